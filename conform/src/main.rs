@@ -1,0 +1,3 @@
+//! Conformance runner.
+
+fn main() {}

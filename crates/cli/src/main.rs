@@ -1,0 +1,3 @@
+//! The `happy` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Run GGUF language models: memory plan, sessions, prefill and decode, chat templates

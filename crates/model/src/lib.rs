@@ -1,0 +1,1 @@
+//! Language model architectures as data, with one forward pass over GGUF weights

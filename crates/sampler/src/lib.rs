@@ -1,0 +1,1 @@
+//! Token samplers for language models: composable steps over logits, in place

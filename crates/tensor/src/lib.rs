@@ -1,0 +1,1 @@
+//! Element types, shapes and the block formats of quantised tensors
