@@ -1,1 +1,25 @@
-//! Element types, shapes and the block formats of quantised tensors
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+#[macro_use]
+mod cast;
+
+pub mod activation;
+pub mod convert;
+mod dtype;
+mod error;
+pub mod formats;
+mod row;
+mod storage;
+
+pub use activation::{NonFinite, quantize_unit};
+pub use cast::Block;
+pub use dtype::DType;
+pub use error::{CastError, RowError, ShapeError};
+pub use formats::{
+    BlockBF16, BlockF16, BlockF32, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1,
+    BlockQ5K, BlockQ6K, BlockQ8_0, Quantize,
+};
+pub use half::{bf16, f16};
+pub use row::{dequantize_row, dequantize_to_vec, quantize_row};
+pub use storage::{Bytes, RangeError};

@@ -1,0 +1,159 @@
+//! From bytes to blocks and back without a copy. The only file of this crate with `unsafe`.
+//!
+//! Every block type is a `#[repr(C)]` struct of `u8` and `i8` (arrays): alignment 1, no padding, and every bit
+//! pattern is a value. So `&[u8]` can be read as `&[Block]` wherever it starts, when its length is a multiple
+//! of the block's size. The macro at the bottom implements [`Block`] for all of them and proves alignment
+//! and size at compile time.
+#![allow(unsafe_code)]
+
+use core::slice;
+
+use crate::formats::*;
+use crate::{CastError, DType, ShapeError};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A block of a stored format: a plain struct of bytes that can be cast from the bytes of a file.
+///
+/// # Safety
+/// An implementation must have alignment 1, no padding, no invalid bit patterns, no interior mutability, and a
+/// size that is not 0. (The trait is sealed; the contract is for its one implementing macro.)
+pub unsafe trait Block: sealed::Sealed + Copy + Send + Sync + 'static {
+    /// The element type.
+    const DTYPE: DType;
+    /// Elements in a block.
+    const LEN: usize;
+    /// The decoded values of a block: `[f32; Self::LEN]`.
+    type Values: AsRef<[f32]> + AsMut<[f32]> + Copy + Send + Sync + 'static;
+    /// A block's worth of zeros, to decode into.
+    const ZEROS: Self::Values;
+
+    /// Decodes the block, bit-equal to ggml's scalar reference.
+    fn dequantize(&self, out: &mut Self::Values);
+
+    /// Decodes consecutive blocks.
+    ///
+    /// # Errors
+    /// [`ShapeError::Elements`] when `out.len() != blocks.len() * LEN`; nothing is written then.
+    fn dequantize_blocks(blocks: &[Self], out: &mut [f32]) -> Result<(), ShapeError>;
+
+    /// Reads bytes as blocks, in place.
+    ///
+    /// # Errors
+    /// [`CastError`] when the length is not a multiple of the block's size.
+    ///
+    /// ```
+    /// use happy_tensor::{Block, BlockQ8_0};
+    /// let bytes = [0u8; 68];
+    /// assert_eq!(BlockQ8_0::from_bytes(&bytes)?.len(), 2);
+    /// assert!(BlockQ8_0::from_bytes(&bytes[1..]).is_err());
+    /// # Ok::<(), happy_tensor::CastError>(())
+    /// ```
+    fn from_bytes(bytes: &[u8]) -> Result<&[Self], CastError> {
+        if !bytes.len().is_multiple_of(size_of::<Self>()) {
+            return Err(CastError { dtype: Self::DTYPE, len: bytes.len() });
+        }
+        let n = bytes.len() / size_of::<Self>();
+        // SAFETY: by the trait's contract `Self` has alignment 1 and no invalid bit patterns, and `n` blocks are
+        // exactly the bytes of the borrowed slice, whose lifetime the result keeps.
+        Ok(unsafe { slice::from_raw_parts(bytes.as_ptr().cast::<Self>(), n) })
+    }
+
+    /// Reads bytes as blocks that can be changed in place.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Self::from_bytes).
+    fn from_bytes_mut(bytes: &mut [u8]) -> Result<&mut [Self], CastError> {
+        if !bytes.len().is_multiple_of(size_of::<Self>()) {
+            return Err(CastError { dtype: Self::DTYPE, len: bytes.len() });
+        }
+        let n = bytes.len() / size_of::<Self>();
+        // SAFETY: as in `from_bytes`; the exclusive borrow carries over, and blocks have no padding, so that
+        // whatever is written through the result leaves initialised bytes behind.
+        Ok(unsafe { slice::from_raw_parts_mut(bytes.as_mut_ptr().cast::<Self>(), n) })
+    }
+
+    /// The bytes of blocks, as a file stores them.
+    fn as_bytes(blocks: &[Self]) -> &[u8] {
+        // SAFETY: by the trait's contract `Self` has no padding, so all its bytes are initialised, and no
+        // interior mutability; the size is that of the borrowed slice.
+        unsafe { slice::from_raw_parts(blocks.as_ptr().cast::<u8>(), size_of_val(blocks)) }
+    }
+}
+
+macro_rules! blocks {
+    ($($ty:ident = $dtype:ident),+ $(,)?) => {$(
+        const _: () = {
+            assert!(align_of::<$ty>() == 1);
+            assert!(size_of::<$ty>() == DType::$dtype.block_bytes());
+        };
+
+        impl sealed::Sealed for $ty {}
+
+        // SAFETY: a `#[repr(C)]` struct of `u8`s and `i8`s; alignment and size are asserted above.
+        unsafe impl Block for $ty {
+            const DTYPE: DType = DType::$dtype;
+            const LEN: usize = DType::$dtype.block_len();
+            type Values = [f32; DType::$dtype.block_len()];
+            const ZEROS: Self::Values = [0.0; DType::$dtype.block_len()];
+
+            #[inline]
+            fn dequantize(&self, out: &mut Self::Values) {
+                $ty::dequantize(self, out);
+            }
+
+            fn dequantize_blocks(blocks: &[Self], out: &mut [f32]) -> Result<(), ShapeError> {
+                let (chunks, rest) = out.as_chunks_mut::<{ DType::$dtype.block_len() }>();
+                if chunks.len() != blocks.len() || !rest.is_empty() {
+                    let found = chunks.len() * Self::LEN + rest.len();
+                    let expected = blocks.len().saturating_mul(Self::LEN);
+                    return Err(ShapeError::Elements { dtype: Self::DTYPE, expected, found });
+                }
+                for (block, chunk) in blocks.iter().zip(chunks) {
+                    $ty::dequantize(block, chunk);
+                }
+                Ok(())
+            }
+        }
+    )+
+
+        /// Evaluates an expression with a type name bound to the block type of a [`DType`] value.
+        ///
+        /// ```
+        /// use happy_tensor::{Block, DType, with_block};
+        /// fn blocks(dtype: DType, bytes: &[u8]) -> Result<usize, happy_tensor::CastError> {
+        ///     with_block!(dtype, B => B::from_bytes(bytes).map(|b| b.len()))
+        /// }
+        /// assert_eq!(blocks(DType::Q4_0, &[0; 36]), Ok(2));
+        /// ```
+        #[macro_export]
+        macro_rules! with_block {
+            ($value:expr, $b:ident => $body:expr) => {
+                match $value {
+                    $($crate::DType::$dtype => {
+                        type $b = $crate::$ty;
+                        $body
+                    })+
+                }
+            };
+        }
+    };
+}
+
+blocks! {
+    BlockF32 = F32,
+    BlockF16 = F16,
+    BlockBF16 = BF16,
+    BlockQ4_0 = Q4_0,
+    BlockQ4_1 = Q4_1,
+    BlockQ5_0 = Q5_0,
+    BlockQ5_1 = Q5_1,
+    BlockQ8_0 = Q8_0,
+    BlockQ2K = Q2K,
+    BlockQ3K = Q3K,
+    BlockQ4K = Q4K,
+    BlockQ5K = Q5K,
+    BlockQ6K = Q6K,
+}

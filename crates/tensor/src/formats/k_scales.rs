@@ -1,0 +1,94 @@
+//! The packed 6-bit sub-block scales of Q3_K and of Q4_K and Q5_K: two different layouts of 12 bytes.
+
+/// Unpacks the 8 scales and 8 minimums (6 bits each, 0..=63) of Q4_K and Q5_K.
+///
+/// ```text
+/// byte     0..4                        4..8                        8..12
+/// bits     7 6        5 .. 0           7 6        5 .. 0           7 .. 4          3 .. 0
+///          sc[4+i] hi sc[0+i]          mn[4+i] hi mn[0+i]          mn[4+i] low     sc[4+i] low
+/// ```
+#[inline]
+pub fn scales_mins_k4(scales: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
+    let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = *scales;
+    let a = u32::from_le_bytes([a0, a1, a2, a3]);
+    let b = u32::from_le_bytes([b0, b1, b2, b3]);
+    let c = u32::from_le_bytes([c0, c1, c2, c3]);
+    // Four scales at a time, a byte each: the masks keep the bits of neighbouring bytes out.
+    let sc_lo = a & 0x3F3F_3F3F;
+    let sc_hi = (c & 0x0F0F_0F0F) | ((a >> 6) & 0x0303_0303) << 4;
+    let mn_lo = b & 0x3F3F_3F3F;
+    let mn_hi = ((c >> 4) & 0x0F0F_0F0F) | ((b >> 6) & 0x0303_0303) << 4;
+    (join([sc_lo, sc_hi]), join([mn_lo, mn_hi]))
+}
+
+/// Unpacks the 16 scales of Q3_K: 6 bits each, stored with an offset of 32, so -32..=31.
+///
+/// ```text
+/// byte     0..4                    4..8                     8..12
+/// bits     7 .. 4      3 .. 0      7 .. 4      3 .. 0       7 6       5 4       3 2      1 0
+///          sc[8+i] low sc[i] low   sc[12+i] lo sc[4+i] low  sc[12+i]  sc[8+i]   sc[4+i]  sc[i]  (high two bits)
+/// ```
+#[inline]
+pub fn scales_k3(scales: &[u8; 12]) -> [i8; 16] {
+    let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = *scales;
+    let a = u32::from_le_bytes([a0, a1, a2, a3]);
+    let b = u32::from_le_bytes([b0, b1, b2, b3]);
+    let c = u32::from_le_bytes([c0, c1, c2, c3]);
+    let (low, high) = (0x0F0F_0F0F, 0x0303_0303);
+    let words = [
+        (a & low) | (c & high) << 4,
+        (b & low) | ((c >> 2) & high) << 4,
+        ((a >> 4) & low) | ((c >> 4) & high) << 4,
+        ((b >> 4) & low) | ((c >> 6) & high) << 4,
+    ];
+    join::<4, 16>(words).map(|s| s as i8 - 32)
+}
+
+/// The bytes of some words, in order.
+#[inline]
+fn join<const W: usize, const B: usize>(words: [u32; W]) -> [u8; B] {
+    let mut out = [0; B];
+    for (bytes, word) in out.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        *bytes = word.to_le_bytes();
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, bit by bit, as ggml's `get_scale_min_k4` states it.
+    fn slow_k4(s: &[u8; 12], i: usize) -> (u8, u8) {
+        if i < 4 {
+            (s[i] & 63, s[i + 4] & 63)
+        } else {
+            ((s[i + 4] & 0xF) | (s[i - 4] >> 6) << 4, (s[i + 4] >> 4) | (s[i] >> 6) << 4)
+        }
+    }
+
+    #[test]
+    fn k4_each_bit() {
+        for bit in 0..96 {
+            let mut s = [0u8; 12];
+            s[bit / 8] = 1 << (bit % 8);
+            let (sc, mn) = scales_mins_k4(&s);
+            for i in 0..8 {
+                assert_eq!((sc[i], mn[i]), slow_k4(&s, i), "bit {bit}, sub-block {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn k3_each_bit() {
+        for bit in 0..96 {
+            let mut s = [0u8; 12];
+            s[bit / 8] = 1 << (bit % 8);
+            for (i, sc) in scales_k3(&s).into_iter().enumerate() {
+                let low = s[i % 8] >> (4 * (i / 8)) & 0xF;
+                let high = s[8 + i % 4] >> (2 * (i / 4)) & 3;
+                assert_eq!(sc, (low | high << 4) as i8 - 32, "bit {bit}, sub-block {i}");
+            }
+        }
+    }
+}

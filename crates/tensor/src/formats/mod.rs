@@ -1,0 +1,62 @@
+//! The stored formats, one a file: the struct with its layout drawn, decoding, and encoding where it is exact.
+//!
+//! Fields have the names that ggml and the literature give them. They are bytes, little-endian, with alignment 1;
+//! scales in f16 are `[u8; 2]` with an accessor of the same name that returns f32 (`block.d()`). Each integer
+//! format has `quants()`, the stored integers in element order with their offset removed, so that
+//! an element is `scale * quant` (plus or minus the minimum where the format has one).
+
+mod float;
+mod k_scales;
+mod q2_k;
+mod q3_k;
+mod q4_0;
+mod q4_1;
+mod q4_k;
+mod q5_0;
+mod q5_1;
+mod q5_k;
+mod q6_k;
+mod q8_0;
+mod search;
+
+pub use float::{BlockBF16, BlockF16, BlockF32};
+pub use k_scales::{scales_k3, scales_mins_k4};
+pub use q2_k::BlockQ2K;
+pub use q3_k::BlockQ3K;
+pub use q4_0::BlockQ4_0;
+pub use q4_1::BlockQ4_1;
+pub use q4_k::BlockQ4K;
+pub use q5_0::BlockQ5_0;
+pub use q5_1::BlockQ5_1;
+pub use q5_k::BlockQ5K;
+pub use q6_k::BlockQ6K;
+pub use q8_0::BlockQ8_0;
+
+use crate::Block;
+
+/// A format that this crate can encode, bit-equal to ggml's reference quantiser (without importance weights).
+pub trait Quantize: Block {
+    /// Encodes the values of one block.
+    ///
+    /// Values must be finite and small enough for the f16 fields (the scale of a block must not exceed 65504).
+    /// Others give some block whose decoded values mean nothing; nothing panics.
+    fn quantize(x: &Self::Values) -> Self;
+}
+
+/// f32 value of a little-endian f16 field.
+#[inline]
+fn f16_le(bytes: [u8; 2]) -> f32 {
+    half::f16::from_le_bytes(bytes).to_f32()
+}
+
+/// A little-endian f16 field from an f32, rounded to nearest, ties to even.
+#[inline]
+fn f16_le_from(x: f32) -> [u8; 2] {
+    half::f16::from_f32(x).to_le_bytes()
+}
+
+/// Reciprocal of a scale; 0 for the scale 0, so that the block becomes zeros.
+#[inline]
+fn inverse(d: f32) -> f32 {
+    if d != 0.0 { 1.0 / d } else { 0.0 }
+}

@@ -1,0 +1,65 @@
+//! Q4_0: 32 elements in 18 bytes (4.5 bits an element).
+//!
+//! ```text
+//! |0  d: f16  1|2  qs: 16 bytes  17|      qs[j]:  bits 0..4 element j,  bits 4..8 element j + 16
+//!
+//! x[i] = d * (q[i] - 8)
+//! ```
+
+use super::{Quantize, f16_le, f16_le_from, inverse, search::signed_max};
+
+/// A block of Q4_0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockQ4_0 {
+    /// Scale, f16.
+    pub d: [u8; 2],
+    /// Nibbles: the low ones are elements 0..16, the high ones 16..32.
+    pub qs: [u8; 16],
+}
+
+const _: () = assert!(size_of::<BlockQ4_0>() == 18);
+
+impl BlockQ4_0 {
+    /// The scale.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f16_le(self.d)
+    }
+
+    /// The integers, -8..=7.
+    #[inline]
+    pub fn quants(&self) -> [i8; 32] {
+        let mut q = [0; 32];
+        let (lo, hi) = q.split_at_mut(16);
+        for ((&b, lo), hi) in self.qs.iter().zip(lo).zip(hi) {
+            *lo = (b & 0xF) as i8 - 8;
+            *hi = (b >> 4) as i8 - 8;
+        }
+        q
+    }
+
+    /// Decodes the block.
+    #[inline]
+    pub fn dequantize(&self, out: &mut [f32; 32]) {
+        let d = self.d();
+        for (o, q) in out.iter_mut().zip(self.quants()) {
+            *o = f32::from(q) * d;
+        }
+    }
+}
+
+impl Quantize for BlockQ4_0 {
+    /// The value of greatest magnitude becomes -8 (`d = max / -8`), so that the asymmetric range is used whole.
+    fn quantize(x: &[f32; 32]) -> Self {
+        let d = signed_max(x) / -8.0;
+        let id = inverse(d);
+        let encode = |v: f32| ((v * id + 8.5) as i8).min(15) as u8;
+        let mut qs = [0; 16];
+        let (lo, hi) = x.split_at(16);
+        for ((q, &lo), &hi) in qs.iter_mut().zip(lo).zip(hi) {
+            *q = (encode(lo) & 0xF) | (encode(hi) << 4);
+        }
+        Self { d: f16_le_from(d), qs }
+    }
+}

@@ -1,0 +1,88 @@
+//! Q5_0: 32 elements in 22 bytes (5.5 bits an element).
+//!
+//! ```text
+//! |0  d: f16  1|2  qh: u32  5|6  qs: 16 bytes  21|
+//!
+//! qs[j]:  bits 0..4 of element j in bits 0..4,  of element j + 16 in bits 4..8
+//! qh:     bit 4 of element i in bit i
+//!
+//! x[i] = d * (q[i] - 16)
+//! ```
+
+use super::{Quantize, f16_le, f16_le_from, inverse, search::signed_max};
+
+/// A block of Q5_0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockQ5_0 {
+    /// Scale, f16.
+    pub d: [u8; 2],
+    /// The fifth bits, a little-endian u32: bit `i` belongs to element `i`.
+    pub qh: [u8; 4],
+    /// Low nibbles: elements 0..16 in bits 0..4, 16..32 in bits 4..8.
+    pub qs: [u8; 16],
+}
+
+const _: () = assert!(size_of::<BlockQ5_0>() == 22);
+
+impl BlockQ5_0 {
+    /// The scale.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f16_le(self.d)
+    }
+
+    /// The fifth bits as one number.
+    #[inline]
+    pub fn qh(&self) -> u32 {
+        u32::from_le_bytes(self.qh)
+    }
+
+    /// The integers, -16..=15.
+    #[inline]
+    pub fn quants(&self) -> [i8; 32] {
+        unpack_5(self.qh(), &self.qs).map(|q| q as i8 - 16)
+    }
+
+    /// Decodes the block.
+    #[inline]
+    pub fn dequantize(&self, out: &mut [f32; 32]) {
+        let d = self.d();
+        for (o, q) in out.iter_mut().zip(self.quants()) {
+            *o = f32::from(q) * d;
+        }
+    }
+}
+
+/// Joins nibbles and fifth bits, for Q5_0 and Q5_1: 32 numbers, 0..=31.
+#[inline]
+pub(super) fn unpack_5(qh: u32, qs: &[u8; 16]) -> [u8; 32] {
+    let mut q = [0; 32];
+    let (lo, hi) = q.split_at_mut(16);
+    for (j, ((&b, lo), hi)) in qs.iter().zip(lo).zip(hi).enumerate() {
+        *lo = (b & 0xF) | ((qh >> j) as u8 & 1) << 4;
+        *hi = (b >> 4) | ((qh >> (j + 16)) as u8 & 1) << 4;
+    }
+    q
+}
+
+/// The inverse of [`unpack_5`].
+pub(super) fn pack_5(q: &[u8; 32]) -> (u32, [u8; 16]) {
+    let (mut qh, mut qs) = (0, [0; 16]);
+    let (lo, hi) = q.split_at(16);
+    for (j, ((b, &lo), &hi)) in qs.iter_mut().zip(lo).zip(hi).enumerate() {
+        *b = (lo & 0xF) | (hi & 0xF) << 4;
+        qh |= u32::from(lo >> 4 & 1) << j | u32::from(hi >> 4 & 1) << (j + 16);
+    }
+    (qh, qs)
+}
+
+impl Quantize for BlockQ5_0 {
+    /// The value of greatest magnitude becomes -16 (`d = max / -16`).
+    fn quantize(x: &[f32; 32]) -> Self {
+        let d = signed_max(x) / -16.0;
+        let id = inverse(d);
+        let (qh, qs) = pack_5(&x.map(|v| ((v * id + 16.5) as i8).min(31) as u8));
+        Self { d: f16_le_from(d), qh: qh.to_le_bytes(), qs }
+    }
+}

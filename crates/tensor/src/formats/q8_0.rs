@@ -1,0 +1,54 @@
+//! Q8_0: 32 elements in 34 bytes (8.5 bits an element).
+//!
+//! ```text
+//! |0  d: f16  1|2  qs: 32 x i8  33|
+//!
+//! x[i] = d * qs[i]
+//! ```
+
+use super::{Quantize, f16_le, f16_le_from, inverse};
+
+/// A block of Q8_0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockQ8_0 {
+    /// Scale, f16.
+    pub d: [u8; 2],
+    /// The elements. The quantiser makes -127..=127; a file may hold -128.
+    pub qs: [i8; 32],
+}
+
+const _: () = assert!(size_of::<BlockQ8_0>() == 34);
+
+impl BlockQ8_0 {
+    /// The scale.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f16_le(self.d)
+    }
+
+    /// The integers, -128..=127.
+    #[inline]
+    pub fn quants(&self) -> [i8; 32] {
+        self.qs
+    }
+
+    /// Decodes the block.
+    #[inline]
+    pub fn dequantize(&self, out: &mut [f32; 32]) {
+        let d = self.d();
+        for (o, q) in out.iter_mut().zip(self.qs) {
+            *o = f32::from(q) * d;
+        }
+    }
+}
+
+impl Quantize for BlockQ8_0 {
+    /// The greatest magnitude becomes 127; ties round away from zero, as the reference does.
+    fn quantize(x: &[f32; 32]) -> Self {
+        let amax = x.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+        let d = amax / 127.0;
+        let id = inverse(d);
+        Self { d: f16_le_from(d), qs: x.map(|v| (v * id).round() as i8) }
+    }
+}

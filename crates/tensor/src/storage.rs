@@ -1,0 +1,172 @@
+//! [`Bytes`]: a shared, immutable range of somebody's memory: a mapped file, a vector, a static array.
+
+use core::fmt;
+use core::ops::{Deref, Range};
+use std::sync::Arc;
+
+/// A cheap handle on a range of bytes that an owner keeps alive.
+///
+/// Cloning and slicing copy no bytes; they share the owner. A model holds its weights this way, so that it needs no
+/// lifetime and the bytes stay where the file is mapped.
+///
+/// The range is checked against the owner once, when the handle is made. An owner must return the same bytes from every
+/// `as_ref` call; one that shrinks afterwards is seen as empty from then on, never out of range.
+///
+/// ```
+/// use happy_tensor::Bytes;
+/// let all = Bytes::from(vec![1u8, 2, 3, 4]);
+/// let mid = all.slice(1..3)?;
+/// assert_eq!(&*mid, [2, 3]);
+/// assert!(mid.slice(1..3).is_err());
+/// # Ok::<(), happy_tensor::RangeError>(())
+/// ```
+#[derive(Clone)]
+pub struct Bytes {
+    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    range: Range<usize>,
+}
+
+/// A range that does not lie within the bytes it should be taken from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("byte range {}..{} does not lie within {len} bytes", range.start, range.end)]
+pub struct RangeError {
+    /// The range that was asked for.
+    pub range: Range<usize>,
+    /// How many bytes there are.
+    pub len: usize,
+}
+
+impl Bytes {
+    /// All bytes of an owner; an `Arc<T>` of any `T: AsRef<[u8]>` coerces (a mapped file, for one).
+    pub fn from_owner(owner: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Self {
+        let range = 0..(*owner).as_ref().len();
+        Self { owner, range }
+    }
+
+    /// A range of an owner's bytes.
+    ///
+    /// # Errors
+    /// [`RangeError`] when the range does not lie within them.
+    pub fn from_owner_range(
+        owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+        range: Range<usize>,
+    ) -> Result<Self, RangeError> {
+        Self::from_owner(owner).slice(range)
+    }
+
+    /// A part of these bytes; `range` counts from their start.
+    ///
+    /// # Errors
+    /// [`RangeError`] when the range does not lie within them.
+    pub fn slice(&self, range: Range<usize>) -> Result<Self, RangeError> {
+        let len = self.len();
+        if range.start > range.end || range.end > len {
+            return Err(RangeError { range, len });
+        }
+        // Can't overflow: `self.range.start + len` is `self.range.end`.
+        let range = self.range.start + range.start..self.range.start + range.end;
+        Ok(Self { owner: Arc::clone(&self.owner), range })
+    }
+
+    /// Number of bytes.
+    pub fn len(&self) -> usize {
+        self.range.end - self.range.start
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// Where the bytes lie in their owner's.
+    pub fn range_in_owner(&self) -> Range<usize> {
+        self.range.clone()
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        (*self.owner).as_ref().get(self.range.clone()).unwrap_or(&[])
+    }
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::from_owner(Arc::new(bytes))
+    }
+}
+
+impl From<&'static [u8]> for Bytes {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self::from_owner(Arc::new(bytes))
+    }
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self::from(Vec::new())
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Weights are megabytes: print where they are, not what they are.
+        f.debug_struct("Bytes").field("range", &self.range).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    #[allow(clippy::reversed_empty_ranges)]
+    fn ranges() {
+        let all = Bytes::from((0..10).collect::<Vec<u8>>());
+        let cases =
+            [(0..10, true), (10..10, true), (0..0, true), (3..7, true), (7..3, false), (0..11, false)];
+        for (range, ok) in cases {
+            assert_eq!(all.slice(range.clone()).is_ok(), ok, "{range:?}");
+        }
+        assert!(all.slice(usize::MAX..usize::MAX).is_err());
+        let part = all.slice(2..8).and_then(|b| b.slice(1..4));
+        assert_eq!(part.as_deref(), Ok(&[3, 4, 5][..]));
+        assert_eq!(part.map(|b| b.range_in_owner()), Ok(3..6));
+        assert_eq!(
+            all.slice(4..12).map(drop).map_err(|e| e.to_string()),
+            Err("byte range 4..12 does not lie within 10 bytes".to_owned())
+        );
+    }
+
+    #[test]
+    fn slices_share_the_owner() {
+        let all = Bytes::from(vec![7u8; 100]);
+        let part = all.slice(50..60);
+        assert_eq!(part.map(|p| p.as_ptr()), Ok(all.as_ptr().wrapping_add(50)));
+    }
+
+    /// A safe but wrong owner cannot cause a panic or a read out of range.
+    #[test]
+    fn an_owner_that_shrinks_is_seen_as_empty() {
+        struct Shrinking(AtomicBool);
+        impl AsRef<[u8]> for Shrinking {
+            fn as_ref(&self) -> &[u8] {
+                if self.0.load(Ordering::Relaxed) { &[] } else { &[1, 2, 3] }
+            }
+        }
+        let owner = Arc::new(Shrinking(AtomicBool::new(false)));
+        let bytes = Bytes::from_owner(Arc::clone(&owner) as Arc<dyn AsRef<[u8]> + Send + Sync>);
+        assert_eq!(&*bytes, [1, 2, 3]);
+        owner.0.store(true, Ordering::Relaxed);
+        assert!((*bytes).is_empty());
+    }
+}

@@ -1,0 +1,91 @@
+//! The `quants` corpus: other people's blocks and the values that other people's software decodes and encodes.
+//!
+//! Found through `HAPPY_CONFORMANCE`, or beside the workspace. Without it these tests say so and check nothing;
+//! under `CI=true` they fail then.
+
+use std::path::PathBuf;
+
+use happy_tensor::{DType, convert, dequantize_to_vec, quantize_row};
+
+/// The corpus' folder, or `None` (said loudly) where it is not installed.
+fn corpus() -> Option<PathBuf> {
+    let root = std::env::var_os("HAPPY_CONFORMANCE").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
+        PathBuf::from,
+    );
+    let quants = root.join("quants");
+    if quants.is_dir() {
+        return Some(quants);
+    }
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "the conformance corpus is missing: expected {}",
+        quants.display()
+    );
+    eprintln!("NOT RUN: no conformance corpus at {}; set HAPPY_CONFORMANCE", quants.display());
+    None
+}
+
+fn read(path: PathBuf) -> Vec<u8> {
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn read_f32(path: PathBuf) -> Vec<f32> {
+    read(path).as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+fn read_u16(path: PathBuf) -> Vec<u16> {
+    read(path).as_chunks().0.iter().map(|b| u16::from_le_bytes(*b)).collect()
+}
+
+#[test]
+fn blocks_decode_to_the_same_bits() {
+    let Some(dir) = corpus() else { return };
+    let mut failed = Vec::new();
+    for dtype in DType::ALL.into_iter().filter(|&t| t != DType::F32) {
+        let bytes = read(dir.join("blocks").join(format!("{dtype}.bin")));
+        let expected = read_f32(dir.join("blocks").join(format!("{dtype}.f32")));
+        let found = dequantize_to_vec(dtype, &bytes).unwrap_or_else(|e| panic!("{dtype}: {e}"));
+        assert_eq!(found.len(), expected.len(), "{dtype}");
+        assert!(!found.is_empty(), "{dtype}");
+        let differs =
+            |(i, (a, b)): (usize, (&f32, &f32))| (a.to_bits() != b.to_bits()).then_some((i, *a, *b));
+        if let Some((i, a, b)) = found.iter().zip(&expected).enumerate().find_map(differs) {
+            failed.push(format!("{dtype}: element {i}: found {a:e}, expected {b:e}"));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn rows_encode_to_the_same_bytes() {
+    let Some(dir) = corpus() else { return };
+    let x = read_f32(dir.join("quantise/x.f32"));
+    let mut failed = Vec::new();
+    for dtype in [DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1, DType::Q8_0] {
+        let expected = read(dir.join("quantise").join(format!("{dtype}.bin")));
+        let mut found = vec![0; expected.len()];
+        quantize_row(dtype, &x, &mut found).unwrap_or_else(|e| panic!("{dtype}: {e}"));
+        if let Some(i) = found.iter().zip(&expected).position(|(a, b)| a != b) {
+            failed.push(format!("{dtype}: byte {i} in block {}", i / dtype.block_bytes()));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn f16_and_bf16_round_to_the_same_bits() {
+    let Some(dir) = corpus() else { return };
+    let x = read_f32(dir.join("convert/x.f32"));
+    let f16 = read_u16(dir.join("convert/f16.u16"));
+    let bf16 = read_u16(dir.join("convert/bf16.u16"));
+    assert_eq!((x.len(), x.len()), (f16.len(), bf16.len()));
+    let mut failed = Vec::new();
+    for (&x, (&f16, &bf16)) in x.iter().zip(f16.iter().zip(&bf16)) {
+        let found = (convert::f16_from_f32(x), convert::bf16_from_f32(x));
+        if found != (f16, bf16) {
+            failed.push(format!("{x:e} ({:08x}): {found:04x?}, expected {:04x?}", x.to_bits(), (f16, bf16)));
+        }
+    }
+    assert!(failed.is_empty(), "{} differ: {:#?}", failed.len(), &failed[..failed.len().min(10)]);
+}
