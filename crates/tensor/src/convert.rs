@@ -1,5 +1,5 @@
-//! f32 to and from f16 and bf16, values and slices: round to nearest, ties to even, by integer arithmetic, so that
-//! subnormals come out the same whatever the flush-to-zero mode of the CPU is. NaNs stay NaNs (quiet).
+//! f32 to and from f16 and bf16: rounded to nearest, ties to even, overflow to infinity. Subnormal results are kept
+//! whatever the flush-to-zero mode of the CPU is; NaNs stay NaNs (quiet).
 
 use half::{bf16, f16};
 

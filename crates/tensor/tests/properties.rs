@@ -1,0 +1,207 @@
+//! Properties over random values and bytes: error bounds of round trips, casts, and that nothing panics.
+
+use happy_tensor::formats::{scales_k3, scales_mins_k4};
+use happy_tensor::{
+    Block, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4K, BlockQ5K, BlockQ6K, DType, Quantize, dequantize_to_vec,
+    quantize_row, quantize_unit, with_block,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Relative error of a normal f16, and absolute error of a subnormal one.
+const F16_REL: f32 = 1.0 / 2048.0;
+const F16_ABS: f32 = 1.0 / 33_554_432.0;
+
+/// What a round trip through `dtype` may change a value by: half a step (a whole one at the end of the range that
+/// the asymmetric formats clip), and what the f16 fields lose.
+fn bound(dtype: DType, x: &[f32]) -> f32 {
+    let amax = x.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+    let (min, max) = x.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+    let scale = |step: f32, levels: f32, steps: f32| {
+        step * steps + levels * (step * F16_REL + F16_ABS) + amax * f32::EPSILON * 8.0
+    };
+    let with_min = |levels: f32| scale((max - min) / levels, levels, 0.5) + min.abs() * F16_REL + F16_ABS;
+    match dtype {
+        DType::F32 => 0.0,
+        DType::F16 => amax * F16_REL + F16_ABS,
+        DType::BF16 => amax / 256.0,
+        DType::Q4_0 => scale(amax / 8.0, 8.0, 1.0),
+        DType::Q4_1 => with_min(15.0),
+        DType::Q5_0 => scale(amax / 16.0, 16.0, 1.0),
+        DType::Q5_1 => with_min(31.0),
+        DType::Q8_0 => scale(amax / 127.0, 127.0, 0.5),
+        DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => f32::INFINITY,
+    }
+}
+
+/// Blocks of random bytes whose f16 fields are finite.
+fn random_blocks(dtype: DType, bytes: &mut [u8]) {
+    for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
+        for &at in dtype.f16_fields() {
+            block[at + 1] &= 0xBF; // clears the top bit of the exponent: below 2
+        }
+    }
+}
+
+fn values(n: usize) -> impl Strategy<Value = Vec<f32>> {
+    // Magnitudes over many powers of two, and some zeros.
+    (vec((-1.0f32..1.0, prop::bool::weighted(0.1)), n), -30i32..12).prop_map(|(v, e)| {
+        let scale = 2.0f32.powi(e);
+        v.into_iter().map(|(v, zero)| if zero { 0.0 } else { v * scale }).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn round_trip_errors_are_bounded(x in values(32)) {
+        for dtype in DType::ALL.into_iter().filter(|t| t.block_len() <= 32) {
+            let mut bytes = vec![0; dtype.row_bytes(x.len()).unwrap()];
+            quantize_row(dtype, &x, &mut bytes).unwrap();
+            let back = dequantize_to_vec(dtype, &bytes).unwrap();
+            let bound = bound(dtype, &x);
+            for (a, b) in x.iter().zip(&back) {
+                prop_assert!((a - b).abs() <= bound, "{dtype}: {a:e} became {b:e}, bound {bound:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn quantising_any_bits_does_not_panic(bits in vec(any::<u32>(), 32)) {
+        let x: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
+        for dtype in DType::ALL.into_iter().filter(|t| t.block_len() <= 32) {
+            let mut bytes = vec![0; dtype.row_bytes(x.len()).unwrap()];
+            prop_assert!(quantize_row(dtype, &x, &mut bytes).is_ok());
+        }
+    }
+
+    #[test]
+    fn decoding_is_finite_when_the_f16_fields_are(mut bytes in vec(any::<u8>(), 420), skip in 0usize..2) {
+        for dtype in DType::ALL.into_iter().filter(|t| !matches!(t, DType::F32 | DType::BF16)) {
+            let n = (bytes.len() - skip) / dtype.block_bytes() * dtype.block_bytes();
+            let bytes = &mut bytes[skip..skip + n];
+            random_blocks(dtype, bytes);
+            let values = dequantize_to_vec(dtype, bytes).unwrap();
+            prop_assert!(values.iter().all(|v| v.is_finite()), "{dtype}");
+        }
+    }
+
+    #[test]
+    fn casts_keep_bytes_and_check_lengths(bytes in vec(any::<u8>(), 0..500), skip in 0usize..8) {
+        let bytes = bytes.get(skip..).unwrap_or_default();
+        for dtype in DType::ALL {
+            with_block!(dtype, B => {
+                match B::from_bytes(bytes) {
+                    Ok(blocks) => {
+                        prop_assert_eq!(blocks.len() * dtype.block_bytes(), bytes.len());
+                        prop_assert_eq!(B::as_bytes(blocks), bytes);
+                    }
+                    Err(e) => {
+                        prop_assert_ne!(bytes.len() % dtype.block_bytes(), 0);
+                        prop_assert_eq!((e.dtype, e.len), (dtype, bytes.len()));
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn quants_times_scales_are_the_values(mut bytes in vec(any::<u8>(), 210)) {
+        // The integers and unpacked scales that kernels use give what `dequantize` gives.
+        for dtype in [DType::Q2K, DType::Q3K, DType::Q4K, DType::Q5K, DType::Q6K] {
+            let bytes = &mut bytes[..dtype.block_bytes()];
+            random_blocks(dtype, bytes);
+            let out = dequantize_to_vec(dtype, bytes).unwrap();
+            let zero = [0i32; 16];
+            let (q, d, dmin, scales, mins, len, range) = match dtype {
+                DType::Q2K => {
+                    let b = BlockQ2K::from_bytes(bytes).unwrap()[0];
+                    let (s, m) = b.scales_mins();
+                    (b.quants(), b.d(), b.dmin(), s.map(i32::from), m.map(i32::from), 16, 0..=3)
+                }
+                DType::Q3K => {
+                    let b = BlockQ3K::from_bytes(bytes).unwrap()[0];
+                    (b.quants(), b.d(), 0.0, scales_k3(&b.scales).map(i32::from), zero, 16, -4..=3)
+                }
+                DType::Q4K => {
+                    let b = BlockQ4K::from_bytes(bytes).unwrap()[0];
+                    let (s, m) = scales_mins_k4(&b.scales);
+                    (b.quants(), b.d(), b.dmin(), widen(s), widen(m), 32, 0..=15)
+                }
+                DType::Q5K => {
+                    let b = BlockQ5K::from_bytes(bytes).unwrap()[0];
+                    let (s, m) = scales_mins_k4(&b.scales);
+                    (b.quants(), b.d(), b.dmin(), widen(s), widen(m), 32, 0..=31)
+                }
+                _ => {
+                    let b = BlockQ6K::from_bytes(bytes).unwrap()[0];
+                    (b.quants(), b.d(), 0.0, b.scales.map(i32::from), zero, 16, -32..=31)
+                }
+            };
+            for (i, (&q, &v)) in q.iter().zip(&out).enumerate() {
+                prop_assert!(range.contains(&q), "{dtype}: quant {q}");
+                let (s, m) = (scales[i / len] as f32, mins[i / len] as f32);
+                prop_assert_eq!(v, d * s * f32::from(q) - dmin * m, "{} element {}", dtype, i);
+            }
+        }
+    }
+
+    #[test]
+    fn activations_are_within_half_a_step(x in values(256), shift in -20i32..20) {
+        let x: [f32; 256] = x.try_into().unwrap();
+        let (mut q, mut sums) = ([0; 256], [0; 16]);
+        let d = quantize_unit(&x, &mut q, &mut sums).unwrap();
+        for (x, &q) in x.iter().zip(&q) {
+            prop_assert!((x - d * f32::from(q)).abs() <= d * 0.5001, "{x:e} became {q} x {d:e}");
+            prop_assert!((-127..=127).contains(&q));
+        }
+        for (sum, q) in sums.iter().zip(q.as_chunks::<16>().0) {
+            prop_assert_eq!(i32::from(*sum), q.iter().map(|&q| i32::from(q)).sum::<i32>());
+        }
+
+        // A power of two moves the scale alone, a sign the integers' signs alone, and order does not matter.
+        let scale = 2.0f32.powi(shift);
+        let (mut q2, mut sums2) = ([0; 256], [0; 16]);
+        prop_assert_eq!(quantize_unit(&x.map(|v| v * scale), &mut q2, &mut sums2), Ok(d * scale));
+        prop_assert_eq!((q, sums), (q2, sums2));
+        prop_assert_eq!(quantize_unit(&x.map(|v| -v), &mut q2, &mut sums2), Ok(d));
+        prop_assert_eq!(q, q2.map(|q| -q));
+        let mut reversed = x;
+        reversed.reverse();
+        prop_assert_eq!(quantize_unit(&reversed, &mut q2, &mut sums2), Ok(d));
+        q2.reverse();
+        prop_assert_eq!(q, q2);
+    }
+}
+
+/// Eight unpacked scales in the sixteen places of the other formats.
+fn widen(s: [u8; 8]) -> [i32; 16] {
+    std::array::from_fn(|i| s.get(i).copied().map_or(0, i32::from))
+}
+
+#[test]
+fn errors_say_what_was_expected() {
+    let mut out = [0u8; 20];
+    let cases = [
+        (quantize_row(DType::Q4K, &[], &mut out), "quantising to Q4_K is unsupported"),
+        (
+            quantize_row(DType::Q4_0, &[0.0; 32], &mut out),
+            "20 bytes are not a whole number of Q4_0 blocks: expected a multiple of 18, found a remainder of 2",
+        ),
+        (quantize_row(DType::Q4_1, &[0.0; 31], &mut out), "the Q4_1 side holds 32 elements, the f32 side 31"),
+        (
+            happy_tensor::dequantize_row(DType::Q4_1, &out, &mut [0.0; 64]),
+            "the Q4_1 side holds 32 elements, the f32 side 64",
+        ),
+    ];
+    for (result, message) in cases {
+        assert_eq!(result.map_err(|e| e.to_string()), Err(message.to_owned()));
+    }
+}
+
+#[test]
+fn zeros_stay_zeros() {
+    let block = BlockQ4_0::quantize(&[0.0; 32]);
+    let mut out = BlockQ4_0::ZEROS;
+    block.dequantize(&mut out);
+    assert!(out.iter().all(|&v| v == 0.0));
+}
