@@ -1,1 +1,37 @@
-//! Token samplers for language models: composable steps over logits, in place
+//! Token samplers for language models: composable steps over logits, in place.
+//!
+//! * [`Candidates`]: the tokens still in the race, in reused buffers. The candidate list is built only when a step
+//!   needs one, so greedy decoding is a single pass over the logits and top-k a partial selection.
+//! * [`Step`]: anything that removes candidates or changes their logits ([`steps`] has the usual ones; a program adds
+//!   its own by implementing one method).
+//! * [`Pick`]: how one token is taken out of what is left: [`Greedy`] or [`Dist`] (a seeded random draw).
+//! * [`Sampler`]: a chain of steps and a pick, built by [`Sampler::builder`] or from [`Params`].
+//!
+//! Names, order of work and edge cases follow llama.cpp (`src/llama-sampler.cpp`), with these stated differences: every
+//! tie goes to the lower token id; sums and transcendental functions are computed in f64 by the `libm` crate, so that
+//! the same seed gives the same tokens on every platform; the random generator is our own ([`Rng`]); a step that
+//! changes single logits always marks the list as unsorted (llama.cpp's logit bias does not).
+//!
+//! Nothing here panics on any input and nothing allocates per token once the buffers have grown to the vocabulary.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod candidates;
+mod error;
+mod math;
+mod params;
+mod pick;
+mod rng;
+mod sampler;
+pub mod steps;
+
+pub use candidates::{Candidate, Candidates};
+pub use error::SamplerError;
+pub use params::Params;
+pub use pick::{ClonePick, Dist, Greedy, Pick};
+pub use rng::Rng;
+pub use sampler::{Sampler, SamplerBuilder};
+pub use steps::{CloneStep, Step};
+
+/// A token's number in the vocabulary, counted from 0.
+pub type TokenId = u32;

@@ -1,0 +1,157 @@
+//! Taking one token out of the candidates that are left.
+
+use crate::{Candidates, Rng, TokenId, math};
+
+/// Takes one token. Implement it for another draw; `Clone` gives [`ClonePick`].
+pub trait Pick: ClonePick + Send {
+    /// The token to take; `None` if no candidate has a finite logit.
+    fn pick(&mut self, c: &Candidates) -> Option<TokenId>;
+    /// Returns to the state after construction.
+    fn reset(&mut self) {}
+    /// Sets the seed and returns to the state after construction; nothing for picks without chance.
+    fn seed(&mut self, _seed: u64) {}
+}
+
+/// Cloning of boxed picks; every `Pick + Clone` has it.
+pub trait ClonePick {
+    /// A boxed clone.
+    fn clone_pick(&self) -> Box<dyn Pick>;
+}
+
+impl<T: Pick + Clone + 'static> ClonePick for T {
+    fn clone_pick(&self) -> Box<dyn Pick> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Pick> {
+    fn clone(&self) -> Self {
+        (**self).clone_pick()
+    }
+}
+
+/// The highest logit, ties to the lower id.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Greedy;
+
+impl Pick for Greedy {
+    fn pick(&mut self, c: &Candidates) -> Option<TokenId> {
+        c.best().filter(|(_, l)| l.is_finite()).map(|(id, _)| id)
+    }
+}
+
+/// A random draw from the softmax of the logits: with `u` of [`Rng::next_f64`], the first candidate at which the running sum of
+/// `exp(logit - max)` (f64, current order) exceeds `u` times the total. One number is drawn a pick, also when there is
+/// only one candidate.
+#[derive(Debug, Clone)]
+pub struct Dist {
+    seed: u64,
+    rng: Rng,
+    // Sums of `BLOCK` candidates each, so that only one block is computed twice.
+    sums: Vec<f64>,
+}
+
+const BLOCK: usize = 512;
+
+impl Dist {
+    /// A draw with this seed.
+    pub fn new(seed: u64) -> Self {
+        Dist { seed, rng: Rng::new(seed), sums: Vec::new() }
+    }
+}
+
+impl Pick for Dist {
+    fn pick(&mut self, c: &Candidates) -> Option<TokenId> {
+        let u = self.rng.next_f64();
+        let max = f64::from(c.max_logit());
+        if !max.is_finite() {
+            return None;
+        }
+        let weight = |logit: f32| {
+            let w = math::exp(f64::from(logit) - max);
+            // NaN can only come from a step of the caller; such a candidate has no weight.
+            if w > 0.0 { w } else { 0.0 }
+        };
+        self.sums.clear();
+        c.for_blocks(BLOCK, |block| self.sums.push(block.map(|(_, l)| weight(l)).sum()));
+        let target = u * self.sums.iter().sum::<f64>();
+
+        let (mut below, mut chosen) = (0.0f64, 0);
+        for (i, sum) in self.sums.iter().enumerate() {
+            if *sum > 0.0 {
+                chosen = i;
+                if below + sum > target {
+                    break;
+                }
+            }
+            below += sum;
+        }
+        // Where rounding lets the running sum end short of the target, the last candidate with a weight is taken.
+        let (mut run, mut found, mut block_index) = (below, None, 0);
+        if below + self.sums.get(chosen)? <= target {
+            run = f64::NEG_INFINITY;
+        }
+        c.for_blocks(BLOCK, |block| {
+            if block_index == chosen {
+                let mut done = false;
+                for (id, logit) in block {
+                    let w = weight(logit);
+                    if w > 0.0 && !done {
+                        found = Some(id);
+                        run += w;
+                        done = run > target;
+                    }
+                }
+            }
+            block_index += 1;
+        });
+        found
+    }
+
+    fn reset(&mut self) {
+        self.rng = Rng::new(self.seed);
+    }
+
+    fn seed(&mut self, seed: u64) {
+        *self = Dist { seed, rng: Rng::new(seed), sums: std::mem::take(&mut self.sums) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_follow_the_probabilities() {
+        let probs = [0.1f32, 0.0, 0.6, 0.3];
+        let logits: Vec<f32> = probs.iter().map(|&p| math::ln(f64::from(p)) as f32).collect();
+        let mut c = Candidates::new();
+        c.fill(&logits).unwrap();
+        let mut dist = Dist::new(42);
+        let mut counts = [0usize; 4];
+        for _ in 0..20_000 {
+            counts[dist.pick(&c).unwrap() as usize] += 1;
+        }
+        for (p, n) in probs.iter().zip(counts) {
+            assert!((*p as f64 - n as f64 / 20_000.0).abs() < 0.02, "{counts:?}");
+        }
+        assert_eq!(counts[1], 0);
+    }
+
+    #[test]
+    fn blocks_do_not_change_the_draw() {
+        // 3 blocks; all weight in the last candidate of the middle one, then spread evenly.
+        let mut logits = vec![f32::NEG_INFINITY; 3 * BLOCK];
+        logits[2 * BLOCK - 1] = 0.0;
+        let mut c = Candidates::new();
+        c.fill(&logits).unwrap();
+        assert_eq!(Dist::new(1).pick(&c), Some(2 * BLOCK as u32 - 1));
+        c.fill(&vec![1.5; 3 * BLOCK]).unwrap();
+        let mut dist = Dist::new(9);
+        let mut rng = Rng::new(9);
+        for _ in 0..200 {
+            let expect = (rng.next_f64() * 3.0 * BLOCK as f64) as u32;
+            assert_eq!(dist.pick(&c), Some(expect));
+        }
+    }
+}

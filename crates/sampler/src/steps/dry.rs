@@ -1,0 +1,168 @@
+//! DRY ("don't repeat yourself"): penalises the token that would continue a repetition.
+//!
+//! ```text
+//! history backwards: h[0] is the last token
+//! limit     = distance to the nearest sequence breaker in h
+//! z[k]      = min(limit, length of the common prefix of h and h[k..])      Z-algorithm, O(n)
+//! for k with z[k] >= allowed: token h[k-1] followed the earlier occurrence; longest[h[k-1]] = max z[k]
+//! logit[t] -= multiplier * base^(longest[t] - allowed)                     unless t alone is a breaker
+//! ```
+//! Source: llama.cpp `llama_sampler_dry_apply`, after pi6am's implementation in koboldcpp.
+
+use super::{MAX_LAST_N, Step};
+use crate::error::check;
+use crate::{Candidates, SamplerError, TokenId, math};
+
+/// The DRY repetition penalty. See the module's text for the formula.
+#[derive(Debug, Clone)]
+pub struct Dry {
+    multiplier: f32,
+    base: f32,
+    allowed: usize,
+    last_n: usize,
+    breakers: Vec<Vec<TokenId>>,
+    max_exponent: usize,
+    // Ring of the last tokens; `next` is the oldest once it is full.
+    ring: Vec<TokenId>,
+    next: usize,
+    // Scratch: history backwards, common prefixes, penalised tokens.
+    history: Vec<TokenId>,
+    z: Vec<usize>,
+    longest: Vec<(TokenId, usize)>,
+}
+
+impl Dry {
+    /// `multiplier = 0`, `base < 1` or `last_n = 0` turn the step off. `breakers` are token sequences that end a
+    /// repetition; empty ones are ignored.
+    ///
+    /// # Errors
+    /// `multiplier` and `base` must be finite and at least 0, `last_n` at most 2^20.
+    pub fn new(
+        multiplier: f32,
+        base: f32,
+        allowed_length: usize,
+        last_n: usize,
+        breakers: impl IntoIterator<Item = Vec<TokenId>>,
+    ) -> Result<Self, SamplerError> {
+        for (name, x) in [("multiplier", multiplier), ("base", base)] {
+            check(x.is_finite() && x >= 0.0, "dry", name, "finite and at least 0", x)?;
+        }
+        check(last_n <= MAX_LAST_N, "dry", "last_n", "at most 1048576", last_n as f64)?;
+        let last_n = if multiplier == 0.0 || base < 1.0 { 0 } else { last_n };
+        let breakers = breakers.into_iter().filter(|b| !b.is_empty()).collect();
+        // ln(f32::MAX): a larger power would overflow.
+        let max_exponent =
+            if base > 1.000001 { (88.722_839_1 / math::ln(f64::from(base))) as usize } else { usize::MAX };
+        let mut dry = Dry {
+            multiplier,
+            base,
+            allowed: allowed_length,
+            last_n,
+            breakers,
+            max_exponent,
+            ring: Vec::new(),
+            next: 0,
+            history: Vec::new(),
+            z: Vec::new(),
+            longest: Vec::new(),
+        };
+        let reserved = dry.ring.try_reserve_exact(last_n).is_ok()
+            && dry.history.try_reserve_exact(last_n).is_ok()
+            && dry.z.try_reserve_exact(last_n).is_ok()
+            && dry.longest.try_reserve_exact(last_n).is_ok();
+        if reserved { Ok(dry) } else { Err(SamplerError::OutOfMemory { entries: last_n }) }
+    }
+
+    /// How many of the last tokens a repetition may span: up to the nearest breaker.
+    fn limit(&self) -> usize {
+        let h = &self.history;
+        for i in 0..h.len() {
+            // The breaker's first token is h[i], the others follow towards the end of the text.
+            let fits = |b: &Vec<TokenId>| {
+                b.len() <= i + 1 && h.get(i + 1 - b.len()..=i).is_some_and(|s| s.iter().rev().eq(b.iter()))
+            };
+            if let Some(longest) = self.breakers.iter().filter(|b| fits(b)).map(Vec::len).max() {
+                return i + 1 - longest;
+            }
+        }
+        h.len()
+    }
+
+    /// Fills `z`: for k > 0 the common prefix length of `history` and `history[k..]`, at most `limit`; `z[0]` is 0.
+    fn fill_z(&mut self, limit: usize) {
+        let h = &self.history;
+        let n = h.len();
+        self.z.clear();
+        self.z.resize(n, 0);
+        // [left, right) is the match that reaches furthest.
+        let (mut left, mut right) = (0usize, 0usize);
+        for k in 1..n {
+            let inside = right.saturating_sub(k);
+            let known = if inside > 0 { self.z.get(k - left).copied().unwrap_or(0) } else { 0 };
+            // `known` may have been cut to the limit, which is then the right (cut) value here as well.
+            let len = if inside > 0 && known < inside {
+                known
+            } else {
+                let tail = h.iter().skip(inside).zip(h.iter().skip(k + inside));
+                let len = inside + tail.take_while(|(a, b)| a == b).count();
+                if len > 0 {
+                    (left, right) = (k, k + len);
+                }
+                len
+            };
+            if let Some(z) = self.z.get_mut(k) {
+                *z = len.min(limit);
+            }
+        }
+    }
+}
+
+impl Step for Dry {
+    fn apply(&mut self, c: &mut Candidates) {
+        if self.last_n == 0 || self.ring.len() <= self.allowed {
+            return;
+        }
+        self.history.clear();
+        let (newer, older) = self.ring.split_at(self.next.min(self.ring.len()));
+        self.history.extend(newer.iter().rev().chain(older.iter().rev()));
+        let limit = self.limit();
+        if limit < self.allowed {
+            return;
+        }
+        self.fill_z(limit);
+
+        self.longest.clear();
+        // z[k] belongs to the token before it in `history`, the one that came after it in the text.
+        let followers = self.history.iter().zip(self.z.iter().skip(1));
+        self.longest.extend(followers.filter(|(_, z)| **z >= self.allowed).map(|(t, z)| (*t, *z)));
+        self.longest.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        self.longest.dedup_by_key(|l| l.0);
+        let breakers = &self.breakers;
+        self.longest.retain(|(t, _)| !breakers.iter().any(|b| b.as_slice() == [*t]));
+
+        let (multiplier, base) = (f64::from(self.multiplier), f64::from(self.base));
+        c.edit(&self.longest, |logit, z| {
+            let exponent = (z - self.allowed).min(self.max_exponent);
+            let penalty = (multiplier * math::pow(base, exponent as f64)) as f32;
+            logit - penalty
+        });
+    }
+
+    fn accept(&mut self, t: TokenId) {
+        if self.last_n == 0 {
+            return;
+        }
+        if self.ring.len() < self.last_n {
+            return self.ring.push(t);
+        }
+        if let Some(slot) = self.ring.get_mut(self.next) {
+            *slot = t;
+            self.next = (self.next + 1) % self.last_n;
+        }
+    }
+
+    fn reset(&mut self) {
+        self.ring.clear();
+        self.next = 0;
+    }
+}

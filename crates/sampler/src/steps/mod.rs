@@ -1,0 +1,52 @@
+//! The steps: each changes [`Candidates`] in place, and remembers the accepted tokens if it needs them.
+
+mod dry;
+mod logit_bias;
+mod penalties;
+mod temperature;
+mod truncate;
+mod typical;
+mod xtc;
+
+pub use dry::Dry;
+pub use logit_bias::LogitBias;
+pub use penalties::Penalties;
+pub use temperature::{DynamicTemperature, Temperature};
+pub use truncate::{MinP, TopK, TopNSigma, TopP};
+pub use typical::Typical;
+pub use xtc::Xtc;
+
+use crate::{Candidates, TokenId};
+
+/// A sampling step. Implement `apply` (and derive `Clone`) to add one of your own to a chain.
+pub trait Step: CloneStep + Send {
+    /// Changes the candidates of one position.
+    fn apply(&mut self, c: &mut Candidates);
+    /// Takes notice of a token that was chosen (or read from the prompt).
+    fn accept(&mut self, _t: TokenId) {}
+    /// Forgets all accepted tokens and returns to the state after construction.
+    fn reset(&mut self) {}
+    /// Sets the seed and returns to the state after construction; nothing for steps without chance.
+    fn seed(&mut self, _seed: u64) {}
+}
+
+/// Cloning of boxed steps; every `Step + Clone` has it.
+pub trait CloneStep {
+    /// A boxed clone, with its state.
+    fn clone_step(&self) -> Box<dyn Step>;
+}
+
+impl<T: Step + Clone + 'static> CloneStep for T {
+    fn clone_step(&self) -> Box<dyn Step> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Step> {
+    fn clone(&self) -> Self {
+        (**self).clone_step()
+    }
+}
+
+/// Most tokens that penalties and DRY may look back on; their buffers are allocated at construction.
+pub(crate) const MAX_LAST_N: usize = 1 << 20;

@@ -1,0 +1,75 @@
+//! After the first token, sampling allocates nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use happy_sampler::Sampler;
+
+struct Counting;
+
+thread_local! {
+    // Per thread: the test harness allocates on its own threads.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is forwarded to the system allocator unchanged; the counter does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|c| c.set(c.get() + 1));
+        // SAFETY: the caller's obligations are the same.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        COUNT.with(|c| c.set(c.get() + 1));
+        // SAFETY: as above.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn no_allocation_per_token() {
+    let b = || Sampler::builder().seed(3);
+    let samplers = [
+        ("greedy", Sampler::greedy()),
+        ("draw", b().build().unwrap()),
+        ("temperature", b().temperature(0.7).build().unwrap()),
+        ("penalties", b().penalties(16, 1.2, 0.1, 0.1).logit_bias([(5, 1.0)]).greedy().build().unwrap()),
+        (
+            "usual",
+            b().penalties(64, 1.1, 0.0, 0.0)
+                .top_k(40)
+                .top_p(0.95)
+                .min_p(0.05)
+                .temperature(0.8)
+                .build()
+                .unwrap(),
+        ),
+        ("top_p", b().top_p(0.9).build().unwrap()),
+        ("min_p", b().min_p(0.01).build().unwrap()),
+        ("typical", b().typical(0.9).build().unwrap()),
+        ("dynamic", b().dynamic_temperature(0.8, 0.3, 1.0).build().unwrap()),
+        (
+            "dry",
+            b().dry(0.8, 1.75, 2, 64, [vec![1], vec![2, 3]]).xtc(0.5, 0.1).top_n_sigma(1.0).build().unwrap(),
+        ),
+    ];
+    // Rows of different logits: later ones must not need larger buffers.
+    let mut rng = happy_sampler::Rng::new(11);
+    let rows: Vec<Vec<f32>> =
+        (0..12).map(|_| (0..50_000).map(|_| (rng.next_f64() * 30.0 - 15.0) as f32).collect()).collect();
+    for (name, mut s) in samplers {
+        s.sample(&rows[0]).unwrap();
+        let before = COUNT.with(Cell::get);
+        for row in &rows[1..] {
+            s.sample(row).unwrap();
+        }
+        assert_eq!(COUNT.with(Cell::get) - before, 0, "{name}");
+    }
+}
