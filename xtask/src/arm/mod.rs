@@ -1,0 +1,187 @@
+//! aarch64 without a phone: a cross toolchain for Debian, and tests under emulated CPUs.
+//!
+//! `setup-arm` installs what a bare Debian machine lacks; `test-arm` builds the tests of tensor, kernels and model once and
+//! runs them under each CPU of [`CPUS`], then compares the logits of the aarch64 `happy` with the native one's, bit for bit.
+
+mod isa;
+mod logits;
+mod toolchain;
+
+use crate::process::Built;
+use crate::test::Outcome;
+use crate::{Result, paths, process};
+use isa::Coverage;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use toolchain::Toolchain;
+
+/// An emulated CPU and what the kernel tests must cover on it.
+struct Cpu {
+    /// The name that qemu takes.
+    name: &'static str,
+    /// ISAs whose kernels must run, never be skipped.
+    require: &'static [&'static str],
+}
+
+/// A CPU with everything qemu knows, a phone's big core with dot products, and plain armv8.0.
+const CPUS: &[Cpu] = &[
+    Cpu { name: "max", require: &["neon", "dotprod"] },
+    Cpu { name: "cortex-a76", require: &["neon", "dotprod"] },
+    Cpu { name: "cortex-a53", require: &["neon"] },
+];
+
+/// The packages whose tests run emulated: all those that compute.
+const PACKAGES: &[&str] = &["happy-tensor", "happy-kernels", "happy-model"];
+
+/// A test binary that runs longer than this under emulation is killed and counts as failed.
+const TEST_LIMIT: Duration = Duration::from_secs(900);
+
+/// Arguments of `test-arm`.
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Only this CPU: max, cortex-a76 or cortex-a53
+    #[arg(long)]
+    cpu: Option<String>,
+    /// Only the packages' tests, not the logits of the real models
+    #[arg(long)]
+    no_logits: bool,
+}
+
+/// `cargo xtask setup-arm`.
+pub(crate) fn setup() -> Result<()> {
+    if let Ok(found) = Toolchain::find() {
+        println!("the aarch64 toolchain is set up: {}", found.describe());
+        return Ok(());
+    }
+    let found = toolchain::install()?;
+    println!("the aarch64 toolchain is set up: {}", found.describe());
+    Ok(())
+}
+
+/// The step of `cargo xtask test`: sets up what is missing where that is possible, else reports a skip.
+pub(crate) fn step() -> Result<Outcome> {
+    if Toolchain::find().is_err() {
+        if let Err(reason) = toolchain::can_install() {
+            return Ok(Outcome::Skipped(reason));
+        }
+        setup()?;
+    }
+    run(&Args::default()).map(|()| Outcome::Passed)
+}
+
+/// `cargo xtask test-arm`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let cpus = match &args.cpu {
+        None => CPUS.iter().collect::<Vec<_>>(),
+        Some(name) => vec![CPUS.iter().find(|cpu| cpu.name == name).ok_or_else(|| {
+            format!(
+                "unknown CPU '{name}': expected one of {}",
+                CPUS.iter().map(|c| c.name).collect::<Vec<_>>().join(", ")
+            )
+        })?],
+    };
+    let toolchain = Toolchain::find()?;
+    println!("toolchain: {}", toolchain.describe());
+    let binaries = toolchain.build_tests(PACKAGES)?;
+    if binaries.is_empty() {
+        return Err(format!("cargo built no test binary for {}", PACKAGES.join(", ")));
+    }
+    let mut failures = Vec::new();
+    for cpu in &cpus {
+        failures.extend(test_on(cpu, &binaries)?);
+    }
+    if !args.no_logits {
+        failures.extend(logits::compare(&toolchain, &cpus)?);
+    }
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} failure(s) under emulation:\n  {}", failures.len(), failures.join("\n  ")))
+}
+
+/// Runs all test binaries on one CPU, prints what they covered, hands back the failures.
+fn test_on(cpu: &Cpu, binaries: &[Built]) -> Result<Vec<String>> {
+    let mut failures = Vec::new();
+    let mut coverage = Coverage::default();
+    let start = Instant::now();
+    let mut tests = 0;
+    for binary in binaries {
+        let mut command = emulated(cpu);
+        command
+            .arg(&binary.executable)
+            .arg("--nocapture")
+            .current_dir(&binary.package_dir)
+            .env("CARGO_MANIFEST_DIR", &binary.package_dir)
+            .env("HAPPY_CONFORMANCE", paths::conformance())
+            .env("HAPPY_REQUIRE_ISA", cpu.require.join(","));
+        // What runs a real model for minutes natively would take hours here; logits::compare covers the models.
+        command.env("HAPPY_EMULATED", "1");
+        let done = process::run_within(&mut command, TEST_LIMIT)?;
+        coverage.read(&done.stdout);
+        tests += passed_tests(&done.stdout);
+        if !done.success {
+            let tail = tail(&format!("{}{}", done.stdout, done.stderr), 40);
+            eprintln!("--- {} on {}: {}\n{tail}", binary.target, cpu.name, done.ending);
+            failures.push(format!(
+                "{} of {} on {}: {}",
+                binary.target,
+                paths::short(&binary.package_dir),
+                cpu.name,
+                done.ending
+            ));
+        }
+    }
+    for isa in cpu.require.iter().filter(|isa| !coverage.ran(isa)) {
+        failures.push(format!(
+            "no test on {} ran a kernel for {isa}, which this CPU has (expected a line `isa: {isa} ran`)",
+            cpu.name
+        ));
+    }
+    println!(
+        "{:<11} {tests:>5} tests in {} binaries passed, {} failure(s), {:.0} s; isa: {coverage}",
+        cpu.name,
+        binaries.len(),
+        failures.len(),
+        start.elapsed().as_secs_f64()
+    );
+    Ok(failures)
+}
+
+/// The emulator for one CPU; the binary and its arguments follow.
+fn emulated(cpu: &Cpu) -> Command {
+    let mut command = Command::new("qemu-aarch64");
+    command.args(["-cpu", cpu.name]);
+    command
+}
+
+/// The sum of the counts in the lines `test result: ok. 12 passed; ...`.
+fn passed_tests(stdout: &str) -> usize {
+    stdout
+        .lines()
+        .filter(|line| line.starts_with("test result:"))
+        .filter_map(|line| line.split(" passed").next()?.rsplit(' ').next()?.parse::<usize>().ok())
+        .sum()
+}
+
+fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passed_tests_are_summed() {
+        let text = "running 2 tests\ntest result: ok. 12 passed; 0 failed\nx\ntest result: FAILED. 3 passed; 1 failed\n";
+        assert_eq!(passed_tests(text), 15);
+        assert_eq!(passed_tests(""), 0);
+    }
+
+    #[test]
+    fn a_tail_keeps_the_last_lines() {
+        assert_eq!(tail("a\nb\nc", 2), "b\nc");
+        assert_eq!(tail("a", 2), "a");
+    }
+}

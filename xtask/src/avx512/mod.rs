@@ -1,0 +1,7 @@
+//! placeholder
+use crate::Result;
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+pub(crate) fn run(_: &Args) -> Result<()> {
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Running other programs: with their output shown, captured, or captured under a time limit.
+
+use crate::{Result, paths};
+use std::env;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The cargo that runs this program, in the workspace's root.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(paths::root());
+    command
+}
+
+/// The command as a person would type it, for messages.
+pub(crate) fn display(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let mut text = name.to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        let argument = argument.to_string_lossy();
+        text.push(' ');
+        if argument.is_empty() || argument.contains(' ') {
+            text.push_str(&format!("'{argument}'"));
+        } else {
+            text.push_str(&argument);
+        }
+    }
+    text
+}
+
+/// Runs `command` with its output shown; an exit code other than 0 is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().map_err(|e| cannot_start(command, &e))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", display(command))) }
+}
+
+/// Runs `command` and hands back its standard output as text; its standard error is shown.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let out = command.stderr(Stdio::inherit()).output().map_err(|e| cannot_start(command, &e))?;
+    if !out.status.success() {
+        return Err(format!("`{}` failed ({})", display(command), out.status));
+    }
+    String::from_utf8(out.stdout)
+        .map_err(|_| format!("`{}` wrote bytes that are not UTF-8", display(command)))
+}
+
+/// Whether `command` starts and ends with exit code 0; nothing is shown.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// What a program did within its time.
+pub(crate) struct Finished {
+    /// Standard output, bytes that are not UTF-8 replaced.
+    pub(crate) stdout: String,
+    /// Standard error, likewise.
+    pub(crate) stderr: String,
+    /// Exit code 0.
+    pub(crate) success: bool,
+    /// The exit code or signal, or that the time ran out, in words.
+    pub(crate) ending: String,
+}
+
+/// Runs `command` with its output captured and kills it after `limit`.
+pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<Finished> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| cannot_start(command, &e))?;
+    let stdout = collect(child.stdout.take());
+    let stderr = collect(child.stderr.take());
+    let status = wait_until(&mut child, Instant::now() + limit);
+    let (success, ending) = match status {
+        Ok(Some(status)) => (status.success(), status.to_string()),
+        Ok(None) => (false, format!("killed: it ran longer than {} s", limit.as_secs())),
+        Err(e) => (false, format!("cannot wait for it: {e}")),
+    };
+    Ok(Finished {
+        stdout: stdout.join().unwrap_or_default(),
+        stderr: stderr.join().unwrap_or_default(),
+        success,
+        ending,
+    })
+}
+
+/// The exit status, or `None` after killing a child that outlived `deadline`.
+fn wait_until(child: &mut Child, deadline: Instant) -> std::io::Result<Option<std::process::ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // A broken pipe ends the text early; what was read is still worth showing.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn cannot_start(command: &Command, error: &std::io::Error) -> String {
+    format!("cannot start `{}`: {error}", display(command))
+}
+
+/// An executable that cargo built.
+pub(crate) struct Built {
+    /// The target's name (`happy`, or the test file's name).
+    pub(crate) target: String,
+    /// The package's folder, in which cargo would run its tests.
+    pub(crate) package_dir: PathBuf,
+    /// The file to run.
+    pub(crate) executable: PathBuf,
+}
+
+/// Runs a `cargo build` or `cargo test --no-run` and lists the executables that it made.
+pub(crate) fn build(command: &mut Command) -> Result<Vec<Built>> {
+    command.arg("--message-format=json-render-diagnostics");
+    let text = output(command)?;
+    let mut built = Vec::new();
+    for line in text.lines() {
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        let (Some(executable), Some(target), Some(manifest)) = (
+            message["executable"].as_str(),
+            message["target"]["name"].as_str(),
+            message["manifest_path"].as_str().map(Path::new),
+        ) else {
+            continue;
+        };
+        built.push(Built {
+            target: target.to_owned(),
+            package_dir: manifest.parent().unwrap_or(manifest).to_path_buf(),
+            executable: PathBuf::from(executable),
+        });
+    }
+    Ok(built)
+}
+
+/// Builds `happy` in release and hands back its path.
+pub(crate) fn build_happy() -> Result<PathBuf> {
+    let built = build(&mut cargo(&["build", "--release", "--package", "happy-cli", "--bin", "happy"]))?;
+    match built.into_iter().find(|b| b.target == "happy") {
+        Some(happy) => Ok(happy.executable),
+        None => Err("cargo built happy-cli but reported no executable named `happy`".into()),
+    }
+}

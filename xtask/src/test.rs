@@ -1,0 +1,198 @@
+//! `cargo xtask test`: everything that CI runs, one named and timed step after the other.
+
+use crate::{Result, arm, conform, fetch, paths, process, tidy};
+use std::time::{Duration, Instant};
+
+/// Arguments of `test`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these steps, in the usual order (see --list)
+    steps: Vec<String>,
+    /// Print the steps' names and what each runs
+    #[arg(long)]
+    list: bool,
+}
+
+/// How a step ended when it did not fail.
+pub(crate) enum Outcome {
+    /// It ran and passed.
+    Passed,
+    /// It could not run here, and why.
+    Skipped(String),
+}
+
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    /// What to do when it fails.
+    advice: &'static str,
+    run: fn() -> Result<Outcome>,
+}
+
+/// In this order: the cheap ones that fail most often first.
+const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        what: "cargo fmt --all -- --check",
+        advice: "run `cargo fmt --all`",
+        run: || cargo(&["fmt", "--all", "--", "--check"], &[]),
+    },
+    Step {
+        name: "clippy",
+        what: "cargo clippy --workspace --all-targets -- -D warnings",
+        advice: "mend what clippy names above",
+        run: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
+    },
+    Step {
+        name: "doc",
+        what: "cargo doc --workspace --no-deps, warnings are errors",
+        advice: "mend the doc comments named above (a broken link, a missing comment)",
+        run: || cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+    },
+    Step {
+        name: "fetch-models",
+        what: "the two real models, checked",
+        advice: "put the file named above into the models' folder",
+        run: || fetch::run(&[]).map(|()| Outcome::Passed),
+    },
+    Step {
+        name: "tests",
+        what: "cargo test --workspace (doctests and examples too)",
+        advice: "run the failing test alone: cargo test -p PACKAGE NAME",
+        run: tests,
+    },
+    Step {
+        name: "tidy",
+        what: "cargo xtask tidy: the conventions",
+        advice: "each line above names the file and what it should be",
+        run: || tidy::run().map(|()| Outcome::Passed),
+    },
+    Step {
+        name: "conform",
+        what: "cargo xtask conform: other people's results",
+        advice: "run the corpus alone: cargo xtask conform CORPUS",
+        run: conform_step,
+    },
+    Step {
+        name: "test-arm",
+        what: "cargo xtask setup-arm (apt, root) and test-arm under three emulated CPUs",
+        advice: "run `cargo xtask test-arm` alone; with `--cpu NAME` on one CPU",
+        run: arm::step,
+    },
+    Step {
+        name: "package",
+        what: "cargo package --workspace",
+        advice: "a packaged crate must build from its own files; see the error above",
+        run: || cargo(&["package", "--workspace", "--allow-dirty", "--quiet"], &[]),
+    },
+];
+
+/// Runs the steps in order, stops at the first failure, prints a summary either way.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.list {
+        for step in STEPS {
+            println!("{:<14}{}", step.name, step.what);
+        }
+        return Ok(());
+    }
+    if let Some(unknown) = args.steps.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
+        let known: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        return Err(format!("unknown step '{unknown}': expected some of {}", known.join(", ")));
+    }
+    let wanted = |step: &&Step| args.steps.is_empty() || args.steps.iter().any(|name| name == step.name);
+    let start = Instant::now();
+    let mut lines = Vec::new();
+    let mut failure = None;
+    for step in STEPS.iter().filter(wanted) {
+        eprintln!("\n=== {}: {}", step.name, step.what);
+        let begin = Instant::now();
+        let (line, failed) = judge(step, (step.run)(), paths::is_ci());
+        let line = format!("{:<14}{:>8}  {line}", step.name, seconds(begin.elapsed()));
+        eprintln!("=== {line}");
+        lines.push(line);
+        if failed.is_some() {
+            failure = failed;
+            break;
+        }
+    }
+    println!("\nsummary of cargo xtask test");
+    for line in &lines {
+        println!("  {line}");
+    }
+    println!("  {:<14}{:>8}", "total", seconds(start.elapsed()));
+    let not_run = STEPS.iter().filter(wanted).count() - lines.len();
+    match failure {
+        Some(message) if not_run > 0 => Err(format!("{message}\n({not_run} later step(s) did not run)")),
+        Some(message) => Err(message),
+        None => Ok(()),
+    }
+}
+
+/// The summary's text for a step's result, and the error where it counts as a failure.
+fn judge(step: &Step, result: Result<Outcome>, ci: bool) -> (String, Option<String>) {
+    match result {
+        Ok(Outcome::Passed) => ("passed".into(), None),
+        Ok(Outcome::Skipped(reason)) if ci => {
+            let text = format!("FAILED: it cannot run here ({reason}), and CI=true allows no skips");
+            (text.clone(), Some(format!("step {}: {text}", step.name)))
+        }
+        Ok(Outcome::Skipped(reason)) => (format!("SKIPPED: {reason}"), None),
+        Err(message) => (
+            "FAILED".into(),
+            Some(format!("step {} failed: {message}\nwhat to do: {}", step.name, step.advice)),
+        ),
+    }
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome> {
+    process::run(process::cargo(arguments).envs(environment.iter().copied())).map(|()| Outcome::Passed)
+}
+
+fn tests() -> Result<Outcome> {
+    let mut command = process::cargo(&["test", "--workspace", "--quiet"]);
+    command.env("HAPPY_MODELS", paths::models()?).env("HAPPY_CONFORMANCE", paths::conformance());
+    process::run(&mut command).map(|()| Outcome::Passed)
+}
+
+fn conform_step() -> Result<Outcome> {
+    let data = paths::conformance();
+    if !data.is_dir() {
+        return Ok(Outcome::Skipped(format!(
+            "no conformance data in {} (set HAPPY_CONFORMANCE)",
+            data.display()
+        )));
+    }
+    conform::run(&conform::Args::default()).map(|()| Outcome::Passed)
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skip_passes_on_a_desk_and_fails_in_ci() {
+        let step = &STEPS[0];
+        let skipped = || Ok(Outcome::Skipped("no root".into()));
+        assert!(judge(step, skipped(), false).1.is_none());
+        assert!(judge(step, skipped(), false).0.contains("SKIPPED: no root"));
+        assert!(judge(step, skipped(), true).1.is_some_and(|message| message.contains("no root")));
+    }
+
+    #[test]
+    fn a_failure_says_what_to_do() {
+        let (line, failure) = judge(&STEPS[0], Err("it broke".into()), false);
+        assert_eq!(line, "FAILED");
+        assert_eq!(failure.as_deref(), Some("step fmt failed: it broke\nwhat to do: run `cargo fmt --all`"));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (i, step) in STEPS.iter().enumerate() {
+            assert!(STEPS[..i].iter().all(|other| other.name != step.name), "{}", step.name);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Checks on all files: text only, no registry hosts, the documents that a project owes.
+
+use super::{Tree, Violation};
+
+/// Generated models and goldens may be binary, and only there.
+const BINARY_FOLDER: &str = "fixtures/";
+
+/// A binary fixture stays small.
+const MAX_FIXTURE: usize = 256 << 10;
+
+/// Hosts of package registries: a name in the tree ties users to one, and mirrors exist. Written in two halves, so that
+/// this file does not name them either.
+const REGISTRY_HOSTS: &[&str] = &[
+    concat!("crates", ".io"),
+    concat!("pypi", ".org"),
+    concat!("python", "hosted.org"),
+    concat!("npmjs", ".org"),
+    concat!("npmjs", ".com"),
+    concat!("proxy.golang", ".org"),
+    concat!("deb.debian", ".org"),
+    concat!("security.debian", ".org"),
+    concat!("maven", ".org"),
+];
+
+/// Written by cargo, which names the registry in it.
+const NAMES_REGISTRY: &[&str] = &["Cargo.lock"];
+
+/// What must stand in the root.
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
+    "deny.toml",
+    ".ci/run",
+];
+
+/// Every file is UTF-8 without NUL bytes, except small fixtures.
+pub(super) fn text_only(tree: &Tree) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, bytes) in &tree.files {
+        let is_text = std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0);
+        if is_text {
+            continue;
+        }
+        if !path.starts_with(BINARY_FOLDER) {
+            found.push(format!("{path}: not a text file; generated binaries stand in {BINARY_FOLDER}, models outside the repository"));
+        } else if bytes.len() > MAX_FIXTURE {
+            found.push(format!("{path}: a binary fixture of {} bytes, at most {MAX_FIXTURE}", bytes.len()));
+        }
+    }
+    found
+}
+
+/// No file names a package registry's host.
+pub(super) fn registry_hosts(tree: &Tree) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, text) in tree.texts("") {
+        if NAMES_REGISTRY.iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            if let Some(host) = REGISTRY_HOSTS.iter().find(|host| line.contains(**host)) {
+                found.push(format!("{path}:{}: names the registry host {host}", number + 1));
+            }
+        }
+    }
+    found
+}
+
+/// The root has its documents, and the change log has an entry.
+pub(super) fn documents(tree: &Tree) -> Vec<Violation> {
+    let mut found: Vec<Violation> = DOCUMENTS
+        .iter()
+        .filter(|name| !tree.files.contains_key(**name))
+        .map(|name| format!("{name}: missing"))
+        .collect();
+    if tree.text("CHANGELOG.md").is_some_and(|text| !text.lines().any(|line| line.starts_with("## "))) {
+        found.push("CHANGELOG.md: no entry (a line that starts with `## `)".into());
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::tree;
+    use super::*;
+
+    #[test]
+    fn binaries_are_caught() {
+        let mut tree = tree(&[("a.md", "fine: é"), ("nul.txt", "a\0b")]);
+        tree.files.insert("model.gguf".into(), vec![0x47, 0x47, 0xff]);
+        tree.files.insert("fixtures/small.gguf".into(), vec![0; 100]);
+        tree.files.insert("fixtures/large.gguf".into(), vec![0; MAX_FIXTURE + 1]);
+        let found = text_only(&tree);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.iter().all(|line| !line.starts_with("a.md") && !line.starts_with("fixtures/small")));
+    }
+
+    #[test]
+    fn every_registry_host_is_caught() {
+        for host in REGISTRY_HOSTS {
+            let text = format!("see https://{host}/project/x\n");
+            assert_eq!(registry_hosts(&tree(&[("docs/a.md", &text)])).len(), 1, "{host}");
+            assert_eq!(registry_hosts(&tree(&[("Cargo.lock", &text)])), [""; 0], "{host}");
+        }
+    }
+
+    #[test]
+    fn missing_documents_are_caught() {
+        let mut full: Vec<(&str, &str)> = DOCUMENTS.iter().map(|name| (*name, "text\n## 0.1.0\n")).collect();
+        assert_eq!(documents(&tree(&full)), [""; 0]);
+        for missing in 0..full.len() {
+            let mut part = full.clone();
+            part.remove(missing);
+            assert_eq!(documents(&tree(&part)).len(), 1, "{}", full[missing].0);
+        }
+        full.retain(|(name, _)| *name != "CHANGELOG.md");
+        full.push(("CHANGELOG.md", "# Changes\n"));
+        assert!(documents(&tree(&full))[0].contains("no entry"));
+    }
+}

@@ -1,0 +1,149 @@
+//! Links in Markdown files: the file is there, and so is the heading.
+
+use super::{Tree, Violation};
+
+/// Every relative link in a `.md` file names a file or folder of the tree, and a heading where it has `#`.
+pub(super) fn resolve(tree: &Tree) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, text) in tree.texts(".md") {
+        for (line, link) in links(text) {
+            if let Err(fault) = follow(tree, path, &link) {
+                found.push(format!("{path}:{line}: link `{link}`: {fault}"));
+            }
+        }
+    }
+    found
+}
+
+fn follow(tree: &Tree, from: &str, link: &str) -> Result<(), String> {
+    // Another site, a mail address, or rustdoc's path to an item (`crate::Model`).
+    let scheme = link
+        .split([':', '/', '#'])
+        .next()
+        .is_some_and(|s| s.len() < link.len() && link[s.len()..].starts_with(':'));
+    if scheme {
+        return Ok(());
+    }
+    let (target, heading) =
+        link.split_once('#').map_or((link, None), |(target, heading)| (target, Some(heading)));
+    let target = if target.is_empty() {
+        from.to_owned()
+    } else {
+        join(from, target).ok_or("it leaves the repository")?
+    };
+    if !tree.has(&target) {
+        return Err(format!("no file {target}"));
+    }
+    let Some(heading) = heading.filter(|_| target.ends_with(".md")) else { return Ok(()) };
+    let text = tree.text(&target).unwrap_or_default();
+    if prose(text).any(|(_, line)| line.starts_with('#') && anchor(&line) == heading) {
+        Ok(())
+    } else {
+        Err(format!("no heading #{heading} in {target}"))
+    }
+}
+
+/// `link` as seen from the file `from`; `None` where it climbs out of the tree.
+fn join(from: &str, link: &str) -> Option<String> {
+    let mut parts: Vec<&str> = if link.starts_with('/') { Vec::new() } else { from.split('/').collect() };
+    parts.pop();
+    for part in link.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            name => parts.push(name),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// The anchor that a heading gets on code hosting sites: lower case, spaces to hyphens, punctuation dropped.
+fn anchor(heading: &str) -> String {
+    heading
+        .trim_start_matches('#')
+        .trim()
+        .chars()
+        .filter_map(|c| match c {
+            ' ' => Some('-'),
+            '-' | '_' => Some(c),
+            c if c.is_alphanumeric() => Some(c.to_lowercase().next().unwrap_or(c)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The lines outside code blocks, with their 1-based numbers and with code spans removed.
+fn prose(text: &str) -> impl Iterator<Item = (usize, String)> {
+    let mut in_code = false;
+    text.lines().enumerate().filter_map(move |(i, line)| {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+            return None;
+        }
+        // Headings keep their code spans, which are part of the anchor.
+        let line = if line.starts_with('#') { line.to_owned() } else { line.split('`').step_by(2).collect() };
+        (!in_code).then_some((i + 1, line))
+    })
+}
+
+/// The targets of `[text](target)`, `[text](target "title")` and `[label]: target`, with their lines.
+fn links(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (number, line) in prose(text) {
+        let mut rest = line.as_str();
+        while let Some((_, after)) = rest.split_once("](") {
+            let Some((inside, behind)) = after.split_once(')') else { break };
+            if let Some(target) = inside.split_whitespace().next() {
+                found.push((number, target.trim_matches(['<', '>']).to_owned()));
+            }
+            rest = behind;
+        }
+        if let Some((label, target)) = line.split_once("]: ")
+            && label.starts_with('[')
+            && let Some(target) = target.split_whitespace().next()
+        {
+            found.push((number, target.to_owned()));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::tree;
+    use super::*;
+
+    #[test]
+    fn broken_links_are_caught() {
+        let cases = [
+            ("see [a](a.md)", 0),
+            ("see [a](./a.md#the-heading-of-f)", 0),
+            ("see [root](../README.md) and [dir](..) and [abs](/docs/a.md)", 0),
+            ("[site](https://example.com/x) [mail](mailto:a@b.c) [item](crate::Model)", 0),
+            ("`[code](missing.md)`\n```\n[code](missing.md)\n```", 0),
+            ("[label]: a.md", 0),
+            ("# Here\n[here](#here)", 0),
+            ("see [b](b.md)", 1),
+            ("see [a](a.md#no-such)", 1),
+            ("[a](a.md) [b](b.md) [c](c.md)", 2),
+            ("[up](../../outside.md)", 1),
+            ("[label]: b.md", 1),
+            ("[here](#here)", 1),
+            ("![image](shot.png)", 1),
+        ];
+        for (text, expected) in cases {
+            let tree =
+                tree(&[("README.md", ""), ("docs/a.md", "## The heading of `f()`\n"), ("docs/x.md", text)]);
+            let found = resolve(&tree);
+            assert_eq!(found.len(), expected, "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_place_is_told() {
+        let found = resolve(&tree(&[("a.md", "\n\n[b](b.md)")]));
+        assert_eq!(found, ["a.md:3: link `b.md`: no file b.md"]);
+    }
+}

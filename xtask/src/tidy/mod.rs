@@ -1,0 +1,209 @@
+//! `cargo xtask tidy`: the project's conventions, each as a check with a name.
+//!
+//! The checks look at a [`Tree`]: the files that git knows or would add, and the packages as cargo sees them. A tree can be
+//! made up, which is how the tests at the bottom of each file prove that every violation is caught.
+
+mod crates;
+mod files;
+mod lex;
+mod links;
+mod rust;
+
+use crate::{Result, paths, process};
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// What is checked.
+#[derive(Default)]
+pub(crate) struct Tree {
+    /// Path relative to the root, with `/`, to the file's bytes.
+    files: BTreeMap<String, Vec<u8>>,
+    /// The workspace's packages.
+    packages: Vec<Package>,
+}
+
+/// A workspace member, as far as the checks care.
+#[derive(Default)]
+struct Package {
+    name: String,
+    /// The folder relative to the root.
+    dir: String,
+    description: Option<String>,
+    /// `publish = false` packages owe no README, description or example.
+    published: bool,
+    /// A package with a library owes an example.
+    has_lib: bool,
+    dependencies: Vec<Dependency>,
+}
+
+struct Dependency {
+    name: String,
+    /// `normal`, `dev` or `build`.
+    kind: String,
+    optional: bool,
+}
+
+/// A place and what is wrong there.
+type Violation = String;
+
+/// A check's name, what it holds, and the check.
+type Check = (&'static str, fn(&Tree) -> Vec<Violation>);
+
+const CHECKS: &[Check] = &[
+    ("crates depend downwards only", crates::layering),
+    ("every crate has README, description, example", crates::completeness),
+    ("unsafe stands only where the design allows it", rust::unsafe_places),
+    ("every crate forbids or denies unsafe code", rust::unsafe_lints),
+    ("every Rust file opens with a `//!` header", rust::headers),
+    ("no file is longer than one sitting", rust::length),
+    ("nothing is unfinished or switched off", rust::unfinished),
+    ("every file is text", files::text_only),
+    ("no registry is named", files::registry_hosts),
+    ("the documents that a project owes are there", files::documents),
+    ("links in documents resolve", links::resolve),
+];
+
+/// Runs all checks and prints what they found.
+pub(crate) fn run() -> Result<()> {
+    let tree = read_tree()?;
+    let mut total = 0;
+    for (name, check) in CHECKS {
+        let violations = check(&tree);
+        if violations.is_empty() {
+            println!("ok      {name}");
+        } else {
+            println!("FAILED  {name}");
+            for violation in &violations {
+                println!("          {violation}");
+            }
+        }
+        total += violations.len();
+    }
+    println!("{} files, {} packages, {total} violation(s)", tree.files.len(), tree.packages.len());
+    if total == 0 { Ok(()) } else { Err(format!("tidy found {total} violation(s)")) }
+}
+
+/// The files that git tracks or would add, and cargo's view of the workspace.
+fn read_tree() -> Result<Tree> {
+    let root = paths::root();
+    let mut git = Command::new("git");
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]).current_dir(&root);
+    let list = process::output(&mut git).map_err(|e| {
+        format!("{e}; tidy needs git and a clone of the repository, to know which files belong to it")
+    })?;
+    let mut files = BTreeMap::new();
+    for name in list.split('\0').filter(|name| !name.is_empty()) {
+        match std::fs::read(root.join(name)) {
+            Ok(bytes) => {
+                files.insert(name.to_owned(), bytes);
+            }
+            // Deleted in the work tree, still in the index.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(format!("cannot read {name}: {e}")),
+        }
+    }
+    let metadata = process::output(&mut process::cargo(&[
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+        "--offline",
+    ]))?;
+    let metadata = serde_json::from_str(&metadata)
+        .map_err(|e| format!("cargo metadata wrote JSON that cannot be read: {e}"))?;
+    Ok(Tree { files, packages: packages(&metadata)? })
+}
+
+/// The packages in the output of `cargo metadata`.
+fn packages(metadata: &serde_json::Value) -> Result<Vec<Package>> {
+    let unexpected = || "cargo metadata has an unexpected form (format version 1 was asked for)".to_owned();
+    let root = metadata["workspace_root"].as_str().ok_or_else(unexpected)?;
+    let mut packages = Vec::new();
+    for package in metadata["packages"].as_array().ok_or_else(unexpected)? {
+        let manifest = package["manifest_path"].as_str().ok_or_else(unexpected)?;
+        let dir =
+            manifest.strip_prefix(root).and_then(|p| p.strip_suffix("Cargo.toml")).ok_or_else(unexpected)?;
+        let targets = package["targets"].as_array().ok_or_else(unexpected)?;
+        let is_lib = |target: &serde_json::Value| {
+            target["kind"]
+                .as_array()
+                .is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib" || kind == "cdylib"))
+        };
+        let dependency = |d: &serde_json::Value| {
+            Some(Dependency {
+                name: d["name"].as_str()?.to_owned(),
+                kind: d["kind"].as_str().unwrap_or("normal").to_owned(),
+                optional: d["optional"].as_bool()?,
+            })
+        };
+        packages.push(Package {
+            name: package["name"].as_str().ok_or_else(unexpected)?.to_owned(),
+            dir: dir.replace('\\', "/").trim_matches('/').to_owned(),
+            description: package["description"].as_str().map(str::to_owned),
+            published: package["publish"].as_array().is_none_or(|registries| !registries.is_empty()),
+            has_lib: targets.iter().any(is_lib),
+            dependencies: package["dependencies"]
+                .as_array()
+                .ok_or_else(unexpected)?
+                .iter()
+                .filter_map(dependency)
+                .collect(),
+        });
+    }
+    Ok(packages)
+}
+
+impl Tree {
+    /// The file's text, where it is text.
+    fn text(&self, path: &str) -> Option<&str> {
+        std::str::from_utf8(self.files.get(path)?).ok()
+    }
+
+    /// All text files whose name ends with `suffix`.
+    fn texts<'a>(&'a self, suffix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.files
+            .iter()
+            .filter(move |(path, _)| path.ends_with(suffix))
+            .filter_map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)))
+    }
+
+    /// Whether a file or folder of this name is in the tree.
+    fn has(&self, path: &str) -> bool {
+        let folder = format!("{path}/");
+        path.is_empty()
+            || self.files.contains_key(path)
+            || self.files.range(folder.clone()..).next().is_some_and(|(name, _)| name.starts_with(&folder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree of these files and no packages.
+    pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
+        Tree { files, packages: Vec::new() }
+    }
+
+    #[test]
+    fn folders_are_found() {
+        let tree = tree(&[("docs/a.md", ""), ("docs2/b.md", "")]);
+        assert!(tree.has("docs") && tree.has("docs/a.md") && tree.has("docs2") && tree.has(""));
+        assert!(!tree.has("doc") && !tree.has("docs/b.md"));
+    }
+
+    #[test]
+    fn cargo_metadata_is_read() {
+        let metadata = serde_json::json!({"workspace_root": "/w", "packages": [{
+            "name": "a", "manifest_path": "/w/crates/a/Cargo.toml", "description": null, "publish": [],
+            "targets": [{"kind": ["lib"]}],
+            "dependencies": [{"name": "b", "kind": null, "optional": true}, {"name": "c", "kind": "dev", "optional": false}],
+        }]});
+        let read = packages(&metadata).expect("it reads");
+        assert_eq!((read[0].dir.as_str(), read[0].published, read[0].has_lib), ("crates/a", false, true));
+        assert_eq!(read[0].dependencies[0].kind, "normal");
+        assert_eq!(read[0].dependencies[1].kind, "dev");
+        assert!(packages(&serde_json::json!({})).is_err());
+    }
+}

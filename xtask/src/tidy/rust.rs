@@ -1,0 +1,225 @@
+//! Checks on Rust files: unsafe code, headers, length, unfinished code.
+
+use super::lex::{code_only, lines_with_word};
+use super::{Tree, Violation};
+
+/// Where `unsafe` may stand (path prefixes), each with why.
+const UNSAFE_PLACES: &[(&str, &str)] = &[
+    ("crates/kernels/src/arch/", "vector loads and stores, and the one dispatch call"),
+    ("crates/kernels/src/pool/", "lending borrowed work to threads that outlive the borrow"),
+    ("crates/tensor/src/cast.rs", "bytes to blocks and back"),
+    ("crates/gguf/src/mmap.rs", "the constructor that maps a file"),
+    ("crates/ffi/src/", "the C boundary"),
+    ("crates/engine/tests/alloc", "a counting allocator, in a test"),
+];
+
+/// A file longer than this is split; about 400 is the aim.
+const MAX_LINES: usize = 600;
+
+/// `unsafe` stands only in [`UNSAFE_PLACES`].
+pub(super) fn unsafe_places(tree: &Tree) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, text) in tree.texts(".rs") {
+        if UNSAFE_PLACES.iter().any(|(place, _)| path.starts_with(place)) {
+            continue;
+        }
+        for line in lines_with_word(&code_only(text), "unsafe") {
+            found.push(format!("{path}:{line}: `unsafe` outside the places that the design allows"));
+        }
+    }
+    found
+}
+
+/// Every crate root says `forbid(unsafe_code)`, or `deny` where the crate has an allowed place.
+pub(super) fn unsafe_lints(tree: &Tree) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for package in &tree.packages {
+        let dir = &package.dir;
+        let source = format!("{dir}/src/");
+        let has_place = UNSAFE_PLACES.iter().any(|(place, _)| place.starts_with(&source));
+        for root in ["lib.rs", "main.rs"] {
+            let path = format!("{source}{root}");
+            let Some(text) = tree.text(&path) else { continue };
+            let code = code_only(text);
+            let forbids = code.contains("#![forbid(unsafe_code)]");
+            let denies = code.contains("#![deny(unsafe_code)]");
+            let holds = forbids || (has_place && denies);
+            if !holds {
+                let wanted = if has_place { "#![deny(unsafe_code)]" } else { "#![forbid(unsafe_code)]" };
+                found.push(format!("{path}: no {wanted}"));
+            }
+        }
+    }
+    found
+}
+
+/// The first line that is neither blank nor an inner attribute is a `//!` comment (or includes the README as one).
+pub(super) fn headers(tree: &Tree) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, text) in tree.texts(".rs") {
+        let is_header = |line: &str| {
+            (line.starts_with("//!") && line.trim_start_matches("//!").trim().len() > 3)
+                || line.starts_with("#![doc = include_str!")
+        };
+        let first = text
+            .lines()
+            .map(str::trim)
+            .find(|line| !line.is_empty() && (is_header(line) || !line.starts_with("#![")));
+        if !first.is_some_and(is_header) {
+            found.push(format!("{path}:1: no `//!` header that says what the file is for"));
+        }
+    }
+    found
+}
+
+/// No file has more than [`MAX_LINES`] lines, except files of tables.
+pub(super) fn length(tree: &Tree) -> Vec<Violation> {
+    let is_table = |path: &str| {
+        let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".rs");
+        stem == "table"
+            || stem == "tables"
+            || stem.ends_with("_table")
+            || stem.ends_with("_tables")
+            || path.contains("/tables/")
+    };
+    tree.texts(".rs")
+        .filter(|(path, _)| !is_table(path))
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines > MAX_LINES)
+        .map(|(path, lines)| {
+            format!("{path}: {lines} lines, at most {MAX_LINES} (about 400 is the aim): split it by topic")
+        })
+        .collect()
+}
+
+/// No macro that stands for missing code, no debug print, no test that is switched off.
+pub(super) fn unfinished(tree: &Tree) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, text) in tree.texts(".rs") {
+        let code = code_only(text);
+        for (number, line) in code.lines().enumerate() {
+            let dense: String = line.split_whitespace().collect();
+            for name in ["todo!", "unimplemented!", "dbg!"] {
+                let is_macro = dense.match_indices(name).any(|(at, _)| {
+                    !dense[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_')
+                });
+                if is_macro {
+                    found.push(format!("{path}:{}: `{name}`", number + 1));
+                }
+            }
+            if dense.contains("#[ignore") || (dense.contains("cfg_attr(") && dense.contains(",ignore")) {
+                found.push(format!("{path}:{}: a test that is switched off", number + 1));
+            }
+        }
+        found.extend(ignored_doctests(path, text));
+    }
+    for (path, text) in tree.texts(".md") {
+        found.extend(ignored_doctests(path, text));
+    }
+    found
+}
+
+/// Code blocks that rustdoc is told to pass over.
+fn ignored_doctests(path: &str, text: &str) -> Vec<Violation> {
+    let is_ignored = |line: &str| {
+        let line = line.trim_start().trim_start_matches("//!").trim_start_matches("///").trim_start();
+        line.strip_prefix("```").is_some_and(|tags| tags.split([',', ' ']).any(|tag| tag.trim() == "ignore"))
+    };
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| is_ignored(line))
+        .map(|(i, _)| format!("{path}:{}: a doctest that is switched off", i + 1))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Package;
+    use super::super::tests::tree;
+    use super::*;
+
+    #[test]
+    fn unsafe_is_caught_outside_its_places_only() {
+        let code = "//! header\nfn f() { unsafe { g() } }\n";
+        for path in
+            ["crates/kernels/src/arch/avx2.rs", "crates/kernels/src/pool/mod.rs", "crates/tensor/src/cast.rs"]
+        {
+            assert_eq!(unsafe_places(&tree(&[(path, code)])), [""; 0], "{path}");
+        }
+        for path in [
+            "crates/kernels/src/linear.rs",
+            "crates/tensor/src/castle.rs",
+            "xtask/src/main.rs",
+            "crates/gguf/tests/a.rs",
+        ] {
+            assert_eq!(unsafe_places(&tree(&[(path, code)])).len(), 1, "{path}");
+        }
+        let words = "//! unsafe\n#![forbid(unsafe_code)]\nlet s = \"unsafe\"; // unsafe\n";
+        assert_eq!(unsafe_places(&tree(&[("a.rs", words)])), [""; 0]);
+    }
+
+    #[test]
+    fn a_missing_lint_is_caught() {
+        let cases = [
+            ("crates/sampler", "#![forbid(unsafe_code)]", 0),
+            ("crates/sampler", "#![deny(unsafe_code)]", 1),
+            ("crates/sampler", "// #![forbid(unsafe_code)]", 1),
+            ("crates/kernels", "#![deny(unsafe_code)]", 0),
+            ("crates/kernels", "", 1),
+        ];
+        for (dir, line, expected) in cases {
+            let mut tree = tree(&[(&format!("{dir}/src/lib.rs"), line)]);
+            tree.packages = vec![Package { name: "p".into(), dir: dir.into(), ..Package::default() }];
+            assert_eq!(unsafe_lints(&tree).len(), expected, "{dir} {line}");
+        }
+    }
+
+    #[test]
+    fn a_missing_header_is_caught() {
+        let cases = [
+            ("//! What it does.\nfn f() {}", 0),
+            ("\n#![forbid(unsafe_code)]\n//! What it does.\n", 0),
+            ("#![doc = include_str!(\"../README.md\")]\n", 0),
+            ("fn f() {}\n//! Too late.", 1),
+            ("// A plain comment.\nfn f() {}", 1),
+            ("//!\nfn f() {}", 1),
+            ("", 1),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(headers(&tree(&[("a.rs", text)])).len(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_file_is_caught_unless_it_is_a_table() {
+        let long = "x\n".repeat(MAX_LINES + 1);
+        let just = "x\n".repeat(MAX_LINES);
+        assert_eq!(length(&tree(&[("src/a.rs", &long)])).len(), 1);
+        assert_eq!(length(&tree(&[("src/a.rs", &just)])), [""; 0]);
+        for path in ["src/tables.rs", "src/iq_tables.rs", "src/tables/unicode.rs"] {
+            assert_eq!(length(&tree(&[(path, &long)])), [""; 0], "{path}");
+        }
+        assert_eq!(length(&tree(&[("src/stables.rs", &long)])).len(), 1);
+    }
+
+    #[test]
+    fn unfinished_code_is_caught() {
+        let cases = [
+            ("fn f() { todo!() }", 1),
+            ("fn f() { unimplemented ! (\"later\") }", 1),
+            ("let x = dbg!(y);", 1),
+            ("#[test]\n#[ignore]\nfn t() {}", 1),
+            ("#[ignore = \"slow\"]", 1),
+            ("#[cfg_attr(miri, ignore)]", 1),
+            ("/// ```ignore\n/// x\n/// ```", 1),
+            ("//! ```rust,ignore", 1),
+            ("// todo!()\nlet s = \"dbg!(x)\";", 0),
+            ("let ignored = 1; my_todo!();", 0),
+            ("/// ```no_run", 0),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(unfinished(&tree(&[("a.rs", text)])).len(), expected, "{text}");
+        }
+        assert_eq!(unfinished(&tree(&[("README.md", "```rust,ignore\n")])).len(), 1);
+    }
+}
