@@ -1,0 +1,165 @@
+//! A file that owns its bytes: parsed once, viewed as often as one likes.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::string::String;
+use std::sync::Arc;
+use std::vec::Vec;
+
+use crate::error::ParseError;
+use crate::gguf::Gguf;
+use crate::index::Index;
+use crate::limits::Limits;
+
+/// Bytes that several owners keep alive: a mapped file, a `Vec<u8>`, or whatever holds bytes.
+///
+/// `as_ref` must give the same bytes each time. If it does not, values read later may be wrong or empty, but nothing
+/// panics.
+pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// A parsed file together with its bytes. Cheap to clone, and without a lifetime.
+///
+/// ```
+/// use happy_gguf::{GgmlType, GgufFile, GgufWriter};
+/// # let dir = std::env::temp_dir().join(format!("happy-gguf-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&dir).unwrap();
+/// # let path = dir.join("model.gguf");
+/// let bytes = GgufWriter::new().tensor("w", GgmlType::F32, &[2], vec![0u8; 8]).to_vec().unwrap();
+/// std::fs::write(&path, bytes).unwrap();
+/// let file = GgufFile::read(&path)?;
+/// assert_eq!(file.view().tensor("w").unwrap().dims[0], 2);
+/// # std::fs::remove_dir_all(&dir).unwrap();
+/// # Ok::<(), happy_gguf::FileError>(())
+/// ```
+#[derive(Clone)]
+pub struct GgufFile {
+    bytes: SharedBytes,
+    index: Arc<Index>,
+}
+
+impl GgufFile {
+    /// Reads a whole file into memory and parses it. The copy is safe from whoever writes to the file later.
+    ///
+    /// # Errors
+    /// When the file cannot be read, does not fit the memory, or does not parse.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        Self::read_with(path, &Limits::default())
+    }
+
+    /// [`GgufFile::read`] with limits of one's own.
+    ///
+    /// # Errors
+    /// As [`GgufFile::read`].
+    pub fn read_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        let (file, _) = open(path)?;
+        let bytes = read_all(file).map_err(|e| FileError::io(path, e))?;
+        Self::parse_shared(Arc::new(bytes), limits).map_err(|e| FileError::parse(path, e))
+    }
+
+    /// Parses bytes that the caller has.
+    ///
+    /// # Errors
+    /// As [`Gguf::parse_with`].
+    pub fn from_shared(bytes: SharedBytes, limits: &Limits) -> Result<Self, ParseError> {
+        Self::parse_shared(bytes, limits)
+    }
+
+    pub(crate) fn parse_shared(bytes: SharedBytes, limits: &Limits) -> Result<Self, ParseError> {
+        let index = Arc::clone(Gguf::parse_with((*bytes).as_ref(), limits)?.index());
+        Ok(Self { bytes, index })
+    }
+
+    /// The parsed view. Costs two reference counts: nothing is parsed again.
+    pub fn view(&self) -> Gguf<'_> {
+        Gguf::from_index(self.bytes(), Arc::clone(&self.index))
+    }
+
+    /// The bytes of the whole file.
+    pub fn bytes(&self) -> &[u8] {
+        (*self.bytes).as_ref()
+    }
+
+    /// The bytes with their owner, for who keeps ranges of them ([`TensorInfo::range`](crate::TensorInfo::range)).
+    pub fn shared(&self) -> SharedBytes {
+        Arc::clone(&self.bytes)
+    }
+}
+
+impl fmt::Debug for GgufFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GgufFile").field("len", &self.bytes().len()).finish_non_exhaustive()
+    }
+}
+
+/// A file could not be read, mapped or parsed; names the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The system's word.
+    #[error("cannot read `{path}`: {source}")]
+    #[non_exhaustive]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not one that this crate reads.
+    #[error("cannot parse `{path}`: {source}")]
+    #[non_exhaustive]
+    Parse {
+        /// The file.
+        path: String,
+        /// Where and why.
+        source: ParseError,
+    },
+}
+
+impl FileError {
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.display().to_string(), source }
+    }
+
+    pub(crate) fn parse(path: &Path, source: ParseError) -> Self {
+        Self::Parse { path: path.display().to_string(), source }
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Io { path, .. } | Self::Parse { path, .. } => PathBuf::from(path),
+        }
+    }
+}
+
+/// Opens a file for reading; also whether it is a regular one. A directory opens on some systems and
+/// fails at the first read with a strange message, so it is named here.
+pub(crate) fn open(path: &Path) -> Result<(File, bool), FileError> {
+    let opened = File::open(path).and_then(|file| file.metadata().map(|m| (file, m)));
+    let (file, metadata) = opened.map_err(|e| FileError::io(path, e))?;
+    if metadata.is_dir() {
+        return Err(FileError::io(path, io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")));
+    }
+    Ok((file, metadata.is_file()))
+}
+
+/// The whole file, in memory that is reserved fallibly: `read_to_end` would abort where there is none.
+fn read_all(mut file: File) -> io::Result<Vec<u8>> {
+    const STEP: u64 = 1 << 20;
+    let len = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    let mut room = len;
+    loop {
+        let no_room = || io::Error::new(io::ErrorKind::OutOfMemory, format!("no memory for {room} bytes"));
+        let more = usize::try_from(room).map_err(|_| no_room())?;
+        bytes.try_reserve_exact(more).map_err(|_| no_room())?;
+        if (&mut file).take(room).read_to_end(&mut bytes)? < more {
+            return Ok(bytes);
+        }
+        // The file has grown, or is no regular one and has no length: go on in steps.
+        room = STEP;
+    }
+}

@@ -1,0 +1,257 @@
+//! The metadata of a file: lookup by key, and getters that say what was expected and what was found.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::array::{Array, Strings};
+use crate::error::printable;
+use crate::index::Index;
+use crate::value::{RawStr, Value};
+
+/// The metadata pairs of a file. Cheap to clone; the values borrow from the file, not from this.
+///
+/// The getters take every integer type that holds the value (files store counts as `u32`, `u64` or `i32` alike) and
+/// every float type. `get_*` is for keys that must be there, [`Metadata::optional`] for those that may be missing.
+///
+/// ```
+/// use happy_gguf::{Gguf, GgufWriter, ValueErrorKind};
+/// let file = GgufWriter::new().kv("llama.block_count", 30u64).kv("general.name", "tiny").to_vec().unwrap();
+/// let gguf = Gguf::parse(&file).unwrap();
+/// let metadata = gguf.metadata();
+/// assert_eq!(metadata.get_u32("llama.block_count").unwrap(), 30);
+/// assert_eq!(metadata.optional::<f32>("llama.rope.freq_base").unwrap(), None);
+/// let error = metadata.get_u32("general.name").unwrap_err();
+/// assert_eq!(error.to_string(), "key `general.name`: expected an integer that fits u32, found string `tiny`");
+/// assert_eq!(metadata.get_bool("x").unwrap_err().kind(), ValueErrorKind::Missing);
+/// ```
+#[derive(Clone)]
+pub struct Metadata<'a> {
+    bytes: &'a [u8],
+    index: Arc<Index>,
+}
+
+/// What is wrong with a metadata value that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ValueErrorKind {
+    /// The file does not have the key.
+    Missing,
+    /// The value is of another type, or out of the range of the type that was asked for.
+    WrongType,
+}
+
+/// A metadata value is missing or is not what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("key `{key}`: expected {expected}, found {found}")]
+pub struct ValueError {
+    kind: ValueErrorKind,
+    key: String,
+    expected: String,
+    found: String,
+}
+
+impl ValueError {
+    /// An error about `key`, for callers that find a value wrong for a reason of their own.
+    pub fn new(key: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        let (key, expected, found) = (printable(key.as_bytes()), expected.into(), found.into());
+        Self { kind: ValueErrorKind::WrongType, key, expected, found }
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> ValueErrorKind {
+        self.kind
+    }
+
+    /// The key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What was asked for.
+    pub fn expected(&self) -> &str {
+        &self.expected
+    }
+
+    /// What the file has: type and value, or `nothing`.
+    pub fn found(&self) -> &str {
+        &self.found
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A type that a metadata value can be read as: the integers, floats, `bool`, `&str`, [`RawStr`], [`Array`],
+/// [`Strings`], and `Vec`s of these.
+pub trait FromValue<'a>: Sized + sealed::Sealed {
+    /// What it takes, for messages.
+    const EXPECTED: &'static str;
+    /// What an array of it takes, for messages.
+    const EXPECTED_ARRAY: &'static str;
+    /// The value, if it can be read so.
+    fn from_value(value: Value<'a>) -> Option<Self>;
+}
+
+macro_rules! integers {
+    ($( $t:ident )*) => { $(
+        impl sealed::Sealed for $t {}
+        impl<'a> FromValue<'a> for $t {
+            const EXPECTED: &'static str = concat!("an integer that fits ", stringify!($t));
+            const EXPECTED_ARRAY: &'static str = concat!("an array of integers that fit ", stringify!($t));
+            #[inline]
+            fn from_value(value: Value<'a>) -> Option<Self> {
+                match value {
+                    Value::U32(v) => v.try_into().ok(), // the usual case
+                    value => value.as_integer()?.try_into().ok(),
+                }
+            }
+        }
+    )* };
+}
+integers! { u8 i8 u16 i16 u32 i32 u64 i64 usize }
+
+macro_rules! others {
+    ($( $t:ty, $expected:literal, $array:literal, $value:ident => $result:expr; )*) => { $(
+        #[allow(clippy::extra_unused_lifetimes)] // `'a` is for those that borrow
+        impl<'a> sealed::Sealed for $t {}
+        impl<'a> FromValue<'a> for $t {
+            const EXPECTED: &'static str = $expected;
+            const EXPECTED_ARRAY: &'static str = $array;
+            fn from_value($value: Value<'a>) -> Option<Self> {
+                $result
+            }
+        }
+    )* };
+}
+others! {
+    bool, "a bool", "an array of bools", v => if let Value::Bool(v) = v { Some(v) } else { None };
+    f32, "a float", "an array of floats", v => f64::from_value(v).map(|v| v as f32);
+    f64, "a float", "an array of floats", v => match v {
+        Value::F32(v) => Some(v.into()),
+        Value::F64(v) => Some(v),
+        _ => None,
+    };
+    RawStr<'a>, "a string", "an array of strings", v => if let Value::String(v) = v { Some(v) } else { None };
+    &'a str, "a UTF-8 string", "an array of UTF-8 strings", v => RawStr::from_value(v)?.to_str().ok();
+    Array<'a>, "an array", "an array of arrays", v => if let Value::Array(v) = v { Some(v) } else { None };
+    Strings<'a>, "an array of strings", "an array of arrays of strings", v => Array::from_value(v)?.strings();
+}
+
+impl<T: sealed::Sealed> sealed::Sealed for Vec<T> {}
+impl<'a, T: FromValue<'a>> FromValue<'a> for Vec<T> {
+    const EXPECTED: &'static str = T::EXPECTED_ARRAY;
+    const EXPECTED_ARRAY: &'static str = "an array of arrays of one type";
+
+    /// Copies element by element. The memory is reserved fallibly: the count is the file's.
+    fn from_value(value: Value<'a>) -> Option<Self> {
+        let array = Array::from_value(value)?;
+        let mut items = Vec::new();
+        items.try_reserve_exact(array.len()).ok()?;
+        for value in array {
+            items.push(T::from_value(value)?);
+        }
+        Some(items)
+    }
+}
+
+/// The getters that are one line each.
+macro_rules! getters {
+    ($( $(#[$doc:meta])* $name:ident -> $t:ty; )*) => { $(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// When the key is missing or its value is something else.
+        pub fn $name(&self, key: &str) -> Result<$t, ValueError> {
+            self.require(key)
+        }
+    )* };
+}
+
+impl<'a> Metadata<'a> {
+    pub(crate) fn new(bytes: &'a [u8], index: Arc<Index>) -> Self {
+        Self { bytes, index }
+    }
+
+    /// The number of pairs.
+    pub fn len(&self) -> usize {
+        self.index.pairs.len()
+    }
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.index.pairs.is_empty()
+    }
+
+    /// The pairs in the order of the file.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, Value<'a>)> + '_ {
+        // The values were proved at parse: the default is for storage whose bytes changed since.
+        let value = |pair: &crate::index::Pair| pair.value(self.bytes).unwrap_or(Value::Bool(false));
+        self.index.pairs.iter().map(move |pair| (pair.key.str_of(self.bytes), value(pair)))
+    }
+
+    /// The value of `key`, as the file has it.
+    pub fn get(&self, key: &str) -> Option<Value<'a>> {
+        self.index.find_pair(self.bytes, key)?.value(self.bytes)
+    }
+
+    /// Whether the file has `key`.
+    pub fn contains(&self, key: &str) -> bool {
+        self.index.find_pair(self.bytes, key).is_some()
+    }
+
+    /// The value of `key` read as `T`; `None` when the file does not have the key.
+    ///
+    /// # Errors
+    /// When the value is something else.
+    pub fn optional<T: FromValue<'a>>(&self, key: &str) -> Result<Option<T>, ValueError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        T::from_value(value).map(Some).ok_or_else(|| ValueError::new(key, T::EXPECTED, value.describe()))
+    }
+
+    /// The value of `key` read as `T`.
+    ///
+    /// # Errors
+    /// When the key is missing or its value is something else.
+    pub fn require<T: FromValue<'a>>(&self, key: &str) -> Result<T, ValueError> {
+        self.optional(key)?.ok_or_else(|| ValueError {
+            kind: ValueErrorKind::Missing,
+            ..ValueError::new(key, T::EXPECTED, "nothing")
+        })
+    }
+
+    getters! {
+        /// An integer of any type that fits.
+        get_u32 -> u32;
+        /// An integer of any type that fits.
+        get_i32 -> i32;
+        /// An integer of any type that fits.
+        get_u64 -> u64;
+        /// An integer of any type that fits.
+        get_i64 -> i64;
+        /// An integer of any type that fits.
+        get_usize -> usize;
+        /// A float; an `f64` is rounded.
+        get_f32 -> f32;
+        /// A float.
+        get_f64 -> f64;
+        /// A bool.
+        get_bool -> bool;
+        /// A string that is UTF-8.
+        get_str -> &'a str;
+        /// A string, whatever its bytes.
+        get_raw_str -> RawStr<'a>;
+        /// An array of anything.
+        get_array -> Array<'a>;
+        /// An array of strings.
+        get_strings -> Strings<'a>;
+    }
+}
+
+impl fmt::Debug for Metadata<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}

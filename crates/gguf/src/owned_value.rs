@@ -1,0 +1,241 @@
+//! Metadata values that own their data: what the writer takes.
+
+use std::string::String;
+use std::vec::Vec;
+
+use crate::array::{Array, Element};
+use crate::value::{RawStr, Value, ValueType};
+
+/// A metadata value to write. Made by `From` from numbers, bools, strings, vectors of these, and values read from
+/// a file.
+///
+/// ```
+/// use happy_gguf::{OwnedValue, ValueType};
+/// assert_eq!(OwnedValue::from(7u32).value_type(), ValueType::U32);
+/// assert_eq!(OwnedValue::from(vec!["a", "b"]).value_type(), ValueType::Array);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnedValue {
+    /// See [`ValueType::U8`].
+    U8(u8),
+    /// See [`ValueType::I8`].
+    I8(i8),
+    /// See [`ValueType::U16`].
+    U16(u16),
+    /// See [`ValueType::I16`].
+    I16(i16),
+    /// See [`ValueType::U32`].
+    U32(u32),
+    /// See [`ValueType::I32`].
+    I32(i32),
+    /// See [`ValueType::F32`].
+    F32(f32),
+    /// See [`ValueType::Bool`].
+    Bool(bool),
+    /// See [`ValueType::String`]; should be UTF-8, but token lists hold what is not.
+    String(Vec<u8>),
+    /// See [`ValueType::Array`].
+    Array(OwnedArray),
+    /// See [`ValueType::U64`].
+    U64(u64),
+    /// See [`ValueType::I64`].
+    I64(i64),
+    /// See [`ValueType::F64`].
+    F64(f64),
+}
+
+/// An array to write: elements of one type, already in the bytes of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedArray {
+    element: ValueType,
+    len: usize,
+    raw: Vec<u8>,
+}
+
+impl OwnedArray {
+    /// An empty array of a type.
+    pub fn new(element: ValueType) -> Self {
+        Self { element, len: 0, raw: Vec::new() }
+    }
+
+    /// An array of numbers or bools.
+    pub fn packed<T: Element + Into<OwnedValue>>(items: impl IntoIterator<Item = T>) -> Self {
+        let mut array = Self::new(T::TYPE);
+        for item in items {
+            item.into().write_to(&mut array.raw);
+            array.len += 1;
+        }
+        array
+    }
+
+    /// An array of strings.
+    pub fn strings<S: AsRef<[u8]>>(items: impl IntoIterator<Item = S>) -> Self {
+        let mut array = Self::new(ValueType::String);
+        for item in items {
+            write_string(item.as_ref(), &mut array.raw);
+            array.len += 1;
+        }
+        array
+    }
+
+    /// An array of arrays, which may differ in type and length.
+    pub fn arrays(items: impl IntoIterator<Item = Self>) -> Self {
+        let mut array = Self::new(ValueType::Array);
+        for item in items {
+            item.write_to(&mut array.raw);
+            array.len += 1;
+        }
+        array
+    }
+
+    /// The type of every element.
+    pub fn element_type(&self) -> ValueType {
+        self.element
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend(self.element.id().to_le_bytes());
+        out.extend((self.len as u64).to_le_bytes());
+        out.extend(&self.raw);
+    }
+}
+
+impl OwnedValue {
+    /// The type of the value.
+    pub fn value_type(&self) -> ValueType {
+        match self {
+            Self::U8(_) => ValueType::U8,
+            Self::I8(_) => ValueType::I8,
+            Self::U16(_) => ValueType::U16,
+            Self::I16(_) => ValueType::I16,
+            Self::U32(_) => ValueType::U32,
+            Self::I32(_) => ValueType::I32,
+            Self::F32(_) => ValueType::F32,
+            Self::Bool(_) => ValueType::Bool,
+            Self::String(_) => ValueType::String,
+            Self::Array(_) => ValueType::Array,
+            Self::U64(_) => ValueType::U64,
+            Self::I64(_) => ValueType::I64,
+            Self::F64(_) => ValueType::F64,
+        }
+    }
+
+    /// Appends the value as the file has it, without its type.
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::U8(v) => out.extend(v.to_le_bytes()),
+            Self::I8(v) => out.extend(v.to_le_bytes()),
+            Self::U16(v) => out.extend(v.to_le_bytes()),
+            Self::I16(v) => out.extend(v.to_le_bytes()),
+            Self::U32(v) => out.extend(v.to_le_bytes()),
+            Self::I32(v) => out.extend(v.to_le_bytes()),
+            Self::F32(v) => out.extend(v.to_le_bytes()),
+            Self::Bool(v) => out.push(u8::from(*v)),
+            Self::String(v) => write_string(v, out),
+            Self::Array(v) => v.write_to(out),
+            Self::U64(v) => out.extend(v.to_le_bytes()),
+            Self::I64(v) => out.extend(v.to_le_bytes()),
+            Self::F64(v) => out.extend(v.to_le_bytes()),
+        }
+    }
+}
+
+/// Appends length and bytes.
+pub(crate) fn write_string(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend((bytes.len() as u64).to_le_bytes());
+    out.extend(bytes);
+}
+
+macro_rules! from_scalars {
+    ($( $t:ty = $variant:ident, )*) => { $(
+        impl From<$t> for OwnedValue {
+            fn from(value: $t) -> Self {
+                Self::$variant(value)
+            }
+        }
+        impl From<Vec<$t>> for OwnedValue {
+            fn from(items: Vec<$t>) -> Self {
+                Self::Array(OwnedArray::packed(items))
+            }
+        }
+        impl From<&[$t]> for OwnedValue {
+            fn from(items: &[$t]) -> Self {
+                Self::Array(OwnedArray::packed(items.iter().copied()))
+            }
+        }
+    )* };
+}
+from_scalars! {
+    u8 = U8, i8 = I8, u16 = U16, i16 = I16, u32 = U32, i32 = I32, f32 = F32, bool = Bool, u64 = U64, i64 = I64,
+    f64 = F64,
+}
+
+macro_rules! from_strings {
+    ($( $t:ty )*) => { $(
+        impl From<$t> for OwnedValue {
+            fn from(value: $t) -> Self {
+                let bytes: &[u8] = value.as_ref();
+                Self::String(bytes.to_vec())
+            }
+        }
+        impl From<Vec<$t>> for OwnedValue {
+            fn from(items: Vec<$t>) -> Self {
+                Self::Array(OwnedArray::strings(items))
+            }
+        }
+        impl From<&[$t]> for OwnedValue {
+            fn from(items: &[$t]) -> Self {
+                Self::Array(OwnedArray::strings(items))
+            }
+        }
+    )* };
+}
+from_strings! { &str String RawStr<'_> }
+
+impl AsRef<[u8]> for RawStr<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl From<OwnedArray> for OwnedValue {
+    fn from(array: OwnedArray) -> Self {
+        Self::Array(array)
+    }
+}
+
+impl From<Array<'_>> for OwnedArray {
+    fn from(array: Array<'_>) -> Self {
+        Self { element: array.element_type(), len: array.len(), raw: array.raw().to_vec() }
+    }
+}
+
+impl From<Value<'_>> for OwnedValue {
+    fn from(value: Value<'_>) -> Self {
+        match value {
+            Value::U8(v) => Self::U8(v),
+            Value::I8(v) => Self::I8(v),
+            Value::U16(v) => Self::U16(v),
+            Value::I16(v) => Self::I16(v),
+            Value::U32(v) => Self::U32(v),
+            Value::I32(v) => Self::I32(v),
+            Value::F32(v) => Self::F32(v),
+            Value::Bool(v) => Self::Bool(v),
+            Value::String(v) => Self::String(v.as_bytes().to_vec()),
+            Value::Array(v) => Self::Array(v.into()),
+            Value::U64(v) => Self::U64(v),
+            Value::I64(v) => Self::I64(v),
+            Value::F64(v) => Self::F64(v),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a file says about a tensor.
+
+use core::fmt;
+use core::ops::{Deref, Range};
+
+use crate::GgmlType;
+
+/// The most dimensions that a tensor may have.
+pub const MAX_DIMS: usize = 4;
+
+/// The dimensions of a tensor, 0 to [`MAX_DIMS`] of them, the first one the fastest (the row length).
+///
+/// Reads as a slice. No dimension at all is a scalar; a dimension of 0 makes a tensor without elements.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Dims {
+    n: u8,
+    /// 1 behind the first `n`.
+    dims: [u64; MAX_DIMS],
+}
+
+impl Dims {
+    /// The dimensions; `None` when there are more than [`MAX_DIMS`].
+    pub fn new(dims: &[u64]) -> Option<Self> {
+        let mut all = [1; MAX_DIMS];
+        all.get_mut(..dims.len())?.copy_from_slice(dims);
+        Some(Self { n: dims.len() as u8, dims: all })
+    }
+
+    /// The dimensions that the file has.
+    pub fn as_slice(&self) -> &[u64] {
+        self.dims.get(..usize::from(self.n)).unwrap_or(&self.dims)
+    }
+
+    /// All [`MAX_DIMS`] dimensions, 1 where the file has none.
+    pub fn padded(&self) -> [u64; MAX_DIMS] {
+        self.dims
+    }
+
+    /// The number of elements, `None` when it (or a product on the way there, in the order of the dimensions) does not
+    /// fit 63 bits.
+    pub fn elements(&self) -> Option<u64> {
+        let mut product = 1i64;
+        for dim in self.dims {
+            product = product.checked_mul(i64::try_from(dim).ok()?)?;
+        }
+        u64::try_from(product).ok()
+    }
+}
+
+impl Deref for Dims {
+    type Target = [u64];
+    fn deref(&self) -> &[u64] {
+        self.as_slice()
+    }
+}
+
+impl fmt::Debug for Dims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl fmt::Display for Dims {
+    /// `576 x 49152`; `scalar` without dimensions.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, rest @ ..] = self.as_slice() else { return f.write_str("scalar") };
+        write!(f, "{first}")?;
+        rest.iter().try_for_each(|dim| write!(f, " x {dim}"))
+    }
+}
+
+/// A tensor of a file: name, type, dimensions, and where its bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TensorInfo<'a> {
+    /// The name, unique in the file.
+    pub name: &'a str,
+    /// The element type.
+    pub ty: GgmlType,
+    /// The dimensions, fastest first.
+    pub dims: Dims,
+    /// The bytes of the tensor, from the start of the file. For a type of unknown size: up to the next tensor or the
+    /// end of the file, padding included.
+    pub range: Range<u64>,
+}
+
+impl TensorInfo<'_> {
+    /// The number of elements.
+    pub fn elements(&self) -> u64 {
+        self.dims.elements().unwrap_or(0) // it fits: checked at parse
+    }
+
+    /// The size in bytes (of [`Self::range`]).
+    pub fn byte_len(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn dims() {
+        let cases: &[(&[u64], Option<u64>, &str)] = &[
+            (&[], Some(1), "scalar"),
+            (&[7], Some(7), "7"),
+            (&[2, 3, 4, 5], Some(120), "2 x 3 x 4 x 5"),
+            (&[0], Some(0), "0"),
+            (
+                &[0, i64::MAX as u64, i64::MAX as u64],
+                Some(0),
+                "0 x 9223372036854775807 x 9223372036854775807",
+            ),
+            (&[1 << 62, 4, 0], None, "4611686018427387904 x 4 x 0"),
+            (&[1 << 33, 1 << 33], None, "8589934592 x 8589934592"),
+            (&[1 << 63], None, "9223372036854775808"),
+        ];
+        for (dims, elements, text) in cases {
+            let d = Dims::new(dims).unwrap();
+            assert_eq!((&*d, d.elements(), &*d.to_string()), (*dims, *elements, *text));
+        }
+        assert_eq!(Dims::new(&[1; 5]), None);
+        assert_eq!(Dims::new(&[2, 3]).unwrap().padded(), [2, 3, 1, 1]);
+    }
+}
