@@ -1,10 +1,8 @@
 //! Lists what a GGUF file holds: `cargo run -p happy-gguf --example list_tensors -- model.gguf`
 
-use std::error::Error;
-
 use happy_gguf::GgufFile;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args_os().nth(1).ok_or("usage: list_tensors FILE.gguf")?;
     // SAFETY: the program is short, and whoever calls it does not change the file meanwhile.
     let file = unsafe { GgufFile::map(path)? };
@@ -18,15 +16,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (key, value) in gguf.metadata().iter() {
         println!("{key} = {}", value.describe());
     }
-    for tensor in gguf.tensors() {
-        let dims = tensor.dims.to_string();
-        println!(
-            "{:>12} {:<8} {dims:<20} {:>12} bytes  {}",
-            tensor.range.start,
-            tensor.ty,
-            tensor.byte_len(),
-            tensor.name
-        );
+    for t in gguf.tensors() {
+        let (start, dims) = (t.range.start, t.dims.to_string());
+        println!("{start:>12} {:<8} {dims:<20} {:>12} bytes  {}", t.ty, t.byte_len(), t.name);
     }
     for warning in gguf.warnings() {
         eprintln!("warning: {warning}");

@@ -146,12 +146,18 @@ pub(crate) fn open(path: &Path) -> Result<(File, bool), FileError> {
     Ok((file, metadata.is_file()))
 }
 
-/// The whole file, in memory that is reserved fallibly: `read_to_end` would abort where there is none.
+/// The whole file, in memory that is reserved fallibly: `read_to_end` would abort where there is none. Stops
+/// behind the magic of what is no GGUF file, be it large or endless.
 fn read_all(mut file: File) -> io::Result<Vec<u8>> {
     const STEP: u64 = 1 << 20;
     let len = file.metadata()?.len();
     let mut bytes = Vec::new();
-    let mut room = len;
+    (&mut file).take(4).read_to_end(&mut bytes)?;
+    if bytes != b"GGUF" {
+        return Ok(bytes);
+    }
+    // One byte more than there should be, so that the first read sees the end.
+    let mut room = len.saturating_sub(4).saturating_add(1);
     loop {
         let no_room = || io::Error::new(io::ErrorKind::OutOfMemory, format!("no memory for {room} bytes"));
         let more = usize::try_from(room).map_err(|_| no_room())?;

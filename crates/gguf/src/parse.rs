@@ -169,7 +169,7 @@ fn pair(c: &mut Cursor<'_>, limits: &Limits) -> Result<Pair, ParseError> {
         return Err(invalid("other bytes").in_key(key));
     }
     let key_span = Span { start, end: c.pos() };
-    let ty = value_type(c, "value type").map_err(|e| e.in_key(key))?;
+    let ty = value_type(c, "a value type").map_err(|e| e.in_key(key))?;
     let start = c.pos();
     skip_value(c, ty, 0, limits).map_err(|e| e.in_key(key))?;
     Ok(Pair { key: key_span, ty, value: Span { start, end: c.pos() } })
@@ -179,7 +179,7 @@ fn value_type(c: &mut Cursor<'_>, what: &str) -> Result<ValueType, ParseError> {
     let at = c.offset();
     let id = c.u32(what)?;
     ValueType::from_id(id).ok_or_else(|| {
-        ParseError::new(Kind::InvalidValueType, at, format!("a {what} of 0 to 12"), format!("{id}"))
+        ParseError::new(Kind::InvalidValueType, at, format!("{what} of 0 to 12"), format!("{id}"))
     })
 }
 
@@ -189,7 +189,7 @@ fn skip_value(c: &mut Cursor<'_>, ty: ValueType, depth: u32, limits: &Limits) ->
         return skip_elements(c, ty, 1, depth, limits);
     }
     let at = c.offset();
-    let element = value_type(c, "array element type")?;
+    let element = value_type(c, "an array element type")?;
     let depth_limit = limits.max_array_depth.min(Limits::MAX_ARRAY_DEPTH);
     within(u64::from(depth) + 1, depth_limit.into(), at, "levels of arrays in arrays")?;
     let count = c.u64("array length")?;

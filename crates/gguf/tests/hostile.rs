@@ -129,7 +129,7 @@ fn errors() {
             Raw::header(0, 1).string(b"a").u32(9).u32(99).u64(1 << 60),
             Kind::InvalidValueType,
             37,
-            "invalid value type: key `a`, at byte 37, expected a array element type of 0 to 12, found 99",
+            "invalid value type: key `a`, at byte 37, expected an array element type of 0 to 12, found 99",
         ),
         case(
             "bool",
@@ -238,7 +238,7 @@ fn errors() {
         ),
         case(
             "2^31 dimensions",
-            one().string(b"t").u32(1 << 31).u64(0),
+            one().string(b"t").u32(1 << 31).u64(0).u64(0),
             Kind::InvalidShape,
             33,
             "invalid tensor shape: tensor `t`, at byte 33, expected at most 4 dimensions, found 2147483648",
