@@ -1,1 +1,37 @@
-//! Bit-identical CPU kernels for language models on GGUF blocks: scalar, AVX2, AVX-512, NEON
+//! CPU kernels for language models that give the same bits on every machine.
+//!
+//! The crate computes on GGUF blocks where they lie: a [`Linear`](linear::Linear) multiplies activations by a
+//! quantised weight matrix without copying it, [`ops`] holds normalisation, rotary embedding, softmax, attention and
+//! activations, and [`pool`] the threads. [`Kernels`] is the table that binds them to an instruction set.
+//!
+//! **Same bits.** The order of every floating-point operation is fixed (`docs/numerics.md`): scalar code, AVX2,
+//! AVX-512, NEON and NEON with dot products return identical results, at any number of threads and for any
+//! grouping of tokens. Threads split outputs, never a sum.
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code)]
+mod arch;
+pub mod isa;
+pub mod kernels;
+pub mod linear;
+pub mod mat;
+pub mod ops;
+#[allow(unsafe_code)]
+pub mod pool;
+pub(crate) mod simd;
+
+pub use arch::fpenv::FpEnv;
+pub use isa::Isa;
+pub use kernels::Kernels;
+pub use mat::{Mat, MatMut};
+pub use pool::{Columns, PerWorker, Pool, PoolError};
+
+/// What every computing call needs: the threads and the kernels they run.
+#[derive(Clone, Copy)]
+pub struct Ctx<'a> {
+    /// The threads; the caller's thread is one of them.
+    pub pool: &'a Pool,
+    /// The kernels of one instruction set.
+    pub kernels: &'a Kernels,
+}

@@ -1,0 +1,136 @@
+//! Cutting matrices into tasks.
+//!
+//! ```text
+//! few tokens:   task = some weight rows, as many as are worth a claim; gemv for each token (the rows stay in L1)
+//! many tokens:  task = one panel of weight rows, unpacked once, times all tokens
+//! ```
+
+use super::{ActBuf, Linear, Panel};
+use crate::ops::Activation;
+use crate::{Columns, Ctx, MatMut, PerWorker};
+use std::collections::TryReserveError;
+
+/// From this many tokens on, unpacking a panel is cheaper than reading the blocks once a token.
+const GEMM_MIN_TOKENS: usize = 4;
+
+/// Weight bytes of a gemv task: two microseconds of memory bandwidth, many times the cost of a claim.
+const GEMV_TASK_BYTES: usize = 24 << 10;
+
+/// Most rows of a gemv task.
+const GEMV_MAX_ROWS: usize = 256;
+
+/// Rows of a gemv task are a multiple of this: every kernel's row group divides it.
+const GEMV_ROW_GROUP: usize = 16;
+
+/// Panels of all workers.
+#[derive(Debug)]
+pub struct Panels(PerWorker<Panel>);
+
+impl Panels {
+    /// Panels for jobs of up to `max_rows` tokens with matrices whose largest [`Linear::panel_bytes`] is
+    /// `panel_bytes`.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn new(threads: usize, max_rows: usize, panel_bytes: usize) -> Result<Self, TryReserveError> {
+        let mut failed = None;
+        let panels = PerWorker::new(threads, |_| {
+            Panel::new(panel_bytes, outputs(max_rows)).unwrap_or_else(|e| {
+                failed = Some(e);
+                Panel::default()
+            })
+        });
+        failed.map_or(Ok(Self(panels)), Err)
+    }
+
+    /// Bytes that [`Panels::new`] reserves.
+    pub fn bytes(threads: usize, max_rows: usize, panel_bytes: usize) -> usize {
+        threads * (panel_bytes + 64 + 4 * outputs(max_rows))
+    }
+}
+
+/// Results that a task of [`forward_glu`] may have to keep.
+fn outputs(max_rows: usize) -> usize {
+    (max_rows * GEMV_ROW_GROUP).max((GEMM_MIN_TOKENS - 1) * GEMV_MAX_ROWS)
+}
+
+/// Weight rows of a task.
+fn task_width(linear: &Linear, tokens: usize) -> usize {
+    if tokens >= GEMM_MIN_TOKENS {
+        return linear.kernel.panel_rows;
+    }
+    let rows = (GEMV_TASK_BYTES / linear.row_bytes).clamp(GEMV_ROW_GROUP, GEMV_MAX_ROWS);
+    rows / GEMV_ROW_GROUP * GEMV_ROW_GROUP
+}
+
+/// The rows of `linear` from `first` on, as many as `y` is wide, times all tokens, with the bias.
+fn multiply(linear: &Linear, acts: &ActBuf, first: usize, y: &mut Columns<'_>, panel: &mut Panel) {
+    let (w, acts) = (linear.rows_from(first), acts.get(linear.act_kind()));
+    if acts.rows >= GEMM_MIN_TOKENS {
+        (linear.kernel.gemm)(w, acts, y, panel);
+    } else {
+        for t in 0..acts.rows {
+            (linear.kernel.gemv)(w, acts.rows_range(t, 1), y.row_mut(t));
+        }
+    }
+    if let Some(bias) = &linear.bias {
+        for t in 0..acts.rows {
+            for (y, b) in y.row_mut(t).iter_mut().zip(&bias[first..]) {
+                *y += b;
+            }
+        }
+    }
+}
+
+/// `y = W x + b` for several matrices and the same activations, as one job.
+///
+/// `parts` are matrices with their outputs of `[tokens][n_out]`; `acts` must hold the forms that they want.
+///
+/// # Panics
+/// If shapes do not agree: they are the program's own.
+pub fn forward<'a>(cx: Ctx<'_>, acts: &ActBuf, parts: &mut [(&Linear, MatMut<'a>)], panels: &Panels) {
+    let tokens = acts.rows();
+    let mut linears = [None::<&Linear>; 16];
+    assert!(parts.len() <= linears.len(), "{} matrices in one job, expected at most 16", parts.len());
+    for (slot, (linear, y)) in linears.iter_mut().zip(parts.iter()) {
+        assert!(y.rows() == tokens && y.cols() == linear.n_out(), "the output of a matrix has another shape");
+        *slot = Some(linear);
+    }
+    let pieces = parts.iter_mut().map(|(linear, y)| (y.reborrow(), task_width(linear, tokens)));
+    cx.pool.for_each_columns(pieces, &|which, first, y, worker| {
+        if let Some(linear) = linears[which] {
+            panels.0.with(worker, |panel| multiply(linear, acts, first, y, panel));
+        }
+    });
+}
+
+/// `y = act(gate x) * (up x)`, as one job: neither product is stored whole.
+///
+/// `y` is `[tokens][n_out]`; both matrices have the same shape, biases included where they are.
+///
+/// # Panics
+/// If shapes do not agree: they are the program's own.
+pub fn forward_glu(
+    cx: Ctx<'_>,
+    acts: &ActBuf,
+    (gate, up): (&Linear, &Linear),
+    activation: Activation,
+    y: MatMut<'_>,
+    panels: &Panels,
+) {
+    let tokens = acts.rows();
+    assert!(y.rows() == tokens && y.cols() == gate.n_out() && gate.n_out() == up.n_out());
+    let width = task_width(gate, tokens).min(task_width(up, tokens));
+    cx.pool.for_each_columns([(y, width)], &|_, first, y, worker| {
+        panels.0.with(worker, |panel| {
+            multiply(gate, acts, first, y, panel);
+            let mut outputs = panel.take_outputs();
+            let mut up_y = Columns::of(MatMut::new(&mut outputs, tokens, y.width()));
+            multiply(up, acts, first, &mut up_y, panel);
+            for t in 0..tokens {
+                (cx.kernels.ops.glu)(activation, y.row_mut(t), up_y.row_mut(t));
+            }
+            panel.give_outputs(outputs);
+        });
+    });
+}

@@ -1,0 +1,120 @@
+//! What a linear kernel is: one weight format on one instruction set, for one token (gemv) or many (gemm).
+
+use crate::isa::Isa;
+use crate::linear::panel::Panel;
+use crate::pool::Columns;
+use happy_tensor::DType;
+
+/// How a weight format wants its activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActKind {
+    /// As they are, for F32, F16 and BF16 weights.
+    F32,
+    /// int8 with a scale for every 32 values, for Q4_0 .. Q8_0.
+    Q8x32,
+    /// int8 with a scale for every 256 values, for the K formats.
+    Q8x256,
+}
+
+impl ActKind {
+    /// All kinds, in the order of [`ActKind::index`].
+    pub const ALL: [ActKind; 3] = [ActKind::F32, ActKind::Q8x32, ActKind::Q8x256];
+
+    /// The kind that weights of `dtype` are multiplied with.
+    pub fn of(dtype: DType) -> ActKind {
+        match dtype.block_len() {
+            1 => ActKind::F32,
+            32 => ActKind::Q8x32,
+            _ => ActKind::Q8x256,
+        }
+    }
+
+    /// Values that share a scale; 1 where there is none.
+    pub const fn unit(self) -> usize {
+        match self {
+            ActKind::F32 => 1,
+            ActKind::Q8x32 => 32,
+            ActKind::Q8x256 => 256,
+        }
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Activations of `rows` tokens. Fields that the kind does not use are empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Acts<'a> {
+    /// Which of the fields below hold the values.
+    pub kind: ActKind,
+    /// Number of tokens.
+    pub rows: usize,
+    /// Values per token: the weights' row length.
+    pub k: usize,
+    /// `[rows][k]` for [`ActKind::F32`].
+    pub x: &'a [f32],
+    /// `[rows][k]` quantised values, -127 ..= 127.
+    pub q: &'a [i8],
+    /// `[rows][k / unit]` scales.
+    pub d: &'a [f32],
+    /// `[rows][k / 16]` sums of 16 consecutive quantised values.
+    pub sums: &'a [i16],
+}
+
+impl<'a> Acts<'a> {
+    /// The activations of `count` tokens from `first` on.
+    pub fn rows_range(&self, first: usize, count: usize) -> Acts<'a> {
+        fn cut<T>(s: &[T], first: usize, count: usize, per_row: usize) -> &[T] {
+            if s.is_empty() { s } else { &s[first * per_row..(first + count) * per_row] }
+        }
+        let (k, unit) = (self.k, self.kind.unit());
+        Acts {
+            kind: self.kind,
+            rows: count,
+            k,
+            x: cut(self.x, first, count, k),
+            q: cut(self.q, first, count, k),
+            d: cut(self.d, first, count, k / unit),
+            sums: cut(self.sums, first, count, k / 16),
+        }
+    }
+}
+
+/// Multiplies weight rows by one token: `y[r] = w[r] . x`.
+///
+/// `w` starts at the first weight row and holds at least `y.len()` rows; what follows them may be prefetched and is
+/// not otherwise read. `x.rows` is 1.
+pub type Gemv = fn(w: &[u8], x: Acts<'_>, y: &mut [f32]);
+
+/// Multiplies `y.width()` weight rows by `x.rows` tokens: `y.row_mut(t)[r] = w[r] . x[t]`.
+///
+/// `panel` is this worker's scratch; its contents are meaningless before and after.
+pub type Gemm = fn(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel);
+
+/// One weight format on one instruction set.
+#[derive(Clone, Copy)]
+pub struct LinearKernel {
+    /// Format of the weights.
+    pub dtype: DType,
+    /// Instruction set that the machine must have.
+    pub isa: Isa,
+    /// Name of the gemv, parseable as `docs/kernels.md` says.
+    pub gemv_name: &'static str,
+    /// Name of the gemm.
+    pub gemm_name: &'static str,
+    /// The kernel for one token.
+    pub gemv: Gemv,
+    /// The kernel for many tokens.
+    pub gemm: Gemm,
+    /// Weight rows that the gemm unpacks at a time: tasks are multiples of it.
+    pub panel_rows: usize,
+    /// Bytes of [`Panel`] that the gemm needs for rows of `k` weights.
+    pub panel_bytes: fn(k: usize) -> usize,
+}
+
+impl core::fmt::Debug for LinearKernel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} / {}", self.gemv_name, self.gemm_name)
+    }
+}

@@ -1,0 +1,151 @@
+//! Matrices of weights: `y = W x + b` for one token or many, on GGUF blocks where they lie.
+//!
+//! [`Linear`] is a weight matrix with its kernel, [`ActBuf`] the activations in the forms that kernels want,
+//! [`forward`] multiplies several matrices by the same activations as one job of the pool, and [`forward_glu`] adds
+//! the gated activation of a feed-forward block.
+
+mod acts;
+mod drive;
+pub(crate) mod float;
+pub(crate) mod kernel;
+pub(crate) mod panel;
+pub(crate) mod scalar;
+pub(crate) mod unit;
+
+pub use acts::{ActBuf, ActKinds};
+pub use drive::{Panels, forward, forward_glu};
+pub use kernel::{ActKind, Acts, Gemm, Gemv, LinearKernel};
+pub use panel::Panel;
+
+use crate::Kernels;
+use happy_tensor::{Bytes, DType, ShapeError};
+
+/// A weight matrix: `n_out` rows of `n_in` weights, row after row.
+#[derive(Clone, Debug)]
+pub struct WeightMatrix {
+    /// Format of the weights.
+    pub dtype: DType,
+    /// Number of rows: outputs.
+    pub n_out: usize,
+    /// Weights in a row: inputs.
+    pub n_in: usize,
+    /// The blocks, exactly `n_out` rows of them.
+    pub bytes: Bytes,
+}
+
+/// Why weights and their shape do not make a [`Linear`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinearError {
+    /// The row length does not fit the format.
+    #[error("a weight row: {0}")]
+    Shape(#[from] ShapeError),
+    /// The matrix has no elements.
+    #[error("a weight matrix of {n_out} rows of {n_in} weights, expected at least one of each")]
+    Empty {
+        /// Rows.
+        n_out: usize,
+        /// Weights in a row.
+        n_in: usize,
+    },
+    /// The bytes are not `n_out` rows.
+    #[error("a weight matrix of {found} bytes, expected {expected} ({n_out} rows of {row_bytes} bytes)")]
+    Size {
+        /// Rows.
+        n_out: usize,
+        /// Bytes of a row.
+        row_bytes: usize,
+        /// Bytes of all rows.
+        expected: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// The bias has another length than the output.
+    #[error("a bias of {found} values, expected {expected}")]
+    Bias {
+        /// Outputs of the matrix.
+        expected: usize,
+        /// Values given.
+        found: usize,
+    },
+}
+
+/// A weight matrix bound to the kernel that multiplies it, with an optional bias.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weights: WeightMatrix,
+    row_bytes: usize,
+    kernel: LinearKernel,
+    bias: Option<Box<[f32]>>,
+}
+
+impl Linear {
+    /// Binds `weights` to the kernel that `kernels` has for their format.
+    ///
+    /// # Errors
+    /// If shape, format and bytes do not agree.
+    pub fn new(weights: WeightMatrix, kernels: &Kernels) -> Result<Self, LinearError> {
+        let WeightMatrix { dtype, n_out, n_in, ref bytes } = weights;
+        if n_out == 0 || n_in == 0 {
+            return Err(LinearError::Empty { n_out, n_in });
+        }
+        let row_bytes = dtype.row_bytes(n_in)?;
+        let expected = row_bytes.saturating_mul(n_out);
+        if bytes.len() != expected {
+            return Err(LinearError::Size { n_out, row_bytes, expected, found: bytes.len() });
+        }
+        Ok(Self { kernel: *kernels.linear(dtype), weights, row_bytes, bias: None })
+    }
+
+    /// Adds a bias: `y = W x + b`.
+    ///
+    /// # Errors
+    /// If it does not have one value for each output.
+    pub fn with_bias(mut self, bias: &[f32]) -> Result<Self, LinearError> {
+        if bias.len() != self.weights.n_out {
+            return Err(LinearError::Bias { expected: self.weights.n_out, found: bias.len() });
+        }
+        self.bias = Some(bias.into());
+        Ok(self)
+    }
+
+    /// Number of outputs.
+    pub fn n_out(&self) -> usize {
+        self.weights.n_out
+    }
+
+    /// Number of inputs.
+    pub fn n_in(&self) -> usize {
+        self.weights.n_in
+    }
+
+    /// Format of the weights.
+    pub fn dtype(&self) -> DType {
+        self.weights.dtype
+    }
+
+    /// Bytes of the weights.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.bytes.len()
+    }
+
+    /// The form that the activations must be in.
+    pub fn act_kind(&self) -> ActKind {
+        ActKind::of(self.weights.dtype)
+    }
+
+    /// The kernel, for reports.
+    pub fn kernel(&self) -> &LinearKernel {
+        &self.kernel
+    }
+
+    /// Bytes of [`Panel`] that a job with this matrix needs.
+    pub fn panel_bytes(&self) -> usize {
+        (self.kernel.panel_bytes)(self.weights.n_in)
+    }
+
+    /// The weights from row `first` on.
+    fn rows_from(&self, first: usize) -> &[u8] {
+        &self.weights.bytes[first * self.row_bytes..]
+    }
+}

@@ -1,0 +1,47 @@
+//! A worker's scratch for weights in another layout.
+
+/// Alignment of a panel's start: a cache line, and the widest vector.
+const ALIGN: usize = 64;
+
+/// Scratch that one worker's gemm unpacks weight rows into; its size is planned beforehand.
+#[derive(Debug, Default)]
+pub struct Panel {
+    weights: Vec<u8>,
+    outputs: Vec<f32>,
+}
+
+impl Panel {
+    /// Room for `weight_bytes` of unpacked weights and `outputs` results that wait for a partner (the `up` half of a
+    /// gated activation).
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn new(weight_bytes: usize, outputs: usize) -> Result<Self, std::collections::TryReserveError> {
+        let mut panel = Self::default();
+        if weight_bytes > 0 {
+            panel.weights.try_reserve_exact(weight_bytes + ALIGN)?;
+            panel.weights.resize(weight_bytes + ALIGN, 0);
+        }
+        panel.outputs.try_reserve_exact(outputs)?;
+        panel.outputs.resize(outputs, 0.0);
+        Ok(panel)
+    }
+
+    /// The first `len` bytes, aligned to 64.
+    ///
+    /// # Panics
+    /// If the panel was planned smaller.
+    pub fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
+        let start = self.weights.as_ptr().align_offset(ALIGN);
+        &mut self.weights[start..start + len]
+    }
+
+    /// Takes the output scratch out, so that it can be written while the panel is in use; give it back.
+    pub(crate) fn take_outputs(&mut self) -> Vec<f32> {
+        std::mem::take(&mut self.outputs)
+    }
+
+    pub(crate) fn give_outputs(&mut self, outputs: Vec<f32>) {
+        self.outputs = outputs;
+    }
+}

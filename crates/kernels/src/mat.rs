@@ -1,0 +1,116 @@
+//! Row-major matrices of `f32` that borrow their elements.
+
+use core::ops::Range;
+
+/// A read-only matrix: row `i` is `data[i * stride .. i * stride + cols]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mat<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    stride: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// A dense matrix of `rows` x `cols`.
+    ///
+    /// # Panics
+    /// If `data` is shorter than `rows * cols`: shapes are the program's own, never a file's.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        assert!(data.len() >= rows * cols, "a {rows} x {cols} matrix needs {} elements", rows * cols);
+        Self { data, rows, cols, stride: cols }
+    }
+
+    /// Number of rows (tokens).
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns (channels).
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Row `i`.
+    pub fn row(&self, i: usize) -> &'a [f32] {
+        &self.data[i * self.stride..i * self.stride + self.cols]
+    }
+
+    /// Columns `cols` of every row.
+    pub fn columns(&self, cols: Range<usize>) -> Mat<'a> {
+        assert!(cols.start <= cols.end && cols.end <= self.cols);
+        let data = if self.rows == 0 { &[][..] } else { &self.data[cols.start..] };
+        Mat { data, rows: self.rows, cols: cols.len(), stride: self.stride }
+    }
+
+    /// Rows `rows` as a matrix.
+    pub fn rows_range(&self, rows: Range<usize>) -> Mat<'a> {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        let data = if rows.is_empty() { &[][..] } else { &self.data[rows.start * self.stride..] };
+        Mat { data, rows: rows.len(), cols: self.cols, stride: self.stride }
+    }
+}
+
+/// A matrix that may be written; rows are laid out as in [`Mat`].
+#[derive(Debug)]
+pub struct MatMut<'a> {
+    pub(crate) data: &'a mut [f32],
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) stride: usize,
+}
+
+impl<'a> MatMut<'a> {
+    /// A dense matrix of `rows` x `cols`.
+    ///
+    /// # Panics
+    /// If `data` is shorter than `rows * cols`: shapes are the program's own, never a file's.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+        assert!(data.len() >= rows * cols, "a {rows} x {cols} matrix needs {} elements", rows * cols);
+        Self { data, rows, cols, stride: cols }
+    }
+
+    /// Columns `cols` of every row.
+    pub fn columns_mut(&mut self, cols: Range<usize>) -> MatMut<'_> {
+        assert!(cols.start <= cols.end && cols.end <= self.cols);
+        let data = if self.rows == 0 { &mut [][..] } else { &mut self.data[cols.start..] };
+        MatMut { data, rows: self.rows, cols: cols.len(), stride: self.stride }
+    }
+
+    /// Rows `rows` as a matrix.
+    pub fn rows_range_mut(&mut self, rows: Range<usize>) -> MatMut<'_> {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        let data = if rows.is_empty() { &mut [][..] } else { &mut self.data[rows.start * self.stride..] };
+        MatMut { data, rows: rows.len(), cols: self.cols, stride: self.stride }
+    }
+
+    /// Number of rows (tokens).
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns (channels).
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Row `i`.
+    pub fn row(&self, i: usize) -> &[f32] {
+        &self.data[i * self.stride..i * self.stride + self.cols]
+    }
+
+    /// Row `i`, to be written.
+    pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
+        &mut self.data[i * self.stride..i * self.stride + self.cols]
+    }
+
+    /// The same matrix for a shorter time.
+    pub fn reborrow(&mut self) -> MatMut<'_> {
+        MatMut { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
+    }
+
+    /// The matrix, to be read.
+    pub fn as_ref(&self) -> Mat<'_> {
+        Mat { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
+    }
+}

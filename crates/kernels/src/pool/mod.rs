@@ -1,0 +1,193 @@
+//! A thread pool for kernels: work is claimed in small pieces, and nobody waits for a thread that has nothing to do.
+//!
+//! ```text
+//! caller:  write job; publish state = (epoch, n)          worker:  wait until state has tasks left
+//!          claim and run tasks until none is left                   claim and run tasks until none is left
+//!          wait until `done` == n                                   wait: spin briefly, then park
+//! ```
+//!
+//! A task is claimed by one compare-and-swap on `state`, which packs the job's number and the tasks left. There is
+//! no barrier to enter or to leave: a worker that wakes late finds nothing to claim, and the caller waits only for
+//! tasks that were claimed. A worker that holds the caller up (its core is taken by another program) is benched for
+//! a while: the tasks' results do not depend on who computes them, so leaving it out costs its share and no more.
+
+mod bench;
+mod claim;
+mod split;
+mod worker;
+
+pub use split::Columns;
+
+use crate::arch::fpenv::FpEnv;
+use claim::{Job, Shared};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a thread spins before it sleeps. A decoding model dispatches every 10 to 100 microseconds.
+const SPIN: Duration = Duration::from_micros(40);
+
+/// Why a pool could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// A pool has at least the caller's thread.
+    #[error("the number of threads is {0}, expected 1 to {max}", max = Pool::MAX_THREADS)]
+    Threads(usize),
+    /// The system refused a thread.
+    #[error("thread {index} of {threads} could not be started: {source}; ask for fewer threads")]
+    Spawn {
+        /// Number of the thread that failed.
+        index: usize,
+        /// Number of threads asked for.
+        threads: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Threads that run the tasks of one job at a time together with the calling thread.
+pub struct Pool {
+    shared: Arc<Shared>,
+    /// Held by the caller whose job is running, with what it remembers about slow workers.
+    bench: Mutex<bench::Bench>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// Most threads that a pool can have.
+    pub const MAX_THREADS: usize = 256;
+
+    /// A pool of `threads` threads, the caller's own among them.
+    ///
+    /// # Errors
+    /// If `threads` is 0 or over [`Pool::MAX_THREADS`], or the system refuses a thread.
+    pub fn new(threads: usize) -> Result<Self, PoolError> {
+        if threads == 0 || threads > Self::MAX_THREADS {
+            return Err(PoolError::Threads(threads));
+        }
+        let shared = Arc::new(Shared::new(threads - 1));
+        let mut pool = Pool { shared, bench: Mutex::new(bench::Bench::new(threads - 1)), workers: Vec::new() };
+        for index in 1..threads {
+            let shared = Arc::clone(&pool.shared);
+            let worker = std::thread::Builder::new()
+                .name(format!("happy-{index}"))
+                .spawn(move || worker::run(&shared, index))
+                .map_err(|source| PoolError::Spawn { index, threads, source })?;
+            pool.workers.push(worker);
+        }
+        Ok(pool)
+    }
+
+    /// Number of threads, the caller's included. Worker numbers are below it.
+    pub fn threads(&self) -> usize {
+        self.shared.workers.len() + 1
+    }
+
+    /// Runs `f(task, worker)` once for every task below `n_tasks` and returns when all are done.
+    ///
+    /// Tasks start in ascending order. While another caller's job is running, the tasks run on the calling thread
+    /// alone, as worker 0.
+    ///
+    /// # Panics
+    /// If a task panics, once all tasks have ended.
+    pub fn run(&self, n_tasks: usize, f: &(dyn Fn(usize, usize) + Sync)) {
+        let _fp = FpEnv::enter();
+        let bench = if n_tasks > 1 && !self.workers.is_empty() { self.try_bench() } else { None };
+        match (bench, u32::try_from(n_tasks)) {
+            (Some(mut bench), Ok(n)) => self.run_shared(n, f, &mut bench),
+            _ => (0..n_tasks).for_each(|task| f(task, 0)),
+        }
+    }
+
+    fn try_bench(&self) -> Option<MutexGuard<'_, bench::Bench>> {
+        match self.bench.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(e)) => Some(e.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn run_shared(&self, n: u32, f: &(dyn Fn(usize, usize) + Sync), bench: &mut bench::Bench) {
+        let shared = &*self.shared;
+        bench.admit(shared);
+        // SAFETY: no task of an earlier job is unfinished (its caller waited, and `bench` is held by one caller at a
+        // time), and this call does not return before every task of this one is done.
+        unsafe { shared.publish(Job::new(&f, n)) };
+        shared.wake(n as usize - 1);
+        shared.work(0);
+        self.wait(n, bench);
+        if let Some(payload) = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            std::panic::resume_unwind(payload);
+        }
+    }
+
+    /// Waits for the tasks that others have claimed.
+    fn wait(&self, n: u32, bench: &mut bench::Bench) {
+        let shared = &*self.shared;
+        let mut started = None;
+        let mut spins = 0u32;
+        while shared.done.load(Ordering::Acquire) != n {
+            std::hint::spin_loop();
+            spins += 1;
+            if spins % 64 != 0 {
+                continue;
+            }
+            if started.get_or_insert_with(Instant::now).elapsed() > SPIN {
+                bench.punish_stragglers(shared);
+                shared.sleep_until_done(n);
+                break;
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        for worker in &self.workers {
+            worker.thread().unpark();
+        }
+        for worker in self.workers.drain(..) {
+            // A worker catches its tasks' panics, so joining cannot fail; were it to, dropping must not panic.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl core::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Pool").field("threads", &self.threads()).finish_non_exhaustive()
+    }
+}
+
+/// A value for every worker, so that tasks have scratch of their own.
+#[derive(Debug)]
+pub struct PerWorker<T>(Vec<Mutex<T>>);
+
+impl<T> PerWorker<T> {
+    /// One `make(worker)` for each of `threads` workers.
+    pub fn new(threads: usize, make: impl FnMut(usize) -> T) -> Self {
+        Self((0..threads).map(make).map(Mutex::new).collect())
+    }
+
+    /// Calls `f` with the value of `worker`.
+    ///
+    /// # Panics
+    /// If `worker` is not below the number given to [`PerWorker::new`].
+    pub fn with<R>(&self, worker: usize, f: impl FnOnce(&mut T) -> R) -> R {
+        // Uncontended: a worker runs one task at a time. A poisoned value is scratch, whose contents do not matter.
+        f(&mut self.0[worker].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
