@@ -1,0 +1,301 @@
+//! What the vector kernels need of a format: 32 integers at a time, and the scales as lanes.
+
+use super::vector::V;
+use crate::linear::unit::Unit;
+use core::arch::x86_64::{__m128i, __m256i};
+use happy_tensor::{
+    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
+};
+
+/// A block as vectors.
+pub(super) trait Format: Unit {
+    /// The greatest integer, [`Unit::OFFSET`] added: 2^bits - 1. For Q8_0 the greatest magnitude.
+    const MAX: i32;
+
+    /// Calls `f` with `i` and integers `32 i .. 32 i + 32`, in ascending order. [`Unit::OFFSET`] is added to them, so
+    /// that they are unsigned; those of Q8_0 are as stored.
+    fn each_32(&self, v: V, f: impl FnMut(usize, __m256i));
+
+    /// The bits of `d`, and in the upper half those of the minimum's scale as it is stored, if there is one.
+    fn d_min(&self) -> u32;
+
+    /// The sub-scales and what goes with the sums of activations, both i16; formats with sub-blocks only.
+    ///
+    /// The first is such that its `i`-th i16 in the low (high) half is the scale of integers `32 i .. 32 i + 16`
+    /// (`32 i + 16 .. 32 i + 32`). Lane `s` of the second belongs to the sum of integers `16 s .. 16 s + 16`: the
+    /// minimum, or the scale times minus the offset.
+    #[inline(always)]
+    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
+        (v.splat16(1), v.zero())
+    }
+}
+
+/// Whether the integers are signed bytes that no offset fits into the range of a `u8` times `i8` product.
+pub(super) const fn is_signed<F: Format>() -> bool {
+    F::OFFSET == 128
+}
+
+#[inline(always)]
+fn f16_bits(d: [u8; 2]) -> u32 {
+    u32::from(u16::from_le_bytes(d))
+}
+
+#[inline(always)]
+fn f16_bits_2(d: [u8; 2], m: [u8; 2]) -> u32 {
+    u32::from_le_bytes([d[0], d[1], m[0], m[1]])
+}
+
+/// Integers `0..16` in the low half, from the low nibbles, `16..32` in the high half.
+#[inline(always)]
+fn nibbles(v: V, qs: &[u8; 16]) -> __m256i {
+    let shifts = v.words([0, 0, 0, 0, 4, 4, 4, 4]);
+    v.and(v.shr32_each(v.twice(v.load_128(qs)), shifts), v.splat8(0xF))
+}
+
+/// 16 in the bytes whose bit of `qh` is set.
+#[inline(always)]
+fn fifth_bits(v: V, qh: u32) -> __m256i {
+    let spread = v.words([0, 0, 0x0101_0101, 0x0101_0101, 0x0202_0202, 0x0202_0202, 0x0303_0303, 0x0303_0303]);
+    let bits = v.splat64(0x8040_2010_0804_0201u64 as i64);
+    let set = v.equal8(v.and(v.shuffle8(v.splat32(qh as i32), spread), bits), bits);
+    v.and(set, v.splat8(16))
+}
+
+impl Format for BlockQ4_0 {
+    const MAX: i32 = 15;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        f(0, nibbles(v, &self.qs));
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits(self.d)
+    }
+}
+
+impl Format for BlockQ4_1 {
+    const MAX: i32 = 15;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        f(0, nibbles(v, &self.qs));
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits_2(self.d, self.m)
+    }
+}
+
+impl Format for BlockQ5_0 {
+    const MAX: i32 = 31;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        f(0, v.or(nibbles(v, &self.qs), fifth_bits(v, self.qh())));
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits(self.d)
+    }
+}
+
+impl Format for BlockQ5_1 {
+    const MAX: i32 = 31;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        f(0, v.or(nibbles(v, &self.qs), fifth_bits(v, self.qh())));
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits_2(self.d, self.m)
+    }
+}
+
+impl Format for BlockQ8_0 {
+    const MAX: i32 = 128;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        f(0, v.load_i8(&self.qs));
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits(self.d)
+    }
+}
+
+/// 16 bytes with the even ones first.
+#[inline(always)]
+fn even_odd(v: V, x: __m128i) -> __m128i {
+    v.shuffle8_128(x, v.load_128(&[0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]))
+}
+
+/// [`Format::sub_scales`] of 16 signed scales and an offset.
+#[inline(always)]
+fn signed_scales(v: V, scales: [i8; 16], offset: i16) -> (__m256i, __m256i) {
+    let x = v.load_128(&scales.map(|s| s as u8));
+    (v.widen_i8(even_odd(v, x)), v.mul16(v.widen_i8(x), v.splat16(-offset)))
+}
+
+/// [`Format::sub_scales`] of 8 scales and minimums of 32 integers each.
+#[inline(always)]
+fn scales_of_32(v: V, (scales, mins): ([u8; 8], [u8; 8])) -> (__m256i, __m256i) {
+    let scales = v.of_u64(i64::from_le_bytes(scales));
+    let mins = v.of_u64(i64::from_le_bytes(mins));
+    let both = v.widen_u8(v.shuffle8_128(scales, v.load_128(&[0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7])));
+    (both, v.widen_u8(v.low8_128(mins, mins)))
+}
+
+impl Format for BlockQ2K {
+    const MAX: i32 = 3;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        let low = v.splat8(3);
+        let mut half = |h: usize, qs| {
+            let x = v.load(qs);
+            f(4 * h, v.and(x, low));
+            f(4 * h + 1, v.and(v.shr16::<2>(x), low));
+            f(4 * h + 2, v.and(v.shr16::<4>(x), low));
+            f(4 * h + 3, v.and(v.shr16::<6>(x), low));
+        };
+        let [q0, q1] = two(&self.qs);
+        half(0, q0);
+        half(1, q1);
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits_2(self.d, self.dmin)
+    }
+    #[inline(always)]
+    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
+        let x = v.load_128(&self.scales);
+        let low = v.splat8_128(0xF);
+        let (scales, mins) = (v.and_128(x, low), v.and_128(v.shr16_128::<4>(x), low));
+        (v.widen_u8(even_odd(v, scales)), v.widen_u8(mins))
+    }
+}
+
+impl Format for BlockQ3K {
+    const MAX: i32 = 7;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        let (low, third) = (v.splat8(3), v.splat8(4));
+        let m = v.load(&self.hmask);
+        let [q0, q1] = two(&self.qs);
+        let (x, y) = (v.load(q0), v.load(q1));
+        f(0, v.or(v.and(x, low), v.and(v.shl16::<2>(m), third)));
+        f(1, v.or(v.and(v.shr16::<2>(x), low), v.and(v.shl16::<1>(m), third)));
+        f(2, v.or(v.and(v.shr16::<4>(x), low), v.and(m, third)));
+        f(3, v.or(v.and(v.shr16::<6>(x), low), v.and(v.shr16::<1>(m), third)));
+        f(4, v.or(v.and(y, low), v.and(v.shr16::<2>(m), third)));
+        f(5, v.or(v.and(v.shr16::<2>(y), low), v.and(v.shr16::<3>(m), third)));
+        f(6, v.or(v.and(v.shr16::<4>(y), low), v.and(v.shr16::<4>(m), third)));
+        f(7, v.or(v.and(v.shr16::<6>(y), low), v.and(v.shr16::<5>(m), third)));
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits(self.d)
+    }
+    #[inline(always)]
+    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
+        signed_scales(v, BlockQ3K::scales(self), i16::from(Self::OFFSET))
+    }
+}
+
+impl Format for BlockQ4K {
+    const MAX: i32 = 15;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        let low = v.splat8(0xF);
+        let mut group = |g: usize, qs| {
+            let x = v.load(qs);
+            f(2 * g, v.and(x, low));
+            f(2 * g + 1, v.and(v.shr16::<4>(x), low));
+        };
+        let [q0, q1, q2, q3] = four(&self.qs);
+        group(0, q0);
+        group(1, q1);
+        group(2, q2);
+        group(3, q3);
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits_2(self.d, self.dmin)
+    }
+    #[inline(always)]
+    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
+        scales_of_32(v, self.scales_mins())
+    }
+}
+
+impl Format for BlockQ5K {
+    const MAX: i32 = 31;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        let (low, fifth) = (v.splat8(0xF), v.splat8(16));
+        let h = v.load(&self.qh);
+        let mut group = |g: usize, qs, h0, h1| {
+            let x = v.load(qs);
+            f(2 * g, v.or(v.and(x, low), v.and(h0, fifth)));
+            f(2 * g + 1, v.or(v.and(v.shr16::<4>(x), low), v.and(h1, fifth)));
+        };
+        let [q0, q1, q2, q3] = four(&self.qs);
+        group(0, q0, v.shl16::<4>(h), v.shl16::<3>(h));
+        group(1, q1, v.shl16::<2>(h), v.shl16::<1>(h));
+        group(2, q2, h, v.shr16::<1>(h));
+        group(3, q3, v.shr16::<2>(h), v.shr16::<3>(h));
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits_2(self.d, self.dmin)
+    }
+    #[inline(always)]
+    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
+        scales_of_32(v, self.scales_mins())
+    }
+}
+
+impl Format for BlockQ6K {
+    const MAX: i32 = 63;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        let (low, high) = (v.splat8(0xF), v.splat8(0x30));
+        let mut half = |i: usize, l0, l1, qh| {
+            let (x, y, h) = (v.load(l0), v.load(l1), v.load(qh));
+            f(i, v.or(v.and(x, low), v.and(v.shl16::<4>(h), high)));
+            f(i + 1, v.or(v.and(y, low), v.and(v.shl16::<2>(h), high)));
+            f(i + 2, v.or(v.and(v.shr16::<4>(x), low), v.and(h, high)));
+            f(i + 3, v.or(v.and(v.shr16::<4>(y), low), v.and(v.shr16::<2>(h), high)));
+        };
+        let ([l0, l1, l2, l3], [h0, h1]) = (four(&self.ql), two(&self.qh));
+        half(0, l0, l1, h0);
+        half(4, l2, l3, h1);
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits(self.d)
+    }
+    #[inline(always)]
+    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
+        signed_scales(v, self.scales, i16::from(Self::OFFSET))
+    }
+}
+
+/// The two vectors of an array.
+#[inline(always)]
+fn two(x: &[u8; 64]) -> [&[u8; 32]; 2] {
+    core::array::from_fn(|i| &x.as_chunks().0[i])
+}
+
+/// The four vectors of an array.
+#[inline(always)]
+fn four(x: &[u8; 128]) -> [&[u8; 32]; 4] {
+    core::array::from_fn(|i| &x.as_chunks().0[i])
+}

@@ -1,0 +1,178 @@
+//! Many tokens: 16 rows are unpacked into the panel once, then multiplied with all tokens.
+//!
+//! ```text
+//! panel, for each unit, in lines of 64 bytes (16 rows x 4 bytes):
+//!     LEN / 4    lines   4 integers a row, unsigned (signed for Q8_0 on AVX2)
+//!     SUBS       lines   sub-scales                                            \ formats with sub-blocks
+//!     LEN / 32   lines   i16 pairs that go with two sums of 16 activations     /
+//!     1          line    d
+//!     1          line    scale of the minimum                                    formats with a minimum
+//!
+//! for each tile of T tokens, for each unit, with 16 rows in lanes:
+//!     for each sub-block:    p = sum of integers * activations;  isum += sub-scale * p
+//!     isum += pairs * sums of activations        (minus the offset; or msum, for the minimum)
+//!     acc = fma(isum, d * da, acc);  acc = fma(-msum, dmin * da, acc)
+//! ```
+
+use super::format::{Format, is_signed};
+use super::gemv::scales;
+use super::isa::Isa;
+use super::unpack;
+use crate::linear::Panel;
+use crate::linear::kernel::Acts;
+use crate::pool::Columns;
+use core::marker::PhantomData;
+
+/// Rows of a panel.
+pub(super) const ROWS: usize = 16;
+
+/// A line of the panel.
+pub(super) type Line = [u8; 64];
+
+/// Where things lie in a unit of the panel.
+pub(super) struct Layout<I, F>(PhantomData<(I, F)>);
+
+impl<I: Isa, F: Format> Layout<I, F> {
+    /// Lines of integers.
+    pub(super) const QUANTS: usize = F::LEN / 4;
+    /// Lines of sub-scales.
+    pub(super) const SCALES: usize = if F::SUBS > 1 { F::SUBS } else { 0 };
+    /// Lines of pairs.
+    pub(super) const PAIRS: usize = if F::SUBS > 1 { F::LEN / 32 } else { 0 };
+    /// All lines.
+    pub(super) const LINES: usize =
+        Self::QUANTS + Self::SCALES + Self::PAIRS + 1 + if F::HAS_MIN { 1 } else { 0 };
+    /// Lines of integers in a sub-block.
+    const SUB: usize = Self::QUANTS / F::SUBS;
+    /// Steps of 4 integers after which the sums of products must leave their lanes: a divisor of [`Self::SUB`].
+    const STEPS: usize = {
+        let fit = (I::SUM_MAX / (2 * 127 * F::MAX)) as usize;
+        let mut steps = Self::SUB;
+        while steps > fit {
+            steps /= 2;
+        }
+        steps
+    };
+    /// What must be subtracted from the integers in the panel.
+    pub(super) const OFFSET: i32 = if I::SIGNED && is_signed::<F>() { 0 } else { F::OFFSET as i32 };
+}
+
+/// Bytes of panel for rows of `k` weights.
+pub(super) fn panel_bytes<I: Isa, F: Format>(k: usize) -> usize {
+    k / F::LEN * Layout::<I, F>::LINES * size_of::<Line>()
+}
+
+/// See [`crate::linear::Gemm`].
+#[inline(always)]
+pub(super) fn gemm<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
+    let units = x.k / F::LEN;
+    let width = y.width();
+    if width == 0 || x.rows == 0 {
+        return;
+    }
+    assert!(w.len() >= width * units * size_of::<F>() && x.kind == F::KIND && y.rows() >= x.rows);
+    assert!(x.q.len() == x.rows * units * F::LEN && x.d.len() == x.rows * units);
+    assert!(x.sums.len() == x.q.len() / 16);
+    let blocks = F::from_bytes(&w[..width * units * size_of::<F>()]).unwrap_or(&[]);
+    let lines = panel.bytes_mut(panel_bytes::<I, F>(x.k)).as_chunks_mut().0;
+    for first in (0..width).step_by(ROWS) {
+        // A panel that is not whole repeats the last row.
+        let rows = core::array::from_fn(|r| &blocks[(first + r).min(width - 1) * units..][..units]);
+        unpack::panel::<I, F>(s, rows, lines);
+        let mut t = 0;
+        while t + I::TOKENS <= x.rows {
+            match I::TOKENS {
+                4 => tile::<I, F, 4>(s, lines, x, t, y, first),
+                _ => tile::<I, F, 8>(s, lines, x, t, y, first),
+            }
+            t += I::TOKENS;
+        }
+        while t < x.rows {
+            match x.rows - t {
+                1 => tile::<I, F, 1>(s, lines, x, t, y, first),
+                2 | 3 => tile::<I, F, 2>(s, lines, x, t, y, first),
+                _ => tile::<I, F, 4>(s, lines, x, t, y, first),
+            }
+            t += match x.rows - t {
+                1 => 1,
+                2 | 3 => 2,
+                _ => 4,
+            };
+        }
+    }
+}
+
+/// The panel times tokens `t .. t + T`.
+#[inline(always)]
+fn tile<I: Isa, F: Format, const T: usize>(
+    s: I,
+    panel: &[Line],
+    x: Acts<'_>,
+    t: usize,
+    y: &mut Columns<'_>,
+    first: usize,
+) {
+    let units = x.k / F::LEN;
+    let tokens: [Acts<'_>; T] = core::array::from_fn(|i| x.rows_range(t + i, 1));
+    let mut acc = [s.zero_r(); T];
+    for u in 0..units {
+        let unit = &panel[u * Layout::<I, F>::LINES..][..Layout::<I, F>::LINES];
+        let (quants, rest) = unit.split_at(Layout::<I, F>::QUANTS);
+        let (sub_scales, rest) = rest.split_at(Layout::<I, F>::SCALES);
+        let (pairs, d) = rest.split_at(Layout::<I, F>::PAIRS);
+        let a: [&[[i8; 4]]; T] = core::array::from_fn(|i| tokens[i].q[u * F::LEN..][..F::LEN].as_chunks().0);
+        let sums: [&[[i16; 2]]; T] =
+            core::array::from_fn(|i| tokens[i].sums[u * (F::LEN / 16)..][..F::LEN / 16].as_chunks().0);
+
+        let mut isum = [s.zero_i(); T];
+        for part in 0..Layout::<I, F>::QUANTS / Layout::<I, F>::STEPS {
+            let start = part * Layout::<I, F>::STEPS;
+            let mut p = [s.zero_p(); T];
+            for j in start..start + Layout::<I, F>::STEPS {
+                let w = s.load_w(&quants[j]);
+                for i in 0..T {
+                    p[i] = s.step::<F>(p[i], w, a[i][j]);
+                }
+            }
+            for i in 0..T {
+                isum[i] = if F::SUBS > 1 {
+                    s.add_scaled(isum[i], p[i], &sub_scales[start / Layout::<I, F>::SUB])
+                } else {
+                    s.add_sums(isum[i], p[i])
+                };
+            }
+        }
+        let dw = s.load_r(&d[0]);
+        for i in 0..T {
+            let da = tokens[i].d[u];
+            if F::SUBS == 1 {
+                let sum = i32::from(sums[i][0][0]) + i32::from(sums[i][0][1]);
+                if Layout::<I, F>::OFFSET != 0 {
+                    isum[i] = s.add_i(isum[i], s.splat_i(-Layout::<I, F>::OFFSET * sum));
+                }
+                acc[i] = s.fma(acc[i], isum[i], dw, da);
+                if F::HAS_MIN {
+                    // The minimum is stored with the sign with which it is added.
+                    acc[i] = s.fma(acc[i], s.splat_i(sum), s.load_r(&d[1]), da);
+                }
+            } else if F::HAS_MIN {
+                acc[i] = s.fma(acc[i], isum[i], dw, da);
+                let msum = (0..F::LEN / 32).fold(s.zero_i(), |m, p| s.add_pairs(m, &pairs[p], sums[i][p]));
+                acc[i] = s.nfma(acc[i], msum, s.load_r(&d[1]), da);
+            } else {
+                isum[i] = (0..F::LEN / 32).fold(isum[i], |m, p| s.add_pairs(m, &pairs[p], sums[i][p]));
+                acc[i] = s.fma(acc[i], isum[i], dw, da);
+            }
+        }
+    }
+    for i in 0..T {
+        let y = &mut y.row_mut(t + i)[first..];
+        if let Some(y) = y.first_chunk_mut() {
+            s.store(acc[i], y);
+        } else {
+            let mut out = [0.0; ROWS];
+            s.store(acc[i], &mut out);
+            y.copy_from_slice(&out[..y.len()]);
+        }
+    }
+}

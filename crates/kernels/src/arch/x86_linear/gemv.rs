@@ -1,0 +1,126 @@
+//! One token: the blocks are read where they lie, 8 rows at a time, each byte once.
+//!
+//! ```text
+//! for each group of 8 rows, for each unit:
+//!     a row's integers times the activations -> a vector of partial sums
+//!     8 such vectors, transposed and added   -> isum with the rows in lanes
+//!     acc = fma(isum, d * da, acc)           -> the same operation on each lane as the scalar code's
+//! ```
+//!
+//! 8 rows are 8 short streams that hardware prefetchers do not follow, so the rows of the next group are asked for in
+//! the order in which they lie in the file.
+
+use super::format::{Format, is_signed};
+use super::isa::Isa;
+use super::vector::V;
+use crate::linear::kernel::Acts;
+use core::arch::x86_64::{__m256, __m256i};
+
+/// Rows of a group.
+const ROWS: usize = 8;
+
+/// How far ahead of what is being read memory is asked for, at least, in bytes.
+const AHEAD: usize = 4096;
+
+/// See [`crate::linear::Gemv`].
+#[inline(always)]
+pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    let v = s.v();
+    let units = x.k / F::LEN;
+    let unit_bytes = size_of::<F>();
+    let group_bytes = ROWS * units * unit_bytes;
+    if y.is_empty() {
+        return;
+    }
+    assert!(w.len() >= y.len() * units * unit_bytes && x.kind == F::KIND);
+    assert!(x.q.len() == units * F::LEN && x.d.len() == units && x.sums.len() == x.q.len() / 16);
+    // Whole groups ahead, so that a group is asked for from its first byte to its last.
+    let ahead = AHEAD.next_multiple_of(group_bytes.max(1));
+    let blocks = F::from_bytes(&w[..y.len() * units * unit_bytes]).unwrap_or(&[]);
+    let last = y.len() - 1;
+    for (g, y) in y.chunks_mut(ROWS).enumerate() {
+        // A group that is not whole repeats the last row.
+        let rows: [&[F]; ROWS] = core::array::from_fn(|r| &blocks[(g * ROWS + r).min(last) * units..][..units]);
+        let mut acc = v.zero_f32();
+        for u in 0..units {
+            let at = g * group_bytes + u * ROWS * unit_bytes + ahead;
+            for line in 0..(ROWS * unit_bytes).div_ceil(64) {
+                v.prefetch(w, at + line * 64);
+            }
+            let unit: [&F; ROWS] = core::array::from_fn(|r| &rows[r][u]);
+            let a = &x.q[u * F::LEN..(u + 1) * F::LEN];
+            let sums = &x.sums[u * (F::LEN / 16)..(u + 1) * (F::LEN / 16)];
+            let (d, min) = scales(v, unit);
+            let da = v.splat_f32(x.d[u]);
+            if F::SUBS == 1 {
+                let sum = i32::from(sums[0]) + i32::from(sums[1]);
+                let mut isum = s.dots8::<F>(unit.map(|b| integers(v, b)), v.load_i8(&a.as_chunks().0[0]));
+                if F::OFFSET != 0 && !(I::SIGNED && is_signed::<F>()) {
+                    isum = v.add32(isum, v.splat32(-i32::from(F::OFFSET) * sum));
+                }
+                acc = v.fma(v.to_f32(isum), v.mul(d, da), acc);
+                if F::HAS_MIN {
+                    // The minimum is stored with the sign with which it is added.
+                    acc = v.fma(v.splat_f32(sum as f32), v.mul(min, da), acc);
+                }
+            } else {
+                let a = a.as_chunks::<32>().0;
+                let sums = v.load_i16(&sums.as_chunks().0[0]);
+                let [mut isums, mut msums] = [[v.zero(); ROWS]; 2];
+                for r in 0..ROWS {
+                    let (isum, msum) = sub_blocks(s, unit[r], a, sums);
+                    isums[r] = if F::HAS_MIN { isum } else { v.add32(isum, msum) };
+                    msums[r] = msum;
+                }
+                acc = v.fma(v.to_f32(v.sums8(isums)), v.mul(d, da), acc);
+                if F::HAS_MIN {
+                    acc = v.nfma(v.to_f32(v.sums8(msums)), v.mul(min, da), acc);
+                }
+            }
+        }
+        let mut out = [0.0; ROWS];
+        v.store_f32(acc, &mut out);
+        y.copy_from_slice(&out[..y.len()]);
+    }
+}
+
+/// The integers of a block of 32.
+#[inline(always)]
+fn integers<F: Format>(v: V, block: &F) -> __m256i {
+    let mut q = v.zero();
+    block.each_32(v, #[inline(always)] |_, x| q = x);
+    q
+}
+
+/// Partial sums of a block of 256: of the integers times sub-scales, and of the sums times minimums or offsets.
+#[inline(always)]
+fn sub_blocks<I: Isa, F: Format>(s: I, block: &F, a: &[[i8; 32]], sums: __m256i) -> (__m256i, __m256i) {
+    let v = s.v();
+    let (scales, mins) = block.sub_scales(v);
+    let mut isum = v.zero();
+    block.each_32(
+        v,
+        #[inline(always)]
+        |i, q| {
+            let ith = v.splat16(0x0100 + 0x0202 * i as i16);
+            isum = s.scaled_dot(isum, q, v.load_i8(&a[i]), v.shuffle8(scales, ith));
+        },
+    );
+    (isum, v.madd16(mins, sums))
+}
+
+/// `d` of 8 rows in lanes, and the stored scale of the minimum.
+#[inline(always)]
+pub(super) fn scales<F: Format>(v: V, unit: [&F; ROWS]) -> (__m256, __m256) {
+    let bits = unit.map(F::d_min);
+    if !F::HAS_MIN {
+        return (v.of_f16(v.halfwords(bits.map(|b| b as u16))), v.zero_f32());
+    }
+    // Each half as d0..d3 m0..m3, then d0..d7 m0..m7.
+    let split = v.load(&{
+        let half = [0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15];
+        core::array::from_fn(|i| half[i % 16])
+    });
+    let x = v.quarters::<0b11_01_10_00>(v.shuffle8(v.words(bits), split));
+    (v.of_f16(v.low_half(x)), v.of_f16(v.high_half::<1>(x)))
+}

@@ -1,0 +1,86 @@
+//! From blocks to the panel of the gemm: 16 rows side by side, 8 at a time.
+//!
+//! All of the panel is 32-bit columns of 8 rows (4 integers, a scale, two i16, an f32), so one transposition of 8 x 8
+//! words makes all of it.
+
+use super::format::{Format, is_signed};
+use super::gemm::{Layout, Line, ROWS};
+use super::gemv::scales;
+use super::isa::Isa;
+use super::vector::V;
+use core::arch::x86_64::__m256i;
+
+/// Fills the panel with all units of 16 rows.
+#[inline(always)]
+pub(super) fn panel<I: Isa, F: Format>(s: I, rows: [&[F]; ROWS], panel: &mut [Line]) {
+    let v = s.v();
+    let units = rows[0].len();
+    for (u, lines) in panel.chunks_exact_mut(Layout::<I, F>::LINES).enumerate().take(units) {
+        let (quants, rest) = lines.split_at_mut(Layout::<I, F>::QUANTS);
+        let (sub_scales, rest) = rest.split_at_mut(Layout::<I, F>::SCALES);
+        let (pairs, d) = rest.split_at_mut(Layout::<I, F>::PAIRS);
+        for half in 0..2 {
+            let unit: [&F; 8] = core::array::from_fn(|r| &rows[8 * half + r][u]);
+            integers(s, unit, half, quants);
+            let (dw, min) = scales(v, unit);
+            v.store_f32_bytes(dw, part(&mut d[0], half));
+            if F::HAS_MIN {
+                v.store_f32_bytes(min, part(&mut d[1], half));
+            }
+            if F::SUBS > 1 {
+                sub_blocks(s, unit, half, sub_scales, pairs);
+            }
+        }
+    }
+}
+
+/// The part of a line that belongs to rows `8 half .. 8 half + 8`.
+#[inline(always)]
+fn part(line: &mut Line, half: usize) -> &mut [u8; 32] {
+    &mut line.as_chunks_mut().0[half]
+}
+
+/// Stores words `0 .. 8` of 8 rows as parts of lines that are `stride` apart.
+#[inline(always)]
+fn put(v: V, rows: [__m256i; 8], half: usize, stride: usize, lines: &mut [Line]) {
+    for (x, line) in v.transpose(rows).into_iter().zip(lines.iter_mut().step_by(stride)) {
+        v.store(x, part(line, half));
+    }
+}
+
+/// The integers of a unit of 8 rows.
+#[inline(always)]
+fn integers<I: Isa, F: Format>(s: I, unit: [&F; 8], half: usize, quants: &mut [Line]) {
+    let v = s.v();
+    let mut rows = [[v.zero(); 8]; 8];
+    for (r, block) in unit.into_iter().enumerate() {
+        block.each_32(
+            v,
+            #[inline(always)]
+            |i, q| rows[i][r] = if is_signed::<F>() && !I::SIGNED { v.xor(q, v.splat8(-128)) } else { q },
+        );
+    }
+    for (rows, lines) in rows.into_iter().zip(quants.chunks_exact_mut(8)) {
+        put(v, rows, half, 1, lines);
+    }
+}
+
+/// The scales of the sub-blocks, and the pairs that go with sums of activations.
+#[inline(always)]
+fn sub_blocks<I: Isa, F: Format>(
+    s: I,
+    unit: [&F; 8],
+    half: usize,
+    sub_scales: &mut [Line],
+    pairs: &mut [Line],
+) {
+    let v = s.v();
+    let both = unit.map(|block| block.sub_scales(v));
+    let lanes = |x| s.scale_lanes(v.widen_i16(x));
+    let of_32 = F::LEN / F::SUBS == 32;
+    put(v, both.map(|(x, _)| lanes(v.low_half(x))), half, if of_32 { 1 } else { 2 }, sub_scales);
+    if !of_32 {
+        put(v, both.map(|(x, _)| lanes(v.high_half::<1>(x))), half, 2, &mut sub_scales[1..]);
+    }
+    put(v, both.map(|(_, x)| x), half, 1, pairs);
+}
