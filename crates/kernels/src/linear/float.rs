@@ -40,7 +40,11 @@ weight!(BF16, 32, load_bf16_bytes);
 
 /// Dot products of `R` weight rows with `T` tokens.
 #[inline(always)]
-fn dots<S: Simd, W: Weight, const R: usize, const T: usize>(s: S, w: [&[u8]; R], x: [&[f32]; T]) -> [[f32; T]; R] {
+fn dots<S: Simd, W: Weight, const R: usize, const T: usize>(
+    s: S,
+    w: [&[u8]; R],
+    x: [&[f32]; T],
+) -> [[f32; T]; R] {
     let x = x.map(|x| x.as_chunks::<16>());
     let mut lanes = [[s.splat(0.0); T]; R];
     let whole = x[0].0.len();
@@ -78,7 +82,8 @@ fn gemv_body<S: Simd, W: Weight>(s: S, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     let (groups, rest) = y.as_chunks_mut::<GEMV_ROWS>();
     let first = groups.len() * GEMV_ROWS;
     for (g, y) in groups.iter_mut().enumerate() {
-        *y = dots::<S, W, GEMV_ROWS, 1>(s, core::array::from_fn(|i| row(g * GEMV_ROWS + i)), [x.x]).map(|[y]| y);
+        *y = dots::<S, W, GEMV_ROWS, 1>(s, core::array::from_fn(|i| row(g * GEMV_ROWS + i)), [x.x])
+            .map(|[y]| y);
     }
     for (i, y) in rest.iter_mut().enumerate() {
         [[*y]] = dots::<S, W, 1, 1>(s, [row(first + i)], [x.x]);
@@ -90,7 +95,13 @@ const GEMM_TOKENS: usize = 3;
 const GEMM_ROWS: usize = 2;
 
 #[inline(always)]
-fn gemm_rows<S: Simd, W: Weight, const R: usize>(s: S, w: [&[u8]; R], first: usize, x: Acts<'_>, y: &mut Columns<'_>) {
+fn gemm_rows<S: Simd, W: Weight, const R: usize>(
+    s: S,
+    w: [&[u8]; R],
+    first: usize,
+    x: Acts<'_>,
+    y: &mut Columns<'_>,
+) {
     let token = |t: usize| &x.x[t * x.k..(t + 1) * x.k];
     let mut t = 0;
     while t + GEMM_TOKENS <= x.rows {

@@ -1,0 +1,208 @@
+//! [`Simd`] on AVX-512: 16 lanes are one register. Sums of lanes go through two registers of eight, as on AVX2.
+
+use super::avx2::{Avx2, add_8, transpose_8};
+use crate::simd::{Op, Simd};
+use core::arch::x86_64::*;
+
+/// Proof that the machine has AVX-512 F, BW, VL, DQ and VNNI, besides what [`Avx2`] proves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx512(Avx2);
+
+impl Avx512 {
+    /// The token, where the machine has the instructions.
+    #[inline(always)]
+    pub(crate) fn new() -> Option<Self> {
+        let have = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vnni");
+        if have { Avx2::new().map(Avx512) } else { None }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn with_features<O: Op>(s: Avx512, op: O) -> O::Out {
+    op.run(s)
+}
+
+/// The lower and the upper eight lanes.
+#[inline(always)]
+fn halves(_: Avx512, v: __m512) -> [__m256; 2] {
+    // SAFETY: the token proves the features.
+    unsafe { [_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)] }
+}
+
+/// A register of two halves.
+#[inline(always)]
+fn whole(_: Avx512, low: __m256, high: __m256) -> __m512 {
+    // SAFETY: the token proves the features.
+    unsafe { _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high) }
+}
+
+/// A method that is one instruction.
+macro_rules! one {
+    ($(fn $name:ident($($arg:ident: $in:ident),+) -> $out:ident = $f:expr;)*) => { $(
+        #[inline(always)]
+        fn $name(self, $($arg: Self::$in),+) -> Self::$out {
+            // SAFETY: the token proves the features.
+            unsafe { $f($($arg),+) }
+        }
+    )* };
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+    type I = __m512i;
+
+    const QUERIES: usize = 8;
+
+    #[inline(always)]
+    fn token() -> Self {
+        match Self::new() {
+            Some(token) => token,
+            None => crate::arch::missing(),
+        }
+    }
+
+    #[inline(always)]
+    fn vectorize<O: Op>(self, op: O) -> O::Out {
+        // SAFETY: the token proves the features.
+        unsafe { with_features(self, op) }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn load(self, x: &[f32; 16]) -> Self::V {
+        // SAFETY: `x` holds 16 elements; the load is unaligned.
+        unsafe { _mm512_loadu_ps(x.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, v: Self::V, y: &mut [f32; 16]) {
+        // SAFETY: `y` holds 16 elements; the store is unaligned.
+        unsafe { _mm512_storeu_ps(y.as_mut_ptr(), v) }
+    }
+
+    #[inline(always)]
+    fn load_f32_bytes(self, x: &[u8; 64]) -> Self::V {
+        // SAFETY: `x` holds 64 bytes; the load is unaligned.
+        unsafe { _mm512_loadu_ps(x.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn load_f16_bytes(self, x: &[u8; 32]) -> Self::V {
+        // SAFETY: `x` holds 32 bytes; the load is unaligned.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn load_bf16_bytes(self, x: &[u8; 32]) -> Self::V {
+        // SAFETY: `x` holds 32 bytes; the load is unaligned.
+        unsafe {
+            let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(x.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
+        }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, x: &[u16; 16]) -> Self::V {
+        // SAFETY: `x` holds 16 elements; the load is unaligned.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn store_f16(self, v: Self::V, y: &mut [u16; 16]) {
+        // SAFETY: `y` holds 16 elements; the store is unaligned.
+        unsafe {
+            let bits = _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v);
+            _mm256_storeu_si256(y.as_mut_ptr().cast(), bits);
+        }
+    }
+
+    one! {
+        fn add(a: V, b: V) -> V = _mm512_add_ps;
+        fn sub(a: V, b: V) -> V = _mm512_sub_ps;
+        fn mul(a: V, b: V) -> V = _mm512_mul_ps;
+        fn div(a: V, b: V) -> V = _mm512_div_ps;
+        fn fma(a: V, b: V, c: V) -> V = _mm512_fmadd_ps;
+        fn nfma(a: V, b: V, c: V) -> V = _mm512_fnmadd_ps;
+        fn min(a: V, b: V) -> V = _mm512_min_ps;
+        fn max(a: V, b: V) -> V = _mm512_max_ps;
+        fn select_lt(a: V, b: V, x: V, y: V) -> V =
+            |a, b, x, y| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x);
+        fn to_bits(v: V) -> I = _mm512_castps_si512;
+        fn from_bits(v: I) -> V = _mm512_castsi512_ps;
+        fn add_i(a: I, b: I) -> I = _mm512_add_epi32;
+        fn and_i(a: I, b: I) -> I = _mm512_and_si512;
+        fn or_i(a: I, b: I) -> I = _mm512_or_si512;
+        fn max_i(a: I, b: I) -> I = _mm512_max_epi32;
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, v: Self::V) -> f32 {
+        self.0.reduce_add(halves(self, v))
+    }
+
+    #[inline(always)]
+    fn reduce_add_16(self, v: &[Self::V; 16]) -> Self::V {
+        let fold = |i: usize| {
+            let [low, high] = halves(self, v[i]);
+            // SAFETY: the token proves the features.
+            unsafe { _mm256_add_ps(low, high) }
+        };
+        let low = add_8(self.0, core::array::from_fn(fold));
+        whole(self, low, add_8(self.0, core::array::from_fn(|i| fold(i + 8))))
+    }
+
+    #[inline(always)]
+    fn reduce_max(self, v: Self::V) -> f32 {
+        self.0.reduce_max(halves(self, v))
+    }
+
+    #[inline(always)]
+    fn transpose(self, v: [Self::V; 16]) -> [Self::V; 16] {
+        let v = v.map(|v| halves(self, v));
+        let square =
+            |row: usize, half: usize| transpose_8(self.0, core::array::from_fn(|i| v[row + i][half]));
+        let (a, b, c, d) = (square(0, 0), square(8, 0), square(0, 1), square(8, 1));
+        core::array::from_fn(
+            |i| if i < 8 { whole(self, a[i], b[i]) } else { whole(self, c[i - 8], d[i - 8]) },
+        )
+    }
+
+    #[inline(always)]
+    fn splat_i(self, x: i32) -> Self::I {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_set1_epi32(x) }
+    }
+
+    #[inline(always)]
+    fn shl_i<const N: u32>(self, a: Self::I) -> Self::I {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_slli_epi32::<N>(a) }
+    }
+
+    #[inline(always)]
+    fn reduce_max_i(self, v: Self::I) -> i32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_reduce_max_epi32(v) }
+    }
+
+    #[inline(always)]
+    fn reduce_add_i(self, v: Self::I) -> i32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_reduce_add_epi32(v) }
+    }
+
+    #[inline(always)]
+    fn store_i8(self, v: Self::I, y: &mut [i8; 16]) {
+        // SAFETY: `y` holds 16 bytes; the store is unaligned.
+        unsafe { _mm_storeu_si128(y.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(v)) }
+    }
+}

@@ -1,0 +1,153 @@
+//! [`Kernels`]: the table that binds operations and linear kernels to one instruction set.
+
+use crate::arch::scalar::Scalar;
+use crate::isa::{Isa, IsaError};
+use crate::linear::{LinearKernel, float, scalar};
+use crate::ops::Ops;
+use crate::simd::Simd;
+use happy_tensor::DType;
+
+#[cfg(target_arch = "x86_64")]
+use crate::arch::{avx2::Avx2, avx512::Avx512};
+
+/// Kernels for every format and operation. A plain struct: override a field, keep the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernels {
+    /// The instruction set. Single formats may run on a lesser one that it includes.
+    pub isa: Isa,
+    /// Operations that are not matrices.
+    pub ops: Ops,
+    /// A kernel for each format, in the order of [`DType::ALL`].
+    pub linear: [LinearKernel; DType::ALL.len()],
+}
+
+impl Kernels {
+    /// The best kernels that this machine can run and the environment allows (see [`crate::isa`]).
+    ///
+    /// # Errors
+    /// When `HAPPY_ISA` or `HAPPY_DISABLE` ask for what is not there.
+    pub fn detect() -> Result<Kernels, IsaError> {
+        Self::build(Isa::detect()?)
+    }
+
+    /// Portable kernels, the reference.
+    pub fn scalar() -> Kernels {
+        Self::table(Isa::Scalar, Ops::new(Scalar::token()), &[])
+    }
+
+    /// The kernels of `isa`.
+    ///
+    /// # Errors
+    /// If the machine lacks it or the environment turns it off.
+    pub fn with_isa(isa: Isa) -> Result<Kernels, IsaError> {
+        isa.available()?;
+        Self::build(isa)
+    }
+
+    /// The kernel for weights of `dtype`.
+    pub fn linear(&self, dtype: DType) -> &LinearKernel {
+        &self.linear[dtype as usize]
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn build(isa: Isa) -> Result<Kernels, IsaError> {
+        let missing = IsaError::Unsupported { isa };
+        match isa {
+            Isa::Scalar => Ok(Self::scalar()),
+            Isa::Avx2 => Ok(Self::table(isa, Ops::new(Avx2::new().ok_or(missing)?), &[Isa::Avx2])),
+            Isa::Avx512 => {
+                Ok(Self::table(isa, Ops::new(Avx512::new().ok_or(missing)?), &[Isa::Avx2, Isa::Avx512]))
+            }
+            _ => Err(missing),
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    fn build(isa: Isa) -> Result<Kernels, IsaError> {
+        use crate::arch::neon::Neon;
+        let missing = IsaError::Unsupported { isa };
+        match isa {
+            Isa::Scalar => Ok(Self::scalar()),
+            Isa::Neon => Ok(Self::table(isa, Ops::new(Neon::new().ok_or(missing)?), &[Isa::Neon])),
+            Isa::Dotprod if isa.supported() => {
+                Ok(Self::table(isa, Ops::new(Neon::new().ok_or(missing)?), &[Isa::Neon, Isa::Dotprod]))
+            }
+            _ => Err(missing),
+        }
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn build(isa: Isa) -> Result<Kernels, IsaError> {
+        if isa == Isa::Scalar { Ok(Self::scalar()) } else { Err(IsaError::Unsupported { isa }) }
+    }
+
+    /// A table that takes for each format the kernel of the last of `isas` that has one, else the scalar kernel.
+    fn table(isa: Isa, ops: Ops, isas: &[Isa]) -> Kernels {
+        let rank = |k: &LinearKernel| isas.iter().position(|i| *i == k.isa).map(|p| p + 1);
+        let linear = DType::ALL.map(|dtype| {
+            let of_format = all_linear().filter(|k| k.dtype == dtype);
+            let usable = of_format.filter(|k| k.isa == Isa::Scalar || rank(k).is_some());
+            // `max_by_key` needs no default: the two scalar lists together hold every format
+            usable.max_by_key(|k| rank(k).unwrap_or(0)).copied().unwrap_or(scalar::KERNELS[0])
+        });
+        Kernels { isa, ops, linear }
+    }
+}
+
+/// Every linear kernel of this build, whether this machine can run it or not: the list that dispatch, tests and
+/// benchmarks share.
+pub fn all_linear() -> impl Iterator<Item = &'static LinearKernel> {
+    let lists: [&'static [LinearKernel]; _] = [
+        &float::SCALAR_KERNELS,
+        &scalar::KERNELS,
+        #[cfg(target_arch = "x86_64")]
+        &float::AVX2_KERNELS,
+        #[cfg(target_arch = "x86_64")]
+        &float::AVX512_KERNELS,
+        #[cfg(target_arch = "x86_64")]
+        &crate::arch::x86_linear::AVX2_KERNELS,
+        #[cfg(target_arch = "x86_64")]
+        &crate::arch::x86_linear::AVX512_KERNELS,
+        #[cfg(target_arch = "aarch64")]
+        &float::NEON_KERNELS,
+        #[cfg(target_arch = "aarch64")]
+        &crate::arch::neon_linear::NEON_KERNELS,
+        #[cfg(target_arch = "aarch64")]
+        &crate::arch::neon_linear::DOTPROD_KERNELS,
+    ];
+    lists.into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_has_its_own_kernel() {
+        for isa in Isa::ALL {
+            let Ok(kernels) = Kernels::with_isa(isa) else {
+                println!("isa: {isa} skipped");
+                continue;
+            };
+            for dtype in DType::ALL {
+                assert_eq!(kernels.linear(dtype).dtype, dtype, "{isa}");
+            }
+        }
+    }
+
+    #[test]
+    fn kernel_names_are_unique_and_say_format_and_isa() {
+        let mut names: Vec<_> = all_linear().flat_map(|k| [k.gemv_name, k.gemm_name]).collect();
+        for k in all_linear() {
+            let format = k.dtype.name().to_lowercase();
+            for (name, op) in [(k.gemv_name, "gemv"), (k.gemm_name, "gemm")] {
+                let prefix = format!("{op}_{format}_");
+                assert!(name.starts_with(&prefix) && name.ends_with(k.isa.name()), "{name}");
+            }
+        }
+        let n = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), n);
+    }
+}

@@ -1,0 +1,80 @@
+//! Activation functions of feed-forward layers, alone and gated.
+
+use crate::ops::elementwise::{map, zip};
+use crate::ops::math;
+use crate::simd::{Simd, entry};
+
+/// The non-linearity of a feed-forward layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// x / (1 + e^-x)
+    Silu,
+    /// x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
+    Gelu,
+    /// x (1 + erf(x / sqrt 2)) / 2
+    GeluErf,
+    /// x / (1 + e^(-1.702 x))
+    GeluQuick,
+    /// max(x, 0)
+    Relu,
+    /// max(x, 0)^2
+    ReluSquared,
+    /// 1 / (1 + e^-x)
+    Sigmoid,
+    /// tanh x
+    Tanh,
+    /// gpt-oss: g = min(gate, limit), u = clamp(up, -limit, limit), result g / (1 + e^(-alpha g)) (u + 1).
+    /// Without a gate, as for u = 0.
+    SwigluOai {
+        /// Slope of the sigmoid, 1.702.
+        alpha: f32,
+        /// Bound of the inputs, 7.
+        limit: f32,
+    },
+}
+
+#[inline(always)]
+fn activate_body<S: Simd>(s: S, activation: Activation, x: &mut [f32]) {
+    match activation {
+        Activation::Silu => map(s, x, |v| math::silu(s, v, 1.0)),
+        Activation::Gelu => map(s, x, |v| math::gelu(s, v)),
+        Activation::GeluErf => map(s, x, |v| math::gelu_erf(s, v)),
+        Activation::GeluQuick => map(s, x, |v| math::silu(s, v, 1.702)),
+        Activation::Relu => map(s, x, |v| relu(s, v)),
+        Activation::ReluSquared => map(s, x, |v| {
+            let v = relu(s, v);
+            s.mul(v, v)
+        }),
+        Activation::Sigmoid => map(s, x, |v| math::sigmoid(s, v)),
+        Activation::Tanh => map(s, x, |v| math::tanh(s, v)),
+        Activation::SwigluOai { alpha, limit } => {
+            map(s, x, |v| math::silu(s, s.min(v, s.splat(limit)), alpha));
+        }
+    }
+}
+
+#[inline(always)]
+fn relu<S: Simd>(s: S, x: S::V) -> S::V {
+    s.max(x, s.splat(0.0))
+}
+
+#[inline(always)]
+fn glu_body<S: Simd>(s: S, activation: Activation, gate: &mut [f32], up: &[f32]) {
+    match activation {
+        // the two that nearly every model uses take one pass
+        Activation::Silu => zip(s, gate, up, |g, u| s.mul(math::silu(s, g, 1.0), u)),
+        Activation::Gelu => zip(s, gate, up, |g, u| s.mul(math::gelu(s, g), u)),
+        Activation::SwigluOai { alpha, limit } => zip(s, gate, up, |g, u| {
+            let g = math::silu(s, s.min(g, s.splat(limit)), alpha);
+            let u = s.max(s.min(u, s.splat(limit)), s.splat(-limit));
+            s.mul(g, s.add(u, s.splat(1.0)))
+        }),
+        other => {
+            activate_body(s, other, gate);
+            zip(s, gate, up, |g, u| s.mul(g, u));
+        }
+    }
+}
+
+entry!(pub(super) fn activate(activation: Activation, x: &mut [f32]) = activate_body);
+entry!(pub(super) fn glu(activation: Activation, gate: &mut [f32], up: &[f32]) = glu_body);

@@ -1,0 +1,223 @@
+//! One task of attention: some heads of some rows over some chunks.
+
+use super::state::{Work, finish, join, padded, record_len};
+use super::{AttnRow, AttnSpec, CHUNK, KvData, KvLayer, TILE, Visible, scores, values};
+use crate::mat::Mat;
+use crate::pool::Columns;
+use crate::simd::{Simd, entry};
+use core::ops::Range;
+
+/// What a task computes.
+pub(crate) struct Task<'a> {
+    /// Queries of all rows.
+    pub(super) q: Mat<'a>,
+    /// The first of the task's rows in `q`.
+    pub(super) first_row: usize,
+    /// The task's rows; they share their pages.
+    pub(super) rows: &'a [AttnRow<'a>],
+    /// The last position that every row sees; `None`: its own.
+    pub(super) last: Option<u32>,
+    /// The first of the heads, which share `kv_head`.
+    pub(super) first_head: usize,
+    pub(super) n_heads: usize,
+    pub(super) kv_head: usize,
+    pub(super) kv: &'a KvLayer<'a>,
+    pub(super) spec: &'a AttnSpec<'a>,
+    /// Numbers of the chunks.
+    pub(super) chunks: Range<usize>,
+}
+
+impl Task<'_> {
+    fn queries(&self) -> usize {
+        self.rows.len() * self.n_heads
+    }
+
+    /// What query `i` sees; queries are numbered `row * n_heads + head`.
+    fn visible(&self, i: usize) -> Visible {
+        Visible::of(self.spec, self.rows[i / self.n_heads].position, self.last)
+    }
+}
+
+/// Where a task's results go.
+pub(crate) enum Target<'t, 'c> {
+    /// Finished: the task's rows and the channels of its heads.
+    Output(&'t mut Columns<'c>),
+    /// To be joined with other chunks: `record_len` elements for each query.
+    Partial(&'t mut [f32]),
+}
+
+/// An element of the cache.
+pub(super) trait Element: Copy {
+    fn load<S: Simd>(s: S, x: &[Self; 16]) -> S::V;
+    /// Up to 16 elements, zeros in the other lanes.
+    fn load_part<S: Simd>(s: S, x: &[Self]) -> S::V;
+    /// The elements, where they are f32 already.
+    fn as_f32(x: &[Self]) -> Option<&[f32]>;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, x: &[f32; 16]) -> S::V {
+        s.load(x)
+    }
+
+    #[inline(always)]
+    fn load_part<S: Simd>(s: S, x: &[f32]) -> S::V {
+        s.load_part(x)
+    }
+
+    #[inline(always)]
+    fn as_f32(x: &[f32]) -> Option<&[f32]> {
+        Some(x)
+    }
+}
+
+impl Element for u16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, x: &[u16; 16]) -> S::V {
+        s.load_f16(x)
+    }
+
+    #[inline(always)]
+    fn load_part<S: Simd>(s: S, x: &[u16]) -> S::V {
+        let mut lanes = [0; 16];
+        for (lane, x) in lanes.iter_mut().zip(x) {
+            *lane = *x;
+        }
+        s.load_f16(&lanes)
+    }
+
+    #[inline(always)]
+    fn as_f32(_: &[u16]) -> Option<&[f32]> {
+        None
+    }
+}
+
+#[inline(always)]
+fn attend_body<S: Simd>(s: S, task: &Task<'_>, work: &mut Work, target: Target<'_, '_>) {
+    match task.kv.data {
+        KvData::F32(data) => attend_in(s, task, data, work, target),
+        KvData::F16(data) => attend_in(s, task, data, work, target),
+    }
+}
+
+entry!(pub(crate) fn attend(task: &Task<'_>, work: &mut Work, target: Target<'_, '_>) = attend_body);
+
+/// The tiles of `chunk` that some query sees.
+fn tiles(task: &Task<'_>, chunk: usize) -> Range<usize> {
+    let mut span = (usize::MAX, 0);
+    for row in task.rows {
+        let v = Visible::of(task.spec, row.position, task.last);
+        span = (span.0.min(v.start), span.1.max(v.end));
+    }
+    let per_chunk = CHUNK / TILE;
+    (span.0 / TILE).max(chunk * per_chunk)..span.1.div_ceil(TILE).min((chunk + 1) * per_chunk)
+}
+
+#[inline(always)]
+fn attend_in<S: Simd, T: Element>(
+    s: S,
+    task: &Task<'_>,
+    data: &[T],
+    work: &mut Work,
+    target: Target<'_, '_>,
+) {
+    let n = task.queries();
+    let (dk, dv) = (task.kv.head_dim_k, task.kv.head_dim_v);
+    let width = padded(dv);
+    for i in 0..n {
+        let head = task.first_head + i % task.n_heads;
+        let q = &task.q.row(task.first_row + i / task.n_heads)[head * dk..(head + 1) * dk];
+        let padded_q = &mut work.q[i * padded(dk)..(i + 1) * padded(dk)];
+        padded_q[..dk].copy_from_slice(q);
+        padded_q[dk..].fill(0.0);
+    }
+    work.total.reset(n, width);
+    for chunk in task.chunks.clone() {
+        let tiles = tiles(task, chunk);
+        if tiles.is_empty() {
+            continue;
+        }
+        work.chunk.reset(n, width);
+        for tile in tiles {
+            attend_tile(s, task, data, tile, work);
+        }
+        let (total, part) = (&mut work.total, &work.chunk);
+        for i in 0..n {
+            let range = i * width..(i + 1) * width;
+            join(
+                s,
+                (&mut total.max[i], &mut total.sum[i], &mut total.values[range.clone()]),
+                (part.max[i], part.sum[i], &part.values[range]),
+            );
+        }
+    }
+    let total = &work.total;
+    let values = |i: usize| &total.values[i * width..(i + 1) * width];
+    match target {
+        Target::Output(columns) => {
+            for i in 0..n {
+                let head = i % task.n_heads;
+                let sink = task.spec.sinks.map(|sinks| sinks[task.first_head + head]);
+                let out = &mut columns.row_mut(i / task.n_heads)[head * dv..(head + 1) * dv];
+                finish(s, total.max[i], total.sum[i], values(i), sink, out);
+            }
+        }
+        Target::Partial(records) => {
+            for (i, record) in records.chunks_exact_mut(record_len(dv)).take(n).enumerate() {
+                record[..width].copy_from_slice(values(i));
+                (record[width], record[width + 1]) = (total.max[i], total.sum[i]);
+            }
+        }
+    }
+}
+
+/// Up to this many queries read the keys as they lie; more share a transposed copy of the tile.
+const FEW: usize = 8;
+
+/// Adds the tile's positions to the chunk's softmax.
+#[inline(always)]
+fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usize, work: &mut Work) {
+    let (n, base) = (task.queries(), tile * TILE);
+    let (dk, dv) = (task.kv.head_dim_k, task.kv.head_dim_v);
+    let page = task.rows[0].pages[tile] as usize * task.kv.page_stride;
+    let keys = &data[page + task.kv.k_offset + task.kv_head * TILE * dk..][..TILE * dk];
+    let tile_values = &data[page + task.kv.v_offset + task.kv_head * TILE * dv..][..TILE * dv];
+    // positions that some query sees
+    let (mut low, mut high) = (TILE, 0);
+    for i in (0..n).step_by(task.n_heads) {
+        let (l, h) = task.visible(i).in_tile(base);
+        if l < h {
+            (low, high) = (low.min(l), high.max(h));
+        }
+    }
+    if low >= high {
+        return;
+    }
+
+    let Work { q, keys: transposed, values: widened, scores, chunk, .. } = work;
+    let q = q.as_chunks::<16>().0;
+    let scores = scores.as_chunks_mut::<TILE>().0;
+    if n <= FEW {
+        scores::direct(s, &q[..n * padded(dk) / 16], keys, dk, low..high, &mut scores[..n]);
+    } else {
+        scores::transpose(s, keys, dk, low..high, transposed);
+        scores::shared(s, &q[..n * padded(dk) / 16], transposed, low..high, &mut scores[..n]);
+    }
+    let width = padded(dv);
+    for (i, p) in scores[..n].iter_mut().enumerate() {
+        let (l, h) = task.visible(i).in_tile(base);
+        if l < h {
+            let row = &mut chunk.values[i * width..(i + 1) * width];
+            scores::softmax(s, task.spec, p, l..h, &mut chunk.max[i], &mut chunk.sum[i], row);
+        }
+    }
+    let visible = |i: usize| task.visible(i).in_tile(base);
+    match T::as_f32(tile_values) {
+        None if n > FEW => {
+            values::widen(s, tile_values, dv, low..high, widened);
+            values::add(s, &scores[..n], visible, &widened[..TILE * dv], dv, &mut chunk.values);
+        }
+        _ => values::add(s, &scores[..n], visible, tile_values, dv, &mut chunk.values),
+    }
+}

@@ -1,0 +1,378 @@
+//! Attention over a paged cache of keys and values.
+//!
+//! For each query row and head, with scores `s[j] = scale * (q . k[j])` (capped where the model does):
+//!
+//! ```text
+//! tile  = 64 absolute positions: its scores, their maximum m, p[j] = e^(s[j] - m),
+//!         sum of p in lane j % 16, then the tree; values add per channel by fma in ascending j
+//! chunk = 8 tiles, joined in ascending order (online softmax: old sums are scaled by e^(m_old - m_new))
+//! row   = chunks, joined in ascending order; a sink is one more logit, without a value
+//! out   = values / sum
+//! ```
+//!
+//! Tiles lie at fixed positions and invisible positions are skipped, so neither the split of a prompt into batches
+//! nor the number of threads changes a bit. Heads that share a key-value head read it once, and so do the rows of a
+//! block; a long context in decode is split by chunks.
+
+mod block;
+mod scores;
+mod state;
+mod values;
+
+pub(crate) use block::{Target, Task, attend};
+pub(crate) use state::{Merge, Work, merge};
+
+use crate::Ctx;
+use crate::mat::{Mat, MatMut};
+use crate::pool::PerWorker;
+use state::record_len;
+use std::collections::TryReserveError;
+
+/// Positions of a tile.
+pub const TILE: usize = 64;
+/// Positions of a chunk.
+pub const CHUNK: usize = 512;
+/// Positions of a page of the cache.
+pub const KV_PAGE: usize = 64;
+
+const _: () = assert!(KV_PAGE == TILE && CHUNK.is_multiple_of(TILE));
+
+/// Most queries (rows times heads) of a task, as far as one row allows.
+const MAX_QUERIES: usize = 64;
+/// Most rows of a task.
+const MAX_ROWS: usize = 32;
+/// A batch of at most this many rows may be split by chunks.
+const SPLIT_ROWS: usize = 4;
+
+/// The cache's elements: the pages of all layers and sequences.
+#[derive(Clone, Copy, Debug)]
+pub enum KvData<'a> {
+    /// Stored as f32.
+    F32(&'a [f32]),
+    /// Stored as the bits of f16.
+    F16(&'a [u16]),
+}
+
+/// One layer's part of the cache.
+///
+/// In a page the keys of the layer are `[kv_head][KV_PAGE][head_dim_k]` from `k_offset`, the values
+/// `[kv_head][KV_PAGE][head_dim_v]` from `v_offset`.
+#[derive(Clone, Copy, Debug)]
+pub struct KvLayer<'a> {
+    /// All pages.
+    pub data: KvData<'a>,
+    /// Elements of a page, over all layers.
+    pub page_stride: usize,
+    /// Where the layer's keys start in a page.
+    pub k_offset: usize,
+    /// Where the layer's values start in a page.
+    pub v_offset: usize,
+    /// Key-value heads; the number of heads is a multiple.
+    pub n_kv_heads: usize,
+    /// Channels of a key.
+    pub head_dim_k: usize,
+    /// Channels of a value.
+    pub head_dim_v: usize,
+}
+
+/// Where a query row stands. Rows of one sequence follow each other and share `pages`.
+#[derive(Clone, Copy, Debug)]
+pub struct AttnRow<'a> {
+    /// Position of the row in its sequence.
+    pub position: u32,
+    /// The sequence's pages: `pages[i]` holds the positions from `i * KV_PAGE`.
+    pub pages: &'a [u32],
+}
+
+/// What a model's attention does.
+#[derive(Clone, Copy, Debug)]
+pub struct AttnSpec<'a> {
+    /// Query heads.
+    pub n_heads: usize,
+    /// Factor of the scores.
+    pub scale: f32,
+    /// Scores become cap * tanh(score / cap).
+    pub soft_cap: Option<f32>,
+    /// Position `j` is visible from `p` if `j + window > p`.
+    pub window: Option<u32>,
+    /// One more logit for each head in the softmax's sum (gpt-oss).
+    pub sinks: Option<&'a [f32]>,
+    /// Whether a row sees only positions up to its own. Without, it sees up to the greatest position of the rows
+    /// that share its pages in this call.
+    pub causal: bool,
+}
+
+/// The greatest sizes that an [`AttnScratch`] is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct AttnPlan {
+    /// Threads of the pool.
+    pub threads: usize,
+    /// Rows of a batch.
+    pub max_rows: usize,
+    /// Positions of a sequence.
+    pub max_context: usize,
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key-value heads.
+    pub n_kv_heads: usize,
+    /// Channels of a key.
+    pub head_dim_k: usize,
+    /// Channels of a value.
+    pub head_dim_v: usize,
+}
+
+impl AttnPlan {
+    fn queries(&self) -> usize {
+        let group = self.n_heads / self.n_kv_heads.max(1);
+        rows_per_block(group.max(1)) * group.max(1)
+    }
+
+    fn partial_len(&self) -> usize {
+        if self.threads < 2 {
+            return 0;
+        }
+        let chunks = self.max_context.div_ceil(CHUNK);
+        self.max_rows.min(SPLIT_ROWS) * self.n_heads * chunks * record_len(self.head_dim_v)
+    }
+}
+
+/// Rows of a block whose tasks have `heads` heads.
+fn rows_per_block(heads: usize) -> usize {
+    (MAX_QUERIES / heads).clamp(1, MAX_ROWS)
+}
+
+/// Scratch of [`attention`], made once from a plan.
+#[derive(Debug)]
+pub struct AttnScratch {
+    work: PerWorker<Work>,
+    blocks: Vec<Block>,
+    partials: Vec<f32>,
+}
+
+impl AttnScratch {
+    /// Scratch for calls of at most the sizes of `plan`.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn new(plan: &AttnPlan) -> Result<Self, TryReserveError> {
+        let mut works = Vec::new();
+        for _ in 0..plan.threads {
+            works.push(Work::new(plan.queries(), plan.head_dim_k, plan.head_dim_v)?);
+        }
+        let mut works = works.into_iter();
+        let mut blocks = Vec::new();
+        blocks.try_reserve_exact(plan.max_rows)?;
+        let mut partials = Vec::new();
+        partials.try_reserve_exact(plan.partial_len())?;
+        partials.resize(plan.partial_len(), 0.0);
+        let work = PerWorker::new(plan.threads, |_| works.next().unwrap_or_default());
+        Ok(Self { work, blocks, partials })
+    }
+
+    /// Bytes that [`AttnScratch::new`] takes.
+    pub fn bytes(plan: &AttnPlan) -> usize {
+        let work = Work::elements(plan.queries(), plan.head_dim_k, plan.head_dim_v);
+        (plan.threads * work + plan.partial_len()) * size_of::<f32>() + plan.max_rows * size_of::<Block>()
+    }
+}
+
+/// Consecutive rows of one sequence.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    first: u32,
+    rows: u32,
+}
+
+/// Positions `start .. end` that a row sees.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visible {
+    start: usize,
+    end: usize,
+}
+
+impl Visible {
+    fn of(spec: &AttnSpec<'_>, position: u32, last: Option<u32>) -> Self {
+        let after = position as usize + 1;
+        let start = spec.window.map_or(0, |w| after.saturating_sub(w as usize));
+        Self { start, end: last.map_or(after, |last| last as usize + 1) }
+    }
+
+    /// The part in the `TILE` positions from `base`, relative to it.
+    fn in_tile(self, base: usize) -> (usize, usize) {
+        (self.start.saturating_sub(base).min(TILE), self.end.saturating_sub(base).min(TILE))
+    }
+}
+
+/// Attention of all `rows`: `out[r][h] = softmax(scale * q[r][h] . K) V`.
+///
+/// `q` is `[rows][n_heads * head_dim_k]` with rotary embedding applied, `out` is `[rows][n_heads * head_dim_v]`. The
+/// keys and values of the rows themselves are in the cache already.
+///
+/// # Panics
+/// If shapes disagree, a page lies outside the cache, or a size exceeds the plan of `scratch`: all the caller's own.
+pub fn attention(
+    cx: &Ctx<'_>,
+    q: Mat<'_>,
+    rows: &[AttnRow<'_>],
+    kv: &KvLayer<'_>,
+    spec: &AttnSpec<'_>,
+    scratch: &mut AttnScratch,
+    mut out: MatMut<'_>,
+) {
+    let (dk, dv) = (kv.head_dim_k, kv.head_dim_v);
+    assert!(q.rows() == rows.len() && out.rows() == rows.len(), "a query and an output for every row");
+    assert!(q.cols() == spec.n_heads * dk && out.cols() == spec.n_heads * dv, "heads times channels");
+    assert!(
+        kv.n_kv_heads > 0 && spec.n_heads.is_multiple_of(kv.n_kv_heads),
+        "heads share key-value heads evenly"
+    );
+    assert!(spec.sinks.is_none_or(|s| s.len() == spec.n_heads), "a sink for every head");
+    if rows.is_empty() || spec.n_heads == 0 {
+        return;
+    }
+    let (span_start, span_end) = rows.iter().enumerate().fold((usize::MAX, 0), |(start, end), (i, row)| {
+        let v = Visible::of(spec, row.position, last_position(spec, rows, i));
+        (start.min(v.start), end.max(v.end))
+    });
+    let chunks = span_start / CHUNK..span_end.div_ceil(CHUNK);
+    let threads = cx.pool.threads();
+    let split = threads > 1
+        && chunks.len() > 1
+        && rows.len() <= SPLIT_ROWS
+        && rows.len() * kv.n_kv_heads < 4 * threads
+        && rows.len() * spec.n_heads * chunks.len() * record_len(dv) <= scratch.partials.len();
+    if split {
+        return attention_by_chunks(cx, q, rows, kv, spec, scratch, out, chunks);
+    }
+
+    let group = spec.n_heads / kv.n_kv_heads;
+    fill_blocks(&mut scratch.blocks, rows, rows_per_block(group));
+    let heads = heads_per_task(group, scratch.blocks.len() * kv.n_kv_heads, threads);
+    let AttnScratch { work, blocks, .. } = scratch;
+    // the last blocks see the most positions, so they go first
+    let mut rest = Some(out.reborrow());
+    let parts = blocks.iter().rev().map_while(|b| {
+        let MatMut { data, cols, stride, .. } = rest.take()?;
+        let (before, data) = data.split_at_mut(b.first as usize * stride);
+        rest = Some(MatMut { data: before, rows: b.first as usize, cols, stride });
+        Some((MatMut { data, rows: b.rows as usize, cols, stride }, heads * dv))
+    });
+    cx.pool.for_each_columns(parts, &|part, first_col, columns, worker| {
+        let block = blocks[blocks.len() - 1 - part];
+        let first_head = first_col / dv;
+        let task = Task {
+            q,
+            first_row: block.first as usize,
+            rows: &rows[block.first as usize..(block.first + block.rows) as usize],
+            last: last_position(spec, rows, block.first as usize),
+            first_head,
+            n_heads: heads,
+            kv_head: first_head / group,
+            kv,
+            spec,
+            chunks: chunks.clone(),
+        };
+        work.with(worker, |work| (cx.kernels.ops.attend)(&task, work, Target::Output(columns)));
+    });
+}
+
+/// A few rows with a long context: every chunk is a task, whose sums are joined afterwards.
+#[allow(clippy::too_many_arguments)]
+fn attention_by_chunks(
+    cx: &Ctx<'_>,
+    q: Mat<'_>,
+    rows: &[AttnRow<'_>],
+    kv: &KvLayer<'_>,
+    spec: &AttnSpec<'_>,
+    scratch: &mut AttnScratch,
+    mut out: MatMut<'_>,
+    chunks: core::ops::Range<usize>,
+) {
+    let group = spec.n_heads / kv.n_kv_heads;
+    let record = record_len(kv.head_dim_v);
+    // [row][kv head][chunk][head of the group]
+    let (n_chunks, piece) = (chunks.len(), group * record);
+    let AttnScratch { work, partials, .. } = scratch;
+    let partials = &mut partials[..rows.len() * kv.n_kv_heads * n_chunks * piece];
+    cx.pool.for_each_chunk(partials, piece, &|i, partial, worker| {
+        let (row, kv_head, chunk) =
+            (i / (n_chunks * kv.n_kv_heads), i / n_chunks % kv.n_kv_heads, i % n_chunks);
+        let task = Task {
+            q,
+            first_row: row,
+            rows: &rows[row..row + 1],
+            last: last_position(spec, rows, row),
+            first_head: kv_head * group,
+            n_heads: group,
+            kv_head,
+            kv,
+            spec,
+            chunks: chunks.start + chunk..chunks.start + chunk + 1,
+        };
+        work.with(worker, |work| (cx.kernels.ops.attend)(&task, work, Target::Partial(partial)));
+    });
+    for (row, partials) in partials.chunks_exact_mut(kv.n_kv_heads * n_chunks * piece).enumerate() {
+        let heads = out.row_mut(row).chunks_exact_mut(kv.head_dim_v);
+        for (head, out) in heads.enumerate() {
+            let first = head / group * n_chunks * piece + head % group * record;
+            let merge = Merge {
+                chunks: n_chunks,
+                stride: piece,
+                head_dim_v: kv.head_dim_v,
+                sink: spec.sinks.map(|s| s[head]),
+                out,
+            };
+            (cx.kernels.ops.merge)(merge, &mut partials[first..]);
+        }
+    }
+}
+
+/// The greatest position of the rows that share the pages of row `i`; `None` when rows see up to themselves.
+fn last_position(spec: &AttnSpec<'_>, rows: &[AttnRow<'_>], i: usize) -> Option<u32> {
+    let same = |row: &&AttnRow<'_>| core::ptr::eq(row.pages, rows[i].pages);
+    if spec.causal { None } else { rows.iter().filter(same).map(|row| row.position).max() }
+}
+
+/// Groups rows that follow each other in one sequence.
+fn fill_blocks(blocks: &mut Vec<Block>, rows: &[AttnRow<'_>], max_rows: usize) {
+    blocks.clear();
+    for (i, row) in rows.iter().enumerate() {
+        match blocks.last_mut() {
+            Some(b) if (b.rows as usize) < max_rows && core::ptr::eq(rows[i - 1].pages, row.pages) => {
+                b.rows += 1
+            }
+            _ => blocks.push(Block { first: i as u32, rows: 1 }),
+        }
+    }
+}
+
+/// Heads of a task: the whole group, or a divisor of it where there are fewer tasks than threads.
+fn heads_per_task(group: usize, tasks: usize, threads: usize) -> usize {
+    let fits = |heads: &usize| group.is_multiple_of(*heads) && group / heads * tasks >= threads;
+    let most = group.min(MAX_QUERIES);
+    (1..=most).rev().find(fits).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::state::padded;
+    use super::*;
+
+    #[test]
+    fn heads_per_task_divides_the_group() {
+        let cases = [
+            (3, 3, 2, 3),
+            (4, 1, 2, 2),
+            (4, 1, 1, 4),
+            (7, 1, 4, 1),
+            (6, 1, 2, 3),
+            (1, 1, 8, 1),
+            (71, 1, 1, 1),
+        ];
+        for (group, tasks, threads, expected) in cases {
+            assert_eq!(heads_per_task(group, tasks, threads), expected, "{group} {tasks} {threads}");
+        }
+        assert_eq!(padded(80), 80);
+        assert_eq!(padded(65), 80);
+    }
+}

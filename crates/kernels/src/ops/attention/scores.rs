@@ -1,0 +1,224 @@
+//! Queries times keys, and the softmax of a tile.
+//!
+//! A score is a dot product in 16 lanes (channel `c` in lane `c % 16`) and their tree. Two ways give it:
+//! [`direct`] keeps the lanes of one position in a register and adds 16 positions' trees at once; [`shared`] has 16
+//! positions in a register, runs through the lanes one after the other, and adds them in the tree's order.
+
+use super::block::Element;
+use super::{AttnSpec, TILE};
+use crate::ops::{elementwise, math};
+use crate::simd::Simd;
+use core::ops::Range;
+
+/// Scores of few queries. `q` is `[query][channels / 16]`, `keys` is `[TILE][dk]`; positions outside `range` get any
+/// value.
+#[inline(always)]
+pub(super) fn direct<S: Simd, T: Element>(
+    s: S,
+    q: &[[f32; 16]],
+    keys: &[T],
+    dk: usize,
+    range: Range<usize>,
+    scores: &mut [[f32; TILE]],
+) {
+    let per_query = dk.div_ceil(16);
+    let mut i = 0;
+    while i < scores.len() {
+        let q = &q[i * per_query..];
+        let rest = &mut scores[i..];
+        match rest.len() {
+            1 => i += direct_n::<S, T, 1>(s, q, keys, dk, range.clone(), rest),
+            2 => i += direct_n::<S, T, 2>(s, q, keys, dk, range.clone(), rest),
+            3 | 5 | 6 => i += direct_n::<S, T, 3>(s, q, keys, dk, range.clone(), rest),
+            _ => i += direct_n::<S, T, 4>(s, q, keys, dk, range.clone(), rest),
+        }
+    }
+}
+
+/// The scores of `N` queries; returns `N`.
+#[inline(always)]
+fn direct_n<S: Simd, T: Element, const N: usize>(
+    s: S,
+    q: &[[f32; 16]],
+    keys: &[T],
+    dk: usize,
+    range: Range<usize>,
+    scores: &mut [[f32; TILE]],
+) -> usize {
+    let per_query = dk.div_ceil(16);
+    let whole = dk / 16;
+    let q: [&[[f32; 16]]; N] = core::array::from_fn(|n| &q[n * per_query..(n + 1) * per_query]);
+    let mut lanes = [[s.splat(0.0); 16]; N];
+    for group in range.start / 16..range.end.div_ceil(16) {
+        let positions = range.start.max(16 * group)..range.end.min(16 * (group + 1));
+        for (key, p) in keys[positions.start * dk..positions.end * dk].chunks_exact(dk).zip(positions) {
+            let mut sums = [s.splat(0.0); N];
+            let (chunks, rest) = key.as_chunks::<16>();
+            for (c, key) in chunks.iter().enumerate() {
+                let key = T::load(s, key);
+                for (sum, q) in sums.iter_mut().zip(q) {
+                    *sum = s.fma(s.load(&q[c]), key, *sum);
+                }
+            }
+            if !rest.is_empty() {
+                let key = T::load_part(s, rest);
+                for (sum, q) in sums.iter_mut().zip(q) {
+                    *sum = s.fma(s.load(&q[whole]), key, *sum);
+                }
+            }
+            for (lanes, sum) in lanes.iter_mut().zip(sums) {
+                lanes[p % 16] = sum;
+            }
+        }
+        for (lanes, scores) in lanes.iter().zip(scores.iter_mut()) {
+            s.store(s.reduce_add_16(lanes), &mut scores.as_chunks_mut::<16>().0[group]);
+        }
+    }
+    N
+}
+
+/// Writes the groups of 16 keys that `range` touches into `transposed`, `[padded(dk)][TILE]`.
+#[inline(always)]
+pub(super) fn transpose<S: Simd, T: Element>(
+    s: S,
+    keys: &[T],
+    dk: usize,
+    range: Range<usize>,
+    transposed: &mut [f32],
+) {
+    let transposed = transposed.as_chunks_mut::<16>().0.as_chunks_mut::<{ TILE / 16 }>().0;
+    for group in range.start / 16..range.end.div_ceil(16) {
+        let mut rows: [&[T]; 16] = [&[]; 16];
+        for (row, key) in rows.iter_mut().zip(keys[16 * group * dk..].chunks_exact(dk)) {
+            *row = key;
+        }
+        for (c, out) in transposed.as_chunks_mut::<16>().0.iter_mut().enumerate().take(dk.div_ceil(16)) {
+            let square = rows.map(|row| match row[16 * c..].first_chunk() {
+                Some(key) => T::load(s, key),
+                None => T::load_part(s, &row[16 * c..]),
+            });
+            for (out, v) in out.iter_mut().zip(s.transpose(square)) {
+                s.store(v, &mut out[group]);
+            }
+        }
+    }
+}
+
+/// Scores of many queries against transposed keys; arguments as for [`direct`].
+#[inline(always)]
+pub(super) fn shared<S: Simd>(
+    s: S,
+    q: &[[f32; 16]],
+    transposed: &[f32],
+    range: Range<usize>,
+    scores: &mut [[f32; TILE]],
+) {
+    let per_query = q.len() / scores.len();
+    let keys = transposed.as_chunks::<16>().0.as_chunks::<{ TILE / 16 }>().0.as_chunks::<16>().0;
+    let keys = &keys[..per_query];
+    let mut i = 0;
+    while i < scores.len() {
+        let (q, rest) = (&q[i * per_query..], &mut scores[i..]);
+        i += match rest.len() {
+            8.. if S::QUERIES == 8 => shared_n::<S, 8>(s, q, keys, range.clone(), rest),
+            4.. => shared_n::<S, 4>(s, q, keys, range.clone(), rest),
+            2.. => shared_n::<S, 2>(s, q, keys, range.clone(), rest),
+            _ => shared_n::<S, 1>(s, q, keys, range.clone(), rest),
+        };
+    }
+}
+
+/// The scores of `N` queries; returns `N`.
+#[inline(always)]
+fn shared_n<S: Simd, const N: usize>(
+    s: S,
+    q: &[[f32; 16]],
+    keys: &[[[[f32; 16]; TILE / 16]; 16]],
+    range: Range<usize>,
+    scores: &mut [[f32; TILE]],
+) -> usize {
+    let per_query = keys.len();
+    let q: [&[[f32; 16]]; N] = core::array::from_fn(|n| &q[n * per_query..(n + 1) * per_query]);
+    for group in range.start / 16..range.end.div_ceil(16) {
+        // 16 positions of lane `lane`, all channels
+        let leaf = |lane: usize| {
+            let mut sums = [s.splat(0.0); N];
+            for (c, keys) in keys.iter().enumerate() {
+                let key = s.load(&keys[lane][group % (TILE / 16)]);
+                for (sum, q) in sums.iter_mut().zip(q) {
+                    *sum = s.fma(s.splat(q[c][lane]), key, *sum);
+                }
+            }
+            sums
+        };
+        let add = |a: [S::V; N], b: [S::V; N]| -> [S::V; N] { core::array::from_fn(|n| s.add(a[n], b[n])) };
+        let mut quarters = [[s.splat(0.0); N]; 4];
+        for (lane, quarter) in quarters.iter_mut().enumerate() {
+            let first = add(leaf(lane), leaf(lane + 8));
+            *quarter = add(first, add(leaf(lane + 4), leaf(lane + 12)));
+        }
+        let [a, b, c, d] = quarters;
+        let sums = add(add(a, c), add(b, d));
+        for (sum, scores) in sums.into_iter().zip(scores.iter_mut()) {
+            s.store(sum, &mut scores.as_chunks_mut::<16>().0[group]);
+        }
+    }
+    N
+}
+
+const LANES: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
+
+/// Turns the scores in `range` into e^(score - max) and joins them to the running softmax, whose values it scales.
+#[inline(always)]
+pub(super) fn softmax<S: Simd>(
+    s: S,
+    spec: &AttnSpec<'_>,
+    scores: &mut [f32; TILE],
+    range: Range<usize>,
+    max: &mut f32,
+    sum: &mut f32,
+    values: &mut [f32],
+) {
+    let scores = scores.as_chunks_mut::<16>().0;
+    let scores = &mut scores[range.start / 16..range.end.div_ceil(16)];
+    let base = range.start / 16 * 16;
+    let scale = s.splat(spec.scale);
+    let mut greatest = s.splat(f32::NEG_INFINITY);
+    for (g, x) in scores.iter_mut().enumerate() {
+        let mut v = s.mul(s.load(x), scale);
+        if let Some(cap) = spec.soft_cap {
+            v = elementwise::cap(s, v, cap);
+        }
+        let first = base + 16 * g;
+        if first < range.start || first + 16 > range.end {
+            let position = s.add(s.load(&LANES), s.splat(first as f32));
+            let hidden = s.splat(f32::NEG_INFINITY);
+            v = s.select_lt(position, s.splat(range.start as f32), hidden, v);
+            v = s.select_lt(position, s.splat(range.end as f32), v, hidden);
+        }
+        greatest = s.max(v, greatest);
+        s.store(v, x);
+    }
+    let tile_max = s.reduce_max(greatest);
+    let new_max = if tile_max > *max { tile_max } else { *max };
+    let shift = s.splat(new_max);
+    let mut lanes = s.splat(0.0);
+    for x in scores {
+        let e = math::exp(s, s.sub(s.load(x), shift));
+        lanes = s.add(lanes, e);
+        s.store(e, x);
+    }
+    let tile_sum = s.reduce_add(lanes);
+    if *sum == 0.0 {
+        *sum = tile_sum;
+    } else if new_max == *max {
+        *sum += tile_sum;
+    } else {
+        let (factor, _) = super::state::exp_2(s, *max - new_max, 0.0);
+        *sum = sum.mul_add(factor, tile_sum);
+        for v in values.as_chunks_mut::<16>().0 {
+            s.store(s.mul(s.load(v), s.splat(factor)), v);
+        }
+    }
+    *max = new_max;
+}

@@ -1,0 +1,160 @@
+//! Weighted sums of values: per channel one fused multiply-add for each visible position, in ascending order.
+
+use super::TILE;
+use super::block::Element;
+use super::state::padded;
+use crate::simd::Simd;
+use core::ops::Range;
+
+/// Writes the rows of `range` as f32; `values` and `widened` are `[TILE][dv]`.
+#[inline(always)]
+pub(super) fn widen<S: Simd, T: Element>(
+    s: S,
+    values: &[T],
+    dv: usize,
+    range: Range<usize>,
+    widened: &mut [f32],
+) {
+    let range = range.start * dv..range.end * dv;
+    let (whole, rest) = values[range.clone()].as_chunks::<16>();
+    let (whole_out, rest_out) = widened[range].as_chunks_mut::<16>();
+    for (x, y) in whole.iter().zip(whole_out) {
+        s.store(T::load(s, x), y);
+    }
+    s.store_part(T::load_part(s, rest), rest_out);
+}
+
+/// `sums[query][channel] = fma(p[query][j], values[j][channel], ..)` for the positions `j` that each query sees.
+#[inline(always)]
+pub(super) fn add<S: Simd, T: Element>(
+    s: S,
+    p: &[[f32; TILE]],
+    visible: impl Fn(usize) -> (usize, usize),
+    values: &[T],
+    dv: usize,
+    sums: &mut [f32],
+) {
+    let width = padded(dv);
+    let mut i = 0;
+    while i < p.len() {
+        let n = match p.len() - i {
+            8.. if S::QUERIES == 8 => 8,
+            4.. => 4,
+            rest => rest,
+        };
+        let (p, sums) = (&p[i..i + n], &mut sums[i * width..(i + n) * width]);
+        // what all of them see, and what only some see before and after
+        let (low, high) = (i..i + n).fold((0, TILE), |(low, high), q| {
+            let (l, h) = visible(q);
+            (low.max(l), high.min(h))
+        });
+        let common = low..high.max(low);
+        let one = |q: usize, range: Range<usize>, sums: &mut [f32]| {
+            if !range.is_empty() {
+                rows::<S, T, 1>(s, &p[q..q + 1], range, values, dv, &mut sums[q * width..(q + 1) * width]);
+            }
+        };
+        if common.is_empty() {
+            for q in 0..n {
+                let (l, h) = visible(i + q);
+                one(q, l..h, sums);
+            }
+        } else {
+            for q in 0..n {
+                one(q, visible(i + q).0..common.start, sums);
+            }
+            match n {
+                8 => rows::<S, T, 8>(s, p, common.clone(), values, dv, sums),
+                4 => rows::<S, T, 4>(s, p, common.clone(), values, dv, sums),
+                3 => rows::<S, T, 3>(s, p, common.clone(), values, dv, sums),
+                2 => rows::<S, T, 2>(s, p, common.clone(), values, dv, sums),
+                _ => rows::<S, T, 1>(s, p, common.clone(), values, dv, sums),
+            }
+            for q in 0..n {
+                one(q, common.end..visible(i + q).1, sums);
+            }
+        }
+        i += n;
+    }
+}
+
+/// All channels of `N` queries over the positions of `range`.
+#[inline(always)]
+fn rows<S: Simd, T: Element, const N: usize>(
+    s: S,
+    p: &[[f32; TILE]],
+    range: Range<usize>,
+    values: &[T],
+    dv: usize,
+    sums: &mut [f32],
+) {
+    let p: [&[f32]; N] = core::array::from_fn(|n| &p[n][range.clone()]);
+    let values = &values[range.start * dv..range.end * dv];
+    let whole = dv / 16;
+    let mut column = 0;
+    match N {
+        1 => {
+            while column + 4 <= whole {
+                columns::<S, T, N, 4>(s, p, values, dv, column, sums);
+                column += 4;
+            }
+        }
+        2 | 3 => {
+            while column + 2 <= whole {
+                columns::<S, T, N, 2>(s, p, values, dv, column, sums);
+                column += 2;
+            }
+        }
+        _ => {}
+    }
+    while column < whole {
+        columns::<S, T, N, 1>(s, p, values, dv, column, sums);
+        column += 1;
+    }
+    if !dv.is_multiple_of(16) {
+        let width = padded(dv);
+        for (p, sums) in p.iter().zip(sums.chunks_exact_mut(width)) {
+            let Some(sum) = sums[16 * whole..].first_chunk_mut() else { continue };
+            let mut v = s.load(sum);
+            for (p, row) in p.iter().zip(values.chunks_exact(dv)) {
+                v = s.fma(s.splat(*p), T::load_part(s, &row[16 * whole..]), v);
+            }
+            s.store(v, sum);
+        }
+    }
+}
+
+/// `C` times 16 channels from `16 * column` of `N` queries.
+#[inline(always)]
+fn columns<S: Simd, T: Element, const N: usize, const C: usize>(
+    s: S,
+    p: [&[f32]; N],
+    values: &[T],
+    dv: usize,
+    column: usize,
+    sums: &mut [f32],
+) {
+    let width = padded(dv);
+    let place = |n: usize, c: usize| n * width / 16 + column + c;
+    let sums = sums.as_chunks_mut::<16>().0;
+    let mut lanes: [[S::V; C]; N] =
+        core::array::from_fn(|n| core::array::from_fn(|c| s.load(&sums[place(n, c)])));
+    let n_rows = values.len() / dv;
+    let p = p.map(|p| &p[..n_rows]);
+    for (j, row) in values.chunks_exact(dv).enumerate() {
+        let row = &row[16 * column..16 * (column + C)];
+        let row = row.as_chunks::<16>().0;
+        let v: [S::V; C] = core::array::from_fn(|c| T::load(s, &row[c]));
+        for (p, lanes) in p.iter().zip(&mut lanes) {
+            let p = s.splat(p[j]);
+            for (v, lane) in v.iter().zip(lanes) {
+                *lane = s.fma(p, *v, *lane);
+            }
+        }
+    }
+    for (n, lanes) in lanes.into_iter().enumerate() {
+        for (c, lane) in lanes.into_iter().enumerate() {
+            s.store(lane, &mut sums[place(n, c)]);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What a transformer computes besides its matrices: normalisation, rotary embedding, softmax, activations,
+//! attention, expert routing.
+//!
+//! [`Ops`] is a plain struct of functions for one instruction set; replace a field to override an operation. Every
+//! operation gives the same bits on every instruction set, for finite values: sums run over 16 lanes (element `i` in
+//! lane `i % 16`) that a fixed tree adds, and each function has one polynomial.
+
+mod activation;
+pub mod attention;
+mod elementwise;
+mod math;
+pub mod moe;
+mod norm;
+mod quantize;
+pub mod rope;
+
+pub use activation::Activation;
+pub use attention::{
+    AttnPlan, AttnRow, AttnScratch, AttnSpec, CHUNK, KV_PAGE, KvData, KvLayer, TILE, attention,
+};
+pub use moe::{Gating, RouteSpec, route};
+pub use rope::{RopeError, RopePairing, RopeSpec, RopeTable, Yarn};
+
+use crate::linear::ActKind;
+use crate::simd::Simd;
+
+/// The operations of one instruction set.
+#[derive(Clone, Copy, Debug)]
+pub struct Ops {
+    /// `(kind, x, q, d, sums)`: quantises one row, with the bits of [`happy_tensor::activation`]; false when a value
+    /// is not finite. For [`ActKind::F32`] only that is tested.
+    pub quantize: fn(ActKind, &[f32], &mut [i8], &mut [f32], &mut [i16]) -> bool,
+    /// `(x, weight, eps, y)`: y = x / sqrt(mean(x^2) + eps) * weight
+    pub rms_norm: fn(&[f32], Option<&[f32]>, f32, &mut [f32]),
+    /// `(x, weight, bias, eps, y)`: y = (x - mean) / sqrt(variance + eps) * weight + bias
+    pub layer_norm: fn(&[f32], Option<&[f32]>, Option<&[f32]>, f32, &mut [f32]),
+    /// `(x, head_dim, cos_sin, pairing)`: turns the first `n_rot` elements of each head; `x` is `[heads][head_dim]`,
+    /// `cos_sin` is `[2][n_rot / 2]` from [`RopeTable::fill`].
+    pub rope: fn(&mut [f32], usize, &[f32], RopePairing),
+    /// x = e^(x - max) / sum, in place
+    pub softmax: fn(&mut [f32]),
+    /// x += y
+    pub add: fn(&mut [f32], &[f32]),
+    /// x *= y
+    pub mul: fn(&mut [f32], &[f32]),
+    /// `(x, y, s)`: x = fma(y, s, x)
+    pub add_scaled: fn(&mut [f32], &[f32], f32),
+    /// x *= s
+    pub scale: fn(&mut [f32], f32),
+    /// `(x, cap)`: x = cap tanh(x / cap)
+    pub soft_cap: fn(&mut [f32], f32),
+    /// x = activation(x)
+    pub activate: fn(Activation, &mut [f32]),
+    /// `(activation, gate, up)`: gate = activation(gate) * up
+    pub glu: fn(Activation, &mut [f32], &[f32]),
+    /// Whether no value is infinite or NaN.
+    pub all_finite: fn(&[f32]) -> bool,
+    /// Rounds to the nearest f16, ties to even.
+    pub to_f16: fn(&[f32], &mut [u16]),
+    /// Widens f16.
+    pub from_f16: fn(&[u16], &mut [f32]),
+    /// Index of the greatest value, the lowest of equals; `None` for no values, or NaNs only.
+    pub argmax: fn(&[f32]) -> Option<usize>,
+    /// One task of [`attention`].
+    pub(crate) attend: fn(&attention::Task<'_>, &mut attention::Work, attention::Target<'_, '_>),
+    /// The sum of the chunks of one query.
+    pub(crate) merge: fn(attention::Merge<'_>, &mut [f32]),
+}
+
+impl Ops {
+    /// The operations compiled for the instruction set whose token `S` is.
+    pub(crate) fn new<S: Simd>(_token: S) -> Self {
+        Self {
+            quantize: quantize::quantize::<S>,
+            rms_norm: norm::rms_norm::<S>,
+            layer_norm: norm::layer_norm::<S>,
+            rope: rope::rope::<S>,
+            softmax: norm::softmax::<S>,
+            add: elementwise::add::<S>,
+            mul: elementwise::mul::<S>,
+            add_scaled: elementwise::add_scaled::<S>,
+            scale: elementwise::scale::<S>,
+            soft_cap: elementwise::soft_cap::<S>,
+            activate: activation::activate::<S>,
+            glu: activation::glu::<S>,
+            all_finite: elementwise::all_finite::<S>,
+            to_f16: elementwise::to_f16::<S>,
+            from_f16: elementwise::from_f16::<S>,
+            argmax: elementwise::argmax::<S>,
+            attend: attention::attend::<S>,
+            merge: attention::merge::<S>,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What an operation needs of an instruction set: 16 virtual lanes of `f32`, the same bits on each.
+//!
+//! An operation is written once, over [`Simd`], and compiled for every instruction set:
+//!
+//! ```text
+//! fn body<S: Simd>(s: S, args..)           #[inline(always)], all of it
+//! S::vectorize(op)                         a #[target_feature] function that the body is inlined into
+//! entry!(fn name(args..) = body)           a plain function for the table of operations
+//! ```
+//!
+//! Sums keep one order everywhere: element `i` goes to lane `i % 16`, and a register is summed by the tree
+//! lane `i` += lane `i + 8`, then `i + 4`, `i + 2`, `i + 1`. A row that is no multiple of 16 is filled with zeros.
+
+/// A piece of work that is compiled for every instruction set.
+pub(crate) trait Op {
+    /// What it returns.
+    type Out;
+    /// The work; implementations are `#[inline(always)]`.
+    fn run<S: Simd>(self, s: S) -> Self::Out;
+}
+
+/// An instruction set as a token: who has one may use its instructions.
+///
+/// Every method does the same on every implementation, bit for bit, except for the payloads of NaNs.
+pub(crate) trait Simd: Copy + 'static {
+    /// 16 lanes of `f32`.
+    type V: Copy;
+    /// 16 lanes of `i32`; addition wraps.
+    type I: Copy;
+
+    /// Dot products that a block of attention keeps in registers: 4 or 8 queries.
+    const QUERIES: usize;
+
+    /// The token; tables are built only where [`crate::Isa::supported`] holds.
+    ///
+    /// # Panics
+    /// If the machine lacks the instructions, which the tables' constructors rule out.
+    fn token() -> Self;
+    /// Runs `op` compiled for these instructions.
+    fn vectorize<O: Op>(self, op: O) -> O::Out;
+
+    fn splat(self, x: f32) -> Self::V;
+    fn load(self, x: &[f32; 16]) -> Self::V;
+    fn store(self, v: Self::V, y: &mut [f32; 16]);
+    /// Little-endian f32, f16 or bf16 at any alignment.
+    fn load_f32_bytes(self, x: &[u8; 64]) -> Self::V;
+    fn load_f16_bytes(self, x: &[u8; 32]) -> Self::V;
+    fn load_bf16_bytes(self, x: &[u8; 32]) -> Self::V;
+    fn load_f16(self, x: &[u16; 16]) -> Self::V;
+    /// Rounds to nearest, ties to even.
+    fn store_f16(self, v: Self::V, y: &mut [u16; 16]);
+
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, rounded once.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `c - a * b`, rounded once.
+    fn nfma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a < b ? a : b`: `b` where one is NaN or both are zeros.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a > b ? a : b`: `b` where one is NaN or both are zeros.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a < b ? x : y`.
+    fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// The sum by the tree.
+    fn reduce_add(self, v: Self::V) -> f32;
+    /// 16 sums by the tree, the sum of `v[i]` in lane `i`.
+    fn reduce_add_16(self, v: &[Self::V; 16]) -> Self::V;
+    /// The maximum by the tree, with [`Simd::max`].
+    fn reduce_max(self, v: Self::V) -> f32;
+
+    fn to_bits(self, v: Self::V) -> Self::I;
+    fn from_bits(self, v: Self::I) -> Self::V;
+    fn splat_i(self, x: i32) -> Self::I;
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
+    fn and_i(self, a: Self::I, b: Self::I) -> Self::I;
+    fn or_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Signed maximum.
+    fn max_i(self, a: Self::I, b: Self::I) -> Self::I;
+    fn shl_i<const N: u32>(self, a: Self::I) -> Self::I;
+    fn reduce_max_i(self, v: Self::I) -> i32;
+    fn reduce_add_i(self, v: Self::I) -> i32;
+    /// Stores lanes that lie in -128 ..= 127 as bytes.
+    fn store_i8(self, v: Self::I, y: &mut [i8; 16]);
+
+    /// The transposed square: lane `j` of result `i` is lane `i` of `v[j]`.
+    #[inline(always)]
+    fn transpose(self, v: [Self::V; 16]) -> [Self::V; 16] {
+        let mut rows = [[0.0; 16]; 16];
+        for (v, row) in v.into_iter().zip(&mut rows) {
+            self.store(v, row);
+        }
+        core::array::from_fn(|i| self.load(&core::array::from_fn(|j| rows[j][i])))
+    }
+
+    /// Loads up to 16 elements; the other lanes are zeros.
+    #[inline(always)]
+    fn load_part(self, x: &[f32]) -> Self::V {
+        let mut lanes = [0.0; 16];
+        for (lane, x) in lanes.iter_mut().zip(x) {
+            *lane = *x;
+        }
+        self.load(&lanes)
+    }
+
+    /// Stores the first `y.len()` lanes, up to 16.
+    #[inline(always)]
+    fn store_part(self, v: Self::V, y: &mut [f32]) {
+        let mut lanes = [0.0; 16];
+        self.store(v, &mut lanes);
+        for (y, lane) in y.iter_mut().zip(lanes) {
+            *y = lane;
+        }
+    }
+}
+
+/// Adds the lanes of an array by the tree; what [`Simd::reduce_add`] must equal.
+#[inline(always)]
+pub(crate) fn tree<T: Copy>(mut lanes: [T; 16], f: impl Fn(T, T) -> T) -> T {
+    for width in [8, 4, 2, 1] {
+        for i in 0..width {
+            lanes[i] = f(lanes[i], lanes[i + width]);
+        }
+    }
+    lanes[0]
+}
+
+/// Makes a plain function out of a generic body: `entry!(fn name(arg: Type, ..) -> Out = body);` defines
+/// `fn name<S: Simd>(arg: Type, ..) -> Out`, whose body runs compiled for `S`.
+macro_rules! entry {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $out:ty = $body:path) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name<S: $crate::simd::Simd>($($arg: $ty),*) -> $out {
+            struct Args<T>(T);
+            impl $crate::simd::Op for Args<($($ty,)*)> {
+                type Out = $out;
+                #[inline(always)]
+                fn run<S: $crate::simd::Simd>(self, s: S) -> $out {
+                    let ($($arg,)*) = self.0;
+                    $body(s, $($arg),*)
+                }
+            }
+            S::token().vectorize(Args(($($arg,)*)))
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:path) => {
+        entry!($(#[$meta])* $vis fn $name($($arg: $ty),*) -> () = $body);
+    };
+}
+pub(crate) use entry;
