@@ -1,1 +1,41 @@
-//! Language model architectures as data, with one forward pass over GGUF weights
+//! Language models as data: a GGUF file's metadata becomes a [`ModelSpec`], and one forward pass runs every one of
+//! them on the file's own bytes.
+//!
+//! - [`Model::load`] checks every tensor and copies no matrix; a model is immutable and shared between threads.
+//! - [`KvCache`] holds keys and values in pages, for several sequences that may share their beginnings.
+//! - [`Model::forward`] runs a [`Batch`]: prompt, next token, or many sequences at once, the same path for all.
+//! - [`LayerHook`] sees, changes or ends the computation between layers.
+//!
+//! A row's bits depend on its sequence alone: not on the batch, the threads or the instruction set.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod arch;
+mod attention_block;
+mod batch;
+mod error;
+mod ffn_block;
+mod forward;
+mod hook;
+mod kv;
+mod load;
+mod model;
+mod moe_block;
+mod names;
+mod output;
+mod plan;
+mod rows;
+mod scratch;
+pub mod spec;
+mod weights;
+
+pub use batch::{Batch, Want};
+pub use error::{BatchError, ForwardError, KvError, LoadError, LoadErrorKind};
+pub use happy_kernels::ops::KV_PAGE;
+pub use hook::{LayerHook, NoHook};
+pub use kv::{KvCache, KvOptions, KvType};
+pub use model::Model;
+pub use output::Output;
+pub use plan::{MemoryPlan, RunOptions, kv_bytes, kv_page_bytes};
+pub use scratch::Scratch;
+pub use spec::ModelSpec;

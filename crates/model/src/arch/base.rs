@@ -1,0 +1,259 @@
+//! The decoder that most architectures are a variation of: pre-norm, rotary attention, gated feed-forward block.
+
+use happy_kernels::ops::{Activation, Gating, RopePairing};
+
+use super::{Params, rope};
+use crate::error::LoadError;
+use crate::names;
+use crate::spec::*;
+
+/// Limits that keep sizes far from overflow; llama.cpp's own are 512 layers and 1024 experts.
+const MAX_LAYERS: u32 = 1024;
+const MAX_WIDTH: usize = 1 << 24;
+const MAX_EXPERTS: u32 = 4096;
+
+/// The RMS norm with the file's epsilon.
+pub(super) fn rms(p: &Params<'_>) -> Result<NormSpec, LoadError> {
+    norm(p, NormKind::Rms, "attention.layer_norm_rms_epsilon")
+}
+
+/// The layer norm with the file's epsilon.
+pub(super) fn layer_norm(p: &Params<'_>) -> Result<NormSpec, LoadError> {
+    norm(p, NormKind::Layer, "attention.layer_norm_epsilon")
+}
+
+fn norm(p: &Params<'_>, kind: NormKind, key: &str) -> Result<NormSpec, LoadError> {
+    let eps = p.f32(key)?;
+    if eps < 0.0 {
+        return Err(p.invalid(key, "a number of at least 0"));
+    }
+    Ok(NormSpec { kind, eps, bias: Need::Never })
+}
+
+/// The rotary pairing of llama.cpp's `LLAMA_ROPE_TYPE_NORM`.
+pub(super) const ADJACENT: RopePairing = RopePairing::Adjacent;
+/// `LLAMA_ROPE_TYPE_NEOX`.
+pub(super) const HALVES: RopePairing = RopePairing::Halves;
+
+/// A Llama-like decoder from the keys that all architectures share: SiLU-gated dense blocks (`feed_forward_length`),
+/// optional Q, K, V biases, full attention scaled by `1 / sqrt(head_dim)`, one rotation for all layers.
+pub(super) fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
+    let n_layers = p.u32("block_count")?;
+    if n_layers == 0 || n_layers > MAX_LAYERS {
+        return Err(p.invalid("block_count", &format!("1 to {MAX_LAYERS}")));
+    }
+    let n = n_layers as usize;
+    let n_embd = p.u32("embedding_length")? as usize;
+    let n_ctx_train = p.u32("context_length")?;
+    let heads = p.per_layer("attention.head_count", n)?;
+    let kv_heads = p.opt_per_layer("attention.head_count_kv", n)?.unwrap_or_else(|| heads.clone());
+    // mixtures of experts may give the width of an expert only
+    let n_ff = p.opt_per_layer("feed_forward_length", n)?.unwrap_or_else(|| vec![0; n]);
+    let first = *heads.first().unwrap_or(&0) as usize;
+    if first == 0 {
+        return Err(p.invalid("attention.head_count", "at least 1"));
+    }
+    let head_dim_k = p.opt_u32("attention.key_length")?.map_or(n_embd / first, |d| d as usize);
+    let head_dim_v = p.opt_u32("attention.value_length")?.map_or(n_embd / first, |d| d as usize);
+    let n_rot = p.opt_u32("rope.dimension_count")?.map_or(head_dim_k, |d| d as usize);
+
+    let mut layers = Vec::new();
+    for (i, ((heads, kv_heads), n_ff)) in heads.iter().zip(&kv_heads).zip(&n_ff).enumerate() {
+        let (n_heads, n_kv_heads) = (*heads as usize, *kv_heads as usize);
+        if n_heads == 0 || n_kv_heads == 0 || n_heads % n_kv_heads != 0 {
+            return Err(LoadError::metadata(format!(
+                "layer {i} has {n_heads} attention heads and {n_kv_heads} key-value heads, expected a multiple"
+            )));
+        }
+        layers.push(LayerSpec {
+            attention: AttentionSpec {
+                norm: Some(norm),
+                n_heads,
+                n_kv_heads,
+                head_dim_k,
+                head_dim_v,
+                qkv_bias: Need::Optional,
+                out_bias: Need::Never,
+                qk_norm: None,
+                rope: Some(0),
+                scale: inv_sqrt(head_dim_k),
+                soft_cap: None,
+                window: None,
+                sinks: false,
+                temperature: None,
+                post_norm: None,
+            },
+            ffn: FfnSpec {
+                input: FfnInput::Norm(norm),
+                norm_name: names::FFN_NORM,
+                kind: FfnKind::Dense(DenseSpec {
+                    n_ff: *n_ff as usize,
+                    activation: Activation::Silu,
+                    gated: true,
+                    fused: false,
+                    bias: Need::Never,
+                }),
+                post_norm: None,
+            },
+        });
+    }
+    Ok(ModelSpec {
+        architecture: p.architecture(),
+        n_vocab: n_vocab(p)?,
+        n_embd,
+        n_ctx_train,
+        embedding_scale: None,
+        residual_scale: None,
+        ropes: vec![rope::global(p, pairing, n_rot, n_ctx_train, 0.0)?],
+        layers,
+        output_norm: norm,
+        output: OutputKind::OwnOrTied,
+        output_bias: Need::Never,
+        logit_scale: None,
+        final_soft_cap: None,
+    })
+}
+
+/// The vocabulary's size is the token embedding's number of rows.
+fn n_vocab(p: &Params<'_>) -> Result<usize, LoadError> {
+    let Some(tensor) = p.gguf().tensor(names::TOKEN_EMBD) else {
+        return Err(crate::load::missing(
+            names::TOKEN_EMBD,
+            &[p.opt_u32("embedding_length")?.unwrap_or(0) as usize, 0],
+        ));
+    };
+    tensor
+        .dims
+        .get(1)
+        .and_then(|n| usize::try_from(*n).ok())
+        .filter(|n| *n > 0 && u32::try_from(*n).is_ok())
+        .ok_or_else(|| {
+            LoadError::tensor(format!(
+                "tensor {}: expected the shape embedding length x vocabulary, found {}",
+                names::TOKEN_EMBD,
+                tensor.dims
+            ))
+        })
+}
+
+/// `1 / sqrt(n)` as llama.cpp computes it, in f32.
+pub(super) fn inv_sqrt(n: usize) -> f32 {
+    1.0 / (n as f32).sqrt()
+}
+
+/// Replaces the dense blocks by mixtures of experts: SiLU-gated, softmax routing with normalised weights.
+/// `n_ff` is the width of an expert in each layer.
+pub(super) fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(), LoadError> {
+    let n_experts = p.u32("expert_count")?;
+    if n_experts == 0 || n_experts > MAX_EXPERTS {
+        return Err(p.invalid("expert_count", &format!("1 to {MAX_EXPERTS}")));
+    }
+    let used = p.per_layer("expert_used_count", spec.layers.len())?;
+    for ((layer, n_ff), n_used) in spec.layers.iter_mut().zip(n_ff).zip(used) {
+        if n_used == 0 || n_used > n_experts {
+            return Err(p.invalid("expert_used_count", &format!("1 to {n_experts}")));
+        }
+        layer.ffn.kind = FfnKind::Moe(MoeSpec {
+            n_experts: n_experts as usize,
+            n_used: n_used as usize,
+            n_ff: *n_ff as usize,
+            gating: Gating::Softmax,
+            normalise: true,
+            activation: Activation::Silu,
+            bias: Need::Never,
+            shared: None,
+        });
+    }
+    Ok(())
+}
+
+/// Changes every mixture of experts.
+pub(super) fn each_moe(spec: &mut ModelSpec, change: impl Fn(&mut MoeSpec)) {
+    for layer in &mut spec.layers {
+        if let FfnKind::Moe(moe) = &mut layer.ffn.kind {
+            change(moe);
+        }
+    }
+}
+
+/// Changes every dense block.
+pub(super) fn each_dense(spec: &mut ModelSpec, change: impl Fn(&mut DenseSpec)) {
+    for layer in &mut spec.layers {
+        if let FfnKind::Dense(dense) = &mut layer.ffn.kind {
+            change(dense);
+        }
+    }
+}
+
+/// Gives `window` to the layers of the pattern: `attention.sliding_window_pattern` as an array says it layer by layer,
+/// as a number `n` (or `default`) that every `n`-th layer sees everything. Windowed layers use rotation `rope`.
+pub(super) fn windows(
+    p: &Params<'_>,
+    spec: &mut ModelSpec,
+    window: u32,
+    default: u32,
+    rope: usize,
+) -> Result<(), LoadError> {
+    const KEY: &str = "attention.sliding_window_pattern";
+    let n = spec.layers.len();
+    let windowed: Vec<bool> = match p.opt_array(KEY, n)? {
+        Some(flags) => flags.into_iter().map(|f| f != 0).collect(),
+        None => {
+            let every = p.opt_u32(KEY)?.unwrap_or(default) as usize;
+            (0..n).map(|i| every == 0 || i % every < every - 1).collect()
+        }
+    };
+    if window == 0 && windowed.contains(&true) {
+        return Err(p.invalid("attention.sliding_window", "at least 1"));
+    }
+    for (layer, _) in spec.layers.iter_mut().zip(windowed).filter(|(_, windowed)| *windowed) {
+        layer.attention.window = Some(window);
+        layer.attention.rope = Some(rope);
+    }
+    Ok(())
+}
+
+/// The first rotation with the base of windowed layers, `rope.freq_base_swa`, where the file has it.
+pub(super) fn window_rope(p: &Params<'_>, spec: &ModelSpec) -> Result<Option<RopeParams>, LoadError> {
+    let Some(global) = spec.ropes.first() else { return Ok(None) };
+    let theta = p.opt_f32("rope.freq_base_swa")?.unwrap_or(global.theta);
+    if theta <= 0.0 {
+        return Err(p.invalid("rope.freq_base_swa", "a positive number"));
+    }
+    Ok(Some(RopeParams { theta, ..*global }))
+}
+
+/// Checks the numbers that the forward pass relies on.
+pub(super) fn check(spec: &ModelSpec) -> Result<(), LoadError> {
+    let bad = |what: String| Err(LoadError::metadata(format!("architecture {}: {what}", spec.architecture)));
+    let width = |n: usize| (1..=MAX_WIDTH).contains(&n);
+    if !width(spec.n_embd) {
+        return bad(format!("the embedding length is {}, expected 1 to {MAX_WIDTH}", spec.n_embd));
+    }
+    for (i, layer) in spec.layers.iter().enumerate() {
+        let a = &layer.attention;
+        let dims = [a.head_dim_k, a.head_dim_v, a.n_heads];
+        if dims.iter().any(|d| !width(*d)) || !width(a.q_dim()) || !width(a.out_dim()) {
+            return bad(format!(
+                "layer {i} has {} heads of {} and {} elements",
+                a.n_heads, a.head_dim_k, a.head_dim_v
+            ));
+        }
+        if let Some(rope) = a.rope.and_then(|r| spec.ropes.get(r))
+            && (rope.n_rot > a.head_dim_k || rope.n_rot % 2 != 0 || rope.n_rot == 0)
+        {
+            let (n_rot, dim) = (rope.n_rot, a.head_dim_k);
+            return bad(format!("rope.dimension_count is {n_rot}, expected an even number from 2 to {dim}"));
+        }
+        let n_ff = match &layer.ffn.kind {
+            FfnKind::Dense(d) => [d.n_ff, 1],
+            FfnKind::Moe(m) => [m.n_ff, m.shared.map_or(1, |s| s.n_ff)],
+        };
+        if n_ff.iter().any(|n| !width(*n)) {
+            return bad(format!(
+                "layer {i} has a feed-forward length of {n_ff:?}, expected 1 to {MAX_WIDTH}"
+            ));
+        }
+    }
+    Ok(())
+}

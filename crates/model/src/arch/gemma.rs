@@ -1,0 +1,64 @@
+//! Gemma 1, 2 and 3. The files' norm weights already contain Gemma's `+ 1`.
+
+use happy_kernels::ops::Activation;
+
+use super::Params;
+use super::base::{HALVES, decoder, each_dense, inv_sqrt, rms, window_rope, windows};
+use crate::error::LoadError;
+use crate::spec::{ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec, RopeParams};
+
+/// Gemma: embeddings scaled by `sqrt(n_embd)`, GELU gates, output tied to the embedding.
+pub(super) fn gemma(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, HALVES)?;
+    spec.embedding_scale = Some((spec.n_embd as f32).sqrt());
+    spec.output = OutputKind::Tied;
+    each_dense(&mut spec, |d| d.activation = Activation::Gelu);
+    Ok(spec)
+}
+
+/// Gemma 2: norms after both halves, soft caps, every second layer with a window (4096 unless the file says).
+pub(super) fn gemma2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = gemma(p)?;
+    post_norms(p, &mut spec, 46)?;
+    let cap = p.opt_f32("attn_logit_softcapping")?.unwrap_or(50.0);
+    spec.layers.iter_mut().for_each(|l| l.attention.soft_cap = Some(cap));
+    spec.final_soft_cap = Some(p.opt_f32("final_logit_softcapping")?.unwrap_or(30.0));
+    let window = p.opt_u32("attention.sliding_window")?.unwrap_or(4096);
+    spec.ropes.extend(window_rope(p, &spec)?);
+    windows(p, &mut spec, window, 2, 1)?;
+    Ok(spec)
+}
+
+/// Gemma 3: norms of Q and K; five windowed layers with a rotation of their own to one without.
+pub(super) fn gemma3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = gemma(p)?;
+    spec.output = OutputKind::OwnOrTied;
+    post_norms(p, &mut spec, 62)?;
+    let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm: rms(p)?, need: Need::Required };
+    spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+    spec.final_soft_cap = p.opt_f32("final_logit_softcapping")?.filter(|c| *c != 0.0);
+    let window = p.opt_u32("attention.sliding_window")?.unwrap_or(0);
+    if window > 0 {
+        let theta = p.opt_f32("rope.freq_base_swa")?.unwrap_or(10000.0);
+        let local = window_rope(p, &spec)?.map(|global| RopeParams { theta, freq_scale: 1.0, ..global });
+        spec.ropes.extend(local);
+        windows(p, &mut spec, window, 6, 1)?;
+    }
+    Ok(spec)
+}
+
+/// Norms after attention and feed forward. The 27B models, known by their number of layers, scale Q by the embedding's
+/// share of a head instead of the head's size.
+fn post_norms(p: &Params<'_>, spec: &mut ModelSpec, layers_of_27b: usize) -> Result<(), LoadError> {
+    let norm = rms(p)?;
+    let is_27b = spec.layers.len() == layers_of_27b;
+    let n_embd = spec.n_embd;
+    for layer in &mut spec.layers {
+        layer.attention.post_norm = Some(norm);
+        layer.ffn.post_norm = Some(norm);
+        if is_27b {
+            layer.attention.scale = inv_sqrt(n_embd / layer.attention.n_heads);
+        }
+    }
+    Ok(())
+}

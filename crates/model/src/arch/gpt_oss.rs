@@ -1,0 +1,35 @@
+//! gpt-oss.
+
+use happy_kernels::ops::{Activation, Gating};
+
+use super::Params;
+use super::base::{HALVES, decoder, each_moe, mixture, rms, window_rope, windows};
+use crate::error::LoadError;
+use crate::names;
+use crate::spec::{ModelSpec, Need, OutputKind};
+
+/// gpt-oss: attention sinks, every second layer with a window, biases everywhere, clamped SwiGLU experts chosen by
+/// score and weighted by a softmax over the chosen. The feed-forward norm is stored as `post_attention_norm`.
+pub(super) fn gpt_oss(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, HALVES)?;
+    spec.output = OutputKind::Own;
+    let n_ff = p.per_layer("expert_feed_forward_length", spec.layers.len())?;
+    mixture(p, &mut spec, &n_ff)?;
+    each_moe(&mut spec, |moe| {
+        moe.gating = Gating::SoftmaxAfterTopK;
+        moe.normalise = false;
+        moe.activation = Activation::SwigluOai { alpha: 1.702, limit: 7.0 };
+        moe.bias = Need::Required;
+    });
+    for layer in &mut spec.layers {
+        layer.attention.out_bias = Need::Required;
+        layer.attention.sinks = true;
+        layer.ffn.norm_name = names::ATTN_POST_NORM;
+    }
+    if spec.layers.iter().any(|l| spec.ropes.iter().any(|r| r.n_rot != l.attention.head_dim_k)) {
+        return Err(p.invalid("rope.dimension_count", "the number of elements of a head"));
+    }
+    spec.ropes.extend(window_rope(p, &spec)?);
+    windows(p, &mut spec, p.u32("attention.sliding_window")?, 2, 1)?;
+    Ok(spec)
+}

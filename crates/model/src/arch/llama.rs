@@ -1,0 +1,61 @@
+//! Llama, Mistral 3 (both also as mixtures of experts) and SmolLM3.
+
+use super::base::{ADJACENT, decoder, each_dense, mixture, rms};
+use super::{Params, rope};
+use crate::error::LoadError;
+use crate::spec::{ModelSpec, Need, TemperatureSpec};
+
+/// Llama: the decoder itself, with biases where the file has them; experts where it counts some.
+pub(super) fn llama(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let spec = family(p)?;
+    let rotates_all =
+        spec.layers.iter().all(|l| spec.ropes.first().is_some_and(|r| r.n_rot == l.attention.head_dim_k));
+    if !rotates_all {
+        return Err(p.invalid("rope.dimension_count", "the number of elements of a head"));
+    }
+    Ok(spec)
+}
+
+/// What Llama, Mistral 3 and Granite share.
+pub(super) fn family(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, ADJACENT)?;
+    let factors = rope::llama_factors(p)?;
+    spec.ropes.iter_mut().for_each(|r| r.factors = factors);
+    spec.layers.iter_mut().for_each(|l| l.attention.out_bias = Need::Optional);
+    each_dense(&mut spec, |d| d.bias = Need::Optional);
+    if p.opt_u32("expert_count")?.unwrap_or(0) > 0 {
+        let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
+        mixture(p, &mut spec, &n_ff)?;
+    }
+    Ok(spec)
+}
+
+/// Mistral 3: YaRN with a multiplier of its own, and Q scaled with the position.
+pub(super) fn mistral3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = family(p)?;
+    let log_mul = p.opt_f32("rope.scaling.yarn_log_multiplier")?.unwrap_or(0.0);
+    for r in &mut spec.ropes {
+        *r = rope::global(p, r.pairing, r.n_rot, spec.n_ctx_train, log_mul)?;
+        r.beta_fast = p.opt_f32("rope.scaling.yarn_beta_fast")?.unwrap_or(r.beta_fast);
+        r.beta_slow = p.opt_f32("rope.scaling.yarn_beta_slow")?.unwrap_or(r.beta_slow);
+        r.factors = rope::llama_factors(p)?;
+    }
+    let scale = p.opt_f32("attention.temperature_scale")?.unwrap_or(0.0);
+    if scale != 0.0 {
+        let floor = spec.ropes.first().map_or(0, |r| r.n_ctx_orig);
+        if floor == 0 {
+            return Err(p.invalid("rope.scaling.original_context_length", "at least 1"));
+        }
+        spec.layers.iter_mut().for_each(|l| l.attention.temperature = Some(TemperatureSpec { scale, floor }));
+    }
+    Ok(spec)
+}
+
+/// SmolLM3: no rotation in every fourth layer.
+pub(super) fn smollm3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, ADJACENT)?;
+    for layer in spec.layers.iter_mut().skip(3).step_by(4) {
+        layer.attention.rope = None;
+    }
+    Ok(spec)
+}

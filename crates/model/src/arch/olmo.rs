@@ -1,0 +1,50 @@
+//! OLMo 2, OLMo 3 (the same name in files) and OLMoE.
+
+use super::Params;
+use super::base::{HALVES, decoder, each_moe, mixture, rms, windows};
+use crate::error::LoadError;
+use crate::spec::{FfnInput, ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec, RopeParams};
+
+/// OLMo 2: norms after each half instead of before, Q and K normed as whole rows. OLMo 3 adds windowed layers, whose
+/// rotation is not scaled.
+pub(super) fn olmo2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = rms(p)?;
+    let mut spec = olmo(p)?;
+    for layer in &mut spec.layers {
+        layer.attention.norm = None;
+        layer.attention.post_norm = Some(norm);
+        layer.ffn.input = FfnInput::Residual;
+        layer.ffn.post_norm = Some(norm);
+    }
+    let window = p.opt_u32("attention.sliding_window")?.unwrap_or(0);
+    if window > 0 {
+        let plain = spec.ropes.first().map(|r| RopeParams {
+            freq_scale: 1.0,
+            ext_factor: 0.0,
+            attn_factor: 1.0,
+            ..*r
+        });
+        spec.ropes.extend(plain);
+        windows(p, &mut spec, window, 4, 1)?;
+    }
+    Ok(spec)
+}
+
+/// OLMoE: norms before each half, Q and K normed as whole rows, weights of the experts not normalised.
+pub(super) fn olmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = olmo(p)?;
+    let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
+    mixture(p, &mut spec, &n_ff)?;
+    each_moe(&mut spec, |moe| moe.normalise = false);
+    Ok(spec)
+}
+
+/// What both share.
+fn olmo(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = rms(p)?;
+    let mut spec = decoder(p, norm, HALVES)?;
+    spec.output = OutputKind::Own;
+    let qk_norm = QkNormSpec { kind: QkNormKind::WholeRow, norm, need: Need::Required };
+    spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+    Ok(spec)
+}

@@ -1,0 +1,139 @@
+//! Typed access to a file's metadata under the architecture's prefix, with errors that name key, expected and found.
+
+use happy_gguf::{Gguf, Value};
+
+use crate::error::LoadError;
+
+/// A file's hyper-parameters as an architecture function reads them: `p.u32("block_count")` is `llama.block_count` in
+/// a file of architecture `llama`.
+#[derive(Clone, Copy)]
+pub struct Params<'a> {
+    gguf: &'a Gguf<'a>,
+    architecture: &'static str,
+}
+
+impl<'a> Params<'a> {
+    /// The hyper-parameters of a file of the given architecture.
+    pub fn new(gguf: &'a Gguf<'a>, architecture: &'static str) -> Self {
+        Params { gguf, architecture }
+    }
+
+    /// The architecture's name.
+    pub fn architecture(&self) -> &'static str {
+        self.architecture
+    }
+
+    /// The file.
+    pub fn gguf(&self) -> &'a Gguf<'a> {
+        self.gguf
+    }
+
+    /// The full name of a key.
+    pub fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.architecture)
+    }
+
+    /// The value of a key.
+    pub fn value(&self, key: &str) -> Option<Value<'a>> {
+        self.gguf.metadata().get(&self.key(key))
+    }
+
+    /// Whether the key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// The error for a value that makes no sense.
+    pub fn invalid(&self, key: &str, expected: &str) -> LoadError {
+        let found = self.value(key).map_or_else(|| "nothing".to_owned(), |v| v.describe());
+        LoadError::metadata(format!("metadata key {}: expected {expected}, found {found}", self.key(key)))
+    }
+
+    fn get<T>(
+        &self,
+        key: &str,
+        expected: &str,
+        read: impl Fn(&Value<'a>) -> Option<T>,
+    ) -> Result<Option<T>, LoadError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(value) => read(&value).map(Some).ok_or_else(|| self.invalid(key, expected)),
+        }
+    }
+
+    fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, LoadError> {
+        value.ok_or_else(|| LoadError::metadata(format!("metadata key {} is missing", self.key(key))))
+    }
+
+    /// A whole number of any integer type that fits `u32`.
+    pub fn opt_u32(&self, key: &str) -> Result<Option<u32>, LoadError> {
+        self.get(key, "a whole number from 0 to 4294967295", number)
+    }
+
+    /// A whole number that must be there.
+    pub fn u32(&self, key: &str) -> Result<u32, LoadError> {
+        let value = self.opt_u32(key)?;
+        self.required(key, value)
+    }
+
+    /// A finite f32.
+    pub fn opt_f32(&self, key: &str) -> Result<Option<f32>, LoadError> {
+        self.get(key, "a finite f32", |v| match *v {
+            Value::F32(x) if x.is_finite() => Some(x),
+            _ => None,
+        })
+    }
+
+    /// A finite f32 that must be there.
+    pub fn f32(&self, key: &str) -> Result<f32, LoadError> {
+        let value = self.opt_f32(key)?;
+        self.required(key, value)
+    }
+
+    /// A truth value.
+    pub fn opt_bool(&self, key: &str) -> Result<Option<bool>, LoadError> {
+        self.get(key, "a bool", |v| match *v {
+            Value::Bool(b) => Some(b),
+            _ => None,
+        })
+    }
+
+    /// A string.
+    pub fn opt_str(&self, key: &str) -> Result<Option<&'a str>, LoadError> {
+        self.get(key, "a string", |v| match v {
+            Value::String(s) => s.to_str().ok(),
+            _ => None,
+        })
+    }
+
+    /// A whole number (or truth value) for each of `n` layers, given as an array of at least `n` values.
+    pub fn opt_array(&self, key: &str, n: usize) -> Result<Option<Vec<u32>>, LoadError> {
+        let Some(Value::Array(array)) = self.value(key) else { return Ok(None) };
+        let values: Option<Vec<u32>> = array.iter().take(n).map(|v| number(&v)).collect();
+        match values.filter(|v| v.len() == n) {
+            Some(values) => Ok(Some(values)),
+            None => Err(self.invalid(key, &format!("a whole number for each of {n} layers"))),
+        }
+    }
+
+    /// A whole number for each of `n` layers, given once for all or as an array.
+    pub fn opt_per_layer(&self, key: &str, n: usize) -> Result<Option<Vec<u32>>, LoadError> {
+        match self.opt_array(key, n)? {
+            Some(values) => Ok(Some(values)),
+            None => Ok(self.opt_u32(key)?.map(|v| vec![v; n])),
+        }
+    }
+
+    /// The same, where it must be there.
+    pub fn per_layer(&self, key: &str, n: usize) -> Result<Vec<u32>, LoadError> {
+        let value = self.opt_per_layer(key, n)?;
+        self.required(key, value)
+    }
+}
+
+fn number(value: &Value<'_>) -> Option<u32> {
+    match value {
+        Value::Bool(b) => Some(u32::from(*b)),
+        integer => integer.as_integer().and_then(|n| u32::try_from(n).ok()),
+    }
+}

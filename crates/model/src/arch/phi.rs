@@ -1,0 +1,32 @@
+//! Phi 3 and Phi 3.5 MoE. Phi's sliding window is not applied, as in llama.cpp, whose files do not describe it fully.
+
+use super::Params;
+use super::base::{HALVES, decoder, each_dense, mixture, rms};
+use crate::error::LoadError;
+use crate::spec::{FfnInput, ModelSpec, Need, OutputKind, RopeFactors};
+
+/// Phi 3: gate and up in one matrix, rotary factors for long and short contexts.
+pub(super) fn phi3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, HALVES)?;
+    spec.ropes.iter_mut().for_each(|r| r.factors = RopeFactors::LongShort);
+    each_dense(&mut spec, |d| d.fused = true);
+    Ok(spec)
+}
+
+/// Phi 3.5 MoE: biases everywhere, also after the norms.
+pub(super) fn phimoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut norm = rms(p)?;
+    norm.bias = Need::Required;
+    let mut spec = phi3(p)?;
+    let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
+    mixture(p, &mut spec, &n_ff)?;
+    for layer in &mut spec.layers {
+        layer.attention.norm = Some(norm);
+        layer.attention.out_bias = Need::Required;
+        layer.ffn.input = FfnInput::Norm(norm);
+    }
+    spec.output_norm = norm;
+    spec.output = OutputKind::Own;
+    spec.output_bias = Need::Required;
+    Ok(spec)
+}

@@ -1,0 +1,78 @@
+//! Rotary parameters from metadata.
+
+use happy_kernels::ops::RopePairing;
+
+use super::Params;
+use crate::error::LoadError;
+use crate::spec::{RopeFactors, RopeParams};
+
+/// The rotation of the layers without a window, as llama.cpp derives it from metadata
+/// (`src/llama-model.cpp` load_hparams, `src/llama-context.cpp` for YaRN's factor).
+///
+/// `rope.scaling.type` is `linear` where absent; `log_mul` is `rope.scaling.yarn_log_multiplier` of the
+/// architectures that know it.
+pub(super) fn global(
+    p: &Params<'_>,
+    pairing: RopePairing,
+    n_rot: usize,
+    n_ctx_train: u32,
+    log_mul: f32,
+) -> Result<RopeParams, LoadError> {
+    let kind = p.opt_str("rope.scaling.type")?.unwrap_or("linear");
+    let factor = match p.opt_f32("rope.scaling.factor")? {
+        Some(factor) => Some(factor),
+        None => p.opt_f32("rope.scale_linear")?, // the key of old files
+    };
+    let freq_scale = match factor {
+        None | Some(0.0) => 1.0,
+        Some(factor) if factor > 0.0 => 1.0 / factor,
+        Some(_) => return Err(p.invalid("rope.scaling.factor", "a positive number")),
+    };
+    let (freq_scale, ext_factor) = match kind {
+        "none" => (1.0, 0.0),
+        "linear" | "longrope" => (freq_scale, 0.0),
+        "yarn" => (freq_scale, 1.0),
+        other => {
+            let key = p.key("rope.scaling.type");
+            return Err(LoadError::unsupported(format!(
+                "rope scaling: metadata key {key} = `{}`, expected none, linear, yarn or longrope",
+                other.escape_debug()
+            )));
+        }
+    };
+    let theta = p.opt_f32("rope.freq_base")?.unwrap_or(10000.0);
+    if theta <= 0.0 {
+        return Err(p.invalid("rope.freq_base", "a positive number"));
+    }
+    Ok(RopeParams {
+        pairing,
+        n_rot,
+        theta,
+        freq_scale,
+        ext_factor,
+        attn_factor: yarn_attn_factor(freq_scale, ext_factor, log_mul)
+            * p.opt_f32("rope.scaling.attn_factor")?.unwrap_or(1.0),
+        beta_fast: 32.0,
+        beta_slow: 1.0,
+        n_ctx_orig: p.opt_u32("rope.scaling.original_context_length")?.unwrap_or(n_ctx_train),
+        factors: RopeFactors::None,
+    })
+}
+
+/// What llama.cpp passes to the rotation so that its product with the rotation's own correction, `1 + 0.1 ln(factor)`,
+/// is the magnitude scale that the model was trained with.
+fn yarn_attn_factor(freq_scale: f32, ext_factor: f32, log_mul: f32) -> f32 {
+    if ext_factor == 0.0 {
+        return 1.0;
+    }
+    let factor = f64::from(1.0 / freq_scale);
+    let magnitude = |mul: f64| if factor <= 1.0 { 1.0 } else { 0.1 * mul * libm::log(factor) + 1.0 };
+    let wanted = if log_mul != 0.0 { magnitude(1.0) / magnitude(f64::from(log_mul)) } else { magnitude(1.0) };
+    (wanted / (1.0 + 0.1 * libm::log(factor))) as f32
+}
+
+/// The factors of the Llama family: long and short ones if the scaling is `longrope`, else `rope_freqs`.
+pub(super) fn llama_factors(p: &Params<'_>) -> Result<RopeFactors, LoadError> {
+    let long = p.opt_str("rope.scaling.type")? == Some("longrope");
+    Ok(if long { RopeFactors::LongShort } else { RopeFactors::Freqs })
+}

@@ -1,0 +1,21 @@
+//! StableLM 1 and 2.
+
+use super::Params;
+use super::base::{HALVES, decoder, layer_norm};
+use crate::error::LoadError;
+use crate::spec::{FfnInput, ModelSpec, Need, NormSpec, OutputKind, QkNormKind, QkNormSpec};
+
+/// StableLM: layer norms with biases, a part of each head rotated. The 12B model norms Q and K head by head and has no
+/// second norm: both halves of a layer read the first one's result.
+pub(super) fn stablelm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let plain = layer_norm(p)?;
+    let norm = NormSpec { bias: Need::Required, ..plain };
+    let mut spec = decoder(p, norm, HALVES)?;
+    spec.output = OutputKind::Own;
+    let qk_norm = QkNormSpec { kind: QkNormKind::PerHeadOwnWeight, norm: plain, need: Need::Optional };
+    for layer in &mut spec.layers {
+        layer.attention.qk_norm = Some(qk_norm);
+        layer.ffn.input = FfnInput::NormOrAttention(NormSpec { bias: Need::Optional, ..plain });
+    }
+    Ok(spec)
+}

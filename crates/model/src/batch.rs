@@ -1,0 +1,159 @@
+//! Batches: the tokens of one forward pass, of one or several sequences.
+
+use std::ops::Range;
+
+use crate::error::BatchError;
+
+/// What the caller wants of a token's row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Want {
+    /// Only its keys and values.
+    #[default]
+    Nothing,
+    /// The logits of the token that follows.
+    Logits,
+    /// The hidden state after the last norm.
+    Hidden,
+}
+
+/// Tokens with their positions and sequences. Tokens of a sequence are next to each other, at its next positions.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    tokens: Vec<u32>,
+    positions: Vec<u32>,
+    sequences: Vec<u32>,
+    wants: Vec<Want>,
+    capacity: usize,
+}
+
+impl Batch {
+    /// An empty batch with room for `capacity` tokens; nothing is allocated later.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Batch {
+            tokens: Vec::with_capacity(capacity),
+            positions: Vec::with_capacity(capacity),
+            sequences: Vec::with_capacity(capacity),
+            wants: Vec::with_capacity(capacity),
+            capacity,
+        }
+    }
+
+    /// Adds a token.
+    ///
+    /// # Errors
+    /// A batch that is full.
+    pub fn push(&mut self, token: u32, position: u32, sequence: u32, want: Want) -> Result<(), BatchError> {
+        if self.tokens.len() == self.capacity {
+            return Err(BatchError::Full { capacity: self.capacity });
+        }
+        self.tokens.push(token);
+        self.positions.push(position);
+        self.sequences.push(sequence);
+        self.wants.push(want);
+        Ok(())
+    }
+
+    /// Adds tokens of a sequence from position `first` on; `want` is what the last of them wants, the others nothing.
+    ///
+    /// # Errors
+    /// A batch that has too little room; nothing is added then.
+    pub fn push_tokens(
+        &mut self,
+        tokens: &[u32],
+        first: u32,
+        sequence: u32,
+        want: Want,
+    ) -> Result<(), BatchError> {
+        if tokens.len() > self.capacity - self.tokens.len() {
+            return Err(BatchError::Full { capacity: self.capacity });
+        }
+        for (i, token) in tokens.iter().enumerate() {
+            let want = if i + 1 == tokens.len() { want } else { Want::Nothing };
+            self.push(*token, first.saturating_add(i as u32), sequence, want)?;
+        }
+        Ok(())
+    }
+
+    /// Removes all tokens.
+    pub fn clear(&mut self) {
+        self.tokens.clear();
+        self.positions.clear();
+        self.sequences.clear();
+        self.wants.clear();
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there are no tokens.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Tokens it has room for.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Token ids.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Positions.
+    pub fn positions(&self) -> &[u32] {
+        &self.positions
+    }
+
+    /// Sequence ids.
+    pub fn sequences(&self) -> &[u32] {
+        &self.sequences
+    }
+
+    /// What is wanted of each token.
+    pub fn wants(&self) -> &[Want] {
+        &self.wants
+    }
+
+    /// Rows that want something.
+    pub fn n_outputs(&self) -> usize {
+        self.wants.iter().filter(|w| **w != Want::Nothing).count()
+    }
+
+    /// The runs of tokens of one sequence: its id and their indices.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, Range<usize>)> + '_ {
+        let mut at = 0;
+        self.sequences.chunk_by(|a, b| a == b).map(move |run| {
+            let rows = at..at + run.len();
+            at = rows.end;
+            (run[0], rows)
+        })
+    }
+
+    /// Checks everything that does not depend on the cache's room: ids, grouping, and that positions continue
+    /// sequences of these lengths.
+    pub(crate) fn check(&self, n_vocab: usize, len: impl Fn(u32) -> usize) -> Result<(), BatchError> {
+        if self.is_empty() {
+            return Err(BatchError::Empty);
+        }
+        if let Some(index) = self.tokens.iter().position(|t| *t as usize >= n_vocab) {
+            return Err(BatchError::Token { index, token: self.tokens[index], n_vocab });
+        }
+        for (sequence, rows) in self.groups() {
+            if self.sequences[..rows.start].contains(&sequence) {
+                return Err(BatchError::Interleaved { index: rows.start, sequence });
+            }
+            let mut expected = len(sequence) as u32;
+            for index in rows {
+                let found = self.positions[index];
+                if found != expected {
+                    return Err(BatchError::Position { index, sequence, expected, found });
+                }
+                expected = expected.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+}

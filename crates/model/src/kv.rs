@@ -1,0 +1,437 @@
+//! The key-value cache: one pool of pages, a page table for each sequence.
+//!
+//! ```text
+//! page:   all layers' K and V of KV_PAGE consecutive positions of one sequence
+//!         layer l at k_offset(l):  K [kv head][KV_PAGE][head_dim_k],  at v_offset(l):  V [kv head][KV_PAGE][head_dim_v]
+//! table:  table[sequence][i] holds positions i * KV_PAGE ..; pages are counted, forks share them
+//! ```
+//!
+//! A page that two sequences share is never written: whoever appends to a shared, partly filled page gets a copy first.
+//! The pool is reserved once, fallibly, and becomes resident page by page as positions are written.
+
+use happy_kernels::ops::attention::{KV_PAGE, KvData, KvLayer};
+
+use crate::batch::Batch;
+use crate::error::KvError;
+use crate::spec::ModelSpec;
+
+/// The element type of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KvType {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats, rounded to nearest even.
+    #[default]
+    F16,
+}
+
+impl KvType {
+    /// Bytes of an element.
+    pub fn bytes(self) -> usize {
+        match self {
+            KvType::F32 => 4,
+            KvType::F16 => 2,
+        }
+    }
+}
+
+/// Where a layer's keys and values lie in a page, in elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LayerLayout {
+    pub(crate) k_offset: usize,
+    pub(crate) v_offset: usize,
+    pub(crate) n_kv_heads: usize,
+    pub(crate) head_dim_k: usize,
+    pub(crate) head_dim_v: usize,
+}
+
+/// The layout of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KvLayout {
+    pub(crate) layers: Vec<LayerLayout>,
+    /// Elements of a page.
+    pub(crate) page_elements: usize,
+}
+
+impl KvLayout {
+    pub(crate) fn new(spec: &ModelSpec) -> Self {
+        let mut at = 0;
+        let layers = spec.layers.iter().map(|layer| {
+            let a = &layer.attention;
+            let (k_offset, v_offset) = (at, at + a.k_dim() * KV_PAGE);
+            at = v_offset + a.v_dim() * KV_PAGE;
+            let (head_dim_k, head_dim_v) = (a.head_dim_k, a.head_dim_v);
+            LayerLayout { k_offset, v_offset, n_kv_heads: a.n_kv_heads, head_dim_k, head_dim_v }
+        });
+        let layers = layers.collect();
+        KvLayout { layers, page_elements: at }
+    }
+}
+
+/// Sizes of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvOptions {
+    /// Element type.
+    pub kind: KvType,
+    /// Pages of [`KV_PAGE`] positions in the pool that all sequences share.
+    pub n_pages: usize,
+    /// Sequences, with ids from 0.
+    pub n_sequences: usize,
+    /// Most positions of a sequence. Models with rotary factors for long contexts (Phi 3) choose them by this.
+    pub n_ctx: usize,
+}
+
+impl KvOptions {
+    /// Room for `n_sequences` sequences of `n_ctx` positions each.
+    pub fn new(kind: KvType, n_sequences: usize, n_ctx: usize) -> Self {
+        KvOptions { kind, n_pages: n_ctx.div_ceil(KV_PAGE).saturating_mul(n_sequences), n_sequences, n_ctx }
+    }
+}
+
+/// The elements of all pages; grows within its reservation as pages are first used.
+enum Data {
+    F32(Vec<f32>),
+    F16(Vec<u16>),
+}
+
+/// One sequence.
+#[derive(Default)]
+struct Sequence {
+    pages: Vec<u32>,
+    len: usize,
+}
+
+/// Keys and values of all layers for several sequences.
+pub struct KvCache {
+    layout: KvLayout,
+    options: KvOptions,
+    data: Data,
+    sequences: Vec<Sequence>,
+    /// How many page tables a page is in.
+    counts: Vec<u32>,
+    /// Pages that were used and are free again, to be used next.
+    free: Vec<u32>,
+    /// Pages from here on were never used.
+    fresh: usize,
+}
+
+fn reserved<T>(n: usize, what: &'static str) -> Result<Vec<T>, KvError> {
+    let mut v = Vec::new();
+    let bytes = n.saturating_mul(size_of::<T>());
+    v.try_reserve_exact(n).map_err(|_| KvError::Memory { bytes, what })?;
+    Ok(v)
+}
+
+impl KvCache {
+    /// A cache for models of this specification.
+    ///
+    /// # Errors
+    /// Memory that cannot be reserved.
+    pub fn new(spec: &ModelSpec, options: KvOptions) -> Result<Self, KvError> {
+        let layout = KvLayout::new(spec);
+        let n = layout.page_elements.saturating_mul(options.n_pages);
+        let data = match options.kind {
+            KvType::F32 => Data::F32(reserved(n, "kv cache")?),
+            KvType::F16 => Data::F16(reserved(n, "kv cache")?),
+        };
+        let per_sequence = options.n_ctx.div_ceil(KV_PAGE).min(options.n_pages);
+        let mut sequences = reserved(options.n_sequences, "kv sequences")?;
+        for _ in 0..options.n_sequences {
+            sequences.push(Sequence { pages: reserved(per_sequence, "kv page tables")?, len: 0 });
+        }
+        let mut counts = reserved(options.n_pages, "kv page counts")?;
+        counts.resize(options.n_pages, 0);
+        let free = reserved(options.n_pages, "kv free list")?;
+        Ok(KvCache { layout, options, data, sequences, counts, free, fresh: 0 })
+    }
+
+    /// The sizes it was made with.
+    pub fn options(&self) -> &KvOptions {
+        &self.options
+    }
+
+    /// Positions of a sequence; 0 for an unknown one.
+    pub fn len(&self, sequence: u32) -> usize {
+        self.sequences.get(sequence as usize).map_or(0, |s| s.len)
+    }
+
+    /// Whether a sequence has no positions.
+    pub fn is_empty(&self, sequence: u32) -> bool {
+        self.len(sequence) == 0
+    }
+
+    /// Bytes of a page.
+    pub fn page_bytes(&self) -> usize {
+        self.layout.page_elements * self.options.kind.bytes()
+    }
+
+    /// Pages that no sequence uses.
+    pub fn free_pages(&self) -> usize {
+        self.free.len() + (self.options.n_pages - self.fresh)
+    }
+
+    /// Bytes of the pages in use.
+    pub fn resident_bytes(&self) -> usize {
+        (self.options.n_pages - self.free_pages()) * self.page_bytes()
+    }
+
+    /// Bytes reserved for pages, in use or not.
+    pub fn reserved_bytes(&self) -> usize {
+        self.options.n_pages * self.page_bytes()
+    }
+
+    fn sequence(&self, id: u32) -> Result<&Sequence, KvError> {
+        let n_sequences = self.sequences.len();
+        self.sequences.get(id as usize).ok_or(KvError::Sequence { sequence: id, n_sequences })
+    }
+
+    /// Forgets the positions of a sequence from `len` on.
+    ///
+    /// # Errors
+    /// An unknown sequence, or one that is shorter.
+    pub fn truncate(&mut self, sequence: u32, len: usize) -> Result<(), KvError> {
+        let found = self.sequence(sequence)?.len;
+        if len > found {
+            return Err(KvError::Truncate { sequence, len: found, to: len });
+        }
+        self.shrink(sequence, len);
+        Ok(())
+    }
+
+    /// Forgets a sequence's positions.
+    ///
+    /// # Errors
+    /// An unknown sequence.
+    pub fn clear(&mut self, sequence: u32) -> Result<(), KvError> {
+        self.truncate(sequence, 0)
+    }
+
+    /// Makes sequence `to` a continuation of the same positions as `from`; what `to` held is forgotten. Pages are
+    /// shared until one of them appends.
+    ///
+    /// # Errors
+    /// An unknown sequence.
+    pub fn fork(&mut self, from: u32, to: u32) -> Result<(), KvError> {
+        let len = self.sequence(from)?.len;
+        self.sequence(to)?;
+        if from == to {
+            return Ok(());
+        }
+        self.clear(to)?;
+        for i in 0..len.div_ceil(KV_PAGE) {
+            let Some(page) = self.sequence(from)?.pages.get(i).copied() else { break };
+            if let Some(count) = self.counts.get_mut(page as usize) {
+                *count += 1;
+            }
+            self.push_page(to, page);
+        }
+        self.set_len(to, len);
+        Ok(())
+    }
+
+    fn push_page(&mut self, sequence: u32, page: u32) {
+        if let Some(s) = self.sequences.get_mut(sequence as usize) {
+            s.pages.push(page);
+        }
+    }
+
+    fn set_len(&mut self, sequence: u32, len: usize) {
+        if let Some(s) = self.sequences.get_mut(sequence as usize) {
+            s.len = len;
+        }
+    }
+
+    /// Drops the pages that `len` positions do not need.
+    fn shrink(&mut self, sequence: u32, len: usize) {
+        let Some(s) = self.sequences.get_mut(sequence as usize) else { return };
+        s.len = s.len.min(len);
+        for page in s.pages.drain(len.div_ceil(KV_PAGE).min(s.pages.len())..) {
+            if let Some(count) = self.counts.get_mut(page as usize) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.free.push(page);
+                }
+            }
+        }
+    }
+
+    /// Whether the last page of a sequence is partly filled and shared: it has to be copied before it is written.
+    fn shares_tail(&self, s: &Sequence) -> bool {
+        let tail = s.pages.get(s.len / KV_PAGE).copied();
+        !s.len.is_multiple_of(KV_PAGE)
+            && tail.and_then(|p| self.counts.get(p as usize)).is_some_and(|count| *count > 1)
+    }
+
+    /// Makes room for a batch, whose positions were checked: nothing changes if there is too little. Lengths stay as
+    /// they are until [`KvCache::commit`].
+    pub(crate) fn prepare(&mut self, batch: &Batch) -> Result<(), KvError> {
+        let mut needed = 0;
+        for (sequence, rows) in batch.groups() {
+            let s = self.sequence(sequence)?;
+            let end = s.len + rows.len();
+            if end > self.options.n_ctx {
+                let (len, n_ctx) = (s.len, self.options.n_ctx);
+                return Err(KvError::Context { sequence, len, needed: end, n_ctx });
+            }
+            needed += end.div_ceil(KV_PAGE) - s.pages.len() + usize::from(self.shares_tail(s));
+        }
+        let free = self.free_pages();
+        if needed > free {
+            return Err(KvError::Full { needed, free, total: self.options.n_pages, page: KV_PAGE });
+        }
+        for (sequence, rows) in batch.groups() {
+            self.grow(sequence, rows.len());
+        }
+        Ok(())
+    }
+
+    /// Gives a sequence the pages for `n` more positions; there are enough.
+    fn grow(&mut self, sequence: u32, n: usize) {
+        let Ok(s) = self.sequence(sequence) else { return };
+        let (len, n_pages) = (s.len, s.pages.len());
+        if self.shares_tail(s) {
+            let index = len / KV_PAGE;
+            let shared = s.pages.get(index).copied();
+            if let (Some(shared), Some(own)) = (shared, self.take_page()) {
+                self.copy_page(shared, own);
+                if let Some(count) = self.counts.get_mut(shared as usize) {
+                    *count -= 1;
+                }
+                if let Some(slot) =
+                    self.sequences.get_mut(sequence as usize).and_then(|s| s.pages.get_mut(index))
+                {
+                    *slot = own;
+                }
+            }
+        }
+        for _ in n_pages..(len + n).div_ceil(KV_PAGE) {
+            if let Some(page) = self.take_page() {
+                self.push_page(sequence, page);
+            }
+        }
+    }
+
+    /// A free page, counted once.
+    fn take_page(&mut self) -> Option<u32> {
+        let page = match self.free.pop() {
+            Some(page) => page,
+            None if self.fresh < self.options.n_pages => {
+                self.fresh += 1;
+                // within the reservation: no allocation
+                let n = self.fresh * self.layout.page_elements;
+                match &mut self.data {
+                    Data::F32(d) => d.resize(n, 0.0),
+                    Data::F16(d) => d.resize(n, 0),
+                }
+                u32::try_from(self.fresh - 1).ok()?
+            }
+            None => return None,
+        };
+        *self.counts.get_mut(page as usize)? = 1;
+        Some(page)
+    }
+
+    fn copy_page(&mut self, from: u32, to: u32) {
+        let n = self.layout.page_elements;
+        let (from, to) = (from as usize * n, to as usize * n);
+        match &mut self.data {
+            Data::F32(d) => d.copy_within(from..from + n, to),
+            Data::F16(d) => d.copy_within(from..from + n, to),
+        }
+    }
+
+    /// The batch's positions now count.
+    pub(crate) fn commit(&mut self, batch: &Batch) {
+        for (sequence, rows) in batch.groups() {
+            let len = self.len(sequence) + rows.len();
+            self.set_len(sequence, len);
+        }
+    }
+
+    /// Gives back what [`KvCache::prepare`] took for a batch that was not run to its end.
+    pub(crate) fn roll_back(&mut self, batch: &Batch) {
+        for (sequence, _) in batch.groups() {
+            self.shrink(sequence, self.len(sequence));
+        }
+    }
+
+    /// Checks that the cache's pages have the layout of a model.
+    pub(crate) fn check(&self, layout: &KvLayout) -> Result<(), KvError> {
+        if self.layout != *layout {
+            return Err(KvError::Layout { expected: layout.page_elements, found: self.layout.page_elements });
+        }
+        Ok(())
+    }
+
+    /// Page tables for reading and page contents for writing, at the same time.
+    pub(crate) fn split(&mut self) -> (Tables<'_>, Pages<'_>) {
+        let data = match &mut self.data {
+            Data::F32(d) => PagesMut::F32(d),
+            Data::F16(d) => PagesMut::F16(d),
+        };
+        (Tables(&self.sequences), Pages { layout: &self.layout, data })
+    }
+}
+
+/// The page tables.
+#[derive(Clone, Copy)]
+pub(crate) struct Tables<'a>(&'a [Sequence]);
+
+impl<'a> Tables<'a> {
+    pub(crate) fn pages(&self, sequence: u32) -> &'a [u32] {
+        self.0.get(sequence as usize).map_or(&[], |s| &s.pages)
+    }
+}
+
+enum PagesMut<'a> {
+    F32(&'a mut [f32]),
+    F16(&'a mut [u16]),
+}
+
+/// The contents of all pages.
+pub(crate) struct Pages<'a> {
+    layout: &'a KvLayout,
+    data: PagesMut<'a>,
+}
+
+impl Pages<'_> {
+    /// A layer's keys and values, for the attention kernel.
+    pub(crate) fn layer(&self, layer: usize) -> KvLayer<'_> {
+        let l = &self.layout.layers[layer];
+        KvLayer {
+            data: match &self.data {
+                PagesMut::F32(d) => KvData::F32(d),
+                PagesMut::F16(d) => KvData::F16(d),
+            },
+            page_stride: self.layout.page_elements,
+            k_offset: l.k_offset,
+            v_offset: l.v_offset,
+            n_kv_heads: l.n_kv_heads,
+            head_dim_k: l.head_dim_k,
+            head_dim_v: l.head_dim_v,
+        }
+    }
+
+    /// Stores the keys and values (`[kv head][head_dim]` each) of one position.
+    pub(crate) fn store(
+        &mut self,
+        layer: usize,
+        page: u32,
+        position: usize,
+        k: &[f32],
+        v: &[f32],
+        to_f16: fn(&[f32], &mut [u16]),
+    ) {
+        let l = self.layout.layers[layer];
+        let (base, slot) = (page as usize * self.layout.page_elements, position % KV_PAGE);
+        for (row, offset, dim) in [(k, l.k_offset, l.head_dim_k), (v, l.v_offset, l.head_dim_v)] {
+            for (head, values) in row.chunks_exact(dim).enumerate() {
+                let at = base + offset + (head * KV_PAGE + slot) * dim;
+                match &mut self.data {
+                    PagesMut::F32(d) => d[at..at + dim].copy_from_slice(values),
+                    PagesMut::F16(d) => to_f16(values, &mut d[at..at + dim]),
+                }
+            }
+        }
+    }
+}

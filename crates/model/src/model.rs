@@ -1,0 +1,136 @@
+//! [`Model`]: a specification with its weights, immutable and shared between threads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use happy_gguf::GgufFile;
+use happy_kernels::Kernels;
+use happy_kernels::linear::ActKind;
+
+use crate::arch;
+use crate::error::{KvError, LoadError};
+use crate::kv::{KvCache, KvLayout, KvOptions};
+use crate::load;
+use crate::plan::{self, MemoryPlan, RunOptions, ScratchSizes};
+use crate::scratch::Scratch;
+use crate::spec::ModelSpec;
+use crate::weights::Weights;
+
+/// A language model: what it computes and the weights, which stay in the file's memory.
+pub struct Model {
+    id: u64,
+    spec: ModelSpec,
+    weights: Weights,
+    layout: KvLayout,
+    unused: Vec<String>,
+    float_matrices: bool,
+}
+
+impl Model {
+    /// Loads a parsed file: reads the specification, checks every tensor, copies only norms and biases.
+    ///
+    /// The model keeps the file's bytes alive. `kernels` decides which matrix kernels it runs.
+    ///
+    /// # Errors
+    /// An architecture or feature that is not implemented (the message contains `unsupported`), metadata that is
+    /// missing or wrong, a tensor that is missing or of a wrong shape or type.
+    pub fn load(file: &GgufFile, kernels: &Kernels) -> Result<Self, LoadError> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let spec = arch::read_spec(&file.view())?;
+        let (weights, unused) = load::load(file, &spec, kernels)?;
+        let layout = KvLayout::new(&spec);
+        let float_matrices = weights.act_kinds().contains(ActKind::F32);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Model { id, spec, weights, layout, unused, float_matrices })
+    }
+
+    /// What the model computes.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Size of the vocabulary.
+    pub fn n_vocab(&self) -> usize {
+        self.spec.n_vocab
+    }
+
+    /// Width of a hidden state.
+    pub fn n_embd(&self) -> usize {
+        self.spec.n_embd
+    }
+
+    /// Number of layers.
+    pub fn n_layers(&self) -> usize {
+        self.spec.layers.len()
+    }
+
+    /// The context length the model was trained for.
+    pub fn n_ctx_train(&self) -> u32 {
+        self.spec.n_ctx_train
+    }
+
+    /// Names of the file's tensors that the model does not need.
+    pub fn unused_tensors(&self) -> &[String] {
+        &self.unused
+    }
+
+    /// Bytes of weights that decoding one token reads: every matrix, of mixtures the experts of one token.
+    pub fn bytes_per_token(&self) -> usize {
+        plan::bytes_per_token(&self.spec, &self.weights)
+    }
+
+    /// Names of the matrix kernels in use, `gemv` and `gemm` of each format, sorted.
+    pub fn kernel_names(&self) -> Vec<&'static str> {
+        let mut names: Vec<&'static str> =
+            self.weights.linears().flat_map(|l| [l.kernel().gemv_name, l.kernel().gemm_name]).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The exact sizes of a cache and a scratch; nothing is allocated.
+    pub fn plan(&self, kv: &KvOptions, run: &RunOptions) -> MemoryPlan {
+        MemoryPlan {
+            kv_page_bytes: plan::kv_page_bytes(&self.spec, kv),
+            kv_bytes: plan::kv_bytes(&self.spec, kv),
+            scratch_bytes: ScratchSizes::new(self.id, &self.spec, &self.weights, run).bytes(),
+        }
+    }
+
+    /// A cache for this model.
+    ///
+    /// # Errors
+    /// Memory that cannot be reserved.
+    pub fn kv_cache(&self, options: KvOptions) -> Result<KvCache, KvError> {
+        KvCache::new(&self.spec, options)
+    }
+
+    /// Buffers for passes of at most this size; passes allocate nothing.
+    ///
+    /// # Errors
+    /// Memory that cannot be reserved.
+    pub fn scratch(&self, options: &RunOptions) -> Result<Scratch, KvError> {
+        Scratch::new(&ScratchSizes::new(self.id, &self.spec, &self.weights, options))
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    pub(crate) fn kv_layout(&self) -> &KvLayout {
+        &self.layout
+    }
+
+    pub(crate) fn has_float_matrices(&self) -> bool {
+        self.float_matrices
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("architecture", &self.spec.architecture).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,44 @@
+//! Tensor names as GGUF files spell them.
+
+/// The token embedding.
+pub(crate) const TOKEN_EMBD: &str = "token_embd.weight";
+/// The output matrix.
+pub(crate) const OUTPUT: &str = "output.weight";
+/// The output matrix's bias.
+pub(crate) const OUTPUT_BIAS: &str = "output.bias";
+/// The norm before the output matrix, without `.weight`.
+pub(crate) const OUTPUT_NORM: &str = "output_norm";
+/// Divisors of the rotary frequencies.
+pub(crate) const ROPE_FREQS: &str = "rope_freqs.weight";
+/// The same for contexts beyond the original one.
+pub(crate) const ROPE_LONG: &str = "rope_factors_long.weight";
+/// The same for contexts within the original one.
+pub(crate) const ROPE_SHORT: &str = "rope_factors_short.weight";
+
+/// Before the attention.
+pub(crate) const ATTN_NORM: &str = "attn_norm";
+/// After the attention.
+pub(crate) const ATTN_POST_NORM: &str = "post_attention_norm";
+/// Before the feed-forward block.
+pub(crate) const FFN_NORM: &str = "ffn_norm";
+/// After the feed-forward block.
+pub(crate) const FFN_POST_NORM: &str = "post_ffw_norm";
+
+/// `blk.{layer}.{part}.{kind}`; kind is `weight` or `bias`.
+pub(crate) fn block(layer: usize, part: &str, kind: &str) -> String {
+    format!("blk.{layer}.{part}.{kind}")
+}
+
+/// Whether leaving this tensor out of the computation would change what the model computes. Such a tensor that no
+/// part of the specification claims makes the loader refuse the file.
+pub(crate) fn matters(name: &str, n_layers: usize) -> bool {
+    if let Some(rest) = name.strip_prefix("blk.") {
+        let (layer, part) = rest.split_once('.').unwrap_or((rest, ""));
+        // old converters stored the rotary angles, and scales of activations are no part of the computation
+        let derived = part.starts_with("attn_rot_embd") || part.ends_with(".input_scale");
+        return layer.parse::<usize>().is_ok_and(|l| l < n_layers) && !derived;
+    }
+    ["output", "token_embd", "token_types", "position_embd", "rope_", "per_layer_"]
+        .iter()
+        .any(|p| name.starts_with(p))
+}

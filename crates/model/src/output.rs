@@ -1,0 +1,48 @@
+//! What a forward pass gives back.
+
+use crate::batch::Want;
+use crate::scratch::Scratch;
+
+/// Logits and hidden states of the rows that wanted them; borrowed from the scratch.
+#[derive(Clone, Copy)]
+pub struct Output<'a> {
+    scratch: &'a Scratch,
+    stopped: Option<usize>,
+}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(scratch: &'a Scratch, stopped: Option<usize>) -> Self {
+        Output { scratch, stopped }
+    }
+
+    fn row(&self, index: usize, want: Want) -> Option<usize> {
+        let outputs = &self.scratch.outputs;
+        let found = outputs.binary_search_by_key(&index, |o| o.index).ok()?;
+        outputs.get(found).filter(|o| o.want == want).map(|o| o.slot)
+    }
+
+    /// The `n_vocab` logits of token `index` of the batch, if it wanted [`Want::Logits`] and the pass was not stopped.
+    pub fn logits(&self, index: usize) -> Option<&'a [f32]> {
+        let n = self.scratch.sizes.n_vocab;
+        let slot = self.row(index, Want::Logits).filter(|_| self.stopped.is_none())?;
+        self.scratch.logits.values().get(slot * n..(slot + 1) * n)
+    }
+
+    /// The hidden state of token `index` of the batch, if it wanted [`Want::Hidden`]: `n_embd` values after the last
+    /// norm, or the residual stream where a hook stopped the pass.
+    pub fn hidden(&self, index: usize) -> Option<&'a [f32]> {
+        let n = self.scratch.sizes.n_embd;
+        let slot = self.row(index, Want::Hidden)?;
+        self.scratch.hidden.values().get(slot * n..(slot + 1) * n)
+    }
+
+    /// Indices of the batch's tokens that want logits, ascending.
+    pub fn logits_indices(&self) -> impl Iterator<Item = usize> + 'a {
+        self.scratch.outputs.iter().filter(|o| o.want == Want::Logits).map(|o| o.index)
+    }
+
+    /// The layer after which a hook stopped the pass.
+    pub fn stopped(&self) -> Option<usize> {
+        self.stopped
+    }
+}

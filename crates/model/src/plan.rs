@@ -1,0 +1,219 @@
+//! Exact sizes before anything is allocated: what a cache page, the whole cache and the scratch of a forward pass take.
+
+use happy_kernels::Pool;
+use happy_kernels::linear::{ActBuf, ActKinds, Linear, Panels};
+use happy_kernels::ops::{AttnPlan, AttnRow, AttnScratch};
+
+use crate::kv::{KvLayout, KvOptions};
+use crate::scratch::OutputRow;
+use crate::spec::{FfnKind, ModelSpec};
+use crate::weights::{Ffn, FfnIn, Layer, Weights, kinds};
+
+/// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Most tokens of a batch.
+    pub n_batch: usize,
+    /// Most rows of a batch that want logits or a hidden state.
+    pub n_outputs: usize,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// Most positions of a sequence; a longer one is computed with less parallelism.
+    pub n_ctx: usize,
+}
+
+impl RunOptions {
+    /// Most tokens of a batch that can be planned for.
+    pub const MAX_BATCH: usize = 1 << 20;
+
+    fn clamped(&self) -> Self {
+        RunOptions {
+            n_batch: self.n_batch.min(Self::MAX_BATCH),
+            n_outputs: self.n_outputs.min(self.n_batch).min(Self::MAX_BATCH),
+            threads: self.threads.min(Pool::MAX_THREADS),
+            n_ctx: self.n_ctx.min(1 << 28),
+        }
+    }
+}
+
+/// The bytes that a run takes, besides the file that is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryPlan {
+    /// Bytes of one cache page of [`KV_PAGE`](crate::KV_PAGE) positions.
+    pub kv_page_bytes: usize,
+    /// Bytes of the whole cache, resident once every page was used.
+    pub kv_bytes: usize,
+    /// Bytes of the scratch, resident once a batch of the largest size was run.
+    pub scratch_bytes: usize,
+}
+
+impl MemoryPlan {
+    /// Cache and scratch.
+    pub fn total_bytes(&self) -> usize {
+        self.kv_bytes.saturating_add(self.scratch_bytes)
+    }
+}
+
+/// Bytes of a cache with these options; needs no weights.
+pub fn kv_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
+    kv_page_bytes(spec, options).saturating_mul(options.n_pages)
+}
+
+/// Bytes of a cache page of [`KV_PAGE`](crate::KV_PAGE) positions of all layers.
+pub fn kv_page_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
+    KvLayout::new(spec).page_elements.saturating_mul(options.kind.bytes())
+}
+
+/// Sizes of mixtures of experts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct MoeSizes {
+    pub(crate) n_experts: usize,
+    pub(crate) n_used: usize,
+    pub(crate) max_k: usize,
+    pub(crate) kinds: ActKinds,
+}
+
+/// Sizes of a [`Scratch`](crate::Scratch): numbers of f32 values a row, unless they say otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScratchSizes {
+    /// The model it is for.
+    pub(crate) model: u64,
+    pub(crate) rows: usize,
+    pub(crate) outputs: usize,
+    pub(crate) threads: usize,
+    pub(crate) n_embd: usize,
+    pub(crate) n_vocab: usize,
+    pub(crate) hidden: usize,
+    pub(crate) keep: usize,
+    pub(crate) big: usize,
+    pub(crate) k: usize,
+    pub(crate) v: usize,
+    pub(crate) cos_sin: usize,
+    pub(crate) norm_row: usize,
+    pub(crate) max_k: usize,
+    pub(crate) kinds: ActKinds,
+    pub(crate) panel_bytes: usize,
+    pub(crate) attention: AttnPlan,
+    pub(crate) moe: Option<MoeSizes>,
+}
+
+impl ScratchSizes {
+    pub(crate) fn new(model: u64, spec: &ModelSpec, weights: &Weights, options: &RunOptions) -> Self {
+        let options = &options.clamped();
+        let attention = || spec.layers.iter().map(|l| &l.attention);
+        let most = |f: &dyn Fn(&crate::spec::AttentionSpec) -> usize| attention().map(f).max().unwrap_or(0);
+        let parallel = weights.layers.iter().any(|l| matches!(l.ffn_in, FfnIn::Attention));
+        let n_ff = spec.layers.iter().map(|l| match &l.ffn.kind {
+            FfnKind::Dense(d) => d.n_ff,
+            FfnKind::Moe(m) => m.n_ff.max(m.shared.map_or(0, |s| s.n_ff)),
+        });
+        let q = most(&|a| a.q_dim());
+        let plain = || weights.layers.iter().flat_map(layer_linears).chain([&weights.output]);
+        ScratchSizes {
+            model,
+            rows: options.n_batch,
+            outputs: options.n_outputs,
+            threads: options.threads,
+            n_embd: spec.n_embd,
+            n_vocab: spec.n_vocab,
+            hidden: spec.n_embd.max(most(&|a| a.out_dim())),
+            keep: if parallel { spec.n_embd } else { 0 },
+            big: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd),
+            k: most(&|a| a.k_dim()),
+            v: most(&|a| a.v_dim()),
+            cos_sin: spec.ropes.iter().map(|r| r.n_rot).sum(),
+            norm_row: if attention().any(|a| a.qk_norm.is_some()) { q.max(most(&|a| a.k_dim())) } else { 0 },
+            max_k: plain().map(Linear::n_in).max().unwrap_or(0),
+            kinds: weights.act_kinds(),
+            panel_bytes: weights.linears().map(Linear::panel_bytes).max().unwrap_or(0),
+            attention: attn_plan(spec, options),
+            moe: moe_sizes(spec, weights),
+        }
+    }
+
+    /// Bytes of a scratch of these sizes.
+    pub(crate) fn bytes(&self) -> usize {
+        let floats = self.n_embd + self.hidden + self.keep + self.big + self.k + self.v + self.cos_sin;
+        let mut bytes = self.rows * (4 * floats + size_of::<AttnRow<'static>>());
+        bytes += self.outputs * (4 * (self.n_vocab + self.n_embd) + size_of::<OutputRow>());
+        bytes += self.threads * 4 * self.norm_row;
+        bytes += ActBuf::bytes(self.rows, self.max_k, self.kinds);
+        bytes += Panels::bytes(self.threads, self.rows, self.panel_bytes);
+        bytes += AttnScratch::bytes(&self.attention);
+        if let Some(m) = &self.moe {
+            let per_row = 4 * self.n_embd * (1 + m.n_used) + 4 * m.n_experts + 16 * m.n_used + 4;
+            bytes += self.rows * per_row + 4 * (m.n_experts + 1);
+            bytes += ActBuf::bytes(self.rows, m.max_k, m.kinds);
+        }
+        bytes
+    }
+}
+
+/// The matrices that read [`Scratch::acts`](crate::Scratch).
+fn layer_linears(layer: &Layer) -> Vec<&Linear> {
+    let a = &layer.attention;
+    let mut all = vec![&a.q, &a.k, &a.v, &a.out];
+    match &layer.ffn {
+        Ffn::Dense(mlp) => all.extend(mlp.gate.iter().chain([&mlp.up, &mlp.down])),
+        Ffn::Moe { router, .. } => all.push(router),
+    }
+    all
+}
+
+/// The largest attention of any layer. The kernel works on blocks of up to 64 queries, whole groups of heads that share
+/// a key-value head; the group with the largest block decides.
+fn attn_plan(spec: &ModelSpec, options: &RunOptions) -> AttnPlan {
+    let layers = || spec.layers.iter().map(|l| &l.attention);
+    let most = |f: &dyn Fn(&crate::spec::AttentionSpec) -> usize| layers().map(f).max().unwrap_or(1);
+    let group =
+        layers().map(|a| a.n_heads / a.n_kv_heads).max_by_key(|g| (64 / g).clamp(1, 32) * g).unwrap_or(1);
+    let n_kv_heads = most(&|a| a.n_heads).div_ceil(group);
+    AttnPlan {
+        threads: options.threads,
+        max_rows: options.n_batch,
+        max_context: options.n_ctx,
+        n_heads: n_kv_heads * group,
+        n_kv_heads,
+        head_dim_k: most(&|a| a.head_dim_k),
+        head_dim_v: most(&|a| a.head_dim_v),
+    }
+}
+
+fn moe_sizes(spec: &ModelSpec, weights: &Weights) -> Option<MoeSizes> {
+    let specs = spec.layers.iter().filter_map(|l| match &l.ffn.kind {
+        FfnKind::Moe(m) => Some(m),
+        FfnKind::Dense(_) => None,
+    });
+    let experts = weights.layers.iter().filter_map(|l| match &l.ffn {
+        Ffn::Moe { .. } => Some(l.linears()),
+        Ffn::Dense(_) => None,
+    });
+    let n_experts = specs.clone().map(|m| m.n_experts).max()?;
+    let widest = specs.clone().map(|m| m.n_ff.max(m.shared.map_or(0, |s| s.n_ff))).max()?;
+    Some(MoeSizes {
+        n_experts,
+        n_used: specs.map(|m| m.n_used).max()?,
+        max_k: widest.max(spec.n_embd),
+        kinds: kinds(experts.flatten()),
+    })
+}
+
+/// Bytes of weights that one token reads.
+pub(crate) fn bytes_per_token(spec: &ModelSpec, weights: &Weights) -> usize {
+    let layer = |(layer, spec): (&Layer, &crate::spec::LayerSpec)| {
+        let plain: usize = layer_linears(layer).iter().map(|l| l.weight_bytes()).sum();
+        let routed = match (&layer.ffn, &spec.ffn.kind) {
+            (Ffn::Moe { experts, shared, .. }, FfnKind::Moe(moe)) => {
+                let bytes =
+                    |mlp: &crate::weights::Mlp| -> usize { mlp.linears().map(Linear::weight_bytes).sum() };
+                let common = shared.as_ref().map_or(0, |s| bytes(&s.mlp));
+                experts.iter().take(moe.n_used).map(bytes).sum::<usize>() + common
+            }
+            _ => 0,
+        };
+        plain + routed
+    };
+    let layers: usize = weights.layers.iter().zip(&spec.layers).map(layer).sum();
+    layers + weights.output.weight_bytes() + weights.embedding.row_bytes
+}

@@ -1,0 +1,94 @@
+//! Operations on the rows of a matrix, split over the threads when there are many rows. Each row's result depends on
+//! that row alone.
+
+use happy_kernels::{Ctx, Mat, MatMut, PerWorker};
+
+use crate::scratch::Buf;
+use crate::spec::NormKind;
+use crate::weights::{Norm, QkNorm};
+
+/// Rows of a task: few rows are done faster than they are handed out.
+fn per_task(rows: usize) -> usize {
+    if rows < 4 { rows.max(1) } else { 4 }
+}
+
+/// Calls `f(index, row)` for every row.
+pub(crate) fn each_row(cx: Ctx<'_>, mat: MatMut<'_>, f: &(dyn Fn(usize, &mut [f32], usize) + Sync)) {
+    let step = per_task(mat.rows());
+    cx.pool.for_each_rows(mat, step, &|first, mut rows, worker| {
+        for r in 0..rows.rows() {
+            f(first + r, rows.row_mut(r), worker);
+        }
+    });
+}
+
+/// `y = norm(x)` for one row.
+fn norm_row(
+    cx: Ctx<'_>,
+    kind: NormKind,
+    eps: f32,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    x: &[f32],
+    y: &mut [f32],
+) {
+    let ops = &cx.kernels.ops;
+    match kind {
+        NormKind::Rms => {
+            (ops.rms_norm)(x, Some(weight), eps, y);
+            if let Some(bias) = bias {
+                (ops.add)(y, bias);
+            }
+        }
+        NormKind::Layer => (ops.layer_norm)(x, Some(weight), bias, eps, y),
+    }
+}
+
+/// `y = norm(x)`.
+pub(crate) fn norm(cx: Ctx<'_>, norm: &Norm, x: Mat<'_>, y: MatMut<'_>) {
+    each_row(cx, y, &|i, y, _| {
+        norm_row(cx, norm.kind, norm.eps, &norm.weight, norm.bias.as_deref(), x.row(i), y)
+    });
+}
+
+/// Row `i` of `y` is the normed row `from(i)` of `x`.
+pub(crate) fn norm_from(
+    cx: Ctx<'_>,
+    norm: &Norm,
+    x: Mat<'_>,
+    from: &(dyn Fn(usize) -> usize + Sync),
+    y: MatMut<'_>,
+) {
+    let bias = norm.bias.as_deref();
+    each_row(cx, y, &|i, y, _| norm_row(cx, norm.kind, norm.eps, &norm.weight, bias, x.row(from(i)), y));
+}
+
+/// `x += y * scale`
+pub(crate) fn add_residual(cx: Ctx<'_>, x: MatMut<'_>, y: Mat<'_>, scale: Option<f32>) {
+    let ops = &cx.kernels.ops;
+    each_row(cx, x, &|i, x, _| match scale {
+        Some(scale) => (ops.add_scaled)(x, y.row(i), scale),
+        None => (ops.add)(x, y.row(i)),
+    });
+}
+
+/// Norms Q or K in place: one head at a time, or the whole row.
+pub(crate) fn qk_norm(cx: Ctx<'_>, norm: &QkNorm, mat: MatMut<'_>, spare: &PerWorker<Vec<f32>>) {
+    each_row(cx, mat, &|_, row, worker| {
+        spare.with(worker, |copy| {
+            let weights = norm.weight.chunks_exact(norm.width).cycle();
+            for (part, weight) in row.chunks_exact_mut(norm.width).zip(weights) {
+                let copy = &mut copy[..norm.width];
+                copy.copy_from_slice(part);
+                norm_row(cx, norm.kind, norm.eps, weight, None, copy, part);
+            }
+        });
+    });
+}
+
+/// The rows with these ascending indices move to the front.
+pub(crate) fn keep_rows(buf: &mut Buf, cols: usize, indices: impl Iterator<Item = usize>) {
+    for (to, from) in indices.enumerate() {
+        buf.move_row(from, to, cols);
+    }
+}

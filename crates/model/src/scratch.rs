@@ -1,0 +1,173 @@
+//! The buffers of a forward pass: reserved once by a plan, reused by every pass.
+
+use happy_kernels::linear::{ActBuf, Panels};
+use happy_kernels::ops::{AttnRow, AttnScratch};
+use happy_kernels::{Mat, MatMut, PerWorker};
+
+use crate::batch::Want;
+use crate::error::KvError;
+use crate::plan::ScratchSizes;
+
+/// A reservation of f32 values that becomes resident as far as it is used.
+#[derive(Default)]
+pub(crate) struct Buf(Vec<f32>);
+
+impl Buf {
+    pub(crate) fn new(n: usize) -> Result<Self, KvError> {
+        reserve(n).map(Buf)
+    }
+
+    /// The first `n` values, which are within the reservation: no allocation.
+    pub(crate) fn take(&mut self, n: usize) -> &mut [f32] {
+        if self.0.len() < n {
+            self.0.resize(n, 0.0);
+        }
+        &mut self.0[..n]
+    }
+
+    /// A matrix to write.
+    pub(crate) fn mat_mut(&mut self, rows: usize, cols: usize) -> MatMut<'_> {
+        MatMut::new(self.take(rows * cols), rows, cols)
+    }
+
+    /// A matrix that was written before.
+    pub(crate) fn mat(&self, rows: usize, cols: usize) -> Mat<'_> {
+        Mat::new(&self.0, rows, cols)
+    }
+
+    /// What was written before.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.0
+    }
+
+    /// Moves row `from` to row `to`.
+    pub(crate) fn move_row(&mut self, from: usize, to: usize, cols: usize) {
+        if from != to {
+            self.0.copy_within(from * cols..(from + 1) * cols, to * cols);
+        }
+    }
+}
+
+fn reserve<T>(n: usize) -> Result<Vec<T>, KvError> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(n).map_err(|_| KvError::Memory {
+        bytes: n.saturating_mul(size_of::<T>()),
+        what: "activations of the forward pass",
+    })?;
+    Ok(v)
+}
+
+/// A row that the caller wants something of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutputRow {
+    /// Index in the batch.
+    pub(crate) index: usize,
+    pub(crate) want: Want,
+    /// Row among those that want the same.
+    pub(crate) slot: usize,
+}
+
+/// Buffers of mixtures of experts.
+#[derive(Default)]
+pub(crate) struct MoeScratch {
+    /// Inputs of an expert, `[rows][n_embd]`; then the shared expert's result.
+    pub(crate) gathered: Buf,
+    /// Results of the experts, `[rows * n_used][n_embd]`, ordered by expert.
+    pub(crate) results: Buf,
+    pub(crate) router: Buf,
+    pub(crate) weights: Buf,
+    pub(crate) gate: Buf,
+    /// Chosen experts, `[rows][n_used]`.
+    pub(crate) ids: Vec<u32>,
+    /// First pair of each expert, and the end.
+    pub(crate) starts: Vec<u32>,
+    /// Pairs (`row * n_used + rank`) ordered by expert.
+    pub(crate) order: Vec<u32>,
+    /// Where in `order` a pair is.
+    pub(crate) place: Vec<u32>,
+    pub(crate) acts: ActBuf,
+}
+
+/// The buffers of a forward pass. Made for one model and a largest batch; see [`Scratch::new`](crate::Model::scratch).
+pub struct Scratch {
+    pub(crate) sizes: ScratchSizes,
+    /// The residual stream, `[rows][n_embd]`.
+    pub(crate) x: Buf,
+    /// Normed input, attention's result, feed-forward result: `[rows][hidden]`.
+    pub(crate) h: Buf,
+    /// What attention read, for layers whose halves run in parallel.
+    pub(crate) keep: Buf,
+    /// Q; the halves' results; the feed-forward block's inside.
+    pub(crate) big: Buf,
+    pub(crate) k: Buf,
+    pub(crate) v: Buf,
+    /// Cosines and sines, `[rope][rows][n_rot]`.
+    pub(crate) cos_sin: Buf,
+    pub(crate) logits: Buf,
+    pub(crate) hidden: Buf,
+    pub(crate) acts: ActBuf,
+    pub(crate) panels: Panels,
+    pub(crate) attention: AttnScratch,
+    /// A row for each worker.
+    pub(crate) row: PerWorker<Vec<f32>>,
+    pub(crate) moe: MoeScratch,
+    /// Rows of the attention kernel; empty between passes.
+    pub(crate) attn_rows: Vec<AttnRow<'static>>,
+    pub(crate) outputs: Vec<OutputRow>,
+}
+
+impl Scratch {
+    pub(crate) fn new(sizes: &ScratchSizes) -> Result<Self, KvError> {
+        let s = *sizes;
+        let memory =
+            |bytes: usize| move |_| KvError::Memory { bytes, what: "activations of the forward pass" };
+        let acts = |rows: usize, k: usize, kinds| {
+            ActBuf::new(rows, k, kinds).map_err(memory(ActBuf::bytes(rows, k, kinds)))
+        };
+        let moe = match s.moe {
+            None => MoeScratch::default(),
+            Some(m) => MoeScratch {
+                gathered: Buf::new(s.rows * s.n_embd)?,
+                results: Buf::new(s.rows * m.n_used * s.n_embd)?,
+                router: Buf::new(s.rows * m.n_experts)?,
+                weights: Buf::new(s.rows * m.n_used)?,
+                gate: Buf::new(s.rows)?,
+                ids: reserve(s.rows * m.n_used)?,
+                starts: reserve(m.n_experts + 1)?,
+                order: reserve(s.rows * m.n_used)?,
+                place: reserve(s.rows * m.n_used)?,
+                acts: acts(s.rows, m.max_k, m.kinds)?,
+            },
+        };
+        let mut rows = Vec::new();
+        for _ in 0..s.threads {
+            let mut row = reserve(s.norm_row)?;
+            row.resize(s.norm_row, 0.0);
+            rows.push(row);
+        }
+        let mut rows = rows.into_iter();
+        Ok(Scratch {
+            sizes: s,
+            x: Buf::new(s.rows * s.n_embd)?,
+            h: Buf::new(s.rows * s.hidden)?,
+            keep: Buf::new(s.rows * s.keep)?,
+            big: Buf::new(s.rows * s.big)?,
+            k: Buf::new(s.rows * s.k)?,
+            v: Buf::new(s.rows * s.v)?,
+            cos_sin: Buf::new(s.rows * s.cos_sin)?,
+            logits: Buf::new(s.outputs * s.n_vocab)?,
+            hidden: Buf::new(s.outputs * s.n_embd)?,
+            acts: acts(s.rows, s.max_k, s.kinds)?,
+            panels: Panels::new(s.threads, s.rows, s.panel_bytes).map_err(memory(Panels::bytes(
+                s.threads,
+                s.rows,
+                s.panel_bytes,
+            )))?,
+            attention: AttnScratch::new(&s.attention).map_err(memory(AttnScratch::bytes(&s.attention)))?,
+            row: PerWorker::new(s.threads, |_| rows.next().unwrap_or_default()),
+            moe,
+            attn_rows: reserve(s.rows)?,
+            outputs: reserve(s.outputs)?,
+        })
+    }
+}

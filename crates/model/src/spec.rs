@@ -1,0 +1,321 @@
+//! What a model computes, as plain data.
+//!
+//! An architecture is a function from the file's metadata to a [`ModelSpec`] (see [`crate::arch`]); the loader
+//! checks the tensors against it and the one forward pass reads nothing else. In words, for every layer:
+//!
+//! ```text
+//! h  = attn.input == Norm ? norm(x) : x
+//! q, k, v = Wq h + bq, Wk h + bk, Wv h + bv         (may be stored as one fused matrix)
+//! q, k = qk_norm(q), qk_norm(k);  rope(q), rope(k);  q *= temperature(position)
+//! a  = attention(q, cache)                           scale, soft cap, window, sinks
+//! o  = post_norm(Wo a + bo) * residual_scale
+//! x  = x + o
+//! f  = ffn.input: norm(x) | x | h (parallel residual)
+//! x  = x + post_norm(ffn(f)) * residual_scale        dense or mixture of experts, maybe with a shared expert
+//! ```
+//!
+//! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`.
+
+use happy_kernels::ops::{Activation, Gating, RopePairing};
+
+/// Whether a tensor takes part in the computation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The architecture has no such tensor; a file that has it is refused, because ignoring it would change results.
+    Never,
+    /// Used where the file has it.
+    Optional,
+    /// The loader reports the tensor as missing when the file lacks it.
+    Required,
+}
+
+/// Which mean a norm subtracts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// `x / sqrt(mean(x^2) + eps)`
+    Rms,
+    /// `(x - mean(x)) / sqrt(var(x) + eps)`
+    Layer,
+}
+
+/// A normalisation with a learned weight and maybe a learned bias.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormSpec {
+    /// Root mean square or mean and variance.
+    pub kind: NormKind,
+    /// Added under the root.
+    pub eps: f32,
+    /// Whether a bias follows the weight.
+    pub bias: Need,
+}
+
+/// How Q and K are normalised before the rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QkNormKind {
+    /// One weight of `head_dim` values, shared by all heads (Qwen3, Gemma 3).
+    PerHead,
+    /// A weight of `head_dim` values for each head (StableLM 2 12B).
+    PerHeadOwnWeight,
+    /// One norm over the whole row of all heads (OLMo 2, OLMoE).
+    WholeRow,
+}
+
+/// A norm of Q and K.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QkNormSpec {
+    /// What one norm covers.
+    pub kind: QkNormKind,
+    /// The norm (its bias is always [`Need::Never`]).
+    pub norm: NormSpec,
+    /// [`Need::Optional`] or [`Need::Required`].
+    pub need: Need,
+}
+
+/// Which tensor holds the divisors of the rotation's frequencies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RopeFactors {
+    /// None.
+    None,
+    /// `rope_freqs.weight`, where the file has it (Llama 3).
+    Freqs,
+    /// `rope_factors_long.weight` if the context is longer than the one of training, else
+    /// `rope_factors_short.weight`, where the file has them (Phi 3).
+    LongShort,
+}
+
+/// One rotary position embedding; the meaning of the numbers is ggml's `ggml_rope_ext`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RopeParams {
+    /// Which elements form a pair.
+    pub pairing: RopePairing,
+    /// The number of rotated elements at the start of each head; even.
+    pub n_rot: usize,
+    /// The base of the geometric series of frequencies.
+    pub theta: f32,
+    /// Positions are multiplied by this (1 / scaling factor).
+    pub freq_scale: f32,
+    /// 1 for YaRN, 0 without.
+    pub ext_factor: f32,
+    /// Multiplies cos and sin (YaRN multiplies its own magnitude correction on top).
+    pub attn_factor: f32,
+    /// YaRN: rotations within the original context above which a dimension is left alone.
+    pub beta_fast: f32,
+    /// YaRN: rotations below which a dimension is interpolated.
+    pub beta_slow: f32,
+    /// The context length before scaling.
+    pub n_ctx_orig: u32,
+    /// Frequency factors.
+    pub factors: RopeFactors,
+}
+
+/// Q is multiplied by `ln(floor(position / floor) + 1) * scale + 1` (Mistral 3, Llama 4).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TemperatureSpec {
+    /// Strength.
+    pub scale: f32,
+    /// Positions below this are left alone.
+    pub floor: u32,
+}
+
+impl TemperatureSpec {
+    /// The factor of Q at a position.
+    pub fn factor(&self, position: u32) -> f32 {
+        let steps = position.checked_div(self.floor).unwrap_or(0);
+        (libm::log(f64::from(steps) + 1.0) * f64::from(self.scale) + 1.0) as f32
+    }
+}
+
+/// The attention half of a layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionSpec {
+    /// The norm before the projections (`attn_norm`); `None` leaves the residual stream as it is (OLMo 2).
+    pub norm: Option<NormSpec>,
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key and value heads; divides `n_heads`.
+    pub n_kv_heads: usize,
+    /// Elements of a query or key head.
+    pub head_dim_k: usize,
+    /// Elements of a value head.
+    pub head_dim_v: usize,
+    /// Biases of Q, K and V.
+    pub qkv_bias: Need,
+    /// Bias of the output projection.
+    pub out_bias: Need,
+    /// Norm of Q and K.
+    pub qk_norm: Option<QkNormSpec>,
+    /// Index into [`ModelSpec::ropes`]; `None`: no rotation in this layer.
+    pub rope: Option<usize>,
+    /// Multiplies `q . k`.
+    pub scale: f32,
+    /// `cap * tanh(score / cap)`.
+    pub soft_cap: Option<f32>,
+    /// A position sees itself and `window - 1` positions before it.
+    pub window: Option<u32>,
+    /// A learned score per head that takes part in the softmax only (gpt-oss).
+    pub sinks: bool,
+    /// Scales Q by the position.
+    pub temperature: Option<TemperatureSpec>,
+    /// The norm after the output projection (`post_attention_norm`).
+    pub post_norm: Option<NormSpec>,
+}
+
+impl AttentionSpec {
+    /// Elements of a row of Q.
+    pub fn q_dim(&self) -> usize {
+        self.n_heads.saturating_mul(self.head_dim_k)
+    }
+
+    /// Elements of a row of K.
+    pub fn k_dim(&self) -> usize {
+        self.n_kv_heads.saturating_mul(self.head_dim_k)
+    }
+
+    /// Elements of a row of V.
+    pub fn v_dim(&self) -> usize {
+        self.n_kv_heads.saturating_mul(self.head_dim_v)
+    }
+
+    /// Elements of a row of the attention's result, before the output projection.
+    pub fn out_dim(&self) -> usize {
+        self.n_heads.saturating_mul(self.head_dim_v)
+    }
+}
+
+/// What the feed-forward half reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FfnInput {
+    /// The normed residual stream.
+    Norm(NormSpec),
+    /// The same, where the file has the norm; otherwise [`FfnInput::Attention`] (StableLM 2 12B).
+    NormOrAttention(NormSpec),
+    /// The residual stream as it is (OLMo 2).
+    Residual,
+    /// What the attention half read: both halves run in parallel.
+    Attention,
+}
+
+/// A feed-forward block of one matrix pair or triple.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DenseSpec {
+    /// Width.
+    pub n_ff: usize,
+    /// The activation.
+    pub activation: Activation,
+    /// `down(act(gate x) * up x)` or `down(act(up x))`.
+    pub gated: bool,
+    /// Gate and up are the halves of `ffn_up.weight`, gate first (Phi 3).
+    pub fused: bool,
+    /// Biases of the matrices.
+    pub bias: Need,
+}
+
+/// An expert that every token passes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedExpertSpec {
+    /// Width.
+    pub n_ff: usize,
+    /// Its result is multiplied by `sigmoid(w . x)` (Qwen2 MoE).
+    pub gated: bool,
+}
+
+/// A mixture of experts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MoeSpec {
+    /// Experts.
+    pub n_experts: usize,
+    /// Experts a token is routed to.
+    pub n_used: usize,
+    /// Width of one expert.
+    pub n_ff: usize,
+    /// How scores become weights.
+    pub gating: Gating,
+    /// Divide the chosen weights by their sum.
+    pub normalise: bool,
+    /// The activation of the experts, which are gated.
+    pub activation: Activation,
+    /// Biases of the router and the experts.
+    pub bias: Need,
+    /// The shared expert.
+    pub shared: Option<SharedExpertSpec>,
+}
+
+/// Dense or routed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FfnKind {
+    /// One block for every token.
+    Dense(DenseSpec),
+    /// Mixture of experts.
+    Moe(MoeSpec),
+}
+
+/// The feed-forward half of a layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FfnSpec {
+    /// What it reads.
+    pub input: FfnInput,
+    /// The tensor of the input norm: `ffn_norm`, or `post_attention_norm` (gpt-oss).
+    pub norm_name: &'static str,
+    /// What it computes.
+    pub kind: FfnKind,
+    /// The norm of its result (`post_ffw_norm`).
+    pub post_norm: Option<NormSpec>,
+}
+
+/// One transformer layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerSpec {
+    /// Attention.
+    pub attention: AttentionSpec,
+    /// Feed forward.
+    pub ffn: FfnSpec,
+}
+
+/// Where the output matrix comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputKind {
+    /// `output.weight` must be there.
+    Own,
+    /// `output.weight` where the file has it, else the token embedding.
+    OwnOrTied,
+    /// Always the token embedding.
+    Tied,
+}
+
+/// Everything the forward pass needs to know about a model, except its weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSpec {
+    /// `general.architecture`.
+    pub architecture: &'static str,
+    /// Rows of the token embedding.
+    pub n_vocab: usize,
+    /// Width of the residual stream.
+    pub n_embd: usize,
+    /// The context length the model was trained for.
+    pub n_ctx_train: u32,
+    /// Multiplies the token embedding.
+    pub embedding_scale: Option<f32>,
+    /// Multiplies what attention and feed forward add to the residual stream (Granite).
+    pub residual_scale: Option<f32>,
+    /// The rotations that layers refer to.
+    pub ropes: Vec<RopeParams>,
+    /// The layers, first to last.
+    pub layers: Vec<LayerSpec>,
+    /// The norm before the output matrix.
+    pub output_norm: NormSpec,
+    /// The output matrix.
+    pub output: OutputKind,
+    /// The output matrix's bias.
+    pub output_bias: Need,
+    /// Multiplies the logits.
+    pub logit_scale: Option<f32>,
+    /// `cap * tanh(logit / cap)`.
+    pub final_soft_cap: Option<f32>,
+}
+
+impl ModelSpec {
+    /// The longest context for which the short rotary factors hold, where the model has such.
+    pub fn long_context_above(&self) -> Option<u32> {
+        self.ropes.iter().find(|r| r.factors == RopeFactors::LongShort).map(|r| r.n_ctx_orig)
+    }
+}

@@ -1,0 +1,151 @@
+//! A model's weights: matrices stay in the mapped file, small vectors are copied so that they are aligned.
+
+use happy_kernels::linear::{ActKind, ActKinds, Linear};
+use happy_kernels::ops::RopeTable;
+use happy_tensor::{Bytes, DType, RowError, dequantize_row};
+
+use crate::spec::NormKind;
+
+/// A learned norm.
+pub(crate) struct Norm {
+    pub(crate) kind: NormKind,
+    pub(crate) eps: f32,
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Option<Vec<f32>>,
+}
+
+/// Q's or K's norm; `weight` has one head's values, those of all heads, or those of the whole row.
+pub(crate) struct QkNorm {
+    pub(crate) kind: NormKind,
+    pub(crate) eps: f32,
+    pub(crate) weight: Vec<f32>,
+    /// Elements that one norm covers.
+    pub(crate) width: usize,
+}
+
+/// The token embedding; rows are decoded on demand.
+pub(crate) struct Embedding {
+    pub(crate) dtype: DType,
+    pub(crate) bytes: Bytes,
+    pub(crate) row_bytes: usize,
+}
+
+impl Embedding {
+    /// Decodes the row of a token below the vocabulary's size.
+    pub(crate) fn row(&self, token: u32, out: &mut [f32]) -> Result<(), RowError> {
+        let start = token as usize * self.row_bytes;
+        dequantize_row(self.dtype, self.bytes.get(start..start + self.row_bytes).unwrap_or(&[]), out)
+    }
+}
+
+/// The attention half of a layer.
+pub(crate) struct Attention {
+    pub(crate) norm: Option<Norm>,
+    pub(crate) q: Linear,
+    pub(crate) k: Linear,
+    pub(crate) v: Linear,
+    pub(crate) q_norm: Option<QkNorm>,
+    pub(crate) k_norm: Option<QkNorm>,
+    pub(crate) out: Linear,
+    pub(crate) sinks: Option<Vec<f32>>,
+    pub(crate) post_norm: Option<Norm>,
+}
+
+/// Matrices of one feed-forward block; `gate` is there if it is gated.
+pub(crate) struct Mlp {
+    pub(crate) gate: Option<Linear>,
+    pub(crate) up: Linear,
+    pub(crate) down: Linear,
+}
+
+/// An expert that every token passes through.
+pub(crate) struct SharedExpert {
+    pub(crate) mlp: Mlp,
+    /// The weight of its gate.
+    pub(crate) gate: Option<Linear>,
+}
+
+/// Dense or routed.
+pub(crate) enum Ffn {
+    Dense(Mlp),
+    Moe { router: Linear, experts: Vec<Mlp>, shared: Option<Box<SharedExpert>> },
+}
+
+/// What the feed-forward half reads; decided by the specification and, where it leaves it open, by the file.
+pub(crate) enum FfnIn {
+    Norm(Norm),
+    Residual,
+    Attention,
+}
+
+/// One layer.
+pub(crate) struct Layer {
+    pub(crate) attention: Attention,
+    pub(crate) ffn_in: FfnIn,
+    pub(crate) ffn: Ffn,
+    pub(crate) ffn_post_norm: Option<Norm>,
+}
+
+/// A rotation, with its variant for long contexts where the model has one.
+pub(crate) struct Rope {
+    pub(crate) short: RopeTable,
+    pub(crate) long: Option<RopeTable>,
+}
+
+impl Rope {
+    /// The angles for short or long contexts.
+    pub(crate) fn table(&self, long: bool) -> &RopeTable {
+        self.long.as_ref().filter(|_| long).unwrap_or(&self.short)
+    }
+}
+
+/// All weights.
+pub(crate) struct Weights {
+    pub(crate) embedding: Embedding,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) ropes: Vec<Rope>,
+    pub(crate) output_norm: Norm,
+    pub(crate) output: Linear,
+}
+
+impl Mlp {
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.gate.iter().chain([&self.up, &self.down])
+    }
+}
+
+impl Layer {
+    /// Every matrix of the layer.
+    pub(crate) fn linears(&self) -> Vec<&Linear> {
+        let a = &self.attention;
+        let mut all = vec![&a.q, &a.k, &a.v, &a.out];
+        match &self.ffn {
+            Ffn::Dense(mlp) => all.extend(mlp.linears()),
+            Ffn::Moe { router, experts, shared } => {
+                all.push(router);
+                all.extend(experts.iter().flat_map(Mlp::linears));
+                if let Some(shared) = shared {
+                    all.extend(shared.mlp.linears().chain(&shared.gate));
+                }
+            }
+        }
+        all
+    }
+}
+
+impl Weights {
+    /// Every matrix that takes part in a forward pass.
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.layers.iter().flat_map(Layer::linears).chain([&self.output])
+    }
+
+    /// The forms of activations that the matrices want.
+    pub(crate) fn act_kinds(&self) -> ActKinds {
+        kinds(self.linears())
+    }
+}
+
+/// The forms of activations that some matrices want.
+pub(crate) fn kinds<'a>(linears: impl IntoIterator<Item = &'a Linear>) -> ActKinds {
+    linears.into_iter().map(Linear::act_kind).fold(ActKinds::default(), |set, kind: ActKind| set.with(kind))
+}

@@ -1,0 +1,153 @@
+//! Every recipe of the conformance corpus: the architectures of the registry must give llama.cpp's logits, all others
+//! must be refused by name.
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{Runner, batch, le_bytes, parse, uniform};
+use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
+use happy_kernels::Kernels;
+use happy_model::{KvType, Model, arch};
+use serde_json::Value;
+
+/// The corpus, or `None` (loudly) where it is not there.
+fn corpus() -> Option<PathBuf> {
+    let root = match std::env::var_os("HAPPY_CONFORMANCE") {
+        Some(root) => PathBuf::from(root),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
+    };
+    let folder = root.join("architectures");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("NOT RUN: the recipes are not at {} (set HAPPY_CONFORMANCE)", folder.display());
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "the conformance recipes are missing");
+    None
+}
+
+fn kv(ty: &str, v: &Value) -> OwnedValue {
+    let int = |v: &Value| v.as_i64().unwrap();
+    let list = |v: &Value| v.as_array().unwrap().clone();
+    match ty {
+        "uint32" => (int(v) as u32).into(),
+        "float32" => (v.as_f64().unwrap() as f32).into(),
+        "bool" => v.as_bool().unwrap().into(),
+        "string" => v.as_str().unwrap().into(),
+        "array:uint32" => list(v).iter().map(|v| int(v) as u32).collect::<Vec<_>>().into(),
+        "array:int32" => list(v).iter().map(|v| int(v) as i32).collect::<Vec<_>>().into(),
+        "array:uint64" => list(v).iter().map(|v| v.as_u64().unwrap()).collect::<Vec<_>>().into(),
+        "array:float32" => list(v).iter().map(|v| v.as_f64().unwrap() as f32).collect::<Vec<_>>().into(),
+        other => panic!("value type {other} in a recipe"),
+    }
+}
+
+fn build(recipe: &Value) -> GgufFile {
+    let mut w = GgufWriter::new();
+    for pair in recipe["metadata"].as_array().unwrap() {
+        w = w.kv(pair[0].as_str().unwrap(), kv(pair[1].as_str().unwrap(), &pair[2]));
+    }
+    let seed = recipe["seed"].as_u64().unwrap();
+    for t in recipe["tensors"].as_array().unwrap() {
+        let name = t["name"].as_str().unwrap();
+        let dims: Vec<u64> = t["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap()).collect();
+        let n = dims.iter().product::<u64>() as usize;
+        if t["type"] == "I32" {
+            w = w.tensor(name, GgmlType::I32, &dims, vec![0u8; 4 * n]);
+            continue;
+        }
+        let number = |i: usize| t["fill"][i].as_f64().unwrap() as f32;
+        let (offset, scale) = (number(1), number(2));
+        let negative = t["fill"][0] == "neg_abs";
+        let values = uniform(name, seed, n).map(|u| offset + scale * u);
+        let values = values.map(|x| if negative { -x.abs() } else { x });
+        w = w.tensor(name, GgmlType::F32, &dims, le_bytes(values));
+    }
+    parse(w.to_vec().unwrap())
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => u32::from(c - b'A'),
+        b'a'..=b'z' => u32::from(c - b'a') + 26,
+        b'0'..=b'9' => u32::from(c - b'0') + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let mut out = Vec::new();
+    for four in text.as_bytes().chunks(4) {
+        let n = four.iter().filter(|c| **c != b'=').count();
+        let bits = four.iter().fold(0, |acc, c| acc << 6 | if *c == b'=' { 0 } else { digit(*c) });
+        out.extend(bits.to_be_bytes().iter().skip(1).take(n - 1));
+    }
+    out
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect()
+}
+
+/// The normalised mean squared error, and whether best tokens agree where the reference's are 0.01 apart.
+fn compare(ours: &[Vec<f32>], reference: &[f32]) -> (f64, bool) {
+    let (mut error, mut norm, mut same) = (0.0, 0.0, true);
+    for (a, b) in ours.iter().zip(reference.chunks_exact(ours[0].len())) {
+        for (a, b) in a.iter().zip(b) {
+            error += (f64::from(*a) - f64::from(*b)).powi(2);
+            norm += f64::from(*b).powi(2);
+        }
+        let best = |x: &[f32]| (0..x.len()).max_by(|i, j| x[*i].total_cmp(&x[*j])).unwrap();
+        let top = best(b);
+        let second =
+            b.iter().enumerate().filter(|(i, _)| *i != top).map(|(_, x)| *x).fold(f32::MIN, f32::max);
+        same &= b[top] - second <= 0.01 || best(a) == top;
+    }
+    (error / norm, same)
+}
+
+#[test]
+fn recipes() {
+    let Some(folder) = corpus() else { return };
+    let known: Vec<&str> = arch::registry().iter().map(|a| a.name()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "json"));
+    files.sort();
+    let (mut passed, mut refused, mut failed) = (0, 0, Vec::new());
+    for path in files {
+        let recipe: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let name = recipe["name"].as_str().unwrap();
+        let architecture = recipe["architecture"].as_str().unwrap();
+        let file = build(&recipe);
+        if !known.contains(&architecture) {
+            let message = Model::load(&file, &Kernels::scalar()).map(|_| ()).map_err(|e| e.to_string());
+            match message {
+                Err(m) if m.contains("unsupported") && m.contains(architecture) => refused += 1,
+                other => failed.push(format!("{name}: expected to be refused by name, found {other:?}")),
+            }
+            continue;
+        }
+        let tokens: Vec<u32> =
+            recipe["tokens"].as_array().unwrap().iter().map(|t| t.as_u64().unwrap() as u32).collect();
+        let reference = floats(&base64(recipe["logits_f32le_base64"].as_str().unwrap()));
+        let message = Model::load(&file, &Kernels::scalar()).map(|_| ()).map_err(|e| e.to_string());
+        if let Err(message) = message {
+            failed.push(format!("{name}: does not load: {message}"));
+            continue;
+        }
+        let mut runner = Runner::new(&file, Kernels::detect().unwrap(), 2, KvType::F32, 4);
+        match runner.logits(&batch(&tokens, 0, 0)) {
+            Ok(ours) => {
+                let (nmse, same) = compare(&ours, &reference);
+                println!("{name:32} nmse {nmse:9.2e}  best tokens {}", if same { "agree" } else { "differ" });
+                if nmse <= 1e-5 && same {
+                    passed += 1;
+                } else {
+                    failed.push(format!("{name}: nmse {nmse:.2e}, best tokens agree: {same}"));
+                }
+            }
+            Err(e) => failed.push(format!("{name}: {e}")),
+        }
+    }
+    println!("{passed} passed, {refused} unsupported, {} failed", failed.len());
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert!(passed >= 58, "only {passed} recipes passed");
+}

@@ -1,0 +1,120 @@
+//! Hooks, hidden states and cancellation.
+
+mod common;
+
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
+
+use common::{Runner, batch, plain, q4_0, small_llama, tokens};
+use happy_kernels::{Kernels, MatMut};
+use happy_model::{Batch, ForwardError, KvType, LayerHook, NoHook, Want};
+
+fn runner() -> Runner {
+    Runner::new(&small_llama(&q4_0), Kernels::detect().unwrap(), 2, KvType::F32, 4)
+}
+
+/// Copies what it sees; may stop.
+#[derive(Default)]
+struct Tap {
+    seen: Vec<Vec<Vec<f32>>>,
+    stop_after: Option<usize>,
+}
+
+impl LayerHook for Tap {
+    fn after_layer(&mut self, layer: usize, hidden: MatMut<'_>) -> ControlFlow<()> {
+        assert_eq!(layer, self.seen.len());
+        self.seen.push((0..hidden.rows()).map(|i| hidden.row(i).to_vec()).collect());
+        if self.stop_after == Some(layer) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn wants(ids: &[u32]) -> Batch {
+    let mut b = Batch::with_capacity(ids.len());
+    for (i, t) in ids.iter().enumerate() {
+        let want = [Want::Nothing, Want::Hidden, Want::Logits][i % 3];
+        b.push(*t, i as u32, 0, want).unwrap();
+    }
+    b
+}
+
+#[test]
+fn a_tap_sees_every_row_of_every_layer() {
+    let ids = tokens(20, 1);
+    let mut r = runner();
+    let (cx, mut tap) = (happy_kernels::Ctx { pool: &r.pool, kernels: &r.kernels }, Tap::default());
+    let b = wants(&ids);
+    let out = r.model.forward(cx, &b, &mut r.kv, &mut r.scratch, &mut tap).unwrap();
+    assert_eq!(tap.seen.iter().map(Vec::len).collect::<Vec<_>>(), [20, 20]);
+    assert_eq!(out.logits_indices().collect::<Vec<_>>(), [2, 5, 8, 11, 14, 17]);
+    let with_tap: Vec<_> =
+        (0..20).map(|i| (out.logits(i).map(<[f32]>::to_vec), out.hidden(i).map(<[f32]>::to_vec))).collect();
+    for (i, (logits, hidden)) in with_tap.iter().enumerate() {
+        assert_eq!((logits.is_some(), hidden.is_some()), (i % 3 == 2, i % 3 == 1), "{i}");
+    }
+    // without the tap, rows that want nothing are left out of the last layer: same results
+    let mut r = runner();
+    let cx = happy_kernels::Ctx { pool: &r.pool, kernels: &r.kernels };
+    let out = r.model.forward(cx, &b, &mut r.kv, &mut r.scratch, &mut NoHook).unwrap();
+    let without: Vec<_> =
+        (0..20).map(|i| (out.logits(i).map(<[f32]>::to_vec), out.hidden(i).map(<[f32]>::to_vec))).collect();
+    assert_eq!(with_tap, without);
+    assert_eq!((out.stopped(), out.logits(20), out.hidden(usize::MAX)), (None, None, None));
+}
+
+#[test]
+fn a_hook_stops_with_hidden_states() {
+    let ids = tokens(20, 1);
+    let mut r = runner();
+    let cx = happy_kernels::Ctx { pool: &r.pool, kernels: &r.kernels };
+    let mut tap = Tap { stop_after: Some(0), ..Tap::default() };
+    let out = r.model.forward(cx, &wants(&ids), &mut r.kv, &mut r.scratch, &mut tap).unwrap();
+    assert_eq!((out.stopped(), out.logits(2)), (Some(0), None));
+    for i in (1..20).step_by(3) {
+        assert_eq!(out.hidden(i), Some(&tap.seen[0][i][..]));
+    }
+    assert_eq!((r.kv.len(0), r.kv.free_pages()), (0, 4));
+    assert!(r.logits(&batch(&ids, 0, 0)).is_ok(), "the cache goes on");
+}
+
+#[test]
+fn a_hook_can_steer() {
+    struct Zero;
+    impl LayerHook for Zero {
+        fn after_layer(&mut self, layer: usize, mut hidden: MatMut<'_>) -> ControlFlow<()> {
+            for i in 0..hidden.rows() {
+                hidden.row_mut(i).fill(if layer == 0 { 0.0 } else { f32::INFINITY });
+            }
+            ControlFlow::Continue(())
+        }
+        fn all_rows(&self) -> bool {
+            false
+        }
+    }
+    let mut r = Runner::new(&small_llama(&plain), Kernels::detect().unwrap(), 1, KvType::F32, 4);
+    let cx = happy_kernels::Ctx { pool: &r.pool, kernels: &r.kernels };
+    let found = r.model.forward(cx, &batch(&[1, 2], 0, 0), &mut r.kv, &mut r.scratch, &mut Zero).map(|_| ());
+    assert_eq!(found, Err(ForwardError::NonFinite { layer: 2 }), "infinite hidden states give no logits");
+}
+
+#[test]
+fn a_cancelled_pass_leaves_the_cache_as_it_was() {
+    /// Sets the flag during the first layer.
+    struct Cancel<'a>(&'a AtomicBool);
+    impl LayerHook for Cancel<'_> {
+        fn after_layer(&mut self, layer: usize, _hidden: MatMut<'_>) -> ControlFlow<()> {
+            assert_eq!(layer, 0);
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+            ControlFlow::Continue(())
+        }
+    }
+    let mut r = runner();
+    let expected = runner().logits(&batch(&tokens(80, 1), 0, 0)).unwrap();
+    let flag = AtomicBool::new(false);
+    let cx = happy_kernels::Ctx { pool: &r.pool, kernels: &r.kernels };
+    let b = batch(&tokens(70, 9), 0, 0);
+    let found =
+        r.model.forward_until(cx, &b, &mut r.kv, &mut r.scratch, &mut Cancel(&flag), &flag).map(|_| ());
+    assert_eq!(found, Err(ForwardError::Cancelled));
+    assert_eq!((r.kv.len(0), r.kv.free_pages()), (0, 4));
+    assert!(r.logits(&batch(&tokens(80, 1), 0, 0)) == Ok(expected));
+}
