@@ -135,7 +135,7 @@ fn even_odd(v: V, x: __m128i) -> __m128i {
 /// [`Format::sub_scales`] of 16 signed scales and an offset.
 #[inline(always)]
 fn signed_scales(v: V, scales: [i8; 16], offset: i16) -> (__m256i, __m256i) {
-    let x = v.load_128(&scales.map(|s| s as u8));
+    let x = v.load_i8_128(&scales);
     (v.widen_i8(even_odd(v, x)), v.mul16(v.widen_i8(x), v.splat16(-offset)))
 }
 
@@ -154,16 +154,16 @@ impl Format for BlockQ2K {
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
         let low = v.splat8(3);
-        let mut half = |h: usize, qs| {
-            let x = v.load(qs);
-            f(4 * h, v.and(x, low));
-            f(4 * h + 1, v.and(v.shr16::<2>(x), low));
-            f(4 * h + 2, v.and(v.shr16::<4>(x), low));
-            f(4 * h + 3, v.and(v.shr16::<6>(x), low));
-        };
         let [q0, q1] = two(&self.qs);
-        half(0, q0);
-        half(1, q1);
+        let (x, y) = (v.load(q0), v.load(q1));
+        f(0, v.and(x, low));
+        f(1, v.and(v.shr16::<2>(x), low));
+        f(2, v.and(v.shr16::<4>(x), low));
+        f(3, v.and(v.shr16::<6>(x), low));
+        f(4, v.and(y, low));
+        f(5, v.and(v.shr16::<2>(y), low));
+        f(6, v.and(v.shr16::<4>(y), low));
+        f(7, v.and(v.shr16::<6>(y), low));
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
@@ -212,16 +212,16 @@ impl Format for BlockQ4K {
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
         let low = v.splat8(0xF);
-        let mut group = |g: usize, qs| {
-            let x = v.load(qs);
-            f(2 * g, v.and(x, low));
-            f(2 * g + 1, v.and(v.shr16::<4>(x), low));
-        };
         let [q0, q1, q2, q3] = four(&self.qs);
-        group(0, q0);
-        group(1, q1);
-        group(2, q2);
-        group(3, q3);
+        let (x, y, z, w) = (v.load(q0), v.load(q1), v.load(q2), v.load(q3));
+        f(0, v.and(x, low));
+        f(1, v.and(v.shr16::<4>(x), low));
+        f(2, v.and(y, low));
+        f(3, v.and(v.shr16::<4>(y), low));
+        f(4, v.and(z, low));
+        f(5, v.and(v.shr16::<4>(z), low));
+        f(6, v.and(w, low));
+        f(7, v.and(v.shr16::<4>(w), low));
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
@@ -240,16 +240,16 @@ impl Format for BlockQ5K {
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
         let (low, fifth) = (v.splat8(0xF), v.splat8(16));
         let h = v.load(&self.qh);
-        let mut group = |g: usize, qs, h0, h1| {
-            let x = v.load(qs);
-            f(2 * g, v.or(v.and(x, low), v.and(h0, fifth)));
-            f(2 * g + 1, v.or(v.and(v.shr16::<4>(x), low), v.and(h1, fifth)));
-        };
         let [q0, q1, q2, q3] = four(&self.qs);
-        group(0, q0, v.shl16::<4>(h), v.shl16::<3>(h));
-        group(1, q1, v.shl16::<2>(h), v.shl16::<1>(h));
-        group(2, q2, h, v.shr16::<1>(h));
-        group(3, q3, v.shr16::<2>(h), v.shr16::<3>(h));
+        let (x, y, z, w) = (v.load(q0), v.load(q1), v.load(q2), v.load(q3));
+        f(0, v.or(v.and(x, low), v.and(v.shl16::<4>(h), fifth)));
+        f(1, v.or(v.and(v.shr16::<4>(x), low), v.and(v.shl16::<3>(h), fifth)));
+        f(2, v.or(v.and(y, low), v.and(v.shl16::<2>(h), fifth)));
+        f(3, v.or(v.and(v.shr16::<4>(y), low), v.and(v.shl16::<1>(h), fifth)));
+        f(4, v.or(v.and(z, low), v.and(h, fifth)));
+        f(5, v.or(v.and(v.shr16::<4>(z), low), v.and(v.shr16::<1>(h), fifth)));
+        f(6, v.or(v.and(w, low), v.and(v.shr16::<2>(h), fifth)));
+        f(7, v.or(v.and(v.shr16::<4>(w), low), v.and(v.shr16::<3>(h), fifth)));
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
@@ -267,16 +267,17 @@ impl Format for BlockQ6K {
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
         let (low, high) = (v.splat8(0xF), v.splat8(0x30));
-        let mut half = |i: usize, l0, l1, qh| {
-            let (x, y, h) = (v.load(l0), v.load(l1), v.load(qh));
-            f(i, v.or(v.and(x, low), v.and(v.shl16::<4>(h), high)));
-            f(i + 1, v.or(v.and(y, low), v.and(v.shl16::<2>(h), high)));
-            f(i + 2, v.or(v.and(v.shr16::<4>(x), low), v.and(h, high)));
-            f(i + 3, v.or(v.and(v.shr16::<4>(y), low), v.and(v.shr16::<2>(h), high)));
-        };
         let ([l0, l1, l2, l3], [h0, h1]) = (four(&self.ql), two(&self.qh));
-        half(0, l0, l1, h0);
-        half(4, l2, l3, h1);
+        let (x, y, h) = (v.load(l0), v.load(l1), v.load(h0));
+        f(0, v.or(v.and(x, low), v.and(v.shl16::<4>(h), high)));
+        f(1, v.or(v.and(y, low), v.and(v.shl16::<2>(h), high)));
+        f(2, v.or(v.and(v.shr16::<4>(x), low), v.and(h, high)));
+        f(3, v.or(v.and(v.shr16::<4>(y), low), v.and(v.shr16::<2>(h), high)));
+        let (x, y, h) = (v.load(l2), v.load(l3), v.load(h1));
+        f(4, v.or(v.and(x, low), v.and(v.shl16::<4>(h), high)));
+        f(5, v.or(v.and(y, low), v.and(v.shl16::<2>(h), high)));
+        f(6, v.or(v.and(v.shr16::<4>(x), low), v.and(h, high)));
+        f(7, v.or(v.and(v.shr16::<4>(y), low), v.and(v.shr16::<2>(h), high)));
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
@@ -291,11 +292,17 @@ impl Format for BlockQ6K {
 /// The two vectors of an array.
 #[inline(always)]
 fn two(x: &[u8; 64]) -> [&[u8; 32]; 2] {
-    core::array::from_fn(|i| &x.as_chunks().0[i])
+    {
+    let x = x.as_chunks().0;
+    [&x[0], &x[1]]
+}
 }
 
 /// The four vectors of an array.
 #[inline(always)]
 fn four(x: &[u8; 128]) -> [&[u8; 32]; 4] {
-    core::array::from_fn(|i| &x.as_chunks().0[i])
+    {
+    let x = x.as_chunks().0;
+    [&x[0], &x[1], &x[2], &x[3]]
+}
 }

@@ -157,10 +157,15 @@ fn tile<I: Isa, F: Format, const T: usize>(
                 }
             } else if F::HAS_MIN {
                 acc[i] = s.fma(acc[i], isum[i], dw, da);
-                let msum = (0..F::LEN / 32).fold(s.zero_i(), |m, p| s.add_pairs(m, &pairs[p], sums[i][p]));
+                let mut msum = s.zero_i();
+                for p in 0..F::LEN / 32 {
+                    msum = s.add_pairs(msum, &pairs[p], sums[i][p]);
+                }
                 acc[i] = s.nfma(acc[i], msum, s.load_r(&d[1]), da);
             } else {
-                isum[i] = (0..F::LEN / 32).fold(isum[i], |m, p| s.add_pairs(m, &pairs[p], sums[i][p]));
+                for p in 0..F::LEN / 32 {
+                    isum[i] = s.add_pairs(isum[i], &pairs[p], sums[i][p]);
+                }
                 acc[i] = s.fma(acc[i], isum[i], dw, da);
             }
         }

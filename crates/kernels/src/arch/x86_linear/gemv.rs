@@ -12,7 +12,7 @@
 
 use super::format::{Format, is_signed};
 use super::isa::Isa;
-use super::vector::V;
+use super::vector::{V, map};
 use crate::linear::kernel::Acts;
 use core::arch::x86_64::{__m256, __m256i};
 
@@ -54,7 +54,14 @@ pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]
             let da = v.splat_f32(x.d[u]);
             if F::SUBS == 1 {
                 let sum = i32::from(sums[0]) + i32::from(sums[1]);
-                let mut isum = s.dots8::<F>(unit.map(|b| integers(v, b)), v.load_i8(&a.as_chunks().0[0]));
+                let mut isum = s.dots8::<F>(
+                    map(
+                        unit,
+                        #[inline(always)]
+                        |block| integers(v, block),
+                    ),
+                    v.load_i8(&a.as_chunks().0[0]),
+                );
                 if F::OFFSET != 0 && !(I::SIGNED && is_signed::<F>()) {
                     isum = v.add32(isum, v.splat32(-i32::from(F::OFFSET) * sum));
                 }
@@ -112,15 +119,12 @@ fn sub_blocks<I: Isa, F: Format>(s: I, block: &F, a: &[[i8; 32]], sums: __m256i)
 /// `d` of 8 rows in lanes, and the stored scale of the minimum.
 #[inline(always)]
 pub(super) fn scales<F: Format>(v: V, unit: [&F; ROWS]) -> (__m256, __m256) {
-    let bits = unit.map(F::d_min);
+    let bits = map(unit, F::d_min);
     if !F::HAS_MIN {
-        return (v.of_f16(v.halfwords(bits.map(|b| b as u16))), v.zero_f32());
+        return (v.of_f16(v.halfwords(map(bits, |b| b as u16))), v.zero_f32());
     }
     // Each half as d0..d3 m0..m3, then d0..d7 m0..m7.
-    let split = v.load(&{
-        let half = [0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15];
-        core::array::from_fn(|i| half[i % 16])
-    });
+    let split = v.twice(v.load_128(&[0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]));
     let x = v.quarters::<0b11_01_10_00>(v.shuffle8(v.words(bits), split));
     (v.of_f16(v.low_half(x)), v.of_f16(v.high_half::<1>(x)))
 }

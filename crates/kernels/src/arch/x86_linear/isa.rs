@@ -4,7 +4,7 @@
 //! VNNI adds four products to an i32 at once.
 
 use super::format::{Format, is_signed};
-use super::vector::V;
+use super::vector::{V, map};
 use core::arch::x86_64::*;
 
 /// An instruction set as a token.
@@ -59,7 +59,7 @@ pub(super) trait Isa: Copy {
 
 #[inline(always)]
 fn word(a: [i8; 4]) -> i32 {
-    i32::from_ne_bytes(a.map(|a| a as u8))
+    i32::from_ne_bytes([a[0] as u8, a[1] as u8, a[2] as u8, a[3] as u8])
 }
 
 #[inline(always)]
@@ -70,7 +70,10 @@ fn pair([low, high]: [i16; 2]) -> i32 {
 /// The two halves of a line.
 #[inline(always)]
 fn halves(line: &[u8; 64]) -> [&[u8; 32]; 2] {
-    core::array::from_fn(|i| &line.as_chunks().0[i])
+    {
+    let halves = line.as_chunks().0;
+    [&halves[0], &halves[1]]
+}
 }
 
 /// AVX2, FMA and F16C.
@@ -82,6 +85,14 @@ impl Avx2 {
     #[inline]
     pub(super) fn new() -> Self {
         Self(V::new())
+    }
+
+    /// Sums of two products each, as i16. The products of signed bytes are those of the magnitudes with the signs
+    /// moved to the activations: 2 * 128 * 127 fits.
+    #[inline(always)]
+    fn products<F: Format>(self, q: __m256i, a: __m256i) -> __m256i {
+        let v = self.0;
+        if is_signed::<F>() { v.madd_u8_i8(v.abs8(q), v.sign8(a, q)) } else { v.madd_u8_i8(q, a) }
     }
 }
 
@@ -103,14 +114,23 @@ impl Isa for Avx2 {
     fn dots8<F: Format>(self, q: [__m256i; 8], a: __m256i) -> __m256i {
         let v = self.0;
         let ones = v.splat16(1);
-        let p = q.map(|q| {
-            if is_signed::<F>() { v.madd_u8_i8(v.abs8(q), v.sign8(a, q)) } else { v.madd_u8_i8(q, a) }
-        });
+        let p = map(
+            q,
+            #[inline(always)]
+            |q| self.products::<F>(q, a),
+        );
         // Pair sums stay i16 for as many levels of the sum as they fit, two rows' worth of work for one.
         match Self::SUM_MAX / (2 * 127 * F::MAX) {
             8.. => v.madd16(v.octet(v.quads(p, V::add16), V::add16), ones),
-            4..8 => v.octet(v.quads(p, V::add16).map(|p| v.madd16(p, ones)), V::add32),
-            _ => v.sums8(p.map(|p| v.madd16(p, ones))),
+            4..8 => {
+                let [x, y] = v.quads(p, V::add16);
+                v.octet([v.madd16(x, ones), v.madd16(y, ones)], V::add32)
+            },
+            _ => v.sums8(map(
+                p,
+                #[inline(always)]
+                |p| v.madd16(p, ones),
+            )),
         }
     }
 
@@ -147,22 +167,21 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn load_w(self, line: &[u8; 64]) -> Self::W {
-        halves(line).map(|half| self.0.load(half))
+        let [x, y] = halves(line);
+        [self.0.load(x), self.0.load(y)]
     }
 
     #[inline(always)]
     fn load_r(self, line: &[u8; 64]) -> Self::R {
-        halves(line).map(|half| self.0.load_f32(half))
+        let [x, y] = halves(line);
+        [self.0.load_f32(x), self.0.load_f32(y)]
     }
 
     #[inline(always)]
     fn step<F: Format>(self, p: Self::P, w: Self::W, a: [i8; 4]) -> Self::P {
         let v = self.0;
         let a = v.splat32(word(a));
-        let product = |w| {
-            if is_signed::<F>() { v.madd_u8_i8(v.abs8(w), v.sign8(a, w)) } else { v.madd_u8_i8(w, a) }
-        };
-        [v.add16(p[0], product(w[0])), v.add16(p[1], product(w[1]))]
+        [v.add16(p[0], self.products::<F>(w[0], a)), v.add16(p[1], self.products::<F>(w[1], a))]
     }
 
     #[inline(always)]
@@ -197,14 +216,20 @@ impl Isa for Avx2 {
     fn fma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R {
         let v = self.0;
         let da = v.splat_f32(da);
-        core::array::from_fn(|i| v.fma(v.to_f32(x[i]), v.mul(d[i], da), acc[i]))
+        [
+            v.fma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]),
+            v.fma(v.to_f32(x[1]), v.mul(d[1], da), acc[1]),
+        ]
     }
 
     #[inline(always)]
     fn nfma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R {
         let v = self.0;
         let da = v.splat_f32(da);
-        core::array::from_fn(|i| v.nfma(v.to_f32(x[i]), v.mul(d[i], da), acc[i]))
+        [
+            v.nfma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]),
+            v.nfma(v.to_f32(x[1]), v.mul(d[1], da), acc[1]),
+        ]
     }
 
     #[inline(always)]
@@ -272,10 +297,11 @@ impl Isa for Avx512 {
     fn dots8<F: Format>(self, q: [__m256i; 8], a: __m256i) -> __m256i {
         let v = self.0;
         let zero = v.zero();
-        v.sums8(q.map(|q| {
-            let q = if is_signed::<F>() { v.xor(q, v.splat8(-128)) } else { q };
-            self.dot4_256(zero, q, a)
-        }))
+        v.sums8(map(
+            q,
+            #[inline(always)]
+            |q| self.dot4_256(zero, if is_signed::<F>() { v.xor(q, v.splat8(-128)) } else { q }, a),
+        ))
     }
 
     #[inline(always)]

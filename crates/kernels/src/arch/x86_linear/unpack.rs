@@ -7,7 +7,7 @@ use super::format::{Format, is_signed};
 use super::gemm::{Layout, Line, ROWS};
 use super::gemv::scales;
 use super::isa::Isa;
-use super::vector::V;
+use super::vector::{V, map};
 use core::arch::x86_64::__m256i;
 
 /// Fills the panel with all units of 16 rows.
@@ -75,12 +75,25 @@ fn sub_blocks<I: Isa, F: Format>(
     pairs: &mut [Line],
 ) {
     let v = s.v();
-    let both = unit.map(|block| block.sub_scales(v));
-    let lanes = |x| s.scale_lanes(v.widen_i16(x));
-    let of_32 = F::LEN / F::SUBS == 32;
-    put(v, both.map(|(x, _)| lanes(v.low_half(x))), half, if of_32 { 1 } else { 2 }, sub_scales);
-    if !of_32 {
-        put(v, both.map(|(x, _)| lanes(v.high_half::<1>(x))), half, 2, &mut sub_scales[1..]);
+    let (mut scales, mut other) = ([v.zero(); 8], [v.zero(); 8]);
+    for r in 0..8 {
+        (scales[r], other[r]) = unit[r].sub_scales(v);
     }
-    put(v, both.map(|(_, x)| x), half, 1, pairs);
+    let low = map(
+        scales,
+        #[inline(always)]
+        |x| s.scale_lanes(v.widen_i16(v.low_half(x))),
+    );
+    if F::LEN / F::SUBS == 32 {
+        put(v, low, half, 1, sub_scales);
+    } else {
+        let high = map(
+            scales,
+            #[inline(always)]
+            |x| s.scale_lanes(v.widen_i16(v.high_half::<1>(x))),
+        );
+        put(v, low, half, 2, sub_scales);
+        put(v, high, half, 2, &mut sub_scales[1..]);
+    }
+    put(v, other, half, 1, pairs);
 }

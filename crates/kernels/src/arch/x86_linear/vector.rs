@@ -18,6 +18,18 @@ impl V {
     }
 }
 
+/// `array::map` that is always inlined. The standard library's is not always, and a function that is not inlined is
+/// compiled without the features: every instruction in it would be a call. For the same reason closures that use
+/// vectors are `#[inline(always)]` here.
+#[inline(always)]
+pub(super) fn map<T: Copy, U: Copy, const N: usize>(x: [T; N], f: impl Fn(T) -> U) -> [U; N] {
+    let mut out = [f(x[0]); N];
+    for i in 1..N {
+        out[i] = f(x[i]);
+    }
+    out
+}
+
 macro_rules! instructions {
     ($($(#[$meta:meta])* fn $name:ident $(<const $n:ident: i32>)? ($($arg:ident: $ty:ty),*) -> $out:ty
         = $intrinsic:ident;)*) => {$(
@@ -118,6 +130,12 @@ impl V {
     }
 
     #[inline(always)]
+    pub(super) fn load_i8_128(self, x: &[i8; 16]) -> __m128i {
+        // SAFETY: the token proves the features; 16 bytes are read through the reference.
+        unsafe { _mm_loadu_si128(x.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
     pub(super) fn load_f32(self, x: &[u8; 32]) -> __m256 {
         // SAFETY: the token proves the features; 32 bytes are read through the reference.
         unsafe { _mm256_loadu_ps(x.as_ptr().cast()) }
@@ -151,7 +169,7 @@ impl V {
     /// 8 words as a vector.
     #[inline(always)]
     pub(super) fn words(self, x: [u32; 8]) -> __m256i {
-        let [a, b, c, d, e, f, g, h] = x.map(|x| x as i32);
+        let [a, b, c, d, e, f, g, h] = map(x, |x| x as i32);
         // SAFETY: the token proves the features; the intrinsic takes and gives values only.
         unsafe { _mm256_setr_epi32(a, b, c, d, e, f, g, h) }
     }
@@ -159,7 +177,7 @@ impl V {
     /// 8 halfwords as a vector.
     #[inline(always)]
     pub(super) fn halfwords(self, x: [u16; 8]) -> __m128i {
-        let [a, b, c, d, e, f, g, h] = x.map(|x| x as i16);
+        let [a, b, c, d, e, f, g, h] = map(x, |x| x as i16);
         // SAFETY: the token proves the features; the intrinsic takes and gives values only.
         unsafe { _mm_setr_epi16(a, b, c, d, e, f, g, h) }
     }
@@ -172,16 +190,15 @@ impl V {
     }
 
     /// Two of three levels of a transposing sum of words (or of pairs of i16, as `add` has it): a half of the first
-    /// result holds the sums of half `p[0] .. p[3]`, the second those of `p[4] .. p[7]`.
+    /// result holds the sums of that half of `p[0] .. p[3]`, the second those of `p[4] .. p[7]`.
     #[inline(always)]
-    pub(super) fn quads(
-        self,
-        [a, b, c, d, e, f, g, h]: [__m256i; 8],
-        add: impl Fn(Self, __m256i, __m256i) -> __m256i,
-    ) -> [__m256i; 2] {
-        let two = |x, y| add(self, self.low32(x, y), self.high32(x, y));
-        let four = |x, y| add(self, self.low64(x, y), self.high64(x, y));
-        [four(two(a, b), two(c, d)), four(two(e, f), two(g, h))]
+    pub(super) fn quads(self, p: [__m256i; 8], add: impl Fn(Self, __m256i, __m256i) -> __m256i) -> [__m256i; 2] {
+        let mut two = [p[0]; 4];
+        for (i, two) in two.iter_mut().enumerate() {
+            *two = add(self, self.low32(p[2 * i], p[2 * i + 1]), self.high32(p[2 * i], p[2 * i + 1]));
+        }
+        let [a, b, c, d] = two;
+        [add(self, self.low64(a, b), self.high64(a, b)), add(self, self.low64(c, d), self.high64(c, d))]
     }
 
     /// The third level.
@@ -197,15 +214,27 @@ impl V {
     /// Rows to columns: lane `r` of result `i` is lane `i` of `rows[r]`.
     #[inline(always)]
     pub(super) fn transpose(self, rows: [__m256i; 8]) -> [__m256i; 8] {
-        let v = self;
-        // Half `h` of rows 0..4 beside that of rows 4..8.
-        let columns = |h: [__m256i; 4]| {
-            let (x, y) = (v.low32(h[0], h[1]), v.low32(h[2], h[3]));
-            let (z, w) = (v.high32(h[0], h[1]), v.high32(h[2], h[3]));
-            [v.low64(x, y), v.high64(x, y), v.low64(z, w), v.high64(z, w)]
-        };
-        let [a, b, c, d] = columns(core::array::from_fn(|r| v.halves::<0x20>(rows[r], rows[r + 4])));
-        let [e, f, g, h] = columns(core::array::from_fn(|r| v.halves::<0x31>(rows[r], rows[r + 4])));
-        [a, b, c, d, e, f, g, h]
+        let [a, b, c, d, e, f, g, h] = rows;
+        let [x0, x1, x2, x3] = self.transpose_halves([
+            self.halves::<0x20>(a, e),
+            self.halves::<0x20>(b, f),
+            self.halves::<0x20>(c, g),
+            self.halves::<0x20>(d, h),
+        ]);
+        let [x4, x5, x6, x7] = self.transpose_halves([
+            self.halves::<0x31>(a, e),
+            self.halves::<0x31>(b, f),
+            self.halves::<0x31>(c, g),
+            self.halves::<0x31>(d, h),
+        ]);
+        [x0, x1, x2, x3, x4, x5, x6, x7]
+    }
+
+    /// The same for the 4 x 4 words in each half.
+    #[inline(always)]
+    fn transpose_halves(self, [a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
+        let (x, y) = (self.low32(a, b), self.low32(c, d));
+        let (z, w) = (self.high32(a, b), self.high32(c, d));
+        [self.low64(x, y), self.high64(x, y), self.low64(z, w), self.high64(z, w)]
     }
 }
