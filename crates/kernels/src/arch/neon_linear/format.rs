@@ -1,0 +1,232 @@
+//! Decoding on NEON: 16 integers of a unit as a vector, one function a format.
+//!
+//! A group is what costs least to decode; it may be off from the integers by a constant [`Format::BIAS`], which
+//! `gemv` corrects by the sums of the activations and which a panel's unpacker adds. Bits that a format stores apart
+//! are sign-extended into place: `insert` of all ones above `n` bits subtracts `2^n`, so the inverted high bit gives
+//! the signed integer (`x - 2^n` where the bit is clear, `x` where it is set).
+
+use super::vec::*;
+use crate::linear::unit::Unit;
+use core::arch::aarch64::{int8x16_t, uint8x16_t};
+use happy_tensor::{
+    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
+};
+
+/// A unit that NEON can decode.
+pub(super) trait Format: Unit {
+    /// Whether the integers have 8 bits.
+    const WIDE: bool = false;
+    /// What is added to a group to give the integers.
+    const BIAS: i32 = 0;
+    /// Whether the minimum is added rather than subtracted.
+    const MIN_ADDED: bool = false;
+
+    /// Elements `16 G ..` of the unit, less the bias.
+    fn group<const G: usize>(&self) -> int8x16_t;
+    /// The bits of `d`.
+    fn d_bits(&self) -> u16;
+    /// The bits of the scale of the minimum, which [`Format::MIN_ADDED`] gives the sign.
+    #[inline(always)]
+    fn min_bits(&self) -> u16 {
+        0
+    }
+    /// Scales of the sub-blocks, in the lower bytes where there are 8.
+    #[inline(always)]
+    fn sub_scales(&self) -> int8x16_t {
+        splat_i8(1)
+    }
+    /// Minimums of the sub-blocks.
+    #[inline(always)]
+    fn sub_mins(&self) -> int8x16_t {
+        splat_i8(1)
+    }
+}
+
+/// 16 bytes of a field.
+#[inline(always)]
+fn part<const N: usize>(field: &[u8; N], i: usize) -> uint8x16_t {
+    load(&field.as_chunks::<16>().0[i])
+}
+
+/// The lower nibbles, or the upper ones.
+#[inline(always)]
+fn nibbles(v: uint8x16_t, upper: bool) -> uint8x16_t {
+    if upper { shr::<4>(v) } else { and(v, splat_u8(15)) }
+}
+
+/// Bits `2 j` and `2 j + 1`.
+#[inline(always)]
+fn pairs(v: uint8x16_t, j: usize) -> uint8x16_t {
+    let three = splat_u8(3);
+    match j {
+        0 => and(v, three),
+        1 => and(shr::<2>(v), three),
+        2 => and(shr::<4>(v), three),
+        _ => shr::<6>(v),
+    }
+}
+
+/// Ones in the bytes whose bit is clear: bit `16 half + i` of `bits` for byte `i`.
+#[inline(always)]
+fn clear_bits(bits: u32, half: usize) -> uint8x16_t {
+    const BYTES: [Bytes; 2] =
+        [[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3]];
+    test(table(splat_u32(!bits), load(&BYTES[half])), splat_u64(0x8040_2010_0804_0201))
+}
+
+macro_rules! field {
+    ($name:ident = $field:ident) => {
+        #[inline(always)]
+        fn $name(&self) -> u16 {
+            u16::from_le_bytes(self.$field)
+        }
+    };
+}
+
+impl Format for BlockQ4_0 {
+    const BIAS: i32 = -8;
+    field!(d_bits = d);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        signed(nibbles(load(&self.qs), G == 1))
+    }
+}
+
+impl Format for BlockQ4_1 {
+    const MIN_ADDED: bool = true;
+    field!(d_bits = d);
+    field!(min_bits = m);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        signed(nibbles(load(&self.qs), G == 1))
+    }
+}
+
+impl Format for BlockQ5_0 {
+    field!(d_bits = d);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        signed(insert::<4>(nibbles(load(&self.qs), G == 1), clear_bits(self.qh(), G)))
+    }
+}
+
+impl Format for BlockQ5_1 {
+    const BIAS: i32 = 16;
+    const MIN_ADDED: bool = true;
+    field!(d_bits = d);
+    field!(min_bits = m);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        signed(insert::<4>(nibbles(load(&self.qs), G == 1), clear_bits(self.qh(), G)))
+    }
+}
+
+impl Format for BlockQ8_0 {
+    const WIDE: bool = true;
+    field!(d_bits = d);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        load_i8(&self.qs.as_chunks::<16>().0[G])
+    }
+}
+
+impl Format for BlockQ2K {
+    field!(d_bits = d);
+    field!(min_bits = dmin);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        signed(pairs(part(&self.qs, G / 8 * 2 + G % 2), G / 2 % 4))
+    }
+    #[inline(always)]
+    fn sub_scales(&self) -> int8x16_t {
+        signed(nibbles(load(&self.scales), false))
+    }
+    #[inline(always)]
+    fn sub_mins(&self) -> int8x16_t {
+        signed(nibbles(load(&self.scales), true))
+    }
+}
+
+impl Format for BlockQ3K {
+    field!(d_bits = d);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        let low = pairs(part(&self.qs, G / 8 * 2 + G % 2), G / 2 % 4);
+        let clear = test(not(part(&self.hmask, G % 2)), splat_u8(1 << (G / 2)));
+        signed(insert::<2>(low, clear))
+    }
+    /// As `happy_tensor::formats::scales_k3` draws it: low four bits from bytes 0..8, high two from bytes 8..12.
+    #[inline(always)]
+    fn sub_scales(&self) -> int8x16_t {
+        const LOW: [i8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, -4, -4, -4, -4, -4, -4, -4, -4];
+        const HIGH: [i8; 16] = [0, 0, 0, 0, -2, -2, -2, -2, -4, -4, -4, -4, -6, -6, -6, -6];
+        let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = self.scales;
+        let low = splat_u64(u64::from_le_bytes([a0, a1, a2, a3, b0, b1, b2, b3]));
+        let high = splat_u32(u32::from_le_bytes([c0, c1, c2, c3]));
+        let low = and(shift(low, load_i8(&LOW)), splat_u8(15));
+        let high = and(shift(high, load_i8(&HIGH)), splat_u8(3));
+        add_i8(signed(insert::<4>(low, high)), splat_i8(-32))
+    }
+}
+
+macro_rules! k4_scales {
+    () => {
+        #[inline(always)]
+        fn sub_scales(&self) -> int8x16_t {
+            signed(splat_u64(u64::from_le_bytes(self.scales_mins().0)))
+        }
+        #[inline(always)]
+        fn sub_mins(&self) -> int8x16_t {
+            signed(splat_u64(u64::from_le_bytes(self.scales_mins().1)))
+        }
+    };
+}
+
+impl Format for BlockQ4K {
+    field!(d_bits = d);
+    field!(min_bits = dmin);
+    k4_scales!();
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        signed(nibbles(part(&self.qs, G / 4 * 2 + G % 2), G / 2 % 2 == 1))
+    }
+}
+
+impl Format for BlockQ5K {
+    const BIAS: i32 = 16;
+    field!(d_bits = d);
+    field!(min_bits = dmin);
+    k4_scales!();
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        let low = nibbles(part(&self.qs, G / 4 * 2 + G % 2), G / 2 % 2 == 1);
+        let clear = test(not(part(&self.qh, G % 2)), splat_u8(1 << (G / 2)));
+        signed(insert::<4>(low, clear))
+    }
+}
+
+impl Format for BlockQ6K {
+    const BIAS: i32 = -32;
+    field!(d_bits = d);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        let j = G / 2 % 4;
+        let low = nibbles(part(&self.ql, G / 8 * 4 + j % 2 * 2 + G % 2), j >= 2);
+        let high = part(&self.qh, G / 8 * 2 + G % 2);
+        signed(if j == 2 { or(low, and(high, splat_u8(0x30))) } else { insert::<4>(low, pairs(high, j)) })
+    }
+    #[inline(always)]
+    fn sub_scales(&self) -> int8x16_t {
+        load_i8(&self.scales)
+    }
+}

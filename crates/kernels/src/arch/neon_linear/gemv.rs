@@ -1,0 +1,244 @@
+//! One token: weights straight from their blocks, four rows in the lanes of a vector.
+//!
+//! ```text
+//! for each group of rows (8 for formats of 32, 4 for K formats):
+//!     for each unit u:  prefetch the same place of the next group, in file order
+//!         for each row: v = vector whose lanes add up to isum          (activations stay in registers or L1)
+//!         isum = sums of four v, in lanes;  acc = fma(isum, d * da, acc);  acc = fma(-msum, dmin * da, acc)
+//! ```
+
+use super::dot::Dot;
+use super::format::Format;
+use super::vec::*;
+use crate::linear::Acts;
+use core::arch::aarch64::{float32x4_t, int8x16_t, int16x8_t, int32x4_t};
+
+/// `y[r] = w[r] . x`, for as many rows as `y` holds.
+#[inline(always)]
+pub(super) fn gemv<F: Format, D: Dot>(dot: D, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    let units = x.d.len();
+    let blocks = blocks::<F>(w);
+    let mut first = 0;
+    while first < y.len() {
+        first += if const { F::SUBS > 1 } {
+            group::<F, D, 1>(dot, blocks, units, x, y, first)
+        } else {
+            group::<F, D, 2>(dot, blocks, units, x, y, first)
+        };
+    }
+}
+
+/// The blocks of `w`, which the caller proved to be whole rows.
+#[inline(always)]
+pub(super) fn blocks<F: Format>(w: &[u8]) -> &[F] {
+    let whole = w.len() / size_of::<F>() * size_of::<F>();
+    F::from_bytes(&w[..whole]).unwrap_or(&[])
+}
+
+/// Rows `first ..` of `y`, `4 Q` of them or what is left; returns how many.
+#[inline(always)]
+fn group<F: Format, D: Dot, const Q: usize>(
+    dot: D,
+    blocks: &[F],
+    units: usize,
+    x: Acts<'_>,
+    y: &mut [f32],
+    first: usize,
+) -> usize {
+    // Rows beyond the last are the last again; their results are not stored.
+    let last = y.len() - 1;
+    let mut rows = [[&blocks[..0]; 4]; Q];
+    for (i, row) in rows.as_flattened_mut().iter_mut().enumerate() {
+        *row = &blocks[(first + i).min(last) * units..][..units];
+    }
+    let acc = if const { F::SUBS == 1 } {
+        units_of_32::<F, D, Q>(dot, rows, x)
+    } else {
+        units_of_256::<F, D, Q>(dot, rows, x)
+    };
+    let mut out = [[0.0; 4]; Q];
+    for q in 0..Q {
+        store_f32(&mut out[q], acc[q]);
+    }
+    let out = out.as_flattened();
+    let n = out.len().min(y.len() - first);
+    y[first..first + n].copy_from_slice(&out[..n]);
+    n
+}
+
+/// Prefetches unit `u` of the group of rows that follows `rows`, as if its bytes were read in file order.
+#[inline(always)]
+fn prefetch_next<F: Format, const Q: usize>(rows: &[[&[F]; 4]; Q], u: usize) {
+    let (group, step) = (4 * Q * size_of_val(rows[0][0]), 4 * Q * size_of::<F>());
+    let start = rows[0][0].as_ptr().cast::<u8>().wrapping_add(group + u * step);
+    for line in 0..step.div_ceil(64) {
+        prefetch(start.wrapping_add(64 * line));
+    }
+}
+
+/// `d` of four rows.
+#[inline(always)]
+fn scales<F: Format>(b: [&F; 4]) -> float32x4_t {
+    f32_of_f16([b[0].d_bits(), b[1].d_bits(), b[2].d_bits(), b[3].d_bits()])
+}
+
+/// The scale of the minimum of four rows.
+#[inline(always)]
+fn min_scales<F: Format>(b: [&F; 4]) -> float32x4_t {
+    f32_of_f16([b[0].min_bits(), b[1].min_bits(), b[2].min_bits(), b[3].min_bits()])
+}
+
+/// `acc + isum * (d * da)`, rounded as the reference does.
+#[inline(always)]
+pub(super) fn add_scaled(acc: float32x4_t, isum: int32x4_t, d: float32x4_t, da: float32x4_t) -> float32x4_t {
+    fma(acc, to_f32(isum), mul_f32(d, da))
+}
+
+/// `acc - msum * (dmin * da)`, or plus where the format adds its minimum: the same as minus its negative.
+#[inline(always)]
+pub(super) fn add_min<F: Format>(
+    acc: float32x4_t,
+    msum: float32x4_t,
+    dmin: float32x4_t,
+    da: float32x4_t,
+) -> float32x4_t {
+    let dmin = mul_f32(dmin, da);
+    if F::MIN_ADDED { fma(acc, msum, dmin) } else { fms(acc, msum, dmin) }
+}
+
+/// The sums of a block of 32 activations, in the two lower lanes.
+#[inline(always)]
+pub(super) fn sums_of_32(sums: &[i16; 2]) -> int16x8_t {
+    i16_of_u32(u32::from(sums[0] as u16) | u32::from(sums[1] as u16) << 16)
+}
+
+/// Formats of 32: the activations of a unit are two vectors, shared by all rows.
+#[inline(always)]
+fn units_of_32<F: Format, D: Dot, const Q: usize>(
+    dot: D,
+    rows: [[&[F]; 4]; Q],
+    x: Acts<'_>,
+) -> [float32x4_t; Q] {
+    let units = rows[0][0].len();
+    let (a, sums, da) =
+        (&x.q.as_chunks::<32>().0[..units], &x.sums.as_chunks::<2>().0[..units], &x.d[..units]);
+    let mut acc = [splat_f32(0.0); Q];
+    for u in 0..units {
+        prefetch_next(&rows, u);
+        let sums = sums_of_32(&sums[u]);
+        let a = a[u].as_chunks::<16>().0;
+        let a = [load_i8(&a[0]), load_i8(&a[1])];
+        let da = splat_f32(da[u]);
+        let bias =
+            if const { F::BIAS == 0 } { splat_i32(0) } else { mul_lo_i16(sums, splat_i16(F::BIAS as i16)) };
+        for q in 0..Q {
+            let b = [&rows[q][0][u], &rows[q][1][u], &rows[q][2][u], &rows[q][3][u]];
+            let mut isum = [bias; 4];
+            for r in 0..4 {
+                isum[r] = if F::WIDE {
+                    dot.dot32::<true>(bias, [b[r].group::<0>(), b[r].group::<1>()], a)
+                } else {
+                    dot.dot32::<false>(bias, [b[r].group::<0>(), b[r].group::<1>()], a)
+                };
+            }
+            acc[q] = add_scaled(acc[q], sums_of(isum), scales(b), da);
+            if F::HAS_MIN {
+                let msum = to_f32(lane::<0>(pair_sums(sums)));
+                acc[q] = add_min::<F>(acc[q], msum, min_scales(b), da);
+            }
+        }
+    }
+    acc
+}
+
+/// K formats: a unit is 256 values with their own scales, a row after the other.
+#[inline(always)]
+fn units_of_256<F: Format, D: Dot, const Q: usize>(
+    dot: D,
+    rows: [[&[F]; 4]; Q],
+    x: Acts<'_>,
+) -> [float32x4_t; Q] {
+    let units = rows[0][0].len();
+    let (a, sums, da) =
+        (&x.q.as_chunks::<256>().0[..units], &x.sums.as_chunks::<16>().0[..units], &x.d[..units]);
+    let mut acc = [splat_f32(0.0); Q];
+    for u in 0..units {
+        prefetch_next(&rows, u);
+        let sums = sub_sums::<F>(&sums[u]);
+        let da = splat_f32(da[u]);
+        for q in 0..Q {
+            let b = [&rows[q][0][u], &rows[q][1][u], &rows[q][2][u], &rows[q][3][u]];
+            let mut isum = [splat_i32(0); 4];
+            for r in 0..4 {
+                isum[r] = unit_of_256(dot, b[r], &a[u], sums);
+            }
+            acc[q] = add_scaled(acc[q], sums_of(isum), scales(b), da);
+            if F::HAS_MIN {
+                let mut msum = [splat_i32(0); 4];
+                for r in 0..4 {
+                    msum[r] = scaled_sums::<F>(b[r].sub_mins(), sums);
+                }
+                acc[q] = add_min::<F>(acc[q], to_f32(sums_of(msum)), min_scales(b), da);
+            }
+        }
+    }
+    acc
+}
+
+/// Sums of the activations of each sub-block; only the first vector counts where there are 8.
+#[inline(always)]
+pub(super) fn sub_sums<F: Format>(sums: &[i16; 16]) -> [int16x8_t; 2] {
+    let sums = sums.as_chunks::<8>().0;
+    let (lo, hi) = (load_i16(&sums[0]), load_i16(&sums[1]));
+    if const { F::SUBS == 8 } { [pair_add_i16(lo, hi), hi] } else { [lo, hi] }
+}
+
+/// A vector whose lanes add up to the sum of `v[s] * sums[s]` over the sub-blocks.
+#[inline(always)]
+fn scaled_sums<F: Format>(v: int8x16_t, sums: [int16x8_t; 2]) -> int32x4_t {
+    let lo = widen_lo_i8(v);
+    let sum = mla_hi_i16(mul_lo_i16(lo, sums[0]), lo, sums[0]);
+    if const { F::SUBS == 8 } {
+        return sum;
+    }
+    let hi = widen_hi_i8(v);
+    mla_hi_i16(mla_lo_i16(sum, hi, sums[1]), hi, sums[1])
+}
+
+/// A vector whose lanes add up to a unit's isum.
+#[inline(always)]
+fn unit_of_256<F: Format, D: Dot>(dot: D, b: &F, a: &[i8; 256], sums: [int16x8_t; 2]) -> int32x4_t {
+    let packed = b.sub_scales();
+    let (lo, hi) = (widen_lo_i8(packed), widen_hi_i8(packed));
+    let scales = [widen_lo_i16(lo), widen_hi_i16(lo), widen_lo_i16(hi), widen_hi_i16(hi)];
+    let a = a.as_chunks::<16>().0;
+    let mut isum = splat_i32(0);
+    if const { F::BIAS != 0 } {
+        isum = mul_i32(scaled_sums::<F>(packed, sums), splat_i32(F::BIAS));
+    }
+    macro_rules! quarter {
+        ($s:literal, $g0:literal, $g1:literal, $g2:literal, $g3:literal) => {
+            if const { F::SUBS == 16 } {
+                isum = mla_lane::<0>(isum, dot.dot16(b.group::<$g0>(), load_i8(&a[$g0])), scales[$s]);
+                isum = mla_lane::<1>(isum, dot.dot16(b.group::<$g1>(), load_i8(&a[$g1])), scales[$s]);
+                isum = mla_lane::<2>(isum, dot.dot16(b.group::<$g2>(), load_i8(&a[$g2])), scales[$s]);
+                isum = mla_lane::<3>(isum, dot.dot16(b.group::<$g3>(), load_i8(&a[$g3])), scales[$s]);
+            } else {
+                let (w, x) = ([b.group::<$g0>(), b.group::<$g1>()], [load_i8(&a[$g0]), load_i8(&a[$g1])]);
+                let first = dot.dot32::<false>(splat_i32(0), w, x);
+                let (w, x) = ([b.group::<$g2>(), b.group::<$g3>()], [load_i8(&a[$g2]), load_i8(&a[$g3])]);
+                let second = dot.dot32::<false>(splat_i32(0), w, x);
+                if $s % 2 == 0 {
+                    isum = mla_lane::<1>(mla_lane::<0>(isum, first, scales[$s / 2]), second, scales[$s / 2]);
+                } else {
+                    isum = mla_lane::<3>(mla_lane::<2>(isum, first, scales[$s / 2]), second, scales[$s / 2]);
+                }
+            }
+        };
+    }
+    quarter!(0, 0, 1, 2, 3);
+    quarter!(1, 4, 5, 6, 7);
+    quarter!(2, 8, 9, 10, 11);
+    quarter!(3, 12, 13, 14, 15);
+    isum
+}

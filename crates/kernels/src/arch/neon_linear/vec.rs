@@ -1,0 +1,221 @@
+//! NEON as safe functions: registers in, registers out, memory through arrays of 16 bytes.
+//!
+//! Every function is inlined into the kernel that uses it. NEON is part of each AArch64 target that has hardware
+//! floating point, which the assertion below makes a condition of building; so calling its instructions is safe
+//! everywhere, and only loads and stores have pointers, which come from references here.
+
+use core::arch::aarch64::*;
+
+const _: () = assert!(cfg!(target_feature = "neon"), "an AArch64 target without NEON");
+
+/// A vector's bytes in memory.
+pub(super) type Bytes = [u8; 16];
+
+macro_rules! wrap {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) -> $out:ty { $body:expr })*) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        pub(super) fn $name($($arg: $ty),*) -> $out {
+            // SAFETY: the intrinsics touch registers only, and the target has NEON (asserted above).
+            unsafe { $body }
+        }
+    )*};
+}
+
+wrap! {
+    fn splat_i8(x: i8) -> int8x16_t { vdupq_n_s8(x) }
+    fn splat_u8(x: u8) -> uint8x16_t { vdupq_n_u8(x) }
+    fn splat_i32(x: i32) -> int32x4_t { vdupq_n_s32(x) }
+    fn splat_f32(x: f32) -> float32x4_t { vdupq_n_f32(x) }
+    fn splat_u32(x: u32) -> uint8x16_t { vreinterpretq_u8_u32(vdupq_n_u32(x)) }
+    fn splat_i16(x: i16) -> int16x8_t { vdupq_n_s16(x) }
+    fn zero_i16() -> int16x8_t { vdupq_n_s16(0) }
+    /// 8 bytes, twice.
+    fn splat_u64(x: u64) -> uint8x16_t { vreinterpretq_u8_u64(vdupq_n_u64(x)) }
+
+    fn and(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vandq_u8(a, b) }
+    fn or(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vorrq_u8(a, b) }
+    /// 0xFF in the bytes where `a & b` is not 0.
+    fn test(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vtstq_u8(a, b) }
+    fn not(a: uint8x16_t) -> uint8x16_t { vmvnq_u8(a) }
+    /// Shifts to the right where the count is negative.
+    fn shift(a: uint8x16_t, count: int8x16_t) -> uint8x16_t { vshlq_u8(a, count) }
+    fn table(t: uint8x16_t, i: uint8x16_t) -> uint8x16_t { vqtbl1q_u8(t, i) }
+    fn signed(a: uint8x16_t) -> int8x16_t { vreinterpretq_s8_u8(a) }
+    fn unsigned(a: int8x16_t) -> uint8x16_t { vreinterpretq_u8_s8(a) }
+    fn add_i8(a: int8x16_t, b: int8x16_t) -> int8x16_t { vaddq_s8(a, b) }
+
+    /// The bytes of `a` and `b` in turn, lower halves, then upper halves.
+    fn zip_lo(a: int8x16_t, b: int8x16_t) -> int8x16_t { vzip1q_s8(a, b) }
+    fn zip_hi(a: int8x16_t, b: int8x16_t) -> int8x16_t { vzip2q_s8(a, b) }
+
+    fn words(a: int8x16_t) -> int32x4_t { vreinterpretq_s32_s8(a) }
+    fn bytes_of_words(a: int32x4_t) -> int8x16_t { vreinterpretq_s8_s32(a) }
+
+    /// Widening products of the lower or upper 8 lanes, alone or added to `acc`.
+    fn mul_lo_i8(a: int8x16_t, b: int8x16_t) -> int16x8_t { vmull_s8(vget_low_s8(a), vget_low_s8(b)) }
+    fn mul_hi_i8(a: int8x16_t, b: int8x16_t) -> int16x8_t { vmull_high_s8(a, b) }
+    fn mla_lo_i8(acc: int16x8_t, a: int8x16_t, b: int8x16_t) -> int16x8_t { vmlal_s8(acc, vget_low_s8(a), vget_low_s8(b)) }
+    fn mla_hi_i8(acc: int16x8_t, a: int8x16_t, b: int8x16_t) -> int16x8_t { vmlal_high_s8(acc, a, b) }
+    fn mul_lo_i16(a: int16x8_t, b: int16x8_t) -> int32x4_t { vmull_s16(vget_low_s16(a), vget_low_s16(b)) }
+    fn mla_lo_i16(acc: int32x4_t, a: int16x8_t, b: int16x8_t) -> int32x4_t { vmlal_s16(acc, vget_low_s16(a), vget_low_s16(b)) }
+    fn mla_hi_i16(acc: int32x4_t, a: int16x8_t, b: int16x8_t) -> int32x4_t { vmlal_high_s16(acc, a, b) }
+
+    /// Sums of neighbours, widened.
+    fn pair_sums(a: int16x8_t) -> int32x4_t { vpaddlq_s16(a) }
+    fn add_pair_sums(acc: int32x4_t, a: int16x8_t) -> int32x4_t { vpadalq_s16(acc, a) }
+    /// Sums of neighbours, of `a` and then of `b`.
+    fn pair_add_i16(a: int16x8_t, b: int16x8_t) -> int16x8_t { vpaddq_s16(a, b) }
+    fn pair_add(a: int32x4_t, b: int32x4_t) -> int32x4_t { vpaddq_s32(a, b) }
+
+    fn widen_lo_i8(a: int8x16_t) -> int16x8_t { vmovl_s8(vget_low_s8(a)) }
+    fn widen_hi_i8(a: int8x16_t) -> int16x8_t { vmovl_high_s8(a) }
+    fn widen_lo_i16(a: int16x8_t) -> int32x4_t { vmovl_s16(vget_low_s16(a)) }
+    fn widen_hi_i16(a: int16x8_t) -> int32x4_t { vmovl_high_s16(a) }
+
+    fn mul_i32(a: int32x4_t, b: int32x4_t) -> int32x4_t { vmulq_s32(a, b) }
+    fn mla_i32(acc: int32x4_t, a: int32x4_t, b: int32x4_t) -> int32x4_t { vmlaq_s32(acc, a, b) }
+
+    fn to_f32(a: int32x4_t) -> float32x4_t { vcvtq_f32_s32(a) }
+    fn mul_f32(a: float32x4_t, b: float32x4_t) -> float32x4_t { vmulq_f32(a, b) }
+    /// `acc + a * b`, rounded once.
+    fn fma(acc: float32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t { vfmaq_f32(acc, a, b) }
+    /// `acc - a * b`, rounded once.
+    fn fms(acc: float32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t { vfmsq_f32(acc, a, b) }
+    fn bytes_of_f32(a: float32x4_t) -> uint8x16_t { vreinterpretq_u8_f32(a) }
+    fn f32_of_bytes(a: uint8x16_t) -> float32x4_t { vreinterpretq_f32_u8(a) }
+    fn i16_of_bytes(a: uint8x16_t) -> int16x8_t { vreinterpretq_s16_u8(a) }
+    fn words_of_bytes(a: uint8x16_t) -> int32x4_t { vreinterpretq_s32_u8(a) }
+    fn bytes_of_i32(a: int32x4_t) -> uint8x16_t { vreinterpretq_u8_s32(a) }
+    /// Two numbers in the lower lanes; the others are 0.
+    fn i16_of_u32(x: u32) -> int16x8_t { vcombine_s16(vcreate_s16(u64::from(x)), vcreate_s16(0)) }
+}
+
+/// The lower and the upper 8 bytes.
+#[inline(always)]
+pub(super) fn i16_words(a: int16x8_t) -> [u64; 2] {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe { [vgetq_lane_u64::<0>(vreinterpretq_u64_s16(a)), vgetq_lane_u64::<1>(vreinterpretq_u64_s16(a))] }
+}
+
+/// `a >> N`.
+#[inline(always)]
+pub(super) fn shr<const N: i32>(a: uint8x16_t) -> uint8x16_t {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe { vshrq_n_u8::<N>(a) }
+}
+
+/// The lower `N` bits of `a` below the bits of `b`, shifted left by `N`.
+#[inline(always)]
+pub(super) fn insert<const N: i32>(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe { vsliq_n_u8::<N>(a, b) }
+}
+
+/// Lane `L` in all four lanes.
+#[inline(always)]
+pub(super) fn lane<const L: i32>(a: int32x4_t) -> int32x4_t {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe { vdupq_laneq_s32::<L>(a) }
+}
+
+/// `acc + a * b[L]`.
+#[inline(always)]
+pub(super) fn mla_lane<const L: i32>(acc: int32x4_t, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe { vmlaq_laneq_s32::<L>(acc, a, b) }
+}
+
+/// `acc + a * b[L]` for the lower lanes of `a`, widened.
+#[inline(always)]
+pub(super) fn mla_lo_lane_i16<const L: i32>(acc: int32x4_t, a: int16x8_t, b: int16x8_t) -> int32x4_t {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe { vmlal_laneq_s16::<L>(acc, vget_low_s16(a), b) }
+}
+
+/// `acc + a * b[L]` for the upper lanes of `a`, widened.
+#[inline(always)]
+pub(super) fn mla_hi_lane_i16<const L: i32>(acc: int32x4_t, a: int16x8_t, b: int16x8_t) -> int32x4_t {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe { vmlal_high_laneq_s16::<L>(acc, a, b) }
+}
+
+/// Four f16 numbers as f32.
+#[inline(always)]
+pub(super) fn f32_of_f16(bits: [u16; 4]) -> float32x4_t {
+    // SAFETY: four numbers are read from an array of four; the target has NEON (asserted above), whose conversions
+    // from f16 are in armv8.0.
+    unsafe { vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(bits.as_ptr()))) }
+}
+
+/// 16 bytes from memory.
+#[inline(always)]
+pub(super) fn load(x: &Bytes) -> uint8x16_t {
+    // SAFETY: 16 bytes are read from an array of 16.
+    unsafe { vld1q_u8(x.as_ptr()) }
+}
+
+/// 16 signed bytes from memory.
+#[inline(always)]
+pub(super) fn load_i8(x: &[i8; 16]) -> int8x16_t {
+    // SAFETY: 16 bytes are read from an array of 16.
+    unsafe { vld1q_s8(x.as_ptr()) }
+}
+
+/// 8 sums from memory.
+#[inline(always)]
+pub(super) fn load_i16(x: &[i16; 8]) -> int16x8_t {
+    // SAFETY: 8 numbers are read from an array of 8.
+    unsafe { vld1q_s16(x.as_ptr()) }
+}
+
+/// 4 floats from memory.
+#[inline(always)]
+pub(super) fn load_f32(x: &[f32; 4]) -> float32x4_t {
+    // SAFETY: 4 numbers are read from an array of 4.
+    unsafe { vld1q_f32(x.as_ptr()) }
+}
+
+/// 16 bytes to memory.
+#[inline(always)]
+pub(super) fn store(x: &mut Bytes, v: uint8x16_t) {
+    // SAFETY: 16 bytes are written to an array of 16.
+    unsafe { vst1q_u8(x.as_mut_ptr(), v) }
+}
+
+/// 4 floats to memory.
+#[inline(always)]
+pub(super) fn store_f32(x: &mut [f32; 4], v: float32x4_t) {
+    // SAFETY: 4 numbers are written to an array of 4.
+    unsafe { vst1q_f32(x.as_mut_ptr(), v) }
+}
+
+/// The sums of the lanes of four vectors, in lanes.
+#[inline(always)]
+pub(super) fn sums_of(v: [int32x4_t; 4]) -> int32x4_t {
+    pair_add(pair_add(v[0], v[1]), pair_add(v[2], v[3]))
+}
+
+/// Four vectors of four words, columns for rows.
+#[inline(always)]
+pub(super) fn transpose(v: [int8x16_t; 4]) -> [int8x16_t; 4] {
+    let [a, b, c, d] = v.map(words);
+    // SAFETY: registers only; the target has NEON (asserted above).
+    let rows = unsafe {
+        let (ab0, ab1) = (vtrn1q_s32(a, b), vtrn2q_s32(a, b));
+        let (cd0, cd1) = (vtrn1q_s32(c, d), vtrn2q_s32(c, d));
+        let lo = |x, y| vreinterpretq_s32_s64(vtrn1q_s64(vreinterpretq_s64_s32(x), vreinterpretq_s64_s32(y)));
+        let hi = |x, y| vreinterpretq_s32_s64(vtrn2q_s64(vreinterpretq_s64_s32(x), vreinterpretq_s64_s32(y)));
+        [lo(ab0, cd0), lo(ab1, cd1), hi(ab0, cd0), hi(ab1, cd1)]
+    };
+    rows.map(bytes_of_words)
+}
+
+/// Asks for the line at `p` in the second-level cache. Any address may be given: a prefetch never faults.
+#[inline(always)]
+pub(super) fn prefetch(p: *const u8) {
+    // SAFETY: the instruction is a hint; it changes neither memory nor registers.
+    unsafe {
+        core::arch::asm!("prfm pldl2keep, [{p}]", p = in(reg) p, options(nomem, nostack, preserves_flags));
+    }
+}
