@@ -1,0 +1,286 @@
+//! Attention against a plain f64 computation, and the same bits for every instruction set, number of threads and
+//! split of the rows.
+
+mod common;
+
+use common::{Rng, accelerated, bits, required_is_there};
+use happy_kernels::ops::{AttnPlan, AttnRow, AttnScratch, AttnSpec, KV_PAGE, KvData, KvLayer, attention};
+use happy_kernels::{Ctx, Kernels, Mat, MatMut, Pool};
+
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    n_heads: usize,
+    n_kv_heads: usize,
+    dk: usize,
+    dv: usize,
+    /// Rows before the batch, rows of the batch.
+    past: usize,
+    rows: usize,
+    window: Option<u32>,
+    soft_cap: Option<f32>,
+    sinks: bool,
+    causal: bool,
+}
+
+const PLAIN: Case = Case {
+    name: "plain",
+    n_heads: 6,
+    n_kv_heads: 2,
+    dk: 64,
+    dv: 64,
+    past: 0,
+    rows: 70,
+    window: None,
+    soft_cap: None,
+    sinks: false,
+    causal: true,
+};
+
+const CASES: [Case; 16] = [
+    PLAIN,
+    Case { name: "one row, no past", rows: 1, ..PLAIN },
+    Case { name: "one row, past ends a tile", past: 63, rows: 1, ..PLAIN },
+    Case { name: "one row, past is a tile", past: 64, rows: 1, ..PLAIN },
+    Case { name: "long past", past: 1100, rows: 3, ..PLAIN },
+    Case {
+        name: "long past, one row, many heads a key",
+        past: 1500,
+        rows: 1,
+        n_heads: 7,
+        n_kv_heads: 1,
+        ..PLAIN
+    },
+    Case { name: "chunk border in the batch", past: 480, rows: 70, ..PLAIN },
+    Case { name: "window", past: 100, rows: 90, window: Some(40), ..PLAIN },
+    Case { name: "window over chunks", past: 1000, rows: 66, window: Some(600), ..PLAIN },
+    Case { name: "window of one", past: 5, rows: 20, window: Some(1), ..PLAIN },
+    Case { name: "soft cap", past: 30, rows: 40, soft_cap: Some(3.0), ..PLAIN },
+    Case { name: "sinks", past: 600, rows: 5, sinks: true, ..PLAIN },
+    Case { name: "head of 80, values of 48", dk: 80, dv: 48, past: 64, rows: 33, ..PLAIN },
+    Case { name: "odd heads", dk: 72, dv: 40, past: 70, rows: 33, n_heads: 4, n_kv_heads: 4, ..PLAIN },
+    Case {
+        name: "head of 128, wide group",
+        dk: 128,
+        dv: 128,
+        n_heads: 16,
+        n_kv_heads: 1,
+        past: 90,
+        rows: 9,
+        ..PLAIN
+    },
+    Case { name: "not causal", past: 0, rows: 70, causal: false, ..PLAIN },
+];
+
+/// A cache with the sequence's pages in shuffled order, foreign numbers in everything else.
+struct Cache {
+    f32s: Vec<f32>,
+    f16s: Vec<u16>,
+    pages: Vec<u32>,
+    page_stride: usize,
+    k_offset: usize,
+    v_offset: usize,
+}
+
+impl Cache {
+    fn new(case: &Case, rng: &mut Rng) -> Self {
+        let positions = case.past + case.rows;
+        let n_pages = positions.div_ceil(KV_PAGE);
+        let (k, v) = (case.n_kv_heads * KV_PAGE * case.dk, case.n_kv_heads * KV_PAGE * case.dv);
+        let (k_offset, v_offset, page_stride) = (7, 7 + k, 7 + k + v + 5);
+        // what nobody may read as visible is not a number
+        let mut f32s = vec![f32::NAN; (n_pages + 1) * page_stride];
+        let pages: Vec<u32> = (0..n_pages).map(|i| ((i * 7 + 3) % (n_pages + 1)) as u32).collect();
+        let pages = if (n_pages + 1) % 7 == 0 { (0..n_pages as u32).rev().collect() } else { pages };
+        for p in 0..positions {
+            let page = pages[p / KV_PAGE] as usize * page_stride;
+            for head in 0..case.n_kv_heads {
+                for (offset, dim) in [(k_offset, case.dk), (v_offset, case.dv)] {
+                    let at = page + offset + (head * KV_PAGE + p % KV_PAGE) * dim;
+                    f32s[at..at + dim].fill_with(|| happy_tensor::f16::from_f32(rng.normal()).to_f32());
+                }
+            }
+        }
+        let f16s = f32s.iter().map(|x| happy_tensor::f16::from_f32(*x).to_bits()).collect();
+        Cache { f32s, f16s, pages, page_stride, k_offset, v_offset }
+    }
+
+    fn layer(&self, case: &Case, half: bool) -> KvLayer<'_> {
+        KvLayer {
+            data: if half { KvData::F16(&self.f16s) } else { KvData::F32(&self.f32s) },
+            page_stride: self.page_stride,
+            k_offset: self.k_offset,
+            v_offset: self.v_offset,
+            n_kv_heads: case.n_kv_heads,
+            head_dim_k: case.dk,
+            head_dim_v: case.dv,
+        }
+    }
+
+    fn element(&self, case: &Case, offset: usize, dim: usize, head: usize, p: usize, c: usize) -> f64 {
+        let page = self.pages[p / KV_PAGE] as usize * self.page_stride;
+        let _ = case;
+        f64::from(self.f32s[page + offset + (head * KV_PAGE + p % KV_PAGE) * dim + c])
+    }
+}
+
+fn truth(case: &Case, cache: &Cache, q: &[f32], spec: &AttnSpec<'_>) -> Vec<f64> {
+    let mut out = Vec::new();
+    for r in 0..case.rows {
+        let position = case.past + r;
+        let end = if case.causal { position + 1 } else { case.past + case.rows };
+        let start = case.window.map_or(0, |w| (position + 1).saturating_sub(w as usize));
+        for h in 0..case.n_heads {
+            let kv_head = h / (case.n_heads / case.n_kv_heads);
+            let q = &q[(r * case.n_heads + h) * case.dk..][..case.dk];
+            let scores: Vec<f64> = (start..end)
+                .map(|p| {
+                    let k = |c| cache.element(case, cache.k_offset, case.dk, kv_head, p, c);
+                    let s: f64 = q.iter().enumerate().map(|(c, q)| f64::from(*q) * k(c)).sum();
+                    let s = s * f64::from(spec.scale);
+                    spec.soft_cap.map_or(s, |cap| f64::from(cap) * libm::tanh(s / f64::from(cap)))
+                })
+                .collect();
+            let sink = spec.sinks.map(|s| f64::from(s[h]));
+            let max = scores.iter().copied().chain(sink).fold(f64::MIN, f64::max);
+            let total: f64 = scores.iter().copied().chain(sink).map(|s| libm::exp(s - max)).sum();
+            for c in 0..case.dv {
+                let v = |p| cache.element(case, cache.v_offset, case.dv, kv_head, p, c);
+                let sum: f64 =
+                    scores.iter().zip(start..).map(|(s, p)| libm::exp(s - max) / total * v(p)).sum();
+                out.push(sum);
+            }
+        }
+    }
+    out
+}
+
+/// Attention in batches of `batch` rows.
+fn run(
+    case: &Case,
+    cache: &Cache,
+    q: &[f32],
+    sinks: &[f32],
+    half: bool,
+    cx: &Ctx<'_>,
+    batch: usize,
+) -> Vec<f32> {
+    let spec = spec(case, sinks);
+    let plan = AttnPlan {
+        threads: cx.pool.threads(),
+        max_rows: batch,
+        max_context: case.past + case.rows,
+        n_heads: case.n_heads,
+        n_kv_heads: case.n_kv_heads,
+        head_dim_k: case.dk,
+        head_dim_v: case.dv,
+    };
+    let mut scratch = AttnScratch::new(&plan).expect("memory");
+    let rows: Vec<AttnRow<'_>> =
+        (0..case.rows).map(|r| AttnRow { position: (case.past + r) as u32, pages: &cache.pages }).collect();
+    let (q_cols, out_cols) = (case.n_heads * case.dk, case.n_heads * case.dv);
+    let mut out = vec![f32::NAN; case.rows * out_cols];
+    let q = Mat::new(q, case.rows, q_cols);
+    let mut mat = MatMut::new(&mut out, case.rows, out_cols);
+    for first in (0..case.rows).step_by(batch) {
+        let range = first..(first + batch).min(case.rows);
+        let (q, out) = (q.rows_range(range.clone()), mat.rows_range_mut(range.clone()));
+        attention(cx, q, &rows[range], &cache.layer(case, half), &spec, &mut scratch, out);
+    }
+    out
+}
+
+fn spec<'a>(case: &Case, sinks: &'a [f32]) -> AttnSpec<'a> {
+    AttnSpec {
+        n_heads: case.n_heads,
+        scale: 1.0 / (case.dk as f32).sqrt(),
+        soft_cap: case.soft_cap,
+        window: case.window,
+        sinks: case.sinks.then_some(sinks),
+        causal: case.causal,
+    }
+}
+
+#[test]
+fn attention_is_right_and_keeps_its_bits() {
+    required_is_there();
+    let pools: Vec<Pool> = [1, 2, 3].into_iter().map(|n| Pool::new(n).expect("threads")).collect();
+    let scalar = Kernels::scalar();
+    let isas = accelerated();
+    let mut rng = Rng::new(4);
+    let mut failed = Vec::new();
+    for case in &CASES {
+        let cache = Cache::new(case, &mut rng);
+        let q: Vec<f32> = (0..case.rows * case.n_heads * case.dk).map(|_| rng.normal() * 2.0).collect();
+        let sinks: Vec<f32> = (0..case.n_heads).map(|_| rng.normal() + 1.0).collect();
+        let reference =
+            run(case, &cache, &q, &sinks, false, &Ctx { pool: &pools[0], kernels: &scalar }, case.rows);
+        let truth = truth(case, &cache, &q, &spec(case, &sinks));
+        let error = reference.iter().zip(&truth).fold(0.0f64, |worst, (y, t)| {
+            let e = (f64::from(*y) - t).abs();
+            if e.is_nan() { f64::INFINITY } else { worst.max(e) }
+        });
+        println!("{}: error {error:.2e}", case.name);
+        if error > 3e-6 {
+            failed.push(format!("{}: error {error:e}", case.name));
+        }
+        let mut check = |what: String, y: Vec<f32>| {
+            if bits(&y) != bits(&reference) {
+                failed.push(format!("{}: {what} differs", case.name));
+            }
+        };
+        for kernels in [&scalar].into_iter().chain(&isas) {
+            for (pool, batch, half) in
+                [(0, case.rows, true), (1, case.rows, false), (2, 1, true), (1, 7, false), (0, 1, false)]
+            {
+                if !case.causal && batch != case.rows {
+                    continue;
+                }
+                let cx = Ctx { pool: &pools[pool], kernels };
+                let what = format!("{}, {} threads, batches of {batch}, f16 {half}", kernels.isa, pool + 1);
+                check(what, run(case, &cache, &q, &sinks, half, &cx, batch));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn sequences_in_one_batch_do_not_see_each_other() {
+    let pool = Pool::new(2).expect("threads");
+    let kernels = Kernels::scalar();
+    let cx = Ctx { pool: &pool, kernels: &kernels };
+    let mut rng = Rng::new(5);
+    let cases = [Case { past: 530, rows: 5, ..PLAIN }, Case { past: 3, rows: 40, ..PLAIN }];
+    let caches = cases.map(|case| Cache::new(&case, &mut rng));
+    let q_cols = PLAIN.n_heads * PLAIN.dk;
+    let q: Vec<f32> = (0..45 * q_cols).map(|_| rng.normal()).collect();
+    let mut alone = run(&cases[0], &caches[0], &q[..5 * q_cols], &[], false, &cx, 5);
+    alone.extend(run(&cases[1], &caches[1], &q[5 * q_cols..], &[], false, &cx, 40));
+
+    // both in one cache: the pages of the second follow those of the first
+    let mut data = caches[0].f32s.clone();
+    let shift = (data.len() / caches[0].page_stride) as u32;
+    data.extend(&caches[1].f32s);
+    let pages = [caches[0].pages.clone(), caches[1].pages.iter().map(|p| p + shift).collect()];
+    let mut rows = Vec::new();
+    for (case, pages) in cases.iter().zip(&pages) {
+        rows.extend((0..case.rows).map(|r| AttnRow { position: (case.past + r) as u32, pages }));
+    }
+    let plan = AttnPlan {
+        threads: 2,
+        max_rows: 45,
+        max_context: 535,
+        n_heads: PLAIN.n_heads,
+        n_kv_heads: PLAIN.n_kv_heads,
+        head_dim_k: PLAIN.dk,
+        head_dim_v: PLAIN.dv,
+    };
+    let mut scratch = AttnScratch::new(&plan).expect("memory");
+    let layer = KvLayer { data: KvData::F32(&data), ..caches[0].layer(&PLAIN, false) };
+    let out_cols = PLAIN.n_heads * PLAIN.dv;
+    let mut out = vec![0.0; 45 * out_cols];
+    let (q, mat) = (Mat::new(&q, 45, q_cols), MatMut::new(&mut out, 45, out_cols));
+    attention(&cx, q, &rows, &layer, &spec(&PLAIN, &[]), &mut scratch, mat);
+    assert_eq!(bits(&out), bits(&alone));
+}
