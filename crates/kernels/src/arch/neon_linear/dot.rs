@@ -1,6 +1,8 @@
 //! The integer products that NEON and dot product instructions do differently; all else is shared.
 
 use super::dotprod_asm::{sdot, sdot_lane0, sdot_lane1, sdot_lane2, sdot_lane3};
+use super::shape::Shape;
+use super::tile::{Row, Token, tile};
 use super::vec::*;
 use core::arch::aarch64::{int8x16_t, int16x8_t, int32x4_t};
 
@@ -21,7 +23,10 @@ pub(super) trait Dot: Copy {
     /// The products of 8 rows with `T` tokens: rows in lanes, `[token][row / 4]`.
     ///
     /// `w` is `[k / 4][8 rows][4]` of a panel, two vectors a step of 4 values, and `a` the same values of each token.
-    fn tile<const T: usize, const WIDE: bool>(self, w: &[Bytes], a: [&[[i8; 16]]; T]) -> [[int32x4_t; 2]; T];
+    fn dots<const T: usize, const WIDE: bool>(self, w: &[Bytes], a: [&[[i8; 16]]; T]) -> [[int32x4_t; 2]; T];
+
+    /// [`tile`] as a function of its own, so that formats of one shape share it.
+    fn tile<S: Shape, const T: usize>(self, panel: &[Bytes], a: &[Token<'_, S>; T], acc: &mut [Row; T]);
 }
 
 /// What every AArch64 processor has.
@@ -29,7 +34,7 @@ pub(super) trait Dot: Copy {
 pub(super) struct Neon;
 
 impl Neon {
-    /// One step of [`Dot::tile`]: adds 4 products for each row into 4 lanes of 16 bits.
+    /// One step of [`Dot::dots`]: adds 4 products for each row into 4 lanes of 16 bits.
     #[inline(always)]
     fn step<const T: usize, const L: i32>(acc: &mut [[int16x8_t; 4]; T], w: &[Bytes; 8], a: &[int8x16_t; T]) {
         let (w0, w1) = (signed(load(&w[2 * L as usize])), signed(load(&w[2 * L as usize + 1])));
@@ -80,7 +85,7 @@ impl Dot for Neon {
     }
 
     #[inline(always)]
-    fn tile<const T: usize, const WIDE: bool>(self, w: &[Bytes], a: [&[[i8; 16]]; T]) -> [[int32x4_t; 2]; T] {
+    fn dots<const T: usize, const WIDE: bool>(self, w: &[Bytes], a: [&[[i8; 16]]; T]) -> [[int32x4_t; 2]; T] {
         let mut acc = [[zero_i16(); 4]; T];
         let mut sum = [[splat_i32(0); 4]; T];
         for (g, w) in w.as_chunks::<8>().0.iter().enumerate() {
@@ -109,6 +114,11 @@ impl Dot for Neon {
             out[t] = [pair_add(sum[t][0], sum[t][1]), pair_add(sum[t][2], sum[t][3])];
         }
         out
+    }
+
+    #[inline(never)]
+    fn tile<S: Shape, const T: usize>(self, panel: &[Bytes], a: &[Token<'_, S>; T], acc: &mut [Row; T]) {
+        tile::<S, Self, T>(self, panel, a, acc);
     }
 }
 
@@ -148,7 +158,7 @@ impl Dot for Dotprod {
     }
 
     #[inline(always)]
-    fn tile<const T: usize, const WIDE: bool>(self, w: &[Bytes], a: [&[[i8; 16]]; T]) -> [[int32x4_t; 2]; T] {
+    fn dots<const T: usize, const WIDE: bool>(self, w: &[Bytes], a: [&[[i8; 16]]; T]) -> [[int32x4_t; 2]; T] {
         let mut acc = [[splat_i32(0); 2]; T];
         for (g, w) in w.as_chunks::<8>().0.iter().enumerate() {
             let mut x = [splat_i8(0); T];
@@ -169,5 +179,20 @@ impl Dot for Dotprod {
             step!(sdot_lane3, 6);
         }
         acc
+    }
+
+    fn tile<S: Shape, const T: usize>(self, panel: &[Bytes], a: &[Token<'_, S>; T], acc: &mut [Row; T]) {
+        #[inline(never)]
+        #[target_feature(enable = "neon,dotprod")]
+        fn run<S: Shape, const T: usize>(
+            dot: Dotprod,
+            panel: &[Bytes],
+            a: &[Token<'_, S>; T],
+            acc: &mut [Row; T],
+        ) {
+            tile::<S, Dotprod, T>(dot, panel, a, acc);
+        }
+        // SAFETY: a `Dotprod` is made only where the processor has the feature.
+        unsafe { run::<S, T>(self, panel, a, acc) }
     }
 }

@@ -5,27 +5,27 @@
 //! are sign-extended into place: `insert` of all ones above `n` bits subtracts `2^n`, so the inverted high bit gives
 //! the signed integer (`x - 2^n` where the bit is clear, `x` where it is set).
 
+use super::shape::{Plain, PlainMin, Shape, Subs8Min, Subs16, Subs16Min, Wide};
 use super::vec::*;
 use crate::linear::unit::Unit;
 use core::arch::aarch64::{int8x16_t, uint8x16_t};
 use happy_tensor::{
-    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
+    Block, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K,
+    BlockQ8_0,
 };
 
 /// A unit that NEON can decode.
 pub(super) trait Format: Unit {
-    /// Whether the integers have 8 bits.
-    const WIDE: bool = false;
+    /// Its shape.
+    type Shape: Shape;
     /// What is added to a group to give the integers.
     const BIAS: i32 = 0;
-    /// Whether the minimum is added rather than subtracted.
-    const MIN_ADDED: bool = false;
 
     /// Elements `16 G ..` of the unit, less the bias.
     fn group<const G: usize>(&self) -> int8x16_t;
     /// The bits of `d`.
     fn d_bits(&self) -> u16;
-    /// The bits of the scale of the minimum, which [`Format::MIN_ADDED`] gives the sign.
+    /// The bits of the scale of the minimum; [`Shape::HAS_MIN`] says with what sign it counts.
     #[inline(always)]
     fn min_bits(&self) -> u16 {
         0
@@ -41,6 +41,18 @@ pub(super) trait Format: Unit {
         splat_i8(1)
     }
 }
+
+/// Proves that a shape is what the reference says of the format.
+macro_rules! same_shape {
+    ($($block:ty)*) => {$(
+        const _: () = {
+            assert!(<<$block as Format>::Shape as Shape>::LEN == <$block as Block>::LEN);
+            assert!(<<$block as Format>::Shape as Shape>::SUBS == <$block as Unit>::SUBS);
+            assert!(<<$block as Format>::Shape as Shape>::HAS_MIN == <$block as Unit>::HAS_MIN);
+        };
+    )*};
+}
+same_shape!(BlockQ4_0 BlockQ4_1 BlockQ5_0 BlockQ5_1 BlockQ8_0 BlockQ2K BlockQ3K BlockQ4K BlockQ5K BlockQ6K);
 
 /// 16 bytes of a field.
 #[inline(always)]
@@ -84,6 +96,7 @@ macro_rules! field {
 }
 
 impl Format for BlockQ4_0 {
+    type Shape = Plain;
     const BIAS: i32 = -8;
     field!(d_bits = d);
 
@@ -94,7 +107,7 @@ impl Format for BlockQ4_0 {
 }
 
 impl Format for BlockQ4_1 {
-    const MIN_ADDED: bool = true;
+    type Shape = PlainMin;
     field!(d_bits = d);
     field!(min_bits = m);
 
@@ -105,6 +118,7 @@ impl Format for BlockQ4_1 {
 }
 
 impl Format for BlockQ5_0 {
+    type Shape = Plain;
     field!(d_bits = d);
 
     #[inline(always)]
@@ -114,8 +128,8 @@ impl Format for BlockQ5_0 {
 }
 
 impl Format for BlockQ5_1 {
+    type Shape = PlainMin;
     const BIAS: i32 = 16;
-    const MIN_ADDED: bool = true;
     field!(d_bits = d);
     field!(min_bits = m);
 
@@ -126,7 +140,7 @@ impl Format for BlockQ5_1 {
 }
 
 impl Format for BlockQ8_0 {
-    const WIDE: bool = true;
+    type Shape = Wide;
     field!(d_bits = d);
 
     #[inline(always)]
@@ -136,6 +150,7 @@ impl Format for BlockQ8_0 {
 }
 
 impl Format for BlockQ2K {
+    type Shape = Subs16Min;
     field!(d_bits = d);
     field!(min_bits = dmin);
 
@@ -154,6 +169,7 @@ impl Format for BlockQ2K {
 }
 
 impl Format for BlockQ3K {
+    type Shape = Subs16;
     field!(d_bits = d);
 
     #[inline(always)]
@@ -190,6 +206,7 @@ macro_rules! k4_scales {
 }
 
 impl Format for BlockQ4K {
+    type Shape = Subs8Min;
     field!(d_bits = d);
     field!(min_bits = dmin);
     k4_scales!();
@@ -201,6 +218,7 @@ impl Format for BlockQ4K {
 }
 
 impl Format for BlockQ5K {
+    type Shape = Subs8Min;
     const BIAS: i32 = 16;
     field!(d_bits = d);
     field!(min_bits = dmin);
@@ -215,6 +233,7 @@ impl Format for BlockQ5K {
 }
 
 impl Format for BlockQ6K {
+    type Shape = Subs16;
     const BIAS: i32 = -32;
     field!(d_bits = d);
 

@@ -9,6 +9,7 @@
 
 use super::dot::Dot;
 use super::format::Format;
+use super::shape::Shape;
 use super::vec::*;
 use crate::linear::Acts;
 use core::arch::aarch64::{float32x4_t, int8x16_t, int16x8_t, int32x4_t};
@@ -94,21 +95,21 @@ pub(super) fn add_scaled(acc: float32x4_t, isum: int32x4_t, d: float32x4_t, da: 
     fma(acc, to_f32(isum), mul_f32(d, da))
 }
 
-/// `acc - msum * (dmin * da)`, or plus where the format adds its minimum: the same as minus its negative.
+/// `acc - msum * (dmin * da)`, or plus where the format adds its minimum, which is the same as minus its negative.
 #[inline(always)]
-pub(super) fn add_min<F: Format>(
+pub(super) fn add_min<S: Shape>(
     acc: float32x4_t,
     msum: float32x4_t,
     dmin: float32x4_t,
     da: float32x4_t,
 ) -> float32x4_t {
     let dmin = mul_f32(dmin, da);
-    if F::MIN_ADDED { fma(acc, msum, dmin) } else { fms(acc, msum, dmin) }
+    if const { S::SUBS == 1 } { fma(acc, msum, dmin) } else { fms(acc, msum, dmin) }
 }
 
 /// The sums of a block of 32 activations, in the two lower lanes.
 #[inline(always)]
-pub(super) fn sums_of_32(sums: &[i16; 2]) -> int16x8_t {
+pub(super) fn sums_of_32(sums: &[i16]) -> int16x8_t {
     i16_of_u32(u32::from(sums[0] as u16) | u32::from(sums[1] as u16) << 16)
 }
 
@@ -135,7 +136,7 @@ fn units_of_32<F: Format, D: Dot, const Q: usize>(
             let b = [&rows[q][0][u], &rows[q][1][u], &rows[q][2][u], &rows[q][3][u]];
             let mut isum = [bias; 4];
             for r in 0..4 {
-                isum[r] = if F::WIDE {
+                isum[r] = if const { F::Shape::WIDE } {
                     dot.dot32::<true>(bias, [b[r].group::<0>(), b[r].group::<1>()], a)
                 } else {
                     dot.dot32::<false>(bias, [b[r].group::<0>(), b[r].group::<1>()], a)
@@ -144,7 +145,7 @@ fn units_of_32<F: Format, D: Dot, const Q: usize>(
             acc[q] = add_scaled(acc[q], sums_of(isum), scales(b), da);
             if F::HAS_MIN {
                 let msum = to_f32(lane::<0>(pair_sums(sums)));
-                acc[q] = add_min::<F>(acc[q], msum, min_scales(b), da);
+                acc[q] = add_min::<F::Shape>(acc[q], msum, min_scales(b), da);
             }
         }
     }
@@ -164,7 +165,7 @@ fn units_of_256<F: Format, D: Dot, const Q: usize>(
     let mut acc = [splat_f32(0.0); Q];
     for u in 0..units {
         prefetch_next(&rows, u);
-        let sums = sub_sums::<F>(&sums[u]);
+        let sums = sub_sums::<F::Shape>(&sums[u]);
         let da = splat_f32(da[u]);
         for q in 0..Q {
             let b = [&rows[q][0][u], &rows[q][1][u], &rows[q][2][u], &rows[q][3][u]];
@@ -178,7 +179,7 @@ fn units_of_256<F: Format, D: Dot, const Q: usize>(
                 for r in 0..4 {
                     msum[r] = scaled_sums::<F>(b[r].sub_mins(), sums);
                 }
-                acc[q] = add_min::<F>(acc[q], to_f32(sums_of(msum)), min_scales(b), da);
+                acc[q] = add_min::<F::Shape>(acc[q], to_f32(sums_of(msum)), min_scales(b), da);
             }
         }
     }
@@ -187,10 +188,10 @@ fn units_of_256<F: Format, D: Dot, const Q: usize>(
 
 /// Sums of the activations of each sub-block; only the first vector counts where there are 8.
 #[inline(always)]
-pub(super) fn sub_sums<F: Format>(sums: &[i16; 16]) -> [int16x8_t; 2] {
+pub(super) fn sub_sums<S: Shape>(sums: &[i16]) -> [int16x8_t; 2] {
     let sums = sums.as_chunks::<8>().0;
     let (lo, hi) = (load_i16(&sums[0]), load_i16(&sums[1]));
-    if const { F::SUBS == 8 } { [pair_add_i16(lo, hi), hi] } else { [lo, hi] }
+    if const { S::SUBS == 8 } { [pair_add_i16(lo, hi), hi] } else { [lo, hi] }
 }
 
 /// A vector whose lanes add up to the sum of `v[s] * sums[s]` over the sub-blocks.

@@ -7,7 +7,7 @@
 //! | `dot` | the integer products, the only thing that the two instruction sets do differently |
 //! | `format` | 16 integers of a block as a vector, for each format |
 //! | `gemv` | one token |
-//! | `panel`, `gemm` | many tokens |
+//! | `panel`, `shape`, `tile`, `gemm` | many tokens: unpacking, the microkernel that formats of a shape share, the loops |
 //!
 //! The functions below are where a generic body is compiled for an instruction set, and the only ones that need its
 //! presence: a [`LinearKernel`] is handed out only where [`Isa::supported`] holds.
@@ -18,8 +18,10 @@ mod format;
 mod gemm;
 mod gemv;
 mod panel;
+mod shape;
 #[cfg(test)]
 mod tests;
+mod tile;
 mod vec;
 
 use crate::isa::Isa;
@@ -28,7 +30,8 @@ use crate::pool::Columns;
 use dot::{Dotprod, Neon};
 use format::Format;
 use happy_tensor::{
-    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0, DType,
+    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
+    DType,
 };
 
 fn gemv_neon<F: Format>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {

@@ -11,6 +11,7 @@
 //! Everything is vectors of 16 bytes, so the panel is a slice of those, and a format is known by numbers only.
 
 use super::format::Format;
+use super::shape::Shape;
 use super::vec::*;
 use core::arch::aarch64::{float32x4_t, int8x16_t, int16x8_t};
 
@@ -18,24 +19,24 @@ use core::arch::aarch64::{float32x4_t, int8x16_t, int16x8_t};
 pub(super) const ROWS: usize = 8;
 
 /// Where the parts of a unit begin, in vectors.
-pub(super) struct Layout<F>(core::marker::PhantomData<F>);
+pub(super) struct Layout<S>(core::marker::PhantomData<S>);
 
-impl<F: Format> Layout<F> {
+impl<S: Shape> Layout<S> {
     /// Vectors of integers of a sub-block.
-    pub(super) const SUB: usize = F::LEN / F::SUBS * ROWS / 16;
-    pub(super) const D: usize = Self::SUB * F::SUBS;
+    pub(super) const SUB: usize = S::LEN / S::SUBS * ROWS / 16;
+    pub(super) const D: usize = Self::SUB * S::SUBS;
     pub(super) const DMIN: usize = Self::D + 2;
-    pub(super) const SCALES: usize = Self::DMIN + if F::HAS_MIN { 2 } else { 0 };
-    pub(super) const MINS: usize = Self::SCALES + if F::SUBS > 1 { 2 * F::SUBS } else { 0 };
+    pub(super) const SCALES: usize = Self::DMIN + if S::HAS_MIN { 2 } else { 0 };
+    pub(super) const MINS: usize = Self::SCALES + if S::SUBS > 1 { 2 * S::SUBS } else { 0 };
     /// Vectors of a unit.
-    pub(super) const UNIT: usize = Self::MINS + if F::SUBS > 1 && F::HAS_MIN { F::SUBS } else { 0 };
+    pub(super) const UNIT: usize = Self::MINS + if S::SUBS > 1 && S::HAS_MIN { S::SUBS } else { 0 };
 }
 
 /// Unpacks the units of 8 rows; `panel` has [`Layout::UNIT`] vectors for each.
 #[inline(always)]
 pub(super) fn unpack<F: Format>(rows: [&[F]; ROWS], panel: &mut [Bytes]) {
     let units = rows[0].len();
-    for (u, unit) in panel.chunks_exact_mut(Layout::<F>::UNIT).enumerate().take(units) {
+    for (u, unit) in panel.chunks_exact_mut(Layout::<F::Shape>::UNIT).enumerate().take(units) {
         for half in 0..2 {
             let r = 4 * half;
             unpack_4([&rows[r][u], &rows[r + 1][u], &rows[r + 2][u], &rows[r + 3][u]], unit, half);
@@ -70,23 +71,27 @@ fn unpack_4<F: Format>(b: [&F; 4], unit: &mut [Bytes], half: usize) {
         groups!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     }
     let put = |unit: &mut [Bytes], at: usize, v: float32x4_t| store(&mut unit[at + half], bytes_of_f32(v));
-    put(unit, Layout::<F>::D, f32_of_f16([b[0].d_bits(), b[1].d_bits(), b[2].d_bits(), b[3].d_bits()]));
+    put(
+        unit,
+        Layout::<F::Shape>::D,
+        f32_of_f16([b[0].d_bits(), b[1].d_bits(), b[2].d_bits(), b[3].d_bits()]),
+    );
     if F::HAS_MIN {
         let bits = [b[0].min_bits(), b[1].min_bits(), b[2].min_bits(), b[3].min_bits()];
-        put(unit, Layout::<F>::DMIN, f32_of_f16(bits));
+        put(unit, Layout::<F::Shape>::DMIN, f32_of_f16(bits));
     }
     if const { F::SUBS > 1 } {
         let scales = by_sub([b[0].sub_scales(), b[1].sub_scales(), b[2].sub_scales(), b[3].sub_scales()]);
         for s in 0..F::SUBS {
             let (lo, hi) = (widen_lo_i16(scales[s / 2]), widen_hi_i16(scales[s / 2]));
             let v = if s % 2 == 0 { lo } else { hi };
-            store(&mut unit[Layout::<F>::SCALES + 2 * s + half], bytes_of_i32(v));
+            store(&mut unit[Layout::<F::Shape>::SCALES + 2 * s + half], bytes_of_i32(v));
         }
         if F::HAS_MIN {
             let mins = by_sub([b[0].sub_mins(), b[1].sub_mins(), b[2].sub_mins(), b[3].sub_mins()]);
             for s in 0..F::SUBS {
                 let words = i16_words(mins[s / 2]);
-                let at = &mut unit[Layout::<F>::MINS + s].as_chunks_mut::<8>().0[half];
+                let at = &mut unit[Layout::<F::Shape>::MINS + s].as_chunks_mut::<8>().0[half];
                 *at = words[s % 2].to_le_bytes();
             }
         }

@@ -1,0 +1,63 @@
+//! What a tile must know of a format: formats of one shape share its code.
+
+/// The numbers of a unit, and its activations as types.
+pub(super) trait Shape: 'static {
+    /// Elements of a unit.
+    const LEN: usize;
+    /// Sub-blocks of a unit, with scales of their own unless there is one only.
+    const SUBS: usize;
+    /// Whether there is a minimum. It is added in units of one sub-block, and subtracted in the others.
+    const HAS_MIN: bool;
+    /// Whether the integers have 8 bits.
+    const WIDE: bool;
+
+    /// The activations of a unit: `[LEN / 16][16]`.
+    type Quants: AsRef<[[i8; 16]]>;
+    /// Their sums: `[LEN / 16]`.
+    type Sums: AsRef<[i16]>;
+
+    /// Activations in units; `x` is a whole number of them.
+    fn quants(x: &[i8]) -> &[Self::Quants];
+    /// Sums of activations in units.
+    fn sums(x: &[i16]) -> &[Self::Sums];
+}
+
+macro_rules! shape {
+    ($($(#[$doc:meta])* $name:ident: len $len:literal, subs $subs:literal, min $min:literal, wide $wide:literal;)*) => {$(
+        $(#[$doc])*
+        pub(super) struct $name;
+
+        impl Shape for $name {
+            const LEN: usize = $len;
+            const SUBS: usize = $subs;
+            const HAS_MIN: bool = $min;
+            const WIDE: bool = $wide;
+            type Quants = [[i8; 16]; $len / 16];
+            type Sums = [i16; $len / 16];
+
+            #[inline(always)]
+            fn quants(x: &[i8]) -> &[Self::Quants] {
+                x.as_chunks::<16>().0.as_chunks().0
+            }
+            #[inline(always)]
+            fn sums(x: &[i16]) -> &[Self::Sums] {
+                x.as_chunks().0
+            }
+        }
+    )*};
+}
+
+shape! {
+    /// Q4_0, Q5_0.
+    Plain: len 32, subs 1, min false, wide false;
+    /// Q4_1, Q5_1.
+    PlainMin: len 32, subs 1, min true, wide false;
+    /// Q8_0.
+    Wide: len 32, subs 1, min false, wide true;
+    /// Q4_K, Q5_K.
+    Subs8Min: len 256, subs 8, min true, wide false;
+    /// Q3_K, Q6_K.
+    Subs16: len 256, subs 16, min false, wide false;
+    /// Q2_K.
+    Subs16Min: len 256, subs 16, min true, wide false;
+}

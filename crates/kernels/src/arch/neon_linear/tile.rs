@@ -1,0 +1,142 @@
+//! The microkernel: 8 unpacked rows times a few tokens, shared by all formats of a shape.
+
+use super::dot::Dot;
+use super::gemv::{add_min, add_scaled, sub_sums, sums_of_32};
+use super::panel::{Layout, ROWS};
+use super::shape::Shape;
+use super::vec::*;
+use core::arch::aarch64::{float32x4_t, int32x4_t};
+
+/// A token's activations in a stretch of units.
+pub(super) struct Token<'a, S: Shape> {
+    pub(super) q: &'a [S::Quants],
+    pub(super) d: &'a [f32],
+    pub(super) sums: &'a [S::Sums],
+}
+
+impl<S: Shape> Clone for Token<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Shape> Copy for Token<'_, S> {}
+
+/// A token's results for the rows of a panel.
+pub(super) type Row = [f32; ROWS];
+
+/// Adds 8 rows times `T` tokens to `acc`, over as many units as the tokens have.
+#[inline(always)]
+pub(super) fn tile<S: Shape, D: Dot, const T: usize>(
+    dot: D,
+    panel: &[Bytes],
+    tokens: &[Token<'_, S>; T],
+    y: &mut [Row; T],
+) {
+    let units = tokens[0].d.len();
+    let mut a = *tokens;
+    let mut acc = [[splat_f32(0.0); 2]; T];
+    for t in 0..T {
+        // All of one length: indices need no checks below.
+        a[t] = Token { q: &a[t].q[..units], d: &a[t].d[..units], sums: &a[t].sums[..units] };
+        let y = y[t].as_chunks::<4>().0;
+        acc[t] = [load_f32(&y[0]), load_f32(&y[1])];
+    }
+    for (u, unit) in (0..units).zip(panel.chunks_exact(Layout::<S>::UNIT)) {
+        let mut x = [&[][..]; T];
+        for t in 0..T {
+            x[t] = a[t].q[u].as_ref();
+        }
+        let isum = if const { S::SUBS == 1 } {
+            dots::<S, D, T>(dot, &unit[..Layout::<S>::SUB], x)
+        } else {
+            scaled_dots::<S, D, T>(dot, unit, x)
+        };
+        let d = pair_f32(unit, Layout::<S>::D);
+        for t in 0..T {
+            let da = splat_f32(a[t].d[u]);
+            for i in 0..2 {
+                acc[t][i] = add_scaled(acc[t][i], isum[t][i], d[i], da);
+            }
+        }
+        if const { S::HAS_MIN } {
+            let dmin = pair_f32(unit, Layout::<S>::DMIN);
+            for t in 0..T {
+                let da = splat_f32(a[t].d[u]);
+                let msum = msums::<S>(unit, a[t].sums[u].as_ref());
+                for i in 0..2 {
+                    acc[t][i] = add_min::<S>(acc[t][i], msum[i], dmin[i], da);
+                }
+            }
+        }
+    }
+    for t in 0..T {
+        let y = y[t].as_chunks_mut::<4>().0;
+        store_f32(&mut y[0], acc[t][0]);
+        store_f32(&mut y[1], acc[t][1]);
+    }
+}
+
+/// The products of a sub-block.
+#[inline(always)]
+fn dots<S: Shape, D: Dot, const T: usize>(dot: D, w: &[Bytes], a: [&[[i8; 16]]; T]) -> [[int32x4_t; 2]; T] {
+    if const { S::WIDE } { dot.dots::<T, true>(w, a) } else { dot.dots::<T, false>(w, a) }
+}
+
+/// The sum over the sub-blocks of scale times product.
+#[inline(always)]
+fn scaled_dots<S: Shape, D: Dot, const T: usize>(
+    dot: D,
+    unit: &[Bytes],
+    a: [&[[i8; 16]]; T],
+) -> [[int32x4_t; 2]; T] {
+    let groups = S::LEN / S::SUBS / 16;
+    let mut isum = [[splat_i32(0); 2]; T];
+    for s in 0..S::SUBS {
+        let mut x = a;
+        for t in 0..T {
+            x[t] = &a[t][groups * s..][..groups];
+        }
+        let dots = dots::<S, D, T>(dot, &unit[Layout::<S>::SUB * s..][..Layout::<S>::SUB], x);
+        let at = Layout::<S>::SCALES + 2 * s;
+        let scale = [words_of_bytes(load(&unit[at])), words_of_bytes(load(&unit[at + 1]))];
+        for t in 0..T {
+            for i in 0..2 {
+                isum[t][i] = mla_i32(isum[t][i], dots[t][i], scale[i]);
+            }
+        }
+    }
+    isum
+}
+
+/// Two vectors of a unit: 8 rows.
+#[inline(always)]
+fn pair_f32(unit: &[Bytes], at: usize) -> [float32x4_t; 2] {
+    [f32_of_bytes(load(&unit[at])), f32_of_bytes(load(&unit[at + 1]))]
+}
+
+/// The sums over the sub-blocks of minimum times activations, of a token.
+#[inline(always)]
+fn msums<S: Shape>(unit: &[Bytes], sums: &[i16]) -> [float32x4_t; 2] {
+    if const { S::SUBS == 1 } {
+        let msum = to_f32(lane::<0>(pair_sums(sums_of_32(sums))));
+        return [msum, msum];
+    }
+    let sums = sub_sums::<S>(sums);
+    let mut msum = [splat_i32(0); 2];
+    macro_rules! add {
+        ($($s:literal)*) => {$(
+            if const { $s < S::SUBS } {
+                let mins = i16_of_bytes(load(&unit[Layout::<S>::MINS + $s]));
+                msum[0] = mla_lo_lane_i16::<{ $s % 8 }>(msum[0], mins, sums[$s / 8]);
+                msum[1] = mla_hi_lane_i16::<{ $s % 8 }>(msum[1], mins, sums[$s / 8]);
+            }
+        )*};
+    }
+    if const { S::SUBS == 8 } {
+        add!(0 1 2 3 4 5 6 7);
+    } else {
+        add!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    }
+    msum.map(to_f32)
+}
