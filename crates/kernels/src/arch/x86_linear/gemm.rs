@@ -21,6 +21,7 @@ use super::unpack;
 use crate::linear::Panel;
 use crate::linear::kernel::Acts;
 use crate::pool::Columns;
+use core::hint::black_box;
 use core::marker::PhantomData;
 
 /// Rows of a panel.
@@ -75,68 +76,106 @@ pub(super) fn gemm<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut Colum
     assert!(x.sums.len() == x.q.len() / 16);
     let blocks = F::from_bytes(&w[..width * units * size_of::<F>()]).unwrap_or(&[]);
     let lines = panel.bytes_mut(panel_bytes::<I, F>(x.k)).as_chunks_mut().0;
+    let trips = Trips::new::<I, F>();
     for first in (0..width).step_by(ROWS) {
         // A panel that is not whole repeats the last row.
         let rows = core::array::from_fn(|r| &blocks[(first + r).min(width - 1) * units..][..units]);
         unpack::panel::<I, F>(s, rows, lines);
         let mut t = 0;
-        while t + I::TOKENS <= x.rows {
-            match I::TOKENS {
-                4 => tile::<I, F, 4>(s, lines, x, t, y, first),
-                _ => tile::<I, F, 8>(s, lines, x, t, y, first),
-            }
-            t += I::TOKENS;
-        }
         while t < x.rows {
-            match x.rows - t {
-                1 => tile::<I, F, 1>(s, lines, x, t, y, first),
-                2 | 3 => tile::<I, F, 2>(s, lines, x, t, y, first),
-                _ => tile::<I, F, 4>(s, lines, x, t, y, first),
-            }
-            t += match x.rows - t {
-                1 => 1,
-                2 | 3 => 2,
-                _ => 4,
+            let n = (x.rows - t).min(I::TOKENS);
+            // SAFETY: the shapes were checked above, and `t + n` is at most `x.rows`; each arm takes at most `n`.
+            t += unsafe {
+                match n {
+                    8.. => tile::<I, F, 8>(s, lines, x, t, trips, y, first),
+                    4.. => tile::<I, F, 4>(s, lines, x, t, trips, y, first),
+                    2.. => tile::<I, F, 2>(s, lines, x, t, trips, y, first),
+                    _ => tile::<I, F, 1>(s, lines, x, t, trips, y, first),
+                }
             };
         }
     }
 }
 
-/// The panel times tokens `t .. t + T`.
+/// How often the inner loops of a tile run.
+///
+/// They are constants that the compiler does not see. It would unroll the loops, load all weights of a sub-block
+/// before the first product, and run out of registers.
+#[derive(Clone, Copy)]
+struct Trips {
+    parts: usize,
+    pairs: usize,
+}
+
+impl Trips {
+    fn new<I: Isa, F: Format>() -> Self {
+        let (parts, steps) = (Layout::<I, F>::QUANTS / Layout::<I, F>::STEPS, Layout::<I, F>::STEPS);
+        Self {
+            parts: if parts > 1 { black_box(parts) } else { 1 },
+            pairs: if steps > 2 { black_box(steps / 2) } else { 1 },
+        }
+    }
+}
+
+/// `x[at .. at + N]`.
+///
+/// # Safety
+/// They exist.
 #[inline(always)]
-fn tile<I: Isa, F: Format, const T: usize>(
+unsafe fn array<T, const N: usize>(x: &[T], at: usize) -> &[T; N] {
+    debug_assert!(at + N <= x.len());
+    // SAFETY: as the caller promises; an array has the alignment of its elements.
+    unsafe { &*x.as_ptr().add(at).cast::<[T; N]>() }
+}
+
+/// The panel times tokens `t .. t + T`; returns `T`.
+///
+/// # Safety
+/// The panel is as long as [`panel_bytes`] says, the parts of `x` are as long as `x.rows` and `x.k` say, `t + T` is at
+/// most `x.rows`, and `trips` is [`Trips::new`].
+#[inline(always)]
+unsafe fn tile<I: Isa, F: Format, const T: usize>(
     s: I,
     panel: &[Line],
     x: Acts<'_>,
     t: usize,
+    trips: Trips,
     y: &mut Columns<'_>,
     first: usize,
-) {
+) -> usize {
     let units = x.k / F::LEN;
-    let tokens: [Acts<'_>; T] = core::array::from_fn(|i| x.rows_range(t + i, 1));
     let mut acc = [s.zero_r(); T];
     for u in 0..units {
-        let unit = &panel[u * Layout::<I, F>::LINES..][..Layout::<I, F>::LINES];
+        // Where the unit of each token starts in `x.d`.
+        let mut at = [0; T];
+        for i in 0..T {
+            at[i] = (t + i) * units + u;
+        }
+        // SAFETY: `u` is below `units`, so these are the lines of a unit.
+        let unit: &[Line] = unsafe { panel.get_unchecked(u * Layout::<I, F>::LINES..(u + 1) * Layout::<I, F>::LINES) };
         let (quants, rest) = unit.split_at(Layout::<I, F>::QUANTS);
         let (sub_scales, rest) = rest.split_at(Layout::<I, F>::SCALES);
         let (pairs, d) = rest.split_at(Layout::<I, F>::PAIRS);
-        let a: [&[[i8; 4]]; T] = core::array::from_fn(|i| tokens[i].q[u * F::LEN..][..F::LEN].as_chunks().0);
-        let sums: [&[[i16; 2]]; T] =
-            core::array::from_fn(|i| tokens[i].sums[u * (F::LEN / 16)..][..F::LEN / 16].as_chunks().0);
 
         let mut isum = [s.zero_i(); T];
-        for part in 0..Layout::<I, F>::QUANTS / Layout::<I, F>::STEPS {
+        for part in 0..trips.parts {
             let start = part * Layout::<I, F>::STEPS;
             let mut p = [s.zero_p(); T];
-            for j in start..start + Layout::<I, F>::STEPS {
-                let w = s.load_w(&quants[j]);
-                for i in 0..T {
-                    p[i] = s.step::<F>(p[i], w, a[i][j]);
+            for pair in 0..trips.pairs {
+                for step in 0..if Layout::<I, F>::STEPS > 1 { 2 } else { 1 } {
+                    let j = start + 2 * pair + step;
+                    // SAFETY: `j` counts the `LEN / 4` lines of integers, of 4 activations of each token each.
+                    let w = s.load_w(unsafe { quants.get_unchecked(j) });
+                    for i in 0..T {
+                        let a = unsafe { *array(x.q, at[i] * F::LEN + 4 * j) };
+                        p[i] = s.step::<F>(p[i], w, a);
+                    }
                 }
             }
             for i in 0..T {
                 isum[i] = if F::SUBS > 1 {
-                    s.add_scaled(isum[i], p[i], &sub_scales[start / Layout::<I, F>::SUB])
+                    // SAFETY: the sub-block of line `start`, of `LEN / 4` lines.
+                    s.add_scaled(isum[i], p[i], unsafe { sub_scales.get_unchecked(start / Layout::<I, F>::SUB) })
                 } else {
                     s.add_sums(isum[i], p[i])
                 };
@@ -144,27 +183,29 @@ fn tile<I: Isa, F: Format, const T: usize>(
         }
         let dw = s.load_r(&d[0]);
         for i in 0..T {
-            let da = tokens[i].d[u];
+            // SAFETY: `at[i]` is below `x.rows * units`, the length of `x.d`.
+            let da = unsafe { array::<_, 1>(x.d, at[i])[0] };
+            // SAFETY: `x.sums` has `LEN / 16` elements for one of `x.d`, two for a `p` of `LEN / 32`.
+            let sums = |p: usize| unsafe { *array::<i16, 2>(x.sums, at[i] * (F::LEN / 16) + 2 * p) };
             if F::SUBS == 1 {
-                let sum = i32::from(sums[i][0][0]) + i32::from(sums[i][0][1]);
                 if Layout::<I, F>::OFFSET != 0 {
-                    isum[i] = s.add_i(isum[i], s.splat_i(-Layout::<I, F>::OFFSET * sum));
+                    isum[i] = s.add_i(isum[i], s.splat_dot(sums(0), -Layout::<I, F>::OFFSET as i16));
                 }
                 acc[i] = s.fma(acc[i], isum[i], dw, da);
                 if F::HAS_MIN {
                     // The minimum is stored with the sign with which it is added.
-                    acc[i] = s.fma(acc[i], s.splat_i(sum), s.load_r(&d[1]), da);
+                    acc[i] = s.fma(acc[i], s.splat_dot(sums(0), 1), s.load_r(&d[1]), da);
                 }
             } else if F::HAS_MIN {
                 acc[i] = s.fma(acc[i], isum[i], dw, da);
                 let mut msum = s.zero_i();
                 for p in 0..F::LEN / 32 {
-                    msum = s.add_pairs(msum, &pairs[p], sums[i][p]);
+                    msum = s.add_pairs(msum, &pairs[p], sums(p));
                 }
                 acc[i] = s.nfma(acc[i], msum, s.load_r(&d[1]), da);
             } else {
                 for p in 0..F::LEN / 32 {
-                    isum[i] = s.add_pairs(isum[i], &pairs[p], sums[i][p]);
+                    isum[i] = s.add_pairs(isum[i], &pairs[p], sums(p));
                 }
                 acc[i] = s.fma(acc[i], isum[i], dw, da);
             }
@@ -180,4 +221,5 @@ fn tile<I: Isa, F: Format, const T: usize>(
             y.copy_from_slice(&out[..y.len()]);
         }
     }
+    T
 }

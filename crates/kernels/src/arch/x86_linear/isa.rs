@@ -36,7 +36,8 @@ pub(super) trait Isa: Copy {
     fn zero_p(self) -> Self::P;
     fn zero_i(self) -> Self::I;
     fn zero_r(self) -> Self::R;
-    fn splat_i(self, x: i32) -> Self::I;
+    /// Both sums of activations times `x`, added, in all lanes.
+    fn splat_dot(self, sums: [i16; 2], x: i16) -> Self::I;
     fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
     fn load_w(self, line: &[u8; 64]) -> Self::W;
     fn load_r(self, line: &[u8; 64]) -> Self::R;
@@ -156,8 +157,9 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn splat_i(self, x: i32) -> Self::I {
-        [self.0.splat32(x); 2]
+    fn splat_dot(self, sums: [i16; 2], x: i16) -> Self::I {
+        let v = self.0;
+        [v.madd16(v.splat32(pair(sums)), v.splat16(x)); 2]
     }
 
     #[inline(always)]
@@ -325,8 +327,8 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn splat_i(self, x: i32) -> Self::I {
-        self.splat32(x)
+    fn splat_dot(self, sums: [i16; 2], x: i16) -> Self::I {
+        self.dot2(self.splat32(0), self.splat32(pair(sums)), self.splat32(pair([x; 2])))
     }
 
     #[inline(always)]
