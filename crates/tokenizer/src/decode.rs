@@ -1,0 +1,223 @@
+//! Ids to text, at once or as they come.
+
+use crate::vocab::attr;
+use crate::{TokenId, Tokenizer, TokenizerError, byte_level, spm};
+
+/// How to decode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeOptions {
+    /// Write the strings of control and unknown tokens too.
+    pub special: bool,
+    /// Remove spaces before punctuation where the tokenizer asks for it, as llama.cpp does.
+    pub clean_spaces: bool,
+}
+
+impl Default for DecodeOptions {
+    /// Writes special tokens and cleans spaces.
+    fn default() -> Self {
+        Self { special: true, clean_spaces: true }
+    }
+}
+
+impl Tokenizer {
+    /// Appends the bytes of a token, which may be a part of a character; of control and unknown tokens only where
+    /// `special` says so.
+    ///
+    /// # Errors
+    /// An id that does not exist.
+    pub fn token_bytes(&self, id: TokenId, special: bool, out: &mut Vec<u8>) -> Result<(), TokenizerError> {
+        self.vocab.check(id)?;
+        let (attrs, text) = (self.vocab.attrs(id), self.vocab.text(id));
+        let hidden = attrs & (attr::CONTROL | attr::UNKNOWN) != 0;
+        if hidden && !special {
+            return Ok(());
+        }
+        if attrs & attr::IN_TEXT != 0 {
+            out.extend_from_slice(text);
+        } else if attrs & attr::BYTE != 0 {
+            out.extend(self.vocab.byte_value(id));
+        } else if attrs & attr::NORMAL != 0 {
+            if self.is_spm() { unescape(text, out) } else { byte_level::decode_into(text, out) }
+        }
+        Ok(())
+    }
+
+    /// The bytes of some tokens. They are valid UTF-8 when the tokens are those of a text.
+    ///
+    /// # Errors
+    /// An id that does not exist.
+    pub fn decode_bytes(&self, ids: &[TokenId], options: DecodeOptions) -> Result<Vec<u8>, TokenizerError> {
+        let mut out = Vec::new();
+        for (i, id) in ids.iter().enumerate() {
+            let start = out.len();
+            self.token_bytes(*id, options.special, &mut out)?;
+            // The space that encoding put before the text.
+            if i == 0 && self.add_space_prefix && out.get(start) == Some(&b' ') {
+                out.remove(start);
+            }
+        }
+        if options.clean_spaces && self.clean_spaces {
+            clean(&mut out);
+        }
+        Ok(out)
+    }
+
+    /// The text of some tokens; bytes that are not UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// An id that does not exist.
+    pub fn decode(&self, ids: &[TokenId], options: DecodeOptions) -> Result<String, TokenizerError> {
+        let bytes = self.decode_bytes(ids, options)?;
+        Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+    }
+}
+
+/// Spaces instead of their stand-ins.
+fn unescape(text: &[u8], out: &mut Vec<u8>) {
+    let space = spm::SPACE.as_bytes();
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        if let Some(after) = rest.strip_prefix(space) {
+            out.push(b' ');
+            rest = after;
+        } else {
+            out.push(*first);
+            rest = rest.get(1..).unwrap_or(&[]);
+        }
+    }
+}
+
+/// llama.cpp's cleaning, in its three passes.
+fn clean(text: &mut Vec<u8>) {
+    // " ?" " !" " ." " ,": the space goes.
+    rewrite(text, |before, rest, out| {
+        if before == b' ' && matches!(rest.first(), Some(b'?' | b'!' | b'.' | b',')) {
+            out.pop();
+        }
+        0
+    });
+    // " ' ": both spaces go.
+    rewrite(text, |before, rest, out| {
+        if before == b' ' && matches!(rest, [b'\'', b' ', ..]) {
+            out.pop();
+            return 1;
+        }
+        0
+    });
+    // " 's" " 'm" " 're" " 've": the space goes.
+    rewrite(text, |before, rest, out| {
+        let contraction = matches!(rest, [b'\'', b's' | b'm', ..] | [b'\'', b'r' | b'v', b'e', ..]);
+        if before == b' ' && contraction {
+            out.pop();
+        }
+        0
+    });
+}
+
+/// Copies the text byte by byte; `edit` sees the byte before, the rest, and what was written, and says how many
+/// bytes behind the first of the rest to leave out.
+fn rewrite(text: &mut Vec<u8>, edit: impl Fn(u8, &[u8], &mut Vec<u8>) -> usize) {
+    let mut out = Vec::with_capacity(text.len());
+    out.extend(text.first());
+    let mut at = 1;
+    while let (Some(before), Some(rest)) = (text.get(at - 1), text.get(at..).filter(|r| !r.is_empty())) {
+        let skipped = edit(*before, rest, &mut out);
+        out.extend(rest.first());
+        // What was left out counts as written for the byte that follows it.
+        if skipped > 0
+            && let Some(byte) = text.get_mut(at + 1)
+        {
+            *byte = 0;
+        }
+        at += 1 + skipped;
+    }
+    *text = out;
+}
+
+/// Decodes tokens as they come. Text is handed out in whole characters; bytes that can no longer become one are
+/// written as U+FFFD.
+#[derive(Debug, Default)]
+pub struct StreamDecoder {
+    pending: Vec<u8>,
+    text: String,
+    special: bool,
+}
+
+impl StreamDecoder {
+    /// A decoder that leaves control tokens out.
+    pub fn new() -> Self {
+        Self::with_special(false)
+    }
+
+    /// A decoder that writes the strings of control tokens where `special` says so.
+    pub fn with_special(special: bool) -> Self {
+        Self { pending: Vec::with_capacity(256), text: String::with_capacity(1024), special }
+    }
+
+    /// Takes a token and returns the text that is complete now; it may be empty.
+    ///
+    /// # Errors
+    /// An id that does not exist; nothing is lost.
+    pub fn push(&mut self, tokenizer: &Tokenizer, id: TokenId) -> Result<&str, TokenizerError> {
+        tokenizer.token_bytes(id, self.special, &mut self.pending)?;
+        self.take(false);
+        Ok(&self.text)
+    }
+
+    /// No more tokens: returns what is left, an unfinished character as U+FFFD.
+    pub fn finish(&mut self) -> &str {
+        self.take(true);
+        &self.text
+    }
+
+    /// Moves complete characters from `pending` to `text`.
+    fn take(&mut self, end: bool) {
+        self.text.clear();
+        let mut kept = 0;
+        let total = self.pending.len();
+        let mut at = 0;
+        for chunk in self.pending.utf8_chunks() {
+            self.text.push_str(chunk.valid());
+            at += chunk.valid().len();
+            let invalid = chunk.invalid();
+            // An invalid stretch at the very end may be the beginning of a character.
+            if !invalid.is_empty() && at + invalid.len() == total && !end && may_continue(invalid) {
+                kept = invalid.len();
+                break;
+            }
+            if !invalid.is_empty() {
+                self.text.push(char::REPLACEMENT_CHARACTER);
+            }
+            at += invalid.len();
+        }
+        self.pending.drain(..total - kept);
+    }
+}
+
+/// Whether more bytes could make these, which are no character, the beginning of one.
+fn may_continue(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|e| e.error_len().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cleaning() {
+        let cases = [
+            ("", ""),
+            ("a .", "a."),
+            (" .", "."),
+            ("a ' b", "a'b"),
+            ("it 's we 've they 're I 'm", "it's we've they're I'm"),
+            ("he 'd don 't 'll", "he 'd don 't 'll"),
+            ("Who ? Me ! No , yes .", "Who? Me! No, yes."),
+        ];
+        for (text, expected) in cases {
+            let mut bytes = text.as_bytes().to_vec();
+            clean(&mut bytes);
+            assert_eq!(String::from_utf8_lossy(&bytes), expected);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Building a tokenizer from a GGUF file's metadata. Strings and scores stay in the file.
+
+use crate::spec::{Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
+use crate::{Tokenizer, TokenizerError};
+use happy_gguf::{Array, FromValue, GgufFile, Metadata, ValueType};
+
+impl Tokenizer {
+    /// The tokenizer of a file; vocabulary-only files will do.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::new`], and metadata that is missing or of the wrong type.
+    pub fn from_gguf(file: &GgufFile) -> Result<Self, TokenizerError> {
+        Tokenizer::new(TokenizerSpec::from_gguf(file)?)
+    }
+}
+
+impl TokenizerSpec {
+    /// What a file says of its tokenizer.
+    ///
+    /// # Errors
+    /// Metadata that is missing or of the wrong type.
+    pub fn from_gguf(file: &GgufFile) -> Result<Self, TokenizerError> {
+        let view = file.view();
+        let (metadata, storage) = (view.metadata(), file.shared());
+        let why = "the file has no tokenizer";
+        let model: &str = read(metadata, "tokenizer.ggml.model")?
+            .ok_or(TokenizerError::Missing { key: "tokenizer.ggml.model", why })?;
+        let tokens =
+            strings(metadata, &storage, "tokenizer.ggml.tokens")?.ok_or(TokenizerError::Missing {
+                key: "tokenizer.ggml.tokens",
+                why: "it holds the vocabulary",
+            })?;
+        let id = |key| Ok::<_, TokenizerError>(read::<u32>(metadata, key).ok().flatten());
+        let either = |a: Option<u32>, b: Option<u32>| a.or(b);
+        let mut spec = TokenizerSpec::new(model, tokens);
+        spec.pre = read::<&str>(metadata, "tokenizer.ggml.pre")?.filter(|p| !p.is_empty()).map(str::to_owned);
+        spec.token_types = token_types(metadata)?;
+        spec.scores = scores(metadata, &storage)?;
+        spec.merges = strings(metadata, &storage, "tokenizer.ggml.merges")?;
+        spec.special = SpecialIds {
+            bos: id("tokenizer.ggml.bos_token_id")?,
+            eos: id("tokenizer.ggml.eos_token_id")?,
+            eot: id("tokenizer.ggml.eot_token_id")?,
+            eom: id("tokenizer.ggml.eom_token_id")?,
+            unk: id("tokenizer.ggml.unknown_token_id")?,
+            sep: id("tokenizer.ggml.seperator_token_id")?,
+            pad: id("tokenizer.ggml.padding_token_id")?,
+            mask: id("tokenizer.ggml.mask_token_id")?,
+            fim_prefix: either(id("tokenizer.ggml.fim_pre_token_id")?, id("tokenizer.ggml.prefix_token_id")?),
+            fim_suffix: either(id("tokenizer.ggml.fim_suf_token_id")?, id("tokenizer.ggml.suffix_token_id")?),
+            fim_middle: either(id("tokenizer.ggml.fim_mid_token_id")?, id("tokenizer.ggml.middle_token_id")?),
+            fim_pad: id("tokenizer.ggml.fim_pad_token_id")?,
+            fim_repo: id("tokenizer.ggml.fim_rep_token_id")?,
+            fim_separator: id("tokenizer.ggml.fim_sep_token_id")?,
+        };
+        spec.add_bos = read(metadata, "tokenizer.ggml.add_bos_token")?;
+        spec.add_eos = read(metadata, "tokenizer.ggml.add_eos_token")?;
+        spec.add_space_prefix = read(metadata, "tokenizer.ggml.add_space_prefix")?;
+        spec.model_name = read::<&str>(metadata, "general.name").ok().flatten().map(str::to_owned);
+        Ok(spec)
+    }
+}
+
+/// A value that may be missing.
+fn read<'a, T: FromValue<'a>>(metadata: &Metadata<'a>, key: &str) -> Result<Option<T>, TokenizerError> {
+    metadata.optional(key).map_err(|e| TokenizerError::Value { message: e.to_string() })
+}
+
+/// Where a part of the file's bytes begins.
+fn offset(storage: &SharedBytes, part: &[u8]) -> usize {
+    // `part` is borrowed from the storage; were it not, the bounds checks of the parts would refuse the offset.
+    (part.as_ptr() as usize).wrapping_sub((**storage).as_ref().as_ptr() as usize)
+}
+
+/// An array of strings, left in place.
+fn strings(
+    metadata: &Metadata<'_>,
+    storage: &SharedBytes,
+    key: &str,
+) -> Result<Option<Strings>, TokenizerError> {
+    let Some(array) = read::<Array<'_>>(metadata, key)? else { return Ok(None) };
+    let Some(list) = array.strings() else {
+        return Err(wrong_type(key, "an array of strings", &array));
+    };
+    // Each string is preceded by its length in eight bytes.
+    const LENGTH: u32 = 8;
+    let base = offset(storage, array.raw()).saturating_add(LENGTH as usize);
+    Strings::in_storage(storage.clone(), base, LENGTH, list.map(|s| s.as_bytes().len())).map(Some)
+}
+
+fn scores(metadata: &Metadata<'_>, storage: &SharedBytes) -> Result<Option<Scores>, TokenizerError> {
+    let key = "tokenizer.ggml.scores";
+    let Some(array) = read::<Array<'_>>(metadata, key)? else { return Ok(None) };
+    let integers = match array.element_type() {
+        ValueType::F32 => false,
+        ValueType::I32 => true,
+        _ => return Err(wrong_type(key, "an array of f32 or i32", &array)),
+    };
+    Scores::in_storage(storage.clone(), offset(storage, array.raw()), array.len(), integers).map(Some)
+}
+
+fn token_types(metadata: &Metadata<'_>) -> Result<Vec<TokenType>, TokenizerError> {
+    let key = "tokenizer.ggml.token_type";
+    let Some(array) = read::<Array<'_>>(metadata, key)? else { return Ok(Vec::new()) };
+    let of = |number: i32| TokenType::from(i64::from(number));
+    if let Some(types) = array.packed::<i32>() {
+        return Ok(types.iter().map(of).collect());
+    }
+    match array.packed::<u32>() {
+        Some(types) => Ok(types.iter().map(|n| of(n as i32)).collect()),
+        None => Err(wrong_type(key, "an array of i32", &array)),
+    }
+}
+
+fn wrong_type(key: &str, expected: &'static str, array: &Array<'_>) -> TokenizerError {
+    TokenizerError::WrongType {
+        key: key.to_owned(),
+        expected,
+        found: format!("an array of {}", array.element_type()),
+    }
+}

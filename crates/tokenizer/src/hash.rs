@@ -1,0 +1,142 @@
+//! A hash table of numbers below 2^31 in 32-bit slots: the keys stay where they are (in the mapped file, in an
+//! array), the table holds positions only. The bits of a slot that a number does not need hold a part of its hash,
+//! so that most misses touch no key.
+
+const EMPTY: u32 = u32::MAX;
+const K0: u64 = 0x9E37_79B9_7F4A_7C15;
+const K1: u64 = 0xD6E8_FEB8_6659_FD93;
+
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let wide = u128::from(a) * u128::from(b);
+    (wide as u64) ^ ((wide >> 64) as u64)
+}
+
+/// Hash of a byte string: eight bytes a step, folded multiplication. Not meant to resist an attacker: the strings
+/// are a vocabulary's, and probing has no worse case than a scan of the table.
+#[inline]
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+    let mut h = K0 ^ bytes.len() as u64;
+    let mut chunks = bytes.chunks_exact(8);
+    for chunk in &mut chunks {
+        let mut word = [0u8; 8];
+        word.copy_from_slice(chunk);
+        h = fold(h ^ u64::from_le_bytes(word), K1);
+    }
+    let mut tail = 0u64;
+    for &b in chunks.remainder() {
+        tail = (tail << 8) | u64::from(b);
+    }
+    fold(h ^ tail, K0)
+}
+
+/// Hash of a pair of symbols.
+#[inline]
+pub(crate) fn hash_pair(left: u32, right: u32) -> u64 {
+    fold(((u64::from(left) << 32) | u64::from(right)) ^ K1, K0)
+}
+
+/// Open addressing with linear probing, two thirds full.
+#[derive(Debug, Default)]
+pub(crate) struct SlotTable {
+    slots: Vec<u32>,
+    number_bits: u32,
+}
+
+impl SlotTable {
+    /// A table for the numbers below `n`, each inserted at most once.
+    pub(crate) fn new(n: usize) -> Self {
+        let capacity = n + n / 2 + 8;
+        // One bit pattern more than the numbers need, so that no slot in use equals EMPTY.
+        let number_bits = u32::BITS - (n as u32).leading_zeros();
+        SlotTable { slots: vec![EMPTY; capacity], number_bits: number_bits.max(1) }
+    }
+
+    #[inline]
+    fn start(&self, hash: u64) -> usize {
+        (((hash >> 32) * self.slots.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn tag(&self, hash: u64) -> u32 {
+        (hash as u32).checked_shl(self.number_bits).unwrap_or(0)
+    }
+
+    #[inline]
+    fn number_mask(&self) -> u32 {
+        1u32.checked_shl(self.number_bits).map_or(u32::MAX, |bit| bit - 1)
+    }
+
+    /// The number whose key is equal, as `same` says.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
+        let (tag, mask) = (self.tag(hash), self.number_mask());
+        let (before, from) = self.slots.split_at_checked(self.start(hash))?;
+        for &slot in from.iter().chain(before) {
+            if slot == EMPTY {
+                return None;
+            }
+            if slot & !mask == tag && same(slot & mask) {
+                return Some(slot & mask);
+            }
+        }
+        None
+    }
+
+    /// Inserts `number`; where a number with an equal key is there, `replace` decides which one stays.
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        number: u32,
+        replace: bool,
+        mut same: impl FnMut(u32) -> bool,
+    ) {
+        let (tag, mask) = (self.tag(hash), self.number_mask());
+        let start = self.start(hash);
+        let (before, from) = self.slots.split_at_mut(start);
+        for slot in from.iter_mut().chain(before) {
+            let free = *slot == EMPTY;
+            if free || (*slot & !mask == tag && same(*slot & mask)) {
+                if free || replace {
+                    *slot = tag | number;
+                }
+                return;
+            }
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn owned_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<u32>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_inserted_and_nothing_else() {
+        for n in [0usize, 1, 2, 3, 7, 8, 255, 256, 1000, 65_536] {
+            let key = |i: u32| format!("key {i}");
+            let mut table = SlotTable::new(n);
+            for i in 0..n as u32 {
+                table.insert(hash_bytes(key(i).as_bytes()), i, true, |j| j == i);
+            }
+            for i in 0..n as u32 + 100 {
+                let found = table.find(hash_bytes(key(i).as_bytes()), |j| key(j) == key(i));
+                assert_eq!(found, (i < n as u32).then_some(i), "{i} of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_equal_key_is_replaced_or_kept() {
+        for (replace, expected) in [(true, 1), (false, 0)] {
+            let mut table = SlotTable::new(2);
+            table.insert(7, 0, replace, |_| true);
+            table.insert(7, 1, replace, |_| true);
+            assert_eq!(table.find(7, |_| true), Some(expected));
+        }
+    }
+}

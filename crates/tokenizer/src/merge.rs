@@ -1,0 +1,218 @@
+//! The merging loop of byte-pair encoding, shared by the byte-level and the SentencePiece kind.
+//!
+//! ```text
+//! symbols = the characters (or bytes) of a piece
+//! while an adjacent pair has a rank:
+//!     replace the pair of lowest rank, the leftmost of equals, by its merged symbol
+//! ```
+//!
+//! Up to [`SMALL`] symbols a plain search for the lowest rank is fastest. Longer pieces use a heap of
+//! `(rank, position)`: each symbol remembers the rank of the pair that it begins, so an entry of the heap is out of
+//! date exactly when its symbol is gone or remembers another rank. A merge adds at most two entries:
+//! O(n log n) for n symbols.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Pieces of up to so many symbols are merged by plain search.
+const SMALL: usize = 40;
+const NO_RANK: u32 = u32::MAX;
+const NO_NODE: u32 = u32::MAX;
+
+/// A symbol that is no token (SentencePiece: a character that the vocabulary lacks).
+pub(crate) const NO_SYMBOL: u32 = u32::MAX;
+
+/// One symbol of the piece, and the pair that it forms with the next one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Node {
+    /// The symbol's id.
+    pub(crate) symbol: u32,
+    /// Where it starts in the piece, in bytes.
+    pub(crate) start: u32,
+    /// Bytes of it; 0 when it was merged into the one before.
+    pub(crate) len: u32,
+    rank: u32,
+    merged: u32,
+    prev: u32,
+    next: u32,
+}
+
+impl Node {
+    pub(crate) fn new(symbol: u32, start: usize, len: usize) -> Self {
+        let (start, len) = (start as u32, len as u32);
+        Node { symbol, start, len, rank: NO_RANK, merged: NO_SYMBOL, prev: NO_NODE, next: NO_NODE }
+    }
+}
+
+/// The merge rules.
+pub(crate) trait Pairs {
+    /// Rank (lower merges first, below `u32::MAX`) and result of merging two neighbours.
+    fn merge(&self, piece: &[u8], left: &Node, right: &Node) -> Option<(u32, u32)>;
+}
+
+/// Buffers of the merging loop, kept between pieces.
+#[derive(Debug, Default)]
+pub(crate) struct MergeScratch {
+    /// The symbols of the piece: filled by the caller, then merged in place; the merged ones are removed.
+    pub(crate) nodes: Vec<Node>,
+    heap: Vec<Reverse<u64>>,
+}
+
+impl MergeScratch {
+    /// Merges `nodes` until no rule applies.
+    pub(crate) fn run(&mut self, piece: &[u8], pairs: &impl Pairs) {
+        if self.nodes.len() <= SMALL { self.run_small(piece, pairs) } else { self.run_heap(piece, pairs) }
+    }
+
+    /// Looks up the pair that begins at node `i` and ends at `j`.
+    #[inline]
+    fn set_pair(&mut self, piece: &[u8], pairs: &impl Pairs, i: usize, j: usize) {
+        let found = match (self.nodes.get(i), self.nodes.get(j)) {
+            (Some(left), Some(right)) => pairs.merge(piece, left, right),
+            _ => None,
+        };
+        if let Some(node) = self.nodes.get_mut(i) {
+            (node.rank, node.merged) = found.unwrap_or((NO_RANK, NO_SYMBOL));
+        }
+    }
+
+    fn run_small(&mut self, piece: &[u8], pairs: &impl Pairs) {
+        for i in 0..self.nodes.len() {
+            self.set_pair(piece, pairs, i, i + 1);
+        }
+        loop {
+            let mut best = (NO_RANK, 0);
+            for (i, node) in self.nodes.iter().enumerate() {
+                if node.rank < best.0 {
+                    best = (node.rank, i);
+                }
+            }
+            let (rank, i) = best;
+            if rank == NO_RANK || i + 1 >= self.nodes.len() {
+                return;
+            }
+            let right = self.nodes.remove(i + 1);
+            if let Some(left) = self.nodes.get_mut(i) {
+                left.symbol = left.merged;
+                left.len += right.len;
+            }
+            self.set_pair(piece, pairs, i, i + 1);
+            if i > 0 {
+                self.set_pair(piece, pairs, i - 1, i);
+            }
+        }
+    }
+
+    fn run_heap(&mut self, piece: &[u8], pairs: &impl Pairs) {
+        let n = self.nodes.len();
+        let mut entries = std::mem::take(&mut self.heap);
+        entries.clear();
+        for i in 0..n {
+            self.set_pair(piece, pairs, i, i + 1);
+            if let Some(node) = self.nodes.get_mut(i) {
+                node.prev = i.checked_sub(1).map_or(NO_NODE, |p| p as u32);
+                node.next = if i + 1 < n { i as u32 + 1 } else { NO_NODE };
+                if node.rank != NO_RANK {
+                    entries.push(Reverse(key(node.rank, i as u32)));
+                }
+            }
+        }
+        let mut heap = BinaryHeap::from(entries);
+        while let Some(Reverse(entry)) = heap.pop() {
+            let (rank, i) = ((entry >> 32) as u32, entry as u32);
+            let Some(&left) = self.nodes.get(i as usize) else { continue };
+            if left.len == 0 || left.rank != rank {
+                continue;
+            }
+            let Some(right) = self.nodes.get_mut(left.next as usize) else { continue };
+            let (right_len, after) = (right.len, right.next);
+            right.len = 0;
+            if let Some(node) = self.nodes.get_mut(i as usize) {
+                node.symbol = left.merged;
+                node.len += right_len;
+                node.next = after;
+            }
+            if let Some(node) = self.nodes.get_mut(after as usize) {
+                node.prev = i;
+            }
+            for (first, second) in [(left.prev, i), (i, after)] {
+                if first == NO_NODE {
+                    continue;
+                }
+                self.set_pair(piece, pairs, first as usize, second as usize);
+                if let Some(node) = self.nodes.get(first as usize)
+                    && node.rank != NO_RANK
+                {
+                    heap.push(Reverse(key(node.rank, first)));
+                }
+            }
+        }
+        self.heap = heap.into_vec();
+        self.nodes.retain(|node| node.len > 0);
+    }
+
+    /// Gives back what one extraordinarily long piece needed.
+    pub(crate) fn shrink(&mut self) {
+        const KEEP: usize = 1 << 14;
+        self.nodes.clear();
+        self.nodes.shrink_to(KEEP);
+        self.heap.clear();
+        self.heap.shrink_to(KEEP);
+    }
+}
+
+fn key(rank: u32, position: u32) -> u64 {
+    (u64::from(rank) << 32) | u64::from(position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rules over bytes: a pair may merge when its text is in the list; the rank is the place in the list, divided
+    /// so that ranks repeat.
+    struct Rules(Vec<Vec<u8>>);
+
+    impl Pairs for Rules {
+        fn merge(&self, piece: &[u8], left: &Node, right: &Node) -> Option<(u32, u32)> {
+            let text = piece.get(left.start as usize..(right.start + right.len) as usize)?;
+            let at = self.0.iter().position(|rule| rule == text)? as u32;
+            Some((at / 2, at))
+        }
+    }
+
+    #[test]
+    fn heap_and_plain_search_agree() {
+        let mut state = 1u64;
+        let mut random = move |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % n
+        };
+        for round in 0..300 {
+            let letters = |random: &mut dyn FnMut(u64) -> u64, n: u64| -> Vec<u8> {
+                (0..n).map(|_| b'a' + random(3) as u8).collect()
+            };
+            let rules = Rules(
+                (0..30)
+                    .map(|_| {
+                        let n = 2 + random(4);
+                        letters(&mut random, n)
+                    })
+                    .collect(),
+            );
+            let n = random(60);
+            let piece = letters(&mut random, n);
+            let run = |small: bool| {
+                let mut scratch = MergeScratch::default();
+                scratch.nodes.extend((0..piece.len()).map(|i| Node::new(u32::from(piece[i]), i, 1)));
+                if small {
+                    scratch.run_small(&piece, &rules)
+                } else {
+                    scratch.run_heap(&piece, &rules)
+                }
+                scratch.nodes.iter().map(|n| (n.symbol, n.start, n.len)).collect::<Vec<_>>()
+            };
+            assert_eq!(run(true), run(false), "round {round}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Classes of characters, as the pre-tokenizers' regular expressions use them (`\p{L}`, `\p{N}`, `\s` ...).
+//!
+//! [`class`] returns one bit. ASCII has a table of its own; other characters are found in the generated list of
+//! ranges, by a binary search among the ranges of their 128-character block.
+
+mod table;
+
+use table::RANGES;
+
+/// `\p{N}`: numbers.
+pub(crate) const N: u8 = 1;
+/// `\p{L}`: letters.
+pub(crate) const L: u8 = 2;
+/// `\p{M}`: combining marks.
+pub(crate) const M: u8 = 4;
+/// `\p{P}`: punctuation.
+pub(crate) const P: u8 = 8;
+/// `\p{S}`: symbols.
+pub(crate) const S: u8 = 16;
+/// `\s`: white space.
+pub(crate) const W: u8 = 32;
+/// Everything else: controls, formats, surrogates, private use, unassigned.
+pub(crate) const O: u8 = 0;
+
+const BLOCK_BITS: u32 = 7;
+const BLOCKS: usize = 0x11_0000 >> BLOCK_BITS;
+
+/// For each block of 128 code points, the range that its first code point lies in; one entry more for the end.
+static BLOCK_START: [u16; BLOCKS + 1] = block_starts();
+static ASCII: [u8; 128] = ascii();
+
+const fn block_starts() -> [u16; BLOCKS + 1] {
+    let mut starts = [0u16; BLOCKS + 1];
+    let mut range = 0;
+    let mut block = 0;
+    while block <= BLOCKS {
+        let first = (block << BLOCK_BITS) as u32;
+        while range + 1 < RANGES.len() && RANGES[range + 1].0 <= first {
+            range += 1;
+        }
+        starts[block] = range as u16;
+        block += 1;
+    }
+    starts
+}
+
+const fn ascii() -> [u8; 128] {
+    let mut classes = [0u8; 128];
+    let mut range = 0;
+    let mut point = 0;
+    while point < 128 {
+        while range + 1 < RANGES.len() && RANGES[range + 1].0 <= point as u32 {
+            range += 1;
+        }
+        classes[point] = RANGES[range].1;
+        point += 1;
+    }
+    classes
+}
+
+/// The class of a character: one of `N`, `L`, `M`, `P`, `S`, `W`, `O`.
+#[inline]
+pub(crate) fn class(c: char) -> u8 {
+    let point = c as u32;
+    match ASCII.get(point as usize) {
+        Some(&class) => class,
+        None => class_in_ranges(point),
+    }
+}
+
+fn class_in_ranges(point: u32) -> u8 {
+    let block = (point >> BLOCK_BITS) as usize;
+    let (Some(&low), Some(&high)) = (BLOCK_START.get(block), BLOCK_START.get(block + 1)) else {
+        return O;
+    };
+    let ranges = RANGES.get(usize::from(low)..=usize::from(high)).unwrap_or(&[]);
+    let after = ranges.partition_point(|&(start, _)| start <= point);
+    ranges.get(after.wrapping_sub(1)).map_or(O, |&(_, class)| class)
+}
+
+/// Whether the character's class is one of `classes` (bits together).
+#[inline]
+pub(crate) fn is(c: char, classes: u8) -> bool {
+    class(c) & classes != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_ascend_and_begin_at_zero() {
+        assert_eq!(RANGES.first().map(|r| r.0), Some(0));
+        assert!(RANGES.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 != w[1].1));
+        assert!(RANGES.len() < usize::from(u16::MAX));
+    }
+
+    #[test]
+    fn known_characters() {
+        let cases: &[(char, u8)] = &[
+            ('\0', O),
+            ('\t', W),
+            ('\n', W),
+            (' ', W),
+            ('!', P),
+            ('$', S),
+            ('0', N),
+            ('A', L),
+            ('_', P),
+            ('`', S),
+            ('z', L),
+            ('~', S),
+            ('\u{7f}', O),
+            ('\u{85}', W),
+            ('\u{a0}', W),
+            ('\u{ad}', O),
+            ('²', N),
+            ('½', N),
+            ('µ', L),
+            ('×', S),
+            ('é', L),
+            ('\u{301}', M),
+            ('я', L),
+            ('\u{5b0}', M),
+            ('٣', N),
+            ('ก', L),
+            ('ั', M),
+            ('\u{1680}', W),
+            ('\u{180e}', O),
+            ('\u{2003}', W),
+            ('\u{200b}', O),
+            ('\u{2028}', W),
+            ('—', P),
+            ('Ⅷ', N),
+            ('€', S),
+            ('\u{2ffc}', S),
+            ('\u{3000}', W),
+            ('、', P),
+            ('あ', L),
+            ('\u{31ef}', S),
+            ('中', L),
+            ('한', L),
+            ('\u{e000}', O),
+            ('\u{ff01}', P),
+            ('\u{ffff}', O),
+            ('😀', S),
+            ('\u{1f3fb}', S),
+            ('\u{2ebf0}', L),
+            ('\u{2ee5e}', O),
+            ('\u{10ffff}', O),
+        ];
+        let wrong: Vec<_> = cases.iter().filter(|&&(c, expected)| class(c) != expected).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn every_character_agrees_with_a_plain_search() {
+        for c in '\0'..=char::MAX {
+            let after = RANGES.partition_point(|r| r.0 <= c as u32);
+            assert_eq!(class(c), RANGES[after - 1].1, "U+{:04X}", c as u32);
+        }
+    }
+}

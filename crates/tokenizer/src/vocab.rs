@@ -1,0 +1,146 @@
+//! The vocabulary: strings that stay in shared storage, a hash table over them, one byte of attributes a token.
+
+use crate::hash::{SlotTable, hash_bytes};
+use crate::spec::{Strings, TokenType};
+use crate::{TokenId, TokenizerError};
+
+/// Attributes of a token, bits of one byte.
+pub(crate) mod attr {
+    pub(crate) const NORMAL: u8 = 1;
+    pub(crate) const UNKNOWN: u8 = 2;
+    pub(crate) const CONTROL: u8 = 4;
+    pub(crate) const USER_DEFINED: u8 = 8;
+    pub(crate) const BYTE: u8 = 16;
+    /// White space before the token's string belongs to it.
+    pub(crate) const LSTRIP: u8 = 32;
+    /// White space behind the token's string belongs to it.
+    pub(crate) const RSTRIP: u8 = 64;
+    /// Ends the generation.
+    pub(crate) const EOG: u8 = 128;
+    /// Found in the text as strings, before anything else.
+    pub(crate) const IN_TEXT: u8 = UNKNOWN | CONTROL | USER_DEFINED;
+}
+
+/// Largest number of tokens and of merges.
+pub(crate) const MAX_ENTRIES: usize = 1 << 30;
+
+#[derive(Debug)]
+pub(crate) struct Vocab {
+    strings: Strings,
+    table: SlotTable,
+    attrs: Vec<u8>,
+    /// Bytes of the longest token.
+    max_len: usize,
+}
+
+impl Vocab {
+    pub(crate) fn new(strings: Strings, types: &[TokenType]) -> Result<Self, TokenizerError> {
+        let n = strings.len();
+        if n == 0 {
+            return Err(TokenizerError::Missing { key: "tokenizer.ggml.tokens", why: "it holds no token" });
+        }
+        if n > MAX_ENTRIES {
+            let what = "number of tokens";
+            return Err(TokenizerError::TooLarge { what, found: n, limit: MAX_ENTRIES });
+        }
+        if !types.is_empty() && types.len() < n {
+            let (key, found) = ("tokenizer.ggml.token_type", types.len());
+            return Err(TokenizerError::WrongLength { key, expected: n, found });
+        }
+        let attr_of = |t: TokenType| match t {
+            TokenType::Normal => attr::NORMAL,
+            TokenType::Unknown => attr::UNKNOWN,
+            TokenType::Control => attr::CONTROL,
+            TokenType::UserDefined => attr::USER_DEFINED,
+            TokenType::Byte => attr::BYTE,
+            TokenType::Unused | TokenType::Undefined => 0,
+        };
+        let attrs = match types.get(..n) {
+            Some(types) if !types.is_empty() => types.iter().map(|&t| attr_of(t)).collect(),
+            _ => vec![attr::NORMAL; n],
+        };
+        let mut table = SlotTable::new(n);
+        let mut max_len = 0;
+        for id in 0..n {
+            let text = strings.get(id);
+            max_len = max_len.max(text.len());
+            if !text.is_empty() {
+                // Of two equal strings the later wins, as in the dictionaries of the original tokenizers.
+                table.insert(hash_bytes(text), id as u32, true, |other| strings.get(other as usize) == text);
+            }
+        }
+        Ok(Vocab { strings, table, attrs, max_len })
+    }
+
+    /// The number of tokens.
+    pub(crate) fn len(&self) -> usize {
+        self.attrs.len()
+    }
+
+    /// The token's string, as the file has it; empty for an id that does not exist.
+    #[inline]
+    pub(crate) fn text(&self, id: TokenId) -> &[u8] {
+        self.strings.get(id as usize)
+    }
+
+    /// The token with exactly this string.
+    #[inline]
+    pub(crate) fn find(&self, text: &[u8]) -> Option<TokenId> {
+        if text.len() > self.max_len {
+            return None;
+        }
+        self.table.find(hash_bytes(text), |id| self.strings.get(id as usize) == text)
+    }
+
+    /// Attribute bits; none for an id that does not exist.
+    #[inline]
+    pub(crate) fn attrs(&self, id: TokenId) -> u8 {
+        self.attrs.get(id as usize).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn set_attrs(&mut self, id: TokenId, attrs: u8) {
+        if let Some(slot) = self.attrs.get_mut(id as usize) {
+            *slot = attrs;
+        }
+    }
+
+    pub(crate) fn add_attrs(&mut self, id: TokenId, attrs: u8) {
+        self.set_attrs(id, self.attrs(id) | attrs);
+    }
+
+    /// The tokens that have one of the attributes.
+    pub(crate) fn with_attrs(&self, attrs: u8) -> impl Iterator<Item = TokenId> + '_ {
+        self.attrs.iter().enumerate().filter(move |&(_, &a)| a & attrs != 0).map(|(id, _)| id as TokenId)
+    }
+
+    pub(crate) fn check(&self, id: TokenId) -> Result<(), TokenizerError> {
+        if (id as usize) < self.len() {
+            Ok(())
+        } else {
+            Err(TokenizerError::TokenOutOfRange { id, vocab_size: self.len() })
+        }
+    }
+
+    /// The byte that a token written `<0x41>` stands for.
+    pub(crate) fn byte_value(&self, id: TokenId) -> Option<u8> {
+        match self.text(id) {
+            [b'<', b'0', b'x', high, low, b'>'] => {
+                let digit = |c: &u8| char::from(*c).to_digit(16);
+                Some((digit(high)? * 16 + digit(low)?) as u8)
+            }
+            _ => None,
+        }
+    }
+
+    /// The token written `<0x41>` for a byte, or the one whose string is that byte.
+    pub(crate) fn byte_token(&self, byte: u8) -> Option<TokenId> {
+        const HEX: [u8; 16] = *b"0123456789ABCDEF";
+        let digit = |n: u8| HEX.get(usize::from(n & 15)).copied().unwrap_or(b'0');
+        let name = [b'<', b'0', b'x', digit(byte >> 4), digit(byte), b'>'];
+        self.find(&name).or_else(|| self.find(&[byte]))
+    }
+
+    pub(crate) fn owned_bytes(&self) -> usize {
+        self.strings.owned_bytes() + self.table.owned_bytes() + self.attrs.capacity()
+    }
+}

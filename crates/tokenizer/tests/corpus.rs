@@ -1,0 +1,131 @@
+//! The conformance corpus: ids of 25 vocabularies, as llama.cpp has them.
+
+use happy_gguf::{GgufFile, Limits};
+use happy_tokenizer::{DecodeOptions, EncodeOptions, Tokenizer};
+use serde_json::Value;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Kinds that are not implemented; everything else must load.
+const UNSUPPORTED: [&str; 3] = ["bert-bge", "nomic-bert-moe", "gemma-4"];
+
+fn corpus() -> Option<PathBuf> {
+    let root = std::env::var_os("HAPPY_CONFORMANCE")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"));
+    let folder = root.join("tokenizer");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("DID NOT RUN: no conformance corpus at {}", folder.display());
+    assert!(std::env::var("CI").is_err(), "the conformance corpus is required under CI");
+    None
+}
+
+fn gunzip(path: &Path) -> String {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).unwrap();
+    flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
+    text
+}
+
+fn vocabulary(path: &Path) -> GgufFile {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).unwrap();
+    ruzstd::decoding::StreamingDecoder::new(file).unwrap().read_to_end(&mut bytes).unwrap();
+    GgufFile::from_shared(Arc::new(bytes), &Limits::default()).unwrap()
+}
+
+fn ids(value: &Value) -> Option<Vec<u32>> {
+    value.as_array().map(|a| a.iter().map(|v| v.as_u64().unwrap() as u32).collect())
+}
+
+fn encode(tokenizer: &Tokenizer, text: &str, parse_special: bool) -> Vec<u32> {
+    tokenizer.encode(text, EncodeOptions { add_special: false, parse_special }).unwrap()
+}
+
+#[test]
+fn ids_of_all_vocabularies() {
+    let Some(folder) = corpus() else { return };
+    let info: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("vocabs.json")).unwrap()).unwrap();
+    let mut failures = Vec::new();
+    for (name, info) in info.as_object().unwrap() {
+        let file = vocabulary(&folder.join(info["file"].as_str().unwrap()));
+        let tokenizer = match Tokenizer::from_gguf(&file) {
+            Ok(tokenizer) => tokenizer,
+            Err(e) => {
+                assert!(
+                    UNSUPPORTED.contains(&name.as_str()) && e.to_string().contains("unsupported"),
+                    "{name}: {e}"
+                );
+                println!("{name}: {e}");
+                continue;
+            }
+        };
+        assert!(!UNSUPPORTED.contains(&name.as_str()), "{name} is supported now");
+        let example = &info["add_special_example"];
+        for (text, expected) in [("Hello world", &example["ids"]), ("", &example["empty_text_ids"])] {
+            let found = tokenizer.encode(text, EncodeOptions::default()).unwrap();
+            assert_eq!(Some(found), ids(expected), "{name}: {text:?} with special tokens");
+        }
+        let (mut n, mut detok) = (0, 0);
+        for line in gunzip(&folder.join(format!("pairs/{name}.jsonl.gz"))).lines() {
+            let record: Value = serde_json::from_str(line).unwrap();
+            let text = record["text"].as_str().unwrap();
+            let plain = ids(&record["ids"]).unwrap();
+            let special = ids(&record["ids_special"]).unwrap_or_else(|| plain.clone());
+            for (mode, parse_special, expected) in [("plain", false, &plain), ("special", true, &special)] {
+                let found = encode(&tokenizer, text, parse_special);
+                n += 1;
+                if found != *expected {
+                    failures.push(format!(
+                        "{name} {} {mode} {text:?}: {found:?}, expected {expected:?}",
+                        record["id"]
+                    ));
+                }
+            }
+            let expected = match (record["detok"].as_str(), record["detok_b64"].as_str()) {
+                (Some(text), _) => Some(text.to_owned()),
+                (None, Some(_)) => None,
+                (None, None) => Some(text.to_owned()),
+            };
+            if let Some(expected) = expected {
+                let found = tokenizer.decode(&plain, DecodeOptions::default()).unwrap();
+                detok += 1;
+                if found != expected {
+                    failures
+                        .push(format!("{name} {} decode: {found:?}, expected {expected:?}", record["id"]));
+                }
+            }
+        }
+        println!("{name}: {n} encodings, {detok} decodings, {} failures so far", failures.len());
+    }
+    let shown: Vec<String> = failures.iter().take(20).map(|f| f.chars().take(400).collect()).collect();
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), shown.join("\n"));
+}
+
+#[test]
+fn cases_of_llama_cpp() {
+    let Some(folder) = corpus() else { return };
+    let info: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("vocabs.json")).unwrap()).unwrap();
+    let cases = gunzip(&folder.join("llama_cpp_inp_out.jsonl.gz"));
+    let cases: Vec<Value> = cases.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let mut n = 0;
+    for (name, info) in info.as_object().unwrap() {
+        if UNSUPPORTED.contains(&name.as_str()) || !cases.iter().any(|c| c["vocab"] == name.as_str()) {
+            continue;
+        }
+        let file = vocabulary(&folder.join(info["file"].as_str().unwrap()));
+        let tokenizer = Tokenizer::from_gguf(&file).unwrap();
+        for case in cases.iter().filter(|c| c["vocab"] == name.as_str()) {
+            let text = case["text"].as_str().unwrap();
+            assert_eq!(Some(encode(&tokenizer, text, false)), ids(&case["ids"]), "{name}: {text:?}");
+            n += 1;
+        }
+    }
+    println!("{n} cases of llama.cpp");
+    assert!(n > 300);
+}
