@@ -132,10 +132,9 @@ fn even_odd(v: V, x: __m128i) -> __m128i {
     v.shuffle8_128(x, v.load_128(&[0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]))
 }
 
-/// [`Format::sub_scales`] of 16 signed scales and an offset.
+/// [`Format::sub_scales`] of 16 signed bytes and an offset.
 #[inline(always)]
-fn signed_scales(v: V, scales: [i8; 16], offset: i16) -> (__m256i, __m256i) {
-    let x = v.load_i8_128(&scales);
+fn signed_scales(v: V, x: __m128i, offset: i16) -> (__m256i, __m256i) {
     (v.widen_i8(even_odd(v, x)), v.mul16(v.widen_i8(x), v.splat16(-offset)))
 }
 
@@ -202,7 +201,15 @@ impl Format for BlockQ3K {
     }
     #[inline(always)]
     fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
-        signed_scales(v, BlockQ3K::scales(self), i16::from(Self::OFFSET))
+        // The layout is drawn in `happy_tensor::scales_k3`: 16 nibbles, then the high two bits of four scales a byte.
+        let [a0, a1, a2, a3, b0, b1, b2, b3, c @ ..] = self.scales;
+        let x = v.of_u64(i64::from_le_bytes([a0, a1, a2, a3, b0, b1, b2, b3]));
+        let nibbles = v.and_128(v.low64_128(x, v.shr16_128::<4>(x)), v.splat8_128(0xF));
+        let shifts = v.load_128(&[0, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 6, 0, 0, 0]);
+        let high = v.shr32_each_128(v.splat32_128(i32::from_le_bytes(c)), shifts);
+        let high = v.shl16_128::<4>(v.and_128(high, v.splat8_128(3)));
+        let scales = v.sub8_128(v.or_128(nibbles, high), v.splat8_128(32));
+        signed_scales(v, scales, i16::from(Self::OFFSET))
     }
 }
 
@@ -285,7 +292,7 @@ impl Format for BlockQ6K {
     }
     #[inline(always)]
     fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
-        signed_scales(v, self.scales, i16::from(Self::OFFSET))
+        signed_scales(v, v.load_i8_128(&self.scales), i16::from(Self::OFFSET))
     }
 }
 

@@ -18,6 +18,7 @@ use super::format::{Format, is_signed};
 use super::gemv::scales;
 use super::isa::Isa;
 use super::unpack;
+use super::vector::array;
 use crate::linear::Panel;
 use crate::linear::kernel::Acts;
 use crate::pool::Columns;
@@ -54,6 +55,8 @@ impl<I: Isa, F: Format> Layout<I, F> {
         }
         steps
     };
+    /// Runs of steps in one turn of the loop: short ones are worth two.
+    const TWINS: usize = if Self::STEPS == 1 { 4 } else { 1 };
     /// What must be subtracted from the integers in the panel.
     pub(super) const OFFSET: i32 = if I::SIGNED && is_signed::<F>() { 0 } else { F::OFFSET as i32 };
 }
@@ -79,7 +82,10 @@ pub(super) fn gemm<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut Colum
     let trips = Trips::new::<I, F>();
     for first in (0..width).step_by(ROWS) {
         // A panel that is not whole repeats the last row.
-        let rows = core::array::from_fn(|r| &blocks[(first + r).min(width - 1) * units..][..units]);
+        let mut rows = [blocks; ROWS];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = &blocks[(first + r).min(width - 1) * units..][..units];
+        }
         unpack::panel::<I, F>(s, rows, lines);
         let mut t = 0;
         while t < x.rows {
@@ -111,21 +117,10 @@ impl Trips {
     fn new<I: Isa, F: Format>() -> Self {
         let (parts, steps) = (Layout::<I, F>::QUANTS / Layout::<I, F>::STEPS, Layout::<I, F>::STEPS);
         Self {
-            parts: if parts > 1 { black_box(parts) } else { 1 },
+            parts: if parts > 1 { black_box(parts / Layout::<I, F>::TWINS) } else { 1 },
             pairs: if steps > 2 { black_box(steps / 2) } else { 1 },
         }
     }
-}
-
-/// `x[at .. at + N]`.
-///
-/// # Safety
-/// They exist.
-#[inline(always)]
-unsafe fn array<T, const N: usize>(x: &[T], at: usize) -> &[T; N] {
-    debug_assert!(at + N <= x.len());
-    // SAFETY: as the caller promises; an array has the alignment of its elements.
-    unsafe { &*x.as_ptr().add(at).cast::<[T; N]>() }
 }
 
 /// The panel times tokens `t .. t + T`; returns `T`.
@@ -158,27 +153,30 @@ unsafe fn tile<I: Isa, F: Format, const T: usize>(
         let (pairs, d) = rest.split_at(Layout::<I, F>::PAIRS);
 
         let mut isum = [s.zero_i(); T];
-        for part in 0..trips.parts {
-            let start = part * Layout::<I, F>::STEPS;
-            let mut p = [s.zero_p(); T];
-            for pair in 0..trips.pairs {
-                for step in 0..if Layout::<I, F>::STEPS > 1 { 2 } else { 1 } {
-                    let j = start + 2 * pair + step;
-                    // SAFETY: `j` counts the `LEN / 4` lines of integers, of 4 activations of each token each.
-                    let w = s.load_w(unsafe { quants.get_unchecked(j) });
-                    for i in 0..T {
-                        let a = unsafe { *array(x.q, at[i] * F::LEN + 4 * j) };
-                        p[i] = s.step::<F>(p[i], w, a);
+        for twin in 0..trips.parts {
+            for part in twin * Layout::<I, F>::TWINS..(twin + 1) * Layout::<I, F>::TWINS {
+                let start = part * Layout::<I, F>::STEPS;
+                let mut p = [s.zero_p(); T];
+                for pair in 0..trips.pairs {
+                    for step in 0..if Layout::<I, F>::STEPS > 1 { 2 } else { 1 } {
+                        let j = start + 2 * pair + step;
+                        // SAFETY: `j` counts the `LEN / 4` lines of integers.
+                        let w = s.load_w(unsafe { quants.get_unchecked(j) });
+                        for i in 0..T {
+                            // SAFETY: a line of integers is multiplied with 4 activations of each token.
+                            let a = unsafe { *array(x.q, at[i] * F::LEN + 4 * j) };
+                            p[i] = s.step::<F>(p[i], w, a);
+                        }
                     }
                 }
-            }
-            for i in 0..T {
-                isum[i] = if F::SUBS > 1 {
-                    // SAFETY: the sub-block of line `start`, of `LEN / 4` lines.
-                    s.add_scaled(isum[i], p[i], unsafe { sub_scales.get_unchecked(start / Layout::<I, F>::SUB) })
-                } else {
-                    s.add_sums(isum[i], p[i])
-                };
+                for i in 0..T {
+                    isum[i] = if F::SUBS > 1 {
+                        // SAFETY: the sub-block of line `start`, of `LEN / 4` lines.
+                        s.add_scaled(isum[i], p[i], unsafe { sub_scales.get_unchecked(start / Layout::<I, F>::SUB) })
+                    } else {
+                        s.add_sums(isum[i], p[i])
+                    };
+                }
             }
         }
         let dw = s.load_r(&d[0]);

@@ -12,7 +12,7 @@
 
 use super::format::{Format, is_signed};
 use super::isa::Isa;
-use super::vector::{V, map};
+use super::vector::{V, array, map};
 use crate::linear::kernel::Acts;
 use core::arch::x86_64::{__m256, __m256i};
 
@@ -39,28 +39,36 @@ pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]
     let blocks = F::from_bytes(&w[..y.len() * units * unit_bytes]).unwrap_or(&[]);
     let last = y.len() - 1;
     for (g, y) in y.chunks_mut(ROWS).enumerate() {
-        // A group that is not whole repeats the last row.
-        let rows: [&[F]; ROWS] = core::array::from_fn(|r| &blocks[(g * ROWS + r).min(last) * units..][..units]);
+        // Where the rows start; a group that is not whole repeats the last row.
+        let mut start = [0; ROWS];
+        for (r, start) in start.iter_mut().enumerate() {
+            *start = (g * ROWS + r).min(last) * units;
+        }
         let mut acc = v.zero_f32();
         for u in 0..units {
             let at = g * group_bytes + u * ROWS * unit_bytes + ahead;
-            for line in 0..(ROWS * unit_bytes).div_ceil(64) {
-                v.prefetch(w, at + line * 64);
-            }
-            let unit: [&F; ROWS] = core::array::from_fn(|r| &rows[r][u]);
-            let a = &x.q[u * F::LEN..(u + 1) * F::LEN];
-            let sums = &x.sums[u * (F::LEN / 16)..(u + 1) * (F::LEN / 16)];
-            let (d, min) = scales(v, unit);
-            let da = v.splat_f32(x.d[u]);
             if F::SUBS == 1 {
-                let sum = i32::from(sums[0]) + i32::from(sums[1]);
+                for line in 0..(ROWS * unit_bytes).div_ceil(64) {
+                    v.prefetch(w, at + line * 64);
+                }
+            }
+            // SAFETY: there are `last + 1` rows of `units` blocks, and `u` is below `units`.
+            let unit: [&F; ROWS] = map(start, |start| unsafe { blocks.get_unchecked(start + u) });
+            let (d, min) = scales(v, unit);
+            // SAFETY: there are `units` scales.
+            let da = unsafe { *x.d.get_unchecked(u) };
+            let da = v.splat_f32(da);
+            if F::SUBS == 1 {
+                // SAFETY: `LEN` is 32.
+                let (a, &[s0, s1]) = unsafe { (array::<i8, 32>(x.q, u * 32), array::<i16, 2>(x.sums, u * 2)) };
+                let sum = i32::from(s0) + i32::from(s1);
                 let mut isum = s.dots8::<F>(
                     map(
                         unit,
                         #[inline(always)]
                         |block| integers(v, block),
                     ),
-                    v.load_i8(&a.as_chunks().0[0]),
+                    v.load_i8(a),
                 );
                 if F::OFFSET != 0 && !(I::SIGNED && is_signed::<F>()) {
                     isum = v.add32(isum, v.splat32(-i32::from(F::OFFSET) * sum));
@@ -71,10 +79,14 @@ pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]
                     acc = v.fma(v.splat_f32(sum as f32), v.mul(min, da), acc);
                 }
             } else {
-                let a = a.as_chunks::<32>().0;
-                let sums = v.load_i16(&sums.as_chunks().0[0]);
+                // SAFETY: `LEN` is 256.
+                let (a, sums) = unsafe { (array::<i8, 256>(x.q, u * 256), array::<i16, 16>(x.sums, u * 16)) };
+                let (a, sums) = (a.as_chunks::<32>().0, v.load_i16(sums));
                 let [mut isums, mut msums] = [[v.zero(); ROWS]; 2];
                 for r in 0..ROWS {
+                    for line in 0..unit_bytes.div_ceil(64) {
+                        v.prefetch(w, at + r * unit_bytes + line * 64);
+                    }
                     let (isum, msum) = sub_blocks(s, unit[r], a, sums);
                     isums[r] = if F::HAS_MIN { isum } else { v.add32(isum, msum) };
                     msums[r] = msum;
@@ -85,9 +97,13 @@ pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]
                 }
             }
         }
-        let mut out = [0.0; ROWS];
-        v.store_f32(acc, &mut out);
-        y.copy_from_slice(&out[..y.len()]);
+        if let Some(y) = y.first_chunk_mut() {
+            v.store_f32(acc, y);
+        } else {
+            let mut out = [0.0; ROWS];
+            v.store_f32(acc, &mut out);
+            y.copy_from_slice(&out[..y.len()]);
+        }
     }
 }
 
@@ -121,7 +137,11 @@ fn sub_blocks<I: Isa, F: Format>(s: I, block: &F, a: &[[i8; 32]], sums: __m256i)
 pub(super) fn scales<F: Format>(v: V, unit: [&F; ROWS]) -> (__m256, __m256) {
     let bits = map(unit, F::d_min);
     if !F::HAS_MIN {
-        return (v.of_f16(v.halfwords(map(bits, |b| b as u16))), v.zero_f32());
+        // Joined with integer instructions, which have nothing else to do.
+        let four = |[a, b, c, d]: [u32; 4]| u64::from(a | b << 16) | u64::from(c | d << 16) << 32;
+        let [a, b, c, d, e, f, g, h] = bits;
+        let (low, high) = (four([a, b, c, d]), four([e, f, g, h]));
+        return (v.of_f16(v.low64_128(v.of_u64(low as i64), v.of_u64(high as i64))), v.zero_f32());
     }
     // Each half as d0..d3 m0..m3, then d0..d7 m0..m7.
     let split = v.twice(v.load_128(&[0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]));

@@ -20,7 +20,10 @@ pub(super) fn panel<I: Isa, F: Format>(s: I, rows: [&[F]; ROWS], panel: &mut [Li
         let (sub_scales, rest) = rest.split_at_mut(Layout::<I, F>::SCALES);
         let (pairs, d) = rest.split_at_mut(Layout::<I, F>::PAIRS);
         for half in 0..2 {
-            let unit: [&F; 8] = core::array::from_fn(|r| &rows[8 * half + r][u]);
+            let mut unit = [&rows[0][u]; 8];
+            for (r, unit) in unit.iter_mut().enumerate() {
+                *unit = &rows[8 * half + r][u];
+            }
             integers(s, unit, half, quants);
             let (dw, min) = scales(v, unit);
             v.store_f32_bytes(dw, part(&mut d[0], half));

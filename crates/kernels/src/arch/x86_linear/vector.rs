@@ -30,6 +30,17 @@ pub(super) fn map<T: Copy, U: Copy, const N: usize>(x: [T; N], f: impl Fn(T) -> 
     out
 }
 
+/// `x[at .. at + N]`.
+///
+/// # Safety
+/// They exist.
+#[inline(always)]
+pub(super) unsafe fn array<T, const N: usize>(x: &[T], at: usize) -> &[T; N] {
+    debug_assert!(at + N <= x.len());
+    // SAFETY: as the caller promises; an array has the alignment of its elements.
+    unsafe { &*x.as_ptr().add(at).cast::<[T; N]>() }
+}
+
 macro_rules! instructions {
     ($($(#[$meta:meta])* fn $name:ident $(<const $n:ident: i32>)? ($($arg:ident: $ty:ty),*) -> $out:ty
         = $intrinsic:ident;)*) => {$(
@@ -76,6 +87,11 @@ impl V {
         fn high64(a: __m256i, b: __m256i) -> __m256i = _mm256_unpackhi_epi64;
         /// Two of the four halves of `a` and `b`.
         fn halves<const N: i32>(a: __m256i, b: __m256i) -> __m256i = _mm256_permute2x128_si256;
+        /// Words of `b` where the bit of `N` is set, else of `a`.
+        fn blend32<const N: i32>(a: __m256i, b: __m256i) -> __m256i = _mm256_blend_epi32;
+        /// In each half: the bytes of `b`, then those of `a`, from byte `N` on.
+        fn align8<const N: i32>(a: __m256i, b: __m256i) -> __m256i = _mm256_alignr_epi8;
+        fn words_within<const N: i32>(a: __m256i) -> __m256i = _mm256_shuffle_epi32;
         fn quarters<const N: i32>(a: __m256i) -> __m256i = _mm256_permute4x64_epi64;
         fn low_half(a: __m256i) -> __m128i = _mm256_castsi256_si128;
         fn high_half<const N: i32>(a: __m256i) -> __m128i = _mm256_extracti128_si256;
@@ -88,6 +104,12 @@ impl V {
         fn to_f32(a: __m256i) -> __m256 = _mm256_cvtepi32_ps;
 
         fn shuffle8_128(a: __m128i, b: __m128i) -> __m128i = _mm_shuffle_epi8;
+        fn low64_128(a: __m128i, b: __m128i) -> __m128i = _mm_unpacklo_epi64;
+        fn or_128(a: __m128i, b: __m128i) -> __m128i = _mm_or_si128;
+        fn sub8_128(a: __m128i, b: __m128i) -> __m128i = _mm_sub_epi8;
+        fn shl16_128<const N: i32>(a: __m128i) -> __m128i = _mm_slli_epi16;
+        fn shr32_each_128(a: __m128i, n: __m128i) -> __m128i = _mm_srlv_epi32;
+        fn splat32_128(x: i32) -> __m128i = _mm_set1_epi32;
         fn low8_128(a: __m128i, b: __m128i) -> __m128i = _mm_unpacklo_epi8;
         fn and_128(a: __m128i, b: __m128i) -> __m128i = _mm_and_si128;
         fn shr16_128<const N: i32>(a: __m128i) -> __m128i = _mm_srli_epi16;
@@ -174,14 +196,6 @@ impl V {
         unsafe { _mm256_setr_epi32(a, b, c, d, e, f, g, h) }
     }
 
-    /// 8 halfwords as a vector.
-    #[inline(always)]
-    pub(super) fn halfwords(self, x: [u16; 8]) -> __m128i {
-        let [a, b, c, d, e, f, g, h] = map(x, |x| x as i16);
-        // SAFETY: the token proves the features; the intrinsic takes and gives values only.
-        unsafe { _mm_setr_epi16(a, b, c, d, e, f, g, h) }
-    }
-
     /// Adds up the i32 of 8 vectors: lane `r` is the sum of `p[r]`.
     #[inline(always)]
     pub(super) fn sums8(self, p: [__m256i; 8]) -> __m256i {
@@ -191,14 +205,21 @@ impl V {
 
     /// Two of three levels of a transposing sum of words (or of pairs of i16, as `add` has it): a half of the first
     /// result holds the sums of that half of `p[0] .. p[3]`, the second those of `p[4] .. p[7]`.
+    ///
+    /// Blends run on any port, shuffles on two; of each pair of operands one is blended.
     #[inline(always)]
     pub(super) fn quads(self, p: [__m256i; 8], add: impl Fn(Self, __m256i, __m256i) -> __m256i) -> [__m256i; 2] {
-        let mut two = [p[0]; 4];
-        for (i, two) in two.iter_mut().enumerate() {
-            *two = add(self, self.low32(p[2 * i], p[2 * i + 1]), self.high32(p[2 * i], p[2 * i + 1]));
+        let mut quads = [p[0]; 2];
+        for (i, quad) in quads.iter_mut().enumerate() {
+            let [a, b, c, d] = [p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3]];
+            // a0+a2 a1+a3 c0+c2 c1+c3
+            let x = add(self, self.blend32::<0b1100_1100>(a, c), self.align8::<8>(c, a));
+            let y = add(self, self.blend32::<0b1100_1100>(b, d), self.align8::<8>(d, b));
+            // x0 y1 x2 y3 and x1 y0 x3 y2
+            let z = self.words_within::<0b10_11_00_01>(self.blend32::<0b1010_1010>(y, x));
+            *quad = add(self, self.blend32::<0b1010_1010>(x, y), z);
         }
-        let [a, b, c, d] = two;
-        [add(self, self.low64(a, b), self.high64(a, b)), add(self, self.low64(c, d), self.high64(c, d))]
+        quads
     }
 
     /// The third level.
@@ -208,7 +229,7 @@ impl V {
         [x, y]: [__m256i; 2],
         add: impl Fn(Self, __m256i, __m256i) -> __m256i,
     ) -> __m256i {
-        add(self, self.halves::<0x20>(x, y), self.halves::<0x31>(x, y))
+        add(self, self.blend32::<0b1111_0000>(x, y), self.halves::<0x21>(x, y))
     }
 
     /// Rows to columns: lane `r` of result `i` is lane `i` of `rows[r]`.
