@@ -1,1 +1,33 @@
-//! Run GGUF language models: memory plan, sessions, prefill and decode, chat templates
+//! Run GGUF language models on the CPU.
+//!
+//! ```text
+//! Engine    a loaded model with its tokenizer and chat template; immutable, shared, cheap to clone
+//! Plan      the memory that running it takes, known before any of it is allocated
+//! Context   KV cache, scratch and threads: prefill, decode, truncate, fork; several sequences
+//! Generation  an iterator of events: text in pieces, and why it ended
+//! ```
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+mod cancel;
+pub mod chat;
+mod context;
+mod engine;
+mod error;
+mod finish;
+mod generate;
+pub mod memory;
+mod mmap;
+mod options;
+mod plan;
+mod text;
+
+pub use cancel::Cancel;
+pub use context::Context;
+pub use engine::{Engine, chat_template_of, open_file, tokenizer_of};
+pub use error::EngineError;
+pub use finish::{Event, Finish, FinishReason};
+pub use generate::{GenerateOptions, Generation};
+pub use options::LoadOptions;
+pub use plan::{OverBudget, Plan};
+pub use text::TextPiece;

@@ -1,0 +1,167 @@
+//! A KV cache, scratch and threads: what computes tokens.
+
+use crate::{Cancel, Engine, EngineError};
+use happy_kernels::{Ctx, Pool};
+use happy_model::{Batch, KvCache, LayerHook, NoHook, Output, Scratch, Want};
+use happy_tokenizer::TokenId;
+
+/// Sequences of tokens with everything that computing them needs.
+///
+/// Nothing is allocated after it was made. One caller at a time; make several for independent work.
+pub struct Context {
+    pub(crate) engine: Engine,
+    pool: Pool,
+    kv: KvCache,
+    scratch: Scratch,
+    batch: Batch,
+    histories: Vec<Vec<TokenId>>,
+}
+
+impl Context {
+    pub(crate) fn new(engine: Engine, pool: Pool) -> Result<Self, EngineError> {
+        let plan = *engine.plan();
+        let (run, kv) = plan.options(&engine.0.options);
+        let kv = KvCache::new(engine.model().spec(), kv)?;
+        let scratch = engine.model().scratch(&run)?;
+        let mut histories = Vec::new();
+        for _ in 0..plan.sequences {
+            histories.push(Vec::with_capacity(plan.context));
+        }
+        let batch = Batch::with_capacity(plan.batch);
+        Ok(Self { engine, pool, kv, scratch, batch, histories })
+    }
+
+    /// The engine that this computes with.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Positions of a sequence.
+    pub fn capacity(&self) -> usize {
+        self.engine.plan().context
+    }
+
+    /// The tokens of a sequence that are in the KV cache; none for a sequence that does not exist.
+    pub fn tokens(&self, sequence: u32) -> &[TokenId] {
+        self.histories.get(sequence as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Bytes of the KV pages in use.
+    pub fn kv_resident_bytes(&self) -> usize {
+        self.kv.resident_bytes()
+    }
+
+    /// Computes `tokens` as the continuation of a sequence, in chunks, and returns the logits that follow the last.
+    ///
+    /// `progress` hears after each chunk how many tokens are done.
+    ///
+    /// # Errors
+    /// If there are no tokens, they do not fit, an id is out of range, or `cancel` is raised: chunks that were
+    /// finished stay in the sequence, see [`Context::tokens`].
+    pub fn prefill(
+        &mut self,
+        sequence: u32,
+        tokens: &[TokenId],
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<&[f32], EngineError> {
+        self.check_prompt(sequence, tokens)?;
+        let used = self.tokens(sequence).len();
+        let (whole, last) = tokens.split_at((tokens.len() - 1) / self.batch.capacity() * self.batch.capacity());
+        for chunk in whole.chunks(self.batch.capacity()) {
+            self.batch.clear();
+            self.batch.push_tokens(chunk, self.tokens(sequence).len() as u32, sequence, Want::Nothing)?;
+            self.run(cancel, &mut NoHook)?;
+            progress(self.tokens(sequence).len() - used);
+        }
+        self.batch.clear();
+        self.batch.push_tokens(last, self.tokens(sequence).len() as u32, sequence, Want::Logits)?;
+        let output = self.run(cancel, &mut NoHook)?;
+        progress(tokens.len());
+        Ok(output.logits(last.len() - 1).unwrap_or(&[]))
+    }
+
+    /// Computes one more token for each of several sequences at once; row `i` of the result follows `tokens[i]`.
+    ///
+    /// # Errors
+    /// If there are more tokens than were planned for, a sequence is full or named twice, or an id is out of range.
+    pub fn decode(&mut self, tokens: &[(u32, TokenId)]) -> Result<Output<'_>, EngineError> {
+        self.batch.clear();
+        for &(sequence, token) in tokens {
+            self.batch.push(token, self.tokens(sequence).len() as u32, sequence, Want::Logits)?;
+        }
+        self.run(&Cancel::new(), &mut NoHook)
+    }
+
+    /// Computes a batch of the caller's own making, with a hook between layers.
+    ///
+    /// # Errors
+    /// As [`happy_model::Model::forward`]. When the hook stops the pass, the sequences keep their lengths.
+    pub fn forward(&mut self, batch: &Batch, cancel: &Cancel, hook: &mut dyn LayerHook) -> Result<Output<'_>, EngineError> {
+        self.batch.clone_from(batch);
+        self.run(cancel, hook)
+    }
+
+    /// Shortens a sequence to its first `len` tokens.
+    ///
+    /// # Errors
+    /// If it does not exist or is shorter.
+    pub fn truncate(&mut self, sequence: u32, len: usize) -> Result<(), EngineError> {
+        self.kv.truncate(sequence, len)?;
+        if let Some(history) = self.histories.get_mut(sequence as usize) {
+            history.truncate(len);
+        }
+        Ok(())
+    }
+
+    /// Makes sequence `to` a copy of `from`; they share the pages that neither changes.
+    ///
+    /// # Errors
+    /// If one does not exist.
+    pub fn fork(&mut self, from: u32, to: u32) -> Result<(), EngineError> {
+        self.kv.fork(from, to)?;
+        let [from, to] = [from as usize, to as usize];
+        if let Ok([from, to]) = self.histories.get_disjoint_mut([from, to]) {
+            to.clear();
+            to.extend_from_slice(from);
+        }
+        Ok(())
+    }
+
+    /// Shortens a sequence to what it has in common with `tokens`, but to less than all of them, so that something
+    /// is left to compute. Returns how many tokens were kept.
+    ///
+    /// # Errors
+    /// If the sequence does not exist.
+    pub fn keep_common_prefix(&mut self, sequence: u32, tokens: &[TokenId]) -> Result<usize, EngineError> {
+        let common = self.tokens(sequence).iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        let kept = common.min(tokens.len().saturating_sub(1));
+        self.truncate(sequence, kept)?;
+        Ok(kept)
+    }
+
+    /// Whether `tokens` can follow the sequence.
+    pub(crate) fn check_prompt(&self, sequence: u32, tokens: &[TokenId]) -> Result<(), EngineError> {
+        let (used, context) = (self.tokens(sequence).len(), self.capacity());
+        match tokens.len() {
+            0 => Err(EngineError::EmptyPrompt),
+            tokens if tokens > context - used => Err(EngineError::PromptTooLong { tokens, context, used }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Computes the batch and writes the histories on.
+    fn run(&mut self, cancel: &Cancel, hook: &mut dyn LayerHook) -> Result<Output<'_>, EngineError> {
+        let cx = Ctx { pool: &self.pool, kernels: &self.engine.0.kernels };
+        let (model, batch) = (&self.engine.0.model, &self.batch);
+        let output = model.forward_until(cx, batch, &mut self.kv, &mut self.scratch, hook, cancel.flag())?;
+        if output.stopped().is_none() {
+            for (token, sequence) in batch.tokens().iter().zip(batch.sequences()) {
+                if let Some(history) = self.histories.get_mut(*sequence as usize) {
+                    history.push(*token);
+                }
+            }
+        }
+        Ok(output)
+    }
+}

@@ -1,0 +1,200 @@
+//! Generation as an iterator of events.
+//!
+//! ```text
+//! prefill -> Prefilled
+//! repeat:   choose a token from the logits -> Token; end of generation? -> Done
+//!           decode its text -> Text..; stop string? as many tokens as asked for? context full? -> Done
+//!           compute it -> logits
+//! ```
+
+use crate::text::StopBuffer;
+use crate::{Cancel, Context, EngineError, Event, Finish, FinishReason};
+use happy_sampler::Sampler;
+use happy_tokenizer::{StreamDecoder, TokenId};
+use std::time::{Duration, Instant};
+
+/// How to generate.
+#[derive(Clone, Debug)]
+pub struct GenerateOptions {
+    /// Chooses the tokens.
+    pub sampler: Sampler,
+    /// Most tokens to generate; `None`: until the context is full.
+    pub max_tokens: Option<usize>,
+    /// Strings that end the text; they are not part of it.
+    pub stop: Vec<String>,
+    /// Go on when the model chooses a token that ends generation.
+    pub ignore_end: bool,
+    /// Ends the work early.
+    pub cancel: Cancel,
+}
+
+impl Default for GenerateOptions {
+    fn default() -> Self {
+        Self {
+            sampler: Sampler::greedy(),
+            max_tokens: None,
+            stop: Vec::new(),
+            ignore_end: false,
+            cancel: Cancel::new(),
+        }
+    }
+}
+
+/// What to do next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Prefill,
+    Chosen(TokenId),
+    Compute(TokenId),
+    Finished,
+}
+
+/// A running generation: yields [`Event`]s, the last of which is [`Event::Done`] or an error.
+pub struct Generation<'a> {
+    context: &'a mut Context,
+    sequence: u32,
+    prompt: Vec<TokenId>,
+    options: GenerateOptions,
+    decoder: StreamDecoder,
+    text: StopBuffer,
+    state: State,
+    /// Set when the reason is known, while held-back text still goes out.
+    ending: Option<FinishReason>,
+    prefill_time: Duration,
+    decode_time: Duration,
+    generated: usize,
+    decoded: usize,
+}
+
+impl Context {
+    /// Continues a sequence with `prompt` and generates what follows.
+    ///
+    /// To go on with a conversation, call [`Context::keep_common_prefix`] with all of its tokens first and give the
+    /// rest as the prompt.
+    ///
+    /// # Errors
+    /// If the file has no tokenizer, the prompt is empty, or it does not fit the context.
+    pub fn generate(
+        &mut self,
+        sequence: u32,
+        prompt: &[TokenId],
+        options: GenerateOptions,
+    ) -> Result<Generation<'_>, EngineError> {
+        self.engine.require_tokenizer()?;
+        self.check_prompt(sequence, prompt)?;
+        let mut options = options;
+        // Penalties look back over what the model has seen.
+        options.sampler.reset();
+        self.tokens(sequence).iter().chain(prompt).for_each(|t| options.sampler.accept(*t));
+        Ok(Generation {
+            sequence,
+            prompt: prompt.to_vec(),
+            decoder: StreamDecoder::new(),
+            text: StopBuffer::new(&options.stop),
+            state: State::Prefill,
+            ending: None,
+            prefill_time: Duration::ZERO,
+            decode_time: Duration::ZERO,
+            generated: 0,
+            decoded: 0,
+            options,
+            context: self,
+        })
+    }
+}
+
+impl Generation<'_> {
+    fn step(&mut self) -> Result<Option<Event>, EngineError> {
+        loop {
+            if let Some(piece) = self.text.pop() {
+                return Ok(Some(Event::Text(piece)));
+            }
+            if let Some(reason) = self.ending.take() {
+                self.state = State::Finished;
+                return Ok(Some(Event::Done(self.finish(reason))));
+            }
+            match self.state {
+                State::Finished => return Ok(None),
+                State::Prefill => {
+                    let started = Instant::now();
+                    let done = self.context.prefill(self.sequence, &self.prompt, &self.options.cancel, &mut |_| ());
+                    self.prefill_time = started.elapsed();
+                    let logits = match done {
+                        Err(EngineError::Cancelled) => {
+                            self.end(FinishReason::Cancelled);
+                            continue;
+                        }
+                        done => done?,
+                    };
+                    self.state = State::Chosen(self.options.sampler.sample(logits)?);
+                    return Ok(Some(Event::Prefilled { tokens: self.prompt.len(), time: self.prefill_time }));
+                }
+                State::Chosen(token) => {
+                    self.state = State::Compute(token);
+                    self.take(token)?;
+                    return Ok(Some(Event::Token(token)));
+                }
+                State::Compute(token) => {
+                    let started = Instant::now();
+                    let output = self.context.decode(&[(self.sequence, token)])?;
+                    let token = self.options.sampler.sample(output.logits(0).unwrap_or(&[]))?;
+                    self.decode_time += started.elapsed();
+                    self.decoded += 1;
+                    self.state = State::Chosen(token);
+                }
+            }
+        }
+    }
+
+    /// Takes the text of a token that was chosen and decides whether it is the last.
+    fn take(&mut self, token: TokenId) -> Result<(), EngineError> {
+        self.generated += 1;
+        let tokenizer = self.context.engine.require_tokenizer()?;
+        if tokenizer.is_eog(token) && !self.options.ignore_end {
+            self.end(FinishReason::EndOfGeneration(token));
+            return Ok(());
+        }
+        self.text.push(self.decoder.push(tokenizer, token)?);
+        let full = self.context.tokens(self.sequence).len() >= self.context.capacity();
+        if let Some(stop) = self.text.found() {
+            self.ending = Some(FinishReason::StopString(stop.to_owned()));
+        } else if self.options.max_tokens.is_some_and(|most| self.generated >= most) {
+            self.end(FinishReason::Length);
+        } else if full {
+            self.end(FinishReason::ContextFull);
+        } else if self.options.cancel.is_cancelled() {
+            self.end(FinishReason::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// Ends the text: what was held back goes out.
+    fn end(&mut self, reason: FinishReason) {
+        self.text.push(self.decoder.finish());
+        self.text.finish();
+        self.ending = Some(reason);
+    }
+
+    fn finish(&self, reason: FinishReason) -> Finish {
+        Finish {
+            reason,
+            prompt_tokens: self.prompt.len(),
+            generated_tokens: self.generated,
+            decoded_tokens: self.decoded,
+            prefill_time: self.prefill_time,
+            decode_time: self.decode_time,
+        }
+    }
+}
+
+impl Iterator for Generation<'_> {
+    type Item = Result<Event, EngineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let event = self.step().transpose();
+        if let Some(Err(_)) = event {
+            self.state = State::Finished;
+        }
+        event
+    }
+}

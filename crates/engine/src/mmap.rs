@@ -1,0 +1,15 @@
+//! Mapping a model's file: the engine's one use of the unsafe constructor.
+#![allow(unsafe_code)]
+
+use happy_gguf::{FileError, GgufFile};
+use std::path::Path;
+
+/// Maps a model's file.
+///
+/// A safe function, although the system can't keep other programs from writing to the file: what
+/// [`Engine::open`](crate::Engine::open) documents is what every program that maps its data relies on, and
+/// [`LoadOptions::mmap`](crate::LoadOptions::mmap) is there for files where it does not hold.
+pub(crate) fn map(path: &Path) -> Result<GgufFile, FileError> {
+    // SAFETY: the documented contract of `Engine::open`: nobody changes or truncates the file while it is mapped.
+    unsafe { GgufFile::map(path) }
+}

@@ -1,0 +1,50 @@
+//! What a caller decides before a model is loaded.
+
+use happy_kernels::Isa;
+use happy_model::KvType;
+
+/// How to load a model and how much room to plan for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Threads, the caller's included; `None`: as many as the machine has cores for this process.
+    pub threads: Option<usize>,
+    /// Instruction set; `None`: the best that the machine has and the environment allows.
+    pub isa: Option<Isa>,
+    /// Element type of the KV cache.
+    pub kv: KvType,
+    /// Positions of a sequence; `None`: what the model was trained for, at most 4,096, and what fits the budget.
+    pub context: Option<usize>,
+    /// Sequences that a [`Context`](crate::Context) holds at a time.
+    pub sequences: usize,
+    /// Most tokens that are computed at once; longer prompts come in chunks. The result does not depend on it.
+    pub batch: usize,
+    /// Most rows of a batch whose logits are wanted; `None`: one for each sequence.
+    pub outputs: Option<usize>,
+    /// Most bytes of anonymous memory (KV cache, activations, tokenizer); `None`: what the machine has free.
+    pub memory_budget: Option<u64>,
+    /// Map the file. Without it the file is read into anonymous memory: for files that others may write to.
+    pub mmap: bool,
+}
+
+impl LoadOptions {
+    /// The context that is planned for unless told otherwise.
+    pub const DEFAULT_CONTEXT: usize = 4096;
+    /// Tokens of a chunk: enough to make unpacking weights cheap, few enough that activations stay in the cache.
+    pub const DEFAULT_BATCH: usize = 256;
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            isa: None,
+            kv: KvType::F16,
+            context: None,
+            sequences: 1,
+            batch: Self::DEFAULT_BATCH,
+            outputs: None,
+            memory_budget: None,
+            mmap: true,
+        }
+    }
+}

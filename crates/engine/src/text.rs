@@ -1,0 +1,173 @@
+//! Generated text on its way out: held back while it may be part of a stop string, handed on in pieces.
+
+use core::fmt;
+use core::ops::Deref;
+
+/// A short piece of text, kept inline so that generating allocates nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TextPiece {
+    len: u8,
+    bytes: [u8; TextPiece::CAPACITY],
+}
+
+impl TextPiece {
+    /// Most bytes of a piece; longer text comes as several.
+    pub const CAPACITY: usize = 63;
+
+    /// Splits a piece off the front of `text`, at a character's border; `None` if it is empty.
+    fn split(text: &str) -> Option<(Self, &str)> {
+        let (head, tail) = text.split_at(text.floor_char_boundary(Self::CAPACITY));
+        if head.is_empty() {
+            return None;
+        }
+        let mut bytes = [0; Self::CAPACITY];
+        bytes[..head.len()].copy_from_slice(head.as_bytes());
+        // The capacity is below 256.
+        Some((Self { len: head.len() as u8, bytes }, tail))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        // Made from a `str` cut at characters' borders, so this never fails.
+        core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+}
+
+impl Deref for TextPiece {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for TextPiece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl fmt::Debug for TextPiece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Text between the decoder and the caller.
+///
+/// ```text
+/// generated:  ...already handed on | free | held: may begin a stop string |
+/// ```
+#[derive(Debug, Default)]
+pub(crate) struct StopBuffer {
+    stops: Vec<String>,
+    text: String,
+    /// Bytes at the front of `text` that belong to no stop string.
+    free: usize,
+    /// The stop string that was found.
+    found: Option<usize>,
+}
+
+impl StopBuffer {
+    /// A buffer that ends the text before the first of `stops`; empty ones are ignored.
+    pub(crate) fn new(stops: &[String]) -> Self {
+        let stops: Vec<String> = stops.iter().filter(|s| !s.is_empty()).cloned().collect();
+        let longest = stops.iter().map(String::len).max().unwrap_or(0);
+        // Tokens are rarely longer than this; were one to be, the buffer grows once.
+        Self { text: String::with_capacity(longest + 1024), stops, free: 0, found: None }
+    }
+
+    /// Adds text; nothing more is taken once a stop string was found.
+    pub(crate) fn push(&mut self, text: &str) {
+        if self.found.is_some() || text.is_empty() {
+            return;
+        }
+        self.text.push_str(text);
+        let held = &self.text[self.free..];
+        let first = self.stops.iter().enumerate().filter_map(|(i, stop)| Some((held.find(stop.as_str())?, i))).min();
+        if let Some((at, stop)) = first {
+            self.found = Some(stop);
+            self.text.truncate(self.free + at);
+            self.free = self.text.len();
+        } else {
+            self.free = self.text.len() - self.longest_held();
+        }
+    }
+
+    /// Length of the longest end of the text that a stop string begins with.
+    fn longest_held(&self) -> usize {
+        let held = |stop: &String| {
+            let most = stop.len().saturating_sub(1).min(self.text.len());
+            (1..=most).rev().find(|&n| stop.is_char_boundary(n) && self.text.ends_with(&stop[..n]))
+        };
+        self.stops.iter().filter_map(held).max().unwrap_or(0)
+    }
+
+    /// No more text will come: what was held back is free.
+    pub(crate) fn finish(&mut self) {
+        self.free = self.text.len();
+    }
+
+    /// The next piece that may be handed on.
+    pub(crate) fn pop(&mut self) -> Option<TextPiece> {
+        let (piece, _) = TextPiece::split(&self.text[..self.free])?;
+        self.text.drain(..piece.len());
+        self.free -= piece.len();
+        Some(piece)
+    }
+
+    /// The stop string that ended the text.
+    pub(crate) fn found(&self) -> Option<&str> {
+        self.found.map(|i| self.stops[i].as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds `parts` and returns what came out after each, and the stop string.
+    fn run(stops: &[&str], parts: &[&str]) -> (Vec<String>, Option<String>) {
+        let stops: Vec<String> = stops.iter().map(|s| (*s).to_owned()).collect();
+        let mut buffer = StopBuffer::new(&stops);
+        let mut out = Vec::new();
+        for part in parts {
+            buffer.push(part);
+            out.push(std::iter::from_fn(|| buffer.pop()).map(|p| p.to_string()).collect());
+        }
+        buffer.finish();
+        out.push(std::iter::from_fn(|| buffer.pop()).map(|p| p.to_string()).collect());
+        (out, buffer.found().map(str::to_owned))
+    }
+
+    #[test]
+    fn stop_strings_across_parts() {
+        let cases: &[(&[&str], &[&str], &[&str], Option<&str>)] = &[
+            (&[], &["ab", "c"], &["ab", "c", ""], None),
+            (&["\n\n"], &["a\n", "b\n", "\nc"], &["a", "\nb", "", ""], Some("\n\n")),
+            (&["</s>"], &["x<", "/", "s", "> y"], &["x", "", "", "", ""], Some("</s>")),
+            (&["</s>"], &["x<", "/", "b"], &["x", "", "</b", ""], None),
+            (&["</s>"], &["x</s"], &["x", "</s"], None),
+            (&["bc", "abcd"], &["a", "b", "c", "d"], &["", "", "a", "", ""], Some("bc")),
+            (&["aab"], &["aa", "a", "b"], &["", "a", "", ""], Some("aab")),
+            (&["é!"], &["é", "é", "!"], &["", "é", "", ""], Some("é!")),
+            (&["stop"], &["nonstop talk"], &["non", ""], Some("stop")),
+            (&[""], &["a"], &["a", ""], None),
+        ];
+        for (stops, parts, expected, found) in cases {
+            let (out, stop) = run(stops, parts);
+            assert_eq!((out, stop.as_deref()), (expected.iter().map(|s| (*s).to_owned()).collect(), *found), "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn long_text_comes_in_pieces_cut_at_characters() {
+        let text = "ä".repeat(100);
+        let (mut rest, mut joined) = (text.as_str(), String::new());
+        while let Some((piece, tail)) = TextPiece::split(rest) {
+            assert!(piece.len() <= TextPiece::CAPACITY);
+            joined.push_str(&piece);
+            rest = tail;
+        }
+        assert_eq!(joined, text);
+    }
+}
