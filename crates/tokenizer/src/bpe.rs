@@ -40,14 +40,22 @@ impl Bpe {
         }
         let mut rules = Vec::with_capacity(n);
         let mut joined = Vec::new();
+        // Results mostly follow one another in the vocabulary: the next one is tried before it is searched for.
+        let mut expected: TokenId = 0;
         for i in 0..n {
             // A rule of strings that are no tokens can never apply; it keeps its number.
             let rule = parts(merges.get(i)).and_then(|(left, right)| {
-                joined.clear();
-                joined.extend_from_slice(left);
-                joined.extend_from_slice(right);
-                let (left, right, merged) = (vocab.find(left)?, vocab.find(right)?, vocab.find(&joined)?);
-                Some(Rule { left, right, merged })
+                let next = vocab.text(expected).strip_prefix(left) == Some(right);
+                let merged = if next {
+                    expected
+                } else {
+                    joined.clear();
+                    joined.extend_from_slice(left);
+                    joined.extend_from_slice(right);
+                    vocab.find(&joined)?
+                };
+                expected = merged + 1;
+                Some(Rule { left: vocab.find(left)?, right: vocab.find(right)?, merged })
             });
             rules.push(rule.unwrap_or(Rule { left: NO_SYMBOL, right: NO_SYMBOL, merged: NO_SYMBOL }));
         }
@@ -75,18 +83,25 @@ impl Bpe {
         out: &mut Vec<TokenId>,
     ) {
         split::split(self.pre.stages, text, &mut |piece| {
-            if self.pre.ignore_merges {
-                word.clear();
-                byte_level::encode_into(piece.as_bytes(), word);
-                if let Some(id) = vocab.find(word) {
-                    out.push(id);
-                    return;
-                }
+            // Most pieces are a token; whether the merges find it is learnt once.
+            word.clear();
+            byte_level::encode_into(piece.as_bytes(), word);
+            let token = vocab.find(word);
+            let whole =
+                token.and_then(|id| if self.pre.ignore_merges { Some(true) } else { vocab.whole(id) });
+            if let (Some(id), Some(true)) = (token, whole) {
+                out.push(id);
+                return;
             }
             scratch.nodes.clear();
             let symbol = |b: &u8| self.bytes.get(usize::from(*b)).copied().unwrap_or(NO_SYMBOL);
-            scratch.nodes.extend(piece.bytes().enumerate().map(|(i, b)| Node::new(symbol(&b), i, 1)));
+            scratch
+                .nodes
+                .extend(piece.as_bytes().iter().enumerate().map(|(i, b)| Node::new(symbol(b), i, 1)));
             scratch.run(piece.as_bytes(), self);
+            if let (Some(id), None) = (token, whole) {
+                vocab.set_whole(id, matches!(scratch.nodes.as_slice(), [node] if node.symbol == id));
+            }
             // A byte that has no token is left out, as in llama.cpp.
             out.extend(scratch.nodes.iter().map(|n| n.symbol).filter(|s| *s != NO_SYMBOL));
         });

@@ -19,11 +19,21 @@ pub(crate) enum Fragment {
     Token(TokenId),
 }
 
+/// Tokens whose strings begin with the same byte and are equally long.
+#[derive(Debug, Clone, Copy)]
+struct Group {
+    first: u8,
+    length: usize,
+    tokens: u32,
+}
+
 /// The strings of tokens that are found in the text.
 #[derive(Debug)]
 pub(crate) struct SpecialStrings {
-    /// Lengths of the strings by their first byte, ascending.
-    lengths: Vec<Vec<u16>>,
+    /// By first byte, then by length.
+    groups: Vec<Group>,
+    /// Where the groups of each first byte begin in `groups`; one entry more for the end.
+    starts: Vec<u32>,
 }
 
 /// White space as C's `isspace` has it.
@@ -33,39 +43,60 @@ fn is_space(byte: u8) -> bool {
 
 impl SpecialStrings {
     pub(crate) fn new(vocab: &Vocab) -> Self {
-        let mut lengths = vec![Vec::new(); 256];
-        for id in vocab.with_attrs(attr::IN_TEXT) {
+        let keys = vocab.with_attrs(attr::IN_TEXT).filter_map(|id| {
             let text = vocab.text(id);
-            let length = u16::try_from(text.len());
-            if let (Some(first), Ok(length)) = (text.first(), length)
-                && let Some(list) = lengths.get_mut(usize::from(*first))
-                && let Err(at) = list.binary_search(&length)
-            {
-                list.insert(at, length);
-            }
-        }
-        Self { lengths }
+            Some((*text.first()?, text.len()))
+        });
+        let mut keys: Vec<(u8, usize)> = keys.collect();
+        keys.sort_unstable();
+        let same = keys.chunk_by(|a, b| a == b);
+        let group = |keys: &[(u8, usize)]| {
+            let &(first, length) = keys.first()?;
+            Some(Group { first, length, tokens: keys.len() as u32 })
+        };
+        let groups: Vec<Group> = same.filter_map(group).collect();
+        let starts = (0..=256u32).map(|byte| groups.partition_point(|g| u32::from(g.first) < byte) as u32);
+        Self { starts: starts.collect(), groups }
+    }
+
+    /// The groups of a first byte, as a range of `groups`.
+    #[inline]
+    fn groups_of(&self, first: u8) -> Range<usize> {
+        let start = |i: usize| self.starts.get(i).copied().unwrap_or(0) as usize;
+        start(usize::from(first))..start(usize::from(first) + 1)
     }
 
     /// The tokens whose strings occur, the longest first.
     fn candidates(&self, vocab: &Vocab, text: &[u8], wanted: u8) -> Vec<TokenId> {
         let mut found: Vec<TokenId> = Vec::new();
+        // How many tokens of each group are not found yet: a run of line ends asks for each length once.
+        let mut missing: Vec<u32> = Vec::new();
         for (at, first) in text.iter().enumerate() {
-            let Some(lengths) = self.lengths.get(usize::from(*first)).filter(|l| !l.is_empty()) else {
-                continue;
-            };
-            for length in lengths {
-                let Some(string) = text.get(at..at + usize::from(*length)) else { break };
-                if let Some(id) = vocab.find(string)
-                    && vocab.attrs(id) & wanted != 0
-                    && !found.contains(&id)
-                {
-                    found.push(id);
+            for g in self.groups_of(*first) {
+                let Some(group) = self.groups.get(g) else { break };
+                if missing.get(g) == Some(&0) {
+                    continue;
+                }
+                let Some(string) = text.get(at..at.saturating_add(group.length)) else { break };
+                let Some(id) = vocab.find(string) else { continue };
+                if vocab.attrs(id) & wanted == 0 || found.contains(&id) {
+                    continue;
+                }
+                found.push(id);
+                if missing.is_empty() {
+                    missing = self.groups.iter().map(|g| g.tokens).collect();
+                }
+                if let Some(missing) = missing.get_mut(g) {
+                    *missing = missing.saturating_sub(1);
                 }
             }
         }
         found.sort_by_key(|id| (std::cmp::Reverse(vocab.text(*id).len()), *id));
         found
+    }
+
+    pub(crate) fn owned_bytes(&self) -> usize {
+        self.groups.capacity() * size_of::<Group>() + self.starts.capacity() * 4
     }
 
     /// Cuts `text` at special tokens; control and unknown tokens count only where `parse_special` says so.

@@ -3,7 +3,7 @@
 use crate::bpe::Bpe;
 use crate::merge::MergeScratch;
 use crate::pre::PreTokenizer;
-use crate::spec::{Scores, SpecialIds, TokenizerSpec};
+use crate::spec::{SpecialIds, TokenizerSpec};
 use crate::special::{Fragment, SpecialStrings};
 use crate::spm::{self, Spm};
 use crate::vocab::{Vocab, attr};
@@ -19,7 +19,7 @@ const MAX_TEXT: usize = (u32::MAX / 4) as usize;
 #[derive(Debug)]
 enum Kind {
     Bpe(Box<Bpe>),
-    Spm { scores: Scores },
+    Spm(Box<Spm>),
 }
 
 /// A tokenizer. Immutable; share it between threads.
@@ -69,7 +69,7 @@ impl Tokenizer {
     pub fn new(spec: TokenizerSpec) -> Result<Self, TokenizerError> {
         let mut vocab = Vocab::new(spec.tokens, &spec.token_types)?;
         let mut warnings = Vec::new();
-        let (kind, defaults, add_bos, clean_spaces, space_prefix) = match spec.model.as_str() {
+        let (mut kind, defaults, add_bos, clean_spaces, space_prefix) = match spec.model.as_str() {
             "gpt2" => {
                 let name = spec.pre.as_deref().unwrap_or_else(|| {
                     warnings.push(
@@ -102,11 +102,14 @@ impl Tokenizer {
                 }
                 let defaults =
                     SpecialIds { bos: Some(1), eos: Some(2), unk: Some(0), ..SpecialIds::default() };
-                (Kind::Spm { scores }, defaults, true, false, true)
+                (Kind::Spm(Box::new(Spm::new(&vocab, scores))), defaults, true, false, true)
             }
             _ => return Err(TokenizerError::UnsupportedModel { model: spec.model, supported: SUPPORTED }),
         };
         let ids = roles::assign(&mut vocab, &spec.special, defaults, spec.model_name.as_deref())?;
+        if let Kind::Spm(spm) = &mut kind {
+            spm.set_unknown(ids.unk);
+        }
         Ok(Self {
             specials: SpecialStrings::new(&vocab),
             vocab,
@@ -179,7 +182,7 @@ impl Tokenizer {
         let EncodeScratch { merge, bytes, text: escaped } = scratch;
         match &self.kind {
             Kind::Bpe(bpe) => bpe.encode(&self.vocab, text, merge, bytes, out),
-            Kind::Spm { scores } => {
+            Kind::Spm(spm) => {
                 escaped.clear();
                 if self.add_space_prefix && after_special {
                     escaped.push_str(spm::SPACE);
@@ -190,7 +193,7 @@ impl Tokenizer {
                     }
                     escaped.push_str(word);
                 }
-                Spm { vocab: &self.vocab, scores, unknown: self.ids.unk }.encode(escaped, merge, out);
+                spm.encode(&self.vocab, escaped, merge, out);
             }
         }
     }
@@ -246,7 +249,7 @@ impl Tokenizer {
 
     /// Whether spaces are written as U+2581 and bytes as `<0x41>`, SentencePiece's way.
     pub(crate) fn is_spm(&self) -> bool {
-        matches!(self.kind, Kind::Spm { .. })
+        matches!(self.kind, Kind::Spm(_))
     }
 
     /// What was missing in the file and assumed.
@@ -258,8 +261,8 @@ impl Tokenizer {
     pub fn heap_bytes(&self) -> usize {
         let kind = match &self.kind {
             Kind::Bpe(bpe) => bpe.owned_bytes(),
-            Kind::Spm { .. } => 0,
+            Kind::Spm(_) => 0,
         };
-        self.vocab.owned_bytes() + kind
+        self.vocab.owned_bytes() + self.specials.owned_bytes() + kind
     }
 }

@@ -3,6 +3,7 @@
 use crate::hash::{SlotTable, hash_bytes};
 use crate::spec::{Strings, TokenType};
 use crate::{TokenId, TokenizerError};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Attributes of a token, bits of one byte.
 pub(crate) mod attr {
@@ -21,6 +22,10 @@ pub(crate) mod attr {
     pub(crate) const IN_TEXT: u8 = UNKNOWN | CONTROL | USER_DEFINED;
 }
 
+const UNTRIED: u8 = 0;
+const WHOLE: u8 = 1;
+const IN_PARTS: u8 = 2;
+
 /// Largest number of tokens and of merges.
 pub(crate) const MAX_ENTRIES: usize = 1 << 30;
 
@@ -29,6 +34,8 @@ pub(crate) struct Vocab {
     strings: Strings,
     table: SlotTable,
     attrs: Vec<u8>,
+    /// Per token, whether a piece of text with its string becomes that token alone; see [`Vocab::whole`].
+    whole: Vec<AtomicU8>,
     /// Bytes of the longest token.
     max_len: usize,
 }
@@ -69,7 +76,8 @@ impl Vocab {
                 table.insert(hash_bytes(text), id as u32, true, |other| strings.get(other as usize) == text);
             }
         }
-        Ok(Vocab { strings, table, attrs, max_len })
+        let whole = std::iter::repeat_with(|| AtomicU8::new(UNTRIED)).take(n).collect();
+        Ok(Vocab { strings, table, attrs, whole, max_len })
     }
 
     /// The number of tokens.
@@ -90,6 +98,24 @@ impl Vocab {
             return None;
         }
         self.table.find(hash_bytes(text), |id| self.strings.get(id as usize) == text)
+    }
+
+    /// Whether the merges make this token out of a piece of text that has its string, where that was tried before.
+    /// The answer is a property of the vocabulary: who learns it first does not matter, so it is kept without locks.
+    #[inline]
+    pub(crate) fn whole(&self, id: TokenId) -> Option<bool> {
+        match self.whole.get(id as usize)?.load(Ordering::Relaxed) {
+            WHOLE => Some(true),
+            IN_PARTS => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Notes what [`Vocab::whole`] answers from now on.
+    pub(crate) fn set_whole(&self, id: TokenId, whole: bool) {
+        if let Some(slot) = self.whole.get(id as usize) {
+            slot.store(if whole { WHOLE } else { IN_PARTS }, Ordering::Relaxed);
+        }
     }
 
     /// Attribute bits; none for an id that does not exist.
@@ -141,6 +167,6 @@ impl Vocab {
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {
-        self.strings.owned_bytes() + self.table.owned_bytes() + self.attrs.capacity()
+        self.strings.owned_bytes() + self.table.owned_bytes() + self.attrs.capacity() + self.whole.capacity()
     }
 }
