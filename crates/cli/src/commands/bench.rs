@@ -1,0 +1,241 @@
+//! `happy bench`: prefill and decode speed, load time, memory.
+//!
+//! Decode starts from an empty context, as llama-bench's does, or behind `-d N` tokens. Thread counts take turns in
+//! every repetition, so that a machine that slows down slows all of them. Decoding computes given tokens, as
+//! llama-bench does: choosing them is not part of it.
+
+use crate::error::{CliError, CliResult};
+use crate::load::Kv;
+use crate::{load, output};
+use clap::Args;
+use happy_engine::{Cancel, Engine, LoadOptions, memory};
+use happy_sampler::Sampler;
+use serde::Serialize;
+use std::io::Write;
+use std::time::Instant;
+
+/// Options of `happy bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Model: a path, or a known name
+    #[arg(short, long, default_value = "smollm2")]
+    model: String,
+    /// Tokens of the prompt
+    #[arg(short = 'p', long, value_name = "N", default_value_t = 512)]
+    prompt: usize,
+    /// Tokens to decode
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 64)]
+    gen_tokens: usize,
+    /// Tokens that are in the context before decoding
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    depth: usize,
+    /// Thread counts, separated by commas [default: the number of cores]
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
+    threads: Vec<usize>,
+    /// Repetitions
+    #[arg(short, long, value_name = "N", default_value_t = 5)]
+    repetitions: usize,
+    /// Tokens that are computed at once
+    #[arg(short, long, value_name = "N", default_value_t = LoadOptions::DEFAULT_BATCH)]
+    batch: usize,
+    /// Instruction set
+    #[arg(long, value_name = "NAME")]
+    isa: Option<happy_kernels::Isa>,
+    /// Element type of the KV cache
+    #[arg(long, default_value = "f16")]
+    kv: Kv,
+    /// Read the file into memory instead of mapping it
+    #[arg(long)]
+    no_mmap: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was measured with one number of threads; times are medians.
+#[derive(Debug, Serialize)]
+struct Report {
+    model: String,
+    isa: String,
+    threads: usize,
+    n_prompt: usize,
+    n_gen: usize,
+    n_depth: usize,
+    repetitions: usize,
+    prefill_tok_s: f64,
+    /// Smallest and largest.
+    prefill_tok_s_range: [f64; 2],
+    decode_tok_s: f64,
+    decode_tok_s_range: [f64; 2],
+    /// Bytes of weights that decoding reads, per second.
+    decode_gb_s: f64,
+    load_ms: f64,
+    /// From the start of loading to the logits that follow the prompt and the first token chosen.
+    first_token_ms: f64,
+    rss_anon_bytes: u64,
+    kv_bytes: usize,
+    weight_bytes_per_token: usize,
+    kernels: Vec<&'static str>,
+}
+
+/// The samples of one number of threads.
+#[derive(Default)]
+struct Samples {
+    prefill: Vec<f64>,
+    decode: Vec<f64>,
+    load: Vec<f64>,
+    first: Vec<f64>,
+    anon: Vec<f64>,
+    kv: Vec<f64>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &BenchArgs) -> CliResult {
+    if args.repetitions == 0 {
+        return Err(CliError::usage("--repetitions is 0, expected at least 1"));
+    }
+    if args.prompt == 0 && args.gen_tokens == 0 {
+        return Err(CliError::usage("--prompt and --gen-tokens are 0: there is nothing to measure"));
+    }
+    let threads = match args.threads.as_slice() {
+        [] => vec![std::thread::available_parallelism().map_or(1, usize::from)],
+        some => some.to_vec(),
+    };
+    let mut samples: Vec<Samples> = threads.iter().map(|_| Samples::default()).collect();
+    let mut engine = None;
+    let bar = output::progress((args.repetitions * threads.len()) as u64, "runs");
+    for _ in 0..args.repetitions {
+        for (threads, samples) in threads.iter().zip(&mut samples) {
+            // The engine before is let go first, so that memory is one run's.
+            drop(engine.take());
+            engine = Some(measure(args, *threads, samples)?);
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    let Some(engine) = engine else { return Ok(()) };
+    let reports: Vec<Report> = threads
+        .iter()
+        .zip(samples)
+        .map(|(threads, samples)| report(args, &engine, *threads, samples))
+        .collect();
+    if args.json {
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer_pretty(&mut out, &reports)?;
+        writeln!(out)?;
+    } else {
+        table(&reports)?;
+    }
+    Ok(())
+}
+
+/// One run with one number of threads.
+fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult<Engine> {
+    let options = LoadOptions {
+        threads: Some(threads),
+        context: Some(args.prompt.max(args.depth.saturating_add(args.gen_tokens))),
+        batch: args.batch,
+        isa: args.isa,
+        kv: args.kv.into(),
+        mmap: !args.no_mmap,
+        ..LoadOptions::default()
+    };
+    let started = Instant::now();
+    let engine = load::engine(&args.model, &options)?;
+    let mut context = engine.context()?;
+    samples.load.push(started.elapsed().as_secs_f64() * 1e3);
+    let n_vocab = engine.model().n_vocab();
+    // Any ids do: the work does not depend on them.
+    let id = |i: usize| (i.wrapping_mul(7919).wrapping_add(13) % n_vocab.max(1)) as u32;
+    let prompt: Vec<u32> = (0..args.prompt.max(args.depth)).map(id).collect();
+    let cancel = Cancel::new();
+    if args.prompt > 0 {
+        let before = Instant::now();
+        Sampler::greedy().sample(context.prefill(0, &prompt[..args.prompt], &cancel, &mut |_| ())?)?;
+        samples.prefill.push(args.prompt as f64 / before.elapsed().as_secs_f64());
+        samples.first.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    if args.gen_tokens > 0 {
+        let kept = args.depth.min(context.tokens(0).len());
+        context.truncate(0, kept)?;
+        if kept < args.depth {
+            context.prefill(0, &prompt[kept..args.depth], &cancel, &mut |_| ())?;
+        }
+        let before = Instant::now();
+        for i in 0..args.gen_tokens {
+            context.decode(&[(0, id(args.depth + i))])?;
+        }
+        samples.decode.push(args.gen_tokens as f64 / before.elapsed().as_secs_f64());
+    }
+    samples.anon.push(memory::usage().map_or(0.0, |m| m.anon_bytes as f64));
+    samples.kv.push(context.kv_resident_bytes() as f64);
+    Ok(engine)
+}
+
+/// Median, smallest and largest; zeros of nothing.
+fn spread(values: &mut [f64]) -> (f64, [f64; 2]) {
+    values.sort_unstable_by(f64::total_cmp);
+    let (Some(first), Some(last)) = (values.first(), values.last()) else { return (0.0, [0.0; 2]) };
+    let middle = values.len() / 2;
+    let median =
+        if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
+    (median, [*first, *last])
+}
+
+fn report(args: &BenchArgs, engine: &Engine, threads: usize, mut s: Samples) -> Report {
+    let model = engine.model();
+    let (prefill_tok_s, prefill_tok_s_range) = spread(&mut s.prefill);
+    let (decode_tok_s, decode_tok_s_range) = spread(&mut s.decode);
+    Report {
+        model: args.model.clone(),
+        isa: engine.kernels().isa.to_string(),
+        threads,
+        n_prompt: args.prompt,
+        n_gen: args.gen_tokens,
+        n_depth: args.depth,
+        repetitions: args.repetitions,
+        prefill_tok_s,
+        prefill_tok_s_range,
+        decode_tok_s,
+        decode_tok_s_range,
+        decode_gb_s: decode_tok_s * model.bytes_per_token() as f64 / 1e9,
+        load_ms: spread(&mut s.load).0,
+        first_token_ms: spread(&mut s.first).0,
+        rss_anon_bytes: spread(&mut s.anon).0 as u64,
+        kv_bytes: spread(&mut s.kv).0 as usize,
+        weight_bytes_per_token: model.bytes_per_token(),
+        kernels: model.kernel_names(),
+    }
+}
+
+fn table(reports: &[Report]) -> CliResult {
+    let mut out = std::io::stdout().lock();
+    for r in reports {
+        let [low, high] = r.prefill_tok_s_range;
+        writeln!(out, "{} threads, {} ({} repetitions, medians)", r.threads, r.isa, r.repetitions)?;
+        if r.n_prompt > 0 {
+            writeln!(
+                out,
+                "  prefill {:5}  {:9.1} tok/s   {low:.1} .. {high:.1}",
+                r.n_prompt, r.prefill_tok_s
+            )?;
+        }
+        let [low, high] = r.decode_tok_s_range;
+        if r.n_gen > 0 {
+            let behind = if r.n_depth > 0 { format!(" behind {}", r.n_depth) } else { String::new() };
+            let gb_s = r.decode_gb_s;
+            writeln!(
+                out,
+                "  decode  {:5}  {:9.1} tok/s   {low:.1} .. {high:.1}   {gb_s:.1} GB/s{behind}",
+                r.n_gen, r.decode_tok_s
+            )?;
+        }
+        writeln!(out, "  load {:.1} ms, first token {:.1} ms", r.load_ms, r.first_token_ms)?;
+        let (anon, kv) = (output::human_bytes(r.rss_anon_bytes), output::human_bytes(r.kv_bytes as u64));
+        writeln!(out, "  anonymous memory {anon}, of it kv cache {kv}")?;
+    }
+    if let Some(r) = reports.first() {
+        writeln!(out, "kernels: {}", r.kernels.join(", "))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! `happy chat`: turns with history. What the KV cache holds of the conversation is not computed again: only the
+//! tokens behind the longest common prefix of what was computed and what the template now renders are prefilled.
+
+use crate::error::{CliError, CliResult};
+use crate::generation::{self, GenerationArgs};
+use crate::input::LineReader;
+use crate::load::{ContextArgs, LoadArgs};
+use crate::prompt::Conversation;
+use crate::{load, output};
+use clap::Args;
+use happy_engine::{Cancel, Context, Finish};
+
+/// Options of `happy chat`.
+#[derive(Debug, Args)]
+pub(crate) struct ChatArgs {
+    /// Model: a path, or a known name
+    #[arg(short, long, default_value = "smollm2")]
+    model: String,
+    /// System message
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    #[command(flatten)]
+    generation: GenerationArgs,
+    #[command(flatten)]
+    context: ContextArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+const HELP: &str = "\
+/reset   forget the conversation
+/stats   tokens, speed and memory
+/help    this list
+/quit    leave (also Ctrl-D); Ctrl-C stops an answer";
+
+/// What a chat adds up.
+#[derive(Default)]
+struct Stats {
+    last: Option<Finish>,
+    /// Tokens that the last turn found in the KV cache.
+    reused: usize,
+    prefilled: usize,
+    generated: usize,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &ChatArgs) -> CliResult {
+    let cancel = generation::cancel_on_interrupt()?;
+    // Wrong arguments show before the model is loaded.
+    args.generation.options(cancel.clone())?;
+    let engine = load::engine(&args.model, &args.context.options(&args.load))?;
+    let conversation = Conversation::new(&engine, args.system.as_deref())?;
+    let mut conversation = conversation.ok_or_else(|| {
+        CliError::new(format!("`{}` has no chat template, which a chat needs: use `happy run`", args.model))
+    })?;
+    let mut context = engine.context()?;
+    let mut lines = LineReader::new()?;
+    let mut stats = Stats::default();
+    if lines.is_interactive() {
+        output::note(&format!(
+            "{}, context of {} positions; /help lists the commands",
+            args.model,
+            context.capacity()
+        ));
+    }
+    while let Some(line) = lines.read()? {
+        match line.trim() {
+            "" => {}
+            "/quit" | "/exit" => break,
+            "/help" => output::note(HELP),
+            "/reset" => {
+                conversation.reset();
+                context.truncate(0, 0)?;
+                stats = Stats::default();
+                output::note("the conversation is forgotten");
+            }
+            "/stats" => show(&stats, &conversation, &context),
+            command if command.starts_with('/') && !command.contains(char::is_whitespace) => {
+                output::note(&format!("unknown command {command:?}\n{HELP}"));
+            }
+            text => {
+                cancel.clear();
+                conversation.push("user", text);
+                let done = answer(args, &mut context, &conversation, &cancel, &mut stats);
+                match done {
+                    Ok(answer) => conversation.push("assistant", &answer),
+                    // At a terminal the conversation goes on without the turn that failed.
+                    Err(error) if lines.is_interactive() && !error.is_closed_pipe() => {
+                        conversation.pop();
+                        output::report(&error);
+                        output::note("the last message is taken back; /reset makes room");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Answers the last turn, and computes only what is new.
+fn answer(
+    args: &ChatArgs,
+    context: &mut Context,
+    conversation: &Conversation,
+    cancel: &Cancel,
+    stats: &mut Stats,
+) -> CliResult<String> {
+    let ids = conversation.ids()?;
+    let kept = context.keep_common_prefix(0, &ids)?;
+    let (text, finish) = generation::stream(context, &ids[kept..], args.generation.options(cancel.clone())?)?;
+    stats.reused = kept;
+    if let Some(finish) = &finish {
+        stats.prefilled += finish.prompt_tokens;
+        stats.generated += finish.generated_tokens;
+    }
+    stats.last = finish;
+    Ok(text)
+}
+
+fn show(stats: &Stats, conversation: &Conversation, context: &Context) {
+    let (used, room) = (context.tokens(0).len(), context.capacity());
+    output::note(&format!("{} messages, {used} of {room} positions taken", conversation.len()));
+    output::note(&format!("prefilled {} tokens, generated {} in all", stats.prefilled, stats.generated));
+    if let Some(finish) = &stats.last {
+        output::note(&format!("last answer: {} tokens were in the kv cache already", stats.reused));
+        output::note(&generation::summary(finish).join("\n"));
+    }
+    output::note(&generation::memory(context));
+}

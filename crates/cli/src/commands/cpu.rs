@@ -1,0 +1,89 @@
+//! `happy cpu`: what the processor has, which kernels that chooses, and how to choose others.
+
+use crate::error::{CliError, CliResult};
+use clap::Args;
+use happy_kernels::isa::cpu_features;
+use happy_kernels::{Isa, Kernels};
+use happy_tensor::DType;
+use serde_json::json;
+use std::io::Write;
+
+/// Options of `happy cpu`.
+#[derive(Debug, Args)]
+pub(crate) struct CpuArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The variables that choose instruction sets, and what they do.
+const SWITCHES: [(&str, &str); 3] = [
+    ("HAPPY_ISA", "use exactly this instruction set, like HAPPY_ISA=scalar"),
+    ("HAPPY_DISABLE", "never use these, like HAPPY_DISABLE=avx512,avx2"),
+    ("HAPPY_REQUIRE_ISA", "tests: not having this instruction set is a failure"),
+];
+
+/// Runs the command.
+pub(crate) fn run(args: &CpuArgs) -> CliResult {
+    // What cannot be used because of a variable is the caller's mistake.
+    let kernels = Kernels::detect().map_err(|e| CliError::usage(e.to_string()))?;
+    let features = cpu_features();
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let value = json!({
+            "architecture": std::env::consts::ARCH,
+            "cores": cores(),
+            "features": features.iter().map(|(n, yes)| ((*n).to_owned(), json!(yes))).collect::<serde_json::Map<_, _>>(),
+            "instruction_sets": Isa::ALL.map(|isa| json!({
+                "name": isa.name(),
+                "available": isa.available().is_ok(),
+                "why_not": isa.available().err().map(|e| e.to_string()),
+            })),
+            "chosen": kernels.isa.name(),
+            "kernels": DType::ALL.map(|dtype| {
+                let kernel = kernels.linear(dtype);
+                json!({ "format": dtype.name(), "gemv": kernel.gemv_name, "gemm": kernel.gemm_name })
+            }),
+            "switches": SWITCHES.map(|(name, what)| json!({
+                "variable": name, "effect": what, "value": variable(name),
+            })),
+        });
+        serde_json::to_writer_pretty(&mut out, &value)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    writeln!(out, "architecture      {}, {} cores for this process", std::env::consts::ARCH, cores())?;
+    let names = |have: bool| {
+        let names: Vec<_> = features.iter().filter(|(_, yes)| *yes == have).map(|(n, _)| *n).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(" ") }
+    };
+    writeln!(out, "features          {}", names(true))?;
+    writeln!(out, "  not found       {}", names(false))?;
+    writeln!(out, "instruction set   {}", kernels.isa)?;
+    for isa in Isa::ALL {
+        let state = match isa.available() {
+            Ok(()) => "available".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        writeln!(out, "  {isa:<15} {state}")?;
+    }
+    writeln!(out, "kernels           one token, several tokens")?;
+    for dtype in DType::ALL {
+        let kernel = kernels.linear(dtype);
+        writeln!(out, "  {:<15} {}, {}", dtype.name(), kernel.gemv_name, kernel.gemm_name)?;
+    }
+    writeln!(out, "switches")?;
+    for (name, what) in SWITCHES {
+        let value = variable(name).map_or_else(|| "not set".to_owned(), |v| format!("now {v:?}"));
+        writeln!(out, "  {name:<17} {what} ({value})")?;
+    }
+    Ok(())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|v| v.to_string_lossy().into_owned())
+}

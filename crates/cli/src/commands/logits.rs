@@ -1,0 +1,271 @@
+//! `happy logits`: the logits of token sequences in a binary file, or the file's hash.
+//!
+//! ```text
+//! per case:      u32 positions, u32 n_vocab
+//! per position:  f32 log of the sum of exp(logit), then K x (u32 token, f32 logit), best first     --top K
+//!                n_vocab x f32                                                                     --full
+//! ```
+//!
+//! All little-endian. Positions are written as they are computed: a case's logits are never held at once.
+
+use crate::error::{CliError, CliResult};
+use crate::load::{Kv, LoadArgs};
+use crate::{input, load, output};
+use clap::Args;
+use happy_engine::{Cancel, Context, LoadOptions};
+use happy_model::{Batch, NoHook, Want};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+/// Options of `happy logits`.
+#[derive(Debug, Args)]
+pub(crate) struct LogitsArgs {
+    /// Model: a path, or a known name
+    #[arg(short, long)]
+    model: String,
+    /// File of token sequences: a case a line, ids separated by white space; nothing is added to them
+    #[arg(long, value_name = "CASES")]
+    tokens: PathBuf,
+    /// Cases to compute, counted from 1, and how many of their tokens: `1-5,9:600`
+    #[arg(long, value_name = "LIST")]
+    cases: Option<String>,
+    /// File to write
+    #[arg(long, value_name = "FILE", required_unless_present = "sha256")]
+    out: Option<PathBuf>,
+    /// The K best logits of each position
+    #[arg(long, value_name = "K", default_value_t = 256, conflicts_with = "full")]
+    top: usize,
+    /// All logits of each position
+    #[arg(long)]
+    full: bool,
+    /// Tokens that are computed at once
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    chunk: usize,
+    /// Sequences that are computed in one batch: the case and shifted copies of it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    parallel: usize,
+    /// Element type of the KV cache
+    #[arg(long, default_value = "f32")]
+    kv: Kv,
+    /// Print the SHA-256 of what would be written
+    #[arg(long)]
+    sha256: bool,
+    /// Positions of the context [default: as many as the longest case has]
+    #[arg(short, long, value_name = "N")]
+    ctx: Option<usize>,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// Where results go.
+struct Sink {
+    file: Option<(BufWriter<File>, String)>,
+    hash: Option<Sha256>,
+}
+
+impl Sink {
+    fn write(&mut self, bytes: &[u8]) -> CliResult {
+        if let Some((file, path)) = &mut self.file {
+            file.write_all(bytes).map_err(|e| CliError::io("write", path, &e))?;
+        }
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
+        Ok(())
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &LogitsArgs) -> CliResult {
+    for (what, n) in [("--chunk", args.chunk), ("--parallel", args.parallel), ("--top", args.top)] {
+        if n == 0 {
+            return Err(CliError::usage(format!("{what} is 0, expected at least 1")));
+        }
+    }
+    let text = input::read_text(&args.tokens)?;
+    let cases = select(parse_cases(&text, &args.tokens.display().to_string())?, args.cases.as_deref())?;
+    let longest = cases.iter().map(Vec::len).max().unwrap_or(0);
+    let chunk = args.chunk.min(longest);
+    let options = LoadOptions {
+        context: Some(args.ctx.unwrap_or(longest)),
+        kv: args.kv.into(),
+        sequences: args.parallel,
+        batch: chunk.saturating_mul(args.parallel),
+        outputs: Some(chunk),
+        ..args.load.options()
+    };
+    let engine = load::engine(&args.model, &options)?;
+    let n_vocab = engine.model().n_vocab();
+    for (i, case) in cases.iter().enumerate() {
+        if let Some((at, id)) = case.iter().enumerate().find(|(_, id)| **id as usize >= n_vocab) {
+            return Err(CliError::new(format!(
+                "case {} has token id {id} at place {at}, the model's ids are 0 to {}",
+                i + 1,
+                n_vocab - 1
+            )));
+        }
+        if case.len() > engine.plan().context {
+            let (n, most) = (case.len(), engine.plan().context);
+            return Err(CliError::new(format!("case {} has {n} tokens, the context holds {most}", i + 1)));
+        }
+    }
+    let mut sink = Sink { file: None, hash: args.sha256.then(Sha256::new) };
+    if let Some(path) = &args.out {
+        let path = path.display().to_string();
+        let file = File::create(&path).map_err(|e| CliError::io("create", &path, &e))?;
+        sink.file = Some((BufWriter::new(file), path));
+    }
+    let mut context = engine.context()?;
+    let bar = output::progress(cases.iter().map(|c| c.len() as u64).sum(), "tokens");
+    for case in &cases {
+        write_case(args, chunk, &mut context, case, &mut sink, &bar)?;
+    }
+    bar.finish_and_clear();
+    if let Some((mut file, path)) = sink.file {
+        file.flush().map_err(|e| CliError::io("write", path, &e))?;
+    }
+    if let Some(hash) = sink.hash {
+        let digest: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        writeln!(std::io::stdout(), "{digest}")?;
+    }
+    Ok(())
+}
+
+/// Computes a case chunk by chunk and writes every position.
+fn write_case(
+    args: &LogitsArgs,
+    chunk_len: usize,
+    context: &mut Context,
+    case: &[u32],
+    sink: &mut Sink,
+    bar: &indicatif::ProgressBar,
+) -> CliResult {
+    let n_vocab = context.engine().model().n_vocab();
+    for sequence in 0..args.parallel as u32 {
+        context.truncate(sequence, 0)?;
+    }
+    sink.write(&(case.len() as u32).to_le_bytes())?;
+    sink.write(&(n_vocab as u32).to_le_bytes())?;
+    let mut batch = Batch::with_capacity(chunk_len.saturating_mul(args.parallel));
+    let mut row = Vec::new();
+    for (c, chunk) in case.chunks(chunk_len).enumerate() {
+        batch.clear();
+        // The case stands between copies that begin elsewhere, so that no neighbour computes the same.
+        let first_row = (args.parallel / 2) * chunk.len();
+        for copy in 0..args.parallel {
+            let shift = (copy + args.parallel - args.parallel / 2) % args.parallel;
+            for (i, _) in chunk.iter().enumerate() {
+                let position = c * chunk_len + i;
+                let token = case[(position + shift * 7) % case.len()];
+                let want = if copy == args.parallel / 2 { Want::Logits } else { Want::Nothing };
+                batch.push(token, position as u32, copy as u32, want)?;
+            }
+        }
+        let output = context.forward(&batch, &Cancel::new(), &mut NoHook)?;
+        for i in 0..chunk.len() {
+            let logits = output.logits(first_row + i).unwrap_or(&[]);
+            encode(logits, (!args.full).then_some(args.top), &mut row);
+            sink.write(&row)?;
+        }
+        bar.inc(chunk.len() as u64);
+    }
+    Ok(())
+}
+
+/// One position as the file holds it.
+fn encode(logits: &[f32], top: Option<usize>, row: &mut Vec<u8>) {
+    row.clear();
+    let Some(top) = top else {
+        row.extend(logits.iter().flat_map(|l| l.to_le_bytes()));
+        return;
+    };
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|l| libm::exp(f64::from(*l) - f64::from(max))).sum();
+    row.extend(((f64::from(max) + libm::log(sum)) as f32).to_le_bytes());
+    let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
+    let better = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
+    let top = top.min(ids.len());
+    if top < ids.len() {
+        ids.select_nth_unstable_by(top, better);
+        ids.truncate(top);
+    }
+    ids.sort_unstable_by(better);
+    for id in ids {
+        row.extend(id.to_le_bytes());
+        row.extend(logits[id as usize].to_le_bytes());
+    }
+}
+
+/// The cases of a file.
+fn parse_cases(text: &str, path: &str) -> CliResult<Vec<Vec<u32>>> {
+    let mut cases = Vec::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+        let ids: Result<Vec<u32>, _> = line
+            .split_whitespace()
+            .map(|word| {
+                word.parse().map_err(|_| {
+                    CliError::new(format!("line {} of `{path}` has {word:?}, expected a token id", i + 1))
+                })
+            })
+            .collect();
+        cases.push(ids?);
+    }
+    if cases.is_empty() {
+        return Err(CliError::new(format!("`{path}` has no cases, expected a line of token ids for each")));
+    }
+    Ok(cases)
+}
+
+/// The cases that a list like `1-5,9:600` names.
+fn select(cases: Vec<Vec<u32>>, list: Option<&str>) -> CliResult<Vec<Vec<u32>>> {
+    let Some(list) = list else { return Ok(cases) };
+    let bad = |part: &str| {
+        let n = cases.len();
+        CliError::usage(format!(
+            "--cases has {part:?}, expected N, N-M or N:TOKENS with numbers from 1 to {n}"
+        ))
+    };
+    let mut selected = Vec::new();
+    for part in list.split(',') {
+        let (range, most) = part.split_once(':').map_or((part, None), |(r, m)| (r, Some(m)));
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let number = |s: &str| s.trim().parse::<usize>().map_err(|_| bad(part));
+        let (first, last) = (number(first)?, number(last)?);
+        let most = most.map(number).transpose()?.unwrap_or(usize::MAX);
+        if first == 0 || last > cases.len() || first > last || most == 0 {
+            return Err(bad(part));
+        }
+        selected.extend(cases[first - 1..last].iter().map(|case| case[..case.len().min(most)].to_vec()));
+    }
+    Ok(selected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selects_cases() {
+        let cases = || vec![vec![1], vec![2, 2], vec![3, 3, 3]];
+        let pick = |list| select(cases(), Some(list)).map_err(|e| e.to_string());
+        assert_eq!(pick("1-2"), Ok(vec![vec![1], vec![2, 2]]));
+        assert_eq!(pick("3:2,1"), Ok(vec![vec![3, 3], vec![1]]));
+        for wrong in ["0", "4", "2-1", "x", "1:0", "", "1-"] {
+            assert!(pick(wrong).is_err_and(|e| e.contains("--cases")), "{wrong}");
+        }
+        assert_eq!(select(cases(), None).map_err(|e| e.to_string()), Ok(cases()));
+    }
+
+    #[test]
+    fn best_first_and_ties_to_the_lower_id() {
+        let mut row = Vec::new();
+        encode(&[0.0, 2.0, -1.0, 2.0], Some(3), &mut row);
+        let words: Vec<[u8; 4]> = row.as_chunks::<4>().0.to_vec();
+        let ids: Vec<u32> = words[1..].iter().step_by(2).map(|w| u32::from_le_bytes(*w)).collect();
+        assert_eq!(ids, [1, 3, 0]);
+        let expected = (2.0f64.exp() * 2.0 + 1.0 + (-1.0f64).exp()).ln() as f32;
+        assert!((f32::from_le_bytes(words[0]) - expected).abs() < 1e-6);
+    }
+}

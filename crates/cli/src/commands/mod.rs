@@ -1,0 +1,54 @@
+//! The subcommands, a file each.
+
+mod bench;
+mod chat;
+mod cpu;
+mod detokenize;
+mod inspect;
+mod logits;
+mod run;
+mod template;
+mod tokenize;
+
+use crate::error::CliResult;
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer one prompt, streaming the text
+    Run(run::RunArgs),
+    /// Talk with a model; earlier turns stay in the KV cache
+    Chat(chat::ChatArgs),
+    /// Measure prefill and decode speed, load time and memory
+    Bench(bench::BenchArgs),
+    /// Show what is in a GGUF file and what running it would need
+    Inspect(inspect::InspectArgs),
+    /// Turn text into token ids
+    Tokenize(tokenize::TokenizeArgs),
+    /// Turn token ids into text
+    Detokenize(detokenize::DetokenizeArgs),
+    /// Write the logits of token sequences, or their hash
+    Logits(logits::LogitsArgs),
+    /// Render a chat template
+    Template(template::TemplateArgs),
+    /// Show processor features, chosen kernels and the switches that turn them off
+    Cpu(cpu::CpuArgs),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(self) -> CliResult {
+        match self {
+            Command::Run(args) => run::run(&args),
+            Command::Chat(args) => chat::run(&args),
+            Command::Bench(args) => bench::run(&args),
+            Command::Inspect(args) => inspect::run(&args),
+            Command::Tokenize(args) => tokenize::run(&args),
+            Command::Detokenize(args) => detokenize::run(&args),
+            Command::Logits(args) => logits::run(&args),
+            Command::Template(args) => template::run(&args),
+            Command::Cpu(args) => cpu::run(&args),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What the command says when it fails, and with which exit code.
+
+use core::fmt;
+use happy_engine::EngineError;
+use std::io;
+
+/// A failure with one clear sentence.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    code: u8,
+    message: String,
+    closed_pipe: bool,
+}
+
+pub(crate) type CliResult<T = ()> = Result<T, CliError>;
+
+impl CliError {
+    /// The command line asks for something impossible: exit code 2.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into(), closed_pipe: false }
+    }
+
+    /// Anything else: exit code 1.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into(), closed_pipe: false }
+    }
+
+    /// A file that cannot be read or written.
+    pub(crate) fn io(doing: &str, path: impl fmt::Display, error: &io::Error) -> Self {
+        Self::new(format!("cannot {doing} `{path}`: {error}"))
+    }
+
+    /// Arguments that do not parse: what clap says in several lines as one sentence.
+    pub(crate) fn command_line(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let lines = text.lines().map(str::trim);
+        let said: Vec<&str> = lines
+            .take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"))
+            .filter(|l| !l.is_empty())
+            .collect();
+        let said = said.join(" ");
+        Self::usage(format!("{} (--help shows the options)", said.strip_prefix("error: ").unwrap_or(&said)))
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// The reader of our output went away, which ends the command quietly.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        self.closed_pipe
+    }
+}
+
+impl fmt::Display for CliError {
+    /// The sentence, in one line whatever it quotes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.message.lines().map(str::trim).filter(|l| !l.is_empty());
+        f.write_str(lines.next().unwrap_or("unknown"))?;
+        lines.try_for_each(|line| write!(f, " {line}"))
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Option { .. } | EngineError::Isa(_) => Self::usage(error.to_string()),
+            error => Self::new(error.to_string()),
+        }
+    }
+}
+
+/// Writing to standard output failed.
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        let closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { closed_pipe, ..Self::new(format!("cannot write the output: {error}")) }
+    }
+}
+
+/// Writing JSON to standard output failed: the values themselves always have a JSON form.
+impl From<serde_json::Error> for CliError {
+    fn from(error: serde_json::Error) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
+macro_rules! from_display {
+    ($($error:ty),* $(,)?) => {
+        $(impl From<$error> for CliError {
+            fn from(error: $error) -> Self {
+                Self::new(error.to_string())
+            }
+        })*
+    };
+}
+from_display!(
+    happy_gguf::FileError,
+    happy_tokenizer::TokenizerError,
+    happy_sampler::SamplerError,
+    happy_engine::chat::TemplateError,
+    happy_model::BatchError,
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line() {
+        assert_eq!(CliError::new("line 1\n  line 2\n\nline 3\n").to_string(), "line 1 line 2 line 3");
+    }
+
+    #[test]
+    fn what_clap_says_becomes_one_sentence() {
+        let command = clap::Command::new("x")
+            .arg(clap::Arg::new("kind").long("kind").required(true).value_parser(["a", "b"]));
+        let said = |args: &[&str]| {
+            command.clone().try_get_matches_from(args).map_err(|e| CliError::command_line(&e).to_string())
+        };
+        let missing = said(&["x"]).err();
+        assert_eq!(
+            missing.as_deref(),
+            Some(
+                "the following required arguments were not provided: --kind <kind> (--help shows the options)"
+            )
+        );
+        let wrong = said(&["x", "--kind", "c"]).err();
+        assert_eq!(
+            wrong.as_deref(),
+            Some("invalid value 'c' for '--kind <kind>' [possible values: a, b] (--help shows the options)")
+        );
+    }
+}

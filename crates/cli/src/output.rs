@@ -1,0 +1,75 @@
+//! What people see: colours where there is a terminal, errors as one sentence.
+
+use crate::error::CliError;
+use std::io::{IsTerminal, Write};
+
+/// Whether standard error takes colours.
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Prints a failure.
+pub(crate) fn report(error: &CliError) {
+    let (on, off) = if colours() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    // Nothing can be done about a standard error that takes nothing.
+    let _ = writeln!(std::io::stderr(), "{on}error:{off} {error}");
+}
+
+/// Prints a remark on standard error, dimmed on a terminal.
+pub(crate) fn note(text: &str) {
+    let (on, off) = if colours() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+    let _ = writeln!(std::io::stderr(), "{on}{text}{off}");
+}
+
+/// Bytes in the largest unit that keeps the number above one.
+pub(crate) fn human_bytes(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["bytes", "KiB", "MiB"] {
+        if value < 1024.0 {
+            return if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} GiB")
+}
+
+/// A progress bar on standard error; hidden where that is no terminal.
+pub(crate) fn progress(total: u64, what: &str) -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let bar = indicatif::ProgressBar::new(total).with_message(what.to_owned());
+    let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// A number with a comma at every third digit.
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1234567, "1,234,567")] {
+            assert_eq!(thousands(n), text);
+        }
+        for (n, text) in [(1023, "1023 bytes"), (1536, "1.5 KiB"), (3 << 30, "3.0 GiB")] {
+            assert_eq!(human_bytes(n), text);
+        }
+    }
+}
