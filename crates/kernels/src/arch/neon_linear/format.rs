@@ -23,13 +23,9 @@ pub(super) trait Format: Unit {
 
     /// Elements `16 G ..` of the unit, less the bias.
     fn group<const G: usize>(&self) -> int8x16_t;
-    /// The bits of `d`.
-    fn d_bits(&self) -> u16;
-    /// The bits of the scale of the minimum; [`Shape::HAS_MIN`] says with what sign it counts.
-    #[inline(always)]
-    fn min_bits(&self) -> u16 {
-        0
-    }
+    /// The bits of `d`, and above them those of the scale of the minimum, 0 without one. [`Shape::HAS_MIN`] says with
+    /// what sign the minimum counts.
+    fn d_min_bits(&self) -> u32;
     /// Scales of the sub-blocks, in the lower bytes where there are 8.
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
@@ -83,14 +79,20 @@ fn pairs(v: uint8x16_t, j: usize) -> uint8x16_t {
 fn clear_bits(bits: u32, half: usize) -> uint8x16_t {
     const BYTES: [Bytes; 2] =
         [[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3]];
-    test(table(splat_u32(!bits), load(&BYTES[half])), splat_u64(0x8040_2010_0804_0201))
+    test(table(not(splat_u32(bits)), load(&BYTES[half])), splat_u64(0x8040_2010_0804_0201))
 }
 
-macro_rules! field {
-    ($name:ident = $field:ident) => {
+macro_rules! scales {
+    ($d:ident) => {
         #[inline(always)]
-        fn $name(&self) -> u16 {
-            u16::from_le_bytes(self.$field)
+        fn d_min_bits(&self) -> u32 {
+            u32::from(u16::from_le_bytes(self.$d))
+        }
+    };
+    ($d:ident, $min:ident) => {
+        #[inline(always)]
+        fn d_min_bits(&self) -> u32 {
+            u32::from_le_bytes([self.$d[0], self.$d[1], self.$min[0], self.$min[1]])
         }
     };
 }
@@ -98,7 +100,7 @@ macro_rules! field {
 impl Format for BlockQ4_0 {
     type Shape = Plain;
     const BIAS: i32 = -8;
-    field!(d_bits = d);
+    scales!(d);
 
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
@@ -108,8 +110,7 @@ impl Format for BlockQ4_0 {
 
 impl Format for BlockQ4_1 {
     type Shape = PlainMin;
-    field!(d_bits = d);
-    field!(min_bits = m);
+    scales!(d, m);
 
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
@@ -119,7 +120,7 @@ impl Format for BlockQ4_1 {
 
 impl Format for BlockQ5_0 {
     type Shape = Plain;
-    field!(d_bits = d);
+    scales!(d);
 
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
@@ -130,8 +131,7 @@ impl Format for BlockQ5_0 {
 impl Format for BlockQ5_1 {
     type Shape = PlainMin;
     const BIAS: i32 = 16;
-    field!(d_bits = d);
-    field!(min_bits = m);
+    scales!(d, m);
 
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
@@ -141,7 +141,7 @@ impl Format for BlockQ5_1 {
 
 impl Format for BlockQ8_0 {
     type Shape = Wide;
-    field!(d_bits = d);
+    scales!(d);
 
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
@@ -151,8 +151,7 @@ impl Format for BlockQ8_0 {
 
 impl Format for BlockQ2K {
     type Shape = Subs16Min;
-    field!(d_bits = d);
-    field!(min_bits = dmin);
+    scales!(d, dmin);
 
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
@@ -170,7 +169,7 @@ impl Format for BlockQ2K {
 
 impl Format for BlockQ3K {
     type Shape = Subs16;
-    field!(d_bits = d);
+    scales!(d);
 
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
@@ -207,8 +206,7 @@ macro_rules! k4_scales {
 
 impl Format for BlockQ4K {
     type Shape = Subs8Min;
-    field!(d_bits = d);
-    field!(min_bits = dmin);
+    scales!(d, dmin);
     k4_scales!();
 
     #[inline(always)]
@@ -220,8 +218,7 @@ impl Format for BlockQ4K {
 impl Format for BlockQ5K {
     type Shape = Subs8Min;
     const BIAS: i32 = 16;
-    field!(d_bits = d);
-    field!(min_bits = dmin);
+    scales!(d, dmin);
     k4_scales!();
 
     #[inline(always)]
@@ -235,7 +232,7 @@ impl Format for BlockQ5K {
 impl Format for BlockQ6K {
     type Shape = Subs16;
     const BIAS: i32 = -32;
-    field!(d_bits = d);
+    scales!(d);
 
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {

@@ -100,13 +100,25 @@ fn tokens<F: Format, D: Dot, const T: usize>(
         let mut acc = [[0.0; ROWS]; T];
         if unit > 0 {
             for (i, acc) in acc.iter_mut().enumerate() {
-                acc[..width].copy_from_slice(&y.row_mut(t + i)[first..][..width]);
+                copy(&y.row_mut(t + i)[first..][..width], acc);
             }
         }
         dot.tile::<F::Shape, T>(panel, &a, &mut acc);
         for (i, acc) in acc.iter().enumerate() {
-            y.row_mut(t + i)[first..][..width].copy_from_slice(&acc[..width]);
+            copy(acc, &mut y.row_mut(t + i)[first..][..width]);
         }
     }
     T
+}
+
+/// Copies as many values as both have: mostly a whole row of a tile, for which this is two vectors.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    if let (Some(from), Some(to)) = (from.first_chunk::<ROWS>(), to.first_chunk_mut::<ROWS>()) {
+        *to = *from;
+    } else {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+        }
+    }
 }

@@ -13,6 +13,7 @@ use super::shape::Shape;
 use super::vec::*;
 use crate::linear::Acts;
 use core::arch::aarch64::{float32x4_t, int8x16_t, int16x8_t, int32x4_t};
+use core::hint::black_box;
 
 /// `y[r] = w[r] . x`, for as many rows as `y` holds.
 #[inline(always)]
@@ -52,10 +53,15 @@ fn group<F: Format, D: Dot, const Q: usize>(
     for (i, row) in rows.as_flattened_mut().iter_mut().enumerate() {
         *row = &blocks[(first + i).min(last) * units..][..units];
     }
+    // Hidden that they are evenly spaced, the compiler steps one pointer a row; else it adds two numbers each time.
+    let mut rows = black_box(rows);
+    for row in rows.as_flattened_mut() {
+        *row = &row[..units];
+    }
     let acc = if const { F::SUBS == 1 } {
         units_of_32::<F, D, Q>(dot, rows, x)
     } else {
-        units_of_256::<F, D, Q>(dot, rows, x)
+        [units_of_256(dot, rows[0], x); Q]
     };
     let mut out = [[0.0; 4]; Q];
     for q in 0..Q {
@@ -70,23 +76,33 @@ fn group<F: Format, D: Dot, const Q: usize>(
 /// Prefetches unit `u` of the group of rows that follows `rows`, as if its bytes were read in file order.
 #[inline(always)]
 fn prefetch_next<F: Format, const Q: usize>(rows: &[[&[F]; 4]; Q], u: usize) {
-    let (group, step) = (4 * Q * size_of_val(rows[0][0]), 4 * Q * size_of::<F>());
-    let start = rows[0][0].as_ptr().cast::<u8>().wrapping_add(group + u * step);
-    for line in 0..step.div_ceil(64) {
-        prefetch(start.wrapping_add(64 * line));
+    let group = 4 * Q * size_of_val(rows[0][0]);
+    let start = rows[0][0].as_ptr().cast::<u8>().wrapping_add(group + u * 4 * Q * size_of::<F>());
+    macro_rules! lines {
+        ($($n:literal)*) => {$(
+            if const { 64 * $n < 4 * Q * size_of::<F>() } {
+                prefetch::<{ 64 * $n }>(start);
+            }
+        )*};
     }
+    lines!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
 }
 
-/// `d` of four rows.
+/// Unit `u` of four rows.
 #[inline(always)]
-fn scales<F: Format>(b: [&F; 4]) -> float32x4_t {
-    f32_of_f16([b[0].d_bits(), b[1].d_bits(), b[2].d_bits(), b[3].d_bits()])
+fn units<'a, F>(rows: [&'a [F]; 4], u: usize) -> [&'a F; 4] {
+    [&rows[0][u], &rows[1][u], &rows[2][u], &rows[3][u]]
 }
 
-/// The scale of the minimum of four rows.
+/// `d` and the scale of the minimum, 0 without one, of four rows.
 #[inline(always)]
-fn min_scales<F: Format>(b: [&F; 4]) -> float32x4_t {
-    f32_of_f16([b[0].min_bits(), b[1].min_bits(), b[2].min_bits(), b[3].min_bits()])
+pub(super) fn scales<F: Format>(b: [&F; 4]) -> [float32x4_t; 2] {
+    if const { F::HAS_MIN } {
+        f32_of_f16_pairs([b[0].d_min_bits(), b[1].d_min_bits(), b[2].d_min_bits(), b[3].d_min_bits()])
+    } else {
+        let bits = [b[0].d_min_bits(), b[1].d_min_bits(), b[2].d_min_bits(), b[3].d_min_bits()];
+        [f32_of_f16([bits[0] as u16, bits[1] as u16, bits[2] as u16, bits[3] as u16]), splat_f32(0.0)]
+    }
 }
 
 /// `acc + isum * (d * da)`, rounded as the reference does.
@@ -107,10 +123,21 @@ pub(super) fn add_min<S: Shape>(
     if const { S::SUBS == 1 } { fma(acc, msum, dmin) } else { fms(acc, msum, dmin) }
 }
 
-/// The sums of a block of 32 activations, in the two lower lanes.
+/// The sums of a block of 32 activations, in the two lower lanes and again above them.
 #[inline(always)]
 pub(super) fn sums_of_32(sums: &[i16]) -> int16x8_t {
-    i16_of_u32(u32::from(sums[0] as u16) | u32::from(sums[1] as u16) << 16)
+    splat_pair_i16(u32::from(sums[0] as u16) | u32::from(sums[1] as u16) << 16)
+}
+
+/// The activations of a unit of 32.
+#[derive(Clone, Copy)]
+struct Acts32 {
+    q: [int8x16_t; 2],
+    d: float32x4_t,
+    /// A vector whose lanes add up to the bias times the sum of the activations.
+    bias: int32x4_t,
+    /// The sum of the activations, in every lane.
+    sum: float32x4_t,
 }
 
 /// Formats of 32: the activations of a unit are two vectors, shared by all rows.
@@ -120,67 +147,66 @@ fn units_of_32<F: Format, D: Dot, const Q: usize>(
     rows: [[&[F]; 4]; Q],
     x: Acts<'_>,
 ) -> [float32x4_t; Q] {
-    let units = rows[0][0].len();
-    let (a, sums, da) =
-        (&x.q.as_chunks::<32>().0[..units], &x.sums.as_chunks::<2>().0[..units], &x.d[..units]);
+    let n = rows[0][0].len();
+    let (a, sums, da) = (&x.q.as_chunks::<32>().0[..n], &x.sums.as_chunks::<2>().0[..n], &x.d[..n]);
     let mut acc = [splat_f32(0.0); Q];
-    for u in 0..units {
+    for u in 0..n {
         prefetch_next(&rows, u);
-        let sums = sums_of_32(&sums[u]);
-        let a = a[u].as_chunks::<16>().0;
-        let a = [load_i8(&a[0]), load_i8(&a[1])];
-        let da = splat_f32(da[u]);
-        let bias =
-            if const { F::BIAS == 0 } { splat_i32(0) } else { mul_lo_i16(sums, splat_i16(F::BIAS as i16)) };
-        for q in 0..Q {
-            let b = [&rows[q][0][u], &rows[q][1][u], &rows[q][2][u], &rows[q][3][u]];
-            let mut isum = [bias; 4];
-            for r in 0..4 {
-                isum[r] = if const { F::Shape::WIDE } {
-                    dot.dot32::<true>(bias, [b[r].group::<0>(), b[r].group::<1>()], a)
-                } else {
-                    dot.dot32::<false>(bias, [b[r].group::<0>(), b[r].group::<1>()], a)
-                };
-            }
-            acc[q] = add_scaled(acc[q], sums_of(isum), scales(b), da);
-            if F::HAS_MIN {
-                let msum = to_f32(lane::<0>(pair_sums(sums)));
-                acc[q] = add_min::<F::Shape>(acc[q], msum, min_scales(b), da);
-            }
+        let (q, sums) = (a[u].as_chunks::<16>().0, sums_of_32(&sums[u]));
+        let mut bias = splat_i32(0);
+        if const { F::BIAS != 0 } {
+            bias = mul_lo_i16(sums, first_two_i16(F::BIAS as i16));
+        }
+        let sum = to_f32(lane::<0>(pair_sums(sums)));
+        let x = Acts32 { q: [load_i8(&q[0]), load_i8(&q[1])], d: splat_f32(da[u]), bias, sum };
+        acc[0] = unit_of_32(dot, acc[0], units(rows[0], u), x);
+        if const { Q == 2 } {
+            acc[Q - 1] = unit_of_32(dot, acc[Q - 1], units(rows[Q - 1], u), x);
         }
     }
     acc
 }
 
+/// Adds a unit of four rows.
+#[inline(always)]
+fn unit_of_32<F: Format, D: Dot>(dot: D, acc: float32x4_t, b: [&F; 4], x: Acts32) -> float32x4_t {
+    let mut isum = [x.bias; 4];
+    for r in 0..4 {
+        let w = [b[r].group::<0>(), b[r].group::<1>()];
+        isum[r] = if const { F::Shape::WIDE } {
+            dot.dot32::<true>(x.bias, w, x.q)
+        } else {
+            dot.dot32::<false>(x.bias, w, x.q)
+        };
+    }
+    let [d, dmin] = scales(b);
+    let acc = add_scaled(acc, sums_of(isum), d, x.d);
+    if const { F::HAS_MIN } { add_min::<F::Shape>(acc, x.sum, dmin, x.d) } else { acc }
+}
+
 /// K formats: a unit is 256 values with their own scales, a row after the other.
 #[inline(always)]
-fn units_of_256<F: Format, D: Dot, const Q: usize>(
-    dot: D,
-    rows: [[&[F]; 4]; Q],
-    x: Acts<'_>,
-) -> [float32x4_t; Q] {
-    let units = rows[0][0].len();
-    let (a, sums, da) =
-        (&x.q.as_chunks::<256>().0[..units], &x.sums.as_chunks::<16>().0[..units], &x.d[..units]);
-    let mut acc = [splat_f32(0.0); Q];
-    for u in 0..units {
-        prefetch_next(&rows, u);
+fn units_of_256<F: Format, D: Dot>(dot: D, rows: [&[F]; 4], x: Acts<'_>) -> float32x4_t {
+    let n = rows[0].len();
+    let (a, sums, da) = (&x.q.as_chunks::<256>().0[..n], &x.sums.as_chunks::<16>().0[..n], &x.d[..n]);
+    let mut acc = splat_f32(0.0);
+    for u in 0..n {
+        prefetch_next(&[rows], u);
         let sums = sub_sums::<F::Shape>(&sums[u]);
         let da = splat_f32(da[u]);
-        for q in 0..Q {
-            let b = [&rows[q][0][u], &rows[q][1][u], &rows[q][2][u], &rows[q][3][u]];
-            let mut isum = [splat_i32(0); 4];
+        let b = units(rows, u);
+        let mut isum = [splat_i32(0); 4];
+        for r in 0..4 {
+            isum[r] = unit_of_256(dot, b[r], &a[u], sums);
+        }
+        let [d, dmin] = scales(b);
+        acc = add_scaled(acc, sums_of(isum), d, da);
+        if const { F::HAS_MIN } {
+            let mut msum = [splat_i32(0); 4];
             for r in 0..4 {
-                isum[r] = unit_of_256(dot, b[r], &a[u], sums);
+                msum[r] = scaled_sums::<F>(b[r].sub_mins(), sums);
             }
-            acc[q] = add_scaled(acc[q], sums_of(isum), scales(b), da);
-            if F::HAS_MIN {
-                let mut msum = [splat_i32(0); 4];
-                for r in 0..4 {
-                    msum[r] = scaled_sums::<F>(b[r].sub_mins(), sums);
-                }
-                acc[q] = add_min::<F::Shape>(acc[q], to_f32(sums_of(msum)), min_scales(b), da);
-            }
+            acc = add_min::<F::Shape>(acc, to_f32(sums_of(msum)), dmin, da);
         }
     }
     acc
@@ -220,19 +246,19 @@ fn unit_of_256<F: Format, D: Dot>(dot: D, b: &F, a: &[i8; 256], sums: [int16x8_t
     macro_rules! quarter {
         ($s:literal, $g0:literal, $g1:literal, $g2:literal, $g3:literal) => {
             if const { F::SUBS == 16 } {
-                isum = mla_lane::<0>(isum, dot.dot16(b.group::<$g0>(), load_i8(&a[$g0])), scales[$s]);
-                isum = mla_lane::<1>(isum, dot.dot16(b.group::<$g1>(), load_i8(&a[$g1])), scales[$s]);
-                isum = mla_lane::<2>(isum, dot.dot16(b.group::<$g2>(), load_i8(&a[$g2])), scales[$s]);
-                isum = mla_lane::<3>(isum, dot.dot16(b.group::<$g3>(), load_i8(&a[$g3])), scales[$s]);
+                isum = mla_lane0(isum, dot.dot16(b.group::<$g0>(), load_i8(&a[$g0])), scales[$s]);
+                isum = mla_lane1(isum, dot.dot16(b.group::<$g1>(), load_i8(&a[$g1])), scales[$s]);
+                isum = mla_lane2(isum, dot.dot16(b.group::<$g2>(), load_i8(&a[$g2])), scales[$s]);
+                isum = mla_lane3(isum, dot.dot16(b.group::<$g3>(), load_i8(&a[$g3])), scales[$s]);
             } else {
                 let (w, x) = ([b.group::<$g0>(), b.group::<$g1>()], [load_i8(&a[$g0]), load_i8(&a[$g1])]);
                 let first = dot.dot32::<false>(splat_i32(0), w, x);
                 let (w, x) = ([b.group::<$g2>(), b.group::<$g3>()], [load_i8(&a[$g2]), load_i8(&a[$g3])]);
                 let second = dot.dot32::<false>(splat_i32(0), w, x);
                 if $s % 2 == 0 {
-                    isum = mla_lane::<1>(mla_lane::<0>(isum, first, scales[$s / 2]), second, scales[$s / 2]);
+                    isum = mla_lane1(mla_lane0(isum, first, scales[$s / 2]), second, scales[$s / 2]);
                 } else {
-                    isum = mla_lane::<3>(mla_lane::<2>(isum, first, scales[$s / 2]), second, scales[$s / 2]);
+                    isum = mla_lane3(mla_lane2(isum, first, scales[$s / 2]), second, scales[$s / 2]);
                 }
             }
         };

@@ -11,9 +11,10 @@
 //! Everything is vectors of 16 bytes, so the panel is a slice of those, and a format is known by numbers only.
 
 use super::format::Format;
+use super::gemv::scales;
 use super::shape::Shape;
 use super::vec::*;
-use core::arch::aarch64::{float32x4_t, int8x16_t, int16x8_t};
+use core::arch::aarch64::{int8x16_t, int16x8_t};
 
 /// Rows that are unpacked together.
 pub(super) const ROWS: usize = 8;
@@ -70,15 +71,10 @@ fn unpack_4<F: Format>(b: [&F; 4], unit: &mut [Bytes], half: usize) {
     } else {
         groups!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     }
-    let put = |unit: &mut [Bytes], at: usize, v: float32x4_t| store(&mut unit[at + half], bytes_of_f32(v));
-    put(
-        unit,
-        Layout::<F::Shape>::D,
-        f32_of_f16([b[0].d_bits(), b[1].d_bits(), b[2].d_bits(), b[3].d_bits()]),
-    );
-    if F::HAS_MIN {
-        let bits = [b[0].min_bits(), b[1].min_bits(), b[2].min_bits(), b[3].min_bits()];
-        put(unit, Layout::<F::Shape>::DMIN, f32_of_f16(bits));
+    let [d, dmin] = scales(b);
+    store(&mut unit[Layout::<F::Shape>::D + half], bytes_of_f32(d));
+    if const { F::HAS_MIN } {
+        store(&mut unit[Layout::<F::Shape>::DMIN + half], bytes_of_f32(dmin));
     }
     if const { F::SUBS > 1 } {
         let scales = by_sub([b[0].sub_scales(), b[1].sub_scales(), b[2].sub_scales(), b[3].sub_scales()]);
@@ -87,7 +83,7 @@ fn unpack_4<F: Format>(b: [&F; 4], unit: &mut [Bytes], half: usize) {
             let v = if s % 2 == 0 { lo } else { hi };
             store(&mut unit[Layout::<F::Shape>::SCALES + 2 * s + half], bytes_of_i32(v));
         }
-        if F::HAS_MIN {
+        if const { F::HAS_MIN } {
             let mins = by_sub([b[0].sub_mins(), b[1].sub_mins(), b[2].sub_mins(), b[3].sub_mins()]);
             for s in 0..F::SUBS {
                 let words = i16_words(mins[s / 2]);

@@ -61,11 +61,15 @@ pub(super) fn tile<S: Shape, D: Dot, const T: usize>(
         }
         if const { S::HAS_MIN } {
             let dmin = pair_f32(unit, Layout::<S>::DMIN);
+            let mut sums = [&[][..]; T];
+            for t in 0..T {
+                sums[t] = a[t].sums[u].as_ref();
+            }
+            let msum = msums::<S, T>(unit, sums);
             for t in 0..T {
                 let da = splat_f32(a[t].d[u]);
-                let msum = msums::<S>(unit, a[t].sums[u].as_ref());
                 for i in 0..2 {
-                    acc[t][i] = add_min::<S>(acc[t][i], msum[i], dmin[i], da);
+                    acc[t][i] = add_min::<S>(acc[t][i], msum[t][i], dmin[i], da);
                 }
             }
         }
@@ -115,28 +119,35 @@ fn pair_f32(unit: &[Bytes], at: usize) -> [float32x4_t; 2] {
     [f32_of_bytes(load(&unit[at])), f32_of_bytes(load(&unit[at + 1]))]
 }
 
-/// The sums over the sub-blocks of minimum times activations, of a token.
+/// The sums over the sub-blocks of minimum times activations.
 #[inline(always)]
-fn msums<S: Shape>(unit: &[Bytes], sums: &[i16]) -> [float32x4_t; 2] {
+fn msums<S: Shape, const T: usize>(unit: &[Bytes], sums: [&[i16]; T]) -> [[float32x4_t; 2]; T] {
+    let mut out = [[splat_f32(0.0); 2]; T];
     if const { S::SUBS == 1 } {
-        let msum = to_f32(lane::<0>(pair_sums(sums_of_32(sums))));
-        return [msum, msum];
+        for t in 0..T {
+            out[t] = [to_f32(lane::<0>(pair_sums(sums_of_32(sums[t])))); 2];
+        }
+        return out;
     }
-    let sums = sub_sums::<S>(sums);
-    let mut msum = [splat_i32(0); 2];
+    let mut a = [[splat_i16(0); 2]; T];
+    for t in 0..T {
+        a[t] = sub_sums::<S>(sums[t]);
+    }
+    let mut msum = [[splat_i32(0); 2]; T];
     macro_rules! add {
         ($($s:literal)*) => {$(
             if const { $s < S::SUBS } {
                 let mins = i16_of_bytes(load(&unit[Layout::<S>::MINS + $s]));
-                msum[0] = mla_lo_lane_i16::<{ $s % 8 }>(msum[0], mins, sums[$s / 8]);
-                msum[1] = mla_hi_lane_i16::<{ $s % 8 }>(msum[1], mins, sums[$s / 8]);
+                for t in 0..T {
+                    msum[t][0] = mla_lo_lane_i16::<{ $s % 8 }>(msum[t][0], mins, a[t][$s / 8]);
+                    msum[t][1] = mla_hi_lane_i16::<{ $s % 8 }>(msum[t][1], mins, a[t][$s / 8]);
+                }
             }
         )*};
     }
-    if const { S::SUBS == 8 } {
-        add!(0 1 2 3 4 5 6 7);
-    } else {
-        add!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    add!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    for t in 0..T {
+        out[t] = [to_f32(msum[t][0]), to_f32(msum[t][1])];
     }
-    msum.map(to_f32)
+    out
 }

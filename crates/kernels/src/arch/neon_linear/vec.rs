@@ -5,6 +5,7 @@
 //! everywhere, and only loads and stores have pointers, which come from references here.
 
 use core::arch::aarch64::*;
+use core::arch::asm;
 
 const _: () = assert!(cfg!(target_feature = "neon"), "an AArch64 target without NEON");
 
@@ -37,7 +38,6 @@ wrap! {
     fn or(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vorrq_u8(a, b) }
     /// 0xFF in the bytes where `a & b` is not 0.
     fn test(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vtstq_u8(a, b) }
-    fn not(a: uint8x16_t) -> uint8x16_t { vmvnq_u8(a) }
     /// Shifts to the right where the count is negative.
     fn shift(a: uint8x16_t, count: int8x16_t) -> uint8x16_t { vshlq_u8(a, count) }
     fn table(t: uint8x16_t, i: uint8x16_t) -> uint8x16_t { vqtbl1q_u8(t, i) }
@@ -87,8 +87,10 @@ wrap! {
     fn i16_of_bytes(a: uint8x16_t) -> int16x8_t { vreinterpretq_s16_u8(a) }
     fn words_of_bytes(a: uint8x16_t) -> int32x4_t { vreinterpretq_s32_u8(a) }
     fn bytes_of_i32(a: int32x4_t) -> uint8x16_t { vreinterpretq_u8_s32(a) }
-    /// Two numbers in the lower lanes; the others are 0.
-    fn i16_of_u32(x: u32) -> int16x8_t { vcombine_s16(vcreate_s16(u64::from(x)), vcreate_s16(0)) }
+    /// `x` in the two lower lanes, 0 in the others.
+    fn first_two_i16(x: i16) -> int16x8_t { vsetq_lane_s16::<1>(x, vsetq_lane_s16::<0>(x, vdupq_n_s16(0))) }
+    /// Two numbers, four times.
+    fn splat_pair_i16(x: u32) -> int16x8_t { vreinterpretq_s16_u32(vdupq_n_u32(x)) }
 }
 
 /// The lower and the upper 8 bytes.
@@ -119,13 +121,6 @@ pub(super) fn lane<const L: i32>(a: int32x4_t) -> int32x4_t {
     unsafe { vdupq_laneq_s32::<L>(a) }
 }
 
-/// `acc + a * b[L]`.
-#[inline(always)]
-pub(super) fn mla_lane<const L: i32>(acc: int32x4_t, a: int32x4_t, b: int32x4_t) -> int32x4_t {
-    // SAFETY: registers only; the target has NEON (asserted above).
-    unsafe { vmlaq_laneq_s32::<L>(acc, a, b) }
-}
-
 /// `acc + a * b[L]` for the lower lanes of `a`, widened.
 #[inline(always)]
 pub(super) fn mla_lo_lane_i16<const L: i32>(acc: int32x4_t, a: int16x8_t, b: int16x8_t) -> int32x4_t {
@@ -140,12 +135,27 @@ pub(super) fn mla_hi_lane_i16<const L: i32>(acc: int32x4_t, a: int16x8_t, b: int
     unsafe { vmlal_high_laneq_s16::<L>(acc, a, b) }
 }
 
-/// Four f16 numbers as f32.
+/// Four f16 numbers as f32. They are joined in a general register, which costs no vector instruction.
 #[inline(always)]
 pub(super) fn f32_of_f16(bits: [u16; 4]) -> float32x4_t {
-    // SAFETY: four numbers are read from an array of four; the target has NEON (asserted above), whose conversions
-    // from f16 are in armv8.0.
-    unsafe { vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(bits.as_ptr()))) }
+    let [a, b, c, d] = bits.map(u64::from);
+    // SAFETY: registers only; the target has NEON (asserted above), whose conversions from f16 are in armv8.0.
+    unsafe { vcvt_f32_f16(vcreate_f16(a | b << 16 | c << 32 | d << 48)) }
+}
+
+/// Four pairs of f16 numbers as f32: the lower halves, and the upper halves.
+#[inline(always)]
+pub(super) fn f32_of_f16_pairs(bits: [u32; 4]) -> [float32x4_t; 2] {
+    let [a, b, c, d] = bits.map(u64::from);
+    // SAFETY: as in `f32_of_f16`.
+    unsafe {
+        let (ab, cd) = (vcreate_u16(a | b << 32), vcreate_u16(c | d << 32));
+        let halves = [vuzp1_u16(ab, cd), vuzp2_u16(ab, cd)];
+        halves.map(
+            #[inline(always)]
+            |h| vcvt_f32_f16(vreinterpret_f16_u16(h)),
+        )
+    }
 }
 
 /// 16 bytes from memory.
@@ -211,11 +221,50 @@ pub(super) fn transpose(v: [int8x16_t; 4]) -> [int8x16_t; 4] {
     rows.map(bytes_of_words)
 }
 
-/// Asks for the line at `p` in the second-level cache. Any address may be given: a prefetch never faults.
+/// Asks for the line at `p + OFFSET` in the second-level cache. Any address may be given: a prefetch never faults.
 #[inline(always)]
-pub(super) fn prefetch(p: *const u8) {
+pub(super) fn prefetch<const OFFSET: usize>(p: *const u8) {
     // SAFETY: the instruction is a hint; it changes neither memory nor registers.
     unsafe {
-        core::arch::asm!("prfm pldl2keep, [{p}]", p = in(reg) p, options(nomem, nostack, preserves_flags));
+        asm!("prfm pldl2keep, [{p}, #{offset}]", p = in(reg) p, offset = const OFFSET,
+            options(nomem, nostack, preserves_flags));
     }
+}
+
+/// All bits inverted. As assembly, because the compiler otherwise turns the test of an inverted bit, which is one
+/// instruction, into two on the bit as it is.
+#[inline(always)]
+pub(super) fn not(a: uint8x16_t) -> uint8x16_t {
+    let out;
+    // SAFETY: the instruction works on registers only; the target has NEON (asserted above).
+    unsafe {
+        asm!("mvn {out:v}.16b, {a:v}.16b", out = lateout(vreg) out, a = in(vreg) a,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    out
+}
+
+/// `acc + a * b[lane]`. As assembly, because the compiler makes two instructions more of the intrinsic: it moves the
+/// widening of `b` behind the choice of the lane.
+macro_rules! mla_lanes {
+    ($($name:ident = $lane:literal;)*) => {$(
+        #[inline(always)]
+        pub(super) fn $name(acc: int32x4_t, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+            let mut acc = acc;
+            // SAFETY: the instruction works on registers only; the target has NEON (asserted above).
+            unsafe {
+                asm!(concat!("mla {acc:v}.4s, {a:v}.4s, {b:v}.s[", $lane, "]"),
+                    acc = inout(vreg) acc, a = in(vreg) a, b = in(vreg) b,
+                    options(pure, nomem, nostack, preserves_flags));
+            }
+            acc
+        }
+    )*};
+}
+
+mla_lanes! {
+    mla_lane0 = "0";
+    mla_lane1 = "1";
+    mla_lane2 = "2";
+    mla_lane3 = "3";
 }
