@@ -34,6 +34,12 @@ pub(crate) struct SpecialStrings {
     groups: Vec<Group>,
     /// Where the groups of each first byte begin in `groups`; one entry more for the end.
     starts: Vec<u32>,
+    /// By first byte: the second bytes that occur, as bits. Most places of a text are dismissed by them.
+    seconds: Vec<[u64; 4]>,
+}
+
+fn word_and_bit(byte: u8) -> (usize, u64) {
+    (usize::from(byte >> 6), 1 << (byte & 63))
 }
 
 /// White space as C's `isspace` has it.
@@ -49,6 +55,14 @@ impl SpecialStrings {
         });
         let mut keys: Vec<(u8, usize)> = keys.collect();
         keys.sort_unstable();
+        let mut seconds = vec![[0u64; 4]; 256];
+        for id in vocab.with_attrs(attr::IN_TEXT) {
+            let &[first, second, ..] = vocab.text(id) else { continue };
+            let (word, bit) = word_and_bit(second);
+            if let Some(bits) = seconds.get_mut(usize::from(first)).and_then(|words| words.get_mut(word)) {
+                *bits |= bit;
+            }
+        }
         let same = keys.chunk_by(|a, b| a == b);
         let group = |keys: &[(u8, usize)]| {
             let &(first, length) = keys.first()?;
@@ -56,7 +70,7 @@ impl SpecialStrings {
         };
         let groups: Vec<Group> = same.filter_map(group).collect();
         let starts = (0..=256u32).map(|byte| groups.partition_point(|g| u32::from(g.first) < byte) as u32);
-        Self { starts: starts.collect(), groups }
+        Self { starts: starts.collect(), groups, seconds }
     }
 
     /// The groups of a first byte, as a range of `groups`.
@@ -66,14 +80,31 @@ impl SpecialStrings {
         start(usize::from(first))..start(usize::from(first) + 1)
     }
 
+    /// Whether some string of at least two bytes begins with these.
+    #[inline]
+    fn may_begin(&self, first: u8, second: u8) -> bool {
+        let (word, bit) = word_and_bit(second);
+        self.seconds
+            .get(usize::from(first))
+            .and_then(|words| words.get(word))
+            .is_some_and(|bits| bits & bit != 0)
+    }
+
     /// The tokens whose strings occur, the longest first.
     fn candidates(&self, vocab: &Vocab, text: &[u8], wanted: u8) -> Vec<TokenId> {
         let mut found: Vec<TokenId> = Vec::new();
         // How many tokens of each group are not found yet: a run of line ends asks for each length once.
         let mut missing: Vec<u32> = Vec::new();
         for (at, first) in text.iter().enumerate() {
-            for g in self.groups_of(*first) {
-                let Some(group) = self.groups.get(g) else { break };
+            let groups = self.groups_of(*first);
+            if groups.is_empty() {
+                continue;
+            }
+            let longer = text.get(at + 1).is_some_and(|second| self.may_begin(*first, *second));
+            for g in groups {
+                let Some(group) = self.groups.get(g).filter(|group| longer || group.length == 1) else {
+                    break;
+                };
                 if missing.get(g) == Some(&0) {
                     continue;
                 }
@@ -96,7 +127,9 @@ impl SpecialStrings {
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {
-        self.groups.capacity() * size_of::<Group>() + self.starts.capacity() * 4
+        self.groups.capacity() * size_of::<Group>()
+            + self.starts.capacity() * 4
+            + self.seconds.capacity() * 32
     }
 
     /// Cuts `text` at special tokens; control and unknown tokens count only where `parse_special` says so.

@@ -153,6 +153,17 @@ mod tests {
         assert!(wrong.is_empty(), "{wrong:?}");
     }
 
+    /// std's tables are made independently (and are newer: they may know more numbers and letters).
+    #[test]
+    fn agrees_with_std() {
+        for c in '\0'..=char::MAX {
+            let class = class(c);
+            assert_eq!(class == W, c.is_whitespace(), "U+{:04X}", c as u32);
+            assert!(class != N || c.is_numeric(), "U+{:04X}", c as u32);
+            assert!(class != L || c.is_alphabetic(), "U+{:04X}", c as u32);
+        }
+    }
+
     #[test]
     fn every_character_agrees_with_a_plain_search() {
         for c in '\0'..=char::MAX {
