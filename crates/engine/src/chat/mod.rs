@@ -1,0 +1,32 @@
+//! Chat templates: the Jinja2 programs that turn a conversation into a prompt.
+//!
+//! Templates are written for Python's Jinja2 as set up by the `transformers` library (`chat_template_utils.py`:
+//! `trim_blocks`, `lstrip_blocks`, loop controls, `{% generation %}`, `raise_exception`, `strftime_now`, a `tojson` that
+//! is `json.dumps`). Here they run on minijinja, with what differs between the two added or replaced:
+//!
+//! ```text
+//! source.rs    rewrites the few constructs that minijinja does not parse, before compiling
+//! convert.rs   JSON -> template values (key order kept)
+//! json.rs      tojson, from_json
+//! text.rs      str() and repr() of containers and floats
+//! filters.rs   filters, tests and functions that differ or are missing
+//! methods.rs   methods of Python's str, dict and list
+//! clock.rs     strftime_now
+//! ```
+//!
+//! A template is somebody else's program. It cannot read files or load other templates; work and memory are bounded by
+//! fuel, recursion by depth limits; every failure is a [`TemplateError`].
+
+mod clock;
+mod convert;
+mod error;
+mod filters;
+mod json;
+mod methods;
+mod source;
+mod template;
+mod text;
+
+pub use clock::{ClockParseError, LocalTime};
+pub use error::TemplateError;
+pub use template::{ChatTemplate, Message, TemplateInput};
