@@ -15,19 +15,19 @@ pub(crate) struct GenerationArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 256, allow_negative_numbers = true)]
     predict: i64,
     /// Temperature; 0 always takes the best token
-    #[arg(long, value_name = "T", default_value_t = 0.8)]
+    #[arg(long, value_name = "T", default_value_t = 0.8, allow_negative_numbers = true)]
     temp: f32,
     /// Keep the K best tokens; 0: all
     #[arg(long, value_name = "K", default_value_t = 40)]
     top_k: usize,
     /// Keep the best tokens that have this probability together
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
     top_p: f32,
     /// Keep tokens with at least this share of the best one's probability
-    #[arg(long, value_name = "P", default_value_t = 0.05)]
+    #[arg(long, value_name = "P", default_value_t = 0.05, allow_negative_numbers = true)]
     min_p: f32,
     /// Divide the logits of recent tokens by this; 1: off
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
     repeat_penalty: f32,
     /// Tokens that the penalty looks back
     #[arg(long, value_name = "N", default_value_t = 64)]

@@ -8,7 +8,7 @@ use crate::load::{ContextArgs, LoadArgs};
 use crate::prompt::Conversation;
 use crate::{load, output};
 use clap::Args;
-use happy_engine::{Cancel, Context, Finish};
+use happy_engine::{Cancel, Context, Finish, FinishReason};
 
 /// Options of `happy chat`.
 #[derive(Debug, Args)]
@@ -113,6 +113,9 @@ fn answer(
     if let Some(finish) = &finish {
         stats.prefilled += finish.prompt_tokens;
         stats.generated += finish.generated_tokens;
+        if !matches!(finish.reason, FinishReason::EndOfGeneration(_)) {
+            output::note(&format!("[ended by {}]", finish.reason));
+        }
     }
     stats.last = finish;
     Ok(text)

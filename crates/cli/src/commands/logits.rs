@@ -59,6 +59,14 @@ pub(crate) struct LogitsArgs {
     load: LoadArgs,
 }
 
+/// A sequence of tokens.
+#[derive(Clone, Debug, PartialEq)]
+struct Case {
+    /// Its number in the file, from 1.
+    number: usize,
+    ids: Vec<u32>,
+}
+
 /// Where results go.
 struct Sink {
     file: Option<(BufWriter<File>, String)>,
@@ -86,7 +94,7 @@ pub(crate) fn run(args: &LogitsArgs) -> CliResult {
     }
     let text = input::read_text(&args.tokens)?;
     let cases = select(parse_cases(&text, &args.tokens.display().to_string())?, args.cases.as_deref())?;
-    let longest = cases.iter().map(Vec::len).max().unwrap_or(0);
+    let longest = cases.iter().map(|c| c.ids.len()).max().unwrap_or(0);
     let chunk = args.chunk.min(longest);
     let options = LoadOptions {
         context: Some(args.ctx.unwrap_or(longest)),
@@ -98,17 +106,16 @@ pub(crate) fn run(args: &LogitsArgs) -> CliResult {
     };
     let engine = load::engine(&args.model, &options)?;
     let n_vocab = engine.model().n_vocab();
-    for (i, case) in cases.iter().enumerate() {
-        if let Some((at, id)) = case.iter().enumerate().find(|(_, id)| **id as usize >= n_vocab) {
+    for Case { number, ids } in &cases {
+        if let Some((at, id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= n_vocab) {
             return Err(CliError::new(format!(
-                "case {} has token id {id} at place {at}, the model's ids are 0 to {}",
-                i + 1,
-                n_vocab - 1
+                "case {number} has token id {id} at place {at}, the model's ids are 0 to {}",
+                n_vocab.saturating_sub(1)
             )));
         }
-        if case.len() > engine.plan().context {
-            let (n, most) = (case.len(), engine.plan().context);
-            return Err(CliError::new(format!("case {} has {n} tokens, the context holds {most}", i + 1)));
+        let (n, most) = (ids.len(), engine.plan().context);
+        if n > most {
+            return Err(CliError::new(format!("case {number} has {n} tokens, the context holds {most}")));
         }
     }
     let mut sink = Sink { file: None, hash: args.sha256.then(Sha256::new) };
@@ -118,9 +125,9 @@ pub(crate) fn run(args: &LogitsArgs) -> CliResult {
         sink.file = Some((BufWriter::new(file), path));
     }
     let mut context = engine.context()?;
-    let bar = output::progress(cases.iter().map(|c| c.len() as u64).sum(), "tokens");
+    let bar = output::progress(cases.iter().map(|c| c.ids.len() as u64).sum(), "tokens");
     for case in &cases {
-        write_case(args, chunk, &mut context, case, &mut sink, &bar)?;
+        write_case(args, chunk, &mut context, &case.ids, &mut sink, &bar)?;
     }
     bar.finish_and_clear();
     if let Some((mut file, path)) = sink.file {
@@ -199,7 +206,7 @@ fn encode(logits: &[f32], top: Option<usize>, row: &mut Vec<u8>) {
 }
 
 /// The cases of a file.
-fn parse_cases(text: &str, path: &str) -> CliResult<Vec<Vec<u32>>> {
+fn parse_cases(text: &str, path: &str) -> CliResult<Vec<Case>> {
     let mut cases = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
         let ids: Result<Vec<u32>, _> = line
@@ -210,7 +217,7 @@ fn parse_cases(text: &str, path: &str) -> CliResult<Vec<Vec<u32>>> {
                 })
             })
             .collect();
-        cases.push(ids?);
+        cases.push(Case { number: cases.len() + 1, ids: ids? });
     }
     if cases.is_empty() {
         return Err(CliError::new(format!("`{path}` has no cases, expected a line of token ids for each")));
@@ -219,7 +226,7 @@ fn parse_cases(text: &str, path: &str) -> CliResult<Vec<Vec<u32>>> {
 }
 
 /// The cases that a list like `1-5,9:600` names.
-fn select(cases: Vec<Vec<u32>>, list: Option<&str>) -> CliResult<Vec<Vec<u32>>> {
+fn select(cases: Vec<Case>, list: Option<&str>) -> CliResult<Vec<Case>> {
     let Some(list) = list else { return Ok(cases) };
     let bad = |part: &str| {
         let n = cases.len();
@@ -237,7 +244,10 @@ fn select(cases: Vec<Vec<u32>>, list: Option<&str>) -> CliResult<Vec<Vec<u32>>> 
         if first == 0 || last > cases.len() || first > last || most == 0 {
             return Err(bad(part));
         }
-        selected.extend(cases[first - 1..last].iter().map(|case| case[..case.len().min(most)].to_vec()));
+        selected.extend(cases[first - 1..last].iter().cloned().map(|mut case| {
+            case.ids.truncate(most);
+            case
+        }));
     }
     Ok(selected)
 }
@@ -248,14 +258,17 @@ mod tests {
 
     #[test]
     fn selects_cases() {
-        let cases = || vec![vec![1], vec![2, 2], vec![3, 3, 3]];
-        let pick = |list| select(cases(), Some(list)).map_err(|e| e.to_string());
-        assert_eq!(pick("1-2"), Ok(vec![vec![1], vec![2, 2]]));
-        assert_eq!(pick("3:2,1"), Ok(vec![vec![3, 3], vec![1]]));
+        let cases = || parse_cases("1\n\n2 2\n3 3 3\n", "x").map_err(|e| e.to_string());
+        let pick = |list: &str| {
+            let picked = select(cases()?, Some(list)).map_err(|e| e.to_string())?;
+            Ok(picked.into_iter().map(|c| (c.number, c.ids)).collect::<Vec<_>>())
+        };
+        assert_eq!(pick("1-2"), Ok(vec![(1, vec![1]), (2, vec![2, 2])]));
+        assert_eq!(pick("3:2,1"), Ok(vec![(3, vec![3, 3]), (1, vec![1])]));
         for wrong in ["0", "4", "2-1", "x", "1:0", "", "1-"] {
-            assert!(pick(wrong).is_err_and(|e| e.contains("--cases")), "{wrong}");
+            assert!(pick(wrong).is_err_and(|e: String| e.contains("--cases")), "{wrong}");
         }
-        assert_eq!(select(cases(), None).map_err(|e| e.to_string()), Ok(cases()));
+        assert_eq!(select(cases().unwrap_or_default(), None).map_err(|e| e.to_string()), cases());
     }
 
     #[test]
