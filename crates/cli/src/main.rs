@@ -17,8 +17,10 @@ use error::CliError;
 use std::process::ExitCode;
 
 /// Run GGUF language models on the CPU.
+// Of an option that is given twice the last one counts, so that scripts can append theirs.
 #[derive(Debug, Parser)]
 #[command(name = "happy", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(args_override_self = true)]
 struct Args {
     #[command(subcommand)]
     command: Command,

@@ -1,4 +1,5 @@
 //! What the tests share: running the binary, and a tiny model with a tokenizer of bytes.
+#![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
 use happy_gguf::{GgmlType, GgufWriter};
 use std::io::Write;
