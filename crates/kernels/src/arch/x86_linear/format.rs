@@ -55,7 +55,8 @@ fn nibbles(v: V, qs: &[u8; 16]) -> __m256i {
 /// 16 in the bytes whose bit of `qh` is set.
 #[inline(always)]
 fn fifth_bits(v: V, qh: u32) -> __m256i {
-    let spread = v.words([0, 0, 0x0101_0101, 0x0101_0101, 0x0202_0202, 0x0202_0202, 0x0303_0303, 0x0303_0303]);
+    let spread =
+        v.words([0, 0, 0x0101_0101, 0x0101_0101, 0x0202_0202, 0x0202_0202, 0x0303_0303, 0x0303_0303]);
     let bits = v.splat64(0x8040_2010_0804_0201u64 as i64);
     let set = v.equal8(v.and(v.shuffle8(v.splat32(qh as i32), spread), bits), bits);
     v.and(set, v.splat8(16))
@@ -143,7 +144,8 @@ fn signed_scales(v: V, x: __m128i, offset: i16) -> (__m256i, __m256i) {
 fn scales_of_32(v: V, (scales, mins): ([u8; 8], [u8; 8])) -> (__m256i, __m256i) {
     let scales = v.of_u64(i64::from_le_bytes(scales));
     let mins = v.of_u64(i64::from_le_bytes(mins));
-    let both = v.widen_u8(v.shuffle8_128(scales, v.load_128(&[0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7])));
+    let both =
+        v.widen_u8(v.shuffle8_128(scales, v.load_128(&[0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7])));
     (both, v.widen_u8(v.low8_128(mins, mins)))
 }
 
@@ -300,16 +302,16 @@ impl Format for BlockQ6K {
 #[inline(always)]
 fn two(x: &[u8; 64]) -> [&[u8; 32]; 2] {
     {
-    let x = x.as_chunks().0;
-    [&x[0], &x[1]]
-}
+        let x = x.as_chunks().0;
+        [&x[0], &x[1]]
+    }
 }
 
 /// The four vectors of an array.
 #[inline(always)]
 fn four(x: &[u8; 128]) -> [&[u8; 32]; 4] {
     {
-    let x = x.as_chunks().0;
-    [&x[0], &x[1], &x[2], &x[3]]
-}
+        let x = x.as_chunks().0;
+        [&x[0], &x[1], &x[2], &x[3]]
+    }
 }

@@ -86,7 +86,8 @@ pub(super) fn gemm<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut Colum
         for (r, row) in rows.iter_mut().enumerate() {
             *row = &blocks[(first + r).min(width - 1) * units..][..units];
         }
-        unpack::panel::<I, F>(s, rows, lines);
+        let next = &w[((first + ROWS) * units * size_of::<F>()).min(w.len())..];
+        unpack::panel::<I, F>(s, rows, next, lines);
         let mut t = 0;
         while t < x.rows {
             let n = (x.rows - t).min(I::TOKENS);
@@ -147,7 +148,8 @@ unsafe fn tile<I: Isa, F: Format, const T: usize>(
             at[i] = (t + i) * units + u;
         }
         // SAFETY: `u` is below `units`, so these are the lines of a unit.
-        let unit: &[Line] = unsafe { panel.get_unchecked(u * Layout::<I, F>::LINES..(u + 1) * Layout::<I, F>::LINES) };
+        let unit: &[Line] =
+            unsafe { panel.get_unchecked(u * Layout::<I, F>::LINES..(u + 1) * Layout::<I, F>::LINES) };
         let (quants, rest) = unit.split_at(Layout::<I, F>::QUANTS);
         let (sub_scales, rest) = rest.split_at(Layout::<I, F>::SCALES);
         let (pairs, d) = rest.split_at(Layout::<I, F>::PAIRS);
@@ -172,7 +174,9 @@ unsafe fn tile<I: Isa, F: Format, const T: usize>(
                 for i in 0..T {
                     isum[i] = if F::SUBS > 1 {
                         // SAFETY: the sub-block of line `start`, of `LEN / 4` lines.
-                        s.add_scaled(isum[i], p[i], unsafe { sub_scales.get_unchecked(start / Layout::<I, F>::SUB) })
+                        s.add_scaled(isum[i], p[i], unsafe {
+                            sub_scales.get_unchecked(start / Layout::<I, F>::SUB)
+                        })
                     } else {
                         s.add_sums(isum[i], p[i])
                     };

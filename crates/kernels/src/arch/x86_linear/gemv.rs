@@ -60,7 +60,8 @@ pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]
             let da = v.splat_f32(da);
             if F::SUBS == 1 {
                 // SAFETY: `LEN` is 32.
-                let (a, &[s0, s1]) = unsafe { (array::<i8, 32>(x.q, u * 32), array::<i16, 2>(x.sums, u * 2)) };
+                let (a, &[s0, s1]) =
+                    unsafe { (array::<i8, 32>(x.q, u * 32), array::<i16, 2>(x.sums, u * 2)) };
                 let sum = i32::from(s0) + i32::from(s1);
                 let mut isum = s.dots8::<F>(
                     map(
@@ -111,7 +112,11 @@ pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]
 #[inline(always)]
 fn integers<F: Format>(v: V, block: &F) -> __m256i {
     let mut q = v.zero();
-    block.each_32(v, #[inline(always)] |_, x| q = x);
+    block.each_32(
+        v,
+        #[inline(always)]
+        |_, x| q = x,
+    );
     q
 }
 

@@ -72,9 +72,9 @@ fn pair([low, high]: [i16; 2]) -> i32 {
 #[inline(always)]
 fn halves(line: &[u8; 64]) -> [&[u8; 32]; 2] {
     {
-    let halves = line.as_chunks().0;
-    [&halves[0], &halves[1]]
-}
+        let halves = line.as_chunks().0;
+        [&halves[0], &halves[1]]
+    }
 }
 
 /// AVX2, FMA and F16C.
@@ -126,7 +126,7 @@ impl Isa for Avx2 {
             4..8 => {
                 let [x, y] = v.quads(p, V::add16);
                 v.octet([v.madd16(x, ones), v.madd16(y, ones)], V::add32)
-            },
+            }
             _ => v.sums8(map(
                 p,
                 #[inline(always)]
@@ -218,20 +218,14 @@ impl Isa for Avx2 {
     fn fma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R {
         let v = self.0;
         let da = v.splat_f32(da);
-        [
-            v.fma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]),
-            v.fma(v.to_f32(x[1]), v.mul(d[1], da), acc[1]),
-        ]
+        [v.fma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]), v.fma(v.to_f32(x[1]), v.mul(d[1], da), acc[1])]
     }
 
     #[inline(always)]
     fn nfma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R {
         let v = self.0;
         let da = v.splat_f32(da);
-        [
-            v.nfma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]),
-            v.nfma(v.to_f32(x[1]), v.mul(d[1], da), acc[1]),
-        ]
+        [v.nfma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]), v.nfma(v.to_f32(x[1]), v.mul(d[1], da), acc[1])]
     }
 
     #[inline(always)]

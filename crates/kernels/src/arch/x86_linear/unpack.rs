@@ -11,11 +11,19 @@ use super::vector::{V, map};
 use core::arch::x86_64::__m256i;
 
 /// Fills the panel with all units of 16 rows.
+///
+/// `next` is what follows the rows in the file; as much of it is asked for, in its order, whoever will unpack it.
 #[inline(always)]
-pub(super) fn panel<I: Isa, F: Format>(s: I, rows: [&[F]; ROWS], panel: &mut [Line]) {
+pub(super) fn panel<I: Isa, F: Format>(s: I, rows: [&[F]; ROWS], next: &[u8], panel: &mut [Line]) {
     let v = s.v();
     let units = rows[0].len();
     for (u, lines) in panel.chunks_exact_mut(Layout::<I, F>::LINES).enumerate().take(units) {
+        let at = u * ROWS * size_of::<F>();
+        if at < next.len() {
+            for line in 0..(ROWS * size_of::<F>()).div_ceil(64) {
+                v.prefetch(next, at + line * 64);
+            }
+        }
         let (quants, rest) = lines.split_at_mut(Layout::<I, F>::QUANTS);
         let (sub_scales, rest) = rest.split_at_mut(Layout::<I, F>::SCALES);
         let (pairs, d) = rest.split_at_mut(Layout::<I, F>::PAIRS);

@@ -208,7 +208,11 @@ impl V {
     ///
     /// Blends run on any port, shuffles on two; of each pair of operands one is blended.
     #[inline(always)]
-    pub(super) fn quads(self, p: [__m256i; 8], add: impl Fn(Self, __m256i, __m256i) -> __m256i) -> [__m256i; 2] {
+    pub(super) fn quads(
+        self,
+        p: [__m256i; 8],
+        add: impl Fn(Self, __m256i, __m256i) -> __m256i,
+    ) -> [__m256i; 2] {
         let mut quads = [p[0]; 2];
         for (i, quad) in quads.iter_mut().enumerate() {
             let [a, b, c, d] = [p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3]];
