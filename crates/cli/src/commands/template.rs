@@ -44,7 +44,7 @@ pub(crate) struct TemplateArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &TemplateArgs) -> CliResult {
-    let now = args.now.as_deref().map(|text| time(text)).transpose()?;
+    let now = args.now.as_deref().map(time).transpose()?;
     let mut roles = Roles::default();
     let (name, template) = match (&args.model, &args.file) {
         (Some(model), _) => {
