@@ -47,7 +47,7 @@ pub(super) fn add_8(_: Avx2, v: [__m256; 8]) -> __m256 {
 
 /// The transposed square of 8 x 8.
 #[inline(always)]
-pub(super) fn transpose_8(_: Avx2, v: [__m256; 8]) -> [__m256; 8] {
+fn transpose_8(_: Avx2, v: [__m256; 8]) -> [__m256; 8] {
     // SAFETY: the token proves AVX2.
     unsafe {
         let pair = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
@@ -71,6 +71,12 @@ pub(super) fn transpose_8(_: Avx2, v: [__m256; 8]) -> [__m256; 8] {
             _mm256_permute2f128_ps::<0x31>(e3, f3),
         ]
     }
+}
+
+/// The transposed square from row `row` of the lower or the upper halves.
+#[inline(always)]
+pub(super) fn square(s: Avx2, v: &[[__m256; 2]; 16], row: usize, half: usize) -> [__m256; 8] {
+    transpose_8(s, core::array::from_fn(|i| v[row + i][half]))
 }
 
 /// A method that does the same to both registers.
@@ -165,7 +171,7 @@ impl Simd for Avx2 {
     fn store_f16(self, v: Self::V, y: &mut [u16; 16]) {
         // SAFETY: `y` holds 16 elements; stores are unaligned.
         unsafe {
-            let half = |v| _mm256_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v);
+            let half = |v| _mm256_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT }>(v);
             _mm_storeu_si128(y.as_mut_ptr().cast(), half(v[0]));
             _mm_storeu_si128(y.as_mut_ptr().add(8).cast(), half(v[1]));
         }
@@ -218,8 +224,8 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn transpose(self, v: [Self::V; 16]) -> [Self::V; 16] {
-        let square = |row: usize, half: usize| transpose_8(self, core::array::from_fn(|i| v[row + i][half]));
-        let (a, b, c, d) = (square(0, 0), square(8, 0), square(0, 1), square(8, 1));
+        let (a, b) = (square(self, &v, 0, 0), square(self, &v, 8, 0));
+        let (c, d) = (square(self, &v, 0, 1), square(self, &v, 8, 1));
         core::array::from_fn(|i| if i < 8 { [a[i], b[i]] } else { [c[i - 8], d[i - 8]] })
     }
 

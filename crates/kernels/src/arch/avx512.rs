@@ -1,6 +1,6 @@
 //! [`Simd`] on AVX-512: 16 lanes are one register. Sums of lanes go through two registers of eight, as on AVX2.
 
-use super::avx2::{Avx2, add_8, transpose_8};
+use super::avx2::{Avx2, add_8, square};
 use crate::simd::{Op, Simd};
 use core::arch::x86_64::*;
 
@@ -168,9 +168,8 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn transpose(self, v: [Self::V; 16]) -> [Self::V; 16] {
         let v = v.map(|v| halves(self, v));
-        let square =
-            |row: usize, half: usize| transpose_8(self.0, core::array::from_fn(|i| v[row + i][half]));
-        let (a, b, c, d) = (square(0, 0), square(8, 0), square(0, 1), square(8, 1));
+        let (a, b) = (square(self.0, &v, 0, 0), square(self.0, &v, 8, 0));
+        let (c, d) = (square(self.0, &v, 0, 1), square(self.0, &v, 8, 1));
         core::array::from_fn(
             |i| if i < 8 { whole(self, a[i], b[i]) } else { whole(self, c[i - 8], d[i - 8]) },
         )

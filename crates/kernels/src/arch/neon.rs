@@ -188,7 +188,10 @@ impl Simd for Neon {
     fn reduce_add_16(self, v: &[Self::V; 16]) -> Self::V {
         // SAFETY: the token proves NEON.
         let fold = |i: usize| unsafe { vaddq_f32(vaddq_f32(v[i][0], v[i][2]), vaddq_f32(v[i][1], v[i][3])) };
-        core::array::from_fn(|r| add_4(self, core::array::from_fn(|i| fold(4 * r + i))))
+        core::array::from_fn(
+            #[inline(always)]
+            |r| add_4(self, core::array::from_fn(|i| fold(4 * r + i))),
+        )
     }
 
     #[inline(always)]
@@ -200,9 +203,12 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn transpose(self, v: [Self::V; 16]) -> [Self::V; 16] {
-        let squares: [[[float32x4_t; 4]; 4]; 4] = core::array::from_fn(|row| {
-            core::array::from_fn(|col| transpose_4(self, core::array::from_fn(|i| v[4 * row + i][col])))
-        });
+        let mut squares = [[v[0]; 4]; 4];
+        for (row, squares) in squares.iter_mut().enumerate() {
+            for (col, square) in squares.iter_mut().enumerate() {
+                *square = transpose_4(self, core::array::from_fn(|i| v[4 * row + i][col]));
+            }
+        }
         core::array::from_fn(|i| core::array::from_fn(|row| squares[row][i / 4][i % 4]))
     }
 

@@ -36,19 +36,64 @@ pub enum Activation {
 #[inline(always)]
 fn activate_body<S: Simd>(s: S, activation: Activation, x: &mut [f32]) {
     match activation {
-        Activation::Silu => map(s, x, |v| math::silu(s, v, 1.0)),
-        Activation::Gelu => map(s, x, |v| math::gelu(s, v)),
-        Activation::GeluErf => map(s, x, |v| math::gelu_erf(s, v)),
-        Activation::GeluQuick => map(s, x, |v| math::silu(s, v, 1.702)),
-        Activation::Relu => map(s, x, |v| relu(s, v)),
-        Activation::ReluSquared => map(s, x, |v| {
-            let v = relu(s, v);
-            s.mul(v, v)
-        }),
-        Activation::Sigmoid => map(s, x, |v| math::sigmoid(s, v)),
-        Activation::Tanh => map(s, x, |v| math::tanh(s, v)),
+        Activation::Silu => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| math::silu(s, v, 1.0),
+        ),
+        Activation::Gelu => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| math::gelu(s, v),
+        ),
+        Activation::GeluErf => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| math::gelu_erf(s, v),
+        ),
+        Activation::GeluQuick => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| math::silu(s, v, 1.702),
+        ),
+        Activation::Relu => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| relu(s, v),
+        ),
+        Activation::ReluSquared => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| {
+                let v = relu(s, v);
+                s.mul(v, v)
+            },
+        ),
+        Activation::Sigmoid => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| math::sigmoid(s, v),
+        ),
+        Activation::Tanh => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| math::tanh(s, v),
+        ),
         Activation::SwigluOai { alpha, limit } => {
-            map(s, x, |v| math::silu(s, s.min(v, s.splat(limit)), alpha));
+            map(
+                s,
+                x,
+                #[inline(always)]
+                |v| math::silu(s, s.min(v, s.splat(limit)), alpha),
+            );
         }
     }
 }
@@ -62,16 +107,40 @@ fn relu<S: Simd>(s: S, x: S::V) -> S::V {
 fn glu_body<S: Simd>(s: S, activation: Activation, gate: &mut [f32], up: &[f32]) {
     match activation {
         // the two that nearly every model uses take one pass
-        Activation::Silu => zip(s, gate, up, |g, u| s.mul(math::silu(s, g, 1.0), u)),
-        Activation::Gelu => zip(s, gate, up, |g, u| s.mul(math::gelu(s, g), u)),
-        Activation::SwigluOai { alpha, limit } => zip(s, gate, up, |g, u| {
-            let g = math::silu(s, s.min(g, s.splat(limit)), alpha);
-            let u = s.max(s.min(u, s.splat(limit)), s.splat(-limit));
-            s.mul(g, s.add(u, s.splat(1.0)))
-        }),
+        Activation::Silu => zip(
+            s,
+            gate,
+            up,
+            #[inline(always)]
+            |g, u| s.mul(math::silu(s, g, 1.0), u),
+        ),
+        Activation::Gelu => zip(
+            s,
+            gate,
+            up,
+            #[inline(always)]
+            |g, u| s.mul(math::gelu(s, g), u),
+        ),
+        Activation::SwigluOai { alpha, limit } => zip(
+            s,
+            gate,
+            up,
+            #[inline(always)]
+            |g, u| {
+                let g = math::silu(s, s.min(g, s.splat(limit)), alpha);
+                let u = s.max(s.min(u, s.splat(limit)), s.splat(-limit));
+                s.mul(g, s.add(u, s.splat(1.0)))
+            },
+        ),
         other => {
             activate_body(s, other, gate);
-            zip(s, gate, up, |g, u| s.mul(g, u));
+            zip(
+                s,
+                gate,
+                up,
+                #[inline(always)]
+                |g, u| s.mul(g, u),
+            );
         }
     }
 }

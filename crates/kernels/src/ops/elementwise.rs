@@ -32,22 +32,45 @@ pub(super) fn zip<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Fn(S::V, S::V
 
 #[inline(always)]
 fn add_body<S: Simd>(s: S, x: &mut [f32], y: &[f32]) {
-    zip(s, x, y, |x, y| s.add(x, y));
+    zip(
+        s,
+        x,
+        y,
+        #[inline(always)]
+        |x, y| s.add(x, y),
+    );
 }
 
 #[inline(always)]
 fn mul_body<S: Simd>(s: S, x: &mut [f32], y: &[f32]) {
-    zip(s, x, y, |x, y| s.mul(x, y));
+    zip(
+        s,
+        x,
+        y,
+        #[inline(always)]
+        |x, y| s.mul(x, y),
+    );
 }
 
 #[inline(always)]
 fn add_scaled_body<S: Simd>(s: S, x: &mut [f32], y: &[f32], factor: f32) {
-    zip(s, x, y, |x, y| s.fma(y, s.splat(factor), x));
+    zip(
+        s,
+        x,
+        y,
+        #[inline(always)]
+        |x, y| s.fma(y, s.splat(factor), x),
+    );
 }
 
 #[inline(always)]
 fn scale_body<S: Simd>(s: S, x: &mut [f32], factor: f32) {
-    map(s, x, |x| s.mul(x, s.splat(factor)));
+    map(
+        s,
+        x,
+        #[inline(always)]
+        |x| s.mul(x, s.splat(factor)),
+    );
 }
 
 #[inline(always)]
@@ -57,7 +80,12 @@ pub(super) fn cap<S: Simd>(s: S, x: S::V, cap: f32) -> S::V {
 
 #[inline(always)]
 fn soft_cap_body<S: Simd>(s: S, x: &mut [f32], c: f32) {
-    map(s, x, |x| cap(s, x, c));
+    map(
+        s,
+        x,
+        #[inline(always)]
+        |x| cap(s, x, c),
+    );
 }
 
 #[inline(always)]

@@ -50,9 +50,36 @@ fn apply<S: Simd>(
 
 #[inline(always)]
 fn rms_norm_body<S: Simd>(s: S, x: &[f32], weight: Option<&[f32]>, eps: f32, y: &mut [f32]) {
-    let mean = sum(s, x, |x, lanes| s.fma(x, x, lanes)) / x.len() as f32;
+    let mean = sum(
+        s,
+        x,
+        #[inline(always)]
+        |x, lanes| s.fma(x, x, lanes),
+    ) / x.len() as f32;
     let factor = s.splat(1.0 / (mean + eps).sqrt());
-    apply(s, x, weight, None, y, |x, w, _| s.mul(s.mul(x, factor), w));
+    apply(
+        s,
+        x,
+        weight,
+        None,
+        y,
+        #[inline(always)]
+        |x, w, _| s.mul(s.mul(x, factor), w),
+    );
+}
+
+/// The sum of (x - mean)^2. The lanes past the end are filled with the mean, so that they add nothing.
+#[inline(always)]
+fn squared_deviations<S: Simd>(s: S, x: &[f32], mean: f32) -> f32 {
+    let (whole, rest) = x.as_chunks::<16>();
+    let mut last = [mean; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut lanes = s.splat(0.0);
+    for x in whole.iter().chain([&last]) {
+        let d = s.sub(s.load(x), s.splat(mean));
+        lanes = s.fma(d, d, lanes);
+    }
+    s.reduce_add(lanes)
 }
 
 #[inline(always)]
@@ -64,26 +91,23 @@ fn layer_norm_body<S: Simd>(
     eps: f32,
     y: &mut [f32],
 ) {
-    let mean = sum(s, x, |x, lanes| s.add(x, lanes)) / x.len() as f32;
-    // the zeros past the end are filled with the mean, so that they add nothing
-    let deviation = |x: &[f32]| {
-        let (whole, rest) = x.as_chunks::<16>();
-        let mut lanes = s.splat(0.0);
-        for x in whole {
-            let d = s.sub(s.load(x), s.splat(mean));
-            lanes = s.fma(d, d, lanes);
-        }
-        if !rest.is_empty() {
-            let mut filled = [mean; 16];
-            filled[..rest.len()].copy_from_slice(rest);
-            let d = s.sub(s.load(&filled), s.splat(mean));
-            lanes = s.fma(d, d, lanes);
-        }
-        s.reduce_add(lanes)
-    };
-    let variance = deviation(x) / x.len() as f32;
+    let mean = sum(
+        s,
+        x,
+        #[inline(always)]
+        |x, lanes| s.add(x, lanes),
+    ) / x.len() as f32;
+    let variance = squared_deviations(s, x, mean) / x.len() as f32;
     let factor = s.splat(1.0 / (variance + eps).sqrt());
-    apply(s, x, weight, bias, y, |x, w, b| s.fma(s.mul(s.sub(x, s.splat(mean)), factor), w, b));
+    apply(
+        s,
+        x,
+        weight,
+        bias,
+        y,
+        #[inline(always)]
+        |x, w, b| s.fma(s.mul(s.sub(x, s.splat(mean)), factor), w, b),
+    );
 }
 
 #[inline(always)]

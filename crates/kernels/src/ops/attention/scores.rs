@@ -93,10 +93,13 @@ pub(super) fn transpose<S: Simd, T: Element>(
             *row = key;
         }
         for (c, out) in transposed.as_chunks_mut::<16>().0.iter_mut().enumerate().take(dk.div_ceil(16)) {
-            let square = rows.map(|row| match row[16 * c..].first_chunk() {
-                Some(key) => T::load(s, key),
-                None => T::load_part(s, &row[16 * c..]),
-            });
+            let square = rows.map(
+                #[inline(always)]
+                |row| match row[16 * c..].first_chunk() {
+                    Some(key) => T::load(s, key),
+                    None => T::load_part(s, &row[16 * c..]),
+                },
+            );
             for (out, v) in out.iter_mut().zip(s.transpose(square)) {
                 s.store(v, &mut out[group]);
             }
@@ -128,6 +131,33 @@ pub(super) fn shared<S: Simd>(
     }
 }
 
+/// Lane `lane` of the dot products of `N` queries with 16 positions.
+#[inline(always)]
+fn leaf<S: Simd, const N: usize>(
+    s: S,
+    q: [&[[f32; 16]]; N],
+    keys: &[[[[f32; 16]; TILE / 16]; 16]],
+    group: usize,
+    lane: usize,
+) -> [S::V; N] {
+    let mut sums = [s.splat(0.0); N];
+    for (c, keys) in keys.iter().enumerate() {
+        let key = s.load(&keys[lane][group % (TILE / 16)]);
+        for (sum, q) in sums.iter_mut().zip(q) {
+            *sum = s.fma(s.splat(q[c][lane]), key, *sum);
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn add<S: Simd, const N: usize>(s: S, mut a: [S::V; N], b: [S::V; N]) -> [S::V; N] {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = s.add(*a, b);
+    }
+    a
+}
+
 /// The scores of `N` queries; returns `N`.
 #[inline(always)]
 fn shared_n<S: Simd, const N: usize>(
@@ -140,25 +170,14 @@ fn shared_n<S: Simd, const N: usize>(
     let per_query = keys.len();
     let q: [&[[f32; 16]]; N] = core::array::from_fn(|n| &q[n * per_query..(n + 1) * per_query]);
     for group in range.start / 16..range.end.div_ceil(16) {
-        // 16 positions of lane `lane`, all channels
-        let leaf = |lane: usize| {
-            let mut sums = [s.splat(0.0); N];
-            for (c, keys) in keys.iter().enumerate() {
-                let key = s.load(&keys[lane][group % (TILE / 16)]);
-                for (sum, q) in sums.iter_mut().zip(q) {
-                    *sum = s.fma(s.splat(q[c][lane]), key, *sum);
-                }
-            }
-            sums
-        };
-        let add = |a: [S::V; N], b: [S::V; N]| -> [S::V; N] { core::array::from_fn(|n| s.add(a[n], b[n])) };
         let mut quarters = [[s.splat(0.0); N]; 4];
         for (lane, quarter) in quarters.iter_mut().enumerate() {
-            let first = add(leaf(lane), leaf(lane + 8));
-            *quarter = add(first, add(leaf(lane + 4), leaf(lane + 12)));
+            let first = add(s, leaf(s, q, keys, group, lane), leaf(s, q, keys, group, lane + 8));
+            let second = add(s, leaf(s, q, keys, group, lane + 4), leaf(s, q, keys, group, lane + 12));
+            *quarter = add(s, first, second);
         }
         let [a, b, c, d] = quarters;
-        let sums = add(add(a, c), add(b, d));
+        let sums = add(s, add(s, a, c), add(s, b, d));
         for (sum, scores) in sums.into_iter().zip(scores.iter_mut()) {
             s.store(sum, &mut scores.as_chunks_mut::<16>().0[group]);
         }

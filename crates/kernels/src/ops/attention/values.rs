@@ -43,35 +43,36 @@ pub(super) fn add<S: Simd, T: Element>(
             rest => rest,
         };
         let (p, sums) = (&p[i..i + n], &mut sums[i * width..(i + n) * width]);
-        // what all of them see, and what only some see before and after
+        // what all of them see, if anything; the rest of what one sees lies before and after
         let (low, high) = (i..i + n).fold((0, TILE), |(low, high), q| {
             let (l, h) = visible(q);
             (low.max(l), high.min(h))
         });
-        let common = low..high.max(low);
-        let one = |q: usize, range: Range<usize>, sums: &mut [f32]| {
-            if !range.is_empty() {
-                rows::<S, T, 1>(s, &p[q..q + 1], range, values, dv, &mut sums[q * width..(q + 1) * width]);
+        let common = if low < high { low..high } else { TILE..TILE };
+        for phase in 0..3 {
+            if phase == 1 {
+                match n {
+                    8 => rows::<S, T, 8>(s, p, common.clone(), values, dv, sums),
+                    4 => rows::<S, T, 4>(s, p, common.clone(), values, dv, sums),
+                    3 => rows::<S, T, 3>(s, p, common.clone(), values, dv, sums),
+                    2 => rows::<S, T, 2>(s, p, common.clone(), values, dv, sums),
+                    _ => rows::<S, T, 1>(s, p, common.clone(), values, dv, sums),
+                }
+                continue;
             }
-        };
-        if common.is_empty() {
             for q in 0..n {
                 let (l, h) = visible(i + q);
-                one(q, l..h, sums);
-            }
-        } else {
-            for q in 0..n {
-                one(q, visible(i + q).0..common.start, sums);
-            }
-            match n {
-                8 => rows::<S, T, 8>(s, p, common.clone(), values, dv, sums),
-                4 => rows::<S, T, 4>(s, p, common.clone(), values, dv, sums),
-                3 => rows::<S, T, 3>(s, p, common.clone(), values, dv, sums),
-                2 => rows::<S, T, 2>(s, p, common.clone(), values, dv, sums),
-                _ => rows::<S, T, 1>(s, p, common.clone(), values, dv, sums),
-            }
-            for q in 0..n {
-                one(q, common.end..visible(i + q).1, sums);
+                let range = if phase == 0 { l..h.min(common.start) } else { l.max(common.end)..h };
+                if !range.is_empty() {
+                    rows::<S, T, 1>(
+                        s,
+                        &p[q..q + 1],
+                        range,
+                        values,
+                        dv,
+                        &mut sums[q * width..(q + 1) * width],
+                    );
+                }
             }
         }
         i += n;
@@ -137,8 +138,15 @@ fn columns<S: Simd, T: Element, const N: usize, const C: usize>(
     let width = padded(dv);
     let place = |n: usize, c: usize| n * width / 16 + column + c;
     let sums = sums.as_chunks_mut::<16>().0;
-    let mut lanes: [[S::V; C]; N] =
-        core::array::from_fn(|n| core::array::from_fn(|c| s.load(&sums[place(n, c)])));
+    let mut lanes: [[S::V; C]; N] = core::array::from_fn(
+        #[inline(always)]
+        |n| {
+            core::array::from_fn(
+                #[inline(always)]
+                |c| s.load(&sums[place(n, c)]),
+            )
+        },
+    );
     let n_rows = values.len() / dv;
     let p = p.map(|p| &p[..n_rows]);
     for (j, row) in values.chunks_exact(dv).enumerate() {
