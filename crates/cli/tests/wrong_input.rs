@@ -18,7 +18,7 @@ fn check(cases: &[Case<'_>], folder: &Folder) {
     for case in cases {
         let mut command = happy(&case.args);
         command.env("HAPPY_MODELS", folder.path("no-models"));
-        let done = output(command, case.stdin);
+        let done = output(&mut command, case.stdin);
         let stderr = String::from_utf8_lossy(&done.stderr);
         let sentence = stderr.strip_prefix("error: ").unwrap_or("");
         let mut wrong = Vec::new();
