@@ -21,7 +21,17 @@ pub struct LocalTime {
 pub struct ClockParseError(String);
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -181,7 +191,8 @@ impl std::str::FromStr for LocalTime {
                 let mut parts = text.split(separator);
                 let mut out = [0u32; 3];
                 for (slot, width) in out.iter_mut().zip(widths) {
-                    let part = parts.next().filter(|p| p.len() == width && p.bytes().all(|b| b.is_ascii_digit()))?;
+                    let part =
+                        parts.next().filter(|p| p.len() == width && p.bytes().all(|b| b.is_ascii_digit()))?;
                     *slot = part.parse().ok()?;
                 }
                 parts.next().is_none().then_some(out)
@@ -231,7 +242,15 @@ mod tests {
 
     #[test]
     fn wrong_times_are_errors() {
-        for s in ["", "2026-02-29", "2026-13-01", "2026-01-01T24:00:00", "2026-1-1", "+026-01-01", "2026-01-01T00:00"] {
+        for s in [
+            "",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-01-01T24:00:00",
+            "2026-1-1",
+            "+026-01-01",
+            "2026-01-01T00:00",
+        ] {
             assert!(s.parse::<LocalTime>().is_err(), "{s}");
         }
     }

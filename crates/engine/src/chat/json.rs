@@ -45,7 +45,12 @@ pub(super) fn tojson(state: &State, value: &Value, args: Rest<ValueOrKwargs>) ->
             let pair = (v.get_item_by_index(0)?, v.get_item_by_index(1)?);
             match (pair.0.as_str(), pair.1.as_str()) {
                 (Some(item), Some(key)) if v.len() == Some(2) => Some((item.to_owned(), key.to_owned())),
-                _ => return Err(Error::new(ErrorKind::InvalidOperation, "tojson: separators must be two strings")),
+                _ => {
+                    return Err(Error::new(
+                        ErrorKind::InvalidOperation,
+                        "tojson: separators must be two strings",
+                    ));
+                }
             }
         }
     };
@@ -70,7 +75,13 @@ fn not_json(value: &Value) -> Error {
     Error::new(ErrorKind::BadSerialization, format!("tojson: value of type {what} is not JSON serializable"))
 }
 
-fn write_value(out: &mut String, state: &State, style: &Style, value: &Value, depth: usize) -> Result<(), Error> {
+fn write_value(
+    out: &mut String,
+    state: &State,
+    style: &Style,
+    value: &Value,
+    depth: usize,
+) -> Result<(), Error> {
     if depth > MAX_DEPTH {
         return Err(too_deep());
     }

@@ -1,6 +1,6 @@
 //! Methods of Python's str, dict and list that `minijinja_contrib::pycompat` does not have or does differently.
 
-use minijinja::value::{Kwargs, ValueKind, from_args};
+use minijinja::value::{Kwargs, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
 fn wrong(detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
@@ -147,7 +147,10 @@ fn split_words(s: &str, limit: usize, from_end: bool) -> Vec<&str> {
 /// `str.splitlines()`.
 fn split_lines(s: &str, keep: bool) -> Vec<&str> {
     let ends = |c: char| {
-        matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+        matches!(
+            c,
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
     };
     let mut out = Vec::new();
     let mut rest = s;
@@ -156,7 +159,8 @@ fn split_lines(s: &str, keep: bool) -> Vec<&str> {
             None => (rest.len(), rest.len()),
             Some(i) => {
                 let tail = rest.get(i..).unwrap_or_default();
-                let len = if tail.starts_with("\r\n") { 2 } else { tail.chars().next().map_or(0, char::len_utf8) };
+                let len =
+                    if tail.starts_with("\r\n") { 2 } else { tail.chars().next().map_or(0, char::len_utf8) };
                 (i, i + len)
             }
         };
@@ -195,9 +199,4 @@ fn pad(s: &str, method: &str, args: &[Value]) -> Result<Value, Error> {
             format!("{sign}{}{digits}", run(missing))
         }
     }))
-}
-
-/// Whether `value` has a method of this name in Python, so that `obj.keys` without a call counts as defined.
-pub(super) fn is_method(kind: ValueKind, name: &str) -> bool {
-    kind == ValueKind::Map && matches!(name, "keys" | "values" | "items" | "get")
 }

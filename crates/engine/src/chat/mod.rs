@@ -6,7 +6,9 @@
 //!
 //! ```text
 //! source.rs    rewrites the few constructs that minijinja does not parse, before compiling
+//! expression.rs  the same inside of tags
 //! convert.rs   JSON -> template values (key order kept)
+//! list.rs      lists that templates may change
 //! json.rs      tojson, from_json
 //! text.rs      str() and repr() of containers and floats
 //! filters.rs   filters, tests and functions that differ or are missing
@@ -15,13 +17,20 @@
 //! ```
 //!
 //! A template is somebody else's program. It cannot read files or load other templates; work and memory are bounded by
-//! fuel, recursion by depth limits; every failure is a [`TemplateError`].
+//! fuel, recursion by depth limits and a stack of its own; every failure is a [`TemplateError`].
+//!
+//! Known differences to Jinja2, all of them about what a template should not rely on: `obj.keys` without a call is
+//! undefined unless there is such a key (Python: a bound method); lists written in the template cannot be changed
+//! (transformers forbids it for all); `items[1.0]` is `items[1]`; operations that are type errors in Python may succeed; a namespace cannot hold
+//! another one.
 
 mod clock;
 mod convert;
 mod error;
+mod expression;
 mod filters;
 mod json;
+mod list;
 mod methods;
 mod source;
 mod template;

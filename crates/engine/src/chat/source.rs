@@ -1,34 +1,43 @@
-//! Rewrites the constructs that minijinja does not parse, before compiling. Line numbers stay.
+//! Rewrites the constructs that minijinja does not parse or treats otherwise, before compiling. Line numbers stay.
 //!
 //! ```text
 //! {% generation %} .. {% endgeneration %}   ->   {% with %} .. {% endwith %}
 //! ```
 //! The block of transformers marks the assistant's part for training; it renders its body in a scope of its own, as
-//! `with` does.
+//! `with` does. What changes inside tags is in `expression.rs`.
 //!
 //! The scanner knows just enough of the syntax to tell tags from text: comments, raw blocks, strings, and brackets inside
-//! expressions.
+//! expressions. It also bounds what the compiler recurses over.
+
+use super::{TemplateError, expression};
+
+/// Largest template, in bytes; the largest that are known have 15 KB.
+const MAX_BYTES: usize = 512 * 1024;
+/// Most `{% .. %}` tags: a chain of `elif` nests in the compiler.
+const MAX_TAGS: usize = 20_000;
 
 /// A piece of a template.
-#[derive(Debug, PartialEq, Eq)]
 enum Piece<'a> {
-    /// Text, comments, expressions, and other tags: left alone.
+    /// Text, comments, raw blocks: left alone.
     Other(&'a str),
     /// A `{% .. %}` tag: delimiter with its whitespace mark, inside, delimiter.
     Tag(&'a str, &'a str, &'a str),
+    /// A `{{ .. }}` expression, likewise.
+    Output(&'a str, &'a str, &'a str),
 }
 
-/// Where the tag or expression that starts before `from` ends: (start, end) of its closing delimiter.
+/// Where the tag or expression that is open at `from` ends: (start, end) of its closing delimiter.
 fn find_close(s: &str, from: usize, close: &str) -> Option<(usize, usize)> {
     let bytes = s.as_bytes();
     let mut i = from;
     let mut brackets = 0usize;
     while let Some(&b) = bytes.get(i) {
-        let rest = bytes.get(i..).unwrap_or_default();
-        if brackets == 0 && rest.starts_with(close.as_bytes()) {
+        let closes = |at: usize| bytes.get(at..).is_some_and(|r| r.starts_with(close.as_bytes()));
+        // `%}` ends a tag also inside brackets that are still open: a syntax error for the parser to name.
+        if (brackets == 0 || close == "%}") && closes(i) {
             return Some((i, i + close.len()));
         }
-        if brackets == 0 && matches!(b, b'-' | b'+') && rest.get(1..).is_some_and(|r| r.starts_with(close.as_bytes())) {
+        if brackets == 0 && matches!(b, b'-' | b'+') && closes(i + 1) {
             return Some((i, i + 1 + close.len()));
         }
         match b {
@@ -60,30 +69,26 @@ fn pieces(source: &str) -> Vec<Piece<'_>> {
     let mut kept = 0;
     while let Some(open) = source.get(at..).and_then(|s| s.find('{')).map(|i| i + at) {
         let rest = source.get(open..).unwrap_or_default();
+        let is_tag = rest.starts_with("{%");
         if rest.starts_with("{#") {
             let Some(end) = rest.find("#}") else { break };
             at = open + end + 2;
-        } else if rest.starts_with("{{") {
-            let Some((_, end)) = find_close(source, open + 2, "}}") else { break };
-            at = end;
-        } else if rest.starts_with("{%") {
+        } else if is_tag || rest.starts_with("{{") {
             let mark = usize::from(matches!(rest.as_bytes().get(2), Some(b'-' | b'+')));
             let inside = open + 2 + mark;
-            let Some((close, end)) = find_close(source, inside, "%}") else { break };
-            let (Some(before), Some(head), Some(body), Some(tail)) = (
-                source.get(kept..open),
-                source.get(open..inside),
-                source.get(inside..close),
-                source.get(close..end),
-            ) else {
+            let Some((close, end)) = find_close(source, inside, if is_tag { "%}" } else { "}}" }) else {
+                break;
+            };
+            let parts = (source.get(open..inside), source.get(inside..close), source.get(close..end));
+            let (Some(before), (Some(head), Some(body), Some(tail))) = (source.get(kept..open), parts) else {
                 break;
             };
             if !before.is_empty() {
                 out.push(Piece::Other(before));
             }
-            out.push(Piece::Tag(head, body, tail));
+            out.push(if is_tag { Piece::Tag(head, body, tail) } else { Piece::Output(head, body, tail) });
             (at, kept) = (end, end);
-            if body.trim() == "raw" {
+            if is_tag && body.trim() == "raw" {
                 let Some(end) = end_of_raw(source, end) else { break };
                 at = end;
             }
@@ -111,23 +116,50 @@ fn end_of_raw(source: &str, from: usize) -> Option<usize> {
 }
 
 /// The template as minijinja can parse it.
-pub(super) fn rewrite(source: &str) -> String {
-    let mut out = String::with_capacity(source.len() + 64);
-    for piece in pieces(source) {
-        match piece {
-            Piece::Other(text) => out.push_str(text),
-            Piece::Tag(head, body, tail) => {
-                out.push_str(head);
-                match body.trim() {
-                    "generation" => out.push_str(&body.replacen("generation", "with", 1)),
-                    "endgeneration" => out.push_str(&body.replacen("endgeneration", "endwith", 1)),
-                    _ => out.push_str(body),
-                }
-                out.push_str(tail);
-            }
-        }
+///
+/// # Errors
+/// If the template is larger than any that is meant to be rendered.
+pub(super) fn rewrite(source: &str) -> Result<String, TemplateError> {
+    let too_large = |line: usize, message: String| Err(TemplateError::Syntax { line, message });
+    if source.len() > MAX_BYTES {
+        return too_large(
+            1,
+            format!("the template has {} bytes, at most {MAX_BYTES} are allowed", source.len()),
+        );
     }
-    out
+    let mut out = String::with_capacity(source.len() + 64);
+    let mut tags = 0;
+    for piece in pieces(source) {
+        let (head, body, tail) = match piece {
+            Piece::Other(text) => {
+                out.push_str(text);
+                continue;
+            }
+            Piece::Tag(head, body, tail) | Piece::Output(head, body, tail) => (head, body, tail),
+        };
+        let line = || out.matches('\n').count() + 1;
+        let count = expression::count(body);
+        if count > expression::MAX_TOKENS {
+            let most = expression::MAX_TOKENS;
+            return too_large(
+                line(),
+                format!("an expression has {count} tokens, at most {most} are allowed"),
+            );
+        }
+        tags += usize::from(matches!(piece, Piece::Tag(..)));
+        if tags > MAX_TAGS {
+            return too_large(line(), format!("the template has more than {MAX_TAGS} tags"));
+        }
+        out.push_str(head);
+        match (&piece, body.trim()) {
+            (Piece::Tag(..), "generation") => out.push_str(&body.replacen("generation", "with", 1)),
+            (Piece::Tag(..), "endgeneration") => out.push_str(&body.replacen("endgeneration", "endwith", 1)),
+            (Piece::Tag(..), _) => out.push_str(&expression::tag(body)),
+            _ => out.push_str(&expression::output(body)),
+        }
+        out.push_str(tail);
+    }
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -138,16 +170,24 @@ mod tests {
     fn only_tags_change() {
         let cases = [
             ("a{%- generation -%}b{% endgeneration %}c", "a{%- with -%}b{% endwith %}c"),
-            ("{# {% generation %} #}{{ '{% generation %}' }}", "{# {% generation %} #}{{ '{% generation %}' }}"),
-            ("{% raw %}{% generation %}{% endraw %}{% generation\n%}", "{% raw %}{% generation %}{% endraw %}{% with\n%}"),
+            (
+                "{# {% generation %} #}{{ '{% generation %}' }}",
+                "{# {% generation %} #}{{ '{% generation %}' }}",
+            ),
+            (
+                "{% raw %}{% generation %}{% endraw %}{% generation\n%}",
+                "{% raw %}{% generation %}{% endraw %}{% with\n%}",
+            ),
             ("{{ {'a': {'%}': 1}} }}{% generation %}", "{{ {'a': {'%}': 1}} }}{% with %}"),
             ("{% if x == '%}' %}{% generation %}é", "{% if x == '%}' %}{% with %}é"),
             ("{ {x} {{ unclosed", "{ {x} {{ unclosed"),
             ("{% set generation = 1 %}{{ generation }}", "{% set generation = 1 %}{{ generation }}"),
             ("{% raw %}", "{% raw %}"),
+            ("{{+n}}{{ +n -}}", "{{+n}}{{  n -}}"),
+            ("a +b[] {{- a[] -}}", "a +b[] {{- a[none] -}}"),
         ];
         for (source, expect) in cases {
-            assert_eq!(rewrite(source), expect);
+            assert_eq!(rewrite(source).unwrap(), expect);
         }
     }
 }

@@ -85,8 +85,8 @@ const NAME: &str = "chat";
 
 /// Fuel for a render: this much, and [`FUEL_PER_BYTE`] for each byte of the context (templates are allowed to be
 /// quadratic in the number of messages). minijinja burns one an instruction and one for each 64 bytes of data.
-const FUEL: u64 = 3_000_000;
-const FUEL_PER_BYTE: u64 = 16;
+const FUEL: u64 = 2_000_000;
+const FUEL_PER_BYTE: u64 = 64;
 
 /// Depth of macros and blocks at run time: a macro call counts several.
 const RECURSION_LIMIT: usize = 200;
@@ -97,6 +97,10 @@ impl ChatTemplate {
     /// # Errors
     /// [`TemplateError::Syntax`] with the line and what is wrong there.
     pub fn new(source: &str) -> Result<Self, TemplateError> {
+        on_own_stack(|| Self::compile(source))?
+    }
+
+    fn compile(source: &str) -> Result<Self, TemplateError> {
         let mut env = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         env.set_syntax(syntax.map_err(|e| TemplateError::from_compiling(&e))?);
@@ -106,7 +110,8 @@ impl ChatTemplate {
         env.set_recursion_limit(RECURSION_LIMIT);
         env.set_debug(false);
         filters::register(&mut env);
-        env.add_template_owned(NAME, source::rewrite(source)).map_err(|e| TemplateError::from_compiling(&e))?;
+        env.add_template_owned(NAME, source::rewrite(source)?)
+            .map_err(|e| TemplateError::from_compiling(&e))?;
         Ok(ChatTemplate { env, source: source.to_owned(), fuel: FUEL })
     }
 
@@ -143,9 +148,27 @@ impl ChatTemplate {
         env.add_function("strftime_now", move |format: &str| -> Value {
             Value::from(now.unwrap_or_else(LocalTime::now_utc).strftime(format))
         });
-        let rendered = env.get_template(NAME).and_then(|t| t.render(convert::from_json(context)));
-        rendered.map_err(|e| TemplateError::from_rendering(&e, fuel))
+        on_own_stack(|| {
+            let rendered = env.get_template(NAME).and_then(|t| t.render(convert::from_json(context)));
+            rendered.map_err(|e| TemplateError::from_rendering(&e, fuel))
+        })?
     }
+}
+
+/// Stack of the thread that compiles and renders. The recursion of both is bounded (source.rs, filters.rs, the limit
+/// above), but not within the stack that an app's thread may have left. Only pages that are touched take memory.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Runs `f` on a thread of its own.
+fn on_own_stack<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, TemplateError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("chat-template".into()).stack_size(STACK_BYTES);
+        let handle = thread.spawn_scoped(scope, f).map_err(|e| TemplateError::Thread(e.to_string()))?;
+        // A panic in there is a bug of ours or of minijinja; it becomes an error like any other.
+        handle
+            .join()
+            .map_err(|_| TemplateError::Runtime { line: 0, message: "the template engine panicked".into() })
+    })
 }
 
 impl std::fmt::Debug for ChatTemplate {
