@@ -1,0 +1,66 @@
+//! A model with everything that a run needs: computes the logits of all tokens of one sequence.
+
+use happy_gguf::GgufFile;
+use happy_kernels::{Ctx, Kernels, Pool};
+use happy_model::{Batch, KvCache, KvOptions, KvType, Model, NoHook, RunOptions, Scratch, Want};
+
+/// Tokens computed at once when all of them want logits: 64 rows of 262,144 logits are 64 MiB.
+const BATCH: usize = 64;
+
+pub(crate) struct Runner {
+    model: Model,
+    kernels: Kernels,
+    pool: Pool,
+    kv: KvCache,
+    scratch: Scratch,
+    batch: Batch,
+}
+
+impl Runner {
+    /// For sequences of at most `n_ctx` tokens, on as many threads as the machine has cores.
+    pub(crate) fn new(file: &GgufFile, kind: KvType, n_ctx: usize) -> Result<Self, String> {
+        let kernels = Kernels::detect().map_err(|e| e.to_string())?;
+        let model = Model::load(file, &kernels).map_err(|e| e.to_string())?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(Pool::MAX_THREADS);
+        let kv = model.kv_cache(KvOptions::new(kind, 1, n_ctx)).map_err(|e| e.to_string())?;
+        let run = RunOptions { n_batch: BATCH, n_outputs: BATCH, threads, n_ctx };
+        let scratch = model.scratch(&run).map_err(|e| e.to_string())?;
+        let pool = Pool::new(threads).map_err(|e| e.to_string())?;
+        Ok(Self { model, kernels, pool, kv, scratch, batch: Batch::with_capacity(BATCH) })
+    }
+
+    pub(crate) fn n_vocab(&self) -> usize {
+        self.model.n_vocab()
+    }
+
+    /// Starts a new sequence.
+    pub(crate) fn clear(&mut self) -> Result<(), String> {
+        self.kv.clear(0).map_err(|e| e.to_string())
+    }
+
+    /// Computes `tokens` as the continuation of the sequence and hands the logits of each to `visit`.
+    pub(crate) fn logits(&mut self, tokens: &[u32], mut visit: impl FnMut(&[f32])) -> Result<(), String> {
+        let cx = Ctx { pool: &self.pool, kernels: &self.kernels };
+        for chunk in tokens.chunks(BATCH) {
+            self.batch.clear();
+            let first = self.kv.len(0) as u32;
+            for (i, token) in (0..).zip(chunk) {
+                self.batch.push(*token, first + i, 0, Want::Logits).map_err(|e| e.to_string())?;
+            }
+            let output = self
+                .model
+                .forward(cx, &self.batch, &mut self.kv, &mut self.scratch, &mut NoHook)
+                .map_err(|e| e.to_string())?;
+            for i in 0..chunk.len() {
+                visit(output.logits(i).ok_or("the pass gave no logits for a token that wanted them")?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The greatest logit's id; the lower id of equals.
+pub(crate) fn best(logits: &[f32]) -> usize {
+    let better = |best: usize, i: usize| if logits[i] > logits[best] { i } else { best };
+    (0..logits.len()).reduce(better).unwrap_or(0)
+}

@@ -1,0 +1,275 @@
+//! Corpus `sampling`: llama.cpp's own cases, its queue of truncations, and its results on random logits.
+
+use crate::data;
+use crate::report::{Report, Verdict};
+use happy_sampler::steps::{
+    Dry, DynamicTemperature, LogitBias, MinP, Penalties, Temperature, TopK, TopNSigma, TopP, Typical, Xtc,
+};
+use happy_sampler::{Candidates, SamplerError, Step};
+use serde::Deserialize;
+use std::path::Path;
+
+/// A sampler step as the corpus writes it. Negative numbers mean "off" to llama.cpp.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum StepSpec {
+    TopK {
+        k: i64,
+    },
+    TopP {
+        p: f32,
+        min_keep: i64,
+    },
+    MinP {
+        p: f32,
+        min_keep: i64,
+    },
+    Typical {
+        p: f32,
+        min_keep: i64,
+    },
+    Temp {
+        t: f32,
+    },
+    TempExt {
+        t: f32,
+        delta: f32,
+        exponent: f32,
+    },
+    Xtc {
+        probability: f32,
+        threshold: f32,
+        min_keep: i64,
+    },
+    TopNSigma {
+        n: f32,
+    },
+    Penalties {
+        last_n: i64,
+        repeat: f32,
+        freq: f32,
+        present: f32,
+    },
+    Dry {
+        multiplier: f32,
+        base: f32,
+        allowed_length: i64,
+        last_n: i64,
+        breakers: Vec<Vec<u32>>,
+    },
+    LogitBias {
+        bias: Vec<(u32, f32)>,
+    },
+    #[serde(other)]
+    Other,
+}
+
+/// A number, or "-inf", which JSON lacks.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Finite(f32),
+    Word(String),
+}
+
+impl Number {
+    fn value(&self) -> f32 {
+        match self {
+            Self::Finite(x) => *x,
+            Self::Word(word) if word == "-inf" => f32::NEG_INFINITY,
+            Self::Word(_) => f32::NAN,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct UpstreamCase {
+    id: String,
+    sampler: String,
+    probs: Vec<f32>,
+    expect: Vec<f32>,
+    expect_ids: Vec<u32>,
+    steps: Vec<StepSpec>,
+    softmax_after: bool,
+    history: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct QueueCase {
+    id: String,
+    n_vocab: u32,
+    after: Vec<After>,
+}
+
+/// What is left after a step of the queue.
+#[derive(Deserialize)]
+struct After {
+    step: StepSpec,
+    size: usize,
+    min_id: u32,
+    max_id: u32,
+}
+
+#[derive(Deserialize)]
+struct OracleCase {
+    id: String,
+    kind: String,
+    logits: Vec<Number>,
+    history: Vec<u32>,
+    steps: Vec<StepSpec>,
+    ids: Vec<u32>,
+    out_logits: Vec<Number>,
+    p: Vec<f32>,
+    ties: bool,
+}
+
+pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
+    for case in data::json::<Vec<UpstreamCase>>(&folder.join("upstream_cases.json"))? {
+        report.case(&format!("{} {}", case.id, case.sampler), || {
+            upstream(&case).unwrap_or_else(|verdict| verdict)
+        });
+    }
+    for case in data::json::<Vec<QueueCase>>(&folder.join("upstream_queue.json"))? {
+        report.case(&case.id, || queue(&case).unwrap_or_else(|verdict| verdict));
+    }
+    for case in data::json_lines::<OracleCase>(&folder.join("oracle_cases.jsonl.gz"))? {
+        report
+            .case(&format!("{} {}", case.id, case.kind), || oracle(&case).unwrap_or_else(|verdict| verdict));
+    }
+    Ok(())
+}
+
+fn build(spec: &StepSpec) -> Result<Box<dyn Step>, Verdict> {
+    let count = |n: i64| n.max(0) as usize;
+    let built: Result<Box<dyn Step>, SamplerError> = match spec {
+        StepSpec::TopK { k } => Ok(Box::new(TopK::new(count(*k)))),
+        StepSpec::TopP { p, min_keep } => TopP::new(*p, count(*min_keep)).map(|s| Box::new(s) as _),
+        StepSpec::MinP { p, min_keep } => MinP::new(*p, count(*min_keep)).map(|s| Box::new(s) as _),
+        StepSpec::Typical { p, min_keep } => Typical::new(*p, count(*min_keep)).map(|s| Box::new(s) as _),
+        StepSpec::Temp { t } => Temperature::new(t.max(0.0)).map(|s| Box::new(s) as _),
+        StepSpec::TempExt { t, delta, exponent } => {
+            DynamicTemperature::new(t.max(0.0), *delta, *exponent).map(|s| Box::new(s) as _)
+        }
+        StepSpec::Xtc { probability, threshold, min_keep } => {
+            Xtc::new(*probability, *threshold, count(*min_keep), 0).map(|s| Box::new(s) as _)
+        }
+        StepSpec::TopNSigma { n } => TopNSigma::new(n.max(0.0)).map(|s| Box::new(s) as _),
+        StepSpec::Penalties { last_n, repeat, freq, present } => {
+            Penalties::new(count(*last_n), *repeat, *freq, *present).map(|s| Box::new(s) as _)
+        }
+        StepSpec::Dry { multiplier, base, allowed_length, last_n, breakers } => {
+            Dry::new(*multiplier, *base, count(*allowed_length), count(*last_n), breakers.iter().cloned())
+                .map(|s| Box::new(s) as _)
+        }
+        StepSpec::LogitBias { bias } => LogitBias::new(bias.iter().copied()).map(|s| Box::new(s) as _),
+        StepSpec::Other => return Err(Verdict::Unsupported("no such sampler step".into())),
+    };
+    built.map_err(|e| Verdict::Failed(e.to_string()))
+}
+
+fn fill(logits: &[f32]) -> Result<Candidates, Verdict> {
+    let mut candidates = Candidates::new();
+    candidates.fill(logits).map_err(|e| Verdict::Failed(e.to_string()))?;
+    Ok(candidates)
+}
+
+/// The candidates after the steps, and whether the reference's result is undefined: its typical step computes p ln p as NaN
+/// where p is 0, and then what it keeps depends on how its sort permutes what cannot be compared.
+fn apply(logits: &[f32], steps: &[StepSpec], history: &[u32]) -> Result<(Candidates, bool), Verdict> {
+    let mut candidates = fill(logits)?;
+    let mut undefined = false;
+    let mut built = steps.iter().map(build).collect::<Result<Vec<_>, _>>()?;
+    for token in history {
+        built.iter_mut().for_each(|step| step.accept(*token));
+    }
+    for (step, spec) in built.iter_mut().zip(steps) {
+        if matches!(spec, StepSpec::Typical { p, .. } if *p < 1.0) {
+            candidates.softmax();
+            undefined |= candidates.as_slice().iter().any(|c| c.p == 0.0);
+        }
+        step.apply(&mut candidates);
+    }
+    Ok((candidates, undefined))
+}
+
+fn near(a: f32, b: f32, tolerance: f32) -> bool {
+    a == b || (a - b).abs() <= tolerance * b.abs().max(1.0)
+}
+
+/// Probabilities in llama.cpp's order.
+fn upstream(case: &UpstreamCase) -> Result<Verdict, Verdict> {
+    let logits: Vec<f32> = case.probs.iter().map(|p| f64::from(*p).ln() as f32).collect();
+    let (mut candidates, _) = apply(&logits, &case.steps, &case.history)?;
+    // A step that computed no probabilities leaves the input's.
+    if case.softmax_after || candidates.as_slice().iter().all(|c| c.p == 0.0) {
+        candidates.softmax();
+    }
+    let mut found: Vec<(u32, f32)> = candidates.as_slice().iter().map(|c| (c.id, c.p)).collect();
+    // llama.cpp leaves this list sorted in place of the ids; its own test compares values only.
+    if case.sampler == "temp_ext" {
+        found.sort_by_key(|(id, _)| *id);
+    }
+    let same = found.len() == case.expect.len()
+        && found
+            .iter()
+            .zip(case.expect_ids.iter().zip(&case.expect))
+            .all(|((id, p), (want, q))| id == want && near(*p, *q, 1e-5));
+    if same {
+        return Ok(Verdict::Passed);
+    }
+    Ok(Verdict::Failed(format!("{found:?}, expected {:?} {:?}", case.expect_ids, case.expect)))
+}
+
+/// Which ids are left after each step of a chain over logit(i) = ln(i).
+fn queue(case: &QueueCase) -> Result<Verdict, Verdict> {
+    let logits: Vec<f32> = (0..case.n_vocab).map(|i| f64::from(i).ln() as f32).collect();
+    let mut candidates = fill(&logits)?;
+    for after in &case.after {
+        build(&after.step)?.apply(&mut candidates);
+        let ids = || candidates.iter().map(|(id, _)| id);
+        let found = (ids().count(), ids().min().unwrap_or(0), ids().max().unwrap_or(0));
+        let expected = (after.size, after.min_id, after.max_id);
+        if found != expected {
+            return Ok(Verdict::Failed(format!(
+                "count, least and greatest id {found:?}, expected {expected:?}"
+            )));
+        }
+    }
+    Ok(Verdict::Passed)
+}
+
+/// Random logits: the tokens kept, their logits, their probabilities.
+fn oracle(case: &OracleCase) -> Result<Verdict, Verdict> {
+    let logits: Vec<f32> = case.logits.iter().map(Number::value).collect();
+    let (mut candidates, undefined) = apply(&logits, &case.steps, &case.history)?;
+    candidates.softmax();
+    let mut found: Vec<(u32, f32, f32)> =
+        candidates.as_slice().iter().map(|c| (c.id, c.logit, c.p)).collect();
+    found.sort_by_key(|(id, ..)| *id);
+    let mut p: Vec<f32> = found.iter().map(|(.., p)| *p).collect();
+    let mut expected_p = case.p.clone();
+    let same_tokens = if case.ties {
+        // Which of equals survives is the implementation's choice.
+        p.sort_by(f32::total_cmp);
+        expected_p.sort_by(f32::total_cmp);
+        true
+    } else {
+        found.iter().map(|(id, ..)| id).eq(&case.ids)
+            && found
+                .iter()
+                .zip(&case.out_logits)
+                .all(|((_, logit, _), want)| near(*logit, want.value(), 2e-5))
+    };
+    if same_tokens
+        && p.len() == expected_p.len()
+        && p.iter().zip(&expected_p).all(|(a, b)| near(*a, *b, 1e-5))
+    {
+        return Ok(Verdict::Passed);
+    }
+    if undefined {
+        return Ok(Verdict::Unsupported(
+            "the reference's result is undefined (NaN in its typical step)".into(),
+        ));
+    }
+    Ok(Verdict::Failed(format!("{} tokens, expected {}", found.len(), case.ids.len())))
+}
