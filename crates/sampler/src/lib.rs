@@ -8,8 +8,9 @@
 //! * [`Sampler`]: a chain of steps and a pick, built by [`Sampler::builder`] or from [`Params`].
 //!
 //! Names, order of work and edge cases follow llama.cpp (`src/llama-sampler.cpp`), with these stated differences: every
-//! tie goes to the lower token id; sums and transcendental functions are computed in f64 by the `libm` crate, so that
-//! the same seed gives the same tokens on every platform; the random generator is our own ([`Rng`]); a step that
+//! tie goes to the lower token id; softmax, entropy and all transcendental functions are computed in f64 by the `libm`
+//! crate (the running sums of top-p and typical stay in f32), so that the same seed gives the same tokens on every
+//! platform; the random generator is our own ([`Rng`]); a step that
 //! changes single logits always marks the list as unsorted (llama.cpp's logit bias does not); typical sampling takes
 //! `p ln p` as 0 where p is 0 (llama.cpp: NaN, after which the order is that of a sort with NaN keys).
 //!
