@@ -55,8 +55,8 @@ impl<I: Isa, F: Format> Layout<I, F> {
         }
         steps
     };
-    /// Runs of steps in one turn of the loop: short ones are worth two.
-    const TWINS: usize = if Self::STEPS == 1 { 4 } else { 1 };
+    /// Runs of steps in one turn of the loop, several where they are single steps.
+    const RUNS: usize = if Self::STEPS == 1 { 4 } else { 1 };
     /// What must be subtracted from the integers in the panel.
     pub(super) const OFFSET: i32 = if I::SIGNED && is_signed::<F>() { 0 } else { F::OFFSET as i32 };
 }
@@ -78,6 +78,7 @@ pub(super) fn gemm<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut Colum
     assert!(x.q.len() == x.rows * units * F::LEN && x.d.len() == x.rows * units);
     assert!(x.sums.len() == x.q.len() / 16);
     let blocks = F::from_bytes(&w[..width * units * size_of::<F>()]).unwrap_or(&[]);
+    assert!(blocks.len() == width * units);
     let lines = panel.bytes_mut(panel_bytes::<I, F>(x.k)).as_chunks_mut().0;
     let trips = Trips::new::<I, F>();
     for first in (0..width).step_by(ROWS) {
@@ -110,7 +111,7 @@ pub(super) fn gemm<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut Colum
 /// before the first product, and run out of registers.
 #[derive(Clone, Copy)]
 struct Trips {
-    parts: usize,
+    turns: usize,
     pairs: usize,
 }
 
@@ -118,7 +119,7 @@ impl Trips {
     fn new<I: Isa, F: Format>() -> Self {
         let (parts, steps) = (Layout::<I, F>::QUANTS / Layout::<I, F>::STEPS, Layout::<I, F>::STEPS);
         Self {
-            parts: if parts > 1 { black_box(parts / Layout::<I, F>::TWINS) } else { 1 },
+            turns: if parts > 1 { black_box(parts / Layout::<I, F>::RUNS) } else { 1 },
             pairs: if steps > 2 { black_box(steps / 2) } else { 1 },
         }
     }
@@ -144,8 +145,8 @@ unsafe fn tile<I: Isa, F: Format, const T: usize>(
     for u in 0..units {
         // Where the unit of each token starts in `x.d`.
         let mut at = [0; T];
-        for i in 0..T {
-            at[i] = (t + i) * units + u;
+        for (i, at) in at.iter_mut().enumerate() {
+            *at = (t + i) * units + u;
         }
         // SAFETY: `u` is below `units`, so these are the lines of a unit.
         let unit: &[Line] =
@@ -155,8 +156,8 @@ unsafe fn tile<I: Isa, F: Format, const T: usize>(
         let (pairs, d) = rest.split_at(Layout::<I, F>::PAIRS);
 
         let mut isum = [s.zero_i(); T];
-        for twin in 0..trips.parts {
-            for part in twin * Layout::<I, F>::TWINS..(twin + 1) * Layout::<I, F>::TWINS {
+        for turn in 0..trips.turns {
+            for part in turn * Layout::<I, F>::RUNS..(turn + 1) * Layout::<I, F>::RUNS {
                 let start = part * Layout::<I, F>::STEPS;
                 let mut p = [s.zero_p(); T];
                 for pair in 0..trips.pairs {
@@ -201,25 +202,25 @@ unsafe fn tile<I: Isa, F: Format, const T: usize>(
             } else if F::HAS_MIN {
                 acc[i] = s.fma(acc[i], isum[i], dw, da);
                 let mut msum = s.zero_i();
-                for p in 0..F::LEN / 32 {
-                    msum = s.add_pairs(msum, &pairs[p], sums(p));
+                for (p, pairs) in pairs.iter().enumerate() {
+                    msum = s.add_pairs(msum, pairs, sums(p));
                 }
                 acc[i] = s.nfma(acc[i], msum, s.load_r(&d[1]), da);
             } else {
-                for p in 0..F::LEN / 32 {
-                    isum[i] = s.add_pairs(isum[i], &pairs[p], sums(p));
+                for (p, pairs) in pairs.iter().enumerate() {
+                    isum[i] = s.add_pairs(isum[i], pairs, sums(p));
                 }
                 acc[i] = s.fma(acc[i], isum[i], dw, da);
             }
         }
     }
-    for i in 0..T {
+    for (i, acc) in acc.into_iter().enumerate() {
         let y = &mut y.row_mut(t + i)[first..];
         if let Some(y) = y.first_chunk_mut() {
-            s.store(acc[i], y);
+            s.store(acc, y);
         } else {
             let mut out = [0.0; ROWS];
-            s.store(acc[i], &mut out);
+            s.store(acc, &mut out);
             y.copy_from_slice(&out[..y.len()]);
         }
     }

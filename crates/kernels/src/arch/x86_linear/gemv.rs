@@ -37,6 +37,7 @@ pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]
     // Whole groups ahead, so that a group is asked for from its first byte to its last.
     let ahead = AHEAD.next_multiple_of(group_bytes.max(1));
     let blocks = F::from_bytes(&w[..y.len() * units * unit_bytes]).unwrap_or(&[]);
+    assert!(blocks.len() == y.len() * units);
     let last = y.len() - 1;
     for (g, y) in y.chunks_mut(ROWS).enumerate() {
         // Where the rows start; a group that is not whole repeats the last row.
@@ -52,7 +53,7 @@ pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]
                     v.prefetch(w, at + line * 64);
                 }
             }
-            // SAFETY: there are `last + 1` rows of `units` blocks, and `u` is below `units`.
+            // SAFETY: there are `last + 1` rows of `units` blocks, as was checked, and `u` is below `units`.
             let unit: [&F; ROWS] = map(start, |start| unsafe { blocks.get_unchecked(start + u) });
             let (d, min) = scales(v, unit);
             // SAFETY: there are `units` scales.

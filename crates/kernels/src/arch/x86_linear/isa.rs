@@ -9,8 +9,7 @@ use core::arch::x86_64::*;
 
 /// An instruction set as a token.
 pub(super) trait Isa: Copy {
-    /// Products of an integer of the weights and one of the activations that one lane can hold the sum of, as the
-    /// greatest sum.
+    /// The greatest sum of products that a lane of [`Isa::P`] can hold.
     const SUM_MAX: i32;
     /// Whether signed bytes are multiplied as such; if not, an offset makes them unsigned.
     const SIGNED: bool;

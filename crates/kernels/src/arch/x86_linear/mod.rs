@@ -19,12 +19,13 @@ mod unpack;
 mod vector;
 
 use crate::isa::Isa;
-use crate::linear::kernel::{Acts, LinearKernel};
 use crate::linear::Panel;
+use crate::linear::kernel::{Acts, LinearKernel};
 use crate::pool::Columns;
 use format::Format;
 use happy_tensor::{
-    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0, DType,
+    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
+    DType,
 };
 use isa::{Avx2, Avx512};
 
@@ -92,7 +93,8 @@ macro_rules! kernels {
 }
 
 /// Every quantised format on AVX2.
-pub(crate) static AVX2_KERNELS: [LinearKernel; 10] = kernels!(Avx2, Avx2, "avx2", "16x4", gemv_avx2, gemm_avx2);
+pub(crate) static AVX2_KERNELS: [LinearKernel; 10] =
+    kernels!(Avx2, Avx2, "avx2", "16x4", gemv_avx2, gemm_avx2);
 
 /// Every quantised format on AVX-512 VNNI.
 pub(crate) static AVX512_KERNELS: [LinearKernel; 10] =
