@@ -276,7 +276,7 @@ fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadE
         attention: attention_weights(t, n_embd, attention, i)?,
         ffn_in,
         ffn: match &ffn.kind {
-            FfnKind::Dense(dense) => Ffn::Dense(dense_weights(t, n_embd, dense, i)?),
+            FfnKind::Dense(dense) => Ffn::Dense(Box::new(dense_weights(t, n_embd, dense, i)?)),
             FfnKind::Moe(moe) => moe_weights(t, n_embd, moe, i)?,
         },
         ffn_post_norm: t.opt_norm(i, names::FFN_POST_NORM, ffn.post_norm.as_ref(), n_embd)?,

@@ -67,7 +67,7 @@ pub(crate) struct SharedExpert {
 
 /// Dense or routed.
 pub(crate) enum Ffn {
-    Dense(Mlp),
+    Dense(Box<Mlp>),
     Moe { router: Linear, experts: Vec<Mlp>, shared: Option<Box<SharedExpert>> },
 }
 
