@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod architectures;
+mod chat_templates;
 mod data;
 mod gguf;
 mod kl;
@@ -41,6 +42,7 @@ const CORPORA: &[(&str, Run)] = &[
     ("gguf", gguf::run),
     ("quants", quants::run),
     ("sampling", sampling::run),
+    ("chat-templates", chat_templates::run),
     ("tokenizer", tokenizer::run),
     ("architectures", architectures::run),
     ("reference-logits", reference_logits::run),

@@ -12,6 +12,7 @@ mod avx512;
 mod conform;
 mod demo;
 mod fetch;
+mod isa;
 mod models;
 mod paths;
 mod peer;

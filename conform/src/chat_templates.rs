@@ -1,0 +1,132 @@
+//! Corpus `chat-templates`: what Python's Jinja2 renders, byte for byte, and llama.cpp's own cases.
+
+use crate::data;
+use crate::report::{Report, Verdict};
+use happy_engine::chat::{ChatTemplate, LocalTime, TemplateError};
+use serde::Deserialize;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Unit cases that differ from Python on purpose, and why.
+const DIFFERENT_ON_PURPOSE: &[(u64, &str)] =
+    &[(298, "obj.keys without a call is not a bound method"), (60, "a whole float is a list index")];
+
+#[derive(Deserialize)]
+struct Rendering {
+    template: String,
+    conv: String,
+    vars: Json,
+    output: Option<String>,
+    error: Option<RenderError>,
+}
+
+#[derive(Deserialize)]
+struct RenderError {
+    /// `raise`: the template refused; `runtime`: a Python type error, which an engine may tolerate.
+    kind: String,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Upstream {
+    name: String,
+    template: String,
+    vars: Json,
+    expected_jinja: Option<String>,
+    pure_jinja_agrees: Option<bool>,
+    pure_jinja_output: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Unit {
+    id: u64,
+    name: String,
+    template: String,
+    vars: Json,
+    expect: String,
+}
+
+/// Compiled templates by name; an error is every case's result.
+type Templates = BTreeMap<String, Result<ChatTemplate, TemplateError>>;
+
+pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
+    // The moment at which the corpus froze its clock.
+    let now: Option<LocalTime> = "2026-03-14T09:26:53".parse().ok();
+    let mut templates = Templates::new();
+    let mut lenient = 0;
+    for case in data::json_lines::<Rendering>(&folder.join("renderings.jsonl.gz"))? {
+        let name = format!("{} {}", case.template, case.conv);
+        if case.output.is_none() && case.error.as_ref().is_none_or(|e| e.kind != "raise") {
+            lenient += 1;
+            continue;
+        }
+        let found = render(&mut templates, folder, &case.template, &case.vars, now.clone())?;
+        report.case(&name, || match (found, &case.output, &case.error) {
+            (Ok(found), Some(expected), _) => same(&found, expected),
+            (Err(TemplateError::Raised { message }), None, Some(error)) if message == error.message => {
+                Verdict::Passed
+            }
+            (found, _, error) => {
+                let wanted = error
+                    .as_ref()
+                    .map_or("a rendering".to_owned(), |e| format!("the refusal {:?}", e.message));
+                Verdict::Failed(format!("{found:?}, expected {wanted}"))
+            }
+        });
+    }
+    report.notes.push(format!("{lenient} renderings that Python refuses by type were not judged"));
+    for case in data::json::<Vec<Upstream>>(&folder.join("llama_cpp_cases.json"))? {
+        // Where llama.cpp works around a template: what Jinja2 itself gives.
+        let expected =
+            if case.pure_jinja_agrees == Some(true) { &case.expected_jinja } else { &case.pure_jinja_output };
+        let Some(expected) = expected else { continue };
+        let found = render(&mut templates, folder, &case.template, &case.vars, now.clone())?;
+        report.case(&case.name, || {
+            found.map_or_else(|e| Verdict::Failed(e.to_string()), |found| same(&found, expected))
+        });
+    }
+    for case in data::json::<Vec<Unit>>(&folder.join("jinja_units.json"))? {
+        let found = ChatTemplate::new(&case.template).and_then(|t| t.render_context(&case.vars, now.clone()));
+        let different = DIFFERENT_ON_PURPOSE.iter().find(|(id, _)| *id == case.id).map(|(_, why)| *why);
+        report.case(&format!("unit {} {}", case.id, case.name), || match (found, different) {
+            (Ok(found), _) if found == case.expect => Verdict::Passed,
+            (Ok(_), Some(why)) => Verdict::Unsupported(why.into()),
+            (Ok(found), None) => same(&found, &case.expect),
+            (Err(e), _) => Verdict::Failed(e.to_string()),
+        });
+    }
+    Ok(())
+}
+
+/// Renders the corpus' template of this name; the outer error is a corpus that cannot be read.
+fn render(
+    templates: &mut Templates,
+    folder: &Path,
+    name: &str,
+    vars: &Json,
+    now: Option<LocalTime>,
+) -> Result<Result<String, TemplateError>, String> {
+    if !templates.contains_key(name) {
+        let source = data::bytes(&folder.join("templates").join(format!("{name}.jinja")))?;
+        let source = String::from_utf8(source).map_err(|_| format!("templates/{name}.jinja is not UTF-8"))?;
+        templates.insert(name.to_owned(), ChatTemplate::new(&source));
+    }
+    Ok(match &templates[name] {
+        Ok(template) => template.render_context(vars, now),
+        Err(e) => Err(e.clone()),
+    })
+}
+
+/// Byte for byte; the first difference with some of what surrounds it.
+fn same(found: &str, expected: &str) -> Verdict {
+    if found == expected {
+        return Verdict::Passed;
+    }
+    let at = found.bytes().zip(expected.bytes()).take_while(|(a, b)| a == b).count();
+    let part = |text: &str| {
+        String::from_utf8_lossy(&text.as_bytes()[at.min(text.len())..]).chars().take(40).collect::<String>()
+    };
+    Verdict::Failed(format!("at byte {at}: {:?}, expected {:?}", part(found), part(expected)))
+}
