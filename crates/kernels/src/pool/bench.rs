@@ -8,6 +8,10 @@ use super::claim::Shared;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+/// A wait shorter than this is ordinary: waking up takes that long, and so does the end of a task.
+const PATIENCE: Duration = Duration::from_micros(400);
+/// Nor is it unusual to wait for a task that takes this many times as long as others.
+const SLOW_TASK: u32 = 6;
 const FIRST: Duration = Duration::from_millis(4);
 const LONGEST: Duration = Duration::from_millis(256);
 
@@ -19,6 +23,8 @@ struct Record {
     last: Duration,
     /// When it came back.
     back: Option<Instant>,
+    /// It had a task when the caller had none left.
+    suspect: bool,
 }
 
 /// The caller's memory of slow workers.
@@ -29,7 +35,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(workers: usize) -> Self {
-        Self { records: vec![Record { until: None, last: Duration::ZERO, back: None }; workers], benched: 0 }
+        Self { records: vec![Record { until: None, last: Duration::ZERO, back: None, suspect: false }; workers], benched: 0 }
     }
 
     /// Lets those back in whose time is over.
@@ -48,14 +54,24 @@ impl Bench {
         }
     }
 
-    /// Benches the workers that the caller waits for.
-    pub(super) fn punish_stragglers(&mut self, shared: &Shared) {
+    /// Notes the workers that the caller waits for.
+    pub(super) fn suspect(&mut self, shared: &Shared) {
+        for (record, worker) in self.records.iter_mut().zip(&shared.workers) {
+            record.suspect = worker.working.load(Ordering::SeqCst);
+        }
+    }
+
+    /// Benches the noted workers if the caller `waited` for longer than tasks that take `mean` explain.
+    pub(super) fn judge(&mut self, shared: &Shared, waited: Duration, mean: Duration) {
+        if waited < PATIENCE.max(mean * SLOW_TASK) {
+            return;
+        }
         let now = Instant::now();
         for (record, worker) in self.records.iter_mut().zip(&shared.workers) {
-            if record.until.is_some() || !worker.working.load(Ordering::SeqCst) {
+            if record.until.is_some() || !record.suspect {
                 continue;
             }
-            // A worker that has done well for as long as its last ban starts afresh.
+            // A worker that has done well for twice as long as its last ban starts afresh.
             let reformed = record.back.is_none_or(|back| now.duration_since(back) > record.last * 2);
             record.last = if reformed { FIRST } else { (record.last * 2).min(LONGEST) };
             record.until = Some(now + record.last);

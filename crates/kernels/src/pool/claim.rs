@@ -98,14 +98,16 @@ impl Shared {
         None
     }
 
-    /// Claims and runs tasks until none is left, or until this worker is benched.
-    pub(super) fn work(&self, worker: usize) {
+    /// Claims and runs tasks until none is left, or until this worker is benched; returns how many it ran.
+    pub(super) fn work(&self, worker: usize) -> u32 {
+        let mut ran = 0;
         while let Some(Job { f, n: task }) = self.claim() {
             // SAFETY: the publisher keeps what `f` points to alive until this task is counted as done.
             let f = unsafe { *f.cast::<Task<'_>>() };
             if let Err(payload) = std::panic::catch_unwind(AssertUnwindSafe(|| f(task as usize, worker))) {
                 self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
             }
+            ran += 1;
             self.done.fetch_add(1, Ordering::SeqCst);
             if self.caller_sleeps.load(Ordering::SeqCst) {
                 drop(self.sleep.lock().unwrap_or_else(PoisonError::into_inner));
@@ -115,6 +117,7 @@ impl Shared {
                 break;
             }
         }
+        ran
     }
 
     /// Puts the caller to sleep until `n` tasks are done.

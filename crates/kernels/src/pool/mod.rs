@@ -112,19 +112,20 @@ impl Pool {
     fn run_shared(&self, n: u32, f: &(dyn Fn(usize, usize) + Sync), bench: &mut bench::Bench) {
         let shared = &*self.shared;
         bench.admit(shared);
+        let started = Instant::now();
         // SAFETY: no task of an earlier job is unfinished (its caller waited, and `bench` is held by one caller at a
         // time), and this call does not return before every task of this one is done.
         unsafe { shared.publish(Job::new(&f, n)) };
         shared.wake(n as usize - 1);
-        shared.work(0);
-        self.wait(n, bench);
+        let own = shared.work(0);
+        self.wait(n, started.elapsed() / own.max(1), bench);
         if let Some(payload) = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take() {
             std::panic::resume_unwind(payload);
         }
     }
 
-    /// Waits for the tasks that others have claimed.
-    fn wait(&self, n: u32, bench: &mut bench::Bench) {
+    /// Waits for the tasks that others have claimed; the caller's took `mean` each.
+    fn wait(&self, n: u32, mean: Duration, bench: &mut bench::Bench) {
         let shared = &*self.shared;
         let mut started = None;
         let mut spins = 0u32;
@@ -134,10 +135,11 @@ impl Pool {
             if spins % 64 != 0 {
                 continue;
             }
-            if started.get_or_insert_with(Instant::now).elapsed() > SPIN {
-                bench.punish_stragglers(shared);
+            let started = *started.get_or_insert_with(Instant::now);
+            if started.elapsed() > SPIN {
+                bench.suspect(shared);
                 shared.sleep_until_done(n);
-                break;
+                bench.judge(shared, started.elapsed(), mean);
             }
         }
     }
