@@ -85,14 +85,15 @@ pub(crate) trait Simd: Copy + 'static {
     /// Stores lanes that lie in -128 ..= 127 as bytes.
     fn store_i8(self, v: Self::I, y: &mut [i8; 16]);
 
-    /// The transposed square: lane `j` of result `i` is lane `i` of `v[j]`.
+    /// Writes the transposed square: element `j` of row `i` of `out`, whose rows are `stride` apart, is
+    /// `rows[j][i]`.
     #[inline(always)]
-    fn transpose(self, v: [Self::V; 16]) -> [Self::V; 16] {
-        let mut rows = [[0.0; 16]; 16];
-        for (v, row) in v.into_iter().zip(&mut rows) {
-            self.store(v, row);
+    fn transpose(self, rows: &[[f32; 16]; 16], out: &mut [f32], stride: usize) {
+        for (i, out) in out.chunks_mut(stride).take(16).enumerate() {
+            for (x, row) in out.iter_mut().zip(rows) {
+                *x = row[i];
+            }
         }
-        core::array::from_fn(|i| self.load(&core::array::from_fn(|j| rows[j][i])))
     }
 
     /// Loads up to 16 elements; the other lanes are zeros.

@@ -23,9 +23,15 @@ fn with_features<O: Op>(s: Avx2, op: O) -> O::Out {
     op.run(s)
 }
 
-/// Eight sums by the tree of registers that hold lanes `i + (i + 8)`; the sum of `v[i]` in lane `i`.
+/// 16 sums by the tree of registers that hold lanes `i + (i + 8)`; the sum of `v[i]` in lane `i`.
 #[inline(always)]
-pub(super) fn add_8(_: Avx2, v: [__m256; 8]) -> __m256 {
+pub(super) fn add_16(s: Avx2, v: &[__m256; 16]) -> [__m256; 2] {
+    let (v, _) = v.as_chunks::<8>();
+    [add_8(s, &v[0]), add_8(s, &v[1])]
+}
+
+#[inline(always)]
+fn add_8(_: Avx2, v: &[__m256; 8]) -> __m256 {
     // SAFETY: the token proves AVX2.
     unsafe {
         // lane i += lane i + 4, of v[i] in the lower half and of v[i + 4] in the upper
@@ -71,12 +77,6 @@ fn transpose_8(_: Avx2, v: [__m256; 8]) -> [__m256; 8] {
             _mm256_permute2f128_ps::<0x31>(e3, f3),
         ]
     }
-}
-
-/// The transposed square from row `row` of the lower or the upper halves.
-#[inline(always)]
-pub(super) fn square(s: Avx2, v: &[[__m256; 2]; 16], row: usize, half: usize) -> [__m256; 8] {
-    transpose_8(s, core::array::from_fn(|i| v[row + i][half]))
 }
 
 /// A method that does the same to both registers.
@@ -207,8 +207,12 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn reduce_add_16(self, v: &[Self::V; 16]) -> Self::V {
         // SAFETY: the token proves the features.
-        let fold = |i: usize| unsafe { _mm256_add_ps(v[i][0], v[i][1]) };
-        [add_8(self, core::array::from_fn(fold)), add_8(self, core::array::from_fn(|i| fold(i + 8)))]
+        let mut sums = unsafe { [_mm256_setzero_ps(); 16] };
+        for (sum, v) in sums.iter_mut().zip(v) {
+            // SAFETY: as above.
+            *sum = unsafe { _mm256_add_ps(v[0], v[1]) };
+        }
+        add_16(self, &sums)
     }
 
     #[inline(always)]
@@ -223,10 +227,21 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn transpose(self, v: [Self::V; 16]) -> [Self::V; 16] {
-        let (a, b) = (square(self, &v, 0, 0), square(self, &v, 8, 0));
-        let (c, d) = (square(self, &v, 0, 1), square(self, &v, 8, 1));
-        core::array::from_fn(|i| if i < 8 { [a[i], b[i]] } else { [c[i - 8], d[i - 8]] })
+    fn transpose(self, rows: &[[f32; 16]; 16], out: &mut [f32], stride: usize) {
+        assert!(out.len() >= 15 * stride + 16);
+        for (low, high) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+            // SAFETY: the token proves the features. `rows` has 16 elements a row; the assertion covers the last
+            // row of `out`.
+            unsafe {
+                let mut v = [_mm256_setzero_ps(); 8];
+                for (v, row) in v.iter_mut().zip(&rows[low..low + 8]) {
+                    *v = _mm256_loadu_ps(row.as_ptr().add(high));
+                }
+                for (i, v) in transpose_8(self, v).into_iter().enumerate() {
+                    _mm256_storeu_ps(out.as_mut_ptr().add((high + i) * stride + low), v);
+                }
+            }
+        }
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! [`Simd`] on AVX-512: 16 lanes are one register. Sums of lanes go through two registers of eight, as on AVX2.
 
-use super::avx2::{Avx2, add_8, square};
+use super::avx2::{Avx2, add_16};
 use crate::simd::{Op, Simd};
 use core::arch::x86_64::*;
 
@@ -151,13 +151,15 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn reduce_add_16(self, v: &[Self::V; 16]) -> Self::V {
-        let fold = |i: usize| {
-            let [low, high] = halves(self, v[i]);
-            // SAFETY: the token proves the features.
-            unsafe { _mm256_add_ps(low, high) }
-        };
-        let low = add_8(self.0, core::array::from_fn(fold));
-        whole(self, low, add_8(self.0, core::array::from_fn(|i| fold(i + 8))))
+        // SAFETY: the token proves the features.
+        let mut sums = unsafe { [_mm256_setzero_ps(); 16] };
+        for (sum, v) in sums.iter_mut().zip(v) {
+            let [low, high] = halves(self, *v);
+            // SAFETY: as above.
+            *sum = unsafe { _mm256_add_ps(low, high) };
+        }
+        let [low, high] = add_16(self.0, &sums);
+        whole(self, low, high)
     }
 
     #[inline(always)]
@@ -166,13 +168,8 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn transpose(self, v: [Self::V; 16]) -> [Self::V; 16] {
-        let v = v.map(|v| halves(self, v));
-        let (a, b) = (square(self.0, &v, 0, 0), square(self.0, &v, 8, 0));
-        let (c, d) = (square(self.0, &v, 0, 1), square(self.0, &v, 8, 1));
-        core::array::from_fn(
-            |i| if i < 8 { whole(self, a[i], b[i]) } else { whole(self, c[i - 8], d[i - 8]) },
-        )
+    fn transpose(self, rows: &[[f32; 16]; 16], out: &mut [f32], stride: usize) {
+        self.0.transpose(rows, out, stride);
     }
 
     #[inline(always)]

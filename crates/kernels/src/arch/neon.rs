@@ -42,8 +42,13 @@ fn transpose_4(_: Neon, v: [float32x4_t; 4]) -> [float32x4_t; 4] {
         let wide = |a, b| (vreinterpretq_f64_f32(vtrn1q_f32(a, b)), vreinterpretq_f64_f32(vtrn2q_f32(a, b)));
         let (a, b) = wide(v[0], v[1]);
         let (c, d) = wide(v[2], v[3]);
-        [vtrn1q_f64(a, c), vtrn1q_f64(b, d), vtrn2q_f64(a, c), vtrn2q_f64(b, d)]
-            .map(|v| vreinterpretq_f32_f64(v))
+        let narrow = |v| vreinterpretq_f32_f64(v);
+        [
+            narrow(vtrn1q_f64(a, c)),
+            narrow(vtrn1q_f64(b, d)),
+            narrow(vtrn2q_f64(a, c)),
+            narrow(vtrn2q_f64(b, d)),
+        ]
     }
 }
 
@@ -186,12 +191,16 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn reduce_add_16(self, v: &[Self::V; 16]) -> Self::V {
-        // SAFETY: the token proves NEON.
-        let fold = |i: usize| unsafe { vaddq_f32(vaddq_f32(v[i][0], v[i][2]), vaddq_f32(v[i][1], v[i][3])) };
-        core::array::from_fn(
-            #[inline(always)]
-            |r| add_4(self, core::array::from_fn(|i| fold(4 * r + i))),
-        )
+        let mut out = [v[0][0]; 4];
+        for (out, v) in out.iter_mut().zip(v.as_chunks::<4>().0) {
+            let mut sums = [v[0][0]; 4];
+            for (sum, v) in sums.iter_mut().zip(v) {
+                // SAFETY: the token proves NEON.
+                *sum = unsafe { vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3])) };
+            }
+            *out = add_4(self, sums);
+        }
+        out
     }
 
     #[inline(always)]
@@ -202,14 +211,23 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn transpose(self, v: [Self::V; 16]) -> [Self::V; 16] {
-        let mut squares = [[v[0]; 4]; 4];
-        for (row, squares) in squares.iter_mut().enumerate() {
-            for (col, square) in squares.iter_mut().enumerate() {
-                *square = transpose_4(self, core::array::from_fn(|i| v[4 * row + i][col]));
+    fn transpose(self, rows: &[[f32; 16]; 16], out: &mut [f32], stride: usize) {
+        assert!(out.len() >= 15 * stride + 16);
+        for low in [0, 4, 8, 12] {
+            for high in [0, 4, 8, 12] {
+                // SAFETY: the token proves NEON. `rows` has 16 elements a row; the assertion covers the last row of
+                // `out`.
+                unsafe {
+                    let mut v = [vdupq_n_f32(0.0); 4];
+                    for (v, row) in v.iter_mut().zip(&rows[low..low + 4]) {
+                        *v = vld1q_f32(row.as_ptr().add(high));
+                    }
+                    for (i, v) in transpose_4(self, v).into_iter().enumerate() {
+                        vst1q_f32(out.as_mut_ptr().add((high + i) * stride + low), v);
+                    }
+                }
             }
         }
-        core::array::from_fn(|i| core::array::from_fn(|row| squares[row][i / 4][i % 4]))
     }
 
     #[inline(always)]

@@ -49,27 +49,39 @@ fn dots<S: Simd, W: Weight, const R: usize, const T: usize>(
     let mut lanes = [[s.splat(0.0); T]; R];
     let whole = x[0].0.len();
     for i in 0..whole {
-        let x = x.map(|x| s.load(&x.0[i]));
+        let mut token = [s.splat(0.0); T];
+        for (v, x) in token.iter_mut().zip(&x) {
+            *v = s.load(&x.0[i]);
+        }
         for (w, lanes) in w.iter().zip(&mut lanes) {
             let w = W::load(s, &w[i * W::BYTES..(i + 1) * W::BYTES]);
-            for (x, lane) in x.iter().zip(lanes) {
+            for (x, lane) in token.iter().zip(lanes) {
                 *lane = s.fma(w, *x, *lane);
             }
         }
     }
     if !x[0].1.is_empty() {
-        let x = x.map(|x| s.load_part(x.1));
+        let mut token = [s.splat(0.0); T];
+        for (v, x) in token.iter_mut().zip(&x) {
+            *v = s.load_part(x.1);
+        }
         for (w, lanes) in w.iter().zip(&mut lanes) {
             let mut padded = [0; 64];
             let rest = &w[whole * W::BYTES..];
             padded[..rest.len()].copy_from_slice(rest);
             let w = W::load(s, &padded);
-            for (x, lane) in x.iter().zip(lanes) {
+            for (x, lane) in token.iter().zip(lanes) {
                 *lane = s.fma(w, *x, *lane);
             }
         }
     }
-    lanes.map(|lanes| lanes.map(|v| s.reduce_add(v)))
+    let mut sums = [[0.0; T]; R];
+    for (sums, lanes) in sums.iter_mut().zip(lanes) {
+        for (sum, v) in sums.iter_mut().zip(lanes) {
+            *sum = s.reduce_add(v);
+        }
+    }
+    sums
 }
 
 /// Rows that the gemv takes at a time.

@@ -31,11 +31,6 @@ impl Task<'_> {
     fn queries(&self) -> usize {
         self.rows.len() * self.n_heads
     }
-
-    /// What query `i` sees; queries are numbered `row * n_heads + head`.
-    fn visible(&self, i: usize) -> Visible {
-        Visible::of(self.spec, self.rows[i / self.n_heads].position, self.last)
-    }
 }
 
 /// Where a task's results go.
@@ -132,15 +127,20 @@ fn attend_in<S: Simd, T: Element>(
         padded_q[..dk].copy_from_slice(q);
         padded_q[dk..].fill(0.0);
     }
-    work.total.reset(n, width);
+    work.total.reset(n);
+    let mut first = true;
     for chunk in task.chunks.clone() {
         let tiles = tiles(task, chunk);
         if tiles.is_empty() {
             continue;
         }
-        work.chunk.reset(n, width);
+        work.chunk.start(n, width);
         for tile in tiles {
             attend_tile(s, task, data, tile, work);
+        }
+        if core::mem::take(&mut first) {
+            core::mem::swap(&mut work.total, &mut work.chunk);
+            continue;
         }
         let (total, part) = (&mut work.total, &work.chunk);
         for i in 0..n {
@@ -183,10 +183,12 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
     let page = task.rows[0].pages[tile] as usize * task.kv.page_stride;
     let keys = &data[page + task.kv.k_offset + task.kv_head * TILE * dk..][..TILE * dk];
     let tile_values = &data[page + task.kv.v_offset + task.kv_head * TILE * dv..][..TILE * dv];
+    let Work { q, keys: transposed, values: widened, scores, visible, chunk, .. } = work;
     // positions that some query sees
     let (mut low, mut high) = (TILE, 0);
-    for i in (0..n).step_by(task.n_heads) {
-        let (l, h) = task.visible(i).in_tile(base);
+    for (row, visible) in task.rows.iter().zip(visible.chunks_exact_mut(task.n_heads)) {
+        let (l, h) = Visible::of(task.spec, row.position, task.last).in_tile(base);
+        visible.fill((l, h));
         if l < h {
             (low, high) = (low.min(l), high.max(h));
         }
@@ -194,8 +196,8 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
     if low >= high {
         return;
     }
+    let visible = &visible[..n];
 
-    let Work { q, keys: transposed, values: widened, scores, chunk, .. } = work;
     let q = q.as_chunks::<16>().0;
     let scores = scores.as_chunks_mut::<TILE>().0;
     if n <= FEW {
@@ -205,14 +207,12 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
         scores::shared(s, &q[..n * padded(dk) / 16], transposed, low..high, &mut scores[..n]);
     }
     let width = padded(dv);
-    for (i, p) in scores[..n].iter_mut().enumerate() {
-        let (l, h) = task.visible(i).in_tile(base);
+    for (i, (p, &(l, h))) in scores[..n].iter_mut().zip(visible).enumerate() {
         if l < h {
             let row = &mut chunk.values[i * width..(i + 1) * width];
             scores::softmax(s, task.spec, p, l..h, &mut chunk.max[i], &mut chunk.sum[i], row);
         }
     }
-    let visible = |i: usize| task.visible(i).in_tile(base);
     match T::as_f32(tile_values) {
         None if n > FEW => {
             values::widen(s, tile_values, dv, low..high, widened);

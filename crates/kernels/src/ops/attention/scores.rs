@@ -35,6 +35,16 @@ pub(super) fn direct<S: Simd, T: Element>(
     }
 }
 
+/// The first `N` queries.
+#[inline(always)]
+fn queries<const N: usize>(q: &[[f32; 16]], per_query: usize) -> [&[[f32; 16]]; N] {
+    let mut queries = [&[][..]; N];
+    for (query, q) in queries.iter_mut().zip(q.chunks_exact(per_query)) {
+        *query = q;
+    }
+    queries
+}
+
 /// The scores of `N` queries; returns `N`.
 #[inline(always)]
 fn direct_n<S: Simd, T: Element, const N: usize>(
@@ -47,7 +57,7 @@ fn direct_n<S: Simd, T: Element, const N: usize>(
 ) -> usize {
     let per_query = dk.div_ceil(16);
     let whole = dk / 16;
-    let q: [&[[f32; 16]]; N] = core::array::from_fn(|n| &q[n * per_query..(n + 1) * per_query]);
+    let q = queries::<N>(q, per_query);
     let mut lanes = [[s.splat(0.0); 16]; N];
     for group in range.start / 16..range.end.div_ceil(16) {
         let positions = range.start.max(16 * group)..range.end.min(16 * (group + 1));
@@ -86,23 +96,18 @@ pub(super) fn transpose<S: Simd, T: Element>(
     range: Range<usize>,
     transposed: &mut [f32],
 ) {
-    let transposed = transposed.as_chunks_mut::<16>().0.as_chunks_mut::<{ TILE / 16 }>().0;
+    let mut square = [[0.0; 16]; 16];
     for group in range.start / 16..range.end.div_ceil(16) {
-        let mut rows: [&[T]; 16] = [&[]; 16];
-        for (row, key) in rows.iter_mut().zip(keys[16 * group * dk..].chunks_exact(dk)) {
-            *row = key;
-        }
-        for (c, out) in transposed.as_chunks_mut::<16>().0.iter_mut().enumerate().take(dk.div_ceil(16)) {
-            let square = rows.map(
-                #[inline(always)]
-                |row| match row[16 * c..].first_chunk() {
+        let keys = &keys[16 * group * dk..16 * (group + 1) * dk];
+        for (c, out) in transposed.chunks_exact_mut(16 * TILE).enumerate().take(dk.div_ceil(16)) {
+            for (row, key) in square.iter_mut().zip(keys.chunks_exact(dk)) {
+                let key = match key[16 * c..].first_chunk() {
                     Some(key) => T::load(s, key),
-                    None => T::load_part(s, &row[16 * c..]),
-                },
-            );
-            for (out, v) in out.iter_mut().zip(s.transpose(square)) {
-                s.store(v, &mut out[group]);
+                    None => T::load_part(s, &key[16 * c..]),
+                };
+                s.store(key, row);
             }
+            s.transpose(&square, &mut out[16 * group..], TILE);
         }
     }
 }
@@ -168,7 +173,7 @@ fn shared_n<S: Simd, const N: usize>(
     scores: &mut [[f32; TILE]],
 ) -> usize {
     let per_query = keys.len();
-    let q: [&[[f32; 16]]; N] = core::array::from_fn(|n| &q[n * per_query..(n + 1) * per_query]);
+    let q = queries::<N>(q, per_query);
     for group in range.start / 16..range.end.div_ceil(16) {
         let mut quarters = [[s.splat(0.0); N]; 4];
         for (lane, quarter) in quarters.iter_mut().enumerate() {

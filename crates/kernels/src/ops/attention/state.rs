@@ -27,9 +27,16 @@ pub(super) struct States {
 }
 
 impl States {
-    pub(super) fn reset(&mut self, queries: usize, width: usize) {
+    /// Forgets everything. The values keep what they hold: they count from the first score on, and
+    /// [`States::start`] clears them before.
+    pub(super) fn reset(&mut self, queries: usize) {
         self.max[..queries].fill(f32::NEG_INFINITY);
         self.sum[..queries].fill(0.0);
+    }
+
+    /// Makes ready for scores to be added.
+    pub(super) fn start(&mut self, queries: usize, width: usize) {
+        self.reset(queries);
         self.values[..queries * width].fill(0.0);
     }
 }
@@ -45,6 +52,8 @@ pub(crate) struct Work {
     pub(super) values: Vec<f32>,
     /// `[query][TILE]`
     pub(super) scores: Vec<f32>,
+    /// The positions of the tile that each query sees.
+    pub(super) visible: Vec<(usize, usize)>,
     pub(super) chunk: States,
     pub(super) total: States,
 }
@@ -55,20 +64,24 @@ impl Work {
         let states = || -> Result<States, TryReserveError> {
             Ok(States { max: zeros(queries)?, sum: zeros(queries)?, values: zeros(queries * dv)? })
         };
+        let mut visible = Vec::new();
+        visible.try_reserve_exact(queries)?;
+        visible.resize(queries, (0, 0));
         Ok(Self {
             q: zeros(queries * dk)?,
             keys: zeros(dk * TILE)?,
             values: zeros(TILE * head_dim_v)?,
             scores: zeros(queries * TILE)?,
+            visible,
             chunk: states()?,
             total: states()?,
         })
     }
 
-    /// Elements of f32 that [`Work::new`] takes.
+    /// Elements of 4 bytes that [`Work::new`] takes.
     pub(super) fn elements(queries: usize, head_dim_k: usize, head_dim_v: usize) -> usize {
         let (dk, dv) = (padded(head_dim_k), padded(head_dim_v));
-        queries * (dk + TILE + 2 * (dv + 2)) + dk * TILE + TILE * head_dim_v
+        queries * (dk + TILE + 2 * (dv + 2) + size_of::<(usize, usize)>() / 4) + dk * TILE + TILE * head_dim_v
     }
 }
 
@@ -117,17 +130,17 @@ pub(super) fn join<S: Simd>(
 /// Adds the sink, divides by the sum and writes the channels that exist.
 #[inline(always)]
 pub(super) fn finish<S: Simd>(s: S, max: f32, sum: f32, values: &[f32], sink: Option<f32>, out: &mut [f32]) {
+    if sum == 0.0 {
+        // nothing was visible
+        out.fill(0.0);
+        return;
+    }
     let (mut factor, mut sum) = (1.0, sum);
     if let Some(sink) = sink {
         let greatest = if sink > max { sink } else { max };
         let (a, b) = exp_2(s, max - greatest, sink - greatest);
         factor = a;
         sum = sum.mul_add(a, b);
-    }
-    if sum == 0.0 {
-        // nothing was visible
-        out.fill(0.0);
-        return;
     }
     let (factor, sum) = (s.splat(factor), s.splat(sum));
     let value = |v: &[f32; 16]| s.div(s.mul(s.load(v), factor), sum);

@@ -29,7 +29,7 @@ pub(super) fn widen<S: Simd, T: Element>(
 pub(super) fn add<S: Simd, T: Element>(
     s: S,
     p: &[[f32; TILE]],
-    visible: impl Fn(usize) -> (usize, usize),
+    visible: &[(usize, usize)],
     values: &[T],
     dv: usize,
     sums: &mut [f32],
@@ -44,10 +44,8 @@ pub(super) fn add<S: Simd, T: Element>(
         };
         let (p, sums) = (&p[i..i + n], &mut sums[i * width..(i + n) * width]);
         // what all of them see, if anything; the rest of what one sees lies before and after
-        let (low, high) = (i..i + n).fold((0, TILE), |(low, high), q| {
-            let (l, h) = visible(q);
-            (low.max(l), high.min(h))
-        });
+        let visible = &visible[i..i + n];
+        let (low, high) = visible.iter().fold((0, TILE), |(low, high), (l, h)| (low.max(*l), high.min(*h)));
         let common = if low < high { low..high } else { TILE..TILE };
         for phase in 0..3 {
             if phase == 1 {
@@ -60,8 +58,7 @@ pub(super) fn add<S: Simd, T: Element>(
                 }
                 continue;
             }
-            for q in 0..n {
-                let (l, h) = visible(i + q);
+            for (q, &(l, h)) in visible.iter().enumerate() {
                 let range = if phase == 0 { l..h.min(common.start) } else { l.max(common.end)..h };
                 if !range.is_empty() {
                     rows::<S, T, 1>(
@@ -89,27 +86,28 @@ fn rows<S: Simd, T: Element, const N: usize>(
     dv: usize,
     sums: &mut [f32],
 ) {
-    let p: [&[f32]; N] = core::array::from_fn(|n| &p[n][range.clone()]);
+    let Some(p) = p.first_chunk::<N>() else { return };
+    let first = range.start;
     let values = &values[range.start * dv..range.end * dv];
     let whole = dv / 16;
     let mut column = 0;
     match N {
         1 => {
             while column + 4 <= whole {
-                columns::<S, T, N, 4>(s, p, values, dv, column, sums);
+                columns::<S, T, N, 4>(s, p, first, values, dv, column, sums);
                 column += 4;
             }
         }
         2 | 3 => {
             while column + 2 <= whole {
-                columns::<S, T, N, 2>(s, p, values, dv, column, sums);
+                columns::<S, T, N, 2>(s, p, first, values, dv, column, sums);
                 column += 2;
             }
         }
         _ => {}
     }
     while column < whole {
-        columns::<S, T, N, 1>(s, p, values, dv, column, sums);
+        columns::<S, T, N, 1>(s, p, first, values, dv, column, sums);
         column += 1;
     }
     if !dv.is_multiple_of(16) {
@@ -117,7 +115,7 @@ fn rows<S: Simd, T: Element, const N: usize>(
         for (p, sums) in p.iter().zip(sums.chunks_exact_mut(width)) {
             let Some(sum) = sums[16 * whole..].first_chunk_mut() else { continue };
             let mut v = s.load(sum);
-            for (p, row) in p.iter().zip(values.chunks_exact(dv)) {
+            for (p, row) in p[first..].iter().zip(values.chunks_exact(dv)) {
                 v = s.fma(s.splat(*p), T::load_part(s, &row[16 * whole..]), v);
             }
             s.store(v, sum);
@@ -125,11 +123,12 @@ fn rows<S: Simd, T: Element, const N: usize>(
     }
 }
 
-/// `C` times 16 channels from `16 * column` of `N` queries.
+/// `C` times 16 channels from `16 * column` of `N` queries; the first row of `values` is position `first`.
 #[inline(always)]
 fn columns<S: Simd, T: Element, const N: usize, const C: usize>(
     s: S,
-    p: [&[f32]; N],
+    p: &[[f32; TILE]; N],
+    first: usize,
     values: &[T],
     dv: usize,
     column: usize,
@@ -138,23 +137,20 @@ fn columns<S: Simd, T: Element, const N: usize, const C: usize>(
     let width = padded(dv);
     let place = |n: usize, c: usize| n * width / 16 + column + c;
     let sums = sums.as_chunks_mut::<16>().0;
-    let mut lanes: [[S::V; C]; N] = core::array::from_fn(
-        #[inline(always)]
-        |n| {
-            core::array::from_fn(
-                #[inline(always)]
-                |c| s.load(&sums[place(n, c)]),
-            )
-        },
-    );
-    let n_rows = values.len() / dv;
-    let p = p.map(|p| &p[..n_rows]);
+    let mut lanes = [[s.splat(0.0); C]; N];
+    for (n, lanes) in lanes.iter_mut().enumerate() {
+        for (c, lane) in lanes.iter_mut().enumerate() {
+            *lane = s.load(&sums[place(n, c)]);
+        }
+    }
     for (j, row) in values.chunks_exact(dv).enumerate() {
-        let row = &row[16 * column..16 * (column + C)];
-        let row = row.as_chunks::<16>().0;
-        let v: [S::V; C] = core::array::from_fn(|c| T::load(s, &row[c]));
+        let row = row[16 * column..16 * (column + C)].as_chunks::<16>().0;
+        let mut v = [s.splat(0.0); C];
+        for (v, row) in v.iter_mut().zip(row) {
+            *v = T::load(s, row);
+        }
         for (p, lanes) in p.iter().zip(&mut lanes) {
-            let p = s.splat(p[j]);
+            let p = s.splat(p[first + j]);
             for (v, lane) in v.iter().zip(lanes) {
                 *lane = s.fma(p, *v, *lane);
             }
