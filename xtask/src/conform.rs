@@ -14,6 +14,11 @@ pub(crate) struct Args {
 
 /// Runs the corpora and prints their table; a failed case is an error.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    run_in(args, &[])
+}
+
+/// The same with cargo's profile changed by environment variables.
+pub(crate) fn run_in(args: &Args, profile: &[(&str, &str)]) -> Result<()> {
     let data = paths::conformance();
     if !data.is_dir() {
         return Err(format!(
@@ -27,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     let mut command = process::cargo(&["run", "--release", "--quiet", "--package", "happy-conform", "--"]);
+    command.envs(profile.iter().copied());
     command.env("HAPPY_CONFORMANCE", &data).env("HAPPY_MODELS", paths::models()?);
     if args.json {
         command.arg("--json");

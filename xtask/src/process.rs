@@ -157,9 +157,10 @@ pub(crate) fn build(command: &mut Command) -> Result<Vec<Built>> {
     Ok(built)
 }
 
-/// Builds `happy` in release and hands back its path.
-pub(crate) fn build_happy() -> Result<PathBuf> {
-    let built = build(&mut cargo(&["build", "--release", "--package", "happy-cli", "--bin", "happy"]))?;
+/// Builds `happy` in release, with the profile changed by environment variables, and hands back its path.
+pub(crate) fn build_happy(profile: &[(&str, &str)]) -> Result<PathBuf> {
+    let mut command = cargo(&["build", "--release", "--package", "happy-cli", "--bin", "happy"]);
+    let built = build(command.envs(profile.iter().copied()))?;
     match built.into_iter().find(|b| b.target == "happy") {
         Some(happy) => Ok(happy.executable),
         None => Err("cargo built happy-cli but reported no executable named `happy`".into()),

@@ -21,6 +21,15 @@ pub(crate) enum Outcome {
     Skipped(String),
 }
 
+/// One profile for everything that runs here, so that the libraries are compiled once: optimised, because real models run;
+/// with overflow checks, because these are tests; without link-time optimisation, which would cost more than it gives for some
+/// forty test programs. The bits of a result depend on none of this.
+const TEST_PROFILE: &[(&str, &str)] = &[
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
+];
+
 struct Step {
     name: &'static str,
     what: &'static str,
@@ -57,8 +66,8 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "tests",
-        what: "cargo test --workspace (doctests and examples too)",
-        advice: "run the failing test alone: cargo test -p PACKAGE NAME",
+        what: "cargo test --release --workspace, doctests and examples too, the real models included",
+        advice: "run the failing test alone: cargo test --release -p PACKAGE NAME",
         run: tests,
     },
     Step {
@@ -77,13 +86,17 @@ const STEPS: &[Step] = &[
         name: "test-arm",
         what: "cargo xtask setup-arm (apt, root) and test-arm under three emulated CPUs",
         advice: "run `cargo xtask test-arm` alone; with `--cpu NAME` on one CPU",
-        run: arm::step,
+        run: || arm::step(TEST_PROFILE),
     },
     Step {
         name: "package",
         what: "cargo package --workspace",
         advice: "a packaged crate must build from its own files; see the error above",
-        run: || cargo(&["package", "--workspace", "--allow-dirty", "--quiet"], &[]),
+        // Verifying means compiling: the cheapest profile does.
+        run: || {
+            let profile = [("CARGO_PROFILE_DEV_OPT_LEVEL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "0")];
+            cargo(&["package", "--workspace", "--allow-dirty", "--quiet"], &profile)
+        },
     },
 ];
 
@@ -149,8 +162,11 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome> {
 }
 
 fn tests() -> Result<Outcome> {
-    let mut command = process::cargo(&["test", "--workspace", "--quiet"]);
-    command.env("HAPPY_MODELS", paths::models()?).env("HAPPY_CONFORMANCE", paths::conformance());
+    let mut command = process::cargo(&["test", "--release", "--workspace", "--quiet"]);
+    command
+        .envs(TEST_PROFILE.iter().copied())
+        .env("HAPPY_MODELS", paths::models()?)
+        .env("HAPPY_CONFORMANCE", paths::conformance());
     process::run(&mut command).map(|()| Outcome::Passed)
 }
 
@@ -162,7 +178,7 @@ fn conform_step() -> Result<Outcome> {
             data.display()
         )));
     }
-    conform::run(&conform::Args::default()).map(|()| Outcome::Passed)
+    conform::run_in(&conform::Args::default(), TEST_PROFILE).map(|()| Outcome::Passed)
 }
 
 fn seconds(duration: Duration) -> String {

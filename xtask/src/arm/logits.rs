@@ -17,8 +17,8 @@ const PROMPT: &str = "504 3575 282 4649 314 7042 30 378 3575 282 7158 314";
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// Runs `happy logits --full --sha256` natively and on each CPU; hands back the differences.
-pub(super) fn compare(toolchain: &Toolchain, cpus: &[&Cpu]) -> Result<Vec<String>> {
-    let native = process::build_happy()?;
+pub(super) fn compare(toolchain: &Toolchain, cpus: &[&Cpu], profile: &[(&str, &str)]) -> Result<Vec<String>> {
+    let native = process::build_happy(profile)?;
     let foreign = toolchain.build_happy()?;
     let cases = paths::target().join("test-arm.cases");
     fs::write(&cases, format!("{PROMPT}\n")).map_err(|e| format!("cannot write {}: {e}", cases.display()))?;

@@ -58,18 +58,23 @@ pub(crate) fn setup() -> Result<()> {
 }
 
 /// The step of `cargo xtask test`: sets up what is missing where that is possible, else reports a skip.
-pub(crate) fn step() -> Result<Outcome> {
+/// `profile` changes the native build of `happy`.
+pub(crate) fn step(profile: &[(&str, &str)]) -> Result<Outcome> {
     if Toolchain::find().is_err() {
         if let Err(reason) = toolchain::can_install() {
             return Ok(Outcome::Skipped(reason));
         }
         setup()?;
     }
-    run(&Args::default()).map(|()| Outcome::Passed)
+    run_with(&Args::default(), profile).map(|()| Outcome::Passed)
 }
 
 /// `cargo xtask test-arm`.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    run_with(args, &[])
+}
+
+fn run_with(args: &Args, profile: &[(&str, &str)]) -> Result<()> {
     let cpus = match &args.cpu {
         None => CPUS.iter().collect::<Vec<_>>(),
         Some(name) => vec![CPUS.iter().find(|cpu| cpu.name == name).ok_or_else(|| {
@@ -90,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         failures.extend(test_on(cpu, &binaries)?);
     }
     if !args.no_logits {
-        failures.extend(logits::compare(&toolchain, &cpus)?);
+        failures.extend(logits::compare(&toolchain, &cpus, profile)?);
     }
     if failures.is_empty() {
         return Ok(());

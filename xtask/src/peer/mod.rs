@@ -8,11 +8,12 @@ mod measure;
 mod report;
 
 use crate::models::{self, Model};
-use crate::{Result, fetch, process};
+use crate::{Result, fetch, paths, process};
 use install::Peer;
 use measure::{Load, Side, median};
 use report::Row;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `bench-peer`.
 #[derive(clap::Args)]
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     /// Measure decode with one core taken by a busy loop pinned to it, instead of the idle table
     #[arg(long)]
     busy: bool,
+    /// Measure both, the idle table and the one beside a busy loop, and write them into docs/benchmarks.md
+    #[arg(long, conflicts_with_all = ["busy", "peer_only", "model"])]
+    write: bool,
     /// Measure the peer alone
     #[arg(long)]
     peer_only: bool,
@@ -78,25 +82,31 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => models::MODELS.iter().collect(),
     };
     let peer = Peer::find_or_install()?;
-    let happy = if args.peer_only { None } else { Some(process::build_happy()?) };
+    let happy = if args.peer_only { None } else { Some(process::build_happy(&[])?) };
     let bench = Bench { peer, happy, rounds: args.rounds };
-    let mut rows = Vec::new();
+    let mut idle = Vec::new();
+    let mut busy = Vec::new();
     for model in models {
         let file = fetch::fetch(model)?;
-        if args.busy {
-            rows.extend(bench.under_load(model, &file)?);
-        } else {
-            rows.extend(bench.idle(model, &file)?);
+        if !args.busy {
+            idle.extend(bench.idle(model, &file)?);
+        }
+        if args.busy || args.write {
+            busy.extend(bench.under_load(model, &file)?);
         }
     }
-    println!(
-        "{}",
-        if args.busy {
-            report::busy_table(&rows, args.rounds)
-        } else {
-            report::idle_table(&rows, args.rounds)
-        }
-    );
+    if args.write {
+        let path = paths::root().join("docs/benchmarks.md");
+        fs::write(&path, report::document(&idle, &busy, args.rounds))
+            .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+        println!("wrote {}", paths::short(&path));
+    }
+    if !idle.is_empty() {
+        println!("{}", report::idle_table(&idle, args.rounds));
+    }
+    if !busy.is_empty() {
+        println!("{}", report::busy_table(&busy, args.rounds));
+    }
     Ok(())
 }
 
@@ -115,7 +125,7 @@ impl Bench {
     }
 
     /// All cases of a model on an idle machine.
-    fn idle(&self, model: &Model, file: &std::path::Path) -> Result<Vec<Row>> {
+    fn idle(&self, model: &Model, file: &Path) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for case in CASES.iter().filter(|case| case.model == model.name) {
             let threads: &[u32] = if matches!(case.kind, Kind::FirstToken) { &[2] } else { &[1, 2] };
@@ -145,7 +155,7 @@ impl Bench {
     }
 
     /// Decode with two threads while a pinned loop takes a core, against decode with one thread on the idle machine.
-    fn under_load(&self, model: &Model, file: &std::path::Path) -> Result<Vec<Row>> {
+    fn under_load(&self, model: &Model, file: &Path) -> Result<Vec<Row>> {
         let kind = Kind::Decode { depth: 0 };
         let mut rows = Vec::new();
         let mut results: Vec<(bool, Vec<f64>, Vec<f64>)> =

@@ -45,6 +45,32 @@ impl Row {
     }
 }
 
+/// What docs/benchmarks.md says around its tables.
+const METHOD: &str = "\
+# Beside llama.cpp
+
+Written by `cargo xtask bench-peer --write`; run it on an idle machine to check it. The peer is llama.cpp as the
+Python package llama-cpp-python 0.3.36 builds it on the same machine, timed by a C program on its library. Both sides run the same
+file with the same number of threads, each measurement in a process of its own, alternating.
+
+- **prefill 512**: tokens per second of computing 512 prompt tokens, after a warm-up.
+- **decode 64**: tokens per second of 64 single-token steps from an empty context, as llama-bench does; *behind 4096*: after
+  4,096 tokens of context. Both sides compute the logits of every step; the peer does not even pick a token.
+- **start to first token**: from starting the process to the first byte of the answer to a prompt of 28 tokens, with the file in
+  the page cache; `happy run -n 1` with its own defaults.
+
+";
+
+/// The whole of docs/benchmarks.md.
+pub(super) fn document(idle: &[Row], busy: &[Row], rounds: u32) -> String {
+    format!(
+        "{METHOD}## An idle machine\n\n{}\n## One core taken by another program\n\n\
+         A busy loop is pinned to the last core while two threads decode.\n\n{}",
+        idle_table(idle, rounds),
+        busy_table(busy, rounds)
+    )
+}
+
 /// Ours beside the peer's on an idle machine.
 pub(super) fn idle_table(rows: &[Row], rounds: u32) -> String {
     let mut text = format!("{}, medians of {rounds} alternating rounds\n\n", machine());
