@@ -34,7 +34,9 @@ impl<S: Shape> Layout<S> {
 }
 
 /// Unpacks the units of 8 rows; `panel` has [`Layout::UNIT`] vectors for each.
-#[inline(always)]
+///
+/// A function of its own, which both instruction sets share.
+#[inline(never)]
 pub(super) fn unpack<F: Format>(rows: [&[F]; ROWS], panel: &mut [Bytes]) {
     let units = rows[0].len();
     for (u, unit) in panel.chunks_exact_mut(Layout::<F::Shape>::UNIT).enumerate().take(units) {

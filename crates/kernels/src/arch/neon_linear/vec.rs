@@ -54,7 +54,6 @@ wrap! {
 
     /// Widening products of the lower or upper 8 lanes, alone or added to `acc`.
     fn mul_lo_i8(a: int8x16_t, b: int8x16_t) -> int16x8_t { vmull_s8(vget_low_s8(a), vget_low_s8(b)) }
-    fn mul_hi_i8(a: int8x16_t, b: int8x16_t) -> int16x8_t { vmull_high_s8(a, b) }
     fn mla_lo_i8(acc: int16x8_t, a: int8x16_t, b: int8x16_t) -> int16x8_t { vmlal_s8(acc, vget_low_s8(a), vget_low_s8(b)) }
     fn mla_hi_i8(acc: int16x8_t, a: int8x16_t, b: int8x16_t) -> int16x8_t { vmlal_high_s8(acc, a, b) }
     fn mul_lo_i16(a: int16x8_t, b: int16x8_t) -> int32x4_t { vmull_s16(vget_low_s16(a), vget_low_s16(b)) }
