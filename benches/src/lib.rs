@@ -1,1 +1,2 @@
 //! Shared inputs of the benchmarks.
+#![forbid(unsafe_code)]

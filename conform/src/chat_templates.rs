@@ -62,7 +62,7 @@ pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
             lenient += 1;
             continue;
         }
-        let found = render(&mut templates, folder, &case.template, &case.vars, now.clone())?;
+        let found = render(&mut templates, folder, &case.template, &case.vars, now)?;
         report.case(&name, || match (found, &case.output, &case.error) {
             (Ok(found), Some(expected), _) => same(&found, expected),
             (Err(TemplateError::Raised { message }), None, Some(error)) if message == error.message => {
@@ -82,13 +82,13 @@ pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
         let expected =
             if case.pure_jinja_agrees == Some(true) { &case.expected_jinja } else { &case.pure_jinja_output };
         let Some(expected) = expected else { continue };
-        let found = render(&mut templates, folder, &case.template, &case.vars, now.clone())?;
+        let found = render(&mut templates, folder, &case.template, &case.vars, now)?;
         report.case(&case.name, || {
             found.map_or_else(|e| Verdict::Failed(e.to_string()), |found| same(&found, expected))
         });
     }
     for case in data::json::<Vec<Unit>>(&folder.join("jinja_units.json"))? {
-        let found = ChatTemplate::new(&case.template).and_then(|t| t.render_context(&case.vars, now.clone()));
+        let found = ChatTemplate::new(&case.template).and_then(|t| t.render_context(&case.vars, now));
         let different = DIFFERENT_ON_PURPOSE.iter().find(|(id, _)| *id == case.id).map(|(_, why)| *why);
         report.case(&format!("unit {} {}", case.id, case.name), || match (found, different) {
             (Ok(found), _) if found == case.expect => Verdict::Passed,

@@ -12,10 +12,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let prompt = engine.require_tokenizer()?.encode(&text, Default::default())?;
     print!("{text}");
     let mut context = engine.context()?;
-    for event in context.generate(0, &prompt, GenerateOptions { max_tokens: Some(64), ..Default::default() })? {
+    for event in
+        context.generate(0, &prompt, GenerateOptions { max_tokens: Some(64), ..Default::default() })?
+    {
         match event? {
             Event::Text(text) => print!("{text}"),
-            Event::Done(finish) => println!("\n[ended by {}, {:.1} tok/s]", finish.reason, finish.decode_rate()),
+            Event::Done(finish) => {
+                println!("\n[ended by {}, {:.1} tok/s]", finish.reason, finish.decode_rate())
+            }
             _ => {}
         }
         std::io::stdout().flush()?;

@@ -67,7 +67,8 @@ impl Context {
     ) -> Result<&[f32], EngineError> {
         self.check_prompt(sequence, tokens)?;
         let used = self.tokens(sequence).len();
-        let (whole, last) = tokens.split_at((tokens.len() - 1) / self.batch.capacity() * self.batch.capacity());
+        let (whole, last) =
+            tokens.split_at((tokens.len() - 1) / self.batch.capacity() * self.batch.capacity());
         for chunk in whole.chunks(self.batch.capacity()) {
             self.batch.clear();
             self.batch.push_tokens(chunk, self.tokens(sequence).len() as u32, sequence, Want::Nothing)?;
@@ -97,7 +98,12 @@ impl Context {
     ///
     /// # Errors
     /// As [`happy_model::Model::forward`]. When the hook stops the pass, the sequences keep their lengths.
-    pub fn forward(&mut self, batch: &Batch, cancel: &Cancel, hook: &mut dyn LayerHook) -> Result<Output<'_>, EngineError> {
+    pub fn forward(
+        &mut self,
+        batch: &Batch,
+        cancel: &Cancel,
+        hook: &mut dyn LayerHook,
+    ) -> Result<Output<'_>, EngineError> {
         self.batch.clone_from(batch);
         self.run(cancel, hook)
     }

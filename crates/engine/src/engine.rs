@@ -45,8 +45,8 @@ impl Engine {
         let threads = checked_threads(options)?;
         let isa = options.isa.map_or_else(Isa::detect, Ok)?;
         let kernels = Kernels::with_isa(isa)?;
-        let model =
-            Model::load(&file, &kernels).map_err(|source| EngineError::Load { path: name.clone(), source })?;
+        let model = Model::load(&file, &kernels)
+            .map_err(|source| EngineError::Load { path: name.clone(), source })?;
         let tokenizer = tokenizer_of(&file)?;
         let tokenizer_bytes = tokenizer.as_ref().map_or(0, Tokenizer::heap_bytes);
         let plan = Plan::new(&model, options, threads, file.bytes().len() as u64, tokenizer_bytes as u64)
@@ -118,7 +118,11 @@ pub fn open_file(path: &Path, mmap: bool) -> Result<GgufFile, FileError> {
 /// # Errors
 /// If it has one that is damaged or not supported.
 pub fn tokenizer_of(file: &GgufFile) -> Result<Option<Tokenizer>, TokenizerError> {
-    if file.view().metadata().contains("tokenizer.ggml.model") { Tokenizer::from_gguf(file).map(Some) } else { Ok(None) }
+    if file.view().metadata().contains("tokenizer.ggml.model") {
+        Tokenizer::from_gguf(file).map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 /// The chat template of a file; `None` if it has none.
@@ -144,7 +148,9 @@ fn checked_threads(options: &LoadOptions) -> Result<usize, EngineError> {
     }
     match options.threads {
         Some(threads) if (1..=Pool::MAX_THREADS).contains(&threads) => Ok(threads),
-        Some(found) => Err(EngineError::Option { what: "the number of threads", found, expected: "1 to 256" }),
+        Some(found) => {
+            Err(EngineError::Option { what: "the number of threads", found, expected: "1 to 256" })
+        }
         None => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(Pool::MAX_THREADS)),
     }
 }

@@ -117,7 +117,8 @@ impl Generation<'_> {
                 State::Finished => return Ok(None),
                 State::Prefill => {
                     let started = Instant::now();
-                    let done = self.context.prefill(self.sequence, &self.prompt, &self.options.cancel, &mut |_| ());
+                    let done =
+                        self.context.prefill(self.sequence, &self.prompt, &self.options.cancel, &mut |_| ());
                     self.prefill_time = started.elapsed();
                     let logits = match done {
                         Err(EngineError::Cancelled) => {

@@ -83,7 +83,8 @@ impl StopBuffer {
         }
         self.text.push_str(text);
         let held = &self.text[self.free..];
-        let first = self.stops.iter().enumerate().filter_map(|(i, stop)| Some((held.find(stop.as_str())?, i))).min();
+        let first =
+            self.stops.iter().enumerate().filter_map(|(i, stop)| Some((held.find(stop.as_str())?, i))).min();
         if let Some((at, stop)) = first {
             self.found = Some(stop);
             self.text.truncate(self.free + at);
@@ -155,7 +156,11 @@ mod tests {
         ];
         for (stops, parts, expected, found) in cases {
             let (out, stop) = run(stops, parts);
-            assert_eq!((out, stop.as_deref()), (expected.iter().map(|s| (*s).to_owned()).collect(), *found), "{parts:?}");
+            assert_eq!(
+                (out, stop.as_deref()),
+                (expected.iter().map(|s| (*s).to_owned()).collect(), *found),
+                "{parts:?}"
+            );
         }
     }
 

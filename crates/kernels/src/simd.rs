@@ -72,6 +72,7 @@ pub(crate) trait Simd: Copy + 'static {
     fn reduce_max(self, v: Self::V) -> f32;
 
     fn to_bits(self, v: Self::V) -> Self::I;
+    #[allow(clippy::wrong_self_convention)] // the inverse of `to_bits`; `self` is the instruction set
     fn from_bits(self, v: Self::I) -> Self::V;
     fn splat_i(self, x: i32) -> Self::I;
     fn add_i(self, a: Self::I, b: Self::I) -> Self::I;

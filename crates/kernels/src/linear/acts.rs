@@ -159,7 +159,8 @@ fn quantise_rows(
     finite: &AtomicBool,
 ) {
     let k = x.cols();
-    let rows = q.chunks_exact_mut(k).zip(d.chunks_exact_mut(k / kind.unit())).zip(sums.chunks_exact_mut(k / 16));
+    let rows =
+        q.chunks_exact_mut(k).zip(d.chunks_exact_mut(k / kind.unit())).zip(sums.chunks_exact_mut(k / 16));
     for (r, ((q, d), sums)) in rows.enumerate() {
         if !(cx.kernels.ops.quantize)(kind, x.row(first + r), q, d, sums) {
             finite.store(false, Ordering::Relaxed);

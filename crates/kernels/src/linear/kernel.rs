@@ -17,7 +17,7 @@ pub enum ActKind {
 }
 
 impl ActKind {
-    /// All kinds, in the order of [`ActKind::index`].
+    /// All kinds, in the order of the enum.
     pub const ALL: [ActKind; 3] = [ActKind::F32, ActKind::Q8x32, ActKind::Q8x256];
 
     /// The kind that weights of `dtype` are multiplied with.

@@ -54,10 +54,12 @@ impl Unpacked {
         let (mut isum, mut msum) = (0i32, 0i32);
         for s in 0..U::SUBS {
             let range = s * sub_len..(s + 1) * sub_len;
-            let dot: i32 = self.q[range.clone()].iter().zip(&a[range]).map(|(&q, &a)| i32::from(q) * i32::from(a)).sum();
+            let dot: i32 =
+                self.q[range.clone()].iter().zip(&a[range]).map(|(&q, &a)| i32::from(q) * i32::from(a)).sum();
             isum += i32::from(self.scales[s]) * dot;
             if U::HAS_MIN {
-                let sum: i32 = sums[s * sub_len / 16..(s + 1) * sub_len / 16].iter().map(|&s| i32::from(s)).sum();
+                let sum: i32 =
+                    sums[s * sub_len / 16..(s + 1) * sub_len / 16].iter().map(|&s| i32::from(s)).sum();
                 msum += i32::from(self.mins[s]) * sum;
             }
         }
@@ -81,7 +83,12 @@ fn gemv<U: Unit>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
             for (row, y) in blocks::<U>(w).chunks_exact(units).zip(y) {
                 *y = row.iter().enumerate().fold(0.0, |acc, (u, block)| {
                     let sums = &x.sums[u * U::LEN / 16..(u + 1) * U::LEN / 16];
-                    Unpacked::of(block).multiply_add::<U>(&x.q[u * U::LEN..(u + 1) * U::LEN], sums, x.d[u], acc)
+                    Unpacked::of(block).multiply_add::<U>(
+                        &x.q[u * U::LEN..(u + 1) * U::LEN],
+                        sums,
+                        x.d[u],
+                        acc,
+                    )
                 });
             }
         },
@@ -104,7 +111,12 @@ fn gemm<U: Unit>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Panel)
                         let token = x.rows_range(t, 1);
                         let sums = &token.sums[u * U::LEN / 16..(u + 1) * U::LEN / 16];
                         let y = &mut y.row_mut(t)[r];
-                        *y = block.multiply_add::<U>(&token.q[u * U::LEN..(u + 1) * U::LEN], sums, token.d[u], *y);
+                        *y = block.multiply_add::<U>(
+                            &token.q[u * U::LEN..(u + 1) * U::LEN],
+                            sums,
+                            token.d[u],
+                            *y,
+                        );
                     }
                 }
             }

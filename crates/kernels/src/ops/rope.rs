@@ -1,6 +1,6 @@
 //! Rotary position embedding: the angles in f64, the rotation in f32.
 //!
-//! Pair `i` of `n_rot / 2` turns by `position * frequency[i]`. With e = theta_base^(-2 i / n_rot) / freq_factors[i]:
+//! Pair `i` of `n_rot / 2` turns by `position * frequency[i]`. With e = theta_base^(-2 i / n_rot) / freq_factors(i):
 //!
 //! ```text
 //! frequency = scale * e                                    linear scaling (scale = 1 / factor), none for 1

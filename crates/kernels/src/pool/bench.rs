@@ -35,7 +35,10 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(workers: usize) -> Self {
-        Self { records: vec![Record { until: None, last: Duration::ZERO, back: None, suspect: false }; workers], benched: 0 }
+        Self {
+            records: vec![Record { until: None, last: Duration::ZERO, back: None, suspect: false }; workers],
+            benched: 0,
+        }
     }
 
     /// Lets those back in whose time is over.

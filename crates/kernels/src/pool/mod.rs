@@ -68,7 +68,8 @@ impl Pool {
             return Err(PoolError::Threads(threads));
         }
         let shared = Arc::new(Shared::new(threads - 1));
-        let mut pool = Pool { shared, bench: Mutex::new(bench::Bench::new(threads - 1)), workers: Vec::new() };
+        let mut pool =
+            Pool { shared, bench: Mutex::new(bench::Bench::new(threads - 1)), workers: Vec::new() };
         for index in 1..threads {
             let shared = Arc::clone(&pool.shared);
             let worker = std::thread::Builder::new()
@@ -132,7 +133,7 @@ impl Pool {
         while shared.done.load(Ordering::Acquire) != n {
             std::hint::spin_loop();
             spins += 1;
-            if spins % 64 != 0 {
+            if !spins.is_multiple_of(64) {
                 continue;
             }
             let started = *started.get_or_insert_with(Instant::now);

@@ -58,7 +58,13 @@ unsafe impl Sync for RawMat<'_> {}
 impl<'a> RawMat<'a> {
     fn new(mat: MatMut<'a>) -> Self {
         debug_assert!(mat.rows == 0 || (mat.rows - 1) * mat.stride + mat.cols <= mat.data.len());
-        Self { data: mat.data.as_mut_ptr(), rows: mat.rows, cols: mat.cols, stride: mat.stride, borrow: PhantomData }
+        Self {
+            data: mat.data.as_mut_ptr(),
+            rows: mat.rows,
+            cols: mat.cols,
+            stride: mat.stride,
+            borrow: PhantomData,
+        }
     }
 
     fn columns(&self, first: usize, width: usize) -> Columns<'a> {
@@ -71,6 +77,9 @@ impl<'a> RawMat<'a> {
 
 /// Most matrices of one job; longer lists run as several jobs.
 const MAX_PARTS: usize = 16;
+
+/// A task over pieces of three slices: its number, its pieces, the worker.
+type Task3<'a, A, B, C> = dyn Fn(usize, (&mut [A], &mut [B], &mut [C]), usize) + Sync + 'a;
 
 impl Pool {
     /// Runs `f(matrix, first column, columns, worker)` for pieces of `width` columns of each matrix.
@@ -144,7 +153,7 @@ impl Pool {
         a: (&mut [A], usize),
         b: (&mut [B], usize),
         c: (&mut [C], usize),
-        f: &(dyn Fn(usize, (&mut [A], &mut [B], &mut [C]), usize) + Sync),
+        f: &Task3<'_, A, B, C>,
     ) {
         let (a, b, c) = (Pieces::new(a.0, a.1), Pieces::new(b.0, b.1), Pieces::new(c.0, c.1));
         let n = a.count().min(b.count()).min(c.count());

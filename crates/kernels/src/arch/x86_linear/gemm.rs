@@ -15,7 +15,6 @@
 //! ```
 
 use super::format::{Format, is_signed};
-use super::gemv::scales;
 use super::isa::Isa;
 use super::unpack;
 use super::vector::array;

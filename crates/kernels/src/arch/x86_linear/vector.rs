@@ -95,8 +95,6 @@ impl V {
         fn quarters<const N: i32>(a: __m256i) -> __m256i = _mm256_permute4x64_epi64;
         fn low_half(a: __m256i) -> __m128i = _mm256_castsi256_si128;
         fn high_half<const N: i32>(a: __m256i) -> __m128i = _mm256_extracti128_si256;
-        /// The first argument in the high half, the second in the low one.
-        fn join(high: __m128i, low: __m128i) -> __m256i = _mm256_set_m128i;
         fn twice(a: __m128i) -> __m256i = _mm256_broadcastsi128_si256;
         fn widen_u8(a: __m128i) -> __m256i = _mm256_cvtepu8_epi16;
         fn widen_i8(a: __m128i) -> __m256i = _mm256_cvtepi8_epi16;

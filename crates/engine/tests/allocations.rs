@@ -1,0 +1,74 @@
+//! Nothing is allocated while tokens are generated.
+
+mod common;
+
+use happy_engine::{Event, GenerateOptions, LoadOptions};
+use happy_sampler::Sampler;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps `alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps `dealloc`'s contract.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps `realloc`'s contract.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[test]
+fn no_allocation_per_generated_token() {
+    let options = LoadOptions { threads: Some(2), context: Some(400), ..LoadOptions::default() };
+    let mut context = common::engine(&options).unwrap().context().unwrap();
+    let samplers = [
+        ("greedy", Sampler::greedy()),
+        (
+            "chain",
+            Sampler::builder().top_k(40).top_p(0.95).min_p(0.01).temperature(0.8).seed(3).build().unwrap(),
+        ),
+    ];
+    for (name, sampler) in samplers {
+        context.truncate(0, 0).unwrap();
+        let options = GenerateOptions {
+            sampler,
+            max_tokens: Some(300),
+            stop: vec!["never this".to_owned()],
+            ignore_end: true,
+            ..GenerateOptions::default()
+        };
+        let mut tokens = 0;
+        let mut after_first = 0;
+        for event in context.generate(0, &[1, 70, 71], options).unwrap() {
+            if let Event::Token(_) = event.unwrap() {
+                tokens += 1;
+                if tokens == 2 {
+                    after_first = ALLOCATIONS.load(Ordering::Relaxed);
+                }
+                if tokens == 300 {
+                    let during = ALLOCATIONS.load(Ordering::Relaxed) - after_first;
+                    assert_eq!(during, 0, "{name}: allocations while 298 tokens were generated");
+                }
+            }
+        }
+        assert_eq!(tokens, 300);
+    }
+}

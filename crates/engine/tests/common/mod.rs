@@ -1,0 +1,76 @@
+//! A model small enough for tests: two layers, a vocabulary of bytes.
+
+use happy_engine::{Engine, LoadOptions};
+use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits, OwnedArray};
+use std::sync::Arc;
+
+/// Width of the model.
+const N_EMBD: usize = 64;
+/// Tokens: unknown, begin, end, and a token for each byte.
+const N_VOCAB: usize = 3 + 256;
+
+/// Weights in -0.15 .. 0.15, the same in every run.
+fn weights(n: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 0.3
+    };
+    (0..n).flat_map(|_| next().to_le_bytes()).collect()
+}
+
+/// The file's bytes.
+pub(crate) fn file_bytes() -> Vec<u8> {
+    let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "</s>".to_owned()];
+    tokens.extend((0..256).map(|b| format!("<0x{b:02X}>")));
+    let mut types = vec![2i32, 3, 3];
+    types.extend([6; 256]);
+    let mut file = GgufWriter::new()
+        .kv("general.architecture", "llama")
+        .kv("llama.context_length", 512u32)
+        .kv("llama.embedding_length", N_EMBD as u32)
+        .kv("llama.block_count", 2u32)
+        .kv("llama.feed_forward_length", 96u32)
+        .kv("llama.attention.head_count", 4u32)
+        .kv("llama.attention.head_count_kv", 2u32)
+        .kv("llama.attention.layer_norm_rms_epsilon", 1e-5f32)
+        .kv("tokenizer.ggml.model", "llama")
+        .kv("tokenizer.ggml.tokens", OwnedArray::strings(tokens))
+        .kv("tokenizer.ggml.scores", OwnedArray::packed([0.0f32; N_VOCAB]))
+        .kv("tokenizer.ggml.token_type", OwnedArray::packed(types))
+        .kv("tokenizer.ggml.add_space_prefix", false)
+        .kv("tokenizer.chat_template", "{% for m in messages %}{{ m.content }}{% endfor %}");
+    let mut seed = 1;
+    let mut tensor = |file: GgufWriter<'static>, name: &str, dims: &[u64]| {
+        seed += 1;
+        let n = dims.iter().product::<u64>() as usize;
+        let bytes = if name.contains("norm") { 1f32.to_le_bytes().repeat(n) } else { weights(n, seed) };
+        file.tensor(name, GgmlType::F32, dims, bytes)
+    };
+    let (e, v, kv, ff) = (N_EMBD as u64, N_VOCAB as u64, 32, 96);
+    file = tensor(file, "token_embd.weight", &[e, v]);
+    file = tensor(file, "output_norm.weight", &[e]);
+    for layer in 0..2 {
+        let shapes: [(&str, &[u64]); 9] = [
+            ("attn_norm", &[e]),
+            ("attn_q", &[e, e]),
+            ("attn_k", &[e, kv]),
+            ("attn_v", &[e, kv]),
+            ("attn_output", &[e, e]),
+            ("ffn_norm", &[e]),
+            ("ffn_gate", &[e, ff]),
+            ("ffn_up", &[e, ff]),
+            ("ffn_down", &[ff, e]),
+        ];
+        for (name, dims) in shapes {
+            file = tensor(file, &format!("blk.{layer}.{name}.weight"), dims);
+        }
+    }
+    file.to_vec().expect("a file")
+}
+
+/// The model, loaded.
+pub(crate) fn engine(options: &LoadOptions) -> Result<Engine, happy_engine::EngineError> {
+    let file = GgufFile::from_shared(Arc::new(file_bytes()), &Limits::default()).expect("a valid file");
+    Engine::new(file, "tiny".to_owned(), options)
+}
