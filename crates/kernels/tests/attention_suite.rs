@@ -91,7 +91,7 @@ impl Cache {
         // what nobody may read as visible is not a number
         let mut f32s = vec![f32::NAN; (n_pages + 1) * page_stride];
         let pages: Vec<u32> = (0..n_pages).map(|i| ((i * 7 + 3) % (n_pages + 1)) as u32).collect();
-        let pages = if (n_pages + 1) % 7 == 0 { (0..n_pages as u32).rev().collect() } else { pages };
+        let pages = if (n_pages + 1).is_multiple_of(7) { (0..n_pages as u32).rev().collect() } else { pages };
         for p in 0..positions {
             let page = pages[p / KV_PAGE] as usize * page_stride;
             for head in 0..case.n_kv_heads {
