@@ -388,7 +388,7 @@ fn a_real_model_answers() {
         not_run(&String::from_utf8_lossy(&found.stderr));
         return;
     }
-    let question = "What is the capital of France?";
+    let question = "Answer in one word: what is the capital of France?";
     let answer = |more: &[&str]| {
         let fixed = ["run", "-m", "smollm2", "--temp", "0", "-n", "24", question];
         let done = run(&[&fixed, more].concat());
