@@ -4,6 +4,7 @@ use crate::{Cancel, Engine, EngineError};
 use happy_kernels::{Ctx, Pool};
 use happy_model::{Batch, KvCache, LayerHook, NoHook, Output, Scratch, Want};
 use happy_tokenizer::TokenId;
+use std::sync::atomic::AtomicBool;
 
 /// Sequences of tokens with everything that computing them needs.
 ///
@@ -72,12 +73,12 @@ impl Context {
         for chunk in whole.chunks(self.batch.capacity()) {
             self.batch.clear();
             self.batch.push_tokens(chunk, self.tokens(sequence).len() as u32, sequence, Want::Nothing)?;
-            self.run(cancel, &mut NoHook)?;
+            self.run(cancel.flag(), &mut NoHook)?;
             progress(self.tokens(sequence).len() - used);
         }
         self.batch.clear();
         self.batch.push_tokens(last, self.tokens(sequence).len() as u32, sequence, Want::Logits)?;
-        let output = self.run(cancel, &mut NoHook)?;
+        let output = self.run(cancel.flag(), &mut NoHook)?;
         progress(tokens.len());
         Ok(output.logits(last.len() - 1).unwrap_or(&[]))
     }
@@ -91,7 +92,7 @@ impl Context {
         for &(sequence, token) in tokens {
             self.batch.push(token, self.tokens(sequence).len() as u32, sequence, Want::Logits)?;
         }
-        self.run(&Cancel::new(), &mut NoHook)
+        self.run(&AtomicBool::new(false), &mut NoHook)
     }
 
     /// Computes a batch of the caller's own making, with a hook between layers.
@@ -105,7 +106,7 @@ impl Context {
         hook: &mut dyn LayerHook,
     ) -> Result<Output<'_>, EngineError> {
         self.batch.clone_from(batch);
-        self.run(cancel, hook)
+        self.run(cancel.flag(), hook)
     }
 
     /// Shortens a sequence to its first `len` tokens.
@@ -157,10 +158,10 @@ impl Context {
     }
 
     /// Computes the batch and writes the histories on.
-    fn run(&mut self, cancel: &Cancel, hook: &mut dyn LayerHook) -> Result<Output<'_>, EngineError> {
+    fn run(&mut self, cancel: &AtomicBool, hook: &mut dyn LayerHook) -> Result<Output<'_>, EngineError> {
         let cx = Ctx { pool: &self.pool, kernels: &self.engine.0.kernels };
         let (model, batch) = (&self.engine.0.model, &self.batch);
-        let output = model.forward_until(cx, batch, &mut self.kv, &mut self.scratch, hook, cancel.flag())?;
+        let output = model.forward_until(cx, batch, &mut self.kv, &mut self.scratch, hook, cancel)?;
         if output.stopped().is_none() {
             for (token, sequence) in batch.tokens().iter().zip(batch.sequences()) {
                 if let Some(history) = self.histories.get_mut(*sequence as usize) {

@@ -11,7 +11,10 @@
 //!
 //! The functions below are where a generic body is compiled for an instruction set, and the only ones that need its
 //! presence: a [`LinearKernel`] is handed out only where [`Isa::supported`] holds.
-#![allow(clippy::needless_range_loop, reason = "a loop over rows or tokens indexes several arrays of registers")]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "a loop over rows or tokens indexes several arrays of registers"
+)]
 
 mod dot;
 mod dotprod_asm;
