@@ -35,6 +35,10 @@ const PACKAGES: &[&str] = &["happy-tensor", "happy-kernels", "happy-model"];
 /// A test binary that runs longer than this under emulation is killed and counts as failed.
 const TEST_LIMIT: Duration = Duration::from_secs(900);
 
+/// Recipes of the architectures' test that run emulated: each block of the forward pass once. The bits that the others
+/// would show are those of the same kernels.
+const RECIPES: &str = "llama,gemma3,phi3,olmo2,stablelm,qwen2moe-moe,gpt-oss-moe";
+
 /// Arguments of `test-arm`.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
@@ -117,6 +121,7 @@ fn test_on(cpu: &Cpu, binaries: &[Built]) -> Result<Vec<String>> {
             .current_dir(&binary.package_dir)
             .env("CARGO_MANIFEST_DIR", &binary.package_dir)
             .env("HAPPY_CONFORMANCE", paths::conformance())
+            .env("HAPPY_RECIPES", RECIPES)
             .envs(cpu.require.last().map(|best| ("HAPPY_REQUIRE_ISA", best)));
         let done = process::run_within(&mut command, TEST_LIMIT)?;
         coverage.read(&done.stdout);
