@@ -1,4 +1,11 @@
 //! The job that is running and how its tasks are claimed.
+//!
+//! ```text
+//! publish:  every thread that takes part gets a share: neighbouring tasks, first to last
+//! claim:    the first task of the own share; when that is empty, the last task of the fullest share
+//! ```
+//!
+//! Neighbouring tasks read neighbouring memory, so what a task prefetches beyond its end is what its thread reads next.
 
 use super::{SPIN, worker::Worker};
 use std::any::Any;
@@ -10,28 +17,69 @@ use std::sync::{Condvar, Mutex, PoisonError};
 /// What a job calls for each task, with the worker's number.
 pub(super) type Task<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
-/// A borrowed [`Task`] without its lifetime, and how often it is to be called.
+/// A borrowed [`Task`] without its lifetime; `publish` says how long it lives.
 #[derive(Clone, Copy)]
-pub(super) struct Job {
-    /// Points to a `Task`; `publish` says how long it lives.
-    f: *const (),
-    n: u32,
-}
+pub(super) struct Job(*const ());
 
 impl Job {
-    pub(super) fn new(f: &Task<'_>, n: u32) -> Self {
-        Self { f: core::ptr::from_ref(f).cast(), n }
+    pub(super) fn new(f: &Task<'_>) -> Self {
+        Self(core::ptr::from_ref(f).cast())
+    }
+}
+
+/// Tasks that one thread starts with: the upper half is the first, the lower half the one behind the last.
+///
+/// A claim is one compare-and-swap. It needs no number of the job: it succeeds only on tasks that nobody has claimed,
+/// whichever job they belong to by then, and the job is read afterwards. Alone on its cache lines, because mostly its
+/// own thread writes it.
+#[repr(align(128))]
+#[derive(Default)]
+struct Share(AtomicU64);
+
+impl Share {
+    fn bounds(share: u64) -> (u32, u32) {
+        ((share >> 32) as u32, share as u32)
+    }
+
+    fn set(&self, first: u32, end: u32) {
+        self.0.store(u64::from(first) << 32 | u64::from(end), Ordering::SeqCst);
+    }
+
+    fn left(&self) -> u32 {
+        let (first, end) = Self::bounds(self.0.load(Ordering::SeqCst));
+        end - first
+    }
+
+    fn take_first(&self) -> Option<u32> {
+        self.take(|share| share + (1 << 32), |first, _| first)
+    }
+
+    fn take_last(&self) -> Option<u32> {
+        self.take(|share| share - 1, |_, end| end - 1)
+    }
+
+    fn take(&self, rest: impl Fn(u64) -> u64, task: impl Fn(u32, u32) -> u32) -> Option<u32> {
+        let mut share = self.0.load(Ordering::Relaxed);
+        loop {
+            let (first, end) = Self::bounds(share);
+            if first == end {
+                return None;
+            }
+            match self.0.compare_exchange_weak(share, rest(share), Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Some(task(first, end)),
+                Err(now) => share = now,
+            }
+        }
     }
 }
 
 /// What the caller and the workers share.
 pub(super) struct Shared {
-    /// Upper half: number of the job; lower half: its tasks that are not claimed yet. A stalled compare-and-swap
-    /// could be fooled only by 2^32 jobs passing meanwhile.
-    state: AtomicU64,
+    /// By thread; the caller's is the first.
+    shares: Vec<Share>,
     /// Written by `publish` alone, read by those who hold a claimed task.
     job: UnsafeCell<Job>,
-    /// Finished tasks of the job.
+    /// Finished tasks of the job; a thread adds its own when it finds no more.
     pub(super) done: AtomicU32,
     /// The caller sleeps; whoever finishes the last task wakes it.
     caller_sleeps: AtomicBool,
@@ -46,14 +94,14 @@ pub(super) struct Shared {
 // SAFETY: `job` is the one field that is not Sync by itself. It is written only while no task is claimed or claimable,
 // and read only between a successful claim (acquire of the publishing release) and the count of `done`.
 unsafe impl Sync for Shared {}
-// SAFETY: as above; the closure that `job.f` leads to is Sync, so any thread may call it.
+// SAFETY: as above; the closure that `job` leads to is Sync, so any thread may call it.
 unsafe impl Send for Shared {}
 
 impl Shared {
     pub(super) fn new(workers: usize) -> Self {
         Self {
-            state: AtomicU64::new(0),
-            job: UnsafeCell::new(Job { f: core::ptr::null(), n: 0 }),
+            shares: (0..=workers).map(|_| Share::default()).collect(),
+            job: UnsafeCell::new(Job(core::ptr::null())),
             done: AtomicU32::new(0),
             caller_sleeps: AtomicBool::new(false),
             sleep: Mutex::new(()),
@@ -64,58 +112,68 @@ impl Shared {
         }
     }
 
-    /// Makes the tasks of `job` claimable.
+    /// Makes `n` tasks of `job` claimable, shared among the caller and the workers that are not benched, and wakes
+    /// those that sleep.
     ///
     /// # Safety
-    /// Every task of the job before must be done, no other thread may publish, and what `job.f` points
+    /// Every task of the job before must be done, no other thread may publish, and what `job` points
     /// to must live until `done` counts all of its tasks.
-    pub(super) unsafe fn publish(&self, job: Job) {
+    pub(super) unsafe fn publish(&self, job: Job, n: u32) {
         // SAFETY: no task is claimed or claimable, so nobody reads the cell.
         unsafe { *self.job.get() = job };
         self.done.store(0, Ordering::Relaxed);
         self.caller_sleeps.store(false, Ordering::Relaxed);
-        let epoch = (self.state.load(Ordering::Relaxed) >> 32).wrapping_add(1);
-        self.state.store(epoch << 32 | u64::from(job.n), Ordering::SeqCst);
+        let able = || self.workers.iter().enumerate().filter(|(_, w)| !w.benched.load(Ordering::Relaxed));
+        let threads = (able().count() as u64 + 1).min(u64::from(n));
+        let part = |i: u64| (u64::from(n) * i / threads.max(1)) as u32;
+        // The workers first: they need some time to notice.
+        for ((index, worker), i) in able().zip(1..threads) {
+            self.shares[index + 1].set(part(i), part(i + 1));
+            worker.wake();
+        }
+        self.shares[0].set(0, part(1));
     }
 
-    /// Whether a task can be claimed.
-    pub(super) fn has_tasks(&self) -> bool {
-        self.state.load(Ordering::SeqCst) as u32 != 0
+    /// Whether worker `index` (1 and up) has something to start with.
+    pub(super) fn has_share(&self, index: usize) -> bool {
+        self.shares[index].left() != 0
     }
 
-    fn claim(&self) -> Option<Job> {
-        let mut state = self.state.load(Ordering::Relaxed);
-        while state as u32 != 0 {
-            match self.state.compare_exchange_weak(state, state - 1, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => {
-                    // SAFETY: a task of this job is claimed and not done, so the cell is not written.
-                    let job = unsafe { *self.job.get() };
-                    return Some(Job { f: job.f, n: job.n - state as u32 });
-                }
-                Err(now) => state = now,
+    fn claim(&self, thread: usize) -> Option<u32> {
+        self.shares[thread].take_first().or_else(|| self.steal())
+    }
+
+    fn steal(&self) -> Option<u32> {
+        loop {
+            let fullest = self.shares.iter().max_by_key(|share| share.left())?;
+            if fullest.left() == 0 {
+                return None;
+            }
+            if let Some(task) = fullest.take_last() {
+                return Some(task);
             }
         }
-        None
     }
 
     /// Claims and runs tasks until none is left, or until this worker is benched; returns how many it ran.
-    pub(super) fn work(&self, worker: usize) -> u32 {
+    pub(super) fn work(&self, thread: usize) -> u32 {
+        let benched = || thread > 0 && self.workers[thread - 1].benched.load(Ordering::Relaxed);
         let mut ran = 0;
-        while let Some(Job { f, n: task }) = self.claim() {
-            // SAFETY: the publisher keeps what `f` points to alive until this task is counted as done.
-            let f = unsafe { *f.cast::<Task<'_>>() };
-            if let Err(payload) = std::panic::catch_unwind(AssertUnwindSafe(|| f(task as usize, worker))) {
+        while !benched()
+            && let Some(task) = self.claim(thread)
+        {
+            // SAFETY: a task of the job is claimed and not counted as done, so the cell is not written, and the publisher
+            // keeps what it points to alive.
+            let f = unsafe { *(*self.job.get()).0.cast::<Task<'_>>() };
+            if let Err(payload) = std::panic::catch_unwind(AssertUnwindSafe(|| f(task as usize, thread))) {
                 self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
             }
             ran += 1;
-            self.done.fetch_add(1, Ordering::SeqCst);
-            if self.caller_sleeps.load(Ordering::SeqCst) {
-                drop(self.sleep.lock().unwrap_or_else(PoisonError::into_inner));
-                self.awake.notify_one();
-            }
-            if worker > 0 && self.workers[worker - 1].benched.load(Ordering::Relaxed) {
-                break;
-            }
+        }
+        self.done.fetch_add(ran, Ordering::SeqCst);
+        if self.caller_sleeps.load(Ordering::SeqCst) {
+            drop(self.sleep.lock().unwrap_or_else(PoisonError::into_inner));
+            self.awake.notify_one();
         }
         ran
     }
@@ -130,13 +188,6 @@ impl Shared {
                 Ok((guard, _)) => guard,
                 Err(poisoned) => poisoned.into_inner().0,
             };
-        }
-    }
-
-    /// Wakes up to `most` sleeping workers that are not benched.
-    pub(super) fn wake(&self, most: usize) {
-        for worker in self.workers.iter().filter(|w| !w.benched.load(Ordering::Relaxed)).take(most) {
-            worker.wake();
         }
     }
 }

@@ -1,15 +1,16 @@
 //! A thread pool for kernels: work is claimed in small pieces, and nobody waits for a thread that has nothing to do.
 //!
 //! ```text
-//! caller:  write job; publish state = (epoch, n)          worker:  wait until state has tasks left
-//!          claim and run tasks until none is left                   claim and run tasks until none is left
-//!          wait until `done` == n                                   wait: spin briefly, then park
+//! caller:  write job; give every thread a share of its tasks      worker:  wait until its share has tasks
+//!          claim and run tasks until none is left                          claim and run tasks until none is left
+//!          wait until `done` == n                                          wait: spin briefly, then park
 //! ```
 //!
-//! A task is claimed by one compare-and-swap on `state`, which packs the job's number and the tasks left. There is
-//! no barrier to enter or to leave: a worker that wakes late finds nothing to claim, and the caller waits only for
-//! tasks that were claimed. A worker that holds the caller up (its core is taken by another program) is benched for
-//! a while: the tasks' results do not depend on who computes them, so leaving it out costs its share and no more.
+//! A task is claimed by one compare-and-swap on a share: a thread takes the tasks of its own in order, then helps with
+//! the others'. There is no barrier to enter or to leave: a worker that wakes late finds nothing to claim, and the
+//! caller waits only for tasks that were claimed. A worker that holds the caller up (its core is taken by another
+//! program) is benched for a while: the tasks' results do not depend on who computes them, so leaving it out costs its
+//! share and no more.
 
 mod bench;
 mod claim;
@@ -88,7 +89,7 @@ impl Pool {
 
     /// Runs `f(task, worker)` once for every task below `n_tasks` and returns when all are done.
     ///
-    /// Tasks start in ascending order. While another caller's job is running, the tasks run on the calling thread
+    /// Every thread starts with a run of neighbouring tasks, in ascending order. While another caller's job is running, the tasks run on the calling thread
     /// alone, as worker 0.
     ///
     /// # Panics
@@ -116,8 +117,7 @@ impl Pool {
         let started = Instant::now();
         // SAFETY: no task of an earlier job is unfinished (its caller waited, and `bench` is held by one caller at a
         // time), and this call does not return before every task of this one is done.
-        unsafe { shared.publish(Job::new(&f, n)) };
-        shared.wake(n as usize - 1);
+        unsafe { shared.publish(Job::new(&f), n) };
         let own = shared.work(0);
         self.wait(n, started.elapsed() / own.max(1), bench);
         if let Some(payload) = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take() {

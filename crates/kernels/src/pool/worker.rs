@@ -29,10 +29,6 @@ impl Worker {
             thread.unpark();
         }
     }
-
-    fn may_work(&self, shared: &Shared) -> bool {
-        shared.has_tasks() && !self.benched.load(Ordering::Relaxed)
-    }
 }
 
 /// The body of worker `index` (1 and up).
@@ -42,7 +38,7 @@ pub(super) fn run(shared: &Shared, index: usize) {
     // Set once by this thread alone.
     let _ = me.thread.set(std::thread::current());
     while !shared.stop.load(Ordering::SeqCst) {
-        if wait_for_tasks(shared, me) {
+        if wait_for_share(shared, index) {
             me.working.store(true, Ordering::SeqCst);
             shared.work(index);
             me.working.store(false, Ordering::SeqCst);
@@ -50,12 +46,12 @@ pub(super) fn run(shared: &Shared, index: usize) {
     }
 }
 
-/// Spins, then sleeps; true if there are tasks.
-fn wait_for_tasks(shared: &Shared, me: &Worker) -> bool {
+/// Spins, then sleeps; true if worker `index` has tasks to start with.
+fn wait_for_share(shared: &Shared, index: usize) -> bool {
     let started = Instant::now();
     while started.elapsed() < SPIN {
         for _ in 0..64 {
-            if me.may_work(shared) {
+            if shared.has_share(index) {
                 return true;
             }
             std::hint::spin_loop();
@@ -63,10 +59,11 @@ fn wait_for_tasks(shared: &Shared, me: &Worker) -> bool {
     }
     // Announce the sleep, look once more, sleep: a caller that published before the look is seen by it, one that
     // published after it sees the announcement.
+    let me = &shared.workers[index - 1];
     me.sleeping.store(true, Ordering::SeqCst);
-    if !me.may_work(shared) && !shared.stop.load(Ordering::SeqCst) {
+    if !shared.has_share(index) && !shared.stop.load(Ordering::SeqCst) {
         std::thread::park();
     }
     me.sleeping.store(false, Ordering::SeqCst);
-    me.may_work(shared)
+    shared.has_share(index)
 }
