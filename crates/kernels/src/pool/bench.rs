@@ -2,9 +2,11 @@
 //!
 //! When another program takes a worker's core, a task that the worker has claimed stays unfinished for a scheduler's
 //! slice, thousands of times longer than the task takes. The caller notices that it waits, benches the worker, and
-//! tries it again after a time that doubles as long as it disappoints.
+//! tries it again after a time that doubles as long as it disappoints. A worker that the scheduler has put on the
+//! caller's own core is worse: it benches itself as soon as it wakes.
 
 use super::claim::Shared;
+use super::worker::Worker;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,15 @@ struct Record {
     suspect: bool,
 }
 
+impl Record {
+    fn ban(&mut self, now: Instant) {
+        // A worker that has done well for twice as long as its last ban starts afresh.
+        let reformed = self.back.is_none_or(|back| now.duration_since(back) > self.last * 2);
+        self.last = if reformed { FIRST } else { (self.last * 2).min(LONGEST) };
+        self.until = Some(now + self.last);
+    }
+}
+
 /// The caller's memory of slow workers.
 pub(super) struct Bench {
     records: Vec<Record>,
@@ -41,14 +52,19 @@ impl Bench {
         }
     }
 
-    /// Lets those back in whose time is over.
+    /// Lets those back in whose time is over, and takes note of those that have benched themselves.
     pub(super) fn admit(&mut self, shared: &Shared) {
-        if self.benched == 0 {
+        let crowded = |worker: &Worker| worker.crowded.load(Ordering::Relaxed);
+        if self.benched == 0 && !shared.workers.iter().any(crowded) {
             return;
         }
         let now = Instant::now();
         for (record, worker) in self.records.iter_mut().zip(&shared.workers) {
-            if record.until.is_some_and(|until| until <= now) {
+            if crowded(worker) {
+                worker.crowded.store(false, Ordering::SeqCst);
+                self.benched += usize::from(record.until.is_none());
+                record.ban(now);
+            } else if record.until.is_some_and(|until| until <= now) {
                 record.until = None;
                 record.back = Some(now);
                 self.benched -= 1;
@@ -74,10 +90,7 @@ impl Bench {
             if record.until.is_some() || !record.suspect {
                 continue;
             }
-            // A worker that has done well for twice as long as its last ban starts afresh.
-            let reformed = record.back.is_none_or(|back| now.duration_since(back) > record.last * 2);
-            record.last = if reformed { FIRST } else { (record.last * 2).min(LONGEST) };
-            record.until = Some(now + record.last);
+            record.ban(now);
             self.benched += 1;
             worker.benched.store(true, Ordering::SeqCst);
         }

@@ -14,6 +14,7 @@
 
 mod bench;
 mod claim;
+mod cpu;
 mod split;
 mod worker;
 

@@ -1,9 +1,9 @@
 //! A worker's life: wait for a job, take part, wait again.
 
-use super::{SPIN, claim::Shared};
+use super::{SPIN, claim::Shared, cpu};
 use crate::arch::fpenv::FpEnv;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::Thread;
 use std::time::Instant;
 
@@ -16,6 +16,10 @@ pub(super) struct Worker {
     pub(super) working: AtomicBool,
     /// It is left out of jobs for now, because its core was taken by others.
     pub(super) benched: AtomicBool,
+    /// It woke on the core of the caller that had woken it, and benched itself: the caller keeps the books.
+    pub(super) crowded: AtomicBool,
+    /// One more than the core of the caller that woke it last; 0 if unknown.
+    waker_cpu: AtomicU32,
 }
 
 impl Worker {
@@ -26,6 +30,7 @@ impl Worker {
             && self.sleeping.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
         {
+            self.waker_cpu.store(cpu::current().map_or(0, |cpu| cpu + 1), Ordering::Relaxed);
             thread.unpark();
         }
     }
@@ -48,10 +53,12 @@ pub(super) fn run(shared: &Shared, index: usize) {
 
 /// Spins, then sleeps; true if worker `index` has tasks to start with.
 fn wait_for_share(shared: &Shared, index: usize) -> bool {
+    let me = &shared.workers[index - 1];
+    let may_work = || shared.has_share(index) && !me.benched.load(Ordering::SeqCst);
     let started = Instant::now();
-    while started.elapsed() < SPIN {
+    while !me.benched.load(Ordering::Relaxed) && started.elapsed() < SPIN {
         for _ in 0..64 {
-            if shared.has_share(index) {
+            if may_work() {
                 return true;
             }
             std::hint::spin_loop();
@@ -59,11 +66,15 @@ fn wait_for_share(shared: &Shared, index: usize) -> bool {
     }
     // Announce the sleep, look once more, sleep: a caller that published before the look is seen by it, one that
     // published after it sees the announcement.
-    let me = &shared.workers[index - 1];
     me.sleeping.store(true, Ordering::SeqCst);
-    if !shared.has_share(index) && !shared.stop.load(Ordering::SeqCst) {
+    if !may_work() && !shared.stop.load(Ordering::SeqCst) {
         std::thread::park();
+        if cpu::current().is_some_and(|cpu| cpu + 1 == me.waker_cpu.load(Ordering::Relaxed)) {
+            // No core is free: working here would only stop the caller, for as long as the scheduler likes.
+            me.benched.store(true, Ordering::SeqCst);
+            me.crowded.store(true, Ordering::SeqCst);
+        }
     }
     me.sleeping.store(false, Ordering::SeqCst);
-    shared.has_share(index)
+    may_work()
 }
