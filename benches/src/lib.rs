@@ -2,6 +2,41 @@
 //! crate.
 #![forbid(unsafe_code)]
 
+use happy_engine::{Context, Engine, LoadOptions};
+use std::path::PathBuf;
+
+/// Real models that `cargo xtask fetch-models` brings, by the beginning of their files' names.
+pub const MODELS: [&str; 2] = ["SmolLM2-135M", "gemma-3-270m"];
+
+/// The file of a model in `$HAPPY_MODELS`; without it a message and `None`.
+pub fn model(name: &str) -> Option<PathBuf> {
+    let found = std::env::var_os("HAPPY_MODELS").and_then(|folder| {
+        let files = std::fs::read_dir(folder).ok()?;
+        files.flatten().map(|file| file.path()).find(|path| {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            file.starts_with(name) && file.ends_with(".gguf")
+        })
+    });
+    if found.is_none() {
+        println!(
+            "{name}: skipped: not in HAPPY_MODELS (run `cargo xtask fetch-models` and set it to the folder)"
+        );
+    }
+    found
+}
+
+/// A context of a model for `threads` threads; `None` as in [`model`].
+pub fn context(name: &str, threads: usize) -> Option<Context> {
+    let options = LoadOptions { threads: Some(threads), context: Some(2048), ..LoadOptions::default() };
+    let engine = Engine::open(model(name)?, &options).expect("a model that was checked when it was fetched");
+    Some(engine.context().expect("memory"))
+}
+
+/// Ordinary token ids, valid in every real vocabulary.
+pub fn tokens(n: usize) -> Vec<u32> {
+    (0..n as u32).map(|i| 300 + i * 7919 % 40_000).collect()
+}
+
 /// The README's code.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

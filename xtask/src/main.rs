@@ -12,6 +12,7 @@ mod avx512;
 mod conform;
 mod demo;
 mod fetch;
+mod fixtures;
 mod isa;
 mod models;
 mod paths;
@@ -48,6 +49,8 @@ enum Task {
     Tidy,
     /// Compare with other people's results and print a table
     Conform(conform::Args),
+    /// Write the hashes of the real models' logits into fixtures/
+    Fixtures(fixtures::Args),
     /// Make this Debian machine able to build and emulate aarch64
     SetupArm,
     /// Run the tests of tensor, kernels and model for aarch64 under three emulated CPUs
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Tidy => tidy::run(),
         Task::Conform(args) => conform::run(&args),
+        Task::Fixtures(args) => fixtures::run(&args),
         Task::SetupArm => arm::setup(),
         Task::TestArm(args) => arm::run(&args),
         Task::TestAvx512(args) => avx512::run(&args),

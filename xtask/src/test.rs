@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI runs, one named and timed step after the other.
 
-use crate::{Result, arm, conform, fetch, paths, process, tidy};
+use crate::{Result, arm, conform, fetch, fixtures, paths, process, tidy};
 use std::time::{Duration, Instant};
 
 /// Arguments of `test`.
@@ -83,10 +83,16 @@ const STEPS: &[Step] = &[
         run: conform_step,
     },
     Step {
+        name: "fixtures",
+        what: "cargo xtask fixtures --check: the real models' logits have the bits that they had",
+        advice: "if the numerics were changed on purpose, run `cargo xtask fixtures` and say so in CHANGELOG.md",
+        run: || fixtures::check(TEST_PROFILE).map(|()| Outcome::Passed),
+    },
+    Step {
         name: "test-arm",
         what: "cargo xtask setup-arm (apt, root) and test-arm under three emulated CPUs",
         advice: "run `cargo xtask test-arm` alone; with `--cpu NAME` on one CPU",
-        run: || arm::step(TEST_PROFILE),
+        run: arm::step,
     },
     Step {
         name: "package",

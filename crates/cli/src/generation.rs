@@ -1,7 +1,7 @@
 //! Options of generation that `run` and `chat` share, and streaming an answer.
 
 use crate::error::{CliError, CliResult};
-use crate::output::human_bytes;
+use crate::output::{self, human_bytes};
 use clap::Args;
 use happy_engine::{Cancel, Context, Event, Finish, GenerateOptions, memory};
 use happy_sampler::Sampler;
@@ -83,8 +83,11 @@ pub(crate) fn stream(
 ) -> CliResult<(String, Option<Finish>)> {
     let mut out = std::io::stdout().lock();
     let (mut text, mut finish) = (String::new(), None);
+    let bar = output::progress(prompt.len() as u64, "reading the prompt");
     for event in context.generate(0, prompt, options)? {
         match event? {
+            Event::Prefilling { done, .. } => bar.set_position(done as u64),
+            Event::Prefilled { .. } => bar.finish_and_clear(),
             Event::Text(piece) => {
                 out.write_all(piece.as_bytes())?;
                 out.flush()?;
@@ -94,6 +97,7 @@ pub(crate) fn stream(
             _ => {}
         }
     }
+    bar.finish_and_clear();
     if !text.ends_with('\n') {
         writeln!(out)?;
     }

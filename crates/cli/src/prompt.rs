@@ -2,9 +2,8 @@
 
 use crate::error::CliResult;
 use happy_engine::Engine;
-use happy_engine::chat::ChatTemplate;
+use happy_engine::chat::{ChatTemplate, Message, TemplateInput};
 use happy_tokenizer::{DecodeOptions, EncodeOptions, TokenId, Tokenizer};
-use serde_json::{Map, Value, json};
 
 /// Token ids of a text. `special`: strings of special tokens become those tokens; `add`: the tokens that the model
 /// wants around a text (BOS, EOS) are added.
@@ -26,47 +25,25 @@ pub(crate) fn decode(tokenizer: &Tokenizer, ids: &[TokenId], special: bool) -> C
     Ok(tokenizer.decode_bytes(ids, DecodeOptions { special, ..DecodeOptions::default() })?)
 }
 
-/// The strings of tokens that templates write; empty where the model has none.
-#[derive(Debug, Default)]
-pub(crate) struct Roles {
-    bos: String,
-    eos: String,
-}
-
-impl Roles {
-    pub(crate) fn of(tokenizer: &Tokenizer) -> Self {
-        let string = |id: Option<TokenId>| {
-            let text = id.and_then(|id| tokenizer.token_text(id).ok()).unwrap_or_default();
-            String::from_utf8_lossy(text).into_owned()
-        };
-        Self { bos: string(tokenizer.bos()), eos: string(tokenizer.eos()) }
+/// What a template sees of a model: the strings of its BOS and EOS tokens, empty where it has none.
+pub(crate) fn template_input(tokenizer: &Tokenizer) -> TemplateInput {
+    let string = |id: Option<TokenId>| {
+        let text = id.and_then(|id| tokenizer.token_text(id).ok()).unwrap_or_default();
+        String::from_utf8_lossy(text).into_owned()
+    };
+    TemplateInput {
+        add_generation_prompt: true,
+        bos_token: string(tokenizer.bos()),
+        eos_token: string(tokenizer.eos()),
+        ..TemplateInput::default()
     }
-}
-
-/// What a template sees, under the names that transformers gives it.
-pub(crate) fn template_context(
-    messages: Vec<Value>,
-    tools: Option<Vec<Value>>,
-    add_generation_prompt: bool,
-    roles: &Roles,
-) -> Map<String, Value> {
-    let pairs = [
-        ("messages", Value::Array(messages)),
-        ("tools", tools.into()),
-        ("documents", Value::Null),
-        ("add_generation_prompt", add_generation_prompt.into()),
-        ("bos_token", roles.bos.as_str().into()),
-        ("eos_token", roles.eos.as_str().into()),
-    ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Turns of a chat with the template that makes a prompt of them.
 pub(crate) struct Conversation {
     engine: Engine,
     template: ChatTemplate,
-    roles: Roles,
-    messages: Vec<Value>,
+    input: TemplateInput,
     /// Messages that stay when the conversation is forgotten.
     fixed: usize,
 }
@@ -75,8 +52,8 @@ impl Conversation {
     /// A conversation without turns; `None` if the model has no chat template.
     pub(crate) fn new(engine: &Engine, system: Option<&str>) -> CliResult<Option<Self>> {
         let Some(template) = engine.chat_template()? else { return Ok(None) };
-        let roles = Roles::of(engine.require_tokenizer()?);
-        let mut all = Self { engine: engine.clone(), template, roles, messages: Vec::new(), fixed: 0 };
+        let input = template_input(engine.require_tokenizer()?);
+        let mut all = Self { engine: engine.clone(), template, input, fixed: 0 };
         if let Some(text) = system {
             all.push("system", text);
             all.fixed = 1;
@@ -86,28 +63,27 @@ impl Conversation {
 
     /// Adds a turn.
     pub(crate) fn push(&mut self, role: &str, content: &str) {
-        self.messages.push(json!({ "role": role, "content": content }));
+        self.input.messages.push(Message::new(role, content).into());
     }
 
     /// Takes the last turn back.
     pub(crate) fn pop(&mut self) {
-        self.messages.truncate(self.messages.len().saturating_sub(1).max(self.fixed));
+        self.input.messages.truncate(self.input.messages.len().saturating_sub(1).max(self.fixed));
     }
 
     /// Forgets all turns.
     pub(crate) fn reset(&mut self) {
-        self.messages.truncate(self.fixed);
+        self.input.messages.truncate(self.fixed);
     }
 
     /// Number of turns.
     pub(crate) fn len(&self) -> usize {
-        self.messages.len() - self.fixed
+        self.input.messages.len() - self.fixed
     }
 
     /// The whole conversation as a prompt for the next answer.
     pub(crate) fn ids(&self) -> CliResult<Vec<TokenId>> {
-        let context = Value::Object(template_context(self.messages.clone(), None, true, &self.roles));
-        let text = self.template.render_context(&context, None)?;
+        let text = self.template.render(&self.input)?;
         encode_prompt(self.engine.require_tokenizer()?, &text)
     }
 }

@@ -67,20 +67,33 @@ impl Context {
         progress: &mut dyn FnMut(usize),
     ) -> Result<&[f32], EngineError> {
         self.check_prompt(sequence, tokens)?;
-        let used = self.tokens(sequence).len();
-        let (whole, last) =
-            tokens.split_at((tokens.len() - 1) / self.batch.capacity() * self.batch.capacity());
-        for chunk in whole.chunks(self.batch.capacity()) {
-            self.batch.clear();
-            self.batch.push_tokens(chunk, self.tokens(sequence).len() as u32, sequence, Want::Nothing)?;
-            self.run(cancel.flag(), &mut NoHook)?;
-            progress(self.tokens(sequence).len() - used);
+        let chunk = self.chunk_len();
+        let (whole, last) = tokens.split_at((tokens.len() - 1) / chunk * chunk);
+        for (i, tokens) in whole.chunks(chunk).enumerate() {
+            self.prefill_chunk(sequence, tokens, Want::Nothing, cancel)?;
+            progress((i + 1) * chunk);
         }
-        self.batch.clear();
-        self.batch.push_tokens(last, self.tokens(sequence).len() as u32, sequence, Want::Logits)?;
-        let output = self.run(cancel.flag(), &mut NoHook)?;
+        let output = self.prefill_chunk(sequence, last, Want::Logits, cancel)?;
         progress(tokens.len());
         Ok(output.logits(last.len() - 1).unwrap_or(&[]))
+    }
+
+    /// Most tokens of a chunk.
+    pub(crate) fn chunk_len(&self) -> usize {
+        self.batch.capacity()
+    }
+
+    /// Computes at most [`Context::chunk_len`] tokens; `want` is of the last.
+    pub(crate) fn prefill_chunk(
+        &mut self,
+        sequence: u32,
+        tokens: &[TokenId],
+        want: Want,
+        cancel: &Cancel,
+    ) -> Result<Output<'_>, EngineError> {
+        self.batch.clear();
+        self.batch.push_tokens(tokens, self.tokens(sequence).len() as u32, sequence, want)?;
+        self.run(cancel.flag(), &mut NoHook)
     }
 
     /// Computes one more token for each of several sequences at once; row `i` of the result follows `tokens[i]`.

@@ -9,6 +9,13 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
+    /// A chunk of a long prompt has been computed; more follow.
+    Prefilling {
+        /// Tokens that are done.
+        done: usize,
+        /// Tokens of the prompt.
+        total: usize,
+    },
     /// The prompt has been computed; the first token follows.
     Prefilled {
         /// Tokens that were computed.

@@ -1,7 +1,7 @@
 //! Generation as an iterator of events.
 //!
 //! ```text
-//! prefill -> Prefilled
+//! prefill chunk by chunk -> Prefilling.., Prefilled
 //! repeat:   choose a token from the logits -> Token; end of generation? -> Done
 //!           decode its text -> Text..; stop string? as many tokens as asked for? context full? -> Done
 //!           compute it -> logits
@@ -9,6 +9,7 @@
 
 use crate::text::StopBuffer;
 use crate::{Cancel, Context, EngineError, Event, Finish, FinishReason};
+use happy_model::Want;
 use happy_sampler::Sampler;
 use happy_tokenizer::{StreamDecoder, TokenId};
 use std::time::{Duration, Instant};
@@ -43,7 +44,8 @@ impl Default for GenerateOptions {
 /// What to do next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Prefill,
+    /// So many tokens of the prompt are done.
+    Prefill(usize),
     Chosen(TokenId),
     Compute(TokenId),
     Finished,
@@ -60,6 +62,8 @@ pub struct Generation<'a> {
     state: State,
     /// Set when the reason is known, while held-back text still goes out.
     ending: Option<FinishReason>,
+    /// Tokens of the prompt that are in the cache.
+    prefilled: usize,
     prefill_time: Duration,
     decode_time: Duration,
     generated: usize,
@@ -91,8 +95,9 @@ impl Context {
             prompt: prompt.to_vec(),
             decoder: StreamDecoder::new(),
             text: StopBuffer::new(&options.stop),
-            state: State::Prefill,
+            state: State::Prefill(0),
             ending: None,
+            prefilled: 0,
             prefill_time: Duration::ZERO,
             decode_time: Duration::ZERO,
             generated: 0,
@@ -115,20 +120,10 @@ impl Generation<'_> {
             }
             match self.state {
                 State::Finished => return Ok(None),
-                State::Prefill => {
-                    let started = Instant::now();
-                    let done =
-                        self.context.prefill(self.sequence, &self.prompt, &self.options.cancel, &mut |_| ());
-                    self.prefill_time = started.elapsed();
-                    let logits = match done {
-                        Err(EngineError::Cancelled) => {
-                            self.end(FinishReason::Cancelled);
-                            continue;
-                        }
-                        done => done?,
-                    };
-                    self.state = State::Chosen(self.options.sampler.sample(logits)?);
-                    return Ok(Some(Event::Prefilled { tokens: self.prompt.len(), time: self.prefill_time }));
+                State::Prefill(done) => {
+                    if let Some(event) = self.prefill(done)? {
+                        return Ok(Some(event));
+                    }
                 }
                 State::Chosen(token) => {
                     self.state = State::Compute(token);
@@ -145,6 +140,32 @@ impl Generation<'_> {
                 }
             }
         }
+    }
+
+    /// Computes the next chunk of the prompt; no event if that was cancelled.
+    fn prefill(&mut self, done: usize) -> Result<Option<Event>, EngineError> {
+        let started = Instant::now();
+        let total = self.prompt.len();
+        let end = total.min(done + self.context.chunk_len());
+        let want = if end == total { Want::Logits } else { Want::Nothing };
+        let chunk = &self.prompt[done..end];
+        let output = match self.context.prefill_chunk(self.sequence, chunk, want, &self.options.cancel) {
+            Err(EngineError::Cancelled) => {
+                self.end(FinishReason::Cancelled);
+                return Ok(None);
+            }
+            output => output?,
+        };
+        self.prefilled = end;
+        if end < total {
+            self.prefill_time += started.elapsed();
+            self.state = State::Prefill(end);
+            return Ok(Some(Event::Prefilling { done: end, total }));
+        }
+        let logits = output.logits(chunk.len() - 1).unwrap_or(&[]);
+        self.prefill_time += started.elapsed();
+        self.state = State::Chosen(self.options.sampler.sample(logits)?);
+        Ok(Some(Event::Prefilled { tokens: total, time: self.prefill_time }))
     }
 
     /// Takes the text of a token that was chosen and decides whether it is the last.
@@ -179,7 +200,7 @@ impl Generation<'_> {
     fn finish(&self, reason: FinishReason) -> Finish {
         Finish {
             reason,
-            prompt_tokens: self.prompt.len(),
+            prompt_tokens: self.prefilled,
             generated_tokens: self.generated,
             decoded_tokens: self.decoded,
             prefill_time: self.prefill_time,

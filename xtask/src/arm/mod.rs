@@ -1,7 +1,7 @@
 //! aarch64 without a phone: a cross toolchain for Debian, and tests under emulated CPUs.
 //!
 //! `setup-arm` installs what a bare Debian machine lacks; `test-arm` builds the tests of tensor, kernels and model once and
-//! runs them under each CPU of [`CPUS`], then compares the logits of the aarch64 `happy` with the native one's, bit for bit.
+//! runs them under each CPU of [`CPUS`], then compares the logits of the aarch64 `happy` with the fixtures.
 
 mod logits;
 mod toolchain;
@@ -62,23 +62,18 @@ pub(crate) fn setup() -> Result<()> {
 }
 
 /// The step of `cargo xtask test`: sets up what is missing where that is possible, else reports a skip.
-/// `profile` changes the native build of `happy`.
-pub(crate) fn step(profile: &[(&str, &str)]) -> Result<Outcome> {
+pub(crate) fn step() -> Result<Outcome> {
     if Toolchain::find().is_err() {
         if let Err(reason) = toolchain::can_install() {
             return Ok(Outcome::Skipped(reason));
         }
         setup()?;
     }
-    run_with(&Args::default(), profile).map(|()| Outcome::Passed)
+    run(&Args::default()).map(|()| Outcome::Passed)
 }
 
 /// `cargo xtask test-arm`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    run_with(args, &[])
-}
-
-fn run_with(args: &Args, profile: &[(&str, &str)]) -> Result<()> {
     let cpus = match &args.cpu {
         None => CPUS.iter().collect::<Vec<_>>(),
         Some(name) => vec![CPUS.iter().find(|cpu| cpu.name == name).ok_or_else(|| {
@@ -99,7 +94,7 @@ fn run_with(args: &Args, profile: &[(&str, &str)]) -> Result<()> {
         failures.extend(test_on(cpu, &binaries)?);
     }
     if !args.no_logits {
-        failures.extend(logits::compare(&toolchain, &cpus, profile)?);
+        failures.extend(logits::compare(&toolchain, &cpus)?);
     }
     if failures.is_empty() {
         return Ok(());

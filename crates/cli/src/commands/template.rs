@@ -1,10 +1,9 @@
 //! `happy template`: a rendered chat template on standard output, and nothing else.
 
 use crate::error::{CliError, CliResult};
-use crate::prompt::{Roles, template_context};
-use crate::{input, load};
+use crate::{input, load, prompt};
 use clap::{ArgGroup, Args};
-use happy_engine::chat::{ChatTemplate, TemplateError};
+use happy_engine::chat::{ChatTemplate, TemplateError, TemplateInput};
 use serde_json::Value;
 use std::fmt::Display;
 use std::io::Write;
@@ -45,13 +44,13 @@ pub(crate) struct TemplateArgs {
 /// Runs the command.
 pub(crate) fn run(args: &TemplateArgs) -> CliResult {
     let now = args.now.as_deref().map(time).transpose()?;
-    let mut roles = Roles::default();
+    let mut tokens = TemplateInput::default();
     let (name, template) = match (&args.model, &args.file) {
         (Some(model), _) => {
             let file = load::file(model)?;
             let template = happy_engine::chat_template_of(&file).map_err(|e| in_template(model, &e))?;
             if let Some(tokenizer) = happy_engine::tokenizer_of(&file)? {
-                roles = Roles::of(&tokenizer);
+                tokens = prompt::template_input(&tokenizer);
             }
             let template = template.ok_or_else(|| {
                 CliError::new(format!(
@@ -69,7 +68,7 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
     };
     let context = match &args.context {
         Some(path) => read_object(path)?,
-        None => context(args, &roles)?,
+        None => context(args, tokens)?,
     };
     let rendered = template.render_context(&context, now).map_err(|e| in_template(&name, &e))?;
     let mut out = std::io::stdout().lock();
@@ -79,23 +78,24 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
 }
 
 /// What the template sees: messages, tools and variables; a variable replaces what has its name.
-fn context(args: &TemplateArgs, roles: &Roles) -> CliResult<Value> {
+fn context(args: &TemplateArgs, tokens: TemplateInput) -> CliResult<Value> {
     let messages = args.messages.as_deref().map(read_array).transpose()?.unwrap_or_default();
     if let (Some(i), Some(path)) = (messages.iter().position(|m| !m.is_object()), &args.messages) {
         let (path, found) = (path.display(), kind(&messages[i]));
         return Err(CliError::new(format!("message {} of `{path}` is {found}, expected an object", i + 1)));
     }
     let tools = args.tools.as_deref().map(read_array).transpose()?;
-    let mut context = template_context(messages, tools, !args.no_generation_prompt, roles);
+    let add_generation_prompt = !args.no_generation_prompt;
+    let mut input = TemplateInput { messages, tools, add_generation_prompt, ..tokens };
     for variable in &args.var {
         let (name, value) = variable
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| CliError::usage(format!("--var has {variable:?}, expected NAME=VALUE")))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-        context.insert(name.to_owned(), value);
+        input.vars.insert(name.to_owned(), value);
     }
-    Ok(Value::Object(context))
+    Ok(input.context())
 }
 
 /// The time that `--now` gives.

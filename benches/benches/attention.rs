@@ -1,0 +1,60 @@
+//! Attention of one row and of a chunk of rows behind contexts of several lengths, in cached elements per second.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use happy_kernels::ops::{AttnPlan, AttnRow, AttnScratch, AttnSpec, KV_PAGE, KvData, KvLayer, attention};
+use happy_kernels::{Ctx, Kernels, Mat, MatMut, Pool};
+
+const N_HEADS: usize = 9;
+const N_KV_HEADS: usize = 3;
+const HEAD_DIM: usize = 64;
+const PAGE: usize = 2 * N_KV_HEADS * KV_PAGE * HEAD_DIM;
+
+fn bench(c: &mut Criterion) {
+    let kernels = Kernels::detect().expect("no switch names an unknown instruction set");
+    let pool = Pool::new(1).expect("the calling thread");
+    let cx = Ctx { pool: &pool, kernels: &kernels };
+    let spec =
+        AttnSpec { n_heads: N_HEADS, scale: 0.125, soft_cap: None, window: None, sinks: None, causal: true };
+    let mut group = c.benchmark_group("attention");
+    for (rows, past) in [(1usize, 64usize), (1, 512), (1, 4096), (256, 0), (256, 4096)] {
+        let context = past + rows;
+        let n_pages = context.div_ceil(KV_PAGE);
+        // 1.0 in f16, with some of the low bits changing.
+        let data: Vec<u16> = (0..n_pages * PAGE).map(|i| 0x3C00 | (i * 7919 % 512) as u16).collect();
+        let pages: Vec<u32> = (0..n_pages as u32).collect();
+        let layer = KvLayer {
+            data: KvData::F16(&data),
+            page_stride: PAGE,
+            k_offset: 0,
+            v_offset: PAGE / 2,
+            n_kv_heads: N_KV_HEADS,
+            head_dim_k: HEAD_DIM,
+            head_dim_v: HEAD_DIM,
+        };
+        let plan = AttnPlan {
+            threads: 1,
+            max_rows: rows,
+            max_context: context,
+            n_heads: N_HEADS,
+            n_kv_heads: N_KV_HEADS,
+            head_dim_k: HEAD_DIM,
+            head_dim_v: HEAD_DIM,
+        };
+        let mut scratch = AttnScratch::new(&plan).expect("memory");
+        let positions: Vec<AttnRow<'_>> =
+            (past..context).map(|p| AttnRow { position: p as u32, pages: &pages }).collect();
+        let width = N_HEADS * HEAD_DIM;
+        let (q, mut out) = (vec![0.01; rows * width], vec![0.0; rows * width]);
+        group.throughput(Throughput::Elements((context * PAGE / KV_PAGE) as u64));
+        group.bench_function(BenchmarkId::new(format!("{rows}_rows"), past), |b| {
+            b.iter(|| {
+                let out = MatMut::new(&mut out, rows, width);
+                attention(&cx, Mat::new(&q, rows, width), &positions, &layer, &spec, &mut scratch, out);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);
