@@ -10,47 +10,15 @@ use std::time::Duration;
 /// A dozen tokens take a second natively and some minutes emulated.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Arguments of `fixtures`.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Compare with what is there instead of writing
-    #[arg(long)]
-    check: bool,
-}
-
 /// `cargo xtask fixtures`.
-pub(crate) fn run(args: &Args) -> Result<()> {
-    if args.check {
-        return check(&[]);
-    }
+pub(crate) fn run() -> Result<()> {
     let happy = process::build_happy(&[])?;
     let mut text = String::from("# sha256 of the logits of prompt.txt; written by `cargo xtask fixtures`\n");
     for model in MODELS {
-        text += &format!("{} {}\n", model.name, hash(Command::new(&happy), &fetch::fetch(model)?, &[])?);
+        text += &format!("{} {}\n", model.name, hash(Command::new(&happy), &fetch::fetch(model)?)?);
     }
     fs::write(goldens(), text).map_err(|e| format!("cannot write {}: {e}", goldens().display()))?;
     println!("wrote {}", paths::short(&goldens()));
-    Ok(())
-}
-
-/// Compares this machine's logits with the fixtures: scalar code, then whatever is best here with several threads.
-pub(crate) fn check(profile: &[(&str, &str)]) -> Result<()> {
-    let happy = process::build_happy(profile)?;
-    for model in MODELS {
-        let (file, expected) = (fetch::fetch(model)?, golden(model)?);
-        for options in [&["--isa", "scalar"][..], &["-t", "3", "--chunk", "5"]] {
-            let found = hash(Command::new(&happy), &file, options)?;
-            if found != expected {
-                return Err(format!(
-                    "the logits of {} with `{}` have sha256 {found}, expected {expected} ({})",
-                    model.name,
-                    options.join(" "),
-                    paths::short(&goldens())
-                ));
-            }
-        }
-        println!("{}: logits as in {}", model.name, paths::short(&goldens()));
-    }
     Ok(())
 }
 
@@ -64,8 +32,8 @@ pub(crate) fn golden(model: &Model) -> Result<String> {
 }
 
 /// The hash that `happy logits` prints for the fixtures' prompt; `happy` may be an emulator with its program.
-pub(crate) fn hash(mut happy: Command, file: &Path, options: &[&str]) -> Result<String> {
-    happy.args(["logits", "--full", "--sha256", "-m"]).arg(file).args(options);
+pub(crate) fn hash(mut happy: Command, file: &Path) -> Result<String> {
+    happy.args(["logits", "--full", "--sha256", "-m"]).arg(file);
     happy.arg("--tokens").arg(paths::root().join("fixtures/prompt.txt"));
     happy.arg("--out").arg(paths::target().join("fixture.logits"));
     let done = process::run_within(&mut happy, LIMIT)?;

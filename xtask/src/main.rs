@@ -8,7 +8,6 @@
 #![forbid(unsafe_code)]
 
 mod arm;
-mod avx512;
 mod conform;
 mod demo;
 mod fetch;
@@ -50,14 +49,11 @@ enum Task {
     /// Compare with other people's results and print a table
     Conform(conform::Args),
     /// Write the hashes of the real models' logits into fixtures/
-    Fixtures(fixtures::Args),
+    Fixtures,
     /// Make this Debian machine able to build and emulate aarch64
     SetupArm,
     /// Run the tests of tensor, kernels and model for aarch64 under three emulated CPUs
     TestArm(arm::Args),
-    /// Run the kernel tests on an emulated CPU that has AVX-512 VNNI (slow; not part of `test`)
-    #[command(name = "test-avx512")]
-    TestAvx512(avx512::Args),
     /// Measure this project and llama.cpp side by side and print a table
     BenchPeer(peer::Args),
 }
@@ -69,10 +65,9 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Tidy => tidy::run(),
         Task::Conform(args) => conform::run(&args),
-        Task::Fixtures(args) => fixtures::run(&args),
+        Task::Fixtures => fixtures::run(),
         Task::SetupArm => arm::setup(),
         Task::TestArm(args) => arm::run(&args),
-        Task::TestAvx512(args) => avx512::run(&args),
         Task::BenchPeer(args) => peer::run(&args),
     };
     match outcome {

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI runs, one named and timed step after the other.
 
-use crate::{Result, arm, conform, fetch, fixtures, paths, process, tidy};
+use crate::{Result, arm, conform, fetch, paths, process, tidy};
 use std::time::{Duration, Instant};
 
 /// Arguments of `test`.
@@ -81,12 +81,6 @@ const STEPS: &[Step] = &[
         what: "cargo xtask conform: other people's results",
         advice: "run the corpus alone: cargo xtask conform CORPUS",
         run: conform_step,
-    },
-    Step {
-        name: "fixtures",
-        what: "cargo xtask fixtures --check: the real models' logits have the bits that they had",
-        advice: "if the numerics were changed on purpose, run `cargo xtask fixtures` and say so in CHANGELOG.md",
-        run: || fixtures::check(TEST_PROFILE).map(|()| Outcome::Passed),
     },
     Step {
         name: "test-arm",

@@ -3,8 +3,8 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::process::{Command, Stdio};
-use support::{Folder, N_VOCAB, Tiny, conformance, happy, not_run, output, succeed, vocabulary};
+use std::process::Stdio;
+use support::{Folder, N_VOCAB, Tiny, conformance, happy, output, succeed, vocabulary};
 
 const COMMANDS: [&str; 9] =
     ["run", "chat", "bench", "inspect", "tokenize", "detokenize", "logits", "template", "cpu"];
@@ -371,33 +371,4 @@ fn a_closed_pipe_ends_the_command_quietly() {
         let stderr = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success() && !stderr.contains("error"), "{args:?}: {stderr}");
     }
-}
-
-/// Only in release: without optimisation a real model takes minutes. Where the model is missing the test says so, and
-/// fails under `CI=true`.
-#[test]
-fn a_real_model_answers() {
-    if cfg!(debug_assertions) {
-        eprintln!("NOT RUN: real models are tested in release builds");
-        return;
-    }
-    // With the caller's environment, which says where models are.
-    let run = |args: &[&str]| output(Command::new(env!("CARGO_BIN_EXE_happy")).args(args), b"");
-    let found = run(&["inspect", "smollm2"]);
-    if !found.status.success() {
-        not_run(&String::from_utf8_lossy(&found.stderr));
-        return;
-    }
-    let question = "Answer in one word: what is the capital of France?";
-    let answer = |more: &[&str]| {
-        let fixed = ["run", "-m", "smollm2", "--temp", "0", "-n", "24", question];
-        let done = run(&[&fixed, more].concat());
-        (
-            String::from_utf8_lossy(&done.stdout).into_owned(),
-            String::from_utf8_lossy(&done.stderr).into_owned(),
-        )
-    };
-    let (text, stderr) = answer(&[]);
-    assert!(text.contains("Paris"), "{text}{stderr}");
-    assert_eq!(answer(&["-t", "1", "-b", "7"]).0, text);
 }

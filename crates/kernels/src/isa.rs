@@ -83,13 +83,17 @@ impl Isa {
     /// # Errors
     /// When `HAPPY_ISA` or `HAPPY_DISABLE` holds an unknown name, or `HAPPY_ISA` one that may not be used.
     pub fn detect() -> Result<Isa, IsaError> {
+        Ok(Self::usable()?.first().copied().unwrap_or(Isa::Scalar))
+    }
+
+    /// What may be used, the best first; only one where `HAPPY_ISA` names it.
+    pub(crate) fn usable() -> Result<Vec<Isa>, IsaError> {
         if let Some(name) = variable("HAPPY_ISA") {
             let isa = parse("HAPPY_ISA", &name)?;
-            return isa.available().map(|()| isa);
+            return isa.available().map(|()| vec![isa]);
         }
         let off = disabled()?;
-        let usable = |isa: &Isa| isa.supported() && !off.contains(isa);
-        Ok(Isa::ALL.into_iter().rev().find(usable).unwrap_or(Isa::Scalar))
+        Ok(Isa::ALL.into_iter().rev().filter(|isa| isa.supported() && !off.contains(isa)).collect())
     }
 
     /// The instruction set that `HAPPY_REQUIRE_ISA` names, for tests: skipping it is a failure.
@@ -130,6 +134,14 @@ pub enum IsaError {
     Disabled {
         /// Which one.
         isa: Isa,
+    },
+    /// Its kernels do not compute what they should on this machine.
+    #[error("instruction set {isa} cannot be used: {mismatch}")]
+    Wrong {
+        /// Which one.
+        isa: Isa,
+        /// What was found.
+        mismatch: crate::Mismatch,
     },
     /// No instruction set has this name.
     #[error("{from}: unknown instruction set {name:?}: expected scalar, avx2, avx512, neon or dotprod")]

@@ -1,6 +1,7 @@
 //! [`Kernels`]: the table that binds operations and linear kernels to one instruction set.
 
 use crate::arch::scalar::Scalar;
+use crate::check::check;
 use crate::isa::{Isa, IsaError};
 use crate::linear::{LinearKernel, float, scalar};
 use crate::ops::Ops;
@@ -27,7 +28,14 @@ impl Kernels {
     /// # Errors
     /// When `HAPPY_ISA` or `HAPPY_DISABLE` ask for what is not there.
     pub fn detect() -> Result<Kernels, IsaError> {
-        Self::build(Isa::detect()?)
+        let mut wrong = None;
+        for isa in Isa::usable()? {
+            match Self::checked(isa) {
+                Err(error @ IsaError::Wrong { .. }) => wrong = Some(error),
+                kernels => return kernels,
+            }
+        }
+        wrong.map_or_else(|| Ok(Self::scalar()), Err)
     }
 
     /// Portable kernels, the reference.
@@ -38,10 +46,19 @@ impl Kernels {
     /// The kernels of `isa`.
     ///
     /// # Errors
-    /// If the machine lacks it or the environment turns it off.
+    /// If the machine lacks it, the environment turns it off, or it computes something else than scalar code.
     pub fn with_isa(isa: Isa) -> Result<Kernels, IsaError> {
         isa.available()?;
-        Self::build(isa)
+        Self::checked(isa)
+    }
+
+    /// The table of `isa`, compared with scalar code if the test suites have not run on such a machine.
+    fn checked(isa: Isa) -> Result<Kernels, IsaError> {
+        let kernels = Self::build(isa)?;
+        if isa == Isa::Avx512 {
+            check(&kernels).map_err(|mismatch| IsaError::Wrong { isa, mismatch })?;
+        }
+        Ok(kernels)
     }
 
     /// The kernel for weights of `dtype`.

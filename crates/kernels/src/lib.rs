@@ -12,6 +12,7 @@
 
 #[allow(unsafe_code)]
 mod arch;
+mod check;
 pub mod isa;
 pub mod kernels;
 pub mod linear;
@@ -22,6 +23,7 @@ pub mod pool;
 pub(crate) mod simd;
 
 pub use arch::fpenv::FpEnv;
+pub use check::{Mismatch, check};
 pub use isa::Isa;
 pub use kernels::Kernels;
 pub use mat::{Mat, MatMut};

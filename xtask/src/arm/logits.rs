@@ -16,7 +16,7 @@ pub(super) fn compare(toolchain: &Toolchain, cpus: &[&Cpu]) -> Result<Vec<String
             let start = Instant::now();
             let mut command = emulated(cpu);
             command.arg(&happy);
-            let failure = match fixtures::hash(command, &file, &[]) {
+            let failure = match fixtures::hash(command, &file) {
                 Ok(found) if found == expected => None,
                 Ok(found) => Some(format!("sha256 {found}, expected {expected}")),
                 Err(message) => Some(message),

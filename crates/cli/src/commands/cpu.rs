@@ -2,7 +2,7 @@
 
 use crate::error::{CliError, CliResult};
 use clap::Args;
-use happy_kernels::isa::cpu_features;
+use happy_kernels::isa::{IsaError, cpu_features};
 use happy_kernels::{Isa, Kernels};
 use happy_tensor::DType;
 use serde_json::json;
@@ -14,6 +14,9 @@ pub(crate) struct CpuArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Compare the kernels of every instruction set with scalar code on this machine
+    #[arg(long, conflicts_with = "json")]
+    check: bool,
 }
 
 /// The variables that choose instruction sets, and what they do.
@@ -27,6 +30,9 @@ const SWITCHES: [(&str, &str); 3] = [
 pub(crate) fn run(args: &CpuArgs) -> CliResult {
     // What cannot be used because of a variable is the caller's mistake.
     let kernels = Kernels::detect().map_err(|e| CliError::usage(e.to_string()))?;
+    if args.check {
+        return check();
+    }
     let features = cpu_features();
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -78,6 +84,31 @@ pub(crate) fn run(args: &CpuArgs) -> CliResult {
         writeln!(out, "  {name:<17} {what} ({value})")?;
     }
     Ok(())
+}
+
+/// A line for each instruction set; an error if one computes something else than scalar code.
+fn check() -> CliResult {
+    let mut wrong = Vec::new();
+    let mut out = std::io::stdout().lock();
+    for isa in Isa::ALL {
+        let verdict = match Kernels::with_isa(isa).map(|kernels| happy_kernels::check(&kernels)) {
+            Ok(Ok(())) => "the bits of scalar code".to_owned(),
+            Ok(Err(mismatch)) => {
+                wrong.push(isa.name());
+                mismatch.to_string()
+            }
+            Err(error) => {
+                wrong.extend(matches!(error, IsaError::Wrong { .. }).then_some(isa.name()));
+                format!("skipped: {error}")
+            }
+        };
+        writeln!(out, "{isa:<9} {verdict}")?;
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let (wrong, disable) = (wrong.join(", "), wrong.join(","));
+    Err(CliError::new(format!("wrong results on this machine: {wrong}; set HAPPY_DISABLE={disable}")))
 }
 
 fn cores() -> usize {

@@ -1,0 +1,70 @@
+//! Real models: an answer, and logits with the bits of `fixtures/logits.txt`.
+//!
+//! They are where `cargo xtask fetch-models` puts them, or in `HAPPY_MODELS`; release builds only.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use support::{not_run, output};
+
+/// With the caller's environment, which says where models are.
+fn run(args: &[&str]) -> Output {
+    output(Command::new(env!("CARGO_BIN_EXE_happy")).args(args), b"")
+}
+
+/// Whether the model can be tested here.
+fn have(model: &str) -> bool {
+    if cfg!(debug_assertions) {
+        eprintln!("NOT RUN: real models are tested in release builds");
+        return false;
+    }
+    let found = run(&["inspect", model]);
+    if !found.status.success() {
+        not_run(&String::from_utf8_lossy(&found.stderr));
+    }
+    found.status.success()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn an_answer_does_not_depend_on_threads_and_batch() {
+    if !have("smollm2") {
+        return;
+    }
+    let question = "Answer in one word: what is the capital of France?";
+    let answer = |more: &[&str]| {
+        let fixed = ["run", "-m", "smollm2", "--temp", "0", "-n", "24", question];
+        let done = run(&[&fixed, more].concat());
+        (text(&done.stdout), text(&done.stderr))
+    };
+    let (first, stderr) = answer(&[]);
+    assert!(first.contains("Paris"), "{first}{stderr}");
+    assert_eq!(answer(&["-t", "1", "-b", "7"]).0, first);
+}
+
+#[test]
+fn logits_have_the_bits_of_the_fixtures() {
+    let fixtures: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+    let goldens = std::fs::read_to_string(fixtures.join("logits.txt")).expect("fixtures/logits.txt");
+    let prompt = fixtures.join("prompt.txt").display().to_string();
+    let lines: Vec<_> =
+        goldens.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split_once(' ')).collect();
+    assert_eq!(lines.len(), 2);
+    for (model, golden) in lines {
+        if !have(model) {
+            continue;
+        }
+        let variants: [&[&str]; 4] =
+            [&["--isa", "scalar"], &[], &["-t", "3", "--chunk", "5"], &["--parallel", "4", "--chunk", "1"]];
+        for variant in variants {
+            let fixed = ["logits", "--full", "--sha256", "-m", model, "--tokens", &prompt, "--out", "none"];
+            let done = run(&[&fixed, variant].concat());
+            let found = text(&done.stdout);
+            assert!(found.contains(golden), "{model} {variant:?}: {found}{}", text(&done.stderr));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Comparing the kernels of an instruction set with the reference on the machine at hand.
+//!
+//! The test suites compare everything, in minutes, on the machines that we have. This takes about a millisecond and
+//! runs everywhere: `happy cpu --check`, and before instruction sets that no machine of ours could run are used.
+
+use crate::linear::{ActKind, Acts, LinearKernel, Panel};
+use crate::ops::{
+    Activation, AttnPlan, AttnRow, AttnScratch, AttnSpec, KV_PAGE, KvData, KvLayer, Ops, RopePairing,
+    attention,
+};
+use crate::{Columns, Ctx, Kernels, Mat, MatMut, Pool};
+
+/// The first difference that was found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} does not give the bits of scalar code on this machine")]
+pub struct Mismatch {
+    /// A kernel or an operation.
+    pub what: String,
+}
+
+/// Inputs of a kernel: two blocks of 256.
+const K: usize = 512;
+/// Weight rows: whole groups of every kernel, and a remainder.
+const ROWS: usize = 35;
+/// Tokens: a whole tile of every gemm, and a remainder.
+const TOKENS: usize = 7;
+
+/// Compares all kernels and operations of `kernels` with scalar code, bit for bit.
+///
+/// # Errors
+/// The first that differs.
+pub fn check(kernels: &Kernels) -> Result<(), Mismatch> {
+    let scalar = Kernels::scalar();
+    for (kernel, reference) in kernels.linear.iter().zip(&scalar.linear) {
+        for (name, tokens) in [(kernel.gemv_name, 1), (kernel.gemm_name, TOKENS)] {
+            same(name, &linear(kernel, tokens), &linear(reference, tokens))?;
+        }
+    }
+    same("an operation", &operations(&kernels.ops), &operations(&scalar.ops))?;
+    for f16 in [false, true] {
+        same("attention", &attend(kernels, f16), &attend(&scalar, f16))?;
+    }
+    Ok(())
+}
+
+fn same(what: &str, found: &[f32], expected: &[f32]) -> Result<(), Mismatch> {
+    let equal =
+        found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits());
+    if equal { Ok(()) } else { Err(Mismatch { what: what.to_owned() }) }
+}
+
+/// Numbers that look random, in [-1, 1).
+fn numbers(n: usize) -> impl Iterator<Item = f32> {
+    (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0)
+}
+
+fn linear(kernel: &LinearKernel, tokens: usize) -> Vec<f32> {
+    let row_bytes = kernel.dtype.row_bytes(K).unwrap_or(0);
+    // No byte has bits 2 and 6 set, so every float in a block is finite.
+    let w: Vec<u8> =
+        (0..(row_bytes * ROWS) as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 7) as u8 & 0xBB).collect();
+    let kind = ActKind::of(kernel.dtype);
+    let x: Vec<f32> = numbers(tokens * K).collect();
+    let q: Vec<i8> = x.iter().map(|x| (x * 127.0) as i8).collect();
+    let sums: Vec<i16> = q.chunks_exact(16).map(|q| q.iter().map(|&q| i16::from(q)).sum()).collect();
+    let d: Vec<f32> = numbers(tokens * K / kind.unit()).map(f32::abs).collect();
+    let acts = match kind {
+        ActKind::F32 => Acts { kind, rows: tokens, k: K, x: &x, q: &[], d: &[], sums: &[] },
+        _ => Acts { kind, rows: tokens, k: K, x: &[], q: &q, d: &d, sums: &sums },
+    };
+    let mut y = vec![0.0; tokens * ROWS];
+    if tokens == 1 {
+        (kernel.gemv)(&w, acts, &mut y);
+        return y;
+    }
+    let Ok(mut panel) = Panel::new((kernel.panel_bytes)(K), 0) else { return Vec::new() };
+    let mut out = MatMut::new(&mut y, tokens, ROWS);
+    for first in (0..ROWS).step_by(kernel.panel_rows) {
+        let columns = first..ROWS.min(first + kernel.panel_rows);
+        let mut columns = Columns::of(out.columns_mut(columns));
+        (kernel.gemm)(&w[first * row_bytes..], acts, &mut columns, &mut panel);
+    }
+    y
+}
+
+/// The results of all operations, one after the other.
+fn operations(ops: &Ops) -> Vec<f32> {
+    // Whole vectors of every instruction set, and a remainder.
+    const N: usize = 3 * 64 + 13;
+    let x: Vec<f32> = numbers(N).map(|x| 8.0 * x).collect();
+    let y: Vec<f32> = numbers(2 * N).skip(N).collect();
+    let mut results = Vec::new();
+    let mut run = |f: &dyn Fn(&mut [f32])| {
+        let mut out = x.clone();
+        f(&mut out);
+        results.extend(out);
+    };
+    run(&|out| (ops.rms_norm)(&x, Some(&y), 1e-5, out));
+    run(&|out| (ops.layer_norm)(&x, Some(&y), Some(&x), 1e-5, out));
+    run(&|out| (ops.softmax)(out));
+    run(&|out| (ops.add)(out, &y));
+    run(&|out| (ops.mul)(out, &y));
+    run(&|out| (ops.add_scaled)(out, &y, 0.3));
+    run(&|out| (ops.scale)(out, 0.3));
+    run(&|out| (ops.soft_cap)(out, 5.0));
+    for activation in [Activation::Silu, Activation::Gelu] {
+        run(&|out| (ops.activate)(activation, out));
+        run(&|out| (ops.glu)(activation, out, &y));
+    }
+    for pairing in [RopePairing::Adjacent, RopePairing::Halves] {
+        run(&|out| (ops.rope)(&mut out[..2 * 72], 72, &y[..64], pairing));
+    }
+    run(&|out| {
+        let mut half = [0; N];
+        (ops.to_f16)(&x, &mut half);
+        (ops.from_f16)(&half, out);
+    });
+    run(&|out| out[0] = (ops.argmax)(&x).map_or(-1.0, |i| i as f32));
+    for kind in [ActKind::Q8x32, ActKind::Q8x256] {
+        run(&|out| {
+            let x: Vec<f32> = x.iter().chain(&y).take(256).copied().collect();
+            let (mut q, mut d, mut sums) = ([0; 256], vec![0.0; 256 / kind.unit()], [0; 16]);
+            (ops.quantize)(kind, &x, &mut q, &mut d, &mut sums);
+            let all = d.into_iter().chain(q.map(f32::from)).chain(sums.map(f32::from));
+            out.iter_mut().zip(all).for_each(|(out, value)| *out += value);
+        });
+    }
+    results
+}
+
+/// Attention of a few rows behind more than a tile, with grouped heads.
+fn attend(kernels: &Kernels, f16: bool) -> Vec<f32> {
+    let (heads, kv_heads, dim, past, rows) = (4, 2, 40, 70, 3usize);
+    let context = past + rows;
+    let pages: Vec<u32> = (0..context.div_ceil(KV_PAGE) as u32).collect();
+    let stride = 2 * kv_heads * KV_PAGE * dim;
+    let floats: Vec<f32> = numbers(pages.len() * stride).collect();
+    let mut halves = vec![0; floats.len()];
+    (Kernels::scalar().ops.to_f16)(&floats, &mut halves);
+    let layer = KvLayer {
+        data: if f16 { KvData::F16(&halves) } else { KvData::F32(&floats) },
+        page_stride: stride,
+        k_offset: 0,
+        v_offset: stride / 2,
+        n_kv_heads: kv_heads,
+        head_dim_k: dim,
+        head_dim_v: dim,
+    };
+    let spec =
+        AttnSpec { n_heads: heads, scale: 0.2, soft_cap: None, window: None, sinks: None, causal: true };
+    let plan = AttnPlan {
+        threads: 1,
+        max_rows: rows,
+        max_context: context,
+        n_heads: heads,
+        n_kv_heads: kv_heads,
+        head_dim_k: dim,
+        head_dim_v: dim,
+    };
+    let (Ok(mut scratch), Ok(pool)) = (AttnScratch::new(&plan), Pool::new(1)) else { return Vec::new() };
+    let cx = Ctx { pool: &pool, kernels };
+    let positions: Vec<AttnRow<'_>> =
+        (past..context).map(|p| AttnRow { position: p as u32, pages: &pages }).collect();
+    let q: Vec<f32> = numbers(rows * heads * dim).collect();
+    let mut out = vec![0.0; q.len()];
+    let result = MatMut::new(&mut out, rows, heads * dim);
+    attention(&cx, Mat::new(&q, rows, heads * dim), &positions, &layer, &spec, &mut scratch, result);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isa;
+
+    #[test]
+    fn every_instruction_set_passes_and_a_wrong_kernel_does_not() {
+        for isa in Isa::ALL {
+            match Kernels::with_isa(isa) {
+                Ok(kernels) => assert_eq!(check(&kernels), Ok(())),
+                Err(_) => println!("isa: {isa} skipped"),
+            }
+        }
+        let mut wrong = Kernels::scalar();
+        wrong.ops.scale = |x, _| x.fill(1.0);
+        assert!(check(&wrong).is_err_and(|e| e.what.contains("operation")));
+        let mut wrong = Kernels::scalar();
+        wrong.linear[3].gemv = |_, _, y| y.fill(1.0);
+        assert!(check(&wrong).is_err_and(|e| e.what.contains("gemv")));
+    }
+}
