@@ -123,15 +123,19 @@ impl Shared {
         unsafe { *self.job.get() = job };
         self.done.store(0, Ordering::Relaxed);
         self.caller_sleeps.store(false, Ordering::Relaxed);
-        let able = || self.workers.iter().enumerate().filter(|(_, w)| !w.benched.load(Ordering::Relaxed));
+        let able =
+            || self.workers.iter().zip(&self.shares[1..]).filter(|(w, _)| !w.benched.load(Ordering::SeqCst));
         let threads = (able().count() as u64 + 1).min(u64::from(n));
-        let part = |i: u64| (u64::from(n) * i / threads.max(1)) as u32;
-        // The workers first: they need some time to notice.
-        for ((index, worker), i) in able().zip(1..threads) {
-            self.shares[index + 1].set(part(i), part(i + 1));
+        // From the last task backwards, the caller takes what is left: a worker may bench itself meanwhile. The workers
+        // come first, because they need some time to notice.
+        let mut end = n;
+        for ((worker, share), before) in able().zip((1..threads).rev()) {
+            let first = (u64::from(n) * before / threads) as u32;
+            share.set(first, end);
             worker.wake();
+            end = first;
         }
-        self.shares[0].set(0, part(1));
+        self.shares[0].set(0, end);
     }
 
     /// Whether worker `index` (1 and up) has something to start with.
@@ -189,5 +193,33 @@ impl Shared {
                 Err(poisoned) => poisoned.into_inner().0,
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_task_is_lost_when_workers_bench_themselves_meanwhile() {
+        let shared = Shared::new(8);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    for worker in &shared.workers {
+                        worker.benched.fetch_xor(true, Ordering::SeqCst);
+                    }
+                }
+            });
+            for n in (2..40).cycle().take(50_000) {
+                let f: Task<'_> = &|_, _| ();
+                // SAFETY: the job before is done, and `f` outlives this one.
+                unsafe { shared.publish(Job::new(&f), n) };
+                shared.work(0);
+                assert_eq!(shared.done.load(Ordering::SeqCst), n);
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
     }
 }
