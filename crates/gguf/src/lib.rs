@@ -6,6 +6,8 @@ extern crate alloc;
 
 mod array;
 mod cursor;
+mod dialect;
+mod entries;
 mod error;
 mod ggml_type;
 mod gguf;
@@ -13,10 +15,14 @@ mod index;
 mod limits;
 mod metadata;
 mod parse;
+mod rules;
+mod skip;
 mod tensor_info;
 mod value;
 mod warning;
 
+#[cfg(feature = "write")]
+mod encode;
 #[cfg(feature = "std")]
 mod file;
 #[cfg(feature = "mmap")]
@@ -24,9 +30,12 @@ mod mmap;
 #[cfg(feature = "write")]
 mod owned_value;
 #[cfg(feature = "write")]
-mod write;
+mod write_error;
+#[cfg(feature = "write")]
+mod writer;
 
 pub use array::{Array, Element, Packed, StrIndex, Strings, Values};
+pub use dialect::ByteOrder;
 pub use error::{ParseError, ParseErrorKind};
 pub use ggml_type::{BlockLayout, GgmlType};
 pub use gguf::Gguf;
@@ -41,7 +50,9 @@ pub use file::{FileError, GgufFile, SharedBytes};
 #[cfg(feature = "write")]
 pub use owned_value::{OwnedArray, OwnedValue};
 #[cfg(feature = "write")]
-pub use write::{GgufWriter, WriteError, WriteErrorKind};
+pub use write_error::{WriteError, WriteErrorKind};
+#[cfg(feature = "write")]
+pub use writer::GgufWriter;
 
 /// The key that sets the alignment of the tensor data (a `u32`).
 pub const ALIGNMENT_KEY: &str = "general.alignment";
