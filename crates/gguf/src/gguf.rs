@@ -164,6 +164,10 @@ impl<'a> Gguf<'a> {
         self.index.tensors.iter().map(|tensor| tensor.info(self.bytes))
     }
 
+    pub(crate) fn nth_tensor(&self, i: usize) -> Option<TensorInfo<'a>> {
+        Some(self.index.tensors.get(i)?.info(self.bytes))
+    }
+
     /// The tensor with this name.
     pub fn tensor(&self, name: &str) -> Option<TensorInfo<'a>> {
         Some(self.index.find_tensor(self.bytes, name)?.info(self.bytes))

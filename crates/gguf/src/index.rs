@@ -79,6 +79,12 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// Where the tensor entries begin: behind the last pair, or behind the counts.
+    #[cfg(feature = "write")]
+    pub(crate) fn entries_start(&self) -> usize {
+        self.pairs.last().map_or(8 + 2 * self.dialect.len_size() as usize, |pair| pair.value.end)
+    }
+
     pub(crate) fn find_pair(&self, bytes: &[u8], key: &str) -> Option<&Pair> {
         let key_of = |i: u32| self.pairs.get(i as usize).map_or(&[][..], |p| p.key.of(bytes));
         let at = self.by_key.binary_search_by(|i| key_of(*i).cmp(key.as_bytes())).ok()?;

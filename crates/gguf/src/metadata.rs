@@ -83,6 +83,7 @@ impl ValueError {
 mod sealed {
     pub trait Sealed {}
 }
+pub(crate) use sealed::Sealed;
 
 /// A type that a metadata value can be read as: the integers, floats, `bool`, `&str`, [`RawStr`], [`Array`],
 /// [`Strings`], and `Vec`s of these.

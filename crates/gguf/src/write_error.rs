@@ -73,7 +73,6 @@ impl WriteError {
         Self { kind, place: place.into(), expected: expected.into(), found: found.into(), source: None }
     }
 
-    #[allow(dead_code)]
     pub(crate) fn io(place: impl Into<String>, source: io::Error) -> Self {
         Self { place: place.into(), ..source.into() }
     }
