@@ -47,12 +47,12 @@ pub enum Edited {
 /// GgufWriter::new().kv("general.name", "tiny").tensor("w", GgmlType::F32, &[2], vec![7; 8]).write_file(&path)?;
 /// let done = edit_file(&path, EditMode::InPlace, |edit| {
 ///     edit.set("general.name", "tony");
-///     Ok(())
+///     Ok::<_, happy_gguf::WriteError>(())
 /// })?;
 /// assert_eq!(done, Edited::InPlace);
 /// let done = edit_file(&path, EditMode::InPlace, |edit| {
 ///     edit.set("general.description", "a model that is too small for everything");
-///     Ok(())
+///     Ok::<_, happy_gguf::WriteError>(())
 /// })?;
 /// assert_eq!(done, Edited::Rewritten);
 /// assert_eq!(GgufFile::read(&path).unwrap().view().metadata().get_str("general.name").unwrap(), "tony");
@@ -63,11 +63,11 @@ pub enum Edited {
 /// # Errors
 /// When the file cannot be read or written, does not parse, is being edited by somebody else, or when the new metadata is
 /// not valid. The file is as it was then.
-pub fn edit_file(
+pub fn edit_file<E: From<WriteError>>(
     path: impl AsRef<Path>,
     mode: EditMode,
-    change: impl FnOnce(&mut GgufEdit<'_>) -> Result<(), WriteError>,
-) -> Result<Edited, WriteError> {
+    change: impl FnOnce(&mut GgufEdit<'_>) -> Result<(), E>,
+) -> Result<Edited, E> {
     let path = path.as_ref();
     let place = |e| WriteError::io(place_of(path), e);
     let mut file = open(path).map_err(place)?;
@@ -93,13 +93,13 @@ pub fn edit_file(
         let Some((from, to)) = difference(&old, &new) else { return Ok(Edited::Unchanged) };
         let (old, new) = (old.get(from..to).unwrap_or_default(), new.get(from..to).unwrap_or_default());
         undo::overwrite(path, &mut file, from as u64, old, new).map_err(place)?;
-        return Ok(Edited::InPlace);
+        Ok(Edited::InPlace)
+    } else if new == old {
+        Ok(Edited::Unchanged)
+    } else {
+        rewrite(path, &mut file, &new, data_start).map_err(place)?;
+        Ok(Edited::Rewritten)
     }
-    if new == old {
-        return Ok(Edited::Unchanged);
-    }
-    rewrite(path, &mut file, &new, data_start).map_err(place)?;
-    Ok(Edited::Rewritten)
 }
 
 /// Puts a header back whose change in place was interrupted; whether there was one. [`edit_file`] does so by itself.

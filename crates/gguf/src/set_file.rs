@@ -54,10 +54,14 @@ impl GgufSetFile {
         Self::open(path.as_ref(), |path| GgufFile::read_with(path, limits))
     }
 
-    pub(crate) fn open(
+    /// Opens a model, each file by `open`: for who opens files in a way of their own.
+    ///
+    /// # Errors
+    /// What `open` gives, and when the parts do not make one model.
+    pub fn open<E: From<FileError>>(
         path: &Path,
-        mut open: impl FnMut(&Path) -> Result<GgufFile, FileError>,
-    ) -> Result<Self, FileError> {
+        mut open: impl FnMut(&Path) -> Result<GgufFile, E>,
+    ) -> Result<Self, E> {
         let first = open(path)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let others = other_parts(&name, &first, path.parent()).map_err(|e| FileError::set(path, e))?;

@@ -338,7 +338,7 @@ fn edits_on_disk() {
     let set = |mode, key: &'static str, value: OwnedValue| {
         edit_file(&path, mode, |edit| {
             edit.set(key, value);
-            Ok(())
+            Ok::<_, WriteError>(())
         })
     };
     use EditMode::{InPlace, Rewrite};
@@ -351,7 +351,7 @@ fn edits_on_disk() {
     let done = edit_file(&path, InPlace, |edit| {
         assert!(edit.remove("general.text"));
         edit.set("general.name", "tiny");
-        Ok(())
+        Ok::<_, WriteError>(())
     });
     assert_eq!(done.unwrap(), Edited::Rewritten);
     assert!(fs::read(&path).unwrap() == before);
@@ -371,11 +371,11 @@ fn edits_on_disk() {
 
     let text = folder.0.join("text");
     fs::write(&text, "no model").unwrap();
-    let error = edit_file(&text, InPlace, |_| Ok(())).unwrap_err();
+    let error = edit_file(&text, InPlace, |_| Ok::<_, WriteError>(())).unwrap_err();
     assert_eq!(error.kind(), WriteErrorKind::InvalidFile);
     assert!(error.to_string().contains("not a GGUF file"), "{error}");
     assert_eq!(
-        edit_file(folder.0.join("absent"), InPlace, |_| Ok(())).unwrap_err().kind(),
+        edit_file(folder.0.join("absent"), InPlace, |_| Ok::<_, WriteError>(())).unwrap_err().kind(),
         WriteErrorKind::Io
     );
     assert!(!recover_file(&path).unwrap());

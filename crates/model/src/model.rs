@@ -37,7 +37,9 @@ impl Model {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let order = file.view().byte_order();
         if order != ByteOrder::Little {
-            return Err(LoadError::unsupported(format!("a {order} file; its weights would have to be turned over")));
+            return Err(LoadError::unsupported(format!(
+                "a {order} file; its weights would have to be turned over"
+            )));
         }
         let spec = arch::read_spec(&file.view())?;
         let (weights, unused) = load::load(file, &spec, kernels)?;
