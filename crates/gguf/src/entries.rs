@@ -135,9 +135,12 @@ fn place_out_of_order(bytes: &[u8], tensors: &mut [Entry], file_len: Option<u64>
     for i in order.into_iter().rev() {
         let Some(tensor) = tensors.get_mut(i as usize) else { continue };
         if tensor.ty.layout().is_none() {
-            // Two of unknown size at one place would get the same bytes, or none: the same as an overlap.
-            if next_start == tensor.range.start && next.is_some() {
-                return Err(overlap(bytes, tensor, next));
+            // Elements take bytes, however few. Two of unknown size at one place would get the same ones, or none.
+            if next_start == tensor.range.start && tensor.dims.elements() != Some(0) {
+                return Err(match next {
+                    Some(_) => overlap(bytes, tensor, next),
+                    None => no_bytes(bytes, tensor),
+                });
             }
             // Without a length of the file the last one reaches nobody knows where.
             let open_end = file_len.is_none() && next.is_none();
@@ -159,5 +162,12 @@ fn overlap(bytes: &[u8], tensor: &Entry, next: Option<Span>) -> ParseError {
     let expected = format!("an end before tensor `{next}`");
     let found = format!("bytes {} to {}", tensor.range.start, tensor.range.end);
     ParseError::new(Kind::OverlappingTensors, tensor.range.start, expected, found)
+        .in_tensor(tensor.name.of(bytes))
+}
+
+#[cold]
+fn no_bytes(bytes: &[u8], tensor: &Entry) -> ParseError {
+    let expected = format!("bytes of a tensor of {} ({})", tensor.dims, tensor.ty);
+    ParseError::new(Kind::Truncated, tensor.range.start, expected, "the end of the file")
         .in_tensor(tensor.name.of(bytes))
 }

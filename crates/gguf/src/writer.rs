@@ -329,6 +329,7 @@ impl Tensor<'_> {
         };
         let Some(layout) = self.ty.layout() else {
             return match &self.data {
+                Data::Bytes(bytes) if bytes.is_empty() && elements > 0 => Err(self.wrong_size(1, 0)),
                 Data::Bytes(bytes) => Ok(bytes.len() as u64),
                 Data::Produced(_) => Err(shape("a type of known size for bytes that are produced")),
             };

@@ -327,6 +327,13 @@ fn errors() {
             96,
             "overlapping tensors: tensor `s`, at byte 96, expected an end before tensor `t`, found bytes 96 to 96",
         ),
+        case(
+            "unknown type without bytes",
+            one().tensor(b"s", &[8], 99, 0).data(0),
+            Kind::Truncated,
+            64,
+            "file ends too early: tensor `s`, at byte 64, expected bytes of a tensor of 8 (unknown(99)), found the end of the file",
+        ),
     ];
     let mut failures = Vec::new();
     for Case { name, file, kind, offset, message } in &cases {
@@ -420,6 +427,14 @@ fn lenient_reading() {
         assert_eq!(found, warnings, "{name}");
         assert_eq!(gguf.check_strict().is_err(), name == "misaligned");
     }
+}
+
+/// Found by fuzzing: of unknown size and without elements, in front of another tensor, which a merged file may have.
+#[test]
+fn an_unknown_type_without_elements_takes_no_bytes() {
+    let file = Raw::header(2, 0).tensor(b"s", &[0], 99, 0).tensor(b"t", &[8], 0, 0).data(32);
+    let gguf = Gguf::parse(&file.0).unwrap();
+    assert_eq!(gguf.tensors().map(|t| t.byte_len()).collect::<Vec<_>>(), [0, 32]);
 }
 
 /// Tensors in another order than their entries; those of unknown size reach to the next one or the file's end.
