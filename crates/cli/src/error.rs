@@ -96,6 +96,7 @@ macro_rules! from_display {
 }
 from_display!(
     happy_gguf::FileError,
+    happy_gguf::WriteError,
     happy_tokenizer::TokenizerError,
     happy_sampler::SamplerError,
     happy_engine::chat::TemplateError,

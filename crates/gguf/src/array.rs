@@ -6,6 +6,7 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 
 use crate::cursor::Cursor;
+use crate::dialect::{ByteOrder, Dialect};
 use crate::value::{RawStr, Value, ValueType};
 
 mod sealed {
@@ -18,9 +19,9 @@ pub trait Element: sealed::Sealed + Copy + Default + fmt::Debug + PartialEq + 's
     const TYPE: ValueType;
     /// Bytes of an element.
     const SIZE: usize;
-    /// From exactly [`Self::SIZE`] little-endian bytes.
+    /// From exactly [`Self::SIZE`] bytes.
     #[doc(hidden)]
-    fn from_le(bytes: &[u8]) -> Option<Self>;
+    fn from_bytes(bytes: &[u8], order: ByteOrder) -> Option<Self>;
 }
 
 macro_rules! elements {
@@ -30,8 +31,12 @@ macro_rules! elements {
             const TYPE: ValueType = ValueType::$ty;
             const SIZE: usize = size_of::<$t>();
             #[inline]
-            fn from_le(bytes: &[u8]) -> Option<Self> {
-                Some(<$t>::from_le_bytes(bytes.try_into().ok()?))
+            fn from_bytes(bytes: &[u8], order: ByteOrder) -> Option<Self> {
+                let bytes = bytes.try_into().ok()?;
+                Some(match order {
+                    ByteOrder::Little => <$t>::from_le_bytes(bytes),
+                    ByteOrder::Big => <$t>::from_be_bytes(bytes),
+                })
             }
         }
     )* };
@@ -42,7 +47,7 @@ impl sealed::Sealed for bool {}
 impl Element for bool {
     const TYPE: ValueType = ValueType::Bool;
     const SIZE: usize = 1;
-    fn from_le(bytes: &[u8]) -> Option<Self> {
+    fn from_bytes(bytes: &[u8], _: ByteOrder) -> Option<Self> {
         match bytes {
             [b] => Some(*b != 0),
             _ => None,
@@ -66,11 +71,17 @@ pub struct Array<'a> {
     element: ValueType,
     len: usize,
     raw: &'a [u8],
+    dialect: Dialect,
 }
 
 impl<'a> Array<'a> {
-    pub(crate) fn new(element: ValueType, len: usize, raw: &'a [u8]) -> Self {
-        Self { element, len, raw }
+    pub(crate) fn new(element: ValueType, len: usize, raw: &'a [u8], dialect: Dialect) -> Self {
+        Self { element, len, raw, dialect }
+    }
+
+    #[cfg(feature = "write")]
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// The type of every element.
@@ -88,9 +99,15 @@ impl<'a> Array<'a> {
         self.len == 0
     }
 
-    /// The elements as the file has them, without type and count.
+    /// The elements as the file has them, without type and count; see [`Array::is_canonical`].
     pub fn raw(&self) -> &'a [u8] {
         self.raw
+    }
+
+    /// Whether [`Array::raw`] is little-endian with 64-bit lengths, which it is but for files that are big-endian or of
+    /// version 1.
+    pub fn is_canonical(&self) -> bool {
+        self.dialect == Dialect::CANONICAL
     }
 
     /// Element `i`. Scalars in constant time; strings and arrays are walked over (see [`StrIndex`]).
@@ -101,7 +118,7 @@ impl<'a> Array<'a> {
         match self.element.size() {
             Some(size) => {
                 let start = i.checked_mul(size as usize)?;
-                Value::read(self.element, &mut Cursor::new(self.raw.get(start..)?))
+                Value::read(self.element, &mut Cursor::new(self.raw.get(start..)?, self.dialect))
             }
             None => self.iter().nth(i),
         }
@@ -109,17 +126,22 @@ impl<'a> Array<'a> {
 
     /// The elements as values.
     pub fn iter(&self) -> Values<'a> {
-        Values { element: self.element, left: self.len, cursor: Cursor::new(self.raw) }
+        Values { element: self.element, left: self.len, cursor: Cursor::new(self.raw, self.dialect) }
     }
 
     /// The elements as numbers of exactly this type; `None` when the element type is another.
     pub fn packed<T: Element>(&self) -> Option<Packed<'a, T>> {
-        (self.element == T::TYPE).then_some(Packed { raw: self.raw, of: PhantomData })
+        (self.element == T::TYPE).then_some(Packed {
+            raw: self.raw,
+            order: self.dialect.order,
+            of: PhantomData,
+        })
     }
 
     /// The strings of an array of strings; `None` when the element type is another.
     pub fn strings(&self) -> Option<Strings<'a>> {
-        (self.element == ValueType::String).then_some(Strings { left: self.len, rest: self.raw })
+        let strings = Strings { left: self.len, rest: Cursor::new(self.raw, self.dialect) };
+        (self.element == ValueType::String).then_some(strings)
     }
 }
 
@@ -175,7 +197,7 @@ impl ExactSizeIterator for Values<'_> {}
 #[derive(Clone, Debug)]
 pub struct Strings<'a> {
     left: usize,
-    rest: &'a [u8],
+    rest: Cursor<'a>,
 }
 
 impl<'a> Strings<'a> {
@@ -183,16 +205,16 @@ impl<'a> Strings<'a> {
     ///
     /// Costs 4 bytes a string. `None` when the strings together have 4 GiB or more, or the memory is not to be had.
     pub fn index(self) -> Option<StrIndex<'a>> {
-        let raw = self.rest;
+        let raw = self.rest.clone().try_take(self.rest.left())?;
         u32::try_from(raw.len()).ok()?;
         let mut ends = Vec::new();
         ends.try_reserve_exact(self.left).ok()?;
-        let mut end = 0;
+        let (mut end, len_size) = (0, self.rest.dialect().len_size() as u32);
         for s in self {
-            end += 8 + s.as_bytes().len() as u32;
+            end += len_size + s.as_bytes().len() as u32;
             ends.push(end);
         }
-        Some(StrIndex { raw, ends })
+        Some(StrIndex { raw, ends, len_size: len_size as usize })
     }
 }
 
@@ -202,11 +224,8 @@ impl<'a> Iterator for Strings<'a> {
     #[inline]
     fn next(&mut self) -> Option<RawStr<'a>> {
         self.left = self.left.checked_sub(1)?;
-        let (len, rest) = self.rest.split_first_chunk::<8>()?;
-        let len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
-        let (string, rest) = rest.split_at_checked(len)?;
-        self.rest = rest;
-        Some(RawStr::new(string))
+        let len = self.rest.try_len()?;
+        self.rest.try_take(len).map(RawStr::new)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -223,6 +242,8 @@ pub struct StrIndex<'a> {
     raw: &'a [u8],
     /// Where the string ends, its length field counted in.
     ends: Vec<u32>,
+    /// Bytes of a length field.
+    len_size: usize,
 }
 
 impl<'a> StrIndex<'a> {
@@ -230,7 +251,7 @@ impl<'a> StrIndex<'a> {
     pub fn get(&self, i: usize) -> Option<RawStr<'a>> {
         let end = *self.ends.get(i)? as usize;
         let start = i.checked_sub(1).and_then(|p| self.ends.get(p)).map_or(0, |e| *e as usize);
-        self.raw.get(start + 8..end).map(RawStr::new)
+        self.raw.get(start + self.len_size..end).map(RawStr::new)
     }
 
     /// The number of strings.
@@ -244,11 +265,12 @@ impl<'a> StrIndex<'a> {
     }
 }
 
-/// Numbers as the file has them, little-endian and at any alignment.
-#[derive(Clone, Copy, PartialEq)]
+/// Numbers as the file has them, in its byte order and at any alignment.
+#[derive(Clone, Copy)]
 pub struct Packed<'a, T> {
     /// A whole number of elements.
     raw: &'a [u8],
+    order: ByteOrder,
     of: PhantomData<T>,
 }
 
@@ -266,18 +288,30 @@ impl<'a, T: Element> Packed<'a, T> {
     /// Element `i`.
     pub fn get(&self, i: usize) -> Option<T> {
         let start = i.checked_mul(T::SIZE)?;
-        self.raw.get(start..)?.get(..T::SIZE).and_then(T::from_le)
+        self.raw.get(start..)?.get(..T::SIZE).and_then(|b| T::from_bytes(b, self.order))
     }
 
     /// The elements.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = T> + Clone + use<'a, T> {
         // Each chunk has SIZE bytes, so that the conversion cannot fail and the length is exact.
-        self.raw.chunks_exact(T::SIZE).map(|c| T::from_le(c).unwrap_or_default())
+        let order = self.order;
+        self.raw.chunks_exact(T::SIZE).map(move |c| T::from_bytes(c, order).unwrap_or_default())
     }
 
-    /// The bytes in the file.
+    /// The bytes in the file, in [`Packed::byte_order`].
     pub fn raw(&self) -> &'a [u8] {
         self.raw
+    }
+
+    /// The order of the bytes of [`Packed::raw`].
+    pub fn byte_order(&self) -> ByteOrder {
+        self.order
+    }
+}
+
+impl<T: Element> PartialEq for Packed<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use alloc::format;
 
+use crate::dialect::Dialect;
 use crate::error::{ParseError, ParseErrorKind};
 
 /// Reads forward. A failed read ends the parse, so the position never goes out of step.
@@ -10,11 +11,20 @@ pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     /// At most `bytes.len()`.
     pos: usize,
+    dialect: Dialect,
 }
 
 impl<'a> Cursor<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, pos: 0 }
+    pub(crate) fn new(bytes: &'a [u8], dialect: Dialect) -> Self {
+        Self { bytes, pos: 0, dialect }
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    pub(crate) fn set_dialect(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
     }
 
     pub(crate) fn pos(&self) -> usize {
@@ -42,14 +52,20 @@ impl<'a> Cursor<'a> {
     pub(crate) fn try_u64(&mut self) -> Option<u64> {
         let chunk = self.bytes.get(self.pos..)?.first_chunk::<8>()?;
         self.pos += 8;
-        Some(u64::from_le_bytes(*chunk))
+        Some(self.dialect.u64(*chunk))
     }
 
     #[inline]
     pub(crate) fn try_u32(&mut self) -> Option<u32> {
         let chunk = self.bytes.get(self.pos..)?.first_chunk::<4>()?;
         self.pos += 4;
-        Some(u32::from_le_bytes(*chunk))
+        Some(self.dialect.u32(*chunk))
+    }
+
+    /// A count or a length.
+    #[inline]
+    pub(crate) fn try_len(&mut self) -> Option<u64> {
+        if self.dialect.narrow { self.try_u32().map(u64::from) } else { self.try_u64() }
     }
 
     /// The next `n` bytes, which are `what`.
@@ -65,10 +81,15 @@ impl<'a> Cursor<'a> {
         self.try_u64().ok_or_else(|| self.too_short(8, what))
     }
 
+    pub(crate) fn len(&mut self, what: &str) -> Result<u64, ParseError> {
+        self.try_len().ok_or_else(|| self.too_short(self.dialect.len_size(), what))
+    }
+
     #[cold]
     pub(crate) fn too_short(&self, n: u64, what: &str) -> ParseError {
         let (expected, found) =
             (format!("{n} bytes ({what})"), format!("{} bytes before the end", self.left()));
         ParseError::new(ParseErrorKind::Truncated, self.offset(), expected, found)
+            .needing(self.offset().saturating_add(n))
     }
 }

@@ -11,10 +11,8 @@ use core::fmt;
 pub enum ParseErrorKind {
     /// The magic is not `GGUF`.
     NotGguf,
-    /// A version that is not read (0, 1, above 3).
+    /// A version that is not read (0, above 3).
     UnsupportedVersion,
-    /// A big-endian file.
-    UnsupportedByteOrder,
     /// The file ends before something that its header promises.
     Truncated,
     /// A bound of [`Limits`](crate::Limits) is exceeded.
@@ -53,7 +51,6 @@ impl fmt::Display for ParseErrorKind {
         f.write_str(match self {
             Self::NotGguf => "not a GGUF file",
             Self::UnsupportedVersion => "unsupported GGUF version",
-            Self::UnsupportedByteOrder => "unsupported byte order",
             Self::Truncated => "file ends too early",
             Self::LimitExceeded => "limit exceeded",
             Self::InvalidKey => "invalid key",
@@ -92,6 +89,8 @@ struct Inner {
     place: Place,
     expected: Cow<'static, str>,
     found: Cow<'static, str>,
+    /// How many bytes from the start would have been enough to get further.
+    needed: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -123,7 +122,14 @@ impl ParseError {
         found: impl Into<Cow<'static, str>>,
     ) -> Self {
         let (expected, found) = (expected.into(), found.into());
-        Self(Box::new(Inner { kind, offset, place: Place::Header, expected, found }))
+        Self(Box::new(Inner { kind, offset, place: Place::Header, expected, found, needed: None }))
+    }
+
+    /// Notes that `len` bytes from the start are needed to get past this place.
+    #[cold]
+    pub(crate) fn needing(mut self, len: u64) -> Self {
+        self.0.needed = Some(len);
+        self
     }
 
     /// Names the key that was being read, unless a place is known already.
@@ -152,6 +158,13 @@ impl ParseError {
     /// Where in the file, in bytes from its start.
     pub fn offset(&self) -> u64 {
         self.0.offset
+    }
+
+    /// Of a file that ends too early: with how many bytes from its start reading gets past this place. More may be
+    /// needed behind it. For who reads a file that is still on its way, see
+    /// [`Gguf::parse_header`](crate::Gguf::parse_header).
+    pub fn needed(&self) -> Option<u64> {
+        self.0.needed
     }
 
     /// The metadata key at fault (shortened and escaped), if one is.

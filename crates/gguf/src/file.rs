@@ -12,6 +12,7 @@ use crate::error::ParseError;
 use crate::gguf::Gguf;
 use crate::index::Index;
 use crate::limits::Limits;
+use crate::set::SetError;
 
 /// Bytes that several owners keep alive: a mapped file, a `Vec<u8>`, or whatever holds bytes.
 ///
@@ -116,6 +117,15 @@ pub enum FileError {
         /// Where and why.
         source: ParseError,
     },
+    /// The file and others do not make one split model.
+    #[error("cannot read `{path}`: {source}")]
+    #[non_exhaustive]
+    Set {
+        /// The first file.
+        path: String,
+        /// Which part, and why.
+        source: SetError,
+    },
 }
 
 impl FileError {
@@ -127,10 +137,14 @@ impl FileError {
         Self::Parse { path: path.display().to_string(), source }
     }
 
+    pub(crate) fn set(path: &Path, source: SetError) -> Self {
+        Self::Set { path: path.display().to_string(), source }
+    }
+
     /// The file.
     pub fn path(&self) -> PathBuf {
         match self {
-            Self::Io { path, .. } | Self::Parse { path, .. } => PathBuf::from(path),
+            Self::Io { path, .. } | Self::Parse { path, .. } | Self::Set { path, .. } => PathBuf::from(path),
         }
     }
 }

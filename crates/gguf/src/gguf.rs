@@ -3,17 +3,19 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::dialect::ByteOrder;
 use crate::error::{ParseError, ParseErrorKind};
 use crate::index::Index;
 use crate::limits::Limits;
 use crate::metadata::Metadata;
 use crate::parse;
+use crate::rules::Rules;
 use crate::tensor_info::TensorInfo;
-use crate::warning::{self, Warning};
+use crate::warning::{self, Subject, Warning};
 
 /// A parsed GGUF file over borrowed bytes: metadata and tensor entries, every range of which lies in the bytes.
 ///
-/// Cheap to clone. Little-endian files of versions 2 and 3 are read.
+/// Cheap to clone. Files of versions 1, 2 and 3 are read, little-endian and big-endian.
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgmlType, GgufWriter};
@@ -51,10 +53,59 @@ impl<'a> Gguf<'a> {
     /// [`Gguf::warnings`] lists; [`Gguf::check_strict`] refuses them.
     ///
     /// # Errors
-    /// When the bytes are not a little-endian GGUF file of version 2 or 3, when the file is cut or broken, or beyond
-    /// `limits`. The error says where, what was expected and what was found.
+    /// When the bytes are not a GGUF file, when the file is cut or broken, or beyond `limits`. The error says where, what was expected and what was found.
     pub fn parse_with(bytes: &'a [u8], limits: &Limits) -> Result<Self, ParseError> {
-        Ok(Self::from_index(bytes, Arc::new(parse::parse(bytes, limits)?)))
+        Self::parse_by(bytes, &Rules { limits, lenient: false, file_len: Some(bytes.len() as u64) })
+    }
+
+    /// As [`Gguf::parse_with`], and takes two more things that break the format and that some readers take: bools
+    /// other than 0 and 1 (read as true), and tensors whose offset is not a multiple of the alignment. Both are in
+    /// [`Gguf::warnings`].
+    ///
+    /// ```
+    /// use happy_gguf::{Gguf, GgufWriter, Limits, WarningKind};
+    /// let mut file = GgufWriter::new().kv("a.b", true).to_vec().unwrap();
+    /// *file.last_mut().unwrap() = 7;
+    /// assert!(Gguf::parse(&file).is_err());
+    /// let gguf = Gguf::parse_lenient(&file, &Limits::default()).unwrap();
+    /// assert!(gguf.metadata().get_bool("a.b").unwrap());
+    /// assert_eq!(gguf.warnings()[0].kind, WarningKind::OddBool);
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Gguf::parse_with`].
+    pub fn parse_lenient(bytes: &'a [u8], limits: &Limits) -> Result<Self, ParseError> {
+        Self::parse_by(bytes, &Rules { limits, lenient: true, file_len: Some(bytes.len() as u64) })
+    }
+
+    /// Parses the beginning of a file: metadata and tensor entries are all there, the tensors' bytes need not be.
+    ///
+    /// `file_len` is the length of the whole file where it is known; every tensor must lie in it. [`Gguf::data`] gives
+    /// the tensors that are in `bytes`. When the bytes end before the last tensor entry does, the error's
+    /// [`ParseError::needed`] says how many bytes to fetch before it is worth another try.
+    ///
+    /// ```
+    /// use happy_gguf::{GgmlType, Gguf, GgufWriter, Limits};
+    /// let file = GgufWriter::new().tensor("w", GgmlType::F32, &[64], vec![0; 256]).to_vec().unwrap();
+    /// let (mut have, limits) = (4, Limits::default());
+    /// let gguf = loop {
+    ///     match Gguf::parse_header(&file[..have], Some(file.len() as u64), &limits) {
+    ///         Ok(gguf) => break gguf,
+    ///         Err(error) => have = error.needed().ok_or(error).unwrap() as usize,
+    ///     }
+    /// };
+    /// let w = gguf.tensor("w").unwrap();
+    /// assert!(have < 100 && w.byte_len() == 256 && gguf.data(&w).is_none());
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Gguf::parse_with`].
+    pub fn parse_header(bytes: &'a [u8], file_len: Option<u64>, limits: &Limits) -> Result<Self, ParseError> {
+        Self::parse_by(bytes, &Rules { limits, lenient: false, file_len })
+    }
+
+    pub(crate) fn parse_by(bytes: &'a [u8], rules: &Rules<'_>) -> Result<Self, ParseError> {
+        Ok(Self::from_index(bytes, Arc::new(parse::parse(bytes, rules)?)))
     }
 
     /// `bytes` must be those that `index` was made from.
@@ -67,9 +118,14 @@ impl<'a> Gguf<'a> {
         &self.index
     }
 
-    /// The version of the format: 2 or 3.
+    /// The version of the format: 1, 2 or 3.
     pub fn version(&self) -> u32 {
         self.index.version
+    }
+
+    /// The order of the bytes of every number in the file, those in the tensors included.
+    pub fn byte_order(&self) -> ByteOrder {
+        self.index.dialect.order
     }
 
     /// The alignment of the tensor data, in bytes.
@@ -82,12 +138,23 @@ impl<'a> Gguf<'a> {
         self.index.data_offset
     }
 
+    /// Where the tensor entries end. Padding follows, up to [`Gguf::data_offset`].
+    pub fn header_end(&self) -> u64 {
+        self.index.header_end
+    }
+
+    /// Where the last tensor's data ends, which is what a complete file has at the least; [`Gguf::header_end`] of a file
+    /// without tensors.
+    pub fn data_end(&self) -> u64 {
+        self.index.tensors.iter().map(|tensor| tensor.range.end).fold(self.index.header_end, u64::max)
+    }
+
     /// The metadata.
     pub fn metadata(&self) -> &Metadata<'a> {
         &self.metadata
     }
 
-    /// The bytes of the whole file.
+    /// The bytes that were parsed: the whole file, but for [`Gguf::parse_header`].
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
@@ -95,6 +162,10 @@ impl<'a> Gguf<'a> {
     /// The tensors, in the order of the file.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorInfo<'a>> + DoubleEndedIterator + '_ {
         self.index.tensors.iter().map(|tensor| tensor.info(self.bytes))
+    }
+
+    pub(crate) fn nth_tensor(&self, i: usize) -> Option<TensorInfo<'a>> {
+        Some(self.index.tensors.get(i)?.info(self.bytes))
     }
 
     /// The tensor with this name.
@@ -116,7 +187,8 @@ impl<'a> Gguf<'a> {
     }
 
     /// Refuses what the reference reader (llama.cpp, loading the tensor data) refuses and [`Gguf::parse`] takes: tensor
-    /// types it does not know, gaps between tensors or another order than the entries', and missing padding at the end.
+    /// types it does not know, gaps between tensors or another order than the entries', missing padding at the end, version 1,
+    /// and big-endian files.
     ///
     /// # Errors
     /// [`ParseErrorKind::NotStrict`], about the first such [`Warning`].
@@ -125,10 +197,10 @@ impl<'a> Gguf<'a> {
             None => Ok(()),
             Some(w) => {
                 let error = ParseError::new(ParseErrorKind::NotStrict, w.offset, w.kind.expected(), w.found);
-                Err(if w.kind.is_about_a_tensor() {
-                    error.in_tensor(w.name.as_bytes())
-                } else {
-                    error.in_key(w.name.as_bytes())
+                Err(match w.kind.subject() {
+                    Subject::File => error,
+                    Subject::Key => error.in_key(w.name.as_bytes()),
+                    Subject::Tensor => error.in_tensor(w.name.as_bytes()),
                 })
             }
         }

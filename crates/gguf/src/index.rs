@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use crate::dialect::Dialect;
 use crate::tensor_info::{Dims, TensorInfo};
 use crate::value::ValueType;
 use crate::{GgmlType, cursor::Cursor, value::Value};
@@ -37,8 +38,8 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) fn value<'a>(&self, bytes: &'a [u8]) -> Option<Value<'a>> {
-        Value::read(self.ty, &mut Cursor::new(self.value.of(bytes)))
+    pub(crate) fn value<'a>(&self, bytes: &'a [u8], dialect: Dialect) -> Option<Value<'a>> {
+        Value::read(self.ty, &mut Cursor::new(self.value.of(bytes), dialect))
     }
 }
 
@@ -58,12 +59,17 @@ impl Entry {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Index {
     pub(crate) version: u32,
+    pub(crate) dialect: Dialect,
     pub(crate) alignment: u64,
+    /// The end of the tensor entries.
+    pub(crate) header_end: u64,
     /// The first byte of the tensor data: the end of the tensor entries, rounded up to the alignment.
     pub(crate) data_offset: u64,
+    /// The length of the file, if it is known.
+    pub(crate) file_len: Option<u64>,
     pub(crate) pairs: Vec<Pair>,
     /// Numbers of pairs, in the byte order of their keys.
     pub(crate) by_key: Vec<u32>,
@@ -73,6 +79,12 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// Where the tensor entries begin: behind the last pair, or behind the counts.
+    #[cfg(feature = "write")]
+    pub(crate) fn entries_start(&self) -> usize {
+        self.pairs.last().map_or(8 + 2 * self.dialect.len_size() as usize, |pair| pair.value.end)
+    }
+
     pub(crate) fn find_pair(&self, bytes: &[u8], key: &str) -> Option<&Pair> {
         let key_of = |i: u32| self.pairs.get(i as usize).map_or(&[][..], |p| p.key.of(bytes));
         let at = self.by_key.binary_search_by(|i| key_of(*i).cmp(key.as_bytes())).ok()?;

@@ -83,6 +83,7 @@ impl ValueError {
 mod sealed {
     pub trait Sealed {}
 }
+pub(crate) use sealed::Sealed;
 
 /// A type that a metadata value can be read as: the integers, floats, `bool`, `&str`, [`RawStr`], [`Array`],
 /// [`Strings`], and `Vec`s of these.
@@ -188,13 +189,15 @@ impl<'a> Metadata<'a> {
     /// The pairs in the order of the file.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, Value<'a>)> + '_ {
         // The values were proved at parse: the default is for storage whose bytes changed since.
-        let value = |pair: &crate::index::Pair| pair.value(self.bytes).unwrap_or(Value::Bool(false));
+        let value = |pair: &crate::index::Pair| {
+            pair.value(self.bytes, self.index.dialect).unwrap_or(Value::Bool(false))
+        };
         self.index.pairs.iter().map(move |pair| (pair.key.str_of(self.bytes), value(pair)))
     }
 
     /// The value of `key`, as the file has it.
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
-        self.index.find_pair(self.bytes, key)?.value(self.bytes)
+        self.index.find_pair(self.bytes, key)?.value(self.bytes, self.index.dialect)
     }
 
     /// Whether the file has `key`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::file::{FileError, GgufFile, open};
 use crate::limits::Limits;
+use crate::set_file::GgufSetFile;
 
 impl GgufFile {
     /// Maps a file into memory, read-only and shared, and parses it. Nothing is copied: the pages stay
@@ -52,6 +53,20 @@ impl GgufFile {
         // SAFETY: the caller promises that nobody changes or truncates the file while the map lives.
         let map = unsafe { map_file(&file) }.map_err(|e| FileError::io(path, e))?;
         Self::parse_shared(Arc::new(map), limits).map_err(|e| FileError::parse(path, e))
+    }
+}
+
+impl GgufSetFile {
+    /// Maps a model: the file, and when it is the first part of a split model all others.
+    ///
+    /// # Safety
+    /// As [`GgufFile::map`], for every part.
+    ///
+    /// # Errors
+    /// As [`GgufFile::map`], and when the parts do not make one model.
+    pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        // SAFETY: the caller keeps the contract for every part.
+        Self::open(path.as_ref(), |path| unsafe { GgufFile::map(path) })
     }
 }
 

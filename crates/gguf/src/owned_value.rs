@@ -4,6 +4,8 @@ use std::string::String;
 use std::vec::Vec;
 
 use crate::array::{Array, Element};
+use crate::dialect::Dialect;
+use crate::encode::{self, TooLarge};
 use crate::value::{RawStr, Value, ValueType};
 
 /// A metadata value to write. Made by `From` from numbers, bools, strings, vectors of these, and values read from
@@ -44,7 +46,7 @@ pub enum OwnedValue {
     F64(f64),
 }
 
-/// An array to write: elements of one type, already in the bytes of the file.
+/// An array to write: elements of one type, already in the bytes of a little-endian file of version 2 or 3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedArray {
     element: ValueType,
@@ -103,6 +105,7 @@ impl OwnedArray {
         self.len == 0
     }
 
+    /// Appends the array as a canonical file has it.
     fn write_to(&self, out: &mut Vec<u8>) {
         out.extend(self.element.id().to_le_bytes());
         out.extend((self.len as u64).to_le_bytes());
@@ -130,8 +133,28 @@ impl OwnedValue {
         }
     }
 
-    /// Appends the value as the file has it, without its type.
-    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
+    /// Appends the value as a file of this dialect has it, without its type.
+    pub(crate) fn encode(&self, to: Dialect, out: &mut Vec<u8>) -> Result<(), TooLarge> {
+        match self {
+            Self::String(v) => encode::string(v, to, out),
+            Self::Array(v) => {
+                encode::u32(v.element.id(), to, out);
+                encode::len(v.len as u64, to, out)?;
+                encode::elements(v.element, v.len as u64, &v.raw, Dialect::CANONICAL, to, out)
+            }
+            scalar => {
+                let start = out.len();
+                scalar.write_to(out);
+                if to.order != Dialect::CANONICAL.order {
+                    out.get_mut(start..).unwrap_or_default().reverse();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Appends the value as a canonical file has it, without its type.
+    fn write_to(&self, out: &mut Vec<u8>) {
         match self {
             Self::U8(v) => out.extend(v.to_le_bytes()),
             Self::I8(v) => out.extend(v.to_le_bytes()),
@@ -150,8 +173,8 @@ impl OwnedValue {
     }
 }
 
-/// Appends length and bytes.
-pub(crate) fn write_string(bytes: &[u8], out: &mut Vec<u8>) {
+/// Appends length and bytes, canonical.
+fn write_string(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend((bytes.len() as u64).to_le_bytes());
     out.extend(bytes);
 }
@@ -216,7 +239,14 @@ impl From<OwnedArray> for OwnedValue {
 
 impl From<Array<'_>> for OwnedArray {
     fn from(array: Array<'_>) -> Self {
-        Self { element: array.element_type(), len: array.len(), raw: array.raw().to_vec() }
+        let (element, len) = (array.element_type(), array.len());
+        let mut raw = Vec::with_capacity(array.raw().len());
+        let to = Dialect::CANONICAL;
+        // Lengths only get wider, and the nesting was checked when the array was parsed: an error cannot be.
+        match encode::elements(element, len as u64, array.raw(), array.dialect(), to, &mut raw) {
+            Ok(()) => Self { element, len, raw },
+            Err(TooLarge) => Self::new(element),
+        }
     }
 }
 

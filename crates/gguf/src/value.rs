@@ -9,8 +9,8 @@ use core::str::Utf8Error;
 use crate::array::{Array, Element};
 use crate::cursor::Cursor;
 use crate::error::printable;
-use crate::limits::Limits;
-use crate::parse;
+use crate::rules::Rules;
+use crate::skip;
 
 /// The type of a metadata value or of the elements of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -244,7 +244,8 @@ impl<'a> Value<'a> {
     /// Reads one value of type `ty`. `None` when the bytes do not hold one, which parsing has ruled out.
     pub(crate) fn read(ty: ValueType, c: &mut Cursor<'a>) -> Option<Self> {
         fn scalar<T: Element>(c: &mut Cursor<'_>) -> Option<T> {
-            c.try_take(T::SIZE as u64).and_then(T::from_le)
+            let order = c.dialect().order;
+            c.try_take(T::SIZE as u64).and_then(|bytes| T::from_bytes(bytes, order))
         }
         Some(match ty {
             ValueType::U8 => Self::U8(scalar(c)?),
@@ -259,16 +260,16 @@ impl<'a> Value<'a> {
             ValueType::I64 => Self::I64(scalar(c)?),
             ValueType::F64 => Self::F64(scalar(c)?),
             ValueType::String => {
-                let len = c.try_u64()?;
+                let len = c.try_len()?;
                 Self::String(RawStr::new(c.try_take(len)?))
             }
             ValueType::Array => {
                 let element = ValueType::from_id(c.try_u32()?)?;
-                let len = usize::try_from(c.try_u64()?).ok()?;
+                let len = usize::try_from(c.try_len()?).ok()?;
                 let mut end = c.clone();
-                parse::skip_elements(&mut end, element, len as u64, 1, &Limits::UNBOUNDED).ok()?;
+                skip::elements(&mut end, element, len as u64, 1, &Rules::PARSED).ok()?;
                 let raw = c.try_take((end.pos() - c.pos()) as u64)?;
-                Self::Array(Array::new(element, len, raw))
+                Self::Array(Array::new(element, len, raw, c.dialect()))
             }
         })
     }

@@ -5,38 +5,68 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::dialect::{ByteOrder, Dialect};
 use crate::gguf::Gguf;
+use crate::index::Pair;
+use crate::skip::first_odd_bool;
+use crate::value::{Value, ValueType};
 use crate::{ALIGNMENT_KEY, GgmlType, error::printable};
 
 /// What deviates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WarningKind {
+    /// Version 1, which other readers have dropped.
+    OldVersion,
+    /// A big-endian file. Its tensors are big-endian too.
+    BigEndian,
     /// A key that is not lower_snake_case segments joined by dots. Common in published files.
     UnusualKey,
+    /// Only from [`Gguf::parse_lenient`]: a bool that is neither 0 nor 1.
+    OddBool,
     /// An alignment that is not a multiple of 8.
     SmallAlignment,
     /// A tensor type that this version does not know. Nothing can compute with it.
     UnknownTensorType,
+    /// Only from [`Gguf::parse_lenient`]: a tensor whose offset is not a multiple of the alignment.
+    Misaligned,
     /// A tensor that does not begin where the one before it ends (rounded up to the alignment).
     Layout,
     /// The file ends at the last tensor's last byte and not after its padding. Common in published files.
     MissingPadding,
 }
 
+/// What a warning is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    File,
+    Key,
+    Tensor,
+}
+
 impl WarningKind {
     pub(crate) fn expected(self) -> &'static str {
         match self {
+            Self::OldVersion => "version 2 or 3",
+            Self::BigEndian => "little-endian numbers",
             Self::UnusualKey => "lower_snake_case segments joined by `.`",
+            Self::OddBool => "a bool of 0 or 1",
             Self::SmallAlignment => "an alignment that is a multiple of 8",
             Self::UnknownTensorType => "a known tensor type",
+            Self::Misaligned => "an offset that is a multiple of the alignment",
             Self::Layout => "tensors one after the other, without gaps",
             Self::MissingPadding => "padding to the alignment behind the last tensor",
         }
     }
 
-    pub(crate) fn is_about_a_tensor(self) -> bool {
-        matches!(self, Self::UnknownTensorType | Self::Layout | Self::MissingPadding)
+    pub(crate) fn subject(self) -> Subject {
+        match self {
+            Self::OldVersion | Self::BigEndian => Subject::File,
+            Self::UnusualKey | Self::OddBool | Self::SmallAlignment => Subject::Key,
+            Self::UnknownTensorType | Self::Misaligned | Self::Layout | Self::MissingPadding => {
+                Subject::Tensor
+            }
+        }
     }
 }
 
@@ -48,7 +78,7 @@ pub struct Warning {
     pub kind: WarningKind,
     /// Where, in bytes from the start of the file.
     pub offset: u64,
-    /// The key or the tensor (shortened and escaped).
+    /// The key or the tensor (shortened and escaped); empty when it is about the whole file.
     pub name: String,
     /// What was found.
     pub found: String,
@@ -57,15 +87,18 @@ pub struct Warning {
 impl Warning {
     /// Whether the reference reader refuses such a file when it loads the tensor data.
     pub fn is_refused_elsewhere(&self) -> bool {
-        self.kind.is_about_a_tensor()
+        self.kind.subject() != Subject::Key
     }
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.kind.is_about_a_tensor() { "tensor" } else { "key" };
-        let (name, expected) = (&self.name, self.kind.expected());
-        write!(f, "{what} `{name}`: at byte {}, expected {expected}, found {}", self.offset, self.found)
+        match self.kind.subject() {
+            Subject::File => {}
+            Subject::Key => write!(f, "key `{}`: ", self.name)?,
+            Subject::Tensor => write!(f, "tensor `{}`: ", self.name)?,
+        }
+        write!(f, "at byte {}, expected {}, found {}", self.offset, self.kind.expected(), self.found)
     }
 }
 
@@ -75,10 +108,19 @@ pub(crate) fn collect(gguf: &Gguf<'_>) -> Vec<Warning> {
         warnings.push(Warning { kind, offset, name: printable(name.as_bytes()), found });
     };
     let index = gguf.index();
+    if index.version == 1 {
+        warn(WarningKind::OldVersion, 4, "", "version 1, with 32-bit lengths".to_string());
+    }
+    if index.dialect.order == ByteOrder::Big {
+        warn(WarningKind::BigEndian, 4, "", format!("version {} in big-endian order", index.version));
+    }
     for pair in &index.pairs {
         let key = pair.key.str_of(gguf.bytes());
         if !is_usual_key(key) {
             warn(WarningKind::UnusualKey, pair.key.start as u64, key, "other characters".to_string());
+        }
+        if let Some((offset, b)) = odd_bool(gguf.bytes(), pair, index.dialect) {
+            warn(WarningKind::OddBool, offset, key, b.to_string());
         }
         if key == ALIGNMENT_KEY && !gguf.alignment().is_multiple_of(8) {
             let found = gguf.alignment().to_string();
@@ -91,6 +133,10 @@ pub(crate) fn collect(gguf: &Gguf<'_>) -> Vec<Warning> {
         if let GgmlType::Unknown(id) = tensor.ty {
             warn(WarningKind::UnknownTensorType, tensor.range.start, tensor.name, format!("type id {id}"));
         }
+        if !(tensor.range.start - gguf.data_offset()).is_multiple_of(gguf.alignment()) {
+            let found = format!("offset {}", tensor.range.start - gguf.data_offset());
+            warn(WarningKind::Misaligned, tensor.range.start, tensor.name, found);
+        }
         if tensor.range.start != expected_start {
             let found = format!("a start at {} instead of {expected_start}", tensor.range.start);
             warn(WarningKind::Layout, tensor.range.start, tensor.name, found);
@@ -98,8 +144,8 @@ pub(crate) fn collect(gguf: &Gguf<'_>) -> Vec<Warning> {
         // Cannot wrap: both were checked at parse. A tensor of unknown size reaches to the next one.
         expected_start = tensor.range.end.next_multiple_of(gguf.alignment());
     }
-    let file_len = gguf.bytes().len() as u64;
-    if let Some(last) = gguf.tensors().max_by_key(|t| t.range.end)
+    if let Some(file_len) = index.file_len
+        && let Some(last) = gguf.tensors().max_by_key(|t| t.range.end)
         && last.ty.layout().is_some()
         && last.range.end.next_multiple_of(gguf.alignment()) > file_len
     {
@@ -107,6 +153,17 @@ pub(crate) fn collect(gguf: &Gguf<'_>) -> Vec<Warning> {
         warn(WarningKind::MissingPadding, last.range.end, last.name, found);
     }
     warnings
+}
+
+/// The first bool of a value (nested arrays are not searched) that is neither 0 nor 1, and where it is.
+fn odd_bool(bytes: &[u8], pair: &Pair, dialect: Dialect) -> Option<(u64, u8)> {
+    let bools = match pair.value(bytes, dialect)? {
+        Value::Bool(_) => pair.value.of(bytes),
+        Value::Array(array) if array.element_type() == ValueType::Bool => array.raw(),
+        _ => return None,
+    };
+    let (i, b) = first_odd_bool(bools)?;
+    Some(((pair.value.end - bools.len() + i) as u64, b))
 }
 
 /// `segment(.segment)*`, a segment of lower-case letters, digits and `_`.

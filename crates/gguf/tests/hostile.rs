@@ -46,25 +46,32 @@ fn errors() {
             "not a GGUF file: at byte 0, expected the magic `GGUF`, found `GGML`",
         ),
         case(
-            "version 1",
-            Raw(b"GGUF\x01\0\0\0".to_vec()),
+            "version 0",
+            Raw(b"GGUF\0\0\0\0".to_vec()),
             Kind::UnsupportedVersion,
             4,
-            "unsupported GGUF version: at byte 4, expected version 2 or 3, little-endian, found version 1 (32-bit counts, obsolete)",
+            "unsupported GGUF version: at byte 4, expected version 1, 2 or 3, found version 0",
         ),
         case(
             "version 4",
             Raw(b"GGUF\x04\0\0\0".to_vec()),
             Kind::UnsupportedVersion,
             4,
-            "unsupported GGUF version: at byte 4, expected version 2 or 3, little-endian, found version 4",
+            "unsupported GGUF version: at byte 4, expected version 1, 2 or 3, found version 4",
         ),
         case(
-            "big-endian",
-            Raw(b"GGUF\0\0\0\x03".to_vec()),
-            Kind::UnsupportedByteOrder,
-            4,
-            "unsupported byte order: at byte 4, expected version 2 or 3, little-endian, found version 3 in big-endian byte order",
+            "version 1, cut",
+            Raw(b"GGUF\x01\0\0\0\0".to_vec()),
+            Kind::Truncated,
+            8,
+            "file ends too early: at byte 8, expected 4 bytes (tensor count), found 1 bytes before the end",
+        ),
+        case(
+            "big-endian, tensor count",
+            Raw(b"GGUF\0\0\0\x03\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\0".to_vec()),
+            Kind::Truncated,
+            8,
+            "file ends too early: at byte 8, expected at most 0 tensors in the bytes that are left, found a count of 2",
         ),
         case(
             "tensor count",
@@ -320,6 +327,13 @@ fn errors() {
             96,
             "overlapping tensors: tensor `s`, at byte 96, expected an end before tensor `t`, found bytes 96 to 96",
         ),
+        case(
+            "unknown type without bytes",
+            one().tensor(b"s", &[8], 99, 0).data(0),
+            Kind::Truncated,
+            64,
+            "file ends too early: tensor `s`, at byte 64, expected bytes of a tensor of 8 (unknown(99)), found the end of the file",
+        ),
     ];
     let mut failures = Vec::new();
     for Case { name, file, kind, offset, message } in &cases {
@@ -378,6 +392,8 @@ fn deviations_are_taken_and_listed() {
         ),
         ("alignment", alignment(4), vec![WarningKind::SmallAlignment], false),
         ("key", Raw::header(0, 1).string(b"A-b").u32(0).bytes(&[0]), vec![WarningKind::UnusualKey], false),
+        ("version 1", Raw(b"GGUF\x01\0\0\0".to_vec()).u64(0), vec![WarningKind::OldVersion], true),
+        ("big-endian", Raw(b"GGUF\0\0\0\x03".to_vec()).u64(0).u64(0), vec![WarningKind::BigEndian], true),
         ("bytes behind", Raw::header(1, 0).tensor(b"t", &[8], 0, 0).data(100), vec![], false),
     ];
     for (name, file, warnings, refused) in cases {
@@ -387,6 +403,38 @@ fn deviations_are_taken_and_listed() {
         assert_eq!(strict.is_err(), refused, "{name}: {strict:?}");
         assert!(strict.err().is_none_or(|e| e.kind() == Kind::NotStrict));
     }
+}
+
+/// What only lenient reading takes; the strict check refuses what the reference reader refuses of it.
+#[test]
+fn lenient_reading() {
+    let bools =
+        Raw::header(0, 2).string(b"a").u32(7).bytes(&[2]).string(b"b").u32(9).u32(7).u64(3).bytes(&[0, 1, 9]);
+    let misaligned = Raw::header(1, 0).tensor(b"t", &[2], 0, 4).data(12);
+    let cases = [
+        ("bools", bools, vec![(WarningKind::OddBool, 37), (WarningKind::OddBool, 65)], Kind::InvalidValue),
+        (
+            "misaligned",
+            misaligned,
+            vec![(WarningKind::Misaligned, 68), (WarningKind::Layout, 68), (WarningKind::MissingPadding, 76)],
+            Kind::MisalignedTensor,
+        ),
+    ];
+    for (name, file, warnings, kind) in cases {
+        assert_eq!(Gguf::parse(&file.0).unwrap_err().kind(), kind, "{name}");
+        let gguf = Gguf::parse_lenient(&file.0, &Limits::default()).unwrap();
+        let found: Vec<_> = gguf.warnings().iter().map(|w| (w.kind, w.offset)).collect();
+        assert_eq!(found, warnings, "{name}");
+        assert_eq!(gguf.check_strict().is_err(), name == "misaligned");
+    }
+}
+
+/// Found by fuzzing: of unknown size and without elements, in front of another tensor, which a merged file may have.
+#[test]
+fn an_unknown_type_without_elements_takes_no_bytes() {
+    let file = Raw::header(2, 0).tensor(b"s", &[0], 99, 0).tensor(b"t", &[8], 0, 0).data(32);
+    let gguf = Gguf::parse(&file.0).unwrap();
+    assert_eq!(gguf.tensors().map(|t| t.byte_len()).collect::<Vec<_>>(), [0, 32]);
 }
 
 /// Tensors in another order than their entries; those of unknown size reach to the next one or the file's end.

@@ -2,9 +2,9 @@
 
 mod support;
 
-use std::fs;
-
-use happy_gguf::{GgmlType, Gguf, GgufWriter, OwnedArray, OwnedValue, ValueType, WriteErrorKind};
+use happy_gguf::{
+    ByteOrder, GgmlType, Gguf, GgufWriter, OwnedArray, OwnedValue, Value, ValueType, WriteErrorKind,
+};
 use proptest::prelude::*;
 
 /// Values of every type, arrays of every type and arrays in arrays.
@@ -153,21 +153,88 @@ proptest! {
     }
 }
 
-/// Files of the reference writer come out byte by byte as they were.
+/// Every valid file and case of the corpus, byte by byte as it was, and in the other dialects with the same values.
 #[test]
 fn the_corpus_is_written_as_it_was() {
     let Some(corpus) = support::corpus() else { return };
-    let mut n = 0;
-    for entry in fs::read_dir(corpus.join("files")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "gguf") && !path.ends_with("big-endian-v3.gguf") {
-            let file = fs::read(&path).unwrap();
-            let gguf = Gguf::parse(&file).unwrap();
-            assert!(GgufWriter::from_gguf(&gguf).to_vec().unwrap() == file, "{} differs", path.display());
-            n += 1;
+    let mut files = support::files(&corpus);
+    let cases = support::cases(&corpus).into_iter().filter(|(case, _)| case["spec"] == "valid");
+    files.extend(cases.map(|(case, bytes)| (format!("{} ({})", case["id"], case["what"]), bytes)));
+    assert!(files.len() > 60, "only {}", files.len());
+    let mut failures = Vec::new();
+    for (name, file) in &files {
+        let gguf = Gguf::parse(file).unwrap();
+        let writer = GgufWriter::from_gguf(&gguf);
+        if writer.to_vec().unwrap() != *file {
+            failures.push(format!("{name} differs"));
+        }
+        assert_eq!(writer.file_len().unwrap(), file.len() as u64);
+        for (version, order) in
+            [(1, ByteOrder::Little), (1, ByteOrder::Big), (2, ByteOrder::Little), (3, ByteOrder::Big)]
+        {
+            let other = writer.clone().version(version).byte_order(order).to_vec().unwrap();
+            let other =
+                Gguf::parse(&other).unwrap_or_else(|e| panic!("{name}, version {version}, {order}: {e}"));
+            assert_eq!((other.version(), other.byte_order()), (version, order));
+            if contents(&other) != contents(&gguf) {
+                failures.push(format!("{name}: other values in version {version}, {order}"));
+            }
+            // And back again.
+            let back = GgufWriter::from_gguf(&other).version(gguf.version()).byte_order(gguf.byte_order());
+            assert!(back.to_vec().unwrap() == *file, "{name}, version {version}, {order}");
         }
     }
-    assert!(n > 20, "only {n} files");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Everything but where it is; by text, so that NaN equals NaN.
+fn contents(gguf: &Gguf<'_>) -> String {
+    fn owned(value: Value<'_>) -> String {
+        match value {
+            Value::Array(array) => {
+                let strings = array.strings().and_then(|s| s.index()).map(|s| s.get(array.len() / 2));
+                format!(
+                    "{:?} {strings:?} {:?}",
+                    array.element_type(),
+                    array.iter().map(owned).collect::<Vec<_>>()
+                )
+            }
+            value => format!("{value:?}"),
+        }
+    }
+    let pairs: Vec<_> = gguf.metadata().iter().map(|(key, value)| (key, owned(value))).collect();
+    let tensors: Vec<_> = gguf.tensors().map(|t| (t.name, t.ty, t.dims, gguf.data(&t))).collect();
+    format!("{pairs:?} {tensors:?}")
+}
+
+#[test]
+fn producers_must_keep_to_the_size() {
+    let write = |n: usize| {
+        let writer = GgufWriter::new().tensor_from("t", GgmlType::F32, &[2], move |out| {
+            (0..n).try_for_each(|i| out.write_all(&[i as u8]))
+        });
+        writer.to_vec()
+    };
+    let file = write(8).unwrap();
+    let gguf = Gguf::parse(&file).unwrap();
+    assert_eq!(gguf.data(&gguf.tensor("t").unwrap()).unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    gguf.check_strict().unwrap();
+    for n in [0, 7, 9] {
+        let error = write(n).unwrap_err();
+        let message = format!("cannot write tensor `t`: expected 8 bytes for F32 [2], found {n} bytes");
+        assert_eq!((error.kind(), error.to_string()), (WriteErrorKind::WrongSize, message));
+    }
+    let unknown = GgufWriter::new().tensor_from("t", GgmlType::Unknown(99), &[2], |_| Ok(()));
+    assert_eq!(unknown.to_vec().unwrap_err().kind(), WriteErrorKind::InvalidShape);
+}
+
+#[test]
+fn version_1_has_32_bit_dimensions() {
+    let writer = GgufWriter::new().tensor("t", GgmlType::F32, &[1 << 33, 0], vec![]);
+    let error = writer.clone().version(1).to_vec().unwrap_err();
+    assert_eq!(error.kind(), WriteErrorKind::TooLarge, "{error}");
+    assert!(writer.version(2).to_vec().is_ok());
+    assert_eq!(GgufWriter::new().version(4).to_vec().unwrap_err().kind(), WriteErrorKind::InvalidVersion);
 }
 
 #[test]
@@ -284,7 +351,7 @@ fn typed_getters() {
     assert_eq!(m.require::<Vec<u32>>("u16s").unwrap(), [1, 2]);
     assert_eq!(m.require::<Vec<&str>>("strs").unwrap(), ["a", ""]);
     assert_eq!(m.require::<Vec<Vec<u8>>>("nested").unwrap(), [vec![1, 2], vec![3]]);
-    assert_eq!(m.require::<Vec<f32>>("empty").unwrap(), []);
+    assert_eq!(m.require::<Vec<f32>>("empty").unwrap(), [0f32; 0]);
     assert_eq!(m.get_array("i32s").unwrap().packed::<i32>().unwrap().iter().sum::<i32>(), -1);
     assert!(m.get_array("i32s").unwrap().packed::<u32>().is_none());
     assert_eq!(m.optional::<u32>("absent").unwrap(), None);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use happy_gguf::GgufFile;
+use happy_gguf::{ByteOrder, GgufFile};
 use happy_kernels::Kernels;
 use happy_kernels::linear::ActKind;
 
@@ -35,6 +35,12 @@ impl Model {
     /// missing or wrong, a tensor that is missing or of a wrong shape or type.
     pub fn load(file: &GgufFile, kernels: &Kernels) -> Result<Self, LoadError> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let order = file.view().byte_order();
+        if order != ByteOrder::Little {
+            return Err(LoadError::unsupported(format!(
+                "a {order} file; its weights would have to be turned over"
+            )));
+        }
         let spec = arch::read_spec(&file.view())?;
         let (weights, unused) = load::load(file, &spec, kernels)?;
         let layout = KvLayout::new(&spec);

@@ -2,7 +2,7 @@
 
 use crate::spec::{Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
 use crate::{Tokenizer, TokenizerError};
-use happy_gguf::{Array, FromValue, GgufFile, Metadata, ValueType};
+use happy_gguf::{Array, ByteOrder, FromValue, GgufFile, Metadata, ValueType};
 
 impl Tokenizer {
     /// The tokenizer of a file; vocabulary-only files will do.
@@ -22,6 +22,12 @@ impl TokenizerSpec {
     pub fn from_gguf(file: &GgufFile) -> Result<Self, TokenizerError> {
         let view = file.view();
         let (metadata, storage) = (view.metadata(), file.shared());
+        if view.version() == 1 || view.byte_order() != ByteOrder::Little {
+            // Tokens and scores are read where they are in the file.
+            let found = format!("version {}, {}", view.version(), view.byte_order());
+            let message = format!("the vocabulary: expected version 2 or 3, little-endian, found {found}");
+            return Err(TokenizerError::Value { message });
+        }
         let why = "the file has no tokenizer";
         let model: &str = read(metadata, "tokenizer.ggml.model")?
             .ok_or(TokenizerError::Missing { key: "tokenizer.ggml.model", why })?;

@@ -4,6 +4,7 @@ mod bench;
 mod chat;
 mod cpu;
 mod detokenize;
+mod gguf;
 mod inspect;
 mod logits;
 mod run;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Bench(bench::BenchArgs),
     /// Show what is in a GGUF file and what running it would need
     Inspect(inspect::InspectArgs),
+    /// List, edit, check, split, merge, compare and hash GGUF files
+    Gguf(gguf::GgufArgs),
     /// Turn text into token ids
     Tokenize(tokenize::TokenizeArgs),
     /// Turn token ids into text
@@ -44,6 +47,7 @@ impl Command {
             Command::Chat(args) => chat::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Inspect(args) => inspect::run(&args),
+            Command::Gguf(args) => gguf::run(&args),
             Command::Tokenize(args) => tokenize::run(&args),
             Command::Detokenize(args) => detokenize::run(&args),
             Command::Logits(args) => logits::run(&args),

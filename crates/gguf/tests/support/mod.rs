@@ -3,6 +3,7 @@
 
 pub mod counting;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The folder of the GGUF corpus, from `HAPPY_CONFORMANCE` or beside the workspace. Where it is absent the test says so,
@@ -20,6 +21,37 @@ pub fn corpus() -> Option<PathBuf> {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
     eprintln!("{message}");
     None
+}
+
+/// The cases of the corpus, each with its bytes.
+pub fn cases(corpus: &Path) -> Vec<(serde_json::Value, Vec<u8>)> {
+    let packed = std::fs::File::open(corpus.join("cases.jsonl.gz")).expect("the cases");
+    let mut lines = String::new();
+    flate2::read::GzDecoder::new(packed).read_to_string(&mut lines).expect("gzip");
+    let cases = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    cases
+        .map(|case: serde_json::Value| {
+            let bytes = base64(case["b64"].as_str().expect("text"));
+            (case, bytes)
+        })
+        .collect()
+}
+
+/// The valid files of the corpus with their names.
+pub fn files(corpus: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut paths: Vec<_> = std::fs::read_dir(corpus.join("files"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "gguf"))
+        .collect();
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let bytes = std::fs::read(&path).expect("a file");
+            (path.display().to_string(), bytes)
+        })
+        .collect()
 }
 
 /// Decodes base64 with padding.

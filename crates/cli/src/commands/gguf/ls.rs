@@ -1,0 +1,89 @@
+//! `happy gguf ls`: what is in a file.
+
+use super::{print_json, values};
+use crate::error::{CliError, CliResult};
+use crate::{models, output};
+use clap::Args;
+use happy_gguf::{Gguf, GgufFile, GgufHeader, HeaderOptions};
+use serde_json::{Map, json};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+/// Options of `happy gguf ls`.
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// GGUF file: a path, or a known name
+    file: String,
+    /// Read the header only: for a file that is not there as a whole yet
+    #[arg(long)]
+    header: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &LsArgs) -> CliResult {
+    let path = models::resolve(&args.file)?;
+    if args.header {
+        let header = header(&path)?;
+        list(args, &header.view())
+    } else {
+        let file: GgufFile = happy_engine::open_file(&path, true)?;
+        list(args, &file.view())
+    }
+}
+
+fn header(path: &Path) -> CliResult<GgufHeader> {
+    let file = File::open(path).map_err(|e| CliError::io("read", path.display(), &e))?;
+    GgufHeader::read_with(file, &HeaderOptions::default())
+        .map_err(|e| CliError::new(format!("`{}`: {e}", path.display())))
+}
+
+fn list(args: &LsArgs, gguf: &Gguf<'_>) -> CliResult {
+    if args.json { print_json(&json_of(args, gguf)) } else { print_text(gguf) }
+}
+
+fn print_text(gguf: &Gguf<'_>) -> CliResult {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let (version, order, alignment) = (gguf.version(), gguf.byte_order(), gguf.alignment());
+    writeln!(out, "version {version}, {order}, alignment {alignment}, data at {}", gguf.data_offset())?;
+    writeln!(out, "\nmetadata ({})", gguf.metadata().len())?;
+    for (key, value) in gguf.metadata().iter() {
+        writeln!(out, "  {key}  {}  {}", values::type_of(&value), values::line_of(value))?;
+    }
+    writeln!(out, "\ntensors ({})", gguf.tensors().len())?;
+    for t in gguf.tensors() {
+        let (dims, ty, bytes) = (t.dims.to_string(), t.ty.to_string(), output::human_bytes(t.byte_len()));
+        writeln!(out, "  {:>14}  {ty:8} {dims:>20} {bytes:>12}  {}", t.range.start, t.name)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn json_of(args: &LsArgs, gguf: &Gguf<'_>) -> serde_json::Value {
+    let metadata: Map<_, _> = gguf
+        .metadata()
+        .iter()
+        .map(|(key, value)| {
+            (key.to_owned(), json!({ "type": values::type_of(&value), "value": values::json_of(value) }))
+        })
+        .collect();
+    let tensors: Vec<_> = gguf
+        .tensors()
+        .map(|t| {
+            json!({ "name": t.name, "type": t.ty.to_string(), "dims": t.dims.as_slice(),
+                    "offset": t.range.start, "bytes": t.byte_len() })
+        })
+        .collect();
+    json!({
+        "file": args.file,
+        "version": gguf.version(),
+        "byte_order": gguf.byte_order().to_string(),
+        "alignment": gguf.alignment(),
+        "data_offset": gguf.data_offset(),
+        "data_end": gguf.data_end(),
+        "metadata": metadata,
+        "tensors": tensors,
+    })
+}

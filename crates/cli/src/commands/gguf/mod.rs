@@ -1,0 +1,74 @@
+//! `happy gguf`: look into GGUF files and change them, without running anything.
+
+mod check;
+mod diff;
+mod edit;
+mod get;
+mod hash;
+mod ls;
+mod parts;
+mod values;
+
+use crate::error::CliResult;
+use crate::models;
+use clap::{Args, Subcommand};
+use happy_gguf::GgufSetFile;
+use std::io::Write;
+
+/// Options of `happy gguf`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct GgufArgs {
+    #[command(subcommand)]
+    command: GgufCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum GgufCommand {
+    /// List metadata and tensors
+    Ls(ls::LsArgs),
+    /// Print values
+    Get(get::GetArgs),
+    /// Set values: in place where they fit, else by a new file
+    Set(edit::SetArgs),
+    /// Remove pairs
+    Rm(edit::RmArgs),
+    /// Check a file or a split model against the format
+    Check(check::CheckArgs),
+    /// Cut a model into several files
+    Split(parts::SplitArgs),
+    /// Put the files of a split model together
+    Merge(parts::MergeArgs),
+    /// Compare two models
+    Diff(diff::DiffArgs),
+    /// Hash a model's contents, however they are laid out
+    Hash(hash::HashArgs),
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &GgufArgs) -> CliResult {
+    match &args.command {
+        GgufCommand::Ls(args) => ls::run(args),
+        GgufCommand::Get(args) => get::run(args),
+        GgufCommand::Set(args) => edit::set(args),
+        GgufCommand::Rm(args) => edit::remove(args),
+        GgufCommand::Check(args) => check::run(args),
+        GgufCommand::Split(args) => parts::split(args),
+        GgufCommand::Merge(args) => parts::merge(args),
+        GgufCommand::Diff(args) => diff::run(args),
+        GgufCommand::Hash(args) => hash::run(args),
+    }
+}
+
+/// Opens a model of one file or several; mapped, so that nothing is read that is not asked for.
+fn open(model: &str) -> CliResult<GgufSetFile> {
+    GgufSetFile::open(&models::resolve(model)?, |path| Ok(happy_engine::open_file(path, true)?))
+}
+
+/// Prints JSON over several lines.
+fn print_json(report: &serde_json::Value) -> CliResult {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    serde_json::to_writer_pretty(&mut out, report)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,203 @@
+//! Metadata values as text and JSON, and from what people type.
+
+use crate::error::{CliError, CliResult};
+use happy_gguf::{Array, OwnedArray, OwnedValue, Value, ValueType};
+use serde_json::{Value as Json, json};
+
+/// A value as JSON, whole. What JSON has no number for becomes text.
+pub(super) fn json_of(value: Value<'_>) -> Json {
+    let float = |v: f64| if v.is_finite() { json!(v) } else { json!(v.to_string()) };
+    match value {
+        Value::String(s) => s.to_string_lossy().into(),
+        Value::Bool(v) => v.into(),
+        // By its shortest text, so that 0.1 does not become 0.10000000149011612.
+        Value::F32(v) => v.to_string().parse().map_or_else(|_| float(v.into()), float),
+        Value::F64(v) => float(v),
+        Value::U64(v) => v.into(),
+        Value::Array(array) => array.iter().map(json_of).collect(),
+        integer => integer.as_integer().and_then(|v| i64::try_from(v).ok()).into(),
+    }
+}
+
+/// `u32`, `array:string`.
+pub(super) fn type_of(value: &Value<'_>) -> String {
+    match value {
+        Value::Array(array) => format!("array:{}", array.element_type()),
+        value => value.value_type().to_string(),
+    }
+}
+
+/// A value in one line, long ones shortened.
+pub(super) fn line_of(value: Value<'_>) -> String {
+    /// Of an array and of a string.
+    const SHOWN: (usize, usize) = (8, 80);
+    let text = match value {
+        Value::String(s) => s.to_string_lossy().into_owned(),
+        Value::Array(array) => return array_line(array, SHOWN.0),
+        value => text_of(value),
+    };
+    let cut = text.char_indices().nth(SHOWN.1).map(|(at, _)| at);
+    let more = if cut.is_some() { format!("... ({} bytes)", text.len()) } else { String::new() };
+    let shown = text[..cut.unwrap_or(text.len())].chars();
+    let escaped: String =
+        shown.map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect();
+    escaped + &more
+}
+
+fn array_line(array: Array<'_>, shown: usize) -> String {
+    let items: Vec<String> = array.iter().take(shown).map(line_of).collect();
+    let more = if array.len() > shown { ", ..." } else { "" };
+    format!("{} x {} [{}{more}]", array.len(), array.element_type(), items.join(", "))
+}
+
+/// A value, whole: a string as it is, an array as JSON.
+pub(super) fn text_of(value: Value<'_>) -> String {
+    match value {
+        Value::String(s) => s.to_string_lossy().into_owned(),
+        Value::F32(v) => v.to_string(),
+        Value::F64(v) => v.to_string(),
+        Value::Bool(v) => v.to_string(),
+        Value::Array(_) => json_of(value).to_string(),
+        integer => integer.as_integer().map(|v| v.to_string()).unwrap_or_default(),
+    }
+}
+
+/// The type of a value to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    One(ValueType),
+    ArrayOf(ValueType),
+}
+
+impl Kind {
+    /// The type of a value that there is; `None` for what cannot be typed in (arrays of arrays).
+    pub(super) fn of(value: &Value<'_>) -> Option<Self> {
+        match value {
+            Value::Array(array) if array.element_type() == ValueType::Array => None,
+            Value::Array(array) => Some(Self::ArrayOf(array.element_type())),
+            value => Some(Self::One(value.value_type())),
+        }
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let scalar =
+            |name: &str| ValueType::ALL.into_iter().find(|ty| ty.name() == name && *ty != ValueType::Array);
+        let found = match text.strip_prefix("array:") {
+            Some(element) => scalar(element).map(Self::ArrayOf),
+            None => scalar(text).map(Self::One),
+        };
+        found.ok_or_else(|| "expected u8, i8 .. f64, bool, string, or array:TYPE".to_owned())
+    }
+}
+
+/// What was typed for `key`, as a value of this type; without one by its looks: `true`, a whole number (u32 if it fits), a
+/// number (f32), else a string.
+pub(super) fn parse(key: &str, text: &str, kind: Option<Kind>) -> CliResult<OwnedValue> {
+    let wrong = |ty: &str| CliError::usage(format!("`{key}`: `{text}` is no {ty}"));
+    match kind {
+        Some(Kind::One(ty)) => one(ty, text).ok_or_else(|| wrong(ty.name())),
+        Some(Kind::ArrayOf(ty)) => {
+            let items: Vec<Json> = serde_json::from_str(text).map_err(|_| wrong("JSON array"))?;
+            array(ty, &items).ok_or_else(|| wrong(&format!("array of {ty}")))
+        }
+        None => Ok(guess(text)),
+    }
+}
+
+fn guess(text: &str) -> OwnedValue {
+    let looks_like_number = text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    let types: &[ValueType] = match text {
+        "true" | "false" => &[ValueType::Bool],
+        _ if looks_like_number => {
+            &[ValueType::U32, ValueType::I32, ValueType::U64, ValueType::I64, ValueType::F32]
+        }
+        _ => &[],
+    };
+    types.iter().find_map(|ty| one(*ty, text)).unwrap_or_else(|| text.into())
+}
+
+fn one(ty: ValueType, text: &str) -> Option<OwnedValue> {
+    Some(match ty {
+        ValueType::U8 => OwnedValue::U8(text.parse().ok()?),
+        ValueType::I8 => OwnedValue::I8(text.parse().ok()?),
+        ValueType::U16 => OwnedValue::U16(text.parse().ok()?),
+        ValueType::I16 => OwnedValue::I16(text.parse().ok()?),
+        ValueType::U32 => OwnedValue::U32(text.parse().ok()?),
+        ValueType::I32 => OwnedValue::I32(text.parse().ok()?),
+        ValueType::U64 => OwnedValue::U64(text.parse().ok()?),
+        ValueType::I64 => OwnedValue::I64(text.parse().ok()?),
+        ValueType::F32 => OwnedValue::F32(text.parse().ok()?),
+        ValueType::F64 => OwnedValue::F64(text.parse().ok()?),
+        ValueType::Bool => OwnedValue::Bool(text.parse().ok()?),
+        ValueType::String => text.into(),
+        ValueType::Array => return None,
+    })
+}
+
+/// An array of one type from JSON: strings as they are, everything else by its text.
+fn array(ty: ValueType, items: &[Json]) -> Option<OwnedValue> {
+    macro_rules! packed {
+        ($t:ty) => {{
+            let items: Option<Vec<$t>> = items.iter().map(|item| item.to_string().parse().ok()).collect();
+            OwnedArray::packed(items?)
+        }};
+    }
+    Some(OwnedValue::from(match ty {
+        ValueType::U8 => packed!(u8),
+        ValueType::I8 => packed!(i8),
+        ValueType::U16 => packed!(u16),
+        ValueType::I16 => packed!(i16),
+        ValueType::U32 => packed!(u32),
+        ValueType::I32 => packed!(i32),
+        ValueType::U64 => packed!(u64),
+        ValueType::I64 => packed!(i64),
+        ValueType::F32 => packed!(f32),
+        ValueType::F64 => packed!(f64),
+        ValueType::Bool => packed!(bool),
+        ValueType::String => {
+            let items: Option<Vec<&str>> = items.iter().map(Json::as_str).collect();
+            OwnedArray::strings(items?)
+        }
+        ValueType::Array => return None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed() {
+        let cases: &[(&str, Option<&str>, OwnedValue)] = &[
+            ("7", None, 7u32.into()),
+            ("-7", None, (-7i32).into()),
+            ("5000000000", None, 5_000_000_000u64.into()),
+            ("0.5", None, 0.5f32.into()),
+            ("true", None, true.into()),
+            ("inf", None, "inf".into()),
+            ("7B", None, "7B".into()),
+            ("7", Some("string"), "7".into()),
+            ("7", Some("u16"), 7u16.into()),
+            ("[1, 2]", Some("array:i32"), vec![1i32, 2].into()),
+            ("[\"a\"]", Some("array:string"), vec!["a"].into()),
+            ("[]", Some("array:f32"), OwnedArray::new(ValueType::F32).into()),
+            ("[true]", Some("array:bool"), vec![true].into()),
+        ];
+        for (text, kind, value) in cases {
+            let kind = kind.map(|k| k.parse().unwrap());
+            assert_eq!(parse("k", text, kind).ok().as_ref(), Some(value), "{text} {kind:?}");
+        }
+        for (text, kind) in
+            [("256", "u8"), ("x", "f32"), ("1", "array:u8"), ("[\"a\"]", "array:u8"), ("[1]", "array:string")]
+        {
+            assert!(parse("k", text, Some(kind.parse().unwrap())).is_err(), "{text} {kind}");
+        }
+        for kind in ["", "array", "array:array", "uint32"] {
+            assert!(kind.parse::<Kind>().is_err(), "{kind}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `happy gguf`: every subcommand, as text and as JSON, and what it says to wrong input.
+
+mod support;
+
+use happy_gguf::{GgmlType, GgufWriter};
+use serde_json::{Value, json};
+use support::{Folder, Tiny, happy, output, succeed};
+
+fn json_of(args: &[&str]) -> Value {
+    let text = succeed(&[args, &["--json"]].concat(), b"");
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{args:?}: {e}: {text}"))
+}
+
+/// Standard error and exit code of a command that must fail.
+fn fail(args: &[&str]) -> (String, i32) {
+    let done = output(&mut happy(args), b"");
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(!done.status.success(), "{args:?}");
+    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+    (stderr, done.status.code().unwrap_or(-1))
+}
+
+fn small() -> GgufWriter<'static> {
+    GgufWriter::new()
+        .kv("general.architecture", "llama")
+        .kv("general.name", "small")
+        .kv("test.list", vec![1i32, -2])
+        .kv("test.float", 0.1f32)
+        .tensor("a", GgmlType::F32, &[2, 3], vec![1; 24])
+        .tensor("b", GgmlType::Q4_0, &[32], vec![2; 18])
+}
+
+fn bytes(writer: &GgufWriter<'_>) -> Vec<u8> {
+    writer.to_vec().expect("a valid file")
+}
+
+#[test]
+fn ls_and_get() {
+    let folder = Folder::new();
+    let file = folder.file("small.gguf", bytes(&small()));
+    let text = succeed(&["gguf", "ls", &file], b"");
+    for part in
+        ["version 3, little-endian", "general.name  string  small", "2 x i32 [1, -2]", "2 x 3", "Q4_0"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let report = json_of(&["gguf", "ls", &file]);
+    assert_eq!(report["metadata"]["test.list"], json!({ "type": "array:i32", "value": [1, -2] }));
+    assert_eq!(report["tensors"][1]["type"], "Q4_0");
+    assert_eq!(report["tensors"][1]["bytes"], 18);
+
+    // A download that has only begun.
+    let begun = folder.file("begun.gguf", &bytes(&small())[..bytes(&small()).len() - 40]);
+    assert!(fail(&["gguf", "ls", &begun]).0.contains("file ends too early"));
+    let header = json_of(&["gguf", "ls", "--header", &begun]);
+    assert_eq!(header["tensors"], report["tensors"]);
+
+    assert_eq!(succeed(&["gguf", "get", &file, "general.name", "test.list"], b""), "small\n[1,-2]\n");
+    assert_eq!(
+        json_of(&["gguf", "get", &file, "test.float", "general.name"]),
+        json!({ "test.float": 0.1, "general.name": "small" })
+    );
+    let (error, code) = fail(&["gguf", "get", &file, "general.nome"]);
+    assert!(error.contains("no key `general.nome`") && code == 1, "{error}");
+}
+
+#[test]
+fn set_and_rm() {
+    let folder = Folder::new();
+    let file = folder.file("small.gguf", bytes(&small()));
+    let get = |key: &str| succeed(&["gguf", "get", &file, key], b"").trim_end().to_owned();
+    let edited = |args: &[&str]| json_of(&[&["gguf"], args].concat())["edited"].clone();
+
+    assert_eq!(edited(&["set", &file, "general.name=large", "test.list=[7, 8]"]), "in place");
+    assert_eq!((get("general.name"), get("test.list")), ("large".into(), "[7,8]".into()));
+    assert_eq!(edited(&["set", &file, "general.name=large"]), "unchanged");
+    assert_eq!(edited(&["set", &file, "--rewrite", "general.name=small"]), "rewritten");
+    let long = "x".repeat(300);
+    assert_eq!(
+        edited(&["set", &file, &format!("general.description={long}"), "llama.block_count=2"]),
+        "rewritten"
+    );
+    let types = json_of(&["gguf", "ls", &file]);
+    assert_eq!(types["metadata"]["llama.block_count"], json!({ "type": "u32", "value": 2 }));
+    assert_eq!(
+        edited(&["set", &file, "--type", "array:string", "general.tags=[\"a\",\"b=c\"]"]),
+        "rewritten"
+    );
+    assert_eq!(get("general.tags"), "[\"a\",\"b=c\"]");
+    assert_eq!(
+        edited(&["rm", &file, "general.tags", "general.description", "llama.block_count"]),
+        "rewritten"
+    );
+    assert_eq!(edited(&["set", &file, "test.list=[1,-2]"]), "in place");
+    assert_eq!(std::fs::read(&file).expect("the file"), bytes(&small()));
+
+    for (args, part, code) in [
+        (&["set", &file, "general.name"][..], "expected KEY=VALUE", 2),
+        (&["set", &file, "test.float=x"], "`x` is no f32", 2),
+        (&["set", &file, "--type", "u99", "a=1"], "expected u8", 2),
+        (&["set", &file, "general.alignment=64"], "as the tensors are laid out", 1),
+        (&["rm", &file, "absent"], "no key `absent`", 1),
+        (&["set", &file], "KEY=VALUE", 2),
+    ] {
+        let (error, found) = fail(&[&["gguf"], args].concat());
+        assert!(error.contains(part) && found == code, "{args:?}: {error}");
+    }
+    assert_eq!(std::fs::read(&file).expect("the file"), bytes(&small()));
+}
+
+#[test]
+fn check_says_what_is_wrong() {
+    let folder = Folder::new();
+    let good = folder.file("Small-1K-v1.0.gguf", bytes(&small()));
+    assert!(succeed(&["gguf", "check", &good], b"").contains("valid: 2 tensors in 1 files"));
+    let report = json_of(&["gguf", "check", &good]);
+    assert_eq!((&report["valid"], &report["name_follows_convention"]), (&json!(true), &json!(true)));
+
+    let old = folder.file("old.gguf", bytes(&small().version(1)));
+    assert!(
+        succeed(&["gguf", "check", &old], b"")
+            .contains("warning: old.gguf: at byte 4, expected version 2 or 3")
+    );
+    assert!(fail(&["gguf", "check", "--strict", &old]).0.contains("not strictly conforming"));
+
+    let mut broken = bytes(&GgufWriter::new().kv("a", true).kv("b", true));
+    *broken.last_mut().expect("a byte") = 9;
+    let broken = folder.file("broken.gguf", broken);
+    let done = output(&mut happy(&["gguf", "check", "--json", &broken]), b"");
+    let report: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!((done.status.code(), &report["valid"]), (Some(1), &json!(false)));
+    assert!(report["warnings"][0].as_str().is_some_and(|w| w.contains("key `b`")), "{report}");
+}
+
+#[test]
+fn split_merge_diff_and_hash() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let report = json_of(&["gguf", "split", &tiny, &folder.path("part"), "--max-tensors", "9"]);
+    let files: Vec<&str> =
+        report["files"].as_array().expect("files").iter().filter_map(Value::as_str).collect();
+    assert_eq!(files.len(), 3);
+    assert!(files[0].ends_with("part-00001-of-00003.gguf"), "{files:?}");
+    assert!(succeed(&["gguf", "check", "--strict", files[0]], b"").contains("in 3 files"));
+
+    let merged = folder.path("merged.gguf");
+    assert_eq!(json_of(&["gguf", "merge", files[0], &merged])["parts"], 3);
+    assert_eq!(std::fs::read(&merged).expect("a file"), std::fs::read(&tiny).expect("a file"));
+
+    let hash = |file: &str| json_of(&["gguf", "hash", file])["content"].clone();
+    assert_eq!(hash(&tiny), hash(files[0]));
+    assert_eq!(succeed(&["gguf", "hash", "--tensors", &tiny], b"").lines().count(), 20 + 3);
+
+    assert_eq!(json_of(&["gguf", "diff", &tiny, &merged])["same"], true);
+    succeed(&["gguf", "set", &merged, "general.name=other"], b"");
+    assert_ne!(hash(&tiny), hash(&merged));
+    assert_eq!(succeed(&["gguf", "diff", &tiny, &merged], b""), "+ key general.name: string other\n");
+    assert!(fail(&["gguf", "diff", "--exit-code", &tiny, &merged]).0.contains("1 differences"));
+    let other = small().tensor("c", GgmlType::F32, &[1], vec![0; 4]);
+    let (a, b) = (folder.file("a.gguf", bytes(&small())), folder.file("b.gguf", bytes(&other)));
+    assert_eq!(succeed(&["gguf", "diff", &a, &b], b""), "+ tensor c: F32 1\n");
+    let mut changed = bytes(&small());
+    let at = changed.iter().rposition(|b| *b == 2).expect("a byte");
+    changed[at] = 3;
+    let changed = folder.file("changed.gguf", changed);
+    assert_eq!(succeed(&["gguf", "diff", &a, &changed], b""), "+ data b: Q4_0 32, 1 bytes differ\n");
+    assert_eq!(succeed(&["gguf", "diff", "--no-data", &a, &changed], b""), "");
+
+    assert!(fail(&["gguf", "merge", files[1], &merged]).0.contains("not the first part"));
+    std::fs::remove_file(files[2]).expect("a file");
+    let (error, _) = fail(&["gguf", "merge", files[0], &merged]);
+    assert!(error.contains("missing part") && error.contains("part-00003-of-00003.gguf"), "{error}");
+    let (error, code) = fail(&["gguf", "split", &tiny, &folder.path("x"), "--max-size", "0"]);
+    assert!(error.contains("such as 500M") && code == 2, "{error}");
+}

@@ -1,0 +1,70 @@
+//! How a file writes its numbers: byte order, and the width of counts and lengths.
+
+use core::fmt;
+
+/// The order of the bytes of every number in a file, those of the tensors included.
+///
+/// A file carries no mark of it: the order is known by the version, which is only sensible one way round.
+///
+/// ```
+/// use happy_gguf::{ByteOrder, Gguf, GgufWriter};
+/// let file = GgufWriter::new().byte_order(ByteOrder::Big).kv("general.name", "x").to_vec().unwrap();
+/// let gguf = Gguf::parse(&file).unwrap();
+/// assert_eq!((gguf.byte_order(), gguf.metadata().get_str("general.name").unwrap()), (ByteOrder::Big, "x"));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ByteOrder {
+    /// The lowest byte first: nearly all files.
+    #[default]
+    Little,
+    /// The highest byte first: files for s390x and the like, since version 3.
+    Big,
+}
+
+impl fmt::Display for ByteOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Little => "little-endian",
+            Self::Big => "big-endian",
+        })
+    }
+}
+
+/// Byte order and width of counts and lengths: all that versions and byte orders differ in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    pub(crate) order: ByteOrder,
+    /// Version 1: counts, lengths and dimensions have 32 bits.
+    pub(crate) narrow: bool,
+}
+
+impl Dialect {
+    /// Little-endian with 64-bit lengths: what this crate keeps in memory.
+    pub(crate) const CANONICAL: Self = Self { order: ByteOrder::Little, narrow: false };
+
+    pub(crate) const fn new(version: u32, order: ByteOrder) -> Self {
+        Self { order, narrow: version == 1 }
+    }
+
+    /// Bytes of a count or a length.
+    #[inline]
+    pub(crate) const fn len_size(self) -> u64 {
+        if self.narrow { 4 } else { 8 }
+    }
+
+    #[inline]
+    pub(crate) const fn u32(self, bytes: [u8; 4]) -> u32 {
+        match self.order {
+            ByteOrder::Little => u32::from_le_bytes(bytes),
+            ByteOrder::Big => u32::from_be_bytes(bytes),
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn u64(self, bytes: [u8; 8]) -> u64 {
+        match self.order {
+            ByteOrder::Little => u64::from_le_bytes(bytes),
+            ByteOrder::Big => u64::from_be_bytes(bytes),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Editing metadata: a new header before the same tensor data.
+//!
+//! What is not changed is copied as it is, byte by byte: pairs, tensor entries, and everything from the data offset on. The
+//! tensors keep their offsets, since these count from the data offset.
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use crate::gguf::Gguf;
+use crate::owned_value::OwnedValue;
+use crate::write_error::{WriteError, WriteErrorKind};
+use crate::writer::{Start, write_padding, write_pair};
+use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
+
+/// The metadata of a parsed file, to be changed. See [`edit_file`](crate::edit_file) for files on disk.
+///
+/// ```
+/// use happy_gguf::{GgmlType, Gguf, GgufEdit, GgufWriter};
+/// let file = GgufWriter::new()
+///     .kv("general.name", "x")
+///     .kv("general.url", "y")
+///     .tensor("w", GgmlType::F32, &[2], vec![7; 8])
+///     .to_vec()?;
+/// let mut edit = GgufEdit::new(&Gguf::parse(&file).unwrap());
+/// edit.set("general.name", "a new name");
+/// edit.set("general.author", "somebody");
+/// assert!(edit.remove("general.url") && !edit.remove("general.url"));
+///
+/// let edited = edit.to_vec()?;
+/// let gguf = Gguf::parse(&edited).unwrap();
+/// let keys: Vec<_> = gguf.metadata().iter().map(|(key, _)| key).collect();
+/// assert_eq!(keys, ["general.name", "general.author"]);
+/// assert_eq!(gguf.data(&gguf.tensor("w").unwrap()).unwrap(), [7; 8]);
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct GgufEdit<'a> {
+    gguf: Gguf<'a>,
+    pairs: Vec<(Cow<'a, str>, Pair<'a>)>,
+}
+
+#[derive(Clone, Debug)]
+enum Pair<'a> {
+    /// Key, type and value as the file has them.
+    Kept(&'a [u8]),
+    New(OwnedValue),
+}
+
+impl<'a> GgufEdit<'a> {
+    /// The metadata as it is.
+    pub fn new(gguf: &Gguf<'a>) -> Self {
+        let (bytes, index) = (gguf.bytes(), gguf.index());
+        let len_size = index.dialect.len_size() as usize;
+        let pairs = index.pairs.iter().map(|pair| {
+            let raw = bytes.get(pair.key.start.saturating_sub(len_size)..pair.value.end);
+            (Cow::Borrowed(pair.key.str_of(bytes)), Pair::Kept(raw.unwrap_or_default()))
+        });
+        Self { pairs: pairs.collect(), gguf: gguf.clone() }
+    }
+
+    /// The file as it was.
+    pub fn original(&self) -> &Gguf<'a> {
+        &self.gguf
+    }
+
+    /// Sets a pair: in the place where it was, or behind all others.
+    pub fn set(&mut self, key: impl Into<String>, value: impl Into<OwnedValue>) {
+        let (key, value) = (key.into(), Pair::New(value.into()));
+        match self.pairs.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, old)) => *old = value,
+            None => self.pairs.push((key.into(), value)),
+        }
+    }
+
+    /// Takes a pair out; whether it was there.
+    pub fn remove(&mut self, key: &str) -> bool {
+        let before = self.pairs.len();
+        self.pairs.retain(|(k, _)| k != key);
+        self.pairs.len() < before
+    }
+
+    /// The new header: everything before the padding in front of the tensor data.
+    ///
+    /// # Errors
+    /// When a new key or value is one that a reader refuses, or the alignment of a file with tensors would change: the
+    /// tensors would have to move ([`GgufWriter::from_gguf`](crate::GgufWriter::from_gguf) does that).
+    pub fn header(&self) -> Result<Vec<u8>, WriteError> {
+        let index = self.gguf.index();
+        self.check_alignment()?;
+        let start =
+            Start { version: index.version, n_tensors: index.tensors.len(), n_pairs: self.pairs.len() };
+        let mut out = start.bytes(index.dialect)?;
+        for (key, pair) in &self.pairs {
+            match pair {
+                Pair::Kept(raw) => out.extend(*raw),
+                Pair::New(value) => write_pair(key, value, index.dialect, &mut out)?,
+            }
+        }
+        let entries_end = usize::try_from(index.header_end).unwrap_or(usize::MAX);
+        out.extend(self.gguf.bytes().get(index.entries_start()..entries_end).unwrap_or_default());
+        Ok(out)
+    }
+
+    /// The header, and the padding up to `tensor data` that starts at the alignment: what stands in the file before its
+    /// data. A header of the same length keeps the padding that the file has; a file that ends with its header (it has
+    /// no tensors) gets none.
+    pub(crate) fn header_and_padding(&self, file_len: u64, old: &[u8]) -> Result<Vec<u8>, WriteError> {
+        let mut out = self.header()?;
+        let index = self.gguf.index();
+        if out.len() as u64 == index.header_end {
+            out.extend(old);
+        } else if file_len >= index.data_offset {
+            let len = out.len() as u64;
+            write_padding(&mut out, len, index.alignment)?;
+        }
+        Ok(out)
+    }
+
+    /// The edited file as bytes. The edit must be of a whole file, not of a header alone.
+    ///
+    /// # Errors
+    /// As [`GgufEdit::header`].
+    pub fn to_vec(&self) -> Result<Vec<u8>, WriteError> {
+        let mut out = Vec::new();
+        self.write_to(&mut out)?;
+        Ok(out)
+    }
+
+    /// Writes the edited file; returns the number of bytes. The edit must be of a whole file, not of a header alone.
+    ///
+    /// # Errors
+    /// As [`GgufEdit::header`], and when a write fails.
+    pub fn write_to(&self, mut out: impl Write) -> Result<u64, WriteError> {
+        let (bytes, index) = (self.gguf.bytes(), self.gguf.index());
+        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let (header_end, data_start) = (at(index.header_end), at(index.data_offset));
+        let padding = bytes.get(header_end..data_start).unwrap_or_default();
+        let header = self.header_and_padding(bytes.len() as u64, padding)?;
+        let data = bytes.get(data_start..).unwrap_or_default();
+        out.write_all(&header)?;
+        out.write_all(data)?;
+        out.flush()?;
+        Ok((header.len() + data.len()) as u64)
+    }
+
+    fn check_alignment(&self) -> Result<(), WriteError> {
+        let (new, found) = match self.pairs.iter().find(|(key, _)| key == ALIGNMENT_KEY) {
+            None => (Some(DEFAULT_ALIGNMENT), "none, which means 32".to_string()),
+            Some((_, Pair::Kept(_))) => return Ok(()),
+            Some((_, Pair::New(OwnedValue::U32(n)))) => (Some(u64::from(*n)), n.to_string()),
+            Some((_, Pair::New(value))) => (None, std::format!("a value of type {}", value.value_type())),
+        };
+        if new == Some(self.gguf.alignment()) {
+            return Ok(());
+        }
+        let expected = std::format!("{} (a u32), as the tensors are laid out", self.gguf.alignment());
+        Err(WriteError::key(WriteErrorKind::InvalidAlignment, ALIGNMENT_KEY, expected, found))
+    }
+}
+
+/// The first and the behind-last place where two byte strings of the same length differ.
+pub(crate) fn difference(a: &[u8], b: &[u8]) -> Option<(usize, usize)> {
+    let differs = |(x, y): (&u8, &u8)| x != y;
+    let first = a.iter().zip(b).position(differs)?;
+    let last = a.iter().zip(b).rposition(differs)?;
+    Some((first, last + 1))
+}

@@ -1,0 +1,146 @@
+//! Editing the metadata of a file on disk: in place where the new header fits, else by a new file.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::vec::Vec;
+
+use crate::atomic::{Pending, place_of};
+use crate::edit::{GgufEdit, difference};
+use crate::header::{GgufHeader, HeaderError};
+use crate::undo;
+use crate::write_error::{WriteError, WriteErrorKind};
+
+/// How [`edit_file`] may change a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EditMode {
+    /// Overwrite the header where the new one takes as much room, padding included; else as [`EditMode::Rewrite`]. The
+    /// tensor data are not copied, and the file must not be mapped by anybody meanwhile.
+    #[default]
+    InPlace,
+    /// Write a new file and move it over the old one: who has the old one open or mapped keeps it.
+    Rewrite,
+}
+
+/// How a file was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edited {
+    /// The header is as it was; nothing was written.
+    Unchanged,
+    /// The header was overwritten.
+    InPlace,
+    /// A new file took the place of the old one.
+    Rewritten,
+}
+
+/// Changes the metadata of a file. `change` gets the metadata and changes it; its error ends the edit.
+///
+/// A crash loses nothing: a new file is written beside the old one, brought to the disk and moved; before the header is
+/// overwritten in place, the old one is saved to a file `.NAME.undo`, from which the next edit (or [`recover_file`]) puts it
+/// back. The tensor data are never changed.
+///
+/// ```
+/// use happy_gguf::{EditMode, Edited, GgmlType, GgufFile, GgufWriter, edit_file};
+/// # let dir = std::env::temp_dir().join(format!("happy-gguf-edit-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&dir).unwrap();
+/// # let path = dir.join("tiny.gguf");
+/// GgufWriter::new().kv("general.name", "tiny").tensor("w", GgmlType::F32, &[2], vec![7; 8]).write_file(&path)?;
+/// let done = edit_file(&path, EditMode::InPlace, |edit| {
+///     edit.set("general.name", "tony");
+///     Ok::<_, happy_gguf::WriteError>(())
+/// })?;
+/// assert_eq!(done, Edited::InPlace);
+/// let done = edit_file(&path, EditMode::InPlace, |edit| {
+///     edit.set("general.description", "a model that is too small for everything");
+///     Ok::<_, happy_gguf::WriteError>(())
+/// })?;
+/// assert_eq!(done, Edited::Rewritten);
+/// assert_eq!(GgufFile::read(&path).unwrap().view().metadata().get_str("general.name").unwrap(), "tony");
+/// # std::fs::remove_dir_all(&dir).unwrap();
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
+///
+/// # Errors
+/// When the file cannot be read or written, does not parse, is being edited by somebody else, or when the new metadata is
+/// not valid. The file is as it was then.
+pub fn edit_file<E: From<WriteError>>(
+    path: impl AsRef<Path>,
+    mode: EditMode,
+    change: impl FnOnce(&mut GgufEdit<'_>) -> Result<(), E>,
+) -> Result<Edited, E> {
+    let path = path.as_ref();
+    let place = |e| WriteError::io(place_of(path), e);
+    let mut file = open(path).map_err(place)?;
+    undo::recover(path, &mut file).map_err(place)?;
+    file.rewind().map_err(place)?;
+    let header = GgufHeader::read(&mut file).map_err(|e| match e {
+        HeaderError::Io(e) => place(e),
+        HeaderError::Parse(e) => {
+            WriteError::file(WriteErrorKind::InvalidFile, place_of(path), "a GGUF file", std::format!("{e}"))
+        }
+    })?;
+
+    let view = header.view();
+    let mut edit = GgufEdit::new(&view);
+    change(&mut edit)?;
+    let file_len = file.metadata().map_err(place)?.len();
+    let data_start = view.data_offset().min(file_len);
+    let old = read_range(&mut file, 0, data_start).map_err(place)?;
+    let padding = old.get(header.bytes().len()..).unwrap_or_default();
+    let new = edit.header_and_padding(file_len, padding)?;
+
+    if new.len() == old.len() && mode == EditMode::InPlace {
+        let Some((from, to)) = difference(&old, &new) else { return Ok(Edited::Unchanged) };
+        let (old, new) = (old.get(from..to).unwrap_or_default(), new.get(from..to).unwrap_or_default());
+        undo::overwrite(path, &mut file, from as u64, old, new).map_err(place)?;
+        Ok(Edited::InPlace)
+    } else if new == old {
+        Ok(Edited::Unchanged)
+    } else {
+        rewrite(path, &mut file, &new, data_start).map_err(place)?;
+        Ok(Edited::Rewritten)
+    }
+}
+
+/// Puts a header back whose change in place was interrupted; whether there was one. [`edit_file`] does so by itself.
+///
+/// # Errors
+/// When the file cannot be written, or what was saved is not of this file.
+pub fn recover_file(path: impl AsRef<Path>) -> Result<bool, WriteError> {
+    let path = path.as_ref();
+    if !undo::path_of(path).exists() {
+        return Ok(false);
+    }
+    let mut file = open(path).map_err(|e| WriteError::io(place_of(path), e))?;
+    undo::recover(path, &mut file).map_err(|e| WriteError::io(place_of(path), e))
+}
+
+/// For reading and writing, and for nobody else who edits.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::WouldBlock, "it is being edited by another program"))
+        }
+        // Not every file system has locks.
+        Err(std::fs::TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => Ok(file),
+        Err(std::fs::TryLockError::Error(e)) => Err(e),
+    }
+}
+
+fn read_range(file: &mut File, from: u64, to: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    file.take(to - from).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The new header and the old data, as a new file.
+fn rewrite(path: &Path, file: &mut File, header: &[u8], data_start: u64) -> io::Result<()> {
+    let mut pending = Pending::create(path)?;
+    pending.file().write_all(header)?;
+    file.seek(SeekFrom::Start(data_start))?;
+    io::copy(file, pending.file())?;
+    pending.commit()
+}

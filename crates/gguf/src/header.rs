@@ -1,0 +1,153 @@
+//! Headers alone: metadata and tensor entries from anything that can be read, without the tensors behind them.
+
+use std::fmt;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::vec::Vec;
+
+use crate::error::{ParseError, ParseErrorKind};
+use crate::gguf::Gguf;
+use crate::index::Index;
+use crate::limits::Limits;
+use crate::parse;
+use crate::rules::Rules;
+
+/// How to read a header.
+#[derive(Clone, Debug)]
+pub struct HeaderOptions {
+    /// Bounds on what the header may ask for.
+    pub limits: Limits,
+    /// Takes what [`Gguf::parse_lenient`] takes.
+    pub lenient: bool,
+    /// The length of the whole file, if it is known: every tensor must lie in it. A file that is still being downloaded
+    /// has the length that it will have.
+    pub file_len: Option<u64>,
+    /// The most bytes of header to read (default 256 MiB; published models have less than 20).
+    pub max_header_len: u64,
+}
+
+impl Default for HeaderOptions {
+    fn default() -> Self {
+        Self { limits: Limits::default(), lenient: false, file_len: None, max_header_len: 256 << 20 }
+    }
+}
+
+/// The header of a file: its metadata and tensor entries, without the tensors' bytes.
+///
+/// ```
+/// use happy_gguf::{GgmlType, GgufHeader, GgufWriter, HeaderOptions};
+/// let file = GgufWriter::new()
+///     .kv("general.name", "x")
+///     .tensor("w", GgmlType::F32, &[4096], vec![0; 16_384])
+///     .to_vec()
+///     .unwrap();
+/// let header = GgufHeader::read(std::io::Cursor::new(&file))?;
+/// assert_eq!(header.view().metadata().get_str("general.name").unwrap(), "x");
+/// assert_eq!(header.view().tensor("w").unwrap().byte_len(), 16_384);
+///
+/// // The first 200 bytes of a download are enough, whatever is to come.
+/// let header = GgufHeader::read_with(&file[..200], &HeaderOptions::default())?;
+/// assert_eq!((header.view().tensors().len(), header.view().data_end()), (1, file.len() as u64));
+/// # Ok::<(), happy_gguf::HeaderError>(())
+/// ```
+#[derive(Clone)]
+pub struct GgufHeader {
+    /// From the start of the file to the end of the tensor entries, or a little further.
+    bytes: Arc<[u8]>,
+    index: Arc<Index>,
+}
+
+/// A header could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// Reading failed.
+    #[error("cannot read the header: {0}")]
+    Io(#[from] io::Error),
+    /// What was read is no header.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+}
+
+impl GgufHeader {
+    /// Reads the header of what begins at the start of `source`, whose length is found by seeking. Every tensor must
+    /// lie in it. Not much more is read than the header has.
+    ///
+    /// # Errors
+    /// When reading or seeking fails, or the header does not parse.
+    pub fn read(mut source: impl Read + Seek) -> Result<Self, HeaderError> {
+        let len = source.seek(SeekFrom::End(0))?;
+        source.rewind()?;
+        Self::read_with(source, &HeaderOptions { file_len: Some(len), ..HeaderOptions::default() })
+    }
+
+    /// Reads the header of what `source` gives next, which need not seek: a connection, the part of a file that has
+    /// arrived.
+    ///
+    /// # Errors
+    /// When reading fails, when `source` ends before the header does, or the header does not parse.
+    pub fn read_with(mut source: impl Read, options: &HeaderOptions) -> Result<Self, HeaderError> {
+        let rules = Rules { limits: &options.limits, lenient: options.lenient, file_len: options.file_len };
+        let mut bytes = Vec::new();
+        let mut ended = false;
+        loop {
+            match parse::parse(&bytes, &rules) {
+                Ok(index) => {
+                    bytes.truncate(usize::try_from(index.header_end).unwrap_or(usize::MAX));
+                    return Ok(Self { bytes: bytes.into(), index: Arc::new(index) });
+                }
+                Err(error) => {
+                    // More helps only where more can be.
+                    let last = options.file_len.unwrap_or(u64::MAX);
+                    let more = bytes.len() as u64 + 1..=last;
+                    let Some(needed) = error.needed().filter(|n| !ended && more.contains(n)) else {
+                        return Err(error.into());
+                    };
+                    if needed > options.max_header_len {
+                        return Err(too_long(&error, options.max_header_len).into());
+                    }
+                }
+            }
+            // Twice as much each time, so that what is parsed again and again is twice the header at most, and no more
+            // memory is taken than twice what there was to read.
+            const FIRST: u64 = 64 << 10;
+            let room = FIRST.max(bytes.len() as u64).min(options.max_header_len - bytes.len() as u64);
+            ended = read_some(&mut source, &mut bytes, room)? < room;
+        }
+    }
+
+    /// The parsed view. [`Gguf::data`] gives nothing, for there is no tensor's data in a header.
+    pub fn view(&self) -> Gguf<'_> {
+        Gguf::from_index(&self.bytes, Arc::clone(&self.index))
+    }
+
+    /// The bytes of the header.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for GgufHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GgufHeader").field("len", &self.bytes.len()).finish_non_exhaustive()
+    }
+}
+
+fn too_long(error: &ParseError, limit: u64) -> ParseError {
+    let found = std::format!("{} before the header's end", error.found());
+    ParseError::new(
+        ParseErrorKind::LimitExceeded,
+        error.offset(),
+        std::format!("a header of at most {limit} bytes"),
+        found,
+    )
+}
+
+/// Appends up to `n` bytes, fewer only at the end; how many.
+fn read_some(source: &mut impl Read, bytes: &mut Vec<u8>, n: u64) -> io::Result<u64> {
+    let more = usize::try_from(n).unwrap_or(usize::MAX);
+    bytes.try_reserve_exact(more).map_err(|_| {
+        io::Error::new(io::ErrorKind::OutOfMemory, std::format!("no memory for {n} more bytes of header"))
+    })?;
+    source.take(n).read_to_end(bytes).map(|n| n as u64)
+}

@@ -1,0 +1,312 @@
+//! A model that is split over several files, read as one.
+//!
+//! ```text
+//! prefix-00001-of-00003.gguf   all metadata, split.no = 0, split.count = 3, split.tensors.count; the first tensors
+//! prefix-00002-of-00003.gguf   split.no = 1, split.count = 3, ...; more tensors
+//! ```
+//! Alignment and data offset are each file's own. A file without `split.count`, or with one of 0 or 1, is a set of one.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::error::printable;
+use crate::gguf::Gguf;
+use crate::metadata::Metadata;
+use crate::split_name::SplitName;
+use crate::tensor_info::TensorInfo;
+use crate::value::Value;
+
+/// Which part a file is, from 0 (a `u16`).
+pub(crate) const SPLIT_NO: &str = "split.no";
+/// How many parts there are (a `u16`).
+pub(crate) const SPLIT_COUNT: &str = "split.count";
+/// How many tensors all parts have together (an `i32`).
+pub(crate) const SPLIT_TENSORS: &str = "split.tensors.count";
+
+/// What is wrong with a set of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SetErrorKind {
+    /// A part is missing, or several.
+    MissingPart,
+    /// A file that is not the part of this model that it should be.
+    ForeignPart,
+    /// Two parts have a tensor of the same name.
+    DuplicateTensor,
+    /// The parts have more or fewer tensors than `split.tensors.count` says.
+    WrongTensorCount,
+    /// The model was to be opened by another part than the first.
+    NotFirst,
+}
+
+/// Why files do not make one model; names the part.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: `{part}`: expected {expected}, found {found}", what = self.kind.text())]
+pub struct SetError {
+    kind: SetErrorKind,
+    part: String,
+    expected: String,
+    found: String,
+}
+
+impl SetErrorKind {
+    fn text(self) -> &'static str {
+        match self {
+            Self::MissingPart => "missing part of a split model",
+            Self::ForeignPart => "not a part of this split model",
+            Self::DuplicateTensor => "duplicate tensor in a split model",
+            Self::WrongTensorCount => "wrong number of tensors in a split model",
+            Self::NotFirst => "not the first part of a split model",
+        }
+    }
+}
+
+impl SetError {
+    pub(crate) fn new(
+        kind: SetErrorKind,
+        part: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self { kind, part: part.to_string(), expected: expected.into(), found: found.into() }
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> SetErrorKind {
+        self.kind
+    }
+
+    /// The file at fault; of several missing ones, all of them.
+    pub fn part(&self) -> &str {
+        &self.part
+    }
+
+    /// The parts `missing` of a set that has `found` parts.
+    pub(crate) fn missing(first: &str, missing: &[u64], count: u64, found: &str) -> Self {
+        const SHOWN: usize = 5;
+        let name = |no: &u64| {
+            let split = SplitName::parse(first).and_then(|s| s.with_no(u32::try_from(*no).ok()? + 1));
+            split.map_or_else(|| format!("part {}", no + 1), |s| s.to_string())
+        };
+        let mut names: Vec<String> = missing.iter().take(SHOWN).map(name).collect();
+        if missing.len() > SHOWN {
+            names.push(format!("{} more", missing.len() - SHOWN));
+        }
+        let kind = SetErrorKind::MissingPart;
+        Self::new(kind, &names.join("`, `"), format!("all {count} parts"), found)
+    }
+}
+
+/// Where each name is: part and tensor, in the order of the names.
+type ByName = Arc<[(u32, u32)]>;
+
+/// The files of one model, checked against each other.
+///
+/// ```
+/// use happy_gguf::{GgmlType, Gguf, GgufSet, GgufWriter, SetErrorKind, SplitBy};
+/// let whole = GgufWriter::new()
+///     .kv("general.architecture", "llama")
+///     .tensor("a", GgmlType::F32, &[8], vec![1; 32])
+///     .tensor("b", GgmlType::F32, &[8], vec![2; 32])
+///     .to_vec()?;
+/// let parts = GgufWriter::split(&GgufSet::from(Gguf::parse(&whole).unwrap()), SplitBy::Tensors(1))?;
+/// let files = parts.iter().map(GgufWriter::to_vec).collect::<Result<Vec<_>, _>>()?;
+///
+/// let parsed = files.iter().enumerate().map(|(i, file)| (format!("part {i}"), Gguf::parse(file).unwrap()));
+/// let set = GgufSet::new(parsed.clone()).unwrap();
+/// assert_eq!((set.parts().len(), set.tensor("b").unwrap().0, set.data("b").unwrap()), (2, 1, &[2; 32][..]));
+/// assert_eq!(GgufWriter::merge(&set).to_vec()?, whole);
+///
+/// let error = GgufSet::new(parsed.take(1)).unwrap_err();
+/// assert_eq!((error.kind(), error.part()), (SetErrorKind::MissingPart, "part 2"));
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct GgufSet<'a> {
+    parts: Vec<(String, Gguf<'a>)>,
+    by_name: ByName,
+}
+
+impl<'a> GgufSet<'a> {
+    /// The files, with names for messages, in the order of their numbers.
+    ///
+    /// # Errors
+    /// When a part is missing or foreign, a tensor is there twice, or tensors are missing.
+    pub fn new<N: Into<String>>(parts: impl IntoIterator<Item = (N, Gguf<'a>)>) -> Result<Self, SetError> {
+        let parts: Vec<_> = parts.into_iter().map(|(name, gguf)| (name.into(), gguf)).collect();
+        let by_name = check(&parts)?;
+        Ok(Self { parts, by_name })
+    }
+
+    /// What [`GgufSet::new`] made before of the same files.
+    #[cfg(feature = "std")]
+    pub(crate) fn from_checked(parts: Vec<(String, Gguf<'a>)>, by_name: ByName) -> Self {
+        Self { parts, by_name }
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn by_name(&self) -> &ByName {
+        &self.by_name
+    }
+
+    /// The files with their names.
+    pub fn parts(&self) -> impl ExactSizeIterator<Item = (&str, &Gguf<'a>)> + DoubleEndedIterator {
+        self.parts.iter().map(|(name, gguf)| (&**name, gguf))
+    }
+
+    /// The metadata, which is the first part's.
+    ///
+    /// # Panics
+    /// Never: there is a first part.
+    pub fn metadata(&self) -> &Metadata<'a> {
+        self.first().metadata()
+    }
+
+    /// The first part.
+    pub fn first(&self) -> &Gguf<'a> {
+        // Neither constructor makes a set without parts.
+        &self.parts[0].1
+    }
+
+    /// The tensors of all parts, each with the number of its part.
+    pub fn tensors(&self) -> impl Iterator<Item = (usize, TensorInfo<'a>)> + '_ {
+        self.parts.iter().enumerate().flat_map(|(i, (_, gguf))| gguf.tensors().map(move |t| (i, t)))
+    }
+
+    /// The tensor with this name, and the number of its part, from 0.
+    pub fn tensor(&self, name: &str) -> Option<(usize, TensorInfo<'a>)> {
+        let at =
+            self.by_name.binary_search_by(|place| self.name(*place).as_bytes().cmp(name.as_bytes())).ok()?;
+        let (part, tensor) = *self.by_name.get(at)?;
+        Some((part as usize, self.parts.get(part as usize)?.1.nth_tensor(tensor as usize)?))
+    }
+
+    /// The bytes of the tensor with this name.
+    pub fn data(&self, name: &str) -> Option<&'a [u8]> {
+        let (part, tensor) = self.tensor(name)?;
+        self.parts.get(part)?.1.data(&tensor)
+    }
+
+    fn name(&self, place: (u32, u32)) -> &'a str {
+        name_of(&self.parts, place)
+    }
+}
+
+/// A file as it is, whatever it says of other parts: for reading one part alone.
+impl<'a> From<Gguf<'a>> for GgufSet<'a> {
+    fn from(gguf: Gguf<'a>) -> Self {
+        let by_name = gguf.index().by_name.iter().map(|i| (0, *i)).collect();
+        Self { parts: alloc::vec![(String::new(), gguf)], by_name }
+    }
+}
+
+fn name_of<'a>(parts: &[(String, Gguf<'a>)], (part, tensor): (u32, u32)) -> &'a str {
+    let tensor = parts.get(part as usize).and_then(|(_, gguf)| gguf.nth_tensor(tensor as usize));
+    tensor.map_or("", |t| t.name)
+}
+
+fn check(parts: &[(String, Gguf<'_>)]) -> Result<ByName, SetError> {
+    let Some((first_name, first)) = parts.first() else {
+        return Err(SetError::missing("", &[0], 1, "none"));
+    };
+    let count =
+        integer(first, SPLIT_COUNT).map_err(|found| foreign(first_name, "the number of parts", found))?;
+    let count = count.unwrap_or(1).max(1);
+    if count > u64::from(u16::MAX) {
+        return Err(foreign(
+            first_name,
+            format!("at most {} as `{SPLIT_COUNT}`", u16::MAX),
+            count.to_string(),
+        ));
+    }
+    for (i, (name, gguf)) in parts.iter().enumerate() {
+        if i > 0 || count > 1 {
+            check_part(name, gguf, i as u64, count, first)?;
+        }
+    }
+    if (parts.len() as u64) < count {
+        let missing: Vec<u64> = (parts.len() as u64..count).collect();
+        return Err(SetError::missing(first_name, &missing, count, &format!("{}", parts.len())));
+    }
+
+    if let Some((name, _)) = parts.get(usize::try_from(count).unwrap_or(usize::MAX)) {
+        return Err(foreign(name, format!("{count} parts"), format!("{}", parts.len())));
+    }
+
+    let n = parts.iter().map(|(_, gguf)| gguf.tensors().len()).sum::<usize>();
+    let places = parts
+        .iter()
+        .zip(0u32..)
+        .flat_map(|((_, gguf), part)| (0..gguf.tensors().len() as u32).map(move |tensor| (part, tensor)));
+    let mut by_name: Vec<(u32, u32)> = Vec::with_capacity(n);
+    by_name.extend(places);
+    by_name.sort_unstable_by_key(|place| name_of(parts, *place));
+    for pair in by_name.windows(2) {
+        if let [a, b] = *pair
+            && name_of(parts, a) == name_of(parts, b)
+        {
+            let part = |place: (u32, u32)| parts.get(place.0 as usize).map_or("", |(name, _)| name);
+            let expected = format!("tensor `{}` once", printable(name_of(parts, a).as_bytes()));
+            let found = format!("it in `{}` too", part(a.min(b)));
+            return Err(SetError::new(SetErrorKind::DuplicateTensor, part(a.max(b)), expected, found));
+        }
+    }
+    if count > 1
+        && let Ok(Some(expected)) = integer(first, SPLIT_TENSORS)
+        && expected != n as u64
+    {
+        let (expected, found) = (format!("{expected} tensors in all parts"), format!("{n}"));
+        return Err(SetError::new(SetErrorKind::WrongTensorCount, first_name, expected, found));
+    }
+    Ok(by_name.into())
+}
+
+fn foreign(part: &str, expected: impl Into<String>, found: impl Into<String>) -> SetError {
+    SetError::new(SetErrorKind::ForeignPart, part, expected, found)
+}
+
+/// A file must say that it is part `no` of `count`, and must not contradict the first part.
+fn check_part(name: &str, gguf: &Gguf<'_>, no: u64, count: u64, first: &Gguf<'_>) -> Result<(), SetError> {
+    let total = integer(first, SPLIT_TENSORS).ok().flatten();
+    for (key, wanted) in [(SPLIT_COUNT, Some(count)), (SPLIT_NO, Some(no)), (SPLIT_TENSORS, total)] {
+        let found = match integer(gguf, key) {
+            Ok(found) if found == wanted => continue,
+            Ok(None) => "nothing".to_string(),
+            Ok(Some(found)) => found.to_string(),
+            Err(found) => found,
+        };
+        let wanted = wanted.map_or_else(|| "nothing".to_string(), |n| n.to_string());
+        return Err(foreign(name, format!("{wanted} as `{key}`"), found));
+    }
+    if gguf.byte_order() != first.byte_order() {
+        let (wanted, found) = (first.byte_order().to_string(), gguf.byte_order().to_string());
+        return Err(foreign(name, wanted, found));
+    }
+    let architecture = |g: &Gguf<'_>| g.metadata().get("general.architecture").map(|v| v.describe());
+    if let (Some(wanted), Some(found)) = (architecture(first), architecture(gguf))
+        && wanted != found
+    {
+        return Err(foreign(name, format!("{wanted} as `general.architecture`"), found));
+    }
+    Ok(())
+}
+
+/// A non-negative integer of any type; what is there instead.
+fn integer(gguf: &Gguf<'_>, key: &str) -> Result<Option<u64>, String> {
+    let Some(value) = gguf.metadata().get(key) else { return Ok(None) };
+    let integer = value.as_integer().and_then(|v| u64::try_from(v).ok());
+    integer.map(Some).ok_or_else(|| Value::describe(&value))
+}
+
+impl fmt::Display for GgufSet<'_> {
+    /// The names of the parts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, _)) in self.parts.iter().enumerate() {
+            write!(f, "{}{name}", if i > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! The error of writing: an opaque struct with a kind, a place, and what was expected and found.
+
+use std::io;
+use std::string::String;
+
+use crate::error::printable;
+
+/// What keeps a file from being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WriteErrorKind {
+    /// A key that is empty, too long, or there twice.
+    InvalidKey,
+    /// An alignment that is not a `u32` power of two in the limits.
+    InvalidAlignment,
+    /// A tensor name that is too long, or there twice.
+    InvalidTensorName,
+    /// Dimensions that are too many, too large, or not whole blocks.
+    InvalidShape,
+    /// Bytes whose number does not follow from type and dimensions.
+    WrongSize,
+    /// A version that is not 1, 2 or 3.
+    InvalidVersion,
+    /// A length that does not fit the 32 bits of version 1, or arrays nested more than 64 deep.
+    TooLarge,
+    /// A set that cannot be split or merged as asked.
+    InvalidSplit,
+    /// A file to edit that does not parse.
+    InvalidFile,
+    /// A write to the destination failed.
+    Io,
+}
+
+/// Why a file could not be written: kind, the key or tensor, what was expected and found.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {place}: expected {expected}, found {found}")]
+pub struct WriteError {
+    kind: WriteErrorKind,
+    place: String,
+    expected: String,
+    found: String,
+    #[source]
+    source: Option<io::Error>,
+}
+
+impl WriteError {
+    pub(crate) fn key(
+        kind: WriteErrorKind,
+        key: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        let place = format!("key `{}`", printable(key.as_bytes()));
+        Self { kind, place, expected: expected.into(), found: found.into(), source: None }
+    }
+
+    pub(crate) fn tensor(
+        kind: WriteErrorKind,
+        name: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        let place = format!("tensor `{}`", printable(name.as_bytes()));
+        Self { kind, place, expected: expected.into(), found: found.into(), source: None }
+    }
+
+    pub(crate) fn file(
+        kind: WriteErrorKind,
+        place: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self { kind, place: place.into(), expected: expected.into(), found: found.into(), source: None }
+    }
+
+    pub(crate) fn io(place: impl Into<String>, source: io::Error) -> Self {
+        Self { place: place.into(), ..source.into() }
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> WriteErrorKind {
+        self.kind
+    }
+}
+
+impl From<io::Error> for WriteError {
+    fn from(source: io::Error) -> Self {
+        Self {
+            kind: WriteErrorKind::Io,
+            place: "the file".into(),
+            expected: "a write that succeeds".into(),
+            found: source.to_string(),
+            source: Some(source),
+        }
+    }
+}

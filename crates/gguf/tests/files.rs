@@ -1,0 +1,492 @@
+//! Files beside their bytes: headers from streams, split sets, edits, typed keys, names.
+
+mod support;
+
+use std::fs;
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+
+use happy_gguf::*;
+
+/// A folder that goes away with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("happy-gguf-files-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(&self.0).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn model(n: usize) -> GgufWriter<'static> {
+    let writer = GgufWriter::new()
+        .kv("general.architecture", "llama")
+        .kv("general.name", "tiny")
+        .kv("tokenizer.ggml.tokens", vec!["a", "b"]);
+    (0..n).fold(writer, |w, i| {
+        w.tensor(format!("t{i}"), GgmlType::F32, &[i as u64 + 1], vec![i as u8; 4 * (i + 1)])
+    })
+}
+
+/// Gives a few bytes at a time, and counts them.
+struct Trickle<'a> {
+    bytes: &'a [u8],
+    step: usize,
+    given: usize,
+}
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.step.min(out.len()).min(self.bytes.len() - self.given);
+        out[..n].copy_from_slice(&self.bytes[self.given..self.given + n]);
+        self.given += n;
+        Ok(n)
+    }
+}
+
+/// A header from a stream is what the whole file's is, and costs little of what follows.
+#[test]
+fn headers_of_the_corpus() {
+    let Some(corpus) = support::corpus() else { return };
+    let mut failures = Vec::new();
+    for (case, bytes) in support::cases(&corpus) {
+        let what = &case["what"];
+        let whole = Gguf::parse(&bytes);
+        let known = HeaderOptions { file_len: Some(bytes.len() as u64), ..HeaderOptions::default() };
+        let read = [
+            GgufHeader::read(Cursor::new(&bytes)),
+            GgufHeader::read_with(Trickle { bytes: &bytes, step: 7, given: 0 }, &known),
+        ];
+        for header in read {
+            match (&whole, header) {
+                (Ok(whole), Ok(header)) => {
+                    let view = header.view();
+                    let same = format!("{:?}", view.metadata()) == format!("{:?}", whole.metadata())
+                        && view.tensors().eq(whole.tensors())
+                        && view.data_offset() == whole.data_offset()
+                        && view.warnings() == whole.warnings();
+                    if !same {
+                        failures.push(format!("{what}: differs"));
+                    }
+                }
+                (Err(a), Err(HeaderError::Parse(b))) => {
+                    if (a.kind(), a.offset()) != (b.kind(), b.offset()) {
+                        failures.push(format!("{what}: {a} / {b}"));
+                    }
+                }
+                (a, b) => failures.push(format!("{what}: {:?} / {:?}", a.as_ref().err(), b.err())),
+            }
+        }
+        // Every prefix of a good file asks for more, and not for more than there is.
+        if let Ok(whole) = whole {
+            for len in 0..bytes.len() {
+                match Gguf::parse_header(&bytes[..len], Some(bytes.len() as u64), &Limits::default()) {
+                    Ok(part) => {
+                        assert!(len as u64 >= whole.header_end(), "{what}");
+                        assert_eq!(part.data_end(), whole.data_end());
+                    }
+                    Err(e) => {
+                        let needed = e.needed().unwrap_or(0);
+                        let sane = e.kind() == ParseErrorKind::Truncated
+                            && (len as u64 + 1..=whole.header_end()).contains(&needed);
+                        assert!(sane, "{what}: {len} of {}: {e}, needs {needed}", bytes.len());
+                    }
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_header_needs_no_tensors() {
+    let file = model(3).tensor("big", GgmlType::F32, &[1 << 20], vec![0; 4 << 20]).to_vec().unwrap();
+    let mut source = Trickle { bytes: &file, step: 1000, given: 0 };
+    let header = GgufHeader::read_with(&mut source, &HeaderOptions::default()).unwrap();
+    assert!(source.given <= 64 << 10, "{}", source.given);
+    assert_eq!(header.view().data_end(), file.len() as u64);
+    assert_eq!(header.bytes().len() as u64, header.view().header_end());
+    assert!(header.view().data(&header.view().tensor("t0").unwrap()).is_none());
+
+    // A file that will be too short is refused when its length is known.
+    let options = HeaderOptions { file_len: Some(1 << 20), ..HeaderOptions::default() };
+    let error = GgufHeader::read_with(&file[..], &options).unwrap_err().to_string();
+    assert!(error.contains("tensor `big`") && error.contains("in a file of 1048576 bytes"), "{error}");
+    // One whose end is missing says so.
+    let error = GgufHeader::read_with(&file[..100], &HeaderOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("file ends too early"), "{error}");
+    let options = HeaderOptions { max_header_len: 80, ..HeaderOptions::default() };
+    let error = GgufHeader::read_with(&file[..], &options).unwrap_err().to_string();
+    assert!(error.contains("limit exceeded") && error.contains("at most 80 bytes"), "{error}");
+}
+
+/// An endless stream that promises more and more is not read forever.
+#[test]
+fn an_endless_header_ends() {
+    let start = support::Raw::header(0, 1).string(b"a").u32(8).u64(1 << 60).0;
+    let options = HeaderOptions { max_header_len: 1 << 20, ..HeaderOptions::default() };
+    let error = GgufHeader::read_with(start.chain(io::repeat(1)), &options).unwrap_err();
+    assert!(error.to_string().contains("limit exceeded"), "{error}");
+    let start = support::Raw::header(0, 1).string(b"a").u32(9).u32(8).u64(1 << 20).0;
+    let error = GgufHeader::read_with(start.chain(io::repeat(0)), &options).unwrap_err();
+    assert!(error.to_string().contains("limit exceeded"), "{error}");
+}
+
+#[test]
+fn shards_of_the_corpus() {
+    let Some(corpus) = support::corpus() else { return };
+    let first = corpus.join("files/shards-00001-of-00003.gguf");
+    let model = GgufSetFile::read(&first).unwrap();
+    let set = model.view();
+    assert_eq!(set.parts().len(), 3);
+    let names: Vec<_> = set.tensors().map(|(_, t)| t.name).collect();
+    assert_eq!(names, ["t0", "t1", "t2", "t3", "t4"]);
+    for (part, tensor) in set.tensors() {
+        let direct = set.parts().nth(part).unwrap().1.data(&tensor);
+        assert_eq!(set.data(tensor.name), direct);
+        assert!(direct.is_some());
+    }
+    assert_eq!(set.metadata().get_str("general.name").unwrap(), "sharded");
+    let merged = GgufWriter::merge(&set).to_vec().unwrap();
+    let merged = Gguf::parse(&merged).unwrap();
+    merged.check_strict().unwrap();
+    assert_eq!(merged.metadata().len(), 3);
+    assert_eq!(ContentHash::of(&set), ContentHash::of(&merged.into()));
+
+    let error = GgufSetFile::read(corpus.join("files/shards-00002-of-00003.gguf")).unwrap_err().to_string();
+    assert!(
+        error.contains("not the first part") && error.contains("`shards-00001-of-00003.gguf`"),
+        "{error}"
+    );
+}
+
+/// Whatever is cut comes together again byte by byte.
+#[test]
+fn split_and_merge() {
+    for version in [1, 2, 3] {
+        let whole = model(7).alignment(64).version(version).to_vec().unwrap();
+        let set = GgufSet::from(Gguf::parse(&whole).unwrap());
+        for (by, parts) in [
+            (SplitBy::Tensors(1), 7),
+            (SplitBy::Tensors(3), 3),
+            (SplitBy::Tensors(0), 7),
+            (SplitBy::Tensors(100), 1),
+            (SplitBy::Bytes(0), 7),
+            (SplitBy::Bytes(24), 5),
+            (SplitBy::Bytes(u64::MAX), 1),
+        ] {
+            let files: Vec<_> =
+                GgufWriter::split(&set, by).unwrap().iter().map(|w| w.to_vec().unwrap()).collect();
+            assert_eq!(files.len(), parts, "{by:?}");
+            let parsed = files.iter().zip(1..).map(|(f, i)| (format!("part {i}"), Gguf::parse(f).unwrap()));
+            let split = GgufSet::new(parsed).unwrap();
+            assert!(split.parts().all(|(_, gguf)| gguf.alignment() == 64 && gguf.version() == version));
+            assert!(GgufWriter::merge(&split).to_vec().unwrap() == whole, "{by:?}");
+            assert_eq!(ContentHash::of(&split), ContentHash::of(&set));
+        }
+    }
+    // A file without tensors is one part.
+    let empty = GgufWriter::new().to_vec().unwrap();
+    let parts = GgufWriter::split(&GgufSet::from(Gguf::parse(&empty).unwrap()), SplitBy::Tensors(1)).unwrap();
+    assert_eq!(parts.len(), 1);
+}
+
+#[test]
+fn sets_that_do_not_fit() {
+    let part = |no: u16, count: u16, total: i32, name: &'static str| {
+        GgufWriter::new().kv("split.no", no).kv("split.count", count).kv("split.tensors.count", total).tensor(
+            name,
+            GgmlType::F32,
+            &[1],
+            vec![0; 4],
+        )
+    };
+    let arch = |w: GgufWriter<'static>, a: &str| w.kv("general.architecture", a);
+    use SetErrorKind::{DuplicateTensor, ForeignPart, MissingPart, WrongTensorCount};
+    let cases: Vec<(&str, Vec<GgufWriter<'_>>, SetErrorKind, &str)> = vec![
+        ("none", vec![], MissingPart, "part 1"),
+        ("one of two", vec![part(0, 2, 2, "a")], MissingPart, "part 2"),
+        ("second only", vec![part(1, 2, 2, "a")], ForeignPart, "0"),
+        ("twice the first", vec![part(0, 2, 2, "a"), part(0, 2, 2, "b")], ForeignPart, "1"),
+        ("other count", vec![part(0, 2, 2, "a"), part(1, 3, 2, "b")], ForeignPart, "1"),
+        ("too many", vec![part(0, 2, 3, "a"), part(1, 2, 3, "b"), part(2, 2, 3, "c")], ForeignPart, "2"),
+        ("no split keys", vec![part(0, 2, 2, "a"), model(1)], ForeignPart, "1"),
+        ("two whole ones", vec![model(1), model(1)], ForeignPart, "1"),
+        ("same tensor", vec![part(0, 2, 2, "a"), part(1, 2, 2, "a")], DuplicateTensor, "1"),
+        ("tensors missing", vec![part(0, 2, 9, "a"), part(1, 2, 9, "b")], WrongTensorCount, "0"),
+        ("other total", vec![part(0, 2, 2, "a"), part(1, 2, 3, "b")], ForeignPart, "1"),
+        (
+            "other model",
+            vec![arch(part(0, 2, 2, "a"), "llama"), arch(part(1, 2, 2, "b"), "qwen2")],
+            ForeignPart,
+            "1",
+        ),
+        (
+            "other order",
+            vec![part(0, 2, 2, "a"), part(1, 2, 2, "b").byte_order(ByteOrder::Big)],
+            ForeignPart,
+            "1",
+        ),
+        ("odd count", vec![GgufWriter::new().kv("split.count", "two")], ForeignPart, "0"),
+        ("negative count", vec![GgufWriter::new().kv("split.count", -1i32)], ForeignPart, "0"),
+        (
+            "huge count",
+            vec![GgufWriter::new().kv("split.count", u64::MAX).kv("split.no", 0u8)],
+            ForeignPart,
+            "0",
+        ),
+    ];
+    for (name, writers, kind, part) in cases {
+        let files: Vec<_> = writers.iter().map(|w| w.to_vec().unwrap()).collect();
+        let parsed = files.iter().enumerate().map(|(i, f)| (i.to_string(), Gguf::parse(f).unwrap()));
+        let error = GgufSet::new(parsed).unwrap_err();
+        assert_eq!((error.kind(), error.part()), (kind, part), "{name}: {error}");
+    }
+    let good = [part(0, 2, 2, "b").to_vec().unwrap(), part(1, 2, 2, "a").to_vec().unwrap()];
+    let set = GgufSet::new(good.iter().map(|f| ("x", Gguf::parse(f).unwrap()))).unwrap();
+    assert_eq!((set.tensor("a").unwrap().0, set.tensor("b").unwrap().0, set.tensor("c")), (1, 0, None));
+}
+
+#[test]
+fn sets_on_disk() {
+    let folder = Folder::new("set");
+    let whole = model(7).to_vec().unwrap();
+    let set = GgufSet::from(Gguf::parse(&whole).unwrap());
+    let paths = GgufWriter::write_split(&set, SplitBy::Tensors(3), folder.0.join("m")).unwrap();
+    assert_eq!(folder.names(), ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"]);
+    let model = GgufSetFile::read(&paths[0]).unwrap();
+    assert!(GgufWriter::merge(&model.clone().view()).to_vec().unwrap() == whole);
+    let error = GgufSetFile::read(&paths[1]).unwrap_err();
+    assert!(
+        matches!(&error, FileError::Set { source, .. } if source.kind() == SetErrorKind::NotFirst),
+        "{error}"
+    );
+    fs::copy(&paths[0], folder.0.join("other.gguf")).unwrap();
+    let error = GgufSetFile::read(folder.0.join("other.gguf")).unwrap_err().to_string();
+    assert!(error.contains("NAME-00001-of-00003.gguf"), "{error}");
+    fs::copy(&paths[0], &paths[2]).unwrap();
+    let error = GgufSetFile::read(&paths[0]).unwrap_err().to_string();
+    assert!(
+        error.contains(
+            "not a part of this split model: `m-00003-of-00003.gguf`: expected 2 as `split.no`, found 0"
+        ),
+        "{error}"
+    );
+    fs::remove_file(&paths[2]).unwrap();
+    fs::remove_file(&paths[1]).unwrap();
+    let error = GgufSetFile::read(&paths[0]).unwrap_err().to_string();
+    assert!(error.contains("`m-00002-of-00003.gguf`, `m-00003-of-00003.gguf`"), "{error}");
+    // A file that is not split is a set of one.
+    assert!(model.parts().len() == 3);
+    let single = folder.0.join("single.gguf");
+    fs::write(&single, &whole).unwrap();
+    assert_eq!(GgufSetFile::read(&single).unwrap().view().tensors().count(), 7);
+}
+
+/// Without a change an edit is the file itself, for every file that parses; with one, only the header differs.
+#[test]
+fn edits_of_the_corpus() {
+    let Some(corpus) = support::corpus() else { return };
+    let mut files: Vec<_> = support::cases(&corpus).into_iter().map(|(_, bytes)| bytes).collect();
+    files.extend(support::files(&corpus).into_iter().map(|(_, bytes)| bytes));
+    let mut n = 0;
+    for bytes in files {
+        let Ok(gguf) = Gguf::parse(&bytes) else { continue };
+        n += 1;
+        assert!(GgufEdit::new(&gguf).to_vec().unwrap() == bytes);
+        let mut edit = GgufEdit::new(&gguf);
+        edit.set("test.added", vec!["a value", "of strings"]);
+        let edited = edit.to_vec().unwrap();
+        let other = Gguf::parse(&edited).unwrap();
+        assert_eq!(other.metadata().len(), gguf.metadata().len() + 1);
+        assert_eq!(other.metadata().get_strings("test.added").unwrap().nth(1).unwrap(), "of strings");
+        for (a, b) in gguf.tensors().zip(other.tensors()) {
+            assert_eq!((a.name, a.ty, a.dims, gguf.data(&a)), (b.name, b.ty, b.dims, other.data(&b)));
+        }
+        let mut edit = GgufEdit::new(&other);
+        assert!(edit.remove("test.added"));
+        let back = edit.to_vec().unwrap();
+        // The padding behind the header is zeros now, whatever it was.
+        let (end, start) = (gguf.header_end() as usize, (gguf.data_offset() as usize).min(bytes.len()));
+        assert!(back[..end] == bytes[..end] && back[start.min(back.len())..] == bytes[start..]);
+    }
+    assert!(n > 100, "{n}");
+}
+
+#[test]
+fn edits_on_disk() {
+    let folder = Folder::new("edit");
+    let path = folder.0.join("m.gguf");
+    model(3).write_file(&path).unwrap();
+    let before = fs::read(&path).unwrap();
+    let hash = |path| ContentHash::of(&GgufSetFile::read(path).unwrap().view());
+    let tensors = hash(&path).tensors;
+    let set = |mode, key: &'static str, value: OwnedValue| {
+        edit_file(&path, mode, |edit| {
+            edit.set(key, value);
+            Ok::<_, WriteError>(())
+        })
+    };
+    use EditMode::{InPlace, Rewrite};
+    assert_eq!(set(InPlace, "general.name", "tiny".into()).unwrap(), Edited::Unchanged);
+    assert_eq!(set(Rewrite, "general.name", "tiny".into()).unwrap(), Edited::Unchanged);
+    assert_eq!(set(InPlace, "general.name", "tony".into()).unwrap(), Edited::InPlace);
+    assert_eq!(set(Rewrite, "general.name", "tony".into()).unwrap(), Edited::Unchanged);
+    assert_eq!(set(Rewrite, "general.name", "toni".into()).unwrap(), Edited::Rewritten);
+    assert_eq!(set(InPlace, "general.text", "x".repeat(1000).into()).unwrap(), Edited::Rewritten);
+    let done = edit_file(&path, InPlace, |edit| {
+        assert!(edit.remove("general.text"));
+        edit.set("general.name", "tiny");
+        Ok::<_, WriteError>(())
+    });
+    assert_eq!(done.unwrap(), Edited::Rewritten);
+    assert!(fs::read(&path).unwrap() == before);
+
+    // What is refused changes nothing.
+    let errors = [
+        set(InPlace, "", 1u8.into()).unwrap_err(),
+        set(InPlace, "general.alignment", 64u32.into()).unwrap_err(),
+        set(InPlace, "general.alignment", "32".into()).unwrap_err(),
+    ];
+    use WriteErrorKind::{InvalidAlignment, InvalidKey};
+    assert_eq!(errors.map(|e| e.kind()), [InvalidKey, InvalidAlignment, InvalidAlignment]);
+    assert!(fs::read(&path).unwrap() == before);
+    assert!(set(InPlace, "general.alignment", 32u32.into()).is_ok());
+    assert_eq!(hash(&path).tensors, tensors);
+    assert_eq!(folder.names(), ["m.gguf"], "no file is left behind");
+
+    let text = folder.0.join("text");
+    fs::write(&text, "no model").unwrap();
+    let error = edit_file(&text, InPlace, |_| Ok::<_, WriteError>(())).unwrap_err();
+    assert_eq!(error.kind(), WriteErrorKind::InvalidFile);
+    assert!(error.to_string().contains("not a GGUF file"), "{error}");
+    assert_eq!(
+        edit_file(folder.0.join("absent"), InPlace, |_| Ok::<_, WriteError>(())).unwrap_err().kind(),
+        WriteErrorKind::Io
+    );
+    assert!(!recover_file(&path).unwrap());
+}
+
+/// A write that fails leaves what was there, and no temporary file.
+#[test]
+fn a_failed_write_leaves_the_old_file() {
+    let folder = Folder::new("atomic");
+    let path = folder.0.join("m.gguf");
+    fs::write(&path, "the old one").unwrap();
+    let broken =
+        model(1).tensor_from("x", GgmlType::F32, &[4], |_| Err(io::Error::other("the disk is full")));
+    let error = broken.write_file(&path).unwrap_err();
+    assert!(error.to_string().contains("the disk is full"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), b"the old one");
+    assert_eq!(folder.names(), ["m.gguf"]);
+}
+
+#[test]
+fn names_of_the_corpus() {
+    let Some(corpus) = support::corpus() else { return };
+    let cases: serde_json::Value =
+        serde_json::from_slice(&fs::read(corpus.join("naming.json")).unwrap()).unwrap();
+    let mut failures = Vec::new();
+    for case in cases.as_array().unwrap() {
+        let text = case["filename"].as_str().unwrap();
+        let found = FileName::parse(text);
+        let json = found.as_ref().map(|n| {
+            serde_json::json!({
+                "Sidecar": n.sidecar, "BaseName": n.base_name, "SizeLabel": n.size_label, "FineTune": n.fine_tune,
+                "Version": n.version, "Encoding": n.encoding, "Type": n.kind,
+                "Shard": n.shard.map(|(no, count)| format!("{no:05}-of-{count:05}")),
+            })
+        });
+        if serde_json::to_value(&json).unwrap() != case["expected"] {
+            failures.push(format!("{text}: {json:?} instead of {}", case["expected"]));
+        }
+        if let Some(name) = found {
+            assert_eq!(name.to_string(), text);
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What the regular expression of the document gives for names that try its corners.
+#[test]
+fn names_by_hand() {
+    let fits = [
+        "a-1B-v1.gguf",
+        "-1B-v1.gguf",
+        "a--v1.gguf",
+        "a-1B-x2B--v1.gguf",
+        "a-1B-x--v1.gguf",
+        "mtp-1B-v1.gguf",
+        "mmproj-Qwen2-VL-7B-v1.0-F16.gguf",
+        "a-1B-v1-v2.gguf",
+        "a-1B-v1-x-LoRA.gguf",
+        "a-1B-v1-00001-of-00002.gguf",
+        "a-1B-v1-LoRA-00001-of-00002.gguf",
+    ];
+    for name in fits {
+        let parsed = FileName::parse(name);
+        assert_eq!(parsed.as_ref().map(ToString::to_string).as_deref(), Some(name), "{parsed:?}");
+    }
+    for name in [
+        "",
+        ".gguf",
+        "a-1B--v1.gguf",
+        "a.gguf",
+        "a-v1.gguf",
+        "a-1B.gguf",
+        "a-1B-v.gguf",
+        "a-1B-v1..gguf",
+        "a-1B-v1-.gguf",
+        "é-1B-v1.gguf",
+    ] {
+        assert_eq!(FileName::parse(name), None, "{name}");
+    }
+    let long = format!("{}1B-v1.gguf", "a-".repeat(100_000));
+    assert_eq!(FileName::parse(&long), None);
+}
+
+/// Every key of the list is made of lower-case segments, is there once, and reads from files of any architecture.
+#[test]
+fn typed_keys() {
+    let mut patterns: Vec<_> = keys::ALL.iter().map(|(pattern, _)| *pattern).collect();
+    patterns.sort_unstable();
+    patterns.dedup();
+    assert_eq!(patterns.len(), keys::ALL.len());
+    let file = GgufWriter::new()
+        .kv("general.architecture", "gemma3")
+        .kv("gemma3.attention.head_count", 4u32)
+        .kv("gemma3.attention.head_count_kv", vec![1i32, 2])
+        .kv("gemma3.rope.freq_base", 1e6f64)
+        .kv("tokenizer.ggml.tokens", vec!["x"])
+        .kv("tokenizer.ggml.scores", vec![0.5f32])
+        .to_vec()
+        .unwrap();
+    let gguf = Gguf::parse(&file).unwrap();
+    let m = gguf.metadata();
+    assert_eq!(m.key(&keys::ARCHITECTURE).unwrap(), Some("gemma3"));
+    assert_eq!(m.key(&keys::ATTENTION_HEAD_COUNT).unwrap(), Some(PerLayer::All(4)));
+    assert_eq!(m.key(&keys::ATTENTION_HEAD_COUNT_KV).unwrap(), Some(PerLayer::Each(vec![1, 2])));
+    assert_eq!(m.key(&keys::ROPE_FREQ_BASE).unwrap(), Some(1e6));
+    assert_eq!(m.key(&keys::TOKENIZER_TOKENS).unwrap().unwrap().next().unwrap(), "x");
+    assert_eq!(m.key(&keys::TOKENIZER_SCORES).unwrap(), Some(vec![0.5]));
+    assert_eq!(m.key(&keys::CHAT_TEMPLATE).unwrap(), None);
+    let none = GgufWriter::new().to_vec().unwrap();
+    let none = Gguf::parse(&none).unwrap();
+    assert_eq!(none.metadata().key(&keys::ALIGNMENT).unwrap(), None);
+    let error = none.metadata().key(&keys::BLOCK_COUNT).unwrap_err();
+    assert_eq!(error.key(), "general.architecture");
+}

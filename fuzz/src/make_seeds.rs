@@ -1,0 +1,91 @@
+//! Writes seeds for the fuzz targets: `cargo run --bin make_seeds`. One small file of each kind of value, type, version and
+//! byte order, and a few that are wrong, into `corpus/TARGET/`.
+
+use std::path::Path;
+use std::{fs, io};
+
+use happy_gguf::{
+    ByteOrder, GgmlType, Gguf, GgufSet, GgufWriter, OwnedArray, OwnedValue, SplitBy, ValueType,
+};
+
+/// Targets, and how many bytes each takes in front of the file.
+const TARGETS: [(&str, usize); 5] =
+    [("parse", 0), ("roundtrip", 0), ("prefix", 2), ("header_stream", 1), ("split", 2)];
+
+fn values() -> Vec<OwnedValue> {
+    let nested = OwnedArray::arrays([OwnedArray::packed([1u8, 2]), OwnedArray::strings(["x"])]);
+    vec![
+        1u8.into(),
+        (-1i8).into(),
+        2u16.into(),
+        (-2i16).into(),
+        3u32.into(),
+        (-3i32).into(),
+        0.5f32.into(),
+        true.into(),
+        "text".into(),
+        4u64.into(),
+        (-4i64).into(),
+        0.25f64.into(),
+        vec![1u16, 2].into(),
+        vec![true, false].into(),
+        vec!["a", "", "bc"].into(),
+        vec![1.0f32, f32::NAN].into(),
+        nested.into(),
+        OwnedArray::new(ValueType::String).into(),
+    ]
+}
+
+fn seeds() -> Vec<(String, Vec<u8>)> {
+    let all = values().into_iter().enumerate();
+    let pairs = all.clone().fold(GgufWriter::new(), |w, (i, v)| w.kv(format!("test.k{i}"), v));
+    let tensors = |w: GgufWriter<'static>| {
+        w.tensor("a", GgmlType::F32, &[3, 2], vec![1; 24])
+            .tensor("b", GgmlType::Q4_0, &[32], vec![2; 18])
+            .tensor("c", GgmlType::I8, &[], vec![3])
+    };
+    let whole = tensors(GgufWriter::new().alignment(64).kv("general.architecture", "llama"));
+    let mut writers: Vec<(String, GgufWriter<'_>)> =
+        all.map(|(i, v)| (format!("value-{i}"), GgufWriter::new().kv("k", v))).collect();
+    for ty in GgmlType::ALL {
+        let Some(layout) = ty.layout() else { continue };
+        let bytes = vec![0; layout.bytes as usize];
+        writers.push((format!("type-{ty}"), GgufWriter::new().tensor("t", *ty, &[layout.len.into()], bytes)));
+    }
+    for version in 1..=3 {
+        for order in [ByteOrder::Little, ByteOrder::Big] {
+            for (name, writer) in [("empty", &GgufWriter::new()), ("pairs", &pairs), ("tensors", &whole)] {
+                let writer = writer.clone().version(version).byte_order(order);
+                writers.push((format!("{name}-v{version}-{order}"), writer));
+            }
+        }
+    }
+    writers.push((
+        "unknown-type".into(),
+        GgufWriter::new().tensor("t", GgmlType::Unknown(99), &[5], vec![1; 7]),
+    ));
+    let mut seeds: Vec<(String, Vec<u8>)> =
+        writers.into_iter().filter_map(|(name, w)| Some((name, w.to_vec().ok()?))).collect();
+
+    let file = whole.to_vec().unwrap_or_default();
+    if let Ok(gguf) = Gguf::parse(&file)
+        && let Ok(parts) = GgufWriter::split(&GgufSet::from(gguf), SplitBy::Tensors(1))
+    {
+        let parts: Vec<u8> = parts.iter().filter_map(|part| part.to_vec().ok()).flatten().collect();
+        seeds.push(("parts".into(), parts));
+    }
+    seeds.push(("cut".into(), file[..file.len() / 2].to_vec()));
+    seeds.push(("count".into(), [&file[..8], &[0xff; 16], &file[24..]].concat()));
+    seeds
+}
+
+fn main() -> io::Result<()> {
+    for (target, prefix) in TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        fs::create_dir_all(&folder)?;
+        for (name, file) in seeds() {
+            fs::write(folder.join(name), [&[40u8, 1][..prefix], &file].concat())?;
+        }
+    }
+    Ok(())
+}
