@@ -49,9 +49,13 @@ pub fn quantize_row(dtype: DType, x: &[f32], out: &mut [u8]) -> Result<(), RowEr
         DType::Q5_0 => encode::<BlockQ5_0, 32>(x, out),
         DType::Q5_1 => encode::<BlockQ5_1, 32>(x, out),
         DType::Q8_0 => encode::<BlockQ8_0, 32>(x, out),
-        DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => {
-            Err(RowError::QuantizeUnsupported(dtype))
-        }
+        DType::Q1_0 => encode::<BlockQ1_0, 128>(x, out),
+        DType::Q2_0 => encode::<BlockQ2_0, 64>(x, out),
+        DType::TQ1_0 => encode::<BlockTQ1_0, 256>(x, out),
+        DType::TQ2_0 => encode::<BlockTQ2_0, 256>(x, out),
+        DType::MXFP4 => encode::<BlockMXFP4, 32>(x, out),
+        DType::NVFP4 => encode::<BlockNVFP4, 64>(x, out),
+        _ => Err(RowError::QuantizeUnsupported(dtype)),
     }
 }
 

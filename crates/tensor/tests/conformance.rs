@@ -57,12 +57,40 @@ fn blocks_decode_to_the_same_bits() {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
+/// The types of the corpus' index, which is JSON with a key a line.
+#[test]
+fn no_type_of_the_corpus_is_skipped() {
+    let Some(dir) = corpus() else { return };
+    let index = String::from_utf8(read(dir.join("index.json"))).expect("text");
+    let names = index
+        .lines()
+        .filter_map(|l| l.strip_prefix(" \"")?.strip_suffix("\": {"))
+        .filter(|n| !n.starts_with('_'));
+    let missing: Vec<&str> = names.clone().filter(|name| DType::from_name(name).is_none()).collect();
+    assert!(names.count() >= 27 && missing.is_empty(), "{missing:?}");
+}
+
+/// Formats whose encoder is exactly the reference's.
+const EXACT: [DType; 11] = [
+    DType::Q4_0,
+    DType::Q4_1,
+    DType::Q5_0,
+    DType::Q5_1,
+    DType::Q8_0,
+    DType::Q1_0,
+    DType::Q2_0,
+    DType::TQ1_0,
+    DType::TQ2_0,
+    DType::MXFP4,
+    DType::NVFP4,
+];
+
 #[test]
 fn rows_encode_to_the_same_bytes() {
     let Some(dir) = corpus() else { return };
     let x = read_f32(dir.join("quantise/x.f32"));
     let mut failed = Vec::new();
-    for dtype in [DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1, DType::Q8_0] {
+    for dtype in EXACT {
         let expected = read(dir.join("quantise").join(format!("{dtype}.bin")));
         let mut found = vec![0; expected.len()];
         quantize_row(dtype, &x, &mut found).unwrap_or_else(|e| panic!("{dtype}: {e}"));

@@ -1,4 +1,4 @@
-//! The stored formats, one a file: the struct with its layout drawn, decoding, and encoding where it is exact.
+//! The stored formats, one (or one family) a file: the struct with its layout drawn, decoding, and encoding where it is exact.
 //!
 //! Fields have the names that ggml and the literature give them. They are bytes, little-endian, with alignment 1;
 //! scales in f16 are `[u8; 2]` with an accessor of the same name that returns f32 (`block.d()`). Each integer
@@ -6,7 +6,14 @@
 //! an element is `scale * quant` (plus or minus the minimum where the format has one).
 
 mod float;
+mod fp4;
+mod iq1;
+mod iq2;
+mod iq3;
+mod iq4;
 mod k_scales;
+mod lattice;
+mod one_two;
 mod q2_k;
 mod q3_k;
 mod q4_0;
@@ -18,9 +25,16 @@ mod q5_k;
 mod q6_k;
 mod q8_0;
 mod search;
+mod ternary;
 
 pub use float::{BlockBF16, BlockF16, BlockF32};
+pub use fp4::{BlockMXFP4, BlockNVFP4, FP4_LEVELS};
+pub use iq1::{BlockIQ1M, BlockIQ1S};
+pub use iq2::{BlockIQ2S, BlockIQ2XS, BlockIQ2XXS};
+pub use iq3::{BlockIQ3S, BlockIQ3XXS};
+pub use iq4::{BlockIQ4NL, BlockIQ4XS, IQ4_LEVELS};
 pub use k_scales::{scales_k3, scales_mins_k4};
+pub use one_two::{BlockQ1_0, BlockQ2_0};
 pub use q2_k::BlockQ2K;
 pub use q3_k::BlockQ3K;
 pub use q4_0::BlockQ4_0;
@@ -31,6 +45,7 @@ pub use q5_1::BlockQ5_1;
 pub use q5_k::BlockQ5K;
 pub use q6_k::BlockQ6K;
 pub use q8_0::BlockQ8_0;
+pub use ternary::{BlockTQ1_0, BlockTQ2_0};
 
 use crate::Block;
 
@@ -59,4 +74,15 @@ fn f16_le_from(x: f32) -> [u8; 2] {
 #[inline]
 fn inverse(d: f32) -> f32 {
     if d != 0.0 { 1.0 / d } else { 0.0 }
+}
+
+/// Decodes a super-block: `d * scale * q`, the sub-blocks of equal length.
+fn dequantize_sub_blocks<const N: usize>(d: f32, scales: [i8; N], q: &[i8; 256], out: &mut [f32; 256]) {
+    let subs = out.chunks_exact_mut(256 / N).zip(q.chunks_exact(256 / N));
+    for ((out, q), scale) in subs.zip(scales) {
+        let dl = d * f32::from(scale);
+        for (o, &q) in out.iter_mut().zip(q) {
+            *o = dl * f32::from(q);
+        }
+    }
 }
