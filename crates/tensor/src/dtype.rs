@@ -199,7 +199,8 @@ impl DType {
     }
 
     /// Byte offsets, within a block, of its f16 fields: with F32 and BF16 elements and the f16 that IQ1_M keeps in four
-    /// pieces (see [`BlockIQ1M`](crate::BlockIQ1M)) the only fields that can hold a non-finite value.
+    /// pieces (see [`BlockIQ1M`](crate::BlockIQ1M)) the only fields that can hold a non-finite value. The values of
+    /// MXFP4 blocks with an exponent above 252 overflow.
     pub const fn f16_fields(self) -> &'static [usize] {
         self.info().f16_fields
     }

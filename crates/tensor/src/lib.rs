@@ -9,6 +9,7 @@ pub mod convert;
 mod dtype;
 mod error;
 pub mod formats;
+mod quantize;
 mod row;
 mod storage;
 
@@ -23,5 +24,5 @@ pub use formats::{
     BlockTQ2_0, Quantize,
 };
 pub use half::{bf16, f16};
-pub use row::{dequantize_row, dequantize_to_vec, quantize_row};
+pub use row::{dequantize_row, dequantize_to_vec, quantize_row, quantize_row_weighted};
 pub use storage::{Bytes, RangeError};

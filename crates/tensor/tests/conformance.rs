@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use happy_tensor::formats::quantize_q8_k;
 use happy_tensor::{DType, convert, dequantize_to_vec, quantize_row};
 
 /// The corpus' folder, or `None` (said loudly) where it is not installed.
@@ -96,6 +97,43 @@ fn rows_encode_to_the_same_bytes() {
         quantize_row(dtype, &x, &mut found).unwrap_or_else(|e| panic!("{dtype}: {e}"));
         if let Some(i) = found.iter().zip(&expected).position(|(a, b)| a != b) {
             failed.push(format!("{dtype}: byte {i} in block {}", i / dtype.block_bytes()));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn activations_of_the_reference_are_encoded_to_the_same_bytes() {
+    let Some(dir) = corpus() else { return };
+    for (x, expected) in [("quantise/x.f32", "quantise/Q8_K.bin"), ("vecdot/act.f32", "vecdot/act_Q8_K.bin")]
+    {
+        let found: Vec<u8> = read_f32(dir.join(x)).as_chunks().0.iter().flat_map(quantize_q8_k).collect();
+        assert!(found == read(dir.join(expected)), "{expected}");
+    }
+}
+
+/// Sum of squared errors, in f64.
+fn squared_error(dtype: DType, x: &[f32], bytes: &[u8]) -> f64 {
+    let back = dequantize_to_vec(dtype, bytes).unwrap_or_else(|e| panic!("{dtype}: {e}"));
+    x.iter().zip(&back).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+}
+
+#[test]
+fn searched_formats_have_at_most_the_error_of_the_reference() {
+    let Some(dir) = corpus() else { return };
+    let corpora = [("quantise/x.f32", "quantise/"), ("vecdot/weights.f32", "vecdot/w_")];
+    let mut failed = Vec::new();
+    for dtype in DType::ALL.into_iter().filter(|t| !t.is_float() && !EXACT.contains(t)) {
+        for (x, reference) in corpora {
+            let x = read_f32(dir.join(x));
+            let reference = read(dir.join(format!("{reference}{dtype}.bin")));
+            let mut ours = vec![0; reference.len()];
+            quantize_row(dtype, &x, &mut ours).unwrap_or_else(|e| panic!("{dtype}: {e}"));
+            let (ours, theirs) = (squared_error(dtype, &x, &ours), squared_error(dtype, &x, &reference));
+            println!("{dtype:8} {ours:12.6} reference {theirs:12.6} ratio {:.3}", ours / theirs);
+            if ours > theirs {
+                failed.push(format!("{dtype}: {ours}, reference {theirs}"));
+            }
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");

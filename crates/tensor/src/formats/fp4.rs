@@ -86,8 +86,7 @@ fn half_e4m3(bits: u8) -> f32 {
 
 /// The E4M3 bits nearest to `x`, halves up; 448 is the greatest.
 fn e4m3_from(x: f32) -> u8 {
-    // Not `x <= 0`: NaN has no scale either.
-    if !(x > 0.0) {
+    if x <= 0.0 || x.is_nan() {
         return 0;
     }
     let x = x.min(448.0);
@@ -110,16 +109,27 @@ impl BlockNVFP4 {
         self.d.map(half_e4m3)
     }
 
+    /// Integers of sub-block `part`, of [`FP4_LEVELS`].
+    ///
+    /// # Panics
+    /// If `part` is not below 4.
+    #[inline]
+    pub fn quants_of(&self, part: usize) -> [i8; 16] {
+        let mut q = [0; 16];
+        let (lo, hi) = q.split_at_mut(8);
+        for ((&b, lo), hi) in self.qs[part].iter().zip(lo).zip(hi) {
+            *lo = FP4_LEVELS[usize::from(b & 0xF)];
+            *hi = FP4_LEVELS[usize::from(b >> 4)];
+        }
+        q
+    }
+
     /// The integers, of [`FP4_LEVELS`].
     #[inline]
     pub fn quants(&self) -> [i8; 64] {
         let mut q = [0; 64];
-        for (q, qs) in q.as_chunks_mut::<16>().0.iter_mut().zip(&self.qs) {
-            let (lo, hi) = q.split_at_mut(8);
-            for ((&b, lo), hi) in qs.iter().zip(lo).zip(hi) {
-                *lo = FP4_LEVELS[usize::from(b & 0xF)];
-                *hi = FP4_LEVELS[usize::from(b >> 4)];
-            }
+        for (part, q) in q.as_chunks_mut().0.iter_mut().enumerate() {
+            *q = self.quants_of(part);
         }
         q
     }

@@ -40,14 +40,27 @@ impl BlockQ1_0 {
         f16_le(self.d)
     }
 
+    /// Integers `32 part .. 32 part + 32`, -1 or 1.
+    ///
+    /// # Panics
+    /// If `part` is not below 4.
+    #[inline]
+    pub fn quants_of(&self, part: usize) -> [i8; 32] {
+        let mut q = [0; 32];
+        for (q, b) in q.as_chunks_mut::<8>().0.iter_mut().zip(&self.qs[4 * part..4 * part + 4]) {
+            for (i, q) in q.iter_mut().enumerate() {
+                *q = 2 * (b >> i & 1) as i8 - 1;
+            }
+        }
+        q
+    }
+
     /// The integers, -1 or 1.
     #[inline]
     pub fn quants(&self) -> [i8; 128] {
         let mut q = [0; 128];
-        for (q, b) in q.as_chunks_mut::<8>().0.iter_mut().zip(self.qs) {
-            for (i, q) in q.iter_mut().enumerate() {
-                *q = 2 * (b >> i & 1) as i8 - 1;
-            }
+        for (part, q) in q.as_chunks_mut().0.iter_mut().enumerate() {
+            *q = self.quants_of(part);
         }
         q
     }
@@ -69,14 +82,27 @@ impl BlockQ2_0 {
         f16_le(self.d)
     }
 
+    /// Integers `32 part .. 32 part + 32`, -1..=2.
+    ///
+    /// # Panics
+    /// If `part` is not below 2.
+    #[inline]
+    pub fn quants_of(&self, part: usize) -> [i8; 32] {
+        let mut q = [0; 32];
+        for (q, b) in q.as_chunks_mut::<4>().0.iter_mut().zip(&self.qs[8 * part..8 * part + 8]) {
+            for (i, q) in q.iter_mut().enumerate() {
+                *q = (b >> (2 * i) & 3) as i8 - 1;
+            }
+        }
+        q
+    }
+
     /// The integers, -1..=2.
     #[inline]
     pub fn quants(&self) -> [i8; 64] {
         let mut q = [0; 64];
-        for (q, b) in q.as_chunks_mut::<4>().0.iter_mut().zip(self.qs) {
-            for (i, q) in q.iter_mut().enumerate() {
-                *q = (b >> (2 * i) & 3) as i8 - 1;
-            }
+        for (part, q) in q.as_chunks_mut().0.iter_mut().enumerate() {
+            *q = self.quants_of(part);
         }
         q
     }

@@ -50,7 +50,7 @@ fn unpack_trits(bytes: &[u8], q: &mut [i8]) {
     let mut power = 1u8;
     for q in q.chunks_exact_mut(bytes.len()) {
         for (q, b) in q.iter_mut().zip(bytes) {
-            *q = (u16::from(b.wrapping_mul(power)) * 3 >> 8) as i8 - 1;
+            *q = ((u16::from(b.wrapping_mul(power)) * 3) >> 8) as i8 - 1;
         }
         power = power.wrapping_mul(3);
     }

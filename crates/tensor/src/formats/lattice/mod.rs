@@ -27,18 +27,21 @@
 
 mod codes;
 
+/// A table of points.
+pub(crate) type Points<const N: usize> = &'static [[i8; N]];
+
 /// Points of IQ2_XXS.
-pub(super) static IQ2_XXS: [[i8; 8]; 256] = expand8(&codes::IQ2_XXS, [8, 25, 43]);
+pub(crate) static IQ2_XXS: [[i8; 8]; 256] = expand8(&codes::IQ2_XXS, [8, 25, 43]);
 /// Points of IQ2_XS.
-pub(super) static IQ2_XS: [[i8; 8]; 512] = expand8(&codes::IQ2_XS, [8, 25, 43]);
+pub(crate) static IQ2_XS: [[i8; 8]; 512] = expand8(&codes::IQ2_XS, [8, 25, 43]);
 /// Points of IQ2_S.
-pub(super) static IQ2_S: [[i8; 8]; 1024] = expand8(&codes::IQ2_S, [8, 25, 43]);
+pub(crate) static IQ2_S: [[i8; 8]; 1024] = expand8(&codes::IQ2_S, [8, 25, 43]);
 /// Points of IQ1_S and IQ1_M, in eighths, so that their shift of an eighth is an integer too.
-pub(super) static IQ1: [[i8; 8]; 2048] = expand8(&codes::IQ1, [-8, 0, 8]);
+pub(crate) static IQ1: [[i8; 8]; 2048] = expand8(&codes::IQ1, [-8, 0, 8]);
 /// Points of IQ3_XXS.
-pub(super) static IQ3_XXS: [[i8; 4]; 256] = expand4(&codes::IQ3_XXS, [4, 12, 20, 28, 36, 44, 52, 62]);
+pub(crate) static IQ3_XXS: [[i8; 4]; 256] = expand4(&codes::IQ3_XXS, [4, 12, 20, 28, 36, 44, 52, 62]);
 /// Points of IQ3_S.
-pub(super) static IQ3_S: [[i8; 4]; 512] = expand4(&codes::IQ3_S, [1, 3, 5, 7, 9, 11, 13, 15]);
+pub(crate) static IQ3_S: [[i8; 4]; 512] = expand4(&codes::IQ3_S, [1, 3, 5, 7, 9, 11, 13, 15]);
 
 /// Points of 8 coordinates, 2 bits each.
 const fn expand8<const N: usize>(codes: &[u16; N], levels: [i8; 3]) -> [[i8; 8]; N] {
