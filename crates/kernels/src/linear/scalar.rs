@@ -75,6 +75,7 @@ fn unpacked<S: Source>(row: &[S], u: usize) -> Unpacked {
 /// `acc` plus a unit times its activations: unit `u` of the row and of the token `x`.
 #[inline(always)]
 fn multiply_add<U: Unit>(unit: &Unpacked, u: usize, x: Acts<'_>, acc: f32) -> f32 {
+    debug_assert!(x.kind == U::KIND);
     let at = u / U::REPEAT;
     let sums = &x.sums[at * U::LEN / 16..(at + 1) * U::LEN / 16];
     unit.multiply_add::<U>(&x.q[at * U::LEN..(at + 1) * U::LEN], sums, x.d[at], acc)

@@ -27,6 +27,7 @@ pub(crate) trait Unit: Copy + 'static {
     /// Sub-blocks in a unit: 1 for the formats of 32.
     const SUBS: usize;
     /// What makes the integers unsigned when added to them.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86 multiplies unsigned bytes"))]
     const OFFSET: u8;
     /// Whether there is a minimum.
     const HAS_MIN: bool;

@@ -110,8 +110,8 @@ fn products<F: Format, D: Dot>(dot: D, unit: &F, a: &[[i8; 16]]) -> int32x4_t {
     let mut isum = splat_i32(0);
     macro_rules! groups {
         ($($g:literal)*) => {$(
-            let dot = dot.dot16(unit.group::<$g>(), load_i8(&a[$g]));
-            isum = mla_i32(isum, dot, splat_i32(i32::from(scales[$g])));
+            let sums = dot.dot16(unit.group::<$g>(), load_i8(&a[$g]));
+            isum = mla_i32(isum, sums, splat_i32(i32::from(scales[$g])));
         )*};
     }
     groups!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);

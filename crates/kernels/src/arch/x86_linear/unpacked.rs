@@ -81,7 +81,7 @@ impl<'a, S: Source<Unit: Format>> Rows<'a, S> {
     /// Asks for what unit `u` takes in `N` rows from `first` on, as if they were read in the order of the file.
     #[inline(always)]
     fn prefetch<const N: usize>(&self, v: V, first: usize, u: usize) {
-        if u % S::PARTS == 0 {
+        if u.is_multiple_of(S::PARTS) {
             let at = (first * self.row + u / S::PARTS * N) * size_of::<S>();
             for line in 0..(N * size_of::<S>()).div_ceil(64) {
                 v.prefetch(self.w, at + line * 64);
