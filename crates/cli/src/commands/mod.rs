@@ -6,6 +6,7 @@ mod cpu;
 mod detokenize;
 mod inspect;
 mod logits;
+mod quantize;
 mod run;
 mod template;
 mod tokenize;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Bench(bench::BenchArgs),
     /// Show what is in a GGUF file and what running it would need
     Inspect(inspect::InspectArgs),
+    /// Write a model with its matrices in other types
+    Quantize(quantize::QuantizeArgs),
     /// Turn text into token ids
     Tokenize(tokenize::TokenizeArgs),
     /// Turn token ids into text
@@ -44,6 +47,7 @@ impl Command {
             Command::Chat(args) => chat::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Inspect(args) => inspect::run(&args),
+            Command::Quantize(args) => quantize::run(&args),
             Command::Tokenize(args) => tokenize::run(&args),
             Command::Detokenize(args) => detokenize::run(&args),
             Command::Logits(args) => logits::run(&args),
