@@ -9,6 +9,7 @@ mod load;
 mod models;
 mod output;
 mod prompt;
+mod quantize;
 
 use clap::Parser;
 use clap::error::ErrorKind;

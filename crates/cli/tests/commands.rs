@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use std::process::Stdio;
 use support::{Folder, N_VOCAB, Tiny, conformance, happy, output, succeed, vocabulary};
 
-const COMMANDS: [&str; 10] =
-    ["run", "chat", "bench", "inspect", "gguf", "tokenize", "detokenize", "logits", "template", "cpu"];
+const COMMANDS: [&str; 11] =
+    ["run", "chat", "bench", "inspect", "gguf", "quantize", "tokenize", "detokenize", "logits", "template", "cpu"];
 
 fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))

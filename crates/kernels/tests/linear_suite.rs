@@ -38,15 +38,32 @@ impl Rng {
     }
 }
 
-/// Offsets of the f16 fields of a block: the scale, then the scale of the minimum.
-fn f16_fields(dtype: DType) -> &'static [usize] {
+/// Number of scales and minimums in a block that [`set_field`] can set; 0: elements are floats.
+fn fields(dtype: DType) -> usize {
     match dtype {
-        DType::Q4_0 | DType::Q5_0 | DType::Q8_0 => &[0],
-        DType::Q4_1 | DType::Q5_1 | DType::Q4K | DType::Q5K => &[0, 2],
-        DType::Q2K => &[80, 82],
-        DType::Q3K => &[108],
-        DType::Q6K => &[208],
-        DType::F32 | DType::F16 | DType::BF16 => &[],
+        DType::F32 | DType::F16 | DType::BF16 => 0,
+        DType::IQ1M | DType::MXFP4 => 1,
+        DType::NVFP4 => 4,
+        _ => dtype.f16_fields().len(),
+    }
+}
+
+/// Sets the scale or minimum `field` of a block to (nearly) what f16 `bits` say; formats with other scales have their
+/// own, of which the exponents matter here.
+fn set_field(dtype: DType, block: &mut [u8], field: usize, bits: u16) {
+    match dtype {
+        DType::IQ1M => {
+            for (i, piece) in block[48..].as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                piece[1] = piece[1] & 0xF | ((bits >> (4 * i) & 0xF) as u8) << 4;
+            }
+        }
+        // 2^-128 is as near to zero as it goes; values are doubled, hence 2^0.
+        DType::MXFP4 => {
+            block[0] = if bits & 0x7FFF == 0 { 0 } else { (bits >> 10 & 31) as u8 + 127 + 1 - 15 }
+        }
+        // One is 0x40, halved.
+        DType::NVFP4 => block[field] = if bits & 0x7FFF == 0 { 0 } else { (bits >> 7) as u8 ^ 0x38 },
+        _ => set_f16(block, dtype.f16_fields()[field], bits),
     }
 }
 
@@ -83,13 +100,13 @@ fn weights(dtype: DType, n: usize, k: usize, fill: Fill, rng: &mut Rng) -> Vec<u
             DType::F16 => set_f16(block, 0, rng.f16_bits()),
             _ => {}
         }
-        for &at in f16_fields(dtype) {
+        for field in 0..fields(dtype) {
             let bits = match fill {
                 Fill::Random => rng.f16_bits(),
                 Fill::Low | Fill::High => 0x7BFF,
                 Fill::ZeroScales => (rng.below(2) << 15) as u16,
             };
-            set_f16(block, at, bits);
+            set_field(dtype, block, field, bits);
         }
     }
     w
@@ -235,7 +252,7 @@ fn report(failed: &[String]) {
 fn same_bits_as_scalar_at_every_edge() {
     let (mut rng, mut failed) = (Rng(1), Vec::new());
     for kernels in runnable() {
-        let unit = ActKind::of(kernels.0.dtype).unit().max(16);
+        let unit = ActKind::of(kernels.0.dtype).unit().max(kernels.0.dtype.block_len()).max(16);
         for n in [0, 1, 7, 8, 9, 15, 16, 17, 33] {
             for tokens in [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17] {
                 let k = unit * [1, 2, 3, 5][rng.below(4) as usize];
@@ -253,7 +270,7 @@ fn same_bits_as_scalar_at_every_edge() {
 fn same_bits_as_scalar_for_extreme_values() {
     let (mut rng, mut failed) = (Rng(2), Vec::new());
     for kernels in runnable() {
-        let unit = ActKind::of(kernels.0.dtype).unit().max(16);
+        let unit = ActKind::of(kernels.0.dtype).unit().max(kernels.0.dtype.block_len()).max(16);
         for fill_w in FILLS {
             for fill_x in FILLS {
                 compare(kernels, (17, 5, 2 * unit), (fill_w, fill_x), &mut rng, &mut failed);
@@ -279,12 +296,17 @@ fn same_bits_as_scalar_at_real_sizes() {
 /// With scales of one the result is the integer sum itself, which `i64` arithmetic on the decoded block gives.
 #[test]
 fn integer_sums_are_exact() {
-    const ONE: u16 = 0x3C00;
+    // The f16 of a stored scale that makes `d` one.
+    let one = |dtype| match dtype {
+        DType::IQ1S | DType::IQ1M | DType::IQ2XXS | DType::IQ2XS | DType::IQ2S => 0x4800,
+        DType::IQ3XXS => 0x4400,
+        _ => 0x3C00,
+    };
     let (mut rng, mut failed) = (Rng(4), Vec::new());
     for (kernel, _) in runnable() {
-        let fields = f16_fields(kernel.dtype);
-        let k = ActKind::of(kernel.dtype).unit();
-        if fields.is_empty() {
+        let fields = fields(kernel.dtype);
+        let k = ActKind::of(kernel.dtype).unit().max(kernel.dtype.block_len());
+        if fields == 0 {
             continue;
         }
         for fill in FILLS {
@@ -292,11 +314,16 @@ fn integer_sums_are_exact() {
             x.d = vec![1.0; x.d.len()];
             let mut w = weights(kernel.dtype, 11, k, fill, &mut rng);
             // Each field alone, so that the result is one sum.
-            for (field, &at) in fields.iter().enumerate() {
+            for field in 0..fields {
                 let mut want = Vec::new();
                 for block in w.chunks_exact_mut(kernel.dtype.block_bytes()) {
-                    for &other in fields {
-                        set_f16(block, other, if other == at { ONE } else { 0 });
+                    for other in 0..fields {
+                        set_field(
+                            kernel.dtype,
+                            block,
+                            other,
+                            if other == field { one(kernel.dtype) } else { 0 },
+                        );
                     }
                     let values = with_block!(kernel.dtype, B => {
                         let mut values = B::ZEROS;

@@ -39,6 +39,36 @@ pub enum DType {
     Q5K,
     /// 256 x 6 bits, 16 sub-blocks with an 8-bit scale.
     Q6K,
+    /// 128 x 1 bit, a scale: -d or d.
+    Q1_0,
+    /// 64 x 2 bits, a scale: -d, 0, d or 2 d.
+    Q2_0,
+    /// 256 elements as points of a table of {-1, 0, 1}^8, 8 sub-blocks with a 3-bit scale and a shift.
+    IQ1S,
+    /// 256 elements as points of a table of {-1, 0, 1}^8, 16 sub-blocks with a 3-bit scale; a shift a point.
+    IQ1M,
+    /// 256 elements as points of a table of 256 and signs, 8 sub-blocks with a 4-bit scale.
+    IQ2XXS,
+    /// 256 elements as points of a table of 512 and signs, 16 sub-blocks with a 4-bit scale.
+    IQ2XS,
+    /// 256 elements as points of a table of 1024 and signs, 16 sub-blocks with a 4-bit scale.
+    IQ2S,
+    /// 256 elements as points of a table of 256 and signs, 8 sub-blocks with a 4-bit scale.
+    IQ3XXS,
+    /// 256 elements as points of a table of 512 and signs, 8 sub-blocks with a 4-bit scale.
+    IQ3S,
+    /// 32 x 4 bits that choose from 16 uneven levels, a scale.
+    IQ4NL,
+    /// 256 x 4 bits that choose from 16 uneven levels, 8 sub-blocks with a 6-bit scale.
+    IQ4XS,
+    /// 256 trits, five a byte, a scale.
+    TQ1_0,
+    /// 256 trits, two bits each, a scale.
+    TQ2_0,
+    /// 32 x 4-bit floats, an 8-bit exponent.
+    MXFP4,
+    /// 64 x 4-bit floats, 4 sub-blocks with an 8-bit float for a scale.
+    NVFP4,
 }
 
 /// What [`DType`] knows of a format, in one line of a table.
@@ -64,7 +94,7 @@ const fn info(
 
 impl DType {
     /// Every element type, in the order of the enum.
-    pub const ALL: [DType; 13] = [
+    pub const ALL: [DType; 28] = [
         DType::F32,
         DType::F16,
         DType::BF16,
@@ -78,6 +108,21 @@ impl DType {
         DType::Q4K,
         DType::Q5K,
         DType::Q6K,
+        DType::Q1_0,
+        DType::Q2_0,
+        DType::IQ1S,
+        DType::IQ1M,
+        DType::IQ2XXS,
+        DType::IQ2XS,
+        DType::IQ2S,
+        DType::IQ3XXS,
+        DType::IQ3S,
+        DType::IQ4NL,
+        DType::IQ4XS,
+        DType::TQ1_0,
+        DType::TQ2_0,
+        DType::MXFP4,
+        DType::NVFP4,
     ];
 
     const fn info(self) -> Info {
@@ -95,6 +140,21 @@ impl DType {
             DType::Q4K => info("Q4_K", 256, 144, 256, &[0, 2]),
             DType::Q5K => info("Q5_K", 256, 176, 256, &[0, 2]),
             DType::Q6K => info("Q6_K", 256, 210, 256, &[208]),
+            DType::Q1_0 => info("Q1_0", 128, 18, 32, &[0]),
+            DType::Q2_0 => info("Q2_0", 64, 18, 32, &[0]),
+            DType::IQ1S => info("IQ1_S", 256, 50, 256, &[0]),
+            DType::IQ1M => info("IQ1_M", 256, 56, 256, &[]),
+            DType::IQ2XXS => info("IQ2_XXS", 256, 66, 256, &[0]),
+            DType::IQ2XS => info("IQ2_XS", 256, 74, 256, &[0]),
+            DType::IQ2S => info("IQ2_S", 256, 82, 256, &[0]),
+            DType::IQ3XXS => info("IQ3_XXS", 256, 98, 256, &[0]),
+            DType::IQ3S => info("IQ3_S", 256, 110, 256, &[0]),
+            DType::IQ4NL => info("IQ4_NL", 32, 18, 32, &[0]),
+            DType::IQ4XS => info("IQ4_XS", 256, 136, 256, &[0]),
+            DType::TQ1_0 => info("TQ1_0", 256, 54, 256, &[52]),
+            DType::TQ2_0 => info("TQ2_0", 256, 66, 256, &[64]),
+            DType::MXFP4 => info("MXFP4", 32, 17, 32, &[]),
+            DType::NVFP4 => info("NVFP4", 64, 36, 32, &[]),
         }
     }
 
@@ -138,8 +198,9 @@ impl DType {
         }
     }
 
-    /// Byte offsets, within a block, of its f16 fields: the only fields of a block that can hold a
-    /// non-finite value (F32 and BF16 elements, which are not f16, aside).
+    /// Byte offsets, within a block, of its f16 fields: with F32 and BF16 elements and the f16 that IQ1_M keeps in four
+    /// pieces (see [`BlockIQ1M`](crate::BlockIQ1M)) the only fields that can hold a non-finite value. The values of
+    /// MXFP4 blocks with an exponent above 252 overflow.
     pub const fn f16_fields(self) -> &'static [usize] {
         self.info().f16_fields
     }
@@ -187,7 +248,7 @@ impl fmt::Display for DType {
 /// A string that names no [`DType`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown element type {name:?}: expected one of F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K .. Q6_K"
+    "unknown element type {name:?}: expected one of F32, F16, BF16, Q1_0 .. Q8_0, Q2_K .. Q6_K, IQ1_S .. IQ4_XS, TQ1_0, TQ2_0, MXFP4, NVFP4"
 )]
 pub struct UnknownDType {
     /// The string.

@@ -62,9 +62,6 @@ pub enum RowError {
     /// The two sides do not fit each other.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// This crate cannot encode the format yet.
-    #[error("quantising to {0} is unsupported")]
-    QuantizeUnsupported(DType),
     /// The f32 side of a newly made row could not be allocated.
     #[error("no memory for {elements} f32 values")]
     OutOfMemory {

@@ -1,7 +1,6 @@
 //! Rows of a format that is known at run time only, to and from f32.
 
-use crate::formats::*;
-use crate::{Block, DType, RowError, ShapeError};
+use crate::{Block, DType, Quantize, RowError, ShapeError};
 
 /// Decodes a row (or any run of whole blocks) into `out`, bit-equal to ggml's scalar reference.
 ///
@@ -33,40 +32,66 @@ pub fn dequantize_to_vec(dtype: DType, bytes: &[u8]) -> Result<Vec<f32>, RowErro
     Ok(out)
 }
 
-/// Encodes a row into `out`, bit-equal to ggml's reference quantiser without importance weights, for F32, F16,
-/// BF16 and Q4_0 .. Q8_0. Values must be finite and of a size that f16 scales can hold, see [`Quantize`].
+/// Encodes a row (or any run of whole blocks) into `out`. Q4_0 .. Q8_0, Q1_0, Q2_0, TQ1_0, TQ2_0, MXFP4 and NVFP4 are
+/// bit-equal to ggml's reference quantiser without importance weights; K and IQ formats are searched for the least
+/// squared error. Values must be finite and of a size that f16 scales can hold, see [`Quantize`].
 ///
 /// # Errors
-/// [`RowError::QuantizeUnsupported`] for the K formats, [`RowError::Cast`] and [`RowError::Shape`] as for
-/// [`dequantize_row`].
+/// [`RowError::Cast`] and [`RowError::Shape`] as for [`dequantize_row`]; nothing is written then.
+///
+/// ```
+/// use happy_tensor::{DType, dequantize_to_vec, quantize_row};
+/// let x: Vec<f32> = (0..256).map(|i| (i * 37 % 64 - 32) as f32 / 64.0).collect();
+/// let mut bytes = [0; 144];
+/// quantize_row(DType::Q4K, &x, &mut bytes)?;
+/// let back = dequantize_to_vec(DType::Q4K, &bytes)?;
+/// assert!(x.iter().zip(&back).all(|(a, b)| (a - b).abs() < 0.04));
+/// # Ok::<(), happy_tensor::RowError>(())
+/// ```
 pub fn quantize_row(dtype: DType, x: &[f32], out: &mut [u8]) -> Result<(), RowError> {
-    match dtype {
-        DType::F32 => encode::<BlockF32, 1>(x, out),
-        DType::F16 => encode::<BlockF16, 1>(x, out),
-        DType::BF16 => encode::<BlockBF16, 1>(x, out),
-        DType::Q4_0 => encode::<BlockQ4_0, 32>(x, out),
-        DType::Q4_1 => encode::<BlockQ4_1, 32>(x, out),
-        DType::Q5_0 => encode::<BlockQ5_0, 32>(x, out),
-        DType::Q5_1 => encode::<BlockQ5_1, 32>(x, out),
-        DType::Q8_0 => encode::<BlockQ8_0, 32>(x, out),
-        DType::Q2K | DType::Q3K | DType::Q4K | DType::Q5K | DType::Q6K => {
-            Err(RowError::QuantizeUnsupported(dtype))
-        }
-    }
+    with_block!(dtype, B => {
+        for_blocks::<B>(x, out, |block, x, _| *block = B::quantize(x))
+    })
 }
 
-fn encode<B, const LEN: usize>(x: &[f32], out: &mut [u8]) -> Result<(), RowError>
-where
-    B: Quantize + Block<Values = [f32; LEN]>,
-{
+/// Encodes a row so that the sum of squared errors, each times its weight in `importance`, is small; `importance` has a
+/// weight for each element (an importance matrix has one for each column). See [`Quantize::quantize_weighted`].
+///
+/// # Errors
+/// As [`quantize_row`]; [`ShapeError::Elements`] also when `importance` is not as long as `x`.
+pub fn quantize_row_weighted(
+    dtype: DType,
+    x: &[f32],
+    importance: &[f32],
+    out: &mut [u8],
+) -> Result<(), RowError> {
+    if importance.len() != x.len() {
+        return Err(ShapeError::Elements { dtype, expected: x.len(), found: importance.len() }.into());
+    }
+    with_block!(dtype, B => {
+        for_blocks::<B>(x, out, |block, x, at| {
+            let mut w = B::ZEROS;
+            w.as_mut().copy_from_slice(&importance[at..at + B::LEN]);
+            *block = B::quantize_weighted(x, &w);
+        })
+    })
+}
+
+/// Calls `f` for each block of `out` with its values and the index of the first of them.
+fn for_blocks<B: Block>(
+    x: &[f32],
+    out: &mut [u8],
+    mut f: impl FnMut(&mut B, &B::Values, usize),
+) -> Result<(), RowError> {
     let blocks = B::from_bytes_mut(out)?;
-    let (values, rest) = x.as_chunks::<LEN>();
-    if !rest.is_empty() || values.len() != blocks.len() {
-        let expected = blocks.len().saturating_mul(LEN);
+    let expected = blocks.len().saturating_mul(B::LEN);
+    if x.len() != expected {
         return Err(ShapeError::Elements { dtype: B::DTYPE, expected, found: x.len() }.into());
     }
-    for (block, values) in blocks.iter_mut().zip(values) {
-        *block = B::quantize(values);
+    let mut values = B::ZEROS;
+    for (i, (block, x)) in blocks.iter_mut().zip(x.chunks_exact(B::LEN)).enumerate() {
+        values.as_mut().copy_from_slice(x);
+        f(block, &values, i * B::LEN);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use happy_tensor::formats::quantize_q8_k;
 use happy_tensor::{DType, convert, dequantize_to_vec, quantize_row};
 
 /// The corpus' folder, or `None` (said loudly) where it is not installed.
@@ -57,17 +58,82 @@ fn blocks_decode_to_the_same_bits() {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
+/// The types of the corpus' index, which is JSON with a key a line.
+#[test]
+fn no_type_of_the_corpus_is_skipped() {
+    let Some(dir) = corpus() else { return };
+    let index = String::from_utf8(read(dir.join("index.json"))).expect("text");
+    let names = index
+        .lines()
+        .filter_map(|l| l.strip_prefix(" \"")?.strip_suffix("\": {"))
+        .filter(|n| !n.starts_with('_'));
+    let missing: Vec<&str> = names.clone().filter(|name| DType::from_name(name).is_none()).collect();
+    assert!(names.count() >= 27 && missing.is_empty(), "{missing:?}");
+}
+
+/// Formats whose encoder is exactly the reference's.
+const EXACT: [DType; 11] = [
+    DType::Q4_0,
+    DType::Q4_1,
+    DType::Q5_0,
+    DType::Q5_1,
+    DType::Q8_0,
+    DType::Q1_0,
+    DType::Q2_0,
+    DType::TQ1_0,
+    DType::TQ2_0,
+    DType::MXFP4,
+    DType::NVFP4,
+];
+
 #[test]
 fn rows_encode_to_the_same_bytes() {
     let Some(dir) = corpus() else { return };
     let x = read_f32(dir.join("quantise/x.f32"));
     let mut failed = Vec::new();
-    for dtype in [DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1, DType::Q8_0] {
+    for dtype in EXACT {
         let expected = read(dir.join("quantise").join(format!("{dtype}.bin")));
         let mut found = vec![0; expected.len()];
         quantize_row(dtype, &x, &mut found).unwrap_or_else(|e| panic!("{dtype}: {e}"));
         if let Some(i) = found.iter().zip(&expected).position(|(a, b)| a != b) {
             failed.push(format!("{dtype}: byte {i} in block {}", i / dtype.block_bytes()));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn activations_of_the_reference_are_encoded_to_the_same_bytes() {
+    let Some(dir) = corpus() else { return };
+    for (x, expected) in [("quantise/x.f32", "quantise/Q8_K.bin"), ("vecdot/act.f32", "vecdot/act_Q8_K.bin")]
+    {
+        let found: Vec<u8> = read_f32(dir.join(x)).as_chunks().0.iter().flat_map(quantize_q8_k).collect();
+        assert!(found == read(dir.join(expected)), "{expected}");
+    }
+}
+
+/// Sum of squared errors, in f64.
+fn squared_error(dtype: DType, x: &[f32], bytes: &[u8]) -> f64 {
+    let back = dequantize_to_vec(dtype, bytes).unwrap_or_else(|e| panic!("{dtype}: {e}"));
+    x.iter().zip(&back).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+}
+
+#[test]
+fn searched_formats_have_at_most_the_error_of_the_reference() {
+    let Some(dir) = corpus() else { return };
+    let corpora = [("quantise/x.f32", "quantise/"), ("vecdot/weights.f32", "vecdot/w_")];
+    let mut failed = Vec::new();
+    for dtype in DType::ALL.into_iter().filter(|t| !t.is_float() && !EXACT.contains(t)) {
+        for (x, reference) in corpora {
+            let x = read_f32(dir.join(x));
+            let reference = read(dir.join(format!("{reference}{dtype}.bin")));
+            let mut ours = vec![0; reference.len()];
+            quantize_row(dtype, &x, &mut ours).unwrap_or_else(|e| panic!("{dtype}: {e}"));
+            let (ours, theirs) = (squared_error(dtype, &x, &ours), squared_error(dtype, &x, &reference));
+            println!("{dtype:8} {ours:12.6} reference {theirs:12.6} ratio {:.3}", ours / theirs);
+            if ours > theirs {
+                failed.push(format!("{dtype}: {ours}, reference {theirs}"));
+            }
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");

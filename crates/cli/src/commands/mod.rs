@@ -7,6 +7,7 @@ mod detokenize;
 mod gguf;
 mod inspect;
 mod logits;
+mod quantize;
 mod run;
 mod template;
 mod tokenize;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Inspect(inspect::InspectArgs),
     /// List, edit, check, split, merge, compare and hash GGUF files
     Gguf(gguf::GgufArgs),
+    /// Write a model with its matrices in other types
+    Quantize(quantize::QuantizeArgs),
     /// Turn text into token ids
     Tokenize(tokenize::TokenizeArgs),
     /// Turn token ids into text
@@ -48,6 +51,7 @@ impl Command {
             Command::Bench(args) => bench::run(&args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Gguf(args) => gguf::run(&args),
+            Command::Quantize(args) => quantize::run(&args),
             Command::Tokenize(args) => tokenize::run(&args),
             Command::Detokenize(args) => detokenize::run(&args),
             Command::Logits(args) => logits::run(&args),

@@ -10,9 +10,9 @@ use happy_tensor::DType;
 pub enum ActKind {
     /// As they are, for F32, F16 and BF16 weights.
     F32,
-    /// int8 with a scale for every 32 values, for Q4_0 .. Q8_0.
+    /// int8 with a scale for every 32 values, for formats with blocks of 32, 64 or 128.
     Q8x32,
-    /// int8 with a scale for every 256 values, for the K formats.
+    /// int8 with a scale for every 256 values, for formats with blocks of 256.
     Q8x256,
 }
 
@@ -22,10 +22,10 @@ impl ActKind {
 
     /// The kind that weights of `dtype` are multiplied with.
     pub fn of(dtype: DType) -> ActKind {
-        match dtype.block_len() {
-            1 => ActKind::F32,
-            32 => ActKind::Q8x32,
-            _ => ActKind::Q8x256,
+        match dtype.activation_len() {
+            None => ActKind::F32,
+            Some(32) => ActKind::Q8x32,
+            Some(_) => ActKind::Q8x256,
         }
     }
 

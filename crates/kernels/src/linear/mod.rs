@@ -10,6 +10,7 @@ pub(crate) mod float;
 pub(crate) mod kernel;
 pub(crate) mod panel;
 pub(crate) mod scalar;
+pub(crate) mod source;
 pub(crate) mod unit;
 
 pub use acts::{ActBuf, ActKinds};

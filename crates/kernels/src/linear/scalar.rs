@@ -2,15 +2,13 @@
 
 use super::kernel::{ActKind, Acts, LinearKernel};
 use super::panel::Panel;
+use super::source::Source;
 use super::unit::Unit;
 use crate::arch::scalar::Scalar;
 use crate::isa::Isa;
 use crate::pool::Columns;
 use crate::simd::{Op, Simd};
-use happy_tensor::{
-    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
-    DType,
-};
+use happy_tensor::*;
 
 /// A closure that is compiled with fused multiply-add where the machine has it, as all scalar code is.
 struct Body<F>(F);
@@ -41,10 +39,10 @@ struct Unpacked {
 
 impl Unpacked {
     #[inline(always)]
-    fn of<U: Unit>(block: &U) -> Self {
+    fn of<U: Unit>(unit: &U) -> Self {
         let mut q = [0; MAX_LEN];
-        block.quants(&mut q[..U::LEN]);
-        Self { q, scales: block.scales(), mins: block.mins(), d: block.d(), dmin: block.dmin() }
+        unit.quants(&mut q[..U::LEN]);
+        Self { q, scales: unit.scales(), mins: unit.mins(), d: unit.d(), dmin: unit.dmin() }
     }
 
     /// Adds the unit's part to `acc`: `a` are the activations of the unit, `sums` their sums of 16, `da` their scale.
@@ -68,55 +66,48 @@ impl Unpacked {
     }
 }
 
-/// The blocks of `w`, which the caller proved to be whole rows.
+/// Unit `u` of a row.
 #[inline(always)]
-fn blocks<U: Unit>(w: &[u8]) -> &[U] {
-    let whole = w.len() / size_of::<U>() * size_of::<U>();
-    U::from_bytes(&w[..whole]).unwrap_or(&[])
+fn unpacked<S: Source>(row: &[S], u: usize) -> Unpacked {
+    Unpacked::of(&row[u / S::PARTS].unit(u % S::PARTS))
 }
 
-fn gemv<U: Unit>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+/// `acc` plus a unit times its activations: unit `u` of the row and of the token `x`.
+#[inline(always)]
+fn multiply_add<U: Unit>(unit: &Unpacked, u: usize, x: Acts<'_>, acc: f32) -> f32 {
+    debug_assert!(x.kind == U::KIND);
+    let at = u / U::REPEAT;
+    let sums = &x.sums[at * U::LEN / 16..(at + 1) * U::LEN / 16];
+    unit.multiply_add::<U>(&x.q[at * U::LEN..(at + 1) * U::LEN], sums, x.d[at], acc)
+}
+
+fn gemv<S: Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     run(
         #[inline(always)]
         || {
-            let units = x.k / U::LEN;
-            for (row, y) in blocks::<U>(w).chunks_exact(units).zip(y) {
-                *y = row.iter().enumerate().fold(0.0, |acc, (u, block)| {
-                    let sums = &x.sums[u * U::LEN / 16..(u + 1) * U::LEN / 16];
-                    Unpacked::of(block).multiply_add::<U>(
-                        &x.q[u * U::LEN..(u + 1) * U::LEN],
-                        sums,
-                        x.d[u],
-                        acc,
-                    )
-                });
+            let units = x.k / S::Unit::LEN * S::Unit::REPEAT;
+            for (row, y) in S::blocks(w).chunks_exact(units / S::PARTS).zip(y) {
+                *y = (0..units).fold(0.0, |acc, u| multiply_add::<S::Unit>(&unpacked(row, u), u, x, acc));
             }
         },
     );
 }
 
-fn gemm<U: Unit>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Panel) {
+fn gemm<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Panel) {
     run(
         #[inline(always)]
         || {
-            let units = x.k / U::LEN;
+            let units = x.k / S::Unit::LEN * S::Unit::REPEAT;
             let width = y.width();
-            for (r, row) in blocks::<U>(w).chunks_exact(units).take(width).enumerate() {
+            for (r, row) in S::blocks(w).chunks_exact(units / S::PARTS).take(width).enumerate() {
                 for t in 0..x.rows {
                     y.row_mut(t)[r] = 0.0;
                 }
-                for (u, block) in row.iter().enumerate() {
-                    let block = Unpacked::of(block);
+                for u in 0..units {
+                    let unit = unpacked(row, u);
                     for t in 0..x.rows {
-                        let token = x.rows_range(t, 1);
-                        let sums = &token.sums[u * U::LEN / 16..(u + 1) * U::LEN / 16];
                         let y = &mut y.row_mut(t)[r];
-                        *y = block.multiply_add::<U>(
-                            &token.q[u * U::LEN..(u + 1) * U::LEN],
-                            sums,
-                            token.d[u],
-                            *y,
-                        );
+                        *y = multiply_add::<S::Unit>(&unit, u, x.rows_range(t, 1), *y);
                     }
                 }
             }
@@ -140,7 +131,7 @@ macro_rules! kernel {
 }
 
 /// Every quantised format.
-pub(crate) static KERNELS: [LinearKernel; 10] = [
+pub(crate) static KERNELS: [LinearKernel; 25] = [
     kernel!(Q4_0, BlockQ4_0, "q4_0", "q8x32"),
     kernel!(Q4_1, BlockQ4_1, "q4_1", "q8x32"),
     kernel!(Q5_0, BlockQ5_0, "q5_0", "q8x32"),
@@ -151,6 +142,21 @@ pub(crate) static KERNELS: [LinearKernel; 10] = [
     kernel!(Q4K, BlockQ4K, "q4_k", "q8x256"),
     kernel!(Q5K, BlockQ5K, "q5_k", "q8x256"),
     kernel!(Q6K, BlockQ6K, "q6_k", "q8x256"),
+    kernel!(Q1_0, BlockQ1_0, "q1_0", "q8x32"),
+    kernel!(Q2_0, BlockQ2_0, "q2_0", "q8x32"),
+    kernel!(IQ1S, BlockIQ1S, "iq1_s", "q8x256"),
+    kernel!(IQ1M, BlockIQ1M, "iq1_m", "q8x256"),
+    kernel!(IQ2XXS, BlockIQ2XXS, "iq2_xxs", "q8x256"),
+    kernel!(IQ2XS, BlockIQ2XS, "iq2_xs", "q8x256"),
+    kernel!(IQ2S, BlockIQ2S, "iq2_s", "q8x256"),
+    kernel!(IQ3XXS, BlockIQ3XXS, "iq3_xxs", "q8x256"),
+    kernel!(IQ3S, BlockIQ3S, "iq3_s", "q8x256"),
+    kernel!(IQ4NL, BlockIQ4NL, "iq4_nl", "q8x32"),
+    kernel!(IQ4XS, BlockIQ4XS, "iq4_xs", "q8x256"),
+    kernel!(TQ1_0, BlockTQ1_0, "tq1_0", "q8x256"),
+    kernel!(TQ2_0, BlockTQ2_0, "tq2_0", "q8x256"),
+    kernel!(MXFP4, BlockMXFP4, "mxfp4", "q8x32"),
+    kernel!(NVFP4, BlockNVFP4, "nvfp4", "q8x32"),
 ];
 
 const _: () = assert!(ActKind::Q8x256.unit() == MAX_LEN);

@@ -10,18 +10,24 @@
 //! `docs/numerics.md` tabulates the bounds that keep both sums inside an i32.
 
 use super::kernel::ActKind;
+use super::source::{Source, blocks};
 use happy_tensor::{
     Block, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K,
     BlockQ8_0,
 };
 
-/// A block of a quantised format.
-pub(crate) trait Unit: Block {
+/// A unit of weights: a block of a format that kernels read as it is stored, or a unit that was unpacked.
+pub(crate) trait Unit: Copy + 'static {
+    /// Integers, as many as the activations have in a block.
+    const LEN: usize;
+    /// Units that share a block of activations, one after the other; each has zeros in the places of the others.
+    const REPEAT: usize = 1;
     /// The activations it is multiplied with; a unit pairs with one of their blocks.
     const KIND: ActKind;
     /// Sub-blocks in a unit: 1 for the formats of 32.
     const SUBS: usize;
     /// What makes the integers unsigned when added to them.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86 multiplies unsigned bytes"))]
     const OFFSET: u8;
     /// Whether there is a minimum.
     const HAS_MIN: bool;
@@ -48,8 +54,23 @@ fn pad<T: Copy + Default, const N: usize>(values: [T; N]) -> [T; 16] {
 macro_rules! unit {
     ($block:ty, $kind:ident, subs $subs:literal, offset $offset:literal, min $has_min:literal,
      $b:ident => dmin $dmin:expr, scales $scales:expr, mins $mins:expr) => {
+        impl Source for $block {
+            type Unit = Self;
+            const PARTS: usize = 1;
+
+            #[inline(always)]
+            fn blocks(w: &[u8]) -> &[Self] {
+                blocks(w)
+            }
+            #[inline(always)]
+            fn unit(&self, _part: usize) -> Self {
+                *self
+            }
+        }
+
         #[allow(unused_variables)]
         impl Unit for $block {
+            const LEN: usize = <$block as Block>::LEN;
             const KIND: ActKind = ActKind::$kind;
             const SUBS: usize = $subs;
             const OFFSET: u8 = $offset;

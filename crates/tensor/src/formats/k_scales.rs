@@ -21,6 +21,27 @@ pub fn scales_mins_k4(scales: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
     (join([sc_lo, sc_hi]), join([mn_lo, mn_hi]))
 }
 
+/// The inverse of [`scales_mins_k4`].
+pub(crate) fn pack_scales_mins_k4(scales: &[u8; 8], mins: &[u8; 8]) -> [u8; 12] {
+    let mut out = [0; 12];
+    for i in 0..4 {
+        out[i] = scales[i] | scales[4 + i] >> 4 << 6;
+        out[4 + i] = mins[i] | mins[4 + i] >> 4 << 6;
+        out[8 + i] = scales[4 + i] & 0xF | mins[4 + i] << 4;
+    }
+    out
+}
+
+/// The inverse of [`scales_k3`], of scales with the offset added: 0..=63.
+pub(crate) fn pack_scales_k3(scales: &[u8; 16]) -> [u8; 12] {
+    let mut out = [0; 12];
+    for (i, s) in scales.iter().enumerate() {
+        out[i % 8] |= (s & 0xF) << (4 * (i / 8));
+        out[8 + i % 4] |= (s >> 4) << (2 * (i / 4));
+    }
+    out
+}
+
 /// Unpacks the 16 scales of Q3_K: 6 bits each, stored with an offset of 32, so -32..=31.
 ///
 /// ```text
@@ -76,6 +97,16 @@ mod tests {
             for i in 0..8 {
                 assert_eq!((sc[i], mn[i]), slow_k4(&s, i), "bit {bit}, sub-block {i}");
             }
+        }
+    }
+
+    #[test]
+    fn packing_is_the_inverse() {
+        for seed in 0..64u8 {
+            let bytes: [u8; 12] = std::array::from_fn(|i| seed.wrapping_mul(37).wrapping_add((i as u8).wrapping_mul(91)));
+            let (sc, mn) = scales_mins_k4(&bytes);
+            assert_eq!(pack_scales_mins_k4(&sc, &mn), bytes);
+            assert_eq!(pack_scales_k3(&scales_k3(&bytes).map(|s| (s + 32) as u8)), bytes);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The stored formats, one a file: the struct with its layout drawn, decoding, and encoding where it is exact.
+//! The stored formats, one (or one family) a file: the struct with its layout drawn, decoding, and encoding where it is exact.
 //!
 //! Fields have the names that ggml and the literature give them. They are bytes, little-endian, with alignment 1;
 //! scales in f16 are `[u8; 2]` with an accessor of the same name that returns f32 (`block.d()`). Each integer
@@ -6,7 +6,14 @@
 //! an element is `scale * quant` (plus or minus the minimum where the format has one).
 
 mod float;
+mod fp4;
+mod iq1;
+mod iq2;
+mod iq3;
+mod iq4;
 mod k_scales;
+pub(crate) mod lattice;
+mod one_two;
 mod q2_k;
 mod q3_k;
 mod q4_0;
@@ -17,30 +24,51 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
-mod search;
+mod q8_k;
+pub(crate) mod search;
+mod ternary;
 
 pub use float::{BlockBF16, BlockF16, BlockF32};
+pub use fp4::{BlockMXFP4, BlockNVFP4, FP4_LEVELS};
+pub use iq1::{BlockIQ1M, BlockIQ1S};
+pub use iq2::{BlockIQ2S, BlockIQ2XS, BlockIQ2XXS};
+pub use iq3::{BlockIQ3S, BlockIQ3XXS};
+pub use iq4::{BlockIQ4NL, BlockIQ4XS, IQ4_LEVELS};
+pub(crate) use k_scales::{pack_scales_k3, pack_scales_mins_k4};
 pub use k_scales::{scales_k3, scales_mins_k4};
+pub use one_two::{BlockQ1_0, BlockQ2_0};
 pub use q2_k::BlockQ2K;
 pub use q3_k::BlockQ3K;
 pub use q4_0::BlockQ4_0;
 pub use q4_1::BlockQ4_1;
 pub use q4_k::BlockQ4K;
 pub use q5_0::BlockQ5_0;
+pub(crate) use q5_0::pack_5;
 pub use q5_1::BlockQ5_1;
 pub use q5_k::BlockQ5K;
 pub use q6_k::BlockQ6K;
 pub use q8_0::BlockQ8_0;
+pub use q8_k::{Q8_K_BYTES, quantize_q8_k};
+pub use ternary::{BlockTQ1_0, BlockTQ2_0};
 
 use crate::Block;
 
-/// A format that this crate can encode, bit-equal to ggml's reference quantiser (without importance weights).
+/// Encoding. Formats whose encoder is a formula are bit-equal to ggml's reference (without importance weights): Q4_0 ..
+/// Q8_0, Q1_0, Q2_0, TQ1_0, TQ2_0, MXFP4, NVFP4. The K and IQ formats are searched for the least squared error.
 pub trait Quantize: Block {
     /// Encodes the values of one block.
     ///
     /// Values must be finite and small enough for the f16 fields (the scale of a block must not exceed 65504).
     /// Others give some block whose decoded values mean nothing; nothing panics.
     fn quantize(x: &Self::Values) -> Self;
+
+    /// Encodes the values so that the sum of squared errors, each times its weight in `w`, is small. Weights must be
+    /// finite and not negative. Formats that have nothing to choose ignore them: floats, Q8_0, Q1_0, Q2_0, TQ1_0, TQ2_0,
+    /// MXFP4, NVFP4.
+    fn quantize_weighted(x: &Self::Values, w: &Self::Values) -> Self {
+        let _ = w;
+        Self::quantize(x)
+    }
 }
 
 /// f32 value of a little-endian f16 field.
@@ -59,4 +87,15 @@ fn f16_le_from(x: f32) -> [u8; 2] {
 #[inline]
 fn inverse(d: f32) -> f32 {
     if d != 0.0 { 1.0 / d } else { 0.0 }
+}
+
+/// Decodes a super-block: `d * scale * q`, the sub-blocks of equal length.
+fn dequantize_sub_blocks<const N: usize>(d: f32, scales: [i8; N], q: &[i8; 256], out: &mut [f32; 256]) {
+    let subs = out.chunks_exact_mut(256 / N).zip(q.chunks_exact(256 / N));
+    for ((out, q), scale) in subs.zip(scales) {
+        let dl = d * f32::from(scale);
+        for (o, &q) in out.iter_mut().zip(q) {
+            *o = dl * f32::from(q);
+        }
+    }
 }

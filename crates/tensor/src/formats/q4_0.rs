@@ -62,4 +62,8 @@ impl Quantize for BlockQ4_0 {
         }
         Self { d: f16_le_from(d), qs }
     }
+
+    fn quantize_weighted(x: &[f32; 32], w: &[f32; 32]) -> Self {
+        crate::quantize::q4_0(x, w)
+    }
 }

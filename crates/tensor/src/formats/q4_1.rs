@@ -71,4 +71,8 @@ impl Quantize for BlockQ4_1 {
         }
         Self { d: f16_le_from(d), m: f16_le_from(min), qs }
     }
+
+    fn quantize_weighted(x: &[f32; 32], w: &[f32; 32]) -> Self {
+        crate::quantize::q4_1(x, w)
+    }
 }

@@ -67,7 +67,7 @@ pub(super) fn unpack_5(qh: u32, qs: &[u8; 16]) -> [u8; 32] {
 }
 
 /// The inverse of [`unpack_5`].
-pub(super) fn pack_5(q: &[u8; 32]) -> (u32, [u8; 16]) {
+pub(crate) fn pack_5(q: &[u8; 32]) -> (u32, [u8; 16]) {
     let (mut qh, mut qs) = (0, [0; 16]);
     let (lo, hi) = q.split_at(16);
     for (j, ((b, &lo), &hi)) in qs.iter_mut().zip(lo).zip(hi).enumerate() {
@@ -84,5 +84,9 @@ impl Quantize for BlockQ5_0 {
         let id = inverse(d);
         let (qh, qs) = pack_5(&x.map(|v| ((v * id + 16.5) as i8).min(31) as u8));
         Self { d: f16_le_from(d), qh: qh.to_le_bytes(), qs }
+    }
+
+    fn quantize_weighted(x: &[f32; 32], w: &[f32; 32]) -> Self {
+        crate::quantize::q5_0(x, w)
     }
 }

@@ -72,4 +72,8 @@ impl Quantize for BlockQ5_1 {
         let (qh, qs) = pack_5(&x.map(|v| ((v - min) * id + 0.5) as u8));
         Self { d: f16_le_from(d), m: f16_le_from(min), qh: qh.to_le_bytes(), qs }
     }
+
+    fn quantize_weighted(x: &[f32; 32], w: &[f32; 32]) -> Self {
+        crate::quantize::q5_1(x, w)
+    }
 }

@@ -20,11 +20,13 @@ pub(super) trait Format: Unit {
     type Shape: Shape;
     /// What is added to a group to give the integers.
     const BIAS: i32 = 0;
+    /// Whether [`Format::d_min_bits`] is an f32.
+    const F32_SCALE: bool = false;
 
     /// Elements `16 G ..` of the unit, less the bias.
     fn group<const G: usize>(&self) -> int8x16_t;
-    /// The bits of `d`, and above them those of the scale of the minimum, 0 without one. [`Shape::HAS_MIN`] says with
-    /// what sign the minimum counts.
+    /// The f16 bits of `d`, and above them those of the scale of the minimum, 0 without one; or the f32 bits of `d`.
+    /// [`Shape::HAS_MIN`] says with what sign the minimum counts.
     fn d_min_bits(&self) -> u32;
     /// Scales of the sub-blocks, in the lower bytes where there are 8.
     #[inline(always)]

@@ -12,11 +12,11 @@
 
 use super::dot::Dot;
 use super::format::Format;
-use super::gemv::blocks;
 use super::panel::{Layout, ROWS, unpack};
 use super::shape::Shape;
 use super::tile::Token;
 use super::vec::Bytes;
+use crate::linear::source::Source;
 use crate::linear::{Acts, Panel};
 use crate::pool::Columns;
 
@@ -28,27 +28,49 @@ const STRETCH: usize = 1024;
 
 /// Bytes of panel for rows of `k` weights.
 pub(super) fn panel_bytes<F: Format>(k: usize) -> usize {
-    2 * k.min(STRETCH) / F::LEN * Layout::<F::Shape>::UNIT * size_of::<Bytes>()
+    2 * k.min(STRETCH) / F::LEN * F::REPEAT * Layout::<F::Shape>::UNIT * size_of::<Bytes>()
 }
 
-/// `y.row_mut(t)[r] = w[r] . x[t]`, for as many rows as `y` is wide.
+/// `y.row_mut(t)[r] = w[r] . x[t]`, for as many rows as `y` is wide: formats that are read as they are stored.
 #[inline(always)]
-pub(super) fn gemm<F: Format, D: Dot>(dot: D, w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
+pub(super) fn gemm<F: Format + Source, D: Dot>(
+    dot: D,
+    w: &[u8],
+    x: Acts<'_>,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+) {
     let units = x.k / F::LEN;
-    let blocks = blocks::<F>(w);
+    let blocks = F::blocks(w);
+    let last = y.width().saturating_sub(1);
+    panels::<F, D>(dot, x, y, panel, |row, unit, n, panel| {
+        // Rows beyond the last are the last again; their results are not stored.
+        let mut rows = [&blocks[..0]; ROWS];
+        for (r, slot) in rows.iter_mut().enumerate() {
+            *slot = &blocks[(row + r).min(last) * units + unit..][..n];
+        }
+        unpack(rows, panel);
+    });
+}
+
+/// All panels. `fill` is given a first row, a block of activations and how many, and unpacks what 8 rows have for them.
+#[inline(always)]
+pub(super) fn panels<F: Format, D: Dot>(
+    dot: D,
+    x: Acts<'_>,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+    fill: impl Fn(usize, usize, usize, &mut [Bytes]),
+) {
+    let units = x.k / F::LEN;
     let panel = panel.bytes_mut(panel_bytes::<F>(x.k)).as_chunks_mut::<16>().0;
-    let (last, half) = (y.width().saturating_sub(1), panel.len() / 2);
+    let half = panel.len() / 2;
     for row in (0..y.width()).step_by(PANEL_ROWS) {
         let tiles = (y.width() - row).div_ceil(ROWS).min(2);
         for unit in (0..units).step_by(STRETCH / F::LEN) {
             let n = (units - unit).min(STRETCH / F::LEN);
             for (i, panel) in panel.chunks_exact_mut(half).enumerate().take(tiles) {
-                // Rows beyond the last are the last again; their results are not stored.
-                let mut rows = [&blocks[..0]; ROWS];
-                for (r, slot) in rows.iter_mut().enumerate() {
-                    *slot = &blocks[(row + ROWS * i + r).min(last) * units + unit..][..n];
-                }
-                unpack(rows, panel);
+                fill(row + ROWS * i, unit, n, panel);
             }
             let mut t = 0;
             while t < x.rows {

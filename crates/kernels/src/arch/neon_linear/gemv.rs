@@ -12,14 +12,15 @@ use super::format::Format;
 use super::shape::Shape;
 use super::vec::*;
 use crate::linear::Acts;
+use crate::linear::source::Source;
 use core::arch::aarch64::{float32x4_t, int8x16_t, int16x8_t, int32x4_t};
 use core::hint::black_box;
 
 /// `y[r] = w[r] . x`, for as many rows as `y` holds.
 #[inline(always)]
-pub(super) fn gemv<F: Format, D: Dot>(dot: D, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+pub(super) fn gemv<F: Format + Source, D: Dot>(dot: D, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     let units = x.d.len();
-    let blocks = blocks::<F>(w);
+    let blocks = F::blocks(w);
     let mut first = 0;
     while first < y.len() {
         first += if const { F::SUBS > 1 } {
@@ -28,13 +29,6 @@ pub(super) fn gemv<F: Format, D: Dot>(dot: D, w: &[u8], x: Acts<'_>, y: &mut [f3
             group::<F, D, 2>(dot, blocks, units, x, y, first)
         };
     }
-}
-
-/// The blocks of `w`, which the caller proved to be whole rows.
-#[inline(always)]
-pub(super) fn blocks<F: Format>(w: &[u8]) -> &[F] {
-    let whole = w.len() / size_of::<F>() * size_of::<F>();
-    F::from_bytes(&w[..whole]).unwrap_or(&[])
 }
 
 /// Rows `first ..` of `y`, `4 Q` of them or what is left; returns how many.
@@ -97,7 +91,10 @@ fn units<'a, F>(rows: [&'a [F]; 4], u: usize) -> [&'a F; 4] {
 /// `d` and the scale of the minimum, 0 without one, of four rows.
 #[inline(always)]
 pub(super) fn scales<F: Format>(b: [&F; 4]) -> [float32x4_t; 2] {
-    if const { F::HAS_MIN } {
+    if const { F::F32_SCALE } {
+        let bits = [b[0].d_min_bits(), b[1].d_min_bits(), b[2].d_min_bits(), b[3].d_min_bits()];
+        [f32_of_bits(bits), splat_f32(0.0)]
+    } else if const { F::HAS_MIN } {
         f32_of_f16_pairs([b[0].d_min_bits(), b[1].d_min_bits(), b[2].d_min_bits(), b[3].d_min_bits()])
     } else {
         let bits = [b[0].d_min_bits(), b[1].d_min_bits(), b[2].d_min_bits(), b[3].d_min_bits()];

@@ -7,6 +7,7 @@
 //! | `dot` | the integer products, the only thing that the two instruction sets do differently |
 //! | `format` | 16 integers of a block as a vector, for each format |
 //! | `gemv` | one token |
+//! | `unpacked` | formats without kernels of their own |
 //! | `panel`, `shape`, `tile`, `gemm` | many tokens: unpacking, the microkernel that formats of a shape share, the loops |
 //!
 //! The functions below are where a generic body is compiled for an instruction set, and the only ones that need its
@@ -26,54 +27,105 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod unpacked;
 mod vec;
 
 use crate::isa::Isa;
+use crate::linear::source::Source;
 use crate::linear::{Acts, LinearKernel, Panel};
 use crate::pool::Columns;
 use dot::{Dotprod, Neon};
 use format::Format;
-use happy_tensor::{
-    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
-    DType,
-};
+use happy_tensor::*;
 
-fn gemv_neon<F: Format>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+fn gemv_neon<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     gemv::gemv::<F, _>(Neon, w, x, y);
 }
 
-fn gemm_neon<F: Format>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
+fn gemm_neon<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
     gemm::gemm::<F, _>(Neon, w, x, y, panel);
 }
 
-fn gemv_dotprod<F: Format>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+fn gemv_dotprod<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     #[target_feature(enable = "neon,dotprod")]
-    fn run<F: Format>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    fn run<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
         gemv::gemv::<F, _>(Dotprod::new(), w, x, y);
     }
     // SAFETY: kernels of `Isa::Dotprod` are handed out only where the processor has the feature.
     unsafe { run::<F>(w, x, y) }
 }
 
-fn gemm_dotprod<F: Format>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
+fn gemm_dotprod<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
     #[target_feature(enable = "neon,dotprod")]
-    fn run<F: Format>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
+    fn run<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
         gemm::gemm::<F, _>(Dotprod::new(), w, x, y, panel);
     }
     // SAFETY: kernels of `Isa::Dotprod` are handed out only where the processor has the feature.
     unsafe { run::<F>(w, x, y, panel) }
 }
 
+fn unpacked_gemv_neon<F: Source<Unit: Format>>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    unpacked::gemv::<F, _>(Neon, w, x, y);
+}
+
+fn unpacked_gemm_neon<F: Source<Unit: Format>>(
+    w: &[u8],
+    x: Acts<'_>,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+) {
+    unpacked::gemm::<F, _>(Neon, w, x, y, panel);
+}
+
+fn unpacked_gemv_dotprod<F: Source<Unit: Format>>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    #[target_feature(enable = "neon,dotprod")]
+    fn run<F: Source<Unit: Format>>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+        unpacked::gemv::<F, _>(Dotprod::new(), w, x, y);
+    }
+    // SAFETY: kernels of `Isa::Dotprod` are handed out only where the processor has the feature.
+    unsafe { run::<F>(w, x, y) }
+}
+
+fn unpacked_gemm_dotprod<F: Source<Unit: Format>>(
+    w: &[u8],
+    x: Acts<'_>,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+) {
+    #[target_feature(enable = "neon,dotprod")]
+    fn run<F: Source<Unit: Format>>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
+        unpacked::gemm::<F, _>(Dotprod::new(), w, x, y, panel);
+    }
+    // SAFETY: kernels of `Isa::Dotprod` are handed out only where the processor has the feature.
+    unsafe { run::<F>(w, x, y, panel) }
+}
+
 macro_rules! kernels {
-    ($isa:ident, $gemv:ident, $gemm:ident, $nr:literal, $suffix:literal) => {
-        kernels!(@list $isa, $gemv, $gemm, $nr, $suffix,
-            Q4_0 BlockQ4_0 "q4_0_q8x32" "8", Q4_1 BlockQ4_1 "q4_1_q8x32" "8", Q5_0 BlockQ5_0 "q5_0_q8x32" "8",
-            Q5_1 BlockQ5_1 "q5_1_q8x32" "8", Q8_0 BlockQ8_0 "q8_0_q8x32" "8", Q2K BlockQ2K "q2_k_q8x256" "4",
-            Q3K BlockQ3K "q3_k_q8x256" "4", Q4K BlockQ4K "q4_k_q8x256" "4", Q5K BlockQ5K "q5_k_q8x256" "4",
-            Q6K BlockQ6K "q6_k_q8x256" "4")
+    ($isa:ident, $gemv:ident, $gemm:ident, $unpacked_gemv:ident, $unpacked_gemm:ident, $nr:literal, $suffix:literal) => {
+        kernels!(@list $isa, $nr, $suffix,
+            Q4_0 BlockQ4_0 "q4_0_q8x32" "8" $gemv $gemm, Q4_1 BlockQ4_1 "q4_1_q8x32" "8" $gemv $gemm,
+            Q5_0 BlockQ5_0 "q5_0_q8x32" "8" $gemv $gemm, Q5_1 BlockQ5_1 "q5_1_q8x32" "8" $gemv $gemm,
+            Q8_0 BlockQ8_0 "q8_0_q8x32" "8" $gemv $gemm, Q2K BlockQ2K "q2_k_q8x256" "4" $gemv $gemm,
+            Q3K BlockQ3K "q3_k_q8x256" "4" $gemv $gemm, Q4K BlockQ4K "q4_k_q8x256" "4" $gemv $gemm,
+            Q5K BlockQ5K "q5_k_q8x256" "4" $gemv $gemm, Q6K BlockQ6K "q6_k_q8x256" "4" $gemv $gemm,
+            Q1_0 BlockQ1_0 "q1_0_q8x32" "4" $unpacked_gemv $unpacked_gemm,
+            Q2_0 BlockQ2_0 "q2_0_q8x32" "4" $unpacked_gemv $unpacked_gemm,
+            IQ1S BlockIQ1S "iq1_s_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            IQ1M BlockIQ1M "iq1_m_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            IQ2XXS BlockIQ2XXS "iq2_xxs_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            IQ2XS BlockIQ2XS "iq2_xs_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            IQ2S BlockIQ2S "iq2_s_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            IQ3XXS BlockIQ3XXS "iq3_xxs_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            IQ3S BlockIQ3S "iq3_s_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            IQ4NL BlockIQ4NL "iq4_nl_q8x32" "4" $unpacked_gemv $unpacked_gemm,
+            IQ4XS BlockIQ4XS "iq4_xs_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            TQ1_0 BlockTQ1_0 "tq1_0_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            TQ2_0 BlockTQ2_0 "tq2_0_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            MXFP4 BlockMXFP4 "mxfp4_q8x32" "4" $unpacked_gemv $unpacked_gemm,
+            NVFP4 BlockNVFP4 "nvfp4_q8x32" "4" $unpacked_gemv $unpacked_gemm)
     };
-    (@list $isa:ident, $gemv:ident, $gemm:ident, $nr:literal, $suffix:literal,
-     $($dtype:ident $block:ident $name:literal $mr:literal),*) => {
+    (@list $isa:ident, $nr:literal, $suffix:literal,
+     $($dtype:ident $block:ident $name:literal $mr:literal $gemv:ident $gemm:ident),*) => {
         [$(LinearKernel {
             dtype: DType::$dtype,
             isa: Isa::$isa,
@@ -82,14 +134,22 @@ macro_rules! kernels {
             gemv: $gemv::<$block>,
             gemm: $gemm::<$block>,
             panel_rows: gemm::PANEL_ROWS,
-            panel_bytes: gemm::panel_bytes::<$block>,
+            panel_bytes: gemm::panel_bytes::<<$block as Source>::Unit>,
         }),*]
     };
 }
 
 /// Every quantised format, with what armv8.0 has.
-pub(crate) static NEON_KERNELS: [LinearKernel; 10] = kernels!(Neon, gemv_neon, gemm_neon, "2", "neon");
+pub(crate) static NEON_KERNELS: [LinearKernel; 25] =
+    kernels!(Neon, gemv_neon, gemm_neon, unpacked_gemv_neon, unpacked_gemm_neon, "2", "neon");
 
 /// Every quantised format, with dot product instructions.
-pub(crate) static DOTPROD_KERNELS: [LinearKernel; 10] =
-    kernels!(Dotprod, gemv_dotprod, gemm_dotprod, "4", "dotprod");
+pub(crate) static DOTPROD_KERNELS: [LinearKernel; 25] = kernels!(
+    Dotprod,
+    gemv_dotprod,
+    gemm_dotprod,
+    unpacked_gemv_dotprod,
+    unpacked_gemm_dotprod,
+    "4",
+    "dotprod"
+);

@@ -49,7 +49,7 @@ pub(super) fn unpack<F: Format>(rows: [&[F]; ROWS], panel: &mut [Bytes]) {
 
 /// Unpacks a unit of rows `4 half ..`.
 #[inline(always)]
-fn unpack_4<F: Format>(b: [&F; 4], unit: &mut [Bytes], half: usize) {
+pub(super) fn unpack_4<F: Format>(b: [&F; 4], unit: &mut [Bytes], half: usize) {
     macro_rules! groups {
         ($($g:literal)*) => {$(
             if const { 16 * $g < F::LEN } {

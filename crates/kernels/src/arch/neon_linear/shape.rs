@@ -10,6 +10,8 @@ pub(super) trait Shape: 'static {
     const HAS_MIN: bool;
     /// Whether the integers have 8 bits.
     const WIDE: bool;
+    /// Units that share a block of activations.
+    const REPEAT: usize;
 
     /// The activations of a unit: `[LEN / 16][16]`.
     type Quants: AsRef<[[i8; 16]]>;
@@ -23,7 +25,7 @@ pub(super) trait Shape: 'static {
 }
 
 macro_rules! shape {
-    ($($(#[$doc:meta])* $name:ident: len $len:literal, subs $subs:literal, min $min:literal, wide $wide:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: len $len:literal, subs $subs:literal, min $min:literal, wide $wide:literal, repeat $repeat:literal;)*) => {$(
         $(#[$doc])*
         pub(super) struct $name;
 
@@ -32,6 +34,7 @@ macro_rules! shape {
             const SUBS: usize = $subs;
             const HAS_MIN: bool = $min;
             const WIDE: bool = $wide;
+            const REPEAT: usize = $repeat;
             type Quants = [[i8; 16]; $len / 16];
             type Sums = [i16; $len / 16];
 
@@ -49,15 +52,19 @@ macro_rules! shape {
 
 shape! {
     /// Q4_0, Q5_0.
-    Plain: len 32, subs 1, min false, wide false;
+    Plain: len 32, subs 1, min false, wide false, repeat 1;
     /// Q4_1, Q5_1.
-    PlainMin: len 32, subs 1, min true, wide false;
-    /// Q8_0.
-    Wide: len 32, subs 1, min false, wide true;
+    PlainMin: len 32, subs 1, min true, wide false, repeat 1;
+    /// Q8_0, and unpacked units of 32.
+    Wide: len 32, subs 1, min false, wide true, repeat 1;
     /// Q4_K, Q5_K.
-    Subs8Min: len 256, subs 8, min true, wide false;
+    Subs8Min: len 256, subs 8, min true, wide false, repeat 1;
     /// Q3_K, Q6_K.
-    Subs16: len 256, subs 16, min false, wide false;
+    Subs16: len 256, subs 16, min false, wide false, repeat 1;
+    /// Unpacked units of 16.
+    WideHalves: len 32, subs 1, min false, wide true, repeat 2;
+    /// Unpacked units of 256.
+    WideSubs16: len 256, subs 16, min false, wide true, repeat 1;
     /// Q2_K.
-    Subs16Min: len 256, subs 16, min true, wide false;
+    Subs16Min: len 256, subs 16, min true, wide false, repeat 1;
 }

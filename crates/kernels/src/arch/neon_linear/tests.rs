@@ -43,17 +43,6 @@ const FILLS: [Fill; 8] = [
     Fill::Alternating(0xFF),
 ];
 
-/// Where the f16 scales lie in a block.
-fn scale_offsets(dtype: DType) -> &'static [usize] {
-    match dtype {
-        DType::Q4_1 | DType::Q5_1 | DType::Q4K | DType::Q5K => &[0, 2],
-        DType::Q2K => &[80, 82],
-        DType::Q3K => &[108],
-        DType::Q6K => &[208],
-        _ => &[0],
-    }
-}
-
 /// Weight rows whose scales are finite: subnormal, small, large, of both signs.
 fn weights(dtype: DType, rows: usize, k: usize, fill: Fill, random: &mut Random) -> Vec<u8> {
     const SCALES: [u16; 8] = [0x0001, 0x83FF, 0x2C01, 0xA8F3, 0x3C00, 0x1234, 0xFBFF, 0x0000];
@@ -65,7 +54,13 @@ fn weights(dtype: DType, rows: usize, k: usize, fill: Fill, random: &mut Random)
                 Fill::Constant(byte, _) | Fill::Alternating(byte) => byte,
             };
         }
-        for &at in scale_offsets(dtype) {
+        if dtype == DType::MXFP4 {
+            block[0] = 100 + random.byte() % 50;
+        }
+        if dtype == DType::IQ1M {
+            block[55] &= 0xBF; // the highest piece of its f16
+        }
+        for &at in dtype.f16_fields() {
             let scale = SCALES[usize::from(random.byte()) % SCALES.len()];
             block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
         }

@@ -25,7 +25,7 @@ impl<S: Shape> Copy for Token<'_, S> {}
 /// A token's results for the rows of a panel.
 pub(super) type Row = [f32; ROWS];
 
-/// Adds 8 rows times `T` tokens to `acc`, over as many units as the tokens have.
+/// Adds 8 rows times `T` tokens to `acc`, over as many units as the tokens have blocks for.
 #[inline(always)]
 pub(super) fn tile<S: Shape, D: Dot, const T: usize>(
     dot: D,
@@ -33,19 +33,21 @@ pub(super) fn tile<S: Shape, D: Dot, const T: usize>(
     tokens: &[Token<'_, S>; T],
     y: &mut [Row; T],
 ) {
-    let units = tokens[0].d.len();
+    let blocks = tokens[0].d.len();
+    let units = blocks * S::REPEAT;
     let mut a = *tokens;
     let mut acc = [[splat_f32(0.0); 2]; T];
     for t in 0..T {
         // All of one length: indices need no checks below.
-        a[t] = Token { q: &a[t].q[..units], d: &a[t].d[..units], sums: &a[t].sums[..units] };
+        a[t] = Token { q: &a[t].q[..blocks], d: &a[t].d[..blocks], sums: &a[t].sums[..blocks] };
         let y = y[t].as_chunks::<4>().0;
         acc[t] = [load_f32(&y[0]), load_f32(&y[1])];
     }
     for (u, unit) in (0..units).zip(panel.chunks_exact(Layout::<S>::UNIT)) {
+        let at = u / S::REPEAT;
         let mut x = [&[][..]; T];
         for t in 0..T {
-            x[t] = a[t].q[u].as_ref();
+            x[t] = a[t].q[at].as_ref();
         }
         let isum = if const { S::SUBS == 1 } {
             dots::<S, D, T>(dot, &unit[..Layout::<S>::SUB], x)
@@ -54,7 +56,7 @@ pub(super) fn tile<S: Shape, D: Dot, const T: usize>(
         };
         let d = pair_f32(unit, Layout::<S>::D);
         for t in 0..T {
-            let da = splat_f32(a[t].d[u]);
+            let da = splat_f32(a[t].d[at]);
             for i in 0..2 {
                 acc[t][i] = add_scaled(acc[t][i], isum[t][i], d[i], da);
             }
@@ -63,11 +65,11 @@ pub(super) fn tile<S: Shape, D: Dot, const T: usize>(
             let dmin = pair_f32(unit, Layout::<S>::DMIN);
             let mut sums = [&[][..]; T];
             for t in 0..T {
-                sums[t] = a[t].sums[u].as_ref();
+                sums[t] = a[t].sums[at].as_ref();
             }
             let msum = msums::<S, T>(unit, sums);
             for t in 0..T {
-                let da = splat_f32(a[t].d[u]);
+                let da = splat_f32(a[t].d[at]);
                 for i in 0..2 {
                     acc[t][i] = add_min::<S>(acc[t][i], msum[t][i], dmin[i], da);
                 }

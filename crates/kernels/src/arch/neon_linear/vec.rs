@@ -142,6 +142,14 @@ pub(super) fn f32_of_f16(bits: [u16; 4]) -> float32x4_t {
     unsafe { vcvt_f32_f16(vcreate_f16(a | b << 16 | c << 32 | d << 48)) }
 }
 
+/// Four f32 numbers from their bits.
+#[inline(always)]
+pub(super) fn f32_of_bits(bits: [u32; 4]) -> float32x4_t {
+    let [a, b, c, d] = bits.map(u64::from);
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe { vcombine_f32(vcreate_f32(a | b << 32), vcreate_f32(c | d << 32)) }
+}
+
 /// Four pairs of f16 numbers as f32: the lower halves, and the upper halves.
 #[inline(always)]
 pub(super) fn f32_of_f16_pairs(bits: [u32; 4]) -> [float32x4_t; 2] {

@@ -9,14 +9,17 @@ use happy_tensor::{
 
 /// A block as vectors.
 pub(super) trait Format: Unit {
-    /// The greatest integer, [`Unit::OFFSET`] added: 2^bits - 1. For Q8_0 the greatest magnitude.
+    /// The greatest integer, [`Unit::OFFSET`] added: 2^bits - 1. For signed bytes the greatest magnitude.
     const MAX: i32;
+    /// Whether [`Format::d_min`] is an f32.
+    const F32_SCALE: bool = false;
 
     /// Calls `f` with `i` and integers `32 i .. 32 i + 32`, in ascending order. [`Unit::OFFSET`] is added to them, so
-    /// that they are unsigned; those of Q8_0 are as stored.
+    /// that they are unsigned; signed bytes are as stored.
     fn each_32(&self, v: V, f: impl FnMut(usize, __m256i));
 
-    /// The bits of `d`, and in the upper half those of the minimum's scale as it is stored, if there is one.
+    /// The f16 bits of `d`, and in the upper half those of the minimum's scale as it is stored, if there is one; or the
+    /// f32 bits of `d`.
     fn d_min(&self) -> u32;
 
     /// The sub-scales and what goes with the sums of activations, both i16; formats with sub-blocks only.
@@ -135,7 +138,7 @@ fn even_odd(v: V, x: __m128i) -> __m128i {
 
 /// [`Format::sub_scales`] of 16 signed bytes and an offset.
 #[inline(always)]
-fn signed_scales(v: V, x: __m128i, offset: i16) -> (__m256i, __m256i) {
+pub(super) fn signed_scales(v: V, x: __m128i, offset: i16) -> (__m256i, __m256i) {
     (v.widen_i8(even_odd(v, x)), v.mul16(v.widen_i8(x), v.splat16(-offset)))
 }
 

@@ -20,6 +20,7 @@ use super::unpack;
 use super::vector::array;
 use crate::linear::Panel;
 use crate::linear::kernel::Acts;
+use crate::linear::source::Source;
 use crate::pool::Columns;
 use core::hint::black_box;
 use core::marker::PhantomData;
@@ -38,8 +39,9 @@ impl<I: Isa, F: Format> Layout<I, F> {
     pub(super) const QUANTS: usize = F::LEN / 4;
     /// Lines of sub-scales.
     pub(super) const SCALES: usize = if F::SUBS > 1 { F::SUBS } else { 0 };
-    /// Lines of pairs.
-    pub(super) const PAIRS: usize = if F::SUBS > 1 { F::LEN / 32 } else { 0 };
+    /// Lines of pairs; none where signed bytes are multiplied as such.
+    pub(super) const PAIRS: usize =
+        if F::SUBS > 1 && !(I::SIGNED && is_signed::<F>()) { F::LEN / 32 } else { 0 };
     /// All lines.
     pub(super) const LINES: usize =
         Self::QUANTS + Self::SCALES + Self::PAIRS + 1 + if F::HAS_MIN { 1 } else { 0 };
@@ -62,32 +64,61 @@ impl<I: Isa, F: Format> Layout<I, F> {
 
 /// Bytes of panel for rows of `k` weights.
 pub(super) fn panel_bytes<I: Isa, F: Format>(k: usize) -> usize {
-    k / F::LEN * Layout::<I, F>::LINES * size_of::<Line>()
+    k / F::LEN * F::REPEAT * Layout::<I, F>::LINES * size_of::<Line>()
 }
 
-/// See [`crate::linear::Gemm`].
+/// See [`crate::linear::Gemm`]: for formats that kernels read as they are stored.
 #[inline(always)]
-pub(super) fn gemm<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
-    let units = x.k / F::LEN;
+pub(super) fn gemm<I: Isa, F: Format + Source>(
+    s: I,
+    w: &[u8],
+    x: Acts<'_>,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+) {
+    let (units, width) = (x.k / F::LEN, y.width());
+    assert!(w.len() >= width * units * size_of::<F>());
+    let blocks = F::blocks(&w[..width * units * size_of::<F>()]);
+    assert!(blocks.len() == width * units);
+    panels::<I, F>(
+        s,
+        x,
+        y,
+        panel,
+        #[inline(always)]
+        |first, lines| {
+            // A panel that is not whole repeats the last row.
+            let mut rows = [blocks; ROWS];
+            for (r, row) in rows.iter_mut().enumerate() {
+                *row = &blocks[(first + r).min(width - 1) * units..][..units];
+            }
+            let next = &w[((first + ROWS) * units * size_of::<F>()).min(w.len())..];
+            unpack::panel::<I, F>(s, rows, next, lines);
+        },
+    );
+}
+
+/// All panels: `fill` is given the first row of each and its lines.
+#[inline(always)]
+pub(super) fn panels<I: Isa, F: Format>(
+    s: I,
+    x: Acts<'_>,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+    fill: impl Fn(usize, &mut [Line]),
+) {
     let width = y.width();
     if width == 0 || x.rows == 0 {
         return;
     }
-    assert!(w.len() >= width * units * size_of::<F>() && x.kind == F::KIND && y.rows() >= x.rows);
-    assert!(x.q.len() == x.rows * units * F::LEN && x.d.len() == x.rows * units);
+    let blocks = x.k / F::LEN;
+    assert!(x.kind == F::KIND && y.rows() >= x.rows);
+    assert!(x.q.len() == x.rows * blocks * F::LEN && x.d.len() == x.rows * blocks);
     assert!(x.sums.len() == x.q.len() / 16);
-    let blocks = F::from_bytes(&w[..width * units * size_of::<F>()]).unwrap_or(&[]);
-    assert!(blocks.len() == width * units);
     let lines = panel.bytes_mut(panel_bytes::<I, F>(x.k)).as_chunks_mut().0;
     let trips = Trips::new::<I, F>();
     for first in (0..width).step_by(ROWS) {
-        // A panel that is not whole repeats the last row.
-        let mut rows = [blocks; ROWS];
-        for (r, row) in rows.iter_mut().enumerate() {
-            *row = &blocks[(first + r).min(width - 1) * units..][..units];
-        }
-        let next = &w[((first + ROWS) * units * size_of::<F>()).min(w.len())..];
-        unpack::panel::<I, F>(s, rows, next, lines);
+        fill(first, lines);
         let mut t = 0;
         while t < x.rows {
             let n = (x.rows - t).min(I::TOKENS);
@@ -139,13 +170,14 @@ unsafe fn tile<I: Isa, F: Format, const T: usize>(
     y: &mut Columns<'_>,
     first: usize,
 ) -> usize {
-    let units = x.k / F::LEN;
+    let blocks = x.k / F::LEN;
+    let units = blocks * F::REPEAT;
     let mut acc = [s.zero_r(); T];
     for u in 0..units {
         // Where the unit of each token starts in `x.d`.
         let mut at = [0; T];
         for (i, at) in at.iter_mut().enumerate() {
-            *at = (t + i) * units + u;
+            *at = (t + i) * blocks + u / F::REPEAT;
         }
         // SAFETY: `u` is below `units`, so these are the lines of a unit.
         let unit: &[Line] =
@@ -185,7 +217,7 @@ unsafe fn tile<I: Isa, F: Format, const T: usize>(
         }
         let dw = s.load_r(&d[0]);
         for i in 0..T {
-            // SAFETY: `at[i]` is below `x.rows * units`, the length of `x.d`.
+            // SAFETY: `at[i]` is below `x.rows * blocks`, the length of `x.d`.
             let da = unsafe { array::<_, 1>(x.d, at[i])[0] };
             // SAFETY: `x.sums` has `LEN / 16` elements for one of `x.d`, two for a `p` of `LEN / 32`.
             let sums = |p: usize| unsafe { *array::<i16, 2>(x.sums, at[i] * (F::LEN / 16) + 2 * p) };

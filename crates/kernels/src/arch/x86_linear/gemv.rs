@@ -14,6 +14,7 @@ use super::format::{Format, is_signed};
 use super::isa::Isa;
 use super::vector::{V, array, map};
 use crate::linear::kernel::Acts;
+use crate::linear::source::Source;
 use core::arch::x86_64::{__m256, __m256i};
 
 /// Rows of a group.
@@ -24,7 +25,7 @@ const AHEAD: usize = 4096;
 
 /// See [`crate::linear::Gemv`].
 #[inline(always)]
-pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+pub(super) fn gemv<I: Isa, F: Format + Source>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     let v = s.v();
     let units = x.k / F::LEN;
     let unit_bytes = size_of::<F>();
@@ -36,7 +37,7 @@ pub(super) fn gemv<I: Isa, F: Format>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]
     assert!(x.q.len() == units * F::LEN && x.d.len() == units && x.sums.len() == x.q.len() / 16);
     // Whole groups ahead, so that a group is asked for from its first byte to its last.
     let ahead = AHEAD.next_multiple_of(group_bytes.max(1));
-    let blocks = F::from_bytes(&w[..y.len() * units * unit_bytes]).unwrap_or(&[]);
+    let blocks = F::blocks(&w[..y.len() * units * unit_bytes]);
     assert!(blocks.len() == y.len() * units);
     let last = y.len() - 1;
     for (g, y) in y.chunks_mut(ROWS).enumerate() {
@@ -142,6 +143,9 @@ fn sub_blocks<I: Isa, F: Format>(s: I, block: &F, a: &[[i8; 32]], sums: __m256i)
 #[inline(always)]
 pub(super) fn scales<F: Format>(v: V, unit: [&F; ROWS]) -> (__m256, __m256) {
     let bits = map(unit, F::d_min);
+    if F::F32_SCALE {
+        return (v.of_bits(v.words(bits)), v.zero_f32());
+    }
     if !F::HAS_MIN {
         // Joined with integer instructions, which have nothing else to do.
         let four = |[a, b, c, d]: [u32; 4]| u64::from(a | b << 16) | u64::from(c | d << 16) << 32;

@@ -24,23 +24,32 @@ pub(super) fn panel<I: Isa, F: Format>(s: I, rows: [&[F]; ROWS], next: &[u8], pa
                 v.prefetch(next, at + line * 64);
             }
         }
-        let (quants, rest) = lines.split_at_mut(Layout::<I, F>::QUANTS);
-        let (sub_scales, rest) = rest.split_at_mut(Layout::<I, F>::SCALES);
-        let (pairs, d) = rest.split_at_mut(Layout::<I, F>::PAIRS);
-        for half in 0..2 {
-            let mut unit = [&rows[0][u]; 8];
-            for (r, unit) in unit.iter_mut().enumerate() {
-                *unit = &rows[8 * half + r][u];
-            }
-            integers(s, unit, half, quants);
-            let (dw, min) = scales(v, unit);
-            v.store_f32_bytes(dw, part(&mut d[0], half));
-            if F::HAS_MIN {
-                v.store_f32_bytes(min, part(&mut d[1], half));
-            }
-            if F::SUBS > 1 {
-                sub_blocks(s, unit, half, sub_scales, pairs);
-            }
+        let mut units = [&rows[0][u]; ROWS];
+        for (unit, row) in units.iter_mut().zip(rows) {
+            *unit = &row[u];
+        }
+        unit::<I, F>(s, units, lines);
+    }
+}
+
+/// Fills the lines of a unit of 16 rows.
+#[inline(always)]
+pub(super) fn unit<I: Isa, F: Format>(s: I, units: [&F; ROWS], lines: &mut [Line]) {
+    let v = s.v();
+    let (quants, rest) = lines.split_at_mut(Layout::<I, F>::QUANTS);
+    let (sub_scales, rest) = rest.split_at_mut(Layout::<I, F>::SCALES);
+    let (pairs, d) = rest.split_at_mut(Layout::<I, F>::PAIRS);
+    for half in 0..2 {
+        let mut unit = [units[0]; 8];
+        unit.copy_from_slice(&units[8 * half..8 * half + 8]);
+        integers(s, unit, half, quants);
+        let (dw, min) = scales(v, unit);
+        v.store_f32_bytes(dw, part(&mut d[0], half));
+        if F::HAS_MIN {
+            v.store_f32_bytes(min, part(&mut d[1], half));
+        }
+        if F::SUBS > 1 {
+            sub_blocks(s, unit, half, sub_scales, pairs);
         }
     }
 }
@@ -106,5 +115,7 @@ fn sub_blocks<I: Isa, F: Format>(
         put(v, low, half, 2, sub_scales);
         put(v, high, half, 2, &mut sub_scales[1..]);
     }
-    put(v, other, half, 1, pairs);
+    if Layout::<I, F>::PAIRS > 0 {
+        put(v, other, half, 1, pairs);
+    }
 }

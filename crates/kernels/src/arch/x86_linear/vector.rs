@@ -100,6 +100,8 @@ impl V {
         fn widen_i8(a: __m128i) -> __m256i = _mm256_cvtepi8_epi16;
         fn widen_i16(a: __m128i) -> __m256i = _mm256_cvtepi16_epi32;
         fn to_f32(a: __m256i) -> __m256 = _mm256_cvtepi32_ps;
+        /// Bits as f32.
+        fn of_bits(a: __m256i) -> __m256 = _mm256_castsi256_ps;
 
         fn shuffle8_128(a: __m128i, b: __m128i) -> __m128i = _mm_shuffle_epi8;
         fn low64_128(a: __m128i, b: __m128i) -> __m128i = _mm_unpacklo_epi64;

@@ -1,0 +1,95 @@
+//! `happy quantize`: writes a model with its matrices in other types.
+
+use crate::error::{CliError, CliResult};
+use crate::quantize::imatrix::Imatrix;
+use crate::quantize::mix::{self, Mix, Override, dtype_of};
+use crate::quantize::write::{Atomic, write};
+use crate::{load, output};
+use clap::Args;
+use happy_kernels::Pool;
+use std::path::PathBuf;
+
+/// Options of `happy quantize`.
+#[derive(Debug, Args)]
+pub(crate) struct QuantizeArgs {
+    /// GGUF file to read: a path, or a known name
+    input: String,
+    /// GGUF file to write
+    output: PathBuf,
+    /// Mix of types: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q2_K_S, Q3_K_S .. Q3_K_L, Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K
+    #[arg(long = "type", value_name = "TYPE")]
+    mix: Mix,
+    /// Importance matrix: a GGUF file or one of the older format
+    #[arg(long, value_name = "FILE")]
+    imatrix: Option<PathBuf>,
+    /// A type for tensors whose name contains PATTERN, in which `*` stands for anything; the first that fits counts
+    #[arg(long = "tensor", value_name = "PATTERN=TYPE")]
+    tensors: Vec<Override>,
+    /// Also encode tensors that are encoded already, which loses more than encoding the original would
+    #[arg(long)]
+    allow_requantize: bool,
+    /// Replace the output if it exists
+    #[arg(long)]
+    force: bool,
+    /// Threads [default: the number of cores]
+    #[arg(short, long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &QuantizeArgs) -> CliResult {
+    if args.output.exists() && !args.force {
+        let path = args.output.display();
+        return Err(CliError::usage(format!("`{path}` exists; --force replaces it")));
+    }
+    let file = load::file(&args.input)?;
+    let gguf = file.view();
+    let imatrix = args.imatrix.as_deref().map(Imatrix::read).transpose()?;
+    let types = mix::types(&gguf, args.mix, &args.tensors, imatrix.is_some());
+    if let Some(rule) = args.tensors.iter().find(|rule| !types.keys().any(|name| rule.matches(name))) {
+        return Err(CliError::usage(format!("no matrix has a name that fits `{rule}`")));
+    }
+    if !args.allow_requantize {
+        let encoded = gguf.tensors().find(|t| {
+            let from = dtype_of(t).filter(|from| !from.is_float());
+            from.is_some_and(|from| types.get(t.name).is_some_and(|to| *to != from))
+        });
+        if let Some(t) = encoded {
+            return Err(CliError::usage(format!(
+                "tensor {} is of type {} already, and encoding it again loses more than encoding the original \
+                 would; --allow-requantize does it",
+                t.name, t.ty
+            )));
+        }
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = Pool::new(args.threads.unwrap_or(cores).max(1)).map_err(|e| CliError::new(e.to_string()))?;
+    let pairs = [("general.quantization_version", 2), ("general.file_type", args.mix.file_type())];
+    let bar = output::progress(gguf.tensors().map(|t| t.byte_len()).sum(), "quantising");
+    let mut out = Atomic::create(&args.output)?;
+    let mut encoded = 0;
+    let imatrix = imatrix.unwrap_or_default();
+    let bytes = write(&gguf, &types, &pairs, &imatrix, &pool, &mut out, |t, types, bytes| {
+        bar.inc(t.byte_len());
+        if let Some((from, to)) = types {
+            encoded += 1;
+            bar.suspend(|| {
+                let sizes = [t.byte_len(), bytes].map(output::human_bytes);
+                output::note(&format!(
+                    "{:32} {from:>7} -> {to:7} {:>10} -> {:>10}",
+                    t.name, sizes[0], sizes[1]
+                ));
+            });
+        }
+    })?;
+    out.finish()?;
+    bar.finish_and_clear();
+    let (before, after) = (output::human_bytes(file.bytes().len() as u64), output::human_bytes(bytes));
+    let path = args.output.display();
+    output::note(&format!(
+        "{path}: {} of {} tensors encoded, {before} -> {after}",
+        encoded,
+        gguf.tensors().len()
+    ));
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! MXFP4 and NVFP4: 4-bit floats (E2M1) with shared scales that are floats of 8 bits.
+//!
+//! ```text
+//! MXFP4, 32 elements in 17 bytes (4.25 bits an element; OCP Microscaling Formats 1.0):
+//! |0  e: u8|1  qs: 16 bytes  16|
+//!     qs[j]            element j in bits 0..4, element j + 16 in bits 4..8
+//!     x[i] = 2^(e - 127) * E2M1[i]
+//!
+//! NVFP4, 64 elements in 36 bytes (4.5 bits an element), 4 sub-blocks of 16:
+//! |0  d: 4 x u8  3|4  qs: 32 bytes  35|
+//!     d[s]             scale of elements 16 s .. 16 s + 16: 4 bits of exponent with a bias of 7, 3 of mantissa, no
+//!                      sign (bit 7 is ignored); 0x7F is 0
+//!     qs[8 s + j]      element 16 s + j in bits 0..4, 16 s + 8 + j in bits 4..8
+//!     x[i] = d[i / 16] * E2M1[i]
+//!
+//! E2M1 bits: sign, two of exponent, one of mantissa: 0, 0.5, 1, 1.5, 2, 3, 4, 6. Twice that is an integer, so the
+//! accessors give doubled values and halved scales.
+//! ```
+
+use super::Quantize;
+use super::iq4::look_up;
+
+/// Twice the values of E2M1.
+pub const FP4_LEVELS: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
+/// A block of MXFP4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockMXFP4 {
+    /// Exponent of the scale, biased by 127.
+    pub e: u8,
+    /// Nibbles: elements 0..16 in bits 0..4, 16..32 in bits 4..8.
+    pub qs: [u8; 16],
+}
+
+/// A block of NVFP4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockNVFP4 {
+    /// Scales of the sub-blocks.
+    pub d: [u8; 4],
+    /// Nibbles, 8 bytes a sub-block.
+    pub qs: [[u8; 8]; 4],
+}
+
+const _: () = assert!(size_of::<BlockMXFP4>() == 17);
+const _: () = assert!(size_of::<BlockNVFP4>() == 36);
+
+impl BlockMXFP4 {
+    /// Half the scale: 2^(e - 128), a subnormal f32 for `e` below 2.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f32::from_bits(match self.e {
+            0 => 1 << 21,
+            e => u32::from(e - 1) << 23 | u32::from(e == 1) << 22,
+        })
+    }
+
+    /// The integers, of [`FP4_LEVELS`].
+    #[inline]
+    pub fn quants(&self) -> [i8; 32] {
+        look_up(&FP4_LEVELS, &self.qs)
+    }
+
+    /// Decodes the block.
+    #[inline]
+    pub fn dequantize(&self, out: &mut [f32; 32]) {
+        let d = self.d();
+        for (o, q) in out.iter_mut().zip(self.quants()) {
+            *o = f32::from(q) * d;
+        }
+    }
+}
+
+/// Half the value of an unsigned E4M3 scale.
+#[inline]
+fn half_e4m3(bits: u8) -> f32 {
+    let (exponent, mantissa) = (bits >> 3 & 0xF, bits & 7);
+    match (bits, exponent) {
+        (0x7F, _) => 0.0,
+        // 2^-9 and a half
+        (_, 0) => f32::from(mantissa) * f32::from_bits((127 - 10) << 23),
+        _ => f32::from_bits((u32::from(exponent) + 127 - 8) << 23 | u32::from(mantissa) << 20),
+    }
+}
+
+/// The E4M3 bits nearest to `x`, halves up; 448 is the greatest.
+fn e4m3_from(x: f32) -> u8 {
+    if x <= 0.0 || x.is_nan() {
+        return 0;
+    }
+    let x = x.min(448.0);
+    let bits = x.to_bits();
+    let exponent = (bits >> 23) as i32 - 127 + 7;
+    if exponent <= 0 {
+        return (x * 512.0 + 0.5).min(7.0) as u8;
+    }
+    if exponent >= 15 {
+        return 0x7E;
+    }
+    // A mantissa that rounds up to 8 carries into the exponent, as it should.
+    (exponent as u8) * 8 + (bits >> 20 & 7) as u8 + (bits >> 19 & 1) as u8
+}
+
+impl BlockNVFP4 {
+    /// Half the scales of the sub-blocks.
+    #[inline]
+    pub fn d(&self) -> [f32; 4] {
+        self.d.map(half_e4m3)
+    }
+
+    /// Integers of sub-block `part`, of [`FP4_LEVELS`].
+    ///
+    /// # Panics
+    /// If `part` is not below 4.
+    #[inline]
+    pub fn quants_of(&self, part: usize) -> [i8; 16] {
+        let mut q = [0; 16];
+        let (lo, hi) = q.split_at_mut(8);
+        for ((&b, lo), hi) in self.qs[part].iter().zip(lo).zip(hi) {
+            *lo = FP4_LEVELS[usize::from(b & 0xF)];
+            *hi = FP4_LEVELS[usize::from(b >> 4)];
+        }
+        q
+    }
+
+    /// The integers, of [`FP4_LEVELS`].
+    #[inline]
+    pub fn quants(&self) -> [i8; 64] {
+        let mut q = [0; 64];
+        for (part, q) in q.as_chunks_mut().0.iter_mut().enumerate() {
+            *q = self.quants_of(part);
+        }
+        q
+    }
+
+    /// Decodes the block.
+    #[inline]
+    pub fn dequantize(&self, out: &mut [f32; 64]) {
+        let q = self.quants();
+        let subs = out.as_chunks_mut::<16>().0.iter_mut().zip(q.as_chunks::<16>().0);
+        for ((out, q), d) in subs.zip(self.d()) {
+            for (o, &q) in out.iter_mut().zip(q) {
+                *o = f32::from(q) * d;
+            }
+        }
+    }
+}
+
+/// The level nearest to `x` when levels are `d` apart; the lower number of two equally near.
+fn nearest(x: f32, d: f32) -> u8 {
+    let mut best = (x.abs(), 0);
+    for (i, level) in FP4_LEVELS.into_iter().enumerate() {
+        let error = (f32::from(level) * d - x).abs();
+        if error < best.0 {
+            best = (error, i as u8);
+        }
+    }
+    best.1
+}
+
+/// Two halves of values as nibbles.
+fn pack(x: &[f32], d: f32, qs: &mut [u8]) {
+    let (lo, hi) = x.split_at(qs.len());
+    for ((b, &lo), &hi) in qs.iter_mut().zip(lo).zip(hi) {
+        *b = nearest(lo, d) | nearest(hi, d) << 4;
+    }
+}
+
+fn amax(x: &[f32]) -> f32 {
+    x.iter().fold(0.0f32, |a, v| a.max(v.abs()))
+}
+
+impl Quantize for BlockMXFP4 {
+    /// The scale is the power of two that puts the greatest magnitude between 4 and 8 (of levels up to 6), as the
+    /// specification recommends.
+    fn quantize(x: &[f32; 32]) -> Self {
+        // The exponent of a float is the floor of its logarithm.
+        let e = ((amax(x).to_bits() >> 23) as u8).saturating_sub(2);
+        let mut block = Self { e, qs: [0; 16] };
+        let d = block.d();
+        pack(x, d, &mut block.qs);
+        block
+    }
+}
+
+impl Quantize for BlockNVFP4 {
+    /// The greatest magnitude of a sub-block becomes 6.
+    fn quantize(x: &[f32; 64]) -> Self {
+        let mut block = Self { d: [0; 4], qs: [[0; 8]; 4] };
+        for ((x, d), qs) in x.as_chunks::<16>().0.iter().zip(&mut block.d).zip(&mut block.qs) {
+            *d = e4m3_from(amax(x) / 6.0);
+            pack(x, half_e4m3(*d), qs);
+        }
+        block
+    }
+}

@@ -1,0 +1,185 @@
+//! IQ2_XXS, IQ2_XS, IQ2_S: 256 elements, eight at a time as a point of a lattice table with signs.
+//!
+//! ```text
+//! IQ2_XXS, 66 bytes (2.0625 bits an element):
+//! |0  d: f16  1|2  qs: 8 x 8 bytes  65|       8 bytes for 32 elements: 4 numbers of points (8 bits each), then
+//!                                             a u32: signs of 8 elements in bits 7 l .. 7 l + 7 (l < 4, see
+//!                                             `lattice`), bits 28..32 scale
+//! IQ2_XS, 74 bytes (2.3125 bits an element):
+//! |0  d: f16  1|2  qs: 32 x u16  65|66  scales: 8 bytes  73|
+//!                                             a u16 for 8 elements: bits 0..9 point, 9..16 signs
+//! IQ2_S, 82 bytes (2.5625 bits an element):
+//! |0  d: f16  1|2  qs: 32 bytes  33|34  signs: 32 bytes  65|66  qh: 8 bytes  73|74  scales: 8 bytes  81|
+//!                                             point l of sub-block b (32 elements): bits 0..8 qs[4 b + l],
+//!                                             bits 8..10 qh[b] bits 2 l ..; signs: all 8
+//! scales[b]       elements 32 b .. 32 b + 16 in bits 0..4, 32 b + 16 .. 32 b + 32 in bits 4..8
+//!
+//! x[i] = d * (scale + 1/2) / 4 * point[i] * sign[i]
+//!      = d/8 * (2 scale + 1) * q[i]           all but d/8 integers: this is how the accessors have it
+//! ```
+
+use super::lattice::{IQ2_S, IQ2_XS, IQ2_XXS, eight_signs, signed};
+use super::{dequantize_sub_blocks, f16_le};
+
+/// A block of IQ2_XXS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockIQ2XXS {
+    /// Scale of the scales, f16.
+    pub d: [u8; 2],
+    /// Points, signs and scales of 8 sub-blocks.
+    pub qs: [[u8; 8]; 8],
+}
+
+/// A block of IQ2_XS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockIQ2XS {
+    /// Scale of the scales, f16.
+    pub d: [u8; 2],
+    /// Points and signs, a little-endian u16 each.
+    pub qs: [[u8; 2]; 32],
+    /// Scales of 16 elements, 4 bits each.
+    pub scales: [u8; 8],
+}
+
+/// A block of IQ2_S.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockIQ2S {
+    /// Scale of the scales, f16.
+    pub d: [u8; 2],
+    /// Low bits of the points.
+    pub qs: [u8; 32],
+    /// Signs, a bit an element.
+    pub signs: [u8; 32],
+    /// High bits of the points.
+    pub qh: [u8; 8],
+    /// Scales of 16 elements, 4 bits each.
+    pub scales: [u8; 8],
+}
+
+const _: () = assert!(size_of::<BlockIQ2XXS>() == 66);
+const _: () = assert!(size_of::<BlockIQ2XS>() == 74);
+const _: () = assert!(size_of::<BlockIQ2S>() == 82);
+
+/// `2 scale + 1` of each nibble, the low one first.
+fn odd_scales(scales: [u8; 8]) -> [i8; 16] {
+    let mut out = [0; 16];
+    for (out, s) in out.as_chunks_mut::<2>().0.iter_mut().zip(scales) {
+        *out = [(2 * (s & 0xF) + 1) as i8, (2 * (s >> 4) + 1) as i8];
+    }
+    out
+}
+
+impl BlockIQ2XXS {
+    /// Scale of the odd scales: an eighth of the stored one.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f16_le(self.d) * 0.125
+    }
+
+    /// The last four bytes of each sub-block.
+    fn signs_and_scale(qs: &[u8; 8]) -> u32 {
+        let [.., a, b, c, d] = *qs;
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    /// Odd scales of 16 elements each, 1..=31.
+    #[inline]
+    pub fn scales(&self) -> [i8; 16] {
+        let mut out = [0; 16];
+        for (out, qs) in out.as_chunks_mut::<2>().0.iter_mut().zip(&self.qs) {
+            *out = [(2 * (Self::signs_and_scale(qs) >> 28) + 1) as i8; 2];
+        }
+        out
+    }
+
+    /// The integers: 8, 25 or 43 with a sign.
+    #[inline]
+    pub fn quants(&self) -> [i8; 256] {
+        let mut q = [[0; 8]; 32];
+        for (q, qs) in q.as_chunks_mut::<4>().0.iter_mut().zip(&self.qs) {
+            let signs = Self::signs_and_scale(qs);
+            for (l, (q, &point)) in q.iter_mut().zip(qs).enumerate() {
+                *q = signed(&IQ2_XXS[usize::from(point)], eight_signs(signs >> (7 * l)));
+            }
+        }
+        flat(q)
+    }
+
+    /// Decodes the block.
+    pub fn dequantize(&self, out: &mut [f32; 256]) {
+        dequantize_sub_blocks(self.d(), self.scales(), &self.quants(), out);
+    }
+}
+
+impl BlockIQ2XS {
+    /// Scale of the odd scales: an eighth of the stored one.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f16_le(self.d) * 0.125
+    }
+
+    /// Odd scales of 16 elements each, 1..=31.
+    #[inline]
+    pub fn scales(&self) -> [i8; 16] {
+        odd_scales(self.scales)
+    }
+
+    /// The integers: 8, 25 or 43 with a sign.
+    #[inline]
+    pub fn quants(&self) -> [i8; 256] {
+        let mut q = [[0; 8]; 32];
+        for (q, &code) in q.iter_mut().zip(&self.qs) {
+            let code = u16::from_le_bytes(code);
+            *q = signed(&IQ2_XS[usize::from(code & 511)], eight_signs(u32::from(code >> 9)));
+        }
+        flat(q)
+    }
+
+    /// Decodes the block.
+    pub fn dequantize(&self, out: &mut [f32; 256]) {
+        dequantize_sub_blocks(self.d(), self.scales(), &self.quants(), out);
+    }
+}
+
+impl BlockIQ2S {
+    /// Scale of the odd scales: an eighth of the stored one.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f16_le(self.d) * 0.125
+    }
+
+    /// Odd scales of 16 elements each, 1..=31.
+    #[inline]
+    pub fn scales(&self) -> [i8; 16] {
+        odd_scales(self.scales)
+    }
+
+    /// The integers: 8, 25 or 43 with a sign.
+    #[inline]
+    pub fn quants(&self) -> [i8; 256] {
+        let mut q = [[0; 8]; 32];
+        for (i, (q, (&low, &signs))) in q.iter_mut().zip(self.qs.iter().zip(&self.signs)).enumerate() {
+            let high = self.qh[i / 4] >> (2 * (i % 4)) & 3;
+            *q = signed(&IQ2_S[usize::from(high) << 8 | usize::from(low)], signs);
+        }
+        flat(q)
+    }
+
+    /// Decodes the block.
+    pub fn dequantize(&self, out: &mut [f32; 256]) {
+        dequantize_sub_blocks(self.d(), self.scales(), &self.quants(), out);
+    }
+}
+
+/// 32 groups of 8 as one array.
+#[inline]
+pub(super) fn flat(q: [[i8; 8]; 32]) -> [i8; 256] {
+    let mut out = [0; 256];
+    for (out, q) in out.as_chunks_mut::<8>().0.iter_mut().zip(q) {
+        *out = q;
+    }
+    out
+}

@@ -1,0 +1,123 @@
+//! The points of the IQ formats: tables of vectors that a few bits choose from.
+//!
+//! A format that stores each element by itself can only have whole bits an element. The IQ1, IQ2 and IQ3 formats store
+//! 8 (or 4) magnitudes at once, as the number of a point in a table, which is vector quantisation; signs are apart.
+//!
+//! ```text
+//! table     coordinates  levels of a coordinate              points   bits a coordinate
+//! IQ2_XXS   8            8 25 43   (about 1 3 5, times 8.5)     256   1     all of even parity
+//! IQ2_XS    8            8 25 43                                512   1.125 all of even parity
+//! IQ2_S     8            8 25 43                               1024   1.25  all of even parity
+//! IQ3_XXS   4            4 12 20 28 36 44 52 62                 256   2     all of even parity
+//! IQ3_S     4            1 3 5 7 9 11 13 15                     512   2.25
+//! IQ1       8            -8 0 8    (-1 0 1)                    2048   1.375 all of its bits: there are no signs
+//! ```
+//!
+//! Where they come from. The levels stand for odd numbers 1, 3, 5 ..; vectors of 8 odd numbers whose sum is a multiple
+//! of 4 are, scaled by a half, the half-integer points of the lattice E8, the densest packing of spheres in 8
+//! dimensions. "Even parity" above is this condition: with level `l` for the number `2 l + 1` the sum of 8 is
+//! `2 (sum of l) + 8`, so the sum of the `l` must be even. 3281 of the 3^8 vectors fulfil it. The lattice does not say
+//! which of them to take: ggml's author took those that the weights of real models needed most, so no formula
+//! gives the tables and they are facts of the formats. They are stored as packed codes, 2 bits a coordinate (3 in the
+//! tables of 4 coordinates), in ascending order, which is also the order of their numbers in a file; `examples/lattice.rs`
+//! makes `codes.rs` from a ggml source tree, the functions below expand it when this crate is compiled.
+//!
+//! Signs. IQ2_XXS, IQ2_XS and IQ3_XXS keep 7 signs for 8 elements: the number of minus signs is even, so the eighth
+//! follows. (A quantiser with an odd number of them turns the one that costs least.)
+
+mod codes;
+
+/// A table of points.
+pub(crate) type Points<const N: usize> = &'static [[i8; N]];
+
+/// Points of IQ2_XXS.
+pub(crate) static IQ2_XXS: [[i8; 8]; 256] = expand8(&codes::IQ2_XXS, [8, 25, 43]);
+/// Points of IQ2_XS.
+pub(crate) static IQ2_XS: [[i8; 8]; 512] = expand8(&codes::IQ2_XS, [8, 25, 43]);
+/// Points of IQ2_S.
+pub(crate) static IQ2_S: [[i8; 8]; 1024] = expand8(&codes::IQ2_S, [8, 25, 43]);
+/// Points of IQ1_S and IQ1_M, in eighths, so that their shift of an eighth is an integer too.
+pub(crate) static IQ1: [[i8; 8]; 2048] = expand8(&codes::IQ1, [-8, 0, 8]);
+/// Points of IQ3_XXS.
+pub(crate) static IQ3_XXS: [[i8; 4]; 256] = expand4(&codes::IQ3_XXS, [4, 12, 20, 28, 36, 44, 52, 62]);
+/// Points of IQ3_S.
+pub(crate) static IQ3_S: [[i8; 4]; 512] = expand4(&codes::IQ3_S, [1, 3, 5, 7, 9, 11, 13, 15]);
+
+/// Points of 8 coordinates, 2 bits each.
+const fn expand8<const N: usize>(codes: &[u16; N], levels: [i8; 3]) -> [[i8; 8]; N] {
+    let mut points = [[0; 8]; N];
+    let mut n = 0;
+    while n < N {
+        let mut i = 0;
+        while i < 8 {
+            points[n][i] = levels[(codes[n] >> (2 * i) & 3) as usize];
+            i += 1;
+        }
+        n += 1;
+    }
+    points
+}
+
+/// Points of 4 coordinates, 3 bits each.
+const fn expand4<const N: usize>(codes: &[u16; N], levels: [i8; 8]) -> [[i8; 4]; N] {
+    let mut points = [[0; 4]; N];
+    let mut n = 0;
+    while n < N {
+        let mut i = 0;
+        while i < 4 {
+            points[n][i] = levels[(codes[n] >> (3 * i) & 7) as usize];
+            i += 1;
+        }
+        n += 1;
+    }
+    points
+}
+
+/// All 8 signs from 7: bit `i` says that element `i` is negative, and the number of them is even.
+#[inline]
+pub(super) const fn eight_signs(seven: u32) -> u8 {
+    let seven = (seven & 127) as u8;
+    seven | (seven.count_ones() as u8 & 1) << 7
+}
+
+/// Magnitudes with signs.
+#[inline]
+pub(super) fn signed<const N: usize>(point: &[i8; N], signs: u8) -> [i8; N] {
+    let mut out = *point;
+    for (i, q) in out.iter_mut().enumerate() {
+        // -1 where the bit is set: `(q ^ -1) - -1` is `-q`
+        let minus = -((signs >> i & 1) as i8);
+        *q = (*q ^ minus) - minus;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_of_eight_are_of_even_parity() {
+        for codes in [&codes::IQ2_XXS[..], &codes::IQ2_XS, &codes::IQ2_S] {
+            for code in codes {
+                let sum: u16 = (0..8).map(|i| code >> (2 * i) & 3).sum();
+                assert!(sum.is_multiple_of(2) && (0..8).all(|i| code >> (2 * i) & 3 < 3), "{code:04X}");
+            }
+            assert!(codes.is_sorted_by(|a, b| a < b));
+        }
+        assert!(
+            codes::IQ3_XXS
+                .iter()
+                .all(|code| (0..4).map(|i| code >> (3 * i) & 7).sum::<u16>().is_multiple_of(2))
+        );
+        assert!(codes::IQ1.is_sorted_by(|a, b| a < b) && codes::IQ3_S.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn signs_are_even() {
+        for seven in 0..128 {
+            assert!(eight_signs(seven).count_ones().is_multiple_of(2));
+        }
+        assert_eq!(signed(&[1, 2, 3, 4], 0b1010), [1, -2, 3, -4]);
+    }
+}

@@ -1,0 +1,147 @@
+//! Q1_0 and Q2_0: one and two bits an element with one scale.
+//!
+//! ```text
+//! Q1_0, 128 elements in 18 bytes (1.125 bits an element):
+//! |0  d: f16  1|2  qs: 16 bytes  17|      bit i % 8 of qs[i / 8]: element i is d (1) or -d (0)
+//!
+//! Q2_0, 64 elements in 18 bytes (2.25 bits an element):
+//! |0  d: f16  1|2  qs: 16 bytes  17|      bits 2 (i % 4) .. of qs[i / 4]: element i is d * (bits - 1), so -d .. 2 d
+//! ```
+
+use super::{Quantize, f16_le, f16_le_from, inverse};
+
+/// A block of Q1_0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockQ1_0 {
+    /// Scale, f16.
+    pub d: [u8; 2],
+    /// A bit an element.
+    pub qs: [u8; 16],
+}
+
+/// A block of Q2_0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockQ2_0 {
+    /// Scale, f16.
+    pub d: [u8; 2],
+    /// Two bits an element.
+    pub qs: [u8; 16],
+}
+
+const _: () = assert!(size_of::<BlockQ1_0>() == 18);
+const _: () = assert!(size_of::<BlockQ2_0>() == 18);
+
+impl BlockQ1_0 {
+    /// The scale.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f16_le(self.d)
+    }
+
+    /// Integers `32 part .. 32 part + 32`, -1 or 1.
+    ///
+    /// # Panics
+    /// If `part` is not below 4.
+    #[inline]
+    pub fn quants_of(&self, part: usize) -> [i8; 32] {
+        let mut q = [0; 32];
+        for (q, b) in q.as_chunks_mut::<8>().0.iter_mut().zip(&self.qs[4 * part..4 * part + 4]) {
+            for (i, q) in q.iter_mut().enumerate() {
+                *q = 2 * (b >> i & 1) as i8 - 1;
+            }
+        }
+        q
+    }
+
+    /// The integers, -1 or 1.
+    #[inline]
+    pub fn quants(&self) -> [i8; 128] {
+        let mut q = [0; 128];
+        for (part, q) in q.as_chunks_mut().0.iter_mut().enumerate() {
+            *q = self.quants_of(part);
+        }
+        q
+    }
+
+    /// Decodes the block.
+    #[inline]
+    pub fn dequantize(&self, out: &mut [f32; 128]) {
+        let d = self.d();
+        for (o, q) in out.iter_mut().zip(self.quants()) {
+            *o = f32::from(q) * d;
+        }
+    }
+}
+
+impl BlockQ2_0 {
+    /// The scale.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f16_le(self.d)
+    }
+
+    /// Integers `32 part .. 32 part + 32`, -1..=2.
+    ///
+    /// # Panics
+    /// If `part` is not below 2.
+    #[inline]
+    pub fn quants_of(&self, part: usize) -> [i8; 32] {
+        let mut q = [0; 32];
+        for (q, b) in q.as_chunks_mut::<4>().0.iter_mut().zip(&self.qs[8 * part..8 * part + 8]) {
+            for (i, q) in q.iter_mut().enumerate() {
+                *q = (b >> (2 * i) & 3) as i8 - 1;
+            }
+        }
+        q
+    }
+
+    /// The integers, -1..=2.
+    #[inline]
+    pub fn quants(&self) -> [i8; 64] {
+        let mut q = [0; 64];
+        for (part, q) in q.as_chunks_mut().0.iter_mut().enumerate() {
+            *q = self.quants_of(part);
+        }
+        q
+    }
+
+    /// Decodes the block.
+    #[inline]
+    pub fn dequantize(&self, out: &mut [f32; 64]) {
+        let d = self.d();
+        for (o, q) in out.iter_mut().zip(self.quants()) {
+            *o = f32::from(q) * d;
+        }
+    }
+}
+
+impl Quantize for BlockQ1_0 {
+    /// The mean magnitude and the signs; zeros are positive. Least squares: the best scale for signs is that mean.
+    fn quantize(x: &[f32; 128]) -> Self {
+        let sum = x.iter().fold(0.0f32, |sum, v| sum + v.abs());
+        let mut qs = [0; 16];
+        for (b, x) in qs.iter_mut().zip(x.as_chunks::<8>().0) {
+            for (i, &v) in x.iter().enumerate() {
+                *b |= u8::from(v >= 0.0) << i;
+            }
+        }
+        Self { d: f16_le_from(sum / 128.0), qs }
+    }
+}
+
+impl Quantize for BlockQ2_0 {
+    /// The greatest magnitude becomes 1 or -1; nothing becomes 2. (The format is meant for weights trained in it.)
+    fn quantize(x: &[f32; 64]) -> Self {
+        let d = x.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+        let id = inverse(d);
+        let mut qs = [0; 16];
+        for (b, x) in qs.iter_mut().zip(x.as_chunks::<4>().0) {
+            for (i, &v) in x.iter().enumerate() {
+                *b |= (((v * id).round() as i32 + 1).clamp(0, 3) as u8) << (2 * i);
+            }
+        }
+        Self { d: f16_le_from(d), qs }
+    }
+}

@@ -1,0 +1,159 @@
+//! TQ1_0 and TQ2_0: 256 elements that are -d, 0 or d.
+//!
+//! ```text
+//! TQ1_0, 54 bytes (1.6875 bits an element): five trits a byte
+//! |0  qs: 48 bytes  47|48  qh: 4 bytes  51|52  d: f16  53|
+//!     qs[l]            elements 32 n + l                (n < 5, l < 32)
+//!     qs[32 + l]       elements 160 + 16 n + l          (n < 5, l < 16)
+//!     qh[l]            elements 240 + 4 n + l           (n < 4, l < 4)
+//!
+//!     A byte is a fraction of 256: b = ceil(256 v / 243), where v = 81 t0 + 27 t1 + 9 t2 + 3 t3 + t4. So trit n is the
+//!     digit before the point of 3 * (b 3^n mod 256) / 256: multiplied out, nothing is divided.
+//!
+//! TQ2_0, 66 bytes (2.0625 bits an element):
+//! |0  qs: 64 bytes  63|64  d: f16  65|
+//!     qs[32 h + l]     bits 2 j .. 2 j + 2  element 128 h + 32 j + l    (h < 2, j < 4, l < 32)
+//!
+//! x[i] = d * (t[i] - 1)                      TQ2_0 can hold t = 3, which a quantiser does not make
+//! ```
+
+use super::{Quantize, f16_le, f16_le_from, inverse};
+
+/// A block of TQ1_0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockTQ1_0 {
+    /// Five trits a byte.
+    pub qs: [u8; 48],
+    /// Four trits a byte.
+    pub qh: [u8; 4],
+    /// Scale, f16.
+    pub d: [u8; 2],
+}
+
+/// A block of TQ2_0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BlockTQ2_0 {
+    /// Two bits an element.
+    pub qs: [u8; 64],
+    /// Scale, f16.
+    pub d: [u8; 2],
+}
+
+const _: () = assert!(size_of::<BlockTQ1_0>() == 54);
+const _: () = assert!(size_of::<BlockTQ2_0>() == 66);
+
+/// Trit `n` of each byte, less 1, bytes in order, for `n` ascending.
+#[inline]
+fn unpack_trits(bytes: &[u8], q: &mut [i8]) {
+    let mut power = 1u8;
+    for q in q.chunks_exact_mut(bytes.len()) {
+        for (q, b) in q.iter_mut().zip(bytes) {
+            *q = ((u16::from(b.wrapping_mul(power)) * 3) >> 8) as i8 - 1;
+        }
+        power = power.wrapping_mul(3);
+    }
+}
+
+/// The inverse: `trits[n][l]` (0..=2) is trit `n` of byte `l`; trits that are missing are 0.
+fn pack_trits(trits: &[u8], bytes: &mut [u8]) {
+    let stride = bytes.len();
+    for (l, b) in bytes.iter_mut().enumerate() {
+        let v = (0..5).fold(0u16, |v, n| 3 * v + u16::from(trits.get(n * stride + l).copied().unwrap_or(0)));
+        *b = (v * 256).div_ceil(243) as u8;
+    }
+}
+
+/// -1, 0 or 1, plus 1, of each value over the greatest magnitude, and that magnitude.
+fn trits(x: &[f32; 256]) -> (f32, [u8; 256]) {
+    let d = x.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+    let id = inverse(d);
+    (d, x.map(|v| ((v * id).round() as i32 + 1).clamp(0, 2) as u8))
+}
+
+impl BlockTQ1_0 {
+    /// The scale.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f16_le(self.d)
+    }
+
+    /// The integers, -1..=1.
+    #[inline]
+    pub fn quants(&self) -> [i8; 256] {
+        let mut q = [0; 256];
+        let (five, four) = q.split_at_mut(240);
+        let (first, second) = five.split_at_mut(160);
+        unpack_trits(&self.qs[..32], first);
+        unpack_trits(&self.qs[32..], second);
+        unpack_trits(&self.qh, four);
+        q
+    }
+
+    /// Decodes the block.
+    pub fn dequantize(&self, out: &mut [f32; 256]) {
+        let d = self.d();
+        for (o, q) in out.iter_mut().zip(self.quants()) {
+            *o = f32::from(q) * d;
+        }
+    }
+}
+
+impl BlockTQ2_0 {
+    /// The scale.
+    #[inline]
+    pub fn d(&self) -> f32 {
+        f16_le(self.d)
+    }
+
+    /// The integers, -1..=2.
+    #[inline]
+    pub fn quants(&self) -> [i8; 256] {
+        let mut q = [0; 256];
+        for (half, qs) in q.as_chunks_mut::<128>().0.iter_mut().zip(self.qs.as_chunks::<32>().0) {
+            for (j, part) in half.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+                for (q, b) in part.iter_mut().zip(qs) {
+                    *q = (b >> (2 * j) & 3) as i8 - 1;
+                }
+            }
+        }
+        q
+    }
+
+    /// Decodes the block.
+    pub fn dequantize(&self, out: &mut [f32; 256]) {
+        let d = self.d();
+        for (o, q) in out.iter_mut().zip(self.quants()) {
+            *o = f32::from(q) * d;
+        }
+    }
+}
+
+impl Quantize for BlockTQ1_0 {
+    /// The greatest magnitude becomes 1 or -1; halves round away from zero.
+    fn quantize(x: &[f32; 256]) -> Self {
+        let (d, trits) = trits(x);
+        let mut block = Self { qs: [0; 48], qh: [0; 4], d: f16_le_from(d) };
+        pack_trits(&trits[..160], &mut block.qs[..32]);
+        pack_trits(&trits[160..240], &mut block.qs[32..]);
+        pack_trits(&trits[240..], &mut block.qh);
+        block
+    }
+}
+
+impl Quantize for BlockTQ2_0 {
+    /// The greatest magnitude becomes 1 or -1; halves round away from zero.
+    fn quantize(x: &[f32; 256]) -> Self {
+        let (d, trits) = trits(x);
+        let mut qs = [0; 64];
+        for (qs, trits) in qs.as_chunks_mut::<32>().0.iter_mut().zip(trits.as_chunks::<128>().0) {
+            for (j, trits) in trits.as_chunks::<32>().0.iter().enumerate() {
+                for (b, t) in qs.iter_mut().zip(trits) {
+                    *b |= t << (2 * j);
+                }
+            }
+        }
+        Self { qs, d: f16_le_from(d) }
+    }
+}

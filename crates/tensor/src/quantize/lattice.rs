@@ -1,0 +1,162 @@
+//! Points of the IQ tables as [`Levels`]: the nearest of all points, by trying each.
+//!
+//! With `v = x / scale` the weighted error of a point `g` is, but for what does not depend on the point,
+//! `sum of w g g - 2 w v g`.
+
+use super::Levels;
+use crate::formats::{lattice, lattice::Points};
+use std::sync::LazyLock;
+
+/// Which signs 8 elements can have.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Signs {
+    /// Any.
+    All,
+    /// An even number of minus signs.
+    Even,
+}
+
+/// Magnitudes of `N` elements at a time, with signs for 8.
+pub(super) struct Magnitudes<const N: usize> {
+    points: &'static [[f32; N]],
+    signs: Signs,
+    steps: &'static [f32],
+}
+
+/// IQ1: no signs, but a shift of all points up or down, for 8 elements each or for a whole sub-block.
+pub(super) struct Shifted {
+    points: &'static [[f32; 8]],
+    /// Elements that share a shift.
+    run: usize,
+}
+
+fn floats<const N: usize>(points: Points<N>) -> Vec<[f32; N]> {
+    points.iter().map(|p| p.map(f32::from)).collect()
+}
+
+macro_rules! table {
+    ($name:ident, $n:literal, $points:ident) => {
+        static $name: LazyLock<Vec<[f32; $n]>> = LazyLock::new(|| floats(&lattice::$points));
+    };
+}
+table!(IQ2_XXS, 8, IQ2_XXS);
+table!(IQ2_XS, 8, IQ2_XS);
+table!(IQ2_S, 8, IQ2_S);
+table!(IQ1, 8, IQ1);
+table!(IQ3_XXS, 4, IQ3_XXS);
+table!(IQ3_S, 4, IQ3_S);
+
+/// What the greatest magnitude becomes: normally distributed weights are best encoded with their tails cut.
+const STEPS_2: [f32; 9] = [32.0, 38.0, 43.0, 47.0, 52.0, 57.0, 63.0, 70.0, 80.0];
+const STEPS_3_XXS: [f32; 8] = [50.0, 54.0, 58.0, 62.0, 66.0, 70.0, 75.0, 80.0];
+const STEPS_3_S: [f32; 9] = [11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 20.0];
+const STEPS_1: [f32; 9] = [7.0, 9.0, 11.0, 12.5, 14.0, 16.0, 18.0, 21.0, 25.0];
+
+pub(super) fn iq2_xxs() -> Magnitudes<8> {
+    Magnitudes { points: &IQ2_XXS, signs: Signs::Even, steps: &STEPS_2 }
+}
+pub(super) fn iq2_xs() -> Magnitudes<8> {
+    Magnitudes { points: &IQ2_XS, signs: Signs::Even, steps: &STEPS_2 }
+}
+pub(super) fn iq2_s() -> Magnitudes<8> {
+    Magnitudes { points: &IQ2_S, signs: Signs::All, steps: &STEPS_2 }
+}
+pub(super) fn iq3_xxs() -> Magnitudes<4> {
+    Magnitudes { points: &IQ3_XXS, signs: Signs::Even, steps: &STEPS_3_XXS }
+}
+pub(super) fn iq3_s() -> Magnitudes<4> {
+    Magnitudes { points: &IQ3_S, signs: Signs::All, steps: &STEPS_3_S }
+}
+/// A shift for every `run` elements.
+pub(super) fn iq1(run: usize) -> Shifted {
+    Shifted { points: &IQ1, run }
+}
+
+/// The point nearest to `v`, and its error less what all points share.
+fn nearest_point<const N: usize>(points: &[[f32; N]], v: [f32; N], w: [f32; N]) -> (f32, [f32; N]) {
+    let mut wv = v;
+    for (wv, w) in wv.iter_mut().zip(w) {
+        *wv *= 2.0 * w;
+    }
+    let mut best = (f32::INFINITY, [0.0; N]);
+    for point in points {
+        let mut terms = [0.0; N];
+        for i in 0..N {
+            terms[i] = point[i] * (w[i] * point[i] - wv[i]);
+        }
+        let error: f32 = terms.iter().sum();
+        if error < best.0 {
+            best = (error, *point);
+        }
+    }
+    // No error of a NaN is less than infinity: any point will do, but it must be one.
+    if best.0 == f32::INFINITY { (best.0, points[0]) } else { best }
+}
+
+impl<const N: usize> Levels for Magnitudes<N> {
+    const SIGNED: bool = false;
+
+    fn nearest(&self, x: &[f32], w: &[f32], inverse: f32, q: &mut [i8]) {
+        let eights = x.as_chunks::<8>().0.iter().zip(w.as_chunks::<8>().0).zip(q.as_chunks_mut::<8>().0);
+        for ((x, w), q) in eights {
+            let mut minus = x.map(|x| x * inverse < 0.0);
+            if self.signs == Signs::Even && !minus.iter().filter(|m| **m).count().is_multiple_of(2) {
+                // The sign of what matters least is turned.
+                let (mut least, mut which) = (f32::INFINITY, 0);
+                for (i, (x, w)) in x.iter().zip(w).enumerate() {
+                    if w * x * x < least {
+                        (least, which) = (w * x * x, i);
+                    }
+                }
+                minus[which] = !minus[which];
+            }
+            let mut v = [0.0; 8];
+            for i in 0..8 {
+                v[i] = if minus[i] { -x[i] * inverse } else { x[i] * inverse };
+            }
+            let parts = v.as_chunks::<N>().0.iter().zip(w.as_chunks::<N>().0);
+            for (part, (v, w)) in parts.enumerate() {
+                let (_, point) = nearest_point(self.points, *v, *w);
+                for (i, p) in point.into_iter().enumerate() {
+                    let at = part * N + i;
+                    q[at] = if minus[at] { -p as i8 } else { p as i8 };
+                }
+            }
+        }
+    }
+
+    fn steps(&self) -> &[f32] {
+        self.steps
+    }
+}
+
+impl Levels for Shifted {
+    const SIGNED: bool = false;
+
+    fn nearest(&self, x: &[f32], w: &[f32], inverse: f32, q: &mut [i8]) {
+        let runs = x.chunks_exact(self.run).zip(w.chunks_exact(self.run)).zip(q.chunks_exact_mut(self.run));
+        for ((x, w), q) in runs {
+            let mut best = f32::INFINITY;
+            for shift in [1.0, -1.0f32] {
+                let (mut error, mut this) = (0.0, [0; 32]);
+                let eights = x.as_chunks::<8>().0.iter().zip(w.as_chunks::<8>().0);
+                for ((x, w), this) in eights.zip(this.as_chunks_mut::<8>().0) {
+                    let (_, point) = nearest_point(self.points, x.map(|x| x * inverse - shift), *w);
+                    for i in 0..8 {
+                        let value = point[i] + shift;
+                        error += (x[i] * inverse - value) * (x[i] * inverse - value) * w[i];
+                        this[i] = value as i8;
+                    }
+                }
+                if error < best || best == f32::INFINITY {
+                    best = error;
+                    q.copy_from_slice(&this[..q.len()]);
+                }
+            }
+        }
+    }
+
+    fn steps(&self) -> &[f32] {
+        &STEPS_1
+    }
+}
