@@ -1,7 +1,9 @@
 //! Ids to text, at once or as they come.
 
+use crate::borders::SPACE;
+use crate::kind::Writing;
 use crate::vocab::attr;
-use crate::{TokenId, Tokenizer, TokenizerError, byte_level, spm};
+use crate::{TokenId, Tokenizer, TokenizerError, byte_level, rwkv};
 
 /// How to decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +34,19 @@ impl Tokenizer {
         if hidden && !special {
             return Ok(());
         }
-        if attrs & attr::IN_TEXT != 0 {
+        let writing = self.writing();
+        if writing == Writing::Rwkv {
+            rwkv::unescape(text, out);
+        } else if attrs & attr::IN_TEXT != 0 {
             out.extend_from_slice(text);
         } else if attrs & attr::BYTE != 0 {
             out.extend(self.vocab.byte_value(id));
-        } else if attrs & attr::NORMAL != 0 {
-            if self.is_spm() { unescape(text, out) } else { byte_level::decode_into(text, out) }
+        } else if attrs & attr::NORMAL != 0 || writing == Writing::Plain {
+            match writing {
+                Writing::Bytes => byte_level::decode_into(text, out),
+                Writing::Escaped => unescape(text, out),
+                Writing::Plain | Writing::Rwkv => out.extend_from_slice(text),
+            }
         }
         Ok(())
     }
@@ -74,7 +83,7 @@ impl Tokenizer {
 
 /// Spaces instead of their stand-ins.
 fn unescape(text: &[u8], out: &mut Vec<u8>) {
-    let space = spm::SPACE.as_bytes();
+    let space = SPACE.as_bytes();
     let mut rest = text;
     while let Some(first) = rest.first() {
         if let Some(after) = rest.strip_prefix(space) {

@@ -30,10 +30,10 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
     fold(h ^ tail, K0)
 }
 
-/// Hash of a pair of symbols.
+/// Hash of a pair of symbols, packed in one number.
 #[inline]
-pub(crate) fn hash_pair(left: u32, right: u32) -> u64 {
-    fold(((u64::from(left) << 32) | u64::from(right)) ^ K1, K0)
+pub(crate) fn hash_pair(pair: u64) -> u64 {
+    fold(pair ^ K1, K0)
 }
 
 /// Open addressing with linear probing, two thirds full.
