@@ -26,7 +26,7 @@ pub(crate) struct Bpe {
 enum Begin {
     /// The token of each byte's stand-in.
     Bytes(Vec<TokenId>),
-    Characters(Borders),
+    Characters(Box<Borders>),
 }
 
 impl Bpe {
@@ -37,7 +37,7 @@ impl Bpe {
     ) -> Result<Self, TokenizerError> {
         let rules = Rules::new(vocab, merges)?;
         let begin = if pre.raw {
-            Begin::Characters(Borders::new(vocab))
+            Begin::Characters(Box::new(Borders::new(vocab)))
         } else {
             let bytes = (0..=255u8).map(|byte| {
                 let mut buffer = [0; 4];

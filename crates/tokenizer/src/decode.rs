@@ -51,6 +51,16 @@ impl Tokenizer {
         Ok(())
     }
 
+    /// The bytes of a token, control tokens too; they may be a part of a character.
+    ///
+    /// # Errors
+    /// An id that does not exist.
+    pub fn piece(&self, id: TokenId) -> Result<Vec<u8>, TokenizerError> {
+        let mut bytes = Vec::new();
+        self.token_bytes(id, true, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// The bytes of some tokens. They are valid UTF-8 when the tokens are those of a text.
     ///
     /// # Errors
@@ -146,13 +156,16 @@ fn rewrite(text: &mut Vec<u8>, edit: impl Fn(u8, &[u8], &mut Vec<u8>) -> usize) 
 /// Decodes tokens as they come. Text is handed out in whole characters; bytes that can no longer become one are
 /// written as U+FFFD.
 #[derive(Debug, Default)]
-pub struct StreamDecoder {
+pub struct DecodeStream {
     pending: Vec<u8>,
     text: String,
     special: bool,
 }
 
-impl StreamDecoder {
+/// The same under its first name.
+pub type StreamDecoder = DecodeStream;
+
+impl DecodeStream {
     /// A decoder that leaves control tokens out.
     pub fn new() -> Self {
         Self::with_special(false)

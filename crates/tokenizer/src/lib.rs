@@ -3,7 +3,8 @@
 //! ```text
 //! TokenizerSpec   plain data: strings (that may stay in a mapped file), types, scores, merges, flags
 //! Tokenizer       text -> ids, ids -> text; immutable, Send + Sync
-//! StreamDecoder   ids as they come -> text that never splits a character
+//! DecodeStream    ids as they come -> text that never splits a character
+//! GrowingText     a chat that grows -> its tokens, and how many of them stayed
 //! ```
 //!
 //! Ids equal llama.cpp's on the conformance corpus. A vocabulary kind or pre-tokenizer that is not implemented is an
@@ -20,6 +21,7 @@ mod encode;
 mod error;
 #[cfg(feature = "gguf")]
 mod from_gguf;
+mod growing;
 mod hash;
 mod kind;
 mod merge;
@@ -41,9 +43,10 @@ mod vocab;
 mod wordpiece;
 
 pub use charsmap::CharsMap;
-pub use decode::{DecodeOptions, StreamDecoder};
+pub use decode::{DecodeOptions, DecodeStream, StreamDecoder};
 pub use encode::{EncodeOptions, EncodeScratch, Encoded};
 pub use error::TokenizerError;
+pub use growing::GrowingText;
 pub use spec::{Normalizer, Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
 pub use tokenizer::Tokenizer;
 

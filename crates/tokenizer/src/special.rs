@@ -19,6 +19,12 @@ pub(crate) enum Fragment {
     Token(TokenId),
 }
 
+impl Fragment {
+    pub(crate) fn is_token(self) -> bool {
+        self != Fragment::Text
+    }
+}
+
 /// A fragment and the bytes that it has.
 pub(crate) type Part = (Range<usize>, Fragment);
 

@@ -46,7 +46,8 @@ pub(super) fn phrases(text: &str) -> usize {
     if char_at(text, start).is_some_and(|c| is(c, L)) {
         let mut end = start;
         while let Some(c) = char_at(text, end) {
-            if !is(c, L | M) && !(c == ' ' && char_at(text, end + 1).is_some_and(|c| is(c, L))) {
+            let joins = c == ' ' && char_at(text, end + 1).is_some_and(|c| is(c, L));
+            if !joins && !is(c, L | M) {
                 break;
             }
             end += c.len_utf8();
