@@ -5,47 +5,31 @@
 //!   token in the end becomes bytes.
 
 use crate::borders::Borders;
-use crate::merge::{MergeScratch, NO_SYMBOL, Node};
+use crate::merge::{MergeScratch, Node, Pairs};
 use crate::pre::PreTokenizer;
 use crate::rules::Rules;
 use crate::sink::Sink;
 use crate::spec::Strings;
 use crate::vocab::Vocab;
-use crate::{TokenId, TokenizerError, byte_level, split};
+use crate::{TokenizerError, byte_level, split};
 
 /// The merge rules and the cut.
 #[derive(Debug)]
 pub(crate) struct Bpe {
     pub(crate) pre: PreTokenizer,
     rules: Rules,
-    begin: Begin,
-}
-
-/// What merging begins with.
-#[derive(Debug)]
-enum Begin {
-    /// The token of each byte's stand-in.
-    Bytes(Vec<TokenId>),
-    Characters(Box<Borders>),
+    /// Raw: where a line may be cut.
+    borders: Option<Box<Borders>>,
 }
 
 impl Bpe {
     pub(crate) fn new(
         vocab: &Vocab,
-        merges: Option<&Strings>,
+        merges: Option<Strings>,
         pre: PreTokenizer,
     ) -> Result<Self, TokenizerError> {
-        let rules = Rules::new(vocab, merges)?;
-        let begin = if pre.raw {
-            Begin::Characters(Box::new(Borders::new(vocab)))
-        } else {
-            let bytes = (0..=255u8).map(|byte| {
-                let mut buffer = [0; 4];
-                vocab.find(byte_level::char_of(byte).encode_utf8(&mut buffer).as_bytes()).unwrap_or(NO_SYMBOL)
-            });
-            Begin::Bytes(bytes.collect())
-        };
-        Ok(Self { pre, rules, begin })
+        let borders = pre.raw.then(|| Box::new(Borders::new(vocab)));
+        Ok(Self { pre, rules: Rules::new(merges)?, borders })
     }
 
     /// Appends the tokens of a stretch of text without special tokens.
@@ -58,100 +42,104 @@ impl Bpe {
         out: &mut S,
     ) {
         let mut at = 0;
-        match &self.begin {
-            Begin::Bytes(bytes) => split::split(self.pre.stages, text, &mut |piece| {
-                self.encode_bytes(vocab, bytes, at, piece.as_bytes(), scratch, word, out);
+        let Some(borders) = &self.borders else {
+            split::split(self.pre.stages, text, &mut |piece| {
+                word.clear();
+                byte_level::encode_into(piece.as_bytes(), word);
+                self.encode_word(vocab, at, word, scratch, out);
                 at += piece.len();
-            }),
-            Begin::Characters(borders) => split::split(self.pre.stages, text, &mut |line| {
-                // Gemma 4: some line ends are one token, whatever the merges say.
-                let ends = self.pre.line_ends && line.starts_with('\n');
-                match ends.then(|| vocab.find(line.as_bytes())).flatten() {
-                    Some(id) => out.push(id, at, at + line.len()),
-                    None => borders.pieces(line, |start, piece| {
-                        self.encode_characters(vocab, at + start, piece, scratch, out);
-                    }),
-                }
-                at += line.len();
-            }),
-        }
+            });
+            return;
+        };
+        split::split(self.pre.stages, text, &mut |line| {
+            // Gemma 4: some line ends are one token, whatever the merges say.
+            let ends = self.pre.line_ends && line.starts_with('\n');
+            match ends.then(|| vocab.find(line.as_bytes())).flatten() {
+                Some(id) => out.push(id, at, at + line.len()),
+                None => borders.pieces(line, |start, piece| {
+                    self.encode_word(vocab, at + start, piece.as_bytes(), scratch, out);
+                }),
+            }
+            at += line.len();
+        });
     }
 
-    #[allow(clippy::too_many_arguments)] // buffers that the caller keeps
-    fn encode_bytes<S: Sink>(
+    /// The tokens of a piece, written as the vocabulary writes it; `base` is where it begins in the text.
+    fn encode_word<S: Sink>(
         &self,
         vocab: &Vocab,
-        bytes: &[TokenId],
         base: usize,
-        piece: &[u8],
+        word: &[u8],
         scratch: &mut MergeScratch,
-        word: &mut Vec<u8>,
         out: &mut S,
     ) {
         // Most pieces are a token; whether the merges find it is learnt once.
-        word.clear();
-        byte_level::encode_into(piece, word);
         let token = vocab.find(word);
         let whole = token.and_then(|id| if self.pre.ignore_merges { Some(true) } else { vocab.whole(id) });
         if let (Some(id), Some(true)) = (token, whole) {
-            out.push(id, base, base + piece.len());
+            let length = if S::SPANS { self.length(word) } else { 0 };
+            out.push(id, base, base + length);
             return;
         }
         scratch.nodes.clear();
-        let symbol = |b: &u8| bytes.get(usize::from(*b)).copied().unwrap_or(NO_SYMBOL);
-        scratch.nodes.extend(piece.iter().enumerate().map(|(i, b)| Node::new(symbol(b), i, 1)));
-        scratch.run(piece, &self.rules);
-        if let (Some(id), None) = (token, whole) {
-            vocab.set_whole(id, matches!(scratch.nodes.as_slice(), [node] if node.symbol == id));
+        let mut at = 0;
+        while let Some(rest) = word.get(at..).filter(|rest| !rest.is_empty()) {
+            let symbol = rest.get(..character(rest)).unwrap_or(rest);
+            scratch.nodes.push(Node::new(self.rules.hash(symbol), at, symbol.len()));
+            at += symbol.len();
         }
-        for node in scratch.nodes.iter().filter(|node| node.symbol != NO_SYMBOL) {
-            // A byte that has no token is left out, as in llama.cpp.
-            out.push(node.symbol, base + node.start as usize, base + (node.start + node.len) as usize);
+        scratch.run(word, &self.rules);
+        if let (Some(id), None) = (token, whole) {
+            vocab.set_whole(id, scratch.nodes.len() == 1);
+        }
+        let mut start = base;
+        for node in &scratch.nodes {
+            let symbol = node.text(word);
+            let end = start + if S::SPANS { self.length(symbol) } else { 0 };
+            match vocab.find(symbol) {
+                Some(id) => out.push(id, start, end),
+                None => self.fall_back(vocab, start, symbol, out),
+            }
+            start = end;
         }
     }
 
-    fn encode_characters<S: Sink>(
-        &self,
-        vocab: &Vocab,
-        base: usize,
-        piece: &str,
-        scratch: &mut MergeScratch,
-        out: &mut S,
-    ) {
-        let token = vocab.find(piece.as_bytes());
-        let whole = token.and_then(|id| vocab.whole(id));
-        if let (Some(id), Some(true)) = (token, whole) {
-            out.push(id, base, base + piece.len());
-            return;
-        }
-        scratch.nodes.clear();
-        scratch.nodes.extend(piece.char_indices().map(|(at, c)| {
-            let id = vocab.find(c.encode_utf8(&mut [0; 4]).as_bytes());
-            Node::new(id.unwrap_or(NO_SYMBOL), at, c.len_utf8())
-        }));
-        scratch.run(piece.as_bytes(), &self.rules);
-        if let (Some(id), None) = (token, whole) {
-            vocab.set_whole(id, matches!(scratch.nodes.as_slice(), [node] if node.symbol == id));
-        }
-        for node in &scratch.nodes {
-            let (start, end) = (node.start as usize, (node.start + node.len) as usize);
-            if node.symbol != NO_SYMBOL {
-                out.push(node.symbol, base + start, base + end);
-                continue;
+    /// A symbol that is no token: its bytes. One that has no token either is left out, as in llama.cpp.
+    fn fall_back<S: Sink>(&self, vocab: &Vocab, base: usize, symbol: &[u8], out: &mut S) {
+        let raw = self.borders.is_some();
+        let (mut at, mut start) = (0, base);
+        while let Some(rest) = symbol.get(at..).filter(|rest| !rest.is_empty()) {
+            let length = if raw { 1 } else { character(rest) };
+            let byte = rest.first().copied().unwrap_or(0);
+            let id = if raw { vocab.hex_token(byte) } else { vocab.find(rest.get(..length).unwrap_or(rest)) };
+            if let Some(id) = id {
+                out.push(id, start, start + 1);
             }
-            for (at, byte) in piece.as_bytes().get(start..end).unwrap_or(&[]).iter().enumerate() {
-                if let Some(id) = vocab.hex_token(*byte) {
-                    out.push(id, base + start + at, base + start + at + 1);
-                }
-            }
+            (at, start) = (at + length, start + 1);
         }
+    }
+
+    /// How many bytes of the text a part of a word stands for: a character of a byte-level vocabulary is one.
+    fn length(&self, word: &[u8]) -> usize {
+        if self.borders.is_some() {
+            return word.len();
+        }
+        word.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {
-        let begin = match &self.begin {
-            Begin::Bytes(bytes) => bytes.capacity() * 4,
-            Begin::Characters(_) => size_of::<Borders>(),
-        };
-        self.rules.owned_bytes() + begin
+        self.rules.owned_bytes() + self.borders.as_ref().map_or(0, |_| size_of::<Borders>())
     }
+}
+
+/// Bytes of the character at the begin of some text, which has one.
+#[inline]
+fn character(text: &[u8]) -> usize {
+    let length = match text.first() {
+        Some(0xF0..) => 4,
+        Some(0xE0..) => 3,
+        Some(0xC0..) => 2,
+        _ => 1,
+    };
+    length.min(text.len())
 }

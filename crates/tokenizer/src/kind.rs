@@ -165,7 +165,7 @@ impl Defaults {
             let why = "byte-pair encoding needs its merge rules";
             return Err(TokenizerError::Missing { key: "tokenizer.ggml.merges", why });
         }
-        let bpe = Bpe::new(vocab, spec.merges.as_ref(), pre)?;
+        let bpe = Bpe::new(vocab, spec.merges.clone(), pre)?;
         let default = |none: bool| if none { None } else { Some(11) };
         Ok(Defaults {
             kind: Kind::Bpe(Box::new(bpe)),

@@ -1,21 +1,18 @@
-//! The merge rules of byte-pair encoding: which two tokens become which, and how soon.
+//! The merge rules of byte-pair encoding: which two strings become one, and how soon.
+//!
+//! The rules stay in the file, as strings `left right`; a table finds them by the hashes of the two parts. Nothing is
+//! looked up in the vocabulary to load them, and a rule costs ten bytes.
 
-use crate::hash::{SlotTable, hash_pair};
-use crate::merge::{NO_SYMBOL, Node, Pairs};
+use crate::TokenizerError;
+use crate::hash::{SlotTable, hash_bytes, hash_pair};
+use crate::merge::{Node, Pairs};
 use crate::spec::Strings;
-use crate::vocab::{MAX_ENTRIES, Vocab};
-use crate::{TokenId, TokenizerError};
+use crate::vocab::MAX_ENTRIES;
 
-/// A rule packs three ids in 63 bits.
-const ID_BITS: u32 = 21;
-const ID_MASK: u64 = (1 << ID_BITS) - 1;
-/// A rule that can never apply; it keeps its number.
-const NO_RULE: u64 = u64::MAX;
-
-/// The rules by rank: left, right and merged token of each, in [`ID_BITS`] bits each.
+/// The rules by rank.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    rules: Vec<u64>,
+    merges: Option<Strings>,
     table: SlotTable,
 }
 
@@ -25,70 +22,42 @@ fn parts(rule: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((rule.get(..at)?, rule.get(at + 1..)?))
 }
 
-fn pair(left: TokenId, right: TokenId) -> u64 {
-    u64::from(left) << (2 * ID_BITS) | u64::from(right) << ID_BITS
-}
-
 impl Rules {
-    pub(crate) fn new(vocab: &Vocab, merges: Option<&Strings>) -> Result<Self, TokenizerError> {
-        let n = merges.map_or(0, Strings::len);
+    pub(crate) fn new(merges: Option<Strings>) -> Result<Self, TokenizerError> {
+        let n = merges.as_ref().map_or(0, Strings::len);
         if n > MAX_ENTRIES {
             return Err(TokenizerError::TooLarge { what: "number of merges", found: n, limit: MAX_ENTRIES });
         }
-        if vocab.len() > 1 << ID_BITS {
-            let (what, found) = ("number of tokens of a vocabulary with merges", vocab.len());
-            return Err(TokenizerError::TooLarge { what, found, limit: 1 << ID_BITS });
-        }
-        let mut rules = Vec::with_capacity(n);
-        let mut joined = Vec::new();
-        // Results mostly follow one another in the vocabulary: the next one is tried before it is searched for.
-        let mut expected: TokenId = 0;
-        for i in 0..n {
-            // A rule of strings that are no tokens can never apply.
-            let rule = merges.and_then(|merges| parts(merges.get(i))).and_then(|(left, right)| {
-                let next = vocab.text(expected).strip_prefix(left) == Some(right);
-                let merged = if next {
-                    expected
-                } else {
-                    joined.clear();
-                    joined.extend_from_slice(left);
-                    joined.extend_from_slice(right);
-                    vocab.find(&joined)?
-                };
-                expected = merged + 1;
-                Some(pair(vocab.find(left)?, vocab.find(right)?) | u64::from(merged))
-            });
-            rules.push(rule.unwrap_or(NO_RULE));
-        }
         let mut table = SlotTable::new(n);
-        for (i, rule) in rules.iter().enumerate().filter(|(_, rule)| **rule != NO_RULE) {
-            let same = |j: u32| rules.get(j as usize).is_some_and(|r| r >> ID_BITS == rule >> ID_BITS);
+        for (i, rule) in merges.iter().flat_map(Strings::iter).enumerate() {
+            // A rule without two parts can never apply; it keeps its number.
+            let Some((left, right)) = parts(rule) else { continue };
+            let same = |j: u32| merges.as_ref().is_some_and(|merges| merges.get(j as usize) == rule);
             // Of two equal rules the first counts.
-            table.insert(hash_pair(rule >> ID_BITS), i as u32, false, same);
+            table.insert(hash_pair(hash_bytes(left), hash_bytes(right)), i as u32, false, same);
         }
-        Ok(Self { rules, table })
+        Ok(Self { merges, table })
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {
-        self.rules.capacity() * size_of::<u64>() + self.table.owned_bytes()
+        self.merges.as_ref().map_or(0, Strings::owned_bytes) + self.table.owned_bytes()
     }
 }
 
 impl Pairs for Rules {
     #[inline]
-    fn merge(&self, _piece: &[u8], left: &Node, right: &Node) -> Option<(u32, u32)> {
-        if left.symbol == NO_SYMBOL || right.symbol == NO_SYMBOL {
-            return None;
-        }
-        let pair = pair(left.symbol, right.symbol) >> ID_BITS;
-        let mut merged = 0;
-        let rank = self.table.find(hash_pair(pair), |i| {
-            let Some(rule) = self.rules.get(i as usize).filter(|rule| **rule >> ID_BITS == pair) else {
+    fn hash(&self, symbol: &[u8]) -> u64 {
+        hash_bytes(symbol)
+    }
+
+    #[inline]
+    fn rank(&self, piece: &[u8], left: &Node, right: &Node) -> Option<u32> {
+        let merges = self.merges.as_ref()?;
+        self.table.find(hash_pair(left.hash, right.hash), |i| {
+            let Some((first, second)) = merges.get(i as usize).split_at_checked(left.len as usize) else {
                 return false;
             };
-            merged = (rule & ID_MASK) as u32;
-            true
-        })?;
-        Some((rank, merged))
+            first == left.text(piece) && second.strip_prefix(b" ") == Some(right.text(piece))
+        })
     }
 }

@@ -90,6 +90,18 @@ impl Strings {
         (*self.storage).as_ref().get(start..end).unwrap_or(&[])
     }
 
+    /// All strings, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let (bytes, gap) = ((*self.storage).as_ref(), self.gap as usize);
+        self.offsets.windows(2).map(move |pair| match pair {
+            [start, next] => {
+                let (start, next) = (self.base + *start as usize, self.base + *next as usize);
+                bytes.get(start..next.saturating_sub(gap)).unwrap_or(&[])
+            }
+            _ => &[],
+        })
+    }
+
     /// Bytes on the heap, without the storage.
     pub fn owned_bytes(&self) -> usize {
         self.offsets.capacity() * size_of::<u32>()

@@ -2,7 +2,7 @@
 
 use crate::TokenId;
 use crate::borders::Borders;
-use crate::merge::{MergeScratch, NO_SYMBOL, Node, Pairs};
+use crate::merge::{MergeScratch, Node, Pairs};
 use crate::sink::Sink;
 use crate::spec::Scores;
 use crate::vocab::Vocab;
@@ -31,9 +31,9 @@ fn rank(score: f32) -> u32 {
 
 impl Pairs for Rules<'_> {
     #[inline]
-    fn merge(&self, piece: &[u8], left: &Node, right: &Node) -> Option<(u32, u32)> {
+    fn rank(&self, piece: &[u8], left: &Node, right: &Node) -> Option<u32> {
         let id = self.vocab.find(piece.get(left.start as usize..(right.start + right.len) as usize)?)?;
-        Some((rank(self.scores.get(id as usize)), id))
+        Some(rank(self.scores.get(id as usize)))
     }
 }
 
@@ -67,19 +67,15 @@ impl Spm {
             return;
         }
         scratch.nodes.clear();
-        scratch.nodes.extend(text.char_indices().map(|(at, c)| {
-            let length = c.len_utf8();
-            let id = text.as_bytes().get(at..at + length).and_then(|bytes| vocab.find(bytes));
-            Node::new(id.unwrap_or(NO_SYMBOL), at, length)
-        }));
+        scratch.nodes.extend(text.char_indices().map(|(at, c)| Node::new(0, at, c.len_utf8())));
         scratch.run(text.as_bytes(), &Rules { vocab, scores: &self.scores });
         if let (Some(id), None) = (token, whole) {
-            vocab.set_whole(id, matches!(scratch.nodes.as_slice(), [node] if node.symbol == id));
+            vocab.set_whole(id, scratch.nodes.len() == 1);
         }
         for node in &scratch.nodes {
             let (start, end) = (node.start as usize, (node.start + node.len) as usize);
-            if node.symbol != NO_SYMBOL {
-                out.push(node.symbol, base + start, base + end);
+            if let Some(id) = vocab.find(node.text(text.as_bytes())) {
+                out.push(id, base + start, base + end);
                 continue;
             }
             for (at, byte) in text.as_bytes().get(start..end).unwrap_or(&[]).iter().enumerate() {

@@ -22,13 +22,33 @@ pub(crate) struct Trie {
     tokens: Vec<TokenId>,
 }
 
-/// The first eight bytes as a number that sorts as they do; a shorter string is filled up with zeros.
-fn key(text: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    for (to, from) in bytes.iter_mut().zip(text) {
-        *to = *from;
+/// A token's string: its first bytes as a number that sorts as they do, with zeros behind a shorter string.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    bytes: u128,
+    id: TokenId,
+    length: u32,
+}
+
+const KEY_BYTES: usize = size_of::<u128>();
+
+impl Key {
+    fn new(id: TokenId, text: &[u8]) -> Self {
+        let mut bytes = [0; KEY_BYTES];
+        for (to, from) in bytes.iter_mut().zip(text) {
+            *to = *from;
+        }
+        Key { bytes: u128::from_be_bytes(bytes), id, length: text.len() as u32 }
     }
-    u64::from_be_bytes(bytes)
+
+    /// The byte at `depth`, without a look at the string where the key has it.
+    #[inline]
+    fn byte<'a>(&self, depth: usize, text: impl Fn(TokenId) -> &'a [u8]) -> u8 {
+        match KEY_BYTES.checked_sub(depth + 1) {
+            Some(behind) => (self.bytes >> (8 * behind)) as u8,
+            None => text(self.id).get(depth).copied().unwrap_or(0),
+        }
+    }
 }
 
 impl Trie {
@@ -40,18 +60,14 @@ impl Trie {
         ids: impl Iterator<Item = TokenId>,
         text: impl Fn(TokenId) -> &'a [u8],
     ) -> Result<Self, TokenizerError> {
-        let mut keys: Vec<(u64, TokenId)> = ids.map(|id| (key(text(id)), id)).collect();
-        keys.retain(|k| !text(k.1).is_empty());
-        keys.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0).then_with(|| text(a.1).cmp(text(b.1))).then_with(|| a.1.cmp(&b.1))
+        let mut sorted: Vec<Key> = ids.map(|id| Key::new(id, text(id))).filter(|k| k.length > 0).collect();
+        let long = |key: &Key| if key.length as usize > KEY_BYTES { text(key.id) } else { &[] };
+        let rest = |a: &Key, b: &Key| long(a).cmp(long(b)).then(a.length.cmp(&b.length));
+        sorted.sort_unstable_by(|a, b| {
+            a.bytes.cmp(&b.bytes).then_with(|| rest(a, b)).then_with(|| b.id.cmp(&a.id))
         });
-        let mut sorted: Vec<TokenId> = Vec::with_capacity(keys.len());
-        for (_, id) in keys {
-            match sorted.last_mut() {
-                Some(last) if text(*last) == text(id) => *last = id,
-                _ => sorted.push(id),
-            }
-        }
+        // The later of equal strings comes first and stays.
+        sorted.dedup_by(|b, a| a.bytes == b.bytes && rest(a, b).is_eq());
         let mut trie = Trie { first: Vec::new(), labels: vec![0], tokens: vec![NO_TOKEN] };
         // The stretches of `sorted` below the nodes of one depth.
         let mut level: Vec<(u32, u32)> = vec![(0, sorted.len() as u32)];
@@ -62,8 +78,8 @@ impl Trie {
                 trie.first.push(trie.labels.len() as u32);
                 let mut strings = sorted.get(low as usize..high as usize).unwrap_or(&[]);
                 let node = trie.first.len() - 1;
-                let Some(&id) = strings.first() else { continue };
-                let ends = text(id).len() == depth;
+                let Some(&Key { id, length, .. }) = strings.first() else { continue };
+                let ends = length as usize == depth;
                 if ends || (strings.len() == 1 && depth > 0) {
                     if let Some(token) = trie.tokens.get_mut(node) {
                         *token = id;
@@ -71,7 +87,7 @@ impl Trie {
                     strings = if strings.len() == 1 { &[] } else { strings.get(1..).unwrap_or(&[]) };
                 }
                 let mut at = high - strings.len() as u32;
-                let label = |id: &TokenId| text(*id).get(depth).copied().unwrap_or(0);
+                let label = |key: &Key| key.byte(depth, &text);
                 for group in strings.chunk_by(|a, b| label(a) == label(b)) {
                     trie.labels.push(group.first().map_or(0, label));
                     trie.tokens.push(NO_TOKEN);

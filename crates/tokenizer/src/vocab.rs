@@ -68,8 +68,7 @@ impl Vocab {
         };
         let mut table = SlotTable::new(n);
         let mut max_len = 0;
-        for id in 0..n {
-            let text = strings.get(id);
+        for (id, text) in strings.iter().enumerate() {
             max_len = max_len.max(text.len());
             if !text.is_empty() {
                 // Of two equal strings the later wins, as in the dictionaries of the original tokenizers.
