@@ -88,19 +88,29 @@ impl SlotTable {
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
         let (tag, mask) = (self.tag(hash), self.number_mask());
-        let (before, from) = self.slots.split_at_checked(self.start(hash))?;
-        for &slot in from.iter().chain(before) {
+        let mut at = self.start(hash);
+        // There is always a free slot: the table has more slots than numbers.
+        loop {
+            let Some(&slot) = self.slots.get(at) else {
+                // Behind the last slot comes the first; an empty table has none.
+                if at == 0 {
+                    return None;
+                }
+                at = 0;
+                continue;
+            };
             if slot == EMPTY {
                 return None;
             }
             if slot & !mask == tag && same(slot & mask) {
                 return Some(slot & mask);
             }
+            at += 1;
         }
-        None
     }
 
     /// Inserts `number`; where a number with an equal key is there, `replace` decides which one stays.
+    #[inline]
     pub(crate) fn insert(
         &mut self,
         hash: u64,
@@ -109,9 +119,12 @@ impl SlotTable {
         mut same: impl FnMut(u32) -> bool,
     ) {
         let (tag, mask) = (self.tag(hash), self.number_mask());
-        let start = self.start(hash);
-        let (before, from) = self.slots.split_at_mut(start);
-        for slot in from.iter_mut().chain(before) {
+        let mut at = self.start(hash);
+        for _ in 0..=self.slots.len() {
+            let Some(slot) = self.slots.get_mut(at) else {
+                at = 0;
+                continue;
+            };
             let free = *slot == EMPTY;
             if free || (*slot & !mask == tag && same(*slot & mask)) {
                 if free || replace {
@@ -119,6 +132,7 @@ impl SlotTable {
                 }
                 return;
             }
+            at += 1;
         }
     }
 
