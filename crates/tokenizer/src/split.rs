@@ -7,6 +7,9 @@
 
 mod numbers;
 mod phrases;
+#[cfg(feature = "regex")]
+#[cfg_attr(not(test), allow(dead_code))] // for proofs only
+mod regex;
 #[cfg(test)]
 mod tests;
 mod words;

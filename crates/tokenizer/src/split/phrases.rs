@@ -64,7 +64,7 @@ pub(super) fn phrases(text: &str) -> usize {
 }
 
 /// Han characters as Kimi has them.
-fn is_han(c: char) -> bool {
+pub(super) fn is_han(c: char) -> bool {
     matches!(c as u32,
         0x4E00..=0x9FFF | 0x3400..=0x4DBF | 0x20000..=0x2A6DF | 0x2A700..=0x2EBEF | 0xF900..=0xFAFF
         | 0x2F800..=0x2FA1F)
