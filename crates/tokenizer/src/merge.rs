@@ -223,4 +223,24 @@ mod tests {
             assert_eq!(run(true), run(false), "round {round}");
         }
     }
+
+    /// Every pair merges, with few ranks or many: the number of looked-up pairs grows with the number of symbols.
+    #[test]
+    fn a_long_word_takes_linear_work() {
+        struct Counted(std::cell::Cell<usize>, u32);
+        impl Pairs for Counted {
+            fn rank(&self, _piece: &[u8], left: &Node, right: &Node) -> Option<u32> {
+                self.0.set(self.0.get() + 1);
+                Some(left.len.wrapping_mul(7).wrapping_add(right.start) % self.1)
+            }
+        }
+        for (n, ranks) in [(100_000usize, 1u32), (100_000, 1000), (1 << 20, 3), (1 << 20, u32::MAX)] {
+            let mut scratch = MergeScratch::default();
+            scratch.nodes.extend((0..n).map(|i| Node::new(0, i, 1)));
+            let pairs = Counted(0.into(), ranks);
+            scratch.run(&vec![b'a'; n], &pairs);
+            assert_eq!(scratch.nodes.len(), 1);
+            assert!(pairs.0.get() <= 3 * n, "{} pairs of {n} symbols", pairs.0.get());
+        }
+    }
 }

@@ -45,15 +45,45 @@ fn cuts() {
     assert!(wrong.is_empty(), "expected {wrong:?}, found {found:?}");
 }
 
+/// Work is counted as characters whose class is asked for.
 #[test]
-fn long_runs_take_linear_time() {
+fn long_runs_take_linear_work() {
+    let mut failures = Vec::new();
     for name in PreTokenizer::names() {
-        for unit in ["a", "A", "é", "1", " ", "\n", "!", "\u{301}", "\0", "a\u{301}", "ÀB", " \n", "1 "] {
+        let pre = PreTokenizer::by_name(name).expect("known");
+        for unit in [
+            "a",
+            "A",
+            "é",
+            "1",
+            "²",
+            " ",
+            "\n",
+            "!",
+            "'",
+            "\u{301}",
+            "\0",
+            "a\u{301}",
+            "ÀB",
+            " \n",
+            "1 ",
+            " a",
+            "中",
+            "<sentinel:1",
+            "IMGIMG",
+            "'s",
+            "\u{3000}",
+        ] {
             let text = unit.repeat(20_000);
-            let pre = PreTokenizer::by_name(name).expect("known");
+            let before = crate::unicode::LOOKUPS.get();
             let mut length = 0;
             split(pre.stages, &text, &mut |piece| length += piece.len());
             assert_eq!(length, text.len());
+            let per_character = (crate::unicode::LOOKUPS.get() - before) / text.chars().count();
+            if per_character > 40 {
+                failures.push(format!("{name}: {per_character} lookups a character of {unit:?}"));
+            }
         }
     }
+    assert!(failures.is_empty(), "{failures:?}");
 }

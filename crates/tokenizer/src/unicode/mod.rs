@@ -62,9 +62,17 @@ const fn ascii() -> [u8; 128] {
     classes
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How often a class was asked for, so that tests can count work.
+    pub(crate) static LOOKUPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// The class of a character: one of `N`, `L`, `M`, `P`, `S`, `W`, `C`, `O`.
 #[inline]
 pub(crate) fn class(c: char) -> u8 {
+    #[cfg(test)]
+    LOOKUPS.with(|n| n.set(n.get() + 1));
     let point = c as u32;
     match ASCII.get(point as usize) {
         Some(&class) => class,
