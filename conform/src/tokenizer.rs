@@ -1,13 +1,14 @@
 //! Corpus `tokenizer`: texts to ids on real vocabularies, back again, and what is added at the ends.
 //!
-//! A vocabulary of a kind that is not implemented is one unsupported case, by name; its texts are not counted.
+//! Followed is llama.cpp; a text that equals the original tokenizer's ids instead counts, and is reported apart. Nothing
+//! counts that was not run: a vocabulary without pairs, and a case without a vocabulary, are failures.
 
 use crate::data;
 use crate::report::{Report, Verdict};
 use happy_gguf::{GgufFile, Limits};
 use happy_tokenizer::{DecodeOptions, EncodeOptions, TokenId, Tokenizer};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -68,9 +69,14 @@ pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
     let vocabularies: BTreeMap<String, Vocabulary> = data::json(&folder.join("vocabs.json"))?;
     let upstream: Vec<Upstream> = data::json_lines(&folder.join("llama_cpp_inp_out.jsonl.gz"))?;
     let kitoken: Vec<Kitoken> = data::json_lines(&folder.join("kitoken.jsonl.gz"))?;
+    let cases = upstream.iter().map(|c| &c.vocab).chain(kitoken.iter().map(|c| &c.vocab));
+    for name in cases.filter(|name| !vocabularies.contains_key(*name)).collect::<BTreeSet<_>>() {
+        report.case(name, || Verdict::Failed("cases of a vocabulary that vocabs.json lacks".into()));
+    }
     for (name, vocabulary) in &vocabularies {
         let pairs_file = folder.join("pairs").join(format!("{name}.jsonl.gz"));
         if !pairs_file.is_file() {
+            report.case(name, || Verdict::Failed(format!("there is no {}", pairs_file.display())));
             continue;
         }
         let file = unpack(&folder.join(&vocabulary.file))?;

@@ -6,8 +6,19 @@ use serde_json::{Value, json};
 use std::process::Stdio;
 use support::{Folder, N_VOCAB, Tiny, conformance, happy, output, succeed, vocabulary};
 
-const COMMANDS: [&str; 11] =
-    ["run", "chat", "bench", "inspect", "gguf", "quantize", "tokenize", "detokenize", "logits", "template", "cpu"];
+const COMMANDS: [&str; 11] = [
+    "run",
+    "chat",
+    "bench",
+    "inspect",
+    "gguf",
+    "quantize",
+    "tokenize",
+    "detokenize",
+    "logits",
+    "template",
+    "cpu",
+];
 
 fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -210,6 +221,8 @@ fn tokens_there_and_back() {
     assert_eq!(on("detokenize", &["--no-special"], &ids), "he");
     assert_eq!(on("detokenize", &[], "[256, 258]"), "he<|end|>");
     assert!(!on("tokenize", &["--no-special"], "he<|end|>").contains("258"));
+    let shown = on("tokenize", &["--show"], "he<|end|>");
+    assert!(shown.starts_with('|') && shown.contains("|<|end|>|\n") && shown.contains("258\n"), "{shown}");
     let text = "naïve 日本 \u{1F980}\n";
     assert_eq!(on("detokenize", &[], &on("tokenize", &[], text)), text);
     let lines = on("tokenize", &["--jsonl"], "{\"text\": \"he\"}\n\n{\"text\": \"\"}\n");

@@ -1,126 +1,145 @@
-//! Byte-level BPE: bytes are written as printable characters, and pairs of tokens merge by rank.
+//! BPE with merge rules: tokens merge by the rank of their rule. Two ways to begin:
+//!
+//! - byte-level: every byte is written as a printable character, and begins as that character's token;
+//! - raw (Gemma 4 and its like): spaces are written as U+2581, every character begins as its token, and what is no
+//!   token in the end becomes bytes.
 
-use crate::hash::{SlotTable, hash_pair};
-use crate::merge::{MergeScratch, NO_SYMBOL, Node, Pairs};
+use crate::borders::Borders;
+use crate::merge::{MergeScratch, Node, Pairs};
 use crate::pre::PreTokenizer;
+use crate::rules::Rules;
+use crate::sink::Sink;
 use crate::spec::Strings;
-use crate::split;
-use crate::vocab::{MAX_ENTRIES, Vocab};
-use crate::{TokenId, TokenizerError, byte_level};
-
-/// A rule: these two tokens become that one. Its rank is its number.
-#[derive(Debug, Clone, Copy)]
-struct Rule {
-    left: TokenId,
-    right: TokenId,
-    merged: TokenId,
-}
+use crate::vocab::Vocab;
+use crate::{TokenizerError, byte_level, split};
 
 /// The merge rules and the cut.
 #[derive(Debug)]
 pub(crate) struct Bpe {
     pub(crate) pre: PreTokenizer,
-    rules: Vec<Rule>,
-    table: SlotTable,
-    /// The token of each byte's stand-in.
-    bytes: Vec<TokenId>,
-}
-
-/// Left and right of a rule: the first space that does not begin the string separates them.
-fn parts(rule: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = 1 + rule.get(1..)?.iter().position(|b| *b == b' ')?;
-    Some((rule.get(..at)?, rule.get(at + 1..)?))
+    rules: Rules,
+    /// Raw: where a line may be cut.
+    borders: Option<Box<Borders>>,
 }
 
 impl Bpe {
-    pub(crate) fn new(vocab: &Vocab, merges: &Strings, pre: PreTokenizer) -> Result<Self, TokenizerError> {
-        let n = merges.len();
-        if n > MAX_ENTRIES {
-            return Err(TokenizerError::TooLarge { what: "number of merges", found: n, limit: MAX_ENTRIES });
-        }
-        let mut rules = Vec::with_capacity(n);
-        let mut joined = Vec::new();
-        // Results mostly follow one another in the vocabulary: the next one is tried before it is searched for.
-        let mut expected: TokenId = 0;
-        for i in 0..n {
-            // A rule of strings that are no tokens can never apply; it keeps its number.
-            let rule = parts(merges.get(i)).and_then(|(left, right)| {
-                let next = vocab.text(expected).strip_prefix(left) == Some(right);
-                let merged = if next {
-                    expected
-                } else {
-                    joined.clear();
-                    joined.extend_from_slice(left);
-                    joined.extend_from_slice(right);
-                    vocab.find(&joined)?
-                };
-                expected = merged + 1;
-                Some(Rule { left: vocab.find(left)?, right: vocab.find(right)?, merged })
-            });
-            rules.push(rule.unwrap_or(Rule { left: NO_SYMBOL, right: NO_SYMBOL, merged: NO_SYMBOL }));
-        }
-        let mut table = SlotTable::new(n);
-        for (i, rule) in rules.iter().enumerate().filter(|(_, r)| r.merged != NO_SYMBOL) {
-            let same =
-                |j: u32| rules.get(j as usize).is_some_and(|r| (r.left, r.right) == (rule.left, rule.right));
-            // Of two equal rules the first counts.
-            table.insert(hash_pair(rule.left, rule.right), i as u32, false, same);
-        }
-        let bytes = (0..=255u8).map(|byte| {
-            let mut buffer = [0; 4];
-            vocab.find(byte_level::char_of(byte).encode_utf8(&mut buffer).as_bytes()).unwrap_or(NO_SYMBOL)
-        });
-        Ok(Self { pre, rules, table, bytes: bytes.collect() })
+    pub(crate) fn new(
+        vocab: &Vocab,
+        merges: Option<Strings>,
+        pre: PreTokenizer,
+    ) -> Result<Self, TokenizerError> {
+        let borders = pre.raw.then(|| Box::new(Borders::new(vocab)));
+        Ok(Self { pre, rules: Rules::new(merges)?, borders })
     }
 
-    /// Appends the ids of a stretch of text without special tokens.
-    pub(crate) fn encode(
+    /// Appends the tokens of a stretch of text without special tokens.
+    pub(crate) fn encode<S: Sink>(
         &self,
         vocab: &Vocab,
         text: &str,
         scratch: &mut MergeScratch,
         word: &mut Vec<u8>,
-        out: &mut Vec<TokenId>,
+        out: &mut S,
     ) {
-        split::split(self.pre.stages, text, &mut |piece| {
-            // Most pieces are a token; whether the merges find it is learnt once.
-            word.clear();
-            byte_level::encode_into(piece.as_bytes(), word);
-            let token = vocab.find(word);
-            let whole =
-                token.and_then(|id| if self.pre.ignore_merges { Some(true) } else { vocab.whole(id) });
-            if let (Some(id), Some(true)) = (token, whole) {
-                out.push(id);
-                return;
+        let mut at = 0;
+        let Some(borders) = &self.borders else {
+            split::split(self.pre.stages, text, &mut |piece| {
+                word.clear();
+                byte_level::encode_into(piece.as_bytes(), word);
+                self.encode_word(vocab, at, word, scratch, out);
+                at += piece.len();
+            });
+            return;
+        };
+        split::split(self.pre.stages, text, &mut |line| {
+            // Gemma 4: some line ends are one token, whatever the merges say.
+            let ends = self.pre.line_ends && line.starts_with('\n');
+            match ends.then(|| vocab.find(line.as_bytes())).flatten() {
+                Some(id) => out.push(id, at, at + line.len()),
+                None => borders.pieces(line, |start, piece| {
+                    self.encode_word(vocab, at + start, piece.as_bytes(), scratch, out);
+                }),
             }
-            scratch.nodes.clear();
-            let symbol = |b: &u8| self.bytes.get(usize::from(*b)).copied().unwrap_or(NO_SYMBOL);
-            scratch
-                .nodes
-                .extend(piece.as_bytes().iter().enumerate().map(|(i, b)| Node::new(symbol(b), i, 1)));
-            scratch.run(piece.as_bytes(), self);
-            if let (Some(id), None) = (token, whole) {
-                vocab.set_whole(id, matches!(scratch.nodes.as_slice(), [node] if node.symbol == id));
-            }
-            // A byte that has no token is left out, as in llama.cpp.
-            out.extend(scratch.nodes.iter().map(|n| n.symbol).filter(|s| *s != NO_SYMBOL));
+            at += line.len();
         });
     }
 
+    /// The tokens of a piece, written as the vocabulary writes it; `base` is where it begins in the text.
+    fn encode_word<S: Sink>(
+        &self,
+        vocab: &Vocab,
+        base: usize,
+        word: &[u8],
+        scratch: &mut MergeScratch,
+        out: &mut S,
+    ) {
+        // Most pieces are a token; whether the merges find it is learnt once.
+        let token = vocab.find(word);
+        let whole = token.and_then(|id| if self.pre.ignore_merges { Some(true) } else { vocab.whole(id) });
+        if let (Some(id), Some(true)) = (token, whole) {
+            let length = if S::SPANS { self.length(word) } else { 0 };
+            out.push(id, base, base + length);
+            return;
+        }
+        scratch.nodes.clear();
+        let mut at = 0;
+        while let Some(rest) = word.get(at..).filter(|rest| !rest.is_empty()) {
+            let symbol = rest.get(..character(rest)).unwrap_or(rest);
+            scratch.nodes.push(Node::new(self.rules.hash(symbol), at, symbol.len()));
+            at += symbol.len();
+        }
+        scratch.run(word, &self.rules);
+        if let (Some(id), None) = (token, whole) {
+            vocab.set_whole(id, scratch.nodes.len() == 1);
+        }
+        let mut start = base;
+        for node in &scratch.nodes {
+            let symbol = node.text(word);
+            let end = start + if S::SPANS { self.length(symbol) } else { 0 };
+            match vocab.find(symbol) {
+                Some(id) => out.push(id, start, end),
+                None => self.fall_back(vocab, start, symbol, out),
+            }
+            start = end;
+        }
+    }
+
+    /// A symbol that is no token: its bytes. One that has no token either is left out, as in llama.cpp.
+    fn fall_back<S: Sink>(&self, vocab: &Vocab, base: usize, symbol: &[u8], out: &mut S) {
+        let raw = self.borders.is_some();
+        let (mut at, mut start) = (0, base);
+        while let Some(rest) = symbol.get(at..).filter(|rest| !rest.is_empty()) {
+            let length = if raw { 1 } else { character(rest) };
+            let byte = rest.first().copied().unwrap_or(0);
+            let id = if raw { vocab.hex_token(byte) } else { vocab.find(rest.get(..length).unwrap_or(rest)) };
+            if let Some(id) = id {
+                out.push(id, start, start + 1);
+            }
+            (at, start) = (at + length, start + 1);
+        }
+    }
+
+    /// How many bytes of the text a part of a word stands for: a character of a byte-level vocabulary is one.
+    fn length(&self, word: &[u8]) -> usize {
+        if self.borders.is_some() {
+            return word.len();
+        }
+        word.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
+    }
+
     pub(crate) fn owned_bytes(&self) -> usize {
-        self.rules.capacity() * size_of::<Rule>() + self.table.owned_bytes() + self.bytes.capacity() * 4
+        self.rules.owned_bytes() + self.borders.as_ref().map_or(0, |_| size_of::<Borders>())
     }
 }
 
-impl Pairs for Bpe {
-    #[inline]
-    fn merge(&self, _piece: &[u8], left: &Node, right: &Node) -> Option<(u32, u32)> {
-        if left.symbol == NO_SYMBOL || right.symbol == NO_SYMBOL {
-            return None;
-        }
-        let pair = (left.symbol, right.symbol);
-        let same = |i: u32| self.rules.get(i as usize).is_some_and(|r| (r.left, r.right) == pair);
-        let rank = self.table.find(hash_pair(pair.0, pair.1), same)?;
-        Some((rank, self.rules.get(rank as usize)?.merged))
-    }
+/// Bytes of the character at the begin of some text, which has one.
+#[inline]
+fn character(text: &[u8]) -> usize {
+    let length = match text.first() {
+        Some(0xF0..) => 4,
+        Some(0xE0..) => 3,
+        Some(0xC0..) => 2,
+        _ => 1,
+    };
+    length.min(text.len())
 }

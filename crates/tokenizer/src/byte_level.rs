@@ -39,6 +39,7 @@ static BYTES: [u8; 0x144 - 0x100] = bytes();
 
 /// The character that stands for a byte.
 #[inline]
+#[cfg(test)]
 pub(crate) fn char_of(byte: u8) -> char {
     CHARACTERS.get(usize::from(byte)).and_then(|&c| char::from_u32(u32::from(c))).unwrap_or('\u{fffd}')
 }

@@ -1,7 +1,9 @@
 //! Ids to text, at once or as they come.
 
+use crate::borders::SPACE;
+use crate::kind::Writing;
 use crate::vocab::attr;
-use crate::{TokenId, Tokenizer, TokenizerError, byte_level, spm};
+use crate::{TokenId, Tokenizer, TokenizerError, byte_level, rwkv};
 
 /// How to decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +34,31 @@ impl Tokenizer {
         if hidden && !special {
             return Ok(());
         }
-        if attrs & attr::IN_TEXT != 0 {
+        let writing = self.writing();
+        if writing == Writing::Rwkv {
+            rwkv::unescape(text, out);
+        } else if attrs & attr::IN_TEXT != 0 {
             out.extend_from_slice(text);
         } else if attrs & attr::BYTE != 0 {
             out.extend(self.vocab.byte_value(id));
-        } else if attrs & attr::NORMAL != 0 {
-            if self.is_spm() { unescape(text, out) } else { byte_level::decode_into(text, out) }
+        } else if attrs & attr::NORMAL != 0 || writing == Writing::Plain {
+            match writing {
+                Writing::Bytes => byte_level::decode_into(text, out),
+                Writing::Escaped => unescape(text, out),
+                Writing::Plain | Writing::Rwkv => out.extend_from_slice(text),
+            }
         }
         Ok(())
+    }
+
+    /// The bytes of a token, control tokens too; they may be a part of a character.
+    ///
+    /// # Errors
+    /// An id that does not exist.
+    pub fn piece(&self, id: TokenId) -> Result<Vec<u8>, TokenizerError> {
+        let mut bytes = Vec::new();
+        self.token_bytes(id, true, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// The bytes of some tokens. They are valid UTF-8 when the tokens are those of a text.
@@ -74,7 +93,7 @@ impl Tokenizer {
 
 /// Spaces instead of their stand-ins.
 fn unescape(text: &[u8], out: &mut Vec<u8>) {
-    let space = spm::SPACE.as_bytes();
+    let space = SPACE.as_bytes();
     let mut rest = text;
     while let Some(first) = rest.first() {
         if let Some(after) = rest.strip_prefix(space) {
@@ -137,13 +156,16 @@ fn rewrite(text: &mut Vec<u8>, edit: impl Fn(u8, &[u8], &mut Vec<u8>) -> usize) 
 /// Decodes tokens as they come. Text is handed out in whole characters; bytes that can no longer become one are
 /// written as U+FFFD.
 #[derive(Debug, Default)]
-pub struct StreamDecoder {
+pub struct DecodeStream {
     pending: Vec<u8>,
     text: String,
     special: bool,
 }
 
-impl StreamDecoder {
+/// The same under its first name.
+pub type StreamDecoder = DecodeStream;
+
+impl DecodeStream {
     /// A decoder that leaves control tokens out.
     pub fn new() -> Self {
         Self::with_special(false)

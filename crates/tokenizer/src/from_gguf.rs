@@ -1,7 +1,7 @@
 //! Building a tokenizer from a GGUF file's metadata. Strings and scores stay in the file.
 
-use crate::spec::{Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
-use crate::{Tokenizer, TokenizerError};
+use crate::spec::{Normalizer, Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
+use crate::{CharsMap, Tokenizer, TokenizerError};
 use happy_gguf::{Array, ByteOrder, FromValue, GgufFile, Metadata, ValueType};
 
 impl Tokenizer {
@@ -62,6 +62,14 @@ impl TokenizerSpec {
         spec.add_bos = read(metadata, "tokenizer.ggml.add_bos_token")?;
         spec.add_eos = read(metadata, "tokenizer.ggml.add_eos_token")?;
         spec.add_space_prefix = read(metadata, "tokenizer.ggml.add_space_prefix")?;
+        spec.add_sep = read(metadata, "tokenizer.ggml.add_sep_token")?;
+        spec.remove_extra_whitespaces = read(metadata, "tokenizer.ggml.remove_extra_whitespaces")?;
+        spec.charsmap = charsmap(metadata, &storage)?;
+        spec.normalizer = Normalizer {
+            lowercase: read(metadata, "tokenizer.ggml.normalizer.lowercase")?,
+            strip_accents: read(metadata, "tokenizer.ggml.normalizer.strip_accents")?,
+        };
+        spec.architecture = read::<&str>(metadata, "general.architecture").ok().flatten().map(str::to_owned);
         spec.model_name = read::<&str>(metadata, "general.name").ok().flatten().map(str::to_owned);
         Ok(spec)
     }
@@ -103,6 +111,17 @@ fn scores(metadata: &Metadata<'_>, storage: &SharedBytes) -> Result<Option<Score
         _ => return Err(wrong_type(key, "an array of f32 or i32", &array)),
     };
     Scores::in_storage(storage.clone(), offset(storage, array.raw()), array.len(), integers).map(Some)
+}
+
+/// The normalisation map, left in place.
+fn charsmap(metadata: &Metadata<'_>, storage: &SharedBytes) -> Result<Option<CharsMap>, TokenizerError> {
+    let key = "tokenizer.ggml.precompiled_charsmap";
+    let Some(array) = read::<Array<'_>>(metadata, key)? else { return Ok(None) };
+    match array.element_type() {
+        ValueType::I8 | ValueType::U8 => {}
+        _ => return Err(wrong_type(key, "an array of u8 or i8", &array)),
+    }
+    CharsMap::in_storage(storage.clone(), offset(storage, array.raw()), array.len()).map(Some)
 }
 
 fn token_types(metadata: &Metadata<'_>) -> Result<Vec<TokenType>, TokenizerError> {

@@ -12,28 +12,45 @@ fn fold(a: u64, b: u64) -> u64 {
     (wide as u64) ^ ((wide >> 64) as u64)
 }
 
-/// Hash of a byte string: eight bytes a step, folded multiplication. Not meant to resist an attacker: the strings
-/// are a vocabulary's, and probing has no worse case than a scan of the table.
+/// The bytes at `at`, as a little-endian number; 0 behind the end.
 #[inline]
-pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
-    let mut h = K0 ^ bytes.len() as u64;
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let mut word = [0u8; 8];
-        word.copy_from_slice(chunk);
-        h = fold(h ^ u64::from_le_bytes(word), K1);
+fn word<const N: usize>(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0u8; 8];
+    if let (Some(to), Some(from)) = (word.get_mut(..N), bytes.get(at..at + N)) {
+        to.copy_from_slice(from);
     }
-    let mut tail = 0u64;
-    for &b in chunks.remainder() {
-        tail = (tail << 8) | u64::from(b);
-    }
-    fold(h ^ tail, K0)
+    u64::from_le_bytes(word)
 }
 
-/// Hash of a pair of symbols.
+/// Hash of a byte string: eight bytes a step, the last of them overlapping, folded multiplication. Not meant to resist
+/// an attacker: the strings are a vocabulary's, and probing has no worse case than a scan of the table.
 #[inline]
-pub(crate) fn hash_pair(left: u32, right: u32) -> u64 {
-    fold(((u64::from(left) << 32) | u64::from(right)) ^ K1, K0)
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+    let n = bytes.len();
+    let seed = K0 ^ n as u64;
+    match n {
+        0 => fold(seed, K1),
+        1..=3 => {
+            let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(0));
+            fold(seed ^ (byte(0) | byte(n / 2) << 8 | byte(n - 1) << 16), K1)
+        }
+        4..=7 => fold(seed ^ (word::<4>(bytes, 0) | word::<4>(bytes, n - 4) << 32), K1),
+        _ => {
+            let mut h = seed;
+            let mut at = 0;
+            while at + 8 < n {
+                h = fold(h ^ word::<8>(bytes, at), K1);
+                at += 8;
+            }
+            fold(h ^ word::<8>(bytes, n - 8), K0)
+        }
+    }
+}
+
+/// Hash of a pair of hashes.
+#[inline]
+pub(crate) fn hash_pair(left: u64, right: u64) -> u64 {
+    fold(left.rotate_left(32) ^ K1, right ^ K0)
 }
 
 /// Open addressing with linear probing, two thirds full.
@@ -71,19 +88,29 @@ impl SlotTable {
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
         let (tag, mask) = (self.tag(hash), self.number_mask());
-        let (before, from) = self.slots.split_at_checked(self.start(hash))?;
-        for &slot in from.iter().chain(before) {
+        let mut at = self.start(hash);
+        // There is always a free slot: the table has more slots than numbers.
+        loop {
+            let Some(&slot) = self.slots.get(at) else {
+                // Behind the last slot comes the first; an empty table has none.
+                if at == 0 {
+                    return None;
+                }
+                at = 0;
+                continue;
+            };
             if slot == EMPTY {
                 return None;
             }
             if slot & !mask == tag && same(slot & mask) {
                 return Some(slot & mask);
             }
+            at += 1;
         }
-        None
     }
 
     /// Inserts `number`; where a number with an equal key is there, `replace` decides which one stays.
+    #[inline]
     pub(crate) fn insert(
         &mut self,
         hash: u64,
@@ -92,9 +119,12 @@ impl SlotTable {
         mut same: impl FnMut(u32) -> bool,
     ) {
         let (tag, mask) = (self.tag(hash), self.number_mask());
-        let start = self.start(hash);
-        let (before, from) = self.slots.split_at_mut(start);
-        for slot in from.iter_mut().chain(before) {
+        let mut at = self.start(hash);
+        for _ in 0..=self.slots.len() {
+            let Some(slot) = self.slots.get_mut(at) else {
+                at = 0;
+                continue;
+            };
             let free = *slot == EMPTY;
             if free || (*slot & !mask == tag && same(*slot & mask)) {
                 if free || replace {
@@ -102,6 +132,7 @@ impl SlotTable {
                 }
                 return;
             }
+            at += 1;
         }
     }
 

@@ -1,9 +1,10 @@
-//! Tokenizers of GGUF models: byte-level BPE and SentencePiece BPE, without regular expressions.
+//! Tokenizers of GGUF models: BPE, SentencePiece BPE, WordPiece, Unigram and more, without regular expressions.
 //!
 //! ```text
 //! TokenizerSpec   plain data: strings (that may stay in a mapped file), types, scores, merges, flags
 //! Tokenizer       text -> ids, ids -> text; immutable, Send + Sync
-//! StreamDecoder   ids as they come -> text that never splits a character
+//! DecodeStream    ids as they come -> text that never splits a character
+//! GrowingText     a chat that grows -> its tokens, and how many of them stayed
 //! ```
 //!
 //! Ids equal llama.cpp's on the conformance corpus. A vocabulary kind or pre-tokenizer that is not implemented is an
@@ -11,28 +12,43 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod borders;
 mod bpe;
 mod byte_level;
+mod charsmap;
 mod decode;
+mod encode;
 mod error;
 #[cfg(feature = "gguf")]
 mod from_gguf;
+mod growing;
 mod hash;
+mod kind;
 mod merge;
+mod plamo2;
 mod pre;
 mod roles;
+mod rules;
+mod rwkv;
+mod sink;
 mod spec;
 mod special;
 mod split;
 mod spm;
 mod tokenizer;
+mod trie;
 mod unicode;
+mod unigram;
 mod vocab;
+mod wordpiece;
 
-pub use decode::{DecodeOptions, StreamDecoder};
+pub use charsmap::CharsMap;
+pub use decode::{DecodeOptions, DecodeStream, StreamDecoder};
+pub use encode::{EncodeOptions, EncodeScratch, Encoded};
 pub use error::TokenizerError;
-pub use spec::{Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
-pub use tokenizer::{EncodeOptions, EncodeScratch, Tokenizer};
+pub use growing::GrowingText;
+pub use spec::{Normalizer, Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
+pub use tokenizer::Tokenizer;
 
 /// Number of a token in its vocabulary.
 pub type TokenId = u32;

@@ -19,35 +19,43 @@ const SMALL: usize = 40;
 const NO_RANK: u32 = u32::MAX;
 const NO_NODE: u32 = u32::MAX;
 
-/// A symbol that is no token (SentencePiece: a character that the vocabulary lacks).
-pub(crate) const NO_SYMBOL: u32 = u32::MAX;
-
 /// One symbol of the piece, and the pair that it forms with the next one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
-    /// The symbol's id.
-    pub(crate) symbol: u32,
+    /// [`Pairs::hash`] of the symbol.
+    pub(crate) hash: u64,
     /// Where it starts in the piece, in bytes.
     pub(crate) start: u32,
     /// Bytes of it; 0 when it was merged into the one before.
     pub(crate) len: u32,
     rank: u32,
-    merged: u32,
     prev: u32,
     next: u32,
 }
 
 impl Node {
-    pub(crate) fn new(symbol: u32, start: usize, len: usize) -> Self {
+    pub(crate) fn new(hash: u64, start: usize, len: usize) -> Self {
         let (start, len) = (start as u32, len as u32);
-        Node { symbol, start, len, rank: NO_RANK, merged: NO_SYMBOL, prev: NO_NODE, next: NO_NODE }
+        Node { hash, start, len, rank: NO_RANK, prev: NO_NODE, next: NO_NODE }
+    }
+
+    /// The symbol's bytes.
+    #[inline]
+    pub(crate) fn text<'p>(&self, piece: &'p [u8]) -> &'p [u8] {
+        let start = self.start as usize;
+        piece.get(start..start + self.len as usize).unwrap_or(&[])
     }
 }
 
 /// The merge rules.
 pub(crate) trait Pairs {
-    /// Rank (lower merges first, below `u32::MAX`) and result of merging two neighbours.
-    fn merge(&self, piece: &[u8], left: &Node, right: &Node) -> Option<(u32, u32)>;
+    /// Rank of merging two neighbours: lower merges first; `None`: never.
+    fn rank(&self, piece: &[u8], left: &Node, right: &Node) -> Option<u32>;
+
+    /// What [`Pairs::rank`] wants to know of a symbol, besides its bytes.
+    fn hash(&self, _symbol: &[u8]) -> u64 {
+        0
+    }
 }
 
 /// Buffers of the merging loop, kept between pieces.
@@ -68,11 +76,11 @@ impl MergeScratch {
     #[inline]
     fn set_pair(&mut self, piece: &[u8], pairs: &impl Pairs, i: usize, j: usize) {
         let found = match (self.nodes.get(i), self.nodes.get(j)) {
-            (Some(left), Some(right)) => pairs.merge(piece, left, right),
+            (Some(left), Some(right)) => pairs.rank(piece, left, right),
             _ => None,
         };
         if let Some(node) = self.nodes.get_mut(i) {
-            (node.rank, node.merged) = found.unwrap_or((NO_RANK, NO_SYMBOL));
+            node.rank = found.unwrap_or(NO_RANK);
         }
     }
 
@@ -93,8 +101,8 @@ impl MergeScratch {
             }
             let right = self.nodes.remove(i + 1);
             if let Some(left) = self.nodes.get_mut(i) {
-                left.symbol = left.merged;
                 left.len += right.len;
+                left.hash = pairs.hash(left.text(piece));
             }
             self.set_pair(piece, pairs, i, i + 1);
             if i > 0 {
@@ -128,8 +136,8 @@ impl MergeScratch {
             let (right_len, after) = (right.len, right.next);
             right.len = 0;
             if let Some(node) = self.nodes.get_mut(i as usize) {
-                node.symbol = left.merged;
                 node.len += right_len;
+                node.hash = pairs.hash(node.text(piece));
                 node.next = after;
             }
             if let Some(node) = self.nodes.get_mut(after as usize) {
@@ -174,10 +182,10 @@ mod tests {
     struct Rules(Vec<Vec<u8>>);
 
     impl Pairs for Rules {
-        fn merge(&self, piece: &[u8], left: &Node, right: &Node) -> Option<(u32, u32)> {
+        fn rank(&self, piece: &[u8], left: &Node, right: &Node) -> Option<u32> {
             let text = piece.get(left.start as usize..(right.start + right.len) as usize)?;
             let at = self.0.iter().position(|rule| rule == text)? as u32;
-            Some((at / 2, at))
+            Some(at / 2)
         }
     }
 
@@ -204,15 +212,35 @@ mod tests {
             let piece = letters(&mut random, n);
             let run = |small: bool| {
                 let mut scratch = MergeScratch::default();
-                scratch.nodes.extend((0..piece.len()).map(|i| Node::new(u32::from(piece[i]), i, 1)));
+                scratch.nodes.extend((0..piece.len()).map(|i| Node::new(0, i, 1)));
                 if small {
                     scratch.run_small(&piece, &rules)
                 } else {
                     scratch.run_heap(&piece, &rules)
                 }
-                scratch.nodes.iter().map(|n| (n.symbol, n.start, n.len)).collect::<Vec<_>>()
+                scratch.nodes.iter().map(|n| (n.start, n.len)).collect::<Vec<_>>()
             };
             assert_eq!(run(true), run(false), "round {round}");
+        }
+    }
+
+    /// Every pair merges, with few ranks or many: the number of looked-up pairs grows with the number of symbols.
+    #[test]
+    fn a_long_word_takes_linear_work() {
+        struct Counted(std::cell::Cell<usize>, u32);
+        impl Pairs for Counted {
+            fn rank(&self, _piece: &[u8], left: &Node, right: &Node) -> Option<u32> {
+                self.0.set(self.0.get() + 1);
+                Some(left.len.wrapping_mul(7).wrapping_add(right.start) % self.1)
+            }
+        }
+        for (n, ranks) in [(100_000usize, 1u32), (100_000, 1000), (1 << 20, 3), (1 << 20, u32::MAX)] {
+            let mut scratch = MergeScratch::default();
+            scratch.nodes.extend((0..n).map(|i| Node::new(0, i, 1)));
+            let pairs = Counted(0.into(), ranks);
+            scratch.run(&vec![b'a'; n], &pairs);
+            assert_eq!(scratch.nodes.len(), 1);
+            assert!(pairs.0.get() <= 3 * n, "{} pairs of {n} symbols", pairs.0.get());
         }
     }
 }

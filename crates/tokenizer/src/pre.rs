@@ -3,7 +3,7 @@
 //! The names are llama.cpp's (`src/llama-vocab.cpp`). A name that is not in the table is an error; a *missing* name
 //! means `default`, which is what llama.cpp takes for files from before the key existed.
 
-use crate::split::{Cased, Stage, Words};
+use crate::split::{Cased, DeepSeek, Stage, Words};
 use crate::unicode::{L, M, N, P, W, is};
 
 /// A pre-tokenizer.
@@ -17,9 +17,38 @@ pub(crate) struct PreTokenizer {
     pub(crate) ignore_merges: bool,
     /// Begin the text with BOS unless the file says otherwise.
     pub(crate) add_bos: bool,
+    /// Begin the text with BOS whatever the file says (Gemma 4, whose first files were wrong).
+    pub(crate) always_bos: bool,
+    /// No BOS unless the file names one.
+    pub(crate) no_bos: bool,
+    /// A pair of texts is separated by `sep`.
+    pub(crate) add_sep: bool,
+    /// Merging begins with characters, not with bytes.
+    pub(crate) raw: bool,
+    /// Spaces are written as U+2581.
+    pub(crate) escape: bool,
+    /// A run of line ends that is a token is that token.
+    pub(crate) line_ends: bool,
 }
 
-const QWEN2: Words = Words { digits: 1, contractions: true, word: L, line_ends: true };
+impl PreTokenizer {
+    const fn plain(stages: &'static [Stage]) -> Self {
+        PreTokenizer {
+            stages,
+            clean_spaces: false,
+            ignore_merges: false,
+            add_bos: false,
+            always_bos: false,
+            no_bos: false,
+            add_sep: false,
+            raw: false,
+            escape: false,
+            line_ends: false,
+        }
+    }
+}
+
+const QWEN2: Words = Words { digits: 1, contractions: true, word: L, line_ends: true, cascade: false };
 const NUMBERS_ONE_BY_ONE: Stage = Stage::Each(|c| is(c, N));
 
 const DEFAULT_STAGES: &[Stage] = &[
@@ -44,14 +73,53 @@ const MINICPM5: &[Stage] = &[Stage::UpToThree(|c| is(c, N)), Stage::Words(Words 
 const LAGUNA: &[Stage] = &[Stage::Lines, Stage::Words(QWEN2)];
 const BLOOM: &[Stage] = &[Stage::BlankedRun(is_bloom_word)];
 const VIKING: &[Stage] = &[Stage::BlankedRun(is_bloom_word), NUMBERS_ONE_BY_ONE];
-const TEKKEN: &[Stage] = &[Stage::Cased(Cased { digits: 1, contractions: false, word: L })];
-const GPT4O: &[Stage] = &[Stage::Cased(Cased { digits: 3, contractions: true, word: L })];
-const GRANITE_EMBED: &[Stage] = &[Stage::Cased(Cased { digits: 3, contractions: true, word: L | M })];
+const TEKKEN: &[Stage] = &[Stage::Cased(Cased { digits: 1, contractions: false, word: L, cased: true })];
+const GPT4O: &[Stage] = &[Stage::Cased(Cased { digits: 3, contractions: true, word: L, cased: true })];
+const GRANITE_EMBED: &[Stage] =
+    &[Stage::Cased(Cased { digits: 3, contractions: true, word: L | M, cased: true })];
 const DEEPSEEK3: &[Stage] = &[
     Stage::UpToThree(|c| is(c, N)),
     Stage::Run(|c| matches!(c, '\u{4E00}'..='\u{9FA5}' | '\u{3040}'..='\u{30FF}')),
-    Stage::DeepSeek3,
+    Stage::DeepSeek(DeepSeek { line_ends: true }),
 ];
+const SPARK: &[Stage] = &[
+    Stage::UpToThree(|c| is(c, N)),
+    Stage::Run(|c| matches!(c, '\u{4E00}'..='\u{9FA5}' | '\u{3040}'..='\u{30FF}')),
+    Stage::DeepSeek(DeepSeek { line_ends: false }),
+    NUMBERS_ONE_BY_ONE,
+];
+const AFMOE: &[Stage] =
+    &[Stage::NumbersFromTheRight, Stage::Run(is_afmoe_asian), Stage::DeepSeek(DeepSeek { line_ends: true })];
+const JAIS2: &[Stage] = &[Stage::Words(Words { digits: 3, cascade: true, ..QWEN2 })];
+const EXAONE_MOE: &[Stage] = &[Stage::Phrases];
+const KIMI: &[Stage] = &[Stage::Kimi];
+const YOUTU: &[Stage] = &[
+    Stage::RunOfOne(&[
+        |c| matches!(c, '\u{AC00}'..='\u{D7A3}' | '\u{3131}'..='\u{318E}'),
+        |c| {
+            matches!(c, '！' | '…' | '“' | '”' | '‘' | '’' | '—' | '：' | '；' | '，')
+                || matches!(c, '\u{3001}'..='\u{303F}' | '\u{FE30}'..='\u{FE4F}')
+        },
+        |c| matches!(c, '\u{3105}'..='\u{312F}'),
+        |c| matches!(c, '\u{4E00}'..='\u{9FA5}' | '\u{3040}'..='\u{30FF}'),
+    ]),
+    Stage::Cased(Cased { digits: 1, contractions: true, word: L | M, cased: false }),
+];
+const TINY_AYA: &[Stage] = &[
+    Stage::NumbersFromTheRight,
+    Stage::Cased(Cased { digits: 3, contractions: true, word: L | M, cased: false }),
+];
+const CHAMELEON: &[Stage] = &[
+    Stage::Sentinels,
+    Stage::Images,
+    Stage::Tabs,
+    NUMBERS_ONE_BY_ONE,
+    Stage::Each(|c| is(c, P) || c.is_ascii_punctuation()),
+    Stage::Gpt2,
+];
+const SUPERBPE: &[Stage] = &[Stage::Run(|c| is(c, N)), Stage::BeforeThreeDigits];
+const LINES: &[Stage] = &[Stage::Lines];
+const WORDS: &[Stage] = &[Stage::Run(|c| !is(c, W))];
 const DEEPSEEK_CODER: &[Stage] = &[
     Stage::Each(|c| matches!(c, '\r' | '\n')),
     Stage::SpacedRun(|c| is(c, L)),
@@ -81,6 +149,15 @@ fn is_deepseek_punctuation(c: char) -> bool {
         || matches!(c, '\u{2018}'..='\u{201F}' | '\u{3001}'..='\u{3002}')
 }
 
+/// The Asian scripts that AFMoE cuts out. (The range from U+8C48 was to begin at U+F900, a character that
+/// normalisation turned into this one; llama.cpp has it so.)
+fn is_afmoe_asian(c: char) -> bool {
+    matches!(c, '\u{4E00}'..='\u{9FFF}' | '\u{3400}'..='\u{4DBF}' | '\u{8C48}'..='\u{FAFF}')
+        || matches!(c, '\u{3040}'..='\u{30FF}' | '\u{FF65}'..='\u{FF9F}' | '\u{2F00}'..='\u{2FDF}')
+        || matches!(c, '\u{0E40}'..='\u{0EFF}' | '\u{1780}'..='\u{17FF}' | '\u{1000}'..='\u{109F}')
+        || matches!(c, '\u{1100}'..='\u{11FF}')
+}
+
 /// `[一-龥ࠀ-一가-퟿]`, without the white space in that range.
 fn is_deepseek_asian(c: char) -> bool {
     matches!(c, '\u{0800}'..='\u{9FA5}' | '\u{AC00}'..='\u{D7FF}') && !is(c, W)
@@ -96,7 +173,7 @@ fn is_deepseek_letter(c: char) -> bool {
 struct Row(&'static [&'static str], PreTokenizer);
 
 const fn row(names: &'static [&'static str], stages: &'static [Stage]) -> Row {
-    Row(names, PreTokenizer { stages, clean_spaces: false, ignore_merges: false, add_bos: false })
+    Row(names, PreTokenizer::plain(stages))
 }
 
 impl Row {
@@ -108,6 +185,22 @@ impl Row {
     }
     const fn add_bos(self) -> Row {
         Row(self.0, PreTokenizer { add_bos: true, ..self.1 })
+    }
+    const fn no_bos(self) -> Row {
+        Row(self.0, PreTokenizer { no_bos: true, ..self.1 })
+    }
+    const fn add_sep(self) -> Row {
+        Row(self.0, PreTokenizer { add_sep: true, ..self.1 })
+    }
+    const fn raw(self) -> Row {
+        Row(self.0, PreTokenizer { raw: true, ..self.1 })
+    }
+    const fn raw_escaped(self) -> Row {
+        Row(self.0, PreTokenizer { raw: true, escape: true, ..self.1 })
+    }
+    /// Gemma 4's two peculiarities.
+    const fn gemma4(self) -> Row {
+        Row(self.0, PreTokenizer { line_ends: true, always_bos: true, ..self.1 })
     }
 }
 
@@ -133,9 +226,6 @@ const GPT2_NAMES: &[&str] = &[
     "a.x-4.0",
     "mellum",
     "modern-bert",
-    "jina-v1-en",
-    "jina-v2-code",
-    "roberta-bpe",
     "mpt",
     "olmo",
     "jais",
@@ -145,9 +235,12 @@ const GPT2_NAMES: &[&str] = &[
 static TABLE: &[Row] = &[
     row(&["default"], DEFAULT_STAGES).clean_spaces(),
     row(LLAMA3_NAMES, LLAMA3).clean_spaces().ignore_merges().add_bos(),
-    row(&["dbrx", "smaug-bpe", "chatglm-bpe"], LLAMA3).clean_spaces(),
-    row(&["glm4", "glm5"], LLAMA3).clean_spaces().ignore_merges(),
+    row(&["dbrx", "smaug-bpe"], LLAMA3).clean_spaces(),
+    row(&["chatglm-bpe"], LLAMA3).clean_spaces().no_bos(),
+    row(&["glm4", "glm5"], LLAMA3).clean_spaces().ignore_merges().no_bos(),
+    row(&["jais-2"], JAIS2).clean_spaces(),
     row(GPT2_NAMES, GPT2).clean_spaces(),
+    row(&["jina-v1-en", "jina-v2-code", "roberta-bpe"], GPT2).clean_spaces().add_sep(),
     row(&["trillion", "granite-docling"], GPT2),
     row(&["starcoder", "refact", "codeshell", "exaone", "minerva-7b", "mellum2"], STARCODER).clean_spaces(),
     row(&["smollm", "command-r"], STARCODER),
@@ -167,6 +260,17 @@ static TABLE: &[Row] = &[
     row(&["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"], GPT4O),
     row(&["granite-embed-multi-97m"], GRANITE_EMBED).ignore_merges(),
     row(&["deepseek-v3", "hunyuan-dense", "hy_v4", "joyai-llm"], DEEPSEEK3),
+    row(&["spark2_5"], SPARK),
+    row(&["afmoe"], AFMOE),
+    row(&["youtu"], YOUTU).ignore_merges(),
+    row(&["tiny_aya", "cohere2moe"], TINY_AYA),
+    row(&["exaone-moe"], EXAONE_MOE).clean_spaces(),
+    row(&["kimi-k2"], KIMI),
+    row(&["chameleon"], CHAMELEON).add_bos(),
+    row(&["superbpe"], SUPERBPE),
+    row(&["gemma4", "granite-embed-multi-311m"], LINES).clean_spaces().raw_escaped().gemma4(),
+    row(&["sarvam-moe"], LINES).raw_escaped(),
+    row(&["whitespace"], WORDS).clean_spaces().raw(),
     row(&["deepseek-coder"], DEEPSEEK_CODER),
     row(&["deepseek-llm"], DEEPSEEK_LLM),
 ];

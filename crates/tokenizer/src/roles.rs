@@ -2,7 +2,7 @@
 //!
 //! Files rarely name all of them, so llama.cpp looks for the strings that models use; the lists are its lists.
 
-use crate::spec::SpecialIds;
+use crate::spec::{SpecialIds, TokenizerSpec};
 use crate::vocab::{Vocab, attr};
 use crate::{TokenId, TokenizerError};
 
@@ -90,10 +90,10 @@ fn find(vocab: &Vocab, text: &str) -> Option<TokenId> {
 /// Completes the ids and marks the tokens in the vocabulary.
 pub(crate) fn assign(
     vocab: &mut Vocab,
-    named: &SpecialIds,
+    spec: &TokenizerSpec,
     defaults: SpecialIds,
-    model_name: Option<&str>,
 ) -> Result<SpecialIds, TokenizerError> {
+    let named = &spec.special;
     let valid = |id: Option<TokenId>| id.filter(|id| (*id as usize) < vocab.len());
     let choose = |named, default| valid(named).or(valid(default));
     let mut ids = SpecialIds {
@@ -102,9 +102,9 @@ pub(crate) fn assign(
         unk: choose(named.unk, defaults.unk),
         eot: valid(named.eot),
         eom: valid(named.eom),
-        sep: valid(named.sep),
-        pad: valid(named.pad),
-        mask: valid(named.mask),
+        sep: choose(named.sep, defaults.sep),
+        pad: choose(named.pad, defaults.pad),
+        mask: choose(named.mask, defaults.mask),
         fim_prefix: valid(named.fim_prefix),
         fim_suffix: valid(named.fim_suffix),
         fim_middle: valid(named.fim_middle),
@@ -131,7 +131,7 @@ pub(crate) fn assign(
         }
     }
     mark_ends(vocab, &ids);
-    strip_spaces(vocab, model_name);
+    strip_spaces(vocab, spec);
     Ok(ids)
 }
 
@@ -166,19 +166,31 @@ fn mark_ends(vocab: &mut Vocab, ids: &SpecialIds) {
     }
 }
 
-/// Phi-3's special tokens swallow the white space behind them; only the model's name tells.
-fn strip_spaces(vocab: &mut Vocab, model_name: Option<&str>) {
-    let name = model_name.unwrap_or_default().to_lowercase();
-    if !name.contains("phi-3") && !name.contains("phi3") {
-        return;
-    }
-    let specials: Vec<TokenId> = vocab.with_attrs(attr::IN_TEXT).chain(find(vocab, "</s>")).collect();
-    for id in specials {
-        vocab.add_attrs(id, attr::RSTRIP);
-    }
-    for id in
-        ["<unk>", "<s>", "<|endoftext|>"].iter().filter_map(|text| find(vocab, text)).collect::<Vec<_>>()
+/// Tokens that swallow the white space beside them: the files do not say which, only names tell.
+fn strip_spaces(vocab: &mut Vocab, spec: &TokenizerSpec) {
+    let contains = |text: &Option<String>, names: &[&str]| {
+        text.as_ref().is_some_and(|text| names.iter().any(|name| text.contains(name)))
+    };
+    let name = spec.model_name.as_ref().map(|name| name.to_lowercase());
+    let mut lstrip = |mask: &str| {
+        if let Some(id) = find(vocab, mask) {
+            vocab.add_attrs(id, attr::LSTRIP);
+        }
+    };
+    if contains(&spec.pre, &["jina-v2-de", "jina-v2-es", "jina-v2-code"])
+        || contains(&spec.architecture, &["nomic-bert-moe", "jina-bert-v3"])
     {
-        vocab.set_attrs(id, vocab.attrs(id) & !attr::RSTRIP);
+        lstrip("<mask>");
+    } else if contains(&name, &["phi-3", "phi3"]) {
+        let specials: Vec<TokenId> = vocab.with_attrs(attr::IN_TEXT).chain(find(vocab, "</s>")).collect();
+        for id in specials {
+            vocab.add_attrs(id, attr::RSTRIP);
+        }
+        for id in ["<unk>", "<s>", "<|endoftext|>"].iter().filter_map(|s| find(vocab, s)).collect::<Vec<_>>()
+        {
+            vocab.set_attrs(id, vocab.attrs(id) & !attr::RSTRIP);
+        }
+    } else if contains(&name, &["modern-bert"]) {
+        lstrip("[MASK]");
     }
 }

@@ -1,6 +1,6 @@
 //! The plain description of a tokenizer: what a model file says, and nothing of the file's format.
 
-use crate::{TokenId, TokenizerError};
+use crate::{CharsMap, TokenId, TokenizerError};
 use std::sync::Arc;
 
 /// Bytes that several parts of a program share and that stay where they are: a mapped file, a vector.
@@ -88,6 +88,18 @@ impl Strings {
         let start = self.base + start as usize;
         let end = (self.base + next as usize).saturating_sub(self.gap as usize);
         (*self.storage).as_ref().get(start..end).unwrap_or(&[])
+    }
+
+    /// All strings, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let (bytes, gap) = ((*self.storage).as_ref(), self.gap as usize);
+        self.offsets.windows(2).map(move |pair| match pair {
+            [start, next] => {
+                let (start, next) = (self.base + *start as usize, self.base + *next as usize);
+                bytes.get(start..next.saturating_sub(gap)).unwrap_or(&[])
+            }
+            _ => &[],
+        })
     }
 
     /// Bytes on the heap, without the storage.
@@ -222,11 +234,21 @@ pub struct SpecialIds {
     pub fim_separator: Option<TokenId>,
 }
 
+/// What WordPiece does to a text first; what is not said has BERT's defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Normalizer {
+    /// Lower case (default: yes).
+    pub lowercase: Option<bool>,
+    /// Letters lose their accents (default: as `lowercase`).
+    pub strip_accents: Option<bool>,
+}
+
 /// Everything that [`crate::Tokenizer::new`] needs. Fields left at their default take the meaning that a missing
 /// metadata key has in llama.cpp.
 #[derive(Debug, Clone)]
 pub struct TokenizerSpec {
-    /// `tokenizer.ggml.model`: `gpt2` (byte-level BPE), `llama` (SentencePiece BPE) or `gemma4`.
+    /// `tokenizer.ggml.model`: `gpt2` (BPE with merges), `llama` (SentencePiece BPE), `gemma4`, `bert` (WordPiece),
+    /// `t5` (Unigram), `rwkv` or `plamo2`.
     pub model: String,
     /// `tokenizer.ggml.pre`, the pre-tokenizer of a byte-level BPE.
     pub pre: Option<String>,
@@ -234,9 +256,9 @@ pub struct TokenizerSpec {
     pub tokens: Strings,
     /// The tokens' types, by id; empty: all normal.
     pub token_types: Vec<TokenType>,
-    /// The tokens' scores, by id (needed by `llama`).
+    /// The tokens' scores, by id (needed by `llama` and `t5`).
     pub scores: Option<Scores>,
-    /// Merge rules `left right`, the most important first (needed by `gpt2`).
+    /// Merge rules `left right`, the most important first (needed by `gpt2` and `gemma4`).
     pub merges: Option<Strings>,
     /// Ids that the file names.
     pub special: SpecialIds,
@@ -246,6 +268,16 @@ pub struct TokenizerSpec {
     pub add_eos: Option<bool>,
     /// Put a space before the text (SentencePiece).
     pub add_space_prefix: Option<bool>,
+    /// A model that separates texts wants `sep` between them ([`crate::Tokenizer::adds_sep`]).
+    pub add_sep: Option<bool>,
+    /// Runs of spaces count as one (Unigram).
+    pub remove_extra_whitespaces: Option<bool>,
+    /// Replacements made before anything else (Unigram).
+    pub charsmap: Option<CharsMap>,
+    /// What WordPiece does to a text first.
+    pub normalizer: Normalizer,
+    /// `general.architecture`: the mask token of some embedding models swallows the white space before it.
+    pub architecture: Option<String>,
     /// `general.name`: Phi-3's special tokens swallow the white space behind them, and only the name tells.
     pub model_name: Option<String>,
 }
@@ -264,6 +296,11 @@ impl TokenizerSpec {
             add_bos: None,
             add_eos: None,
             add_space_prefix: None,
+            add_sep: None,
+            remove_extra_whitespaces: None,
+            charsmap: None,
+            normalizer: Normalizer::default(),
+            architecture: None,
             model_name: None,
         }
     }

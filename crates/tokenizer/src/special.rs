@@ -12,12 +12,21 @@ use crate::TokenId;
 use crate::vocab::{Vocab, attr};
 use std::ops::Range;
 
-/// A stretch of the text, or a token found in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a stretch of the text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fragment {
-    Text(Range<usize>),
+    Text,
     Token(TokenId),
 }
+
+impl Fragment {
+    pub(crate) fn is_token(self) -> bool {
+        self != Fragment::Text
+    }
+}
+
+/// A fragment and the bytes that it has.
+pub(crate) type Part = (Range<usize>, Fragment);
 
 /// Tokens whose strings begin with the same byte and are equally long.
 #[derive(Debug, Clone, Copy)]
@@ -133,12 +142,12 @@ impl SpecialStrings {
     }
 
     /// Cuts `text` at special tokens; control and unknown tokens count only where `parse_special` says so.
-    pub(crate) fn partition(&self, vocab: &Vocab, text: &str, parse_special: bool) -> Vec<Fragment> {
+    pub(crate) fn partition(&self, vocab: &Vocab, text: &str, parse_special: bool) -> Vec<Part> {
         let wanted = if parse_special { attr::IN_TEXT } else { attr::USER_DEFINED };
         let skipped = if parse_special { 0 } else { attr::CONTROL | attr::UNKNOWN };
         let mut fragments = Vec::new();
         if !text.is_empty() {
-            fragments.push(Fragment::Text(0..text.len()));
+            fragments.push((0..text.len(), Fragment::Text));
         }
         for id in self.candidates(vocab, text.as_bytes(), wanted) {
             if vocab.attrs(id) & skipped == 0 {
@@ -150,16 +159,16 @@ impl SpecialStrings {
 }
 
 /// Cuts the stretches of text among `fragments` at a token's string.
-fn cut_all(vocab: &Vocab, text: &str, id: TokenId, fragments: Vec<Fragment>) -> Vec<Fragment> {
+fn cut_all(vocab: &Vocab, text: &str, id: TokenId, fragments: Vec<Part>) -> Vec<Part> {
     let attrs = vocab.attrs(id);
     // Vocabulary strings may be cut characters; such a string is found by bytes, never by characters.
     let Ok(string) = std::str::from_utf8(vocab.text(id)) else { return fragments };
     let mut out = Vec::with_capacity(fragments.len() + 2);
-    for fragment in fragments {
-        let Fragment::Text(mut range) = fragment else {
-            out.push(fragment);
+    for (mut range, fragment) in fragments {
+        if fragment != Fragment::Text {
+            out.push((range, fragment));
             continue;
-        };
+        }
         while let Some(at) = text.get(range.clone()).and_then(|stretch| stretch.find(string)) {
             let found = range.start + at;
             let mut left = range.start..found;
@@ -170,10 +179,10 @@ fn cut_all(vocab: &Vocab, text: &str, id: TokenId, fragments: Vec<Fragment>) -> 
                 }
             }
             if !left.is_empty() {
-                out.push(Fragment::Text(left));
+                out.push((left, Fragment::Text));
             }
-            out.push(Fragment::Token(id));
             range.start = found + string.len();
+            out.push((found..range.start, Fragment::Token(id)));
             if attrs & attr::RSTRIP != 0 {
                 while range.start < range.end && bytes.get(range.start).copied().is_some_and(is_space) {
                     range.start += 1;
@@ -181,7 +190,7 @@ fn cut_all(vocab: &Vocab, text: &str, id: TokenId, fragments: Vec<Fragment>) -> 
             }
         }
         if !range.is_empty() {
-            out.push(Fragment::Text(range));
+            out.push((range, Fragment::Text));
         }
     }
     out

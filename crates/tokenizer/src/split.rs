@@ -5,7 +5,18 @@
 //! [`Stage`], a hand-written function that says how many bytes the first piece of a text has; the expression stands
 //! beside it. Look-aheads see the end of the piece as the end of the text, as there.
 
-use crate::unicode::{L, M, N, P, S, W, class, is};
+mod numbers;
+mod phrases;
+#[cfg(feature = "regex")]
+#[cfg_attr(not(test), allow(dead_code))] // for proofs only
+mod regex;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use crate::unicode::{W, is};
+pub(crate) use phrases::DeepSeek;
+pub(crate) use words::{Cased, Words};
 
 /// One expression of a pre-tokenizer.
 #[derive(Debug, Clone, Copy)]
@@ -26,14 +37,30 @@ pub(crate) enum Stage {
     TrailingSpace,
     /// `[^\n]+|[\n]+`
     Lines,
-    /// See [`gpt2`].
+    /// `[class 1]+|[class 2]+|...`, of classes that have no character in common.
+    RunOfOne(&'static [fn(char) -> bool]),
+    /// Groups of three `\p{N}` from the right; the first group goes with the text before it.
+    NumbersFromTheRight,
+    /// `(?=(\d{3})+(?!\d))`: a cut before every group of three digits from the right.
+    BeforeThreeDigits,
+    /// `<sentinel:[0-9]+>`
+    Sentinels,
+    /// `IMGIMG[A-I]{1,4}Z`
+    Images,
+    /// `[\t\n]|    |  ` (four spaces, two spaces)
+    Tabs,
+    /// See [`words::gpt2`].
     Gpt2,
-    /// See [`words`].
+    /// See [`words::words`].
     Words(Words),
-    /// See [`cased`].
+    /// See [`words::cased`].
     Cased(Cased),
-    /// See [`deepseek3`].
-    DeepSeek3,
+    /// See [`phrases::deepseek`].
+    DeepSeek(DeepSeek),
+    /// See [`phrases::phrases`].
+    Phrases,
+    /// See [`phrases::kimi`].
+    Kimi,
 }
 
 impl Stage {
@@ -60,10 +87,27 @@ impl Stage {
                 end => end,
             },
             Stage::Lines => either_run(text, |c| c == '\n'),
-            Stage::Gpt2 => gpt2(text),
-            Stage::Words(options) => words(text, options),
-            Stage::Cased(options) => cased(text, options),
-            Stage::DeepSeek3 => search(text, deepseek3),
+            Stage::RunOfOne(classes) => {
+                let class_of = |c: char| classes.iter().position(|class| class(c));
+                let first = text.chars().next().and_then(class_of);
+                run(text, 0, |c| class_of(c) == first)
+            }
+            Stage::Sentinels => search(text, phrases::sentinel),
+            Stage::Images => search(text, phrases::image),
+            Stage::Tabs => search(text, |rest| match rest.as_bytes() {
+                [b'\t' | b'\n', ..] => Some(1),
+                [b' ', b' ', b' ', b' ', ..] => Some(4),
+                [b' ', b' ', ..] => Some(2),
+                _ => None,
+            }),
+            Stage::Gpt2 => words::gpt2(text),
+            Stage::Words(options) => words::words(text, options),
+            Stage::Cased(options) => words::cased(text, options),
+            Stage::DeepSeek(options) => search(text, |rest| phrases::deepseek(rest, options)),
+            Stage::Phrases => phrases::phrases(text),
+            Stage::Kimi => phrases::kimi(text),
+            // These look further ahead than one piece: see `split`.
+            Stage::NumbersFromTheRight | Stage::BeforeThreeDigits => text.len(),
         }
     }
 }
@@ -74,6 +118,14 @@ pub(crate) fn split<F: FnMut(&str)>(stages: &[Stage], text: &str, each: &mut F) 
         each(text);
         return;
     };
+    match stage {
+        Stage::NumbersFromTheRight => return numbers::from_the_right(text, |p| split(later, p, each)),
+        Stage::BeforeThreeDigits => return numbers::before_three_digits(text, |p| split(later, p, each)),
+        Stage::Words(options) if options.cascade => {
+            return words::cascade(text, *options, |p| split(later, p, each));
+        }
+        _ => {}
+    }
     let mut rest = text;
     while !rest.is_empty() {
         let length = stage.first(rest).max(1);
@@ -158,194 +210,5 @@ fn white_space_by_lines(text: &str) -> usize {
     match text.get(..end).and_then(|space| space.rfind(['\r', '\n'])) {
         Some(at) => at + 1,
         None => white_space(text),
-    }
-}
-
-/// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
-fn gpt2(text: &str) -> usize {
-    let length = contraction(text, 0, false);
-    if length > 0 {
-        return length;
-    }
-    let start = usize::from(text.starts_with(' '));
-    match char_at(text, start).map(class) {
-        None | Some(W) => white_space(text),
-        Some(L) => run(text, start, |c| is(c, L)),
-        Some(N) => run(text, start, |c| is(c, N)),
-        Some(_) => run(text, start, |c| !is(c, L | N | W)),
-    }
-}
-
-/// The family of Llama 3 and Qwen 2.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Words {
-    /// Numbers at most so long; 0: of any length.
-    pub(crate) digits: usize,
-    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)` first.
-    pub(crate) contractions: bool,
-    /// Classes of a word: `\p{L}`, or `\p{L}` and `\p{M}`.
-    pub(crate) word: u8,
-    /// Line ends belong to the punctuation before them.
-    pub(crate) line_ends: bool,
-}
-
-/// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|`
-/// `\s*[\r\n]+|\s+(?!\S)|\s+`
-fn words(text: &str, options: Words) -> usize {
-    let Some(first) = text.chars().next() else { return 0 };
-    if options.contractions {
-        let length = contraction(text, 0, true);
-        if length > 0 {
-            return length;
-        }
-    }
-    let is_word = |c| is(c, options.word);
-    let second = first.len_utf8();
-    if !matches!(first, '\r' | '\n')
-        && !is(first, N)
-        && (is_word(first) || char_at(text, second).is_some_and(is_word))
-    {
-        return run(text, second, is_word);
-    }
-    if is(first, N) {
-        return numbers(text, options.digits);
-    }
-    punctuation(text, L | N | W | options.word, if options.line_ends { "\r\n" } else { "" })
-        .unwrap_or_else(|| white_space_by_lines(text))
-}
-
-fn numbers(text: &str, most: usize) -> usize {
-    if most == 0 { run(text, 0, |c| is(c, N)) } else { run_up_to(text, 0, most, |c| is(c, N)) }
-}
-
-/// ` ?[^classes]+[trail]*`
-fn punctuation(text: &str, classes: u8, trail: &str) -> Option<usize> {
-    let start = usize::from(text.starts_with(' '));
-    let end = run(text, start, |c| !is(c, classes));
-    (end > start).then(|| run(text, end, |c| trail.contains(c)))
-}
-
-/// The family of GPT-4o and Tekken, where words are cut before capitals.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Cased {
-    /// Numbers at most so long.
-    pub(crate) digits: usize,
-    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)?` behind words.
-    pub(crate) contractions: bool,
-    /// Classes of a word: `\p{L}`, or `\p{L}` and `\p{M}`.
-    pub(crate) word: u8,
-}
-
-/// With U = word characters that are not `a-z`, V = word characters that are not `A-Z`:
-/// `[^\r\n\p{L}\p{N}]?U*V+(?:'s|..)?|[^\r\n\p{L}\p{N}]?U+V*(?:'s|..)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|`
-/// `\s*[\r\n]+|\s+(?!\S)|\s+`
-///
-/// (The original tokenizers tell cases apart in every script; llama.cpp, and the files made for it, in ASCII only.)
-fn cased(text: &str, options: Cased) -> usize {
-    let Some(first) = text.chars().next() else { return 0 };
-    let upper = |c: char| !c.is_ascii_lowercase() && is(c, options.word);
-    let lower = |c: char| !c.is_ascii_uppercase() && is(c, options.word);
-    // U*V+, greedy with backtracking: V+ begins at the end of the U's, else at the last of them that is also a V.
-    let lower_word = |start: usize| {
-        let capitals = run(text, start, upper);
-        let end = run(text, capitals, lower);
-        if end > capitals {
-            return Some(end);
-        }
-        let both = text.get(start..capitals)?.char_indices().rev().find(|&(_, c)| lower(c));
-        both.map(|(at, c)| start + at + c.len_utf8())
-    };
-    let upper_word = |start: usize| {
-        let capitals = run(text, start, upper);
-        (capitals > start).then(|| run(text, capitals, lower))
-    };
-    let lead = if matches!(first, '\r' | '\n') || is(first, L | N) { 0 } else { first.len_utf8() };
-    let word = lower_word(lead)
-        .or_else(|| if lead > 0 { lower_word(0) } else { None })
-        .or_else(|| upper_word(lead))
-        .or_else(|| if lead > 0 { upper_word(0) } else { None });
-    if let Some(end) = word {
-        return end + if options.contractions { contraction(text, end, true) } else { 0 };
-    }
-    if is(first, N) {
-        return numbers(text, options.digits);
-    }
-    punctuation(text, L | N | W, "\r\n/").unwrap_or_else(|| white_space_by_lines(text))
-}
-
-/// ``[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|``
-/// `\s*[\r\n]+|\s+(?!\S)|\s+`
-fn deepseek3(text: &str) -> Option<usize> {
-    let first = text.chars().next()?;
-    let second = char_at(text, first.len_utf8());
-    if first.is_ascii_punctuation() && second.is_some_and(|c| c.is_ascii_alphabetic()) {
-        return Some(run(text, 1, |c| c.is_ascii_alphabetic()));
-    }
-    let leads = !matches!(first, '\r' | '\n') && !is(first, L | P | S);
-    if is(first, L | M) || (leads && second.is_some_and(|c| is(c, L | M))) {
-        return Some(run(text, first.len_utf8(), |c| is(c, L | M)));
-    }
-    if let Some(end) = led_run(text, |c| c == ' ', |c| is(c, P | S)) {
-        return Some(run(text, end, |c| matches!(c, '\r' | '\n')));
-    }
-    is(first, W).then(|| white_space_by_lines(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pre::PreTokenizer;
-
-    fn pieces(name: &str, text: &str) -> Vec<String> {
-        let pre = PreTokenizer::by_name(name).expect("known");
-        let mut pieces = Vec::new();
-        split(pre.stages, text, &mut |piece| pieces.push(piece.to_string()));
-        assert_eq!(pieces.concat(), text);
-        pieces
-    }
-
-    #[test]
-    fn cuts() {
-        let cases: &[(&str, &str, &[&str])] = &[
-            ("gpt-2", "", &[]),
-            (
-                "gpt-2",
-                "Hello  world's 1234!\n\n x",
-                &["Hello", " ", " world", "'s", " 1234", "!", "\n\n", " x"],
-            ),
-            ("gpt-2", "it'S  ", &["it", "'", "S", "  "]),
-            ("smollm", "a 12\u{a0}x", &["a", " ", "1", "2", "\u{a0}", "x"]),
-            (
-                "llama-bpe",
-                "it'S 12345  x.\n\n\ty",
-                &["it", "'S", " ", "123", "45", " ", " x", ".\n\n", "\ty"],
-            ),
-            ("llama-bpe", "a\n \n b", &["a", "\n \n", " b"]),
-            ("qwen2", "x=123\r\n", &["x", "=", "1", "2", "3", "\r\n"]),
-            ("qwen35", "กั้น!", &["กั้น", "!"]),
-            ("gpt-4o", "HelloWorld's ABc ÀB", &["Hello", "World's", " ABc", " À", "B"]),
-            ("deepseek-v3", "a1234.net .x中文", &["a", "123", "4", ".net", " .", "x", "中文"]),
-            ("falcon", "a--b 1234567", &["a", "--", "b", " ", "123", "456", "7"]),
-            ("deepseek-llm", "x  y\n  ", &["x", " ", " y", "\n", "  "]),
-            ("bloom", "a b. c", &["a", " b", ".", " c"]),
-        ];
-        let wrong: Vec<_> =
-            cases.iter().filter(|(name, text, expected)| pieces(name, text) != *expected).collect();
-        let found: Vec<_> = wrong.iter().map(|(name, text, _)| pieces(name, text)).collect();
-        assert!(wrong.is_empty(), "expected {wrong:?}, found {found:?}");
-    }
-
-    #[test]
-    fn long_runs_take_linear_time() {
-        for name in PreTokenizer::names() {
-            for unit in ["a", "A", "é", "1", " ", "\n", "!", "\u{301}", "\0", "a\u{301}", "ÀB", " \n", "1 "]
-            {
-                let text = unit.repeat(20_000);
-                let pre = PreTokenizer::by_name(name).expect("known");
-                let mut length = 0;
-                split(pre.stages, &text, &mut |piece| length += piece.len());
-                assert_eq!(length, text.len());
-            }
-        }
     }
 }

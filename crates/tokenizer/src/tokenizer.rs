@@ -1,63 +1,26 @@
-//! [`Tokenizer`]: text to ids.
+//! [`Tokenizer`]: how one is built, and what it knows of its tokens.
 
-use crate::bpe::Bpe;
-use crate::merge::MergeScratch;
-use crate::pre::PreTokenizer;
+use crate::kind::{Defaults, Kind, Writing};
 use crate::spec::{SpecialIds, TokenizerSpec};
-use crate::special::{Fragment, SpecialStrings};
-use crate::spm::{self, Spm};
+use crate::special::SpecialStrings;
 use crate::vocab::{Vocab, attr};
 use crate::{TokenId, TokenizerError, roles};
-
-/// Kinds of vocabularies that are implemented.
-const SUPPORTED: &str = "gpt2, llama";
-
-/// Longest text, in bytes: positions are 32-bit, and a space may become three bytes.
-const MAX_TEXT: usize = (u32::MAX / 4) as usize;
-
-/// What distinguishes the kinds.
-#[derive(Debug)]
-enum Kind {
-    Bpe(Box<Bpe>),
-    Spm(Box<Spm>),
-}
 
 /// A tokenizer. Immutable; share it between threads.
 #[derive(Debug)]
 pub struct Tokenizer {
     pub(crate) vocab: Vocab,
-    kind: Kind,
-    specials: SpecialStrings,
-    ids: SpecialIds,
-    add_bos: bool,
-    add_eos: bool,
+    pub(crate) kind: Kind,
+    pub(crate) specials: SpecialStrings,
+    pub(crate) ids: SpecialIds,
+    pub(crate) add_bos: bool,
+    pub(crate) add_eos: bool,
+    add_sep: bool,
+    /// Only BERT's kind writes SEP by itself; others leave it to who puts texts together.
+    pub(crate) ends_with_sep: bool,
     pub(crate) add_space_prefix: bool,
     pub(crate) clean_spaces: bool,
     warnings: Vec<String>,
-}
-
-/// How to encode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EncodeOptions {
-    /// Add BOS and EOS as the model's file says.
-    pub add_special: bool,
-    /// Read the strings of control tokens in the text as those tokens, not as plain text.
-    pub parse_special: bool,
-}
-
-impl Default for EncodeOptions {
-    /// Adds what the model wants and reads control tokens.
-    fn default() -> Self {
-        Self { add_special: true, parse_special: true }
-    }
-}
-
-/// Buffers of encoding, to be used again.
-#[derive(Debug, Default)]
-pub struct EncodeScratch {
-    merge: MergeScratch,
-    bytes: Vec<u8>,
-    text: String,
 }
 
 impl Tokenizer {
@@ -67,135 +30,33 @@ impl Tokenizer {
     /// A kind or pre-tokenizer that is not implemented (the message contains `unsupported` and its name), or a part
     /// that is missing or too short.
     pub fn new(spec: TokenizerSpec) -> Result<Self, TokenizerError> {
-        let mut vocab = Vocab::new(spec.tokens, &spec.token_types)?;
+        let mut vocab = Vocab::new(spec.tokens.clone(), &spec.token_types)?;
         let mut warnings = Vec::new();
-        let (mut kind, defaults, add_bos, clean_spaces, space_prefix) = match spec.model.as_str() {
-            "gpt2" => {
-                let name = spec.pre.as_deref().unwrap_or_else(|| {
-                    warnings.push(
-                        "the file names no pre-tokenizer (tokenizer.ggml.pre): using `default`".to_owned(),
-                    );
-                    "default"
-                });
-                let Some(pre) = PreTokenizer::by_name(name) else {
-                    let (pre, model) = (name.to_owned(), spec.model.clone());
-                    return Err(TokenizerError::UnsupportedPreTokenizer { pre, model });
-                };
-                let why = "byte-level BPE needs its merge rules";
-                let merges =
-                    spec.merges.ok_or(TokenizerError::Missing { key: "tokenizer.ggml.merges", why })?;
-                let bpe = Bpe::new(&vocab, &merges, pre)?;
-                let defaults = SpecialIds { bos: Some(11), eos: Some(11), ..SpecialIds::default() };
-                (Kind::Bpe(Box::new(bpe)), defaults, pre.add_bos, pre.clean_spaces, false)
-            }
-            "llama" => {
-                let why = "SentencePiece BPE needs a score for each token";
-                let scores =
-                    spec.scores.ok_or(TokenizerError::Missing { key: "tokenizer.ggml.scores", why })?;
-                if scores.len() < vocab.len() {
-                    let (expected, found) = (vocab.len(), scores.len());
-                    return Err(TokenizerError::WrongLength {
-                        key: "tokenizer.ggml.scores",
-                        expected,
-                        found,
-                    });
-                }
-                let defaults =
-                    SpecialIds { bos: Some(1), eos: Some(2), unk: Some(0), ..SpecialIds::default() };
-                (Kind::Spm(Box::new(Spm::new(&vocab, scores))), defaults, true, false, true)
-            }
-            _ => return Err(TokenizerError::UnsupportedModel { model: spec.model, supported: SUPPORTED }),
-        };
-        let ids = roles::assign(&mut vocab, &spec.special, defaults, spec.model_name.as_deref())?;
-        if let Kind::Spm(spm) = &mut kind {
-            spm.set_unknown(ids.unk);
+        let defaults = Defaults::new(&spec, &vocab, &mut warnings)?;
+        let ids = roles::assign(&mut vocab, &spec, defaults.ids)?;
+        let mut kind = defaults.kind;
+        kind.set_unknown(ids.unk);
+        let add_bos = spec.add_bos.unwrap_or(defaults.add_bos);
+        if defaults.always_bos && !add_bos {
+            warnings
+                .push("tokenizer.ggml.add_bos_token is not true: taken as true, as Gemma 4 wants".to_owned());
         }
+        let wordpiece = matches!(kind, Kind::WordPiece(_));
+        // RWKV and PLaMo add nothing, whatever the metadata say; BERT always has both ends.
+        let bare = matches!(kind, Kind::Rwkv(_) | Kind::Plamo2(_));
         Ok(Self {
             specials: SpecialStrings::new(&vocab),
             vocab,
-            kind,
             ids,
-            add_bos: spec.add_bos.unwrap_or(add_bos),
-            add_eos: spec.add_eos.unwrap_or(false),
-            add_space_prefix: spec.add_space_prefix.unwrap_or(space_prefix),
-            clean_spaces,
+            add_bos: (add_bos || defaults.always_bos || wordpiece) && !bare,
+            add_eos: spec.add_eos.unwrap_or(defaults.add_eos) && !bare && !wordpiece,
+            add_sep: spec.add_sep.unwrap_or(defaults.add_sep),
+            ends_with_sep: wordpiece,
+            add_space_prefix: spec.add_space_prefix.unwrap_or(defaults.space_prefix),
+            clean_spaces: defaults.clean_spaces,
             warnings,
+            kind,
         })
-    }
-
-    /// The ids of a text.
-    ///
-    /// # Errors
-    /// A text of more than a gigabyte.
-    pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<TokenId>, TokenizerError> {
-        let mut out = Vec::new();
-        self.encode_into(text, options, &mut EncodeScratch::default(), &mut out)?;
-        Ok(out)
-    }
-
-    /// Appends the ids of a text to `out`, using buffers again.
-    ///
-    /// # Errors
-    /// As [`Tokenizer::encode`]; `out` is then unchanged.
-    pub fn encode_into(
-        &self,
-        text: &str,
-        options: EncodeOptions,
-        scratch: &mut EncodeScratch,
-        out: &mut Vec<TokenId>,
-    ) -> Result<(), TokenizerError> {
-        if text.len() > MAX_TEXT {
-            let (what, found) = ("bytes of the text", text.len());
-            return Err(TokenizerError::TooLarge { what, found, limit: MAX_TEXT });
-        }
-        if options.add_special && self.add_bos {
-            out.extend(self.ids.bos);
-        }
-        // SentencePiece puts a space before a text that begins or follows a special token.
-        let mut after_special = true;
-        for fragment in self.specials.partition(&self.vocab, text, options.parse_special) {
-            match fragment {
-                Fragment::Token(id) => {
-                    out.push(id);
-                    after_special = true;
-                }
-                Fragment::Text(range) => {
-                    self.encode_text(text.get(range).unwrap_or(""), after_special, scratch, out);
-                    after_special = false;
-                }
-            }
-        }
-        if options.add_special && self.add_eos {
-            out.extend(self.ids.eos);
-        }
-        scratch.merge.shrink();
-        Ok(())
-    }
-
-    fn encode_text(
-        &self,
-        text: &str,
-        after_special: bool,
-        scratch: &mut EncodeScratch,
-        out: &mut Vec<TokenId>,
-    ) {
-        let EncodeScratch { merge, bytes, text: escaped } = scratch;
-        match &self.kind {
-            Kind::Bpe(bpe) => bpe.encode(&self.vocab, text, merge, bytes, out),
-            Kind::Spm(spm) => {
-                escaped.clear();
-                if self.add_space_prefix && after_special {
-                    escaped.push_str(spm::SPACE);
-                }
-                for (i, word) in text.split(' ').enumerate() {
-                    if i > 0 {
-                        escaped.push_str(spm::SPACE);
-                    }
-                    escaped.push_str(word);
-                }
-                spm.encode(&self.vocab, escaped, merge, out);
-            }
-        }
     }
 
     /// The number of tokens.
@@ -219,8 +80,23 @@ impl Tokenizer {
     }
 
     /// Whether encoding with [`EncodeOptions::add_special`] begins with BOS.
+    ///
+    /// [`EncodeOptions::add_special`]: crate::EncodeOptions::add_special
     pub fn adds_bos(&self) -> bool {
         self.add_bos && self.ids.bos.is_some()
+    }
+
+    /// Whether encoding with [`EncodeOptions::add_special`] ends with EOS.
+    ///
+    /// [`EncodeOptions::add_special`]: crate::EncodeOptions::add_special
+    pub fn adds_eos(&self) -> bool {
+        self.add_eos && self.ids.eos.is_some()
+    }
+
+    /// Whether the model wants SEP behind a text, and between two texts that are compared. BERT's kind writes the one
+    /// behind the text itself.
+    pub fn adds_sep(&self) -> bool {
+        self.add_sep && self.ids.sep.is_some()
     }
 
     /// Whether a token ends the generation; false for an id that does not exist.
@@ -247,9 +123,8 @@ impl Tokenizer {
         Ok(self.vocab.text(id))
     }
 
-    /// Whether spaces are written as U+2581 and bytes as `<0x41>`, SentencePiece's way.
-    pub(crate) fn is_spm(&self) -> bool {
-        matches!(self.kind, Kind::Spm(_))
+    pub(crate) fn writing(&self) -> Writing {
+        self.kind.writing()
     }
 
     /// What was missing in the file and assumed.
@@ -259,10 +134,6 @@ impl Tokenizer {
 
     /// Bytes on the heap; strings and scores that stay in shared storage are not counted.
     pub fn heap_bytes(&self) -> usize {
-        let kind = match &self.kind {
-            Kind::Bpe(bpe) => bpe.owned_bytes(),
-            Kind::Spm(_) => 0,
-        };
-        self.vocab.owned_bytes() + self.specials.owned_bytes() + kind
+        self.vocab.owned_bytes() + self.specials.owned_bytes() + self.kind.owned_bytes()
     }
 }

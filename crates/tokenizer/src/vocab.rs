@@ -68,8 +68,7 @@ impl Vocab {
         };
         let mut table = SlotTable::new(n);
         let mut max_len = 0;
-        for id in 0..n {
-            let text = strings.get(id);
+        for (id, text) in strings.iter().enumerate() {
             max_len = max_len.max(text.len());
             if !text.is_empty() {
                 // Of two equal strings the later wins, as in the dictionaries of the original tokenizers.
@@ -160,10 +159,15 @@ impl Vocab {
 
     /// The token written `<0x41>` for a byte, or the one whose string is that byte.
     pub(crate) fn byte_token(&self, byte: u8) -> Option<TokenId> {
+        self.hex_token(byte).or_else(|| self.find(&[byte]))
+    }
+
+    /// The token written `<0x41>` for a byte.
+    pub(crate) fn hex_token(&self, byte: u8) -> Option<TokenId> {
         const HEX: [u8; 16] = *b"0123456789ABCDEF";
         let digit = |n: u8| HEX.get(usize::from(n & 15)).copied().unwrap_or(b'0');
         let name = [b'<', b'0', b'x', digit(byte >> 4), digit(byte), b'>'];
-        self.find(&name).or_else(|| self.find(&[byte]))
+        self.find(&name)
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {

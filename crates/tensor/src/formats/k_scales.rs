@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn packing_is_the_inverse() {
         for seed in 0..64u8 {
-            let bytes: [u8; 12] = std::array::from_fn(|i| seed.wrapping_mul(37).wrapping_add((i as u8).wrapping_mul(91)));
+            let bytes: [u8; 12] =
+                std::array::from_fn(|i| seed.wrapping_mul(37).wrapping_add((i as u8).wrapping_mul(91)));
             let (sc, mn) = scales_mins_k4(&bytes);
             assert_eq!(pack_scales_mins_k4(&sc, &mn), bytes);
             assert_eq!(pack_scales_k3(&scales_k3(&bytes).map(|s| (s + 32) as u8)), bytes);

@@ -3,9 +3,11 @@
 //! [`class`] returns one bit. ASCII has a table of its own; other characters are found in the generated list of
 //! ranges, by a binary search among the ranges of their 128-character block.
 
-mod table;
+mod classes;
+mod decompositions;
 
-use table::RANGES;
+use classes::RANGES;
+use decompositions::FIRST_OF;
 
 /// `\p{N}`: numbers.
 pub(crate) const N: u8 = 1;
@@ -19,7 +21,9 @@ pub(crate) const P: u8 = 8;
 pub(crate) const S: u8 = 16;
 /// `\s`: white space.
 pub(crate) const W: u8 = 32;
-/// Everything else: controls, formats, surrogates, private use, unassigned.
+/// `\p{C}` without the unassigned: controls (those that are no white space), formats, surrogates, private use.
+pub(crate) const C: u8 = 64;
+/// Everything else: unassigned.
 pub(crate) const O: u8 = 0;
 
 const BLOCK_BITS: u32 = 7;
@@ -58,9 +62,17 @@ const fn ascii() -> [u8; 128] {
     classes
 }
 
-/// The class of a character: one of `N`, `L`, `M`, `P`, `S`, `W`, `O`.
+#[cfg(test)]
+thread_local! {
+    /// How often a class was asked for, so that tests can count work.
+    pub(crate) static LOOKUPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// The class of a character: one of `N`, `L`, `M`, `P`, `S`, `W`, `C`, `O`.
 #[inline]
 pub(crate) fn class(c: char) -> u8 {
+    #[cfg(test)]
+    LOOKUPS.with(|n| n.set(n.get() + 1));
     let point = c as u32;
     match ASCII.get(point as usize) {
         Some(&class) => class,
@@ -84,6 +96,21 @@ pub(crate) fn is(c: char, classes: u8) -> bool {
     class(c) & classes != 0
 }
 
+/// The first character of the canonical decomposition: the letter without its accents.
+pub(crate) fn without_accents(c: char) -> char {
+    // Hangul syllables decompose by arithmetic: the leading consonant changes every 21 * 28 syllables.
+    if let Some(syllable) = (c as u32).checked_sub(0xAC00).filter(|n| *n < 11_172) {
+        return char::from_u32(0x1100 + syllable / 588).unwrap_or(c);
+    }
+    let found = FIRST_OF.binary_search_by_key(&(c as u32), |entry| entry.0);
+    found.ok().and_then(|at| FIRST_OF.get(at)).and_then(|entry| char::from_u32(entry.1)).unwrap_or(c)
+}
+
+/// The lower-case character, the first where Unicode has two.
+pub(crate) fn lower(c: char) -> char {
+    c.to_lowercase().next().unwrap_or(c)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +125,7 @@ mod tests {
     #[test]
     fn known_characters() {
         let cases: &[(char, u8)] = &[
-            ('\0', O),
+            ('\0', C),
             ('\t', W),
             ('\n', W),
             (' ', W),
@@ -110,10 +137,10 @@ mod tests {
             ('`', S),
             ('z', L),
             ('~', S),
-            ('\u{7f}', O),
+            ('\u{7f}', C),
             ('\u{85}', W),
             ('\u{a0}', W),
-            ('\u{ad}', O),
+            ('\u{ad}', C),
             ('²', N),
             ('½', N),
             ('µ', L),
@@ -126,9 +153,9 @@ mod tests {
             ('ก', L),
             ('ั', M),
             ('\u{1680}', W),
-            ('\u{180e}', O),
+            ('\u{180e}', C),
             ('\u{2003}', W),
-            ('\u{200b}', O),
+            ('\u{200b}', C),
             ('\u{2028}', W),
             ('—', P),
             ('Ⅷ', N),
@@ -140,7 +167,7 @@ mod tests {
             ('\u{31ef}', S),
             ('中', L),
             ('한', L),
-            ('\u{e000}', O),
+            ('\u{e000}', C),
             ('\u{ff01}', P),
             ('\u{ffff}', O),
             ('😀', S),
@@ -151,6 +178,25 @@ mod tests {
         ];
         let wrong: Vec<_> = cases.iter().filter(|&&(c, expected)| class(c) != expected).collect();
         assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn accents_and_capitals_go() {
+        let cases = [
+            ('é', 'e'),
+            ('ế', 'e'),
+            ('Å', 'A'),
+            ('ø', 'ø'),
+            ('각', 'ᄀ'),
+            ('힣', 'ᄒ'),
+            ('が', 'か'),
+            ('a', 'a'),
+        ];
+        for (c, expected) in cases {
+            assert_eq!(without_accents(c), expected, "{c}");
+        }
+        assert!(FIRST_OF.windows(2).all(|w| w[0].0 < w[1].0));
+        assert_eq!([lower('É'), lower('İ'), lower('ß'), lower('Ω')], ['é', 'i', 'ß', 'ω']);
     }
 
     /// std's tables are made independently (and are newer: they may know more numbers and letters).

@@ -1,0 +1,82 @@
+//! Where a text whose spaces are written as U+2581 may be cut without changing its tokens.
+//!
+//! The kinds that know no words would see a whole paragraph as one piece. But where no token has a space behind some
+//! other character, no token and no merge crosses that border: the text is cut there, which leaves short pieces, most
+//! of them tokens as a whole.
+
+use crate::TokenId;
+use crate::vocab::Vocab;
+
+/// What SentencePiece writes for a space.
+pub(crate) const SPACE: &str = "\u{2581}";
+
+/// Which borders tokens cross.
+#[derive(Debug)]
+pub(crate) struct Borders {
+    /// Last bytes of the characters that some token has before a [`SPACE`].
+    joined: [bool; 256],
+}
+
+/// The places before each [`SPACE`] that does not follow another one, with the byte before.
+fn borders(text: &[u8]) -> impl Iterator<Item = (usize, u8)> + '_ {
+    let [first, second, third] = [0xE2, 0x96, 0x81];
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let found = at + text.get(at..)?.iter().position(|b| *b == first)?;
+            if text.get(found + 1) != Some(&second) || text.get(found + 2) != Some(&third) {
+                at = found + 1;
+                continue;
+            }
+            at = found + 3;
+            match text.get(..found)? {
+                [] => {}
+                [.., 0xE2, 0x96, 0x81] => {}
+                [.., before] => return Some((found, *before)),
+            }
+        }
+    })
+}
+
+impl Borders {
+    pub(crate) fn new(vocab: &Vocab) -> Self {
+        let mut joined = [false; 256];
+        for id in 0..vocab.len() {
+            for (_, before) in borders(vocab.text(id as TokenId)) {
+                if let Some(slot) = joined.get_mut(usize::from(before)) {
+                    *slot = true;
+                }
+            }
+        }
+        Self { joined }
+    }
+
+    /// Hands the stretches between the borders to `each`, with the place where they begin.
+    #[inline]
+    pub(crate) fn pieces<'t>(&self, text: &'t str, mut each: impl FnMut(usize, &'t str)) {
+        let mut start = 0;
+        for (at, before) in borders(text.as_bytes()) {
+            if !self.joined.get(usize::from(before)).copied().unwrap_or(true) {
+                each(start, text.get(start..at).unwrap_or(""));
+                start = at;
+            }
+        }
+        if start < text.len() {
+            each(start, text.get(start..).unwrap_or(""));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::borders;
+
+    #[test]
+    fn borders_are_before_the_first_of_some_spaces() {
+        let cases: &[(&str, &[(usize, u8)])] =
+            &[("", &[]), ("▁a", &[]), ("▁a▁▁b>▁", &[(4, b'a'), (12, b'>')]), ("é▁", &[(2, 0xA9)])];
+        for (text, expected) in cases {
+            assert_eq!(borders(text.as_bytes()).collect::<Vec<_>>(), *expected, "{text}");
+        }
+    }
+}

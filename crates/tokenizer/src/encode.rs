@@ -1,0 +1,185 @@
+//! Text to ids: whole texts, many texts, counts, and where in the text each token comes from.
+
+use crate::kind::KindScratch;
+use crate::sink::{Count, Sink, Spans};
+use crate::special::Fragment;
+use crate::{TokenId, Tokenizer, TokenizerError};
+use std::ops::Range;
+
+/// Longest text, in bytes: positions are 32-bit, and a space may become three bytes.
+const MAX_TEXT: usize = (u32::MAX / 4) as usize;
+
+/// How to encode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncodeOptions {
+    /// Add BOS, EOS and (BERT) SEP as the model's file says.
+    pub add_special: bool,
+    /// Read the strings of control tokens in the text as those tokens, not as plain text.
+    pub parse_special: bool,
+}
+
+impl Default for EncodeOptions {
+    /// Adds what the model wants and reads control tokens.
+    fn default() -> Self {
+        Self { add_special: true, parse_special: true }
+    }
+}
+
+/// Buffers of encoding, to be used again.
+#[derive(Debug, Default)]
+pub struct EncodeScratch {
+    pub(crate) kind: KindScratch,
+}
+
+/// Tokens, and the part of the text that each of them stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Encoded {
+    /// The tokens.
+    pub ids: Vec<TokenId>,
+    /// The bytes of the text that became each token, ascending. A token that is added (BOS, a space before the text)
+    /// has an empty range; tokens that share one character (its bytes) may share its range; what a kind leaves out or
+    /// writes otherwise (accents, several spaces as one) belongs to no token or to its neighbour.
+    pub ranges: Vec<Range<usize>>,
+}
+
+impl Tokenizer {
+    /// The ids of a text.
+    ///
+    /// # Errors
+    /// A text of more than a gigabyte.
+    pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<TokenId>, TokenizerError> {
+        let mut out = Vec::new();
+        self.encode_into(text, options, &mut EncodeScratch::default(), &mut out)?;
+        Ok(out)
+    }
+
+    /// Appends the ids of a text to `out`, using buffers again.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`]; `out` is then unchanged.
+    pub fn encode_into(
+        &self,
+        text: &str,
+        options: EncodeOptions,
+        scratch: &mut EncodeScratch,
+        out: &mut Vec<TokenId>,
+    ) -> Result<(), TokenizerError> {
+        let before = out.len();
+        let result = self.encode_to(text, options, scratch, out);
+        if result.is_err() {
+            out.truncate(before);
+        }
+        result
+    }
+
+    /// The ids of some texts, in their order.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_batch<T: AsRef<str>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+        options: EncodeOptions,
+    ) -> Result<Vec<Vec<TokenId>>, TokenizerError> {
+        let mut scratch = EncodeScratch::default();
+        let one = |text: T| {
+            let mut ids = Vec::new();
+            self.encode_into(text.as_ref(), options, &mut scratch, &mut ids).map(|()| ids)
+        };
+        texts.into_iter().map(one).collect()
+    }
+
+    /// The ids of a text, and the part of the text that became each of them.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_with_ranges(&self, text: &str, options: EncodeOptions) -> Result<Encoded, TokenizerError> {
+        let mut spans = Spans::default();
+        self.encode_to(text, options, &mut EncodeScratch::default(), &mut spans)?;
+        Ok(Encoded { ids: spans.ids, ranges: spans.ranges })
+    }
+
+    /// How many tokens a text has; nothing is stored.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn count(&self, text: &str, options: EncodeOptions) -> Result<usize, TokenizerError> {
+        let mut count = Count::default();
+        self.encode_to(text, options, &mut EncodeScratch::default(), &mut count)?;
+        Ok(count.0)
+    }
+
+    fn encode_to<S: Sink>(
+        &self,
+        text: &str,
+        options: EncodeOptions,
+        scratch: &mut EncodeScratch,
+        out: &mut S,
+    ) -> Result<(), TokenizerError> {
+        check_length(text)?;
+        if options.add_special {
+            self.begin(out);
+        }
+        let mut after_special = true;
+        for (range, fragment) in self.specials.partition(&self.vocab, text, options.parse_special) {
+            self.encode_fragment(text, range, fragment, &mut after_special, scratch, out)?;
+        }
+        if options.add_special {
+            self.end(text.len(), out);
+        }
+        scratch.kind.shrink();
+        Ok(())
+    }
+
+    /// What is added before a text.
+    pub(crate) fn begin<S: Sink>(&self, out: &mut S) {
+        if let Some(bos) = self.ids.bos.filter(|_| self.add_bos) {
+            out.push(bos, 0, 0);
+        }
+    }
+
+    /// What is added behind a text of `length` bytes.
+    pub(crate) fn end<S: Sink>(&self, length: usize, out: &mut S) {
+        if let Some(eos) = self.ids.eos.filter(|_| self.add_eos) {
+            out.push(eos, length, length);
+        }
+        if let Some(sep) = self.ids.sep.filter(|_| self.ends_with_sep) {
+            out.push(sep, length, length);
+        }
+    }
+
+    /// `after_special`: SentencePiece puts a space before a text that begins or follows a special token.
+    pub(crate) fn encode_fragment<S: Sink>(
+        &self,
+        text: &str,
+        range: Range<usize>,
+        fragment: Fragment,
+        after_special: &mut bool,
+        scratch: &mut EncodeScratch,
+        out: &mut S,
+    ) -> Result<(), TokenizerError> {
+        match fragment {
+            Fragment::Token(id) => {
+                out.push(id, range.start, range.end);
+                *after_special = true;
+            }
+            Fragment::Text => {
+                let from = out.count();
+                let (start, space) = (range.start, self.add_space_prefix && *after_special);
+                let stretch = text.get(range).unwrap_or("");
+                self.kind.encode(&self.vocab, stretch, space, &mut scratch.kind, out)?;
+                out.place(from, start, &scratch.kind.origins);
+                *after_special = false;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn check_length(text: &str) -> Result<(), TokenizerError> {
+    if text.len() > MAX_TEXT {
+        let (what, found) = ("bytes of the text", text.len());
+        return Err(TokenizerError::TooLarge { what, found, limit: MAX_TEXT });
+    }
+    Ok(())
+}

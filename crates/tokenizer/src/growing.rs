@@ -1,0 +1,84 @@
+//! The tokens of a text that grows at its end, as a chat does, without encoding all of it anew.
+//!
+//! ```text
+//! cut the new text at special tokens                                  one cheap pass
+//! fragments that are equal, and lie where the texts are equal: their tokens stay
+//! the first other fragment and all behind it: encoded
+//! ```
+//!
+//! The tokens of a fragment depend on its bytes only, so the result is that of encoding the whole text.
+
+use crate::encode::{EncodeOptions, EncodeScratch, check_length};
+use crate::special::Part;
+use crate::{TokenId, Tokenizer, TokenizerError};
+
+/// A text and its tokens, to be replaced by a longer text.
+#[derive(Debug)]
+pub struct GrowingText<'t> {
+    tokenizer: &'t Tokenizer,
+    options: EncodeOptions,
+    text: String,
+    ids: Vec<TokenId>,
+    /// The fragments, and how many tokens there are up to the end of each.
+    parts: Vec<(Part, usize)>,
+    scratch: EncodeScratch,
+}
+
+impl<'t> GrowingText<'t> {
+    /// An empty text.
+    pub fn new(tokenizer: &'t Tokenizer, options: EncodeOptions) -> Self {
+        let (text, ids, parts, scratch) = Default::default();
+        Self { tokenizer, options, text, ids, parts, scratch }
+    }
+
+    /// The tokens of the text.
+    pub fn ids(&self) -> &[TokenId] {
+        &self.ids
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Takes another text, which may begin as the one before did, and returns how many tokens at the beginning
+    /// stayed the same: what a cache of the model's state can keep.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`]; the text before is then kept.
+    pub fn update(&mut self, text: &str) -> Result<usize, TokenizerError> {
+        check_length(text)?;
+        let tokenizer = self.tokenizer;
+        let common = self.text.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
+        let parts = tokenizer.specials.partition(&tokenizer.vocab, text, self.options.parse_special);
+        let same = |((old, _), new): &(&(Part, usize), &Part)| old == *new && new.0.end <= common;
+        let kept = self.parts.iter().zip(&parts).take_while(same).count();
+
+        let mut ids = Vec::new();
+        let mut ends = Vec::with_capacity(parts.len());
+        match kept.checked_sub(1).and_then(|last| self.parts.get(last)) {
+            Some((_, end)) => ids.extend(self.ids.iter().take(*end)),
+            None if self.options.add_special => tokenizer.begin(&mut ids),
+            None => {}
+        }
+        ends.extend(self.parts.iter().take(kept).cloned());
+        let mut after_special = match ends.last() {
+            Some(((_, fragment), _)) => fragment.is_token(),
+            None => true,
+        };
+        for (range, fragment) in parts.into_iter().skip(kept) {
+            let (part, scratch) = ((range.clone(), fragment), &mut self.scratch);
+            tokenizer.encode_fragment(text, range, fragment, &mut after_special, scratch, &mut ids)?;
+            ends.push((part, ids.len()));
+        }
+        if self.options.add_special {
+            tokenizer.end(text.len(), &mut ids);
+        }
+        self.scratch.kind.shrink();
+        let stayed = self.ids.iter().zip(&ids).take_while(|(a, b)| a == b).count();
+        (self.ids, self.parts) = (ids, ends);
+        self.text.clear();
+        self.text.push_str(text);
+        Ok(stayed)
+    }
+}

@@ -1,0 +1,271 @@
+//! The kinds of vocabularies (`tokenizer.ggml.model`), and what each implies where a file says nothing.
+
+use crate::borders::SPACE;
+use crate::bpe::Bpe;
+use crate::merge::MergeScratch;
+use crate::plamo2::{self, Plamo2};
+use crate::pre::PreTokenizer;
+use crate::rwkv::Rwkv;
+use crate::sink::{Origins, Sink};
+use crate::spec::{Scores, SpecialIds, TokenizerSpec};
+use crate::spm::Spm;
+use crate::unigram::{Unigram, UnigramScratch};
+use crate::vocab::Vocab;
+use crate::wordpiece::WordPiece;
+use crate::{TokenId, TokenizerError};
+
+/// Kinds of vocabularies that are implemented.
+const SUPPORTED: &str = "gpt2, llama, gemma4, bert, t5, rwkv, plamo2";
+
+/// What distinguishes the kinds.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Bpe(Box<Bpe>),
+    Spm(Box<Spm>),
+    WordPiece(Box<WordPiece>),
+    Unigram(Box<Unigram>),
+    Rwkv(Box<Rwkv>),
+    Plamo2(Box<Plamo2>),
+}
+
+/// How the strings of ordinary tokens are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writing {
+    /// A printable character for each byte.
+    Bytes,
+    /// U+2581 for a space.
+    Escaped,
+    /// As they are.
+    Plain,
+    /// With `\n`, `\x80`.
+    Rwkv,
+}
+
+/// A kind, and what a file's metadata may change.
+pub(crate) struct Defaults {
+    pub(crate) kind: Kind,
+    pub(crate) ids: SpecialIds,
+    pub(crate) add_bos: bool,
+    pub(crate) add_eos: bool,
+    pub(crate) add_sep: bool,
+    /// Whatever the metadata say.
+    pub(crate) always_bos: bool,
+    pub(crate) clean_spaces: bool,
+    pub(crate) space_prefix: bool,
+}
+
+/// Buffers of all kinds.
+#[derive(Debug, Default)]
+pub(crate) struct KindScratch {
+    merge: MergeScratch,
+    bytes: Vec<u8>,
+    text: String,
+    unigram: UnigramScratch,
+    steps: Vec<plamo2::Step>,
+    pub(crate) origins: Origins,
+}
+
+impl KindScratch {
+    /// Gives back what one extraordinarily long text needed.
+    pub(crate) fn shrink(&mut self) {
+        const KEEP: usize = 1 << 16;
+        self.merge.shrink();
+        self.bytes.clear();
+        self.bytes.shrink_to(KEEP);
+        self.text.clear();
+        self.text.shrink_to(KEEP);
+        self.unigram.shrink(KEEP);
+        self.steps.clear();
+        self.steps.shrink_to(KEEP);
+        self.origins.shrink(KEEP);
+    }
+}
+
+fn scores_for(spec: &TokenizerSpec, vocab: &Vocab, why: &'static str) -> Result<Scores, TokenizerError> {
+    let key = "tokenizer.ggml.scores";
+    let scores = spec.scores.clone().ok_or(TokenizerError::Missing { key, why })?;
+    if scores.len() < vocab.len() {
+        return Err(TokenizerError::WrongLength { key, expected: vocab.len(), found: scores.len() });
+    }
+    Ok(scores)
+}
+
+fn ids(bos: Option<TokenId>, eos: Option<TokenId>, unk: Option<TokenId>) -> SpecialIds {
+    SpecialIds { bos, eos, unk, ..SpecialIds::default() }
+}
+
+impl Defaults {
+    /// The kind that a description asks for.
+    pub(crate) fn new(
+        spec: &TokenizerSpec,
+        vocab: &Vocab,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, TokenizerError> {
+        let plain = |kind, ids| Defaults {
+            kind,
+            ids,
+            add_bos: false,
+            add_eos: false,
+            add_sep: false,
+            always_bos: false,
+            clean_spaces: false,
+            space_prefix: false,
+        };
+        let types = spec.token_types.as_slice();
+        Ok(match spec.model.as_str() {
+            "gpt2" | "gemma4" => Self::bpe(spec, vocab, warnings)?,
+            "llama" => {
+                let scores = scores_for(spec, vocab, "SentencePiece BPE needs a score for each token")?;
+                let kind = Kind::Spm(Box::new(Spm::new(vocab, scores)));
+                let ids = ids(Some(1), Some(2), Some(0));
+                Defaults { add_bos: true, space_prefix: true, ..plain(kind, ids) }
+            }
+            "bert" => {
+                let kind = Kind::WordPiece(Box::new(WordPiece::new(vocab, spec.normalizer)?));
+                let named = ids(Some(101), None, Some(100));
+                let ids = SpecialIds { sep: Some(102), pad: Some(0), mask: Some(103), ..named };
+                Defaults { add_bos: true, add_sep: true, clean_spaces: true, ..plain(kind, ids) }
+            }
+            "t5" => {
+                let prefix = spec.add_space_prefix.unwrap_or(false);
+                let merge_spaces = spec.remove_extra_whitespaces.unwrap_or(false);
+                let scores = scores_for(spec, vocab, "Unigram needs a score for each token")?;
+                let charsmap = spec.charsmap.clone();
+                let unigram = Unigram::new(vocab, types, Some(scores), charsmap, merge_spaces, prefix)?;
+                let ids = SpecialIds { pad: Some(0), ..ids(None, Some(1), Some(2)) };
+                Defaults { add_eos: true, ..plain(Kind::Unigram(Box::new(unigram)), ids) }
+            }
+            "rwkv" => plain(Kind::Rwkv(Box::new(Rwkv::new(vocab)?)), SpecialIds::default()),
+            "plamo2" => {
+                let plamo2 = Plamo2::new(vocab, types, spec.scores.clone())?;
+                let ids = SpecialIds { pad: Some(3), ..ids(Some(1), Some(2), Some(0)) };
+                plain(Kind::Plamo2(Box::new(plamo2)), ids)
+            }
+            _ => {
+                let (model, supported) = (spec.model.clone(), SUPPORTED);
+                return Err(TokenizerError::UnsupportedModel { model, supported });
+            }
+        })
+    }
+
+    fn bpe(spec: &TokenizerSpec, vocab: &Vocab, warnings: &mut Vec<String>) -> Result<Self, TokenizerError> {
+        let gemma4 = spec.model == "gemma4";
+        let name = if gemma4 { Some("gemma4") } else { spec.pre.as_deref() };
+        let name = name.unwrap_or_else(|| {
+            let missing = "the file names no pre-tokenizer (tokenizer.ggml.pre): using `default`";
+            warnings.push(missing.to_owned());
+            "default"
+        });
+        let Some(pre) = PreTokenizer::by_name(name) else {
+            let (pre, model) = (name.to_owned(), spec.model.clone());
+            return Err(TokenizerError::UnsupportedPreTokenizer { pre, model });
+        };
+        // Kimi's vocabularies come without rules; llama.cpp takes them so.
+        if spec.merges.is_none() && name != "kimi-k2" {
+            let why = "byte-pair encoding needs its merge rules";
+            return Err(TokenizerError::Missing { key: "tokenizer.ggml.merges", why });
+        }
+        let bpe = Bpe::new(vocab, spec.merges.clone(), pre)?;
+        let default = |none: bool| if none { None } else { Some(11) };
+        Ok(Defaults {
+            kind: Kind::Bpe(Box::new(bpe)),
+            ids: ids(default(gemma4 || pre.no_bos), default(gemma4), None),
+            add_bos: pre.add_bos,
+            add_eos: false,
+            add_sep: pre.add_sep,
+            always_bos: pre.always_bos,
+            clean_spaces: pre.clean_spaces,
+            space_prefix: false,
+        })
+    }
+}
+
+impl Kind {
+    /// The token for what has none, known after the roles are.
+    pub(crate) fn set_unknown(&mut self, unknown: Option<TokenId>) {
+        match self {
+            Kind::Spm(spm) => spm.set_unknown(unknown),
+            Kind::WordPiece(wordpiece) => wordpiece.unknown = unknown,
+            Kind::Unigram(unigram) => unigram.unknown = unknown,
+            Kind::Rwkv(rwkv) => rwkv.unknown = unknown,
+            Kind::Bpe(_) | Kind::Plamo2(_) => {}
+        }
+    }
+
+    pub(crate) fn writing(&self) -> Writing {
+        match self {
+            Kind::Bpe(bpe) if bpe.pre.escape => Writing::Escaped,
+            Kind::Bpe(_) => Writing::Bytes,
+            Kind::Spm(_) | Kind::WordPiece(_) | Kind::Unigram(_) => Writing::Escaped,
+            Kind::Rwkv(_) => Writing::Rwkv,
+            Kind::Plamo2(_) => Writing::Plain,
+        }
+    }
+
+    /// Appends the tokens of a stretch of text without special tokens. `space` asks for a space before it, where the
+    /// kind puts one there.
+    pub(crate) fn encode<S: Sink>(
+        &self,
+        vocab: &Vocab,
+        text: &str,
+        space: bool,
+        scratch: &mut KindScratch,
+        out: &mut S,
+    ) -> Result<(), TokenizerError> {
+        let KindScratch { merge, bytes, text: escaped, unigram: search, steps, origins } = scratch;
+        origins.clear();
+        match self {
+            Kind::Bpe(bpe) if bpe.pre.escape => {
+                escape(text, false, escaped, origins, S::SPANS);
+                bpe.encode(vocab, escaped, merge, bytes, out);
+            }
+            Kind::Bpe(bpe) => bpe.encode(vocab, text, merge, bytes, out),
+            Kind::Spm(spm) => {
+                escape(text, space, escaped, origins, S::SPANS);
+                spm.encode(vocab, escaped, merge, out);
+            }
+            Kind::WordPiece(wordpiece) => wordpiece.encode(vocab, text, bytes, origins, out),
+            Kind::Unigram(unigram) => unigram.encode(vocab, text, bytes, search, origins, out)?,
+            Kind::Rwkv(rwkv) => rwkv.encode(text, out),
+            Kind::Plamo2(plamo2) => plamo2.encode(vocab, text, steps, out),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn owned_bytes(&self) -> usize {
+        match self {
+            Kind::Bpe(bpe) => bpe.owned_bytes(),
+            Kind::Spm(_) => size_of::<Spm>(),
+            Kind::WordPiece(wordpiece) => wordpiece.owned_bytes(),
+            Kind::Unigram(unigram) => unigram.owned_bytes(),
+            Kind::Rwkv(rwkv) => rwkv.owned_bytes(),
+            Kind::Plamo2(plamo2) => plamo2.owned_bytes(),
+        }
+    }
+}
+
+/// Spaces as U+2581, with one more before the text where `prefix` says so.
+fn escape(text: &str, prefix: bool, out: &mut String, origins: &mut Origins, spans: bool) {
+    out.clear();
+    if prefix {
+        out.push_str(SPACE);
+        if spans {
+            origins.extend(SPACE.len(), 0, 0);
+        }
+    }
+    let mut at = 0;
+    for (i, word) in text.split(' ').enumerate() {
+        if i > 0 {
+            out.push_str(SPACE);
+            if spans {
+                origins.extend(SPACE.len(), at, at + 1);
+            }
+            at += 1;
+        }
+        out.push_str(word);
+        if spans {
+            (at..at + word.len()).for_each(|byte| origins.extend(1, byte, byte + 1));
+        }
+        at += word.len();
+    }
+}

@@ -1,0 +1,118 @@
+//! PLaMo 2: of all ways to cut a text into tokens, the one of least cost, found from the end.
+//!
+//! ```text
+//! cost[n] = 0
+//! for each character at i, from the last:   cost[i] = min over tokens t = text[i..j], the longest first, of
+//!                                                      cost[j] - round(10000 * score(t))
+//!     the character alone, as its bytes, at 10,000,000
+//! ```
+//!
+//! Costs are integers, so nothing rounds; of equal costs the longer token stays.
+
+use crate::sink::Sink;
+use crate::spec::{Scores, TokenType};
+use crate::trie::Trie;
+use crate::vocab::Vocab;
+use crate::{TokenId, TokenizerError};
+
+/// The score of a character without token.
+const UNKNOWN: i32 = -10_000_000;
+/// Tokens of this score or below do not count.
+const INVALID: i32 = -20_000_000;
+const UNREACHED: i64 = 1 << 60;
+
+#[derive(Debug)]
+pub(crate) struct Plamo2 {
+    trie: Trie,
+    scores: Option<Scores>,
+    /// The token of each byte.
+    bytes: Vec<Option<TokenId>>,
+}
+
+/// The best way from a place on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    cost: i64,
+    end: u32,
+    /// `TokenId::MAX`: the character's bytes.
+    token: TokenId,
+}
+
+impl Plamo2 {
+    pub(crate) fn new(
+        vocab: &Vocab,
+        types: &[TokenType],
+        scores: Option<Scores>,
+    ) -> Result<Self, TokenizerError> {
+        let is_byte = |id: TokenId| types.get(id as usize) == Some(&TokenType::Byte);
+        let mut bytes = vec![None; 256];
+        for id in (0..vocab.len() as TokenId).filter(|id| is_byte(*id)) {
+            if let Some(slot) = vocab.byte_value(id).and_then(|byte| bytes.get_mut(usize::from(byte))) {
+                *slot = Some(id);
+            }
+        }
+        if bytes.contains(&None) {
+            let (key, why) = ("tokenizer.ggml.tokens", "PLaMo 2 needs a token `<0x..>` for each byte");
+            return Err(TokenizerError::Missing { key, why });
+        }
+        let ids = (0..vocab.len() as TokenId).filter(|id| !is_byte(*id));
+        Ok(Self { trie: Trie::new(ids, |id| vocab.text(id))?, scores, bytes })
+    }
+
+    fn score(&self, id: TokenId) -> i32 {
+        let score = self.scores.as_ref().map_or(0.0, |scores| scores.get(id as usize));
+        if score.is_finite() { (score * 1e4).round() as i32 } else { INVALID }
+    }
+
+    /// Appends the tokens of a stretch of text; a byte order mark at its begin is left out.
+    pub(crate) fn encode<K: Sink>(&self, vocab: &Vocab, text: &str, steps: &mut Vec<Step>, out: &mut K) {
+        let skipped = if text.starts_with('\u{FEFF}') { 3 } else { 0 };
+        let text = text.get(skipped..).unwrap_or("");
+        let unreached = Step { cost: UNREACHED, end: 0, token: TokenId::MAX };
+        steps.clear();
+        steps.resize(text.len() + 1, unreached);
+        if let Some(last) = steps.last_mut() {
+            last.cost = 0;
+        }
+        let mut found: Vec<(usize, TokenId)> = Vec::new();
+        for (at, c) in text.char_indices().rev() {
+            found.clear();
+            let rest = text.as_bytes().get(at..).unwrap_or(&[]);
+            self.trie.prefixes(rest, |id| vocab.text(id), |length, id| found.push((length, id)));
+            let mut best = unreached;
+            let tokens = found.iter().rev().map(|&(length, id)| (length, id, self.score(id)));
+            for (length, token, score) in tokens.chain([(c.len_utf8(), TokenId::MAX, UNKNOWN)]) {
+                let after = steps.get(at + length).map_or(UNREACHED, |step| step.cost);
+                let cost = after.saturating_sub(i64::from(score));
+                if score > INVALID && after < UNREACHED && cost < best.cost {
+                    best = Step { cost, end: (at + length) as u32, token };
+                }
+                // In the original's table a row of this score ends the list.
+                if score == UNKNOWN {
+                    break;
+                }
+            }
+            if let Some(step) = steps.get_mut(at) {
+                *step = best;
+            }
+        }
+        let mut at = 0;
+        while let Some(step) = steps.get(at).filter(|step| step.end as usize > at) {
+            let end = step.end as usize;
+            if step.token != TokenId::MAX {
+                out.push(step.token, skipped + at, skipped + end);
+            } else {
+                for (i, byte) in text.as_bytes().get(at..end).unwrap_or(&[]).iter().enumerate() {
+                    if let Some(id) = self.bytes.get(usize::from(*byte)).copied().flatten() {
+                        out.push(id, skipped + at + i, skipped + at + i + 1);
+                    }
+                }
+            }
+            at = end;
+        }
+    }
+
+    pub(crate) fn owned_bytes(&self) -> usize {
+        self.trie.owned_bytes() + self.bytes.capacity() * size_of::<Option<TokenId>>()
+    }
+}

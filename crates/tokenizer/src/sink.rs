@@ -1,0 +1,103 @@
+//! Where encoding puts its tokens: a list of ids, a count, or ids with the bytes of the text that they stand for.
+
+use crate::TokenId;
+use std::ops::Range;
+
+/// Takes tokens in order.
+pub(crate) trait Sink {
+    /// Whether positions are kept; where not, nobody computes them.
+    const SPANS: bool;
+
+    /// A token and the bytes of the fragment (as the kind's encoder sees it) that became it.
+    fn push(&mut self, id: TokenId, start: usize, end: usize);
+
+    /// How many tokens there are.
+    fn count(&self) -> usize;
+
+    /// The tokens from `from` on are of a fragment that begins at `base` in the text. `origins` has an entry for each
+    /// byte of what the encoder saw, or none where it saw the text itself.
+    fn place(&mut self, from: usize, base: usize, origins: &Origins) {
+        let _ = (from, base, origins);
+    }
+}
+
+/// For each byte that an encoder saw: the bytes of the fragment that it was made of.
+#[derive(Debug, Default)]
+pub(crate) struct Origins(Vec<(u32, u32)>);
+
+impl Origins {
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// `count` bytes were made of the fragment's bytes `start..end`.
+    pub(crate) fn extend(&mut self, count: usize, start: usize, end: usize) {
+        self.0.extend(std::iter::repeat_n((start as u32, end as u32), count));
+    }
+
+    pub(crate) fn shrink(&mut self, keep: usize) {
+        self.0.clear();
+        self.0.shrink_to(keep);
+    }
+}
+
+impl Sink for Vec<TokenId> {
+    const SPANS: bool = false;
+
+    #[inline]
+    fn push(&mut self, id: TokenId, _start: usize, _end: usize) {
+        Vec::push(self, id);
+    }
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Only the number of tokens.
+#[derive(Debug, Default)]
+pub(crate) struct Count(pub(crate) usize);
+
+impl Sink for Count {
+    const SPANS: bool = false;
+
+    #[inline]
+    fn push(&mut self, _id: TokenId, _start: usize, _end: usize) {
+        self.0 += 1;
+    }
+
+    fn count(&self) -> usize {
+        self.0
+    }
+}
+
+/// Ids, and beside each the bytes of the text.
+#[derive(Debug, Default)]
+pub(crate) struct Spans {
+    pub(crate) ids: Vec<TokenId>,
+    pub(crate) ranges: Vec<Range<usize>>,
+}
+
+impl Sink for Spans {
+    const SPANS: bool = true;
+
+    fn push(&mut self, id: TokenId, start: usize, end: usize) {
+        self.ids.push(id);
+        self.ranges.push(start..end);
+    }
+
+    fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn place(&mut self, from: usize, base: usize, origins: &Origins) {
+        for range in self.ranges.get_mut(from..).unwrap_or(&mut []) {
+            if !origins.0.is_empty() {
+                let start = origins.0.get(range.start).map_or(0, |o| o.0 as usize);
+                let end = origins.0.get(range.end.saturating_sub(1)).map_or(start, |o| o.1 as usize);
+                *range = start..end.max(start);
+            }
+            *range = base + range.start..base + range.end;
+        }
+    }
+}

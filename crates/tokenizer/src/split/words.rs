@@ -1,0 +1,153 @@
+//! The large families of pre-tokenizers: GPT-2, Llama 3 and Qwen 2, GPT-4o and Tekken.
+
+use super::{char_at, contraction, run, run_up_to, white_space, white_space_by_lines};
+use crate::unicode::{L, N, W, class, is};
+
+/// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+pub(super) fn gpt2(text: &str) -> usize {
+    let length = contraction(text, 0, false);
+    if length > 0 {
+        return length;
+    }
+    let start = usize::from(text.starts_with(' '));
+    match char_at(text, start).map(class) {
+        None | Some(W) => white_space(text),
+        Some(L) => run(text, start, |c| is(c, L)),
+        Some(N) => run(text, start, |c| is(c, N)),
+        Some(_) => run(text, start, |c| !is(c, L | N | W)),
+    }
+}
+
+/// The family of Llama 3 and Qwen 2.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words {
+    /// Numbers at most so long; 0: of any length.
+    pub(crate) digits: usize,
+    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)` first.
+    pub(crate) contractions: bool,
+    /// Classes of a word: `\p{L}`, or `\p{L}` and `\p{M}`.
+    pub(crate) word: u8,
+    /// Line ends belong to the punctuation before them.
+    pub(crate) line_ends: bool,
+    /// White space in pieces of 512, 256 ... 8, 4, 2, 1 characters: see [`cascade`].
+    pub(crate) cascade: bool,
+}
+
+/// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|`
+/// `\s*[\r\n]+|\s+(?!\S)|\s+`
+pub(super) fn words(text: &str, options: Words) -> usize {
+    let Some(first) = text.chars().next() else { return 0 };
+    if options.contractions {
+        let length = contraction(text, 0, true);
+        if length > 0 {
+            return length;
+        }
+    }
+    let is_word = |c| is(c, options.word);
+    let second = first.len_utf8();
+    if !matches!(first, '\r' | '\n')
+        && !is(first, N)
+        && (is_word(first) || char_at(text, second).is_some_and(is_word))
+    {
+        return run(text, second, is_word);
+    }
+    if is(first, N) {
+        return numbers(text, options.digits);
+    }
+    punctuation(text, L | N | W | options.word, if options.line_ends { "\r\n" } else { "" })
+        .unwrap_or_else(|| white_space_by_lines(text))
+}
+
+pub(super) fn numbers(text: &str, most: usize) -> usize {
+    if most == 0 { run(text, 0, |c| is(c, N)) } else { run_up_to(text, 0, most, |c| is(c, N)) }
+}
+
+/// ` ?[^classes]+[trail]*`
+pub(super) fn punctuation(text: &str, classes: u8, trail: &str) -> Option<usize> {
+    let start = usize::from(text.starts_with(' '));
+    let end = run(text, start, |c| !is(c, classes));
+    (end > start).then(|| run(text, end, |c| trail.contains(c)))
+}
+
+/// The family of GPT-4o and Tekken, where words are cut before capitals.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cased {
+    /// Numbers at most so long.
+    pub(crate) digits: usize,
+    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)?` behind words.
+    pub(crate) contractions: bool,
+    /// Classes of a word: `\p{L}`, or `\p{L}` and `\p{M}`.
+    pub(crate) word: u8,
+    /// Capitals begin a word. (Expressions with `\p{Lu}` and `\p{Ll}` do not: llama.cpp reads both as `\p{L}`.)
+    pub(crate) cased: bool,
+}
+
+/// With U = word characters that are not `a-z`, V = word characters that are not `A-Z`:
+/// `[^\r\n\p{L}\p{N}]?U*V+(?:'s|..)?|[^\r\n\p{L}\p{N}]?U+V*(?:'s|..)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|`
+/// `\s*[\r\n]+|\s+(?!\S)|\s+`
+///
+/// (The original tokenizers tell cases apart in every script; llama.cpp, and the files made for it, in ASCII only.)
+pub(super) fn cased(text: &str, options: Cased) -> usize {
+    let Some(first) = text.chars().next() else { return 0 };
+    let upper = |c: char| !(options.cased && c.is_ascii_lowercase()) && is(c, options.word);
+    let lower = |c: char| !(options.cased && c.is_ascii_uppercase()) && is(c, options.word);
+    // U*V+, greedy with backtracking: V+ begins at the end of the U's, else at the last of them that is also a V.
+    let lower_word = |start: usize| {
+        let capitals = run(text, start, upper);
+        let end = run(text, capitals, lower);
+        if end > capitals {
+            return Some(end);
+        }
+        let both = text.get(start..capitals)?.char_indices().rev().find(|&(_, c)| lower(c));
+        both.map(|(at, c)| start + at + c.len_utf8())
+    };
+    let upper_word = |start: usize| {
+        let capitals = run(text, start, upper);
+        (capitals > start).then(|| run(text, capitals, lower))
+    };
+    let lead = if matches!(first, '\r' | '\n') || is(first, L | N) { 0 } else { first.len_utf8() };
+    let word = lower_word(lead)
+        .or_else(|| if lead > 0 { lower_word(0) } else { None })
+        .or_else(|| upper_word(lead))
+        .or_else(|| if lead > 0 { upper_word(0) } else { None });
+    if let Some(end) = word {
+        return end + if options.contractions { contraction(text, end, true) } else { 0 };
+    }
+    if is(first, N) {
+        return numbers(text, options.digits);
+    }
+    punctuation(text, L | N | W, "\r\n/").unwrap_or_else(|| white_space_by_lines(text))
+}
+
+/// As [`words`], with white space cut by
+/// `\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|..|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}`.
+pub(super) fn cascade(text: &str, options: Words, mut each: impl FnMut(&str)) {
+    let mut at = 0;
+    // Up to here the text is white space without line ends.
+    let mut clear = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let first = rest.chars().next().map_or(1, char::len_utf8);
+        let space = rest.starts_with(|c| is(c, W));
+        if space && at >= clear {
+            let end = at + run(rest, 0, |c| is(c, W));
+            if let Some(line) = text.get(at..end).and_then(|space| space.rfind(['\r', '\n'])) {
+                each(text.get(at..at + line + 1).unwrap_or(""));
+                at += line + 1;
+                continue;
+            }
+            clear = end;
+        }
+        let length = if space && (at + first < clear || clear == text.len()) {
+            let run = text.get(at..clear).unwrap_or("");
+            let known = run.chars().take(513).count();
+            // Whether a piece of so many characters is followed by white space or by nothing.
+            let fits = |size: usize| known > size || (known == size && clear == text.len());
+            let size = [512, 256, 128, 64, 32, 16, 8, 4, 2].into_iter().find(|size| fits(*size)).unwrap_or(1);
+            run.chars().take(size).map(char::len_utf8).sum()
+        } else {
+            words(rest, options).max(1)
+        };
+        each(rest.get(..length).unwrap_or(rest));
+        at += length;
+    }
+}

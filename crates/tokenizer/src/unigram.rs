@@ -1,0 +1,246 @@
+//! Unigram (T5's SentencePiece): of all ways to cut a text into tokens, the one with the highest sum of scores.
+//!
+//! ```text
+//! normalise: the precompiled map's replacements; runs of spaces become one where the file says so; spaces as U+2581
+//! best[0] = 0
+//! for each character at i, for each token t = text[i..j]:   best[j] = max(best[j], best[i] + score(t))
+//!     no token for the character alone: the unknown token, at 10 less than the worst score
+//! back from the end; neighbouring unknown tokens become one
+//! ```
+//!
+//! No token crosses a border ([`Borders`]), so the text is cut there; the sum goes on, so that rounding is the same.
+
+use crate::borders::{Borders, SPACE};
+use crate::charsmap::CharsMap;
+use crate::sink::{Origins, Sink};
+use crate::spec::{Scores, TokenType};
+use crate::trie::Trie;
+use crate::vocab::{Vocab, attr};
+use crate::{TokenId, TokenizerError};
+
+/// Longest normalised text; a hostile map could make a gigabyte of a kilobyte.
+const MAX_NORMALIZED: usize = u32::MAX as usize / 2;
+
+#[derive(Debug)]
+pub(crate) struct Unigram {
+    trie: Trie,
+    scores: Option<Scores>,
+    unknown_score: f64,
+    pub(crate) unknown: Option<TokenId>,
+    charsmap: Option<CharsMap>,
+    borders: Borders,
+    merge_spaces: bool,
+    space_prefix: bool,
+}
+
+/// The best way to reach a place of the text.
+#[derive(Debug, Clone, Copy)]
+struct Best {
+    score: f64,
+    /// Where its last token begins.
+    start: u32,
+    token: TokenId,
+}
+
+const UNREACHED: Best = Best { score: -f64::MAX, start: 0, token: TokenId::MAX };
+
+/// Buffers of the search.
+#[derive(Debug, Default)]
+pub(crate) struct UnigramScratch {
+    best: Vec<Best>,
+    path: Vec<(TokenId, u32, u32)>,
+}
+
+impl UnigramScratch {
+    pub(crate) fn shrink(&mut self, keep: usize) {
+        self.best.clear();
+        self.best.shrink_to(keep);
+        self.path.clear();
+        self.path.shrink_to(keep);
+    }
+}
+
+/// What goes on from one stretch of the text to the next.
+struct Carried {
+    score: f64,
+    /// A run of unknown characters: where it began and ends.
+    unknown: Option<(usize, usize)>,
+}
+
+impl Unigram {
+    pub(crate) fn new(
+        vocab: &Vocab,
+        types: &[TokenType],
+        scores: Option<Scores>,
+        charsmap: Option<CharsMap>,
+        merge_spaces: bool,
+        space_prefix: bool,
+    ) -> Result<Self, TokenizerError> {
+        let type_of = |id: TokenId| types.get(id as usize).copied().unwrap_or_default();
+        let ids = || 0..vocab.len() as TokenId;
+        let used = |t| matches!(t, TokenType::Normal | TokenType::UserDefined | TokenType::Unused);
+        let trie = Trie::new(ids().filter(|id| used(type_of(*id))), |id| vocab.text(id))?;
+        let score = |id: TokenId| scores.as_ref().map_or(0.0, |scores| scores.get(id as usize));
+        let normal = ids().filter(|id| type_of(*id) == TokenType::Normal);
+        let worst = normal.map(score).fold(f32::MAX, f32::min);
+        let unknown_score = f64::from(worst - 10.0);
+        Ok(Self {
+            trie,
+            unknown_score,
+            unknown: None,
+            scores,
+            charsmap,
+            borders: Borders::new(vocab),
+            merge_spaces,
+            space_prefix,
+        })
+    }
+
+    /// Appends the tokens of a stretch of text.
+    pub(crate) fn encode<K: Sink>(
+        &self,
+        vocab: &Vocab,
+        text: &str,
+        buffer: &mut Vec<u8>,
+        scratch: &mut UnigramScratch,
+        origins: &mut Origins,
+        out: &mut K,
+    ) -> Result<(), TokenizerError> {
+        self.normalize(text, buffer, origins, K::SPANS)?;
+        // What the map writes should be text; where it is not, it counts as the replacement character.
+        let lossy = String::from_utf8_lossy(buffer);
+        let mut carried = Carried { score: 0.0, unknown: None };
+        self.borders.pieces(&lossy, |start, piece| {
+            self.search(vocab, start, piece, &mut carried, scratch, out);
+        });
+        self.end_unknown(&mut carried, out);
+        Ok(())
+    }
+
+    fn normalize(
+        &self,
+        text: &str,
+        out: &mut Vec<u8>,
+        origins: &mut Origins,
+        spans: bool,
+    ) -> Result<(), TokenizerError> {
+        out.clear();
+        let (mut prepended, mut in_word) = (false, false);
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
+            let rest = bytes.get(at..).unwrap_or(&[]);
+            let replaced = self.charsmap.as_ref().and_then(|map| map.replace(rest));
+            // A map of whole strings leaves whole characters; of others the rest of the character goes too.
+            let (length, new) = match replaced {
+                Some((length, new)) => {
+                    let end = (at + length..=bytes.len()).find(|end| text.is_char_boundary(*end));
+                    (end.unwrap_or(bytes.len()) - at, new)
+                }
+                None => (c.len_utf8(), rest.get(..c.len_utf8()).unwrap_or(&[])),
+            };
+            for byte in new {
+                let space = *byte == b' ';
+                let begins = !space && !in_word;
+                in_word = !space;
+                if (begins && ((self.space_prefix && !prepended) || self.merge_spaces))
+                    || (space && !self.merge_spaces)
+                {
+                    prepended |= begins;
+                    out.extend_from_slice(SPACE.as_bytes());
+                    if spans {
+                        origins.extend(SPACE.len(), at, if space { at + length } else { at });
+                    }
+                }
+                if !space {
+                    out.push(*byte);
+                    if spans {
+                        origins.extend(1, at, at + length);
+                    }
+                }
+            }
+            at += length;
+            if out.len() > MAX_NORMALIZED {
+                let (what, found) = ("bytes of the normalised text", out.len());
+                return Err(TokenizerError::TooLarge { what, found, limit: MAX_NORMALIZED });
+            }
+        }
+        Ok(())
+    }
+
+    fn search<K: Sink>(
+        &self,
+        vocab: &Vocab,
+        base: usize,
+        text: &str,
+        carried: &mut Carried,
+        scratch: &mut UnigramScratch,
+        out: &mut K,
+    ) {
+        let UnigramScratch { best, path } = scratch;
+        best.clear();
+        best.resize(text.len() + 1, UNREACHED);
+        if let Some(first) = best.first_mut() {
+            first.score = carried.score;
+        }
+        let reach = |best: &mut Vec<Best>, end: usize, challenger: Best| {
+            if let Some(champion) = best.get_mut(end).filter(|b| challenger.score > b.score) {
+                *champion = challenger;
+            }
+        };
+        for (at, c) in text.char_indices() {
+            let here = best.get(at).map_or(0.0, |b| b.score);
+            let mut alone = false;
+            let rest = text.as_bytes().get(at..).unwrap_or(&[]);
+            self.trie.prefixes(
+                rest,
+                |id| vocab.text(id),
+                |length, token| {
+                    alone |= length == c.len_utf8();
+                    let user_defined = vocab.attrs(token) & attr::USER_DEFINED != 0;
+                    let score = match &self.scores {
+                        Some(scores) if !user_defined => f64::from(scores.get(token as usize)),
+                        _ => 0.0,
+                    };
+                    reach(best, at + length, Best { score: here + score, start: at as u32, token });
+                },
+            );
+            if !alone {
+                let unknown =
+                    Best { score: here + self.unknown_score, start: at as u32, token: TokenId::MAX };
+                reach(best, at + c.len_utf8(), unknown);
+            }
+        }
+        path.clear();
+        let mut end = text.len();
+        while end > 0 {
+            // A score of minus infinity leaves a place unreached: the rest of the text is unknown.
+            let Some(step) = best.get(end).filter(|step| (step.start as usize) < end) else { break };
+            path.push((step.token, step.start, end as u32));
+            end = step.start as usize;
+        }
+        carried.score = best.last().map_or(0.0, |b| b.score);
+        for (token, start, end) in path.iter().rev() {
+            let (start, end) = (base + *start as usize, base + *end as usize);
+            if *token != TokenId::MAX && Some(*token) != self.unknown {
+                self.end_unknown(carried, out);
+                out.push(*token, start, end);
+            } else if let Some(run) = &mut carried.unknown {
+                run.1 = end;
+            } else {
+                carried.unknown = Some((start, end));
+            }
+        }
+    }
+
+    /// One unknown token for a run of unknown characters.
+    fn end_unknown<K: Sink>(&self, carried: &mut Carried, out: &mut K) {
+        if let (Some((start, end)), Some(unknown)) = (carried.unknown.take(), self.unknown) {
+            out.push(unknown, start, end);
+        }
+    }
+
+    pub(crate) fn owned_bytes(&self) -> usize {
+        self.trie.owned_bytes() + size_of::<Borders>()
+    }
+}

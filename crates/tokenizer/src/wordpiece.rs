@@ -1,0 +1,126 @@
+//! WordPiece, BERT's way: words in lower case without accents, each cut into the longest tokens from the left.
+//!
+//! ```text
+//! clean     drop controls; white space ends a word; punctuation, ASCII symbols and Han characters are words
+//! cut       SPACE + word: the longest token at each place; a place without one makes the whole word unknown
+//! ```
+//!
+//! The vocabulary of a GGUF file writes the begin of a word as U+2581 and the rest of a word without `##`.
+
+use crate::borders::SPACE;
+use crate::sink::{Origins, Sink};
+use crate::spec::Normalizer;
+use crate::trie::Trie;
+use crate::unicode::{C, M, P, S, W, is, lower, without_accents};
+use crate::vocab::Vocab;
+use crate::{TokenId, TokenizerError};
+
+/// The trie and how words are normalised.
+#[derive(Debug)]
+pub(crate) struct WordPiece {
+    trie: Trie,
+    lowercase: bool,
+    strip_accents: bool,
+    pub(crate) unknown: Option<TokenId>,
+}
+
+/// Han characters, as the original has them (one range of it begins at 2B920 by mistake; everybody follows).
+fn is_han(c: char) -> bool {
+    matches!(c as u32,
+        0x4E00..=0x9FFF | 0x3400..=0x4DBF | 0x20000..=0x2A6DF | 0x2A700..=0x2B73F | 0x2B740..=0x2B81F
+        | 0x2B920..=0x2CEAF | 0xF900..=0xFAFF | 0x2F800..=0x2FA1F)
+}
+
+/// The word under construction.
+struct Word<'a> {
+    text: &'a mut Vec<u8>,
+    /// Of the whole fragment.
+    origins: &'a mut Origins,
+    /// Where the word begins in what the origins describe.
+    base: usize,
+}
+
+impl WordPiece {
+    pub(crate) fn new(vocab: &Vocab, normalizer: Normalizer) -> Result<Self, TokenizerError> {
+        let lowercase = normalizer.lowercase.unwrap_or(true);
+        Ok(Self {
+            trie: Trie::new(0..vocab.len() as TokenId, |id| vocab.text(id))?,
+            lowercase,
+            strip_accents: normalizer.strip_accents.unwrap_or(lowercase),
+            unknown: None,
+        })
+    }
+
+    /// Appends the tokens of a stretch of text.
+    pub(crate) fn encode<K: Sink>(
+        &self,
+        vocab: &Vocab,
+        text: &str,
+        buffer: &mut Vec<u8>,
+        origins: &mut Origins,
+        out: &mut K,
+    ) {
+        buffer.clear();
+        let mut word = Word { text: buffer, origins, base: 0 };
+        for (at, original) in text.char_indices() {
+            let c = if self.strip_accents { without_accents(original) } else { original };
+            if is(c, W) {
+                self.finish(vocab, &mut word, out);
+                continue;
+            }
+            if matches!(c, '\0' | '\u{FFFD}') || is(c, C) || (self.strip_accents && is(c, M)) {
+                continue;
+            }
+            let alone = is(c, P) || (c < '\u{7F}' && is(c, S)) || is_han(c);
+            if alone {
+                self.finish(vocab, &mut word, out);
+            }
+            let c = if self.lowercase { lower(c) } else { c };
+            let end = at + original.len_utf8();
+            if word.text.is_empty() {
+                word.text.extend_from_slice(SPACE.as_bytes());
+                if K::SPANS {
+                    word.origins.extend(SPACE.len(), at, at);
+                }
+            }
+            word.text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            if K::SPANS {
+                word.origins.extend(c.len_utf8(), at, end);
+            }
+            if alone {
+                self.finish(vocab, &mut word, out);
+            }
+        }
+        self.finish(vocab, &mut word, out);
+    }
+
+    /// The tokens of the word, if there is one.
+    fn finish<K: Sink>(&self, vocab: &Vocab, word: &mut Word<'_>, out: &mut K) {
+        if word.text.is_empty() {
+            return;
+        }
+        // Twice, so that a word that ends in nothing leaves no tokens behind.
+        let cut = |mut each: Option<&mut K>| {
+            let mut at = 0;
+            while let Some(rest) = word.text.get(at..).filter(|rest| !rest.is_empty()) {
+                let Some((length, id)) = self.trie.longest(rest, |id| vocab.text(id)) else { return false };
+                if let Some(out) = each.as_mut() {
+                    out.push(id, word.base + at, word.base + at + length);
+                }
+                at += length;
+            }
+            true
+        };
+        if cut(None) {
+            cut(Some(out));
+        } else if let Some(unknown) = self.unknown {
+            out.push(unknown, word.base, word.base + word.text.len());
+        }
+        word.base += word.text.len();
+        word.text.clear();
+    }
+
+    pub(crate) fn owned_bytes(&self) -> usize {
+        self.trie.owned_bytes()
+    }
+}
