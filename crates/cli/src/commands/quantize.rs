@@ -3,11 +3,12 @@
 use crate::error::{CliError, CliResult};
 use crate::quantize::imatrix::Imatrix;
 use crate::quantize::mix::{self, Mix, Override, dtype_of};
-use crate::quantize::write::{Atomic, write};
+use crate::quantize::write::write;
 use crate::{load, output};
 use clap::Args;
 use happy_kernels::Pool;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Options of `happy quantize`.
 #[derive(Debug, Args)]
@@ -66,29 +67,21 @@ pub(crate) fn run(args: &QuantizeArgs) -> CliResult {
     let pool = Pool::new(args.threads.unwrap_or(cores).max(1)).map_err(|e| CliError::new(e.to_string()))?;
     let pairs = [("general.quantization_version", 2), ("general.file_type", args.mix.file_type())];
     let bar = output::progress(gguf.tensors().map(|t| t.byte_len()).sum(), "quantising");
-    let mut out = Atomic::create(&args.output)?;
-    let mut encoded = 0;
+    let encoded = AtomicUsize::new(0);
     let imatrix = imatrix.unwrap_or_default();
-    let bytes = write(&gguf, &types, &pairs, &imatrix, &pool, &mut out, |t, types, bytes| {
+    let bytes = write(&gguf, &types, &pairs, &imatrix, &pool, &args.output, &|t, types| {
         bar.inc(t.byte_len());
         if let Some((from, to)) = types {
-            encoded += 1;
-            bar.suspend(|| {
-                let sizes = [t.byte_len(), bytes].map(output::human_bytes);
-                output::note(&format!(
-                    "{:32} {from:>7} -> {to:7} {:>10} -> {:>10}",
-                    t.name, sizes[0], sizes[1]
-                ));
-            });
+            encoded.fetch_add(1, Ordering::Relaxed);
+            bar.suspend(|| output::note(&format!("{:32} {from:>7} -> {to:7}", t.name)));
         }
     })?;
-    out.finish()?;
     bar.finish_and_clear();
     let (before, after) = (output::human_bytes(file.bytes().len() as u64), output::human_bytes(bytes));
     let path = args.output.display();
     output::note(&format!(
         "{path}: {} of {} tensors encoded, {before} -> {after}",
-        encoded,
+        encoded.into_inner(),
         gguf.tensors().len()
     ));
     Ok(())
