@@ -1,12 +1,14 @@
 //! Finding the strings of special tokens in a text, before anything else is done with it.
 //!
 //! ```text
-//! candidates = special tokens whose string occurs in the text           one pass, by first byte and length
-//! for each candidate, the longest string first:
-//!     cut every stretch of text at its occurrences, from the left
+//! lengths = of the special strings that occur in the text               one pass, by first bytes and length
+//! for each length, the longest first:
+//!     cut at the occurrences that touch nothing cut before: by token, from the left
 //! ```
 //!
-//! The order is llama.cpp's: a longer string wins over a shorter one that begins before it.
+//! The order is llama.cpp's: a longer string wins over a shorter one that begins before it. What was cut before is at
+//! least as long, so that it touches an occurrence only where it covers its first or its last byte. Time is the text's
+//! length times the number of different lengths, memory the text's length.
 
 use crate::TokenId;
 use crate::vocab::{Vocab, attr};
@@ -29,11 +31,19 @@ impl Fragment {
 pub(crate) type Part = (Range<usize>, Fragment);
 
 /// Tokens whose strings begin with the same byte and are equally long.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Group {
     first: u8,
     length: usize,
-    tokens: u32,
+}
+
+/// An occurrence of a special token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cut {
+    /// With the white space that it swallows.
+    taken: Range<usize>,
+    token: Range<usize>,
+    id: TokenId,
 }
 
 /// The strings of tokens that are found in the text.
@@ -72,12 +82,8 @@ impl SpecialStrings {
                 *bits |= bit;
             }
         }
-        let same = keys.chunk_by(|a, b| a == b);
-        let group = |keys: &[(u8, usize)]| {
-            let &(first, length) = keys.first()?;
-            Some(Group { first, length, tokens: keys.len() as u32 })
-        };
-        let groups: Vec<Group> = same.filter_map(group).collect();
+        keys.dedup();
+        let groups: Vec<Group> = keys.into_iter().map(|(first, length)| Group { first, length }).collect();
         let starts = (0..=256u32).map(|byte| groups.partition_point(|g| u32::from(g.first) < byte) as u32);
         Self { starts: starts.collect(), groups, seconds }
     }
@@ -99,39 +105,57 @@ impl SpecialStrings {
             .is_some_and(|bits| bits & bit != 0)
     }
 
-    /// The tokens whose strings occur, the longest first.
-    fn candidates(&self, vocab: &Vocab, text: &[u8], wanted: u8) -> Vec<TokenId> {
-        let mut found: Vec<TokenId> = Vec::new();
-        // How many tokens of each group are not found yet: a run of line ends asks for each length once.
-        let mut missing: Vec<u32> = Vec::new();
-        for (at, first) in text.iter().enumerate() {
+    /// The token at `at` of `length` bytes, if it is one that is looked for.
+    #[inline]
+    fn token_at(
+        &self,
+        vocab: &Vocab,
+        text: &str,
+        at: usize,
+        length: usize,
+        wanted: Wanted,
+    ) -> Option<TokenId> {
+        let string = text.as_bytes().get(at..at.checked_add(length)?)?;
+        if let [first, second, ..] = string
+            && !self.may_begin(*first, *second)
+        {
+            return None;
+        }
+        let id = vocab.find(string)?;
+        let attrs = vocab.attrs(id);
+        // Vocabulary strings may be cut characters; such a string is never found.
+        let whole = text.is_char_boundary(at) && text.is_char_boundary(at + length);
+        (attrs & wanted.any != 0 && attrs & wanted.none == 0 && whole).then_some(id)
+    }
+
+    /// The groups of which some string occurs, the longest first.
+    fn occurring(&self, vocab: &Vocab, text: &str, wanted: Wanted) -> Vec<Group> {
+        let mut found: Vec<Group> = Vec::new();
+        let mut seen: Vec<bool> = Vec::new();
+        let bytes = text.as_bytes();
+        for (at, first) in bytes.iter().enumerate() {
             let groups = self.groups_of(*first);
             if groups.is_empty() {
                 continue;
             }
-            let longer = text.get(at + 1).is_some_and(|second| self.may_begin(*first, *second));
+            let longer = bytes.get(at + 1).is_some_and(|second| self.may_begin(*first, *second));
             for g in groups {
-                let Some(group) = self.groups.get(g).filter(|group| longer || group.length == 1) else {
-                    break;
-                };
-                if missing.get(g) == Some(&0) {
+                // Ascending by length: what does not fit, or has no second byte, ends the list.
+                let fits = |group: &&Group| (longer || group.length == 1) && group.length <= bytes.len() - at;
+                let Some(group) = self.groups.get(g).filter(fits) else { break };
+                if seen.get(g) == Some(&true)
+                    || self.token_at(vocab, text, at, group.length, wanted).is_none()
+                {
                     continue;
                 }
-                let Some(string) = text.get(at..at.saturating_add(group.length)) else { break };
-                let Some(id) = vocab.find(string) else { continue };
-                if vocab.attrs(id) & wanted == 0 || found.contains(&id) {
-                    continue;
+                seen.resize(self.groups.len(), false);
+                if let Some(seen) = seen.get_mut(g) {
+                    *seen = true;
                 }
-                found.push(id);
-                if missing.is_empty() {
-                    missing = self.groups.iter().map(|g| g.tokens).collect();
-                }
-                if let Some(missing) = missing.get_mut(g) {
-                    *missing = missing.saturating_sub(1);
-                }
+                found.push(*group);
             }
         }
-        found.sort_by_key(|id| (std::cmp::Reverse(vocab.text(*id).len()), *id));
+        found.sort_by_key(|group| (std::cmp::Reverse(group.length), group.first));
         found
     }
 
@@ -143,55 +167,150 @@ impl SpecialStrings {
 
     /// Cuts `text` at special tokens; control and unknown tokens count only where `parse_special` says so.
     pub(crate) fn partition(&self, vocab: &Vocab, text: &str, parse_special: bool) -> Vec<Part> {
-        let wanted = if parse_special { attr::IN_TEXT } else { attr::USER_DEFINED };
-        let skipped = if parse_special { 0 } else { attr::CONTROL | attr::UNKNOWN };
-        let mut fragments = Vec::new();
-        if !text.is_empty() {
-            fragments.push((0..text.len(), Fragment::Text));
+        let wanted = match parse_special {
+            true => Wanted { any: attr::IN_TEXT, none: 0 },
+            false => Wanted { any: attr::USER_DEFINED, none: attr::CONTROL | attr::UNKNOWN },
+        };
+        let mut cuts = self.cuts(vocab, text, wanted);
+        cuts.sort_unstable_by_key(|cut| cut.token.start);
+        let mut parts = Vec::with_capacity(2 * cuts.len() + 1);
+        let mut at = 0;
+        for cut in cuts {
+            if at < cut.taken.start {
+                parts.push((at..cut.taken.start, Fragment::Text));
+            }
+            at = cut.taken.end;
+            parts.push((cut.token, Fragment::Token(cut.id)));
         }
-        for id in self.candidates(vocab, text.as_bytes(), wanted) {
-            if vocab.attrs(id) & skipped == 0 {
-                fragments = cut_all(vocab, text, id, fragments);
+        if at < text.len() {
+            parts.push((at..text.len(), Fragment::Text));
+        }
+        parts
+    }
+
+    /// Where to cut, in no order.
+    fn cuts(&self, vocab: &Vocab, text: &str, wanted: Wanted) -> Vec<Cut> {
+        let groups = self.occurring(vocab, text, wanted);
+        let mut cuts = Vec::new();
+        if groups.is_empty() {
+            return cuts;
+        }
+        let bytes = text.as_bytes();
+        let mut taken = vec![false; bytes.len()];
+        let mut found: Vec<(TokenId, usize)> = Vec::new();
+        for same_length in groups.chunk_by(|a, b| a.length == b.length) {
+            let Some(length) = same_length.first().map(|group| group.length) else { continue };
+            let mut begins = [false; 256];
+            for group in same_length {
+                if let Some(begins) = begins.get_mut(usize::from(group.first)) {
+                    *begins = true;
+                }
+            }
+            let free = |taken: &[bool], at: usize| {
+                taken.get(at) == Some(&false) && taken.get(at + length - 1) == Some(&false)
+            };
+            found.clear();
+            for (at, first) in bytes.iter().enumerate() {
+                if begins.get(usize::from(*first)) == Some(&true) && free(&taken, at) {
+                    found.extend(self.token_at(vocab, text, at, length, wanted).map(|id| (id, at)));
+                }
+            }
+            found.sort_unstable();
+            for &(id, at) in &found {
+                if !free(&taken, at) {
+                    continue;
+                }
+                let (token, attrs) = (at..at + length, vocab.attrs(id));
+                let space =
+                    |at: usize| bytes.get(at).copied().is_some_and(is_space) && taken.get(at) == Some(&false);
+                let mut whole = token.clone();
+                while attrs & attr::LSTRIP != 0 && whole.start > 0 && space(whole.start - 1) {
+                    whole.start -= 1;
+                }
+                while attrs & attr::RSTRIP != 0 && space(whole.end) {
+                    whole.end += 1;
+                }
+                if let Some(taken) = taken.get_mut(whole.clone()) {
+                    taken.fill(true);
+                }
+                cuts.push(Cut { taken: whole, token, id });
             }
         }
-        fragments
+        cuts
     }
 }
 
-/// Cuts the stretches of text among `fragments` at a token's string.
-fn cut_all(vocab: &Vocab, text: &str, id: TokenId, fragments: Vec<Part>) -> Vec<Part> {
-    let attrs = vocab.attrs(id);
-    // Vocabulary strings may be cut characters; such a string is found by bytes, never by characters.
-    let Ok(string) = std::str::from_utf8(vocab.text(id)) else { return fragments };
-    let mut out = Vec::with_capacity(fragments.len() + 2);
-    for (mut range, fragment) in fragments {
-        if fragment != Fragment::Text {
-            out.push((range, fragment));
-            continue;
-        }
-        while let Some(at) = text.get(range.clone()).and_then(|stretch| stretch.find(string)) {
-            let found = range.start + at;
-            let mut left = range.start..found;
-            let bytes = text.as_bytes();
-            if attrs & attr::LSTRIP != 0 {
-                while left.end > left.start && bytes.get(left.end - 1).copied().is_some_and(is_space) {
-                    left.end -= 1;
+/// Which tokens are looked for: those with one of the attributes `any`, and none of `none`.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    any: u8,
+    none: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Strings, TokenType};
+    use proptest::prelude::*;
+
+    /// One token after the other through the whole text, as llama.cpp does it.
+    fn plainly(vocab: &Vocab, text: &str) -> Vec<Part> {
+        let mut ids: Vec<TokenId> = vocab.with_attrs(attr::IN_TEXT).collect();
+        ids.retain(|id| vocab.find(vocab.text(*id)) == Some(*id));
+        ids.sort_by_key(|id| (std::cmp::Reverse(vocab.text(*id).len()), *id));
+        let mut parts = if text.is_empty() { vec![] } else { vec![(0..text.len(), Fragment::Text)] };
+        for id in ids {
+            let (string, attrs) = (std::str::from_utf8(vocab.text(id)).unwrap(), vocab.attrs(id));
+            let mut out = Vec::new();
+            for (mut range, fragment) in parts {
+                while let Some(at) = text[range.clone()].find(string).filter(|_| fragment == Fragment::Text) {
+                    let found = range.start + at;
+                    let mut left = range.start..found;
+                    while attrs & attr::LSTRIP != 0 && text[left.clone()].ends_with([' ', '\n']) {
+                        left.end -= 1;
+                    }
+                    if !left.is_empty() {
+                        out.push((left, Fragment::Text));
+                    }
+                    out.push((found..found + string.len(), Fragment::Token(id)));
+                    range.start = found + string.len();
+                    while attrs & attr::RSTRIP != 0 && text[range.clone()].starts_with([' ', '\n']) {
+                        range.start += 1;
+                    }
+                }
+                if !range.is_empty() {
+                    out.push((range, fragment));
                 }
             }
-            if !left.is_empty() {
-                out.push((left, Fragment::Text));
-            }
-            range.start = found + string.len();
-            out.push((found..range.start, Fragment::Token(id)));
-            if attrs & attr::RSTRIP != 0 {
-                while range.start < range.end && bytes.get(range.start).copied().is_some_and(is_space) {
-                    range.start += 1;
-                }
-            }
+            parts = out;
         }
-        if !range.is_empty() {
-            out.push((range, Fragment::Text));
+        parts
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_are_those_of_one_token_after_the_other(
+            strings in prop::collection::vec("[ab\n é]{1,4}", 1..12),
+            strips in prop::collection::vec(0u8..4, 12),
+            text in "[ab\n é]{0,60}",
+        ) {
+            let types = vec![TokenType::UserDefined; strings.len()];
+            let mut vocab = Vocab::new(Strings::from_list(&strings).unwrap(), &types).unwrap();
+            for (id, strip) in strips.iter().enumerate().take(strings.len()) {
+                vocab.add_attrs(id as TokenId, [0, attr::LSTRIP, attr::RSTRIP, attr::LSTRIP | attr::RSTRIP][*strip as usize]);
+            }
+            let specials = SpecialStrings::new(&vocab);
+            prop_assert_eq!(specials.partition(&vocab, &text, false), plainly(&vocab, &text));
         }
     }
-    out
+
+    #[test]
+    fn many_different_tokens_are_found() {
+        let strings: Vec<String> = (0..20_000).map(|i| format!("<{i}>")).collect();
+        let vocab =
+            Vocab::new(Strings::from_list(&strings).unwrap(), &[TokenType::UserDefined; 20_000]).unwrap();
+        let text = strings.concat().repeat(4);
+        let parts = SpecialStrings::new(&vocab).partition(&vocab, &text, false);
+        assert_eq!(parts.len(), 80_000);
+    }
 }
