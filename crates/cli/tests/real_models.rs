@@ -61,7 +61,7 @@ fn logits_have_the_bits_of_the_fixtures() {
         let variants: [&[&str]; 4] =
             [&["--isa", "scalar"], &[], &["-t", "3", "--chunk", "5"], &["--parallel", "4", "--chunk", "1"]];
         for variant in variants {
-            let fixed = ["logits", "--full", "--sha256", "-m", model, "--tokens", &prompt, "--out", "none"];
+            let fixed = ["logits", "--full", "--sha256", "-m", model, "--tokens", &prompt];
             let done = run(&[&fixed, variant].concat());
             let found = text(&done.stdout);
             assert!(found.contains(golden), "{model} {variant:?}: {found}{}", text(&done.stderr));
