@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that CI runs, one named and timed step after the other.
 
 use crate::{Result, arm, conform, fetch, paths, process, tidy};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Arguments of `test`.
 #[derive(clap::Args)]
@@ -92,11 +92,7 @@ const STEPS: &[Step] = &[
         name: "package",
         what: "cargo package --workspace",
         advice: "a packaged crate must build from its own files; see the error above",
-        // Verifying means compiling: the cheapest profile does.
-        run: || {
-            let profile = [("CARGO_PROFILE_DEV_OPT_LEVEL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "0")];
-            cargo(&["package", "--workspace", "--allow-dirty", "--quiet"], &profile)
-        },
+        run: package,
     },
 ];
 
@@ -168,6 +164,23 @@ fn tests() -> Result<Outcome> {
         .env("HAPPY_MODELS", paths::models()?)
         .env("HAPPY_CONFORMANCE", paths::conformance());
     process::run(&mut command).map(|()| Outcome::Passed)
+}
+
+/// Cargo unpacks the packages that others depend on into a cache that is named after the target directory, and takes
+/// what it finds there for a version that it has seen: so each run has a directory of its own.
+fn package() -> Result<Outcome> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let folder = paths::target().join(format!("package-{now}"));
+    // Verifying means compiling: the cheapest profile does.
+    let environment = [
+        ("CARGO_TARGET_DIR", &*folder.to_string_lossy()),
+        ("CARGO_PROFILE_DEV_OPT_LEVEL", "0"),
+        ("CARGO_PROFILE_DEV_DEBUG", "0"),
+    ];
+    let done = cargo(&["package", "--workspace", "--allow-dirty", "--quiet"], &environment);
+    // Were it to stay, it would take room and nothing else.
+    let _ = std::fs::remove_dir_all(&folder);
+    done
 }
 
 fn conform_step() -> Result<Outcome> {
