@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod arm;
+mod avx512;
 mod conform;
 mod demo;
 mod fetch;
@@ -54,6 +55,8 @@ enum Task {
     SetupArm,
     /// Run the tests of tensor, kernels and model for aarch64 under three emulated CPUs
     TestArm(arm::Args),
+    /// Run the kernels for AVX-512 by emulated intrinsics, on any machine with AVX2
+    TestAvx512,
     /// Measure this project and llama.cpp side by side and print a table
     BenchPeer(peer::Args),
 }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Fixtures => fixtures::run(),
         Task::SetupArm => arm::setup(),
         Task::TestArm(args) => arm::run(&args),
+        Task::TestAvx512 => avx512::run(),
         Task::BenchPeer(args) => peer::run(&args),
     };
     match outcome {

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI runs, one named and timed step after the other.
 
-use crate::{Result, arm, conform, fetch, paths, process, tidy};
+use crate::{Result, arm, avx512, conform, fetch, paths, process, tidy};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Arguments of `test`.
@@ -24,7 +24,7 @@ pub(crate) enum Outcome {
 /// One profile for everything that runs here, so that the libraries are compiled once: optimised, because real models run;
 /// with overflow checks, because these are tests; without link-time optimisation, which would cost more than it gives for some
 /// forty test programs. The bits of a result depend on none of this.
-const TEST_PROFILE: &[(&str, &str)] = &[
+pub(crate) const TEST_PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
@@ -81,6 +81,12 @@ const STEPS: &[Step] = &[
         what: "cargo xtask conform: other people's results",
         advice: "run the corpus alone: cargo xtask conform CORPUS",
         run: conform_step,
+    },
+    Step {
+        name: "test-avx512",
+        what: "cargo xtask test-avx512: the kernels for AVX-512 by emulated intrinsics",
+        advice: "run `cargo xtask test-avx512` alone",
+        run: avx512::step,
     },
     Step {
         name: "test-arm",

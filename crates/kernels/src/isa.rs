@@ -5,6 +5,9 @@
 //! | `HAPPY_ISA=scalar` | use exactly this instruction set |
 //! | `HAPPY_DISABLE=avx512,avx2` | never use these (scalar code cannot be disabled) |
 //! | `HAPPY_REQUIRE_ISA=avx2` | tests: not having this one is a failure, not a skip |
+//!
+//! Compiled with `--cfg emulate_avx512`, [`Isa::Avx512`] runs on AVX2 by emulated intrinsics: slow, for tests on
+//! machines that lack it (`cargo xtask test-avx512`).
 
 use core::fmt;
 use core::str::FromStr;
@@ -44,6 +47,7 @@ impl Isa {
         match self {
             Isa::Scalar => &[],
             Isa::Avx2 => &["avx2", "fma", "f16c"],
+            Isa::Avx512 if cfg!(emulate_avx512) => &["avx2", "fma", "f16c"],
             Isa::Avx512 => {
                 &["avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni"]
             }

@@ -52,7 +52,7 @@ impl Kernels {
         Self::checked(isa)
     }
 
-    /// The table of `isa`, compared with scalar code if the test suites have not run on such a machine.
+    /// The table of `isa`, compared with scalar code where the test suites have run on no such machine.
     fn checked(isa: Isa) -> Result<Kernels, IsaError> {
         let kernels = Self::build(isa)?;
         if isa == Isa::Avx512 {

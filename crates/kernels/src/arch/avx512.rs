@@ -1,8 +1,8 @@
 //! [`Simd`] on AVX-512: 16 lanes are one register. Sums of lanes go through two registers of eight, as on AVX2.
 
 use super::avx2::{Avx2, add_16};
+use super::intrinsics::*;
 use crate::simd::{Op, Simd};
-use core::arch::x86_64::*;
 
 /// Proof that the machine has AVX-512 F, BW, VL, DQ and VNNI, besides what [`Avx2`] proves.
 #[derive(Clone, Copy, Debug)]
@@ -12,16 +12,21 @@ impl Avx512 {
     /// The token, where the machine has the instructions.
     #[inline(always)]
     pub(crate) fn new() -> Option<Self> {
-        let have = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vnni");
+        let have = cfg!(emulate_avx512)
+            || is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vnni");
         if have { Avx2::new().map(Avx512) } else { None }
     }
 }
 
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+#[cfg_attr(emulate_avx512, target_feature(enable = "avx2,fma,f16c"))]
+#[cfg_attr(
+    not(emulate_avx512),
+    target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+)]
 fn with_features<O: Op>(s: Avx512, op: O) -> O::Out {
     op.run(s)
 }

@@ -5,7 +5,7 @@
 
 use super::format::{Format, is_signed};
 use super::vector::{V, map};
-use core::arch::x86_64::*;
+use crate::arch::intrinsics::*;
 
 /// An instruction set as a token.
 pub(super) trait Isa: Copy {
@@ -240,7 +240,11 @@ impl Isa for Avx2 {
 pub(super) struct Avx512(V);
 
 impl Avx512 {
-    #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    #[cfg_attr(emulate_avx512, target_feature(enable = "avx2,fma,f16c"))]
+    #[cfg_attr(
+        not(emulate_avx512),
+        target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+    )]
     #[inline]
     pub(super) fn new() -> Self {
         Self(V::new())

@@ -69,6 +69,7 @@ macro_rules! entries {
 type Fill<'a> = dyn Fn(usize, &mut [gemm::Line]) + 'a;
 
 entries!("avx2,fma,f16c", Avx2, gemv_avx2, gemm_avx2, unpacked_gemv_avx2, unpacked_gemm_avx2);
+#[cfg(not(emulate_avx512))]
 entries!(
     "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni",
     Avx512,
@@ -77,6 +78,8 @@ entries!(
     unpacked_gemv_avx512,
     unpacked_gemm_avx512
 );
+#[cfg(emulate_avx512)]
+entries!("avx2,fma,f16c", Avx512, gemv_avx512, gemm_avx512, unpacked_gemv_avx512, unpacked_gemm_avx512);
 
 /// A kernel as a table entry: a plain function around the one that is compiled for the features.
 macro_rules! kernel {
