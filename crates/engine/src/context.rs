@@ -2,7 +2,7 @@
 
 use crate::{Cancel, Engine, EngineError};
 use happy_kernels::{Ctx, Pool};
-use happy_model::{Batch, KvCache, LayerHook, NoHook, Output, Scratch, Want};
+use happy_model::{Batch, KvCache, KvError, LayerHook, NoHook, Output, Scratch, Want};
 use happy_tokenizer::TokenId;
 use std::sync::atomic::AtomicBool;
 
@@ -26,7 +26,12 @@ impl Context {
         let scratch = engine.model().scratch(&run)?;
         let mut histories = Vec::new();
         for _ in 0..plan.sequences {
-            histories.push(Vec::with_capacity(plan.context));
+            let mut history = Vec::new();
+            history.try_reserve_exact(plan.context).map_err(|_| KvError::Memory {
+                bytes: plan.context.saturating_mul(size_of::<TokenId>()),
+                what: "tokens of a sequence",
+            })?;
+            histories.push(history);
         }
         let batch = Batch::with_capacity(plan.batch);
         Ok(Self { engine, pool, kv, scratch, batch, histories })

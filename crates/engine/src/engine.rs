@@ -3,7 +3,7 @@
 use crate::chat::{ChatTemplate, TemplateError};
 use crate::{Context, EngineError, LoadOptions, Plan};
 use happy_gguf::{FileError, GgufFile};
-use happy_kernels::{Isa, Kernels, Pool};
+use happy_kernels::{Kernels, Pool};
 use happy_model::Model;
 use happy_tokenizer::{Tokenizer, TokenizerError};
 use std::path::Path;
@@ -43,8 +43,7 @@ impl Engine {
     /// As [`Engine::open`].
     pub fn new(file: GgufFile, name: String, options: &LoadOptions) -> Result<Self, EngineError> {
         let threads = checked_threads(options)?;
-        let isa = options.isa.map_or_else(Isa::detect, Ok)?;
-        let kernels = Kernels::with_isa(isa)?;
+        let kernels = options.isa.map_or_else(Kernels::detect, Kernels::with_isa)?;
         let model = Model::load(&file, &kernels)
             .map_err(|source| EngineError::Load { path: name.clone(), source })?;
         let tokenizer = tokenizer_of(&file)?;

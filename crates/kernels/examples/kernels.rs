@@ -2,7 +2,7 @@
 //! `kernels [FILE]`.
 
 use happy_kernels::linear::{ActBuf, ActKinds, Linear, Panels, WeightMatrix, forward};
-use happy_kernels::{Ctx, Isa, Kernels, Mat, MatMut, Pool};
+use happy_kernels::{Ctx, Kernels, Mat, MatMut, Pool};
 use happy_tensor::{Bytes, DType};
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use std::time::Instant;
 const N_IN: usize = 1024;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let kernels = Kernels::with_isa(Isa::detect()?)?;
+    let kernels = Kernels::detect()?;
     println!("instruction set: {}", kernels.isa);
     for dtype in DType::ALL {
         let kernel = kernels.linear(dtype);
