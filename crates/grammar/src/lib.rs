@@ -1,0 +1,18 @@
+//! Constrained output.
+#![forbid(unsafe_code)]
+
+mod charset;
+mod error;
+mod gbnf;
+mod grammar;
+mod limits;
+mod machine;
+mod program;
+mod recognizer;
+mod rules;
+mod schema;
+
+pub use error::{GrammarError, GrammarErrorKind, MatchError, SchemaError, SchemaErrorKind};
+pub use grammar::Grammar;
+pub use limits::Limits;
+pub use recognizer::Recognizer;
