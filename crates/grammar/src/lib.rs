@@ -9,6 +9,7 @@ mod limits;
 mod machine;
 mod program;
 mod recognizer;
+mod regular;
 mod rules;
 mod schema;
 

@@ -18,6 +18,8 @@ pub struct Limits {
     pub expanded_symbols: u64,
     /// Nodes of the compiled program.
     pub nodes: usize,
+    /// Bytes of one regular expression.
+    pub pattern_bytes: usize,
     /// States of one regular expression, after `allOf` and the like are worked in.
     pub pattern_states: usize,
     /// Alternatives that `anyOf`, `oneOf` and lists of types make together at one place of a schema.
@@ -39,6 +41,7 @@ impl Default for Limits {
             max_repetitions: 100_000,
             expanded_symbols: 1_000_000,
             nodes: 1_000_000,
+            pattern_bytes: 2_000,
             pattern_states: 10_000,
             schema_branches: 1_000,
             states: 200_000,

@@ -109,3 +109,87 @@ fn integration() {
     }
     report("integration.json", checked, &failures);
 }
+
+/// The text of a schema, which the corpus has as a text or as a value.
+fn schema_text(case: &Value) -> String {
+    case["schema"].as_str().map_or_else(|| case["schema"].to_string(), str::to_owned)
+}
+
+#[test]
+fn schemas_that_build_or_do_not() {
+    let (mut checked, mut failures) = (0, Vec::new());
+    for case in cases("schema_to_gbnf.json") {
+        checked += 1;
+        let built = Grammar::from_json_schema(&schema_text(&case));
+        if built.is_ok() != (case["status"] == "SUCCESS") {
+            failures.push(format!("{}: expected {}, found {:?}", case["name"], case["status"], built.err()));
+        }
+        // llama.cpp's own text is a grammar like any other.
+        if let Some(text) = case["expected_gbnf"].as_str().filter(|text| !text.trim().is_empty()) {
+            checked += 1;
+            if let Err(error) = Grammar::from_gbnf(text) {
+                failures.push(format!("{}: its GBNF: {error}", case["name"]));
+            }
+        }
+    }
+    report("schema_to_gbnf.json", checked, &failures);
+}
+
+#[test]
+fn what_is_accepted_is_valid() {
+    let (mut checked, mut valid, mut accepted, mut failures) = (0, 0, 0, Vec::new());
+    for case in cases("schema_instances.json") {
+        let grammar = match Grammar::from_json_schema(&schema_text(&case)) {
+            Ok(grammar) => grammar,
+            Err(error) => {
+                failures.push(format!("{}: {error}", case["schema"]));
+                continue;
+            }
+        };
+        let mut recognizer = Recognizer::new(&grammar).expect("a recognizer");
+        for instance in case["instances"].as_array().expect("instances") {
+            let (found, is_valid) = (accepts(&mut recognizer, &instance["text"]), instance["jsonschema_valid"] == true);
+            checked += 1;
+            valid += usize::from(is_valid);
+            accepted += usize::from(found && is_valid);
+            if found && !is_valid {
+                failures.push(format!("{}: accepts {}", case["schema"], instance["text"]));
+            }
+            if !found && is_valid && std::env::var_os("HAPPY_LIST_REFUSED").is_some() {
+                eprintln!("refused: {} for {}", instance["text"], case["schema"]);
+            }
+        }
+    }
+    eprintln!("schema_instances.json: {accepted} of {valid} valid texts accepted");
+    report("schema_instances.json", checked, &failures);
+}
+
+#[test]
+fn official_suite() {
+    let (mut checked, mut refused, mut agree, mut valid, mut accepted) = (0, 0, 0, 0, 0);
+    let mut failures = Vec::new();
+    for case in cases("json_schema_test_suite.json") {
+        checked += 1;
+        let is_valid = case["valid"] == true;
+        valid += usize::from(is_valid);
+        let Ok(grammar) = Grammar::from_json_schema(&schema_text(&case)) else {
+            refused += 1;
+            continue;
+        };
+        let mut recognizer = Recognizer::new(&grammar).expect("a recognizer");
+        let found = recognizer.accepts(case["data"].to_string().as_bytes()).expect("within the limits");
+        agree += usize::from(found == is_valid);
+        accepted += usize::from(found && is_valid);
+        if found && !is_valid {
+            failures.push(format!("{}: {}: accepts {}", case["group"], case["schema"], case["data"]));
+        }
+        if !found && is_valid && std::env::var_os("HAPPY_LIST_REFUSED").is_some() {
+            eprintln!("refused: {} for {}", case["data"], case["schema"]);
+        }
+    }
+    eprintln!(
+        "json_schema_test_suite.json: {checked} cases, schema refused {refused}, verdict agrees {agree}, \
+         {accepted} of {valid} valid documents accepted"
+    );
+    report("json_schema_test_suite.json", checked, &failures);
+}
