@@ -54,7 +54,17 @@ impl CharSet {
     }
 
     pub(crate) fn contains(&self, c: u32) -> bool {
-        self.0.binary_search_by(|&(a, b)| if b < c { Less } else if a > c { Greater } else { Equal }).is_ok()
+        self.0
+            .binary_search_by(|&(a, b)| {
+                if b < c {
+                    Less
+                } else if a > c {
+                    Greater
+                } else {
+                    Equal
+                }
+            })
+            .is_ok()
     }
 
     /// What is in neither, none of or both: everything that is not in the set.

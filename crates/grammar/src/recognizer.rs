@@ -32,7 +32,8 @@ impl Recognizer {
     pub fn new(grammar: &Grammar) -> Result<Self, GrammarError> {
         let program = grammar.program();
         if let Some((text, place)) = program.named_tokens.first() {
-            let message = format!("the token {text} has a number in a vocabulary only, and there is none here");
+            let message =
+                format!("the token {text} has a number in a vocabulary only, and there is none here");
             return Err(GrammarError::new(GrammarErrorKind::UnknownToken, *place, message));
         }
         let machine = Machine::new(Arc::clone(program), Vec::new(), grammar.limits())

@@ -85,7 +85,8 @@ fn grammars_that_build_or_do_not() {
             checked += 1;
             let built = Grammar::from_gbnf_with(text, root, &happy_grammar::Limits::default());
             if built.is_ok() != builds.as_bool().expect("a bool") {
-                failures.push(format!("{text:?} with root {root}: expected {builds}, found {:?}", built.err()));
+                failures
+                    .push(format!("{text:?} with root {root}: expected {builds}, found {:?}", built.err()));
             }
         }
     }
@@ -148,7 +149,8 @@ fn what_is_accepted_is_valid() {
         };
         let mut recognizer = Recognizer::new(&grammar).expect("a recognizer");
         for instance in case["instances"].as_array().expect("instances") {
-            let (found, is_valid) = (accepts(&mut recognizer, &instance["text"]), instance["jsonschema_valid"] == true);
+            let (found, is_valid) =
+                (accepts(&mut recognizer, &instance["text"]), instance["jsonschema_valid"] == true);
             checked += 1;
             valid += usize::from(is_valid);
             accepted += usize::from(found && is_valid);

@@ -8,7 +8,7 @@
 //! symbol      = '"' chars '"' | "[" [ "^" ] { char [ "-" char ] } "]" | "." | name
 //!             | "(" alternates ")"                    (* newlines are spaces in here *)
 //!             | [ "!" ] "<" ( "[" id "]" | text ) ">" ;
-//! escape      = \t \r \n \\ \" \[ \] \xHH \uHHHH \UHHHHHHHH ;
+//! escape      = \t \r \n \\ \" \[ \] \- \xHH \uHHHH \UHHHHHHHH ;
 //! ```
 //!
 //! Two things that llama.cpp lets pass are errors here: a rule that is defined twice, and an empty or reversed range.

@@ -213,12 +213,21 @@ impl<'a> Parser<'a> {
         self.at.expect("}", "'}' after the number of repetitions")?;
         let limits = self.limits;
         let wrong = if max.is_some_and(|max| max < min) {
-            format!("expected at least {min} for the second number of the repetition, found {}", max.unwrap_or(0))
+            format!(
+                "expected at least {min} for the second number of the repetition, found {}",
+                max.unwrap_or(0)
+            )
         } else if min > limits.min_repetitions {
-            format!("at least {min} repetitions are more than {} (Limits::min_repetitions)", limits.min_repetitions)
+            format!(
+                "at least {min} repetitions are more than {} (Limits::min_repetitions)",
+                limits.min_repetitions
+            )
         } else if max.is_some_and(|max| max > limits.max_repetitions) {
             let max = max.unwrap_or(0);
-            format!("up to {max} repetitions are more than {} (Limits::max_repetitions)", limits.max_repetitions)
+            format!(
+                "up to {max} repetitions are more than {} (Limits::max_repetitions)",
+                limits.max_repetitions
+            )
         } else {
             return Ok((min, max));
         };

@@ -112,14 +112,14 @@ impl<'a> Scanner<'a> {
             Some('t') => return Ok('\t'),
             Some('r') => return Ok('\r'),
             Some('n') => return Ok('\n'),
-            Some(c @ ('\\' | '"' | '[' | ']')) => return Ok(c),
+            Some(c @ ('\\' | '"' | '[' | ']' | '-')) => return Ok(c),
             Some('x') => 2,
             Some('u') => 4,
             Some('U') => 8,
             other => {
                 let found = other.map_or("the end".to_owned(), |c| format!("'\\{}'", c.escape_debug()));
                 let message = format!(
-                    "expected one of the escapes \\t \\r \\n \\\\ \\\" \\[ \\] \\xHH \\uHHHH \\UHHHHHHHH, found {found}"
+                    "expected one of the escapes \\t \\r \\n \\\\ \\\" \\[ \\] \\- \\xHH \\uHHHH \\UHHHHHHHH, found {found}"
                 );
                 return Err(GrammarError::new(GrammarErrorKind::Syntax, Some(place), message));
             }
@@ -127,7 +127,9 @@ impl<'a> Scanner<'a> {
         let mut code = 0u32;
         for _ in 0..digits {
             let digit = self.peek().and_then(|c| c.to_digit(16));
-            let Some(digit) = digit else { return Err(self.expected(&format!("{digits} hexadecimal digits"))) };
+            let Some(digit) = digit else {
+                return Err(self.expected(&format!("{digits} hexadecimal digits")));
+            };
             code = code << 4 | digit;
             self.next();
         }

@@ -15,6 +15,7 @@
 //! Nothing here recurses and nothing loops: a position is followed once a step, and rules that begin with one another (left
 //! recursion) were refused. A call in last position hands on its caller's frame, so right recursion is flat.
 
+mod free;
 mod intern;
 mod unique;
 
@@ -22,7 +23,7 @@ use crate::error::MatchError;
 use crate::limits::Limits;
 use crate::program::{ACCEPT, NAMED_TOKEN, Node, Program};
 use intern::{Item, Lists, ROOT};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use unique::Guards;
 
@@ -61,6 +62,8 @@ pub(crate) struct Machine {
     /// Steps: a row of the alphabet's size for each state.
     rows: Vec<StateId>,
     guards: Guards,
+    /// For states that were asked: the states after plain characters.
+    after_plain: HashMap<StateId, Option<Vec<StateId>>>,
     start: StateId,
     scratch: Scratch,
 }
@@ -95,6 +98,7 @@ impl Machine {
             traits: vec![Traits::default()],
             rows: Vec::new(),
             guards: Guards::new(),
+            after_plain: HashMap::new(),
             start: DEAD,
             scratch: Scratch::default(),
         };
@@ -125,6 +129,11 @@ impl Machine {
         self.traits[state as usize].accepting
     }
 
+    /// Whether nothing can follow.
+    pub(crate) fn is_stuck(&self, state: StateId) -> bool {
+        self.states.get(state).iter().all(|item| self.program.nodes[item.node as usize] == Node::Accept)
+    }
+
     /// How many states were met.
     pub(crate) fn states(&self) -> usize {
         self.states.len()
@@ -145,7 +154,8 @@ impl Machine {
             if let Node::Bytes { set, next } = self.program.nodes[item.node as usize]
                 && self.program.sets[set as usize].contains(byte)
             {
-                let guard = if item.guard == unique::NONE { item.guard } else { self.guards.byte(item.guard, byte) };
+                let guard =
+                    if item.guard == unique::NONE { item.guard } else { self.guards.byte(item.guard, byte) };
                 self.scratch.work.push(Item { node: next, frame: item.frame, guard });
             }
         }
@@ -195,7 +205,12 @@ impl Machine {
     }
 
     /// Moves on by one token, which the state takes by its bytes, by its name, or both.
-    pub(crate) fn advance_token(&mut self, at: &mut Position, token: Option<u32>, bytes: &[u8]) -> Result<(), MatchError> {
+    pub(crate) fn advance_token(
+        &mut self,
+        at: &mut Position,
+        token: Option<u32>,
+        bytes: &[u8],
+    ) -> Result<(), MatchError> {
         let mut state = self.walk(at.state, bytes)?;
         let mut after = at.clone();
         if state != DEAD {
@@ -263,7 +278,9 @@ impl Machine {
                     Node::Accept if item.frame == ROOT => scratch.kept.push(item),
                     Node::Accept if first_round => {
                         let callers = self.frames.get(item.frame);
-                        scratch.work.extend(callers.iter().map(|caller| Item { guard: item.guard, ..*caller }));
+                        scratch
+                            .work
+                            .extend(callers.iter().map(|caller| Item { guard: item.guard, ..*caller }));
                     }
                     Node::Accept => {}
                     Node::Bytes { .. } | Node::Token { .. } => scratch.kept.push(item),

@@ -71,7 +71,9 @@ impl Guards {
         let next = match (&self.guards[guard as usize], step) {
             (Guard::None, UniqueStep::Enter) => Guard::Between(Seen::default()),
             (Guard::Between(seen), UniqueStep::Begin) => Guard::Same(Arc::clone(seen), Vec::new()),
-            (Guard::Same(seen, text), UniqueStep::End) if !seen.contains(text) => Guard::Ended(Arc::clone(seen)),
+            (Guard::Same(seen, text), UniqueStep::End) if !seen.contains(text) => {
+                Guard::Ended(Arc::clone(seen))
+            }
             (Guard::New(seen), UniqueStep::End) => Guard::Ended(Arc::clone(seen)),
             (Guard::Between(_) | Guard::Ended(_), UniqueStep::Leave) => Guard::None,
             _ => return None,

@@ -50,8 +50,7 @@ pub(crate) fn build(rules: &Rules, limits: &Limits) -> Result<Program, GrammarEr
         }
     }
     let Builder { nodes, sets, nullable, named_tokens, .. } = builder;
-    let edges: Vec<Vec<u32>> =
-        starts.iter().map(|&start| first_calls(start, &nodes, &nullable)).collect();
+    let edges: Vec<Vec<u32>> = starts.iter().map(|&start| first_calls(start, &nodes, &nullable)).collect();
     let rank = topological(&edges).map_err(|cycle| left_recursion(rules, &cycle))?;
     let has_unique = nodes.iter().any(|node| matches!(node, Node::Unique { .. }));
     let (class_of, members) = if has_unique { single_bytes() } else { byte_classes(&sets) };

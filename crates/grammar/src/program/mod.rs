@@ -14,7 +14,7 @@ mod utf8;
 use crate::rules::UniqueStep;
 
 pub(crate) use build::build;
-pub(crate) use utf8::digit_ranges;
+pub(crate) use utf8::{digit_ranges, sequences};
 
 /// A node's number.
 pub(crate) type NodeId = u32;

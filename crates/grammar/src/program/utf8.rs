@@ -10,7 +10,14 @@ pub(crate) fn digit_ranges(low: u32, high: u32, bits: u32, digits: u32) -> Vec<V
     found
 }
 
-fn split(low: u32, high: u32, bits: u32, digits: u32, before: &mut Vec<(u32, u32)>, found: &mut Vec<Vec<(u32, u32)>>) {
+fn split(
+    low: u32,
+    high: u32,
+    bits: u32,
+    digits: u32,
+    before: &mut Vec<(u32, u32)>,
+    found: &mut Vec<Vec<(u32, u32)>>,
+) {
     let shift = bits * (digits - 1);
     let (first, last) = (low >> shift, high >> shift);
     if digits == 1 {
@@ -44,14 +51,10 @@ fn split(low: u32, high: u32, bits: u32, digits: u32, before: &mut Vec<(u32, u32
 }
 
 /// The UTF-8 of all characters from `low` to `high`, as products of byte ranges.
-pub(super) fn sequences(low: u32, high: u32) -> Vec<Vec<(u8, u8)>> {
+pub(crate) fn sequences(low: u32, high: u32) -> Vec<Vec<(u8, u8)>> {
     // Length, first and last character of it, and the bits that mark its first byte.
-    const LENGTHS: [(u32, u32, u32, u32); 4] = [
-        (1, 0, 0x7F, 0),
-        (2, 0x80, 0x7FF, 0xC0),
-        (3, 0x800, 0xFFFF, 0xE0),
-        (4, 0x1_0000, 0x10_FFFF, 0xF0),
-    ];
+    const LENGTHS: [(u32, u32, u32, u32); 4] =
+        [(1, 0, 0x7F, 0), (2, 0x80, 0x7FF, 0xC0), (3, 0x800, 0xFFFF, 0xE0), (4, 0x1_0000, 0x10_FFFF, 0xF0)];
     let mut found = Vec::new();
     for (len, first, last, mark) in LENGTHS {
         let (low, high) = (low.max(first), high.min(last));
@@ -85,7 +88,11 @@ mod tests {
                     s.len() == bytes.len() && s.iter().zip(bytes).all(|(&(a, b), &x)| a <= x && x <= b)
                 };
                 let count = sequences.iter().filter(|s| matches(s)).count();
-                assert_eq!(count, usize::from((low..=high).contains(&(c as u32))), "{c:?} of {low:x}-{high:x}");
+                assert_eq!(
+                    count,
+                    usize::from((low..=high).contains(&(c as u32))),
+                    "{c:?} of {low:x}-{high:x}"
+                );
             }
         }
     }

@@ -24,7 +24,10 @@ enum Shape {
     And(Rc<[Term]>),
     Not(Term),
     /// Decimal digits of a number that is `(remainder - digits so far) modulo` ... see [`Algebra::multiple_of`].
-    Multiple { modulus: u64, remainder: u64 },
+    Multiple {
+        modulus: u64,
+        remainder: u64,
+    },
 }
 
 /// All terms of one compilation.
@@ -111,7 +114,10 @@ impl Algebra {
     }
 
     /// All parts in a row.
-    pub(crate) fn concat(&mut self, parts: impl IntoIterator<Item = Term, IntoIter: DoubleEndedIterator>) -> Term {
+    pub(crate) fn concat(
+        &mut self,
+        parts: impl IntoIterator<Item = Term, IntoIter: DoubleEndedIterator>,
+    ) -> Term {
         parts.into_iter().rev().fold(EMPTY, |after, part| self.then(part, after))
     }
 
@@ -145,7 +151,13 @@ impl Algebra {
             (_, Some(0)) => EMPTY,
             (1, Some(1)) => body,
             _ if body == EMPTY => EMPTY,
-            _ if body == NOTHING => if min == 0 { EMPTY } else { NOTHING },
+            _ if body == NOTHING => {
+                if min == 0 {
+                    EMPTY
+                } else {
+                    NOTHING
+                }
+            }
             // A body that can be empty satisfies any minimum.
             _ => {
                 let min = if self.is_nullable(body) { 0 } else { min };
@@ -267,7 +279,13 @@ impl Algebra {
             return known;
         }
         let derived = match self.shape(term).clone() {
-            Shape::Class(set) => if set.contains(c) { EMPTY } else { NOTHING },
+            Shape::Class(set) => {
+                if set.contains(c) {
+                    EMPTY
+                } else {
+                    NOTHING
+                }
+            }
             Shape::Empty => NOTHING,
             Shape::Concat(a, b) => {
                 let first = self.derivative(a, c);

@@ -23,7 +23,11 @@ pub(crate) struct TooManyStates;
 
 impl Automaton {
     /// The automaton of a term; `None` where it matches nothing.
-    pub(crate) fn new(algebra: &mut Algebra, term: Term, max_states: usize) -> Result<Option<Self>, TooManyStates> {
+    pub(crate) fn new(
+        algebra: &mut Algebra,
+        term: Term,
+        max_states: usize,
+    ) -> Result<Option<Self>, TooManyStates> {
         let mut numbers = HashMap::from([(term, 0usize)]);
         let mut terms = vec![term];
         let mut states: Vec<State> = Vec::new();
@@ -82,15 +86,16 @@ impl Automaton {
             numbers[i] = count;
             count += usize::from(*alive);
         }
-        let states = self.states.into_iter().zip(&alive).filter(|(_, alive)| **alive).map(|(state, _)| State {
-            accepting: state.accepting,
-            next: state
-                .next
-                .into_iter()
-                .filter(|(_, to)| alive[*to])
-                .map(|(set, to)| (set, numbers[to]))
-                .collect(),
-        });
+        let states =
+            self.states.into_iter().zip(&alive).filter(|(_, alive)| **alive).map(|(state, _)| State {
+                accepting: state.accepting,
+                next: state
+                    .next
+                    .into_iter()
+                    .filter(|(_, to)| alive[*to])
+                    .map(|(set, to)| (set, numbers[to]))
+                    .collect(),
+            });
         Some(Self { states: states.collect() })
     }
 }

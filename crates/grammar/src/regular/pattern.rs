@@ -111,7 +111,13 @@ fn term(ast: &Ast, rest: Term, at_start: bool, algebra: &mut Algebra) -> Result<
                 return Err(PatternError { malformed: false, at, message });
             }
         },
-        Ast::Start(_) => if at_start { rest } else { NOTHING },
+        Ast::Start(_) => {
+            if at_start {
+                rest
+            } else {
+                NOTHING
+            }
+        }
         Ast::End => algebra.and([rest, EMPTY]),
         Ast::Look { body, negated, .. } => {
             let anything = algebra.anything();

@@ -21,7 +21,8 @@ pub(super) struct ArrayLayout<'a> {
 impl<'a> ArrayLayout<'a> {
     /// The schemas that item `i` must satisfy.
     pub(super) fn item(&self, i: usize) -> Vec<Loc<'a>> {
-        let one = |(first, rest): &(Vec<Loc<'a>>, Option<Loc<'a>>)| first.get(i).cloned().or_else(|| rest.clone());
+        let one =
+            |(first, rest): &(Vec<Loc<'a>>, Option<Loc<'a>>)| first.get(i).cloned().or_else(|| rest.clone());
         self.sources.iter().filter_map(one).collect()
     }
 }
@@ -57,13 +58,17 @@ impl<'a> Compiler<'a> {
         let (min, max) = shape::lengths(plain, "Items")?;
         self.check_counts(plain, "Items", min, max)?;
         let max = if layout.unknown { Some(0) } else { max };
-        let unique = match plain.iter().map(|schema| Ok(schema.flag("uniqueItems")?.then_some(schema))).find_map(Result::transpose) {
+        let unique = match plain
+            .iter()
+            .map(|schema| Ok(schema.flag("uniqueItems")?.then_some(schema)))
+            .find_map(Result::transpose)
+        {
             Some(schema) if max.is_none_or(|max| max > 1) => Some(schema?),
             _ => None,
         };
         let space = Expr::Rule(self.space());
         let spelling = if unique.is_some() { Spelling::One } else { Spelling::Any };
-        let mut item = |this: &mut Self, i: usize| -> Result<Expr> {
+        let item = |this: &mut Self, i: usize| -> Result<Expr> {
             let schemas = layout.item(i);
             let Some(place) = unique else { return Ok(Expr::Rule(this.rule(&schemas, spelling)?)) };
             this.check_scalar(&schemas, place)?;
@@ -111,7 +116,8 @@ impl<'a> Compiler<'a> {
         for branch in self.branches(schemas)? {
             let types = shape::types_of(&branch.plain, true)?;
             if shape::listed(&branch.plain)?.is_none() && types & !(NULL | BOOL | INTEGER | STRING) != 0 {
-                let message = "supported for items that are strings, integers, booleans, null or listed values only";
+                let message =
+                    "supported for items that are strings, integers, booleans, null or listed values only";
                 return Err(place.unsupported("uniqueItems", message));
             }
         }

@@ -49,7 +49,11 @@ pub(super) fn branches<'a>(schemas: &[Loc<'a>], root: &Loc<'a>, limits: &Limits)
                 Task::Choose(schema, keyword, chain) => {
                     let ways = schema.children(keyword)?.unwrap_or_default();
                     if ways.is_empty() {
-                        return Err(schema.error(keyword, SchemaErrorKind::Malformed, "expected at least one schema"));
+                        return Err(schema.error(
+                            keyword,
+                            SchemaErrorKind::Malformed,
+                            "expected at least one schema",
+                        ));
                     }
                     // The last is pushed first, so that ways come out in the schema's order.
                     for (i, option) in ways.into_iter().enumerate().rev() {
@@ -64,7 +68,9 @@ pub(super) fn branches<'a>(schemas: &[Loc<'a>], root: &Loc<'a>, limits: &Limits)
                         let limit = limits.schema_branches;
                         return Err(schema.limit(
                             keyword,
-                            format!("more than {limit} combinations of alternatives (Limits::schema_branches)"),
+                            format!(
+                                "more than {limit} combinations of alternatives (Limits::schema_branches)"
+                            ),
                         ));
                     }
                     continue 'ways;

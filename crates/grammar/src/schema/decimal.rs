@@ -98,8 +98,10 @@ mod tests {
 
     #[test]
     fn order() {
-        let ascending =
-            ["-1e20", "-100", "-99.5", "-99", "-0.5", "0", "1e-7", "0.05", "0.5", "1", "1.25", "10", "1e2", "2e20"];
+        let ascending = [
+            "-1e20", "-100", "-99.5", "-99", "-0.5", "0", "1e-7", "0.05", "0.5", "1", "1.25", "10", "1e2",
+            "2e20",
+        ];
         for pair in ascending.windows(2) {
             assert!(decimal(pair[0]) < decimal(pair[1]), "{pair:?}");
         }

@@ -18,7 +18,9 @@ impl<'a> Compiler<'a> {
                 for (schema, way) in &a.choices {
                     let same = b.choices.iter().find(|(other, _)| other.pointer == schema.pointer);
                     let Some((_, other)) = same.filter(|(_, other)| other != way) else { continue };
-                    if !self.disjoint(&a.plain, &b.plain, depth)? || !self.disjoint(&b.plain, &a.plain, depth)? {
+                    if !self.disjoint(&a.plain, &b.plain, depth)?
+                        || !self.disjoint(&b.plain, &a.plain, depth)?
+                    {
                         let message = format!(
                             "a document may satisfy schemas {other} and {way} (counted from 0) at once; 'anyOf' allows that"
                         );

@@ -115,7 +115,13 @@ impl<'a> Compiler<'a> {
     }
 
     /// Refuses counts that no grammar should spell out.
-    pub(super) fn check_counts(&self, plain: &[Loc<'a>], what: &str, min: u32, max: Option<u32>) -> Result<()> {
+    pub(super) fn check_counts(
+        &self,
+        plain: &[Loc<'a>],
+        what: &str,
+        min: u32,
+        max: Option<u32>,
+    ) -> Result<()> {
         let wrong = if min > self.limits.min_repetitions {
             let limit = self.limits.min_repetitions;
             (format!("min{what}"), format!("{min} is more than {limit} (Limits::min_repetitions)"))

@@ -41,7 +41,11 @@ pub(crate) fn compile(text: &str, limits: &Limits) -> Result<Program, SchemaErro
         .map_err(|e| SchemaError::new(SchemaErrorKind::Malformed, None, format!("expected JSON: {e}")))?;
     let rules = emit::rules(&root, limits)?;
     let rules = prune::prune(rules).ok_or_else(|| {
-        SchemaError::new(SchemaErrorKind::Unsatisfiable, Some("#".to_owned()), "no document satisfies the schema")
+        SchemaError::new(
+            SchemaErrorKind::Unsatisfiable,
+            Some("#".to_owned()),
+            "no document satisfies the schema",
+        )
     })?;
     build(&rules, limits)
 }

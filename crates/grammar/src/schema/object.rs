@@ -42,7 +42,9 @@ impl<'a> ObjectLayout<'a> {
         let mut found = Vec::new();
         for source in &self.sources {
             let before = found.len();
-            found.extend(source.properties.iter().filter(|(known, _)| *known == name).map(|(_, loc)| loc.clone()));
+            found.extend(
+                source.properties.iter().filter(|(known, _)| *known == name).map(|(_, loc)| loc.clone()),
+            );
             for (pattern, loc) in &source.patterns {
                 if a.matches(*pattern, name) {
                     found.push(loc.clone());
@@ -68,13 +70,18 @@ fn is_false(schemas: &[Loc<'_>]) -> bool {
 
 impl<'a> Compiler<'a> {
     pub(super) fn object_layout(&mut self, plain: &[Loc<'a>]) -> Result<ObjectLayout<'a>> {
-        let mut layout =
-            ObjectLayout { properties: Vec::new(), required: Vec::new(), names: Vec::new(), sources: Vec::new() };
+        let mut layout = ObjectLayout {
+            properties: Vec::new(),
+            required: Vec::new(),
+            names: Vec::new(),
+            sources: Vec::new(),
+        };
         for schema in plain {
             let properties = schema.members("properties")?;
             let mut patterns = Vec::new();
             for (text, loc) in schema.members("patternProperties")? {
-                let term = shape::pattern_term(schema, "patternProperties", text, self.limits, &mut self.algebra)?;
+                let term =
+                    shape::pattern_term(schema, "patternProperties", text, self.limits, &mut self.algebra)?;
                 patterns.push((term, loc));
             }
             for (name, _) in &properties {
@@ -84,7 +91,11 @@ impl<'a> Compiler<'a> {
             }
             layout.required.extend(schema.required()?.into_iter().map(str::to_owned));
             layout.names.extend(schema.child("propertyNames"));
-            layout.sources.push(Source { properties, patterns, additional: schema.child("additionalProperties") });
+            layout.sources.push(Source {
+                properties,
+                patterns,
+                additional: schema.child("additionalProperties"),
+            });
         }
         layout.required.sort_unstable();
         layout.required.dedup();
@@ -132,14 +143,12 @@ impl<'a> Compiler<'a> {
             .flat_map(|(i, source)| source.patterns.iter().map(move |(term, loc)| (i, *term, loc)))
             .collect();
         if let Some((_, _, loc)) = patterns.get(MAX_PATTERNS) {
-            return Err(loc.unsupported("", format!("more than {MAX_PATTERNS} patterns of names are not supported")));
+            return Err(
+                loc.unsupported("", format!("more than {MAX_PATTERNS} patterns of names are not supported"))
+            );
         }
-        let taken: Vec<Term> = layout
-            .properties
-            .iter()
-            .chain(&layout.required)
-            .map(|name| self.algebra.literal(name))
-            .collect();
+        let taken: Vec<Term> =
+            layout.properties.iter().chain(&layout.required).map(|name| self.algebra.literal(name)).collect();
         let taken = self.algebra.or(taken);
         let mut names = vec![self.algebra.not(taken)];
         if !layout.names.is_empty() {
@@ -159,7 +168,8 @@ impl<'a> Compiler<'a> {
                 schemas.extend(is_matched.then(|| (*loc).clone()));
             }
             for (i, source) in layout.sources.iter().enumerate() {
-                let by_pattern = patterns.iter().enumerate().any(|(bit, (of, ..))| *of == i && matched >> bit & 1 != 0);
+                let by_pattern =
+                    patterns.iter().enumerate().any(|(bit, (of, ..))| *of == i && matched >> bit & 1 != 0);
                 schemas.extend(source.additional.clone().filter(|_| !by_pattern));
             }
             if is_false(&schemas) {
@@ -186,7 +196,9 @@ impl<'a> Compiler<'a> {
         let top = min.max(max.unwrap_or(0)).max(1);
         if members.len() as u64 * u64::from(top) > self.limits.nodes as u64 / 10 {
             let schema = &plain[0];
-            return Err(schema.limit("", "too many properties for these bounds of their number (Limits::nodes)"));
+            return Err(
+                schema.limit("", "too many properties for these bounds of their number (Limits::nodes)")
+            );
         }
         let comma = Expr::Seq(vec![Expr::literal(","), Expr::Rule(self.space())]);
         let separator = |n: u32| if n == 0 { Expr::EMPTY } else { comma.clone() };

@@ -53,7 +53,13 @@ pub(super) fn type_of(value: &Value) -> u8 {
     match value {
         Value::Null => NULL,
         Value::Bool(_) => BOOL,
-        Value::Number(n) => if Decimal::new(n).is_integer() { INTEGER } else { FRACTION },
+        Value::Number(n) => {
+            if Decimal::new(n).is_integer() {
+                INTEGER
+            } else {
+                FRACTION
+            }
+        }
         Value::String(_) => STRING,
         Value::Array(_) => ARRAY,
         Value::Object(_) => OBJECT,
@@ -111,7 +117,9 @@ pub(super) fn listed<'a>(plain: &[Loc<'a>]) -> Result<Option<Vec<&'a Value>>> {
     for schema in plain {
         let mut lists: Vec<Vec<&Value>> = Vec::new();
         if let Some(value) = schema.get("enum") {
-            let Some(values) = value.as_array() else { return Err(schema.malformed("enum", "an array", value)) };
+            let Some(values) = value.as_array() else {
+                return Err(schema.malformed("enum", "an array", value));
+            };
             lists.push(values.iter().collect());
         }
         lists.extend(schema.get("const").map(|value| vec![value]));
@@ -143,7 +151,9 @@ pub(super) fn bounds(plain: &[Loc<'_>]) -> Result<(Option<Bound>, Option<Bound>)
             ("exclusiveMaximum", false, true),
         ] {
             let Some(value) = schema.get(keyword) else { continue };
-            let Value::Number(number) = value else { return Err(schema.malformed(keyword, "a number", value)) };
+            let Value::Number(number) = value else {
+                return Err(schema.malformed(keyword, "a number", value));
+            };
             let bound = Bound { value: Decimal::new(number), exclusive };
             let place = if lower { &mut min } else { &mut max };
             let tighter = place.as_ref().is_none_or(|old| {
@@ -167,7 +177,9 @@ pub(super) fn numbers(plain: &[Loc<'_>], integer: bool, a: &mut Algebra) -> Resu
     for schema in plain {
         let Some(value) = schema.get("multipleOf") else { continue };
         let number = value.as_number().map(Decimal::new).filter(|n| !n.negative && !n.is_zero());
-        let Some(number) = number else { return Err(schema.malformed("multipleOf", "a number above 0", value)) };
+        let Some(number) = number else {
+            return Err(schema.malformed("multipleOf", "a number above 0", value));
+        };
         if let Some(modulus) = number.scaled(0).filter(|n| *n <= 1_000_000) {
             multiples.push(modulus);
             whole = true;
@@ -225,11 +237,16 @@ pub(super) fn pattern_term(
 ) -> Result<Term> {
     if text.len() > limits.pattern_bytes {
         let (found, limit) = (text.len(), limits.pattern_bytes);
-        return Err(schema.limit(keyword, format!("{found} bytes are more than {limit} (Limits::pattern_bytes)")));
+        return Err(
+            schema.limit(keyword, format!("{found} bytes are more than {limit} (Limits::pattern_bytes)"))
+        );
     }
     pattern(text, a, limits.nesting, limits.max_repetitions).map_err(|error| {
-        let kind =
-            if error.malformed { crate::SchemaErrorKind::Malformed } else { crate::SchemaErrorKind::Unsupported };
+        let kind = if error.malformed {
+            crate::SchemaErrorKind::Malformed
+        } else {
+            crate::SchemaErrorKind::Unsupported
+        };
         schema.error(keyword, kind, error.to_string())
     })
 }
@@ -240,7 +257,11 @@ pub(super) fn string_term(plain: &[Loc<'_>], limits: &Limits, a: &mut Algebra) -
     let (min, max) = lengths(plain, "Length")?;
     if (min, max) != (0, None) {
         let any = a.class(crate::charset::CharSet::any());
-        terms.push(if max.is_some_and(|max| max < min) { crate::regular::NOTHING } else { a.repeat(any, min, max) });
+        terms.push(if max.is_some_and(|max| max < min) {
+            crate::regular::NOTHING
+        } else {
+            a.repeat(any, min, max)
+        });
     }
     if terms.is_empty() {
         return Ok(a.anything());

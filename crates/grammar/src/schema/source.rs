@@ -16,8 +16,18 @@ pub(super) struct Loc<'a> {
 
 /// Keywords that constrain documents in ways that no rule here expresses.
 const UNSUPPORTED: &[&str] = &[
-    "$dynamicRef", "$recursiveRef", "contains", "dependencies", "dependentRequired", "dependentSchemas", "else", "if",
-    "not", "then", "unevaluatedItems", "unevaluatedProperties",
+    "$dynamicRef",
+    "$recursiveRef",
+    "contains",
+    "dependencies",
+    "dependentRequired",
+    "dependentSchemas",
+    "else",
+    "if",
+    "not",
+    "then",
+    "unevaluatedItems",
+    "unevaluatedProperties",
 ];
 
 impl<'a> Loc<'a> {
@@ -30,7 +40,12 @@ impl<'a> Loc<'a> {
         format!("{}/{name}", self.pointer).into()
     }
 
-    pub(super) fn error(&self, keyword: &str, kind: SchemaErrorKind, message: impl Into<String>) -> SchemaError {
+    pub(super) fn error(
+        &self,
+        keyword: &str,
+        kind: SchemaErrorKind,
+        message: impl Into<String>,
+    ) -> SchemaError {
         let pointer = if keyword.is_empty() { Rc::clone(&self.pointer) } else { self.step(keyword) };
         SchemaError::new(kind, Some(pointer.to_string()), message)
     }

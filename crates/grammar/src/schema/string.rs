@@ -55,7 +55,7 @@ impl Compiler<'_> {
                 let (low, high) = (low.max(0x1_0000) - 0x1_0000, high - 0x1_0000);
                 // A surrogate pair: two digits of ten bits.
                 for digits in digit_ranges(low, high, 10, 2) {
-                    let mut half = |i: usize, base: u32| {
+                    let half = |i: usize, base: u32| {
                         let (a, b) = digits[i];
                         Expr::Alt(unicode_escapes(base + a, base + b, spelling))
                     };
