@@ -9,6 +9,7 @@ mod architectures;
 mod chat_templates;
 mod data;
 mod gguf;
+mod grammar;
 mod kl;
 mod quants;
 mod recipe;
@@ -42,6 +43,7 @@ const CORPORA: &[(&str, Run)] = &[
     ("gguf", gguf::run),
     ("quants", quants::run),
     ("sampling", sampling::run),
+    ("grammar", grammar::run),
     ("chat-templates", chat_templates::run),
     ("tokenizer", tokenizer::run),
     ("architectures", architectures::run),

@@ -4,11 +4,12 @@ use super::{Tree, Violation};
 
 /// What each of our packages may depend on (all kinds of dependency), among our packages.
 ///
-/// The library crates point down only: `gguf, tensor, tokenizer, sampler` -> `kernels` -> `model` -> `engine` -> `cli, ffi`.
+/// The library crates point down only: `gguf, tensor, tokenizer, sampler, grammar` -> `kernels` -> `model` -> `engine` -> `cli, ffi`.
 const LAYERS: &[(&str, &[&str])] = &[
     ("happy-gguf", &[]),
     ("happy-tensor", &[]),
     ("happy-sampler", &[]),
+    ("happy-grammar", &[]),
     ("happy-tokenizer", &["happy-gguf"]),
     ("happy-kernels", &["happy-tensor"]),
     ("happy-model", &["happy-gguf", "happy-tensor", "happy-kernels"]),
@@ -20,12 +21,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-const LIBRARIES_BELOW_ENGINE: &[&str] =
-    &["happy-gguf", "happy-tensor", "happy-sampler", "happy-tokenizer", "happy-kernels", "happy-model"];
+const LIBRARIES_BELOW_ENGINE: &[&str] = &[
+    "happy-gguf",
+    "happy-tensor",
+    "happy-sampler",
+    "happy-grammar",
+    "happy-tokenizer",
+    "happy-kernels",
+    "happy-model",
+];
 const LIBRARIES: &[&str] = &[
     "happy-gguf",
     "happy-tensor",
     "happy-sampler",
+    "happy-grammar",
     "happy-tokenizer",
     "happy-kernels",
     "happy-model",

@@ -5,6 +5,7 @@ mod chat;
 mod cpu;
 mod detokenize;
 mod gguf;
+mod grammar;
 mod inspect;
 mod logits;
 mod quantize;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Detokenize(detokenize::DetokenizeArgs),
     /// Write the logits of token sequences, or their hash
     Logits(logits::LogitsArgs),
+    /// Say whether texts match a GBNF grammar or a JSON schema
+    Grammar(grammar::GrammarArgs),
     /// Render a chat template
     Template(template::TemplateArgs),
     /// Show processor features, chosen kernels and the switches that turn them off
@@ -55,6 +58,7 @@ impl Command {
             Command::Tokenize(args) => tokenize::run(&args),
             Command::Detokenize(args) => detokenize::run(&args),
             Command::Logits(args) => logits::run(&args),
+            Command::Grammar(args) => grammar::run(&args),
             Command::Template(args) => template::run(&args),
             Command::Cpu(args) => cpu::run(&args),
         }

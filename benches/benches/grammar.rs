@@ -1,0 +1,138 @@
+//! Masks over a vocabulary of 152,000 tokens while real documents are written: per token, with what earlier documents taught
+//! (`warm`) and from nothing (`cold`, in which the states of the grammar are met for the first time).
+//!
+//! Needs the conformance data's vocabularies (`HAPPY_CONFORMANCE`).
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use happy_gguf::GgufFile;
+use happy_grammar::{Grammar, Matcher, Piece, TokenSet, Vocabulary};
+use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+
+const SCHEMA: &str = r##"{
+  "type": "object",
+  "properties": {
+    "name": {"type": "string", "minLength": 1},
+    "age": {"type": "integer", "minimum": 0, "maximum": 150},
+    "email": {"type": "string", "format": "email"},
+    "address": {"$ref": "#/$defs/address"},
+    "tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": true, "maxItems": 10},
+    "orders": {"type": "array", "items": {
+      "type": "object",
+      "properties": {
+        "id": {"type": "integer"},
+        "total": {"type": "number", "minimum": 0},
+        "status": {"enum": ["open", "paid", "shipped"]},
+        "note": {"type": ["string", "null"]}
+      },
+      "required": ["id", "total", "status"]
+    }}
+  },
+  "required": ["name", "age", "address", "tags", "orders"],
+  "$defs": {"address": {
+    "type": "object",
+    "properties": {
+      "street": {"type": "string"},
+      "city": {"type": "string", "maxLength": 60},
+      "zip": {"type": "string", "pattern": "^[0-9]{5}$"}
+    },
+    "required": ["street", "city"],
+    "additionalProperties": false
+  }}
+}"##;
+
+const DOCUMENT: &str = r#"{
+  "name": "María José García Fernández",
+  "age": 42,
+  "email": "maria.garcia@example.org",
+  "address": {
+    "street": "Calle de los Embajadores 131, 2º izquierda",
+    "city": "Madrid",
+    "zip": "28045"
+  },
+  "tags": ["customer", "newsletter", "returns twice a year"],
+  "orders": [
+    {"id": 1001, "total": 59.95, "status": "paid", "note": "Please leave the parcel with the neighbour."},
+    {"id": 1002, "total": 12, "status": "shipped", "note": null},
+    {"id": 1017, "total": 349.5, "status": "open", "note": "The customer asked whether the keyboard can be exchanged; 確認しました。 She said \"any time\" works."}
+  ]
+}"#;
+
+fn data() -> PathBuf {
+    std::env::var_os("HAPPY_CONFORMANCE")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance"), PathBuf::from)
+}
+
+fn tokenizer(name: &str) -> Option<Tokenizer> {
+    let path = data().join("tokenizer/vocabs").join(format!("{name}.gguf.zst"));
+    let Ok(file) = std::fs::File::open(&path) else {
+        eprintln!("NOT RUN: {} is missing (set HAPPY_CONFORMANCE)", path.display());
+        return None;
+    };
+    let mut bytes = Vec::new();
+    let mut decoder = ruzstd::decoding::StreamingDecoder::new(file).expect("a zstd file");
+    std::io::Read::read_to_end(&mut decoder, &mut bytes).expect("a whole zstd file");
+    let file = GgufFile::from_shared(std::sync::Arc::new(bytes), &happy_gguf::Limits::default())
+        .expect("a vocabulary-only file");
+    Some(Tokenizer::from_gguf(&file).expect("a tokenizer"))
+}
+
+fn vocabulary(tokenizer: &Tokenizer, pieces: &[Vec<u8>]) -> Vocabulary {
+    let pieces = pieces.iter().enumerate().map(|(id, bytes)| {
+        if tokenizer.is_control(id as TokenId) { Piece::Special(bytes) } else { Piece::Text(bytes) }
+    });
+    let end: Vec<u32> = (0..tokenizer.vocab_size() as u32).filter(|id| tokenizer.is_eog(*id)).collect();
+    Vocabulary::new(pieces, &end).expect("a vocabulary")
+}
+
+/// Writes the document: the mask and the step of each token.
+fn write(matcher: &mut Matcher, ids: &[TokenId], allowed: &mut TokenSet) {
+    for &id in ids {
+        matcher.mask(allowed).expect("within the limits");
+        assert!(allowed.contains(id), "token {id} is part of a valid document");
+        matcher.accept(id).expect("an allowed token");
+    }
+    assert!(matcher.is_complete());
+}
+
+fn grammar(c: &mut Criterion) {
+    let Some(tokenizer) = tokenizer("qwen2.5") else { return };
+    let json =
+        std::fs::read_to_string(data().join("grammar/gbnf/json.gbnf")).expect("the corpus has json.gbnf");
+    let pieces: Vec<Vec<u8>> =
+        (0..tokenizer.vocab_size()).map(|id| tokenizer.piece(id as TokenId).expect("a token")).collect();
+    let vocabulary_ready = vocabulary(&tokenizer, &pieces);
+    let n = vocabulary_ready.len();
+    eprintln!("{n} tokens, {:.1} bytes of memory a token", vocabulary_ready.memory() as f64 / n as f64);
+    let options = EncodeOptions { add_special: false, parse_special: false };
+    let ids = tokenizer.encode(DOCUMENT, options).expect("the document's tokens");
+
+    let mut group = c.benchmark_group("grammar");
+    group.sample_size(10);
+    group.bench_function("vocabulary", |b| b.iter(|| vocabulary(&tokenizer, &pieces).len()));
+    group.bench_function("compile-schema", |b| {
+        b.iter(|| Grammar::from_json_schema(black_box(SCHEMA)).is_ok())
+    });
+    group.throughput(Throughput::Elements(ids.len() as u64));
+    let grammars = [
+        ("json.gbnf", Grammar::from_gbnf(&json).expect("a grammar")),
+        ("schema", Grammar::from_json_schema(SCHEMA).expect("a grammar")),
+    ];
+    for (name, grammar) in grammars {
+        let mut allowed = TokenSet::new(n);
+        let new = || Matcher::new(&grammar, &vocabulary_ready).expect("a matcher");
+        group.bench_function(format!("cold/{name}"), |b| b.iter(|| write(&mut new(), &ids, &mut allowed)));
+        let mut matcher = new();
+        group.bench_function(format!("warm/{name}"), |b| {
+            b.iter(|| {
+                matcher.reset();
+                write(&mut matcher, &ids, &mut allowed);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, grammar);
+criterion_main!(benches);

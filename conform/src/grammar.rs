@@ -1,0 +1,144 @@
+//! Corpus `grammar`: llama.cpp's grammars and schemas with the strings that they accept and reject, and the official suite
+//! of JSON Schema. A text that a grammar takes must be valid; leaving out a valid one is allowed and counted.
+
+use crate::data;
+use crate::report::{Report, Verdict};
+use happy_grammar::{Grammar, Limits, Recognizer};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
+    for case in data::json::<Vec<Value>>(&folder.join("grammar_files.json"))? {
+        let name = text(&case["grammar_file"]);
+        let source =
+            fs::read_to_string(folder.join("gbnf").join(name)).map_err(|e| format!("{name}: {e}"))?;
+        strings(name, &case, Grammar::from_gbnf(&source).map_err(|e| e.to_string()), report);
+    }
+    for case in data::json::<Vec<Value>>(&folder.join("integration.json"))? {
+        let grammar = match case["grammar"].as_str() {
+            Some(source) => Grammar::from_gbnf(source).map_err(|e| e.to_string()),
+            None => Grammar::from_json_schema(&schema(&case)).map_err(|e| e.to_string()),
+        };
+        strings(text(&case["desc"]), &case, grammar, report);
+    }
+    for case in data::json::<Vec<Value>>(&folder.join("parse.json"))? {
+        for (root, builds) in case["builds_with_root"].as_object().into_iter().flatten() {
+            let built = Grammar::from_gbnf_with(text(&case["grammar"]), root, &Limits::default());
+            builds_as(
+                &case["grammar"].to_string(),
+                *builds == true,
+                built.map_err(|e| e.to_string()),
+                report,
+            );
+        }
+    }
+    for case in data::json::<Vec<Value>>(&folder.join("schema_to_gbnf.json"))? {
+        let built = Grammar::from_json_schema(&schema(&case)).map_err(|e| e.to_string());
+        builds_as(text(&case["name"]), case["status"] == "SUCCESS", built, report);
+    }
+    instances(&folder.join("schema_instances.json"), report)?;
+    suite(&folder.join("json_schema_test_suite.json"), report)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// A case's schema, which the corpus has as a text or as a value.
+fn schema(case: &Value) -> String {
+    case["schema"].as_str().map_or_else(|| case["schema"].to_string(), str::to_owned)
+}
+
+fn builds_as(name: &str, expected: bool, built: Result<Grammar, String>, report: &mut Report) {
+    report.case(name, || match (expected, built) {
+        (true, Err(error)) => Verdict::Failed(error),
+        (false, Ok(_)) => Verdict::Failed("it was built".to_owned()),
+        _ => Verdict::Passed,
+    });
+}
+
+/// The strings that a grammar must accept and reject.
+fn strings(name: &str, case: &Value, grammar: Result<Grammar, String>, report: &mut Report) {
+    for (list, expected) in [("accept", true), ("reject", false)] {
+        for string in case[list].as_array().into_iter().flatten() {
+            report.case(&format!("{name}: {list} {string}"), || {
+                match grammar.as_ref().map_err(Clone::clone).and_then(|grammar| accepts(grammar, string)) {
+                    Ok(found) if found == expected => Verdict::Passed,
+                    Ok(found) => Verdict::Failed(format!("accepted: {found}")),
+                    Err(error) => Verdict::Failed(error),
+                }
+            });
+        }
+    }
+}
+
+/// Whether a grammar accepts a text, or a list of pieces and token ids.
+fn accepts(grammar: &Grammar, string: &Value) -> Result<bool, String> {
+    let mut recognizer = Recognizer::new(grammar).map_err(|e| e.to_string())?;
+    let Some(pieces) = string.as_array() else {
+        return recognizer.accepts(text(string).as_bytes()).map_err(|e| e.to_string());
+    };
+    for piece in pieces {
+        let id = piece["token"].as_u64().and_then(|id| u32::try_from(id).ok());
+        recognizer.push_token(id, text(piece).as_bytes()).map_err(|e| e.to_string())?;
+    }
+    Ok(recognizer.is_complete())
+}
+
+/// Texts of which it is known whether they satisfy their schema.
+fn instances(path: &Path, report: &mut Report) -> Result<(), String> {
+    let (mut valid, mut accepted) = (0, 0);
+    for case in data::json::<Vec<Value>>(path)? {
+        let grammar = Grammar::from_json_schema(&schema(&case)).map_err(|e| e.to_string());
+        for instance in case["instances"].as_array().into_iter().flatten() {
+            let is_valid = instance["jsonschema_valid"] == true;
+            valid += usize::from(is_valid);
+            let found = grammar
+                .as_ref()
+                .map_err(Clone::clone)
+                .and_then(|grammar| accepts(grammar, &instance["text"]));
+            accepted += usize::from(is_valid && found == Ok(true));
+            report.case(&format!("{}: {}", case["schema"], instance["text"]), || match found {
+                Ok(true) if !is_valid => Verdict::Failed("accepted, and not valid".to_owned()),
+                Ok(_) => Verdict::Passed,
+                Err(error) => Verdict::Failed(error),
+            });
+        }
+    }
+    report.notes.push(format!("schema_instances.json: {accepted} of {valid} valid texts accepted"));
+    Ok(())
+}
+
+/// The official suite; schemas that are refused are listed with the reason.
+fn suite(path: &Path, report: &mut Report) -> Result<(), String> {
+    let (mut valid, mut accepted, mut agree, mut cases) = (0, 0, 0, 0);
+    for case in data::json::<Vec<Value>>(path)? {
+        let is_valid = case["valid"] == true;
+        cases += 1;
+        valid += usize::from(is_valid);
+        let name = format!("{}: {}: {}", text(&case["keyword"]), text(&case["group"]), text(&case["test"]));
+        report.case(&name, || {
+            let grammar = match Grammar::from_json_schema(&schema(&case)) {
+                Ok(grammar) => grammar,
+                Err(error) => return Verdict::Unsupported(error.to_string()),
+            };
+            match accepts(&grammar, &Value::from(case["data"].to_string())) {
+                Ok(found) => {
+                    agree += usize::from(found == is_valid);
+                    accepted += usize::from(found && is_valid);
+                    if found && !is_valid {
+                        Verdict::Failed("accepted, and not valid".to_owned())
+                    } else {
+                        Verdict::Passed
+                    }
+                }
+                Err(error) => Verdict::Failed(error),
+            }
+        });
+    }
+    report.notes.push(format!(
+        "json_schema_test_suite.json: {agree} of {cases} verdicts agree; {accepted} of {valid} valid documents accepted"
+    ));
+    Ok(())
+}

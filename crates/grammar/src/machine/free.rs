@@ -1,0 +1,73 @@
+//! How many plain characters surely may follow, whatever they are: inside a JSON string, any number.
+
+use super::{DEAD, Machine, StateId};
+use crate::error::MatchError;
+use crate::program::sequences;
+use std::collections::HashSet;
+
+/// No need to look further: longer tokens are looked at one by one, unless any number may follow.
+const ENOUGH: u16 = 16;
+
+impl Machine {
+    /// A number of plain characters (no quote, backslash or control character) all sequences of which may follow. At most
+    /// [`ENOUGH`], or `u16::MAX` where it is any number.
+    pub(crate) fn free_characters(&mut self, state: StateId) -> Result<u16, MatchError> {
+        let mut seen = HashSet::from([state]);
+        let mut front = vec![state];
+        for count in 0..ENOUGH {
+            let mut next = Vec::new();
+            for state in front {
+                let Some(after) = self.after_plain(state)? else { return Ok(count) };
+                next.extend(after.into_iter().filter(|state| seen.insert(*state)));
+            }
+            if next.is_empty() {
+                return Ok(u16::MAX);
+            }
+            front = next;
+        }
+        Ok(ENOUGH)
+    }
+
+    /// The states after each plain character; `None` where one of them cannot follow.
+    fn after_plain(&mut self, state: StateId) -> Result<Option<Vec<StateId>>, MatchError> {
+        if let Some(known) = self.after_plain.get(&state) {
+            return Ok(known.clone());
+        }
+        let found = self.find_after_plain(state)?;
+        self.after_plain.insert(state, found.clone());
+        Ok(found)
+    }
+
+    fn find_after_plain(&mut self, state: StateId) -> Result<Option<Vec<StateId>>, MatchError> {
+        let mut found = Vec::new();
+        // Most states fail at one of these at once.
+        for (low, high) in [(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0x10_FFFF)] {
+            for sequence in sequences(low, high) {
+                let mut front = vec![state];
+                for (low, high) in sequence {
+                    let mut next = Vec::new();
+                    for state in front {
+                        let mut before = None;
+                        for byte in low..=high {
+                            let class = self.program.class_of[usize::from(byte)];
+                            if before.replace(class) == Some(class) {
+                                continue;
+                            }
+                            match self.step(state, class)? {
+                                DEAD => return Ok(None),
+                                after => next.push(after),
+                            }
+                        }
+                    }
+                    next.sort_unstable();
+                    next.dedup();
+                    front = next;
+                }
+                found.extend(front);
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(Some(found))
+    }
+}

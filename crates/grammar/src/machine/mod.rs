@@ -1,0 +1,338 @@
+//! The machine: sets of positions in the program, followed byte by byte, every set and every step remembered.
+//!
+//! A state is a sorted list of items (node, frame). A frame is the list of items to go on with when a rule ends: the rule's
+//! callers, all of them in one frame when they call at the same place in the text (as in Earley's chart and Tomita's
+//! graph-structured stack, but without the position, so that equal futures are one state):
+//!
+//! ```text
+//! step(state, byte):
+//!   take every item whose node accepts the byte to its next node, then settle:
+//!     split: follow all;   accept: follow the items of the frame;   call: note (rule, caller); pass over if it can be empty
+//!     then rule by rule, callers before callees:  frame := number(callers);  follow the rule's start with that frame
+//!   keep the items at bytes, tokens and the accepting end; number the list
+//! ```
+//!
+//! Nothing here recurses and nothing loops: a position is followed once a step, and rules that begin with one another (left
+//! recursion) were refused. A call in last position hands on its caller's frame, so right recursion is flat.
+
+mod free;
+mod intern;
+mod unique;
+
+use crate::error::MatchError;
+use crate::limits::Limits;
+use crate::program::{ACCEPT, NAMED_TOKEN, Node, Program};
+use intern::{Item, Lists, ROOT};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use unique::Guards;
+
+/// A state's number.
+pub(crate) type StateId = u32;
+
+/// The state without positions: nothing can follow, and the text does not match.
+pub(crate) const DEAD: StateId = 0;
+
+/// A step that was not made yet.
+const UNKNOWN: StateId = u32::MAX;
+
+/// What a state is, beside its items.
+#[derive(Debug, Clone, Copy, Default)]
+struct Traits {
+    /// The text may end.
+    accepting: bool,
+    /// Whole tokens are named here.
+    tokens: bool,
+    /// An item of an array of different items has just begun; one has ended.
+    fresh: bool,
+    ended: bool,
+}
+
+/// A program with its memory.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    program: Arc<Program>,
+    /// Ids of the program's named tokens.
+    named: Vec<u32>,
+    max_states: usize,
+    max_items: usize,
+    frames: Lists,
+    states: Lists,
+    traits: Vec<Traits>,
+    /// Steps: a row of the alphabet's size for each state.
+    rows: Vec<StateId>,
+    guards: Guards,
+    /// For states that were asked: the states after plain characters.
+    after_plain: HashMap<StateId, Option<Vec<StateId>>>,
+    start: StateId,
+    scratch: Scratch,
+}
+
+/// Buffers of `settle`.
+#[derive(Debug, Default)]
+struct Scratch {
+    work: Vec<Item>,
+    seen: HashSet<Item>,
+    kept: Vec<Item>,
+    /// Callers of rules, by (the rule's rank, guard).
+    calls: BTreeMap<(u32, u32), (u32, Vec<Item>)>,
+}
+
+/// Where a text is: the state, and the text of the array item it is in, where that matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) state: StateId,
+    item: Vec<u8>,
+}
+
+impl Machine {
+    /// A machine at the beginning; `named` holds the ids of the program's named tokens.
+    pub(crate) fn new(program: Arc<Program>, named: Vec<u32>, limits: &Limits) -> Result<Self, MatchError> {
+        let mut machine = Self {
+            program,
+            named,
+            max_states: limits.states,
+            max_items: limits.state_items,
+            frames: Lists::new(),
+            states: Lists::new(),
+            traits: vec![Traits::default()],
+            rows: Vec::new(),
+            guards: Guards::new(),
+            after_plain: HashMap::new(),
+            start: DEAD,
+            scratch: Scratch::default(),
+        };
+        machine.rows.resize(machine.alphabet(), DEAD);
+        let node = machine.program.starts[machine.program.root as usize];
+        machine.scratch.work.push(Item { node, frame: ROOT, guard: unique::NONE });
+        machine.start = machine.settle()?;
+        Ok(machine)
+    }
+
+    /// Where every text begins.
+    pub(crate) fn start(&self) -> Position {
+        Position { state: self.start, item: Vec::new() }
+    }
+
+    /// How many classes of bytes there are.
+    pub(crate) fn alphabet(&self) -> usize {
+        self.program.members.len()
+    }
+
+    /// The class of each byte.
+    pub(crate) fn classes(&self) -> [u8; 256] {
+        self.program.class_of
+    }
+
+    /// Whether the text may end here.
+    pub(crate) fn is_accepting(&self, state: StateId) -> bool {
+        self.traits[state as usize].accepting
+    }
+
+    /// Whether nothing can follow.
+    pub(crate) fn is_stuck(&self, state: StateId) -> bool {
+        self.states.get(state).iter().all(|item| self.program.nodes[item.node as usize] == Node::Accept)
+    }
+
+    /// How many states were met.
+    pub(crate) fn states(&self) -> usize {
+        self.states.len()
+    }
+
+    /// The state after a byte of a class.
+    #[inline]
+    pub(crate) fn step(&mut self, state: StateId, class: u8) -> Result<StateId, MatchError> {
+        let known = self.rows[state as usize * self.program.members.len() + usize::from(class)];
+        if known != UNKNOWN { Ok(known) } else { self.new_step(state, class) }
+    }
+
+    #[cold]
+    fn new_step(&mut self, state: StateId, class: u8) -> Result<StateId, MatchError> {
+        let byte = self.program.members[usize::from(class)];
+        self.scratch.work.clear();
+        for item in self.states.get(state).iter() {
+            if let Node::Bytes { set, next } = self.program.nodes[item.node as usize]
+                && self.program.sets[set as usize].contains(byte)
+            {
+                let guard =
+                    if item.guard == unique::NONE { item.guard } else { self.guards.byte(item.guard, byte) };
+                self.scratch.work.push(Item { node: next, frame: item.frame, guard });
+            }
+        }
+        let next = self.settle()?;
+        let place = state as usize * self.alphabet() + usize::from(class);
+        self.rows[place] = next;
+        Ok(next)
+    }
+
+    /// The state after these bytes, without leaving a token; dead for no bytes.
+    pub(crate) fn walk(&mut self, state: StateId, bytes: &[u8]) -> Result<StateId, MatchError> {
+        let mut at = if bytes.is_empty() { DEAD } else { state };
+        for &byte in bytes {
+            if at == DEAD {
+                break;
+            }
+            at = self.step(at, self.program.class_of[usize::from(byte)])?;
+        }
+        Ok(at)
+    }
+
+    /// The tokens that the state names: each with whether all others are meant.
+    pub(crate) fn named_tokens(&self, state: StateId) -> Vec<(u32, bool)> {
+        if !self.traits[state as usize].tokens {
+            return Vec::new();
+        }
+        let items = self.states.get(state);
+        let tokens = items.iter().filter_map(|item| match self.program.nodes[item.node as usize] {
+            Node::Token { token, negated, .. } => Some((self.token_id(token), negated)),
+            _ => None,
+        });
+        tokens.collect()
+    }
+
+    fn token_id(&self, token: u32) -> u32 {
+        match token.checked_sub(NAMED_TOKEN) {
+            Some(i) => self.named.get(i as usize).copied().unwrap_or(u32::MAX),
+            None => token,
+        }
+    }
+
+    /// Moves on by one byte.
+    pub(crate) fn advance(&mut self, at: &mut Position, byte: u8) -> Result<(), MatchError> {
+        let state = self.step(at.state, self.program.class_of[usize::from(byte)])?;
+        at.item.push(byte);
+        self.commit(at, state)
+    }
+
+    /// Moves on by one token, which the state takes by its bytes, by its name, or both.
+    pub(crate) fn advance_token(
+        &mut self,
+        at: &mut Position,
+        token: Option<u32>,
+        bytes: &[u8],
+    ) -> Result<(), MatchError> {
+        let mut state = self.walk(at.state, bytes)?;
+        let mut after = at.clone();
+        if state != DEAD {
+            // What the token does byte by byte is at least that much; items of arrays are noted on the way.
+            for &byte in bytes {
+                self.advance(&mut after, byte)?;
+            }
+            state = after.state;
+        }
+        if self.traits[at.state as usize].tokens {
+            self.scratch.work.clear();
+            for item in self.states.get(at.state).iter() {
+                if let Node::Token { token: named, negated, next } = self.program.nodes[item.node as usize]
+                    && (token == Some(self.token_id(named))) != negated
+                {
+                    self.scratch.work.push(Item { node: next, ..*item });
+                }
+            }
+            let named = self.settle()?;
+            let mut items = [self.states.get(state), self.states.get(named)].concat();
+            state = self.state(&mut items)?;
+        }
+        after.state = state;
+        *at = after;
+        Ok(())
+    }
+
+    /// Enters a state, and notes the text of an array's item that has ended.
+    fn commit(&mut self, at: &mut Position, state: StateId) -> Result<(), MatchError> {
+        at.state = state;
+        let Traits { fresh, ended, .. } = self.traits[state as usize];
+        if ended {
+            let mut items = self.states.get(state).to_vec();
+            for item in &mut items {
+                item.guard = self.guards.commit(item.guard, &at.item);
+            }
+            at.state = self.state(&mut items)?;
+        }
+        if fresh || !self.program.has_unique {
+            at.item.clear();
+        }
+        Ok(())
+    }
+
+    /// Follows everything that takes no byte, from the items in `scratch.work`.
+    fn settle(&mut self) -> Result<StateId, MatchError> {
+        let program = Arc::clone(&self.program);
+        let mut scratch = core::mem::take(&mut self.scratch);
+        scratch.seen.clear();
+        scratch.kept.clear();
+        scratch.calls.clear();
+        // The first round ends rules; rules that are called in this very step and end at once were passed over instead.
+        let mut first_round = true;
+        loop {
+            while let Some(item) = scratch.work.pop() {
+                if !scratch.seen.insert(item) {
+                    continue;
+                }
+                if scratch.seen.len() > self.max_items {
+                    let (what, name) = ("positions at one place", "state_items");
+                    return Err(MatchError::Limit { what, name, limit: self.max_items });
+                }
+                let to = |node: u32| Item { node, ..item };
+                match &program.nodes[item.node as usize] {
+                    Node::Accept if item.frame == ROOT => scratch.kept.push(item),
+                    Node::Accept if first_round => {
+                        let callers = self.frames.get(item.frame);
+                        scratch
+                            .work
+                            .extend(callers.iter().map(|caller| Item { guard: item.guard, ..*caller }));
+                    }
+                    Node::Accept => {}
+                    Node::Bytes { .. } | Node::Token { .. } => scratch.kept.push(item),
+                    Node::Split(nodes) => scratch.work.extend(nodes.iter().map(|&node| to(node))),
+                    Node::Unique { step, next } => {
+                        if let Some(guard) = self.guards.step(item.guard, *step) {
+                            scratch.work.push(Item { node: *next, guard, ..item });
+                        }
+                    }
+                    Node::Call { rule, next, skip } => {
+                        let key = (program.rank[*rule as usize], item.guard);
+                        let callers = &mut scratch.calls.entry(key).or_insert((*rule, Vec::new())).1;
+                        if *next == ACCEPT && item.frame != ROOT {
+                            callers.extend(self.frames.get(item.frame).iter());
+                        } else {
+                            callers.push(Item { guard: unique::NONE, ..to(*next) });
+                        }
+                        if *skip && program.nullable[*rule as usize] {
+                            scratch.work.push(to(*next));
+                        }
+                    }
+                }
+            }
+            first_round = false;
+            let Some(((_, guard), (rule, mut callers))) = scratch.calls.pop_first() else { break };
+            let frame = self.frames.number(&mut callers);
+            scratch.work.push(Item { node: program.starts[rule as usize], frame, guard });
+        }
+        let mut kept = core::mem::take(&mut scratch.kept);
+        self.scratch = scratch;
+        let state = self.state(&mut kept);
+        self.scratch.kept = kept;
+        state
+    }
+
+    /// The number of a state, with a row for its steps.
+    fn state(&mut self, items: &mut Vec<Item>) -> Result<StateId, MatchError> {
+        let number = self.states.number(items);
+        if number as usize == self.traits.len() {
+            if self.states.len() + self.frames.len() + self.guards.len() > self.max_states {
+                let limit = self.max_states;
+                return Err(MatchError::Limit { what: "states", name: "states", limit });
+            }
+            let node = |item: &Item| &self.program.nodes[item.node as usize];
+            self.traits.push(Traits {
+                accepting: items.iter().any(|item| *node(item) == Node::Accept),
+                tokens: items.iter().any(|item| matches!(node(item), Node::Token { .. })),
+                fresh: items.iter().any(|item| self.guards.is_fresh(item.guard)),
+                ended: items.iter().any(|item| self.guards.has_ended(item.guard)),
+            });
+            self.rows.resize(self.rows.len() + self.program.members.len(), UNKNOWN);
+        }
+        Ok(number)
+    }
+}

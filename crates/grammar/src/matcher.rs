@@ -1,0 +1,255 @@
+//! Tokens that may follow.
+
+use crate::error::{GrammarError, GrammarErrorKind, MatchError};
+use crate::grammar::Grammar;
+use crate::machine::{DEAD, Machine, Position, StateId};
+use crate::token_set::TokenSet;
+use crate::vocabulary::{Slice, Vocabulary};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Follows a text token by token and says which tokens may come next.
+///
+/// A clone is cheap and goes on from the same place; clones share what they learn about the grammar (behind a lock, so they
+/// may live in different threads). What is learned grows with the different places that texts reach, up to
+/// [`Limits::states`](crate::Limits); a new matcher for each text keeps it small.
+///
+/// ```
+/// use happy_grammar::{Grammar, Matcher, Piece, TokenSet, Vocabulary};
+/// let pieces: [&[u8]; 4] = [b"yes", b"no", b"y", b"<end>"];
+/// let vocabulary = Vocabulary::new(pieces.map(Piece::Text), &[3])?;
+/// let mut matcher = Matcher::new(&Grammar::from_gbnf("root ::= \"yes\" | \"no\"")?, &vocabulary)?;
+/// let mut allowed = TokenSet::new(vocabulary.len());
+/// matcher.mask(&mut allowed)?;
+/// assert_eq!(allowed.iter().collect::<Vec<_>>(), [0, 1, 2]);
+/// matcher.accept(1)?;
+/// matcher.mask(&mut allowed)?;
+/// assert_eq!(allowed.iter().collect::<Vec<_>>(), [3]); // "no" is complete: only the end may follow
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Matcher {
+    shared: Arc<Shared>,
+    at: Place,
+    /// Where each accepted token found the text.
+    before: Vec<Place>,
+}
+
+/// Where a text is, and whether an end-of-generation token has ended it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    position: Position,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    vocabulary: Vocabulary,
+    max_bytes: usize,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    machine: Machine,
+    masks: HashMap<StateId, Box<[u64]>>,
+    /// States on the way to a node of a trie.
+    path: Vec<StateId>,
+}
+
+impl Matcher {
+    /// A matcher at the beginning of a text.
+    ///
+    /// # Errors
+    ///
+    /// The grammar names a token that the vocabulary does not have; a limit.
+    pub fn new(grammar: &Grammar, vocabulary: &Vocabulary) -> Result<Self, GrammarError> {
+        let program = grammar.program();
+        let named = program.named_tokens.iter().map(|(text, place)| {
+            vocabulary.find(text.as_bytes()).ok_or_else(|| {
+                let message = format!("the vocabulary has no token {text}");
+                GrammarError::new(GrammarErrorKind::UnknownToken, *place, message)
+            })
+        });
+        let named = named.collect::<Result<Vec<u32>, _>>()?;
+        let machine = Machine::new(Arc::clone(program), named, grammar.limits())
+            .map_err(|e| GrammarError::new(GrammarErrorKind::Limit, None, e.to_string()))?;
+        let at = Place { position: machine.start(), ended: false };
+        let memory = Mutex::new(Memory { machine, masks: HashMap::new(), path: Vec::new() });
+        let max_bytes = grammar.limits().mask_cache_bytes;
+        let shared = Arc::new(Shared { vocabulary: vocabulary.clone(), max_bytes, memory });
+        Ok(Self { shared, at, before: Vec::new() })
+    }
+
+    /// Writes the tokens that may follow into `allowed`: by their bytes, by their names, and where the text may end those
+    /// that end it. An empty set means that nothing may follow.
+    ///
+    /// # Errors
+    ///
+    /// A limit of the machine; `allowed` is of no use then.
+    pub fn mask(&mut self, allowed: &mut TokenSet) -> Result<(), MatchError> {
+        let vocabulary = &self.shared.vocabulary;
+        allowed.reset(vocabulary.len());
+        if self.at.ended {
+            return Ok(());
+        }
+        let state = self.at.position.state;
+        let mut memory = self.shared.memory();
+        if let Some(mask) = memory.masks.get(&state) {
+            allowed.words_mut().copy_from_slice(mask);
+            return Ok(());
+        }
+        memory.fill(state, vocabulary, allowed.words_mut())?;
+        if (memory.masks.len() + 1) * allowed.words().len() * 8 > self.shared.max_bytes {
+            memory.masks.clear();
+        }
+        memory.masks.insert(state, allowed.words().into());
+        Ok(())
+    }
+
+    /// Goes on by a token.
+    ///
+    /// # Errors
+    ///
+    /// The grammar does not allow it here (the matcher is unchanged), there is no such token, or a limit.
+    pub fn accept(&mut self, token: u32) -> Result<(), MatchError> {
+        let vocabulary = &self.shared.vocabulary;
+        if token as usize >= vocabulary.len() {
+            return Err(MatchError::UnknownToken { token, vocabulary: vocabulary.len() });
+        }
+        let mut memory = self.shared.memory();
+        let mut next = self.at.clone();
+        if vocabulary.is_end_of_generation(token) {
+            next.ended = memory.machine.is_accepting(next.position.state);
+            if self.at.ended || !next.ended {
+                return Err(MatchError::NotAllowed { token });
+            }
+        } else {
+            let piece = vocabulary.piece(token);
+            let piece = if piece.len() > usize::from(u16::MAX) { &[] } else { piece };
+            memory.machine.advance_token(&mut next.position, Some(token), piece)?;
+            if self.at.ended || next.position.state == DEAD {
+                return Err(MatchError::NotAllowed { token });
+            }
+        }
+        drop(memory);
+        self.before.push(core::mem::replace(&mut self.at, next));
+        Ok(())
+    }
+
+    /// Takes back the last `tokens` tokens.
+    ///
+    /// # Errors
+    ///
+    /// Fewer were accepted; nothing is taken back then.
+    pub fn rollback(&mut self, tokens: usize) -> Result<(), MatchError> {
+        let accepted = self.before.len();
+        if tokens > accepted {
+            return Err(MatchError::Rollback { asked: tokens, accepted });
+        }
+        if tokens > 0 {
+            self.at = self.before[accepted - tokens].clone();
+            self.before.truncate(accepted - tokens);
+        }
+        Ok(())
+    }
+
+    /// Goes back to the beginning; what was learned stays.
+    pub fn reset(&mut self) {
+        if let Some(first) = self.before.first() {
+            self.at = first.clone();
+            self.before.clear();
+        }
+    }
+
+    /// How many tokens were accepted.
+    pub fn accepted(&self) -> usize {
+        self.before.len()
+    }
+
+    /// Whether the text so far is a whole text of the grammar.
+    pub fn is_complete(&self) -> bool {
+        self.at.ended || self.shared.memory().machine.is_accepting(self.at.position.state)
+    }
+
+    /// Whether an end-of-generation token was accepted.
+    pub fn is_ended(&self) -> bool {
+        self.at.ended
+    }
+
+    /// Whether nothing can follow: no byte and no token. Complete or not, the text is over.
+    pub fn is_dead(&self) -> bool {
+        self.at.ended || self.shared.memory().machine.is_stuck(self.at.position.state)
+    }
+
+    /// How many states the machine has met so far.
+    pub fn states(&self) -> usize {
+        self.shared.memory().machine.states()
+    }
+}
+
+impl Shared {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // A thread that panicked elsewhere leaves nothing half done that a state's number leads to.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    /// Computes a mask.
+    fn fill(&mut self, state: StateId, vocabulary: &Vocabulary, mask: &mut [u64]) -> Result<(), MatchError> {
+        let free = self.machine.free_characters(state)?;
+        for slice in vocabulary.slices() {
+            if slice.plain.is_some_and(|characters| characters <= free) {
+                mask.iter_mut().zip(&slice.all).for_each(|(word, all)| *word |= all);
+            } else {
+                self.walk(state, slice, mask)?;
+            }
+        }
+        let mut set = |token: u32, value: bool| {
+            if let Some(word) = mask.get_mut(token as usize / 64) {
+                let bit = 1u64 << (token % 64);
+                *word = if value { *word | bit } else { *word & !bit };
+            }
+        };
+        for (named, others) in self.machine.named_tokens(state) {
+            if others {
+                (0..vocabulary.len() as u32)
+                    .filter(|token| *token != named)
+                    .for_each(|token| set(token, true));
+            } else {
+                set(named, true);
+            }
+        }
+        let may_end = self.machine.is_accepting(state);
+        vocabulary.end_of_generation().iter().for_each(|token| set(*token, may_end));
+        Ok(())
+    }
+
+    /// Follows the tokens of a slice together.
+    fn walk(&mut self, state: StateId, slice: &Slice, mask: &mut [u64]) -> Result<(), MatchError> {
+        let classes = self.machine.classes();
+        let nodes = slice.trie.nodes();
+        self.path.clear();
+        self.path.resize(slice.trie.depth() + 1, DEAD);
+        self.path[0] = state;
+        let mut i = 0;
+        while let Some(node) = nodes.get(i) {
+            let depth = usize::from(node.depth);
+            let next = self.machine.step(self.path[depth - 1], classes[usize::from(node.byte)])?;
+            if next == DEAD {
+                i = node.skip as usize;
+                continue;
+            }
+            self.path[depth] = next;
+            if let Some(token) = node.token() {
+                mask[token as usize / 64] |= 1 << (token % 64);
+            }
+            i += 1;
+        }
+        for &(first, twin) in slice.trie.twins() {
+            mask[twin as usize / 64] |= (mask[first as usize / 64] >> (first % 64) & 1) << (twin % 64);
+        }
+        Ok(())
+    }
+}

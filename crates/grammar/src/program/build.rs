@@ -1,0 +1,312 @@
+//! From rules to nodes, back to front: each expression is given the node that follows it and returns where it begins.
+
+use super::analysis::{expanded_symbols, is_nullable, nullable_rules, topological};
+use super::{ACCEPT, ByteSet, NAMED_TOKEN, Node, NodeId, Program, utf8};
+use crate::charset::CharSet;
+use crate::error::{GrammarError, GrammarErrorKind, Place};
+use crate::limits::Limits;
+use crate::rules::{Expr, Rules, TokenRef};
+use std::collections::HashMap;
+
+/// Compiles a grammar.
+///
+/// # Errors
+///
+/// Left recursion (by a cycle of rules that begin with one another), and limits.
+pub(crate) fn build(rules: &Rules, limits: &Limits) -> Result<Program, GrammarError> {
+    for rule in &rules.rules {
+        let symbols = expanded_symbols(&rule.expr);
+        if symbols > limits.expanded_symbols {
+            let message = format!(
+                "rule '{}': its repetitions make {symbols} symbols, more than {} (Limits::expanded_symbols)",
+                rule.name, limits.expanded_symbols
+            );
+            return Err(GrammarError::new(GrammarErrorKind::Limit, rule.place, message));
+        }
+    }
+    let mut builder = Builder {
+        limits,
+        nullable: nullable_rules(rules),
+        nodes: vec![Node::Accept],
+        shared: HashMap::new(),
+        sets: Vec::new(),
+        set_ids: HashMap::new(),
+        bodies: rules.rules.iter().map(|rule| Body::Expr(&rule.expr)).collect(),
+        classes: HashMap::new(),
+        named_tokens: Vec::new(),
+        too_large: None,
+    };
+    let mut starts = Vec::new();
+    // Compiling a rule may add rules, for bodies of repetitions and for characters.
+    while let Some(body) = builder.bodies.get(starts.len()).cloned() {
+        let start = match body {
+            Body::Expr(expr) => builder.expr(expr, ACCEPT),
+            Body::Class(set) => builder.utf8(&set),
+        };
+        starts.push(start);
+        if let Some(message) = builder.too_large {
+            let place = rules.rules.get(starts.len() - 1).and_then(|rule| rule.place);
+            return Err(GrammarError::new(GrammarErrorKind::Limit, place, message));
+        }
+    }
+    let Builder { nodes, sets, nullable, named_tokens, .. } = builder;
+    let edges: Vec<Vec<u32>> = starts.iter().map(|&start| first_calls(start, &nodes, &nullable)).collect();
+    let rank = topological(&edges).map_err(|cycle| left_recursion(rules, &cycle))?;
+    let has_unique = nodes.iter().any(|node| matches!(node, Node::Unique { .. }));
+    let (class_of, members) = if has_unique { single_bytes() } else { byte_classes(&sets) };
+    let root = rules.root;
+    Ok(Program { nodes, sets, starts, nullable, rank, root, has_unique, class_of, members, named_tokens })
+}
+
+fn left_recursion(rules: &Rules, cycle: &[u32]) -> GrammarError {
+    // Rules that the compiler added have no name; what they belong to is in the cycle as well.
+    let named: Vec<_> = cycle.iter().filter_map(|&id| rules.rules.get(id as usize)).collect();
+    let names: Vec<&str> = named.iter().map(|rule| rule.name.as_str()).collect();
+    let place = named.first().and_then(|rule| rule.place);
+    let message = match names.as_slice() {
+        [name] => format!("rule '{name}' begins with itself (left recursion): write it as a repetition"),
+        _ => format!(
+            "the rules {} begin with one another (left recursion): write them as a repetition",
+            names.join(", ")
+        ),
+    };
+    GrammarError::new(GrammarErrorKind::LeftRecursion, place, message)
+}
+
+/// The rules that a rule may call before it takes anything.
+fn first_calls(start: NodeId, nodes: &[Node], nullable: &[bool]) -> Vec<u32> {
+    let mut seen = std::collections::HashSet::from([start]);
+    let mut work = vec![start];
+    let mut calls = Vec::new();
+    while let Some(node) = work.pop() {
+        let mut follow = |next: NodeId| {
+            if seen.insert(next) {
+                work.push(next);
+            }
+        };
+        match &nodes[node as usize] {
+            Node::Split(to) => to.iter().copied().for_each(follow),
+            Node::Unique { next, .. } => follow(*next),
+            Node::Call { rule, next, .. } => {
+                calls.push(*rule);
+                if nullable[*rule as usize] {
+                    follow(*next);
+                }
+            }
+            Node::Accept | Node::Bytes { .. } | Node::Token { .. } => {}
+        }
+    }
+    calls.sort_unstable();
+    calls.dedup();
+    calls
+}
+
+/// Every byte a group of its own.
+fn single_bytes() -> ([u8; 256], Vec<u8>) {
+    (core::array::from_fn(|i| i as u8), (0..=255).collect())
+}
+
+/// Groups bytes that are in the same sets: each byte's group, and a byte of each group.
+fn byte_classes(sets: &[ByteSet]) -> ([u8; 256], Vec<u8>) {
+    let mut class_of = [0u8; 256];
+    let mut members = Vec::new();
+    let mut known: HashMap<Vec<bool>, u8> = HashMap::new();
+    for byte in 0..=255u8 {
+        let signature: Vec<bool> = sets.iter().map(|set| set.contains(byte)).collect();
+        class_of[usize::from(byte)] = *known.entry(signature).or_insert_with(|| {
+            members.push(byte);
+            (members.len() - 1) as u8
+        });
+    }
+    (class_of, members)
+}
+
+/// What a rule of the program is compiled from.
+#[derive(Clone)]
+enum Body<'a> {
+    Expr(&'a Expr),
+    /// The characters outside ASCII of a set.
+    Class(CharSet),
+}
+
+struct Builder<'a> {
+    limits: &'a Limits,
+    nullable: Vec<bool>,
+    nodes: Vec<Node>,
+    /// Equal nodes are one node, which shares common endings.
+    shared: HashMap<Node, NodeId>,
+    sets: Vec<ByteSet>,
+    set_ids: HashMap<ByteSet, u32>,
+    bodies: Vec<Body<'a>>,
+    classes: HashMap<CharSet, u32>,
+    named_tokens: Vec<(String, Option<Place>)>,
+    too_large: Option<String>,
+}
+
+impl<'a> Builder<'a> {
+    fn node(&mut self, node: Node) -> NodeId {
+        if let Some(&id) = self.shared.get(&node) {
+            return id;
+        }
+        if self.nodes.len() >= self.limits.nodes {
+            self.too_large.get_or_insert_with(|| {
+                format!("the grammar needs more than {} nodes (Limits::nodes)", self.limits.nodes)
+            });
+            return ACCEPT;
+        }
+        self.nodes.push(node.clone());
+        let id = (self.nodes.len() - 1) as NodeId;
+        self.shared.insert(node, id);
+        id
+    }
+
+    fn bytes(&mut self, set: ByteSet, next: NodeId) -> NodeId {
+        let new = self.sets.len() as u32;
+        let id = *self.set_ids.entry(set).or_insert(new);
+        if id == new {
+            self.sets.push(set);
+        }
+        self.node(Node::Bytes { set: id, next })
+    }
+
+    fn split(&mut self, mut to: Vec<NodeId>) -> NodeId {
+        to.sort_unstable();
+        to.dedup();
+        match to.as_slice() {
+            [one] => *one,
+            _ => self.node(Node::Split(to.into())),
+        }
+    }
+
+    fn expr(&mut self, expr: &'a Expr, next: NodeId) -> NodeId {
+        match expr {
+            Expr::Literal(text) => text.bytes().rev().fold(next, |next, byte| {
+                let mut set = ByteSet::default();
+                set.insert_range(byte, byte);
+                self.bytes(set, next)
+            }),
+            Expr::Class(set) => self.class(set, next),
+            Expr::Token { token, negated, place } => {
+                let token = match token {
+                    TokenRef::Id(id) => *id,
+                    TokenRef::Text(text) => {
+                        let i = self.named_tokens.iter().position(|(known, _)| known == text);
+                        let i = i.unwrap_or_else(|| {
+                            self.named_tokens.push((text.clone(), *place));
+                            self.named_tokens.len() - 1
+                        });
+                        NAMED_TOKEN + i as u32
+                    }
+                };
+                self.node(Node::Token { token, negated: *negated, next })
+            }
+            Expr::Rule(rule) => self.node(Node::Call { rule: *rule, next, skip: true }),
+            Expr::Seq(parts) => parts.iter().rev().fold(next, |next, part| self.expr(part, next)),
+            Expr::Alt(parts) => {
+                let to = parts.iter().map(|part| self.expr(part, next)).collect();
+                self.split(to)
+            }
+            Expr::Repeat { body, min, max } => self.repeat(body, *min, *max, next),
+            Expr::Unique(step) => self.node(Node::Unique { step: *step, next }),
+        }
+    }
+
+    /// `body{min,max}`. A body that is written more than once is a rule of its own.
+    fn repeat(&mut self, body: &'a Expr, min: u32, max: Option<u32>, next: NodeId) -> NodeId {
+        let nullable = is_nullable(body, &self.nullable);
+        // A body that can be empty satisfies any minimum.
+        let min = if nullable { 0 } else { min };
+        let copies = max.unwrap_or(min.max(1));
+        let rule = match body {
+            Expr::Rule(rule) => Some(*rule),
+            Expr::Class(_) => None,
+            _ if copies > 1 => {
+                self.bodies.push(Body::Expr(body));
+                self.nullable.push(nullable);
+                Some((self.bodies.len() - 1) as u32)
+            }
+            _ => None,
+        };
+        let one = |this: &mut Self, next: NodeId, skip: bool| match rule {
+            Some(rule) => this.node(Node::Call { rule, next, skip }),
+            None => this.expr(body, next),
+        };
+        let mut at = next;
+        let mut required = min;
+        match max {
+            None => {
+                // loop: split (body, back to loop), next. With a minimum, its last copy is the body of the loop.
+                let hold = self.nodes.len() as NodeId;
+                if self.nodes.len() >= self.limits.nodes {
+                    return self.node(Node::Accept);
+                }
+                self.nodes.push(Node::Accept);
+                let entry = one(self, hold, false);
+                let mut to = vec![entry, next];
+                to.sort_unstable();
+                to.dedup();
+                self.nodes[hold as usize] = Node::Split(to.into());
+                at = if min > 0 { entry } else { hold };
+                required = min.saturating_sub(1);
+            }
+            Some(max) => {
+                // Each optional copy may be left out together with all after it: none has to be passed over alone.
+                for _ in min..max {
+                    let entry = one(self, at, false);
+                    at = self.split(vec![entry, next]);
+                }
+            }
+        }
+        for _ in 0..required {
+            at = one(self, at, true);
+        }
+        at
+    }
+
+    fn class(&mut self, set: &CharSet, next: NodeId) -> NodeId {
+        let mut to = Vec::new();
+        let mut ascii = ByteSet::default();
+        for &(low, high) in set.ranges().iter().filter(|(low, _)| *low < 0x80) {
+            ascii.insert_range(low as u8, high.min(0x7F) as u8);
+        }
+        if ascii != ByteSet::default() {
+            to.push(self.bytes(ascii, next));
+        }
+        let wide = set.minus(&CharSet::new([(0, 0x7F)]));
+        if !wide.is_empty() {
+            let rule = match self.classes.get(&wide) {
+                Some(&rule) => rule,
+                None => {
+                    let rule = self.bodies.len() as u32;
+                    self.bodies.push(Body::Class(wide.clone()));
+                    self.nullable.push(false);
+                    self.classes.insert(wide, rule);
+                    rule
+                }
+            };
+            to.push(self.node(Node::Call { rule, next, skip: true }));
+        }
+        self.split(to)
+    }
+
+    /// The characters of a set, spelled in UTF-8. Equal endings share nodes, equal (first bytes, ending) share one.
+    fn utf8(&mut self, set: &CharSet) -> NodeId {
+        let mut first: HashMap<NodeId, ByteSet> = HashMap::new();
+        for &(low, high) in set.ranges() {
+            for sequence in utf8::sequences(low, high) {
+                let mut next = ACCEPT;
+                for &(low, high) in sequence[1..].iter().rev() {
+                    let mut set = ByteSet::default();
+                    set.insert_range(low, high);
+                    next = self.bytes(set, next);
+                }
+                let (low, high) = sequence[0];
+                first.entry(next).or_default().insert_range(low, high);
+            }
+        }
+        let mut first: Vec<_> = first.into_iter().collect();
+        first.sort_unstable_by_key(|(next, _)| *next);
+        let to = first.into_iter().map(|(next, set)| self.bytes(set, next)).collect();
+        self.split(to)
+    }
+}

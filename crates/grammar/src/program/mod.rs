@@ -1,0 +1,83 @@
+//! The program that the machine runs: a small automaton of bytes for each rule, with calls between them.
+//!
+//! ```text
+//! rule "a" [x-z]* b   becomes   n1: 'a' -> n2;   n2: split n3, n4;   n3: [x-z] -> n2;   n4: call b, then accept
+//! ```
+//!
+//! Characters outside ASCII are calls of a rule that spells their UTF-8 (`utf8.rs`), one for each set of characters: so a
+//! counter of a thousand characters costs two nodes each.
+
+mod analysis;
+mod build;
+mod utf8;
+
+use crate::rules::UniqueStep;
+
+pub(crate) use build::build;
+pub(crate) use utf8::{digit_ranges, sequences};
+
+/// A node's number.
+pub(crate) type NodeId = u32;
+
+/// The one node at which every rule ends.
+pub(crate) const ACCEPT: NodeId = 0;
+
+/// A step of the automaton.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Node {
+    /// The rule is matched.
+    Accept,
+    /// One byte of a set.
+    Bytes { set: u32, next: NodeId },
+    /// One whole token: this one, or with `negated` any other.
+    Token { token: u32, negated: bool, next: NodeId },
+    /// Any of these, without taking anything.
+    Split(Box<[NodeId]>),
+    /// A rule, and then `next`. With `skip` a rule that can be empty may be passed over.
+    Call { rule: u32, next: NodeId, skip: bool },
+    /// A step of the check that items differ.
+    Unique { step: UniqueStep, next: NodeId },
+}
+
+/// A set of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct ByteSet([u64; 4]);
+
+impl ByteSet {
+    pub(crate) fn insert_range(&mut self, low: u8, high: u8) {
+        for byte in low..=high {
+            self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        }
+    }
+
+    pub(crate) fn contains(&self, byte: u8) -> bool {
+        self.0[usize::from(byte >> 6)] >> (byte & 63) & 1 != 0
+    }
+}
+
+/// A compiled grammar.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) sets: Vec<ByteSet>,
+    /// Where each rule begins.
+    pub(crate) starts: Vec<NodeId>,
+    /// Whether each rule matches the empty string.
+    pub(crate) nullable: Vec<bool>,
+    /// Callers before callees, as far as a rule is called before anything is taken: each rule's place in that order.
+    pub(crate) rank: Vec<u32>,
+    /// The rule to start from.
+    pub(crate) root: u32,
+    /// Whether arrays have to have different items; then every byte is a class of its own.
+    pub(crate) has_unique: bool,
+    /// Bytes that no set tells apart are in one class.
+    pub(crate) class_of: [u8; 256],
+    /// A byte of each class.
+    pub(crate) members: Vec<u8>,
+    /// Texts of tokens that only a vocabulary can number, with the place of mention. A [`Node::Token`] with the number
+    /// [`NAMED_TOKEN`]` + i` means the `i`-th.
+    pub(crate) named_tokens: Vec<(String, Option<crate::error::Place>)>,
+}
+
+/// Token numbers from here on are indices of [`Program::named_tokens`].
+pub(crate) const NAMED_TOKEN: u32 = 1 << 31;

@@ -1,0 +1,90 @@
+//! Following a text without a vocabulary.
+
+use crate::error::{GrammarError, GrammarErrorKind, MatchError};
+use crate::grammar::Grammar;
+use crate::machine::{DEAD, Machine, Position};
+use std::sync::Arc;
+
+/// Says whether texts match a grammar, byte by byte. For tokens and masks there is [`Matcher`](crate::Matcher).
+///
+/// ```
+/// use happy_grammar::{Grammar, Recognizer};
+/// let mut recognizer = Recognizer::new(&Grammar::from_gbnf("root ::= [0-9]+ \"!\"")?)?;
+/// recognizer.push(b"42")?;
+/// assert!(!recognizer.is_dead() && !recognizer.is_complete());
+/// recognizer.push(b"!")?;
+/// assert!(recognizer.is_complete());
+/// assert!(!recognizer.accepts(b"4two!")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Recognizer {
+    machine: Machine,
+    at: Position,
+}
+
+impl Recognizer {
+    /// Begins at the beginning.
+    ///
+    /// # Errors
+    ///
+    /// A grammar that names tokens by their text needs a vocabulary; a limit.
+    pub fn new(grammar: &Grammar) -> Result<Self, GrammarError> {
+        let program = grammar.program();
+        if let Some((text, place)) = program.named_tokens.first() {
+            let message =
+                format!("the token {text} has a number in a vocabulary only, and there is none here");
+            return Err(GrammarError::new(GrammarErrorKind::UnknownToken, *place, message));
+        }
+        let machine = Machine::new(Arc::clone(program), Vec::new(), grammar.limits())
+            .map_err(|e| GrammarError::new(GrammarErrorKind::Limit, None, e.to_string()))?;
+        Ok(Self { at: machine.start(), machine })
+    }
+
+    /// Follows these bytes, which may end inside a character.
+    ///
+    /// # Errors
+    ///
+    /// A limit of the machine.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), MatchError> {
+        for &byte in bytes {
+            self.machine.advance(&mut self.at, byte)?;
+        }
+        Ok(())
+    }
+
+    /// Follows one token: by its bytes, and where the grammar names tokens by its id.
+    ///
+    /// # Errors
+    ///
+    /// A limit of the machine.
+    pub fn push_token(&mut self, id: Option<u32>, bytes: &[u8]) -> Result<(), MatchError> {
+        self.machine.advance_token(&mut self.at, id, bytes)
+    }
+
+    /// Whether the text so far is a whole text of the grammar.
+    pub fn is_complete(&self) -> bool {
+        self.machine.is_accepting(self.at.state)
+    }
+
+    /// Whether no text of the grammar begins like this.
+    pub fn is_dead(&self) -> bool {
+        self.at.state == DEAD
+    }
+
+    /// Goes back to the beginning. What was learned about the grammar stays.
+    pub fn reset(&mut self) {
+        self.at = self.machine.start();
+    }
+
+    /// Whether a whole text matches; begins anew, and ends at the text's end.
+    ///
+    /// # Errors
+    ///
+    /// A limit of the machine.
+    pub fn accepts(&mut self, text: &[u8]) -> Result<bool, MatchError> {
+        self.reset();
+        self.push(text)?;
+        Ok(self.is_complete())
+    }
+}

@@ -1,0 +1,18 @@
+//! Regular languages with intersection and complement, by derivatives (Brzozowski 1964; Owens, Reppy, Turon 2009).
+//!
+//! Patterns, lengths, formats, names that are taken and bounds of numbers all become terms of one algebra, so `allOf`, two
+//! patterns on one string or "any name but these" are intersections and complements, not special cases.
+//!
+//! ```text
+//! automaton(term): states are terms, the start is the term itself
+//!   for each state t, for each set c of characters that t does not tell apart:  t --c--> derivative(t, c)
+//!   t accepts where it matches the empty string; states that can reach no accepting one are left out
+//! ```
+
+mod algebra;
+mod automaton;
+mod pattern;
+
+pub(crate) use algebra::{Algebra, NOTHING, Term};
+pub(crate) use automaton::Automaton;
+pub(crate) use pattern::pattern;

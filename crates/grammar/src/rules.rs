@@ -1,0 +1,83 @@
+//! Rules as both languages write them: what GBNF and JSON Schema are turned into, and what the program is compiled from.
+
+use crate::charset::CharSet;
+use crate::error::Place;
+
+/// A rule's number.
+pub(crate) type RuleId = u32;
+
+/// What a rule matches.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Expr {
+    /// These characters in a row.
+    Literal(String),
+    /// One character of a set.
+    Class(CharSet),
+    /// One whole token, by what it is called; with `negated` any other token.
+    Token { token: TokenRef, negated: bool, place: Option<Place> },
+    /// What another rule matches.
+    Rule(RuleId),
+    /// One after the other; an empty list matches the empty string.
+    Seq(Vec<Expr>),
+    /// One of these; an empty list matches nothing.
+    Alt(Vec<Expr>),
+    /// The body, `min` to `max` times.
+    Repeat { body: Box<Expr>, min: u32, max: Option<u32> },
+    /// A step of the check that an array's items differ.
+    Unique(UniqueStep),
+}
+
+/// What happens at a place in an array whose items must differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum UniqueStep {
+    /// The array begins.
+    Enter,
+    /// An item begins.
+    Begin,
+    /// An item ends: its text must be new.
+    End,
+    /// The array is over.
+    Leave,
+}
+
+/// How a grammar names a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TokenRef {
+    /// `<[1000]>`
+    Id(u32),
+    /// `<think>`, with its angle brackets.
+    Text(String),
+}
+
+impl Expr {
+    /// The empty string.
+    pub(crate) const EMPTY: Expr = Expr::Seq(Vec::new());
+
+    pub(crate) fn literal(text: impl Into<String>) -> Self {
+        Self::Literal(text.into())
+    }
+
+    pub(crate) fn repeat(body: Expr, min: u32, max: Option<u32>) -> Self {
+        Self::Repeat { body: Box::new(body), min, max }
+    }
+
+    pub(crate) fn optional(body: Expr) -> Self {
+        Self::repeat(body, 0, Some(1))
+    }
+}
+
+/// A rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    pub(crate) name: String,
+    pub(crate) expr: Expr,
+    /// Where it is defined, in a text that has lines.
+    pub(crate) place: Option<Place>,
+}
+
+/// A grammar: every [`Expr::Rule`] is an index of `rules`.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) root: RuleId,
+}

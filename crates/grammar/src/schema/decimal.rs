@@ -1,0 +1,115 @@
+//! Decimal numbers as they are written, compared exactly.
+
+use core::cmp::Ordering;
+use serde_json::{Number, Value};
+
+/// A decimal number: no leading zeros before the point, no trailing ones after it; zero is not negative.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Decimal {
+    pub(super) negative: bool,
+    /// Digits before the point; empty for 0.
+    pub(super) whole: String,
+    /// Digits after the point.
+    pub(super) fraction: String,
+}
+
+impl Decimal {
+    pub(super) fn new(number: &Number) -> Self {
+        let text = number.to_string();
+        let (negative, text) = text.strip_prefix('-').map_or((false, text.as_str()), |rest| (true, rest));
+        let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        // A JSON number that serde_json holds is finite in f64: its exponent is small.
+        let exponent: i32 = exponent.parse().unwrap_or(0);
+        let (mut whole, mut fraction) = (whole.to_owned(), fraction.to_owned());
+        for _ in 0..exponent.max(0) {
+            whole.push(if fraction.is_empty() { '0' } else { fraction.remove(0) });
+        }
+        for _ in 0..(-exponent).max(0) {
+            fraction.insert(0, whole.pop().unwrap_or('0'));
+        }
+        let whole = whole.trim_start_matches('0').to_owned();
+        let fraction = fraction.trim_end_matches('0').to_owned();
+        let negative = negative && !(whole.is_empty() && fraction.is_empty());
+        Self { negative, whole, fraction }
+    }
+
+    pub(super) fn is_integer(&self) -> bool {
+        self.fraction.is_empty()
+    }
+
+    /// Without its sign.
+    pub(super) fn abs(&self) -> Self {
+        Self { negative: false, ..self.clone() }
+    }
+
+    pub(super) fn is_zero(&self) -> bool {
+        self.whole.is_empty() && self.fraction.is_empty()
+    }
+
+    /// The whole number that the digits before and `n` digits after the point make; `None` where more digits follow or it
+    /// is above u64.
+    pub(super) fn scaled(&self, n: usize) -> Option<u64> {
+        if self.fraction.len() > n {
+            return None;
+        }
+        let digits = format!("0{}{:0<n$}", self.whole, self.fraction);
+        digits.parse().ok()
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let size = |d: &Self| (d.whole.len(), d.whole.clone(), d.fraction.clone());
+        match (self.negative, other.negative) {
+            (false, false) => size(self).cmp(&size(other)),
+            (true, true) => size(other).cmp(&size(self)),
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+        }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Whether two JSON values are the same to JSON Schema: 1 is 1.0.
+pub(super) fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => Decimal::new(a) == Decimal::new(b),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(k, a)| b.get(k).is_some_and(|b| same(a, b)))
+        }
+        _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decimal(text: &str) -> Decimal {
+        Decimal::new(&serde_json::from_str(text).expect("a number"))
+    }
+
+    #[test]
+    fn order() {
+        let ascending = [
+            "-1e20", "-100", "-99.5", "-99", "-0.5", "0", "1e-7", "0.05", "0.5", "1", "1.25", "10", "1e2",
+            "2e20",
+        ];
+        for pair in ascending.windows(2) {
+            assert!(decimal(pair[0]) < decimal(pair[1]), "{pair:?}");
+        }
+        for (a, b) in [("1", "1.0"), ("-0.0", "0"), ("1e2", "100"), ("0.1", "1e-1")] {
+            assert_eq!(decimal(a), decimal(b));
+        }
+        assert_eq!(decimal("1.25").scaled(2), Some(125));
+        assert_eq!(decimal("3").scaled(2), Some(300));
+        assert_eq!(decimal("1.25").scaled(1), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! Numbers between bounds, as terms over the characters of their decimal spelling.
+//!
+//! ```text
+//! x >= 305, whole:      more digits | 3 0 [5-9] | 3 [1-9] d | [4-9] d d
+//! x >= 2.5, fraction:   a whole part above 2, any fraction | 2 . (5 d* | [6-9] d*)
+//! x <= ..               the same downwards; negative numbers: the bounds of the size change places
+//! ```
+
+use super::decimal::Decimal;
+use crate::charset::CharSet;
+use crate::regular::{Algebra, Term};
+
+/// A bound; an exclusive one does not belong to the range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bound {
+    pub(super) value: Decimal,
+    pub(super) exclusive: bool,
+}
+
+/// Digits before and after the point. More help no model, and f64 does not hold them.
+const DIGITS: u32 = 16;
+/// Digits of an exponent.
+const EXPONENT: u32 = 3;
+
+/// The spellings of numbers in a range, `integer` without point and exponent, and multiples of each of `multiples`
+/// (whole numbers), with at most `decimals` digits after the point.
+pub(super) fn range(
+    min: Option<&Bound>,
+    max: Option<&Bound>,
+    integer: bool,
+    multiples: &[u64],
+    decimals: Option<u32>,
+    a: &mut Algebra,
+) -> Term {
+    let bounded = min.is_some() || max.is_some();
+    let most = |part: fn(&Decimal) -> &String| {
+        [min, max].into_iter().flatten().map(|b| part(&b.value).len() as u32).max().unwrap_or(0)
+    };
+    let syntax = {
+        let whole = whole(most(|d| &d.whole).max(DIGITS), a);
+        let digit = digit(a);
+        let places = decimals.unwrap_or(most(|d| &d.fraction).max(DIGITS));
+        let point = a.literal(".");
+        let digits = a.repeat(digit, 1, Some(places));
+        let fraction = if places == 0 { a.literal("") } else { a.then(point, digits) };
+        let fraction = a.optional(fraction);
+        if integer { whole } else { a.then(whole, fraction) }
+    };
+    // Sizes of what is not negative: from max(min, 0) to max; of what is: from max(-max, 0) to -min.
+    let below_zero = |b: &Bound| b.value.negative || (b.value.is_zero() && b.exclusive);
+    let mut ways = Vec::new();
+    if !max.is_some_and(below_zero) {
+        let from = min.filter(|b| !b.value.negative);
+        let size = sized(from, max, syntax, a);
+        ways.push(multiple(size, multiples, a));
+    }
+    if !min.is_some_and(|b| !b.value.negative) {
+        let from = max.filter(|b| below_zero(b)).map(Bound::abs);
+        let to = min.map(Bound::abs);
+        let size = sized(from.as_ref(), to.as_ref(), syntax, a);
+        let size = multiple(size, multiples, a);
+        let minus = a.literal("-");
+        // Minus zero is zero: left out where a bound might be crossed, and of no use elsewhere.
+        let zero = zero(a);
+        let not_zero = a.not(zero);
+        let size = if bounded || integer { a.and([size, not_zero]) } else { size };
+        ways.push(a.then(minus, size));
+    }
+    let plain = a.or(ways);
+    if bounded || integer || !multiples.is_empty() || decimals.is_some() {
+        return plain;
+    }
+    let (e, sign, digit) = (a.chars("eE"), a.chars("+-"), digit(a));
+    let (sign, digits) = (a.optional(sign), a.repeat(digit, 1, Some(EXPONENT)));
+    let exponent = a.concat([e, sign, digits]);
+    let exponent = a.optional(exponent);
+    a.then(plain, exponent)
+}
+
+impl Bound {
+    fn abs(&self) -> Self {
+        Self { value: self.value.abs(), exclusive: self.exclusive }
+    }
+}
+
+fn digit(a: &mut Algebra) -> Term {
+    a.class(CharSet::new([(0x30, 0x39)]))
+}
+
+fn whole(digits: u32, a: &mut Algebra) -> Term {
+    let (zero, first, digit) = (a.literal("0"), a.class(CharSet::new([(0x31, 0x39)])), digit(a));
+    let more = a.repeat(digit, 0, Some(digits - 1));
+    let number = a.then(first, more);
+    a.or([zero, number])
+}
+
+/// Any spelling of zero without a sign.
+fn zero(a: &mut Algebra) -> Term {
+    let (zero, point) = (a.literal("0"), a.literal("."));
+    let zeros = a.repeat(zero, 1, None);
+    let fraction = a.then(point, zeros);
+    let fraction = a.optional(fraction);
+    a.then(zero, fraction)
+}
+
+fn multiple(size: Term, multiples: &[u64], a: &mut Algebra) -> Term {
+    let mut parts = vec![size];
+    for &modulus in multiples {
+        let digits = a.multiple_of(modulus);
+        parts.push(digits);
+    }
+    a.and(parts)
+}
+
+/// Sizes from one bound to another, both at least 0.
+fn sized(from: Option<&Bound>, to: Option<&Bound>, syntax: Term, a: &mut Algebra) -> Term {
+    let mut parts = vec![syntax];
+    for (bound, up) in [(from, true), (to, false)] {
+        if let Some(bound) = bound {
+            parts.push(side(bound, up, a));
+        }
+    }
+    a.and(parts)
+}
+
+/// Unsigned spellings on one side of a bound: above it, or below. Leading zeros are the syntax's matter.
+fn side(bound: &Bound, up: bool, a: &mut Algebra) -> Term {
+    let digit = digit(a);
+    let any = a.repeat(digit, 0, None);
+    let point = a.literal(".");
+    let digits = a.repeat(digit, 1, None);
+    let fraction = a.then(point, digits);
+    let fraction = a.optional(fraction);
+    let whole = if bound.value.whole.is_empty() { "0" } else { &bound.value.whole };
+    let mut ways = Vec::new();
+    // Another number of digits.
+    let len = whole.len() as u32;
+    let other = if up { a.repeat(digit, len + 1, None) } else { a.repeat(digit, 1, Some(len - 1)) };
+    if up || len > 1 {
+        ways.push(a.then(other, fraction));
+    }
+    // As many, and a first digit that differs.
+    for (before, differs, after) in deviations(whole, up) {
+        let (before, differs) = (a.literal(before), a.class(differs));
+        let rest = a.repeat(digit, after, Some(after));
+        ways.push(a.concat([before, differs, rest, fraction]));
+    }
+    // The same whole part.
+    let same = a.literal(whole);
+    let part = &bound.value.fraction;
+    let mut tails = Vec::new();
+    for (before, differs, _) in deviations(part, up) {
+        let (before, differs) = (a.literal(before), a.class(differs));
+        tails.push(a.concat([point, before, differs, any]));
+    }
+    if up {
+        // Exactly the bound and more digits: above it where one of them is not 0.
+        let exact = a.literal(part);
+        let nonzero = a.class(CharSet::new([(0x31, 0x39)]));
+        let above = a.concat([any, nonzero, any]);
+        tails.push(a.concat([point, exact, if bound.exclusive { above } else { any }]));
+        if part.is_empty() && !bound.exclusive {
+            tails.push(a.literal(""));
+        }
+    } else {
+        // Beginnings of the bound's digits and zeros: below it, or equal when they are all of them.
+        let zero = a.literal("0");
+        let zeros = a.repeat(zero, 0, None);
+        for end in 0..=part.len() {
+            if end == part.len() && bound.exclusive {
+                continue;
+            }
+            let beginning = a.literal(&part[..end]);
+            tails.push(a.concat([point, beginning, zeros]));
+        }
+        if !part.is_empty() || !bound.exclusive {
+            tails.push(a.literal(""));
+        }
+    }
+    let tails = a.or(tails);
+    ways.push(a.then(same, tails));
+    a.or(ways)
+}
+
+/// The ways to leave a number's digits upwards or downwards: what is the same, the digits that differ, how many follow.
+fn deviations(digits: &str, up: bool) -> Vec<(&str, CharSet, u32)> {
+    let mut found = Vec::new();
+    for (i, digit) in digits.bytes().enumerate() {
+        let digit = u32::from(digit);
+        let set = CharSet::new([if up { (digit + 1, 0x39) } else { (0x30, digit - 1) }]);
+        if !set.is_empty() {
+            found.push((&digits[..i], set, (digits.len() - i - 1) as u32));
+        }
+    }
+    found
+}

@@ -1,0 +1,15 @@
+//! Arbitrary text as a JSON schema never panics; what builds accepts JSON only, and its masks agree with its steps.
+#![no_main]
+
+use happy_grammar::Grammar;
+use happy_grammar_fuzz::{check, limits};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (&str, &[u8])| {
+    let (schema, text) = input;
+    if let Ok(grammar) = Grammar::from_json_schema_with(schema, &limits())
+        && check(&grammar, text)
+    {
+        serde_json::from_slice::<serde_json::Value>(text).expect("an accepted text is JSON");
+    }
+});
