@@ -12,6 +12,7 @@ mod conform;
 mod demo;
 mod fetch;
 mod fixtures;
+mod foreign;
 mod isa;
 mod models;
 mod paths;
@@ -54,6 +55,10 @@ enum Task {
     SetupArm,
     /// Run the tests of tensor, kernels and model for aarch64 under three emulated CPUs
     TestArm(arm::Args),
+    /// Make this machine able to build for i686 and s390x, and to emulate them (Debian)
+    SetupForeign,
+    /// Run the tests of gguf and tensor with 32-bit addresses (i686) and with the other byte order (s390x)
+    TestForeign(foreign::Args),
     /// Measure this project and llama.cpp side by side and print a table
     BenchPeer(peer::Args),
 }
@@ -68,6 +73,8 @@ fn main() -> ExitCode {
         Task::Fixtures => fixtures::run(),
         Task::SetupArm => arm::setup(),
         Task::TestArm(args) => arm::run(&args),
+        Task::SetupForeign => foreign::setup(),
+        Task::TestForeign(args) => foreign::run(&args),
         Task::BenchPeer(args) => peer::run(&args),
     };
     match outcome {
