@@ -1,5 +1,5 @@
 //! Writes seeds for the fuzz targets: `cargo run --bin make_seeds`. One small file of each kind of value, type, version and
-//! byte order, and a few that are wrong, into `corpus/TARGET/`.
+//! byte order, and a few that are wrong; for `blocks` a few rows for each format. They go into `corpus/TARGET/`.
 
 use std::path::Path;
 use std::{fs, io};
@@ -7,8 +7,9 @@ use std::{fs, io};
 use happy_gguf::{
     ByteOrder, GgmlType, Gguf, GgufSet, GgufWriter, OwnedArray, OwnedValue, SplitBy, ValueType,
 };
+use happy_tensor::{DType, quantize_row};
 
-/// Targets, and how many bytes each takes in front of the file.
+/// Targets of files, and how many bytes each takes in front of the file.
 const TARGETS: [(&str, usize); 5] =
     [("parse", 0), ("roundtrip", 0), ("prefix", 2), ("header_stream", 1), ("split", 2)];
 
@@ -79,13 +80,39 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-fn main() -> io::Result<()> {
-    for (target, prefix) in TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
-        fs::create_dir_all(&folder)?;
-        for (name, file) in seeds() {
-            fs::write(folder.join(name), [&[40u8, 1][..prefix], &file].concat())?;
+/// Inputs of `blocks`: the number of a format, an exponent, and a row: of floats, of integers, or encoded.
+fn block_seeds() -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for (number, dtype) in (0u8..).zip(DType::ALL) {
+        let x: Vec<f32> = (0..dtype.block_len()).map(|i| (i as f32 * 0.7).sin()).collect();
+        let floats: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let odd: Vec<u8> = [f32::NAN, f32::INFINITY, f32::MAX, -0.0, f32::MIN_POSITIVE / 2.0]
+            .iter()
+            .cycle()
+            .take(x.len())
+            .flat_map(|x| x.to_le_bytes())
+            .collect();
+        let integers: Vec<u8> = x.iter().flat_map(|x| ((x * 32767.0) as i16).to_le_bytes()).collect();
+        let mut encoded = vec![0; dtype.block_bytes()];
+        if quantize_row(dtype, &x, &mut encoded).is_err() {
+            continue;
+        }
+        let rows = [("floats", floats), ("odd", odd), ("integers", integers), ("encoded", encoded)];
+        for (name, row) in rows {
+            seeds.push((format!("{dtype}-{name}"), [&[number, 10], &row[..]].concat()));
         }
     }
-    Ok(())
+    seeds
+}
+
+fn write(target: &str, seeds: &[(String, Vec<u8>)], prefix: &[u8]) -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&folder)?;
+    seeds.iter().try_for_each(|(name, seed)| fs::write(folder.join(name), [prefix, seed].concat()))
+}
+
+fn main() -> io::Result<()> {
+    let files = seeds();
+    TARGETS.iter().try_for_each(|(target, prefix)| write(target, &files, &[40u8, 1][..*prefix]))?;
+    write("blocks", &block_seeds(), &[])
 }

@@ -13,6 +13,7 @@ mod conform;
 mod demo;
 mod fetch;
 mod fixtures;
+mod foreign;
 mod isa;
 mod models;
 mod paths;
@@ -57,6 +58,10 @@ enum Task {
     TestArm(arm::Args),
     /// Run the kernels for AVX-512 by emulated intrinsics, on any machine with AVX2
     TestAvx512,
+    /// Make this machine able to build for i686 and s390x, and to emulate them (Debian)
+    SetupForeign,
+    /// Run the tests of gguf and tensor with 32-bit addresses (i686) and with the other byte order (s390x)
+    TestForeign(foreign::Args),
     /// Measure this project and llama.cpp side by side and print a table
     BenchPeer(peer::Args),
 }
@@ -72,6 +77,8 @@ fn main() -> ExitCode {
         Task::SetupArm => arm::setup(),
         Task::TestArm(args) => arm::run(&args),
         Task::TestAvx512 => avx512::run(),
+        Task::SetupForeign => foreign::setup(),
+        Task::TestForeign(args) => foreign::run(&args),
         Task::BenchPeer(args) => peer::run(&args),
     };
     match outcome {

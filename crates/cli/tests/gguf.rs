@@ -92,13 +92,17 @@ fn set_and_rm() {
         "rewritten"
     );
     assert_eq!(edited(&["set", &file, "test.list=[1,-2]"]), "in place");
+    // Another alignment moves the tensors.
+    assert_eq!(edited(&["set", &file, "general.alignment=256"]), "rewritten");
+    assert_eq!(std::fs::read(&file).expect("the file"), bytes(&small().alignment(256)));
+    assert_eq!(edited(&["rm", &file, "general.alignment"]), "rewritten");
     assert_eq!(std::fs::read(&file).expect("the file"), bytes(&small()));
 
     for (args, part, code) in [
         (&["set", &file, "general.name"][..], "expected KEY=VALUE", 2),
         (&["set", &file, "test.float=x"], "`x` is no f32", 2),
         (&["set", &file, "--type", "u99", "a=1"], "expected u8", 2),
-        (&["set", &file, "general.alignment=64"], "as the tensors are laid out", 1),
+        (&["set", &file, "general.alignment=24"], "a u32 that is a power of two", 1),
         (&["rm", &file, "absent"], "no key `absent`", 1),
         (&["set", &file], "KEY=VALUE", 2),
     ] {

@@ -171,6 +171,15 @@ impl<'a> IntoIterator for Array<'a> {
 }
 
 /// Iterates over the elements of any array.
+///
+/// ```
+/// use happy_gguf::{Gguf, GgufWriter, Value};
+/// let file = GgufWriter::new().kv("k", vec![true, false]).to_vec()?;
+/// let gguf = Gguf::parse(&file).unwrap();
+/// let values: Vec<_> = gguf.metadata().get_array("k").unwrap().iter().collect();
+/// assert_eq!(values, [Value::Bool(true), Value::Bool(false)]);
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Values<'a> {
     element: ValueType,
@@ -194,6 +203,18 @@ impl<'a> Iterator for Values<'a> {
 impl ExactSizeIterator for Values<'_> {}
 
 /// Iterates over the strings of an array of strings: a length read and a slice each, nothing copied.
+///
+/// ```
+/// use happy_gguf::{Gguf, GgufWriter};
+/// let file = GgufWriter::new().kv("tokenizer.ggml.tokens", vec!["<s>", "a", "bc"]).to_vec()?;
+/// let gguf = Gguf::parse(&file).unwrap();
+/// let tokens = gguf.metadata().get_strings("tokenizer.ggml.tokens").unwrap();
+/// assert_eq!(tokens.len(), 3);
+/// let tokens = tokens.index().unwrap(); // 4 bytes a string
+/// assert_eq!(tokens.get(2).unwrap(), "bc");
+/// assert_eq!((tokens.len(), tokens.get(3)), (3, None));
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Strings<'a> {
     left: usize,
@@ -236,7 +257,7 @@ impl<'a> Iterator for Strings<'a> {
 impl ExactSizeIterator for Strings<'_> {}
 impl FusedIterator for Strings<'_> {}
 
-/// The strings of an array with access by number in constant time; made by [`Strings::index`].
+/// The strings of an array with access by number in constant time; made by [`Strings::index`]. Example: [`Strings`].
 #[derive(Clone, Debug)]
 pub struct StrIndex<'a> {
     raw: &'a [u8],
@@ -266,6 +287,16 @@ impl<'a> StrIndex<'a> {
 }
 
 /// Numbers as the file has them, in its byte order and at any alignment.
+///
+/// ```
+/// use happy_gguf::{ByteOrder, Gguf, GgufWriter};
+/// let file = GgufWriter::new().byte_order(ByteOrder::Big).kv("k", vec![1u32, 258]).to_vec()?;
+/// let gguf = Gguf::parse(&file).unwrap();
+/// let numbers = gguf.metadata().get_array("k").unwrap().packed::<u32>().unwrap();
+/// assert_eq!((numbers.len(), numbers.get(1), numbers.get(2)), (2, Some(258), None));
+/// assert_eq!((numbers.raw(), numbers.byte_order()), (&[0, 0, 0, 1, 0, 0, 1, 2][..], ByteOrder::Big));
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Packed<'a, T> {
     /// A whole number of elements.

@@ -1,17 +1,18 @@
 //! Editing metadata: a new header before the same tensor data.
 //!
 //! What is not changed is copied as it is, byte by byte: pairs, tensor entries, and everything from the data offset on. The
-//! tensors keep their offsets, since these count from the data offset.
+//! tensors keep their offsets, since these count from the data offset; only another alignment moves them (`realign.rs`).
 
 use std::borrow::Cow;
 use std::io::Write;
-use std::string::{String, ToString};
+use std::string::String;
 use std::vec::Vec;
 
 use crate::gguf::Gguf;
 use crate::owned_value::OwnedValue;
-use crate::write_error::{WriteError, WriteErrorKind};
-use crate::writer::{Start, write_padding, write_pair};
+use crate::realign::Realigned;
+use crate::write_error::WriteError;
+use crate::writer::{Start, alignment_of, write_padding, write_pair};
 use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
 
 /// The metadata of a parsed file, to be changed. See [`edit_file`](crate::edit_file) for files on disk.
@@ -84,11 +85,13 @@ impl<'a> GgufEdit<'a> {
     /// The new header: everything before the padding in front of the tensor data.
     ///
     /// # Errors
-    /// When a new key or value is one that a reader refuses, or the alignment of a file with tensors would change: the
-    /// tensors would have to move ([`GgufWriter::from_gguf`](crate::GgufWriter::from_gguf) does that).
+    /// When a new key or value is one that a reader refuses.
     pub fn header(&self) -> Result<Vec<u8>, WriteError> {
+        self.header_for(self.realigned()?.as_ref())
+    }
+
+    fn header_for(&self, realigned: Option<&Realigned>) -> Result<Vec<u8>, WriteError> {
         let index = self.gguf.index();
-        self.check_alignment()?;
         let start =
             Start { version: index.version, n_tensors: index.tensors.len(), n_pairs: self.pairs.len() };
         let mut out = start.bytes(index.dialect)?;
@@ -99,23 +102,31 @@ impl<'a> GgufEdit<'a> {
             }
         }
         let entries_end = usize::try_from(index.header_end).unwrap_or(usize::MAX);
-        out.extend(self.gguf.bytes().get(index.entries_start()..entries_end).unwrap_or_default());
+        let kept = || self.gguf.bytes().get(index.entries_start()..entries_end).unwrap_or_default();
+        out.extend(realigned.map_or_else(kept, Realigned::entries));
         Ok(out)
     }
 
-    /// The header, and the padding up to `tensor data` that starts at the alignment: what stands in the file before its
-    /// data. A header of the same length keeps the padding that the file has; a file that ends with its header (it has
-    /// no tensors) gets none.
-    pub(crate) fn header_and_padding(&self, file_len: u64, old: &[u8]) -> Result<Vec<u8>, WriteError> {
-        let mut out = self.header()?;
+    /// What stands in the new file before its data: the header, and the padding up to the alignment. And the data, where
+    /// they move. A header of the same length keeps the padding that the file has (`old`); a file that ends with its
+    /// header (it has no tensors) gets none.
+    pub(crate) fn start(
+        &self,
+        file_len: u64,
+        old: &[u8],
+    ) -> Result<(Vec<u8>, Option<Realigned>), WriteError> {
+        let realigned = self.realigned()?;
+        let mut out = self.header_for(realigned.as_ref())?;
         let index = self.gguf.index();
-        if out.len() as u64 == index.header_end {
-            out.extend(old);
-        } else if file_len >= index.data_offset {
-            let len = out.len() as u64;
-            write_padding(&mut out, len, index.alignment)?;
+        let len = out.len() as u64;
+        match &realigned {
+            None if len == index.header_end => out.extend(old),
+            None if file_len < index.data_offset => {}
+            Some(_) if index.tensors.is_empty() => {}
+            None => write_padding(&mut out, len, index.alignment).map(drop)?,
+            Some(realigned) => write_padding(&mut out, len, realigned.alignment()).map(drop)?,
         }
-        Ok(out)
+        Ok((out, realigned))
     }
 
     /// The edited file as bytes. The edit must be of a whole file, not of a header alone.
@@ -130,6 +141,22 @@ impl<'a> GgufEdit<'a> {
 
     /// Writes the edited file; returns the number of bytes. The edit must be of a whole file, not of a header alone.
     ///
+    /// Another `general.alignment` moves the tensors; their bytes stay what they are, and what belonged to no tensor is
+    /// left out.
+    ///
+    /// ```
+    /// use happy_gguf::{ALIGNMENT_KEY, GgmlType, Gguf, GgufEdit, GgufWriter};
+    /// let file = GgufWriter::new().tensor("w", GgmlType::F32, &[2], vec![7; 8]).to_vec()?;
+    /// let gguf = Gguf::parse(&file).unwrap();
+    /// let mut edit = GgufEdit::new(&gguf);
+    /// edit.set(ALIGNMENT_KEY, 4096u32);
+    /// let edited = edit.to_vec()?;
+    /// let edited = Gguf::parse(&edited).unwrap();
+    /// let w = edited.tensor("w").unwrap();
+    /// assert_eq!((w.range.start, edited.data(&w)), (4096, Some(&[7; 8][..])));
+    /// # Ok::<(), happy_gguf::WriteError>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`GgufEdit::header`], and when a write fails.
     pub fn write_to(&self, mut out: impl Write) -> Result<u64, WriteError> {
@@ -137,26 +164,30 @@ impl<'a> GgufEdit<'a> {
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let (header_end, data_start) = (at(index.header_end), at(index.data_offset));
         let padding = bytes.get(header_end..data_start).unwrap_or_default();
-        let header = self.header_and_padding(bytes.len() as u64, padding)?;
-        let data = bytes.get(data_start..).unwrap_or_default();
-        out.write_all(&header)?;
-        out.write_all(data)?;
+        let (start, realigned) = self.start(bytes.len() as u64, padding)?;
+        out.write_all(&start)?;
+        let data_len = match realigned {
+            Some(realigned) => realigned.write(&mut out, |range, out| {
+                out.write_all(bytes.get(at(range.start)..at(range.end)).unwrap_or_default())
+            })?,
+            None => {
+                let data = bytes.get(data_start..).unwrap_or_default();
+                out.write_all(data)?;
+                data.len() as u64
+            }
+        };
         out.flush()?;
-        Ok((header.len() + data.len()) as u64)
+        Ok(start.len() as u64 + data_len)
     }
 
-    fn check_alignment(&self) -> Result<(), WriteError> {
-        let (new, found) = match self.pairs.iter().find(|(key, _)| key == ALIGNMENT_KEY) {
-            None => (Some(DEFAULT_ALIGNMENT), "none, which means 32".to_string()),
-            Some((_, Pair::Kept(_))) => return Ok(()),
-            Some((_, Pair::New(OwnedValue::U32(n)))) => (Some(u64::from(*n)), n.to_string()),
-            Some((_, Pair::New(value))) => (None, std::format!("a value of type {}", value.value_type())),
+    /// The tensors in their new places, where the alignment changes.
+    fn realigned(&self) -> Result<Option<Realigned>, WriteError> {
+        let alignment = match self.pairs.iter().find(|(key, _)| key == ALIGNMENT_KEY) {
+            None => DEFAULT_ALIGNMENT,
+            Some((_, Pair::Kept(_))) => return Ok(None),
+            Some((_, Pair::New(value))) => alignment_of(value)?,
         };
-        if new == Some(self.gguf.alignment()) {
-            return Ok(());
-        }
-        let expected = std::format!("{} (a u32), as the tensors are laid out", self.gguf.alignment());
-        Err(WriteError::key(WriteErrorKind::InvalidAlignment, ALIGNMENT_KEY, expected, found))
+        (alignment != self.gguf.alignment()).then(|| Realigned::new(&self.gguf, alignment)).transpose()
     }
 }
 

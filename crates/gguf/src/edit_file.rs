@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::vec::Vec;
 
@@ -14,7 +15,8 @@ use crate::write_error::{WriteError, WriteErrorKind};
 /// How [`edit_file`] may change a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EditMode {
-    /// Overwrite the header where the new one takes as much room, padding included; else as [`EditMode::Rewrite`]. The
+    /// Overwrite the header where the new one takes as much room, padding included, and the alignment stays what it is;
+    /// else as [`EditMode::Rewrite`]. The
     /// tensor data are not copied, and the file must not be mapped by anybody meanwhile.
     #[default]
     InPlace,
@@ -37,7 +39,7 @@ pub enum Edited {
 ///
 /// A crash loses nothing: a new file is written beside the old one, brought to the disk and moved; before the header is
 /// overwritten in place, the old one is saved to a file `.NAME.undo`, from which the next edit (or [`recover_file`]) puts it
-/// back. The tensor data are never changed.
+/// back. The tensor data are never changed; another `general.alignment` moves them ([`GgufEdit::write_to`]).
 ///
 /// ```
 /// use happy_gguf::{EditMode, Edited, GgmlType, GgufFile, GgufWriter, edit_file};
@@ -87,9 +89,15 @@ pub fn edit_file<E: From<WriteError>>(
     let data_start = view.data_offset().min(file_len);
     let old = read_range(&mut file, 0, data_start).map_err(place)?;
     let padding = old.get(header.bytes().len()..).unwrap_or_default();
-    let new = edit.header_and_padding(file_len, padding)?;
+    let (new, realigned) = edit.start(file_len, padding)?;
 
-    if new.len() == old.len() && mode == EditMode::InPlace {
+    if let Some(realigned) = realigned {
+        let data = |file: &mut File, out: &mut File| {
+            realigned.write(out, |range, out| copy_range(file, range, out)).map(drop)
+        };
+        rewrite(path, &mut file, &new, data).map_err(place)?;
+        Ok(Edited::Rewritten)
+    } else if new.len() == old.len() && mode == EditMode::InPlace {
         let Some((from, to)) = difference(&old, &new) else { return Ok(Edited::Unchanged) };
         let (old, new) = (old.get(from..to).unwrap_or_default(), new.get(from..to).unwrap_or_default());
         undo::overwrite(path, &mut file, from as u64, old, new).map_err(place)?;
@@ -97,12 +105,23 @@ pub fn edit_file<E: From<WriteError>>(
     } else if new == old {
         Ok(Edited::Unchanged)
     } else {
-        rewrite(path, &mut file, &new, data_start).map_err(place)?;
+        let data = |file: &mut File, out: &mut File| copy_range(file, data_start..file_len, out);
+        rewrite(path, &mut file, &new, data).map_err(place)?;
         Ok(Edited::Rewritten)
     }
 }
 
 /// Puts a header back whose change in place was interrupted; whether there was one. [`edit_file`] does so by itself.
+///
+/// ```
+/// # let dir = std::env::temp_dir().join(format!("happy-gguf-recover-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&dir).unwrap();
+/// let path = dir.join("tiny.gguf");
+/// happy_gguf::GgufWriter::new().kv("general.name", "tiny").write_file(&path)?;
+/// assert!(!happy_gguf::recover_file(&path)?); // nothing was interrupted
+/// # std::fs::remove_dir_all(&dir).unwrap();
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 ///
 /// # Errors
 /// When the file cannot be written, or what was saved is not of this file.
@@ -136,11 +155,25 @@ fn read_range(file: &mut File, from: u64, to: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The new header and the old data, as a new file.
-fn rewrite(path: &Path, file: &mut File, header: &[u8], data_start: u64) -> io::Result<()> {
+/// A range of one file, to the end of another.
+fn copy_range(file: &mut File, range: Range<u64>, out: &mut File) -> io::Result<()> {
+    let len = range.end.saturating_sub(range.start);
+    file.seek(SeekFrom::Start(range.start))?;
+    if io::copy(&mut file.take(len), out)? == len {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was cut while it was copied"))
+}
+
+/// The new header and the data, as a new file.
+fn rewrite(
+    path: &Path,
+    file: &mut File,
+    header: &[u8],
+    data: impl FnOnce(&mut File, &mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut pending = Pending::create(path)?;
     pending.file().write_all(header)?;
-    file.seek(SeekFrom::Start(data_start))?;
-    io::copy(file, pending.file())?;
+    data(file, pending.file())?;
     pending.commit()
 }

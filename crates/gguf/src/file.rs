@@ -96,6 +96,12 @@ impl fmt::Debug for GgufFile {
 }
 
 /// A file could not be read, mapped or parsed; names the file.
+///
+/// ```
+/// use happy_gguf::{FileError, GgufFile};
+/// let error = GgufFile::read("absent.gguf").unwrap_err();
+/// assert!(error.path().ends_with("absent.gguf"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {

@@ -21,7 +21,7 @@ use crate::gguf::Gguf;
 use crate::owned_value::OwnedValue;
 use crate::set::GgufSet;
 
-/// The hash of a model's contents: see [`ContentHash::of`].
+/// The hash of a model's contents. Example: [`ContentHash::of`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentHash {
     /// Of names, types, shapes and bytes of all tensors.
@@ -51,6 +51,18 @@ impl ContentHash {
     }
 
     /// [`ContentHash::of`], and gives the hash of each tensor's bytes to `each` (with its name) in the order of the names.
+    ///
+    /// ```
+    /// use happy_gguf::{ContentHash, GgmlType, Gguf, GgufWriter};
+    /// let file = GgufWriter::new()
+    ///     .tensor("b", GgmlType::I8, &[1], vec![1])
+    ///     .tensor("a", GgmlType::I8, &[1], vec![1])
+    ///     .to_vec()?;
+    /// let mut seen = Vec::new();
+    /// ContentHash::of_with(&Gguf::parse(&file).unwrap().into(), |name, hash| seen.push((name.to_owned(), *hash)));
+    /// assert!(seen[0].0 == "a" && seen[1].0 == "b" && seen[0].1 == seen[1].1);
+    /// # Ok::<(), happy_gguf::WriteError>(())
+    /// ```
     pub fn of_with(set: &GgufSet<'_>, mut each: impl FnMut(&str, &[u8; 32])) -> Self {
         let parts: Vec<&Gguf<'_>> = set.parts().map(|(_, gguf)| gguf).collect();
         let mut tensors: Vec<_> = set.tensors().collect();

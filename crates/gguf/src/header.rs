@@ -13,6 +13,18 @@ use crate::parse;
 use crate::rules::Rules;
 
 /// How to read a header.
+///
+/// ```
+/// use happy_gguf::{GgmlType, GgufHeader, GgufWriter, HeaderError, HeaderOptions};
+/// let file = GgufWriter::new().tensor("w", GgmlType::F32, &[2], vec![0; 8]).to_vec()?;
+/// let read = |options| GgufHeader::read_with(&file[..], &options);
+/// let header = read(HeaderOptions::default()).unwrap();
+/// assert_eq!(header.view().tensors().len(), 1);
+/// // A file of this length cannot hold the tensor.
+/// let short = HeaderOptions { file_len: Some(file.len() as u64 - 32), ..HeaderOptions::default() };
+/// assert!(matches!(read(short), Err(HeaderError::Parse(_))));
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct HeaderOptions {
     /// Bounds on what the header may ask for.

@@ -44,6 +44,8 @@ mod header;
 mod mmap;
 #[cfg(feature = "write")]
 mod owned_value;
+#[cfg(feature = "write")]
+mod realign;
 #[cfg(feature = "std")]
 mod set_file;
 #[cfg(feature = "write")]

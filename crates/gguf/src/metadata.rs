@@ -43,6 +43,16 @@ pub enum ValueErrorKind {
 }
 
 /// A metadata value is missing or is not what was asked for.
+///
+/// ```
+/// use happy_gguf::{Gguf, GgufWriter, ValueErrorKind};
+/// let file = GgufWriter::new().kv("a.b", "text").to_vec()?;
+/// let gguf = Gguf::parse(&file).unwrap();
+/// let error = gguf.metadata().get_u32("a.b").unwrap_err();
+/// assert_eq!((error.kind(), error.key()), (ValueErrorKind::WrongType, "a.b"));
+/// assert_eq!(gguf.metadata().get_u32("b.a").unwrap_err().kind(), ValueErrorKind::Missing);
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("key `{key}`: expected {expected}, found {found}")]
 pub struct ValueError {
@@ -87,6 +97,17 @@ pub(crate) use sealed::Sealed;
 
 /// A type that a metadata value can be read as: the integers, floats, `bool`, `&str`, [`RawStr`], [`Array`],
 /// [`Strings`], and `Vec`s of these.
+///
+/// ```
+/// use happy_gguf::{Gguf, GgufWriter};
+/// let file = GgufWriter::new().kv("n", 7u16).kv("list", vec![1u8, 2]).to_vec()?;
+/// let gguf = Gguf::parse(&file).unwrap();
+/// // Any integer type that holds the value will do.
+/// assert_eq!(gguf.metadata().require::<i64>("n"), Ok(7));
+/// assert_eq!(gguf.metadata().optional::<Vec<u32>>("list"), Ok(Some(vec![1, 2])));
+/// assert_eq!(gguf.metadata().optional::<f32>("absent"), Ok(None));
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 pub trait FromValue<'a>: Sized + sealed::Sealed {
     /// What it takes, for messages.
     const EXPECTED: &'static str;

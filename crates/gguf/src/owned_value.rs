@@ -47,6 +47,13 @@ pub enum OwnedValue {
 }
 
 /// An array to write: elements of one type, already in the bytes of a little-endian file of version 2 or 3.
+///
+/// ```
+/// use happy_gguf::{OwnedArray, ValueType};
+/// let nested = OwnedArray::arrays([OwnedArray::packed([1u8, 2]), OwnedArray::strings(["x"])]);
+/// assert_eq!((nested.element_type(), nested.len()), (ValueType::Array, 2));
+/// assert!(OwnedArray::new(ValueType::F32).is_empty());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedArray {
     element: ValueType,

@@ -43,6 +43,17 @@ pub enum SetErrorKind {
 }
 
 /// Why files do not make one model; names the part.
+///
+/// ```
+/// use happy_gguf::{GgmlType, Gguf, GgufSet, GgufWriter, SplitBy};
+/// let tensor = |w: GgufWriter<'static>, name: &str| w.tensor(name, GgmlType::F32, &[2], vec![7; 8]);
+/// let file = tensor(tensor(GgufWriter::new(), "a"), "b").to_vec()?;
+/// let whole = GgufSet::from(Gguf::parse(&file).unwrap());
+/// let first = GgufWriter::split(&whole, SplitBy::Tensors(1))?[0].to_vec()?;
+/// let error = GgufSet::new([("first.gguf", Gguf::parse(&first).unwrap())]).unwrap_err();
+/// assert_eq!(error.part(), "part 2"); // which is missing
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: `{part}`: expected {expected}, found {found}", what = self.kind.text())]
 pub struct SetError {

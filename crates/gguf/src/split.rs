@@ -11,7 +11,7 @@ use crate::write_error::{WriteError, WriteErrorKind};
 use crate::writer::GgufWriter;
 use crate::{ALIGNMENT_KEY, OwnedValue};
 
-/// Where to cut.
+/// Where to cut. Example: [`GgufWriter::write_split`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitBy {
     /// So many tensors in each part but the last.
@@ -80,6 +80,20 @@ impl<'a> GgufWriter<'a> {
     }
 
     /// Splits a model into files `prefix-00001-of-0000N.gguf`, each of which appears when it is complete; their paths.
+    ///
+    /// ```
+    /// use happy_gguf::{GgmlType, Gguf, GgufSet, GgufSetFile, GgufWriter, SplitBy};
+    /// # let dir = std::env::temp_dir().join(format!("happy-gguf-split-doc-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&dir).unwrap();
+    /// let tensor = |w: GgufWriter<'static>, name: &str| w.tensor(name, GgmlType::F32, &[2], vec![7; 8]);
+    /// let file = tensor(tensor(GgufWriter::new(), "a"), "b").to_vec()?;
+    /// let set = GgufSet::from(Gguf::parse(&file).unwrap());
+    /// let paths = GgufWriter::write_split(&set, SplitBy::Tensors(1), &dir.join("m"))?;
+    /// assert!(paths[1].ends_with("m-00002-of-00002.gguf"));
+    /// assert_eq!(GgufSetFile::read(&paths[0]).unwrap().view().tensors().count(), 2);
+    /// # std::fs::remove_dir_all(&dir).unwrap();
+    /// # Ok::<(), happy_gguf::WriteError>(())
+    /// ```
     ///
     /// # Errors
     /// As [`GgufWriter::split`], and when a file cannot be written. The parts before it are there then.

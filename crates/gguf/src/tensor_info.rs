@@ -11,6 +11,14 @@ pub const MAX_DIMS: usize = 4;
 /// The dimensions of a tensor, 0 to [`MAX_DIMS`] of them, the first one the fastest (the row length).
 ///
 /// Reads as a slice. No dimension at all is a scalar; a dimension of 0 makes a tensor without elements.
+///
+/// ```
+/// use happy_gguf::Dims;
+/// let dims = Dims::new(&[576, 49152]).unwrap();
+/// assert_eq!((dims.to_string(), dims.elements()), ("576 x 49152".to_owned(), Some(28_311_552)));
+/// assert_eq!((dims.len(), dims.padded()), (2, [576, 49152, 1, 1]));
+/// assert!(Dims::new(&[1; 5]).is_none());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Dims {
     n: u8,
@@ -70,6 +78,15 @@ impl fmt::Display for Dims {
 }
 
 /// A tensor of a file: name, type, dimensions, and where its bytes are.
+///
+/// ```
+/// use happy_gguf::{GgmlType, Gguf, GgufWriter};
+/// let file = GgufWriter::new().tensor("w", GgmlType::Q8_0, &[32, 2], vec![0; 68]).to_vec()?;
+/// let gguf = Gguf::parse(&file).unwrap();
+/// let w = gguf.tensors().next().unwrap();
+/// assert_eq!((w.name, w.elements(), w.byte_len(), w.range.start), ("w", 64, 68, gguf.data_offset()));
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TensorInfo<'a> {

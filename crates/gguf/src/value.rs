@@ -13,6 +13,13 @@ use crate::rules::Rules;
 use crate::skip;
 
 /// The type of a metadata value or of the elements of an array.
+///
+/// ```
+/// use happy_gguf::ValueType;
+/// let ty = ValueType::from_id(6).unwrap();
+/// assert_eq!((ty, ty.id(), ty.name(), ty.size()), (ValueType::F32, 6, "f32", Some(4)));
+/// assert_eq!((ValueType::String.size(), ValueType::from_id(13)), (None, None));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum ValueType {
@@ -110,6 +117,13 @@ impl fmt::Display for ValueType {
 }
 
 /// A string as the file has it: bytes that should be UTF-8 and, in token lists, sometimes are not.
+///
+/// ```
+/// use happy_gguf::RawStr;
+/// let token = RawStr::new(b"\xE4a");
+/// assert_eq!((token.as_bytes(), token.to_str().is_err()), (&b"\xE4a"[..], true));
+/// assert_eq!(token.to_string_lossy(), "\u{FFFD}a");
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RawStr<'a>(&'a [u8]);
 
@@ -163,6 +177,14 @@ impl PartialEq<&str> for RawStr<'_> {
 }
 
 /// A metadata value, borrowed from the file.
+///
+/// ```
+/// use happy_gguf::{Value, ValueType};
+/// let value = Value::I32(-5);
+/// assert_eq!((value.value_type(), value.as_integer()), (ValueType::I32, Some(-5)));
+/// assert_eq!(value.describe(), "i32 -5");
+/// assert_eq!(Value::F32(1.0).as_integer(), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// See [`ValueType::U8`].

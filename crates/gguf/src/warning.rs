@@ -71,6 +71,16 @@ impl WarningKind {
 }
 
 /// A deviation from the format, or from what other readers take, that did not keep a file from being parsed.
+///
+/// ```
+/// use happy_gguf::{Gguf, GgufWriter, ParseErrorKind, WarningKind};
+/// let file = GgufWriter::new().version(1).to_vec()?;
+/// let gguf = Gguf::parse(&file).unwrap();
+/// let warning = &gguf.warnings()[0];
+/// assert!(warning.kind == WarningKind::OldVersion && warning.is_refused_elsewhere());
+/// assert_eq!(gguf.check_strict().unwrap_err().kind(), ParseErrorKind::NotStrict);
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {

@@ -32,6 +32,13 @@ pub enum WriteErrorKind {
 }
 
 /// Why a file could not be written: kind, the key or tensor, what was expected and found.
+///
+/// ```
+/// use happy_gguf::{GgmlType, GgufWriter, WriteErrorKind};
+/// let error = GgufWriter::new().tensor("w", GgmlType::F32, &[2], vec![0; 7]).to_vec().unwrap_err();
+/// assert_eq!(error.kind(), WriteErrorKind::WrongSize);
+/// assert_eq!(error.to_string(), "cannot write tensor `w`: expected 8 bytes for F32 [2], found 7 bytes");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {place}: expected {expected}, found {found}")]
 pub struct WriteError {

@@ -225,7 +225,7 @@ impl<'a> GgufWriter<'a> {
                 return Err(WriteError::tensor(kind, name, "each tensor once", "it again"));
             }
             let size = tensor.size()?;
-            tensor.write_entry(offset, to, &mut out).map_err(|TooLarge| {
+            write_entry(name, &tensor.dims, tensor.ty, offset, to, &mut out).map_err(|TooLarge| {
                 let found = format!("{:?}", tensor.dims);
                 WriteError::tensor(WriteErrorKind::TooLarge, name, "dimensions of 32 bits (version 1)", found)
             })?;
@@ -244,19 +244,23 @@ impl<'a> GgufWriter<'a> {
     }
 
     fn check_alignment(&self) -> Result<u64, WriteError> {
-        let found = match self.pairs.iter().find(|(key, _)| key == ALIGNMENT_KEY) {
-            None => return Ok(DEFAULT_ALIGNMENT),
-            Some((_, OwnedValue::U32(n))) => {
-                if n.is_power_of_two() && u64::from(*n) <= Limits::default().max_alignment {
-                    return Ok((*n).into());
-                }
-                format!("{n}")
-            }
-            Some((_, value)) => format!("a value of type {}", value.value_type()),
-        };
-        let expected = format!("a u32 that is a power of two up to {}", Limits::default().max_alignment);
-        Err(WriteError::key(WriteErrorKind::InvalidAlignment, ALIGNMENT_KEY, expected, found))
+        match self.pairs.iter().find(|(key, _)| key == ALIGNMENT_KEY) {
+            None => Ok(DEFAULT_ALIGNMENT),
+            Some((_, value)) => alignment_of(value),
+        }
     }
+}
+
+/// The alignment that a value of [`ALIGNMENT_KEY`] means, if a reader takes it.
+pub(crate) fn alignment_of(value: &OwnedValue) -> Result<u64, WriteError> {
+    let max = Limits::default().max_alignment;
+    let found = match value {
+        OwnedValue::U32(n) if n.is_power_of_two() && u64::from(*n) <= max => return Ok((*n).into()),
+        OwnedValue::U32(n) => format!("{n}"),
+        value => format!("a value of type {}", value.value_type()),
+    };
+    let expected = format!("a u32 that is a power of two up to {max}");
+    Err(WriteError::key(WriteErrorKind::InvalidAlignment, ALIGNMENT_KEY, expected, found))
 }
 
 /// The first fields of a file.
@@ -316,6 +320,23 @@ pub(crate) fn write_pair(
     })
 }
 
+/// Appends a tensor entry; `dims` are at most four.
+pub(crate) fn write_entry(
+    name: &str,
+    dims: &[u64],
+    ty: GgmlType,
+    offset: u64,
+    to: Dialect,
+    out: &mut Vec<u8>,
+) -> Result<(), TooLarge> {
+    encode::string(name.as_bytes(), to, out)?;
+    encode::u32(dims.len() as u32, to, out);
+    dims.iter().try_for_each(|dim| encode::len(*dim, to, out))?;
+    encode::u32(ty.id(), to, out);
+    encode::u64(offset, to, out);
+    Ok(())
+}
+
 impl Tensor<'_> {
     /// The size in bytes: as many as type and dimensions say. A type of unknown size takes any number of bytes.
     fn size(&self) -> Result<u64, WriteError> {
@@ -351,15 +372,6 @@ impl Tensor<'_> {
     fn wrong_size(&self, size: u64, found: u64) -> WriteError {
         let expected = format!("{size} bytes for {} {:?}", self.ty, self.dims);
         WriteError::tensor(WriteErrorKind::WrongSize, &self.name, expected, format!("{found} bytes"))
-    }
-
-    fn write_entry(&self, offset: u64, to: Dialect, out: &mut Vec<u8>) -> Result<(), TooLarge> {
-        encode::string(self.name.as_bytes(), to, out)?;
-        encode::u32(self.dims.len() as u32, to, out); // at most 4: checked
-        self.dims.iter().try_for_each(|dim| encode::len(*dim, to, out))?;
-        encode::u32(self.ty.id(), to, out);
-        encode::u64(offset, to, out);
-        Ok(())
     }
 
     fn write_to(&self, out: &mut dyn Write) -> Result<u64, WriteError> {
@@ -406,7 +418,7 @@ impl Write for Room<'_> {
 }
 
 /// Rounded up to the alignment; at most `u64::MAX`.
-fn padded(size: u64, alignment: u64) -> u64 {
+pub(crate) fn padded(size: u64, alignment: u64) -> u64 {
     size.checked_next_multiple_of(alignment).unwrap_or(u64::MAX)
 }
 

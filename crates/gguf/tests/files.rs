@@ -317,6 +317,18 @@ fn edits_of_the_corpus() {
         for (a, b) in gguf.tensors().zip(other.tensors()) {
             assert_eq!((a.name, a.ty, a.dims, gguf.data(&a)), (b.name, b.ty, b.dims, other.data(&b)));
         }
+        let mut edit = GgufEdit::new(&gguf);
+        let alignment = if gguf.alignment() == 128 { 256u32 } else { 128 };
+        edit.set("general.alignment", alignment);
+        let edited = edit.to_vec().unwrap();
+        let moved = Gguf::parse(&edited).unwrap();
+        assert_eq!((moved.alignment(), moved.tensors().len()), (alignment.into(), gguf.tensors().len()));
+        for (a, b) in gguf.tensors().zip(moved.tensors()) {
+            // Of unknown types the padding may go along.
+            let (a_data, b_data) = (gguf.data(&a).unwrap(), moved.data(&b).unwrap());
+            assert_eq!((a.name, a.ty, a.dims, a_data), (b.name, b.ty, b.dims, &b_data[..a_data.len()]));
+        }
+
         let mut edit = GgufEdit::new(&other);
         assert!(edit.remove("test.added"));
         let back = edit.to_vec().unwrap();
@@ -359,7 +371,7 @@ fn edits_on_disk() {
     // What is refused changes nothing.
     let errors = [
         set(InPlace, "", 1u8.into()).unwrap_err(),
-        set(InPlace, "general.alignment", 64u32.into()).unwrap_err(),
+        set(InPlace, "general.alignment", 24u32.into()).unwrap_err(),
         set(InPlace, "general.alignment", "32".into()).unwrap_err(),
     ];
     use WriteErrorKind::{InvalidAlignment, InvalidKey};
@@ -367,6 +379,20 @@ fn edits_on_disk() {
     assert!(fs::read(&path).unwrap() == before);
     assert!(set(InPlace, "general.alignment", 32u32.into()).is_ok());
     assert_eq!(hash(&path).tensors, tensors);
+
+    // Another alignment moves the tensors.
+    for alignment in [64u32, 4096, 8, 32] {
+        assert_eq!(set(InPlace, "general.alignment", alignment.into()).unwrap(), Edited::Rewritten);
+        assert_eq!(hash(&path).tensors, tensors, "alignment {alignment}");
+        let moved = fs::read(&path).unwrap();
+        assert!(moved == model(3).alignment(alignment).to_vec().unwrap(), "alignment {alignment}");
+    }
+    let done = edit_file(&path, InPlace, |edit| {
+        assert!(edit.remove("general.alignment"));
+        Ok::<_, WriteError>(())
+    });
+    assert_eq!(done.unwrap(), Edited::Rewritten);
+    assert!(fs::read(&path).unwrap() == before);
     assert_eq!(folder.names(), ["m.gguf"], "no file is left behind");
 
     let text = folder.0.join("text");

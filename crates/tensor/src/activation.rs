@@ -103,6 +103,15 @@ pub enum ActivationError {
 
 /// Quantises a row in units of `N` values (`S = N / 16`), as [`quantize_unit`] does each.
 ///
+/// ```
+/// use happy_tensor::activation::{RowMut, quantize_row};
+/// let x = [[127.0f32; 32], [-254.0; 32]].concat();
+/// let (mut q, mut d, mut sums) = ([0; 64], [0.0; 2], [0; 4]);
+/// quantize_row::<32, 2>(&x, &mut RowMut { q: &mut q, d: &mut d, sums: &mut sums })?;
+/// assert_eq!((q[0], q[63], d, sums), (127, -127, [1.0, 2.0], [2032, 2032, -2032, -2032]));
+/// # Ok::<(), happy_tensor::activation::ActivationError>(())
+/// ```
+///
 /// # Errors
 /// [`ActivationError::Length`] when `x` is not whole units or an output has the wrong length (nothing is written);
 /// [`ActivationError::NonFinite`] with the first unit that is not finite (units before it are written).

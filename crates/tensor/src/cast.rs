@@ -35,6 +35,14 @@ pub unsafe trait Block: sealed::Sealed + Copy + Send + Sync + 'static {
 
     /// Decodes consecutive blocks.
     ///
+    /// ```
+    /// use happy_tensor::{Block, BlockBF16};
+    /// let mut out = [0.0; 2];
+    /// BlockBF16::dequantize_blocks(BlockBF16::from_bytes(&[0x80, 0x3F, 0x00, 0xC0])?, &mut out).unwrap();
+    /// assert_eq!(out, [1.0, -2.0]);
+    /// # Ok::<(), happy_tensor::CastError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ShapeError::Elements`] when `out.len() != blocks.len() * LEN`; nothing is written then.
     fn dequantize_blocks(blocks: &[Self], out: &mut [f32]) -> Result<(), ShapeError>;
@@ -63,6 +71,14 @@ pub unsafe trait Block: sealed::Sealed + Copy + Send + Sync + 'static {
 
     /// Reads bytes as blocks that can be changed in place.
     ///
+    /// ```
+    /// use happy_tensor::{Block, BlockQ8_0};
+    /// let mut bytes = [0u8; 34];
+    /// BlockQ8_0::from_bytes_mut(&mut bytes)?[0].qs[0] = -1;
+    /// assert_eq!(bytes[2], 255);
+    /// # Ok::<(), happy_tensor::CastError>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`from_bytes`](Self::from_bytes).
     fn from_bytes_mut(bytes: &mut [u8]) -> Result<&mut [Self], CastError> {
@@ -76,6 +92,11 @@ pub unsafe trait Block: sealed::Sealed + Copy + Send + Sync + 'static {
     }
 
     /// The bytes of blocks, as a file stores them.
+    ///
+    /// ```
+    /// use happy_tensor::{Block, BlockF16, Quantize};
+    /// assert_eq!(BlockF16::as_bytes(&[BlockF16::quantize(&[1.0])]), [0x00, 0x3C]);
+    /// ```
     fn as_bytes(blocks: &[Self]) -> &[u8] {
         // SAFETY: by the trait's contract `Self` has no padding, so all its bytes are initialised, and no
         // interior mutability; the size is that of the borrowed slice.

@@ -11,6 +11,15 @@ use crate::ShapeError;
 /// [`block_bytes`](Self::block_bytes) bytes; for F32, F16 and BF16 a block is one element.
 ///
 /// The enum is exhaustive on purpose: code that chooses by format should stop compiling when a format is added.
+///
+/// ```
+/// use happy_tensor::DType;
+/// let t: DType = "Q4_K".parse().unwrap();
+/// assert_eq!((t.block_len(), t.block_bytes(), t.activation_len()), (256, 144, Some(256)));
+/// assert_eq!(t.matrix_bytes(10, 512), Ok(2880));
+/// assert_eq!(t.f16_fields(), [0, 2]);
+/// assert!(DType::BF16.is_float() && DType::BF16.activation_len().is_none());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DType {
     /// IEEE 754 binary32.

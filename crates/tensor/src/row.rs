@@ -21,6 +21,12 @@ pub fn dequantize_row(dtype: DType, bytes: &[u8], out: &mut [f32]) -> Result<(),
 
 /// Decodes a row into a new vector.
 ///
+/// ```
+/// use happy_tensor::{DType, dequantize_to_vec};
+/// assert_eq!(dequantize_to_vec(DType::F16, &[0x00, 0x3C, 0x00, 0xC0])?, [1.0, -2.0]);
+/// # Ok::<(), happy_tensor::RowError>(())
+/// ```
+///
 /// # Errors
 /// [`RowError::Cast`] when `bytes` are not whole blocks, [`RowError::OutOfMemory`] when the vector cannot be allocated.
 pub fn dequantize_to_vec(dtype: DType, bytes: &[u8]) -> Result<Vec<f32>, RowError> {
@@ -56,6 +62,16 @@ pub fn quantize_row(dtype: DType, x: &[f32], out: &mut [u8]) -> Result<(), RowEr
 
 /// Encodes a row so that the sum of squared errors, each times its weight in `importance`, is small; `importance` has a
 /// weight for each element (an importance matrix has one for each column). See [`Quantize::quantize_weighted`].
+///
+/// ```
+/// use happy_tensor::{DType, dequantize_to_vec, quantize_row_weighted};
+/// let x: Vec<f32> = (0..32).map(|i| (i * 7 % 32) as f32 - 12.3).collect();
+/// let (mut importance, mut bytes) = ([0.01; 32], [0; 18]);
+/// importance[3] = 100.0;
+/// quantize_row_weighted(DType::Q4_0, &x, &importance, &mut bytes)?;
+/// assert!((dequantize_to_vec(DType::Q4_0, &bytes)?[3] - x[3]).abs() < 0.1);
+/// # Ok::<(), happy_tensor::RowError>(())
+/// ```
 ///
 /// # Errors
 /// As [`quantize_row`]; [`ShapeError::Elements`] also when `importance` is not as long as `x`.

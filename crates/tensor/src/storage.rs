@@ -38,6 +38,16 @@ pub struct RangeError {
 
 impl Bytes {
     /// All bytes of an owner; an `Arc<T>` of any `T: AsRef<[u8]>` coerces (a mapped file, for one).
+    ///
+    /// ```
+    /// use happy_tensor::Bytes;
+    /// use std::sync::Arc;
+    /// let owner = Arc::new(vec![1u8, 2, 3]);
+    /// let bytes = Bytes::from_owner(owner.clone());
+    /// assert_eq!(bytes.as_ptr(), owner.as_ptr());
+    /// assert_eq!(Bytes::from_owner_range(owner, 1..2)?.range_in_owner(), 1..2);
+    /// # Ok::<(), happy_tensor::RangeError>(())
+    /// ```
     pub fn from_owner(owner: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Self {
         let range = 0..(*owner).as_ref().len();
         Self { owner, range }

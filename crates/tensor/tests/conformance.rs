@@ -71,6 +71,40 @@ fn no_type_of_the_corpus_is_skipped() {
     assert!(names.count() >= 27 && missing.is_empty(), "{missing:?}");
 }
 
+/// The number behind `"key": ` in a piece of JSON.
+fn number(text: &str, key: &str) -> Option<usize> {
+    let (_, rest) = text.split_once(&format!("\"{key}\": "))?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Tensor `w2` of each file that another writer made, where its index says that the bytes are (a file a line), against
+/// the values that llama.cpp decodes.
+#[test]
+fn tensors_of_files_decode_to_the_same_bits() {
+    let Some(quants) = corpus() else { return };
+    let dir = quants.with_file_name("gguf").join("files");
+    let index = String::from_utf8(read(dir.join("index.json"))).expect("text");
+    let (mut checked, mut failed) = (0, Vec::new());
+    for line in index.lines() {
+        let name = |l: &str| Some(l.split_once("\"type-")?.1.split_once(".gguf\"")?.0.to_owned());
+        // Integers and F64 are types of files, not of computing.
+        let Some(dtype) = name(line).and_then(|name| DType::from_name(&name)) else { continue };
+        let (_, w2) = line.split_once("\"name\": \"w2\"").expect("w2");
+        let (start, len) =
+            (number(w2, "abs_offset").expect("an offset"), number(w2, "bytes").expect("a size"));
+        let file = read(dir.join(format!("type-{dtype}.gguf")));
+        let found =
+            dequantize_to_vec(dtype, &file[start..start + len]).unwrap_or_else(|e| panic!("{dtype}: {e}"));
+        let expected = read_f32(dir.join(format!("type-{dtype}.w2.f32")));
+        assert_eq!(expected.len(), 768, "{dtype}");
+        if !found.iter().map(|v| v.to_bits()).eq(expected.iter().map(|v| v.to_bits())) {
+            failed.push(dtype);
+        }
+        checked += 1;
+    }
+    assert!(checked >= 16 && failed.is_empty(), "{checked} types, {failed:?} differ");
+}
+
 /// Formats whose encoder is exactly the reference's.
 const EXACT: [DType; 11] = [
     DType::Q4_0,

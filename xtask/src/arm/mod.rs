@@ -157,7 +157,7 @@ fn emulated(cpu: &Cpu) -> Command {
 }
 
 /// The sum of the counts in the lines `test result: ok. 12 passed; ...`.
-fn passed_tests(stdout: &str) -> usize {
+pub(crate) fn passed_tests(stdout: &str) -> usize {
     stdout
         .lines()
         .filter(|line| line.starts_with("test result:"))
@@ -165,7 +165,7 @@ fn passed_tests(stdout: &str) -> usize {
         .sum()
 }
 
-fn tail(text: &str, lines: usize) -> String {
+pub(crate) fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }

@@ -44,13 +44,28 @@ macro_rules! float_block {
 
 float_block!(
     /// An f32 as it is stored.
+    ///
+    /// ```
+    /// use happy_tensor::{BlockF32, Quantize};
+    /// assert_eq!(BlockF32::quantize(&[0.1]).value(), 0.1);
+    /// ```
     BlockF32, 4, f32::from_le_bytes, f32::to_le_bytes
 );
 float_block!(
     /// An f16 as it is stored.
+    ///
+    /// ```
+    /// use happy_tensor::{BlockF16, Quantize};
+    /// assert_eq!(BlockF16::quantize(&[0.1]).value(), 0.099_975_586);
+    /// ```
     BlockF16, 2, super::f16_le, super::f16_le_from
 );
 float_block!(
     /// A bf16 as it is stored.
+    ///
+    /// ```
+    /// use happy_tensor::{BlockBF16, Quantize};
+    /// assert_eq!(BlockBF16::quantize(&[0.1]).value(), 0.100_097_656);
+    /// ```
     BlockBF16, 2, |b| half::bf16::from_le_bytes(b).to_f32(), |v| half::bf16::from_f32(v).to_le_bytes()
 );

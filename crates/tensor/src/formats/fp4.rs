@@ -24,6 +24,14 @@ use super::iq4::look_up;
 pub const FP4_LEVELS: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// A block of MXFP4.
+///
+/// ```
+/// use happy_tensor::{BlockMXFP4, Quantize};
+/// let block = BlockMXFP4::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 32];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[20], f32::from(block.quants()[20]) * block.d());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockMXFP4 {
@@ -34,6 +42,14 @@ pub struct BlockMXFP4 {
 }
 
 /// A block of NVFP4.
+///
+/// ```
+/// use happy_tensor::{BlockNVFP4, Quantize};
+/// let block = BlockNVFP4::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 64];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d()[2] * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockNVFP4 {

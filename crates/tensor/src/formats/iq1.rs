@@ -22,6 +22,14 @@ use super::lattice::IQ1;
 use super::{dequantize_sub_blocks, f16_le};
 
 /// A block of IQ1_S.
+///
+/// ```
+/// use happy_tensor::{BlockIQ1S, Quantize};
+/// let block = BlockIQ1S::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d() * f32::from(block.scales()[1]) * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockIQ1S {
@@ -34,6 +42,14 @@ pub struct BlockIQ1S {
 }
 
 /// A block of IQ1_M.
+///
+/// ```
+/// use happy_tensor::{BlockIQ1M, Quantize};
+/// let block = BlockIQ1M::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d() * f32::from(block.scales()[2]) * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockIQ1M {

@@ -22,6 +22,14 @@ use super::lattice::{IQ2_S, IQ2_XS, IQ2_XXS, eight_signs, signed};
 use super::{dequantize_sub_blocks, f16_le};
 
 /// A block of IQ2_XXS.
+///
+/// ```
+/// use happy_tensor::{BlockIQ2XXS, Quantize};
+/// let block = BlockIQ2XXS::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d() * f32::from(block.scales()[2]) * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockIQ2XXS {
@@ -32,6 +40,14 @@ pub struct BlockIQ2XXS {
 }
 
 /// A block of IQ2_XS.
+///
+/// ```
+/// use happy_tensor::{BlockIQ2XS, Quantize};
+/// let block = BlockIQ2XS::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d() * f32::from(block.scales()[2]) * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockIQ2XS {
@@ -44,6 +60,14 @@ pub struct BlockIQ2XS {
 }
 
 /// A block of IQ2_S.
+///
+/// ```
+/// use happy_tensor::{BlockIQ2S, Quantize};
+/// let block = BlockIQ2S::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d() * f32::from(block.scales()[2]) * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockIQ2S {
@@ -72,13 +96,26 @@ fn odd_scales(scales: [u8; 8]) -> [i8; 16] {
     out
 }
 
-impl BlockIQ2XXS {
-    /// Scale of the odd scales: an eighth of the stored one.
-    #[inline]
-    pub fn d(&self) -> f32 {
-        f16_le(self.d) * 0.125
-    }
+/// What the three have in common.
+macro_rules! scaled {
+    ($($block:ident),*) => {$(
+        impl $block {
+            /// Scale of the odd scales: an eighth of the stored one.
+            #[inline]
+            pub fn d(&self) -> f32 {
+                f16_le(self.d) * 0.125
+            }
 
+            /// Decodes the block.
+            pub fn dequantize(&self, out: &mut [f32; 256]) {
+                dequantize_sub_blocks(self.d(), self.scales(), &self.quants(), out);
+            }
+        }
+    )*};
+}
+scaled!(BlockIQ2XXS, BlockIQ2XS, BlockIQ2S);
+
+impl BlockIQ2XXS {
     /// The last four bytes of each sub-block.
     fn signs_and_scale(qs: &[u8; 8]) -> u32 {
         let [.., a, b, c, d] = *qs;
@@ -107,20 +144,9 @@ impl BlockIQ2XXS {
         }
         flat(q)
     }
-
-    /// Decodes the block.
-    pub fn dequantize(&self, out: &mut [f32; 256]) {
-        dequantize_sub_blocks(self.d(), self.scales(), &self.quants(), out);
-    }
 }
 
 impl BlockIQ2XS {
-    /// Scale of the odd scales: an eighth of the stored one.
-    #[inline]
-    pub fn d(&self) -> f32 {
-        f16_le(self.d) * 0.125
-    }
-
     /// Odd scales of 16 elements each, 1..=31.
     #[inline]
     pub fn scales(&self) -> [i8; 16] {
@@ -137,20 +163,9 @@ impl BlockIQ2XS {
         }
         flat(q)
     }
-
-    /// Decodes the block.
-    pub fn dequantize(&self, out: &mut [f32; 256]) {
-        dequantize_sub_blocks(self.d(), self.scales(), &self.quants(), out);
-    }
 }
 
 impl BlockIQ2S {
-    /// Scale of the odd scales: an eighth of the stored one.
-    #[inline]
-    pub fn d(&self) -> f32 {
-        f16_le(self.d) * 0.125
-    }
-
     /// Odd scales of 16 elements each, 1..=31.
     #[inline]
     pub fn scales(&self) -> [i8; 16] {
@@ -166,11 +181,6 @@ impl BlockIQ2S {
             *q = signed(&IQ2_S[usize::from(high) << 8 | usize::from(low)], signs);
         }
         flat(q)
-    }
-
-    /// Decodes the block.
-    pub fn dequantize(&self, out: &mut [f32; 256]) {
-        dequantize_sub_blocks(self.d(), self.scales(), &self.quants(), out);
     }
 }
 

@@ -20,6 +20,14 @@ use super::lattice::{IQ3_S, IQ3_XXS, eight_signs, signed};
 use super::{dequantize_sub_blocks, f16_le};
 
 /// A block of IQ3_XXS.
+///
+/// ```
+/// use happy_tensor::{BlockIQ3XXS, Quantize};
+/// let block = BlockIQ3XXS::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d() * f32::from(block.scales()[1]) * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockIQ3XXS {
@@ -32,6 +40,14 @@ pub struct BlockIQ3XXS {
 }
 
 /// A block of IQ3_S.
+///
+/// ```
+/// use happy_tensor::{BlockIQ3S, Quantize};
+/// let block = BlockIQ3S::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d() * f32::from(block.scales()[1]) * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockIQ3S {

@@ -20,6 +20,14 @@ use super::{dequantize_sub_blocks, f16_le};
 pub const IQ4_LEVELS: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// A block of IQ4_NL.
+///
+/// ```
+/// use happy_tensor::{BlockIQ4NL, Quantize};
+/// let block = BlockIQ4NL::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 32];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[20], f32::from(block.quants()[20]) * block.d());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockIQ4NL {
@@ -30,6 +38,14 @@ pub struct BlockIQ4NL {
 }
 
 /// A block of IQ4_XS.
+///
+/// ```
+/// use happy_tensor::{BlockIQ4XS, Quantize};
+/// let block = BlockIQ4XS::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d() * f32::from(block.scales()[1]) * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockIQ4XS {

@@ -27,6 +27,7 @@ mod q8_0;
 mod q8_k;
 pub(crate) mod search;
 mod ternary;
+mod two_bits;
 
 pub use float::{BlockBF16, BlockF16, BlockF32};
 pub use fp4::{BlockMXFP4, BlockNVFP4, FP4_LEVELS};
@@ -50,11 +51,24 @@ pub use q6_k::BlockQ6K;
 pub use q8_0::BlockQ8_0;
 pub use q8_k::{Q8_K_BYTES, quantize_q8_k};
 pub use ternary::{BlockTQ1_0, BlockTQ2_0};
+pub(crate) use two_bits::pack_2;
 
 use crate::Block;
 
 /// Encoding. Formats whose encoder is a formula are bit-equal to ggml's reference (without importance weights): Q4_0 ..
 /// Q8_0, Q1_0, Q2_0, TQ1_0, TQ2_0, MXFP4, NVFP4. The K and IQ formats are searched for the least squared error.
+///
+/// ```
+/// use happy_tensor::{Block, Quantize};
+/// /// The greatest difference that encoding makes.
+/// fn worst<B: Quantize>(x: &B::Values) -> f32 {
+///     let mut back = B::ZEROS;
+///     B::quantize(x).dequantize(&mut back);
+///     x.as_ref().iter().zip(back.as_ref()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+/// }
+/// let x = std::array::from_fn(|i| i as f32 / 32.0);
+/// assert!(worst::<happy_tensor::BlockQ8_0>(&x) < worst::<happy_tensor::BlockQ4_0>(&x));
+/// ```
 pub trait Quantize: Block {
     /// Encodes the values of one block.
     ///
@@ -87,6 +101,14 @@ fn f16_le_from(x: f32) -> [u8; 2] {
 #[inline]
 fn inverse(d: f32) -> f32 {
     if d != 0.0 { 1.0 / d } else { 0.0 }
+}
+
+/// Decodes a block with one scale: `q * d`.
+#[inline]
+fn dequantize_block<const N: usize>(d: f32, q: &[i8; N], out: &mut [f32; N]) {
+    for (o, &q) in out.iter_mut().zip(q) {
+        *o = f32::from(q) * d;
+    }
 }
 
 /// Decodes a super-block: `d * scale * q`, the sub-blocks of equal length.

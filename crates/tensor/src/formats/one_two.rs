@@ -8,9 +8,17 @@
 //! |0  d: f16  1|2  qs: 16 bytes  17|      bits 2 (i % 4) .. of qs[i / 4]: element i is d * (bits - 1), so -d .. 2 d
 //! ```
 
-use super::{Quantize, f16_le, f16_le_from, inverse};
+use super::{Quantize, dequantize_block, f16_le, f16_le_from, inverse};
 
 /// A block of Q1_0.
+///
+/// ```
+/// use happy_tensor::{BlockQ1_0, Quantize};
+/// let block = BlockQ1_0::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 128];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], f32::from(block.quants()[40]) * block.d());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockQ1_0 {
@@ -21,6 +29,14 @@ pub struct BlockQ1_0 {
 }
 
 /// A block of Q2_0.
+///
+/// ```
+/// use happy_tensor::{BlockQ2_0, Quantize};
+/// let block = BlockQ2_0::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 64];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], f32::from(block.quants()[40]) * block.d());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockQ2_0 {
@@ -32,6 +48,16 @@ pub struct BlockQ2_0 {
 
 const _: () = assert!(size_of::<BlockQ1_0>() == 18);
 const _: () = assert!(size_of::<BlockQ2_0>() == 18);
+
+/// All integers, 32 at a time.
+#[inline]
+fn parts<const N: usize>(part: impl Fn(usize) -> [i8; 32]) -> [i8; N] {
+    let mut q = [0; N];
+    for (i, q) in q.as_chunks_mut().0.iter_mut().enumerate() {
+        *q = part(i);
+    }
+    q
+}
 
 impl BlockQ1_0 {
     /// The scale.
@@ -58,20 +84,13 @@ impl BlockQ1_0 {
     /// The integers, -1 or 1.
     #[inline]
     pub fn quants(&self) -> [i8; 128] {
-        let mut q = [0; 128];
-        for (part, q) in q.as_chunks_mut().0.iter_mut().enumerate() {
-            *q = self.quants_of(part);
-        }
-        q
+        parts(|part| self.quants_of(part))
     }
 
     /// Decodes the block.
     #[inline]
     pub fn dequantize(&self, out: &mut [f32; 128]) {
-        let d = self.d();
-        for (o, q) in out.iter_mut().zip(self.quants()) {
-            *o = f32::from(q) * d;
-        }
+        dequantize_block(self.d(), &self.quants(), out);
     }
 }
 
@@ -100,20 +119,13 @@ impl BlockQ2_0 {
     /// The integers, -1..=2.
     #[inline]
     pub fn quants(&self) -> [i8; 64] {
-        let mut q = [0; 64];
-        for (part, q) in q.as_chunks_mut().0.iter_mut().enumerate() {
-            *q = self.quants_of(part);
-        }
-        q
+        parts(|part| self.quants_of(part))
     }
 
     /// Decodes the block.
     #[inline]
     pub fn dequantize(&self, out: &mut [f32; 64]) {
-        let d = self.d();
-        for (o, q) in out.iter_mut().zip(self.quants()) {
-            *o = f32::from(q) * d;
-        }
+        dequantize_block(self.d(), &self.quants(), out);
     }
 }
 

@@ -10,8 +10,20 @@
 //! ```
 
 use super::f16_le;
+use super::two_bits::unpack_2;
 
 /// A block of Q2_K.
+///
+/// ```
+/// use happy_tensor::{BlockQ2K, Quantize};
+/// let block = BlockQ2K::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// let (scales, mins) = block.scales_mins();
+/// let expected = block.d() * f32::from(scales[2]) * f32::from(block.quants()[40])
+///     - block.dmin() * f32::from(mins[2]);
+/// assert_eq!(x[40], expected);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockQ2K {
@@ -49,15 +61,7 @@ impl BlockQ2K {
     /// The integers, 0..=3.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
-        let mut q = [0; 256];
-        for (half, qs) in q.as_chunks_mut::<128>().0.iter_mut().zip(self.qs.as_chunks::<32>().0) {
-            for (j, part) in half.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-                for (q, b) in part.iter_mut().zip(qs) {
-                    *q = (b >> (2 * j) & 3) as i8;
-                }
-            }
-        }
-        q
+        unpack_2(&self.qs).map(|q| q as i8)
     }
 
     /// Decodes the block.

@@ -10,9 +10,18 @@
 //! x[i] = d * scale[i / 16] * (q[i] - 4)
 //! ```
 
-use super::{f16_le, scales_k3};
+use super::two_bits::unpack_2;
+use super::{dequantize_sub_blocks, f16_le, scales_k3};
 
 /// A block of Q3_K.
+///
+/// ```
+/// use happy_tensor::{BlockQ3K, Quantize};
+/// let block = BlockQ3K::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d() * f32::from(block.scales()[2]) * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockQ3K {
@@ -44,13 +53,10 @@ impl BlockQ3K {
     /// The integers, -4..=3.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
-        let mut q = [0; 256];
-        let halves = q.as_chunks_mut::<128>().0.iter_mut().zip(self.qs.as_chunks::<32>().0);
-        for (h, (half, qs)) in halves.enumerate() {
-            for (j, part) in half.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-                for ((q, b), m) in part.iter_mut().zip(qs).zip(&self.hmask) {
-                    *q = ((b >> (2 * j) & 3) | (m >> (4 * h + j) & 1) << 2) as i8 - 4;
-                }
+        let mut q = unpack_2(&self.qs).map(|q| q as i8 - 4);
+        for (bit, part) in q.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            for (q, m) in part.iter_mut().zip(&self.hmask) {
+                *q += ((m >> bit & 1) << 2) as i8;
             }
         }
         q
@@ -58,14 +64,6 @@ impl BlockQ3K {
 
     /// Decodes the block.
     pub fn dequantize(&self, out: &mut [f32; 256]) {
-        let d = self.d();
-        let quants = self.quants();
-        let subs = out.as_chunks_mut::<16>().0.iter_mut().zip(quants.as_chunks::<16>().0);
-        for ((out, q), sc) in subs.zip(self.scales()) {
-            let dl = d * f32::from(sc);
-            for (o, &q) in out.iter_mut().zip(q) {
-                *o = dl * f32::from(q);
-            }
-        }
+        dequantize_sub_blocks(self.d(), self.scales(), &self.quants(), out);
     }
 }

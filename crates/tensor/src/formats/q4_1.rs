@@ -9,6 +9,14 @@
 use super::{Quantize, f16_le, f16_le_from, inverse, search::min_max};
 
 /// A block of Q4_1.
+///
+/// ```
+/// use happy_tensor::{BlockQ4_1, Quantize};
+/// let block = BlockQ4_1::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 32];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[20], f32::from(block.quants()[20]) * block.d() + block.m());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockQ4_1 {

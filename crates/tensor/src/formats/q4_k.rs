@@ -12,6 +12,17 @@
 use super::{f16_le, scales_mins_k4};
 
 /// A block of Q4_K.
+///
+/// ```
+/// use happy_tensor::{BlockQ4K, Quantize};
+/// let block = BlockQ4K::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// let (scales, mins) = block.scales_mins();
+/// let expected = block.d() * f32::from(scales[1]) * f32::from(block.quants()[40])
+///     - block.dmin() * f32::from(mins[1]);
+/// assert_eq!(x[40], expected);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockQ4K {

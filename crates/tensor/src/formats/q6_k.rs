@@ -13,6 +13,14 @@
 use super::f16_le;
 
 /// A block of Q6_K.
+///
+/// ```
+/// use happy_tensor::{BlockQ6K, Quantize};
+/// let block = BlockQ6K::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], block.d() * f32::from(block.scales()[2]) * f32::from(block.quants()[40]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockQ6K {

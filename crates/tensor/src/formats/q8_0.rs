@@ -9,6 +9,14 @@
 use super::{Quantize, f16_le, f16_le_from, inverse};
 
 /// A block of Q8_0.
+///
+/// ```
+/// use happy_tensor::{BlockQ8_0, Quantize};
+/// let block = BlockQ8_0::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 32];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[20], f32::from(block.quants()[20]) * block.d());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockQ8_0 {

@@ -11,6 +11,12 @@
 pub const Q8_K_BYTES: usize = 292;
 
 /// The block of 256 values, bit-equal to ggml's reference.
+///
+/// ```
+/// use happy_tensor::formats::quantize_q8_k;
+/// let block = quantize_q8_k(&[127.0; 256]);
+/// assert_eq!((&block[..4], block[4] as i8), (&(-1f32).to_le_bytes()[..], -127));
+/// ```
 pub fn quantize_q8_k(x: &[f32; 256]) -> [u8; Q8_K_BYTES] {
     let mut out = [0; Q8_K_BYTES];
     let max = super::search::signed_max(x);

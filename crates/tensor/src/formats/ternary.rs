@@ -17,9 +17,18 @@
 //! x[i] = d * (t[i] - 1)                      TQ2_0 can hold t = 3, which a quantiser does not make
 //! ```
 
-use super::{Quantize, f16_le, f16_le_from, inverse};
+use super::two_bits::{pack_2, unpack_2};
+use super::{Quantize, dequantize_block, f16_le, f16_le_from, inverse};
 
 /// A block of TQ1_0.
+///
+/// ```
+/// use happy_tensor::{BlockTQ1_0, Quantize};
+/// let block = BlockTQ1_0::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], f32::from(block.quants()[40]) * block.d());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockTQ1_0 {
@@ -32,6 +41,14 @@ pub struct BlockTQ1_0 {
 }
 
 /// A block of TQ2_0.
+///
+/// ```
+/// use happy_tensor::{BlockTQ2_0, Quantize};
+/// let block = BlockTQ2_0::quantize(&std::array::from_fn(|i| i as f32 * 0.01 - 0.7));
+/// let mut x = [0.0; 256];
+/// block.dequantize(&mut x);
+/// assert_eq!(x[40], f32::from(block.quants()[40]) * block.d());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockTQ2_0 {
@@ -93,10 +110,7 @@ impl BlockTQ1_0 {
 
     /// Decodes the block.
     pub fn dequantize(&self, out: &mut [f32; 256]) {
-        let d = self.d();
-        for (o, q) in out.iter_mut().zip(self.quants()) {
-            *o = f32::from(q) * d;
-        }
+        dequantize_block(self.d(), &self.quants(), out);
     }
 }
 
@@ -110,23 +124,12 @@ impl BlockTQ2_0 {
     /// The integers, -1..=2.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
-        let mut q = [0; 256];
-        for (half, qs) in q.as_chunks_mut::<128>().0.iter_mut().zip(self.qs.as_chunks::<32>().0) {
-            for (j, part) in half.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-                for (q, b) in part.iter_mut().zip(qs) {
-                    *q = (b >> (2 * j) & 3) as i8 - 1;
-                }
-            }
-        }
-        q
+        unpack_2(&self.qs).map(|q| q as i8 - 1)
     }
 
     /// Decodes the block.
     pub fn dequantize(&self, out: &mut [f32; 256]) {
-        let d = self.d();
-        for (o, q) in out.iter_mut().zip(self.quants()) {
-            *o = f32::from(q) * d;
-        }
+        dequantize_block(self.d(), &self.quants(), out);
     }
 }
 
@@ -146,14 +149,6 @@ impl Quantize for BlockTQ2_0 {
     /// The greatest magnitude becomes 1 or -1; halves round away from zero.
     fn quantize(x: &[f32; 256]) -> Self {
         let (d, trits) = trits(x);
-        let mut qs = [0; 64];
-        for (qs, trits) in qs.as_chunks_mut::<32>().0.iter_mut().zip(trits.as_chunks::<128>().0) {
-            for (j, trits) in trits.as_chunks::<32>().0.iter().enumerate() {
-                for (b, t) in qs.iter_mut().zip(trits) {
-                    *b |= t << (2 * j);
-                }
-            }
-        }
-        Self { qs, d: f16_le_from(d) }
+        Self { qs: pack_2(&trits), d: f16_le_from(d) }
     }
 }

@@ -1,5 +1,6 @@
 //! The search for formats with a minimum: an element is `d * scale * q - dmin * min`, all integers unsigned.
 
+use super::round;
 use half::f16;
 
 /// The integers of a format: `0 ..= q`, sub-scales and sub-minimums `0 ..= scale`.
@@ -24,7 +25,7 @@ const MAX_SUB: usize = 32;
 /// `q[i] = round((x[i] + min) * inverse)` within `0 ..= hi`.
 fn nearest(x: &[f32], min: f32, inverse: f32, hi: i32, q: &mut [u8]) {
     for (q, x) in q.iter_mut().zip(x) {
-        *q = (((x + min) * inverse).round_ties_even() as i32).clamp(0, hi) as u8;
+        *q = round::nearest((x + min) * inverse).clamp(0, hi) as u8;
     }
 }
 
@@ -85,7 +86,7 @@ pub(super) fn fit(x: &[f32], w: &[f32], hi: i32, any_sign: bool) -> (f32, f32) {
 
 /// The nearest integer and its neighbours within `0 ..= hi`.
 fn around(v: f32, hi: i32) -> [i32; 3] {
-    let n = (v.round_ties_even() as i32).clamp(0, hi);
+    let n = round::nearest(v).clamp(0, hi);
     [n, (n + 1).min(hi), (n - 1).max(0)]
 }
 

@@ -1,5 +1,6 @@
 //! The search for formats without a minimum: an element is `d * scale * q`.
 
+use super::round;
 use crate::formats::search::signed_max;
 use half::f16;
 
@@ -35,8 +36,7 @@ impl<const LO: i8, const HI: i8> Levels for Range<LO, HI> {
     #[inline]
     fn nearest(&self, x: &[f32], _w: &[f32], inverse: f32, q: &mut [i8]) {
         for (q, x) in q.iter_mut().zip(x) {
-            // The cast saturates, and makes 0 of a NaN.
-            *q = ((x * inverse).round_ties_even() as i32).clamp(i32::from(LO), i32::from(HI)) as i8;
+            *q = round::nearest(x * inverse).clamp(i32::from(LO), i32::from(HI)) as i8;
         }
     }
 
@@ -115,7 +115,7 @@ pub(super) struct Scales {
 impl Scales {
     /// The sub-scale nearest to `v`, and its neighbours.
     fn around(&self, v: f32) -> [i32; 3] {
-        let n = ((v - self.lo as f32) / self.step as f32).round_ties_even() as i32;
+        let n = round::nearest((v - self.lo as f32) / self.step as f32);
         let last = (self.hi - self.lo) / self.step;
         // 0 is as good a middle as any for what is out of range
         let n = n.clamp(0, last);

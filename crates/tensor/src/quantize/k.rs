@@ -8,19 +8,6 @@ use half::f16;
 /// Weights that say nothing.
 pub(super) const EVEN: [f32; 256] = [1.0; 256];
 
-/// The low two bits of integers: byte `32 h + l` holds elements `128 h + 32 j + l` in bits `2 j ..`.
-fn pack_2(q: &[u8; 256]) -> [u8; 64] {
-    let mut qs = [0; 64];
-    for (qs, q) in qs.as_chunks_mut::<32>().0.iter_mut().zip(q.as_chunks::<128>().0) {
-        for (j, q) in q.as_chunks::<32>().0.iter().enumerate() {
-            for (b, q) in qs.iter_mut().zip(q) {
-                *b |= (q & 3) << (2 * j);
-            }
-        }
-    }
-    qs
-}
-
 /// The low four bits of integers: byte `32 g + l` holds elements `64 g + l` and `64 g + 32 + l`.
 fn pack_4(q: &[u8; 256]) -> [u8; 128] {
     let mut qs = [0; 128];

@@ -1,10 +1,12 @@
 //! Points of the IQ tables as [`Levels`]: the nearest of all points, by trying each.
 //!
 //! With `v = x / scale` the weighted error of a point `g` is, but for what does not depend on the point,
-//! `sum of w g g - 2 w v g`.
+//! `sum of w g g - 2 w v g`. Tables are stored eight points abreast, so that a vector register holds one coordinate of
+//! several points: the sum of each is still formed in the order of its coordinates.
 
 use super::Levels;
 use crate::formats::{lattice, lattice::Points};
+use std::array;
 use std::sync::LazyLock;
 
 /// Which signs 8 elements can have.
@@ -16,27 +18,36 @@ pub(super) enum Signs {
     Even,
 }
 
+/// Points that are compared abreast; every table has a multiple of it.
+const LANES: usize = 8;
+
+/// A table of points of `N` coordinates: coordinate `i` of point `LANES c + l` is `[c][i][l]`.
+type Table<const N: usize> = [[[f32; LANES]; N]];
+
 /// Magnitudes of `N` elements at a time, with signs for 8.
 pub(super) struct Magnitudes<const N: usize> {
-    points: &'static [[f32; N]],
+    points: &'static Table<N>,
     signs: Signs,
     steps: &'static [f32],
 }
 
 /// IQ1: no signs, but a shift of all points up or down, for 8 elements each or for a whole sub-block.
 pub(super) struct Shifted {
-    points: &'static [[f32; 8]],
+    points: &'static Table<8>,
     /// Elements that share a shift.
     run: usize,
 }
 
-fn floats<const N: usize>(points: Points<N>) -> Vec<[f32; N]> {
-    points.iter().map(|p| p.map(f32::from)).collect()
+fn floats<const N: usize>(points: Points<N>) -> Vec<[[f32; LANES]; N]> {
+    let (chunks, rest) = points.as_chunks::<LANES>();
+    debug_assert!(rest.is_empty());
+    let abreast = |c: &[[i8; N]; LANES]| array::from_fn(|i| array::from_fn(|l| f32::from(c[l][i])));
+    chunks.iter().map(abreast).collect()
 }
 
 macro_rules! table {
     ($name:ident, $n:literal, $points:ident) => {
-        static $name: LazyLock<Vec<[f32; $n]>> = LazyLock::new(|| floats(&lattice::$points));
+        static $name: LazyLock<Vec<[[f32; LANES]; $n]>> = LazyLock::new(|| floats(&lattice::$points));
     };
 }
 table!(IQ2_XXS, 8, IQ2_XXS);
@@ -72,25 +83,32 @@ pub(super) fn iq1(run: usize) -> Shifted {
     Shifted { points: &IQ1, run }
 }
 
-/// The point nearest to `v`, and its error less what all points share.
-fn nearest_point<const N: usize>(points: &[[f32; N]], v: [f32; N], w: [f32; N]) -> (f32, [f32; N]) {
-    let mut wv = v;
-    for (wv, w) in wv.iter_mut().zip(w) {
-        *wv *= 2.0 * w;
-    }
-    let mut best = (f32::INFINITY, [0.0; N]);
-    for point in points {
-        let mut terms = [0.0; N];
-        for i in 0..N {
-            terms[i] = point[i] * (w[i] * point[i] - wv[i]);
+/// The point nearest to `v`; the first one of several.
+fn nearest_point<const N: usize>(points: &Table<N>, v: [f32; N], w: [f32; N]) -> [f32; N] {
+    let wv: [f32; N] = array::from_fn(|i| v[i] * (2.0 * w[i]));
+    // Of each lane the least error, and the chunk that has it. No error of a NaN is less than infinity: any point will
+    // do then, but it must be one.
+    let (mut least, mut chunks) = ([f32::INFINITY; LANES], [0u32; LANES]);
+    for (c, chunk) in (0..).zip(points) {
+        let mut errors = [0.0; LANES];
+        for ((p, w), wv) in chunk.iter().zip(w).zip(wv) {
+            for (error, p) in errors.iter_mut().zip(p) {
+                *error += p * (w * p - wv);
+            }
         }
-        let error: f32 = terms.iter().sum();
-        if error < best.0 {
-            best = (error, *point);
+        for l in 0..LANES {
+            let less = errors[l] < least[l];
+            least[l] = if less { errors[l] } else { least[l] };
+            chunks[l] = if less { c } else { chunks[l] };
         }
     }
-    // No error of a NaN is less than infinity: any point will do, but it must be one.
-    if best.0 == f32::INFINITY { (best.0, points[0]) } else { best }
+    let mut best = (f32::INFINITY, 0, 0);
+    for (l, (error, chunk)) in least.into_iter().zip(chunks).enumerate() {
+        if error < best.0 || error == best.0 && chunk < best.1 {
+            best = (error, chunk, l);
+        }
+    }
+    points[best.1 as usize].map(|p| p[best.2])
 }
 
 impl<const N: usize> Levels for Magnitudes<N> {
@@ -116,7 +134,7 @@ impl<const N: usize> Levels for Magnitudes<N> {
             }
             let parts = v.as_chunks::<N>().0.iter().zip(w.as_chunks::<N>().0);
             for (part, (v, w)) in parts.enumerate() {
-                let (_, point) = nearest_point(self.points, *v, *w);
+                let point = nearest_point(self.points, *v, *w);
                 for (i, p) in point.into_iter().enumerate() {
                     let at = part * N + i;
                     q[at] = if minus[at] { -p as i8 } else { p as i8 };
@@ -141,7 +159,7 @@ impl Levels for Shifted {
                 let (mut error, mut this) = (0.0, [0; 32]);
                 let eights = x.as_chunks::<8>().0.iter().zip(w.as_chunks::<8>().0);
                 for ((x, w), this) in eights.zip(this.as_chunks_mut::<8>().0) {
-                    let (_, point) = nearest_point(self.points, x.map(|x| x * inverse - shift), *w);
+                    let point = nearest_point(self.points, x.map(|x| x * inverse - shift), *w);
                     for i in 0..8 {
                         let value = point[i] + shift;
                         error += (x[i] * inverse - value) * (x[i] * inverse - value) * w[i];

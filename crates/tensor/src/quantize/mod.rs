@@ -19,6 +19,7 @@ mod fit;
 mod iq;
 mod k;
 mod lattice;
+mod round;
 mod simple;
 
 use fit::{Fitted, Levels, Range, Scales, fit, super_block};

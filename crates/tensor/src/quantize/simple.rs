@@ -1,6 +1,6 @@
 //! Q4_0 .. Q5_1 with weights, and IQ4_NL: blocks of 32 with one scale.
 
-use super::{Levels, Range, affine, fit};
+use super::{Levels, Range, affine, fit, round};
 use crate::formats::*;
 use half::f16;
 
@@ -18,7 +18,7 @@ fn with_min(x: &[f32; 32], w: &[f32; 32], hi: i32) -> ([u8; 2], [u8; 2], [u8; 32
     let (scale, min) = affine::fit(x, w, hi, true);
     let (d, m) = (f16::from_f32(scale), f16::from_f32(-min));
     let inverse = if d == f16::ZERO { 0.0 } else { 1.0 / d.to_f32() };
-    let q = x.map(|x| (((x - m.to_f32()) * inverse).round_ties_even() as i32).clamp(0, hi) as u8);
+    let q = x.map(|x| round::nearest((x - m.to_f32()) * inverse).clamp(0, hi) as u8);
     (d.to_le_bytes(), m.to_le_bytes(), q)
 }
 
