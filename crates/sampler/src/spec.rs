@@ -8,8 +8,8 @@ use crate::{SamplerError, Step, TokenId};
 /// A step and its parameters. Fields are llama.cpp's, and so is their meaning: numbers below 0 turn a step off where
 /// that is not said otherwise.
 ///
-/// With the feature `serde` it can be read from objects like `{"type": "top_p", "p": 0.9, "min_keep": 1}`; `min_keep` may
-/// be left out and is 0 then.
+/// With the feature `serde` it can be read from objects like `{"type": "top_p", "p": 0.9, "min_keep": 1}`; `min_keep`
+/// and `seed` may be left out and are 0 then.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(tag = "type", rename_all = "snake_case", deny_unknown_fields))]
@@ -58,7 +58,7 @@ pub enum StepSpec {
         /// Exponent of the normalised entropy.
         exponent: f32,
     },
-    /// [`Xtc`] with seed 0.
+    /// [`Xtc`].
     Xtc {
         /// The chance that it happens.
         probability: f32,
@@ -67,6 +67,9 @@ pub enum StepSpec {
         /// How many stay at least.
         #[cfg_attr(feature = "serde", serde(default))]
         min_keep: usize,
+        /// Seed of the chance.
+        #[cfg_attr(feature = "serde", serde(default))]
+        seed: u64,
     },
     /// [`TopNSigma`].
     TopNSigma {
@@ -124,8 +127,8 @@ impl StepSpec {
             Self::TempExt { t, delta, exponent } => {
                 boxed(DynamicTemperature::new(at_least_0(*t), at_least_0(*delta), *exponent))
             }
-            Self::Xtc { probability, threshold, min_keep } => {
-                boxed(Xtc::new(*probability, *threshold, *min_keep, 0))
+            Self::Xtc { probability, threshold, min_keep, seed } => {
+                boxed(Xtc::new(*probability, *threshold, *min_keep, *seed))
             }
             Self::TopNSigma { n } => boxed(TopNSigma::new(at_least_0(*n))),
             Self::Penalties { last_n, repeat, freq, present } => {

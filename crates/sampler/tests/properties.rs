@@ -69,10 +69,8 @@ fn spec() -> impl Strategy<Value = StepSpec> {
             delta,
             exponent
         }),
-        (number(), number(), keep()).prop_map(|(probability, threshold, min_keep)| StepSpec::Xtc {
-            probability,
-            threshold,
-            min_keep
+        (number(), number(), keep(), any::<u64>()).prop_map(|(probability, threshold, min_keep, seed)| {
+            StepSpec::Xtc { probability, threshold, min_keep, seed }
         }),
         number().prop_map(|n| StepSpec::TopNSigma { n }),
         (count(), number(), number(), number()).prop_map(|(last_n, repeat, freq, present)| {

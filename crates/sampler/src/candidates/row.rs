@@ -22,33 +22,40 @@ fn greater(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 
-/// The greatest value, -inf if there is none (NaN is passed over), and whether all are finite or -inf.
+/// Whether every value is finite or -inf.
 #[inline(always)]
-fn scan(x: &[f32]) -> (f32, bool) {
+fn all_usable(x: &[f32]) -> bool {
     let mut usable = true;
-    // Lanes, so that the compiler keeps them in vector registers, and a tree at the end: one lane after the other would
-    // take longer than a block.
-    let mut top = [f32::NEG_INFINITY; 16];
-    let (groups, rest) = x.as_chunks::<16>();
+    for &v in x {
+        usable &= v < f32::INFINITY;
+    }
+    usable
+}
+
+/// The greatest value of `x` in each of `N` lanes; NaN is passed over. Lanes, so that the compiler uses vector registers.
+#[inline(always)]
+fn lanes<const N: usize>(x: &[f32]) -> [f32; N] {
+    let mut top = [f32::NEG_INFINITY; N];
+    let (groups, rest) = x.as_chunks::<N>();
     for group in groups {
         for (t, &v) in top.iter_mut().zip(group) {
-            usable &= v < f32::INFINITY;
             *t = greater(*t, v);
         }
     }
     for (t, &v) in top.iter_mut().zip(rest) {
-        usable &= v < f32::INFINITY;
         *t = greater(*t, v);
     }
-    let top: [f32; 8] = std::array::from_fn(|i| greater(top[i], top[i + 8]));
-    let top: [f32; 4] = std::array::from_fn(|i| greater(top[i], top[i + 4]));
-    (greater(greater(top[0], top[2]), greater(top[1], top[3])), usable)
+    top
 }
 
 /// The greatest value, -inf if there is none; NaN is passed over.
 #[inline]
 pub(super) fn max(x: &[f32]) -> f32 {
-    scan(x).0
+    let mut greatest = f32::NEG_INFINITY;
+    for v in lanes::<16>(x) {
+        greatest = greater(greatest, v);
+    }
+    greatest
 }
 
 /// The error for the first unusable value of `logits` at or after `from`.
@@ -81,20 +88,19 @@ pub(super) fn copy(logits: &[f32], out: &mut Vec<f32>, maxima: &mut Vec<f32>) ->
         return Err(SamplerError::OutOfMemory { entries: logits.len() });
     }
     for (i, chunk) in logits.chunks(CHUNK).enumerate() {
-        let mut usable = true;
-        let (blocks, rest) = chunk.as_chunks::<BLOCK>();
-        let rest = Some(rest).filter(|r| !r.is_empty());
-        let mut note = |block: &[f32]| {
-            let (top, ok) = scan(block);
-            usable &= ok;
-            top
-        };
-        maxima.extend(blocks.iter().map(|b| note(b)));
-        maxima.extend(rest.map(&mut note));
-        if !usable {
+        if !all_usable(chunk) {
             return Err(non_finite(logits, i * CHUNK));
         }
         out.extend_from_slice(chunk);
+        // Four lanes of every block first, then one of four: a block's lanes need not wait for those of the one before. Loops and
+        // no iterator chains, whose closures are not always inlined.
+        let mut quarters = [[f32::NEG_INFINITY; 4]; CHUNK / BLOCK];
+        for (block, quarter) in chunk.chunks(BLOCK).zip(&mut quarters) {
+            *quarter = lanes(block);
+        }
+        for q in quarters.iter().take(chunk.len().div_ceil(BLOCK)) {
+            maxima.push(greater(greater(q[0], q[2]), greater(q[1], q[3])));
+        }
     }
     Ok(())
 }
@@ -107,10 +113,10 @@ pub(crate) fn argmax(logits: &[f32]) -> Result<Option<TokenId>, SamplerError> {
     check_len(logits)?;
     let (mut best, mut best_chunk) = (f32::NEG_INFINITY, None);
     for (i, chunk) in logits.chunks(CHUNK).enumerate() {
-        let (top, usable) = scan(chunk);
-        if !usable {
+        if !all_usable(chunk) {
             return Err(non_finite(logits, i * CHUNK));
         }
+        let top = max(chunk);
         if top > best {
             (best, best_chunk) = (top, Some(i));
         }
