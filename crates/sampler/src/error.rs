@@ -18,6 +18,20 @@ pub enum SamplerError {
         /// The value given.
         found: f64,
     },
+    /// Something that a step cannot do without was not given.
+    #[error("{step} needs {what}")]
+    Missing {
+        /// The step.
+        step: &'static str,
+        /// What it needs.
+        what: &'static str,
+    },
+    /// There is no step of this name.
+    #[error("unknown sampler {name:?}, expected one of {names}", names = crate::StepKind::NAMES.join(", "))]
+    UnknownStep {
+        /// What was given.
+        name: String,
+    },
     /// A logit is NaN or +inf (-inf is allowed: it excludes the token).
     #[error("logit of token {id} must be finite or -inf, found {value}")]
     NonFinite {

@@ -18,3 +18,9 @@ pub(crate) fn ln(x: f64) -> f64 {
 pub(crate) fn pow(x: f64, y: f64) -> f64 {
     libm::pow(x, y)
 }
+
+/// Logarithm to base 2.
+#[inline]
+pub(crate) fn log2(x: f64) -> f64 {
+    libm::log2(x)
+}

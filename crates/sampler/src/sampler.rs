@@ -5,7 +5,7 @@ use crate::steps::{
     Dry, DynamicTemperature, LogitBias, MinP, Penalties, Step, Temperature, TopK, TopNSigma, TopP, Typical,
     Xtc,
 };
-use crate::{Candidates, Dist, Greedy, Pick, SamplerError, TokenId};
+use crate::{AdaptiveP, Candidates, Dist, Greedy, Mirostat, MirostatV2, Params, Pick, SamplerError, TokenId};
 
 /// A chain of steps and a pick, with the buffers they work in. A clone has the same state and draws the same tokens.
 pub struct Sampler {
@@ -52,7 +52,7 @@ impl Sampler {
             argmax(logits)?
         } else {
             self.apply(logits)?;
-            self.pick.pick(&self.candidates)
+            self.pick.pick(&mut self.candidates)
         };
         picked.ok_or(SamplerError::NoCandidate { steps: self.steps.len() })
     }
@@ -69,9 +69,10 @@ impl Sampler {
         Ok(&mut self.candidates)
     }
 
-    /// Tells the steps about a token that did not come from [`sample`](Self::sample): the prompt's, or one that was forced.
+    /// Tells the steps and the pick about a token that did not come from [`sample`](Self::sample): the prompt's, or one that was forced.
     pub fn accept(&mut self, t: TokenId) {
         self.steps.iter_mut().for_each(|s| s.accept(t));
+        self.pick.accept(t);
     }
 
     /// Returns to the state after [`SamplerBuilder::build`]: no accepted tokens, random numbers from the start.
@@ -109,7 +110,7 @@ impl std::fmt::Debug for Sampler {
 }
 
 /// Builds a [`Sampler`]. Steps run in the order of the calls; the first wrong parameter is reported by
-/// [`build`](Self::build). Without [`greedy`](Self::greedy) or [`pick`](Self::pick), tokens are drawn by [`Dist`].
+/// [`build`](Self::build). Without a pick, tokens are drawn by [`Dist`].
 pub struct SamplerBuilder {
     steps: Vec<Box<dyn Step>>,
     pick: Option<Box<dyn Pick>>,
@@ -125,13 +126,11 @@ impl SamplerBuilder {
         self
     }
 
-    fn checked(mut self, step: Result<impl Step + 'static, SamplerError>) -> Self {
+    /// Appends a step unless its parameters were wrong, which is noted.
+    pub(crate) fn checked(self, step: Result<impl Step + 'static, SamplerError>) -> Self {
         match step {
             Ok(step) => self.step(step),
-            Err(e) => {
-                self.error.get_or_insert(e);
-                self
-            }
+            Err(e) => self.failed(e),
         }
     }
 
@@ -195,6 +194,39 @@ impl SamplerBuilder {
     /// Appends [`LogitBias`].
     pub fn logit_bias(self, bias: impl IntoIterator<Item = (TokenId, f32)>) -> Self {
         self.checked(LogitBias::new(bias))
+    }
+
+    /// Appends all steps of `params`, and takes its pick and its seed.
+    pub fn params(self, params: &Params) -> Self {
+        params.add_to(self)
+    }
+
+    /// Takes the token by [`Mirostat`], version 1, with the sampler's seed.
+    pub fn mirostat(self, tau: f32, eta: f32) -> Self {
+        self.checked_pick(Mirostat::new(tau, eta, 0))
+    }
+
+    /// Takes the token by [`MirostatV2`] with the sampler's seed.
+    pub fn mirostat_v2(self, tau: f32, eta: f32) -> Self {
+        self.checked_pick(MirostatV2::new(tau, eta, 0))
+    }
+
+    /// Takes the token by [`AdaptiveP`] with the sampler's seed.
+    pub fn adaptive_p(self, target: f32, decay: f32) -> Self {
+        self.checked_pick(AdaptiveP::new(target, decay, 0))
+    }
+
+    fn checked_pick(self, pick: Result<impl Pick + 'static, SamplerError>) -> Self {
+        match pick {
+            Ok(pick) => self.pick(pick),
+            Err(e) => self.failed(e),
+        }
+    }
+
+    /// Notes what is wrong; the first error is the one that is reported.
+    pub(crate) fn failed(mut self, e: SamplerError) -> Self {
+        self.error.get_or_insert(e);
+        self
     }
 
     /// Takes the best token instead of drawing one.

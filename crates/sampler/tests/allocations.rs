@@ -3,7 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use happy_sampler::Sampler;
+use happy_sampler::steps::Infill;
+use happy_sampler::{LogProbs, Sampler};
 
 struct Counting;
 
@@ -36,6 +37,7 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn no_allocation_per_token() {
     let b = || Sampler::builder().seed(3);
+    let pieces: Vec<String> = (0..50_000).map(|i| i.to_string()).collect();
     let samplers = [
         ("greedy", Sampler::greedy()),
         ("draw", b().build().unwrap()),
@@ -53,6 +55,11 @@ fn no_allocation_per_token() {
         ),
         ("top_p", b().top_p(0.9).build().unwrap()),
         ("min_p", b().min_p(0.01).build().unwrap()),
+        ("mirostat", b().mirostat(5.0, 0.1).build().unwrap()),
+        ("mirostat_v2", b().temperature(0.9).mirostat_v2(5.0, 0.1).build().unwrap()),
+        ("adaptive_p", b().top_k(50).adaptive_p(0.3, 0.9).build().unwrap()),
+        ("large k", b().top_k(2000).build().unwrap()),
+        ("infill", b().top_k(100).step(Infill::new(&pieces, [7, 9], 7)).build().unwrap()),
         ("typical", b().typical(0.9).build().unwrap()),
         ("dynamic", b().dynamic_temperature(0.8, 0.3, 1.0).build().unwrap()),
         (
@@ -72,4 +79,11 @@ fn no_allocation_per_token() {
         }
         assert_eq!(COUNT.with(Cell::get) - before, 0, "{name}");
     }
+    let mut log_probs = LogProbs::new();
+    log_probs.best(&rows[0], 20).unwrap();
+    let before = COUNT.with(Cell::get);
+    for row in &rows[1..] {
+        log_probs.best(row, 20).unwrap();
+    }
+    assert_eq!(COUNT.with(Cell::get) - before, 0, "log_probs");
 }

@@ -1,6 +1,7 @@
 //! Properties over arbitrary logits: no panic, a valid token or an error, determinism, clone and reset.
 
-use happy_sampler::{Candidates, Params, Sampler, SamplerError, Step, TokenId};
+use happy_sampler::steps::Infill;
+use happy_sampler::{Candidates, LogProbs, Sampler, SamplerBuilder, SamplerError, Step, StepSpec, TokenId};
 use proptest::prelude::*;
 
 fn logit() -> impl Strategy<Value = f32> {
@@ -12,8 +13,11 @@ fn logit() -> impl Strategy<Value = f32> {
     ]
 }
 
-/// Appends step number `kind` with a parameter in 0..=1.
-fn add(b: happy_sampler::SamplerBuilder, kind: u8, x: f32) -> happy_sampler::SamplerBuilder {
+/// How many steps and picks [`add`] knows.
+const KINDS: u8 = 17;
+
+/// Appends step (or sets pick) number `kind` with a parameter in 0..=1.
+fn add(b: SamplerBuilder, kind: u8, x: f32) -> SamplerBuilder {
     match kind {
         0 => b.temperature(x * 2.0),
         1 => b.top_k((x * 50.0) as usize),
@@ -26,15 +30,121 @@ fn add(b: happy_sampler::SamplerBuilder, kind: u8, x: f32) -> happy_sampler::Sam
         8 => b.top_n_sigma(x * 3.0),
         9 => b.dry(x, 1.0 + x, 1, 16, [vec![2], vec![3, 4]]),
         10 => b.temperature(x * 1e-40),
-        _ => b.xtc(0.5, x * 0.5),
+        11 => b.xtc(0.5, x * 0.5),
+        12 => b.step(Infill::new((0..300u32).map(|i| (i % 20).to_string()), [5, 17, 400], 5)),
+        13 => b.mirostat(x * 8.0, x),
+        14 => b.mirostat_v2(x * 8.0, x),
+        15 => b.adaptive_p(x, x * 0.99),
+        _ => b.greedy(),
     }
 }
 
+/// Any number at all.
+fn number() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        3 => any::<f32>(),
+        2 => -2.0f32..2.0,
+        1 => proptest::sample::select(vec![
+            0.0, -0.0, 1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45,
+        ]),
+    ]
+}
+
+fn count() -> impl Strategy<Value = i64> {
+    prop_oneof![4 => -3i64..70, 1 => any::<i64>()]
+}
+
+/// Any step with any parameters.
+fn spec() -> impl Strategy<Value = StepSpec> {
+    let keep = || count().prop_map(|n| n.max(0) as usize);
+    let ids = || 0u32..12;
+    prop_oneof![
+        count().prop_map(|k| StepSpec::TopK { k }),
+        (number(), keep()).prop_map(|(p, min_keep)| StepSpec::TopP { p, min_keep }),
+        (number(), keep()).prop_map(|(p, min_keep)| StepSpec::MinP { p, min_keep }),
+        (number(), keep()).prop_map(|(p, min_keep)| StepSpec::Typical { p, min_keep }),
+        number().prop_map(|t| StepSpec::Temp { t }),
+        (number(), number(), number()).prop_map(|(t, delta, exponent)| StepSpec::TempExt {
+            t,
+            delta,
+            exponent
+        }),
+        (number(), number(), keep(), any::<u64>()).prop_map(|(probability, threshold, min_keep, seed)| {
+            StepSpec::Xtc { probability, threshold, min_keep, seed }
+        }),
+        number().prop_map(|n| StepSpec::TopNSigma { n }),
+        (count(), number(), number(), number()).prop_map(|(last_n, repeat, freq, present)| {
+            StepSpec::Penalties { last_n, repeat, freq, present }
+        }),
+        (
+            (number(), number(), count(), count()),
+            proptest::collection::vec(proptest::collection::vec(ids(), 0..4), 0..4)
+        )
+            .prop_map(|((multiplier, base, allowed_length, last_n), breakers)| StepSpec::Dry {
+                multiplier,
+                base,
+                allowed_length,
+                last_n,
+                breakers,
+            }),
+        proptest::collection::vec((ids(), number()), 0..5).prop_map(|bias| StepSpec::LogitBias { bias }),
+    ]
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Steps are refused or work; what they leave is a subset of the row with probabilities that are none or add up to 1.
+    #[test]
+    fn any_parameters_on_any_logits(
+        logits in proptest::collection::vec(prop_oneof![3 => logit(), 1 => number()], 0..300),
+        specs in proptest::collection::vec(spec(), 0..6),
+        history in proptest::collection::vec(0u32..12, 0..40),
+    ) {
+        let mut c = Candidates::new();
+        let filled = c.fill(&logits);
+        let usable = !logits.is_empty() && logits.iter().all(|l| *l < f32::INFINITY);
+        prop_assert_eq!(filled.is_ok(), usable);
+        let mut steps: Vec<_> = specs.iter().filter_map(|s| s.build().ok()).collect();
+        for t in &history {
+            steps.iter_mut().for_each(|s| s.accept(*t));
+        }
+        steps.iter_mut().for_each(|s| s.apply(&mut c));
+        c.softmax();
+        let left = c.as_slice().to_vec();
+        let mut ids: Vec<TokenId> = left.iter().map(|x| x.id).collect();
+        ids.sort();
+        ids.dedup();
+        prop_assert_eq!(ids.len(), left.len());
+        prop_assert!(ids.last().is_none_or(|id| (*id as usize) < logits.len()));
+        prop_assert!(left.iter().all(|x| x.p == 0.0 || logits[x.id as usize] > f32::NEG_INFINITY));
+        let sum: f64 = left.iter().map(|x| f64::from(x.p)).sum();
+        // Penalties and biases may push a logit beyond what a float holds; such a row has no probabilities.
+        let finite = left.iter().all(|x| x.logit < f32::INFINITY);
+        prop_assert!(!finite || sum == 0.0 || (sum - 1.0).abs() < 1e-4, "{} of {:?}", sum, left);
+    }
+
+    #[test]
+    fn log_probabilities_are_of_the_best(
+        logits in proptest::collection::vec(prop_oneof![9 => logit(), 1 => number()], 0..300),
+        n in 0usize..400,
+    ) {
+        let mut log_probs = LogProbs::new();
+        let Ok(best) = log_probs.best(&logits, n) else {
+            let none = logits.iter().all(|l| *l == f32::NEG_INFINITY);
+            prop_assert!(none || logits.iter().any(|l| l.is_nan() || *l == f32::INFINITY));
+            return Ok(());
+        };
+        let mut ids: Vec<TokenId> = (0..logits.len() as TokenId).collect();
+        ids.sort_by(|a, b| logits[*b as usize].partial_cmp(&logits[*a as usize]).unwrap().then(a.cmp(b)));
+        prop_assert!(best.iter().map(|b| b.id).eq(ids.into_iter().take(n)));
+        prop_assert!(best.iter().all(|b| b.ln_p <= 1e-6));
+    }
+
     #[test]
     fn any_chain_on_any_logits(
         logits in proptest::collection::vec(logit(), 1..300),
-        chain in proptest::collection::vec((0u8..12, 0.0f32..=1.0), 0..6),
+        chain in proptest::collection::vec((0..KINDS, 0.0f32..=1.0), 0..6),
         history in proptest::collection::vec(0u32..20, 0..30),
         seed in any::<u64>(),
     ) {
@@ -120,13 +230,15 @@ fn hostile_step() {
             c.truncate(0);
         }
     }
-    for kind in 0..12 {
+    for kind in 0..KINDS {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut s = add(Sampler::builder().step(Fill(bad)), kind, 0.3).build().unwrap();
             assert!(s.sample(&[0.0; 3000]).is_err() || kind == 6, "{kind} {bad}");
         }
         let mut s = add(Sampler::builder().step(Clear), kind, 0.3).build().unwrap();
-        assert_eq!(s.sample(&[0.0; 3000]), Err(SamplerError::NoCandidate { steps: 2 }));
+        // Infill may put its end token in the place of nothing.
+        let sampled = s.sample(&[0.0; 3000]);
+        assert!(matches!(sampled, Err(SamplerError::NoCandidate { .. })) || (kind == 12 && sampled == Ok(5)));
     }
 }
 
@@ -154,6 +266,10 @@ fn wrong_parameters_are_errors() {
         (b().top_n_sigma(-1.0), "top_n_sigma: n must be finite and at least 0, found -1"),
         (b().xtc(2.0, 0.1), "xtc: probability must be in 0..=1, found 2"),
         (b().dry(nan, 1.0, 1, 1, []), "dry: multiplier must be finite and at least 0, found NaN"),
+        (b().mirostat(-1.0, 0.1), "mirostat: tau must be finite and at least 0, found -1"),
+        (b().mirostat_v2(5.0, nan), "mirostat_v2: eta must be finite and at least 0, found NaN"),
+        (b().adaptive_p(1.5, 0.9), "adaptive_p: target must be in 0..=1, found 1.5"),
+        (b().adaptive_p(0.5, 1.0), "adaptive_p: decay must be in 0..=0.99, found 1"),
         (b().top_p(2.0).min_p(2.0), "top_p: p must be in 0..=1, found 2"),
     ];
     for (builder, expect) in cases {
@@ -176,26 +292,3 @@ fn golden_draws() {
 
 const GOLDEN: [[TokenId; 8]; 2] =
     [[809, 754, 110, 754, 186, 595, 987, 521], [76, 254, 165, 199, 110, 597, 809, 220]];
-
-#[test]
-fn params_equal_the_chain() {
-    let logits: Vec<f32> =
-        (0..500u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as f32 / 256.0).collect();
-    let mut p = Params::default();
-    p.seed = 5;
-    p.repeat_penalty = 1.1;
-    let mut chain = Sampler::builder().penalties(64, 1.1, 0.0, 0.0).top_k(40).top_p(0.95).min_p(0.05);
-    chain = chain.temperature(0.8).seed(5);
-    let (mut a, mut b) = (p.build().unwrap(), chain.build().unwrap());
-    for _ in 0..20 {
-        assert_eq!(a.sample(&logits), b.sample(&logits));
-    }
-    p.temperature = 0.0;
-    let (mut a, mut b) =
-        (p.build().unwrap(), Sampler::builder().penalties(64, 1.1, 0.0, 0.0).greedy().build().unwrap());
-    for _ in 0..20 {
-        assert_eq!(a.sample(&logits), b.sample(&logits));
-    }
-    p.top_p = 2.0;
-    assert!(p.build().is_err());
-}

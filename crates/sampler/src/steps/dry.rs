@@ -20,7 +20,10 @@ pub struct Dry {
     base: f32,
     allowed: usize,
     last_n: usize,
-    breakers: Vec<Vec<TokenId>>,
+    // Tokens that end a repetition alone, ascending.
+    single: Vec<TokenId>,
+    // Longer sequences that do, ascending by their first token.
+    longer: Vec<Vec<TokenId>>,
     max_exponent: usize,
     // Ring of the last tokens; `next` is the oldest once it is full.
     ring: Vec<TokenId>,
@@ -49,7 +52,16 @@ impl Dry {
         }
         check(last_n <= MAX_LAST_N, "dry", "last_n", "at most 1048576", last_n as f64)?;
         let last_n = if multiplier == 0.0 || base < 1.0 { 0 } else { last_n };
-        let breakers = breakers.into_iter().filter(|b| !b.is_empty()).collect();
+        let (mut single, mut longer) = (Vec::new(), Vec::new());
+        for breaker in breakers {
+            match breaker.as_slice() {
+                [] => {}
+                [token] => single.push(*token),
+                _ => longer.push(breaker),
+            }
+        }
+        single.sort_unstable();
+        longer.sort();
         // ln(f32::MAX): a larger power would overflow.
         let max_exponent =
             if base > 1.000001 { (88.722_839_1 / math::ln(f64::from(base))) as usize } else { usize::MAX };
@@ -58,7 +70,8 @@ impl Dry {
             base,
             allowed: allowed_length,
             last_n,
-            breakers,
+            single,
+            longer,
             max_exponent,
             ring: Vec::new(),
             next: 0,
@@ -76,12 +89,16 @@ impl Dry {
     /// How many of the last tokens a repetition may span: up to the nearest breaker.
     fn limit(&self) -> usize {
         let h = &self.history;
-        for i in 0..h.len() {
+        for (i, token) in h.iter().enumerate() {
             // The breaker's first token is h[i], the others follow towards the end of the text.
-            let fits = |b: &Vec<TokenId>| {
+            let start = self.longer.partition_point(|b| b.first() < Some(token));
+            let same_first = self.longer.iter().skip(start).take_while(|b| b.first() == Some(token));
+            let fits = |b: &&Vec<TokenId>| {
                 b.len() <= i + 1 && h.get(i + 1 - b.len()..=i).is_some_and(|s| s.iter().rev().eq(b.iter()))
             };
-            if let Some(longest) = self.breakers.iter().filter(|b| fits(b)).map(Vec::len).max() {
+            let longest = same_first.filter(fits).map(Vec::len).max();
+            let alone = self.single.binary_search(token).is_ok().then_some(1);
+            if let Some(longest) = longest.max(alone) {
                 return i + 1 - longest;
             }
         }
@@ -137,8 +154,8 @@ impl Step for Dry {
         self.longest.extend(followers.filter(|(_, z)| **z >= self.allowed).map(|(t, z)| (*t, *z)));
         self.longest.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
         self.longest.dedup_by_key(|l| l.0);
-        let breakers = &self.breakers;
-        self.longest.retain(|(t, _)| !breakers.iter().any(|b| b.as_slice() == [*t]));
+        let single = &self.single;
+        self.longest.retain(|(t, _)| single.binary_search(t).is_err());
 
         let (multiplier, base) = (f64::from(self.multiplier), f64::from(self.base));
         c.edit(&self.longest, |logit, z| {

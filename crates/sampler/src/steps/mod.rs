@@ -1,6 +1,8 @@
 //! The steps: each changes [`Candidates`] in place, and remembers the accepted tokens if it needs them.
 
+mod breakers;
 mod dry;
+mod infill;
 mod logit_bias;
 mod penalties;
 mod temperature;
@@ -8,7 +10,9 @@ mod truncate;
 mod typical;
 mod xtc;
 
+pub use breakers::breaker_sequences;
 pub use dry::Dry;
+pub use infill::Infill;
 pub use logit_bias::LogitBias;
 pub use penalties::Penalties;
 pub use temperature::{DynamicTemperature, Temperature};

@@ -103,10 +103,7 @@ impl Step for MinP {
             return;
         }
         let bar = c.max_logit() + self.ln_p;
-        let kept = c.iter().filter(|(_, l)| *l >= bar).count();
-        if kept > 0 && kept >= self.min_keep {
-            c.retain(|x| x.logit >= bar);
-        } else {
+        if !c.keep_from(bar, self.min_keep.max(1)) {
             c.keep_best(self.min_keep.max(1));
         }
     }

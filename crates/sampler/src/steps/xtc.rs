@@ -35,8 +35,6 @@ impl Step for Xtc {
         if self.probability <= 0.0 || self.threshold > 0.5 || c.len() < 2 {
             return;
         }
-        // Whether or not it is this token's turn: no token after the first allocates.
-        c.reserve_list();
         if self.rng.next_f64() > f64::from(self.probability) {
             return;
         }

@@ -1,44 +1,7 @@
-//! Taking one token out of the candidates that are left.
+//! A draw from the softmax.
 
+use super::Pick;
 use crate::{Candidates, Rng, TokenId, math};
-
-/// Takes one token. Implement it for another draw; `Clone` gives [`ClonePick`].
-pub trait Pick: ClonePick + Send {
-    /// The token to take; `None` if no candidate has a finite logit.
-    fn pick(&mut self, c: &Candidates) -> Option<TokenId>;
-    /// Returns to the state after construction.
-    fn reset(&mut self) {}
-    /// Sets the seed and returns to the state after construction; nothing for picks without chance.
-    fn seed(&mut self, _seed: u64) {}
-}
-
-/// Cloning of boxed picks; every `Pick + Clone` has it.
-pub trait ClonePick {
-    /// A boxed clone.
-    fn clone_pick(&self) -> Box<dyn Pick>;
-}
-
-impl<T: Pick + Clone + 'static> ClonePick for T {
-    fn clone_pick(&self) -> Box<dyn Pick> {
-        Box::new(self.clone())
-    }
-}
-
-impl Clone for Box<dyn Pick> {
-    fn clone(&self) -> Self {
-        (**self).clone_pick()
-    }
-}
-
-/// The highest logit, ties to the lower id.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Greedy;
-
-impl Pick for Greedy {
-    fn pick(&mut self, c: &Candidates) -> Option<TokenId> {
-        c.best().filter(|(_, l)| l.is_finite()).map(|(id, _)| id)
-    }
-}
 
 /// A random draw from the softmax of the logits: with `u` of [`Rng::next_f64`], the first candidate at which the running sum of
 /// `exp(logit - max)` (f64, current order) exceeds `u` times the total. One number is drawn a pick, also when there is
@@ -61,7 +24,7 @@ impl Dist {
 }
 
 impl Pick for Dist {
-    fn pick(&mut self, c: &Candidates) -> Option<TokenId> {
+    fn pick(&mut self, c: &mut Candidates) -> Option<TokenId> {
         let u = self.rng.next_f64();
         let max = f64::from(c.max_logit());
         if !max.is_finite() {
@@ -130,7 +93,7 @@ mod tests {
         let mut dist = Dist::new(42);
         let mut counts = [0usize; 4];
         for _ in 0..20_000 {
-            counts[dist.pick(&c).unwrap() as usize] += 1;
+            counts[dist.pick(&mut c).unwrap() as usize] += 1;
         }
         for (p, n) in probs.iter().zip(counts) {
             assert!((*p as f64 - n as f64 / 20_000.0).abs() < 0.02, "{counts:?}");
@@ -145,13 +108,13 @@ mod tests {
         logits[2 * BLOCK - 1] = 0.0;
         let mut c = Candidates::new();
         c.fill(&logits).unwrap();
-        assert_eq!(Dist::new(1).pick(&c), Some(2 * BLOCK as u32 - 1));
+        assert_eq!(Dist::new(1).pick(&mut c), Some(2 * BLOCK as u32 - 1));
         c.fill(&vec![1.5; 3 * BLOCK]).unwrap();
         let mut dist = Dist::new(9);
         let mut rng = Rng::new(9);
         for _ in 0..200 {
             let expect = (rng.next_f64() * 3.0 * BLOCK as f64) as u32;
-            assert_eq!(dist.pick(&c), Some(expect));
+            assert_eq!(dist.pick(&mut c), Some(expect));
         }
     }
 }

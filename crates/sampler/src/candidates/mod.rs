@@ -5,9 +5,14 @@
 //! list:   (id, logit, p), any order       after the first step that removes or reorders
 //! ```
 //!
-//! Both live in buffers that are reused from token to token. Order: logit descending, ties to the lower id.
+//! Both live in buffers that are reused from token to token; [`Candidates::fill`] reserves them all, so that no step allocates
+//! (what is reserved and never written takes no memory on systems with paging). Order: logit descending, ties to the lower
+//! id.
 
-use std::cmp::Ordering;
+mod row;
+mod select;
+
+pub(crate) use row::argmax;
 
 use crate::{SamplerError, TokenId, math};
 
@@ -22,16 +27,6 @@ pub struct Candidate {
     pub p: f32,
 }
 
-/// Logit descending, ties to the lower id; NaN (which only a step of the caller can bring in) goes last.
-/// A total order, as sorting requires.
-#[inline]
-pub(crate) fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
-    b.logit
-        .partial_cmp(&a.logit)
-        .unwrap_or_else(|| a.logit.is_nan().cmp(&b.logit.is_nan()))
-        .then(a.id.cmp(&b.id))
-}
-
 /// The candidates of one token position. See the module's text for the two forms.
 ///
 /// Methods that only read or that change logits in place work on both forms; methods that remove, reorder or need
@@ -39,69 +34,14 @@ pub(crate) fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
 #[derive(Debug, Clone, Default)]
 pub struct Candidates {
     logits: Vec<f32>,
+    // The greatest logit of each block of `row::BLOCK`, unless `stale`.
+    maxima: Vec<f32>,
+    stale: bool,
+    // Maxima in another order.
+    scratch: Vec<f32>,
     list: Vec<Candidate>,
     is_list: bool,
     sorted: bool,
-}
-
-/// How many logits are checked at a time; small enough to stay in the first-level cache between check and copy.
-const CHUNK: usize = 1024;
-
-/// Whether every value is finite or -inf.
-#[inline]
-fn all_usable(x: &[f32]) -> bool {
-    x.iter().fold(true, |ok, &v| ok & (v < f32::INFINITY))
-}
-
-/// The error for the first unusable value of `logits` at or after `from`.
-#[cold]
-fn non_finite(logits: &[f32], from: usize) -> SamplerError {
-    match logits.iter().enumerate().skip(from).find(|(_, v)| v.is_nan() || **v == f32::INFINITY) {
-        Some((i, &value)) => SamplerError::NonFinite { id: i as TokenId, value },
-        None => SamplerError::NonFinite { id: from as TokenId, value: f32::NAN },
-    }
-}
-
-fn check_len(logits: &[f32]) -> Result<(), SamplerError> {
-    if logits.is_empty() {
-        return Err(SamplerError::Empty);
-    }
-    if TokenId::try_from(logits.len()).is_err() {
-        return Err(SamplerError::TooMany(logits.len()));
-    }
-    Ok(())
-}
-
-/// The token with the highest logit, ties to the lower id, in one pass without any buffer; `None` if all are -inf.
-/// Fails on NaN, +inf and an empty row.
-pub(crate) fn argmax(logits: &[f32]) -> Result<Option<TokenId>, SamplerError> {
-    check_len(logits)?;
-    let (mut best, mut best_chunk) = (f32::NEG_INFINITY, None);
-    for (i, chunk) in logits.chunks(CHUNK).enumerate() {
-        let mut usable = true;
-        let mut lanes = [f32::NEG_INFINITY; 16];
-        let (blocks, rest) = chunk.as_chunks::<16>();
-        for block in blocks {
-            for (m, &v) in lanes.iter_mut().zip(block) {
-                usable &= v < f32::INFINITY;
-                *m = if v > *m { v } else { *m };
-            }
-        }
-        for (m, &v) in lanes.iter_mut().zip(rest) {
-            usable &= v < f32::INFINITY;
-            *m = if v > *m { v } else { *m };
-        }
-        if !usable {
-            return Err(non_finite(logits, i * CHUNK));
-        }
-        let top = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-        if top > best {
-            (best, best_chunk) = (top, Some(i));
-        }
-    }
-    let Some(i) = best_chunk else { return Ok(None) };
-    let at = logits.iter().skip(i * CHUNK).position(|&v| v == best);
-    Ok(at.map(|j| (i * CHUNK + j) as TokenId))
 }
 
 impl Candidates {
@@ -110,27 +50,45 @@ impl Candidates {
         Self::default()
     }
 
-    /// Starts over with all tokens of `logits` (index = token id). The logits are copied, 4 bytes a token.
+    /// Starts over with all tokens of `logits` (index = token id). The logits are copied: 4 bytes a token, and 12 more for
+    /// steps that need a list.
     ///
     /// # Errors
-    /// An empty row, NaN, +inf, or no memory for the buffer.
+    /// An empty row, NaN, +inf, or no memory for the buffers. Then there are no candidates.
     pub fn fill(&mut self, logits: &[f32]) -> Result<(), SamplerError> {
-        check_len(logits)?;
-        self.list.clear();
+        self.clear();
+        // Exact, so that a vocabulary of 262,144 takes 3 MiB and not the 4 of the next power of two.
+        let reserved = self.list.try_reserve_exact(logits.len()).is_ok()
+            && self.scratch.try_reserve_exact(logits.len().div_ceil(row::BLOCK)).is_ok();
+        let copied = if reserved {
+            row::copy(logits, &mut self.logits, &mut self.maxima)
+        } else {
+            Err(SamplerError::OutOfMemory { entries: logits.len() })
+        };
+        if copied.is_err() {
+            self.clear();
+        }
+        copied
+    }
+
+    fn clear(&mut self) {
         self.logits.clear();
+        self.maxima.clear();
+        self.stale = false;
+        self.scratch.clear();
+        self.list.clear();
         self.is_list = false;
         self.sorted = false;
-        if self.logits.try_reserve(logits.len()).is_err() {
-            return Err(SamplerError::OutOfMemory { entries: logits.len() });
-        }
-        for (i, chunk) in logits.chunks(CHUNK).enumerate() {
-            if !all_usable(chunk) {
-                self.logits.clear();
-                return Err(non_finite(logits, i * CHUNK));
-            }
-            self.logits.extend_from_slice(chunk);
-        }
-        Ok(())
+    }
+
+    /// Length of the row that the candidates come from: every token is below it.
+    pub fn vocab_size(&self) -> usize {
+        self.logits.len()
+    }
+
+    /// The logit that a token had before the first step that needed a list; `None` if there is no such token.
+    pub(crate) fn row_logit(&self, id: TokenId) -> Option<f32> {
+        self.logits.get(id as usize).copied()
     }
 
     /// How many candidates are left.
@@ -193,8 +151,10 @@ impl Candidates {
         let max = |a: f32, b: f32| if b > a { b } else { a };
         if self.is_list {
             self.list.iter().map(|c| c.logit).fold(f32::NEG_INFINITY, max)
+        } else if self.stale {
+            row::max(&self.logits)
         } else {
-            self.logits.iter().copied().fold(f32::NEG_INFINITY, max)
+            row::max(&self.maxima)
         }
     }
 
@@ -210,6 +170,7 @@ impl Candidates {
             self.list.iter_mut().for_each(|c| c.logit = f(c.id, c.logit));
         } else {
             self.logits.iter_mut().enumerate().for_each(|(i, l)| *l = f(i as TokenId, *l));
+            self.stale = true;
         }
     }
 
@@ -228,13 +189,38 @@ impl Candidates {
                 }
             }
         } else {
-            for (id, value) in edits {
+            let inside = edits.partition_point(|(id, _)| (*id as usize) < self.logits.len());
+            let mut edits = edits.iter().take(inside).peekable();
+            while let Some((id, value)) = edits.next() {
                 if let Some(l) = self.logits.get_mut(*id as usize) {
                     *l = f(*l, value);
+                }
+                let block = *id as usize / row::BLOCK;
+                // Once a block, after its last edit.
+                if edits.peek().is_none_or(|(next, _)| *next as usize / row::BLOCK != block) {
+                    self.refresh_block(block);
                 }
             }
         }
         self.sorted = false;
+    }
+
+    /// Takes the maximum of a block anew.
+    fn refresh_block(&mut self, block: usize) {
+        let first = block * row::BLOCK;
+        let end = (first + row::BLOCK).min(self.logits.len());
+        if let (Some(max), Some(logits)) = (self.maxima.get_mut(block), self.logits.get(first..end)) {
+            *max = row::max(logits);
+        }
+    }
+
+    /// Takes the maxima anew if a step has changed all logits.
+    fn refresh_maxima(&mut self) {
+        if self.stale {
+            self.maxima.clear();
+            self.maxima.extend(self.logits.chunks(row::BLOCK).map(row::max));
+            self.stale = false;
+        }
     }
 
     /// Excludes all but the best candidate by setting the other logits to -inf (temperature 0).
@@ -289,73 +275,6 @@ impl Candidates {
         self.list.extend(items);
     }
 
-    /// Sorts: logit descending, ties to the lower id.
-    pub fn sort(&mut self) {
-        self.make_list();
-        if !self.sorted {
-            self.list.sort_unstable_by(best_first);
-            self.sorted = true;
-        }
-    }
-
-    /// Puts the best `n` first, in order; the others follow in any order (and the list does not count as sorted
-    /// unless all of it is).
-    pub fn sort_first(&mut self, n: usize) {
-        if n >= self.len() {
-            return self.sort();
-        }
-        self.make_list();
-        if self.sorted || n == 0 {
-            return;
-        }
-        self.list.select_nth_unstable_by(n - 1, best_first);
-        if let Some(head) = self.list.get_mut(..n) {
-            head.sort_unstable_by(best_first);
-        }
-    }
-
-    /// Keeps the best `k`, sorted. From the dense form this is one pass over the logits.
-    ///
-    /// ```text
-    /// buffer = []; bar = -inf            # bar: the k-th best so far
-    /// for id ascending: if logit > bar or fewer than k seen: push; if buffer is full: keep its best k, raise bar
-    /// ```
-    /// `>` and not `>=`: an equal logit with a higher id would lose the tie.
-    pub fn keep_best(&mut self, k: usize) {
-        let n = self.len();
-        if self.is_list || k == 0 || k >= n / 4 {
-            self.sort_first(k.min(n));
-            self.list.truncate(k);
-            self.sorted = true;
-            return;
-        }
-        const BLOCK: usize = 32;
-        let full = (2 * k).max(k + 256);
-        self.is_list = true;
-        self.list.clear();
-        self.list.reserve(full + BLOCK);
-        let mut bar = f32::NEG_INFINITY;
-        let mut first = 0;
-        for block in self.logits.chunks(BLOCK) {
-            let fewer = self.list.len() < k;
-            if fewer || block.iter().fold(false, |any, &l| any | (l > bar)) {
-                let picked = block.iter().enumerate().filter(|(_, l)| fewer || **l > bar);
-                let picked =
-                    picked.map(|(i, &logit)| Candidate { id: (first + i) as TokenId, logit, p: 0.0 });
-                self.list.extend(picked);
-                if self.list.len() >= full {
-                    let (_, kth, _) = self.list.select_nth_unstable_by(k - 1, best_first);
-                    bar = kth.logit;
-                    self.list.truncate(k);
-                }
-            }
-            first += block.len();
-        }
-        self.sort_first(k);
-        self.list.truncate(k);
-        self.sorted = true;
-    }
-
     /// Computes every candidate's `p = exp(logit - max) / sum`; exp and sum in f64, added in the current order.
     /// With all logits -inf every `p` is 0.
     pub fn softmax(&mut self) {
@@ -379,21 +298,12 @@ impl Candidates {
         }
     }
 
-    /// Makes room for the list form now, so that a later token does not have to.
-    pub(crate) fn reserve_list(&mut self) {
-        if !self.is_list {
-            self.list.clear();
-            // Exact, so that a vocabulary of 262,144 takes 3 MiB and not the 4 of the next power of two.
-            self.list.reserve_exact(self.logits.len());
-        }
-    }
-
     fn make_list(&mut self) {
         if self.is_list {
             return;
         }
-        self.reserve_list();
         self.is_list = true;
+        self.list.clear();
         let items = self.logits.iter().enumerate();
         self.list.extend(items.map(|(i, &logit)| Candidate { id: i as TokenId, logit, p: 0.0 }));
     }
@@ -402,29 +312,6 @@ impl Candidates {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keep_best_equals_a_full_sort() {
-        let mut rng = crate::Rng::new(3);
-        for (n, range) in
-            [(1, 5), (2, 2), (31, 4), (33, 1000), (5000, 7), (5000, 100_000), (20_000, 1_000_000)]
-        {
-            let logits: Vec<f32> = (0..n).map(|_| (rng.next_u64() % range) as f32 - 3.0).collect();
-            let mut all: Vec<Candidate> = logits
-                .iter()
-                .enumerate()
-                .map(|(i, &logit)| Candidate { id: i as u32, logit, p: 0.0 })
-                .collect();
-            all.sort_by(best_first);
-            for k in [1, 2, 3, 40, 257, n, n + 1] {
-                let mut c = Candidates::new();
-                c.fill(&logits).unwrap();
-                c.keep_best(k);
-                assert_eq!(c.as_slice(), &all[..k.min(n)], "n {n} k {k}");
-            }
-            assert_eq!(argmax(&logits).unwrap(), Some(all[0].id));
-        }
-    }
 
     #[test]
     fn excluded_everywhere() {
@@ -439,5 +326,30 @@ mod tests {
             [(0, 0.0), (1, 0.0), (2, 0.0)]
         );
         assert_eq!(argmax(&logits), Ok(None));
+    }
+
+    /// What is remembered of the row stays true whatever changes it.
+    #[test]
+    fn maxima_follow_edits() {
+        let mut rng = crate::Rng::new(8);
+        let logits: Vec<f32> = (0..1000).map(|_| (rng.next_f64() * 20.0 - 10.0) as f32).collect();
+        let mut c = Candidates::new();
+        for round in 0..200 {
+            c.fill(&logits).unwrap();
+            let mut edits: Vec<(TokenId, f32)> = (0..round % 20)
+                .map(|_| ((rng.next_u64() % 1100) as TokenId, (rng.next_f64() * 40.0 - 20.0) as f32))
+                .collect();
+            edits.sort_by_key(|e| e.0);
+            if round % 3 == 0 {
+                c.map_logits(|id, l| if id % 7 == 0 { -l } else { l * 0.5 });
+            }
+            c.edit(&edits, |l, e| l + e);
+            let greatest = c.iter().map(|(_, l)| l).fold(f32::NEG_INFINITY, f32::max);
+            assert_eq!(c.max_logit(), greatest, "round {round}");
+            let mut all: Vec<(TokenId, f32)> = c.iter().collect();
+            all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            c.keep_best(5);
+            assert!(c.iter().eq(all.iter().take(5).copied()), "round {round}");
+        }
     }
 }

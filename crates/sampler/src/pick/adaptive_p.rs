@@ -1,0 +1,144 @@
+//! Adaptive-p: prefers tokens whose probability is near a target, which follows what was chosen before.
+//!
+//! ```text
+//! target'   = clamp(2 target - weighted / total, 0, 1)       weighted, total: decaying sums of chosen probabilities, of 1
+//! d         = |p - target'| / 0.3
+//! weight    = exp(-10 d d / (1 + d));  draw;  when the token is accepted:
+//! weighted  = p + decay weighted;  total = 1 + decay total   p: its probability before weighting
+//! ```
+//! Both sums start where they would stand if the target had always been met. Source: llama.cpp
+//! `llama_sampler_adaptive_p_apply` (pull request 17927), whose constants these are.
+
+use super::{Pick, draw};
+use crate::error::check;
+use crate::{Candidates, Rng, SamplerError, TokenId, math};
+
+/// Distance from the target that counts as one.
+const WIDTH: f64 = 0.3;
+
+/// How steeply far probabilities are suppressed.
+const SHARPNESS: f64 = 10.0;
+
+/// Adaptive-p. It should follow a min-p or another cut, for it favours unlikely tokens like likely ones.
+#[derive(Debug, Clone)]
+pub struct AdaptiveP {
+    target: f64,
+    decay: f64,
+    weighted: f64,
+    total: f64,
+    // The token that was drawn and not accepted yet, with its probability.
+    pending: Option<(TokenId, f64)>,
+    seed: u64,
+    rng: Rng,
+}
+
+impl AdaptiveP {
+    /// `target`: the probability to prefer. `decay`: how long choices are remembered: about 1 / (1 - decay) tokens
+    /// (llama.cpp: 0.9).
+    ///
+    /// # Errors
+    /// `target` must be in 0..=1, `decay` in 0..=0.99.
+    pub fn new(target: f32, decay: f32, seed: u64) -> Result<Self, SamplerError> {
+        check((0.0..=1.0).contains(&target), "adaptive_p", "target", "in 0..=1", target)?;
+        check((0.0..=0.99).contains(&decay), "adaptive_p", "decay", "in 0..=0.99", decay)?;
+        let (target, decay) = (f64::from(target), f64::from(decay));
+        let mut pick =
+            AdaptiveP { target, decay, weighted: 0.0, total: 0.0, pending: None, seed, rng: Rng::new(seed) };
+        pick.reset();
+        Ok(pick)
+    }
+
+    fn adapted_target(&self) -> f64 {
+        (2.0 * self.target - self.weighted / self.total).clamp(0.0, 1.0)
+    }
+}
+
+impl Pick for AdaptiveP {
+    fn pick(&mut self, c: &mut Candidates) -> Option<TokenId> {
+        c.softmax();
+        let target = self.adapted_target();
+        let weight = |x: &crate::Candidate| {
+            let d = (f64::from(x.p) - target).abs() / WIDTH;
+            // NaN can only come from a step of the caller; such a candidate has no weight.
+            if x.logit > f32::NEG_INFINITY { math::exp(-SHARPNESS * d * d / (1.0 + d)) } else { 0.0 }
+        };
+        let drawn = draw(c.as_slice(), &mut self.rng, weight).map(|x| (x.id, f64::from(x.p)));
+        self.pending = drawn;
+        drawn.map(|(id, _)| id)
+    }
+
+    fn accept(&mut self, t: TokenId) {
+        // A token that was forced or read says nothing about the choice.
+        if let Some((id, p)) = self.pending.take()
+            && id == t
+        {
+            self.weighted = p + self.decay * self.weighted;
+            self.total = 1.0 + self.decay * self.total;
+        }
+    }
+
+    fn reset(&mut self) {
+        self.total = 1.0 / (1.0 - self.decay);
+        self.weighted = self.target * self.total;
+        self.pending = None;
+        self.rng = Rng::new(self.seed);
+    }
+
+    fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+        self.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(logits: &[f32]) -> Candidates {
+        let mut c = Candidates::new();
+        c.fill(logits).unwrap();
+        c
+    }
+
+    #[test]
+    fn prefers_the_target() {
+        let logits: Vec<f32> = [0.6f64, 0.3, 0.1].map(|p| math::ln(p) as f32).to_vec();
+        // Weights by hand, the first choice's target being the given one: d = |p - target| / 0.3.
+        let weight = |p: f64, target: f64| {
+            let d = (p - target).abs() / 0.3;
+            (-10.0 * d * d / (1.0 + d)).exp()
+        };
+        for target in [0.1f32, 0.3, 0.6, 1.0] {
+            let mut counts = [0.0f64; 3];
+            let mut pick = AdaptiveP::new(target, 0.9, 5).unwrap();
+            for _ in 0..4000 {
+                // Nothing is accepted: the target stays.
+                counts[pick.pick(&mut fill(&logits)).unwrap() as usize] += 1.0 / 4000.0;
+            }
+            let weights = [0.6, 0.3, 0.1].map(|p| weight(p, f64::from(target)));
+            let sum: f64 = weights.iter().sum();
+            for (got, w) in counts.iter().zip(weights) {
+                assert!((got - w / sum).abs() < 0.03, "target {target}: {counts:?}, weights {weights:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_target_follows_what_was_accepted() {
+        let logits: Vec<f32> = [0.9f64, 0.1].map(|p| math::ln(p) as f32).to_vec();
+        let mut pick = AdaptiveP::new(0.5, 0.5, 1).unwrap();
+        assert_eq!(pick.adapted_target(), 0.5);
+        let token = pick.pick(&mut fill(&logits)).unwrap();
+        // Another token than the drawn one changes nothing, and forgets the draw.
+        pick.accept(token + 1);
+        pick.accept(token);
+        assert_eq!(pick.adapted_target(), 0.5);
+        let token = pick.pick(&mut fill(&logits)).unwrap();
+        pick.accept(token);
+        let p = [0.9, 0.1][token as usize];
+        // weighted = p + 0.5 * 1, total = 1 + 0.5 * 2.
+        assert!((pick.adapted_target() - (1.0 - (p + 0.5) / 2.0)).abs() < 1e-6);
+        pick.reset();
+        assert_eq!(pick.adapted_target(), 0.5);
+    }
+}

@@ -1,0 +1,74 @@
+//! Taking one token out of the candidates that are left.
+
+mod adaptive_p;
+mod dist;
+mod mirostat;
+
+pub use adaptive_p::AdaptiveP;
+pub use dist::Dist;
+pub use mirostat::{Mirostat, MirostatV2};
+
+use crate::{Candidate, Candidates, Rng, TokenId};
+
+/// Takes one token. Implement it for another draw; `Clone` gives [`ClonePick`].
+pub trait Pick: ClonePick + Send {
+    /// The token to take; `None` if no candidate has a finite logit. It may cut and reorder the candidates.
+    fn pick(&mut self, c: &mut Candidates) -> Option<TokenId>;
+    /// Takes notice of a token that was chosen (or read from the prompt).
+    fn accept(&mut self, _t: TokenId) {}
+    /// Returns to the state after construction.
+    fn reset(&mut self) {}
+    /// Sets the seed and returns to the state after construction; nothing for picks without chance.
+    fn seed(&mut self, _seed: u64) {}
+}
+
+/// Cloning of boxed picks; every `Pick + Clone` has it.
+pub trait ClonePick {
+    /// A boxed clone.
+    fn clone_pick(&self) -> Box<dyn Pick>;
+}
+
+impl<T: Pick + Clone + 'static> ClonePick for T {
+    fn clone_pick(&self) -> Box<dyn Pick> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Pick> {
+    fn clone(&self) -> Self {
+        (**self).clone_pick()
+    }
+}
+
+/// The highest logit, ties to the lower id.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Greedy;
+
+impl Pick for Greedy {
+    fn pick(&mut self, c: &mut Candidates) -> Option<TokenId> {
+        c.best().filter(|(_, l)| l.is_finite()).map(|(id, _)| id)
+    }
+}
+
+/// One random number of `rng`, and the first candidate at which the running sum of `weight` exceeds that share of the
+/// total; candidates without weight are never taken.
+fn draw<'a>(
+    items: &'a [Candidate],
+    rng: &mut Rng,
+    weight: impl Fn(&Candidate) -> f64,
+) -> Option<&'a Candidate> {
+    let target = rng.next_f64() * items.iter().map(&weight).sum::<f64>();
+    let (mut run, mut last) = (0.0, None);
+    for item in items {
+        let w = weight(item);
+        if w > 0.0 {
+            run += w;
+            last = Some(item);
+            if run > target {
+                break;
+            }
+        }
+    }
+    // Where rounding lets the running sum end short of the target, the last candidate with a weight is taken.
+    last
+}

@@ -1,0 +1,113 @@
+//! From a text that ends repetitions to the token sequences that spell it.
+//!
+//! ```text
+//! for each token of the vocabulary, with its bytes:
+//!     text inside the bytes              -> [token]
+//!     bytes end with the text's start    -> [token, tokens of the rest of the text ...]
+//! ```
+//! Source: llama.cpp `get_overlapping_token_sequences`, after pi6am's implementation in koboldcpp.
+
+use crate::TokenId;
+
+/// Bytes of the text that count.
+const MAX_TEXT: usize = 40;
+
+/// Tokens of the rest that count.
+const MAX_TAIL: usize = 20;
+
+/// The token sequences in which `text` occurs, for [`Dry::new`](super::Dry::new). `pieces` are the bytes of all tokens, the
+/// first one token 0's; `encode` gives the tokens of the rest of a text, or `None` if it cannot (a rest may begin inside a
+/// character), and then that sequence is left out. Of the text the first 40 bytes count, of the rest the first 20 tokens.
+///
+/// ```
+/// use happy_sampler::steps::breaker_sequences;
+///
+/// let vocabulary: [&[u8]; 4] = [b"a", b"-", b"->", b"x-"];
+/// let sequences = breaker_sequences(vocabulary, b"->", |rest| (rest == b">").then(|| vec![9]));
+/// assert_eq!(sequences, [vec![1, 9], vec![2], vec![3, 9]]);
+/// ```
+pub fn breaker_sequences<P: AsRef<[u8]>>(
+    pieces: impl IntoIterator<Item = P>,
+    text: &[u8],
+    mut encode: impl FnMut(&[u8]) -> Option<Vec<TokenId>>,
+) -> Vec<Vec<TokenId>> {
+    let text = text.get(..MAX_TEXT).unwrap_or(text);
+    let mut sequences = Vec::new();
+    if text.is_empty() {
+        return sequences;
+    }
+    // The tokens of text[n..], made when they are first needed.
+    let mut tails: Vec<Option<Option<Vec<TokenId>>>> = vec![None; text.len()];
+    for (id, piece) in (0 as TokenId..=TokenId::MAX).zip(pieces) {
+        let piece = piece.as_ref();
+        if piece.windows(text.len()).any(|w| w == text) {
+            sequences.push(vec![id]);
+            continue;
+        }
+        let first_of_token = sequences.len();
+        // Longest overlap first.
+        for n in (1..text.len().min(piece.len() + 1)).rev() {
+            let (Some((head, rest)), Some(tail)) = (text.split_at_checked(n), tails.get_mut(n)) else {
+                continue;
+            };
+            if !piece.ends_with(head) {
+                continue;
+            }
+            if let Some(tail) = tail.get_or_insert_with(|| encode(rest)) {
+                let mut sequence = vec![id];
+                sequence.extend(tail.iter().take(MAX_TAIL));
+                if !sequences.iter().skip(first_of_token).any(|s| *s == sequence) {
+                    sequences.push(sequence);
+                }
+            }
+        }
+    }
+    sequences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlaps() {
+        // A rest becomes one token a byte.
+        let encode = |rest: &[u8]| Some(rest.iter().map(|b| 100 + TokenId::from(*b)).collect());
+        let b = |c: u8| 100 + TokenId::from(c);
+        struct Case<'a> {
+            text: &'a [u8],
+            pieces: &'a [&'a [u8]],
+            expect: Vec<Vec<TokenId>>,
+        }
+        let cases = [
+            Case { text: b"", pieces: &[b"", b"a"], expect: vec![] },
+            Case { text: b":", pieces: &[b"", b"a", b":", b"a: b"], expect: vec![vec![2], vec![3]] },
+            Case {
+                text: b"\n\n",
+                pieces: &[b"\n", b"\n\n", b"x\n"],
+                expect: vec![vec![0, b(b'\n')], vec![1], vec![2, b(b'\n')]],
+            },
+            // Two overlaps of one token: "aa" and "a".
+            Case {
+                text: b"aab",
+                pieces: &[b"aa", b"b"],
+                expect: vec![vec![0, b(b'b')], vec![0, b(b'a'), b(b'b')]],
+            },
+        ];
+        let wrong: Vec<String> = cases
+            .iter()
+            .map(|c| (c, breaker_sequences(c.pieces, c.text, encode)))
+            .filter(|(c, got)| *got != c.expect)
+            .map(|(c, got)| format!("{:?}: {got:?}, expected {:?}", c.text, c.expect))
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn long_texts_are_cut_and_rests_may_fail() {
+        let text = [b'x'; 100];
+        let sequences = breaker_sequences([b"x"], &text, |rest| Some(vec![5; rest.len()]));
+        assert_eq!(sequences, [[&[0][..], &[5; MAX_TAIL]].concat()]);
+        assert!(breaker_sequences([b"x"], b"xy", |_| None).is_empty());
+    }
+}

@@ -1,0 +1,152 @@
+//! [`Params`]: the usual chain, its order, its names, its errors.
+
+use happy_sampler::steps;
+use happy_sampler::{MirostatVersion, Params, Sampler, SamplerBuilder, StepKind};
+
+fn rows() -> Vec<Vec<f32>> {
+    let mut rng = happy_sampler::Rng::new(21);
+    (0..20).map(|_| (0..500).map(|_| (rng.next_f64() * 16.0) as f32).collect()).collect()
+}
+
+/// Settings equal a chain that was built by hand: the same tokens over twenty rows.
+#[test]
+fn params_equal_the_chain() {
+    use StepKind::*;
+    type Set = fn(&mut Params);
+    let b = Sampler::builder;
+    let usual = |b: SamplerBuilder| b.top_k(40).top_p(0.95).min_p(0.05).temperature(0.8);
+    let pieces = ["a", "b", "ab"];
+    let cases: Vec<(&str, Set, SamplerBuilder)> = vec![
+        ("default", |_| (), usual(b())),
+        ("penalties", |p| p.repeat_penalty = 1.1, usual(b().penalties(64, 1.1, 0.0, 0.0))),
+        (
+            "all cuts, in the default order",
+            |p| {
+                p.logit_bias = vec![(3, 2.0)];
+                (p.frequency_penalty, p.presence_penalty, p.penalty_last_n) = (0.2, 0.3, 9);
+                (p.dry_multiplier, p.dry_allowed_length, p.dry_last_n) = (0.8, 1, 20);
+                p.dry_breakers = vec![vec![4]];
+                (p.top_n_sigma, p.typical, p.xtc) = (2.5, 0.9, (0.5, 0.1));
+                (p.dynatemp_range, p.dynatemp_exponent) = (0.3, 1.5);
+            },
+            b().logit_bias([(3, 2.0)])
+                .penalties(9, 1.0, 0.2, 0.3)
+                .dry(0.8, 1.75, 1, 20, [vec![4]])
+                .top_n_sigma(2.5)
+                .top_k(40)
+                .typical(0.9)
+                .top_p(0.95)
+                .min_p(0.05)
+                .xtc(0.5, 0.1)
+                .dynamic_temperature(0.8, 0.3, 1.5),
+        ),
+        (
+            "an order of one's own",
+            |p| p.order = vec![Temperature, MinP, TopK],
+            b().temperature(0.8).min_p(0.05).top_k(40),
+        ),
+        ("an empty order", |p| p.order = vec![], b()),
+        (
+            "greedy",
+            |p| (p.temperature, p.repeat_penalty) = (0.0, 1.5),
+            b().penalties(64, 1.5, 0.0, 0.0).greedy(),
+        ),
+        (
+            "greedy, but penalties after a cut",
+            |p| {
+                (p.temperature, p.repeat_penalty, p.top_k) = (0.0, 5.0, 2);
+                p.order = vec![TopK, Penalties, Temperature];
+            },
+            b().top_k(2).penalties(64, 5.0, 0.0, 0.0).greedy(),
+        ),
+        (
+            "greedy, but typical drops the best",
+            |p| (p.temperature, p.typical) = (0.0, 0.3),
+            b().top_k(40).typical(0.3).top_p(0.95).min_p(0.05).greedy(),
+        ),
+        (
+            "mirostat",
+            |p| (p.mirostat, p.repeat_penalty) = (MirostatVersion::V1, 2.0),
+            b().temperature(0.8).mirostat(5.0, 0.1),
+        ),
+        (
+            "mirostat 2",
+            |p| (p.mirostat, p.mirostat_tau, p.mirostat_eta) = (MirostatVersion::V2, 3.0, 0.2),
+            b().temperature(0.8).mirostat_v2(3.0, 0.2),
+        ),
+        (
+            "adaptive-p",
+            |p| {
+                p.adaptive_target = Some(0.4);
+                p.order = vec![MinP, AdaptiveP];
+            },
+            b().min_p(0.05).adaptive_p(0.4, 0.9),
+        ),
+        (
+            "infill",
+            |p| {
+                p.infill = Some(steps::Infill::new(["a", "b", "ab"], [1], 1));
+                p.order = vec![TopK, Infill];
+            },
+            b().top_k(40).step(steps::Infill::new(pieces, [1], 1)),
+        ),
+    ];
+    let rows = rows();
+    let mut wrong = Vec::new();
+    for (name, set, chain) in cases {
+        let mut p = Params::default();
+        p.seed = 5;
+        set(&mut p);
+        let (mut a, mut b) = (p.build().unwrap(), chain.seed(5).build().unwrap());
+        let draw = |s: &mut Sampler| rows.iter().map(|r| s.sample(r)).collect::<Vec<_>>();
+        let (got, expect) = (draw(&mut a), draw(&mut b));
+        if got != expect || got.iter().any(Result::is_err) {
+            wrong.push(format!("{name}: {got:?}, expected {expect:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn names() {
+    use StepKind::*;
+    let all = [Penalties, Dry, TopNSigma, TopK, Typical, TopP, MinP, Xtc, Temperature, Infill, AdaptiveP];
+    for (name, kind) in StepKind::NAMES.iter().zip(all) {
+        assert_eq!(name.parse(), Ok(kind), "{name}");
+        assert_eq!(name.replace('_', "-").to_uppercase().parse(), Ok(kind), "{name}");
+    }
+    for (name, kind) in [("nucleus", TopP), ("temp", Temperature), ("typical", Typical), (" topk ", TopK)] {
+        assert_eq!(name.parse(), Ok(kind), "{name}");
+    }
+    for wrong in ["", "top", "top_k2", "mirostat"] {
+        let said = wrong.parse::<StepKind>().unwrap_err().to_string();
+        assert!(said.contains("unknown sampler") && said.contains("top_n_sigma"), "{said}");
+    }
+}
+
+/// Also settings that would not take part are checked.
+#[test]
+fn wrong_settings() {
+    type Set = fn(&mut Params);
+    let cases: [(Set, &str); 9] = [
+        (|p| p.top_p = 2.0, "top_p: p must be in 0..=1, found 2"),
+        (|p| (p.temperature, p.min_p) = (0.0, -1.0), "min_p: p must be in 0..=1, found -1"),
+        (|p| (p.order, p.typical) = (vec![], f32::NAN), "typical: p must be in 0..=1, found NaN"),
+        (|p| (p.mirostat, p.repeat_penalty) = (MirostatVersion::V1, 0.0), "penalties: repeat must be"),
+        (|p| (p.mirostat, p.mirostat_tau) = (MirostatVersion::V2, -1.0), "mirostat_v2: tau must be"),
+        (|p| p.adaptive_target = Some(2.0), "adaptive_p: target must be in 0..=1, found 2"),
+        (|p| p.order = vec![StepKind::AdaptiveP], "adaptive_p needs a target probability"),
+        (|p| p.order = vec![StepKind::Infill], "infill needs the vocabulary's pieces"),
+        (|p| p.logit_bias = vec![(0, f32::NAN)], "logit_bias: bias must be finite or -inf, found NaN"),
+    ];
+    let mut wrong = Vec::new();
+    for (set, expect) in cases {
+        let mut p = Params::default();
+        set(&mut p);
+        let said = p.build().err().map(|e| e.to_string()).unwrap_or_default();
+        if !said.starts_with(expect) {
+            wrong.push(format!("{said:?}, expected {expect:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
