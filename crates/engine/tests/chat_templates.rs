@@ -1,33 +1,12 @@
 //! The chat template corpus: what Python's Jinja2 renders, byte for byte.
 
+mod corpus;
+
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 
-use happy_engine::chat::{ChatTemplate, LocalTime, Message, TemplateError, TemplateInput};
+use corpus::{Corpus, now};
+use happy_engine::chat::{ChatTemplate, Message, TemplateError, TemplateInput};
 use serde_json::Value;
-
-/// The corpus folder; without one, says so and fails under CI.
-fn corpus() -> Option<PathBuf> {
-    let root = match std::env::var_os("HAPPY_CONFORMANCE") {
-        Some(dir) => PathBuf::from(dir),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-    };
-    let dir = root.join("chat-templates");
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    let note =
-        format!("NOT RUN: the chat template corpus is absent ({}); set HAPPY_CONFORMANCE", dir.display());
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{note}");
-    eprintln!("{note}");
-    None
-}
-
-/// The moment at which the corpus froze its clock.
-fn now() -> Option<LocalTime> {
-    Some("2026-03-14T09:26:53".parse().unwrap())
-}
 
 #[derive(Default)]
 struct Tally {
@@ -65,23 +44,15 @@ fn difference(got: &str, expect: &str) -> String {
     format!("at byte {common}:\n    got    {:?}\n    expect {:?}", tail(got), tail(expect))
 }
 
-fn source_of(dir: &Path, name: &Value) -> String {
-    std::fs::read_to_string(dir.join("templates").join(format!("{}.jinja", name.as_str().unwrap()))).unwrap()
-}
-
 #[test]
 fn renderings() {
-    let Some(dir) = corpus() else { return };
-    let mut text = String::new();
-    let file = std::fs::File::open(dir.join("renderings.jsonl.gz")).unwrap();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    let Some(corpus) = Corpus::open() else { return };
     let mut tally = Tally::default();
     let mut templates: BTreeMap<String, Result<ChatTemplate, TemplateError>> = BTreeMap::new();
-    for line in text.lines() {
-        let case: Value = serde_json::from_str(line).unwrap();
+    for case in corpus.renderings() {
         let id = format!("{} {}", case["template"].as_str().unwrap(), case["conv"].as_str().unwrap());
         let template = templates.entry(case["template"].to_string()).or_insert_with(|| {
-            let mut template = ChatTemplate::new(&source_of(&dir, &case["template"]))?;
+            let mut template = ChatTemplate::new(&corpus.source(&case["template"]))?;
             // A fortieth of the default: real templates are far from the limit.
             template.set_fuel(50_000);
             Ok(template)
@@ -112,9 +83,8 @@ fn renderings() {
 
 #[test]
 fn jinja_units() {
-    let Some(dir) = corpus() else { return };
-    let cases: Vec<Value> =
-        serde_json::from_slice(&std::fs::read(dir.join("jinja_units.json")).unwrap()).unwrap();
+    let Some(corpus) = Corpus::open() else { return };
+    let cases = corpus.cases("jinja_units.json");
     // What minijinja does otherwise, and no template should rely on.
     const KNOWN: [(u64, &str); 2] =
         [(298, "obj.keys without a call is not a bound method"), (60, "a whole float is a list index")];
@@ -136,9 +106,8 @@ fn jinja_units() {
 
 #[test]
 fn llama_cpp_cases() {
-    let Some(dir) = corpus() else { return };
-    let cases: Vec<Value> =
-        serde_json::from_slice(&std::fs::read(dir.join("llama_cpp_cases.json")).unwrap()).unwrap();
+    let Some(corpus) = Corpus::open() else { return };
+    let cases = corpus.cases("llama_cpp_cases.json");
     let mut tally = Tally::default();
     for case in &cases {
         // Where llama.cpp works around a template, what Jinja2 itself gives.
@@ -150,7 +119,7 @@ fn llama_cpp_cases() {
             tally.not_gated += 1;
             continue;
         };
-        let template = ChatTemplate::new(&source_of(&dir, &case["template"]));
+        let template = ChatTemplate::new(&corpus.source(&case["template"]));
         match template.and_then(|t| t.render_context(&case["vars"], now())) {
             Ok(got) if got == expect => tally.passed += 1,
             Ok(got) => tally.failed.push(format!("{}: {}", case["name"], difference(&got, expect))),

@@ -14,6 +14,7 @@
 //! filters.rs   filters, tests and functions that differ or are missing
 //! methods.rs   methods of Python's str, dict and list
 //! clock.rs     strftime_now
+//! reply/       what a model answers, taken apart: content, reasoning, tool calls
 //! ```
 //!
 //! A template is somebody else's program. It cannot read files or load other templates; work and memory are bounded by
@@ -32,10 +33,12 @@ mod filters;
 mod json;
 mod list;
 mod methods;
+mod reply;
 mod source;
 mod template;
 mod text;
 
 pub use clock::{ClockParseError, LocalTime};
 pub use error::TemplateError;
+pub use reply::{Malformed, Reply, ReplyEvent, ReplyFormat, ReplyParser, ToolCall, UnknownFormat};
 pub use template::{ChatTemplate, Message, TemplateInput};

@@ -1,0 +1,262 @@
+//! Text and transitions inside of a block of calls.
+
+use super::grammar::{At, Notation};
+use super::literals::{Literals, Piece};
+use super::objects::{Objects, Taken};
+use super::output::Draft;
+use super::parser::{ReplyParser, Text};
+use super::scan::{Extent, Scan};
+use super::schema;
+
+impl ReplyParser {
+    /// A character of text.
+    ///
+    /// # Errors
+    /// Why the block holds no proper call; the character was not taken.
+    pub(super) fn text(&mut self, c: char) -> Result<Text, String> {
+        match self.at {
+            At::Content if self.begins_bare(c) => {
+                self.open_bare();
+                return Ok(Text::Again);
+            }
+            At::Content => self.out.content(c),
+            At::Reasoning => self.out.reasoning(c),
+            At::Failed => self.out.debris(c.encode_utf8(&mut [0; 4])),
+            At::Name if matches!(c, '[' | '{') && self.may_be_objects() => {
+                self.enter(At::Objects);
+                return Ok(Text::Again);
+            }
+            At::List if !c.is_whitespace() => {
+                self.enter(At::Name);
+                return Ok(Text::Again);
+            }
+            At::Open | At::Params if !c.is_whitespace() => return self.foreign(c),
+            At::Objects => {
+                match self.objects.feed(c, &mut self.draft, &mut self.out)? {
+                    Taken::No => return self.foreign(c),
+                    Taken::Yes => self.raw.push(c),
+                    Taken::End => self.end_object()?,
+                }
+                return Ok(Text::Taken);
+            }
+            At::Json => return self.json(c),
+            At::Literals => return self.literal(c),
+            At::Name => {
+                let words = self.field.trim_start();
+                if !c.is_whitespace() && words.ends_with(char::is_whitespace) {
+                    return Err(format!("a tool's name has white space: `{words}{c}`"));
+                }
+                self.field.push(c);
+                self.raw.push(c);
+            }
+            _ => {
+                self.field.push(c);
+                self.raw.push(c);
+            }
+        }
+        Ok(Text::Taken)
+    }
+
+    /// Whether `c` begins a reply that is a call without any marker.
+    fn begins_bare(&self, c: char) -> bool {
+        let reply = &self.out.reply;
+        self.may_be_bare && c == '{' && reply.content.is_empty() && reply.tool_calls.is_empty()
+    }
+
+    fn open_bare(&mut self) {
+        self.raw = self.out.marker();
+        self.calls = 0;
+        self.enter(At::Objects);
+        self.bare = true;
+    }
+
+    fn may_be_objects(&self) -> bool {
+        self.grammar.objects_for_name && self.field.trim().is_empty()
+    }
+
+    /// Text where only markers should be: behind a call it is content.
+    fn foreign(&mut self, c: char) -> Result<Text, String> {
+        if self.calls == 0 || self.at == At::Params {
+            return Err(format!("expected a call, found `{c}`"));
+        }
+        self.leave_block();
+        Ok(Text::Again)
+    }
+
+    /// The last character of an object.
+    fn end_object(&mut self) -> Result<(), String> {
+        if self.bare && !self.objects.has_arguments {
+            return Err("the object has no arguments".to_owned());
+        }
+        self.finish_call()
+    }
+
+    fn json(&mut self, c: char) -> Result<Text, String> {
+        if self.json.text().is_empty() && c.is_whitespace() {
+            self.raw.push(c);
+            return Ok(Text::Taken);
+        }
+        if self.json.text().is_empty() && !matches!(c, '{' | '"') {
+            return Err(format!("expected the arguments as a JSON object, found `{c}`"));
+        }
+        let extent = self.json.feed(c)?;
+        self.raw.push(c);
+        let quoted = self.json.text().starts_with('"');
+        if !quoted {
+            self.draft.arguments(c.encode_utf8(&mut [0; 4]), &mut self.out);
+        }
+        if extent == Extent::Last {
+            // The character was taken; whatever is wrong with the call, it is a part of it.
+            let finished = match quoted {
+                true => self.draft.quoted_arguments(self.json.text(), &mut self.out),
+                false => Ok(()),
+            };
+            let finished = finished.and_then(|()| self.finish_call());
+            self.settle(finished);
+        }
+        Ok(Text::Taken)
+    }
+
+    fn literal(&mut self, c: char) -> Result<Text, String> {
+        let piece = self.literals.feed(c)?;
+        self.raw.push(c);
+        match piece {
+            Piece::None => {}
+            Piece::Member(key, value) => self.member(&key, &value),
+            Piece::End(last) => {
+                if let Some((key, value)) = last {
+                    self.member(&key, &value);
+                }
+                self.close_members();
+                let finished = self.finish_call();
+                self.settle(finished);
+            }
+        }
+        Ok(Text::Taken)
+    }
+
+    /// Goes on behind arguments that were complete, or fails.
+    fn settle(&mut self, finished: Result<(), String>) {
+        match finished {
+            Ok(()) => self.enter(At::Open),
+            Err(reason) => self.fail(reason, false),
+        }
+    }
+
+    fn member(&mut self, key: &str, value: &serde_json::Value) {
+        let text = schema::member(self.draft.has_no_arguments(), key, value);
+        self.draft.arguments(&text, &mut self.out);
+    }
+
+    fn close_members(&mut self) {
+        let text = if self.draft.has_no_arguments() { "{}" } else { "}" };
+        self.draft.arguments(text, &mut self.out);
+    }
+
+    /// Begins a state.
+    pub(super) fn enter(&mut self, to: At) {
+        self.field.clear();
+        match to {
+            At::Objects => self.objects = Objects::default(),
+            At::Json => self.json = Scan::new(Notation::JSON),
+            At::Literals => self.literals = Literals::new(self.grammar.notation),
+            _ => {}
+        }
+        self.at = to;
+    }
+
+    /// From one state of a block to the next.
+    pub(super) fn advance(&mut self, from: At, to: At) -> Result<(), String> {
+        let field = std::mem::take(&mut self.field);
+        match from {
+            At::Id => self.draft.set_id(&field),
+            At::Name => self.draft.set_name(&field)?,
+            At::Key => self.draft.key = Some(field.trim().to_owned()),
+            At::Typed | At::Plain => self.parameter(from, &field)?,
+            _ => {}
+        }
+        if to == At::Message {
+            return self.begin_message(&field);
+        }
+        // A call whose end is a tag ends where its parameters do.
+        if matches!(to, At::Open | At::Content) && matches!(from, At::Name | At::Params) {
+            self.close_members();
+            self.finish_call()?;
+        }
+        if to == At::Content {
+            return self.finish_block();
+        }
+        self.enter(to);
+        Ok(())
+    }
+
+    /// The end of a parameter's value. Line feeds beside the tags are not part of it.
+    fn parameter(&mut self, from: At, text: &str) -> Result<(), String> {
+        let key = self.draft.key.take().ok_or("a value has no name")?;
+        let text = text.strip_prefix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let tool = self.draft.name.clone().unwrap_or_default();
+        let value = match from {
+            At::Plain => text.into(),
+            _ => self.schema.value(&tool, &key, text),
+        };
+        self.member(&key, &value);
+        Ok(())
+    }
+
+    /// What a message is: `assistant to=functions.f<|channel|>commentary json`.
+    fn begin_message(&mut self, header: &str) -> Result<(), String> {
+        let words = |text: &str| {
+            let end = text.find(|c: char| c.is_whitespace() || c == '<').unwrap_or(text.len());
+            text.get(..end).unwrap_or_default().to_owned()
+        };
+        let channel = header.rsplit("<|channel|>").next().filter(|_| header.contains("<|channel|>"));
+        if let Some((_, to)) = header.split_once("to=") {
+            let to = words(to);
+            self.draft.set_name(to.strip_prefix("functions.").unwrap_or(&to))?;
+            self.enter(At::Json);
+            return Ok(());
+        }
+        self.raw.clear();
+        self.enter(if channel.is_some_and(|c| words(c) == "analysis") { At::Reasoning } else { At::Content });
+        Ok(())
+    }
+
+    /// A call is complete.
+    fn finish_call(&mut self) -> Result<(), String> {
+        self.draft.finish(&mut self.out)?;
+        self.calls += 1;
+        self.raw.clear();
+        Ok(())
+    }
+
+    /// The end of a block.
+    pub(super) fn finish_block(&mut self) -> Result<(), String> {
+        if self.calls == 0 {
+            return Err("the block holds no call".to_owned());
+        }
+        self.leave_block();
+        Ok(())
+    }
+
+    fn leave_block(&mut self) {
+        self.raw.clear();
+        self.draft = Draft::default();
+        self.bare = false;
+        self.enter(At::Content);
+    }
+
+    /// The end of the reply: a block that lacks only its end is complete.
+    pub(super) fn end(&mut self) {
+        let done = match self.at {
+            At::Content | At::Reasoning | At::Failed => return,
+            At::Open | At::List => self.finish_block(),
+            At::Objects if self.objects.is_outside() => self.finish_block(),
+            At::Header => Err("the reply ends in the header of a message".to_owned()),
+            _ => Err("the reply ends inside of a call".to_owned()),
+        };
+        if let Err(reason) = done {
+            self.fail(reason, true);
+        }
+    }
+}

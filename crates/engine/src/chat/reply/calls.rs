@@ -1,0 +1,93 @@
+//! The formats whose calls are JSON, with or without the name inside.
+
+use super::grammar::At::{Content, Header, Id, Json, Message, Name, Objects, Open, Reasoning, Skip};
+use super::grammar::Grammar;
+
+/// No calls.
+pub(super) static PLAIN: Grammar = Grammar::new(&[]);
+
+/// `<tool_call>{"name": "f", "arguments": {..}}</tool_call>`
+pub(super) static HERMES: Grammar =
+    Grammar::new(&[(Content, "<tool_call>", Objects), (Objects, "</tool_call>", Content)]);
+
+/// `<tool_calls>[{"name": "f", "arguments": {..}}, ..]</tool_calls>`, also without the brackets.
+pub(super) static TOOL_CALLS: Grammar =
+    Grammar::new(&[(Content, "<tool_calls>", Objects), (Objects, "</tool_calls>", Content)]);
+
+/// `<TOOLCALL>[{"name": "f", "arguments": {..}}, ..]</TOOLCALL>`
+pub(super) static NEMOTRON: Grammar =
+    Grammar::new(&[(Content, "<TOOLCALL>", Objects), (Objects, "</TOOLCALL>", Content)]);
+
+/// `{"name": "f", "parameters": {..}}` as the whole reply, or behind `<|python_tag|>`.
+pub(super) static LLAMA3: Grammar =
+    Grammar { bare: true, ..Grammar::new(&[(Content, "<|python_tag|>", Objects)]) };
+
+/// `<function=f>{..}</function>`
+pub(super) static FUNCTIONARY: Grammar = Grammar::new(&[
+    (Content, "<function=", Name),
+    (Name, ">", Json),
+    (Open, "</function>", Content),
+    (Content, "<|python_tag|>", Objects),
+]);
+
+/// `<|tool_call|>[{"name": "f", "arguments": {..}}, ..]`
+pub(super) static GRANITE3: Grammar = Grammar::new(&[(Content, "<|tool_call|>", Objects)]);
+
+/// `[TOOL_CALLS][{"name": "f", "arguments": {..}, "id": ".."}, ..]`, and since 2025 `[TOOL_CALLS]f[ARGS]{..}` with
+/// `[CALL_ID]..` between the two or not.
+pub(super) static MISTRAL: Grammar = Grammar {
+    think: ("[THINK]", "[/THINK]"),
+    objects_for_name: true,
+    ..Grammar::new(&[
+        (Content, "[TOOL_CALLS]", Name),
+        (Name, "[CALL_ID]", Id),
+        (Name, "[ARGS]", Json),
+        (Id, "[ARGS]", Json),
+    ])
+};
+
+const CALLS: &str = "<｜tool▁calls▁begin｜>";
+const CALLS_END: &str = "<｜tool▁calls▁end｜>";
+const CALL: &str = "<｜tool▁call▁begin｜>";
+const CALL_END: &str = "<｜tool▁call▁end｜>";
+const SEPARATOR: &str = "<｜tool▁sep｜>";
+
+/// DeepSeek R1 and V3: `function<｜tool▁sep｜>f`, and the arguments in a fenced block.
+pub(super) static DEEPSEEK_R1: Grammar = Grammar::new(&[
+    (Content, CALLS, Open),
+    (Content, CALL, Skip),
+    (Skip, SEPARATOR, Name),
+    (Name, "```json", Json),
+    (Open, "```", Open),
+    (Open, CALL_END, Open),
+    (Open, CALL, Skip),
+    (Open, CALLS_END, Content),
+]);
+
+/// DeepSeek V3.1: `f<｜tool▁sep｜>{..}`.
+pub(super) static DEEPSEEK_V31: Grammar = Grammar::new(&[
+    (Content, CALLS, Open),
+    (Content, CALL, Name),
+    (Name, SEPARATOR, Json),
+    (Open, CALL_END, Open),
+    (Open, CALL, Name),
+    (Open, CALLS_END, Content),
+]);
+
+/// gpt-oss: a reply is several messages, and the words between `<|start|>` or `<|channel|>` and `<|message|>` say what
+/// each of them is.
+pub(super) static HARMONY: Grammar = Grammar {
+    think: ("", ""),
+    ..Grammar::new(&[
+        (Content, "<|start|>", Header),
+        (Content, "<|channel|>", Header),
+        (Header, "<|channel|>", Header),
+        (Header, "<|constrain|>", Header),
+        (Header, "<|message|>", Message),
+        (Content, "<|end|>", Content),
+        (Content, "<|return|>", Content),
+        (Reasoning, "<|end|>", Content),
+        (Open, "<|call|>", Content),
+        (Open, "<|end|>", Content),
+    ])
+};

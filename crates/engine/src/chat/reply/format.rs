@@ -1,0 +1,178 @@
+//! The formats of replies by name, and which of them a template speaks.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::grammar::Grammar;
+use super::{calls, tagged};
+
+macro_rules! formats {
+    ($($(#[$doc:meta])* $variant:ident, $name:literal, $grammar:expr;)*) => {
+        /// How a family of models writes thinking and tool calls.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ReplyFormat {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl ReplyFormat {
+            /// All of them.
+            pub const ALL: &'static [ReplyFormat] = &[$(ReplyFormat::$variant,)*];
+
+            /// The name, as it is parsed.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(ReplyFormat::$variant => $name,)*
+                }
+            }
+
+            pub(super) fn grammar(self) -> &'static Grammar {
+                match self {
+                    $(ReplyFormat::$variant => &$grammar,)*
+                }
+            }
+        }
+    };
+}
+
+formats! {
+    /// No calls; thinking in `<think>`.
+    Plain, "plain", calls::PLAIN;
+    /// Hermes, Qwen 2.5 and 3, Granite 4: JSON in `<tool_call>`.
+    Hermes, "hermes", calls::HERMES;
+    /// Qwen3-Coder, Nemotron 3: parameters as tags in `<tool_call>`.
+    Qwen3Coder, "qwen3-coder", tagged::QWEN3_CODER;
+    /// Llama 3.1 and later: a reply that is JSON, or `<|python_tag|>`.
+    Llama3, "llama3", calls::LLAMA3;
+    /// Functionary 3.1: JSON in `<function=name>`.
+    Functionary, "functionary", calls::FUNCTIONARY;
+    /// Mistral: `[TOOL_CALLS]`, both forms, and `[THINK]`.
+    Mistral, "mistral", calls::MISTRAL;
+    /// FunctionGemma: `<start_function_call>call:name{..}`.
+    FunctionGemma, "function-gemma", tagged::FUNCTION_GEMMA;
+    /// Gemma 4: `<|tool_call>call:name{..}`.
+    Gemma4, "gemma4", tagged::GEMMA4;
+    /// DeepSeek V3 and R1: `<｜tool▁call▁begin｜>function`, arguments in a fenced block.
+    DeepSeekR1, "deepseek-r1", calls::DEEPSEEK_R1;
+    /// DeepSeek V3.1: `<｜tool▁call▁begin｜>name`.
+    DeepSeekV31, "deepseek-v3.1", calls::DEEPSEEK_V31;
+    /// DeepSeek V3.2 and V4: tags with `｜DSML｜`.
+    DeepSeekV32, "deepseek-v3.2", tagged::DEEPSEEK_V32;
+    /// Granite 3: `<|tool_call|>` and an array.
+    Granite3, "granite3", calls::GRANITE3;
+    /// LFM2: a list of Python's calls.
+    Lfm2, "lfm2", tagged::LFM2;
+    /// gpt-oss: messages in channels.
+    Harmony, "harmony", calls::HARMONY;
+    /// GLM 4.5 and later: `<arg_key>` and `<arg_value>`.
+    Glm, "glm", tagged::GLM;
+    /// Seed-OSS: parameters as tags in `<seed:tool_call>`.
+    Seed, "seed", tagged::SEED;
+    /// MiniMax M2: `<invoke name="..">`.
+    MiniMaxM2, "minimax-m2", tagged::MINIMAX_M2;
+    /// MiniMax M1, Apriel: JSON in `<tool_calls>`.
+    ToolCalls, "tool-calls", calls::TOOL_CALLS;
+    /// Nemotron 2: JSON in `<TOOLCALL>`.
+    Nemotron, "nemotron", calls::NEMOTRON;
+}
+
+/// What a template contains that shows its format: all of the texts of the first line that fits.
+const SIGNS: &[(&[&str], ReplyFormat)] = &[
+    (&["<|channel|>", "<|start|>"], ReplyFormat::Harmony),
+    (&["｜DSML｜"], ReplyFormat::DeepSeekV32),
+    (&["<｜tool▁call▁begin｜>", "```json"], ReplyFormat::DeepSeekR1),
+    (&["<｜tool▁call▁begin｜>"], ReplyFormat::DeepSeekV31),
+    (&["<|tool_call>call:"], ReplyFormat::Gemma4),
+    (&["<start_function_call>"], ReplyFormat::FunctionGemma),
+    (&["<|tool_call_start|>"], ReplyFormat::Lfm2),
+    (&["<|tool_list_start|>"], ReplyFormat::Lfm2),
+    (&["[TOOL_CALLS]"], ReplyFormat::Mistral),
+    (&["[THINK]"], ReplyFormat::Mistral),
+    (&["<minimax:tool_call>"], ReplyFormat::MiniMaxM2),
+    (&["<seed:tool_call>"], ReplyFormat::Seed),
+    (&["<TOOLCALL>"], ReplyFormat::Nemotron),
+    (&["<arg_key>"], ReplyFormat::Glm),
+    (&["<tool_call>", "<function="], ReplyFormat::Qwen3Coder),
+    (&["<tool_calls>"], ReplyFormat::ToolCalls),
+    (&["<tool_call>"], ReplyFormat::Hermes),
+    (&["<|tool_call|>"], ReplyFormat::Granite3),
+    (&["<function=", "<|start_header_id|>"], ReplyFormat::Functionary),
+    (&["<|start_header_id|>", "ipython"], ReplyFormat::Llama3),
+];
+
+impl ReplyFormat {
+    /// The format of the models that a template is for, by the markers it contains; [`ReplyFormat::Plain`] where it
+    /// contains none that is known.
+    pub fn of_template(source: &str) -> Self {
+        let fits = |signs: &&(&[&str], ReplyFormat)| signs.0.iter().all(|sign| source.contains(sign));
+        SIGNS.iter().find(fits).map_or(ReplyFormat::Plain, |signs| signs.1)
+    }
+
+    /// The texts that mean something in this format. Where they are control tokens, a decoder that leaves those out
+    /// must let them through.
+    pub fn markers(self) -> impl Iterator<Item = &'static str> {
+        self.grammar().markers()
+    }
+}
+
+impl fmt::Display for ReplyFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that no format has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no reply format `{name}`, expected one of {}", ReplyFormat::ALL.iter().map(|f| f.name()).collect::<Vec<_>>().join(", "))]
+pub struct UnknownFormat {
+    /// The name that was given.
+    pub name: String,
+}
+
+impl FromStr for ReplyFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
+        let found = Self::ALL.iter().find(|format| format.name() == name);
+        found.copied().ok_or_else(|| UnknownFormat { name: name.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grammar::At;
+    use super::*;
+
+    #[test]
+    fn names_are_parsed_and_unknown_ones_listed() {
+        for format in ReplyFormat::ALL {
+            assert_eq!(format.name().parse(), Ok(*format));
+        }
+        let error = "hermès".parse::<ReplyFormat>().unwrap_err().to_string();
+        assert!(error.contains("`hermès`") && error.contains("qwen3-coder"), "{error}");
+    }
+
+    /// Which marker it is must not depend on what comes next.
+    #[test]
+    fn no_marker_begins_with_another_one() {
+        use At::*;
+        let states = [
+            Content, Reasoning, Header, Message, Open, List, Skip, Id, Name, Objects, Json, Literals, Params,
+            Key, Typed, Plain, Failed,
+        ];
+        let mut wrong = Vec::new();
+        for format in ReplyFormat::ALL {
+            for (at, resting) in states.into_iter().flat_map(|at| [(at, false), (at, true)]) {
+                let rules: Vec<_> = format.grammar().rules(at, resting).collect();
+                for (i, a) in rules.iter().enumerate() {
+                    let clash = rules
+                        .iter()
+                        .skip(i + 1)
+                        .find(|b| b.1 != a.1 && (b.1.starts_with(a.1) || a.1.starts_with(b.1)));
+                    wrong.extend(clash.map(|b| format!("{format} {at:?}: {:?} {:?}", a.1, b.1)));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}

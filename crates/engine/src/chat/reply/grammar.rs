@@ -1,0 +1,127 @@
+//! What a format of replies is made of.
+
+/// Where in a reply the parser is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// In the answer's text.
+    Content,
+    /// In the thinking.
+    Reasoning,
+    /// In the words before a message that say what it is (harmony).
+    Header,
+    /// Behind a header: the header decides whether this is `Content`, `Reasoning` or `Json`.
+    Message,
+    /// Beside calls: only white space and markers.
+    Open,
+    /// In a list of calls: the next character begins a name.
+    List,
+    /// In words that do not matter.
+    Skip,
+    /// In a call's id.
+    Id,
+    /// In a call's name.
+    Name,
+    /// Objects with name and arguments.
+    Objects,
+    /// The arguments, as one JSON object.
+    Json,
+    /// The arguments, as `key=value` in brackets.
+    Literals,
+    /// Between parameters.
+    Params,
+    /// In a parameter's name.
+    Key,
+    /// In a parameter's value, whose type the schema or its looks tell.
+    Typed,
+    /// In a parameter's value that is a string.
+    Plain,
+    /// In what is left of a block that holds no proper call.
+    Failed,
+}
+
+/// In state `.0`, the text `.1` leads to state `.2`.
+pub(super) type Rule = (At, &'static str, At);
+
+/// How arguments are written that are not JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Notation {
+    /// What strings stand between; any of these, and each ends with what it began with.
+    pub(super) quotes: &'static [&'static str],
+    /// Whether a backslash in a string takes the next character along.
+    pub(super) escapes: bool,
+    /// What stands behind a key.
+    pub(super) key_end: char,
+    /// What ends the arguments.
+    pub(super) close: char,
+}
+
+impl Notation {
+    pub(super) const JSON: Self = Notation { quotes: &["\""], escapes: true, key_end: ':', close: '}' };
+    pub(super) const PYTHON: Self =
+        Notation { quotes: &["'", "\""], escapes: true, key_end: '=', close: ')' };
+}
+
+/// A format of replies.
+#[derive(Debug)]
+pub(super) struct Grammar {
+    /// What begins and ends thinking.
+    pub(super) think: (&'static str, &'static str),
+    /// All other markers. None may begin with another one of the same state.
+    pub(super) rules: &'static [Rule],
+    /// Whether a reply may be a call without any marker: a JSON object from its first character on.
+    pub(super) bare: bool,
+    /// Whether an array or object of calls may stand where a name is expected.
+    pub(super) objects_for_name: bool,
+    /// The notation of `Literals`.
+    pub(super) notation: Notation,
+}
+
+impl Grammar {
+    /// A format with `<think>` and JSON.
+    pub(super) const fn new(rules: &'static [Rule]) -> Self {
+        let think = ("<think>", "</think>");
+        Grammar { think, rules, bare: false, objects_for_name: false, notation: Notation::JSON }
+    }
+
+    /// The rules that hold in state `at`; of two with the same marker the first counts. `resting`: between calls, where
+    /// the next block may begin without the end of the last one.
+    pub(super) fn rules(&self, at: At, resting: bool) -> impl Iterator<Item = Rule> + '_ {
+        let think = match at {
+            At::Content => Some((At::Content, self.think.0, At::Reasoning)),
+            At::Reasoning => Some((At::Reasoning, self.think.1, At::Content)),
+            _ => None,
+        };
+        // Formats without thinking in tags have no such markers.
+        let think = think.into_iter().filter(|rule| !rule.1.is_empty());
+        let own = move |rule: &Rule| match at {
+            At::Failed => opens(rule) || closes(rule),
+            _ => rule.0 == at,
+        };
+        let next = move |rule: &Rule| resting && opens(rule);
+        let rules = || self.rules.iter().copied();
+        think.chain(rules().filter(own)).chain(rules().filter(next))
+    }
+
+    /// Whether calls stand in blocks with an end.
+    pub(super) fn has_ends(&self) -> bool {
+        self.rules.iter().any(closes)
+    }
+
+    /// All texts that have a meaning.
+    pub(super) fn markers(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let think = [self.think.0, self.think.1].into_iter();
+        let all =
+            think.chain(self.rules.iter().map(|rule| rule.1)).chain(self.notation.quotes.iter().copied());
+        all.filter(|marker| !marker.is_empty())
+    }
+}
+
+/// Whether a rule begins calls.
+pub(super) fn opens(rule: &Rule) -> bool {
+    rule.0 == At::Content && !matches!(rule.2, At::Content | At::Reasoning)
+}
+
+/// Whether a rule ends a block of calls.
+pub(super) fn closes(rule: &Rule) -> bool {
+    rule.2 == At::Content && !matches!(rule.0, At::Content | At::Reasoning | At::Header)
+}

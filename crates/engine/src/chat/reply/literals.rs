@@ -1,0 +1,284 @@
+//! Arguments as `key=value` in brackets: Python's keywords (LFM2) and Gemma's own notation, turned into JSON.
+//!
+//! ```text
+//! key [=:] value (, key [=:] value)* close
+//! ```
+
+use serde_json::{Map, Value as Json};
+
+use super::MAX_DEPTH;
+use super::grammar::Notation;
+use super::scan::{Extent, Scan};
+
+/// Arguments that are being read.
+#[derive(Debug)]
+pub(super) struct Literals {
+    notation: Notation,
+    key: String,
+    /// The value, once the key is complete.
+    value: Option<Scan>,
+}
+
+/// What a character completes.
+#[derive(Debug, PartialEq)]
+pub(super) enum Piece {
+    /// Nothing.
+    None,
+    /// A key with its value.
+    Member(String, Json),
+    /// The arguments; the last member with them.
+    End(Option<(String, Json)>),
+}
+
+impl Literals {
+    pub(super) fn new(notation: Notation) -> Self {
+        Literals { notation, key: String::new(), value: None }
+    }
+
+    /// Takes a character.
+    pub(super) fn feed(&mut self, c: char) -> Result<Piece, String> {
+        let close = c == self.notation.close;
+        let Some(scan) = &mut self.value else {
+            let empty = self.key.trim().is_empty();
+            return match c {
+                _ if close && empty => Ok(Piece::End(None)),
+                c if c == self.notation.key_end && !empty => {
+                    self.value = Some(Scan::new(self.notation));
+                    Ok(Piece::None)
+                }
+                ',' | '(' | '[' | '{' | ')' | ']' | '}' => Err("an argument has no name".to_owned()),
+                c => {
+                    self.key.push(c);
+                    Ok(Piece::None)
+                }
+            };
+        };
+        // White space stands around values, and behind one that ended with its last character; the comma or bracket
+        // then completes the member.
+        if c.is_whitespace() && (scan.text().is_empty() || scan.is_over()) {
+            return Ok(Piece::None);
+        }
+        match scan.feed(c)? {
+            Extent::Inside | Extent::Last => return Ok(Piece::None),
+            Extent::Behind if c.is_whitespace() => {
+                scan.end();
+                return Ok(Piece::None);
+            }
+            Extent::Behind => {}
+        }
+        let value = value(scan.text(), self.notation)?;
+        let key = std::mem::take(&mut self.key).trim().to_owned();
+        self.value = None;
+        match c {
+            ',' => Ok(Piece::Member(key, value)),
+            _ if close => Ok(Piece::End(Some((key, value)))),
+            _ => Err(format!("expected a comma or `{}`, found `{c}`", self.notation.close)),
+        }
+    }
+}
+
+/// The value that `text` writes.
+pub(super) fn value(text: &str, notation: Notation) -> Result<Json, String> {
+    let mut reader = Reader { rest: text, notation };
+    let value = reader.value(0)?;
+    match reader.rest.trim_start() {
+        "" => Ok(value),
+        rest => Err(format!("expected nothing behind a value, found `{}`", start(rest))),
+    }
+}
+
+/// The first characters of a text, for messages.
+fn start(text: &str) -> String {
+    text.chars().take(20).collect()
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+    notation: Notation,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, prefix: &str) -> bool {
+        self.rest = self.rest.trim_start();
+        match self.rest.strip_prefix(prefix) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Everything before the first of `ends`.
+    fn until(&mut self, ends: &[char]) -> &'a str {
+        let (word, rest) = self.rest.split_at(self.rest.find(ends).unwrap_or(self.rest.len()));
+        self.rest = rest;
+        word.trim()
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Json, String> {
+        if depth > MAX_DEPTH {
+            return Err(format!("the arguments are nested more than {MAX_DEPTH} deep"));
+        }
+        if let Some(text) = self.string()? {
+            return Ok(text.into());
+        }
+        for (open, close) in [("[", "]"), ("(", ")")] {
+            if self.take(open) {
+                let mut items = Vec::new();
+                while !self.take(close) {
+                    items.push(self.value(depth + 1)?);
+                    self.comma_or(close)?;
+                }
+                return Ok(Json::Array(items));
+            }
+        }
+        if self.take("{") {
+            let mut map = Map::new();
+            while !self.take("}") {
+                let key = match self.string()? {
+                    Some(key) => key,
+                    None => self.until(&[':', '}', ',']).to_owned(),
+                };
+                if !self.take(":") {
+                    return Err(format!("expected `:` behind the key `{}`", start(&key)));
+                }
+                map.insert(key, self.value(depth + 1)?);
+                self.comma_or("}")?;
+            }
+            return Ok(Json::Object(map));
+        }
+        let word = self.until(&[',', ']', '}', ')']);
+        match word {
+            "True" => Ok(true.into()),
+            "False" => Ok(false.into()),
+            "None" => Ok(Json::Null),
+            // Numbers, true, false, null; a string would have been found above.
+            _ => serde_json::from_str(word).map_err(|_| format!("`{}` is no value", start(word))),
+        }
+    }
+
+    fn comma_or(&mut self, close: &str) -> Result<(), String> {
+        self.rest = self.rest.trim_start();
+        if self.take(",") || self.rest.starts_with(close) {
+            return Ok(());
+        }
+        Err(format!("expected a comma or `{close}`, found `{}`", start(self.rest)))
+    }
+
+    /// A string, if one begins here.
+    fn string(&mut self) -> Result<Option<String>, String> {
+        let quotes = self.notation.quotes;
+        let Some(quote) = quotes.iter().find(|quote| self.take(quote)) else { return Ok(None) };
+        let mut text = String::new();
+        loop {
+            if let Some(rest) = self.rest.strip_prefix(quote) {
+                self.rest = rest;
+                return Ok(Some(text));
+            }
+            let mut chars = self.rest.chars();
+            match chars.next() {
+                None => return Err("a string has no end".to_owned()),
+                Some('\\') if self.notation.escapes => {
+                    self.rest = chars.as_str();
+                    self.escape(&mut text)?;
+                }
+                Some(c) => {
+                    self.rest = chars.as_str();
+                    text.push(c);
+                }
+            }
+        }
+    }
+
+    /// What stands behind a backslash, by Python's rules.
+    fn escape(&mut self, text: &mut String) -> Result<(), String> {
+        let mut chars = self.rest.chars();
+        let c = chars.next().ok_or("a string has no end")?;
+        self.rest = chars.as_str();
+        let digits = match c {
+            'n' => return Ok(text.push('\n')),
+            't' => return Ok(text.push('\t')),
+            'r' => return Ok(text.push('\r')),
+            '\\' | '\'' | '"' => return Ok(text.push(c)),
+            '\n' => return Ok(()),
+            'x' => 2,
+            'u' => 4,
+            'U' => 8,
+            // Python keeps the backslash of an escape that is none.
+            c => return Ok(text.extend(['\\', c])),
+        };
+        let code = self.rest.get(..digits).filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()));
+        let found = code.and_then(|code| char::from_u32(u32::from_str_radix(code, 16).ok()?));
+        text.push(found.ok_or_else(|| format!("`\\{c}{}` is no character", start(self.rest)))?);
+        self.rest = self.rest.get(digits..).unwrap_or_default();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GEMMA: Notation = Notation { quotes: &["<|\"|>"], escapes: false, key_end: ':', close: '}' };
+
+    fn read(notation: Notation, text: &str) -> String {
+        let mut literals = Literals::new(notation);
+        let mut map = Map::new();
+        for (i, c) in text.char_indices() {
+            match literals.feed(c) {
+                Ok(Piece::None) => {}
+                Ok(Piece::Member(key, value)) => {
+                    map.insert(key, value);
+                }
+                Ok(Piece::End(last)) => {
+                    map.extend(last);
+                    assert_eq!(i + c.len_utf8(), text.len(), "{text}");
+                    return Json::Object(map).to_string();
+                }
+                Err(e) => return e,
+            }
+        }
+        "no end".to_owned()
+    }
+
+    #[test]
+    fn notations_become_json() {
+        let cases = [
+            (Notation::PYTHON, ")", "{}"),
+            (Notation::PYTHON, "a = 'x' , b=\"it's\",)", r#"{"a":"x","b":"it's"}"#),
+            (
+                Notation::PYTHON,
+                "a=[1, 2.5, -3], b={\"r\": true, 'n': None})",
+                r#"{"a":[1,2.5,-3],"b":{"n":null,"r":true}}"#,
+            ),
+            (Notation::PYTHON, r"a='\'\n\x41\u00e9\q')", r#"{"a":"'\nAé\\q"}"#),
+            (Notation::PYTHON, "a=(1, 'b)'), c=True )", r#"{"a":[1,"b)"],"c":true}"#),
+            (Notation::PYTHON, "1)", "an argument has no name"),
+            (Notation::PYTHON, "a=x)", "`x` is no value"),
+            (Notation::PYTHON, "a=1]", "expected a comma or `)`, found `]`"),
+            (Notation::PYTHON, "a='x' 'y')", "expected nothing behind a value, found `'y'`"),
+            (Notation::PYTHON, r"a='\xzz')", r"`\xzz'` is no character"),
+            (Notation::PYTHON, "a=", "no end"),
+            (GEMMA, "}", "{}"),
+            (GEMMA, "c:<|\"|>東,京}<|\"|>,d:2}", r#"{"c":"東,京}","d":2}"#),
+            (GEMMA, "o:{r:true,l:[<|\"|>a<|\"|>,1]},x:null}", r#"{"o":{"l":["a",1],"r":true},"x":null}"#),
+            (GEMMA, "o:{<|\"|>k:<|\"|>:<|\"|>\\n<|\"|>}}", r#"{"o":{"k:":"\\n"}}"#),
+            (GEMMA, "o:{k}}", "expected `:` behind the key `k`"),
+        ];
+        let wrong: Vec<String> = cases
+            .iter()
+            .filter_map(|(notation, text, expect)| {
+                let got = read(*notation, text);
+                // The order of keys is the writer's.
+                let same = got == *expect
+                    || matches!((serde_json::from_str::<Json>(&got), serde_json::from_str::<Json>(expect)),
+                        (Ok(a), Ok(b)) if a == b);
+                (!same).then(|| format!("{text}: got {got}, expected {expect}"))
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        let deep = "[".repeat(MAX_DEPTH + 2);
+        assert!(value(&deep, Notation::PYTHON).unwrap_err().contains("deep"));
+    }
+}

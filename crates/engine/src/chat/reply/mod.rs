@@ -1,0 +1,140 @@
+//! Replies taken apart: what a model wrote, as content, reasoning and tool calls.
+//!
+//! ```text
+//! format.rs    the formats by name, and which of them a template speaks
+//! grammar.rs   what a format is made of: rules (state, marker, state)
+//! calls.rs     the formats whose calls are JSON
+//! tagged.rs    the formats whose calls are tags, lists of literals, or messages
+//! parser.rs    the one machine that follows the rules, character by character
+//! blocks.rs    what it does in the states inside of a call
+//! objects.rs   {"name": .., "arguments": ..}, alone or in an array
+//! literals.rs  a="b", c=[1]: arguments in Python's or Gemma's notation, to JSON
+//! scan.rs      where a value ends
+//! schema.rs    which parameters are strings, for notations that do not say
+//! output.rs    what has been found: events, and the reply as a whole
+//! ```
+//!
+//! Characters are taken one at a time and nothing looks at what has not come yet, so that a reply gives the same result
+//! in pieces of any size. A call that turns out to be malformed is given back as content together with the reason;
+//! nothing of a reply is lost but markers and the white space beside them.
+
+mod blocks;
+mod calls;
+mod format;
+mod grammar;
+mod literals;
+mod objects;
+mod output;
+mod parser;
+mod scan;
+mod schema;
+mod tagged;
+
+use serde_json::{Map, Value as Json, json};
+
+pub use format::{ReplyFormat, UnknownFormat};
+pub use parser::ReplyParser;
+
+/// Deepest nesting of a call's arguments.
+pub(super) const MAX_DEPTH: usize = 100;
+
+/// A tool call of a reply.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct ToolCall {
+    /// The call's id, in formats whose models write one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The tool's name, as the model wrote it: it need not exist.
+    pub name: String,
+    /// The arguments, in the model's order: they need not fit the tool's schema.
+    pub arguments: Map<String, Json>,
+}
+
+/// A call that is none: its text is part of the reply's content.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Malformed {
+    /// What is wrong with it.
+    pub reason: String,
+    /// Its text, markers included.
+    pub text: String,
+}
+
+/// A whole reply.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The answer's text.
+    pub content: String,
+    /// What the model wrote while thinking.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reasoning: String,
+    /// The calls, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// Calls that could not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub malformed: Vec<Malformed>,
+}
+
+impl Reply {
+    /// The reply as a message for the next turn's template: `role`, `content`, and where there are any
+    /// `reasoning_content` and `tool_calls`. A call without an id gets one of nine letters and digits, as Mistral's
+    /// templates want it; a tool's answer names it as `tool_call_id`.
+    pub fn message(&self) -> Json {
+        let mut message = Map::new();
+        message.insert("role".into(), "assistant".into());
+        message.insert("content".into(), self.content.as_str().into());
+        if !self.reasoning.is_empty() {
+            message.insert("reasoning_content".into(), self.reasoning.as_str().into());
+        }
+        if !self.tool_calls.is_empty() {
+            let calls = self.tool_calls.iter().enumerate().map(|(i, call)| {
+                let id = call.id.clone().unwrap_or_else(|| format!("call{i:05}"));
+                let function = json!({ "name": call.name, "arguments": call.arguments });
+                json!({ "id": id, "type": "function", "function": function })
+            });
+            message.insert("tool_calls".into(), calls.collect());
+        }
+        Json::Object(message)
+    }
+}
+
+/// What a piece of a reply turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ReplyEvent {
+    /// More of the content.
+    Content(String),
+    /// More of the reasoning.
+    Reasoning(String),
+    /// A call begins.
+    CallStart {
+        /// Its place among the reply's calls.
+        index: usize,
+        /// The tool's name.
+        name: String,
+        /// The call's id, where it stands before the arguments.
+        id: Option<String>,
+    },
+    /// More of a call's arguments.
+    CallArguments {
+        /// The call's place.
+        index: usize,
+        /// The next part of the text of a JSON object.
+        delta: String,
+    },
+    /// A call is complete: it is now [`Reply::tool_calls`]`[index]`.
+    CallEnd {
+        /// The call's place.
+        index: usize,
+        /// The whole call.
+        call: ToolCall,
+    },
+    /// What looked like a call is none; its text follows as content.
+    Malformed {
+        /// The place of the call, if its start was announced: it is withdrawn, and the next call takes its place.
+        index: Option<usize>,
+        /// What is wrong with it.
+        reason: String,
+    },
+}

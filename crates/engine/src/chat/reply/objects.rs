@@ -1,0 +1,146 @@
+//! Calls as JSON objects: `{"name": "f", "arguments": {..}}`, alone, behind one another, or in an array.
+
+use super::grammar::Notation;
+use super::output::{Draft, Output};
+use super::scan::{Extent, Scan};
+
+/// Where between the characters of objects.
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Outside,
+    /// A key or the object's end comes.
+    Member,
+    Key(Scan),
+    Colon(Part),
+    Value(Part, Scan),
+    /// A comma or the object's end comes.
+    Behind,
+}
+
+/// What a member of an object is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Id,
+    Name,
+    Arguments,
+    /// `type` and whatever else a model adds.
+    Other,
+}
+
+/// What a character was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// A part of the objects.
+    Yes,
+    /// The end of one of them.
+    End,
+    /// None of theirs: it was not taken.
+    No,
+}
+
+/// Objects that are being read.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    state: State,
+    /// Whether the object has arguments.
+    pub(super) has_arguments: bool,
+}
+
+impl Objects {
+    /// Whether no object is open.
+    pub(super) fn is_outside(&self) -> bool {
+        matches!(self.state, State::Outside)
+    }
+
+    /// Takes a character and writes what it tells to the call.
+    pub(super) fn feed(&mut self, c: char, call: &mut Draft, out: &mut Output) -> Result<Taken, String> {
+        let unexpected = |expected: &str| Err(format!("expected {expected}, found `{c}`"));
+        // Values take white space into account themselves.
+        let between = !matches!(self.state, State::Key(_) | State::Value(..));
+        if between && c.is_whitespace() {
+            return Ok(Taken::Yes);
+        }
+        match &mut self.state {
+            State::Outside => match c {
+                '{' => {
+                    self.state = State::Member;
+                    self.has_arguments = false;
+                }
+                // An array's brackets and commas are not looked at closely: models forget them.
+                '[' | ']' | ',' | ';' => {}
+                _ => return Ok(Taken::No),
+            },
+            State::Member if c == '"' => {
+                let mut scan = Scan::new(Notation::JSON);
+                scan.feed(c)?;
+                self.state = State::Key(scan);
+            }
+            State::Member | State::Behind if c == '}' => {
+                self.state = State::Outside;
+                return Ok(Taken::End);
+            }
+            State::Member => return unexpected("a key or `}`"),
+            State::Key(scan) => {
+                if scan.feed(c)? == Extent::Last {
+                    let part = match string(scan.text())?.as_str() {
+                        "name" | "tool_name" | "function" => Part::Name,
+                        "arguments" | "parameters" => Part::Arguments,
+                        "id" | "tool_call_id" => Part::Id,
+                        _ => Part::Other,
+                    };
+                    let repeated = match part {
+                        Part::Name => call.name.is_some(),
+                        Part::Arguments => std::mem::replace(&mut self.has_arguments, true),
+                        _ => false,
+                    };
+                    if repeated {
+                        return Err(format!("the key {} stands there twice", scan.text()));
+                    }
+                    self.state = State::Colon(part);
+                }
+            }
+            State::Colon(part) if c == ':' => self.state = State::Value(*part, Scan::new(Notation::JSON)),
+            State::Colon(_) => return unexpected("`:`"),
+            State::Value(_, scan) if scan.text().is_empty() && c.is_whitespace() => {}
+            State::Value(part, scan) => {
+                let extent = scan.feed(c)?;
+                // An object is handed on as it comes.
+                if *part == Part::Arguments && scan.text().starts_with('{') && extent != Extent::Behind {
+                    call.arguments(c.encode_utf8(&mut [0; 4]), out);
+                }
+                if extent != Extent::Inside {
+                    value(*part, scan.text(), call, out)?;
+                    self.state = State::Behind;
+                }
+                if extent == Extent::Behind {
+                    return self.feed(c, call, out);
+                }
+            }
+            State::Behind if c == ',' => self.state = State::Member,
+            State::Behind => return unexpected("a comma or `}`"),
+        }
+        Ok(Taken::Yes)
+    }
+}
+
+fn string(text: &str) -> Result<String, String> {
+    serde_json::from_str(text).map_err(|e| format!("not valid JSON: {e}"))
+}
+
+/// Writes a complete value to the call.
+fn value(part: Part, text: &str, call: &mut Draft, out: &mut Output) -> Result<(), String> {
+    match part {
+        Part::Name => call.set_name(&string(text).map_err(|_| "the name is no string".to_owned())?),
+        Part::Id => {
+            // A number is an id too.
+            let id = string(text).unwrap_or_else(|_| text.to_owned());
+            call.set_id(&id);
+            Ok(())
+        }
+        Part::Arguments if text.starts_with('{') => Ok(()),
+        Part::Arguments if text == "null" => Ok(()),
+        Part::Arguments => call.quoted_arguments(text, out),
+        Part::Other => Ok(()),
+    }
+}

@@ -1,0 +1,114 @@
+//! The formats whose arguments are not one JSON object: tags, and lists of literals.
+
+use super::grammar::At::{Content, Key, List, Literals, Name, Open, Params, Plain, Typed};
+use super::grammar::{Grammar, Notation};
+
+/// ```text
+/// <tool_call><function=f><parameter=k>
+/// value
+/// </parameter></function></tool_call>
+/// ```
+pub(super) static QWEN3_CODER: Grammar = Grammar::new(&[
+    (Content, "<tool_call>", Open),
+    (Content, "<function=", Name),
+    (Open, "<function=", Name),
+    (Name, ">", Params),
+    (Params, "<parameter=", Key),
+    (Key, ">", Typed),
+    (Typed, "</parameter>", Params),
+    (Params, "</function>", Open),
+    (Open, "</tool_call>", Content),
+]);
+
+/// The same in `<seed:tool_call>`.
+pub(super) static SEED: Grammar = Grammar {
+    think: ("<seed:think>", "</seed:think>"),
+    ..Grammar::new(&[
+        (Content, "<seed:tool_call>", Open),
+        (Open, "<function=", Name),
+        (Name, ">", Params),
+        (Params, "<parameter=", Key),
+        (Key, ">", Typed),
+        (Typed, "</parameter>", Params),
+        (Params, "</function>", Open),
+        (Open, "</seed:tool_call>", Content),
+    ])
+};
+
+/// `<minimax:tool_call><invoke name="f"><parameter name="k">value</parameter></invoke></minimax:tool_call>`
+pub(super) static MINIMAX_M2: Grammar = Grammar::new(&[
+    (Content, "<minimax:tool_call>", Open),
+    (Open, "<invoke name=\"", Name),
+    (Name, "\">", Params),
+    (Params, "<parameter name=\"", Key),
+    (Key, "\">", Typed),
+    (Typed, "</parameter>", Params),
+    (Params, "</invoke>", Open),
+    (Open, "</minimax:tool_call>", Content),
+]);
+
+/// DeepSeek V3.2 and V4: the same with other words, and the value's type beside the key.
+pub(super) static DEEPSEEK_V32: Grammar = Grammar::new(&[
+    (Content, "<｜DSML｜function_calls>", Open),
+    (Content, "<｜DSML｜tool_calls>", Open),
+    (Open, "<｜DSML｜invoke name=\"", Name),
+    (Name, "\">", Params),
+    (Params, "<｜DSML｜parameter name=\"", Key),
+    (Key, "\" string=\"true\">", Plain),
+    (Key, "\" string=\"false\">", Typed),
+    (Plain, "</｜DSML｜parameter>", Params),
+    (Typed, "</｜DSML｜parameter>", Params),
+    (Params, "</｜DSML｜invoke>", Open),
+    (Open, "</｜DSML｜function_calls>", Content),
+    (Open, "</｜DSML｜tool_calls>", Content),
+]);
+
+/// `<tool_call>f<arg_key>k</arg_key><arg_value>value</arg_value></tool_call>`
+pub(super) static GLM: Grammar = Grammar::new(&[
+    (Content, "<tool_call>", Name),
+    (Name, "<arg_key>", Key),
+    (Name, "</tool_call>", Content),
+    (Key, "</arg_key>", Params),
+    (Params, "<arg_value>", Typed),
+    (Typed, "</arg_value>", Params),
+    (Params, "<arg_key>", Key),
+    (Params, "</tool_call>", Content),
+]);
+
+/// `<|tool_call_start|>[f(k="value"), g(n=1)]<|tool_call_end|>`
+pub(super) static LFM2: Grammar = Grammar {
+    notation: Notation::PYTHON,
+    ..Grammar::new(&[
+        (Content, "<|tool_call_start|>", List),
+        (List, "[", List),
+        (List, "]", Open),
+        (Name, "(", Literals),
+        (Open, ",", List),
+        (Open, "]", Open),
+        (List, "<|tool_call_end|>", Content),
+        (Open, "<|tool_call_end|>", Content),
+    ])
+};
+
+/// `<start_function_call>call:f{k:<escape>value<escape>,n:1}<end_function_call>`
+pub(super) static FUNCTION_GEMMA: Grammar = Grammar {
+    notation: Notation { quotes: &["<escape>"], escapes: false, key_end: ':', close: '}' },
+    ..Grammar::new(&[
+        (Content, "<start_function_call>", Open),
+        (Open, "call:", Name),
+        (Name, "{", Literals),
+        (Open, "<end_function_call>", Content),
+    ])
+};
+
+/// `<|tool_call>call:f{k:<|"|>value<|"|>,n:1}<tool_call|>`
+pub(super) static GEMMA4: Grammar = Grammar {
+    think: ("<|channel>thought", "<channel|>"),
+    notation: Notation { quotes: &["<|\"|>"], escapes: false, key_end: ':', close: '}' },
+    ..Grammar::new(&[
+        (Content, "<|tool_call>", Open),
+        (Open, "call:", Name),
+        (Name, "{", Literals),
+        (Open, "<tool_call|>", Content),
+    ])
+};

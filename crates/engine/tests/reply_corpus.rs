@@ -1,0 +1,136 @@
+//! What templates make of calls, parsed back: the assistant's turn is cut out of the rendered conversation and its calls
+//! are compared with those that the template was given.
+
+mod corpus;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use corpus::{Corpus, now};
+use happy_engine::chat::{ChatTemplate, ReplyFormat, ReplyParser};
+use serde_json::{Map, Value};
+
+/// Templates, or single conversations of theirs, whose calls are not read back, by reason.
+const NOT_COVERED: &[(&str, &[&str])] = &[
+    (
+        "a format that is not read",
+        &[
+            "Apertus-8B-Instruct",
+            "Cohere2MoE",
+            "GigaChat3-10B-A1.8B",
+            "GigaChat3.1-10B-A1.8B",
+            "Kimi-K3",
+            "meetkai-functionary-medium-v3.2",
+            "muse-glimmer",
+            "openbmb-MiniCPM5-1B",
+            "upstage-Solar-Open-100B",
+        ],
+    ),
+    // In the other conversations these are read.
+    ("the template puts arguments that are a string between braces", &["gguf-vocab-gemma-4 c08_str_args"]),
+    ("the template renders content and calls as two turns", &["NVIDIA-Nemotron-Nano-v2 c07_parallel"]),
+];
+
+/// Calls as the template was given them.
+fn given(message: &Value) -> Vec<(String, Value)> {
+    let calls = message["tool_calls"].as_array().cloned().unwrap_or_default();
+    let call = |call: Value| {
+        let function = &call["function"];
+        let arguments = match &function["arguments"] {
+            Value::String(text) => serde_json::from_str(text).unwrap(),
+            other => other.clone(),
+        };
+        (function["name"].as_str().unwrap().to_owned(), arguments)
+    };
+    calls.into_iter().map(call).collect()
+}
+
+/// The prompt before message `i`, and the text that stands for the message.
+fn turn(template: &ChatTemplate, vars: &Map<String, Value>, i: usize) -> Option<(String, String)> {
+    let messages = vars["messages"].as_array()?;
+    let render = |n: usize, prompt: bool| {
+        let mut vars = vars.clone();
+        vars.insert("messages".into(), messages[..n].into());
+        vars.insert("add_generation_prompt".into(), prompt.into());
+        template.render_context(&Value::Object(vars), now()).ok()
+    };
+    let (prompt, whole) = (render(i, true)?, render(i + 1, false)?);
+    if let Some(turn) = whole.strip_prefix(&prompt) {
+        return Some((prompt.clone(), turn.to_owned()));
+    }
+    // The generation prompt opens or closes the thinking, and the rendered turn has none.
+    let common: usize =
+        prompt.chars().zip(whole.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    // Not from the middle of a marker on.
+    let cut = whole[..common].rfind('<').filter(|i| !whole[*i..common].contains('>')).unwrap_or(common);
+    Some((String::new(), whole[cut..].to_owned()))
+}
+
+#[test]
+fn rendered_calls_are_read_back() {
+    let Some(corpus) = Corpus::open() else { return };
+    let not_covered: BTreeSet<&str> =
+        NOT_COVERED.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
+    let mut outcomes: BTreeMap<String, (ReplyFormat, usize)> = BTreeMap::new();
+    for case in corpus.renderings() {
+        let (name, conv) = (case["template"].as_str().unwrap(), case["conv"].as_str().unwrap());
+        if !["c06", "c07", "c08"].iter().any(|c| conv.starts_with(c)) {
+            continue;
+        }
+        let source = corpus.source(&case["template"]);
+        let (format, passed) =
+            outcomes.entry(name.to_owned()).or_insert_with(|| (ReplyFormat::of_template(&source), 0));
+        let vars = case["vars"].as_object().unwrap();
+        let messages = vars["messages"].as_array().unwrap();
+        let i = messages.iter().position(|m| m.get("tool_calls").is_some()).unwrap();
+        let calls = given(&messages[i]);
+        let turn = ChatTemplate::new(&source).ok().and_then(|t| turn(&t, vars, i));
+        let Some((prompt, turn)) = turn.filter(|(_, turn)| turn.contains(&calls[0].0)) else {
+            // It shows no call, or the template refuses the conversation or cannot render it.
+            continue;
+        };
+        let tools = vars["tools"].as_array().cloned().unwrap_or_default();
+        let mut parser = ReplyParser::new(*format).with_tools(&tools).after_prompt(&prompt);
+        // In pieces, as a model writes.
+        let mut rest = turn.as_str();
+        while !rest.is_empty() {
+            let (piece, tail) = rest.split_at(rest.ceil_char_boundary(3.min(rest.len())));
+            parser.push(piece);
+            rest = tail;
+        }
+        let (_, reply) = parser.finish();
+        let found: Vec<(String, Value)> =
+            reply.tool_calls.iter().map(|c| (c.name.clone(), Value::Object(c.arguments.clone()))).collect();
+        let content = messages[i]["content"].as_str().unwrap_or_default();
+        let kept = !turn.contains(content) || reply.content.contains(content);
+        let right = found == calls && reply.malformed.is_empty() && kept;
+        let id = format!("{name} {conv}");
+        match not_covered.iter().find(|listed| id.starts_with(**listed)) {
+            Some(listed) if right => wrong.push(format!("{listed} is listed as not covered, but is read")),
+            Some(listed) => {
+                seen.insert(*listed);
+            }
+            None if right => *passed += 1,
+            None => wrong.push(format!("{id} ({format}): {turn:?}\n    {reply:?}")),
+        }
+    }
+    wrong.extend(
+        not_covered.difference(&seen).map(|listed| format!("{listed} is listed, but does not occur")),
+    );
+    let (mut total, mut covered, mut silent) = (0, Vec::new(), Vec::new());
+    for (name, (format, passed)) in &outcomes {
+        total += passed;
+        if *passed > 0 {
+            covered.push(format!("{name} ({format})"));
+        } else if !seen.iter().any(|listed| listed.starts_with(name.as_str())) {
+            silent.push(name.as_str());
+        }
+    }
+    println!("{total} turns of {} templates read back: {}", covered.len(), covered.join(", "));
+    for (reason, names) in NOT_COVERED {
+        println!("not covered, {reason}: {}", names.join(", "));
+    }
+    println!("{} templates render no calls: {}", silent.len(), silent.join(", "));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(total >= 80, "only {total} turns were read back");
+}
