@@ -222,7 +222,7 @@ fn tokens_there_and_back() {
     assert_eq!(on("detokenize", &[], "[256, 258]"), "he<|end|>");
     assert!(!on("tokenize", &["--no-special"], "he<|end|>").contains("258"));
     let shown = on("tokenize", &["--show"], "he<|end|>");
-    assert!(shown.starts_with('|') && shown.contains("|<|end|>|\n") && shown.contains("258\n"), "{shown}");
+    assert!(shown.starts_with('│') && shown.contains("│<|end|>│\n") && shown.contains("258\n"), "{shown}");
     let text = "naïve 日本 \u{1F980}\n";
     assert_eq!(on("detokenize", &[], &on("tokenize", &[], text)), text);
     let lines = on("tokenize", &["--jsonl"], "{\"text\": \"he\"}\n\n{\"text\": \"\"}\n");

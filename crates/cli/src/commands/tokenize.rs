@@ -4,7 +4,7 @@ use crate::error::{CliError, CliResult};
 use crate::input::{self, StdinLines};
 use crate::{load, prompt};
 use clap::Args;
-use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
+use happy_tokenizer::{TokenId, Tokenizer};
 use serde::Deserialize;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
@@ -41,9 +41,7 @@ pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
     let encode = |text: &str| prompt::encode(&tokenizer, text, !args.no_special, !args.no_bos);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     if args.show {
-        let text = input::read_stdin()?;
-        let options = EncodeOptions { add_special: !args.no_bos, parse_special: !args.no_special };
-        let ids = tokenizer.encode(&text, options)?;
+        let ids = encode(&input::read_stdin()?)?;
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         show(&tokenizer, &ids, std::io::stdout().is_terminal() && !plain, &mut out)?;
     } else if !args.jsonl {
@@ -71,46 +69,50 @@ pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
 /// Background colours of neighbouring pieces (black text on pale red, green, yellow, blue, violet).
 const COLOURS: [u8; 5] = [217, 157, 229, 153, 183];
 
-/// A piece, readable: control characters and bytes that are no text are escaped.
+/// A piece, readable: what does not show, moves other text or is no text is escaped, and so are backslashes.
 fn readable(piece: &[u8]) -> String {
     let mut text = String::new();
     for chunk in piece.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
-        }
+        // Backslashes are doubled, so that these two are escaped quotes wherever they stand.
+        let escaped = chunk.valid().escape_debug().to_string();
+        text.push_str(&escaped.replace("\\'", "'").replace("\\\"", "\""));
         chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
     }
     text
 }
 
-/// The pieces, a line of them for each line of the text, and under it their ids. Without colours, bars separate them.
+/// The pieces, a line of them for each line of the text, and under it their ids. In colours, those of control tokens are
+/// bold; without, bars separate them (not `|`, which many special tokens have), and such bars of the text are escaped.
 fn show(tokenizer: &Tokenizer, ids: &[TokenId], colours: bool, out: &mut impl Write) -> CliResult {
     let (mut pieces, mut numbers) = (String::new(), Vec::new());
     for (i, id) in ids.iter().enumerate() {
         let piece = tokenizer.piece(*id)?;
         let colour = COLOURS[i % COLOURS.len()];
-        let text = readable(&piece);
+        // Unused tokens decode to nothing.
+        let text = readable(if piece.is_empty() { tokenizer.token_text(*id)? } else { &piece });
         if colours {
-            pieces.push_str(&format!("\x1b[30;48;5;{colour}m{text}\x1b[0m"));
+            let weight = if tokenizer.is_control(*id) { "1;" } else { "" };
+            pieces.push_str(&format!("\x1b[{weight}30;48;5;{colour}m{text}\x1b[0m"));
             numbers.push(format!("\x1b[38;5;{colour}m{id}\x1b[0m"));
         } else {
-            pieces.push_str(&format!("|{text}"));
+            pieces.push_str(&format!("│{}", text.replace('│', "\\u{2502}")));
             numbers.push(id.to_string());
         }
         if piece.ends_with(b"\n") || i + 1 == ids.len() {
-            let end = if colours { "" } else { "|" };
+            let end = if colours { "" } else { "│" };
             writeln!(out, "{pieces}{end}\n{}", numbers.join(" "))?;
             pieces.clear();
             numbers.clear();
         }
     }
-    writeln!(out, "{} tokens", ids.len())?;
+    writeln!(out, "{} token{}", ids.len(), if ids.len() == 1 { "" } else { "s" })?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::readable;
+    use super::{readable, show};
+    use happy_tokenizer::{EncodeOptions, Strings, TokenType, Tokenizer, TokenizerSpec};
 
     #[test]
     fn pieces_are_readable() {
@@ -118,11 +120,35 @@ mod tests {
             (b" the", " the"),
             (b"\n", "\\n"),
             ("é".as_bytes(), "é"),
+            ("กั้น".as_bytes(), "กั้น"),
+            ("\u{301}".as_bytes(), "\\u{301}"),
+            ("\u{202e}\u{a0}".as_bytes(), "\\u{202e}\\u{a0}"),
+            (b"\\n'\"", "\\\\n'\""),
+            (b"\\'", "\\\\'"),
             (b"\xe4\xb8", "\\xe4\\xb8"),
             (b"", ""),
         ];
         for (piece, expected) in cases {
             assert_eq!(readable(piece), *expected);
         }
+    }
+
+    #[test]
+    fn pieces_and_ids_are_shown_by_lines() {
+        let mut spec =
+            TokenizerSpec::new("rwkv", Strings::from_list(["<s>", "a│", "\\n", "b"]).expect("strings"));
+        spec.token_types = vec![TokenType::Control, TokenType::Normal, TokenType::Normal, TokenType::Normal];
+        let tokenizer = Tokenizer::new(spec).expect("a tokenizer");
+        let shown = |text: &str, colours| {
+            let ids = tokenizer.encode(text, EncodeOptions::default()).expect("a short text");
+            let mut out = Vec::new();
+            show(&tokenizer, &ids, colours, &mut out).expect("memory takes it");
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(shown("a│\nb", false), "│a\\u{2502}│\\n│\n1 2\n│b│\n3\n3 tokens\n");
+        assert_eq!(shown("", false), "0 tokens\n");
+        let bold = "\x1b[1;30;48;5;217m<s>\x1b[0m\x1b[30;48;5;157mb\x1b[0m\n";
+        let ids = "\x1b[38;5;217m0\x1b[0m \x1b[38;5;157m3\x1b[0m\n";
+        assert_eq!(shown("<s>b", true), format!("{bold}{ids}2 tokens\n"));
     }
 }
