@@ -50,7 +50,13 @@ impl GenerationArgs {
             })?),
         };
         let sampler = self.sampler().map_err(|e| CliError::usage(e.to_string()))?;
-        Ok(GenerateOptions { sampler, max_tokens, stop: self.stop.clone(), ignore_end: false, cancel })
+        Ok(GenerateOptions {
+            sampler,
+            max_tokens,
+            stop: self.stop.clone(),
+            cancel,
+            ..GenerateOptions::default()
+        })
     }
 
     fn sampler(&self) -> Result<Sampler, happy_sampler::SamplerError> {

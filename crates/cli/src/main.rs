@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod constrain;
 mod error;
 mod generation;
 mod input;

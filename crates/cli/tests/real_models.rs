@@ -47,6 +47,24 @@ fn an_answer_does_not_depend_on_threads_and_batch() {
 }
 
 #[test]
+fn an_answer_matches_its_schema() {
+    if !have("smollm2") {
+        return;
+    }
+    let folder = support::Folder::new();
+    let schema = folder.file(
+        "city.json",
+        r#"{"type": "object", "properties": {"city": {"type": "string", "maxLength": 40},
+            "capital": {"type": "boolean"}}, "required": ["city", "capital"], "additionalProperties": false}"#,
+    );
+    let question = "Describe the city of Paris as JSON.";
+    let done = run(&["run", "-m", "smollm2", "--temp", "0", "--json-schema", &schema, question]);
+    let (answer, stderr) = (text(&done.stdout), text(&done.stderr));
+    let value: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    assert!(value["city"].is_string() && value["capital"].is_boolean(), "{answer}{stderr}");
+}
+
+#[test]
 fn logits_have_the_bits_of_the_fixtures() {
     let fixtures: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
     let goldens = std::fs::read_to_string(fixtures.join("logits.txt")).expect("fixtures/logits.txt");

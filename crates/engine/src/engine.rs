@@ -3,11 +3,12 @@
 use crate::chat::{ChatTemplate, TemplateError};
 use crate::{Context, EngineError, LoadOptions, Plan};
 use happy_gguf::{FileError, GgufFile};
+use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
 use happy_model::Model;
 use happy_tokenizer::{Tokenizer, TokenizerError};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A model that is ready to run. Clones are cheap and share everything; it may be used from many threads.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Parts {
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) options: LoadOptions,
     pub(crate) plan: Plan,
+    /// For grammars; built when the first one needs it.
+    pub(crate) vocabulary: OnceLock<Vocabulary>,
 }
 
 impl Engine {
@@ -51,7 +54,8 @@ impl Engine {
         let plan = Plan::new(&model, options, threads, file.bytes().len() as u64, tokenizer_bytes as u64)
             .map_err(|over| EngineError::OverBudget(Box::new(over)))?;
         let options = options.clone();
-        Ok(Engine(Arc::new(Parts { path: name, file, kernels, model, tokenizer, options, plan })))
+        let vocabulary = OnceLock::new();
+        Ok(Engine(Arc::new(Parts { path: name, file, kernels, model, tokenizer, options, plan, vocabulary })))
     }
 
     /// Memory and threads for running the model.

@@ -3,6 +3,7 @@
 use crate::chat::TemplateError;
 use crate::plan::OverBudget;
 use happy_gguf::FileError;
+use happy_grammar::{GrammarError, MatchError, VocabularyError};
 use happy_kernels::PoolError;
 use happy_kernels::isa::IsaError;
 use happy_model::{BatchError, ForwardError, KvError, LoadError};
@@ -67,6 +68,15 @@ pub enum EngineError {
     /// The sampler could not choose a token.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
+    /// The grammar does not fit the model's vocabulary.
+    #[error("the grammar: {0}")]
+    Grammar(#[from] GrammarError),
+    /// The grammar cannot be followed any further within its limits.
+    #[error("the grammar: {0}")]
+    Match(#[from] MatchError),
+    /// The vocabulary is too large for grammars.
+    #[error("the grammar: {0}")]
+    Vocabulary(#[from] VocabularyError),
     /// There is nothing to compute.
     #[error("the prompt is empty: at least one token is needed")]
     EmptyPrompt,

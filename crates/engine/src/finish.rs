@@ -43,6 +43,8 @@ pub enum FinishReason {
     Length,
     /// The context is full.
     ContextFull,
+    /// The grammar allows nothing more, not even a token that ends generation.
+    GrammarEnd,
     /// The caller's [`Cancel`](crate::Cancel) was raised.
     Cancelled,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for FinishReason {
             FinishReason::StopString(stop) => write!(f, "stop string {stop:?}"),
             FinishReason::Length => f.write_str("length"),
             FinishReason::ContextFull => f.write_str("the context is full"),
+            FinishReason::GrammarEnd => f.write_str("the grammar, which allows nothing more"),
             FinishReason::Cancelled => f.write_str("cancelled"),
         }
     }

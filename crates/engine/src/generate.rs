@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! prefill chunk by chunk -> Prefilling.., Prefilled
-//! repeat:   choose a token from the logits -> Token; end of generation? -> Done
+//! repeat:   choose a token from the logits, of those that the constraint allows -> Token; end of generation? -> Done
 //!           decode its text -> Text..; stop string? as many tokens as asked for? context full? -> Done
 //!           compute it -> logits
 //! ```
 
 use crate::text::StopBuffer;
-use crate::{Cancel, Context, EngineError, Event, Finish, FinishReason};
+use crate::{Cancel, Constraint, Context, EngineError, Event, Finish, FinishReason};
 use happy_model::Want;
 use happy_sampler::Sampler;
 use happy_tokenizer::{StreamDecoder, TokenId};
@@ -25,6 +25,8 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Go on when the model chooses a token that ends generation.
     pub ignore_end: bool,
+    /// What the text must match; tokens that would not are never chosen.
+    pub constraint: Option<Constraint>,
     /// Ends the work early.
     pub cancel: Cancel,
 }
@@ -36,6 +38,7 @@ impl Default for GenerateOptions {
             max_tokens: None,
             stop: Vec::new(),
             ignore_end: false,
+            constraint: None,
             cancel: Cancel::new(),
         }
     }
@@ -133,10 +136,10 @@ impl Generation<'_> {
                 State::Compute(token) => {
                     let started = Instant::now();
                     let output = self.context.decode(&[(self.sequence, token)])?;
-                    let token = self.options.sampler.sample(output.logits(0).unwrap_or(&[]))?;
+                    let chosen = choose(&mut self.options, output.logits(0).unwrap_or(&[]))?;
                     self.decode_time += started.elapsed();
                     self.decoded += 1;
-                    self.state = State::Chosen(token);
+                    self.go_on(chosen);
                 }
             }
         }
@@ -164,8 +167,17 @@ impl Generation<'_> {
         }
         let logits = output.logits(chunk.len() - 1).unwrap_or(&[]);
         self.prefill_time += started.elapsed();
-        self.state = State::Chosen(self.options.sampler.sample(logits)?);
+        let chosen = choose(&mut self.options, logits)?;
+        self.go_on(chosen);
         Ok(Some(Event::Prefilled { tokens: total, time: self.prefill_time }))
+    }
+
+    /// Goes on with the token that was chosen; there is none where the constraint allows none.
+    fn go_on(&mut self, chosen: Option<TokenId>) {
+        match chosen {
+            Some(token) => self.state = State::Chosen(token),
+            None => self.end(FinishReason::GrammarEnd),
+        }
     }
 
     /// Takes the text of a token that was chosen and decides whether it is the last.
@@ -207,6 +219,15 @@ impl Generation<'_> {
             decode_time: self.decode_time,
         }
     }
+}
+
+/// Chooses the next token, and moves the constraint on; `None` where it allows nothing.
+fn choose(options: &mut GenerateOptions, logits: &[f32]) -> Result<Option<TokenId>, EngineError> {
+    let Some(constraint) = &mut options.constraint else { return Ok(Some(options.sampler.sample(logits)?)) };
+    let Some(allowed) = constraint.allowed()? else { return Ok(None) };
+    let token = options.sampler.sample_among(logits, |token| allowed.contains(token))?;
+    constraint.accept(token)?;
+    Ok(Some(token))
 }
 
 impl Iterator for Generation<'_> {

@@ -5,12 +5,14 @@
 //! Plan      the memory that running it takes, known before any of it is allocated
 //! Context   KV cache, scratch and threads: prefill, decode, truncate, fork; several sequences
 //! Generation  an iterator of events: text in pieces, and why it ended
+//! Constraint  a grammar or a JSON schema that the generated text must match
 //! ```
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
 mod cancel;
 pub mod chat;
+mod constraint;
 mod context;
 mod engine;
 mod error;
@@ -23,6 +25,7 @@ mod plan;
 mod text;
 
 pub use cancel::Cancel;
+pub use constraint::Constraint;
 pub use context::Context;
 pub use engine::{Engine, chat_template_of, open_file, tokenizer_of};
 pub use error::EngineError;

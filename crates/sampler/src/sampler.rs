@@ -57,6 +57,25 @@ impl Sampler {
         picked.ok_or(SamplerError::NoCandidate { steps: self.steps.len() })
     }
 
+    /// [`sample`](Self::sample) among the tokens that `allowed` holds for: the logits of all others are -inf before the
+    /// first step.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample).
+    pub fn sample_among(
+        &mut self,
+        logits: &[f32],
+        allowed: impl Fn(TokenId) -> bool,
+    ) -> Result<TokenId, SamplerError> {
+        self.candidates.fill(logits)?;
+        self.candidates.map_logits(|t, logit| if allowed(t) { logit } else { f32::NEG_INFINITY });
+        self.steps.iter_mut().for_each(|step| step.apply(&mut self.candidates));
+        let picked = self.pick.pick(&mut self.candidates);
+        let token = picked.ok_or(SamplerError::NoCandidate { steps: self.steps.len() })?;
+        self.accept(token);
+        Ok(token)
+    }
+
     /// Runs the steps only, and returns what they leave.
     ///
     /// # Errors

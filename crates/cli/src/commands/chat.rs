@@ -1,6 +1,7 @@
 //! `happy chat`: turns with history. What the KV cache holds of the conversation is not computed again: only the
 //! tokens behind the longest common prefix of what was computed and what the template now renders are prefilled.
 
+use crate::constrain::{self, GrammarSource};
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::input::LineReader;
@@ -8,7 +9,7 @@ use crate::load::{ContextArgs, LoadArgs};
 use crate::prompt::Conversation;
 use crate::{load, output};
 use clap::Args;
-use happy_engine::{Cancel, Context, Finish, FinishReason};
+use happy_engine::{Context, Finish, FinishReason, GenerateOptions};
 
 /// Options of `happy chat`.
 #[derive(Debug, Args)]
@@ -21,6 +22,8 @@ pub(crate) struct ChatArgs {
     system: Option<String>,
     #[command(flatten)]
     generation: GenerationArgs,
+    #[command(flatten)]
+    grammar: GrammarSource,
     #[command(flatten)]
     context: ContextArgs,
     #[command(flatten)]
@@ -48,11 +51,13 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     let cancel = generation::cancel_on_interrupt()?;
     // Wrong arguments show before the model is loaded.
     args.generation.options(cancel.clone())?;
+    let grammar = args.grammar.compile("root")?;
     let engine = load::engine(&args.model, &args.context.options(&args.load))?;
     let conversation = Conversation::new(&engine, args.system.as_deref())?;
     let mut conversation = conversation.ok_or_else(|| {
         CliError::new(format!("`{}` has no chat template, which a chat needs: use `happy run`", args.model))
     })?;
+    let constraint = constrain::constraint(&engine, grammar.as_ref())?;
     let mut context = engine.context()?;
     let mut lines = LineReader::new()?;
     let mut stats = Stats::default();
@@ -81,7 +86,9 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
             text => {
                 cancel.clear();
                 conversation.push("user", text);
-                let done = answer(args, &mut context, &conversation, &cancel, &mut stats);
+                let mut options = args.generation.options(cancel.clone())?;
+                options.constraint.clone_from(&constraint);
+                let done = answer(&mut context, &conversation, options, &mut stats);
                 match done {
                     Ok(answer) => conversation.push("assistant", &answer),
                     // At a terminal the conversation goes on without the turn that failed.
@@ -100,15 +107,14 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
 
 /// Answers the last turn, and computes only what is new.
 fn answer(
-    args: &ChatArgs,
     context: &mut Context,
     conversation: &Conversation,
-    cancel: &Cancel,
+    options: GenerateOptions,
     stats: &mut Stats,
 ) -> CliResult<String> {
     let ids = conversation.ids()?;
     let kept = context.keep_common_prefix(0, &ids)?;
-    let (text, finish) = generation::stream(context, &ids[kept..], args.generation.options(cancel.clone())?)?;
+    let (text, finish) = generation::stream(context, &ids[kept..], options)?;
     stats.reused = kept;
     if let Some(finish) = &finish {
         stats.prefilled += finish.prompt_tokens;

@@ -1,24 +1,19 @@
 //! `happy grammar`: whether texts match a grammar. Needs no model.
 
+use crate::constrain::{GrammarSource, wrong};
 use crate::error::{CliError, CliResult};
-use crate::input::{self, StdinLines};
-use clap::{ArgGroup, Args};
-use happy_grammar::{Grammar, Limits, Recognizer};
+use crate::input::StdinLines;
+use clap::Args;
+use happy_grammar::Recognizer;
 use serde::Deserialize;
 use serde_json::json;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
 /// Options of `happy grammar`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("source").required(true))]
 pub(crate) struct GrammarArgs {
-    /// A GBNF grammar
-    #[arg(long, value_name = "F.gbnf", group = "source")]
-    grammar: Option<PathBuf>,
-    /// A JSON schema
-    #[arg(long, value_name = "F.json", group = "source")]
-    json_schema: Option<PathBuf>,
+    #[command(flatten)]
+    source: GrammarSource,
     /// The rule that texts begin with
     #[arg(long, value_name = "NAME", default_value = "root", conflicts_with = "json_schema")]
     root: String,
@@ -46,9 +41,10 @@ enum Piece {
 
 /// Runs the command: a line `{"accepts": ..}` for each line of standard input.
 pub(crate) fn run(args: &GrammarArgs) -> CliResult {
-    let (path, grammar) = compile(args)?;
-    let wrong = |e: &dyn std::fmt::Display| CliError::usage(format!("`{}`: {e}", path.display()));
-    let mut recognizer = Recognizer::new(&grammar).map_err(|e| wrong(&e))?;
+    let (Some(path), Some(grammar)) = (args.source.path(), args.source.compile(&args.root)?) else {
+        return Err(CliError::usage("no grammar: give --grammar F.gbnf or --json-schema F.json"));
+    };
+    let mut recognizer = Recognizer::new(&grammar).map_err(|e| wrong(path, &e))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut lines = StdinLines::default();
     while let Some((number, line)) = lines.next()? {
@@ -82,22 +78,4 @@ pub(crate) fn run(args: &GrammarArgs) -> CliResult {
     }
     out.flush()?;
     Ok(())
-}
-
-/// The grammar that the options name, and its file.
-fn compile(args: &GrammarArgs) -> CliResult<(&Path, Grammar)> {
-    let wrong =
-        |path: &Path, e: &dyn std::fmt::Display| CliError::usage(format!("`{}`: {e}", path.display()));
-    match (&args.grammar, &args.json_schema) {
-        (Some(path), _) => {
-            let text = input::read_text(path)?;
-            let grammar = Grammar::from_gbnf_with(&text, &args.root, &Limits::default());
-            Ok((path, grammar.map_err(|e| wrong(path, &e))?))
-        }
-        (None, Some(path)) => {
-            let grammar = Grammar::from_json_schema(&input::read_text(path)?);
-            Ok((path, grammar.map_err(|e| wrong(path, &e))?))
-        }
-        (None, None) => Err(CliError::usage("no grammar: give --grammar F.gbnf or --json-schema F.json")),
-    }
 }

@@ -1,5 +1,6 @@
 //! `happy run`: one answer, streamed.
 
+use crate::constrain::{self, GrammarSource};
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::load::{ContextArgs, LoadArgs};
@@ -32,6 +33,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     generation: GenerationArgs,
     #[command(flatten)]
+    grammar: GrammarSource,
+    #[command(flatten)]
     context: ContextArgs,
     #[command(flatten)]
     load: LoadArgs,
@@ -41,11 +44,13 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: &RunArgs) -> CliResult {
     // What is wrong with the arguments shows before a model is loaded.
     let cancel = generation::cancel_on_interrupt()?;
-    let options = args.generation.options(cancel)?;
+    let mut options = args.generation.options(cancel)?;
+    let grammar = args.grammar.compile("root")?;
     let text = prompt_text(args)?;
     let started = Instant::now();
     let engine = load::engine(&args.model, &args.context.options(&args.load))?;
     let ids = prompt_ids(args, &engine, &text)?;
+    options.constraint = constrain::constraint(&engine, grammar.as_ref())?;
     let mut context = engine.context()?;
     let loaded = started.elapsed();
     let (_, finish) = generation::stream(&mut context, &ids, options)?;
