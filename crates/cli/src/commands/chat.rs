@@ -8,7 +8,7 @@ use crate::load::{ContextArgs, LoadArgs};
 use crate::prompt::Conversation;
 use crate::{load, output};
 use clap::Args;
-use happy_engine::{Cancel, Context, Finish, FinishReason};
+use happy_engine::{Context, Finish, FinishReason, GenerateOptions};
 
 /// Options of `happy chat`.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ struct Stats {
 pub(crate) fn run(args: &ChatArgs) -> CliResult {
     let cancel = generation::cancel_on_interrupt()?;
     // Wrong arguments show before the model is loaded.
-    args.generation.options(cancel.clone())?;
+    args.generation.check()?;
     let engine = load::engine(&args.model, &args.context.options(&args.load))?;
     let conversation = Conversation::new(&engine, args.system.as_deref())?;
     let mut conversation = conversation.ok_or_else(|| {
@@ -81,7 +81,8 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
             text => {
                 cancel.clear();
                 conversation.push("user", text);
-                let done = answer(args, &mut context, &conversation, &cancel, &mut stats);
+                let done = args.generation.options(&engine, cancel.clone());
+                let done = done.and_then(|o| answer(o, &mut context, &conversation, &mut stats));
                 match done {
                     Ok(answer) => conversation.push("assistant", &answer),
                     // At a terminal the conversation goes on without the turn that failed.
@@ -100,15 +101,14 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
 
 /// Answers the last turn, and computes only what is new.
 fn answer(
-    args: &ChatArgs,
+    options: GenerateOptions,
     context: &mut Context,
     conversation: &Conversation,
-    cancel: &Cancel,
     stats: &mut Stats,
 ) -> CliResult<String> {
     let ids = conversation.ids()?;
     let kept = context.keep_common_prefix(0, &ids)?;
-    let (text, finish) = generation::stream(context, &ids[kept..], args.generation.options(cancel.clone())?)?;
+    let (text, finish) = generation::stream(context, &ids[kept..], options)?;
     stats.reused = kept;
     if let Some(finish) = &finish {
         stats.prefilled += finish.prompt_tokens;

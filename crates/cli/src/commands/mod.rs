@@ -9,6 +9,7 @@ mod inspect;
 mod logits;
 mod quantize;
 mod run;
+mod sample;
 mod template;
 mod tokenize;
 
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Detokenize(detokenize::DetokenizeArgs),
     /// Write the logits of token sequences, or their hash
     Logits(logits::LogitsArgs),
+    /// Run sampling steps over rows of logits
+    Sample(sample::SampleArgs),
     /// Render a chat template
     Template(template::TemplateArgs),
     /// Show processor features, chosen kernels and the switches that turn them off
@@ -55,6 +58,7 @@ impl Command {
             Command::Tokenize(args) => tokenize::run(&args),
             Command::Detokenize(args) => detokenize::run(&args),
             Command::Logits(args) => logits::run(&args),
+            Command::Sample(args) => sample::run(&args),
             Command::Template(args) => template::run(&args),
             Command::Cpu(args) => cpu::run(&args),
         }

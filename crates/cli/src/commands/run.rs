@@ -41,11 +41,12 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: &RunArgs) -> CliResult {
     // What is wrong with the arguments shows before a model is loaded.
     let cancel = generation::cancel_on_interrupt()?;
-    let options = args.generation.options(cancel)?;
+    args.generation.check()?;
     let text = prompt_text(args)?;
     let started = Instant::now();
     let engine = load::engine(&args.model, &args.context.options(&args.load))?;
     let ids = prompt_ids(args, &engine, &text)?;
+    let options = args.generation.options(&engine, cancel)?;
     let mut context = engine.context()?;
     let loaded = started.elapsed();
     let (_, finish) = generation::stream(&mut context, &ids, options)?;
