@@ -2,67 +2,9 @@
 
 use crate::data;
 use crate::report::{Report, Verdict};
-use happy_sampler::steps::{
-    Dry, DynamicTemperature, LogitBias, MinP, Penalties, Temperature, TopK, TopNSigma, TopP, Typical, Xtc,
-};
-use happy_sampler::{Candidates, SamplerError, Step};
+use happy_sampler::{Candidates, Step, StepSpec};
 use serde::Deserialize;
 use std::path::Path;
-
-/// A sampler step as the corpus writes it. Negative numbers mean "off" to llama.cpp.
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum StepSpec {
-    TopK {
-        k: i64,
-    },
-    TopP {
-        p: f32,
-        min_keep: i64,
-    },
-    MinP {
-        p: f32,
-        min_keep: i64,
-    },
-    Typical {
-        p: f32,
-        min_keep: i64,
-    },
-    Temp {
-        t: f32,
-    },
-    TempExt {
-        t: f32,
-        delta: f32,
-        exponent: f32,
-    },
-    Xtc {
-        probability: f32,
-        threshold: f32,
-        min_keep: i64,
-    },
-    TopNSigma {
-        n: f32,
-    },
-    Penalties {
-        last_n: i64,
-        repeat: f32,
-        freq: f32,
-        present: f32,
-    },
-    Dry {
-        multiplier: f32,
-        base: f32,
-        allowed_length: i64,
-        last_n: i64,
-        breakers: Vec<Vec<u32>>,
-    },
-    LogitBias {
-        bias: Vec<(u32, f32)>,
-    },
-    #[serde(other)]
-    Other,
-}
 
 /// A number, or "-inf", which JSON lacks.
 #[derive(Deserialize)]
@@ -140,31 +82,7 @@ pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
 }
 
 fn build(spec: &StepSpec) -> Result<Box<dyn Step>, Verdict> {
-    let count = |n: i64| n.max(0) as usize;
-    let built: Result<Box<dyn Step>, SamplerError> = match spec {
-        StepSpec::TopK { k } => Ok(Box::new(TopK::new(count(*k)))),
-        StepSpec::TopP { p, min_keep } => TopP::new(*p, count(*min_keep)).map(|s| Box::new(s) as _),
-        StepSpec::MinP { p, min_keep } => MinP::new(*p, count(*min_keep)).map(|s| Box::new(s) as _),
-        StepSpec::Typical { p, min_keep } => Typical::new(*p, count(*min_keep)).map(|s| Box::new(s) as _),
-        StepSpec::Temp { t } => Temperature::new(t.max(0.0)).map(|s| Box::new(s) as _),
-        StepSpec::TempExt { t, delta, exponent } => {
-            DynamicTemperature::new(t.max(0.0), *delta, *exponent).map(|s| Box::new(s) as _)
-        }
-        StepSpec::Xtc { probability, threshold, min_keep } => {
-            Xtc::new(*probability, *threshold, count(*min_keep), 0).map(|s| Box::new(s) as _)
-        }
-        StepSpec::TopNSigma { n } => TopNSigma::new(n.max(0.0)).map(|s| Box::new(s) as _),
-        StepSpec::Penalties { last_n, repeat, freq, present } => {
-            Penalties::new(count(*last_n), *repeat, *freq, *present).map(|s| Box::new(s) as _)
-        }
-        StepSpec::Dry { multiplier, base, allowed_length, last_n, breakers } => {
-            Dry::new(*multiplier, *base, count(*allowed_length), count(*last_n), breakers.iter().cloned())
-                .map(|s| Box::new(s) as _)
-        }
-        StepSpec::LogitBias { bias } => LogitBias::new(bias.iter().copied()).map(|s| Box::new(s) as _),
-        StepSpec::Other => return Err(Verdict::Unsupported("no such sampler step".into())),
-    };
-    built.map_err(|e| Verdict::Failed(e.to_string()))
+    spec.build().map_err(|e| Verdict::Failed(e.to_string()))
 }
 
 fn fill(logits: &[f32]) -> Result<Candidates, Verdict> {

@@ -2,9 +2,9 @@
 
 use crate::error::{CliError, CliResult};
 use crate::output::{self, human_bytes};
+use crate::sampling::SamplingArgs;
 use clap::Args;
-use happy_engine::{Cancel, Context, Event, Finish, GenerateOptions, memory};
-use happy_sampler::Sampler;
+use happy_engine::{Cancel, Context, Engine, Event, Finish, GenerateOptions, memory};
 use happy_tokenizer::TokenId;
 use std::io::Write;
 
@@ -14,42 +14,23 @@ pub(crate) struct GenerationArgs {
     /// Most tokens to generate; -1: until the context is full
     #[arg(short = 'n', long, value_name = "N", default_value_t = 256, allow_negative_numbers = true)]
     predict: i64,
-    /// Temperature; 0 always takes the best token
-    #[arg(long, value_name = "T", default_value_t = 0.8, allow_negative_numbers = true)]
-    temp: f32,
-    /// Keep the K best tokens; 0: all
-    #[arg(long, value_name = "K", default_value_t = 40)]
-    top_k: usize,
-    /// Keep the best tokens that have this probability together
-    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
-    top_p: f32,
-    /// Keep tokens with at least this share of the best one's probability
-    #[arg(long, value_name = "P", default_value_t = 0.05, allow_negative_numbers = true)]
-    min_p: f32,
-    /// Divide the logits of recent tokens by this; 1: off
-    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
-    repeat_penalty: f32,
-    /// Tokens that the penalty looks back
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    repeat_last_n: usize,
-    /// Seed of the random choice [default: another one each time]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
     /// End at this text; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
 }
 
 impl GenerationArgs {
+    /// Whether the options are in range; needs no model, so that what is wrong shows before one is loaded.
+    pub(crate) fn check(&self) -> CliResult {
+        self.max_tokens()?;
+        self.sampling.check()
+    }
+
     /// The engine's options.
-    pub(crate) fn options(&self, cancel: Cancel) -> CliResult<GenerateOptions> {
-        let max_tokens = match self.predict {
-            -1 => None,
-            n => Some(usize::try_from(n).ok().filter(|n| *n > 0).ok_or_else(|| {
-                CliError::usage(format!("--predict is {n}, expected at least 1, or -1 for no limit"))
-            })?),
-        };
-        let sampler = self.sampler().map_err(|e| CliError::usage(e.to_string()))?;
+    pub(crate) fn options(&self, engine: &Engine, cancel: Cancel) -> CliResult<GenerateOptions> {
+        let (max_tokens, sampler) = (self.max_tokens()?, self.sampling.sampler(engine)?);
         Ok(GenerateOptions {
             sampler,
             max_tokens,
@@ -59,26 +40,15 @@ impl GenerationArgs {
         })
     }
 
-    fn sampler(&self) -> Result<Sampler, happy_sampler::SamplerError> {
-        let mut builder = Sampler::builder();
-        if self.repeat_penalty != 1.0 {
-            builder = builder.penalties(self.repeat_last_n, self.repeat_penalty, 0.0, 0.0);
+    fn max_tokens(&self) -> CliResult<Option<usize>> {
+        if self.predict == -1 {
+            return Ok(None);
         }
-        if self.temp == 0.0 {
-            return builder.greedy().build();
-        }
-        if self.top_k > 0 {
-            builder = builder.top_k(self.top_k);
-        }
-        builder = builder.top_p(self.top_p).min_p(self.min_p).temperature(self.temp);
-        builder.seed(self.seed.unwrap_or_else(clock_seed)).build()
+        let n = usize::try_from(self.predict).ok().filter(|n| *n > 0).ok_or_else(|| {
+            CliError::usage(format!("--predict is {}, expected at least 1, or -1 for no limit", self.predict))
+        })?;
+        Ok(Some(n))
     }
-}
-
-/// A seed that differs from run to run.
-fn clock_seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |d| d.as_nanos() as u64) ^ u64::from(std::process::id()).rotate_left(32)
 }
 
 /// Generates what follows `prompt` and prints it as it comes; returns the text and how it ended.

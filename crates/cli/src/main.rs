@@ -11,6 +11,7 @@ mod models;
 mod output;
 mod prompt;
 mod quantize;
+mod sampling;
 
 use clap::Parser;
 use clap::error::ErrorKind;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::process::Stdio;
 use support::{Folder, N_VOCAB, Tiny, conformance, happy, output, succeed, vocabulary};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "chat",
     "bench",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 11] = [
     "tokenize",
     "detokenize",
     "logits",
+    "sample",
     "template",
     "cpu",
 ];
@@ -44,7 +45,29 @@ fn help_names_every_command_and_option() {
         "--top-k",
         "--top-p",
         "--min-p",
+        "--typical",
+        "--top-n-sigma",
+        "--xtc-probability",
+        "--xtc-threshold",
+        "--dynatemp-range",
+        "--dynatemp-exp",
+        "--repeat-last-n",
         "--repeat-penalty",
+        "--frequency-penalty",
+        "--presence-penalty",
+        "--dry-multiplier",
+        "--dry-base",
+        "--dry-allowed-length",
+        "--dry-penalty-last-n",
+        "--dry-sequence-breaker",
+        "--logit-bias",
+        "--mirostat",
+        "--mirostat-lr",
+        "--mirostat-ent",
+        "--adaptive-target",
+        "--adaptive-decay",
+        "--min-keep",
+        "--samplers",
         "--seed",
         "--stop",
     ];

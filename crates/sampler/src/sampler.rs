@@ -88,7 +88,8 @@ impl Sampler {
         Ok(&mut self.candidates)
     }
 
-    /// Tells the steps and the pick about a token that did not come from [`sample`](Self::sample): the prompt's, or one that was forced.
+    /// Tells the steps and the pick about a token that did not come from [`sample`](Self::sample): the prompt's, or one that
+    /// was forced.
     pub fn accept(&mut self, t: TokenId) {
         self.steps.iter_mut().for_each(|s| s.accept(t));
         self.pick.accept(t);

@@ -50,7 +50,7 @@ struct Stats {
 pub(crate) fn run(args: &ChatArgs) -> CliResult {
     let cancel = generation::cancel_on_interrupt()?;
     // Wrong arguments show before the model is loaded.
-    args.generation.options(cancel.clone())?;
+    args.generation.check()?;
     let grammar = args.grammar.compile("root")?;
     let engine = load::engine(&args.model, &args.context.options(&args.load))?;
     let conversation = Conversation::new(&engine, args.system.as_deref())?;
@@ -86,9 +86,10 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
             text => {
                 cancel.clear();
                 conversation.push("user", text);
-                let mut options = args.generation.options(cancel.clone())?;
-                options.constraint.clone_from(&constraint);
-                let done = answer(&mut context, &conversation, options, &mut stats);
+                let done = args.generation.options(&engine, cancel.clone()).and_then(|mut options| {
+                    options.constraint.clone_from(&constraint);
+                    answer(options, &mut context, &conversation, &mut stats)
+                });
                 match done {
                     Ok(answer) => conversation.push("assistant", &answer),
                     // At a terminal the conversation goes on without the turn that failed.
@@ -107,9 +108,9 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
 
 /// Answers the last turn, and computes only what is new.
 fn answer(
+    options: GenerateOptions,
     context: &mut Context,
     conversation: &Conversation,
-    options: GenerateOptions,
     stats: &mut Stats,
 ) -> CliResult<String> {
     let ids = conversation.ids()?;

@@ -10,6 +10,7 @@ mod inspect;
 mod logits;
 mod quantize;
 mod run;
+mod sample;
 mod template;
 mod tokenize;
 
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Logits(logits::LogitsArgs),
     /// Say whether texts match a GBNF grammar or a JSON schema
     Grammar(grammar::GrammarArgs),
+    /// Run sampling steps over rows of logits
+    Sample(sample::SampleArgs),
     /// Render a chat template
     Template(template::TemplateArgs),
     /// Show processor features, chosen kernels and the switches that turn them off
@@ -59,6 +62,7 @@ impl Command {
             Command::Detokenize(args) => detokenize::run(&args),
             Command::Logits(args) => logits::run(&args),
             Command::Grammar(args) => grammar::run(&args),
+            Command::Sample(args) => sample::run(&args),
             Command::Template(args) => template::run(&args),
             Command::Cpu(args) => cpu::run(&args),
         }

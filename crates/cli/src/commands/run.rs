@@ -44,12 +44,13 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: &RunArgs) -> CliResult {
     // What is wrong with the arguments shows before a model is loaded.
     let cancel = generation::cancel_on_interrupt()?;
-    let mut options = args.generation.options(cancel)?;
+    args.generation.check()?;
     let grammar = args.grammar.compile("root")?;
     let text = prompt_text(args)?;
     let started = Instant::now();
     let engine = load::engine(&args.model, &args.context.options(&args.load))?;
     let ids = prompt_ids(args, &engine, &text)?;
+    let mut options = args.generation.options(&engine, cancel)?;
     options.constraint = constrain::constraint(&engine, grammar.as_ref())?;
     let mut context = engine.context()?;
     let loaded = started.elapsed();

@@ -92,8 +92,8 @@ pub(super) fn copy(logits: &[f32], out: &mut Vec<f32>, maxima: &mut Vec<f32>) ->
             return Err(non_finite(logits, i * CHUNK));
         }
         out.extend_from_slice(chunk);
-        // Four lanes of every block first, then one of four: a block's lanes need not wait for those of the one before. Loops and
-        // no iterator chains, whose closures are not always inlined.
+        // Four lanes of every block first, then one of four: a block's lanes need not wait for those of the block before.
+        // Loops and no iterator chains, whose closures are not always inlined.
         let mut quarters = [[f32::NEG_INFINITY; 4]; CHUNK / BLOCK];
         for (block, quarter) in chunk.chunks(BLOCK).zip(&mut quarters) {
             *quarter = lanes(block);

@@ -1,0 +1,105 @@
+//! `happy sample`: sampling steps over rows of logits, for those who compare samplers. Needs no model.
+
+use crate::error::{CliError, CliResult};
+use crate::input::StdinLines;
+use clap::Args;
+use happy_sampler::{Candidates, SamplerError, StepSpec};
+use happy_tokenizer::TokenId;
+use serde::{Deserialize, Serialize};
+use std::fmt::Display;
+use std::io::Write;
+
+/// Options of `happy sample`.
+///
+/// A line of input: {"logits": [..], "history": [..], "steps": [{"type": "top_k", "k": 40}, ..]}.
+/// Logits are one a token, "-inf" excludes one; history: tokens that were accepted before, may be
+/// left out; other fields are passed over. A line of output: {"ids": [..], "p": [..]}: the tokens
+/// that the steps leave, ascending, and their probabilities.
+///
+/// Steps: top_k {k}; top_p, min_p, typical {p, min_keep}; temp {t}; temp_ext {t, delta, exponent};
+/// xtc {probability, threshold, min_keep, seed}; top_n_sigma {n}; penalties {last_n, repeat, freq,
+/// present}; dry {multiplier, base, allowed_length, last_n, breakers}; logit_bias {bias: [[token,
+/// number], ..]}.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct SampleArgs {}
+
+/// A line of input.
+#[derive(Deserialize)]
+struct Line {
+    logits: Vec<Logit>,
+    #[serde(default)]
+    history: Vec<TokenId>,
+    #[serde(default)]
+    steps: Vec<StepSpec>,
+}
+
+/// A number, or what JSON has no number for.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged, expecting = "a logit must be a number or \"-inf\"")]
+enum Logit {
+    Number(f32),
+    Word(Word),
+}
+
+#[derive(Clone, Copy, Deserialize)]
+enum Word {
+    #[serde(rename = "-inf")]
+    Excluded,
+}
+
+impl From<Logit> for f32 {
+    fn from(logit: Logit) -> f32 {
+        match logit {
+            Logit::Number(x) => x,
+            Logit::Word(Word::Excluded) => f32::NEG_INFINITY,
+        }
+    }
+}
+
+/// A line of output.
+#[derive(Serialize)]
+struct Left {
+    ids: Vec<TokenId>,
+    p: Vec<f32>,
+}
+
+/// Runs the command.
+pub(crate) fn run(_: &SampleArgs) -> CliResult {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let (mut lines, mut candidates) = (StdinLines::default(), Candidates::new());
+    while let Some((number, line)) = lines.next()? {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let at = |e: &dyn Display| CliError::new(format!("line {number} of standard input: {e}"));
+        let line: Line = serde_json::from_str(&line).map_err(|e| {
+            at(&format!("expected {{\"logits\": [..], \"history\": [..], \"steps\": [..]}}: {e}"))
+        })?;
+        let left = apply(&line, &mut candidates).map_err(|e| at(&e))?;
+        serde_json::to_writer(&mut out, &left)?;
+        writeln!(out)?;
+        // A program that sends the next line after this answer must get it.
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// What the steps leave of a row.
+fn apply(line: &Line, candidates: &mut Candidates) -> Result<Left, SamplerError> {
+    let logits: Vec<f32> = line.logits.iter().map(|l| f32::from(*l)).collect();
+    candidates.fill(&logits)?;
+    let mut steps = line.steps.iter().map(StepSpec::build).collect::<Result<Vec<_>, _>>()?;
+    for token in &line.history {
+        steps.iter_mut().for_each(|step| step.accept(*token));
+    }
+    steps.iter_mut().for_each(|step| step.apply(candidates));
+    // Large biases may add up to more than a float holds.
+    if let Some((id, value)) = candidates.iter().find(|(_, l)| l.is_nan() || *l == f32::INFINITY) {
+        return Err(SamplerError::NonFinite { id, value });
+    }
+    candidates.softmax();
+    let items = candidates.as_mut_slice();
+    items.sort_unstable_by_key(|c| c.id);
+    Ok(Left { ids: items.iter().map(|c| c.id).collect(), p: items.iter().map(|c| c.p).collect() })
+}
