@@ -24,6 +24,8 @@ pub struct Limits {
     pub pattern_states: usize,
     /// Alternatives that `anyOf`, `oneOf` and lists of types make together at one place of a schema.
     pub schema_branches: usize,
+    /// Values of one `enum`.
+    pub schema_values: usize,
     /// States that a machine may meet.
     pub states: usize,
     /// Positions in the grammar that one state may hold at once (ambiguity).
@@ -44,6 +46,7 @@ impl Default for Limits {
             pattern_bytes: 2_000,
             pattern_states: 10_000,
             schema_branches: 1_000,
+            schema_values: 5_000,
             states: 200_000,
             state_items: 20_000,
             mask_cache_bytes: 16 << 20,

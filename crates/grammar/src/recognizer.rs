@@ -19,6 +19,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Debug)]
 pub struct Recognizer {
+    grammar: Grammar,
     machine: Machine,
     at: Position,
 }
@@ -38,7 +39,7 @@ impl Recognizer {
         }
         let machine = Machine::new(Arc::clone(program), Vec::new(), grammar.limits())
             .map_err(|e| GrammarError::new(GrammarErrorKind::Limit, None, e.to_string()))?;
-        Ok(Self { at: machine.start(), machine })
+        Ok(Self { grammar: grammar.clone(), at: machine.start(), machine })
     }
 
     /// Follows these bytes, which may end inside a character.
@@ -72,8 +73,15 @@ impl Recognizer {
         self.at.state == DEAD
     }
 
-    /// Goes back to the beginning. What was learned about the grammar stays.
+    /// Goes back to the beginning. What was learned about the grammar stays, unless it has reached its limit.
     pub fn reset(&mut self) {
+        if self.machine.is_full() {
+            let program = Arc::clone(self.grammar.program());
+            // It was built with these limits before.
+            if let Ok(fresh) = Machine::new(program, Vec::new(), self.grammar.limits()) {
+                self.machine = fresh;
+            }
+        }
         self.at = self.machine.start();
     }
 

@@ -7,6 +7,9 @@ use crate::limits::Limits;
 use crate::rules::{Expr, Rule, RuleId, Rules, TokenRef};
 use std::collections::HashMap;
 
+/// How often `a*+?` may go on: it says no more than its shortest form, and is as deep as it is long.
+const REPETITIONS_IN_A_ROW: usize = 8;
+
 /// Turns a grammar's text into rules, of which the one called `root` is where texts begin.
 pub(crate) fn parse(text: &str, root: &str, limits: &Limits) -> Result<Rules, GrammarError> {
     if text.len() > limits.text_bytes {
@@ -176,7 +179,7 @@ impl<'a> Parser<'a> {
     /// What follows a symbol and says how often it comes: `*`, `+`, `?`, `{..}`, and those again.
     fn repetition(&mut self, symbol: Expr, depth: usize) -> Result<Expr, GrammarError> {
         let mut expr = symbol;
-        for _ in 0..=self.limits.nesting {
+        for _ in 0..=REPETITIONS_IN_A_ROW {
             let (min, max) = match self.at.peek() {
                 Some('*') => (0, None),
                 Some('+') => (1, None),
@@ -194,7 +197,7 @@ impl<'a> Parser<'a> {
             expr = Expr::repeat(expr, min, max);
             self.at.spaces(depth > 0);
         }
-        let message = format!("more than {} repetitions in a row (Limits::nesting)", self.limits.nesting);
+        let message = format!("more than {REPETITIONS_IN_A_ROW} repetitions in a row");
         Err(GrammarError::new(GrammarErrorKind::Limit, Some(self.at.place()), message))
     }
 

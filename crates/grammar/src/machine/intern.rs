@@ -33,11 +33,16 @@ impl Lists {
         self.lists.len()
     }
 
-    /// The number of a list; it is sorted and freed of repetitions first.
-    pub(super) fn number(&mut self, items: &mut Vec<Item>) -> u32 {
+    /// The number of a list that was met; it is sorted and freed of repetitions first.
+    pub(super) fn find(&self, items: &mut Vec<Item>) -> Option<u32> {
         items.sort_unstable();
         items.dedup();
-        if let Some(&number) = self.numbers.get(items.as_slice()) {
+        self.numbers.get(items.as_slice()).copied()
+    }
+
+    /// The number of a list, a new one if need be.
+    pub(super) fn number(&mut self, items: &mut Vec<Item>) -> u32 {
+        if let Some(number) = self.find(items) {
             return number;
         }
         let list: Arc<[Item]> = items.as_slice().into();

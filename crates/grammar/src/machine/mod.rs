@@ -129,6 +129,11 @@ impl Machine {
         self.traits[state as usize].accepting
     }
 
+    /// Whether no more states may be met.
+    pub(crate) fn is_full(&self) -> bool {
+        self.states.len() + self.frames.len() + self.guards.len() >= self.max_states
+    }
+
     /// Whether nothing can follow.
     pub(crate) fn is_stuck(&self, state: StateId) -> bool {
         self.states.get(state).iter().all(|item| self.program.nodes[item.node as usize] == Node::Accept)
@@ -318,12 +323,12 @@ impl Machine {
 
     /// The number of a state, with a row for its steps.
     fn state(&mut self, items: &mut Vec<Item>) -> Result<StateId, MatchError> {
+        if self.is_full() && self.states.find(items).is_none() {
+            let limit = self.max_states;
+            return Err(MatchError::Limit { what: "states", name: "states", limit });
+        }
         let number = self.states.number(items);
         if number as usize == self.traits.len() {
-            if self.states.len() + self.frames.len() + self.guards.len() > self.max_states {
-                let limit = self.max_states;
-                return Err(MatchError::Limit { what: "states", name: "states", limit });
-            }
             let node = |item: &Item| &self.program.nodes[item.node as usize];
             self.traits.push(Traits {
                 accepting: items.iter().any(|item| *node(item) == Node::Accept),

@@ -37,6 +37,8 @@ pub(crate) struct Algebra {
     shapes: Vec<Shape>,
     nullable: Vec<bool>,
     derivatives: HashMap<(Term, u32), Term>,
+    /// Parts that were sorted into terms: what the algebra has cost.
+    work: usize,
 }
 
 /// Matches nothing.
@@ -51,6 +53,7 @@ impl Algebra {
             shapes: Vec::new(),
             nullable: Vec::new(),
             derivatives: HashMap::new(),
+            work: 0,
         };
         algebra.term(Shape::Class(CharSet::default()));
         algebra.term(Shape::Empty);
@@ -58,6 +61,7 @@ impl Algebra {
     }
 
     fn term(&mut self, shape: Shape) -> Term {
+        self.work += 1;
         if let Some(&term) = self.numbers.get(&shape) {
             return term;
         }
@@ -83,9 +87,9 @@ impl Algebra {
         &self.shapes[term.0 as usize]
     }
 
-    /// How many terms there are: the cost so far.
-    pub(crate) fn len(&self) -> usize {
-        self.shapes.len()
+    /// What the terms have cost so far, in parts that were looked at.
+    pub(crate) fn work(&self) -> usize {
+        self.work
     }
 
     /// Whether the term matches the empty string.
@@ -193,6 +197,7 @@ impl Algebra {
         if !class.is_empty() {
             flat.push(self.class(class));
         }
+        self.work += flat.len();
         flat.sort_unstable();
         flat.dedup();
         match flat.as_slice() {
@@ -214,6 +219,7 @@ impl Algebra {
             }
         }
         flat.retain(|part| *part != all && *part != anything);
+        self.work += flat.len();
         flat.sort_unstable();
         flat.dedup();
         if flat.contains(&NOTHING) {

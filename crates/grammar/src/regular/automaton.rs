@@ -17,7 +17,10 @@ pub(crate) struct State {
     pub(crate) next: Vec<(CharSet, usize)>,
 }
 
-/// A term has more states than are allowed.
+/// What a state may cost on average: some patterns of few states have terms of many parts.
+const WORK_PER_STATE: usize = 1_000;
+
+/// A term has more states than are allowed, or they cost too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyStates;
 
@@ -31,7 +34,7 @@ impl Automaton {
         let mut numbers = HashMap::from([(term, 0usize)]);
         let mut terms = vec![term];
         let mut states: Vec<State> = Vec::new();
-        let budget = algebra.len() + 100 * max_states;
+        let budget = algebra.work() + WORK_PER_STATE * max_states;
         while let Some(&term) = terms.get(states.len()) {
             let mut next: Vec<(CharSet, usize)> = Vec::new();
             for class in algebra.classes(term) {
@@ -50,7 +53,7 @@ impl Automaton {
                 }
             }
             states.push(State { accepting: algebra.is_nullable(term), next });
-            if terms.len() > max_states || algebra.len() > budget {
+            if terms.len() > max_states || algebra.work() > budget {
                 return Err(TooManyStates);
             }
         }

@@ -115,7 +115,9 @@ impl<'a> Compiler<'a> {
     fn check_scalar(&mut self, schemas: &[Loc<'a>], place: &Loc<'a>) -> Result<()> {
         for branch in self.branches(schemas)? {
             let types = shape::types_of(&branch.plain, true)?;
-            if shape::listed(&branch.plain)?.is_none() && types & !(NULL | BOOL | INTEGER | STRING) != 0 {
+            if shape::listed(&branch.plain, self.limits)?.is_none()
+                && types & !(NULL | BOOL | INTEGER | STRING) != 0
+            {
                 let message =
                     "supported for items that are strings, integers, booleans, null or listed values only";
                 return Err(place.unsupported("uniqueItems", message));

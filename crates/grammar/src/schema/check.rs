@@ -29,13 +29,27 @@ impl<'a> Compiler<'a> {
         Ok(false)
     }
 
+    /// Whether a value that all lists of a branch have satisfies the branch's other keywords.
+    pub(super) fn satisfies_branch(&mut self, plain: &[Loc<'a>], value: &Value) -> Result<bool> {
+        for schema in plain {
+            if !self.is_valid_unlisted(schema, value)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The keywords of one schema, without those that lead to others in place.
     fn is_valid_plain(&mut self, schema: &Loc<'a>, value: &Value) -> Result<bool> {
+        let values = shape::listed(core::slice::from_ref(schema), self.limits)?;
+        let is_listed = values.is_none_or(|values| values.iter().any(|known| same(known, value)));
+        Ok(is_listed && self.is_valid_unlisted(schema, value)?)
+    }
+
+    /// The same without `enum` and `const`.
+    fn is_valid_unlisted(&mut self, schema: &Loc<'a>, value: &Value) -> Result<bool> {
         let plain = core::slice::from_ref(schema);
-        let listed = shape::listed(plain)?;
-        if listed.is_some_and(|values| !values.iter().any(|known| same(known, value)))
-            || shape::stated_types(schema)? & shape::type_of(value) == 0
-        {
+        if shape::stated_types(schema)? & shape::type_of(value) == 0 {
             return Ok(false);
         }
         let within = |len: usize, (min, max): (u32, Option<u32>)| {
@@ -43,7 +57,11 @@ impl<'a> Compiler<'a> {
         };
         match value {
             Value::Number(_) => {
-                // Its spelling may be longer than what documents may have; the range is what counts.
+                // Without bounds any spelling will do, also one with more digits than documents may have.
+                let bounds = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
+                if bounds.iter().all(|keyword| schema.get(keyword).is_none()) {
+                    return Ok(true);
+                }
                 let whole = shape::type_of(value) == shape::types::INTEGER;
                 let text = value.to_string();
                 let text = if whole { text.trim_end_matches(".0") } else { &text };
@@ -103,7 +121,7 @@ impl<'a> Compiler<'a> {
                 continue;
             }
             let term = shape::string_term(&branch.plain, self.limits, &mut self.algebra)?;
-            match shape::listed(&branch.plain)? {
+            match shape::listed(&branch.plain, self.limits)? {
                 None => ways.push(term),
                 Some(values) => {
                     for text in values.into_iter().filter_map(Value::as_str) {

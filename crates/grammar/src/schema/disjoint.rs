@@ -9,10 +9,21 @@ use crate::regular::Automaton;
 
 /// How deep properties are looked into.
 const DEPTH: usize = 4;
+/// How many ways through a `oneOf` are compared with one another.
+const MAX_WAYS: usize = 100;
 
 impl<'a> Compiler<'a> {
     /// Checks that no document of a branch satisfies another schema of a `oneOf` on its way.
     pub(super) fn check_choices(&mut self, branches: &[Branch<'a>], depth: usize) -> Result<()> {
+        let chosen = branches.iter().filter(|branch| !branch.choices.is_empty()).count();
+        if chosen > MAX_WAYS {
+            let Some((schema, _)) = branches.iter().find_map(|branch| branch.choices.first()) else {
+                return Ok(());
+            };
+            let message =
+                format!("'oneOf' with more than {MAX_WAYS} combinations of alternatives is not supported");
+            return Err(schema.unsupported("oneOf", message));
+        }
         for (i, a) in branches.iter().enumerate() {
             for b in &branches[..i] {
                 for (schema, way) in &a.choices {
@@ -38,7 +49,7 @@ impl<'a> Compiler<'a> {
             return Ok(false);
         }
         for (list, schemas) in [(made, other), (other, made)] {
-            if let Some(values) = shape::listed(list)? {
+            if let Some(values) = shape::listed(list, self.limits)? {
                 for value in values {
                     if self.is_valid(schemas, value)? && self.is_valid(list, value)? {
                         return Ok(false);

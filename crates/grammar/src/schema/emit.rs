@@ -153,9 +153,9 @@ impl<'a> Compiler<'a> {
     }
 
     fn branch(&mut self, plain: &[Loc<'a>], spelling: Spelling, ways: &mut Vec<Expr>) -> Result<()> {
-        if let Some(values) = shape::listed(plain)? {
+        if let Some(values) = shape::listed(plain, self.limits)? {
             for value in values {
-                if self.is_valid(plain, value)? {
+                if self.satisfies_branch(plain, value)? {
                     ways.push(Expr::literal(value.to_string()));
                 }
             }

@@ -54,7 +54,7 @@ pub(super) fn range(
         let size = sized(from, max, syntax, a);
         ways.push(multiple(size, multiples, a));
     }
-    if !min.is_some_and(|b| !b.value.negative) {
+    if min.is_none_or(|b| b.value.negative) {
         let from = max.filter(|b| below_zero(b)).map(Bound::abs);
         let to = min.map(Bound::abs);
         let size = sized(from.as_ref(), to.as_ref(), syntax, a);

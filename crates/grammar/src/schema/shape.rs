@@ -112,7 +112,7 @@ pub(super) fn types_of(plain: &[Loc<'_>], inferred: bool) -> Result<u8> {
 }
 
 /// The values of `enum` and `const` that are in all such lists; `None` without any.
-pub(super) fn listed<'a>(plain: &[Loc<'a>]) -> Result<Option<Vec<&'a Value>>> {
+pub(super) fn listed<'a>(plain: &[Loc<'a>], limits: &Limits) -> Result<Option<Vec<&'a Value>>> {
     let mut all: Option<Vec<&Value>> = None;
     for schema in plain {
         let mut lists: Vec<Vec<&Value>> = Vec::new();
@@ -120,6 +120,11 @@ pub(super) fn listed<'a>(plain: &[Loc<'a>]) -> Result<Option<Vec<&'a Value>>> {
             let Some(values) = value.as_array() else {
                 return Err(schema.malformed("enum", "an array", value));
             };
+            if values.len() > limits.schema_values {
+                let (found, limit) = (values.len(), limits.schema_values);
+                let message = format!("{found} values are more than {limit} (Limits::schema_values)");
+                return Err(schema.limit("enum", message));
+            }
             lists.push(values.iter().collect());
         }
         lists.extend(schema.get("const").map(|value| vec![value]));

@@ -1,0 +1,206 @@
+//! Grammars, schemas and texts that are made to crash, to loop or to eat memory: each is refused or works, soon.
+
+use happy_grammar::{Grammar, GrammarErrorKind, MatchError, Recognizer, SchemaErrorKind};
+
+#[test]
+fn grammars() {
+    let many = |n: usize, text: &str| text.repeat(n);
+    // A grammar, and whether it builds.
+    let cases: Vec<(&str, String, bool)> = vec![
+        ("groups in groups", format!("root ::= {}", many(100_000, "(")), false),
+        ("groups within the limit", format!("root ::= {}\"a\"{}", many(100, "("), many(100, ")")), true),
+        ("stars on stars", format!("root ::= \"a\"{}", many(100_000, "*")), false),
+        ("stars in groups", format!("root ::= {}\"a\"{}", many(100, "("), many(100, ")****")), true),
+        ("a product of bounds", "root ::= (((\"a\"{1000}){1000}){1000}){1000}".to_owned(), false),
+        ("a bound beyond u32", "root ::= \"a\"{99999999999}".to_owned(), false),
+        (
+            "many rules",
+            format!(
+                "root ::= \"a\"\n{}",
+                (0..20_000).map(|i| format!("r{i} ::= root\n")).collect::<String>()
+            ),
+            true,
+        ),
+        (
+            "a chain of rules",
+            format!(
+                "{}r20000 ::= \"a\"\nroot ::= r0\n",
+                (0..20_000).map(|i| format!("r{i} ::= r{}\n", i + 1)).collect::<String>()
+            ),
+            true,
+        ),
+        (
+            "a ring of rules",
+            format!(
+                "{}r9999 ::= r0\nroot ::= r0\n",
+                (0..9_999).map(|i| format!("r{i} ::= r{} \"a\"\n", i + 1)).collect::<String>()
+            ),
+            false,
+        ),
+        (
+            "left recursion behind what can be empty",
+            "root ::= ws root \"a\" | \"b\"\nws ::= \" \"*".to_owned(),
+            false,
+        ),
+        (
+            "a long class",
+            format!("root ::= [{}]", ('\u{100}'..'\u{3000}').step_by(2).collect::<String>()),
+            true,
+        ),
+        ("a loop of nothing", "root ::= (\"\"* | (\"a\"?)*)* \"b\"".to_owned(), true),
+        ("no rule", String::new(), false),
+        ("a NUL and a half surrogate", "root ::= \"\\ud800\"".to_owned(), false),
+        ("a number beyond characters", "root ::= \"\\U00110000\"".to_owned(), false),
+    ];
+    let mut failures = Vec::new();
+    for (name, text, builds) in cases {
+        let built = Grammar::from_gbnf(&text);
+        if built.is_ok() != builds {
+            failures.push(format!("{name}: expected {builds}, found {:?}", built.err()));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn schemas() {
+    let nested = |n: usize, open: &str, close: &str| format!("{}{{}}{}", open.repeat(n), close.repeat(n));
+    let list = |n: usize, one: &dyn Fn(usize) -> String| (0..n).map(one).collect::<Vec<_>>().join(",");
+    let cases: Vec<(&str, String, Result<(), SchemaErrorKind>)> = vec![
+        ("deeper than JSON may be", nested(5_000, r#"{"allOf":["#, "]}"), Err(SchemaErrorKind::Malformed)),
+        ("deep", nested(60, r#"{"properties":{"a":"#, "}}"), Ok(())),
+        (
+            "a circle of references",
+            r##"{"$ref":"#/$defs/a","$defs":{"a":{"allOf":[{"$ref":"#"}]}}}"##.to_owned(),
+            Err(SchemaErrorKind::Reference),
+        ),
+        (
+            "a circle in one way",
+            r##"{"anyOf":[{"type":"null"},{"$ref":"#"}]}"##.to_owned(),
+            Err(SchemaErrorKind::Reference),
+        ),
+        (
+            "endless objects",
+            r##"{"properties":{"a":{"$ref":"#"}},"required":["a"]}"##.to_owned(),
+            Err(SchemaErrorKind::Unsatisfiable),
+        ),
+        ("recursion that ends", r##"{"properties":{"a":{"$ref":"#"}}}"##.to_owned(), Ok(())),
+        (
+            "a product of alternatives",
+            format!(
+                "{{\"allOf\":[{}]}}",
+                list(30, &|_| r#"{"anyOf":[{"type":"null"},{"type":"string"}]}"#.to_owned())
+            ),
+            Err(SchemaErrorKind::Limit),
+        ),
+        (
+            "many ways of one",
+            format!("{{\"oneOf\":[{}]}}", list(500, &|i| format!("{{\"const\":{i}}}"))),
+            Err(SchemaErrorKind::Unsupported),
+        ),
+        (
+            "too many values",
+            format!("{{\"enum\":[{}]}}", list(100_000, &|i| i.to_string())),
+            Err(SchemaErrorKind::Limit),
+        ),
+        ("values that overlap", r#"{"enum":[1,1.0,"a","a"]}"#.to_owned(), Ok(())),
+        (
+            "more states than there may be",
+            r#"{"pattern":"a[ab]{40}$"}"#.to_owned(),
+            Err(SchemaErrorKind::Limit),
+        ),
+        ("parts that can be empty", format!(r#"{{"pattern":"^{}$"}}"#, "a?".repeat(100)), Ok(())),
+        (
+            "too many of them",
+            format!(r#"{{"pattern":"^{}$"}}"#, "a?".repeat(900)),
+            Err(SchemaErrorKind::Limit),
+        ),
+        (
+            "a long pattern",
+            format!(r#"{{"pattern":"{}"}}"#, "a".repeat(100_000)),
+            Err(SchemaErrorKind::Limit),
+        ),
+        ("a long string", r#"{"minLength":100000}"#.to_owned(), Err(SchemaErrorKind::Limit)),
+        (
+            "lengths that exclude each other",
+            r#"{"type":"string","minLength":3,"maxLength":2}"#.to_owned(),
+            Err(SchemaErrorKind::Unsatisfiable),
+        ),
+        ("a great bound", r#"{"type":"integer","minimum":1e300,"maximum":1e308}"#.to_owned(), Ok(())),
+        (
+            "bounds that exclude each other",
+            r#"{"type":"integer","exclusiveMinimum":1,"exclusiveMaximum":2}"#.to_owned(),
+            Err(SchemaErrorKind::Unsatisfiable),
+        ),
+        (
+            "many counted properties",
+            format!(
+                "{{\"properties\":{{{}}},\"minProperties\":2000}}",
+                list(2_000, &|i| format!("\"p{i}\":true"))
+            ),
+            Err(SchemaErrorKind::Limit),
+        ),
+        (
+            "many properties",
+            format!("{{\"properties\":{{{}}}}}", list(1_000, &|i| format!("\"p{i}\":true"))),
+            Ok(()),
+        ),
+        ("false", "false".to_owned(), Err(SchemaErrorKind::Unsatisfiable)),
+        ("no schema", "[]".to_owned(), Err(SchemaErrorKind::Malformed)),
+    ];
+    let mut failures = Vec::new();
+    for (name, text, expected) in cases {
+        let found = Grammar::from_json_schema(&text);
+        if found.as_ref().map(|_| ()).map_err(|e| e.kind()) != expected {
+            failures.push(format!("{name}: expected {expected:?}, found {:?}", found.err()));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn texts() {
+    // All callers of a rule at one place are one frame: 2^n ways through n letters take n frames.
+    let grammar =
+        Grammar::from_gbnf("root ::= \"x\" root \"y\" | \"x\" root \"z\" | \"\"").expect("a grammar");
+    let mut recognizer = Recognizer::new(&grammar).expect("a recognizer");
+    let text = format!("{}{}", "x".repeat(2_000), "yz".repeat(1_000));
+    assert_eq!(recognizer.accepts(text.as_bytes()), Ok(true));
+    assert_eq!(recognizer.accepts(&text.as_bytes()[1..]), Ok(false));
+
+    // Depth has a limit, which is an error and not a crash.
+    let grammar = Grammar::from_json_schema("{}").expect("a schema");
+    let mut recognizer = Recognizer::new(&grammar).expect("a recognizer");
+    let deep = "[".repeat(1_000_000);
+    assert!(matches!(recognizer.accepts(deep.as_bytes()), Err(MatchError::Limit { name: "states", .. })));
+    assert_eq!(recognizer.accepts(b"[[]]"), Ok(true));
+
+    // Nothing follows what is dead, and it stays so.
+    recognizer.reset();
+    recognizer.push(b"]").expect("within the limits");
+    assert!(recognizer.is_dead() && !recognizer.is_complete());
+    recognizer.push(b"[]").expect("within the limits");
+    assert!(recognizer.is_dead());
+}
+
+#[test]
+fn kinds_and_places() {
+    let cases = [
+        ("root ::= (\"a\"\n  | ]", GrammarErrorKind::Syntax, Some((2, 5))),
+        ("root ::= a\n\na ::= b c", GrammarErrorKind::UndefinedRule, Some((3, 7))),
+        ("root ::= \"a\"\nroot ::= \"b\"", GrammarErrorKind::DuplicateRule, Some((2, 1))),
+        ("a ::= \"b\"", GrammarErrorKind::MissingRoot, None),
+        ("root ::= x\nx ::= y \"b\"\ny ::= x | \"c\"", GrammarErrorKind::LeftRecursion, Some((2, 1))),
+        ("root ::= [z-a]", GrammarErrorKind::Syntax, Some((1, 11))),
+        ("root ::= \"é\" {1,0}", GrammarErrorKind::Limit, Some((1, 15))),
+    ];
+    let mut failures = Vec::new();
+    for (text, kind, place) in cases {
+        let error = Grammar::from_gbnf(text).expect_err(text);
+        let found = (error.kind(), error.line().zip(error.column()));
+        if found != (kind, place) {
+            failures.push(format!("{text:?}: expected {kind:?} {place:?}, found {found:?}: {error}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
