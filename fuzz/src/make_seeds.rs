@@ -1,5 +1,5 @@
 //! Writes seeds for the fuzz targets: `cargo run --bin make_seeds`. One small file of each kind of value, type, version and
-//! byte order, and a few that are wrong, into `corpus/TARGET/`.
+//! byte order, and a few that are wrong, into `corpus/TARGET/`; for the tokenizer, a few texts and ids in each vocabulary.
 
 use std::path::Path;
 use std::{fs, io};
@@ -7,6 +7,8 @@ use std::{fs, io};
 use happy_gguf::{
     ByteOrder, GgmlType, Gguf, GgufSet, GgufWriter, OwnedArray, OwnedValue, SplitBy, ValueType,
 };
+use happy_tokenizer::EncodeOptions;
+use vocabularies::VOCABULARIES;
 
 /// Targets, and how many bytes each takes in front of the file.
 const TARGETS: [(&str, usize); 5] =
@@ -79,7 +81,36 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
+/// Of different scripts, numbers, white space, and strings that the vocabularies have.
+const TEXTS: [&str; 5] = [
+    "It's the\u{a0}end: 12345.67 [USER] abab aaaa<|end|>> it'LL\r\n\n    x += 1;\t// HelloWorld",
+    "中文、한국어 ガギグ กั้น naïve e\u{301}\u{301} Привет, 😀👩\u{200d}💻 ﷺ Ⅷ ½",
+    "a [b[US[USER]<s></s><unk>\u{2581}\u{2581}a  ab\u{feff}Z <0x41> [MASK] \0",
+    "<sentinel:12>IMGIMGABZ     a1b22c333d4444 \u{85}\u{3000}\u{1680}!?'\"",
+    "",
+];
+
+/// Seeds of `encode` and `decode_stream`: the vocabulary's number and the options in front.
+fn tokenizer_seeds() -> Vec<(&'static str, String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for (which, vocabulary) in VOCABULARIES.iter().enumerate() {
+        for (i, text) in TEXTS.iter().enumerate() {
+            let encoded = vocabulary.tokenizer.encode(text, EncodeOptions::default()).unwrap_or_default();
+            let ids: Vec<u8> = encoded.iter().flat_map(|id| (*id as u16).to_le_bytes()).collect();
+            let (name, which, how) = (format!("{}-{i}", vocabulary.name), which as u8, i as u8);
+            seeds.push(("encode", name.clone(), [&[which, how, 100], text.as_bytes()].concat()));
+            seeds.push(("decode_stream", name, [&[which, how], &*ids].concat()));
+        }
+    }
+    seeds
+}
+
 fn main() -> io::Result<()> {
+    for (target, name, seed) in tokenizer_seeds() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(name), seed)?;
+    }
     for (target, prefix) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         fs::create_dir_all(&folder)?;
