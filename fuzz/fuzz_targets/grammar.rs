@@ -2,8 +2,8 @@
 //! exactly the tokens that are accepted.
 #![no_main]
 
+use happy_fuzz::grammars::{check, limits};
 use happy_grammar::Grammar;
-use happy_grammar_fuzz::{check, limits};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, &[u8])| {

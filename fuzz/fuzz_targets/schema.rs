@@ -1,8 +1,8 @@
 //! Arbitrary text as a JSON schema never panics; what builds accepts JSON only, and its masks agree with its steps.
 #![no_main]
 
+use happy_fuzz::grammars::{check, limits};
 use happy_grammar::Grammar;
-use happy_grammar_fuzz::{check, limits};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, &[u8])| {

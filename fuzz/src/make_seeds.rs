@@ -1,13 +1,16 @@
 //! Writes seeds for the fuzz targets: `cargo run --bin make_seeds`. One small file of each kind of value, type, version and
-//! byte order, and a few that are wrong; for `blocks` a few rows for each format. They go into `corpus/TARGET/`.
+//! byte order, and a few that are wrong; for `blocks` a few rows for each format; for the tokenizer a few texts and ids in
+//! each vocabulary. They go into `corpus/TARGET/`.
 
 use std::path::Path;
 use std::{fs, io};
 
+use happy_fuzz::vocabularies::VOCABULARIES;
 use happy_gguf::{
     ByteOrder, GgmlType, Gguf, GgufSet, GgufWriter, OwnedArray, OwnedValue, SplitBy, ValueType,
 };
 use happy_tensor::{DType, quantize_row};
+use happy_tokenizer::EncodeOptions;
 
 /// Targets of files, and how many bytes each takes in front of the file.
 const TARGETS: [(&str, usize); 5] =
@@ -80,6 +83,30 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
+/// Of different scripts, numbers, white space, and strings that the vocabularies have.
+const TEXTS: [&str; 5] = [
+    "It's the\u{a0}end: 12345.67 [USER] abab aaaa<|end|>> it'LL\r\n\n    x += 1;\t// HelloWorld",
+    "中文、한국어 ガギグ กั้น naïve e\u{301}\u{301} Привет, 😀👩\u{200d}💻 ﷺ Ⅷ ½",
+    "a [b[US[USER]<s></s><unk>\u{2581}\u{2581}a  ab\u{feff}Z <0x41> [MASK] \0",
+    "<sentinel:12>IMGIMGABZ     a1b22c333d4444 \u{85}\u{3000}\u{1680}!?'\"",
+    "",
+];
+
+/// Seeds of `encode` and `decode_stream`: the vocabulary's number and the options in front.
+fn tokenizer_seeds() -> [Vec<(String, Vec<u8>)>; 2] {
+    let [mut encode, mut decode] = [Vec::new(), Vec::new()];
+    for (which, vocabulary) in VOCABULARIES.iter().enumerate() {
+        for (i, text) in TEXTS.iter().enumerate() {
+            let encoded = vocabulary.tokenizer.encode(text, EncodeOptions::default()).unwrap_or_default();
+            let ids: Vec<u8> = encoded.iter().flat_map(|id| (*id as u16).to_le_bytes()).collect();
+            let (name, which, how) = (format!("{}-{i}", vocabulary.name), which as u8, i as u8);
+            encode.push((name.clone(), [&[which, how, 100], text.as_bytes()].concat()));
+            decode.push((name, [&[which, how], &*ids].concat()));
+        }
+    }
+    [encode, decode]
+}
+
 /// Inputs of `blocks`: the number of a format, an exponent, and a row: of floats, of integers, or encoded.
 fn block_seeds() -> Vec<(String, Vec<u8>)> {
     let mut seeds = Vec::new();
@@ -114,5 +141,8 @@ fn write(target: &str, seeds: &[(String, Vec<u8>)], prefix: &[u8]) -> io::Result
 fn main() -> io::Result<()> {
     let files = seeds();
     TARGETS.iter().try_for_each(|(target, prefix)| write(target, &files, &[40u8, 1][..*prefix]))?;
-    write("blocks", &block_seeds(), &[])
+    write("blocks", &block_seeds(), &[])?;
+    let [encode, decode] = tokenizer_seeds();
+    write("encode", &encode, &[])?;
+    write("decode_stream", &decode, &[])
 }

@@ -4,11 +4,14 @@
 //! other character, no token and no merge crosses that border: the text is cut there, which leaves short pieces, most
 //! of them tokens as a whole.
 
-use crate::TokenId;
+use crate::bytes;
 use crate::vocab::Vocab;
 
 /// What SentencePiece writes for a space.
 pub(crate) const SPACE: &str = "\u{2581}";
+
+/// The first byte of [`SPACE`].
+const FIRST: u8 = 0xE2;
 
 /// Which borders tokens cross.
 #[derive(Debug)]
@@ -19,12 +22,11 @@ pub(crate) struct Borders {
 
 /// The places before each [`SPACE`] that does not follow another one, with the byte before.
 fn borders(text: &[u8]) -> impl Iterator<Item = (usize, u8)> + '_ {
-    let [first, second, third] = [0xE2, 0x96, 0x81];
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            let found = at + text.get(at..)?.iter().position(|b| *b == first)?;
-            if text.get(found + 1) != Some(&second) || text.get(found + 2) != Some(&third) {
+            let found = bytes::find(text, at, text.len(), FIRST)?;
+            if text.get(found..found + SPACE.len()) != Some(SPACE.as_bytes()) {
                 at = found + 1;
                 continue;
             }
@@ -41,8 +43,14 @@ fn borders(text: &[u8]) -> impl Iterator<Item = (usize, u8)> + '_ {
 impl Borders {
     pub(crate) fn new(vocab: &Vocab) -> Self {
         let mut joined = [false; 256];
-        for id in 0..vocab.len() {
-            for (_, before) in borders(vocab.text(id as TokenId)) {
+        let storage = vocab.strings().storage();
+        for (start, len) in vocab.strings().places() {
+            // Most tokens have no such character inside, which is seen at once.
+            let end = start + len;
+            if bytes::find(storage, start + 1, end, FIRST).is_none() {
+                continue;
+            }
+            for (_, before) in borders(storage.get(start..end).unwrap_or(&[])) {
                 if let Some(slot) = joined.get_mut(usize::from(before)) {
                     *slot = true;
                 }

@@ -5,7 +5,9 @@
 //!   token in the end becomes bytes.
 
 use crate::borders::Borders;
-use crate::merge::{MergeScratch, Node, Pairs};
+use crate::bytes::SHORT;
+use crate::hash::hash_in;
+use crate::merge::{MergeScratch, Node};
 use crate::pre::PreTokenizer;
 use crate::rules::Rules;
 use crate::sink::Sink;
@@ -46,7 +48,9 @@ impl Bpe {
             split::split(self.pre.stages, text, &mut |piece| {
                 word.clear();
                 byte_level::encode_into(piece.as_bytes(), word);
-                self.encode_word(vocab, at, word, scratch, out);
+                let len = word.len();
+                word.extend_from_slice(&[0; SHORT]);
+                self.encode_word(vocab, at, word, len, scratch, out);
                 at += piece.len();
             });
             return;
@@ -57,36 +61,39 @@ impl Bpe {
             match ends.then(|| vocab.find(line.as_bytes())).flatten() {
                 Some(id) => out.push(id, at, at + line.len()),
                 None => borders.pieces(line, |start, piece| {
-                    self.encode_word(vocab, at + start, piece.as_bytes(), scratch, out);
+                    let rest = text.as_bytes().get(at + start..).unwrap_or(&[]);
+                    self.encode_word(vocab, at + start, rest, piece.len(), scratch, out);
                 }),
             }
             at += line.len();
         });
     }
 
-    /// The tokens of a piece, written as the vocabulary writes it; `base` is where it begins in the text.
+    /// The tokens of a piece, the first `len` bytes of `word`, written as the vocabulary writes it; `base` is where it
+    /// begins in the text. What follows it in `word` does not matter, but makes it faster to read.
     fn encode_word<S: Sink>(
         &self,
         vocab: &Vocab,
         base: usize,
         word: &[u8],
+        len: usize,
         scratch: &mut MergeScratch,
         out: &mut S,
     ) {
         // Most pieces are a token; whether the merges find it is learnt once.
-        let token = vocab.find(word);
+        let token = vocab.find_in(word, 0, len);
         let whole = token.and_then(|id| if self.pre.ignore_merges { Some(true) } else { vocab.whole(id) });
         if let (Some(id), Some(true)) = (token, whole) {
-            let length = if S::SPANS { self.length(word) } else { 0 };
+            let length = if S::SPANS { self.length(word.get(..len).unwrap_or(word)) } else { 0 };
             out.push(id, base, base + length);
             return;
         }
         scratch.nodes.clear();
         let mut at = 0;
-        while let Some(rest) = word.get(at..).filter(|rest| !rest.is_empty()) {
-            let symbol = rest.get(..character(rest)).unwrap_or(rest);
-            scratch.nodes.push(Node::new(self.rules.hash(symbol), at, symbol.len()));
-            at += symbol.len();
+        while let Some(rest) = word.get(at..len).filter(|rest| !rest.is_empty()) {
+            let symbol = character(rest);
+            scratch.nodes.push(Node::new(hash_in(word, at, symbol), at, symbol));
+            at += symbol;
         }
         scratch.run(word, &self.rules);
         if let (Some(id), None) = (token, whole) {
@@ -94,11 +101,10 @@ impl Bpe {
         }
         let mut start = base;
         for node in &scratch.nodes {
-            let symbol = node.text(word);
-            let end = start + if S::SPANS { self.length(symbol) } else { 0 };
-            match vocab.find(symbol) {
+            let end = start + if S::SPANS { self.length(node.text(word)) } else { 0 };
+            match vocab.find_in(word, node.start as usize, node.len as usize) {
                 Some(id) => out.push(id, start, end),
-                None => self.fall_back(vocab, start, symbol, out),
+                None => self.fall_back(vocab, start, node.text(word), out),
             }
             start = end;
         }

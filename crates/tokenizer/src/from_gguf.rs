@@ -93,13 +93,11 @@ fn strings(
     key: &str,
 ) -> Result<Option<Strings>, TokenizerError> {
     let Some(array) = read::<Array<'_>>(metadata, key)? else { return Ok(None) };
-    let Some(list) = array.strings() else {
+    if array.element_type() != ValueType::String {
         return Err(wrong_type(key, "an array of strings", &array));
-    };
-    // Each string is preceded by its length in eight bytes.
-    const LENGTH: u32 = 8;
-    let base = offset(storage, array.raw()).saturating_add(LENGTH as usize);
-    Strings::in_storage(storage.clone(), base, LENGTH, list.map(|s| s.as_bytes().len())).map(Some)
+    }
+    let base = offset(storage, array.raw());
+    Strings::behind_lengths(storage.clone(), base, array.len()).map(Some)
 }
 
 fn scores(metadata: &Metadata<'_>, storage: &SharedBytes) -> Result<Option<Scores>, TokenizerError> {

@@ -2,7 +2,12 @@
 //! array), the table holds positions only. The bits of a slot that a number does not need hold a part of its hash,
 //! so that most misses touch no key.
 
-const EMPTY: u32 = u32::MAX;
+use crate::bytes::{SHORT, words};
+
+/// So many numbers are looked at before the first of them is inserted.
+const AHEAD: usize = 16;
+/// Below all slots in use.
+const EMPTY: u32 = 0;
 const K0: u64 = 0x9E37_79B9_7F4A_7C15;
 const K1: u64 = 0xD6E8_FEB8_6659_FD93;
 
@@ -12,39 +17,22 @@ fn fold(a: u64, b: u64) -> u64 {
     (wide as u64) ^ ((wide >> 64) as u64)
 }
 
-/// The bytes at `at`, as a little-endian number; 0 behind the end.
-#[inline]
-fn word<const N: usize>(bytes: &[u8], at: usize) -> u64 {
-    let mut word = [0u8; 8];
-    if let (Some(to), Some(from)) = (word.get_mut(..N), bytes.get(at..at + N)) {
-        to.copy_from_slice(from);
+/// Hash of the `len` bytes at `start`: 16 bytes a step, the last of them overlapping, folded multiplication. Not meant to
+/// resist an attacker: the strings are a vocabulary's, and probing has no worse case than a scan of the table.
+#[inline(always)]
+pub(crate) fn hash_in(bytes: &[u8], start: usize, len: usize) -> u64 {
+    // The length goes where bytes are only in strings that fill the last step.
+    let last = K1 ^ (len as u64) << 56;
+    let step = |h: u64, (a, b): (u64, u64), k: u64| fold(h ^ a, k ^ b);
+    if len <= SHORT {
+        return step(K0, words(bytes, start, len), last);
     }
-    u64::from_le_bytes(word)
-}
-
-/// Hash of a byte string: eight bytes a step, the last of them overlapping, folded multiplication. Not meant to resist
-/// an attacker: the strings are a vocabulary's, and probing has no worse case than a scan of the table.
-#[inline]
-pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
-    let n = bytes.len();
-    let seed = K0 ^ n as u64;
-    match n {
-        0 => fold(seed, K1),
-        1..=3 => {
-            let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(0));
-            fold(seed ^ (byte(0) | byte(n / 2) << 8 | byte(n - 1) << 16), K1)
-        }
-        4..=7 => fold(seed ^ (word::<4>(bytes, 0) | word::<4>(bytes, n - 4) << 32), K1),
-        _ => {
-            let mut h = seed;
-            let mut at = 0;
-            while at + 8 < n {
-                h = fold(h ^ word::<8>(bytes, at), K1);
-                at += 8;
-            }
-            fold(h ^ word::<8>(bytes, n - 8), K0)
-        }
+    let (mut h, mut at) = (K0, 0);
+    while at + SHORT < len {
+        h = step(h, words(bytes, start + at, SHORT), K1);
+        at += SHORT;
     }
+    step(h, words(bytes, start + len - SHORT, SHORT), last)
 }
 
 /// Hash of a pair of hashes.
@@ -53,7 +41,11 @@ pub(crate) fn hash_pair(left: u64, right: u64) -> u64 {
     fold(left.rotate_left(32) ^ K1, right ^ K0)
 }
 
-/// Open addressing with linear probing, two thirds full.
+/// Open addressing with linear probing, two thirds full. A slot holds a tag, which is bits of the hash, above the number
+/// and one.
+///
+/// On the way to a slot all others have the same tag or a higher one (Amble and Knuth, "Ordered hash tables", 1974): a
+/// search for what is not there ends after two slots on average, where it would be five.
 #[derive(Debug, Default)]
 pub(crate) struct SlotTable {
     slots: Vec<u32>,
@@ -64,7 +56,6 @@ impl SlotTable {
     /// A table for the numbers below `n`, each inserted at most once.
     pub(crate) fn new(n: usize) -> Self {
         let capacity = n + n / 2 + 8;
-        // One bit pattern more than the numbers need, so that no slot in use equals EMPTY.
         let number_bits = u32::BITS - (n as u32).leading_zeros();
         SlotTable { slots: vec![EMPTY; capacity], number_bits: number_bits.max(1) }
     }
@@ -99,36 +90,72 @@ impl SlotTable {
                 at = 0;
                 continue;
             };
-            if slot == EMPTY {
+            // A lower tag, or free.
+            if slot <= tag {
                 return None;
             }
-            if slot & !mask == tag && same(slot & mask) {
-                return Some(slot & mask);
+            if slot - tag <= mask && same(slot - tag - 1) {
+                return Some(slot - tag - 1);
             }
             at += 1;
         }
     }
 
+    /// Reads the slot where a search begins, so that it is in the cache when it is wanted.
+    #[inline]
+    pub(crate) fn touch(&self, hash: u64) {
+        std::hint::black_box(self.slots.get(self.start(hash)).copied());
+    }
+
+    /// Inserts the numbers below `n` that have a key, by its hash; `same` tells whether two numbers have equal keys, and
+    /// `replace` which one of them stays.
+    ///
+    /// The slots of some keys are read before the first of them is inserted: a large table is not in the cache, and so
+    /// the processor waits for several slots at once.
+    pub(crate) fn fill(
+        &mut self,
+        n: usize,
+        hash_of: impl Fn(usize) -> Option<u64>,
+        replace: bool,
+        same: impl Fn(u32, u32) -> bool,
+    ) {
+        let mut ahead = [(0, 0); AHEAD];
+        for first in (0..n).step_by(AHEAD) {
+            let mut known = 0;
+            for number in first..n.min(first + AHEAD) {
+                if let (Some(hash), Some(entry)) = (hash_of(number), ahead.get_mut(known)) {
+                    self.touch(hash);
+                    *entry = (hash, number as u32);
+                    known += 1;
+                }
+            }
+            for &(hash, number) in ahead.get(..known).unwrap_or(&[]) {
+                self.insert(hash, number, replace, |other| same(other, number));
+            }
+        }
+    }
+
     /// Inserts `number`; where a number with an equal key is there, `replace` decides which one stays.
     #[inline]
-    pub(crate) fn insert(
-        &mut self,
-        hash: u64,
-        number: u32,
-        replace: bool,
-        mut same: impl FnMut(u32) -> bool,
-    ) {
-        let (tag, mask) = (self.tag(hash), self.number_mask());
+    fn insert(&mut self, hash: u64, number: u32, replace: bool, mut same: impl FnMut(u32) -> bool) {
+        let (mut tag, mask) = (self.tag(hash), self.number_mask());
+        let (mut new, mut displaced) = (tag | (number + 1), false);
         let mut at = self.start(hash);
         for _ in 0..=self.slots.len() {
             let Some(slot) = self.slots.get_mut(at) else {
                 at = 0;
                 continue;
             };
-            let free = *slot == EMPTY;
-            if free || (*slot & !mask == tag && same(*slot & mask)) {
-                if free || replace {
-                    *slot = tag | number;
+            if *slot <= tag {
+                // What had the slot goes on behind it, where its tag belongs.
+                std::mem::swap(slot, &mut new);
+                if new == EMPTY {
+                    return;
+                }
+                (tag, displaced) = (new & !mask, true);
+            } else if !displaced && *slot - tag <= mask && same(*slot - tag - 1) {
+                if replace {
+                    *slot = new;
                 }
                 return;
             }
@@ -146,14 +173,16 @@ impl SlotTable {
 mod tests {
     use super::*;
 
+    fn hash_bytes(bytes: &[u8]) -> u64 {
+        hash_in(bytes, 0, bytes.len())
+    }
+
     #[test]
     fn finds_what_was_inserted_and_nothing_else() {
         for n in [0usize, 1, 2, 3, 7, 8, 255, 256, 1000, 65_536] {
             let key = |i: u32| format!("key {i}");
             let mut table = SlotTable::new(n);
-            for i in 0..n as u32 {
-                table.insert(hash_bytes(key(i).as_bytes()), i, true, |j| j == i);
-            }
+            table.fill(n, |i| Some(hash_bytes(key(i as u32).as_bytes())), true, |i, j| i == j);
             for i in 0..n as u32 + 100 {
                 let found = table.find(hash_bytes(key(i).as_bytes()), |j| key(j) == key(i));
                 assert_eq!(found, (i < n as u32).then_some(i), "{i} of {n}");
@@ -161,12 +190,30 @@ mod tests {
         }
     }
 
+    /// The same bytes, at the beginning, in the middle and at the end of others.
+    #[test]
+    fn surroundings_do_not_change_a_hash() {
+        let text: Vec<u8> = (1..=60).collect();
+        for len in 0..=40 {
+            let expected = hash_bytes(&text[..len]);
+            for (before, behind) in [(0, 0), (0, 40), (3, 0), (3, 5), (3, 15), (3, 16), (17, 40)] {
+                let all = [&[255u8; 60][..before], &text[..len], &[255; 60][..behind]].concat();
+                assert_eq!(
+                    hash_in(&all, before, len),
+                    expected,
+                    "{len} bytes, {before} before, {behind} behind"
+                );
+            }
+            let others = (0..=40).filter(|n| *n != len).map(|n| hash_bytes(&text[..n]));
+            assert!(others.into_iter().all(|hash| hash != expected), "{len} bytes");
+        }
+    }
+
     #[test]
     fn an_equal_key_is_replaced_or_kept() {
         for (replace, expected) in [(true, 1), (false, 0)] {
             let mut table = SlotTable::new(2);
-            table.insert(7, 0, replace, |_| true);
-            table.insert(7, 1, replace, |_| true);
+            table.fill(2, |_| Some(7), replace, |_, _| true);
             assert_eq!(table.find(7, |_| true), Some(expected));
         }
     }

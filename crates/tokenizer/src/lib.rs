@@ -15,6 +15,7 @@
 mod borders;
 mod bpe;
 mod byte_level;
+mod bytes;
 mod charsmap;
 mod decode;
 mod encode;
@@ -27,6 +28,7 @@ mod kind;
 mod merge;
 mod plamo2;
 mod pre;
+mod queue;
 mod roles;
 mod rules;
 mod rwkv;

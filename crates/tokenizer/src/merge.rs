@@ -6,13 +6,12 @@
 //!     replace the pair of lowest rank, the leftmost of equals, by its merged symbol
 //! ```
 //!
-//! Up to [`SMALL`] symbols a plain search for the lowest rank is fastest. Longer pieces use a heap of
-//! `(rank, position)`: each symbol remembers the rank of the pair that it begins, so an entry of the heap is out of
+//! Up to [`SMALL`] symbols a plain search for the lowest rank is fastest. Longer pieces use a queue of
+//! `(rank, position)`: each symbol remembers the rank of the pair that it begins, so an entry of the queue is out of
 //! date exactly when its symbol is gone or remembers another rank. A merge adds at most two entries:
 //! O(n log n) for n symbols.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use crate::queue::Queue;
 
 /// Pieces of up to so many symbols are merged by plain search.
 const SMALL: usize = 40;
@@ -52,8 +51,11 @@ pub(crate) trait Pairs {
     /// Rank of merging two neighbours: lower merges first; `None`: never.
     fn rank(&self, piece: &[u8], left: &Node, right: &Node) -> Option<u32>;
 
-    /// What [`Pairs::rank`] wants to know of a symbol, besides its bytes.
-    fn hash(&self, _symbol: &[u8]) -> u64 {
+    /// Says that [`Pairs::rank`] will be asked soon.
+    fn expect(&self, _left: &Node, _right: &Node) {}
+
+    /// What [`Pairs::rank`] wants to know of the symbol of `_len` bytes at `_start`, besides its bytes.
+    fn hash(&self, _piece: &[u8], _start: u32, _len: u32) -> u64 {
         0
     }
 }
@@ -63,13 +65,13 @@ pub(crate) trait Pairs {
 pub(crate) struct MergeScratch {
     /// The symbols of the piece: filled by the caller, then merged in place; the merged ones are removed.
     pub(crate) nodes: Vec<Node>,
-    heap: Vec<Reverse<u64>>,
+    queue: Queue,
 }
 
 impl MergeScratch {
-    /// Merges `nodes` until no rule applies.
+    /// Merges `nodes`, whose symbols lie in `piece`, until no rule applies. More bytes may follow behind the symbols.
     pub(crate) fn run(&mut self, piece: &[u8], pairs: &impl Pairs) {
-        if self.nodes.len() <= SMALL { self.run_small(piece, pairs) } else { self.run_heap(piece, pairs) }
+        if self.nodes.len() <= SMALL { self.run_small(piece, pairs) } else { self.run_long(piece, pairs) }
     }
 
     /// Looks up the pair that begins at node `i` and ends at `j`.
@@ -85,6 +87,9 @@ impl MergeScratch {
     }
 
     fn run_small(&mut self, piece: &[u8], pairs: &impl Pairs) {
+        for (left, right) in self.nodes.iter().zip(self.nodes.iter().skip(1)) {
+            pairs.expect(left, right);
+        }
         for i in 0..self.nodes.len() {
             self.set_pair(piece, pairs, i, i + 1);
         }
@@ -102,7 +107,7 @@ impl MergeScratch {
             let right = self.nodes.remove(i + 1);
             if let Some(left) = self.nodes.get_mut(i) {
                 left.len += right.len;
-                left.hash = pairs.hash(left.text(piece));
+                left.hash = pairs.hash(piece, left.start, left.len);
             }
             self.set_pair(piece, pairs, i, i + 1);
             if i > 0 {
@@ -111,23 +116,20 @@ impl MergeScratch {
         }
     }
 
-    fn run_heap(&mut self, piece: &[u8], pairs: &impl Pairs) {
+    fn run_long(&mut self, piece: &[u8], pairs: &impl Pairs) {
         let n = self.nodes.len();
-        let mut entries = std::mem::take(&mut self.heap);
-        entries.clear();
+        self.queue.clear();
         for i in 0..n {
             self.set_pair(piece, pairs, i, i + 1);
             if let Some(node) = self.nodes.get_mut(i) {
                 node.prev = i.checked_sub(1).map_or(NO_NODE, |p| p as u32);
                 node.next = if i + 1 < n { i as u32 + 1 } else { NO_NODE };
                 if node.rank != NO_RANK {
-                    entries.push(Reverse(key(node.rank, i as u32)));
+                    self.queue.push(node.rank, i as u32);
                 }
             }
         }
-        let mut heap = BinaryHeap::from(entries);
-        while let Some(Reverse(entry)) = heap.pop() {
-            let (rank, i) = ((entry >> 32) as u32, entry as u32);
+        while let Some((rank, i)) = self.queue.pop() {
             let Some(&left) = self.nodes.get(i as usize) else { continue };
             if left.len == 0 || left.rank != rank {
                 continue;
@@ -137,7 +139,7 @@ impl MergeScratch {
             right.len = 0;
             if let Some(node) = self.nodes.get_mut(i as usize) {
                 node.len += right_len;
-                node.hash = pairs.hash(node.text(piece));
+                node.hash = pairs.hash(piece, node.start, node.len);
                 node.next = after;
             }
             if let Some(node) = self.nodes.get_mut(after as usize) {
@@ -151,11 +153,10 @@ impl MergeScratch {
                 if let Some(node) = self.nodes.get(first as usize)
                     && node.rank != NO_RANK
                 {
-                    heap.push(Reverse(key(node.rank, first)));
+                    self.queue.push(node.rank, first);
                 }
             }
         }
-        self.heap = heap.into_vec();
         self.nodes.retain(|node| node.len > 0);
     }
 
@@ -164,13 +165,8 @@ impl MergeScratch {
         const KEEP: usize = 1 << 14;
         self.nodes.clear();
         self.nodes.shrink_to(KEEP);
-        self.heap.clear();
-        self.heap.shrink_to(KEEP);
+        self.queue.shrink();
     }
-}
-
-fn key(rank: u32, position: u32) -> u64 {
-    (u64::from(rank) << 32) | u64::from(position)
 }
 
 #[cfg(test)]
@@ -190,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn heap_and_plain_search_agree() {
+    fn queue_and_plain_search_agree() {
         let mut state = 1u64;
         let mut random = move |n: u64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -216,7 +212,7 @@ mod tests {
                 if small {
                     scratch.run_small(&piece, &rules)
                 } else {
-                    scratch.run_heap(&piece, &rules)
+                    scratch.run_long(&piece, &rules)
                 }
                 scratch.nodes.iter().map(|n| (n.start, n.len)).collect::<Vec<_>>()
             };

@@ -131,6 +131,11 @@ pub(crate) fn assign(
         }
     }
     mark_ends(vocab, &ids);
+    let ends = |id: &TokenId| vocab.attrs(*id) & attr::EOG != 0;
+    // gpt-oss: `<|end|>` turned out to end messages only.
+    if named.eot.is_none() && !ids.eot.as_ref().is_some_and(ends) {
+        ids.eot = EOT.iter().filter_map(|text| find(vocab, text)).find(ends);
+    }
     strip_spaces(vocab, spec);
     Ok(ids)
 }

@@ -4,10 +4,12 @@
 //! looked up in the vocabulary to load them, and a rule costs ten bytes.
 
 use crate::TokenizerError;
-use crate::hash::{SlotTable, hash_bytes, hash_pair};
+use crate::bytes;
+use crate::hash::{SlotTable, hash_in, hash_pair};
 use crate::merge::{Node, Pairs};
 use crate::spec::Strings;
 use crate::vocab::MAX_ENTRIES;
+use std::ops::Range;
 
 /// The rules by rank.
 #[derive(Debug)]
@@ -16,10 +18,12 @@ pub(crate) struct Rules {
     table: SlotTable,
 }
 
-/// Left and right of a rule: the first space that does not begin the string separates them.
-fn parts(rule: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = 1 + rule.get(1..)?.iter().position(|b| *b == b' ')?;
-    Some((rule.get(..at)?, rule.get(at + 1..)?))
+/// Left and right of the rule of `len` bytes at `start`: the first space that does not begin it separates them.
+#[inline]
+fn parts(storage: &[u8], start: usize, len: usize) -> Option<(Range<usize>, Range<usize>)> {
+    let end = start + len;
+    let space = bytes::find(storage, start + 1, end, b' ')?;
+    Some((start..space, space + 1..end))
 }
 
 impl Rules {
@@ -29,12 +33,17 @@ impl Rules {
             return Err(TokenizerError::TooLarge { what: "number of merges", found: n, limit: MAX_ENTRIES });
         }
         let mut table = SlotTable::new(n);
-        for (i, rule) in merges.iter().flat_map(Strings::iter).enumerate() {
+        if let Some(merges) = &merges {
+            let storage = merges.storage();
             // A rule without two parts can never apply; it keeps its number.
-            let Some((left, right)) = parts(rule) else { continue };
-            let same = |j: u32| merges.as_ref().is_some_and(|merges| merges.get(j as usize) == rule);
+            let hash_of = |i| {
+                let (start, len) = merges.place(i);
+                let (left, right) = parts(storage, start, len)?;
+                let hash = |part: Range<usize>| hash_in(storage, part.start, part.len());
+                Some(hash_pair(hash(left), hash(right)))
+            };
             // Of two equal rules the first counts.
-            table.insert(hash_pair(hash_bytes(left), hash_bytes(right)), i as u32, false, same);
+            table.fill(n, hash_of, false, |a, b| merges.get(a as usize) == merges.get(b as usize));
         }
         Ok(Self { merges, table })
     }
@@ -46,18 +55,55 @@ impl Rules {
 
 impl Pairs for Rules {
     #[inline]
-    fn hash(&self, symbol: &[u8]) -> u64 {
-        hash_bytes(symbol)
+    fn hash(&self, piece: &[u8], start: u32, len: u32) -> u64 {
+        hash_in(piece, start as usize, len as usize)
+    }
+
+    #[inline]
+    fn expect(&self, left: &Node, right: &Node) {
+        self.table.touch(hash_pair(left.hash, right.hash));
     }
 
     #[inline]
     fn rank(&self, piece: &[u8], left: &Node, right: &Node) -> Option<u32> {
         let merges = self.merges.as_ref()?;
+        let storage = merges.storage();
+        let [left_start, left_len, right_start, right_len] =
+            [left.start, left.len, right.start, right.len].map(|n| n as usize);
         self.table.find(hash_pair(left.hash, right.hash), |i| {
-            let Some((first, second)) = merges.get(i as usize).split_at_checked(left.len as usize) else {
-                return false;
-            };
-            first == left.text(piece) && second.strip_prefix(b" ") == Some(right.text(piece))
+            let (start, len) = merges.place(i as usize);
+            let space = start + left_len;
+            len == left_len + 1 + right_len
+                && storage.get(space) == Some(&b' ')
+                && bytes::equal(storage, start, piece, left_start, left_len)
+                && bytes::equal(storage, space + 1, piece, right_start, right_len)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn rules_have_two_parts() {
+        let cases: &[(&str, Option<(&str, &str)>)] = &[
+            ("", None),
+            (" ", None),
+            ("a", None),
+            ("a ", Some(("a", ""))),
+            ("a b", Some(("a", "b"))),
+            ("  a", Some((" ", "a"))),
+            ("a b c", Some(("a", "b c"))),
+            ("long-left-part right", Some(("long-left-part", "right"))),
+        ];
+        for (rule, expected) in cases {
+            for behind in ["", " x y z ..........."] {
+                let all = format!(" {rule}{behind}");
+                let found = parts(all.as_bytes(), 1, rule.len());
+                let found = found.map(|(left, right)| (&all[left], &all[right]));
+                assert_eq!(found, *expected, "{rule:?} before {behind:?}");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The plain description of a tokenizer: what a model file says, and nothing of the file's format.
 
+use crate::bytes::equal;
 use crate::{CharsMap, TokenId, TokenizerError};
 use std::sync::Arc;
 
@@ -37,14 +38,14 @@ impl Strings {
         let mut offsets = Vec::with_capacity(lengths.size_hint().0.min(1 << 24) + 1);
         let mut at = 0usize;
         offsets.push(0);
-        for length in lengths {
+        offsets.extend(lengths.map(|length| {
             at = at.saturating_add(length).saturating_add(gap as usize);
-            let offset = u32::try_from(at).map_err(|_| TokenizerError::TooLarge {
-                what: "bytes of a string array",
-                found: at,
-                limit: u32::MAX as usize,
-            })?;
-            offsets.push(offset);
+            at as u32
+        }));
+        // They ascend: when the last fits, all do.
+        if u32::try_from(at).is_err() {
+            let (what, limit) = ("bytes of a string array", u32::MAX as usize);
+            return Err(TokenizerError::TooLarge { what, found: at, limit });
         }
         offsets.shrink_to_fit();
         let end = if offsets.len() > 1 { base.saturating_add(at - gap as usize) } else { base };
@@ -53,6 +54,32 @@ impl Strings {
             return Err(TokenizerError::OutOfStorage { what: "string array", start: base, end, len });
         }
         Ok(Strings { storage, base, gap, offsets })
+    }
+
+    /// Positions of `count` strings from `base` on, each behind its length in eight bytes (little-endian), as GGUF files
+    /// have them.
+    ///
+    /// # Errors
+    /// As [`Strings::in_storage`].
+    #[cfg(feature = "gguf")]
+    pub(crate) fn behind_lengths(
+        storage: SharedBytes,
+        base: usize,
+        count: usize,
+    ) -> Result<Self, TokenizerError> {
+        const LENGTH: usize = 8;
+        let bytes = (*storage).as_ref().get(base..).unwrap_or(&[]);
+        let mut at = 0usize;
+        // A length that is not there is one that leads out of the storage.
+        let lengths = (0..count).map(|_| {
+            let length =
+                bytes.get(at..at.saturating_add(LENGTH)).and_then(|b| <[u8; LENGTH]>::try_from(b).ok());
+            let length =
+                length.map_or(usize::MAX, |b| usize::try_from(u64::from_le_bytes(b)).unwrap_or(usize::MAX));
+            at = at.saturating_add(LENGTH).saturating_add(length);
+            length
+        });
+        Self::in_storage(storage.clone(), base.saturating_add(LENGTH), LENGTH as u32, lengths)
     }
 
     /// Copies strings into storage of their own.
@@ -82,24 +109,50 @@ impl Strings {
     /// The `i`-th string; empty where there is none.
     #[inline]
     pub fn get(&self, i: usize) -> &[u8] {
-        let (Some(&start), Some(&next)) = (self.offsets.get(i), self.offsets.get(i + 1)) else {
-            return &[];
-        };
-        let start = self.base + start as usize;
-        let end = (self.base + next as usize).saturating_sub(self.gap as usize);
-        (*self.storage).as_ref().get(start..end).unwrap_or(&[])
+        let (start, len) = self.place(i);
+        self.storage().get(start..start + len).unwrap_or(&[])
     }
 
     /// All strings, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let (bytes, gap) = ((*self.storage).as_ref(), self.gap as usize);
-        self.offsets.windows(2).map(move |pair| match pair {
-            [start, next] => {
-                let (start, next) = (self.base + *start as usize, self.base + *next as usize);
-                bytes.get(start..next.saturating_sub(gap)).unwrap_or(&[])
-            }
-            _ => &[],
+        let bytes = self.storage();
+        self.places().map(move |(start, len)| bytes.get(start..start + len).unwrap_or(&[]))
+    }
+
+    /// What the strings lie in.
+    #[inline]
+    pub(crate) fn storage(&self) -> &[u8] {
+        (*self.storage).as_ref()
+    }
+
+    /// Where in [`Strings::storage`] string `i` begins, and its length; an empty one where there is none.
+    #[inline]
+    pub(crate) fn place(&self, i: usize) -> (usize, usize) {
+        match self.offsets.get(i..).unwrap_or(&[]) {
+            [start, next, ..] => self.between(*start, *next),
+            _ => (0, 0),
+        }
+    }
+
+    /// [`Strings::place`] of all strings.
+    #[inline]
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.offsets.windows(2).map(|pair| match pair {
+            [start, next] => self.between(*start, *next),
+            _ => (0, 0),
         })
+    }
+
+    #[inline]
+    fn between(&self, start: u32, next: u32) -> (usize, usize) {
+        (self.base + start as usize, next.saturating_sub(start).saturating_sub(self.gap) as usize)
+    }
+
+    /// Whether string `i` is the `len` bytes at `start` of `bytes`.
+    #[inline]
+    pub(crate) fn is(&self, i: usize, bytes: &[u8], start: usize, len: usize) -> bool {
+        let (own_start, own_len) = self.place(i);
+        own_len == len && equal(self.storage(), own_start, bytes, start, len)
     }
 
     /// Bytes on the heap, without the storage.

@@ -32,7 +32,7 @@ fn rank(score: f32) -> u32 {
 impl Pairs for Rules<'_> {
     #[inline]
     fn rank(&self, piece: &[u8], left: &Node, right: &Node) -> Option<u32> {
-        let id = self.vocab.find(piece.get(left.start as usize..(right.start + right.len) as usize)?)?;
+        let id = self.vocab.find_in(piece, left.start as usize, (left.len + right.len) as usize)?;
         Some(rank(self.scores.get(id as usize)))
     }
 }
@@ -49,18 +49,23 @@ impl Spm {
 
     /// Appends the tokens of a stretch of text whose spaces are written as U+2581.
     pub(crate) fn encode<S: Sink>(&self, vocab: &Vocab, text: &str, scratch: &mut MergeScratch, out: &mut S) {
-        self.borders.pieces(text, |start, piece| self.encode_piece(vocab, start, piece, scratch, out));
+        self.borders.pieces(text, |start, piece| {
+            let rest = text.as_bytes().get(start..).unwrap_or(&[]);
+            self.encode_piece(vocab, start, piece, rest, scratch, out);
+        });
     }
 
+    /// The tokens of a piece that begins at `base`; `rest` is the text from there on.
     fn encode_piece<S: Sink>(
         &self,
         vocab: &Vocab,
         base: usize,
         text: &str,
+        rest: &[u8],
         scratch: &mut MergeScratch,
         out: &mut S,
     ) {
-        let token = vocab.find(text.as_bytes());
+        let token = vocab.find_in(rest, 0, text.len());
         let whole = token.and_then(|id| vocab.whole(id));
         if let (Some(id), Some(true)) = (token, whole) {
             out.push(id, base, base + text.len());
@@ -68,13 +73,13 @@ impl Spm {
         }
         scratch.nodes.clear();
         scratch.nodes.extend(text.char_indices().map(|(at, c)| Node::new(0, at, c.len_utf8())));
-        scratch.run(text.as_bytes(), &Rules { vocab, scores: &self.scores });
+        scratch.run(rest, &Rules { vocab, scores: &self.scores });
         if let (Some(id), None) = (token, whole) {
             vocab.set_whole(id, scratch.nodes.len() == 1);
         }
         for node in &scratch.nodes {
             let (start, end) = (node.start as usize, (node.start + node.len) as usize);
-            if let Some(id) = vocab.find(node.text(text.as_bytes())) {
+            if let Some(id) = vocab.find_in(rest, start, end - start) {
                 out.push(id, base + start, base + end);
                 continue;
             }

@@ -1,6 +1,6 @@
 //! The vocabulary: strings that stay in shared storage, a hash table over them, one byte of attributes a token.
 
-use crate::hash::{SlotTable, hash_bytes};
+use crate::hash::{SlotTable, hash_in};
 use crate::spec::{Strings, TokenType};
 use crate::{TokenId, TokenizerError};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -67,14 +67,14 @@ impl Vocab {
             _ => vec![attr::NORMAL; n],
         };
         let mut table = SlotTable::new(n);
-        let mut max_len = 0;
-        for (id, text) in strings.iter().enumerate() {
-            max_len = max_len.max(text.len());
-            if !text.is_empty() {
-                // Of two equal strings the later wins, as in the dictionaries of the original tokenizers.
-                table.insert(hash_bytes(text), id as u32, true, |other| strings.get(other as usize) == text);
-            }
-        }
+        let storage = strings.storage();
+        let hash_of = |id| match strings.place(id) {
+            (_, 0) => None,
+            (start, len) => Some(hash_in(storage, start, len)),
+        };
+        // Of two equal strings the later wins, as in the dictionaries of the original tokenizers.
+        table.fill(n, hash_of, true, |a, b| strings.get(a as usize) == strings.get(b as usize));
+        let max_len = strings.places().map(|(_, len)| len).max().unwrap_or(0);
         let whole = std::iter::repeat_with(|| AtomicU8::new(UNTRIED)).take(n).collect();
         Ok(Vocab { strings, table, attrs, whole, max_len })
     }
@@ -82,6 +82,11 @@ impl Vocab {
     /// The number of tokens.
     pub(crate) fn len(&self) -> usize {
         self.attrs.len()
+    }
+
+    /// The strings of all tokens.
+    pub(crate) fn strings(&self) -> &Strings {
+        &self.strings
     }
 
     /// The token's string, as the file has it; empty for an id that does not exist.
@@ -93,10 +98,17 @@ impl Vocab {
     /// The token with exactly this string.
     #[inline]
     pub(crate) fn find(&self, text: &[u8]) -> Option<TokenId> {
-        if text.len() > self.max_len {
+        self.find_in(text, 0, text.len())
+    }
+
+    /// The token whose string is the `len` bytes at `start`. Fastest where more bytes follow, whatever they are.
+    #[inline]
+    pub(crate) fn find_in(&self, bytes: &[u8], start: usize, len: usize) -> Option<TokenId> {
+        if len > self.max_len {
             return None;
         }
-        self.table.find(hash_bytes(text), |id| self.strings.get(id as usize) == text)
+        let hash = hash_in(bytes, start, len);
+        self.table.find(hash, |id| self.strings.is(id as usize, bytes, start, len))
     }
 
     /// Whether the merges make this token out of a piece of text that has its string, where that was tried before.

@@ -1,37 +1,20 @@
 //! The conformance corpus: ids of 25 vocabularies, as llama.cpp has them.
 
-use happy_gguf::{GgufFile, Limits};
+mod conformance;
+
+use conformance::{corpus, json, load, vocabularies};
 use happy_tokenizer::{DecodeOptions, DecodeStream, EncodeOptions, GrowingText, Tokenizer};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-fn corpus() -> Option<PathBuf> {
-    let root = std::env::var_os("HAPPY_CONFORMANCE")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"));
-    let folder = root.join("tokenizer");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("DID NOT RUN: no conformance corpus at {}", folder.display());
-    assert!(std::env::var("CI").is_err(), "the conformance corpus is required under CI");
-    None
-}
-
+/// Lines of a packed file.
 fn gunzip(path: &Path) -> String {
     let mut text = String::new();
     let file = std::fs::File::open(path).unwrap();
     flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
     text
-}
-
-fn vocabulary(path: &Path) -> GgufFile {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).unwrap();
-    ruzstd::decoding::StreamingDecoder::new(file).unwrap().read_to_end(&mut bytes).unwrap();
-    GgufFile::from_shared(Arc::new(bytes), &Limits::default()).unwrap()
 }
 
 fn ids(value: &Value) -> Option<Vec<u32>> {
@@ -108,15 +91,35 @@ fn growing(tokenizer: &Tokenizer, turns: &[String]) {
     assert_eq!(chat.ids(), tokenizer.encode(&turns[0], options).unwrap());
 }
 
+/// The size, the tokens with roles, and what is added are llama.cpp's. Where a vocabulary has several tokens for the end
+/// of a turn, llama.cpp takes whichever its hash map has first: then it is enough that both end the generation.
+fn roles(tokenizer: &Tokenizer, info: &Value) -> Result<(), String> {
+    let id = |key: &str| info[key].as_i64().and_then(|id| u32::try_from(id).ok());
+    let expected = (
+        [id("bos"), id("eos"), id("sep"), id("pad"), id("n_tokens")],
+        ["add_bos", "add_eos", "add_sep"].map(|key| info[key] == true),
+    );
+    let ids = tokenizer.special_ids();
+    let found = (
+        [ids.bos, ids.eos, ids.sep, ids.pad, Some(tokenizer.vocab_size() as u32)],
+        [tokenizer.adds_bos(), tokenizer.adds_eos(), tokenizer.adds_sep()],
+    );
+    let ends = |id: Option<u32>| id.is_some_and(|id| tokenizer.is_eog(id));
+    if ids.eot != id("eot") && !(ends(ids.eot) && ends(id("eot"))) {
+        return Err(format!("end of turn {:?}, expected {:?}", ids.eot, id("eot")));
+    }
+    if found == expected { Ok(()) } else { Err(format!("roles {found:?}, expected {expected:?}")) }
+}
+
 #[test]
 fn ids_of_all_vocabularies() {
     let Some(folder) = corpus() else { return };
-    let info: Value =
-        serde_json::from_str(&std::fs::read_to_string(folder.join("vocabs.json")).unwrap()).unwrap();
     let mut failures = Vec::new();
-    for (name, info) in info.as_object().unwrap() {
-        let file = vocabulary(&folder.join(info["file"].as_str().unwrap()));
-        let tokenizer = Tokenizer::from_gguf(&file).unwrap_or_else(|e| panic!("{name}: {e}"));
+    for (name, info) in &vocabularies(&folder) {
+        let tokenizer = Tokenizer::from_gguf(&load(&folder, info)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        if let Err(why) = roles(&tokenizer, &info["info"]) {
+            failures.push(format!("{name}: {why}"));
+        }
         let most = match name.as_str() {
             "smollm2" => 3 << 20,
             "gemma3" => 4 << 20,
@@ -128,9 +131,9 @@ fn ids_of_all_vocabularies() {
             let found = tokenizer.encode(text, EncodeOptions::default()).unwrap();
             assert_eq!(Some(found), ids(expected), "{name}: {text:?} with special tokens");
         }
-        let (mut n, mut detok) = (0, 0);
+        let (mut n, mut detok) = (0, 0u64);
         let mut turns = Vec::new();
-        for line in gunzip(&folder.join(format!("pairs/{name}.jsonl.gz"))).lines() {
+        for line in gunzip(&folder.join(format!("tokenizer/pairs/{name}.jsonl.gz"))).lines() {
             let record: Value = serde_json::from_str(line).unwrap();
             let text = record["text"].as_str().unwrap();
             let plain = ids(&record["ids"]).unwrap();
@@ -175,6 +178,7 @@ fn ids_of_all_vocabularies() {
             }
         }
         growing(&tokenizer, &turns);
+        assert_eq!(Some(detok), info["dev"].as_u64(), "{name}: texts");
         println!("{name}: {n} encodings, {detok} decodings, {} failures so far", failures.len());
     }
     let shown: Vec<String> = failures.iter().take(20).map(|f| f.chars().take(400).collect()).collect();
@@ -184,17 +188,14 @@ fn ids_of_all_vocabularies() {
 #[test]
 fn cases_of_llama_cpp() {
     let Some(folder) = corpus() else { return };
-    let info: Value =
-        serde_json::from_str(&std::fs::read_to_string(folder.join("vocabs.json")).unwrap()).unwrap();
-    let cases = gunzip(&folder.join("llama_cpp_inp_out.jsonl.gz"));
+    let cases = gunzip(&folder.join("tokenizer/llama_cpp_inp_out.jsonl.gz"));
     let cases: Vec<Value> = cases.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let mut n = 0;
-    for (name, info) in info.as_object().unwrap() {
+    for (name, info) in &vocabularies(&folder) {
         if !cases.iter().any(|c| c["vocab"] == name.as_str()) {
             continue;
         }
-        let file = vocabulary(&folder.join(info["file"].as_str().unwrap()));
-        let tokenizer = Tokenizer::from_gguf(&file).unwrap();
+        let tokenizer = Tokenizer::from_gguf(&load(&folder, info)).unwrap();
         for case in cases.iter().filter(|c| c["vocab"] == name.as_str()) {
             let text = case["text"].as_str().unwrap();
             assert_eq!(Some(encode(&tokenizer, text, false)), ids(&case["ids"]), "{name}: {text:?}");
@@ -209,18 +210,15 @@ fn cases_of_llama_cpp() {
 #[test]
 fn cases_of_the_original_libraries() {
     let Some(folder) = corpus() else { return };
-    let info: Value =
-        serde_json::from_str(&std::fs::read_to_string(folder.join("vocabs.json")).unwrap()).unwrap();
-    let cases = gunzip(&folder.join("kitoken.jsonl.gz"));
+    let cases = gunzip(&folder.join("tokenizer/kitoken.jsonl.gz"));
     let cases: Vec<Value> = cases.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let mut n = 0;
-    for (name, info) in info.as_object().unwrap() {
+    for (name, info) in &vocabularies(&folder) {
         let mut cases = cases.iter().filter(|c| c["vocab"] == name.as_str()).peekable();
         if cases.peek().is_none() {
             continue;
         }
-        let tokenizer =
-            Tokenizer::from_gguf(&vocabulary(&folder.join(info["file"].as_str().unwrap()))).unwrap();
+        let tokenizer = Tokenizer::from_gguf(&load(&folder, info)).unwrap();
         for case in cases {
             let found = encode(&tokenizer, case["text"].as_str().unwrap(), true);
             let expected = ids(&case["llamacpp"]).or_else(|| ids(&case["ids"]));
@@ -230,4 +228,41 @@ fn cases_of_the_original_libraries() {
     }
     println!("{n} of {} cases of the original libraries", cases.len());
     assert_eq!(n, cases.len());
+}
+
+/// Two long texts: the number of their tokens, the first and the last, and the hash of all.
+#[test]
+fn long_texts_of_all_vocabularies() {
+    let Some(folder) = corpus() else { return };
+    let counts = json(&folder.join("text/token_counts.json"));
+    let (mut n, mut failures) = (0, Vec::new());
+    for (name, info) in &vocabularies(&folder) {
+        let tokenizer = Tokenizer::from_gguf(&load(&folder, info)).unwrap();
+        for (text, counts) in counts.as_object().unwrap() {
+            let expected = &counts[name.as_str()];
+            if expected.is_null() {
+                continue;
+            }
+            let found = encode(
+                &tokenizer,
+                &std::fs::read_to_string(folder.join(format!("text/{text}.txt"))).unwrap(),
+                false,
+            );
+            let bytes: Vec<u8> = found.iter().flat_map(|id| id.to_le_bytes()).collect();
+            let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let (first, last) = (ids(&expected["first"]).unwrap(), ids(&expected["last"]).unwrap());
+            n += 1;
+            if expected["tokens"].as_u64() != Some(found.len() as u64)
+                || expected["sha256_u32le"] != hash.as_str()
+                || !found.starts_with(&first)
+                || !found.ends_with(&last)
+            {
+                failures.push(format!("{name} {text}: {} tokens, hash {hash}", found.len()));
+            }
+        }
+    }
+    println!("{n} long texts");
+    let expected: usize = counts.as_object().unwrap().values().map(|c| c.as_object().unwrap().len()).sum();
+    assert_eq!(n, expected);
+    assert!(failures.is_empty(), "{failures:#?}");
 }
