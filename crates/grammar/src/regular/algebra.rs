@@ -179,16 +179,14 @@ impl Algebra {
         let all = self.not(NOTHING);
         let mut flat = Vec::new();
         let mut class = CharSet::default();
+        let mut add = |part: Term, shape: &Shape| match shape {
+            Shape::Class(set) => class = class.union(set),
+            _ => flat.push(part),
+        };
         for part in parts {
-            let inner: Vec<Term> = match self.shape(part) {
-                Shape::Or(inner) => inner.to_vec(),
-                _ => vec![part],
-            };
-            for part in inner {
-                match self.shape(part) {
-                    Shape::Class(set) => class = class.union(set),
-                    _ => flat.push(part),
-                }
+            match self.shape(part) {
+                Shape::Or(inner) => inner.iter().for_each(|part| add(*part, self.shape(*part))),
+                shape => add(part, shape),
             }
         }
         if flat.contains(&all) {

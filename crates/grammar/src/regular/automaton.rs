@@ -18,7 +18,7 @@ pub(crate) struct State {
 }
 
 /// What a state may cost on average: some patterns of few states have terms of many parts.
-const WORK_PER_STATE: usize = 1_000;
+const WORK_PER_STATE: usize = 200;
 
 /// A term has more states than are allowed, or they cost too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
