@@ -32,6 +32,7 @@ fn help_names_every_command_and_option() {
         assert!(help.contains(command), "{command}");
         assert!(succeed(&[command, "--help"], b"").contains("Usage"), "{command}");
     }
+    assert!(succeed(&["sample", "--help"], b"").contains("top_n_sigma (n)"));
     let run = succeed(&["run", "--help"], b"");
     let options = [
         "--model",

@@ -9,19 +9,21 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::io::Write;
 
+/// What `--help` says of the lines.
+const LINES: &str = "\
+A line of input: {\"logits\": [..], \"history\": [..], \"steps\": [{\"type\": \"top_k\", \"k\": 40}, ..]}.
+Logits are one a token, \"-inf\" excludes one; history: tokens that were accepted before, may be
+left out; other fields are passed over. A line of output: {\"ids\": [..], \"p\": [..]}: the tokens
+that the steps leave, ascending, and their probabilities.
+
+Steps: top_k (k); top_p, min_p, typical (p, min_keep); temp (t); temp_ext (t, delta, exponent);
+xtc (probability, threshold, min_keep, seed); top_n_sigma (n); penalties (last_n, repeat, freq,
+present); dry (multiplier, base, allowed_length, last_n, breakers: lists of tokens); logit_bias
+(bias: [[token, number], ..]).";
+
 /// Options of `happy sample`.
-///
-/// A line of input: {"logits": [..], "history": [..], "steps": [{"type": "top_k", "k": 40}, ..]}.
-/// Logits are one a token, "-inf" excludes one; history: tokens that were accepted before, may be
-/// left out; other fields are passed over. A line of output: {"ids": [..], "p": [..]}: the tokens
-/// that the steps leave, ascending, and their probabilities.
-///
-/// Steps: top_k {k}; top_p, min_p, typical {p, min_keep}; temp {t}; temp_ext {t, delta, exponent};
-/// xtc {probability, threshold, min_keep, seed}; top_n_sigma {n}; penalties {last_n, repeat, freq,
-/// present}; dry {multiplier, base, allowed_length, last_n, breakers}; logit_bias {bias: [[token,
-/// number], ..]}.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = LINES)]
 pub(crate) struct SampleArgs {}
 
 /// A line of input.
