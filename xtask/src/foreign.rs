@@ -53,8 +53,11 @@ const PROPTEST_CASES: &str = "16";
 
 /// Tests that would take most of an hour emulated, and that do nothing but search with floats, which are the same on every
 /// machine: what they find is packed into the same bytes by the other tests of these formats. Not run under emulation.
-const SLOW: &[&str] =
-    &["searched_formats_have_at_most_the_error_of_the_reference", "searching_any_bits_does_not_panic"];
+const SLOW: &[&str] = &[
+    "searched_formats_have_at_most_the_error_of_the_reference",
+    "searching_any_bits_does_not_panic",
+    "lattice_blocks_are_close",
+];
 
 /// Arguments of `test-foreign`.
 #[derive(clap::Args)]
