@@ -1,0 +1,50 @@
+//! happy-tokenizer beside Hugging Face's tokenizers, kitoken and llama.cpp: speed, load time, and whether the ids are equal.
+//!
+//! ```text
+//! for each vocabulary: load each tokenizer, alternating; for each text: encode with each, alternating, on one thread
+//! print the medians as tables in Markdown
+//! ```
+//!
+//! Run from anywhere, on an idle machine: `cargo run --release --manifest-path benches/peers-tokenizer/Cargo.toml [ROUNDS]`.
+//! It needs the conformance corpus (`HAPPY_CONFORMANCE`), and for llama.cpp the Python environment that
+//! `cargo xtask bench-peer` makes (`HAPPY_PEER`, else `target/peer`); without that, its column says `not measured`.
+#![forbid(unsafe_code)]
+
+mod llama_cpp;
+mod measure;
+mod peers;
+mod report;
+mod texts;
+mod vocabulary;
+
+use std::path::{Path, PathBuf};
+
+/// What went wrong, for people to read.
+type Error = Box<dyn std::error::Error>;
+
+fn path_of(variable: &str, default: &str) -> PathBuf {
+    let value = std::env::var_os(variable).filter(|value| !value.is_empty());
+    value.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(default), PathBuf::from)
+}
+
+fn main() -> Result<(), Error> {
+    let rounds = match std::env::args().nth(1) {
+        Some(number) => {
+            number.parse::<usize>().ok().filter(|n| *n > 0).ok_or("expected a number of rounds")?
+        }
+        None => 5,
+    };
+    let conformance = path_of("HAPPY_CONFORMANCE", "../../../shared/conformance");
+    let environment = path_of("HAPPY_PEER", "../../target/peer");
+    let folder = std::env::temp_dir().join("happy-peers-tokenizer");
+    std::fs::create_dir_all(&folder)?;
+    let texts = texts::all(&conformance, &folder)?;
+    for name in ["smollm2", "qwen2"] {
+        let vocabulary = vocabulary::unpack(&conformance, name, &folder)?;
+        let mut peers = peers::all(&vocabulary, &environment, &folder)?;
+        let loads = measure::load(&mut peers, rounds)?;
+        let rows = measure::texts(&mut peers, &texts, rounds)?;
+        println!("{}", report::table(name, &peers, &loads, &rows));
+    }
+    Ok(())
+}
