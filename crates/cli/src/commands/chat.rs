@@ -5,10 +5,10 @@ use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::input::LineReader;
 use crate::load::{ContextArgs, LoadArgs};
-use crate::prompt::Conversation;
-use crate::{load, output};
+use crate::{answer, load, output};
 use clap::Args;
-use happy_engine::{Cancel, Context, Finish, FinishReason};
+use happy_engine::chat::{Message, Reply};
+use happy_engine::{Cancel, Context, Conversation, Finish, FinishReason};
 
 /// Options of `happy chat`.
 #[derive(Debug, Args)]
@@ -49,10 +49,14 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     // Wrong arguments show before the model is loaded.
     args.generation.options(cancel.clone())?;
     let engine = load::engine(&args.model, &args.context.options(&args.load))?;
-    let conversation = Conversation::new(&engine, args.system.as_deref())?;
-    let mut conversation = conversation.ok_or_else(|| {
+    let mut conversation = Conversation::new(&engine, None)?.ok_or_else(|| {
         CliError::new(format!("`{}` has no chat template, which a chat needs: use `happy run`", args.model))
     })?;
+    if let Some(system) = &args.system {
+        conversation.push(Message::new("system", system));
+    }
+    // Messages that stay when the conversation is forgotten.
+    let fixed = conversation.input().messages.len();
     let mut context = engine.context()?;
     let mut lines = LineReader::new()?;
     let mut stats = Stats::default();
@@ -69,24 +73,24 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
             "/quit" | "/exit" => break,
             "/help" => output::note(HELP),
             "/reset" => {
-                conversation.reset();
+                conversation.input_mut().messages.truncate(fixed);
                 context.truncate(0, 0)?;
                 stats = Stats::default();
                 output::note("the conversation is forgotten");
             }
-            "/stats" => show(&stats, &conversation, &context),
+            "/stats" => show(&stats, conversation.input().messages.len() - fixed, &context),
             command if command.starts_with('/') && !command.contains(char::is_whitespace) => {
                 output::note(&format!("unknown command {command:?}\n{HELP}"));
             }
             text => {
                 cancel.clear();
-                conversation.push("user", text);
-                let done = answer(args, &mut context, &conversation, &cancel, &mut stats);
+                conversation.push(Message::new("user", text));
+                let done = turn(args, &mut context, &conversation, &cancel, &mut stats);
                 match done {
-                    Ok(answer) => conversation.push("assistant", &answer),
+                    Ok(reply) => conversation.push(reply.message()),
                     // At a terminal the conversation goes on without the turn that failed.
                     Err(error) if lines.is_interactive() && !error.is_closed_pipe() => {
-                        conversation.pop();
+                        conversation.input_mut().messages.pop();
                         output::report(&error);
                         output::note("the last message is taken back; /reset makes room");
                     }
@@ -99,17 +103,16 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
 }
 
 /// Answers the last turn, and computes only what is new.
-fn answer(
+fn turn(
     args: &ChatArgs,
     context: &mut Context,
     conversation: &Conversation,
     cancel: &Cancel,
     stats: &mut Stats,
-) -> CliResult<String> {
-    let ids = conversation.ids()?;
-    let kept = context.keep_common_prefix(0, &ids)?;
-    let (text, finish) = generation::stream(context, &ids[kept..], args.generation.options(cancel.clone())?)?;
-    stats.reused = kept;
+) -> CliResult<Reply> {
+    let answer = conversation.answer(context, 0, args.generation.options(cancel.clone())?)?;
+    stats.reused = answer.reused();
+    let (reply, finish) = answer::stream(answer)?;
     if let Some(finish) = &finish {
         stats.prefilled += finish.prompt_tokens;
         stats.generated += finish.generated_tokens;
@@ -118,12 +121,12 @@ fn answer(
         }
     }
     stats.last = finish;
-    Ok(text)
+    Ok(reply)
 }
 
-fn show(stats: &Stats, conversation: &Conversation, context: &Context) {
+fn show(stats: &Stats, messages: usize, context: &Context) {
     let (used, room) = (context.tokens(0).len(), context.capacity());
-    output::note(&format!("{} messages, {used} of {room} positions taken", conversation.len()));
+    output::note(&format!("{messages} messages, {used} of {room} positions taken"));
     output::note(&format!("prefilled {} tokens, generated {} in all", stats.prefilled, stats.generated));
     if let Some(finish) = &stats.last {
         output::note(&format!("last answer: {} tokens were in the kv cache already", stats.reused));

@@ -8,6 +8,7 @@ mod gguf;
 mod inspect;
 mod logits;
 mod quantize;
+mod reply;
 mod run;
 mod template;
 mod tokenize;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Logits(logits::LogitsArgs),
     /// Render a chat template
     Template(template::TemplateArgs),
+    /// Take a model's reply apart: content, reasoning, tool calls
+    Reply(reply::ReplyArgs),
     /// Show processor features, chosen kernels and the switches that turn them off
     Cpu(cpu::CpuArgs),
 }
@@ -56,6 +59,7 @@ impl Command {
             Command::Detokenize(args) => detokenize::run(&args),
             Command::Logits(args) => logits::run(&args),
             Command::Template(args) => template::run(&args),
+            Command::Reply(args) => reply::run(&args),
             Command::Cpu(args) => cpu::run(&args),
         }
     }
