@@ -2,6 +2,7 @@
 
 use crate::error::{CliError, CliResult};
 use rustyline::error::ReadlineError;
+use serde_json::Value;
 use std::io::{BufRead, IsTerminal, Read};
 use std::path::Path;
 
@@ -15,10 +16,44 @@ pub(crate) fn read_text(path: &Path) -> CliResult<String> {
 }
 
 /// A file, or standard input for `-`, as JSON.
-pub(crate) fn read_json(path: &Path) -> CliResult<serde_json::Value> {
+pub(crate) fn read_json(path: &Path) -> CliResult<Value> {
     let text = read_text(path)?;
     serde_json::from_str(&text)
         .map_err(|e| CliError::new(format!("`{}` is not valid JSON: {e}", path.display())))
+}
+
+/// A file that holds a JSON array.
+pub(crate) fn read_array(path: &Path) -> CliResult<Vec<Value>> {
+    match read_json(path)? {
+        Value::Array(items) => Ok(items),
+        other => {
+            let found = kind(&other);
+            Err(CliError::new(format!("`{}` holds {found}, expected an array", path.display())))
+        }
+    }
+}
+
+/// A file that holds a JSON object.
+pub(crate) fn read_object(path: &Path) -> CliResult<Value> {
+    match read_json(path)? {
+        object @ Value::Object(_) => Ok(object),
+        other => {
+            let found = kind(&other);
+            Err(CliError::new(format!("`{}` holds {found}, expected an object", path.display())))
+        }
+    }
+}
+
+/// What a JSON value is, for messages.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a bool",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// All of standard input as text.

@@ -1,6 +1,7 @@
 //! The `happy` command: run, chat, bench and inspect GGUF language models.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod commands;
 mod constrain;
 mod error;

@@ -21,6 +21,38 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{on}{text}{off}");
 }
 
+/// Text beside the answer, on standard error: dimmed on a terminal, else between marks.
+pub(crate) struct Aside {
+    name: &'static str,
+    open: bool,
+}
+
+impl Aside {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, open: false }
+    }
+
+    /// Writes more of it.
+    pub(crate) fn write(&mut self, text: &str) {
+        let mut out = std::io::stderr();
+        // Nothing can be done about a standard error that takes nothing.
+        let _ = match (colours(), std::mem::replace(&mut self.open, true)) {
+            (true, _) => write!(out, "\x1b[2m{text}\x1b[0m"),
+            (false, true) => write!(out, "{text}"),
+            (false, false) => write!(out, "[{}] {text}", self.name),
+        };
+        let _ = out.flush();
+    }
+
+    /// Ends it, if it has begun.
+    pub(crate) fn end(&mut self) {
+        if std::mem::take(&mut self.open) {
+            let mark = if colours() { String::new() } else { format!("\n[end of {}]", self.name) };
+            let _ = writeln!(std::io::stderr(), "{mark}");
+        }
+    }
+}
+
 /// Bytes in the largest unit that keeps the number above one.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     let mut value = bytes as f64;

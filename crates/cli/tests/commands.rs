@@ -18,6 +18,7 @@ const COMMANDS: [&str; 12] = [
     "logits",
     "sample",
     "template",
+    "reply",
     "cpu",
 ];
 

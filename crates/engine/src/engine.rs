@@ -104,7 +104,7 @@ impl Engine {
     /// # Errors
     /// If the template is not valid.
     pub fn chat_template(&self) -> Result<Option<ChatTemplate>, TemplateError> {
-        chat_template_of(&self.0.file)
+        crate::chat_template_of(&self.0.file)
     }
 }
 
@@ -125,17 +125,6 @@ pub fn tokenizer_of(file: &GgufFile) -> Result<Option<Tokenizer>, TokenizerError
         Tokenizer::from_gguf(file).map(Some)
     } else {
         Ok(None)
-    }
-}
-
-/// The chat template of a file; `None` if it has none.
-///
-/// # Errors
-/// If the template is not valid.
-pub fn chat_template_of(file: &GgufFile) -> Result<Option<ChatTemplate>, TemplateError> {
-    match file.view().metadata().optional::<&str>("tokenizer.chat_template") {
-        Ok(Some(source)) => ChatTemplate::new(source).map(Some),
-        _ => Ok(None),
     }
 }
 

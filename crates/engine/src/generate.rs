@@ -62,6 +62,8 @@ pub struct Generation<'a> {
     options: GenerateOptions,
     decoder: StreamDecoder,
     text: StopBuffer,
+    /// Control tokens whose strings are text.
+    shown: Vec<TokenId>,
     state: State,
     /// Set when the reason is known, while held-back text still goes out.
     ending: Option<FinishReason>,
@@ -98,6 +100,7 @@ impl Context {
             prompt: prompt.to_vec(),
             decoder: StreamDecoder::new(),
             text: StopBuffer::new(&options.stop),
+            shown: Vec::new(),
             state: State::Prefill(0),
             ending: None,
             prefilled: 0,
@@ -112,6 +115,14 @@ impl Context {
 }
 
 impl Generation<'_> {
+    /// Writes the strings of these control tokens as text: [`ReplyFormat::markers`](crate::chat::ReplyFormat::markers)
+    /// for a reply parser. Others are left out, and those that end generation end it.
+    #[must_use]
+    pub fn showing(mut self, tokens: &[TokenId]) -> Self {
+        self.shown = tokens.to_vec();
+        self
+    }
+
     fn step(&mut self) -> Result<Option<Event>, EngineError> {
         loop {
             if let Some(piece) = self.text.pop() {
@@ -188,7 +199,13 @@ impl Generation<'_> {
             self.end(FinishReason::EndOfGeneration(token));
             return Ok(());
         }
-        self.text.push(self.decoder.push(tokenizer, token)?);
+        if self.shown.contains(&token) {
+            // What comes before it cannot be completed any more.
+            self.text.push(self.decoder.finish());
+            self.text.push(&String::from_utf8_lossy(tokenizer.token_text(token)?));
+        } else {
+            self.text.push(self.decoder.push(tokenizer, token)?);
+        }
         let full = self.context.tokens(self.sequence).len() >= self.context.capacity();
         if let Some(stop) = self.text.found() {
             self.ending = Some(FinishReason::StopString(stop.to_owned()));

@@ -6,6 +6,7 @@
 //! Context   KV cache, scratch and threads: prefill, decode, truncate, fork; several sequences
 //! Generation  an iterator of events: text in pieces, and why it ended
 //! Constraint  a grammar or a JSON schema that the generated text must match
+//! Conversation  messages and tools; an Answer is a generation with its reply taken apart
 //! ```
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
@@ -14,6 +15,7 @@ mod cancel;
 pub mod chat;
 mod constraint;
 mod context;
+mod conversation;
 mod engine;
 mod error;
 mod finish;
@@ -22,15 +24,18 @@ pub mod memory;
 mod mmap;
 mod options;
 mod plan;
+mod templates;
 mod text;
 
 pub use cancel::Cancel;
 pub use constraint::Constraint;
 pub use context::Context;
-pub use engine::{Engine, chat_template_of, open_file, tokenizer_of};
+pub use conversation::{Answer, AnswerEvent, Conversation, template_input};
+pub use engine::{Engine, open_file, tokenizer_of};
 pub use error::EngineError;
 pub use finish::{Event, Finish, FinishReason};
 pub use generate::{GenerateOptions, Generation};
 pub use options::LoadOptions;
 pub use plan::{OverBudget, Plan};
+pub use templates::{chat_template_of, named_template_of, template_names_of, tool_template_of};
 pub use text::TextPiece;

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use corpus::{Corpus, now};
 use happy_engine::chat::{ChatTemplate, Message, TemplateError, TemplateInput};
-use serde_json::Value;
 
 #[derive(Default)]
 struct Tally {
@@ -137,6 +136,45 @@ fn hostile_templates() {
         ("endless loops", "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}".to_owned()),
         ("huge string", "{{ 'x' * 999999999 }}".to_owned()),
         ("doubling", format!("{{% set x = 'xxxxxxxx' %}}{}", "{% set x = x ~ x %}".repeat(60))),
+        ("huge range", "{% for i in range(10**9) %}{% endfor %}".to_owned()),
+        ("huge range as a list", "{{ range(10**9)|list|length }}".to_owned()),
+        ("huge power", "{{ 'a' * 10**9 }}".to_owned()),
+        ("huge product", "{% for i in range(9999) %}{{ 'aaaaaaaaaaaaaaaa' * 60000 }}{% endfor %}".to_owned()),
+        (
+            "doubling in a loop",
+            "{% set n = namespace(x='xxxxxxxx') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
+                .to_owned(),
+        ),
+        (
+            "doubling by plus, replace, join and format",
+            "{% set n = namespace(x='xx') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}\
+             {% set n.x = n.x|replace('x', 'xx') %}{% set n.x = [n.x, n.x]|join(n.x) %}\
+             {% set n.x = '%s%s'|format(n.x, n.x) %}{% endfor %}{{ n.x }}"
+                .to_owned(),
+        ),
+        (
+            "doubling by tojson",
+            "{% set n = namespace(x='\"') %}{% for i in range(60) %}{% set n.x = n.x|tojson %}{% endfor %}{{ n.x }}"
+                .to_owned(),
+        ),
+        (
+            "doubling lists",
+            "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x|length }}"
+                .to_owned(),
+        ),
+        (
+            "macros in macros",
+            "{% macro a(n) %}{{ b(n + 1) }}{% endmacro %}{% macro b(n) %}{{ a(n + 1) }}{% endmacro %}{{ a(0) }}".to_owned(),
+        ),
+        (
+            "nested calls",
+            "{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}".to_owned(),
+        ),
+        ("caller recursion", "{% macro f() %}{% call f() %}{{ caller() }}{% endcall %}{% endmacro %}{{ f() }}".to_owned()),
+        ("include of itself", "{% include 'chat' %}".to_owned()),
+        ("import of itself", "{% import 'chat' as c %}{{ c }}".to_owned()),
+        ("extends itself", "{% extends 'chat' %}".to_owned()),
+        ("block in itself", "{% block a %}{{ self.a() }}{% endblock %}".to_owned()),
         ("huge list", "{{ ([1] * 999999999)|length }}".to_owned()),
         ("huge padding", "{{ 'x'.center(999999999) }}{{ 'x'|indent(999999999) }}".to_owned()),
         ("macro recursion", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}".to_owned()),

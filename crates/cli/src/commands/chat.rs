@@ -6,10 +6,10 @@ use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::input::LineReader;
 use crate::load::{ContextArgs, LoadArgs};
-use crate::prompt::Conversation;
-use crate::{load, output};
+use crate::{answer, load, output};
 use clap::Args;
-use happy_engine::{Context, Finish, FinishReason, GenerateOptions};
+use happy_engine::chat::{Message, Reply};
+use happy_engine::{Context, Conversation, Finish, FinishReason, GenerateOptions};
 
 /// Options of `happy chat`.
 #[derive(Debug, Args)]
@@ -53,11 +53,15 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     args.generation.check()?;
     let grammar = args.grammar.compile("root")?;
     let engine = load::engine(&args.model, &args.context.options(&args.load))?;
-    let conversation = Conversation::new(&engine, args.system.as_deref())?;
-    let mut conversation = conversation.ok_or_else(|| {
+    let mut conversation = Conversation::new(&engine, None)?.ok_or_else(|| {
         CliError::new(format!("`{}` has no chat template, which a chat needs: use `happy run`", args.model))
     })?;
     let constraint = constrain::constraint(&engine, grammar.as_ref())?;
+    if let Some(system) = &args.system {
+        conversation.push(Message::new("system", system));
+    }
+    // Messages that stay when the conversation is forgotten.
+    let fixed = conversation.input().messages.len();
     let mut context = engine.context()?;
     let mut lines = LineReader::new()?;
     let mut stats = Stats::default();
@@ -74,27 +78,27 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
             "/quit" | "/exit" => break,
             "/help" => output::note(HELP),
             "/reset" => {
-                conversation.reset();
+                conversation.input_mut().messages.truncate(fixed);
                 context.truncate(0, 0)?;
                 stats = Stats::default();
                 output::note("the conversation is forgotten");
             }
-            "/stats" => show(&stats, &conversation, &context),
+            "/stats" => show(&stats, conversation.input().messages.len() - fixed, &context),
             command if command.starts_with('/') && !command.contains(char::is_whitespace) => {
                 output::note(&format!("unknown command {command:?}\n{HELP}"));
             }
             text => {
                 cancel.clear();
-                conversation.push("user", text);
+                conversation.push(Message::new("user", text));
                 let done = args.generation.options(&engine, cancel.clone()).and_then(|mut options| {
                     options.constraint.clone_from(&constraint);
-                    answer(options, &mut context, &conversation, &mut stats)
+                    turn(options, &mut context, &conversation, &mut stats)
                 });
                 match done {
-                    Ok(answer) => conversation.push("assistant", &answer),
+                    Ok(reply) => conversation.push(reply.message()),
                     // At a terminal the conversation goes on without the turn that failed.
                     Err(error) if lines.is_interactive() && !error.is_closed_pipe() => {
-                        conversation.pop();
+                        conversation.input_mut().messages.pop();
                         output::report(&error);
                         output::note("the last message is taken back; /reset makes room");
                     }
@@ -107,16 +111,15 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
 }
 
 /// Answers the last turn, and computes only what is new.
-fn answer(
+fn turn(
     options: GenerateOptions,
     context: &mut Context,
     conversation: &Conversation,
     stats: &mut Stats,
-) -> CliResult<String> {
-    let ids = conversation.ids()?;
-    let kept = context.keep_common_prefix(0, &ids)?;
-    let (text, finish) = generation::stream(context, &ids[kept..], options)?;
-    stats.reused = kept;
+) -> CliResult<Reply> {
+    let answer = conversation.answer(context, 0, options)?;
+    stats.reused = answer.reused();
+    let (reply, finish) = answer::stream(answer)?;
     if let Some(finish) = &finish {
         stats.prefilled += finish.prompt_tokens;
         stats.generated += finish.generated_tokens;
@@ -125,12 +128,12 @@ fn answer(
         }
     }
     stats.last = finish;
-    Ok(text)
+    Ok(reply)
 }
 
-fn show(stats: &Stats, conversation: &Conversation, context: &Context) {
+fn show(stats: &Stats, messages: usize, context: &Context) {
     let (used, room) = (context.tokens(0).len(), context.capacity());
-    output::note(&format!("{} messages, {used} of {room} positions taken", conversation.len()));
+    output::note(&format!("{messages} messages, {used} of {room} positions taken"));
     output::note(&format!("prefilled {} tokens, generated {} in all", stats.prefilled, stats.generated));
     if let Some(finish) = &stats.last {
         output::note(&format!("last answer: {} tokens were in the kv cache already", stats.reused));

@@ -9,6 +9,7 @@ mod grammar;
 mod inspect;
 mod logits;
 mod quantize;
+mod reply;
 mod run;
 mod sample;
 mod template;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Sample(sample::SampleArgs),
     /// Render a chat template
     Template(template::TemplateArgs),
+    /// Take a model's reply apart: content, reasoning, tool calls
+    Reply(reply::ReplyArgs),
     /// Show processor features, chosen kernels and the switches that turn them off
     Cpu(cpu::CpuArgs),
 }
@@ -64,6 +67,7 @@ impl Command {
             Command::Grammar(args) => grammar::run(&args),
             Command::Sample(args) => sample::run(&args),
             Command::Template(args) => template::run(&args),
+            Command::Reply(args) => reply::run(&args),
             Command::Cpu(args) => cpu::run(&args),
         }
     }

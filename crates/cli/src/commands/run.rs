@@ -4,11 +4,11 @@ use crate::constrain::{self, GrammarSource};
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::load::{ContextArgs, LoadArgs};
-use crate::prompt::{self, Conversation};
-use crate::{input, load, output};
+use crate::{answer, input, load, output};
 use clap::Args;
-use happy_engine::Engine;
-use happy_tokenizer::TokenId;
+use happy_engine::chat::{Message, ReplyFormat};
+use happy_engine::{Conversation, Engine};
+use serde_json::Value;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -27,6 +27,12 @@ pub(crate) struct RunArgs {
     /// System message
     #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
     system: Option<String>,
+    /// Tools that the model may call: a JSON array, as chat templates take them
+    #[arg(long, value_name = "FILE.json", conflicts_with = "raw")]
+    tools: Option<PathBuf>,
+    /// Read the reply in this format [default: the chat template's; `happy reply --list` names them]
+    #[arg(long, value_name = "NAME", conflicts_with = "raw")]
+    reply_format: Option<ReplyFormat>,
     /// Take the prompt as it is, without the model's chat template
     #[arg(long)]
     raw: bool,
@@ -47,14 +53,18 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     args.generation.check()?;
     let grammar = args.grammar.compile("root")?;
     let text = prompt_text(args)?;
+    let tools = args.tools.as_deref().map(input::read_array).transpose()?;
     let started = Instant::now();
     let engine = load::engine(&args.model, &args.context.options(&args.load))?;
-    let ids = prompt_ids(args, &engine, &text)?;
+    let conversation = conversation(args, &engine, &text, tools)?;
     let mut options = args.generation.options(&engine, cancel)?;
     options.constraint = constrain::constraint(&engine, grammar.as_ref())?;
     let mut context = engine.context()?;
     let loaded = started.elapsed();
-    let (_, finish) = generation::stream(&mut context, &ids, options)?;
+    let finish = match conversation {
+        Some(conversation) => answer::stream(conversation.answer(&mut context, 0, options)?)?.1,
+        None => generation::stream(&mut context, &engine.encode_prompt(&text)?, options)?.1,
+    };
     if let Some(finish) = finish {
         output::note(&generation::summary(&finish).join("\n"));
     }
@@ -85,18 +95,34 @@ fn prompt_text(args: &RunArgs) -> CliResult<String> {
     Ok(text.to_owned())
 }
 
-/// The prompt's tokens, through the chat template where there is one and nobody asked for none.
-fn prompt_ids(args: &RunArgs, engine: &Engine, text: &str) -> CliResult<Vec<TokenId>> {
-    let conversation = if args.raw { None } else { Conversation::new(engine, args.system.as_deref())? };
-    match conversation {
-        Some(mut conversation) => {
-            conversation.push("user", text);
-            conversation.ids()
-        }
-        None if args.system.is_some() => Err(CliError::new(format!(
-            "`{}` has no chat template, so --system has no place: put everything into the prompt",
-            args.model
-        ))),
-        None => prompt::encode_prompt(engine.require_tokenizer()?, text),
+/// The prompt as a conversation, where there is a chat template and nobody asked for none.
+fn conversation(
+    args: &RunArgs,
+    engine: &Engine,
+    text: &str,
+    tools: Option<Vec<Value>>,
+) -> CliResult<Option<Conversation>> {
+    let found = if args.raw { None } else { Conversation::new(engine, tools)? };
+    let Some(mut conversation) = found else {
+        let given = [
+            ("--system", args.system.is_some()),
+            ("--tools", args.tools.is_some()),
+            ("--reply-format", args.reply_format.is_some()),
+        ];
+        return match given.iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(CliError::new(format!(
+                "`{}` has no chat template, so {option} has no place: put everything into the prompt",
+                args.model
+            ))),
+            None => Ok(None),
+        };
+    };
+    if let Some(format) = args.reply_format {
+        conversation.set_format(format)?;
     }
+    if let Some(system) = &args.system {
+        conversation.push(Message::new("system", system));
+    }
+    conversation.push(Message::new("user", text));
+    Ok(Some(conversation))
 }

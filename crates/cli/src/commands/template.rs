@@ -1,13 +1,14 @@
 //! `happy template`: a rendered chat template on standard output, and nothing else.
 
 use crate::error::{CliError, CliResult};
-use crate::{input, load, prompt};
+use crate::{input, load};
 use clap::{ArgGroup, Args};
 use happy_engine::chat::{ChatTemplate, TemplateError, TemplateInput};
+use happy_gguf::GgufFile;
 use serde_json::Value;
 use std::fmt::Display;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Options of `happy template`.
@@ -21,6 +22,9 @@ pub(crate) struct TemplateArgs {
     /// Take the template from a file
     #[arg(long, value_name = "F.jinja", group = "source")]
     file: Option<PathBuf>,
+    /// Take the model's template of this name, like `tool_use` [default: `tool_use` with --tools where there is one]
+    #[arg(long, value_name = "NAME", requires = "model")]
+    name: Option<String>,
     /// The conversation: a JSON array of messages; `-` is standard input
     #[arg(long, value_name = "FILE.json", group = "data")]
     messages: Option<PathBuf>,
@@ -48,15 +52,10 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
     let (name, template) = match (&args.model, &args.file) {
         (Some(model), _) => {
             let file = load::file(model)?;
-            let template = happy_engine::chat_template_of(&file).map_err(|e| in_template(model, &e))?;
+            let template = of_model(args, model, &file)?;
             if let Some(tokenizer) = happy_engine::tokenizer_of(&file)? {
-                tokens = prompt::template_input(&tokenizer);
+                tokens = happy_engine::template_input(&tokenizer);
             }
-            let template = template.ok_or_else(|| {
-                CliError::new(format!(
-                    "`{model}` has no chat template: key `tokenizer.chat_template` is missing"
-                ))
-            })?;
             (model.clone(), template)
         }
         (None, Some(path)) => {
@@ -67,7 +66,7 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
         (None, None) => return Err(CliError::usage("no template: give -m MODEL or --file F.jinja")),
     };
     let context = match &args.context {
-        Some(path) => read_object(path)?,
+        Some(path) => input::read_object(path)?,
         None => context(args, tokens)?,
     };
     let rendered = template.render_context(&context, now).map_err(|e| in_template(&name, &e))?;
@@ -77,14 +76,31 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
     Ok(())
 }
 
+/// The template of a model: the one with the name, the one for tools where there are any, or the one without a name.
+fn of_model(args: &TemplateArgs, model: &str, file: &GgufFile) -> CliResult<ChatTemplate> {
+    let found = match &args.name {
+        Some(name) => happy_engine::named_template_of(file, name),
+        None if args.tools.is_some() => happy_engine::tool_template_of(file),
+        None => happy_engine::chat_template_of(file),
+    };
+    let key = args.name.as_ref().map_or(String::new(), |name| format!(".{name}"));
+    found.map_err(|e| in_template(model, &e))?.ok_or_else(|| {
+        let names = happy_engine::template_names_of(file).join(", ");
+        let others = if names.is_empty() { names } else { format!("; its named templates: {names}") };
+        CliError::new(format!(
+            "`{model}` has no chat template: key `tokenizer.chat_template{key}` is missing{others}"
+        ))
+    })
+}
+
 /// What the template sees: messages, tools and variables; a variable replaces what has its name.
 fn context(args: &TemplateArgs, tokens: TemplateInput) -> CliResult<Value> {
-    let messages = args.messages.as_deref().map(read_array).transpose()?.unwrap_or_default();
+    let messages = args.messages.as_deref().map(input::read_array).transpose()?.unwrap_or_default();
     if let (Some(i), Some(path)) = (messages.iter().position(|m| !m.is_object()), &args.messages) {
-        let (path, found) = (path.display(), kind(&messages[i]));
+        let (path, found) = (path.display(), input::kind(&messages[i]));
         return Err(CliError::new(format!("message {} of `{path}` is {found}, expected an object", i + 1)));
     }
-    let tools = args.tools.as_deref().map(read_array).transpose()?;
+    let tools = args.tools.as_deref().map(input::read_array).transpose()?;
     let add_generation_prompt = !args.no_generation_prompt;
     let mut input = TemplateInput { messages, tools, add_generation_prompt, ..tokens };
     for variable in &args.var {
@@ -101,38 +117,6 @@ fn context(args: &TemplateArgs, tokens: TemplateInput) -> CliResult<Value> {
 /// The time that `--now` gives.
 fn time<T: FromStr<Err: Display>>(text: &str) -> CliResult<T> {
     text.parse().map_err(|e| CliError::usage(format!("--now: {e}")))
-}
-
-fn read_array(path: &Path) -> CliResult<Vec<Value>> {
-    match input::read_json(path)? {
-        Value::Array(items) => Ok(items),
-        other => {
-            let found = kind(&other);
-            Err(CliError::new(format!("`{}` holds {found}, expected an array", path.display())))
-        }
-    }
-}
-
-fn read_object(path: &Path) -> CliResult<Value> {
-    match input::read_json(path)? {
-        object @ Value::Object(_) => Ok(object),
-        other => {
-            let found = kind(&other);
-            Err(CliError::new(format!("`{}` holds {found}, expected an object", path.display())))
-        }
-    }
-}
-
-/// What a JSON value is, for messages.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a bool",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }
 
 fn in_template(name: &str, error: &TemplateError) -> CliError {

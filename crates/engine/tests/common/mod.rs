@@ -1,4 +1,5 @@
 //! A model small enough for tests: two layers, a vocabulary of bytes.
+#![allow(dead_code)] // each test binary uses a part
 
 use happy_engine::{Engine, LoadOptions};
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits, OwnedArray};
@@ -6,8 +7,8 @@ use std::sync::Arc;
 
 /// Width of the model.
 const N_EMBD: usize = 64;
-/// Tokens: unknown, begin, end, and a token for each byte.
-const N_VOCAB: usize = 3 + 256;
+/// Tokens without the control tokens of a test: unknown, begin, end, and a token for each byte.
+pub(crate) const N_VOCAB: usize = 3 + 256;
 
 /// Weights in -0.15 .. 0.15, the same in every run.
 fn weights(n: usize, seed: u64) -> Vec<u8> {
@@ -19,12 +20,15 @@ fn weights(n: usize, seed: u64) -> Vec<u8> {
     (0..n).flat_map(|_| next().to_le_bytes()).collect()
 }
 
-/// The file's bytes.
-pub(crate) fn file_bytes() -> Vec<u8> {
+/// The file's bytes: its chat template, and control tokens behind the others.
+fn file_bytes(template: &str, control: &[&str]) -> Vec<u8> {
     let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "</s>".to_owned()];
     tokens.extend((0..256).map(|b| format!("<0x{b:02X}>")));
     let mut types = vec![2i32, 3, 3];
     types.extend([6; 256]);
+    tokens.extend(control.iter().map(|text| (*text).to_owned()));
+    types.resize(tokens.len(), 3);
+    let n_vocab = tokens.len();
     let mut file = GgufWriter::new()
         .kv("general.architecture", "llama")
         .kv("llama.context_length", 512u32)
@@ -36,10 +40,10 @@ pub(crate) fn file_bytes() -> Vec<u8> {
         .kv("llama.attention.layer_norm_rms_epsilon", 1e-5f32)
         .kv("tokenizer.ggml.model", "llama")
         .kv("tokenizer.ggml.tokens", OwnedArray::strings(tokens))
-        .kv("tokenizer.ggml.scores", OwnedArray::packed([0.0f32; N_VOCAB]))
+        .kv("tokenizer.ggml.scores", OwnedArray::packed(vec![0.0f32; n_vocab]))
         .kv("tokenizer.ggml.token_type", OwnedArray::packed(types))
         .kv("tokenizer.ggml.add_space_prefix", false)
-        .kv("tokenizer.chat_template", "{% for m in messages %}{{ m.content }}{% endfor %}");
+        .kv("tokenizer.chat_template", template);
     let mut seed = 1;
     let mut tensor = |file: GgufWriter<'static>, name: &str, dims: &[u64]| {
         seed += 1;
@@ -47,7 +51,7 @@ pub(crate) fn file_bytes() -> Vec<u8> {
         let bytes = if name.contains("norm") { 1f32.to_le_bytes().repeat(n) } else { weights(n, seed) };
         file.tensor(name, GgmlType::F32, dims, bytes)
     };
-    let (e, v, kv, ff) = (N_EMBD as u64, N_VOCAB as u64, 32, 96);
+    let (e, v, kv, ff) = (N_EMBD as u64, n_vocab as u64, 32, 96);
     file = tensor(file, "token_embd.weight", &[e, v]);
     file = tensor(file, "output_norm.weight", &[e]);
     for layer in 0..2 {
@@ -71,6 +75,16 @@ pub(crate) fn file_bytes() -> Vec<u8> {
 
 /// The model, loaded.
 pub(crate) fn engine(options: &LoadOptions) -> Result<Engine, happy_engine::EngineError> {
-    let file = GgufFile::from_shared(Arc::new(file_bytes()), &Limits::default()).expect("a valid file");
+    engine_with(options, "{% for m in messages %}{{ m.content }}{% endfor %}", &[])
+}
+
+/// The model with a chat template and control tokens of the test's own.
+pub(crate) fn engine_with(
+    options: &LoadOptions,
+    template: &str,
+    control: &[&str],
+) -> Result<Engine, happy_engine::EngineError> {
+    let bytes = file_bytes(template, control);
+    let file = GgufFile::from_shared(Arc::new(bytes), &Limits::default()).expect("a valid file");
     Engine::new(file, "tiny".to_owned(), options)
 }

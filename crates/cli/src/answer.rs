@@ -1,0 +1,50 @@
+//! Answers on their way to people and programs: content on standard output, reasoning dimmed on standard error, calls
+//! as a line of JSON.
+
+use crate::error::CliResult;
+use crate::output;
+use happy_engine::chat::{Reply, ReplyEvent, ToolCall};
+use happy_engine::{Answer, AnswerEvent, Finish};
+use serde_json::json;
+use std::io::Write;
+
+/// Prints an answer as it comes; returns the reply and how it ended.
+pub(crate) fn stream(answer: Answer<'_>) -> CliResult<(Reply, Option<Finish>)> {
+    let mut out = std::io::stdout().lock();
+    let bar = output::progress(answer.prefill() as u64, "reading the prompt");
+    let mut thinking = output::Aside::new("thinking");
+    let mut done = (Reply::default(), None);
+    for event in answer {
+        match event? {
+            AnswerEvent::Prefilling { done, .. } => bar.set_position(done as u64),
+            AnswerEvent::Prefilled { .. } => bar.finish_and_clear(),
+            AnswerEvent::Reply(ReplyEvent::Reasoning(text)) => thinking.write(&text),
+            AnswerEvent::Reply(ReplyEvent::Content(text)) => {
+                thinking.end();
+                out.write_all(text.as_bytes())?;
+                out.flush()?;
+            }
+            AnswerEvent::Done { finish, reply } => done = (reply, Some(finish)),
+            _ => {}
+        }
+    }
+    bar.finish_and_clear();
+    thinking.end();
+    let reply = &done.0;
+    // A reply that is nothing but calls is nothing but their line.
+    if !reply.content.ends_with('\n') && (reply.tool_calls.is_empty() || !reply.content.is_empty()) {
+        writeln!(out)?;
+    }
+    if !reply.tool_calls.is_empty() {
+        writeln!(out, "{}", calls(&reply.tool_calls))?;
+    }
+    for malformed in &reply.malformed {
+        output::note(&format!("[a tool call is malformed: {}]", malformed.reason));
+    }
+    Ok(done)
+}
+
+/// Calls as one line of JSON.
+fn calls(calls: &[ToolCall]) -> String {
+    json!({ "tool_calls": calls }).to_string()
+}

@@ -1,0 +1,152 @@
+//! Conversations on a small model: what is prefilled, and what a reply with control tokens gives.
+
+mod common;
+
+use common::N_VOCAB;
+use happy_engine::chat::{Message, Reply, ReplyEvent, ReplyFormat};
+use happy_engine::{AnswerEvent, Context, Conversation, Finish, FinishReason, GenerateOptions, LoadOptions};
+use happy_sampler::{Candidates, Sampler, Step};
+use serde_json::json;
+
+/// Control tokens behind the bytes.
+const CONTROL: [&str; 3] = ["<tool_call>", "</tool_call>", "<|other|>"];
+/// Reasoning is shown only behind the last question, as most templates do it.
+const TEMPLATE: &str = "\
+{%- set ns = namespace(last=0) -%}
+{%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor -%}
+{%- for m in messages -%}
+[{{ m.role }}]
+{%- if m.reasoning_content and loop.index0 > ns.last %}<think>{{ m.reasoning_content }}</think>{% endif -%}
+{{ m.content }}{% for c in m.tool_calls %}<tool_call>{{ c.function|tojson }}</tool_call>{% endfor -%}
+{%- endfor -%}
+{%- if add_generation_prompt %}[assistant]{% endif -%}";
+
+fn context() -> Context {
+    let options = LoadOptions { threads: Some(2), batch: 16, context: Some(400), ..LoadOptions::default() };
+    common::engine_with(&options, TEMPLATE, &CONTROL).unwrap().context().unwrap()
+}
+
+/// Leaves only the next token of a script.
+#[derive(Clone)]
+struct Script(std::vec::IntoIter<u32>);
+
+impl Step for Script {
+    fn apply(&mut self, candidates: &mut Candidates) {
+        let next = self.0.next();
+        candidates.retain(|c| Some(c.id) == next);
+    }
+}
+
+/// A model that says this: text by bytes, `CONTROL` as tokens, then the end.
+fn saying(text: &str) -> GenerateOptions {
+    let mut ids = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        match CONTROL.iter().position(|control| rest.starts_with(control.as_bytes())) {
+            Some(i) => {
+                ids.push((N_VOCAB + i) as u32);
+                rest = &rest[CONTROL[i].len()..];
+            }
+            None => {
+                ids.push(3 + u32::from(*first));
+                rest = tail;
+            }
+        }
+    }
+    ids.push(2);
+    let sampler = Sampler::builder().step(Script(ids.into_iter())).greedy().build().unwrap();
+    GenerateOptions { sampler, ..GenerateOptions::default() }
+}
+
+/// Answers, adds the answer to the conversation; how many tokens were kept, the end, and the reply.
+fn answer(conversation: &mut Conversation, context: &mut Context, text: &str) -> (usize, Finish, Reply) {
+    let answer = conversation.answer(context, 0, saying(text)).unwrap();
+    let (reused, prefill) = (answer.reused(), answer.prefill());
+    let mut done = None;
+    for event in answer {
+        match event.unwrap() {
+            AnswerEvent::Prefilled { tokens, .. } => assert_eq!(tokens, prefill),
+            AnswerEvent::Done { finish, reply } => done = Some((finish, reply)),
+            _ => {}
+        }
+    }
+    let (finish, reply) = done.expect("the last event is Done");
+    assert_eq!(finish.prompt_tokens, prefill);
+    conversation.push(reply.message());
+    (reused, finish, reply)
+}
+
+#[test]
+fn only_what_is_new_is_prefilled() {
+    let mut context = context();
+    let mut conversation = Conversation::new(&context.engine().clone(), None).unwrap().unwrap();
+    // A token is a byte.
+    let length = |conversation: &Conversation| conversation.prompt().unwrap().len() + 1; // and BOS
+
+    conversation.push(Message::new("user", "hello"));
+    let first = length(&conversation);
+    let (reused, finish, reply) = answer(&mut conversation, &mut context, "Hi!");
+    assert_eq!((reused, finish.prompt_tokens, reply.content.as_str()), (0, first, "Hi!"));
+
+    // Everything up to the end of the answer is there: "[user]more[assistant]" is new.
+    conversation.push(Message::new("user", "more"));
+    let (reused, finish, _) = answer(&mut conversation, &mut context, "<think>so</think>Yes.");
+    assert_eq!((reused, finish.prompt_tokens), (first + 3, "[user]more[assistant]".len()));
+
+    // The reasoning is not rendered again: the answer's text and the new turn are computed.
+    conversation.push(Message::new("user", "and?"));
+    let kept = first + 3 + "[user]more[assistant]".len();
+    let (reused, finish, _) = answer(&mut conversation, &mut context, "No.");
+    assert_eq!((reused, finish.prompt_tokens), (kept, "Yes.[user]and?[assistant]".len()));
+
+    // The same prompt again: its last token has to be computed for its logits.
+    let messages = &mut conversation.input_mut().messages;
+    messages.truncate(messages.len() - 1);
+    let (reused, finish, _) = answer(&mut conversation, &mut context, "No.");
+    assert_eq!((reused + 1, finish.prompt_tokens), (kept + "Yes.[user]and?[assistant]".len(), 1));
+}
+
+#[test]
+fn markers_that_are_control_tokens_reach_the_parser_and_nobody_else() {
+    let mut context = context();
+    let engine = context.engine().clone();
+    let tools = vec![json!({"name": "f"})];
+    let mut conversation = Conversation::new(&engine, Some(tools)).unwrap().unwrap();
+    assert_eq!(conversation.format(), ReplyFormat::Hermes);
+    conversation.push(Message::new("user", "go"));
+    let text =
+        "<think>h<|other|>m</think>Ok.<tool_call>{\"name\": \"f\", \"arguments\": {\"é\": 1}}</tool_call>";
+    let mut content = String::new();
+    for event in conversation.answer(&mut context, 0, saying(text)).unwrap() {
+        if let AnswerEvent::Reply(ReplyEvent::Content(piece)) = event.unwrap() {
+            content.push_str(&piece);
+        }
+    }
+    assert_eq!(content, "Ok.");
+    let (_, finish, reply) = answer(&mut conversation, &mut context, text);
+    assert_eq!(finish.reason, FinishReason::EndOfGeneration(2));
+    assert_eq!(
+        conversation.input().messages.last(),
+        Some(&json!({
+            "role": "assistant",
+            "content": "Ok.",
+            "reasoning_content": "hm",
+            "tool_calls": [{
+                "id": "call00000",
+                "type": "function",
+                "function": {"name": "f", "arguments": {"é": 1}},
+            }],
+        }))
+    );
+    assert!(reply.malformed.is_empty());
+    // Without showing them, generated text has no markers.
+    let prompt = engine.encode_prompt("go").unwrap();
+    context.truncate(0, 0).unwrap();
+    let mut plain = String::new();
+    for event in context.generate(0, &prompt, saying("a<tool_call>b")).unwrap() {
+        if let happy_engine::Event::Text(piece) = event.unwrap() {
+            plain.push_str(&piece);
+        }
+    }
+    assert_eq!(plain, "ab");
+}
