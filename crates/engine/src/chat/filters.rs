@@ -215,11 +215,22 @@ fn markup(value: &Value) -> Result<Value, Error> {
 /// loop, so this bounds the depth of all values, and with it the recursion of printing, comparing and dropping them.
 const MAX_STORED_DEPTH: usize = 50;
 
-/// Lets through what may be assigned to an attribute of a namespace.
+/// Lets through what may be assigned to an attribute of a namespace. Lists that were added are written out: minijinja
+/// keeps the two sides, and lists that are doubled in a loop would take exponential time to walk over.
 fn stored(state: &State, value: Value) -> Result<Value, Error> {
     let mut visited = 0u64;
-    let result = check_depth(state, &value, 0, &mut visited);
-    result.map(|()| value)
+    let sum = value.as_object().is_some_and(|o| o.type_name().ends_with("::MergeSeq"));
+    if !sum {
+        return check_depth(state, &value, 0, &mut visited).map(|()| value);
+    }
+    let mut items = Vec::new();
+    for item in value.try_iter()?.checked() {
+        let item = item?;
+        state.consume_fuel(1)?;
+        check_depth(state, &item, 1, &mut visited)?;
+        items.push(item);
+    }
+    Ok(Value::from(items))
 }
 
 fn check_depth(state: &State, value: &Value, depth: usize, visited: &mut u64) -> Result<(), Error> {

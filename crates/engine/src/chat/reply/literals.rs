@@ -197,16 +197,21 @@ impl<'a> Reader<'a> {
         let c = chars.next().ok_or("a string has no end")?;
         self.rest = chars.as_str();
         let digits = match c {
-            'n' => return Ok(text.push('\n')),
-            't' => return Ok(text.push('\t')),
-            'r' => return Ok(text.push('\r')),
-            '\\' | '\'' | '"' => return Ok(text.push(c)),
-            '\n' => return Ok(()),
             'x' => 2,
             'u' => 4,
             'U' => 8,
-            // Python keeps the backslash of an escape that is none.
-            c => return Ok(text.extend(['\\', c])),
+            _ => {
+                match c {
+                    'n' => text.push('\n'),
+                    't' => text.push('\t'),
+                    'r' => text.push('\r'),
+                    '\\' | '\'' | '"' => text.push(c),
+                    '\n' => {}
+                    // Python keeps the backslash of an escape that is none.
+                    c => text.extend(['\\', c]),
+                }
+                return Ok(());
+            }
         };
         let code = self.rest.get(..digits).filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()));
         let found = code.and_then(|code| char::from_u32(u32::from_str_radix(code, 16).ok()?));
