@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::process::Stdio;
 use support::{Folder, N_VOCAB, Tiny, conformance, happy, output, succeed, vocabulary};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "run",
     "chat",
     "bench",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 12] = [
     "detokenize",
     "logits",
     "sample",
+    "grammar",
     "template",
     "reply",
     "cpu",
