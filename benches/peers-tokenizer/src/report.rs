@@ -14,6 +14,9 @@ fn short(value: f64) -> String {
 
 /// Speed of a peer, how many times faster we are, and whether its ids differ.
 fn cell(row: &Row, cell: &Cell, ours: f64, is_ours: bool) -> String {
+    if cell.seconds.is_infinite() {
+        return "fails".to_owned();
+    }
     let speed = short(row.bytes as f64 / 1e6 / cell.seconds);
     let differs = if cell.equal { "" } else { ", other ids" };
     if is_ours {
