@@ -119,9 +119,7 @@ proptest! {
         prop_assert!(ids.last().is_none_or(|id| (*id as usize) < logits.len()));
         prop_assert!(left.iter().all(|x| x.p == 0.0 || logits[x.id as usize] > f32::NEG_INFINITY));
         let sum: f64 = left.iter().map(|x| f64::from(x.p)).sum();
-        // Penalties and biases may push a logit beyond what a float holds; such a row has no probabilities.
-        let finite = left.iter().all(|x| x.logit < f32::INFINITY);
-        prop_assert!(!finite || sum == 0.0 || (sum - 1.0).abs() < 1e-4, "{} of {:?}", sum, left);
+        prop_assert!(sum == 0.0 || (sum - 1.0).abs() < 1e-4, "{} of {:?}", sum, left);
     }
 
     #[test]
@@ -233,7 +231,10 @@ fn hostile_step() {
     for kind in 0..KINDS {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut s = add(Sampler::builder().step(Fill(bad)), kind, 0.3).build().unwrap();
-            assert!(s.sample(&[0.0; 3000]).is_err() || kind == 6, "{kind} {bad}");
+            let sampled = s.sample(&[0.0; 3000]);
+            // Infinity counts as the greatest number, of which each even token has one.
+            let even = sampled.as_ref().is_ok_and(|t| t % 2 == 0);
+            assert!(kind == 6 || if bad == f32::INFINITY { even } else { sampled.is_err() }, "{kind} {bad}");
         }
         let mut s = add(Sampler::builder().step(Clear), kind, 0.3).build().unwrap();
         // Infill may put its end token in the place of nothing.

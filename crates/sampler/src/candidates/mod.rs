@@ -158,7 +158,8 @@ impl Candidates {
         }
     }
 
-    /// Replaces each logit by `f(token, logit)`; the order is no longer known.
+    /// Replaces each logit by `f(token, logit)`, +inf by the greatest number and NaN by -inf, so that there are always
+    /// probabilities; the order is no longer known.
     pub fn map_logits(&mut self, mut f: impl FnMut(TokenId, f32) -> f32) {
         self.map_monotone(&mut f);
         self.sorted = false;
@@ -167,9 +168,9 @@ impl Candidates {
     /// [`map_logits`](Self::map_logits) for an `f` that keeps the order of any two candidates: a sorted list stays so.
     pub fn map_monotone(&mut self, mut f: impl FnMut(TokenId, f32) -> f32) {
         if self.is_list {
-            self.list.iter_mut().for_each(|c| c.logit = f(c.id, c.logit));
+            self.list.iter_mut().for_each(|c| c.logit = bounded(f(c.id, c.logit)));
         } else {
-            self.logits.iter_mut().enumerate().for_each(|(i, l)| *l = f(i as TokenId, *l));
+            self.logits.iter_mut().enumerate().for_each(|(i, l)| *l = bounded(f(i as TokenId, *l)));
             self.stale = true;
         }
     }
@@ -185,7 +186,7 @@ impl Candidates {
                 if let Ok(i) = edits.binary_search_by_key(&c.id, |e| e.0)
                     && let Some((_, value)) = edits.get(i)
                 {
-                    c.logit = f(c.logit, value);
+                    c.logit = bounded(f(c.logit, value));
                 }
             }
         } else {
@@ -193,7 +194,7 @@ impl Candidates {
             let mut edits = edits.iter().take(inside).peekable();
             while let Some((id, value)) = edits.next() {
                 if let Some(l) = self.logits.get_mut(*id as usize) {
-                    *l = f(*l, value);
+                    *l = bounded(f(*l, value));
                 }
                 let block = *id as usize / row::BLOCK;
                 // Once a block, after its last edit.
@@ -306,6 +307,18 @@ impl Candidates {
         self.list.clear();
         let items = self.logits.iter().enumerate();
         self.list.extend(items.map(|(i, &logit)| Candidate { id: i as TokenId, logit, p: 0.0 }));
+    }
+}
+
+/// A logit that a step has computed: parameters at the edge of what a float holds may give +inf or NaN.
+#[inline]
+fn bounded(logit: f32) -> f32 {
+    if logit < f32::INFINITY {
+        logit
+    } else if logit == f32::INFINITY {
+        f32::MAX
+    } else {
+        f32::NEG_INFINITY
     }
 }
 
