@@ -78,7 +78,7 @@ fn the_corpus() {
 #[test]
 fn wrong_lines() {
     let good = "{\"logits\": [1, 2]}\n";
-    let cases: [(&str, &[&str]); 17] = [
+    let cases: [(&str, &[&str]); 16] = [
         ("x", &["line 2", "expected {\"logits\""]),
         ("{", &["line 2", "EOF"]),
         ("[]", &["line 2"]),
@@ -100,10 +100,6 @@ fn wrong_lines() {
         (
             "{\"logits\": [1], \"steps\": [{\"type\": \"penalties\", \"last_n\": 99999999999, \"repeat\": 2, \"freq\": 0, \"present\": 0}]}",
             &["line 2", "last_n", "1048576"],
-        ),
-        (
-            "{\"logits\": [3e38], \"steps\": [{\"type\": \"logit_bias\", \"bias\": [[0, 3e38]]}]}",
-            &["line 2", "token 0", "inf"],
         ),
     ];
     let mut failures = Vec::new();

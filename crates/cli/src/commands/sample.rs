@@ -96,10 +96,6 @@ fn apply(line: &Line, candidates: &mut Candidates) -> Result<Left, SamplerError>
         steps.iter_mut().for_each(|step| step.accept(*token));
     }
     steps.iter_mut().for_each(|step| step.apply(candidates));
-    // Large biases may add up to more than a float holds.
-    if let Some((id, value)) = candidates.iter().find(|(_, l)| l.is_nan() || *l == f32::INFINITY) {
-        return Err(SamplerError::NonFinite { id, value });
-    }
     candidates.softmax();
     let items = candidates.as_mut_slice();
     items.sort_unstable_by_key(|c| c.id);
