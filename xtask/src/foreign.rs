@@ -6,6 +6,7 @@
 
 use crate::arm::{passed_tests, tail};
 use crate::process::Built;
+use crate::test::Outcome;
 use crate::{Result, paths, process};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -48,6 +49,9 @@ const PACKAGES: &[&str] = &["happy-gguf", "happy-tensor"];
 /// A test binary that runs longer than this is killed and counts as failed.
 const TEST_LIMIT: Duration = Duration::from_secs(600);
 
+/// Fetching two standard libraries takes seconds, or does not end where a network swallows packets.
+const SETUP_LIMIT: Duration = Duration::from_secs(300);
+
 /// Random cases of each property: emulated, a case takes many times as long.
 const PROPTEST_CASES: &str = "16";
 
@@ -70,16 +74,32 @@ pub(crate) struct Args {
 /// `cargo xtask setup-foreign`.
 pub(crate) fn setup() -> Result<()> {
     let targets: Vec<&str> = MACHINES.iter().map(|machine| machine.target).collect();
-    process::run(Command::new("rustup").args(["target", "add"]).args(targets))?;
+    let done =
+        process::run_within(Command::new("rustup").args(["target", "add"]).args(targets), SETUP_LIMIT)?;
+    if !done.success {
+        return Err(format!("`rustup target add` failed ({}): {}", done.ending, tail(&done.stderr, 3)));
+    }
     if MACHINES.iter().all(|machine| machine.missing().is_none()) {
         return Ok(());
     }
     let packages = MACHINES.iter().flat_map(|machine| machine.packages);
-    process::run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends"]).args(packages))?;
+    process::run(Command::new("apt-get").args(["update", "-qq"]))?;
+    process::run(Command::new("apt-get").args(["install", "-qq", "--no-install-recommends"]).args(packages))?;
     match MACHINES.iter().find_map(Machine::missing) {
         Some(missing) => Err(missing),
         None => Ok(()),
     }
+}
+
+/// The step of `cargo xtask test`: sets up what is missing. Standard libraries come through rustup alone, which not every
+/// machine has or lets through; there the step has not run, and says so.
+pub(crate) fn step() -> Result<Outcome> {
+    if MACHINES.iter().any(|machine| machine.missing().is_some())
+        && let Err(reason) = setup()
+    {
+        return Ok(Outcome::Unavailable(reason));
+    }
+    run(&Args { machine: None }).map(|()| Outcome::Passed)
 }
 
 /// `cargo xtask test-foreign`.

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI runs, one named and timed step after the other.
 
-use crate::{Result, arm, avx512, conform, fetch, paths, process, tidy};
+use crate::{Result, arm, avx512, conform, fetch, foreign, paths, process, tidy};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Arguments of `test`.
@@ -17,8 +17,10 @@ pub(crate) struct Args {
 pub(crate) enum Outcome {
     /// It ran and passed.
     Passed,
-    /// It could not run here, and why.
+    /// It could not run here, and why: a failure in CI.
     Skipped(String),
+    /// What it needs could not be fetched, which nothing here can mend: reported, in CI too, and never as passed.
+    Unavailable(String),
 }
 
 /// One profile for everything that runs here, so that the libraries are compiled once: optimised, because real models run;
@@ -95,6 +97,12 @@ const STEPS: &[Step] = &[
         run: arm::step,
     },
     Step {
+        name: "test-foreign",
+        what: "cargo xtask setup-foreign (rustup; apt, root) and test-foreign: 32-bit and big-endian machines",
+        advice: "run `cargo xtask test-foreign` alone; with `--machine NAME` on one machine",
+        run: foreign::step,
+    },
+    Step {
         name: "package",
         what: "cargo package --workspace",
         advice: "a packaged crate must build from its own files; see the error above",
@@ -152,6 +160,7 @@ fn judge(step: &Step, result: Result<Outcome>, ci: bool) -> (String, Option<Stri
             (text.clone(), Some(format!("step {}: {text}", step.name)))
         }
         Ok(Outcome::Skipped(reason)) => (format!("SKIPPED: {reason}"), None),
+        Ok(Outcome::Unavailable(reason)) => (format!("NOT RUN: {reason}"), None),
         Err(message) => (
             "FAILED".into(),
             Some(format!("step {} failed: {message}\nwhat to do: {}", step.name, step.advice)),
@@ -215,6 +224,8 @@ mod tests {
         assert!(judge(step, skipped(), false).1.is_none());
         assert!(judge(step, skipped(), false).0.contains("SKIPPED: no root"));
         assert!(judge(step, skipped(), true).1.is_some_and(|message| message.contains("no root")));
+        let unavailable = judge(step, Ok(Outcome::Unavailable("no network".into())), true);
+        assert_eq!(unavailable, ("NOT RUN: no network".into(), None));
     }
 
     #[test]

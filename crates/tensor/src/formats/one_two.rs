@@ -49,6 +49,22 @@ pub struct BlockQ2_0 {
 const _: () = assert!(size_of::<BlockQ1_0>() == 18);
 const _: () = assert!(size_of::<BlockQ2_0>() == 18);
 
+/// Fields `32 part .. 32 part + 32` of `BITS` bits each, the low bits of a byte first.
+///
+/// # Panics
+/// If there are fewer.
+#[inline]
+fn fields<const BITS: usize>(qs: &[u8; 16], part: usize) -> [u8; 32] {
+    let mut out = [0; 32];
+    let bytes = &qs[4 * BITS * part..4 * BITS * (part + 1)];
+    for (out, b) in out.chunks_exact_mut(8 / BITS).zip(bytes) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = b >> (BITS * i) & ((1 << BITS) - 1);
+        }
+    }
+    out
+}
+
 /// All integers, 32 at a time.
 #[inline]
 fn parts<const N: usize>(part: impl Fn(usize) -> [i8; 32]) -> [i8; N] {
@@ -72,13 +88,7 @@ impl BlockQ1_0 {
     /// If `part` is not below 4.
     #[inline]
     pub fn quants_of(&self, part: usize) -> [i8; 32] {
-        let mut q = [0; 32];
-        for (q, b) in q.as_chunks_mut::<8>().0.iter_mut().zip(&self.qs[4 * part..4 * part + 4]) {
-            for (i, q) in q.iter_mut().enumerate() {
-                *q = 2 * (b >> i & 1) as i8 - 1;
-            }
-        }
-        q
+        fields::<1>(&self.qs, part).map(|bit| 2 * bit as i8 - 1)
     }
 
     /// The integers, -1 or 1.
@@ -107,13 +117,7 @@ impl BlockQ2_0 {
     /// If `part` is not below 2.
     #[inline]
     pub fn quants_of(&self, part: usize) -> [i8; 32] {
-        let mut q = [0; 32];
-        for (q, b) in q.as_chunks_mut::<4>().0.iter_mut().zip(&self.qs[8 * part..8 * part + 8]) {
-            for (i, q) in q.iter_mut().enumerate() {
-                *q = (b >> (2 * i) & 3) as i8 - 1;
-            }
-        }
-        q
+        fields::<2>(&self.qs, part).map(|bits| bits as i8 - 1)
     }
 
     /// The integers, -1..=2.
