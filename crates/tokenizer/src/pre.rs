@@ -3,7 +3,7 @@
 //! The names are llama.cpp's (`src/llama-vocab.cpp`). A name that is not in the table is an error; a *missing* name
 //! means `default`, which is what llama.cpp takes for files from before the key existed.
 
-use crate::split::{Cased, DeepSeek, Stage, Words};
+use crate::split::{Capitals, Cased, DeepSeek, Stage, Words};
 use crate::unicode::{L, M, N, P, W, is};
 
 /// A pre-tokenizer.
@@ -73,10 +73,13 @@ const MINICPM5: &[Stage] = &[Stage::UpToThree(|c| is(c, N)), Stage::Words(Words 
 const LAGUNA: &[Stage] = &[Stage::Lines, Stage::Words(QWEN2)];
 const BLOOM: &[Stage] = &[Stage::BlankedRun(is_bloom_word)];
 const VIKING: &[Stage] = &[Stage::BlankedRun(is_bloom_word), NUMBERS_ONE_BY_ONE];
-const TEKKEN: &[Stage] = &[Stage::Cased(Cased { digits: 1, contractions: false, word: L, cased: true })];
-const GPT4O: &[Stage] = &[Stage::Cased(Cased { digits: 3, contractions: true, word: L, cased: true })];
+const TEKKEN: &[Stage] =
+    &[Stage::Cased(Cased { digits: 1, contractions: false, word: L, capitals: Capitals::Ascii })];
+/// As the original has it: llama.cpp cuts words at combining marks, which tears Indic, Arabic and Thai ones apart.
+const GPT4O: &[Stage] =
+    &[Stage::Cased(Cased { digits: 3, contractions: true, word: L | M, capitals: Capitals::All })];
 const GRANITE_EMBED: &[Stage] =
-    &[Stage::Cased(Cased { digits: 3, contractions: true, word: L | M, cased: true })];
+    &[Stage::Cased(Cased { digits: 3, contractions: true, word: L | M, capitals: Capitals::Ascii })];
 const DEEPSEEK3: &[Stage] = &[
     Stage::UpToThree(|c| is(c, N)),
     Stage::Run(|c| matches!(c, '\u{4E00}'..='\u{9FA5}' | '\u{3040}'..='\u{30FF}')),
@@ -103,11 +106,11 @@ const YOUTU: &[Stage] = &[
         |c| matches!(c, '\u{3105}'..='\u{312F}'),
         |c| matches!(c, '\u{4E00}'..='\u{9FA5}' | '\u{3040}'..='\u{30FF}'),
     ]),
-    Stage::Cased(Cased { digits: 1, contractions: true, word: L | M, cased: false }),
+    Stage::Cased(Cased { digits: 1, contractions: true, word: L | M, capitals: Capitals::None }),
 ];
 const TINY_AYA: &[Stage] = &[
     Stage::NumbersFromTheRight,
-    Stage::Cased(Cased { digits: 3, contractions: true, word: L | M, cased: false }),
+    Stage::Cased(Cased { digits: 3, contractions: true, word: L | M, capitals: Capitals::None }),
 ];
 const CHAMELEON: &[Stage] = &[
     Stage::Sentinels,

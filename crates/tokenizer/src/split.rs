@@ -16,7 +16,7 @@ mod words;
 
 use crate::unicode::{W, is};
 pub(crate) use phrases::DeepSeek;
-pub(crate) use words::{Cased, Words};
+pub(crate) use words::{Capitals, Cased, Words};
 
 /// One expression of a pre-tokenizer.
 #[derive(Debug, Clone, Copy)]

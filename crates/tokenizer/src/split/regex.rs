@@ -4,7 +4,7 @@
 //! of characters here is Unicode 15.1; the one of the regular expressions may be newer, so the proofs leave out characters
 //! on which the two disagree.
 
-use super::{Cased, DeepSeek, Stage, Words};
+use super::{Capitals, Cased, DeepSeek, Stage, Words};
 use crate::unicode::{L, M, N, P, S, W, is};
 use fancy_regex::Regex;
 
@@ -54,9 +54,10 @@ fn words(options: Words) -> String {
 
 fn cased(options: Cased) -> String {
     let word = if options.word & M != 0 { r"[\p{L}\p{M}]" } else { r"\p{L}" };
-    let (upper, lower) = match options.cased {
-        true => (format!("(?:(?={word})[^a-z])"), format!("(?:(?={word})[^A-Z])")),
-        false => (word.to_owned(), word.to_owned()),
+    let (upper, lower) = match options.capitals {
+        Capitals::All => (format!(r"(?:(?={word})\P{{Ll}})"), format!(r"(?:(?={word})[^\p{{Lu}}\p{{Lt}}])")),
+        Capitals::Ascii => (format!("(?:(?={word})[^a-z])"), format!("(?:(?={word})[^A-Z])")),
+        Capitals::None => (word.to_owned(), word.to_owned()),
     };
     let end = if options.contractions { format!("{CONTRACTIONS}?") } else { String::new() };
     let lead = r"[^\r\n\p{L}\p{N}]?";

@@ -1,7 +1,7 @@
 //! The large families of pre-tokenizers: GPT-2, Llama 3 and Qwen 2, GPT-4o and Tekken.
 
 use super::{char_at, contraction, run, run_up_to, white_space, white_space_by_lines};
-use crate::unicode::{L, N, W, class, is};
+use crate::unicode::{L, N, W, class, is, is_lower, is_upper};
 
 /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 pub(super) fn gpt2(text: &str) -> usize {
@@ -69,6 +69,17 @@ pub(super) fn punctuation(text: &str, classes: u8, trail: &str) -> Option<usize>
     (end > start).then(|| run(text, end, |c| trail.contains(c)))
 }
 
+/// Which capitals begin a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Capitals {
+    /// None. (llama.cpp reads `\p{Lu}` and `\p{Ll}` as `\p{L}`, where it translates expressions by itself.)
+    None,
+    /// `A-Z`: how llama.cpp writes expressions that have `\p{Lu}` in the original.
+    Ascii,
+    /// `\p{Lu}` and `\p{Lt}`, as in the original expressions.
+    All,
+}
+
 /// The family of GPT-4o and Tekken, where words are cut before capitals.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cased {
@@ -78,19 +89,21 @@ pub(crate) struct Cased {
     pub(crate) contractions: bool,
     /// Classes of a word: `\p{L}`, or `\p{L}` and `\p{M}`.
     pub(crate) word: u8,
-    /// Capitals begin a word. (Expressions with `\p{Lu}` and `\p{Ll}` do not: llama.cpp reads both as `\p{L}`.)
-    pub(crate) cased: bool,
+    pub(crate) capitals: Capitals,
 }
 
-/// With U = word characters that are not `a-z`, V = word characters that are not `A-Z`:
+/// With U = word characters that are no small letters, V = word characters that are no capitals:
 /// `[^\r\n\p{L}\p{N}]?U*V+(?:'s|..)?|[^\r\n\p{L}\p{N}]?U+V*(?:'s|..)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|`
 /// `\s*[\r\n]+|\s+(?!\S)|\s+`
-///
-/// (The original tokenizers tell cases apart in every script; llama.cpp, and the files made for it, in ASCII only.)
 pub(super) fn cased(text: &str, options: Cased) -> usize {
     let Some(first) = text.chars().next() else { return 0 };
-    let upper = |c: char| !(options.cased && c.is_ascii_lowercase()) && is(c, options.word);
-    let lower = |c: char| !(options.cased && c.is_ascii_uppercase()) && is(c, options.word);
+    let (small, capital): (fn(char) -> bool, fn(char) -> bool) = match options.capitals {
+        Capitals::None => (|_| false, |_| false),
+        Capitals::Ascii => (|c| c.is_ascii_lowercase(), |c| c.is_ascii_uppercase()),
+        Capitals::All => (is_lower, is_upper),
+    };
+    let upper = |c: char| is(c, options.word) && !small(c);
+    let lower = |c: char| is(c, options.word) && !capital(c);
     // U*V+, greedy with backtracking: V+ begins at the end of the U's, else at the last of them that is also a V.
     let lower_word = |start: usize| {
         let capitals = run(text, start, upper);

@@ -3,9 +3,11 @@
 //! [`class`] returns one bit. ASCII has a table of its own; other characters are found in the generated list of
 //! ranges, by a binary search among the ranges of their 128-character block.
 
+mod cases;
 mod classes;
 mod decompositions;
 
+use cases::RUNS;
 use classes::RANGES;
 use decompositions::FIRST_OF;
 
@@ -94,6 +96,41 @@ fn class_in_ranges(point: u32) -> u8 {
 #[inline]
 pub(crate) fn is(c: char, classes: u8) -> bool {
     class(c) & classes != 0
+}
+
+/// The cases of a run of letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cases {
+    /// `\p{Lu}` and `\p{Lt}`.
+    Upper,
+    /// `\p{Ll}`.
+    Lower,
+    /// Capitals first and small letters, in turns.
+    Pairs,
+}
+
+/// The run that the letter is in, and its place there.
+fn case_run(c: char) -> Option<(Cases, u32)> {
+    let point = c as u32;
+    let after = RUNS.partition_point(|run| run.0 <= point);
+    let &(first, last, cases) = RUNS.get(after.checked_sub(1)?)?;
+    (point <= last).then(|| (cases, point - first))
+}
+
+/// `[\p{Lu}\p{Lt}]`: capitals, of ligatures the first letter being one.
+pub(crate) fn is_upper(c: char) -> bool {
+    c.is_ascii_uppercase()
+        || !c.is_ascii()
+            && case_run(c)
+                .is_some_and(|(cases, at)| cases == Cases::Upper || cases == Cases::Pairs && at % 2 == 0)
+}
+
+/// `\p{Ll}`: small letters.
+pub(crate) fn is_lower(c: char) -> bool {
+    c.is_ascii_lowercase()
+        || !c.is_ascii()
+            && case_run(c)
+                .is_some_and(|(cases, at)| cases == Cases::Lower || cases == Cases::Pairs && at % 2 == 1)
 }
 
 /// The first character of the canonical decomposition: the letter without its accents.
@@ -207,6 +244,35 @@ mod tests {
             assert_eq!(class == W, c.is_whitespace(), "U+{:04X}", c as u32);
             assert!(class != N || c.is_numeric(), "U+{:04X}", c as u32);
             assert!(class != L || c.is_alphabetic(), "U+{:04X}", c as u32);
+        }
+    }
+
+    /// std's properties are wider: letters of other kinds count as small there, and numerals and symbols have cases.
+    #[test]
+    fn cases_agree_with_std() {
+        assert!(RUNS.windows(2).all(|w| w[0].1 < w[1].0));
+        for c in '\0'..=char::MAX {
+            let (upper, lower) = (is_upper(c), is_lower(c));
+            assert!(!(upper && lower) && (!(upper || lower) || class(c) == L), "U+{:04X}", c as u32);
+            // U+0295 lost its case in a later version.
+            assert!(!lower || c.is_lowercase() || c == 'ʕ', "U+{:04X}", c as u32);
+            // Title case is neither to std.
+            let title = upper && !c.is_uppercase();
+            assert_eq!(
+                title,
+                matches!(c, 'ǅ' | 'ǈ' | 'ǋ' | 'ǲ') || ('\u{1F88}'..='\u{1FFC}').contains(&c) && title
+            );
+            assert!(upper || class(c) != L || !c.is_uppercase(), "U+{:04X}", c as u32);
+        }
+        let known = [
+            ('ª', false, false),
+            ('ʰ', false, false),
+            ('ß', false, true),
+            ('ǅ', true, false),
+            ('Ж', true, false),
+        ];
+        for (c, upper, lower) in known {
+            assert_eq!((is_upper(c), is_lower(c)), (upper, lower), "{c}");
         }
     }
 
