@@ -6,24 +6,11 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use support::{not_run, output};
+use support::{have, output};
 
 /// With the caller's environment, which says where models are.
 fn run(args: &[&str]) -> Output {
     output(Command::new(env!("CARGO_BIN_EXE_happy")).args(args), b"")
-}
-
-/// Whether the model can be tested here.
-fn have(model: &str) -> bool {
-    if cfg!(debug_assertions) {
-        eprintln!("NOT RUN: real models are tested in release builds");
-        return false;
-    }
-    let found = run(&["inspect", model]);
-    if !found.status.success() {
-        not_run(&String::from_utf8_lossy(&found.stderr));
-    }
-    found.status.success()
 }
 
 fn text(bytes: &[u8]) -> String {

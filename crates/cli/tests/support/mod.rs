@@ -56,6 +56,19 @@ pub fn output(command: &mut Command, stdin: &[u8]) -> Output {
     child.wait_with_output().expect("the binary ends")
 }
 
+/// Whether a real model can be tested here: one where the caller's environment says that models are.
+pub fn have(model: &str) -> bool {
+    if cfg!(debug_assertions) {
+        eprintln!("NOT RUN: real models are tested in release builds");
+        return false;
+    }
+    let found = output(Command::new(env!("CARGO_BIN_EXE_happy")).args(["inspect", model]), b"");
+    if !found.status.success() {
+        not_run(&String::from_utf8_lossy(&found.stderr));
+    }
+    found.status.success()
+}
+
 /// Runs a command that must succeed; its standard output.
 pub fn succeed(args: &[&str], stdin: &[u8]) -> String {
     let done = output(&mut happy(args), stdin);
