@@ -3,9 +3,9 @@
 //! line below.
 //!
 //! ```text
-//! Plain    32 integers, d                               Q1_0 (4 a block), Q2_0 (2), IQ4_NL, MXFP4
+//! Plain    32 integers, d                               Q1_0 (4 a block), Q2_0 (2)
 //! Half     16 integers and 16 zeros, d                  NVFP4 (4 a block): two units share 32 activations
-//! Super    256 integers, 16 scales for 16 each, d       IQ1_S .. IQ3_S, IQ4_XS, TQ1_0, TQ2_0
+//! Super    256 integers, 16 scales for 16 each, d       IQ1_S .. IQ3_S, TQ1_0
 //! ```
 //!
 //! The integers are signed bytes, `|q| <= 127`; scales lie in -32 ..= 31. Zeros add nothing to an integer sum, so a unit
@@ -99,7 +99,7 @@ unpacked!(Super: Q8x256, len 256, repeat 1, subs 16, u => u.scales);
 
 /// Scales of 32 integers each, twice.
 #[inline(always)]
-fn twice(scales: [i8; 8]) -> [i8; 16] {
+pub(super) fn twice(scales: [i8; 8]) -> [i8; 16] {
     let mut out = [0; 16];
     for (out, scale) in out.as_chunks_mut::<2>().0.iter_mut().zip(scales) {
         *out = [scale; 2];
@@ -130,8 +130,6 @@ macro_rules! source {
 
 source!(BlockQ1_0: Plain, parts 4, (b, part) => { q: b.quants_of(part), d: b.d() });
 source!(BlockQ2_0: Plain, parts 2, (b, part) => { q: b.quants_of(part), d: b.d() });
-source!(BlockIQ4NL: Plain, parts 1, (b, _) => { q: b.quants(), d: b.d() });
-source!(BlockMXFP4: Plain, parts 1, (b, _) => { q: b.quants(), d: b.d() });
 source!(BlockNVFP4: Half, parts 4, (b, part) => { q: half(b.quants_of(part), part), d: b.d()[part] });
 source!(BlockIQ1S: Super, parts 1, (b, _) => { q: b.quants(), scales: twice(b.scales()), d: b.d() });
 source!(BlockIQ1M: Super, parts 1, (b, _) => { q: b.quants(), scales: b.scales(), d: b.d() });
@@ -140,9 +138,7 @@ source!(BlockIQ2XS: Super, parts 1, (b, _) => { q: b.quants(), scales: b.scales(
 source!(BlockIQ2S: Super, parts 1, (b, _) => { q: b.quants(), scales: b.scales(), d: b.d() });
 source!(BlockIQ3XXS: Super, parts 1, (b, _) => { q: b.quants(), scales: twice(b.scales()), d: b.d() });
 source!(BlockIQ3S: Super, parts 1, (b, _) => { q: b.quants(), scales: twice(b.scales()), d: b.d() });
-source!(BlockIQ4XS: Super, parts 1, (b, _) => { q: b.quants(), scales: twice(b.scales()), d: b.d() });
 source!(BlockTQ1_0: Super, parts 1, (b, _) => { q: b.quants(), scales: [1; 16], d: b.d() });
-source!(BlockTQ2_0: Super, parts 1, (b, _) => { q: b.quants(), scales: [1; 16], d: b.d() });
 
 /// 16 integers in their half of 32.
 #[inline(always)]

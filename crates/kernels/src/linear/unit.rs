@@ -10,11 +10,8 @@
 //! `docs/numerics.md` tabulates the bounds that keep both sums inside an i32.
 
 use super::kernel::ActKind;
-use super::source::{Source, blocks};
-use happy_tensor::{
-    Block, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K,
-    BlockQ8_0,
-};
+use super::source::{Source, blocks, twice};
+use happy_tensor::*;
 
 /// A unit of weights: a block of a format that kernels read as it is stored, or a unit that was unpacked.
 pub(crate) trait Unit: Copy + 'static {
@@ -117,3 +114,8 @@ unit!(BlockQ4K, Q8x256, subs 8, offset 0, min true,
 unit!(BlockQ5K, Q8x256, subs 8, offset 0, min true,
     b => dmin b.dmin(), scales pad(b.scales_mins().0.map(|s| s as i8)), mins pad(b.scales_mins().1));
 unit!(BlockQ6K, Q8x256, subs 16, offset 32, min false, b => dmin 0.0, scales b.scales(), mins [0; 16]);
+unit!(BlockIQ4NL, Q8x32, subs 1, offset 128, min false, b => dmin 0.0, scales [1; 16], mins [0; 16]);
+unit!(BlockMXFP4, Q8x32, subs 1, offset 128, min false, b => dmin 0.0, scales [1; 16], mins [0; 16]);
+// Sub-blocks of 32 as two of 16, which is how signed bytes are multiplied.
+unit!(BlockIQ4XS, Q8x256, subs 16, offset 128, min false, b => dmin 0.0, scales twice(b.scales()), mins [0; 16]);
+unit!(BlockTQ2_0, Q8x256, subs 16, offset 1, min false, b => dmin 0.0, scales [1; 16], mins [0; 16]);

@@ -5,13 +5,13 @@
 //! are sign-extended into place: `insert` of all ones above `n` bits subtracts `2^n`, so the inverted high bit gives
 //! the signed integer (`x - 2^n` where the bit is clear, `x` where it is set).
 
-use super::shape::{Plain, PlainMin, Shape, Subs8Min, Subs16, Subs16Min, Wide};
+use super::shape::{Plain, PlainMin, Shape, Subs8Min, Subs16, Subs16Min, Wide, WideSubs16};
 use super::vec::*;
 use crate::linear::unit::Unit;
 use core::arch::aarch64::{int8x16_t, uint8x16_t};
 use happy_tensor::{
-    Block, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K,
-    BlockQ8_0,
+    Block, BlockIQ4NL, BlockIQ4XS, BlockMXFP4, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0,
+    BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0, BlockTQ2_0, FP4_LEVELS, IQ4_LEVELS,
 };
 
 /// A unit that NEON can decode.
@@ -51,6 +51,7 @@ macro_rules! same_shape {
     )*};
 }
 same_shape!(BlockQ4_0 BlockQ4_1 BlockQ5_0 BlockQ5_1 BlockQ8_0 BlockQ2K BlockQ3K BlockQ4K BlockQ5K BlockQ6K);
+same_shape!(BlockIQ4NL BlockIQ4XS BlockMXFP4 BlockTQ2_0);
 
 /// 16 bytes of a field.
 #[inline(always)]
@@ -246,5 +247,69 @@ impl Format for BlockQ6K {
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
         load_i8(&self.scales)
+    }
+}
+
+/// The values that the lower nibbles choose, or the upper ones.
+#[inline(always)]
+fn look_up(levels: &[i8; 16], qs: &[u8; 16], upper: bool) -> int8x16_t {
+    signed(table(unsigned(load_i8(levels)), nibbles(load(qs), upper)))
+}
+
+impl Format for BlockIQ4NL {
+    type Shape = Wide;
+    scales!(d);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        look_up(&IQ4_LEVELS, &self.qs, G == 1)
+    }
+}
+
+impl Format for BlockMXFP4 {
+    type Shape = Plain;
+    const F32_SCALE: bool = true;
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        look_up(&FP4_LEVELS, &self.qs, G == 1)
+    }
+    #[inline(always)]
+    fn d_min_bits(&self) -> u32 {
+        self.d().to_bits()
+    }
+}
+
+impl Format for BlockIQ4XS {
+    type Shape = WideSubs16;
+    scales!(d);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        look_up(&IQ4_LEVELS, &self.qs[G / 2], G % 2 == 1)
+    }
+    /// Each twice: low four bits from the nibbles of `scales_l`, high two from the pairs of `scales_h`.
+    #[inline(always)]
+    fn sub_scales(&self) -> int8x16_t {
+        const LOW_BYTES: Bytes = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3];
+        const LOW: [i8; 16] = [0, 0, -4, -4, 0, 0, -4, -4, 0, 0, -4, -4, 0, 0, -4, -4];
+        const HIGH_BYTES: Bytes = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
+        const HIGH: [i8; 16] = [0, 0, -2, -2, -4, -4, -6, -6, 0, 0, -2, -2, -4, -4, -6, -6];
+        let low = table(splat_u32(u32::from_le_bytes(self.scales_l)), load(&LOW_BYTES));
+        let high = table(splat_u32(u32::from(u16::from_le_bytes(self.scales_h))), load(&HIGH_BYTES));
+        let low = and(shift(low, load_i8(&LOW)), splat_u8(15));
+        let high = and(shift(high, load_i8(&HIGH)), splat_u8(3));
+        add_i8(signed(insert::<4>(low, high)), splat_i8(-32))
+    }
+}
+
+impl Format for BlockTQ2_0 {
+    type Shape = Subs16;
+    const BIAS: i32 = -1;
+    scales!(d);
+
+    #[inline(always)]
+    fn group<const G: usize>(&self) -> int8x16_t {
+        signed(pairs(part(&self.qs, G / 8 * 2 + G % 2), G / 2 % 4))
     }
 }

@@ -117,11 +117,11 @@ macro_rules! kernels {
             IQ2S BlockIQ2S "iq2_s_q8x256" "4" $unpacked_gemv $unpacked_gemm,
             IQ3XXS BlockIQ3XXS "iq3_xxs_q8x256" "4" $unpacked_gemv $unpacked_gemm,
             IQ3S BlockIQ3S "iq3_s_q8x256" "4" $unpacked_gemv $unpacked_gemm,
-            IQ4NL BlockIQ4NL "iq4_nl_q8x32" "4" $unpacked_gemv $unpacked_gemm,
-            IQ4XS BlockIQ4XS "iq4_xs_q8x256" "4" $unpacked_gemv $unpacked_gemm,
+            IQ4NL BlockIQ4NL "iq4_nl_q8x32" "8" $gemv $gemm,
+            IQ4XS BlockIQ4XS "iq4_xs_q8x256" "4" $gemv $gemm,
             TQ1_0 BlockTQ1_0 "tq1_0_q8x256" "4" $unpacked_gemv $unpacked_gemm,
-            TQ2_0 BlockTQ2_0 "tq2_0_q8x256" "4" $unpacked_gemv $unpacked_gemm,
-            MXFP4 BlockMXFP4 "mxfp4_q8x32" "4" $unpacked_gemv $unpacked_gemm,
+            TQ2_0 BlockTQ2_0 "tq2_0_q8x256" "4" $gemv $gemm,
+            MXFP4 BlockMXFP4 "mxfp4_q8x32" "8" $gemv $gemm,
             NVFP4 BlockNVFP4 "nvfp4_q8x32" "4" $unpacked_gemv $unpacked_gemm)
     };
     (@list $isa:ident, $nr:literal, $suffix:literal,

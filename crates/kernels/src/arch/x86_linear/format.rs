@@ -3,9 +3,7 @@
 use super::vector::V;
 use crate::linear::unit::Unit;
 use core::arch::x86_64::{__m128i, __m256i};
-use happy_tensor::{
-    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
-};
+use happy_tensor::*;
 
 /// A block as vectors.
 pub(super) trait Format: Unit {
@@ -152,22 +150,28 @@ fn scales_of_32(v: V, (scales, mins): ([u8; 8], [u8; 8])) -> (__m256i, __m256i) 
     (both, v.widen_u8(v.low8_128(mins, mins)))
 }
 
+/// The pairs of bits of 64 bytes, as Q2_K and TQ2_0 lay them out.
+#[inline(always)]
+fn pairs(v: V, qs: &[u8; 64], mut f: impl FnMut(usize, __m256i)) {
+    let low = v.splat8(3);
+    let [q0, q1] = two(qs);
+    let (x, y) = (v.load(q0), v.load(q1));
+    f(0, v.and(x, low));
+    f(1, v.and(v.shr16::<2>(x), low));
+    f(2, v.and(v.shr16::<4>(x), low));
+    f(3, v.and(v.shr16::<6>(x), low));
+    f(4, v.and(y, low));
+    f(5, v.and(v.shr16::<2>(y), low));
+    f(6, v.and(v.shr16::<4>(y), low));
+    f(7, v.and(v.shr16::<6>(y), low));
+}
+
 impl Format for BlockQ2K {
     const MAX: i32 = 3;
 
     #[inline(always)]
-    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
-        let low = v.splat8(3);
-        let [q0, q1] = two(&self.qs);
-        let (x, y) = (v.load(q0), v.load(q1));
-        f(0, v.and(x, low));
-        f(1, v.and(v.shr16::<2>(x), low));
-        f(2, v.and(v.shr16::<4>(x), low));
-        f(3, v.and(v.shr16::<6>(x), low));
-        f(4, v.and(y, low));
-        f(5, v.and(v.shr16::<2>(y), low));
-        f(6, v.and(v.shr16::<4>(y), low));
-        f(7, v.and(v.shr16::<6>(y), low));
+    fn each_32(&self, v: V, f: impl FnMut(usize, __m256i)) {
+        pairs(v, &self.qs, f);
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
@@ -298,6 +302,83 @@ impl Format for BlockQ6K {
     #[inline(always)]
     fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
         signed_scales(v, v.load_i8_128(&self.scales), i16::from(Self::OFFSET))
+    }
+}
+
+/// The values that 32 nibbles choose.
+#[inline(always)]
+fn look_up(v: V, levels: &[i8; 16], qs: &[u8; 16]) -> __m256i {
+    v.shuffle8(v.twice(v.load_i8_128(levels)), nibbles(v, qs))
+}
+
+impl Format for BlockIQ4NL {
+    const MAX: i32 = 127;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        f(0, look_up(v, &IQ4_LEVELS, &self.qs));
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits(self.d)
+    }
+}
+
+impl Format for BlockMXFP4 {
+    const MAX: i32 = 12;
+    const F32_SCALE: bool = true;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        f(0, look_up(v, &FP4_LEVELS, &self.qs));
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        self.d().to_bits()
+    }
+}
+
+impl Format for BlockIQ4XS {
+    const MAX: i32 = 127;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+        for (i, qs) in self.qs.iter().enumerate() {
+            f(i, look_up(v, &IQ4_LEVELS, qs));
+        }
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits(self.d)
+    }
+    #[inline(always)]
+    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
+        let x = v.of_u64(i64::from(u32::from_le_bytes(self.scales_l)));
+        let low = v.and_128(v.low8_128(x, v.shr16_128::<4>(x)), v.splat8_128(0xF));
+        // Bits 2 b of 16: the low byte of word b for the first four sub-blocks, the next byte for the others.
+        let shifts = v.load_128(&[0, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 6, 0, 0, 0]);
+        let words = v.splat32_128(i32::from(u16::from_le_bytes(self.scales_h)));
+        let high = v.and_128(v.shr32_each_128(words, shifts), v.splat8_128(3));
+        let high = v.shuffle8_128(high, v.load_128(&[0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13]));
+        let scales = v.sub8_128(v.or_128(low, v.shl16_128::<4>(high)), v.splat8_128(32));
+        signed_scales(v, v.low8_128(scales, scales), i16::from(Self::OFFSET))
+    }
+}
+
+impl Format for BlockTQ2_0 {
+    const MAX: i32 = 3;
+
+    #[inline(always)]
+    fn each_32(&self, v: V, f: impl FnMut(usize, __m256i)) {
+        pairs(v, &self.qs, f);
+    }
+    #[inline(always)]
+    fn d_min(&self) -> u32 {
+        f16_bits(self.d)
+    }
+    #[inline(always)]
+    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
+        (v.splat16(1), v.splat16(-1))
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) fn gemv<I: Isa, F: Format + Source>(s: I, w: &[u8], x: Acts<'_>, y: &
                         v.prefetch(w, at + r * unit_bytes + line * 64);
                     }
                     let (isum, msum) = sub_blocks(s, unit[r], a, sums);
-                    isums[r] = if F::HAS_MIN { isum } else { v.add32(isum, msum) };
+                    isums[r] = if F::HAS_MIN || is_signed::<F>() { isum } else { v.add32(isum, msum) };
                     msums[r] = msum;
                 }
                 acc = v.fma(v.to_f32(v.sums8(isums)), v.mul(d, da), acc);
@@ -122,9 +122,15 @@ fn integers<F: Format>(v: V, block: &F) -> __m256i {
     q
 }
 
-/// Partial sums of a block of 256: of the integers times sub-scales, and of the sums times minimums or offsets.
+/// Partial sums of a block: of the integers times sub-scales, and of the sums times minimums or offsets; the latter are
+/// not for signed bytes.
 #[inline(always)]
-fn sub_blocks<I: Isa, F: Format>(s: I, block: &F, a: &[[i8; 32]], sums: __m256i) -> (__m256i, __m256i) {
+pub(super) fn sub_blocks<I: Isa, F: Format>(
+    s: I,
+    block: &F,
+    a: &[[i8; 32]],
+    sums: __m256i,
+) -> (__m256i, __m256i) {
     let v = s.v();
     let (scales, mins) = block.sub_scales(v);
     let mut isum = v.zero();
@@ -133,7 +139,10 @@ fn sub_blocks<I: Isa, F: Format>(s: I, block: &F, a: &[[i8; 32]], sums: __m256i)
         #[inline(always)]
         |i, q| {
             let ith = v.splat16(0x0100 + 0x0202 * i as i16);
-            isum = s.scaled_dot(isum, q, v.load_i8(&a[i]), v.shuffle8(scales, ith));
+            let a = v.load_i8(&a[i]);
+            // The magnitudes, with the signs moved to the activations: sums of two products fit an i16.
+            let (q, a) = if is_signed::<F>() { (v.abs8(q), v.sign8(a, q)) } else { (q, a) };
+            isum = s.scaled_dot(isum, q, a, v.shuffle8(scales, ith));
         },
     );
     (isum, v.madd16(mins, sums))

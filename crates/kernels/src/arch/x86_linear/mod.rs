@@ -125,11 +125,11 @@ macro_rules! kernels {
             IQ2S BlockIQ2S "iq2_s" "q8x256" $unpacked_gemv $unpacked_gemm,
             IQ3XXS BlockIQ3XXS "iq3_xxs" "q8x256" $unpacked_gemv $unpacked_gemm,
             IQ3S BlockIQ3S "iq3_s" "q8x256" $unpacked_gemv $unpacked_gemm,
-            IQ4NL BlockIQ4NL "iq4_nl" "q8x32" $unpacked_gemv $unpacked_gemm,
-            IQ4XS BlockIQ4XS "iq4_xs" "q8x256" $unpacked_gemv $unpacked_gemm,
+            IQ4NL BlockIQ4NL "iq4_nl" "q8x32" $gemv $gemm,
+            IQ4XS BlockIQ4XS "iq4_xs" "q8x256" $gemv $gemm,
             TQ1_0 BlockTQ1_0 "tq1_0" "q8x256" $unpacked_gemv $unpacked_gemm,
-            TQ2_0 BlockTQ2_0 "tq2_0" "q8x256" $unpacked_gemv $unpacked_gemm,
-            MXFP4 BlockMXFP4 "mxfp4" "q8x32" $unpacked_gemv $unpacked_gemm,
+            TQ2_0 BlockTQ2_0 "tq2_0" "q8x256" $gemv $gemm,
+            MXFP4 BlockMXFP4 "mxfp4" "q8x32" $gemv $gemm,
             NVFP4 BlockNVFP4 "nvfp4" "q8x32" $unpacked_gemv $unpacked_gemm)
     };
     (@list $isa:ident, $token:ty, $suffix:literal, $tile:literal;

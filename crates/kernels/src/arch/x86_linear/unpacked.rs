@@ -9,7 +9,7 @@
 
 use super::format::{Format, signed_scales};
 use super::gemm::{Layout, Line, ROWS as PANEL_ROWS};
-use super::gemv::scales;
+use super::gemv::{scales, sub_blocks};
 use super::isa::Isa;
 use super::unpack;
 use super::vector::{V, map};
@@ -119,7 +119,7 @@ pub(super) fn gemv<I: Isa, S: Source<Unit: Format>>(s: I, w: &[u8], x: Acts<'_>,
             let a = x.q[at * S::Unit::LEN..(at + 1) * S::Unit::LEN].as_chunks::<32>().0;
             let mut isum = [v.zero(); ROWS];
             for (isum, unit) in isum.iter_mut().zip(&unit) {
-                *isum = products(s, unit, a);
+                (*isum, _) = sub_blocks(s, unit, a, v.zero());
             }
             let [a, b, c, d, e, f, g, h] = &unit;
             let (d, _) = scales(v, [a, b, c, d, e, f, g, h]);
@@ -129,23 +129,4 @@ pub(super) fn gemv<I: Isa, S: Source<Unit: Format>>(s: I, w: &[u8], x: Acts<'_>,
         v.store_f32(acc, &mut out);
         y.copy_from_slice(&out[..y.len()]);
     }
-}
-
-/// Partial sums of the integers times sub-scales times activations.
-#[inline(always)]
-fn products<I: Isa, F: Format>(s: I, unit: &F, a: &[[i8; 32]]) -> __m256i {
-    let v = s.v();
-    let (scales, _) = unit.sub_scales(v);
-    let mut isum = v.zero();
-    unit.each_32(
-        v,
-        #[inline(always)]
-        |i, q| {
-            let ith = v.splat16(0x0100 + 0x0202 * i as i16);
-            // The magnitudes, with the signs moved to the activations: sums of two products fit an i16.
-            let a = v.sign8(v.load_i8(&a[i]), q);
-            isum = s.scaled_dot(isum, v.abs8(q), a, v.shuffle8(scales, ith));
-        },
-    );
-    isum
 }
