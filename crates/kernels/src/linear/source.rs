@@ -130,7 +130,7 @@ macro_rules! source {
 
 source!(BlockQ1_0: Plain, parts 4, (b, part) => { q: b.quants_of(part), d: b.d() });
 source!(BlockQ2_0: Plain, parts 2, (b, part) => { q: b.quants_of(part), d: b.d() });
-source!(BlockNVFP4: Half, parts 4, (b, part) => { q: half(b.quants_of(part), part), d: b.d()[part] });
+source!(BlockNVFP4: Half, parts 4, (b, part) => { q: half(b.quants_of(part), part), d: b.d_of(part) });
 source!(BlockIQ1S: Super, parts 1, (b, _) => { q: b.quants(), scales: twice(b.scales()), d: b.d() });
 source!(BlockIQ1M: Super, parts 1, (b, _) => { q: b.quants(), scales: b.scales(), d: b.d() });
 source!(BlockIQ2XXS: Super, parts 1, (b, _) => { q: b.quants(), scales: b.scales(), d: b.d() });

@@ -19,6 +19,7 @@
 
 use super::Quantize;
 use super::iq4::look_up;
+use super::words::{ONES, bytes8, map};
 
 /// Twice the values of E2M1.
 pub const FP4_LEVELS: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
@@ -88,6 +89,20 @@ impl BlockMXFP4 {
     }
 }
 
+/// [`FP4_LEVELS`] of eight nibbles, a byte each.
+///
+/// The magnitudes 0 .. 7 stand for 0, 1, 2, 3, 4, 6, 8, 12: from 5 on one more, from 6 on another one, for 7 three more.
+/// Adding `8 - n` carries into bit 3 from `n` on.
+#[inline]
+fn levels8(nibbles: u64) -> u64 {
+    let m = nibbles & (7 * ONES);
+    let from = |n: u64| (m + (8 - n) * ONES) >> 3 & ONES;
+    let level = m + from(5) + from(6) + 3 * from(7);
+    // The sign in the bytes that are not 0, which are negated as the points of `lattice` are.
+    let minus = nibbles >> 3 & from(1);
+    (level ^ (0xFF * minus)) + minus
+}
+
 /// Half the value of an unsigned E4M3 scale.
 #[inline]
 fn half_e4m3(bits: u8) -> f32 {
@@ -122,7 +137,16 @@ impl BlockNVFP4 {
     /// Half the scales of the sub-blocks.
     #[inline]
     pub fn d(&self) -> [f32; 4] {
-        self.d.map(half_e4m3)
+        map(self.d, half_e4m3)
+    }
+
+    /// Half the scale of sub-block `part`.
+    ///
+    /// # Panics
+    /// If `part` is not below 4.
+    #[inline]
+    pub fn d_of(&self, part: usize) -> f32 {
+        half_e4m3(self.d[part])
     }
 
     /// Integers of sub-block `part`, of [`FP4_LEVELS`].
@@ -131,12 +155,11 @@ impl BlockNVFP4 {
     /// If `part` is not below 4.
     #[inline]
     pub fn quants_of(&self, part: usize) -> [i8; 16] {
+        let w = u64::from_le_bytes(self.qs[part]);
         let mut q = [0; 16];
         let (lo, hi) = q.split_at_mut(8);
-        for ((&b, lo), hi) in self.qs[part].iter().zip(lo).zip(hi) {
-            *lo = FP4_LEVELS[usize::from(b & 0xF)];
-            *hi = FP4_LEVELS[usize::from(b >> 4)];
-        }
+        lo.copy_from_slice(&bytes8(levels8(w & (0xF * ONES))));
+        hi.copy_from_slice(&bytes8(levels8(w >> 4 & (0xF * ONES))));
         q
     }
 

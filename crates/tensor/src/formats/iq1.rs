@@ -17,8 +17,8 @@
 //!      = d/8 * (2 scale + 1) * q[i],  q[i] = 8 point[i] + 1  or - 1
 //! ```
 
-use super::iq2::flat;
 use super::lattice::IQ1;
+use super::words::{ONES, add8, bytes8, map, word8};
 use super::{dequantize_sub_blocks, f16_le};
 
 /// A block of IQ1_S.
@@ -67,8 +67,8 @@ const _: () = assert!(size_of::<BlockIQ1M>() == 56);
 /// A point in eighths, shifted.
 #[inline]
 fn shifted(high: u16, low: u8, down: bool) -> [i8; 8] {
-    let shift = if down { -1 } else { 1 };
-    IQ1[usize::from(high & 7) << 8 | usize::from(low)].map(|q| q + shift)
+    let shift = if down { u64::MAX } else { ONES };
+    bytes8(add8(word8(&IQ1[usize::from(high & 7) << 8 | usize::from(low)]), shift))
 }
 
 impl BlockIQ1S {
@@ -81,18 +81,18 @@ impl BlockIQ1S {
     /// Odd scales of 32 elements each, 1..=15.
     #[inline]
     pub fn scales(&self) -> [i8; 8] {
-        self.qh.map(|h| (2 * (u16::from_le_bytes(h) >> 12 & 7) + 1) as i8)
+        map(self.qh, |h| (2 * (u16::from_le_bytes(h) >> 12 & 7) + 1) as i8)
     }
 
     /// The integers: -9, -7, -1, 1, 7 or 9.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
-        let mut q = [[0; 8]; 32];
-        for (i, (q, &low)) in q.iter_mut().zip(&self.qs).enumerate() {
+        let mut q = [0; 256];
+        for (i, (q, &low)) in q.as_chunks_mut::<8>().0.iter_mut().zip(&self.qs).enumerate() {
             let h = u16::from_le_bytes(self.qh[i / 4]);
             *q = shifted(h >> (3 * (i % 4)), low, h >> 15 == 1);
         }
-        flat(q)
+        q
     }
 
     /// Decodes the block.
@@ -105,7 +105,7 @@ impl BlockIQ1M {
     /// Scale of the odd scales: an eighth of the stored one.
     #[inline]
     pub fn d(&self) -> f32 {
-        let [a, b, c, d] = self.scales.map(|s| u16::from_le_bytes(s) >> 12);
+        let [a, b, c, d] = map(self.scales, |s| u16::from_le_bytes(s) >> 12);
         f16_le((a | b << 4 | c << 8 | d << 12).to_le_bytes()) * 0.125
     }
 
@@ -115,7 +115,7 @@ impl BlockIQ1M {
         let mut out = [0; 16];
         for (out, s) in out.as_chunks_mut::<4>().0.iter_mut().zip(self.scales) {
             let s = u16::from_le_bytes(s);
-            *out = [0, 3, 6, 9].map(|at| (2 * (s >> at & 7) + 1) as i8);
+            *out = map([0, 3, 6, 9], |at| (2 * (s >> at & 7) + 1) as i8);
         }
         out
     }
@@ -123,12 +123,12 @@ impl BlockIQ1M {
     /// The integers: -9, -7, -1, 1, 7 or 9.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
-        let mut q = [[0; 8]; 32];
-        for (i, (q, &low)) in q.iter_mut().zip(&self.qs).enumerate() {
+        let mut q = [0; 256];
+        for (i, (q, &low)) in q.as_chunks_mut::<8>().0.iter_mut().zip(&self.qs).enumerate() {
             let h = self.qh[i / 2] >> (4 * (i % 2));
             *q = shifted(u16::from(h), low, h >> 3 & 1 == 1);
         }
-        flat(q)
+        q
     }
 
     /// Decodes the block.

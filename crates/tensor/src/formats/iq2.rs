@@ -18,7 +18,7 @@
 //!      = d/8 * (2 scale + 1) * q[i]           all but d/8 integers: this is how the accessors have it
 //! ```
 
-use super::lattice::{IQ2_S, IQ2_XS, IQ2_XXS, eight_signs, signed};
+use super::lattice::{IQ2_S, IQ2_XS, IQ2_XXS, eight_signs, signed8};
 use super::{dequantize_sub_blocks, f16_le};
 
 /// A block of IQ2_XXS.
@@ -135,14 +135,14 @@ impl BlockIQ2XXS {
     /// The integers: 8, 25 or 43 with a sign.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
-        let mut q = [[0; 8]; 32];
-        for (q, qs) in q.as_chunks_mut::<4>().0.iter_mut().zip(&self.qs) {
+        let mut q = [0; 256];
+        for (q, qs) in q.as_chunks_mut::<8>().0.as_chunks_mut::<4>().0.iter_mut().zip(&self.qs) {
             let signs = Self::signs_and_scale(qs);
             for (l, (q, &point)) in q.iter_mut().zip(qs).enumerate() {
-                *q = signed(&IQ2_XXS[usize::from(point)], eight_signs(signs >> (7 * l)));
+                *q = signed8(&IQ2_XXS[usize::from(point)], eight_signs(signs >> (7 * l)));
             }
         }
-        flat(q)
+        q
     }
 }
 
@@ -156,12 +156,12 @@ impl BlockIQ2XS {
     /// The integers: 8, 25 or 43 with a sign.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
-        let mut q = [[0; 8]; 32];
-        for (q, &code) in q.iter_mut().zip(&self.qs) {
+        let mut q = [0; 256];
+        for (q, &code) in q.as_chunks_mut::<8>().0.iter_mut().zip(&self.qs) {
             let code = u16::from_le_bytes(code);
-            *q = signed(&IQ2_XS[usize::from(code & 511)], eight_signs(u32::from(code >> 9)));
+            *q = signed8(&IQ2_XS[usize::from(code & 511)], eight_signs(u32::from(code >> 9)));
         }
-        flat(q)
+        q
     }
 }
 
@@ -175,21 +175,12 @@ impl BlockIQ2S {
     /// The integers: 8, 25 or 43 with a sign.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
-        let mut q = [[0; 8]; 32];
-        for (i, (q, (&low, &signs))) in q.iter_mut().zip(self.qs.iter().zip(&self.signs)).enumerate() {
+        let mut q = [0; 256];
+        let groups = q.as_chunks_mut::<8>().0.iter_mut();
+        for (i, (q, (&low, &signs))) in groups.zip(self.qs.iter().zip(&self.signs)).enumerate() {
             let high = self.qh[i / 4] >> (2 * (i % 4)) & 3;
-            *q = signed(&IQ2_S[usize::from(high) << 8 | usize::from(low)], signs);
+            *q = signed8(&IQ2_S[usize::from(high) << 8 | usize::from(low)], signs);
         }
-        flat(q)
+        q
     }
-}
-
-/// 32 groups of 8 as one array.
-#[inline]
-pub(super) fn flat(q: [[i8; 8]; 32]) -> [i8; 256] {
-    let mut out = [0; 256];
-    for (out, q) in out.as_chunks_mut::<8>().0.iter_mut().zip(q) {
-        *out = q;
-    }
-    out
 }

@@ -16,7 +16,8 @@
 //!     x[i] = d * (2 scale + 1) * point[i] * sign[i]  =  d * (2 scale + 1) * q[i]
 //! ```
 
-use super::lattice::{IQ3_S, IQ3_XXS, eight_signs, signed};
+use super::lattice::{IQ3_S, IQ3_XXS, eight_signs, signed4};
+use super::words::map;
 use super::{dequantize_sub_blocks, f16_le};
 
 /// A block of IQ3_XXS.
@@ -76,7 +77,7 @@ impl BlockIQ3XXS {
     /// Odd scales of 32 elements each, 1..=31.
     #[inline]
     pub fn scales(&self) -> [i8; 8] {
-        self.signs.map(|s| (2 * (u32::from_le_bytes(s) >> 28) + 1) as i8)
+        map(self.signs, |s| (2 * (u32::from_le_bytes(s) >> 28) + 1) as i8)
     }
 
     /// The integers: 4, 12 .. 52, 62 with a sign.
@@ -88,7 +89,7 @@ impl BlockIQ3XXS {
             let signs = u32::from_le_bytes(*signs);
             for (i, (q, &point)) in q.iter_mut().zip(points).enumerate() {
                 let eight = eight_signs(signs >> (7 * (i / 2)));
-                *q = signed(&IQ3_XXS[usize::from(point)], eight >> (4 * (i % 2)));
+                *q = signed4(&IQ3_XXS[usize::from(point)], eight >> (4 * (i % 2)));
             }
         }
         q
@@ -124,7 +125,7 @@ impl BlockIQ3S {
         for (i, (q, &low)) in q.as_chunks_mut::<4>().0.iter_mut().zip(&self.qs).enumerate() {
             let high = self.qh[i / 8] >> (i % 8) & 1;
             let signs = self.signs[i / 2] >> (4 * (i % 2));
-            *q = signed(&IQ3_S[usize::from(high) << 8 | usize::from(low)], signs);
+            *q = signed4(&IQ3_S[usize::from(high) << 8 | usize::from(low)], signs);
         }
         q
     }

@@ -13,6 +13,7 @@
 //!     x[i] = d * scale * LEVELS[i]
 //! ```
 
+use super::words::map;
 use super::{dequantize_sub_blocks, f16_le};
 
 /// The 16 values. They follow the density of normally distributed weights, as the levels of NF4 do; ggml's author
@@ -108,7 +109,9 @@ impl BlockIQ4XS {
     #[inline]
     pub fn scales(&self) -> [i8; 8] {
         let (low, high) = (u32::from_le_bytes(self.scales_l), u16::from_le_bytes(self.scales_h));
-        std::array::from_fn(|b| (low >> (4 * b) & 0xF) as i8 + ((high >> (2 * b) & 3) << 4) as i8 - 32)
+        map([0, 1, 2, 3, 4, 5, 6, 7], |b| {
+            (low >> (4 * b) & 0xF) as i8 + ((high >> (2 * b) & 3) << 4) as i8 - 32
+        })
     }
 
     /// The integers, of [`IQ4_LEVELS`].

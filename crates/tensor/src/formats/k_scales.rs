@@ -1,5 +1,7 @@
 //! The packed 6-bit sub-block scales of Q3_K and of Q4_K and Q5_K: two different layouts of 12 bytes.
 
+use super::words::map;
+
 /// Unpacks the 8 scales and 8 minimums (6 bits each, 0..=63) of Q4_K and Q5_K.
 ///
 /// ```text
@@ -62,7 +64,7 @@ pub fn scales_k3(scales: &[u8; 12]) -> [i8; 16] {
         ((a >> 4) & low) | ((c >> 4) & high) << 4,
         ((b >> 4) & low) | ((c >> 6) & high) << 4,
     ];
-    join::<4, 16>(words).map(|s| s as i8 - 32)
+    map(join::<4, 16>(words), |s| s as i8 - 32)
 }
 
 /// The bytes of some words, in order.

@@ -28,6 +28,7 @@ mod q8_k;
 pub(crate) mod search;
 mod ternary;
 mod two_bits;
+mod words;
 
 pub use float::{BlockBF16, BlockF16, BlockF32};
 pub use fp4::{BlockMXFP4, BlockNVFP4, FP4_LEVELS};

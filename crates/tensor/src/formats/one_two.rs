@@ -8,6 +8,7 @@
 //! |0  d: f16  1|2  qs: 16 bytes  17|      bits 2 (i % 4) .. of qs[i / 4]: element i is d * (bits - 1), so -d .. 2 d
 //! ```
 
+use super::words::{ONES, add8, byte_masks, bytes8};
 use super::{Quantize, dequantize_block, f16_le, f16_le_from, inverse};
 
 /// A block of Q1_0.
@@ -49,22 +50,6 @@ pub struct BlockQ2_0 {
 const _: () = assert!(size_of::<BlockQ1_0>() == 18);
 const _: () = assert!(size_of::<BlockQ2_0>() == 18);
 
-/// Fields `32 part .. 32 part + 32` of `BITS` bits each, the low bits of a byte first.
-///
-/// # Panics
-/// If there are fewer.
-#[inline]
-fn fields<const BITS: usize>(qs: &[u8; 16], part: usize) -> [u8; 32] {
-    let mut out = [0; 32];
-    let bytes = &qs[4 * BITS * part..4 * BITS * (part + 1)];
-    for (out, b) in out.chunks_exact_mut(8 / BITS).zip(bytes) {
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = b >> (BITS * i) & ((1 << BITS) - 1);
-        }
-    }
-    out
-}
-
 /// All integers, 32 at a time.
 #[inline]
 fn parts<const N: usize>(part: impl Fn(usize) -> [i8; 32]) -> [i8; N] {
@@ -88,7 +73,11 @@ impl BlockQ1_0 {
     /// If `part` is not below 4.
     #[inline]
     pub fn quants_of(&self, part: usize) -> [i8; 32] {
-        fields::<1>(&self.qs, part).map(|bit| 2 * bit as i8 - 1)
+        let mut q = [0; 32];
+        for (q, &bits) in q.as_chunks_mut().0.iter_mut().zip(&self.qs.as_chunks::<4>().0[part]) {
+            *q = bytes8(!byte_masks(bits) | ONES);
+        }
+        q
     }
 
     /// The integers, -1 or 1.
@@ -117,7 +106,16 @@ impl BlockQ2_0 {
     /// If `part` is not below 2.
     #[inline]
     pub fn quants_of(&self, part: usize) -> [i8; 32] {
-        fields::<2>(&self.qs, part).map(|bits| bits as i8 - 1)
+        let mut q = [0; 32];
+        for (q, &bits) in
+            q.as_chunks_mut().0.iter_mut().zip(self.qs.as_chunks::<2>().0[4 * part..4 * part + 4].iter())
+        {
+            // Field `i` moves from bit `2 i` to byte `i`.
+            let four = |b: u64| (b | b << 6 | b << 12 | b << 18) & 0x0303_0303;
+            let [low, high] = [four(u64::from(bits[0])), four(u64::from(bits[1]))];
+            *q = bytes8(add8(low | high << 32, u64::MAX));
+        }
+        q
     }
 
     /// The integers, -1..=2.

@@ -18,6 +18,7 @@
 //! ```
 
 use super::two_bits::{pack_2, unpack_2};
+use super::words::map;
 use super::{Quantize, dequantize_block, f16_le, f16_le_from, inverse};
 
 /// A block of TQ1_0.
@@ -63,9 +64,9 @@ const _: () = assert!(size_of::<BlockTQ2_0>() == 66);
 
 /// Trit `n` of each byte, less 1, bytes in order, for `n` ascending.
 #[inline]
-fn unpack_trits(bytes: &[u8], q: &mut [i8]) {
+fn unpack_trits<const BYTES: usize>(bytes: &[u8; BYTES], q: &mut [i8]) {
     let mut power = 1u8;
-    for q in q.chunks_exact_mut(bytes.len()) {
+    for q in q.as_chunks_mut::<BYTES>().0 {
         for (q, b) in q.iter_mut().zip(bytes) {
             *q = ((u16::from(b.wrapping_mul(power)) * 3) >> 8) as i8 - 1;
         }
@@ -102,8 +103,10 @@ impl BlockTQ1_0 {
         let mut q = [0; 256];
         let (five, four) = q.split_at_mut(240);
         let (first, second) = five.split_at_mut(160);
-        unpack_trits(&self.qs[..32], first);
-        unpack_trits(&self.qs[32..], second);
+        if let (Some(long), Some(short)) = (self.qs.first_chunk::<32>(), self.qs.last_chunk::<16>()) {
+            unpack_trits(long, first);
+            unpack_trits(short, second);
+        }
         unpack_trits(&self.qh, four);
         q
     }
@@ -124,7 +127,7 @@ impl BlockTQ2_0 {
     /// The integers, -1..=2.
     #[inline]
     pub fn quants(&self) -> [i8; 256] {
-        unpack_2(&self.qs).map(|q| q as i8 - 1)
+        map(unpack_2(&self.qs), |q| q as i8 - 1)
     }
 
     /// Decodes the block.

@@ -10,7 +10,7 @@
 use super::dot::Dot;
 use super::format::Format;
 use super::gemm::panels;
-use super::gemv::{add_scaled, scales};
+use super::gemv::add_scaled;
 use super::panel::{Layout, ROWS, unpack_4};
 use super::shape::{Shape, Wide, WideHalves, WideSubs16};
 use super::vec::*;
@@ -64,14 +64,10 @@ impl<'a, S: Source> Rows<'a, S> {
         Self { blocks: S::blocks(w), row_blocks, last: count.saturating_sub(1) }
     }
 
-    /// Unit `u` of rows `first .. first + 4`. Rows beyond the last are the last again; their results are not stored.
+    /// Unit `u` of a row. Rows beyond the last are the last again; their results are not stored.
     #[inline(always)]
-    fn units(&self, first: usize, u: usize) -> [S::Unit; 4] {
-        let unit = |r: usize| {
-            let row = (first + r).min(self.last) * self.row_blocks;
-            self.blocks[row + u / S::PARTS].unit(u % S::PARTS)
-        };
-        [unit(0), unit(1), unit(2), unit(3)]
+    fn unit(&self, row: usize, u: usize) -> S::Unit {
+        self.blocks[row.min(self.last) * self.row_blocks + u / S::PARTS].unit(u % S::PARTS)
     }
 }
 
@@ -83,15 +79,15 @@ pub(super) fn gemv<S: Source<Unit: Format>, D: Dot>(dot: D, w: &[u8], x: Acts<'_
     for (g, y) in y.chunks_mut(4).enumerate() {
         let mut acc = splat_f32(0.0);
         for u in 0..units {
-            let unit = rows.units(4 * g, u);
             let at = u / S::Unit::REPEAT;
             let a = x.q[at * S::Unit::LEN..(at + 1) * S::Unit::LEN].as_chunks::<16>().0;
-            let mut isum = [splat_i32(0); 4];
+            let (mut isum, mut d) = ([splat_i32(0); 4], [0; 4]);
             for r in 0..4 {
-                isum[r] = products(dot, &unit[r], a);
+                let unit = rows.unit(4 * g + r, u);
+                isum[r] = products(dot, &unit, a);
+                d[r] = unit.d_min_bits();
             }
-            let [d, _] = scales([&unit[0], &unit[1], &unit[2], &unit[3]]);
-            acc = add_scaled(acc, sums_of(isum), d, splat_f32(x.d[at]));
+            acc = add_scaled(acc, sums_of(isum), f32_of_bits(d), splat_f32(x.d[at]));
         }
         let mut out = [0.0; 4];
         store_f32(&mut out, acc);
@@ -145,8 +141,9 @@ fn fill<S: Source<Unit: Format>>(
     let unit_len = Layout::<<S::Unit as Format>::Shape>::UNIT;
     for (u, unit) in panel.chunks_exact_mut(unit_len).enumerate().take(n) {
         for half in 0..ROWS / 4 {
-            let b = rows.units(row + 4 * half, first + u);
-            unpack_4([&b[0], &b[1], &b[2], &b[3]], unit, half);
+            let row = row + 4 * half;
+            let [a, b, c, d] = [row, row + 1, row + 2, row + 3].map(|row| rows.unit(row, first + u));
+            unpack_4([&a, &b, &c, &d], unit, half);
         }
     }
 }

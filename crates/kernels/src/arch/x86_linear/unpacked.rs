@@ -9,7 +9,7 @@
 
 use super::format::{Format, signed_scales};
 use super::gemm::{Layout, Line, ROWS as PANEL_ROWS};
-use super::gemv::{scales, sub_blocks};
+use super::gemv::sub_blocks;
 use super::isa::Isa;
 use super::unpack;
 use super::vector::{V, map};
@@ -64,18 +64,10 @@ impl<'a, S: Source<Unit: Format>> Rows<'a, S> {
         Self { w, blocks: S::blocks(w), row, last: count.saturating_sub(1) }
     }
 
-    /// Unit `u` of `N` rows from `first` on. Rows beyond the last are the last again; their results are not stored.
+    /// Unit `u` of a row. Rows beyond the last are the last again; their results are not stored.
     #[inline(always)]
-    fn units<const N: usize>(&self, first: usize, u: usize) -> [S::Unit; N] {
-        let mut at = [0; N];
-        for (r, at) in at.iter_mut().enumerate() {
-            *at = (first + r).min(self.last) * self.row + u / S::PARTS;
-        }
-        map(
-            at,
-            #[inline(always)]
-            |at| self.blocks[at].unit(u % S::PARTS),
-        )
+    fn unit(&self, row: usize, u: usize) -> S::Unit {
+        self.blocks[row.min(self.last) * self.row + u / S::PARTS].unit(u % S::PARTS)
     }
 
     /// Asks for what unit `u` takes in `N` rows from `first` on, as if they were read in the order of the file.
@@ -95,7 +87,15 @@ impl<'a, S: Source<Unit: Format>> Rows<'a, S> {
         let units = panel.chunks_exact_mut(Layout::<I, S::Unit>::LINES);
         for (u, lines) in units.enumerate().take(self.row * S::PARTS) {
             self.prefetch::<PANEL_ROWS>(s.v(), first + PANEL_ROWS, u);
-            let units = self.units::<PANEL_ROWS>(first, u);
+            let mut rows = [0; PANEL_ROWS];
+            for (r, row) in rows.iter_mut().enumerate() {
+                *row = first + r;
+            }
+            let units = map(
+                rows,
+                #[inline(always)]
+                |row| self.unit(row, u),
+            );
             let mut refs = [&units[0]; PANEL_ROWS];
             for (slot, unit) in refs.iter_mut().zip(&units) {
                 *slot = unit;
@@ -114,15 +114,15 @@ pub(super) fn gemv<I: Isa, S: Source<Unit: Format>>(s: I, w: &[u8], x: Acts<'_>,
         let mut acc = v.zero_f32();
         for u in 0..rows.row * S::PARTS {
             rows.prefetch::<ROWS>(v, (g + 1) * ROWS, u);
-            let unit = rows.units::<ROWS>(g * ROWS, u);
             let at = u / S::Unit::REPEAT;
             let a = x.q[at * S::Unit::LEN..(at + 1) * S::Unit::LEN].as_chunks::<32>().0;
-            let mut isum = [v.zero(); ROWS];
-            for (isum, unit) in isum.iter_mut().zip(&unit) {
-                (*isum, _) = sub_blocks(s, unit, a, v.zero());
+            let (mut isum, mut d) = ([v.zero(); ROWS], [0; ROWS]);
+            for r in 0..ROWS {
+                let unit = rows.unit(g * ROWS + r, u);
+                (isum[r], _) = sub_blocks(s, &unit, a, v.zero());
+                d[r] = unit.d_min();
             }
-            let [a, b, c, d, e, f, g, h] = &unit;
-            let (d, _) = scales(v, [a, b, c, d, e, f, g, h]);
+            let d = v.of_bits(v.words(d));
             acc = v.fma(v.to_f32(v.sums8(isum)), v.mul(d, v.splat_f32(x.d[at])), acc);
         }
         let mut out = [0.0; ROWS];

@@ -27,6 +27,8 @@
 
 mod codes;
 
+use super::words::{ONES, byte_masks, bytes8, word8};
+
 /// A table of points.
 pub(crate) type Points<const N: usize> = &'static [[i8; N]];
 
@@ -80,16 +82,21 @@ pub(super) const fn eight_signs(seven: u32) -> u8 {
     seven | (seven.count_ones() as u8 & 1) << 7
 }
 
-/// Magnitudes with signs.
+/// Magnitudes with signs. A point has none that is 0, so the bytes of a word can be negated at once: nothing is carried
+/// from one to the next.
 #[inline]
-pub(super) fn signed<const N: usize>(point: &[i8; N], signs: u8) -> [i8; N] {
-    let mut out = *point;
-    for (i, q) in out.iter_mut().enumerate() {
-        // -1 where the bit is set: `(q ^ -1) - -1` is `-q`
-        let minus = -((signs >> i & 1) as i8);
-        *q = (*q ^ minus) - minus;
-    }
-    out
+pub(super) fn signed8(point: &[i8; 8], signs: u8) -> [i8; 8] {
+    let minus = byte_masks(signs);
+    let q = word8(point) ^ minus;
+    bytes8(q.wrapping_add(minus & ONES))
+}
+
+/// The same of four; the upper four signs are not looked at.
+#[inline]
+pub(super) fn signed4(point: &[i8; 4], signs: u8) -> [i8; 4] {
+    let [a, b, c, d] = *point;
+    let [a, b, c, d, ..] = signed8(&[a, b, c, d, 1, 1, 1, 1], signs & 0xF);
+    [a, b, c, d]
 }
 
 #[cfg(test)]
@@ -118,6 +125,7 @@ mod tests {
         for seven in 0..128 {
             assert!(eight_signs(seven).count_ones().is_multiple_of(2));
         }
-        assert_eq!(signed(&[1, 2, 3, 4], 0b1010), [1, -2, 3, -4]);
+        assert_eq!(signed4(&[1, 2, 3, 4], 0b1111_1010), [1, -2, 3, -4]);
+        assert_eq!(signed8(&[1, 2, 43, 4, 62, 6, 7, 8], 0b1101_0101), [-1, 2, -43, 4, -62, 6, -7, -8]);
     }
 }
