@@ -14,6 +14,17 @@ mod sealed {
 }
 
 /// A scalar that arrays store packed: the integers, floats and bool.
+///
+/// ```
+/// use happy_gguf::{Element, Gguf, GgufWriter, ValueType};
+/// let file = GgufWriter::new().kv("a", vec![3i16, -4]).to_vec()?;
+/// let gguf = Gguf::parse(&file).unwrap();
+/// let array = gguf.metadata().get_array("a").unwrap();
+/// assert_eq!((i16::TYPE, i16::SIZE), (ValueType::I16, 2));
+/// assert_eq!(array.packed::<i16>().unwrap().get(1), Some(-4)); // read where it lies
+/// assert!(array.packed::<u16>().is_none());
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 pub trait Element: sealed::Sealed + Copy + Default + fmt::Debug + PartialEq + 'static {
     /// The element type in the file.
     const TYPE: ValueType;

@@ -15,6 +15,20 @@ mod sealed {
 }
 
 /// What stands behind a [`Key`]: numbers, `bool`, `str`, [`PerLayer`], and slices of these.
+///
+/// ```
+/// use happy_gguf::{Gguf, GgufWriter, keys::Key};
+/// /// A key that this crate does not list.
+/// const STOPS: Key<[&'static str]> = Key::new("{arch}.stop_words");
+/// let file = GgufWriter::new()
+///     .kv("general.architecture", "tiny")
+///     .kv("tiny.stop_words", vec!["halt", "end"])
+///     .to_vec()?;
+/// let gguf = Gguf::parse(&file).unwrap();
+/// let mut stops = gguf.metadata().key(&STOPS).unwrap().unwrap();
+/// assert_eq!(stops.next().unwrap().to_str(), Ok("halt"));
+/// # Ok::<(), happy_gguf::WriteError>(())
+/// ```
 pub trait KeyType: sealed::Sealed {
     /// The value, borrowed from the file.
     type Out<'a>: FromValue<'a>;

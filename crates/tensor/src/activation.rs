@@ -17,6 +17,13 @@
 //! [`DType::activation_len`]: crate::DType::activation_len
 
 /// The activation holds an infinity or a NaN, for which the engine promises no result.
+///
+/// ```
+/// use happy_tensor::{NonFinite, quantize_unit};
+/// let mut x = [1.0f32; 32];
+/// x[5] = f32::INFINITY;
+/// assert_eq!(quantize_unit(&x, &mut [0; 32], &mut [0; 2]), Err(NonFinite { unit: 0 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("non-finite activation in unit {unit}")]
 pub struct NonFinite {
