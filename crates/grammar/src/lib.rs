@@ -41,6 +41,7 @@ mod limits;
 mod machine;
 mod matcher;
 mod program;
+mod prune;
 mod recognizer;
 mod regular;
 mod rules;
@@ -49,7 +50,7 @@ mod token_set;
 mod vocabulary;
 
 pub use error::{GrammarError, GrammarErrorKind, MatchError, SchemaError, SchemaErrorKind};
-pub use grammar::Grammar;
+pub use grammar::{Grammar, Reading};
 pub use limits::Limits;
 pub use matcher::Matcher;
 pub use recognizer::Recognizer;
