@@ -10,10 +10,26 @@ struct Case {
 
 /// What both readings say.
 const CASES: &[Case] = &[
-    Case { schema: r#"{"not": {"type": ["integer", "object"]}}"#, accepts: &["1.5", "\"a\"", "[]", "null"], rejects: &["1", "{}"] },
+    Case {
+        schema: r#"{"not": {"type": ["integer", "object"]}}"#,
+        accepts: &["1.5", "\"a\"", "[]", "null"],
+        rejects: &["1", "{}"],
+    },
     Case {
         schema: r#"{"not": {"enum": [1, "a", null, [1], {"a": 1}]}}"#,
-        accepts: &["2", "1.5", "\"b\"", "\"\"", "true", "[]", "[2]", "[1, 1]", "{}", r#"{"a": 2}"#, r#"{"b": 1}"#],
+        accepts: &[
+            "2",
+            "1.5",
+            "\"b\"",
+            "\"\"",
+            "true",
+            "[]",
+            "[2]",
+            "[1, 1]",
+            "{}",
+            r#"{"a": 2}"#,
+            r#"{"b": 1}"#,
+        ],
         rejects: &["1", "1.0", "\"a\"", "null", "[1]", r#"{"a": 1}"#],
     },
     Case {
@@ -26,7 +42,11 @@ const CASES: &[Case] = &[
         accepts: &["1", "1.99", "4.01", "5", "-3"],
         rejects: &["2", "3", "4", "4.0", "\"a\""],
     },
-    Case { schema: r#"{"type": "number", "multipleOf": 0.25}"#, accepts: &["0.25", "1", "1.5", "-2.75"], rejects: &["0.3", "1.1"] },
+    Case {
+        schema: r#"{"type": "number", "multipleOf": 0.25}"#,
+        accepts: &["0.25", "1", "1.5", "-2.75"],
+        rejects: &["0.3", "1.1"],
+    },
     Case {
         schema: r#"{"type": "integer", "not": {"multipleOf": 3}}"#,
         accepts: &["1", "2", "-4", "100"],
@@ -80,7 +100,11 @@ const CASES: &[Case] = &[
     Case {
         schema: r#"{"type": "object", "properties": {"kind": {"enum": ["a", "b"]}, "x": {}, "y": {}}, "required": ["kind"],
             "if": {"properties": {"kind": {"const": "a"}}}, "then": {"required": ["x"]}, "else": {"required": ["y"]}}"#,
-        accepts: &[r#"{"kind": "a", "x": 1}"#, r#"{"kind": "b", "y": 1}"#, r#"{"kind": "b", "x": 1, "y": 1}"#],
+        accepts: &[
+            r#"{"kind": "a", "x": 1}"#,
+            r#"{"kind": "b", "y": 1}"#,
+            r#"{"kind": "b", "x": 1, "y": 1}"#,
+        ],
         rejects: &[r#"{"kind": "a"}"#, r#"{"kind": "a", "y": 1}"#, r#"{"kind": "b", "x": 1}"#],
     },
     Case {
@@ -163,10 +187,18 @@ fn both_readings() {
 fn what_silence_means() {
     // A schema, what its writer does not mean and the specification allows, what neither does.
     let cases: &[(&str, &[&str], &[&str])] = &[
-        (r#"{"properties": {"a": {"type": "null"}}}"#, &["1", r#"{"b": 1}"#, r#"{"a": null, "b": 1}"#], &[r#"{"a": 1}"#]),
+        (
+            r#"{"properties": {"a": {"type": "null"}}}"#,
+            &["1", r#"{"b": 1}"#, r#"{"a": null, "b": 1}"#],
+            &[r#"{"a": 1}"#],
+        ),
         (r#"{"prefixItems": [{"type": "null"}]}"#, &["1", "[null, 1]"], &["[1]"]),
         (r#"{"pattern": "^a$"}"#, &["1", "[]"], &["\"b\""]),
-        (r#"{"type": "integer", "minimum": 3}"#, &["3.0", "12345678901234567890", " 4", "4 "], &["2.0", "3.5", "2"]),
+        (
+            r#"{"type": "integer", "minimum": 3}"#,
+            &["3.0", "12345678901234567890", " 4", "4 "],
+            &["2.0", "3.5", "2"],
+        ),
         (r#"{"const": 2}"#, &["2.0", "\n2"], &["2.1"]),
     ];
     let mut found = Vec::new();
@@ -176,7 +208,10 @@ fn what_silence_means() {
         found.extend(failures(&Case { schema, accepts: &[], rejects: never }, Reading::Writer));
     }
     // What seems to be meant may be impossible; then it is not meant.
-    found.extend(failures(&Case { schema: r#"{"contains": false}"#, accepts: &["1"], rejects: &["[]"] }, Reading::Writer));
+    found.extend(failures(
+        &Case { schema: r#"{"contains": false}"#, accepts: &["1"], rejects: &["[]"] },
+        Reading::Writer,
+    ));
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
@@ -184,7 +219,7 @@ fn what_silence_means() {
 fn what_is_refused_and_where() {
     use SchemaErrorKind::*;
     let cases = [
-        (r#"{"$dynamicRef": "#a"}"#, Unsupported, "#/$dynamicRef"),
+        (r##"{"$dynamicRef": "#a"}"##, Unsupported, "#/$dynamicRef"),
         (r##"{"$ref": "http://elsewhere.org/x"}"##, Unsupported, "#/$ref"),
         (r##"{"$ref": "#nowhere"}"##, Reference, "#/$ref"),
         (r#"{"not": {"format": "date"}}"#, Unsupported, "#/not/format"),
@@ -203,7 +238,8 @@ fn what_is_refused_and_where() {
     ];
     let mut failures = Vec::new();
     for (schema, kind, pointer) in cases {
-        let found = Grammar::from_json_schema(schema).map_err(|e| (e.kind(), e.pointer().unwrap_or("").to_owned()));
+        let found =
+            Grammar::from_json_schema(schema).map_err(|e| (e.kind(), e.pointer().unwrap_or("").to_owned()));
         if found.as_ref().err() != Some(&(kind, pointer.to_owned())) {
             failures.push(format!("{schema}: expected {kind:?} at {pointer}, found {:?}", found.err()));
         }
