@@ -168,7 +168,7 @@ fn has_one_order(value: &Value) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn accepted_is_valid_and_the_reverse(schema in schema()) {

@@ -97,6 +97,12 @@ const CASES: &[Case] = &[
         accepts: &["5", "6", "7"],
         rejects: &["4", "8"],
     },
+    // The condition must not be thought to be ruled out by the schema that asks for it.
+    Case {
+        schema: r#"{"if": {"const": "a"}, "then": {"minLength": 2}, "else": {"minimum": 0}}"#,
+        accepts: &["1"],
+        rejects: &["\"a\"", "-1"],
+    },
     Case {
         schema: r#"{"type": "object", "properties": {"kind": {"enum": ["a", "b"]}, "x": {}, "y": {}}, "required": ["kind"],
             "if": {"properties": {"kind": {"const": "a"}}}, "then": {"required": ["x"]}, "else": {"required": ["y"]}}"#,

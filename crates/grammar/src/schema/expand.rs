@@ -261,20 +261,17 @@ impl<'a> Compiler<'a> {
         let held = self.expand(partial.shape.clone(), vec![(goal.negated(), chain.clone())], Sense::Loose);
         let mut empty = true;
         for shape in held? {
-            empty = empty
-                && match &shape.values {
-                    None => self.is_visibly_empty(&shape)?,
-                    Some(values) => {
-                        let mut goals = partial.met.clone();
-                        goals.retain(|met| met.key() != goal.key());
-                        goals.push(goal.negated());
-                        let mut none = true;
-                        for value in values {
-                            none = none && !self.is_valid(&goals, value)?;
-                        }
-                        none
-                    }
-                };
+            // Only the shape counts: that this goal must fail is what the schemas met so far may say themselves.
+            let values = match &shape.values {
+                None => {
+                    empty = empty && self.is_visibly_empty(&shape)?;
+                    continue;
+                }
+                Some(values) => values.iter().filter(|value| partial.shape.may_be(value, &mut self.algebra)),
+            };
+            for value in values.copied().collect::<Vec<_>>() {
+                empty = empty && !self.is_valid(&[goal.negated()], value)?;
+            }
         }
         self.depth -= 1;
         Ok(empty)

@@ -1,5 +1,6 @@
 //! A shape: conditions on a value that all hold, sorted by what they are about. No choice is left in one.
 
+use super::decimal::Decimal;
 use super::goal::{Chain, Goal};
 use super::keywords::{bound, contains, items, listed, multiple_of, pattern_term, string_terms};
 use super::number::Bound;
@@ -247,6 +248,29 @@ impl<'a> Shape<'a> {
         says(!self.required.is_empty() || !self.absent.is_empty(), OBJECT);
         says(!self.names.is_empty() || !self.exists.is_empty(), OBJECT);
         self.values.is_none() && other.types & !self.types == 0 && other.types & about == 0
+    }
+
+    /// Whether a value may be of the shape, as far as one sees without looking into it.
+    pub(super) fn may_be(&self, value: &Value, a: &mut Algebra) -> bool {
+        let fits = match value {
+            Value::Null | Value::Bool(_) => true,
+            Value::Number(number) => {
+                let value = Decimal::new(number);
+                self.min.as_ref().is_none_or(|min| value >= min.value)
+                    && self.max.as_ref().is_none_or(|max| value <= max.value)
+            }
+            Value::String(text) => {
+                let term = self.string_term(a);
+                a.matches(term, text)
+            }
+            Value::Array(items) => self.item_count.contains(items.len()),
+            Value::Object(members) => {
+                self.required.iter().all(|name| members.contains_key(*name))
+                    && !self.absent.iter().any(|name| members.contains_key(*name))
+                    && self.member_count.contains(members.len())
+            }
+        };
+        fits && self.types & of(value) != 0
     }
 
     /// Whether anything is asked of numbers.
