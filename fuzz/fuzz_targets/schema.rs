@@ -2,14 +2,16 @@
 #![no_main]
 
 use happy_fuzz::grammars::{check, limits};
-use happy_grammar::Grammar;
+use happy_grammar::{Grammar, Reading};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, &[u8])| {
     let (schema, text) = input;
-    if let Ok(grammar) = Grammar::from_json_schema_with(schema, &limits())
-        && check(&grammar, text)
-    {
-        serde_json::from_slice::<serde_json::Value>(text).expect("an accepted text is JSON");
+    for reading in [Reading::Writer, Reading::Specification] {
+        if let Ok(grammar) = Grammar::from_json_schema_with(schema, reading, &limits())
+            && check(&grammar, text)
+        {
+            serde_json::from_slice::<serde_json::Value>(text).expect("an accepted text is JSON");
+        }
     }
 });

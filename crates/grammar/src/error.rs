@@ -16,6 +16,8 @@ pub enum GrammarErrorKind {
     MissingRoot,
     /// A rule begins with itself.
     LeftRecursion,
+    /// No text of the grammar ever ends.
+    Endless,
     /// A token that the vocabulary does not have.
     UnknownToken,
     /// Something is beyond its limit in [`Limits`](crate::Limits).

@@ -14,22 +14,33 @@
 //!
 //! # JSON Schema
 //!
-//! Draft 2020-12. What a grammar accepts, the schema allows; not everything that the schema allows is accepted:
+//! Draft 2020-12. What a grammar accepts, the schema allows; not everything that the schema allows is accepted. Where a schema
+//! is silent, [`Reading`] says what is made; by default what its writer means:
 //!
-//! * Properties come in the order of the schema. With `properties` and without `additionalProperties` no other names are
-//!   made; with `prefixItems` and without `items` no other items.
+//! * With `properties` and without `additionalProperties` no other names are made; with `prefixItems` and without `items` no
+//!   other items.
 //! * A schema without `type` whose keywords are about one type makes documents of that type only.
 //! * Numbers have at most 16 digits before and after the point (more where a bound has more), bounded ones no exponent;
-//!   integers are written without a point. Whitespace is a space, or up to two line ends and 20 spaces or tabs.
-//! * Listed values (`enum`, `const`) and names have one spelling; halves of surrogate pairs have none.
+//!   integers are written without a point. Whitespace is a space, or up to two line ends and 20 spaces or tabs, and none
+//!   around the document.
+//!
+//! In both readings:
+//!
+//! * Properties come in the order of the schema, and before others.
+//! * Strings of `enum` and `const`, and names, have one spelling; halves of surrogate pairs have none.
+//! * Items of `uniqueItems` have one spelling, without spaces inside, and at most one member that is not named.
+//! * `unevaluatedProperties` and `unevaluatedItems` allow what the alternatives taken speak of, not what others that happen to
+//!   hold would add.
 //!
 //! Supported: `type`, `enum`, `const`, `properties`, `required`, `additionalProperties`, `patternProperties`,
-//! `propertyNames`, `minProperties`, `maxProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `uniqueItems` (strings,
-//! integers, booleans, null, listed values), `minLength`, `maxLength`, `pattern`, `format` (date, time, date-time, duration,
-//! uuid, ipv4, ipv6, email, hostname, uri, json-pointer), `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum`,
-//! `multipleOf` (whole numbers, 0.1, 0.01, ..), `allOf`, `anyOf`, `oneOf` (where its schemas visibly exclude each other),
-//! `$ref` into the document. Other keywords that constrain documents are refused with their place; annotations and unknown
-//! keywords are ignored, as the specification says.
+//! `propertyNames`, `minProperties`, `maxProperties`, `dependentRequired`, `dependentSchemas`, `dependencies` (of older drafts),
+//! `unevaluatedProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `uniqueItems`, `contains`, `minContains`,
+//! `maxContains`, `unevaluatedItems`, `minLength`, `maxLength`, `pattern`, `format` (date, time, date-time, duration, uuid, ipv4,
+//! ipv6, email, hostname, uri, json-pointer), `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum`, `multipleOf` (up to
+//! 1000000 without the point), `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then`, `else`, `$ref` into the document (by pointer,
+//! `$id` and `$anchor`). In a schema that must not hold, `format`, `uniqueItems`, `dependencies` and the unevaluated keywords are
+//! refused, as are `$dynamicRef`, references that lead outside, and more alternatives than [`Limits`] allows. What is refused is
+//! named with its place; annotations and unknown keywords are ignored, as the specification says.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
@@ -41,6 +52,7 @@ mod limits;
 mod machine;
 mod matcher;
 mod program;
+mod prune;
 mod recognizer;
 mod regular;
 mod rules;
@@ -49,7 +61,7 @@ mod token_set;
 mod vocabulary;
 
 pub use error::{GrammarError, GrammarErrorKind, MatchError, SchemaError, SchemaErrorKind};
-pub use grammar::Grammar;
+pub use grammar::{Grammar, Reading};
 pub use limits::Limits;
 pub use matcher::Matcher;
 pub use recognizer::Recognizer;

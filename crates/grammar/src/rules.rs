@@ -67,7 +67,7 @@ impl Expr {
 }
 
 /// A rule.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rule {
     pub(crate) name: String,
     pub(crate) expr: Expr,
@@ -76,7 +76,7 @@ pub(crate) struct Rule {
 }
 
 /// A grammar: every [`Expr::Rule`] is an index of `rules`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rules {
     pub(crate) rules: Vec<Rule>,
     pub(crate) root: RuleId,

@@ -49,6 +49,9 @@ fn grammars() {
         ),
         ("a loop of nothing", "root ::= (\"\"* | (\"a\"?)*)* \"b\"".to_owned(), true),
         ("no rule", String::new(), false),
+        ("no end", "root ::= \"x\" root".to_owned(), false),
+        ("no end in a ring", "root ::= a\na ::= \"x\" b+\nb ::= \"y\" a | \"z\" b".to_owned(), false),
+        ("an alternative without an end", "root ::= a | \"b\"\na ::= \"x\" a".to_owned(), true),
         ("a NUL and a half surrogate", "root ::= \"\\ud800\"".to_owned(), false),
         ("a number beyond characters", "root ::= \"\\U00110000\"".to_owned(), false),
     ];
@@ -81,21 +84,89 @@ fn schemas() {
         ),
         (
             "endless objects",
-            r##"{"properties":{"a":{"$ref":"#"}},"required":["a"]}"##.to_owned(),
+            r##"{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}"##.to_owned(),
             Err(SchemaErrorKind::Unsatisfiable),
+        ),
+        (
+            "objects that are endless, so that none is meant",
+            r##"{"properties":{"a":{"$ref":"#"}},"required":["a"]}"##.to_owned(),
+            Ok(()),
         ),
         ("recursion that ends", r##"{"properties":{"a":{"$ref":"#"}}}"##.to_owned(), Ok(())),
         (
             "a product of alternatives",
             format!(
                 "{{\"allOf\":[{}]}}",
-                list(30, &|_| r#"{"anyOf":[{"type":"null"},{"type":"string"}]}"#.to_owned())
+                list(30, &|i| format!(r#"{{"anyOf":[{{"required":["a{i}"]}},{{"required":["b{i}"]}}]}}"#))
             ),
             Err(SchemaErrorKind::Limit),
         ),
         (
+            "a product of which little is left",
+            format!(
+                "{{\"allOf\":[{}]}}",
+                list(30, &|_| r#"{"anyOf":[{"type":"null"},{"type":"string"}]}"#.to_owned())
+            ),
+            Ok(()),
+        ),
+        (
             "many ways of one",
             format!("{{\"oneOf\":[{}]}}", list(500, &|i| format!("{{\"const\":{i}}}"))),
+            Ok(()),
+        ),
+        (
+            "more ways of one than there may be",
+            format!("{{\"oneOf\":[{}]}}", list(2_000, &|i| format!("{{\"minimum\":{i}}}"))),
+            Err(SchemaErrorKind::Limit),
+        ),
+        ("not of not", nested(60, r#"{"not":"#, "}"), Ok(())),
+        ("not of not of not", nested(61, r#"{"not":"#, "}"), Err(SchemaErrorKind::Unsatisfiable)),
+        ("a circle of not", r##"{"not":{"$ref":"#"}}"##.to_owned(), Err(SchemaErrorKind::Reference)),
+        (
+            "a circle through if",
+            r##"{"if":{"minLength":1},"then":{"$ref":"#"}}"##.to_owned(),
+            Err(SchemaErrorKind::Reference),
+        ),
+        (
+            "a product of conditions",
+            format!(
+                "{{\"allOf\":[{}]}}",
+                list(40, &|i| format!(
+                    "{{\"if\":{{\"required\":[\"a{i}\"]}},\"then\":{{\"required\":[\"b{i}\"]}}}}"
+                ))
+            ),
+            Err(SchemaErrorKind::Limit),
+        ),
+        (
+            "a product of failures",
+            format!(
+                "{{\"not\":{{\"anyOf\":[{}]}}}}",
+                list(40, &|i| format!("{{\"required\":[\"a{i}\",\"b{i}\"]}}"))
+            ),
+            Err(SchemaErrorKind::Limit),
+        ),
+        (
+            "values checked again and again",
+            format!(
+                "{{\"const\":1,\"$ref\":\"#/$defs/s0\",\"$defs\":{{{},\"s40\":false}}}}",
+                list(40, &|i| format!(
+                    "\"s{i}\":{{\"anyOf\":[{{\"$ref\":\"#/$defs/s{n}\"}},{{\"$ref\":\"#/$defs/s{n}\"}}]}}",
+                    n = i + 1
+                ))
+            ),
+            Err(SchemaErrorKind::Limit),
+        ),
+        (
+            "counted kinds of items",
+            r#"{"contains":{"minimum":5},"minContains":1000,"maxContains":100000}"#.to_owned(),
+            Err(SchemaErrorKind::Limit),
+        ),
+        (
+            "a member of many kinds",
+            format!(
+                "{{\"allOf\":[{}]}}",
+                list(8, &|i| format!("{{\"not\":{{\"additionalProperties\":{{\"const\":{i}}}}}}}"))
+            ),
             Err(SchemaErrorKind::Unsupported),
         ),
         (
@@ -175,6 +246,12 @@ fn texts() {
     assert!(matches!(recognizer.accepts(deep.as_bytes()), Err(MatchError::Limit { name: "states", .. })));
     assert_eq!(recognizer.accepts(b"[[]]"), Ok(true));
 
+    // What never ends is not begun.
+    let grammar = Grammar::from_gbnf("root ::= a | \"b\"\na ::= \"x\" a").expect("a grammar");
+    let mut endless = Recognizer::new(&grammar).expect("a recognizer");
+    endless.push(b"x").expect("within the limits");
+    assert!(endless.is_dead());
+
     // Nothing follows what is dead, and it stays so.
     recognizer.reset();
     recognizer.push(b"]").expect("within the limits");
@@ -193,6 +270,7 @@ fn kinds_and_places() {
         ("root ::= x\nx ::= y \"b\"\ny ::= x | \"c\"", GrammarErrorKind::LeftRecursion, Some((2, 1))),
         ("root ::= [z-a]", GrammarErrorKind::Syntax, Some((1, 11))),
         ("root ::= \"é\" {1,0}", GrammarErrorKind::Limit, Some((1, 15))),
+        ("root ::= a\na ::= \"x\" a", GrammarErrorKind::Endless, Some((1, 1))),
     ];
     let mut failures = Vec::new();
     for (text, kind, place) in cases {

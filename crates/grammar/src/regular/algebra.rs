@@ -241,7 +241,7 @@ impl Algebra {
         }
     }
 
-    /// Decimal digits, also none, of a multiple of `modulus` (at least 1).
+    /// Decimal digits, also none, of a multiple of `modulus` (at least 1); points between them are passed over.
     pub(crate) fn multiple_of(&mut self, modulus: u64) -> Term {
         self.term(Shape::Multiple { modulus, remainder: 0 })
     }
@@ -266,8 +266,8 @@ impl Algebra {
                 Shape::Repeat(body, ..) | Shape::Not(body) => work.push(*body),
                 Shape::Or(parts) | Shape::And(parts) => work.extend(parts.iter()),
                 Shape::Multiple { .. } => {
-                    for digit in '0'..='9' {
-                        let set = CharSet::one(digit);
+                    for c in "0123456789.".chars() {
+                        let set = CharSet::one(c);
                         let parts = found.iter().flat_map(|part| [part.intersection(&set), part.minus(&set)]);
                         found = parts.filter(|part| !part.is_empty()).collect();
                     }
@@ -323,6 +323,7 @@ impl Algebra {
                     let next = (u128::from(remainder) * 10 + u128::from(digit)) % u128::from(modulus);
                     self.term(Shape::Multiple { modulus, remainder: next as u64 })
                 }
+                None if c == u32::from(b'.') => term,
                 None => NOTHING,
             },
         };

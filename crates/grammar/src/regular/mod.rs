@@ -12,7 +12,8 @@
 mod algebra;
 mod automaton;
 mod pattern;
+mod syntax;
 
-pub(crate) use algebra::{Algebra, NOTHING, Term};
+pub(crate) use algebra::{Algebra, EMPTY, NOTHING, Term};
 pub(crate) use automaton::Automaton;
 pub(crate) use pattern::pattern;

@@ -1,90 +1,116 @@
-//! Arrays: items by their place, their number, and that they differ.
+//! Arrays: items by their place, how many there are and how many of a kind, and that they differ.
+//!
+//! ```text
+//! items(i, n1, n2, ..)  (i items so far, of which n1 meet the first counted goal ..; all up to where they matter):
+//!   end, where the minima are reached
+//!   an item that meets some of the goals (and of those with a maximum fails the others), then items(i + 1, ..)
+//! ```
 
 use super::emit::{Compiler, Spelling};
-use super::shape::{self, types::*};
-use super::source::{Loc, Result};
+use super::goal::Goal;
+use super::shape::{Count, Items, Shape, Span};
+use super::source::Result;
 use crate::rules::{Expr, RuleId, UniqueStep};
-use serde_json::Value;
+use std::rc::Rc;
 
-/// The schemas of an array's items.
+/// How many goals of an array's items may be counted: their combinations are looked at one by one.
+const MAX_COUNTS: usize = 4;
+
+/// The goals of an array's items.
 pub(super) struct ArrayLayout<'a> {
-    /// For each schema: those of the first items, and that of the others.
-    sources: Vec<(Vec<Loc<'a>>, Option<Loc<'a>>)>,
+    sources: Vec<Rc<Items<'a>>>,
     /// How many items come before all are alike.
     pub(super) prefix: usize,
     /// Nothing is known of items that a `prefixItems` does not speak of, so none are made.
     closed: bool,
-    /// A `prefixItems` that is none: no item can be checked against it.
-    unknown: bool,
 }
 
 impl<'a> ArrayLayout<'a> {
-    /// The schemas that item `i` must satisfy.
-    pub(super) fn item(&self, i: usize) -> Vec<Loc<'a>> {
-        let one =
-            |(first, rest): &(Vec<Loc<'a>>, Option<Loc<'a>>)| first.get(i).cloned().or_else(|| rest.clone());
+    /// What item `i` must meet.
+    pub(super) fn item(&self, i: usize) -> Vec<Goal<'a>> {
+        let one = |items: &Rc<Items<'a>>| match items.first.get(i) {
+            Some(goal) => goal.clone(),
+            None => items.rest.clone(),
+        };
         self.sources.iter().filter_map(one).collect()
     }
 }
 
 impl<'a> Compiler<'a> {
-    pub(super) fn array_layout(&mut self, plain: &[Loc<'a>]) -> Result<ArrayLayout<'a>> {
-        let mut layout = ArrayLayout { sources: Vec::new(), prefix: 0, closed: false, unknown: false };
-        let mut open = false;
-        for schema in plain {
-            // `items` as an array is what older drafts call `prefixItems`; `additionalItems` is the rest then.
-            let old = schema.get("items").is_some_and(Value::is_array);
-            let first = match (old, schema.get("prefixItems")) {
-                (true, _) => schema.children("items")?.unwrap_or_default(),
-                (false, Some(Value::Object(_))) => {
-                    layout.unknown = true;
-                    Vec::new()
-                }
-                (false, _) => schema.children("prefixItems")?.unwrap_or_default(),
-            };
-            let rest = schema.child(if old { "additionalItems" } else { "items" });
-            layout.prefix = layout.prefix.max(first.len());
-            layout.closed |= !first.is_empty() && rest.is_none();
-            open |= rest.is_some();
-            layout.sources.push((first, rest));
+    pub(super) fn array_layout(&mut self, shape: &Shape<'a>) -> ArrayLayout<'a> {
+        let closes = |items: &Rc<Items<'a>>| items.chain.is_some() && items.rest.is_none();
+        ArrayLayout {
+            prefix: shape.items.iter().map(|items| items.first.len()).max().unwrap_or(0),
+            closed: shape.items.iter().any(closes) && shape.items.iter().all(|items| items.rest.is_none()),
+            sources: shape.items.clone(),
         }
-        layout.closed &= !open;
-        Ok(layout)
     }
 
     /// An array.
-    pub(super) fn array(&mut self, plain: &[Loc<'a>]) -> Result<Expr> {
-        let layout = self.array_layout(plain)?;
-        let (min, max) = shape::lengths(plain, "Items")?;
-        self.check_counts(plain, "Items", min, max)?;
-        let max = if layout.unknown { Some(0) } else { max };
-        let unique = match plain
-            .iter()
-            .map(|schema| Ok(schema.flag("uniqueItems")?.then_some(schema)))
-            .find_map(Result::transpose)
-        {
-            Some(schema) if max.is_none_or(|max| max > 1) => Some(schema?),
-            _ => None,
+    pub(super) fn array(&mut self, shape: &Shape<'a>, spelling: Spelling) -> Result<Expr> {
+        let mut layout = self.array_layout(shape);
+        self.check_span(shape.item_count, "items")?;
+        let Span { min, mut max } = shape.item_count;
+        if layout.closed && !self.is_wide() {
+            let prefix = layout.prefix as u32;
+            max = Some(max.map_or(prefix, |max| max.min(prefix)));
+        }
+        let unique = shape.unique.as_ref().filter(|_| max.is_none_or(|max| max > 1));
+        if let (Some(schema), Spelling::One) = (unique, spelling) {
+            let message = "not supported in the items of an array that must differ, too";
+            return Err(schema.unsupported("uniqueItems", message));
+        }
+        layout.prefix = layout.prefix.min(max.map_or(usize::MAX, |max| max as usize));
+        let span = Span { min, max };
+        let items = match span {
+            _ if span.is_empty() => Expr::Alt(Vec::new()),
+            _ if shape.counts.is_empty() => self.items(&layout, span, unique.is_some(), spelling)?,
+            _ => self.counted(&layout, &shape.counts, span, unique.is_some(), spelling)?,
         };
-        let space = Expr::Rule(self.space());
-        let spelling = if unique.is_some() { Spelling::One } else { Spelling::Any };
-        let item = |this: &mut Self, i: usize| -> Result<Expr> {
-            let schemas = layout.item(i);
-            let Some(place) = unique else { return Ok(Expr::Rule(this.rule(&schemas, spelling)?)) };
-            this.check_scalar(&schemas, place)?;
-            let rule = Expr::Rule(this.rule(&schemas, spelling)?);
-            let step = Expr::Unique;
-            Ok(Expr::Seq(vec![step(UniqueStep::Begin), rule, step(UniqueStep::End)]))
-        };
-        let comma = || Expr::Seq(vec![Expr::literal(","), space.clone()]);
-        // The items after the prefix, then the prefix from its end; each part is optional from the minimum on.
-        let prefix = layout.prefix.min(max.map_or(usize::MAX, |max| max as usize)) as u32;
+        let space = self.space(spelling);
+        let step = |step| if unique.is_some() { Expr::Unique(step) } else { Expr::EMPTY };
+        Ok(Expr::Seq(vec![
+            Expr::literal("["),
+            step(UniqueStep::Enter),
+            space.clone(),
+            items,
+            space,
+            step(UniqueStep::Leave),
+            Expr::literal("]"),
+        ]))
+    }
+
+    fn item(&mut self, goals: &[Goal<'a>], unique: bool, spelling: Spelling) -> Result<Expr> {
+        if !unique {
+            return Ok(Expr::Rule(self.rule(goals, spelling)?));
+        }
+        // Only by their text can they be told apart.
+        let rule = Expr::Rule(self.rule(goals, Spelling::One)?);
+        Ok(Expr::Seq(vec![Expr::Unique(UniqueStep::Begin), rule, Expr::Unique(UniqueStep::End)]))
+    }
+
+    fn comma(&mut self, spelling: Spelling) -> Expr {
+        Expr::Seq(vec![Expr::literal(","), self.space(spelling)])
+    }
+
+    /// Items that are not counted by kind: those after the prefix, then the prefix from its end; each part is optional from
+    /// the minimum on.
+    fn items(
+        &mut self,
+        layout: &ArrayLayout<'a>,
+        span: Span,
+        unique: bool,
+        spelling: Spelling,
+    ) -> Result<Expr> {
+        let Span { min, max } = span;
+        let prefix = layout.prefix as u32;
         let (low, high) = (min.saturating_sub(prefix), max.map(|max| max - prefix));
-        let mut tail = if layout.closed || high == Some(0) {
-            if low == 0 { Expr::EMPTY } else { Expr::Alt(Vec::new()) }
+        let comma = self.comma(spelling);
+        let mut tail = if high == Some(0) {
+            Expr::EMPTY
         } else {
-            let one = item(self, layout.prefix)?;
-            let more = Expr::Seq(vec![comma(), one.clone()]);
+            let one = self.item(&layout.item(layout.prefix), unique, spelling)?;
+            let more = Expr::Seq(vec![comma.clone(), one.clone()]);
             if prefix > 0 {
                 Expr::repeat(more, low, high)
             } else {
@@ -94,35 +120,90 @@ impl<'a> Compiler<'a> {
             }
         };
         for i in (0..prefix).rev() {
-            let before = if i == 0 { Expr::EMPTY } else { comma() };
+            let before = if i == 0 { Expr::EMPTY } else { comma.clone() };
             let rest: RuleId = self.new_rule("items", tail);
-            let some = Expr::Seq(vec![before, item(self, i as usize)?, Expr::Rule(rest)]);
+            let item = self.item(&layout.item(i as usize), unique, spelling)?;
+            let some = Expr::Seq(vec![before, item, Expr::Rule(rest)]);
             tail = if i >= min { Expr::Alt(vec![some, Expr::EMPTY]) } else { some };
         }
-        let step = |step| if unique.is_some() { Expr::Unique(step) } else { Expr::EMPTY };
-        Ok(Expr::Seq(vec![
-            Expr::literal("["),
-            step(UniqueStep::Enter),
-            space.clone(),
-            tail,
-            space.clone(),
-            step(UniqueStep::Leave),
-            Expr::literal("]"),
-        ]))
+        Ok(tail)
     }
 
-    /// Refuses items that have several spellings: only by their text can they be told apart.
-    fn check_scalar(&mut self, schemas: &[Loc<'a>], place: &Loc<'a>) -> Result<()> {
-        for branch in self.branches(schemas)? {
-            let types = shape::types_of(&branch.plain, true)?;
-            if shape::listed(&branch.plain, self.limits)?.is_none()
-                && types & !(NULL | BOOL | INTEGER | STRING) != 0
-            {
-                let message =
-                    "supported for items that are strings, integers, booleans, null or listed values only";
-                return Err(place.unsupported("uniqueItems", message));
-            }
+    /// Items that are counted by kind.
+    fn counted(
+        &mut self,
+        layout: &ArrayLayout<'a>,
+        counts: &[Count<'a>],
+        span: Span,
+        unique: bool,
+        spelling: Spelling,
+    ) -> Result<Expr> {
+        for count in counts {
+            self.check_span(count.span, "items of a kind")?;
         }
-        Ok(())
+        if let Some(count) = counts.get(MAX_COUNTS) {
+            let message = format!("more than {MAX_COUNTS} kinds of items to count are not supported");
+            return Err(count.goal.loc.unsupported("", message));
+        }
+        // Up to where each number matters; a number at its top stands for more.
+        let from = counts.iter().map(|count| count.from).max().unwrap_or(0).max(layout.prefix);
+        let mut tops = vec![span.min.max(span.max.unwrap_or(0)).max(from as u32).max(1)];
+        tops.extend(counts.iter().map(|Count { span, .. }| span.max.unwrap_or(span.min)));
+        let states = tops.iter().fold(1u64, |all, top| all.saturating_mul(u64::from(*top) + 1));
+        if states > self.limits.nodes as u64 / 10 {
+            let message = "too many numbers of items to tell apart (Limits::nodes)";
+            return Err(counts[0].goal.loc.limit("", message));
+        }
+        let base = self.reserve(states as usize);
+        let number =
+            |at: &[u32]| base + at.iter().zip(&tops).fold(0, |number, (n, top)| number * (top + 1) + n);
+        let comma = self.comma(spelling);
+        let mut at = vec![0; tops.len()];
+        loop {
+            let mut ways = Vec::new();
+            if at[0] >= span.min && counts.iter().zip(&at[1..]).all(|(count, n)| *n >= count.span.min) {
+                ways.push(Expr::EMPTY);
+            }
+            let room = span.max.is_none_or(|max| at[0] < max);
+            for kinds in (0..1u32 << counts.len()).filter(|_| room) {
+                let Some((goals, next)) = kind(layout, counts, &tops, &at, kinds) else { continue };
+                let before = if at[0] == 0 { Expr::EMPTY } else { comma.clone() };
+                let item = self.item(&goals, unique, spelling)?;
+                ways.push(Expr::Seq(vec![before, item, Expr::Rule(number(&next))]));
+            }
+            self.set_rule(number(&at), Expr::Alt(ways));
+            // The next combination, the last number first.
+            let Some(i) = (0..at.len()).rev().find(|&i| at[i] < tops[i]) else { break };
+            at[i] += 1;
+            at[i + 1..].fill(0);
+        }
+        Ok(Expr::Rule(number(&vec![0; tops.len()])))
     }
+}
+
+/// The goals of an item that is counted in the given kinds, and the numbers after it; `None` where there is no such item.
+fn kind<'a>(
+    layout: &ArrayLayout<'a>,
+    counts: &[Count<'a>],
+    tops: &[u32],
+    at: &[u32],
+    kinds: u32,
+) -> Option<(Vec<Goal<'a>>, Vec<u32>)> {
+    let mut goals = layout.item(at[0] as usize);
+    let mut next = vec![(at[0] + 1).min(tops[0])];
+    for (i, Count { from, goal, span }) in counts.iter().enumerate() {
+        let (n, is_counted) = (at[i + 1], kinds >> i & 1 != 0);
+        let is_looked_at = at[0] as usize >= *from;
+        match (is_counted, span.max) {
+            (true, _) if !is_looked_at => return None,
+            (true, Some(max)) if n >= max => return None,
+            // Enough of them: whether one more is of the kind does not matter.
+            (true, None) if n >= span.min => return None,
+            (true, _) => goals.push(goal.clone()),
+            (false, Some(_)) if is_looked_at => goals.push(goal.negated()),
+            (false, _) => {}
+        }
+        next.push(n + u32::from(is_counted));
+    }
+    Some((goals, next))
 }

@@ -1,132 +1,203 @@
-//! Whether a value satisfies a schema: for the values of `enum` and `const`, and names under `propertyNames`.
+//! Whether a value satisfies a schema: for the values of `enum` and `const`, which documents may be.
 
-use super::decimal::same;
+use super::decimal::{Decimal, same};
 use super::emit::Compiler;
-use super::shape;
+use super::goal::Goal;
+use super::keywords::{self, Dependent};
+use super::number;
+use super::shape::Span;
 use super::source::{Loc, Result};
+use super::types;
 use crate::regular::Term;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// How many schemas of the same value may lead to one another.
+const DEPTH: usize = 200;
+/// What looking at one schema costs, in steps of an expansion.
+const STEPS: usize = 5;
 
 impl<'a> Compiler<'a> {
-    /// Whether the value satisfies all of the schemas, as JSON Schema has it.
-    pub(super) fn is_valid(&mut self, schemas: &[Loc<'a>], value: &Value) -> Result<bool> {
-        'branches: for branch in self.branches(schemas)? {
-            for schema in &branch.plain {
-                if !self.is_valid_plain(schema, value)? {
-                    continue 'branches;
-                }
-            }
-            // Another schema of a `oneOf` that holds too makes the value wrong.
-            for (schema, taken) in &branch.choices {
-                for (i, other) in schema.children("oneOf")?.unwrap_or_default().into_iter().enumerate() {
-                    if i != *taken && self.is_valid(&[other], value)? {
-                        continue 'branches;
-                    }
-                }
-            }
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// Whether a value that all lists of a branch have satisfies the branch's other keywords.
-    pub(super) fn satisfies_branch(&mut self, plain: &[Loc<'a>], value: &Value) -> Result<bool> {
-        for schema in plain {
-            if !self.is_valid_unlisted(schema, value)? {
+    /// Whether the value meets all of the goals, as JSON Schema has it.
+    pub(super) fn is_valid(&mut self, goals: &[Goal<'a>], value: &Value) -> Result<bool> {
+        for goal in goals {
+            let found =
+                if goal.is_value { same(goal.loc.value, value) } else { self.holds(&goal.loc, value, 0)? };
+            if found != goal.holds {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// The keywords of one schema, without those that lead to others in place.
-    fn is_valid_plain(&mut self, schema: &Loc<'a>, value: &Value) -> Result<bool> {
-        let values = shape::listed(core::slice::from_ref(schema), self.limits)?;
-        let is_listed = values.is_none_or(|values| values.iter().any(|known| same(known, value)));
-        Ok(is_listed && self.is_valid_unlisted(schema, value)?)
-    }
-
-    /// The same without `enum` and `const`.
-    fn is_valid_unlisted(&mut self, schema: &Loc<'a>, value: &Value) -> Result<bool> {
-        let plain = core::slice::from_ref(schema);
-        if shape::stated_types(schema)? & shape::type_of(value) == 0 {
+    fn holds(&mut self, schema: &Loc<'a>, value: &Value, depth: usize) -> Result<bool> {
+        self.step(STEPS)?;
+        if depth > DEPTH {
+            return Err(schema.circle());
+        }
+        if schema.keywords()?.is_none() {
+            return Ok(schema.is_bool(true));
+        }
+        if types::stated(schema)? & types::of(value) == 0 {
             return Ok(false);
         }
-        let within = |len: usize, (min, max): (u32, Option<u32>)| {
-            len >= min as usize && max.is_none_or(|max| len <= max as usize)
-        };
-        match value {
-            Value::Number(_) => {
-                // Without bounds any spelling will do, also one with more digits than documents may have.
-                let bounds = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
-                if bounds.iter().all(|keyword| schema.get(keyword).is_none()) {
-                    return Ok(true);
-                }
-                let whole = shape::type_of(value) == shape::types::INTEGER;
-                let text = value.to_string();
-                let text = if whole { text.trim_end_matches(".0") } else { &text };
-                let term = shape::numbers(plain, false, &mut self.algebra)?;
-                Ok(self.algebra.matches(term, text))
-            }
+        let listed = keywords::enumerated(schema, self.limits)?;
+        if listed.is_some_and(|values| !values.iter().any(|known| same(known, value)))
+            || schema.get("const").is_some_and(|known| !same(known, value))
+        {
+            return Ok(false);
+        }
+        let own = match value {
+            Value::Null | Value::Bool(_) => true,
+            Value::Number(number) => self.number_holds(schema, &Decimal::new(number))?,
             Value::String(text) => {
-                let term = shape::string_term(plain, self.limits, &mut self.algebra)?;
-                Ok(self.algebra.matches(term, text))
+                let fits = Span::new(schema, "Length")?.contains(text.chars().count());
+                let terms = keywords::string_terms(schema, self.limits, &mut self.algebra)?;
+                fits && terms.into_iter().all(|term| self.algebra.matches(term, text))
             }
-            Value::Array(items) => {
-                if !within(items.len(), shape::lengths(plain, "Items")?) {
+            Value::Array(items) => self.array_holds(schema, items)?,
+            Value::Object(members) => self.object_holds(schema, members, value, depth)?,
+        };
+        Ok(own && self.applied_hold(schema, value, depth + 1)?)
+    }
+
+    fn number_holds(&mut self, schema: &Loc<'a>, number: &Decimal) -> Result<bool> {
+        let bound = |keyword| keywords::bound(schema, keyword);
+        let within = bound("minimum")?.is_none_or(|bound| *number >= bound)
+            && bound("exclusiveMinimum")?.is_none_or(|bound| *number > bound)
+            && bound("maximum")?.is_none_or(|bound| *number <= bound)
+            && bound("exclusiveMaximum")?.is_none_or(|bound| *number < bound);
+        let Some((modulus, places)) = keywords::multiple_of(schema)? else { return Ok(within) };
+        let term = number::multiple(modulus, places, &mut self.algebra);
+        Ok(within && self.algebra.matches(term, &number.to_string()))
+    }
+
+    fn array_holds(&mut self, schema: &Loc<'a>, items: &[Value]) -> Result<bool> {
+        if schema.get("unevaluatedItems").is_some() {
+            return Err(schema.unsupported("unevaluatedItems", "not supported for listed values"));
+        }
+        let unique = !schema.flag("uniqueItems")?
+            || items.iter().enumerate().all(|(i, a)| items[..i].iter().all(|b| !same(a, b)));
+        if !unique || !Span::new(schema, "Items")?.contains(items.len()) {
+            return Ok(false);
+        }
+        let (first, rest) = keywords::items(schema)?;
+        for (i, item) in items.iter().enumerate() {
+            if let Some(goal) = first.get(i).or(rest.as_ref())
+                && !self.holds(goal, item, 0)?
+            {
+                return Ok(false);
+            }
+        }
+        let Some((goal, span)) = keywords::contains(schema)? else { return Ok(true) };
+        let mut count = 0;
+        for item in items {
+            count += usize::from(self.holds(&goal, item, 0)?);
+        }
+        Ok(span.contains(count))
+    }
+
+    fn object_holds(
+        &mut self,
+        schema: &Loc<'a>,
+        members: &Map<String, Value>,
+        whole: &Value,
+        depth: usize,
+    ) -> Result<bool> {
+        if schema.get("unevaluatedProperties").is_some() {
+            return Err(schema.unsupported("unevaluatedProperties", "not supported for listed values"));
+        }
+        let complete = schema.required()?.into_iter().all(|name| members.contains_key(name));
+        if !complete || !Span::new(schema, "Properties")?.contains(members.len()) {
+            return Ok(false);
+        }
+        let properties = schema.members("properties")?;
+        let mut patterns = Vec::new();
+        for (text, loc) in schema.members("patternProperties")? {
+            let a = &mut self.algebra;
+            patterns.push((keywords::pattern_term(schema, "patternProperties", text, self.limits, a)?, loc));
+        }
+        let additional = schema.child("additionalProperties");
+        let names = schema.child("propertyNames");
+        for (name, value) in members {
+            let named = properties.iter().filter(|(known, _)| known == name).map(|(_, goal)| goal);
+            let matching =
+                patterns.iter().filter(|(term, _)| self.algebra.matches(*term, name)).map(|(_, goal)| goal);
+            let mut goals: Vec<Loc<'a>> = named.chain(matching).cloned().collect();
+            if goals.is_empty() {
+                goals.extend(additional.clone());
+            }
+            for goal in &goals {
+                if !self.holds(goal, value, 0)? {
                     return Ok(false);
                 }
-                let differ = || items.iter().enumerate().all(|(i, a)| !items[..i].iter().any(|b| same(a, b)));
-                if schema.flag("uniqueItems")? && !differ() {
-                    return Ok(false);
-                }
-                let layout = self.array_layout(plain)?;
-                for (i, item) in items.iter().enumerate() {
-                    let schemas = layout.item(i);
-                    if !self.is_valid(&schemas, item)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
             }
-            Value::Object(members) => {
-                let required = schema.required()?.into_iter().all(|name| members.contains_key(name));
-                if !required || !within(members.len(), shape::lengths(plain, "Properties")?) {
-                    return Ok(false);
-                }
-                let layout = self.object_layout(plain)?;
-                for (name, value) in members {
-                    let schemas = layout.member(name, &mut self.algebra);
-                    if !self.name_is_valid(&layout.names, name)? || !self.is_valid(&schemas, value)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
+            if let Some(names) = &names
+                && !self.holds(names, &Value::from(name.as_str()), 0)?
+            {
+                return Ok(false);
             }
-            Value::Null | Value::Bool(_) => Ok(true),
+        }
+        for Dependent { name, required, schema } in keywords::dependents(schema)? {
+            if !members.contains_key(name) {
+                continue;
+            }
+            if !required.iter().all(|name| members.contains_key(*name)) {
+                return Ok(false);
+            }
+            if let Some(schema) = schema
+                && !self.holds(&schema, whole, depth + 1)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Keywords that apply schemas to the same value.
+    fn applied_hold(&mut self, schema: &Loc<'a>, value: &Value, depth: usize) -> Result<bool> {
+        let all = schema.children("allOf")?.unwrap_or_default();
+        for part in all.into_iter().chain(self.references.target(schema)?) {
+            if !self.holds(&part, value, depth)? {
+                return Ok(false);
+            }
+        }
+        for keyword in ["anyOf", "oneOf"] {
+            let Some(parts) = schema.children(keyword)? else { continue };
+            let mut count = 0;
+            for part in parts {
+                count += usize::from(self.holds(&part, value, depth)?);
+            }
+            if count == 0 || (count > 1 && keyword == "oneOf") {
+                return Ok(false);
+            }
+        }
+        if let Some(part) = schema.child("not")
+            && self.holds(&part, value, depth)?
+        {
+            return Ok(false);
+        }
+        let Some(condition) = schema.child("if") else { return Ok(true) };
+        let keyword = if self.holds(&condition, value, depth)? { "then" } else { "else" };
+        match schema.child(keyword) {
+            Some(part) => self.holds(&part, value, depth),
+            None => Ok(true),
         }
     }
 
-    pub(super) fn name_is_valid(&mut self, names: &[Loc<'a>], name: &str) -> Result<bool> {
-        Ok(names.is_empty() || self.is_valid(names, &Value::from(name))?)
-    }
-
-    /// The strings that satisfy all of the schemas.
-    pub(super) fn strings(&mut self, schemas: &[Loc<'a>]) -> Result<Term> {
+    /// The strings that meet all of the goals.
+    pub(super) fn strings(&mut self, goals: &[Goal<'a>]) -> Result<Term> {
         let mut ways = Vec::new();
-        let branches = self.branches(schemas)?;
-        self.check_choices(&branches, 0)?;
-        for branch in branches {
-            if shape::types_of(&branch.plain, false)? & shape::types::STRING == 0 {
-                continue;
-            }
-            let term = shape::string_term(&branch.plain, self.limits, &mut self.algebra)?;
-            match shape::listed(&branch.plain, self.limits)? {
-                None => ways.push(term),
+        for shape in self.shapes(goals, super::expand::Sense::Stated)?.iter() {
+            match &shape.values {
+                None if shape.types & types::STRING != 0 => ways.push(shape.string_term(&mut self.algebra)),
+                None => {}
                 Some(values) => {
-                    for text in values.into_iter().filter_map(Value::as_str) {
-                        let text = self.algebra.literal(text);
-                        ways.push(self.algebra.and([term, text]));
+                    for value in values {
+                        if let Some(text) = value.as_str()
+                            && self.is_valid(goals, value)?
+                        {
+                            ways.push(self.algebra.literal(text));
+                        }
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! Decimal numbers as they are written, compared exactly.
 
 use core::cmp::Ordering;
+use core::fmt;
 use serde_json::{Number, Value};
 
 /// A decimal number: no leading zeros before the point, no trailing ones after it; zero is not negative.
@@ -55,6 +56,15 @@ impl Decimal {
         }
         let digits = format!("0{}{:0<n$}", self.whole, self.fraction);
         digits.parse().ok()
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.negative { "-" } else { "" };
+        let whole = if self.whole.is_empty() { "0" } else { &self.whole };
+        let point = if self.fraction.is_empty() { "" } else { "." };
+        write!(f, "{sign}{whole}{point}{}", self.fraction)
     }
 }
 

@@ -1,10 +1,16 @@
-//! The compiler's state, and the rule of a set of schemas.
+//! The compiler's state, and the rule of a set of goals.
 
-use super::branch::{self, Branch};
-use super::shape::{self, types::*};
+use super::decimal::Decimal;
+use super::expand::Sense;
+use super::goal::{Goal, GoalKey, keys};
+use super::number;
+use super::reference::References;
+use super::shape::{Shape, Span};
 use super::source::{Loc, Result};
+use super::types::*;
 use crate::charset::CharSet;
 use crate::error::{SchemaError, SchemaErrorKind};
+use crate::grammar::Reading;
 use crate::limits::Limits;
 use crate::regular::{Algebra, Automaton, Term};
 use crate::rules::{Expr, Rule, RuleId, Rules};
@@ -21,39 +27,58 @@ pub(super) enum Spelling {
     One,
 }
 
-/// Which schemas, in which spelling: what a rule is made for.
-type Key = (Vec<Rc<str>>, Spelling);
+/// Which goals, in which spelling: what a rule is made for.
+type Key = (Vec<GoalKey>, Spelling);
 
 /// The compiler.
 pub(super) struct Compiler<'a> {
     pub(super) limits: &'a Limits,
+    pub(super) reading: Reading,
     pub(super) algebra: Algebra,
-    root: Loc<'a>,
+    pub(super) references: References<'a>,
+    /// Goals that were expanded, and what that gave (`expand.rs`).
+    pub(super) expanded: HashMap<(Vec<GoalKey>, Sense), Rc<[Shape<'a>]>>,
+    /// Steps of expansions so far, and how deep in one another they are.
+    pub(super) steps: usize,
+    pub(super) depth: usize,
+    /// The schema that is being worked on, for messages.
+    pub(super) at: Rc<str>,
     rules: Vec<Rule>,
     made: HashMap<Key, RuleId>,
-    queue: Vec<(RuleId, Vec<Loc<'a>>, Spelling)>,
+    queue: Vec<(RuleId, Vec<Goal<'a>>, Spelling)>,
     space: Option<RuleId>,
     pub(super) characters: HashMap<(CharSet, Spelling), RuleId>,
     scalars: HashMap<(Term, Option<Spelling>), RuleId>,
+    nothing: HashMap<Term, bool>,
 }
 
 /// The rules of a schema.
-pub(super) fn rules(root: &Value, limits: &Limits) -> Result<Rules> {
+pub(super) fn rules(root: &Value, reading: Reading, limits: &Limits) -> Result<Rules> {
     let root = Loc::root(root);
     let mut compiler = Compiler {
         limits,
+        reading,
         algebra: Algebra::new(),
-        root: root.clone(),
+        references: References::new(&root),
+        expanded: HashMap::new(),
+        steps: 0,
+        depth: 0,
+        at: Rc::clone(&root.pointer),
         rules: Vec::new(),
         made: HashMap::new(),
         queue: Vec::new(),
         space: None,
         characters: HashMap::new(),
         scalars: HashMap::new(),
+        nothing: HashMap::new(),
     };
-    let start = compiler.rule(&[root], Spelling::Any)?;
-    while let Some((rule, schemas, spelling)) = compiler.queue.pop() {
-        let expr = compiler.value(&schemas, spelling)?;
+    let mut start = compiler.rule(&[Goal::holds(root)], Spelling::Any)?;
+    if compiler.is_wide() {
+        let space = compiler.space(Spelling::Any);
+        start = compiler.new_rule("document", Expr::Seq(vec![space.clone(), Expr::Rule(start), space]));
+    }
+    while let Some((rule, goals, spelling)) = compiler.queue.pop() {
+        let expr = compiler.value(&goals, spelling)?;
         compiler.set_rule(rule, expr);
         if compiler.rules.len() > limits.nodes {
             let message = format!("the schema needs more than {} rules (Limits::nodes)", limits.nodes);
@@ -82,122 +107,172 @@ impl<'a> Compiler<'a> {
         self.rules[rule as usize].expr = expr;
     }
 
-    /// The rule of schemas that must all hold; made later, once.
-    pub(super) fn rule(&mut self, schemas: &[Loc<'a>], spelling: Spelling) -> Result<RuleId> {
-        let mut pointers: Vec<Rc<str>> = schemas.iter().map(|schema| Rc::clone(&schema.pointer)).collect();
-        pointers.sort_unstable();
-        pointers.dedup();
-        let key = (pointers, spelling);
+    /// The rule of goals that must all be met; made later, once.
+    pub(super) fn rule(&mut self, goals: &[Goal<'a>], spelling: Spelling) -> Result<RuleId> {
+        let key = (keys(goals), spelling);
         if let Some(&known) = self.made.get(&key) {
             return Ok(known);
         }
         let rule = self.new_rule("value", Expr::EMPTY);
         self.made.insert(key, rule);
-        self.queue.push((rule, schemas.to_vec(), spelling));
+        self.queue.push((rule, goals.to_vec(), spelling));
         Ok(rule)
     }
 
+    /// Whether the schema is read as the specification has it.
+    pub(super) fn is_wide(&self) -> bool {
+        self.reading == Reading::Specification
+    }
+
     /// Whitespace where JSON has it: little of it, so that a model cannot fill its context with it.
-    pub(super) fn space(&mut self) -> RuleId {
+    pub(super) fn space(&mut self, spelling: Spelling) -> Expr {
+        if spelling == Spelling::One {
+            return Expr::EMPTY;
+        }
         if let Some(rule) = self.space {
-            return rule;
+            return Expr::Rule(rule);
         }
         let newline = Expr::repeat(Expr::literal("\n"), 1, Some(2));
         let indent = Expr::repeat(Expr::Class(CharSet::of(" \t")), 0, Some(20));
         let ways = vec![Expr::EMPTY, Expr::literal(" "), Expr::Seq(vec![newline, indent])];
-        let rule = self.new_rule("space", Expr::Alt(ways));
+        let all = Expr::repeat(Expr::Class(CharSet::of(" \t\r\n")), 0, Some(40));
+        let rule = self.new_rule("space", if self.is_wide() { all } else { Expr::Alt(ways) });
         self.space = Some(rule);
-        rule
-    }
-
-    pub(super) fn branches(&mut self, schemas: &[Loc<'a>]) -> Result<Vec<Branch<'a>>> {
-        branch::branches(schemas, &self.root, self.limits)
+        Expr::Rule(rule)
     }
 
     /// Refuses counts that no grammar should spell out.
-    pub(super) fn check_counts(
-        &self,
-        plain: &[Loc<'a>],
-        what: &str,
-        min: u32,
-        max: Option<u32>,
-    ) -> Result<()> {
-        let wrong = if min > self.limits.min_repetitions {
-            let limit = self.limits.min_repetitions;
-            (format!("min{what}"), format!("{min} is more than {limit} (Limits::min_repetitions)"))
-        } else if max.is_some_and(|max| max > self.limits.max_repetitions) {
-            let (found, limit) = (max.unwrap_or(0), self.limits.max_repetitions);
-            (format!("max{what}"), format!("{found} is more than {limit} (Limits::max_repetitions)"))
+    pub(super) fn check_span(&self, span: Span, what: &str) -> Result<()> {
+        let wrong = if span.min > self.limits.min_repetitions {
+            let (found, limit) = (span.min, self.limits.min_repetitions);
+            format!("at least {found} {what} are more than {limit} (Limits::min_repetitions)")
+        } else if let Some(found) = span.max.filter(|max| *max > self.limits.max_repetitions) {
+            let limit = self.limits.max_repetitions;
+            format!("up to {found} {what} are more than {limit} (Limits::max_repetitions)")
         } else {
             return Ok(());
         };
-        let schema = plain.iter().find(|schema| schema.get(&wrong.0).is_some()).unwrap_or(&self.root);
-        Err(schema.limit(&wrong.0, wrong.1))
+        Err(self.error_here(SchemaErrorKind::Limit, wrong))
+    }
+
+    /// An error that concerns the schema that is being worked on as a whole.
+    pub(super) fn error_here(&self, kind: SchemaErrorKind, message: impl Into<String>) -> SchemaError {
+        SchemaError::new(kind, Some(self.at.to_string()), message)
     }
 
     pub(super) fn too_many_states(&self) -> SchemaError {
         let limit = self.limits.pattern_states;
         let message = format!("the schema's patterns need more than {limit} states (Limits::pattern_states)");
-        SchemaError::new(SchemaErrorKind::Limit, Some(self.root.pointer.to_string()), message)
+        self.error_here(SchemaErrorKind::Limit, message)
     }
 
-    /// What satisfies all of the schemas.
-    fn value(&mut self, schemas: &[Loc<'a>], spelling: Spelling) -> Result<Expr> {
-        let branches = self.branches(schemas)?;
-        self.check_choices(&branches, 0)?;
+    /// What meets all of the goals.
+    fn value(&mut self, goals: &[Goal<'a>], spelling: Spelling) -> Result<Expr> {
+        if let Some(goal) = goals.first() {
+            self.at = Rc::clone(&goal.loc.pointer);
+        }
         let mut ways = Vec::new();
-        for branch in &branches {
-            self.branch(&branch.plain, spelling, &mut ways)?;
+        let sense = if self.is_wide() { Sense::Stated } else { Sense::Made };
+        for shape in self.shapes(goals, sense)?.iter() {
+            match &shape.values {
+                None => self.shape(shape, spelling, &mut ways)?,
+                Some(values) => {
+                    for value in values {
+                        if self.is_valid(goals, value)? {
+                            ways.push(self.listed(value, spelling)?);
+                        }
+                    }
+                }
+            }
         }
         Ok(Expr::Alt(ways))
     }
 
-    fn branch(&mut self, plain: &[Loc<'a>], spelling: Spelling, ways: &mut Vec<Expr>) -> Result<()> {
-        if let Some(values) = shape::listed(plain, self.limits)? {
-            for value in values {
-                if self.satisfies_branch(plain, value)? {
-                    ways.push(Expr::literal(value.to_string()));
-                }
-            }
-            return Ok(());
-        }
-        let types = shape::types_of(plain, true)?;
+    fn shape(&mut self, shape: &Shape<'a>, spelling: Spelling, ways: &mut Vec<Expr>) -> Result<()> {
+        let types = shape.types;
         if types & OBJECT != 0 {
-            ways.push(self.object(plain)?);
+            ways.push(self.object(shape, spelling)?);
         }
         if types & ARRAY != 0 {
-            ways.push(self.array(plain)?);
+            ways.push(self.array(shape, spelling)?);
         }
         if types & STRING != 0 {
-            ways.push(self.string(plain, spelling)?);
+            ways.push(self.string(shape, spelling)?);
         }
-        if types & (INTEGER | FRACTION) != 0 {
-            let integer = types & FRACTION == 0;
-            let term = shape::numbers(plain, integer, &mut self.algebra)?;
+        if types & NUMBER != 0 {
+            let wide = self.is_wide() && spelling == Spelling::Any;
+            let mut term = number::numbers(shape, wide, &mut self.algebra);
+            if spelling == Spelling::One {
+                let shortest = number::shortest(&mut self.algebra);
+                term = self.algebra.and([term, shortest]);
+            }
             ways.push(self.scalar(term, None)?);
         }
-        if types & BOOL != 0 {
-            ways.extend(["true", "false"].map(Expr::literal));
-        }
-        if types & NULL != 0 {
-            ways.push(Expr::literal("null"));
+        for (ty, text) in [(TRUE, "true"), (FALSE, "false"), (NULL, "null")] {
+            if types & ty != 0 {
+                ways.push(Expr::literal(text));
+            }
         }
         Ok(())
     }
 
-    fn string(&mut self, plain: &[Loc<'a>], spelling: Spelling) -> Result<Expr> {
-        let (min, max) = shape::lengths(plain, "Length")?;
-        self.check_counts(plain, "Length", min, max)?;
-        if shape::string_terms(plain, self.limits, &mut self.algebra)?.is_empty() {
-            if max.is_some_and(|max| max < min) {
-                return Ok(Expr::Alt(Vec::new()));
+    /// A value as it is, but for the space in it, and in the wide reading for zeros of numbers.
+    fn listed(&mut self, value: &Value, spelling: Spelling) -> Result<Expr> {
+        let space = self.space(spelling);
+        let comma = || [Expr::literal(","), space.clone()];
+        let mut inside = vec![space.clone()];
+        let (open, close) = match value {
+            Value::Array(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    inside.extend(comma().into_iter().filter(|_| i > 0));
+                    inside.push(self.listed(item, spelling)?);
+                }
+                ("[", "]")
             }
+            Value::Object(members) => {
+                for (i, (name, value)) in members.iter().enumerate() {
+                    inside.extend(comma().into_iter().filter(|_| i > 0));
+                    inside.push(Expr::literal(Value::from(name.as_str()).to_string()));
+                    inside.extend([space.clone(), Expr::literal(":"), space.clone()]);
+                    inside.push(self.listed(value, spelling)?);
+                }
+                ("{", "}")
+            }
+            Value::Number(number) if spelling == Spelling::One => {
+                return Ok(Expr::literal(Decimal::new(number).to_string()));
+            }
+            Value::Number(number) if self.is_wide() => {
+                let mut shape = Shape::of_types(NUMBER);
+                shape.numbers.push(number::equal(&Decimal::new(number), &mut self.algebra));
+                let term = number::numbers(&shape, true, &mut self.algebra);
+                return Ok(Expr::Alt(vec![Expr::literal(value.to_string()), self.scalar(term, None)?]));
+            }
+            scalar => return Ok(Expr::literal(scalar.to_string())),
+        };
+        inside.push(space.clone());
+        Ok(Expr::Seq(vec![Expr::literal(open), Expr::Seq(inside), Expr::literal(close)]))
+    }
+
+    fn string(&mut self, shape: &Shape<'a>, spelling: Spelling) -> Result<Expr> {
+        self.check_span(shape.length, "characters")?;
+        if shape.strings.is_empty() {
             let any = Expr::Rule(self.character(&CharSet::any(), spelling));
             let quote = || Expr::literal("\"");
+            let Span { min, max } = shape.length;
             return Ok(Expr::Seq(vec![quote(), Expr::repeat(any, min, max), quote()]));
         }
-        let term = shape::string_term(plain, self.limits, &mut self.algebra)?;
+        let term = shape.string_term(&mut self.algebra);
         self.scalar(term, Some(spelling))
+    }
+
+    /// Whether a term matches nothing; `false` where that takes too much to see.
+    pub(super) fn is_nothing(&mut self, term: Term) -> bool {
+        if let Some(&known) = self.nothing.get(&term) {
+            return known;
+        }
+        let found = matches!(Automaton::new(&mut self.algebra, term, self.limits.pattern_states), Ok(None));
+        self.nothing.insert(term, found);
+        found
     }
 
     /// The rule of a term: as a string with a spelling, as it is without.

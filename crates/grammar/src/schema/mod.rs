@@ -1,37 +1,42 @@
 //! JSON Schema (draft 2020-12) to rules.
 //!
 //! ```text
-//! rule(schemas that must all hold):
-//!   branches := follow $ref and allOf, take one way at each anyOf and oneOf   -> lists of plain schemas   (branch.rs)
-//!   for each branch: what each type may be, by intersecting the plain schemas -> a shape                  (shape.rs)
-//!   alternatives of the shape's values, or of its types                       -> an expression           (emit.rs ..)
+//! rule(goals: this schema holds, that one fails ..):
+//!   shapes := follow $ref and allOf, take one way at each anyOf, oneOf, if, and at each schema that must fail  (expand.rs,
+//!             negate.rs);  a shape is all that is asked of a value, sorted by its type                          (shape.rs)
+//!   alternatives of the shapes' values, or of their types                      -> an expression     (emit.rs, object.rs ..)
 //! ```
 //!
-//! The rule of a set of schemas is made once, so recursive schemas are recursive rules. What cannot be checked is refused;
+//! The rule of a set of goals is made once, so recursive schemas are recursive rules. What cannot be checked is refused;
 //! keywords that JSON Schema does not know, and annotations, constrain nothing there and nothing here.
 
 mod array;
-mod branch;
 mod check;
 mod decimal;
-mod disjoint;
 mod emit;
+mod expand;
 mod formats;
+mod goal;
+mod keywords;
+mod negate;
 mod number;
 mod object;
-mod prune;
+mod reference;
 mod shape;
 mod source;
 mod string;
+mod types;
 
 use crate::error::{SchemaError, SchemaErrorKind};
+use crate::grammar::Reading;
 use crate::limits::Limits;
 use crate::program::{self, Program};
+use crate::prune;
 use crate::rules::Rules;
 use serde_json::Value;
 
 /// Compiles a schema.
-pub(crate) fn compile(text: &str, limits: &Limits) -> Result<Program, SchemaError> {
+pub(crate) fn compile(text: &str, reading: Reading, limits: &Limits) -> Result<Program, SchemaError> {
     if text.len() > limits.text_bytes {
         let (found, limit) = (text.len(), limits.text_bytes);
         let message = format!("the schema has {found} bytes, more than {limit} (Limits::text_bytes)");
@@ -39,15 +44,14 @@ pub(crate) fn compile(text: &str, limits: &Limits) -> Result<Program, SchemaErro
     }
     let root: Value = serde_json::from_str(text)
         .map_err(|e| SchemaError::new(SchemaErrorKind::Malformed, None, format!("expected JSON: {e}")))?;
-    let rules = emit::rules(&root, limits)?;
-    let rules = prune::prune(rules).ok_or_else(|| {
-        SchemaError::new(
-            SchemaErrorKind::Unsatisfiable,
-            Some("#".to_owned()),
-            "no document satisfies the schema",
-        )
-    })?;
-    build(&rules, limits)
+    // Where nothing is left of what the writer seems to mean, it is not what is meant.
+    for reading in [reading, Reading::Specification] {
+        if let Some(rules) = prune::prune(emit::rules(&root, reading, limits)?) {
+            return build(&rules, limits);
+        }
+    }
+    let message = "no document satisfies the schema";
+    Err(SchemaError::new(SchemaErrorKind::Unsatisfiable, Some("#".to_owned()), message))
 }
 
 fn build(rules: &Rules, limits: &Limits) -> Result<Program, SchemaError> {

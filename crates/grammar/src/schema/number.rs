@@ -7,8 +7,10 @@
 //! ```
 
 use super::decimal::Decimal;
+use super::shape::Shape;
+use super::types::{FRACTION, INTEGER};
 use crate::charset::CharSet;
-use crate::regular::{Algebra, Term};
+use crate::regular::{Algebra, EMPTY, Term};
 
 /// A bound; an exclusive one does not belong to the range.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,30 +21,117 @@ pub(super) struct Bound {
 
 /// Digits before and after the point. More help no model, and f64 does not hold them.
 const DIGITS: u32 = 16;
+/// The same where what the specification allows is asked for.
+const WIDE_DIGITS: u32 = 40;
 /// Digits of an exponent.
 const EXPONENT: u32 = 3;
 
-/// The spellings of numbers in a range, `integer` without point and exponent, and multiples of each of `multiples`
-/// (whole numbers), with at most `decimals` digits after the point.
-pub(super) fn range(
+/// The spellings of a shape's numbers; `wide` with more digits, and with a point also where they are whole.
+pub(super) fn numbers(shape: &Shape<'_>, wide: bool, a: &mut Algebra) -> Term {
+    let integer = shape.types & FRACTION == 0 || shape.multiples.iter().any(|(_, places)| *places == 0);
+    let decimals = shape.multiples.iter().map(|(_, places)| *places).min();
+    let mut terms = shape.numbers.clone();
+    for &(modulus, places) in &shape.multiples {
+        terms.push(multiple(modulus, places, a));
+    }
+    if shape.types & INTEGER == 0 {
+        let whole = multiple(1, 0, a);
+        terms.push(a.not(whole));
+    }
+    let exact = !terms.is_empty() || shape.min.is_some() || shape.max.is_some();
+    let digits = if wide { WIDE_DIGITS } else { DIGITS };
+    let (min, max) = (shape.min.as_ref(), shape.max.as_ref());
+    if wide && integer {
+        terms.push(multiple(1, 0, a));
+        terms.push(range(min, max, false, None, true, digits, a));
+    } else {
+        terms.push(range(min, max, integer, decimals, exact, digits, a));
+    }
+    a.and(terms)
+}
+
+/// The spellings of one number, of any length, without an exponent.
+pub(super) fn equal(number: &Decimal, a: &mut Algebra) -> Term {
+    let minus = a.literal("-");
+    let sign = match number.negative {
+        true => minus,
+        false if number.is_zero() => a.optional(minus),
+        false => EMPTY,
+    };
+    let whole = a.literal(if number.whole.is_empty() { "0" } else { &number.whole });
+    let (point, digits, zero) = (a.literal("."), a.literal(&number.fraction), a.literal("0"));
+    let zeros = a.repeat(zero, u32::from(number.is_integer()), None);
+    let mut fraction = a.concat([point, digits, zeros]);
+    if number.is_integer() {
+        fraction = a.optional(fraction);
+    }
+    a.concat([sign, whole, fraction])
+}
+
+/// Numbers of which no other spelling is taken, so that equal ones have equal texts: `1`, not `1.0`, `1e0`; `0`, not `-0`.
+pub(super) fn shortest(a: &mut Algebra) -> Term {
+    let (anything, point, zero) = (a.anything(), a.literal("."), a.literal("0"));
+    let trailing = a.concat([anything, point, anything, zero]);
+    let minus_zero = a.literal("-0");
+    let e = a.chars("eE");
+    let exponent = a.concat([anything, e, anything]);
+    let others = a.or([trailing, minus_zero, exponent]);
+    a.not(others)
+}
+
+/// Spellings of multiples of `modulus` times 10 to the power of minus `places`.
+///
+/// A number of j places is one when its digits, read as a whole number, are a multiple of
+/// modulus / gcd(modulus, 10^(places - j)); further places are zeros.
+pub(super) fn multiple(modulus: u64, places: u32, a: &mut Algebra) -> Term {
+    let digit = digit(a);
+    let (some, point, zero) = (a.repeat(digit, 1, None), a.literal("."), a.literal("0"));
+    let mut ways = Vec::new();
+    for j in 0..=places {
+        let decimals = a.repeat(digit, j, Some(j));
+        let fraction = if j == 0 { EMPTY } else { a.then(point, decimals) };
+        let syntax = a.then(some, fraction);
+        let of = a.multiple_of(modulus / gcd(modulus, 10u64.pow(places - j)));
+        let mut way = a.and([syntax, of]);
+        if j == places {
+            let zeros = a.repeat(zero, u32::from(j == 0), None);
+            let more = if j == 0 { a.then(point, zeros) } else { zeros };
+            let more = a.optional(more);
+            way = a.then(way, more);
+        }
+        ways.push(way);
+    }
+    let minus = a.literal("-");
+    let minus = a.optional(minus);
+    let sizes = a.or(ways);
+    a.then(minus, sizes)
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The spellings of numbers in a range, `integer` without point and exponent, with at most `decimals` digits after the point.
+/// `exact` where more is asked of the spelling: without exponents.
+fn range(
     min: Option<&Bound>,
     max: Option<&Bound>,
     integer: bool,
-    multiples: &[u64],
     decimals: Option<u32>,
+    exact: bool,
+    digits: u32,
     a: &mut Algebra,
 ) -> Term {
-    let bounded = min.is_some() || max.is_some();
     let most = |part: fn(&Decimal) -> &String| {
         [min, max].into_iter().flatten().map(|b| part(&b.value).len() as u32).max().unwrap_or(0)
     };
     let syntax = {
-        let whole = whole(most(|d| &d.whole).max(DIGITS), a);
+        let whole = whole(most(|d| &d.whole).max(digits), a);
         let digit = digit(a);
-        let places = decimals.unwrap_or(most(|d| &d.fraction).max(DIGITS));
+        let places = decimals.unwrap_or(most(|d| &d.fraction).max(digits));
         let point = a.literal(".");
-        let digits = a.repeat(digit, 1, Some(places));
-        let fraction = if places == 0 { a.literal("") } else { a.then(point, digits) };
+        let after = a.repeat(digit, 1, Some(places));
+        let fraction = if places == 0 { EMPTY } else { a.then(point, after) };
         let fraction = a.optional(fraction);
         if integer { whole } else { a.then(whole, fraction) }
     };
@@ -51,23 +140,21 @@ pub(super) fn range(
     let mut ways = Vec::new();
     if !max.is_some_and(below_zero) {
         let from = min.filter(|b| !b.value.negative);
-        let size = sized(from, max, syntax, a);
-        ways.push(multiple(size, multiples, a));
+        ways.push(sized(from, max, syntax, a));
     }
     if min.is_none_or(|b| b.value.negative) {
         let from = max.filter(|b| below_zero(b)).map(Bound::abs);
         let to = min.map(Bound::abs);
         let size = sized(from.as_ref(), to.as_ref(), syntax, a);
-        let size = multiple(size, multiples, a);
         let minus = a.literal("-");
         // Minus zero is zero: left out where a bound might be crossed, and of no use elsewhere.
         let zero = zero(a);
         let not_zero = a.not(zero);
-        let size = if bounded || integer { a.and([size, not_zero]) } else { size };
+        let size = if exact || integer { a.and([size, not_zero]) } else { size };
         ways.push(a.then(minus, size));
     }
     let plain = a.or(ways);
-    if bounded || integer || !multiples.is_empty() || decimals.is_some() {
+    if exact || integer {
         return plain;
     }
     let (e, sign, digit) = (a.chars("eE"), a.chars("+-"), digit(a));
@@ -101,15 +188,6 @@ fn zero(a: &mut Algebra) -> Term {
     let fraction = a.then(point, zeros);
     let fraction = a.optional(fraction);
     a.then(zero, fraction)
-}
-
-fn multiple(size: Term, multiples: &[u64], a: &mut Algebra) -> Term {
-    let mut parts = vec![size];
-    for &modulus in multiples {
-        let digits = a.multiple_of(modulus);
-        parts.push(digits);
-    }
-    a.and(parts)
 }
 
 /// Sizes from one bound to another, both at least 0.

@@ -1,53 +1,53 @@
 //! Objects: properties in the order of the schema, then others.
 //!
 //! ```text
-//! members(i, n):  (i-th property, n written so far)
-//!   write it:      "," key ":" value members(i+1, n+1)       leave it out, where it is not required:  members(i+1, n)
-//! after the last:  other names, any number of times
+//! members(i, n, m):  (i-th property, n written so far, m: which of the members that must exist are there)
+//!   write it:        "," key ":" value members(i+1, n+1, m and what this one is)
+//!   leave it out, where it is not required:  members(i+1, n, m)
+//! after the last:    other names, any number of times;  where members that must exist are missing: one that is all of them
 //! ```
 //!
 //! A schema with `properties` and without `additionalProperties` makes no other names: what a model may invent there nobody
-//! asked for. Other names may repeat; then each of their values satisfies the schema, whichever a reader keeps.
+//! asked for. Other names may repeat; then each of their values satisfies the schema, whichever a reader keeps. One that must
+//! exist does not, so it is the only other one.
 
 use super::emit::{Compiler, Spelling};
-use super::shape;
-use super::source::{Loc, Result};
+use super::goal::Goal;
+use super::shape::{Exists, Members, Shape, Span};
+use super::source::Result;
+use crate::error::SchemaErrorKind;
 use crate::regular::{Algebra, Automaton, Term};
 use crate::rules::{Expr, RuleId};
 use serde_json::Value;
+use std::collections::HashSet;
+use std::rc::Rc;
 
 /// Patterns of names with different schemas in one object: their combinations are looked at one by one.
 const MAX_PATTERNS: usize = 5;
+/// Members that must exist, whatever their name: the same.
+const MAX_EXISTS: usize = 4;
 
 /// What is said of an object's members.
 pub(super) struct ObjectLayout<'a> {
     /// All named properties, in order.
-    pub(super) properties: Vec<String>,
-    pub(super) required: Vec<String>,
-    /// Schemas of the names themselves.
-    pub(super) names: Vec<Loc<'a>>,
-    sources: Vec<Source<'a>>,
-}
-
-/// What one schema says.
-struct Source<'a> {
-    properties: Vec<(&'a str, Loc<'a>)>,
-    patterns: Vec<(Term, Loc<'a>)>,
-    additional: Option<Loc<'a>>,
+    properties: Vec<&'a str>,
+    pub(super) required: Vec<&'a str>,
+    absent: Vec<&'a str>,
+    sources: Vec<Rc<Members<'a>>>,
 }
 
 impl<'a> ObjectLayout<'a> {
-    /// The schemas that the member `name` must satisfy.
-    pub(super) fn member(&self, name: &str, a: &mut Algebra) -> Vec<Loc<'a>> {
+    /// What the member `name` must meet.
+    pub(super) fn member(&self, name: &str, a: &mut Algebra) -> Vec<Goal<'a>> {
         let mut found = Vec::new();
         for source in &self.sources {
             let before = found.len();
             found.extend(
-                source.properties.iter().filter(|(known, _)| *known == name).map(|(_, loc)| loc.clone()),
+                source.properties.iter().filter(|(known, _)| *known == name).map(|(_, goal)| goal.clone()),
             );
-            for (pattern, loc) in &source.patterns {
+            for (pattern, goal) in &source.patterns {
                 if a.matches(*pattern, name) {
-                    found.push(loc.clone());
+                    found.push(goal.clone());
                 }
             }
             if found.len() == before {
@@ -58,128 +58,147 @@ impl<'a> ObjectLayout<'a> {
     }
 
     /// Whether names that are not listed and match no pattern are left out.
-    pub(super) fn closed(&self) -> bool {
-        self.sources.iter().all(|source| source.additional.is_none())
-            && self.sources.iter().any(|source| !source.properties.is_empty() || !source.patterns.is_empty())
+    fn closed(&self) -> bool {
+        let closes = |source: &Rc<Members<'a>>| {
+            source.chain.is_some() && !(source.properties.is_empty() && source.patterns.is_empty())
+        };
+        self.sources.iter().all(|source| source.additional.is_none()) && self.sources.iter().any(closes)
     }
 }
 
-fn is_false(schemas: &[Loc<'_>]) -> bool {
-    schemas.iter().any(|schema| *schema.value == Value::Bool(false))
+/// A property: its ways to be written, each with the members that must exist that it is, and whether it is required.
+struct Property {
+    pairs: Vec<(Expr, usize)>,
+    required: bool,
 }
 
 impl<'a> Compiler<'a> {
-    pub(super) fn object_layout(&mut self, plain: &[Loc<'a>]) -> Result<ObjectLayout<'a>> {
+    pub(super) fn object_layout(&mut self, shape: &Shape<'a>) -> ObjectLayout<'a> {
         let mut layout = ObjectLayout {
             properties: Vec::new(),
             required: Vec::new(),
-            names: Vec::new(),
-            sources: Vec::new(),
+            absent: shape.absent.clone(),
+            sources: shape.members.clone(),
         };
-        for schema in plain {
-            let properties = schema.members("properties")?;
-            let mut patterns = Vec::new();
-            for (text, loc) in schema.members("patternProperties")? {
-                let term =
-                    shape::pattern_term(schema, "patternProperties", text, self.limits, &mut self.algebra)?;
-                patterns.push((term, loc));
-            }
-            for (name, _) in &properties {
-                if !layout.properties.iter().any(|known| known == name) {
-                    layout.properties.push((*name).to_owned());
-                }
-            }
-            layout.required.extend(schema.required()?.into_iter().map(str::to_owned));
-            layout.names.extend(schema.child("propertyNames"));
-            layout.sources.push(Source {
-                properties,
-                patterns,
-                additional: schema.child("additionalProperties"),
-            });
-        }
-        layout.required.sort_unstable();
-        layout.required.dedup();
-        Ok(layout)
+        let mut known = HashSet::new();
+        let named = shape.members.iter().flat_map(|source| &source.properties).map(|(name, _)| *name);
+        layout.properties.extend(named.filter(|name| known.insert(*name)));
+        known.clear();
+        layout.required.extend(shape.required.iter().filter(|name| known.insert(**name)));
+        layout
     }
 
     /// An object.
-    pub(super) fn object(&mut self, plain: &[Loc<'a>]) -> Result<Expr> {
-        let layout = self.object_layout(plain)?;
-        let (min, max) = shape::lengths(plain, "Properties")?;
-        self.check_counts(plain, "Properties", min, max)?;
-        let mut members = Vec::new();
+    pub(super) fn object(&mut self, shape: &Shape<'a>, spelling: Spelling) -> Result<Expr> {
+        let layout = self.object_layout(shape);
+        self.check_span(shape.member_count, "properties")?;
+        if shape.exists.len() > MAX_EXISTS {
+            let message =
+                format!("more than {MAX_EXISTS} conditions that some member must meet are not supported");
+            return Err(self.error_here(SchemaErrorKind::Unsupported, message));
+        }
+        let mut properties = Vec::new();
         let unnamed = layout.required.iter().filter(|name| !layout.properties.contains(name));
         for name in layout.properties.iter().chain(unnamed) {
-            let schemas = layout.member(name, &mut self.algebra);
             let required = layout.required.contains(name);
-            let allowed = !is_false(&schemas) && self.name_is_valid(&layout.names, name)?;
-            if allowed {
-                let key = Value::from(name.as_str()).to_string();
-                members.push((Some(self.pair(Expr::literal(key), &schemas)?), required));
-            } else if required {
-                members.push((None, true));
+            let mut pairs = Vec::new();
+            if !layout.absent.contains(name) && self.is_valid(&shape.names, &Value::from(*name))? {
+                pairs = self.named_pairs(&layout, &shape.exists, name, spelling)?;
+            }
+            if required || !pairs.is_empty() {
+                properties.push(Property { pairs, required });
             }
         }
-        let others = self.others(&layout)?;
-        let inside = self.members(plain, members, others, min, max)?;
-        let space = Expr::Rule(self.space());
+        let inside = self.members(&layout, shape, properties, spelling)?;
+        let space = self.space(spelling);
         Ok(Expr::Seq(vec![Expr::literal("{"), space.clone(), inside, space, Expr::literal("}")]))
     }
 
+    /// The ways to write a property: as it is, and as each combination of the members that must exist.
+    fn named_pairs(
+        &mut self,
+        layout: &ObjectLayout<'a>,
+        exists: &[Exists<'a>],
+        name: &'a str,
+        spelling: Spelling,
+    ) -> Result<Vec<(Expr, usize)>> {
+        let own = layout.member(name, &mut self.algebra);
+        let key = Expr::literal(Value::from(name).to_string());
+        let mut pairs = Vec::new();
+        for mask in 0..1usize << exists.len() {
+            let mut goals = own.clone();
+            let mut fits = true;
+            for (_, exist) in exists.iter().enumerate().filter(|(i, _)| mask >> i & 1 != 0) {
+                fits &= self.algebra.matches(exist.names, name);
+                goals.extend(exist.value.clone());
+            }
+            if fits && !goals.iter().any(Goal::is_never) {
+                pairs.push((self.pair(key.clone(), &goals, spelling)?, mask));
+            }
+        }
+        Ok(pairs)
+    }
+
     /// `key : value`.
-    fn pair(&mut self, key: Expr, schemas: &[Loc<'a>]) -> Result<Expr> {
-        let space = Expr::Rule(self.space());
-        let value = Expr::Rule(self.rule(schemas, Spelling::Any)?);
+    fn pair(&mut self, key: Expr, goals: &[Goal<'a>], spelling: Spelling) -> Result<Expr> {
+        let space = self.space(spelling);
+        let value = Expr::Rule(self.rule(goals, spelling)?);
         let pair = Expr::Seq(vec![key, space.clone(), Expr::literal(":"), space, value]);
         Ok(Expr::Rule(self.new_rule("member", pair)))
     }
 
-    /// Members that are not named: a pair for each combination of patterns that a name may match.
-    fn others(&mut self, layout: &ObjectLayout<'a>) -> Result<Option<Expr>> {
-        let patterns: Vec<(usize, Term, &Loc<'a>)> = layout
+    /// A member that is not named and is all of `exists`: a pair for each combination of patterns that its name may match.
+    fn other(
+        &mut self,
+        layout: &ObjectLayout<'a>,
+        shape: &Shape<'a>,
+        exists: &[&Exists<'a>],
+        spelling: Spelling,
+    ) -> Result<Option<Expr>> {
+        let patterns: Vec<(usize, Term, &Goal<'a>)> = layout
             .sources
             .iter()
             .enumerate()
-            .flat_map(|(i, source)| source.patterns.iter().map(move |(term, loc)| (i, *term, loc)))
+            .flat_map(|(i, source)| source.patterns.iter().map(move |(term, goal)| (i, *term, goal)))
             .collect();
-        if let Some((_, _, loc)) = patterns.get(MAX_PATTERNS) {
-            return Err(
-                loc.unsupported("", format!("more than {MAX_PATTERNS} patterns of names are not supported"))
-            );
+        if let Some((_, _, goal)) = patterns.get(MAX_PATTERNS) {
+            let message = format!("more than {MAX_PATTERNS} patterns of names are not supported");
+            return Err(goal.loc.unsupported("", message));
         }
-        let taken: Vec<Term> =
-            layout.properties.iter().chain(&layout.required).map(|name| self.algebra.literal(name)).collect();
+        let taken = [&layout.properties, &layout.required, &layout.absent];
+        let taken: Vec<Term> = taken.into_iter().flatten().map(|name| self.algebra.literal(name)).collect();
         let taken = self.algebra.or(taken);
         let mut names = vec![self.algebra.not(taken)];
-        if !layout.names.is_empty() {
-            names.push(self.strings(&layout.names)?);
+        if !shape.names.is_empty() {
+            names.push(self.strings(&shape.names)?);
         }
+        names.extend(exists.iter().map(|exist| exist.names));
         let names = self.algebra.and(names);
         let mut pairs = Vec::new();
         for matched in 0..1u32 << patterns.len() {
-            if matched == 0 && layout.closed() {
+            if matched == 0 && exists.is_empty() && layout.closed() && !self.is_wide() {
                 continue;
             }
             let mut terms = vec![names];
-            let mut schemas = Vec::new();
-            for (bit, (_, term, loc)) in patterns.iter().enumerate() {
+            let mut goals: Vec<Goal<'a>> = exists.iter().filter_map(|exist| exist.value.clone()).collect();
+            for (bit, (_, term, goal)) in patterns.iter().enumerate() {
                 let is_matched = matched >> bit & 1 != 0;
                 terms.push(if is_matched { *term } else { self.algebra.not(*term) });
-                schemas.extend(is_matched.then(|| (*loc).clone()));
+                goals.extend(is_matched.then(|| (*goal).clone()));
             }
             for (i, source) in layout.sources.iter().enumerate() {
                 let by_pattern =
                     patterns.iter().enumerate().any(|(bit, (of, ..))| *of == i && matched >> bit & 1 != 0);
-                schemas.extend(source.additional.clone().filter(|_| !by_pattern));
+                goals.extend(source.additional.clone().filter(|_| !by_pattern));
             }
-            if is_false(&schemas) {
+            if goals.iter().any(Goal::is_never) {
                 continue;
             }
             let anything = self.algebra.anything();
             terms.push(anything);
             let term = self.algebra.and(terms);
-            let Some(key) = self.quoted(term)? else { continue };
-            pairs.push(self.pair(key, &schemas)?);
+            let Some(key) = self.quoted(term, spelling)? else { continue };
+            pairs.push(self.pair(key, &goals, spelling)?);
         }
         Ok(if pairs.is_empty() { None } else { Some(Expr::Alt(pairs)) })
     }
@@ -187,46 +206,57 @@ impl<'a> Compiler<'a> {
     /// The members between the braces, made from the end. Counts are kept where the schema bounds them.
     fn members(
         &mut self,
-        plain: &[Loc<'a>],
-        members: Vec<(Option<Expr>, bool)>,
-        others: Option<Expr>,
-        min: u32,
-        max: Option<u32>,
+        layout: &ObjectLayout<'a>,
+        shape: &Shape<'a>,
+        properties: Vec<Property>,
+        spelling: Spelling,
     ) -> Result<Expr> {
+        let Span { min, max } = shape.member_count;
         let top = min.max(max.unwrap_or(0)).max(1);
-        if members.len() as u64 * u64::from(top) > self.limits.nodes as u64 / 10 {
-            let schema = &plain[0];
-            return Err(
-                schema.limit("", "too many properties for these bounds of their number (Limits::nodes)")
-            );
+        let masks = 1usize << shape.exists.len();
+        if properties.len() as u64 * u64::from(top) * masks as u64 > self.limits.nodes as u64 / 10 {
+            let message = "too many properties for these bounds of their number (Limits::nodes)";
+            return Err(self.error_here(SchemaErrorKind::Limit, message));
         }
-        let comma = Expr::Seq(vec![Expr::literal(","), Expr::Rule(self.space())]);
+        let comma = Expr::Seq(vec![Expr::literal(","), self.space(spelling)]);
         let separator = |n: u32| if n == 0 { Expr::EMPTY } else { comma.clone() };
         let room = |n: u32| max.is_none_or(|max| n < max);
+        let at = |n: u32, mask: usize| n as usize * masks + mask;
+        let mut others = Vec::new();
+        for mask in 0..masks {
+            let missing = shape.exists.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 0);
+            let missing: Vec<&Exists<'a>> = missing.map(|(_, exist)| exist).collect();
+            others.push(self.other(layout, shape, &missing, spelling)?);
+        }
         // After the last named member, for each number of them. Other names may be the same: they count as one.
         let mut after: Vec<RuleId> = Vec::new();
-        for n in 0..=top {
+        for (n, mask) in (0..=top).flat_map(|n| (0..masks).map(move |mask| (n, mask))) {
+            let complete = mask + 1 == masks;
             let mut ways = Vec::new();
-            if n >= min {
+            if n >= min && complete {
                 ways.push(Expr::EMPTY);
             }
-            if let Some(other) = others.as_ref().filter(|_| room(n) && n + 1 >= min) {
-                let more = Expr::Seq(vec![comma.clone(), other.clone()]);
-                let more = Expr::repeat(more, 0, max.map(|max| max - n - 1));
-                ways.push(Expr::Seq(vec![separator(n), other.clone(), more]));
+            if let Some(other) = others[mask].as_ref().filter(|_| room(n) && n + 1 >= min) {
+                let mut way = vec![separator(n), other.clone()];
+                // In one spelling there is one other at most: they have no order.
+                if complete && spelling == Spelling::Any {
+                    let more = Expr::Seq(vec![comma.clone(), other.clone()]);
+                    way.push(Expr::repeat(more, 0, max.map(|max| max - n - 1)));
+                }
+                ways.push(Expr::Seq(way));
             }
             after.push(self.new_rule("members", Expr::Alt(ways)));
         }
-        for (pair, required) in members.into_iter().rev() {
+        for Property { pairs, required } in properties.into_iter().rev() {
             let mut before = Vec::new();
-            for n in 0..=top {
+            for (n, mask) in (0..=top).flat_map(|n| (0..masks).map(move |mask| (n, mask))) {
                 let mut ways = Vec::new();
-                if let Some(pair) = pair.as_ref().filter(|_| room(n)) {
-                    let next = Expr::Rule(after[(n + 1).min(top) as usize]);
+                for (pair, is) in pairs.iter().filter(|(_, is)| room(n) && is & mask == 0) {
+                    let next = Expr::Rule(after[at((n + 1).min(top), mask | is)]);
                     ways.push(Expr::Seq(vec![separator(n), pair.clone(), next]));
                 }
                 if !required {
-                    ways.push(Expr::Rule(after[n as usize]));
+                    ways.push(Expr::Rule(after[at(n, mask)]));
                 }
                 before.push(self.new_rule("members", Expr::Alt(ways)));
             }
@@ -236,10 +266,10 @@ impl<'a> Compiler<'a> {
     }
 
     /// A string in quotes that a term describes; `None` where it describes none.
-    fn quoted(&mut self, term: Term) -> Result<Option<Expr>> {
+    fn quoted(&mut self, term: Term, spelling: Spelling) -> Result<Option<Expr>> {
         let Ok(automaton) = Automaton::new(&mut self.algebra, term, self.limits.pattern_states) else {
             return Err(self.too_many_states());
         };
-        Ok(automaton.map(|automaton| self.string_automaton(&automaton, Spelling::Any)))
+        Ok(automaton.map(|automaton| self.string_automaton(&automaton, spelling)))
     }
 }

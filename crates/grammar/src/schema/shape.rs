@@ -1,275 +1,367 @@
-//! What a branch allows: its types, its values where they are listed, and the bounds of scalars.
+//! A shape: conditions on a value that all hold, sorted by what they are about. No choice is left in one.
 
-use super::decimal::{Decimal, same};
-use super::formats;
-use super::number::{self, Bound};
+use super::decimal::Decimal;
+use super::goal::{Chain, Goal};
+use super::keywords::{bound, contains, items, listed, multiple_of, pattern_term, string_terms};
+use super::number::Bound;
 use super::source::{Loc, Result};
+use super::types::*;
+use crate::charset::CharSet;
 use crate::limits::Limits;
-use crate::regular::{Algebra, Term, pattern};
+use crate::regular::{Algebra, NOTHING, Term};
 use serde_json::Value;
+use std::rc::Rc;
 
-/// JSON's types, with numbers in two.
-pub(super) mod types {
-    pub(in super::super) const NULL: u8 = 1;
-    pub(in super::super) const BOOL: u8 = 2;
-    /// Whole numbers.
-    pub(in super::super) const INTEGER: u8 = 4;
-    /// Numbers with a fraction.
-    pub(in super::super) const FRACTION: u8 = 8;
-    pub(in super::super) const STRING: u8 = 16;
-    pub(in super::super) const ARRAY: u8 = 32;
-    pub(in super::super) const OBJECT: u8 = 64;
-    pub(in super::super) const ALL: u8 = 127;
+/// From `min` to `max`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) min: u32,
+    pub(super) max: Option<u32>,
 }
-use types::*;
 
-/// Keywords that say which type a schema is about when it has no `type`.
-const ABOUT: &[(&str, u8)] = &[
-    ("properties", OBJECT),
-    ("patternProperties", OBJECT),
-    ("additionalProperties", OBJECT),
-    ("propertyNames", OBJECT),
-    ("required", OBJECT),
-    ("minProperties", OBJECT),
-    ("maxProperties", OBJECT),
-    ("items", ARRAY),
-    ("prefixItems", ARRAY),
-    ("minItems", ARRAY),
-    ("maxItems", ARRAY),
-    ("uniqueItems", ARRAY),
-    ("pattern", STRING),
-    ("format", STRING),
-    ("minLength", STRING),
-    ("maxLength", STRING),
-    ("minimum", INTEGER | FRACTION),
-    ("maximum", INTEGER | FRACTION),
-    ("exclusiveMinimum", INTEGER | FRACTION),
-    ("exclusiveMaximum", INTEGER | FRACTION),
-    ("multipleOf", INTEGER | FRACTION),
-];
+impl Span {
+    pub(super) const ANY: Self = Self { min: 0, max: None };
 
-/// The type of a value.
-pub(super) fn type_of(value: &Value) -> u8 {
-    match value {
-        Value::Null => NULL,
-        Value::Bool(_) => BOOL,
-        Value::Number(n) => {
-            if Decimal::new(n).is_integer() {
-                INTEGER
-            } else {
-                FRACTION
-            }
-        }
-        Value::String(_) => STRING,
-        Value::Array(_) => ARRAY,
-        Value::Object(_) => OBJECT,
+    /// A schema's `min..` and `max..` of `Length`, `Items`, `Properties` or `Contains`.
+    pub(super) fn new(schema: &Loc<'_>, what: &str) -> Result<Self> {
+        let min = schema.count(&format!("min{what}"))?.unwrap_or(0);
+        Ok(Self { min, max: schema.count(&format!("max{what}"))? })
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        let max = [self.max, other.max].into_iter().flatten().min();
+        Self { min: self.min.max(other.min), max }
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.max.is_some_and(|max| max < self.min)
+    }
+
+    pub(super) fn contains(self, n: usize) -> bool {
+        n >= self.min as usize && self.max.is_none_or(|max| n <= max as usize)
+    }
+
+    /// What is below, and what is above.
+    pub(super) fn outside(self) -> impl Iterator<Item = Self> {
+        let below = self.min.checked_sub(1).map(|max| Self { min: 0, max: Some(max) });
+        let above = self.max.map(|max| Self { min: max.saturating_add(1), max: None });
+        below.into_iter().chain(above)
     }
 }
 
-/// The types that `type` allows; all where it is absent.
-pub(super) fn stated_types(schema: &Loc<'_>) -> Result<u8> {
-    let Some(value) = schema.get("type") else { return Ok(ALL) };
-    let one = |value: &Value| {
-        Ok(match value.as_str() {
-            Some("null") => NULL,
-            Some("boolean") => BOOL,
-            Some("integer") => INTEGER,
-            Some("number") => INTEGER | FRACTION,
-            Some("string") => STRING,
-            Some("array") => ARRAY,
-            Some("object") => OBJECT,
-            Some(other) => {
-                let message = format!("expected a JSON type, found {other:?}");
-                return Err(schema.error("type", crate::SchemaErrorKind::Malformed, message));
-            }
-            None => return Err(schema.malformed("type", "a JSON type or an array of them", value)),
-        })
-    };
-    match value {
-        Value::Array(list) => list.iter().try_fold(0, |all, value| Ok(all | one(value)?)),
-        value => one(value),
+/// What one schema says of an object's members.
+#[derive(Debug)]
+pub(super) struct Members<'a> {
+    pub(super) properties: Vec<(&'a str, Goal<'a>)>,
+    pub(super) patterns: Vec<(Term, Goal<'a>)>,
+    pub(super) additional: Option<Goal<'a>>,
+    /// How the schema was reached; `None` for what follows from a schema that must fail.
+    pub(super) chain: Option<Rc<Chain>>,
+}
+
+/// What one schema says of an array's items.
+#[derive(Debug)]
+pub(super) struct Items<'a> {
+    pub(super) first: Vec<Option<Goal<'a>>>,
+    pub(super) rest: Option<Goal<'a>>,
+    /// How the schema was reached; `None` for what follows from a schema that must fail.
+    pub(super) chain: Option<Rc<Chain>>,
+}
+
+/// A number of items, from the index `from` on, that meet a goal.
+#[derive(Debug, Clone)]
+pub(super) struct Count<'a> {
+    pub(super) from: usize,
+    pub(super) goal: Goal<'a>,
+    pub(super) span: Span,
+}
+
+/// A member that there must be: its name is one of these, its value meets the goal.
+#[derive(Debug, Clone)]
+pub(super) struct Exists<'a> {
+    pub(super) names: Term,
+    pub(super) value: Option<Goal<'a>>,
+}
+
+/// The conditions. What is about one type holds for values of others.
+#[derive(Debug, Clone)]
+pub(super) struct Shape<'a> {
+    pub(super) types: u8,
+    /// What a list of values leaves, of which the other conditions allow some.
+    pub(super) values: Option<Vec<&'a Value>>,
+    /// Types that the keywords are about, and whether a `type` or a list of values was among them.
+    pub(super) about: u8,
+    pub(super) stated: bool,
+
+    pub(super) min: Option<Bound>,
+    pub(super) max: Option<Bound>,
+    /// `multipleOf`: so many times 10 to the power of minus so much.
+    pub(super) multiples: Vec<(u64, u32)>,
+    /// Other conditions on a number's spelling.
+    pub(super) numbers: Vec<Term>,
+
+    pub(super) length: Span,
+    pub(super) strings: Vec<Term>,
+
+    pub(super) items: Vec<Rc<Items<'a>>>,
+    pub(super) item_count: Span,
+    pub(super) counts: Vec<Count<'a>>,
+    pub(super) unique: Option<Loc<'a>>,
+
+    pub(super) members: Vec<Rc<Members<'a>>>,
+    pub(super) member_count: Span,
+    pub(super) required: Vec<&'a str>,
+    pub(super) absent: Vec<&'a str>,
+    pub(super) names: Vec<Goal<'a>>,
+    pub(super) exists: Vec<Exists<'a>>,
+    /// Schemas with `unevaluatedProperties` or `unevaluatedItems`.
+    pub(super) unevaluated: Vec<Goal<'a>>,
+}
+
+impl Default for Shape<'_> {
+    fn default() -> Self {
+        Self {
+            types: ALL,
+            values: None,
+            about: 0,
+            stated: false,
+            min: None,
+            max: None,
+            multiples: Vec::new(),
+            numbers: Vec::new(),
+            length: Span::ANY,
+            strings: Vec::new(),
+            items: Vec::new(),
+            item_count: Span::ANY,
+            counts: Vec::new(),
+            unique: None,
+            members: Vec::new(),
+            member_count: Span::ANY,
+            required: Vec::new(),
+            absent: Vec::new(),
+            names: Vec::new(),
+            exists: Vec::new(),
+            unevaluated: Vec::new(),
+        }
     }
 }
 
-/// The types of documents for schemas that must all hold. With `inferred`, and no `type` anywhere, the types that the
-/// keywords are about: a schema of `properties` means objects to those who write it, though it allows 7.
-pub(super) fn types_of(plain: &[Loc<'_>], inferred: bool) -> Result<u8> {
-    let mut all = ALL;
-    let mut about = 0;
-    let mut stated = false;
-    for schema in plain {
-        all &= stated_types(schema)?;
-        stated |= ["type", "enum", "const"].iter().any(|keyword| schema.get(keyword).is_some());
-        for (keyword, ty) in ABOUT {
-            let says = match *keyword {
-                "additionalProperties" => schema.get(keyword).is_some_and(|v| *v != Value::Bool(true)),
-                keyword => schema.get(keyword).is_some(),
-            };
-            about |= if says { *ty } else { 0 };
-        }
-    }
-    Ok(if inferred && !stated && about != 0 { about } else { all })
+fn both<T: Clone>(all: &mut Vec<T>, more: &[T]) {
+    all.extend_from_slice(more);
 }
 
-/// The values of `enum` and `const` that are in all such lists; `None` without any.
-pub(super) fn listed<'a>(plain: &[Loc<'a>], limits: &Limits) -> Result<Option<Vec<&'a Value>>> {
-    let mut all: Option<Vec<&Value>> = None;
-    for schema in plain {
-        let mut lists: Vec<Vec<&Value>> = Vec::new();
-        if let Some(value) = schema.get("enum") {
-            let Some(values) = value.as_array() else {
-                return Err(schema.malformed("enum", "an array", value));
-            };
-            if values.len() > limits.schema_values {
-                let (found, limit) = (values.len(), limits.schema_values);
-                let message = format!("{found} values are more than {limit} (Limits::schema_values)");
-                return Err(schema.limit("enum", message));
-            }
-            lists.push(values.iter().collect());
+impl<'a> Shape<'a> {
+    /// Nothing but types.
+    pub(super) fn of_types(types: u8) -> Self {
+        Self { types, ..Self::default() }
+    }
+
+    /// What one schema says by keywords that lead to no other schema of the same value.
+    pub(super) fn of(schema: &Loc<'a>, chain: &Rc<Chain>, limits: &Limits, a: &mut Algebra) -> Result<Self> {
+        let mut shape = Self::of_types(stated(schema)?);
+        shape.about = about(schema);
+        shape.stated = ["type", "enum", "const"].iter().any(|keyword| schema.get(keyword).is_some());
+        shape.values = listed(schema, limits)?;
+        shape.add_bounds(schema)?;
+        shape.length = Span::new(schema, "Length")?;
+        if shape.types & STRING != 0 {
+            shape.strings = string_terms(schema, limits, a)?;
         }
-        lists.extend(schema.get("const").map(|value| vec![value]));
-        for list in lists {
-            let kept = match all {
-                None => list,
-                Some(all) => all.into_iter().filter(|a| list.iter().any(|b| same(a, b))).collect(),
-            };
-            let mut once: Vec<&Value> = Vec::new();
-            for value in kept {
-                if !once.iter().any(|known| same(known, value)) {
-                    once.push(value);
-                }
-            }
-            all = Some(once);
+        shape.item_count = Span::new(schema, "Items")?;
+        shape.add_items(schema, chain)?;
+        shape.member_count = Span::new(schema, "Properties")?;
+        shape.required = schema.required()?;
+        shape.names.extend(schema.child("propertyNames").map(Goal::holds));
+        shape.add_members(schema, chain, limits, a)?;
+        if ["unevaluatedProperties", "unevaluatedItems"].iter().any(|keyword| schema.get(keyword).is_some()) {
+            shape.unevaluated.push(Goal::holds(schema.clone()));
+        }
+        shape.settle();
+        Ok(shape)
+    }
+
+    /// Adds the conditions of another shape.
+    pub(super) fn and(&mut self, other: &Self) {
+        self.types &= other.types;
+        // One list is enough: its values are looked at one by one.
+        if self.values.is_none() {
+            self.values.clone_from(&other.values);
+        }
+        self.about |= other.about;
+        self.stated |= other.stated;
+        if let Some(bound) = &other.min {
+            self.at_least(bound.clone());
+        }
+        if let Some(bound) = &other.max {
+            self.at_most(bound.clone());
+        }
+        both(&mut self.multiples, &other.multiples);
+        both(&mut self.numbers, &other.numbers);
+        self.length = self.length.and(other.length);
+        both(&mut self.strings, &other.strings);
+        both(&mut self.items, &other.items);
+        self.item_count = self.item_count.and(other.item_count);
+        both(&mut self.counts, &other.counts);
+        if self.unique.is_none() {
+            self.unique.clone_from(&other.unique);
+        }
+        both(&mut self.members, &other.members);
+        self.member_count = self.member_count.and(other.member_count);
+        both(&mut self.required, &other.required);
+        both(&mut self.absent, &other.absent);
+        both(&mut self.names, &other.names);
+        both(&mut self.exists, &other.exists);
+        both(&mut self.unevaluated, &other.unevaluated);
+        self.settle();
+    }
+
+    /// Leaves out types that contradictions rule out.
+    fn settle(&mut self) {
+        if self.length.is_empty() {
+            self.types &= !STRING;
+        }
+        if self.item_count.is_empty() {
+            self.types &= !ARRAY;
+        }
+        if self.member_count.is_empty() || self.required.iter().any(|name| self.absent.contains(name)) {
+            self.types &= !OBJECT;
         }
     }
-    Ok(all)
-}
 
-/// The least and the greatest number allowed.
-pub(super) fn bounds(plain: &[Loc<'_>]) -> Result<(Option<Bound>, Option<Bound>)> {
-    let (mut min, mut max): (Option<Bound>, Option<Bound>) = (None, None);
-    for schema in plain {
-        for (keyword, lower, exclusive) in [
-            ("minimum", true, false),
-            ("exclusiveMinimum", true, true),
-            ("maximum", false, false),
-            ("exclusiveMaximum", false, true),
-        ] {
-            let Some(value) = schema.get(keyword) else { continue };
-            let Value::Number(number) = value else {
-                return Err(schema.malformed(keyword, "a number", value));
-            };
-            let bound = Bound { value: Decimal::new(number), exclusive };
-            let place = if lower { &mut min } else { &mut max };
-            let tighter = place.as_ref().is_none_or(|old| {
-                let order = bound.value.cmp(&old.value);
-                let inside = if lower { order.is_gt() } else { order.is_lt() };
-                inside || (order.is_eq() && exclusive)
-            });
-            if tighter {
-                *place = Some(bound);
-            }
+    /// Without any `type`, the types that the keywords are about: a schema of `properties` means objects to those who write
+    /// it, though it allows 7.
+    pub(super) fn infer(&mut self) {
+        if !self.stated && self.about != 0 {
+            self.types &= self.about;
         }
     }
-    Ok((min, max))
-}
 
-/// The spellings of the numbers allowed; `integer` for whole ones only.
-pub(super) fn numbers(plain: &[Loc<'_>], integer: bool, a: &mut Algebra) -> Result<Term> {
-    let (min, max) = bounds(plain)?;
-    let (mut multiples, mut decimals) = (Vec::new(), None);
-    let mut whole = integer;
-    for schema in plain {
-        let Some(value) = schema.get("multipleOf") else { continue };
-        let number = value.as_number().map(Decimal::new).filter(|n| !n.negative && !n.is_zero());
-        let Some(number) = number else {
-            return Err(schema.malformed("multipleOf", "a number above 0", value));
+    /// Whether the shape asks nothing of the values of another one.
+    pub(super) fn says_nothing_of(&self, other: &Self) -> bool {
+        let mut about = 0;
+        let mut says = |something: bool, types: u8| about |= if something { types } else { 0 };
+        says(self.bounds_numbers(), NUMBER);
+        says(self.length != Span::ANY || !self.strings.is_empty(), STRING);
+        says(self.item_count != Span::ANY || self.unique.is_some(), ARRAY);
+        says(!self.items.is_empty() || !self.counts.is_empty(), ARRAY);
+        says(self.member_count != Span::ANY || !self.members.is_empty(), OBJECT);
+        says(!self.required.is_empty() || !self.absent.is_empty(), OBJECT);
+        says(!self.names.is_empty() || !self.exists.is_empty(), OBJECT);
+        self.values.is_none() && other.types & !self.types == 0 && other.types & about == 0
+    }
+
+    /// Whether a value may be of the shape, as far as one sees without looking into it.
+    pub(super) fn may_be(&self, value: &Value, a: &mut Algebra) -> bool {
+        let fits = match value {
+            Value::Null | Value::Bool(_) => true,
+            Value::Number(number) => {
+                let value = Decimal::new(number);
+                self.min.as_ref().is_none_or(|min| value >= min.value)
+                    && self.max.as_ref().is_none_or(|max| value <= max.value)
+            }
+            Value::String(text) => {
+                let term = self.string_term(a);
+                a.matches(term, text)
+            }
+            Value::Array(items) => self.item_count.contains(items.len()),
+            Value::Object(members) => {
+                self.required.iter().all(|name| members.contains_key(*name))
+                    && !self.absent.iter().any(|name| members.contains_key(*name))
+                    && self.member_count.contains(members.len())
+            }
         };
-        if let Some(modulus) = number.scaled(0).filter(|n| *n <= 1_000_000) {
-            multiples.push(modulus);
-            whole = true;
-        } else if number.whole.is_empty() && number.fraction.trim_start_matches('0') == "1" {
-            let places = number.fraction.len() as u32;
-            decimals = Some(decimals.map_or(places, |old: u32| old.min(places)));
-        } else {
-            return Err(schema.unsupported(
-                "multipleOf",
-                "only whole numbers up to 1000000 and 0.1, 0.01, .. are supported",
-            ));
-        }
+        fits && self.types & of(value) != 0
     }
-    Ok(number::range(min.as_ref(), max.as_ref(), whole, &multiples, decimals, a))
-}
 
-/// The least and the greatest length of strings (`Length`), arrays (`Items`) or objects (`Properties`).
-pub(super) fn lengths(plain: &[Loc<'_>], what: &str) -> Result<(u32, Option<u32>)> {
-    let (mut min, mut max): (u32, Option<u32>) = (0, None);
-    for schema in plain {
-        if let Some(n) = schema.count(&format!("min{what}"))? {
-            min = min.max(n);
-        }
-        if let Some(n) = schema.count(&format!("max{what}"))? {
-            max = Some(max.map_or(n, |max| max.min(n)));
-        }
+    /// Whether anything is asked of numbers.
+    pub(super) fn bounds_numbers(&self) -> bool {
+        self.min.is_some() || self.max.is_some() || !self.numbers.is_empty() || !self.multiples.is_empty()
     }
-    Ok((min, max))
-}
 
-/// What is asked of a string beside its length: patterns and formats.
-pub(super) fn string_terms(plain: &[Loc<'_>], limits: &Limits, a: &mut Algebra) -> Result<Vec<Term>> {
-    let mut terms = Vec::new();
-    for schema in plain {
-        if let Some(text) = schema.text("pattern")? {
-            terms.push(pattern_term(schema, "pattern", text, limits, a)?);
-        }
-        if let Some(name) = schema.text("format")? {
-            let Some(text) = formats::pattern(name) else {
-                return Err(schema.unsupported("format", format!("the format {name:?} is not supported")));
-            };
-            terms.push(pattern_term(schema, "format", &text, limits, a)?);
-        }
-    }
-    Ok(terms)
-}
-
-/// A pattern that stands at `keyword`.
-pub(super) fn pattern_term(
-    schema: &Loc<'_>,
-    keyword: &str,
-    text: &str,
-    limits: &Limits,
-    a: &mut Algebra,
-) -> Result<Term> {
-    if text.len() > limits.pattern_bytes {
-        let (found, limit) = (text.len(), limits.pattern_bytes);
-        return Err(
-            schema.limit(keyword, format!("{found} bytes are more than {limit} (Limits::pattern_bytes)"))
-        );
-    }
-    pattern(text, a, limits.nesting, limits.max_repetitions).map_err(|error| {
-        let kind = if error.malformed {
-            crate::SchemaErrorKind::Malformed
-        } else {
-            crate::SchemaErrorKind::Unsupported
+    pub(super) fn at_least(&mut self, bound: Bound) {
+        let tighter = |old: &Bound| {
+            let order = bound.value.cmp(&old.value);
+            order.is_gt() || (order.is_eq() && bound.exclusive)
         };
-        schema.error(keyword, kind, error.to_string())
-    })
-}
+        if self.min.as_ref().is_none_or(tighter) {
+            self.min = Some(bound);
+        }
+    }
 
-/// All of a string's conditions as one term.
-pub(super) fn string_term(plain: &[Loc<'_>], limits: &Limits, a: &mut Algebra) -> Result<Term> {
-    let mut terms = string_terms(plain, limits, a)?;
-    let (min, max) = lengths(plain, "Length")?;
-    if (min, max) != (0, None) {
-        let any = a.class(crate::charset::CharSet::any());
-        terms.push(if max.is_some_and(|max| max < min) {
-            crate::regular::NOTHING
-        } else {
-            a.repeat(any, min, max)
-        });
+    pub(super) fn at_most(&mut self, bound: Bound) {
+        let tighter = |old: &Bound| {
+            let order = bound.value.cmp(&old.value);
+            order.is_lt() || (order.is_eq() && bound.exclusive)
+        };
+        if self.max.as_ref().is_none_or(tighter) {
+            self.max = Some(bound);
+        }
     }
-    if terms.is_empty() {
-        return Ok(a.anything());
+
+    fn add_bounds(&mut self, schema: &Loc<'a>) -> Result<()> {
+        for (keyword, exclusive) in [("minimum", false), ("exclusiveMinimum", true)] {
+            if let Some(value) = bound(schema, keyword)? {
+                self.at_least(Bound { value, exclusive });
+            }
+        }
+        for (keyword, exclusive) in [("maximum", false), ("exclusiveMaximum", true)] {
+            if let Some(value) = bound(schema, keyword)? {
+                self.at_most(Bound { value, exclusive });
+            }
+        }
+        self.multiples.extend(multiple_of(schema)?);
+        Ok(())
     }
-    Ok(a.and(terms))
+
+    fn add_items(&mut self, schema: &Loc<'a>, chain: &Rc<Chain>) -> Result<()> {
+        let (first, rest) = items(schema)?;
+        if schema.get("prefixItems").is_some_and(Value::is_object) {
+            // A `prefixItems` that is none: no item can be checked against it.
+            self.item_count.max = Some(0);
+        }
+        if !first.is_empty() || rest.is_some() {
+            let first = first.into_iter().map(|schema| Some(Goal::holds(schema))).collect();
+            let chain = Some(Rc::clone(chain));
+            self.items.push(Rc::new(Items { first, rest: rest.map(Goal::holds), chain }));
+        }
+        if let Some((goal, span)) = contains(schema)? {
+            self.counts.push(Count { from: 0, goal: Goal::holds(goal), span });
+        }
+        self.unique = schema.flag("uniqueItems")?.then(|| schema.clone());
+        Ok(())
+    }
+
+    fn add_members(
+        &mut self,
+        schema: &Loc<'a>,
+        chain: &Rc<Chain>,
+        limits: &Limits,
+        a: &mut Algebra,
+    ) -> Result<()> {
+        let goals = |(name, schema)| (name, Goal::holds(schema));
+        let properties: Vec<(&'a str, Goal<'a>)> =
+            schema.members("properties")?.into_iter().map(goals).collect();
+        self.absent.extend(properties.iter().filter(|(_, goal)| goal.is_never()).map(|(name, _)| *name));
+        let mut patterns = Vec::new();
+        for (text, loc) in schema.members("patternProperties")? {
+            patterns.push((pattern_term(schema, "patternProperties", text, limits, a)?, Goal::holds(loc)));
+        }
+        let additional = schema.child("additionalProperties").map(Goal::holds);
+        if !properties.is_empty() || !patterns.is_empty() || additional.is_some() {
+            let chain = Some(Rc::clone(chain));
+            self.members.push(Rc::new(Members { properties, patterns, additional, chain }));
+        }
+        Ok(())
+    }
+
+    /// The conditions on a string, as one term.
+    pub(super) fn string_term(&self, a: &mut Algebra) -> Term {
+        let mut terms = self.strings.clone();
+        if self.length != Span::ANY {
+            let any = a.class(CharSet::any());
+            let Span { min, max } = self.length;
+            terms.push(if self.length.is_empty() { NOTHING } else { a.repeat(any, min, max) });
+        }
+        if terms.is_empty() { a.anything() } else { a.and(terms) }
+    }
 }

@@ -14,21 +14,8 @@ pub(super) struct Loc<'a> {
     pub(super) pointer: Rc<str>,
 }
 
-/// Keywords that constrain documents in ways that no rule here expresses.
-const UNSUPPORTED: &[&str] = &[
-    "$dynamicRef",
-    "$recursiveRef",
-    "contains",
-    "dependencies",
-    "dependentRequired",
-    "dependentSchemas",
-    "else",
-    "if",
-    "not",
-    "then",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-];
+/// Keywords whose meaning depends on the way by which a schema was reached.
+const DYNAMIC: &[&str] = &["$dynamicRef", "$recursiveRef"];
 
 impl<'a> Loc<'a> {
     pub(super) fn root(value: &'a Value) -> Self {
@@ -65,6 +52,12 @@ impl<'a> Loc<'a> {
 
     pub(super) fn unsupported(&self, keyword: &str, message: impl Into<String>) -> SchemaError {
         self.error(keyword, SchemaErrorKind::Unsupported, message)
+    }
+
+    /// The schema leads to itself, and no value is gone down on the way.
+    pub(super) fn circle(&self) -> SchemaError {
+        let message = "the schema refers back to itself without a property or an item between";
+        self.error("", SchemaErrorKind::Reference, message)
     }
 
     pub(super) fn limit(&self, keyword: &str, message: impl Into<String>) -> SchemaError {
@@ -136,95 +129,33 @@ impl<'a> Loc<'a> {
         names.flatten().ok_or_else(|| self.malformed("required", "an array of strings", value))
     }
 
-    /// The object that the schema is, with nothing in it that is not supported; `None` for `true`.
+    /// The object that the schema is; `None` for `true` and `false`.
     pub(super) fn keywords(&self) -> Result<Option<&'a Map<String, Value>>> {
         let object = match self.value {
             Value::Object(object) => object,
             Value::Bool(_) => return Ok(None),
             other => return Err(self.malformed("", "a schema (an object, true or false)", other)),
         };
-        for keyword in UNSUPPORTED {
-            // `if` alone and `then` or `else` without `if` mean nothing.
-            let idle = match *keyword {
-                "if" => !object.contains_key("then") && !object.contains_key("else"),
-                "then" | "else" => !object.contains_key("if"),
-                _ => false,
-            };
-            if object.contains_key(*keyword) && !idle {
+        for keyword in DYNAMIC {
+            if object.contains_key(*keyword) {
                 return Err(self.unsupported(keyword, format!("'{keyword}' is not supported")));
             }
         }
         Ok(Some(object))
     }
 
-    /// Where a `$ref` of this schema leads.
-    pub(super) fn reference(&self, root: &Loc<'a>) -> Result<Option<Self>> {
-        let Some(text) = self.text("$ref")? else { return Ok(None) };
-        let wrong = |kind, message: String| self.error("$ref", kind, message);
-        let base = root.get("$id").and_then(Value::as_str).unwrap_or("").trim_end_matches('#');
-        let fragment = match text.split_once('#') {
-            Some((document, fragment)) if document.is_empty() || document == base => fragment,
-            None if !base.is_empty() && text == base => "",
-            _ => {
-                let message = format!("expected a reference into this document ('#..'), found {text:?}");
-                return Err(wrong(SchemaErrorKind::Unsupported, message));
-            }
+    /// Whether the schema is `value`.
+    pub(super) fn is_bool(&self, value: bool) -> bool {
+        *self.value == Value::Bool(value)
+    }
+
+    /// The value that stands below this one at a name or an index.
+    pub(super) fn below(&self, part: &str) -> Option<Self> {
+        let value = match self.value {
+            Value::Object(object) => object.get(part),
+            Value::Array(items) => part.parse::<usize>().ok().and_then(|i| items.get(i)),
+            _ => None,
         };
-        if let Some(id) = self.inner_id(root) {
-            let message = format!("a reference inside the schema with the $id {id:?} is not supported");
-            return Err(wrong(SchemaErrorKind::Unsupported, message));
-        }
-        if !fragment.is_empty() && !fragment.starts_with('/') {
-            let message = format!("expected a JSON pointer ('#/..'), found {text:?}");
-            return Err(wrong(SchemaErrorKind::Unsupported, message));
-        }
-        let missing = || wrong(SchemaErrorKind::Reference, format!("nothing is at {text:?}"));
-        let mut at = root.clone();
-        for part in fragment.split('/').skip(1) {
-            let part = percent_decoded(part).ok_or_else(missing)?.replace("~1", "/").replace("~0", "~");
-            let value = match at.value {
-                Value::Object(object) => object.get(&part),
-                Value::Array(items) => part.parse::<usize>().ok().and_then(|i| items.get(i)),
-                _ => None,
-            };
-            at = Loc { value: value.ok_or_else(missing)?, pointer: at.step(&part) };
-        }
-        if let Some(id) = at.inner_id(root) {
-            let message = format!("a reference into the schema with the $id {id:?} is not supported");
-            return Err(wrong(SchemaErrorKind::Unsupported, message));
-        }
-        Ok(Some(at))
+        value.map(|value| Self { value, pointer: self.step(part) })
     }
-
-    /// The `$id` of a schema inside the document that this one belongs to: references count from there.
-    fn inner_id(&self, root: &Loc<'a>) -> Option<&'a str> {
-        let mut at = root.value;
-        for part in self.pointer.split('/').skip(1) {
-            let part = part.replace("~1", "/").replace("~0", "~");
-            at = match at {
-                Value::Object(object) => object.get(&part)?,
-                Value::Array(items) => items.get(part.parse::<usize>().ok()?)?,
-                _ => return None,
-            };
-            if let Some(id) = at.get("$id").and_then(Value::as_str) {
-                return Some(id);
-            }
-        }
-        None
-    }
-}
-
-/// `%41` and the like in a URI fragment.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
-        bytes.push((digit()? * 16 + digit()?) as u8);
-    }
-    String::from_utf8(bytes).ok()
 }

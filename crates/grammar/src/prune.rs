@@ -1,9 +1,10 @@
-//! Taking out what cannot be finished: a property whose value nothing satisfies must not be begun.
+//! Taking out what cannot be finished: `a ::= "x" a` has no end, and a property whose value nothing satisfies must not be
+//! begun.
 
 use crate::rules::{Expr, Rule, Rules};
 
 /// The rules without ways that match nothing; `None` where the root matches nothing.
-pub(super) fn prune(mut rules: Rules) -> Option<Rules> {
+pub(crate) fn prune(mut rules: Rules) -> Option<Rules> {
     let mut callers = vec![Vec::new(); rules.rules.len()];
     for (i, rule) in rules.rules.iter().enumerate() {
         calls(&rule.expr, &mut |to| callers[to].push(i));
