@@ -9,10 +9,12 @@
 //! (what is reserved and never written takes no memory on systems with paging). Order: logit descending, ties to the lower
 //! id.
 
+mod mass;
 mod row;
 mod select;
 
 pub(crate) use row::argmax;
+pub(crate) use select::best_first;
 
 use crate::{SamplerError, TokenId, math};
 
@@ -253,12 +255,6 @@ impl Candidates {
     pub fn truncate(&mut self, n: usize) {
         self.make_list();
         self.list.truncate(n);
-    }
-
-    /// [`truncate`](Self::truncate) after [`sort_first`](Self::sort_first) of at least `n`: what is left is sorted.
-    pub(crate) fn keep_sorted_head(&mut self, n: usize) {
-        self.truncate(n);
-        self.sorted = true;
     }
 
     /// Drops the first `n` of the current order.

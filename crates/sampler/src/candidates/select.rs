@@ -16,7 +16,7 @@ use crate::TokenId;
 /// Logit descending, ties to the lower id; NaN (which only a step of the caller can bring in) goes last.
 /// A total order, as sorting requires.
 #[inline]
-fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
+pub(crate) fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
     b.logit
         .partial_cmp(&a.logit)
         .unwrap_or_else(|| a.logit.is_nan().cmp(&b.logit.is_nan()))
@@ -100,7 +100,7 @@ impl Candidates {
     }
 
     /// Turns the row into a list of the candidates that `take` wants, out of the blocks with a maximum of at least `bar`.
-    fn list_blocks(&mut self, bar: f32, mut take: impl FnMut(f32) -> bool) {
+    pub(super) fn list_blocks(&mut self, bar: f32, mut take: impl FnMut(f32) -> bool) {
         self.is_list = true;
         self.sorted = false;
         self.list.clear();

@@ -127,10 +127,12 @@ impl MirostatV2 {
 
 impl Pick for MirostatV2 {
     fn pick(&mut self, c: &mut Candidates) -> Option<TokenId> {
-        c.softmax();
-        // -log2(p) <= mu, without a logarithm for each candidate.
-        let least = math::pow(2.0, -self.0.mu);
+        let total = c.total()?;
         let (best, _) = c.best()?;
+        // -log2(p) <= mu, without a logarithm for each candidate, and without a probability for those far from it.
+        let least = math::pow(2.0, -self.0.mu);
+        c.keep_from(total.logit_below(least), 1);
+        c.set_probabilities(&total);
         c.retain(|x| f64::from(x.p) >= least || x.id == best);
         self.0.draw(c)
     }
