@@ -63,6 +63,24 @@ impl Candidates {
         self.sorted = true;
     }
 
+    /// Calls `f` with the best `n`, sorted, or with all if there are fewer. A row stays a row, without a list of all tokens.
+    pub(crate) fn with_best<R>(&mut self, n: usize, f: impl FnOnce(&[Candidate]) -> R) -> R {
+        let is_row = !self.is_list;
+        if is_row {
+            self.refresh_maxima();
+            if (1..=self.maxima.len()).contains(&n) {
+                self.list_best_blocks(n);
+            }
+        }
+        self.sort_first(n);
+        let result = f(self.list.get(..n).unwrap_or(&self.list));
+        if is_row {
+            self.is_list = false;
+            self.sorted = false;
+        }
+        result
+    }
+
     /// Lists what may be among the best `k`, which is at least 1 and at most the number of blocks.
     fn list_best_blocks(&mut self, k: usize) {
         self.scratch.clear();

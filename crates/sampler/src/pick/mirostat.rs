@@ -68,18 +68,20 @@ impl Mirostat {
     /// How many candidates to keep.
     fn rank_limit(&self, c: &mut Candidates) -> usize {
         let n = c.vocab_size() as f64;
-        c.sort_first(HEAD);
-        let (mut tb, mut tt) = (0.0, 0.0);
-        for (i, pair) in c.as_slice().windows(2).take(HEAD - 1).enumerate() {
-            let [a, b] = pair else { break };
-            // ln(p / 0): candidates that are excluded say nothing about the slope.
-            if b.logit == f32::NEG_INFINITY {
-                break;
+        let (tb, tt) = c.with_best(HEAD, |head| {
+            let (mut tb, mut tt) = (0.0, 0.0);
+            for (i, pair) in head.windows(2).enumerate() {
+                let [a, b] = pair else { break };
+                // ln(p / 0): candidates that are excluded say nothing about the slope.
+                if b.logit == f32::NEG_INFINITY {
+                    break;
+                }
+                let t = math::ln((i + 2) as f64 / (i + 1) as f64);
+                tb += t * (f64::from(a.logit) - f64::from(b.logit));
+                tt += t * t;
             }
-            let t = math::ln((i + 2) as f64 / (i + 1) as f64);
-            tb += t * (f64::from(a.logit) - f64::from(b.logit));
-            tt += t * t;
-        }
+            (tb, tt)
+        });
         if tt == 0.0 {
             return 1;
         }
