@@ -24,16 +24,27 @@ fn rows() -> Vec<Vec<f32>> {
 fn sampler(c: &mut Criterion) {
     let mut params = Params::default();
     params.repeat_penalty = 1.1;
+    // Where it does not say greedy, a draw of what the step leaves follows.
     let b = || Sampler::builder().seed(1);
     let samplers = [
         ("default chain", params.build()),
         ("greedy", Ok(Sampler::greedy())),
+        ("penalties", b().penalties(64, 1.1, 0.0, 0.0).greedy().build()),
+        ("dry", b().dry(0.8, 1.75, 2, 1024, [vec![1]]).greedy().build()),
+        ("top_k 40", b().top_k(40).build()),
         ("top_k 1000", b().top_k(1000).build()),
+        ("top_p 0.5", b().top_p(0.5).build()),
+        ("top_p 0.95", b().top_p(0.95).build()),
         ("min_p", b().min_p(0.05).build()),
         ("top_n_sigma", b().top_n_sigma(1.0).top_k(40).build()),
+        ("typical", b().typical(0.9).build()),
+        ("xtc", b().xtc(1.0, 0.1).build()),
+        ("temperature", b().temperature(0.8).build()),
+        ("dynamic_temperature", b().dynamic_temperature(0.8, 0.3, 1.0).build()),
         ("draw", b().build()),
         ("mirostat", b().mirostat(5.0, 0.1).build()),
         ("mirostat_v2", b().mirostat_v2(5.0, 0.1).build()),
+        ("adaptive_p", b().top_k(100).adaptive_p(0.3, 0.9).build()),
     ];
     let rows = rows();
     let mut group = c.benchmark_group("sampler/262144");

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! for each vocabulary: load each tokenizer, alternating; for each text: encode with each, alternating, on one thread
+//! ours alone: each text that is hard for a tokenizer at three lengths; the load of every vocabulary of the corpus
 //! print the medians as tables in Markdown
 //! ```
 //!
@@ -12,6 +13,7 @@
 
 mod llama_cpp;
 mod measure;
+mod ours;
 mod peers;
 mod report;
 mod texts;
@@ -21,6 +23,9 @@ use std::path::{Path, PathBuf};
 
 /// What went wrong, for people to read.
 type Error = Box<dyn std::error::Error>;
+
+/// The vocabularies in which all tokenizers are compared.
+const VOCABULARIES: [&str; 2] = ["smollm2", "qwen2"];
 
 fn path_of(variable: &str, default: &str) -> PathBuf {
     let value = std::env::var_os(variable).filter(|value| !value.is_empty());
@@ -39,12 +44,14 @@ fn main() -> Result<(), Error> {
     let folder = std::env::temp_dir().join("happy-peers-tokenizer");
     std::fs::create_dir_all(&folder)?;
     let texts = texts::all(&conformance, &folder)?;
-    for name in ["smollm2", "qwen2"] {
+    for name in VOCABULARIES {
         let vocabulary = vocabulary::unpack(&conformance, name, &folder)?;
         let mut peers = peers::all(&vocabulary, &environment, &folder)?;
         let loads = measure::load(&mut peers, rounds)?;
         let rows = measure::texts(&mut peers, &texts, rounds)?;
         println!("{}", report::table(name, &peers, &loads, &rows));
     }
+    println!("{}", ours::lengths(&conformance, rounds)?);
+    println!("{}", ours::loads(&conformance, rounds)?);
     Ok(())
 }

@@ -3,12 +3,12 @@
 use crate::measure::{Cell, Row};
 use crate::peers::Peer;
 
-fn line(cells: impl IntoIterator<Item = String>) -> String {
+pub(crate) fn line(cells: impl IntoIterator<Item = String>) -> String {
     format!("| {} |\n", cells.into_iter().collect::<Vec<_>>().join(" | "))
 }
 
 /// Two or three digits.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     if value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") }
 }
 

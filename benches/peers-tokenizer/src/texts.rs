@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 
 /// Categories of the conformance corpus in which people write, in all scripts.
 const WRITTEN: [&str; 7] = ["multiling", "script", "mixed", "prose_ja", "cldr", "emoji", "bidi"];
@@ -90,7 +90,7 @@ fn mixed(conformance: &Path) -> Result<String, Error> {
 }
 
 /// A word of letters in no order.
-fn word(length: usize) -> String {
+pub(crate) fn word(length: usize) -> String {
     let mut random = Random(2);
     (0..length).map(|_| char::from(b'a' + random.below(26) as u8)).collect()
 }

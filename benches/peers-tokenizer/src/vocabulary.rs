@@ -54,14 +54,23 @@ fn to_json(file: &GgufFile, name: &str) -> Result<Vec<u8>, Error> {
     Ok(serde_json::to_vec(&all)?)
 }
 
-/// Unpacks a vocabulary of the conformance corpus into `folder`.
-pub(crate) fn unpack(conformance: &Path, name: &str, folder: &Path) -> Result<Vocabulary, Error> {
-    let packed = conformance.join(format!("tokenizer/vocabs/{name}.gguf.zst"));
-    let packed = File::open(&packed).map_err(|e| format!("{}: {e}", packed.display()))?;
+/// The bytes of a packed file.
+pub(crate) fn unzstd(packed: &Path) -> Result<Vec<u8>, Error> {
+    let packed = File::open(packed).map_err(|e| format!("{}: {e}", packed.display()))?;
     let mut bytes = Vec::new();
     ruzstd::decoding::StreamingDecoder::new(packed)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Where the conformance corpus has a vocabulary.
+pub(crate) fn packed(conformance: &Path, name: &str) -> PathBuf {
+    conformance.join(format!("tokenizer/vocabs/{name}.gguf.zst"))
+}
+
+/// Unpacks a vocabulary of the conformance corpus into `folder`.
+pub(crate) fn unpack(conformance: &Path, name: &str, folder: &Path) -> Result<Vocabulary, Error> {
     let gguf = folder.join(format!("{name}.gguf"));
-    fs::write(&gguf, bytes)?;
+    fs::write(&gguf, unzstd(&packed(conformance, name))?)?;
     let json = to_json(&GgufFile::read(&gguf)?, name)?;
     Ok(Vocabulary { gguf, json })
 }

@@ -9,10 +9,12 @@
 //! (what is reserved and never written takes no memory on systems with paging). Order: logit descending, ties to the lower
 //! id.
 
+mod mass;
 mod row;
 mod select;
 
 pub(crate) use row::argmax;
+pub(crate) use select::best_first;
 
 use crate::{SamplerError, TokenId, math};
 
@@ -133,14 +135,22 @@ impl Candidates {
 
     /// The best candidate (ties to the lower id); `None` if there is none or all are excluded.
     pub fn best(&self) -> Option<(TokenId, f32)> {
+        if !self.is_list {
+            let max = self.max_logit();
+            // The first block with the greatest value has the lowest id; where the maxima are out of date, all are searched.
+            let block = if self.stale { 0 } else { self.maxima.iter().position(|m| *m == max)? };
+            let first = block * row::BLOCK;
+            let at = self.logits.get(first..)?.iter().position(|l| *l == max)?;
+            return (max > f32::NEG_INFINITY).then_some(((first + at) as TokenId, max));
+        }
         let mut best: Option<(TokenId, f32)> = None;
-        for (id, logit) in self.iter() {
+        for c in &self.list {
             let better = match best {
-                None => logit > f32::NEG_INFINITY,
-                Some((b, l)) => logit > l || (logit == l && id < b),
+                None => c.logit > f32::NEG_INFINITY,
+                Some((b, l)) => c.logit > l || (c.logit == l && c.id < b),
             };
             if better {
-                best = Some((id, logit));
+                best = Some((c.id, c.logit));
             }
         }
         best
@@ -255,12 +265,6 @@ impl Candidates {
         self.list.truncate(n);
     }
 
-    /// [`truncate`](Self::truncate) after [`sort_first`](Self::sort_first) of at least `n`: what is left is sorted.
-    pub(crate) fn keep_sorted_head(&mut self, n: usize) {
-        self.truncate(n);
-        self.sorted = true;
-    }
-
     /// Drops the first `n` of the current order.
     pub fn drop_first(&mut self, n: usize) {
         self.make_list();
@@ -359,8 +363,15 @@ mod tests {
             c.edit(&edits, |l, e| l + e);
             let greatest = c.iter().map(|(_, l)| l).fold(f32::NEG_INFINITY, f32::max);
             assert_eq!(c.max_logit(), greatest, "round {round}");
+            let first = c.iter().find(|(_, l)| *l == greatest);
+            assert_eq!(c.best(), first, "round {round}");
+            let heads: Vec<Vec<(TokenId, f32)>> = [0, 7, 70, 2000]
+                .map(|n| c.with_best(n, |head| head.iter().map(|x| (x.id, x.logit)).collect()))
+                .to_vec();
             let mut all: Vec<(TokenId, f32)> = c.iter().collect();
             all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            assert_eq!(heads.iter().map(Vec::len).collect::<Vec<_>>(), [0, 7, 70, 1000], "round {round}");
+            assert!(heads.iter().all(|head| all.starts_with(head)), "round {round}");
             c.keep_best(5);
             assert!(c.iter().eq(all.iter().take(5).copied()), "round {round}");
         }

@@ -16,7 +16,7 @@ use crate::TokenId;
 /// Logit descending, ties to the lower id; NaN (which only a step of the caller can bring in) goes last.
 /// A total order, as sorting requires.
 #[inline]
-fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
+pub(crate) fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
     b.logit
         .partial_cmp(&a.logit)
         .unwrap_or_else(|| a.logit.is_nan().cmp(&b.logit.is_nan()))
@@ -63,6 +63,24 @@ impl Candidates {
         self.sorted = true;
     }
 
+    /// Calls `f` with the best `n`, sorted, or with all if there are fewer. A row stays a row, without a list of all tokens.
+    pub(crate) fn with_best<R>(&mut self, n: usize, f: impl FnOnce(&[Candidate]) -> R) -> R {
+        let is_row = !self.is_list;
+        if is_row {
+            self.refresh_maxima();
+            if (1..=self.maxima.len()).contains(&n) {
+                self.list_best_blocks(n);
+            }
+        }
+        self.sort_first(n);
+        let result = f(self.list.get(..n).unwrap_or(&self.list));
+        if is_row {
+            self.is_list = false;
+            self.sorted = false;
+        }
+        result
+    }
+
     /// Lists what may be among the best `k`, which is at least 1 and at most the number of blocks.
     fn list_best_blocks(&mut self, k: usize) {
         self.scratch.clear();
@@ -100,7 +118,7 @@ impl Candidates {
     }
 
     /// Turns the row into a list of the candidates that `take` wants, out of the blocks with a maximum of at least `bar`.
-    fn list_blocks(&mut self, bar: f32, mut take: impl FnMut(f32) -> bool) {
+    pub(super) fn list_blocks(&mut self, bar: f32, mut take: impl FnMut(f32) -> bool) {
         self.is_list = true;
         self.sorted = false;
         self.list.clear();

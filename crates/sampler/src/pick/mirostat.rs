@@ -68,18 +68,20 @@ impl Mirostat {
     /// How many candidates to keep.
     fn rank_limit(&self, c: &mut Candidates) -> usize {
         let n = c.vocab_size() as f64;
-        c.sort_first(HEAD);
-        let (mut tb, mut tt) = (0.0, 0.0);
-        for (i, pair) in c.as_slice().windows(2).take(HEAD - 1).enumerate() {
-            let [a, b] = pair else { break };
-            // ln(p / 0): candidates that are excluded say nothing about the slope.
-            if b.logit == f32::NEG_INFINITY {
-                break;
+        let (tb, tt) = c.with_best(HEAD, |head| {
+            let (mut tb, mut tt) = (0.0, 0.0);
+            for (i, pair) in head.windows(2).enumerate() {
+                let [a, b] = pair else { break };
+                // ln(p / 0): candidates that are excluded say nothing about the slope.
+                if b.logit == f32::NEG_INFINITY {
+                    break;
+                }
+                let t = math::ln((i + 2) as f64 / (i + 1) as f64);
+                tb += t * (f64::from(a.logit) - f64::from(b.logit));
+                tt += t * t;
             }
-            let t = math::ln((i + 2) as f64 / (i + 1) as f64);
-            tb += t * (f64::from(a.logit) - f64::from(b.logit));
-            tt += t * t;
-        }
+            (tb, tt)
+        });
         if tt == 0.0 {
             return 1;
         }
@@ -127,10 +129,12 @@ impl MirostatV2 {
 
 impl Pick for MirostatV2 {
     fn pick(&mut self, c: &mut Candidates) -> Option<TokenId> {
-        c.softmax();
-        // -log2(p) <= mu, without a logarithm for each candidate.
-        let least = math::pow(2.0, -self.0.mu);
+        let total = c.total()?;
         let (best, _) = c.best()?;
+        // -log2(p) <= mu, without a logarithm for each candidate, and without a probability for those far from it.
+        let least = math::pow(2.0, -self.0.mu);
+        c.keep_from(total.logit_below(least), 1);
+        c.set_probabilities(&total);
         c.retain(|x| f64::from(x.p) >= least || x.id == best);
         self.0.draw(c)
     }

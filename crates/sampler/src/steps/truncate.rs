@@ -49,31 +49,7 @@ impl Step for TopP {
         if self.p >= 1.0 || c.is_empty() {
             return;
         }
-        c.softmax();
-        // A long list is sorted only as far as the sum needs it: 256 candidates first, then eight times as many ...
-        let mut sorted_to = if c.is_sorted() || c.len() <= 1024 { c.len() } else { 256 };
-        loop {
-            c.sort_first(sorted_to);
-            // f32 like the probabilities themselves: 0.4 + 0.3 has to reach 0.7.
-            let mut sum = 0.0f32;
-            let mut cut = None;
-            for (i, x) in c.as_slice().iter().take(sorted_to).enumerate() {
-                sum += x.p;
-                if sum >= self.p && i + 1 >= self.min_keep {
-                    cut = Some(i + 1);
-                    break;
-                }
-            }
-            let all = sorted_to >= c.len();
-            if let Some(n) = cut {
-                // The head is sorted, so what is left after the cut is a sorted list.
-                return c.keep_sorted_head(n);
-            }
-            if all {
-                return;
-            }
-            sorted_to = (sorted_to * 8).min(c.len());
-        }
+        c.keep_mass(self.p, self.min_keep);
     }
 }
 

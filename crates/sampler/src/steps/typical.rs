@@ -1,8 +1,9 @@
 //! Locally typical sampling.
 
 use super::Step;
+use crate::candidates::best_first;
 use crate::error::check;
-use crate::{Candidate, Candidates, SamplerError, math};
+use crate::{Candidate, Candidates, SamplerError};
 
 /// Keeps the candidates whose surprise `-ln(p)` is nearest to the entropy, until their probabilities exceed `p`, and at
 /// least `min_keep` (Meister et al. 2022, <https://arxiv.org/abs/2202.00666>). The list is left in that order; equal
@@ -11,8 +12,8 @@ use crate::{Candidate, Candidates, SamplerError, math};
 pub struct Typical {
     p: f32,
     min_keep: usize,
-    // (distance, rank by logit, candidate); reused.
-    scored: Vec<(f32, usize, Candidate)>,
+    // (distance, candidate); reused.
+    scored: Vec<(f32, Candidate)>,
 }
 
 impl Typical {
@@ -31,28 +32,39 @@ impl Step for Typical {
         if self.p >= 1.0 || c.is_empty() {
             return;
         }
-        c.sort();
-        c.softmax();
-        let items = c.as_slice();
-        // p ln(p) goes to 0 with p: candidates without probability add nothing.
-        let plogp = |p: f64| if p > 0.0 { p * math::ln(p) } else { 0.0 };
-        let entropy = -items.iter().map(|x| plogp(f64::from(x.p))).sum::<f64>();
+        let Some(total) = c.total() else { return c.sort() };
+        let entropy = total.entropy();
         self.scored.clear();
-        self.scored.extend(items.iter().enumerate().map(|(rank, x)| {
-            let distance =
-                if x.p > 0.0 { (-math::ln(f64::from(x.p)) - entropy).abs() } else { f64::INFINITY };
-            (distance as f32, rank, *x)
+        self.scored.extend(c.iter().map(|(id, logit)| {
+            let distance = (total.surprise(logit) - entropy).abs() as f32;
+            (distance, Candidate { id, logit, p: 0.0 })
         }));
-        self.scored.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mut sum = 0.0f32;
-        let mut keep = self.scored.len();
-        for (i, (_, _, x)) in self.scored.iter().enumerate() {
-            sum += x.p;
-            if sum > self.p && i + 1 >= self.min_keep {
-                keep = i + 1;
-                break;
+        let order = |a: &(f32, Candidate), b: &(f32, Candidate)| {
+            a.0.total_cmp(&b.0).then_with(|| best_first(&a.1, &b.1))
+        };
+        // A long list is sorted only as far as the sum needs it: 256 candidates first, then eight times as many ...
+        let (mut sum, mut sorted, mut chunk) = (0.0f32, 0, 256);
+        let keep = 'kept: loop {
+            let rest = self.scored.get_mut(sorted..).unwrap_or_default();
+            let n = chunk.min(rest.len());
+            if n == 0 {
+                break sorted;
             }
-        }
-        c.replace(self.scored.iter().take(keep).map(|s| s.2));
+            if n < rest.len() {
+                rest.select_nth_unstable_by(n - 1, order);
+            }
+            let (head, _) = rest.split_at_mut(n);
+            head.sort_unstable_by(order);
+            for (_, x) in head {
+                x.p = total.p(x.logit);
+                sum += x.p;
+                sorted += 1;
+                if sum > self.p && sorted >= self.min_keep {
+                    break 'kept sorted;
+                }
+            }
+            chunk *= 8;
+        };
+        c.replace(self.scored.iter().take(keep).map(|s| s.1));
     }
 }
