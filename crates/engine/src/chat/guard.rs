@@ -18,7 +18,7 @@
 use super::expression::{Kind, Token, ends_operand, is_separator, tokens};
 
 /// Filters that do not walk into the values they are given, or charge for it themselves.
-const CHEAP_FILTERS: [&str; 22] = [
+const CHEAP_FILTERS: [&str; 21] = [
     "length",
     "count",
     "first",
@@ -28,7 +28,6 @@ const CHEAP_FILTERS: [&str; 22] = [
     "items",
     "list",
     "reverse",
-    "attr",
     "safe",
     "tojson",
     "from_json",

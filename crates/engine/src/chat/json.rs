@@ -103,6 +103,9 @@ fn write_value(
         }
         ValueKind::Map => {
             let mut keys = value.try_iter()?.checked().collect::<Result<Vec<_>, _>>()?;
+            if let Some(key) = keys.iter().find(|key| weight::is_container(key)) {
+                return Err(not_json(key));
+            }
             if style.sort_keys {
                 keys.sort_by_key(|k| k.to_string());
             }
@@ -128,9 +131,8 @@ fn write_value(
         _ => return Err(not_json(value)),
     }
     // What stands inside of containers has been charged for; a scalar's text is at most six times as long as the value.
-    let container = matches!(value.kind(), ValueKind::Seq | ValueKind::Map);
     state.consume_fuel(1)?;
-    if container { Ok(()) } else { weight::bytes(state, out.len() - before) }
+    if weight::is_container(value) { Ok(()) } else { weight::bytes(state, out.len() - before) }
 }
 
 fn number(value: &Value) -> Result<String, Error> {

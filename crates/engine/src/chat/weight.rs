@@ -24,7 +24,7 @@ pub(super) fn bytes(state: &State, count: usize) -> Result<(), Error> {
     state.consume_fuel(count as u64 / BYTES_PER_FUEL)
 }
 
-fn is_container(value: &Value) -> bool {
+pub(super) fn is_container(value: &Value) -> bool {
     matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
 }
 
