@@ -16,27 +16,31 @@ const TOOL_USE: &str = "tool_use";
 /// The template for everything that has none of its own.
 const DEFAULT: &str = "default";
 
-/// The text of a template.
-fn source<'a>(file: &'a GgufFile, name: Option<&str>) -> Option<&'a str> {
+/// The text of a template; `None` if there is none of this name.
+fn source<'a>(file: &'a GgufFile, name: Option<&str>) -> Result<Option<&'a str>, TemplateError> {
     let key = name.map_or(KEY.to_owned(), |name| format!("{KEY}.{name}"));
-    file.view().metadata().optional::<&str>(&key).ok().flatten()
+    file.view().metadata().optional::<&str>(&key).map_err(|e| TemplateError::Metadata(e.to_string()))
 }
 
 /// The chat template of a file; `None` if it has none.
 ///
 /// # Errors
-/// If the template is not valid.
+/// If the template is not valid, or no text.
 pub fn chat_template_of(file: &GgufFile) -> Result<Option<ChatTemplate>, TemplateError> {
-    source(file, None).or_else(|| source(file, Some(DEFAULT))).map(ChatTemplate::new).transpose()
+    let source = match source(file, None)? {
+        None => source(file, Some(DEFAULT))?,
+        found => found,
+    };
+    source.map(ChatTemplate::new).transpose()
 }
 
 /// The chat template of a file for conversations with tools: `tool_use` where there is one, else as
 /// [`chat_template_of`].
 ///
 /// # Errors
-/// If the template is not valid.
+/// If the template is not valid, or no text.
 pub fn tool_template_of(file: &GgufFile) -> Result<Option<ChatTemplate>, TemplateError> {
-    match source(file, Some(TOOL_USE)) {
+    match source(file, Some(TOOL_USE))? {
         Some(source) => ChatTemplate::new(source).map(Some),
         None => chat_template_of(file),
     }
@@ -45,9 +49,9 @@ pub fn tool_template_of(file: &GgufFile) -> Result<Option<ChatTemplate>, Templat
 /// The chat template with a name; `None` if there is none.
 ///
 /// # Errors
-/// If the template is not valid.
+/// If the template is not valid, or no text.
 pub fn named_template_of(file: &GgufFile, name: &str) -> Result<Option<ChatTemplate>, TemplateError> {
-    source(file, Some(name)).map(ChatTemplate::new).transpose()
+    source(file, Some(name))?.map(ChatTemplate::new).transpose()
 }
 
 /// The names of a file's chat templates, in its order.
@@ -93,5 +97,30 @@ mod tests {
         assert_eq!(text(named_template_of(&both, "tool_use")), "tools");
         assert_eq!(text(named_template_of(&both, "other")), "");
         assert!(matches!(named_template_of(&both, "rag"), Err(TemplateError::Syntax { line: 1, .. })));
+    }
+
+    /// A template that is no text is not a missing one.
+    #[test]
+    fn templates_of_another_type_are_errors() {
+        let file = |key: &str| {
+            let writer = GgufWriter::new().kv(format!("{KEY}{key}"), 7u32).kv("general.name", "x");
+            GgufFile::from_shared(Arc::new(writer.to_vec().unwrap()), &Limits::default()).unwrap()
+        };
+        let (plain, default, tools) = (file(""), file(".default"), file(".tool_use"));
+        let cases = [
+            (chat_template_of(&plain), "tokenizer.chat_template"),
+            (tool_template_of(&plain), "tokenizer.chat_template"),
+            (chat_template_of(&default), "tokenizer.chat_template.default"),
+            (tool_template_of(&default), "tokenizer.chat_template.default"),
+            (tool_template_of(&tools), "tokenizer.chat_template.tool_use"),
+            (named_template_of(&tools, "tool_use"), "tokenizer.chat_template.tool_use"),
+        ];
+        for (found, key) in cases {
+            let message = found.unwrap_err().to_string();
+            let told =
+                [&*format!("`{key}`"), "expected", "found", "7"].iter().all(|part| message.contains(part));
+            assert!(told, "{key}: {message}");
+        }
+        assert!(chat_template_of(&tools).unwrap().is_none());
     }
 }

@@ -241,6 +241,51 @@ fn hostile_templates() {
     std::thread::Builder::new().stack_size(256 * 1024).spawn(run).unwrap().join().unwrap();
 }
 
+/// The charges that are put into expressions change no meaning: what Python's Jinja2 makes of mixed operators.
+#[test]
+fn operators_bind_as_in_python() {
+    let cases = [
+        ("{{ a + b * c - d }}", "5"),
+        ("{{ (a + b) * c - d }}", "7"),
+        ("{{ -a + b ** c }}", "7"),
+        ("{{ a ~ b + c ~ d }}", "1232"),
+        ("{{ a ~ b ~ c * d }}", "126"),
+        ("{{ 's' * b ~ t + 'u' }}", "sstu"),
+        ("{{ a + b == c and not c in l }}", "False"),
+        ("{{ l + [d] == [a, b, c, d] }}", "True"),
+        ("{{ l + l[1:] * 2 }}", "[1, 2, 3, 2, 3, 2, 3]"),
+        ("{{ (l + l)[::2] + l[-1:] }}", "[1, 3, 2, 3]"),
+        ("{{ a < b < c != d }}", "True"),
+        ("{{ a in l and d not in l or t }}", "t"),
+        ("{{ l|length + m|length * b }}", "7"),
+        ("{{ t + l|join('-')|upper ~ c }}", "t1-2-33"),
+        ("{{ a if b == c else b ~ t }}", "2t"),
+        ("{{ [a + b, l + l][1][4] + m[t + 'k'] }}", "11"),
+        ("{{ {t + 'k': a + b}[t ~ 'k'] * c }}", "9"),
+        ("{{ m.get(t + 'k', d) - m.get(t, c) }}", "6"),
+        ("{{ a + b is eq c }}", "1"),
+        ("{{ (a + b) is eq c and l is not in [m] }}", "True"),
+        (
+            "{% set n = namespace(x=[]) %}{% for i in l + l if i * 2 > a + b %}{% set n.x = n.x + [i * 2] %}{% endfor %}{{ n.x }}",
+            "[4, 6, 4, 6]",
+        ),
+        ("{% set p, q = a + b, l + l %}{{ p ~ q|length }}", "36"),
+        ("{% filter replace(t + '1', 'x' ~ a) %}t1t1{% endfilter %}", "x1x1"),
+        ("{% set v | replace('t', 'x' ~ 1) %}tt{% endset %}{{ v }}", "x1x1"),
+        ("{% macro f(a, b=l + l) %}{{ a + b|sum }}{% endmacro %}{{ f(a, b=l) ~ f(a=b + c) }}", "717"),
+    ];
+    let context =
+        serde_json::json!({"a": 1, "b": 2, "c": 3, "d": 2, "l": [1, 2, 3], "t": "t", "m": {"tk": 9, "u": 1}});
+    let mut wrong = Vec::new();
+    for (source, expect) in cases {
+        let got = ChatTemplate::new(source).and_then(|t| t.render_context(&context, now()));
+        if got.as_deref() != Ok(expect) {
+            wrong.push(format!("{source}: {got:?}, expected {expect:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Errors say where and what.
 #[test]
 fn errors_name_the_line() {

@@ -42,6 +42,9 @@ pub enum TemplateError {
         /// The kind of value found.
         found: &'static str,
     },
+    /// The file's metadata hold something else than a text where a template should be.
+    #[error("no chat template: {0}")]
+    Metadata(String),
     /// A thread for rendering could not be started.
     #[error("cannot start a thread to render the chat template: {0}")]
     Thread(String),

@@ -11,7 +11,7 @@
 pub(super) const MAX_TOKENS: usize = 4000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Space,
     Word,
     Number,
@@ -20,9 +20,9 @@ enum Kind {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Token<'a> {
-    kind: Kind,
-    text: &'a str,
+pub(super) struct Token<'a> {
+    pub(super) kind: Kind,
+    pub(super) text: &'a str,
 }
 
 /// The length of the token at the start of `s`, which is not empty.
@@ -55,7 +55,7 @@ fn token_len(s: &str) -> (Kind, usize) {
     (Kind::Symbol, if double { 2 } else { first.len_utf8() })
 }
 
-fn tokens(source: &str) -> Vec<Token<'_>> {
+pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut out = Vec::new();
     let mut rest = source;
     while !rest.is_empty() {
@@ -100,8 +100,13 @@ const OPERATOR_WORDS: [&str; 24] = [
     "extends",
 ];
 
+/// Whether nothing that an operator applies to goes on across this word.
+pub(super) fn is_separator(word: &str) -> bool {
+    OPERATOR_WORDS.contains(&word) && !matches!(word, "not" | "in" | "is")
+}
+
 /// Whether the token at `i` ends an operand, so that a following `+` is binary and `[` a subscript.
-fn ends_operand(significant: &[Token<'_>], i: usize) -> bool {
+pub(super) fn ends_operand(significant: &[Token<'_>], i: usize) -> bool {
     let Some(t) = significant.get(i) else { return false };
     let before = |n: usize| i.checked_sub(n).and_then(|j| significant.get(j)).map(|t| t.text);
     match t.kind {

@@ -4,23 +4,23 @@ use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::error::RaisedByTemplate;
-use super::{json, text};
+use super::{json, methods, text, weight};
 
 /// Adds everything to an environment.
 pub(super) fn register(env: &mut Environment<'static>) {
-    env.add_function("raise_exception", |message: Option<&Value>| -> Result<Value, Error> {
-        let message = message.map_or(Ok(String::new()), text::to_str)?;
+    env.add_function("raise_exception", |state: &State, message: Option<&Value>| -> Result<Value, Error> {
+        let message = message.map_or(Ok(String::new()), |message| text::to_str(state, message))?;
         Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(RaisedByTemplate(message)))
     });
     env.add_filter("tojson", json::tojson);
     env.add_filter("from_json", json::from_json);
     env.add_filter("fromjson", json::from_json);
-    env.add_filter("string", |value: &Value| -> Result<Value, Error> {
+    env.add_filter("string", |state: &State, value: &Value| -> Result<Value, Error> {
         // Strings stay as they are, also safe ones.
         if value.kind() == ValueKind::String {
             Ok(value.clone())
         } else {
-            text::to_str(value).map(Value::from)
+            text::to_str(state, value).map(Value::from)
         }
     });
     env.add_filter("join", join);
@@ -31,18 +31,26 @@ pub(super) fn register(env: &mut Environment<'static>) {
         value.as_str().unwrap_or_default().split(|c| !word(c)).filter(|w| !w.is_empty()).count()
     });
     env.add_filter("sort", sort);
+    env.add_filter("trim", methods::trim);
+    env.add_filter("format", methods::printf);
     env.add_filter("__markup", markup);
     env.add_filter("__stored", stored);
+    env.add_filter("__walk", weight::walk);
+    env.add_filter("__flat", weight::flat);
+    // What Jinja2 does not have need not be bounded.
+    env.remove_filter("chain");
+    env.remove_filter("zip");
+    env.remove_global("debug");
     // Jinja2: undefined is an empty sequence, none is nothing to iterate over.
     env.add_test("iterable", |v: &Value| v.is_undefined() || (!v.is_none() && v.try_iter().is_ok()));
     // Two undefined values are two objects.
     env.add_test("sameas", |a: &Value, b: &Value| !a.is_undefined() && minijinja::tests::is_sameas(a, b));
     env.set_formatter(|out, state, value| {
         if text::needs_own_text(value) {
-            let text = text::to_str(value)?;
-            state.consume_fuel(text.len() as u64 / 16)?;
+            let text = text::to_str(state, value)?;
             out.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "cannot write the output"))
         } else {
+            weight::charge(state, value)?;
             minijinja::escape_formatter(out, state, value)
         }
     });
@@ -97,29 +105,40 @@ fn attribute(value: &Value, path: &Value) -> Result<Value, Error> {
 fn join(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let args = args.into_values();
     let args = Arguments::new(&args)?;
-    let joiner = args.get(0, "d")?.map(|d| text::to_str(&d)).transpose()?.unwrap_or_default();
+    let joiner = args.get(0, "d")?.map(|d| text::to_str(state, &d)).transpose()?.unwrap_or_default();
     let path = args.get(1, "attribute")?;
     args.keywords.assert_all_used()?;
-    let mut out = String::new();
     if value.is_undefined() {
-        return Ok(Value::from(out));
+        return Ok(Value::from(""));
     }
+    join_with(state, &joiner, value, path.as_ref()).map(Value::from)
+}
+
+/// The items of a value as Python's `str`, with a text between them.
+pub(super) fn join_with(
+    state: &State,
+    joiner: &str,
+    value: &Value,
+    path: Option<&Value>,
+) -> Result<String, Error> {
+    let mut out = String::new();
     for (i, item) in value.try_iter()?.checked().enumerate() {
-        let item = match &path {
+        let item = match path {
             Some(path) => attribute(&item?, path)?,
             None => item?,
         };
         let before = out.len();
         if i > 0 {
-            out.push_str(&joiner);
+            out.push_str(joiner);
         }
         match item.as_str() {
             Some(s) => out.push_str(s),
-            None => out.push_str(&text::to_str(&item)?),
+            None => out.push_str(&text::to_str(state, &item)?),
         }
-        state.consume_fuel((out.len() - before) as u64 / 64 + 1)?;
+        state.consume_fuel(1)?;
+        weight::bytes(state, out.len() - before)?;
     }
-    Ok(Value::from(out))
+    Ok(out)
 }
 
 /// `indent(width=4, first=False, blank=False)`; the width may be a string.
@@ -132,7 +151,7 @@ fn indent(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Val
     };
     let (first, blank) = (args.flag(1, "first")?, args.flag(2, "blank")?);
     args.keywords.assert_all_used()?;
-    let s = text::to_str(value)?;
+    let s = text::to_str(state, value)?;
     let lines = s.matches('\n').count() as u64 + 1;
     state.consume_fuel(s.len() as u64 / 64 + lines.saturating_mul(indention.len() as u64 / 64 + 1))?;
     let mut out = String::with_capacity(s.len());
@@ -151,14 +170,15 @@ fn indent(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Val
 }
 
 /// `truncate(length=255, killwords=False, end='...', leeway=5)`.
-fn truncate(value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+fn truncate(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let args = args.into_values();
     let args = Arguments::new(&args)?;
     let (length, leeway) = (args.count(0, "length", 255)?, args.count(3, "leeway", 5)?);
     let kill_words = args.flag(1, "killwords")?;
-    let end = args.get(2, "end")?.map(|e| text::to_str(&e)).transpose()?.unwrap_or_else(|| "...".to_owned());
+    let end =
+        args.get(2, "end")?.map(|e| text::to_str(state, &e)).transpose()?.unwrap_or_else(|| "...".to_owned());
     args.keywords.assert_all_used()?;
-    let s = text::to_str(value)?;
+    let s = text::to_str(state, value)?;
     let keep = length
         .checked_sub(end.chars().count())
         .ok_or_else(|| invalid("truncate: length is shorter than the end"))?;
@@ -175,6 +195,7 @@ fn truncate(value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
 fn sort(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let args = args.into_values();
     let args = Arguments::new(&args)?;
+    weight::charge(state, &value)?;
     let reverse = Value::from(args.flag(0, "reverse")?);
     let case_sensitive = Value::from(args.flag(1, "case_sensitive")?);
     let path = args.get(2, "attribute")?;
@@ -193,12 +214,12 @@ fn sort(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<Value,
 }
 
 /// What markupsafe does to an operand that is added to markup: plain text is escaped.
-fn markup(value: &Value) -> Result<Value, Error> {
+fn markup(state: &State, value: &Value) -> Result<Value, Error> {
     if value.is_safe() {
         return Ok(value.clone());
     }
     let mut out = String::new();
-    for c in text::to_str(value)?.chars() {
+    for c in text::to_str(state, value)?.chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
@@ -215,22 +236,11 @@ fn markup(value: &Value) -> Result<Value, Error> {
 /// loop, so this bounds the depth of all values, and with it the recursion of printing, comparing and dropping them.
 const MAX_STORED_DEPTH: usize = 50;
 
-/// Lets through what may be assigned to an attribute of a namespace. Lists that were added are written out: minijinja
-/// keeps the two sides, and lists that are doubled in a loop would take exponential time to walk over.
+/// Lets through what may be assigned to an attribute of a namespace; of a view, a list of its own.
 fn stored(state: &State, value: Value) -> Result<Value, Error> {
-    let mut visited = 0u64;
-    let sum = value.as_object().is_some_and(|o| o.type_name().ends_with("::MergeSeq"));
-    if !sum {
-        return check_depth(state, &value, 0, &mut visited).map(|()| value);
-    }
-    let mut items = Vec::new();
-    for item in value.try_iter()?.checked() {
-        let item = item?;
-        state.consume_fuel(1)?;
-        check_depth(state, &item, 1, &mut visited)?;
-        items.push(item);
-    }
-    Ok(Value::from(items))
+    let value = weight::flat(state, value)?;
+    check_depth(state, &value, 0, &mut 0)?;
+    Ok(value)
 }
 
 fn check_depth(state: &State, value: &Value, depth: usize, visited: &mut u64) -> Result<(), Error> {

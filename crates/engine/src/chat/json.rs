@@ -6,6 +6,7 @@ use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::text::{MAX_DEPTH, float_repr, too_deep};
+use super::weight;
 
 struct Style {
     ensure_ascii: bool,
@@ -63,7 +64,6 @@ pub(super) fn tojson(state: &State, value: &Value, args: Rest<ValueOrKwargs>) ->
     let style = Style { ensure_ascii, sort_keys, indent, item_separator, key_separator };
     let mut out = String::new();
     write_value(&mut out, state, &style, value, 0)?;
-    state.consume_fuel(out.len() as u64 / 16)?;
     Ok(Value::from(out))
 }
 
@@ -85,7 +85,7 @@ fn write_value(
     if depth > MAX_DEPTH {
         return Err(too_deep());
     }
-    state.consume_fuel(1)?;
+    let before = out.len();
     match value.kind() {
         ValueKind::None => out.push_str("null"),
         ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -95,7 +95,7 @@ fn write_value(
             let mut empty = true;
             out.push('[');
             for item in value.try_iter()?.checked() {
-                separate(out, style, depth + 1, empty);
+                separate(out, state, style, depth + 1, empty)?;
                 empty = false;
                 write_value(out, state, style, &item?, depth + 1)?;
             }
@@ -103,13 +103,16 @@ fn write_value(
         }
         ValueKind::Map => {
             let mut keys = value.try_iter()?.checked().collect::<Result<Vec<_>, _>>()?;
+            if let Some(key) = keys.iter().find(|key| weight::is_container(key)) {
+                return Err(not_json(key));
+            }
             if style.sort_keys {
                 keys.sort_by_key(|k| k.to_string());
             }
             let mut empty = true;
             out.push('{');
             for key in keys {
-                separate(out, style, depth + 1, empty);
+                separate(out, state, style, depth + 1, empty)?;
                 empty = false;
                 let text = match key.kind() {
                     ValueKind::String => key.as_str().unwrap_or_default().to_owned(),
@@ -118,6 +121,7 @@ fn write_value(
                     ValueKind::Number => number(&key)?,
                     _ => return Err(not_json(&key)),
                 };
+                weight::bytes(state, text.len() + style.key_separator.len())?;
                 write_string(out, &text, style.ensure_ascii);
                 out.push_str(&style.key_separator);
                 write_value(out, state, style, &value.get_item(&key)?, depth + 1)?;
@@ -126,7 +130,9 @@ fn write_value(
         }
         _ => return Err(not_json(value)),
     }
-    Ok(())
+    // What stands inside of containers has been charged for; a scalar's text is at most six times as long as the value.
+    state.consume_fuel(1)?;
+    if weight::is_container(value) { Ok(()) } else { weight::bytes(state, out.len() - before) }
 }
 
 fn number(value: &Value) -> Result<String, Error> {
@@ -150,11 +156,13 @@ fn new_line(out: &mut String, style: &Style, depth: usize) {
     }
 }
 
-fn separate(out: &mut String, style: &Style, depth: usize, first: bool) {
+fn separate(out: &mut String, state: &State, style: &Style, depth: usize, first: bool) -> Result<(), Error> {
+    let before = out.len();
     if !first {
         out.push_str(&style.item_separator);
     }
     new_line(out, style, depth);
+    weight::bytes(state, out.len() - before)
 }
 
 fn close(out: &mut String, style: &Style, depth: usize, empty: bool, bracket: char) {
@@ -192,8 +200,9 @@ fn write_string(out: &mut String, s: &str, ensure_ascii: bool) {
     out.push('"');
 }
 
-/// `json.loads`.
-pub(super) fn from_json(text: &str) -> Result<Value, Error> {
+/// `json.loads`. Values take up to 60 times as many bytes as their text (`[[],[]]`).
+pub(super) fn from_json(state: &State, text: &str) -> Result<Value, Error> {
+    state.consume_fuel(text.len() as u64)?;
     let parsed: serde_json::Value = serde_json::from_str(text)
         .map_err(|e| Error::new(ErrorKind::InvalidOperation, format!("from_json: not valid JSON: {e}")))?;
     Ok(super::convert::from_json(&parsed))

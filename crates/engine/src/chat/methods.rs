@@ -1,7 +1,9 @@
 //! Methods of Python's str, dict and list that `minijinja_contrib::pycompat` does not have or does differently.
 
-use minijinja::value::{Kwargs, from_args};
+use minijinja::value::{Kwargs, Rest, ValueOrKwargs, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
+
+use super::{filters, text, weight};
 
 fn wrong(detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidOperation, detail)
@@ -15,12 +17,94 @@ fn is_space(c: char) -> bool {
 /// The callback for methods that minijinja does not know.
 pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     if let Some(s) = value.as_str() {
-        state.consume_fuel(s.len() as u64 / 64 + 1)?;
+        state.consume_fuel(1)?;
+        weight::bytes(state, s.len())?;
+        if let Some(result) = growing_method(state, s, method, args)? {
+            return Ok(result);
+        }
         if let Some(result) = string_method(s, method, args)? {
             return Ok(result);
         }
+    } else if method == "count" {
+        // Every item is compared. What is looked for was charged for by `guard.rs`.
+        weight::charge(state, value)?;
     }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
+}
+
+/// Methods whose result may be much longer than what they are given: it is charged for before it is made.
+fn growing_method(state: &State, s: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+    match method {
+        "join" => {
+            let (values,): (&Value,) = from_args(args)?;
+            filters::join_with(state, s, values, None).map(|text| Some(Value::from(text)))
+        }
+        "replace" => {
+            let (positional, kwargs): (&[Value], Kwargs) = from_args(args)?;
+            let (old, new, count): (&str, &str, Option<i64>) = from_args(positional)?;
+            let count = match count {
+                Some(count) => Some(count),
+                None => kwargs.get::<Option<i64>>("count")?,
+            };
+            kwargs.assert_all_used()?;
+            let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+            if new.len() > old.len() {
+                let found = s.matches(old).take(count).count();
+                weight::bytes(state, found.saturating_mul(new.len()))?;
+            }
+            Ok(Some(Value::from(s.replacen(old, new, count))))
+        }
+        "format" => {
+            charge_format(state, s, '{', args)?;
+            Ok(None)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Longest number in a format: a width or precision of a megabyte is more than anybody wants.
+const MAX_WIDTH_DIGITS: usize = 6;
+
+/// Charges for what a format with fields that begin with `mark` may become: widths and precisions, and for each field
+/// the longest argument, since fields may repeat it.
+fn charge_format(state: &State, format: &str, mark: char, args: &[Value]) -> Result<(), Error> {
+    let mut widths = 0u64;
+    for number in format.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty()) {
+        let width = number.parse::<u64>().ok().filter(|_| number.len() <= MAX_WIDTH_DIGITS);
+        widths += width.ok_or_else(|| wrong("a number in a format has more than 6 digits"))?;
+    }
+    let fields = format.matches(mark).count() as u64;
+    let longest = args.iter().map(|arg| arg.as_str().map_or(0, str::len)).max().unwrap_or(0) as u64;
+    state.consume_fuel((fields.saturating_mul(longest) + widths) / weight::BYTES_PER_FUEL)?;
+    // Containers: their walk, field by field.
+    for arg in args.iter().filter(|arg| arg.as_str().is_none()) {
+        for _ in 0..fields {
+            weight::charge(state, arg)?;
+        }
+    }
+    Ok(())
+}
+
+/// The filter `format`, as minijinja has it.
+pub(super) fn printf(state: &mut State, format: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let values: Vec<Value> = args.iter().cloned().map(ValueOrKwargs::into_value).collect();
+    charge_format(state, format.as_str().unwrap_or_default(), '%', &values)?;
+    minijinja::filters::format(state, format, args)
+}
+
+/// The filter `trim(chars=None)`.
+pub(super) fn trim(state: &State, value: &Value, chars: Option<&str>) -> Result<Value, Error> {
+    let strip = |s: &str| -> String {
+        match chars {
+            Some(set) => s.trim_matches(|c| set.contains(c)).to_owned(),
+            None => s.trim_matches(is_space).to_owned(),
+        }
+    };
+    match value.as_str() {
+        Some(s) if value.is_safe() => Ok(Value::from_safe_string(strip(s))),
+        Some(s) => Ok(Value::from(strip(s))),
+        None => text::to_str(state, value).map(|text| Value::from(strip(&text))),
+    }
 }
 
 fn string_method(s: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {

@@ -7,6 +7,8 @@
 //! ```text
 //! source.rs    rewrites the few constructs that minijinja does not parse, before compiling
 //! expression.rs  the same inside of tags
+//! guard.rs     puts charges in front of operations that may be costly
+//! weight.rs    what these charge: the size of values
 //! convert.rs   JSON -> template values (key order kept)
 //! list.rs      lists that templates may change
 //! json.rs      tojson, from_json
@@ -30,6 +32,7 @@ mod convert;
 mod error;
 mod expression;
 mod filters;
+mod guard;
 mod json;
 mod list;
 mod methods;
@@ -37,6 +40,7 @@ mod reply;
 mod source;
 mod template;
 mod text;
+mod weight;
 
 pub use clock::{ClockParseError, LocalTime};
 pub use error::TemplateError;

@@ -4,12 +4,12 @@
 //! {% generation %} .. {% endgeneration %}   ->   {% with %} .. {% endwith %}
 //! ```
 //! The block of transformers marks the assistant's part for training; it renders its body in a scope of its own, as
-//! `with` does. What changes inside tags is in `expression.rs`.
+//! `with` does. What changes inside tags is in `expression.rs` and `guard.rs`.
 //!
 //! The scanner knows just enough of the syntax to tell tags from text: comments, raw blocks, strings, and brackets inside
 //! expressions. It also bounds what the compiler recurses over.
 
-use super::{TemplateError, expression};
+use super::{TemplateError, expression, guard};
 
 /// Largest template, in bytes; the largest that are known have 15 KB.
 const MAX_BYTES: usize = 512 * 1024;
@@ -154,8 +154,8 @@ pub(super) fn rewrite(source: &str) -> Result<String, TemplateError> {
         match (&piece, body.trim()) {
             (Piece::Tag(..), "generation") => out.push_str(&body.replacen("generation", "with", 1)),
             (Piece::Tag(..), "endgeneration") => out.push_str(&body.replacen("endgeneration", "endwith", 1)),
-            (Piece::Tag(..), _) => out.push_str(&expression::tag(body)),
-            _ => out.push_str(&expression::output(body)),
+            (Piece::Tag(..), _) => out.push_str(&guard::guarded(&expression::tag(body))),
+            _ => out.push_str(&guard::guarded(&expression::output(body))),
         }
         out.push_str(tail);
     }

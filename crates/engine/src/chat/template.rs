@@ -1,7 +1,7 @@
 //! Compiling and rendering.
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, Error, State, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
 
 use super::{LocalTime, TemplateError, convert, filters, methods, source};
@@ -83,10 +83,12 @@ pub struct ChatTemplate {
 
 const NAME: &str = "chat";
 
-/// Fuel for a render: this much, and [`FUEL_PER_BYTE`] for each byte of the context (templates are allowed to be
-/// quadratic in the number of messages). minijinja burns one an instruction and one for each 64 bytes of data.
-const FUEL: u64 = 2_000_000;
-const FUEL_PER_BYTE: u64 = 64;
+/// Fuel for a render: this much, and [`FUEL_PER_BYTE`] for each byte of the context. minijinja burns one an instruction
+/// and one for each 64 bytes of data; what it does not charge for, `guard.rs` does. So a render has at most 256 bytes a
+/// unit in use: 128 MB, and 4 KB for each byte of the context. Known templates take 2 to 8 units a byte; one is quadratic in the
+/// number of messages, and renders 400 short ones.
+const FUEL: u64 = 500_000;
+const FUEL_PER_BYTE: u64 = 16;
 
 /// Depth of macros and blocks at run time: a macro call counts several.
 const RECURSION_LIMIT: usize = 200;
@@ -121,7 +123,8 @@ impl ChatTemplate {
     }
 
     /// Sets how much work a render may do (plus a share for the size of the context): one unit is about one
-    /// instruction or 64 bytes of data.
+    /// instruction, one part of a value that is walked over, or 64 bytes of data. It bounds the memory too, at 256 bytes
+    /// a unit.
     pub fn set_fuel(&mut self, fuel: u64) {
         self.fuel = fuel;
     }
@@ -145,8 +148,10 @@ impl ChatTemplate {
         let fuel = self.fuel.saturating_add(FUEL_PER_BYTE.saturating_mul(size_of_json(context)));
         let mut env = self.env.clone();
         env.set_fuel(Some(fuel));
-        env.add_function("strftime_now", move |format: &str| -> Value {
-            Value::from(now.unwrap_or_else(LocalTime::now_utc).strftime(format))
+        env.add_function("strftime_now", move |state: &State, format: &str| -> Result<Value, Error> {
+            // `%c` becomes 24 characters.
+            state.consume_fuel(format.len() as u64)?;
+            Ok(Value::from(now.unwrap_or_else(LocalTime::now_utc).strftime(format)))
         });
         on_own_stack(|| {
             let rendered = env.get_template(NAME).and_then(|t| t.render(convert::from_json(context)));

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use minijinja::value::ValueKind;
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
+
+use super::weight;
 
 /// How deep nested containers may be written.
 pub(super) const MAX_DEPTH: usize = 100;
@@ -21,8 +23,9 @@ pub(super) fn needs_own_text(value: &Value) -> bool {
     }
 }
 
-/// `str(value)`.
-pub(super) fn to_str(value: &Value) -> Result<String, Error> {
+/// `str(value)`, once the walk over the value has been charged for.
+pub(super) fn to_str(state: &State, value: &Value) -> Result<String, Error> {
+    weight::charge(state, value)?;
     if needs_own_text(value) {
         let mut out = String::new();
         repr(&mut out, value, 0)?;
@@ -159,7 +162,9 @@ mod tests {
             (Value::from(vec!["\u{7f}\u{2028}é'\""]), "['\\x7f\\u2028é\\'\"']"),
         ];
         for (value, expect) in cases {
-            assert_eq!(to_str(&value).unwrap(), expect);
+            let mut text = String::new();
+            repr(&mut text, &value, 0).unwrap();
+            assert_eq!(text, expect);
         }
     }
 }

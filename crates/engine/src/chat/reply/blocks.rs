@@ -1,6 +1,6 @@
 //! Text and transitions inside of a block of calls.
 
-use super::grammar::{At, Notation};
+use super::grammar::{At, Heading, Notation};
 use super::literals::{Literals, Piece};
 use super::objects::{Objects, Taken};
 use super::output::Draft;
@@ -157,7 +157,7 @@ impl ReplyParser {
     pub(super) fn enter(&mut self, to: At) {
         self.field.clear();
         match to {
-            At::Objects => self.objects = Objects::default(),
+            At::Objects => self.objects = Objects::new(self.grammar.keyed),
             At::Json => self.json = Scan::new(Notation::JSON),
             At::Literals => self.literals = Literals::new(self.grammar.notation),
             _ => {}
@@ -168,6 +168,19 @@ impl ReplyParser {
     /// From one state of a block to the next.
     pub(super) fn advance(&mut self, from: At, to: At) -> Result<(), String> {
         let field = std::mem::take(&mut self.field);
+        match (from, to) {
+            (At::Header, At::Content | At::Reasoning) => {
+                self.begin_text(to);
+                return Ok(());
+            }
+            // A value in quotes: nothing may stand before them.
+            (At::Typed, At::Plain) if field.trim().is_empty() => {
+                self.enter(to);
+                return Ok(());
+            }
+            (At::Typed, At::Plain) => return Err(format!("a value begins twice: `{}`", field.trim())),
+            _ => {}
+        }
         match from {
             At::Id => self.draft.set_id(&field),
             At::Name => self.draft.set_name(&field)?,
@@ -204,22 +217,23 @@ impl ReplyParser {
         Ok(())
     }
 
-    /// What a message is: `assistant to=functions.f<|channel|>commentary json`.
+    /// What a header says.
     fn begin_message(&mut self, header: &str) -> Result<(), String> {
-        let words = |text: &str| {
-            let end = text.find(|c: char| c.is_whitespace() || c == '<').unwrap_or(text.len());
-            text.get(..end).unwrap_or_default().to_owned()
-        };
-        let channel = header.rsplit("<|channel|>").next().filter(|_| header.contains("<|channel|>"));
-        if let Some((_, to)) = header.split_once("to=") {
-            let to = words(to);
-            self.draft.set_name(to.strip_prefix("functions.").unwrap_or(&to))?;
-            self.enter(At::Json);
-            return Ok(());
+        match (self.grammar.heading)(header.trim()) {
+            Heading::Call(name) => {
+                self.draft.set_name(&name)?;
+                self.enter(At::Json);
+            }
+            Heading::Object => self.enter(At::Objects),
+            Heading::Reasoning => self.begin_text(At::Reasoning),
+            Heading::Content => self.begin_text(At::Content),
         }
-        self.raw.clear();
-        self.enter(if channel.is_some_and(|c| words(c) == "analysis") { At::Reasoning } else { At::Content });
         Ok(())
+    }
+
+    fn begin_text(&mut self, at: At) {
+        self.raw.clear();
+        self.enter(at);
     }
 
     /// A call is complete.
@@ -252,6 +266,11 @@ impl ReplyParser {
             At::Content | At::Reasoning | At::Failed => return,
             At::Open | At::List => self.finish_block(),
             At::Objects if self.objects.is_outside() => self.finish_block(),
+            // The mark that ends one message and begins another one ends replies too.
+            At::Header if self.grammar.rules.iter().any(|rule| rule.1 == self.field.trim()) => {
+                self.begin_text(At::Content);
+                return;
+            }
             At::Header => Err("the reply ends in the header of a message".to_owned()),
             _ => Err("the reply ends inside of a call".to_owned()),
         };

@@ -1,6 +1,6 @@
 //! The formats whose calls are JSON, with or without the name inside.
 
-use super::grammar::At::{Content, Header, Id, Json, Message, Name, Objects, Open, Reasoning, Skip};
+use super::grammar::At::{Content, Id, Json, Name, Objects, Open, Skip};
 use super::grammar::Grammar;
 
 /// No calls.
@@ -74,20 +74,27 @@ pub(super) static DEEPSEEK_V31: Grammar = Grammar::new(&[
     (Open, CALLS_END, Content),
 ]);
 
-/// gpt-oss: a reply is several messages, and the words between `<|start|>` or `<|channel|>` and `<|message|>` say what
-/// each of them is.
-pub(super) static HARMONY: Grammar = Grammar {
-    think: ("", ""),
+/// Apertus: `<|tools_prefix|>[{"f": {..}}, ..]<|tools_suffix|>`
+pub(super) static APERTUS: Grammar = Grammar {
+    think: ("<|inner_prefix|>", "<|inner_suffix|>"),
+    keyed: true,
     ..Grammar::new(&[
-        (Content, "<|start|>", Header),
-        (Content, "<|channel|>", Header),
-        (Header, "<|channel|>", Header),
-        (Header, "<|constrain|>", Header),
-        (Header, "<|message|>", Message),
-        (Content, "<|end|>", Content),
-        (Content, "<|return|>", Content),
-        (Reasoning, "<|end|>", Content),
-        (Open, "<|call|>", Content),
-        (Open, "<|end|>", Content),
+        (Content, "<|tools_prefix|>", Objects),
+        (Objects, "<|tools_suffix|>", Content),
+        (Content, "<|assistant_end|>", Content),
+    ])
+};
+
+/// Cohere Command R7B, Command A: `<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "f", "parameters": {..}}]`, and the
+/// answer between markers of its own.
+pub(super) static COHERE: Grammar = Grammar {
+    think: ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ..Grammar::new(&[
+        (Content, "<|START_ACTION|>", Objects),
+        (Objects, "<|END_ACTION|>", Content),
+        (Content, "<|START_TEXT|>", Content),
+        (Content, "<|END_TEXT|>", Content),
+        (Content, "<|START_RESPONSE|>", Content),
+        (Content, "<|END_RESPONSE|>", Content),
     ])
 };

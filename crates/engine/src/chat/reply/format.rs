@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::grammar::Grammar;
-use super::{calls, tagged};
+use super::{calls, messages, tagged};
 
 macro_rules! formats {
     ($($(#[$doc:meta])* $variant:ident, $name:literal, $grammar:expr;)*) => {
@@ -63,7 +63,7 @@ formats! {
     /// LFM2: a list of Python's calls.
     Lfm2, "lfm2", tagged::LFM2;
     /// gpt-oss: messages in channels.
-    Harmony, "harmony", calls::HARMONY;
+    Harmony, "harmony", messages::HARMONY;
     /// GLM 4.5 and later: `<arg_key>` and `<arg_value>`.
     Glm, "glm", tagged::GLM;
     /// Seed-OSS: parameters as tags in `<seed:tool_call>`.
@@ -74,10 +74,35 @@ formats! {
     ToolCalls, "tool-calls", calls::TOOL_CALLS;
     /// Nemotron 2: JSON in `<TOOLCALL>`.
     Nemotron, "nemotron", calls::NEMOTRON;
+    /// Apertus: objects whose key is the name, in `<|tools_prefix|>`.
+    Apertus, "apertus", calls::APERTUS;
+    /// Cohere Command R7B and Command A: JSON in `<|START_ACTION|>`.
+    Cohere, "cohere", calls::COHERE;
+    /// GigaChat 3: a message `function call`, or `<|function_call|>`.
+    GigaChat3, "gigachat3", messages::GIGACHAT3;
+    /// Functionary 3.2: `>>>name`.
+    Functionary32, "functionary-3.2", messages::FUNCTIONARY32;
+    /// Kimi K3: elements between `<|open|>`, `<|sep|>` and `<|close|>`.
+    KimiK3, "kimi-k3", messages::KIMI_K3;
+    /// MiniCPM 5: `<function name="..">` and `<param name="..">`.
+    MiniCpm5, "minicpm5", tagged::MINICPM5;
+    /// Muse Glimmer: messages to recipients, with parameters as tags.
+    Atem, "atem", messages::ATEM;
+    /// Solar Open: `<|tool_call:begin|>`.
+    Solar, "solar", messages::SOLAR;
 }
 
 /// What a template contains that shows its format: all of the texts of the first line that fits.
 const SIGNS: &[(&[&str], ReplyFormat)] = &[
+    (&["<atem:invoke"], ReplyFormat::Atem),
+    (&["<|tool_call:begin|>"], ReplyFormat::Solar),
+    (&["<|tools_prefix|>"], ReplyFormat::Apertus),
+    (&["<|START_ACTION|>"], ReplyFormat::Cohere),
+    (&["<|role_sep|>", "function call"], ReplyFormat::GigaChat3),
+    (&["<|function_call|>"], ReplyFormat::GigaChat3),
+    (&["<|open|>", "<|sep|>"], ReplyFormat::KimiK3),
+    (&["<function name=", "<param name="], ReplyFormat::MiniCpm5),
+    (&[">>>all", "<|start_header_id|>"], ReplyFormat::Functionary32),
     (&["<|channel|>", "<|start|>"], ReplyFormat::Harmony),
     (&["｜DSML｜"], ReplyFormat::DeepSeekV32),
     (&["<｜tool▁call▁begin｜>", "```json"], ReplyFormat::DeepSeekR1),

@@ -7,9 +7,9 @@ pub(super) enum At {
     Content,
     /// In the thinking.
     Reasoning,
-    /// In the words before a message that say what it is (harmony).
+    /// In the words before a message that say what it is.
     Header,
-    /// Behind a header: the header decides whether this is `Content`, `Reasoning` or `Json`.
+    /// Behind a header, whose words decide what comes: a [`Heading`].
     Message,
     /// Beside calls: only white space and markers.
     Open,
@@ -61,6 +61,48 @@ impl Notation {
         Notation { quotes: &["'", "\""], escapes: true, key_end: '=', close: ')' };
 }
 
+/// What a header says about its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Heading {
+    /// It is for the user.
+    Content,
+    /// It is thinking.
+    Reasoning,
+    /// It is the arguments of a call of this tool.
+    Call(String),
+    /// It is a call as an object with name and arguments.
+    Object,
+}
+
+/// How calls are written whose parameters are tags:
+/// `block .. call f name_end .. parameter k key_end value value_end .. call_end .. block_end`
+pub(super) struct Tags {
+    pub(super) block: &'static str,
+    pub(super) call: &'static str,
+    pub(super) name_end: &'static str,
+    pub(super) parameter: &'static str,
+    pub(super) key_end: &'static str,
+    pub(super) value_end: &'static str,
+    pub(super) call_end: &'static str,
+    pub(super) block_end: &'static str,
+}
+
+impl Tags {
+    /// The rules of such calls.
+    pub(super) const fn rules(&self) -> [Rule; 8] {
+        [
+            (At::Content, self.block, At::Open),
+            (At::Open, self.call, At::Name),
+            (At::Name, self.name_end, At::Params),
+            (At::Params, self.parameter, At::Key),
+            (At::Key, self.key_end, At::Typed),
+            (At::Typed, self.value_end, At::Params),
+            (At::Params, self.call_end, At::Open),
+            (At::Open, self.block_end, At::Content),
+        ]
+    }
+}
+
 /// A format of replies.
 #[derive(Debug)]
 pub(super) struct Grammar {
@@ -72,15 +114,26 @@ pub(super) struct Grammar {
     pub(super) bare: bool,
     /// Whether an array or object of calls may stand where a name is expected.
     pub(super) objects_for_name: bool,
+    /// Whether objects are `{name: arguments}`.
+    pub(super) keyed: bool,
     /// The notation of `Literals`.
     pub(super) notation: Notation,
+    /// What the words of a header mean, the marker that began it included.
+    pub(super) heading: fn(&str) -> Heading,
 }
 
 impl Grammar {
     /// A format with `<think>` and JSON.
     pub(super) const fn new(rules: &'static [Rule]) -> Self {
-        let think = ("<think>", "</think>");
-        Grammar { think, rules, bare: false, objects_for_name: false, notation: Notation::JSON }
+        Grammar {
+            think: ("<think>", "</think>"),
+            rules,
+            bare: false,
+            objects_for_name: false,
+            keyed: false,
+            notation: Notation::JSON,
+            heading: |_| Heading::Content,
+        }
     }
 
     /// The rules that hold in state `at`; of two with the same marker the first counts. `resting`: between calls, where

@@ -4,7 +4,8 @@
 //! format.rs    the formats by name, and which of them a template speaks
 //! grammar.rs   what a format is made of: rules (state, marker, state)
 //! calls.rs     the formats whose calls are JSON
-//! tagged.rs    the formats whose calls are tags, lists of literals, or messages
+//! tagged.rs    the formats whose calls are tags or lists of literals
+//! messages.rs  the formats whose replies are several messages
 //! parser.rs    the one machine that follows the rules, character by character
 //! blocks.rs    what it does in the states inside of a call
 //! objects.rs   {"name": .., "arguments": ..}, alone or in an array
@@ -23,6 +24,7 @@ mod calls;
 mod format;
 mod grammar;
 mod literals;
+mod messages;
 mod objects;
 mod output;
 mod parser;

@@ -1,4 +1,4 @@
-//! Calls as JSON objects: `{"name": "f", "arguments": {..}}`, alone, behind one another, or in an array.
+//! Calls as JSON objects: `{"name": "f", "arguments": {..}}` or `{"f": {..}}`, alone, behind one another, or in an array.
 
 use super::grammar::Notation;
 use super::output::{Draft, Output};
@@ -45,9 +45,15 @@ pub(super) struct Objects {
     state: State,
     /// Whether the object has arguments.
     pub(super) has_arguments: bool,
+    /// Whether the key is the name, and its value the arguments.
+    keyed: bool,
 }
 
 impl Objects {
+    pub(super) fn new(keyed: bool) -> Self {
+        Objects { keyed, ..Objects::default() }
+    }
+
     /// Whether no object is open.
     pub(super) fn is_outside(&self) -> bool {
         matches!(self.state, State::Outside)
@@ -83,7 +89,9 @@ impl Objects {
             State::Member => return unexpected("a key or `}`"),
             State::Key(scan) => {
                 if scan.feed(c)? == Extent::Last {
-                    let part = match string(scan.text())?.as_str() {
+                    let key = string(scan.text())?;
+                    let part = match key.as_str() {
+                        _ if self.keyed => Part::Arguments,
                         "name" | "tool_name" | "function" => Part::Name,
                         "arguments" | "parameters" => Part::Arguments,
                         "id" | "tool_call_id" => Part::Id,
@@ -96,6 +104,9 @@ impl Objects {
                     };
                     if repeated {
                         return Err(format!("the key {} stands there twice", scan.text()));
+                    }
+                    if self.keyed {
+                        call.set_name(&key)?;
                     }
                     self.state = State::Colon(part);
                 }

@@ -1,7 +1,7 @@
 //! The formats whose arguments are not one JSON object: tags, and lists of literals.
 
 use super::grammar::At::{Content, Key, List, Literals, Name, Open, Params, Plain, Typed};
-use super::grammar::{Grammar, Notation};
+use super::grammar::{Grammar, Notation, Rule, Tags};
 
 /// ```text
 /// <tool_call><function=f><parameter=k>
@@ -21,30 +21,46 @@ pub(super) static QWEN3_CODER: Grammar = Grammar::new(&[
 ]);
 
 /// The same in `<seed:tool_call>`.
-pub(super) static SEED: Grammar = Grammar {
-    think: ("<seed:think>", "</seed:think>"),
-    ..Grammar::new(&[
-        (Content, "<seed:tool_call>", Open),
-        (Open, "<function=", Name),
-        (Name, ">", Params),
-        (Params, "<parameter=", Key),
-        (Key, ">", Typed),
-        (Typed, "</parameter>", Params),
-        (Params, "</function>", Open),
-        (Open, "</seed:tool_call>", Content),
-    ])
-};
+pub(super) static SEED: Grammar =
+    Grammar { think: ("<seed:think>", "</seed:think>"), ..Grammar::new(&SEED_RULES) };
+
+const SEED_RULES: [Rule; 8] = Tags {
+    block: "<seed:tool_call>",
+    call: "<function=",
+    name_end: ">",
+    parameter: "<parameter=",
+    key_end: ">",
+    value_end: "</parameter>",
+    call_end: "</function>",
+    block_end: "</seed:tool_call>",
+}
+.rules();
 
 /// `<minimax:tool_call><invoke name="f"><parameter name="k">value</parameter></invoke></minimax:tool_call>`
-pub(super) static MINIMAX_M2: Grammar = Grammar::new(&[
-    (Content, "<minimax:tool_call>", Open),
-    (Open, "<invoke name=\"", Name),
+pub(super) static MINIMAX_M2: Grammar = Grammar::new(&MINIMAX_M2_RULES);
+
+const MINIMAX_M2_RULES: [Rule; 8] = Tags {
+    block: "<minimax:tool_call>",
+    call: "<invoke name=\"",
+    name_end: "\">",
+    parameter: "<parameter name=\"",
+    key_end: "\">",
+    value_end: "</parameter>",
+    call_end: "</invoke>",
+    block_end: "</minimax:tool_call>",
+}
+.rules();
+
+/// MiniCPM 5: `<function name="f"><param name="k">value</param></function>`; a value with markup in it is CDATA.
+pub(super) static MINICPM5: Grammar = Grammar::new(&[
+    (Content, "<function name=\"", Name),
     (Name, "\">", Params),
-    (Params, "<parameter name=\"", Key),
+    (Params, "<param name=\"", Key),
     (Key, "\">", Typed),
-    (Typed, "</parameter>", Params),
-    (Params, "</invoke>", Open),
-    (Open, "</minimax:tool_call>", Content),
+    (Typed, "<![CDATA[", Plain),
+    (Plain, "]]></param>", Params),
+    (Typed, "</param>", Params),
+    (Params, "</function>", Content),
 ]);
 
 /// DeepSeek V3.2 and V4: the same with other words, and the value's type beside the key.

@@ -1,0 +1,282 @@
+//! Replies taken apart: every format by examples, hostile texts, and arbitrary pieces.
+
+mod messages;
+mod objects;
+mod tagged;
+
+use happy_engine::chat::{Reply, ReplyEvent, ReplyFormat, ReplyParser};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use ReplyFormat::*;
+
+/// Parses a reply in pieces of these lengths, again and again.
+fn parse(parser: ReplyParser, text: &str, pieces: &[usize]) -> (Vec<ReplyEvent>, Reply) {
+    let (mut parser, mut events) = (parser, Vec::new());
+    let mut chars = text.chars().peekable();
+    let mut lengths = pieces.iter().copied().cycle();
+    while chars.peek().is_some() {
+        let n = lengths.next().unwrap_or(usize::MAX).max(1);
+        let piece: String = chars.by_ref().take(n).collect();
+        events.extend(parser.push(&piece));
+    }
+    let (last, reply) = parser.finish();
+    events.extend(last);
+    (joined(events), reply)
+}
+
+/// Events with neighbouring texts of a kind made one.
+fn joined(events: Vec<ReplyEvent>) -> Vec<ReplyEvent> {
+    let mut out: Vec<ReplyEvent> = Vec::new();
+    for event in events {
+        match (out.last_mut(), event) {
+            (Some(ReplyEvent::Content(a)), ReplyEvent::Content(b))
+            | (Some(ReplyEvent::Reasoning(a)), ReplyEvent::Reasoning(b)) => a.push_str(&b),
+            (
+                Some(ReplyEvent::CallArguments { index: i, delta: a }),
+                ReplyEvent::CallArguments { index: j, delta: b },
+            ) if *i == j => a.push_str(&b),
+            (_, event) => out.push(event),
+        }
+    }
+    out
+}
+
+/// What the events alone say, for comparison with the reply; calls by name and arguments.
+fn told(events: &[ReplyEvent]) -> Result<Reply, String> {
+    let mut reply = Reply::default();
+    let mut open: Option<(usize, String, String)> = None;
+    for event in events {
+        match event {
+            ReplyEvent::Content(text) => reply.content.push_str(text),
+            ReplyEvent::Reasoning(text) => reply.reasoning.push_str(text),
+            ReplyEvent::CallStart { index, name, .. } => {
+                if open.is_some() || *index != reply.tool_calls.len() {
+                    return Err(format!("call {index} begins at the wrong time"));
+                }
+                open = Some((*index, name.clone(), String::new()));
+            }
+            ReplyEvent::CallArguments { index, delta } => match &mut open {
+                Some((i, _, text)) if i == index => text.push_str(delta),
+                _ => return Err(format!("arguments of call {index}, which is not open")),
+            },
+            ReplyEvent::CallEnd { index, call } => {
+                let (i, name, text) = open.take().ok_or("a call ends that has not begun")?;
+                let arguments: Value = serde_json::from_str(&text).map_err(|e| format!("{text}: {e}"))?;
+                if (i, &name, &arguments) != (*index, &call.name, &Value::Object(call.arguments.clone())) {
+                    return Err(format!("{name} {text} is not {call:?}"));
+                }
+                reply.tool_calls.push(call.clone());
+            }
+            ReplyEvent::Malformed { index, .. } => {
+                if open.take().map(|(i, ..)| i) != *index {
+                    return Err(format!("call {index:?} is withdrawn, which is not open"));
+                }
+            }
+            other => return Err(format!("unknown event {other:?}")),
+        }
+    }
+    Ok(reply)
+}
+
+struct Case {
+    format: ReplyFormat,
+    text: &'static str,
+    /// `content`, `reasoning`, calls as `[name, arguments]` or `[name, arguments, id]`, reasons of malformed ones.
+    expect: Value,
+}
+
+fn case(format: ReplyFormat, text: &'static str, content: &str, reasoning: &str, calls: Value) -> Case {
+    Case { format, text, expect: json!([content, reasoning, calls, []]) }
+}
+
+fn broken(format: ReplyFormat, text: &'static str, content: &str, reason: &str) -> Case {
+    Case { format, text, expect: json!([content, "", [], [reason]]) }
+}
+
+fn seen(reply: &Reply) -> Value {
+    let calls: Vec<Value> = reply
+        .tool_calls
+        .iter()
+        .map(|c| match &c.id {
+            Some(id) => json!([c.name, c.arguments, id]),
+            None => json!([c.name, c.arguments]),
+        })
+        .collect();
+    let reasons: Vec<&str> = reply.malformed.iter().map(|m| m.reason.as_str()).collect();
+    json!([reply.content, reply.reasoning, calls, reasons])
+}
+
+/// The arguments that most examples have.
+fn weather() -> Value {
+    json!([["w", {"city": "Zürich"}]])
+}
+
+fn cases() -> Vec<Case> {
+    [objects::cases(), tagged::cases(), messages::cases()].into_iter().flatten().collect()
+}
+
+#[test]
+fn every_format_by_examples() {
+    let mut wrong = Vec::new();
+    for Case { format, text, expect } in cases() {
+        let (whole, reply) = parse(ReplyParser::new(format), text, &[]);
+        if seen(&reply) != expect {
+            wrong.push(format!("{format} {text:?}:\n    got    {}\n    expect {expect}", seen(&reply)));
+        }
+        match told(&whole) {
+            Ok(told)
+                if (&told.content, &told.reasoning, &told.tool_calls)
+                    == (&reply.content, &reply.reasoning, &reply.tool_calls) => {}
+            other => wrong.push(format!("{format} {text:?}: the events tell {other:?}")),
+        }
+        let single = parse(ReplyParser::new(format), text, &[1]);
+        if single != (whole, reply) {
+            wrong.push(format!("{format} {text:?}: other in pieces: {single:?}"));
+        }
+    }
+    let missing: Vec<_> =
+        ReplyFormat::ALL.iter().filter(|f| cases().iter().all(|case| case.format != **f)).collect();
+    assert!(missing.is_empty(), "no example of {missing:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn prompts_that_begin_the_reply() {
+    let cases = [
+        (Hermes, "<|im_start|>assistant\n<think>\n", "hm</think>Yes.", json!(["Yes.", "hm", [], []])),
+        (Hermes, "<think>\n\n</think>\n\n", "Yes.", json!(["Yes.", "", [], []])),
+        (Mistral, "[/INST][THINK]", "hm[/THINK]Yes.", json!(["Yes.", "hm", [], []])),
+        (Gemma4, "<|channel>thought\n<channel|>", "Yes.", json!(["Yes.", "", [], []])),
+        (Harmony, "x<|start|>assistant", "<|channel|>final<|message|>Yes.", json!(["Yes.", "", [], []])),
+        (
+            Harmony,
+            "<|start|>assistant",
+            " to=functions.f<|channel|>commentary json<|message|>{}",
+            json!(["", "", [["f", {}]], []]),
+        ),
+        (Harmony, "<|start|>assistant<|channel|>analysis<|message|>", "hm<|end|>", json!(["", "hm", [], []])),
+        (
+            Harmony,
+            "<|start|>assistant",
+            "Yes.",
+            json!(["Yes.", "", [], ["the reply ends in the header of a message"]]),
+        ),
+        (GigaChat3, "<|message_sep|>\n\nassistant<|role_sep|>\n", "Yes.", json!(["Yes.", "", [], []])),
+        (Functionary32, "<|end_header_id|>\n\n>>>", "f\n{}", json!(["", "", [["f", {}]], []])),
+        (Functionary32, "<|end_header_id|>\n\n>>>", "all\nYes.", json!(["Yes.", "", [], []])),
+        (Solar, "<|begin|>assistant", "<|content|>Yes.<|end|>", json!(["Yes.", "", [], []])),
+        (KimiK3, "<|open|>think<|sep|>", "hm<|close|>think<|sep|>Yes.", json!(["Yes.", "hm", [], []])),
+        (Atem, "<|start|>assistant", " to=user<|message|>Yes.<|eot|>", json!(["Yes.", "", [], []])),
+        (Cohere, "<|START_THINKING|>", "hm<|END_THINKING|>Yes.", json!(["Yes.", "hm", [], []])),
+    ];
+    for (format, prompt, text, expect) in cases {
+        for pieces in [&[][..], &[1]] {
+            let (_, reply) = parse(ReplyParser::new(format).after_prompt(prompt), text, pieces);
+            assert_eq!(seen(&reply), expect, "{format} {prompt:?} {text:?}");
+        }
+    }
+}
+
+#[test]
+fn tools_tell_strings_and_whether_json_may_be_a_call() {
+    let tool = json!({"function": {"name": "f", "parameters": {"properties": {"a": {"type": "string"}}}}});
+    let text = "<function=f><parameter=a>12</parameter><parameter=b>12</parameter></function>";
+    let (_, reply) = parse(ReplyParser::new(Qwen3Coder).with_tools(&[tool]), text, &[]);
+    assert_eq!(seen(&reply), json!(["", "", [["f", {"a": "12", "b": 12}]], []]));
+    let text = "{\"name\": \"f\", \"parameters\": {}}";
+    let (_, reply) = parse(ReplyParser::new(Llama3).with_tools(&[]), text, &[]);
+    assert_eq!(seen(&reply), json!([text, "", [], []]));
+}
+
+/// Deep nesting and long texts end in a reply, quickly.
+#[test]
+fn hostile_replies() {
+    let deep = "[".repeat(100_000);
+    let texts = [
+        (Hermes, format!("<tool_call>{{\"name\": \"f\", \"arguments\": {{\"a\": {deep}")),
+        (Lfm2, format!("<|tool_call_start|>[f(a={deep}")),
+        (Gemma4, format!("<|tool_call>call:f{{a:{deep}")),
+        (Qwen3Coder, format!("<function=f><parameter=a>{deep}</parameter></function>")),
+        (Seed, format!("<seed:tool_call><function=f><parameter=a>{{'a': {deep}</parameter></function>")),
+        (Hermes, "<tool_call>".repeat(20_000)),
+        (Plain, "<think>".repeat(20_000)),
+        (Harmony, "<|channel|>".repeat(20_000)),
+        (Mistral, format!("[TOOL_CALLS]{}", "x".repeat(200_000))),
+        (Plain, " ".repeat(200_000)),
+    ];
+    for (format, text) in texts {
+        let (_, reply) = parse(ReplyParser::new(format), &text, &[7]);
+        let kept = reply.content.len()
+            + reply.reasoning.len()
+            + reply.tool_calls.iter().map(|c| c.arguments["a"].to_string().len()).sum::<usize>();
+        // Only the markers of thinking are not text.
+        assert!(kept >= text.len() / 2 || format == Plain, "{format}: {kept} of {}", text.len());
+    }
+}
+
+/// Texts of markers, of what stands in calls, and of anything else.
+fn reply_text() -> impl Strategy<Value = (ReplyFormat, String)> {
+    let format = prop::sample::select(ReplyFormat::ALL);
+    format.prop_flat_map(|format| {
+        let mut words: Vec<String> = format.markers().map(str::to_owned).collect();
+        let common = [
+            "{\"name\": \"f\", \"arguments\": {\"a\": 1}}",
+            "{",
+            "}",
+            "[",
+            "]",
+            "(",
+            ")",
+            ",",
+            ":",
+            "=",
+            "\"",
+            "'",
+            "\\",
+            "f",
+            "a",
+            " ",
+            "\n",
+            "1",
+            "true",
+            "é",
+            "call:f{a:1}",
+            "f(a='b')",
+            "{\"a\": \"b\"}",
+            " to=functions.f",
+            "assistant",
+            "analysis",
+            "<",
+            "|",
+            "```",
+        ];
+        words.extend(common.map(str::to_owned));
+        // A part of a marker is the interesting case.
+        words.extend(format.markers().map(|m| m.chars().take(m.chars().count() / 2).collect()));
+        let example: Vec<String> =
+            cases().into_iter().filter(|c| c.format == format).map(|c| c.text.to_owned()).collect();
+        let words = prop::collection::vec(
+            prop_oneof![8 => prop::sample::select(words), 1 => prop::sample::select(example)],
+            0..24,
+        );
+        words.prop_map(move |words| (format, words.concat()))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn pieces_of_any_size_give_the_same((format, text) in reply_text(), pieces in prop::collection::vec(1usize..9, 1..6)) {
+        let whole = parse(ReplyParser::new(format), &text, &[]);
+        let parts = parse(ReplyParser::new(format), &text, &pieces);
+        prop_assert_eq!(&whole, &parts);
+        let told = told(&whole.0).map_err(TestCaseError::fail)?;
+        let reply = &whole.1;
+        prop_assert_eq!((&told.content, &told.reasoning, &told.tool_calls), (&reply.content, &reply.reasoning, &reply.tool_calls));
+        for malformed in &reply.malformed {
+            prop_assert!(reply.content.contains(&malformed.text), "{malformed:?} is lost");
+        }
+    }
+}
