@@ -4,7 +4,7 @@ use crate::error::{CliError, CliResult};
 use crate::input;
 use clap::Args;
 use happy_engine::{Constraint, Engine};
-use happy_grammar::{Grammar, Limits};
+use happy_grammar::{Grammar, Limits, Reading};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,9 @@ pub(crate) struct GrammarSource {
     /// A JSON schema that the text must match
     #[arg(long, value_name = "F.json", conflicts_with = "grammar")]
     json_schema: Option<PathBuf>,
+    /// Take all that the schema allows by its specification: what its writer did not think of, too
+    #[arg(long, requires = "json_schema")]
+    schema_literally: bool,
 }
 
 impl GrammarSource {
@@ -32,7 +35,9 @@ impl GrammarSource {
             return grammar.map(Some).map_err(|e| wrong(path, &e));
         }
         if let Some(path) = &self.json_schema {
-            let grammar = Grammar::from_json_schema(&input::read_text(path)?);
+            let reading = if self.schema_literally { Reading::Specification } else { Reading::default() };
+            let text = input::read_text(path)?;
+            let grammar = Grammar::from_json_schema_with(&text, reading, &Limits::default());
             return grammar.map(Some).map_err(|e| wrong(path, &e));
         }
         Ok(None)
