@@ -44,10 +44,22 @@ fn plain(source: &str) -> Result<Environment<'static>, Error> {
     Ok(env)
 }
 
+/// JSON as minijinja's value.
+fn value(json: &Value) -> minijinja::Value {
+    match json {
+        Value::Null => ().into(),
+        Value::Bool(b) => (*b).into(),
+        Value::Number(n) => n.as_f64().unwrap_or_default().into(),
+        Value::String(s) => s.as_str().into(),
+        Value::Array(items) => items.iter().map(value).collect(),
+        Value::Object(map) => minijinja::Value::from_pairs(map.iter().map(|(k, v)| (k.as_str(), value(v)))),
+    }
+}
+
 /// Conversations by name.
 fn conversations() -> Vec<(&'static str, Value)> {
     let turn = |i: usize| {
-        let role = if i % 2 == 0 { "user" } else { "assistant" };
+        let role = if i.is_multiple_of(2) { "user" } else { "assistant" };
         json!({"role": role, "content": format!("Message number {i} of a conversation, with a few more words in it.")})
     };
     let tool = |name: &str| {
@@ -77,7 +89,8 @@ fn compare(mut ours: impl FnMut(), mut theirs: impl FnMut()) -> [f64; 2] {
         (ROUND.as_secs_f64() / start.elapsed().as_secs_f64().max(1e-7)).ceil().min(10_000.0) as u32
     };
     // The second call is the first warm one.
-    (ours(), theirs());
+    ours();
+    theirs();
     let counts = [calls(&mut ours), calls(&mut theirs)];
     let mut times = [Vec::new(), Vec::new()];
     for round in 0..2 * ROUNDS {
@@ -122,7 +135,9 @@ fn main() {
         };
         row("compile", compare(|| drop(ChatTemplate::new(&source)), || drop(plain(&source))));
         for (what, context) in conversations() {
-            let render = |env: &Environment<'_>| env.get_template("chat").and_then(|t| t.render(&context));
+            // Both sides take JSON: what it costs to hand it over is part of a render.
+            let render =
+                |env: &Environment<'_>| env.get_template("chat").and_then(|t| t.render(value(&context)));
             if let Err(e) = ours.render_context(&context, now()) {
                 // Some templates know no tools.
                 println!("| {name} | {what} | refused: {e} | | |");
