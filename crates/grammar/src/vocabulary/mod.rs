@@ -105,6 +105,8 @@ impl Vocabulary {
         if let Some(&token) = end_of_generation.iter().find(|token| **token as usize >= vocabulary) {
             return Err(VocabularyError::UnknownToken { token, vocabulary });
         }
+        ends.shrink_to_fit();
+        bytes.shrink_to_fit();
         let mut inner =
             Inner { ends, bytes, special, end_of_generation: end_of_generation.to_vec(), slices: Vec::new() };
         inner.slices = slices(&inner);

@@ -61,6 +61,9 @@ impl Trie {
         for left in path {
             nodes[left].skip = nodes.len() as u32;
         }
+        // Held as long as the model is.
+        nodes.shrink_to_fit();
+        twins.shrink_to_fit();
         Self { nodes, twins, depth }
     }
 
