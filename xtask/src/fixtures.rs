@@ -40,11 +40,15 @@ pub(crate) fn hash(mut happy: Command, file: &Path) -> Result<String> {
         let (command, reason) = (process::display(&happy), done.stderr.trim());
         return Err(format!("`{command}` failed ({}): {reason}", done.ending));
     }
-    let is_hash = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    let found = done.stdout.split_whitespace().find(is_hash).map(str::to_owned);
-    found.ok_or_else(|| {
+    find_hash(&done.stdout).ok_or_else(|| {
         format!("`{}` printed no sha256, but: {}", process::display(&happy), done.stdout.trim())
     })
+}
+
+/// The SHA-256 in what `happy logits --sha256` printed.
+pub(crate) fn find_hash(text: &str) -> Option<String> {
+    let is_hash = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    text.split_whitespace().find(is_hash).map(str::to_owned)
 }
 
 fn goldens() -> PathBuf {

@@ -27,6 +27,11 @@ impl Coverage {
         }
     }
 
+    /// Whether any test said something.
+    pub(crate) fn any(&self) -> bool {
+        !self.seen.is_empty()
+    }
+
     /// Whether a test ran on this ISA.
     pub(crate) fn ran(&self, isa: &str) -> bool {
         self.seen.get(isa).copied().unwrap_or(false)

@@ -11,6 +11,7 @@ mod arm;
 mod avx512;
 mod conform;
 mod demo;
+mod device;
 mod fetch;
 mod fixtures;
 mod foreign;
@@ -65,6 +66,10 @@ enum Task {
     SetupForeign,
     /// Run the tests of gguf and tensor with 32-bit addresses (i686) and with the other byte order (s390x)
     TestForeign(foreign::Args),
+    /// Run the tests of all crates, the corpora and the bit checks on a phone, over adb
+    DeviceTest(device::Args),
+    /// Run one program on a phone: a runner for cargo
+    DeviceRun(device::runner::Args),
     /// Measure this project and llama.cpp side by side and print a table
     BenchPeer(peer::Args),
 }
@@ -83,6 +88,11 @@ fn main() -> ExitCode {
         Task::TestAvx512 => avx512::run(),
         Task::SetupForeign => foreign::setup(),
         Task::TestForeign(args) => foreign::run(&args),
+        Task::DeviceTest(args) => device::run(&args),
+        Task::DeviceRun(args) => match device::runner::run(&args) {
+            Ok(code) => return code,
+            Err(message) => Err(message),
+        },
         Task::BenchPeer(args) => peer::run(&args),
     };
     match outcome {

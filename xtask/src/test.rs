@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI runs, one named and timed step after the other.
 
-use crate::{Result, arm, avx512, conform, fetch, foreign, paths, process, tidy};
+use crate::{Result, arm, avx512, conform, device, fetch, foreign, paths, process, tidy};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Arguments of `test`.
@@ -95,6 +95,12 @@ const STEPS: &[Step] = &[
         what: "cargo xtask setup-arm (apt, root) and test-arm under three emulated CPUs",
         advice: "run `cargo xtask test-arm` alone; with `--cpu NAME` on one CPU",
         run: arm::step,
+    },
+    Step {
+        name: "device-test",
+        what: "cargo xtask device-test on phones of software: the real adb, programs emulated",
+        advice: "run `cargo test -p xtask --test device` alone, or one of its tests by name",
+        run: device::step,
     },
     Step {
         name: "test-foreign",

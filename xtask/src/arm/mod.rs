@@ -4,7 +4,7 @@
 //! runs them under each CPU of [`CPUS`], then compares the logits of the aarch64 `happy` with the fixtures.
 
 mod logits;
-mod toolchain;
+pub(crate) mod toolchain;
 
 use crate::isa::Coverage;
 use crate::process::Built;

@@ -1,12 +1,12 @@
 #!/bin/bash
-# A cross compiler, an aarch64 C library, an emulator and a Rust toolchain with the aarch64 standard library, on Debian.
+# A cross compiler, an aarch64 C library, an emulator, adb and a Rust toolchain with the aarch64 standard library, on Debian.
 # Usage: setup-arm.sh FOLDER (root). rustup and dpkg's architectures stay as they are: rustc-web and the arm64 standard
 # library come from Debian's security suite and are unpacked, not installed. Nothing is pinned, because the suite moves.
 set -euo pipefail
 to=$(mkdir -p "$1" && cd "$1" && pwd)
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user >/dev/null
+apt-get install -y -qq --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user adb >/dev/null
 rm -rf "$to/lists" "$to/debs" "$to/tc.new"
 mkdir -p "$to/lists/partial" "$to/debs" "$to/tc.new"
 

@@ -1,7 +1,10 @@
-//! The aarch64 toolchain: found, installed on Debian, used for building.
+//! The aarch64 toolchains: found, installed on Debian, used for building.
 //!
-//! Two kinds work: a rustup toolchain that has the target `aarch64-unknown-linux-gnu`, and the one that `setup-arm.sh`
-//! unpacks from Debian. Both need `aarch64-linux-gnu-gcc` to link and `qemu-aarch64` to run.
+//! | for | standard library | linker |
+//! |---|---|---|
+//! | gnu, static | rustup's target, or Debian's toolchain that `setup-arm.sh` unpacks | `aarch64-linux-gnu-gcc` |
+//! | musl, static | rustup's target, which brings a C library along | Rust's own `rust-lld` |
+//! | Android | rustup's target | the NDK's `clang` |
 
 use crate::process::Built;
 use crate::{Result, paths, process};
@@ -9,53 +12,96 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const TARGET: &str = "aarch64-unknown-linux-gnu";
 const SCRIPT: &str = include_str!("setup-arm.sh");
 
+/// Static: the emulator needs no aarch64 system, and the files run on any device.
+const STATIC: &str = "-Ctarget-feature=+crt-static";
+
+/// Speed is not measured by tests: linking a dozen test binaries with LTO costs more than it gives.
+const CHECKED: &[(&str, &str)] = &[
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true"),
+    ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
+];
+
 /// A toolchain that was found to work.
-pub(super) struct Toolchain {
+pub(crate) struct Toolchain {
+    target: &'static str,
+    linker: PathBuf,
+    rustflags: String,
     /// Debian's toolchain, unpacked here; `None` for rustup's own target.
     unpacked: Option<PathBuf>,
     version: String,
 }
 
 impl Toolchain {
-    /// The toolchain of this machine; the error names what is missing.
-    pub(super) fn find() -> Result<Self> {
-        for (program, package) in
-            [("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"), ("qemu-aarch64", "qemu-user")]
-        {
-            if !process::succeeds(Command::new(program).arg("--version")) {
-                return Err(format!(
-                    "no aarch64 toolchain: `{program}` (Debian's package {package}) does not run; `cargo xtask setup-arm` installs it (Debian, root)"
-                ));
-            }
-        }
+    /// The toolchain for emulation on this machine; the error names what is missing.
+    pub(crate) fn find() -> Result<Self> {
+        needs_program("qemu-aarch64", "qemu-user")?;
+        Self::gnu()
+    }
+
+    /// Static programs with the C library of GNU.
+    pub(crate) fn gnu() -> Result<Self> {
+        const TARGET: &str = "aarch64-unknown-linux-gnu";
+        let linker = "aarch64-linux-gnu-gcc";
+        needs_program(linker, "gcc-aarch64-linux-gnu")?;
         let folder = paths::root().join(paths::arm_toolchain());
-        let mut rustc = Command::new(rustc(&folder));
-        rustc.env("LD_LIBRARY_PATH", libraries(&folder)).arg("--version");
-        if process::succeeds(&mut rustc) {
-            let version = process::output(&mut rustc)?.trim().to_owned();
-            return Ok(Self { unpacked: Some(folder), version });
+        let rustc = || {
+            let mut rustc = Command::new(rustc(&folder));
+            rustc.env("LD_LIBRARY_PATH", libraries(&folder)).arg("--version");
+            rustc
+        };
+        if process::succeeds(&mut rustc()) {
+            let version = process::output(&mut rustc())?.trim().to_owned();
+            return Ok(Self {
+                target: TARGET,
+                linker: linker.into(),
+                rustflags: STATIC.into(),
+                unpacked: Some(folder),
+                version,
+            });
         }
-        let mut rustc = Command::new("rustc");
+        Self::rustup(TARGET, linker.into(), STATIC.into()).map_err(|_| {
+            format!(
+                "no aarch64 toolchain: neither {} holds one nor has rustup the target; run `cargo xtask setup-arm` (Debian, root) or `rustup target add {TARGET}`",
+                folder.display()
+            )
+        })
+    }
+
+    /// Static programs with musl: rustup's target brings all that they need.
+    pub(crate) fn musl() -> Result<Self> {
+        let flags = format!("-Clink-self-contained=yes {STATIC} -Cstrip=debuginfo");
+        Self::rustup("aarch64-unknown-linux-musl", "rust-lld".into(), flags)
+    }
+
+    /// Programs for Android, linked by the NDK's clang.
+    pub(crate) fn android(clang: PathBuf, clang_flags: &[String]) -> Result<Self> {
+        let mut flags = String::from("-Cstrip=debuginfo");
+        for flag in clang_flags {
+            flags += &format!(" -Clink-arg={flag}");
+        }
+        Self::rustup("aarch64-linux-android", clang, flags)
+    }
+
+    fn rustup(target: &'static str, linker: PathBuf, rustflags: String) -> Result<Self> {
         let libdir =
-            process::output(rustc.args(["--print", "target-libdir", "--target", TARGET])).unwrap_or_default();
-        if Path::new(libdir.trim()).is_dir() {
-            let version = process::output(Command::new("rustc").arg("--version"))?.trim().to_owned();
-            return Ok(Self { unpacked: None, version });
+            process::output(Command::new("rustc").args(["--print", "target-libdir", "--target", target]))
+                .unwrap_or_default();
+        if !Path::new(libdir.trim()).is_dir() {
+            return Err(format!("no standard library for {target}: run `rustup target add {target}`"));
         }
-        Err(format!(
-            "no aarch64 toolchain: neither {} holds one nor has rustup the target; run `cargo xtask setup-arm` (Debian, root) or `rustup target add {TARGET}`",
-            folder.display()
-        ))
+        let version = process::output(Command::new("rustc").arg("--version"))?.trim().to_owned();
+        Ok(Self { target, linker, rustflags, unpacked: None, version })
     }
 
     /// Its version and place, for a person.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.unpacked {
-            Some(folder) => format!("{} in {}", self.version, folder.display()),
-            None => format!("{} with rustup's target {TARGET}", self.version),
+            Some(folder) => format!("{} in {} for {}", self.version, folder.display(), self.target),
+            None => format!("{} with rustup's target {}", self.version, self.target),
         }
     }
 
@@ -69,30 +115,43 @@ impl Toolchain {
         process::build(&mut command)
     }
 
-    /// Builds `happy` for aarch64.
-    pub(super) fn build_happy(&self) -> Result<PathBuf> {
-        let mut command = self.cargo("build");
-        command.args(["--package", "happy-cli", "--bin", "happy"]);
-        let built = process::build(&mut command)?;
-        let happy = built.into_iter().find(|b| b.target == "happy");
-        Ok(happy
-            .ok_or("cargo built happy-cli for aarch64 but reported no executable named `happy`")?
-            .executable)
+    /// Builds `happy` with the checks of the tests.
+    pub(crate) fn build_happy(&self) -> Result<PathBuf> {
+        self.program(self.cargo("build"), "happy-cli", "happy")
     }
 
-    /// `cargo SUBCOMMAND` for aarch64, static, in release, in a target directory of its own.
-    fn cargo(&self, subcommand: &str) -> Command {
-        let mut command = process::cargo(&[subcommand, "--release", "--target", TARGET]);
+    /// Builds `happy` as it is shipped, to be measured.
+    pub(crate) fn build_fast_happy(&self) -> Result<PathBuf> {
+        self.program(self.cargo_as_shipped("build"), "happy-cli", "happy")
+    }
+
+    /// Builds the program that runs all corpora.
+    pub(crate) fn build_conform(&self) -> Result<PathBuf> {
+        self.program(self.cargo("build"), "happy-conform", "happy-conform")
+    }
+
+    fn program(&self, mut command: Command, package: &str, name: &str) -> Result<PathBuf> {
+        command.args(["--package", package, "--bin", name]);
+        let program = process::build(&mut command)?.into_iter().find(|b| b.target == name);
+        let missing =
+            || format!("cargo built {package} for aarch64 but reported no executable named `{name}`");
+        Ok(program.ok_or_else(missing)?.executable)
+    }
+
+    /// `cargo SUBCOMMAND` in release with the checks of the tests, in a target directory of its own.
+    pub(crate) fn cargo(&self, subcommand: &str) -> Command {
+        let mut command = self.cargo_as_shipped(subcommand);
+        command.envs(CHECKED.iter().copied());
+        command
+    }
+
+    fn cargo_as_shipped(&self, subcommand: &str) -> Command {
+        let variable = self.target.to_uppercase().replace('-', "_");
+        let mut command = process::cargo(&[subcommand, "--release", "--target", self.target]);
         command
             .env("CARGO_TARGET_DIR", paths::target().join("arm"))
-            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
-            // Static: the emulator needs no aarch64 system, and the files run on any device.
-            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static")
-            // Speed is not measured here: linking a dozen test binaries with LTO costs more than it gives.
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-            .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
-            .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
+            .env(format!("CARGO_TARGET_{variable}_LINKER"), &self.linker)
+            .env(format!("CARGO_TARGET_{variable}_RUSTFLAGS"), &self.rustflags);
         if let Some(folder) = &self.unpacked {
             command
                 .env("RUSTC", rustc(folder))
@@ -103,8 +162,18 @@ impl Toolchain {
     }
 }
 
+/// An error that names Debian's package where `program` does not run.
+fn needs_program(program: &str, package: &str) -> Result<()> {
+    if process::succeeds(Command::new(program).arg("--version")) {
+        return Ok(());
+    }
+    Err(format!(
+        "no aarch64 toolchain: `{program}` (Debian's package {package}) does not run; `cargo xtask setup-arm` installs it (Debian, root)"
+    ))
+}
+
 /// Why this machine cannot be set up by [`install`], if so.
-pub(super) fn can_install() -> Result<()> {
+pub(crate) fn can_install() -> Result<()> {
     if !process::succeeds(Command::new("apt-get").arg("--version")) {
         return Err("no aarch64 toolchain here, and no apt-get to install one with".into());
     }
@@ -116,9 +185,11 @@ pub(super) fn can_install() -> Result<()> {
 }
 
 /// Runs `setup-arm.sh` and finds what it installed.
-pub(super) fn install() -> Result<Toolchain> {
+pub(crate) fn install() -> Result<Toolchain> {
     can_install().map_err(|reason| {
-        format!("{reason}; `rustup target add {TARGET}`, a cross gcc and qemu-user do as well")
+        format!(
+            "{reason}; `rustup target add aarch64-unknown-linux-gnu`, a cross gcc and qemu-user do as well"
+        )
     })?;
     let folder = paths::root().join(paths::arm_toolchain());
     eprintln!("setting up aarch64 in {} (about 200 MB from Debian)", folder.display());

@@ -1,0 +1,113 @@
+//! What a test program of Rust prints, read: each test's result, the failures' output, what said that it did not run.
+
+use std::collections::BTreeSet;
+
+/// The results of one program, or the sum of several.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Results {
+    pub(super) passed: usize,
+    pub(super) failed: usize,
+    pub(super) ignored: usize,
+    /// Lines of tests that passed without their data: `NOT RUN: ...`.
+    pub(super) not_run: BTreeSet<String>,
+}
+
+/// The output of one program.
+pub(super) struct Output<'a> {
+    pub(super) results: Results,
+    /// The lines `test NAME ... RESULT`.
+    pub(super) lines: Vec<&'a str>,
+    /// The output of the tests that failed, with its heading.
+    pub(super) failures: &'a str,
+    /// The last line, `test result: ...`; a program that crashed has none.
+    pub(super) summary: Option<&'a str>,
+}
+
+impl Results {
+    pub(super) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.not_run.extend(other.not_run);
+    }
+}
+
+/// Reads what a program printed under `--show-output`.
+pub(super) fn read(text: &str) -> Output<'_> {
+    let mut results = Results::default();
+    let mut lines = Vec::new();
+    // What tests print comes after the list of tests, and may look like it.
+    let end = ["\nsuccesses:\n", "\nfailures:\n"].iter().filter_map(|heading| text.find(heading)).min();
+    let (list, rest) = text.split_at(end.unwrap_or(text.len()));
+    for line in list.lines() {
+        let Some((_, result)) = line.strip_prefix("test ").and_then(|line| line.rsplit_once(" ... ")) else {
+            continue;
+        };
+        match result.split([' ', ',']).next() {
+            Some("ok") => results.passed += 1,
+            Some("FAILED") => results.failed += 1,
+            Some("ignored") => results.ignored += 1,
+            _ => continue,
+        }
+        lines.push(line);
+    }
+    let said = text.lines().filter_map(|line| line.find("NOT RUN").map(|at| line[at..].trim().to_owned()));
+    results.not_run = said.collect();
+    let summary = text.lines().rev().find(|line| line.starts_with("test result: "));
+    let failures = rest.find("\nfailures:\n").map_or("", |at| {
+        let failures = &rest[at..];
+        let end = failures.rfind("\ntest result: ").unwrap_or(failures.len());
+        failures[..end].trim_end()
+    });
+    Output { results, lines, failures, summary }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "
+running 4 tests
+test a::b ... ok
+test c - should panic ... ok
+test d ... ignored, too slow
+test e ... FAILED
+
+successes:
+
+---- a::b stdout ----
+NOT RUN: no corpus at /x
+test fake ... ok
+
+successes:
+    a::b
+
+failures:
+
+---- e stdout ----
+thread 'e' panicked at tests/x.rs:3:5:
+left is not right
+
+failures:
+    e
+
+test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s
+";
+
+    #[test]
+    fn a_program_s_output_is_read() {
+        let output = read(TEXT);
+        let not_run = BTreeSet::from(["NOT RUN: no corpus at /x".to_owned()]);
+        assert_eq!(output.results, Results { passed: 2, failed: 1, ignored: 1, not_run });
+        assert_eq!(output.lines.len(), 4);
+        assert!(output.failures.contains("left is not right") && !output.failures.contains("test result"));
+        assert!(output.summary.is_some_and(|line| line.contains("2 passed; 1 failed")));
+    }
+
+    #[test]
+    fn a_crash_keeps_what_was_printed_before() {
+        let output = read("\nrunning 3 tests\ntest a ... ok\ntest b ... ");
+        assert_eq!((output.results.passed, output.results.failed, output.summary), (1, 0, None));
+        assert_eq!(output.failures, "");
+    }
+}

@@ -1,0 +1,247 @@
+//! `cargo xtask device-test`: the tests of all crates on a phone, over `adb`.
+//!
+//! ```text
+//! for each device:  a fresh folder under /data/local/tmp
+//!     for each package:  push its test programs, its test data and corpora; run them under a time limit
+//!     conform:           all corpora of other people's results
+//!     logits:            the logits of the real models have the hashes that x86 gave
+//!     --bench:           prefill and decode, between readings of cores and thermal zones
+//!     the folder is removed, also after an error and Ctrl-C
+//! ```
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `adb.rs`, `complaint.rs` | calls of adb under time limits; its complaints as sentences |
+//! | `marker.rs`, `folder.rs` | programs' exit codes; the folder on the device |
+//! | `select.rs` | which devices, and whether they fit |
+//! | `target.rs`, `ndk.rs` | what is built, with which linker |
+//! | `packages.rs`, `suite.rs`, `libtest.rs`, `report.rs` | the packages' tests |
+//! | `checks.rs`, `bench.rs` | what is run beside them |
+//! | `runner.rs` | `cargo xtask device-run`: one program, for cargo |
+
+mod adb;
+mod bench;
+mod checks;
+mod complaint;
+mod folder;
+mod interrupt;
+mod libtest;
+mod marker;
+mod ndk;
+mod packages;
+mod report;
+pub(crate) mod runner;
+mod select;
+mod suite;
+mod target;
+
+use crate::test::{Outcome, TEST_PROFILE};
+use crate::{Result, arm, paths, process};
+use adb::{Adb, Device};
+use folder::Folder;
+use packages::{Package, Workspace};
+use report::Report;
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+use suite::Suite;
+use target::Target;
+
+/// The checks that `--filter` knows beside packages.
+const CHECKS: &[&str] = &["conform", "logits", "bench"];
+
+/// Arguments of `device-test`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to build [default: android where an NDK is found, else musl, else gnu]
+    #[arg(long, value_enum)]
+    target: Option<Target>,
+    /// Only this device; one that listens on TCP (HOST:PORT) is connected to [default: all devices in turn]
+    #[arg(long, value_name = "S")]
+    serial: Option<String>,
+    /// Folder of the NDK [default: what ANDROID_NDK_HOME and the other usual variables name]
+    #[arg(long, value_name = "PATH")]
+    ndk: Option<PathBuf>,
+    /// Android API level to build for, with an NDK
+    #[arg(long, value_name = "API", default_value_t = 26)]
+    platform: u32,
+    /// Only packages with NAME in their names, or one of the checks: conform, logits, bench
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+    /// Push no conformance data: tests that need some say so
+    #[arg(long)]
+    no_conformance: bool,
+    /// Kill a program that runs longer than this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    timeout: u64,
+    /// Measure prefill and decode at the end, with readings of cores and temperatures
+    #[arg(long, requires = "model")]
+    bench: bool,
+    /// Model to measure
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Arguments of `happy bench`, as one word: "-p 128 -n 32"
+    #[arg(long, value_name = "ARGS", default_value = "", allow_hyphen_values = true)]
+    bench_args: String,
+    /// The tests of another workspace, and no checks
+    #[arg(long, value_name = "PATH")]
+    manifest_path: Option<PathBuf>,
+    /// Arguments of the test programs
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// What is run, once it is built.
+struct Plan<'a> {
+    suite: Suite<'a>,
+    conform: Option<PathBuf>,
+    logits: Option<PathBuf>,
+    /// `happy` as it is shipped, and the model.
+    bench: Option<(PathBuf, PathBuf)>,
+    bench_args: Vec<String>,
+}
+
+/// `cargo xtask device-test`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    interrupt::watch()?;
+    if let Some(model) = args.model.as_ref().filter(|model| !model.is_file()) {
+        return Err(format!("--model {}: no such file", model.display()));
+    }
+    let adb = Adb::find()?;
+    let (target, toolchain) = target::toolchain(args.target, args.ndk.as_deref(), args.platform)?;
+    // Devices are looked at before anything is built, which takes minutes.
+    let mut devices = Vec::new();
+    let mut failures = Vec::new();
+    for device in select::select(&adb, args.serial.as_deref())? {
+        let examined = device.and_then(|device| {
+            let about = select::examine(&device, target.needs_platform(args.platform))?;
+            println!("device: {about}");
+            Ok(device)
+        });
+        match examined {
+            Ok(device) => devices.push(device),
+            Err(why) => failures.push(why),
+        }
+    }
+    if devices.is_empty() {
+        return Err(failures.join("\n"));
+    }
+    println!("toolchain: {}", toolchain.describe());
+    let workspace = Workspace::read(args.manifest_path.as_deref())?;
+    let plan = plan(args, &workspace, &toolchain)?;
+    for device in &devices {
+        if let Err(why) = test_on(device, &plan) {
+            failures.push(why);
+        }
+        interrupt::check()?;
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+}
+
+/// The step of `cargo xtask test`: the tests of this command, with phones of software.
+pub(crate) fn step() -> Result<Outcome> {
+    if Adb::find().is_err() || arm::toolchain::Toolchain::find().is_err() {
+        if let Err(reason) = arm::toolchain::can_install() {
+            return Ok(Outcome::Skipped(format!("adb or the aarch64 toolchain is missing: {reason}")));
+        }
+        arm::toolchain::install()?;
+    }
+    let mut command = process::cargo(&["test", "--release", "--package", "xtask", "--test", "device"]);
+    command.envs(TEST_PROFILE.iter().copied()).env("HAPPY_CONFORMANCE", paths::conformance());
+    process::run(&mut command).map(|()| Outcome::Passed)
+}
+
+/// Chooses what is run, and builds it.
+fn plan<'a>(
+    args: &'a Args,
+    workspace: &'a Workspace,
+    toolchain: &arm::toolchain::Toolchain,
+) -> Result<Plan<'a>> {
+    let filter = args.filter.as_deref();
+    let is_check = filter.is_some_and(|name| CHECKS.contains(&name));
+    let wanted = |package: &&Package| !is_check && filter.is_none_or(|name| package.name.contains(name));
+    let packages: Vec<&Package> = workspace.packages.iter().filter(wanted).collect();
+    let check = |name: &str| args.manifest_path.is_none() && filter.is_none_or(|filter| filter == name);
+    if packages.is_empty() && !is_check {
+        let known: Vec<&str> = workspace.packages.iter().map(|package| package.name.as_str()).collect();
+        return Err(format!(
+            "no package has '{}' in its name: expected a part of {}, or one of {}",
+            filter.unwrap_or_default(),
+            known.join(", "),
+            CHECKS.join(", ")
+        ));
+    }
+    if filter == Some("bench") && !args.bench {
+        return Err("--filter bench needs --bench and --model FILE".into());
+    }
+    let programs = suite::build(toolchain, args.manifest_path.as_deref(), workspace, &packages)?;
+    let conform =
+        (check("conform") && !args.no_conformance).then(|| toolchain.build_conform()).transpose()?;
+    let model = args.model.clone().filter(|_| args.bench && check("bench"));
+    let happy = match (&model, check("logits")) {
+        // Measured is what is shipped; the bits are the same.
+        (Some(_), _) => Some(toolchain.build_fast_happy()?),
+        (None, true) => Some(toolchain.build_happy()?),
+        (None, false) => None,
+    };
+    Ok(Plan {
+        suite: Suite {
+            workspace,
+            packages,
+            programs,
+            conformance: !args.no_conformance,
+            arguments: &args.arguments,
+            limit: Duration::from_secs(args.timeout),
+        },
+        conform,
+        logits: happy.clone().filter(|_| check("logits")),
+        bench: happy.zip(model),
+        bench_args: args.bench_args.split_whitespace().map(str::to_owned).collect(),
+    })
+}
+
+/// Runs the plan on one device, prints the table, and hands back what failed.
+fn test_on(device: &Device, plan: &Plan) -> Result<()> {
+    let folder = Folder::create(device)?;
+    let mut report = Report::default();
+    let done = run_all(&folder, plan, &mut report);
+    // What ran before an error is worth seeing.
+    println!("{}", report.text(&device.serial));
+    done?;
+    report.verdict(&device.serial)
+}
+
+fn run_all(folder: &Folder, plan: &Plan, report: &mut Report) -> Result<()> {
+    let limit = plan.suite.limit;
+    plan.suite.run(folder, report)?;
+    if let Some(program) = &plan.conform {
+        checks::conform(folder, program, limit, report)?;
+    }
+    if let Some(happy) = &plan.logits {
+        checks::logits(folder, happy, limit, report)?;
+    }
+    if let Some((happy, model)) = &plan.bench {
+        bench::run(folder, happy, model, &plan.bench_args, limit, report)?;
+    }
+    Ok(())
+}
+
+/// Variables of a program: the caller's that tests know, and where its data are on the device.
+fn environment(folder: &Folder, place: &str, conformance: bool) -> Vec<(String, String)> {
+    const OF_THIS_MACHINE: &[&str] = &["HAPPY_CONFORMANCE", "HAPPY_MODELS", "HAPPY_ARM"];
+    let passed_on = |name: &str| {
+        (["HAPPY_", "PROPTEST_", "RUST_"].iter().any(|prefix| name.starts_with(prefix)) || name == "CI")
+            && !OF_THIS_MACHINE.contains(&name)
+    };
+    let mut variables: Vec<(String, String)> = env::vars().filter(|(name, _)| passed_on(name)).collect();
+    variables.push(("CARGO_MANIFEST_DIR".into(), folder.path(place)));
+    if conformance {
+        variables.push(("HAPPY_CONFORMANCE".into(), folder.path("conformance")));
+    }
+    variables
+}
+
+/// A word for the device's shell.
+fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
