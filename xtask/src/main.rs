@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod android;
 mod arm;
 mod avx512;
 mod conform;
@@ -19,6 +20,8 @@ mod models;
 mod paths;
 mod peer;
 mod process;
+#[cfg(test)]
+mod scratch;
 mod test;
 mod tidy;
 
