@@ -12,6 +12,7 @@ mod arm;
 mod avx512;
 mod conform;
 mod demo;
+mod elf;
 mod fetch;
 mod fixtures;
 mod foreign;
@@ -65,6 +66,10 @@ enum Task {
     SetupForeign,
     /// Run the tests of gguf and tensor with 32-bit addresses (i686) and with the other byte order (s390x)
     TestForeign(foreign::Args),
+    /// Check libraries and programs for Android: what they import, page size, interpreter and more
+    ElfCheck(elf::Args),
+    /// Write the table of what Android's libraries export, from a checkout of AOSP's bionic
+    BionicSymbols(elf::maps::Args),
     /// Measure this project and llama.cpp side by side and print a table
     BenchPeer(peer::Args),
 }
@@ -82,6 +87,8 @@ fn main() -> ExitCode {
         Task::TestAvx512 => avx512::run(),
         Task::SetupForeign => foreign::setup(),
         Task::TestForeign(args) => foreign::run(&args),
+        Task::ElfCheck(args) => elf::run(&args),
+        Task::BionicSymbols(args) => elf::maps::run(&args),
         Task::BenchPeer(args) => peer::run(&args),
     };
     match outcome {
