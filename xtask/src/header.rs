@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn safety_sections_are_for_rust() {
-        let text = "/**\n * Says.\n *\n * # Safety\n * Promise.\n */\nHappyStatus f(void); // HAPPY_STATUS_OK\n";
+        let text =
+            "/**\n * Says.\n *\n * # Safety\n * Promise.\n */\nHappyStatus f(void); // HAPPY_STATUS_OK\n";
         assert_eq!(tidied(text), "/**\n * Says.\n */\nHappyStatus f(void); // HAPPY_OK\n");
     }
 

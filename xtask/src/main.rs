@@ -8,10 +8,12 @@
 #![forbid(unsafe_code)]
 
 mod android;
+mod archive;
 mod arm;
 mod avx512;
 mod conform;
 mod demo;
+mod dist;
 mod elf;
 mod fetch;
 mod fixtures;
@@ -69,6 +71,8 @@ enum Task {
     SetupForeign,
     /// Run the tests of gguf and tensor with 32-bit addresses (i686) and with the other byte order (s390x)
     TestForeign(foreign::Args),
+    /// Build libhappy.so and happy for Android and pack them: jniLibs, AAR, header, licences, checksums
+    Dist(dist::Args),
     /// Check libraries and programs for Android: what they import, page size, interpreter and more
     ElfCheck(elf::Args),
     /// Write the table of what Android's libraries export, from a checkout of AOSP's bionic
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
         Task::TestAvx512 => avx512::run(),
         Task::SetupForeign => foreign::setup(),
         Task::TestForeign(args) => foreign::run(&args),
+        Task::Dist(args) => dist::run(&args),
         Task::ElfCheck(args) => elf::run(&args),
         Task::BionicSymbols(args) => elf::maps::run(&args),
         Task::BenchPeer(args) => peer::run(&args),

@@ -24,7 +24,7 @@ const SDK_VARIABLES: &[&str] = &["ANDROID_HOME", "ANDROID_SDK_ROOT"];
 const OLDEST: u32 = 23;
 
 /// An NDK of this machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ndk {
     root: PathBuf,
     version: Version,

@@ -49,11 +49,29 @@ pub(crate) enum Abi {
 impl Abi {
     pub(crate) const ALL: [Self; 2] = [Self::Arm64, Self::X86_64];
 
+    /// The machine that Android calls `name`.
+    ///
+    /// # Errors
+    /// There is none, or it has 32 bits.
+    pub(crate) fn named(name: &str) -> Result<Self> {
+        let known = Self::ALL.map(Self::name).join(" or ");
+        let found = Self::ALL.into_iter().find(|abi| abi.name() == name);
+        found.ok_or_else(|| format!("unknown ABI '{name}': expected {known}"))
+    }
+
     /// Android's name of it, which is also the folder in an app.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64-v8a",
             Self::X86_64 => "x86_64",
+        }
+    }
+
+    /// Rust's name of it.
+    pub(crate) fn target(self) -> &'static str {
+        match self {
+            Self::Arm64 => "aarch64-linux-android",
+            Self::X86_64 => "x86_64-linux-android",
         }
     }
 
