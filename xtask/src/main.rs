@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod android;
+mod apk;
 mod archive;
 mod arm;
 mod avx512;
@@ -73,6 +74,8 @@ enum Task {
     TestForeign(foreign::Args),
     /// Build libhappy.so and happy for Android and pack them: jniLibs, AAR, header, licences, checksums
     Dist(dist::Args),
+    /// Make an app with libhappy.so in it, with Debian's tools, and check it
+    Apk(apk::Args),
     /// Check libraries and programs for Android: what they import, page size, interpreter and more
     ElfCheck(elf::Args),
     /// Write the table of what Android's libraries export, from a checkout of AOSP's bionic
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Task::SetupForeign => foreign::setup(),
         Task::TestForeign(args) => foreign::run(&args),
         Task::Dist(args) => dist::run(&args),
+        Task::Apk(args) => apk::run(&args),
         Task::ElfCheck(args) => elf::run(&args),
         Task::BionicSymbols(args) => elf::maps::run(&args),
         Task::BenchPeer(args) => peer::run(&args),

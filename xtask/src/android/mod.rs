@@ -39,6 +39,8 @@ pub(crate) struct Order<'a> {
     pub(crate) package: &'a str,
     pub(crate) features: &'a str,
     pub(crate) product: Product<'a>,
+    /// A folder of further libraries to link with.
+    pub(crate) libraries: Option<&'a Path>,
 }
 
 /// What a package makes.
@@ -104,6 +106,9 @@ impl Link {
             .arg("--message-format=json-render-diagnostics")
             .arg("--")
             .args(self.last_flags(order.product));
+        if let Some(folder) = order.libraries {
+            command.arg("-L").arg(folder);
+        }
         command.env("CARGO_TARGET_DIR", paths::target().join("android")).envs(self.variables()?);
         let messages = process::output(&mut command)?;
         let wanted = match order.product {

@@ -5,7 +5,6 @@
 //! `libc/arch-common/bionic/crtbrand.S`, `libc/bionic/libc_init_dynamic.cpp`.
 
 #![no_std]
-#![forbid(unsafe_code)]
 
 use core::arch::global_asm;
 

@@ -99,11 +99,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                     package: "happy-cli",
                     features: "",
                     product: Product::Program("happy"),
+                    libraries: None,
                 })
             })?;
             let to = folder.join("bin").join(abi.name()).join("happy");
             copy(&program, &to)?;
-            let limits = Wanted { platform: args.how.platform, max_size: None, exports: Vec::new() };
+            let limits = Wanted {
+                platform: args.how.platform,
+                max_size: None,
+                exports: Vec::new(),
+                beside: Vec::new(),
+            };
             checks.push((to, limits));
         }
     }
@@ -129,8 +135,8 @@ pub(crate) fn step() -> Result<Outcome> {
     if let Some(reason) = unavailable()? {
         return Ok(Outcome::Unavailable(reason));
     }
-    let how = How { ndk: None, stubs: true, platform: elf::PLATFORM };
-    run(&Args { android: true, how, abi: Some(Abi::Arm64.name().into()) }).map(|()| Outcome::Passed)
+    run(&Args { android: true, how: How::check_only(), abi: Some(Abi::Arm64.name().into()) })
+        .map(|()| Outcome::Passed)
 }
 
 /// Why phones' standard library cannot be had here, after trying to fetch it: rustup's alone fits this compiler.
@@ -155,6 +161,7 @@ pub(crate) fn library(link: &Link) -> Result<PathBuf> {
             package: PACKAGE,
             features: if licences::has_feature(PACKAGE, "jni")? { "jni" } else { "" },
             product: Product::Library(LIBRARY),
+            libraries: None,
         })
     })
 }
@@ -175,6 +182,11 @@ impl How {
         })
     }
 
+    /// Without an NDK, as CI does.
+    pub(crate) fn check_only() -> Self {
+        Self { ndk: None, stubs: true, platform: elf::PLATFORM }
+    }
+
     pub(crate) fn platform(&self) -> u32 {
         self.platform
     }
@@ -185,6 +197,7 @@ impl How {
             platform: self.platform,
             max_size: Some(MAX_LIBRARY),
             exports: EXPORTS.map(str::to_owned).to_vec(),
+            beside: Vec::new(),
         }
     }
 

@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// What exported symbols start with (may be repeated); others are refused
     #[arg(long = "exports", value_name = "PREFIX")]
     exports: Vec<String>,
+    /// A library that is shipped with the files, which they may need (may be repeated)
+    #[arg(long, value_name = "LIBRARY")]
+    beside: Vec<PathBuf>,
 }
 
 /// What files are held to; see [`Args`].
@@ -43,11 +46,17 @@ pub(crate) struct Wanted {
     pub(crate) platform: u32,
     pub(crate) max_size: Option<u64>,
     pub(crate) exports: Vec<String>,
+    pub(crate) beside: Vec<PathBuf>,
 }
 
 /// `cargo xtask elf-check`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let wanted = Wanted { platform: args.platform, max_size: args.max_size, exports: args.exports.clone() };
+    let wanted = Wanted {
+        platform: args.platform,
+        max_size: args.max_size,
+        exports: args.exports.clone(),
+        beside: args.beside.clone(),
+    };
     check(args.files.iter().map(|file| (file.as_path(), &wanted)))
 }
 
@@ -56,9 +65,9 @@ pub(crate) fn check<'a>(files: impl IntoIterator<Item = (&'a Path, &'a Wanted)>)
     let bionic = Bionic::load()?;
     let mut broken = 0;
     for (path, wanted) in files {
-        let bytes = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let image = Image::parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+        let image = open(path)?;
+        let beside = wanted.beside.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
         println!(
             "{} ({}, {} bytes, {} imports, {} exports) for API {}",
             paths::short(path),
@@ -68,7 +77,7 @@ pub(crate) fn check<'a>(files: impl IntoIterator<Item = (&'a Path, &'a Wanted)>)
             image.exports.len(),
             wanted.platform
         );
-        for (rule, violations) in judge(&image, &name, wanted, &bionic) {
+        for (rule, violations) in judge(&image, &name, wanted, &beside, &bionic) {
             broken += violations.len();
             if violations.is_empty() {
                 println!("  ok      {:<13} {}", rule.name, rule.asks);
@@ -83,11 +92,17 @@ pub(crate) fn check<'a>(files: impl IntoIterator<Item = (&'a Path, &'a Wanted)>)
     if broken == 0 { Ok(()) } else { Err(format!("elf-check found {broken} violation(s)")) }
 }
 
+fn open(path: &Path) -> Result<Image> {
+    let bytes = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    Image::parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))
+}
+
 /// Every rule with its violations.
 fn judge(
     image: &Image,
     name: &str,
     wanted: &Wanted,
+    beside: &[Image],
     bionic: &Bionic,
 ) -> Vec<(&'static rules::Rule, Vec<String>)> {
     let limits = Limits {
@@ -95,6 +110,7 @@ fn judge(
         max_size: wanted.max_size,
         name,
         exports: &wanted.exports,
+        beside,
         bionic,
     };
     RULES.iter().map(|rule| (rule, (rule.check)(image, &limits))).collect()

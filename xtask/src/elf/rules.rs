@@ -17,6 +17,8 @@ pub(crate) struct Limits<'a> {
     pub(crate) name: &'a str,
     /// What the names of exported symbols start with; empty: not checked.
     pub(crate) exports: &'a [String],
+    /// Libraries that are shipped with it.
+    pub(crate) beside: &'a [Image],
     pub(crate) bionic: &'a Bionic,
 }
 
@@ -36,7 +38,11 @@ pub(crate) const RULES: &[Rule] = &[
         check: interpreter,
     },
     Rule { name: "soname", asks: "a library names itself as its file is named", check: soname },
-    Rule { name: "needed", asks: "only libc, libm, libdl, liblog", check: needed },
+    Rule {
+        name: "needed",
+        asks: "only libc, libm, libdl, liblog, and what is shipped with it",
+        check: needed,
+    },
     Rule { name: "imports", asks: "every symbol is there at the API level", check: imports },
     Rule { name: "exports", asks: "only the symbols of the interface", check: exports },
     Rule { name: "pages", asks: "segments are aligned for pages of 16 KiB", check: pages },
@@ -84,16 +90,22 @@ fn soname(image: &Image, limits: &Limits) -> Vec<String> {
     }
 }
 
-fn needed(image: &Image, _: &Limits) -> Vec<String> {
-    let foreign = image.needed.iter().filter(|name| !NEEDED.contains(&name.as_str()));
+fn needed(image: &Image, limits: &Limits) -> Vec<String> {
+    let is_beside = |name: &str| limits.beside.iter().any(|library| library.soname.as_deref() == Some(name));
+    let foreign = image.needed.iter().filter(|name| !NEEDED.contains(&name.as_str()) && !is_beside(name));
     foreign.map(|name| format!("needs {name}: expected some of {}", NEEDED.join(", "))).collect()
 }
 
 /// A weak symbol may be missing: the code that asks for one tests it.
 fn imports(image: &Image, limits: &Limits) -> Vec<String> {
     let mut found = Vec::new();
+    let is_needed =
+        |library: &&Image| library.soname.as_ref().is_some_and(|name| image.needed.contains(name));
     for import in image.imports.iter().filter(|import| !import.weak) {
         let name = &import.name;
+        if limits.beside.iter().filter(is_needed).any(|library| library.exports.contains(name)) {
+            continue;
+        }
         let homes: Vec<_> = limits.bionic.find(image.abi, name).collect();
         let Some(oldest) = homes.iter().map(|home| home.api).min() else {
             found.push(format!("`{name}` is in none of {} at any API level", NEEDED.join(", ")));

@@ -113,7 +113,12 @@ fn cases() -> Vec<Case> {
 const LONG: &[&str] = &["happy_version"; 40];
 
 fn wanted(platform: u32) -> Wanted {
-    Wanted { platform, max_size: Some(1200), exports: vec!["happy_".into(), "Java_".into()] }
+    Wanted {
+        platform,
+        max_size: Some(1200),
+        exports: vec!["happy_".into(), "Java_".into()],
+        beside: Vec::new(),
+    }
 }
 
 /// The rules that a file breaks, with what they say.
@@ -124,7 +129,7 @@ fn broken(spec: &Spec, name: &str, platform: u32) -> Vec<(&'static str, String)>
     if !name.ends_with(".so") {
         limits.exports.clear();
     }
-    let judged = judge(&image, name, &limits, &bionic);
+    let judged = judge(&image, name, &limits, &[], &bionic);
     judged.into_iter().flat_map(|(rule, said)| said.into_iter().map(|said| (rule.name, said))).collect()
 }
 
@@ -172,9 +177,31 @@ fn a_segment_off_its_page_is_caught() {
     bytes[80..88].copy_from_slice(&0x1000u64.to_le_bytes());
     let image = Image::parse(&bytes).expect("a file that can be read");
     let bionic = Bionic::load().expect("the table reads");
-    let judged = judge(&image, "libhappy.so", &wanted(26), &bionic);
+    let judged = judge(&image, "libhappy.so", &wanted(26), &[], &bionic);
     let (_, said) = judged.iter().find(|(rule, _)| rule.name == "pages").expect("the rule");
     assert!(said.len() == 1 && said[0].contains("differ modulo 0x4000"), "{said:?}");
+}
+
+/// An app's own library needs libhappy.so, which is shipped with it.
+#[test]
+fn a_library_beside_may_be_needed() {
+    let app = Spec {
+        soname: Some("libhappy.so"),
+        needed: &["libhappy.so", "libc.so"],
+        imports: &[("happy_version", false)],
+        ..library()
+    };
+    let app = Image::parse(&write(&app)).expect("a file that can be read");
+    let beside = [Image::parse(&write(&library())).expect("a file that can be read")];
+    let bionic = Bionic::load().expect("the table reads");
+    let said = |beside: &[Image]| -> Vec<String> {
+        let judged = judge(&app, "libhappy.so", &wanted(26), beside, &bionic);
+        judged.into_iter().flat_map(|(_, said)| said).collect()
+    };
+    assert_eq!(said(&beside), [""; 0]);
+    let alone = said(&[]);
+    assert!(alone.len() == 2 && alone[0].contains("needs libhappy.so"), "{alone:?}");
+    assert!(alone[1].contains("`happy_version` is in none of"), "{alone:?}");
 }
 
 #[test]
