@@ -6,6 +6,7 @@ mod stub;
 use crate::elf::image::Abi;
 use crate::{Result, paths, process};
 use ndk::Ndk;
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use stub::Stubs;
@@ -127,32 +128,30 @@ impl Link {
 
     /// Variables for cargo: the linker, and the flags of every crate.
     fn variables(&self) -> Result<Vec<(String, String)>> {
-        let target = self.abi.target();
+        const FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
         let mut variables = match &self.with {
-            With::Ndk { ndk, api } => ndk.environment(target, *api)?,
-            With::Stubs(stubs) => stubs.environment(target),
+            With::Ndk { ndk, api } => ndk.environment(self.abi.target(), *api)?,
+            With::Stubs(stubs) => vec![stubs.linker()],
         };
+        let mut flags: Vec<String> =
+            variables.extract_if(.., |(name, _)| name == FLAGS).map(|v| v.1).collect();
         // Messages of panics name source files: not by where this machine keeps them, so that the bytes do not depend on it.
-        let home =
-            std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cargo"));
-        let kept = [(home.ok(), "/cargo"), (Some(paths::root().display().to_string()), "/happy")];
-        for (name, flags) in &mut variables {
-            if name == "CARGO_ENCODED_RUSTFLAGS" {
-                for (from, to) in kept.iter().filter_map(|(from, to)| Some((from.as_ref()?, to))) {
-                    flags.push_str(&format!("\x1f--remap-path-prefix={from}={to}"));
-                }
-            }
-        }
+        let cargo = env::var("CARGO_HOME").or_else(|_| env::var("HOME").map(|home| home + "/.cargo"));
+        flags.extend(cargo.map(|from| format!("--remap-path-prefix={from}=/cargo")));
+        flags.push(format!("--remap-path-prefix={}=/happy", paths::root().display()));
+        variables.push((FLAGS.into(), flags.join("\x1f")));
         Ok(variables)
     }
 
     /// Flags of the product's own crate.
     fn last_flags(&self, product: Product) -> Vec<String> {
-        match (&self.with, product) {
-            (With::Ndk { .. }, Product::Library(name)) => vec![format!("-Clink-arg=-Wl,-soname,{name}")],
-            (With::Ndk { .. }, Product::Program(_)) => Vec::new(),
-            (With::Stubs(stubs), Product::Library(name)) => stubs.library_flags(name),
-            (With::Stubs(stubs), Product::Program(_)) => stubs.program_flags(),
+        let soname = match product {
+            Product::Library(name) => Some(name),
+            Product::Program(_) => None,
+        };
+        match &self.with {
+            With::Ndk { .. } => soname.iter().map(|name| format!("-Clink-arg=-Wl,-soname,{name}")).collect(),
+            With::Stubs(stubs) => stubs.flags(soname),
         }
     }
 }
@@ -165,4 +164,27 @@ pub(crate) fn missing(abi: Abi) -> Option<String> {
         process::output(rustc.args(["--print", "target-libdir", "--target", target])).unwrap_or_default();
     (!Path::new(folder.trim()).is_dir())
         .then(|| format!("no standard library for {target}: `rustup target add {target}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::bionic::Bionic;
+
+    #[test]
+    fn levels_are_those_of_the_table() {
+        let bionic = Bionic::load().expect("the table reads");
+        let exports = |api| bionic.exports(Abi::Arm64, "libc", api).len();
+        let (first, last) = (*PLATFORMS.start(), *PLATFORMS.end());
+        assert_eq!(exports(first - 1), 0);
+        assert!(exports(last - 1) < exports(last) && exports(last) == exports(u32::MAX));
+    }
+
+    #[test]
+    fn other_levels_are_refused() {
+        for api in [0, 20, 38] {
+            let refused = Linker::Stubs.link(Abi::Arm64, api).err();
+            assert_eq!(refused, Some(format!("no API level {api}: expected 21 to 37")));
+        }
+    }
 }

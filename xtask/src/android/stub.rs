@@ -43,33 +43,14 @@ impl Stubs {
             fs::remove_dir_all(folder).map_err(|e| format!("cannot remove {}: {e}", folder.display()))?;
         }
         fs::create_dir_all(folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
-        for library in LIBRARIES {
-            let soname = format!("{library}.so");
-            let exports = bionic.exports(abi, library, api);
-            let spec =
-                Spec { machine: abi.machine(), soname: Some(&soname), exports: &exports, ..Spec::default() };
-            stubs.put(&soname, &write(&spec))?;
+        for (name, bytes) in libraries(&bionic, abi, api) {
+            stubs.put(&name, &bytes)?;
         }
         if api >= UNWINDER_API {
             stubs.put("libunwind.so", b"INPUT(-lc)")?;
         } else {
-            let unwinder = bionic.exports(abi, "libc", UNWINDER_API);
-            let unwinder = unwinder.iter().filter(|name| name.starts_with("_Unwind_"));
-            let trap = match abi {
-                Abi::Arm64 => "udf #0",
-                Abi::X86_64 => "ud2",
-            };
-            let functions: String = unwinder
-                .map(|name| {
-                    format!(".globl {name}\\n.hidden {name}\\n.type {name}, %function\\n{name}: {trap}\\n")
-                })
-                .collect();
             // The linker looks at what a file is, not at its name: an object may stand where an archive is looked for.
-            stubs.compile(
-                "libunwind.a",
-                &format!("#![no_std]\ncore::arch::global_asm!(\"{functions}\");\n"),
-                &[],
-            )?;
+            stubs.compile("libunwind.a", &unwinder(&bionic, abi), &[])?;
         }
         let start = START.replace("API_LEVEL", &api.to_string());
         stubs.compile("start-library.o", &start, &[])?;
@@ -87,29 +68,26 @@ impl Stubs {
         format!("stand-ins for the system of API {} on {}{unwinder}", self.api, self.abi.name())
     }
 
-    /// The variables that make `cargo build --target TARGET` link with these, as [`super::ndk::Ndk::environment`].
-    pub(crate) fn environment(&self, target: &str) -> Vec<(String, String)> {
-        let mut flags = vec!["-Clinker-flavor=ld.lld".to_owned(), "-L".into(), self.path("")];
-        let arguments = ["-zmax-page-size=16384", "-znow", "-zrelro", "--eh-frame-hdr", "--hash-style=gnu"];
-        flags.extend(arguments.map(|argument| format!("-Clink-arg={argument}")));
-        let variable = target.to_uppercase().replace('-', "_");
-        vec![
-            (format!("CARGO_TARGET_{variable}_LINKER"), "rust-lld".into()),
-            ("CARGO_ENCODED_RUSTFLAGS".into(), flags.join("\x1f")),
-        ]
+    /// The linker for cargo, as a variable and its value.
+    pub(crate) fn linker(&self) -> (String, String) {
+        let variable = self.abi.target().to_uppercase().replace('-', "_");
+        (format!("CARGO_TARGET_{variable}_LINKER"), "rust-lld".into())
     }
 
-    /// rustc's flags for the last crate, a shared library.
-    pub(crate) fn library_flags(&self, soname: &str) -> Vec<String> {
-        vec![format!("-Clink-arg={}", self.path("start-library.o")), format!("-Clink-arg=-soname={soname}")]
-    }
-
-    /// rustc's flags for the last crate, a program.
-    pub(crate) fn program_flags(&self) -> Vec<String> {
-        vec![
-            format!("-Clink-arg={}", self.path("start-program.o")),
-            "-Clink-arg=--dynamic-linker=/system/bin/linker64".into(),
-        ]
+    /// rustc's flags for the last crate, which is the only one that is linked; a library has a `soname`, a program none.
+    pub(crate) fn flags(&self, soname: Option<&str>) -> Vec<String> {
+        let mut arguments: Vec<String> =
+            ["-zmax-page-size=16384", "-znow", "-zrelro", "--eh-frame-hdr", "--hash-style=gnu"]
+                .map(str::to_owned)
+                .to_vec();
+        match soname {
+            Some(name) => arguments.extend([self.path("start-library.o"), format!("-soname={name}")]),
+            None => arguments
+                .extend([self.path("start-program.o"), "--dynamic-linker=/system/bin/linker64".into()]),
+        }
+        let mut flags = vec!["-Clinker-flavor=ld.lld".into(), "-L".into(), self.path("")];
+        flags.extend(arguments.into_iter().map(|argument| format!("-Clink-arg={argument}")));
+        flags
     }
 
     fn path(&self, name: &str) -> String {
@@ -145,6 +123,78 @@ impl Stubs {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(format!("`{shown}` failed ({status})")),
             Err(e) => Err(format!("cannot wait for `{shown}`: {e}")),
+        }
+    }
+}
+
+/// Shared objects that export what the system's libraries export at the API level, by the names of their files.
+fn libraries(bionic: &Bionic, abi: Abi, api: u32) -> Vec<(String, Vec<u8>)> {
+    let library = |library: &str| {
+        let soname = format!("{library}.so");
+        let exports = bionic.exports(abi, library, api);
+        let spec =
+            Spec { machine: abi.machine(), soname: Some(&soname), exports: &exports, ..Spec::default() };
+        let bytes = write(&spec);
+        (soname, bytes)
+    };
+    LIBRARIES.map(library).to_vec()
+}
+
+/// The source of an unwinder whose functions trap.
+fn unwinder(bionic: &Bionic, abi: Abi) -> String {
+    let trap = match abi {
+        Abi::Arm64 => "udf #0",
+        Abi::X86_64 => "ud2",
+    };
+    let names = bionic.exports(abi, "libc", UNWINDER_API);
+    let functions: String = names
+        .iter()
+        .filter(|name| name.starts_with("_Unwind_"))
+        .map(|name| format!("    \".globl {name}\", \".hidden {name}\", \"{name}: {trap}\",\n"))
+        .collect();
+    format!("#![no_std]\ncore::arch::global_asm!(\n    \".text\",\n{functions});\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::image::Image;
+
+    #[test]
+    fn the_linker_finds_what_the_level_has_and_no_more() {
+        let bionic = Bionic::load().expect("the table reads");
+        let mut failures = Vec::new();
+        for abi in Abi::ALL {
+            for (api, library, name, expected) in [
+                (26, "libc.so", "malloc", true),
+                (26, "libc.so", "getrandom", false),
+                (28, "libc.so", "getrandom", true),
+                (26, "libc.so", "fmaf", false),
+                (26, "libm.so", "fmaf", true),
+                (26, "libdl.so", "dlopen", true),
+                (26, "liblog.so", "__android_log_write", true),
+                (29, "libc.so", "_Unwind_Resume", false),
+                (30, "libc.so", "_Unwind_Resume", true),
+            ] {
+                let made = libraries(&bionic, abi, api);
+                let (_, bytes) = made.iter().find(|(file, _)| file == library).expect("the library");
+                let image = Image::parse(bytes).expect("a library");
+                let found = image.exports.iter().any(|export| export == name);
+                if found != expected || image.abi != abi || image.soname.as_deref() != Some(library) {
+                    failures.push(format!("{library} {name} {api} {}: {found}", abi.name()));
+                }
+            }
+        }
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+    }
+
+    #[test]
+    fn the_unwinder_stays_inside() {
+        let bionic = Bionic::load().expect("the table reads");
+        let source = unwinder(&bionic, Abi::X86_64);
+        for name in ["_Unwind_Resume", "_Unwind_RaiseException", "_Unwind_GetIP", "_Unwind_DeleteException"] {
+            let line = format!("\".globl {name}\", \".hidden {name}\", \"{name}: ud2\",");
+            assert!(source.contains(&line), "{name} is missing in {source}");
         }
     }
 }

@@ -19,8 +19,8 @@ use std::process::Command;
 
 const PACKAGE: &str = "dev.happyllm";
 
-/// Java of this version runs on every Android since 8.0.
-const JAVA_RELEASE: &str = "8";
+/// What every Gradle plugin of the last years turns into Android's own code.
+const JAVA_RELEASE: &str = "11";
 
 /// Folders of `bindings/android` whose sources are apps, not the library.
 const APPS: [&str; 2] = ["demo-apk", "sample"];
@@ -78,8 +78,7 @@ fn classes(sources: &[&PathBuf]) -> Result<Vec<u8>> {
     let folder = paths::target().join("android/classes");
     super::remove(&folder)?;
     let mut javac = Command::new("javac");
-    // The warning about the old release is not about the sources.
-    javac.args(["--release", JAVA_RELEASE, "-Xlint:-options", "-encoding", "UTF-8", "-d"]).arg(&folder);
+    javac.args(["--release", JAVA_RELEASE, "-encoding", "UTF-8", "-d"]).arg(&folder);
     process::run(javac.args(sources)).map_err(|e| {
         format!("{e}; the AAR's classes need a JDK's javac (Debian's package default-jdk-headless)")
     })?;

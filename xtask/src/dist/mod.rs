@@ -22,6 +22,7 @@ use crate::test::Outcome;
 use crate::{Result, android, paths, process};
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -233,7 +234,10 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let entries = match fs::read_dir(&folder) {
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            entries => entries.map_err(|e| format!("cannot list {}: {e}", folder.display()))?,
+        };
         for entry in entries {
             let path = entry.map_err(|e| format!("cannot list {}: {e}", folder.display()))?.path();
             if path.is_dir() { folders.push(path) } else { found.push(path) }
@@ -257,9 +261,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 /// Removes a folder of an earlier run: what was left in it would be packed again.
 pub(crate) fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(format!("cannot remove {}: {e}", folder.display()))
-        }
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(format!("cannot remove {}: {e}", folder.display())),
         _ => Ok(()),
     }
 }

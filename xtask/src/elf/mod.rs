@@ -26,38 +26,30 @@ pub(crate) struct Args {
     /// Shared libraries (*.so) or programs
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// The oldest API level that must load them
-    #[arg(long, default_value_t = PLATFORM)]
-    platform: u32,
-    /// The largest size of a file: bytes, or with KiB or MiB
-    #[arg(long, value_parser = parse_size)]
-    max_size: Option<u64>,
-    /// What exported symbols start with (may be repeated); others are refused
-    #[arg(long = "exports", value_name = "PREFIX")]
-    exports: Vec<String>,
-    /// A library that is shipped with the files, which they may need (may be repeated)
-    #[arg(long, value_name = "LIBRARY")]
-    beside: Vec<PathBuf>,
+    #[command(flatten)]
+    wanted: Wanted,
 }
 
-/// What files are held to; see [`Args`].
-#[derive(Clone)]
+/// What files are held to.
+#[derive(clap::Args, Clone)]
 pub(crate) struct Wanted {
+    /// The oldest API level that must load them
+    #[arg(long, default_value_t = PLATFORM)]
     pub(crate) platform: u32,
+    /// The largest size of a file: bytes, or with KiB or MiB
+    #[arg(long, value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
+    /// What exported symbols start with (may be repeated); others are refused
+    #[arg(long, value_name = "PREFIX")]
     pub(crate) exports: Vec<String>,
+    /// A library that is shipped with the files, which they may need (may be repeated)
+    #[arg(long, value_name = "LIBRARY")]
     pub(crate) beside: Vec<PathBuf>,
 }
 
 /// `cargo xtask elf-check`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let wanted = Wanted {
-        platform: args.platform,
-        max_size: args.max_size,
-        exports: args.exports.clone(),
-        beside: args.beside.clone(),
-    };
-    check(args.files.iter().map(|file| (file.as_path(), &wanted)))
+    check(args.files.iter().map(|file| (file.as_path(), &args.wanted)))
 }
 
 /// Checks all files, prints a table for each, and fails if any rule of any file is broken.

@@ -6,6 +6,7 @@
 use super::bionic::Bionic;
 use super::image::Image;
 use object::elf;
+use std::collections::BTreeMap;
 
 /// What a file is held to.
 pub(crate) struct Limits<'a> {
@@ -99,6 +100,8 @@ fn needed(image: &Image, limits: &Limits) -> Vec<String> {
 /// A weak symbol may be missing: the code that asks for one tests it.
 fn imports(image: &Image, limits: &Limits) -> Vec<String> {
     let mut found = Vec::new();
+    // Symbols that are in a library of the system which the file does not ask for.
+    let mut homeless = BTreeMap::<String, Vec<&str>>::new();
     let is_needed =
         |library: &&Image| library.soname.as_ref().is_some_and(|name| image.needed.contains(name));
     for import in image.imports.iter().filter(|import| !import.weak) {
@@ -115,9 +118,12 @@ fn imports(image: &Image, limits: &Limits) -> Vec<String> {
             found.push(format!("`{name}` needs API {oldest}, you asked for {}", limits.platform));
         } else if !homes.iter().any(|home| image.needed.contains(&format!("{}.so", home.library))) {
             let libraries: Vec<&str> = homes.iter().map(|home| home.library).collect();
-            found.push(format!("`{name}` is in {}, which is not among the needed", libraries.join(" or ")));
+            homeless.entry(libraries.join(" or ")).or_default().push(name);
         }
     }
+    found.extend(homeless.into_iter().map(|(library, names)| {
+        format!("`{}` is in {library}, which is not among the needed", names.join("`, `"))
+    }));
     found
 }
 
