@@ -21,7 +21,7 @@ use std::process::{Command, Stdio};
 const LIBRARIES: [&str; 4] = ["libc", "libm", "libdl", "liblog"];
 const START: &str = include_str!("start.rs");
 
-/// The first level at which bionic exports the unwinder, which std links: the table's, for the message.
+/// The first level at which bionic exports the unwinder, which std links.
 const UNWINDER_API: u32 = 30;
 
 /// A folder of stand-ins for one machine and API level.
