@@ -7,11 +7,16 @@
 
 #![forbid(unsafe_code)]
 
+mod android;
+mod apk;
+mod archive;
 mod arm;
 mod avx512;
 mod conform;
 mod demo;
 mod device;
+mod dist;
+mod elf;
 mod fetch;
 mod fixtures;
 mod foreign;
@@ -21,6 +26,8 @@ mod models;
 mod paths;
 mod peer;
 mod process;
+#[cfg(test)]
+mod scratch;
 mod test;
 mod tidy;
 
@@ -70,6 +77,14 @@ enum Task {
     DeviceTest(device::Args),
     /// Run one program on a phone: a runner for cargo
     DeviceRun(device::runner::Args),
+    /// Build libhappy.so and happy for Android and pack them: jniLibs, AAR, header, licences, checksums
+    Dist(dist::Args),
+    /// Make an app with libhappy.so in it, with Debian's tools, and check it
+    Apk(apk::Args),
+    /// Check libraries and programs for Android: what they import, page size, interpreter and more
+    ElfCheck(elf::Args),
+    /// Write the table of what Android's libraries export, from a checkout of AOSP's bionic
+    BionicSymbols(elf::maps::Args),
     /// Measure this project and llama.cpp side by side and print a table
     BenchPeer(peer::Args),
 }
@@ -93,6 +108,10 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(message) => Err(message),
         },
+        Task::Dist(args) => dist::run(&args),
+        Task::Apk(args) => apk::run(&args),
+        Task::ElfCheck(args) => elf::run(&args),
+        Task::BionicSymbols(args) => elf::maps::run(&args),
         Task::BenchPeer(args) => peer::run(&args),
     };
     match outcome {

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI runs, one named and timed step after the other.
 
-use crate::{Result, arm, avx512, conform, device, fetch, foreign, paths, process, tidy};
+use crate::{Result, apk, arm, avx512, conform, device, dist, fetch, foreign, paths, process, tidy};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Arguments of `test`.
@@ -107,6 +107,18 @@ const STEPS: &[Step] = &[
         what: "cargo xtask setup-foreign (rustup; apt, root) and test-foreign: 32-bit and big-endian machines",
         advice: "run `cargo xtask test-foreign` alone; with `--machine NAME` on one machine",
         run: foreign::step,
+    },
+    Step {
+        name: "dist",
+        what: "cargo xtask dist --android --stubs: libhappy.so and happy for phones, linked without an NDK, and elf-check",
+        advice: "run `cargo xtask dist --android --stubs --abi arm64-v8a` alone",
+        run: dist::step,
+    },
+    Step {
+        name: "apk",
+        what: "cargo xtask apk --setup (apt, root) and apk --stubs: an app with libhappy.so in it",
+        advice: "run `cargo xtask apk --stubs` alone",
+        run: apk::step,
     },
     Step {
         name: "package",

@@ -14,7 +14,7 @@
 //! | `adb.rs`, `complaint.rs` | calls of adb under time limits; its complaints as sentences |
 //! | `marker.rs`, `folder.rs` | programs' exit codes; the folder on the device |
 //! | `select.rs` | which devices, and whether they fit |
-//! | `target.rs`, `ndk.rs` | what is built, with which linker |
+//! | `target.rs` | what is built, with which linker |
 //! | `packages.rs`, `suite.rs`, `libtest.rs`, `report.rs` | the packages' tests |
 //! | `checks.rs`, `bench.rs` | what is run beside them |
 //! | `runner.rs` | `cargo xtask device-run`: one program, for cargo |
@@ -27,7 +27,6 @@ mod folder;
 mod interrupt;
 mod libtest;
 mod marker;
-mod ndk;
 mod packages;
 mod report;
 pub(crate) mod runner;

@@ -1,7 +1,7 @@
 //! What is built for a device: for Android with an NDK, else a static program, which every phone runs.
 
-use super::ndk::Ndk;
 use crate::Result;
+use crate::android::ndk;
 use crate::arm::toolchain::Toolchain;
 use std::path::Path;
 
@@ -55,10 +55,10 @@ pub(super) fn toolchain(
 fn open(target: Target, ndk: Option<&Path>, platform: u32) -> Result<Toolchain> {
     match target {
         Target::Android => {
-            let ndk = Ndk::find(ndk)?;
+            let ndk = ndk::find(ndk)?.ok_or("no NDK: none was named by --ndk or the environment")?;
             println!("{}, API {platform}", ndk.describe());
-            let flags = ndk.flags(platform);
-            Toolchain::android(ndk.clang, &flags)
+            let (clang, flags) = ndk.linker("aarch64-linux-android", platform)?;
+            Toolchain::android(clang, &flags)
         }
         Target::Musl => Toolchain::musl(),
         Target::Gnu => Toolchain::gnu(),
