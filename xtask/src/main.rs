@@ -10,6 +10,7 @@
 mod arm;
 mod avx512;
 mod conform;
+mod dart;
 mod demo;
 mod fetch;
 mod fixtures;
@@ -65,6 +66,8 @@ enum Task {
     SetupForeign,
     /// Run the tests of gguf and tensor with 32-bit addresses (i686) and with the other byte order (s390x)
     TestForeign(foreign::Args),
+    /// Write the Dart bindings of crates/ffi/include/happy.h, or check them and the other Dart files
+    Dart(dart::Args),
     /// Measure this project and llama.cpp side by side and print a table
     BenchPeer(peer::Args),
 }
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Task::TestAvx512 => avx512::run(),
         Task::SetupForeign => foreign::setup(),
         Task::TestForeign(args) => foreign::run(&args),
+        Task::Dart(args) => dart::run(&args),
         Task::BenchPeer(args) => peer::run(&args),
     };
     match outcome {
