@@ -13,6 +13,7 @@ mod archive;
 mod arm;
 mod avx512;
 mod conform;
+mod dart;
 mod demo;
 mod device;
 mod dist;
@@ -85,6 +86,8 @@ enum Task {
     ElfCheck(elf::Args),
     /// Write the table of what Android's libraries export, from a checkout of AOSP's bionic
     BionicSymbols(elf::maps::Args),
+    /// Write the Dart bindings of crates/ffi/include/happy.h, or check them and the other Dart files
+    Dart(dart::Args),
     /// Measure this project and llama.cpp side by side and print a table
     BenchPeer(peer::Args),
 }
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
         Task::Apk(args) => apk::run(&args),
         Task::ElfCheck(args) => elf::run(&args),
         Task::BionicSymbols(args) => elf::maps::run(&args),
+        Task::Dart(args) => dart::run(&args),
         Task::BenchPeer(args) => peer::run(&args),
     };
     match outcome {

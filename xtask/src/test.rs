@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI runs, one named and timed step after the other.
 
-use crate::{Result, apk, arm, avx512, conform, device, dist, fetch, foreign, paths, process, tidy};
+use crate::{Result, apk, arm, avx512, conform, dart, device, dist, fetch, foreign, paths, process, tidy};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Arguments of `test`.
@@ -77,6 +77,12 @@ const STEPS: &[Step] = &[
         what: "cargo xtask tidy: the conventions",
         advice: "each line above names the file and what it should be",
         run: || tidy::run().map(|()| Outcome::Passed),
+    },
+    Step {
+        name: "bindings",
+        what: "cargo xtask dart --check: Dart's bindings against the C header and the C compiler; Dart's grammar",
+        advice: "run `cargo xtask dart` where the header changed; else mend what is named above",
+        run: dart::step,
     },
     Step {
         name: "conform",

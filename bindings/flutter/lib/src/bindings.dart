@@ -1,0 +1,863 @@
+// The functions, structs and constants of libhappy. Made by `cargo xtask dart` from crates/ffi/include/happy.h; do not edit.
+//
+// ignore_for_file: type=lint, unused_element, camel_case_types, non_constant_identifier_names, constant_identifier_names
+// dart format off
+
+import 'dart:ffi' as ffi;
+
+/// The version of this interface, as `happy_abi_version` gives it: the library that runs may be another one.
+const int HAPPY_ABI_VERSION = 1;
+
+/// A seed that is another one each turn.
+const int HAPPY_SEED_RANDOM = -1;
+
+/// How a call ended, by what the caller can do about it. The error's message says what, where, expected and found.
+abstract final class HappyStatus {
+  /// It did what it was asked for.
+  static const int HAPPY_OK = 0;
+  /// An argument or option is wrong: mend the call.
+  static const int HAPPY_INVALID_ARGUMENT = 1;
+  /// The handle is null, of another kind, or was freed: mend the program.
+  static const int HAPPY_INVALID_HANDLE = 2;
+  /// The session is in use by another call, or has a turn that was not read to its end: wait, or stop the turn.
+  static const int HAPPY_BUSY = 3;
+  /// The cancel token was raised, or the progress callback said so.
+  static const int HAPPY_CANCELLED = 4;
+  /// The file or file descriptor cannot be read: look at the path, the permissions, the offset.
+  static const int HAPPY_FILE = 5;
+  /// The file is no GGUF model, is damaged, or its architecture is not supported: another file is needed.
+  static const int HAPPY_MODEL = 6;
+  /// The plan is over the budget, or memory could not be had: plan for less, as the message says.
+  static const int HAPPY_MEMORY = 7;
+  /// The conversation does not fit the context: shorten it, or load with a larger context.
+  static const int HAPPY_CONTEXT_FULL = 8;
+  /// The model has no chat template, or its template refuses the messages.
+  static const int HAPPY_TEMPLATE = 9;
+  /// The grammar or JSON schema is wrong; the message has line and column where there are such.
+  static const int HAPPY_GRAMMAR = 10;
+  /// The file has no tokenizer, or it cannot take the text or token.
+  static const int HAPPY_TOKENIZER = 11;
+  /// Not supported yet, by this version or on this machine.
+  static const int HAPPY_UNSUPPORTED = 12;
+  /// The system refused something else, like a thread.
+  static const int HAPPY_SYSTEM = 13;
+  /// An error of this library, which was contained: please report it. The session it happened in has to be freed.
+  static const int HAPPY_INTERNAL = 14;
+}
+
+/// Element type of the KV cache.
+abstract final class HappyKvType {
+  /// 16-bit floats.
+  static const int HAPPY_KV_F16 = 0;
+  /// 32-bit floats: twice the memory.
+  static const int HAPPY_KV_F32 = 1;
+}
+
+/// How much a log callback hears.
+abstract final class HappyLogLevel {
+  /// Nothing.
+  static const int HAPPY_LOG_OFF = 0;
+  /// Calls that failed.
+  static const int HAPPY_LOG_ERROR = 1;
+  /// Also: what was loaded, and what each turn took.
+  static const int HAPPY_LOG_INFO = 2;
+}
+
+/// What an event tells.
+abstract final class HappyEventKind {
+  /// Of the prompt, `done` of `total` tokens are computed.
+  static const int HAPPY_EVENT_PREFILL = 0;
+  /// `text` is more of the answer.
+  static const int HAPPY_EVENT_TEXT = 1;
+  /// `text` is more of what the model thinks before it answers.
+  static const int HAPPY_EVENT_REASONING = 2;
+  /// The model begins to call tool `name`; it is call number `call`, from 0.
+  static const int HAPPY_EVENT_TOOL_CALL_START = 3;
+  /// `text` is more of the JSON of the arguments of call `call`: for who shows them while they come.
+  static const int HAPPY_EVENT_TOOL_CALL_ARGUMENTS = 4;
+  /// Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` where the model wrote one.
+  static const int HAPPY_EVENT_TOOL_CALL = 5;
+  /// What looked like a call is none; `text` says why. Its own text follows as the answer's. If call `call` had started,
+  /// it is withdrawn.
+  static const int HAPPY_EVENT_MALFORMED_CALL = 6;
+  /// The end of the turn: `finish` says why, `happy_session_finish` says more.
+  static const int HAPPY_EVENT_DONE = 7;
+}
+
+/// Why a turn ended.
+abstract final class HappyFinishReason {
+  /// The model ended its answer.
+  static const int HAPPY_FINISH_END = 0;
+  /// A stop string was reached.
+  static const int HAPPY_FINISH_STOP_STRING = 1;
+  /// As many tokens as were asked for.
+  static const int HAPPY_FINISH_LENGTH = 2;
+  /// The context is full.
+  static const int HAPPY_FINISH_CONTEXT_FULL = 3;
+  /// The grammar allows nothing more.
+  static const int HAPPY_FINISH_GRAMMAR_END = 4;
+  /// The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
+  static const int HAPPY_FINISH_CANCELLED = 5;
+}
+
+/// A flag that ends loading or generating early. Any thread may raise it, also from within callbacks.
+final class HappyCancel extends ffi.Opaque {}
+
+/// Why a call failed. Free it with `happy_error_free`.
+final class HappyError extends ffi.Opaque {}
+
+/// A loaded model, shared by its sessions. Handles are numbers that look like pointers: never dereferenced, by nobody.
+final class HappyModel extends ffi.Opaque {}
+
+/// How tokens are chosen. It never changes: any number of sessions and threads may use it.
+final class HappySampler extends ffi.Opaque {}
+
+/// A conversation with its KV cache and threads.
+final class HappySession extends ffi.Opaque {}
+
+/// Hears what the library has to say; `text` has `len` bytes and a NUL. May be called from any thread that calls the
+/// library.
+typedef HappyOnLog = ffi.Pointer<ffi.NativeFunction<HappyOnLogFunction>>;
+
+/// A [HappyOnLog] as C sees it.
+typedef HappyOnLogFunction = ffi.Void Function(ffi.Pointer<ffi.Void> user, ffi.Int32 level, ffi.Pointer<ffi.Char> text, ffi.Size len);
+
+/// A [HappyOnLog] as Dart sees it.
+typedef DartHappyOnLogFunction = void Function(ffi.Pointer<ffi.Void> user, int level, ffi.Pointer<ffi.Char> text, int len);
+
+/// Hears how much of a model is loaded, from 0 to 1. Returns 0 to give up, anything else to go on.
+typedef HappyProgress = ffi.Pointer<ffi.NativeFunction<HappyProgressFunction>>;
+
+/// A [HappyProgress] as C sees it.
+typedef HappyProgressFunction = ffi.Int32 Function(ffi.Pointer<ffi.Void> user, ffi.Float fraction);
+
+/// A [HappyProgress] as Dart sees it.
+typedef DartHappyProgressFunction = int Function(ffi.Pointer<ffi.Void> user, double fraction);
+
+/// Hears what a turn brings. The event and its texts are valid during the call only. Returns 0 to end the turn, anything
+/// else to go on. It must not throw and not jump out; calls for the same session give `HAPPY_BUSY`.
+typedef HappyOnEvent = ffi.Pointer<ffi.NativeFunction<HappyOnEventFunction>>;
+
+/// A [HappyOnEvent] as C sees it.
+typedef HappyOnEventFunction = ffi.Int32 Function(ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyEvent> event);
+
+/// A [HappyOnEvent] as Dart sees it.
+typedef DartHappyOnEventFunction = int Function(ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyEvent> event);
+
+/// Text that the library made: UTF-8 (bytes, from `happy_token_piece`), with a NUL behind it. Free it with
+/// `happy_string_free`.
+final class HappyString extends ffi.Struct {
+  /// The first byte; NULL where there is no string.
+  external ffi.Pointer<ffi.Char> data;
+
+  /// Bytes, without the NUL.
+  @ffi.Size()
+  external int len;
+}
+
+/// Text that the caller owns: UTF-8, `len` bytes, no NUL needed. `data` may be NULL if `len` is 0.
+final class HappyText extends ffi.Struct {
+  /// The first byte.
+  external ffi.Pointer<ffi.Char> data;
+
+  /// Bytes.
+  @ffi.Size()
+  external int len;
+}
+
+/// How to load a model. Begin with `happy_load_options_init`.
+final class HappyLoadOptions extends ffi.Struct {
+  /// `sizeof(HappyLoadOptions)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// Threads, the caller's included; 0: the big cores but one, or all cores where they are equal.
+  @ffi.Uint32()
+  external int threads;
+
+  /// Positions of a session; 0: what the model was trained for, at most 4096, and what fits the budget.
+  @ffi.Uint32()
+  external int context;
+
+  /// Most tokens of a prompt that are computed at once; 0: 256. Results do not depend on it.
+  @ffi.Uint32()
+  external int batch;
+
+  /// Most bytes of anonymous memory for the model and one session; 0: what the machine has free.
+  @ffi.Uint64()
+  external int memory_budget;
+
+  /// Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`; empty: the best that the machine has.
+  external HappyText isa;
+
+  /// Called while loading, on the caller's thread; may be NULL.
+  external HappyProgress progress;
+
+  /// Given to `progress`.
+  external ffi.Pointer<ffi.Void> progress_user;
+
+  /// Ends loading early; may be NULL.
+  external ffi.Pointer<HappyCancel> cancel;
+
+  /// A `HappyKvType`.
+  @ffi.Int32()
+  external int kv_type;
+
+  /// 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
+  @ffi.Uint32()
+  external int copy;
+}
+
+/// What running a model takes. Set `size` before the call.
+final class HappyPlan extends ffi.Struct {
+  /// `sizeof(HappyPlan)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// 1 if it fits the budget.
+  @ffi.Uint32()
+  external int fits;
+
+  /// Most bytes of anonymous memory: KV cache, scratch, tokenizer, and the weights if they are copied.
+  @ffi.Uint64()
+  external int anon_bytes;
+
+  /// Bytes that it may take.
+  @ffi.Uint64()
+  external int budget_bytes;
+
+  /// Bytes of the weights.
+  @ffi.Uint64()
+  external int weight_bytes;
+
+  /// Bytes of the KV cache when all of it is used.
+  @ffi.Uint64()
+  external int kv_bytes;
+
+  /// Bytes of activations and scratch.
+  @ffi.Uint64()
+  external int scratch_bytes;
+
+  /// Bytes of the tokenizer's tables.
+  @ffi.Uint64()
+  external int tokenizer_bytes;
+
+  /// Positions of a session.
+  @ffi.Uint32()
+  external int context;
+
+  /// Where it does not fit: the largest context that would, or 0 if none would. Else as `context`.
+  @ffi.Uint32()
+  external int fitting_context;
+
+  /// Most tokens of a prompt that are computed at once.
+  @ffi.Uint32()
+  external int batch;
+
+  /// Threads.
+  @ffi.Uint32()
+  external int threads;
+
+  /// 1 if the weights are read into anonymous memory.
+  @ffi.Uint32()
+  external int weights_copied;
+
+  /// 0.
+  @ffi.Uint32()
+  external int reserved;
+}
+
+/// Something to add to the logit of a token.
+final class HappyLogitBias extends ffi.Struct {
+  /// The token.
+  @ffi.Uint32()
+  external int token;
+
+  /// What is added; minus infinity forbids the token.
+  @ffi.Float()
+  external double bias;
+}
+
+/// How to choose tokens; names, defaults and order are llama.cpp's. Begin with `happy_sampler_options_init`.
+final class HappySamplerOptions extends ffi.Struct {
+  /// `sizeof(HappySamplerOptions)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// Keep the best tokens; 0: all.
+  @ffi.Uint32()
+  external int top_k;
+
+  /// Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`: another one each turn.
+  @ffi.Uint64()
+  external int seed;
+
+  /// 0 always takes the best token.
+  @ffi.Float()
+  external double temperature;
+
+  /// Keep the best tokens that have this probability together; 1: all.
+  @ffi.Float()
+  external double top_p;
+
+  /// Keep tokens with at least this share of the best one's probability; 0: all.
+  @ffi.Float()
+  external double min_p;
+
+  /// Keep the tokens whose surprise is most typical; 1: all.
+  @ffi.Float()
+  external double typical;
+
+  /// Keep logits at most so many standard deviations below the best; 0: all.
+  @ffi.Float()
+  external double top_n_sigma;
+
+  /// Chance that the top choices are excluded; 0: off.
+  @ffi.Float()
+  external double xtc_probability;
+
+  /// What a top choice has at least.
+  @ffi.Float()
+  external double xtc_threshold;
+
+  /// Let the temperature follow the entropy, by so much; 0: off.
+  @ffi.Float()
+  external double dynatemp_range;
+
+  /// Exponent of the dynamic temperature.
+  @ffi.Float()
+  external double dynatemp_exponent;
+
+  /// Divide the logits of recent tokens by this; 1: off.
+  @ffi.Float()
+  external double repeat_penalty;
+
+  /// Subtract this for each recent occurrence of the token; 0: off.
+  @ffi.Float()
+  external double frequency_penalty;
+
+  /// Subtract this from the logits of recent tokens; 0: off.
+  @ffi.Float()
+  external double presence_penalty;
+
+  /// Penalty of what would continue a repetition (DRY); 0: off.
+  @ffi.Float()
+  external double dry_multiplier;
+
+  /// Growth of that penalty with each token that the repetition is longer.
+  @ffi.Float()
+  external double dry_base;
+
+  /// Mirostat's target entropy.
+  @ffi.Float()
+  external double mirostat_tau;
+
+  /// Mirostat's learning rate.
+  @ffi.Float()
+  external double mirostat_eta;
+
+  /// Prefer tokens near this probability; below 0: off.
+  @ffi.Float()
+  external double adaptive_target;
+
+  /// How long that remembers.
+  @ffi.Float()
+  external double adaptive_decay;
+
+  /// Tokens that the penalties look back.
+  @ffi.Uint32()
+  external int penalty_last_n;
+
+  /// Longest repetition without DRY's penalty.
+  @ffi.Uint32()
+  external int dry_allowed_length;
+
+  /// Tokens in which DRY looks for repetitions.
+  @ffi.Uint32()
+  external int dry_last_n;
+
+  /// Tokens that top-p, min-p, typical and XTC keep at least.
+  @ffi.Uint32()
+  external int min_keep;
+
+  /// 0, or Mirostat 1 or 2 instead of all of these but temperature and logit bias.
+  @ffi.Uint32()
+  external int mirostat;
+
+  /// 0.
+  @ffi.Uint32()
+  external int reserved;
+
+  /// The samplers and their order, separated by `;`: penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc,
+  /// temperature, infill, adaptive_p. Empty: these without the last two.
+  external HappyText order;
+
+  /// Texts that end a repetition for DRY; NULL: line end, `:`, `"` and `*`.
+  external ffi.Pointer<HappyText> dry_breakers;
+
+  /// How many.
+  @ffi.Size()
+  external int n_dry_breakers;
+
+  /// Biases; may be NULL.
+  external ffi.Pointer<HappyLogitBias> logit_bias;
+
+  /// How many.
+  @ffi.Size()
+  external int n_logit_bias;
+}
+
+/// What a session begins with. Begin with `happy_session_options_init`.
+final class HappySessionOptions extends ffi.Struct {
+  /// `sizeof(HappySessionOptions)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// 0.
+  @ffi.Uint32()
+  external int reserved;
+
+  /// The system message; empty: none.
+  external HappyText system;
+
+  /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form); empty: none.
+  external HappyText tools;
+
+  /// A JSON object with more variables for the template, like `{"enable_thinking": false}`; empty: none.
+  external HappyText template_vars;
+}
+
+/// What a session and the process take, in bytes. Set `size` before the call.
+final class HappyMemory extends ffi.Struct {
+  /// `sizeof(HappyMemory)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// 1 if the weights are in anonymous memory.
+  @ffi.Uint32()
+  external int weights_copied;
+
+  /// The weights; file-backed unless they are copied.
+  @ffi.Uint64()
+  external int weight_bytes;
+
+  /// The KV cache when all of it is used.
+  @ffi.Uint64()
+  external int kv_bytes;
+
+  /// The part of the KV cache that is in use.
+  @ffi.Uint64()
+  external int kv_resident_bytes;
+
+  /// Activations and scratch.
+  @ffi.Uint64()
+  external int scratch_bytes;
+
+  /// The tokenizer's tables.
+  @ffi.Uint64()
+  external int tokenizer_bytes;
+
+  /// The process: anonymous pages. 0 where the system does not tell, as for the next two.
+  @ffi.Uint64()
+  external int process_anon_bytes;
+
+  /// The process: pages of mapped files.
+  @ffi.Uint64()
+  external int process_file_bytes;
+
+  /// The process: the highest resident size so far.
+  @ffi.Uint64()
+  external int process_peak_bytes;
+
+  /// Positions of the context that are taken.
+  @ffi.Uint64()
+  external int positions;
+}
+
+/// How to generate. Begin with `happy_generate_options_init`.
+final class HappyGenerateOptions extends ffi.Struct {
+  /// `sizeof(HappyGenerateOptions)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// Most tokens; 0: until the context is full.
+  @ffi.Uint32()
+  external int max_tokens;
+
+  /// How tokens are chosen; NULL: as `happy_sampler_options_init` says.
+  external ffi.Pointer<HappySampler> sampler;
+
+  /// Ends the turn early, with `HAPPY_FINISH_CANCELLED`; may be NULL.
+  external ffi.Pointer<HappyCancel> cancel;
+
+  /// Texts that end the answer and are no part of it; may be NULL.
+  external ffi.Pointer<HappyText> stop;
+
+  /// How many.
+  @ffi.Size()
+  external int n_stop;
+
+  /// A GBNF grammar that the text must match; empty: none.
+  external HappyText grammar;
+
+  /// A JSON schema that the text must match; empty: none. Not together with a grammar.
+  external HappyText json_schema;
+
+  /// Text events come when so many milliseconds have passed since the last one. 0: this is no reason to deliver.
+  @ffi.Uint32()
+  external int coalesce_ms;
+
+  /// Text events come when so many bytes are there. 0: this is no reason to deliver. Both 0: as soon as there is text.
+  @ffi.Uint32()
+  external int coalesce_bytes;
+
+  /// 1: the text is continued as it is, without template and conversation.
+  @ffi.Uint32()
+  external int raw;
+
+  /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
+  @ffi.Uint32()
+  external int drop_cancelled;
+
+  /// 1: go on when the model wants to end.
+  @ffi.Uint32()
+  external int ignore_end;
+
+  /// 0.
+  @ffi.Uint32()
+  external int reserved;
+}
+
+/// Something that happened in a turn. For `happy_next`: set `size` before the call; the texts are valid until the next
+/// call for the session.
+final class HappyEvent extends ffi.Struct {
+  /// `sizeof(HappyEvent)`; in callbacks the library's own.
+  @ffi.Uint32()
+  external int size;
+
+  /// A `HappyEventKind`; pass over those that you do not know.
+  @ffi.Int32()
+  external int kind;
+
+  /// `HAPPY_EVENT_DONE`: a `HappyFinishReason`.
+  @ffi.Int32()
+  external int finish;
+
+  /// Events of tool calls: the call's number, from 0; -1 where there is none.
+  @ffi.Int32()
+  external int call;
+
+  /// `HAPPY_EVENT_PREFILL`: tokens that are computed.
+  @ffi.Uint64()
+  external int done;
+
+  /// `HAPPY_EVENT_PREFILL`: tokens of the prompt that have to be computed.
+  @ffi.Uint64()
+  external int total;
+
+  /// Text, as the kind says.
+  external HappyText text;
+
+  /// Events of tool calls: the tool's name.
+  external HappyText name;
+
+  /// `HAPPY_EVENT_TOOL_CALL`, `HAPPY_EVENT_TOOL_CALL_START`: the id that the model gave the call; mostly empty.
+  external HappyText id;
+}
+
+/// What a turn took. Set `size` before the call.
+final class HappyFinish extends ffi.Struct {
+  /// `sizeof(HappyFinish)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// A `HappyFinishReason`.
+  @ffi.Int32()
+  external int reason;
+
+  /// Tokens of the prompt that were computed.
+  @ffi.Uint64()
+  external int prompt_tokens;
+
+  /// Tokens of the prompt that the KV cache held already.
+  @ffi.Uint64()
+  external int reused_tokens;
+
+  /// Tokens that were generated, one that ended the answer included.
+  @ffi.Uint64()
+  external int generated_tokens;
+
+  /// Seconds for the prompt.
+  @ffi.Double()
+  external double prefill_seconds;
+
+  /// Seconds for the tokens behind the first.
+  @ffi.Double()
+  external double decode_seconds;
+
+  /// Prompt tokens a second.
+  @ffi.Double()
+  external double prefill_rate;
+
+  /// Generated tokens a second.
+  @ffi.Double()
+  external double decode_rate;
+}
+
+/// The functions of libhappy. Each is looked up when it is called first.
+class HappyBindings {
+  /// The functions of [library].
+  HappyBindings(this.library);
+
+  /// The library that they are in.
+  final ffi.DynamicLibrary library;
+
+  /// The status of an error; `HAPPY_INVALID_HANDLE` if it is none.
+  late final int Function(ffi.Pointer<HappyError> error) happy_error_status = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyError> error),
+      int Function(ffi.Pointer<HappyError> error)>('happy_error_status', isLeaf: true);
+
+  /// The message of an error: UTF-8 with a NUL behind it, valid until the error is freed. `len` receives the bytes without
+  /// the NUL, and may be NULL. For what is no error: an empty text.
+  late final ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len) happy_error_message = library.lookupFunction<
+      ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len),
+      ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len)>('happy_error_message', isLeaf: true);
+
+  /// Frees an error. NULL is fine; what is no error, or was freed before, gives `HAPPY_INVALID_HANDLE`.
+  late final int Function(ffi.Pointer<HappyError> error) happy_error_free = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyError> error),
+      int Function(ffi.Pointer<HappyError> error)>('happy_error_free');
+
+  /// Frees a string and sets its fields to NULL and 0. NULL and strings without data are fine; data that the library does
+  /// not know as a live string gives `HAPPY_INVALID_HANDLE`.
+  late final int Function(ffi.Pointer<HappyString> string) happy_string_free = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyString> string),
+      int Function(ffi.Pointer<HappyString> string)>('happy_string_free');
+
+  /// The version of this interface. A program that was compiled against version N runs with every library that says N.
+  late final int Function() happy_abi_version = library.lookupFunction<
+      ffi.Uint32 Function(),
+      int Function()>('happy_abi_version', isLeaf: true);
+
+  /// The library's version, like `0.1.0`, with a NUL; never freed.
+  late final ffi.Pointer<ffi.Char> Function() happy_version = library.lookupFunction<
+      ffi.Pointer<ffi.Char> Function(),
+      ffi.Pointer<ffi.Char> Function()>('happy_version', isLeaf: true);
+
+  /// What the processor has and what the library makes of it, as a JSON object: `architecture`, `cores`, `capacities`,
+  /// `default_threads`, `features`, `instruction_sets`, `chosen`.
+  late final int Function(ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_cpu = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cpu');
+
+  /// Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: nowhere, as in the beginning. When
+  /// this returns, the callback that was set before is not running and will not be called again. From within the
+  /// callback it gives `HAPPY_BUSY`.
+  late final int Function(HappyOnLog on_log, ffi.Pointer<ffi.Void> user, int level, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_set_log = library.lookupFunction<
+      ffi.Int32 Function(HappyOnLog on_log, ffi.Pointer<ffi.Void> user, ffi.Int32 level, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(HappyOnLog on_log, ffi.Pointer<ffi.Void> user, int level, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_set_log');
+
+  /// Handles, errors and strings that were made and not freed yet: 0 when a program has freed all.
+  late final int Function() happy_live_handles = library.lookupFunction<
+      ffi.Size Function(),
+      int Function()>('happy_live_handles', isLeaf: true);
+
+  /// Sets all fields to their defaults; `size` is `sizeof(HappyLoadOptions)`.
+  late final int Function(ffi.Pointer<HappyLoadOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_load_options_init = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyLoadOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyLoadOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_load_options_init');
+
+  /// A cancel token that is not raised.
+  late final int Function(ffi.Pointer<ffi.Pointer<HappyCancel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_cancel_new = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<ffi.Pointer<HappyCancel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<ffi.Pointer<HappyCancel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cancel_new');
+
+  /// Raises a cancel token: what uses it ends within milliseconds, or with the token of text that is being computed.
+  late final int Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_cancel_raise = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cancel_raise');
+
+  /// Lowers a cancel token, to be used again.
+  late final int Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_cancel_lower = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cancel_lower');
+
+  /// Frees a cancel token; work that began with it still sees whether it was raised before. NULL is fine.
+  late final int Function(ffi.Pointer<HappyCancel> cancel) happy_cancel_free = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyCancel> cancel),
+      int Function(ffi.Pointer<HappyCancel> cancel)>('happy_cancel_free');
+
+  /// What running the model of a file takes. Over the budget is no error here: `fits` is 0 then. Nothing big is read; the
+  /// file is mapped during the call. `options` may be NULL: all defaults.
+  late final int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_plan_file = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_plan_file');
+
+  /// What running the model takes that is in `length` bytes (0: all) of a file from `offset` on; see `happy_plan_file`.
+  late final int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_plan_fd = library.lookupFunction<
+      ffi.Int32 Function(ffi.Int32 fd, ffi.Uint64 offset, ffi.Uint64 length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_plan_fd');
+
+  /// Loads the model of a file. Over the budget gives `HAPPY_MEMORY`, with the numbers and what would fit. `options` may be
+  /// NULL: all defaults.
+  late final int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_open_file = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_open_file');
+
+  /// Loads the model that is in `length` bytes (0: all) of a file from `offset` on, like an asset of an Android package. Any
+  /// offset will do. The descriptor is duplicated: the caller may close it after the call.
+  late final int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_open_fd = library.lookupFunction<
+      ffi.Int32 Function(ffi.Int32 fd, ffi.Uint64 offset, ffi.Uint64 length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_open_fd');
+
+  /// Frees a model. Its sessions keep what they need, and go on. NULL is fine.
+  late final int Function(ffi.Pointer<HappyModel> model) happy_model_free = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model),
+      int Function(ffi.Pointer<HappyModel> model)>('happy_model_free');
+
+  /// What a session of a loaded model takes.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_plan = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_plan');
+
+  /// What a model is, as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
+  /// `file_type`, `chat_template`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
+  late final int Function(ffi.Pointer<HappyModel> model, int metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_info = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Int32 metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, int metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_info');
+
+  /// Sets all fields to their defaults; `size` is `sizeof(HappySamplerOptions)`.
+  late final int Function(ffi.Pointer<HappySamplerOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_sampler_options_init = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySamplerOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySamplerOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_sampler_options_init');
+
+  /// A sampler. `options` may be NULL: all defaults. What it is given is copied.
+  late final int Function(ffi.Pointer<HappySamplerOptions> options, ffi.Pointer<ffi.Pointer<HappySampler>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_sampler_new = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySamplerOptions> options, ffi.Pointer<ffi.Pointer<HappySampler>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySamplerOptions> options, ffi.Pointer<ffi.Pointer<HappySampler>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_sampler_new');
+
+  /// Frees a sampler; a turn that began with it goes on. NULL is fine.
+  late final int Function(ffi.Pointer<HappySampler> sampler) happy_sampler_free = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySampler> sampler),
+      int Function(ffi.Pointer<HappySampler> sampler)>('happy_sampler_free');
+
+  /// Sets all fields to their defaults; `size` is `sizeof(HappySessionOptions)`.
+  late final int Function(ffi.Pointer<HappySessionOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_options_init = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySessionOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySessionOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_options_init');
+
+  /// A session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_new = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_new');
+
+  /// Frees a session. A call that another thread, or a callback's caller, has in it ends by itself, with
+  /// `HAPPY_FINISH_CANCELLED`, at its next token or part of the prompt; memory and threads go with it. NULL is fine.
+  late final int Function(ffi.Pointer<HappySession> session) happy_session_free = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session),
+      int Function(ffi.Pointer<HappySession> session)>('happy_session_free');
+
+  /// Adds a message, without an answer: `role` is `user`, `assistant`, `system`, `tool` or what the template knows.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> role, int role_len, ffi.Pointer<ffi.Char> content, int content_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_add_message = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> role, ffi.Size role_len, ffi.Pointer<ffi.Char> content, ffi.Size content_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> role, int role_len, ffi.Pointer<ffi.Char> content, int content_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_add_message');
+
+  /// Adds a message as a JSON object, like a tool's answer: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> message, int message_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_add_json = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> message, ffi.Size message_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> message, int message_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_add_json');
+
+  /// The conversation, the system message included, as a JSON array of messages.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_messages = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_messages');
+
+  /// Keeps the first `count` messages, the system message counted; the next turn computes only what is new.
+  late final int Function(ffi.Pointer<HappySession> session, int count, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_truncate = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Size count, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, int count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_truncate');
+
+  /// Forgets the conversation but for the system message of the options, and all of the KV cache.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_clear = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_clear');
+
+  /// What the session and the process take.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_memory = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_memory');
+
+  /// The tokens of a text. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is 0), and
+  /// `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens, and BOS
+  /// and EOS are added where the model wants them.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, int special, ffi.Pointer<ffi.Uint32> tokens, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_tokenize = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Int32 special, ffi.Pointer<ffi.Uint32> tokens, ffi.Size capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, int special, ffi.Pointer<ffi.Uint32> tokens, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_tokenize');
+
+  /// The text of tokens; bytes that are no UTF-8 become U+FFFD. With `special` (not 0) control tokens give their strings,
+  /// else nothing.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, int count, int special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_detokenize = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, ffi.Size count, ffi.Int32 special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, int count, int special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_detokenize');
+
+  /// The bytes of one token: they may be a part of a character only.
+  late final int Function(ffi.Pointer<HappyModel> model, int token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_token_piece = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Uint32 token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, int token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_token_piece');
+
+  /// The prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content": "Hi"}]`. `tools`
+  /// is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, int messages_len, ffi.Pointer<ffi.Char> tools, int tools_len, int answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_apply_template = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, ffi.Size messages_len, ffi.Pointer<ffi.Char> tools, ffi.Size tools_len, ffi.Int32 answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, int messages_len, ffi.Pointer<ffi.Char> tools, int tools_len, int answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_apply_template');
+
+  /// Sets all fields to their defaults; `size` is `sizeof(HappyGenerateOptions)`.
+  late final int Function(ffi.Pointer<HappyGenerateOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_generate_options_init = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyGenerateOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyGenerateOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_generate_options_init');
+
+  /// A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
+  /// the answer. With `text` NULL the messages are answered as they are, as after a tool's result. `finish` and `options` may be
+  /// NULL. Cancelling is no error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. After an error
+  /// the conversation is as it was before the turn.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_chat = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_chat');
+
+  /// Begins a turn as `happy_chat` does, to be read by `happy_next`. Until its end or `happy_stop`, other calls for the
+  /// session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_memory` and `happy_session_free`.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_start = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_start');
+
+  /// Computes until there is an event, and gives it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyEvent> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_next = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyEvent> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyEvent> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_next');
+
+  /// Ends a turn that `happy_start` began, as if its cancel token were raised: what is left of its events is dropped.
+  /// Without such a turn nothing happens.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_stop = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_stop');
+
+  /// What the last turn that ended took; `HAPPY_INVALID_ARGUMENT` if there was none.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_finish = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_finish');
+
+  /// The embedding of a text. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<ffi.Float> out, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embed = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<ffi.Float> out, ffi.Size capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<ffi.Float> out, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embed');
+
+  /// Writes the session to a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_save = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_save');
+
+  /// Reads a session from a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_restore = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_restore');
+}

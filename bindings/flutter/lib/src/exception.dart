@@ -1,0 +1,79 @@
+/// What can go wrong, by what a caller can do about it.
+library;
+
+import 'bindings.dart' as c;
+
+/// Why a call failed.
+enum HappyStatus {
+  /// An argument or option is wrong: mend the call.
+  invalidArgument(c.HappyStatus.HAPPY_INVALID_ARGUMENT),
+
+  /// The model, session or token was disposed of.
+  invalidHandle(c.HappyStatus.HAPPY_INVALID_HANDLE),
+
+  /// The session has a turn that has not ended: wait for it, or stop it.
+  busy(c.HappyStatus.HAPPY_BUSY),
+
+  /// Loading was cancelled.
+  cancelled(c.HappyStatus.HAPPY_CANCELLED),
+
+  /// The file cannot be read.
+  file(c.HappyStatus.HAPPY_FILE),
+
+  /// The file is no GGUF model, is damaged, or its architecture is not supported.
+  model(c.HappyStatus.HAPPY_MODEL),
+
+  /// The plan is over the budget, or memory could not be had; the message says what would fit.
+  memory(c.HappyStatus.HAPPY_MEMORY),
+
+  /// The conversation does not fit the context.
+  contextFull(c.HappyStatus.HAPPY_CONTEXT_FULL),
+
+  /// The model has no chat template, or its template refuses the messages.
+  template(c.HappyStatus.HAPPY_TEMPLATE),
+
+  /// The grammar or JSON schema is wrong.
+  grammar(c.HappyStatus.HAPPY_GRAMMAR),
+
+  /// The file has no tokenizer, or it cannot take the text or token.
+  tokenizer(c.HappyStatus.HAPPY_TOKENIZER),
+
+  /// Not supported yet, by this version or on this machine.
+  unsupported(c.HappyStatus.HAPPY_UNSUPPORTED),
+
+  /// The system refused something else, like a thread.
+  system(c.HappyStatus.HAPPY_SYSTEM),
+
+  /// An error of the library, which was contained. The session it happened in has to be disposed of.
+  internal(c.HappyStatus.HAPPY_INTERNAL),
+
+  /// A status of a newer library, or an error outside of it.
+  other(-1);
+
+  const HappyStatus(this.code);
+
+  /// The number of the status in C.
+  final int code;
+
+  /// The status with this number in C.
+  static HappyStatus fromCode(int code) => values.firstWhere((status) => status.code == code, orElse: () => other);
+}
+
+/// A call that failed.
+final class HappyException implements Exception {
+  /// A failure with its [status] and a [message] that says what, where, expected and found.
+  const HappyException(this.status, this.message);
+
+  /// What the caller can do.
+  final HappyStatus status;
+
+  /// What went wrong.
+  final String message;
+
+  @override
+  String toString() => 'HappyException(${status.name}): $message';
+}
+
+/// [error] as something that every isolate can receive.
+HappyException sendable(Object error) =>
+    error is HappyException ? error : HappyException(HappyStatus.other, error.toString());

@@ -1,0 +1,64 @@
+/// Finds libhappy and checks that it is one that these bindings know.
+library;
+
+import 'dart:convert';
+import 'dart:ffi';
+import 'dart:io';
+
+import 'bindings.dart' as c;
+import 'calls.dart';
+import 'exception.dart';
+
+/// The native library.
+abstract final class HappyLibrary {
+  /// The library's file name, which the system looks for where the app's libraries are, or a path to it. Set it before
+  /// anything else is used.
+  static String path = _usualPath();
+
+  static c.HappyBindings? _bindings;
+
+  /// The library's functions. Each isolate opens the library for itself; the system loads it once.
+  static c.HappyBindings get bindings => _bindings ??= _open(path);
+
+  /// The version of the library, like `0.1.0`.
+  static String get version {
+    final text = bindings.happy_version();
+    var length = 0;
+    while (text[length] != 0) {
+      length += 1;
+    }
+    return decode(text, length);
+  }
+
+  /// What the processor has and what the library makes of it: `cores`, `default_threads`, `chosen` and more.
+  static Map<String, Object?> cpu() {
+    final text = readString((out, error) => bindings.happy_cpu(out, error));
+    return jsonDecode(text) as Map<String, Object?>;
+  }
+
+  /// How many native objects exist: 0 when all is disposed of.
+  static int get liveHandles => bindings.happy_live_handles();
+
+  static String _usualPath() {
+    if (Platform.isAndroid || Platform.isLinux) return 'libhappy.so';
+    throw UnsupportedError('happy_phone_llm: no libhappy for ${Platform.operatingSystem}; set HappyLibrary.path to one');
+  }
+
+  static c.HappyBindings _open(String path) {
+    final DynamicLibrary library;
+    try {
+      library = DynamicLibrary.open(path);
+    } on ArgumentError catch (error) {
+      throw HappyException(HappyStatus.system, 'cannot open $path: ${error.message}');
+    }
+    final bindings = c.HappyBindings(library);
+    final found = bindings.happy_abi_version();
+    if (found != c.HAPPY_ABI_VERSION) {
+      throw HappyException(
+        HappyStatus.unsupported,
+        '$path has version $found of the interface, expected ${c.HAPPY_ABI_VERSION}',
+      );
+    }
+    return bindings;
+  }
+}

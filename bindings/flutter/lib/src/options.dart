@@ -1,0 +1,193 @@
+/// How to load, to begin and to generate. What is null takes the library's default.
+library;
+
+import 'dart:convert';
+import 'dart:ffi';
+
+import 'bindings.dart' as c;
+import 'calls.dart';
+import 'library.dart';
+import 'sampler.dart';
+
+/// Where a model is.
+final class HappyModelSource {
+  /// The file at [path].
+  const HappyModelSource.file(String this.path)
+      : descriptor = -1,
+        offset = 0,
+        length = 0;
+
+  /// [length] bytes (0: all) from [offset] on of a file that is open, like an asset of an Android package. The descriptor
+  /// may be closed when the call that takes it has ended.
+  const HappyModelSource.descriptor(this.descriptor, {this.offset = 0, this.length = 0}) : path = null;
+
+  /// The path, where it is a file's.
+  final String? path;
+
+  /// The file descriptor, where [path] is null.
+  final int descriptor;
+
+  /// The first byte of the model.
+  final int offset;
+
+  /// Bytes of the model; 0: to the end of the file.
+  final int length;
+}
+
+/// Element type of the KV cache.
+enum HappyKvType {
+  /// 16-bit floats.
+  f16(c.HappyKvType.HAPPY_KV_F16),
+
+  /// 32-bit floats: twice the memory.
+  f32(c.HappyKvType.HAPPY_KV_F32);
+
+  const HappyKvType(this.code);
+
+  /// The number of the type in C.
+  final int code;
+}
+
+/// How to load a model.
+final class HappyLoadOptions {
+  /// Options; all of them have defaults.
+  const HappyLoadOptions({
+    this.threads,
+    this.context,
+    this.batch,
+    this.memoryBudget,
+    this.instructionSet,
+    this.kvType,
+    this.copy = false,
+  });
+
+  /// Threads; null: the big cores but one, or all cores where they are equal.
+  final int? threads;
+
+  /// Positions of a session; null: what the model was trained for, at most 4096, and what fits the budget.
+  final int? context;
+
+  /// Most tokens of a prompt that are computed at once.
+  final int? batch;
+
+  /// Most bytes of anonymous memory for the model and one session; null: what the machine has free.
+  final int? memoryBudget;
+
+  /// Instruction set, like `scalar`, `neon`, `dotprod`; null: the best that the machine has.
+  final String? instructionSet;
+
+  /// Element type of the KV cache.
+  final HappyKvType? kvType;
+
+  /// Whether the file is read into anonymous memory. If not, nobody may write to it or truncate it while the model lives.
+  final bool copy;
+
+  /// These options in memory of [allocator].
+  Pointer<c.HappyLoadOptions> toNative(Allocator allocator) {
+    final native = allocator<c.HappyLoadOptions>();
+    final size = sizeOf<c.HappyLoadOptions>();
+    check((error) => HappyLibrary.bindings.happy_load_options_init(native, size, error));
+    final it = native.ref;
+    it.threads = threads ?? it.threads;
+    it.context = context ?? it.context;
+    it.batch = batch ?? it.batch;
+    it.memory_budget = memoryBudget ?? it.memory_budget;
+    it.kv_type = kvType?.code ?? it.kv_type;
+    it.copy = copy ? 1 : 0;
+    final instructionSet = this.instructionSet;
+    if (instructionSet != null) setText(it.isa, instructionSet, allocator);
+    return native;
+  }
+}
+
+/// What a session begins with.
+final class HappySessionOptions {
+  /// Options; all of them have defaults.
+  const HappySessionOptions({this.system, this.tools = const [], this.templateVariables = const {}});
+
+  /// The system message; null: none.
+  final String? system;
+
+  /// Tools that the model may call, as its template takes them (mostly OpenAI's form).
+  final List<Map<String, Object?>> tools;
+
+  /// More variables for the template, like `{'enable_thinking': false}`.
+  final Map<String, Object?> templateVariables;
+
+  /// These options in memory of [allocator].
+  Pointer<c.HappySessionOptions> toNative(Allocator allocator) {
+    final native = allocator<c.HappySessionOptions>();
+    final size = sizeOf<c.HappySessionOptions>();
+    check((error) => HappyLibrary.bindings.happy_session_options_init(native, size, error));
+    final it = native.ref;
+    final system = this.system;
+    if (system != null) setText(it.system, system, allocator);
+    if (tools.isNotEmpty) setText(it.tools, jsonEncode(tools), allocator);
+    if (templateVariables.isNotEmpty) setText(it.template_vars, jsonEncode(templateVariables), allocator);
+    return native;
+  }
+}
+
+/// How to generate.
+final class HappyGenerateOptions {
+  /// Options; all of them have defaults.
+  const HappyGenerateOptions({
+    this.maxTokens,
+    this.sampler,
+    this.stop = const [],
+    this.grammar,
+    this.jsonSchema,
+    this.coalesce = const Duration(milliseconds: 33),
+    this.coalesceBytes = 0,
+    this.dropCancelled = false,
+    this.ignoreEnd = false,
+  });
+
+  /// Most tokens; null: until the context is full.
+  final int? maxTokens;
+
+  /// How tokens are chosen.
+  final HappySamplerOptions? sampler;
+
+  /// Texts that end the answer and are no part of it.
+  final List<String> stop;
+
+  /// A GBNF grammar that the text must match.
+  final String? grammar;
+
+  /// A JSON schema, as JSON, that the text must match. Not together with a grammar.
+  final String? jsonSchema;
+
+  /// Text comes when so much time has passed since the last piece: two frames, so that a screen is not drawn for each
+  /// token. [Duration.zero]: this is no reason to deliver.
+  final Duration coalesce;
+
+  /// Text comes when so many bytes are there. 0: this is no reason to deliver. Neither: as soon as there is text.
+  final int coalesceBytes;
+
+  /// When a turn is stopped: false keeps what was answered as the assistant's message, true takes the whole turn back.
+  final bool dropCancelled;
+
+  /// Whether to go on when the model wants to end.
+  final bool ignoreEnd;
+
+  /// These options in memory of [allocator], without sampler and cancel token.
+  Pointer<c.HappyGenerateOptions> toNative(Allocator allocator) {
+    final native = allocator<c.HappyGenerateOptions>();
+    final size = sizeOf<c.HappyGenerateOptions>();
+    check((error) => HappyLibrary.bindings.happy_generate_options_init(native, size, error));
+    final it = native.ref;
+    it.max_tokens = maxTokens ?? it.max_tokens;
+    it.stop = encodeAll(stop, allocator);
+    it.n_stop = stop.length;
+    it.coalesce_ms = coalesce.inMilliseconds;
+    it.coalesce_bytes = coalesceBytes;
+    it.drop_cancelled = dropCancelled ? 1 : 0;
+    it.ignore_end = ignoreEnd ? 1 : 0;
+    final grammar = this.grammar;
+    if (grammar != null) setText(it.grammar, grammar, allocator);
+    final jsonSchema = this.jsonSchema;
+    if (jsonSchema != null) setText(it.json_schema, jsonSchema, allocator);
+    return native;
+  }
+}

@@ -1,0 +1,199 @@
+/// A conversation with a model.
+library;
+
+import 'dart:async';
+import 'dart:convert';
+import 'dart:isolate';
+
+import 'cancel.dart';
+import 'events.dart';
+import 'exception.dart';
+import 'library.dart';
+import 'model.dart';
+import 'options.dart';
+import 'protocol.dart';
+import 'values.dart';
+import 'worker.dart';
+
+/// A conversation with its KV cache. It lives in an isolate of its own, so that the app goes on drawing while it computes.
+///
+/// One turn runs at a time. What is asked meanwhile waits for the next event; what would change the conversation fails with
+/// [HappyStatus.busy].
+final class HappySession {
+  HappySession._(this.model, this._requests) {
+    _finalizer.attach(this, _requests, detach: this);
+  }
+
+  /// For a session that was forgotten: ends its isolate, which frees it.
+  static final Finalizer<SendPort> _finalizer =
+      Finalizer((requests) => requests.send(const SessionRequest(DisposeSession())));
+
+  /// The model that answers.
+  final HappyModel model;
+
+  final SendPort _requests;
+  final HappyCancel _cancel = HappyCancel();
+
+  /// Completes when the turn that runs is over.
+  Completer<void>? _turnOver;
+  Future<void>? _disposal;
+
+  /// Begins a conversation with [model]: KV cache, scratch and threads as planned.
+  static Future<HappySession> open(
+    HappyModel model, {
+    HappySessionOptions options = const HappySessionOptions(),
+  }) async {
+    final port = ReceivePort('happy: opening');
+    try {
+      final setup = SessionSetup(HappyLibrary.path, model.address, options, port.sendPort);
+      await Isolate.spawn(runSession, setup, debugName: 'happy: session');
+      final requests = _value(await port.first as Answer) as SendPort;
+      return HappySession._(model, requests);
+    } finally {
+      port.close();
+    }
+  }
+
+  /// Whether a turn is running.
+  bool get isAnswering => _turnOver != null;
+
+  /// Says [text] as the user, and gives what comes, [HappyDone] at last.
+  ///
+  /// The turn begins when the stream is listened to. Pausing the subscription holds the computation after the event that is
+  /// being computed; cancelling it stops the turn, and completes when the session can be used again. After an error the
+  /// conversation is as it was before the turn.
+  Stream<HappyEvent> send(String text, {HappyGenerateOptions options = const HappyGenerateOptions()}) =>
+      _turn(text, options, raw: false);
+
+  /// Answers the messages as they are, as after a tool's result; else as [send].
+  Stream<HappyEvent> answer({HappyGenerateOptions options = const HappyGenerateOptions()}) =>
+      _turn(null, options, raw: false);
+
+  /// Continues [text] as it is, without template and conversation; else as [send].
+  Stream<HappyEvent> complete(String text, {HappyGenerateOptions options = const HappyGenerateOptions()}) =>
+      _turn(text, options, raw: true);
+
+  /// Stops the turn that runs, if one does: it ends with a [HappyDone] whose reason is [HappyFinishReason.cancelled].
+  void stop() {
+    if (_turnOver == null || _disposal != null) return;
+    _cancel.raise();
+    _requests.send(const SessionRequest(Go()));
+  }
+
+  /// Adds a message, without an answer: [role] is `user`, `assistant`, `system`, `tool` or what the template knows.
+  Future<void> addMessage(String role, String content) => _ask(AddMessage(role, content));
+
+  /// Adds a message as an object, like a tool's answer: `{'role': 'tool', 'tool_call_id': .., 'content': ..}`.
+  Future<void> addJson(Map<String, Object?> message) => _ask(AddJson(jsonEncode(message)));
+
+  /// The conversation, the system message included.
+  Future<List<Map<String, Object?>>> messages() async {
+    final text = await _ask(const ReadMessages()) as String;
+    return (jsonDecode(text) as List<Object?>).cast<Map<String, Object?>>();
+  }
+
+  /// Keeps the first [count] messages, the system message counted.
+  Future<void> truncate(int count) => _ask(Truncate(count));
+
+  /// Forgets the conversation but for the system message of the options.
+  Future<void> clear() => _ask(const Clear());
+
+  /// What the session and the process take.
+  Future<HappyMemory> memory() async => await _ask(const ReadMemory()) as HappyMemory;
+
+  /// What the last turn took.
+  Future<HappyFinish> lastFinish() async => await _ask(const ReadFinish()) as HappyFinish;
+
+  /// Stops the turn that runs, frees the session and ends its isolate. Doing it again waits for the same end.
+  Future<void> dispose() => _disposal ??= _dispose();
+
+  Future<void> _dispose() async {
+    _finalizer.detach(this);
+    _cancel.raise();
+    await _request(const DisposeSession());
+    await _turnOver?.future;
+    _cancel.dispose();
+  }
+
+  Future<Object?> _ask(SessionAction action) {
+    _checkAlive();
+    return _request(action);
+  }
+
+  void _checkAlive() {
+    if (_disposal != null) throw StateError('the session was disposed of');
+  }
+
+  Future<Object?> _request(SessionAction action) async {
+    final port = ReceivePort('happy: answer');
+    _requests.send(SessionRequest(action, port.sendPort));
+    // Taking the first message closes the port.
+    return _value(await port.first as Answer);
+  }
+
+  static Object? _value(Answer answer) => switch (answer) {
+        Answered(:final value) => value,
+        Failed(:final error) => throw error,
+        TurnOver() => null,
+      };
+
+  Stream<HappyEvent> _turn(String? text, HappyGenerateOptions options, {required bool raw}) {
+    _checkAlive();
+    final controller = StreamController<HappyEvent>();
+    // Set when the turn begins: only then is there something to hold or to stop.
+    Completer<void>? over;
+    controller.onListen = () {
+      if (_disposal != null || _turnOver != null) {
+        controller.addError(
+          HappyException(
+            _disposal != null ? HappyStatus.invalidHandle : HappyStatus.busy,
+            _disposal != null ? 'the session was disposed of' : 'the session has a turn that has not ended',
+          ),
+        );
+        unawaited(controller.close());
+        return;
+      }
+      over = _listen(StartTurn(text, options, raw: raw, cancel: _cancel.address), controller);
+    };
+    controller.onPause = () => _tell(over, const Hold());
+    controller.onResume = () => _tell(over, const Go());
+    // Also called when the stream is at its end; then the turn is over, and there is nothing to stop.
+    controller.onCancel = () {
+      final turn = over;
+      if (turn == null || turn.isCompleted) return null;
+      stop();
+      return turn.future;
+    };
+    return controller.stream;
+  }
+
+  /// Begins a turn, whose events go to [controller]; what it gives completes when the turn is over.
+  Completer<void> _listen(StartTurn turn, StreamController<HappyEvent> controller) {
+    final over = Completer<void>();
+    final port = ReceivePort('happy: turn');
+    _turnOver = over;
+    _cancel.lower();
+    port.listen((message) {
+      switch (message) {
+        case final HappyEvent event:
+          controller.add(event);
+          return;
+        case Failed(:final error):
+          controller.addError(error);
+        default:
+          break;
+      }
+      port.close();
+      _turnOver = null;
+      over.complete();
+      unawaited(controller.close());
+    });
+    _requests.send(SessionRequest(turn, port.sendPort));
+    return over;
+  }
+
+  /// Sends a word about the turn [over] belongs to, if it is still the one that runs.
+  void _tell(Completer<void>? over, SessionAction action) {
+    if (over != null && !over.isCompleted) _requests.send(SessionRequest(action));
+  }
+}

@@ -1,0 +1,175 @@
+/// What the library tells in structs, as Dart values.
+library;
+
+import 'bindings.dart' as c;
+
+/// What running a model takes.
+final class HappyPlan {
+  /// The values of a native plan.
+  HappyPlan.read(c.HappyPlan plan)
+      : fits = plan.fits != 0,
+        anonBytes = plan.anon_bytes,
+        budgetBytes = plan.budget_bytes,
+        weightBytes = plan.weight_bytes,
+        kvBytes = plan.kv_bytes,
+        scratchBytes = plan.scratch_bytes,
+        tokenizerBytes = plan.tokenizer_bytes,
+        context = plan.context,
+        fittingContext = plan.fitting_context,
+        batch = plan.batch,
+        threads = plan.threads,
+        weightsCopied = plan.weights_copied != 0;
+
+  /// Whether it fits the budget.
+  final bool fits;
+
+  /// Most bytes of anonymous memory: KV cache, scratch, tokenizer, and the weights if they are copied.
+  final int anonBytes;
+
+  /// Bytes that it may take.
+  final int budgetBytes;
+
+  /// Bytes of the weights.
+  final int weightBytes;
+
+  /// Bytes of the KV cache when all of it is used.
+  final int kvBytes;
+
+  /// Bytes of activations and scratch.
+  final int scratchBytes;
+
+  /// Bytes of the tokenizer's tables.
+  final int tokenizerBytes;
+
+  /// Positions of a session.
+  final int context;
+
+  /// Where it does not fit: the largest context that would, or 0 if none would. Else as [context].
+  final int fittingContext;
+
+  /// Most tokens of a prompt that are computed at once.
+  final int batch;
+
+  /// Threads.
+  final int threads;
+
+  /// Whether the weights are read into anonymous memory.
+  final bool weightsCopied;
+}
+
+/// What a session and the process take, in bytes.
+final class HappyMemory {
+  /// The values of a native report.
+  HappyMemory.read(c.HappyMemory memory)
+      : weightsCopied = memory.weights_copied != 0,
+        weightBytes = memory.weight_bytes,
+        kvBytes = memory.kv_bytes,
+        kvResidentBytes = memory.kv_resident_bytes,
+        scratchBytes = memory.scratch_bytes,
+        tokenizerBytes = memory.tokenizer_bytes,
+        processAnonBytes = memory.process_anon_bytes,
+        processFileBytes = memory.process_file_bytes,
+        processPeakBytes = memory.process_peak_bytes,
+        positions = memory.positions;
+
+  /// Whether the weights are in anonymous memory.
+  final bool weightsCopied;
+
+  /// The weights; file-backed unless they are copied.
+  final int weightBytes;
+
+  /// The KV cache when all of it is used.
+  final int kvBytes;
+
+  /// The part of the KV cache that is in use.
+  final int kvResidentBytes;
+
+  /// Activations and scratch.
+  final int scratchBytes;
+
+  /// The tokenizer's tables.
+  final int tokenizerBytes;
+
+  /// The process: anonymous pages; 0 where the system does not tell, as for the next two.
+  final int processAnonBytes;
+
+  /// The process: pages of mapped files.
+  final int processFileBytes;
+
+  /// The process: the highest resident size so far.
+  final int processPeakBytes;
+
+  /// Positions of the context that are taken.
+  final int positions;
+}
+
+/// Why a turn ended.
+enum HappyFinishReason {
+  /// The model ended its answer.
+  end(c.HappyFinishReason.HAPPY_FINISH_END),
+
+  /// A stop string was reached.
+  stopString(c.HappyFinishReason.HAPPY_FINISH_STOP_STRING),
+
+  /// As many tokens as were asked for.
+  length(c.HappyFinishReason.HAPPY_FINISH_LENGTH),
+
+  /// The context is full.
+  contextFull(c.HappyFinishReason.HAPPY_FINISH_CONTEXT_FULL),
+
+  /// The grammar allows nothing more.
+  grammarEnd(c.HappyFinishReason.HAPPY_FINISH_GRAMMAR_END),
+
+  /// It was stopped.
+  cancelled(c.HappyFinishReason.HAPPY_FINISH_CANCELLED),
+
+  /// A reason of a newer library.
+  other(-1);
+
+  const HappyFinishReason(this.code);
+
+  /// The number of the reason in C.
+  final int code;
+
+  /// The reason with this number in C.
+  static HappyFinishReason fromCode(int code) =>
+      values.firstWhere((reason) => reason.code == code, orElse: () => other);
+}
+
+/// What a turn took.
+final class HappyFinish {
+  /// The values of a native report.
+  HappyFinish.read(c.HappyFinish finish)
+      : reason = HappyFinishReason.fromCode(finish.reason),
+        promptTokens = finish.prompt_tokens,
+        reusedTokens = finish.reused_tokens,
+        generatedTokens = finish.generated_tokens,
+        prefillSeconds = finish.prefill_seconds,
+        decodeSeconds = finish.decode_seconds,
+        prefillRate = finish.prefill_rate,
+        decodeRate = finish.decode_rate;
+
+  /// Why it ended.
+  final HappyFinishReason reason;
+
+  /// Tokens of the prompt that were computed.
+  final int promptTokens;
+
+  /// Tokens of the prompt that the KV cache held already.
+  final int reusedTokens;
+
+  /// Tokens that were generated, one that ended the answer included.
+  final int generatedTokens;
+
+  /// Seconds for the prompt.
+  final double prefillSeconds;
+
+  /// Seconds for the tokens behind the first.
+  final double decodeSeconds;
+
+  /// Prompt tokens a second.
+  final double prefillRate;
+
+  /// Generated tokens a second.
+  final double decodeRate;
+}
