@@ -17,8 +17,7 @@ import 'worker.dart';
 
 /// A conversation with its KV cache. It lives in an isolate of its own, so that the app goes on drawing while it computes.
 ///
-/// One turn runs at a time. What is asked meanwhile waits for the next event; what would change the conversation fails with
-/// [HappyStatus.busy].
+/// One turn runs at a time. Meanwhile [memory] is answered between two events; all else fails with [HappyStatus.busy].
 final class HappySession {
   HappySession._(this.model, this._requests) {
     _finalizer.attach(this, _requests, detach: this);
