@@ -45,9 +45,12 @@ final class HappySession {
     final port = ReceivePort('happy: opening');
     try {
       final setup = SessionSetup(HappyLibrary.path, model.address, options, port.sendPort);
-      await Isolate.spawn(runSession, setup, debugName: 'happy: session');
-      final requests = _value(await port.first as Answer) as SendPort;
-      return HappySession._(model, requests);
+      await Isolate.spawn(runSession, setup, onExit: port.sendPort, debugName: 'happy: session');
+      final answer = await port.first;
+      if (answer is! Answer) {
+        throw const HappyException(HappyStatus.internal, 'the isolate of the session ended before it began');
+      }
+      return HappySession._(model, _value(answer) as SendPort);
     } finally {
       port.close();
     }
