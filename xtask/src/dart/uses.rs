@@ -3,7 +3,7 @@
 //! ```text
 //! .happy_NAME(a, b)     a function of the bindings, with as many arguments as it has parameters
 //! HAPPY_NAME            a constant of the bindings
-//! .ref.NAME             a field of one of the structs
+//! .ref.NAME, .two_words  a field of one of the structs: Dart's own names have no `_` inside, but for `Icons.two_words`
 //! ```
 
 use super::read::Dart;
@@ -14,13 +14,10 @@ pub(super) fn faults(dart: &Dart, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, name) in words(&code) {
         let before = &code[..at];
-        let fault = if before.ends_with(".ref.") {
-            let known = dart.structs.iter().flat_map(|item| &item.fields).any(|field| field.name == name);
-            (!known).then(|| format!("no struct of the bindings has a field {name}"))
-        } else if name.starts_with("HAPPY_") {
-            let known = dart.constants.iter().any(|constant| constant == name);
-            (!known).then(|| format!("the bindings have no constant {name}"))
-        } else if name.starts_with("happy_") && before.ends_with('.') {
+        let is_member = before.ends_with('.') && !before.ends_with("Icons.");
+        let is_c =
+            name.trim_start_matches('_').contains('_') && name.starts_with(|c: char| c.is_ascii_lowercase());
+        let fault = if name.starts_with("happy_") && is_member {
             match (dart.functions.iter().find(|f| f.name == name), arguments(&code[at + name.len()..])) {
                 (None, _) => Some(format!("the bindings have no function {name}")),
                 (Some(f), Some(count)) if count != f.parameters.len() => {
@@ -28,6 +25,12 @@ pub(super) fn faults(dart: &Dart, text: &str) -> Vec<String> {
                 }
                 _ => None,
             }
+        } else if before.ends_with(".ref.") || (is_member && is_c) {
+            let known = dart.structs.iter().flat_map(|item| &item.fields).any(|field| field.name == name);
+            (!known).then(|| format!("no struct of the bindings has a field {name}"))
+        } else if name.starts_with("HAPPY_") {
+            let known = dart.constants.iter().any(|constant| constant == name);
+            (!known).then(|| format!("the bindings have no constant {name}"))
         } else {
             None
         };
@@ -122,6 +125,10 @@ mod tests {
             ("c.happy_g(1);", &["line 1: the bindings have no function happy_g"]),
             ("c.HappyStatus.HAPPY_B;", &["line 1: the bindings have no constant HAPPY_B"]),
             ("p.ref.length = 1; // p.ref.x", &["line 1: no struct of the bindings has a field length"]),
+            (
+                "plan.kv_bytes; Icons.two_words; a._own; const A_B = 1;",
+                &["line 1: no struct of the bindings has a field kv_bytes"],
+            ),
         ];
         let failures: Vec<String> = cases
             .iter()

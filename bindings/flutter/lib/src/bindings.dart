@@ -726,6 +726,30 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Int32 metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, int metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_info');
 
+  /// The tokens of a text. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is 0), and
+  /// `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens, and BOS
+  /// and EOS are added where the model wants them.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, int special, ffi.Pointer<ffi.Uint32> tokens, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_tokenize = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Int32 special, ffi.Pointer<ffi.Uint32> tokens, ffi.Size capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, int special, ffi.Pointer<ffi.Uint32> tokens, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_tokenize');
+
+  /// The text of tokens; bytes that are no UTF-8 become U+FFFD. With `special` (not 0) control tokens give their strings,
+  /// else nothing.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, int count, int special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_detokenize = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, ffi.Size count, ffi.Int32 special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, int count, int special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_detokenize');
+
+  /// The bytes of one token: they may be a part of a character only.
+  late final int Function(ffi.Pointer<HappyModel> model, int token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_token_piece = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Uint32 token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, int token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_token_piece');
+
+  /// The prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content": "Hi"}]`. `tools`
+  /// is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, int messages_len, ffi.Pointer<ffi.Char> tools, int tools_len, int answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_apply_template = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, ffi.Size messages_len, ffi.Pointer<ffi.Char> tools, ffi.Size tools_len, ffi.Int32 answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, int messages_len, ffi.Pointer<ffi.Char> tools, int tools_len, int answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_apply_template');
+
   /// Sets all fields to their defaults; `size` is `sizeof(HappySamplerOptions)`.
   late final int Function(ffi.Pointer<HappySamplerOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_sampler_options_init = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySamplerOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
@@ -786,30 +810,6 @@ class HappyBindings {
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_memory = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_memory');
-
-  /// The tokens of a text. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is 0), and
-  /// `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens, and BOS
-  /// and EOS are added where the model wants them.
-  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, int special, ffi.Pointer<ffi.Uint32> tokens, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_tokenize = library.lookupFunction<
-      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Int32 special, ffi.Pointer<ffi.Uint32> tokens, ffi.Size capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error),
-      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, int special, ffi.Pointer<ffi.Uint32> tokens, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_tokenize');
-
-  /// The text of tokens; bytes that are no UTF-8 become U+FFFD. With `special` (not 0) control tokens give their strings,
-  /// else nothing.
-  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, int count, int special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_detokenize = library.lookupFunction<
-      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, ffi.Size count, ffi.Int32 special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
-      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, int count, int special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_detokenize');
-
-  /// The bytes of one token: they may be a part of a character only.
-  late final int Function(ffi.Pointer<HappyModel> model, int token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_token_piece = library.lookupFunction<
-      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Uint32 token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
-      int Function(ffi.Pointer<HappyModel> model, int token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_token_piece');
-
-  /// The prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content": "Hi"}]`. `tools`
-  /// is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
-  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, int messages_len, ffi.Pointer<ffi.Char> tools, int tools_len, int answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_apply_template = library.lookupFunction<
-      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, ffi.Size messages_len, ffi.Pointer<ffi.Char> tools, ffi.Size tools_len, ffi.Int32 answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
-      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, int messages_len, ffi.Pointer<ffi.Char> tools, int tools_len, int answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_apply_template');
 
   /// Sets all fields to their defaults; `size` is `sizeof(HappyGenerateOptions)`.
   late final int Function(ffi.Pointer<HappyGenerateOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_generate_options_init = library.lookupFunction<

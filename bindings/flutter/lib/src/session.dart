@@ -17,8 +17,7 @@ import 'worker.dart';
 
 /// A conversation with its KV cache. It lives in an isolate of its own, so that the app goes on drawing while it computes.
 ///
-/// One turn runs at a time. What is asked meanwhile waits for the next event; what would change the conversation fails with
-/// [HappyStatus.busy].
+/// One turn runs at a time. Meanwhile [memory] is answered between two events; all else fails with [HappyStatus.busy].
 final class HappySession {
   HappySession._(this.model, this._requests) {
     _finalizer.attach(this, _requests, detach: this);
@@ -46,9 +45,12 @@ final class HappySession {
     final port = ReceivePort('happy: opening');
     try {
       final setup = SessionSetup(HappyLibrary.path, model.address, options, port.sendPort);
-      await Isolate.spawn(runSession, setup, debugName: 'happy: session');
-      final requests = _value(await port.first as Answer) as SendPort;
-      return HappySession._(model, requests);
+      await Isolate.spawn(runSession, setup, onExit: port.sendPort, debugName: 'happy: session');
+      final answer = await port.first;
+      if (answer is! Answer) {
+        throw const HappyException(HappyStatus.internal, 'the isolate of the session ended before it began');
+      }
+      return HappySession._(model, _value(answer) as SendPort);
     } finally {
       port.close();
     }
