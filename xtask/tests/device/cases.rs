@@ -3,6 +3,7 @@
 use super::adbd::Fault;
 use super::support::{World, file, finish, left_behind, programs, start, wait_for};
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 
 #[test]
 fn the_daemon_moves_files_and_runs_commands_as_adb_expects() {
@@ -194,4 +195,13 @@ fn a_device_that_is_not_there_is_said_to_be_missing() {
     for (serial, sentence) in cases {
         finish(&mut world.test_tiny(serial, &[])).expect(1, &[sentence]);
     }
+}
+
+#[test]
+fn a_port_that_somebody_else_has_is_said_to_be_the_reason() {
+    let world = World::get();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("its address").port().to_string();
+    let done = finish(world.test_tiny("0123", &[]).env("ANDROID_ADB_SERVER_PORT", port));
+    done.expect(1, &["adb's server does not start within 20 s: does another program listen on its port"]);
 }
