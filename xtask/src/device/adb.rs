@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Small commands take well under a second; starting adb's server takes some.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The slowest cable.
+/// Far less than a slow cable carries.
 const PUSH_BYTES_PER_SECOND: u64 = 500_000;
 
 /// The client program.
@@ -66,15 +66,31 @@ impl Adb {
 
     /// All devices that adb knows, in whatever state.
     pub(super) fn devices(&self) -> Result<Vec<Listed>> {
-        // The server outlives the call that starts it, and would keep the pipes of any other open.
-        // It fails where another program starts one at the same time, which is as good.
-        let _ = process::succeeds(Command::new(&self.0).arg("start-server"));
+        self.start_server()?;
         let (status, said) = gather(Command::new(&self.0).arg("devices"), LIMIT)?;
         if !status.is_some_and(|status| status.success()) {
             let last = said.trim().lines().last().unwrap_or("its server does not answer");
             return Err(format!("`adb devices` failed: {last}"));
         }
         Ok(parse_devices(&said))
+    }
+
+    /// The server outlives the call that starts it, and would keep the pipes of any other open: this one has none.
+    fn start_server(&self) -> Result<()> {
+        let mut command = Command::new(&self.0);
+        command.arg("start-server").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(|e| format!("cannot start adb: {e}"))?;
+        if wait(&mut child, Instant::now() + LIMIT)?.is_some() {
+            // It fails where another program starts one at the same time, which is as good.
+            return Ok(());
+        }
+        // One that has just ended cannot be killed, and need not be.
+        let _ = child.kill();
+        let _ = child.wait();
+        Err(format!(
+            "adb's server does not start within {} s: does another program listen on its port (5037, or ANDROID_ADB_SERVER_PORT)?",
+            LIMIT.as_secs()
+        ))
     }
 
     /// Connects to a device that listens on TCP.

@@ -64,9 +64,9 @@ pub(crate) struct Args {
     /// Android API level to build for, with an NDK
     #[arg(long, value_name = "API", default_value_t = 26)]
     platform: u32,
-    /// Only packages with NAME in their names, or one of the checks: conform, logits, bench
-    #[arg(long, value_name = "NAME")]
-    filter: Option<String>,
+    /// Only packages with NAME in their names, and checks of that name: conform, logits, bench (several with commas)
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    filter: Vec<String>,
     /// Push no conformance data: tests that need some say so
     #[arg(long)]
     no_conformance: bool,
@@ -88,6 +88,33 @@ pub(crate) struct Args {
     /// Arguments of the test programs
     #[arg(last = true)]
     arguments: Vec<String>,
+}
+
+/// What `--filter` lets through.
+struct Choice<'a> {
+    /// None of them: everything.
+    names: &'a [String],
+    /// The workspace is ours, so that there are checks.
+    ours: bool,
+}
+
+impl Choice<'_> {
+    fn has_package(&self, package: &str) -> bool {
+        let names = || self.names.iter().filter(|name| !CHECKS.contains(&name.as_str()));
+        self.names.is_empty() || names().any(|name| package.contains(name.as_str()))
+    }
+
+    fn has_check(&self, check: &str) -> bool {
+        self.ours && (self.names.is_empty() || self.names.iter().any(|name| name == check))
+    }
+
+    /// A name that lets nothing through.
+    fn unknown(&self, packages: &[&str]) -> Option<&str> {
+        let known = |name: &str| {
+            self.ours && CHECKS.contains(&name) || packages.iter().any(|package| package.contains(name))
+        };
+        self.names.iter().map(String::as_str).find(|name| !known(name))
+    }
 }
 
 /// What is run, once it is built.
@@ -156,23 +183,21 @@ fn plan<'a>(
     workspace: &'a Workspace,
     toolchain: &arm::toolchain::Toolchain,
 ) -> Result<Plan<'a>> {
-    let filter = args.filter.as_deref();
-    let is_check = filter.is_some_and(|name| CHECKS.contains(&name));
-    let wanted = |package: &&Package| !is_check && filter.is_none_or(|name| package.name.contains(name));
-    let packages: Vec<&Package> = workspace.packages.iter().filter(wanted).collect();
-    let check = |name: &str| args.manifest_path.is_none() && filter.is_none_or(|filter| filter == name);
-    if packages.is_empty() && !is_check {
-        let known: Vec<&str> = workspace.packages.iter().map(|package| package.name.as_str()).collect();
+    let choice = Choice { names: &args.filter, ours: args.manifest_path.is_none() };
+    let known: Vec<&str> = workspace.packages.iter().map(|package| package.name.as_str()).collect();
+    if let Some(unknown) = choice.unknown(&known) {
         return Err(format!(
-            "no package has '{}' in its name: expected a part of {}, or one of {}",
-            filter.unwrap_or_default(),
+            "no package has '{unknown}' in its name: expected a part of {}, or one of {}",
             known.join(", "),
             CHECKS.join(", ")
         ));
     }
-    if filter == Some("bench") && !args.bench {
+    if args.filter.iter().any(|name| name == "bench") && !args.bench {
         return Err("--filter bench needs --bench and --model FILE".into());
     }
+    let packages: Vec<&Package> =
+        workspace.packages.iter().filter(|package| choice.has_package(&package.name)).collect();
+    let check = |name| choice.has_check(name);
     let programs = suite::build(toolchain, args.manifest_path.as_deref(), workspace, &packages)?;
     let conform =
         (check("conform") && !args.no_conformance).then(|| toolchain.build_conform()).transpose()?;
@@ -243,4 +268,57 @@ fn environment(folder: &Folder, place: &str, conformance: bool) -> Vec<(String, 
 /// A word for the device's shell.
 fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names given to `--filter`, then what of the packages and checks they let through.
+    const CASES: &[(&[&str], &str)] = &[
+        (&[], "happy-gguf happy-ggml happy-cli conform logits bench"),
+        (&["gguf"], "happy-gguf"),
+        (&["gg"], "happy-gguf happy-ggml"),
+        (&["logits"], "logits"),
+        (&["cli", "conform"], "happy-cli conform"),
+        (&["happy-", "bench"], "happy-gguf happy-ggml happy-cli bench"),
+    ];
+
+    #[test]
+    fn filters_choose_packages_and_checks() {
+        let packages = ["happy-gguf", "happy-ggml", "happy-cli"];
+        let mut wrong = Vec::new();
+        for (names, expected) in CASES {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let choice = Choice { names: &names, ours: true };
+            let chosen = packages.iter().filter(|name| choice.has_package(name));
+            let found: Vec<&str> =
+                chosen.chain(CHECKS.iter().filter(|name| choice.has_check(name))).copied().collect();
+            if found.join(" ") != *expected {
+                wrong.push(format!("{names:?}: {found:?}, expected {expected}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn words_reach_the_device_s_shell_whole() {
+        for (word, expected) in [("a b", "'a b'"), ("it's", "'it'\\''s'"), ("", "''"), ("$x", "'$x'")] {
+            assert_eq!(quote(word), expected);
+        }
+    }
+
+    #[test]
+    fn names_that_choose_nothing_are_found() {
+        let cases = [
+            ("gguf", true, None),
+            ("logits", true, None),
+            ("logits", false, Some("logits")),
+            ("x", true, Some("x")),
+        ];
+        for (name, ours, expected) in cases {
+            let names = ["gguf".to_owned(), name.to_owned()];
+            assert_eq!(Choice { names: &names, ours }.unknown(&["happy-gguf"]), expected, "{name}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ const CORPORA: &[(&str, &[&str])] = &[
 ];
 
 /// A package with tests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Package {
     pub(super) name: String,
     pub(super) folder: PathBuf,

@@ -51,7 +51,6 @@ pub(super) fn build(
             command.args(["--package", &package.name]);
         }
         for built in process::build(&mut command)? {
-            // A package's program is built for its integration tests, but is none.
             let Some(package) = members.iter().find(|p| p.folder == built.package_dir) else { continue };
             programs.entry(package.name.clone()).or_default().push(built);
         }

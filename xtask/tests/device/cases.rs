@@ -3,6 +3,7 @@
 use super::adbd::Fault;
 use super::support::{World, file, finish, left_behind, programs, start, wait_for};
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 
 #[test]
 fn the_daemon_moves_files_and_runs_commands_as_adb_expects() {
@@ -31,7 +32,7 @@ fn the_daemon_moves_files_and_runs_commands_as_adb_expects() {
 fn a_crate_passes_and_the_phone_is_left_clean() {
     let world = World::get();
     let phone = world.phone("pass", Fault::None);
-    let done = finish(&mut world.device_test(&phone.serial(), &["--filter", "sampler"]));
+    let done = finish(&mut world.device_test(&["--serial", &phone.serial(), "--filter", "sampler"]));
     done.expect(
         0,
         &["(Test, Android 15, arm64-v8a", "Running happy_sampler of happy-sampler", "test result: ok."],
@@ -165,10 +166,42 @@ fn every_fault_is_one_sentence() {
 }
 
 #[test]
+fn without_a_serial_number_every_device_has_its_turn() {
+    let world = World::new();
+    let listed = finish(world.command("adb").arg("devices")).text;
+    assert_eq!(listed.trim(), "List of devices attached", "unplug them: this test must know all devices");
+    finish(&mut world.test_tiny_everywhere()).expect(1, &["no device is connected: plug one in"]);
+    let [one, two, x86] =
+        [("one", Fault::None), ("two", Fault::None), ("x86", Fault::Abi)].map(|(name, fault)| {
+            let phone = world.phone(name, fault);
+            finish(world.command("adb").args(["connect", &phone.serial()])).expect(0, &["connected to"]);
+            phone
+        });
+    let done = finish(&mut world.test_tiny_everywhere());
+    let refusal = format!("error: device {} runs programs for x86_64,x86", x86.serial());
+    let ran = [&one, &two].map(|phone| format!("\non {}\n", phone.serial()));
+    done.expect(1, &[&refusal, &ran[0], &ran[1]]);
+    drop(x86);
+    finish(world.command("adb").arg("disconnect")).expect(0, &[]);
+    finish(&mut world.test_tiny(&one.serial(), &[])).expect(0, &[&ran[0]]);
+    let missing = format!("no device 0123: connected are {}", one.serial());
+    finish(&mut world.test_tiny("0123", &[])).expect(1, &[&missing]);
+}
+
+#[test]
 fn a_device_that_is_not_there_is_said_to_be_missing() {
     let world = World::get();
     let cases = [("0123456789", "no device 0123456789"), ("127.0.0.1:1", "device 127.0.0.1:1 is not there")];
     for (serial, sentence) in cases {
         finish(&mut world.test_tiny(serial, &[])).expect(1, &[sentence]);
     }
+}
+
+#[test]
+fn a_port_that_somebody_else_has_is_said_to_be_the_reason() {
+    let world = World::get();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("its address").port().to_string();
+    let done = finish(world.test_tiny("0123", &[]).env("ANDROID_ADB_SERVER_PORT", port));
+    done.expect(1, &["adb's server does not start within 20 s: does another program listen on its port"]);
 }

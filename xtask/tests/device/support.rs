@@ -65,15 +65,21 @@ impl World {
         if let Some(world) = shared.upgrade() {
             return world;
         }
+        let world = Arc::new(Self::new());
+        *shared = Arc::downgrade(&world);
+        world
+    }
+
+    /// A world of its own, for a test that must know all of its adb server's devices.
+    pub(super) fn new() -> Self {
         let port = free_port();
         let folder = env::temp_dir().join(format!("happy-device-{}-{port}", std::process::id()));
         fs::create_dir_all(folder.join("home")).expect("a folder");
-        let world = Arc::new(Self { folder, port });
+        let world = Self { folder, port };
         // Two programs that start a server at once get in each other's way.
         let started =
             world.command("adb").arg("start-server").stdout(Stdio::null()).stderr(Stdio::null()).status();
         assert!(started.is_ok_and(|status| status.success()), "adb's server does not start");
-        *shared = Arc::downgrade(&world);
         world
     }
 
@@ -97,17 +103,24 @@ impl World {
     }
 
     /// `cargo xtask device-test` with these arguments.
-    pub(super) fn device_test(&self, serial: &str, arguments: &[&str]) -> Command {
+    pub(super) fn device_test(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_xtask"));
-        command.args(["device-test", "--target", "gnu", "--serial", serial]).args(arguments);
+        command.args(["device-test", "--target", "gnu"]).args(arguments);
         command
     }
 
-    /// The same for the package with tests of every kind.
-    pub(super) fn test_tiny(&self, serial: &str, arguments: &[&str]) -> Command {
+    /// The same for the package with tests of every kind, on all devices.
+    pub(super) fn test_tiny_everywhere(&self) -> Command {
         let manifest = self.tiny().join("Cargo.toml").display().to_string();
-        let mut command = self.device_test(serial, &["--manifest-path", &manifest]);
-        command.args(arguments).env("HAPPY_TEST_WORD", "it's a 'word' with $HOME");
+        let mut command = self.device_test(&["--manifest-path", &manifest]);
+        command.env("HAPPY_TEST_WORD", "it's a 'word' with $HOME");
+        command
+    }
+
+    /// The same on one device.
+    pub(super) fn test_tiny(&self, serial: &str, arguments: &[&str]) -> Command {
+        let mut command = self.test_tiny_everywhere();
+        command.args(["--serial", serial]).args(arguments);
         command
     }
 
