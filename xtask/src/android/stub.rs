@@ -74,19 +74,18 @@ impl Stubs {
         (format!("CARGO_TARGET_{variable}_LINKER"), "rust-lld".into())
     }
 
-    /// rustc's flags for the last crate, which is the only one that is linked; a library has a `soname`, a program none.
-    pub(crate) fn flags(&self, soname: Option<&str>) -> Vec<String> {
+    /// rustc's flags for the last crate, which is the only one that is linked, with further arguments for the linker.
+    pub(crate) fn flags(&self, further: impl Iterator<Item = String>, program: bool) -> Vec<String> {
         let mut arguments: Vec<String> =
             ["-zmax-page-size=16384", "-znow", "-zrelro", "--eh-frame-hdr", "--hash-style=gnu"]
                 .map(str::to_owned)
                 .to_vec();
-        match soname {
-            Some(name) => arguments.extend([self.path("start-library.o"), format!("-soname={name}")]),
-            None => arguments
-                .extend([self.path("start-program.o"), "--dynamic-linker=/system/bin/linker64".into()]),
+        if program {
+            arguments.push("--dynamic-linker=/system/bin/linker64".into());
         }
+        arguments.push(self.path(if program { "start-program.o" } else { "start-library.o" }));
         let mut flags = vec!["-Clinker-flavor=ld.lld".into(), "-L".into(), self.path("")];
-        flags.extend(arguments.into_iter().map(|argument| format!("-Clink-arg={argument}")));
+        flags.extend(arguments.into_iter().chain(further).map(|argument| format!("-Clink-arg={argument}")));
         flags
     }
 

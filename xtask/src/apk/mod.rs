@@ -61,9 +61,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         exports: vec!["ANativeActivity_onCreate".into()],
         max_size: None,
         beside: vec![library.clone()],
-        ..args.how.library_limits()
+        ..args.how.library_limits(abi)
     };
-    elf::check([(library.as_path(), &args.how.library_limits()), (glue.as_path(), &beside)])?;
+    elf::check([(library.as_path(), &args.how.library_limits(abi)), (glue.as_path(), &beside)])?;
 
     dist::remove(&folder)?;
     let base = folder.join("base.apk");

@@ -26,6 +26,8 @@ pub(crate) struct Image {
     pub(crate) text_relocations: bool,
     /// `DT_RELR`: relative relocations in the compact form.
     pub(crate) compact_relocations: bool,
+    /// `DT_ANDROID_RELA`: relocations in Android's packed form.
+    pub(crate) packed_relocations: bool,
     pub(crate) segments: Vec<Segment>,
     /// What the loader must find elsewhere.
     pub(crate) imports: Vec<Import>,
@@ -134,6 +136,7 @@ impl Image {
             search_paths: Vec::new(),
             text_relocations: false,
             compact_relocations: false,
+            packed_relocations: false,
             segments: Vec::new(),
             imports: Vec::new(),
             exports: Vec::new(),
@@ -166,6 +169,7 @@ impl Image {
                 elf::DT_TEXTREL => image.text_relocations = true,
                 elf::DT_FLAGS if value & u64::from(DF_TEXTREL) != 0 => image.text_relocations = true,
                 elf::DT_RELR => image.compact_relocations = true,
+                elf::DT_ANDROID_RELA => image.packed_relocations = true,
                 _ => {}
             }
         }

@@ -62,6 +62,8 @@ const PAGE: u64 = 16 << 10;
 const ELF_TLS_API: u32 = 29;
 /// The first level that reads `DT_RELR`.
 const RELR_API: u32 = 30;
+/// The first level that reads `DT_ANDROID_RELA`.
+const PACKED_API: u32 = 23;
 
 fn position(image: &Image, _: &Limits) -> Vec<String> {
     if image.position_independent {
@@ -182,6 +184,9 @@ fn relocations(image: &Image, limits: &Limits) -> Vec<String> {
     let mut found = Vec::new();
     if image.text_relocations {
         found.push("relocations in code (DT_TEXTREL), which Android refuses".into());
+    }
+    if image.packed_relocations && limits.platform < PACKED_API {
+        found.push(format!("DT_ANDROID_RELA needs API {PACKED_API}, you asked for {}", limits.platform));
     }
     if image.compact_relocations && limits.platform < RELR_API {
         found.push(format!("DT_RELR needs API {RELR_API}, you asked for {}", limits.platform));

@@ -98,6 +98,13 @@ fn cases() -> Vec<Case> {
         (so, Spec { dynamic: &[(elf::DT_RELR.0, 0)], ..library() }, 29, "relocations", "needs API 30"),
         (
             so,
+            Spec { dynamic: &[(elf::DT_ANDROID_RELA.0, 0)], ..library() },
+            22,
+            "relocations",
+            "needs API 23",
+        ),
+        (
+            so,
             Spec { segments: &[STACK, RELRO, (elf::PT_TLS.0, 4)], ..library() },
             28,
             "thread-local",
@@ -142,6 +149,7 @@ fn faultless_files_keep_all_rules() {
         // What is broken at one level is fine at a later one.
         ("libhappy.so", Spec { imports: &[("getrandom", false)], ..library() }, 28),
         ("libhappy.so", Spec { dynamic: &[(elf::DT_RELR.0, 0)], ..library() }, 30),
+        ("libhappy.so", Spec { dynamic: &[(elf::DT_ANDROID_RELA.0, 0)], ..library() }, 23),
         ("libhappy.so", Spec { segments: &[STACK, RELRO, (elf::PT_TLS.0, 4)], ..library() }, 29),
         ("libhappy.so", Spec { align: 0x10000, ..library() }, 26),
         ("libhappy.so", Spec { needed: NEEDED_ALL, imports: &[("fmaf", false)], ..library() }, 26),
