@@ -264,7 +264,7 @@ typedef struct HappyCancel HappyCancel;
 typedef struct HappyError HappyError;
 
 /**
- * A loaded model, shared by its sessions. Handles are numbers that look like pointers: never dereferenced, by nobody.
+ * A loaded model, shared by its sessions. Handles are numbers that look like pointers: nothing follows them.
  */
 typedef struct HappyModel HappyModel;
 

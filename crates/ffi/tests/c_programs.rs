@@ -64,6 +64,20 @@ fn drives_every_function_sanitized() {
     }
 }
 
+/// Like the emulators that apps are tried out on: no AVX2, so the scalar kernels run.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn drives_every_function_on_an_old_processor() {
+    if have("cc") && have("qemu-x86_64") {
+        let folder = Folder::new("drive-old");
+        let program = compile(&folder, "drive", &[]);
+        let mut qemu = Command::new("qemu-x86_64");
+        qemu.args(["-cpu", "Nehalem"]).arg(program.get_program()).args(arguments(&folder));
+        let text = succeed(&mut qemu);
+        assert!(text.contains("\"chosen\":\"scalar\"") && text.ends_with("drive: passed\n"), "{text}");
+    }
+}
+
 #[test]
 fn misuse_gives_errors() {
     if have("cc") {
