@@ -8,7 +8,7 @@ use super::folder::{Folder, Program};
 use super::report::{Report, Row};
 use crate::Result;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One line a core (number, capacity, highest and current frequency in kHz) and one a thermal zone (kind, millidegrees).
 const READINGS: &str = "for c in /sys/devices/system/cpu/cpu[0-9]*; do
@@ -60,8 +60,10 @@ pub(super) fn run(
         environment: &environment(folder, "", false),
         directory: "",
     };
+    let start = Instant::now();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let ending = folder.run(&run, limit, &mut stdout, &mut stderr)?;
+    let seconds = start.elapsed().as_secs_f64();
     let after = parse(&folder.device.shell(READINGS)?);
     if !ending.is_success() {
         let said = String::from_utf8_lossy(&stderr).trim().to_owned();
@@ -69,7 +71,7 @@ pub(super) fn run(
     }
     println!("{}", String::from_utf8_lossy(&stdout));
     print!("{}", table(&before, &after));
-    let mut row = Row { name: "bench".into(), programs: 1, ..Row::default() };
+    let mut row = Row { name: "bench".into(), programs: 1, seconds, ..Row::default() };
     row.results.passed = 1;
     report.rows.push(row);
     Ok(())
