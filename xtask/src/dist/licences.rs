@@ -137,4 +137,22 @@ mod tests {
         let found: Vec<&str> = linked(&metadata, &by_id, &["app"]).into_iter().collect();
         assert_eq!(found, ["app#1", "below#1", "used#1"]);
     }
+
+    #[test]
+    fn this_program_knows_what_it_is_made_of() {
+        let text = third_party(&["xtask"]).expect("cargo knows");
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines.iter().any(|line| line.starts_with("object 0.") && line.contains("Apache-2.0")),
+            "{text}"
+        );
+        assert!(
+            lines.iter().all(|line| !line.starts_with("xtask ") && !line.starts_with("clap_derive ")),
+            "{text}"
+        );
+        assert!(text.contains("Permission is hereby granted, free of charge"), "{text}");
+        assert!(has_feature("happy-gguf", "mmap").expect("cargo knows"));
+        assert!(!has_feature("happy-gguf", "teleport").expect("cargo knows"));
+        assert!(has_feature("happy-nothing", "mmap").is_err());
+    }
 }
