@@ -3,8 +3,10 @@
 mod support;
 
 use happy::Status;
+use happy::core::CancelToken;
 use happy::core::event::TurnEvent;
 use happy::core::model::{Model, Place};
+use happy::core::registry;
 use happy::core::session::{Form, Session, SessionSettings, TurnSettings};
 use happy_engine::LoadOptions;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,6 +58,25 @@ fn a_panic_poisons_its_session_only() {
     });
     assert!(done.is_ok());
     assert_eq!(text, "Hello");
+}
+
+/// As many handles as there can be: one more is an error, and freeing makes room.
+#[test]
+fn there_is_an_end_to_handles() {
+    let mut handles = Vec::new();
+    let failure = loop {
+        match registry::insert(CancelToken::new()) {
+            Ok(handle) => handles.push(handle),
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!(failure.status, Status::Memory);
+    assert!(failure.message.contains(&handles.len().to_string()), "{failure}");
+    for handle in handles {
+        assert_eq!(registry::free::<CancelToken>(handle), Status::Ok);
+    }
+    let again = registry::insert(CancelToken::new()).unwrap();
+    assert_eq!(registry::free::<CancelToken>(again), Status::Ok);
 }
 
 /// Events pulled and pushed are the same, and so are those of a turn after a turn that failed.
