@@ -5,6 +5,7 @@
 //! ANDROID_HOME, ANDROID_SDK_ROOT, ANDROID_SDK_HOME                   an SDK; its ndk/ holds NDKs by version, the highest counts
 //! ```
 
+use super::packages;
 use crate::Result;
 use std::env;
 use std::fs;
@@ -34,6 +35,7 @@ impl Ndk {
     }
 
     fn open(folder: &Path) -> Result<Self> {
+        let folder = &packages::absolute(folder)?;
         let properties = folder.join("source.properties");
         let text = fs::read_to_string(&properties).map_err(|e| {
             format!("{} is no NDK: cannot read {}: {e}", folder.display(), properties.display())
