@@ -68,6 +68,11 @@ pub(super) fn place(folder: &Path, workspace: &Path) -> String {
     relative.to_string_lossy().replace('\\', "/").trim_matches('/').to_owned()
 }
 
+/// A path that cargo, which runs in the workspace's root, understands as the caller does.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
 /// A workspace, as `cargo metadata` tells it.
 pub(super) struct Workspace {
     pub(super) root: PathBuf,
@@ -80,7 +85,7 @@ impl Workspace {
     pub(super) fn read(manifest: Option<&Path>) -> Result<Self> {
         let mut command = process::cargo(&["metadata", "--no-deps", "--format-version", "1"]);
         if let Some(manifest) = manifest {
-            command.arg("--manifest-path").arg(manifest);
+            command.arg("--manifest-path").arg(absolute(manifest)?);
         }
         let text = process::output(&mut command)?;
         let metadata: Value = serde_json::from_str(&text)

@@ -31,11 +31,11 @@ pub(super) fn build(
     toolchain: &Toolchain,
     manifest: Option<&Path>,
     workspace: &Workspace,
-    packages: &[&Package],
+    members: &[&Package],
 ) -> Result<BTreeMap<String, Vec<Built>>> {
     // Packages with the same kinds of targets are built at once.
     let mut groups: BTreeMap<Vec<&str>, Vec<&Package>> = BTreeMap::new();
-    for package in packages {
+    for package in members {
         groups.entry(package.selection()).or_default().push(package);
     }
     let mut programs: BTreeMap<String, Vec<Built>> = BTreeMap::new();
@@ -43,7 +43,7 @@ pub(super) fn build(
         let mut command = toolchain.cargo("test");
         command.arg("--no-run").args(selection);
         if let Some(manifest) = manifest {
-            command.arg("--manifest-path").arg(manifest);
+            command.arg("--manifest-path").arg(packages::absolute(manifest)?);
             // Another workspace builds into its own folder, and waits for nobody here.
             command.env("CARGO_TARGET_DIR", workspace.root.join("target"));
         }
