@@ -16,7 +16,7 @@ use stub::Stubs;
 /// `elf/bionic.txt` knows.
 pub(crate) const PLATFORMS: RangeInclusive<u32> = 23..=37;
 
-/// A tenth of the size of plain ones.
+/// An eighth of the size of plain ones.
 const PACKED_RELOCATIONS: &str = "--pack-dyn-relocs=android";
 
 /// Who links.
