@@ -16,7 +16,7 @@ use stub::Stubs;
 /// `elf/bionic.txt` knows.
 pub(crate) const PLATFORMS: RangeInclusive<u32> = 23..=37;
 
-/// A tenth of the size of plain ones.
+/// An eighth of the size of plain ones.
 const PACKED_RELOCATIONS: &str = "--pack-dyn-relocs=android";
 
 /// Who links.
@@ -155,7 +155,9 @@ impl Link {
             Product::Program(_) => None,
         };
         let arguments = [PACKED_RELOCATIONS.to_owned()].into_iter();
-        let arguments = arguments.chain(soname.map(|name| format!("-soname={name}")));
+        // A library may leave symbols undefined unless told otherwise; what the system lacks is to be found now.
+        let library = soname.iter().flat_map(|name| [format!("-soname={name}"), "-zdefs".into()]);
+        let arguments = arguments.chain(library);
         match &self.with {
             With::Ndk { .. } => arguments.map(|argument| format!("-Clink-arg=-Wl,{argument}")).collect(),
             With::Stubs(stubs) => stubs.flags(arguments, soname.is_none()),
