@@ -14,6 +14,7 @@ mod demo;
 mod fetch;
 mod fixtures;
 mod foreign;
+mod header;
 mod isa;
 mod models;
 mod paths;
@@ -52,6 +53,8 @@ enum Task {
     Conform(conform::Args),
     /// Write the hashes of the real models' logits into fixtures/
     Fixtures,
+    /// Write the C header of crates/ffi (--check: compare it with the sources)
+    Header(header::Args),
     /// Make this Debian machine able to build and emulate aarch64
     SetupArm,
     /// Run the tests of tensor, kernels and model for aarch64 under three emulated CPUs
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Conform(args) => conform::run(&args),
         Task::Fixtures => fixtures::run(),
+        Task::Header(args) => header::run(&args),
         Task::SetupArm => arm::setup(),
         Task::TestArm(args) => arm::run(&args),
         Task::TestAvx512 => avx512::run(),

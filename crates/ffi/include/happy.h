@@ -1,0 +1,1520 @@
+/* libhappy: language models on the CPU. Made by `cargo xtask header` from crates/ffi/src; do not edit.
+ *
+ * Every function that can fail returns a HappyStatus and takes a HappyError ** as its last argument, which may be NULL. It
+ * receives NULL or an error with a message, which the caller frees. Nothing else is written on failure.
+ *
+ * Handles are checked: NULL, a handle of another kind or one that was freed gives HAPPY_INVALID_HANDLE.
+ * A session is used by one call at a time: others get HAPPY_BUSY, from other threads and from within its own callbacks.
+ * Models, samplers and cancel tokens may be used by any number of threads.
+ *
+ * Structs of options and results begin with their size, so that programs and libraries of different versions fit together:
+ * fill options with their _init function and then set fields; set `size` of results before the call.
+ *
+ * Text goes in as UTF-8 with its length in bytes, and needs no NUL. Text that is handed out has a NUL behind its length.
+ */
+
+
+#ifndef HAPPY_H
+#define HAPPY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * The version of this interface, as `happy_abi_version` gives it: the library that runs may be another one.
+ */
+#define HAPPY_ABI_VERSION 1
+
+/**
+ * A seed that is another one each turn.
+ */
+#define HAPPY_SEED_RANDOM UINT64_MAX
+
+/**
+ * How a call ended, by what the caller can do about it. The error's message says what, where, expected and found.
+ */
+enum HappyStatus
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * It did what it was asked for.
+   */
+  HAPPY_OK = 0,
+  /**
+   * An argument or option is wrong: mend the call.
+   */
+  HAPPY_INVALID_ARGUMENT = 1,
+  /**
+   * The handle is null, of another kind, or was freed: mend the program.
+   */
+  HAPPY_INVALID_HANDLE = 2,
+  /**
+   * The session is in use by another call, or has a turn that was not read to its end: wait, or stop the turn.
+   */
+  HAPPY_BUSY = 3,
+  /**
+   * The cancel token was raised, or the progress callback said so.
+   */
+  HAPPY_CANCELLED = 4,
+  /**
+   * The file or file descriptor cannot be read: look at the path, the permissions, the offset.
+   */
+  HAPPY_FILE = 5,
+  /**
+   * The file is no GGUF model, is damaged, or its architecture is not supported: another file is needed.
+   */
+  HAPPY_MODEL = 6,
+  /**
+   * The plan is over the budget, or memory could not be had: plan for less, as the message says.
+   */
+  HAPPY_MEMORY = 7,
+  /**
+   * The conversation does not fit the context: shorten it, or load with a larger context.
+   */
+  HAPPY_CONTEXT_FULL = 8,
+  /**
+   * The model has no chat template, or its template refuses the messages.
+   */
+  HAPPY_TEMPLATE = 9,
+  /**
+   * The grammar or JSON schema is wrong; the message has line and column where there are such.
+   */
+  HAPPY_GRAMMAR = 10,
+  /**
+   * The file has no tokenizer, or it cannot take the text or token.
+   */
+  HAPPY_TOKENIZER = 11,
+  /**
+   * Not supported yet, by this version or on this machine.
+   */
+  HAPPY_UNSUPPORTED = 12,
+  /**
+   * The system refused something else, like a thread.
+   */
+  HAPPY_SYSTEM = 13,
+  /**
+   * An error of this library, which was contained: please report it. The session it happened in has to be freed.
+   */
+  HAPPY_INTERNAL = 14,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum HappyStatus HappyStatus;
+#else
+typedef int32_t HappyStatus;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Element type of the KV cache.
+ */
+enum HappyKvType
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * 16-bit floats.
+   */
+  HAPPY_KV_F16 = 0,
+  /**
+   * 32-bit floats: twice the memory.
+   */
+  HAPPY_KV_F32 = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum HappyKvType HappyKvType;
+#else
+typedef int32_t HappyKvType;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How much a log callback hears.
+ */
+enum HappyLogLevel
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Nothing.
+   */
+  HAPPY_LOG_OFF = 0,
+  /**
+   * Calls that failed.
+   */
+  HAPPY_LOG_ERROR = 1,
+  /**
+   * Also: what was loaded, and what each turn took.
+   */
+  HAPPY_LOG_INFO = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum HappyLogLevel HappyLogLevel;
+#else
+typedef int32_t HappyLogLevel;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What an event tells.
+ */
+enum HappyEventKind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Of the prompt, `done` of `total` tokens are computed.
+   */
+  HAPPY_EVENT_PREFILL = 0,
+  /**
+   * `text` is more of the answer.
+   */
+  HAPPY_EVENT_TEXT = 1,
+  /**
+   * `text` is more of what the model thinks before it answers.
+   */
+  HAPPY_EVENT_REASONING = 2,
+  /**
+   * The model begins to call tool `name`; it is call number `call`, from 0.
+   */
+  HAPPY_EVENT_TOOL_CALL_START = 3,
+  /**
+   * `text` is more of the JSON of the arguments of call `call`: for who shows them while they come.
+   */
+  HAPPY_EVENT_TOOL_CALL_ARGUMENTS = 4,
+  /**
+   * Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` where the model wrote one.
+   */
+  HAPPY_EVENT_TOOL_CALL = 5,
+  /**
+   * What looked like a call is none; `text` says why. Its own text follows as the answer's. If call `call` had started,
+   * it is withdrawn.
+   */
+  HAPPY_EVENT_MALFORMED_CALL = 6,
+  /**
+   * The end of the turn: `finish` says why, `happy_session_finish` says more.
+   */
+  HAPPY_EVENT_DONE = 7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum HappyEventKind HappyEventKind;
+#else
+typedef int32_t HappyEventKind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why a turn ended.
+ */
+enum HappyFinishReason
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * The model ended its answer.
+   */
+  HAPPY_FINISH_END = 0,
+  /**
+   * A stop string was reached.
+   */
+  HAPPY_FINISH_STOP_STRING = 1,
+  /**
+   * As many tokens as were asked for.
+   */
+  HAPPY_FINISH_LENGTH = 2,
+  /**
+   * The context is full.
+   */
+  HAPPY_FINISH_CONTEXT_FULL = 3,
+  /**
+   * The grammar allows nothing more.
+   */
+  HAPPY_FINISH_GRAMMAR_END = 4,
+  /**
+   * The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
+   */
+  HAPPY_FINISH_CANCELLED = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum HappyFinishReason HappyFinishReason;
+#else
+typedef int32_t HappyFinishReason;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A flag that ends loading or generating early. Any thread may raise it, also from within callbacks.
+ */
+typedef struct HappyCancel HappyCancel;
+
+/**
+ * Why a call failed. Free it with `happy_error_free`.
+ */
+typedef struct HappyError HappyError;
+
+/**
+ * A loaded model, shared by its sessions. Handles are numbers that look like pointers: never dereferenced, by nobody.
+ */
+typedef struct HappyModel HappyModel;
+
+/**
+ * How tokens are chosen. It never changes: any number of sessions and threads may use it.
+ */
+typedef struct HappySampler HappySampler;
+
+/**
+ * A conversation with its KV cache and threads.
+ */
+typedef struct HappySession HappySession;
+
+/**
+ * Text that the library made: UTF-8 (bytes, from `happy_token_piece`), with a NUL behind it. Free it with
+ * `happy_string_free`.
+ */
+typedef struct HappyString {
+  /**
+   * The first byte; NULL where there is no string.
+   */
+  char *data;
+  /**
+   * Bytes, without the NUL.
+   */
+  size_t len;
+} HappyString;
+
+/**
+ * Hears what the library has to say; `text` has `len` bytes and a NUL. May be called from any thread that calls the
+ * library.
+ */
+typedef void (*HappyOnLog)(void *user, int32_t level, const char *text, size_t len);
+
+/**
+ * Text that the caller owns: UTF-8, `len` bytes, no NUL needed. `data` may be NULL if `len` is 0.
+ */
+typedef struct HappyText {
+  /**
+   * The first byte.
+   */
+  const char *data;
+  /**
+   * Bytes.
+   */
+  size_t len;
+} HappyText;
+
+/**
+ * Hears how much of a model is loaded, from 0 to 1. Returns 0 to give up, anything else to go on.
+ */
+typedef int32_t (*HappyProgress)(void *user, float fraction);
+
+/**
+ * How to load a model. Begin with `happy_load_options_init`.
+ */
+typedef struct HappyLoadOptions {
+  /**
+   * `sizeof(HappyLoadOptions)`.
+   */
+  uint32_t size;
+  /**
+   * Threads, the caller's included; 0: the big cores but one, or all cores where they are equal.
+   */
+  uint32_t threads;
+  /**
+   * Positions of a session; 0: what the model was trained for, at most 4096, and what fits the budget.
+   */
+  uint32_t context;
+  /**
+   * Most tokens of a prompt that are computed at once; 0: 256. Results do not depend on it.
+   */
+  uint32_t batch;
+  /**
+   * Most bytes of anonymous memory for the model and one session; 0: what the machine has free.
+   */
+  uint64_t memory_budget;
+  /**
+   * Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`; empty: the best that the machine has.
+   */
+  struct HappyText isa;
+  /**
+   * Called while loading, on the caller's thread; may be NULL.
+   */
+  HappyProgress progress;
+  /**
+   * Given to `progress`.
+   */
+  void *progress_user;
+  /**
+   * Ends loading early; may be NULL.
+   */
+  const struct HappyCancel *cancel;
+  /**
+   * A `HappyKvType`.
+   */
+  int32_t kv_type;
+  /**
+   * 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
+   */
+  uint32_t copy;
+} HappyLoadOptions;
+
+/**
+ * What running a model takes. Set `size` before the call.
+ */
+typedef struct HappyPlan {
+  /**
+   * `sizeof(HappyPlan)`.
+   */
+  uint32_t size;
+  /**
+   * 1 if it fits the budget.
+   */
+  uint32_t fits;
+  /**
+   * Most bytes of anonymous memory: KV cache, scratch, tokenizer, and the weights if they are copied.
+   */
+  uint64_t anon_bytes;
+  /**
+   * Bytes that it may take.
+   */
+  uint64_t budget_bytes;
+  /**
+   * Bytes of the weights.
+   */
+  uint64_t weight_bytes;
+  /**
+   * Bytes of the KV cache when all of it is used.
+   */
+  uint64_t kv_bytes;
+  /**
+   * Bytes of activations and scratch.
+   */
+  uint64_t scratch_bytes;
+  /**
+   * Bytes of the tokenizer's tables.
+   */
+  uint64_t tokenizer_bytes;
+  /**
+   * Positions of a session.
+   */
+  uint32_t context;
+  /**
+   * Where it does not fit: the largest context that would, or 0 if none would. Else as `context`.
+   */
+  uint32_t fitting_context;
+  /**
+   * Most tokens of a prompt that are computed at once.
+   */
+  uint32_t batch;
+  /**
+   * Threads.
+   */
+  uint32_t threads;
+  /**
+   * 1 if the weights are read into anonymous memory.
+   */
+  uint32_t weights_copied;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} HappyPlan;
+
+/**
+ * Something to add to the logit of a token.
+ */
+typedef struct HappyLogitBias {
+  /**
+   * The token.
+   */
+  uint32_t token;
+  /**
+   * What is added; minus infinity forbids the token.
+   */
+  float bias;
+} HappyLogitBias;
+
+/**
+ * How to choose tokens; names, defaults and order are llama.cpp's. Begin with `happy_sampler_options_init`.
+ */
+typedef struct HappySamplerOptions {
+  /**
+   * `sizeof(HappySamplerOptions)`.
+   */
+  uint32_t size;
+  /**
+   * Keep the best tokens; 0: all.
+   */
+  uint32_t top_k;
+  /**
+   * Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`: another one each turn.
+   */
+  uint64_t seed;
+  /**
+   * 0 always takes the best token.
+   */
+  float temperature;
+  /**
+   * Keep the best tokens that have this probability together; 1: all.
+   */
+  float top_p;
+  /**
+   * Keep tokens with at least this share of the best one's probability; 0: all.
+   */
+  float min_p;
+  /**
+   * Keep the tokens whose surprise is most typical; 1: all.
+   */
+  float typical;
+  /**
+   * Keep logits at most so many standard deviations below the best; 0: all.
+   */
+  float top_n_sigma;
+  /**
+   * Chance that the top choices are excluded; 0: off.
+   */
+  float xtc_probability;
+  /**
+   * What a top choice has at least.
+   */
+  float xtc_threshold;
+  /**
+   * Let the temperature follow the entropy, by so much; 0: off.
+   */
+  float dynatemp_range;
+  /**
+   * Exponent of the dynamic temperature.
+   */
+  float dynatemp_exponent;
+  /**
+   * Divide the logits of recent tokens by this; 1: off.
+   */
+  float repeat_penalty;
+  /**
+   * Subtract this for each recent occurrence of the token; 0: off.
+   */
+  float frequency_penalty;
+  /**
+   * Subtract this from the logits of recent tokens; 0: off.
+   */
+  float presence_penalty;
+  /**
+   * Penalty of what would continue a repetition (DRY); 0: off.
+   */
+  float dry_multiplier;
+  /**
+   * Growth of that penalty with each token that the repetition is longer.
+   */
+  float dry_base;
+  /**
+   * Mirostat's target entropy.
+   */
+  float mirostat_tau;
+  /**
+   * Mirostat's learning rate.
+   */
+  float mirostat_eta;
+  /**
+   * Prefer tokens near this probability; below 0: off.
+   */
+  float adaptive_target;
+  /**
+   * How long that remembers.
+   */
+  float adaptive_decay;
+  /**
+   * Tokens that the penalties look back.
+   */
+  uint32_t penalty_last_n;
+  /**
+   * Longest repetition without DRY's penalty.
+   */
+  uint32_t dry_allowed_length;
+  /**
+   * Tokens in which DRY looks for repetitions.
+   */
+  uint32_t dry_last_n;
+  /**
+   * Tokens that top-p, min-p, typical and XTC keep at least.
+   */
+  uint32_t min_keep;
+  /**
+   * 0, or Mirostat 1 or 2 instead of all of these but temperature and logit bias.
+   */
+  uint32_t mirostat;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The samplers and their order, separated by `;`: penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc,
+   * temperature, infill, adaptive_p. Empty: these without the last two.
+   */
+  struct HappyText order;
+  /**
+   * Texts that end a repetition for DRY; NULL: line end, `:`, `"` and `*`.
+   */
+  const struct HappyText *dry_breakers;
+  /**
+   * How many.
+   */
+  size_t n_dry_breakers;
+  /**
+   * Biases; may be NULL.
+   */
+  const struct HappyLogitBias *logit_bias;
+  /**
+   * How many.
+   */
+  size_t n_logit_bias;
+} HappySamplerOptions;
+
+/**
+ * What a session begins with. Begin with `happy_session_options_init`.
+ */
+typedef struct HappySessionOptions {
+  /**
+   * `sizeof(HappySessionOptions)`.
+   */
+  uint32_t size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The system message; empty: none.
+   */
+  struct HappyText system;
+  /**
+   * A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form); empty: none.
+   */
+  struct HappyText tools;
+  /**
+   * A JSON object with more variables for the template, like `{"enable_thinking": false}`; empty: none.
+   */
+  struct HappyText template_vars;
+} HappySessionOptions;
+
+/**
+ * What a session and the process take, in bytes. Set `size` before the call.
+ */
+typedef struct HappyMemory {
+  /**
+   * `sizeof(HappyMemory)`.
+   */
+  uint32_t size;
+  /**
+   * 1 if the weights are in anonymous memory.
+   */
+  uint32_t weights_copied;
+  /**
+   * The weights; file-backed unless they are copied.
+   */
+  uint64_t weight_bytes;
+  /**
+   * The KV cache when all of it is used.
+   */
+  uint64_t kv_bytes;
+  /**
+   * The part of the KV cache that is in use.
+   */
+  uint64_t kv_resident_bytes;
+  /**
+   * Activations and scratch.
+   */
+  uint64_t scratch_bytes;
+  /**
+   * The tokenizer's tables.
+   */
+  uint64_t tokenizer_bytes;
+  /**
+   * The process: anonymous pages. 0 where the system does not tell, as for the next two.
+   */
+  uint64_t process_anon_bytes;
+  /**
+   * The process: pages of mapped files.
+   */
+  uint64_t process_file_bytes;
+  /**
+   * The process: the highest resident size so far.
+   */
+  uint64_t process_peak_bytes;
+  /**
+   * Positions of the context that are taken.
+   */
+  uint64_t positions;
+} HappyMemory;
+
+/**
+ * How to generate. Begin with `happy_generate_options_init`.
+ */
+typedef struct HappyGenerateOptions {
+  /**
+   * `sizeof(HappyGenerateOptions)`.
+   */
+  uint32_t size;
+  /**
+   * Most tokens; 0: until the context is full.
+   */
+  uint32_t max_tokens;
+  /**
+   * How tokens are chosen; NULL: as `happy_sampler_options_init` says.
+   */
+  const struct HappySampler *sampler;
+  /**
+   * Ends the turn early, with `HAPPY_FINISH_CANCELLED`; may be NULL.
+   */
+  const struct HappyCancel *cancel;
+  /**
+   * Texts that end the answer and are no part of it; may be NULL.
+   */
+  const struct HappyText *stop;
+  /**
+   * How many.
+   */
+  size_t n_stop;
+  /**
+   * A GBNF grammar that the text must match; empty: none.
+   */
+  struct HappyText grammar;
+  /**
+   * A JSON schema that the text must match; empty: none. Not together with a grammar.
+   */
+  struct HappyText json_schema;
+  /**
+   * Text events come when so many milliseconds have passed since the last one. 0: this is no reason to deliver.
+   */
+  uint32_t coalesce_ms;
+  /**
+   * Text events come when so many bytes are there. 0: this is no reason to deliver. Both 0: as soon as there is text.
+   */
+  uint32_t coalesce_bytes;
+  /**
+   * 1: the text is continued as it is, without template and conversation.
+   */
+  uint32_t raw;
+  /**
+   * When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
+   */
+  uint32_t drop_cancelled;
+  /**
+   * 1: go on when the model wants to end.
+   */
+  uint32_t ignore_end;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} HappyGenerateOptions;
+
+/**
+ * Something that happened in a turn. For `happy_next`: set `size` before the call; the texts are valid until the next
+ * call for the session.
+ */
+typedef struct HappyEvent {
+  /**
+   * `sizeof(HappyEvent)`; in callbacks the library's own.
+   */
+  uint32_t size;
+  /**
+   * A `HappyEventKind`; pass over those that you do not know.
+   */
+  int32_t kind;
+  /**
+   * `HAPPY_EVENT_DONE`: a `HappyFinishReason`.
+   */
+  int32_t finish;
+  /**
+   * Events of tool calls: the call's number, from 0; -1 where there is none.
+   */
+  int32_t call;
+  /**
+   * `HAPPY_EVENT_PREFILL`: tokens that are computed.
+   */
+  uint64_t done;
+  /**
+   * `HAPPY_EVENT_PREFILL`: tokens of the prompt that have to be computed.
+   */
+  uint64_t total;
+  /**
+   * Text, as the kind says.
+   */
+  struct HappyText text;
+  /**
+   * Events of tool calls: the tool's name.
+   */
+  struct HappyText name;
+  /**
+   * `HAPPY_EVENT_TOOL_CALL`, `HAPPY_EVENT_TOOL_CALL_START`: the id that the model gave the call; mostly empty.
+   */
+  struct HappyText id;
+} HappyEvent;
+
+/**
+ * Hears what a turn brings. The event and its texts are valid during the call only. Returns 0 to end the turn, anything
+ * else to go on. It must not throw and not jump out; calls for the same session give `HAPPY_BUSY`.
+ */
+typedef int32_t (*HappyOnEvent)(void *user, const struct HappyEvent *event);
+
+/**
+ * What a turn took. Set `size` before the call.
+ */
+typedef struct HappyFinish {
+  /**
+   * `sizeof(HappyFinish)`.
+   */
+  uint32_t size;
+  /**
+   * A `HappyFinishReason`.
+   */
+  int32_t reason;
+  /**
+   * Tokens of the prompt that were computed.
+   */
+  uint64_t prompt_tokens;
+  /**
+   * Tokens of the prompt that the KV cache held already.
+   */
+  uint64_t reused_tokens;
+  /**
+   * Tokens that were generated, one that ended the answer included.
+   */
+  uint64_t generated_tokens;
+  /**
+   * Seconds for the prompt.
+   */
+  double prefill_seconds;
+  /**
+   * Seconds for the tokens behind the first.
+   */
+  double decode_seconds;
+  /**
+   * Prompt tokens a second.
+   */
+  double prefill_rate;
+  /**
+   * Generated tokens a second.
+   */
+  double decode_rate;
+} HappyFinish;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The status of an error; `HAPPY_INVALID_HANDLE` if it is none.
+ */
+HappyStatus happy_error_status(const struct HappyError *error);
+
+/**
+ * The message of an error: UTF-8 with a NUL behind it, valid until the error is freed. `len` receives the bytes without
+ * the NUL, and may be NULL. For what is no error: an empty text.
+ */
+const char *happy_error_message(const struct HappyError *error,
+                                size_t *len);
+
+/**
+ * Frees an error. NULL is fine; what is no error, or was freed before, gives `HAPPY_INVALID_HANDLE`.
+ */
+HappyStatus happy_error_free(struct HappyError *error);
+
+/**
+ * Frees a string and sets its fields to NULL and 0. NULL and strings without data are fine; data that the library does
+ * not know as a live string gives `HAPPY_INVALID_HANDLE`.
+ */
+HappyStatus happy_string_free(struct HappyString *string);
+
+/**
+ * The version of this interface. A program that was compiled against version N runs with every library that says N.
+ */
+uint32_t happy_abi_version(void);
+
+/**
+ * The library's version, like `0.1.0`, with a NUL; never freed.
+ */
+const char *happy_version(void);
+
+/**
+ * What the processor has and what the library makes of it, as a JSON object: `architecture`, `cores`, `capacities`,
+ * `default_threads`, `features`, `instruction_sets`, `chosen`.
+ */
+HappyStatus happy_cpu(struct HappyString *out,
+                      struct HappyError **error);
+
+/**
+ * Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: nowhere, as in the beginning. When
+ * this returns, the callback that was set before is not running and will not be called again. From within the
+ * callback it gives `HAPPY_BUSY`.
+ */
+HappyStatus happy_set_log(HappyOnLog on_log,
+                          void *user,
+                          int32_t level,
+                          struct HappyError **error);
+
+/**
+ * Handles, errors and strings that were made and not freed yet: 0 when a program has freed all.
+ */
+size_t happy_live_handles(void);
+
+/**
+ * Sets all fields to their defaults; `size` is `sizeof(HappyLoadOptions)`.
+ */
+HappyStatus happy_load_options_init(struct HappyLoadOptions *options, size_t size, struct HappyError **error);
+
+/**
+ * A cancel token that is not raised.
+ */
+HappyStatus happy_cancel_new(struct HappyCancel **out, struct HappyError **error);
+
+/**
+ * Raises a cancel token: what uses it ends within milliseconds, or with the token of text that is being computed.
+ */
+HappyStatus happy_cancel_raise(const struct HappyCancel *cancel,
+                               struct HappyError **error);
+
+/**
+ * Lowers a cancel token, to be used again.
+ */
+HappyStatus happy_cancel_lower(const struct HappyCancel *cancel, struct HappyError **error);
+
+/**
+ * Frees a cancel token; work that began with it still sees whether it was raised before. NULL is fine.
+ */
+HappyStatus happy_cancel_free(struct HappyCancel *cancel);
+
+/**
+ * What running the model of a file takes. Over the budget is no error here: `fits` is 0 then. Nothing big is read; the
+ * file is mapped during the call. `options` may be NULL: all defaults.
+ */
+HappyStatus happy_plan_file(const char *path,
+                            size_t path_len,
+                            const struct HappyLoadOptions *options,
+                            struct HappyPlan *out,
+                            struct HappyError **error);
+
+/**
+ * What running the model takes that is in `length` bytes (0: all) of a file from `offset` on; see `happy_plan_file`.
+ */
+HappyStatus happy_plan_fd(int32_t fd,
+                          uint64_t offset,
+                          uint64_t length,
+                          const struct HappyLoadOptions *options,
+                          struct HappyPlan *out,
+                          struct HappyError **error);
+
+/**
+ * Loads the model of a file. Over the budget gives `HAPPY_MEMORY`, with the numbers and what would fit. `options` may be
+ * NULL: all defaults.
+ */
+HappyStatus happy_model_open_file(const char *path,
+                                  size_t path_len,
+                                  const struct HappyLoadOptions *options,
+                                  struct HappyModel **out,
+                                  struct HappyError **error);
+
+/**
+ * Loads the model that is in `length` bytes (0: all) of a file from `offset` on, like an asset of an Android package. Any
+ * offset will do. The descriptor is duplicated: the caller may close it after the call.
+ */
+HappyStatus happy_model_open_fd(int32_t fd,
+                                uint64_t offset,
+                                uint64_t length,
+                                const struct HappyLoadOptions *options,
+                                struct HappyModel **out,
+                                struct HappyError **error);
+
+/**
+ * Frees a model. Its sessions keep what they need, and go on. NULL is fine.
+ */
+HappyStatus happy_model_free(struct HappyModel *model);
+
+/**
+ * What a session of a loaded model takes.
+ */
+HappyStatus happy_model_plan(const struct HappyModel *model,
+                             struct HappyPlan *out,
+                             struct HappyError **error);
+
+/**
+ * What a model is, as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
+ * `file_type`, `chat_template`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
+ */
+HappyStatus happy_model_info(const struct HappyModel *model,
+                             int32_t metadata,
+                             struct HappyString *out,
+                             struct HappyError **error);
+
+/**
+ * Sets all fields to their defaults; `size` is `sizeof(HappySamplerOptions)`.
+ */
+HappyStatus happy_sampler_options_init(struct HappySamplerOptions *options,
+                                       size_t size,
+                                       struct HappyError **error);
+
+/**
+ * A sampler. `options` may be NULL: all defaults. What it is given is copied.
+ */
+HappyStatus happy_sampler_new(const struct HappySamplerOptions *options,
+                              struct HappySampler **out,
+                              struct HappyError **error);
+
+/**
+ * Frees a sampler; a turn that began with it goes on. NULL is fine.
+ */
+HappyStatus happy_sampler_free(struct HappySampler *sampler);
+
+/**
+ * Sets all fields to their defaults; `size` is `sizeof(HappySessionOptions)`.
+ */
+HappyStatus happy_session_options_init(struct HappySessionOptions *options,
+                                       size_t size,
+                                       struct HappyError **error);
+
+/**
+ * A session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
+ */
+HappyStatus happy_session_new(const struct HappyModel *model,
+                              const struct HappySessionOptions *options,
+                              struct HappySession **out,
+                              struct HappyError **error);
+
+/**
+ * Frees a session. A call that another thread, or a callback's caller, has in it ends by itself, with
+ * `HAPPY_FINISH_CANCELLED`, at its next token or part of the prompt; memory and threads go with it. NULL is fine.
+ */
+HappyStatus happy_session_free(struct HappySession *session);
+
+/**
+ * Adds a message, without an answer: `role` is `user`, `assistant`, `system`, `tool` or what the template knows.
+ */
+HappyStatus happy_session_add_message(const struct HappySession *session,
+                                      const char *role,
+                                      size_t role_len,
+                                      const char *content,
+                                      size_t content_len,
+                                      struct HappyError **error);
+
+/**
+ * Adds a message as a JSON object, like a tool's answer: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
+ */
+HappyStatus happy_session_add_json(const struct HappySession *session,
+                                   const char *message,
+                                   size_t message_len,
+                                   struct HappyError **error);
+
+/**
+ * The conversation, the system message included, as a JSON array of messages.
+ */
+HappyStatus happy_session_messages(const struct HappySession *session,
+                                   struct HappyString *out,
+                                   struct HappyError **error);
+
+/**
+ * Keeps the first `count` messages, the system message counted; the next turn computes only what is new.
+ */
+HappyStatus happy_session_truncate(const struct HappySession *session,
+                                   size_t count,
+                                   struct HappyError **error);
+
+/**
+ * Forgets the conversation but for the system message of the options, and all of the KV cache.
+ */
+HappyStatus happy_session_clear(const struct HappySession *session, struct HappyError **error);
+
+/**
+ * What the session and the process take.
+ */
+HappyStatus happy_session_memory(const struct HappySession *session,
+                                 struct HappyMemory *out,
+                                 struct HappyError **error);
+
+/**
+ * The tokens of a text. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is 0), and
+ * `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens, and BOS
+ * and EOS are added where the model wants them.
+ */
+HappyStatus happy_tokenize(const struct HappyModel *model,
+                           const char *text_data,
+                           size_t text_len,
+                           int32_t special,
+                           uint32_t *tokens,
+                           size_t capacity,
+                           size_t *count,
+                           struct HappyError **error);
+
+/**
+ * The text of tokens; bytes that are no UTF-8 become U+FFFD. With `special` (not 0) control tokens give their strings,
+ * else nothing.
+ */
+HappyStatus happy_detokenize(const struct HappyModel *model,
+                             const uint32_t *tokens,
+                             size_t count,
+                             int32_t special,
+                             struct HappyString *out,
+                             struct HappyError **error);
+
+/**
+ * The bytes of one token: they may be a part of a character only.
+ */
+HappyStatus happy_token_piece(const struct HappyModel *model,
+                              uint32_t token,
+                              struct HappyString *out,
+                              struct HappyError **error);
+
+/**
+ * The prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content": "Hi"}]`. `tools`
+ * is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
+ */
+HappyStatus happy_apply_template(const struct HappyModel *model,
+                                 const char *messages,
+                                 size_t messages_len,
+                                 const char *tools,
+                                 size_t tools_len,
+                                 int32_t answer,
+                                 struct HappyString *out,
+                                 struct HappyError **error);
+
+/**
+ * Sets all fields to their defaults; `size` is `sizeof(HappyGenerateOptions)`.
+ */
+HappyStatus happy_generate_options_init(struct HappyGenerateOptions *options,
+                                        size_t size,
+                                        struct HappyError **error);
+
+/**
+ * A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
+ * the answer. With `text` NULL the messages are answered as they are, as after a tool's result. `finish` and `options` may be
+ * NULL. Cancelling is no error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. After an error
+ * the conversation is as it was before the turn.
+ */
+HappyStatus happy_chat(const struct HappySession *session,
+                       const char *text_data,
+                       size_t text_len,
+                       const struct HappyGenerateOptions *options,
+                       HappyOnEvent on_event,
+                       void *user,
+                       struct HappyFinish *finish,
+                       struct HappyError **error);
+
+/**
+ * Begins a turn as `happy_chat` does, to be read by `happy_next`. Until its end or `happy_stop`, other calls for the
+ * session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_memory` and `happy_session_free`.
+ */
+HappyStatus happy_start(const struct HappySession *session,
+                        const char *text_data,
+                        size_t text_len,
+                        const struct HappyGenerateOptions *options,
+                        struct HappyError **error);
+
+/**
+ * Computes until there is an event, and gives it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
+ */
+HappyStatus happy_next(const struct HappySession *session, struct HappyEvent *out, struct HappyError **error);
+
+/**
+ * Ends a turn that `happy_start` began, as if its cancel token were raised: what is left of its events is dropped.
+ * Without such a turn nothing happens.
+ */
+HappyStatus happy_stop(const struct HappySession *session,
+                       struct HappyError **error);
+
+/**
+ * What the last turn that ended took; `HAPPY_INVALID_ARGUMENT` if there was none.
+ */
+HappyStatus happy_session_finish(const struct HappySession *session,
+                                 struct HappyFinish *out,
+                                 struct HappyError **error);
+
+/**
+ * The embedding of a text. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+ */
+HappyStatus happy_embed(const struct HappyModel *model,
+                        const char *text_data,
+                        size_t text_len,
+                        float *out,
+                        size_t capacity,
+                        size_t *count,
+                        struct HappyError **error);
+
+/**
+ * Writes the session to a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+ */
+HappyStatus happy_session_save(const struct HappySession *session,
+                               const char *path,
+                               size_t path_len,
+                               struct HappyError **error);
+
+/**
+ * Reads a session from a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+ */
+HappyStatus happy_session_restore(const struct HappySession *session,
+                                  const char *path,
+                                  size_t path_len,
+                                  struct HappyError **error);
+
+/**
+ * The status of an error; `HAPPY_INVALID_HANDLE` if it is none.
+ */
+HappyStatus happy_error_status(const struct HappyError *error);
+
+/**
+ * The message of an error: UTF-8 with a NUL behind it, valid until the error is freed. `len` receives the bytes without
+ * the NUL, and may be NULL. For what is no error: an empty text.
+ */
+const char *happy_error_message(const struct HappyError *error,
+                                size_t *len);
+
+/**
+ * Frees an error. NULL is fine; what is no error, or was freed before, gives `HAPPY_INVALID_HANDLE`.
+ */
+HappyStatus happy_error_free(struct HappyError *error);
+
+/**
+ * Frees a string and sets its fields to NULL and 0. NULL and strings without data are fine; data that the library does
+ * not know as a live string gives `HAPPY_INVALID_HANDLE`.
+ */
+HappyStatus happy_string_free(struct HappyString *string);
+
+/**
+ * The version of this interface. A program that was compiled against version N runs with every library that says N.
+ */
+uint32_t happy_abi_version(void);
+
+/**
+ * The library's version, like `0.1.0`, with a NUL; never freed.
+ */
+const char *happy_version(void);
+
+/**
+ * What the processor has and what the library makes of it, as a JSON object: `architecture`, `cores`, `capacities`,
+ * `default_threads`, `features`, `instruction_sets`, `chosen`.
+ */
+HappyStatus happy_cpu(struct HappyString *out,
+                      struct HappyError **error);
+
+/**
+ * Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: nowhere, as in the beginning. When
+ * this returns, the callback that was set before is not running and will not be called again. From within the
+ * callback it gives `HAPPY_BUSY`.
+ */
+HappyStatus happy_set_log(HappyOnLog on_log,
+                          void *user,
+                          int32_t level,
+                          struct HappyError **error);
+
+/**
+ * Handles, errors and strings that were made and not freed yet: 0 when a program has freed all.
+ */
+size_t happy_live_handles(void);
+
+/**
+ * Sets all fields to their defaults; `size` is `sizeof(HappyLoadOptions)`.
+ */
+HappyStatus happy_load_options_init(struct HappyLoadOptions *options, size_t size, struct HappyError **error);
+
+/**
+ * A cancel token that is not raised.
+ */
+HappyStatus happy_cancel_new(struct HappyCancel **out, struct HappyError **error);
+
+/**
+ * Raises a cancel token: what uses it ends within milliseconds, or with the token of text that is being computed.
+ */
+HappyStatus happy_cancel_raise(const struct HappyCancel *cancel,
+                               struct HappyError **error);
+
+/**
+ * Lowers a cancel token, to be used again.
+ */
+HappyStatus happy_cancel_lower(const struct HappyCancel *cancel, struct HappyError **error);
+
+/**
+ * Frees a cancel token; work that began with it still sees whether it was raised before. NULL is fine.
+ */
+HappyStatus happy_cancel_free(struct HappyCancel *cancel);
+
+/**
+ * What running the model of a file takes. Over the budget is no error here: `fits` is 0 then. Nothing big is read; the
+ * file is mapped during the call. `options` may be NULL: all defaults.
+ */
+HappyStatus happy_plan_file(const char *path,
+                            size_t path_len,
+                            const struct HappyLoadOptions *options,
+                            struct HappyPlan *out,
+                            struct HappyError **error);
+
+/**
+ * What running the model takes that is in `length` bytes (0: all) of a file from `offset` on; see `happy_plan_file`.
+ */
+HappyStatus happy_plan_fd(int32_t fd,
+                          uint64_t offset,
+                          uint64_t length,
+                          const struct HappyLoadOptions *options,
+                          struct HappyPlan *out,
+                          struct HappyError **error);
+
+/**
+ * Loads the model of a file. Over the budget gives `HAPPY_MEMORY`, with the numbers and what would fit. `options` may be
+ * NULL: all defaults.
+ */
+HappyStatus happy_model_open_file(const char *path,
+                                  size_t path_len,
+                                  const struct HappyLoadOptions *options,
+                                  struct HappyModel **out,
+                                  struct HappyError **error);
+
+/**
+ * Loads the model that is in `length` bytes (0: all) of a file from `offset` on, like an asset of an Android package. Any
+ * offset will do. The descriptor is duplicated: the caller may close it after the call.
+ */
+HappyStatus happy_model_open_fd(int32_t fd,
+                                uint64_t offset,
+                                uint64_t length,
+                                const struct HappyLoadOptions *options,
+                                struct HappyModel **out,
+                                struct HappyError **error);
+
+/**
+ * Frees a model. Its sessions keep what they need, and go on. NULL is fine.
+ */
+HappyStatus happy_model_free(struct HappyModel *model);
+
+/**
+ * What a session of a loaded model takes.
+ */
+HappyStatus happy_model_plan(const struct HappyModel *model,
+                             struct HappyPlan *out,
+                             struct HappyError **error);
+
+/**
+ * What a model is, as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
+ * `file_type`, `chat_template`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
+ */
+HappyStatus happy_model_info(const struct HappyModel *model,
+                             int32_t metadata,
+                             struct HappyString *out,
+                             struct HappyError **error);
+
+/**
+ * The tokens of a text. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is 0), and
+ * `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens, and BOS
+ * and EOS are added where the model wants them.
+ */
+HappyStatus happy_tokenize(const struct HappyModel *model,
+                           const char *text_data,
+                           size_t text_len,
+                           int32_t special,
+                           uint32_t *tokens,
+                           size_t capacity,
+                           size_t *count,
+                           struct HappyError **error);
+
+/**
+ * The text of tokens; bytes that are no UTF-8 become U+FFFD. With `special` (not 0) control tokens give their strings,
+ * else nothing.
+ */
+HappyStatus happy_detokenize(const struct HappyModel *model,
+                             const uint32_t *tokens,
+                             size_t count,
+                             int32_t special,
+                             struct HappyString *out,
+                             struct HappyError **error);
+
+/**
+ * The bytes of one token: they may be a part of a character only.
+ */
+HappyStatus happy_token_piece(const struct HappyModel *model,
+                              uint32_t token,
+                              struct HappyString *out,
+                              struct HappyError **error);
+
+/**
+ * The prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content": "Hi"}]`. `tools`
+ * is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
+ */
+HappyStatus happy_apply_template(const struct HappyModel *model,
+                                 const char *messages,
+                                 size_t messages_len,
+                                 const char *tools,
+                                 size_t tools_len,
+                                 int32_t answer,
+                                 struct HappyString *out,
+                                 struct HappyError **error);
+
+/**
+ * Sets all fields to their defaults; `size` is `sizeof(HappySamplerOptions)`.
+ */
+HappyStatus happy_sampler_options_init(struct HappySamplerOptions *options,
+                                       size_t size,
+                                       struct HappyError **error);
+
+/**
+ * A sampler. `options` may be NULL: all defaults. What it is given is copied.
+ */
+HappyStatus happy_sampler_new(const struct HappySamplerOptions *options,
+                              struct HappySampler **out,
+                              struct HappyError **error);
+
+/**
+ * Frees a sampler; a turn that began with it goes on. NULL is fine.
+ */
+HappyStatus happy_sampler_free(struct HappySampler *sampler);
+
+/**
+ * Sets all fields to their defaults; `size` is `sizeof(HappySessionOptions)`.
+ */
+HappyStatus happy_session_options_init(struct HappySessionOptions *options,
+                                       size_t size,
+                                       struct HappyError **error);
+
+/**
+ * A session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
+ */
+HappyStatus happy_session_new(const struct HappyModel *model,
+                              const struct HappySessionOptions *options,
+                              struct HappySession **out,
+                              struct HappyError **error);
+
+/**
+ * Frees a session. A call that another thread, or a callback's caller, has in it ends by itself, with
+ * `HAPPY_FINISH_CANCELLED`, at its next token or part of the prompt; memory and threads go with it. NULL is fine.
+ */
+HappyStatus happy_session_free(struct HappySession *session);
+
+/**
+ * Adds a message, without an answer: `role` is `user`, `assistant`, `system`, `tool` or what the template knows.
+ */
+HappyStatus happy_session_add_message(const struct HappySession *session,
+                                      const char *role,
+                                      size_t role_len,
+                                      const char *content,
+                                      size_t content_len,
+                                      struct HappyError **error);
+
+/**
+ * Adds a message as a JSON object, like a tool's answer: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
+ */
+HappyStatus happy_session_add_json(const struct HappySession *session,
+                                   const char *message,
+                                   size_t message_len,
+                                   struct HappyError **error);
+
+/**
+ * The conversation, the system message included, as a JSON array of messages.
+ */
+HappyStatus happy_session_messages(const struct HappySession *session,
+                                   struct HappyString *out,
+                                   struct HappyError **error);
+
+/**
+ * Keeps the first `count` messages, the system message counted; the next turn computes only what is new.
+ */
+HappyStatus happy_session_truncate(const struct HappySession *session,
+                                   size_t count,
+                                   struct HappyError **error);
+
+/**
+ * Forgets the conversation but for the system message of the options, and all of the KV cache.
+ */
+HappyStatus happy_session_clear(const struct HappySession *session, struct HappyError **error);
+
+/**
+ * What the session and the process take.
+ */
+HappyStatus happy_session_memory(const struct HappySession *session,
+                                 struct HappyMemory *out,
+                                 struct HappyError **error);
+
+/**
+ * Sets all fields to their defaults; `size` is `sizeof(HappyGenerateOptions)`.
+ */
+HappyStatus happy_generate_options_init(struct HappyGenerateOptions *options,
+                                        size_t size,
+                                        struct HappyError **error);
+
+/**
+ * A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
+ * the answer. With `text` NULL the messages are answered as they are, as after a tool's result. `finish` and `options` may be
+ * NULL. Cancelling is no error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. After an error
+ * the conversation is as it was before the turn.
+ */
+HappyStatus happy_chat(const struct HappySession *session,
+                       const char *text_data,
+                       size_t text_len,
+                       const struct HappyGenerateOptions *options,
+                       HappyOnEvent on_event,
+                       void *user,
+                       struct HappyFinish *finish,
+                       struct HappyError **error);
+
+/**
+ * Begins a turn as `happy_chat` does, to be read by `happy_next`. Until its end or `happy_stop`, other calls for the
+ * session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_memory` and `happy_session_free`.
+ */
+HappyStatus happy_start(const struct HappySession *session,
+                        const char *text_data,
+                        size_t text_len,
+                        const struct HappyGenerateOptions *options,
+                        struct HappyError **error);
+
+/**
+ * Computes until there is an event, and gives it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
+ */
+HappyStatus happy_next(const struct HappySession *session, struct HappyEvent *out, struct HappyError **error);
+
+/**
+ * Ends a turn that `happy_start` began, as if its cancel token were raised: what is left of its events is dropped.
+ * Without such a turn nothing happens.
+ */
+HappyStatus happy_stop(const struct HappySession *session,
+                       struct HappyError **error);
+
+/**
+ * What the last turn that ended took; `HAPPY_INVALID_ARGUMENT` if there was none.
+ */
+HappyStatus happy_session_finish(const struct HappySession *session,
+                                 struct HappyFinish *out,
+                                 struct HappyError **error);
+
+/**
+ * The embedding of a text. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+ */
+HappyStatus happy_embed(const struct HappyModel *model,
+                        const char *text_data,
+                        size_t text_len,
+                        float *out,
+                        size_t capacity,
+                        size_t *count,
+                        struct HappyError **error);
+
+/**
+ * Writes the session to a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+ */
+HappyStatus happy_session_save(const struct HappySession *session,
+                               const char *path,
+                               size_t path_len,
+                               struct HappyError **error);
+
+/**
+ * Reads a session from a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+ */
+HappyStatus happy_session_restore(const struct HappySession *session,
+                                  const char *path,
+                                  size_t path_len,
+                                  struct HappyError **error);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* HAPPY_H */

@@ -1,0 +1,237 @@
+//! Planning and loading models.
+
+use super::barrier::{guard, value};
+use super::callbacks;
+use super::options::load_options;
+use super::pointers::{Out, OutStruct, give, text};
+use super::structs::initialise;
+use super::types::{HappyCancel, HappyError, HappyLoadOptions, HappyModel, HappyPlan, HappyString};
+use crate::core::model::{Model, Place};
+use crate::core::{CancelToken, registry};
+use crate::failure::Outcome;
+use crate::status::Status;
+use std::ffi::c_char;
+
+/// Sets all fields to their defaults; `size` is `sizeof(HappyLoadOptions)`.
+///
+/// # Safety
+/// `options` is NULL or can be written, for `size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_load_options_init(
+    options: *mut HappyLoadOptions,
+    size: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || initialise(options, size)) }
+}
+
+/// A cancel token that is not raised.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_cancel_new(out: *mut *mut HappyCancel, error: *mut *mut HappyError) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let out = Out::new(out, "out")?;
+            out.set(registry::insert(CancelToken::default())? as *mut HappyCancel);
+            Ok(())
+        })
+    }
+}
+
+/// Raises a cancel token: what uses it ends within milliseconds, or with the token of text that is being computed.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_cancel_raise(cancel: *const HappyCancel, error: *mut *mut HappyError) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            registry::get::<CancelToken>(cancel as usize)?.cancel();
+            Ok(())
+        })
+    }
+}
+
+/// Lowers a cancel token, to be used again.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_cancel_lower(cancel: *const HappyCancel, error: *mut *mut HappyError) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            registry::get::<CancelToken>(cancel as usize)?.clear();
+            Ok(())
+        })
+    }
+}
+
+/// Frees a cancel token; work that began with it still sees whether it was raised before. NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn happy_cancel_free(cancel: *mut HappyCancel) -> Status {
+    value(Status::Internal, || registry::free::<CancelToken>(cancel as usize))
+}
+
+/// What running the model of a file takes. Over the budget is no error here: `fits` is 0 then. Nothing big is read; the
+/// file is mapped during the call. `options` may be NULL: all defaults.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_plan_file(
+    path: *const c_char,
+    path_len: usize,
+    options: *const HappyLoadOptions,
+    out: *mut HappyPlan,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let place = Place::path(text(path, path_len, "path")?)?;
+            plan(&place, options, out)
+        })
+    }
+}
+
+/// What running the model takes that is in `length` bytes (0: all) of a file from `offset` on; see `happy_plan_file`.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_plan_fd(
+    fd: i32,
+    offset: u64,
+    length: u64,
+    options: *const HappyLoadOptions,
+    out: *mut HappyPlan,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let place = super::descriptor::place(fd, offset, length)?;
+            plan(&place, options, out)
+        })
+    }
+}
+
+/// # Safety
+/// As [`happy_plan_file`].
+unsafe fn plan(place: &Place, options: *const HappyLoadOptions, out: *mut HappyPlan) -> Outcome<()> {
+    // SAFETY: the caller's promise.
+    let (out, load) = unsafe { (OutStruct::new(out)?, load_options(options)?) };
+    let report = place.plan(&load.options)?;
+    out.set(report.into());
+    Ok(())
+}
+
+/// Loads the model of a file. Over the budget gives `HAPPY_MEMORY`, with the numbers and what would fit. `options` may be
+/// NULL: all defaults.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says. Unless `copy` is set, nobody writes to the
+/// file or truncates it while the model or one of its sessions lives.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_model_open_file(
+    path: *const c_char,
+    path_len: usize,
+    options: *const HappyLoadOptions,
+    out: *mut *mut HappyModel,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let place = Place::path(text(path, path_len, "path")?)?;
+            open(&place, options, out)
+        })
+    }
+}
+
+/// Loads the model that is in `length` bytes (0: all) of a file from `offset` on, like an asset of an Android package. Any
+/// offset will do. The descriptor is duplicated: the caller may close it after the call.
+///
+/// # Safety
+/// As for `happy_model_open_file`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_model_open_fd(
+    fd: i32,
+    offset: u64,
+    length: u64,
+    options: *const HappyLoadOptions,
+    out: *mut *mut HappyModel,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let place = super::descriptor::place(fd, offset, length)?;
+            open(&place, options, out)
+        })
+    }
+}
+
+/// # Safety
+/// As [`happy_model_open_file`].
+unsafe fn open(place: &Place, options: *const HappyLoadOptions, out: *mut *mut HappyModel) -> Outcome<()> {
+    // SAFETY: the caller's promise.
+    let (out, load) = unsafe { (Out::new(out, "out")?, load_options(options)?) };
+    let mut progress = load.progress.map(|call| callbacks::progress(call, load.progress_user));
+    let model = Model::open(place, &load.options, load.cancel.as_ref(), progress.as_mut())?;
+    out.set(registry::insert(model)? as *mut HappyModel);
+    Ok(())
+}
+
+/// Frees a model. Its sessions keep what they need, and go on. NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn happy_model_free(model: *mut HappyModel) -> Status {
+    value(Status::Internal, || registry::free::<Model>(model as usize))
+}
+
+/// What a session of a loaded model takes.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_model_plan(
+    model: *const HappyModel,
+    out: *mut HappyPlan,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, model) = (OutStruct::new(out)?, registry::get::<Model>(model as usize)?);
+            out.set(model.plan().into());
+            Ok(())
+        })
+    }
+}
+
+/// What a model is, as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
+/// `file_type`, `chat_template`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_model_info(
+    model: *const HappyModel,
+    metadata: i32,
+    out: *mut HappyString,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, model) = (Out::new(out, "out")?, registry::get::<Model>(model as usize)?);
+            give(out, model.info(metadata != 0)?)
+        })
+    }
+}

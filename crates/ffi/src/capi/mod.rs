@@ -1,0 +1,44 @@
+//! The C boundary: pointers in, pointers out. What the functions do is in [`crate::core`].
+//!
+//! ```text
+//! types.rs       the structs, enums and callbacks of the header
+//! barrier.rs     no panic crosses; errors go out
+//! pointers.rs    checked reading and writing through the caller's pointers
+//! structs.rs     structs with sizes, of older and newer callers
+//! options.rs     C's options -> those of the core
+//! results.rs     the core's results -> C's structs
+//! callbacks.rs   calling the caller
+//! descriptor.rs  file descriptors
+//! error, library, load, text, sampler, session, turn   the functions
+//! ```
+#![allow(unsafe_code)]
+
+mod barrier;
+mod callbacks;
+mod descriptor;
+pub mod error;
+pub mod library;
+pub mod load;
+mod options;
+mod pointers;
+mod results;
+pub mod sampler;
+pub mod session;
+mod structs;
+pub mod text;
+pub mod turn;
+pub mod types;
+
+use std::ffi::CStr;
+
+/// The version of this interface, as `happy_abi_version` gives it: the library that runs may be another one.
+pub const HAPPY_ABI_VERSION: u32 = 1;
+
+/// A seed that is another one each turn.
+pub const HAPPY_SEED_RANDOM: u64 = u64::MAX;
+
+/// The library's version.
+const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+    Ok(version) => version,
+    Err(_) => c"",
+};

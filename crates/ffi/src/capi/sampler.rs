@@ -1,0 +1,50 @@
+//! Samplers.
+
+use super::barrier::{guard, value};
+use super::options::sampler_options;
+use super::pointers::Out;
+use super::structs::initialise;
+use super::types::{HappyError, HappySampler, HappySamplerOptions};
+use crate::core::registry;
+use crate::core::sampler::Sampler;
+use crate::status::Status;
+
+/// Sets all fields to their defaults; `size` is `sizeof(HappySamplerOptions)`.
+///
+/// # Safety
+/// `options` is NULL or can be written, for `size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_sampler_options_init(
+    options: *mut HappySamplerOptions,
+    size: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || initialise(options, size)) }
+}
+
+/// A sampler. `options` may be NULL: all defaults. What it is given is copied.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_sampler_new(
+    options: *const HappySamplerOptions,
+    out: *mut *mut HappySampler,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, options) = (Out::new(out, "out")?, sampler_options(options)?);
+            out.set(registry::insert(Sampler::new(options)?)? as *mut HappySampler);
+            Ok(())
+        })
+    }
+}
+
+/// Frees a sampler; a turn that began with it goes on. NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn happy_sampler_free(sampler: *mut HappySampler) -> Status {
+    value(Status::Internal, || registry::free::<Sampler>(sampler as usize))
+}

@@ -1,0 +1,172 @@
+//! Sessions: the conversation and its memory.
+
+use super::barrier::{guard, value};
+use super::options::session_options;
+use super::pointers::{Out, OutStruct, give, text};
+use super::structs::initialise;
+use super::types::{HappyError, HappyMemory, HappyModel, HappySession, HappySessionOptions, HappyString};
+use crate::core::model::Model;
+use crate::core::registry;
+use crate::core::session::Session;
+use crate::failure::Outcome;
+use crate::status::Status;
+use std::ffi::c_char;
+use std::sync::Arc;
+
+/// The session of a handle.
+pub(super) fn session(handle: *const HappySession) -> Outcome<Arc<Session>> {
+    registry::get::<Session>(handle as usize)
+}
+
+/// Sets all fields to their defaults; `size` is `sizeof(HappySessionOptions)`.
+///
+/// # Safety
+/// `options` is NULL or can be written, for `size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_options_init(
+    options: *mut HappySessionOptions,
+    size: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || initialise(options, size)) }
+}
+
+/// A session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_new(
+    model: *const HappyModel,
+    options: *const HappySessionOptions,
+    out: *mut *mut HappySession,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, model) = (Out::new(out, "out")?, registry::get::<Model>(model as usize)?);
+            let session = Session::new(&model, &session_options(options)?)?;
+            out.set(registry::insert(session)? as *mut HappySession);
+            Ok(())
+        })
+    }
+}
+
+/// Frees a session. A call that another thread, or a callback's caller, has in it ends by itself, with
+/// `HAPPY_FINISH_CANCELLED`, at its next token or part of the prompt; memory and threads go with it. NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn happy_session_free(session: *mut HappySession) -> Status {
+    value(Status::Internal, || {
+        if let Ok(session) = registry::get::<Session>(session as usize) {
+            session.close();
+        }
+        registry::free::<Session>(session as usize)
+    })
+}
+
+/// Adds a message, without an answer: `role` is `user`, `assistant`, `system`, `tool` or what the template knows.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_add_message(
+    session: *const HappySession,
+    role: *const c_char,
+    role_len: usize,
+    content: *const c_char,
+    content_len: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let session = self::session(session)?;
+            session.add(text(role, role_len, "role")?, text(content, content_len, "content")?)
+        })
+    }
+}
+
+/// Adds a message as a JSON object, like a tool's answer: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_add_json(
+    session: *const HappySession,
+    message: *const c_char,
+    message_len: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let session = self::session(session)?;
+            session.add_json(text(message, message_len, "message")?)
+        })
+    }
+}
+
+/// The conversation, the system message included, as a JSON array of messages.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_messages(
+    session: *const HappySession,
+    out: *mut HappyString,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, session) = (Out::new(out, "out")?, self::session(session)?);
+            give(out, session.messages()?)
+        })
+    }
+}
+
+/// Keeps the first `count` messages, the system message counted; the next turn computes only what is new.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_truncate(
+    session: *const HappySession,
+    count: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.truncate(count)) }
+}
+
+/// Forgets the conversation but for the system message of the options, and all of the KV cache.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_clear(session: *const HappySession, error: *mut *mut HappyError) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.clear()) }
+}
+
+/// What the session and the process take.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_memory(
+    session: *const HappySession,
+    out: *mut HappyMemory,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, session) = (OutStruct::new(out)?, self::session(session)?);
+            out.set(session.memory()?.into());
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! Turns: push with a callback, pull event by event; and what does not exist yet.
+
+use super::barrier::guard;
+use super::callbacks;
+use super::options::generate_options;
+use super::pointers::{Out, OutSlice, OutStruct, optional, text};
+use super::session::session;
+use super::structs::initialise;
+use super::types::{
+    HappyError, HappyEvent, HappyFinish, HappyGenerateOptions, HappyModel, HappyOnEvent, HappySession,
+};
+use crate::core::model::Model;
+use crate::core::registry;
+use crate::failure::{Failure, Outcome};
+use crate::status::Status;
+use std::ffi::{c_char, c_void};
+
+/// Sets all fields to their defaults; `size` is `sizeof(HappyGenerateOptions)`.
+///
+/// # Safety
+/// `options` is NULL or can be written, for `size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_generate_options_init(
+    options: *mut HappyGenerateOptions,
+    size: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || initialise(options, size)) }
+}
+
+/// A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
+/// the answer. With `text` NULL the messages are answered as they are, as after a tool's result. `finish` and `options` may be
+/// NULL. Cancelling is no error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. After an error
+/// the conversation is as it was before the turn.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_chat(
+    session: *const HappySession,
+    text_data: *const c_char,
+    text_len: usize,
+    options: *const HappyGenerateOptions,
+    on_event: HappyOnEvent,
+    user: *mut c_void,
+    finish: *mut HappyFinish,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let finish = if finish.is_null() { None } else { Some(OutStruct::new(finish)?) };
+            let session = self::session(session)?;
+            let (said, options) = (optional(text_data, text_len, "text")?, generate_options(options)?);
+            let done = session.chat(said, &options, &mut |event| match on_event {
+                Some(call) => callbacks::event(call, user, event),
+                None => true,
+            })?;
+            if let Some(finish) = finish {
+                finish.set(done.into());
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Begins a turn as `happy_chat` does, to be read by `happy_next`. Until its end or `happy_stop`, other calls for the
+/// session give `HAPPY_BUSY`, but for `happy_next`, `happy_session_memory` and `happy_session_free`.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_start(
+    session: *const HappySession,
+    text_data: *const c_char,
+    text_len: usize,
+    options: *const HappyGenerateOptions,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let session = self::session(session)?;
+            session.start(optional(text_data, text_len, "text")?, &generate_options(options)?)
+        })
+    }
+}
+
+/// Computes until there is an event, and gives it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_next(
+    session: *const HappySession,
+    out: *mut HappyEvent,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, session) = (OutStruct::new(out)?, self::session(session)?);
+            session.next(&mut |event| out.set(event.into()))
+        })
+    }
+}
+
+/// Ends a turn that `happy_start` began, as if its cancel token were raised: what is left of its events is dropped.
+/// Without such a turn nothing happens.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_stop(session: *const HappySession, error: *mut *mut HappyError) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || self::session(session)?.stop()) }
+}
+
+/// What the last turn that ended took; `HAPPY_INVALID_ARGUMENT` if there was none.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_finish(
+    session: *const HappySession,
+    out: *mut HappyFinish,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, session) = (OutStruct::new(out)?, self::session(session)?);
+            out.set(session.finish()?.into());
+            Ok(())
+        })
+    }
+}
+
+fn not_yet(what: &str) -> Outcome<()> {
+    Err(Failure::new(Status::Unsupported, format!("{what}: not supported yet")))
+}
+
+/// The embedding of a text. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_embed(
+    model: *const HappyModel,
+    text_data: *const c_char,
+    text_len: usize,
+    out: *mut f32,
+    capacity: usize,
+    count: *mut usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            OutSlice::new(out, capacity, "out")?;
+            Out::new(count, "count")?;
+            registry::get::<Model>(model as usize)?;
+            text(text_data, text_len, "text")?;
+            not_yet("embeddings")
+        })
+    }
+}
+
+/// Writes the session to a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_save(
+    session: *const HappySession,
+    path: *const c_char,
+    path_len: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            self::session(session)?;
+            text(path, path_len, "path")?;
+            not_yet("saving a session")
+        })
+    }
+}
+
+/// Reads a session from a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_restore(
+    session: *const HappySession,
+    path: *const c_char,
+    path_len: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            self::session(session)?;
+            text(path, path_len, "path")?;
+            not_yet("restoring a session")
+        })
+    }
+}

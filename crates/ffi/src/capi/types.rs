@@ -1,0 +1,396 @@
+//! The types of the header: handles, options, results, callbacks.
+//!
+//! Structs have no padding, so that a later version can add fields behind the last one: what a caller compiled against
+//! an older header does not give takes its default.
+
+use std::ffi::{c_char, c_void};
+
+/// A loaded model, shared by its sessions. Handles are numbers that look like pointers: never dereferenced, by nobody.
+pub struct HappyModel {
+    _opaque: [u8; 0],
+}
+
+/// A conversation with its KV cache and threads.
+pub struct HappySession {
+    _opaque: [u8; 0],
+}
+
+/// How tokens are chosen. It never changes: any number of sessions and threads may use it.
+pub struct HappySampler {
+    _opaque: [u8; 0],
+}
+
+/// A flag that ends loading or generating early. Any thread may raise it, also from within callbacks.
+pub struct HappyCancel {
+    _opaque: [u8; 0],
+}
+
+/// Why a call failed. Free it with `happy_error_free`.
+pub struct HappyError {
+    _opaque: [u8; 0],
+}
+
+/// Text that the caller owns: UTF-8, `len` bytes, no NUL needed. `data` may be NULL if `len` is 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyText {
+    /// The first byte.
+    pub data: *const c_char,
+    /// Bytes.
+    pub len: usize,
+}
+
+/// Text that the library made: UTF-8 (bytes, from `happy_token_piece`), with a NUL behind it. Free it with
+/// `happy_string_free`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyString {
+    /// The first byte; NULL where there is no string.
+    pub data: *mut c_char,
+    /// Bytes, without the NUL.
+    pub len: usize,
+}
+
+/// Element type of the KV cache.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvType {
+    /// 16-bit floats.
+    F16 = 0,
+    /// 32-bit floats: twice the memory.
+    F32 = 1,
+}
+
+/// How much a log callback hears.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Nothing.
+    Off = 0,
+    /// Calls that failed.
+    Error = 1,
+    /// Also: what was loaded, and what each turn took.
+    Info = 2,
+}
+
+/// What an event tells.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// Of the prompt, `done` of `total` tokens are computed.
+    Prefill = 0,
+    /// `text` is more of the answer.
+    Text = 1,
+    /// `text` is more of what the model thinks before it answers.
+    Reasoning = 2,
+    /// The model begins to call tool `name`; it is call number `call`, from 0.
+    ToolCallStart = 3,
+    /// `text` is more of the JSON of the arguments of call `call`: for who shows them while they come.
+    ToolCallArguments = 4,
+    /// Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` where the model wrote one.
+    ToolCall = 5,
+    /// What looked like a call is none; `text` says why. Its own text follows as the answer's. If call `call` had started,
+    /// it is withdrawn.
+    MalformedCall = 6,
+    /// The end of the turn: `finish` says why, `happy_session_finish` says more.
+    Done = 7,
+}
+
+/// Why a turn ended.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model ended its answer.
+    End = 0,
+    /// A stop string was reached.
+    StopString = 1,
+    /// As many tokens as were asked for.
+    Length = 2,
+    /// The context is full.
+    ContextFull = 3,
+    /// The grammar allows nothing more.
+    GrammarEnd = 4,
+    /// The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
+    Cancelled = 5,
+}
+
+/// Hears how much of a model is loaded, from 0 to 1. Returns 0 to give up, anything else to go on.
+pub type HappyProgress = Option<extern "C" fn(user: *mut c_void, fraction: f32) -> i32>;
+
+/// Hears what a turn brings. The event and its texts are valid during the call only. Returns 0 to end the turn, anything
+/// else to go on. It must not throw and not jump out; calls for the same session give `HAPPY_BUSY`.
+pub type HappyOnEvent = Option<extern "C" fn(user: *mut c_void, event: *const HappyEvent) -> i32>;
+
+/// Hears what the library has to say; `text` has `len` bytes and a NUL. May be called from any thread that calls the
+/// library.
+pub type HappyOnLog = Option<extern "C" fn(user: *mut c_void, level: i32, text: *const c_char, len: usize)>;
+
+/// How to load a model. Begin with `happy_load_options_init`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyLoadOptions {
+    /// `sizeof(HappyLoadOptions)`.
+    pub size: u32,
+    /// Threads, the caller's included; 0: the big cores but one, or all cores where they are equal.
+    pub threads: u32,
+    /// Positions of a session; 0: what the model was trained for, at most 4096, and what fits the budget.
+    pub context: u32,
+    /// Most tokens of a prompt that are computed at once; 0: 256. Results do not depend on it.
+    pub batch: u32,
+    /// Most bytes of anonymous memory for the model and one session; 0: what the machine has free.
+    pub memory_budget: u64,
+    /// Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`; empty: the best that the machine has.
+    pub isa: HappyText,
+    /// Called while loading, on the caller's thread; may be NULL.
+    pub progress: HappyProgress,
+    /// Given to `progress`.
+    pub progress_user: *mut c_void,
+    /// Ends loading early; may be NULL.
+    pub cancel: *const HappyCancel,
+    /// A `HappyKvType`.
+    pub kv_type: i32,
+    /// 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
+    pub copy: u32,
+}
+
+/// What running a model takes. Set `size` before the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyPlan {
+    /// `sizeof(HappyPlan)`.
+    pub size: u32,
+    /// 1 if it fits the budget.
+    pub fits: u32,
+    /// Most bytes of anonymous memory: KV cache, scratch, tokenizer, and the weights if they are copied.
+    pub anon_bytes: u64,
+    /// Bytes that it may take.
+    pub budget_bytes: u64,
+    /// Bytes of the weights.
+    pub weight_bytes: u64,
+    /// Bytes of the KV cache when all of it is used.
+    pub kv_bytes: u64,
+    /// Bytes of activations and scratch.
+    pub scratch_bytes: u64,
+    /// Bytes of the tokenizer's tables.
+    pub tokenizer_bytes: u64,
+    /// Positions of a session.
+    pub context: u32,
+    /// Where it does not fit: the largest context that would, or 0 if none would. Else as `context`.
+    pub fitting_context: u32,
+    /// Most tokens of a prompt that are computed at once.
+    pub batch: u32,
+    /// Threads.
+    pub threads: u32,
+    /// 1 if the weights are read into anonymous memory.
+    pub weights_copied: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// Something to add to the logit of a token.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyLogitBias {
+    /// The token.
+    pub token: u32,
+    /// What is added; minus infinity forbids the token.
+    pub bias: f32,
+}
+
+/// How to choose tokens; names, defaults and order are llama.cpp's. Begin with `happy_sampler_options_init`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappySamplerOptions {
+    /// `sizeof(HappySamplerOptions)`.
+    pub size: u32,
+    /// Keep the best tokens; 0: all.
+    pub top_k: u32,
+    /// Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`: another one each turn.
+    pub seed: u64,
+    /// 0 always takes the best token.
+    pub temperature: f32,
+    /// Keep the best tokens that have this probability together; 1: all.
+    pub top_p: f32,
+    /// Keep tokens with at least this share of the best one's probability; 0: all.
+    pub min_p: f32,
+    /// Keep the tokens whose surprise is most typical; 1: all.
+    pub typical: f32,
+    /// Keep logits at most so many standard deviations below the best; 0: all.
+    pub top_n_sigma: f32,
+    /// Chance that the top choices are excluded; 0: off.
+    pub xtc_probability: f32,
+    /// What a top choice has at least.
+    pub xtc_threshold: f32,
+    /// Let the temperature follow the entropy, by so much; 0: off.
+    pub dynatemp_range: f32,
+    /// Exponent of the dynamic temperature.
+    pub dynatemp_exponent: f32,
+    /// Divide the logits of recent tokens by this; 1: off.
+    pub repeat_penalty: f32,
+    /// Subtract this for each recent occurrence of the token; 0: off.
+    pub frequency_penalty: f32,
+    /// Subtract this from the logits of recent tokens; 0: off.
+    pub presence_penalty: f32,
+    /// Penalty of what would continue a repetition (DRY); 0: off.
+    pub dry_multiplier: f32,
+    /// Growth of that penalty with each token that the repetition is longer.
+    pub dry_base: f32,
+    /// Mirostat's target entropy.
+    pub mirostat_tau: f32,
+    /// Mirostat's learning rate.
+    pub mirostat_eta: f32,
+    /// Prefer tokens near this probability; below 0: off.
+    pub adaptive_target: f32,
+    /// How long that remembers.
+    pub adaptive_decay: f32,
+    /// Tokens that the penalties look back.
+    pub penalty_last_n: u32,
+    /// Longest repetition without DRY's penalty.
+    pub dry_allowed_length: u32,
+    /// Tokens in which DRY looks for repetitions.
+    pub dry_last_n: u32,
+    /// Tokens that top-p, min-p, typical and XTC keep at least.
+    pub min_keep: u32,
+    /// 0, or Mirostat 1 or 2 instead of all of these but temperature and logit bias.
+    pub mirostat: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The samplers and their order, separated by `;`: penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc,
+    /// temperature, infill, adaptive_p. Empty: these without the last two.
+    pub order: HappyText,
+    /// Texts that end a repetition for DRY; NULL: line end, `:`, `"` and `*`.
+    pub dry_breakers: *const HappyText,
+    /// How many.
+    pub n_dry_breakers: usize,
+    /// Biases; may be NULL.
+    pub logit_bias: *const HappyLogitBias,
+    /// How many.
+    pub n_logit_bias: usize,
+}
+
+/// What a session begins with. Begin with `happy_session_options_init`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappySessionOptions {
+    /// `sizeof(HappySessionOptions)`.
+    pub size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The system message; empty: none.
+    pub system: HappyText,
+    /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form); empty: none.
+    pub tools: HappyText,
+    /// A JSON object with more variables for the template, like `{"enable_thinking": false}`; empty: none.
+    pub template_vars: HappyText,
+}
+
+/// How to generate. Begin with `happy_generate_options_init`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyGenerateOptions {
+    /// `sizeof(HappyGenerateOptions)`.
+    pub size: u32,
+    /// Most tokens; 0: until the context is full.
+    pub max_tokens: u32,
+    /// How tokens are chosen; NULL: as `happy_sampler_options_init` says.
+    pub sampler: *const HappySampler,
+    /// Ends the turn early, with `HAPPY_FINISH_CANCELLED`; may be NULL.
+    pub cancel: *const HappyCancel,
+    /// Texts that end the answer and are no part of it; may be NULL.
+    pub stop: *const HappyText,
+    /// How many.
+    pub n_stop: usize,
+    /// A GBNF grammar that the text must match; empty: none.
+    pub grammar: HappyText,
+    /// A JSON schema that the text must match; empty: none. Not together with a grammar.
+    pub json_schema: HappyText,
+    /// Text events come when so many milliseconds have passed since the last one. 0: this is no reason to deliver.
+    pub coalesce_ms: u32,
+    /// Text events come when so many bytes are there. 0: this is no reason to deliver. Both 0: as soon as there is text.
+    pub coalesce_bytes: u32,
+    /// 1: the text is continued as it is, without template and conversation.
+    pub raw: u32,
+    /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
+    pub drop_cancelled: u32,
+    /// 1: go on when the model wants to end.
+    pub ignore_end: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// Something that happened in a turn. For `happy_next`: set `size` before the call; the texts are valid until the next
+/// call for the session.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyEvent {
+    /// `sizeof(HappyEvent)`; in callbacks the library's own.
+    pub size: u32,
+    /// A `HappyEventKind`; pass over those that you do not know.
+    pub kind: i32,
+    /// `HAPPY_EVENT_DONE`: a `HappyFinishReason`.
+    pub finish: i32,
+    /// Events of tool calls: the call's number, from 0; -1 where there is none.
+    pub call: i32,
+    /// `HAPPY_EVENT_PREFILL`: tokens that are computed.
+    pub done: u64,
+    /// `HAPPY_EVENT_PREFILL`: tokens of the prompt that have to be computed.
+    pub total: u64,
+    /// Text, as the kind says.
+    pub text: HappyText,
+    /// Events of tool calls: the tool's name.
+    pub name: HappyText,
+    /// `HAPPY_EVENT_TOOL_CALL`, `HAPPY_EVENT_TOOL_CALL_START`: the id that the model gave the call; mostly empty.
+    pub id: HappyText,
+}
+
+/// What a turn took. Set `size` before the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyFinish {
+    /// `sizeof(HappyFinish)`.
+    pub size: u32,
+    /// A `HappyFinishReason`.
+    pub reason: i32,
+    /// Tokens of the prompt that were computed.
+    pub prompt_tokens: u64,
+    /// Tokens of the prompt that the KV cache held already.
+    pub reused_tokens: u64,
+    /// Tokens that were generated, one that ended the answer included.
+    pub generated_tokens: u64,
+    /// Seconds for the prompt.
+    pub prefill_seconds: f64,
+    /// Seconds for the tokens behind the first.
+    pub decode_seconds: f64,
+    /// Prompt tokens a second.
+    pub prefill_rate: f64,
+    /// Generated tokens a second.
+    pub decode_rate: f64,
+}
+
+/// What a session and the process take, in bytes. Set `size` before the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyMemory {
+    /// `sizeof(HappyMemory)`.
+    pub size: u32,
+    /// 1 if the weights are in anonymous memory.
+    pub weights_copied: u32,
+    /// The weights; file-backed unless they are copied.
+    pub weight_bytes: u64,
+    /// The KV cache when all of it is used.
+    pub kv_bytes: u64,
+    /// The part of the KV cache that is in use.
+    pub kv_resident_bytes: u64,
+    /// Activations and scratch.
+    pub scratch_bytes: u64,
+    /// The tokenizer's tables.
+    pub tokenizer_bytes: u64,
+    /// The process: anonymous pages. 0 where the system does not tell, as for the next two.
+    pub process_anon_bytes: u64,
+    /// The process: pages of mapped files.
+    pub process_file_bytes: u64,
+    /// The process: the highest resident size so far.
+    pub process_peak_bytes: u64,
+    /// Positions of the context that are taken.
+    pub positions: u64,
+}

@@ -1,0 +1,93 @@
+//! Why a call failed: a status and a message.
+
+use crate::status::Status;
+use happy_engine::EngineError;
+use happy_gguf::FileError;
+use happy_kernels::isa::IsaError;
+use happy_model::{ForwardError, KvError, LoadErrorKind};
+use std::fmt;
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What the caller can do.
+    pub status: Status,
+    /// What, where, expected, found.
+    pub message: String,
+}
+
+/// The result of everything here.
+pub type Outcome<T> = Result<T, Failure>;
+
+impl Failure {
+    /// A failure.
+    pub fn new(status: Status, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// A wrong argument.
+    pub fn argument(message: impl Into<String>) -> Self {
+        Self::new(Status::InvalidArgument, message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        use EngineError as E;
+        let status = match &error {
+            E::File(file) => status_of_file(file),
+            E::Load { source, .. } if source.kind() == LoadErrorKind::Memory => Status::Memory,
+            E::Load { .. } => Status::Model,
+            E::Tokenizer(_) | E::NoTokenizer { .. } => Status::Tokenizer,
+            E::Template(_) => Status::Template,
+            E::Option { .. } | E::EmptyPrompt | E::Sampler(_) => Status::InvalidArgument,
+            E::Isa(_) => Status::Unsupported,
+            E::Pool(_) => Status::System,
+            E::OverBudget(_) => Status::Memory,
+            E::Kv(kv) | E::Forward(ForwardError::Kv(kv)) => status_of_kv(kv),
+            E::Forward(ForwardError::NonFinite { .. }) => Status::Model,
+            E::Grammar(_) | E::Match(_) | E::Vocabulary(_) => Status::Grammar,
+            E::PromptTooLong { .. } => Status::ContextFull,
+            E::Cancelled => Status::Cancelled,
+            // The library makes the batches: a wrong one is its own mistake.
+            _ => Status::Internal,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<IsaError> for Failure {
+    fn from(error: IsaError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+fn status_of_file(error: &FileError) -> Status {
+    match error {
+        FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::OutOfMemory => Status::Memory,
+        FileError::Io { .. } => Status::File,
+        _ => Status::Model,
+    }
+}
+
+fn status_of_kv(error: &KvError) -> Status {
+    match error {
+        KvError::Context { .. } | KvError::Full { .. } => Status::ContextFull,
+        KvError::Memory { .. } => Status::Memory,
+        _ => Status::Internal,
+    }
+}

@@ -1,0 +1,37 @@
+//! How a call ended, by what its caller can do.
+
+/// How a call ended, by what the caller can do about it. The error's message says what, where, expected and found.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It did what it was asked for.
+    Ok = 0,
+    /// An argument or option is wrong: mend the call.
+    InvalidArgument = 1,
+    /// The handle is null, of another kind, or was freed: mend the program.
+    InvalidHandle = 2,
+    /// The session is in use by another call, or has a turn that was not read to its end: wait, or stop the turn.
+    Busy = 3,
+    /// The cancel token was raised, or the progress callback said so.
+    Cancelled = 4,
+    /// The file or file descriptor cannot be read: look at the path, the permissions, the offset.
+    File = 5,
+    /// The file is no GGUF model, is damaged, or its architecture is not supported: another file is needed.
+    Model = 6,
+    /// The plan is over the budget, or memory could not be had: plan for less, as the message says.
+    Memory = 7,
+    /// The conversation does not fit the context: shorten it, or load with a larger context.
+    ContextFull = 8,
+    /// The model has no chat template, or its template refuses the messages.
+    Template = 9,
+    /// The grammar or JSON schema is wrong; the message has line and column where there are such.
+    Grammar = 10,
+    /// The file has no tokenizer, or it cannot take the text or token.
+    Tokenizer = 11,
+    /// Not supported yet, by this version or on this machine.
+    Unsupported = 12,
+    /// The system refused something else, like a thread.
+    System = 13,
+    /// An error of this library, which was contained: please report it. The session it happened in has to be freed.
+    Internal = 14,
+}
