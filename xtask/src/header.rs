@@ -14,10 +14,10 @@ pub(crate) struct Args {
 /// Where the header stands, from the root.
 const HEADER: &str = "crates/ffi/include/happy.h";
 
-/// The sources that it is made of, in its order, without `.rs`.
+/// The sources that it is made of, in its order, without `.rs`: none with submodules, which would come twice.
 const SOURCES: &[&str] = &[
-    "capi/mod",
     "status",
+    "log_level",
     "capi/types",
     "capi/error",
     "capi/library",
@@ -59,7 +59,8 @@ const INTRODUCTION: &str = "\
  * Structs of options and results begin with their size, so that programs and libraries of different versions fit together:
  * fill options with their _init function and then set fields; set `size` of results before the call.
  *
- * Text goes in as UTF-8 with its length in bytes, and needs no NUL. Text that is handed out has a NUL behind its length.
+ * Text goes in as UTF-8 with its length in bytes, and needs no NUL. Strings and messages that are handed out have a NUL behind
+ * their length; the texts of events have none.
  */
 ";
 
@@ -141,7 +142,8 @@ mod tests {
 
     #[test]
     fn safety_sections_are_for_rust() {
-        let text = "/**\n * Says.\n *\n * # Safety\n * Promise.\n */\nHappyStatus f(void); // HAPPY_STATUS_OK\n";
+        let text =
+            "/**\n * Says.\n *\n * # Safety\n * Promise.\n */\nHappyStatus f(void); // HAPPY_STATUS_OK\n";
         assert_eq!(tidied(text), "/**\n * Says.\n */\nHappyStatus f(void); // HAPPY_OK\n");
     }
 

@@ -28,7 +28,7 @@ impl From<Kv> for KvType {
 /// How to load a model.
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
-    /// Threads [default: the number of cores]
+    /// Threads [default: the big cores but one; all cores where they are equal]
     #[arg(short, long, value_name = "N")]
     pub(crate) threads: Option<usize>,
     /// Instruction set: scalar, avx2, avx512, neon, dotprod [default: the best]

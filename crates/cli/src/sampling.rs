@@ -1,10 +1,9 @@
 //! Options that say how tokens are chosen, under llama.cpp's names.
 
 use crate::error::{CliError, CliResult};
-use crate::prompt;
 use clap::{Args, ValueEnum};
-use happy_engine::Engine;
-use happy_sampler::steps::{Infill, breaker_sequences};
+use happy_engine::{DRY_BREAKERS, Engine};
+use happy_sampler::steps::Infill;
 use happy_sampler::{MirostatVersion, Params, Sampler, StepKind};
 use happy_tokenizer::{TokenId, Tokenizer};
 
@@ -122,9 +121,6 @@ pub(crate) struct SamplingArgs {
     samplers: Vec<StepKind>,
 }
 
-/// Breakers of repetitions unless others are given.
-const BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
-
 impl SamplingArgs {
     /// Whether all settings are in range; needs no model.
     pub(crate) fn check(&self) -> CliResult {
@@ -188,20 +184,10 @@ impl SamplingArgs {
     /// The token sequences that spell the texts which end a repetition.
     fn breakers(&self, tokenizer: &Tokenizer) -> CliResult<Vec<Vec<TokenId>>> {
         let texts: Vec<&str> = match self.dry_sequence_breaker.as_slice() {
-            [] => BREAKERS.to_vec(),
+            [] => DRY_BREAKERS.to_vec(),
             texts => texts.iter().map(String::as_str).filter(|text| *text != "none").collect(),
         };
-        let pieces = pieces(tokenizer)?;
-        let mut sequences = Vec::new();
-        for text in texts {
-            // A rest that begins inside a character has no tokens of its own.
-            let encode = |rest: &[u8]| {
-                let rest = std::str::from_utf8(rest).ok()?;
-                prompt::encode(tokenizer, rest, false, false).ok()
-            };
-            sequences.extend(breaker_sequences(&pieces, text.as_bytes(), encode));
-        }
-        Ok(sequences)
+        Ok(happy_engine::dry_breakers(tokenizer, texts)?)
     }
 }
 
@@ -209,31 +195,13 @@ fn build(params: &Params) -> CliResult<Sampler> {
     params.build().map_err(|e| CliError::usage(e.to_string()))
 }
 
-/// The bytes of all tokens, also of special ones.
-fn pieces(tokenizer: &Tokenizer) -> CliResult<Vec<Vec<u8>>> {
-    let ids = 0..TokenId::try_from(tokenizer.vocab_size()).unwrap_or(TokenId::MAX);
-    Ok(ids.map(|id| tokenizer.piece(id)).collect::<Result<_, _>>()?)
-}
-
 /// The infill step of a vocabulary.
 fn infill(tokenizer: &Tokenizer) -> CliResult<Infill> {
-    let mut pieces = pieces(tokenizer)?;
-    let mut ends = Vec::new();
-    for (id, piece) in (0..).zip(&mut pieces) {
-        if tokenizer.is_eog(id) {
-            ends.push(id);
-        }
-        if tokenizer.is_control(id) {
-            piece.clear();
-        }
-    }
-    let special = tokenizer.special_ids();
-    let fallback = special.eot.or(special.eos).ok_or_else(|| {
+    happy_engine::infill(tokenizer)?.ok_or_else(|| {
         CliError::usage(
             "--samplers names infill, which needs a model with an end-of-turn or end-of-text token",
         )
-    })?;
-    Ok(Infill::new(pieces, ends, fallback))
+    })
 }
 
 /// A token with what is added to its logit: `15043+1`.

@@ -11,7 +11,7 @@
 
 use crate::chat::{ChatTemplate, Reply, ReplyEvent, ReplyFormat, ReplyParser, TemplateInput};
 use crate::{
-    Context, Engine, EngineError, Event, Finish, GenerateOptions, Generation, chat_template_of,
+    Context, Engine, EngineError, Event, Finish, GenerateOptions, GenerationState, chat_template_of,
     tool_template_of,
 };
 use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
@@ -105,15 +105,30 @@ impl Conversation {
         sequence: u32,
         options: GenerateOptions,
     ) -> Result<Answer<'a>, EngineError> {
+        let state = self.begin(context, sequence, options)?;
+        Ok(Answer { context, state })
+    }
+
+    /// As [`answer`](Self::answer), for steps that are given the context each time.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    pub fn begin(
+        &self,
+        context: &mut Context,
+        sequence: u32,
+        options: GenerateOptions,
+    ) -> Result<AnswerState, EngineError> {
         let prompt = self.prompt()?;
         let ids = self.engine.encode_prompt(&prompt)?;
         let reused = context.keep_common_prefix(sequence, &ids)?;
         let rest = ids.get(reused..).unwrap_or_default();
-        let generation = context.generate(sequence, rest, options)?.showing(&self.markers);
+        let mut generation = context.begin(sequence, rest, options)?;
+        generation.show(&self.markers);
         let tools = self.input.tools.as_deref().unwrap_or_default();
         let parser = ReplyParser::new(self.format).with_tools(tools).after_prompt(&prompt);
         let state = State::Running(Box::new(parser));
-        Ok(Answer { generation, prefill: rest.len(), reused, state, ready: VecDeque::new() })
+        Ok(AnswerState { generation, prefill: rest.len(), reused, state, ready: VecDeque::new() })
     }
 }
 
@@ -184,7 +199,13 @@ enum State {
 
 /// A running answer: yields [`AnswerEvent`]s, the last of which is [`AnswerEvent::Done`] or an error.
 pub struct Answer<'a> {
-    generation: Generation<'a>,
+    context: &'a mut Context,
+    state: AnswerState,
+}
+
+/// A running answer without its context, which every step is given: for who keeps both in one place.
+pub struct AnswerState {
+    generation: GenerationState,
     prefill: usize,
     reused: usize,
     state: State,
@@ -193,6 +214,47 @@ pub struct Answer<'a> {
 }
 
 impl Answer<'_> {
+    /// Tokens of the prompt that the sequence held already.
+    pub fn reused(&self) -> usize {
+        self.state.reused
+    }
+
+    /// Tokens of the prompt that are to be computed.
+    pub fn prefill(&self) -> usize {
+        self.state.prefill
+    }
+}
+
+impl Iterator for Answer<'_> {
+    type Item = Result<AnswerEvent, EngineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.state.next(self.context)
+    }
+}
+
+impl AnswerState {
+    /// The next event, or `None` behind the last; `context` is the one that this began in.
+    ///
+    /// # Errors
+    /// If the model cannot compute a token; nothing follows.
+    pub fn next(&mut self, context: &mut Context) -> Option<Result<AnswerEvent, EngineError>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            match self.generation.next(context)? {
+                Ok(event) => self.take(event),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// Ends the answer here, as [`GenerationState::stop`].
+    pub fn stop(&mut self) {
+        self.generation.stop();
+    }
+
     /// Tokens of the prompt that the sequence held already.
     pub fn reused(&self) -> usize {
         self.reused
@@ -220,22 +282,6 @@ impl Answer<'_> {
                     self.ready.extend(events.into_iter().map(AnswerEvent::Reply));
                     self.ready.push_back(AnswerEvent::Done { finish, reply });
                 }
-            }
-        }
-    }
-}
-
-impl Iterator for Answer<'_> {
-    type Item = Result<AnswerEvent, EngineError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(Ok(event));
-            }
-            match self.generation.next()? {
-                Ok(event) => self.take(event),
-                Err(error) => return Some(Err(error)),
             }
         }
     }

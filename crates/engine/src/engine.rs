@@ -1,12 +1,13 @@
 //! A loaded model with its tokenizer and its chat template.
 
 use crate::chat::{ChatTemplate, TemplateError};
-use crate::{Context, EngineError, LoadOptions, Plan};
+use crate::{Context, EngineError, LoadOptions, Plan, Source, default_threads};
 use happy_gguf::{FileError, GgufFile};
 use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
 use happy_model::Model;
 use happy_tokenizer::{Tokenizer, TokenizerError};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -36,8 +37,34 @@ impl Engine {
     /// # Errors
     /// If the file cannot be read, its model is not supported or damaged, or the plan is over the memory budget.
     pub fn open(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self, EngineError> {
-        let path = path.as_ref();
-        Self::new(open_file(path, options.mmap)?, path.display().to_string(), options)
+        Self::open_from(&Source::Path(path.as_ref()), options, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// Loads the model of a file or of a part of one, as [`Engine::open`].
+    ///
+    /// `progress` hears which part of the work is done, from 0 to 1, and may end it.
+    ///
+    /// # Errors
+    /// As [`Engine::open`], and [`EngineError::Cancelled`] if `progress` breaks.
+    pub fn open_from(
+        source: &Source<'_>,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<Self, EngineError> {
+        let (before, mut tick) = source.shares(options.mmap, progress);
+        tick(0.0)?;
+        let file = source.read(options.mmap, &mut |share| tick(share * before))?;
+        Self::build(file, source.name(), options, &mut |share| tick(before + share * (1.0 - before)))
+    }
+
+    /// What running the model of a file takes, without loading it: the file is mapped during the call, also where
+    /// [`LoadOptions::mmap`] is off.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; a plan over the budget is [`EngineError::OverBudget`], with its numbers.
+    pub fn plan_of(source: &Source<'_>, options: &LoadOptions) -> Result<Plan, EngineError> {
+        let file = source.read(true, &mut |_| Ok(()))?;
+        Ok(*Self::new(file, source.name(), options)?.plan())
     }
 
     /// Loads the model of a file that is already parsed; `name` stands for it in errors.
@@ -45,14 +72,26 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub fn new(file: GgufFile, name: String, options: &LoadOptions) -> Result<Self, EngineError> {
+        Self::build(file, name, options, &mut |_| Ok(()))
+    }
+
+    fn build(
+        file: GgufFile,
+        name: String,
+        options: &LoadOptions,
+        tick: &mut dyn FnMut(f32) -> Result<(), EngineError>,
+    ) -> Result<Self, EngineError> {
         let threads = checked_threads(options)?;
         let kernels = options.isa.map_or_else(Kernels::detect, Kernels::with_isa)?;
         let model = Model::load(&file, &kernels)
             .map_err(|source| EngineError::Load { path: name.clone(), source })?;
+        // Reading a tokenizer takes longer than looking at the tensors.
+        tick(0.3)?;
         let tokenizer = tokenizer_of(&file)?;
         let tokenizer_bytes = tokenizer.as_ref().map_or(0, Tokenizer::heap_bytes);
         let plan = Plan::new(&model, options, threads, file.bytes().len() as u64, tokenizer_bytes as u64)
             .map_err(|over| EngineError::OverBudget(Box::new(over)))?;
+        tick(1.0)?;
         let options = options.clone();
         let vocabulary = OnceLock::new();
         Ok(Engine(Arc::new(Parts { path: name, file, kernels, model, tokenizer, options, plan, vocabulary })))
@@ -143,6 +182,6 @@ fn checked_threads(options: &LoadOptions) -> Result<usize, EngineError> {
         Some(found) => {
             Err(EngineError::Option { what: "the number of threads", found, expected: "1 to 256" })
         }
-        None => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(Pool::MAX_THREADS)),
+        None => Ok(default_threads().min(Pool::MAX_THREADS)),
     }
 }

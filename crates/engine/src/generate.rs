@@ -57,6 +57,11 @@ enum State {
 /// A running generation: yields [`Event`]s, the last of which is [`Event::Done`] or an error.
 pub struct Generation<'a> {
     context: &'a mut Context,
+    state: GenerationState,
+}
+
+/// A running generation without its context, which every step is given: for who keeps both in one place.
+pub struct GenerationState {
     sequence: u32,
     prompt: Vec<TokenId>,
     options: GenerateOptions,
@@ -89,13 +94,27 @@ impl Context {
         prompt: &[TokenId],
         options: GenerateOptions,
     ) -> Result<Generation<'_>, EngineError> {
+        let state = self.begin(sequence, prompt, options)?;
+        Ok(Generation { context: self, state })
+    }
+
+    /// As [`generate`](Self::generate), for steps that are given this context each time.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub fn begin(
+        &self,
+        sequence: u32,
+        prompt: &[TokenId],
+        options: GenerateOptions,
+    ) -> Result<GenerationState, EngineError> {
         self.engine.require_tokenizer()?;
         self.check_prompt(sequence, prompt)?;
         let mut options = options;
         // Penalties look back over what the model has seen.
         options.sampler.reset();
         self.tokens(sequence).iter().chain(prompt).for_each(|t| options.sampler.accept(*t));
-        Ok(Generation {
+        Ok(GenerationState {
             sequence,
             prompt: prompt.to_vec(),
             decoder: StreamDecoder::new(),
@@ -109,7 +128,6 @@ impl Context {
             generated: 0,
             decoded: 0,
             options,
-            context: self,
         })
     }
 }
@@ -119,11 +137,37 @@ impl Generation<'_> {
     /// for a reply parser. Others are left out, and those that end generation end it.
     #[must_use]
     pub fn showing(mut self, tokens: &[TokenId]) -> Self {
-        self.shown = tokens.to_vec();
+        self.state.show(tokens);
         self
     }
+}
 
-    fn step(&mut self) -> Result<Option<Event>, EngineError> {
+impl GenerationState {
+    /// The next event, or `None` behind the last; `context` is the one that this began in.
+    ///
+    /// # Errors
+    /// If the model cannot compute a token; nothing follows.
+    pub fn next(&mut self, context: &mut Context) -> Option<Result<Event, EngineError>> {
+        let event = self.step(context).transpose();
+        if let Some(Err(_)) = event {
+            self.state = State::Finished;
+        }
+        event
+    }
+
+    /// Ends the text here, as if the [`Cancel`] had been raised and noticed: what was held back comes, and [`Event::Done`].
+    pub fn stop(&mut self) {
+        if self.state != State::Finished && self.ending.is_none() {
+            self.end(FinishReason::Cancelled);
+        }
+    }
+
+    /// As [`Generation::showing`].
+    pub fn show(&mut self, tokens: &[TokenId]) {
+        self.shown = tokens.to_vec();
+    }
+
+    fn step(&mut self, context: &mut Context) -> Result<Option<Event>, EngineError> {
         loop {
             if let Some(piece) = self.text.pop() {
                 return Ok(Some(Event::Text(piece)));
@@ -135,18 +179,18 @@ impl Generation<'_> {
             match self.state {
                 State::Finished => return Ok(None),
                 State::Prefill(done) => {
-                    if let Some(event) = self.prefill(done)? {
+                    if let Some(event) = self.prefill(context, done)? {
                         return Ok(Some(event));
                     }
                 }
                 State::Chosen(token) => {
                     self.state = State::Compute(token);
-                    self.take(token)?;
+                    self.take(context, token)?;
                     return Ok(Some(Event::Token(token)));
                 }
                 State::Compute(token) => {
                     let started = Instant::now();
-                    let output = self.context.decode(&[(self.sequence, token)])?;
+                    let output = context.decode(&[(self.sequence, token)])?;
                     let chosen = choose(&mut self.options, output.logits(0).unwrap_or(&[]))?;
                     self.decode_time += started.elapsed();
                     self.decoded += 1;
@@ -157,13 +201,13 @@ impl Generation<'_> {
     }
 
     /// Computes the next chunk of the prompt; no event if that was cancelled.
-    fn prefill(&mut self, done: usize) -> Result<Option<Event>, EngineError> {
+    fn prefill(&mut self, context: &mut Context, done: usize) -> Result<Option<Event>, EngineError> {
         let started = Instant::now();
         let total = self.prompt.len();
-        let end = total.min(done + self.context.chunk_len());
+        let end = total.min(done + context.chunk_len());
         let want = if end == total { Want::Logits } else { Want::Nothing };
         let chunk = &self.prompt[done..end];
-        let output = match self.context.prefill_chunk(self.sequence, chunk, want, &self.options.cancel) {
+        let output = match context.prefill_chunk(self.sequence, chunk, want, &self.options.cancel) {
             Err(EngineError::Cancelled) => {
                 self.end(FinishReason::Cancelled);
                 return Ok(None);
@@ -192,9 +236,9 @@ impl Generation<'_> {
     }
 
     /// Takes the text of a token that was chosen and decides whether it is the last.
-    fn take(&mut self, token: TokenId) -> Result<(), EngineError> {
+    fn take(&mut self, context: &Context, token: TokenId) -> Result<(), EngineError> {
         self.generated += 1;
-        let tokenizer = self.context.engine.require_tokenizer()?;
+        let tokenizer = context.engine.require_tokenizer()?;
         if tokenizer.is_eog(token) && !self.options.ignore_end {
             self.end(FinishReason::EndOfGeneration(token));
             return Ok(());
@@ -206,7 +250,7 @@ impl Generation<'_> {
         } else {
             self.text.push(self.decoder.push(tokenizer, token)?);
         }
-        let full = self.context.tokens(self.sequence).len() >= self.context.capacity();
+        let full = context.tokens(self.sequence).len() >= context.capacity();
         if let Some(stop) = self.text.found() {
             self.ending = Some(FinishReason::StopString(stop.to_owned()));
         } else if self.options.max_tokens.is_some_and(|most| self.generated >= most) {
@@ -251,10 +295,6 @@ impl Iterator for Generation<'_> {
     type Item = Result<Event, EngineError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let event = self.step().transpose();
-        if let Some(Err(_)) = event {
-            self.state = State::Finished;
-        }
-        event
+        self.state.next(self.context)
     }
 }

@@ -1,7 +1,7 @@
-//! Mapping a model's file: the engine's one use of the unsafe constructor.
+//! Mapping a model's file: the engine's use of the unsafe constructors.
 #![allow(unsafe_code)]
 
-use happy_gguf::{FileError, GgufFile};
+use happy_gguf::{FileError, FilePart, GgufFile, Limits};
 use std::path::Path;
 
 /// Maps a model's file.
@@ -12,4 +12,10 @@ use std::path::Path;
 pub(crate) fn map(path: &Path) -> Result<GgufFile, FileError> {
     // SAFETY: the documented contract of `Engine::open`: nobody changes or truncates the file while it is mapped.
     unsafe { GgufFile::map(path) }
+}
+
+/// Maps the part of a file that is a model; as [`map`].
+pub(crate) fn map_part(part: &FilePart<'_>) -> Result<GgufFile, FileError> {
+    // SAFETY: the documented contract of `Engine::open`: nobody changes or truncates the file while it is mapped.
+    unsafe { GgufFile::map_part(part, &Limits::default()) }
 }

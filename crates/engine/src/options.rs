@@ -6,7 +6,7 @@ use happy_model::KvType;
 /// How to load a model and how much room to plan for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Threads, the caller's included; `None`: as many as the machine has cores for this process.
+    /// Threads, the caller's included; `None`: [`default_threads`](crate::default_threads).
     pub threads: Option<usize>,
     /// Instruction set; `None`: the best that the machine has and the environment allows.
     pub isa: Option<Isa>,

@@ -2,9 +2,11 @@
 
 use crate::status::Status;
 use happy_engine::EngineError;
+use happy_engine::chat::TemplateError;
 use happy_gguf::FileError;
 use happy_kernels::isa::IsaError;
 use happy_model::{ForwardError, KvError, LoadErrorKind};
+use happy_tokenizer::TokenizerError;
 use std::fmt;
 
 /// Why a call failed.
@@ -61,6 +63,18 @@ impl From<EngineError> for Failure {
             _ => Status::Internal,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<TokenizerError> for Failure {
+    fn from(error: TokenizerError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<TemplateError> for Failure {
+    fn from(error: TemplateError) -> Self {
+        EngineError::from(error).into()
     }
 }
 

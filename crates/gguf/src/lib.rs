@@ -44,6 +44,8 @@ mod header;
 mod mmap;
 #[cfg(feature = "write")]
 mod owned_value;
+#[cfg(feature = "std")]
+mod part;
 #[cfg(feature = "write")]
 mod realign;
 #[cfg(feature = "std")]
@@ -84,6 +86,8 @@ pub use hash::ContentHash;
 pub use header::{GgufHeader, HeaderError, HeaderOptions};
 #[cfg(feature = "write")]
 pub use owned_value::{OwnedArray, OwnedValue};
+#[cfg(feature = "std")]
+pub use part::FilePart;
 #[cfg(feature = "std")]
 pub use set_file::GgufSetFile;
 #[cfg(feature = "write")]

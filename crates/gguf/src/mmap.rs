@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::file::{FileError, GgufFile, open};
 use crate::limits::Limits;
+use crate::part::FilePart;
 use crate::set_file::GgufSetFile;
 
 impl GgufFile {
@@ -52,6 +53,26 @@ impl GgufFile {
         }
         // SAFETY: the caller promises that nobody changes or truncates the file while the map lives.
         let map = unsafe { map_file(&file) }.map_err(|e| FileError::io(path, e))?;
+        Self::parse_shared(Arc::new(map), limits).map_err(|e| FileError::parse(path, e))
+    }
+
+    /// Maps a part of a file, which may begin anywhere, and parses it.
+    ///
+    /// # Safety
+    /// As [`GgufFile::map`].
+    ///
+    /// # Errors
+    /// When the part cannot be mapped or does not parse.
+    pub unsafe fn map_part(part: &FilePart<'_>, limits: &Limits) -> Result<Self, FileError> {
+        let path = part.path();
+        let too_long =
+            || std::io::Error::new(std::io::ErrorKind::OutOfMemory, "longer than the address space");
+        let len = usize::try_from(part.len()).map_err(|_| FileError::io(path, too_long()))?;
+        // The options map from the page below, where the part begins inside of one.
+        let mut options = memmap2::MmapOptions::new();
+        options.offset(part.offset()).len(len);
+        // SAFETY: the caller promises that nobody changes or truncates the file while the map lives.
+        let map = unsafe { options.map(part.file()) }.map_err(|e| FileError::io(path, e))?;
         Self::parse_shared(Arc::new(map), limits).map_err(|e| FileError::parse(path, e))
     }
 }
@@ -174,6 +195,21 @@ mod tests {
             match result.unwrap_err() {
                 FileError::Parse { source, .. } => assert_eq!(source.kind(), ParseErrorKind::LimitExceeded),
                 other => panic!("{other}"),
+            }
+        }
+    }
+
+    /// Inside of pages, at their borders, with and without an end.
+    #[test]
+    fn parts_are_mapped_from_any_offset() {
+        let folder = Folder::new("parts");
+        for offset in [0, 1, 31, 4095, 4096, 4097, 70_001] {
+            let path = folder.file("package", &[vec![b'#'; offset], bytes()].concat());
+            let file = fs::File::open(path).unwrap();
+            for len in [None, Some(bytes().len() as u64)] {
+                let part = crate::FilePart::new(&file, "package", offset as u64, len).unwrap();
+                // SAFETY: only this test knows the file, and the map ends before it is written to again.
+                check(&unsafe { GgufFile::map_part(&part, &Limits::default()) }.unwrap());
             }
         }
     }

@@ -29,7 +29,7 @@ pub(crate) struct BenchArgs {
     /// Tokens that are in the context before decoding
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     depth: usize,
-    /// Thread counts, separated by commas [default: the number of cores]
+    /// Thread counts, separated by commas [default: the big cores but one; all cores where they are equal]
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
     threads: Vec<usize>,
     /// Repetitions
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &BenchArgs) -> CliResult {
         return Err(CliError::usage("--prompt and --gen-tokens are 0: there is nothing to measure"));
     }
     let threads = match args.threads.as_slice() {
-        [] => vec![std::thread::available_parallelism().map_or(1, usize::from)],
+        [] => vec![happy_engine::default_threads()],
         some => some.to_vec(),
     };
     let mut samples: Vec<Samples> = threads.iter().map(|_| Samples::default()).collect();

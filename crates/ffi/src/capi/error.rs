@@ -60,7 +60,10 @@ pub unsafe extern "C" fn happy_string_free(string: *mut HappyString) -> Status {
             if data.is_null() || strings::free(data as usize) {
                 return Ok(());
             }
-            Err(Failure::new(Status::InvalidHandle, "the string is none of the library's, or was freed before"))
+            Err(Failure::new(
+                Status::InvalidHandle,
+                "the string is none of the library's, or was freed before",
+            ))
         })
     }
 }

@@ -2,16 +2,17 @@
 
 use super::barrier::{guard, value};
 use super::pointers::{Out, give};
-use super::types::{HappyError, HappyOnLog, HappyString, LogLevel};
+use super::types::{HAPPY_ABI_VERSION, HappyError, HappyOnLog, HappyString};
 use crate::core::{cpu, log, registry, strings};
 use crate::failure::Failure;
+use crate::log_level::LogLevel;
 use crate::status::Status;
 use std::ffi::{c_char, c_void};
 
 /// The version of this interface. A program that was compiled against version N runs with every library that says N.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_abi_version() -> u32 {
-    value(0, || super::HAPPY_ABI_VERSION)
+    value(0, || HAPPY_ABI_VERSION)
 }
 
 /// The library's version, like `0.1.0`, with a NUL; never freed.

@@ -6,7 +6,7 @@ use super::options::load_options;
 use super::pointers::{Out, OutStruct, give, text};
 use super::structs::initialise;
 use super::types::{HappyCancel, HappyError, HappyLoadOptions, HappyModel, HappyPlan, HappyString};
-use crate::core::model::{Model, Place};
+use crate::core::model::{Model, Place, Progress};
 use crate::core::{CancelToken, registry};
 use crate::failure::Outcome;
 use crate::status::Status;
@@ -47,7 +47,10 @@ pub unsafe extern "C" fn happy_cancel_new(out: *mut *mut HappyCancel, error: *mu
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn happy_cancel_raise(cancel: *const HappyCancel, error: *mut *mut HappyError) -> Status {
+pub unsafe extern "C" fn happy_cancel_raise(
+    cancel: *const HappyCancel,
+    error: *mut *mut HappyError,
+) -> Status {
     // SAFETY: the caller keeps the header's contract.
     unsafe {
         guard(error, || {
@@ -62,7 +65,10 @@ pub unsafe extern "C" fn happy_cancel_raise(cancel: *const HappyCancel, error: *
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn happy_cancel_lower(cancel: *const HappyCancel, error: *mut *mut HappyError) -> Status {
+pub unsafe extern "C" fn happy_cancel_lower(
+    cancel: *const HappyCancel,
+    error: *mut *mut HappyError,
+) -> Status {
     // SAFETY: the caller keeps the header's contract.
     unsafe {
         guard(error, || {
@@ -127,8 +133,7 @@ pub unsafe extern "C" fn happy_plan_fd(
 unsafe fn plan(place: &Place, options: *const HappyLoadOptions, out: *mut HappyPlan) -> Outcome<()> {
     // SAFETY: the caller's promise.
     let (out, load) = unsafe { (OutStruct::new(out)?, load_options(options)?) };
-    let report = place.plan(&load.options)?;
-    out.set(report.into());
+    out.set(place.plan(&load.options)?.into());
     Ok(())
 }
 
@@ -184,7 +189,8 @@ unsafe fn open(place: &Place, options: *const HappyLoadOptions, out: *mut *mut H
     // SAFETY: the caller's promise.
     let (out, load) = unsafe { (Out::new(out, "out")?, load_options(options)?) };
     let mut progress = load.progress.map(|call| callbacks::progress(call, load.progress_user));
-    let model = Model::open(place, &load.options, load.cancel.as_ref(), progress.as_mut())?;
+    let progress = progress.as_mut().map(|call| call as &mut Progress<'_>);
+    let model = Model::open(place, &load.options, load.cancel.as_deref(), progress)?;
     out.set(registry::insert(model)? as *mut HappyModel);
     Ok(())
 }

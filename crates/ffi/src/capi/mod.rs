@@ -31,12 +31,6 @@ pub mod types;
 
 use std::ffi::CStr;
 
-/// The version of this interface, as `happy_abi_version` gives it: the library that runs may be another one.
-pub const HAPPY_ABI_VERSION: u32 = 1;
-
-/// A seed that is another one each turn.
-pub const HAPPY_SEED_RANDOM: u64 = u64::MAX;
-
 /// The library's version.
 const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
     Ok(version) => version,

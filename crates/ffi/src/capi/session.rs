@@ -146,7 +146,10 @@ pub unsafe extern "C" fn happy_session_truncate(
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn happy_session_clear(session: *const HappySession, error: *mut *mut HappyError) -> Status {
+pub unsafe extern "C" fn happy_session_clear(
+    session: *const HappySession,
+    error: *mut *mut HappyError,
+) -> Status {
     // SAFETY: the caller keeps the header's contract.
     unsafe { guard(error, || self::session(session)?.clear()) }
 }

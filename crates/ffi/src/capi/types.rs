@@ -5,6 +5,12 @@
 
 use std::ffi::{c_char, c_void};
 
+/// The version of this interface, as `happy_abi_version` gives it: the library that runs may be another one.
+pub const HAPPY_ABI_VERSION: u32 = 1;
+
+/// A seed that is another one each turn.
+pub const HAPPY_SEED_RANDOM: u64 = u64::MAX;
+
 /// A loaded model, shared by its sessions. Handles are numbers that look like pointers: never dereferenced, by nobody.
 pub struct HappyModel {
     _opaque: [u8; 0],
@@ -59,18 +65,6 @@ pub enum KvType {
     F16 = 0,
     /// 32-bit floats: twice the memory.
     F32 = 1,
-}
-
-/// How much a log callback hears.
-#[repr(i32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// Nothing.
-    Off = 0,
-    /// Calls that failed.
-    Error = 1,
-    /// Also: what was loaded, and what each turn took.
-    Info = 2,
 }
 
 /// What an event tells.

@@ -1,0 +1,51 @@
+//! Steps of samplers that need a vocabulary.
+
+use crate::EngineError;
+use happy_sampler::steps::{Infill, breaker_sequences};
+use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
+
+/// Texts that end a repetition for DRY unless others are given.
+pub const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
+
+/// The token sequences that spell the texts which end a repetition
+/// ([`Params::dry_breakers`](happy_sampler::Params::dry_breakers)). Looks at every token of the vocabulary.
+///
+/// # Errors
+/// If the vocabulary is damaged.
+pub fn dry_breakers<T: AsRef<[u8]>>(
+    tokenizer: &Tokenizer,
+    texts: impl IntoIterator<Item = T>,
+) -> Result<Vec<Vec<TokenId>>, EngineError> {
+    let pieces = pieces(tokenizer)?;
+    let options = EncodeOptions { add_special: false, parse_special: false };
+    // A rest that begins inside a character has no tokens of its own.
+    let encode = |rest: &[u8]| tokenizer.encode(std::str::from_utf8(rest).ok()?, options).ok();
+    let sequences = |text: T| breaker_sequences(&pieces, text.as_ref(), encode);
+    Ok(texts.into_iter().flat_map(sequences).collect())
+}
+
+/// The infill step of a vocabulary ([`Params::infill`](happy_sampler::Params::infill)); `None` if no token ends a turn
+/// or a text.
+///
+/// # Errors
+/// If the vocabulary is damaged.
+pub fn infill(tokenizer: &Tokenizer) -> Result<Option<Infill>, EngineError> {
+    let mut pieces = pieces(tokenizer)?;
+    let mut ends = Vec::new();
+    for (id, piece) in (0..).zip(&mut pieces) {
+        if tokenizer.is_eog(id) {
+            ends.push(id);
+        }
+        if tokenizer.is_control(id) {
+            piece.clear();
+        }
+    }
+    let special = tokenizer.special_ids();
+    Ok(special.eot.or(special.eos).map(|fallback| Infill::new(pieces, ends, fallback)))
+}
+
+/// The bytes of all tokens, also of special ones.
+fn pieces(tokenizer: &Tokenizer) -> Result<Vec<Vec<u8>>, EngineError> {
+    let ids = 0..TokenId::try_from(tokenizer.vocab_size()).unwrap_or(TokenId::MAX);
+    Ok(ids.map(|id| tokenizer.piece(id)).collect::<Result<_, _>>()?)
+}

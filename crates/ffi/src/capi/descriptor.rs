@@ -1,0 +1,32 @@
+//! File descriptors of the caller.
+
+use crate::core::model::Place;
+use crate::failure::{Failure, Outcome};
+use crate::status::Status;
+
+/// The part of a file that a descriptor has open; the descriptor is duplicated. `length` 0: to the end.
+///
+/// # Safety
+/// `fd` is the caller's to use, if it is open.
+#[cfg(unix)]
+pub(super) unsafe fn place(fd: i32, offset: u64, length: u64) -> Outcome<Place> {
+    use std::os::fd::BorrowedFd;
+    let name = format!("file descriptor {fd}");
+    if fd < 0 {
+        return Err(Failure::argument(format!("the {name} is negative")));
+    }
+    // SAFETY: not negative; one that is not open is told apart by the system, in the next line.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let file = borrowed
+        .try_clone_to_owned()
+        .map_err(|e| Failure::new(Status::File, format!("cannot read `{name}`: {e}")))?
+        .into();
+    Ok(Place::Part { file, name, offset, len: (length > 0).then_some(length) })
+}
+
+/// # Safety
+/// None is needed: this system has no file descriptors.
+#[cfg(not(unix))]
+pub(super) unsafe fn place(_: i32, _: u64, _: u64) -> Outcome<Place> {
+    Err(Failure::new(Status::Unsupported, "file descriptors: this system has none, use a path"))
+}

@@ -1,0 +1,242 @@
+//! Models: planning, opening, tokens, templates, what a model is.
+
+use super::{CancelToken, json, log};
+use crate::failure::{Failure, Outcome};
+use crate::log_level::LogLevel;
+use crate::status::Status;
+use happy_engine::chat::{ReplyFormat, TemplateInput};
+use happy_engine::{
+    Engine, EngineError, LoadOptions, Plan, Source, memory, template_input, tool_template_of,
+};
+use happy_gguf::{Array, Value, keys};
+use happy_tokenizer::{DecodeOptions, EncodeOptions};
+use serde_json::{Map, Value as Json, json};
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// Elements of an array that [`Model::info`] shows.
+const SHOWN_ELEMENTS: usize = 16;
+
+/// Where a model is.
+#[derive(Debug)]
+pub enum Place {
+    /// A file.
+    Path(PathBuf),
+    /// A part of an open file.
+    Part {
+        /// The file.
+        file: File,
+        /// What errors call it.
+        name: String,
+        /// Bytes before the model.
+        offset: u64,
+        /// Bytes of the model; `None`: to the end.
+        len: Option<u64>,
+    },
+}
+
+/// Hears how much is loaded; `false` ends it.
+pub type Progress<'a> = dyn FnMut(f32) -> bool + 'a;
+
+impl Place {
+    /// A path.
+    ///
+    /// # Errors
+    /// If it is empty.
+    pub fn path(path: &str) -> Outcome<Self> {
+        if path.is_empty() {
+            return Err(Failure::argument("the path is empty"));
+        }
+        Ok(Place::Path(path.into()))
+    }
+
+    fn source(&self) -> Source<'_> {
+        match self {
+            Place::Path(path) => Source::Path(path),
+            Place::Part { file, name, offset, len } => {
+                Source::Part { file, name, offset: *offset, len: *len }
+            }
+        }
+    }
+
+    /// What running the model takes, and whether that fits.
+    ///
+    /// # Errors
+    /// If there is no model that can be run.
+    pub fn plan(&self, options: &LoadOptions) -> Outcome<Planned> {
+        let budget = budget_of(options);
+        match Engine::plan_of(&self.source(), options) {
+            Ok(plan) => Ok(Planned { plan, budget, fits: true, fitting: Some(plan.context) }),
+            Err(EngineError::OverBudget(over)) => {
+                Ok(Planned { plan: over.plan, budget: over.budget, fits: false, fitting: over.fitting })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What running a model takes, and whether that fits.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned {
+    /// Its parts.
+    pub plan: Plan,
+    /// Bytes of anonymous memory that it may take.
+    pub budget: u64,
+    /// Whether it does.
+    pub fits: bool,
+    /// The largest context that would.
+    pub fitting: Option<usize>,
+}
+
+fn budget_of(options: &LoadOptions) -> u64 {
+    options.memory_budget.or_else(memory::available).unwrap_or(u64::MAX)
+}
+
+/// A loaded model.
+pub struct Model {
+    engine: Engine,
+    budget: u64,
+}
+
+impl Model {
+    /// Loads a model; `cancel` and `progress` may end that.
+    ///
+    /// # Errors
+    /// If it cannot be loaded, its plan is over the budget, or loading was ended.
+    pub fn open(
+        place: &Place,
+        options: &LoadOptions,
+        cancel: Option<&CancelToken>,
+        mut progress: Option<&mut Progress<'_>>,
+    ) -> Outcome<Self> {
+        let mut go_on = |share: f32| {
+            let cancelled = cancel.is_some_and(CancelToken::is_cancelled);
+            if cancelled || !progress.as_mut().is_none_or(|progress| progress(share)) {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        let engine =
+            Engine::open_from(&place.source(), options, &mut go_on).map_err(|error| match error {
+                EngineError::Cancelled => Failure::new(Status::Cancelled, "loading was cancelled"),
+                error => error.into(),
+            })?;
+        log::say(LogLevel::Info, || {
+            let (plan, spec) = (engine.plan(), engine.model().spec());
+            format!(
+                "loaded a model: {}, a context of {} positions, {} threads, {} bytes of weights, {} bytes of memory",
+                spec.architecture,
+                plan.context,
+                plan.threads,
+                plan.weight_bytes,
+                plan.anon_bytes()
+            )
+        });
+        Ok(Self { engine, budget: budget_of(options) })
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What a session takes.
+    pub fn plan(&self) -> Planned {
+        let plan = *self.engine.plan();
+        Planned { plan, budget: self.budget, fits: true, fitting: Some(plan.context) }
+    }
+
+    /// The tokens of a text; with `special` control tokens by their strings, and BOS and EOS.
+    ///
+    /// # Errors
+    /// If the file has no tokenizer.
+    pub fn tokenize(&self, text: &str, special: bool) -> Outcome<Vec<u32>> {
+        let options = EncodeOptions { add_special: special, parse_special: special };
+        Ok(self.engine.require_tokenizer()?.encode(text, options)?)
+    }
+
+    /// The text of tokens.
+    ///
+    /// # Errors
+    /// If a token does not exist, or the file has no tokenizer.
+    pub fn detokenize(&self, tokens: &[u32], special: bool) -> Outcome<String> {
+        let options = DecodeOptions { special, ..DecodeOptions::default() };
+        let bytes = self.engine.require_tokenizer()?.decode_bytes(tokens, options)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The bytes of a token.
+    ///
+    /// # Errors
+    /// If it does not exist, or the file has no tokenizer.
+    pub fn piece(&self, token: u32) -> Outcome<Vec<u8>> {
+        Ok(self.engine.require_tokenizer()?.piece(token)?)
+    }
+
+    /// The prompt that the template makes of messages and tools, JSON arrays.
+    ///
+    /// # Errors
+    /// If they are none, there is no template, or it refuses them.
+    pub fn apply_template(&self, messages: &str, tools: &str, answer: bool) -> Outcome<String> {
+        let messages = json::array(messages, "the messages")?.unwrap_or_default();
+        let tools = json::array(tools, "the tools")?;
+        let file = self.engine.file();
+        let template = match tools {
+            Some(_) => tool_template_of(file)?,
+            None => self.engine.chat_template()?,
+        };
+        let template =
+            template.ok_or_else(|| Failure::new(Status::Template, "the model has no chat template"))?;
+        let input = template_input(self.engine.require_tokenizer()?);
+        Ok(template.render(&TemplateInput { messages, tools, add_generation_prompt: answer, ..input })?)
+    }
+
+    /// What the model is, as a JSON object.
+    ///
+    /// # Errors
+    /// If its chat template is damaged.
+    pub fn info(&self, metadata: bool) -> Outcome<String> {
+        let (model, view) = (self.engine.model(), self.engine.file().view());
+        let (template, pairs) = (self.engine.chat_template()?, view.metadata());
+        let parameters = view.tensors().map(|tensor| tensor.elements()).fold(0, u64::saturating_add);
+        let mut info = json!({
+            "architecture": model.spec().architecture,
+            "name": pairs.optional::<&str>(keys::NAME.pattern()).ok().flatten(),
+            "parameters": parameters,
+            "trained_context": model.n_ctx_train(),
+            "vocabulary": model.n_vocab(),
+            "layers": model.n_layers(),
+            "file_type": pairs.optional::<u32>(keys::FILE_TYPE.pattern()).ok().flatten(),
+            "chat_template": template.is_some(),
+            "reply_format": template.map(|template| ReplyFormat::of_template(template.source()).name()),
+        });
+        if let (true, Some(info)) = (metadata, info.as_object_mut()) {
+            let all: Map<_, _> = pairs.iter().map(|(key, value)| (key.to_owned(), json_of(value))).collect();
+            info.insert("metadata".to_owned(), all.into());
+        }
+        Ok(info.to_string())
+    }
+}
+
+/// A value of the metadata; of a long array its length and its first elements.
+fn json_of(value: Value<'_>) -> Json {
+    match value {
+        Value::String(s) => s.to_string_lossy().into(),
+        Value::Bool(v) => v.into(),
+        Value::F32(v) => v.into(),
+        Value::F64(v) => v.into(),
+        Value::U64(v) => v.into(),
+        Value::Array(array) => json_of_array(array),
+        integer => integer.as_integer().and_then(|v| i64::try_from(v).ok()).into(),
+    }
+}
+
+fn json_of_array(array: Array<'_>) -> Json {
+    let first: Vec<Json> = array.iter().take(SHOWN_ELEMENTS).map(json_of).collect();
+    if array.len() <= SHOWN_ELEMENTS {
+        first.into()
+    } else {
+        json!({ "length": array.len(), "first": first })
+    }
+}

@@ -1,0 +1,13 @@
+//! How much is said.
+
+/// How much a log callback hears.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Nothing.
+    Off = 0,
+    /// Calls that failed.
+    Error = 1,
+    /// Also: what was loaded, and what each turn took.
+    Info = 2,
+}
