@@ -264,7 +264,7 @@ typedef struct HappyCancel HappyCancel;
 typedef struct HappyError HappyError;
 
 /**
- * A loaded model, shared by its sessions. Handles are numbers that look like pointers: never dereferenced, by nobody.
+ * A loaded model, shared by its sessions. Handles are numbers that look like pointers: nothing follows them.
  */
 typedef struct HappyModel HappyModel;
 
@@ -948,7 +948,7 @@ HappyStatus happy_model_plan(const struct HappyModel *model,
 
 /**
  * What a model is, as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
- * `file_type`, `chat_template`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
+ * `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
  */
 HappyStatus happy_model_info(const struct HappyModel *model,
                              int32_t metadata,

@@ -64,6 +64,23 @@ fn drives_every_function_sanitized() {
     }
 }
 
+/// Like the emulators that apps are tried out on: without AVX2 the scalar kernels run, and give the same text.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn an_old_processor_answers_the_same() {
+    if have("cc") && have("qemu-x86_64") {
+        let folder = Folder::new("old");
+        let model = folder.file("tiny.gguf", tiny_model(Some(TEMPLATE)));
+        let mut native = compile(&folder, "chat", &[]);
+        let mut qemu = Command::new("qemu-x86_64");
+        qemu.args(["-cpu", "Nehalem"]).arg(native.get_program());
+        let arguments = [&*model, "Hi", "16"];
+        let answer = succeed(native.args(arguments));
+        assert!(answer.len() > 1, "{answer:?}");
+        assert_eq!(succeed(qemu.args(arguments)), answer);
+    }
+}
+
 #[test]
 fn misuse_gives_errors() {
     if have("cc") {

@@ -16,7 +16,8 @@ use crate::limits::Limits;
 /// Bytes that are read at once, between two words of progress.
 const STEP: usize = 4 << 20;
 
-/// A range of an open, regular file. The file's position is neither used nor moved, so that a descriptor may be shared.
+/// A range of an open, regular file. The file's position is not used, and not moved either (but on Windows), so that a
+/// descriptor may be shared.
 ///
 /// ```
 /// use happy_gguf::{FilePart, GgufFile, GgufWriter, Limits};

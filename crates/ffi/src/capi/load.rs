@@ -222,7 +222,7 @@ pub unsafe extern "C" fn happy_model_plan(
 }
 
 /// What a model is, as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
-/// `file_type`, `chat_template`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
+/// `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -237,7 +237,7 @@ pub unsafe extern "C" fn happy_model_info(
     unsafe {
         guard(error, || {
             let (out, model) = (Out::new(out, "out")?, registry::get::<Model>(model as usize)?);
-            give(out, model.info(metadata != 0)?)
+            give(out, model.info(metadata != 0))
         })
     }
 }

@@ -7,7 +7,7 @@
 
 use super::types::{
     HappyEvent, HappyFinish, HappyGenerateOptions, HappyLoadOptions, HappyMemory, HappyPlan,
-    HappySamplerOptions, HappySessionOptions, HappyText,
+    HappySamplerOptions, HappySessionOptions,
 };
 use crate::failure::{Failure, Outcome};
 use std::mem::size_of;
@@ -73,7 +73,7 @@ versioned! {
 // are smaller; there a field of 8 bytes may leave a gap, which the zeros of `initialise` fill.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    assert!(size_of::<HappyText>() == 16);
+    assert!(size_of::<super::types::HappyText>() == 16);
     assert!(size_of::<HappyLoadOptions>() == 4 * 4 + 8 + 16 + 3 * 8 + 2 * 4);
     assert!(size_of::<HappyPlan>() == 2 * 4 + 6 * 8 + 6 * 4);
     assert!(size_of::<HappySamplerOptions>() == 2 * 4 + 8 + 24 * 4 + 16 + 4 * 8);

@@ -11,7 +11,7 @@ pub const HAPPY_ABI_VERSION: u32 = 1;
 /// A seed that is another one each turn.
 pub const HAPPY_SEED_RANDOM: u64 = u64::MAX;
 
-/// A loaded model, shared by its sessions. Handles are numbers that look like pointers: never dereferenced, by nobody.
+/// A loaded model, shared by its sessions. Handles are numbers that look like pointers: nothing follows them.
 pub struct HappyModel {
     _opaque: [u8; 0],
 }

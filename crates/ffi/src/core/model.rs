@@ -193,12 +193,13 @@ impl Model {
     }
 
     /// What the model is, as a JSON object.
-    ///
-    /// # Errors
-    /// If its chat template is damaged.
-    pub fn info(&self, metadata: bool) -> Outcome<String> {
+    pub fn info(&self, metadata: bool) -> String {
         let (model, view) = (self.engine.model(), self.engine.file().view());
-        let (template, pairs) = (self.engine.chat_template()?, view.metadata());
+        let pairs = view.metadata();
+        let (template, damaged) = match self.engine.chat_template() {
+            Ok(template) => (template, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
         let parameters = view.tensors().map(|tensor| tensor.elements()).fold(0, u64::saturating_add);
         let mut info = json!({
             "architecture": model.spec().architecture,
@@ -209,13 +210,14 @@ impl Model {
             "layers": model.n_layers(),
             "file_type": pairs.optional::<u32>(keys::FILE_TYPE.pattern()).ok().flatten(),
             "chat_template": template.is_some(),
+            "chat_template_error": damaged,
             "reply_format": template.map(|template| ReplyFormat::of_template(template.source()).name()),
         });
         if let (true, Some(info)) = (metadata, info.as_object_mut()) {
             let all: Map<_, _> = pairs.iter().map(|(key, value)| (key.to_owned(), json_of(value))).collect();
             info.insert("metadata".to_owned(), all.into());
         }
-        Ok(info.to_string())
+        info.to_string()
     }
 }
 

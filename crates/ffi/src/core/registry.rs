@@ -144,8 +144,9 @@ fn invalid(message: String) -> Failure {
 /// # Errors
 /// If there are too many: about a million on 64-bit machines, 4,096 on others.
 pub fn insert<T: Kind>(object: T) -> Outcome<usize> {
-    let object = Arc::new(object);
-    lock().insert(T::NUMBER, object).ok_or_else(|| {
+    // A statement of its own: the lock is free again when the failure is described.
+    let handle = lock().insert(T::NUMBER, Arc::new(object));
+    handle.ok_or_else(|| {
         let live = live();
         Failure::new(Status::Memory, format!("there is no room for another handle: {live} are not freed"))
     })

@@ -71,6 +71,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: cycles MODEL COUNT MOST-KIB\n");
     return 2;
   }
+  setvbuf(stdout, NULL, _IOLBF, 0);
   int count = atoi(argv[2]);
   long most = atol(argv[3]), early = 0;
   for (int i = 0; i < count; i++) {

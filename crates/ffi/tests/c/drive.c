@@ -38,6 +38,7 @@ static void library(void) {
   HappyString cpu = {NULL, 0};
   OK(happy_cpu(&cpu, &error));
   CHECK(strstr(cpu.data, "\"default_threads\":") != NULL && strlen(cpu.data) == cpu.len);
+  printf("%s\n", cpu.data);
   OK(happy_string_free(&cpu));
   CHECK(cpu.data == NULL && cpu.len == 0);
   OK(happy_string_free(&cpu));

@@ -1,0 +1,203 @@
+//! The C interface with option structs, sizes, texts and handles of any bytes: every call gives a status, every failure an
+//! error with a message, and nothing is left behind.
+
+use super::tiny;
+
+use happy::Status;
+use happy::capi::error::{happy_error_free, happy_error_message, happy_error_status, happy_string_free};
+use happy::capi::load::{happy_model_open_file, happy_plan_file};
+use happy::capi::sampler::{happy_sampler_free, happy_sampler_new};
+use happy::capi::session::{happy_session_clear, happy_session_free, happy_session_new};
+use happy::capi::text::{happy_apply_template, happy_detokenize, happy_tokenize};
+use happy::capi::turn::{happy_chat, happy_next};
+use happy::capi::types::{
+    HappyCancel, HappyError, HappyEvent, HappyGenerateOptions, HappyLoadOptions, HappyModel, HappyPlan,
+    HappySampler, HappySamplerOptions, HappySession, HappySessionOptions, HappyString, HappyText,
+};
+use happy::core::model::{Model, Place};
+use happy::core::session::{Session, SessionSettings};
+use happy::core::{registry, strings};
+use happy_engine::LoadOptions;
+use std::ffi::c_char;
+use std::mem::{offset_of, size_of};
+use std::ptr;
+use std::sync::OnceLock;
+
+/// A struct of the caller: the input's bytes, sizes included, in memory that is as long as any size that is taken, with
+/// pointers that point to something.
+#[repr(C, align(8))]
+struct Caller([u8; 4096 + 8]);
+
+impl Caller {
+    fn new(bytes: &[u8]) -> Self {
+        let mut all = [0; 4096 + 8];
+        let n = bytes.len().min(all.len());
+        all[..n].copy_from_slice(&bytes[..n]);
+        Self(all)
+    }
+
+    fn set<T: Copy>(&mut self, offset: usize, value: T) -> &mut Self {
+        assert!(offset + size_of::<T>() <= self.0.len());
+        // SAFETY: inside of the bytes.
+        unsafe { self.0.as_mut_ptr().add(offset).cast::<T>().write_unaligned(value) };
+        self
+    }
+
+    fn get<T>(&self) -> *const T {
+        self.0.as_ptr().cast()
+    }
+
+    fn get_mut<T>(&mut self) -> *mut T {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+/// A model and a session with it, that all inputs use.
+fn made() -> (usize, usize) {
+    static MADE: OnceLock<(usize, usize)> = OnceLock::new();
+    *MADE.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("happy-fuzz-{}.gguf", std::process::id()));
+        std::fs::write(&path, tiny::tiny_model(Some(tiny::TEMPLATE))).expect("a file");
+        let place = Place::path(path.to_str().expect("UTF-8")).expect("a path");
+        let options =
+            LoadOptions { threads: Some(1), context: Some(64), mmap: false, ..LoadOptions::default() };
+        let model = Model::open(&place, &options, None, None).expect("a model");
+        let session = Session::new(&model, &SessionSettings::default()).expect("a session");
+        std::fs::remove_file(&path).expect("the file");
+        (registry::insert(model).expect("a handle"), registry::insert(session).expect("a handle"))
+    })
+}
+
+/// Checks a status against the error, and frees that.
+fn check(status: Status, error: *mut HappyError) {
+    assert_eq!(status == Status::Ok, error.is_null());
+    assert_ne!(status, Status::Internal);
+    if !error.is_null() {
+        assert_eq!(happy_error_status(error), status);
+        let mut len = 0;
+        // SAFETY: `len` can be written.
+        assert!(!unsafe { happy_error_message(error, &mut len) }.is_null() && len > 0);
+        assert_eq!(happy_error_free(error), Status::Ok);
+    }
+}
+
+/// One call, made of these bytes.
+///
+/// # Panics
+/// If its status and its error do not agree, the library has to report an error of its own, or something is not freed.
+pub fn any_call(data: &[u8]) {
+    let Some((&[kind, a, b, c], rest)) = data.split_first_chunk::<4>() else { return };
+    // A text in the input, and handles: of what there is, or any number.
+    let text = rest.get(usize::from(a)..).unwrap_or_default();
+    let view = HappyText { data: text.as_ptr().cast::<c_char>(), len: text.len() };
+    let any = rest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)) as usize;
+    let (model, session) = if c & 1 == 0 { made() } else { (any, any) };
+    let (model, session) = (model as *const HappyModel, session as *const HappySession);
+    let mut caller = Caller::new(rest);
+    // Most sizes are refused at once.
+    let sized = c & 2 == 0;
+    let size_is = |caller: &mut Caller, size: usize| {
+        if sized {
+            caller.set(0, size as u32);
+        }
+    };
+    made();
+    let live = registry::live() + strings::live();
+    let none = HappyText { data: ptr::null(), len: 0 };
+    let mut error = ptr::null_mut();
+    let path = b"/dev/null".as_ptr().cast::<c_char>();
+    // SAFETY: every pointer points to as much as is said, or is NULL.
+    let status = unsafe {
+        match kind % 11 {
+            0 => {
+                let mut out = ptr::null_mut::<HappySampler>();
+                size_is(&mut caller, size_of::<HappySamplerOptions>());
+                caller
+                    .set(offset_of!(HappySamplerOptions, order), view)
+                    .set(offset_of!(HappySamplerOptions, dry_breakers), ptr::from_ref(&view))
+                    .set(offset_of!(HappySamplerOptions, n_dry_breakers), usize::from(b & 1))
+                    .set(
+                        offset_of!(HappySamplerOptions, logit_bias),
+                        rest.as_ptr().align_offset(4) + rest.as_ptr() as usize,
+                    )
+                    .set(offset_of!(HappySamplerOptions, n_logit_bias), rest.len().saturating_sub(4) / 8);
+                let status = happy_sampler_new(caller.get::<HappySamplerOptions>(), &mut out, &mut error);
+                if status == Status::Ok {
+                    assert_eq!(happy_sampler_free(out), Status::Ok);
+                }
+                status
+            }
+            1 => {
+                let mut out = ptr::null_mut::<HappyModel>();
+                size_is(&mut caller, size_of::<HappyLoadOptions>());
+                caller
+                    .set(offset_of!(HappyLoadOptions, isa), view)
+                    .set(offset_of!(HappyLoadOptions, progress), 0usize);
+                happy_model_open_file(path, 9, caller.get::<HappyLoadOptions>(), &mut out, &mut error)
+            }
+            2 => happy_plan_file(path, 9, ptr::null(), caller.get_mut::<HappyPlan>(), &mut error),
+            3 => {
+                let mut out = ptr::null_mut::<HappySession>();
+                size_is(&mut caller, size_of::<HappySessionOptions>());
+                caller
+                    .set(offset_of!(HappySessionOptions, system), if b & 1 == 0 { view } else { none })
+                    .set(offset_of!(HappySessionOptions, tools), if b & 2 == 0 { view } else { none })
+                    .set(
+                        offset_of!(HappySessionOptions, template_vars),
+                        if b & 4 == 0 { view } else { none },
+                    );
+                let status = happy_session_new(model, caller.get(), &mut out, &mut error);
+                assert_eq!(happy_session_free(out), Status::Ok);
+                status
+            }
+            4 => {
+                size_is(&mut caller, size_of::<HappyGenerateOptions>());
+                if c & 4 == 0 {
+                    caller
+                        .set(offset_of!(HappyGenerateOptions, sampler), 0usize)
+                        .set(offset_of!(HappyGenerateOptions, cancel), 0usize);
+                }
+                caller
+                    .set(offset_of!(HappyGenerateOptions, stop), ptr::from_ref(&view))
+                    .set(offset_of!(HappyGenerateOptions, n_stop), usize::from(b & 1))
+                    .set(offset_of!(HappyGenerateOptions, grammar), if b & 4 == 0 { none } else { view })
+                    .set(offset_of!(HappyGenerateOptions, json_schema), if b & 2 == 0 { view } else { none });
+                happy_chat(
+                    session,
+                    view.data,
+                    view.len,
+                    caller.get::<HappyGenerateOptions>(),
+                    None,
+                    ptr::null_mut(),
+                    ptr::null_mut(),
+                    &mut error,
+                )
+            }
+            5 => happy_next(session, caller.get_mut::<HappyEvent>(), &mut error),
+            6 => happy_session_clear(session, &mut error),
+            7 => {
+                let mut count = 0;
+                let mut tokens = [0u32; 4];
+                let first = tokens.as_mut_ptr();
+                happy_tokenize(model, view.data, view.len, b.into(), first, 4, &mut count, &mut error)
+            }
+            8 => {
+                let mut out = HappyString { data: ptr::null_mut(), len: 0 };
+                let tokens = caller.get::<u32>();
+                let status = happy_detokenize(model, tokens, b.into(), 1, &mut out, &mut error);
+                assert_eq!(happy_string_free(&mut out), Status::Ok);
+                status
+            }
+            9 => {
+                let mut out = HappyString { data: ptr::null_mut(), len: 0 };
+                let (data, len) = (view.data, view.len);
+                let status = happy_apply_template(model, data, len, data, len, 1, &mut out, &mut error);
+                assert_eq!(happy_string_free(&mut out), Status::Ok);
+                status
+            }
+            _ => happy::capi::load::happy_cancel_raise(any as *const HappyCancel, &mut error),
+        }
+    };
+    check(status, error);
+    assert_eq!(registry::live() + strings::live(), live);
+}
