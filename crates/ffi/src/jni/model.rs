@@ -142,7 +142,7 @@ pub extern "system" fn Java_dev_happyllm_Native_modelInfo<'l>(
     model: jlong,
     metadata: jboolean,
 ) -> JByteArray<'l> {
-    call(env, |env| give(env, self::model(model)?.info(metadata)?.as_bytes()))
+    call(env, |env| give(env, self::model(model)?.info(metadata).as_bytes()))
 }
 
 /// Tokens of a text.

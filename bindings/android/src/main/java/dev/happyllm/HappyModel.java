@@ -66,7 +66,8 @@ public final class HappyModel implements AutoCloseable {
 
     /**
      * What the model is, as a JSON object: {@code architecture}, {@code name}, {@code parameters}, {@code trained_context},
-     * {@code vocabulary}, {@code layers}, {@code file_type}, {@code chat_template}, {@code reply_format}.
+     * {@code vocabulary}, {@code layers}, {@code file_type}, {@code chat_template}, {@code reply_format}, and where the template
+     * is damaged, {@code chat_template_error}.
      *
      * @param metadata also all metadata of the file, long arrays shortened
      */

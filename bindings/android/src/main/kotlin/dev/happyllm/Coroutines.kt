@@ -6,6 +6,8 @@ import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.channels.awaitClose
 import kotlinx.coroutines.channels.trySendBlocking
 import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.callbackFlow
 import kotlinx.coroutines.launch
@@ -51,6 +53,8 @@ private suspend fun load(options: HappyLoadOptions, open: () -> HappyModel): Hap
     } catch (e: Throwable) {
         // A model that nobody would get: loading was done when the cancellation came.
         opened?.close()
+        // That loading was cancelled is no failure of a coroutine that was.
+        currentCoroutineContext().ensureActive()
         throw e
     } finally {
         options.cancel(null)
