@@ -3,6 +3,7 @@
 //! ```text
 //! core    handles, models, sessions, turns, in safe Rust: what every binding calls
 //! capi    pointers in, pointers out: the functions of the header
+//! jni     the same for Java, with the feature `jni`
 //! ```
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
@@ -10,6 +11,8 @@
 pub mod capi;
 pub mod core;
 mod failure;
+#[cfg(feature = "jni")]
+pub mod jni;
 mod log_level;
 mod status;
 

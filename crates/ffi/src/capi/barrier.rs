@@ -48,7 +48,7 @@ pub(super) fn value<T>(otherwise: T, call: impl FnOnce() -> T) -> T {
 }
 
 /// What a panic says. Its payload is dropped where another panic does no harm.
-fn contained(panic: Box<dyn Any + Send>) -> String {
+pub(crate) fn contained(panic: Box<dyn Any + Send>) -> String {
     let said = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),

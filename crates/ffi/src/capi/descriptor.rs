@@ -9,7 +9,7 @@ use crate::status::Status;
 /// # Safety
 /// `fd` is the caller's to use, if it is open.
 #[cfg(unix)]
-pub(super) unsafe fn place(fd: i32, offset: u64, length: u64) -> Outcome<Place> {
+pub(crate) unsafe fn place(fd: i32, offset: u64, length: u64) -> Outcome<Place> {
     use std::os::fd::BorrowedFd;
     let name = format!("file descriptor {fd}");
     if fd < 0 {
@@ -27,6 +27,6 @@ pub(super) unsafe fn place(fd: i32, offset: u64, length: u64) -> Outcome<Place> 
 /// # Safety
 /// None is needed: this system has no file descriptors.
 #[cfg(not(unix))]
-pub(super) unsafe fn place(_: i32, _: u64, _: u64) -> Outcome<Place> {
+pub(crate) unsafe fn place(_: i32, _: u64, _: u64) -> Outcome<Place> {
     Err(Failure::new(Status::Unsupported, "file descriptors: this system has none, use a path"))
 }

@@ -13,9 +13,9 @@
 //! ```
 #![allow(unsafe_code)]
 
-mod barrier;
+pub(crate) mod barrier;
 mod callbacks;
-mod descriptor;
+pub(crate) mod descriptor;
 pub mod error;
 pub mod library;
 pub mod load;

@@ -1,0 +1,92 @@
+package dev.happyllm;
+
+import java.nio.ByteBuffer;
+import java.util.Locale;
+
+/** Why a turn ended, and what it took. */
+public final class HappyFinish {
+    /** Why a turn ended. In the order of the C interface. */
+    public enum Reason {
+        /** The model ended its answer. */
+        END,
+        /** A stop text was reached. */
+        STOP_STRING,
+        /** As many tokens as were asked for. */
+        LENGTH,
+        /** The context is full. */
+        CONTEXT_FULL,
+        /** The grammar allows nothing more. */
+        GRAMMAR_END,
+        /** The turn was cancelled or stopped, or the session was closed. */
+        CANCELLED
+    }
+
+    private static final Reason[] REASONS = Reason.values();
+
+    private final Reason reason;
+    private final long promptTokens;
+    private final long reusedTokens;
+    private final long generatedTokens;
+    private final double prefillSeconds;
+    private final double decodeSeconds;
+    private final double prefillRate;
+    private final double decodeRate;
+
+    HappyFinish(ByteBuffer in) {
+        reason = REASONS[in.getInt()];
+        promptTokens = in.getLong();
+        reusedTokens = in.getLong();
+        generatedTokens = in.getLong();
+        prefillSeconds = in.getDouble();
+        decodeSeconds = in.getDouble();
+        prefillRate = in.getDouble();
+        decodeRate = in.getDouble();
+    }
+
+    /** Why the turn ended. */
+    public Reason reason() {
+        return reason;
+    }
+
+    /** Tokens of the prompt that were computed. */
+    public long promptTokens() {
+        return promptTokens;
+    }
+
+    /** Tokens of the prompt that the KV cache held already. */
+    public long reusedTokens() {
+        return reusedTokens;
+    }
+
+    /** Tokens that were generated, one that ended the answer included. */
+    public long generatedTokens() {
+        return generatedTokens;
+    }
+
+    /** Seconds for the prompt. */
+    public double prefillSeconds() {
+        return prefillSeconds;
+    }
+
+    /** Seconds for the tokens behind the first. */
+    public double decodeSeconds() {
+        return decodeSeconds;
+    }
+
+    /** Prompt tokens a second. */
+    public double prefillRate() {
+        return prefillRate;
+    }
+
+    /** Generated tokens a second. */
+    public double decodeRate() {
+        return decodeRate;
+    }
+
+    @Override
+    public String toString() {
+        String form = "%s: %d + %d prompt tokens, %d generated, %.1f tok/s";
+        return String.format(
+                Locale.ROOT, form, reason, reusedTokens, promptTokens, generatedTokens, decodeRate);
+    }
+}

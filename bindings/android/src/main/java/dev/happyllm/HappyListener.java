@@ -1,0 +1,12 @@
+package dev.happyllm;
+
+/** Hears what a turn brings. */
+public interface HappyListener {
+    /**
+     * Called on the thread that called {@link HappySession#chat}. What it throws ends the turn, and comes out of
+     * {@code chat}.
+     *
+     * @return false to end the turn
+     */
+    boolean onEvent(HappyEvent event);
+}

@@ -1,0 +1,126 @@
+package dev.happyllm;
+
+/**
+ * A loaded model. It never changes: any number of sessions and threads may use it. Its sessions keep what they need of it:
+ * it may be closed before them.
+ */
+public final class HappyModel implements AutoCloseable {
+    private final Handle handle;
+
+    private HappyModel(long handle) {
+        this.handle = new Handle("HappyModel", handle);
+    }
+
+    /** Loads the model of a file with all defaults. */
+    public static HappyModel open(String path) {
+        return open(path, new HappyLoadOptions());
+    }
+
+    /**
+     * Loads the model of a file. It blocks: not for the main thread.
+     *
+     * @throws HappyException if the file cannot be read or is no model that is supported, if the plan is over the budget, or if
+     *     loading was cancelled
+     */
+    public static HappyModel open(String path, HappyLoadOptions options) {
+        Native.require();
+        byte[] name = Text.utf8("path", path);
+        return new HappyModel(
+                Native.openFile(name, options.utf8(), options.cancelHandle(), options.progress()));
+    }
+
+    /** As the other {@code openFd}, with all defaults. */
+    public static HappyModel openFd(int fd, long offset, long length) {
+        return openFd(fd, offset, length, new HappyLoadOptions());
+    }
+
+    /**
+     * Loads the model that is in {@code length} bytes (0 or less: all) of a file from {@code offset} on, as an
+     * {@code AssetFileDescriptor} gives them. Any offset will do. The descriptor is duplicated: the caller closes its own.
+     *
+     * @throws HappyException as {@link #open(String, HappyLoadOptions)}
+     */
+    public static HappyModel openFd(int fd, long offset, long length, HappyLoadOptions options) {
+        Native.require();
+        return new HappyModel(
+                Native.openFd(
+                        fd, offset, length, options.utf8(), options.cancelHandle(), options.progress()));
+    }
+
+    /** What running the model of a file takes. Over the budget is no error here: see {@link HappyPlan#fits}. */
+    public static HappyPlan plan(String path, HappyLoadOptions options) {
+        Native.require();
+        return new HappyPlan(Native.planFile(Text.utf8("path", path), options.utf8()));
+    }
+
+    /** As {@link #plan(String, HappyLoadOptions)}, for a part of a file. */
+    public static HappyPlan planFd(int fd, long offset, long length, HappyLoadOptions options) {
+        Native.require();
+        return new HappyPlan(Native.planFd(fd, offset, length, options.utf8()));
+    }
+
+    /** What a session of this model takes. */
+    public HappyPlan plan() {
+        return new HappyPlan(Native.modelPlan(handle.get()));
+    }
+
+    /**
+     * What the model is, as a JSON object: {@code architecture}, {@code name}, {@code parameters}, {@code trained_context},
+     * {@code vocabulary}, {@code layers}, {@code file_type}, {@code chat_template}, {@code reply_format}, and where the template
+     * is damaged, {@code chat_template_error}.
+     *
+     * @param metadata also all metadata of the file, long arrays shortened
+     */
+    public String info(boolean metadata) {
+        return Text.string(Native.modelInfo(handle.get(), metadata));
+    }
+
+    /**
+     * The tokens of a text. With {@code special} the texts of control tokens become those tokens, and BOS and EOS are added
+     * where the model wants them.
+     */
+    public int[] tokenize(String text, boolean special) {
+        return Native.tokenize(handle.get(), Text.utf8("text", text), special);
+    }
+
+    /** The text of tokens. With {@code special} control tokens give their texts, else nothing. */
+    public String detokenize(int[] tokens, boolean special) {
+        return Text.string(Native.detokenize(handle.get(), tokens, special));
+    }
+
+    /** The bytes of one token: they may be a part of a character only. */
+    public byte[] tokenPiece(int token) {
+        return Native.tokenPiece(handle.get(), token);
+    }
+
+    /**
+     * The prompt that the model's template makes of messages.
+     *
+     * @param messages a JSON array like <code>[{"role": "user", "content": "Hi"}]</code>
+     * @param tools a JSON array, or empty
+     * @param answer whether the prompt ends with the header of an answer
+     */
+    public String applyTemplate(String messages, String tools, boolean answer) {
+        byte[] said = Text.utf8("messages", messages);
+        return Text.string(Native.applyTemplate(handle.get(), said, Text.utf8("tools", tools), answer));
+    }
+
+    /** A session with all defaults. */
+    public HappySession newSession() {
+        return newSession(new HappySessionOptions());
+    }
+
+    /** A session: a conversation with KV cache, scratch and threads as planned. */
+    public HappySession newSession(HappySessionOptions options) {
+        return new HappySession(Native.sessionNew(handle.get(), options.utf8()));
+    }
+
+    /** Frees the model, once its sessions are closed too. Closing twice is fine. */
+    @Override
+    public void close() {
+        long last = handle.take();
+        if (last != 0) {
+            Native.modelFree(last);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+package dev.happyllm;
+
+/** What running a model takes, known before any of it is allocated. */
+public final class HappyPlan {
+    private final long[] fields;
+
+    /** In the order of {@code plan} in the native library's {@code jni/numbers.rs}. */
+    HappyPlan(long[] fields) {
+        this.fields = fields;
+    }
+
+    /** Whether it fits the budget. */
+    public boolean fits() {
+        return fields[0] != 0;
+    }
+
+    /** Most bytes of anonymous memory: KV cache, scratch, tokenizer, and the weights if they are copied. */
+    public long anonBytes() {
+        return fields[1];
+    }
+
+    /** Bytes that it may take. */
+    public long budgetBytes() {
+        return fields[2];
+    }
+
+    /** Bytes of the weights. */
+    public long weightBytes() {
+        return fields[3];
+    }
+
+    /** Bytes of the KV cache when all of it is used. */
+    public long kvBytes() {
+        return fields[4];
+    }
+
+    /** Bytes of activations and scratch. */
+    public long scratchBytes() {
+        return fields[5];
+    }
+
+    /** Bytes of the tokenizer's tables. */
+    public long tokenizerBytes() {
+        return fields[6];
+    }
+
+    /** Positions of a session. */
+    public int context() {
+        return (int) fields[7];
+    }
+
+    /** Where it does not fit: the largest context that would, or 0 if none would. Else as {@link #context}. */
+    public int fittingContext() {
+        return (int) fields[8];
+    }
+
+    /** Most tokens of a prompt that are computed at once. */
+    public int batch() {
+        return (int) fields[9];
+    }
+
+    /** Threads. */
+    public int threads() {
+        return (int) fields[10];
+    }
+
+    /** Whether the weights are read into anonymous memory. */
+    public boolean weightsCopied() {
+        return fields[11] != 0;
+    }
+}

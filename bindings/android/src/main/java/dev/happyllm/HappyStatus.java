@@ -1,0 +1,53 @@
+package dev.happyllm;
+
+/** Why a call failed, by what its caller can do about it. */
+public enum HappyStatus {
+    /** An argument or option is wrong: mend the call. */
+    INVALID_ARGUMENT(1),
+    /** The object was closed: mend the program. */
+    INVALID_HANDLE(2),
+    /** The session is in use by another thread, or has a turn that was not read to its end. */
+    BUSY(3),
+    /** Loading was cancelled. (A turn that is cancelled does not fail: see {@link HappyFinish.Reason#CANCELLED}.) */
+    CANCELLED(4),
+    /** The file or file descriptor cannot be read. */
+    FILE(5),
+    /** The file is no GGUF model, is damaged, or its architecture is not supported. */
+    MODEL(6),
+    /** The plan is over the budget, or memory could not be had; the message says what would fit. */
+    MEMORY(7),
+    /** The conversation does not fit the context: shorten it, or load with a larger context. */
+    CONTEXT_FULL(8),
+    /** The model has no chat template, or its template refuses the messages. */
+    TEMPLATE(9),
+    /** The grammar or JSON schema is wrong; the message has line and column where there are such. */
+    GRAMMAR(10),
+    /** The file has no tokenizer, or it cannot take the text or token. */
+    TOKENIZER(11),
+    /** Not supported by this version or on this machine, or the native library could not be loaded. */
+    UNSUPPORTED(12),
+    /** The system refused something else, like a thread. */
+    SYSTEM(13),
+    /** An error of the library, which was contained: please report it, and close the session it happened in. */
+    INTERNAL(14);
+
+    private final int code;
+
+    HappyStatus(int code) {
+        this.code = code;
+    }
+
+    /** The number that the C interface has for it. */
+    public int code() {
+        return code;
+    }
+
+    static HappyStatus of(int code) {
+        for (HappyStatus status : values()) {
+            if (status.code == code) {
+                return status;
+            }
+        }
+        return INTERNAL;
+    }
+}

@@ -1,0 +1,103 @@
+package dev.happyllm;
+
+/**
+ * The functions of {@code libhappy.so}. Handles are numbers that the library checks: one that was freed gives
+ * {@link HappyStatus#INVALID_HANDLE}. Texts are UTF-8; options are JSON objects, see {@link Json}. Every function throws
+ * {@link HappyException}.
+ */
+final class Native {
+    /** What these declarations and the library must agree on. */
+    private static final int VERSION = 1;
+
+    /** Why the library cannot be used, or null. */
+    private static final HappyException UNUSABLE = load();
+
+    private Native() {}
+
+    /** Throws if the library cannot be used. What makes or names a first object calls it. */
+    static void require() {
+        if (UNUSABLE != null) {
+            throw new HappyException(UNUSABLE.status(), UNUSABLE.getMessage(), UNUSABLE);
+        }
+    }
+
+    private static HappyException load() {
+        try {
+            System.loadLibrary("happy");
+            int found = bindingVersion();
+            if (found == VERSION) {
+                return null;
+            }
+            String message = "the native library has version " + found + " of the Java interface, expected " + VERSION;
+            return new HappyException(HappyStatus.UNSUPPORTED, message);
+        } catch (LinkageError | SecurityException e) {
+            String message = "the native library `happy` cannot be used: " + e.getMessage();
+            return new HappyException(HappyStatus.UNSUPPORTED, message, e);
+        }
+    }
+
+    private static native int bindingVersion();
+
+    static native byte[] version();
+
+    static native byte[] cpu();
+
+    static native long liveHandles();
+
+    static native long cancelNew();
+
+    static native void cancelRaise(long cancel);
+
+    static native void cancelLower(long cancel);
+
+    static native void cancelFree(long cancel);
+
+    static native long[] planFile(byte[] path, byte[] options);
+
+    static native long[] planFd(int fd, long offset, long length, byte[] options);
+
+    static native long openFile(byte[] path, byte[] options, long cancel, HappyProgress progress);
+
+    static native long openFd(
+            int fd, long offset, long length, byte[] options, long cancel, HappyProgress progress);
+
+    static native void modelFree(long model);
+
+    static native long[] modelPlan(long model);
+
+    static native byte[] modelInfo(long model, boolean metadata);
+
+    static native int[] tokenize(long model, byte[] text, boolean special);
+
+    static native byte[] detokenize(long model, int[] tokens, boolean special);
+
+    static native byte[] tokenPiece(long model, int token);
+
+    static native byte[] applyTemplate(long model, byte[] messages, byte[] tools, boolean answer);
+
+    static native long sessionNew(long model, byte[] options);
+
+    static native void sessionFree(long session);
+
+    static native void sessionAdd(long session, byte[] role, byte[] content);
+
+    static native void sessionAddJson(long session, byte[] message);
+
+    static native byte[] sessionMessages(long session);
+
+    static native void sessionTruncate(long session, long count);
+
+    static native void sessionClear(long session);
+
+    static native long[] sessionMemory(long session);
+
+    /** {@code text} may be null: the messages are answered as they are. */
+    static native void start(long session, byte[] text, byte[] options, long cancel);
+
+    /** An event as {@link HappyEvent#decode} reads it. */
+    static native byte[] next(long session);
+
+    static native void stop(long session);
+
+    static native double[] finish(long session);
+}

@@ -1,0 +1,81 @@
+/** Loading and chatting from coroutines, on top of the Java interface. */
+package dev.happyllm
+
+import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.channels.awaitClose
+import kotlinx.coroutines.channels.trySendBlocking
+import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.ensureActive
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.callbackFlow
+import kotlinx.coroutines.launch
+
+/**
+ * Loads the model of a file, off the caller's thread. Cancelling the coroutine ends loading. The options' cancel token is
+ * replaced.
+ *
+ * @throws HappyException as [HappyModel.open]
+ */
+public suspend fun loadModel(
+    path: String,
+    options: HappyLoadOptions = HappyLoadOptions(),
+): HappyModel = load(options) { HappyModel.open(path, options) }
+
+/**
+ * Loads the model that is in a part of an open file, as an `AssetFileDescriptor` gives it: see [HappyModel.openFd] and
+ * [loadModel].
+ */
+public suspend fun loadModel(
+    fd: Int,
+    offset: Long,
+    length: Long,
+    options: HappyLoadOptions = HappyLoadOptions(),
+): HappyModel = load(options) { HappyModel.openFd(fd, offset, length, options) }
+
+private suspend fun load(options: HappyLoadOptions, open: () -> HappyModel): HappyModel {
+    var opened: HappyModel? = null
+    val cancel = HappyCancel()
+    options.cancel(cancel)
+    try {
+        // The scope ends when the work has ended, also if it is cancelled: then nobody writes `opened` any more.
+        coroutineScope {
+            val work = launch(Dispatchers.IO) { opened = open() }
+            try {
+                work.join()
+            } catch (e: CancellationException) {
+                cancel.raise()
+                throw e
+            }
+        }
+        return checkNotNull(opened)
+    } catch (e: Throwable) {
+        // A model that nobody would get: loading was done when the cancellation came.
+        opened?.close()
+        // That loading was cancelled is no failure of a coroutine that was.
+        currentCoroutineContext().ensureActive()
+        throw e
+    } finally {
+        options.cancel(null)
+        cancel.close()
+    }
+}
+
+/**
+ * A turn as a flow: each collection adds [text] as the user's message and answers it, see [HappySession.chat]. The last event
+ * is the one that [HappyEvent.isDone]; failures are [HappyException]s in the collector. Cancelling the collector cancels the
+ * turn, and the collection ends when the session can be used again. A slow collector holds the model up, and loses nothing.
+ */
+public fun HappySession.chatFlow(
+    text: String?,
+    options: HappyGenerateOptions = HappyGenerateOptions(),
+): Flow<HappyEvent> = callbackFlow {
+    val session = this@chatFlow
+    launch(Dispatchers.IO) {
+        session.chat(text, options) { event -> trySendBlocking(event).isSuccess }
+        close()
+    }
+    // Does nothing when the turn has ended. Where it has not begun yet, its first event finds the channel closed.
+    awaitClose { session.cancel() }
+}

@@ -1,0 +1,46 @@
+//! Plans and memory reports as Java reads them: arrays of numbers, in the order of `HappyPlan.java` and `HappyMemory.java`.
+
+use crate::capi::types::{HappyMemory, HappyPlan};
+use crate::core::model::Planned;
+use crate::core::session::SessionMemory;
+
+/// The fields of a `HappyPlan`.
+pub(super) fn plan(planned: Planned) -> [i64; 12] {
+    let plan = HappyPlan::from(planned);
+    [
+        plan.fits.into(),
+        long(plan.anon_bytes),
+        long(plan.budget_bytes),
+        long(plan.weight_bytes),
+        long(plan.kv_bytes),
+        long(plan.scratch_bytes),
+        long(plan.tokenizer_bytes),
+        plan.context.into(),
+        plan.fitting_context.into(),
+        plan.batch.into(),
+        plan.threads.into(),
+        plan.weights_copied.into(),
+    ]
+}
+
+/// The fields of a `HappyMemory`.
+pub(super) fn memory(memory: SessionMemory) -> [i64; 10] {
+    let memory = HappyMemory::from(memory);
+    [
+        memory.weights_copied.into(),
+        long(memory.weight_bytes),
+        long(memory.kv_bytes),
+        long(memory.kv_resident_bytes),
+        long(memory.scratch_bytes),
+        long(memory.tokenizer_bytes),
+        long(memory.process_anon_bytes),
+        long(memory.process_file_bytes),
+        long(memory.process_peak_bytes),
+        long(memory.positions),
+    ]
+}
+
+/// Java has no unsigned numbers: what is larger is as good as endless.
+fn long(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,30 @@
+//! The Kotlin interface on this machine's virtual machine. Not a part of `cargo test`, because no package manager of ours has a
+//! Kotlin compiler: `cargo test -p happy-ffi --features jni --test kotlin` runs it.
+//!
+//! `HAPPY_KOTLIN` is a class path with Kotlin's compiler, its library and kotlinx-coroutines.
+#![cfg(target_os = "linux")]
+
+#[path = "support/java.rs"]
+mod java;
+mod support;
+
+use java::{compile, java, library_with_jni, run, sources};
+use std::process::Command;
+use support::{Folder, smollm2, succeed};
+
+#[test]
+fn coroutines_and_flows() {
+    let kotlin = std::env::var("HAPPY_KOTLIN").expect("HAPPY_KOTLIN is a class path");
+    let model = smollm2().expect("HAPPY_MODELS names the folder of the real models");
+    let folder = Folder::new("jvm-kotlin");
+    let (classes, out) = (compile(&folder), folder.path("kotlin"));
+    let path = format!("{}:{kotlin}", classes.display());
+    let mut kotlinc = Command::new("java");
+    kotlinc.args(["-cp", &kotlin, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect"]);
+    kotlinc.args(["-Werror", "-jvm-target", "1.8", "-cp", &path, "-d"]).arg(&out);
+    kotlinc.args(sources(&["../../bindings/android/src/main/kotlin/dev/happyllm", "tests/kotlin"], "kt"));
+    succeed(&mut kotlinc);
+    let mut java = java(&library_with_jni(), &format!("{}:{path}", out.display()), "dev.happyllm.FlowTestKt");
+    java.arg(&model);
+    run(&folder, java);
+}
