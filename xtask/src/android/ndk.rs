@@ -74,6 +74,8 @@ fn highest(folder: &Path) -> Option<PathBuf> {
 
 impl Ndk {
     fn open(root: &Path) -> Result<Self> {
+        // Cargo is told the linker's path, and runs it in other folders.
+        let root = &std::path::absolute(root).map_err(|e| format!("{}: {e}", root.display()))?;
         let properties = root.join("source.properties");
         let text = std::fs::read_to_string(&properties).map_err(|e| {
             format!("{} is no NDK: cannot read {}: {e}", root.display(), properties.display())

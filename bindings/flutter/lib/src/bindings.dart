@@ -106,7 +106,7 @@ final class HappyCancel extends ffi.Opaque {}
 /// Why a call failed. Free it with `happy_error_free`.
 final class HappyError extends ffi.Opaque {}
 
-/// A loaded model, shared by its sessions. Handles are numbers that look like pointers: never dereferenced, by nobody.
+/// A loaded model, shared by its sessions. Handles are numbers that look like pointers: nothing follows them.
 final class HappyModel extends ffi.Opaque {}
 
 /// How tokens are chosen. It never changes: any number of sessions and threads may use it.
@@ -721,7 +721,7 @@ class HappyBindings {
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_plan');
 
   /// What a model is, as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
-  /// `file_type`, `chat_template`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
+  /// `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
   late final int Function(ffi.Pointer<HappyModel> model, int metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_info = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Int32 metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, int metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_info');
