@@ -8,14 +8,47 @@
 mod java;
 mod support;
 
-use java::{compile, java, library_with_jni, run};
-use std::fs::File;
+use java::{compile, java, library_with_jni, run, sources};
+use std::fs::{self, File};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::Stdio;
-use support::{Folder, TEMPLATE, greedy_answer, have, smollm2, tiny_model};
+use support::{Folder, TEMPLATE, greedy_answer, have, package, smollm2, tiny_model};
 
 /// Bytes before the model in the file that is opened at an offset: no multiple of a page, nor of anything.
 const OFFSET: usize = 12_345;
+
+/// Java finds a native method when it is first called: one that is missing would show in an app only.
+#[test]
+fn native_methods_have_their_functions() {
+    let read =
+        |path: PathBuf| fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let declared = read(package().join("../../bindings/android/src/main/java/dev/happyllm/Native.java"));
+    let mut methods: Vec<&str> = declared
+        .split("static native ")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('(')?.0.split_whitespace().nth(1))
+        .collect();
+    let rust: String = sources(&["src/jni"], "rs").into_iter().map(read).collect();
+    let (mut functions, mut failures) = (Vec::new(), Vec::new());
+    for part in rust.split("fn Java_dev_happyllm_Native_").skip(1) {
+        let name = part.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        functions.push(name);
+        // Nothing stands outside of the barrier.
+        let body = part.split_once(" {\n").map_or("", |(_, body)| body);
+        let body = body.split("\n}\n").next().unwrap_or_default();
+        let outside = body.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+        let statements: Vec<&str> = outside.filter(|line| !line.starts_with("    }")).collect();
+        if statements.len() != 1 || !statements[0].starts_with("    call(env, |") {
+            failures.push(format!("{name}: not all of it is in `call`"));
+        }
+    }
+    methods.sort_unstable();
+    functions.sort_unstable();
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert_eq!(methods, functions);
+    assert!(methods.len() > 25, "{methods:?}");
+}
 
 #[test]
 fn java_without_the_library() {

@@ -98,6 +98,4 @@ final class Native {
     static native byte[] next(long session);
 
     static native void stop(long session);
-
-    static native double[] finish(long session);
 }
