@@ -28,7 +28,7 @@ pub(crate) trait Simd: Copy + 'static {
     /// 16 lanes of `i32`; addition wraps.
     type I: Copy;
 
-    /// Dot products that a block of attention keeps in registers: 4 or 8 queries.
+    /// Dot products that a block of attention keeps in registers: those of 1, 4 or 8 queries.
     const QUERIES: usize;
 
     /// The token; tables are built only where [`crate::Isa::supported`] holds.

@@ -19,6 +19,9 @@ pub(crate) const PLATFORMS: RangeInclusive<u32> = 23..=37;
 /// An eighth of the size of plain ones.
 const PACKED_RELOCATIONS: &str = "--pack-dyn-relocs=android";
 
+/// Functions with the same code become one: Rust promises none an address of its own.
+const FOLDED_CODE: &str = "--icf=all";
+
 /// Who links.
 pub(crate) enum Linker {
     /// An NDK's clang: for devices.
@@ -154,7 +157,7 @@ impl Link {
             Product::Library(name) => Some(name),
             Product::Program(_) => None,
         };
-        let arguments = [PACKED_RELOCATIONS.to_owned()].into_iter();
+        let arguments = [PACKED_RELOCATIONS, FOLDED_CODE].map(str::to_owned).into_iter();
         // A library may leave symbols undefined unless told otherwise; what the system lacks is to be found now.
         let library = soname.iter().flat_map(|name| [format!("-soname={name}"), "-zdefs".into()]);
         let arguments = arguments.chain(library);

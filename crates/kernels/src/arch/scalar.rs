@@ -14,8 +14,11 @@ fn with_fma<O: Op>(s: Scalar, op: O) -> O::Out {
     op.run(s)
 }
 
-#[inline(always)]
-fn map(f: impl FnMut(usize) -> f32) -> [f32; 16] {
+/// All lanes of an operation. Where every machine has something better this is a function, not 16 copies of the operation
+/// wherever it stands: the reference need not be fast there, and libraries for phones are a tenth smaller.
+#[cfg_attr(target_arch = "aarch64", inline(never))]
+#[cfg_attr(not(target_arch = "aarch64"), inline(always))]
+fn map<T>(f: impl FnMut(usize) -> T) -> [T; 16] {
     core::array::from_fn(f)
 }
 
@@ -23,7 +26,8 @@ impl Simd for Scalar {
     type V = [f32; 16];
     type I = [i32; 16];
 
-    const QUERIES: usize = 4;
+    // As for `map`: one way through attention is enough for a reference.
+    const QUERIES: usize = if cfg!(target_arch = "aarch64") { 1 } else { 4 };
 
     #[inline(always)]
     fn token() -> Self {
@@ -80,7 +84,7 @@ impl Simd for Scalar {
 
     #[inline(always)]
     fn store_f16(self, v: Self::V, y: &mut [u16; 16]) {
-        *y = v.map(f16_from_f32);
+        *y = map(|i| f16_from_f32(v[i]));
     }
 
     #[inline(always)]
@@ -145,7 +149,7 @@ impl Simd for Scalar {
 
     #[inline(always)]
     fn to_bits(self, v: Self::V) -> Self::I {
-        core::array::from_fn(|i| v[i].to_bits() as i32)
+        map(|i| v[i].to_bits() as i32)
     }
 
     #[inline(always)]
@@ -160,27 +164,27 @@ impl Simd for Scalar {
 
     #[inline(always)]
     fn add_i(self, a: Self::I, b: Self::I) -> Self::I {
-        core::array::from_fn(|i| a[i].wrapping_add(b[i]))
+        map(|i| a[i].wrapping_add(b[i]))
     }
 
     #[inline(always)]
     fn and_i(self, a: Self::I, b: Self::I) -> Self::I {
-        core::array::from_fn(|i| a[i] & b[i])
+        map(|i| a[i] & b[i])
     }
 
     #[inline(always)]
     fn or_i(self, a: Self::I, b: Self::I) -> Self::I {
-        core::array::from_fn(|i| a[i] | b[i])
+        map(|i| a[i] | b[i])
     }
 
     #[inline(always)]
     fn max_i(self, a: Self::I, b: Self::I) -> Self::I {
-        core::array::from_fn(|i| a[i].max(b[i]))
+        map(|i| a[i].max(b[i]))
     }
 
     #[inline(always)]
     fn shl_i<const N: u32>(self, a: Self::I) -> Self::I {
-        core::array::from_fn(|i| a[i] << N)
+        map(|i| a[i] << N)
     }
 
     #[inline(always)]
@@ -195,6 +199,6 @@ impl Simd for Scalar {
 
     #[inline(always)]
     fn store_i8(self, v: Self::I, y: &mut [i8; 16]) {
-        *y = v.map(|x| x as i8);
+        *y = map(|i| v[i] as i8);
     }
 }

@@ -133,7 +133,7 @@ fn glu_body<S: Simd>(s: S, activation: Activation, gate: &mut [f32], up: &[f32])
             },
         ),
         other => {
-            activate_body(s, other, gate);
+            activate::<S>(other, gate);
             zip(
                 s,
                 gate,

@@ -27,6 +27,7 @@ pub(super) fn direct<S: Simd, T: Element>(
         let q = &q[i * per_query..];
         let rest = &mut scores[i..];
         match rest.len() {
+            _ if S::QUERIES == 1 => i += direct_n::<S, T, 1>(s, q, keys, dk, range.clone(), rest),
             1 => i += direct_n::<S, T, 1>(s, q, keys, dk, range.clone(), rest),
             2 => i += direct_n::<S, T, 2>(s, q, keys, dk, range.clone(), rest),
             3 | 5 | 6 => i += direct_n::<S, T, 3>(s, q, keys, dk, range.clone(), rest),
@@ -129,8 +130,8 @@ pub(super) fn shared<S: Simd>(
         let (q, rest) = (&q[i * per_query..], &mut scores[i..]);
         i += match rest.len() {
             8.. if S::QUERIES == 8 => shared_n::<S, 8>(s, q, keys, range.clone(), rest),
-            4.. => shared_n::<S, 4>(s, q, keys, range.clone(), rest),
-            2.. => shared_n::<S, 2>(s, q, keys, range.clone(), rest),
+            4.. if S::QUERIES >= 4 => shared_n::<S, 4>(s, q, keys, range.clone(), rest),
+            2.. if S::QUERIES >= 4 => shared_n::<S, 2>(s, q, keys, range.clone(), rest),
             _ => shared_n::<S, 1>(s, q, keys, range.clone(), rest),
         };
     }

@@ -38,6 +38,7 @@ pub(super) fn add<S: Simd, T: Element>(
     let mut i = 0;
     while i < p.len() {
         let n = match p.len() - i {
+            _ if S::QUERIES == 1 => 1,
             8.. if S::QUERIES == 8 => 8,
             4.. => 4,
             rest => rest,
@@ -50,7 +51,8 @@ pub(super) fn add<S: Simd, T: Element>(
         for phase in 0..3 {
             if phase == 1 {
                 match n {
-                    8 => rows::<S, T, 8>(s, p, common.clone(), values, dv, sums),
+                    _ if S::QUERIES == 1 => rows::<S, T, 1>(s, p, common.clone(), values, dv, sums),
+                    8 if S::QUERIES == 8 => rows::<S, T, 8>(s, p, common.clone(), values, dv, sums),
                     4 => rows::<S, T, 4>(s, p, common.clone(), values, dv, sums),
                     3 => rows::<S, T, 3>(s, p, common.clone(), values, dv, sums),
                     2 => rows::<S, T, 2>(s, p, common.clone(), values, dv, sums),
