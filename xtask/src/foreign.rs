@@ -4,7 +4,7 @@
 //! `setup-foreign` fetches the standard libraries through rustup and, on Debian, a linker and the emulators; `test-foreign`
 //! builds the tests and runs them. i686 runs without an emulator where the kernel takes its programs.
 
-use crate::arm::{passed_tests, tail};
+use crate::arm::{SEARCH, passed_tests, tail};
 use crate::process::Built;
 use crate::test::Outcome;
 use crate::{Result, paths, process};
@@ -57,11 +57,7 @@ const PROPTEST_CASES: &str = "16";
 
 /// Tests that would take most of an hour emulated, and that do nothing but search with floats, which are the same on every
 /// machine: what they find is packed into the same bytes by the other tests of these formats. Not run under emulation.
-const SLOW: &[&str] = &[
-    "searched_formats_have_at_most_the_error_of_the_reference",
-    "searching_any_bits_does_not_panic",
-    "lattice_blocks_are_close",
-];
+const SLOW: &[&str] = &[SEARCH, "searching_any_bits_does_not_panic", "lattice_blocks_are_close"];
 
 /// Arguments of `test-foreign`.
 #[derive(clap::Args)]

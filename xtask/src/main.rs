@@ -66,7 +66,7 @@ enum Task {
     Header(header::Args),
     /// Make this Debian machine able to build and emulate aarch64
     SetupArm,
-    /// Run the tests of tensor, kernels and model for aarch64 under three emulated CPUs
+    /// Run the tests of tensor, kernels and model, and `happy`, for aarch64 under three emulated CPUs
     TestArm(arm::Args),
     /// Run the kernels for AVX-512 by emulated intrinsics, on any machine with AVX2
     TestAvx512,
