@@ -148,4 +148,6 @@ def main(library, path, question, expected, grammar=""):
     print("".join(pushed))
 
 
+if not 5 <= len(sys.argv) <= 6:
+    sys.exit(__doc__)
 main(*sys.argv[1:])
