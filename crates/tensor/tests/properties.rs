@@ -100,6 +100,24 @@ fn encode(dtype: DType, x: &[f32], w: Option<&[f32]>) -> Vec<f32> {
     dequantize_to_vec(dtype, &bytes).unwrap()
 }
 
+/// Rows that broke encoders: the reciprocal of a subnormal is infinite, and where hardware decides what is greater, a signalling
+/// NaN is.
+#[test]
+fn subnormal_rows_and_signalling_nans_are_encoded() {
+    let nan = f32::from_bits(0x7F80_0001);
+    assert!(nan.is_nan());
+    let mut late_nan = [1e-3; 256];
+    (late_nan[0], late_nan[1]) = (3e38, nan);
+    let mut infinite = [1.0; 256];
+    infinite[255] = f32::NEG_INFINITY;
+    for x in [[1e-40; 256], [-1e-45; 256], [nan; 256], late_nan, infinite] {
+        for dtype in DType::ALL {
+            let _ = encode(dtype, &x, None);
+            let _ = encode(dtype, &x, Some(&x));
+        }
+    }
+}
+
 fn blocks_are_close(dtype: DType, x: &[f32]) -> Result<(), TestCaseError> {
     let (error, energy) = squares(x, &encode(dtype, x, None), &[1.0; 256]);
     // Scales below the least f16 are lost, and those of NVFP4 below 2^-9.

@@ -17,9 +17,9 @@
 //! accessors give doubled values and halved scales.
 //! ```
 
-use super::Quantize;
 use super::iq4::look_up;
 use super::words::{ONES, bytes8, map};
+use super::{Quantize, greatest_magnitude};
 
 /// Twice the values of E2M1.
 pub const FP4_LEVELS: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
@@ -206,16 +206,12 @@ fn pack(x: &[f32], d: f32, qs: &mut [u8]) {
     }
 }
 
-fn amax(x: &[f32]) -> f32 {
-    x.iter().fold(0.0f32, |a, v| a.max(v.abs()))
-}
-
 impl Quantize for BlockMXFP4 {
     /// The scale is the power of two that puts the greatest magnitude between 4 and 8 (of levels up to 6), as the
     /// specification recommends.
     fn quantize(x: &[f32; 32]) -> Self {
         // The exponent of a float is the floor of its logarithm.
-        let e = ((amax(x).to_bits() >> 23) as u8).saturating_sub(2);
+        let e = ((greatest_magnitude(x).to_bits() >> 23) as u8).saturating_sub(2);
         let mut block = Self { e, qs: [0; 16] };
         let d = block.d();
         pack(x, d, &mut block.qs);
@@ -228,7 +224,7 @@ impl Quantize for BlockNVFP4 {
     fn quantize(x: &[f32; 64]) -> Self {
         let mut block = Self { d: [0; 4], qs: [[0; 8]; 4] };
         for ((x, d), qs) in x.as_chunks::<16>().0.iter().zip(&mut block.d).zip(&mut block.qs) {
-            *d = e4m3_from(amax(x) / 6.0);
+            *d = e4m3_from(greatest_magnitude(x) / 6.0);
             pack(x, half_e4m3(*d), qs);
         }
         block

@@ -104,6 +104,12 @@ fn inverse(d: f32) -> f32 {
     if d != 0.0 { 1.0 / d } else { 0.0 }
 }
 
+/// The greatest magnitude, 0 where all are NaN. By comparison: `f32::max` of a signalling NaN is not the same on every machine.
+#[inline]
+fn greatest_magnitude(x: &[f32]) -> f32 {
+    x.iter().fold(0.0f32, |a, v| if v.abs() > a { v.abs() } else { a })
+}
+
 /// Decodes a block with one scale: `q * d`.
 #[inline]
 fn dequantize_block<const N: usize>(d: f32, q: &[i8; N], out: &mut [f32; N]) {

@@ -9,7 +9,7 @@
 //! ```
 
 use super::words::{ONES, add8, byte_masks, bytes8};
-use super::{Quantize, dequantize_block, f16_le, f16_le_from, inverse};
+use super::{Quantize, dequantize_block, f16_le, f16_le_from, greatest_magnitude, inverse};
 
 /// A block of Q1_0.
 ///
@@ -148,12 +148,12 @@ impl Quantize for BlockQ1_0 {
 impl Quantize for BlockQ2_0 {
     /// The greatest magnitude becomes 1 or -1; nothing becomes 2. (The format is meant for weights trained in it.)
     fn quantize(x: &[f32; 64]) -> Self {
-        let d = x.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+        let d = greatest_magnitude(x);
         let id = inverse(d);
         let mut qs = [0; 16];
         for (b, x) in qs.iter_mut().zip(x.as_chunks::<4>().0) {
             for (i, &v) in x.iter().enumerate() {
-                *b |= (((v * id).round() as i32 + 1).clamp(0, 3) as u8) << (2 * i);
+                *b |= (((v * id).round().clamp(-1.0, 1.0) as i8 + 1) as u8) << (2 * i);
             }
         }
         Self { d: f16_le_from(d), qs }

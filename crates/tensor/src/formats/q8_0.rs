@@ -6,7 +6,7 @@
 //! x[i] = d * qs[i]
 //! ```
 
-use super::{Quantize, f16_le, f16_le_from, inverse};
+use super::{Quantize, f16_le, f16_le_from, greatest_magnitude, inverse};
 
 /// A block of Q8_0.
 ///
@@ -54,7 +54,7 @@ impl BlockQ8_0 {
 impl Quantize for BlockQ8_0 {
     /// The greatest magnitude becomes 127; ties round away from zero, as the reference does.
     fn quantize(x: &[f32; 32]) -> Self {
-        let amax = x.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+        let amax = greatest_magnitude(x);
         let d = amax / 127.0;
         let id = inverse(d);
         Self { d: f16_le_from(d), qs: x.map(|v| (v * id).round() as i8) }

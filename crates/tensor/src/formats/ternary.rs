@@ -19,7 +19,7 @@
 
 use super::two_bits::{pack_2, unpack_2};
 use super::words::map;
-use super::{Quantize, dequantize_block, f16_le, f16_le_from, inverse};
+use super::{Quantize, dequantize_block, f16_le, f16_le_from, greatest_magnitude, inverse};
 
 /// A block of TQ1_0.
 ///
@@ -85,9 +85,9 @@ fn pack_trits(trits: &[u8], bytes: &mut [u8]) {
 
 /// -1, 0 or 1, plus 1, of each value over the greatest magnitude, and that magnitude.
 fn trits(x: &[f32; 256]) -> (f32, [u8; 256]) {
-    let d = x.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+    let d = greatest_magnitude(x);
     let id = inverse(d);
-    (d, x.map(|v| ((v * id).round() as i32 + 1).clamp(0, 2) as u8))
+    (d, x.map(|v| ((v * id).round().clamp(-1.0, 1.0) as i8 + 1) as u8))
 }
 
 impl BlockTQ1_0 {

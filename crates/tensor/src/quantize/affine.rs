@@ -37,7 +37,10 @@ fn error(x: &[f32], w: &[f32], q: &[u8], scale: f32, min: f32) -> f32 {
 
 /// Scale and minimum of a sub-block alone. The minimum is subtracted; where `any_sign` does not hold it is not negative.
 pub(super) fn fit(x: &[f32], w: &[f32], hi: i32, any_sign: bool) -> (f32, f32) {
-    let (low, high) = x.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+    // By comparison: `f32::max` of a signalling NaN is not the same on every machine.
+    let (low, high) = x.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| {
+        (if v < low { v } else { low }, if v > high { v } else { high })
+    });
     let low = if any_sign { low } else { low.min(0.0) };
     let range = high - low;
     if !(range > 0.0 && range.is_finite()) {
