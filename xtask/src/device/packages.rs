@@ -25,6 +25,8 @@ pub(super) struct Package {
     has_bin: bool,
     /// The names of its integration tests.
     tests: Vec<String>,
+    /// Those of them that its `[package.metadata.device-test]` leaves out.
+    needs_host: Vec<String>,
 }
 
 impl Package {
@@ -32,18 +34,23 @@ impl Package {
     ///
     /// Integration tests of a package with a program start it by its path on the machine that built it, so they are not
     /// built; [`Package::left_out`] names them.
-    pub(super) fn selection(&self) -> Vec<&'static str> {
+    pub(super) fn selection(&self) -> Vec<&str> {
         match (self.has_lib, self.has_bin) {
             (true, true) => vec!["--lib", "--bins"],
             (false, true) => vec!["--bins"],
-            (true, false) => vec!["--lib", "--tests"],
-            (false, false) => vec!["--tests"],
+            (true, false) if self.needs_host.is_empty() => vec!["--lib", "--tests"],
+            (false, false) if self.needs_host.is_empty() => vec!["--tests"],
+            (has_lib, false) => {
+                let tests = self.tests.iter().filter(|name| !self.needs_host.contains(name));
+                let lib = has_lib.then_some("--lib");
+                lib.into_iter().chain(tests.flat_map(|name| ["--test", name])).collect()
+            }
         }
     }
 
     /// The integration tests that cannot run on a device.
     pub(super) fn left_out(&self) -> &[String] {
-        if self.has_bin { &self.tests } else { &[] }
+        if self.has_bin { &self.tests } else { &self.needs_host }
     }
 
     /// The names of its corpora.
@@ -113,10 +120,17 @@ fn parse(metadata: &Value) -> Option<Workspace> {
             folder: Path::new(package["manifest_path"].as_str()?).parent()?.to_owned(),
             has_lib: targets.iter().any(|t| is(t, &["lib", "rlib", "cdylib", "staticlib"])),
             has_bin: targets.iter().any(|t| is(t, &["bin"])),
+            // Those that plain `cargo test` builds.
             tests: targets
                 .iter()
-                .filter(|t| is(t, &["test"]))
+                .filter(|t| is(t, &["test"]) && t["test"] == true && t["required-features"].is_null())
                 .filter_map(|t| Some(t["name"].as_str()?.to_owned()))
+                .collect(),
+            needs_host: package["metadata"]["device-test"]["leave-out"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|name| Some(name.as_str()?.to_owned()))
                 .collect(),
         });
     }
@@ -174,5 +188,22 @@ mod tests {
         );
         assert!(gguf.left_out().is_empty() && gguf.selection().contains(&"--tests"));
         assert_eq!(gguf.place(&workspace.root), "crates/gguf");
+    }
+
+    #[test]
+    fn tests_that_need_the_host_are_left_out_by_their_package() {
+        let workspace = Workspace::read(None).expect("cargo metadata");
+        let ffi = workspace.packages.iter().find(|p| p.name == "happy-ffi").expect("a crate");
+        let selection = ffi.selection();
+        assert!(
+            selection.starts_with(&["--lib"]) && selection.ends_with(&["--test", "core"]),
+            "{selection:?}"
+        );
+        for name in ffi.left_out() {
+            assert!(ffi.tests.contains(name), "{name} is no test of happy-ffi: {:?}", ffi.tests);
+            assert!(!selection.contains(&name.as_str()), "{selection:?}");
+        }
+        // They need a feature, so they are never built for a device.
+        assert!(!selection.contains(&"jvm") && !selection.contains(&"kotlin"), "{selection:?}");
     }
 }

@@ -69,7 +69,7 @@ impl Suite<'_> {
             }
             if !package.left_out().is_empty() {
                 report.notes.push(format!(
-                    "{}: not built, because they start the program by its path on this machine: {}",
+                    "{}: not built, because they start programs of this machine: {}",
                     package.name,
                     package.left_out().join(", ")
                 ));
