@@ -9,11 +9,12 @@
 //! ```
 //!
 //! The folder of a run that could not clean up (a cable was pulled) is removed by the next run, which kills what it left
-//! running. So a device serves one run at a time.
+//! running. So a device serves one run at a time; a second one on this machine is refused.
 
 use super::adb::{Device, Ending};
 use super::{interrupt, quote};
 use crate::Result;
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,6 +29,8 @@ const PREFIX: &str = "happy-phone-llm.";
 pub(super) struct Folder<'a> {
     pub(super) device: &'a Device,
     path: String,
+    /// Held as long as the run uses the device.
+    _lock: Option<File>,
 }
 
 /// A program on the device and what it is started with.
@@ -42,7 +45,11 @@ pub(super) struct Program<'a> {
 
 impl<'a> Folder<'a> {
     /// Removes what earlier runs left behind, and makes a new folder.
+    ///
+    /// # Errors
+    /// Another run on this machine uses the device, or the device does not do it.
     pub(super) fn create(device: &'a Device) -> Result<Self> {
+        let lock = lock(&device.serial)?;
         let nonce = &super::marker::nonce()[..8];
         let path = format!("{BASE}/{PREFIX}{nonce}");
         let removed = device.shell(&format!(
@@ -52,7 +59,7 @@ impl<'a> Folder<'a> {
         for old in removed.lines().filter(|line| !line.is_empty()) {
             println!("removed {old}, which an interrupted run left on {}", device.serial);
         }
-        Ok(Self { device, path })
+        Ok(Self { device, path, _lock: lock })
     }
 
     /// The device's name of a file in the folder, or of the folder, which is called ``.
@@ -129,6 +136,22 @@ impl<'a> Folder<'a> {
         parse_free(&table).ok_or_else(|| {
             format!("device {}: `df -k {BASE}` says nothing of free space, but: {table}", self.device.serial)
         })
+    }
+}
+
+/// Keeps other runs on this machine, from any checkout, off the device; the system lets go of it however this one ends. `None`
+/// where the system locks no files.
+fn lock(serial: &str) -> Result<Option<File>> {
+    let name = serial.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let Ok(file) = File::create(std::env::temp_dir().join(format!("happy-device-{name}.lock"))) else {
+        return Ok(None);
+    };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(format!(
+            "device {serial} is used by another run on this machine: wait for its end, or stop it"
+        )),
+        Err(TryLockError::Error(_)) => Ok(None),
+        Ok(()) => Ok(Some(file)),
     }
 }
 

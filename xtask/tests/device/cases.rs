@@ -113,6 +113,18 @@ fn ctrl_c_leaves_the_phone_clean() {
 }
 
 #[test]
+fn a_second_run_is_refused_and_the_first_goes_on() {
+    let world = World::get();
+    let phone = world.phone("busy", Fault::None);
+    let running = start(world.test_tiny(&phone.serial(), &[]).env("HAPPY_TEST_HANG", "1"));
+    wait_for("the program's start", || !programs(&phone).is_empty() || running.text().contains("error:"));
+    finish(&mut world.test_tiny(&phone.serial(), &[])).expect(1, &["is used by another run on this machine"]);
+    assert!(!programs(&phone).is_empty(), "the first run's program is gone");
+    finish(world.command("kill").args(["-INT", &running.id().to_string()])).expect(0, &[]);
+    running.finish().expect(1, &["interrupted"]);
+}
+
+#[test]
 fn what_an_interrupted_run_left_is_removed_by_the_next() {
     let world = World::get();
     let phone = world.phone("stale", Fault::None);
