@@ -55,7 +55,9 @@ pub(super) fn toolchain(
 fn open(target: Target, ndk: Option<&Path>, platform: u32) -> Result<Toolchain> {
     match target {
         Target::Android => {
-            let ndk = ndk::find(ndk)?.ok_or("no NDK: none was named by --ndk or the environment")?;
+            let ndk = ndk::find(ndk)?.ok_or(
+                "no NDK found: install one and set ANDROID_NDK_HOME, or give --ndk DIR; `--target musl` needs none",
+            )?;
             println!("{}, API {platform}", ndk.describe());
             let (clang, flags) = ndk.linker("aarch64-linux-android", platform)?;
             Toolchain::android(clang, &flags)
