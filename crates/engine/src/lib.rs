@@ -12,7 +12,6 @@
 #![deny(unsafe_code)]
 
 mod cancel;
-pub mod chat;
 mod constraint;
 mod context;
 mod conversation;
@@ -29,6 +28,8 @@ mod source;
 mod templates;
 mod text;
 mod threads;
+
+pub use happy_chat as chat;
 
 pub use cancel::Cancel;
 pub use constraint::Constraint;

@@ -13,7 +13,7 @@ const CORPORA: &[(&str, &[&str])] = &[
     ("happy-sampler", &["sampling"]),
     ("happy-grammar", &["grammar"]),
     ("happy-model", &["architectures"]),
-    ("happy-engine", &["chat-templates"]),
+    ("happy-chat", &["chat-templates"]),
 ];
 
 /// A package with tests.

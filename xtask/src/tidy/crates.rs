@@ -10,6 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-tensor", &[]),
     ("happy-sampler", &[]),
     ("happy-grammar", &[]),
+    ("happy-chat", &[]),
     ("happy-tokenizer", &["happy-gguf"]),
     ("happy-kernels", &["happy-tensor"]),
     ("happy-model", &["happy-gguf", "happy-tensor", "happy-kernels"]),
@@ -22,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 const LIBRARIES_BELOW_ENGINE: &[&str] = &[
+    "happy-chat",
     "happy-gguf",
     "happy-tensor",
     "happy-sampler",
@@ -31,6 +33,7 @@ const LIBRARIES_BELOW_ENGINE: &[&str] = &[
     "happy-model",
 ];
 const LIBRARIES: &[&str] = &[
+    "happy-chat",
     "happy-gguf",
     "happy-tensor",
     "happy-sampler",

@@ -26,6 +26,8 @@
 //! undefined unless there is such a key (Python: a bound method); lists written in the template cannot be changed
 //! (transformers forbids it for all); `items[1.0]` is `items[1]`; operations that are type errors in Python may succeed; a namespace cannot hold
 //! another one.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 
 mod clock;
 mod convert;

@@ -4,7 +4,7 @@ mod messages;
 mod objects;
 mod tagged;
 
-use happy_engine::chat::{Reply, ReplyEvent, ReplyFormat, ReplyParser};
+use happy_chat::{Reply, ReplyEvent, ReplyFormat, ReplyParser};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -23,7 +23,7 @@ use super::{Reply, ReplyEvent, ReplyFormat};
 /// Takes a reply apart while it is being generated.
 ///
 /// ```
-/// use happy_engine::chat::{ReplyFormat, ReplyParser};
+/// use happy_chat::{ReplyFormat, ReplyParser};
 /// let mut parser = ReplyParser::new(ReplyFormat::Hermes);
 /// parser.push("<think>Hm.</think>Let me see.\n<tool_call>{\"name\": \"now\", \"argu");
 /// parser.push("ments\": {\"zone\": \"UTC\"}}</tool_call>");

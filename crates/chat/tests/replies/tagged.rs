@@ -1,6 +1,6 @@
 //! Formats whose calls are tags or lists of literals.
 
-use happy_engine::chat::ReplyFormat::*;
+use happy_chat::ReplyFormat::*;
 use serde_json::json;
 
 use crate::{Case, broken, case, weather};

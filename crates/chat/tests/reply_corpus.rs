@@ -6,7 +6,7 @@ mod corpus;
 use std::collections::{BTreeMap, BTreeSet};
 
 use corpus::{Corpus, now};
-use happy_engine::chat::{ChatTemplate, ReplyFormat, ReplyParser};
+use happy_chat::{ChatTemplate, ReplyFormat, ReplyParser};
 use serde_json::{Map, Value};
 
 /// Templates, or single conversations of theirs, whose calls are not read back, by reason.

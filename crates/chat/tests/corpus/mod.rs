@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use happy_engine::chat::LocalTime;
+use happy_chat::LocalTime;
 use serde_json::Value;
 
 /// The corpus folder.

@@ -1,6 +1,6 @@
 //! Formats whose calls are JSON objects.
 
-use happy_engine::chat::ReplyFormat::*;
+use happy_chat::ReplyFormat::*;
 use serde_json::json;
 
 use crate::{Case, broken, case, weather};

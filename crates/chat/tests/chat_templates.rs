@@ -5,7 +5,7 @@ mod corpus;
 use std::collections::BTreeMap;
 
 use corpus::{Corpus, now};
-use happy_engine::chat::{ChatTemplate, Message, TemplateError, TemplateInput};
+use happy_chat::{ChatTemplate, Message, TemplateError, TemplateInput};
 
 #[derive(Default)]
 struct Tally {

@@ -1,6 +1,6 @@
 //! Formats in which a reply is several messages.
 
-use happy_engine::chat::ReplyFormat::*;
+use happy_chat::ReplyFormat::*;
 use serde_json::json;
 
 use crate::{Case, broken, case, weather};

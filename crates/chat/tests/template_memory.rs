@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use happy_engine::chat::ChatTemplate;
+use happy_chat::ChatTemplate;
 
 /// The system's allocator, with the bytes that are in use and the most that ever were.
 struct Counting;
