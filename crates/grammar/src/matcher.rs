@@ -72,8 +72,7 @@ impl Matcher {
             })
         });
         let named = named.collect::<Result<Vec<u32>, _>>()?;
-        let machine = Machine::new(Arc::clone(program), named, grammar.limits())
-            .map_err(|e| GrammarError::new(GrammarErrorKind::Limit, None, e.to_string()))?;
+        let machine = Machine::new(Arc::clone(program), named, grammar.limits())?;
         let at = Place { position: machine.start(), ended: false };
         let memory = Mutex::new(Memory { machine, masks: HashMap::new(), path: Vec::new() });
         let max_bytes = grammar.limits().mask_cache_bytes;
@@ -82,7 +81,8 @@ impl Matcher {
     }
 
     /// Writes the tokens that may follow into `allowed`: by their bytes, by their names, and where the text may end those
-    /// that end it. An empty set means that nothing may follow.
+    /// that end it. An empty set means that no token may follow: the text is at its end if it [is complete](Self::is_complete),
+    /// else it has no end that tokens of the vocabulary reach.
     ///
     /// # Errors
     ///
@@ -119,7 +119,8 @@ impl Matcher {
         }
         let mut memory = self.shared.memory();
         let mut next = self.at.clone();
-        if vocabulary.is_end_of_generation(token) {
+        let named = memory.machine.named_tokens(next.position.state).contains(&(token, false));
+        if vocabulary.is_end_of_generation(token) && !named {
             next.ended = memory.machine.is_accepting(next.position.state);
             if self.at.ended || !next.ended {
                 return Err(MatchError::NotAllowed { token });
@@ -167,7 +168,7 @@ impl Matcher {
         self.before.len()
     }
 
-    /// Whether the text so far is a whole text of the grammar.
+    /// Whether the text so far is a whole text of the grammar: it may end here, though more may be allowed to follow.
     pub fn is_complete(&self) -> bool {
         self.at.ended || self.shared.memory().machine.is_accepting(self.at.position.state)
     }
@@ -212,17 +213,14 @@ impl Memory {
                 *word = if value { *word | bit } else { *word & !bit };
             }
         };
-        for (named, others) in self.machine.named_tokens(state) {
-            if others {
-                (0..vocabulary.len() as u32)
-                    .filter(|token| *token != named)
-                    .for_each(|token| set(token, true));
-            } else {
-                set(named, true);
-            }
+        let named = self.machine.named_tokens(state);
+        for (but, _) in named.iter().filter(|(_, others)| *others) {
+            (0..vocabulary.len() as u32).filter(|token| token != but).for_each(|token| set(token, true));
         }
         let may_end = self.machine.is_accepting(state);
         vocabulary.end_of_generation().iter().for_each(|token| set(*token, may_end));
+        // An end-of-generation token that the grammar names is a part of the text, as any other.
+        named.iter().filter(|(_, others)| !others).for_each(|(token, _)| set(*token, true));
         Ok(())
     }
 

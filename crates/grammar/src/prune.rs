@@ -1,30 +1,37 @@
 //! Taking out what cannot be finished: `a ::= "x" a` has no end, and a property whose value nothing satisfies must not be
 //! begun.
 
+use crate::halt::{Halt, Meter, filled};
 use crate::rules::{Expr, Rule, Rules};
 
-/// The rules without ways that match nothing; `None` where the root matches nothing.
-pub(crate) fn prune(mut rules: Rules) -> Option<Rules> {
-    let mut callers = vec![Vec::new(); rules.rules.len()];
+/// The rules without ways that match nothing, and whether that changed them; `None` where the root matches nothing.
+pub(crate) fn prune(mut rules: Rules, meter: &Meter<'_>) -> Result<Option<(Rules, bool)>, Halt> {
+    let mut callers: Vec<Vec<usize>> = filled(Vec::new(), rules.rules.len())?;
     for (i, rule) in rules.rules.iter().enumerate() {
         calls(&rule.expr, &mut |to| callers[to].push(i));
     }
     // The least fixed point: rules that can be finished by way of rules that can.
-    let mut finishes = vec![false; rules.rules.len()];
-    let mut work: Vec<usize> = (0..rules.rules.len()).collect();
+    let mut finishes = filled(false, rules.rules.len())?;
+    let mut work: Vec<usize> = Vec::new();
+    work.try_reserve(rules.rules.len())?;
+    work.extend(0..rules.rules.len());
     while let Some(i) = work.pop() {
+        meter.step(4)?;
         if !finishes[i] && can_finish(&rules.rules[i].expr, &finishes) {
             finishes[i] = true;
+            work.try_reserve(callers[i].len())?;
             work.append(&mut callers[i]);
         }
     }
     if !finishes[rules.root as usize] {
-        return None;
+        return Ok(None);
     }
+    let mut changed = false;
     for Rule { expr, .. } in &mut rules.rules {
-        shorten(expr, &finishes);
+        meter.step(4)?;
+        changed |= shorten(expr, &finishes);
     }
-    Some(rules)
+    Ok(Some((rules, changed)))
 }
 
 fn calls(expr: &Expr, found: &mut impl FnMut(usize)) {
@@ -47,19 +54,25 @@ fn can_finish(expr: &Expr, finishes: &[bool]) -> bool {
     }
 }
 
-fn shorten(expr: &mut Expr, finishes: &[bool]) {
+/// Whether anything was left out.
+fn shorten(expr: &mut Expr, finishes: &[bool]) -> bool {
     if !can_finish(expr, finishes) {
-        *expr = Expr::Alt(Vec::new());
-        return;
+        let nothing = Expr::Alt(Vec::new());
+        return core::mem::replace(expr, nothing) != Expr::Alt(Vec::new());
     }
     match expr {
-        Expr::Seq(parts) => parts.iter_mut().for_each(|part| shorten(part, finishes)),
+        Expr::Seq(parts) => parts.iter_mut().fold(false, |changed, part| shorten(part, finishes) | changed),
         Expr::Alt(parts) => {
+            let before = parts.len();
             parts.retain(|part| can_finish(part, finishes));
-            parts.iter_mut().for_each(|part| shorten(part, finishes));
+            let changed = parts.len() < before;
+            parts.iter_mut().fold(changed, |changed, part| shorten(part, finishes) | changed)
         }
-        Expr::Repeat { body, .. } if !can_finish(body, finishes) => *expr = Expr::EMPTY,
+        Expr::Repeat { body, .. } if !can_finish(body, finishes) => {
+            *expr = Expr::EMPTY;
+            true
+        }
         Expr::Repeat { body, .. } => shorten(body, finishes),
-        _ => {}
+        _ => false,
     }
 }

@@ -37,8 +37,7 @@ impl Recognizer {
                 format!("the token {text} has a number in a vocabulary only, and there is none here");
             return Err(GrammarError::new(GrammarErrorKind::UnknownToken, *place, message));
         }
-        let machine = Machine::new(Arc::clone(program), Vec::new(), grammar.limits())
-            .map_err(|e| GrammarError::new(GrammarErrorKind::Limit, None, e.to_string()))?;
+        let machine = Machine::new(Arc::clone(program), Vec::new(), grammar.limits())?;
         Ok(Self { grammar: grammar.clone(), at: machine.start(), machine })
     }
 

@@ -61,6 +61,16 @@ impl Expr {
         Self::Repeat { body: Box::new(body), min, max }
     }
 
+    /// Numbers all rules from `base` on.
+    pub(crate) fn shift(&mut self, base: RuleId) {
+        match self {
+            Self::Rule(id) => *id += base,
+            Self::Seq(parts) | Self::Alt(parts) => parts.iter_mut().for_each(|part| part.shift(base)),
+            Self::Repeat { body, .. } => body.shift(base),
+            Self::Literal(_) | Self::Class(_) | Self::Token { .. } | Self::Unique(_) => {}
+        }
+    }
+
     pub(crate) fn optional(body: Expr) -> Self {
         Self::repeat(body, 0, Some(1))
     }

@@ -23,6 +23,11 @@ impl TokenSet {
         self.words.get(token as usize / 64).is_some_and(|word| word >> (token % 64) & 1 != 0)
     }
 
+    /// Whether no token is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
     /// How many tokens are in the set.
     pub fn count(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()

@@ -3,6 +3,7 @@
 use super::scan::Scanner;
 use crate::charset::CharSet;
 use crate::error::{GrammarError, GrammarErrorKind, Place};
+use crate::halt::{Halt, Meter};
 use crate::limits::Limits;
 use crate::rules::{Expr, Rule, RuleId, Rules, TokenRef};
 use std::collections::HashMap;
@@ -11,7 +12,15 @@ use std::collections::HashMap;
 const REPETITIONS_IN_A_ROW: usize = 8;
 
 /// Turns a grammar's text into rules, of which the one called `root` is where texts begin.
-pub(crate) fn parse(text: &str, root: &str, limits: &Limits) -> Result<Rules, GrammarError> {
+///
+/// `outside` are names of rules that are defined elsewhere: they are the first rules, and match nothing here.
+pub(crate) fn parse<'a>(
+    text: &'a str,
+    root: &str,
+    outside: &[&'a str],
+    limits: &'a Limits,
+    meter: &'a Meter<'a>,
+) -> Result<Rules, GrammarError> {
     if text.len() > limits.text_bytes {
         let message = format!(
             "the grammar has {} bytes, more than {} (Limits::text_bytes)",
@@ -20,7 +29,16 @@ pub(crate) fn parse(text: &str, root: &str, limits: &Limits) -> Result<Rules, Gr
         );
         return Err(GrammarError::new(GrammarErrorKind::Limit, None, message));
     }
-    let mut parser = Parser { at: Scanner::new(text), limits, names: HashMap::new(), rules: Vec::new() };
+    let mut parser =
+        Parser { at: Scanner::new(text), limits, meter, names: HashMap::new(), rules: Vec::new() };
+    for name in outside {
+        let id = parser.id(name, Place { line: 1, column: 1 })? as usize;
+        if parser.rules[id].defined.is_some() {
+            let message = format!("the part '{name}' is given twice");
+            return Err(GrammarError::new(GrammarErrorKind::DuplicateRule, None, message));
+        }
+        parser.rules[id].defined = Some((None, Expr::Alt(Vec::new())));
+    }
     parser.at.spaces(true);
     while parser.at.peek().is_some() {
         parser.rule()?;
@@ -33,38 +51,43 @@ struct Entry<'a> {
     name: &'a str,
     /// Where it was first mentioned.
     used: Place,
-    defined: Option<(Place, Expr)>,
+    defined: Option<(Option<Place>, Expr)>,
 }
 
 struct Parser<'a> {
     at: Scanner<'a>,
     limits: &'a Limits,
+    meter: &'a Meter<'a>,
     names: HashMap<&'a str, RuleId>,
     rules: Vec<Entry<'a>>,
 }
 
 impl<'a> Parser<'a> {
     /// The number of a rule that is mentioned here.
-    fn id(&mut self, name: &'a str, used: Place) -> RuleId {
-        *self.names.entry(name).or_insert_with(|| {
+    fn id(&mut self, name: &'a str, used: Place) -> Result<RuleId, Halt> {
+        self.meter.step(1)?;
+        self.names.try_reserve(1)?;
+        self.rules.try_reserve(1)?;
+        Ok(*self.names.entry(name).or_insert_with(|| {
             self.rules.push(Entry { name, used, defined: None });
             (self.rules.len() - 1) as RuleId
-        })
+        }))
     }
 
     fn rule(&mut self) -> Result<(), GrammarError> {
         let place = self.at.place();
         let name = self.at.name()?;
-        let id = self.id(name, place) as usize;
+        let id = self.id(name, place)? as usize;
         self.at.spaces(false);
         self.at.expect("::=", "'::='")?;
         self.at.spaces(true);
         let expr = self.alternates(0)?;
         if let Some((first, _)) = &self.rules[id].defined {
-            let message = format!("rule '{name}' is defined twice, first in line {}", first.line);
+            let first = first.map_or("as a part".to_owned(), |first| format!("in line {}", first.line));
+            let message = format!("rule '{name}' is defined twice, first {first}");
             return Err(GrammarError::new(GrammarErrorKind::DuplicateRule, Some(place), message));
         }
-        self.rules[id].defined = Some((place, expr));
+        self.rules[id].defined = Some((Some(place), expr));
         if !matches!(self.at.peek(), None | Some('\r' | '\n')) {
             return Err(self.at.expected("a symbol, '|' or the end of the line"));
         }
@@ -115,7 +138,7 @@ impl<'a> Parser<'a> {
             }
             Some(c) if c.is_ascii_alphanumeric() || c == '-' => {
                 let name = self.at.name()?;
-                Expr::Rule(self.id(name, place))
+                Expr::Rule(self.id(name, place)?)
             }
             _ => return Ok(None),
         }))
@@ -243,7 +266,7 @@ impl<'a> Parser<'a> {
             return Err(GrammarError::new(GrammarErrorKind::MissingRoot, None, message));
         };
         let rules = self.rules.into_iter().map(|Entry { name, used, defined }| match defined {
-            Some((place, expr)) => Ok(Rule { name: name.to_owned(), expr, place: Some(place) }),
+            Some((place, expr)) => Ok(Rule { name: name.to_owned(), expr, place }),
             None => {
                 let message = format!("rule '{name}' is used and not defined");
                 Err(GrammarError::new(GrammarErrorKind::UndefinedRule, Some(used), message))

@@ -4,6 +4,7 @@ use super::analysis::{expanded_symbols, is_nullable, nullable_rules, topological
 use super::{ACCEPT, ByteSet, NAMED_TOKEN, Node, NodeId, Program, utf8};
 use crate::charset::CharSet;
 use crate::error::{GrammarError, GrammarErrorKind, Place};
+use crate::halt::Meter;
 use crate::limits::Limits;
 use crate::rules::{Expr, Rules, TokenRef};
 use std::collections::HashMap;
@@ -13,8 +14,9 @@ use std::collections::HashMap;
 /// # Errors
 ///
 /// Left recursion (by a cycle of rules that begin with one another), and limits.
-pub(crate) fn build(rules: &Rules, limits: &Limits) -> Result<Program, GrammarError> {
+pub(crate) fn build(rules: &Rules, limits: &Limits, meter: &Meter<'_>) -> Result<Program, GrammarError> {
     for rule in &rules.rules {
+        meter.step(4)?;
         let symbols = expanded_symbols(&rule.expr);
         if symbols > limits.expanded_symbols {
             let message = format!(

@@ -11,6 +11,7 @@ use super::types::*;
 use crate::charset::CharSet;
 use crate::error::{SchemaError, SchemaErrorKind};
 use crate::grammar::Reading;
+use crate::halt::Meter;
 use crate::limits::Limits;
 use crate::regular::{Algebra, Automaton, Term};
 use crate::rules::{Expr, Rule, RuleId, Rules};
@@ -33,6 +34,7 @@ type Key = (Vec<GoalKey>, Spelling);
 /// The compiler.
 pub(super) struct Compiler<'a> {
     pub(super) limits: &'a Limits,
+    pub(super) meter: &'a Meter<'a>,
     pub(super) reading: Reading,
     pub(super) algebra: Algebra,
     pub(super) references: References<'a>,
@@ -53,10 +55,16 @@ pub(super) struct Compiler<'a> {
 }
 
 /// The rules of a schema.
-pub(super) fn rules(root: &Value, reading: Reading, limits: &Limits) -> Result<Rules> {
+pub(super) fn rules<'a>(
+    root: &'a Value,
+    reading: Reading,
+    limits: &'a Limits,
+    meter: &'a Meter<'a>,
+) -> Result<Rules> {
     let root = Loc::root(root);
     let mut compiler = Compiler {
         limits,
+        meter,
         reading,
         algebra: Algebra::new(),
         references: References::new(&root),

@@ -27,8 +27,9 @@ mod source;
 mod string;
 mod types;
 
-use crate::error::{SchemaError, SchemaErrorKind};
+use crate::error::{GrammarErrorKind, SchemaError, SchemaErrorKind};
 use crate::grammar::Reading;
+use crate::halt::{Halt, Meter};
 use crate::limits::Limits;
 use crate::program::{self, Program};
 use crate::prune;
@@ -36,7 +37,28 @@ use crate::rules::Rules;
 use serde_json::Value;
 
 /// Compiles a schema.
-pub(crate) fn compile(text: &str, reading: Reading, limits: &Limits) -> Result<Program, SchemaError> {
+pub(crate) fn compile(
+    text: &str,
+    reading: Reading,
+    limits: &Limits,
+    meter: &Meter<'_>,
+) -> Result<Program, SchemaError> {
+    let rules = rules(text, reading, limits, meter)?;
+    // Rules made of schemas do not recurse to the left: what is left are limits.
+    program::build(&rules, limits, meter).map_err(|e| match e.kind() {
+        GrammarErrorKind::Cancelled => Halt::Cancelled.into(),
+        GrammarErrorKind::OutOfMemory => Halt::OutOfMemory.into(),
+        _ => SchemaError::new(SchemaErrorKind::Limit, Some("#".to_owned()), e.to_string()),
+    })
+}
+
+/// The rules of a schema, without those that match nothing.
+pub(crate) fn rules(
+    text: &str,
+    reading: Reading,
+    limits: &Limits,
+    meter: &Meter<'_>,
+) -> Result<Rules, SchemaError> {
     if text.len() > limits.text_bytes {
         let (found, limit) = (text.len(), limits.text_bytes);
         let message = format!("the schema has {found} bytes, more than {limit} (Limits::text_bytes)");
@@ -46,16 +68,10 @@ pub(crate) fn compile(text: &str, reading: Reading, limits: &Limits) -> Result<P
         .map_err(|e| SchemaError::new(SchemaErrorKind::Malformed, None, format!("expected JSON: {e}")))?;
     // Where nothing is left of what the writer seems to mean, it is not what is meant.
     for reading in [reading, Reading::Specification] {
-        if let Some(rules) = prune::prune(emit::rules(&root, reading, limits)?) {
-            return build(&rules, limits);
+        if let Some((rules, _)) = prune::prune(emit::rules(&root, reading, limits, meter)?, meter)? {
+            return Ok(rules);
         }
     }
     let message = "no document satisfies the schema";
     Err(SchemaError::new(SchemaErrorKind::Unsatisfiable, Some("#".to_owned()), message))
-}
-
-fn build(rules: &Rules, limits: &Limits) -> Result<Program, SchemaError> {
-    // Rules made of schemas do not recurse to the left: what is left are limits.
-    program::build(rules, limits)
-        .map_err(|e| SchemaError::new(SchemaErrorKind::Limit, Some("#".to_owned()), e.to_string()))
 }

@@ -86,7 +86,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn number_fails(&mut self, schema: &Loc<'a>, ways: &mut Vec<Way<'a>>) -> Result<()> {
-        let mut side = |keyword: &str, exclusive: bool, below: bool| {
+        let mut side = |keyword: &str, exclusive: bool, below: bool| -> Result<()> {
             let Some(value) = keywords::bound(schema, keyword)? else { return Ok(()) };
             let mut shape = Shape::of_types(NUMBER);
             let bound = Bound { value, exclusive };
