@@ -128,8 +128,8 @@ impl Grammar {
     ///
     /// ```
     /// use happy_grammar::Grammar;
-    /// let error = Grammar::from_json_schema(r#"{"properties": {"a": {"format": "x"}}}"#).expect_err("not supported");
-    /// assert_eq!(error.pointer(), Some("#/properties/a/format"));
+    /// let error = Grammar::from_json_schema(r#"{"properties": {"a": {"$dynamicRef": "x"}}}"#).expect_err("not supported");
+    /// assert_eq!(error.pointer(), Some("#/properties/a/$dynamicRef"));
     /// ```
     pub fn from_json_schema(text: &str) -> Result<Self, SchemaError> {
         Self::from_json_schema_with(text, Reading::default(), &Limits::default())
@@ -161,6 +161,19 @@ impl Grammar {
 
     fn new(program: Program, limits: &Limits) -> Self {
         Self { program: Arc::new(program), limits: Arc::new(limits.clone()) }
+    }
+
+    /// What a schema says that the grammar does not check, with its place: a `format` that is not one of those that the crate
+    /// knows, which is an annotation to JSON Schema.
+    ///
+    /// ```
+    /// use happy_grammar::Grammar;
+    /// let grammar = Grammar::from_json_schema(r#"{"type": "string", "format": "cuid"}"#)?;
+    /// assert_eq!(grammar.ignored(), ["at #/format: the format \"cuid\" is not checked"]);
+    /// # Ok::<(), happy_grammar::SchemaError>(())
+    /// ```
+    pub fn ignored(&self) -> &[String] {
+        &self.program.ignored
     }
 
     pub(crate) fn program(&self) -> &Arc<Program> {

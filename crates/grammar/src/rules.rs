@@ -90,4 +90,6 @@ pub(crate) struct Rule {
 pub(crate) struct Rules {
     pub(crate) rules: Vec<Rule>,
     pub(crate) root: RuleId,
+    /// What was met on the way and constrains nothing, though its writer may think so.
+    pub(crate) ignored: Vec<String>,
 }

@@ -116,7 +116,7 @@ impl<'a> Parser<'a> {
             self.at.spaces(depth > 0);
             symbols.push(self.repetition(symbol, depth)?);
         }
-        Ok(Expr::Seq(symbols))
+        Ok(if symbols.len() == 1 { symbols.remove(0) } else { Expr::Seq(symbols) })
     }
 
     fn symbol(&mut self, depth: usize) -> Result<Option<Expr>, GrammarError> {
@@ -272,6 +272,6 @@ impl<'a> Parser<'a> {
                 Err(GrammarError::new(GrammarErrorKind::UndefinedRule, Some(used), message))
             }
         });
-        Ok(Rules { rules: rules.collect::<Result<_, _>>()?, root: id })
+        Ok(Rules { rules: rules.collect::<Result<_, _>>()?, root: id, ignored: Vec::new() })
     }
 }

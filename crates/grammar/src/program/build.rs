@@ -37,6 +37,7 @@ pub(crate) fn build(rules: &Rules, limits: &Limits, meter: &Meter<'_>) -> Result
         classes: HashMap::new(),
         named_tokens: Vec::new(),
         too_large: None,
+        depth: 0,
     };
     let mut starts = Vec::new();
     // Compiling a rule may add rules, for bodies of repetitions and for characters.
@@ -57,7 +58,20 @@ pub(crate) fn build(rules: &Rules, limits: &Limits, meter: &Meter<'_>) -> Result
     let has_unique = nodes.iter().any(|node| matches!(node, Node::Unique { .. }));
     let (class_of, members) = if has_unique { single_bytes() } else { byte_classes(&sets) };
     let root = rules.root;
-    Ok(Program { nodes, sets, starts, nullable, rank, root, has_unique, class_of, members, named_tokens })
+    let ignored = rules.ignored.clone();
+    Ok(Program {
+        nodes,
+        sets,
+        starts,
+        nullable,
+        rank,
+        root,
+        has_unique,
+        class_of,
+        members,
+        named_tokens,
+        ignored,
+    })
 }
 
 fn left_recursion(rules: &Rules, cycle: &[u32]) -> GrammarError {
@@ -143,7 +157,13 @@ struct Builder<'a> {
     classes: HashMap<CharSet, u32>,
     named_tokens: Vec<(String, Option<Place>)>,
     too_large: Option<String>,
+    /// How deep `expr` is in itself.
+    depth: usize,
 }
+
+/// How deep the compiler recurses into an expression. What lies deeper becomes a rule, so the stack that it takes is bounded
+/// whatever `Limits::nesting` is.
+const DEPTH: usize = 24;
 
 impl<'a> Builder<'a> {
     fn node(&mut self, node: Node) -> NodeId {
@@ -181,6 +201,25 @@ impl<'a> Builder<'a> {
     }
 
     fn expr(&mut self, expr: &'a Expr, next: NodeId) -> NodeId {
+        if self.depth == DEPTH && matches!(expr, Expr::Seq(_) | Expr::Alt(_) | Expr::Repeat { .. }) {
+            let nullable = is_nullable(expr, &self.nullable);
+            let rule = self.add_rule(Body::Expr(expr), nullable);
+            return self.node(Node::Call { rule, next, skip: true });
+        }
+        self.depth += 1;
+        let start = self.shallow(expr, next);
+        self.depth -= 1;
+        start
+    }
+
+    /// A rule that no text names.
+    fn add_rule(&mut self, body: Body<'a>, nullable: bool) -> u32 {
+        self.bodies.push(body);
+        self.nullable.push(nullable);
+        (self.bodies.len() - 1) as u32
+    }
+
+    fn shallow(&mut self, expr: &'a Expr, next: NodeId) -> NodeId {
         match expr {
             Expr::Literal(text) => text.bytes().rev().fold(next, |next, byte| {
                 let mut set = ByteSet::default();
@@ -222,11 +261,7 @@ impl<'a> Builder<'a> {
         let rule = match body {
             Expr::Rule(rule) => Some(*rule),
             Expr::Class(_) => None,
-            _ if copies > 1 => {
-                self.bodies.push(Body::Expr(body));
-                self.nullable.push(nullable);
-                Some((self.bodies.len() - 1) as u32)
-            }
+            _ if copies > 1 => Some(self.add_rule(Body::Expr(body), nullable)),
             _ => None,
         };
         let one = |this: &mut Self, next: NodeId, skip: bool| match rule {
@@ -279,9 +314,7 @@ impl<'a> Builder<'a> {
             let rule = match self.classes.get(&wide) {
                 Some(&rule) => rule,
                 None => {
-                    let rule = self.bodies.len() as u32;
-                    self.bodies.push(Body::Class(wide.clone()));
-                    self.nullable.push(false);
+                    let rule = self.add_rule(Body::Class(wide.clone()), false);
                     self.classes.insert(wide, rule);
                     rule
                 }

@@ -77,6 +77,8 @@ pub(crate) struct Program {
     /// Texts of tokens that only a vocabulary can number, with the place of mention. A [`Node::Token`] with the number
     /// [`NAMED_TOKEN`]` + i` means the `i`-th.
     pub(crate) named_tokens: Vec<(String, Option<crate::error::Place>)>,
+    /// What the rules' sources say and nothing here checks.
+    pub(crate) ignored: Vec<String>,
 }
 
 /// Token numbers from here on are indices of [`Program::named_tokens`].

@@ -291,16 +291,7 @@ impl Algebra {
                 }
             }
             Shape::Empty => NOTHING,
-            Shape::Concat(a, b) => {
-                let first = self.derivative(a, c);
-                let through = self.then(first, b);
-                if self.is_nullable(a) {
-                    let second = self.derivative(b, c);
-                    self.or([through, second])
-                } else {
-                    through
-                }
-            }
+            Shape::Concat(..) => self.concat_derivative(term, c),
             Shape::Repeat(body, min, max) => {
                 let first = self.derivative(body, c);
                 let rest = self.repeat(body, min.saturating_sub(1), max.map(|max| max - 1));
@@ -329,6 +320,37 @@ impl Algebra {
         };
         self.derivatives.insert((term, c), derived);
         derived
+    }
+
+    /// The derivative of parts in a row, from the last one that counts: there may be as many as a pattern has letters.
+    fn concat_derivative(&mut self, term: Term, c: u32) -> Term {
+        let mut row = Vec::new();
+        let mut at = term;
+        // What follows a part counts if that one can be empty.
+        let mut after = loop {
+            match *self.shape(at) {
+                _ if self.derivatives.contains_key(&(at, c)) => break Some(self.derivatives[&(at, c)]),
+                Shape::Concat(a, b) => {
+                    row.push((at, a, b));
+                    if !self.is_nullable(a) {
+                        break None;
+                    }
+                    at = b;
+                }
+                _ => break Some(self.derivative(at, c)),
+            }
+        };
+        for (whole, first, rest) in row.into_iter().rev() {
+            let first = self.derivative(first, c);
+            let through = self.then(first, rest);
+            let derived = match after {
+                Some(second) => self.or([through, second]),
+                None => through,
+            };
+            self.derivatives.insert((whole, c), derived);
+            after = Some(derived);
+        }
+        after.unwrap_or(NOTHING)
     }
 
     /// Whether the term matches a text.

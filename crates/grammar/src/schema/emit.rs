@@ -2,7 +2,7 @@
 
 use super::decimal::Decimal;
 use super::expand::Sense;
-use super::goal::{Goal, GoalKey, keys};
+use super::goal::{Chains, Goal, GoalKey, keys};
 use super::number;
 use super::reference::References;
 use super::shape::{Shape, Span};
@@ -16,7 +16,7 @@ use crate::limits::Limits;
 use crate::regular::{Algebra, Automaton, Term};
 use crate::rules::{Expr, Rule, RuleId, Rules};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// How scalars may be written.
@@ -40,6 +40,11 @@ pub(super) struct Compiler<'a> {
     pub(super) references: References<'a>,
     /// Goals that were expanded, and what that gave (`expand.rs`).
     pub(super) expanded: HashMap<(Vec<GoalKey>, Sense), Rc<[Shape<'a>]>>,
+    pub(super) chains: Chains,
+    /// The conditions that led to the expansion that is being made.
+    pub(super) around: HashSet<GoalKey>,
+    /// The values of each `enum` that was looked at, in one spelling.
+    pub(super) enums: HashMap<Rc<str>, Rc<HashSet<String>>>,
     /// Steps of expansions so far, and how deep in one another they are.
     pub(super) steps: usize,
     pub(super) depth: usize,
@@ -69,6 +74,9 @@ pub(super) fn rules<'a>(
         algebra: Algebra::new(),
         references: References::new(&root),
         expanded: HashMap::new(),
+        chains: Chains::default(),
+        around: HashSet::new(),
+        enums: HashMap::new(),
         steps: 0,
         depth: 0,
         at: Rc::clone(&root.pointer),
@@ -93,7 +101,7 @@ pub(super) fn rules<'a>(
             return Err(SchemaError::new(SchemaErrorKind::Limit, Some("#".to_owned()), message));
         }
     }
-    Ok(Rules { rules: compiler.rules, root: start })
+    Ok(Rules { rules: compiler.rules, root: start, ignored: compiler.references.ignored })
 }
 
 impl<'a> Compiler<'a> {

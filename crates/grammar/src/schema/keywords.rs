@@ -65,10 +65,8 @@ pub(super) fn string_terms(schema: &Loc<'_>, limits: &Limits, a: &mut Algebra) -
     if let Some(text) = schema.text("pattern")? {
         terms.push(pattern_term(schema, "pattern", text, limits, a)?);
     }
-    if let Some(name) = schema.text("format")? {
-        let Some(text) = formats::pattern(name) else {
-            return Err(schema.unsupported("format", format!("the format {name:?} is not supported")));
-        };
+    // A format that is not known is an annotation, as the specification has it.
+    if let Some(text) = schema.text("format")?.and_then(formats::pattern) {
         terms.push(pattern_term(schema, "format", &text, limits, a)?);
     }
     Ok(terms)

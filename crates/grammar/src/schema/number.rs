@@ -23,8 +23,6 @@ pub(super) struct Bound {
 const DIGITS: u32 = 16;
 /// The same where what the specification allows is asked for.
 const WIDE_DIGITS: u32 = 40;
-/// Digits of an exponent.
-const EXPONENT: u32 = 3;
 
 /// The spellings of a shape's numbers; `wide` with more digits, and with a point also where they are whole.
 pub(super) fn numbers(shape: &Shape<'_>, wide: bool, a: &mut Algebra) -> Term {
@@ -157,8 +155,8 @@ fn range(
     if exact || integer {
         return plain;
     }
-    let (e, sign, digit) = (a.chars("eE"), a.chars("+-"), digit(a));
-    let (sign, digits) = (a.optional(sign), a.repeat(digit, 1, Some(EXPONENT)));
+    let (e, sign, digits) = (a.chars("eE"), a.chars("+-"), exponent(digits, a));
+    let sign = a.optional(sign);
     let exponent = a.concat([e, sign, digits]);
     let exponent = a.optional(exponent);
     a.then(plain, exponent)
@@ -172,6 +170,17 @@ impl Bound {
 
 fn digit(a: &mut Algebra) -> Term {
     a.class(CharSet::new([(0x30, 0x39)]))
+}
+
+/// The digits of an exponent. With `digits` before the point a number stays below 10^308, which parsers that hold f64 accept.
+fn exponent(digits: u32, a: &mut Algebra) -> Term {
+    let tens = if digits > DIGITS { '5' } else { '8' };
+    let (digit, low, two) = (digit(a), a.chars("01"), a.literal("2"));
+    let tens = a.class(CharSet::new([(0x30, u32::from(tens))]));
+    let short = a.repeat(digit, 1, Some(2));
+    let below_200 = a.concat([low, digit, digit]);
+    let above = a.concat([two, tens, digit]);
+    a.or([short, below_200, above])
 }
 
 fn whole(digits: u32, a: &mut Algebra) -> Term {

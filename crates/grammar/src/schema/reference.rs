@@ -5,6 +5,7 @@
 //! "a.json#/b/c":  resolve "a.json" against the URI around the reference;  the schema with that $id;  /b/c below it
 //! ```
 
+use super::formats;
 use super::source::{Loc, Result};
 use crate::error::SchemaErrorKind;
 use serde_json::Value;
@@ -41,12 +42,14 @@ pub(super) struct References<'a> {
     targets: HashMap<String, Loc<'a>>,
     /// The URI at each place that has an `$id`.
     bases: HashMap<Rc<str>, String>,
+    /// Keywords that are met and constrain nothing, though their writer may think so.
+    pub(super) ignored: Vec<String>,
 }
 
 impl<'a> References<'a> {
     /// Finds all of them.
     pub(super) fn new(root: &Loc<'a>) -> Self {
-        let mut references = Self { targets: HashMap::new(), bases: HashMap::new() };
+        let mut references = Self { targets: HashMap::new(), bases: HashMap::new(), ignored: Vec::new() };
         references.targets.insert(String::new(), root.clone());
         let mut work = vec![(root.clone(), String::new())];
         while let Some((schema, mut base)) = work.pop() {
@@ -60,6 +63,12 @@ impl<'a> References<'a> {
                 if let Some(name) = schema.get(keyword).and_then(Value::as_str) {
                     references.targets.entry(format!("{base}#{name}")).or_insert_with(|| schema.clone());
                 }
+            }
+            if let Some(name) = schema.get("format").and_then(Value::as_str)
+                && formats::pattern(name).is_none()
+            {
+                let place = &schema.pointer;
+                references.ignored.push(format!("at {place}/format: the format {name:?} is not checked"));
             }
             let mut found: Vec<Loc<'a>> = Vec::new();
             for held in SCHEMAS.iter().filter_map(|keyword| schema.below(keyword)) {

@@ -56,7 +56,7 @@ pub(super) struct Members<'a> {
     pub(super) patterns: Vec<(Term, Goal<'a>)>,
     pub(super) additional: Option<Goal<'a>>,
     /// How the schema was reached; `None` for what follows from a schema that must fail.
-    pub(super) chain: Option<Rc<Chain>>,
+    pub(super) chain: Option<Chain>,
 }
 
 /// What one schema says of an array's items.
@@ -65,7 +65,7 @@ pub(super) struct Items<'a> {
     pub(super) first: Vec<Option<Goal<'a>>>,
     pub(super) rest: Option<Goal<'a>>,
     /// How the schema was reached; `None` for what follows from a schema that must fail.
-    pub(super) chain: Option<Rc<Chain>>,
+    pub(super) chain: Option<Chain>,
 }
 
 /// A number of items, from the index `from` on, that meet a goal.
@@ -157,7 +157,7 @@ impl<'a> Shape<'a> {
     }
 
     /// What one schema says by keywords that lead to no other schema of the same value.
-    pub(super) fn of(schema: &Loc<'a>, chain: &Rc<Chain>, limits: &Limits, a: &mut Algebra) -> Result<Self> {
+    pub(super) fn of(schema: &Loc<'a>, chain: Chain, limits: &Limits, a: &mut Algebra) -> Result<Self> {
         let mut shape = Self::of_types(stated(schema)?);
         shape.about = about(schema);
         shape.stated = ["type", "enum", "const"].iter().any(|keyword| schema.get(keyword).is_some());
@@ -313,7 +313,7 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    fn add_items(&mut self, schema: &Loc<'a>, chain: &Rc<Chain>) -> Result<()> {
+    fn add_items(&mut self, schema: &Loc<'a>, chain: Chain) -> Result<()> {
         let (first, rest) = items(schema)?;
         if schema.get("prefixItems").is_some_and(Value::is_object) {
             // A `prefixItems` that is none: no item can be checked against it.
@@ -321,7 +321,7 @@ impl<'a> Shape<'a> {
         }
         if !first.is_empty() || rest.is_some() {
             let first = first.into_iter().map(|schema| Some(Goal::holds(schema))).collect();
-            let chain = Some(Rc::clone(chain));
+            let chain = Some(chain);
             self.items.push(Rc::new(Items { first, rest: rest.map(Goal::holds), chain }));
         }
         if let Some((goal, span)) = contains(schema)? {
@@ -334,7 +334,7 @@ impl<'a> Shape<'a> {
     fn add_members(
         &mut self,
         schema: &Loc<'a>,
-        chain: &Rc<Chain>,
+        chain: Chain,
         limits: &Limits,
         a: &mut Algebra,
     ) -> Result<()> {
@@ -348,7 +348,7 @@ impl<'a> Shape<'a> {
         }
         let additional = schema.child("additionalProperties").map(Goal::holds);
         if !properties.is_empty() || !patterns.is_empty() || additional.is_some() {
-            let chain = Some(Rc::clone(chain));
+            let chain = Some(chain);
             self.members.push(Rc::new(Members { properties, patterns, additional, chain }));
         }
         Ok(())
