@@ -7,7 +7,7 @@
 
 use crate::error::{GrammarError, GrammarErrorKind, PartsError};
 use crate::grammar::Reading;
-use crate::halt::{Halt, Meter};
+use crate::halt::{Halt, Meter, push};
 use crate::limits::Limits;
 use crate::program::{self, Program};
 use crate::rules::{Expr, RuleId, Rules};
@@ -49,7 +49,7 @@ fn finish(
     meter: &Meter<'_>,
 ) -> Result<(Rules, Program), GrammarError> {
     let place = rules.rules[rules.root as usize].place;
-    let Some((pruned, changed)) = prune::prune(rules, meter)? else {
+    let Some((pruned, changed)) = prune::prune(rules, &[], meter)? else {
         let message = format!("no text that begins with the rule '{root}' ever ends");
         return Err(GrammarError::new(GrammarErrorKind::Endless, place, message));
     };
@@ -116,14 +116,21 @@ fn rules_of(name: &str, part: &Part<'_>, limits: &Limits, meter: &Meter<'_>) -> 
 
 /// Adds a part's rules, and makes the rule `name` what the part matches.
 fn append(rules: &mut Rules, name: usize, added: Rules, meter: &Meter<'_>) -> Result<(), Halt> {
-    let base = rules.rules.len() as RuleId;
+    let (base, plans) = (rules.rules.len() as RuleId, rules.plans.len() as u32);
     rules.rules.try_reserve(added.rules.len())?;
     rules.rules[name].expr = Expr::Rule(base + added.root);
     for mut rule in added.rules {
         meter.step(1)?;
-        rule.expr.shift(base);
+        rule.expr.shift(base, plans);
         rule.place = None;
         rules.rules.push(rule);
+    }
+    for mut plan in added.plans {
+        for way in plan.states.iter_mut().flat_map(|state| &mut state.ways) {
+            way.kind += base;
+            way.needs += base;
+        }
+        push(&mut rules.plans, plan)?;
     }
     Ok(())
 }

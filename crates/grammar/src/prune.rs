@@ -2,10 +2,18 @@
 //! begun.
 
 use crate::halt::{Halt, Meter, filled};
-use crate::rules::{Expr, Rule, Rules};
+use crate::rules::{Expr, Plan, PlanWay, Rule, Rules, UniqueStep};
 
-/// The rules without ways that match nothing, and whether that changed them; `None` where the root matches nothing.
-pub(crate) fn prune(mut rules: Rules, meter: &Meter<'_>) -> Result<Option<(Rules, bool)>, Halt> {
+/// The rules without ways that match nothing, without arrays whose plans are `empty`, and whether that changed them; `None` where the root matches nothing.
+pub(crate) fn prune(
+    mut rules: Rules,
+    empty: &[bool],
+    meter: &Meter<'_>,
+) -> Result<Option<(Rules, bool)>, Halt> {
+    let mut changed = false;
+    for Rule { expr, .. } in rules.rules.iter_mut().filter(|_| empty.contains(&true)) {
+        changed |= leave_out(expr, empty);
+    }
     let mut callers: Vec<Vec<usize>> = filled(Vec::new(), rules.rules.len())?;
     for (i, rule) in rules.rules.iter().enumerate() {
         calls(&rule.expr, &mut |to| callers[to].push(i));
@@ -26,12 +34,30 @@ pub(crate) fn prune(mut rules: Rules, meter: &Meter<'_>) -> Result<Option<(Rules
     if !finishes[rules.root as usize] {
         return Ok(None);
     }
-    let mut changed = false;
+    for Plan { states } in &mut rules.plans {
+        let finishes = |way: &PlanWay| finishes[way.kind as usize] && finishes[way.needs as usize];
+        states.iter_mut().for_each(|state| state.ways.retain(finishes));
+    }
     for Rule { expr, .. } in &mut rules.rules {
         meter.step(4)?;
         changed |= shorten(expr, &finishes);
     }
     Ok(Some((rules, changed)))
+}
+
+/// Makes the beginnings of arrays that no items fill match nothing.
+fn leave_out(expr: &mut Expr, empty: &[bool]) -> bool {
+    match expr {
+        Expr::Unique(UniqueStep::Enter { plan }) if empty.get(*plan as usize) == Some(&true) => {
+            *expr = Expr::Alt(Vec::new());
+            true
+        }
+        Expr::Seq(parts) | Expr::Alt(parts) => {
+            parts.iter_mut().fold(false, |changed, part| leave_out(part, empty) | changed)
+        }
+        Expr::Repeat { body, .. } => leave_out(body, empty),
+        _ => false,
+    }
 }
 
 fn calls(expr: &Expr, found: &mut impl FnMut(usize)) {

@@ -30,14 +30,40 @@ pub(crate) enum Expr {
 /// What happens at a place in an array whose items must differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum UniqueStep {
-    /// The array begins.
-    Enter,
-    /// An item begins.
-    Begin,
+    /// The array begins, which a plan describes.
+    Enter { plan: u32 },
+    /// An item begins, of the kind that a rule matches; after it the array is at `next` in its plan, or [`BY_COUNT`].
+    Begin { plan: u32, kind: RuleId, next: u32 },
     /// An item ends: its text must be new.
     End,
     /// The array is over.
     Leave,
+}
+
+/// An array's place in its plan is the number of its items so far, or the last one.
+pub(crate) const BY_COUNT: u32 = u32::MAX;
+
+/// What an array whose items must differ still needs: an automaton of kinds of items, from state 0.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Plan {
+    pub(crate) states: Vec<PlanState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct PlanState {
+    /// The array may end.
+    pub(crate) ends: bool,
+    pub(crate) ways: Vec<PlanWay>,
+}
+
+/// An item of a kind leads to another state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlanWay {
+    /// The rule that matches the text which must be new.
+    pub(crate) kind: RuleId,
+    /// The rule that must have texts, too, for the way to be gone.
+    pub(crate) needs: RuleId,
+    pub(crate) next: u32,
 }
 
 /// How a grammar names a token.
@@ -61,12 +87,17 @@ impl Expr {
         Self::Repeat { body: Box::new(body), min, max }
     }
 
-    /// Numbers all rules from `base` on.
-    pub(crate) fn shift(&mut self, base: RuleId) {
+    /// Numbers all rules from `base` on, and all plans from `plans` on.
+    pub(crate) fn shift(&mut self, base: RuleId, plans: u32) {
         match self {
             Self::Rule(id) => *id += base,
-            Self::Seq(parts) | Self::Alt(parts) => parts.iter_mut().for_each(|part| part.shift(base)),
-            Self::Repeat { body, .. } => body.shift(base),
+            Self::Seq(parts) | Self::Alt(parts) => parts.iter_mut().for_each(|part| part.shift(base, plans)),
+            Self::Repeat { body, .. } => body.shift(base, plans),
+            Self::Unique(UniqueStep::Enter { plan }) => *plan += plans,
+            Self::Unique(UniqueStep::Begin { plan, kind, .. }) => {
+                *plan += plans;
+                *kind += base;
+            }
             Self::Literal(_) | Self::Class(_) | Self::Token { .. } | Self::Unique(_) => {}
         }
     }
@@ -90,6 +121,8 @@ pub(crate) struct Rule {
 pub(crate) struct Rules {
     pub(crate) rules: Vec<Rule>,
     pub(crate) root: RuleId,
+    /// What arrays whose items must differ need.
+    pub(crate) plans: Vec<Plan>,
     /// What was met on the way and constrains nothing, though its writer may think so.
     pub(crate) ignored: Vec<String>,
 }

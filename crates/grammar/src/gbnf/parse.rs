@@ -272,6 +272,11 @@ impl<'a> Parser<'a> {
                 Err(GrammarError::new(GrammarErrorKind::UndefinedRule, Some(used), message))
             }
         });
-        Ok(Rules { rules: rules.collect::<Result<_, _>>()?, root: id, ignored: Vec::new() })
+        Ok(Rules {
+            rules: rules.collect::<Result<_, _>>()?,
+            root: id,
+            plans: Vec::new(),
+            ignored: Vec::new(),
+        })
     }
 }

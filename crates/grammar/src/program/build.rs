@@ -58,20 +58,8 @@ pub(crate) fn build(rules: &Rules, limits: &Limits, meter: &Meter<'_>) -> Result
     let has_unique = nodes.iter().any(|node| matches!(node, Node::Unique { .. }));
     let (class_of, members) = if has_unique { single_bytes() } else { byte_classes(&sets) };
     let root = rules.root;
-    let ignored = rules.ignored.clone();
-    Ok(Program {
-        nodes,
-        sets,
-        starts,
-        nullable,
-        rank,
-        root,
-        has_unique,
-        class_of,
-        members,
-        named_tokens,
-        ignored,
-    })
+    let (ignored, plans) = (rules.ignored.clone(), rules.plans.clone());
+    Ok(Program { nodes, sets, starts, nullable, rank, root, class_of, members, named_tokens, plans, ignored })
 }
 
 fn left_recursion(rules: &Rules, cycle: &[u32]) -> GrammarError {

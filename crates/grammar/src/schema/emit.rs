@@ -14,7 +14,7 @@ use crate::grammar::Reading;
 use crate::halt::Meter;
 use crate::limits::Limits;
 use crate::regular::{Algebra, Automaton, Term};
-use crate::rules::{Expr, Rule, RuleId, Rules};
+use crate::rules::{Expr, Plan, Rule, RuleId, Rules};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -51,6 +51,7 @@ pub(super) struct Compiler<'a> {
     /// The schema that is being worked on, for messages.
     pub(super) at: Rc<str>,
     rules: Vec<Rule>,
+    pub(super) plans: Vec<Plan>,
     made: HashMap<Key, RuleId>,
     queue: Vec<(RuleId, Vec<Goal<'a>>, Spelling)>,
     space: Option<RuleId>,
@@ -81,6 +82,7 @@ pub(super) fn rules<'a>(
         depth: 0,
         at: Rc::clone(&root.pointer),
         rules: Vec::new(),
+        plans: Vec::new(),
         made: HashMap::new(),
         queue: Vec::new(),
         space: None,
@@ -101,7 +103,12 @@ pub(super) fn rules<'a>(
             return Err(SchemaError::new(SchemaErrorKind::Limit, Some("#".to_owned()), message));
         }
     }
-    Ok(Rules { rules: compiler.rules, root: start, ignored: compiler.references.ignored })
+    Ok(Rules {
+        rules: compiler.rules,
+        root: start,
+        plans: compiler.plans,
+        ignored: compiler.references.ignored,
+    })
 }
 
 impl<'a> Compiler<'a> {

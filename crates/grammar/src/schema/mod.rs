@@ -27,14 +27,16 @@ mod source;
 mod string;
 mod types;
 
-use crate::error::{GrammarErrorKind, SchemaError, SchemaErrorKind};
+use crate::error::{GrammarError, GrammarErrorKind, SchemaError, SchemaErrorKind};
 use crate::grammar::Reading;
 use crate::halt::{Halt, Meter};
 use crate::limits::Limits;
+use crate::machine::Machine;
 use crate::program::{self, Program};
 use crate::prune;
 use crate::rules::Rules;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Compiles a schema.
 pub(crate) fn compile(
@@ -43,13 +45,21 @@ pub(crate) fn compile(
     limits: &Limits,
     meter: &Meter<'_>,
 ) -> Result<Program, SchemaError> {
-    let rules = rules(text, reading, limits, meter)?;
+    build(&rules(text, reading, limits, meter)?, limits, meter)
+}
+
+fn build(rules: &Rules, limits: &Limits, meter: &Meter<'_>) -> Result<Program, SchemaError> {
     // Rules made of schemas do not recurse to the left: what is left are limits.
-    program::build(&rules, limits, meter).map_err(|e| match e.kind() {
+    program::build(rules, limits, meter).map_err(stopped)
+}
+
+fn stopped(error: impl Into<GrammarError>) -> SchemaError {
+    let error = error.into();
+    match error.kind() {
         GrammarErrorKind::Cancelled => Halt::Cancelled.into(),
         GrammarErrorKind::OutOfMemory => Halt::OutOfMemory.into(),
-        _ => SchemaError::new(SchemaErrorKind::Limit, Some("#".to_owned()), e.to_string()),
-    })
+        _ => SchemaError::new(SchemaErrorKind::Limit, Some("#".to_owned()), error.to_string()),
+    }
 }
 
 /// The rules of a schema, without those that match nothing.
@@ -68,9 +78,21 @@ pub(crate) fn rules(
         .map_err(|e| SchemaError::new(SchemaErrorKind::Malformed, None, format!("expected JSON: {e}")))?;
     // Where nothing is left of what the writer seems to mean, it is not what is meant.
     for reading in [reading, Reading::Specification] {
-        if let Some((rules, _)) = prune::prune(emit::rules(&root, reading, limits, meter)?, meter)? {
-            return Ok(rules);
+        let Some((mut rules, _)) = prune::prune(emit::rules(&root, reading, limits, meter)?, &[], meter)?
+        else {
+            continue;
+        };
+        if !rules.plans.is_empty() {
+            // Arrays that need more different items than there are.
+            let program = Arc::new(build(&rules, limits, meter)?);
+            let machine = Machine::new(program, Vec::new(), limits, meter);
+            let empty = machine.and_then(|mut machine| machine.empty_plans(meter)).map_err(stopped)?;
+            match prune::prune(rules, &empty, meter)? {
+                Some((pruned, _)) => rules = pruned,
+                None => continue,
+            }
         }
+        return Ok(rules);
     }
     let message = "no document satisfies the schema";
     Err(SchemaError::new(SchemaErrorKind::Unsatisfiable, Some("#".to_owned()), message))
