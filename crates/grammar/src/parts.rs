@@ -10,9 +10,10 @@ use crate::grammar::Reading;
 use crate::halt::{Halt, Meter, push};
 use crate::limits::Limits;
 use crate::program::{self, Program};
+use crate::prune::{self, Pruned};
 use crate::rules::{Expr, RuleId, Rules};
 use crate::until::{self, UntilError};
-use crate::{gbnf, prune, schema};
+use crate::{gbnf, schema};
 
 /// A rule that is defined outside of a grammar's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ fn finish(
     meter: &Meter<'_>,
 ) -> Result<(Rules, Program), GrammarError> {
     let place = rules.rules[rules.root as usize].place;
-    let Some((pruned, changed)) = prune::prune(rules, &[], meter)? else {
+    let Pruned::Rules(pruned, changed) = prune::prune(rules, &[], meter)? else {
         let message = format!("no text that begins with the rule '{root}' ever ends");
         return Err(GrammarError::new(GrammarErrorKind::Endless, place, message));
     };

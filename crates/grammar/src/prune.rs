@@ -2,14 +2,18 @@
 //! begun.
 
 use crate::halt::{Halt, Meter, filled};
-use crate::rules::{Expr, Plan, PlanWay, Rule, Rules, UniqueStep};
+use crate::rules::{Expr, LeftOut, Plan, PlanWay, Rule, Rules, UniqueStep};
 
-/// The rules without ways that match nothing, without arrays whose plans are `empty`, and whether that changed them; `None` where the root matches nothing.
-pub(crate) fn prune(
-    mut rules: Rules,
-    empty: &[bool],
-    meter: &Meter<'_>,
-) -> Result<Option<(Rules, bool)>, Halt> {
+/// What is left.
+pub(crate) enum Pruned {
+    /// The rules, and whether something was taken out.
+    Rules(Rules, bool),
+    /// The root matches nothing; and texts that were left out before, which may be why.
+    Nothing(Option<LeftOut>),
+}
+
+/// The rules without ways that match nothing, without arrays whose plans are `empty`.
+pub(crate) fn prune(mut rules: Rules, empty: &[bool], meter: &Meter<'_>) -> Result<Pruned, Halt> {
     let mut changed = false;
     for Rule { expr, .. } in rules.rules.iter_mut().filter(|_| empty.contains(&true)) {
         changed |= leave_out(expr, empty);
@@ -32,7 +36,10 @@ pub(crate) fn prune(
         }
     }
     if !finishes[rules.root as usize] {
-        return Ok(None);
+        let is_cause = |left_out: &LeftOut| {
+            empty.contains(&true) || left_out.rule.is_none_or(|rule| !finishes[rule as usize])
+        };
+        return Ok(Pruned::Nothing(rules.left_out.into_iter().find(is_cause)));
     }
     for Plan { states } in &mut rules.plans {
         let finishes = |way: &PlanWay| finishes[way.kind as usize] && finishes[way.needs as usize];
@@ -42,7 +49,7 @@ pub(crate) fn prune(
         meter.step(4)?;
         changed |= shorten(expr, &finishes);
     }
-    Ok(Some((rules, changed)))
+    Ok(Pruned::Rules(rules, changed))
 }
 
 /// Makes the beginnings of arrays that no items fill match nothing.

@@ -34,6 +34,8 @@ pub(crate) enum UniqueStep {
     Enter { plan: u32 },
     /// An item begins, of the kind that a rule matches; after it the array is at `next` in its plan, or [`BY_COUNT`].
     Begin { plan: u32, kind: RuleId, next: u32 },
+    /// What stands before an item comes, which must not be where none can begin.
+    Follow { plan: u32, kind: RuleId, next: u32 },
     /// An item ends: its text must be new.
     End,
     /// The array is over.
@@ -94,7 +96,7 @@ impl Expr {
             Self::Seq(parts) | Self::Alt(parts) => parts.iter_mut().for_each(|part| part.shift(base, plans)),
             Self::Repeat { body, .. } => body.shift(base, plans),
             Self::Unique(UniqueStep::Enter { plan }) => *plan += plans,
-            Self::Unique(UniqueStep::Begin { plan, kind, .. }) => {
+            Self::Unique(UniqueStep::Begin { plan, kind, .. } | UniqueStep::Follow { plan, kind, .. }) => {
                 *plan += plans;
                 *kind += base;
             }
@@ -116,6 +118,16 @@ pub(crate) struct Rule {
     pub(crate) place: Option<Place>,
 }
 
+/// Valid texts that rules do not match, which matters where a rule matches nothing: that is no proof then.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LeftOut {
+    /// The rule that matches less than it might; `None` where that is not one of the rules.
+    pub(crate) rule: Option<RuleId>,
+    /// Where, as in [`SchemaError::pointer`](crate::SchemaError::pointer).
+    pub(crate) pointer: String,
+    pub(crate) what: &'static str,
+}
+
 /// A grammar: every [`Expr::Rule`] is an index of `rules`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rules {
@@ -123,6 +135,7 @@ pub(crate) struct Rules {
     pub(crate) root: RuleId,
     /// What arrays whose items must differ need.
     pub(crate) plans: Vec<Plan>,
+    pub(crate) left_out: Vec<LeftOut>,
     /// What was met on the way and constrains nothing, though its writer may think so.
     pub(crate) ignored: Vec<String>,
 }

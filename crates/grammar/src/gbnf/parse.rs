@@ -276,6 +276,7 @@ impl<'a> Parser<'a> {
             rules: rules.collect::<Result<_, _>>()?,
             root: id,
             plans: Vec::new(),
+            left_out: Vec::new(),
             ignored: Vec::new(),
         })
     }

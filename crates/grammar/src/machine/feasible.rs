@@ -14,6 +14,7 @@ use super::{DEAD, Machine, StateId};
 use crate::error::MatchError;
 use crate::halt::{Halt, Meter, filled, push};
 use crate::program::Program;
+use crate::rules::BY_COUNT;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -95,6 +96,24 @@ impl Machine {
         Ok(state)
     }
 
+    /// The bytes that may follow a state, ascending, and where they lead.
+    fn live(&mut self, state: StateId, meter: &Meter<'_>) -> Result<Arc<Vec<(u8, StateId)>>, MatchError> {
+        if let Some(known) = self.live.get(&state) {
+            return Ok(Arc::clone(known));
+        }
+        let mut found = Vec::new();
+        for byte in 0..=255u8 {
+            let after = self.step(state, self.program.class_of[usize::from(byte)], meter)?;
+            if after != DEAD {
+                push(&mut found, (byte, after))?;
+            }
+        }
+        let found = Arc::new(found);
+        self.live.try_reserve(1).map_err(Halt::from)?;
+        self.live.insert(state, Arc::clone(&found));
+        Ok(found)
+    }
+
     /// How many texts a state leads to that are not among some, of which `depth` bytes led here: up to `most`.
     pub(super) fn count_new(
         &mut self,
@@ -132,29 +151,23 @@ impl Machine {
             }
             let mut next_near = Vec::new();
             let mut next_free: BTreeMap<StateId, usize> = BTreeMap::new();
-            for byte in 0..=255u8 {
-                let class = self.program.class_of[usize::from(byte)];
-                for &(state, texts) in &near {
+            for &(state, texts) in &near {
+                for &(byte, after) in self.live(state, meter)?.iter() {
                     meter.step(1)?;
-                    let after = self.step(state, class, meter)?;
-                    if after == DEAD {
-                        continue;
-                    }
                     let from = texts.partition_point(|text| text.get(depth).is_none_or(|b| *b < byte));
                     let to = texts.partition_point(|text| text.get(depth).is_none_or(|b| *b <= byte));
                     if from == to {
                         *next_free.entry(after).or_default() += 1;
                     } else {
-                        push(&mut next_near, (after, &texts[from..to])).map_err(MatchError::from)?;
+                        push(&mut next_near, (after, &texts[from..to]))?;
                     }
                 }
-                for (&state, &ways) in &free {
+            }
+            for (&state, &ways) in &free {
+                for &(_, after) in self.live(state, meter)?.iter() {
                     meter.step(1)?;
-                    let after = self.step(state, class, meter)?;
-                    if after != DEAD {
-                        let count = next_free.entry(after).or_default();
-                        *count = count.saturating_add(ways);
-                    }
+                    let count = next_free.entry(after).or_default();
+                    *count = count.saturating_add(ways);
                 }
             }
             (near, free) = (next_near, next_free);
@@ -165,19 +178,13 @@ impl Machine {
     /// The texts of a kind that are not among some. There must be few.
     fn new_texts(&mut self, kind: u32, avoid: &Texts, meter: &Meter<'_>) -> Result<Vec<Vec<u8>>, MatchError> {
         let mut found = Vec::new();
-        let mut work = vec![(self.kind_start(kind, meter)?, Vec::new())];
+        let mut work: Vec<(StateId, Vec<u8>)> = vec![(self.kind_start(kind, meter)?, Vec::new())];
         while let Some((state, text)) = work.pop() {
-            meter.step(256)?;
-            if state == DEAD {
-                continue;
-            }
-            for byte in (0..=255u8).rev() {
-                let after = self.step(state, self.program.class_of[usize::from(byte)], meter)?;
-                if after != DEAD {
-                    let mut text = text.clone();
-                    text.push(byte);
-                    push(&mut work, (after, text))?;
-                }
+            meter.step(4)?;
+            for &(byte, after) in self.live(state, meter)?.iter() {
+                let mut text = text.clone();
+                text.push(byte);
+                push(&mut work, (after, text))?;
             }
             if self.is_accepting(state) && avoid.binary_search(&text).is_err() {
                 push(&mut found, text)?;
@@ -278,7 +285,7 @@ impl Machine {
 
     /// What the next item, of a kind, must not be, so that the items after it find texts of their own; `None` where they do not
     /// anyway.
-    pub(super) fn avoided(
+    fn avoided(
         &mut self,
         plan: u32,
         kind: u32,
@@ -296,6 +303,45 @@ impl Machine {
             }
         }
         Ok(Some(avoid))
+    }
+
+    /// Whether an item of a kind may begin after some texts, and the array still comes to its end: what it must not be.
+    pub(super) fn may_begin(
+        &mut self,
+        plan: u32,
+        kind: u32,
+        next: u32,
+        seen: &Texts,
+        meter: &Meter<'_>,
+    ) -> Result<Option<Texts>, MatchError> {
+        let next = if next == BY_COUNT { seen.len() + 1 } else { next as usize };
+        let Some(avoid) = self.avoided(plan, kind, next, seen, meter)? else { return Ok(None) };
+        let start = self.kind_start(kind, meter)?;
+        let some = self.count_new(start, &avoid, 0, 1, meter)? > 0;
+        Ok(Some(avoid).filter(|_| some))
+    }
+
+    /// Whether the same is so whatever one more text is.
+    pub(super) fn surely_begins(
+        &mut self,
+        plan: u32,
+        kind: u32,
+        next: u32,
+        seen: &Texts,
+        meter: &Meter<'_>,
+    ) -> Result<bool, MatchError> {
+        let program = Arc::clone(&self.program);
+        let last = program.plans[plan as usize].states.len() - 1;
+        let next = if next == BY_COUNT { seen.len() + 2 } else { next as usize };
+        let Some((items, mut kinds)) = shortest(&program, plan, next.min(last))? else { return Ok(false) };
+        kinds.insert(kind);
+        for kind in kinds {
+            let start = self.kind_start(kind, meter)?;
+            if self.count_new(start, seen, 0, items + 2, meter)? < items + 2 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Which plans of the program no items fill.

@@ -69,6 +69,8 @@ pub(crate) struct Machine {
     after_plain: HashMap<StateId, Option<Vec<StateId>>>,
     /// States at the beginning of rules, for the kinds of items that must differ.
     kinds: HashMap<u32, StateId>,
+    /// For their states: the bytes that may follow, and where they lead.
+    live: HashMap<StateId, Arc<Vec<(u8, StateId)>>>,
     start: StateId,
     scratch: Scratch,
 }
@@ -110,6 +112,7 @@ impl Machine {
             guards: Guards::new(),
             after_plain: HashMap::new(),
             kinds: HashMap::new(),
+            live: HashMap::new(),
             start: DEAD,
             scratch: Scratch::default(),
         };
@@ -244,7 +247,7 @@ impl Machine {
         if self.traits[at.state as usize].inside {
             push(&mut at.item, byte)?;
         }
-        self.commit(at, state)
+        self.commit(at, state, meter)
     }
 
     /// Moves on by one token, which the state takes by its bytes, by its name, or both.
@@ -286,15 +289,19 @@ impl Machine {
     }
 
     /// Enters a state, and notes the text of an array's item that has ended.
-    fn commit(&mut self, at: &mut Position, state: StateId) -> Result<(), MatchError> {
+    fn commit(&mut self, at: &mut Position, state: StateId, meter: &Meter<'_>) -> Result<(), MatchError> {
         at.state = state;
         let Traits { fresh, inside, ended, .. } = self.traits[state as usize];
         if ended {
             let mut items = copied(&self.states.get(state))?;
-            for item in &mut items {
-                item.guard = self.guards.commit(item.guard, &at.item)?;
+            let mut left = Vec::new();
+            left.try_reserve(items.len()).map_err(Halt::from)?;
+            for item in items.drain(..) {
+                if let Some(guard) = self.commit_guard(item.guard, &at.item, meter)? {
+                    left.push(Item { guard, ..item });
+                }
             }
-            at.state = self.state(&mut items)?;
+            at.state = self.state(&mut left)?;
         }
         if fresh || !inside {
             at.item.clear();

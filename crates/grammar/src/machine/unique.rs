@@ -6,7 +6,7 @@
 //! ```text
 //! none --enter--> between(seen) --begin--> same(seen, avoid, "") --byte--> same(seen, avoid, prefix) or new(seen)
 //! same(text in avoid) --end--> dead;  same, new --end--> ended(seen) --commit(text)--> between(seen + text)
-//! between, ended --leave--> what was around
+//! between, ended --leave--> what was around;  ended --follow--> ended, or asking until the text is known
 //!
 //! avoid:  what was seen, and what must be left for items that are still to come (`feasible.rs`)
 //! same(prefix):  only where some text of the item's language begins with the prefix and is not to be avoided
@@ -18,7 +18,7 @@
 use super::{Machine, StateId};
 use crate::error::MatchError;
 use crate::halt::{Halt, Meter, push};
-use crate::rules::{BY_COUNT, UniqueStep};
+use crate::rules::UniqueStep;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -28,10 +28,33 @@ pub(super) type Texts = Arc<Vec<Vec<u8>>>;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Guard {
     None,
-    Between { outer: u32, seen: Texts },
-    Same { outer: u32, seen: Texts, avoid: Texts, item: StateId, prefix: Vec<u8> },
-    New { outer: u32, seen: Texts },
-    Ended { outer: u32, seen: Texts },
+    Between {
+        outer: u32,
+        seen: Texts,
+    },
+    Same {
+        outer: u32,
+        seen: Texts,
+        avoid: Texts,
+        item: StateId,
+        prefix: Vec<u8>,
+    },
+    New {
+        outer: u32,
+        seen: Texts,
+    },
+    Ended {
+        outer: u32,
+        seen: Texts,
+    },
+    /// An item has ended, and whether one of a kind may follow depends on its text.
+    Asking {
+        outer: u32,
+        seen: Texts,
+        plan: u32,
+        kind: u32,
+        next: u32,
+    },
 }
 
 /// Outside of any array whose items must differ.
@@ -77,14 +100,7 @@ impl Guards {
 
     /// Whether an item has ended and waits for its text.
     pub(super) fn has_ended(&self, guard: u32) -> bool {
-        matches!(&self.guards[guard as usize], Guard::Ended { .. })
-    }
-
-    /// With the text of the item that has ended.
-    pub(super) fn commit(&mut self, guard: u32, text: &[u8]) -> Result<u32, Halt> {
-        let Guard::Ended { outer, seen } = &self.guards[guard as usize] else { return Ok(guard) };
-        let (outer, seen) = (*outer, with(seen, text)?);
-        self.number(Guard::Between { outer, seen })
+        matches!(&self.guards[guard as usize], Guard::Ended { .. } | Guard::Asking { .. })
     }
 }
 
@@ -114,6 +130,29 @@ pub(super) fn beginning<'t>(texts: &'t [Vec<u8>], prefix: &[u8]) -> &'t [Vec<u8>
 }
 
 impl Machine {
+    /// A guard with the text of the item that has ended; `None` where none may follow and one should.
+    pub(super) fn commit_guard(
+        &mut self,
+        guard: u32,
+        text: &[u8],
+        meter: &Meter<'_>,
+    ) -> Result<Option<u32>, MatchError> {
+        let (outer, seen) = match &self.guards.guards[guard as usize] {
+            Guard::Ended { outer, seen } => (*outer, with(seen, text)?),
+            Guard::Asking { outer, seen, plan, kind, next } => {
+                let (outer, plan, kind, next) = (*outer, *plan, *kind, *next);
+                let seen = with(seen, text)?;
+                if self.may_begin(plan, kind, next, &seen, meter)?.is_none() {
+                    return Ok(None);
+                }
+                (outer, seen)
+            }
+            _ => return Ok(Some(guard)),
+        };
+        meter.step(1 + seen.len())?;
+        Ok(Some(self.guards.number(Guard::Between { outer, seen })?))
+    }
+
     /// A guard after a byte; `None` where the item cannot become a new one.
     pub(super) fn guard_byte(
         &mut self,
@@ -122,7 +161,8 @@ impl Machine {
         meter: &Meter<'_>,
     ) -> Result<Option<u32>, MatchError> {
         let Guard::Same { outer, seen, avoid, item, prefix } = &self.guards.guards[guard as usize] else {
-            return Ok(Some(guard));
+            let asks = matches!(&self.guards.guards[guard as usize], Guard::Asking { .. });
+            return Ok(Some(guard).filter(|_| !asks));
         };
         let (outer, item, mut prefix) = (*outer, *item, prefix.clone());
         let (seen, avoid) = (Arc::clone(seen), Arc::clone(avoid));
@@ -152,13 +192,20 @@ impl Machine {
             }
             (Guard::Between { outer, seen }, UniqueStep::Begin { plan, kind, next }) => {
                 let (outer, seen) = (*outer, Arc::clone(seen));
-                let next = if next == BY_COUNT { seen.len() + 1 } else { next as usize };
-                let Some(avoid) = self.avoided(plan, kind, next, &seen, meter)? else { return Ok(None) };
+                let Some(avoid) = self.may_begin(plan, kind, next, &seen, meter)? else { return Ok(None) };
                 let item = self.kind_start(kind, meter)?;
-                if self.count_new(item, &avoid, 0, 1, meter)? == 0 {
-                    return Ok(None);
-                }
                 Guard::Same { outer, seen, avoid, item, prefix: Vec::new() }
+            }
+            (Guard::Between { seen, .. }, UniqueStep::Follow { plan, kind, next }) => {
+                let seen = Arc::clone(seen);
+                return Ok(self.may_begin(plan, kind, next, &seen, meter)?.map(|_| guard));
+            }
+            (Guard::Ended { outer, seen }, UniqueStep::Follow { plan, kind, next }) => {
+                let (outer, seen) = (*outer, Arc::clone(seen));
+                if self.surely_begins(plan, kind, next, &seen, meter)? {
+                    return Ok(Some(guard));
+                }
+                Guard::Asking { outer, seen, plan, kind, next }
             }
             (Guard::Same { outer, seen, avoid, prefix, .. }, UniqueStep::End)
                 if avoid.binary_search(prefix).is_err() =>

@@ -92,8 +92,20 @@ impl<'a> Compiler<'a> {
         Ok(Expr::Seq(vec![begin, Expr::Rule(kind), Expr::Unique(UniqueStep::End)]))
     }
 
-    fn comma(&mut self, spelling: Spelling) -> Expr {
-        Expr::Seq(vec![Expr::literal(","), self.space(spelling)])
+    /// The comma before such an item.
+    fn comma(
+        &mut self,
+        goals: &[Goal<'a>],
+        plan: Option<u32>,
+        next: u32,
+        spelling: Spelling,
+    ) -> Result<Expr> {
+        let mut comma = vec![Expr::literal(","), self.space(spelling)];
+        if let Some(plan) = plan {
+            let kind = self.rule(goals, Spelling::One)?;
+            comma.insert(0, Expr::Unique(UniqueStep::Follow { plan, kind, next }));
+        }
+        Ok(Expr::Seq(comma))
     }
 
     /// Items that are not counted by kind: those after the prefix, then the prefix from its end; each part is optional from
@@ -117,12 +129,12 @@ impl<'a> Compiler<'a> {
             states[min as usize].ends = true;
             self.plans[plan as usize].states = states;
         }
-        let comma = self.comma(spelling);
         let mut tail = if high == Some(0) {
             Expr::EMPTY
         } else {
             let one = self.item(&layout.item(layout.prefix), plan, BY_COUNT, spelling)?;
-            let more = Expr::Seq(vec![comma.clone(), one.clone()]);
+            let comma = self.comma(&layout.item(layout.prefix), plan, BY_COUNT, spelling)?;
+            let more = Expr::Seq(vec![comma, one.clone()]);
             if prefix > 0 {
                 Expr::repeat(more, low, high)
             } else {
@@ -132,7 +144,8 @@ impl<'a> Compiler<'a> {
             }
         };
         for i in (0..prefix).rev() {
-            let before = if i == 0 { Expr::EMPTY } else { comma.clone() };
+            let comma = self.comma(&layout.item(i as usize), plan, BY_COUNT, spelling)?;
+            let before = if i == 0 { Expr::EMPTY } else { comma };
             let rest: RuleId = self.new_rule("items", tail);
             let item = self.item(&layout.item(i as usize), plan, BY_COUNT, spelling)?;
             let some = Expr::Seq(vec![before, item, Expr::Rule(rest)]);
@@ -172,7 +185,6 @@ impl<'a> Compiler<'a> {
         if let Some(plan) = plan {
             self.plans[plan as usize].states = vec![PlanState::default(); states as usize];
         }
-        let comma = self.comma(spelling);
         let mut at = vec![0; tops.len()];
         loop {
             let mut ways = Vec::new();
@@ -184,8 +196,9 @@ impl<'a> Compiler<'a> {
             let room = span.max.is_none_or(|max| at[0] < max);
             for kinds in (0..1u32 << counts.len()).filter(|_| room) {
                 let Some((goals, next)) = kind(layout, counts, &tops, &at, kinds) else { continue };
-                let before = if at[0] == 0 { Expr::EMPTY } else { comma.clone() };
                 let place = number(&next) - base;
+                let comma = self.comma(&goals, plan, place, spelling)?;
+                let before = if at[0] == 0 { Expr::EMPTY } else { comma };
                 let item = self.item(&goals, plan, place, spelling)?;
                 if plan.is_some() {
                     let kind = self.rule(&goals, Spelling::One)?;

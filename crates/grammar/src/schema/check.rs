@@ -58,7 +58,11 @@ impl<'a> Compiler<'a> {
             Value::String(text) => {
                 let fits = Span::new(schema, "Length")?.contains(text.chars().count());
                 let terms = keywords::string_terms(schema, self.limits, &mut self.algebra)?;
-                fits && terms.into_iter().all(|term| self.algebra.matches(term, text))
+                let all = terms.into_iter().all(|term| self.algebra.matches(term, text));
+                if !all && schema.text("format")?.is_some_and(super::formats::is_narrow) {
+                    self.leave_out_at(schema, super::formats::LEFT_OUT);
+                }
+                fits && all
             }
             Value::Array(items) => self.array_holds(schema, items)?,
             Value::Object(members) => self.object_holds(schema, members, value, depth)?,

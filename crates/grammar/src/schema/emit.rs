@@ -14,7 +14,7 @@ use crate::grammar::Reading;
 use crate::halt::Meter;
 use crate::limits::Limits;
 use crate::regular::{Algebra, Automaton, Term};
-use crate::rules::{Expr, Plan, Rule, RuleId, Rules};
+use crate::rules::{Expr, LeftOut, Plan, Rule, RuleId, Rules};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -52,6 +52,9 @@ pub(super) struct Compiler<'a> {
     pub(super) at: Rc<str>,
     rules: Vec<Rule>,
     pub(super) plans: Vec<Plan>,
+    left_out: Vec<LeftOut>,
+    /// The rule that is being made.
+    making: Option<RuleId>,
     made: HashMap<Key, RuleId>,
     queue: Vec<(RuleId, Vec<Goal<'a>>, Spelling)>,
     space: Option<RuleId>,
@@ -83,6 +86,8 @@ pub(super) fn rules<'a>(
         at: Rc::clone(&root.pointer),
         rules: Vec::new(),
         plans: Vec::new(),
+        left_out: Vec::new(),
+        making: None,
         made: HashMap::new(),
         queue: Vec::new(),
         space: None,
@@ -96,6 +101,7 @@ pub(super) fn rules<'a>(
         start = compiler.new_rule("document", Expr::Seq(vec![space.clone(), Expr::Rule(start), space]));
     }
     while let Some((rule, goals, spelling)) = compiler.queue.pop() {
+        compiler.making = Some(rule);
         let expr = compiler.value(&goals, spelling)?;
         compiler.set_rule(rule, expr);
         if compiler.rules.len() > limits.nodes {
@@ -107,6 +113,7 @@ pub(super) fn rules<'a>(
         rules: compiler.rules,
         root: start,
         plans: compiler.plans,
+        left_out: compiler.left_out,
         ignored: compiler.references.ignored,
     })
 }
@@ -183,6 +190,25 @@ impl<'a> Compiler<'a> {
         SchemaError::new(kind, Some(self.at.to_string()), message)
     }
 
+    /// Notes that the rule that is being made matches less than the schema allows.
+    pub(super) fn leave_out_here(&mut self, what: &'static str) {
+        let left_out = LeftOut { rule: self.making, pointer: self.at.to_string(), what };
+        self.leave_out(left_out);
+    }
+
+    /// Notes that less than what a schema allows was looked at, and nothing found.
+    pub(super) fn leave_out_at(&mut self, schema: &Loc<'a>, what: &'static str) {
+        self.leave_out(LeftOut { rule: None, pointer: schema.pointer.to_string(), what });
+    }
+
+    fn leave_out(&mut self, left_out: LeftOut) {
+        /// Enough to name a cause.
+        const MOST: usize = 1_000;
+        if self.left_out.len() < MOST {
+            self.left_out.push(left_out);
+        }
+    }
+
     pub(super) fn too_many_states(&self) -> SchemaError {
         let limit = self.limits.pattern_states;
         let message = format!("the schema's patterns need more than {limit} states (Limits::pattern_states)");
@@ -213,6 +239,9 @@ impl<'a> Compiler<'a> {
 
     fn shape(&mut self, shape: &Shape<'a>, spelling: Spelling, ways: &mut Vec<Expr>) -> Result<()> {
         let types = shape.types;
+        if let Some((_, what)) = shape.narrow {
+            self.leave_out_here(what);
+        }
         if types & OBJECT != 0 {
             ways.push(self.object(shape, spelling)?);
         }
@@ -228,6 +257,9 @@ impl<'a> Compiler<'a> {
             if spelling == Spelling::One {
                 let shortest = number::shortest(&mut self.algebra);
                 term = self.algebra.and([term, shortest]);
+            }
+            if self.is_nothing(term) {
+                self.look_beyond(shape);
             }
             ways.push(self.scalar(term, None)?);
         }
@@ -286,6 +318,15 @@ impl<'a> Compiler<'a> {
         }
         let term = shape.string_term(&mut self.algebra);
         self.scalar(term, Some(spelling))
+    }
+
+    /// Notes where numbers of any length would meet what those of the usual ones do not.
+    pub(super) fn look_beyond(&mut self, shape: &Shape<'a>) {
+        let all = number::of_any_length(shape, &mut self.algebra);
+        if !self.is_nothing(all) {
+            let left_out = LeftOut { rule: None, pointer: self.at.to_string(), what: number::LEFT_OUT };
+            self.leave_out(left_out);
+        }
     }
 
     /// Whether a term matches nothing; `false` where that takes too much to see.

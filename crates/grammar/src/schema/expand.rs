@@ -29,6 +29,9 @@ const STEPS_PER_BRANCH: usize = 2_000;
 /// What a way that branches off costs, beside its size.
 const STEPS_PER_COPY: usize = 10;
 
+/// What the unevaluated keywords leave out.
+const UNEVALUATED: &str = "members and items that alternatives evaluate which were not taken";
+
 /// What to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Sense {
@@ -290,6 +293,14 @@ impl<'a> Compiler<'a> {
 
     /// Whether one sees that nothing satisfies a shape.
     pub(super) fn is_visibly_empty(&mut self, shape: &Shape<'a>) -> Result<bool> {
+        let empty = self.looks_empty(shape)?;
+        if let Some((schema, what)) = shape.narrow.as_ref().filter(|_| empty) {
+            self.leave_out_at(schema, what);
+        }
+        Ok(empty)
+    }
+
+    fn looks_empty(&mut self, shape: &Shape<'a>) -> Result<bool> {
         if shape.values.is_some() || shape.types & (NULL | FALSE | TRUE) != 0 {
             return Ok(shape.types == 0);
         }
@@ -300,7 +311,10 @@ impl<'a> Compiler<'a> {
         }
         if open & NUMBER != 0 && shape.bounds_numbers() {
             let term = number::numbers(shape, true, &mut self.algebra);
-            open &= if self.is_nothing(term) { !NUMBER } else { ALL };
+            if self.is_nothing(term) {
+                self.look_beyond(shape);
+                open &= !NUMBER;
+            }
         }
         if open & !(ARRAY | OBJECT) != 0 || self.depth >= DEPTH {
             return Ok(open == 0);
@@ -396,6 +410,7 @@ impl<'a> Compiler<'a> {
                     // The same goals again: what they say is known, that they speak of a name is what counts.
                     let properties = below.iter().flat_map(|m| m.properties.iter().cloned()).collect();
                     let patterns = below.iter().flat_map(|m| m.patterns.iter().cloned()).collect();
+                    shape.narrow = Some((goal.loc.clone(), UNEVALUATED));
                     shape.members.push(Rc::new(Members {
                         properties,
                         patterns,
@@ -412,6 +427,7 @@ impl<'a> Compiler<'a> {
                     open &= items.rest.is_none();
                 }
                 if open {
+                    shape.narrow = Some((goal.loc.clone(), UNEVALUATED));
                     let first = vec![None; prefix];
                     shape.items.push(Rc::new(Items { first, rest: Some(rest), chain: None }));
                 }

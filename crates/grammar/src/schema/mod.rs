@@ -33,8 +33,8 @@ use crate::halt::{Halt, Meter};
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::program::{self, Program};
-use crate::prune;
-use crate::rules::Rules;
+use crate::prune::{self, Pruned};
+use crate::rules::{LeftOut, Rules};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -77,23 +77,33 @@ pub(crate) fn rules(
     let root: Value = serde_json::from_str(text)
         .map_err(|e| SchemaError::new(SchemaErrorKind::Malformed, None, format!("expected JSON: {e}")))?;
     // Where nothing is left of what the writer seems to mean, it is not what is meant.
+    let mut why = None;
     for reading in [reading, Reading::Specification] {
-        let Some((mut rules, _)) = prune::prune(emit::rules(&root, reading, limits, meter)?, &[], meter)?
-        else {
-            continue;
-        };
-        if !rules.plans.is_empty() {
+        let made = emit::rules(&root, reading, limits, meter)?;
+        let mut pruned = prune::prune(made, &[], meter)?;
+        if let Pruned::Rules(rules, _) = &pruned
+            && !rules.plans.is_empty()
+        {
             // Arrays that need more different items than there are.
-            let program = Arc::new(build(&rules, limits, meter)?);
+            let program = Arc::new(build(rules, limits, meter)?);
             let machine = Machine::new(program, Vec::new(), limits, meter);
             let empty = machine.and_then(|mut machine| machine.empty_plans(meter)).map_err(stopped)?;
-            match prune::prune(rules, &empty, meter)? {
-                Some((pruned, _)) => rules = pruned,
-                None => continue,
-            }
+            let Pruned::Rules(rules, _) = pruned else { continue };
+            pruned = prune::prune(rules, &empty, meter)?;
         }
-        return Ok(rules);
+        match pruned {
+            Pruned::Rules(rules, _) => return Ok(rules),
+            Pruned::Nothing(left_out) => why = left_out,
+        }
     }
-    let message = "no document satisfies the schema";
-    Err(SchemaError::new(SchemaErrorKind::Unsatisfiable, Some("#".to_owned()), message))
+    Err(match why {
+        Some(LeftOut { pointer, what, .. }) => {
+            let message = format!("not supported: no document was found, but {what} were not looked at");
+            SchemaError::new(SchemaErrorKind::Unsupported, Some(pointer), message)
+        }
+        None => {
+            let message = "no document satisfies the schema";
+            SchemaError::new(SchemaErrorKind::Unsatisfiable, Some("#".to_owned()), message)
+        }
+    })
 }

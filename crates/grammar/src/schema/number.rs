@@ -26,6 +26,18 @@ const WIDE_DIGITS: u32 = 40;
 
 /// The spellings of a shape's numbers; `wide` with more digits, and with a point also where they are whole.
 pub(super) fn numbers(shape: &Shape<'_>, wide: bool, a: &mut Algebra) -> Term {
+    numbers_of(shape, wide, if wide { WIDE_DIGITS } else { DIGITS }, a)
+}
+
+/// The spellings of a shape's numbers, however long.
+pub(super) fn of_any_length(shape: &Shape<'_>, a: &mut Algebra) -> Term {
+    numbers_of(shape, true, u32::MAX, a)
+}
+
+/// What [`numbers`] leaves out.
+pub(super) const LEFT_OUT: &str = "numbers of more than 40 digits before or after the point";
+
+fn numbers_of(shape: &Shape<'_>, wide: bool, digits: u32, a: &mut Algebra) -> Term {
     let integer = shape.types & FRACTION == 0 || shape.multiples.iter().any(|(_, places)| *places == 0);
     let decimals = shape.multiples.iter().map(|(_, places)| *places).min();
     let mut terms = shape.numbers.clone();
@@ -37,7 +49,6 @@ pub(super) fn numbers(shape: &Shape<'_>, wide: bool, a: &mut Algebra) -> Term {
         terms.push(a.not(whole));
     }
     let exact = !terms.is_empty() || shape.min.is_some() || shape.max.is_some();
-    let digits = if wide { WIDE_DIGITS } else { DIGITS };
     let (min, max) = (shape.min.as_ref(), shape.max.as_ref());
     if wide && integer {
         terms.push(multiple(1, 0, a));
@@ -128,7 +139,7 @@ fn range(
         let digit = digit(a);
         let places = decimals.unwrap_or(most(|d| &d.fraction).max(digits));
         let point = a.literal(".");
-        let after = a.repeat(digit, 1, Some(places));
+        let after = a.repeat(digit, 1, Some(places).filter(|places| *places < u32::MAX));
         let fraction = if places == 0 { EMPTY } else { a.then(point, after) };
         let fraction = a.optional(fraction);
         if integer { whole } else { a.then(whole, fraction) }
@@ -185,7 +196,7 @@ fn exponent(digits: u32, a: &mut Algebra) -> Term {
 
 fn whole(digits: u32, a: &mut Algebra) -> Term {
     let (zero, first, digit) = (a.literal("0"), a.class(CharSet::new([(0x31, 0x39)])), digit(a));
-    let more = a.repeat(digit, 0, Some(digits - 1));
+    let more = a.repeat(digit, 0, Some(digits).filter(|digits| *digits < u32::MAX).map(|digits| digits - 1));
     let number = a.then(first, more);
     a.or([zero, number])
 }

@@ -1,6 +1,7 @@
 //! A shape: conditions on a value that all hold, sorted by what they are about. No choice is left in one.
 
 use super::decimal::Decimal;
+use super::formats;
 use super::goal::{Chain, Goal};
 use super::keywords::{bound, contains, items, listed, multiple_of, pattern_term, string_terms};
 use super::number::Bound;
@@ -116,6 +117,8 @@ pub(super) struct Shape<'a> {
     pub(super) exists: Vec<Exists<'a>>,
     /// Schemas with `unevaluatedProperties` or `unevaluatedItems`.
     pub(super) unevaluated: Vec<Goal<'a>>,
+    /// Where the conditions above are more than what a schema asks for, and what they leave out.
+    pub(super) narrow: Option<(Loc<'a>, &'static str)>,
 }
 
 impl Default for Shape<'_> {
@@ -142,6 +145,7 @@ impl Default for Shape<'_> {
             names: Vec::new(),
             exists: Vec::new(),
             unevaluated: Vec::new(),
+            narrow: None,
         }
     }
 }
@@ -164,6 +168,9 @@ impl<'a> Shape<'a> {
         shape.values = listed(schema, limits)?;
         shape.add_bounds(schema)?;
         shape.length = Span::new(schema, "Length")?;
+        if schema.text("format")?.is_some_and(formats::is_narrow) {
+            shape.narrow = Some((schema.clone(), formats::LEFT_OUT));
+        }
         if shape.types & STRING != 0 {
             shape.strings = string_terms(schema, limits, a)?;
         }
@@ -212,6 +219,9 @@ impl<'a> Shape<'a> {
         both(&mut self.names, &other.names);
         both(&mut self.exists, &other.exists);
         both(&mut self.unevaluated, &other.unevaluated);
+        if self.narrow.is_none() {
+            self.narrow.clone_from(&other.narrow);
+        }
         self.settle();
     }
 
@@ -318,6 +328,7 @@ impl<'a> Shape<'a> {
         if schema.get("prefixItems").is_some_and(Value::is_object) {
             // A `prefixItems` that is none: no item can be checked against it.
             self.item_count.max = Some(0);
+            self.narrow = Some((schema.clone(), "items where `prefixItems` is an object"));
         }
         if !first.is_empty() || rest.is_some() {
             let first = first.into_iter().map(|schema| Some(Goal::holds(schema))).collect();
