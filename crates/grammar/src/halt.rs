@@ -51,18 +51,19 @@ const STEPS: usize = 8_192;
 pub(crate) struct Meter<'a> {
     cancelled: &'a dyn Fn() -> bool,
     left: Cell<usize>,
+    stopped: Cell<bool>,
 }
 
 impl<'a> Meter<'a> {
     /// A meter that asks at its first step.
     pub(crate) fn new(cancelled: &'a dyn Fn() -> bool) -> Self {
-        Self { cancelled, left: Cell::new(0) }
+        Self { cancelled, left: Cell::new(0), stopped: Cell::new(false) }
     }
 
     /// Counts steps; `Cancelled` once the caller wants it.
     #[inline]
     pub(crate) fn step(&self, steps: usize) -> Result<(), Halt> {
-        match self.left.get().checked_sub(steps) {
+        match self.left.get().checked_sub(steps.max(1)) {
             Some(left) => {
                 self.left.set(left);
                 Ok(())
@@ -73,7 +74,13 @@ impl<'a> Meter<'a> {
 
     #[cold]
     fn ask(&self) -> Result<(), Halt> {
+        // Once is enough: what was cancelled stays so.
+        if self.stopped.get() || (self.cancelled)() {
+            self.stopped.set(true);
+            self.left.set(0);
+            return Err(Halt::Cancelled);
+        }
         self.left.set(STEPS);
-        if (self.cancelled)() { Err(Halt::Cancelled) } else { Ok(()) }
+        Ok(())
     }
 }

@@ -118,13 +118,13 @@ fn more_different_items_than_there_are() {
 
 #[test]
 fn many_items_cost_little() {
-    // All of a thousand values, in order: a step asks for what is near it, not for all that was seen.
-    let values: Vec<String> = (0..1000).map(|i| format!("\"v{i}\"")).collect();
+    // Most of two hundred values, in order: a step asks for what is near it, not for all that was seen.
+    let values: Vec<String> = (0..200).map(|i| format!("\"v{i}\"")).collect();
     let list = values.join(",");
     let schema =
-        format!(r#"{{"type":"array","items":{{"enum":[{list}]}},"uniqueItems":true,"minItems":1000}}"#);
+        format!(r#"{{"type":"array","items":{{"enum":[{list}]}},"uniqueItems":true,"minItems":200}}"#);
     let grammar = Grammar::from_json_schema_with(&schema, Reading::Writer, &happy_grammar::Limits::default());
     let mut recognizer = Recognizer::new(&grammar.expect("a grammar")).expect("a recognizer");
-    assert_eq!(recognizer.accepts(format!("[{}]", values[..300].join(",")).as_bytes()), Ok(false));
+    assert_eq!(recognizer.accepts(format!("[{}]", values[..100].join(",")).as_bytes()), Ok(false));
     assert!(!recognizer.is_complete());
 }

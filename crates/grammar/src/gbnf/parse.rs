@@ -3,7 +3,7 @@
 use super::scan::Scanner;
 use crate::charset::CharSet;
 use crate::error::{GrammarError, GrammarErrorKind, Place};
-use crate::halt::{Halt, Meter};
+use crate::halt::{Halt, Meter, push};
 use crate::limits::Limits;
 use crate::rules::{Expr, Rule, RuleId, Rules, TokenRef};
 use std::collections::HashMap;
@@ -105,7 +105,8 @@ impl<'a> Parser<'a> {
         let mut alternatives = vec![self.sequence(depth)?];
         while self.at.take("|") {
             self.at.spaces(true);
-            alternatives.push(self.sequence(depth)?);
+            let sequence = self.sequence(depth)?;
+            push(&mut alternatives, sequence)?;
         }
         Ok(if alternatives.len() == 1 { alternatives.remove(0) } else { Expr::Alt(alternatives) })
     }
@@ -114,7 +115,9 @@ impl<'a> Parser<'a> {
         let mut symbols = Vec::new();
         while let Some(symbol) = self.symbol(depth)? {
             self.at.spaces(depth > 0);
-            symbols.push(self.repetition(symbol, depth)?);
+            let symbol = self.repetition(symbol, depth)?;
+            push(&mut symbols, symbol)?;
+            self.meter.step(4)?;
         }
         Ok(if symbols.len() == 1 { symbols.remove(0) } else { Expr::Seq(symbols) })
     }
@@ -148,7 +151,10 @@ impl<'a> Parser<'a> {
         self.at.next();
         let mut text = String::new();
         while !self.at.take("\"") {
-            text.push(self.at.character("the literal ('\"')")?);
+            let character = self.at.character("the literal ('\"')")?;
+            text.try_reserve(4).map_err(Halt::from)?;
+            text.push(character);
+            self.meter.step(1)?;
         }
         Ok(Expr::Literal(text))
     }
@@ -172,7 +178,8 @@ impl<'a> Parser<'a> {
                 let message = format!("expected a range that ascends, found {low}-{high}");
                 return Err(GrammarError::new(GrammarErrorKind::Syntax, Some(place), message));
             }
-            ranges.push((low as u32, high as u32));
+            push(&mut ranges, (low as u32, high as u32))?;
+            self.meter.step(1)?;
         }
         if ranges.is_empty() {
             let message = "expected characters in the class, found none";
@@ -265,6 +272,8 @@ impl<'a> Parser<'a> {
             let message = format!("no rule is called '{root}', where texts begin");
             return Err(GrammarError::new(GrammarErrorKind::MissingRoot, None, message));
         };
+        let mut all = Vec::new();
+        all.try_reserve_exact(self.rules.len()).map_err(Halt::from)?;
         let rules = self.rules.into_iter().map(|Entry { name, used, defined }| match defined {
             Some((place, expr)) => Ok(Rule { name: name.to_owned(), expr, place }),
             None => {
@@ -272,12 +281,9 @@ impl<'a> Parser<'a> {
                 Err(GrammarError::new(GrammarErrorKind::UndefinedRule, Some(used), message))
             }
         });
-        Ok(Rules {
-            rules: rules.collect::<Result<_, _>>()?,
-            root: id,
-            plans: Vec::new(),
-            left_out: Vec::new(),
-            ignored: Vec::new(),
-        })
+        for rule in rules {
+            all.push(rule?);
+        }
+        Ok(Rules { rules: all, root: id, plans: Vec::new(), left_out: Vec::new(), ignored: Vec::new() })
     }
 }

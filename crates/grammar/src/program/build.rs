@@ -4,7 +4,7 @@ use super::analysis::{expanded_symbols, is_nullable, nullable_rules, topological
 use super::{ACCEPT, ByteSet, NAMED_TOKEN, Node, NodeId, Program, utf8};
 use crate::charset::CharSet;
 use crate::error::{GrammarError, GrammarErrorKind, Place};
-use crate::halt::Meter;
+use crate::halt::{Halt, Meter, push};
 use crate::limits::Limits;
 use crate::rules::{Expr, Rules, TokenRef};
 use std::collections::HashMap;
@@ -14,7 +14,14 @@ use std::collections::HashMap;
 /// # Errors
 ///
 /// Left recursion (by a cycle of rules that begin with one another), and limits.
-pub(crate) fn build(rules: &Rules, limits: &Limits, meter: &Meter<'_>) -> Result<Program, GrammarError> {
+pub(crate) fn build<'a>(
+    rules: &'a Rules,
+    limits: &'a Limits,
+    meter: &'a Meter<'a>,
+) -> Result<Program, GrammarError> {
+    let mut bodies = Vec::new();
+    bodies.try_reserve(rules.rules.len()).map_err(Halt::from)?;
+    bodies.extend(rules.rules.iter().map(|rule| Body::Expr(&rule.expr)));
     for rule in &rules.rules {
         meter.step(4)?;
         let symbols = expanded_symbols(&rule.expr);
@@ -28,33 +35,42 @@ pub(crate) fn build(rules: &Rules, limits: &Limits, meter: &Meter<'_>) -> Result
     }
     let mut builder = Builder {
         limits,
-        nullable: nullable_rules(rules),
+        nullable: nullable_rules(rules, meter)?,
         nodes: vec![Node::Accept],
         shared: HashMap::new(),
         sets: Vec::new(),
         set_ids: HashMap::new(),
-        bodies: rules.rules.iter().map(|rule| Body::Expr(&rule.expr)).collect(),
+        bodies,
         classes: HashMap::new(),
         named_tokens: Vec::new(),
         too_large: None,
+        meter,
+        halt: None,
         depth: 0,
     };
-    let mut starts = Vec::new();
+    let mut starts: Vec<NodeId> = Vec::new();
     // Compiling a rule may add rules, for bodies of repetitions and for characters.
     while let Some(body) = builder.bodies.get(starts.len()).cloned() {
         let start = match body {
             Body::Expr(expr) => builder.expr(expr, ACCEPT),
             Body::Class(set) => builder.utf8(&set),
         };
-        starts.push(start);
+        if let Some(halt) = builder.halt {
+            return Err(halt.into());
+        }
+        push(&mut starts, start)?;
         if let Some(message) = builder.too_large {
             let place = rules.rules.get(starts.len() - 1).and_then(|rule| rule.place);
             return Err(GrammarError::new(GrammarErrorKind::Limit, place, message));
         }
     }
     let Builder { nodes, sets, nullable, named_tokens, .. } = builder;
-    let edges: Vec<Vec<u32>> = starts.iter().map(|&start| first_calls(start, &nodes, &nullable)).collect();
-    let rank = topological(&edges).map_err(|cycle| left_recursion(rules, &cycle))?;
+    let mut edges: Vec<Vec<u32>> = Vec::new();
+    edges.try_reserve_exact(starts.len()).map_err(Halt::from)?;
+    for &start in &starts {
+        edges.push(first_calls(start, &nodes, &nullable, meter)?);
+    }
+    let rank = topological(&edges, meter)?.map_err(|cycle| left_recursion(rules, &cycle))?;
     let has_unique = nodes.iter().any(|node| matches!(node, Node::Unique { .. }));
     let (class_of, members) = if has_unique { single_bytes() } else { byte_classes(&sets) };
     let root = rules.root;
@@ -78,11 +94,21 @@ fn left_recursion(rules: &Rules, cycle: &[u32]) -> GrammarError {
 }
 
 /// The rules that a rule may call before it takes anything.
-fn first_calls(start: NodeId, nodes: &[Node], nullable: &[bool]) -> Vec<u32> {
+fn first_calls(
+    start: NodeId,
+    nodes: &[Node],
+    nullable: &[bool],
+    meter: &Meter<'_>,
+) -> Result<Vec<u32>, Halt> {
     let mut seen = std::collections::HashSet::from([start]);
     let mut work = vec![start];
     let mut calls = Vec::new();
     while let Some(node) = work.pop() {
+        let ways = if let Node::Split(to) = &nodes[node as usize] { to.len() } else { 1 };
+        meter.step(1 + ways)?;
+        seen.try_reserve(ways)?;
+        work.try_reserve(ways)?;
+        calls.try_reserve(1)?;
         let mut follow = |next: NodeId| {
             if seen.insert(next) {
                 work.push(next);
@@ -102,7 +128,7 @@ fn first_calls(start: NodeId, nodes: &[Node], nullable: &[bool]) -> Vec<u32> {
     }
     calls.sort_unstable();
     calls.dedup();
-    calls
+    Ok(calls)
 }
 
 /// Every byte a group of its own.
@@ -114,13 +140,20 @@ fn single_bytes() -> ([u8; 256], Vec<u8>) {
 fn byte_classes(sets: &[ByteSet]) -> ([u8; 256], Vec<u8>) {
     let mut class_of = [0u8; 256];
     let mut members = Vec::new();
-    let mut known: HashMap<Vec<bool>, u8> = HashMap::new();
-    for byte in 0..=255u8 {
-        let signature: Vec<bool> = sets.iter().map(|set| set.contains(byte)).collect();
-        class_of[usize::from(byte)] = *known.entry(signature).or_insert_with(|| {
-            members.push(byte);
-            (members.len() - 1) as u8
-        });
+    // Sets split the classes one by one: a byte's class is known by its class so far and whether the set has it.
+    for set in sets {
+        let mut known: HashMap<(u8, bool), u8> = HashMap::new();
+        members.clear();
+        for byte in 0..=255u8 {
+            let class = &mut class_of[usize::from(byte)];
+            *class = *known.entry((*class, set.contains(byte))).or_insert_with(|| {
+                members.push(byte);
+                (members.len() - 1) as u8
+            });
+        }
+    }
+    if sets.is_empty() {
+        members.push(0);
     }
     (class_of, members)
 }
@@ -145,6 +178,8 @@ struct Builder<'a> {
     classes: HashMap<CharSet, u32>,
     named_tokens: Vec<(String, Option<Place>)>,
     too_large: Option<String>,
+    meter: &'a Meter<'a>,
+    halt: Option<Halt>,
     /// How deep `expr` is in itself.
     depth: usize,
 }
@@ -158,6 +193,9 @@ impl<'a> Builder<'a> {
         if let Some(&id) = self.shared.get(&node) {
             return id;
         }
+        if self.halted(2) {
+            return ACCEPT;
+        }
         if self.nodes.len() >= self.limits.nodes {
             self.too_large.get_or_insert_with(|| {
                 format!("the grammar needs more than {} nodes (Limits::nodes)", self.limits.nodes)
@@ -170,7 +208,30 @@ impl<'a> Builder<'a> {
         id
     }
 
+    /// Makes room for a node, a rule and a set, and counts work; `true` once that fails, and then nodes are no more made.
+    fn halted(&mut self, steps: usize) -> bool {
+        if self.halt.is_none() {
+            self.halt = self.make_room(steps).err();
+        }
+        self.halt.is_some()
+    }
+
+    fn make_room(&mut self, steps: usize) -> Result<(), Halt> {
+        self.meter.step(steps)?;
+        self.nodes.try_reserve(1)?;
+        self.shared.try_reserve(1)?;
+        self.sets.try_reserve(1)?;
+        self.set_ids.try_reserve(1)?;
+        self.bodies.try_reserve(1)?;
+        self.nullable.try_reserve(1)?;
+        self.classes.try_reserve(1)?;
+        Ok(())
+    }
+
     fn bytes(&mut self, set: ByteSet, next: NodeId) -> NodeId {
+        if self.halted(1) {
+            return ACCEPT;
+        }
         let new = self.sets.len() as u32;
         let id = *self.set_ids.entry(set).or_insert(new);
         if id == new {
@@ -202,6 +263,9 @@ impl<'a> Builder<'a> {
 
     /// A rule that no text names.
     fn add_rule(&mut self, body: Body<'a>, nullable: bool) -> u32 {
+        if self.halted(1) {
+            return 0;
+        }
         self.bodies.push(body);
         self.nullable.push(nullable);
         (self.bodies.len() - 1) as u32
@@ -264,6 +328,9 @@ impl<'a> Builder<'a> {
                 let hold = self.nodes.len() as NodeId;
                 if self.nodes.len() >= self.limits.nodes {
                     return self.node(Node::Accept);
+                }
+                if self.halted(1) {
+                    return ACCEPT;
                 }
                 self.nodes.push(Node::Accept);
                 let entry = one(self, hold, false);

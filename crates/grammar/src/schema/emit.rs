@@ -11,7 +11,7 @@ use super::types::*;
 use crate::charset::CharSet;
 use crate::error::{SchemaError, SchemaErrorKind};
 use crate::grammar::Reading;
-use crate::halt::Meter;
+use crate::halt::{Halt, Meter, push};
 use crate::limits::Limits;
 use crate::regular::{Algebra, Automaton, Term};
 use crate::rules::{Expr, LeftOut, Plan, Rule, RuleId, Rules};
@@ -36,7 +36,7 @@ pub(super) struct Compiler<'a> {
     pub(super) limits: &'a Limits,
     pub(super) meter: &'a Meter<'a>,
     pub(super) reading: Reading,
-    pub(super) algebra: Algebra,
+    pub(super) algebra: Algebra<'a>,
     pub(super) references: References<'a>,
     /// Goals that were expanded, and what that gave (`expand.rs`).
     pub(super) expanded: HashMap<(Vec<GoalKey>, Sense), Rc<[Shape<'a>]>>,
@@ -55,6 +55,8 @@ pub(super) struct Compiler<'a> {
     left_out: Vec<LeftOut>,
     /// The rule that is being made.
     making: Option<RuleId>,
+    /// There was no memory for a rule.
+    starved: bool,
     made: HashMap<Key, RuleId>,
     queue: Vec<(RuleId, Vec<Goal<'a>>, Spelling)>,
     space: Option<RuleId>,
@@ -75,8 +77,8 @@ pub(super) fn rules<'a>(
         limits,
         meter,
         reading,
-        algebra: Algebra::new(),
-        references: References::new(&root),
+        algebra: Algebra::new(meter),
+        references: References::new(&root, meter)?,
         expanded: HashMap::new(),
         chains: Chains::default(),
         around: HashSet::new(),
@@ -88,6 +90,7 @@ pub(super) fn rules<'a>(
         plans: Vec::new(),
         left_out: Vec::new(),
         making: None,
+        starved: false,
         made: HashMap::new(),
         queue: Vec::new(),
         space: None,
@@ -104,6 +107,7 @@ pub(super) fn rules<'a>(
         compiler.making = Some(rule);
         let expr = compiler.value(&goals, spelling)?;
         compiler.set_rule(rule, expr);
+        compiler.check()?;
         if compiler.rules.len() > limits.nodes {
             let message = format!("the schema needs more than {} rules (Limits::nodes)", limits.nodes);
             return Err(SchemaError::new(SchemaErrorKind::Limit, Some("#".to_owned()), message));
@@ -120,8 +124,18 @@ pub(super) fn rules<'a>(
 
 impl<'a> Compiler<'a> {
     pub(super) fn new_rule(&mut self, name: &str, expr: Expr) -> RuleId {
+        if self.rules.try_reserve(1).is_err() {
+            self.starved = true;
+            return 0;
+        }
         self.rules.push(Rule { name: name.to_owned(), expr, place: None });
         (self.rules.len() - 1) as RuleId
+    }
+
+    /// Whether the work may go on: rules and terms that have none are made of nothing until somebody asks.
+    pub(super) fn check(&self) -> core::result::Result<(), Halt> {
+        self.algebra.check()?;
+        if self.starved { Err(Halt::OutOfMemory) } else { Ok(()) }
     }
 
     /// `count` rules in a row, to be set later; the first one's number.
@@ -134,7 +148,9 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn set_rule(&mut self, rule: RuleId, expr: Expr) {
-        self.rules[rule as usize].expr = expr;
+        if let Some(rule) = self.rules.get_mut(rule as usize) {
+            rule.expr = expr;
+        }
     }
 
     /// The rule of goals that must all be met; made later, once.
@@ -144,8 +160,10 @@ impl<'a> Compiler<'a> {
             return Ok(known);
         }
         let rule = self.new_rule("value", Expr::EMPTY);
+        self.check()?;
+        self.made.try_reserve(1).map_err(Halt::from)?;
         self.made.insert(key, rule);
-        self.queue.push((rule, goals.to_vec(), spelling));
+        push(&mut self.queue, (rule, goals.to_vec(), spelling))?;
         Ok(rule)
     }
 
@@ -210,6 +228,9 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn too_many_states(&self) -> SchemaError {
+        if let Err(halt) = self.check() {
+            return halt.into();
+        }
         let limit = self.limits.pattern_states;
         let message = format!("the schema's patterns need more than {limit} states (Limits::pattern_states)");
         self.error_here(SchemaErrorKind::Limit, message)
@@ -220,7 +241,7 @@ impl<'a> Compiler<'a> {
         if let Some(goal) = goals.first() {
             self.at = Rc::clone(&goal.loc.pointer);
         }
-        let mut ways = Vec::new();
+        let mut ways: Vec<Expr> = Vec::new();
         let sense = if self.is_wide() { Sense::Stated } else { Sense::Made };
         for shape in self.shapes(goals, sense)?.iter() {
             match &shape.values {
@@ -228,7 +249,8 @@ impl<'a> Compiler<'a> {
                 Some(values) => {
                     for value in values {
                         if self.is_valid(goals, value)? {
-                            ways.push(self.listed(value, spelling)?);
+                            let listed = self.listed(value, spelling)?;
+                            push(&mut ways, listed)?;
                         }
                     }
                 }
@@ -353,6 +375,7 @@ impl<'a> Compiler<'a> {
             (Some(automaton), None) => self.plain_automaton(&automaton),
         };
         let rule = self.new_rule("scalar", expr);
+        self.scalars.try_reserve(1).map_err(Halt::from)?;
         self.scalars.insert((term, spelling), rule);
         Ok(Expr::Rule(rule))
     }

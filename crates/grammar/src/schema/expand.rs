@@ -18,7 +18,7 @@ use super::shape::{Items, Members, Shape};
 use super::source::{Loc, Result};
 use super::types::*;
 use crate::error::{SchemaError, SchemaErrorKind};
-use crate::halt::Halt;
+use crate::halt::{Halt, push};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
@@ -92,6 +92,7 @@ impl<'a> Compiler<'a> {
         let found = self.expand(Shape::default(), reached, sense);
         self.around = around;
         let found: Rc<[Shape<'a>]> = found?.into();
+        self.expanded.try_reserve(1).map_err(Halt::from)?;
         self.expanded.insert(key, Rc::clone(&found));
         Ok(found)
     }
@@ -169,7 +170,7 @@ impl<'a> Compiler<'a> {
             }
             let mut shape = partial.shape;
             self.evaluate(&mut shape)?;
-            found.push(shape);
+            push(&mut found, shape)?;
         }
         Ok(found)
     }
@@ -382,6 +383,7 @@ impl<'a> Compiler<'a> {
 
     /// Counts steps of the work on a schema.
     pub(super) fn step(&mut self, steps: usize) -> Result<()> {
+        self.check()?;
         self.meter.step(steps)?;
         self.steps += steps;
         if self.steps <= STEPS_PER_BRANCH * self.limits.schema_branches {

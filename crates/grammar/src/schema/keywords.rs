@@ -5,6 +5,7 @@ use super::formats;
 use super::shape::Span;
 use super::source::{Loc, Result};
 use crate::error::SchemaErrorKind;
+use crate::halt::Halt;
 use crate::limits::Limits;
 use crate::regular::{Algebra, Term, pattern};
 use serde_json::Value;
@@ -14,7 +15,10 @@ pub(super) fn listed<'a>(schema: &Loc<'a>, limits: &Limits) -> Result<Option<Vec
     let Some(values) = enumerated(schema, limits)? else {
         return Ok(schema.get("const").map(|value| vec![value]));
     };
-    Ok(Some(values.iter().collect()))
+    let mut all = Vec::new();
+    all.try_reserve_exact(values.len()).map_err(Halt::from)?;
+    all.extend(values);
+    Ok(Some(all))
 }
 
 /// The values of `enum`.
