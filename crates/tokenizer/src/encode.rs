@@ -2,7 +2,8 @@
 
 use crate::kind::KindScratch;
 use crate::sink::{Count, Sink, Spans};
-use crate::special::Fragment;
+use crate::special::{Fragment, Wanted};
+use crate::watch::Watch;
 use crate::{TokenId, Tokenizer, TokenizerError};
 use std::ops::Range;
 
@@ -16,6 +17,18 @@ pub struct EncodeOptions {
     pub add_special: bool,
     /// Read the strings of control tokens in the text as those tokens, not as plain text.
     pub parse_special: bool,
+}
+
+impl EncodeOptions {
+    pub(crate) fn wanted(self) -> Wanted<'static> {
+        if self.parse_special { Wanted::All } else { Wanted::UserDefined }
+    }
+}
+
+impl From<EncodeOptions> for (EncodeOptions, Wanted<'_>) {
+    fn from(options: EncodeOptions) -> Self {
+        (options, options.wanted())
+    }
 }
 
 impl Default for EncodeOptions {
@@ -48,8 +61,49 @@ impl Tokenizer {
     /// # Errors
     /// A text of more than a gigabyte.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<TokenId>, TokenizerError> {
+        self.encode_with(text, options, &|| false)
+    }
+
+    /// As [`Tokenizer::encode`], for a text of which some parts are a stranger's: in them the strings of control tokens
+    /// are text.
+    ///
+    /// `plain` are the byte ranges of those parts, ascending and disjoint. No control or unknown token, and none that ends
+    /// the generation, is found in the text where it overlaps one of them, not even one that begins outside. User-defined
+    /// tokens are found as without [`EncodeOptions::parse_special`], but for those that the file types as control
+    /// tokens. The ranges cut nothing: where no such string occurs, the ids are those of [`Tokenizer::encode`].
+    ///
+    /// `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`]; `PlainRange` for a range that is reversed, is not one of whole characters of the text, or
+    /// begins before the one before it ends; `Cancelled` soon after `cancelled` returns true.
+    pub fn encode_marked(
+        &self,
+        text: &str,
+        plain: &[Range<usize>],
+        options: EncodeOptions,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<TokenId>, TokenizerError> {
+        check_ranges(text, plain)?;
+        let wanted = if options.parse_special { Wanted::Outside(plain) } else { Wanted::UserDefined };
         let mut out = Vec::new();
-        self.encode_into(text, options, &mut EncodeScratch::default(), &mut out)?;
+        let watch = &Watch::new(cancelled);
+        self.encode_to(text, (options, wanted), &mut EncodeScratch::default(), &mut out, watch)?;
+        Ok(out)
+    }
+
+    /// As [`Tokenizer::encode`]; `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`], and `Cancelled` soon after `cancelled` returns true.
+    pub fn encode_with(
+        &self,
+        text: &str,
+        options: EncodeOptions,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<TokenId>, TokenizerError> {
+        let (mut out, watch) = (Vec::new(), &Watch::new(cancelled));
+        self.encode_to(text, options.into(), &mut EncodeScratch::default(), &mut out, watch)?;
         Ok(out)
     }
 
@@ -65,7 +119,7 @@ impl Tokenizer {
         out: &mut Vec<TokenId>,
     ) -> Result<(), TokenizerError> {
         let before = out.len();
-        let result = self.encode_to(text, options, scratch, out);
+        let result = self.encode_to(text, options.into(), scratch, out, &Watch::new(&|| false));
         if result.is_err() {
             out.truncate(before);
         }
@@ -94,8 +148,8 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_with_ranges(&self, text: &str, options: EncodeOptions) -> Result<Encoded, TokenizerError> {
-        let mut spans = Spans::default();
-        self.encode_to(text, options, &mut EncodeScratch::default(), &mut spans)?;
+        let (mut spans, watch) = (Spans::default(), &Watch::new(&|| false));
+        self.encode_to(text, options.into(), &mut EncodeScratch::default(), &mut spans, watch)?;
         Ok(Encoded { ids: spans.ids, ranges: spans.ranges })
     }
 
@@ -104,24 +158,38 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn count(&self, text: &str, options: EncodeOptions) -> Result<usize, TokenizerError> {
-        let mut count = Count::default();
-        self.encode_to(text, options, &mut EncodeScratch::default(), &mut count)?;
+        self.count_with(text, options, &|| false)
+    }
+
+    /// As [`Tokenizer::count`]; `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_with`].
+    pub fn count_with(
+        &self,
+        text: &str,
+        options: EncodeOptions,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<usize, TokenizerError> {
+        let (mut count, watch) = (Count::default(), &Watch::new(cancelled));
+        self.encode_to(text, options.into(), &mut EncodeScratch::default(), &mut count, watch)?;
         Ok(count.0)
     }
 
     fn encode_to<S: Sink>(
         &self,
         text: &str,
-        options: EncodeOptions,
+        (options, wanted): (EncodeOptions, Wanted<'_>),
         scratch: &mut EncodeScratch,
         out: &mut S,
+        watch: &Watch<'_>,
     ) -> Result<(), TokenizerError> {
         check_length(text)?;
         if options.add_special {
             self.begin(out);
         }
         let mut after_special = true;
-        for (range, fragment) in self.specials.partition(&self.vocab, text, options.parse_special) {
+        for (range, fragment) in self.specials.partition(&self.vocab, text, wanted, watch)? {
             self.encode_fragment(text, range, fragment, &mut after_special, scratch, out)?;
         }
         if options.add_special {
@@ -180,6 +248,28 @@ pub(crate) fn check_length(text: &str) -> Result<(), TokenizerError> {
     if text.len() > MAX_TEXT {
         let (what, found) = ("bytes of the text", text.len());
         return Err(TokenizerError::TooLarge { what, found, limit: MAX_TEXT });
+    }
+    Ok(())
+}
+
+/// Plain ranges ascend, don't overlap, and hold whole characters.
+fn check_ranges(text: &str, plain: &[Range<usize>]) -> Result<(), TokenizerError> {
+    let mut end = 0;
+    for (index, range) in plain.iter().enumerate() {
+        let wrong = |why| TokenizerError::PlainRange { index, start: range.start, end: range.end, why };
+        if range.start > range.end {
+            return Err(wrong("it ends before it begins"));
+        }
+        if range.start < end {
+            return Err(wrong("it begins before the one before it ends; sort and join them"));
+        }
+        if range.end > text.len() {
+            return Err(wrong("it ends after the text"));
+        }
+        if text.get(range.clone()).is_none() {
+            return Err(wrong("it begins or ends inside of a character"));
+        }
+        end = range.end;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 
 use crate::encode::{EncodeOptions, EncodeScratch, check_length};
 use crate::special::Part;
+use crate::watch::Watch;
 use crate::{TokenId, Tokenizer, TokenizerError};
 
 /// A text and its tokens, to be replaced by a longer text.
@@ -47,10 +48,19 @@ impl<'t> GrowingText<'t> {
     /// # Errors
     /// As [`Tokenizer::encode`]; the text before is then kept.
     pub fn update(&mut self, text: &str) -> Result<usize, TokenizerError> {
+        self.update_with(text, &|| false)
+    }
+
+    /// As [`GrowingText::update`]; `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_with`]; the text before is then kept.
+    pub fn update_with(&mut self, text: &str, cancelled: &dyn Fn() -> bool) -> Result<usize, TokenizerError> {
+        let watch = &Watch::new(cancelled);
         check_length(text)?;
         let tokenizer = self.tokenizer;
         let common = self.text.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
-        let parts = tokenizer.specials.partition(&tokenizer.vocab, text, self.options.parse_special);
+        let parts = tokenizer.specials.partition(&tokenizer.vocab, text, self.options.wanted(), watch)?;
         let same = |((old, _), new): &(&(Part, usize), &Part)| old == *new && new.0.end <= common;
         let kept = self.parts.iter().zip(&parts).take_while(same).count();
 

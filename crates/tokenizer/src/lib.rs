@@ -29,6 +29,7 @@ mod merge;
 mod plamo2;
 mod pre;
 mod queue;
+mod reserve;
 mod roles;
 mod rules;
 mod rwkv;
@@ -42,6 +43,7 @@ mod trie;
 mod unicode;
 mod unigram;
 mod vocab;
+mod watch;
 mod wordpiece;
 
 pub use charsmap::CharsMap;
