@@ -13,6 +13,7 @@ use crate::rules::Rules;
 use crate::sink::Sink;
 use crate::spec::Strings;
 use crate::vocab::Vocab;
+use crate::watch::Watch;
 use crate::{TokenizerError, byte_level, split};
 
 /// The merge rules and the cut.
@@ -29,9 +30,10 @@ impl Bpe {
         vocab: &Vocab,
         merges: Option<Strings>,
         pre: PreTokenizer,
+        watch: &Watch<'_>,
     ) -> Result<Self, TokenizerError> {
         let borders = pre.raw.then(|| Box::new(Borders::new(vocab)));
-        Ok(Self { pre, rules: Rules::new(merges)?, borders })
+        Ok(Self { pre, rules: Rules::new(merges, watch)?, borders })
     }
 
     /// Appends the tokens of a stretch of text without special tokens.

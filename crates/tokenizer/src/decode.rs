@@ -36,7 +36,7 @@ impl Tokenizer {
         }
         let writing = self.writing();
         if writing == Writing::Rwkv {
-            rwkv::unescape(text, out);
+            rwkv::unescape(text, out)?;
         } else if attrs & attr::IN_TEXT != 0 {
             out.extend_from_slice(text);
         } else if attrs & attr::BYTE != 0 {

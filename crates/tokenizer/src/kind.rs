@@ -11,6 +11,7 @@ use crate::spec::{Scores, SpecialIds, TokenizerSpec};
 use crate::spm::Spm;
 use crate::unigram::{Unigram, UnigramScratch};
 use crate::vocab::Vocab;
+use crate::watch::Watch;
 use crate::wordpiece::WordPiece;
 use crate::{TokenId, TokenizerError};
 
@@ -81,6 +82,13 @@ impl KindScratch {
     }
 }
 
+/// A name from a file as a message has it: no longer than a line.
+fn shown(name: &str) -> String {
+    const MOST: usize = 100;
+    let short = name.get(..name.floor_char_boundary(MOST)).unwrap_or("");
+    if short.len() < name.len() { format!("{short}...") } else { short.to_owned() }
+}
+
 fn scores_for(spec: &TokenizerSpec, vocab: &Vocab, why: &'static str) -> Result<Scores, TokenizerError> {
     let key = "tokenizer.ggml.scores";
     let scores = spec.scores.clone().ok_or(TokenizerError::Missing { key, why })?;
@@ -97,9 +105,10 @@ fn ids(bos: Option<TokenId>, eos: Option<TokenId>, unk: Option<TokenId>) -> Spec
 impl Defaults {
     /// The kind that a description asks for.
     pub(crate) fn new(
-        spec: &TokenizerSpec,
+        spec: &mut TokenizerSpec,
         vocab: &Vocab,
         warnings: &mut Vec<String>,
+        watch: &Watch<'_>,
     ) -> Result<Self, TokenizerError> {
         let plain = |kind, ids| Defaults {
             kind,
@@ -113,7 +122,7 @@ impl Defaults {
         };
         let types = spec.token_types.as_slice();
         Ok(match spec.model.as_str() {
-            "gpt2" | "gemma4" => Self::bpe(spec, vocab, warnings)?,
+            "gpt2" | "gemma4" => Self::bpe(spec, vocab, warnings, watch)?,
             "llama" => {
                 let scores = scores_for(spec, vocab, "SentencePiece BPE needs a score for each token")?;
                 let kind = Kind::Spm(Box::new(Spm::new(vocab, scores)));
@@ -121,7 +130,7 @@ impl Defaults {
                 Defaults { add_bos: true, space_prefix: true, ..plain(kind, ids) }
             }
             "bert" => {
-                let kind = Kind::WordPiece(Box::new(WordPiece::new(vocab, spec.normalizer)?));
+                let kind = Kind::WordPiece(Box::new(WordPiece::new(vocab, spec.normalizer, watch)?));
                 let named = ids(Some(101), None, Some(100));
                 let ids = SpecialIds { sep: Some(102), pad: Some(0), mask: Some(103), ..named };
                 Defaults { add_bos: true, add_sep: true, clean_spaces: true, ..plain(kind, ids) }
@@ -131,24 +140,29 @@ impl Defaults {
                 let merge_spaces = spec.remove_extra_whitespaces.unwrap_or(false);
                 let scores = scores_for(spec, vocab, "Unigram needs a score for each token")?;
                 let charsmap = spec.charsmap.clone();
-                let unigram = Unigram::new(vocab, types, Some(scores), charsmap, merge_spaces, prefix)?;
+                let unigram = Unigram::new(vocab, types, Some(scores), charsmap, merge_spaces, prefix, watch)?;
                 let ids = SpecialIds { pad: Some(0), ..ids(None, Some(1), Some(2)) };
                 Defaults { add_eos: true, ..plain(Kind::Unigram(Box::new(unigram)), ids) }
             }
-            "rwkv" => plain(Kind::Rwkv(Box::new(Rwkv::new(vocab)?)), SpecialIds::default()),
+            "rwkv" => plain(Kind::Rwkv(Box::new(Rwkv::new(vocab, watch)?)), SpecialIds::default()),
             "plamo2" => {
-                let plamo2 = Plamo2::new(vocab, types, spec.scores.clone())?;
+                let plamo2 = Plamo2::new(vocab, types, spec.scores.clone(), watch)?;
                 let ids = SpecialIds { pad: Some(3), ..ids(Some(1), Some(2), Some(0)) };
                 plain(Kind::Plamo2(Box::new(plamo2)), ids)
             }
             _ => {
-                let (model, supported) = (spec.model.clone(), SUPPORTED);
+                let (model, supported) = (shown(&spec.model), SUPPORTED);
                 return Err(TokenizerError::UnsupportedModel { model, supported });
             }
         })
     }
 
-    fn bpe(spec: &TokenizerSpec, vocab: &Vocab, warnings: &mut Vec<String>) -> Result<Self, TokenizerError> {
+    fn bpe(
+        spec: &mut TokenizerSpec,
+        vocab: &Vocab,
+        warnings: &mut Vec<String>,
+        watch: &Watch<'_>,
+    ) -> Result<Self, TokenizerError> {
         let gemma4 = spec.model == "gemma4";
         let name = if gemma4 { Some("gemma4") } else { spec.pre.as_deref() };
         let name = name.unwrap_or_else(|| {
@@ -157,7 +171,7 @@ impl Defaults {
             "default"
         });
         let Some(pre) = PreTokenizer::by_name(name) else {
-            let (pre, model) = (name.to_owned(), spec.model.clone());
+            let (pre, model) = (shown(name), shown(&spec.model));
             return Err(TokenizerError::UnsupportedPreTokenizer { pre, model });
         };
         // Kimi's vocabularies come without rules; llama.cpp takes them so.
@@ -165,7 +179,7 @@ impl Defaults {
             let why = "byte-pair encoding needs its merge rules";
             return Err(TokenizerError::Missing { key: "tokenizer.ggml.merges", why });
         }
-        let bpe = Bpe::new(vocab, spec.merges.clone(), pre)?;
+        let bpe = Bpe::new(vocab, spec.merges.take(), pre, watch)?;
         let default = |none: bool| if none { None } else { Some(11) };
         Ok(Defaults {
             kind: Kind::Bpe(Box::new(bpe)),

@@ -27,6 +27,8 @@ mod hash;
 mod kind;
 mod merge;
 mod plamo2;
+#[cfg(feature = "gguf")]
+mod plan;
 mod pre;
 mod queue;
 mod reserve;

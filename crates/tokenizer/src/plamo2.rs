@@ -13,6 +13,7 @@ use crate::sink::Sink;
 use crate::spec::{Scores, TokenType};
 use crate::trie::Trie;
 use crate::vocab::Vocab;
+use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
 /// The score of a character without token.
@@ -43,6 +44,7 @@ impl Plamo2 {
         vocab: &Vocab,
         types: &[TokenType],
         scores: Option<Scores>,
+        watch: &Watch<'_>,
     ) -> Result<Self, TokenizerError> {
         let is_byte = |id: TokenId| types.get(id as usize) == Some(&TokenType::Byte);
         let mut bytes = vec![None; 256];
@@ -56,7 +58,7 @@ impl Plamo2 {
             return Err(TokenizerError::Missing { key, why });
         }
         let ids = (0..vocab.len() as TokenId).filter(|id| !is_byte(*id));
-        Ok(Self { trie: Trie::new(ids, |id| vocab.text(id))?, scores, bytes })
+        Ok(Self { trie: Trie::new(ids, vocab.len(), |id| vocab.text(id), watch)?, scores, bytes })
     }
 
     fn score(&self, id: TokenId) -> i32 {

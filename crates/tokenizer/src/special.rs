@@ -348,7 +348,7 @@ mod tests {
             text in "[ab\n é]{0,60}",
         ) {
             let types = vec![TokenType::UserDefined; strings.len()];
-            let mut vocab = Vocab::new(Strings::from_list(&strings).unwrap(), &types).unwrap();
+            let mut vocab = Vocab::new(Strings::from_list(&strings).unwrap(), &types, &Watch::new(&|| false)).unwrap();
             for (id, strip) in strips.iter().enumerate().take(strings.len()) {
                 vocab.add_attrs(id as TokenId, [0, attr::LSTRIP, attr::RSTRIP, attr::LSTRIP | attr::RSTRIP][*strip as usize]);
             }
@@ -362,7 +362,8 @@ mod tests {
     fn many_different_tokens_are_found() {
         let strings: Vec<String> = (0..20_000).map(|i| format!("<{i}>")).collect();
         let vocab =
-            Vocab::new(Strings::from_list(&strings).unwrap(), &[TokenType::UserDefined; 20_000]).unwrap();
+            Vocab::new(Strings::from_list(&strings).unwrap(), &[TokenType::UserDefined; 20_000], &Watch::new(&|| false));
+        let vocab = vocab.unwrap();
         let text = strings.concat().repeat(4);
         let specials = SpecialStrings::new(&vocab, &[], &Watch::new(&|| false)).unwrap();
         let parts = cut(&specials, &vocab, &text, Wanted::UserDefined);

@@ -38,11 +38,11 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`Tokenizer::new`], and `Cancelled` soon after `cancelled` returns true.
-    pub fn new_with(spec: TokenizerSpec, cancelled: &dyn Fn() -> bool) -> Result<Self, TokenizerError> {
+    pub fn new_with(mut spec: TokenizerSpec, cancelled: &dyn Fn() -> bool) -> Result<Self, TokenizerError> {
         let watch = &Watch::new(cancelled);
-        let mut vocab = Vocab::new(spec.tokens.clone(), &spec.token_types)?;
+        let mut vocab = Vocab::new(spec.tokens.take(), &spec.token_types, watch)?;
         let mut warnings = Vec::new();
-        let defaults = Defaults::new(&spec, &vocab, &mut warnings)?;
+        let defaults = Defaults::new(&mut spec, &vocab, &mut warnings, watch)?;
         let ids = roles::assign(&mut vocab, &spec, defaults.ids)?;
         let mut kind = defaults.kind;
         kind.set_unknown(ids.unk);

@@ -16,6 +16,7 @@ use crate::sink::{Origins, Sink};
 use crate::spec::{Scores, TokenType};
 use crate::trie::Trie;
 use crate::vocab::{Vocab, attr};
+use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
 /// Longest normalised text; a hostile map could make a gigabyte of a kilobyte.
@@ -75,11 +76,12 @@ impl Unigram {
         charsmap: Option<CharsMap>,
         merge_spaces: bool,
         space_prefix: bool,
+        watch: &Watch<'_>,
     ) -> Result<Self, TokenizerError> {
         let type_of = |id: TokenId| types.get(id as usize).copied().unwrap_or_default();
         let ids = || 0..vocab.len() as TokenId;
         let used = |t| matches!(t, TokenType::Normal | TokenType::UserDefined | TokenType::Unused);
-        let trie = Trie::new(ids().filter(|id| used(type_of(*id))), |id| vocab.text(id))?;
+        let trie = Trie::new(ids().filter(|id| used(type_of(*id))), vocab.len(), |id| vocab.text(id), watch)?;
         let score = |id: TokenId| scores.as_ref().map_or(0.0, |scores| scores.get(id as usize));
         let normal = ids().filter(|id| type_of(*id) == TokenType::Normal);
         let worst = normal.map(score).fold(f32::MAX, f32::min);

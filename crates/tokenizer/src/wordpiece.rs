@@ -13,6 +13,7 @@ use crate::spec::Normalizer;
 use crate::trie::Trie;
 use crate::unicode::{C, M, P, S, W, is, lower, without_accents};
 use crate::vocab::Vocab;
+use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
 /// The trie and how words are normalised.
@@ -41,10 +42,14 @@ struct Word<'a> {
 }
 
 impl WordPiece {
-    pub(crate) fn new(vocab: &Vocab, normalizer: Normalizer) -> Result<Self, TokenizerError> {
+    pub(crate) fn new(
+        vocab: &Vocab,
+        normalizer: Normalizer,
+        watch: &Watch<'_>,
+    ) -> Result<Self, TokenizerError> {
         let lowercase = normalizer.lowercase.unwrap_or(true);
         Ok(Self {
-            trie: Trie::new(0..vocab.len() as TokenId, |id| vocab.text(id))?,
+            trie: Trie::new(0..vocab.len() as TokenId, vocab.len(), |id| vocab.text(id), watch)?,
             lowercase,
             strip_accents: normalizer.strip_accents.unwrap_or(lowercase),
             unknown: None,
