@@ -244,8 +244,10 @@ impl GenerationState {
             return Ok(());
         }
         if self.shown.contains(&token) {
-            // What comes before it cannot be completed any more.
-            self.text.push(self.decoder.finish());
+            // A character that has begun cannot be completed any more.
+            if self.decoder.finish() > 0 {
+                self.text.push("\u{FFFD}");
+            }
             self.text.push(&String::from_utf8_lossy(tokenizer.token_text(token)?));
         } else {
             self.text.push(self.decoder.push(tokenizer, token)?);
@@ -263,9 +265,9 @@ impl GenerationState {
         Ok(())
     }
 
-    /// Ends the text: what was held back goes out.
+    /// Ends the text: what was held back goes out, but for the beginning of a character.
     fn end(&mut self, reason: FinishReason) {
-        self.text.push(self.decoder.finish());
+        self.decoder.finish();
         self.text.finish();
         self.ending = Some(reason);
     }

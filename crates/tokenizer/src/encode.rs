@@ -1,5 +1,6 @@
 //! Text to ids: whole texts, many texts, counts, and where in the text each token comes from.
 
+use crate::job::Job;
 use crate::kind::KindScratch;
 use crate::sink::{Count, Sink, Spans};
 use crate::special::{Fragment, Wanted};
@@ -25,9 +26,12 @@ impl EncodeOptions {
     }
 }
 
-impl From<EncodeOptions> for (EncodeOptions, Wanted<'_>) {
+/// Options, what is found in the text, and whether pieces of text are kept from becoming control tokens.
+type How<'r> = (EncodeOptions, Wanted<'r>, bool);
+
+impl From<EncodeOptions> for How<'_> {
     fn from(options: EncodeOptions) -> Self {
-        (options, options.wanted())
+        (options, options.wanted(), false)
     }
 }
 
@@ -88,7 +92,7 @@ impl Tokenizer {
         let wanted = if options.parse_special { Wanted::Outside(plain) } else { Wanted::UserDefined };
         let mut out = Vec::new();
         let watch = &Watch::new(cancelled);
-        self.encode_to(text, (options, wanted), &mut EncodeScratch::default(), &mut out, watch)?;
+        self.encode_to(text, (options, wanted, true), &mut EncodeScratch::default(), &mut out, watch)?;
         Ok(out)
     }
 
@@ -179,46 +183,50 @@ impl Tokenizer {
     fn encode_to<S: Sink>(
         &self,
         text: &str,
-        (options, wanted): (EncodeOptions, Wanted<'_>),
+        (options, wanted, guarded): How<'_>,
         scratch: &mut EncodeScratch,
         out: &mut S,
         watch: &Watch<'_>,
     ) -> Result<(), TokenizerError> {
         check_length(text)?;
         if options.add_special {
-            self.begin(out);
+            self.begin(out)?;
         }
+        let job = &Job::new(&self.vocab, watch, guarded);
         let mut after_special = true;
         for (range, fragment) in self.specials.partition(&self.vocab, text, wanted, watch)? {
-            self.encode_fragment(text, range, fragment, &mut after_special, scratch, out)?;
+            self.encode_fragment(job, text, range, fragment, &mut after_special, scratch, out)?;
         }
         if options.add_special {
-            self.end(text.len(), out);
+            self.end(text.len(), out)?;
         }
         scratch.kind.shrink();
         Ok(())
     }
 
     /// What is added before a text.
-    pub(crate) fn begin<S: Sink>(&self, out: &mut S) {
+    pub(crate) fn begin<S: Sink>(&self, out: &mut S) -> Result<(), TokenizerError> {
         if let Some(bos) = self.ids.bos.filter(|_| self.add_bos) {
-            out.push(bos, 0, 0);
+            out.push(bos, 0, 0)?;
         }
+        Ok(())
     }
 
     /// What is added behind a text of `length` bytes.
-    pub(crate) fn end<S: Sink>(&self, length: usize, out: &mut S) {
+    pub(crate) fn end<S: Sink>(&self, length: usize, out: &mut S) -> Result<(), TokenizerError> {
         if let Some(eos) = self.ids.eos.filter(|_| self.add_eos) {
-            out.push(eos, length, length);
+            out.push(eos, length, length)?;
         }
         if let Some(sep) = self.ids.sep.filter(|_| self.ends_with_sep) {
-            out.push(sep, length, length);
+            out.push(sep, length, length)?;
         }
+        Ok(())
     }
 
     /// `after_special`: SentencePiece puts a space before a text that begins or follows a special token.
     pub(crate) fn encode_fragment<S: Sink>(
         &self,
+        job: &Job<'_>,
         text: &str,
         range: Range<usize>,
         fragment: Fragment,
@@ -228,14 +236,14 @@ impl Tokenizer {
     ) -> Result<(), TokenizerError> {
         match fragment {
             Fragment::Token(id) => {
-                out.push(id, range.start, range.end);
+                out.push(id, range.start, range.end)?;
                 *after_special = true;
             }
             Fragment::Text => {
                 let from = out.count();
                 let (start, space) = (range.start, self.add_space_prefix && *after_special);
                 let stretch = text.get(range).unwrap_or("");
-                self.kind.encode(&self.vocab, stretch, space, &mut scratch.kind, out)?;
+                self.kind.encode(job, stretch, space, &mut scratch.kind, out)?;
                 out.place(from, start, &scratch.kind.origins);
                 *after_special = false;
             }

@@ -2,9 +2,11 @@
 
 use crate::borders::SPACE;
 use crate::bpe::Bpe;
+use crate::job::Job;
 use crate::merge::MergeScratch;
 use crate::plamo2::{self, Plamo2};
 use crate::pre::PreTokenizer;
+use crate::reserve::{Reserve, add_str};
 use crate::rwkv::Rwkv;
 use crate::sink::{Origins, Sink};
 use crate::spec::{Scores, SpecialIds, TokenizerSpec};
@@ -71,13 +73,13 @@ impl KindScratch {
     pub(crate) fn shrink(&mut self) {
         const KEEP: usize = 1 << 16;
         self.merge.shrink();
-        self.bytes.clear();
-        self.bytes.shrink_to(KEEP);
+        self.bytes.keep(KEEP);
         self.text.clear();
-        self.text.shrink_to(KEEP);
+        if self.text.capacity() > KEEP {
+            self.text = String::new();
+        }
         self.unigram.shrink(KEEP);
-        self.steps.clear();
-        self.steps.shrink_to(KEEP);
+        self.steps.keep(KEEP);
         self.origins.shrink(KEEP);
     }
 }
@@ -140,7 +142,8 @@ impl Defaults {
                 let merge_spaces = spec.remove_extra_whitespaces.unwrap_or(false);
                 let scores = scores_for(spec, vocab, "Unigram needs a score for each token")?;
                 let charsmap = spec.charsmap.clone();
-                let unigram = Unigram::new(vocab, types, Some(scores), charsmap, merge_spaces, prefix, watch)?;
+                let unigram =
+                    Unigram::new(vocab, types, Some(scores), charsmap, merge_spaces, prefix, watch)?;
                 let ids = SpecialIds { pad: Some(0), ..ids(None, Some(1), Some(2)) };
                 Defaults { add_eos: true, ..plain(Kind::Unigram(Box::new(unigram)), ids) }
             }
@@ -220,7 +223,7 @@ impl Kind {
     /// kind puts one there.
     pub(crate) fn encode<S: Sink>(
         &self,
-        vocab: &Vocab,
+        job: &Job<'_>,
         text: &str,
         space: bool,
         scratch: &mut KindScratch,
@@ -230,20 +233,19 @@ impl Kind {
         origins.clear();
         match self {
             Kind::Bpe(bpe) if bpe.pre.escape => {
-                escape(text, false, escaped, origins, S::SPANS);
-                bpe.encode(vocab, escaped, merge, bytes, out);
+                escape(job, text, false, escaped, origins, S::SPANS)?;
+                bpe.encode(job, escaped, merge, bytes, out)
             }
-            Kind::Bpe(bpe) => bpe.encode(vocab, text, merge, bytes, out),
+            Kind::Bpe(bpe) => bpe.encode(job, text, merge, bytes, out),
             Kind::Spm(spm) => {
-                escape(text, space, escaped, origins, S::SPANS);
-                spm.encode(vocab, escaped, merge, out);
+                escape(job, text, space, escaped, origins, S::SPANS)?;
+                spm.encode(job, escaped, merge, out)
             }
-            Kind::WordPiece(wordpiece) => wordpiece.encode(vocab, text, bytes, origins, out),
-            Kind::Unigram(unigram) => unigram.encode(vocab, text, bytes, search, origins, out)?,
-            Kind::Rwkv(rwkv) => rwkv.encode(text, out),
-            Kind::Plamo2(plamo2) => plamo2.encode(vocab, text, steps, out),
+            Kind::WordPiece(wordpiece) => wordpiece.encode(job, text, bytes, origins, out),
+            Kind::Unigram(unigram) => unigram.encode(job, text, bytes, search, origins, out),
+            Kind::Rwkv(rwkv) => rwkv.encode(job, text, out),
+            Kind::Plamo2(plamo2) => plamo2.encode(job, text, steps, out),
         }
-        Ok(())
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {
@@ -259,27 +261,38 @@ impl Kind {
 }
 
 /// Spaces as U+2581, with one more before the text where `prefix` says so.
-fn escape(text: &str, prefix: bool, out: &mut String, origins: &mut Origins, spans: bool) {
+fn escape(
+    job: &Job<'_>,
+    text: &str,
+    prefix: bool,
+    out: &mut String,
+    origins: &mut Origins,
+    spans: bool,
+) -> Result<(), TokenizerError> {
     out.clear();
     if prefix {
-        out.push_str(SPACE);
+        add_str(out, SPACE)?;
         if spans {
-            origins.extend(SPACE.len(), 0, 0);
+            origins.extend(SPACE.len(), 0, 0)?;
         }
     }
     let mut at = 0;
     for (i, word) in text.split(' ').enumerate() {
+        job.work(1 + word.len() / 16)?;
         if i > 0 {
-            out.push_str(SPACE);
+            add_str(out, SPACE)?;
             if spans {
-                origins.extend(SPACE.len(), at, at + 1);
+                origins.extend(SPACE.len(), at, at + 1)?;
             }
             at += 1;
         }
-        out.push_str(word);
+        add_str(out, word)?;
         if spans {
-            (at..at + word.len()).for_each(|byte| origins.extend(1, byte, byte + 1));
+            for byte in at..at + word.len() {
+                origins.extend(1, byte, byte + 1)?;
+            }
         }
         at += word.len();
     }
+    Ok(())
 }

@@ -24,6 +24,7 @@ mod error;
 mod from_gguf;
 mod growing;
 mod hash;
+mod job;
 mod kind;
 mod merge;
 mod plamo2;

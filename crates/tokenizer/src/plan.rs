@@ -18,7 +18,8 @@ impl Tokenizer {
         let array = |key: &str| metadata.optional::<Array<'_>>(key).ok().flatten();
         let count = |array: &Option<Array<'_>>| array.as_ref().map_or(0, |array| array.len() as u64);
         let text = |key: &str| metadata.optional::<&str>(key).ok().flatten().unwrap_or("");
-        let Some(tokens) = array("tokenizer.ggml.tokens").filter(|a| a.element_type() == ValueType::String) else {
+        let Some(tokens) = array("tokenizer.ggml.tokens").filter(|a| a.element_type() == ValueType::String)
+        else {
             return 0;
         };
         let types = array("tokenizer.ggml.token_type");
@@ -37,7 +38,10 @@ impl Tokenizer {
             "rwkv" => trie::planned_bytes(n, bytes) + bytes + 4 * n + 4 * (n + 1),
             _ => 0,
         };
-        planned + 4 * (merges + 1) + hash::planned_bytes(merges) + 4 * count(&array("tokenizer.ggml.eos_token_ids"))
+        planned
+            + 4 * (merges + 1)
+            + hash::planned_bytes(merges)
+            + 4 * count(&array("tokenizer.ggml.eos_token_ids"))
     }
 }
 

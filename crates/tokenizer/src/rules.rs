@@ -8,7 +8,7 @@ use crate::bytes;
 use crate::hash::{SlotTable, hash_in, hash_pair};
 use crate::merge::{Node, Pairs};
 use crate::spec::Strings;
-use crate::vocab::MAX_ENTRIES;
+use crate::vocab::{MAX_ENTRIES, MAX_TOKEN_BYTES};
 use crate::watch::Watch;
 use std::ops::Range;
 
@@ -36,9 +36,12 @@ impl Rules {
         let mut table = SlotTable::new(n)?;
         if let Some(merges) = &merges {
             let storage = merges.storage();
-            // A rule without two parts can never apply; it keeps its number.
+            // A rule without two parts, or for more than a token may have, never applies; it keeps its number.
             let hash_of = |i| {
                 let (start, len) = merges.place(i);
+                if len > MAX_TOKEN_BYTES + 1 {
+                    return None;
+                }
                 let (left, right) = parts(storage, start, len)?;
                 let hash = |part: Range<usize>| hash_in(storage, part.start, part.len());
                 Some(hash_pair(hash(left), hash(right)))

@@ -1,5 +1,6 @@
 //! RWKV's World vocabulary: the longest token at each place. Its strings are written with escapes (`\n`, `\x80`).
 
+use crate::job::Job;
 use crate::reserve::{Reserve, exactly};
 use crate::sink::Sink;
 use crate::spec::Strings;
@@ -67,17 +68,23 @@ impl Rwkv {
     }
 
     /// Appends the tokens of a stretch of text. A byte that begins no token becomes the unknown token, if there is one.
-    pub(crate) fn encode<K: Sink>(&self, text: &str, out: &mut K) {
+    pub(crate) fn encode<K: Sink>(
+        &self,
+        job: &Job<'_>,
+        text: &str,
+        out: &mut K,
+    ) -> Result<(), TokenizerError> {
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let found = self.trie.longest(rest, |id| self.text(id));
+            let found = self.trie.longest(job, rest, |id| self.text(id))?;
             let (length, id) = found.map_or((1, self.unknown), |(length, id)| (length, Some(id)));
             if let Some(id) = id {
-                out.push(id, at, at + length);
+                out.push(id, at, at + length)?;
             }
             at += length;
         }
+        Ok(())
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {

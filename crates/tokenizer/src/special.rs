@@ -16,7 +16,7 @@ mod automaton;
 mod bits;
 mod chain;
 
-use crate::reserve::Reserve;
+use crate::reserve::{Reserve, reserve_one};
 use crate::spec::TokenType;
 use crate::vocab::{Vocab, attr};
 use crate::watch::Watch;
@@ -185,7 +185,7 @@ impl SpecialStrings {
                     let room = taken.first_in(at..at + length).map_or(0, |cover| cover - at);
                     let shorter = search.longest(self.strings.shorter(string), at, room)?;
                     if shorter != NONE {
-                        candidates.try_reserve(1).map_err(|_| out_of_memory(candidates.len()))?;
+                        reserve_one(&mut candidates)?;
                         candidates.push((shorter, Reverse(at as u32), at as u32 + 1));
                     }
                     at += 1;
@@ -208,10 +208,6 @@ impl SpecialStrings {
         }
         Ok(cuts)
     }
-}
-
-fn out_of_memory(n: usize) -> TokenizerError {
-    TokenizerError::OutOfMemory { bytes: n.saturating_add(1).saturating_mul(size_of::<Candidate>()) }
 }
 
 /// A string, and the first and after the last place of a run of places where it begins. The largest is taken first.
@@ -275,7 +271,7 @@ impl<'s> Search<'s> {
             if run.0 == NONE {
                 return Ok(());
             }
-            heap.try_reserve(1).map_err(|_| out_of_memory(heap.len()))?;
+            reserve_one(&mut heap)?;
             heap.push(run);
             Ok(())
         };
@@ -361,8 +357,11 @@ mod tests {
     #[test]
     fn many_different_tokens_are_found() {
         let strings: Vec<String> = (0..20_000).map(|i| format!("<{i}>")).collect();
-        let vocab =
-            Vocab::new(Strings::from_list(&strings).unwrap(), &[TokenType::UserDefined; 20_000], &Watch::new(&|| false));
+        let vocab = Vocab::new(
+            Strings::from_list(&strings).unwrap(),
+            &[TokenType::UserDefined; 20_000],
+            &Watch::new(&|| false),
+        );
         let vocab = vocab.unwrap();
         let text = strings.concat().repeat(4);
         let specials = SpecialStrings::new(&vocab, &[], &Watch::new(&|| false)).unwrap();

@@ -7,6 +7,7 @@
 //!
 //! Nine bytes a node, about one node and a half a token; the strings stay where they are.
 
+use crate::job::Job;
 use crate::reserve::exactly;
 use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
@@ -118,8 +119,7 @@ impl Trie {
             let what = "nodes of the vocabulary's trie";
             return Err(TokenizerError::TooLarge { what, found: nodes, limit: MAX_NODES });
         }
-        let mut trie =
-            Trie { first: exactly(nodes + 1)?, labels: exactly(nodes)?, tokens: exactly(nodes)? };
+        let mut trie = Trie { first: exactly(nodes + 1)?, labels: exactly(nodes)?, tokens: exactly(nodes)? };
         (trie.labels.push(0), trie.tokens.push(NO_TOKEN));
         // The stretches of `sorted` below the nodes of one depth, and of the next.
         let (mut level, mut below): (Vec<(u32, u32)>, Vec<(u32, u32)>) = (exactly(n + 1)?, exactly(n + 1)?);
@@ -163,14 +163,15 @@ impl Trie {
         (start, self.labels.get(start..end).unwrap_or(&[]))
     }
 
-    /// Hands the tokens that begin `input` to `each`, with their lengths, the shortest first.
+    /// Hands the tokens that begin `input` to `each`, with their lengths, the shortest first. Returns how many bytes were
+    /// looked at.
     #[inline]
     pub(crate) fn prefixes<'a>(
         &self,
         input: &[u8],
         text: impl Fn(TokenId) -> &'a [u8],
         mut each: impl FnMut(usize, TokenId),
-    ) {
+    ) -> usize {
         let mut node = 0;
         for (depth, byte) in input.iter().enumerate() {
             let (start, labels) = self.children(node);
@@ -179,7 +180,7 @@ impl Trie {
             } else {
                 labels.binary_search(byte).ok()
             };
-            let Some(at) = found else { return };
+            let Some(at) = found else { return depth + 1 };
             node = start + at;
             let length = depth + 1;
             let token = self.tokens.get(node).copied().unwrap_or(NO_TOKEN);
@@ -196,20 +197,27 @@ impl Trie {
             if input.get(length..).is_some_and(|input| input.starts_with(rest)) {
                 each(whole.len(), token);
             }
-            return;
+            return whole.len();
         }
+        input.len()
     }
 
-    /// The longest token that begins `input`.
+    /// The longest token that begins `input`, of those that a piece of text may become.
     #[inline]
     pub(crate) fn longest<'a>(
         &self,
+        job: &Job<'_>,
         input: &[u8],
         text: impl Fn(TokenId) -> &'a [u8],
-    ) -> Option<(usize, TokenId)> {
+    ) -> Result<Option<(usize, TokenId)>, TokenizerError> {
         let mut longest = None;
-        self.prefixes(input, text, |length, token| longest = Some((length, token)));
-        longest
+        let steps = self.prefixes(input, text, |length, token| {
+            if job.allows(token) {
+                longest = Some((length, token));
+            }
+        });
+        job.work(steps)?;
+        Ok(longest)
     }
 
     /// Bytes on the heap.

@@ -53,7 +53,11 @@ pub(crate) struct Vocab {
 }
 
 impl Vocab {
-    pub(crate) fn new(strings: Strings, types: &[TokenType], watch: &Watch<'_>) -> Result<Self, TokenizerError> {
+    pub(crate) fn new(
+        strings: Strings,
+        types: &[TokenType],
+        watch: &Watch<'_>,
+    ) -> Result<Self, TokenizerError> {
         let n = strings.len();
         if n == 0 {
             return Err(TokenizerError::Missing { key: "tokenizer.ggml.tokens", why: "it holds no token" });
@@ -77,7 +81,11 @@ impl Vocab {
         let mut max_len = 0;
         for (id, (_, length)) in strings.places().enumerate() {
             if length > MAX_TOKEN_BYTES {
-                return Err(TokenizerError::TokenTooLong { id: id as TokenId, length, limit: MAX_TOKEN_BYTES });
+                return Err(TokenizerError::TokenTooLong {
+                    id: id as TokenId,
+                    length,
+                    limit: MAX_TOKEN_BYTES,
+                });
             }
             max_len = max_len.max(length);
         }

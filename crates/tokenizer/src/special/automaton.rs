@@ -120,7 +120,9 @@ impl Automaton {
                             below.push((at, end, child));
                         }
                         None => {
-                            if let (Some(slot), Some(string)) = (self.found.get_mut(node as usize), group.first()) {
+                            if let (Some(slot), Some(string)) =
+                                (self.found.get_mut(node as usize), group.first())
+                            {
                                 *slot = *string;
                             }
                         }
@@ -226,7 +228,8 @@ impl Automaton {
     }
 
     pub(super) fn owned_bytes(&self) -> usize {
-        let numbers = [&self.first, &self.fail, &self.found, &self.roots, &self.ids, &self.lengths, &self.shorter];
+        let numbers =
+            [&self.first, &self.fail, &self.found, &self.roots, &self.ids, &self.lengths, &self.shorter];
         numbers.iter().map(|numbers| numbers.capacity() * 4).sum::<usize>() + self.labels.capacity()
     }
 }
