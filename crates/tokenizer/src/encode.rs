@@ -2,6 +2,7 @@
 
 use crate::job::Job;
 use crate::kind::KindScratch;
+use crate::reserve::Reserve;
 use crate::sink::{Count, Sink, Spans};
 use crate::special::{Fragment, Wanted};
 use crate::watch::Watch;
@@ -139,12 +140,28 @@ impl Tokenizer {
         texts: impl IntoIterator<Item = T>,
         options: EncodeOptions,
     ) -> Result<Vec<Vec<TokenId>>, TokenizerError> {
-        let mut scratch = EncodeScratch::default();
-        let one = |text: T| {
+        self.encode_batch_with(texts, options, &|| false)
+    }
+
+    /// As [`Tokenizer::encode_batch`]; `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_with`].
+    pub fn encode_batch_with<T: AsRef<str>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+        options: EncodeOptions,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<Vec<TokenId>>, TokenizerError> {
+        let (mut scratch, watch) = (EncodeScratch::default(), &Watch::new(cancelled));
+        let mut all = Vec::new();
+        for text in texts {
+            watch.work(1)?;
             let mut ids = Vec::new();
-            self.encode_into(text.as_ref(), options, &mut scratch, &mut ids).map(|()| ids)
-        };
-        texts.into_iter().map(one).collect()
+            self.encode_to(text.as_ref(), options.into(), &mut scratch, &mut ids, watch)?;
+            all.add(ids)?;
+        }
+        Ok(all)
     }
 
     /// The ids of a text, and the part of the text that became each of them.
@@ -178,6 +195,14 @@ impl Tokenizer {
         let (mut count, watch) = (Count::default(), &Watch::new(cancelled));
         self.encode_to(text, options.into(), &mut EncodeScratch::default(), &mut count, watch)?;
         Ok(count.0)
+    }
+
+    /// Whether these tokens begin with BOS twice: the text began with it, and encoding added another one.
+    ///
+    /// Encoding leaves that as it is, as llama.cpp does; a caller may warn, or encode without
+    /// [`EncodeOptions::add_special`].
+    pub fn has_double_bos(&self, ids: &[TokenId]) -> bool {
+        self.adds_bos() && matches!(ids, [a, b, ..] if a == b && self.bos() == Some(*a))
     }
 
     fn encode_to<S: Sink>(

@@ -2,7 +2,7 @@
 
 use crate::reserve::{copy, exactly};
 use crate::spec::{Normalizer, Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
-use crate::{CharsMap, Tokenizer, TokenizerError};
+use crate::{CharsMap, TokenId, Tokenizer, TokenizerError};
 use happy_gguf::{Array, ByteOrder, FromValue, GgufFile, Metadata, ValueType};
 
 impl Tokenizer {
@@ -69,6 +69,7 @@ impl TokenizerSpec {
             fim_repo: id("tokenizer.ggml.fim_rep_token_id")?,
             fim_separator: id("tokenizer.ggml.fim_sep_token_id")?,
         };
+        spec.eos_ids = ids(metadata, "tokenizer.ggml.eos_token_ids")?;
         spec.add_bos = read(metadata, "tokenizer.ggml.add_bos_token")?;
         spec.add_eos = read(metadata, "tokenizer.ggml.add_eos_token")?;
         spec.add_space_prefix = read(metadata, "tokenizer.ggml.add_space_prefix")?;
@@ -88,6 +89,14 @@ impl TokenizerSpec {
 /// A value that may be missing.
 fn read<'a, T: FromValue<'a>>(metadata: &Metadata<'a>, key: &str) -> Result<Option<T>, TokenizerError> {
     metadata.optional(key).map_err(|e| TokenizerError::Value { message: e.to_string() })
+}
+
+/// A list of ids; what is no id is left out, as it is where one id is expected.
+fn ids(metadata: &Metadata<'_>, key: &str) -> Result<Vec<TokenId>, TokenizerError> {
+    let Some(array) = read::<Array<'_>>(metadata, key).ok().flatten() else { return Ok(Vec::new()) };
+    let mut ids = exactly(array.len())?;
+    ids.extend(array.iter().filter_map(|value| TokenId::try_from(value.as_integer()?).ok()));
+    Ok(ids)
 }
 
 /// A name that nothing depends on but details.

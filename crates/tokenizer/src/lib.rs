@@ -37,6 +37,7 @@ mod roles;
 mod rules;
 mod rwkv;
 mod sink;
+mod sort;
 mod spec;
 mod special;
 mod split;

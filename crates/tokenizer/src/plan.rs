@@ -4,7 +4,7 @@ use crate::{Tokenizer, hash, special, trie, vocab};
 use happy_gguf::{Array, Metadata, ValueType};
 
 /// What is allocated whatever the file says: the kinds' fixed tables, warnings, allocations below a kilobyte.
-const FIXED: u64 = 16 << 10;
+const FIXED: u64 = 64 << 10;
 
 /// Tokens that become special by their well-known strings, and the bytes that they may have.
 const ROLES: (u64, u64) = (128, 4096);
@@ -28,8 +28,7 @@ impl Tokenizer {
         let model = text("tokenizer.ggml.model");
         let names = ["tokenizer.ggml.pre", "general.architecture", "general.name"];
         let mut planned = FIXED + model.len() as u64;
-        // A name is copied, and once more in lower case, where a character may become three times as long.
-        planned += names.iter().map(|key| 4 * text(key).len() as u64).sum::<u64>();
+        planned += names.iter().map(|key| text(key).len() as u64).sum::<u64>();
         planned += 4 * (n + 1) + vocab::planned_bytes(n) + count(&types);
         planned += special_bytes(&tokens, types.as_ref());
         planned += match model {

@@ -321,6 +321,9 @@ pub struct TokenizerSpec {
     pub merges: Option<Strings>,
     /// Ids that the file names.
     pub special: SpecialIds,
+    /// `tokenizer.ggml.eos_token_ids`: ids that end the generation, besides `special.eos`, whose place the first of them
+    /// takes where it is missing. Ids that don't exist are ignored. Empty by default.
+    pub eos_ids: Vec<TokenId>,
     /// Begin the encoded text with `bos`.
     pub add_bos: Option<bool>,
     /// End the encoded text with `eos`.
@@ -352,6 +355,7 @@ impl TokenizerSpec {
             scores: None,
             merges: None,
             special: SpecialIds::default(),
+            eos_ids: Vec::new(),
             add_bos: None,
             add_eos: None,
             add_space_prefix: None,

@@ -1,10 +1,10 @@
 //! Finding the strings of special tokens in a text, before anything else is done with it.
 //!
 //! ```text
-//! candidates = at each place, the longest special string that begins there       one pass, from the end
+//! candidates = at each place, the longest special string that ends there         one pass
 //! take them by priority: longer strings first, then lower ids, then from the left
 //!     free: cut it out
-//!     its end is covered: the longest string that ends before the cover becomes the candidate
+//!     its beginning is covered: the longest string that begins after the cover becomes the candidate
 //! ```
 //!
 //! The order is llama.cpp's: a longer string wins over a shorter one that begins before it. What was cut before is at
@@ -17,6 +17,7 @@ mod bits;
 mod chain;
 
 use crate::reserve::{Reserve, reserve_one};
+use crate::sort::sort;
 use crate::spec::TokenType;
 use crate::vocab::{Vocab, attr};
 use crate::watch::Watch;
@@ -45,11 +46,12 @@ impl Fragment {
 pub(crate) type Part = (Range<usize>, Fragment);
 
 /// An occurrence of a special token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Cut {
-    /// With the white space that it swallows.
-    taken: Range<usize>,
-    token: Range<usize>,
+    start: u32,
+    end: u32,
+    /// How much white space it swallows on its left and on its right.
+    spaces: (u32, u32),
     id: TokenId,
 }
 
@@ -99,12 +101,12 @@ pub(crate) fn planned_bytes(n: u64, bytes: u64) -> u64 {
 impl SpecialStrings {
     /// `types`: what the file says of the tokens; empty when it says nothing.
     pub(crate) fn new(vocab: &Vocab, types: &[TokenType], watch: &Watch<'_>) -> Result<Self, TokenizerError> {
-        let (mut n, mut bytes) = (0, 0);
-        for id in specials(vocab) {
+        let mut n = 0;
+        for _ in specials(vocab) {
             watch.work(1)?;
-            (n, bytes) = (n + 1, bytes + vocab.text(id).len());
+            n += 1;
         }
-        let strings = Automaton::new(vocab, specials(vocab), (n, bytes), watch)?;
+        let strings = Automaton::new(vocab, specials(vocab), n, watch)?;
         let user_defined = |id: TokenId| {
             let attrs = vocab.attrs(id);
             attrs & attr::USER_DEFINED != 0 && attrs & (attr::CONTROL | attr::UNKNOWN) == 0
@@ -135,16 +137,17 @@ impl SpecialStrings {
         watch: &Watch<'_>,
     ) -> Result<Vec<Part>, TokenizerError> {
         let mut cuts = self.cuts(vocab, text, wanted, watch)?;
-        cuts.sort_unstable_by_key(|cut| cut.token.start);
+        sort(&mut cuts, |a, b| a.start.cmp(&b.start), watch)?;
         let mut parts = Vec::new();
         let mut at = 0;
-        for cut in cuts {
+        for Cut { start, end, spaces: (left, right), id } in cuts {
             watch.work(1)?;
-            if at < cut.taken.start {
-                parts.add((at..cut.taken.start, Fragment::Text))?;
+            let before = (start - left) as usize;
+            if at < before {
+                parts.add((at..before, Fragment::Text))?;
             }
-            at = cut.taken.end;
-            parts.add((cut.token, Fragment::Token(cut.id)))?;
+            at = (end + right) as usize;
+            parts.add((start as usize..end as usize, Fragment::Token(id)))?;
         }
         if at < text.len() {
             parts.add((at..text.len(), Fragment::Text))?;
@@ -169,45 +172,61 @@ impl SpecialStrings {
         if candidates.is_empty() {
             return Ok(cuts);
         }
-        let bytes = text.as_bytes();
-        let mut taken = Bits::new(bytes.len())?;
-        while let Some((string, Reverse(start), end)) = candidates.pop() {
+        let mut taken = Bits::new(text.len())?;
+        while let Some((string, Reverse(first), last)) = candidates.pop() {
             let (length, id) = (self.strings.length(string), self.strings.id(string));
-            let mut at = start as usize;
-            while at < end as usize {
+            let mut at = first as usize;
+            while at < last as usize {
                 watch.work(1)?;
-                if taken.get(at) {
+                let end = at + length;
+                if taken.get(end - 1) {
                     at += 1;
                     continue;
                 }
-                if taken.get(at + length - 1) {
+                if taken.get(at) {
                     watch.work(length / 64)?;
-                    let room = taken.first_in(at..at + length).map_or(0, |cover| cover - at);
-                    let shorter = search.longest(self.strings.shorter(string), at, room)?;
+                    let room = taken.last_in(at..end).map_or(0, |cover| end - cover - 1);
+                    let shorter = search.longest(self.strings.shorter(string), end, room)?;
                     if shorter != NONE {
+                        let start = (end - self.strings.length(shorter)) as u32;
                         reserve_one(&mut candidates)?;
-                        candidates.push((shorter, Reverse(at as u32), at as u32 + 1));
+                        candidates.push((shorter, Reverse(start), start + 1));
                     }
                     at += 1;
                     continue;
                 }
-                let (token, attrs) = (at..at + length, vocab.attrs(id));
-                let space = |at: usize| bytes.get(at).copied().is_some_and(is_space) && !taken.get(at);
-                let mut whole = token.clone();
-                while attrs & attr::LSTRIP != 0 && whole.start > 0 && space(whole.start - 1) {
-                    whole.start -= 1;
+                // As often as it follows itself: the places between are covered by that, and need no other string.
+                loop {
+                    let cut = cut_at(text, at..at + length, id, &taken, vocab);
+                    let whole = cut.start as usize - cut.spaces.0 as usize..(cut.end + cut.spaces.1) as usize;
+                    let next = whole.end;
+                    watch.work(1 + whole.len() / 64)?;
+                    taken.set(whole);
+                    cuts.add(cut)?;
+                    if next >= last as usize || taken.get(next) || taken.get(next + length - 1) {
+                        break;
+                    }
+                    at = next;
                 }
-                while attrs & attr::RSTRIP != 0 && space(whole.end) {
-                    whole.end += 1;
-                }
-                watch.work(whole.len() / 64)?;
-                taken.set(whole.clone());
-                at = whole.end;
-                cuts.add(Cut { taken: whole, token, id })?;
+                at += 1;
             }
         }
         Ok(cuts)
     }
+}
+
+/// The occurrence of a token with the white space beside it that is its own.
+fn cut_at(text: &str, token: Range<usize>, id: TokenId, taken: &Bits, vocab: &Vocab) -> Cut {
+    let attrs = vocab.attrs(id);
+    let space = |at: usize| text.as_bytes().get(at).copied().is_some_and(is_space) && !taken.get(at);
+    let (mut left, mut right) = (0, 0);
+    while attrs & attr::LSTRIP != 0 && token.start > left && space(token.start - left - 1) {
+        left += 1;
+    }
+    while attrs & attr::RSTRIP != 0 && space(token.end + right) {
+        right += 1;
+    }
+    Cut { start: token.start as u32, end: token.end as u32, spaces: (left as u32, right as u32), id }
 }
 
 /// A string, and the first and after the last place of a run of places where it begins. The largest is taken first.
@@ -248,22 +267,22 @@ impl<'s> Search<'s> {
         Ok(Search { specials, text: text.as_bytes(), chain, plain, watch })
     }
 
-    /// Of `string` and the shorter ones that begin at the same place `at`: the longest that is looked for there and has
-    /// at most `most` bytes.
+    /// Of `string` and the shorter ones that end at the same place, before byte `end`: the longest that is looked for there
+    /// and has at most `most` bytes.
     #[inline]
-    fn longest(&self, string: StringId, at: usize, most: usize) -> Result<StringId, TokenizerError> {
+    fn longest(&self, string: StringId, end: usize, most: usize) -> Result<StringId, TokenizerError> {
         let SpecialStrings { strings, plain: plain_chain, .. } = self.specials;
         let found = self.chain.longest(strings, string, most, self.watch)?;
         let Some(plain) = &self.plain else { return Ok(found) };
         let length = strings.length(found);
         self.watch.work(length / 64)?;
-        let Some(border) = plain.first_in(at..at + length) else { return Ok(found) };
-        let before = self.chain.longest(strings, string, border - at, self.watch)?;
+        let Some(border) = plain.last_in(end - length..end) else { return Ok(found) };
+        let after = self.chain.longest(strings, string, most.min(end - border - 1), self.watch)?;
         let inside = plain_chain.longest(strings, string, most, self.watch)?;
-        Ok(if strings.length(inside) > strings.length(before) { inside } else { before })
+        Ok(if strings.length(inside) > strings.length(after) { inside } else { after })
     }
 
-    /// The longest string of each place.
+    /// The longest string that ends at each place.
     fn candidates(&self) -> Result<BinaryHeap<Candidate>, TokenizerError> {
         let strings = &self.specials.strings;
         let mut heap = BinaryHeap::new();
@@ -276,16 +295,22 @@ impl<'s> Search<'s> {
             Ok(())
         };
         let (mut node, mut run) = (0, (NONE, Reverse(0), 0));
-        for (at, byte) in self.text.iter().enumerate().rev() {
+        for (at, byte) in self.text.iter().enumerate() {
             self.watch.work(1)?;
             node = strings.step(node, *byte, self.watch)?;
-            let found = strings.found(node);
-            let found = if found == NONE { NONE } else { self.longest(found, at, usize::MAX)? };
+            let mut found = strings.found(node);
+            if found == NONE && run.0 == NONE {
+                continue;
+            }
+            if found != NONE {
+                found = self.longest(found, at + 1, usize::MAX)?;
+            }
             if found != run.0 {
                 add(run)?;
-                run = (found, Reverse(0), at as u32 + 1);
+                let start = (at + 1 - strings.length(found)) as u32;
+                run = (found, Reverse(start), start);
             }
-            run.1 = Reverse(at as u32);
+            run.2 += 1;
         }
         add(run)?;
         Ok(heap)
@@ -339,9 +364,12 @@ mod tests {
     proptest! {
         #[test]
         fn cuts_are_those_of_one_token_after_the_other(
-            strings in prop::collection::vec("[ab\n é]{1,4}", 1..12),
+            strings in prop_oneof![
+                prop::collection::vec("[ab\n é]{1,4}", 1..12),
+                prop::collection::vec("a{1,7}|[ab]{1,7}", 1..12),
+            ],
             strips in prop::collection::vec(0u8..4, 12),
-            text in "[ab\n é]{0,60}",
+            text in "[ab\n é]{0,60}|[ab]{0,60}|a{0,60}",
         ) {
             let types = vec![TokenType::UserDefined; strings.len()];
             let mut vocab = Vocab::new(Strings::from_list(&strings).unwrap(), &types, &Watch::new(&|| false)).unwrap();

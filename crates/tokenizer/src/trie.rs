@@ -9,6 +9,7 @@
 
 use crate::job::Job;
 use crate::reserve::exactly;
+use crate::sort::{self, sort};
 use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
@@ -59,7 +60,7 @@ impl Key {
 #[cfg(feature = "gguf")]
 pub(crate) fn planned_bytes(n: u64, bytes: u64) -> u64 {
     let nodes = 1 + n + bytes / 2;
-    nodes * 9 + 4 + n * size_of::<Key>() as u64 + (n + 1) * 16
+    nodes * 9 + 4 + n * size_of::<Key>() as u64 + sort::planned_bytes::<Key>(n) + (n + 1) * 16
 }
 
 /// The strings in ascending order, each once.
@@ -76,9 +77,9 @@ fn sorted_keys<'a>(
     }
     let long = |key: &Key| if key.length as usize > KEY_BYTES { text(key.id) } else { &[] };
     let rest = |a: &Key, b: &Key| long(a).cmp(long(b)).then(a.length.cmp(&b.length));
-    sorted.sort_unstable_by(|a, b| {
-        a.bytes.cmp(&b.bytes).then_with(|| rest(a, b)).then_with(|| b.id.cmp(&a.id))
-    });
+    let order =
+        |a: &Key, b: &Key| a.bytes.cmp(&b.bytes).then_with(|| rest(a, b)).then_with(|| b.id.cmp(&a.id));
+    sort(&mut sorted, order, watch)?;
     // The later of equal strings comes first and stays.
     sorted.dedup_by(|b, a| a.bytes == b.bytes && rest(a, b).is_eq());
     Ok(sorted)

@@ -1,17 +1,17 @@
-//! All strings that begin at each place of a text, in time linear in the text (Aho and Corasick, 1975), read from the
-//! end.
+//! All strings that end at each place of a text, in time linear in the text (Aho and Corasick, 1975).
 //!
 //! ```text
-//! a trie of the reversed strings: nodes in breadth-first order, children of node i: first[i] .. first[i + 1]
+//! a trie of the strings: nodes in breadth-first order, children of node i: first[i] .. first[i + 1]
 //! fail[i]    the longest proper suffix of node i's string that is a node, too
-//! found[i]   the longest string that ends at node i, or at a node that fail leads to: it begins where the reader is
-//! shorter[s] the next shorter string that begins where string s does
+//! found[i]   the longest string that ends at node i, or at a node that fail leads to: it ends where the reader is
+//! shorter[s] the next shorter string that ends where string s does
 //! ```
 //!
 //! Strings are numbered by priority: 1 has the lowest, the highest number the highest; 0 is no string. A longer string
 //! comes before a shorter one, and of equally long ones the lower token id first, which is llama.cpp's order.
 
-use crate::reserve::{Reserve, exactly, filled};
+use crate::reserve::{exactly, filled};
+use crate::sort::sort;
 use crate::vocab::Vocab;
 use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
@@ -43,21 +43,35 @@ pub(super) struct Automaton {
 pub(super) fn planned_bytes(n: u64, bytes: u64) -> u64 {
     let nodes = bytes + 1;
     let node = 4 + 1 + 4 + 4;
-    // Ids, lengths, shorter; order, and the stretches of two levels.
-    let string = 3 * 4 + 4 + 2 * 12;
+    // Ids, lengths, shorter; order, its sorting, and the stretches of two levels.
+    let string = 3 * 4 + 4 + 4 + 2 * 12;
     nodes * node + 4 + (n + 1) * string + 256 * 4
+}
+
+/// How many nodes the trie of some sorted strings has: of each string those that the one before does not have.
+fn count_nodes<'a>(
+    strings: impl Iterator<Item = &'a [u8]>,
+    watch: &Watch<'_>,
+) -> Result<usize, TokenizerError> {
+    let (mut nodes, mut before) = (1, &b""[..]);
+    for string in strings {
+        let common = string.iter().zip(before).take_while(|(a, b)| a == b).count();
+        watch.work(1 + common)?;
+        nodes += string.len() - common;
+        before = string;
+    }
+    Ok(nodes)
 }
 
 /// Strings `low..high` of the sorted list, all below one node.
 type Stretch = (u32, u32, u32);
 
 impl Automaton {
-    /// An automaton for some tokens, of which none is empty and no two have the same string; `bytes` is their length
-    /// together.
+    /// An automaton for `n` tokens, of which none is empty and no two have the same string.
     pub(super) fn new(
         vocab: &Vocab,
         tokens: impl Iterator<Item = TokenId>,
-        (n, bytes): (usize, usize),
+        n: usize,
         watch: &Watch<'_>,
     ) -> Result<Self, TokenizerError> {
         let mut ids: Vec<TokenId> = exactly(n + 1)?;
@@ -66,63 +80,63 @@ impl Automaton {
             ids.push(id);
         }
         watch.work(n)?;
-        ids.get_mut(1..)
-            .unwrap_or(&mut [])
-            .sort_unstable_by_key(|id| (vocab.text(*id).len(), std::cmp::Reverse(*id)));
+        let priority = |id: &TokenId| (vocab.text(*id).len(), std::cmp::Reverse(*id));
+        sort(ids.get_mut(1..).unwrap_or(&mut []), |a, b| priority(a).cmp(&priority(b)), watch)?;
         let mut lengths = exactly(n + 1)?;
         lengths.push(0);
         lengths.extend(ids.iter().skip(1).map(|id| vocab.text(*id).len() as u32));
+        let mut order: Vec<StringId> = exactly(n + 1)?;
+        order.extend(1..ids.len() as StringId);
+        let text = |string: &StringId| vocab.text(ids.get(*string as usize).copied().unwrap_or(0));
+        sort(&mut order, |a, b| text(a).cmp(text(b)), watch)?;
+        let nodes = count_nodes(order.iter().map(text), watch)?;
         let mut automaton = Automaton {
-            first: exactly(bytes + 2)?,
-            labels: exactly(bytes + 1)?,
-            found: exactly(bytes + 1)?,
+            first: exactly(nodes + 1)?,
+            labels: exactly(nodes)?,
+            found: exactly(nodes)?,
             shorter: filled(ids.len(), NONE)?,
             roots: filled(256, 0)?,
             fail: Vec::new(),
             ids,
             lengths,
         };
-        automaton.add_nodes(vocab, watch)?;
+        automaton.add_nodes(vocab, &order, watch)?;
         automaton.add_links(watch)?;
         Ok(automaton)
     }
 
-    /// The trie, level by level: the strings below a node are sorted by the byte that comes next.
-    fn add_nodes(&mut self, vocab: &Vocab, watch: &Watch<'_>) -> Result<(), TokenizerError> {
-        let n = self.lengths.len();
-        let mut order: Vec<StringId> = exactly(n)?;
-        order.extend(1..n as StringId);
-        let (mut level, mut below): (Vec<Stretch>, Vec<Stretch>) = (exactly(n)?, exactly(n)?);
+    /// The trie, level by level: the stretches of the sorted strings that have the next byte in common.
+    fn add_nodes(
+        &mut self,
+        vocab: &Vocab,
+        order: &[StringId],
+        watch: &Watch<'_>,
+    ) -> Result<(), TokenizerError> {
+        let (mut level, mut below): (Vec<Stretch>, Vec<Stretch>) =
+            (exactly(order.len() + 1)?, exactly(order.len() + 1)?);
         (self.labels.push(0), self.found.push(NONE));
         level.push((0, order.len() as u32, 0));
         let mut depth = 0;
         while !level.is_empty() {
             for &(low, high, node) in &level {
                 self.first.push(self.labels.len() as u32);
-                let strings = order.get_mut(low as usize..high as usize).unwrap_or(&mut []);
+                let strings = order.get(low as usize..high as usize).unwrap_or(&[]);
                 watch.work(strings.len() + 1)?;
                 let ids = &self.ids;
-                // Counted from the end; a string that ends here comes first.
+                // A string that ends here comes first.
                 let next = |string: &StringId| {
-                    let text = vocab.text(ids.get(*string as usize).copied().unwrap_or(0));
-                    text.len().checked_sub(depth + 1).and_then(|at| text.get(at)).copied()
+                    vocab.text(ids.get(*string as usize).copied().unwrap_or(0)).get(depth).copied()
                 };
-                if strings.len() > 1 {
-                    strings.sort_unstable_by_key(next);
-                }
                 let mut at = low;
                 for group in strings.chunk_by(|a, b| next(a) == next(b)) {
                     let end = at + group.len() as u32;
-                    match group.first().and_then(next) {
-                        Some(label) => {
-                            let child = self.labels.len() as u32;
-                            (self.labels.add(label)?, self.found.add(NONE)?);
-                            below.push((at, end, child));
+                    match (group.first(), group.first().and_then(next)) {
+                        (_, Some(label)) => {
+                            below.push((at, end, self.labels.len() as u32));
+                            (self.labels.push(label), self.found.push(NONE));
                         }
-                        None => {
-                            if let (Some(slot), Some(string)) =
-                                (self.found.get_mut(node as usize), group.first())
-                            {
+                        (string, None) => {
+                            if let (Some(slot), Some(string)) = (self.found.get_mut(node as usize), string) {
                                 *slot = *string;
                             }
                         }
@@ -134,10 +148,11 @@ impl Automaton {
             below.clear();
             depth += 1;
         }
-        self.first.add(self.labels.len() as u32)
+        self.first.push(self.labels.len() as u32);
+        Ok(())
     }
 
-    /// Where to go on when no child fits, and which strings begin at the same place.
+    /// Where to go on when no child fits, and which strings end at the same place.
     fn add_links(&mut self, watch: &Watch<'_>) -> Result<(), TokenizerError> {
         self.fail = filled(self.labels.len(), 0)?;
         let (start, end) = self.children(0);
@@ -178,7 +193,7 @@ impl Automaton {
         (at(node), at(node + 1))
     }
 
-    /// The node after one more byte (to the left of those read before).
+    /// The node after one more byte.
     #[inline]
     pub(super) fn step(&self, mut node: u32, byte: u8, watch: &Watch<'_>) -> Result<u32, TokenizerError> {
         while node != 0 {
@@ -198,13 +213,13 @@ impl Automaton {
         Ok(self.roots.get(usize::from(byte)).copied().unwrap_or(0))
     }
 
-    /// The longest string that begins where the byte that led to this node is.
+    /// The longest string that ends with the byte that led to this node.
     #[inline]
     pub(super) fn found(&self, node: u32) -> StringId {
         self.found.get(node as usize).copied().unwrap_or(NONE)
     }
 
-    /// The next shorter string that begins where this one does.
+    /// The next shorter string that ends where this one does.
     #[inline]
     pub(super) fn shorter(&self, string: StringId) -> StringId {
         self.shorter.get(string as usize).copied().unwrap_or(NONE)

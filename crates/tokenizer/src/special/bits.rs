@@ -33,13 +33,13 @@ impl Bits {
         }
     }
 
-    /// The first bit that is set in the range.
-    pub(super) fn first_in(&self, range: Range<usize>) -> Option<usize> {
-        let words = self.0.get(range.start / 64..range.end.div_ceil(64).min(self.0.len()))?;
+    /// The last bit that is set in the range.
+    pub(super) fn last_in(&self, range: Range<usize>) -> Option<usize> {
         let base = range.start / 64;
-        words.iter().enumerate().find_map(|(i, word)| {
+        let words = self.0.get(base..range.end.div_ceil(64).min(self.0.len()))?;
+        words.iter().enumerate().rev().find_map(|(i, word)| {
             let found = word & Self::mask(base + i, &range);
-            (found != 0).then(|| (base + i) * 64 + found.trailing_zeros() as usize)
+            (found != 0).then(|| (base + i) * 64 + 63 - found.leading_zeros() as usize)
         })
     }
 }
@@ -62,7 +62,7 @@ mod tests {
             }
             prop_assert!((0..270).all(|at| bits.get(at) == plainly[at]));
             let end = (start + length).min(270);
-            prop_assert_eq!(bits.first_in(start..end), (start..end).find(|at| plainly[*at]));
+            prop_assert_eq!(bits.last_in(start..end), (start..end).rfind(|at| plainly[*at]));
         }
     }
 }

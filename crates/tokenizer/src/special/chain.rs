@@ -1,4 +1,4 @@
-//! Of the strings that begin at one place, those of some tokens only, the longest first.
+//! Of the strings that end at one place, those of some tokens only, the longest first.
 //!
 //! Each string links to the next shorter one, and by a jump further down, so that the longest string of at most so many
 //! bytes is found in logarithmic time (Myers, "An applicative random-access stack", 1983).
@@ -13,7 +13,7 @@ pub(super) struct Chain {
     /// The string itself where it is one of the chain's, otherwise the next shorter one that is.
     head: Vec<StringId>,
     jump: Vec<StringId>,
-    /// How many strings of the chain begin with this one.
+    /// How many strings of the chain there are from this one on.
     depth: Vec<u32>,
 }
 
@@ -67,7 +67,7 @@ impl Chain {
         self.depth.get(string as usize).copied().unwrap_or(0)
     }
 
-    /// Of `string` and the shorter ones that begin at the same place: the longest of the chain with at most `most`
+    /// Of `string` and the shorter ones that end at the same place: the longest of the chain with at most `most`
     /// bytes.
     pub(super) fn longest(
         &self,
