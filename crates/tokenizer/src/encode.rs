@@ -1,6 +1,6 @@
 //! Text to ids: whole texts, many texts, counts, and where in the text each token comes from.
 
-use crate::job::Job;
+use crate::job::{Barred, Job};
 use crate::kind::KindScratch;
 use crate::reserve::Reserve;
 use crate::sink::{Count, Sink, Spans};
@@ -27,12 +27,12 @@ impl EncodeOptions {
     }
 }
 
-/// Options, what is found in the text, and whether pieces of text are kept from becoming control tokens.
-type How<'r> = (EncodeOptions, Wanted<'r>, bool);
+/// Options, what is found in the text, and which tokens pieces of text must not become.
+type How<'r> = (EncodeOptions, Wanted<'r>, Barred<'r>);
 
 impl From<EncodeOptions> for How<'_> {
     fn from(options: EncodeOptions) -> Self {
-        (options, options.wanted(), false)
+        (options, options.wanted(), Barred::default())
     }
 }
 
@@ -93,7 +93,13 @@ impl Tokenizer {
         let wanted = if options.parse_special { Wanted::Outside(plain) } else { Wanted::UserDefined };
         let mut out = Vec::new();
         let watch = &Watch::new(cancelled);
-        self.encode_to(text, (options, wanted, true), &mut EncodeScratch::default(), &mut out, watch)?;
+        self.encode_to(
+            text,
+            (options, wanted, self.specials.barred()),
+            &mut EncodeScratch::default(),
+            &mut out,
+            watch,
+        )?;
         Ok(out)
     }
 
@@ -208,7 +214,7 @@ impl Tokenizer {
     fn encode_to<S: Sink>(
         &self,
         text: &str,
-        (options, wanted, guarded): How<'_>,
+        (options, wanted, barred): How<'_>,
         scratch: &mut EncodeScratch,
         out: &mut S,
         watch: &Watch<'_>,
@@ -217,7 +223,7 @@ impl Tokenizer {
         if options.add_special {
             self.begin(out)?;
         }
-        let job = &Job::new(&self.vocab, watch, guarded);
+        let job = &Job::new(&self.vocab, watch, barred);
         let mut after_special = true;
         for (range, fragment) in self.specials.partition(&self.vocab, text, wanted, watch)? {
             self.encode_fragment(job, text, range, fragment, &mut after_special, scratch, out)?;

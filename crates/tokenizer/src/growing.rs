@@ -9,7 +9,7 @@
 //! The tokens of a fragment depend on its bytes only, so the result is that of encoding the whole text.
 
 use crate::encode::{EncodeOptions, EncodeScratch, check_length};
-use crate::job::Job;
+use crate::job::{Barred, Job};
 use crate::reserve::{Reserve, copy, exactly};
 use crate::special::Part;
 use crate::watch::Watch;
@@ -67,7 +67,7 @@ impl<'t> GrowingText<'t> {
         let kept = self.parts.iter().zip(&parts).take_while(same).count();
 
         watch.work(1 + common / 16)?;
-        let job = &Job::new(&tokenizer.vocab, watch, false);
+        let job = &Job::new(&tokenizer.vocab, watch, Barred::default());
         let mut ids = Vec::new();
         let mut ends = exactly(parts.len())?;
         match kept.checked_sub(1).and_then(|last| self.parts.get(last)) {

@@ -9,20 +9,33 @@ use crate::{TokenId, TokenizerError};
 pub(crate) struct Job<'j> {
     pub(crate) vocab: &'j Vocab,
     pub(crate) watch: &'j Watch<'j>,
-    /// Attributes of tokens that no piece of text may become.
-    pub(crate) barred: u8,
+    /// Tokens that no piece of text may become.
+    barred: Barred<'j>,
+}
+
+/// Tokens that are kept out of a text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Barred<'b> {
+    /// Those with one of these attributes.
+    pub(crate) attrs: u8,
+    /// And these user-defined ones, ascending.
+    pub(crate) ids: &'b [TokenId],
 }
 
 impl<'j> Job<'j> {
-    /// `guarded`: pieces of text never become control tokens, not even where their merges would lead there.
-    pub(crate) fn new(vocab: &'j Vocab, watch: &'j Watch<'j>, guarded: bool) -> Self {
-        Job { vocab, watch, barred: if guarded { attr::CONTROL | attr::UNKNOWN } else { 0 } }
+    pub(crate) fn new(vocab: &'j Vocab, watch: &'j Watch<'j>, barred: Barred<'j>) -> Self {
+        Job { vocab, watch, barred }
     }
 
     /// Whether a piece of text may become this token.
     #[inline]
     pub(crate) fn allows(&self, id: TokenId) -> bool {
-        self.barred == 0 || self.vocab.attrs(id) & self.barred == 0
+        let Barred { attrs: barred, ids } = self.barred;
+        if barred == 0 {
+            return true;
+        }
+        let attrs = self.vocab.attrs(id);
+        attrs & barred == 0 && (attrs & attr::USER_DEFINED == 0 || ids.binary_search(&id).is_err())
     }
 
     /// The token whose string is the `len` bytes at `start`, if a piece of text may become it.

@@ -16,6 +16,7 @@ mod automaton;
 mod bits;
 mod chain;
 
+use crate::job::Barred;
 use crate::reserve::{Reserve, reserve_one};
 use crate::sort::sort;
 use crate::spec::TokenType;
@@ -65,6 +66,8 @@ pub(crate) struct SpecialStrings {
     user_defined: Chain,
     /// Those of a plain range: the user-defined ones that neither the file nor a role makes a control token.
     plain: Chain,
+    /// The user-defined tokens that are not of `plain`, ascending.
+    kept_out: Vec<TokenId>,
 }
 
 /// Which strings are looked for, and where.
@@ -95,7 +98,8 @@ fn specials(vocab: &Vocab) -> impl Iterator<Item = TokenId> + '_ {
 /// Heap bytes that building takes at most for `n` special tokens of `bytes` bytes together.
 #[cfg(feature = "gguf")]
 pub(crate) fn planned_bytes(n: u64, bytes: u64) -> u64 {
-    automaton::planned_bytes(n, bytes) + 3 * chain::planned_bytes(n)
+    // The tokens that are kept out of plain text: a list that grows.
+    automaton::planned_bytes(n, bytes) + 3 * chain::planned_bytes(n) + 12 * n
 }
 
 impl SpecialStrings {
@@ -115,17 +119,30 @@ impl SpecialStrings {
             let declared = types.get(id as usize).is_none_or(|t| *t == TokenType::UserDefined);
             user_defined(id) && declared && vocab.attrs(id) & attr::EOG == 0
         };
+        let mut kept_out = Vec::new();
+        for id in vocab.with_attrs(attr::USER_DEFINED).filter(|id| !plain(*id)) {
+            kept_out.add(id)?;
+        }
         Ok(Self {
             all: Chain::new(&strings, |_| true, watch)?,
             user_defined: Chain::new(&strings, user_defined, watch)?,
             plain: Chain::new(&strings, plain, watch)?,
             strings,
+            kept_out,
         })
+    }
+
+    /// The tokens that a stranger's text must not become: control and unknown tokens, and user-defined ones that end the
+    /// generation or that the file types otherwise.
+    pub(crate) fn barred(&self) -> Barred<'_> {
+        Barred { attrs: attr::CONTROL | attr::UNKNOWN, ids: &self.kept_out }
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {
         let chains = [&self.all, &self.user_defined, &self.plain];
-        self.strings.owned_bytes() + chains.iter().map(|chain| chain.owned_bytes()).sum::<usize>()
+        self.kept_out.capacity() * 4
+            + self.strings.owned_bytes()
+            + chains.iter().map(|chain| chain.owned_bytes()).sum::<usize>()
     }
 
     /// Cuts `text` at special tokens.
