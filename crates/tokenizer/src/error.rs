@@ -87,9 +87,9 @@ pub enum TokenizerError {
         vocab_size: usize,
     },
     /// An allocation failed. Nothing is lost but the result.
-    #[error("out of memory: cannot allocate {bytes} bytes")]
+    #[error("out of memory: no room for {bytes} bytes")]
     OutOfMemory {
-        /// Size of the buffer that was asked for.
+        /// Bytes that the buffer was to hold, at least.
         bytes: usize,
     },
     /// The caller's `cancelled` returned true.

@@ -162,7 +162,7 @@ impl Unigram {
                     }
                 }
                 if !space {
-                    out.push(*byte);
+                    out.add(*byte)?;
                     if spans {
                         origins.extend(1, at, at + length)?;
                     }
