@@ -4,7 +4,7 @@ use crate::job::{Barred, Job};
 use crate::kind::KindScratch;
 use crate::reserve::Reserve;
 use crate::sink::{Count, Sink, Spans};
-use crate::special::{Fragment, Wanted};
+use crate::special::{Fragment, Part, Wanted};
 use crate::watch::Watch;
 use crate::{TokenId, Tokenizer, TokenizerError};
 use std::ops::Range;
@@ -225,8 +225,8 @@ impl Tokenizer {
         }
         let job = &Job::new(&self.vocab, watch, barred);
         let mut after_special = true;
-        for (range, fragment) in self.specials.partition(&self.vocab, text, wanted, watch)? {
-            self.encode_fragment(job, text, range, fragment, &mut after_special, scratch, out)?;
+        for part in self.specials.partition(&self.vocab, text, wanted, watch)? {
+            self.encode_fragment(job, text, part, &mut after_special, scratch, out)?;
         }
         if options.add_special {
             self.end(text.len(), out)?;
@@ -259,8 +259,7 @@ impl Tokenizer {
         &self,
         job: &Job<'_>,
         text: &str,
-        range: Range<usize>,
-        fragment: Fragment,
+        (range, fragment): Part,
         after_special: &mut bool,
         scratch: &mut EncodeScratch,
         out: &mut S,

@@ -80,9 +80,9 @@ impl<'t> GrowingText<'t> {
             Some(((_, fragment), _)) => fragment.is_token(),
             None => true,
         };
-        for (range, fragment) in parts.into_iter().skip(kept) {
-            let (part, scratch) = ((range.clone(), fragment), &mut self.scratch);
-            tokenizer.encode_fragment(job, text, range, fragment, &mut after_special, scratch, &mut ids)?;
+        for part in parts.into_iter().skip(kept) {
+            let scratch = &mut self.scratch;
+            tokenizer.encode_fragment(job, text, part.clone(), &mut after_special, scratch, &mut ids)?;
             ends.push((part, ids.len()));
         }
         if self.options.add_special {

@@ -40,9 +40,11 @@ pub(crate) fn sort<T: Copy>(
                     break;
                 }
                 if order(l, r).is_le() {
-                    (left, _) = (left_rest, merged.push(*l));
+                    merged.push(*l);
+                    left = left_rest;
                 } else {
-                    (right, _) = (right_rest, merged.push(*r));
+                    merged.push(*r);
+                    right = right_rest;
                 }
             }
             watch.work((left.len() + right.len()) / 16)?;

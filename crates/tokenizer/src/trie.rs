@@ -121,7 +121,8 @@ impl Trie {
             return Err(TokenizerError::TooLarge { what, found: nodes, limit: MAX_NODES });
         }
         let mut trie = Trie { first: exactly(nodes + 1)?, labels: exactly(nodes)?, tokens: exactly(nodes)? };
-        (trie.labels.push(0), trie.tokens.push(NO_TOKEN));
+        trie.labels.push(0);
+        trie.tokens.push(NO_TOKEN);
         // The stretches of `sorted` below the nodes of one depth, and of the next.
         let (mut level, mut below): (Vec<(u32, u32)>, Vec<(u32, u32)>) = (exactly(n + 1)?, exactly(n + 1)?);
         level.push((0, sorted.len() as u32));

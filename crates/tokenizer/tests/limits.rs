@@ -117,9 +117,10 @@ fn everything_can_be_cancelled() {
     for kind in KINDS {
         let built = tokenizer(kind, &tokens, TokenType::UserDefined);
         let options = EncodeOptions::default();
-        let operations: [(&str, &dyn Fn(&dyn Fn() -> bool) -> Result<(), TokenizerError>); 6] = [
+        type Operation<'o> = &'o dyn Fn(&dyn Fn() -> bool) -> Result<(), TokenizerError>;
+        let operations: [(&str, Operation<'_>); 6] = [
             ("encode", &|c| built.encode_with(&text, options, c).map(drop)),
-            ("marked", &|c| built.encode_marked(&text, &[0..9], options, c).map(drop)),
+            ("marked", &|c| built.encode_marked(&text, &[0..4, 4..9], options, c).map(drop)),
             ("count", &|c| built.count_with(&text, options, c).map(drop)),
             ("batch", &|c| built.encode_batch_with([&text, &text], options, c).map(drop)),
             ("growing", &|c| GrowingText::new(&built, options).update_with(&text, c).map(drop)),

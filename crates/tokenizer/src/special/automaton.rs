@@ -114,7 +114,8 @@ impl Automaton {
     ) -> Result<(), TokenizerError> {
         let (mut level, mut below): (Vec<Stretch>, Vec<Stretch>) =
             (exactly(order.len() + 1)?, exactly(order.len() + 1)?);
-        (self.labels.push(0), self.found.push(NONE));
+        self.labels.push(0);
+        self.found.push(NONE);
         level.push((0, order.len() as u32, 0));
         let mut depth = 0;
         while !level.is_empty() {
@@ -133,7 +134,8 @@ impl Automaton {
                     match (group.first(), group.first().and_then(next)) {
                         (_, Some(label)) => {
                             below.push((at, end, self.labels.len() as u32));
-                            (self.labels.push(label), self.found.push(NONE));
+                            self.labels.push(label);
+                            self.found.push(NONE);
                         }
                         (string, None) => {
                             if let (Some(slot), Some(string)) = (self.found.get_mut(node as usize), string) {
