@@ -93,7 +93,8 @@ impl From<IsaError> for Failure {
 fn status_of_file(error: &FileError) -> Status {
     match error {
         FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::OutOfMemory => Status::Memory,
-        FileError::Io { .. } => Status::File,
+        FileError::Io { .. } | FileError::Map { .. } => Status::File,
+        FileError::Cancelled { .. } => Status::Cancelled,
         _ => Status::Model,
     }
 }

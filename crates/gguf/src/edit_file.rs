@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
-use std::vec::Vec;
 
-use crate::atomic::{Pending, place_of};
 use crate::edit::{GgufEdit, difference};
 use crate::header::{GgufHeader, HeaderError};
-use crate::undo;
-use crate::write_error::{WriteError, WriteErrorKind};
+use crate::overwrite::{Change, overwrite, recover};
+use crate::pending::{Pending, is_at, retried, try_lock};
+use crate::undo::{self, read_range};
+use crate::write_error::{WriteError, WriteErrorKind, place_of};
 
 /// How [`edit_file`] may change a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub fn edit_file<E: From<WriteError>>(
     let path = path.as_ref();
     let place = |e| WriteError::io(place_of(path), e);
     let mut file = open(path).map_err(place)?;
-    undo::recover(path, &mut file).map_err(place)?;
+    recover(path, &mut file).map_err(place)?;
     file.rewind().map_err(place)?;
     let header = GgufHeader::read(&mut file).map_err(|e| match e {
         HeaderError::Io(e) => place(e),
@@ -87,7 +87,7 @@ pub fn edit_file<E: From<WriteError>>(
     change(&mut edit)?;
     let file_len = file.metadata().map_err(place)?.len();
     let data_start = view.data_offset().min(file_len);
-    let old = read_range(&mut file, 0, data_start).map_err(place)?;
+    let old = read_range(&file, 0, data_start).map_err(place)?;
     let padding = old.get(header.bytes().len()..).unwrap_or_default();
     let (new, realigned) = edit.start(file_len, padding)?;
 
@@ -100,7 +100,8 @@ pub fn edit_file<E: From<WriteError>>(
     } else if new.len() == old.len() && mode == EditMode::InPlace {
         let Some((from, to)) = difference(&old, &new) else { return Ok(Edited::Unchanged) };
         let (old, new) = (old.get(from..to).unwrap_or_default(), new.get(from..to).unwrap_or_default());
-        undo::overwrite(path, &mut file, from as u64, old, new).map_err(place)?;
+        let change = Change { header_len: data_start, offset: from as u64, old, new };
+        overwrite(path, &mut file, &change).map_err(place)?;
         Ok(Edited::InPlace)
     } else if new == old {
         Ok(Edited::Unchanged)
@@ -131,38 +132,43 @@ pub fn recover_file(path: impl AsRef<Path>) -> Result<bool, WriteError> {
         return Ok(false);
     }
     let mut file = open(path).map_err(|e| WriteError::io(place_of(path), e))?;
-    undo::recover(path, &mut file).map_err(|e| WriteError::io(place_of(path), e))
+    recover(path, &mut file).map_err(|e| WriteError::io(place_of(path), e))
 }
 
-/// For reading and writing, and for nobody else who edits.
+/// For reading and writing, and for nobody else who edits. Where the file system has no locks, for everybody.
 fn open(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).write(true).open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(io::Error::new(io::ErrorKind::WouldBlock, "it is being edited by another program"))
+    loop {
+        let file = File::options().read(true).write(true).open(path)?;
+        match try_lock(&file) {
+            // Another editor may have put a new file in its place before we got the lock.
+            Ok(_) if is_at(&file, path) => return Ok(file),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::Error::new(e.kind(), "it is being edited by another program"));
+            }
+            Err(e) => return Err(e),
         }
-        // Not every file system has locks.
-        Err(std::fs::TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => Ok(file),
-        Err(std::fs::TryLockError::Error(e)) => Err(e),
     }
-}
-
-fn read_range(file: &mut File, from: u64, to: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from))?;
-    file.take(to - from).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// A range of one file, to the end of another.
 fn copy_range(file: &mut File, range: Range<u64>, out: &mut File) -> io::Result<()> {
+    let start = retried(|| out.stream_position())?;
     let len = range.end.saturating_sub(range.start);
-    file.seek(SeekFrom::Start(range.start))?;
-    if io::copy(&mut file.take(len), out)? == len {
-        return Ok(());
+    loop {
+        // The system may have copied a part before a signal came; the position knows.
+        let done = retried(|| out.stream_position())?.saturating_sub(start);
+        file.seek(SeekFrom::Start(range.start.saturating_add(done)))?;
+        match io::copy(&mut file.take(len.saturating_sub(done)), out) {
+            Ok(copied) if done.saturating_add(copied) == len => return Ok(()),
+            Ok(_) => {
+                let what = "it was cut while it was copied";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
     }
-    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was cut while it was copied"))
 }
 
 /// The new header and the data, as a new file.
@@ -175,5 +181,5 @@ fn rewrite(
     let mut pending = Pending::create(path)?;
     pending.file().write_all(header)?;
     data(file, pending.file())?;
-    pending.commit()
+    pending.commit().map(drop)
 }

@@ -27,8 +27,6 @@ mod value;
 mod warning;
 
 #[cfg(feature = "write")]
-mod atomic;
-#[cfg(feature = "write")]
 mod edit;
 #[cfg(feature = "write")]
 mod edit_file;
@@ -43,16 +41,22 @@ mod header;
 #[cfg(feature = "mmap")]
 mod mmap;
 #[cfg(feature = "write")]
+mod overwrite;
+#[cfg(feature = "write")]
 mod owned_value;
 #[cfg(feature = "std")]
 mod part;
+#[cfg(feature = "std")]
+mod part_name;
+#[cfg(feature = "write")]
+mod pending;
 #[cfg(feature = "write")]
 mod realign;
 #[cfg(feature = "std")]
 mod set_file;
 #[cfg(feature = "write")]
 mod split;
-#[cfg(feature = "write")]
+#[cfg(feature = "std")]
 mod undo;
 #[cfg(feature = "write")]
 mod write_error;
@@ -88,6 +92,8 @@ pub use header::{GgufHeader, HeaderError, HeaderOptions};
 pub use owned_value::{OwnedArray, OwnedValue};
 #[cfg(feature = "std")]
 pub use part::FilePart;
+#[cfg(feature = "write")]
+pub use pending::abandon_writes;
 #[cfg(feature = "std")]
 pub use set_file::GgufSetFile;
 #[cfg(feature = "write")]

@@ -12,9 +12,10 @@ use std::vec::Vec;
 
 use crate::file::{FileError, GgufFile};
 use crate::limits::Limits;
+use crate::undo::refuse_torn;
 
 /// Bytes that are read at once, between two words of progress.
-const STEP: usize = 4 << 20;
+const STEP: usize = 1 << 20;
 
 /// A range of an open, regular file. The file's position is not used, and not moved either (but on Windows), so that a
 /// descriptor may be shared.
@@ -91,21 +92,31 @@ impl<'a> FilePart<'a> {
         self.len == 0
     }
 
-    /// Fills `buffer` from the bytes behind the first `at`.
-    fn fill(&self, mut at: u64, mut buffer: &mut [u8]) -> io::Result<()> {
-        while !buffer.is_empty() {
-            match read_at(self.file, buffer, self.offset + at) {
-                Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file became shorter")),
-                Ok(n) => {
-                    buffer = buffer.get_mut(n..).unwrap_or_default();
-                    at += n as u64;
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+    /// Fills `buffer` from the bytes after the first `at`.
+    fn fill(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
+        read_exact_at(self.file, buffer, self.offset + at)
     }
+
+    /// A part that is a whole file whose name is a path may have been left half written.
+    pub(crate) fn refuse_torn(&self) -> Result<(), FileError> {
+        if self.offset == 0 { refuse_torn(self.path(), self.file) } else { Ok(()) }
+    }
+}
+
+/// Fills `buffer` from the bytes of a file at `offset`. The file's position is not used.
+pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match read_at(file, buffer, offset) {
+            Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file became shorter")),
+            Ok(n) => {
+                buffer = buffer.get_mut(n..).unwrap_or_default();
+                offset += n as u64;
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -135,6 +146,7 @@ impl GgufFile {
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Option<Self>, FileError> {
         let failed = |e| FileError::io(part.path(), e);
+        part.refuse_torn()?;
         let Some(bytes) = read(part, progress).map_err(failed)? else { return Ok(None) };
         Self::parse_shared(Arc::new(bytes), limits).map(Some).map_err(|e| FileError::parse(part.path(), e))
     }

@@ -2,11 +2,11 @@
 
 use std::format;
 use std::path::{Path, PathBuf};
-use std::string::ToString;
 use std::vec::Vec;
 
+use crate::part_name::os_name;
 use crate::set::{GgufSet, SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS};
-use crate::split_name::SplitName;
+
 use crate::write_error::{WriteError, WriteErrorKind};
 use crate::writer::GgufWriter;
 use crate::{ALIGNMENT_KEY, OwnedValue};
@@ -104,12 +104,11 @@ impl<'a> GgufWriter<'a> {
     ) -> Result<Vec<PathBuf>, WriteError> {
         let prefix = prefix.as_ref();
         let parts = Self::split(set, by)?;
-        let count = parts.len() as u32;
-        let name = prefix.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let count = parts.len() as u64;
+        let name = prefix.file_name().unwrap_or_default();
         let mut paths = Vec::new();
         for (part, no) in parts.iter().zip(1..) {
-            let Some(name) = SplitName::new(&*name, no, count) else { continue };
-            let path = prefix.with_file_name(name.to_string());
+            let path = prefix.with_file_name(os_name(name, no, count));
             part.write_file(&path)?;
             paths.push(path);
         }

@@ -1,6 +1,7 @@
 //! The error of writing: an opaque struct with a kind, a place, and what was expected and found.
 
 use std::io;
+use std::path::Path;
 use std::string::String;
 
 use crate::error::printable;
@@ -84,6 +85,14 @@ impl WriteError {
         Self { place: place.into(), ..source.into() }
     }
 
+    /// Names the file of an error of writing that does not name one.
+    pub(crate) fn at(self, path: &Path) -> Self {
+        match self.source {
+            Some(_) => Self { place: place_of(path), ..self },
+            None => self,
+        }
+    }
+
     /// What is wrong.
     pub fn kind(&self) -> WriteErrorKind {
         self.kind
@@ -100,4 +109,9 @@ impl From<io::Error> for WriteError {
             source: Some(source),
         }
     }
+}
+
+/// A path for a message.
+pub(crate) fn place_of(path: &Path) -> String {
+    std::format!("`{}`", crate::file::shown(path))
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
+use std::path::Path;
 use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
@@ -11,8 +12,9 @@ use std::vec::Vec;
 use crate::dialect::{ByteOrder, Dialect};
 use crate::encode::{self, TooLarge};
 use crate::owned_value::OwnedValue;
+use crate::pending::Pending;
 use crate::tensor_info::Dims;
-use crate::write_error::{WriteError, WriteErrorKind};
+use crate::write_error::{WriteError, WriteErrorKind, place_of};
 use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, GgmlType, Gguf, Limits};
 
 /// Builds a GGUF file: little-endian and of version 3 unless told otherwise.
@@ -185,6 +187,31 @@ impl<'a> GgufWriter<'a> {
         }
         out.flush()?;
         Ok(written)
+    }
+
+    /// Writes a file, atomically: it is written beside its place, brought to the disk, and moved over what was there.
+    /// A crash leaves the old file or the new one, and at most one file `.NAME.happy-tmp`, which the next write to the same
+    /// folder removes. Returns its length.
+    ///
+    /// ```
+    /// # let dir = std::env::temp_dir().join(format!("happy-gguf-write-doc-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&dir).unwrap();
+    /// let path = dir.join("tiny.gguf");
+    /// let len = happy_gguf::GgufWriter::new().kv("general.name", "tiny").write_file(&path)?;
+    /// assert_eq!(std::fs::metadata(&path).unwrap().len(), len);
+    /// # std::fs::remove_dir_all(&dir).unwrap();
+    /// # Ok::<(), happy_gguf::WriteError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`GgufWriter::write_to`], and when the file cannot be made or moved; what was there before stays.
+    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<u64, WriteError> {
+        let path = path.as_ref();
+        let place = |e| WriteError::io(place_of(path), e);
+        let mut pending = Pending::create(path).map_err(place)?;
+        let len = self.write_to(pending.file()).map_err(|e| e.at(path))?;
+        pending.commit().map_err(place)?;
+        Ok(len)
     }
 
     /// The number of bytes that [`GgufWriter::write_to`] writes.
