@@ -54,12 +54,18 @@ mod pending;
 mod realign;
 #[cfg(feature = "std")]
 mod set_file;
+#[cfg(feature = "std")]
+mod set_reader;
+#[cfg(feature = "write")]
+mod sink;
 #[cfg(feature = "write")]
 mod split;
 #[cfg(feature = "std")]
 mod undo;
 #[cfg(feature = "write")]
 mod write_error;
+#[cfg(feature = "write")]
+mod write_options;
 #[cfg(feature = "write")]
 mod writer;
 
@@ -85,7 +91,7 @@ pub use edit_file::{EditMode, Edited, edit_file, recover_file};
 #[cfg(feature = "std")]
 pub use file::{FileError, GgufFile, SharedBytes};
 #[cfg(feature = "hash")]
-pub use hash::ContentHash;
+pub use hash::{Cancelled, ContentHash};
 #[cfg(feature = "std")]
 pub use header::{GgufHeader, HeaderError, HeaderOptions};
 #[cfg(feature = "write")]
@@ -96,10 +102,14 @@ pub use part::FilePart;
 pub use pending::abandon_writes;
 #[cfg(feature = "std")]
 pub use set_file::GgufSetFile;
+#[cfg(feature = "std")]
+pub use set_reader::GgufSetReader;
 #[cfg(feature = "write")]
-pub use split::SplitBy;
+pub use split::{SplitBy, part_paths};
 #[cfg(feature = "write")]
 pub use write_error::{WriteError, WriteErrorKind};
+#[cfg(feature = "write")]
+pub use write_options::WriteOptions;
 #[cfg(feature = "write")]
 pub use writer::GgufWriter;
 

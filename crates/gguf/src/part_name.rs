@@ -1,5 +1,6 @@
 //! Finding the other parts of a split model: by the name of one of them, else by what is in its folder.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::string::ToString;
@@ -39,13 +40,16 @@ pub(crate) fn parts_of(path: &Path, gguf: &Gguf<'_>) -> Result<(Vec<PathBuf>, us
     };
 
     let by_name = split_os(name).filter(|(_, n, of)| (u64::from(*n), u64::from(*of)) == (no + 1, count));
-    let mut found: Vec<Option<PathBuf>> = (0..count)
-        .map(|i| {
-            let (prefix, ..) = by_name.as_ref()?;
-            let there = path.with_file_name(os_name(prefix, i + 1, count));
-            (i == no || there.exists()).then_some(there)
-        })
-        .collect();
+    let no_memory = || {
+        let expected = std::format!("memory for {count} paths");
+        SetError::new(SetErrorKind::OutOfMemory, &name_shown, expected, "none")
+    };
+    let mut found: Vec<Option<PathBuf>> = Vec::new();
+    found.try_reserve_exact(count as usize).map_err(|_| no_memory())?;
+    for i in 0..count {
+        let there = by_name.as_ref().map(|(prefix, ..)| path.with_file_name(os_name(prefix, i + 1, count)));
+        found.push(there.filter(|there| i == no || there.exists()));
+    }
     let given = no as usize;
     if let Some(place) = found.get_mut(given) {
         *place = Some(path.to_path_buf());
@@ -53,12 +57,15 @@ pub(crate) fn parts_of(path: &Path, gguf: &Gguf<'_>) -> Result<(Vec<PathBuf>, us
     if found.iter().any(Option::is_none) {
         search(path, count, gguf, &mut found)?;
     }
-    let missing: Vec<u64> = found.iter().zip(0u64..).filter(|(p, _)| p.is_none()).map(|(_, i)| i).collect();
-    if missing.is_empty() {
-        return Ok((found.into_iter().flatten().collect(), given));
+    let missing = || found.iter().zip(0u64..).filter(|(path, _)| path.is_none()).map(|(_, i)| i);
+    let n = missing().count() as u64;
+    if n > 0 {
+        return Err(SetError::missing(&name_shown, missing(), count, &std::format!("{}", count - n)));
     }
-    let there = std::format!("{}", count - missing.len() as u64);
-    Err(SetError::missing(&name_shown, &missing, count, &there))
+    let mut paths = Vec::new();
+    paths.try_reserve_exact(found.len()).map_err(|_| no_memory())?;
+    paths.extend(found.into_iter().flatten());
+    Ok((paths, given))
 }
 
 /// Looks through the folder for the parts that are not found yet.
@@ -70,17 +77,19 @@ fn search(path: &Path, count: u64, gguf: &Gguf<'_>, found: &mut [Option<PathBuf>
     let mut names: Vec<OsString> = names.take(MAX_CANDIDATES).collect();
     names.sort();
     let wanted = (Some(count), integer(gguf, SPLIT_TENSORS).ok().flatten());
-    let open: Vec<bool> = found.iter().map(Option::is_none).collect();
+    let is_found = |(i, path): (usize, &Option<PathBuf>)| path.is_some().then_some(i);
+    // Of a set that is incomplete there are few.
+    let by_name: BTreeSet<usize> = found.iter().enumerate().filter_map(is_found).collect();
     for name in names {
         let candidate = path.with_file_name(&name);
-        if found.contains(&Some(candidate.clone())) || !candidate.is_file() {
+        if found.iter().flatten().any(|path| *path == candidate) || !candidate.is_file() {
             continue;
         }
         let Ok(header) = GgufHeader::open(&candidate, &Limits::default()) else { continue };
         let view = header.view();
         let field = |key| integer(&view, key).ok().flatten();
         let no = field(SPLIT_NO).and_then(|no| usize::try_from(no).ok()).unwrap_or(usize::MAX);
-        if (field(SPLIT_COUNT), field(SPLIT_TENSORS)) != wanted || !open.get(no).is_some_and(|open| *open) {
+        if (field(SPLIT_COUNT), field(SPLIT_TENSORS)) != wanted || by_name.contains(&no) {
             continue;
         }
         let Some(place) = found.get_mut(no) else { continue };

@@ -99,15 +99,21 @@ impl SetError {
     }
 
     /// The parts `missing` of a set that has `found` parts.
-    pub(crate) fn missing(first: &str, missing: &[u64], count: u64, found: &str) -> Self {
+    pub(crate) fn missing(
+        first: &str,
+        missing: impl Iterator<Item = u64> + Clone,
+        count: u64,
+        found: &str,
+    ) -> Self {
         const SHOWN: usize = 5;
-        let name = |no: &u64| {
-            let split = SplitName::parse(first).and_then(|s| s.with_no(u32::try_from(*no).ok()? + 1));
+        let name = |no: u64| {
+            let split = SplitName::parse(first).and_then(|s| s.with_no(u32::try_from(no).ok()? + 1));
             split.map_or_else(|| format!("part {}", no + 1), |s| s.to_string())
         };
-        let mut names: Vec<String> = missing.iter().take(SHOWN).map(name).collect();
-        if missing.len() > SHOWN {
-            names.push(format!("{} more", missing.len() - SHOWN));
+        let mut names: Vec<String> = missing.clone().take(SHOWN).map(name).collect();
+        let more = missing.skip(SHOWN).count();
+        if more > 0 {
+            names.push(format!("{more} more"));
         }
         let kind = SetErrorKind::MissingPart;
         Self::new(kind, &names.join("`, `"), format!("all {count} parts"), found)
@@ -198,6 +204,19 @@ impl<'a> GgufSet<'a> {
         Some((part as usize, self.parts.get(part as usize)?.1.nth_tensor(tensor as usize)?))
     }
 
+    /// The tensors in the byte order of their names, each with the number of its part.
+    pub fn tensors_by_name(&self) -> impl Iterator<Item = (usize, TensorInfo<'a>)> + '_ {
+        let first = &self.first().index().by_name;
+        let len = self.by_name.as_ref().map_or(first.len(), |places| places.len());
+        (0..len).filter_map(move |i| {
+            let (part, tensor) = match &self.by_name {
+                None => (0, *first.get(i)?),
+                Some(places) => *places.get(i)?,
+            };
+            Some((part as usize, self.parts.get(part as usize)?.1.nth_tensor(tensor as usize)?))
+        })
+    }
+
     /// The bytes of the tensor with this name.
     pub fn data(&self, name: &str) -> Option<&'a [u8]> {
         let (part, tensor) = self.tensor(name)?;
@@ -223,7 +242,7 @@ fn name_of<'a>(parts: &[(String, Gguf<'a>)], (part, tensor): (u32, u32)) -> &'a 
 
 fn check(parts: &[(String, Gguf<'_>)]) -> Result<ByName, SetError> {
     let Some((first_name, first)) = parts.first() else {
-        return Err(SetError::missing("", &[0], 1, "none"));
+        return Err(SetError::missing("", 0..1, 1, "none"));
     };
     let count =
         integer(first, SPLIT_COUNT).map_err(|found| foreign(first_name, "the number of parts", found))?;
@@ -239,8 +258,8 @@ fn check(parts: &[(String, Gguf<'_>)]) -> Result<ByName, SetError> {
         && let Ok(Some(no)) = integer(gguf, SPLIT_NO)
         && no < count
     {
-        let missing: Vec<u64> = (0..count).filter(|i| *i != no).collect();
-        return Err(SetError::missing(name, &missing, count, &format!("part {} alone", no + 1)));
+        let missing = (0..count).filter(|i| *i != no);
+        return Err(SetError::missing(name, missing, count, &format!("part {} alone", no + 1)));
     }
     for (i, (name, gguf)) in parts.iter().enumerate() {
         if i > 0 || count > 1 {
@@ -248,8 +267,8 @@ fn check(parts: &[(String, Gguf<'_>)]) -> Result<ByName, SetError> {
         }
     }
     if (parts.len() as u64) < count {
-        let missing: Vec<u64> = (parts.len() as u64..count).collect();
-        return Err(SetError::missing(first_name, &missing, count, &format!("{}", parts.len())));
+        let missing = parts.len() as u64..count;
+        return Err(SetError::missing(first_name, missing, count, &format!("{}", parts.len())));
     }
 
     if let Some((name, _)) = parts.get(usize::try_from(count).unwrap_or(usize::MAX)) {

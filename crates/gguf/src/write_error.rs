@@ -30,6 +30,12 @@ pub enum WriteErrorKind {
     InvalidFile,
     /// A write to the destination failed.
     Io,
+    /// There is a file already, and it is not to be replaced.
+    Exists,
+    /// The memory for what is to be written could not be reserved.
+    OutOfMemory,
+    /// The caller ended the work.
+    Cancelled,
 }
 
 /// Why a file could not be written: kind, the key or tensor, what was expected and found.
@@ -81,16 +87,21 @@ impl WriteError {
         Self { kind, place: place.into(), expected: expected.into(), found: found.into(), source: None }
     }
 
+    pub(crate) fn out_of_memory(place: impl Into<String>) -> Self {
+        Self::file(WriteErrorKind::OutOfMemory, place, "memory for its description", "none")
+    }
+
+    pub(crate) fn cancelled(place: impl Into<String>) -> Self {
+        Self::file(WriteErrorKind::Cancelled, place, "to be let finish", "a request to end")
+    }
+
     pub(crate) fn io(place: impl Into<String>, source: io::Error) -> Self {
         Self { place: place.into(), ..source.into() }
     }
 
-    /// Names the file of an error of writing that does not name one.
+    /// Names the file of an error that says "the file".
     pub(crate) fn at(self, path: &Path) -> Self {
-        match self.source {
-            Some(_) => Self { place: place_of(path), ..self },
-            None => self,
-        }
+        if self.place == "the file" { Self { place: place_of(path), ..self } } else { self }
     }
 
     /// What is wrong.
@@ -101,8 +112,12 @@ impl WriteError {
 
 impl From<io::Error> for WriteError {
     fn from(source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::OutOfMemory => WriteErrorKind::OutOfMemory,
+            _ => WriteErrorKind::Io,
+        };
         Self {
-            kind: WriteErrorKind::Io,
+            kind,
             place: "the file".into(),
             expected: "a write that succeeds".into(),
             found: source.to_string(),
