@@ -1,6 +1,7 @@
 //! Models by name, and where they are kept.
 
 use crate::error::{CliError, CliResult};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// A model that `cargo xtask fetch-models` fetches.
@@ -32,14 +33,15 @@ pub(crate) fn folder() -> Option<PathBuf> {
 }
 
 /// The file of a model that is given by path or by name.
-pub(crate) fn resolve(model: &str) -> CliResult<PathBuf> {
-    let path = Path::new(model);
-    let Some(known) = KNOWN.iter().find(|k| k.name == model) else {
+pub(crate) fn resolve(model: impl AsRef<OsStr>) -> CliResult<PathBuf> {
+    let path = Path::new(model.as_ref());
+    let Some(known) = KNOWN.iter().find(|k| path == Path::new(k.name)) else {
         return Ok(path.to_owned());
     };
     if path.is_file() {
         return Ok(path.to_owned());
     }
+    let model = known.name;
     let Some(folder) = folder() else {
         return Err(CliError::new(format!(
             "model `{model}` is kept in the folder that HAPPY_MODELS names, which is not set"

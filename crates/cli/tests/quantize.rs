@@ -28,7 +28,12 @@ fn matrices_get_the_types_of_the_mix() {
     let folder = Folder::new();
     let input = folder.file("tiny.gguf", Tiny::default().bytes());
     let q4 = folder.path("q4.gguf");
-    succeed(&["quantize", &input, &q4, "--type", "q4_k_m", "--tensor", "ffn_up=Q8_0"], b"");
+    let done =
+        output(&mut happy(&["quantize", &input, &q4, "--type", "q4_k_m", "--tensor", "ffn_up=Q8_0"]), b"");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    let replaced = "12 of 15 matrices have rows that are not whole blocks and got Q5_0 instead of Q4_K, Q8_0 instead of Q6_K";
+    assert!(said.lines().last().is_some_and(|line| line == replaced), "{said}");
     // Rows of 32 and 64 have no room for blocks of 256.
     for (name, ty) in [
         ("token_embd.weight", "Q8_0"),

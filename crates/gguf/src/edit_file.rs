@@ -1,11 +1,12 @@
 //! Editing the metadata of a file on disk: in place where the new header fits, else by a new file.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
 use crate::edit::{GgufEdit, difference};
+use crate::fault::{self, Step};
 use crate::header::{GgufHeader, HeaderError};
 use crate::overwrite::{Change, overwrite, recover};
 use crate::pending::{Pending, is_at, retried, try_lock};
@@ -70,6 +71,19 @@ pub fn edit_file<E: From<WriteError>>(
     mode: EditMode,
     change: impl FnOnce(&mut GgufEdit<'_>) -> Result<(), E>,
 ) -> Result<Edited, E> {
+    edit_file_with(path, mode, change, &|| false)
+}
+
+/// [`edit_file`], ended when `cancelled` says so: it is asked before each MiB of tensor data that is copied.
+///
+/// # Errors
+/// As [`edit_file`], and when the work is cancelled.
+pub fn edit_file_with<E: From<WriteError>>(
+    path: impl AsRef<Path>,
+    mode: EditMode,
+    change: impl FnOnce(&mut GgufEdit<'_>) -> Result<(), E>,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Edited, E> {
     let path = path.as_ref();
     let place = |e| WriteError::io(place_of(path), e);
     let mut file = open(path).map_err(place)?;
@@ -93,9 +107,9 @@ pub fn edit_file<E: From<WriteError>>(
 
     if let Some(realigned) = realigned {
         let data = |file: &mut File, out: &mut File| {
-            realigned.write(out, |range, out| copy_range(file, range, out)).map(drop)
+            realigned.write(out, |range, out| copy_range(file, range, out, cancelled)).map(drop)
         };
-        rewrite(path, &mut file, &new, data).map_err(place)?;
+        rewrite(path, &mut file, &new, data).map_err(|e| ended(path, e, cancelled))?;
         Ok(Edited::Rewritten)
     } else if new.len() == old.len() && mode == EditMode::InPlace {
         let Some((from, to)) = difference(&old, &new) else { return Ok(Edited::Unchanged) };
@@ -106,8 +120,8 @@ pub fn edit_file<E: From<WriteError>>(
     } else if new == old {
         Ok(Edited::Unchanged)
     } else {
-        let data = |file: &mut File, out: &mut File| copy_range(file, data_start..file_len, out);
-        rewrite(path, &mut file, &new, data).map_err(place)?;
+        let data = |file: &mut File, out: &mut File| copy_range(file, data_start..file_len, out, cancelled);
+        rewrite(path, &mut file, &new, data).map_err(|e| ended(path, e, cancelled))?;
         Ok(Edited::Rewritten)
     }
 }
@@ -152,15 +166,28 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// A range of one file, to the end of another.
-fn copy_range(file: &mut File, range: Range<u64>, out: &mut File) -> io::Result<()> {
-    let start = retried(|| out.stream_position())?;
+fn copy_range(
+    file: &mut File,
+    range: Range<u64>,
+    out: &mut File,
+    cancelled: &dyn Fn() -> bool,
+) -> io::Result<()> {
+    const STEP: u64 = 1 << 20;
+    let start = out.stream_position()?;
     let len = range.end.saturating_sub(range.start);
     loop {
-        // The system may have copied a part before a signal came; the position knows.
-        let done = retried(|| out.stream_position())?.saturating_sub(start);
+        // Of a copy that a signal ends a part may be done; the position knows.
+        let done = out.stream_position()?.saturating_sub(start);
+        if done >= len {
+            return Ok(());
+        }
+        if cancelled() {
+            return Err(io::Error::other("cancelled"));
+        }
         file.seek(SeekFrom::Start(range.start.saturating_add(done)))?;
-        match io::copy(&mut file.take(len.saturating_sub(done)), out) {
-            Ok(copied) if done.saturating_add(copied) == len => return Ok(()),
+        let step = (len - done).min(STEP);
+        match fault::at(Step::Copy).and_then(|()| io::copy(&mut file.take(step), out)) {
+            Ok(copied) if copied == step => {}
             Ok(_) => {
                 let what = "it was cut while it was copied";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
@@ -171,6 +198,14 @@ fn copy_range(file: &mut File, range: Range<u64>, out: &mut File) -> io::Result<
     }
 }
 
+/// An error of writing, or that the caller ended it.
+fn ended(path: &Path, error: io::Error, cancelled: &dyn Fn() -> bool) -> WriteError {
+    if error.kind() == io::ErrorKind::Other && cancelled() {
+        return WriteError::cancelled(place_of(path));
+    }
+    WriteError::io(place_of(path), error)
+}
+
 /// The new header and the data, as a new file.
 fn rewrite(
     path: &Path,
@@ -179,7 +214,12 @@ fn rewrite(
     data: impl FnOnce(&mut File, &mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut pending = Pending::create(path)?;
-    pending.file().write_all(header)?;
+    // From the start: what a signal cut off is written again.
+    let write = || {
+        pending.file().rewind()?;
+        fault::write_all(pending.file(), header)
+    };
+    retried(write)?;
     data(file, pending.file())?;
     pending.commit().map(drop)
 }

@@ -32,6 +32,8 @@ mod edit;
 mod edit_file;
 #[cfg(feature = "write")]
 mod encode;
+#[cfg(feature = "write")]
+mod fault;
 #[cfg(feature = "std")]
 mod file;
 #[cfg(feature = "hash")]
@@ -87,7 +89,7 @@ pub use warning::{Warning, WarningKind};
 #[cfg(feature = "write")]
 pub use edit::GgufEdit;
 #[cfg(feature = "write")]
-pub use edit_file::{EditMode, Edited, edit_file, recover_file};
+pub use edit_file::{EditMode, Edited, edit_file, edit_file_with, recover_file};
 #[cfg(feature = "std")]
 pub use file::{FileError, GgufFile, SharedBytes};
 #[cfg(feature = "hash")]

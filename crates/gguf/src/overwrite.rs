@@ -4,9 +4,10 @@
 //! that fails is taken back at once; one that was interrupted, by the next edit.
 
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
+use crate::fault::{self, Step};
 use crate::pending::{Pending, critical, retried, sync_file, sync_folder};
 use crate::undo::{State, Undo, contents, path_of};
 
@@ -53,21 +54,28 @@ pub(crate) fn prepare(path: &Path, file: &File, change: &Change<'_>) -> io::Resu
     let bytes = contents(file, change.header_len, change.offset, change.old, change.new)?;
     let undo = path_of(path);
     let mut pending = Pending::create(&undo)?;
-    pending.file().write_all(&bytes)?;
+    retried(|| fault::write_all(pending.file(), &bytes))?;
     pending.place()?;
     sync_folder(&undo).inspect_err(|_| done(path))
 }
 
 pub(crate) fn write_at(file: &mut File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    file.seek(SeekFrom::Start(offset))?;
-    file.write_all(bytes)?;
+    let write = || {
+        file.seek(SeekFrom::Start(offset))?;
+        fault::write_all(file, bytes)
+    };
+    retried(write)?;
     sync_file(file)
 }
 
 /// Removes the undo file. One that stays says of a whole file that it is whole, and goes with the next edit.
 fn done(path: &Path) {
     let undo = path_of(path);
-    let _ = retried(|| fs::remove_file(&undo));
+    let remove = || {
+        fault::at(Step::Remove)?;
+        fs::remove_file(&undo)
+    };
+    let _ = retried(remove);
     let _ = sync_folder(&undo);
 }
 

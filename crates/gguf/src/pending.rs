@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata, TryLockError};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,6 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::fault::{self, Step};
 use crate::file::shown;
 use crate::undo::beside;
 
@@ -104,7 +105,11 @@ impl Pending {
         let file = self.file.try_clone()?;
         {
             let mut temporaries = temporaries();
-            retried(|| fs::rename(&self.temporary, &self.path))?;
+            let rename = || {
+                fault::at(Step::Rename)?;
+                fs::rename(&self.temporary, &self.path)
+            };
+            retried(rename)?;
             temporaries.remove(&self.temporary);
             self.done = true;
         }
@@ -130,7 +135,11 @@ fn locked(path: &Path) -> io::Result<Option<(File, PathBuf)>> {
     for _ in 0..TRIES {
         sweep(path);
         let mut temporaries = temporaries();
-        match File::options().read(true).write(true).create_new(true).open(&temporary) {
+        let create = || {
+            fault::at(Step::Create)?;
+            File::options().read(true).write(true).create_new(true).open(&temporary)
+        };
+        match retried(create) {
             Ok(file) => match try_lock(&file) {
                 Ok(true) if is_at(&file, &temporary) => {
                     temporaries.insert(temporary.clone());
@@ -194,14 +203,14 @@ fn sweep(path: &Path) {
 /// Locks a file for this process; `false` where the file system has no locks. An error of kind `WouldBlock` when
 /// another one has it.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
-    loop {
-        return match file.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(TryLockError::Error(e)) if is_unsupported(&e) || e.raw_os_error() == NO_LOCKS => Ok(false),
-            Err(TryLockError::Error(e)) => Err(e),
-        };
+    let lock = || {
+        fault::at(Step::Lock)?;
+        Ok(file.try_lock()?)
+    };
+    match retried(lock) {
+        Ok(()) => Ok(true),
+        Err(e) if is_unsupported(&e) || NO_LOCKS.is_some() && e.raw_os_error() == NO_LOCKS => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
@@ -236,7 +245,11 @@ fn is_same(_: &Metadata, _: &Metadata) -> bool {
 
 /// Brings the bytes of a file to the disk, where the file system can.
 pub(crate) fn sync_file(file: &File) -> io::Result<()> {
-    supported(retried(|| file.sync_all()))
+    let sync = || {
+        fault::at(Step::Sync)?;
+        file.sync_all()
+    };
+    supported(retried(sync))
 }
 
 /// Brings the names in the folder of `path` to the disk, where the system can: many network and user-space file systems
@@ -244,7 +257,11 @@ pub(crate) fn sync_file(file: &File) -> io::Result<()> {
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        return supported(File::open(folder).and_then(|folder| retried(|| folder.sync_all())));
+        let sync = || {
+            fault::at(Step::SyncFolder)?;
+            File::open(folder)?.sync_all()
+        };
+        return supported(retried(sync));
     }
     Ok(())
 }

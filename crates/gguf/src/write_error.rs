@@ -5,6 +5,7 @@ use std::path::Path;
 use std::string::String;
 
 use crate::error::printable;
+use crate::file::FileError;
 
 /// What keeps a file from being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,7 +120,10 @@ impl From<io::Error> for WriteError {
         Self {
             kind,
             place: "the file".into(),
-            expected: "a write that succeeds".into(),
+            expected: match source.get_ref().is_some_and(|e| e.is::<FileError>()) {
+                true => "input that can be read".into(),
+                false => "a write that succeeds".into(),
+            },
             found: source.to_string(),
             source: Some(source),
         }

@@ -201,6 +201,19 @@ impl<'a> GgufWriter<'a> {
         self.push(name.into().into(), ty, dims, Data::Produced(Arc::new(produce), None))
     }
 
+    /// [`GgufWriter::tensor_from`] for a type whose size is not known to follow from the dimensions: `len` bytes are
+    /// produced. `None` is as many as type and dimensions say.
+    pub fn tensor_from_sized(
+        self,
+        name: impl Into<String>,
+        ty: GgmlType,
+        dims: &[u64],
+        len: Option<u64>,
+        produce: impl Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'a,
+    ) -> Self {
+        self.push(name.into().into(), ty, dims, Data::Produced(Arc::new(produce), len))
+    }
+
     /// A tensor that was read from a file.
     pub(crate) fn tensor_read(self, tensor: &TensorInfo<'a>, data: Data<'a>) -> Self {
         self.push(tensor.name.into(), tensor.ty, &tensor.dims, data)
