@@ -259,7 +259,7 @@ fn names_need_not_be_utf8() {
     run(&[o("gguf"), o("get"), &model, o("general.name")]);
     run(&[o("gguf"), o("split"), &model, &part, o("--max-tensors"), o("10")]);
     run(&[o("gguf"), o("merge"), &first, &merged]);
-    run(&[o("gguf"), o("diff"), &first, &merged, o("--exit-code")]);
+    run(&[o("gguf"), o("diff"), &first, &merged]);
     run(&[o("quantize"), &first, &small, o("--type"), o("Q8_0")]);
 }
 
@@ -282,4 +282,83 @@ fn a_file_that_was_cut_is_an_error() {
         assert!(error.contains("p-00002-of-00002.gguf") && code == 1, "{args:?}: {error}");
     }
     assert_eq!(std::fs::read_dir(folder.path("")).expect("the folder").count(), 3);
+}
+
+/// A model of 8 GiB that takes no room on the disk, for commands that must not come to their end.
+#[cfg(target_os = "linux")]
+fn endless(folder: &Folder) -> String {
+    let n = 1u64 << 31;
+    let mut header = b"GGUF".to_vec();
+    header.extend(3u32.to_le_bytes());
+    header.extend([1u64, 0, 1].map(u64::to_le_bytes).concat());
+    header.extend(b"w");
+    header.extend(1u32.to_le_bytes());
+    header.extend(n.to_le_bytes());
+    header.extend(0u32.to_le_bytes());
+    header.extend(0u64.to_le_bytes());
+    let path = folder.file("big.gguf", header);
+    std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|f| f.set_len(4 * n + 4096))
+        .expect("a sparse file");
+    path
+}
+
+/// Signals remove what is unfinished; what a killed command left goes with the next one, and a living one's stays.
+#[cfg(target_os = "linux")]
+#[test]
+fn interrupted_commands_leave_nothing() {
+    use std::os::unix::process::ExitStatusExt;
+    let folder = Folder::new();
+    let big = endless(&folder);
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let names = || {
+        let entries = std::fs::read_dir(folder.path("")).expect("the folder");
+        let mut names: Vec<_> = entries.map(|e| e.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let out = folder.path("out.gguf");
+    let temporary = folder.path(".out.gguf.happy-tmp");
+    let start = |args: &[&str]| {
+        let mut child = happy(args).stderr(std::process::Stdio::null()).spawn().expect("the binary starts");
+        while !std::path::Path::new(&temporary).exists() {
+            assert!(child.try_wait().expect("a status").is_none(), "{args:?} ended");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        child
+    };
+    let kill = |child: &std::process::Child, signal: &str| {
+        let sent =
+            std::process::Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status();
+        assert!(sent.expect("a shell").success());
+    };
+    let merge: &[&str] = &["gguf", "merge", &big, &out];
+    let quantize: &[&str] = &["quantize", &big, &out, "--type", "Q8_0"];
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        for args in [merge, quantize] {
+            let mut child = start(args);
+            kill(&child, signal);
+            let status = child.wait().expect("an end");
+            assert_eq!(status.code(), Some(code), "{args:?} {signal}");
+            assert_eq!(names(), before, "{args:?} {signal}");
+        }
+    }
+    // Killed: nothing can be done then, but by the next.
+    let mut child = start(merge);
+    kill(&child, "KILL");
+    assert_eq!(child.wait().expect("an end").signal(), Some(9));
+    assert!(std::path::Path::new(&temporary).exists());
+    succeed(&["gguf", "set", &tiny, "general.name=another name that is longer than before"], b"");
+    assert_eq!(names(), before);
+    // One that lives keeps its file, and its name.
+    let mut child = start(merge);
+    succeed(&["gguf", "set", &tiny, "general.name=x"], b"");
+    assert!(std::path::Path::new(&temporary).exists());
+    assert!(fail(&["gguf", "merge", &tiny, &out]).0.contains("another program is writing"));
+    kill(&child, "TERM");
+    child.wait().expect("an end");
+    assert_eq!(names(), before);
 }
