@@ -71,7 +71,7 @@ pub(crate) fn value(v: &Value<'_>, to: Dialect, out: &mut impl Out) -> Result<()
             elements(array.element_type(), array.len() as u64, array.raw(), array.dialect(), to, out)
         }
         // Scalars own nothing.
-        scalar => OwnedValue::from(scalar.clone()).encode(to, out),
+        scalar => OwnedValue::from(*scalar).encode(to, out),
     }
 }
 

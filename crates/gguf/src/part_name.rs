@@ -117,7 +117,7 @@ fn split_os(name: &OsStr) -> Option<(OsString, u32, u32)> {
         let bytes = name.as_bytes();
         let (prefix, tail) = bytes.split_at_checked(bytes.len().checked_sub(TAIL)?)?;
         let tail = SplitName::parse(core::str::from_utf8(tail).ok()?)?;
-        return Some((OsStr::from_bytes(prefix).into(), tail.no(), tail.count()));
+        Some((OsStr::from_bytes(prefix).into(), tail.no(), tail.count()))
     }
     #[cfg(not(unix))]
     None

@@ -70,7 +70,7 @@ impl<'a> GgufWriter<'a> {
                 let writer = Self::like(set);
                 parts.try_reserve(1).map_err(no_memory)?;
                 parts.push(match &alignment {
-                    Some(alignment) => writer.kv_read(ALIGNMENT_KEY, alignment.clone()),
+                    Some(alignment) => writer.kv_read(ALIGNMENT_KEY, *alignment),
                     None => writer,
                 });
                 (bytes, in_part) = (0, 0);

@@ -392,7 +392,7 @@ impl<'a> GgufWriter<'a> {
             Some((_, Pair::Read(value @ (Value::String(_) | Value::Array(_))))) => {
                 Err(wrong_alignment(format!("a value of type {}", value.value_type())))
             }
-            Some((_, Pair::Read(value))) => alignment_of(&value.clone().into()),
+            Some((_, Pair::Read(value))) => alignment_of(&(*value).into()),
         }
     }
 }
