@@ -26,6 +26,8 @@ pub(crate) fn check_output<'i>(
     inputs: impl IntoIterator<Item = &'i Path>,
     force: bool,
 ) -> CliResult {
+    // Before anything is refused: a command that was killed may be why the output exists.
+    happy_gguf::remove_leftovers(output);
     if output.symlink_metadata().is_err() {
         return Ok(());
     }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use crate::edit::{GgufEdit, difference};
 use crate::fault::{self, Step};
@@ -151,18 +153,20 @@ pub fn recover_file(path: impl AsRef<Path>) -> Result<bool, WriteError> {
 
 /// For reading and writing, and for nobody else who edits. Where the file system has no locks, for everybody.
 fn open(path: &Path) -> io::Result<File> {
-    loop {
+    /// A fifth of a second: an editor of a header is done by then, and so is a process that holds the lock of another one
+    /// between its fork and its exec.
+    const TRIES: u32 = 40;
+    for _ in 0..TRIES {
         let file = File::options().read(true).write(true).open(path)?;
         match try_lock(&file) {
             // Another editor may have put a new file in its place before we got the lock.
             Ok(_) if is_at(&file, path) => return Ok(file),
             Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::Error::new(e.kind(), "it is being edited by another program"));
-            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(5)),
             Err(e) => return Err(e),
         }
     }
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "it is being edited by another program"))
 }
 
 /// A range of one file, to the end of another.

@@ -101,7 +101,7 @@ pub use owned_value::{OwnedArray, OwnedValue};
 #[cfg(feature = "std")]
 pub use part::FilePart;
 #[cfg(feature = "write")]
-pub use pending::abandon_writes;
+pub use pending::{abandon_writes, remove_leftovers};
 #[cfg(feature = "std")]
 pub use set_file::GgufSetFile;
 #[cfg(feature = "std")]

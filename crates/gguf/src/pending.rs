@@ -52,6 +52,12 @@ pub fn abandon_writes() {
     std::mem::forget(temporaries);
 }
 
+/// Removes what dead writers left in the folder of `path`, which every write does by itself. For a program that may end
+/// before it writes.
+pub fn remove_leftovers(path: impl AsRef<Path>) {
+    sweep(path.as_ref());
+}
+
 /// Work that [`abandon_writes`] waits for.
 pub(crate) fn critical<T>(work: impl FnOnce() -> T) -> T {
     let _guard = temporaries();
