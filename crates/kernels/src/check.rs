@@ -185,7 +185,9 @@ mod tests {
         wrong.ops.scale = |x, _| x.fill(1.0);
         assert!(check(&wrong).is_err_and(|e| e.what.contains("operation")));
         let mut wrong = Kernels::scalar();
-        wrong.linear[3].gemv = |_, _, y| y.fill(1.0);
+        static WRONG: LinearKernel =
+            LinearKernel { gemv: |_, _, y| y.fill(1.0), ..crate::linear::scalar::KERNELS[3] };
+        wrong.linear[3] = &WRONG;
         assert!(check(&wrong).is_err_and(|e| e.what.contains("gemv")));
     }
 }

@@ -19,7 +19,7 @@ pub struct Kernels {
     /// Operations that are not matrices.
     pub ops: Ops,
     /// A kernel for each format, in the order of [`DType::ALL`].
-    pub linear: [LinearKernel; DType::ALL.len()],
+    pub linear: [&'static LinearKernel; DType::ALL.len()],
 }
 
 impl Kernels {
@@ -62,8 +62,8 @@ impl Kernels {
     }
 
     /// The kernel for weights of `dtype`.
-    pub fn linear(&self, dtype: DType) -> &LinearKernel {
-        &self.linear[dtype as usize]
+    pub fn linear(&self, dtype: DType) -> &'static LinearKernel {
+        self.linear[dtype as usize]
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -105,7 +105,7 @@ impl Kernels {
             let of_format = all_linear().filter(|k| k.dtype == dtype);
             let usable = of_format.filter(|k| k.isa == Isa::Scalar || rank(k).is_some());
             // `max_by_key` needs no default: the two scalar lists together hold every format
-            usable.max_by_key(|k| rank(k).unwrap_or(0)).copied().unwrap_or(scalar::KERNELS[0])
+            usable.max_by_key(|k| rank(k).unwrap_or(0)).unwrap_or(&scalar::KERNELS[0])
         });
         Kernels { isa, ops, linear }
     }

@@ -43,6 +43,10 @@ impl LoadError {
         LoadError::new(LoadErrorKind::Tensor, message)
     }
 
+    pub(crate) fn memory(bytes: usize) -> Self {
+        LoadError::new(LoadErrorKind::Memory, format!("cannot reserve {bytes} bytes for the model's tables"))
+    }
+
     /// The kind of failure, for a program.
     pub fn kind(&self) -> LoadErrorKind {
         self.kind

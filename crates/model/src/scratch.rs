@@ -7,6 +7,7 @@ use happy_kernels::{Mat, MatMut, PerWorker};
 use crate::batch::Want;
 use crate::error::KvError;
 use crate::plan::ScratchSizes;
+use crate::reserve::reserved;
 
 /// A reservation of f32 values that becomes resident as far as it is used.
 #[derive(Default)]
@@ -48,13 +49,10 @@ impl Buf {
     }
 }
 
+const WHAT: &str = "activations of the forward pass";
+
 fn reserve<T>(n: usize) -> Result<Vec<T>, KvError> {
-    let mut v = Vec::new();
-    v.try_reserve_exact(n).map_err(|_| KvError::Memory {
-        bytes: n.saturating_mul(size_of::<T>()),
-        what: "activations of the forward pass",
-    })?;
-    Ok(v)
+    reserved(n).map_err(|e| e.of(WHAT))
 }
 
 /// A row that the caller wants something of.
@@ -119,8 +117,7 @@ pub struct Scratch {
 impl Scratch {
     pub(crate) fn new(sizes: &ScratchSizes) -> Result<Self, KvError> {
         let s = *sizes;
-        let memory =
-            |bytes: usize| move |_| KvError::Memory { bytes, what: "activations of the forward pass" };
+        let memory = |bytes: usize| move |_| KvError::Memory { bytes, what: WHAT };
         let acts = |rows: usize, k: usize, kinds| {
             ActBuf::new(rows, k, kinds).map_err(memory(ActBuf::bytes(rows, k, kinds)))
         };

@@ -5,66 +5,12 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Runner, batch, bits, le_bytes, parse, uniform};
-use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
+use common::recipes::{build, corpus};
+use common::{Runner, batch, bits};
+use happy_gguf::GgufFile;
 use happy_kernels::Kernels;
 use happy_model::{KvType, Model, arch};
 use serde_json::Value;
-
-/// The corpus, or `None` (loudly) where it is not there.
-fn corpus() -> Option<PathBuf> {
-    let root = match std::env::var_os("HAPPY_CONFORMANCE") {
-        Some(root) => PathBuf::from(root),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-    };
-    let folder = root.join("architectures");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("NOT RUN: the recipes are not at {} (set HAPPY_CONFORMANCE)", folder.display());
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "the conformance recipes are missing");
-    None
-}
-
-fn kv(ty: &str, v: &Value) -> OwnedValue {
-    let int = |v: &Value| v.as_i64().unwrap();
-    let list = |v: &Value| v.as_array().unwrap().clone();
-    match ty {
-        "uint32" => (int(v) as u32).into(),
-        "float32" => (v.as_f64().unwrap() as f32).into(),
-        "bool" => v.as_bool().unwrap().into(),
-        "string" => v.as_str().unwrap().into(),
-        "array:uint32" => list(v).iter().map(|v| int(v) as u32).collect::<Vec<_>>().into(),
-        "array:int32" => list(v).iter().map(|v| int(v) as i32).collect::<Vec<_>>().into(),
-        "array:uint64" => list(v).iter().map(|v| v.as_u64().unwrap()).collect::<Vec<_>>().into(),
-        "array:float32" => list(v).iter().map(|v| v.as_f64().unwrap() as f32).collect::<Vec<_>>().into(),
-        other => panic!("value type {other} in a recipe"),
-    }
-}
-
-fn build(recipe: &Value) -> GgufFile {
-    let mut w = GgufWriter::new();
-    for pair in recipe["metadata"].as_array().unwrap() {
-        w = w.kv(pair[0].as_str().unwrap(), kv(pair[1].as_str().unwrap(), &pair[2]));
-    }
-    let seed = recipe["seed"].as_u64().unwrap();
-    for t in recipe["tensors"].as_array().unwrap() {
-        let name = t["name"].as_str().unwrap();
-        let dims: Vec<u64> = t["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap()).collect();
-        let n = dims.iter().product::<u64>() as usize;
-        if t["type"] == "I32" {
-            w = w.tensor(name, GgmlType::I32, &dims, vec![0u8; 4 * n]);
-            continue;
-        }
-        let number = |i: usize| t["fill"][i].as_f64().unwrap() as f32;
-        let (offset, scale) = (number(1), number(2));
-        let negative = t["fill"][0] == "neg_abs";
-        let values = uniform(name, seed, n).map(|u| offset + scale * u);
-        let values = values.map(|x| if negative { -x.abs() } else { x });
-        w = w.tensor(name, GgmlType::F32, &dims, le_bytes(values));
-    }
-    parse(w.to_vec().unwrap())
-}
 
 fn base64(text: &str) -> Vec<u8> {
     let digit = |c: u8| match c {

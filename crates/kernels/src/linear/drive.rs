@@ -5,7 +5,7 @@
 //! many tokens:  task = one panel of weight rows, unpacked once, times all tokens
 //! ```
 
-use super::{ActBuf, Linear, Panel};
+use super::{ActBuf, LinearRows, Panel};
 use crate::ops::Activation;
 use crate::{Columns, Ctx, MatMut, PerWorker};
 use std::collections::TryReserveError;
@@ -55,27 +55,27 @@ fn outputs(max_rows: usize) -> usize {
 }
 
 /// Weight rows of a task.
-fn task_width(linear: &Linear, tokens: usize) -> usize {
+fn task_width(rows: LinearRows<'_>, tokens: usize) -> usize {
     if tokens >= GEMM_MIN_TOKENS {
-        return linear.kernel.panel_rows;
+        return rows.linear.kernel.panel_rows;
     }
-    let rows = (GEMV_TASK_BYTES / linear.row_bytes).clamp(GEMV_ROW_GROUP, GEMV_MAX_ROWS);
+    let rows = (GEMV_TASK_BYTES / rows.linear.row_bytes).clamp(GEMV_ROW_GROUP, GEMV_MAX_ROWS);
     rows / GEMV_ROW_GROUP * GEMV_ROW_GROUP
 }
 
-/// The rows of `linear` from `first` on, as many as `y` is wide, times all tokens, with the bias.
-fn multiply(linear: &Linear, acts: &ActBuf, first: usize, y: &mut Columns<'_>, panel: &mut Panel) {
-    let (w, acts) = (linear.rows_from(first), acts.get(linear.act_kind()));
+/// The rows from `first` on, as many as `y` is wide, times all tokens, with the bias.
+fn multiply(rows: LinearRows<'_>, acts: &ActBuf, first: usize, y: &mut Columns<'_>, panel: &mut Panel) {
+    let (w, acts, kernel) = (rows.bytes_from(first), acts.get(rows.act_kind()), rows.linear.kernel);
     if acts.rows >= GEMM_MIN_TOKENS {
-        (linear.kernel.gemm)(w, acts, y, panel);
+        (kernel.gemm)(w, acts, y, panel);
     } else {
         for t in 0..acts.rows {
-            (linear.kernel.gemv)(w, acts.rows_range(t, 1), y.row_mut(t));
+            (kernel.gemv)(w, acts.rows_range(t, 1), y.row_mut(t));
         }
     }
-    if let Some(bias) = &linear.bias {
+    if let Some(bias) = rows.bias_from(first) {
         for t in 0..acts.rows {
-            for (y, b) in y.row_mut(t).iter_mut().zip(&bias[first..]) {
+            for (y, b) in y.row_mut(t).iter_mut().zip(bias) {
                 *y += b;
             }
         }
@@ -84,19 +84,26 @@ fn multiply(linear: &Linear, acts: &ActBuf, first: usize, y: &mut Columns<'_>, p
 
 /// `y = W x + b` for several matrices and the same activations, as one job.
 ///
-/// `parts` are matrices with their outputs of `[tokens][n_out]`; `acts` must hold the forms that they want.
+/// `parts` are matrices (`&Linear` or [`LinearRows`]) with their outputs of `[tokens][n_out]`; `acts` must hold the
+/// forms that they want.
 ///
 /// # Panics
 /// If shapes do not agree: they are the program's own.
-pub fn forward<'a>(cx: Ctx<'_>, acts: &ActBuf, parts: &mut [(&Linear, MatMut<'a>)], panels: &Panels) {
+pub fn forward<'m, M: Copy + Into<LinearRows<'m>>>(
+    cx: Ctx<'_>,
+    acts: &ActBuf,
+    parts: &mut [(M, MatMut<'_>)],
+    panels: &Panels,
+) {
     let tokens = acts.rows();
-    let mut linears = [None::<&Linear>; 16];
+    let mut linears = [None::<LinearRows<'_>>; 16];
     assert!(parts.len() <= linears.len(), "{} matrices in one job, expected at most 16", parts.len());
-    for (slot, (linear, y)) in linears.iter_mut().zip(parts.iter()) {
-        assert!(y.rows() == tokens && y.cols() == linear.n_out(), "the output of a matrix has another shape");
-        *slot = Some(linear);
+    for (slot, (matrix, y)) in linears.iter_mut().zip(parts.iter()) {
+        let matrix = (*matrix).into();
+        assert!(y.rows() == tokens && y.cols() == matrix.n_out(), "the output of a matrix has another shape");
+        *slot = Some(matrix);
     }
-    let pieces = parts.iter_mut().map(|(linear, y)| (y.reborrow(), task_width(linear, tokens)));
+    let pieces = parts.iter_mut().map(|(matrix, y)| (y.reborrow(), task_width((*matrix).into(), tokens)));
     cx.pool.for_each_columns(pieces, &|which, first, y, worker| {
         if let Some(linear) = linears[which] {
             panels.0.with(worker, |panel| multiply(linear, acts, first, y, panel));
@@ -110,15 +117,15 @@ pub fn forward<'a>(cx: Ctx<'_>, acts: &ActBuf, parts: &mut [(&Linear, MatMut<'a>
 ///
 /// # Panics
 /// If shapes do not agree: they are the program's own.
-pub fn forward_glu(
+pub fn forward_glu<'m, M: Into<LinearRows<'m>>>(
     cx: Ctx<'_>,
     acts: &ActBuf,
-    (gate, up): (&Linear, &Linear),
+    (gate, up): (M, M),
     activation: Activation,
     y: MatMut<'_>,
     panels: &Panels,
 ) {
-    let tokens = acts.rows();
+    let (gate, up, tokens) = (gate.into(), up.into(), acts.rows());
     assert!(y.rows() == tokens && y.cols() == gate.n_out() && gate.n_out() == up.n_out());
     let width = task_width(gate, tokens).min(task_width(up, tokens));
     cx.pool.for_each_columns([(y, width)], &|_, first, y, worker| {
