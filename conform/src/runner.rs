@@ -40,7 +40,7 @@ impl Runner {
 
     /// Computes `tokens` as the continuation of the sequence and hands the logits of each to `visit`.
     pub(crate) fn logits(&mut self, tokens: &[u32], mut visit: impl FnMut(&[f32])) -> Result<(), String> {
-        let cx = Ctx { pool: &self.pool, kernels: &self.kernels };
+        let cx = Ctx::new(&self.pool, &self.kernels);
         for chunk in tokens.chunks(BATCH) {
             self.batch.clear();
             let first = self.kv.len(0) as u32;

@@ -33,7 +33,7 @@ impl Context {
             })?;
             histories.push(history);
         }
-        let batch = Batch::with_capacity(plan.batch);
+        let batch = Batch::try_with_capacity(plan.batch)?;
         Ok(Self { engine, pool, kv, scratch, batch, histories })
     }
 
@@ -177,7 +177,7 @@ impl Context {
 
     /// Computes the batch and writes the histories on.
     fn run(&mut self, cancel: &AtomicBool, hook: &mut dyn LayerHook) -> Result<Output<'_>, EngineError> {
-        let cx = Ctx { pool: &self.pool, kernels: &self.engine.0.kernels };
+        let cx = Ctx::new(&self.pool, &self.engine.0.kernels);
         let (model, batch) = (&self.engine.0.model, &self.batch);
         let output = model.forward_until(cx, batch, &mut self.kv, &mut self.scratch, hook, cancel)?;
         if output.stopped().is_none() {

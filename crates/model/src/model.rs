@@ -80,10 +80,13 @@ impl Model {
 
     /// Names of the matrix kernels in use, `gemv` and `gemm` of each format, sorted.
     pub fn kernel_names(&self) -> Vec<&'static str> {
-        let mut names: Vec<&'static str> =
-            self.weights.linears().flat_map(|l| [l.kernel().gemv_name, l.kernel().gemm_name]).collect();
+        let mut names: Vec<&'static str> = Vec::new();
+        for name in self.weights.linears().flat_map(|l| [l.kernel().gemv_name, l.kernel().gemm_name]) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         names.sort_unstable();
-        names.dedup();
         names
     }
 

@@ -47,6 +47,9 @@ impl Pass<'_> {
         }
         choose(cx, moe, spec, n);
         for e in 0..spec.n_experts {
+            if cx.cancelled() {
+                return true;
+            }
             if !run_expert(cx, moe, big, panels, spec, experts, e, input) {
                 return false;
             }
@@ -70,6 +73,9 @@ fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, spec: &MoeSpec, n: usize) {
     let scores = moe.router.take(n * spec.n_experts).chunks_exact_mut(spec.n_experts);
     let weights = moe.weights.take(pairs).chunks_exact_mut(spec.n_used);
     for ((scores, ids), weights) in scores.zip(moe.ids.chunks_exact_mut(spec.n_used)).zip(weights) {
+        if cx.cancelled() {
+            break;
+        }
         route(&cx.kernels.ops, &route_spec, scores, None, ids, weights);
     }
     // counting sort: pairs of an expert keep the order of their rows

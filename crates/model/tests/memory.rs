@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::meter::{Meter, measured};
-use common::{many_experts, plain, q4_0, recipes, small_llama};
+use common::meter::{Meter, measured, refusing};
+use common::{batch, many_experts, plain, q4_0, recipes, small_llama};
 use happy_gguf::{Gguf, GgufFile, Limits};
-use happy_kernels::Kernels;
-use happy_model::{KvOptions, KvType, Model, Outline, RunOptions, arch};
+use happy_kernels::{Ctx, Kernels, Pool};
+use happy_model::{KvOptions, KvType, LoadErrorKind, Model, NoHook, Outline, RunOptions, arch};
 use serde_json::Value;
 
 #[global_allocator]
@@ -113,4 +113,43 @@ fn caches_and_scratches_take_what_the_plan_says() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Refuses each allocation of 4 KiB or more once, from the choice of kernels to the first logits.
+#[test]
+fn a_failed_allocation_is_an_error() {
+    let files = [("dense", small_llama(&q4_0)), ("experts", many_experts(20, 4096))];
+    for (name, file) in &files {
+        let whole = || -> Result<usize, String> {
+            let kernels = Kernels::detect().map_err(|e| e.to_string())?;
+            let model = Model::load(file, &kernels).map_err(|e| {
+                assert_eq!(e.kind(), LoadErrorKind::Memory, "{e}");
+                e.to_string()
+            })?;
+            let run = RunOptions { n_batch: 64, n_outputs: 64, threads: 2, n_ctx: 1024 };
+            let mut kv = model.kv_cache(KvOptions::new(KvType::F16, 2, 1024)).map_err(|e| e.to_string())?;
+            let mut scratch = model.scratch(&run).map_err(|e| e.to_string())?;
+            let pool = Pool::new(2).map_err(|e| e.to_string())?;
+            let tokens = batch(&[1, 2, 3, 4, 5], 0, 0);
+            let cx = Ctx::new(&pool, &kernels);
+            let out =
+                model.forward(cx, &tokens, &mut kv, &mut scratch, &mut NoHook).map_err(|e| e.to_string())?;
+            Ok(out.logits_indices().count())
+        };
+        assert_eq!(whole(), Ok(5), "{name}");
+        let mut n = 1;
+        loop {
+            let mut result = Ok(0);
+            if !refusing(n, || result = whole()) {
+                break;
+            }
+            let message = result.expect_err("a refused allocation changes nothing");
+            assert!(
+                message.contains("reserve") || message.contains("memory"),
+                "{name}, allocation {n}: {message}"
+            );
+            n += 1;
+        }
+        assert!(n > 20, "{name}: only {n} allocations were refused");
+    }
 }

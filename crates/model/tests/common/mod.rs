@@ -106,12 +106,12 @@ impl Runner {
     }
 
     pub(crate) fn cx(&self) -> Ctx<'_> {
-        Ctx { pool: &self.pool, kernels: &self.kernels }
+        Ctx::new(&self.pool, &self.kernels)
     }
 
     /// The logits of all tokens of a batch.
     pub(crate) fn logits(&mut self, batch: &Batch) -> Result<Vec<Vec<f32>>, happy_model::ForwardError> {
-        let cx = Ctx { pool: &self.pool, kernels: &self.kernels };
+        let cx = Ctx::new(&self.pool, &self.kernels);
         let out = self.model.forward(cx, batch, &mut self.kv, &mut self.scratch, &mut NoHook)?;
         Ok((0..batch.len()).filter_map(|i| out.logits(i)).map(<[f32]>::to_vec).collect())
     }
@@ -161,7 +161,7 @@ pub(crate) fn many_experts(layers: u32, experts: u32) -> GgufFile {
         .kv("llama.block_count", layers)
         .kv("llama.feed_forward_length", 1u32)
         .kv("llama.expert_count", experts)
-        .kv("llama.expert_used_count", 2u32)
+        .kv("llama.expert_used_count", experts.min(2))
         .kv("llama.attention.head_count", 1u32)
         .kv("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
     let n = u64::from(experts);
