@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A flag that ends prefill and generation early. Clones share the flag.
 ///
-/// It is looked at between the layers of the model, so that work ends within milliseconds.
+/// It is looked at before each task of a layer, so that work ends within milliseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 

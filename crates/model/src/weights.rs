@@ -66,6 +66,7 @@ pub(crate) struct SharedExpert {
 }
 
 /// Dense or routed.
+#[allow(clippy::large_enum_variant, reason = "one a layer: a few hundred bytes against an allocation more")]
 pub(crate) enum Ffn {
     Dense(Mlp),
     /// `experts` are stacks: the rows of all experts, one expert after the other.

@@ -23,14 +23,6 @@ use core::arch::x86_64 as intrinsics;
 #[cfg(all(target_arch = "x86_64", emulate_avx512))]
 use emulated512 as intrinsics;
 
-/// Tests pretend on their thread that the machine has no instruction set but the portable one.
-#[cfg(test)]
-pub(crate) mod pretend {
-    std::thread_local! {
-        pub(crate) static OLD: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
-    }
-}
-
 /// Whether a test pretends that the machine is old.
 #[inline(always)]
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -47,4 +39,12 @@ fn pretends_old() -> bool {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn missing() -> ! {
     panic!("kernels of an instruction set that this machine lacks")
+}
+
+/// Tests pretend on their thread that the machine has no instruction set but the portable one.
+#[cfg(test)]
+pub(crate) mod pretend {
+    std::thread_local! {
+        pub(crate) static OLD: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
+    }
 }
