@@ -33,7 +33,7 @@ const LOOK_MIN_TOKENS: usize = 32;
 pub struct Panels(PerWorker<Panel>);
 
 impl Panels {
-    /// Panels for jobs of up to `max_rows` tokens with matrices whose largest [`Linear::panel_bytes`] is
+    /// Panels for jobs of up to `max_rows` tokens with matrices whose largest [`Linear::panel_bytes`](super::Linear::panel_bytes) is
     /// `panel_bytes`.
     ///
     /// # Errors
