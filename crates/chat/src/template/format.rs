@@ -68,7 +68,10 @@ pub(super) fn percent(cx: &mut Cx<'_>, text: &Text, given: &Given) -> R<Text> {
             let Given::Dict(dict) = given else { return fail("format requires a mapping") };
             let found = cx.get_named(*dict, &Text::plain(key))?;
             let Some(found) = found else {
-                return fail(format!("the mapping has no key `{}`", key.chars().take(40).collect::<String>()));
+                return fail(format!(
+                    "the mapping has no key `{}`",
+                    key.chars().take(40).collect::<String>()
+                ));
             };
             keyed = Some(found);
             rest = tail;
@@ -319,18 +322,30 @@ fn number_field(cx: &Cx<'_>, out: &mut Builder, value: &Value, spec: &Spec) -> R
             (x.is_sign_negative() && !x.is_nan(), digits)
         }
     };
-    if let Some(separator) = spec.grouping {
-        digits = grouped(&digits, separator);
-    }
-    if kind.is_some_and(|k| k.is_ascii_uppercase()) {
-        digits = digits.to_uppercase();
-    }
     let sign = match (negative, spec.sign) {
         (true, _) => "-",
         (_, Some('+')) => "+",
         (_, Some(' ')) => " ",
         _ => "",
     };
+    if let Some(separator) = spec.grouping {
+        let plain = digits;
+        digits = grouped(&plain, separator);
+        // Zeros in front are digits of groups too.
+        let short = spec.width.saturating_sub(sign.len() + digits.len());
+        if spec.fill == '0' && spec.align == Some('=') && short > 0 {
+            // Of four characters, three are digits.
+            let mut zeros = (short / 4) * 3;
+            while sign.len() + digits.len() < spec.width {
+                zeros += 1;
+                cx.budget.bytes(spec.width)?;
+                digits = grouped(&format!("{}{plain}", "0".repeat(zeros)), separator);
+            }
+        }
+    }
+    if kind.is_some_and(|k| k.is_ascii_uppercase()) {
+        digits = digits.to_uppercase();
+    }
     padded_number(cx, out, sign, &digits, spec)
 }
 
@@ -341,6 +356,7 @@ fn specification(cx: &Cx<'_>, text: &str) -> R<Spec> {
     let is_align = |c: &char| matches!(c, '<' | '>' | '^' | '=');
     let mut chars = rest.chars();
     let (first, second) = (chars.next(), chars.next());
+    let filled = second.is_some_and(|c| is_align(&c));
     if let (Some(fill), Some(align)) = (first, second.filter(is_align)) {
         (spec.fill, spec.align) = (fill, Some(align));
         rest = rest.get(fill.len_utf8() + 1..).unwrap_or_default();
@@ -355,8 +371,10 @@ fn specification(cx: &Cx<'_>, text: &str) -> R<Spec> {
     };
     spec.sign = skip(&mut rest, &['+', '-', ' ']);
     spec.alternate = skip(&mut rest, &['#']).is_some();
-    if skip(&mut rest, &['0']).is_some() && spec.align.is_none() {
-        (spec.fill, spec.align) = ('0', Some('='));
+    // After a fill of its own, a zero is a digit of the width.
+    if !filled && skip(&mut rest, &['0']).is_some() {
+        spec.fill = '0';
+        spec.align = spec.align.or(Some('='));
     }
     let digits = |rest: &mut &str| -> String {
         let len = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -472,7 +490,8 @@ fn field(
         Some(c) => return fail(format!("unknown conversion specifier '{c}'")),
     };
     let is_number = value.as_int().is_some() || matches!(value, Value::Float(_));
-    let bool_text = matches!(value, Value::Bool(_)) && spec.kind.is_none();
+    // Without a specification, `str(True)`; with one, a number.
+    let bool_text = matches!(value, Value::Bool(_)) && spec_at >= inside.len();
     if is_number && !bool_text {
         return number_field(cx, out, &value, &spec);
     }

@@ -166,8 +166,17 @@ fn call_function(cx: &mut Cx<'_>, function: Function, args: Args) -> R<Value> {
 
 /// The attribute or item that filters look up by a path: `a.b.0`, or an index.
 pub(super) fn by_path(cx: &mut Cx<'_>, value: &Value, path: &Value) -> R<Value> {
+    by_path_or(cx, value, path, None)
+}
+
+/// As [`by_path`], with what stands for a part that is undefined.
+pub(super) fn by_path_or(cx: &mut Cx<'_>, value: &Value, path: &Value, default: Option<&Value>) -> R<Value> {
+    let or_default = |found: Value| match default {
+        Some(default) if found.is_undefined() => default.clone(),
+        _ => found,
+    };
     let program = super::program::Program::default();
-    let Value::Str(text) = path else { return lookup::item(cx, &program, value, path) };
+    let Value::Str(text) = path else { return lookup::item(cx, &program, value, path).map(or_default) };
     let mut value = value.clone();
     for part in text.as_str().split('.') {
         cx.budget.charge(1)?;
@@ -175,7 +184,7 @@ pub(super) fn by_path(cx: &mut Cx<'_>, value: &Value, path: &Value) -> R<Value> 
             Ok(index) if part.bytes().all(|b| b.is_ascii_digit()) => Value::Int(index),
             _ => Value::Str(Text::plain(part)),
         };
-        value = lookup::item(cx, &program, &value, &key)?;
+        value = or_default(lookup::item(cx, &program, &value, &key)?);
     }
     Ok(value)
 }

@@ -56,6 +56,12 @@ fn attribute_only(cx: &mut Cx<'_>, program: &Program, value: &Value, name: &Text
                 None => None,
             }
         }
+        // What `groupby` returns are named tuples in Jinja2.
+        Value::Tuple(pair) => match (name.as_str(), cx.items_of(*pair)) {
+            ("grouper", [grouper, _]) => Some(grouper.clone()),
+            ("list", [_, list]) => Some(list.clone()),
+            _ => None,
+        },
         Value::Range(start, stop, step) => match name.as_str() {
             "start" => Some(Value::Int((*start).into())),
             "stop" => Some(Value::Int((*stop).into())),
@@ -133,9 +139,9 @@ pub(super) fn item(cx: &mut Cx<'_>, program: &Program, value: &Value, key: &Valu
         return Err(undefined(value));
     }
     let found = match (value, key) {
-        (Value::Dict(_), Value::List(_) | Value::Dict(_) | Value::Slice(_)) => None,
+        (_, Value::Slice(slice)) => return sliced(cx, value, *slice),
+        (Value::Dict(_), Value::List(_) | Value::Dict(_)) => None,
         (Value::Dict(dict), key) => cx.get_item(*dict, key)?,
-        (_, Value::Slice(slice)) => sliced(cx, value, *slice)?,
         (Value::List(list) | Value::Tuple(list), key) => key
             .as_int()
             .and_then(|index| position(index, cx.items_of(*list).len()))
@@ -177,16 +183,19 @@ fn character(cx: &mut Cx<'_>, text: &Text, index: i128) -> R<Option<Value>> {
     range.map(|range| text.slice(&cx.budget, range).map(Value::Str)).transpose()
 }
 
-/// The indices that a slice takes out of `len` items: first index, step, count. `None`: not integers.
-fn indices(cx: &Cx<'_>, slice: Id, len: usize) -> R<Option<(i128, i128, usize)>> {
+/// The indices that a slice takes out of `len` items: first index, step, count.
+fn indices(cx: &Cx<'_>, slice: Id, len: usize) -> R<(i128, i128, usize)> {
     let parts = cx.items_of(slice);
-    let number = |i: usize| -> Option<Option<i128>> {
+    let number = |i: usize| -> R<Option<i128>> {
         match parts.get(i) {
-            None | Some(Value::None) => Some(None),
-            Some(value) => value.as_int().map(Some),
+            None | Some(Value::None) => Ok(None),
+            Some(value) => match value.as_int() {
+                Some(i) => Ok(Some(i)),
+                None => fail(format!("slice indices must be integers or none, not '{}'", value.type_name())),
+            },
         }
     };
-    let (Some(start), Some(stop), Some(step)) = (number(0), number(1), number(2)) else { return Ok(None) };
+    let (start, stop, step) = (number(0)?, number(1)?, number(2)?);
     let step = step.unwrap_or(1);
     if step == 0 {
         return fail("slice step cannot be zero");
@@ -199,18 +208,18 @@ fn indices(cx: &Cx<'_>, slice: Id, len: usize) -> R<Option<(i128, i128, usize)>>
     let distance = if step > 0 { stop - start } else { start - stop };
     let stride = step.saturating_abs();
     let count = if distance <= 0 { 0 } else { (distance - 1) / stride + 1 };
-    Ok(Some((start, step, usize::try_from(count).unwrap_or(0))))
+    Ok((start, step, usize::try_from(count).unwrap_or(0)))
 }
 
-fn sliced(cx: &mut Cx<'_>, value: &Value, slice: Id) -> R<Option<Value>> {
+fn sliced(cx: &mut Cx<'_>, value: &Value, slice: Id) -> R<Value> {
     let len = match value {
         Value::List(_) | Value::Tuple(_) | Value::Str(_) | Value::Range(..) => cx.len(value)?,
-        _ => return Ok(None),
+        _ => return fail(format!("'{}' object cannot be sliced", value.type_name())),
     };
-    let Some((start, step, count)) = indices(cx, slice, len)? else { return Ok(None) };
+    let (start, step, count) = indices(cx, slice, len)?;
     let places =
         (0..count).filter_map(|i| usize::try_from(start.saturating_add(step.saturating_mul(i as i128))).ok());
-    Ok(Some(match value {
+    Ok(match value {
         Value::List(list) | Value::Tuple(list) => {
             cx.budget.items(count)?;
             let items = cx.items_of(*list);
@@ -223,8 +232,8 @@ fn sliced(cx: &mut Cx<'_>, value: &Value, slice: Id) -> R<Option<Value>> {
             Value::Range(at(start), at(start.saturating_add(step_times(count, step, *b))), step)
         }
         Value::Str(text) => Value::Str(characters(cx, text, start, step, count)?),
-        _ => return Ok(None),
-    }))
+        _ => Value::None,
+    })
 }
 
 /// How far `count` steps go, in steps of the range that is sliced.

@@ -35,6 +35,8 @@ struct Running {
     inner: Id,
     outputs: usize,
     stack: usize,
+    /// Whether an iteration came to its end.
+    done: bool,
     /// While the loop's filter is asked: the next item's index, the current item, those that are kept.
     asked: usize,
     item: Value,
@@ -345,11 +347,16 @@ impl<'a> Machine<'a> {
                 return Ok(());
             }
             Op::LoopNext(distance) => return self.loop_next(distance),
+            Op::LoopDone => {
+                if let Some(running) = self.loops.last_mut() {
+                    running.done = true;
+                }
+                return Ok(());
+            }
             Op::LoopEnd => {
                 let Some(running) = self.loops.pop() else { return fail("no loop") };
                 self.scopes.leave(running.outer);
-                let state = self.cx.heap.loops.get(running.id as usize);
-                Value::Bool(state.is_some_and(|state| state.index.is_some()))
+                Value::Bool(running.done)
             }
             Op::LoopReturn => {
                 let returns = |frame: &Frame| frame.of_loop && frame.loops == self.loops.len();
@@ -550,6 +557,7 @@ impl<'a> Machine<'a> {
             inner: self.scopes.current(),
             outputs: self.outputs.len(),
             stack: self.stack.len(),
+            done: false,
             asked: 0,
             item: Value::None,
             kept: Vec::new(),

@@ -144,8 +144,12 @@ fn floats(op: Binary, a: f64, b: f64) -> R<Value> {
         Binary::FloorDiv => {
             let r = remainder(a, b);
             let q = (a - r) / b;
-            let floor = q.floor();
-            if q - floor > 0.5 { floor + 1.0 } else { floor }
+            if q == 0.0 {
+                0f64.copysign(a / b)
+            } else {
+                let floor = q.floor();
+                if q - floor > 0.5 { floor + 1.0 } else { floor }
+            }
         }
         Binary::Mod => remainder(a, b),
         Binary::Pow if a == 0.0 && b < 0.0 => return fail("0.0 cannot be raised to a negative power"),

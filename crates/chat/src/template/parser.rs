@@ -286,8 +286,12 @@ impl<'s> Parser<'s> {
                 self.scope("endautoescape")?;
             }
             "print" => {
-                self.tuple(&[], true)?;
+                self.expression()?;
                 self.emit(Op::Write);
+                while self.skip_op(",") {
+                    self.expression()?;
+                    self.emit(Op::Write);
+                }
             }
             "do" => {
                 self.tuple(&[], true)?;
@@ -371,6 +375,9 @@ impl<'s> Parser<'s> {
         for jump in jumps.continues {
             self.land_at(jump, top);
         }
+        if word == "else" {
+            self.emit(Op::LoopDone);
+        }
         self.jump_back(top);
         self.land(top);
         for jump in jumps.breaks {
@@ -378,7 +385,7 @@ impl<'s> Parser<'s> {
         }
         self.emit(Op::LoopEnd);
         if word == "else" {
-            // Not if there was an item, also if it was left by `break`: Jinja2 asks whether there was an iteration.
+            // Unless an iteration came to its end, as Jinja2 has it: not if all were left by `break` or `continue`.
             let skip = self.emit(Op::Or(0));
             self.block(&["endfor"])?;
             self.emit(Op::Undefined);

@@ -97,7 +97,9 @@ pub(super) enum Op {
     FilterEnd,
     /// Pushes the next item or jumps.
     LoopNext(i32),
-    /// Ends the loop; pushes whether there was an item.
+    /// An iteration came to its end.
+    LoopDone,
+    /// Ends the loop; pushes whether an iteration came to its end.
     LoopEnd,
     /// At the end of a recursive loop: returns if `loop(..)` called it.
     LoopReturn,

@@ -115,7 +115,7 @@ pub(super) fn apply(cx: &mut Cx<'_>, name: &str, value: &Value, args: Args) -> R
                     | Value::Dict(_)
                     | Value::Range(..)
                     | Value::Undefined(_)
-            ) && !value.is_undefined()
+            )
         }
         "iterable" => matches!(
             value,

@@ -3,9 +3,9 @@
 mod sequences;
 mod texts;
 
-use super::args::Args;
+use super::args::{Args, given};
 use super::error::{Fail, R, fail};
-use super::functions::by_path;
+use super::functions::{by_path, by_path_or};
 use super::lexer::is_space;
 use super::machine::undefined;
 use super::operators::{binary, float};
@@ -123,11 +123,9 @@ fn map(cx: &mut Cx<'_>, value: Value, mut args: Args) -> R<Value> {
     let mut out = Vec::new();
     if args.positional.is_empty() && args.named.iter().any(|(name, _)| name.as_str() == "attribute") {
         let [attribute, default] = args.bind("map", ["attribute", "default"])?;
-        let attribute = attribute.unwrap_or(Value::None);
+        let (attribute, default) = (attribute.unwrap_or(Value::None), given(default));
         for item in items {
-            let found = by_path(cx, &item, &attribute)?;
-            let missing = found.is_undefined();
-            out.push(default.clone().filter(|d| missing && !matches!(d, Value::None)).unwrap_or(found));
+            out.push(by_path_or(cx, &item, &attribute, default.as_ref())?);
         }
         return cx.iter(out);
     }

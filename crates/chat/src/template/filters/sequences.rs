@@ -2,7 +2,7 @@
 
 use super::super::args::{Args, given};
 use super::super::error::{R, fail};
-use super::super::functions::by_path;
+use super::super::functions::{by_path, by_path_or};
 use super::super::machine::undefined;
 use super::super::program::Compare;
 use super::super::text::{Builder, Text};
@@ -195,12 +195,7 @@ pub(super) fn groupby(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     let (case_sensitive, default) = (flag(cx, case_sensitive), given(default));
     let mut pairs = Vec::new();
     for item in cx.collect(&value)? {
-        let mut by = by_path(cx, &item, &attribute)?;
-        if by.is_undefined()
-            && let Some(default) = &default
-        {
-            by = default.clone();
-        }
+        let by = by_path_or(cx, &item, &attribute, default.as_ref())?;
         let sorted_by = if case_sensitive { by } else { without_case(cx, by)? };
         pairs.push((sorted_by, item));
     }
@@ -215,10 +210,9 @@ pub(super) fn groupby(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     for (by, items) in groups {
         // Without case, the group has the name that its first item has.
         let name = match items.first() {
-            Some(first) if !case_sensitive => by_path(cx, first, &attribute)?,
-            _ => by.clone(),
+            Some(first) if !case_sensitive => by_path_or(cx, first, &attribute, default.as_ref())?,
+            _ => by,
         };
-        let name = if name.is_undefined() { default.clone().unwrap_or(by) } else { name };
         let items = cx.list(items)?;
         out.push(cx.tuple(vec![name, items])?);
     }

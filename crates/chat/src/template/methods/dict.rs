@@ -4,19 +4,8 @@ use super::super::args::Args;
 use super::super::error::{R, fail};
 use super::super::value::{Cx, Id, Value, View};
 
-pub(in super::super) const NAMES: &[&str] = &[
-    "get",
-    "items",
-    "keys",
-    "values",
-    "update",
-    "setdefault",
-    "pop",
-    "popitem",
-    "clear",
-    "copy",
-    "fromkeys",
-];
+pub(in super::super) const NAMES: &[&str] =
+    &["get", "items", "keys", "values", "update", "setdefault", "pop", "popitem", "clear", "copy"];
 
 /// `d.update(other)`: a mapping or pairs.
 pub(in super::super) fn update(cx: &mut Cx<'_>, dict: Id, from: &Value) -> R<()> {
@@ -105,21 +94,11 @@ pub(in super::super) fn call(cx: &mut Cx<'_>, dict: Id, name: &'static str, args
             cx.dict_mut(dict)?.clear();
             Ok(Value::None)
         }
-        "copy" => {
+        _ => {
             args.all(name, [])?;
             let copy = cx.new_dict()?;
             update(cx, copy, &Value::Dict(dict))?;
             Ok(Value::Dict(copy))
-        }
-        _ => {
-            let [keys, value] = args.bind(name, ["iterable", "value"])?;
-            let Some(keys) = keys else { return fail("fromkeys expected at least 1 argument, got 0") };
-            let value = value.unwrap_or(Value::None);
-            let made = cx.new_dict()?;
-            for key in cx.collect(&keys)? {
-                cx.set_item(made, key, value.clone())?;
-            }
-            Ok(Value::Dict(made))
         }
     }
 }

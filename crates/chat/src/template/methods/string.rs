@@ -80,34 +80,35 @@ pub(in super::super) fn call(cx: &mut Cx<'_>, text: &Text, name: &'static str, a
         }
         "swapcase" => {
             args.all(name, [])?;
+            let mut sigmas = sigmas(string);
             text.map_chars(&cx.budget, |c, push| {
                 if c.is_uppercase() {
-                    c.to_lowercase().for_each(push)
+                    lower_char(c, &mut sigmas).for_each(push);
                 } else {
-                    c.to_uppercase().for_each(push)
+                    c.to_uppercase().for_each(push);
                 }
             })?
         }
         "capitalize" => {
             args.all(name, [])?;
-            let mut first = true;
+            let (mut first, mut sigmas) = (true, sigmas(string));
             text.map_chars(&cx.budget, |c, push| {
                 if first {
-                    c.to_uppercase().for_each(push)
+                    upper_char(c, &mut sigmas).for_each(push);
                 } else {
-                    c.to_lowercase().for_each(push)
+                    lower_char(c, &mut sigmas).for_each(push);
                 }
                 first = false;
             })?
         }
         "title" => {
             args.all(name, [])?;
-            let mut inside = false;
+            let (mut inside, mut sigmas) = (false, sigmas(string));
             text.map_chars(&cx.budget, |c, push| {
                 if inside {
-                    c.to_lowercase().for_each(push)
+                    lower_char(c, &mut sigmas).for_each(push);
                 } else {
-                    c.to_uppercase().for_each(push)
+                    upper_char(c, &mut sigmas).for_each(push);
                 }
                 inside = c.is_lowercase() || c.is_uppercase();
             })?
@@ -187,18 +188,37 @@ pub(in super::super) fn call(cx: &mut Cx<'_>, text: &Text, name: &'static str, a
 }
 
 pub(in super::super) fn lower(cx: &Cx<'_>, text: &Text) -> R<Text> {
-    if !text.as_str().contains('Σ') {
-        return text.map_chars(&cx.budget, |c, push| c.to_lowercase().for_each(push));
+    let mut sigmas = sigmas(text.as_str());
+    text.map_chars(&cx.budget, |c, push| lower_char(c, &mut sigmas).for_each(push))
+}
+
+/// What each `Σ` of a text becomes in lower case: another letter at the end of a word.
+fn sigmas(string: &str) -> std::vec::IntoIter<char> {
+    let mut out = Vec::new();
+    let mut before = ' ';
+    let mut chars = string.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == 'Σ' {
+            let ends = before.is_alphabetic() && !chars.peek().is_some_and(|next| next.is_alphabetic());
+            out.push(if ends { 'ς' } else { 'σ' });
+        }
+        before = c;
     }
-    // A final sigma looks at its neighbors: the whole text at once. It keeps its length, as all others then.
-    let lower = text.as_str().to_lowercase();
-    let mut finals = lower.chars().filter(|c| matches!(c, 'σ' | 'ς'));
-    let places: Vec<char> = finals.by_ref().collect();
-    let mut places = places.into_iter();
-    text.map_chars(&cx.budget, |c, push| match c {
-        'Σ' | 'σ' | 'ς' => push(places.next().unwrap_or('σ')),
-        c => c.to_lowercase().for_each(push),
-    })
+    out.into_iter()
+}
+
+/// A character in lower case, given what is left of a text's sigmas.
+fn lower_char(c: char, sigmas: &mut std::vec::IntoIter<char>) -> std::char::ToLowercase {
+    let c = if c == 'Σ' { sigmas.next().unwrap_or('σ') } else { c };
+    c.to_lowercase()
+}
+
+/// A character in upper case; a sigma is passed over.
+fn upper_char(c: char, sigmas: &mut std::vec::IntoIter<char>) -> std::char::ToUppercase {
+    if c == 'Σ' {
+        sigmas.next();
+    }
+    c.to_uppercase()
 }
 
 fn stripped(string: &str, name: &str, chars: Option<&Value>) -> R<Range<usize>> {
@@ -264,30 +284,34 @@ pub(in super::super) fn word_ranges(string: &str) -> Vec<Range<usize>> {
     split_words(string, usize::MAX, false)
 }
 
-/// `str.split(None, limit)`: what is left after the limit keeps its inner space.
+/// `str.split(None, limit)`: what is left after the limit keeps its space, but for that at the cut.
 fn split_words(string: &str, limit: usize, from_end: bool) -> Vec<Range<usize>> {
     let mut out = Vec::new();
-    let start = string.len() - string.trim_start_matches(is_space).len();
-    let mut rest = start..string.trim_end_matches(is_space).len().max(start);
-    while !rest.is_empty() {
+    let mut rest = 0..string.len();
+    loop {
         let inside = string.get(rest.clone()).unwrap_or_default();
-        let cut = match (out.len() >= limit, from_end) {
-            (true, _) => None,
-            (_, true) => inside.rfind(is_space),
-            (_, false) => inside.find(is_space),
+        let cut = if from_end {
+            let inside = inside.trim_end_matches(is_space);
+            rest.end = rest.start + inside.len();
+            rest.start + inside.trim_end_matches(|c| !is_space(c)).len()..rest.end
+        } else {
+            let inside = inside.trim_start_matches(is_space);
+            rest.start = rest.end - inside.len();
+            rest.start..rest.start + inside.find(is_space).unwrap_or(inside.len())
         };
-        let Some(cut) = cut else {
+        if rest.is_empty() {
+            break;
+        }
+        if out.len() >= limit {
             out.push(rest);
             break;
-        };
-        let (head, tail) = inside.split_at(cut);
-        if from_end {
-            out.push(rest.end - tail.trim_start_matches(is_space).len()..rest.end);
-            rest = rest.start..rest.start + head.trim_end_matches(is_space).len();
-        } else {
-            out.push(rest.start..rest.start + cut);
-            rest = rest.end - tail.trim_start_matches(is_space).len()..rest.end;
         }
+        if from_end {
+            rest.end = cut.start;
+        } else {
+            rest.start = cut.end;
+        }
+        out.push(cut);
     }
     if from_end {
         out.reverse();
