@@ -46,5 +46,5 @@ mod weight;
 
 pub use clock::{ClockParseError, LocalTime};
 pub use error::TemplateError;
-pub use reply::{Malformed, Reply, ReplyEvent, ReplyFormat, ReplyParser, ToolCall, UnknownFormat};
+pub use reply::{Channel, Malformed, Reply, ReplyEvent, ReplyFormat, ReplyParser, ToolCall, UnknownFormat};
 pub use template::{ChatTemplate, Message, TemplateInput};
