@@ -46,5 +46,6 @@ mod weight;
 
 pub use clock::{ClockParseError, LocalTime};
 pub use error::TemplateError;
+pub use reply::constraint as reply_constraint;
 pub use reply::{Channel, Malformed, Reply, ReplyEvent, ReplyFormat, ReplyParser, ToolCall, UnknownFormat};
 pub use template::{ChatTemplate, Message, TemplateInput};

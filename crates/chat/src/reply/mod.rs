@@ -14,6 +14,7 @@
 //! literals.rs  a="b", c=[1]: arguments in Python's or Gemma's notation, to JSON
 //! scan.rs      where a value ends
 //! schema.rs    which parameters are strings, for notations that do not say
+//! constraint/  the grammar of a constrained reply, from the same declarations
 //! output.rs    what has been found: events, and the reply as a whole
 //! ```
 //!
@@ -23,6 +24,7 @@
 
 mod blocks;
 mod calls;
+pub mod constraint;
 mod format;
 mod grammar;
 mod guess;

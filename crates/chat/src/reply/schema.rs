@@ -26,10 +26,40 @@ const MAX_STEPS: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Schema(Vec<Tool>);
 
+/// A tool that was declared.
 #[derive(Debug)]
-struct Tool {
-    name: String,
+pub(super) struct Tool {
+    pub(super) name: String,
     parameters: Json,
+}
+
+impl Tool {
+    /// The schema of the arguments.
+    pub(super) fn parameters(&self) -> &Json {
+        &self.parameters
+    }
+
+    /// Whether the schema says anything about arguments; without it there are none.
+    pub(super) fn has_parameters(&self) -> bool {
+        let Json::Object(map) = &self.parameters else { return false };
+        let silent = ["type", "title", "description", "required", "$schema"];
+        map.iter().any(|(key, value)| match key.as_str() {
+            "properties" => value.as_object().is_some_and(|map| !map.is_empty()),
+            "additionalProperties" => *value != Json::Bool(false),
+            key => !silent.contains(&key),
+        })
+    }
+
+    /// The parameters by name, in the schema's order.
+    pub(super) fn properties(&self) -> Vec<(&str, &Json)> {
+        let map = self.parameters.get("properties").and_then(Json::as_object);
+        map.into_iter().flatten().map(|(key, schema)| (key.as_str(), schema)).collect()
+    }
+
+    pub(super) fn is_required(&self, key: &str) -> bool {
+        let required = self.parameters.get("required").and_then(Json::as_array);
+        required.is_some_and(|keys| keys.iter().any(|k| k.as_str() == Some(key)))
+    }
 }
 
 impl Schema {
@@ -43,6 +73,20 @@ impl Schema {
             Some(Tool { name, parameters: parameters.cloned().unwrap_or_default() })
         };
         Schema(tools.iter().filter_map(tool).collect())
+    }
+
+    pub(super) fn tools(&self) -> std::slice::Iter<'_, Tool> {
+        self.0.iter()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|tool| tool.name.as_str())
+    }
+
+    /// Forgets all tools but one; `false` if it is not there.
+    pub(super) fn keep(&mut self, name: &str) -> bool {
+        self.0.retain(|tool| tool.name == name);
+        self.has_tools()
     }
 
     pub(super) fn has_tools(&self) -> bool {
