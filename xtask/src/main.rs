@@ -27,8 +27,10 @@ mod models;
 mod paths;
 mod peer;
 mod process;
+mod progress;
 #[cfg(test)]
 mod scratch;
+mod skips;
 mod test;
 mod tidy;
 
@@ -60,6 +62,8 @@ enum Task {
     Tidy,
     /// Compare with other people's results and print a table
     Conform(conform::Args),
+    /// Write the selection of the conformance data in fixtures/corpus from the folder of the full data
+    MakeCorpus(conform::MakeArgs),
     /// Write the hashes of the real models' logits into fixtures/
     Fixtures,
     /// Write the C header of crates/ffi (--check: compare it with the sources)
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Tidy => tidy::run(),
         Task::Conform(args) => conform::run(&args),
+        Task::MakeCorpus(args) => conform::make(&args),
         Task::Fixtures => fixtures::run(),
         Task::Header(args) => header::run(&args),
         Task::SetupArm => arm::setup(),
