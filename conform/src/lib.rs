@@ -1,6 +1,6 @@
 //! Conformance: inputs with results by other people's software, and what this project makes of them.
 //!
-//! One reader per corpus ([`CORPORA`]). Each reads the selection in the repository (`fixtures/corpus`) and the full data alike
+//! One reader per corpus ([`corpora`]). Each reads the selection in the repository (`fixtures/corpus`) and the full data alike
 //! ([`happy_testkit::Corpus`]), runs every case and lists each failure and everything unsupported by name. A kind of case, a
 //! type or a rule that a reader does not know is a failure: nothing is left out silently.
 //!
