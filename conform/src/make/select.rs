@@ -270,7 +270,7 @@ fn one_in(pairs: Vec<Json>) -> Vec<Json> {
     let mut keep = |pair: &Json| {
         let n = seen.entry(pair["cat"].to_string()).or_default();
         *n += 1;
-        (*n - 1) % EVERY == 0
+        (*n - 1).is_multiple_of(EVERY)
     };
     pairs.into_iter().filter(|pair| keep(pair)).collect()
 }
