@@ -43,8 +43,10 @@ fn write(matcher: &mut Matcher, ids: &[TokenId], allowed: &mut TokenSet) {
 
 fn grammar(c: &mut Criterion) {
     let tokenizer = tokenizer("qwen2.5");
-    let json =
-        std::fs::read_to_string(data().join("grammar/gbnf/json.gbnf")).expect("the corpus has json.gbnf");
+    let json = Corpus::repository()
+        .open("grammar")
+        .and_then(|files| files.text("gbnf/json.gbnf"))
+        .expect("a grammar");
     let pieces: Vec<Vec<u8>> =
         (0..tokenizer.vocab_size()).map(|id| tokenizer.piece(id as TokenId).expect("a token")).collect();
     let vocabulary_ready = vocabulary(&tokenizer, &pieces);

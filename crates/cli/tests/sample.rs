@@ -3,7 +3,6 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::io::Read;
 use support::{Folder, Tiny, happy, output, succeed};
 
 #[test]
