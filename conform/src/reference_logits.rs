@@ -141,10 +141,12 @@ fn summary(all: &Divergences) -> String {
 
 /// How long greedy decoding follows the truth's 48 tokens after each case.
 fn greedy_agreement(file: &GgufFile, cases: &[Vec<u32>], greedy: &[Vec<u32>]) -> Result<String, String> {
-    let longest = cases.iter().zip(greedy).map(|(c, g)| c.len() + g.len()).max().unwrap_or(1);
+    // The selection cuts the long text, of which it has no continuation.
+    let continued = || cases.iter().zip(greedy).filter(|(_, greedy)| !greedy.is_empty());
+    let longest = continued().map(|(c, g)| c.len() + g.len()).max().unwrap_or(1);
     let mut runner = Runner::on_all_cores(file, KvType::F32, longest)?;
     let (mut whole, mut followed, mut total) = (0, 0, 0);
-    for (tokens, expected) in cases.iter().zip(greedy) {
+    for (tokens, expected) in continued() {
         runner.clear()?;
         let mut next = 0;
         runner.logits(tokens, |logits| next = best(logits) as u32)?;
@@ -162,6 +164,6 @@ fn greedy_agreement(file: &GgufFile, cases: &[Vec<u32>], greedy: &[Vec<u32>]) ->
     }
     Ok(format!(
         "{whole} of {} continuations are the truth's, {followed} of {total} tokens until the first other one",
-        cases.len()
+        continued().count()
     ))
 }

@@ -80,6 +80,7 @@ impl Filter {
         }
         self.failing |= line == "failures:";
         let passes = line.starts_with("running ")
+            || line.starts_with("all doctests ran in ")
             || line.starts_with("test ") && !line.ends_with("FAILED") && line.contains(" ... ")
             || line.trim().is_empty();
         (self.failing || !passes).then(|| line.to_owned())
