@@ -68,6 +68,19 @@ pub fn corpora() -> impl Iterator<Item = &'static str> {
     READERS.iter().map(|(name, _)| *name)
 }
 
+/// What the reader of `tokenizer` reads beside its own corpus.
+const READ_WITH_ANOTHER: &str = "text";
+
+/// Returns the corpora of the data that no reader here reads, ascending.
+///
+/// # Errors
+/// The data cannot be listed.
+pub fn unread(corpus: &Corpus) -> Result<Vec<String>, String> {
+    let mut names = corpus.names()?;
+    names.retain(|name| name != READ_WITH_ANOTHER && corpora().all(|known| known != name));
+    Ok(names)
+}
+
 /// Runs one corpus of [`corpora`]. Data that cannot be read are a failure in the report.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use happy_conform::{corpora, run, table};
+use happy_conform::{corpora, run, table, unread};
 use happy_testkit::Corpus;
 use std::process::ExitCode;
 
@@ -54,6 +54,10 @@ fn compare(cli: &Cli) -> Result<bool, String> {
         println!("{text}");
     } else {
         print!("{}", table(&reports));
+        let unread = unread(&corpus)?;
+        if !unread.is_empty() {
+            println!("\nno reader yet for {}", unread.join(", "));
+        }
     }
     Ok(reports.iter().all(|report| report.failed.is_empty()))
 }

@@ -29,6 +29,12 @@ tests!("text", TEXT, sampling: "sampling", grammar: "grammar", chat_templates: "
 tests!("compute", COMPUTE, architectures: "architectures", reference_logits: "reference-logits");
 
 #[test]
+#[cfg(all(feature = "files", feature = "text", feature = "compute"))]
+fn every_corpus_of_the_selection_is_read() {
+    assert_eq!(happy_conform::unread(&Corpus::repository()).expect("a folder"), [""; 0]);
+}
+
+#[test]
 fn every_corpus_has_a_test() {
     let tested = [FILES, TEXT, COMPUTE].concat();
     assert!(happy_conform::corpora().eq(tested.iter().copied()), "{tested:?}");

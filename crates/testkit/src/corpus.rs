@@ -50,6 +50,26 @@ impl Corpus {
         if self.full { "full" } else { "selection" }
     }
 
+    /// Returns the names of the corpora that are there, ascending.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, String> {
+        let broken = |e: std::io::Error| format!("cannot read {}: {e}", self.folder.display());
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(broken)? {
+            let entry = entry.map_err(broken)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if self.full && entry.path().is_dir() {
+                names.push(name);
+            } else if let Some(name) = name.strip_suffix(".zip").filter(|_| !self.full) {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// Opens one corpus by its name, for example `gguf`.
     ///
     /// # Errors
