@@ -222,6 +222,6 @@ impl Machine {
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
             .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
             .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
-        process::build(&mut command)
+        process::build_tests(&mut command)
     }
 }
