@@ -12,7 +12,7 @@ const PAGE: usize = 2 * N_KV_HEADS * KV_PAGE * HEAD_DIM;
 fn bench(c: &mut Criterion) {
     let kernels = Kernels::detect().expect("no switch names an unknown instruction set");
     let pool = Pool::new(1).expect("the calling thread");
-    let cx = Ctx { pool: &pool, kernels: &kernels };
+    let cx = Ctx::new(&pool, &kernels);
     let spec =
         AttnSpec { n_heads: N_HEADS, scale: 0.125, soft_cap: None, window: None, sinks: None, causal: true };
     let mut group = c.benchmark_group("attention");

@@ -6,32 +6,21 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use happy_gguf::GgufFile;
 use happy_grammar::{Grammar, Matcher, Piece, TokenSet, Vocabulary};
+use happy_testkit::Corpus;
 use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
 
 /// A customer with orders: formats, patterns, bounds, `uniqueItems`.
 const SCHEMA: &str = include_str!("../data/customer.schema.json");
 
 const DOCUMENT: &str = include_str!("../data/customer.json");
 
-fn data() -> PathBuf {
-    std::env::var_os("HAPPY_CONFORMANCE")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance"), PathBuf::from)
-}
-
-fn tokenizer(name: &str) -> Option<Tokenizer> {
-    let path = data().join("tokenizer/vocabs").join(format!("{name}.gguf.zst"));
-    let Ok(file) = std::fs::File::open(&path) else {
-        eprintln!("NOT RUN: {} is missing (set HAPPY_CONFORMANCE)", path.display());
-        return None;
-    };
-    let mut bytes = Vec::new();
-    let mut decoder = ruzstd::decoding::StreamingDecoder::new(file).expect("a zstd file");
-    std::io::Read::read_to_end(&mut decoder, &mut bytes).expect("a whole zstd file");
+fn tokenizer(name: &str) -> Tokenizer {
+    let files = Corpus::repository().open("tokenizer").expect("a corpus");
+    let bytes = files.unpacked(&format!("vocabs/{name}.gguf.zst")).expect("a vocabulary");
     let file = GgufFile::from_shared(std::sync::Arc::new(bytes), &happy_gguf::Limits::default())
         .expect("a vocabulary-only file");
-    Some(Tokenizer::from_gguf(&file).expect("a tokenizer"))
+    Tokenizer::from_gguf(&file).expect("a tokenizer")
 }
 
 fn vocabulary(tokenizer: &Tokenizer, pieces: &[Vec<u8>]) -> Vocabulary {
@@ -53,9 +42,11 @@ fn write(matcher: &mut Matcher, ids: &[TokenId], allowed: &mut TokenSet) {
 }
 
 fn grammar(c: &mut Criterion) {
-    let Some(tokenizer) = tokenizer("qwen2.5") else { return };
-    let json =
-        std::fs::read_to_string(data().join("grammar/gbnf/json.gbnf")).expect("the corpus has json.gbnf");
+    let tokenizer = tokenizer("qwen2.5");
+    let json = Corpus::repository()
+        .open("grammar")
+        .and_then(|files| files.text("gbnf/json.gbnf"))
+        .expect("a grammar");
     let pieces: Vec<Vec<u8>> =
         (0..tokenizer.vocab_size()).map(|id| tokenizer.piece(id as TokenId).expect("a token")).collect();
     let vocabulary_ready = vocabulary(&tokenizer, &pieces);

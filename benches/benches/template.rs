@@ -7,10 +7,10 @@
 //! Python's methods, but no fuel and its own filters. Rounds of both sides alternate; a cell is the median of a call.
 
 use happy_engine::chat::ChatTemplate;
+use happy_testkit::Corpus;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Templates of the corpus, from the shortest to long ones.
@@ -108,15 +108,12 @@ fn compare(mut ours: impl FnMut(), mut theirs: impl FnMut()) -> [f64; 2] {
 }
 
 fn main() {
-    let root = match std::env::var_os("HAPPY_CONFORMANCE") {
-        Some(dir) => PathBuf::from(dir),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance"),
-    };
+    let corpus = Corpus::full().unwrap_or_else(Corpus::repository);
+    let files = corpus.open("chat-templates").expect("a corpus");
     println!("| template | | happy, \u{b5}s | minijinja, \u{b5}s | ratio |\n|---|---|--:|--:|--:|");
     for name in TEMPLATES {
-        let path = root.join("chat-templates/templates").join(format!("{name}.jinja"));
-        let Ok(source) = std::fs::read_to_string(&path) else {
-            println!("NOT RUN: {} is absent; set HAPPY_CONFORMANCE", path.display());
+        let Ok(source) = files.text(&format!("templates/{name}.jinja")) else {
+            println!("{name} is in the full data only: set HAPPY_CONFORMANCE");
             continue;
         };
         let row = |what: &str, [ours, theirs]: [f64; 2]| {

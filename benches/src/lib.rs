@@ -8,9 +8,9 @@ use std::path::PathBuf;
 /// Real models that `cargo xtask fetch-models` brings, by the beginning of their files' names.
 pub const MODELS: [&str; 2] = ["SmolLM2-135M", "gemma-3-270m"];
 
-/// The file of a model in `$HAPPY_MODELS`; without it a message and `None`.
+/// The file of a model, in `$HAPPY_MODELS` or the platform's data directory; without it a message and `None`.
 pub fn model(name: &str) -> Option<PathBuf> {
-    let found = std::env::var_os("HAPPY_MODELS").and_then(|folder| {
+    let found = happy_testkit::models_folder().and_then(|folder| {
         let files = std::fs::read_dir(folder).ok()?;
         files.flatten().map(|file| file.path()).find(|path| {
             let file = path.file_name().unwrap_or_default().to_string_lossy();
@@ -18,9 +18,7 @@ pub fn model(name: &str) -> Option<PathBuf> {
         })
     });
     if found.is_none() {
-        println!(
-            "{name}: skipped: not in HAPPY_MODELS (run `cargo xtask fetch-models` and set it to the folder)"
-        );
+        println!("{name}: skipped: no such model (run `cargo xtask fetch-models`, or set HAPPY_MODELS)");
     }
     found
 }

@@ -2,15 +2,18 @@
 
 use crate::data;
 use crate::report::{Report, Verdict};
-use happy_engine::chat::{ChatTemplate, LocalTime, TemplateError};
+use happy_chat::{ChatTemplate, LocalTime, TemplateError};
+use happy_testkit::{Corpus, Files};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Unit cases that differ from Python on purpose, and why.
 const DIFFERENT_ON_PURPOSE: &[(u64, &str)] =
     &[(298, "obj.keys without a call is not a bound method"), (60, "a whole float is a list index")];
+
+/// A fortieth of the default: real templates are far from the limit.
+const FUEL: u64 = 50_000;
 
 #[derive(Deserialize)]
 struct Rendering {
@@ -23,10 +26,18 @@ struct Rendering {
 
 #[derive(Deserialize)]
 struct RenderError {
-    /// `raise`: the template refused; `runtime`: a Python type error, which an engine may tolerate.
-    kind: String,
+    kind: ErrorKind,
     #[serde(default)]
     message: String,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum ErrorKind {
+    /// The template refused.
+    Raise,
+    /// A Python type error, which an engine may tolerate.
+    Runtime,
 }
 
 #[derive(Deserialize)]
@@ -51,18 +62,23 @@ struct Unit {
 /// Compiled templates by name; an error is every case's result.
 type Templates = BTreeMap<String, Result<ChatTemplate, TemplateError>>;
 
-pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
+pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
+    let files = corpus.open("chat-templates")?;
     // The moment at which the corpus froze its clock.
     let now: Option<LocalTime> = "2026-03-14T09:26:53".parse().ok();
     let mut templates = Templates::new();
     let mut lenient = 0;
-    for case in data::json_lines::<Rendering>(&folder.join("renderings.jsonl.gz"))? {
+    for case in data::json_lines::<Rendering>(&files, "renderings.jsonl.gz")? {
         let name = format!("{} {}", case.template, case.conv);
-        if case.output.is_none() && case.error.as_ref().is_none_or(|e| e.kind != "raise") {
-            lenient += 1;
-            continue;
+        match (&case.output, &case.error) {
+            (None, None) => return Err(format!("{name} has neither an output nor an error")),
+            (None, Some(error)) if error.kind == ErrorKind::Runtime => {
+                lenient += 1;
+                continue;
+            }
+            _ => {}
         }
-        let found = render(&mut templates, folder, &case.template, &case.vars, now)?;
+        let found = render(&mut templates, &files, &case.template, &case.vars, now)?;
         report.case(&name, || match (found, &case.output, &case.error) {
             (Ok(found), Some(expected), _) => same(&found, expected),
             (Err(TemplateError::Raised { message }), None, Some(error)) if message == error.message => {
@@ -77,17 +93,17 @@ pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
         });
     }
     report.notes.push(format!("{lenient} renderings that Python refuses by type were not judged"));
-    for case in data::json::<Vec<Upstream>>(&folder.join("llama_cpp_cases.json"))? {
+    for case in data::json::<Vec<Upstream>>(&files, "llama_cpp_cases.json")? {
         // Where llama.cpp works around a template: what Jinja2 itself gives.
         let expected =
             if case.pure_jinja_agrees == Some(true) { &case.expected_jinja } else { &case.pure_jinja_output };
         let Some(expected) = expected else { continue };
-        let found = render(&mut templates, folder, &case.template, &case.vars, now)?;
+        let found = render(&mut templates, &files, &case.template, &case.vars, now)?;
         report.case(&case.name, || {
             found.map_or_else(|e| Verdict::Failed(e.to_string()), |found| same(&found, expected))
         });
     }
-    for case in data::json::<Vec<Unit>>(&folder.join("jinja_units.json"))? {
+    for case in data::json::<Vec<Unit>>(&files, "jinja_units.json")? {
         let found = ChatTemplate::new(&case.template).and_then(|t| t.render_context(&case.vars, now));
         let different = DIFFERENT_ON_PURPOSE.iter().find(|(id, _)| *id == case.id).map(|(_, why)| *why);
         report.case(&format!("unit {} {}", case.id, case.name), || match (found, different) {
@@ -103,15 +119,18 @@ pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
 /// Renders the corpus' template of this name; the outer error is a corpus that cannot be read.
 fn render(
     templates: &mut Templates,
-    folder: &Path,
+    files: &Files,
     name: &str,
     vars: &Json,
     now: Option<LocalTime>,
 ) -> Result<Result<String, TemplateError>, String> {
     if !templates.contains_key(name) {
-        let source = data::bytes(&folder.join("templates").join(format!("{name}.jinja")))?;
-        let source = String::from_utf8(source).map_err(|_| format!("templates/{name}.jinja is not UTF-8"))?;
-        templates.insert(name.to_owned(), ChatTemplate::new(&source));
+        let source = files.text(&format!("templates/{name}.jinja"))?;
+        let template = ChatTemplate::new(&source).map(|mut template| {
+            template.set_fuel(FUEL);
+            template
+        });
+        templates.insert(name.to_owned(), template);
     }
     Ok(match &templates[name] {
         Ok(template) => template.render_context(vars, now),

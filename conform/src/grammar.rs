@@ -4,26 +4,27 @@
 use crate::data;
 use crate::report::{Report, Verdict};
 use happy_grammar::{Grammar, Limits, Reading, Recognizer, SchemaError, SchemaErrorKind};
+use happy_testkit::{Corpus, Files};
 use serde_json::Value;
-use std::fs;
-use std::path::Path;
 
-pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
-    for case in data::json::<Vec<Value>>(&folder.join("grammar_files.json"))? {
+pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
+    let files = corpus.open("grammar")?;
+    for case in data::json::<Vec<Value>>(&files, "grammar_files.json")? {
         let name = text(&case["grammar_file"]);
-        let source =
-            fs::read_to_string(folder.join("gbnf").join(name)).map_err(|e| format!("{name}: {e}"))?;
+        let source = files.text(&format!("gbnf/{name}"))?;
         strings(name, &case, Grammar::from_gbnf(&source).map_err(|e| e.to_string()), report);
     }
-    for case in data::json::<Vec<Value>>(&folder.join("integration.json"))? {
+    for case in data::json::<Vec<Value>>(&files, "integration.json")? {
         let grammar = match case["grammar"].as_str() {
             Some(source) => Grammar::from_gbnf(source).map_err(|e| e.to_string()),
             None => Grammar::from_json_schema(&schema(&case)).map_err(|e| e.to_string()),
         };
         strings(text(&case["desc"]), &case, grammar, report);
     }
-    for case in data::json::<Vec<Value>>(&folder.join("parse.json"))? {
-        for (root, builds) in case["builds_with_root"].as_object().into_iter().flatten() {
+    for case in data::json::<Vec<Value>>(&files, "parse.json")? {
+        for (root, builds) in
+            case["builds_with_root"].as_object().ok_or("parse.json: a case without roots")?
+        {
             let built = Grammar::from_gbnf_with(text(&case["grammar"]), root, &Limits::default());
             builds_as(
                 &case["grammar"].to_string(),
@@ -33,16 +34,27 @@ pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
             );
         }
     }
-    for case in data::json::<Vec<Value>>(&folder.join("schema_to_gbnf.json"))? {
+    for case in data::json::<Vec<Value>>(&files, "schema_to_gbnf.json")? {
         let built = Grammar::from_json_schema(&schema(&case)).map_err(|e| e.to_string());
         builds_as(text(&case["name"]), case["status"] == "SUCCESS", built, report);
+        // llama.cpp's own text is a grammar like any other.
+        if let Some(source) = case["expected_gbnf"].as_str().filter(|source| !source.trim().is_empty()) {
+            let built = Grammar::from_gbnf(source).map_err(|e| e.to_string());
+            builds_as(&format!("{}: its GBNF", text(&case["name"])), true, built, report);
+        }
     }
-    instances(&folder.join("schema_instances.json"), report)?;
-    suite(&folder.join("json_schema_test_suite.json"), report)
+    instances(&files, report)?;
+    suite(&files, report)
 }
 
+/// A text, or the empty one.
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// A list that a case must have.
+fn list<'a>(case: &'a Value, key: &str) -> Result<&'a Vec<Value>, String> {
+    case[key].as_array().ok_or_else(|| format!("a case without the list `{key}`: {case}"))
 }
 
 /// A case's schema, which the corpus has as a text or as a value.
@@ -61,7 +73,11 @@ fn builds_as(name: &str, expected: bool, built: Result<Grammar, String>, report:
 /// The strings that a grammar must accept and reject.
 fn strings(name: &str, case: &Value, grammar: Result<Grammar, String>, report: &mut Report) {
     for (list, expected) in [("accept", true), ("reject", false)] {
-        for string in case[list].as_array().into_iter().flatten() {
+        let Some(strings) = case[list].as_array() else {
+            report.fail(name, format!("the case has no list `{list}`"));
+            continue;
+        };
+        for string in strings {
             report.case(&format!("{name}: {list} {string}"), || {
                 match grammar.as_ref().map_err(Clone::clone).and_then(|grammar| accepts(grammar, string)) {
                     Ok(found) if found == expected => Verdict::Passed,
@@ -166,12 +182,12 @@ impl Tally {
 }
 
 /// Texts of which it is known whether they satisfy their schema.
-fn instances(path: &Path, report: &mut Report) -> Result<(), String> {
+fn instances(files: &Files, report: &mut Report) -> Result<(), String> {
     for reading in [Reading::Writer, Reading::Specification] {
         let mut tally = Tally::new(reading);
-        for case in data::json::<Vec<Value>>(path)? {
+        for case in data::json::<Vec<Value>>(files, "schema_instances.json")? {
             let grammar = tally.build(&case);
-            for instance in case["instances"].as_array().into_iter().flatten() {
+            for instance in list(&case, "instances")? {
                 let name = format!("{}: {}", case["schema"], instance["text"]);
                 let is_valid = instance["jsonschema_valid"] == true;
                 report.case(&name, || tally.judge(&name, &grammar, &instance["text"], is_valid));
@@ -183,10 +199,10 @@ fn instances(path: &Path, report: &mut Report) -> Result<(), String> {
 }
 
 /// The official suite; schemas that are refused are listed with the reason.
-fn suite(path: &Path, report: &mut Report) -> Result<(), String> {
+fn suite(files: &Files, report: &mut Report) -> Result<(), String> {
     for reading in [Reading::Writer, Reading::Specification] {
         let mut tally = Tally::new(reading);
-        for case in data::json::<Vec<Value>>(path)? {
+        for case in data::json::<Vec<Value>>(files, "json_schema_test_suite.json")? {
             let name =
                 format!("{}: {}: {}", text(&case["keyword"]), text(&case["group"]), text(&case["test"]));
             let document = Value::from(case["data"].to_string());

@@ -3,9 +3,7 @@
 //! Reference files, little endian, per case: u32 n_positions, u32 n_vocab, then per position f32 logsumexp of all logits and
 //! K pairs (u32 token, f32 logit), best first.
 
-use std::path::Path;
-
-use crate::data;
+use happy_testkit::Files;
 
 /// What a reference file has of one position.
 pub(crate) struct Position {
@@ -15,12 +13,12 @@ pub(crate) struct Position {
     pub(crate) best: Vec<(u32, f32)>,
 }
 
-/// The positions of each case.
-pub(crate) fn read(path: &Path, k: usize) -> Result<Vec<Vec<Position>>, String> {
-    let bytes = data::bytes(path)?;
+/// The positions of each case, with `k` tokens each.
+pub(crate) fn read(files: &Files, path: &str, k: usize) -> Result<Vec<Vec<Position>>, String> {
+    let bytes = files.bytes(path)?;
     let (words, rest) = bytes.as_chunks::<4>();
     let mut words = words.iter().copied();
-    let cut = || format!("{}: cut short", path.display());
+    let cut = || format!("{path}: cut short");
     let mut cases = Vec::new();
     while let Some(n_positions) = words.next().map(u32::from_le_bytes) {
         let _n_vocab = words.next().ok_or_else(cut)?;

@@ -1,11 +1,15 @@
-//! Corpus `quants`: block formats against the reference's bits, both ways, and the 16-bit floats.
+//! Corpus `quants`: block formats against the reference's bits, both ways, and the 16-bit floats; and the tensors of the files
+//! of corpus `gguf`, whose values are known too. The kernels' products are compared in happy-kernels' own tests, which reach
+//! each kernel alone.
 
 use crate::data;
 use crate::report::{Report, Verdict};
-use happy_tensor::{DType, RowError, convert, dequantize_to_vec, quantize_row};
+use happy_tensor::formats::quantize_q8_k;
+use happy_tensor::{DType, convert, dequantize_to_vec, quantize_row};
+use happy_testkit::{Corpus, Files};
 use serde::Deserialize;
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// The entry of a format in `index.json`.
 #[derive(Deserialize)]
@@ -14,38 +18,40 @@ struct Format {
     block_elems: usize,
 }
 
-pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
-    let index: BTreeMap<String, serde_json::Value> = data::json(&folder.join("index.json"))?;
-    let x = data::f32_file(&folder.join("quantise/x.f32"))?;
-    // Names with an underscore describe the other folders.
-    for (name, entry) in index.iter().filter(|(name, _)| !name.starts_with('_')) {
-        let format = &Format::deserialize(entry).map_err(|e| format!("index.json: {name}: {e}"))?;
-        let blocks = folder.join("blocks");
-        let encoded = data::bytes(&blocks.join(format!("{name}.bin")))?;
-        let values = data::f32_file(&blocks.join(format!("{name}.f32")))?;
-        report.case(&format!("dequantise {name}"), || dequantise(name, format, &encoded, &values));
-        let rows = folder.join("quantise").join(format!("{name}.bin"));
-        if rows.is_file() {
-            let expected = data::bytes(&rows)?;
-            report.case(&format!("quantise {name}"), || quantise(name, &x, &expected));
+/// Entries of `index.json` that describe the other folders.
+const FOLDERS: &[&str] = &["_convert", "_quantise", "_vecdot"];
+
+/// Element types of GGUF files that are stored and never computed with.
+const NOT_COMPUTED: &[&str] = &["F64", "I8", "I16", "I32", "I64"];
+
+pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
+    let files = corpus.open("quants")?;
+    let index: BTreeMap<String, Json> = data::json(&files, "index.json")?;
+    for (name, entry) in &index {
+        if name.starts_with('_') {
+            if !FOLDERS.contains(&name.as_str()) {
+                report.fail(name, "index.json has an entry of an unknown kind");
+            }
+            continue;
         }
+        let format = Format::deserialize(entry).map_err(|e| format!("index.json: {name}: {e}"))?;
+        let encoded = files.bytes(&format!("blocks/{name}.bin"))?;
+        let values = data::f32_file(&files, &format!("blocks/{name}.f32"))?;
+        report.case(&format!("dequantize {name}"), || dequantize(name, &format, &encoded, &values));
     }
-    let x = data::f32_file(&folder.join("convert/x.f32"))?;
-    for (name, of) in [("f16", convert::f16_from_f32 as fn(f32) -> u16), ("bf16", convert::bf16_from_f32)] {
-        let expected = data::u16_file(&folder.join("convert").join(format!("{name}.u16")))?;
-        report.case(&format!("convert {name}"), || {
-            let wrong = x.iter().zip(&expected).filter(|(x, bits)| of(**x) != **bits).count();
-            check(wrong == 0 && x.len() == expected.len(), || {
-                format!("{wrong} of {} values differ", expected.len())
-            })
-        });
-    }
-    Ok(())
+    encode(&files, &index, report)?;
+    converted(&files, report)?;
+    tensors_of_files(&corpus.open("gguf")?, report)
 }
 
-fn dequantise(name: &str, format: &Format, encoded: &[u8], values: &[f32]) -> Verdict {
-    let Some(dtype) = DType::from_name(name) else {
-        return Verdict::Unsupported("no such element type".into());
+fn dtype(name: &str) -> Result<DType, Verdict> {
+    DType::from_name(name).ok_or_else(|| Verdict::Unsupported("no such element type".into()))
+}
+
+fn dequantize(name: &str, format: &Format, encoded: &[u8], values: &[f32]) -> Verdict {
+    let dtype = match dtype(name) {
+        Ok(dtype) => dtype,
+        Err(verdict) => return verdict,
     };
     if (dtype.block_bytes(), dtype.block_len()) != (format.block_bytes, format.block_elems) {
         return Verdict::Failed(format!(
@@ -54,10 +60,14 @@ fn dequantise(name: &str, format: &Format, encoded: &[u8], values: &[f32]) -> Ve
             format.block_bytes
         ));
     }
+    same_values(dtype, encoded, values)
+}
+
+fn same_values(dtype: DType, encoded: &[u8], values: &[f32]) -> Verdict {
     match dequantize_to_vec(dtype, encoded) {
         Ok(found) => {
             let wrong = found.iter().zip(values).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
-            check(wrong == 0 && found.len() == values.len(), || {
+            check(wrong == 0 && found.len() == values.len() && !values.is_empty(), || {
                 format!("{wrong} of {} values differ", values.len())
             })
         }
@@ -65,14 +75,48 @@ fn dequantise(name: &str, format: &Format, encoded: &[u8], values: &[f32]) -> Ve
     }
 }
 
+/// Rows encoded as the reference does: the rows of `quantise/` for all formats, the weights of `vecdot/` for those that search.
+fn encode(files: &Files, index: &BTreeMap<String, Json>, report: &mut Report) -> Result<(), String> {
+    let x = data::f32_file(files, "quantise/x.f32")?;
+    let weights = data::f32_file(files, "vecdot/weights.f32")?;
+    // Emulated, searching takes minutes, and it does nothing but compute with floats, which are the same on every machine.
+    let without_search = std::env::var_os("HAPPY_NO_SEARCH").is_some();
+    for name in index.keys().filter(|name| !name.starts_with('_')) {
+        // 16-bit floats have a folder of their own.
+        if ["F16", "BF16"].contains(&name.as_str()) {
+            continue;
+        }
+        let expected = files.bytes(&format!("quantise/{name}.bin"))?;
+        if searches(name) && without_search {
+            report.notes.push(format!("not run, since HAPPY_NO_SEARCH is set: quantize {name}"));
+            continue;
+        }
+        report.case(&format!("quantize {name}"), || quantize(name, &x, &expected));
+        if searches(name) {
+            let expected = files.bytes(&format!("vecdot/w_{name}.bin"))?;
+            report.case(&format!("quantize {name}, weights"), || quantize(name, &weights, &expected));
+        }
+    }
+    for (x, expected) in [("quantise/x.f32", "quantise/Q8_K.bin"), ("vecdot/act.f32", "vecdot/act_Q8_K.bin")]
+    {
+        let (values, wanted) = (data::f32_file(files, x)?, files.bytes(expected)?);
+        report.case(&format!("activations {expected}"), || {
+            let found: Vec<u8> = values.as_chunks().0.iter().flat_map(quantize_q8_k).collect();
+            check(found == wanted, || "the bytes differ".into())
+        });
+    }
+    Ok(())
+}
+
 /// Formats whose encoding searches: another search may find other bytes, but no worse ones.
 fn searches(name: &str) -> bool {
     name.ends_with("_K") && name != "Q8_K" || name.starts_with("IQ")
 }
 
-fn quantise(name: &str, x: &[f32], expected: &[u8]) -> Verdict {
-    let Some(dtype) = DType::from_name(name) else {
-        return Verdict::Unsupported("no such element type".into());
+fn quantize(name: &str, x: &[f32], expected: &[u8]) -> Verdict {
+    let dtype = match dtype(name) {
+        Ok(dtype) => dtype,
+        Err(verdict) => return verdict,
     };
     let mut found = vec![0; expected.len()];
     if let Err(e) = quantize_row(dtype, x, &mut found) {
@@ -83,15 +127,55 @@ fn quantise(name: &str, x: &[f32], expected: &[u8]) -> Verdict {
         return check(wrong == 0, || format!("{wrong} of {} bytes differ", expected.len()));
     }
     let error = |encoded: &[u8]| {
-        let values = dequantize_to_vec(dtype, encoded)?;
-        Ok(values.iter().zip(x).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / x.len() as f64)
+        let values = dequantize_to_vec(dtype, encoded).map_err(|e| e.to_string())?;
+        Ok(values.iter().zip(x).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>())
     };
     match (error(&found), error(expected)) {
-        (Ok(ours), Ok(reference)) => check(ours <= reference, || {
-            format!("mean squared error {ours:e}, the reference's is {reference:e}")
-        }),
-        (Err(e), _) | (_, Err(e)) => Verdict::Failed(RowError::to_string(&e)),
+        (Ok(ours), Ok(reference)) => {
+            check(ours <= reference, || format!("squared error {ours:e}, the reference's is {reference:e}"))
+        }
+        (Err(e), _) | (_, Err(e)) => Verdict::Failed(e),
     }
+}
+
+fn converted(files: &Files, report: &mut Report) -> Result<(), String> {
+    let x = data::f32_file(files, "convert/x.f32")?;
+    for (name, of) in [("f16", convert::f16_from_f32 as fn(f32) -> u16), ("bf16", convert::bf16_from_f32)] {
+        let expected = data::u16_file(files, &format!("convert/{name}.u16"))?;
+        report.case(&format!("convert {name}"), || {
+            let wrong = x.iter().zip(&expected).filter(|(x, bits)| of(**x) != **bits).count();
+            check(wrong == 0 && x.len() == expected.len(), || {
+                format!("{wrong} of {} values differ", expected.len())
+            })
+        });
+    }
+    Ok(())
+}
+
+/// Tensor `w2` of each file that another writer made, where the index says that its bytes are.
+fn tensors_of_files(files: &Files, report: &mut Report) -> Result<(), String> {
+    for entry in data::json::<Vec<Json>>(files, "files/index.json")? {
+        let Some(name) = entry["file"].as_str().and_then(|f| f.strip_prefix("type-")?.strip_suffix(".gguf"))
+        else {
+            continue;
+        };
+        if NOT_COMPUTED.contains(&name) {
+            continue;
+        }
+        let tensor = entry["tensors"].as_array().into_iter().flatten().find(|t| t["name"] == "w2");
+        let place = tensor.and_then(|t| Some((t["abs_offset"].as_u64()?, t["bytes"].as_u64()?)));
+        let (start, len) = place.ok_or_else(|| format!("files/index.json: type-{name}.gguf has no `w2`"))?;
+        let bytes = files.bytes(&format!("files/type-{name}.gguf"))?;
+        let values = data::f32_file(files, &format!("files/type-{name}.w2.f32"))?;
+        report.case(&format!("tensor of type-{name}.gguf"), || match dtype(name) {
+            Ok(dtype) => match bytes.get(start as usize..(start + len) as usize) {
+                Some(encoded) => same_values(dtype, encoded, &values),
+                None => Verdict::Failed("the tensor is not in the file".into()),
+            },
+            Err(verdict) => verdict,
+        });
+    }
+    Ok(())
 }
 
 fn check(holds: bool, why: impl FnOnce() -> String) -> Verdict {

@@ -5,8 +5,10 @@
 //! z    = splitmix64(base, i + 1)                        element i, file order
 //! u    = ((z >> 40) - 2^23) / 2^23                      f32, exact, in [-1, 1)
 //! x    = offset + scale * u, each step rounded to f32   "affine";   -|x|   "neg_abs"
+//!        the listed values, rounded to f32              "values"
 //! ```
 
+use crate::data;
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits, OwnedValue};
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -22,7 +24,9 @@ pub(crate) struct Recipe {
     metadata: Vec<(String, String, Json)>,
     tensors: Vec<Tensor>,
     pub(crate) tokens: Vec<u32>,
-    pub(crate) logits_f32le_base64: String,
+    /// The positions that have logits, ascending; all of them if it is absent.
+    positions: Option<Vec<usize>>,
+    logits_f32le_base64: String,
 }
 
 #[derive(Deserialize)]
@@ -32,7 +36,16 @@ struct Tensor {
     shape: Vec<u64>,
     #[serde(rename = "type")]
     ty: String,
-    fill: Option<(String, f64, f64)>,
+    fill: Option<Fill>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Fill {
+    /// A rule's name, offset and scale.
+    Uniform(String, f64, f64),
+    /// `values` and these.
+    Values(String, Vec<f64>),
 }
 
 impl Recipe {
@@ -50,25 +63,43 @@ impl Recipe {
         let bytes = writer.to_vec().map_err(|e| e.to_string())?;
         GgufFile::from_shared(Arc::new(bytes), &Limits::default()).map_err(|e| e.to_string())
     }
+
+    /// The reference's logits: positions, each with its `n_vocab` logits.
+    pub(crate) fn logits(&self) -> Result<Vec<(usize, Vec<f32>)>, String> {
+        let bytes = happy_testkit::base64(&self.logits_f32le_base64).ok_or("bad base64 in the recipe")?;
+        let all = self.positions.clone().unwrap_or_else(|| (0..self.tokens.len()).collect());
+        if bytes.len() != 4 * all.len() * self.n_vocab {
+            return Err(format!(
+                "{} bytes of logits, expected {} positions of {}",
+                bytes.len(),
+                all.len(),
+                self.n_vocab
+            ));
+        }
+        let rows = bytes.chunks_exact(4 * self.n_vocab).map(data::f32_values);
+        Ok(all.into_iter().zip(rows).collect())
+    }
 }
 
 impl Tensor {
     fn bytes(&self, seed: u64) -> Result<(GgmlType, Vec<u8>), String> {
         let n = self.shape.iter().product::<u64>();
-        match (self.ty.as_str(), &self.fill) {
-            ("I32", _) => Ok((GgmlType::I32, vec![0; 4 * n as usize])),
-            ("F32", Some((rule, offset, scale))) => {
-                let (offset, scale) = (*offset as f32, *scale as f32);
-                let sign: fn(f32) -> f32 = match rule.as_str() {
-                    "affine" => |x| x,
-                    "neg_abs" => |x| -x.abs(),
-                    other => return Err(format!("{}: unknown fill {other}", self.name)),
-                };
-                let values = (0..n).map(|i| sign(offset + scale * uniform(&self.name, seed, i)));
-                Ok((GgmlType::F32, values.flat_map(f32::to_le_bytes).collect()))
+        let sign: fn(f32) -> f32 = match (self.ty.as_str(), &self.fill) {
+            ("I32", None) => return Ok((GgmlType::I32, vec![0; 4 * n as usize])),
+            ("F32", Some(Fill::Values(rule, values))) if rule == "values" && values.len() as u64 == n => {
+                let bytes = values.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect();
+                return Ok((GgmlType::F32, bytes));
             }
-            (ty, _) => Err(format!("{}: unknown type {ty} or no fill", self.name)),
-        }
+            ("F32", Some(Fill::Uniform(rule, ..))) if rule == "affine" => |x| x,
+            ("F32", Some(Fill::Uniform(rule, ..))) if rule == "neg_abs" => |x| -x.abs(),
+            (ty, _) => return Err(format!("{}: unknown type {ty}, or unknown or no fill", self.name)),
+        };
+        let Some(Fill::Uniform(_, offset, scale)) = self.fill else {
+            return Err(format!("{}: no fill", self.name));
+        };
+        let (offset, scale) = (offset as f32, scale as f32);
+        let values = (0..n).map(|i| sign(offset + scale * uniform(&self.name, seed, i)));
+        Ok((GgmlType::F32, values.flat_map(f32::to_le_bytes).collect()))
     }
 }
 
@@ -96,6 +127,7 @@ fn owned(ty: &str, value: &Json) -> Option<OwnedValue> {
         "array:uint32" => list(value, |v| u32::try_from(v.as_u64()?).ok())?.into(),
         "array:int32" => list(value, |v| i32::try_from(v.as_i64()?).ok())?.into(),
         "array:uint64" => list(value, Json::as_u64)?.into(),
+        "array:bool" => list(value, Json::as_bool)?.into(),
         "array:float32" => list(value, |v| Some(v.as_f64()? as f32))?.into(),
         _ => return None,
     })

@@ -6,9 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A case and why it is listed.
 #[derive(Serialize)]
-pub(crate) struct Case {
-    pub(crate) name: String,
-    pub(crate) why: String,
+pub struct Case {
+    /// The case's name, unique in its corpus.
+    pub name: String,
+    /// What was found and expected, or what is not supported.
+    pub why: String,
 }
 
 /// How a case ended.
@@ -18,22 +20,36 @@ pub(crate) enum Verdict {
     Unsupported(String),
 }
 
+impl From<Result<(), String>> for Verdict {
+    fn from(result: Result<(), String>) -> Self {
+        result.map_or_else(Self::Failed, |()| Self::Passed)
+    }
+}
+
 /// The result of one corpus.
 #[derive(Serialize)]
-pub(crate) struct Report {
-    pub(crate) corpus: &'static str,
-    pub(crate) passed: usize,
-    pub(crate) failed: Vec<Case>,
-    pub(crate) unsupported: Vec<Case>,
+pub struct Report {
+    /// The corpus' name.
+    pub corpus: &'static str,
+    /// Where the data are from: `selection` (in the repository) or `full`.
+    pub data: &'static str,
+    /// Number of cases that passed.
+    pub passed: usize,
+    /// Cases with another result.
+    pub failed: Vec<Case>,
+    /// Cases of something that the crates do not have, or that differ on purpose.
+    pub unsupported: Vec<Case>,
     /// Measurements worth knowing that decide nothing.
-    pub(crate) notes: Vec<String>,
-    pub(crate) seconds: f64,
+    pub notes: Vec<String>,
+    /// Wall-clock time of the whole corpus.
+    pub seconds: f64,
 }
 
 impl Report {
-    pub(crate) fn new(corpus: &'static str) -> Self {
+    pub(crate) fn new(corpus: &'static str, data: &'static str) -> Self {
         Self {
             corpus,
+            data,
             passed: 0,
             failed: Vec::new(),
             unsupported: Vec::new(),
@@ -57,30 +73,35 @@ impl Report {
     }
 }
 
-/// The table, then every failure and everything unsupported by name, then the notes.
-pub(crate) fn table(reports: &[Report]) -> String {
-    let mut text =
-        format!("{:<18}{:>8}{:>8}{:>13}{:>10}\n", "corpus", "passed", "failed", "unsupported", "seconds");
+/// Returns the table, then every failure and everything unsupported by name, then the notes.
+pub fn table(reports: &[Report]) -> String {
+    let mut text = format!(
+        "{:<18}{:<11}{:>8}{:>8}{:>13}{:>10}\n",
+        "corpus", "data", "passed", "failed", "unsupported", "seconds"
+    );
     for r in reports {
         let (failed, unsupported) = (r.failed.len(), r.unsupported.len());
-        let _ =
-            writeln!(text, "{:<18}{:>8}{failed:>8}{unsupported:>13}{:>10.1}", r.corpus, r.passed, r.seconds);
+        let _ = writeln!(
+            text,
+            "{:<18}{:<11}{:>8}{failed:>8}{unsupported:>13}{:>10.1}",
+            r.corpus, r.data, r.passed, r.seconds
+        );
     }
     for r in reports {
         if !r.failed.is_empty() {
-            let _ = writeln!(text, "\n{}: failed", r.corpus);
+            let _ = writeln!(text, "\n{}, {}: failed", r.corpus, r.data);
             for case in &r.failed {
                 let _ = writeln!(text, "  {}: {}", case.name, case.why);
             }
         }
         if !r.unsupported.is_empty() {
-            let _ = writeln!(text, "\n{}: unsupported", r.corpus);
+            let _ = writeln!(text, "\n{}, {}: unsupported", r.corpus, r.data);
             for (why, names) in by_reason(&r.unsupported) {
                 let _ = writeln!(text, "  {why}: {}", names.join(", "));
             }
         }
         if !r.notes.is_empty() {
-            let _ = writeln!(text, "\n{}: notes", r.corpus);
+            let _ = writeln!(text, "\n{}, {}: notes", r.corpus, r.data);
             for note in &r.notes {
                 let _ = writeln!(text, "  {note}");
             }
@@ -107,7 +128,7 @@ mod tests {
 
     #[test]
     fn everything_is_listed_by_name() {
-        let mut report = Report::new("toy");
+        let mut report = Report::new("toy", "selection");
         report.case("a", || Verdict::Passed);
         report.case("b", || Verdict::Failed("off by one".into()));
         for name in ["c", "d"] {
@@ -116,7 +137,7 @@ mod tests {
         report.case("e", || panic!("a panic in a case"));
         let text = table(&[report]);
         for line in [
-            "toy                      1       2            2",
+            "toy               selection         1       2            2",
             "  b: off by one",
             "  no such sampler: c, d",
             "  e: it panicked",

@@ -17,11 +17,23 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// For sequences of at most `n_ctx` tokens, on as many threads as the machine has cores.
-    pub(crate) fn new(file: &GgufFile, kind: KvType, n_ctx: usize) -> Result<Self, String> {
+    /// For sequences of at most `n_ctx` tokens, with the best kernels, on as many threads as the machine has cores (at least
+    /// two, so that there is something to share).
+    pub(crate) fn on_all_cores(file: &GgufFile, kind: KvType, n_ctx: usize) -> Result<Self, String> {
         let kernels = Kernels::detect().map_err(|e| e.to_string())?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::new(file, kernels, cores.clamp(2, Pool::MAX_THREADS), kind, n_ctx)
+    }
+
+    /// The same with given kernels and threads.
+    pub(crate) fn new(
+        file: &GgufFile,
+        kernels: Kernels,
+        threads: usize,
+        kind: KvType,
+        n_ctx: usize,
+    ) -> Result<Self, String> {
         let model = Model::load(file, &kernels).map_err(|e| e.to_string())?;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(Pool::MAX_THREADS);
         let kv = model.kv_cache(KvOptions::new(kind, 1, n_ctx)).map_err(|e| e.to_string())?;
         let run = RunOptions { n_batch: BATCH, n_outputs: BATCH, threads, n_ctx };
         let scratch = model.scratch(&run).map_err(|e| e.to_string())?;
@@ -38,9 +50,18 @@ impl Runner {
         self.kv.clear(0).map_err(|e| e.to_string())
     }
 
+    /// Computes `tokens` in pieces of at most `piece` and returns the logits of each.
+    pub(crate) fn rows(&mut self, tokens: &[u32], piece: usize) -> Result<Vec<Vec<f32>>, String> {
+        let mut rows = Vec::with_capacity(tokens.len());
+        for piece in tokens.chunks(piece) {
+            self.logits(piece, |logits| rows.push(logits.to_vec()))?;
+        }
+        Ok(rows)
+    }
+
     /// Computes `tokens` as the continuation of the sequence and hands the logits of each to `visit`.
     pub(crate) fn logits(&mut self, tokens: &[u32], mut visit: impl FnMut(&[f32])) -> Result<(), String> {
-        let cx = Ctx { pool: &self.pool, kernels: &self.kernels };
+        let cx = Ctx::new(&self.pool, &self.kernels);
         for chunk in tokens.chunks(BATCH) {
             self.batch.clear();
             let first = self.kv.len(0) as u32;

@@ -3,23 +3,28 @@
 use crate::data;
 use crate::report::{Report, Verdict};
 use happy_sampler::{Candidates, Step, StepSpec};
+use happy_testkit::Corpus;
 use serde::Deserialize;
-use std::path::Path;
 
 /// A number, or "-inf", which JSON lacks.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Number {
     Finite(f32),
-    Word(String),
+    Word(Infinite),
+}
+
+#[derive(Deserialize)]
+enum Infinite {
+    #[serde(rename = "-inf")]
+    Negative,
 }
 
 impl Number {
     fn value(&self) -> f32 {
         match self {
             Self::Finite(x) => *x,
-            Self::Word(word) if word == "-inf" => f32::NEG_INFINITY,
-            Self::Word(_) => f32::NAN,
+            Self::Word(Infinite::Negative) => f32::NEG_INFINITY,
         }
     }
 }
@@ -50,6 +55,7 @@ struct After {
     size: usize,
     min_id: u32,
     max_id: u32,
+    contiguous: bool,
 }
 
 #[derive(Deserialize)]
@@ -65,16 +71,17 @@ struct OracleCase {
     ties: bool,
 }
 
-pub(crate) fn run(folder: &Path, report: &mut Report) -> Result<(), String> {
-    for case in data::json::<Vec<UpstreamCase>>(&folder.join("upstream_cases.json"))? {
+pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
+    let files = corpus.open("sampling")?;
+    for case in data::json::<Vec<UpstreamCase>>(&files, "upstream_cases.json")? {
         report.case(&format!("{} {}", case.id, case.sampler), || {
             upstream(&case).unwrap_or_else(|verdict| verdict)
         });
     }
-    for case in data::json::<Vec<QueueCase>>(&folder.join("upstream_queue.json"))? {
+    for case in data::json::<Vec<QueueCase>>(&files, "upstream_queue.json")? {
         report.case(&case.id, || queue(&case).unwrap_or_else(|verdict| verdict));
     }
-    for case in data::json_lines::<OracleCase>(&folder.join("oracle_cases.jsonl.gz"))? {
+    for case in data::json_lines::<OracleCase>(&files, "oracle_cases.jsonl.gz")? {
         report
             .case(&format!("{} {}", case.id, case.kind), || oracle(&case).unwrap_or_else(|verdict| verdict));
     }
@@ -146,10 +153,12 @@ fn queue(case: &QueueCase) -> Result<Verdict, Verdict> {
         build(&after.step)?.apply(&mut candidates);
         let ids = || candidates.iter().map(|(id, _)| id);
         let found = (ids().count(), ids().min().unwrap_or(0), ids().max().unwrap_or(0));
-        let expected = (after.size, after.min_id, after.max_id);
+        let contiguous = (found.2 - found.1) as usize + 1 == found.0;
+        let found = (found.0, found.1, found.2, contiguous);
+        let expected = (after.size, after.min_id, after.max_id, after.contiguous);
         if found != expected {
             return Ok(Verdict::Failed(format!(
-                "count, least and greatest id {found:?}, expected {expected:?}"
+                "count, least and greatest id, contiguous: {found:?}, expected {expected:?}"
             )));
         }
     }

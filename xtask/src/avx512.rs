@@ -7,7 +7,7 @@
 
 use crate::models::MODELS;
 use crate::test::{Outcome, TEST_PROFILE};
-use crate::{Result, fetch, fixtures, paths, process};
+use crate::{Result, fetch, fixtures, paths, process, progress, skips};
 use std::process::Command;
 use std::time::Instant;
 
@@ -21,7 +21,8 @@ pub(crate) fn step() -> Result<Outcome> {
 
 /// `cargo xtask test-avx512`.
 pub(crate) fn run() -> Result<()> {
-    process::run(emulating(&mut process::cargo(&["test", "--release", "--quiet", "-p", "happy-kernels"])))?;
+    let mut tests = process::cargo(&["test", "--release", "-p", "happy-kernels"]);
+    println!("{}", progress::run(emulating(&mut tests))?);
     let mut build = process::cargo(&["build", "--release", "--quiet", "-p", "happy-cli", "--bin", "happy"]);
     let built = process::build(emulating(&mut build))?;
     let happy = built.into_iter().find(|b| b.target == "happy").ok_or("cargo built no `happy`")?.executable;
@@ -46,6 +47,7 @@ fn emulating(command: &mut Command) -> &mut Command {
         .env("RUSTFLAGS", "--cfg emulate_avx512")
         .env("CARGO_TARGET_DIR", paths::target().join("avx512"))
         .env("HAPPY_REQUIRE_ISA", "avx512")
+        .envs([skips::variable()])
 }
 
 fn have_avx2() -> bool {

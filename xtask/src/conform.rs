@@ -1,15 +1,27 @@
-//! `cargo xtask conform`: builds happy-conform in release and runs it.
+//! `cargo xtask conform`: all corpora of other people's results, as a table; `cargo xtask make-corpus`: the selection of them in
+//! the repository. Both are the package `happy-conform`, so that xtask does not build the crates.
 
 use crate::{Result, fetch, models, paths, process};
+use std::path::PathBuf;
 
 /// Arguments of `conform`.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
-    /// Only these corpora (folder names of the conformance data); all of them unless named
+    /// Only these corpora (names of the files in fixtures/corpus); all of them unless named
     corpora: Vec<String>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    /// Run on the selection in fixtures/corpus, also if HAPPY_CONFORMANCE names the folder of the full data
+    #[arg(long)]
+    selection: bool,
+}
+
+/// Arguments of `make-corpus`.
+#[derive(clap::Args)]
+pub(crate) struct MakeArgs {
+    /// Folder of the full data
+    full: PathBuf,
 }
 
 /// Runs the corpora and prints their table; a failed case is an error.
@@ -19,23 +31,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The same with cargo's profile changed by environment variables.
 pub(crate) fn run_in(args: &Args, profile: &[(&str, &str)]) -> Result<()> {
-    let data = paths::conformance();
-    if !data.is_dir() {
-        return Err(format!(
-            "no conformance data in {}: set HAPPY_CONFORMANCE to the folder that has architectures/, tokenizer/ and the others",
-            data.display()
-        ));
-    }
     if args.corpora.is_empty() || args.corpora.iter().any(|name| name == "reference-logits") {
         for model in models::MODELS {
             fetch::fetch(model)?;
         }
     }
-    let mut command = process::cargo(&["run", "--release", "--quiet", "--package", "happy-conform", "--"]);
-    command.envs(profile.iter().copied());
-    command.env("HAPPY_CONFORMANCE", &data).env("HAPPY_MODELS", paths::models()?);
+    let mut command = process::cargo(&["run", "--release", "--package", "happy-conform", "--"]);
+    command.envs(profile.iter().copied()).env("HAPPY_MODELS", paths::models()?);
     if args.json {
         command.arg("--json");
     }
+    if args.selection {
+        command.arg("--selection");
+    }
     process::run(command.args(&args.corpora))
+}
+
+/// Writes the selection from the full data.
+pub(crate) fn make(args: &MakeArgs) -> Result<()> {
+    let full = std::path::absolute(&args.full).map_err(|e| format!("{}: {e}", args.full.display()))?;
+    let arguments = ["run", "--package", "happy-conform", "--bin", "make-corpus", "--"];
+    process::run(process::cargo(&arguments).arg(full).arg(paths::corpus()))
 }

@@ -19,7 +19,7 @@ pub(crate) struct Args {
 /// Fetches the model, builds `happy` in release and runs it on the prompt.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let file = fetch::fetch(models::find(&args.model)?)?;
-    eprintln!("building happy (release)");
+    eprintln!("building happy (release): the first time about 100 packages, one to two minutes on two cores");
     let happy = process::build_happy(&[])?;
     let mut command = Command::new(happy);
     command.arg("run").arg("-m").arg(file).args(&args.options).arg("--").arg(&args.prompt);

@@ -4,10 +4,10 @@
 //! `setup-foreign` fetches the standard libraries through rustup and, on Debian, a linker and the emulators; `test-foreign`
 //! builds the tests and runs them. i686 runs without an emulator where the kernel takes its programs.
 
-use crate::arm::{SEARCH, passed_tests, tail};
+use crate::arm::{NO_SEARCH, passed_tests, tail};
 use crate::process::Built;
 use crate::test::Outcome;
-use crate::{Result, paths, process};
+use crate::{Result, paths, process, skips};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,10 @@ const MACHINES: &[Machine] = &[
 /// The packages that read and write numbers of files.
 const PACKAGES: &[&str] = &["happy-gguf", "happy-tensor"];
 
+/// The selection of the tests of corpora `gguf` and `quants`, with no other crate than those.
+const CORPORA: &[&str] =
+    &["--package", "happy-conform", "--no-default-features", "--features", "files", "--test", "corpora"];
+
 /// A test binary that runs longer than this is killed and counts as failed.
 const TEST_LIMIT: Duration = Duration::from_secs(600);
 
@@ -57,7 +61,7 @@ const PROPTEST_CASES: &str = "16";
 
 /// Tests that would take most of an hour emulated, and that do nothing but search with floats, which are the same on every
 /// machine: what they find is packed into the same bytes by the other tests of these formats. Not run under emulation.
-const SLOW: &[&str] = &[SEARCH, "searching_any_bits_does_not_panic", "lattice_blocks_are_close"];
+const SLOW: &[&str] = &["searching_any_bits_does_not_panic", "lattice_blocks_are_close"];
 
 /// Arguments of `test-foreign`.
 #[derive(clap::Args)]
@@ -160,12 +164,14 @@ impl Machine {
             } else {
                 let mut emulator = Command::new(self.emulator);
                 emulator.arg(&binary.executable).args(SLOW.iter().flat_map(|name| ["--skip", *name]));
+                emulator.envs([NO_SEARCH]);
                 emulator
             };
             command
                 .current_dir(&binary.package_dir)
                 .env("CARGO_MANIFEST_DIR", &binary.package_dir)
-                .env("HAPPY_CONFORMANCE", paths::conformance())
+                .env_remove("HAPPY_CONFORMANCE")
+                .envs([skips::variable()])
                 .env("PROPTEST_CASES", PROPTEST_CASES);
             let done = process::run_within(&mut command, TEST_LIMIT)?;
             tests += passed_tests(&done.stdout);
@@ -186,18 +192,27 @@ impl Machine {
             if direct { "on this CPU" } else { "under emulation" },
         );
         if !direct {
-            println!("{:<6} not run, since emulated they take too long: {}", self.name, SLOW.join(", "));
+            println!(
+                "{:<6} not run, since emulated they take too long: {}, formats whose encoding searches",
+                self.name,
+                SLOW.join(", ")
+            );
         }
         Ok(failures)
     }
 
-    /// The tests, static, so that the emulator needs no foreign system.
+    /// The tests of the packages, and the corpora of files.
     fn build(&self) -> Result<Vec<Built>> {
-        let mut command = process::cargo(&["test", "--no-run", "--lib", "--tests", "--release"]);
-        command.args(["--target", self.target]);
-        for package in PACKAGES {
-            command.args(["--package", package]);
-        }
+        let packages = PACKAGES.iter().flat_map(|package| ["--package", *package]);
+        let mut built = self.build_these(&packages.chain(["--lib", "--tests"]).collect::<Vec<_>>())?;
+        built.extend(self.build_these(CORPORA)?);
+        Ok(built)
+    }
+
+    /// Static programs, so that the emulator needs no foreign system.
+    fn build_these(&self, selection: &[&str]) -> Result<Vec<Built>> {
+        let mut command = process::cargo(&["test", "--no-run", "--release", "--target", self.target]);
+        command.args(selection);
         command
             .env("CARGO_TARGET_DIR", paths::target().join("foreign"))
             .env(format!("CARGO_TARGET_{}_LINKER", self.variable), self.linker)
@@ -207,6 +222,6 @@ impl Machine {
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
             .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
             .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
-        process::build(&mut command)
+        process::build_tests(&mut command)
     }
 }

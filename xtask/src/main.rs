@@ -3,7 +3,7 @@
 //! Two commands make a fresh machine useful: `demo` fetches a small model and answers a prompt, `test` runs everything
 //! that CI runs. The others are the steps of `test`, runnable one at a time, and the measurements. This package knows the
 //! project's files, cargo and other people's programs (pip, apt, qemu); it does not link the engine, so that it builds in
-//! seconds and works while the engine does not compile.
+//! about half a minute on two cores and works while the engine does not compile.
 
 #![forbid(unsafe_code)]
 
@@ -27,8 +27,10 @@ mod models;
 mod paths;
 mod peer;
 mod process;
+mod progress;
 #[cfg(test)]
 mod scratch;
+mod skips;
 mod test;
 mod tidy;
 
@@ -60,6 +62,8 @@ enum Task {
     Tidy,
     /// Compare with other people's results and print a table
     Conform(conform::Args),
+    /// Write the selection of the conformance data in fixtures/corpus from the folder of the full data
+    MakeCorpus(conform::MakeArgs),
     /// Write the hashes of the real models' logits into fixtures/
     Fixtures,
     /// Write the C header of crates/ffi (--check: compare it with the sources)
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Tidy => tidy::run(),
         Task::Conform(args) => conform::run(&args),
+        Task::MakeCorpus(args) => conform::make(&args),
         Task::Fixtures => fixtures::run(),
         Task::Header(args) => header::run(&args),
         Task::SetupArm => arm::setup(),

@@ -41,9 +41,9 @@ pub(crate) fn models() -> Result<PathBuf> {
     Ok(data.join("happy-phone-llm").join("models"))
 }
 
-/// The conformance data: `$HAPPY_CONFORMANCE`, or `../shared/conformance` beside the workspace.
-pub(crate) fn conformance() -> PathBuf {
-    path_var("HAPPY_CONFORMANCE").unwrap_or_else(|| root().join("../shared/conformance"))
+/// The selection of the conformance data that is in the repository.
+pub(crate) fn corpus() -> PathBuf {
+    root().join("fixtures/corpus")
 }
 
 /// The aarch64 toolchain: `$HAPPY_ARM`, or `arm-toolchain` in the target directory.

@@ -132,6 +132,8 @@ pub(crate) struct Built {
     pub(crate) package_dir: PathBuf,
     /// The file to run.
     pub(crate) executable: PathBuf,
+    /// A test program; else a program that integration tests may start.
+    is_test: bool,
 }
 
 /// Runs a `cargo build` or `cargo test --no-run` and lists the executables that it made.
@@ -152,8 +154,16 @@ pub(crate) fn build(command: &mut Command) -> Result<Vec<Built>> {
             target: target.to_owned(),
             package_dir: manifest.parent().unwrap_or(manifest).to_path_buf(),
             executable: PathBuf::from(executable),
+            is_test: message["profile"]["test"] == true,
         });
     }
+    Ok(built)
+}
+
+/// Runs a `cargo test --no-run` and lists the test programs that it made.
+pub(crate) fn build_tests(command: &mut Command) -> Result<Vec<Built>> {
+    let mut built = build(command)?;
+    built.retain(|program| program.is_test);
     Ok(built)
 }
 

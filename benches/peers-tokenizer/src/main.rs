@@ -39,7 +39,10 @@ fn main() -> Result<(), Error> {
         }
         None => 5,
     };
-    let conformance = path_of("HAPPY_CONFORMANCE", "../../../shared/conformance");
+    let conformance = std::env::var_os("HAPPY_CONFORMANCE").filter(|value| !value.is_empty());
+    let conformance = conformance
+        .map(PathBuf::from)
+        .ok_or("HAPPY_CONFORMANCE names the folder of the full data: set it")?;
     let environment = path_of("HAPPY_PEER", "../../target/peer");
     let folder = std::env::temp_dir().join("happy-peers-tokenizer");
     std::fs::create_dir_all(&folder)?;

@@ -1,16 +1,17 @@
 //! Answers on their way to people and programs: content on standard output, reasoning dimmed on standard error, calls
-//! as a line of JSON.
+//! as a line of JSON, the last of standard output.
 
 use crate::error::CliResult;
 use crate::output;
+use crate::terminal::{Page, visible};
 use happy_engine::chat::{Reply, ReplyEvent, ToolCall};
 use happy_engine::{Answer, AnswerEvent, Finish};
 use serde_json::json;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 /// Prints an answer as it comes; returns the reply and how it ended.
 pub(crate) fn stream(answer: Answer<'_>) -> CliResult<(Reply, Option<Finish>)> {
-    let mut out = std::io::stdout().lock();
+    let mut page = Page::new();
     let bar = output::progress(answer.prefill() as u64, "reading the prompt");
     let mut thinking = output::Aside::new("thinking");
     let mut done = (Reply::default(), None);
@@ -21,8 +22,7 @@ pub(crate) fn stream(answer: Answer<'_>) -> CliResult<(Reply, Option<Finish>)> {
             AnswerEvent::Reply(ReplyEvent::Reasoning(text)) => thinking.write(&text),
             AnswerEvent::Reply(ReplyEvent::Content(text)) => {
                 thinking.end();
-                out.write_all(text.as_bytes())?;
-                out.flush()?;
+                page.write(&text)?;
             }
             AnswerEvent::Done { finish, reply } => done = (reply, Some(finish)),
             _ => {}
@@ -32,11 +32,15 @@ pub(crate) fn stream(answer: Answer<'_>) -> CliResult<(Reply, Option<Finish>)> {
     thinking.end();
     let reply = &done.0;
     // A reply that is nothing but calls is nothing but their line.
-    if !reply.content.ends_with('\n') && (reply.tool_calls.is_empty() || !reply.content.is_empty()) {
-        writeln!(out)?;
+    if reply.tool_calls.is_empty() {
+        page.close()?
+    } else {
+        page.end_line()?
     }
     if !reply.tool_calls.is_empty() {
-        writeln!(out, "{}", calls(&reply.tool_calls))?;
+        let (mut out, line) = (std::io::stdout(), calls(&reply.tool_calls));
+        let line = if out.is_terminal() { visible(&line) } else { line.as_str().into() };
+        writeln!(out, "{line}")?;
     }
     for malformed in &reply.malformed {
         output::note(&format!("[a tool call is malformed: {}]", malformed.reason));

@@ -1,15 +1,16 @@
-//! The options that name a grammar.
+//! The options that name a form: a grammar or a JSON schema.
 
 use crate::error::{CliError, CliResult};
 use crate::input;
 use clap::Args;
-use happy_engine::{Constraint, Engine};
+use happy_engine::Form;
 use happy_grammar::{Grammar, Limits, Reading};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// A grammar or a JSON schema.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Form of the answer")]
 pub(crate) struct GrammarSource {
     /// A GBNF grammar that the text must match
     #[arg(long, value_name = "F.gbnf")]
@@ -18,7 +19,7 @@ pub(crate) struct GrammarSource {
     #[arg(long, value_name = "F.json", conflicts_with = "grammar")]
     json_schema: Option<PathBuf>,
     /// Take all that the schema allows by its specification: what its writer did not think of, too
-    #[arg(long, requires = "json_schema")]
+    #[arg(long, requires = "json_schema", hide_short_help = true)]
     schema_literally: bool,
 }
 
@@ -28,28 +29,36 @@ impl GrammarSource {
         self.grammar.as_deref().or(self.json_schema.as_deref())
     }
 
-    /// The compiled grammar, whose texts begin with the rule `root`; `None` if no file was named.
-    pub(crate) fn compile(&self, root: &str) -> CliResult<Option<Grammar>> {
+    /// The form as it stands in the file, and compiled; `None` if no file was named.
+    fn read(&self, root: &str) -> CliResult<Option<(Form, Grammar)>> {
+        let limits = Limits::default();
         if let Some(path) = &self.grammar {
-            let grammar = Grammar::from_gbnf_with(&input::read_text(path)?, root, &Limits::default());
-            return grammar.map(Some).map_err(|e| wrong(path, &e));
+            let text = input::read_text(path)?;
+            let grammar = Grammar::from_gbnf_with(&text, root, &limits).map_err(|e| wrong(path, &e))?;
+            return Ok(Some((Form::gbnf(text), grammar)));
         }
         if let Some(path) = &self.json_schema {
             let reading = if self.schema_literally { Reading::Specification } else { Reading::default() };
             let text = input::read_text(path)?;
-            let grammar = Grammar::from_json_schema_with(&text, reading, &Limits::default());
-            return grammar.map(Some).map_err(|e| wrong(path, &e));
+            let grammar =
+                Grammar::from_json_schema_with(&text, reading, &limits).map_err(|e| wrong(path, &e))?;
+            return Ok(Some((Form::json_schema_read(text, reading), grammar)));
         }
         Ok(None)
+    }
+
+    /// The compiled grammar, whose texts begin with the rule `root`; `None` if no file was named.
+    pub(crate) fn compile(&self, root: &str) -> CliResult<Option<Grammar>> {
+        Ok(self.read(root)?.map(|(_, grammar)| grammar))
+    }
+
+    /// The form for a generation, checked by compiling it; `None` if no file was named.
+    pub(crate) fn form(&self) -> CliResult<Option<Form>> {
+        Ok(self.read("root")?.map(|(form, _)| form))
     }
 }
 
 /// An error in the file, whose text has the place.
 pub(crate) fn wrong(path: &Path, error: &dyn Display) -> CliError {
     CliError::usage(format!("`{}`: {error}", path.display()))
-}
-
-/// The constraint of a compiled grammar for a model.
-pub(crate) fn constraint(engine: &Engine, grammar: Option<&Grammar>) -> CliResult<Option<Constraint>> {
-    grammar.map(|grammar| Ok(Constraint::new(grammar, &engine.vocabulary()?)?)).transpose()
 }

@@ -25,6 +25,11 @@ impl CliError {
         Self { code: 1, message: message.into(), closed_pipe: false }
     }
 
+    /// The reply ended before what was asked for was complete: exit code 3.
+    pub(crate) fn unfinished(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into(), closed_pipe: false }
+    }
+
     /// A file that cannot be read or written.
     pub(crate) fn io(doing: &str, path: impl fmt::Display, error: &io::Error) -> Self {
         Self::new(format!("cannot {doing} `{path}`: {error}"))
@@ -64,7 +69,9 @@ impl fmt::Display for CliError {
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Option { .. } | EngineError::Isa(_) => Self::usage(error.to_string()),
+            EngineError::Option { .. } | EngineError::Isa(_) | EngineError::Tools(_) => {
+                Self::usage(error.to_string())
+            }
             error => Self::new(error.to_string()),
         }
     }

@@ -1,83 +1,100 @@
-//! Options of generation that `run` and `chat` share, and streaming an answer.
+//! Options of generation that `run` and `chat` share, and streaming text.
 
 use crate::error::{CliError, CliResult};
 use crate::output::{self, human_bytes};
 use crate::sampling::SamplingArgs;
+use crate::terminal::Page;
 use clap::Args;
-use happy_engine::{Cancel, Context, Engine, Event, Finish, GenerateOptions, memory};
+use happy_engine::{
+    Cancel, Context, Engine, Event, Finish, FinishReason, Form, GenerateOptions, Unfinished, memory,
+};
 use happy_tokenizer::TokenId;
-use std::io::Write;
 
 /// How to choose tokens and when to end.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Length and end")]
 pub(crate) struct GenerationArgs {
-    /// Most tokens to generate; -1: until the context is full
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 256, allow_negative_numbers = true)]
-    predict: i64,
-    /// End at this text; may be given several times
+    /// Maximum number of tokens to generate; -1: no limit [default: no limit; 256 for text without a chat template]
+    #[arg(
+        short = 'n',
+        long = "max-tokens",
+        aliases = ["predict", "n-predict"],
+        value_name = "N",
+        allow_negative_numbers = true
+    )]
+    max_tokens: Option<i64>,
+    /// End at this text; may be given several times. It counts in the answer only, not in reasoning or calls
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
     #[command(flatten)]
     sampling: SamplingArgs,
 }
 
+/// Tokens of a text that no chat template gives an end: many base models never end by themselves.
+const RAW_TOKENS: usize = 256;
+
 impl GenerationArgs {
     /// Whether the options are in range; needs no model, so that what is wrong shows before one is loaded.
     pub(crate) fn check(&self) -> CliResult {
-        self.max_tokens()?;
+        self.limit()?;
         self.sampling.check()
     }
 
-    /// The engine's options.
-    pub(crate) fn options(&self, engine: &Engine, cancel: Cancel) -> CliResult<GenerateOptions> {
-        let (max_tokens, sampler) = (self.max_tokens()?, self.sampling.sampler(engine)?);
+    /// The engine's options. `raw`: there is no chat template.
+    pub(crate) fn options(
+        &self,
+        engine: &Engine,
+        form: Option<Form>,
+        cancel: Cancel,
+        raw: bool,
+    ) -> CliResult<GenerateOptions> {
+        let default = if raw { Some(RAW_TOKENS) } else { None };
         Ok(GenerateOptions {
-            sampler,
-            max_tokens,
+            sampler: self.sampling.sampler(engine)?,
+            max_tokens: self.limit()?.unwrap_or(default),
             stop: self.stop.clone(),
+            form,
             cancel,
             ..GenerateOptions::default()
         })
     }
 
-    fn max_tokens(&self) -> CliResult<Option<usize>> {
-        if self.predict == -1 {
-            return Ok(None);
+    /// What was asked for, if anything was: a number of tokens, or no limit.
+    fn limit(&self) -> CliResult<Option<Option<usize>>> {
+        match self.max_tokens {
+            None => Ok(None),
+            Some(-1) => Ok(Some(None)),
+            Some(n) => match usize::try_from(n) {
+                Ok(n) if n > 0 => Ok(Some(Some(n))),
+                _ => Err(CliError::usage(format!(
+                    "--max-tokens is {n}, expected at least 1, or -1 for no limit"
+                ))),
+            },
         }
-        let n = usize::try_from(self.predict).ok().filter(|n| *n > 0).ok_or_else(|| {
-            CliError::usage(format!("--predict is {}, expected at least 1, or -1 for no limit", self.predict))
-        })?;
-        Ok(Some(n))
     }
 }
 
-/// Generates what follows `prompt` and prints it as it comes; returns the text and how it ended.
+/// Generates what follows `prompt` and prints it as it comes; returns how it ended.
 pub(crate) fn stream(
     context: &mut Context,
     prompt: &[TokenId],
     options: GenerateOptions,
-) -> CliResult<(String, Option<Finish>)> {
-    let mut out = std::io::stdout().lock();
-    let (mut text, mut finish) = (String::new(), None);
+) -> CliResult<Option<Finish>> {
+    let mut page = Page::new();
+    let mut finish = None;
     let bar = output::progress(prompt.len() as u64, "reading the prompt");
     for event in context.generate(0, prompt, options)? {
         match event? {
             Event::Prefilling { done, .. } => bar.set_position(done as u64),
             Event::Prefilled { .. } => bar.finish_and_clear(),
-            Event::Text(piece) => {
-                out.write_all(piece.as_bytes())?;
-                out.flush()?;
-                text.push_str(&piece);
-            }
+            Event::Text(piece) => page.write(&piece)?,
             Event::Done(end) => finish = Some(end),
             _ => {}
         }
     }
     bar.finish_and_clear();
-    if !text.ends_with('\n') {
-        writeln!(out)?;
-    }
-    Ok((text, finish))
+    page.close()?;
+    Ok(finish)
 }
 
 /// Raises the flag on Ctrl-C; the second time the process ends at once.
@@ -95,16 +112,38 @@ pub(crate) fn cancel_on_interrupt() -> CliResult<Cancel> {
     Ok(cancel)
 }
 
+/// Why a text ended, if that is not simply where the model ended it, and what the reader can do about it.
+pub(crate) fn end(finish: &Finish) -> Option<String> {
+    let hint = match &finish.reason {
+        FinishReason::EndOfGeneration(_) | FinishReason::GrammarEnd => return None,
+        FinishReason::Length | FinishReason::Unfinished(Unfinished::Length) => " (-n sets it)",
+        FinishReason::ContextFull | FinishReason::Unfinished(Unfinished::ContextFull) => {
+            " (-c N makes it larger)"
+        }
+        _ => "",
+    };
+    Some(format!("[{}{hint}]", finish.reason))
+}
+
+/// A text that ended before the form or the call was complete is a failure of its own: exit code 3.
+pub(crate) fn complete(finish: &Finish) -> CliResult {
+    match end(finish) {
+        Some(end) if finish.reason.is_unfinished() => {
+            Err(CliError::unfinished(format!("the reply is {}", end.trim_matches(['[', ']']))))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The summary of a generation, for standard error.
 pub(crate) fn summary(finish: &Finish) -> Vec<String> {
     let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
-    let mut lines = vec![format!("[ended by {}]", finish.reason)];
-    lines.push(format!(
+    let mut lines = vec![format!(
         "prompt      {:5} tokens {:9.1} ms {:8.1} tok/s",
         finish.prompt_tokens,
         ms(finish.prefill_time),
         finish.prefill_rate()
-    ));
+    )];
     if finish.decoded_tokens > 0 {
         lines.push(format!(
             "generation  {:5} tokens {:9.1} ms {:8.1} tok/s",
@@ -124,6 +163,6 @@ pub(crate) fn memory(context: &Context) -> String {
             let (anon, file) = (human_bytes(usage.anon_bytes), human_bytes(usage.file_bytes));
             format!("memory      anonymous {anon} (kv cache {kv}), file-backed {file}")
         }
-        None => format!("memory      kv cache {kv} (this system does not tell more)"),
+        None => format!("memory      kv cache {kv} (this system does not report more)"),
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::error::{CliError, CliResult};
 use rustyline::error::ReadlineError;
-use serde_json::Value;
+use rustyline::{Cmd, KeyCode, KeyEvent, Modifiers};
+use serde_json::{Map, Value};
 use std::io::{BufRead, IsTerminal, Read};
 use std::path::Path;
 
@@ -44,6 +45,18 @@ pub(crate) fn read_object(path: &Path) -> CliResult<Value> {
     }
 }
 
+/// Variables of a template, as NAME=VALUE; the value is JSON, or a string if it is not valid JSON.
+pub(crate) fn variables(pairs: &[String]) -> CliResult<Map<String, Value>> {
+    let pair = |text: &String| {
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| CliError::usage(format!("--var has {text:?}, expected NAME=VALUE")))?;
+        Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::from(value))))
+    };
+    pairs.iter().map(pair).collect()
+}
+
 /// What a JSON value is, for messages.
 pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
@@ -54,6 +67,31 @@ pub(crate) fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }
+}
+
+/// What was piped into the command, if anything was: a terminal, a device and a closed input give nothing.
+pub(crate) fn piped() -> CliResult<Option<String>> {
+    if !has_pipe() {
+        return Ok(None);
+    }
+    Ok(Some(read_stdin()?).filter(|text| !text.trim().is_empty()))
+}
+
+/// Whether standard input is a pipe, a socket or a file.
+#[cfg(unix)]
+fn has_pipe() -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+    let file = std::io::stdin().as_fd().try_clone_to_owned().map(std::fs::File::from);
+    file.and_then(|file| file.metadata()).is_ok_and(|metadata| {
+        let kind = metadata.file_type();
+        kind.is_fifo() || kind.is_socket() || kind.is_file()
+    })
+}
+
+#[cfg(not(unix))]
+fn has_pipe() -> bool {
+    !std::io::stdin().is_terminal()
 }
 
 /// All of standard input as text.
@@ -98,21 +136,36 @@ impl StdinLines {
     }
 }
 
-/// Lines that somebody types, with editing and history, or that a program sends.
-pub(crate) enum LineReader {
+/// Messages that somebody types, with editing and history, or that a program sends a line each.
+pub(crate) enum MessageReader {
     /// A terminal.
     Editor(Box<rustyline::DefaultEditor>),
     /// A pipe or a file.
     Plain(StdinLines),
 }
 
-impl LineReader {
+/// What was typed.
+pub(crate) enum Typed {
+    Message(String),
+    /// Ctrl-C on an empty line.
+    Interrupt,
+    /// Ctrl-D, or the end of the input.
+    End,
+}
+
+/// Begins and ends a message of several lines.
+const FENCE: &str = "\"\"\"";
+
+impl MessageReader {
     pub(crate) fn new() -> CliResult<Self> {
         if !std::io::stdin().is_terminal() {
             return Ok(Self::Plain(StdinLines::default()));
         }
-        let editor = rustyline::DefaultEditor::new()
+        let mut editor = rustyline::DefaultEditor::new()
             .map_err(|e| CliError::new(format!("cannot read from the terminal: {e}")))?;
+        for key in [KeyEvent(KeyCode::Enter, Modifiers::ALT), KeyEvent(KeyCode::Char('j'), Modifiers::CTRL)] {
+            editor.bind_sequence(key, Cmd::Newline);
+        }
         Ok(Self::Editor(Box::new(editor)))
     }
 
@@ -121,23 +174,74 @@ impl LineReader {
         matches!(self, Self::Editor(_))
     }
 
-    /// The next line; `None` at the end, or when Ctrl-C was typed on an empty line.
-    pub(crate) fn read(&mut self) -> CliResult<Option<String>> {
+    /// The next message: a line; lines that end in a backslash, and the one after them; or all between two `"""`.
+    pub(crate) fn read(&mut self) -> CliResult<Typed> {
+        let mut message = String::new();
+        let mut fenced = false;
+        loop {
+            let line = match self.line(if message.is_empty() && !fenced { PROMPT } else { MORE })? {
+                Typed::Message(line) => line,
+                // What was typed so far is dropped.
+                Typed::Interrupt if fenced || !message.is_empty() => {
+                    return Ok(Typed::Message(String::new()));
+                }
+                Typed::End if fenced || !message.is_empty() => return Ok(self.remember(message)),
+                other => return Ok(other),
+            };
+            if fenced {
+                if let Some(last) = line.trim_end().strip_suffix(FENCE) {
+                    message.push_str(last);
+                    return Ok(self.remember(message));
+                }
+                message.push_str(&line);
+                message.push('\n');
+            } else if let Some(first) = line.trim_start().strip_prefix(FENCE).filter(|_| message.is_empty()) {
+                if let Some(all) = first.trim_end().strip_suffix(FENCE) {
+                    return Ok(self.remember(all.to_owned()));
+                }
+                fenced = true;
+                if !first.is_empty() {
+                    message.push_str(first);
+                    message.push('\n');
+                }
+            } else if let Some(line) = line.strip_suffix('\\') {
+                message.push_str(line);
+                message.push('\n');
+            } else {
+                message.push_str(&line);
+                return Ok(self.remember(message));
+            }
+        }
+    }
+
+    fn remember(&mut self, message: String) -> Typed {
+        if let Self::Editor(editor) = self {
+            // History is a convenience: without room for it, editing goes on.
+            let _ = editor.add_history_entry(message.as_str());
+        }
+        Typed::Message(message)
+    }
+
+    /// The next line, without its end.
+    fn line(&mut self, prompt: &str) -> CliResult<Typed> {
         let editor = match self {
-            Self::Plain(lines) => return Ok(lines.next()?.map(|(_, line)| line)),
+            Self::Plain(lines) => {
+                return Ok(lines.next()?.map_or(Typed::End, |(_, line)| Typed::Message(line)));
+            }
             Self::Editor(editor) => editor,
         };
-        match editor.readline("> ") {
-            Ok(line) => {
-                // History is a convenience: without room for it, editing goes on.
-                let _ = editor.add_history_entry(line.as_str());
-                Ok(Some(line))
-            }
-            Err(ReadlineError::Eof | ReadlineError::Interrupted) => Ok(None),
+        match editor.readline(prompt) {
+            Ok(line) => Ok(Typed::Message(line)),
+            Err(ReadlineError::Eof) => Ok(Typed::End),
+            Err(ReadlineError::Interrupted) => Ok(Typed::Interrupt),
             Err(error) => Err(CliError::new(format!("cannot read from the terminal: {error}"))),
         }
     }
 }
+
+/// Asks for a message, and for more of it.
+const PROMPT: &str = "> ";
+const MORE: &str = ". ";
 
 #[cfg(test)]
 mod tests {

@@ -4,10 +4,11 @@ use crate::error::{CliError, CliResult};
 use crate::models;
 use clap::{Args, ValueEnum};
 use happy_engine::{Engine, LoadOptions};
-use happy_gguf::GgufFile;
+use happy_gguf::{GgufFile, GgufSetFile};
 use happy_kernels::Isa;
 use happy_model::KvType;
 use happy_tokenizer::Tokenizer;
+use std::path::{Display, Path, PathBuf};
 
 /// Element type of the KV cache.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -27,14 +28,15 @@ impl From<Kv> for KvType {
 
 /// How to load a model.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Memory and threads")]
 pub(crate) struct LoadArgs {
     /// Threads [default: the big cores but one; all cores where they are equal]
     #[arg(short, long, value_name = "N")]
     pub(crate) threads: Option<usize>,
     /// Instruction set: scalar, avx2, avx512, neon, dotprod [default: the best]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(crate) isa: Option<Isa>,
-    /// Most anonymous memory in MiB [default: what the machine has free]
+    /// Most anonymous memory in MiB [default: what the machine, its control groups and ulimit leave]
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_budget: Option<u64>,
     /// Read the file into memory instead of mapping it: for files that others may write to
@@ -57,15 +59,16 @@ impl LoadArgs {
 
 /// Room for a conversation.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Memory and threads")]
 pub(crate) struct ContextArgs {
-    /// Positions of the context [default: the model's, at most 4096]
+    /// Positions of the context [default: the model's, at most 4096 and what fits the memory]
     #[arg(short, long, value_name = "N")]
     pub(crate) ctx: Option<usize>,
     /// Tokens that are computed at once
-    #[arg(short, long, value_name = "N", default_value_t = LoadOptions::DEFAULT_BATCH)]
+    #[arg(short, long, value_name = "N", default_value_t = LoadOptions::DEFAULT_BATCH, hide_short_help = true)]
     pub(crate) batch: usize,
     /// Element type of the KV cache
-    #[arg(long, default_value = "f16")]
+    #[arg(long, default_value = "f16", hide_short_help = true)]
     pub(crate) kv: Kv,
 }
 
@@ -76,21 +79,54 @@ impl ContextArgs {
     }
 }
 
-/// Loads the model that is given by path or name.
-pub(crate) fn engine(model: &str, options: &LoadOptions) -> CliResult<Engine> {
-    Ok(Engine::open(models::resolve(model)?, options)?)
+/// Which model.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// Model: a path, a known name (smollm2, gemma3), or the name of a file in the models folder
+    #[arg(short, long, value_name = "MODEL", default_value = "smollm2")]
+    pub(crate) model: PathBuf,
 }
 
-/// Opens a file for its metadata; nothing of the weights is read.
-pub(crate) fn file(model: &str) -> CliResult<GgufFile> {
+impl ModelArgs {
+    /// What messages call it.
+    pub(crate) fn name(&self) -> Display<'_> {
+        self.model.display()
+    }
+}
+
+/// Loads a model; `note` hears what its user may want to know.
+pub(crate) fn engine(model: &ModelArgs, options: &LoadOptions, note: &dyn Fn(&str)) -> CliResult<Engine> {
+    let engine = Engine::open(models::resolve(&model.model)?, options)?;
+    if let Some(notice) = engine.plan().shrunk_notice() {
+        note(&notice);
+    }
+    let (context, trained) = (engine.plan().context, engine.model().spec().n_ctx_train as usize);
+    if trained > 0 && context > trained {
+        note(&format!(
+            "a context of {context} positions is more than the {trained} that `{}` was made for: what follows them may be \
+             nonsense",
+            model.name()
+        ));
+    }
+    Ok(engine)
+}
+
+/// Opens a file for its metadata, of a split model one part; nothing of the weights is read.
+pub(crate) fn file(model: impl AsRef<Path>) -> CliResult<GgufFile> {
     Ok(happy_engine::open_file(&models::resolve(model)?, true)?)
 }
 
+/// Opens a file, or all parts of a split model by any of them.
+pub(crate) fn files(model: impl AsRef<Path>) -> CliResult<GgufSetFile> {
+    Ok(happy_engine::open_files(&models::resolve(model)?, true)?)
+}
+
 /// The tokenizer of a file.
-pub(crate) fn tokenizer(model: &str) -> CliResult<Tokenizer> {
-    let tokenizer = happy_engine::tokenizer_of(&file(model)?)
-        .map_err(|e| CliError::new(format!("the tokenizer of `{model}`: {e}")))?;
+pub(crate) fn tokenizer(model: &ModelArgs) -> CliResult<Tokenizer> {
+    let name = model.name();
+    let tokenizer = happy_engine::tokenizer_of(&file(&model.model)?)
+        .map_err(|e| CliError::new(format!("the tokenizer of `{name}`: {e}")))?;
     tokenizer.ok_or_else(|| {
-        CliError::new(format!("`{model}` has no tokenizer: key `tokenizer.ggml.model` is missing"))
+        CliError::new(format!("`{name}` has no tokenizer: key `tokenizer.ggml.model` is missing"))
     })
 }

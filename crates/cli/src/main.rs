@@ -7,12 +7,16 @@ mod constrain;
 mod error;
 mod generation;
 mod input;
+mod interrupt;
 mod load;
 mod models;
 mod output;
+mod paths;
 mod prompt;
 mod quantize;
 mod sampling;
+mod talk;
+mod terminal;
 
 use clap::Parser;
 use clap::error::ErrorKind;

@@ -31,26 +31,67 @@ pub(crate) fn folder() -> Option<PathBuf> {
     Some(data?.join("happy-phone-llm").join("models"))
 }
 
-/// The file of a model that is given by path or by name.
-pub(crate) fn resolve(model: &str) -> CliResult<PathBuf> {
-    let path = Path::new(model);
-    let Some(known) = KNOWN.iter().find(|k| k.name == model) else {
-        return Ok(path.to_owned());
-    };
-    if path.is_file() {
+/// Whether this is the name of a known model, or of a file in the models folder.
+pub(crate) fn is_known(model: &str) -> bool {
+    KNOWN.iter().any(|known| known.name == model) || in_folder(model).is_some()
+}
+
+/// The file of a model that is given by path, by a known name, or by the name of a file in the models folder, with or
+/// without `.gguf`.
+pub(crate) fn resolve(model: impl AsRef<Path>) -> CliResult<PathBuf> {
+    let path = model.as_ref();
+    // A name is text; a path need not be.
+    let Some(model) = path.to_str().filter(|_| !path.exists()) else { return Ok(path.to_owned()) };
+    let known = KNOWN.iter().find(|known| known.name == model);
+    if let Some(file) = known.and_then(|known| in_folder(known.file)).or_else(|| in_folder(model)) {
+        return Ok(file);
+    }
+    if model.contains(['/', '\\']) {
+        // Opening it says why it is not there.
         return Ok(path.to_owned());
     }
     let Some(folder) = folder() else {
         return Err(CliError::new(format!(
-            "model `{model}` is kept in the folder that HAPPY_MODELS names, which is not set"
+            "there is no file `{model}`, and no folder of models: set HAPPY_MODELS to one"
         )));
     };
-    let file = folder.join(known.file);
-    if file.is_file() {
-        return Ok(file);
+    Err(CliError::new(match known {
+        Some(known) => format!(
+            "model `{model}` is not at `{}`: run `cargo xtask fetch-models {model}`, or give the path of a GGUF file",
+            folder.join(known.file).display()
+        ),
+        None => format!(
+            "there is no file and no model `{model}`; {} are known, in `{}` {}",
+            KNOWN.map(|known| known.name).join(" and "),
+            folder.display(),
+            match names_in(&folder).as_slice() {
+                [] => "there are no models".to_owned(),
+                names => format!("there are {}", names.join(", ")),
+            }
+        ),
+    }))
+}
+
+/// A model of the folder by its file name, with or without `.gguf`.
+fn in_folder(name: &str) -> Option<PathBuf> {
+    // A name, not a way out of the folder.
+    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+        return None;
     }
-    Err(CliError::new(format!(
-        "model `{model}` is not at `{}`: run `cargo xtask fetch-models {model}`, or give the path of a GGUF file",
-        file.display()
-    )))
+    let folder = folder()?;
+    [name.to_owned(), format!("{name}.gguf")]
+        .into_iter()
+        .map(|name| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// The names of the models of a folder, sorted.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".gguf")?.to_owned()))
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    names
 }

@@ -22,14 +22,14 @@ enum Mirostat {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
-    /// Seed of the random choice [default: another one each time]
-    #[arg(short = 's', long, value_name = "N")]
-    seed: Option<u64>,
+    /// Seed of the random choice; -1: another one each time, which is the default
+    #[arg(short = 's', long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
+    seed: Option<Seed>,
     /// Temperature; 0 always takes the best token
     #[arg(
         long,
         value_name = "T",
-        alias = "temperature",
+        visible_alias = "temperature",
         default_value_t = 0.8,
         allow_negative_numbers = true
     )]
@@ -44,7 +44,14 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "P", default_value_t = 0.05, allow_negative_numbers = true)]
     min_p: f32,
     /// Keep the tokens whose surprise is most typical, up to this probability; 1: off
-    #[arg(long, value_name = "P", alias = "typical-p", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "P",
+        alias = "typical-p",
+        default_value_t = 1.0,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     typical: f32,
     /// Keep logits at most N standard deviations below the best; 0 and below: off
     #[arg(
@@ -52,72 +59,163 @@ pub(crate) struct SamplingArgs {
         value_name = "N",
         alias = "top-nsigma",
         default_value_t = 0.0,
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        hide_short_help = true
     )]
     top_n_sigma: f32,
     /// Chance that the top choices are excluded (XTC); 0: off
-    #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     xtc_probability: f32,
     /// What a top choice has at least; over 0.5: off
-    #[arg(long, value_name = "P", default_value_t = 0.1, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.1,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     xtc_threshold: f32,
     /// Let the temperature follow the entropy, from temp - R to temp + R; 0: off
-    #[arg(long, value_name = "R", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     dynatemp_range: f32,
     /// Exponent of the dynamic temperature
-    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 1.0,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     dynatemp_exp: f32,
     /// Tokens that the three penalties look back
-    #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 64,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     repeat_last_n: usize,
     /// Divide the logits of recent tokens by this; 1: off
     #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
     repeat_penalty: f32,
     /// Subtract this from a logit for each recent occurrence of the token; 0: off
-    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     frequency_penalty: f32,
     /// Subtract this from the logits of recent tokens; 0: off
-    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     presence_penalty: f32,
     /// Penalty of what would continue a repetition (DRY); 0: off
-    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     dry_multiplier: f32,
     /// Growth of that penalty with each token that the repetition is longer
-    #[arg(long, value_name = "X", default_value_t = 1.75, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 1.75,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     dry_base: f32,
     /// Longest repetition without that penalty
-    #[arg(long, value_name = "N", default_value_t = 2, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     dry_allowed_length: usize,
     /// Tokens in which repetitions are looked for
-    #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 64,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     dry_penalty_last_n: usize,
     /// Text that ends a repetition, instead of line end, `:`, `"` and `*`; may be given several times; none: no text
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", hide_short_help = true)]
     dry_sequence_breaker: Vec<String>,
     /// Add to the logit of a token: 15043+1, 15043-0.5, 15043-inf; may be given several times
-    #[arg(short = 'l', long, value_name = "TOKEN(+|-)BIAS", value_parser = logit_bias)]
+    #[arg(short = 'l', long, value_name = "TOKEN(+|-)BIAS", value_parser = logit_bias, hide_short_help = true)]
     logit_bias: Vec<(TokenId, f32)>,
     /// Mirostat 1 or 2 instead of all of these but temperature and logit bias; 0: off
-    #[arg(long, value_name = "N", default_value = "0")]
+    #[arg(long, value_name = "N", default_value = "0", hide_short_help = true)]
     mirostat: Mirostat,
     /// Mirostat's learning rate (eta)
-    #[arg(long, value_name = "X", default_value_t = 0.1, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.1,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     mirostat_lr: f32,
     /// Mirostat's target entropy (tau)
-    #[arg(long, value_name = "X", default_value_t = 5.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 5.0,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     mirostat_ent: f32,
     /// Prefer tokens near this probability (adaptive-p); below 0: off
-    #[arg(long, value_name = "P", default_value_t = -1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = -1.0, allow_negative_numbers = true, hide_short_help = true)]
     adaptive_target: f32,
     /// How long adaptive-p remembers: about 1 / (1 - X) tokens
-    #[arg(long, value_name = "X", default_value_t = 0.9, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.9,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     adaptive_decay: f32,
     /// Tokens that top-p, min-p, typical and XTC keep at least
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     min_keep: usize,
     /// The samplers and their order, separated by `;`: penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc,
     /// temperature, infill, adaptive_p [default: these without the last two]
-    #[arg(long, value_name = "NAMES", value_delimiter = ';')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ';', hide_short_help = true)]
     samplers: Vec<StepKind>,
 }
 
@@ -145,7 +243,7 @@ impl SamplingArgs {
 
     fn params(&self) -> Params {
         let mut p = Params::default();
-        p.seed = self.seed.unwrap_or_else(clock_seed);
+        p.seed = self.seed.and_then(|seed| seed.0).unwrap_or_else(clock_seed);
         p.temperature = self.temp;
         p.top_k = usize::try_from(self.top_k).unwrap_or(0);
         p.top_p = self.top_p;
@@ -215,6 +313,19 @@ fn logit_bias(text: &str) -> Result<(TokenId, f32), String> {
     if bias < f32::INFINITY { Ok((token, bias)) } else { Err(expected()) }
 }
 
+/// A seed, or none for another one each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seed(Option<u64>);
+
+fn seed(text: &str) -> Result<Seed, String> {
+    if text == "-1" {
+        return Ok(Seed(None));
+    }
+    let number =
+        text.parse().map_err(|_| format!("expected a whole number from 0 on, or -1, found {text:?}"));
+    number.map(|number| Seed(Some(number)))
+}
+
 /// A seed that differs from run to run.
 fn clock_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -224,6 +335,16 @@ fn clock_seed() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seeds() {
+        for (text, expect) in [("0", Some(0)), ("18446744073709551615", Some(u64::MAX)), ("-1", None)] {
+            assert_eq!(seed(text), Ok(Seed(expect)), "{text}");
+        }
+        for text in ["", "-2", "x", "1.5", "18446744073709551616"] {
+            assert!(seed(text).is_err_and(|e| e.contains("or -1")), "{text}");
+        }
+    }
 
     #[test]
     fn biases() {

@@ -170,10 +170,195 @@ fn split_merge_diff_and_hash() {
     assert_eq!(succeed(&["gguf", "diff", &a, &changed], b""), "+ data b: Q4_0 32, 1 bytes differ\n");
     assert_eq!(succeed(&["gguf", "diff", "--no-data", &a, &changed], b""), "");
 
-    assert!(fail(&["gguf", "merge", files[1], &merged]).0.contains("not the first part"));
+    // Any part stands for all.
+    let again = folder.path("again.gguf");
+    succeed(&["gguf", "merge", files[1], &again], b"");
+    assert_eq!(std::fs::read(&again).expect("a file"), std::fs::read(&tiny).expect("a file"));
+    assert_eq!(hash(files[2]), hash(&tiny));
+    assert!(succeed(&["gguf", "check", files[2]], b"").contains("valid: 20 tensors in 3 files"));
+    assert!(succeed(&["gguf", "ls", files[1]], b"").contains("part 2 of 3 of a split model"));
+    assert_eq!(succeed(&["gguf", "get", files[1], "general.architecture"], b""), "llama\n");
+
     std::fs::remove_file(files[2]).expect("a file");
-    let (error, _) = fail(&["gguf", "merge", files[0], &merged]);
-    assert!(error.contains("missing part") && error.contains("part-00003-of-00003.gguf"), "{error}");
+    for command in
+        [&["gguf", "merge", files[0], "x"][..], &["gguf", "hash", files[1]], &["gguf", "check", files[0]]]
+    {
+        let (error, _) = fail(command);
+        assert!(error.contains("missing part") && error.contains("part-00003-of-00003.gguf"), "{error}");
+    }
+    assert!(succeed(&["gguf", "ls", files[1]], b"").contains("part 2 of 3"));
+    assert_eq!(succeed(&["gguf", "get", files[1], "split.no"], b""), "1\n");
     let (error, code) = fail(&["gguf", "split", &tiny, &folder.path("x"), "--max-size", "0"]);
     assert!(error.contains("such as 500M") && code == 2, "{error}");
+}
+
+/// What exists stays unless `--force` says otherwise, and an input always does.
+#[test]
+fn files_are_not_overwritten_by_accident() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let (part, first, third) =
+        (folder.path("p"), folder.path("p-00001-of-00003.gguf"), "p-00003-of-00003.gguf");
+    let text = folder.file(third, "a text of mine");
+    let split: &[&str] = &["gguf", "split", &tiny, &part, "--max-tensors", "9"];
+    let (error, code) = fail(split);
+    assert!(error.contains(third) && error.contains("--force") && code == 2, "{error}");
+    assert_eq!(std::fs::read(&text).expect("a file"), b"a text of mine");
+    assert!(!std::path::Path::new(&first).exists());
+    succeed(&[split, &["--force"]].concat(), b"");
+
+    let out = folder.file("out.gguf", "a text of mine");
+    let (error, code) = fail(&["gguf", "merge", &first, &out]);
+    assert!(error.contains("out.gguf` exists; --force replaces it") && code == 2, "{error}");
+    assert_eq!(std::fs::read(&out).expect("a file"), b"a text of mine");
+    succeed(&["gguf", "merge", &first, &out, "--force"], b"");
+    assert_eq!(std::fs::read(&out).expect("a file"), std::fs::read(&tiny).expect("a file"));
+
+    let link = folder.path("link.gguf");
+    std::fs::hard_link(&first, &link).expect("a link");
+    for output in [&first, &text, &link] {
+        let (error, code) = fail(&["gguf", "merge", &first, output, "--force"]);
+        assert!(error.contains("is an input") && code == 2, "{error}");
+    }
+    let whole = folder.file("w-00001-of-00001.gguf", Tiny::default().bytes());
+    let (error, _) = fail(&["gguf", "split", &whole, &folder.path("w"), "--max-size", "1G", "--force"]);
+    assert!(error.contains("is an input"), "{error}");
+    let (error, _) = fail(&["quantize", &tiny, &tiny, "--type", "Q8_0", "--force"]);
+    assert!(error.contains("is an input"), "{error}");
+    assert_eq!(std::fs::read(&tiny).expect("a file"), Tiny::default().bytes());
+}
+
+/// Names are bytes, and what is shown of them does not steer terminals.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_need_not_be_utf8() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new();
+    let path = |name: &[u8]| {
+        let mut path = OsString::from(folder.path(""));
+        path.push(OsStr::from_bytes(name));
+        path
+    };
+    let model = path(b"m\xff\x1b.gguf");
+    std::fs::write(&model, Tiny::default().bytes()).expect("a file");
+    let run = |args: &[&OsStr]| {
+        let done = output(happy(&[]).args(args), b"");
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{args:?}: {stderr}");
+        assert!(!stderr.contains('\x1b') && !done.stdout.contains(&0x1b), "{stderr}");
+    };
+    let (part, first) = (path(b"p\xfe"), path(b"p\xfe-00001-of-00002.gguf"));
+    let (merged, small) = (path(b"\xfd.gguf"), path(b"\xfc.gguf"));
+    let o = OsStr::new;
+    run(&[o("gguf"), o("set"), &model, o("general.name=x")]);
+    for command in ["ls", "check", "hash"] {
+        run(&[o("gguf"), o(command), &model]);
+        run(&[o("gguf"), o(command), &model, o("--json")]);
+    }
+    run(&[o("gguf"), o("get"), &model, o("general.name")]);
+    run(&[o("gguf"), o("split"), &model, &part, o("--max-tensors"), o("10")]);
+    run(&[o("gguf"), o("merge"), &first, &merged]);
+    run(&[o("gguf"), o("diff"), &first, &merged]);
+    run(&[o("quantize"), &first, &small, o("--type"), o("Q8_0")]);
+}
+
+/// A file that is cut while it is read gives an error with its name, and nothing is left behind.
+#[test]
+fn a_file_that_was_cut_is_an_error() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    succeed(&["gguf", "split", &tiny, &folder.path("p"), "--max-tensors", "10"], b"");
+    let second = folder.path("p-00002-of-00002.gguf");
+    let len = std::fs::metadata(&second).expect("a file").len();
+    std::fs::File::options().write(true).open(&second).and_then(|f| f.set_len(len - 33)).expect("a cut");
+    for args in [
+        &["gguf", "hash", &second][..],
+        &["gguf", "check", "--no-mmap", &second],
+        &["gguf", "merge", &second, &folder.path("out.gguf")],
+        &["quantize", "--no-mmap", &second, &folder.path("out.gguf"), "--type", "Q8_0"],
+    ] {
+        let (error, code) = fail(args);
+        assert!(error.contains("p-00002-of-00002.gguf") && code == 1, "{args:?}: {error}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path("")).expect("the folder").count(), 3);
+}
+
+/// A model of 8 GiB that takes no room on the disk, for commands that must not come to their end.
+#[cfg(target_os = "linux")]
+fn endless(folder: &Folder) -> String {
+    let n = 1u64 << 31;
+    let mut header = b"GGUF".to_vec();
+    header.extend(3u32.to_le_bytes());
+    header.extend([1u64, 0, 1].map(u64::to_le_bytes).concat());
+    header.extend(b"w");
+    header.extend(1u32.to_le_bytes());
+    header.extend(n.to_le_bytes());
+    header.extend(0u32.to_le_bytes());
+    header.extend(0u64.to_le_bytes());
+    let path = folder.file("big.gguf", header);
+    std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|f| f.set_len(4 * n + 4096))
+        .expect("a sparse file");
+    path
+}
+
+/// Signals remove what is unfinished; what a killed command left goes with the next one, and a living one's stays.
+#[cfg(target_os = "linux")]
+#[test]
+fn interrupted_commands_leave_nothing() {
+    use std::os::unix::process::ExitStatusExt;
+    let folder = Folder::new();
+    let big = endless(&folder);
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let names = || {
+        let entries = std::fs::read_dir(folder.path("")).expect("the folder");
+        let mut names: Vec<_> = entries.map(|e| e.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let out = folder.path("out.gguf");
+    let temporary = folder.path(".out.gguf.happy-tmp");
+    let start = |args: &[&str]| {
+        let mut child = happy(args).stderr(std::process::Stdio::null()).spawn().expect("the binary starts");
+        while !std::path::Path::new(&temporary).exists() {
+            assert!(child.try_wait().expect("a status").is_none(), "{args:?} ended");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        child
+    };
+    let kill = |child: &std::process::Child, signal: &str| {
+        let sent =
+            std::process::Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status();
+        assert!(sent.expect("a shell").success());
+    };
+    let merge: &[&str] = &["gguf", "merge", &big, &out];
+    let quantize: &[&str] = &["quantize", &big, &out, "--type", "Q8_0"];
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        for args in [merge, quantize] {
+            let mut child = start(args);
+            kill(&child, signal);
+            let status = child.wait().expect("an end");
+            assert_eq!(status.code(), Some(code), "{args:?} {signal}");
+            assert_eq!(names(), before, "{args:?} {signal}");
+        }
+    }
+    // Killed: nothing can be done then, but by the next.
+    let mut child = start(merge);
+    kill(&child, "KILL");
+    assert_eq!(child.wait().expect("an end").signal(), Some(9));
+    assert!(std::path::Path::new(&temporary).exists());
+    succeed(&["gguf", "set", &tiny, "general.name=another name that is longer than before"], b"");
+    assert_eq!(names(), before);
+    // One that lives keeps its file, and its name.
+    let mut child = start(merge);
+    succeed(&["gguf", "set", &tiny, "general.name=x"], b"");
+    assert!(std::path::Path::new(&temporary).exists());
+    assert!(fail(&["gguf", "merge", &tiny, &out]).0.contains("another program is writing"));
+    kill(&child, "TERM");
+    child.wait().expect("an end");
+    assert_eq!(names(), before);
 }

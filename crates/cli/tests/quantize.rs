@@ -4,7 +4,7 @@ mod support;
 
 use happy_gguf::{Gguf, GgufFile};
 use std::path::PathBuf;
-use support::{Folder, Tiny, happy, not_run, output, succeed};
+use support::{Folder, Tiny, happy, output, succeed};
 
 /// The type of each tensor.
 fn types(path: &str) -> Vec<(String, String)> {
@@ -28,7 +28,12 @@ fn matrices_get_the_types_of_the_mix() {
     let folder = Folder::new();
     let input = folder.file("tiny.gguf", Tiny::default().bytes());
     let q4 = folder.path("q4.gguf");
-    succeed(&["quantize", &input, &q4, "--type", "q4_k_m", "--tensor", "ffn_up=Q8_0"], b"");
+    let done =
+        output(&mut happy(&["quantize", &input, &q4, "--type", "q4_k_m", "--tensor", "ffn_up=Q8_0"]), b"");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    let replaced = "12 of 15 matrices have rows that are not whole blocks and got Q5_0 instead of Q4_K, Q8_0 instead of Q6_K";
+    assert!(said.lines().last().is_some_and(|line| line == replaced), "{said}");
     // Rows of 32 and 64 have no room for blocks of 256.
     for (name, ty) in [
         ("token_embd.weight", "Q8_0"),
@@ -112,16 +117,9 @@ fn importance_matrices_of_the_older_format_are_used_and_checked() {
 /// A file that llama.cpp made as a mix has the types of that mix.
 #[test]
 fn the_mixes_are_those_of_real_files() {
-    let Some(models) = std::env::var_os("HAPPY_MODELS").map(PathBuf::from) else {
-        return not_run("HAPPY_MODELS is not set");
-    };
     let folder = Folder::new();
     for (name, mix) in [("gemma-3-270m-q4_k_m.gguf", "Q4_K_M"), ("SmolLM2-135M-Instruct.Q4_1.gguf", "Q4_1")] {
-        let path = models.join(name);
-        if !path.exists() {
-            not_run(&format!("no {}", path.display()));
-            continue;
-        }
+        let Some(path) = happy_testkit::model(name) else { continue };
         let (input, out) = (path.display().to_string(), folder.path(name));
         succeed(&["quantize", &input, &out, "--type", mix], b"");
         assert_eq!(types(&input), types(&out), "{name}");

@@ -3,8 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::io::Read;
-use support::{Folder, Tiny, conformance, happy, output, succeed};
+use support::{Folder, Tiny, happy, output, succeed};
 
 #[test]
 fn a_line_of_ids_and_probabilities_for_each_row() {
@@ -41,10 +40,8 @@ const UNDEFINED: [&str; 9] = ["g670", "g732", "g744", "g785", "g796", "g798", "g
 
 #[test]
 fn the_corpus() {
-    let Some(path) = conformance("sampling/oracle_cases.jsonl.gz") else { return };
-    let mut text = String::new();
-    let file = std::fs::File::open(path).expect("the corpus");
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("gzip of UTF-8");
+    let files = happy_testkit::Corpus::repository().open("sampling").expect("a corpus");
+    let text = files.text("oracle_cases.jsonl.gz").expect("the cases");
     let cases: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
     // Few enough at a time that the answers fit a pipe, which is read when all lines are written.
     let mut left: Vec<Value> = Vec::new();

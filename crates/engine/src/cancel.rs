@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A flag that ends prefill and generation early. Clones share the flag.
 ///
-/// It is looked at between the layers of the model, so that work ends within milliseconds.
+/// It is looked at before each task of a layer, so that work ends within milliseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -28,6 +28,12 @@ impl Cancel {
     /// Whether the flag is raised.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// A question for work that asks now and then whether to go on: `tokenizer.encode_with(text, options, &cancel.asked())`.
+    pub fn asked(&self) -> impl Fn() -> bool {
+        let flag = self.clone();
+        move || flag.is_cancelled()
     }
 
     /// The flag itself, as [`happy_model`] takes it.

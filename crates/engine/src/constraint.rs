@@ -1,28 +1,25 @@
-//! Grammars in generation: which tokens may be chosen next.
+//! Forms and calls in generation: which tokens may be chosen next.
 
-use crate::{Engine, EngineError};
-use happy_grammar::{Grammar, MatchError, Matcher, Piece, TokenSet, Vocabulary};
-use happy_tokenizer::{TokenId, Tokenizer};
+use crate::chat::{Part as ReplyPart, ReplyGrammar};
+use crate::{Cancel, Engine, EngineError, Form};
+use happy_grammar::{Grammar, Limits, MatchError, Matcher, Part, Reading, TokenSet, Vocabulary};
+use happy_tokenizer::TokenId;
+use std::sync::{Mutex, PoisonError};
 
 /// What the generated text must match: a place in a grammar, for one model's vocabulary.
 ///
-/// A clone goes on from the same place and shares what was learned about the grammar. Memory for it is not part of the
-/// [`Plan`](crate::Plan): the vocabulary takes about 15 bytes a token more than its text, the masks at most what
-/// [`Limits`](happy_grammar::Limits) say.
+/// A clone goes on from the same place and shares what was learned about the grammar. The vocabulary is part of the
+/// [`Plan`](crate::Plan); the grammar and its masks are not, they take at most what [`Limits`] say.
 #[derive(Clone, Debug)]
-pub struct Constraint {
+pub(crate) struct Constraint {
     matcher: Matcher,
     allowed: TokenSet,
 }
 
 impl Constraint {
-    /// A constraint at the beginning of a text; the vocabulary is [`Engine::vocabulary`]'s.
-    ///
-    /// # Errors
-    /// The grammar names a token that the vocabulary does not have.
-    pub fn new(grammar: &Grammar, vocabulary: &Vocabulary) -> Result<Self, EngineError> {
-        let matcher = Matcher::new(grammar, vocabulary)?;
-        Ok(Self { matcher, allowed: TokenSet::new(vocabulary.len()) })
+    /// A constraint at the beginning of a text.
+    fn new(grammar: &Grammar, vocabulary: &Vocabulary) -> Result<Self, EngineError> {
+        Ok(Self { matcher: Matcher::new(grammar, vocabulary)?, allowed: TokenSet::new(vocabulary.len()) })
     }
 
     /// Tokens that may follow; `None` if nothing may.
@@ -35,36 +32,120 @@ impl Constraint {
     pub(crate) fn accept(&mut self, token: TokenId) -> Result<(), MatchError> {
         self.matcher.accept(token)
     }
+
+    /// Whether the text may end here.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.matcher.is_complete() || self.matcher.is_ended()
+    }
 }
 
+/// What a grammar is compiled from.
+#[derive(Clone, Debug, PartialEq)]
+enum Text {
+    Form(Form),
+    /// A whole reply, and the form of its answer.
+    Reply(ReplyGrammar, Option<Form>),
+}
+
+/// The constraints that were used last, at their beginning, the latest last.
+#[derive(Debug, Default)]
+pub(crate) struct Compiled(Mutex<Vec<(Text, Constraint)>>);
+
+/// Grammars that are kept compiled: a chat uses one or two in turn.
+const KEPT: usize = 4;
+
 impl Engine {
-    /// The model's tokens as grammars see them, for [`Constraint::new`]. Built at the first call, in some tens of
+    /// The constraint of a form, from the first byte of the text on.
+    pub(crate) fn constraint(&self, form: &Form, cancel: &Cancel) -> Result<Constraint, EngineError> {
+        self.compiled(Text::Form(form.clone()), cancel)
+    }
+
+    /// The constraint of a whole reply.
+    pub(crate) fn reply_constraint(
+        &self,
+        grammar: ReplyGrammar,
+        answer: Option<&Form>,
+        cancel: &Cancel,
+    ) -> Result<Constraint, EngineError> {
+        self.compiled(Text::Reply(grammar, answer.cloned()), cancel)
+    }
+
+    fn compiled(&self, text: Text, cancel: &Cancel) -> Result<Constraint, EngineError> {
+        let kept = || self.0.compiled.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, constraint)) = kept().iter().find(|(known, _)| *known == text) {
+            return Ok(constraint.clone());
+        }
+        let cancelled = || cancel.is_cancelled();
+        let grammar = compile(&text, &cancelled)?;
+        let constraint = Constraint::new(&grammar, &self.vocabulary_until(&cancelled)?)?;
+        let mut kept = kept();
+        if kept.len() >= KEPT {
+            kept.remove(0);
+        }
+        kept.push((text, constraint.clone()));
+        Ok(constraint)
+    }
+
+    /// The model's tokens as grammars see them, for a [`Matcher`] of one's own. Built at the first call, in some tens of
     /// milliseconds, and kept.
     ///
     /// # Errors
     /// If the file has no tokenizer, or one with too many tokens.
     pub fn vocabulary(&self) -> Result<Vocabulary, EngineError> {
+        self.vocabulary_until(&|| false)
+    }
+
+    /// As [`Engine::vocabulary`]; `cancelled` is asked about once per millisecond of work, and ends it.
+    ///
+    /// # Errors
+    /// As [`Engine::vocabulary`], and [`EngineError::Cancelled`].
+    pub fn vocabulary_until(&self, cancelled: &dyn Fn() -> bool) -> Result<Vocabulary, EngineError> {
         let built = &self.0.vocabulary;
         if let Some(vocabulary) = built.get() {
             return Ok(vocabulary.clone());
         }
-        let vocabulary = build(self.require_tokenizer()?)?;
+        let vocabulary = crate::vocabulary::build(self.require_tokenizer()?, cancelled)?;
         Ok(built.get_or_init(|| vocabulary).clone())
     }
 }
 
-/// Control tokens are no text, and neither are tokens that stand for no bytes: a grammar can only name them.
-fn build(tokenizer: &Tokenizer) -> Result<Vocabulary, EngineError> {
-    let ids = 0..tokenizer.vocab_size() as TokenId;
-    let mut texts = Vec::with_capacity(ids.len());
-    for id in ids.clone() {
-        texts.push(tokenizer.piece(id)?);
+fn compile(text: &Text, cancelled: &dyn Fn() -> bool) -> Result<Grammar, EngineError> {
+    let limits = Limits::default();
+    let (grammar, answer) = match text {
+        Text::Form(Form::Gbnf { text }) => {
+            return Ok(Grammar::from_gbnf_cancellable(text, "root", &limits, cancelled)?);
+        }
+        Text::Form(Form::JsonSchema { text, reading }) => {
+            return Ok(Grammar::from_json_schema_cancellable(text, *reading, &limits, cancelled)?);
+        }
+        Text::Reply(grammar, answer) => (grammar, answer),
+    };
+    // What parts borrow.
+    let schemas: Vec<String> = grammar
+        .parts
+        .iter()
+        .map(|(_, part)| match part {
+            ReplyPart::Schema(schema) => schema.to_string(),
+            _ => String::new(),
+        })
+        .collect();
+    let strings: Vec<Vec<&str>> = grammar
+        .parts
+        .iter()
+        .map(|(_, part)| match part {
+            ReplyPart::Until(strings) => strings.iter().map(String::as_str).collect(),
+            _ => Vec::new(),
+        })
+        .collect();
+    let mut parts = Vec::new();
+    for (i, (name, part)) in grammar.parts.iter().enumerate() {
+        let part = match (part, answer) {
+            (ReplyPart::Schema(_), _) => Part::Schema(&schemas[i], Reading::Writer),
+            (ReplyPart::Until(_), _) | (ReplyPart::Answer, None) => Part::Until(&strings[i]),
+            (ReplyPart::Answer, Some(Form::Gbnf { text })) => Part::Gbnf(text),
+            (ReplyPart::Answer, Some(Form::JsonSchema { text, reading })) => Part::Schema(text, *reading),
+        };
+        parts.push((name.as_str(), part));
     }
-    let mut pieces = Vec::with_capacity(texts.len());
-    for (id, text) in ids.clone().zip(&texts) {
-        let special = text.is_empty() || tokenizer.is_control(id) || tokenizer.is_eog(id);
-        pieces.push(if special { Piece::Special(tokenizer.token_text(id)?) } else { Piece::Text(text) });
-    }
-    let ends: Vec<TokenId> = ids.filter(|id| tokenizer.is_eog(*id)).collect();
-    Ok(Vocabulary::new(pieces, &ends)?)
+    Ok(Grammar::from_parts_cancellable(&grammar.gbnf, "root", &parts, &limits, cancelled)?)
 }

@@ -33,7 +33,7 @@ impl Context {
             })?;
             histories.push(history);
         }
-        let batch = Batch::with_capacity(plan.batch);
+        let batch = Batch::try_with_capacity(plan.batch)?;
         Ok(Self { engine, pool, kv, scratch, batch, histories })
     }
 
@@ -106,11 +106,27 @@ impl Context {
     /// # Errors
     /// If there are more tokens than were planned for, a sequence is full or named twice, or an id is out of range.
     pub fn decode(&mut self, tokens: &[(u32, TokenId)]) -> Result<Output<'_>, EngineError> {
+        self.compute(tokens, &AtomicBool::new(false))
+    }
+
+    /// As [`decode`](Self::decode), until `cancel` is raised: the sequences then keep their lengths.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), and [`EngineError::Cancelled`].
+    pub fn decode_until(
+        &mut self,
+        tokens: &[(u32, TokenId)],
+        cancel: &Cancel,
+    ) -> Result<Output<'_>, EngineError> {
+        self.compute(tokens, cancel.flag())
+    }
+
+    fn compute(&mut self, tokens: &[(u32, TokenId)], cancel: &AtomicBool) -> Result<Output<'_>, EngineError> {
         self.batch.clear();
         for &(sequence, token) in tokens {
             self.batch.push(token, self.tokens(sequence).len() as u32, sequence, Want::Logits)?;
         }
-        self.run(&AtomicBool::new(false), &mut NoHook)
+        self.run(cancel, &mut NoHook)
     }
 
     /// Computes a batch of the caller's own making, with a hook between layers.
@@ -177,7 +193,7 @@ impl Context {
 
     /// Computes the batch and writes the histories on.
     fn run(&mut self, cancel: &AtomicBool, hook: &mut dyn LayerHook) -> Result<Output<'_>, EngineError> {
-        let cx = Ctx { pool: &self.pool, kernels: &self.engine.0.kernels };
+        let cx = Ctx::new(&self.pool, &self.engine.0.kernels);
         let (model, batch) = (&self.engine.0.model, &self.batch);
         let output = model.forward_until(cx, batch, &mut self.kv, &mut self.scratch, hook, cancel)?;
         if output.stopped().is_none() {

@@ -1,33 +1,41 @@
 //! Conversations: messages in, answers out, and only what is new is computed.
 //!
 //! ```text
-//! messages, tools --template--> prompt --tokenizer--> ids
+//! messages, tools --template--> text, and who said which part of it --transcript--> ids
 //! ids and the sequence in the KV cache: the longest common prefix stays, the rest of the ids is prefilled
 //! text, markers included --reply parser--> content, reasoning, calls
 //! ```
 //!
-//! A template may rewrite what was said before (most drop earlier reasoning), and a tokenizer may cut an answer otherwise
-//! than the model wrote it: the prefix then ends there.
+//! A template may rewrite what was said before (most drop earlier reasoning): the prefix then ends there.
 
-use crate::chat::{ChatTemplate, Reply, ReplyEvent, ReplyFormat, ReplyParser, TemplateInput};
+use crate::answer::{Answer, AnswerState, Beginning};
+use crate::chat::{
+    ChatTemplate, Rendered, ReplyFormat, ReplyParser, ReplyShape, TemplateInput, ToolChoice, reply_grammar,
+};
+use crate::constraint::Constraint;
+use crate::decode_loop::DecodeLoop;
+use crate::transcript::{Recorder, Transcript, begin};
 use crate::{
-    Context, Engine, EngineError, Event, Finish, GenerateOptions, GenerationState, chat_template_of,
-    tool_template_of,
+    Cancel, Context, Engine, EngineError, Form, GenerateOptions, chat_template_of, tool_template_of,
 };
 use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
-use serde_json::Value as Json;
-use std::collections::VecDeque;
-use std::time::Duration;
+use serde_json::{Map, Value as Json};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A conversation with a model.
+/// A conversation with a model. Clones share what is known of the answers' tokens.
 #[derive(Clone)]
 pub struct Conversation {
     engine: Engine,
     template: ChatTemplate,
     format: ReplyFormat,
-    /// Control tokens that are markers of the format.
+    /// Markers of the format that are control tokens.
     markers: Vec<TokenId>,
     input: TemplateInput,
+    tool_choice: ToolChoice,
+    ignore_unused: bool,
+    /// What the template was found to have a place for.
+    checked: Arc<Mutex<Option<Given>>>,
+    recorder: Recorder,
 }
 
 impl Conversation {
@@ -43,7 +51,17 @@ impl Conversation {
         let tokenizer = engine.require_tokenizer()?;
         let input = TemplateInput { tools, ..template_input(tokenizer) };
         let format = ReplyFormat::of_template(template.source());
-        let mut all = Self { engine: engine.clone(), template, format, markers: Vec::new(), input };
+        let mut all = Self {
+            engine: engine.clone(),
+            template,
+            format,
+            markers: Vec::new(),
+            input,
+            tool_choice: ToolChoice::Auto,
+            ignore_unused: false,
+            checked: Arc::default(),
+            recorder: Recorder::default(),
+        };
         all.set_format(format)?;
         Ok(Some(all))
     }
@@ -65,9 +83,45 @@ impl Conversation {
         Ok(())
     }
 
+    /// The control token whose string a marker is.
+    fn marker_token(&self, marker: &str) -> Option<TokenId> {
+        let tokenizer = self.engine.tokenizer()?;
+        let is_marker =
+            |id: &&TokenId| tokenizer.token_text(**id).is_ok_and(|text| text == marker.as_bytes());
+        self.markers.iter().find(is_marker).copied()
+    }
+
     /// The format that replies are read in.
     pub fn format(&self) -> ReplyFormat {
         self.format
+    }
+
+    /// Whether the model calls tools. Default: [`ToolChoice::Auto`].
+    ///
+    /// # Errors
+    /// [`EngineError::Tools`] if the choice names a tool that is not declared, or asks for a call where there is no tool.
+    pub fn set_tool_choice(&mut self, choice: ToolChoice) -> Result<(), EngineError> {
+        let names: Vec<&str> = tools_of(&self.input).iter().filter_map(tool_name).collect();
+        match &choice {
+            ToolChoice::Named(name) if !names.contains(&name.as_str()) => {
+                let known = if names.is_empty() { "no tool".to_owned() } else { names.join(", ") };
+                return Err(EngineError::Tools(format!(
+                    "the tool choice is `{name}`, expected auto, none, required, or a declared tool ({known})"
+                )));
+            }
+            ToolChoice::Required if names.is_empty() => {
+                return Err(EngineError::Tools("a call is required, but no tool is declared".to_owned()));
+            }
+            _ => {}
+        }
+        self.tool_choice = choice;
+        Ok(())
+    }
+
+    /// Whether to answer although the template has no place for the tools, the system message or a variable. Default:
+    /// false, an error names what is unused.
+    pub fn ignore_unused(&mut self, ignore: bool) {
+        self.ignore_unused = ignore;
     }
 
     /// What the template sees: messages, tools, variables.
@@ -80,7 +134,8 @@ impl Conversation {
         &mut self.input
     }
 
-    /// Adds a message: a [`Message`](crate::chat::Message), a [`Reply::message`], or any other JSON object.
+    /// Adds a message: a [`Message`](crate::chat::Message), a [`Reply::message`](crate::chat::Reply::message), or any other
+    /// JSON object. An answer that this conversation generated is recognized by its message, and its tokens are used again.
     pub fn push(&mut self, message: impl Into<Json>) {
         self.input.messages.push(message.into());
     }
@@ -93,12 +148,23 @@ impl Conversation {
         Ok(self.template.render(&self.input)?)
     }
 
+    /// The token ids of the whole conversation, as [`answer`](Self::answer) computes them. Only what the template itself
+    /// writes can be a control token; what was said is text, whatever it spells, except for the markers of calls and
+    /// reasoning in answers.
+    ///
+    /// # Errors
+    /// As [`prompt`](Self::prompt), and if the text cannot be encoded.
+    pub fn prompt_ids(&self) -> Result<Vec<TokenId>, EngineError> {
+        let rendered = self.template.render_marked(&self.input, &|| false)?;
+        self.encode(&rendered, &|| false)
+    }
+
     /// Generates the answer to the last message in a sequence: what the sequence has in common with the prompt is kept,
     /// the rest of the sequence is dropped and the rest of the prompt computed.
     ///
     /// # Errors
-    /// As [`prompt`](Self::prompt) and [`Context::generate`]. The conversation stays as it is: add the answer by
-    /// [`push`](Self::push).
+    /// As [`prompt`](Self::prompt) and [`Context::generate`]; [`EngineError::Unused`] if the template has no place for the
+    /// tools, the system message or a variable. The conversation stays as it is: add the answer by [`push`](Self::push).
     pub fn answer<'a>(
         &self,
         context: &'a mut Context,
@@ -117,38 +183,165 @@ impl Conversation {
         &self,
         context: &mut Context,
         sequence: u32,
-        options: GenerateOptions,
+        mut options: GenerateOptions,
     ) -> Result<AnswerState, EngineError> {
-        let prompt = self.prompt()?;
-        let ids = self.engine.encode_prompt(&prompt)?;
+        let cancel = options.cancel.clone();
+        let cancelled = || cancel.is_cancelled();
+        let rendered = self.template.render_marked(&self.input, &cancelled)?;
+        self.check_used(&rendered, &cancelled)?;
+        let ids = self.encode(&rendered, &cancelled)?;
+        let parser = ReplyParser::new(self.format)
+            .with_tools(tools_of(&self.input))
+            .with_tokens(|marker| self.marker_token(marker).is_some())
+            .after_prompt(&rendered.text);
+        let constraint = self.constraint(&parser, options.form.as_ref(), &cancel)?;
+        let must_complete =
+            options.form.is_some() || matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         let reused = context.keep_common_prefix(sequence, &ids)?;
         let rest = ids.get(reused..).unwrap_or_default();
-        let mut generation = context.begin(sequence, rest, options)?;
-        generation.show(&self.markers);
-        let tools = self.input.tools.as_deref().unwrap_or_default();
-        let parser = ReplyParser::new(self.format).with_tools(tools).after_prompt(&prompt);
-        let state = State::Running(Box::new(parser));
-        Ok(AnswerState { generation, prefill: rest.len(), reused, state, ready: VecDeque::new() })
+        let stop = std::mem::take(&mut options.stop);
+        let steps = DecodeLoop::new(context, sequence, rest, options, constraint, self.markers.clone())?;
+        Ok(AnswerState::new(Beginning {
+            steps,
+            parser,
+            stop,
+            must_complete,
+            recorder: self.recorder.clone(),
+            prefill: rest.len(),
+            reused,
+        }))
     }
+
+    fn encode(&self, rendered: &Rendered, cancelled: &dyn Fn() -> bool) -> Result<Vec<TokenId>, EngineError> {
+        self.recorder.keep_only(&self.input.messages);
+        let markers: Vec<&str> = self.format.markers().collect();
+        let transcript = Transcript {
+            tokenizer: self.engine.require_tokenizer()?,
+            messages: &self.input.messages,
+            markers: &markers,
+            recorder: &self.recorder,
+            cancelled,
+        };
+        transcript.encode(rendered)
+    }
+
+    /// Refuses what the template has no place for: nothing that was given is dropped silently. What was found in place stays
+    /// so for the rest of the conversation, since some templates show the tools in the first turns only.
+    fn check_used(&self, rendered: &Rendered, cancelled: &dyn Fn() -> bool) -> Result<(), EngineError> {
+        if self.ignore_unused {
+            return Ok(());
+        }
+        let given = Given::of(&self.input);
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked.as_ref() == Some(&given) {
+            return Ok(());
+        }
+        let unused = |what: String| EngineError::Unused { path: self.engine.0.path.clone(), what };
+        if let Some(name) = given.vars.keys().find(|name| !rendered.used.contains(*name)) {
+            return Err(unused(format!("the variable `{name}`")));
+        }
+        // A template that refuses the conversation without them has a place for them.
+        let differs = |input: TemplateInput| match self.template.render_marked(&input, cancelled) {
+            Ok(without) => Ok(without.text != rendered.text),
+            Err(_) if cancelled() => Err(EngineError::Cancelled),
+            Err(_) => Ok(true),
+        };
+        if given.tools.is_some() && !differs(TemplateInput { tools: None, ..self.input.clone() })? {
+            return Err(unused("tools".to_owned()));
+        }
+        if !given.system.is_empty() {
+            let mut input = self.input.clone();
+            input.messages.retain(|message| !is_system(message));
+            if !differs(input)? {
+                return Err(unused("a system message".to_owned()));
+            }
+        }
+        *checked = Some(given);
+        Ok(())
+    }
+
+    /// What the reply must match: the form where the answer begins, and the calls where they do.
+    fn constraint(
+        &self,
+        parser: &ReplyParser,
+        form: Option<&Form>,
+        cancel: &Cancel,
+    ) -> Result<Option<Constraint>, EngineError> {
+        let token = |marker: &str| self.marker_token(marker);
+        let shape = ReplyShape {
+            format: self.format,
+            opened: parser.channel(),
+            may_think: true,
+            tools: tools_of(&self.input),
+            choice: self.tool_choice.clone(),
+            answer: form.is_some(),
+            token: &token,
+        };
+        let grammar = reply_grammar(&shape).map_err(|error| EngineError::Tools(error.to_string()))?;
+        let Some(grammar) = grammar else { return Ok(None) };
+        match self.engine.reply_constraint(grammar, form, cancel) {
+            // Calls whose schema no grammar can follow are read, but not constrained, unless a call was asked for.
+            Err(EngineError::Parts(_)) if form.is_none() && self.tool_choice == ToolChoice::Auto => Ok(None),
+            constraint => constraint.map(Some),
+        }
+    }
+}
+
+/// What was given to the template besides the turns.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Given {
+    tools: Option<Vec<Json>>,
+    vars: Map<String, Json>,
+    system: Vec<Json>,
+}
+
+impl Given {
+    fn of(input: &TemplateInput) -> Self {
+        Self {
+            tools: input.tools.clone().filter(|tools| !tools.is_empty()),
+            vars: input.vars.clone(),
+            system: input.messages.iter().filter(|message| is_system(message)).cloned().collect(),
+        }
+    }
+}
+
+fn is_system(message: &Json) -> bool {
+    message.get("role").and_then(Json::as_str) == Some("system")
+}
+
+fn tools_of(input: &TemplateInput) -> &[Json] {
+    input.tools.as_deref().unwrap_or_default()
+}
+
+/// The name of a tool: of its function, or its own.
+fn tool_name(tool: &Json) -> Option<&str> {
+    tool.get("function").unwrap_or(tool).get("name")?.as_str()
 }
 
 impl Engine {
     /// Token ids of a prompt: the strings of control tokens become those tokens, and BOS begins it where the model wants
-    /// that, but once.
+    /// that, but once. For text of the caller's own; a [`Conversation`] keeps strangers' text from becoming control tokens.
     ///
     /// # Errors
     /// If the file has no tokenizer, or the tokenizer cannot encode the text.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, EngineError> {
+        self.encode_prompt_until(text, &Cancel::new())
+    }
+
+    /// As [`encode_prompt`](Self::encode_prompt), until `cancel` is raised.
+    ///
+    /// # Errors
+    /// As [`encode_prompt`](Self::encode_prompt), and [`EngineError::Cancelled`].
+    pub fn encode_prompt_until(&self, text: &str, cancel: &Cancel) -> Result<Vec<TokenId>, EngineError> {
         let tokenizer = self.require_tokenizer()?;
-        let mut ids = tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: true })?;
-        if let Some(bos) = tokenizer.bos().filter(|bos| tokenizer.adds_bos() && ids.first() != Some(bos)) {
-            ids.insert(0, bos);
-        }
+        let options = EncodeOptions { add_special: false, parse_special: true };
+        let mut ids = tokenizer.encode_marked(text, &[], options, &|| cancel.is_cancelled())?;
+        begin(tokenizer, &mut ids)?;
         Ok(ids)
     }
 }
 
-/// What a template sees of a model before there are messages: the strings of its BOS and EOS tokens, empty where it has
+/// What a template sees of a model before there are messages: the strings of its BOS and EOS tokens, empty if it has
 /// none. The prompt ends with the header of an answer.
 pub fn template_input(tokenizer: &Tokenizer) -> TemplateInput {
     let string = |id: Option<TokenId>| {
@@ -160,129 +353,5 @@ pub fn template_input(tokenizer: &Tokenizer) -> TemplateInput {
         bos_token: string(tokenizer.bos()),
         eos_token: string(tokenizer.eos()),
         ..TemplateInput::default()
-    }
-}
-
-/// Something that happened while answering.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum AnswerEvent {
-    /// A chunk of a long prompt has been computed; more follow.
-    Prefilling {
-        /// Tokens that are done.
-        done: usize,
-        /// Tokens that are to be computed.
-        total: usize,
-    },
-    /// The prompt has been computed.
-    Prefilled {
-        /// Tokens that were computed.
-        tokens: usize,
-        /// How long it took.
-        time: Duration,
-    },
-    /// A part of the reply.
-    Reply(ReplyEvent),
-    /// The end; nothing follows.
-    Done {
-        /// Why, and what it took.
-        finish: Finish,
-        /// The reply as a whole.
-        reply: Reply,
-    },
-}
-
-enum State {
-    Running(Box<ReplyParser>),
-    Over,
-}
-
-/// A running answer: yields [`AnswerEvent`]s, the last of which is [`AnswerEvent::Done`] or an error.
-pub struct Answer<'a> {
-    context: &'a mut Context,
-    state: AnswerState,
-}
-
-/// A running answer without its context, which every step is given: for who keeps both in one place.
-pub struct AnswerState {
-    generation: GenerationState,
-    prefill: usize,
-    reused: usize,
-    state: State,
-    /// Events that one token gave.
-    ready: VecDeque<AnswerEvent>,
-}
-
-impl Answer<'_> {
-    /// Tokens of the prompt that the sequence held already.
-    pub fn reused(&self) -> usize {
-        self.state.reused
-    }
-
-    /// Tokens of the prompt that are to be computed.
-    pub fn prefill(&self) -> usize {
-        self.state.prefill
-    }
-}
-
-impl Iterator for Answer<'_> {
-    type Item = Result<AnswerEvent, EngineError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.state.next(self.context)
-    }
-}
-
-impl AnswerState {
-    /// The next event, or `None` behind the last; `context` is the one that this began in.
-    ///
-    /// # Errors
-    /// If the model cannot compute a token; nothing follows.
-    pub fn next(&mut self, context: &mut Context) -> Option<Result<AnswerEvent, EngineError>> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(Ok(event));
-            }
-            match self.generation.next(context)? {
-                Ok(event) => self.take(event),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
-
-    /// Ends the answer here, as [`GenerationState::stop`].
-    pub fn stop(&mut self) {
-        self.generation.stop();
-    }
-
-    /// Tokens of the prompt that the sequence held already.
-    pub fn reused(&self) -> usize {
-        self.reused
-    }
-
-    /// Tokens of the prompt that are to be computed.
-    pub fn prefill(&self) -> usize {
-        self.prefill
-    }
-
-    fn take(&mut self, event: Event) {
-        let State::Running(parser) = &mut self.state else { return };
-        match event {
-            Event::Prefilling { done, total } => {
-                self.ready.push_back(AnswerEvent::Prefilling { done, total });
-            }
-            Event::Prefilled { tokens, time } => {
-                self.ready.push_back(AnswerEvent::Prefilled { tokens, time })
-            }
-            Event::Token(_) => {}
-            Event::Text(text) => self.ready.extend(parser.push(&text).into_iter().map(AnswerEvent::Reply)),
-            Event::Done(finish) => {
-                if let State::Running(parser) = std::mem::replace(&mut self.state, State::Over) {
-                    let (events, reply) = parser.finish();
-                    self.ready.extend(events.into_iter().map(AnswerEvent::Reply));
-                    self.ready.push_back(AnswerEvent::Done { finish, reply });
-                }
-            }
-        }
     }
 }

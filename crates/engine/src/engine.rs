@@ -1,12 +1,15 @@
 //! A loaded model with its tokenizer and its chat template.
 
 use crate::chat::{ChatTemplate, TemplateError};
-use crate::{Context, EngineError, LoadOptions, Plan, Source, default_threads};
-use happy_gguf::{FileError, GgufFile};
+use crate::constraint::Compiled;
+use crate::source::{Opened, Tick};
+use crate::{Context, EngineError, LoadOptions, Plan, Source, default_threads, vocabulary};
+use happy_gguf::{FileError, GgufFile, GgufSetFile};
 use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
-use happy_model::Model;
+use happy_model::{Model, Outline};
 use happy_tokenizer::{Tokenizer, TokenizerError};
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -18,29 +21,34 @@ pub struct Engine(pub(crate) Arc<Parts>);
 /// What the clones of an [`Engine`] share.
 pub(crate) struct Parts {
     pub(crate) path: String,
+    pub(crate) files: GgufSetFile,
+    /// The first of them, which has the metadata.
     pub(crate) file: GgufFile,
     pub(crate) kernels: Kernels,
     pub(crate) model: Model,
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) options: LoadOptions,
     pub(crate) plan: Plan,
-    /// For grammars; built when the first one needs it.
+    /// For forms and calls; built when the first one needs it.
     pub(crate) vocabulary: OnceLock<Vocabulary>,
+    pub(crate) compiled: Compiled,
 }
 
 impl Engine {
-    /// Loads the model of a GGUF file.
+    /// Loads the model of a GGUF file, or of a split model by any of its parts.
     ///
     /// The weights stay in the file, which is mapped unless [`LoadOptions::mmap`] says otherwise: it must not be
-    /// changed or truncated while the engine lives.
+    /// changed or truncated while the engine lives. The plan is made from the header, before anything is read that
+    /// takes memory.
     ///
     /// # Errors
-    /// If the file cannot be read, its model is not supported or damaged, or the plan is over the memory budget.
+    /// If the file cannot be read, a part is missing (the error names it), the model is not supported or damaged, or the
+    /// plan is over the memory budget.
     pub fn open(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self, EngineError> {
         Self::open_from(&Source::Path(path.as_ref()), options, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// Loads the model of a file or of a part of one, as [`Engine::open`].
+    /// Loads the model of a file, of a part of one, or of several, as [`Engine::open`].
     ///
     /// `progress` hears which part of the work is done, from 0 to 1, and may end it.
     ///
@@ -51,50 +59,52 @@ impl Engine {
         options: &LoadOptions,
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Self, EngineError> {
-        let (before, mut tick) = source.shares(options.mmap, progress);
+        let mut tick = |share| match progress(share) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(EngineError::Cancelled),
+        };
         tick(0.0)?;
-        let file = source.read(options.mmap, &mut |share| tick(share * before))?;
-        Self::build(file, source.name(), options, &mut |share| tick(before + share * (1.0 - before)))
+        let opened = source.open(options.mmap)?;
+        let (name, before) = (source.name(), opened.share());
+        let prepared = Prepared::new(&opened, &name, options)?;
+        let files = if opened.headers_only {
+            // The headers are read again, and not held beside the files.
+            drop(opened);
+            source.read(&mut |share| tick(share * before))?
+        } else {
+            opened.files
+        };
+        tick(before)?;
+        prepared.build(files, name, options, &mut |share| tick(before + share * (1.0 - before)))
     }
 
-    /// What running the model of a file takes, without loading it: the file is mapped during the call, also where
-    /// [`LoadOptions::mmap`] is off.
+    /// What running the model of a file takes, without loading it: the file is mapped during the call, or if
+    /// [`LoadOptions::mmap`] is off its header is read; nothing is built. A model with a plan may still fail to load if its
+    /// tensors are not what its metadata say.
     ///
     /// # Errors
-    /// As [`Engine::open`]; a plan over the budget is [`EngineError::OverBudget`], with its numbers.
+    /// If the file cannot be read, a part is missing, or the model is not supported; a plan over the budget is
+    /// [`EngineError::OverBudget`], with its numbers.
     pub fn plan_of(source: &Source<'_>, options: &LoadOptions) -> Result<Plan, EngineError> {
-        let file = source.read(true, &mut |_| Ok(()))?;
-        Ok(*Self::new(file, source.name(), options)?.plan())
+        Ok(Prepared::new(&source.open(options.mmap)?, &source.name(), options)?.plan)
     }
 
     /// Loads the model of a file that is already parsed; `name` stands for it in errors.
     ///
     /// # Errors
-    /// As [`Engine::open`].
+    /// As [`Engine::open`]. A part of a split model alone is refused.
     pub fn new(file: GgufFile, name: String, options: &LoadOptions) -> Result<Self, EngineError> {
-        Self::build(file, name, options, &mut |_| Ok(()))
+        Self::from_files(GgufSetFile::from_parts([(name.as_str(), file)])?, name, options)
     }
 
-    fn build(
-        file: GgufFile,
-        name: String,
-        options: &LoadOptions,
-        tick: &mut dyn FnMut(f32) -> Result<(), EngineError>,
-    ) -> Result<Self, EngineError> {
-        let threads = checked_threads(options)?;
-        let kernels = options.isa.map_or_else(Kernels::detect, Kernels::with_isa)?;
-        let model = Model::load(&file, &kernels)
-            .map_err(|source| EngineError::Load { path: name.clone(), source })?;
-        // Reading a tokenizer takes longer than looking at the tensors.
-        tick(0.3)?;
-        let tokenizer = tokenizer_of(&file)?;
-        let tokenizer_bytes = tokenizer.as_ref().map_or(0, Tokenizer::heap_bytes);
-        let plan = Plan::new(&model, options, threads, file.bytes().len() as u64, tokenizer_bytes as u64)
-            .map_err(|over| EngineError::OverBudget(Box::new(over)))?;
-        tick(1.0)?;
-        let options = options.clone();
-        let vocabulary = OnceLock::new();
-        Ok(Engine(Arc::new(Parts { path: name, file, kernels, model, tokenizer, options, plan, vocabulary })))
+    /// Loads the model of files that are already parsed; `name` stands for them in errors.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn from_files(files: GgufSetFile, name: String, options: &LoadOptions) -> Result<Self, EngineError> {
+        let opened = Opened::whole(files, !options.mmap);
+        let prepared = Prepared::new(&opened, &name, options)?;
+        prepared.build(opened.files, name, options, &mut |_| Ok(()))
     }
 
     /// Memory and threads for running the model.
@@ -120,9 +130,14 @@ impl Engine {
         &self.0.kernels
     }
 
-    /// The file, for its metadata.
+    /// The file, for its metadata; of a split model the first part.
     pub fn file(&self) -> &GgufFile {
         &self.0.file
+    }
+
+    /// The file, or all parts of a split model.
+    pub fn files(&self) -> &GgufSetFile {
+        &self.0.files
     }
 
     /// The tokenizer, if the file has one.
@@ -147,7 +162,60 @@ impl Engine {
     }
 }
 
-/// Maps or reads a file.
+/// What is known of a model from its header: everything but the weights and the tokenizer.
+struct Prepared {
+    kernels: Kernels,
+    plan: Plan,
+}
+
+impl Prepared {
+    /// Plans a model whose header is there.
+    fn new(opened: &Opened, name: &str, options: &LoadOptions) -> Result<Self, EngineError> {
+        let threads = checked_threads(options)?;
+        let kernels = options.isa.map_or_else(Kernels::detect, Kernels::with_isa)?;
+        let header = opened.files.view();
+        let outline = Outline::read(&header, &kernels)
+            .map_err(|source| EngineError::Load { path: name.to_owned(), source })?;
+        vocabulary::check_size(header.metadata(), outline.spec().n_vocab, name)?;
+        let plan = Plan::new(&outline, &header, opened.weights, options, threads)
+            .map_err(|over| EngineError::OverBudget(Box::new(over)))?;
+        Ok(Self { kernels, plan })
+    }
+
+    /// Builds what was planned for.
+    fn build(
+        self,
+        files: GgufSetFile,
+        path: String,
+        options: &LoadOptions,
+        tick: &mut Tick<'_>,
+    ) -> Result<Engine, EngineError> {
+        let Self { kernels, plan } = self;
+        let model = Model::load_set(&files, &kernels)
+            .map_err(|source| EngineError::Load { path: path.clone(), source })?;
+        // Reading a tokenizer takes longer than looking at the tensors.
+        const TENSORS: f32 = 0.3;
+        tick(TENSORS)?;
+        let file = files.first().clone();
+        let tick = RefCell::new(tick);
+        let tokenizer = if file.view().metadata().contains(TOKENIZER) {
+            let cancelled = || (tick.borrow_mut())(TENSORS).is_err();
+            Some(Tokenizer::from_gguf_with(&file, &cancelled)?)
+        } else {
+            None
+        };
+        (tick.borrow_mut())(1.0)?;
+        let (options, vocabulary, compiled) = (options.clone(), OnceLock::new(), Compiled::default());
+        let parts =
+            Parts { path, files, file, kernels, model, tokenizer, options, plan, vocabulary, compiled };
+        Ok(Engine(Arc::new(parts)))
+    }
+}
+
+/// The key that files with a tokenizer have.
+const TOKENIZER: &str = "tokenizer.ggml.model";
+
+/// Maps or reads a file, for its metadata; of a split model one part. A file that the system cannot map is read.
 ///
 /// # Errors
 /// If it cannot be read or is not a GGUF file.
@@ -155,16 +223,20 @@ pub fn open_file(path: &Path, mmap: bool) -> Result<GgufFile, FileError> {
     if mmap { crate::mmap::map(path) } else { GgufFile::read(path) }
 }
 
+/// Maps or reads a file, or all parts of a split model by any of them. Files that the system cannot map are read.
+///
+/// # Errors
+/// If one cannot be read or is not a GGUF file, or a part is missing; the error names it.
+pub fn open_files(path: &Path, mmap: bool) -> Result<GgufSetFile, FileError> {
+    if mmap { GgufSetFile::open(path, crate::mmap::map) } else { GgufSetFile::read(path) }
+}
+
 /// The tokenizer of a file; `None` if it has none.
 ///
 /// # Errors
 /// If it has one that is damaged or not supported.
 pub fn tokenizer_of(file: &GgufFile) -> Result<Option<Tokenizer>, TokenizerError> {
-    if file.view().metadata().contains("tokenizer.ggml.model") {
-        Tokenizer::from_gguf(file).map(Some)
-    } else {
-        Ok(None)
-    }
+    if file.view().metadata().contains(TOKENIZER) { Tokenizer::from_gguf(file).map(Some) } else { Ok(None) }
 }
 
 fn checked_threads(options: &LoadOptions) -> Result<usize, EngineError> {

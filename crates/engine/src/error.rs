@@ -3,7 +3,9 @@
 use crate::chat::TemplateError;
 use crate::plan::OverBudget;
 use happy_gguf::FileError;
-use happy_grammar::{GrammarError, MatchError, VocabularyError};
+use happy_grammar::{
+    GrammarError, GrammarErrorKind, MatchError, PartsError, SchemaError, SchemaErrorKind, VocabularyError,
+};
 use happy_kernels::PoolError;
 use happy_kernels::isa::IsaError;
 use happy_model::{BatchError, ForwardError, KvError, LoadError};
@@ -16,7 +18,7 @@ use happy_tokenizer::TokenizerError;
 pub enum EngineError {
     /// The file cannot be read or is not a GGUF file.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(FileError),
     /// The file's model cannot be loaded.
     #[error("cannot load the model of `{path}`: {source}")]
     Load {
@@ -27,16 +29,29 @@ pub enum EngineError {
     },
     /// The file's tokenizer cannot be built.
     #[error("the tokenizer: {0}")]
-    Tokenizer(#[from] TokenizerError),
+    Tokenizer(TokenizerError),
     /// The model was asked for text but its file has no tokenizer.
     #[error("`{path}` has no tokenizer: token ids can be computed, text cannot")]
     NoTokenizer {
         /// The file.
         path: String,
     },
+    /// The tokenizer belongs to another model, or the file is damaged: an id could be chosen that is no token, or a text
+    /// become an id that has no embedding.
+    #[error(
+        "`{path}`: the tokenizer has {tokens} tokens, expected {rows}, as many as the token embedding has rows"
+    )]
+    VocabularySize {
+        /// The file.
+        path: String,
+        /// Tokens of the tokenizer.
+        tokens: usize,
+        /// Rows of the embedding.
+        rows: usize,
+    },
     /// The chat template cannot be used.
     #[error("the chat template: {0}")]
-    Template(#[from] TemplateError),
+    Template(TemplateError),
     /// An option has an impossible value.
     #[error("{what} is {found}, expected {expected}")]
     Option {
@@ -70,13 +85,33 @@ pub enum EngineError {
     Sampler(#[from] SamplerError),
     /// The grammar does not fit the model's vocabulary.
     #[error("the grammar: {0}")]
-    Grammar(#[from] GrammarError),
+    Grammar(GrammarError),
     /// The grammar cannot be followed any further within its limits.
     #[error("the grammar: {0}")]
-    Match(#[from] MatchError),
+    Match(MatchError),
     /// The vocabulary is too large for grammars.
     #[error("the grammar: {0}")]
-    Vocabulary(#[from] VocabularyError),
+    Vocabulary(VocabularyError),
+    /// The grammar of a form or of a reply's calls is not valid.
+    #[error("the grammar: {0}")]
+    Parts(PartsError),
+    /// The JSON schema is not valid or not supported.
+    #[error("the JSON schema: {0}")]
+    Schema(SchemaError),
+    /// The choice of tools cannot be met.
+    #[error("{0}")]
+    Tools(String),
+    /// The template has no place for something that was given: it would be dropped.
+    #[error(
+        "the chat template of `{path}` has no place for {what}, which the model would never see; leave it out, use another \
+         model, or ignore what is unused (--ignore-unused)"
+    )]
+    Unused {
+        /// The file.
+        path: String,
+        /// What was given.
+        what: String,
+    },
     /// There is nothing to compute.
     #[error("the prompt is empty: at least one token is needed")]
     EmptyPrompt,
@@ -95,6 +130,75 @@ pub enum EngineError {
     /// The caller's [`Cancel`](crate::Cancel) was raised.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl From<VocabularyError> for EngineError {
+    fn from(error: VocabularyError) -> Self {
+        match error {
+            VocabularyError::Cancelled => EngineError::Cancelled,
+            error => EngineError::Vocabulary(error),
+        }
+    }
+}
+
+impl From<FileError> for EngineError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Cancelled { .. } => EngineError::Cancelled,
+            error => EngineError::File(error),
+        }
+    }
+}
+
+impl From<TokenizerError> for EngineError {
+    fn from(error: TokenizerError) -> Self {
+        match error {
+            TokenizerError::Cancelled => EngineError::Cancelled,
+            error => EngineError::Tokenizer(error),
+        }
+    }
+}
+
+impl From<TemplateError> for EngineError {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::Cancelled => EngineError::Cancelled,
+            error => EngineError::Template(error),
+        }
+    }
+}
+
+impl From<GrammarError> for EngineError {
+    fn from(error: GrammarError) -> Self {
+        match error.kind() {
+            GrammarErrorKind::Cancelled => EngineError::Cancelled,
+            _ => EngineError::Grammar(error),
+        }
+    }
+}
+
+impl From<SchemaError> for EngineError {
+    fn from(error: SchemaError) -> Self {
+        match error.kind() {
+            SchemaErrorKind::Cancelled => EngineError::Cancelled,
+            _ => EngineError::Schema(error),
+        }
+    }
+}
+
+impl From<PartsError> for EngineError {
+    fn from(error: PartsError) -> Self {
+        if error.is_cancelled() { EngineError::Cancelled } else { EngineError::Parts(error) }
+    }
+}
+
+impl From<MatchError> for EngineError {
+    fn from(error: MatchError) -> Self {
+        match error {
+            MatchError::Cancelled => EngineError::Cancelled,
+            error => EngineError::Match(error),
+        }
+    }
 }
 
 impl From<ForwardError> for EngineError {

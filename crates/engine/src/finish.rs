@@ -43,20 +43,57 @@ pub enum FinishReason {
     Length,
     /// The context is full.
     ContextFull,
-    /// The grammar allows nothing more, not even a token that ends generation.
+    /// The text is complete: the grammar allows nothing more, not even a token that ends generation.
     GrammarEnd,
+    /// The text ended before what was asked for was complete: a form, or a call that had begun.
+    Unfinished(Unfinished),
     /// The caller's [`Cancel`](crate::Cancel) was raised.
     Cancelled,
+}
+
+/// What ended a text before it was complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unfinished {
+    /// As many tokens as were asked for.
+    Length,
+    /// The context is full.
+    ContextFull,
+    /// A stop string.
+    StopString(String),
+    /// No token of the vocabulary continues the text as the grammar wants it.
+    DeadEnd,
+}
+
+impl FinishReason {
+    /// Whether the text ended before what was asked for was complete.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(self, FinishReason::Unfinished(_))
+    }
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unfinished::Length => f.write_str("the limit of tokens"),
+            Unfinished::ContextFull => f.write_str("the end of the context"),
+            Unfinished::StopString(stop) => write!(f, "the stop string {stop:?}"),
+            Unfinished::DeadEnd => {
+                f.write_str("a dead end: no token continues the text as the grammar wants it")
+            }
+        }
+    }
 }
 
 impl fmt::Display for FinishReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FinishReason::EndOfGeneration(token) => write!(f, "end of generation (token {token})"),
-            FinishReason::StopString(stop) => write!(f, "stop string {stop:?}"),
-            FinishReason::Length => f.write_str("length"),
-            FinishReason::ContextFull => f.write_str("the context is full"),
-            FinishReason::GrammarEnd => f.write_str("the grammar, which allows nothing more"),
+            FinishReason::EndOfGeneration(_) => f.write_str("the model ended its answer"),
+            FinishReason::StopString(stop) => write!(f, "stopped at the stop string {stop:?}"),
+            FinishReason::Length => f.write_str("stopped at the limit of tokens"),
+            FinishReason::ContextFull => f.write_str("stopped because the context is full"),
+            FinishReason::GrammarEnd => f.write_str("the text is complete"),
+            FinishReason::Unfinished(cut) => write!(f, "incomplete: cut off by {cut}"),
             FinishReason::Cancelled => f.write_str("cancelled"),
         }
     }

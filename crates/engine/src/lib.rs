@@ -5,39 +5,46 @@
 //! Plan      the memory that running it takes, known before any of it is allocated
 //! Context   KV cache, scratch and threads: prefill, decode, truncate, fork; several sequences
 //! Generation  an iterator of events: text in pieces, and why it ended
-//! Constraint  a grammar or a JSON schema that the generated text must match
+//! Form      a grammar or a JSON schema that the generated text must match
 //! Conversation  messages and tools; an Answer is a generation with its reply taken apart
 //! ```
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
+mod answer;
 mod cancel;
 mod constraint;
 mod context;
 mod conversation;
+mod decode_loop;
 mod engine;
 mod error;
 mod finish;
+mod form;
 mod generate;
 pub mod memory;
 mod mmap;
 mod options;
 mod plan;
+mod reserve;
 mod sampling;
 mod source;
 mod templates;
 mod text;
 mod threads;
+mod transcript;
+mod vocabulary;
 
 pub use happy_chat as chat;
 
+pub use answer::{Answer, AnswerEvent, AnswerState};
 pub use cancel::Cancel;
-pub use constraint::Constraint;
 pub use context::Context;
-pub use conversation::{Answer, AnswerEvent, AnswerState, Conversation, template_input};
-pub use engine::{Engine, open_file, tokenizer_of};
+pub use conversation::{Conversation, template_input};
+pub use engine::{Engine, open_file, open_files, tokenizer_of};
 pub use error::EngineError;
-pub use finish::{Event, Finish, FinishReason};
+pub use finish::{Event, Finish, FinishReason, Unfinished};
+pub use form::Form;
 pub use generate::{GenerateOptions, Generation, GenerationState};
 pub use options::LoadOptions;
 pub use plan::{OverBudget, Plan};

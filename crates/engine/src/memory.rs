@@ -1,4 +1,19 @@
-//! What the process takes of the machine's memory, and what the machine has left.
+//! What the process takes of the machine's memory, and how much more it may take.
+//!
+//! ```text
+//! left = the smallest of
+//!   MemAvailable                                        of the machine
+//!   limit - (usage - file pages that can be dropped)    of each level of the process's cgroup, versions 1 and 2
+//!   RLIMIT_DATA - VmData                                of the process
+//!   RLIMIT_AS - VmSize                                  of the process
+//! ```
+//! All of it is Linux's; other systems tell nothing, and nothing is bounded there unless the caller gives a budget.
+
+mod cgroup;
+mod limits;
+
+use core::fmt;
+use std::path::Path;
 
 /// Resident memory of this process, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,7 +26,7 @@ pub struct MemoryUsage {
     pub peak_bytes: u64,
 }
 
-/// Resident memory of this process; `None` where the system does not tell (it needs Linux's `/proc`).
+/// Resident memory of this process; `None` if the system does not tell (it needs Linux's `/proc`).
 pub fn usage() -> Option<MemoryUsage> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     Some(MemoryUsage {
@@ -21,9 +36,73 @@ pub fn usage() -> Option<MemoryUsage> {
     })
 }
 
-/// Memory that new allocations can have without swapping; `None` where the system does not tell.
+/// What bounds a [`Budget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bound {
+    /// The caller: [`LoadOptions::memory_budget`](crate::LoadOptions::memory_budget).
+    Caller,
+    /// Memory that the machine has free, or can free by dropping file pages (`MemAvailable`).
+    Machine,
+    /// The limit of the process's control group, or of one that contains it.
+    Cgroup,
+    /// `RLIMIT_DATA` (`ulimit -d`).
+    Data,
+    /// `RLIMIT_AS` (`ulimit -v`).
+    AddressSpace,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Bound::Caller => "as the caller set it",
+            Bound::Machine => "what the machine has free",
+            Bound::Cgroup => "what the limit of the process's control group leaves",
+            Bound::Data => "what RLIMIT_DATA, `ulimit -d`, leaves",
+            Bound::AddressSpace => "what RLIMIT_AS, `ulimit -v`, leaves",
+        })
+    }
+}
+
+/// Bytes of anonymous memory that may be taken, and what bounds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes.
+    pub bytes: u64,
+    /// What bounds them.
+    pub bound: Bound,
+}
+
+/// Bytes that new allocations can have without swapping and within the limits of this process; `None` if the system
+/// does not tell.
 pub fn available() -> Option<u64> {
-    field(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable")
+    Some(left(0)?.bytes)
+}
+
+/// What the machine, the control groups and the limits of this process leave. The limits of the process count address
+/// space, not use: `reserved` bytes of it go to stacks.
+pub(crate) fn left(reserved: u64) -> Option<Budget> {
+    left_under(Path::new("/"), reserved)
+}
+
+/// [`left`] with another root for `/proc` and `/sys`.
+fn left_under(root: &Path, reserved: u64) -> Option<Budget> {
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
+    let machine = read("proc/meminfo").and_then(|text| field(&text, "MemAvailable"));
+    let limits = read("proc/self/limits").zip(read("proc/self/status"));
+    let process = |of: limits::Limit| {
+        let (limits, status) = limits.as_ref()?;
+        Some(of.left(limits, status)?.saturating_sub(reserved))
+    };
+    [
+        (Bound::Machine, machine),
+        (Bound::Cgroup, cgroup::left(root)),
+        (Bound::Data, process(limits::DATA)),
+        (Bound::AddressSpace, process(limits::ADDRESS_SPACE)),
+    ]
+    .into_iter()
+    .filter_map(|(bound, bytes)| Some(Budget { bytes: bytes?, bound }))
+    .min_by_key(|budget| budget.bytes)
 }
 
 /// The value of a line like `RssAnon:      1234 kB`, in bytes.
@@ -36,6 +115,28 @@ fn field(text: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
+
+    /// A root with files, which goes away with the test.
+    pub(super) struct Root(pub(super) PathBuf);
+
+    impl Root {
+        pub(super) fn new(name: &str, files: &[(&str, &str)]) -> Self {
+            let root = std::env::temp_dir().join(format!("happy-engine-{name}-{}", std::process::id()));
+            for (path, text) in files {
+                let path = root.join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            Self(root)
+        }
+    }
+
+    impl Drop for Root {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
 
     #[test]
     fn reads_the_format_of_proc() {
@@ -52,5 +153,55 @@ mod tests {
         let now = usage().expect("/proc/self/status");
         assert!(now.anon_bytes > 0 && now.peak_bytes >= now.anon_bytes);
         assert!(available().is_some_and(|bytes| bytes > 0));
+    }
+
+    /// F18: the default budget was the machine's free memory, whatever the process's own limits.
+    #[test]
+    fn the_smallest_bound_decides() {
+        const MIB: u64 = 1 << 20;
+        let status = "VmSize:\t 102400 kB\nVmData:\t 20480 kB\n"; // 100 and 20 MiB
+        let limits = |data: &str, space: &str| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max data size             {data}            unlimited            bytes     \n\
+                 Max address space         {space}           unlimited            bytes     \n"
+            )
+        };
+        let (mb300, mb200) = ((300 * MIB).to_string(), (200 * MIB).to_string());
+        let group = ("proc/self/cgroup", "0::/a\n");
+        let mount = ("proc/self/mountinfo", "30 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        let max = ("sys/fs/cgroup/a/memory.max", "157286400\n"); // 150 MiB
+        let current = ("sys/fs/cgroup/a/memory.current", "10485760\n"); // 10 MiB
+        let meminfo = ("proc/meminfo", "MemFree: 1 kB\nMemAvailable:  1048576 kB\n"); // 1 GiB
+        let free = limits("unlimited", "unlimited");
+        let (data, space) = (limits(&mb200, "unlimited"), limits("unlimited", &mb300));
+        let both = limits(&mb300, &mb200);
+        let with =
+            |text: &str| vec![("proc/self/limits", text.to_owned()), ("proc/self/status", status.into())];
+        let group = [group, mount, max, current];
+        let cases: &[(&str, Vec<(&str, String)>, bool, u64, Option<(u64, Bound)>)] = &[
+            ("nothing is told", vec![], false, 0, None),
+            ("only free memory", with(&free), false, 0, Some((1024, Bound::Machine))),
+            ("a control group", with(&free), true, 0, Some((140, Bound::Cgroup))),
+            ("RLIMIT_DATA", with(&data), false, 0, Some((180, Bound::Data))),
+            ("RLIMIT_DATA, with stacks", with(&data), false, 4 * MIB, Some((176, Bound::Data))),
+            ("RLIMIT_AS", with(&space), false, 0, Some((200, Bound::AddressSpace))),
+            ("both, and all of it is for stacks", with(&both), false, 500 * MIB, Some((0, Bound::Data))),
+            ("all of them", with(&both), true, 0, Some((100, Bound::AddressSpace))),
+        ];
+        let mut failures = Vec::new();
+        for (i, (what, files, in_group, reserved, expected)) in cases.iter().enumerate() {
+            let mut all: Vec<(&str, &str)> =
+                files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+            all.extend(if files.is_empty() { None } else { Some(meminfo) });
+            all.extend(group.iter().filter(|_| *in_group));
+            let root = Root::new(&format!("bounds-{i}"), &all);
+            let found = left_under(&root.0, *reserved);
+            let expected = expected.map(|(mib, bound)| Budget { bytes: mib * MIB, bound });
+            if found != expected {
+                failures.push(format!("{what}: {found:?}, expected {expected:?}"));
+            }
+        }
+        assert!(failures.is_empty(), "{failures:#?}");
     }
 }

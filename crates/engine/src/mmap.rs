@@ -1,20 +1,27 @@
-//! Mapping a model's file: the engine's use of the unsafe constructors.
+//! Mapping a model's files: the engine's use of the unsafe constructors.
+//!
+//! These are safe functions, although the system can't keep other programs from writing to a file: what
+//! [`Engine::open`](crate::Engine::open) documents is what every program that maps its data relies on, and
+//! [`LoadOptions::mmap`](crate::LoadOptions::mmap) is there for files for which it does not hold.
 #![allow(unsafe_code)]
 
-use happy_gguf::{FileError, FilePart, GgufFile, Limits};
+use happy_gguf::{FileError, FilePart, GgufFile, GgufSetFile, Limits};
 use std::path::Path;
 
-/// Maps a model's file.
-///
-/// A safe function, although the system can't keep other programs from writing to the file: what
-/// [`Engine::open`](crate::Engine::open) documents is what every program that maps its data relies on, and
-/// [`LoadOptions::mmap`](crate::LoadOptions::mmap) is there for files where it does not hold.
+/// Maps a file, or reads it if the system does not map it.
 pub(crate) fn map(path: &Path) -> Result<GgufFile, FileError> {
     // SAFETY: the documented contract of `Engine::open`: nobody changes or truncates the file while it is mapped.
-    unsafe { GgufFile::map(path) }
+    let (file, _) = unsafe { GgufFile::map_or_read(path, &Limits::default()) }?;
+    Ok(file)
 }
 
-/// Maps the part of a file that is a model; as [`map`].
+/// Maps a model: a file, or all parts of a split one.
+pub(crate) fn map_set(path: &Path) -> Result<GgufSetFile, FileError> {
+    // SAFETY: the documented contract of `Engine::open`, for each part.
+    unsafe { GgufSetFile::map(path) }
+}
+
+/// Maps a part of an open file that is a model, or a part of a split one.
 pub(crate) fn map_part(part: &FilePart<'_>) -> Result<GgufFile, FileError> {
     // SAFETY: the documented contract of `Engine::open`: nobody changes or truncates the file while it is mapped.
     unsafe { GgufFile::map_part(part, &Limits::default()) }

@@ -12,7 +12,8 @@ pub struct LoadOptions {
     pub isa: Option<Isa>,
     /// Element type of the KV cache.
     pub kv: KvType,
-    /// Positions of a sequence; `None`: what the model was trained for, at most 4,096, and what fits the budget.
+    /// Positions of a sequence. `None`: what the model was trained for, at most 4,096, and what fits the budget
+    /// ([`Plan::shrunk_from`](crate::Plan::shrunk_from) tells). A given size that does not fit is refused.
     pub context: Option<usize>,
     /// Sequences that a [`Context`](crate::Context) holds at a time.
     pub sequences: usize,
@@ -20,9 +21,12 @@ pub struct LoadOptions {
     pub batch: usize,
     /// Most rows of a batch whose logits are wanted; `None`: one for each sequence.
     pub outputs: Option<usize>,
-    /// Most bytes of anonymous memory (KV cache, activations, tokenizer); `None`: what the machine has free.
+    /// Most bytes of anonymous memory: everything that the [`Plan`](crate::Plan) counts. `None`: the smallest of what the
+    /// machine has free, what the limits of the process's control groups leave, and what `RLIMIT_DATA` and `RLIMIT_AS`
+    /// leave; no bound if the system does not tell (it needs Linux's `/proc`).
     pub memory_budget: Option<u64>,
-    /// Map the file. Without it the file is read into anonymous memory: for files that others may write to.
+    /// Map the file. Without it the file is read into anonymous memory: for files that others may write to. A file that the
+    /// system cannot map is read, too ([`Plan::weights_copied`](crate::Plan::weights_copied) tells).
     pub mmap: bool,
 }
 

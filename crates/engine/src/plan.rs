@@ -1,44 +1,81 @@
-//! How much memory a model will take, known before any of it is allocated.
+//! How much memory a model will take, known from its header before any of it is allocated.
 
-use crate::{LoadOptions, memory};
+use crate::memory::{self, Bound, Budget};
+use crate::{LoadOptions, vocabulary};
 use core::fmt;
+use happy_gguf::GgufSet;
 use happy_kernels::ops::attention::KV_PAGE;
-use happy_model::{KvOptions, Model, RunOptions};
+use happy_model::{KvOptions, Outline, RunOptions};
+use happy_tokenizer::{TokenId, Tokenizer};
 
 /// Bytes that running a model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Plan {
-    /// Bytes of the weights; file-backed where the file is mapped, anonymous otherwise.
+    /// Bytes of the weights; file-backed if the file is mapped, anonymous otherwise.
     pub weight_bytes: u64,
     /// Whether the weights are read into anonymous memory.
     pub weights_copied: bool,
+    /// Most bytes of the model's tables: layers, norms, biases, rotary tables.
+    pub table_bytes: u64,
     /// Bytes of the KV cache when all of it is used.
     pub kv_bytes: u64,
-    /// Bytes of activations and scratch.
+    /// Bytes of activations, scratch, and the ids of the tokens in the context.
     pub scratch_bytes: u64,
-    /// Bytes of the tokenizer's tables.
+    /// Most bytes of the tokenizer's tables.
     pub tokenizer_bytes: u64,
+    /// Most bytes of the vocabulary that grammars need; taken when the first grammar is used.
+    pub grammar_bytes: u64,
     /// Positions of a sequence.
     pub context: usize,
+    /// The context that was planned for at first, if it had to shrink to fit the budget.
+    pub shrunk_from: Option<usize>,
     /// Sequences.
     pub sequences: usize,
     /// Most tokens that are computed at once.
     pub batch: usize,
     /// Threads.
     pub threads: usize,
+    /// What may be taken; `None` if the caller gave no budget and the system does not tell.
+    pub budget: Option<Budget>,
 }
 
-/// What stacks, code tables and the allocator take besides the plan.
+/// What code, stacks, messages and the allocator take besides the plan.
 const OVERHEAD: u64 = 4 << 20;
+/// Address space of a thread's stack, which limits of the process count.
+const STACK: u64 = 2 << 20;
+
+/// A file as a plan sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Weights {
+    /// Bytes of all parts.
+    pub(crate) bytes: u64,
+    /// Whether they are read into anonymous memory.
+    pub(crate) copied: bool,
+}
 
 impl Plan {
     /// Most anonymous memory: everything but mapped weights.
     pub fn anon_bytes(&self) -> u64 {
         let weights = if self.weights_copied { self.weight_bytes } else { 0 };
-        [weights, self.kv_bytes, self.scratch_bytes, self.tokenizer_bytes, OVERHEAD]
-            .into_iter()
-            .fold(0, u64::saturating_add)
+        [
+            weights,
+            self.table_bytes,
+            self.kv_bytes,
+            self.scratch_bytes,
+            self.tokenizer_bytes,
+            self.grammar_bytes,
+            OVERHEAD,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+
+    /// What to tell the user if the context had to shrink: "context of N positions instead of M, to fit X MiB (..)".
+    pub fn shrunk_notice(&self) -> Option<String> {
+        let (from, budget) = (self.shrunk_from?, self.budget?);
+        let (context, mib, bound) = (self.context, budget.bytes >> 20, budget.bound);
+        Some(format!("context of {context} positions instead of {from}, to fit {mib} MiB ({bound})"))
     }
 
     /// The sizes as the model takes them.
@@ -48,47 +85,56 @@ impl Plan {
         (run, KvOptions::new(load.kv, self.sequences, self.context))
     }
 
-    /// Plans for `model`.
+    /// Plans for a model of which the header is there.
     ///
     /// # Errors
     /// If the plan is over the budget, with the context that would fit.
     pub(crate) fn new(
-        model: &Model,
+        outline: &Outline,
+        header: &GgufSet<'_>,
+        weights: Weights,
         load: &LoadOptions,
         threads: usize,
-        file_bytes: u64,
-        tokenizer_bytes: u64,
     ) -> Result<Self, OverBudget> {
-        let trained = model.spec().n_ctx_train as usize;
+        let trained = outline.spec().n_ctx_train as usize;
         let wanted = load.context.unwrap_or(trained.clamp(1, LoadOptions::DEFAULT_CONTEXT));
+        let stacks = (threads as u64 - 1).saturating_mul(STACK);
+        let given = load.memory_budget.map(|bytes| Budget { bytes, bound: Bound::Caller });
+        let budget = given.or_else(|| memory::left(stacks));
+        let fixed = Plan {
+            weight_bytes: weights.bytes,
+            weights_copied: weights.copied,
+            table_bytes: outline.table_bytes(),
+            kv_bytes: 0,
+            scratch_bytes: 0,
+            tokenizer_bytes: Tokenizer::planned_bytes(header.metadata()),
+            grammar_bytes: vocabulary::planned_bytes(header.metadata()),
+            context: wanted,
+            shrunk_from: None,
+            sequences: load.sequences,
+            batch: load.batch,
+            threads,
+            budget,
+        };
         let at = |context: usize| {
-            let mut plan = Plan {
-                weight_bytes: file_bytes,
-                weights_copied: !load.mmap,
-                kv_bytes: 0,
-                scratch_bytes: 0,
-                tokenizer_bytes,
-                context,
-                sequences: load.sequences,
-                batch: load.batch.min(context.saturating_mul(load.sequences)),
-                threads,
-            };
+            let positions = context.saturating_mul(load.sequences);
+            let mut plan = Plan { context, batch: load.batch.min(positions), ..fixed };
             let (run, kv) = plan.options(load);
-            let memory = model.plan(&kv, &run);
+            let memory = outline.plan(&kv, &run);
             plan.kv_bytes = memory.kv_bytes as u64;
-            plan.scratch_bytes = memory.scratch_bytes as u64;
+            // The ids of each sequence, and four numbers for each token of a batch.
+            let ids =
+                positions.saturating_add(plan.batch.saturating_mul(4)).saturating_mul(size_of::<TokenId>());
+            plan.scratch_bytes = (memory.scratch_bytes as u64).saturating_add(ids as u64);
             plan
         };
         let plan = at(wanted);
-        let Some(budget) = load.memory_budget.or_else(memory::available) else { return Ok(plan) };
-        if plan.anon_bytes() <= budget {
-            return Ok(plan);
-        }
+        let Some(budget) = budget.filter(|budget| plan.anon_bytes() > budget.bytes) else { return Ok(plan) };
         // The largest context that fits, by whole pages: the plan grows with the context.
         let (mut fits, mut over) = (0, wanted.div_ceil(KV_PAGE));
         while over - fits > 1 {
             let middle = fits + (over - fits) / 2;
-            if at(middle * KV_PAGE).anon_bytes() <= budget {
+            if at(middle * KV_PAGE).anon_bytes() <= budget.bytes {
                 fits = middle;
             } else {
                 over = middle;
@@ -96,7 +142,7 @@ impl Plan {
         }
         let fitting = (fits > 0).then(|| at(fits * KV_PAGE));
         match (load.context, fitting) {
-            (None, Some(plan)) => Ok(plan),
+            (None, Some(plan)) => Ok(Plan { shrunk_from: Some(wanted), ..plan }),
             (_, fitting) => Err(OverBudget { plan, budget, fitting: fitting.map(|p| p.context) }),
         }
     }
@@ -108,8 +154,8 @@ impl Plan {
 pub struct OverBudget {
     /// What was asked for.
     pub plan: Plan,
-    /// Bytes that it may take.
-    pub budget: u64,
+    /// What it may take.
+    pub budget: Budget,
     /// The largest context that would fit; `None` if not even one page does.
     pub fitting: Option<usize>,
 }
@@ -129,15 +175,20 @@ fn human(bytes: u64) -> String {
 impl fmt::Display for OverBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = &self.plan;
+        write!(f, "a context of {} positions needs {} of memory (", plan.context, human(plan.anon_bytes()))?;
+        if plan.weights_copied {
+            write!(f, "{} weights, ", human(plan.weight_bytes))?;
+        }
         write!(
             f,
-            "a context of {} positions needs {} of memory ({} kv cache, {} scratch, {} tokenizer), over the budget of {}",
-            plan.context,
-            human(plan.anon_bytes()),
+            "{} kv cache, {} scratch, {} tokenizer, {} grammars, {} tables), over the budget of {} ({})",
             human(plan.kv_bytes),
             human(plan.scratch_bytes),
             human(plan.tokenizer_bytes),
-            human(self.budget),
+            human(plan.grammar_bytes),
+            human(plan.table_bytes),
+            human(self.budget.bytes),
+            self.budget.bound,
         )?;
         match self.fitting {
             Some(context) => write!(f, "; a context of {context} would fit"),

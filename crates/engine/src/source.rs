@@ -1,16 +1,23 @@
-//! Where a model's bytes come from: a path, or a part of an open file.
+//! Where a model's bytes come from: a path, or parts of open files.
+//!
+//! ```text
+//! open   maps the files, which costs no memory, or reads their headers alone
+//! plan   from the headers
+//! read   what was not mapped, once the plan is within the budget
+//! ```
 
-use crate::EngineError;
-use happy_gguf::{FilePart, GgufFile, Limits};
+use crate::plan::Weights;
+use crate::{EngineError, mmap};
+use happy_gguf::{FileError, FilePart, GgufFile, GgufHeader, GgufSetFile, Limits};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-/// A model's file.
+/// A model's file, or the files of a split model.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Source<'a> {
-    /// A file by its path.
+    /// A file by its path; of a split model any part, next to the others.
     Path(&'a Path),
     /// A part of an open file, like an asset of an Android package; it may begin at any offset. The file's position
     /// does not matter and stays as it is.
@@ -24,6 +31,8 @@ pub enum Source<'a> {
         /// Bytes of the model; `None`: to the end of the file.
         len: Option<u64>,
     },
+    /// The parts of a split model in open files, in any order; at least one.
+    Parts(&'a [FilePart<'a>]),
 }
 
 /// Of the time for a file that is read, the share that reading takes; of one that is mapped.
@@ -31,7 +40,23 @@ const READING: f32 = 0.9;
 const MAPPING: f32 = 0.1;
 
 /// Hears a share of the work, and may refuse to go on.
-type Tick<'a> = dyn FnMut(f32) -> Result<(), EngineError> + 'a;
+pub(crate) type Tick<'a> = dyn FnMut(f32) -> Result<(), EngineError> + 'a;
+
+/// A model whose header is there.
+pub(crate) struct Opened {
+    /// All of the files if they are mapped (or were a pipe), else their headers alone.
+    pub(crate) files: GgufSetFile,
+    /// Whether more is to be read.
+    pub(crate) headers_only: bool,
+    pub(crate) weights: Weights,
+}
+
+impl Opened {
+    /// The share of the work that getting the bytes is.
+    pub(crate) fn share(&self) -> f32 {
+        if self.weights.copied { READING } else { MAPPING }
+    }
+}
 
 impl Source<'_> {
     /// What errors call it.
@@ -39,57 +64,100 @@ impl Source<'_> {
         match self {
             Source::Path(path) => path.display().to_string(),
             Source::Part { name, .. } => (*name).to_owned(),
+            Source::Parts(parts) => parts.first().map_or_else(String::new, |part| part.name().to_owned()),
         }
     }
 
-    /// The share of the work that getting the bytes is, and progress with breaks as errors.
-    pub(crate) fn shares<'p>(
-        &self,
-        mmap: bool,
-        progress: &'p mut dyn FnMut(f32) -> ControlFlow<()>,
-    ) -> (f32, Box<Tick<'p>>) {
-        let tick = move |share| match progress(share) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(EngineError::Cancelled),
-        };
-        (if mmap { MAPPING } else { READING }, Box::new(tick))
-    }
-
-    /// Maps or reads the file, and parses it.
-    pub(crate) fn read(&self, mmap: bool, tick: &mut Tick<'_>) -> Result<GgufFile, EngineError> {
-        let file = match *self {
-            Source::Path(path) if mmap => crate::mmap::map(path)?,
-            Source::Path(path) => read_path(path, tick)?,
+    /// Maps the files if that is wanted and the system can, else reads their headers.
+    pub(crate) fn open(&self, mmap: bool) -> Result<Opened, EngineError> {
+        if mmap {
+            match self.map() {
+                // Some file systems map nothing: these files are read, and the plan says so.
+                Err(FileError::Map { .. }) => {}
+                files => return Ok(Opened::whole(files?, false)),
+            }
+        }
+        let limits = Limits::default();
+        let (files, bytes) = match *self {
+            // A pipe can be read once, and has neither a length nor other parts.
+            Source::Path(path) if path.exists() && !path.is_file() && !path.is_dir() => {
+                let file = GgufFile::read(path)?;
+                return Ok(Opened::whole(GgufSetFile::from_parts([(path, file)])?, true));
+            }
+            Source::Path(path) => {
+                let files = GgufSetFile::headers(path, &limits)?;
+                let lengths = files.paths().map(|path| path.metadata().map_or(0, |m| m.len()));
+                let bytes = lengths.fold(0, u64::saturating_add);
+                (files, bytes)
+            }
             Source::Part { file, name, offset, len } => {
                 let part = FilePart::new(file, name, offset, len)?;
-                if mmap { crate::mmap::map_part(&part)? } else { read_part(&part, tick)? }
+                (
+                    self.set(&[part], |part| GgufHeader::read_part(part, &limits).map(GgufFile::from))?,
+                    part.len(),
+                )
+            }
+            Source::Parts(parts) => {
+                let bytes = parts.iter().map(FilePart::len).fold(0, u64::saturating_add);
+                (self.set(parts, |part| GgufHeader::read_part(part, &limits).map(GgufFile::from))?, bytes)
             }
         };
-        tick(1.0)?;
-        Ok(file)
+        Ok(Opened { files, headers_only: true, weights: Weights { bytes, copied: true } })
+    }
+
+    /// Reads the files into memory.
+    pub(crate) fn read(&self, tick: &mut Tick<'_>) -> Result<GgufSetFile, EngineError> {
+        let limits = Limits::default();
+        let mut go_on = |share| match tick(share) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        let mut read = |parts: &[FilePart<'_>]| {
+            let total: u64 = parts.iter().map(FilePart::len).fold(0, u64::saturating_add);
+            let mut done = 0;
+            self.set(parts, |part| {
+                let read = GgufFile::read_part(part, &limits, &mut |share| {
+                    go_on(((done as f64 + f64::from(share) * part.len() as f64) / total.max(1) as f64) as f32)
+                })?;
+                done += part.len();
+                read.ok_or(EngineError::Cancelled)
+            })
+        };
+        match *self {
+            Source::Path(path) => Ok(GgufSetFile::read_with(path, &limits, &mut go_on)?),
+            Source::Part { file, name, offset, len } => read(&[FilePart::new(file, name, offset, len)?]),
+            Source::Parts(parts) => read(parts),
+        }
+    }
+
+    fn map(&self) -> Result<GgufSetFile, FileError> {
+        match *self {
+            Source::Path(path) => mmap::map_set(path),
+            Source::Part { file, name, offset, len } => {
+                self.set(&[FilePart::new(file, name, offset, len)?], mmap::map_part)
+            }
+            Source::Parts(parts) => self.set(parts, mmap::map_part),
+        }
+    }
+
+    /// Opens parts and puts them together.
+    fn set<E: From<FileError>>(
+        &self,
+        parts: &[FilePart<'_>],
+        mut open: impl FnMut(&FilePart<'_>) -> Result<GgufFile, E>,
+    ) -> Result<GgufSetFile, E> {
+        let mut files = Vec::new();
+        for part in parts {
+            files.push((part.name(), open(part)?));
+        }
+        Ok(GgufSetFile::from_parts(files)?)
     }
 }
 
-/// Reads a file with progress, where it has a length.
-fn read_path(path: &Path, tick: &mut Tick<'_>) -> Result<GgufFile, EngineError> {
-    let name = path.display().to_string();
-    match File::open(path) {
-        Ok(file) if file.metadata().is_ok_and(|m| m.is_file() && m.len() > 0) => {
-            read_part(&FilePart::new(&file, &name, 0, None)?, tick)
-        }
-        // Pipes can be read too; what cannot be opened gives its error here.
-        _ => Ok(GgufFile::read(path)?),
+impl Opened {
+    /// Files that are there as a whole.
+    pub(crate) fn whole(files: GgufSetFile, copied: bool) -> Self {
+        let bytes = files.parts().map(|(_, file)| file.bytes().len() as u64).fold(0, u64::saturating_add);
+        Self { files, headers_only: false, weights: Weights { bytes, copied } }
     }
-}
-
-fn read_part(part: &FilePart<'_>, tick: &mut Tick<'_>) -> Result<GgufFile, EngineError> {
-    let mut broken = None;
-    let file = GgufFile::read_part(part, &Limits::default(), &mut |share| match tick(share) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            broken = Some(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    file.ok_or_else(|| broken.unwrap_or(EngineError::Cancelled))
 }

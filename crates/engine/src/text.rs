@@ -116,6 +116,11 @@ impl StopBuffer {
         Some(piece)
     }
 
+    /// All text that may be handed on.
+    pub(crate) fn take(&mut self) -> String {
+        self.text.drain(..std::mem::take(&mut self.free)).collect()
+    }
+
     /// The stop string that ended the text.
     pub(crate) fn found(&self) -> Option<&str> {
         self.found.map(|i| self.stops[i].as_str())

@@ -2,18 +2,16 @@
 
 mod common;
 
-use happy_engine::{Constraint, Event, FinishReason, GenerateOptions, LoadOptions};
+use happy_engine::{Event, FinishReason, Form, GenerateOptions, LoadOptions, Unfinished};
 use happy_grammar::Grammar;
 use happy_sampler::Sampler;
 
 /// The text that a constrained generation gives, and why it ended.
-fn generate(grammar: &Grammar, sampler: Sampler, ignore_end: bool) -> (String, FinishReason) {
-    let options = LoadOptions { threads: Some(1), context: Some(200), ..LoadOptions::default() };
-    let engine = common::engine(&options).unwrap();
-    let constraint = Constraint::new(grammar, &engine.vocabulary().unwrap()).unwrap();
+fn generate(form: Form, options: GenerateOptions) -> (String, FinishReason) {
+    let load = LoadOptions { threads: Some(1), context: Some(200), ..LoadOptions::default() };
+    let engine = common::engine(&load).unwrap();
     let mut context = engine.context().unwrap();
-    let options =
-        GenerateOptions { sampler, ignore_end, constraint: Some(constraint), ..GenerateOptions::default() };
+    let options = GenerateOptions { form: Some(form), ..options };
     let (mut text, mut reason) = (String::new(), None);
     for event in context.generate(0, &[1, 70, 71], options).unwrap() {
         match event.unwrap() {
@@ -28,38 +26,63 @@ fn generate(grammar: &Grammar, sampler: Sampler, ignore_end: bool) -> (String, F
 #[test]
 fn the_text_matches_and_ends_where_the_grammar_does() {
     let drawn = |seed| Sampler::builder().temperature(1.5).top_k(40).seed(seed).build().unwrap();
-    let grammars = [
-        Grammar::from_gbnf("root ::= [ab]{3} \"é\" | \"yes\"").unwrap(),
-        Grammar::from_json_schema(r#"{"enum": ["red", "green", 7]}"#).unwrap(),
-        Grammar::from_json_schema(
-            r#"{"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 99}},
-                "required": ["n"], "additionalProperties": false}"#,
-        )
-        .unwrap(),
+    let gbnf = "root ::= [ab]{3} \"é\" | \"yes\"";
+    let schemas = [
+        r#"{"enum": ["red", "green", 7]}"#,
+        r#"{"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 99}},
+            "required": ["n"], "additionalProperties": false}"#,
     ];
-    for (i, grammar) in grammars.iter().enumerate() {
+    let mut forms = vec![(Form::gbnf(gbnf), Grammar::from_gbnf(gbnf).unwrap())];
+    forms.extend(schemas.map(|s| (Form::json_schema(s), Grammar::from_json_schema(s).unwrap())));
+    for (i, (form, grammar)) in forms.iter().enumerate() {
         let mut recognizer = happy_grammar::Recognizer::new(grammar).unwrap();
         for sampler in [Sampler::greedy(), drawn(1), drawn(2), drawn(3)] {
-            let (text, reason) = generate(grammar, sampler, false);
-            if reason != FinishReason::ContextFull {
-                assert!(recognizer.accepts(text.as_bytes()).unwrap(), "grammar {i}: {text:?}");
-                assert_eq!(reason, FinishReason::EndOfGeneration(2), "grammar {i}: {text:?}");
+            let (text, reason) =
+                generate(form.clone(), GenerateOptions { sampler, ..GenerateOptions::default() });
+            if reason != FinishReason::Unfinished(Unfinished::ContextFull) {
+                assert!(recognizer.accepts(text.as_bytes()).unwrap(), "form {i}: {text:?}");
+                assert_eq!(reason, FinishReason::EndOfGeneration(2), "form {i}: {text:?}");
             }
         }
     }
 }
 
+/// Why a constrained text ended, and whether it was complete then.
 #[test]
-fn a_grammar_that_allows_nothing_more_ends_the_text() {
-    let grammar = Grammar::from_gbnf("root ::= \"ab\"").unwrap();
-    let (text, reason) = generate(&grammar, Sampler::greedy(), true);
-    assert_eq!((text.as_str(), reason), ("ab", FinishReason::GrammarEnd));
+fn an_end_before_the_form_is_complete_is_unfinished() {
+    let options = |max_tokens, ignore_end, stop: &[&str]| GenerateOptions {
+        max_tokens,
+        ignore_end,
+        stop: stop.iter().map(|s| (*s).to_owned()).collect(),
+        ..GenerateOptions::default()
+    };
+    let cut = FinishReason::Unfinished;
+    let cases = [
+        // Nothing more is allowed, and the text is complete.
+        ("root ::= \"ab\"", options(None, true, &[]), "ab", FinishReason::GrammarEnd),
+        ("root ::= \"abcd\"", options(Some(2), false, &[]), "ab", cut(Unfinished::Length)),
+        ("root ::= \"ab\"", options(Some(2), false, &[]), "ab", FinishReason::Length),
+        ("root ::= \"abc\"", options(None, false, &["b"]), "a", cut(Unfinished::StopString("b".into()))),
+        ("root ::= \"ab\" \"c\"?", options(None, false, &["b"]), "a", FinishReason::StopString("b".into())),
+    ];
+    for (grammar, options, text, reason) in cases {
+        assert_eq!(generate(Form::gbnf(grammar), options), (text.to_owned(), reason), "{grammar}");
+    }
 }
 
 #[test]
-fn a_grammar_that_names_a_token_that_is_not_there_is_an_error() {
+fn forms_that_are_not_valid_are_errors() {
     let engine = common::engine(&LoadOptions { threads: Some(1), ..LoadOptions::default() }).unwrap();
-    let grammar = Grammar::from_gbnf("root ::= <think>").unwrap();
-    let error = Constraint::new(&grammar, &engine.vocabulary().unwrap()).unwrap_err().to_string();
-    assert!(error.contains("<think>"), "{error}");
+    let context = engine.context().unwrap();
+    let cases = [
+        // A token that the vocabulary does not have.
+        (Form::gbnf("root ::= <think>"), "<think>"),
+        (Form::gbnf("root ::= \"a"), "line 1"),
+        (Form::json_schema("{\"type\": \"nothing\"}"), "nothing"),
+    ];
+    for (form, told) in cases {
+        let options = GenerateOptions { form: Some(form), ..GenerateOptions::default() };
+        let error = context.begin(0, &[1, 70], options).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
 }

@@ -2,10 +2,8 @@
 
 mod common;
 
-use common::N_VOCAB;
 use happy_engine::chat::{Message, Reply, ReplyEvent, ReplyFormat};
 use happy_engine::{AnswerEvent, Context, Conversation, Finish, FinishReason, GenerateOptions, LoadOptions};
-use happy_sampler::{Candidates, Sampler, Step};
 use serde_json::json;
 
 /// Control tokens behind the bytes.
@@ -26,36 +24,8 @@ fn context() -> Context {
     common::engine_with(&options, TEMPLATE, &CONTROL).unwrap().context().unwrap()
 }
 
-/// Leaves only the next token of a script.
-#[derive(Clone)]
-struct Script(std::vec::IntoIter<u32>);
-
-impl Step for Script {
-    fn apply(&mut self, candidates: &mut Candidates) {
-        let next = self.0.next();
-        candidates.retain(|c| Some(c.id) == next);
-    }
-}
-
-/// A model that says this: text by bytes, `CONTROL` as tokens, then the end.
 fn saying(text: &str) -> GenerateOptions {
-    let mut ids = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        match CONTROL.iter().position(|control| rest.starts_with(control.as_bytes())) {
-            Some(i) => {
-                ids.push((N_VOCAB + i) as u32);
-                rest = &rest[CONTROL[i].len()..];
-            }
-            None => {
-                ids.push(3 + u32::from(*first));
-                rest = tail;
-            }
-        }
-    }
-    ids.push(2);
-    let sampler = Sampler::builder().step(Script(ids.into_iter())).greedy().build().unwrap();
-    GenerateOptions { sampler, ..GenerateOptions::default() }
+    common::script::saying(text, &CONTROL)
 }
 
 /// Answers, adds the answer to the conversation; how many tokens were kept, the end, and the reply.
@@ -112,6 +82,8 @@ fn markers_that_are_control_tokens_reach_the_parser_and_nobody_else() {
     let engine = context.engine().clone();
     let tools = vec![json!({"name": "f"})];
     let mut conversation = Conversation::new(&engine, Some(tools)).unwrap().unwrap();
+    // The template shows no tools.
+    conversation.ignore_unused(true);
     assert_eq!(conversation.format(), ReplyFormat::Hermes);
     conversation.push(Message::new("user", "go"));
     let text =

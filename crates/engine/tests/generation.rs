@@ -39,7 +39,7 @@ fn a_plan_over_the_budget_is_refused_with_numbers() {
     };
     let fitting = over.fitting.expect("a smaller context fits");
     assert!(
-        over.plan.anon_bytes() > over.budget && over.to_string().contains(&fitting.to_string()),
+        over.plan.anon_bytes() > over.budget.bytes && over.to_string().contains(&fitting.to_string()),
         "{over}"
     );
     let engine = common::engine(&LoadOptions { context: Some(fitting), ..wanted.clone() }).unwrap();

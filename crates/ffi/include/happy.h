@@ -381,11 +381,12 @@ typedef struct HappyPlan {
    */
   uint32_t fits;
   /**
-   * Most bytes of anonymous memory: KV cache, scratch, tokenizer, and the weights if they are copied.
+   * Most bytes of anonymous memory: KV cache, scratch, tables, tokenizer, grammars, and the weights if they are copied.
    */
   uint64_t anon_bytes;
   /**
-   * Bytes that it may take.
+   * Bytes that it may take: the option's, else what the machine has free and the limits of the process (control
+   * groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
    */
   uint64_t budget_bytes;
   /**
@@ -425,10 +426,41 @@ typedef struct HappyPlan {
    */
   uint32_t weights_copied;
   /**
+   * The context that was planned for at first, if it had to shrink to fit the budget; else 0. It shrinks only if the
+   * options ask for no size.
+   */
+  uint32_t shrunk_from;
+  /**
+   * Most bytes of the model's tables: layers, norms, biases.
+   */
+  uint64_t table_bytes;
+  /**
+   * Most bytes of the vocabulary that grammars and JSON schemas need.
+   */
+  uint64_t grammar_bytes;
+} HappyPlan;
+
+/**
+ * A part of an open file.
+ */
+typedef struct HappyFilePart {
+  /**
+   * The file's descriptor, which is duplicated: it may be closed after the call.
+   */
+  int32_t fd;
+  /**
    * 0.
    */
   uint32_t reserved;
-} HappyPlan;
+  /**
+   * Bytes of the file before the part.
+   */
+  uint64_t offset;
+  /**
+   * Bytes of the part; 0: to the end of the file.
+   */
+  uint64_t length;
+} HappyFilePart;
 
 /**
  * Something to add to the logit of a token.
@@ -894,8 +926,9 @@ HappyStatus happy_cancel_lower(const struct HappyCancel *cancel, struct HappyErr
 HappyStatus happy_cancel_free(struct HappyCancel *cancel);
 
 /**
- * What running the model of a file takes. Over the budget is no error here: `fits` is 0 then. Nothing big is read; the
- * file is mapped during the call. `options` may be NULL: all defaults.
+ * What running the model of a file takes, told by its header; of a split model any part will do. Over the budget is no
+ * error here: `fits` is 0 then. Nothing is loaded; the file is mapped during the call, or with `copy` its header is read.
+ * `options` may be NULL: all defaults.
  */
 HappyStatus happy_plan_file(const char *path,
                             size_t path_len,
@@ -914,8 +947,17 @@ HappyStatus happy_plan_fd(int32_t fd,
                           struct HappyError **error);
 
 /**
- * Loads the model of a file. Over the budget gives `HAPPY_MEMORY`, with the numbers and what would fit. `options` may be
- * NULL: all defaults.
+ * What running a split model takes whose parts are `count` parts of open files, in any order; see `happy_plan_file`.
+ */
+HappyStatus happy_plan_fds(const struct HappyFilePart *parts,
+                           size_t count,
+                           const struct HappyLoadOptions *options,
+                           struct HappyPlan *out,
+                           struct HappyError **error);
+
+/**
+ * Loads the model of a file, or of a split model by any of its parts, the others next to it. Over the budget gives
+ * `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all defaults.
  */
 HappyStatus happy_model_open_file(const char *path,
                                   size_t path_len,
@@ -933,6 +975,15 @@ HappyStatus happy_model_open_fd(int32_t fd,
                                 const struct HappyLoadOptions *options,
                                 struct HappyModel **out,
                                 struct HappyError **error);
+
+/**
+ * Loads a split model whose parts are `count` parts of open files, in any order; see `happy_model_open_fd`.
+ */
+HappyStatus happy_model_open_fds(const struct HappyFilePart *parts,
+                                 size_t count,
+                                 const struct HappyLoadOptions *options,
+                                 struct HappyModel **out,
+                                 struct HappyError **error);
 
 /**
  * Frees a model. Its sessions keep what they need, and go on. NULL is fine.

@@ -5,7 +5,7 @@ use happy_engine::EngineError;
 use happy_engine::chat::TemplateError;
 use happy_gguf::FileError;
 use happy_kernels::isa::IsaError;
-use happy_model::{ForwardError, KvError, LoadErrorKind};
+use happy_model::{BatchError, ForwardError, KvError, LoadErrorKind};
 use happy_tokenizer::TokenizerError;
 use std::fmt;
 
@@ -47,19 +47,23 @@ impl From<EngineError> for Failure {
         let status = match &error {
             E::File(file) => status_of_file(file),
             E::Load { source, .. } if source.kind() == LoadErrorKind::Memory => Status::Memory,
-            E::Load { .. } => Status::Model,
+            E::Load { .. } | E::VocabularySize { .. } => Status::Model,
+            E::Tokenizer(TokenizerError::OutOfMemory { .. }) => Status::Memory,
             E::Tokenizer(_) | E::NoTokenizer { .. } => Status::Tokenizer,
-            E::Template(_) => Status::Template,
-            E::Option { .. } | E::EmptyPrompt | E::Sampler(_) => Status::InvalidArgument,
+            E::Template(_) | E::Unused { .. } => Status::Template,
+            E::Option { .. } | E::EmptyPrompt | E::Sampler(_) | E::Tools(_) => Status::InvalidArgument,
             E::Isa(_) => Status::Unsupported,
             E::Pool(_) => Status::System,
             E::OverBudget(_) => Status::Memory,
             E::Kv(kv) | E::Forward(ForwardError::Kv(kv)) => status_of_kv(kv),
             E::Forward(ForwardError::NonFinite { .. }) => Status::Model,
-            E::Grammar(_) | E::Match(_) | E::Vocabulary(_) => Status::Grammar,
+            E::Grammar(_) | E::Parts(_) | E::Schema(_) | E::Match(_) | E::Vocabulary(_) => Status::Grammar,
             E::PromptTooLong { .. } => Status::ContextFull,
             E::Cancelled => Status::Cancelled,
-            // The library makes the batches: a wrong one is its own mistake.
+            // An id that somebody gave, or that a text became.
+            E::Batch(BatchError::Token { .. })
+            | E::Forward(ForwardError::Batch(BatchError::Token { .. })) => Status::InvalidArgument,
+            // The library makes the batches: what else is wrong with one is its own mistake.
             _ => Status::Internal,
         };
         Self::new(status, error.to_string())
@@ -93,7 +97,8 @@ impl From<IsaError> for Failure {
 fn status_of_file(error: &FileError) -> Status {
     match error {
         FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::OutOfMemory => Status::Memory,
-        FileError::Io { .. } => Status::File,
+        FileError::Io { .. } | FileError::Map { .. } => Status::File,
+        FileError::Cancelled { .. } => Status::Cancelled,
         _ => Status::Model,
     }
 }

@@ -7,7 +7,8 @@ use happy::core::CancelToken;
 use happy::core::event::TurnEvent;
 use happy::core::model::{Model, Place};
 use happy::core::registry;
-use happy::core::session::{Form, Session, SessionSettings, TurnSettings};
+use happy::core::session::{Session, SessionSettings, TurnSettings};
+use happy_engine::Form;
 use happy_engine::LoadOptions;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use support::{Folder, TEMPLATE, tiny_model};
@@ -23,7 +24,7 @@ fn model() -> Model {
 }
 
 fn saying(text: &str) -> TurnSettings {
-    TurnSettings { form: Some(Form::Gbnf(format!("root ::= \"{text}\""))), ..TurnSettings::default() }
+    TurnSettings { form: Some(Form::gbnf(format!("root ::= \"{text}\""))), ..TurnSettings::default() }
 }
 
 /// A panic in a call leaves a session that says so from then on, and that can be dropped; others go on.

@@ -15,7 +15,7 @@ use support::{Folder, smollm2, succeed};
 #[test]
 fn coroutines_and_flows() {
     let kotlin = std::env::var("HAPPY_KOTLIN").expect("HAPPY_KOTLIN is a class path");
-    let model = smollm2().expect("HAPPY_MODELS names the folder of the real models");
+    let model = smollm2().expect("the real models are fetched");
     let folder = Folder::new("jvm-kotlin");
     let (classes, out) = (compile(&folder), folder.path("kotlin"));
     let path = format!("{}:{kotlin}", classes.display());

@@ -8,11 +8,13 @@ use std::io::Write;
 use std::string::String;
 use std::vec::Vec;
 
+use crate::encode::Out;
 use crate::gguf::Gguf;
 use crate::owned_value::OwnedValue;
 use crate::realign::Realigned;
+use crate::sink::Growing;
 use crate::write_error::WriteError;
-use crate::writer::{Start, alignment_of, write_padding, write_pair};
+use crate::writer::{Start, alignment_of, pad, write_pair};
 use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
 
 /// The metadata of a parsed file, to be changed. See [`edit_file`](crate::edit_file) for files on disk.
@@ -40,6 +42,8 @@ use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
 pub struct GgufEdit<'a> {
     gguf: Gguf<'a>,
     pairs: Vec<(Cow<'a, str>, Pair<'a>)>,
+    /// A pair found no room; said when the file is written.
+    out_of_memory: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,11 +58,13 @@ impl<'a> GgufEdit<'a> {
     pub fn new(gguf: &Gguf<'a>) -> Self {
         let (bytes, index) = (gguf.bytes(), gguf.index());
         let len_size = index.dialect.len_size() as usize;
-        let pairs = index.pairs.iter().map(|pair| {
+        let mut this = Self { pairs: Vec::new(), gguf: gguf.clone(), out_of_memory: false };
+        this.out_of_memory = this.pairs.try_reserve(index.pairs.len()).is_err();
+        for pair in index.pairs.iter().filter(|_| !this.out_of_memory) {
             let raw = bytes.get(pair.key.start.saturating_sub(len_size)..pair.value.end);
-            (Cow::Borrowed(pair.key.str_of(bytes)), Pair::Kept(raw.unwrap_or_default()))
-        });
-        Self { pairs: pairs.collect(), gguf: gguf.clone() }
+            this.pairs.push((Cow::Borrowed(pair.key.str_of(bytes)), Pair::Kept(raw.unwrap_or_default())));
+        }
+        this
     }
 
     /// The file as it was.
@@ -69,9 +75,12 @@ impl<'a> GgufEdit<'a> {
     /// Sets a pair: in the place where it was, or behind all others.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<OwnedValue>) {
         let (key, value) = (key.into(), Pair::New(value.into()));
-        match self.pairs.iter_mut().find(|(k, _)| *k == key) {
-            Some((_, old)) => *old = value,
-            None => self.pairs.push((key.into(), value)),
+        if let Some((_, old)) = self.pairs.iter_mut().find(|(k, _)| *k == key) {
+            *old = value;
+        } else if self.pairs.try_reserve(1).is_ok() {
+            self.pairs.push((key.into(), value));
+        } else {
+            self.out_of_memory = true;
         }
     }
 
@@ -94,16 +103,23 @@ impl<'a> GgufEdit<'a> {
         let index = self.gguf.index();
         let start =
             Start { version: index.version, n_tensors: index.tensors.len(), n_pairs: self.pairs.len() };
+        let no_memory = || WriteError::out_of_memory("the file");
+        if self.out_of_memory {
+            return Err(no_memory());
+        }
         let mut out = start.bytes(index.dialect)?;
         for (key, pair) in &self.pairs {
             match pair {
-                Pair::Kept(raw) => out.extend(*raw),
-                Pair::New(value) => write_pair(key, value, index.dialect, &mut out)?,
+                Pair::Kept(raw) => out.put(raw).map_err(|_| no_memory())?,
+                Pair::New(value) => {
+                    let encode = |out: &mut Vec<u8>| value.encode(index.dialect, out);
+                    write_pair(key, value.value_type(), index.dialect, &mut out, encode)?;
+                }
             }
         }
         let entries_end = usize::try_from(index.header_end).unwrap_or(usize::MAX);
         let kept = || self.gguf.bytes().get(index.entries_start()..entries_end).unwrap_or_default();
-        out.extend(realigned.map_or_else(kept, Realigned::entries));
+        out.put(realigned.map_or_else(kept, Realigned::entries)).map_err(|_| no_memory())?;
         Ok(out)
     }
 
@@ -120,11 +136,13 @@ impl<'a> GgufEdit<'a> {
         let index = self.gguf.index();
         let len = out.len() as u64;
         match &realigned {
-            None if len == index.header_end => out.extend(old),
+            None if len == index.header_end => {
+                out.put(old).map_err(|_| WriteError::out_of_memory("the file"))?;
+            }
             None if file_len < index.data_offset => {}
             Some(_) if index.tensors.is_empty() => {}
-            None => write_padding(&mut out, len, index.alignment).map(drop)?,
-            Some(realigned) => write_padding(&mut out, len, realigned.alignment()).map(drop)?,
+            None => pad(&mut out, index.alignment)?,
+            Some(realigned) => pad(&mut out, realigned.alignment())?,
         }
         Ok((out, realigned))
     }
@@ -134,9 +152,9 @@ impl<'a> GgufEdit<'a> {
     /// # Errors
     /// As [`GgufEdit::header`].
     pub fn to_vec(&self) -> Result<Vec<u8>, WriteError> {
-        let mut out = Vec::new();
+        let mut out = Growing(Vec::new());
         self.write_to(&mut out)?;
-        Ok(out)
+        Ok(out.0)
     }
 
     /// Writes the edited file; returns the number of bytes. The edit must be of a whole file, not of a header alone.

@@ -1,16 +1,19 @@
 //! Editing the metadata of a file on disk: in place where the new header fits, else by a new file.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
-use std::vec::Vec;
+use std::thread;
+use std::time::Duration;
 
-use crate::atomic::{Pending, place_of};
 use crate::edit::{GgufEdit, difference};
+use crate::fault::{self, Step};
 use crate::header::{GgufHeader, HeaderError};
-use crate::undo;
-use crate::write_error::{WriteError, WriteErrorKind};
+use crate::overwrite::{Change, overwrite, recover};
+use crate::pending::{Pending, is_at, retried, try_lock};
+use crate::undo::{self, read_range};
+use crate::write_error::{WriteError, WriteErrorKind, place_of};
 
 /// How [`edit_file`] may change a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,10 +73,23 @@ pub fn edit_file<E: From<WriteError>>(
     mode: EditMode,
     change: impl FnOnce(&mut GgufEdit<'_>) -> Result<(), E>,
 ) -> Result<Edited, E> {
+    edit_file_with(path, mode, change, &|| false)
+}
+
+/// [`edit_file`], ended when `cancelled` says so: it is asked before each MiB of tensor data that is copied.
+///
+/// # Errors
+/// As [`edit_file`], and when the work is cancelled.
+pub fn edit_file_with<E: From<WriteError>>(
+    path: impl AsRef<Path>,
+    mode: EditMode,
+    change: impl FnOnce(&mut GgufEdit<'_>) -> Result<(), E>,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Edited, E> {
     let path = path.as_ref();
     let place = |e| WriteError::io(place_of(path), e);
     let mut file = open(path).map_err(place)?;
-    undo::recover(path, &mut file).map_err(place)?;
+    recover(path, &mut file).map_err(place)?;
     file.rewind().map_err(place)?;
     let header = GgufHeader::read(&mut file).map_err(|e| match e {
         HeaderError::Io(e) => place(e),
@@ -87,26 +103,27 @@ pub fn edit_file<E: From<WriteError>>(
     change(&mut edit)?;
     let file_len = file.metadata().map_err(place)?.len();
     let data_start = view.data_offset().min(file_len);
-    let old = read_range(&mut file, 0, data_start).map_err(place)?;
+    let old = read_range(&file, 0, data_start).map_err(place)?;
     let padding = old.get(header.bytes().len()..).unwrap_or_default();
     let (new, realigned) = edit.start(file_len, padding)?;
 
     if let Some(realigned) = realigned {
         let data = |file: &mut File, out: &mut File| {
-            realigned.write(out, |range, out| copy_range(file, range, out)).map(drop)
+            realigned.write(out, |range, out| copy_range(file, range, out, cancelled)).map(drop)
         };
-        rewrite(path, &mut file, &new, data).map_err(place)?;
+        rewrite(path, &mut file, &new, data).map_err(|e| ended(path, e, cancelled))?;
         Ok(Edited::Rewritten)
     } else if new.len() == old.len() && mode == EditMode::InPlace {
         let Some((from, to)) = difference(&old, &new) else { return Ok(Edited::Unchanged) };
         let (old, new) = (old.get(from..to).unwrap_or_default(), new.get(from..to).unwrap_or_default());
-        undo::overwrite(path, &mut file, from as u64, old, new).map_err(place)?;
+        let change = Change { header_len: data_start, offset: from as u64, old, new };
+        overwrite(path, &mut file, &change).map_err(place)?;
         Ok(Edited::InPlace)
     } else if new == old {
         Ok(Edited::Unchanged)
     } else {
-        let data = |file: &mut File, out: &mut File| copy_range(file, data_start..file_len, out);
-        rewrite(path, &mut file, &new, data).map_err(place)?;
+        let data = |file: &mut File, out: &mut File| copy_range(file, data_start..file_len, out, cancelled);
+        rewrite(path, &mut file, &new, data).map_err(|e| ended(path, e, cancelled))?;
         Ok(Edited::Rewritten)
     }
 }
@@ -131,38 +148,66 @@ pub fn recover_file(path: impl AsRef<Path>) -> Result<bool, WriteError> {
         return Ok(false);
     }
     let mut file = open(path).map_err(|e| WriteError::io(place_of(path), e))?;
-    undo::recover(path, &mut file).map_err(|e| WriteError::io(place_of(path), e))
+    recover(path, &mut file).map_err(|e| WriteError::io(place_of(path), e))
 }
 
-/// For reading and writing, and for nobody else who edits.
+/// For reading and writing, and for nobody else who edits. Where the file system has no locks, for everybody.
 fn open(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).write(true).open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(io::Error::new(io::ErrorKind::WouldBlock, "it is being edited by another program"))
+    /// A fifth of a second: an editor of a header is done by then, and so is a process that holds the lock of another one
+    /// between its fork and its exec.
+    const TRIES: u32 = 40;
+    for _ in 0..TRIES {
+        let file = File::options().read(true).write(true).open(path)?;
+        match try_lock(&file) {
+            // Another editor may have put a new file in its place before we got the lock.
+            Ok(_) if is_at(&file, path) => return Ok(file),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(5)),
+            Err(e) => return Err(e),
         }
-        // Not every file system has locks.
-        Err(std::fs::TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => Ok(file),
-        Err(std::fs::TryLockError::Error(e)) => Err(e),
     }
-}
-
-fn read_range(file: &mut File, from: u64, to: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from))?;
-    file.take(to - from).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "it is being edited by another program"))
 }
 
 /// A range of one file, to the end of another.
-fn copy_range(file: &mut File, range: Range<u64>, out: &mut File) -> io::Result<()> {
+fn copy_range(
+    file: &mut File,
+    range: Range<u64>,
+    out: &mut File,
+    cancelled: &dyn Fn() -> bool,
+) -> io::Result<()> {
+    const STEP: u64 = 1 << 20;
+    let start = out.stream_position()?;
     let len = range.end.saturating_sub(range.start);
-    file.seek(SeekFrom::Start(range.start))?;
-    if io::copy(&mut file.take(len), out)? == len {
-        return Ok(());
+    loop {
+        // Of a copy that a signal ends a part may be done; the position knows.
+        let done = out.stream_position()?.saturating_sub(start);
+        if done >= len {
+            return Ok(());
+        }
+        if cancelled() {
+            return Err(io::Error::other("cancelled"));
+        }
+        file.seek(SeekFrom::Start(range.start.saturating_add(done)))?;
+        let step = (len - done).min(STEP);
+        match fault::at(Step::Copy).and_then(|()| io::copy(&mut file.take(step), out)) {
+            Ok(copied) if copied == step => {}
+            Ok(_) => {
+                let what = "it was cut while it was copied";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
     }
-    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was cut while it was copied"))
+}
+
+/// An error of writing, or that the caller ended it.
+fn ended(path: &Path, error: io::Error, cancelled: &dyn Fn() -> bool) -> WriteError {
+    if error.kind() == io::ErrorKind::Other && cancelled() {
+        return WriteError::cancelled(place_of(path));
+    }
+    WriteError::io(place_of(path), error)
 }
 
 /// The new header and the data, as a new file.
@@ -173,7 +218,12 @@ fn rewrite(
     data: impl FnOnce(&mut File, &mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut pending = Pending::create(path)?;
-    pending.file().write_all(header)?;
+    // From the start: what a signal cut off is written again.
+    let write = || {
+        pending.file().rewind()?;
+        fault::write_all(pending.file(), header)
+    };
+    retried(write)?;
     data(file, pending.file())?;
-    pending.commit()
+    pending.commit().map(drop)
 }

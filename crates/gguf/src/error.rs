@@ -197,17 +197,25 @@ impl ParseError {
 /// Bytes of a file for a message: control characters and what is not UTF-8 escaped, at most about 80 characters, so
 /// that a hostile file cannot flood a log or steer a terminal.
 pub(crate) fn printable(bytes: &[u8]) -> String {
-    const MAX: usize = 80;
+    printable_up_to(bytes, 80)
+}
+
+/// The same with at most about `max` bytes.
+pub(crate) fn printable_up_to(bytes: &[u8], max: usize) -> String {
     let mut out = String::new();
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if out.len() >= MAX {
+            if out.len() >= max {
                 out.push_str("...");
                 return out;
             }
             if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
         }
         for b in chunk.invalid() {
+            if out.len() >= max {
+                out.push_str("...");
+                return out;
+            }
             out.extend(b.escape_ascii().map(char::from));
         }
     }

@@ -8,11 +8,13 @@ use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
-use crate::error::ParseError;
+use crate::error::{ParseError, printable_up_to};
 use crate::gguf::Gguf;
+use crate::header::GgufHeader;
 use crate::index::Index;
 use crate::limits::Limits;
 use crate::set::SetError;
+use crate::undo::refuse_torn;
 
 /// Bytes that several owners keep alive: a mapped file, a `Vec<u8>`, or whatever holds bytes.
 ///
@@ -89,6 +91,14 @@ impl GgufFile {
     }
 }
 
+/// A file of which only the header is at hand: [`Gguf::data`] gives nothing.
+impl From<GgufHeader> for GgufFile {
+    fn from(header: GgufHeader) -> Self {
+        let (bytes, index) = header.into_parts();
+        Self { bytes, index }
+    }
+}
+
 impl fmt::Debug for GgufFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GgufFile").field("len", &self.bytes().len()).finish_non_exhaustive()
@@ -105,63 +115,107 @@ impl fmt::Debug for GgufFile {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The system's word.
-    #[error("cannot read `{path}`: {source}")]
+    /// What the system said.
+    #[error("cannot read `{path}`: {source}", path = shown(path))]
     #[non_exhaustive]
     Io {
         /// The file.
-        path: String,
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system does not map this file: some file systems cannot, and a pipe has no fixed bytes. It can be read.
+    #[error("cannot map `{path}`: {source}; read it into memory instead (--no-mmap)", path = shown(path))]
+    #[non_exhaustive]
+    Map {
+        /// The file.
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
     /// The file is not one that this crate reads.
-    #[error("cannot parse `{path}`: {source}")]
+    #[error("cannot parse `{path}`: {source}", path = shown(path))]
     #[non_exhaustive]
     Parse {
         /// The file.
-        path: String,
+        path: PathBuf,
         /// Where and why.
         source: ParseError,
     },
     /// The file and others do not make one split model.
-    #[error("cannot read `{path}`: {source}")]
+    #[error("cannot read `{path}`: {source}", path = shown(path))]
     #[non_exhaustive]
     Set {
-        /// The first file.
-        path: String,
+        /// The file that was to be opened.
+        path: PathBuf,
         /// Which part, and why.
         source: SetError,
+    },
+    /// The header is neither the old nor the new one: a change in place was interrupted, or is under way.
+    /// [`recover_file`](crate::recover_file) puts the old one back.
+    #[error(
+        "cannot read `{path}`: a change of its header was interrupted; `happy gguf check --recover {path}` puts the \
+         old one back from `{undo}`",
+        path = shown(path),
+        undo = shown(undo)
+    )]
+    #[non_exhaustive]
+    Torn {
+        /// The file.
+        path: PathBuf,
+        /// The file with the old header.
+        undo: PathBuf,
+    },
+    /// The caller ended the work.
+    #[error("cannot read `{path}`: cancelled", path = shown(path))]
+    #[non_exhaustive]
+    Cancelled {
+        /// The file.
+        path: PathBuf,
     },
 }
 
 impl FileError {
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io { path: path.display().to_string(), source }
+        Self::Io { path: path.to_path_buf(), source }
     }
 
     pub(crate) fn parse(path: &Path, source: ParseError) -> Self {
-        Self::Parse { path: path.display().to_string(), source }
+        Self::Parse { path: path.to_path_buf(), source }
     }
 
     pub(crate) fn set(path: &Path, source: SetError) -> Self {
-        Self::Set { path: path.display().to_string(), source }
+        Self::Set { path: path.to_path_buf(), source }
     }
 
     /// The file.
     pub fn path(&self) -> PathBuf {
         match self {
-            Self::Io { path, .. } | Self::Parse { path, .. } | Self::Set { path, .. } => PathBuf::from(path),
+            Self::Io { path, .. }
+            | Self::Map { path, .. }
+            | Self::Parse { path, .. }
+            | Self::Set { path, .. }
+            | Self::Torn { path, .. }
+            | Self::Cancelled { path } => path.clone(),
         }
     }
 }
 
+/// A path for a message: control characters and what is not UTF-8 escaped.
+pub(crate) fn shown(path: &Path) -> String {
+    printable_up_to(path.as_os_str().as_encoded_bytes(), 4096)
+}
+
 /// Opens a file for reading; also whether it is a regular one. A directory opens on some systems and
-/// fails at the first read with a strange message, so it is named here.
+/// fails at the first read with a strange message, so it is named here. A torn header is refused.
 pub(crate) fn open(path: &Path) -> Result<(File, bool), FileError> {
     let opened = File::open(path).and_then(|file| file.metadata().map(|m| (file, m)));
     let (file, metadata) = opened.map_err(|e| FileError::io(path, e))?;
     if metadata.is_dir() {
         return Err(FileError::io(path, io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")));
+    }
+    if metadata.is_file() {
+        refuse_torn(path, &file)?;
     }
     Ok((file, metadata.is_file()))
 }

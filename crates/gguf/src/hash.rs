@@ -10,16 +10,26 @@
 //! matter. A big-endian file has other tensor bytes, and another hash.
 
 use std::format;
+use std::path::Path;
 use std::string::String;
-use std::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
 use crate::ALIGNMENT_KEY;
 use crate::dialect::Dialect;
-use crate::gguf::Gguf;
-use crate::owned_value::OwnedValue;
+use crate::encode::{self, Out, Unencoded};
+use crate::file::FileError;
 use crate::set::GgufSet;
+use crate::set_reader::GgufSetReader;
+use crate::tensor_info::TensorInfo;
+
+/// Bytes that are hashed between two questions whether to go on.
+const PIECE: usize = 256 << 10;
+
+/// The caller ended the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cancelled")]
+pub struct Cancelled;
 
 /// The hash of a model's contents. Example: [`ContentHash::of`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,10 +57,16 @@ impl ContentHash {
     /// assert!(plain.tensors == edited.tensors && plain.content != edited.content);
     /// ```
     pub fn of(set: &GgufSet<'_>) -> Self {
-        Self::of_with(set, |_, _| ())
+        // Nobody cancels this.
+        Self::of_with(set, |_, _| (), &|| false).unwrap_or(Self {
+            tensors: [0; 32],
+            metadata: [0; 32],
+            content: [0; 32],
+        })
     }
 
     /// [`ContentHash::of`], and gives the hash of each tensor's bytes to `each` (with its name) in the order of the names.
+    /// `cancelled` is asked before each 256 KiB whether to end the work.
     ///
     /// ```
     /// use happy_gguf::{ContentHash, GgmlType, Gguf, GgufWriter};
@@ -59,18 +75,64 @@ impl ContentHash {
     ///     .tensor("a", GgmlType::I8, &[1], vec![1])
     ///     .to_vec()?;
     /// let mut seen = Vec::new();
-    /// ContentHash::of_with(&Gguf::parse(&file).unwrap().into(), |name, hash| seen.push((name.to_owned(), *hash)));
+    /// let set = Gguf::parse(&file).unwrap().into();
+    /// ContentHash::of_with(&set, |name, hash| seen.push((name.to_owned(), *hash)), &|| false).unwrap();
     /// assert!(seen[0].0 == "a" && seen[1].0 == "b" && seen[0].1 == seen[1].1);
     /// # Ok::<(), happy_gguf::WriteError>(())
     /// ```
-    pub fn of_with(set: &GgufSet<'_>, mut each: impl FnMut(&str, &[u8; 32])) -> Self {
-        let parts: Vec<&Gguf<'_>> = set.parts().map(|(_, gguf)| gguf).collect();
-        let mut tensors: Vec<_> = set.tensors().collect();
-        tensors.sort_unstable_by_key(|(_, tensor)| tensor.name);
+    ///
+    /// # Errors
+    /// When the work is cancelled.
+    pub fn of_with(
+        set: &GgufSet<'_>,
+        each: impl FnMut(&str, &[u8; 32]),
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Self, Cancelled> {
+        Self::of_set(set, each, |part, tensor, hash| {
+            let gguf = set.parts().nth(part).map(|(_, gguf)| gguf);
+            let data = gguf.and_then(|gguf| gguf.data(tensor)).unwrap_or_default();
+            for piece in data.chunks(PIECE) {
+                if cancelled() {
+                    return Err(Cancelled);
+                }
+                hash.update(piece);
+            }
+            Ok(())
+        })
+    }
+
+    /// [`ContentHash::of_with`] of a model whose tensors are read, not mapped.
+    ///
+    /// # Errors
+    /// When a file cannot be read or has become shorter, and when the work is cancelled.
+    pub fn of_reader(
+        model: &GgufSetReader,
+        each: impl FnMut(&str, &[u8; 32]),
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Self, FileError> {
+        Self::of_set(&model.view(), each, |part, tensor, hash| {
+            model.read_tensor(part, tensor, |piece| {
+                if cancelled() {
+                    let path = model.paths().nth(part).unwrap_or(Path::new("")).to_path_buf();
+                    return Err(FileError::Cancelled { path });
+                }
+                hash.update(piece);
+                Ok(())
+            })
+        })
+    }
+
+    /// `update` gives the bytes of a tensor to its hash. Allocates nothing.
+    fn of_set<'a, E>(
+        set: &GgufSet<'a>,
+        mut each: impl FnMut(&str, &[u8; 32]),
+        mut update: impl FnMut(usize, &TensorInfo<'a>, &mut Sha256) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let mut hash = Sha256::new();
-        for (part, tensor) in &tensors {
-            let data = parts.get(*part).and_then(|gguf| gguf.data(tensor)).unwrap_or_default();
-            let bytes: [u8; 32] = Sha256::digest(data).into();
+        for (part, tensor) in set.tensors_by_name() {
+            let mut bytes = Sha256::new();
+            update(part, &tensor, &mut bytes)?;
+            let bytes: [u8; 32] = bytes.finalize().into();
             text(&mut hash, tensor.name);
             number(&mut hash, tensor.ty.id().into());
             number(&mut hash, tensor.dims.len() as u64);
@@ -80,21 +142,16 @@ impl ContentHash {
         }
         let tensors: [u8; 32] = hash.finalize().into();
 
-        let mut pairs: Vec<_> = set.metadata().iter().filter(|(key, _)| is_content(key)).collect();
-        pairs.sort_unstable_by_key(|(key, _)| *key);
         let mut hash = Sha256::new();
-        let mut bytes = Vec::new();
-        for (key, value) in pairs {
+        for (key, value) in set.metadata().iter_by_key().filter(|(key, _)| is_content(key)) {
             text(&mut hash, key);
             number(&mut hash, value.value_type().id().into());
-            bytes.clear();
             // Canonical lengths hold any value that was read.
-            let _ = OwnedValue::from(value).encode(Dialect::CANONICAL, &mut bytes);
-            hash.update(&bytes);
+            let _ = encode::value(&value, Dialect::CANONICAL, &mut hash);
         }
         let metadata: [u8; 32] = hash.finalize().into();
         let content = Sha256::new().chain_update(metadata).chain_update(tensors).finalize().into();
-        Self { tensors, metadata, content }
+        Ok(Self { tensors, metadata, content })
     }
 
     /// A hash as 64 hexadecimal digits.
@@ -104,6 +161,13 @@ impl ContentHash {
     /// ```
     pub fn hex(hash: &[u8; 32]) -> String {
         hash.iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+impl Out for Sha256 {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Unencoded> {
+        self.update(bytes);
+        Ok(())
     }
 }
 

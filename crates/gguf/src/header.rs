@@ -1,15 +1,19 @@
 //! Headers alone: metadata and tensor entries from anything that can be read, without the tensors behind them.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 use std::vec::Vec;
 
 use crate::error::{ParseError, ParseErrorKind};
+use crate::file::{self, FileError, SharedBytes};
 use crate::gguf::Gguf;
 use crate::index::Index;
 use crate::limits::Limits;
 use crate::parse;
+use crate::part::FilePart;
 use crate::rules::Rules;
 
 /// How to read a header.
@@ -65,7 +69,7 @@ impl Default for HeaderOptions {
 #[derive(Clone)]
 pub struct GgufHeader {
     /// From the start of the file to the end of the tensor entries, or a little further.
-    bytes: Arc<[u8]>,
+    bytes: Arc<Vec<u8>>,
     index: Arc<Index>,
 }
 
@@ -82,6 +86,40 @@ pub enum HeaderError {
 }
 
 impl GgufHeader {
+    /// Reads the header of a file. Every tensor must lie in the file, if it has a length.
+    ///
+    /// # Errors
+    /// When the file cannot be read, does not parse, or has a header that was left half written.
+    pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        let (file, is_regular) = file::open(path)?;
+        Self::of_file(&file, is_regular, limits).map_err(|e| match e {
+            HeaderError::Io(e) => FileError::io(path, e),
+            HeaderError::Parse(e) => FileError::parse(path, e),
+        })
+    }
+
+    /// The header of an open file, read from its position on, which must be the start.
+    pub(crate) fn of_file(file: &File, is_regular: bool, limits: &Limits) -> Result<Self, HeaderError> {
+        let file_len = if is_regular { Some(file.metadata()?.len()) } else { None };
+        let options = HeaderOptions { limits: limits.clone(), file_len, ..HeaderOptions::default() };
+        Self::read_with(file, &options)
+    }
+
+    /// Reads the header of a part of a file. Every tensor must lie in the part.
+    ///
+    /// # Errors
+    /// As [`GgufHeader::open`].
+    pub fn read_part(part: &FilePart<'_>, limits: &Limits) -> Result<Self, FileError> {
+        part.refuse_torn()?;
+        let options =
+            HeaderOptions { limits: limits.clone(), file_len: Some(part.len()), ..HeaderOptions::default() };
+        Self::read_with(part.reader(), &options).map_err(|e| match e {
+            HeaderError::Io(e) => FileError::io(part.path(), e),
+            HeaderError::Parse(e) => FileError::parse(part.path(), e),
+        })
+    }
+
     /// Reads the header of what begins at the start of `source`, whose length is found by seeking. Every tensor must
     /// lie in it. Not much more is read than the header has.
     ///
@@ -103,10 +141,10 @@ impl GgufHeader {
         let mut bytes = Vec::new();
         let mut ended = false;
         loop {
-            match parse::parse(&bytes, &rules) {
+            let needed = match parse::parse(&bytes, &rules) {
                 Ok(index) => {
                     bytes.truncate(usize::try_from(index.header_end).unwrap_or(usize::MAX));
-                    return Ok(Self { bytes: bytes.into(), index: Arc::new(index) });
+                    return Ok(Self { bytes: Arc::new(bytes), index: Arc::new(index) });
                 }
                 Err(error) => {
                     // More helps only where more can be.
@@ -118,12 +156,14 @@ impl GgufHeader {
                     if needed > options.max_header_len {
                         return Err(too_long(&error, options.max_header_len).into());
                     }
+                    needed
                 }
-            }
-            // Twice as much each time, so that what is parsed again and again is twice the header at most, and no more
-            // memory is taken than twice what there was to read.
-            const FIRST: u64 = 64 << 10;
-            let room = FIRST.max(bytes.len() as u64).min(options.max_header_len - bytes.len() as u64);
+            };
+            // Twice as much each time, so that little is parsed again and again, but in steps that leave the memory taken
+            // near the header's size, which is what a caller plans for.
+            const STEPS: (u64, u64) = (64 << 10, 2 << 20);
+            let len = bytes.len() as u64;
+            let room = len.clamp(STEPS.0, STEPS.1).max(needed - len).min(options.max_header_len - len);
             ended = read_some(&mut source, &mut bytes, room)? < room;
         }
     }
@@ -131,6 +171,10 @@ impl GgufHeader {
     /// The parsed view. [`Gguf::data`] gives nothing, for there is no tensor's data in a header.
     pub fn view(&self) -> Gguf<'_> {
         Gguf::from_index(&self.bytes, Arc::clone(&self.index))
+    }
+
+    pub(crate) fn into_parts(self) -> (SharedBytes, Arc<Index>) {
+        (self.bytes, self.index)
     }
 
     /// The bytes of the header.

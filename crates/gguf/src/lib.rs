@@ -27,13 +27,13 @@ mod value;
 mod warning;
 
 #[cfg(feature = "write")]
-mod atomic;
-#[cfg(feature = "write")]
 mod edit;
 #[cfg(feature = "write")]
 mod edit_file;
 #[cfg(feature = "write")]
 mod encode;
+#[cfg(feature = "write")]
+mod fault;
 #[cfg(feature = "std")]
 mod file;
 #[cfg(feature = "hash")]
@@ -43,19 +43,31 @@ mod header;
 #[cfg(feature = "mmap")]
 mod mmap;
 #[cfg(feature = "write")]
+mod overwrite;
+#[cfg(feature = "write")]
 mod owned_value;
 #[cfg(feature = "std")]
 mod part;
+#[cfg(feature = "std")]
+mod part_name;
+#[cfg(feature = "write")]
+mod pending;
 #[cfg(feature = "write")]
 mod realign;
 #[cfg(feature = "std")]
 mod set_file;
+#[cfg(feature = "std")]
+mod set_reader;
+#[cfg(feature = "write")]
+mod sink;
 #[cfg(feature = "write")]
 mod split;
-#[cfg(feature = "write")]
+#[cfg(feature = "std")]
 mod undo;
 #[cfg(feature = "write")]
 mod write_error;
+#[cfg(feature = "write")]
+mod write_options;
 #[cfg(feature = "write")]
 mod writer;
 
@@ -77,23 +89,29 @@ pub use warning::{Warning, WarningKind};
 #[cfg(feature = "write")]
 pub use edit::GgufEdit;
 #[cfg(feature = "write")]
-pub use edit_file::{EditMode, Edited, edit_file, recover_file};
+pub use edit_file::{EditMode, Edited, edit_file, edit_file_with, recover_file};
 #[cfg(feature = "std")]
 pub use file::{FileError, GgufFile, SharedBytes};
 #[cfg(feature = "hash")]
-pub use hash::ContentHash;
+pub use hash::{Cancelled, ContentHash};
 #[cfg(feature = "std")]
 pub use header::{GgufHeader, HeaderError, HeaderOptions};
 #[cfg(feature = "write")]
 pub use owned_value::{OwnedArray, OwnedValue};
 #[cfg(feature = "std")]
 pub use part::FilePart;
+#[cfg(feature = "write")]
+pub use pending::{abandon_writes, remove_leftovers};
 #[cfg(feature = "std")]
 pub use set_file::GgufSetFile;
+#[cfg(feature = "std")]
+pub use set_reader::GgufSetReader;
 #[cfg(feature = "write")]
-pub use split::SplitBy;
+pub use split::{SplitBy, part_paths};
 #[cfg(feature = "write")]
 pub use write_error::{WriteError, WriteErrorKind};
+#[cfg(feature = "write")]
+pub use write_options::WriteOptions;
 #[cfg(feature = "write")]
 pub use writer::GgufWriter;
 

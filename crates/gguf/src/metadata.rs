@@ -216,6 +216,14 @@ impl<'a> Metadata<'a> {
         self.index.pairs.iter().map(move |pair| (pair.key.str_of(self.bytes), value(pair)))
     }
 
+    /// The pairs in the byte order of their keys.
+    pub fn iter_by_key(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + '_ {
+        self.index.by_key.iter().filter_map(|i| {
+            let pair = self.index.pairs.get(*i as usize)?;
+            Some((pair.key.str_of(self.bytes), pair.value(self.bytes, self.index.dialect)?))
+        })
+    }
+
     /// The value of `key`, as the file has it.
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
         self.index.find_pair(self.bytes, key)?.value(self.bytes, self.index.dialect)

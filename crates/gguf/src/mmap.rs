@@ -1,7 +1,6 @@
 //! Mapping a file: the one place of the crate that needs `unsafe`.
 #![allow(unsafe_code)]
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,15 +44,30 @@ impl GgufFile {
         let path = path.as_ref();
         let (file, is_regular) = open(path)?;
         if !is_regular {
-            let kind = std::io::ErrorKind::InvalidInput;
-            return Err(FileError::io(
-                path,
-                std::io::Error::new(kind, "not a regular file, cannot be mapped"),
-            ));
+            let error = std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file");
+            return Err(FileError::Map { path: path.to_path_buf(), source: error });
         }
         // SAFETY: the caller promises that nobody changes or truncates the file while the map lives.
-        let map = unsafe { map_file(&file) }.map_err(|e| FileError::io(path, e))?;
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| not_mapped(path, e))?;
         Self::parse_shared(Arc::new(map), limits).map_err(|e| FileError::parse(path, e))
+    }
+
+    /// Maps a file, or reads it if the system does not map it ([`FileError::Map`]): some network and user-space file
+    /// systems refuse, and pipes cannot be mapped. Reading takes as much memory as the file has bytes; whether it was
+    /// read is `false` only if the file is mapped.
+    ///
+    /// # Safety
+    /// As [`GgufFile::map`].
+    ///
+    /// # Errors
+    /// As [`GgufFile::map`] and [`GgufFile::read`].
+    pub unsafe fn map_or_read(path: impl AsRef<Path>, limits: &Limits) -> Result<(Self, bool), FileError> {
+        let path = path.as_ref();
+        // SAFETY: the caller keeps the contract, which is the same.
+        match unsafe { Self::map_with(path, limits) } {
+            Err(FileError::Map { .. }) => Self::read_with(path, limits).map(|file| (file, true)),
+            mapped => mapped.map(|file| (file, false)),
+        }
     }
 
     /// Maps a part of a file, which may begin anywhere, and parses it.
@@ -64,6 +78,7 @@ impl GgufFile {
     /// # Errors
     /// When the part cannot be mapped or does not parse.
     pub unsafe fn map_part(part: &FilePart<'_>, limits: &Limits) -> Result<Self, FileError> {
+        part.refuse_torn()?;
         let path = part.path();
         let too_long =
             || std::io::Error::new(std::io::ErrorKind::OutOfMemory, "longer than the address space");
@@ -72,13 +87,13 @@ impl GgufFile {
         let mut options = memmap2::MmapOptions::new();
         options.offset(part.offset()).len(len);
         // SAFETY: the caller promises that nobody changes or truncates the file while the map lives.
-        let map = unsafe { options.map(part.file()) }.map_err(|e| FileError::io(path, e))?;
+        let map = unsafe { options.map(part.file()) }.map_err(|e| not_mapped(path, e))?;
         Self::parse_shared(Arc::new(map), limits).map_err(|e| FileError::parse(path, e))
     }
 }
 
 impl GgufSetFile {
-    /// Maps a model: the file, and when it is the first part of a split model all others.
+    /// Maps a model: the file, and when it is a part of a split model all others.
     ///
     /// # Safety
     /// As [`GgufFile::map`], for every part.
@@ -91,11 +106,12 @@ impl GgufSetFile {
     }
 }
 
-/// # Safety
-/// As [`GgufFile::map`].
-unsafe fn map_file(file: &File) -> std::io::Result<memmap2::Mmap> {
-    // SAFETY: the caller promises that nobody changes or truncates the file while the map lives.
-    unsafe { memmap2::Mmap::map(file) }
+/// A file that the system does not map can be read; for one that is too large for the address space that is no way out.
+fn not_mapped(path: &Path, source: std::io::Error) -> FileError {
+    match source.kind() {
+        std::io::ErrorKind::OutOfMemory => FileError::io(path, source),
+        _ => FileError::Map { path: path.to_path_buf(), source },
+    }
 }
 
 /// Read, mapped and shared files side by side; here because mapping is unsafe to call.
@@ -223,7 +239,7 @@ mod tests {
             let mapped = unsafe { GgufFile::map(path) }.unwrap_err();
             assert_eq!(
                 mapped.to_string(),
-                format!("cannot read `{path}`: not a regular file, cannot be mapped")
+                format!("cannot map `{path}`: not a regular file; read it into memory instead (--no-mmap)")
             );
             assert!(matches!(GgufFile::read(path).unwrap_err(), FileError::Parse { .. }));
         }

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use crate::array::{Array, Element};
 use crate::dialect::Dialect;
-use crate::encode::{self, TooLarge};
+use crate::encode::{self, Out, Unencoded};
 use crate::value::{RawStr, Value, ValueType};
 
 /// A metadata value to write. Made by `From` from numbers, bools, strings, vectors of these, and values read from
@@ -141,22 +141,25 @@ impl OwnedValue {
     }
 
     /// Appends the value as a file of this dialect has it, without its type.
-    pub(crate) fn encode(&self, to: Dialect, out: &mut Vec<u8>) -> Result<(), TooLarge> {
+    pub(crate) fn encode(&self, to: Dialect, out: &mut impl Out) -> Result<(), Unencoded> {
         match self {
             Self::String(v) => encode::string(v, to, out),
             Self::Array(v) => {
-                encode::u32(v.element.id(), to, out);
+                encode::u32(v.element.id(), to, out)?;
                 encode::len(v.len as u64, to, out)?;
                 encode::elements(v.element, v.len as u64, &v.raw, Dialect::CANONICAL, to, out)
             }
-            scalar => {
-                let start = out.len();
-                scalar.write_to(out);
-                if to.order != Dialect::CANONICAL.order {
-                    out.get_mut(start..).unwrap_or_default().reverse();
-                }
-                Ok(())
-            }
+            Self::U8(v) => encode::scalar(v.to_le_bytes(), to, out),
+            Self::I8(v) => encode::scalar(v.to_le_bytes(), to, out),
+            Self::U16(v) => encode::scalar(v.to_le_bytes(), to, out),
+            Self::I16(v) => encode::scalar(v.to_le_bytes(), to, out),
+            Self::U32(v) => encode::scalar(v.to_le_bytes(), to, out),
+            Self::I32(v) => encode::scalar(v.to_le_bytes(), to, out),
+            Self::F32(v) => encode::scalar(v.to_le_bytes(), to, out),
+            Self::Bool(v) => out.put(&[u8::from(*v)]),
+            Self::U64(v) => encode::scalar(v.to_le_bytes(), to, out),
+            Self::I64(v) => encode::scalar(v.to_le_bytes(), to, out),
+            Self::F64(v) => encode::scalar(v.to_le_bytes(), to, out),
         }
     }
 
@@ -252,7 +255,7 @@ impl From<Array<'_>> for OwnedArray {
         // Lengths only get wider, and the nesting was checked when the array was parsed: an error cannot be.
         match encode::elements(element, len as u64, array.raw(), array.dialect(), to, &mut raw) {
             Ok(()) => Self { element, len, raw },
-            Err(TooLarge) => Self::new(element),
+            Err(_) => Self::new(element),
         }
     }
 }

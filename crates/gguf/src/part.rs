@@ -2,7 +2,7 @@
 
 use std::format;
 use std::fs::File;
-use std::io::{self, Error, ErrorKind};
+use std::io::{self, Error, ErrorKind, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::string::String;
@@ -12,9 +12,10 @@ use std::vec::Vec;
 
 use crate::file::{FileError, GgufFile};
 use crate::limits::Limits;
+use crate::undo::refuse_torn;
 
 /// Bytes that are read at once, between two words of progress.
-const STEP: usize = 4 << 20;
+const STEP: usize = 1 << 20;
 
 /// A range of an open, regular file. The file's position is not used, and not moved either (but on Windows), so that a
 /// descriptor may be shared.
@@ -71,6 +72,11 @@ impl<'a> FilePart<'a> {
         Path::new(self.name)
     }
 
+    /// What stands for the file in errors.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
     /// The file.
     pub fn file(&self) -> &'a File {
         self.file
@@ -91,21 +97,55 @@ impl<'a> FilePart<'a> {
         self.len == 0
     }
 
-    /// Fills `buffer` from the bytes behind the first `at`.
-    fn fill(&self, mut at: u64, mut buffer: &mut [u8]) -> io::Result<()> {
-        while !buffer.is_empty() {
-            match read_at(self.file, buffer, self.offset + at) {
-                Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file became shorter")),
-                Ok(n) => {
-                    buffer = buffer.get_mut(n..).unwrap_or_default();
-                    at += n as u64;
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+    /// Fills `buffer` from the bytes after the first `at`.
+    fn fill(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
+        read_exact_at(self.file, buffer, self.offset + at)
     }
+
+    /// Reads the part from its start on.
+    pub(crate) fn reader(&self) -> impl Read {
+        PartReader { part: *self, at: 0 }
+    }
+
+    /// A part that is a whole file whose name is a path may have been left half written.
+    pub(crate) fn refuse_torn(&self) -> Result<(), FileError> {
+        if self.offset == 0 { refuse_torn(self.path(), self.file) } else { Ok(()) }
+    }
+}
+
+/// A place in a part.
+struct PartReader<'a> {
+    part: FilePart<'a>,
+    at: u64,
+}
+
+impl Read for PartReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(self.part.len - self.at).unwrap_or(usize::MAX);
+        let buffer = buffer.get_mut(..rest.min(buffer.len())).unwrap_or_default();
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let n = read_at(self.part.file, buffer, self.part.offset + self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+/// Fills `buffer` from the bytes of a file at `offset`. The file's position is not used.
+pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match read_at(file, buffer, offset) {
+            Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file became shorter")),
+            Ok(n) => {
+                buffer = buffer.get_mut(n..).unwrap_or_default();
+                offset += n as u64;
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -135,6 +175,7 @@ impl GgufFile {
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Option<Self>, FileError> {
         let failed = |e| FileError::io(part.path(), e);
+        part.refuse_torn()?;
         let Some(bytes) = read(part, progress).map_err(failed)? else { return Ok(None) };
         Self::parse_shared(Arc::new(bytes), limits).map(Some).map_err(|e| FileError::parse(part.path(), e))
     }

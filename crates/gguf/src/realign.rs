@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::vec::Vec;
 
-use crate::encode::TooLarge;
+use crate::encode::Unencoded;
 use crate::gguf::Gguf;
 use crate::write_error::{WriteError, WriteErrorKind};
 use crate::writer::{padded, write_entry, write_padding};
@@ -24,18 +24,17 @@ pub(crate) struct Realigned {
 impl Realigned {
     pub(crate) fn new(gguf: &Gguf<'_>, alignment: u64) -> Result<Self, WriteError> {
         let mut this = Self { alignment, entries: Vec::new(), ranges: Vec::new() };
+        let no_memory = || WriteError::out_of_memory("the file");
+        this.ranges.try_reserve_exact(gguf.tensors().len()).map_err(|_| no_memory())?;
         let mut offset = 0u64;
         for tensor in gguf.tensors() {
-            let entry = write_entry(
-                tensor.name,
-                &tensor.dims,
-                tensor.ty,
-                offset,
-                gguf.index().dialect,
-                &mut this.entries,
-            );
+            let (to, entries) = (gguf.index().dialect, &mut this.entries);
+            let entry = write_entry(tensor.name, &tensor.dims, tensor.ty, offset, to, entries);
             offset = offset.saturating_add(padded(tensor.byte_len(), alignment));
-            if matches!(entry, Err(TooLarge)) || i64::try_from(offset).is_err() {
+            if entry == Err(Unencoded::OutOfMemory) {
+                return Err(no_memory());
+            }
+            if entry.is_err() || i64::try_from(offset).is_err() {
                 let found = std::format!("{offset} bytes with this one");
                 let expected = "tensors whose sizes together fit 63 bits";
                 return Err(WriteError::tensor(WriteErrorKind::InvalidShape, tensor.name, expected, found));

@@ -38,8 +38,10 @@ pub enum SetErrorKind {
     DuplicateTensor,
     /// The parts have more or fewer tensors than `split.tensors.count` says.
     WrongTensorCount,
-    /// The model was to be opened by another part than the first.
-    NotFirst,
+    /// Two files of the folder could be the same part.
+    AmbiguousPart,
+    /// The memory for the index could not be reserved.
+    OutOfMemory,
 }
 
 /// Why files do not make one model; names the part.
@@ -70,7 +72,8 @@ impl SetErrorKind {
             Self::ForeignPart => "not a part of this split model",
             Self::DuplicateTensor => "duplicate tensor in a split model",
             Self::WrongTensorCount => "wrong number of tensors in a split model",
-            Self::NotFirst => "not the first part of a split model",
+            Self::AmbiguousPart => "ambiguous part of a split model",
+            Self::OutOfMemory => "no memory for a split model",
         }
     }
 }
@@ -96,23 +99,29 @@ impl SetError {
     }
 
     /// The parts `missing` of a set that has `found` parts.
-    pub(crate) fn missing(first: &str, missing: &[u64], count: u64, found: &str) -> Self {
+    pub(crate) fn missing(
+        first: &str,
+        missing: impl Iterator<Item = u64> + Clone,
+        count: u64,
+        found: &str,
+    ) -> Self {
         const SHOWN: usize = 5;
-        let name = |no: &u64| {
-            let split = SplitName::parse(first).and_then(|s| s.with_no(u32::try_from(*no).ok()? + 1));
+        let name = |no: u64| {
+            let split = SplitName::parse(first).and_then(|s| s.with_no(u32::try_from(no).ok()? + 1));
             split.map_or_else(|| format!("part {}", no + 1), |s| s.to_string())
         };
-        let mut names: Vec<String> = missing.iter().take(SHOWN).map(name).collect();
-        if missing.len() > SHOWN {
-            names.push(format!("{} more", missing.len() - SHOWN));
+        let mut names: Vec<String> = missing.clone().take(SHOWN).map(name).collect();
+        let more = missing.skip(SHOWN).count();
+        if more > 0 {
+            names.push(format!("{more} more"));
         }
         let kind = SetErrorKind::MissingPart;
         Self::new(kind, &names.join("`, `"), format!("all {count} parts"), found)
     }
 }
 
-/// Where each name is: part and tensor, in the order of the names.
-type ByName = Arc<[(u32, u32)]>;
+/// Where each name is: part and tensor, in the order of the names. A single part has an index of its own.
+pub(crate) type ByName = Option<Arc<Vec<(u32, u32)>>>;
 
 /// The files of one model, checked against each other.
 ///
@@ -189,10 +198,23 @@ impl<'a> GgufSet<'a> {
 
     /// The tensor with this name, and the number of its part, from 0.
     pub fn tensor(&self, name: &str) -> Option<(usize, TensorInfo<'a>)> {
-        let at =
-            self.by_name.binary_search_by(|place| self.name(*place).as_bytes().cmp(name.as_bytes())).ok()?;
-        let (part, tensor) = *self.by_name.get(at)?;
+        let Some(by_name) = &self.by_name else { return Some((0, self.first().tensor(name)?)) };
+        let at = by_name.binary_search_by(|place| self.name(*place).as_bytes().cmp(name.as_bytes())).ok()?;
+        let (part, tensor) = *by_name.get(at)?;
         Some((part as usize, self.parts.get(part as usize)?.1.nth_tensor(tensor as usize)?))
+    }
+
+    /// The tensors in the byte order of their names, each with the number of its part.
+    pub fn tensors_by_name(&self) -> impl Iterator<Item = (usize, TensorInfo<'a>)> + '_ {
+        let first = &self.first().index().by_name;
+        let len = self.by_name.as_ref().map_or(first.len(), |places| places.len());
+        (0..len).filter_map(move |i| {
+            let (part, tensor) = match &self.by_name {
+                None => (0, *first.get(i)?),
+                Some(places) => *places.get(i)?,
+            };
+            Some((part as usize, self.parts.get(part as usize)?.1.nth_tensor(tensor as usize)?))
+        })
     }
 
     /// The bytes of the tensor with this name.
@@ -209,8 +231,7 @@ impl<'a> GgufSet<'a> {
 /// A file as it is, whatever it says of other parts: for reading one part alone.
 impl<'a> From<Gguf<'a>> for GgufSet<'a> {
     fn from(gguf: Gguf<'a>) -> Self {
-        let by_name = gguf.index().by_name.iter().map(|i| (0, *i)).collect();
-        Self { parts: alloc::vec![(String::new(), gguf)], by_name }
+        Self { parts: alloc::vec![(String::new(), gguf)], by_name: None }
     }
 }
 
@@ -221,7 +242,7 @@ fn name_of<'a>(parts: &[(String, Gguf<'a>)], (part, tensor): (u32, u32)) -> &'a 
 
 fn check(parts: &[(String, Gguf<'_>)]) -> Result<ByName, SetError> {
     let Some((first_name, first)) = parts.first() else {
-        return Err(SetError::missing("", &[0], 1, "none"));
+        return Err(SetError::missing("", 0..1, 1, "none"));
     };
     let count =
         integer(first, SPLIT_COUNT).map_err(|found| foreign(first_name, "the number of parts", found))?;
@@ -233,26 +254,39 @@ fn check(parts: &[(String, Gguf<'_>)]) -> Result<ByName, SetError> {
             count.to_string(),
         ));
     }
+    if let ([(name, gguf)], true) = (parts, count > 1)
+        && let Ok(Some(no)) = integer(gguf, SPLIT_NO)
+        && no < count
+    {
+        let missing = (0..count).filter(|i| *i != no);
+        return Err(SetError::missing(name, missing, count, &format!("part {} alone", no + 1)));
+    }
     for (i, (name, gguf)) in parts.iter().enumerate() {
         if i > 0 || count > 1 {
             check_part(name, gguf, i as u64, count, first)?;
         }
     }
     if (parts.len() as u64) < count {
-        let missing: Vec<u64> = (parts.len() as u64..count).collect();
-        return Err(SetError::missing(first_name, &missing, count, &format!("{}", parts.len())));
+        let missing = parts.len() as u64..count;
+        return Err(SetError::missing(first_name, missing, count, &format!("{}", parts.len())));
     }
 
     if let Some((name, _)) = parts.get(usize::try_from(count).unwrap_or(usize::MAX)) {
         return Err(foreign(name, format!("{count} parts"), format!("{}", parts.len())));
     }
 
+    if count == 1 {
+        return Ok(None);
+    }
     let n = parts.iter().map(|(_, gguf)| gguf.tensors().len()).sum::<usize>();
     let places = parts
         .iter()
         .zip(0u32..)
         .flat_map(|((_, gguf), part)| (0..gguf.tensors().len() as u32).map(move |tensor| (part, tensor)));
-    let mut by_name: Vec<(u32, u32)> = Vec::with_capacity(n);
+    let mut by_name: Vec<(u32, u32)> = Vec::new();
+    by_name.try_reserve_exact(n).map_err(|_| {
+        SetError::new(SetErrorKind::OutOfMemory, first_name, format!("memory for {n} tensors"), "none")
+    })?;
     by_name.extend(places);
     by_name.sort_unstable_by_key(|place| name_of(parts, *place));
     for pair in by_name.windows(2) {
@@ -265,14 +299,13 @@ fn check(parts: &[(String, Gguf<'_>)]) -> Result<ByName, SetError> {
             return Err(SetError::new(SetErrorKind::DuplicateTensor, part(a.max(b)), expected, found));
         }
     }
-    if count > 1
-        && let Ok(Some(expected)) = integer(first, SPLIT_TENSORS)
+    if let Ok(Some(expected)) = integer(first, SPLIT_TENSORS)
         && expected != n as u64
     {
         let (expected, found) = (format!("{expected} tensors in all parts"), format!("{n}"));
         return Err(SetError::new(SetErrorKind::WrongTensorCount, first_name, expected, found));
     }
-    Ok(by_name.into())
+    Ok(Some(Arc::new(by_name)))
 }
 
 fn foreign(part: &str, expected: impl Into<String>, found: impl Into<String>) -> SetError {
@@ -306,7 +339,7 @@ fn check_part(name: &str, gguf: &Gguf<'_>, no: u64, count: u64, first: &Gguf<'_>
 }
 
 /// A non-negative integer of any type; what is there instead.
-fn integer(gguf: &Gguf<'_>, key: &str) -> Result<Option<u64>, String> {
+pub(crate) fn integer(gguf: &Gguf<'_>, key: &str) -> Result<Option<u64>, String> {
     let Some(value) = gguf.metadata().get(key) else { return Ok(None) };
     let integer = value.as_integer().and_then(|v| u64::try_from(v).ok());
     integer.map(Some).ok_or_else(|| Value::describe(&value))

@@ -1,14 +1,17 @@
-//! A split model on disk: the parts are found by the name of the first one.
+//! A split model on disk, opened by any of its parts.
 
-use std::path::Path;
-use std::string::{String, ToString};
-use std::sync::Arc;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::string::String;
 use std::vec::Vec;
 
-use crate::file::{FileError, GgufFile};
+use crate::file::{FileError, GgufFile, shown};
+use crate::header::GgufHeader;
 use crate::limits::Limits;
-use crate::set::{GgufSet, SPLIT_COUNT, SetError, SetErrorKind};
-use crate::split_name::SplitName;
+use crate::part::FilePart;
+use crate::part_name::parts_of;
+use crate::set::{ByName, GgufSet, SPLIT_NO, integer};
 
 /// A model of one file or of several, with their bytes. Cheap to clone, and without a lifetime.
 ///
@@ -25,36 +28,80 @@ use crate::split_name::SplitName;
 ///
 /// let model = GgufSetFile::read(dir.join("tiny-00001-of-00002.gguf"))?;
 /// assert_eq!(model.view().data("b"), Some(&[2; 8][..]));
-/// std::fs::remove_file(dir.join("tiny-00002-of-00002.gguf"))?;
-/// let error = GgufSetFile::read(dir.join("tiny-00001-of-00002.gguf")).unwrap_err();
-/// assert!(error.to_string().contains("tiny-00002-of-00002.gguf"));
+/// std::fs::remove_file(dir.join("tiny-00001-of-00002.gguf"))?;
+/// let error = GgufSetFile::read(dir.join("tiny-00002-of-00002.gguf")).unwrap_err();
+/// assert!(error.to_string().contains("missing part of a split model: `tiny-00001-of-00002.gguf`"));
 /// # std::fs::remove_dir_all(&dir)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct GgufSetFile {
-    parts: Vec<(String, GgufFile)>,
-    by_name: Arc<[(u32, u32)]>,
+    parts: Vec<Part>,
+    by_name: ByName,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    path: PathBuf,
+    /// The file name, for messages.
+    name: String,
+    file: GgufFile,
 }
 
 impl GgufSetFile {
-    /// Reads a model into memory: the file, and when it is the first part of a split model all others.
+    /// Reads a model into memory: the file, and when it is a part of a split model all others.
     ///
     /// # Errors
-    /// When a file cannot be read or does not parse, or the parts do not make one model.
+    /// When a file cannot be read or does not parse, or the parts do not make one model; missing ones are named.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, FileError> {
-        Self::read_with(path, &Limits::default())
+        Self::read_with(path, &Limits::default(), &mut |_| ControlFlow::Continue(()))
     }
 
-    /// [`GgufSetFile::read`] with limits of one's own, for each part.
+    /// [`GgufSetFile::read`] with limits for each part. `progress` hears after each MiB which share of all bytes is
+    /// read, and may end the work, which gives [`FileError::Cancelled`].
+    ///
+    /// # Errors
+    /// As [`GgufSetFile::read`], and when `progress` ends the work.
+    pub fn read_with(
+        path: impl AsRef<Path>,
+        limits: &Limits,
+        progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        if !path.is_file() {
+            // A pipe has no length, and no parts beside it.
+            return Self::from_parts([(path, GgufFile::read_with(path, limits)?)]);
+        }
+        let (mut total, mut done) = (0, 0);
+        for path in Self::headers(path, limits)?.paths() {
+            total += path.metadata().map_err(|e| FileError::io(path, e))?.len();
+        }
+        Self::open(path, |path| {
+            let file = File::open(path).map_err(|e| FileError::io(path, e))?;
+            let name = shown(path);
+            let part = FilePart::new(&file, &name, 0, None)?;
+            let read = GgufFile::read_part(&part, limits, &mut |share| {
+                let bytes = done as f64 + f64::from(share) * part.len() as f64;
+                progress((bytes / total.max(1) as f64).min(1.0) as f32)
+            })?;
+            done += part.len();
+            read.ok_or_else(|| FileError::Cancelled { path: path.to_path_buf() })
+        })
+    }
+
+    /// Reads the headers alone: metadata and tensor entries of all parts, checked against each other.
+    /// [`GgufSet::data`] of the view gives nothing. For planning before anything big is read.
     ///
     /// # Errors
     /// As [`GgufSetFile::read`].
-    pub fn read_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, FileError> {
-        Self::open(path.as_ref(), |path| GgufFile::read_with(path, limits))
+    pub fn headers(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, FileError> {
+        Self::open(path.as_ref(), |path| GgufHeader::open(path, limits).map(GgufFile::from))
     }
 
-    /// Opens a model, each file by `open`: for who opens files in a way of their own.
+    /// Opens a model by any of its parts, each file by `open`: for files that are opened in a way of one's own.
+    ///
+    /// The other parts are found by the name (`NAME-00001-of-00003.gguf`) or, if they have others, among the `.gguf`
+    /// files of the same folder. Every part must have the `split.no`, `split.count` and `split.tensors.count` that fit.
     ///
     /// # Errors
     /// What `open` gives, and when the parts do not make one model.
@@ -62,61 +109,70 @@ impl GgufSetFile {
         path: &Path,
         mut open: impl FnMut(&Path) -> Result<GgufFile, E>,
     ) -> Result<Self, E> {
-        let first = open(path)?;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let others = other_parts(&name, &first, path.parent()).map_err(|e| FileError::set(path, e))?;
+        let mut given = Some(open(path)?);
+        let view = given.as_ref().map(GgufFile::view);
+        let found =
+            view.map(|view| parts_of(path, &view)).transpose().map_err(|e| FileError::set(path, e))?;
+        let (paths, no) = found.unwrap_or_default();
         let mut parts = Vec::new();
-        parts.push((name, first));
-        for name in others {
-            let file = open(&path.with_file_name(&name))?;
-            parts.push((name, file));
+        for (i, path) in paths.into_iter().enumerate() {
+            let file = match given.take_if(|_| i == no) {
+                Some(file) => file,
+                None => open(&path)?,
+            };
+            parts.push((path, file));
         }
-        let views = parts.iter().map(|(name, file)| (name.clone(), file.view()));
-        let by_name = Arc::clone(GgufSet::new(views).map_err(|e| FileError::set(path, e))?.by_name());
+        Ok(Self::checked(path, parts)?)
+    }
+
+    /// Puts parts together that the caller has opened, in any order. One part of several alone is refused, and the error
+    /// names the others.
+    ///
+    /// # Errors
+    /// When the parts do not make one model.
+    pub fn from_parts<P: Into<PathBuf>>(
+        parts: impl IntoIterator<Item = (P, GgufFile)>,
+    ) -> Result<Self, FileError> {
+        let mut parts: Vec<(PathBuf, GgufFile)> =
+            parts.into_iter().map(|(path, file)| (path.into(), file)).collect();
+        parts.sort_by_key(|(_, file)| integer(&file.view(), SPLIT_NO).ok().flatten());
+        let path = parts.first().map(|(path, _)| path.clone()).unwrap_or_default();
+        Self::checked(&path, parts)
+    }
+
+    fn checked(path: &Path, parts: Vec<(PathBuf, GgufFile)>) -> Result<Self, FileError> {
+        let part = |(path, file): (PathBuf, GgufFile)| {
+            let name = shown(Path::new(path.file_name().unwrap_or(path.as_os_str())));
+            Part { path, name, file }
+        };
+        let parts: Vec<Part> = parts.into_iter().map(part).collect();
+        let views = parts.iter().map(|part| (part.name.clone(), part.file.view()));
+        let by_name = GgufSet::new(views).map_err(|e| FileError::set(path, e))?.by_name().clone();
         Ok(Self { parts, by_name })
     }
 
     /// The parsed view. Nothing is parsed or checked again.
     pub fn view(&self) -> GgufSet<'_> {
-        let views = self.parts.iter().map(|(name, file)| (name.clone(), file.view())).collect();
-        GgufSet::from_checked(views, Arc::clone(&self.by_name))
+        let views = self.parts.iter().map(|part| (part.name.clone(), part.file.view())).collect();
+        GgufSet::from_checked(views, self.by_name.clone())
     }
 
-    /// The files with their names.
+    /// The files with their names, shown as in messages. The number of a part is its place here.
     pub fn parts(&self) -> impl ExactSizeIterator<Item = (&str, &GgufFile)> {
-        self.parts.iter().map(|(name, file)| (&**name, file))
+        self.parts.iter().map(|part| (&*part.name, &part.file))
     }
-}
 
-/// The names of all parts but the first, which must all be there.
-fn other_parts(name: &str, first: &GgufFile, folder: Option<&Path>) -> Result<Vec<String>, SetError> {
-    let view = first.view();
-    let count = view.metadata().optional::<u64>(SPLIT_COUNT);
-    let count = match count {
-        Ok(count) => count.unwrap_or(1),
-        Err(e) => return Err(SetError::new(SetErrorKind::ForeignPart, name, e.expected(), e.found())),
-    };
-    if count <= 1 {
-        return Ok(Vec::new());
+    /// The first part, which has the metadata.
+    ///
+    /// # Panics
+    /// Never: there is a first part.
+    pub fn first(&self) -> &GgufFile {
+        // No constructor makes a set without parts.
+        &self.parts[0].file
     }
-    let Some(split) = SplitName::parse(name).filter(|split| u64::from(split.count()) == count) else {
-        let expected = std::format!("a name of the form NAME-00001-of-{count:05}.gguf");
-        return Err(SetError::new(SetErrorKind::ForeignPart, name, expected, "another"));
-    };
-    if split.no() != 1 {
-        let first = split.with_no(1).map(|s| s.to_string()).unwrap_or_default();
-        let found = std::format!("part {}", split.no());
-        return Err(SetError::new(SetErrorKind::NotFirst, name, std::format!("`{first}`"), found));
-    }
-    let names: Vec<String> =
-        (2..=split.count()).filter_map(|no| split.with_no(no)).map(|s| s.to_string()).collect();
-    let absent = |name: &str| !folder.map_or_else(|| Path::new(name).into(), |f| f.join(name)).exists();
-    let missing: Vec<u64> =
-        names.iter().zip(1u64..).filter(|(name, _)| absent(name)).map(|(_, no)| no).collect();
-    if missing.is_empty() {
-        Ok(names)
-    } else {
-        let found = std::format!("{}", count - missing.len() as u64);
-        Err(SetError::missing(name, &missing, count, &found))
+
+    /// The paths of the files.
+    pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
+        self.parts.iter().map(|part| &*part.path)
     }
 }

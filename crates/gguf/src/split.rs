@@ -1,15 +1,23 @@
 //! Splitting a model into several files, and merging them again.
 
 use std::format;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::string::ToString;
+use std::sync::Arc;
 use std::vec::Vec;
 
+use crate::ALIGNMENT_KEY;
+use crate::file::FileError;
+use crate::part_name::os_name;
 use crate::set::{GgufSet, SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS};
-use crate::split_name::SplitName;
-use crate::write_error::{WriteError, WriteErrorKind};
-use crate::writer::GgufWriter;
-use crate::{ALIGNMENT_KEY, OwnedValue};
+use crate::set_reader::GgufSetReader;
+use crate::tensor_info::TensorInfo;
+use crate::write_error::{WriteError, WriteErrorKind, place_of};
+use crate::write_options::WriteOptions;
+use crate::writer::{Data, GgufWriter};
+
+/// Parts that are open at once: a process may have 1,024 files or fewer.
+const OPEN_PARTS: usize = 256;
 
 /// Where to cut. Example: [`GgufWriter::write_split`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,59 +32,66 @@ impl<'a> GgufWriter<'a> {
     /// All parts of a set as one file, the tensors borrowed, the `split.` keys left out.
     /// Example: [`GgufSet`].
     pub fn merge(set: &GgufSet<'a>) -> Self {
-        let mut writer = pairs(Self::like(set), set);
-        for (part, tensor) in set.tensors() {
-            let data = set.parts().nth(part).and_then(|(_, gguf)| gguf.data(&tensor)).unwrap_or_default();
-            writer = writer.tensor(tensor.name, tensor.ty, &tensor.dims, data);
-        }
-        writer
+        Self::merged(set, |part, tensor| in_memory(set, part, tensor))
     }
 
     /// A model as several files, the tensors borrowed: the first one has all metadata, the others
     /// `general.alignment` only. Example: [`GgufSet`].
     ///
     /// # Errors
-    /// When that makes more than 65,535 parts, or a part would have no tensor.
+    /// When that makes more than 65,535 parts, or there is no memory for their description.
     pub fn split(set: &GgufSet<'a>, by: SplitBy) -> Result<Vec<Self>, WriteError> {
-        let mut parts: Vec<Vec<_>> = Vec::from([Vec::new()]);
-        let mut bytes = 0u64;
-        let mut n = 0i32;
+        Self::cut(set, by, |part, tensor| in_memory(set, part, tensor))
+    }
+
+    fn merged(set: &GgufSet<'a>, data: impl Fn(usize, &TensorInfo<'a>) -> Data<'a>) -> Self {
+        let writer = pairs(Self::like(set), set);
+        set.tensors().fold(writer, |writer, (part, tensor)| {
+            let data = data(part, &tensor);
+            writer.tensor_read(&tensor, data)
+        })
+    }
+
+    fn cut(
+        set: &GgufSet<'a>,
+        by: SplitBy,
+        data: impl Fn(usize, &TensorInfo<'a>) -> Data<'a>,
+    ) -> Result<Vec<Self>, WriteError> {
+        let no_memory = |_| WriteError::out_of_memory("the parts");
+        let alignment = set.metadata().get(ALIGNMENT_KEY);
+        let mut parts = Vec::from([pairs(Self::like(set), set)]);
+        let (mut bytes, mut in_part, mut n) = (0u64, 0usize, 0i32);
         for (part, tensor) in set.tensors() {
-            let data = set.parts().nth(part).and_then(|(_, gguf)| gguf.data(&tensor)).unwrap_or_default();
-            let last = parts.last().map_or(0, Vec::len);
             let full = match by {
-                SplitBy::Tensors(max) => last >= max,
+                SplitBy::Tensors(max) => in_part >= max,
                 SplitBy::Bytes(max) => bytes.saturating_add(tensor.byte_len()) > max,
             };
-            if full && last > 0 {
-                parts.push(Vec::new());
-                bytes = 0;
+            if full && in_part > 0 {
+                let writer = Self::like(set);
+                parts.try_reserve(1).map_err(no_memory)?;
+                parts.push(match &alignment {
+                    Some(alignment) => writer.kv_read(ALIGNMENT_KEY, *alignment),
+                    None => writer,
+                });
+                (bytes, in_part) = (0, 0);
             }
             bytes = bytes.saturating_add(tensor.byte_len());
+            in_part += 1;
             n = n.saturating_add(1);
-            if let Some(part) = parts.last_mut() {
-                part.push((tensor, data));
+            if let Some(last) = parts.pop() {
+                let data = data(part, &tensor);
+                parts.push(last.tensor_read(&tensor, data));
             }
         }
         let Ok(count) = u16::try_from(parts.len()) else {
             let found = format!("{}", parts.len());
             return Err(WriteError::file(WriteErrorKind::InvalidSplit, "the parts", "at most 65535", found));
         };
-        let alignment = set.metadata().get(ALIGNMENT_KEY);
-        Ok(parts
-            .into_iter()
-            .zip(0u16..)
-            .map(|(tensors, no)| {
-                let writer = Self::like(set);
-                let writer = match (no, alignment) {
-                    (0, _) => pairs(writer, set),
-                    (_, Some(alignment)) => writer.kv(ALIGNMENT_KEY, alignment),
-                    (_, None) => writer,
-                };
-                let writer = writer.kv(SPLIT_NO, no).kv(SPLIT_COUNT, count).kv(SPLIT_TENSORS, n);
-                tensors.into_iter().fold(writer, |w, (t, data)| w.tensor(t.name, t.ty, &t.dims, data))
-            })
-            .collect())
+        for (part, no) in parts.iter_mut().zip(0u16..) {
+            let writer = std::mem::take(part);
+            *part = writer.kv(SPLIT_NO, no).kv(SPLIT_COUNT, count).kv(SPLIT_TENSORS, n);
+        }
+        Ok(parts)
     }
 
     /// Splits a model into files `prefix-00001-of-0000N.gguf`, each of which appears when it is complete; their paths.
@@ -96,22 +111,37 @@ impl<'a> GgufWriter<'a> {
     /// ```
     ///
     /// # Errors
-    /// As [`GgufWriter::split`], and when a file cannot be written. The parts before it are there then.
+    /// As [`GgufWriter::write_parts`].
     pub fn write_split(
         set: &GgufSet<'a>,
         by: SplitBy,
         prefix: impl AsRef<Path>,
     ) -> Result<Vec<PathBuf>, WriteError> {
-        let prefix = prefix.as_ref();
-        let parts = Self::split(set, by)?;
-        let count = parts.len() as u32;
-        let name = prefix.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut paths = Vec::new();
-        for (part, no) in parts.iter().zip(1..) {
-            let Some(name) = SplitName::new(&*name, no, count) else { continue };
-            let path = prefix.with_file_name(name.to_string());
-            part.write_file(&path)?;
-            paths.push(path);
+        Self::write_parts(&Self::split(set, by)?, prefix, &WriteOptions::default())
+    }
+
+    /// Writes the parts of a split model as `prefix-00001-of-0000N.gguf`. They get their names when all of them are
+    /// complete, so that a full disk leaves none (of more than 256 parts, which would be too many open files: those
+    /// before the last 256); their paths.
+    ///
+    /// # Errors
+    /// When a part cannot be written, one is there that is not to be replaced, or the work is cancelled.
+    pub fn write_parts(
+        parts: &[Self],
+        prefix: impl AsRef<Path>,
+        options: &WriteOptions<'_>,
+    ) -> Result<Vec<PathBuf>, WriteError> {
+        let paths = part_paths(prefix.as_ref(), parts.len());
+        paths.iter().try_for_each(|path| options.check(path))?;
+        for (parts, paths) in parts.chunks(OPEN_PARTS).zip(paths.chunks(OPEN_PARTS)) {
+            let mut written = Vec::new();
+            for (part, path) in parts.iter().zip(paths) {
+                written.push(part.write_pending(path, options)?.0);
+            }
+            paths.iter().try_for_each(|path| options.check(path))?;
+            for (pending, path) in written.into_iter().zip(paths) {
+                pending.commit().map_err(|e| WriteError::io(place_of(path), e))?;
+            }
         }
         Ok(paths)
     }
@@ -122,11 +152,72 @@ impl<'a> GgufWriter<'a> {
     }
 }
 
+/// Writing models whose tensors are read while they are written: no map, and little memory.
+impl GgufSetReader {
+    /// As [`GgufWriter::merge`].
+    pub fn merge(&self) -> GgufWriter<'_> {
+        GgufWriter::merged(&self.view(), |part, tensor| self.data(part, tensor))
+    }
+
+    /// As [`GgufWriter::split`].
+    ///
+    /// # Errors
+    /// As [`GgufWriter::split`].
+    pub fn split(&self, by: SplitBy) -> Result<Vec<GgufWriter<'_>>, WriteError> {
+        GgufWriter::cut(&self.view(), by, |part, tensor| self.data(part, tensor))
+    }
+
+    fn data<'a>(&'a self, part: usize, tensor: &TensorInfo<'a>) -> Data<'a> {
+        let (len, tensor) = (tensor.byte_len(), tensor.clone());
+        let produce = move |out: &mut dyn Write| {
+            self.read_tensor(part, &tensor, |piece| Ok(out.write_all(piece)?)).map_err(|e| match e {
+                Failure::Read(e) => io::Error::other(e),
+                Failure::Write(e) => e,
+            })
+        };
+        Data::Produced(Arc::new(produce), Some(len))
+    }
+}
+
+/// What ends the copying of a tensor.
+enum Failure {
+    Read(FileError),
+    Write(io::Error),
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+/// The paths of the parts of a split model.
+///
+/// ```
+/// let paths = happy_gguf::part_paths("models/m".as_ref(), 2);
+/// assert!(paths[1].ends_with("models/m-00002-of-00002.gguf"));
+/// ```
+pub fn part_paths(prefix: &Path, count: usize) -> Vec<PathBuf> {
+    let name = prefix.file_name().unwrap_or_default();
+    (1..=count as u64).map(|no| prefix.with_file_name(os_name(name, no, count as u64))).collect()
+}
+
+fn in_memory<'a>(set: &GgufSet<'a>, part: usize, tensor: &TensorInfo<'a>) -> Data<'a> {
+    let gguf = set.parts().nth(part).map(|(_, gguf)| gguf);
+    Data::Bytes(gguf.and_then(|gguf| gguf.data(tensor)).unwrap_or_default().into())
+}
+
 /// All metadata but that which says how the model is split.
 fn pairs<'a>(writer: GgufWriter<'a>, set: &GgufSet<'a>) -> GgufWriter<'a> {
     let kept = |key: &str| ![SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS].contains(&key);
     set.metadata()
         .iter()
         .filter(|(key, _)| kept(key))
-        .fold(writer, |writer, (key, value)| writer.kv(key, OwnedValue::from(value)))
+        .fold(writer, |writer, (key, value)| writer.kv_read(key, value))
 }

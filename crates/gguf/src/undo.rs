@@ -1,163 +1,243 @@
-//! What makes a write in the middle of a file safe from a crash: the old bytes, on the disk before the new ones are.
+//! The old bytes of a header that is being overwritten, and whether the file beside them is torn.
 //!
 //! ```text
-//! .NAME.undo:  "GGUFUNDO", u64 length of the file, u64 offset, u64 n, n old bytes, u64 checksum of all before
+//! .NAME.undo:  "GGUFUND2", u64 length of the file, u64 length of the header, u64 offset, u64 n, u64 context,
+//!              n old bytes, n new bytes, u64 checksum of all before
 //! ```
-//! Numbers are little-endian. The undo file gets its name only when it is complete, and goes when the new bytes are on the
-//! disk. Where there is one, its bytes are put back before anything else is done.
+//! Numbers are little-endian. `context` is a hash of what surrounds the overwritten range: the rest of the header, and
+//! samples of the tensor data. With the length and the bytes themselves it says which file an undo file belongs to. An
+//! inode says less: another model may be copied into the same one, and device numbers change with a restart, which is
+//! when an undo file is needed.
+//!
+//! ```text
+//! length and context fit, the range has the old bytes:       nothing was written      whole
+//!                         the range has the new bytes:       all was written          whole
+//!                         each byte is the old or the new:   something was written    torn
+//! else: another file took the name                                                    foreign
+//! ```
 
+use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::vec::Vec;
 
-use crate::atomic::{Pending, sync_folder};
+use crate::file::FileError;
+use crate::part::read_exact_at;
 
-const MAGIC: &[u8; 8] = b"GGUFUNDO";
-const HEAD: usize = 8 + 8 + 8 + 8;
-/// A header is rewritten, never more; the same bound as for reading one.
-const MAX_LEN: u64 = 256 << 20;
+const MAGIC: &[u8; 8] = b"GGUFUND2";
+const HEAD: usize = 8 * 6;
+/// The most old and new bytes together: a header is overwritten, never more.
+const MAX_LEN: u64 = 512 << 20;
+/// Samples of the tensor data, and the bytes of each.
+const SAMPLES: (u64, u64) = (32, 4096);
+
+/// A hidden file beside `path` for the same name: `.NAME.suffix`. A name that would get too long is replaced by its hash.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    const LONG: usize = 200;
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let name = path.file_name().unwrap_or_default();
+    let mut hidden = OsString::from(".");
+    match name.as_encoded_bytes() {
+        bytes if bytes.len() > LONG => hidden.push(std::format!("{:016x}", Hash::new().of(bytes).0)),
+        _ => hidden.push(name),
+    }
+    hidden.push(suffix);
+    path.with_file_name(hidden)
+}
 
 /// The path of the undo file of `path`.
 pub(crate) fn path_of(path: &Path) -> PathBuf {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".undo");
-    path.with_file_name(name)
+    beside(path, ".undo")
 }
 
-/// Overwrites `old` at `offset` by `new`, which has the same length. Whatever happens meanwhile, the file has either the one
-/// or the other after [`recover`].
-pub(crate) fn overwrite(path: &Path, file: &mut File, offset: u64, old: &[u8], new: &[u8]) -> io::Result<()> {
-    prepare(path, file, offset, old)?;
-    write_at(file, offset, new)?;
-    done(path)
+/// What an undo file says of the file beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The header is the old one or the new one.
+    Whole,
+    /// The header is a mixture of both.
+    Torn,
+    /// It is about another file.
+    Foreign,
 }
 
-/// Makes the undo file.
-fn prepare(path: &Path, file: &File, offset: u64, old: &[u8]) -> io::Result<()> {
-    let mut bytes = MAGIC.to_vec();
-    for n in [file.metadata()?.len(), offset, old.len() as u64] {
+/// The contents of an undo file.
+#[derive(Debug)]
+pub(crate) struct Undo {
+    file_len: u64,
+    header_len: u64,
+    pub(crate) offset: u64,
+    context: u64,
+    pub(crate) old: Vec<u8>,
+    pub(crate) new: Vec<u8>,
+}
+
+impl Undo {
+    /// The undo file beside `path`. An error of kind `InvalidData` when it is not complete.
+    pub(crate) fn beside(path: &Path) -> io::Result<Option<Self>> {
+        let undo = path_of(path);
+        let mut bytes = Vec::new();
+        match File::open(&undo) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Err(e),
+            // There is none, or no such name can be.
+            Err(_) => return Ok(None),
+            Ok(file) => read_up_to(file, MAX_LEN + 64, &mut bytes)?,
+        };
+        let broken = || {
+            let what = std::format!("`{}` is damaged; remove it if the model is whole", undo.display());
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        };
+        Self::parse(&bytes).ok_or_else(broken).map(Some)
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let number = |at: usize| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk::<8>()?));
+        let sum_at = bytes.len().checked_sub(8)?;
+        let both = bytes.get(HEAD..sum_at)?;
+        let n = usize::try_from(number(32)?).ok()?;
+        let whole = bytes.starts_with(MAGIC)
+            && number(sum_at)? == Hash::new().of(bytes.get(..sum_at)?).0
+            && n.checked_mul(2) == Some(both.len());
+        let (old, new) = both.split_at_checked(n)?;
+        let (file_len, header_len, offset) = (number(8)?, number(16)?, number(24)?);
+        let fits = offset.checked_add(n as u64)? <= header_len && header_len <= file_len;
+        let owned = |bytes: &[u8]| {
+            let mut out = Vec::new();
+            out.try_reserve_exact(bytes.len()).ok()?;
+            out.extend_from_slice(bytes);
+            Some(out)
+        };
+        (whole && fits).then_some(Self {
+            file_len,
+            header_len,
+            offset,
+            context: number(40)?,
+            old: owned(old)?,
+            new: owned(new)?,
+        })
+    }
+
+    /// What it says of `file`.
+    pub(crate) fn state(&self, file: &File) -> io::Result<State> {
+        let end = self.offset + self.old.len() as u64;
+        if file.metadata()?.len() != self.file_len {
+            return Ok(State::Foreign);
+        }
+        let now = read_range(file, self.offset, end)?;
+        let mixed =
+            now.iter().zip(self.old.iter().zip(&self.new)).all(|(b, (old, new))| b == old || b == new);
+        if !mixed || context(file, self.file_len, self.header_len, self.offset, end)? != self.context {
+            return Ok(State::Foreign);
+        }
+        Ok(if now == self.old || now == self.new { State::Whole } else { State::Torn })
+    }
+}
+
+/// Refuses a file whose header was left half written.
+///
+/// # Errors
+/// [`FileError::Torn`], and when the undo file cannot be read.
+pub(crate) fn refuse_torn(path: &Path, file: &File) -> Result<(), FileError> {
+    let undo = match Undo::beside(path) {
+        Ok(Some(undo)) => undo,
+        Ok(None) => return Ok(()),
+        // An undo file gets its name when it is complete: before that nothing is overwritten.
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => return Ok(()),
+        Err(e) => return Err(FileError::io(&path_of(path), e)),
+    };
+    match undo.state(file) {
+        Ok(State::Torn) => Err(FileError::Torn { path: path.to_path_buf(), undo: path_of(path) }),
+        Ok(State::Whole | State::Foreign) => Ok(()),
+        Err(e) => Err(FileError::io(path, e)),
+    }
+}
+
+/// The bytes of an undo file for a change of `old` to `new` at `offset` of a header of `header_len` bytes.
+#[cfg(feature = "write")]
+pub(crate) fn contents(
+    file: &File,
+    header_len: u64,
+    offset: u64,
+    old: &[u8],
+    new: &[u8],
+) -> io::Result<Vec<u8>> {
+    let (len, n) = (file.metadata()?.len(), old.len() as u64);
+    let context = context(file, len, header_len, offset, offset.saturating_add(n))?;
+    let mut bytes = Vec::new();
+    let size = old.len().saturating_add(new.len()).saturating_add(HEAD + 8);
+    bytes.try_reserve_exact(size).map_err(|_| no_memory(size as u64))?;
+    bytes.extend(MAGIC);
+    for n in [len, header_len, offset, n, context] {
         bytes.extend(n.to_le_bytes());
     }
     bytes.extend(old);
-    bytes.extend(checksum(&bytes).to_le_bytes());
-    let mut pending = Pending::create(&path_of(path))?;
-    pending.file().write_all(&bytes)?;
-    pending.commit()
+    bytes.extend(new);
+    let sum = Hash::new().of(&bytes).0;
+    bytes.extend(sum.to_le_bytes());
+    Ok(bytes)
 }
 
-fn write_at(file: &mut File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    file.seek(SeekFrom::Start(offset))?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// The hash of the header but for one range, and of samples of the data.
+fn context(file: &File, file_len: u64, header_len: u64, start: u64, end: u64) -> io::Result<u64> {
+    let mut hash = Hash::new();
+    let mut buffer = [0; SAMPLES.1 as usize];
+    let mut add = |mut from: u64, to: u64| {
+        while from < to {
+            let n = (to - from).min(SAMPLES.1);
+            let piece = buffer.get_mut(..n as usize).unwrap_or_default();
+            read_exact_at(file, piece, from)?;
+            hash = hash.of(piece);
+            from += n;
+        }
+        Ok::<_, io::Error>(())
+    };
+    add(0, start)?;
+    add(end, header_len)?;
+    let data = file_len.saturating_sub(header_len);
+    for i in 0..SAMPLES.0 {
+        // The last one ends where the file ends.
+        let spread = u128::from(data.saturating_sub(SAMPLES.1)) * u128::from(i) / u128::from(SAMPLES.0 - 1);
+        let at = header_len.saturating_add(spread as u64);
+        add(at, at.saturating_add(SAMPLES.1).min(file_len))?;
+    }
+    Ok(hash.0)
 }
 
-/// Removes the undo file.
-fn done(path: &Path) -> io::Result<()> {
-    let undo = path_of(path);
-    fs::remove_file(&undo)?;
-    sync_folder(&undo)
-}
-
-/// Puts the old bytes back if a write was interrupted; whether there was one.
-pub(crate) fn recover(path: &Path, file: &mut File) -> io::Result<bool> {
-    let undo = path_of(path);
+/// A range of a file, in memory that is reserved fallibly. The file's position is not used.
+pub(crate) fn read_range(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
+    let n = to.saturating_sub(from);
+    let len = usize::try_from(n).map_err(|_| no_memory(n))?;
     let mut bytes = Vec::new();
-    match File::open(&undo) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(e) => return Err(e),
-        Ok(undo) => undo.take(MAX_LEN + 64).read_to_end(&mut bytes)?,
-    };
-    let refuse = |what| {
-        let message = std::format!("`{}` {what}; remove it if the model is whole", undo.display());
-        Err(io::Error::new(io::ErrorKind::InvalidData, message))
-    };
-    let Some((offset, old)) = contents(&bytes, file.metadata()?.len()) else {
-        return refuse("is no undo file of this model");
-    };
-    write_at(file, offset, old)?;
-    done(path)?;
-    Ok(true)
+    bytes.try_reserve_exact(len).map_err(|_| no_memory(n))?;
+    bytes.resize(len, 0);
+    read_exact_at(file, &mut bytes, from)?;
+    Ok(bytes)
 }
 
-fn contents(bytes: &[u8], file_len: u64) -> Option<(u64, &[u8])> {
-    let number = |at: usize| {
-        let field = bytes.get(at..)?.first_chunk::<8>()?;
-        Some(u64::from_le_bytes(*field))
-    };
-    let (sum_at, head) = (bytes.len().checked_sub(8)?, bytes.get(..HEAD)?);
-    let old = bytes.get(HEAD..sum_at)?;
-    let (len, offset, n) = (number(8)?, number(16)?, number(24)?);
-    let whole = head.starts_with(MAGIC)
-        && number(sum_at)? == checksum(bytes.get(..sum_at)?)
-        && n == old.len() as u64
-        && len == file_len
-        && offset.checked_add(n)? <= len;
-    whole.then_some((offset, old))
+/// The file's bytes, at most `max` of them.
+fn read_up_to(file: File, max: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let len = file.metadata()?.len().min(max);
+    // One more, so that the first read sees the end.
+    let room = usize::try_from(len).ok().and_then(|n| n.checked_add(1)).ok_or_else(|| no_memory(len))?;
+    bytes.try_reserve_exact(room).map_err(|_| no_memory(len))?;
+    file.take(len).read_to_end(bytes).map(drop)
 }
 
-/// FNV-1a: it tells a complete file from a cut one, no more.
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+pub(crate) fn no_memory(n: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, std::format!("no memory for {n} bytes"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// FNV-1a: it tells one file from another and a complete one from a cut one; it does not withstand anybody.
+#[derive(Clone, Copy)]
+pub(crate) struct Hash(pub(crate) u64);
 
-    fn folder(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(std::format!("happy-gguf-undo-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        path
+impl Hash {
+    pub(crate) fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
     }
 
-    fn open(path: &Path) -> File {
-        File::options().read(true).write(true).open(path).unwrap()
-    }
-
-    /// A crash after each step, and after every number of bytes of the step that writes.
-    #[test]
-    fn a_crash_loses_nothing() {
-        let folder = folder("crash");
-        let path = folder.join("m.gguf");
-        for written in 0..=4 {
-            fs::write(&path, b"0123456789").unwrap();
-            let mut file = open(&path);
-            prepare(&path, &file, 3, b"3456").unwrap();
-            write_at(&mut file, 3, &b"abcd"[..written]).unwrap();
-            // Here the machine goes down.
-            assert!(recover(&path, &mut open(&path)).unwrap());
-            assert_eq!(fs::read(&path).unwrap(), b"0123456789");
-            assert!(!recover(&path, &mut open(&path)).unwrap());
-        }
-        let mut file = open(&path);
-        overwrite(&path, &mut file, 3, b"3456", b"abcd").unwrap();
-        assert!(!recover(&path, &mut file).unwrap());
-        assert_eq!(fs::read(&path).unwrap(), b"012abcd789");
-        fs::remove_dir_all(folder).unwrap();
-    }
-
-    /// An undo file that is cut, changed or of another model is refused, and nothing is written.
-    #[test]
-    fn a_broken_undo_file_is_refused() {
-        let folder = folder("broken");
-        let path = folder.join("m.gguf");
-        fs::write(&path, b"0123456789").unwrap();
-        prepare(&path, &open(&path), 0, b"abcd").unwrap();
-        let good = fs::read(path_of(&path)).unwrap();
-        let mut broken: Vec<Vec<u8>> = (0..good.len()).map(|n| good[..n].to_vec()).collect();
-        broken.extend((0..good.len()).map(|i| {
-            let mut bytes = good.clone();
-            bytes[i] ^= 1;
-            bytes
-        }));
-        for bytes in broken {
-            fs::write(path_of(&path), bytes).unwrap();
-            assert!(recover(&path, &mut open(&path)).is_err());
-        }
-        assert_eq!(fs::read(&path).unwrap(), b"0123456789");
-        fs::remove_dir_all(folder).unwrap();
+    pub(crate) fn of(self, bytes: &[u8]) -> Self {
+        Self(bytes.iter().fold(self.0, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)))
     }
 }

@@ -1,9 +1,11 @@
 //! The error of writing: an opaque struct with a kind, a place, and what was expected and found.
 
 use std::io;
+use std::path::Path;
 use std::string::String;
 
 use crate::error::printable;
+use crate::file::FileError;
 
 /// What keeps a file from being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +31,12 @@ pub enum WriteErrorKind {
     InvalidFile,
     /// A write to the destination failed.
     Io,
+    /// There is a file already, and it is not to be replaced.
+    Exists,
+    /// The memory for what is to be written could not be reserved.
+    OutOfMemory,
+    /// The caller ended the work.
+    Cancelled,
 }
 
 /// Why a file could not be written: kind, the key or tensor, what was expected and found.
@@ -80,8 +88,21 @@ impl WriteError {
         Self { kind, place: place.into(), expected: expected.into(), found: found.into(), source: None }
     }
 
+    pub(crate) fn out_of_memory(place: impl Into<String>) -> Self {
+        Self::file(WriteErrorKind::OutOfMemory, place, "memory for its description", "none")
+    }
+
+    pub(crate) fn cancelled(place: impl Into<String>) -> Self {
+        Self::file(WriteErrorKind::Cancelled, place, "to be let finish", "a request to end")
+    }
+
     pub(crate) fn io(place: impl Into<String>, source: io::Error) -> Self {
         Self { place: place.into(), ..source.into() }
+    }
+
+    /// Names the file of an error that says "the file".
+    pub(crate) fn at(self, path: &Path) -> Self {
+        if self.place == "the file" { Self { place: place_of(path), ..self } } else { self }
     }
 
     /// What is wrong.
@@ -92,12 +113,24 @@ impl WriteError {
 
 impl From<io::Error> for WriteError {
     fn from(source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::OutOfMemory => WriteErrorKind::OutOfMemory,
+            _ => WriteErrorKind::Io,
+        };
         Self {
-            kind: WriteErrorKind::Io,
+            kind,
             place: "the file".into(),
-            expected: "a write that succeeds".into(),
+            expected: match source.get_ref().is_some_and(|e| e.is::<FileError>()) {
+                true => "input that can be read".into(),
+                false => "a write that succeeds".into(),
+            },
             found: source.to_string(),
             source: Some(source),
         }
     }
+}
+
+/// A path for a message.
+pub(crate) fn place_of(path: &Path) -> String {
+    std::format!("`{}`", crate::file::shown(path))
 }

@@ -4,15 +4,20 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
+use std::path::Path;
 use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
 use crate::dialect::{ByteOrder, Dialect};
-use crate::encode::{self, TooLarge};
+use crate::encode::{self, Out, Unencoded};
 use crate::owned_value::OwnedValue;
-use crate::tensor_info::Dims;
-use crate::write_error::{WriteError, WriteErrorKind};
+use crate::pending::Pending;
+use crate::sink::{Checked, Growing, Room};
+use crate::tensor_info::{Dims, TensorInfo};
+use crate::value::{Value, ValueType};
+use crate::write_error::{WriteError, WriteErrorKind, place_of};
+use crate::write_options::WriteOptions;
 use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, GgmlType, Gguf, Limits};
 
 /// Builds a GGUF file: little-endian and of version 3 unless told otherwise.
@@ -38,39 +43,70 @@ use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, GgmlType, Gguf, Limits};
 pub struct GgufWriter<'a> {
     version: u32,
     order: ByteOrder,
-    pairs: Vec<(String, OwnedValue)>,
+    pairs: Vec<(Cow<'a, str>, Pair<'a>)>,
     tensors: Vec<Tensor<'a>>,
+    /// A pair or a tensor found no room; said when the file is written.
+    out_of_memory: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Pair<'a> {
+    Owned(OwnedValue),
+    Read(Value<'a>),
+}
+
+impl Pair<'_> {
+    fn value_type(&self) -> ValueType {
+        match self {
+            Self::Owned(value) => value.value_type(),
+            Self::Read(value) => value.value_type(),
+        }
+    }
+
+    fn encode(&self, to: Dialect, out: &mut Vec<u8>) -> Result<(), Unencoded> {
+        match self {
+            Self::Owned(value) => value.encode(to, out),
+            Self::Read(value) => encode::value(value, to, out),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Tensor<'a> {
-    name: String,
+    name: Cow<'a, str>,
     ty: GgmlType,
     dims: Vec<u64>,
     data: Data<'a>,
 }
 
 /// Writes a tensor's bytes, all of them, each time it is called.
-type Producer<'a> = Arc<dyn Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'a>;
+pub(crate) type Producer<'a> = Arc<dyn Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'a>;
 
 #[derive(Clone)]
-enum Data<'a> {
+pub(crate) enum Data<'a> {
     Bytes(Cow<'a, [u8]>),
-    Produced(Producer<'a>),
+    /// And how many bytes, where the type does not say it.
+    Produced(Producer<'a>, Option<u64>),
 }
 
 impl fmt::Debug for Data<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
-            Self::Produced(_) => f.write_str("produced"),
+            Self::Produced(..) => f.write_str("produced"),
         }
     }
 }
 
 impl Default for GgufWriter<'_> {
     fn default() -> Self {
-        Self { version: 3, order: ByteOrder::Little, pairs: Vec::new(), tensors: Vec::new() }
+        Self {
+            version: 3,
+            order: ByteOrder::Little,
+            pairs: Vec::new(),
+            tensors: Vec::new(),
+            out_of_memory: false,
+        }
     }
 }
 
@@ -86,11 +122,11 @@ impl<'a> GgufWriter<'a> {
     pub fn from_gguf(gguf: &Gguf<'a>) -> Self {
         let mut writer = Self::new().version(gguf.version()).byte_order(gguf.byte_order());
         for (key, value) in gguf.metadata().iter() {
-            writer = writer.kv(key, value);
+            writer = writer.kv_read(key, value);
         }
         for tensor in gguf.tensors() {
-            writer =
-                writer.tensor(tensor.name, tensor.ty, &tensor.dims, gguf.data(&tensor).unwrap_or_default());
+            let data = gguf.data(&tensor).unwrap_or_default();
+            writer = writer.tensor_read(&tensor, Data::Bytes(data.into()));
         }
         writer
     }
@@ -108,8 +144,20 @@ impl<'a> GgufWriter<'a> {
     }
 
     /// Adds a metadata pair.
-    pub fn kv(mut self, key: impl Into<String>, value: impl Into<OwnedValue>) -> Self {
-        self.pairs.push((key.into(), value.into()));
+    pub fn kv(self, key: impl Into<String>, value: impl Into<OwnedValue>) -> Self {
+        self.pair(key.into().into(), Pair::Owned(value.into()))
+    }
+
+    /// Adds a metadata pair that was read from a file. The value is borrowed: nothing is copied before it is written.
+    pub fn kv_read(self, key: &'a str, value: Value<'a>) -> Self {
+        self.pair(key.into(), Pair::Read(value))
+    }
+
+    fn pair(mut self, key: Cow<'a, str>, value: Pair<'a>) -> Self {
+        match self.pairs.try_reserve(1) {
+            Ok(()) => self.pairs.push((key, value)),
+            Err(_) => self.out_of_memory = true,
+        }
         self
     }
 
@@ -127,7 +175,7 @@ impl<'a> GgufWriter<'a> {
         dims: &[u64],
         bytes: impl Into<Cow<'a, [u8]>>,
     ) -> Self {
-        self.push(name.into(), ty, dims, Data::Bytes(bytes.into()))
+        self.push(name.into().into(), ty, dims, Data::Bytes(bytes.into()))
     }
 
     /// Adds a tensor whose bytes are produced while the file is written, so that they need not be in memory at once.
@@ -150,11 +198,32 @@ impl<'a> GgufWriter<'a> {
         dims: &[u64],
         produce: impl Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'a,
     ) -> Self {
-        self.push(name.into(), ty, dims, Data::Produced(Arc::new(produce)))
+        self.push(name.into().into(), ty, dims, Data::Produced(Arc::new(produce), None))
     }
 
-    fn push(mut self, name: String, ty: GgmlType, dims: &[u64], data: Data<'a>) -> Self {
-        self.tensors.push(Tensor { name, ty, dims: dims.to_vec(), data });
+    /// [`GgufWriter::tensor_from`] for a type whose size is not known to follow from the dimensions: `len` bytes are
+    /// produced. `None` is as many as type and dimensions say.
+    pub fn tensor_from_sized(
+        self,
+        name: impl Into<String>,
+        ty: GgmlType,
+        dims: &[u64],
+        len: Option<u64>,
+        produce: impl Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'a,
+    ) -> Self {
+        self.push(name.into().into(), ty, dims, Data::Produced(Arc::new(produce), len))
+    }
+
+    /// A tensor that was read from a file.
+    pub(crate) fn tensor_read(self, tensor: &TensorInfo<'a>, data: Data<'a>) -> Self {
+        self.push(tensor.name.into(), tensor.ty, &tensor.dims, data)
+    }
+
+    fn push(mut self, name: Cow<'a, str>, ty: GgmlType, dims: &[u64], data: Data<'a>) -> Self {
+        match self.tensors.try_reserve(1) {
+            Ok(()) => self.tensors.push(Tensor { name, ty, dims: dims.to_vec(), data }),
+            Err(_) => self.out_of_memory = true,
+        }
         self
     }
 
@@ -163,9 +232,9 @@ impl<'a> GgufWriter<'a> {
     /// # Errors
     /// As [`GgufWriter::write_to`].
     pub fn to_vec(&self) -> Result<Vec<u8>, WriteError> {
-        let mut out = Vec::new();
+        let mut out = Growing(Vec::new());
         self.write_to(&mut out)?;
-        Ok(out)
+        Ok(out.0)
     }
 
     /// Checks everything and writes the file; returns the number of bytes written. Writes are large, so
@@ -174,7 +243,22 @@ impl<'a> GgufWriter<'a> {
     /// # Errors
     /// When a key, a name, the alignment or a tensor is one that a reader refuses (nothing is written then), when a
     /// producer writes too much or too little, or when a write fails.
-    pub fn write_to(&self, mut out: impl Write) -> Result<u64, WriteError> {
+    pub fn write_to(&self, out: impl Write) -> Result<u64, WriteError> {
+        self.write_to_with(out, &|| false)
+    }
+
+    /// [`GgufWriter::write_to`], ended when `cancelled` says so. It is asked before each 256 KiB; a producer should ask by
+    /// itself if it computes for long between two writes.
+    ///
+    /// # Errors
+    /// As [`GgufWriter::write_to`], and when the work is cancelled.
+    pub fn write_to_with(&self, out: impl Write, cancelled: &dyn Fn() -> bool) -> Result<u64, WriteError> {
+        let mut out = Checked { out, cancelled, stopped: false };
+        let written = self.write_checked(&mut out);
+        if out.stopped { Err(WriteError::cancelled("the file")) } else { written }
+    }
+
+    fn write_checked(&self, mut out: impl Write) -> Result<u64, WriteError> {
         let alignment = self.check_alignment()?;
         let header = self.header(alignment)?;
         out.write_all(&header)?;
@@ -185,6 +269,54 @@ impl<'a> GgufWriter<'a> {
         }
         out.flush()?;
         Ok(written)
+    }
+
+    /// Writes a file, atomically: it is written beside its place, brought to the disk, and moved over what was there.
+    /// A crash leaves the old file or the new one, and at most one file `.NAME.happy-tmp`, which the next write to the same
+    /// folder removes. Returns its length.
+    ///
+    /// ```
+    /// # let dir = std::env::temp_dir().join(format!("happy-gguf-write-doc-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&dir).unwrap();
+    /// let path = dir.join("tiny.gguf");
+    /// let len = happy_gguf::GgufWriter::new().kv("general.name", "tiny").write_file(&path)?;
+    /// assert_eq!(std::fs::metadata(&path).unwrap().len(), len);
+    /// # std::fs::remove_dir_all(&dir).unwrap();
+    /// # Ok::<(), happy_gguf::WriteError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`GgufWriter::write_to`], and when the file cannot be made or moved; what was there before stays.
+    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<u64, WriteError> {
+        self.write_file_with(path, &WriteOptions::default())
+    }
+
+    /// [`GgufWriter::write_file`] with options.
+    ///
+    /// # Errors
+    /// As [`GgufWriter::write_file`], when there is a file that is not to be replaced, and when the work is cancelled.
+    pub fn write_file_with(
+        &self,
+        path: impl AsRef<Path>,
+        options: &WriteOptions<'_>,
+    ) -> Result<u64, WriteError> {
+        let path = path.as_ref();
+        options.check(path)?;
+        let (pending, len) = self.write_pending(path, options)?;
+        options.check(path)?;
+        pending.commit().map_err(|e| WriteError::io(place_of(path), e))?;
+        Ok(len)
+    }
+
+    /// Writes the file without giving it its name.
+    pub(crate) fn write_pending(
+        &self,
+        path: &Path,
+        options: &WriteOptions<'_>,
+    ) -> Result<(Pending, u64), WriteError> {
+        let mut pending = Pending::create(path).map_err(|e| WriteError::io(place_of(path), e))?;
+        let len = self.write_to_with(pending.file(), options.cancelled).map_err(|e| e.at(path))?;
+        Ok((pending, len))
     }
 
     /// The number of bytes that [`GgufWriter::write_to`] writes.
@@ -200,21 +332,27 @@ impl<'a> GgufWriter<'a> {
 
     /// Everything before the tensor data. Padded when there are tensors, as the reference writer does.
     fn header(&self, alignment: u64) -> Result<Vec<u8>, WriteError> {
+        let no_memory = || WriteError::out_of_memory("the file");
+        if self.out_of_memory {
+            return Err(no_memory());
+        }
         let to = Dialect::new(self.version, self.order);
         let start = Start { version: self.version, n_tensors: self.tensors.len(), n_pairs: self.pairs.len() };
         let mut out = start.bytes(to)?;
 
         let limits = Limits::default();
         let mut seen = HashSet::new();
+        seen.try_reserve(self.pairs.len()).map_err(|_| no_memory())?;
         for (key, value) in &self.pairs {
             if !seen.insert(key) {
                 return Err(WriteError::key(WriteErrorKind::InvalidKey, key, "each key once", "it again"));
             }
-            write_pair(key, value, to, &mut out)?;
+            write_pair(key, value.value_type(), to, &mut out, |out| value.encode(to, out))?;
         }
 
         let mut offset = 0u64;
         let mut seen = HashSet::new();
+        seen.try_reserve(self.tensors.len()).map_err(|_| no_memory())?;
         for tensor in &self.tensors {
             let (name, kind) = (&tensor.name, WriteErrorKind::InvalidTensorName);
             if name.len() as u64 > limits.max_tensor_name_len {
@@ -225,9 +363,13 @@ impl<'a> GgufWriter<'a> {
                 return Err(WriteError::tensor(kind, name, "each tensor once", "it again"));
             }
             let size = tensor.size()?;
-            write_entry(name, &tensor.dims, tensor.ty, offset, to, &mut out).map_err(|TooLarge| {
-                let found = format!("{:?}", tensor.dims);
-                WriteError::tensor(WriteErrorKind::TooLarge, name, "dimensions of 32 bits (version 1)", found)
+            write_entry(name, &tensor.dims, tensor.ty, offset, to, &mut out).map_err(|e| match e {
+                Unencoded::OutOfMemory => no_memory(),
+                Unencoded::TooLarge => {
+                    let expected = "dimensions of 32 bits (version 1)";
+                    let found = format!("{:?}", tensor.dims);
+                    WriteError::tensor(WriteErrorKind::TooLarge, name, expected, found)
+                }
             })?;
             offset = offset.saturating_add(padded(size, alignment));
             if i64::try_from(offset).is_err() {
@@ -237,8 +379,7 @@ impl<'a> GgufWriter<'a> {
             }
         }
         if !self.tensors.is_empty() {
-            let start = out.len() as u64;
-            write_padding(&mut out, start, alignment)?;
+            pad(&mut out, alignment)?;
         }
         Ok(out)
     }
@@ -246,7 +387,12 @@ impl<'a> GgufWriter<'a> {
     fn check_alignment(&self) -> Result<u64, WriteError> {
         match self.pairs.iter().find(|(key, _)| key == ALIGNMENT_KEY) {
             None => Ok(DEFAULT_ALIGNMENT),
-            Some((_, value)) => alignment_of(value),
+            Some((_, Pair::Owned(value))) => alignment_of(value),
+            // Whatever it is, it is a value that owns nothing, or not an alignment.
+            Some((_, Pair::Read(value @ (Value::String(_) | Value::Array(_))))) => {
+                Err(wrong_alignment(format!("a value of type {}", value.value_type())))
+            }
+            Some((_, Pair::Read(value))) => alignment_of(&(*value).into()),
         }
     }
 }
@@ -259,8 +405,12 @@ pub(crate) fn alignment_of(value: &OwnedValue) -> Result<u64, WriteError> {
         OwnedValue::U32(n) => format!("{n}"),
         value => format!("a value of type {}", value.value_type()),
     };
-    let expected = format!("a u32 that is a power of two up to {max}");
-    Err(WriteError::key(WriteErrorKind::InvalidAlignment, ALIGNMENT_KEY, expected, found))
+    Err(wrong_alignment(found))
+}
+
+fn wrong_alignment(found: String) -> WriteError {
+    let expected = format!("a u32 that is a power of two up to {}", Limits::default().max_alignment);
+    WriteError::key(WriteErrorKind::InvalidAlignment, ALIGNMENT_KEY, expected, found)
 }
 
 /// The first fields of a file.
@@ -281,42 +431,48 @@ impl Start {
                 found,
             ));
         }
-        let mut out = b"GGUF".to_vec();
-        encode::u32(self.version, to, &mut out);
+        let mut out = Vec::new();
         let counts = [self.n_tensors, self.n_pairs];
-        counts.into_iter().try_for_each(|n| encode::len(n as u64, to, &mut out)).map_err(|TooLarge| {
-            let found = format!("{counts:?}");
-            WriteError::file(
-                WriteErrorKind::TooLarge,
-                "the file",
-                "counts that fit 32 bits (version 1)",
-                found,
-            )
-        })?;
-        Ok(out)
+        let mut write = || {
+            out.put(b"GGUF")?;
+            encode::u32(self.version, to, &mut out)?;
+            counts.into_iter().try_for_each(|n| encode::len(n as u64, to, &mut out))
+        };
+        match write() {
+            Ok(()) => Ok(out),
+            Err(Unencoded::OutOfMemory) => Err(WriteError::out_of_memory("the file")),
+            Err(Unencoded::TooLarge) => {
+                let (kind, found) = (WriteErrorKind::TooLarge, format!("{counts:?}"));
+                Err(WriteError::file(kind, "the file", "counts that fit 32 bits (version 1)", found))
+            }
+        }
     }
 }
 
-/// Checks and appends a pair.
+/// Checks and appends a pair, the value by `encode`.
 pub(crate) fn write_pair(
     key: &str,
-    value: &OwnedValue,
+    ty: ValueType,
     to: Dialect,
     out: &mut Vec<u8>,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), Unencoded>,
 ) -> Result<(), WriteError> {
     let max = Limits::default().max_key_len;
     if key.is_empty() || key.len() as u64 > max {
         let (expected, found) = (format!("a key of 1 to {max} bytes"), format!("{} bytes", key.len()));
         return Err(WriteError::key(WriteErrorKind::InvalidKey, key, expected, found));
     }
-    let mut write = || {
+    let write = || {
         encode::string(key.as_bytes(), to, out)?;
-        encode::u32(value.value_type().id(), to, out);
-        value.encode(to, out)
+        encode::u32(ty.id(), to, out)?;
+        encode(out)
     };
-    write().map_err(|TooLarge| {
-        let expected = "lengths that fit the version, and arrays at most 64 deep";
-        WriteError::key(WriteErrorKind::TooLarge, key, expected, "more")
+    write().map_err(|e| match e {
+        Unencoded::OutOfMemory => WriteError::out_of_memory("the file"),
+        Unencoded::TooLarge => {
+            let expected = "lengths that fit the version, and arrays at most 64 deep";
+            WriteError::key(WriteErrorKind::TooLarge, key, expected, "more")
+        }
     })
 }
 
@@ -328,13 +484,12 @@ pub(crate) fn write_entry(
     offset: u64,
     to: Dialect,
     out: &mut Vec<u8>,
-) -> Result<(), TooLarge> {
+) -> Result<(), Unencoded> {
     encode::string(name.as_bytes(), to, out)?;
-    encode::u32(dims.len() as u32, to, out);
+    encode::u32(dims.len() as u32, to, out)?;
     dims.iter().try_for_each(|dim| encode::len(*dim, to, out))?;
-    encode::u32(ty.id(), to, out);
-    encode::u64(offset, to, out);
-    Ok(())
+    encode::u32(ty.id(), to, out)?;
+    encode::u64(offset, to, out)
 }
 
 impl Tensor<'_> {
@@ -352,7 +507,8 @@ impl Tensor<'_> {
             return match &self.data {
                 Data::Bytes(bytes) if bytes.is_empty() && elements > 0 => Err(self.wrong_size(1, 0)),
                 Data::Bytes(bytes) => Ok(bytes.len() as u64),
-                Data::Produced(_) => Err(shape("a type of known size for bytes that are produced")),
+                Data::Produced(_, Some(len)) => Ok(*len),
+                Data::Produced(_, None) => Err(shape("a type of known size for bytes that are produced")),
             };
         };
         if !dims.padded()[0].is_multiple_of(layout.len.into()) {
@@ -378,7 +534,7 @@ impl Tensor<'_> {
         let size = self.size()?;
         match &self.data {
             Data::Bytes(bytes) => out.write_all(bytes)?,
-            Data::Produced(produce) => {
+            Data::Produced(produce, _) => {
                 let mut room = Room { out, left: size, too_much: false };
                 let done = produce(&mut room);
                 if room.too_much {
@@ -394,29 +550,6 @@ impl Tensor<'_> {
     }
 }
 
-/// Takes so many bytes and no more.
-struct Room<'o> {
-    out: &'o mut dyn Write,
-    left: u64,
-    too_much: bool,
-}
-
-impl Write for Room<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() as u64 > self.left {
-            self.too_much = true;
-            return Err(io::Error::new(io::ErrorKind::WriteZero, "more bytes than the tensor has"));
-        }
-        let n = self.out.write(bytes)?;
-        self.left = self.left.saturating_sub(n as u64);
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
 /// Rounded up to the alignment; at most `u64::MAX`.
 pub(crate) fn padded(size: u64, alignment: u64) -> u64 {
     size.checked_next_multiple_of(alignment).unwrap_or(u64::MAX)
@@ -426,4 +559,14 @@ pub(crate) fn padded(size: u64, alignment: u64) -> u64 {
 pub(crate) fn write_padding(out: &mut impl Write, written: u64, alignment: u64) -> io::Result<u64> {
     let padding = padded(written, alignment) - written;
     io::copy(&mut io::Read::take(io::repeat(0), padding), out)
+}
+
+/// Zeros up to the alignment.
+pub(crate) fn pad(out: &mut Vec<u8>, alignment: u64) -> Result<(), WriteError> {
+    let len = padded(out.len() as u64, alignment);
+    let more = usize::try_from(len).ok().and_then(|len| len.checked_sub(out.len()));
+    let more = more.filter(|more| out.try_reserve(*more).is_ok());
+    let more = more.ok_or_else(|| WriteError::out_of_memory("the file"))?;
+    out.resize(out.len() + more, 0);
+    Ok(())
 }

@@ -61,7 +61,7 @@ impl Read for Trickle<'_> {
 /// A header from a stream is what the whole file's is, and costs little of what follows.
 #[test]
 fn headers_of_the_corpus() {
-    let Some(corpus) = support::corpus() else { return };
+    let corpus = support::corpus();
     let mut failures = Vec::new();
     for (case, bytes) in support::cases(&corpus) {
         let what = &case["what"];
@@ -148,9 +148,14 @@ fn an_endless_header_ends() {
 
 #[test]
 fn shards_of_the_corpus() {
-    let Some(corpus) = support::corpus() else { return };
-    let first = corpus.join("files/shards-00001-of-00003.gguf");
-    let model = GgufSetFile::read(&first).unwrap();
+    let corpus = support::corpus();
+    let folder = std::env::temp_dir().join(format!("happy-gguf-shards-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    for n in 1..=3 {
+        let name = format!("shards-0000{n}-of-00003.gguf");
+        fs::write(folder.join(&name), corpus.bytes(&format!("files/{name}")).unwrap()).unwrap();
+    }
+    let model = GgufSetFile::read(folder.join("shards-00001-of-00003.gguf")).unwrap();
     let set = model.view();
     assert_eq!(set.parts().len(), 3);
     let names: Vec<_> = set.tensors().map(|(_, t)| t.name).collect();
@@ -167,11 +172,8 @@ fn shards_of_the_corpus() {
     assert_eq!(merged.metadata().len(), 3);
     assert_eq!(ContentHash::of(&set), ContentHash::of(&merged.into()));
 
-    let error = GgufSetFile::read(corpus.join("files/shards-00002-of-00003.gguf")).unwrap_err().to_string();
-    assert!(
-        error.contains("not the first part") && error.contains("`shards-00001-of-00003.gguf`"),
-        "{error}"
-    );
+    let third = GgufSetFile::read(folder.join("shards-00003-of-00003.gguf")).unwrap();
+    assert_eq!(ContentHash::of(&third.view()), ContentHash::of(&set));
 }
 
 /// Whatever is cut comes together again byte by byte.
@@ -220,7 +222,9 @@ fn sets_that_do_not_fit() {
     let cases: Vec<(&str, Vec<GgufWriter<'_>>, SetErrorKind, &str)> = vec![
         ("none", vec![], MissingPart, "part 1"),
         ("one of two", vec![part(0, 2, 2, "a")], MissingPart, "part 2"),
-        ("second only", vec![part(1, 2, 2, "a")], ForeignPart, "0"),
+        ("second only", vec![part(1, 2, 2, "a")], MissingPart, "part 1"),
+        ("third only", vec![part(2, 3, 2, "a")], MissingPart, "part 1`, `part 2"),
+        ("number too large", vec![part(2, 2, 2, "a")], ForeignPart, "0"),
         ("twice the first", vec![part(0, 2, 2, "a"), part(0, 2, 2, "b")], ForeignPart, "1"),
         ("other count", vec![part(0, 2, 2, "a"), part(1, 3, 2, "b")], ForeignPart, "1"),
         ("too many", vec![part(0, 2, 3, "a"), part(1, 2, 3, "b"), part(2, 2, 3, "c")], ForeignPart, "2"),
@@ -261,6 +265,100 @@ fn sets_that_do_not_fit() {
     assert_eq!((set.tensor("a").unwrap().0, set.tensor("b").unwrap().0, set.tensor("c")), (1, 0, None));
 }
 
+fn set_of(file: &GgufSetFile) -> GgufSet<'_> {
+    file.view()
+}
+
+/// Parts that somebody renamed are found by what they say, if only one file says so.
+#[test]
+fn renamed_parts_are_found_in_the_folder() {
+    let folder = Folder::new("renamed");
+    let whole = model(7).to_vec().unwrap();
+    let set = GgufSet::from(Gguf::parse(&whole).unwrap());
+    let paths = GgufWriter::write_split(&set, SplitBy::Tensors(3), folder.0.join("m")).unwrap();
+    let other = model(4).to_vec().unwrap();
+    let other = GgufSet::from(Gguf::parse(&other).unwrap());
+    GgufWriter::write_split(&other, SplitBy::Tensors(2), folder.0.join("o")).unwrap();
+    fs::write(folder.0.join("a.gguf"), "no model").unwrap();
+    for (old, new) in [(0, "one.gguf"), (2, "three.GGUF")] {
+        fs::rename(&paths[old], folder.0.join(new)).unwrap();
+    }
+    for name in ["one.gguf", "m-00002-of-00003.gguf", "three.GGUF"] {
+        let model = GgufSetFile::read(folder.0.join(name)).unwrap();
+        assert!(GgufWriter::merge(&model.view()).to_vec().unwrap() == whole, "{name}");
+    }
+    fs::copy(folder.0.join("one.gguf"), folder.0.join("uno.gguf")).unwrap();
+    let error = GgufSetFile::read(&paths[1]).unwrap_err().to_string();
+    assert!(
+        error.contains("`part 1 of 3`: expected one file, found `") && error.contains("uno.gguf"),
+        "{error}"
+    );
+    // Numbers in a name count for less than those in the file.
+    fs::rename(folder.0.join("uno.gguf"), folder.0.join("m-00003-of-00003.gguf")).unwrap();
+    assert!(GgufSetFile::read(folder.0.join("m-00003-of-00003.gguf")).is_ok());
+}
+
+/// Reading tells its progress over all parts, and ends when it is told to.
+#[test]
+fn reading_a_set_is_cancelled() {
+    use std::ops::ControlFlow;
+    let folder = Folder::new("cancel");
+    let whole = model(2).tensor("big", GgmlType::F32, &[1 << 20], vec![0; 4 << 20]).to_vec().unwrap();
+    let set = GgufSet::from(Gguf::parse(&whole).unwrap());
+    let paths = GgufWriter::write_split(&set, SplitBy::Tensors(1), folder.0.join("m")).unwrap();
+    let mut shares = Vec::new();
+    let mut all = |share| {
+        shares.push(share);
+        ControlFlow::Continue(())
+    };
+    GgufSetFile::read_with(&paths[1], &Limits::default(), &mut all).unwrap();
+    assert!(shares.is_sorted() && shares.len() > 6 && shares.last() == Some(&1.0), "{shares:?}");
+    for after in 0..shares.len() {
+        let mut left = after;
+        let mut some = |_| match left {
+            0 => ControlFlow::Break(()),
+            _ => {
+                left -= 1;
+                ControlFlow::Continue(())
+            }
+        };
+        let error = GgufSetFile::read_with(&paths[0], &Limits::default(), &mut some).unwrap_err();
+        assert!(matches!(error, FileError::Cancelled { .. }), "{error}");
+    }
+}
+
+/// Names that are no UTF-8 work as any other.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_of_any_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new("bytes");
+    let path = folder.0.join(std::ffi::OsStr::from_bytes(b"m\xff\n"));
+    model(3).write_file(&path).unwrap();
+    let done = edit_file(&path, EditMode::InPlace, |edit| {
+        edit.set("general.name", "tony");
+        Ok::<_, WriteError>(())
+    });
+    assert_eq!(done.unwrap(), Edited::InPlace);
+    let whole = GgufFile::read(&path).unwrap();
+    let paths = GgufWriter::write_split(&whole.view().into(), SplitBy::Tensors(1), &path).unwrap();
+    for part in &paths {
+        assert_eq!(GgufSetFile::read(part).unwrap().view().tensors().count(), 3);
+    }
+    fs::remove_file(&paths[0]).unwrap();
+    let error = GgufSetFile::read(&paths[1]).unwrap_err();
+    assert_eq!(error.path(), paths[1]);
+    assert!(error.to_string().contains(r"m\xff\n-00002-of-00003.gguf"), "{error}");
+    // The longest names that there are: what is beside them has a shorter one.
+    let long = folder.0.join("x".repeat(255));
+    model(3).write_file(&long).unwrap();
+    let done = edit_file(&long, EditMode::InPlace, |edit| {
+        edit.set("general.name", "tony");
+        Ok::<_, WriteError>(())
+    });
+    assert_eq!(done.unwrap(), Edited::InPlace);
+}
+
 #[test]
 fn sets_on_disk() {
     let folder = Folder::new("set");
@@ -270,26 +368,39 @@ fn sets_on_disk() {
     assert_eq!(folder.names(), ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"]);
     let model = GgufSetFile::read(&paths[0]).unwrap();
     assert!(GgufWriter::merge(&model.clone().view()).to_vec().unwrap() == whole);
-    let error = GgufSetFile::read(&paths[1]).unwrap_err();
+    // Any part opens all, and the headers alone say the same but for the bytes.
+    for path in &paths {
+        let by_part = GgufSetFile::read(path).unwrap();
+        assert!(by_part.paths().eq(&paths));
+        assert!(GgufWriter::merge(&by_part.view()).to_vec().unwrap() == whole);
+        let headers = GgufSetFile::headers(path, &Limits::default()).unwrap();
+        assert!(headers.view().tensors().eq(set_of(&model).tensors()));
+        assert!(headers.view().data("t0").is_none());
+    }
+    // Parts in any order; one alone is refused by naming the others.
+    let parts: Vec<_> = paths.iter().rev().map(|p| (p, GgufFile::read(p).unwrap())).collect();
     assert!(
-        matches!(&error, FileError::Set { source, .. } if source.kind() == SetErrorKind::NotFirst),
-        "{error}"
+        GgufWriter::merge(&set_of(&GgufSetFile::from_parts(parts.clone()).unwrap())).to_vec().unwrap()
+            == whole
     );
-    fs::copy(&paths[0], folder.0.join("other.gguf")).unwrap();
-    let error = GgufSetFile::read(folder.0.join("other.gguf")).unwrap_err().to_string();
-    assert!(error.contains("NAME-00001-of-00003.gguf"), "{error}");
+    let error = GgufSetFile::from_parts(parts[1..2].to_vec()).unwrap_err().to_string();
+    let others = "`m-00001-of-00003.gguf`, `m-00003-of-00003.gguf`: expected all 3 parts, found part 2 alone";
+    assert!(error.contains(others), "{error}");
+
+    let error = |path: &PathBuf| GgufSetFile::read(path).unwrap_err().to_string();
+    let saved = fs::read(&paths[2]).unwrap();
     fs::copy(&paths[0], &paths[2]).unwrap();
-    let error = GgufSetFile::read(&paths[0]).unwrap_err().to_string();
-    assert!(
-        error.contains(
-            "not a part of this split model: `m-00003-of-00003.gguf`: expected 2 as `split.no`, found 0"
-        ),
-        "{error}"
-    );
+    let said = error(&paths[0]);
+    let foreign =
+        "not a part of this split model: `m-00003-of-00003.gguf`: expected 2 as `split.no`, found 0";
+    assert!(said.contains(foreign), "{said}");
     fs::remove_file(&paths[2]).unwrap();
     fs::remove_file(&paths[1]).unwrap();
-    let error = GgufSetFile::read(&paths[0]).unwrap_err().to_string();
-    assert!(error.contains("`m-00002-of-00003.gguf`, `m-00003-of-00003.gguf`"), "{error}");
+    let said = error(&paths[0]);
+    assert!(said.contains("`m-00002-of-00003.gguf`, `m-00003-of-00003.gguf`: expected all 3"), "{said}");
+    fs::write(&paths[1], "no model").unwrap();
+    fs::write(&paths[2], &saved).unwrap();
+    assert!(error(&paths[2]).contains("m-00002-of-00003.gguf`: not a GGUF file"));
     // A file that is not split is a set of one.
     assert!(model.parts().len() == 3);
     let single = folder.0.join("single.gguf");
@@ -300,7 +411,7 @@ fn sets_on_disk() {
 /// Without a change an edit is the file itself, for every file that parses; with one, only the header differs.
 #[test]
 fn edits_of_the_corpus() {
-    let Some(corpus) = support::corpus() else { return };
+    let corpus = support::corpus();
     let mut files: Vec<_> = support::cases(&corpus).into_iter().map(|(_, bytes)| bytes).collect();
     files.extend(support::files(&corpus).into_iter().map(|(_, bytes)| bytes));
     let mut n = 0;
@@ -419,32 +530,6 @@ fn a_failed_write_leaves_the_old_file() {
     assert!(error.to_string().contains("the disk is full"), "{error}");
     assert_eq!(fs::read(&path).unwrap(), b"the old one");
     assert_eq!(folder.names(), ["m.gguf"]);
-}
-
-#[test]
-fn names_of_the_corpus() {
-    let Some(corpus) = support::corpus() else { return };
-    let cases: serde_json::Value =
-        serde_json::from_slice(&fs::read(corpus.join("naming.json")).unwrap()).unwrap();
-    let mut failures = Vec::new();
-    for case in cases.as_array().unwrap() {
-        let text = case["filename"].as_str().unwrap();
-        let found = FileName::parse(text);
-        let json = found.as_ref().map(|n| {
-            serde_json::json!({
-                "Sidecar": n.sidecar, "BaseName": n.base_name, "SizeLabel": n.size_label, "FineTune": n.fine_tune,
-                "Version": n.version, "Encoding": n.encoding, "Type": n.kind,
-                "Shard": n.shard.map(|(no, count)| format!("{no:05}-of-{count:05}")),
-            })
-        });
-        if serde_json::to_value(&json).unwrap() != case["expected"] {
-            failures.push(format!("{text}: {json:?} instead of {}", case["expected"]));
-        }
-        if let Some(name) = found {
-            assert_eq!(name.to_string(), text);
-        }
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 /// What the regular expression of the document gives for names that try its corners.

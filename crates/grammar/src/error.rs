@@ -1,5 +1,6 @@
 //! What goes wrong, where, and what was expected.
 
+use crate::halt::Halt;
 use core::fmt;
 
 /// What kind of mistake a grammar has.
@@ -22,6 +23,10 @@ pub enum GrammarErrorKind {
     UnknownToken,
     /// Something is beyond its limit in [`Limits`](crate::Limits).
     Limit,
+    /// The caller cancelled the work.
+    Cancelled,
+    /// There is not enough memory.
+    OutOfMemory,
 }
 
 /// A grammar that cannot be built: what, and at which line and column (both from 1; columns count characters).
@@ -37,6 +42,17 @@ pub struct GrammarError {
 pub(crate) struct Place {
     pub(crate) line: u32,
     pub(crate) column: u32,
+}
+
+impl From<MatchError> for GrammarError {
+    fn from(error: MatchError) -> Self {
+        let kind = match error {
+            MatchError::Cancelled => GrammarErrorKind::Cancelled,
+            MatchError::OutOfMemory => GrammarErrorKind::OutOfMemory,
+            _ => GrammarErrorKind::Limit,
+        };
+        Self::new(kind, None, error.to_string())
+    }
 }
 
 impl GrammarError {
@@ -76,6 +92,16 @@ impl fmt::Display for GrammarError {
 
 impl core::error::Error for GrammarError {}
 
+impl From<Halt> for GrammarError {
+    fn from(halt: Halt) -> Self {
+        let kind = match halt {
+            Halt::Cancelled => GrammarErrorKind::Cancelled,
+            Halt::OutOfMemory => GrammarErrorKind::OutOfMemory,
+        };
+        Self::new(kind, None, halt.message())
+    }
+}
+
 /// Why a schema cannot become a grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -90,6 +116,10 @@ pub enum SchemaErrorKind {
     Unsatisfiable,
     /// Something is beyond its limit in [`Limits`](crate::Limits).
     Limit,
+    /// The caller cancelled the work.
+    Cancelled,
+    /// There is not enough memory.
+    OutOfMemory,
 }
 
 /// A schema that cannot become a grammar: what, and where in the schema (a JSON pointer as a URI fragment).
@@ -132,6 +162,69 @@ impl fmt::Display for SchemaError {
 
 impl core::error::Error for SchemaError {}
 
+impl From<Halt> for SchemaError {
+    fn from(halt: Halt) -> Self {
+        let kind = match halt {
+            Halt::Cancelled => SchemaErrorKind::Cancelled,
+            Halt::OutOfMemory => SchemaErrorKind::OutOfMemory,
+        };
+        Self::new(kind, None, halt.message())
+    }
+}
+
+/// A grammar of parts that cannot be built: which part, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartsError {
+    /// The text in which the parts are named, or all of it together (limits, no memory, cancelled).
+    #[error("{0}")]
+    Grammar(GrammarError),
+    /// A part that is a GBNF grammar.
+    #[error("part '{part}': {error}")]
+    Gbnf {
+        /// The part's name.
+        part: String,
+        /// What is wrong, with the line in the part's own text.
+        error: GrammarError,
+    },
+    /// A part that is a JSON schema.
+    #[error("part '{part}': {error}")]
+    Schema {
+        /// The part's name.
+        part: String,
+        /// What is wrong, with the place in the schema.
+        error: SchemaError,
+    },
+    /// A list of strings that text goes up to.
+    #[error("part '{part}': {error}")]
+    Until {
+        /// The part's name.
+        part: String,
+        /// What is wrong with the list: an empty string is [`Syntax`](GrammarErrorKind::Syntax).
+        error: GrammarError,
+    },
+}
+
+impl PartsError {
+    /// The part that cannot be built; `None` for the text around the parts, or all of it together.
+    pub fn part(&self) -> Option<&str> {
+        match self {
+            Self::Grammar(_) => None,
+            Self::Gbnf { part, .. } | Self::Schema { part, .. } | Self::Until { part, .. } => Some(part),
+        }
+    }
+
+    /// Whether the caller cancelled the work.
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Grammar(error) | Self::Gbnf { error, .. } | Self::Until { error, .. } => {
+                error.kind() == GrammarErrorKind::Cancelled
+            }
+            Self::Schema { error, .. } => error.kind() == SchemaErrorKind::Cancelled,
+        }
+    }
+}
+
 /// Why a machine does not go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -168,4 +261,19 @@ pub enum MatchError {
         /// The limit.
         limit: usize,
     },
+    /// The caller cancelled the work; the state is unchanged.
+    #[error("{}", Halt::CANCELLED)]
+    Cancelled,
+    /// There is not enough memory; the state is unchanged.
+    #[error("{}", Halt::OUT_OF_MEMORY)]
+    OutOfMemory,
+}
+
+impl From<Halt> for MatchError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Cancelled => Self::Cancelled,
+            Halt::OutOfMemory => Self::OutOfMemory,
+        }
+    }
 }

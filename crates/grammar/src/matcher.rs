@@ -2,6 +2,7 @@
 
 use crate::error::{GrammarError, GrammarErrorKind, MatchError};
 use crate::grammar::Grammar;
+use crate::halt::{Halt, Meter};
 use crate::machine::{DEAD, Machine, Position, StateId};
 use crate::token_set::TokenSet;
 use crate::vocabulary::{Slice, Vocabulary};
@@ -52,7 +53,7 @@ struct Shared {
 #[derive(Debug)]
 struct Memory {
     machine: Machine,
-    masks: HashMap<StateId, Box<[u64]>>,
+    masks: HashMap<StateId, Vec<u64>>,
     /// States on the way to a node of a trie.
     path: Vec<StateId>,
 }
@@ -65,15 +66,16 @@ impl Matcher {
     /// The grammar names a token that the vocabulary does not have; a limit.
     pub fn new(grammar: &Grammar, vocabulary: &Vocabulary) -> Result<Self, GrammarError> {
         let program = grammar.program();
-        let named = program.named_tokens.iter().map(|(text, place)| {
-            vocabulary.find(text.as_bytes()).ok_or_else(|| {
+        let mut named = Vec::new();
+        named.try_reserve_exact(program.named_tokens.len()).map_err(Halt::from)?;
+        for (text, place) in &program.named_tokens {
+            named.push(vocabulary.find(text.as_bytes()).ok_or_else(|| {
                 let message = format!("the vocabulary has no token {text}");
                 GrammarError::new(GrammarErrorKind::UnknownToken, *place, message)
-            })
-        });
-        let named = named.collect::<Result<Vec<u32>, _>>()?;
-        let machine = Machine::new(Arc::clone(program), named, grammar.limits())
-            .map_err(|e| GrammarError::new(GrammarErrorKind::Limit, None, e.to_string()))?;
+            })?);
+        }
+        let meter = Meter::new(&|| false);
+        let machine = Machine::new(Arc::clone(program), named, grammar.limits(), &meter)?;
         let at = Place { position: machine.start(), ended: false };
         let memory = Mutex::new(Memory { machine, masks: HashMap::new(), path: Vec::new() });
         let max_bytes = grammar.limits().mask_cache_bytes;
@@ -82,14 +84,29 @@ impl Matcher {
     }
 
     /// Writes the tokens that may follow into `allowed`: by their bytes, by their names, and where the text may end those
-    /// that end it. An empty set means that nothing may follow.
+    /// that end it. An empty set means that no token may follow: the text is at its end if it [is complete](Self::is_complete),
+    /// else it has no end that tokens of the vocabulary reach.
     ///
     /// # Errors
     ///
     /// A limit of the machine; `allowed` is of no use then.
     pub fn mask(&mut self, allowed: &mut TokenSet) -> Result<(), MatchError> {
+        self.mask_cancellable(allowed, &|| false)
+    }
+
+    /// The same for callers that may cancel it: `cancelled` is asked about once per millisecond of work. What was learned
+    /// until then is kept, so a mask that is asked for again goes on rather than begins anew.
+    ///
+    /// # Errors
+    ///
+    /// A limit of the machine, no memory, or cancelled; `allowed` is of no use then.
+    pub fn mask_cancellable(
+        &mut self,
+        allowed: &mut TokenSet,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<(), MatchError> {
         let vocabulary = &self.shared.vocabulary;
-        allowed.reset(vocabulary.len());
+        allowed.reset(vocabulary.len())?;
         if self.at.ended {
             return Ok(());
         }
@@ -99,11 +116,15 @@ impl Matcher {
             allowed.words_mut().copy_from_slice(mask);
             return Ok(());
         }
-        memory.fill(state, vocabulary, allowed.words_mut())?;
+        memory.fill(state, vocabulary, allowed.words_mut(), &Meter::new(cancelled))?;
         if (memory.masks.len() + 1) * allowed.words().len() * 8 > self.shared.max_bytes {
             memory.masks.clear();
         }
-        memory.masks.insert(state, allowed.words().into());
+        let mut mask = Vec::new();
+        mask.try_reserve_exact(allowed.words().len()).map_err(Halt::from)?;
+        mask.extend_from_slice(allowed.words());
+        memory.masks.try_reserve(1).map_err(Halt::from)?;
+        memory.masks.insert(state, mask);
         Ok(())
     }
 
@@ -119,7 +140,8 @@ impl Matcher {
         }
         let mut memory = self.shared.memory();
         let mut next = self.at.clone();
-        if vocabulary.is_end_of_generation(token) {
+        let named = memory.machine.named_tokens(next.position.state).contains(&(token, false));
+        if vocabulary.is_end_of_generation(token) && !named {
             next.ended = memory.machine.is_accepting(next.position.state);
             if self.at.ended || !next.ended {
                 return Err(MatchError::NotAllowed { token });
@@ -127,12 +149,14 @@ impl Matcher {
         } else {
             let piece = vocabulary.piece(token);
             let piece = if piece.len() > usize::from(u16::MAX) { &[] } else { piece };
-            memory.machine.advance_token(&mut next.position, Some(token), piece)?;
+            let meter = Meter::new(&|| false);
+            memory.machine.advance_token(&mut next.position, Some(token), piece, &meter)?;
             if self.at.ended || next.position.state == DEAD {
                 return Err(MatchError::NotAllowed { token });
             }
         }
         drop(memory);
+        self.before.try_reserve(1).map_err(Halt::from)?;
         self.before.push(core::mem::replace(&mut self.at, next));
         Ok(())
     }
@@ -167,7 +191,7 @@ impl Matcher {
         self.before.len()
     }
 
-    /// Whether the text so far is a whole text of the grammar.
+    /// Whether the text so far is a whole text of the grammar: it may end here, though more may be allowed to follow.
     pub fn is_complete(&self) -> bool {
         self.at.ended || self.shared.memory().machine.is_accepting(self.at.position.state)
     }
@@ -197,13 +221,20 @@ impl Shared {
 
 impl Memory {
     /// Computes a mask.
-    fn fill(&mut self, state: StateId, vocabulary: &Vocabulary, mask: &mut [u64]) -> Result<(), MatchError> {
-        let free = self.machine.free_characters(state)?;
+    fn fill(
+        &mut self,
+        state: StateId,
+        vocabulary: &Vocabulary,
+        mask: &mut [u64],
+        meter: &Meter<'_>,
+    ) -> Result<(), MatchError> {
+        meter.step(mask.len() / 8)?;
+        let free = self.machine.free_characters(state, meter)?;
         for slice in vocabulary.slices() {
             if slice.plain.is_some_and(|characters| characters <= free) {
                 mask.iter_mut().zip(&slice.all).for_each(|(word, all)| *word |= all);
             } else {
-                self.walk(state, slice, mask)?;
+                self.walk(state, slice, mask, meter)?;
             }
         }
         let mut set = |token: u32, value: bool| {
@@ -212,31 +243,36 @@ impl Memory {
                 *word = if value { *word | bit } else { *word & !bit };
             }
         };
-        for (named, others) in self.machine.named_tokens(state) {
-            if others {
-                (0..vocabulary.len() as u32)
-                    .filter(|token| *token != named)
-                    .for_each(|token| set(token, true));
-            } else {
-                set(named, true);
-            }
+        let named = self.machine.named_tokens(state);
+        for (but, _) in named.iter().filter(|(_, others)| *others) {
+            (0..vocabulary.len() as u32).filter(|token| token != but).for_each(|token| set(token, true));
         }
         let may_end = self.machine.is_accepting(state);
         vocabulary.end_of_generation().iter().for_each(|token| set(*token, may_end));
+        // An end-of-generation token that the grammar names is a part of the text, as any other.
+        named.iter().filter(|(_, others)| !others).for_each(|(token, _)| set(*token, true));
         Ok(())
     }
 
     /// Follows the tokens of a slice together.
-    fn walk(&mut self, state: StateId, slice: &Slice, mask: &mut [u64]) -> Result<(), MatchError> {
+    fn walk(
+        &mut self,
+        state: StateId,
+        slice: &Slice,
+        mask: &mut [u64],
+        meter: &Meter<'_>,
+    ) -> Result<(), MatchError> {
         let classes = self.machine.classes();
         let nodes = slice.trie.nodes();
         self.path.clear();
+        self.path.try_reserve(slice.trie.depth() + 1).map_err(Halt::from)?;
         self.path.resize(slice.trie.depth() + 1, DEAD);
         self.path[0] = state;
         let mut i = 0;
         while let Some(node) = nodes.get(i) {
             let depth = usize::from(node.depth);
-            let next = self.machine.step(self.path[depth - 1], classes[usize::from(node.byte)])?;
+            meter.step(1)?;
+            let next = self.machine.step(self.path[depth - 1], classes[usize::from(node.byte)], meter)?;
             if next == DEAD {
                 i = node.skip as usize;
                 continue;

@@ -1,30 +1,70 @@
 //! Taking out what cannot be finished: `a ::= "x" a` has no end, and a property whose value nothing satisfies must not be
 //! begun.
 
-use crate::rules::{Expr, Rule, Rules};
+use crate::halt::{Halt, Meter, filled};
+use crate::rules::{Expr, LeftOut, Plan, PlanWay, Rule, Rules, UniqueStep};
 
-/// The rules without ways that match nothing; `None` where the root matches nothing.
-pub(crate) fn prune(mut rules: Rules) -> Option<Rules> {
-    let mut callers = vec![Vec::new(); rules.rules.len()];
+/// What is left.
+pub(crate) enum Pruned {
+    /// The rules, and whether something was taken out.
+    Rules(Rules, bool),
+    /// The root matches nothing; and texts that were left out before, which may be why.
+    Nothing(Option<LeftOut>),
+}
+
+/// The rules without ways that match nothing, without arrays whose plans are `empty`.
+pub(crate) fn prune(mut rules: Rules, empty: &[bool], meter: &Meter<'_>) -> Result<Pruned, Halt> {
+    let mut changed = false;
+    for Rule { expr, .. } in rules.rules.iter_mut().filter(|_| empty.contains(&true)) {
+        changed |= leave_out(expr, empty);
+    }
+    let mut callers: Vec<Vec<usize>> = filled(Vec::new(), rules.rules.len())?;
     for (i, rule) in rules.rules.iter().enumerate() {
         calls(&rule.expr, &mut |to| callers[to].push(i));
     }
     // The least fixed point: rules that can be finished by way of rules that can.
-    let mut finishes = vec![false; rules.rules.len()];
-    let mut work: Vec<usize> = (0..rules.rules.len()).collect();
+    let mut finishes = filled(false, rules.rules.len())?;
+    let mut work: Vec<usize> = Vec::new();
+    work.try_reserve(rules.rules.len())?;
+    work.extend(0..rules.rules.len());
     while let Some(i) = work.pop() {
+        meter.step(4)?;
         if !finishes[i] && can_finish(&rules.rules[i].expr, &finishes) {
             finishes[i] = true;
+            work.try_reserve(callers[i].len())?;
             work.append(&mut callers[i]);
         }
     }
     if !finishes[rules.root as usize] {
-        return None;
+        let is_cause = |left_out: &LeftOut| {
+            empty.contains(&true) || left_out.rule.is_none_or(|rule| !finishes[rule as usize])
+        };
+        return Ok(Pruned::Nothing(rules.left_out.into_iter().find(is_cause)));
+    }
+    for Plan { states } in &mut rules.plans {
+        let finishes = |way: &PlanWay| finishes[way.kind as usize] && finishes[way.needs as usize];
+        states.iter_mut().for_each(|state| state.ways.retain(finishes));
     }
     for Rule { expr, .. } in &mut rules.rules {
-        shorten(expr, &finishes);
+        meter.step(4)?;
+        changed |= shorten(expr, &finishes);
     }
-    Some(rules)
+    Ok(Pruned::Rules(rules, changed))
+}
+
+/// Makes the beginnings of arrays that no items fill match nothing.
+fn leave_out(expr: &mut Expr, empty: &[bool]) -> bool {
+    match expr {
+        Expr::Unique(UniqueStep::Enter { plan }) if empty.get(*plan as usize) == Some(&true) => {
+            *expr = Expr::Alt(Vec::new());
+            true
+        }
+        Expr::Seq(parts) | Expr::Alt(parts) => {
+            parts.iter_mut().fold(false, |changed, part| leave_out(part, empty) | changed)
+        }
+        Expr::Repeat { body, .. } => leave_out(body, empty),
+        _ => false,
+    }
 }
 
 fn calls(expr: &Expr, found: &mut impl FnMut(usize)) {
@@ -47,19 +87,25 @@ fn can_finish(expr: &Expr, finishes: &[bool]) -> bool {
     }
 }
 
-fn shorten(expr: &mut Expr, finishes: &[bool]) {
+/// Whether anything was left out.
+fn shorten(expr: &mut Expr, finishes: &[bool]) -> bool {
     if !can_finish(expr, finishes) {
-        *expr = Expr::Alt(Vec::new());
-        return;
+        let nothing = Expr::Alt(Vec::new());
+        return core::mem::replace(expr, nothing) != Expr::Alt(Vec::new());
     }
     match expr {
-        Expr::Seq(parts) => parts.iter_mut().for_each(|part| shorten(part, finishes)),
+        Expr::Seq(parts) => parts.iter_mut().fold(false, |changed, part| shorten(part, finishes) | changed),
         Expr::Alt(parts) => {
+            let before = parts.len();
             parts.retain(|part| can_finish(part, finishes));
-            parts.iter_mut().for_each(|part| shorten(part, finishes));
+            let changed = parts.len() < before;
+            parts.iter_mut().fold(changed, |changed, part| shorten(part, finishes) | changed)
         }
-        Expr::Repeat { body, .. } if !can_finish(body, finishes) => *expr = Expr::EMPTY,
+        Expr::Repeat { body, .. } if !can_finish(body, finishes) => {
+            *expr = Expr::EMPTY;
+            true
+        }
         Expr::Repeat { body, .. } => shorten(body, finishes),
-        _ => {}
+        _ => false,
     }
 }

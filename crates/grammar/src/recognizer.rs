@@ -2,6 +2,7 @@
 
 use crate::error::{GrammarError, GrammarErrorKind, MatchError};
 use crate::grammar::Grammar;
+use crate::halt::Meter;
 use crate::machine::{DEAD, Machine, Position};
 use std::sync::Arc;
 
@@ -37,8 +38,8 @@ impl Recognizer {
                 format!("the token {text} has a number in a vocabulary only, and there is none here");
             return Err(GrammarError::new(GrammarErrorKind::UnknownToken, *place, message));
         }
-        let machine = Machine::new(Arc::clone(program), Vec::new(), grammar.limits())
-            .map_err(|e| GrammarError::new(GrammarErrorKind::Limit, None, e.to_string()))?;
+        let machine =
+            Machine::new(Arc::clone(program), Vec::new(), grammar.limits(), &Meter::new(&|| false))?;
         Ok(Self { grammar: grammar.clone(), at: machine.start(), machine })
     }
 
@@ -48,8 +49,18 @@ impl Recognizer {
     ///
     /// A limit of the machine.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), MatchError> {
+        self.push_cancellable(bytes, &|| false)
+    }
+
+    /// The same for callers that may cancel it: `cancelled` is asked about once per millisecond of work.
+    ///
+    /// # Errors
+    ///
+    /// A limit of the machine; cancelled, with a part of the bytes followed.
+    pub fn push_cancellable(&mut self, bytes: &[u8], cancelled: &dyn Fn() -> bool) -> Result<(), MatchError> {
+        let meter = Meter::new(cancelled);
         for &byte in bytes {
-            self.machine.advance(&mut self.at, byte)?;
+            self.machine.advance(&mut self.at, byte, &meter)?;
         }
         Ok(())
     }
@@ -60,7 +71,7 @@ impl Recognizer {
     ///
     /// A limit of the machine.
     pub fn push_token(&mut self, id: Option<u32>, bytes: &[u8]) -> Result<(), MatchError> {
-        self.machine.advance_token(&mut self.at, id, bytes)
+        self.machine.advance_token(&mut self.at, id, bytes, &Meter::new(&|| false))
     }
 
     /// Whether the text so far is a whole text of the grammar.
@@ -78,7 +89,9 @@ impl Recognizer {
         if self.machine.is_full() {
             let program = Arc::clone(self.grammar.program());
             // It was built with these limits before.
-            if let Ok(fresh) = Machine::new(program, Vec::new(), self.grammar.limits()) {
+            if let Ok(fresh) =
+                Machine::new(program, Vec::new(), self.grammar.limits(), &Meter::new(&|| false))
+            {
                 self.machine = fresh;
             }
         }

@@ -1,5 +1,7 @@
 //! A set of token ids: one bit each.
 
+use crate::halt::Halt;
+
 /// Token ids from 0 to the vocabulary's size, a bit each: what a mask is written into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSet {
@@ -8,7 +10,8 @@ pub struct TokenSet {
 }
 
 impl TokenSet {
-    /// An empty set for a vocabulary of `vocabulary` tokens.
+    /// An empty set for a vocabulary of `vocabulary` tokens. Takes a bit for each; `new(0)` takes nothing until
+    /// [`Matcher::mask`](crate::Matcher::mask) fits it to the vocabulary, which is an error where there is no memory for it.
     pub fn new(vocabulary: usize) -> Self {
         Self { words: vec![0; vocabulary.div_ceil(64)], len: vocabulary }
     }
@@ -21,6 +24,11 @@ impl TokenSet {
     /// Whether a token is in the set.
     pub fn contains(&self, token: u32) -> bool {
         self.words.get(token as usize / 64).is_some_and(|word| word >> (token % 64) & 1 != 0)
+    }
+
+    /// Whether no token is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
     }
 
     /// How many tokens are in the set.
@@ -47,10 +55,13 @@ impl TokenSet {
     }
 
     /// Empties the set and fits it to a vocabulary.
-    pub(crate) fn reset(&mut self, vocabulary: usize) {
+    pub(crate) fn reset(&mut self, vocabulary: usize) -> Result<(), Halt> {
+        let words = vocabulary.div_ceil(64);
         self.words.clear();
-        self.words.resize(vocabulary.div_ceil(64), 0);
+        self.words.try_reserve_exact(words)?;
+        self.words.resize(words, 0);
         self.len = vocabulary;
+        Ok(())
     }
 }
 
@@ -67,7 +78,7 @@ mod tests {
         assert_eq!(set.iter().collect::<Vec<_>>(), [0, 63, 64, 129]);
         assert_eq!((set.count(), set.vocabulary()), (4, 130));
         assert!(set.contains(63) && !set.contains(62) && !set.contains(9999));
-        set.reset(64);
+        set.reset(64).expect("memory");
         assert_eq!((set.count(), set.words().len()), (0, 1));
     }
 }

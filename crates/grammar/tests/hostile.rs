@@ -282,3 +282,72 @@ fn kinds_and_places() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
+
+/// Runs on a thread with a stack of 256 KiB, which is what some hosts give theirs: a fault there ends the process.
+fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(work).expect("a thread");
+    thread.join().expect("no panic");
+}
+
+#[test]
+fn all_of_it_on_a_small_stack() {
+    on_a_small_stack(|| {
+        grammars();
+        schemas();
+        texts();
+    });
+}
+
+#[test]
+fn depth_that_follows_the_input() {
+    let chain = |n: usize, link: &dyn Fn(usize) -> String| {
+        let links: Vec<String> = (0..n).map(|i| format!("\"d{i}\":{}", link(i + 1))).collect();
+        format!(
+            "{{\"$ref\":\"#/$defs/d0\",\"$defs\":{{{},\"d{n}\":{{\"type\":\"null\"}}}}}}",
+            links.join(",")
+        )
+    };
+    let all_of = |n: usize| chain(n, &|i| format!("{{\"allOf\":[{{\"$ref\":\"#/$defs/d{i}\"}}]}}"));
+    let refs = |n: usize| chain(n, &|i| format!("{{\"$ref\":\"#/$defs/d{i}\"}}"));
+    let nested = |n: usize, open: &str, inner: &str, close: &str| {
+        format!("{}{inner}{}", open.repeat(n), close.repeat(n))
+    };
+    let value = nested(100, "[", "1", "]");
+    let object = nested(100, "{\"a\":", "1", "}");
+    let cases: Vec<(&str, String)> = vec![
+        ("20,000 links of allOf and $ref", all_of(20_000)),
+        ("20,000 links of $ref", refs(20_000)),
+        ("a constant 100 deep", format!("{{\"const\":{value}}}")),
+        ("an enum 100 deep", format!("{{\"enum\":[{value},{object}]}}")),
+        ("a constant that must not be, 100 deep", format!("{{\"not\":{{\"const\":{object}}}}}")),
+        ("objects 60 deep", nested(60, "{\"properties\":{\"a\":", "{}", "}}")),
+        ("arrays 100 deep", nested(100, "{\"items\":", "{}", "}")),
+        ("parts that can be empty", format!("{{\"pattern\":\"^{}$\"}}", "a?".repeat(900))),
+        ("groups in a pattern", format!("{{\"pattern\":\"{}a{}\"}}", "(b|".repeat(100), ")*".repeat(100))),
+    ];
+    let grammars = [
+        format!("root ::= {}\"a\"{}", "(".repeat(100), ")".repeat(100)),
+        format!("root ::= {}\"a\"{}", "(\"b\" | ".repeat(100), ")*+?*+?*+".repeat(100)),
+        format!("root ::= {}\"a\"{}", "(\"b\" | \"c\" (".repeat(50), ")*){1,2}".repeat(50)),
+    ];
+    on_a_small_stack(move || {
+        let found: Vec<String> = cases
+            .into_iter()
+            .filter_map(|(name, text)| match Grammar::from_json_schema(&text) {
+                Ok(grammar) => {
+                    let mut recognizer = Recognizer::new(&grammar).expect("a recognizer");
+                    let _ = recognizer.accepts(b"[[[[1]]]]");
+                    let _ = (format!("{grammar:?}{recognizer:?}").len(), grammar.clone());
+                    None
+                }
+                Err(error) if error.kind() == SchemaErrorKind::Limit => None,
+                Err(error) => Some(format!("{name}: {error}")),
+            })
+            .collect();
+        assert!(found.is_empty(), "{found:?}");
+        for text in grammars {
+            let built = Grammar::from_gbnf(&text);
+            assert!(built.is_ok() || built.is_err_and(|e| e.kind() == GrammarErrorKind::Limit));
+        }
+    });
+}

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let weights = WeightMatrix { dtype: DType::Q4_0, n_out, n_in: N_IN, bytes: Bytes::from(bytes) };
     let linear = Linear::new(weights, &kernels)?;
     let pool = Pool::new(std::thread::available_parallelism().map_or(1, usize::from))?;
-    let cx = Ctx { pool: &pool, kernels: &kernels };
+    let cx = Ctx::new(&pool, &kernels);
     let kinds = ActKinds::default().with(linear.act_kind());
     let mut acts = ActBuf::new(1, N_IN, kinds)?;
     if !acts.set(cx, Mat::new(&[1.0; N_IN], 1, N_IN), kinds) {

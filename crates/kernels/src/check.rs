@@ -9,6 +9,7 @@ use crate::ops::{
     attention,
 };
 use crate::{Columns, Ctx, Kernels, Mat, MatMut, Pool};
+use std::collections::TryReserveError;
 
 /// The first difference that was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +17,32 @@ use crate::{Columns, Ctx, Kernels, Mat, MatMut, Pool};
 pub struct Mismatch {
     /// A kernel or an operation.
     pub what: String,
+}
+
+/// Why [`check`] did not find all equal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// Something was computed that scalar code does not.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// The memory for inputs and results, about 200 KiB, cannot be reserved.
+    #[error("cannot reserve the memory to check an instruction set")]
+    Memory,
+}
+
+impl From<TryReserveError> for CheckError {
+    fn from(_: TryReserveError) -> Self {
+        CheckError::Memory
+    }
+}
+
+/// The values of an iterator that yields at most `n`.
+fn list<T>(n: usize, values: impl IntoIterator<Item = T>) -> Result<Vec<T>, TryReserveError> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(n)?;
+    v.extend(values.into_iter().take(n));
+    Ok(v)
 }
 
 /// Inputs of a kernel: two blocks of 256.
@@ -28,17 +55,17 @@ const TOKENS: usize = 7;
 /// Compares all kernels and operations of `kernels` with scalar code, bit for bit.
 ///
 /// # Errors
-/// The first that differs.
-pub fn check(kernels: &Kernels) -> Result<(), Mismatch> {
+/// The first that differs, or memory that cannot be reserved.
+pub fn check(kernels: &Kernels) -> Result<(), CheckError> {
     let scalar = Kernels::scalar();
     for (kernel, reference) in kernels.linear.iter().zip(&scalar.linear) {
         for (name, tokens) in [(kernel.gemv_name, 1), (kernel.gemm_name, TOKENS)] {
-            same(name, &linear(kernel, tokens), &linear(reference, tokens))?;
+            same(name, &linear(kernel, tokens)?, &linear(reference, tokens)?)?;
         }
     }
-    same("an operation", &operations(&kernels.ops), &operations(&scalar.ops))?;
+    same("an operation", &operations(&kernels.ops)?, &operations(&scalar.ops)?)?;
     for f16 in [false, true] {
-        same("attention", &attend(kernels, f16), &attend(&scalar, f16))?;
+        same("attention", &attend(kernels, f16)?, &attend(&scalar, f16)?)?;
     }
     Ok(())
 }
@@ -54,46 +81,50 @@ fn numbers(n: usize) -> impl Iterator<Item = f32> {
     (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0)
 }
 
-fn linear(kernel: &LinearKernel, tokens: usize) -> Vec<f32> {
+fn linear(kernel: &LinearKernel, tokens: usize) -> Result<Vec<f32>, CheckError> {
     let row_bytes = kernel.dtype.row_bytes(K).unwrap_or(0);
     // No byte has bits 2 and 6 set, so every float in a block is finite.
-    let w: Vec<u8> =
-        (0..(row_bytes * ROWS) as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 7) as u8 & 0xBB).collect();
+    let bytes = (0..).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 7) as u8 & 0xBB);
+    let w = list(row_bytes * ROWS, bytes)?;
     let kind = ActKind::of(kernel.dtype);
-    let x: Vec<f32> = numbers(tokens * K).collect();
-    let q: Vec<i8> = x.iter().map(|x| (x * 127.0) as i8).collect();
-    let sums: Vec<i16> = q.chunks_exact(16).map(|q| q.iter().map(|&q| i16::from(q)).sum()).collect();
-    let d: Vec<f32> = numbers(tokens * K / kind.unit()).map(f32::abs).collect();
+    let n = tokens * K;
+    let x = list(n, numbers(n))?;
+    let q = list(n, x.iter().map(|x| (x * 127.0) as i8))?;
+    let sums = list(n / 16, q.chunks_exact(16).map(|q| q.iter().map(|&q| i16::from(q)).sum()))?;
+    let d = list(n / kind.unit(), numbers(n / kind.unit()).map(f32::abs))?;
     let acts = match kind {
         ActKind::F32 => Acts { kind, rows: tokens, k: K, x: &x, q: &[], d: &[], sums: &[] },
         _ => Acts { kind, rows: tokens, k: K, x: &[], q: &q, d: &d, sums: &sums },
     };
-    let mut y = vec![0.0; tokens * ROWS];
+    let mut y = list(tokens * ROWS, std::iter::repeat(0.0))?;
     if tokens == 1 {
         (kernel.gemv)(&w, acts, &mut y);
-        return y;
+        return Ok(y);
     }
-    let Ok(mut panel) = Panel::new((kernel.panel_bytes)(K), 0) else { return Vec::new() };
+    let mut panel = Panel::new((kernel.panel_bytes)(K), 0)?;
     let mut out = MatMut::new(&mut y, tokens, ROWS);
     for first in (0..ROWS).step_by(kernel.panel_rows) {
         let columns = first..ROWS.min(first + kernel.panel_rows);
         let mut columns = Columns::of(out.columns_mut(columns));
         (kernel.gemm)(&w[first * row_bytes..], acts, &mut columns, &mut panel);
     }
-    y
+    Ok(y)
 }
 
 /// The results of all operations, one after the other.
-fn operations(ops: &Ops) -> Vec<f32> {
+fn operations(ops: &Ops) -> Result<Vec<f32>, CheckError> {
     // Whole vectors of every instruction set, and a remainder.
     const N: usize = 3 * 64 + 13;
-    let x: Vec<f32> = numbers(N).map(|x| 8.0 * x).collect();
-    let y: Vec<f32> = numbers(2 * N).skip(N).collect();
-    let mut results = Vec::new();
+    /// Calls of `run` below.
+    const RUNS: usize = 18;
+    let (mut x, mut y) = ([0.0; N], [0.0; N]);
+    x.iter_mut().zip(numbers(N)).for_each(|(x, number)| *x = 8.0 * number);
+    y.iter_mut().zip(numbers(2 * N).skip(N)).for_each(|(y, number)| *y = number);
+    let mut results = list(RUNS * N, [])?;
     let mut run = |f: &dyn Fn(&mut [f32])| {
-        let mut out = x.clone();
+        let mut out = x;
         f(&mut out);
-        results.extend(out);
+        results.extend_from_slice(&out);
     };
     run(&|out| (ops.rms_norm)(&x, Some(&y), 1e-5, out));
     run(&|out| (ops.layer_norm)(&x, Some(&y), Some(&x), 1e-5, out));
@@ -118,24 +149,28 @@ fn operations(ops: &Ops) -> Vec<f32> {
     run(&|out| out[0] = (ops.argmax)(&x).map_or(-1.0, |i| i as f32));
     for kind in [ActKind::Q8x32, ActKind::Q8x256] {
         run(&|out| {
-            let x: Vec<f32> = x.iter().chain(&y).take(256).copied().collect();
-            let (mut q, mut d, mut sums) = ([0; 256], vec![0.0; 256 / kind.unit()], [0; 16]);
-            (ops.quantize)(kind, &x, &mut q, &mut d, &mut sums);
-            let all = d.into_iter().chain(q.map(f32::from)).chain(sums.map(f32::from));
+            let mut input = [0.0; 256];
+            input.iter_mut().zip(x.iter().chain(&y)).for_each(|(to, from)| *to = *from);
+            let (mut q, mut d, mut sums) = ([0; 256], [0.0; 256 / 32], [0; 16]);
+            let d = &mut d[..256 / kind.unit()];
+            (ops.quantize)(kind, &input, &mut q, d, &mut sums);
+            let all = d.iter().copied().chain(q.map(f32::from)).chain(sums.map(f32::from));
             out.iter_mut().zip(all).for_each(|(out, value)| *out += value);
         });
     }
-    results
+    debug_assert_eq!(results.len(), RUNS * N);
+    Ok(results)
 }
 
-/// Attention of a few rows behind more than a tile, with grouped heads.
-fn attend(kernels: &Kernels, f16: bool) -> Vec<f32> {
+/// Attention of a few rows after more than a tile, with grouped heads.
+fn attend(kernels: &Kernels, f16: bool) -> Result<Vec<f32>, CheckError> {
     let (heads, kv_heads, dim, past, rows) = (4, 2, 40, 70, 3usize);
     let context = past + rows;
-    let pages: Vec<u32> = (0..context.div_ceil(KV_PAGE) as u32).collect();
+    let pages = [0, 1];
+    debug_assert_eq!(pages.len(), context.div_ceil(KV_PAGE));
     let stride = 2 * kv_heads * KV_PAGE * dim;
-    let floats: Vec<f32> = numbers(pages.len() * stride).collect();
-    let mut halves = vec![0; floats.len()];
+    let floats = list(pages.len() * stride, numbers(pages.len() * stride))?;
+    let mut halves = list(floats.len(), std::iter::repeat(0))?;
     (Kernels::scalar().ops.to_f16)(&floats, &mut halves);
     let layer = KvLayer {
         data: if f16 { KvData::F16(&halves) } else { KvData::F32(&floats) },
@@ -157,15 +192,15 @@ fn attend(kernels: &Kernels, f16: bool) -> Vec<f32> {
         head_dim_k: dim,
         head_dim_v: dim,
     };
-    let (Ok(mut scratch), Ok(pool)) = (AttnScratch::new(&plan), Pool::new(1)) else { return Vec::new() };
-    let cx = Ctx { pool: &pool, kernels };
-    let positions: Vec<AttnRow<'_>> =
-        (past..context).map(|p| AttnRow { position: p as u32, pages: &pages }).collect();
-    let q: Vec<f32> = numbers(rows * heads * dim).collect();
-    let mut out = vec![0.0; q.len()];
+    let mut scratch = AttnScratch::new(&plan)?;
+    let pool = Pool::new(1).map_err(|_| CheckError::Memory)?;
+    let cx = Ctx::new(&pool, kernels);
+    let positions = list(rows, (past..context).map(|p| AttnRow { position: p as u32, pages: &pages }))?;
+    let q = list(rows * heads * dim, numbers(rows * heads * dim))?;
+    let mut out = list(q.len(), std::iter::repeat(0.0))?;
     let result = MatMut::new(&mut out, rows, heads * dim);
     attention(&cx, Mat::new(&q, rows, heads * dim), &positions, &layer, &spec, &mut scratch, result);
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -183,9 +218,11 @@ mod tests {
         }
         let mut wrong = Kernels::scalar();
         wrong.ops.scale = |x, _| x.fill(1.0);
-        assert!(check(&wrong).is_err_and(|e| e.what.contains("operation")));
+        assert!(check(&wrong).is_err_and(|e| e.to_string().contains("operation")));
         let mut wrong = Kernels::scalar();
-        wrong.linear[3].gemv = |_, _, y| y.fill(1.0);
-        assert!(check(&wrong).is_err_and(|e| e.what.contains("gemv")));
+        static WRONG: LinearKernel =
+            LinearKernel { gemv: |_, _, y| y.fill(1.0), ..crate::linear::scalar::KERNELS[3] };
+        wrong.linear[3] = &WRONG;
+        assert!(check(&wrong).is_err_and(|e| e.to_string().contains("gemv")));
     }
 }

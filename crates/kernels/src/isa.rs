@@ -147,6 +147,12 @@ pub enum IsaError {
         /// What was found.
         mismatch: crate::Mismatch,
     },
+    /// The memory for comparing its kernels with scalar code cannot be reserved.
+    #[error("instruction set {isa} cannot be checked: no memory can be reserved")]
+    Memory {
+        /// Which one.
+        isa: Isa,
+    },
     /// No instruction set has this name.
     #[error("{from}: unknown instruction set {name:?}: expected scalar, avx2, avx512, neon or dotprod")]
     Unknown {

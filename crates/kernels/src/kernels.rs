@@ -1,7 +1,7 @@
 //! [`Kernels`]: the table that binds operations and linear kernels to one instruction set.
 
 use crate::arch::scalar::Scalar;
-use crate::check::check;
+use crate::check::{CheckError, check};
 use crate::isa::{Isa, IsaError};
 use crate::linear::{LinearKernel, float, scalar};
 use crate::ops::Ops;
@@ -12,6 +12,9 @@ use happy_tensor::DType;
 use crate::arch::{avx2::Avx2, avx512::Avx512};
 
 /// Kernels for every format and operation. A plain struct: override a field, keep the rest.
+///
+/// A kernel asks itself whether the machine has its instructions, so that one taken from [`all_linear`] panics where
+/// it cannot run.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernels {
     /// The instruction set. Single formats may run on a lesser one that it includes.
@@ -19,7 +22,7 @@ pub struct Kernels {
     /// Operations that are not matrices.
     pub ops: Ops,
     /// A kernel for each format, in the order of [`DType::ALL`].
-    pub linear: [LinearKernel; DType::ALL.len()],
+    pub linear: [&'static LinearKernel; DType::ALL.len()],
 }
 
 impl Kernels {
@@ -56,14 +59,17 @@ impl Kernels {
     fn checked(isa: Isa) -> Result<Kernels, IsaError> {
         let kernels = Self::build(isa)?;
         if isa == Isa::Avx512 {
-            check(&kernels).map_err(|mismatch| IsaError::Wrong { isa, mismatch })?;
+            check(&kernels).map_err(|error| match error {
+                CheckError::Mismatch(mismatch) => IsaError::Wrong { isa, mismatch },
+                CheckError::Memory => IsaError::Memory { isa },
+            })?;
         }
         Ok(kernels)
     }
 
     /// The kernel for weights of `dtype`.
-    pub fn linear(&self, dtype: DType) -> &LinearKernel {
-        &self.linear[dtype as usize]
+    pub fn linear(&self, dtype: DType) -> &'static LinearKernel {
+        self.linear[dtype as usize]
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -105,14 +111,14 @@ impl Kernels {
             let of_format = all_linear().filter(|k| k.dtype == dtype);
             let usable = of_format.filter(|k| k.isa == Isa::Scalar || rank(k).is_some());
             // `max_by_key` needs no default: the two scalar lists together hold every format
-            usable.max_by_key(|k| rank(k).unwrap_or(0)).copied().unwrap_or(scalar::KERNELS[0])
+            usable.max_by_key(|k| rank(k).unwrap_or(0)).unwrap_or(&scalar::KERNELS[0])
         });
         Kernels { isa, ops, linear }
     }
 }
 
 /// Every linear kernel of this build, whether this machine can run it or not: the list that dispatch, tests and
-/// benchmarks share.
+/// benchmarks share. Calling one that the machine lacks panics: ask [`Isa::supported`] of its `isa` first.
 pub fn all_linear() -> impl Iterator<Item = &'static LinearKernel> {
     let lists: [&'static [LinearKernel]; _] = [
         &float::SCALAR_KERNELS,
@@ -150,6 +156,40 @@ mod tests {
                 assert_eq!(kernels.linear(dtype).dtype, dtype, "{isa}");
             }
         }
+    }
+
+    /// Integer kernels relied on whoever took them from the list: an illegal instruction out of safe code.
+    #[test]
+    fn kernels_that_the_machine_lacks_panic() {
+        use crate::linear::{ActKind, Acts, Panel};
+        use crate::{Columns, MatMut};
+        crate::arch::pretend::OLD.set(true);
+        let mut failed = Vec::new();
+        for isa in [Isa::Avx2, Isa::Avx512, Isa::Neon, Isa::Dotprod] {
+            if Kernels::build(isa).is_ok() && isa != Isa::Neon && isa != Isa::Dotprod {
+                failed.push(format!("{isa}: a table without its instructions"));
+            }
+        }
+        // NEON is part of every aarch64.
+        for kernel in all_linear().filter(|k| !matches!(k.isa, Isa::Scalar | Isa::Neon)) {
+            let (w, x, q, d, sums) = ([0; 1024], [0.0; 256], [0; 256], [0.0; 8], [0; 16]);
+            let kind = ActKind::of(kernel.dtype);
+            let acts = match kind {
+                ActKind::F32 => Acts { kind, rows: 1, k: 256, x: &x, q: &[], d: &[], sums: &[] },
+                _ => Acts { kind, rows: 1, k: 256, x: &[], q: &q, d: &d[..256 / kind.unit()], sums: &sums },
+            };
+            let gemv = std::panic::catch_unwind(|| (kernel.gemv)(&w, acts, &mut [0.0]));
+            let gemm = std::panic::catch_unwind(|| {
+                let Ok(mut panel) = Panel::new((kernel.panel_bytes)(256), 0) else { return };
+                let mut y = [0.0];
+                (kernel.gemm)(&w, acts, &mut Columns::of(MatMut::new(&mut y, 1, 1)), &mut panel);
+            });
+            if gemv.is_ok() || gemm.is_ok() {
+                failed.push(format!("{kernel:?} can be called"));
+            }
+        }
+        crate::arch::pretend::OLD.set(false);
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
     }
 
     #[test]

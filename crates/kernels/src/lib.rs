@@ -12,6 +12,7 @@
 
 #[allow(unsafe_code)]
 mod arch;
+mod cancel;
 mod check;
 pub mod isa;
 pub mod kernels;
@@ -23,7 +24,8 @@ pub mod pool;
 pub(crate) mod simd;
 
 pub use arch::fpenv::FpEnv;
-pub use check::{Mismatch, check};
+pub use cancel::Cancel;
+pub use check::{CheckError, Mismatch, check};
 pub use isa::Isa;
 pub use kernels::Kernels;
 pub use mat::{Mat, MatMut};
@@ -36,4 +38,24 @@ pub struct Ctx<'a> {
     pub pool: &'a Pool,
     /// The kernels of one instruction set.
     pub kernels: &'a Kernels,
+    cancel: Option<&'a Cancel<'a>>,
+}
+
+impl<'a> Ctx<'a> {
+    /// Computes with these threads and kernels, to the end.
+    pub fn new(pool: &'a Pool, kernels: &'a Kernels) -> Self {
+        Self { pool, kernels, cancel: None }
+    }
+
+    /// The same until `cancel` is raised: tasks that have not begun by then are skipped, and results are unfinished.
+    #[must_use]
+    pub fn until(self, cancel: &'a Cancel<'a>) -> Self {
+        Self { cancel: Some(cancel), ..self }
+    }
+
+    /// Whether the computation is to end. To be asked before each task of more than about a millisecond.
+    #[inline]
+    pub fn cancelled(&self) -> bool {
+        self.cancel.is_some_and(Cancel::raised)
+    }
 }

@@ -2,6 +2,12 @@
 
 use core::ops::Range;
 
+/// Panics unless a dense matrix of `rows` x `cols` lies in `len` elements. A product that overflows does not.
+fn assert_shape(len: usize, rows: usize, cols: usize) {
+    let fits = rows.checked_mul(cols).is_some_and(|n| n <= len);
+    assert!(fits, "a matrix of {rows} x {cols} does not lie in {len} elements");
+}
+
 /// A read-only matrix: row `i` is `data[i * stride .. i * stride + cols]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Mat<'a> {
@@ -15,9 +21,9 @@ impl<'a> Mat<'a> {
     /// A dense matrix of `rows` x `cols`.
     ///
     /// # Panics
-    /// If `data` is shorter than `rows * cols`: shapes are the program's own, never a file's.
+    /// If `data` has fewer than `rows * cols` elements: shapes are the program's own, never a file's.
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        assert!(data.len() >= rows * cols, "a {rows} x {cols} matrix needs {} elements", rows * cols);
+        assert_shape(data.len(), rows, cols);
         Self { data, rows, cols, stride: cols }
     }
 
@@ -64,9 +70,9 @@ impl<'a> MatMut<'a> {
     /// A dense matrix of `rows` x `cols`.
     ///
     /// # Panics
-    /// If `data` is shorter than `rows * cols`: shapes are the program's own, never a file's.
+    /// If `data` has fewer than `rows * cols` elements: shapes are the program's own, never a file's.
     pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
-        assert!(data.len() >= rows * cols, "a {rows} x {cols} matrix needs {} elements", rows * cols);
+        assert_shape(data.len(), rows, cols);
         Self { data, rows, cols, stride: cols }
     }
 

@@ -213,8 +213,7 @@ fn attention_is_right_and_keeps_its_bits() {
         let cache = Cache::new(case, &mut rng);
         let q: Vec<f32> = (0..case.rows * case.n_heads * case.dk).map(|_| rng.normal() * 2.0).collect();
         let sinks: Vec<f32> = (0..case.n_heads).map(|_| rng.normal() + 1.0).collect();
-        let reference =
-            run(case, &cache, &q, &sinks, false, &Ctx { pool: &pools[0], kernels: &scalar }, case.rows);
+        let reference = run(case, &cache, &q, &sinks, false, &Ctx::new(&pools[0], &scalar), case.rows);
         let truth = truth(case, &cache, &q, &spec(case, &sinks));
         let error = reference.iter().zip(&truth).fold(0.0f64, |worst, (y, t)| {
             let e = (f64::from(*y) - t).abs();
@@ -236,7 +235,7 @@ fn attention_is_right_and_keeps_its_bits() {
                 if !case.causal && batch != case.rows {
                     continue;
                 }
-                let cx = Ctx { pool: &pools[pool], kernels };
+                let cx = Ctx::new(&pools[pool], kernels);
                 let what = format!("{}, {} threads, batches of {batch}, f16 {half}", kernels.isa, pool + 1);
                 check(what, run(case, &cache, &q, &sinks, half, &cx, batch));
             }
@@ -249,7 +248,7 @@ fn attention_is_right_and_keeps_its_bits() {
 fn sequences_in_one_batch_do_not_see_each_other() {
     let pool = Pool::new(2).expect("threads");
     let kernels = Kernels::scalar();
-    let cx = Ctx { pool: &pool, kernels: &kernels };
+    let cx = Ctx::new(&pool, &kernels);
     let mut rng = Rng::new(5);
     let cases = [Case { past: 530, rows: 5, ..PLAIN }, Case { past: 3, rows: 40, ..PLAIN }];
     let caches = cases.map(|case| Cache::new(&case, &mut rng));

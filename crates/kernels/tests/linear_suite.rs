@@ -6,7 +6,6 @@ use happy_kernels::kernels::all_linear;
 use happy_kernels::linear::{ActKind, Acts, LinearKernel, Panel};
 use happy_kernels::{Columns, Isa, MatMut};
 use happy_tensor::{Block, DType, with_block};
-use std::path::PathBuf;
 
 /// xorshift64*.
 struct Rng(u64);
@@ -361,21 +360,6 @@ fn an_overlong_matrix_is_read_as_far_as_asked() {
     }
 }
 
-/// The folder of shared test data, if it is there.
-fn conformance(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("HAPPY_CONFORMANCE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-        PathBuf::from,
-    );
-    let path = root.join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("NOT RUN: no conformance data at {} (set HAPPY_CONFORMANCE)", path.display());
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "conformance data is required when CI=true");
-    None
-}
-
 /// The numbers of `"list": [..]` in the object `"name": {..}`.
 fn numbers(json: &str, name: &str, list: &str) -> Vec<f64> {
     let after = |text: &'static str, s: &str, key: &str| {
@@ -391,9 +375,9 @@ fn numbers(json: &str, name: &str, list: &str) -> Vec<f64> {
 #[test]
 fn products_of_the_conformance_corpus() {
     const K: usize = 1024;
-    let Some(dir) = conformance("quants/vecdot") else { return };
-    let read = |name: &str| std::fs::read(dir.join(name)).expect(name);
-    let json = std::fs::read_to_string(dir.join("expected.json")).expect("expected.json");
+    let files = happy_testkit::Corpus::repository().open("quants").expect("a corpus");
+    let read = |name: &str| files.bytes(&format!("vecdot/{name}")).expect(name);
+    let json = files.text("vecdot/expected.json").expect("expected.json");
     let mut failed = Vec::new();
     for (kernel, _) in runnable() {
         let kind = ActKind::of(kernel.dtype);

@@ -134,7 +134,7 @@ fn more_matrices_than_one_job_takes() {
 #[test]
 fn per_worker_values_are_their_own() {
     let pool = Pool::new(4).unwrap();
-    let sums = PerWorker::new(pool.threads(), |_| 0usize);
+    let sums = PerWorker::new(pool.threads(), |_| Ok(0usize)).unwrap();
     pool.run(1000, &|task, worker| sums.with(worker, |sum| *sum += task));
     let total: usize = (0..sums.len()).map(|w| sums.with(w, |s| *s)).sum();
     assert_eq!(total, 499_500);
@@ -145,5 +145,59 @@ fn impossible_thread_counts_are_errors() {
     for threads in [0, Pool::MAX_THREADS + 1] {
         let error = Pool::new(threads).unwrap_err();
         assert!(matches!(error, PoolError::Threads(n) if n == threads), "{error}");
+    }
+}
+
+/// A panic payload whose drop panics with another.
+struct Nasty;
+
+impl Drop for Nasty {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            std::panic::panic_any(Nasty);
+        }
+    }
+}
+
+/// Runs `f` on a thread of its own; false if it has not ended after half a minute.
+fn ends(f: impl FnOnce() + Send + 'static) -> bool {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        f();
+        let _ = done.send(());
+    });
+    ended.recv_timeout(std::time::Duration::from_secs(30)).is_ok()
+}
+
+/// The second payload was dropped outside of what catches panics: a worker died with its task uncounted, and the
+/// caller waited for ever; or the caller left its frame while workers read it.
+#[test]
+fn payloads_whose_drop_panics_are_contained() {
+    for by_caller in [false, true] {
+        let fine = ends(move || {
+            let pool = Pool::new(3).unwrap();
+            for _ in 0..20 {
+                let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+                let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                    let local = vec![1u64; 1000];
+                    pool.run(24, &|_, worker| {
+                        begun.fetch_add(1, Ordering::SeqCst);
+                        if (worker == 0) == by_caller {
+                            std::panic::panic_any(Nasty);
+                        }
+                        std::thread::sleep(std::time::Duration::from_micros(300));
+                        assert_eq!(local.iter().sum::<u64>(), 1000);
+                        ended.fetch_add(1, Ordering::SeqCst);
+                    });
+                }));
+                assert_eq!(begun.into_inner(), 24, "every task ran before `run` returned");
+                if let Err(payload) = result {
+                    // The first payload reaches the caller, who has to be as careful.
+                    std::mem::forget(payload);
+                }
+            }
+            pool.run(100, &|_, _| ());
+        });
+        assert!(fine, "panics by the caller {by_caller}: the pool hangs");
     }
 }

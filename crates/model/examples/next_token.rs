@@ -28,8 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut batch = Batch::with_capacity(tokens.len());
     batch.push_tokens(&tokens, 0, 0, Want::Logits)?;
-    let output =
-        model.forward(Ctx { pool: &pool, kernels: &kernels }, &batch, &mut kv, &mut scratch, &mut NoHook)?;
+    let output = model.forward(Ctx::new(&pool, &kernels), &batch, &mut kv, &mut scratch, &mut NoHook)?;
     let logits = output.logits(tokens.len().saturating_sub(1)).ok_or("no logits")?;
 
     let mut order: Vec<usize> = (0..logits.len()).collect();

@@ -40,6 +40,9 @@ impl Pass<'_> {
         self.project(s, &w.attention, layer, keeps)?;
         self.rotate(s, &w.attention, layer);
         for (i, row) in attn_rows.iter().enumerate() {
+            if cx.cancelled() {
+                return Err(ForwardError::Cancelled);
+            }
             let position = row.position as usize;
             if let Some(page) = row.pages.get(position / KV_PAGE) {
                 let (k, v) = (s.k.mat(n, a.k_dim()).row(i), s.v.mat(n, a.v_dim()).row(i));

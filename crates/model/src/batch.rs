@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::error::BatchError;
+use crate::error::{BatchError, KvError};
+use crate::reserve::{NoMemory, reserved};
 
 /// What the caller wants of a token's row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,21 @@ impl Batch {
             wants: Vec::with_capacity(capacity),
             capacity,
         }
+    }
+
+    /// The same, where the capacity comes from outside.
+    ///
+    /// # Errors
+    /// Memory that cannot be reserved.
+    pub fn try_with_capacity(capacity: usize) -> Result<Self, KvError> {
+        let memory = |e: NoMemory| e.of("batch");
+        Ok(Batch {
+            tokens: reserved(capacity).map_err(memory)?,
+            positions: reserved(capacity).map_err(memory)?,
+            sequences: reserved(capacity).map_err(memory)?,
+            wants: reserved(capacity).map_err(memory)?,
+            capacity,
+        })
     }
 
     /// Adds a token.

@@ -19,6 +19,13 @@ pub enum LoadErrorKind {
     Memory,
 }
 
+/// The beginning of a file's text, for a message: it may be megabytes long.
+pub(crate) fn excerpt(text: &str) -> String {
+    const CHARS: usize = 64;
+    let more = if text.chars().nth(CHARS).is_some() { "..." } else { "" };
+    format!("{}{more}", text.chars().take(CHARS).flat_map(char::escape_debug).collect::<String>())
+}
+
 /// A model cannot be loaded: what is wrong, where, what was expected and what was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError {
@@ -41,6 +48,10 @@ impl LoadError {
 
     pub(crate) fn tensor(message: impl Into<String>) -> Self {
         LoadError::new(LoadErrorKind::Tensor, message)
+    }
+
+    pub(crate) fn memory(bytes: usize) -> Self {
+        LoadError::new(LoadErrorKind::Memory, format!("cannot reserve {bytes} bytes for the model's tables"))
     }
 
     /// The kind of failure, for a program.
@@ -198,7 +209,10 @@ pub enum ForwardError {
     #[error("the scratch was made for another model, or for fewer threads than the pool has")]
     Scratch,
     /// An activation is infinite or not a number; `layer` equal to the number of layers means the output.
-    #[error("a value that is not finite appeared in layer {layer}: the weights are damaged or overflow")]
+    #[error(
+        "a value that is not finite appeared in layer {layer}: the weights are damaged, or a value is too large for the \
+         f16 kv cache (an f32 cache, `--kv f32`, holds it)"
+    )]
     NonFinite {
         /// Layer, from 0.
         layer: usize,

@@ -36,7 +36,7 @@ impl Pass<'_> {
         let done = match (&w.ffn, &spec.layers[layer].ffn.kind) {
             (Ffn::Dense(mlp), FfnKind::Dense(dense)) => self.dense(s, mlp, dense, input, n),
             (Ffn::Moe { router, experts, shared }, FfnKind::Moe(moe)) => {
-                self.moe(s, moe, router, experts, shared.as_deref(), input, n)
+                self.moe(s, moe, router, experts, shared.as_ref(), input, n)
             }
             // weights are made from the specification
             _ => false,

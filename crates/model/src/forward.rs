@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use happy_kernels::linear;
 use happy_kernels::ops::AttnRow;
-use happy_kernels::{Ctx, FpEnv, MatMut};
+use happy_kernels::{Cancel, Ctx, FpEnv, MatMut};
 
 use crate::batch::{Batch, Want};
 use crate::error::{BatchError, ForwardError};
@@ -62,7 +62,8 @@ impl Model {
         self.forward_until(cx, batch, kv, scratch, hook, &AtomicBool::new(false))
     }
 
-    /// The same, until `cancel` becomes true: the flag is looked at before each layer.
+    /// The same, until `cancel` becomes true. The flag is looked at before each task of the pool: a task takes a few
+    /// milliseconds on a slow core at most. The cache's sequences are then as before the pass.
     ///
     /// # Errors
     /// As [`Model::forward`], and [`ForwardError::Cancelled`].
@@ -77,8 +78,11 @@ impl Model {
     ) -> Result<Output<'s>, ForwardError> {
         self.check(cx, batch, kv, scratch)?;
         let _fp = FpEnv::enter();
+        let cancel = Cancel::new(cancel);
         kv.prepare(batch)?;
-        let end = self.run(cx, batch, kv, scratch, hook, cancel);
+        let end = self.run(cx.until(&cancel), batch, kv, scratch, hook);
+        // Where a task was skipped, whatever was computed from its results means nothing.
+        let end = if cancel.seen() { Err(ForwardError::Cancelled) } else { end };
         match end {
             Ok(End::Done) => kv.commit(batch),
             Ok(End::Stopped(_)) | Err(_) => kv.roll_back(batch),
@@ -114,7 +118,6 @@ impl Model {
         kv: &mut KvCache,
         s: &mut Scratch,
         hook: &mut dyn LayerHook,
-        cancel: &AtomicBool,
     ) -> Result<End, ForwardError> {
         let long = self.spec().long_context_above().is_some_and(|n| kv.options().n_ctx > n as usize);
         let (tables, mut pages) = kv.split();
@@ -126,7 +129,7 @@ impl Model {
             let pages = tables.pages(sequence);
             attn_rows.extend(rows.map(|i| AttnRow { position: batch.positions()[i], pages }));
         }
-        let end = pass.layers(s, &mut pages, &mut attn_rows, hook, cancel);
+        let end = pass.layers(s, &mut pages, &mut attn_rows, hook);
         attn_rows.clear();
         // Collecting an empty vector's iterator in place keeps its allocation.
         s.attn_rows = attn_rows.into_iter().map(|_| AttnRow { position: 0, pages: &[] }).collect();
@@ -176,13 +179,12 @@ impl Pass<'_> {
         pages: &mut Pages<'_>,
         attn_rows: &mut Vec<AttnRow<'t>>,
         hook: &mut dyn LayerHook,
-        cancel: &AtomicBool,
     ) -> Result<End, ForwardError> {
         let n_layers = self.model.spec().layers.len();
         let all_rows = hook.all_rows();
         let mut n = self.n_rows;
         for layer in 0..n_layers {
-            if cancel.load(Ordering::Relaxed) {
+            if self.cx.cancelled() {
                 return Err(ForwardError::Cancelled);
             }
             let last = layer + 1 == n_layers && !all_rows;
@@ -192,6 +194,10 @@ impl Pass<'_> {
             }
             self.ffn_block(s, layer, n)?;
             self.check_finite(s, layer, n)?;
+            if self.cx.cancelled() {
+                // A hook sees no unfinished values.
+                return Err(ForwardError::Cancelled);
+            }
             let hidden = s.x.mat_mut(n, self.model.spec().n_embd);
             if let ControlFlow::Break(()) = hook.after_layer(layer, hidden) {
                 self.stop(s, n);
@@ -260,6 +266,9 @@ impl Pass<'_> {
         linear::forward(cx, &s.acts, &mut [(&weights.output, logits)], &s.panels);
         let finite = AtomicBool::new(true);
         cx.pool.for_each_chunk(s.logits.take(n_logits * n_vocab), 1 << 14, &|_, chunk, _| {
+            if cx.cancelled() {
+                return;
+            }
             if let Some(scale) = spec.logit_scale {
                 (cx.kernels.ops.scale)(chunk, scale);
             }

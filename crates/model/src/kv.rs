@@ -13,6 +13,7 @@ use happy_kernels::ops::attention::{KV_PAGE, KvData, KvLayer};
 
 use crate::batch::Batch;
 use crate::error::KvError;
+use crate::reserve::{NoMemory, collected, reserved};
 use crate::spec::ModelSpec;
 
 /// The element type of the cache.
@@ -54,17 +55,31 @@ pub(crate) struct KvLayout {
 }
 
 impl KvLayout {
-    pub(crate) fn new(spec: &ModelSpec) -> Self {
-        let mut at = 0;
+    /// # Errors
+    /// Memory that cannot be reserved.
+    pub(crate) fn new(spec: &ModelSpec) -> Result<Self, NoMemory> {
+        let mut at = 0usize;
+        let mut place = |elements: usize| {
+            let offset = at;
+            at = at.saturating_add(elements.saturating_mul(KV_PAGE));
+            offset
+        };
         let layers = spec.layers.iter().map(|layer| {
             let a = &layer.attention;
-            let (k_offset, v_offset) = (at, at + a.k_dim() * KV_PAGE);
-            at = v_offset + a.v_dim() * KV_PAGE;
+            let (k_offset, v_offset) = (place(a.k_dim()), place(a.v_dim()));
             let (head_dim_k, head_dim_v) = (a.head_dim_k, a.head_dim_v);
             LayerLayout { k_offset, v_offset, n_kv_heads: a.n_kv_heads, head_dim_k, head_dim_v }
         });
-        let layers = layers.collect();
-        KvLayout { layers, page_elements: at }
+        Ok(KvLayout {
+            layers: collected(spec.layers.len(), layers)?,
+            page_elements: Self::page_elements(spec),
+        })
+    }
+
+    /// Elements of a page.
+    pub(crate) fn page_elements(spec: &ModelSpec) -> usize {
+        let rows = spec.layers.iter().map(|l| l.attention.k_dim().saturating_add(l.attention.v_dim()));
+        rows.fold(0, usize::saturating_add).saturating_mul(KV_PAGE)
     }
 }
 
@@ -115,33 +130,28 @@ pub struct KvCache {
     fresh: usize,
 }
 
-fn reserved<T>(n: usize, what: &'static str) -> Result<Vec<T>, KvError> {
-    let mut v = Vec::new();
-    let bytes = n.saturating_mul(size_of::<T>());
-    v.try_reserve_exact(n).map_err(|_| KvError::Memory { bytes, what })?;
-    Ok(v)
-}
-
 impl KvCache {
     /// A cache for models of this specification.
     ///
     /// # Errors
     /// Memory that cannot be reserved.
     pub fn new(spec: &ModelSpec, options: KvOptions) -> Result<Self, KvError> {
-        let layout = KvLayout::new(spec);
+        let reserve = |what| move |e: NoMemory| e.of(what);
+        let layout = KvLayout::new(spec).map_err(reserve("kv layout"))?;
         let n = layout.page_elements.saturating_mul(options.n_pages);
         let data = match options.kind {
-            KvType::F32 => Data::F32(reserved(n, "kv cache")?),
-            KvType::F16 => Data::F16(reserved(n, "kv cache")?),
+            KvType::F32 => Data::F32(reserved(n).map_err(reserve("kv cache"))?),
+            KvType::F16 => Data::F16(reserved(n).map_err(reserve("kv cache"))?),
         };
         let per_sequence = options.n_ctx.div_ceil(KV_PAGE).min(options.n_pages);
-        let mut sequences = reserved(options.n_sequences, "kv sequences")?;
+        let mut sequences = reserved(options.n_sequences).map_err(reserve("kv sequences"))?;
         for _ in 0..options.n_sequences {
-            sequences.push(Sequence { pages: reserved(per_sequence, "kv page tables")?, len: 0 });
+            sequences
+                .push(Sequence { pages: reserved(per_sequence).map_err(reserve("kv page tables"))?, len: 0 });
         }
-        let mut counts = reserved(options.n_pages, "kv page counts")?;
+        let mut counts = reserved(options.n_pages).map_err(reserve("kv page counts"))?;
         counts.resize(options.n_pages, 0);
-        let free = reserved(options.n_pages, "kv free list")?;
+        let free = reserved(options.n_pages).map_err(reserve("kv free list"))?;
         Ok(KvCache { layout, options, data, sequences, counts, free, fresh: 0 })
     }
 

@@ -1,219 +1,45 @@
 //! From a parsed file to weights: every tensor's presence, type and shape is checked here, so that nothing can be
 //! wrong with them later.
+//!
+//! All memory is reserved fallibly, and [`crate::Outline`] bounds it from the header: what this file keeps or holds for
+//! a while is counted there.
 
-use std::collections::BTreeSet;
-
-use happy_gguf::{GgmlType, Gguf, GgufFile, SharedBytes, TensorInfo};
+use happy_gguf::{GgufSet, SharedBytes};
 use happy_kernels::Kernels;
-use happy_kernels::linear::{Linear, WeightMatrix};
-use happy_kernels::ops::{RopeSpec, RopeTable, Yarn};
-use happy_tensor::{Bytes, DType, dequantize_to_vec};
+use happy_kernels::linear::Linear;
+use happy_kernels::ops::{RopeError, RopeSpec, RopeTable, Yarn};
 
-use crate::error::{LoadError, LoadErrorKind};
+use crate::error::LoadError;
 use crate::names::{self, block};
+use crate::reserve::reserved;
 use crate::spec::*;
+use crate::tensors::Tensors;
 use crate::weights::*;
-
-/// The types of a file that can be computed with.
-fn dtype(ty: GgmlType) -> Option<DType> {
-    Some(match ty {
-        GgmlType::F32 => DType::F32,
-        GgmlType::F16 => DType::F16,
-        GgmlType::BF16 => DType::BF16,
-        GgmlType::Q4_0 => DType::Q4_0,
-        GgmlType::Q4_1 => DType::Q4_1,
-        GgmlType::Q5_0 => DType::Q5_0,
-        GgmlType::Q5_1 => DType::Q5_1,
-        GgmlType::Q8_0 => DType::Q8_0,
-        GgmlType::Q2_K => DType::Q2K,
-        GgmlType::Q3_K => DType::Q3K,
-        GgmlType::Q4_K => DType::Q4K,
-        GgmlType::Q5_K => DType::Q5K,
-        GgmlType::Q6_K => DType::Q6K,
-        GgmlType::Q1_0 => DType::Q1_0,
-        GgmlType::Q2_0 => DType::Q2_0,
-        GgmlType::IQ1_S => DType::IQ1S,
-        GgmlType::IQ1_M => DType::IQ1M,
-        GgmlType::IQ2_XXS => DType::IQ2XXS,
-        GgmlType::IQ2_XS => DType::IQ2XS,
-        GgmlType::IQ2_S => DType::IQ2S,
-        GgmlType::IQ3_XXS => DType::IQ3XXS,
-        GgmlType::IQ3_S => DType::IQ3S,
-        GgmlType::IQ4_NL => DType::IQ4NL,
-        GgmlType::IQ4_XS => DType::IQ4XS,
-        GgmlType::TQ1_0 => DType::TQ1_0,
-        GgmlType::TQ2_0 => DType::TQ2_0,
-        GgmlType::MXFP4 => DType::MXFP4,
-        GgmlType::NVFP4 => DType::NVFP4,
-        _ => return None,
-    })
-}
-
-/// A shape in GGUF order, the row length first; 0 stands for any number.
-fn shape(dims: &[usize]) -> String {
-    let one = |d: &usize| if *d == 0 { "?".to_owned() } else { d.to_string() };
-    dims.iter().map(one).collect::<Vec<_>>().join(" x ")
-}
-
-/// The error for a tensor that a file lacks.
-pub(crate) fn missing(name: &str, dims: &[usize]) -> LoadError {
-    LoadError::new(
-        LoadErrorKind::MissingTensor,
-        format!("tensor {name} is missing, expected one of shape {}", shape(dims)),
-    )
-}
-
-/// A file's tensors, and which of them were asked for.
-struct Tensors<'a> {
-    gguf: &'a Gguf<'a>,
-    shared: SharedBytes,
-    kernels: &'a Kernels,
-    used: BTreeSet<String>,
-}
-
-/// A tensor with its bytes.
-struct Tensor {
-    name: String,
-    dtype: DType,
-    bytes: Bytes,
-}
-
-impl Tensors<'_> {
-    fn has(&self, name: &str) -> bool {
-        self.gguf.tensor(name).is_some()
-    }
-
-    /// Whether to read a tensor; a required one that is missing is an error later.
-    fn wants(&self, need: Need, name: &str) -> bool {
-        match need {
-            Need::Never => false,
-            Need::Optional => self.has(name),
-            Need::Required => true,
-        }
-    }
-
-    /// The tensor of this name and shape.
-    fn tensor(&mut self, name: &str, dims: &[usize]) -> Result<Tensor, LoadError> {
-        let info = self.gguf.tensor(name).ok_or_else(|| missing(name, dims))?;
-        self.used.insert(name.to_owned());
-        if !same_shape(&info, dims) {
-            let expected = shape(dims);
-            return Err(LoadError::tensor(format!(
-                "tensor {name}: expected shape {expected}, found {}",
-                info.dims
-            )));
-        }
-        let Some(dtype) = dtype(info.ty) else {
-            let known: Vec<&str> = DType::ALL.iter().map(|t| t.name()).collect();
-            return Err(LoadError::unsupported(format!(
-                "tensor {name} is of type {}, expected one of {}",
-                info.ty,
-                known.join(", ")
-            )));
-        };
-        let bytes = usize::try_from(info.range.start)
-            .ok()
-            .zip(usize::try_from(info.range.end).ok())
-            .and_then(|(start, end)| Bytes::from_owner_range(self.shared.clone(), start..end).ok())
-            .ok_or_else(|| LoadError::tensor(format!("tensor {name}: its bytes are not in the file")))?;
-        Ok(Tensor { name: name.to_owned(), dtype, bytes })
-    }
-
-    /// A small vector (or several in a row), converted to f32.
-    fn vector(&mut self, name: &str, dims: &[usize]) -> Result<Vec<f32>, LoadError> {
-        let t = self.tensor(name, dims)?;
-        dequantize_to_vec(t.dtype, &t.bytes).map_err(|e| LoadError::tensor(format!("tensor {name}: {e}")))
-    }
-
-    fn opt_vector(&mut self, need: Need, name: &str, dims: &[usize]) -> Result<Option<Vec<f32>>, LoadError> {
-        if !self.wants(need, name) { Ok(None) } else { self.vector(name, dims).map(Some) }
-    }
-
-    /// Rows `rows` of a tensor as a matrix.
-    fn rows(
-        &self,
-        t: &Tensor,
-        first: usize,
-        n_out: usize,
-        n_in: usize,
-        bias: Option<&[f32]>,
-    ) -> Result<Linear, LoadError> {
-        let wrong = |e: &dyn std::fmt::Display| LoadError::tensor(format!("tensor {}: {e}", t.name));
-        let row_bytes = t.dtype.row_bytes(n_in).map_err(|e| wrong(&e))?;
-        let bytes = t.bytes.slice(first * row_bytes..(first + n_out) * row_bytes).map_err(|e| wrong(&e))?;
-        if let Some(unit) = t.dtype.activation_len().filter(|unit| !n_in.is_multiple_of(*unit)) {
-            return Err(wrong(&format!("rows of {n_in} elements are not whole blocks of {unit}")));
-        }
-        let linear = Linear::new(WeightMatrix { dtype: t.dtype, n_out, n_in, bytes }, self.kernels)
-            .map_err(|e| wrong(&e))?;
-        match bias {
-            Some(bias) => linear.with_bias(bias).map_err(|e| wrong(&e)),
-            None => Ok(linear),
-        }
-    }
-
-    /// A matrix `blk.{layer}.{part}.weight`, with its bias.
-    fn linear(
-        &mut self,
-        layer: usize,
-        part: &str,
-        n_in: usize,
-        n_out: usize,
-        bias: Need,
-    ) -> Result<Linear, LoadError> {
-        let t = self.tensor(&block(layer, part, "weight"), &[n_in, n_out])?;
-        let bias = self.opt_vector(bias, &block(layer, part, "bias"), &[n_out])?;
-        self.rows(&t, 0, n_out, n_in, bias.as_deref())
-    }
-
-    /// A norm; `prefix` is its name without `.weight`.
-    fn norm(&mut self, prefix: &str, spec: &NormSpec, width: usize) -> Result<Norm, LoadError> {
-        let weight = self.vector(&format!("{prefix}.weight"), &[width])?;
-        let bias = self.opt_vector(spec.bias, &format!("{prefix}.bias"), &[width])?;
-        Ok(Norm { kind: spec.kind, eps: spec.eps, weight, bias })
-    }
-
-    fn opt_norm(
-        &mut self,
-        layer: usize,
-        part: &str,
-        spec: Option<&NormSpec>,
-        width: usize,
-    ) -> Result<Option<Norm>, LoadError> {
-        spec.map(|spec| self.norm(&format!("blk.{layer}.{part}"), spec, width)).transpose()
-    }
-}
-
-fn same_shape(info: &TensorInfo<'_>, dims: &[usize]) -> bool {
-    let found = info.dims.padded();
-    let expected = dims.iter().map(|d| *d as u64).chain(std::iter::repeat(1));
-    dims.len() <= found.len() && found.iter().zip(expected).all(|(a, b)| *a == b)
-}
 
 /// Weights and the names of the tensors that nothing needs.
 pub(crate) fn load(
-    file: &GgufFile,
+    gguf: &GgufSet<'_>,
+    parts: &[SharedBytes],
     spec: &ModelSpec,
     kernels: &Kernels,
 ) -> Result<(Weights, Vec<String>), LoadError> {
-    let view = file.view();
-    let mut t = Tensors { gguf: &view, shared: file.shared(), kernels, used: BTreeSet::new() };
-    let weights = Weights {
-        embedding: embedding(&mut t, spec)?,
-        output_norm: t.norm(names::OUTPUT_NORM, &spec.output_norm, spec.n_embd)?,
-        output: output(&mut t, spec)?,
-        ropes: ropes(&mut t, spec)?,
-        layers: (0..spec.layers.len()).map(|i| layer(&mut t, spec, i)).collect::<Result<_, _>>()?,
-    };
-    let unused: Vec<String> =
-        view.tensors().map(|info| info.name.to_owned()).filter(|name| !t.used.contains(name)).collect();
+    let mut t = Tensors::new(gguf, parts, kernels)?;
+    let embedding = embedding(&mut t, spec)?;
+    let output_norm = t.norm(names::OUTPUT_NORM, &spec.output_norm, spec.n_embd)?;
+    let output = output(&mut t, spec)?;
+    let ropes = ropes(&mut t, spec)?;
+    let mut layers = reserved(spec.layers.len())?;
+    for i in 0..spec.layers.len() {
+        layers.push(layer(&mut t, spec, i)?);
+    }
+    let unused = t.unused()?;
     if let Some(name) = unused.iter().find(|name| names::matters(name, spec.layers.len())) {
         return Err(LoadError::unsupported(format!(
             "tensor {name} has no part in architecture {}",
             spec.architecture
         )));
     }
-    Ok((weights, unused))
+    Ok((Weights { embedding, layers, ropes, output_norm, output }, unused))
 }
 
 fn embedding(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Embedding, LoadError> {
@@ -238,7 +64,7 @@ fn output(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Linear, LoadError> {
 }
 
 fn ropes(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Vec<Rope>, LoadError> {
-    let mut ropes = Vec::new();
+    let mut ropes = reserved(spec.ropes.len())?;
     for r in &spec.ropes {
         let dims = [r.n_rot / 2];
         let (short, long) = match r.factors {
@@ -272,7 +98,10 @@ fn rope_table(r: &RopeParams, factors: Option<&[f32]>) -> Result<RopeTable, Load
         attn_factor: r.attn_factor,
         yarn: (r.ext_factor != 0.0).then_some(yarn),
     };
-    RopeTable::new(&spec, factors).map_err(|e| LoadError::metadata(e.to_string()))
+    RopeTable::new(&spec, factors).map_err(|e| match e {
+        RopeError::Memory { bytes } => LoadError::memory(bytes),
+        e => LoadError::metadata(e.to_string()),
+    })
 }
 
 fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadError> {
@@ -291,7 +120,7 @@ fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadE
         attention: attention_weights(t, n_embd, attention, i)?,
         ffn_in,
         ffn: match &ffn.kind {
-            FfnKind::Dense(dense) => Ffn::Dense(Box::new(dense_weights(t, n_embd, dense, i)?)),
+            FfnKind::Dense(dense) => Ffn::Dense(dense_weights(t, n_embd, dense, i)?),
             FfnKind::Moe(moe) => moe_weights(t, n_embd, moe, i)?,
         },
         ffn_post_norm: t.opt_norm(i, names::FFN_POST_NORM, ffn.post_norm.as_ref(), n_embd)?,
@@ -361,12 +190,12 @@ fn qk_norm(
     a: &AttentionSpec,
 ) -> Result<Option<QkNorm>, LoadError> {
     let dim = a.head_dim_k;
-    let (dims, width) = match spec.kind {
-        QkNormKind::PerHead => (vec![dim], dim),
-        QkNormKind::PerHeadOwnWeight => (vec![dim, heads], dim),
-        QkNormKind::WholeRow => (vec![dim * heads], dim * heads),
+    let (dims, width): (&[usize], usize) = match spec.kind {
+        QkNormKind::PerHead => (&[dim], dim),
+        QkNormKind::PerHeadOwnWeight => (&[dim, heads], dim),
+        QkNormKind::WholeRow => (&[dim * heads], dim * heads),
     };
-    let weight = t.opt_vector(spec.need, &block(i, part, "weight"), &dims)?;
+    let weight = t.opt_vector(spec.need, &block(i, part, "weight"), dims)?;
     Ok(weight.map(|weight| QkNorm { kind: spec.norm.kind, eps: spec.norm.eps, weight, width }))
 }
 
@@ -384,22 +213,17 @@ fn dense_weights(t: &mut Tensors<'_>, n_embd: usize, d: &DenseSpec, i: usize) ->
 
 fn moe_weights(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) -> Result<Ffn, LoadError> {
     let router = t.linear(i, "ffn_gate_inp", n_embd, m.n_experts, m.bias)?;
-    let mut stacked = |part: &str, n_in: usize, n_out: usize| -> Result<Vec<Linear>, LoadError> {
+    let mut stack = |part: &str, n_in: usize, n_out: usize| -> Result<Linear, LoadError> {
         let tensor = t.tensor(&block(i, part, "weight"), &[n_in, n_out, m.n_experts])?;
         let bias = t.opt_vector(m.bias, &block(i, part, "bias"), &[n_out, m.n_experts])?;
-        let slice = |e: usize| bias.as_deref().and_then(|b| b.get(e * n_out..(e + 1) * n_out));
-        (0..m.n_experts).map(|e| t.rows(&tensor, e * n_out, n_out, n_in, slice(e))).collect()
+        t.rows(&tensor, 0, n_out.saturating_mul(m.n_experts), n_in, bias.as_deref())
     };
-    let gate = stacked("ffn_gate_exps", n_embd, m.n_ff)?;
-    let up = stacked("ffn_up_exps", n_embd, m.n_ff)?;
-    let down = stacked("ffn_down_exps", m.n_ff, n_embd)?;
-    let experts = gate
-        .into_iter()
-        .zip(up)
-        .zip(down)
-        .map(|((gate, up), down)| Mlp { gate: Some(gate), up, down })
-        .collect();
-    let shared = m.shared.as_ref().map(|s| shared_expert(t, n_embd, s, i).map(Box::new)).transpose()?;
+    let experts = Mlp {
+        gate: Some(stack("ffn_gate_exps", n_embd, m.n_ff)?),
+        up: stack("ffn_up_exps", n_embd, m.n_ff)?,
+        down: stack("ffn_down_exps", m.n_ff, n_embd)?,
+    };
+    let shared = m.shared.as_ref().map(|s| shared_expert(t, n_embd, s, i)).transpose()?;
     Ok(Ffn::Moe { router, experts, shared })
 }
 

@@ -2,15 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use happy_gguf::{ByteOrder, GgufFile};
+use happy_gguf::{GgufFile, GgufSet, GgufSetFile, SharedBytes};
 use happy_kernels::Kernels;
 use happy_kernels::linear::ActKind;
 
-use crate::arch;
 use crate::error::{KvError, LoadError};
 use crate::kv::{KvCache, KvLayout, KvOptions};
 use crate::load;
+use crate::outline::{Matrices, Outline};
 use crate::plan::{self, MemoryPlan, RunOptions, ScratchSizes};
+use crate::reserve::collected;
 use crate::scratch::Scratch;
 use crate::spec::ModelSpec;
 use crate::weights::Weights;
@@ -22,7 +23,7 @@ pub struct Model {
     weights: Weights,
     layout: KvLayout,
     unused: Vec<String>,
-    float_matrices: bool,
+    matrices: Matrices,
 }
 
 impl Model {
@@ -32,21 +33,29 @@ impl Model {
     ///
     /// # Errors
     /// An architecture or feature that is not implemented (the message contains `unsupported`), metadata that is
-    /// missing or wrong, a tensor that is missing or of a wrong shape or type.
+    /// missing or wrong, a tensor that is missing or of a wrong shape or type, memory that cannot be reserved (at most
+    /// [`Outline::table_bytes`] are taken).
     pub fn load(file: &GgufFile, kernels: &Kernels) -> Result<Self, LoadError> {
+        Self::of_parts(&file.view().into(), &[file.shared()], kernels)
+    }
+
+    /// Loads a model of one file or of several, as [`Model::load`].
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_set(files: &GgufSetFile, kernels: &Kernels) -> Result<Self, LoadError> {
+        let parts = files.parts().map(|(_, file)| file.shared());
+        Self::of_parts(&files.view(), &collected(files.parts().len(), parts)?, kernels)
+    }
+
+    /// Loads a model of files with these bytes.
+    fn of_parts(gguf: &GgufSet<'_>, parts: &[SharedBytes], kernels: &Kernels) -> Result<Self, LoadError> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let order = file.view().byte_order();
-        if order != ByteOrder::Little {
-            return Err(LoadError::unsupported(format!(
-                "a {order} file; its weights would have to be turned over"
-            )));
-        }
-        let spec = arch::read_spec(&file.view())?;
-        let (weights, unused) = load::load(file, &spec, kernels)?;
-        let layout = KvLayout::new(&spec);
-        let float_matrices = weights.act_kinds().contains(ActKind::F32);
+        let Outline { spec, matrices, .. } = Outline::read(gguf, kernels)?;
+        let (weights, unused) = load::load(gguf, parts, &spec, kernels)?;
+        let layout = KvLayout::new(&spec)?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Model { id, spec, weights, layout, unused, float_matrices })
+        Ok(Model { id, spec, weights, layout, unused, matrices })
     }
 
     /// What the model computes.
@@ -86,10 +95,13 @@ impl Model {
 
     /// Names of the matrix kernels in use, `gemv` and `gemm` of each format, sorted.
     pub fn kernel_names(&self) -> Vec<&'static str> {
-        let mut names: Vec<&'static str> =
-            self.weights.linears().flat_map(|l| [l.kernel().gemv_name, l.kernel().gemm_name]).collect();
+        let mut names: Vec<&'static str> = Vec::new();
+        for name in self.weights.linears().flat_map(|l| [l.kernel().gemv_name, l.kernel().gemm_name]) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         names.sort_unstable();
-        names.dedup();
         names
     }
 
@@ -98,7 +110,7 @@ impl Model {
         MemoryPlan {
             kv_page_bytes: plan::kv_page_bytes(&self.spec, kv),
             kv_bytes: plan::kv_bytes(&self.spec, kv),
-            scratch_bytes: ScratchSizes::new(self.id, &self.spec, &self.weights, run).bytes(),
+            scratch_bytes: ScratchSizes::new(self.id, &self.spec, &self.matrices, run).bytes(),
         }
     }
 
@@ -115,7 +127,7 @@ impl Model {
     /// # Errors
     /// Memory that cannot be reserved.
     pub fn scratch(&self, options: &RunOptions) -> Result<Scratch, KvError> {
-        Scratch::new(&ScratchSizes::new(self.id, &self.spec, &self.weights, options))
+        Scratch::new(&ScratchSizes::new(self.id, &self.spec, &self.matrices, options))
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -131,7 +143,7 @@ impl Model {
     }
 
     pub(crate) fn has_float_matrices(&self) -> bool {
-        self.float_matrices
+        self.matrices.kinds.contains(ActKind::F32)
     }
 }
 

@@ -7,7 +7,7 @@
 //! h[row] = sum over ranks, best first, of weight * result;  + shared expert
 //! ```
 
-use happy_kernels::linear::{self, ActBuf, Linear, Panels};
+use happy_kernels::linear::{self, ActBuf, Linear, LinearRows, Panels};
 use happy_kernels::ops::{Activation, RouteSpec, route};
 use happy_kernels::{Ctx, Mat, MatMut};
 
@@ -26,7 +26,7 @@ impl Pass<'_> {
         s: &mut Scratch,
         spec: &MoeSpec,
         router: &Linear,
-        experts: &[Mlp],
+        experts: &Mlp,
         shared: Option<&SharedExpert>,
         input: Input,
         n: usize,
@@ -46,8 +46,11 @@ impl Pass<'_> {
             return false;
         }
         choose(cx, moe, spec, n);
-        for (e, expert) in experts.iter().enumerate() {
-            if !run_expert(cx, moe, big, panels, spec, expert, e, input) {
+        for e in 0..spec.n_experts {
+            if cx.cancelled() {
+                return true;
+            }
+            if !run_expert(cx, moe, big, panels, spec, experts, e, input) {
                 return false;
             }
         }
@@ -70,6 +73,9 @@ fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, spec: &MoeSpec, n: usize) {
     let scores = moe.router.take(n * spec.n_experts).chunks_exact_mut(spec.n_experts);
     let weights = moe.weights.take(pairs).chunks_exact_mut(spec.n_used);
     for ((scores, ids), weights) in scores.zip(moe.ids.chunks_exact_mut(spec.n_used)).zip(weights) {
+        if cx.cancelled() {
+            break;
+        }
         route(&cx.kernels.ops, &route_spec, scores, None, ids, weights);
     }
     // counting sort: pairs of an expert keep the order of their rows
@@ -104,7 +110,7 @@ fn run_expert(
     big: &mut Buf,
     panels: &Panels,
     spec: &MoeSpec,
-    expert: &Mlp,
+    experts: &Mlp,
     e: usize,
     input: Mat<'_>,
 ) -> bool {
@@ -119,6 +125,12 @@ fn run_expert(
     });
     let results = moe.results.take(end * n_embd);
     let out = MatMut::new(&mut results[start * n_embd..], count, n_embd);
+    let Some(gate) = &experts.gate else { return false };
+    let expert = Expert {
+        gate: gate.rows(e * spec.n_ff, spec.n_ff),
+        up: experts.up.rows(e * spec.n_ff, spec.n_ff),
+        down: experts.down.rows(e * n_embd, n_embd),
+    };
     mlp(cx, &mut moe.acts, big, panels, spec.activation, expert, moe.gathered.mat(count, n_embd), out)
 }
 
@@ -141,7 +153,17 @@ fn run_shared(
         (cx.kernels.ops.activate)(Activation::Sigmoid, moe.gate.take(n));
     }
     let out = moe.gathered.mat_mut(n, n_embd);
-    mlp(cx, &mut moe.acts, big, panels, activation, &shared.mlp, input, out)
+    let Mlp { gate: Some(gate), up, down } = &shared.mlp else { return false };
+    let expert = Expert { gate: gate.into(), up: up.into(), down: down.into() };
+    mlp(cx, &mut moe.acts, big, panels, activation, expert, input, out)
+}
+
+/// The matrices of one expert.
+#[derive(Clone, Copy)]
+struct Expert<'a> {
+    gate: LinearRows<'a>,
+    up: LinearRows<'a>,
+    down: LinearRows<'a>,
 }
 
 /// `out = down(act(gate x) * up x)`; false if a value was not finite.
@@ -152,20 +174,20 @@ fn mlp(
     big: &mut Buf,
     panels: &Panels,
     activation: Activation,
-    mlp: &Mlp,
+    expert: Expert<'_>,
     x: Mat<'_>,
     out: MatMut<'_>,
 ) -> bool {
-    let (n, n_ff) = (x.rows(), mlp.up.n_out());
-    let Some(gate) = &mlp.gate else { return false };
-    if !acts.set(cx, x, kinds([gate, &mlp.up])) {
+    let Expert { gate, up, down } = expert;
+    let (n, n_ff) = (x.rows(), up.n_out());
+    if !acts.set(cx, x, kinds([gate, up])) {
         return false;
     }
-    linear::forward_glu(cx, acts, (gate, &mlp.up), activation, big.mat_mut(n, n_ff), panels);
-    if !acts.set(cx, big.mat(n, n_ff), kinds([&mlp.down])) {
+    linear::forward_glu(cx, acts, (gate, up), activation, big.mat_mut(n, n_ff), panels);
+    if !acts.set(cx, big.mat(n, n_ff), kinds([down])) {
         return false;
     }
-    linear::forward(cx, acts, &mut [(&mlp.down, out)], panels);
+    linear::forward(cx, acts, &mut [(down, out)], panels);
     true
 }
 

@@ -29,6 +29,39 @@ pub(crate) fn block(layer: usize, part: &str, kind: &str) -> String {
     format!("blk.{layer}.{part}.{kind}")
 }
 
+/// What the loader does with a tensor of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It is multiplied with, or read row by row, where it lies in the file.
+    Matrix {
+        /// Index of its layer; `None` for the embedding and the output.
+        layer: Option<usize>,
+        /// Whether it belongs to experts, shared ones included.
+        expert: bool,
+    },
+    /// A norm, a bias, sinks or rotary factors: copied as f32.
+    Vector,
+    /// No part of the computation; only its name is kept.
+    Unused,
+}
+
+/// The role of a tensor of a file that loads.
+pub(crate) fn role(name: &str, n_layers: usize) -> Role {
+    if !matters(name, n_layers) {
+        return Role::Unused;
+    }
+    let rest = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
+    let (layer, part) = rest.map_or((None, name), |(layer, part)| (layer.parse().ok(), part));
+    let vector = part.ends_with(".bias")
+        || part.ends_with("_norm.weight")
+        || part.starts_with("attn_sinks")
+        || part.starts_with("rope_");
+    if vector {
+        return Role::Vector;
+    }
+    Role::Matrix { layer, expert: part.ends_with("_exps.weight") || part.contains("_shexp") }
+}
+
 /// Whether leaving this tensor out of the computation would change what the model computes. Such a tensor that no
 /// part of the specification claims makes the loader refuse the file.
 pub(crate) fn matters(name: &str, n_layers: usize) -> bool {

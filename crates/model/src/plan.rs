@@ -5,9 +5,10 @@ use happy_kernels::linear::{ActBuf, ActKinds, Linear, Panels};
 use happy_kernels::ops::{AttnPlan, AttnRow, AttnScratch};
 
 use crate::kv::{KvLayout, KvOptions};
+use crate::outline::Matrices;
 use crate::scratch::OutputRow;
 use crate::spec::{FfnKind, ModelSpec};
-use crate::weights::{Ffn, FfnIn, Layer, Weights, kinds};
+use crate::weights::{Ffn, Layer, Weights};
 
 /// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub fn kv_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
 
 /// Bytes of a cache page of [`KV_PAGE`](crate::KV_PAGE) positions of all layers.
 pub fn kv_page_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
-    KvLayout::new(spec).page_elements.saturating_mul(options.kind.bytes())
+    KvLayout::page_elements(spec).saturating_mul(options.kind.bytes())
 }
 
 /// Sizes of mixtures of experts.
@@ -99,17 +100,15 @@ pub(crate) struct ScratchSizes {
 }
 
 impl ScratchSizes {
-    pub(crate) fn new(model: u64, spec: &ModelSpec, weights: &Weights, options: &RunOptions) -> Self {
+    pub(crate) fn new(model: u64, spec: &ModelSpec, matrices: &Matrices, options: &RunOptions) -> Self {
         let options = &options.clamped();
         let attention = || spec.layers.iter().map(|l| &l.attention);
         let most = |f: &dyn Fn(&crate::spec::AttentionSpec) -> usize| attention().map(f).max().unwrap_or(0);
-        let parallel = weights.layers.iter().any(|l| matches!(l.ffn_in, FfnIn::Attention));
         let n_ff = spec.layers.iter().map(|l| match &l.ffn.kind {
             FfnKind::Dense(d) => d.n_ff,
             FfnKind::Moe(m) => m.n_ff.max(m.shared.map_or(0, |s| s.n_ff)),
         });
         let q = most(&|a| a.q_dim());
-        let plain = || weights.layers.iter().flat_map(layer_linears).chain([&weights.output]);
         ScratchSizes {
             model,
             rows: options.n_batch,
@@ -118,17 +117,17 @@ impl ScratchSizes {
             n_embd: spec.n_embd,
             n_vocab: spec.n_vocab,
             hidden: spec.n_embd.max(most(&|a| a.out_dim())),
-            keep: if parallel { spec.n_embd } else { 0 },
+            keep: if matrices.parallel { spec.n_embd } else { 0 },
             big: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd),
             k: most(&|a| a.k_dim()),
             v: most(&|a| a.v_dim()),
             cos_sin: spec.ropes.iter().map(|r| r.n_rot).sum(),
             norm_row: if attention().any(|a| a.qk_norm.is_some()) { q.max(most(&|a| a.k_dim())) } else { 0 },
-            max_k: plain().map(Linear::n_in).max().unwrap_or(0),
-            kinds: weights.act_kinds(),
-            panel_bytes: weights.linears().map(Linear::panel_bytes).max().unwrap_or(0),
+            max_k: matrices.max_k,
+            kinds: matrices.kinds,
+            panel_bytes: matrices.panel_bytes,
             attention: attn_plan(spec, options),
-            moe: moe_sizes(spec, weights),
+            moe: moe_sizes(spec, matrices),
         }
     }
 
@@ -150,17 +149,6 @@ impl ScratchSizes {
     }
 }
 
-/// The matrices that read [`Scratch::acts`](crate::Scratch).
-fn layer_linears(layer: &Layer) -> Vec<&Linear> {
-    let a = &layer.attention;
-    let mut all = vec![&a.q, &a.k, &a.v, &a.out];
-    match &layer.ffn {
-        Ffn::Dense(mlp) => all.extend(mlp.gate.iter().chain([&mlp.up, &mlp.down])),
-        Ffn::Moe { router, .. } => all.push(router),
-    }
-    all
-}
-
 /// The largest attention of any layer. The kernel works on blocks of up to 64 queries, whole groups of heads that share
 /// a key-value head; the group with the largest block decides.
 fn attn_plan(spec: &ModelSpec, options: &RunOptions) -> AttnPlan {
@@ -180,14 +168,10 @@ fn attn_plan(spec: &ModelSpec, options: &RunOptions) -> AttnPlan {
     }
 }
 
-fn moe_sizes(spec: &ModelSpec, weights: &Weights) -> Option<MoeSizes> {
+fn moe_sizes(spec: &ModelSpec, matrices: &Matrices) -> Option<MoeSizes> {
     let specs = spec.layers.iter().filter_map(|l| match &l.ffn.kind {
         FfnKind::Moe(m) => Some(m),
         FfnKind::Dense(_) => None,
-    });
-    let experts = weights.layers.iter().filter_map(|l| match &l.ffn {
-        Ffn::Moe { .. } => Some(l.linears()),
-        Ffn::Dense(_) => None,
     });
     let n_experts = specs.clone().map(|m| m.n_experts).max()?;
     let widest = specs.clone().map(|m| m.n_ff.max(m.shared.map_or(0, |s| s.n_ff))).max()?;
@@ -195,24 +179,21 @@ fn moe_sizes(spec: &ModelSpec, weights: &Weights) -> Option<MoeSizes> {
         n_experts,
         n_used: specs.map(|m| m.n_used).max()?,
         max_k: widest.max(spec.n_embd),
-        kinds: kinds(experts.flatten()),
+        kinds: matrices.moe_kinds,
     })
 }
 
 /// Bytes of weights that one token reads.
 pub(crate) fn bytes_per_token(spec: &ModelSpec, weights: &Weights) -> usize {
     let layer = |(layer, spec): (&Layer, &crate::spec::LayerSpec)| {
-        let plain: usize = layer_linears(layer).iter().map(|l| l.weight_bytes()).sum();
-        let routed = match (&layer.ffn, &spec.ffn.kind) {
-            (Ffn::Moe { experts, shared, .. }, FfnKind::Moe(moe)) => {
-                let bytes =
-                    |mlp: &crate::weights::Mlp| -> usize { mlp.linears().map(Linear::weight_bytes).sum() };
-                let common = shared.as_ref().map_or(0, |s| bytes(&s.mlp));
-                experts.iter().take(moe.n_used).map(bytes).sum::<usize>() + common
+        let all: usize = layer.linears().map(Linear::weight_bytes).sum();
+        match (&layer.ffn, &spec.ffn.kind) {
+            (Ffn::Moe { experts, .. }, FfnKind::Moe(moe)) => {
+                let stacked: usize = experts.linears().map(Linear::weight_bytes).sum();
+                all - stacked + stacked / moe.n_experts * moe.n_used
             }
-            _ => 0,
-        };
-        plain + routed
+            _ => all,
+        }
     };
     let layers: usize = weights.layers.iter().zip(&spec.layers).map(layer).sum();
     layers + weights.output.weight_bytes() + weights.embedding.row_bytes

@@ -12,10 +12,13 @@ fn per_task(rows: usize) -> usize {
     if rows < 4 { rows.max(1) } else { 4 }
 }
 
-/// Calls `f(index, row)` for every row.
+/// Calls `f(index, row)` for every row, until the computation is cancelled.
 pub(crate) fn each_row(cx: Ctx<'_>, mat: MatMut<'_>, f: &(dyn Fn(usize, &mut [f32], usize) + Sync)) {
     let step = per_task(mat.rows());
     cx.pool.for_each_rows(mat, step, &|first, mut rows, worker| {
+        if cx.cancelled() {
+            return;
+        }
         for r in 0..rows.rows() {
             f(first + r, rows.row_mut(r), worker);
         }

@@ -7,6 +7,7 @@ use happy_kernels::{Mat, MatMut, PerWorker};
 use crate::batch::Want;
 use crate::error::KvError;
 use crate::plan::ScratchSizes;
+use crate::reserve::reserved;
 
 /// A reservation of f32 values that becomes resident as far as it is used.
 #[derive(Default)]
@@ -48,13 +49,10 @@ impl Buf {
     }
 }
 
+const WHAT: &str = "activations of the forward pass";
+
 fn reserve<T>(n: usize) -> Result<Vec<T>, KvError> {
-    let mut v = Vec::new();
-    v.try_reserve_exact(n).map_err(|_| KvError::Memory {
-        bytes: n.saturating_mul(size_of::<T>()),
-        what: "activations of the forward pass",
-    })?;
-    Ok(v)
+    reserved(n).map_err(|e| e.of(WHAT))
 }
 
 /// A row that the caller wants something of.
@@ -119,44 +117,44 @@ pub struct Scratch {
 impl Scratch {
     pub(crate) fn new(sizes: &ScratchSizes) -> Result<Self, KvError> {
         let s = *sizes;
-        let memory =
-            |bytes: usize| move |_| KvError::Memory { bytes, what: "activations of the forward pass" };
+        let of = |per_row: usize| s.rows.saturating_mul(per_row);
+        let memory = |bytes: usize| move |_| KvError::Memory { bytes, what: WHAT };
         let acts = |rows: usize, k: usize, kinds| {
             ActBuf::new(rows, k, kinds).map_err(memory(ActBuf::bytes(rows, k, kinds)))
         };
         let moe = match s.moe {
             None => MoeScratch::default(),
             Some(m) => MoeScratch {
-                gathered: Buf::new(s.rows * s.n_embd)?,
-                results: Buf::new(s.rows * m.n_used * s.n_embd)?,
-                router: Buf::new(s.rows * m.n_experts)?,
-                weights: Buf::new(s.rows * m.n_used)?,
+                gathered: Buf::new(of(s.n_embd))?,
+                results: Buf::new(of(m.n_used.saturating_mul(s.n_embd)))?,
+                router: Buf::new(of(m.n_experts))?,
+                weights: Buf::new(of(m.n_used))?,
                 gate: Buf::new(s.rows)?,
-                ids: reserve(s.rows * m.n_used)?,
+                ids: reserve(of(m.n_used))?,
                 starts: reserve(m.n_experts + 1)?,
-                order: reserve(s.rows * m.n_used)?,
-                place: reserve(s.rows * m.n_used)?,
+                order: reserve(of(m.n_used))?,
+                place: reserve(of(m.n_used))?,
                 acts: acts(s.rows, m.max_k, m.kinds)?,
             },
         };
-        let mut rows = Vec::new();
-        for _ in 0..s.threads {
-            let mut row = reserve(s.norm_row)?;
+        let row = |_| {
+            let mut row = Vec::new();
+            row.try_reserve_exact(s.norm_row)?;
             row.resize(s.norm_row, 0.0);
-            rows.push(row);
-        }
-        let mut rows = rows.into_iter();
+            Ok(row)
+        };
+        let row_bytes = s.threads.saturating_mul(s.norm_row).saturating_mul(4);
         Ok(Scratch {
             sizes: s,
-            x: Buf::new(s.rows * s.n_embd)?,
-            h: Buf::new(s.rows * s.hidden)?,
-            keep: Buf::new(s.rows * s.keep)?,
-            big: Buf::new(s.rows * s.big)?,
-            k: Buf::new(s.rows * s.k)?,
-            v: Buf::new(s.rows * s.v)?,
-            cos_sin: Buf::new(s.rows * s.cos_sin)?,
-            logits: Buf::new(s.outputs * s.n_vocab)?,
-            hidden: Buf::new(s.outputs * s.n_embd)?,
+            x: Buf::new(of(s.n_embd))?,
+            h: Buf::new(of(s.hidden))?,
+            keep: Buf::new(of(s.keep))?,
+            big: Buf::new(of(s.big))?,
+            k: Buf::new(of(s.k))?,
+            v: Buf::new(of(s.v))?,
+            cos_sin: Buf::new(of(s.cos_sin))?,
+            logits: Buf::new(s.outputs.saturating_mul(s.n_vocab))?,
+            hidden: Buf::new(s.outputs.saturating_mul(s.n_embd))?,
             acts: acts(s.rows, s.max_k, s.kinds)?,
             panels: Panels::new(s.threads, s.rows, s.panel_bytes).map_err(memory(Panels::bytes(
                 s.threads,
@@ -164,7 +162,7 @@ impl Scratch {
                 s.panel_bytes,
             )))?,
             attention: AttnScratch::new(&s.attention).map_err(memory(AttnScratch::bytes(&s.attention)))?,
-            row: PerWorker::new(s.threads, |_| rows.next().unwrap_or_default()),
+            row: PerWorker::new(s.threads, row).map_err(memory(row_bytes))?,
             moe,
             attn_rows: reserve(s.rows)?,
             outputs: reserve(s.outputs)?,

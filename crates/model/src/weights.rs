@@ -1,6 +1,6 @@
 //! A model's weights: matrices stay in the mapped file, small vectors are copied so that they are aligned.
 
-use happy_kernels::linear::{ActKind, ActKinds, Linear};
+use happy_kernels::linear::{ActKinds, Linear, LinearRows};
 use happy_kernels::ops::RopeTable;
 use happy_tensor::{Bytes, DType, RowError, dequantize_row};
 
@@ -66,9 +66,15 @@ pub(crate) struct SharedExpert {
 }
 
 /// Dense or routed.
+#[allow(clippy::large_enum_variant, reason = "one a layer: a few hundred bytes against an allocation more")]
 pub(crate) enum Ffn {
-    Dense(Box<Mlp>),
-    Moe { router: Linear, experts: Vec<Mlp>, shared: Option<Box<SharedExpert>> },
+    Dense(Mlp),
+    /// `experts` are stacks: the rows of all experts, one expert after the other.
+    Moe {
+        router: Linear,
+        experts: Mlp,
+        shared: Option<SharedExpert>,
+    },
 }
 
 /// What the feed-forward half reads; decided by the specification and, where it leaves it open, by the file.
@@ -116,20 +122,14 @@ impl Mlp {
 
 impl Layer {
     /// Every matrix of the layer.
-    pub(crate) fn linears(&self) -> Vec<&Linear> {
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let a = &self.attention;
-        let mut all = vec![&a.q, &a.k, &a.v, &a.out];
-        match &self.ffn {
-            Ffn::Dense(mlp) => all.extend(mlp.linears()),
-            Ffn::Moe { router, experts, shared } => {
-                all.push(router);
-                all.extend(experts.iter().flat_map(Mlp::linears));
-                if let Some(shared) = shared {
-                    all.extend(shared.mlp.linears().chain(&shared.gate));
-                }
-            }
-        }
-        all
+        let (mlp, router, shared) = match &self.ffn {
+            Ffn::Dense(mlp) => (mlp, None, None),
+            Ffn::Moe { router, experts, shared } => (experts, Some(router), shared.as_ref()),
+        };
+        let shared = shared.into_iter().flat_map(|s| s.mlp.linears().chain(&s.gate));
+        [&a.q, &a.k, &a.v, &a.out].into_iter().chain(router).chain(mlp.linears()).chain(shared)
     }
 }
 
@@ -138,14 +138,9 @@ impl Weights {
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         self.layers.iter().flat_map(Layer::linears).chain([&self.output])
     }
-
-    /// The forms of activations that the matrices want.
-    pub(crate) fn act_kinds(&self) -> ActKinds {
-        kinds(self.linears())
-    }
 }
 
 /// The forms of activations that some matrices want.
-pub(crate) fn kinds<'a>(linears: impl IntoIterator<Item = &'a Linear>) -> ActKinds {
-    linears.into_iter().map(Linear::act_kind).fold(ActKinds::default(), |set, kind: ActKind| set.with(kind))
+pub(crate) fn kinds<'a, M: Into<LinearRows<'a>>>(matrices: impl IntoIterator<Item = M>) -> ActKinds {
+    matrices.into_iter().fold(ActKinds::default(), |set, m| set.with(m.into().act_kind()))
 }

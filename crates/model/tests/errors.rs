@@ -108,6 +108,17 @@ fn what_would_change_the_result_is_refused() {
     assert_eq!(model.unused_tensors(), ["v.patch_embd.weight", "blk.2.attn_norm.weight"]);
 }
 
+/// Embedding and output are two lists of the same tokens.
+#[test]
+fn embedding_and_output_have_the_same_tokens() {
+    for rows in [64, 95, 97, 200] {
+        let name = "output.weight";
+        let expected = format!("tensor {name}: expected shape 64 x 96, found 64 x {rows}");
+        fails(&with(&[], &[(name, vec![64, rows])]), LoadErrorKind::Tensor, &[&expected]);
+    }
+    assert_eq!(load(&with(&[], &[("output.weight", vec![64, 96])])).unwrap().n_vocab(), 96);
+}
+
 #[test]
 fn metadata_is_checked() {
     let cases: &[(&str, OwnedValue, &str)] = &[

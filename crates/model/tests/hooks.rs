@@ -41,7 +41,7 @@ fn wants(ids: &[u32]) -> Batch {
 fn a_tap_sees_every_row_of_every_layer() {
     let ids = tokens(20, 1);
     let mut r = runner();
-    let (cx, mut tap) = (happy_kernels::Ctx { pool: &r.pool, kernels: &r.kernels }, Tap::default());
+    let (cx, mut tap) = (happy_kernels::Ctx::new(&r.pool, &r.kernels), Tap::default());
     let b = wants(&ids);
     let out = r.model.forward(cx, &b, &mut r.kv, &mut r.scratch, &mut tap).unwrap();
     assert_eq!(tap.seen.iter().map(Vec::len).collect::<Vec<_>>(), [20, 20]);
@@ -53,7 +53,7 @@ fn a_tap_sees_every_row_of_every_layer() {
     }
     // without the tap, rows that want nothing are left out of the last layer: same results
     let mut r = runner();
-    let cx = happy_kernels::Ctx { pool: &r.pool, kernels: &r.kernels };
+    let cx = happy_kernels::Ctx::new(&r.pool, &r.kernels);
     let out = r.model.forward(cx, &b, &mut r.kv, &mut r.scratch, &mut NoHook).unwrap();
     let without: Vec<_> =
         (0..20).map(|i| (out.logits(i).map(<[f32]>::to_vec), out.hidden(i).map(<[f32]>::to_vec))).collect();
@@ -65,7 +65,7 @@ fn a_tap_sees_every_row_of_every_layer() {
 fn a_hook_stops_with_hidden_states() {
     let ids = tokens(20, 1);
     let mut r = runner();
-    let cx = happy_kernels::Ctx { pool: &r.pool, kernels: &r.kernels };
+    let cx = happy_kernels::Ctx::new(&r.pool, &r.kernels);
     let mut tap = Tap { stop_after: Some(0), ..Tap::default() };
     let out = r.model.forward(cx, &wants(&ids), &mut r.kv, &mut r.scratch, &mut tap).unwrap();
     assert_eq!((out.stopped(), out.logits(2)), (Some(0), None));
@@ -91,7 +91,7 @@ fn a_hook_can_steer() {
         }
     }
     let mut r = Runner::new(&small_llama(&plain), Kernels::detect().unwrap(), 1, KvType::F32, 4);
-    let cx = happy_kernels::Ctx { pool: &r.pool, kernels: &r.kernels };
+    let cx = happy_kernels::Ctx::new(&r.pool, &r.kernels);
     let found = r.model.forward(cx, &batch(&[1, 2], 0, 0), &mut r.kv, &mut r.scratch, &mut Zero).map(|_| ());
     assert_eq!(found, Err(ForwardError::NonFinite { layer: 2 }), "infinite hidden states give no logits");
 }
@@ -110,7 +110,7 @@ fn a_cancelled_pass_leaves_the_cache_as_it_was() {
     let mut r = runner();
     let expected = runner().logits(&batch(&tokens(80, 1), 0, 0)).unwrap();
     let flag = AtomicBool::new(false);
-    let cx = happy_kernels::Ctx { pool: &r.pool, kernels: &r.kernels };
+    let cx = happy_kernels::Ctx::new(&r.pool, &r.kernels);
     let b = batch(&tokens(70, 9), 0, 0);
     let found =
         r.model.forward_until(cx, &b, &mut r.kv, &mut r.scratch, &mut Cancel(&flag), &flag).map(|_| ());

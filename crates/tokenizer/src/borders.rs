@@ -4,6 +4,7 @@
 //! other character, no token and no merge crosses that border: the text is cut there, which leaves short pieces, most
 //! of them tokens as a whole.
 
+use crate::TokenizerError;
 use crate::bytes;
 use crate::vocab::Vocab;
 
@@ -61,17 +62,22 @@ impl Borders {
 
     /// Hands the stretches between the borders to `each`, with the place where they begin.
     #[inline]
-    pub(crate) fn pieces<'t>(&self, text: &'t str, mut each: impl FnMut(usize, &'t str)) {
+    pub(crate) fn pieces<'t>(
+        &self,
+        text: &'t str,
+        mut each: impl FnMut(usize, &'t str) -> Result<(), TokenizerError>,
+    ) -> Result<(), TokenizerError> {
         let mut start = 0;
         for (at, before) in borders(text.as_bytes()) {
             if !self.joined.get(usize::from(before)).copied().unwrap_or(true) {
-                each(start, text.get(start..at).unwrap_or(""));
+                each(start, text.get(start..at).unwrap_or(""))?;
                 start = at;
             }
         }
         if start < text.len() {
-            each(start, text.get(start..).unwrap_or(""));
+            each(start, text.get(start..).unwrap_or(""))?;
         }
+        Ok(())
     }
 }
 

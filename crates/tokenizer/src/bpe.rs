@@ -7,12 +7,15 @@
 use crate::borders::Borders;
 use crate::bytes::SHORT;
 use crate::hash::hash_in;
+use crate::job::Job;
 use crate::merge::{MergeScratch, Node};
 use crate::pre::PreTokenizer;
+use crate::reserve::Reserve;
 use crate::rules::Rules;
 use crate::sink::Sink;
 use crate::spec::Strings;
 use crate::vocab::Vocab;
+use crate::watch::Watch;
 use crate::{TokenizerError, byte_level, split};
 
 /// The merge rules and the cut.
@@ -29,100 +32,114 @@ impl Bpe {
         vocab: &Vocab,
         merges: Option<Strings>,
         pre: PreTokenizer,
+        watch: &Watch<'_>,
     ) -> Result<Self, TokenizerError> {
         let borders = pre.raw.then(|| Box::new(Borders::new(vocab)));
-        Ok(Self { pre, rules: Rules::new(merges)?, borders })
+        Ok(Self { pre, rules: Rules::new(merges, watch)?, borders })
     }
 
     /// Appends the tokens of a stretch of text without special tokens.
     pub(crate) fn encode<S: Sink>(
         &self,
-        vocab: &Vocab,
+        job: &Job<'_>,
         text: &str,
         scratch: &mut MergeScratch,
         word: &mut Vec<u8>,
         out: &mut S,
-    ) {
+    ) -> Result<(), TokenizerError> {
         let mut at = 0;
         let Some(borders) = &self.borders else {
-            split::split(self.pre.stages, text, &mut |piece| {
+            return split::split(self.pre.stages, text, &mut |piece| {
+                job.work(piece.len())?;
                 word.clear();
-                byte_level::encode_into(piece.as_bytes(), word);
+                byte_level::encode_into(piece.as_bytes(), word)?;
                 let len = word.len();
-                word.extend_from_slice(&[0; SHORT]);
-                self.encode_word(vocab, at, word, len, scratch, out);
+                word.add_all(&[0; SHORT])?;
+                self.encode_word(job, at, word, len, scratch, out)?;
                 at += piece.len();
+                Ok(())
             });
-            return;
         };
         split::split(self.pre.stages, text, &mut |line| {
             // Gemma 4: some line ends are one token, whatever the merges say.
             let ends = self.pre.line_ends && line.starts_with('\n');
-            match ends.then(|| vocab.find(line.as_bytes())).flatten() {
-                Some(id) => out.push(id, at, at + line.len()),
+            match ends.then(|| job.find_in(line.as_bytes(), 0, line.len())).flatten() {
+                Some(id) => out.push(id, at, at + line.len())?,
                 None => borders.pieces(line, |start, piece| {
+                    job.work(piece.len())?;
                     let rest = text.as_bytes().get(at + start..).unwrap_or(&[]);
-                    self.encode_word(vocab, at + start, rest, piece.len(), scratch, out);
-                }),
+                    self.encode_word(job, at + start, rest, piece.len(), scratch, out)
+                })?,
             }
             at += line.len();
-        });
+            Ok(())
+        })
     }
 
     /// The tokens of a piece, the first `len` bytes of `word`, written as the vocabulary writes it; `base` is where it
     /// begins in the text. What follows it in `word` does not matter, but makes it faster to read.
     fn encode_word<S: Sink>(
         &self,
-        vocab: &Vocab,
+        job: &Job<'_>,
         base: usize,
         word: &[u8],
         len: usize,
         scratch: &mut MergeScratch,
         out: &mut S,
-    ) {
+    ) -> Result<(), TokenizerError> {
         // Most pieces are a token; whether the merges find it is learnt once.
-        let token = vocab.find_in(word, 0, len);
+        let vocab = job.vocab;
+        let token = job.find_in(word, 0, len);
         let whole = token.and_then(|id| if self.pre.ignore_merges { Some(true) } else { vocab.whole(id) });
         if let (Some(id), Some(true)) = (token, whole) {
             let length = if S::SPANS { self.length(word.get(..len).unwrap_or(word)) } else { 0 };
-            out.push(id, base, base + length);
-            return;
+            return out.push(id, base, base + length);
         }
         scratch.nodes.clear();
         let mut at = 0;
         while let Some(rest) = word.get(at..len).filter(|rest| !rest.is_empty()) {
             let symbol = character(rest);
-            scratch.nodes.push(Node::new(hash_in(word, at, symbol), at, symbol));
+            job.work(1)?;
+            scratch.nodes.add(Node::new(hash_in(word, at, symbol), at, symbol))?;
             at += symbol;
         }
-        scratch.run(word, &self.rules);
+        scratch.run(word, &self.rules, job.watch)?;
         if let (Some(id), None) = (token, whole) {
             vocab.set_whole(id, scratch.nodes.len() == 1);
         }
         let mut start = base;
         for node in &scratch.nodes {
             let end = start + if S::SPANS { self.length(node.text(word)) } else { 0 };
-            match vocab.find_in(word, node.start as usize, node.len as usize) {
-                Some(id) => out.push(id, start, end),
-                None => self.fall_back(vocab, start, node.text(word), out),
+            job.work(1)?;
+            match job.find_in(word, node.start as usize, node.len as usize) {
+                Some(id) => out.push(id, start, end)?,
+                None => self.fall_back(job, start, node.text(word), out)?,
             }
             start = end;
         }
+        Ok(())
     }
 
     /// A symbol that is no token: its bytes. One that has no token either is left out, as in llama.cpp.
-    fn fall_back<S: Sink>(&self, vocab: &Vocab, base: usize, symbol: &[u8], out: &mut S) {
+    fn fall_back<S: Sink>(
+        &self,
+        job: &Job<'_>,
+        base: usize,
+        symbol: &[u8],
+        out: &mut S,
+    ) -> Result<(), TokenizerError> {
         let raw = self.borders.is_some();
         let (mut at, mut start) = (0, base);
         while let Some(rest) = symbol.get(at..).filter(|rest| !rest.is_empty()) {
             let length = if raw { 1 } else { character(rest) };
             let byte = rest.first().copied().unwrap_or(0);
-            let id = if raw { vocab.hex_token(byte) } else { vocab.find(rest.get(..length).unwrap_or(rest)) };
+            let id = if raw { job.vocab.hex_token(byte) } else { job.find_in(rest, 0, length) };
             if let Some(id) = id {
-                out.push(id, start, start + 1);
+                out.push(id, start, start + 1)?;
             }
             (at, start) = (at + length, start + 1);
         }
+        Ok(())
     }
 
     /// How many bytes of the text a part of a word stands for: a character of a byte-level vocabulary is one.

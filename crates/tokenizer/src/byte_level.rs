@@ -1,6 +1,9 @@
 //! GPT-2's printable stand-ins for bytes: the strings of a byte-level vocabulary write each byte as one character.
 //! Bytes that print keep their Latin-1 character, the others get U+0100, U+0101 ... in ascending order.
 
+use crate::TokenizerError;
+use crate::reserve::Reserve;
+
 const fn prints(byte: u8) -> bool {
     matches!(byte, 0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF)
 }
@@ -55,29 +58,31 @@ pub(crate) fn byte_of(c: char) -> Option<u8> {
 
 /// Appends the stand-ins of `bytes`, as UTF-8.
 #[inline]
-pub(crate) fn encode_into(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode_into(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), TokenizerError> {
     for &byte in bytes {
         let point = CHARACTERS.get(usize::from(byte)).copied().unwrap_or(0xFFFD);
         if point < 0x80 {
-            out.push(point as u8);
+            out.add(point as u8)?;
         } else {
             // All stand-ins are below U+0800.
-            out.extend_from_slice(&[0xC0 | (point >> 6) as u8, 0x80 | (point & 0x3F) as u8]);
+            out.add_all(&[0xC0 | (point >> 6) as u8, 0x80 | (point & 0x3F) as u8])?;
         }
     }
+    Ok(())
 }
 
 /// Appends the bytes that a vocabulary string stands for; characters that stand for no byte are kept as they are.
-pub(crate) fn decode_into(text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn decode_into(text: &[u8], out: &mut Vec<u8>) -> Result<(), TokenizerError> {
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
             match byte_of(c) {
-                Some(byte) => out.push(byte),
-                None => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                Some(byte) => out.add(byte)?,
+                None => out.add_all(c.encode_utf8(&mut [0; 4]).as_bytes())?,
             }
         }
-        out.extend_from_slice(chunk.invalid());
+        out.add_all(chunk.invalid())?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -89,7 +94,7 @@ mod tests {
         for byte in 0..=255u8 {
             assert_eq!(byte_of(char_of(byte)), Some(byte));
             let mut encoded = Vec::new();
-            encode_into(&[byte], &mut encoded);
+            encode_into(&[byte], &mut encoded).unwrap();
             assert_eq!(encoded, char_of(byte).to_string().as_bytes());
         }
         assert_eq!((char_of(b' '), char_of(b'\n'), char_of(0xAD)), ('Ġ', 'Ċ', '\u{143}'));
@@ -105,7 +110,7 @@ mod tests {
             &[("", b""), ("Ġthe", b" the"), ("Ã©", "é".as_bytes()), ("<|x中|>", "<|x中|>".as_bytes())];
         for (text, expected) in cases {
             let mut out = Vec::new();
-            decode_into(text.as_bytes(), &mut out);
+            decode_into(text.as_bytes(), &mut out).unwrap();
             assert_eq!(&out, expected, "{text}");
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::borders::SPACE;
 use crate::kind::Writing;
+use crate::reserve::{Reserve, add_str, exactly, lossy};
 use crate::vocab::attr;
 use crate::{TokenId, Tokenizer, TokenizerError, byte_level, rwkv};
 
@@ -36,16 +37,18 @@ impl Tokenizer {
         }
         let writing = self.writing();
         if writing == Writing::Rwkv {
-            rwkv::unescape(text, out);
+            rwkv::unescape(text, out)?;
         } else if attrs & attr::IN_TEXT != 0 {
-            out.extend_from_slice(text);
+            out.add_all(text)?;
         } else if attrs & attr::BYTE != 0 {
-            out.extend(self.vocab.byte_value(id));
+            if let Some(byte) = self.vocab.byte_value(id) {
+                out.add(byte)?;
+            }
         } else if attrs & attr::NORMAL != 0 || writing == Writing::Plain {
             match writing {
-                Writing::Bytes => byte_level::decode_into(text, out),
-                Writing::Escaped => unescape(text, out),
-                Writing::Plain | Writing::Rwkv => out.extend_from_slice(text),
+                Writing::Bytes => byte_level::decode_into(text, out)?,
+                Writing::Escaped => unescape(text, out)?,
+                Writing::Plain | Writing::Rwkv => out.add_all(text)?,
             }
         }
         Ok(())
@@ -76,7 +79,7 @@ impl Tokenizer {
             }
         }
         if options.clean_spaces && self.clean_spaces {
-            clean(&mut out);
+            clean(&mut out)?;
         }
         Ok(out)
     }
@@ -87,34 +90,41 @@ impl Tokenizer {
     /// An id that does not exist.
     pub fn decode(&self, ids: &[TokenId], options: DecodeOptions) -> Result<String, TokenizerError> {
         let bytes = self.decode_bytes(ids, options)?;
-        Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+        let error = match String::from_utf8(bytes) {
+            Ok(text) => return Ok(text),
+            Err(error) => error,
+        };
+        let mut text = String::new();
+        lossy(error.as_bytes(), &mut text)?;
+        Ok(text)
     }
 }
 
 /// Spaces instead of their stand-ins.
-fn unescape(text: &[u8], out: &mut Vec<u8>) {
+fn unescape(text: &[u8], out: &mut Vec<u8>) -> Result<(), TokenizerError> {
     let space = SPACE.as_bytes();
     let mut rest = text;
     while let Some(first) = rest.first() {
         if let Some(after) = rest.strip_prefix(space) {
-            out.push(b' ');
+            out.add(b' ')?;
             rest = after;
         } else {
-            out.push(*first);
+            out.add(*first)?;
             rest = rest.get(1..).unwrap_or(&[]);
         }
     }
+    Ok(())
 }
 
 /// llama.cpp's cleaning, in its three passes.
-fn clean(text: &mut Vec<u8>) {
+fn clean(text: &mut Vec<u8>) -> Result<(), TokenizerError> {
     // " ?" " !" " ." " ,": the space goes.
     rewrite(text, |before, rest, out| {
         if before == b' ' && matches!(rest.first(), Some(b'?' | b'!' | b'.' | b',')) {
             out.pop();
         }
         0
-    });
+    })?;
     // " ' ": both spaces go.
     rewrite(text, |before, rest, out| {
         if before == b' ' && matches!(rest, [b'\'', b' ', ..]) {
@@ -122,7 +132,7 @@ fn clean(text: &mut Vec<u8>) {
             return 1;
         }
         0
-    });
+    })?;
     // " 's" " 'm" " 're" " 've": the space goes.
     rewrite(text, |before, rest, out| {
         let contraction = matches!(rest, [b'\'', b's' | b'm', ..] | [b'\'', b'r' | b'v', b'e', ..]);
@@ -130,13 +140,16 @@ fn clean(text: &mut Vec<u8>) {
             out.pop();
         }
         0
-    });
+    })
 }
 
 /// Copies the text byte by byte; `edit` sees the byte before, the rest, and what was written, and says how many
 /// bytes behind the first of the rest to leave out.
-fn rewrite(text: &mut Vec<u8>, edit: impl Fn(u8, &[u8], &mut Vec<u8>) -> usize) {
-    let mut out = Vec::with_capacity(text.len());
+fn rewrite(
+    text: &mut Vec<u8>,
+    edit: impl Fn(u8, &[u8], &mut Vec<u8>) -> usize,
+) -> Result<(), TokenizerError> {
+    let mut out = exactly(text.len())?;
     out.extend(text.first());
     let mut at = 1;
     while let (Some(before), Some(rest)) = (text.get(at - 1), text.get(at..).filter(|r| !r.is_empty())) {
@@ -151,6 +164,7 @@ fn rewrite(text: &mut Vec<u8>, edit: impl Fn(u8, &[u8], &mut Vec<u8>) -> usize) 
         at += 1 + skipped;
     }
     *text = out;
+    Ok(())
 }
 
 /// Decodes tokens as they come. Text is handed out in whole characters; bytes that can no longer become one are
@@ -172,6 +186,7 @@ impl DecodeStream {
     }
 
     /// A decoder that writes the strings of control tokens where `special` says so.
+    #[allow(clippy::disallowed_methods)] // of fixed small sizes, so that most tokens allocate nothing
     pub fn with_special(special: bool) -> Self {
         Self { pending: Vec::with_capacity(256), text: String::with_capacity(1024), special }
     }
@@ -179,40 +194,56 @@ impl DecodeStream {
     /// Takes a token and returns the text that is complete now; it may be empty.
     ///
     /// # Errors
-    /// An id that does not exist; nothing is lost.
+    /// An id that does not exist, and too little memory for its bytes; nothing is lost.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: TokenId) -> Result<&str, TokenizerError> {
-        tokenizer.token_bytes(id, self.special, &mut self.pending)?;
-        self.take(false);
+        let before = self.pending.len();
+        let taken = tokenizer.token_bytes(id, self.special, &mut self.pending).and_then(|()| self.take());
+        if let Err(error) = taken {
+            self.pending.truncate(before);
+            return Err(error);
+        }
         Ok(&self.text)
     }
 
-    /// No more tokens: returns what is left, an unfinished character as U+FFFD.
-    pub fn finish(&mut self) -> &str {
-        self.take(true);
-        &self.text
+    /// The beginning of a character whose other bytes did not come yet: at most three bytes, which more tokens may
+    /// complete.
+    pub fn incomplete(&self) -> &[u8] {
+        &self.pending
+    }
+
+    /// No more tokens: drops the beginning of a character that was not completed, and returns how many bytes that are, at
+    /// most three. The stream can be used again.
+    ///
+    /// The text ends before that character, as if generation had stopped one token earlier. Bytes that cannot become a
+    /// character came out of [`DecodeStream::push`] as U+FFFD.
+    pub fn finish(&mut self) -> usize {
+        let dropped = self.pending.len();
+        self.pending.clear();
+        dropped
     }
 
     /// Moves complete characters from `pending` to `text`.
-    fn take(&mut self, end: bool) {
+    fn take(&mut self) -> Result<(), TokenizerError> {
         self.text.clear();
         let mut kept = 0;
         let total = self.pending.len();
         let mut at = 0;
         for chunk in self.pending.utf8_chunks() {
-            self.text.push_str(chunk.valid());
+            add_str(&mut self.text, chunk.valid())?;
             at += chunk.valid().len();
             let invalid = chunk.invalid();
             // An invalid stretch at the very end may be the beginning of a character.
-            if !invalid.is_empty() && at + invalid.len() == total && !end && may_continue(invalid) {
+            if !invalid.is_empty() && at + invalid.len() == total && may_continue(invalid) {
                 kept = invalid.len();
                 break;
             }
             if !invalid.is_empty() {
-                self.text.push(char::REPLACEMENT_CHARACTER);
+                add_str(&mut self.text, "\u{FFFD}")?;
             }
             at += invalid.len();
         }
         self.pending.drain(..total - kept);
+        Ok(())
     }
 }
 
@@ -238,8 +269,8 @@ mod tests {
         ];
         for (text, expected) in cases {
             let mut bytes = text.as_bytes().to_vec();
-            clean(&mut bytes);
-            assert_eq!(String::from_utf8_lossy(&bytes), expected);
+            clean(&mut bytes).unwrap();
+            assert_eq!(String::from_utf8(bytes).unwrap(), expected);
         }
     }
 }

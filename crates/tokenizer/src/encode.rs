@@ -1,8 +1,11 @@
 //! Text to ids: whole texts, many texts, counts, and where in the text each token comes from.
 
+use crate::job::{Barred, Job};
 use crate::kind::KindScratch;
+use crate::reserve::Reserve;
 use crate::sink::{Count, Sink, Spans};
-use crate::special::Fragment;
+use crate::special::{Fragment, Part, Wanted};
+use crate::watch::Watch;
 use crate::{TokenId, Tokenizer, TokenizerError};
 use std::ops::Range;
 
@@ -16,6 +19,21 @@ pub struct EncodeOptions {
     pub add_special: bool,
     /// Read the strings of control tokens in the text as those tokens, not as plain text.
     pub parse_special: bool,
+}
+
+impl EncodeOptions {
+    pub(crate) fn wanted(self) -> Wanted<'static> {
+        if self.parse_special { Wanted::All } else { Wanted::UserDefined }
+    }
+}
+
+/// Options, what is found in the text, and which tokens pieces of text must not become.
+type How<'r> = (EncodeOptions, Wanted<'r>, Barred<'r>);
+
+impl From<EncodeOptions> for How<'_> {
+    fn from(options: EncodeOptions) -> Self {
+        (options, options.wanted(), Barred::default())
+    }
 }
 
 impl Default for EncodeOptions {
@@ -48,8 +66,46 @@ impl Tokenizer {
     /// # Errors
     /// A text of more than a gigabyte.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<TokenId>, TokenizerError> {
+        self.encode_with(text, options, &|| false)
+    }
+
+    /// As [`Tokenizer::encode`], for a text of which some parts are a stranger's: in them the strings of control tokens
+    /// are text.
+    ///
+    /// `plain` are the byte ranges of those parts, ascending and disjoint. No control or unknown token, and none that ends
+    /// the generation, is found in the text where it overlaps one of them, not even one that begins outside. User-defined
+    /// tokens are found as without [`EncodeOptions::parse_special`], but for those that the file types as control
+    /// tokens. The ranges cut nothing: where no such string occurs, the ids are those of [`Tokenizer::encode`].
+    ///
+    /// `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`]; `PlainRange` for a range that is reversed, is not one of whole characters of the text, or
+    /// begins before the one before it ends; `Cancelled` soon after `cancelled` returns true.
+    pub fn encode_marked(
+        &self,
+        text: &str,
+        plain: &[Range<usize>],
+        options: EncodeOptions,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<TokenId>, TokenizerError> {
         let mut out = Vec::new();
-        self.encode_into(text, options, &mut EncodeScratch::default(), &mut out)?;
+        self.encode_marked_to(text, plain, options, &mut out, cancelled)?;
+        Ok(out)
+    }
+
+    /// As [`Tokenizer::encode`]; `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`], and `Cancelled` soon after `cancelled` returns true.
+    pub fn encode_with(
+        &self,
+        text: &str,
+        options: EncodeOptions,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<TokenId>, TokenizerError> {
+        let (mut out, watch) = (Vec::new(), &Watch::new(cancelled));
+        self.encode_to(text, options.into(), &mut EncodeScratch::default(), &mut out, watch)?;
         Ok(out)
     }
 
@@ -65,7 +121,7 @@ impl Tokenizer {
         out: &mut Vec<TokenId>,
     ) -> Result<(), TokenizerError> {
         let before = out.len();
-        let result = self.encode_to(text, options, scratch, out);
+        let result = self.encode_to(text, options.into(), scratch, out, &Watch::new(&|| false));
         if result.is_err() {
             out.truncate(before);
         }
@@ -81,12 +137,28 @@ impl Tokenizer {
         texts: impl IntoIterator<Item = T>,
         options: EncodeOptions,
     ) -> Result<Vec<Vec<TokenId>>, TokenizerError> {
-        let mut scratch = EncodeScratch::default();
-        let one = |text: T| {
+        self.encode_batch_with(texts, options, &|| false)
+    }
+
+    /// As [`Tokenizer::encode_batch`]; `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_with`].
+    pub fn encode_batch_with<T: AsRef<str>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+        options: EncodeOptions,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<Vec<TokenId>>, TokenizerError> {
+        let (mut scratch, watch) = (EncodeScratch::default(), &Watch::new(cancelled));
+        let mut all = Vec::new();
+        for text in texts {
+            watch.work(1)?;
             let mut ids = Vec::new();
-            self.encode_into(text.as_ref(), options, &mut scratch, &mut ids).map(|()| ids)
-        };
-        texts.into_iter().map(one).collect()
+            self.encode_to(text.as_ref(), options.into(), &mut scratch, &mut ids, watch)?;
+            all.add(ids)?;
+        }
+        Ok(all)
     }
 
     /// The ids of a text, and the part of the text that became each of them.
@@ -94,9 +166,39 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_with_ranges(&self, text: &str, options: EncodeOptions) -> Result<Encoded, TokenizerError> {
-        let mut spans = Spans::default();
-        self.encode_to(text, options, &mut EncodeScratch::default(), &mut spans)?;
+        let (mut spans, watch) = (Spans::default(), &Watch::new(&|| false));
+        self.encode_to(text, options.into(), &mut EncodeScratch::default(), &mut spans, watch)?;
         Ok(Encoded { ids: spans.ids, ranges: spans.ranges })
+    }
+
+    /// As [`encode_marked`](Self::encode_marked), and the part of the text that became each token.
+    ///
+    /// # Errors
+    /// As [`encode_marked`](Self::encode_marked).
+    pub fn encode_marked_with_ranges(
+        &self,
+        text: &str,
+        plain: &[Range<usize>],
+        options: EncodeOptions,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Encoded, TokenizerError> {
+        let mut spans = Spans::default();
+        self.encode_marked_to(text, plain, options, &mut spans, cancelled)?;
+        Ok(Encoded { ids: spans.ids, ranges: spans.ranges })
+    }
+
+    fn encode_marked_to<S: Sink>(
+        &self,
+        text: &str,
+        plain: &[Range<usize>],
+        options: EncodeOptions,
+        out: &mut S,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<(), TokenizerError> {
+        check_ranges(text, plain)?;
+        let wanted = if options.parse_special { Wanted::Outside(plain) } else { Wanted::UserDefined };
+        let wanted = (options, wanted, self.specials.barred());
+        self.encode_to(text, wanted, &mut EncodeScratch::default(), out, &Watch::new(cancelled))
     }
 
     /// How many tokens a text has; nothing is stored.
@@ -104,70 +206,95 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn count(&self, text: &str, options: EncodeOptions) -> Result<usize, TokenizerError> {
-        let mut count = Count::default();
-        self.encode_to(text, options, &mut EncodeScratch::default(), &mut count)?;
+        self.count_with(text, options, &|| false)
+    }
+
+    /// As [`Tokenizer::count`]; `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_with`].
+    pub fn count_with(
+        &self,
+        text: &str,
+        options: EncodeOptions,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<usize, TokenizerError> {
+        let (mut count, watch) = (Count::default(), &Watch::new(cancelled));
+        self.encode_to(text, options.into(), &mut EncodeScratch::default(), &mut count, watch)?;
         Ok(count.0)
+    }
+
+    /// Whether these tokens begin with BOS twice: the text began with it, and encoding added another one.
+    ///
+    /// Encoding leaves that as it is, as llama.cpp does; a caller may warn, or encode without
+    /// [`EncodeOptions::add_special`].
+    pub fn has_double_bos(&self, ids: &[TokenId]) -> bool {
+        self.adds_bos() && matches!(ids, [a, b, ..] if a == b && self.bos() == Some(*a))
     }
 
     fn encode_to<S: Sink>(
         &self,
         text: &str,
-        options: EncodeOptions,
+        (options, wanted, barred): How<'_>,
         scratch: &mut EncodeScratch,
         out: &mut S,
+        watch: &Watch<'_>,
     ) -> Result<(), TokenizerError> {
         check_length(text)?;
         if options.add_special {
-            self.begin(out);
+            self.begin(out)?;
         }
+        let job = &Job::new(&self.vocab, watch, barred);
         let mut after_special = true;
-        for (range, fragment) in self.specials.partition(&self.vocab, text, options.parse_special) {
-            self.encode_fragment(text, range, fragment, &mut after_special, scratch, out)?;
+        for part in self.specials.partition(&self.vocab, text, wanted, watch)? {
+            self.encode_fragment(job, text, part, &mut after_special, scratch, out)?;
         }
         if options.add_special {
-            self.end(text.len(), out);
+            self.end(text.len(), out)?;
         }
         scratch.kind.shrink();
         Ok(())
     }
 
     /// What is added before a text.
-    pub(crate) fn begin<S: Sink>(&self, out: &mut S) {
+    pub(crate) fn begin<S: Sink>(&self, out: &mut S) -> Result<(), TokenizerError> {
         if let Some(bos) = self.ids.bos.filter(|_| self.add_bos) {
-            out.push(bos, 0, 0);
+            out.push(bos, 0, 0)?;
         }
+        Ok(())
     }
 
     /// What is added behind a text of `length` bytes.
-    pub(crate) fn end<S: Sink>(&self, length: usize, out: &mut S) {
+    pub(crate) fn end<S: Sink>(&self, length: usize, out: &mut S) -> Result<(), TokenizerError> {
         if let Some(eos) = self.ids.eos.filter(|_| self.add_eos) {
-            out.push(eos, length, length);
+            out.push(eos, length, length)?;
         }
         if let Some(sep) = self.ids.sep.filter(|_| self.ends_with_sep) {
-            out.push(sep, length, length);
+            out.push(sep, length, length)?;
         }
+        Ok(())
     }
 
     /// `after_special`: SentencePiece puts a space before a text that begins or follows a special token.
     pub(crate) fn encode_fragment<S: Sink>(
         &self,
+        job: &Job<'_>,
         text: &str,
-        range: Range<usize>,
-        fragment: Fragment,
+        (range, fragment): Part,
         after_special: &mut bool,
         scratch: &mut EncodeScratch,
         out: &mut S,
     ) -> Result<(), TokenizerError> {
         match fragment {
             Fragment::Token(id) => {
-                out.push(id, range.start, range.end);
+                out.push(id, range.start, range.end)?;
                 *after_special = true;
             }
             Fragment::Text => {
                 let from = out.count();
                 let (start, space) = (range.start, self.add_space_prefix && *after_special);
                 let stretch = text.get(range).unwrap_or("");
-                self.kind.encode(&self.vocab, stretch, space, &mut scratch.kind, out)?;
+                self.kind.encode(job, stretch, space, &mut scratch.kind, out)?;
                 out.place(from, start, &scratch.kind.origins);
                 *after_special = false;
             }
@@ -180,6 +307,28 @@ pub(crate) fn check_length(text: &str) -> Result<(), TokenizerError> {
     if text.len() > MAX_TEXT {
         let (what, found) = ("bytes of the text", text.len());
         return Err(TokenizerError::TooLarge { what, found, limit: MAX_TEXT });
+    }
+    Ok(())
+}
+
+/// Plain ranges ascend, don't overlap, and hold whole characters.
+fn check_ranges(text: &str, plain: &[Range<usize>]) -> Result<(), TokenizerError> {
+    let mut end = 0;
+    for (index, range) in plain.iter().enumerate() {
+        let wrong = |why| TokenizerError::PlainRange { index, start: range.start, end: range.end, why };
+        if range.start > range.end {
+            return Err(wrong("it ends before it begins"));
+        }
+        if range.start < end {
+            return Err(wrong("it begins before the one before it ends; sort and join them"));
+        }
+        if range.end > text.len() {
+            return Err(wrong("it ends after the text"));
+        }
+        if text.get(range.clone()).is_none() {
+            return Err(wrong("it begins or ends inside of a character"));
+        }
+        end = range.end;
     }
     Ok(())
 }

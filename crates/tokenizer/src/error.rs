@@ -86,4 +86,35 @@ pub enum TokenizerError {
         /// The number of tokens.
         vocab_size: usize,
     },
+    /// An allocation failed. Nothing is lost but the result.
+    #[error("out of memory: no room for {bytes} bytes")]
+    OutOfMemory {
+        /// Bytes that the buffer was to hold, at least.
+        bytes: usize,
+    },
+    /// The caller's `cancelled` returned true.
+    #[error("cancelled")]
+    Cancelled,
+    /// A token whose text is longer than any real vocabulary has; one such token could fill the memory when generated.
+    #[error("token id {id}: its text has {length} bytes, more than the supported {limit}")]
+    TokenTooLong {
+        /// The id.
+        id: TokenId,
+        /// Bytes of its text.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A plain range of [`crate::Tokenizer::encode_marked`] that is not one of the text's.
+    #[error("plain range {index} ({start}..{end}): {why}")]
+    PlainRange {
+        /// Its place in the list.
+        index: usize,
+        /// First byte.
+        start: usize,
+        /// First byte after it.
+        end: usize,
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }

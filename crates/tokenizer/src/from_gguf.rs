@@ -1,7 +1,8 @@
 //! Building a tokenizer from a GGUF file's metadata. Strings and scores stay in the file.
 
+use crate::reserve::{copy, exactly};
 use crate::spec::{Normalizer, Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
-use crate::{CharsMap, Tokenizer, TokenizerError};
+use crate::{CharsMap, TokenId, Tokenizer, TokenizerError};
 use happy_gguf::{Array, ByteOrder, FromValue, GgufFile, Metadata, ValueType};
 
 impl Tokenizer {
@@ -10,7 +11,15 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::new`], and metadata that is missing or of the wrong type.
     pub fn from_gguf(file: &GgufFile) -> Result<Self, TokenizerError> {
-        Tokenizer::new(TokenizerSpec::from_gguf(file)?)
+        Self::from_gguf_with(file, &|| false)
+    }
+
+    /// As [`Tokenizer::from_gguf`]; `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_gguf`], and `Cancelled` soon after `cancelled` returns true.
+    pub fn from_gguf_with(file: &GgufFile, cancelled: &dyn Fn() -> bool) -> Result<Self, TokenizerError> {
+        Tokenizer::new_with(TokenizerSpec::from_gguf(file)?, cancelled)
     }
 }
 
@@ -38,8 +47,9 @@ impl TokenizerSpec {
             })?;
         let id = |key| Ok::<_, TokenizerError>(read::<u32>(metadata, key).ok().flatten());
         let either = |a: Option<u32>, b: Option<u32>| a.or(b);
-        let mut spec = TokenizerSpec::new(model, tokens);
-        spec.pre = read::<&str>(metadata, "tokenizer.ggml.pre")?.filter(|p| !p.is_empty()).map(str::to_owned);
+        let mut spec = TokenizerSpec::new(copy(model)?, tokens);
+        let pre = read::<&str>(metadata, "tokenizer.ggml.pre")?.filter(|p| !p.is_empty());
+        spec.pre = pre.map(copy).transpose()?;
         spec.token_types = token_types(metadata)?;
         spec.scores = scores(metadata, &storage)?;
         spec.merges = strings(metadata, &storage, "tokenizer.ggml.merges")?;
@@ -59,6 +69,7 @@ impl TokenizerSpec {
             fim_repo: id("tokenizer.ggml.fim_rep_token_id")?,
             fim_separator: id("tokenizer.ggml.fim_sep_token_id")?,
         };
+        spec.eos_ids = ids(metadata, "tokenizer.ggml.eos_token_ids")?;
         spec.add_bos = read(metadata, "tokenizer.ggml.add_bos_token")?;
         spec.add_eos = read(metadata, "tokenizer.ggml.add_eos_token")?;
         spec.add_space_prefix = read(metadata, "tokenizer.ggml.add_space_prefix")?;
@@ -69,8 +80,8 @@ impl TokenizerSpec {
             lowercase: read(metadata, "tokenizer.ggml.normalizer.lowercase")?,
             strip_accents: read(metadata, "tokenizer.ggml.normalizer.strip_accents")?,
         };
-        spec.architecture = read::<&str>(metadata, "general.architecture").ok().flatten().map(str::to_owned);
-        spec.model_name = read::<&str>(metadata, "general.name").ok().flatten().map(str::to_owned);
+        spec.architecture = name(metadata, "general.architecture")?;
+        spec.model_name = name(metadata, "general.name")?;
         Ok(spec)
     }
 }
@@ -78,6 +89,19 @@ impl TokenizerSpec {
 /// A value that may be missing.
 fn read<'a, T: FromValue<'a>>(metadata: &Metadata<'a>, key: &str) -> Result<Option<T>, TokenizerError> {
     metadata.optional(key).map_err(|e| TokenizerError::Value { message: e.to_string() })
+}
+
+/// A list of ids; what is no id is left out, as it is where one id is expected.
+fn ids(metadata: &Metadata<'_>, key: &str) -> Result<Vec<TokenId>, TokenizerError> {
+    let Some(array) = read::<Array<'_>>(metadata, key).ok().flatten() else { return Ok(Vec::new()) };
+    let mut ids = exactly(array.len())?;
+    ids.extend(array.iter().filter_map(|value| TokenId::try_from(value.as_integer()?).ok()));
+    Ok(ids)
+}
+
+/// A name that nothing depends on but details.
+fn name(metadata: &Metadata<'_>, key: &str) -> Result<Option<String>, TokenizerError> {
+    read::<&str>(metadata, key).ok().flatten().map(copy).transpose()
 }
 
 /// Where a part of the file's bytes begins.
@@ -126,13 +150,15 @@ fn token_types(metadata: &Metadata<'_>) -> Result<Vec<TokenType>, TokenizerError
     let key = "tokenizer.ggml.token_type";
     let Some(array) = read::<Array<'_>>(metadata, key)? else { return Ok(Vec::new()) };
     let of = |number: i32| TokenType::from(i64::from(number));
-    if let Some(types) = array.packed::<i32>() {
-        return Ok(types.iter().map(of).collect());
+    let mut types = exactly(array.len())?;
+    if let Some(numbers) = array.packed::<i32>() {
+        types.extend(numbers.iter().map(of));
+    } else if let Some(numbers) = array.packed::<u32>() {
+        types.extend(numbers.iter().map(|n| of(n as i32)));
+    } else {
+        return Err(wrong_type(key, "an array of i32", &array));
     }
-    match array.packed::<u32>() {
-        Some(types) => Ok(types.iter().map(|n| of(n as i32)).collect()),
-        None => Err(wrong_type(key, "an array of i32", &array)),
-    }
+    Ok(types)
 }
 
 fn wrong_type(key: &str, expected: &'static str, array: &Array<'_>) -> TokenizerError {

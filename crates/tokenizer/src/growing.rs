@@ -9,7 +9,10 @@
 //! The tokens of a fragment depend on its bytes only, so the result is that of encoding the whole text.
 
 use crate::encode::{EncodeOptions, EncodeScratch, check_length};
+use crate::job::{Barred, Job};
+use crate::reserve::{Reserve, copy, exactly};
 use crate::special::Part;
+use crate::watch::Watch;
 use crate::{TokenId, Tokenizer, TokenizerError};
 
 /// A text and its tokens, to be replaced by a longer text.
@@ -47,18 +50,29 @@ impl<'t> GrowingText<'t> {
     /// # Errors
     /// As [`Tokenizer::encode`]; the text before is then kept.
     pub fn update(&mut self, text: &str) -> Result<usize, TokenizerError> {
+        self.update_with(text, &|| false)
+    }
+
+    /// As [`GrowingText::update`]; `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_with`]; the text before is then kept.
+    pub fn update_with(&mut self, text: &str, cancelled: &dyn Fn() -> bool) -> Result<usize, TokenizerError> {
+        let watch = &Watch::new(cancelled);
         check_length(text)?;
         let tokenizer = self.tokenizer;
         let common = self.text.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
-        let parts = tokenizer.specials.partition(&tokenizer.vocab, text, self.options.parse_special);
+        let parts = tokenizer.specials.partition(&tokenizer.vocab, text, self.options.wanted(), watch)?;
         let same = |((old, _), new): &(&(Part, usize), &Part)| old == *new && new.0.end <= common;
         let kept = self.parts.iter().zip(&parts).take_while(same).count();
 
+        watch.work(1 + common / 16)?;
+        let job = &Job::new(&tokenizer.vocab, watch, Barred::default());
         let mut ids = Vec::new();
-        let mut ends = Vec::with_capacity(parts.len());
+        let mut ends = exactly(parts.len())?;
         match kept.checked_sub(1).and_then(|last| self.parts.get(last)) {
-            Some((_, end)) => ids.extend(self.ids.iter().take(*end)),
-            None if self.options.add_special => tokenizer.begin(&mut ids),
+            Some((_, end)) => ids.add_all(self.ids.get(..*end).unwrap_or(&[]))?,
+            None if self.options.add_special => tokenizer.begin(&mut ids)?,
             None => {}
         }
         ends.extend(self.parts.iter().take(kept).cloned());
@@ -66,19 +80,19 @@ impl<'t> GrowingText<'t> {
             Some(((_, fragment), _)) => fragment.is_token(),
             None => true,
         };
-        for (range, fragment) in parts.into_iter().skip(kept) {
-            let (part, scratch) = ((range.clone(), fragment), &mut self.scratch);
-            tokenizer.encode_fragment(text, range, fragment, &mut after_special, scratch, &mut ids)?;
+        for part in parts.into_iter().skip(kept) {
+            let scratch = &mut self.scratch;
+            tokenizer.encode_fragment(job, text, part.clone(), &mut after_special, scratch, &mut ids)?;
             ends.push((part, ids.len()));
         }
         if self.options.add_special {
-            tokenizer.end(text.len(), &mut ids);
+            tokenizer.end(text.len(), &mut ids)?;
         }
         self.scratch.kind.shrink();
         let stayed = self.ids.iter().zip(&ids).take_while(|(a, b)| a == b).count();
-        (self.ids, self.parts) = (ids, ends);
-        self.text.clear();
-        self.text.push_str(text);
+        // The last that may fail: before it, the old text is whole.
+        let text = copy(text)?;
+        (self.ids, self.parts, self.text) = (ids, ends, text);
         Ok(stayed)
     }
 }

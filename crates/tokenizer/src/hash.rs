@@ -2,7 +2,10 @@
 //! array), the table holds positions only. The bits of a slot that a number does not need hold a part of its hash,
 //! so that most misses touch no key.
 
+use crate::TokenizerError;
 use crate::bytes::{SHORT, words};
+use crate::reserve::filled;
+use crate::watch::Watch;
 
 /// So many numbers are looked at before the first of them is inserted.
 const AHEAD: usize = 16;
@@ -41,6 +44,17 @@ pub(crate) fn hash_pair(left: u64, right: u64) -> u64 {
     fold(left.rotate_left(32) ^ K1, right ^ K0)
 }
 
+/// Slots of a table for `n` numbers.
+fn capacity(n: u64) -> u64 {
+    n + n / 2 + 8
+}
+
+/// Heap bytes of a table for `n` numbers.
+#[cfg(feature = "gguf")]
+pub(crate) fn planned_bytes(n: u64) -> u64 {
+    capacity(n) * size_of::<u32>() as u64
+}
+
 /// Open addressing with linear probing, two thirds full. A slot holds a tag, which is bits of the hash, above the number
 /// and one.
 ///
@@ -54,10 +68,9 @@ pub(crate) struct SlotTable {
 
 impl SlotTable {
     /// A table for the numbers below `n`, each inserted at most once.
-    pub(crate) fn new(n: usize) -> Self {
-        let capacity = n + n / 2 + 8;
+    pub(crate) fn new(n: usize) -> Result<Self, TokenizerError> {
         let number_bits = u32::BITS - (n as u32).leading_zeros();
-        SlotTable { slots: vec![EMPTY; capacity], number_bits: number_bits.max(1) }
+        Ok(SlotTable { slots: filled(capacity(n as u64) as usize, EMPTY)?, number_bits: number_bits.max(1) })
     }
 
     #[inline]
@@ -118,7 +131,8 @@ impl SlotTable {
         hash_of: impl Fn(usize) -> Option<u64>,
         replace: bool,
         same: impl Fn(u32, u32) -> bool,
-    ) {
+        watch: &Watch<'_>,
+    ) -> Result<(), TokenizerError> {
         let mut ahead = [(0, 0); AHEAD];
         for first in (0..n).step_by(AHEAD) {
             let mut known = 0;
@@ -130,18 +144,21 @@ impl SlotTable {
                 }
             }
             for &(hash, number) in ahead.get(..known).unwrap_or(&[]) {
-                self.insert(hash, number, replace, |other| same(other, number));
+                let passed = self.insert(hash, number, replace, |other| same(other, number));
+                watch.work(passed)?;
             }
         }
+        Ok(())
     }
 
-    /// Inserts `number`; where a number with an equal key is there, `replace` decides which one stays.
+    /// Inserts `number`; where a number with an equal key is there, `replace` decides which one stays. Returns how many
+    /// slots were looked at.
     #[inline]
-    fn insert(&mut self, hash: u64, number: u32, replace: bool, mut same: impl FnMut(u32) -> bool) {
+    fn insert(&mut self, hash: u64, number: u32, replace: bool, mut same: impl FnMut(u32) -> bool) -> usize {
         let (mut tag, mask) = (self.tag(hash), self.number_mask());
         let (mut new, mut displaced) = (tag | (number + 1), false);
         let mut at = self.start(hash);
-        for _ in 0..=self.slots.len() {
+        for passed in 1..=self.slots.len() + 1 {
             let Some(slot) = self.slots.get_mut(at) else {
                 at = 0;
                 continue;
@@ -150,17 +167,18 @@ impl SlotTable {
                 // What had the slot goes on behind it, where its tag belongs.
                 std::mem::swap(slot, &mut new);
                 if new == EMPTY {
-                    return;
+                    return passed;
                 }
                 (tag, displaced) = (new & !mask, true);
             } else if !displaced && *slot - tag <= mask && same(*slot - tag - 1) {
                 if replace {
                     *slot = new;
                 }
-                return;
+                return passed;
             }
             at += 1;
         }
+        self.slots.len()
     }
 
     /// Bytes on the heap.
@@ -181,8 +199,9 @@ mod tests {
     fn finds_what_was_inserted_and_nothing_else() {
         for n in [0usize, 1, 2, 3, 7, 8, 255, 256, 1000, 65_536] {
             let key = |i: u32| format!("key {i}");
-            let mut table = SlotTable::new(n);
-            table.fill(n, |i| Some(hash_bytes(key(i as u32).as_bytes())), true, |i, j| i == j);
+            let mut table = SlotTable::new(n).unwrap();
+            let hash_of = |i| Some(hash_bytes(key(i as u32).as_bytes()));
+            table.fill(n, hash_of, true, |i, j| i == j, &Watch::new(&|| false)).unwrap();
             for i in 0..n as u32 + 100 {
                 let found = table.find(hash_bytes(key(i).as_bytes()), |j| key(j) == key(i));
                 assert_eq!(found, (i < n as u32).then_some(i), "{i} of {n}");
@@ -212,8 +231,8 @@ mod tests {
     #[test]
     fn an_equal_key_is_replaced_or_kept() {
         for (replace, expected) in [(true, 1), (false, 0)] {
-            let mut table = SlotTable::new(2);
-            table.fill(2, |_| Some(7), replace, |_, _| true);
+            let mut table = SlotTable::new(2).unwrap();
+            table.fill(2, |_| Some(7), replace, |_, _| true, &Watch::new(&|| false)).unwrap();
             assert_eq!(table.find(7, |_| true), Some(expected));
         }
     }

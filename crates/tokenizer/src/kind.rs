@@ -2,15 +2,18 @@
 
 use crate::borders::SPACE;
 use crate::bpe::Bpe;
+use crate::job::Job;
 use crate::merge::MergeScratch;
 use crate::plamo2::{self, Plamo2};
 use crate::pre::PreTokenizer;
+use crate::reserve::{Reserve, add_str};
 use crate::rwkv::Rwkv;
 use crate::sink::{Origins, Sink};
 use crate::spec::{Scores, SpecialIds, TokenizerSpec};
 use crate::spm::Spm;
 use crate::unigram::{Unigram, UnigramScratch};
 use crate::vocab::Vocab;
+use crate::watch::Watch;
 use crate::wordpiece::WordPiece;
 use crate::{TokenId, TokenizerError};
 
@@ -70,15 +73,22 @@ impl KindScratch {
     pub(crate) fn shrink(&mut self) {
         const KEEP: usize = 1 << 16;
         self.merge.shrink();
-        self.bytes.clear();
-        self.bytes.shrink_to(KEEP);
+        self.bytes.keep(KEEP);
         self.text.clear();
-        self.text.shrink_to(KEEP);
+        if self.text.capacity() > KEEP {
+            self.text = String::new();
+        }
         self.unigram.shrink(KEEP);
-        self.steps.clear();
-        self.steps.shrink_to(KEEP);
+        self.steps.keep(KEEP);
         self.origins.shrink(KEEP);
     }
+}
+
+/// A name from a file as a message has it: no longer than a line.
+fn shown(name: &str) -> String {
+    const MOST: usize = 100;
+    let short = name.get(..name.floor_char_boundary(MOST)).unwrap_or("");
+    if short.len() < name.len() { format!("{short}...") } else { short.to_owned() }
 }
 
 fn scores_for(spec: &TokenizerSpec, vocab: &Vocab, why: &'static str) -> Result<Scores, TokenizerError> {
@@ -97,9 +107,10 @@ fn ids(bos: Option<TokenId>, eos: Option<TokenId>, unk: Option<TokenId>) -> Spec
 impl Defaults {
     /// The kind that a description asks for.
     pub(crate) fn new(
-        spec: &TokenizerSpec,
+        spec: &mut TokenizerSpec,
         vocab: &Vocab,
         warnings: &mut Vec<String>,
+        watch: &Watch<'_>,
     ) -> Result<Self, TokenizerError> {
         let plain = |kind, ids| Defaults {
             kind,
@@ -113,7 +124,7 @@ impl Defaults {
         };
         let types = spec.token_types.as_slice();
         Ok(match spec.model.as_str() {
-            "gpt2" | "gemma4" => Self::bpe(spec, vocab, warnings)?,
+            "gpt2" | "gemma4" => Self::bpe(spec, vocab, warnings, watch)?,
             "llama" => {
                 let scores = scores_for(spec, vocab, "SentencePiece BPE needs a score for each token")?;
                 let kind = Kind::Spm(Box::new(Spm::new(vocab, scores)));
@@ -121,7 +132,7 @@ impl Defaults {
                 Defaults { add_bos: true, space_prefix: true, ..plain(kind, ids) }
             }
             "bert" => {
-                let kind = Kind::WordPiece(Box::new(WordPiece::new(vocab, spec.normalizer)?));
+                let kind = Kind::WordPiece(Box::new(WordPiece::new(vocab, spec.normalizer, watch)?));
                 let named = ids(Some(101), None, Some(100));
                 let ids = SpecialIds { sep: Some(102), pad: Some(0), mask: Some(103), ..named };
                 Defaults { add_bos: true, add_sep: true, clean_spaces: true, ..plain(kind, ids) }
@@ -131,24 +142,30 @@ impl Defaults {
                 let merge_spaces = spec.remove_extra_whitespaces.unwrap_or(false);
                 let scores = scores_for(spec, vocab, "Unigram needs a score for each token")?;
                 let charsmap = spec.charsmap.clone();
-                let unigram = Unigram::new(vocab, types, Some(scores), charsmap, merge_spaces, prefix)?;
+                let unigram =
+                    Unigram::new(vocab, types, Some(scores), charsmap, merge_spaces, prefix, watch)?;
                 let ids = SpecialIds { pad: Some(0), ..ids(None, Some(1), Some(2)) };
                 Defaults { add_eos: true, ..plain(Kind::Unigram(Box::new(unigram)), ids) }
             }
-            "rwkv" => plain(Kind::Rwkv(Box::new(Rwkv::new(vocab)?)), SpecialIds::default()),
+            "rwkv" => plain(Kind::Rwkv(Box::new(Rwkv::new(vocab, watch)?)), SpecialIds::default()),
             "plamo2" => {
-                let plamo2 = Plamo2::new(vocab, types, spec.scores.clone())?;
+                let plamo2 = Plamo2::new(vocab, types, spec.scores.clone(), watch)?;
                 let ids = SpecialIds { pad: Some(3), ..ids(Some(1), Some(2), Some(0)) };
                 plain(Kind::Plamo2(Box::new(plamo2)), ids)
             }
             _ => {
-                let (model, supported) = (spec.model.clone(), SUPPORTED);
+                let (model, supported) = (shown(&spec.model), SUPPORTED);
                 return Err(TokenizerError::UnsupportedModel { model, supported });
             }
         })
     }
 
-    fn bpe(spec: &TokenizerSpec, vocab: &Vocab, warnings: &mut Vec<String>) -> Result<Self, TokenizerError> {
+    fn bpe(
+        spec: &mut TokenizerSpec,
+        vocab: &Vocab,
+        warnings: &mut Vec<String>,
+        watch: &Watch<'_>,
+    ) -> Result<Self, TokenizerError> {
         let gemma4 = spec.model == "gemma4";
         let name = if gemma4 { Some("gemma4") } else { spec.pre.as_deref() };
         let name = name.unwrap_or_else(|| {
@@ -157,7 +174,7 @@ impl Defaults {
             "default"
         });
         let Some(pre) = PreTokenizer::by_name(name) else {
-            let (pre, model) = (name.to_owned(), spec.model.clone());
+            let (pre, model) = (shown(name), shown(&spec.model));
             return Err(TokenizerError::UnsupportedPreTokenizer { pre, model });
         };
         // Kimi's vocabularies come without rules; llama.cpp takes them so.
@@ -165,7 +182,7 @@ impl Defaults {
             let why = "byte-pair encoding needs its merge rules";
             return Err(TokenizerError::Missing { key: "tokenizer.ggml.merges", why });
         }
-        let bpe = Bpe::new(vocab, spec.merges.clone(), pre)?;
+        let bpe = Bpe::new(vocab, spec.merges.take(), pre, watch)?;
         let default = |none: bool| if none { None } else { Some(11) };
         Ok(Defaults {
             kind: Kind::Bpe(Box::new(bpe)),
@@ -206,7 +223,7 @@ impl Kind {
     /// kind puts one there.
     pub(crate) fn encode<S: Sink>(
         &self,
-        vocab: &Vocab,
+        job: &Job<'_>,
         text: &str,
         space: bool,
         scratch: &mut KindScratch,
@@ -216,20 +233,19 @@ impl Kind {
         origins.clear();
         match self {
             Kind::Bpe(bpe) if bpe.pre.escape => {
-                escape(text, false, escaped, origins, S::SPANS);
-                bpe.encode(vocab, escaped, merge, bytes, out);
+                escape(job, text, false, escaped, origins, S::SPANS)?;
+                bpe.encode(job, escaped, merge, bytes, out)
             }
-            Kind::Bpe(bpe) => bpe.encode(vocab, text, merge, bytes, out),
+            Kind::Bpe(bpe) => bpe.encode(job, text, merge, bytes, out),
             Kind::Spm(spm) => {
-                escape(text, space, escaped, origins, S::SPANS);
-                spm.encode(vocab, escaped, merge, out);
+                escape(job, text, space, escaped, origins, S::SPANS)?;
+                spm.encode(job, escaped, merge, out)
             }
-            Kind::WordPiece(wordpiece) => wordpiece.encode(vocab, text, bytes, origins, out),
-            Kind::Unigram(unigram) => unigram.encode(vocab, text, bytes, search, origins, out)?,
-            Kind::Rwkv(rwkv) => rwkv.encode(text, out),
-            Kind::Plamo2(plamo2) => plamo2.encode(vocab, text, steps, out),
+            Kind::WordPiece(wordpiece) => wordpiece.encode(job, text, bytes, origins, out),
+            Kind::Unigram(unigram) => unigram.encode(job, text, bytes, search, origins, out),
+            Kind::Rwkv(rwkv) => rwkv.encode(job, text, out),
+            Kind::Plamo2(plamo2) => plamo2.encode(job, text, steps, out),
         }
-        Ok(())
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {
@@ -245,27 +261,38 @@ impl Kind {
 }
 
 /// Spaces as U+2581, with one more before the text where `prefix` says so.
-fn escape(text: &str, prefix: bool, out: &mut String, origins: &mut Origins, spans: bool) {
+fn escape(
+    job: &Job<'_>,
+    text: &str,
+    prefix: bool,
+    out: &mut String,
+    origins: &mut Origins,
+    spans: bool,
+) -> Result<(), TokenizerError> {
     out.clear();
     if prefix {
-        out.push_str(SPACE);
+        add_str(out, SPACE)?;
         if spans {
-            origins.extend(SPACE.len(), 0, 0);
+            origins.extend(SPACE.len(), 0, 0)?;
         }
     }
     let mut at = 0;
     for (i, word) in text.split(' ').enumerate() {
+        job.work(1 + word.len() / 16)?;
         if i > 0 {
-            out.push_str(SPACE);
+            add_str(out, SPACE)?;
             if spans {
-                origins.extend(SPACE.len(), at, at + 1);
+                origins.extend(SPACE.len(), at, at + 1)?;
             }
             at += 1;
         }
-        out.push_str(word);
+        add_str(out, word)?;
         if spans {
-            (at..at + word.len()).for_each(|byte| origins.extend(1, byte, byte + 1));
+            for byte in at..at + word.len() {
+                origins.extend(1, byte, byte + 1)?;
+            }
         }
         at += word.len();
     }
+    Ok(())
 }

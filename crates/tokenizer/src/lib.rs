@@ -24,15 +24,20 @@ mod error;
 mod from_gguf;
 mod growing;
 mod hash;
+mod job;
 mod kind;
 mod merge;
 mod plamo2;
+#[cfg(feature = "gguf")]
+mod plan;
 mod pre;
 mod queue;
+mod reserve;
 mod roles;
 mod rules;
 mod rwkv;
 mod sink;
+mod sort;
 mod spec;
 mod special;
 mod split;
@@ -42,6 +47,7 @@ mod trie;
 mod unicode;
 mod unigram;
 mod vocab;
+mod watch;
 mod wordpiece;
 
 pub use charsmap::CharsMap;

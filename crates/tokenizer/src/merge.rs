@@ -11,7 +11,10 @@
 //! date exactly when its symbol is gone or remembers another rank. A merge adds at most two entries:
 //! O(n log n) for n symbols.
 
+use crate::TokenizerError;
 use crate::queue::Queue;
+use crate::reserve::Reserve;
+use crate::watch::Watch;
 
 /// Pieces of up to so many symbols are merged by plain search.
 const SMALL: usize = 40;
@@ -70,8 +73,18 @@ pub(crate) struct MergeScratch {
 
 impl MergeScratch {
     /// Merges `nodes`, whose symbols lie in `piece`, until no rule applies. More bytes may follow behind the symbols.
-    pub(crate) fn run(&mut self, piece: &[u8], pairs: &impl Pairs) {
-        if self.nodes.len() <= SMALL { self.run_small(piece, pairs) } else { self.run_long(piece, pairs) }
+    pub(crate) fn run(
+        &mut self,
+        piece: &[u8],
+        pairs: &impl Pairs,
+        watch: &Watch<'_>,
+    ) -> Result<(), TokenizerError> {
+        watch.work(self.nodes.len())?;
+        if self.nodes.len() > SMALL {
+            return self.run_long(piece, pairs, watch);
+        }
+        self.run_small(piece, pairs);
+        Ok(())
     }
 
     /// Looks up the pair that begins at node `i` and ends at `j`.
@@ -116,21 +129,29 @@ impl MergeScratch {
         }
     }
 
-    fn run_long(&mut self, piece: &[u8], pairs: &impl Pairs) {
+    fn run_long(
+        &mut self,
+        piece: &[u8],
+        pairs: &impl Pairs,
+        watch: &Watch<'_>,
+    ) -> Result<(), TokenizerError> {
         let n = self.nodes.len();
         self.queue.clear();
         for i in 0..n {
+            watch.work(1)?;
             self.set_pair(piece, pairs, i, i + 1);
             if let Some(node) = self.nodes.get_mut(i) {
                 node.prev = i.checked_sub(1).map_or(NO_NODE, |p| p as u32);
                 node.next = if i + 1 < n { i as u32 + 1 } else { NO_NODE };
                 if node.rank != NO_RANK {
-                    self.queue.push(node.rank, i as u32);
+                    self.queue.push(node.rank, i as u32)?;
                 }
             }
         }
         while let Some((rank, i)) = self.queue.pop() {
             let Some(&left) = self.nodes.get(i as usize) else { continue };
+            // Symbols are hashed and compared in steps of 16 bytes.
+            watch.work(1 + left.len as usize / 16)?;
             if left.len == 0 || left.rank != rank {
                 continue;
             }
@@ -153,18 +174,18 @@ impl MergeScratch {
                 if let Some(node) = self.nodes.get(first as usize)
                     && node.rank != NO_RANK
                 {
-                    self.queue.push(node.rank, first);
+                    self.queue.push(node.rank, first)?;
                 }
             }
         }
         self.nodes.retain(|node| node.len > 0);
+        Ok(())
     }
 
     /// Gives back what one extraordinarily long piece needed.
     pub(crate) fn shrink(&mut self) {
         const KEEP: usize = 1 << 14;
-        self.nodes.clear();
-        self.nodes.shrink_to(KEEP);
+        self.nodes.keep(KEEP);
         self.queue.shrink();
     }
 }
@@ -212,7 +233,7 @@ mod tests {
                 if small {
                     scratch.run_small(&piece, &rules)
                 } else {
-                    scratch.run_long(&piece, &rules)
+                    scratch.run_long(&piece, &rules, &Watch::new(&|| false)).unwrap()
                 }
                 scratch.nodes.iter().map(|n| (n.start, n.len)).collect::<Vec<_>>()
             };
@@ -234,7 +255,7 @@ mod tests {
             let mut scratch = MergeScratch::default();
             scratch.nodes.extend((0..n).map(|i| Node::new(0, i, 1)));
             let pairs = Counted(0.into(), ranks);
-            scratch.run(&vec![b'a'; n], &pairs);
+            scratch.run(&vec![b'a'; n], &pairs, &Watch::new(&|| false)).unwrap();
             assert_eq!(scratch.nodes.len(), 1);
             assert!(pairs.0.get() <= 3 * n, "{} pairs of {n} symbols", pairs.0.get());
         }

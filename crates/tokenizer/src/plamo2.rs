@@ -9,10 +9,13 @@
 //!
 //! Costs are integers, so nothing rounds; of equal costs the longer token stays.
 
+use crate::job::Job;
+use crate::reserve::Reserve;
 use crate::sink::Sink;
 use crate::spec::{Scores, TokenType};
 use crate::trie::Trie;
 use crate::vocab::Vocab;
+use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
 /// The score of a character without token.
@@ -43,6 +46,7 @@ impl Plamo2 {
         vocab: &Vocab,
         types: &[TokenType],
         scores: Option<Scores>,
+        watch: &Watch<'_>,
     ) -> Result<Self, TokenizerError> {
         let is_byte = |id: TokenId| types.get(id as usize) == Some(&TokenType::Byte);
         let mut bytes = vec![None; 256];
@@ -56,7 +60,7 @@ impl Plamo2 {
             return Err(TokenizerError::Missing { key, why });
         }
         let ids = (0..vocab.len() as TokenId).filter(|id| !is_byte(*id));
-        Ok(Self { trie: Trie::new(ids, |id| vocab.text(id))?, scores, bytes })
+        Ok(Self { trie: Trie::new(ids, vocab.len(), |id| vocab.text(id), watch)?, scores, bytes })
     }
 
     fn score(&self, id: TokenId) -> i32 {
@@ -65,12 +69,18 @@ impl Plamo2 {
     }
 
     /// Appends the tokens of a stretch of text; a byte order mark at its begin is left out.
-    pub(crate) fn encode<K: Sink>(&self, vocab: &Vocab, text: &str, steps: &mut Vec<Step>, out: &mut K) {
+    pub(crate) fn encode<K: Sink>(
+        &self,
+        job: &Job<'_>,
+        text: &str,
+        steps: &mut Vec<Step>,
+        out: &mut K,
+    ) -> Result<(), TokenizerError> {
         let skipped = if text.starts_with('\u{FEFF}') { 3 } else { 0 };
         let text = text.get(skipped..).unwrap_or("");
         let unreached = Step { cost: UNREACHED, end: 0, token: TokenId::MAX };
         steps.clear();
-        steps.resize(text.len() + 1, unreached);
+        steps.fill_to(text.len() + 1, unreached)?;
         if let Some(last) = steps.last_mut() {
             last.cost = 0;
         }
@@ -78,7 +88,18 @@ impl Plamo2 {
         for (at, c) in text.char_indices().rev() {
             found.clear();
             let rest = text.as_bytes().get(at..).unwrap_or(&[]);
-            self.trie.prefixes(rest, |id| vocab.text(id), |length, id| found.push((length, id)));
+            let mut full = Ok(());
+            let looked = self.trie.prefixes(
+                rest,
+                |id| job.vocab.text(id),
+                |length, id| {
+                    if full.is_ok() && job.allows(id) {
+                        full = found.add((length, id));
+                    }
+                },
+            );
+            full?;
+            job.work(looked)?;
             let mut best = unreached;
             let tokens = found.iter().rev().map(|&(length, id)| (length, id, self.score(id)));
             for (length, token, score) in tokens.chain([(c.len_utf8(), TokenId::MAX, UNKNOWN)]) {
@@ -99,17 +120,19 @@ impl Plamo2 {
         let mut at = 0;
         while let Some(step) = steps.get(at).filter(|step| step.end as usize > at) {
             let end = step.end as usize;
+            job.work(1)?;
             if step.token != TokenId::MAX {
-                out.push(step.token, skipped + at, skipped + end);
+                out.push(step.token, skipped + at, skipped + end)?;
             } else {
                 for (i, byte) in text.as_bytes().get(at..end).unwrap_or(&[]).iter().enumerate() {
                     if let Some(id) = self.bytes.get(usize::from(*byte)).copied().flatten() {
-                        out.push(id, skipped + at + i, skipped + at + i + 1);
+                        out.push(id, skipped + at + i, skipped + at + i + 1)?;
                     }
                 }
             }
             at = end;
         }
+        Ok(())
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {

@@ -9,7 +9,9 @@
 //! In a trained vocabulary a merge makes pairs of higher ranks only, so that the heap stays empty, and a pair costs one
 //! append and one read in order. Whatever the ranks are, it costs no more than a heap of all pairs: O(log n).
 
+use crate::TokenizerError;
 use crate::hash::hash_pair;
+use crate::reserve::{Reserve, out_of_memory, reserve_one};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -52,13 +54,15 @@ impl Hasher for RankHasher {
     }
 }
 
+/// So many empty vectors are kept.
+const SPARE: usize = 64;
+
 impl Queue {
     /// Forgets all pairs.
     pub(crate) fn clear(&mut self) {
-        self.spare.extend(self.buckets.drain().map(|(_, mut positions)| {
-            positions.clear();
-            positions
-        }));
+        for (_, positions) in self.buckets.drain() {
+            spare(&mut self.spare, positions);
+        }
         self.ranks.clear();
         self.late.clear();
         self.open.rank = None;
@@ -67,16 +71,20 @@ impl Queue {
 
     /// Adds a pair.
     #[inline]
-    pub(crate) fn push(&mut self, rank: u32, position: u32) {
+    pub(crate) fn push(&mut self, rank: u32, position: u32) -> Result<(), TokenizerError> {
         if self.open.rank.is_some_and(|open| rank <= open) {
+            reserve_one(&mut self.late)?;
             self.late.push(Reverse((rank, position)));
-            return;
+            return Ok(());
         }
+        let full = |_| out_of_memory::<(u32, Vec<u32>)>(self.ranks.len());
+        self.buckets.try_reserve(1).map_err(full)?;
+        reserve_one(&mut self.ranks)?;
         let bucket = self.buckets.entry(rank).or_insert_with(|| {
             self.ranks.push(Reverse(rank));
             self.spare.pop().unwrap_or_default()
         });
-        bucket.push(position);
+        bucket.add(position)
     }
 
     /// Takes the pair of lowest rank, the leftmost of equals.
@@ -99,9 +107,7 @@ impl Queue {
             }
             let Reverse(rank) = self.ranks.pop()?;
             let positions = self.buckets.remove(&rank).unwrap_or_default();
-            let mut last = std::mem::replace(&mut self.open.positions, positions);
-            last.clear();
-            self.spare.push(last);
+            spare(&mut self.spare, std::mem::replace(&mut self.open.positions, positions));
             if !self.open.positions.is_sorted() {
                 self.open.positions.sort_unstable();
             }
@@ -113,14 +119,19 @@ impl Queue {
     pub(crate) fn shrink(&mut self) {
         const KEEP: usize = 1 << 10;
         self.clear();
-        self.buckets.shrink_to(KEEP);
-        self.ranks.shrink_to(KEEP);
-        self.late.shrink_to(KEEP);
-        self.spare.truncate(64);
-        self.spare
-            .iter_mut()
-            .chain([&mut self.open.positions])
-            .for_each(|positions| positions.shrink_to(KEEP));
+        let long =
+            self.spare.iter().chain([&self.open.positions]).any(|positions| positions.capacity() > KEEP);
+        if long || self.buckets.capacity().max(self.ranks.capacity()).max(self.late.capacity()) > KEEP {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Keeps an empty vector to be used again.
+fn spare(list: &mut Vec<Vec<u32>>, mut positions: Vec<u32>) {
+    positions.clear();
+    if list.len() < SPARE {
+        list.push(positions);
     }
 }
 
@@ -139,7 +150,7 @@ mod tests {
                 for step in &steps {
                     match step {
                         Some((rank, position)) => {
-                            queue.push(*rank, *position);
+                            queue.push(*rank, *position).unwrap();
                             heap.push(Reverse((*rank, *position)));
                         }
                         None => prop_assert_eq!(queue.pop(), heap.pop().map(|Reverse(pair)| pair), "round {}", round),

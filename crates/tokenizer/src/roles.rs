@@ -96,9 +96,10 @@ pub(crate) fn assign(
     let named = &spec.special;
     let valid = |id: Option<TokenId>| id.filter(|id| (*id as usize) < vocab.len());
     let choose = |named, default| valid(named).or(valid(default));
+    let first_end = spec.eos_ids.iter().copied().find(|id| valid(Some(*id)).is_some());
     let mut ids = SpecialIds {
         bos: choose(named.bos, defaults.bos),
-        eos: choose(named.eos, defaults.eos),
+        eos: choose(valid(named.eos).or(first_end), defaults.eos),
         unk: choose(named.unk, defaults.unk),
         eot: valid(named.eot),
         eom: valid(named.eom),
@@ -130,7 +131,7 @@ pub(crate) fn assign(
             vocab.add_attrs(found, attr::CONTROL);
         }
     }
-    mark_ends(vocab, &ids);
+    mark_ends(vocab, &ids, &spec.eos_ids);
     let ends = |id: &TokenId| vocab.attrs(*id) & attr::EOG != 0;
     // gpt-oss: `<|end|>` turned out to end messages only.
     if named.eot.is_none() && !ids.eot.as_ref().is_some_and(ends) {
@@ -141,7 +142,7 @@ pub(crate) fn assign(
 }
 
 /// Marks the tokens that end the generation.
-fn mark_ends(vocab: &mut Vocab, ids: &SpecialIds) {
+fn mark_ends(vocab: &mut Vocab, ids: &SpecialIds, more: &[TokenId]) {
     for id in [ids.fim_pad, ids.fim_repo, ids.fim_separator].into_iter().flatten() {
         vocab.add_attrs(id, attr::EOG);
     }
@@ -151,7 +152,7 @@ fn mark_ends(vocab: &mut Vocab, ids: &SpecialIds) {
     for id in RENDERED.iter().filter_map(|text| find(vocab, text)).collect::<Vec<_>>() {
         vocab.set_attrs(id, attr::USER_DEFINED);
     }
-    for id in [ids.eos, ids.eot, ids.eom].into_iter().flatten() {
+    for id in [ids.eos, ids.eot, ids.eom].into_iter().flatten().chain(more.iter().copied()) {
         vocab.add_attrs(id, attr::EOG);
     }
     let ends = |vocab: &Vocab, text: &str| find(vocab, text).filter(|id| vocab.attrs(*id) & attr::EOG != 0);
@@ -176,7 +177,10 @@ fn strip_spaces(vocab: &mut Vocab, spec: &TokenizerSpec) {
     let contains = |text: &Option<String>, names: &[&str]| {
         text.as_ref().is_some_and(|text| names.iter().any(|name| text.contains(name)))
     };
-    let name = spec.model_name.as_ref().map(|name| name.to_lowercase());
+    let named = |name: &str| {
+        let text = spec.model_name.as_deref().unwrap_or("").as_bytes();
+        text.windows(name.len()).any(|window| window.eq_ignore_ascii_case(name.as_bytes()))
+    };
     let mut lstrip = |mask: &str| {
         if let Some(id) = find(vocab, mask) {
             vocab.add_attrs(id, attr::LSTRIP);
@@ -186,16 +190,20 @@ fn strip_spaces(vocab: &mut Vocab, spec: &TokenizerSpec) {
         || contains(&spec.architecture, &["nomic-bert-moe", "jina-bert-v3"])
     {
         lstrip("<mask>");
-    } else if contains(&name, &["phi-3", "phi3"]) {
-        let specials: Vec<TokenId> = vocab.with_attrs(attr::IN_TEXT).chain(find(vocab, "</s>")).collect();
-        for id in specials {
-            vocab.add_attrs(id, attr::RSTRIP);
+    } else if named("phi-3") || named("phi3") {
+        for id in 0..vocab.len() as TokenId {
+            if vocab.attrs(id) & attr::IN_TEXT != 0 {
+                vocab.add_attrs(id, attr::RSTRIP);
+            }
+        }
+        if let Some(end) = find(vocab, "</s>") {
+            vocab.add_attrs(end, attr::RSTRIP);
         }
         for id in ["<unk>", "<s>", "<|endoftext|>"].iter().filter_map(|s| find(vocab, s)).collect::<Vec<_>>()
         {
             vocab.set_attrs(id, vocab.attrs(id) & !attr::RSTRIP);
         }
-    } else if contains(&name, &["modern-bert"]) {
+    } else if named("modern-bert") {
         lstrip("[MASK]");
     }
 }

@@ -8,7 +8,8 @@ use crate::bytes;
 use crate::hash::{SlotTable, hash_in, hash_pair};
 use crate::merge::{Node, Pairs};
 use crate::spec::Strings;
-use crate::vocab::MAX_ENTRIES;
+use crate::vocab::{MAX_ENTRIES, MAX_TOKEN_BYTES};
+use crate::watch::Watch;
 use std::ops::Range;
 
 /// The rules by rank.
@@ -27,23 +28,26 @@ fn parts(storage: &[u8], start: usize, len: usize) -> Option<(Range<usize>, Rang
 }
 
 impl Rules {
-    pub(crate) fn new(merges: Option<Strings>) -> Result<Self, TokenizerError> {
+    pub(crate) fn new(merges: Option<Strings>, watch: &Watch<'_>) -> Result<Self, TokenizerError> {
         let n = merges.as_ref().map_or(0, Strings::len);
         if n > MAX_ENTRIES {
             return Err(TokenizerError::TooLarge { what: "number of merges", found: n, limit: MAX_ENTRIES });
         }
-        let mut table = SlotTable::new(n);
+        let mut table = SlotTable::new(n)?;
         if let Some(merges) = &merges {
             let storage = merges.storage();
-            // A rule without two parts can never apply; it keeps its number.
+            // A rule without two parts, or for more than a token may have, never applies; it keeps its number.
             let hash_of = |i| {
                 let (start, len) = merges.place(i);
+                if len > MAX_TOKEN_BYTES + 1 {
+                    return None;
+                }
                 let (left, right) = parts(storage, start, len)?;
                 let hash = |part: Range<usize>| hash_in(storage, part.start, part.len());
                 Some(hash_pair(hash(left), hash(right)))
             };
             // Of two equal rules the first counts.
-            table.fill(n, hash_of, false, |a, b| merges.get(a as usize) == merges.get(b as usize));
+            table.fill(n, hash_of, false, |a, b| merges.get(a as usize) == merges.get(b as usize), watch)?;
         }
         Ok(Self { merges, table })
     }

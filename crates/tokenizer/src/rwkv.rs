@@ -1,9 +1,12 @@
 //! RWKV's World vocabulary: the longest token at each place. Its strings are written with escapes (`\n`, `\x80`).
 
+use crate::job::Job;
+use crate::reserve::{Reserve, exactly};
 use crate::sink::Sink;
 use crate::spec::Strings;
 use crate::trie::Trie;
 use crate::vocab::Vocab;
+use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
 #[derive(Debug)]
@@ -16,40 +19,46 @@ pub(crate) struct Rwkv {
 }
 
 /// The bytes that an escaped string stands for.
-pub(crate) fn unescape(text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn unescape(text: &[u8], out: &mut Vec<u8>) -> Result<(), TokenizerError> {
     let mut rest = text.iter();
     while let Some(byte) = rest.next() {
         if *byte != b'\\' {
-            out.push(*byte);
+            out.add(*byte)?;
             continue;
         }
         match rest.next() {
-            Some(b't') => out.push(b'\t'),
-            Some(b'n') => out.push(b'\n'),
-            Some(b'r') => out.push(b'\r'),
+            Some(b't') => out.add(b'\t')?,
+            Some(b'n') => out.add(b'\n')?,
+            Some(b'r') => out.add(b'\r')?,
             Some(b'x') => {
                 let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
                 let (high, low) = (digit(rest.next()), digit(rest.next()));
-                out.extend(high.zip(low).map(|(high, low)| (high * 16 + low) as u8));
+                if let Some((high, low)) = high.zip(low) {
+                    out.add((high * 16 + low) as u8)?;
+                }
             }
-            Some(other) => out.push(*other),
+            Some(other) => out.add(*other)?,
             None => {}
         }
     }
+    Ok(())
 }
 
 impl Rwkv {
-    pub(crate) fn new(vocab: &Vocab) -> Result<Self, TokenizerError> {
-        let (mut bytes, mut lengths) = (Vec::new(), Vec::with_capacity(vocab.len()));
+    pub(crate) fn new(vocab: &Vocab, watch: &Watch<'_>) -> Result<Self, TokenizerError> {
+        // No escape is shorter than what it stands for.
+        let escaped = vocab.strings().places().map(|(_, length)| length).sum();
+        let (mut bytes, mut lengths): (Vec<u8>, Vec<u32>) = (exactly(escaped)?, exactly(vocab.len())?);
         for id in 0..vocab.len() {
-            let start = bytes.len();
-            unescape(vocab.text(id as TokenId), &mut bytes);
-            lengths.push(bytes.len() - start);
+            let (start, text) = (bytes.len(), vocab.text(id as TokenId));
+            watch.work(1 + text.len())?;
+            unescape(text, &mut bytes)?;
+            lengths.push((bytes.len() - start) as u32);
         }
-        bytes.shrink_to_fit();
         let owned = bytes.capacity();
-        let strings = Strings::in_storage(std::sync::Arc::new(bytes), 0, 0, lengths.into_iter())?;
-        let trie = Trie::new(0..vocab.len() as TokenId, |id| strings.get(id as usize))?;
+        let lengths = lengths.into_iter().map(|length| length as usize);
+        let strings = Strings::in_storage(std::sync::Arc::new(bytes), 0, 0, lengths)?;
+        let trie = Trie::new(0..vocab.len() as TokenId, vocab.len(), |id| strings.get(id as usize), watch)?;
         Ok(Self { strings, bytes: owned, trie, unknown: None })
     }
 
@@ -59,17 +68,23 @@ impl Rwkv {
     }
 
     /// Appends the tokens of a stretch of text. A byte that begins no token becomes the unknown token, if there is one.
-    pub(crate) fn encode<K: Sink>(&self, text: &str, out: &mut K) {
+    pub(crate) fn encode<K: Sink>(
+        &self,
+        job: &Job<'_>,
+        text: &str,
+        out: &mut K,
+    ) -> Result<(), TokenizerError> {
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let found = self.trie.longest(rest, |id| self.text(id));
+            let found = self.trie.longest(job, rest, |id| self.text(id))?;
             let (length, id) = found.map_or((1, self.unknown), |(length, id)| (length, Some(id)));
             if let Some(id) = id {
-                out.push(id, at, at + length);
+                out.push(id, at, at + length)?;
             }
             at += length;
         }
+        Ok(())
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {
@@ -94,7 +109,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             let mut out = Vec::new();
-            unescape(text.as_bytes(), &mut out);
+            unescape(text.as_bytes(), &mut out).unwrap();
             assert_eq!(&out, expected, "{text}");
         }
     }

@@ -1,6 +1,7 @@
 //! Where encoding puts its tokens: a list of ids, a count, or ids with the bytes of the text that they stand for.
 
-use crate::TokenId;
+use crate::reserve::Reserve;
+use crate::{TokenId, TokenizerError};
 use std::ops::Range;
 
 /// Takes tokens in order.
@@ -9,7 +10,7 @@ pub(crate) trait Sink {
     const SPANS: bool;
 
     /// A token and the bytes of the fragment (as the kind's encoder sees it) that became it.
-    fn push(&mut self, id: TokenId, start: usize, end: usize);
+    fn push(&mut self, id: TokenId, start: usize, end: usize) -> Result<(), TokenizerError>;
 
     /// How many tokens there are.
     fn count(&self) -> usize;
@@ -31,13 +32,12 @@ impl Origins {
     }
 
     /// `count` bytes were made of the fragment's bytes `start..end`.
-    pub(crate) fn extend(&mut self, count: usize, start: usize, end: usize) {
-        self.0.extend(std::iter::repeat_n((start as u32, end as u32), count));
+    pub(crate) fn extend(&mut self, count: usize, start: usize, end: usize) -> Result<(), TokenizerError> {
+        self.0.fill_to(self.0.len() + count, (start as u32, end as u32))
     }
 
     pub(crate) fn shrink(&mut self, keep: usize) {
-        self.0.clear();
-        self.0.shrink_to(keep);
+        self.0.keep(keep);
     }
 }
 
@@ -45,8 +45,8 @@ impl Sink for Vec<TokenId> {
     const SPANS: bool = false;
 
     #[inline]
-    fn push(&mut self, id: TokenId, _start: usize, _end: usize) {
-        Vec::push(self, id);
+    fn push(&mut self, id: TokenId, _start: usize, _end: usize) -> Result<(), TokenizerError> {
+        self.add(id)
     }
 
     fn count(&self) -> usize {
@@ -62,8 +62,9 @@ impl Sink for Count {
     const SPANS: bool = false;
 
     #[inline]
-    fn push(&mut self, _id: TokenId, _start: usize, _end: usize) {
+    fn push(&mut self, _id: TokenId, _start: usize, _end: usize) -> Result<(), TokenizerError> {
         self.0 += 1;
+        Ok(())
     }
 
     fn count(&self) -> usize {
@@ -81,9 +82,9 @@ pub(crate) struct Spans {
 impl Sink for Spans {
     const SPANS: bool = true;
 
-    fn push(&mut self, id: TokenId, start: usize, end: usize) {
-        self.ids.push(id);
-        self.ranges.push(start..end);
+    fn push(&mut self, id: TokenId, start: usize, end: usize) -> Result<(), TokenizerError> {
+        self.ids.add(id)?;
+        self.ranges.add(start..end)
     }
 
     fn count(&self) -> usize {

@@ -1,6 +1,7 @@
 //! The plain description of a tokenizer: what a model file says, and nothing of the file's format.
 
 use crate::bytes::equal;
+use crate::reserve::{Reserve, exactly};
 use crate::{CharsMap, TokenId, TokenizerError};
 use std::sync::Arc;
 
@@ -35,19 +36,18 @@ impl Strings {
         gap: u32,
         lengths: impl Iterator<Item = usize>,
     ) -> Result<Self, TokenizerError> {
-        let mut offsets = Vec::with_capacity(lengths.size_hint().0.min(1 << 24) + 1);
+        let mut offsets = exactly(lengths.size_hint().0.saturating_add(1))?;
         let mut at = 0usize;
         offsets.push(0);
-        offsets.extend(lengths.map(|length| {
+        for length in lengths {
             at = at.saturating_add(length).saturating_add(gap as usize);
-            at as u32
-        }));
+            offsets.add(at as u32)?;
+        }
         // They ascend: when the last fits, all do.
         if u32::try_from(at).is_err() {
             let (what, limit) = ("bytes of a string array", u32::MAX as usize);
             return Err(TokenizerError::TooLarge { what, found: at, limit });
         }
-        offsets.shrink_to_fit();
         let end = if offsets.len() > 1 { base.saturating_add(at - gap as usize) } else { base };
         let len = (*storage).as_ref().len();
         if end > len {
@@ -90,10 +90,16 @@ impl Strings {
         let mut bytes = Vec::new();
         let mut lengths = Vec::new();
         for string in strings {
-            bytes.extend_from_slice(string.as_ref());
-            lengths.push(string.as_ref().len());
+            bytes.add_all(string.as_ref())?;
+            lengths.add(string.as_ref().len())?;
         }
         Self::in_storage(Arc::new(bytes), 0, 0, lengths.into_iter())
+    }
+
+    /// The strings, leaving none.
+    pub(crate) fn take(&mut self) -> Self {
+        let (offsets, storage) = (std::mem::take(&mut self.offsets), self.storage.clone());
+        Strings { storage, base: self.base, gap: self.gap, offsets }
     }
 
     /// How many strings there are.
@@ -315,6 +321,9 @@ pub struct TokenizerSpec {
     pub merges: Option<Strings>,
     /// Ids that the file names.
     pub special: SpecialIds,
+    /// `tokenizer.ggml.eos_token_ids`: ids that end the generation, besides `special.eos`, whose place the first of them
+    /// takes where it is missing. Ids that don't exist are ignored. Empty by default.
+    pub eos_ids: Vec<TokenId>,
     /// Begin the encoded text with `bos`.
     pub add_bos: Option<bool>,
     /// End the encoded text with `eos`.
@@ -346,6 +355,7 @@ impl TokenizerSpec {
             scores: None,
             merges: None,
             special: SpecialIds::default(),
+            eos_ids: Vec::new(),
             add_bos: None,
             add_eos: None,
             add_space_prefix: None,

@@ -1,17 +1,33 @@
 //! Finding the strings of special tokens in a text, before anything else is done with it.
 //!
 //! ```text
-//! lengths = of the special strings that occur in the text               one pass, by first bytes and length
-//! for each length, the longest first:
-//!     cut at the occurrences that touch nothing cut before: by token, from the left
+//! candidates = at each place, the longest special string that ends there         one pass
+//! take them by priority: longer strings first, then lower ids, then from the left
+//!     free: cut it out
+//!     its beginning is covered: the longest string that begins after the cover becomes the candidate
 //! ```
 //!
 //! The order is llama.cpp's: a longer string wins over a shorter one that begins before it. What was cut before is at
-//! least as long, so that it touches an occurrence only where it covers its first or its last byte. Time is the text's
-//! length times the number of different lengths, memory the text's length.
+//! least as long, so that it touches a candidate only where it covers its first or its last byte. A place whose
+//! candidate is shortened has less than half of the room from then on, so it happens a logarithmic number of times. Time
+//! and memory grow as the text does, whatever the strings are.
 
-use crate::TokenId;
+mod automaton;
+mod bits;
+mod chain;
+
+use crate::job::Barred;
+use crate::reserve::{Reserve, reserve_one};
+use crate::sort::sort;
+use crate::spec::TokenType;
 use crate::vocab::{Vocab, attr};
+use crate::watch::Watch;
+use crate::{TokenId, TokenizerError};
+use automaton::{Automaton, NONE, StringId};
+use bits::Bits;
+use chain::Chain;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 /// What a stretch of the text is.
@@ -30,35 +46,39 @@ impl Fragment {
 /// A fragment and the bytes that it has.
 pub(crate) type Part = (Range<usize>, Fragment);
 
-/// Tokens whose strings begin with the same byte and are equally long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Group {
-    first: u8,
-    length: usize,
-}
-
 /// An occurrence of a special token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Cut {
-    /// With the white space that it swallows.
-    taken: Range<usize>,
-    token: Range<usize>,
+    start: u32,
+    end: u32,
+    /// How much white space it swallows on its left and on its right.
+    spaces: (u32, u32),
     id: TokenId,
 }
 
 /// The strings of tokens that are found in the text.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SpecialStrings {
-    /// By first byte, then by length.
-    groups: Vec<Group>,
-    /// Where the groups of each first byte begin in `groups`; one entry more for the end.
-    starts: Vec<u32>,
-    /// By first byte: the second bytes that occur, as bits. Most places of a text are dismissed by them.
-    seconds: Vec<[u64; 4]>,
+    strings: Automaton,
+    /// All of them.
+    all: Chain,
+    /// The user-defined ones, which are found in plain text too.
+    user_defined: Chain,
+    /// Those of a plain range: the user-defined ones that neither the file nor a role makes a control token.
+    plain: Chain,
+    /// The user-defined tokens that are not of `plain`, ascending.
+    kept_out: Vec<TokenId>,
 }
 
-fn word_and_bit(byte: u8) -> (usize, u64) {
-    (usize::from(byte >> 6), 1 << (byte & 63))
+/// Which strings are looked for, and where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted<'r> {
+    /// All special tokens.
+    All,
+    /// User-defined tokens.
+    UserDefined,
+    /// All special tokens, but of those that overlap one of the ranges only what belongs into plain text.
+    Outside(&'r [Range<usize>]),
 }
 
 /// White space as C's `isspace` has it.
@@ -66,185 +86,252 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
+/// The tokens to look for. Vocabulary strings may be cut characters; such a string is never found, and of equal strings
+/// the last counts.
+fn specials(vocab: &Vocab) -> impl Iterator<Item = TokenId> + '_ {
+    vocab.with_attrs(attr::IN_TEXT).filter(|id| {
+        let text = vocab.text(*id);
+        !text.is_empty() && std::str::from_utf8(text).is_ok() && vocab.find(text) == Some(*id)
+    })
+}
+
+/// Heap bytes that building takes at most for `n` special tokens of `bytes` bytes together.
+#[cfg(feature = "gguf")]
+pub(crate) fn planned_bytes(n: u64, bytes: u64) -> u64 {
+    // The tokens that are kept out of plain text: a list that grows.
+    automaton::planned_bytes(n, bytes) + 3 * chain::planned_bytes(n) + 12 * n
+}
+
 impl SpecialStrings {
-    pub(crate) fn new(vocab: &Vocab) -> Self {
-        let keys = vocab.with_attrs(attr::IN_TEXT).filter_map(|id| {
-            let text = vocab.text(id);
-            Some((*text.first()?, text.len()))
-        });
-        let mut keys: Vec<(u8, usize)> = keys.collect();
-        keys.sort_unstable();
-        let mut seconds = vec![[0u64; 4]; 256];
-        for id in vocab.with_attrs(attr::IN_TEXT) {
-            let &[first, second, ..] = vocab.text(id) else { continue };
-            let (word, bit) = word_and_bit(second);
-            if let Some(bits) = seconds.get_mut(usize::from(first)).and_then(|words| words.get_mut(word)) {
-                *bits |= bit;
-            }
+    /// `types`: what the file says of the tokens; empty when it says nothing.
+    pub(crate) fn new(vocab: &Vocab, types: &[TokenType], watch: &Watch<'_>) -> Result<Self, TokenizerError> {
+        let mut n = 0;
+        for _ in specials(vocab) {
+            watch.work(1)?;
+            n += 1;
         }
-        keys.dedup();
-        let groups: Vec<Group> = keys.into_iter().map(|(first, length)| Group { first, length }).collect();
-        let starts = (0..=256u32).map(|byte| groups.partition_point(|g| u32::from(g.first) < byte) as u32);
-        Self { starts: starts.collect(), groups, seconds }
-    }
-
-    /// The groups of a first byte, as a range of `groups`.
-    #[inline]
-    fn groups_of(&self, first: u8) -> Range<usize> {
-        let start = |i: usize| self.starts.get(i).copied().unwrap_or(0) as usize;
-        start(usize::from(first))..start(usize::from(first) + 1)
-    }
-
-    /// Whether some string of at least two bytes begins with these.
-    #[inline]
-    fn may_begin(&self, first: u8, second: u8) -> bool {
-        let (word, bit) = word_and_bit(second);
-        self.seconds
-            .get(usize::from(first))
-            .and_then(|words| words.get(word))
-            .is_some_and(|bits| bits & bit != 0)
-    }
-
-    /// The token at `at` of `length` bytes, if it is one that is looked for.
-    #[inline]
-    fn token_at(
-        &self,
-        vocab: &Vocab,
-        text: &str,
-        at: usize,
-        length: usize,
-        wanted: Wanted,
-    ) -> Option<TokenId> {
-        let string = text.as_bytes().get(at..at.checked_add(length)?)?;
-        if let [first, second, ..] = string
-            && !self.may_begin(*first, *second)
-        {
-            return None;
+        let strings = Automaton::new(vocab, specials(vocab), n, watch)?;
+        let user_defined = |id: TokenId| {
+            let attrs = vocab.attrs(id);
+            attrs & attr::USER_DEFINED != 0 && attrs & (attr::CONTROL | attr::UNKNOWN) == 0
+        };
+        let plain = |id: TokenId| {
+            let declared = types.get(id as usize).is_none_or(|t| *t == TokenType::UserDefined);
+            user_defined(id) && declared && vocab.attrs(id) & attr::EOG == 0
+        };
+        let mut kept_out = Vec::new();
+        for id in vocab.with_attrs(attr::USER_DEFINED).filter(|id| !plain(*id)) {
+            kept_out.add(id)?;
         }
-        let id = vocab.find(string)?;
-        let attrs = vocab.attrs(id);
-        // Vocabulary strings may be cut characters; such a string is never found.
-        let whole = text.is_char_boundary(at) && text.is_char_boundary(at + length);
-        (attrs & wanted.any != 0 && attrs & wanted.none == 0 && whole).then_some(id)
+        Ok(Self {
+            all: Chain::new(&strings, |_| true, watch)?,
+            user_defined: Chain::new(&strings, user_defined, watch)?,
+            plain: Chain::new(&strings, plain, watch)?,
+            strings,
+            kept_out,
+        })
     }
 
-    /// The groups of which some string occurs, the longest first.
-    fn occurring(&self, vocab: &Vocab, text: &str, wanted: Wanted) -> Vec<Group> {
-        let mut found: Vec<Group> = Vec::new();
-        let mut seen: Vec<bool> = Vec::new();
-        let bytes = text.as_bytes();
-        for (at, first) in bytes.iter().enumerate() {
-            let groups = self.groups_of(*first);
-            if groups.is_empty() {
-                continue;
-            }
-            let longer = bytes.get(at + 1).is_some_and(|second| self.may_begin(*first, *second));
-            for g in groups {
-                // Ascending by length: what does not fit, or has no second byte, ends the list.
-                let fits = |group: &&Group| (longer || group.length == 1) && group.length <= bytes.len() - at;
-                let Some(group) = self.groups.get(g).filter(fits) else { break };
-                if seen.get(g) == Some(&true)
-                    || self.token_at(vocab, text, at, group.length, wanted).is_none()
-                {
-                    continue;
-                }
-                seen.resize(self.groups.len(), false);
-                if let Some(seen) = seen.get_mut(g) {
-                    *seen = true;
-                }
-                found.push(*group);
-            }
-        }
-        found.sort_by_key(|group| (std::cmp::Reverse(group.length), group.first));
-        found
+    /// The tokens that a stranger's text must not become: control and unknown tokens, and user-defined ones that end the
+    /// generation or that the file types otherwise.
+    pub(crate) fn barred(&self) -> Barred<'_> {
+        Barred { attrs: attr::CONTROL | attr::UNKNOWN, ids: &self.kept_out }
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {
-        self.groups.capacity() * size_of::<Group>()
-            + self.starts.capacity() * 4
-            + self.seconds.capacity() * 32
+        let chains = [&self.all, &self.user_defined, &self.plain];
+        self.kept_out.capacity() * 4
+            + self.strings.owned_bytes()
+            + chains.iter().map(|chain| chain.owned_bytes()).sum::<usize>()
     }
 
-    /// Cuts `text` at special tokens; control and unknown tokens count only where `parse_special` says so.
-    pub(crate) fn partition(&self, vocab: &Vocab, text: &str, parse_special: bool) -> Vec<Part> {
-        let wanted = match parse_special {
-            true => Wanted { any: attr::IN_TEXT, none: 0 },
-            false => Wanted { any: attr::USER_DEFINED, none: attr::CONTROL | attr::UNKNOWN },
-        };
-        let mut cuts = self.cuts(vocab, text, wanted);
-        cuts.sort_unstable_by_key(|cut| cut.token.start);
-        let mut parts = Vec::with_capacity(2 * cuts.len() + 1);
+    /// Cuts `text` at special tokens.
+    pub(crate) fn partition(
+        &self,
+        vocab: &Vocab,
+        text: &str,
+        wanted: Wanted<'_>,
+        watch: &Watch<'_>,
+    ) -> Result<Vec<Part>, TokenizerError> {
+        let mut cuts = self.cuts(vocab, text, wanted, watch)?;
+        sort(&mut cuts, |a, b| a.start.cmp(&b.start), watch)?;
+        let mut parts = Vec::new();
         let mut at = 0;
-        for cut in cuts {
-            if at < cut.taken.start {
-                parts.push((at..cut.taken.start, Fragment::Text));
+        for Cut { start, end, spaces: (left, right), id } in cuts {
+            watch.work(1)?;
+            let before = (start - left) as usize;
+            if at < before {
+                parts.add((at..before, Fragment::Text))?;
             }
-            at = cut.taken.end;
-            parts.push((cut.token, Fragment::Token(cut.id)));
+            at = (end + right) as usize;
+            parts.add((start as usize..end as usize, Fragment::Token(id)))?;
         }
         if at < text.len() {
-            parts.push((at..text.len(), Fragment::Text));
+            parts.add((at..text.len(), Fragment::Text))?;
         }
-        parts
+        Ok(parts)
     }
 
     /// Where to cut, in no order.
-    fn cuts(&self, vocab: &Vocab, text: &str, wanted: Wanted) -> Vec<Cut> {
-        let groups = self.occurring(vocab, text, wanted);
-        let mut cuts = Vec::new();
-        if groups.is_empty() {
-            return cuts;
+    fn cuts(
+        &self,
+        vocab: &Vocab,
+        text: &str,
+        wanted: Wanted<'_>,
+        watch: &Watch<'_>,
+    ) -> Result<Vec<Cut>, TokenizerError> {
+        if self.strings.len() <= 1 {
+            return Ok(Vec::new());
         }
-        let bytes = text.as_bytes();
-        let mut taken = vec![false; bytes.len()];
-        let mut found: Vec<(TokenId, usize)> = Vec::new();
-        for same_length in groups.chunk_by(|a, b| a.length == b.length) {
-            let Some(length) = same_length.first().map(|group| group.length) else { continue };
-            let mut begins = [false; 256];
-            for group in same_length {
-                if let Some(begins) = begins.get_mut(usize::from(group.first)) {
-                    *begins = true;
-                }
-            }
-            let free = |taken: &[bool], at: usize| {
-                taken.get(at) == Some(&false) && taken.get(at + length - 1) == Some(&false)
-            };
-            found.clear();
-            for (at, first) in bytes.iter().enumerate() {
-                if begins.get(usize::from(*first)) == Some(&true) && free(&taken, at) {
-                    found.extend(self.token_at(vocab, text, at, length, wanted).map(|id| (id, at)));
-                }
-            }
-            found.sort_unstable();
-            for &(id, at) in &found {
-                if !free(&taken, at) {
+        let search = Search::new(self, text, wanted, watch)?;
+        let mut candidates = search.candidates()?;
+        let mut cuts = Vec::new();
+        if candidates.is_empty() {
+            return Ok(cuts);
+        }
+        let mut taken = Bits::new(text.len())?;
+        while let Some((string, Reverse(first), last)) = candidates.pop() {
+            let (length, id) = (self.strings.length(string), self.strings.id(string));
+            let mut at = first as usize;
+            while at < last as usize {
+                watch.work(1)?;
+                let end = at + length;
+                if taken.get(end - 1) {
+                    at += 1;
                     continue;
                 }
-                let (token, attrs) = (at..at + length, vocab.attrs(id));
-                let space =
-                    |at: usize| bytes.get(at).copied().is_some_and(is_space) && taken.get(at) == Some(&false);
-                let mut whole = token.clone();
-                while attrs & attr::LSTRIP != 0 && whole.start > 0 && space(whole.start - 1) {
-                    whole.start -= 1;
+                if taken.get(at) {
+                    watch.work(length / 64)?;
+                    let room = taken.last_in(at..end).map_or(0, |cover| end - cover - 1);
+                    let shorter = search.longest(self.strings.shorter(string), end, room)?;
+                    if shorter != NONE {
+                        let start = (end - self.strings.length(shorter)) as u32;
+                        reserve_one(&mut candidates)?;
+                        candidates.push((shorter, Reverse(start), start + 1));
+                    }
+                    at += 1;
+                    continue;
                 }
-                while attrs & attr::RSTRIP != 0 && space(whole.end) {
-                    whole.end += 1;
+                // As often as it follows itself: the places between are covered by that, and need no other string.
+                loop {
+                    let cut = cut_at(text, at..at + length, id, &taken, vocab);
+                    let whole = cut.start as usize - cut.spaces.0 as usize..(cut.end + cut.spaces.1) as usize;
+                    let next = whole.end;
+                    watch.work(1 + whole.len() / 64)?;
+                    taken.set(whole);
+                    cuts.add(cut)?;
+                    if next >= last as usize || taken.get(next) || taken.get(next + length - 1) {
+                        break;
+                    }
+                    at = next;
                 }
-                if let Some(taken) = taken.get_mut(whole.clone()) {
-                    taken.fill(true);
-                }
-                cuts.push(Cut { taken: whole, token, id });
+                at += 1;
             }
         }
-        cuts
+        Ok(cuts)
     }
 }
 
-/// Which tokens are looked for: those with one of the attributes `any`, and none of `none`.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    any: u8,
-    none: u8,
+/// The occurrence of a token with the white space beside it that is its own.
+fn cut_at(text: &str, token: Range<usize>, id: TokenId, taken: &Bits, vocab: &Vocab) -> Cut {
+    let attrs = vocab.attrs(id);
+    let space = |at: usize| text.as_bytes().get(at).copied().is_some_and(is_space) && !taken.get(at);
+    let (mut left, mut right) = (0, 0);
+    while attrs & attr::LSTRIP != 0 && token.start > left && space(token.start - left - 1) {
+        left += 1;
+    }
+    while attrs & attr::RSTRIP != 0 && space(token.end + right) {
+        right += 1;
+    }
+    Cut { start: token.start as u32, end: token.end as u32, spaces: (left as u32, right as u32), id }
+}
+
+/// A string, and the first and after the last place of a run of places where it begins. The largest is taken first.
+type Candidate = (StringId, Reverse<u32>, u32);
+
+/// A text and what is looked for in it.
+struct Search<'s> {
+    specials: &'s SpecialStrings,
+    text: &'s [u8],
+    chain: &'s Chain,
+    /// Bytes of plain ranges.
+    plain: Option<Bits>,
+    watch: &'s Watch<'s>,
+}
+
+impl<'s> Search<'s> {
+    fn new(
+        specials: &'s SpecialStrings,
+        text: &'s str,
+        wanted: Wanted<'_>,
+        watch: &'s Watch<'_>,
+    ) -> Result<Self, TokenizerError> {
+        let mut plain = None;
+        if let Wanted::Outside(ranges) = wanted
+            && !ranges.is_empty()
+        {
+            let mut bits = Bits::new(text.len())?;
+            for range in ranges {
+                watch.work(1 + range.len() / 64)?;
+                bits.set(range.clone());
+            }
+            plain = Some(bits);
+        }
+        let chain = match wanted {
+            Wanted::UserDefined => &specials.user_defined,
+            Wanted::All | Wanted::Outside(_) => &specials.all,
+        };
+        Ok(Search { specials, text: text.as_bytes(), chain, plain, watch })
+    }
+
+    /// Of `string` and the shorter ones that end at the same place, before byte `end`: the longest that is looked for there
+    /// and has at most `most` bytes.
+    #[inline]
+    fn longest(&self, string: StringId, end: usize, most: usize) -> Result<StringId, TokenizerError> {
+        let SpecialStrings { strings, plain: plain_chain, .. } = self.specials;
+        let found = self.chain.longest(strings, string, most, self.watch)?;
+        let Some(plain) = &self.plain else { return Ok(found) };
+        let length = strings.length(found);
+        self.watch.work(length / 64)?;
+        let Some(border) = plain.last_in(end - length..end) else { return Ok(found) };
+        let after = self.chain.longest(strings, string, most.min(end - border - 1), self.watch)?;
+        let inside = plain_chain.longest(strings, string, most, self.watch)?;
+        Ok(if strings.length(inside) > strings.length(after) { inside } else { after })
+    }
+
+    /// The longest string that ends at each place.
+    fn candidates(&self) -> Result<BinaryHeap<Candidate>, TokenizerError> {
+        let strings = &self.specials.strings;
+        let mut heap = BinaryHeap::new();
+        let mut add = |run: Candidate| {
+            if run.0 == NONE {
+                return Ok(());
+            }
+            reserve_one(&mut heap)?;
+            heap.push(run);
+            Ok(())
+        };
+        let (mut node, mut run) = (0, (NONE, Reverse(0), 0));
+        for (at, byte) in self.text.iter().enumerate() {
+            self.watch.work(1)?;
+            node = strings.step(node, *byte, self.watch)?;
+            let mut found = strings.found(node);
+            if found == NONE && run.0 == NONE {
+                continue;
+            }
+            if found != NONE {
+                found = self.longest(found, at + 1, usize::MAX)?;
+            }
+            if found != run.0 {
+                add(run)?;
+                let start = (at + 1 - strings.length(found)) as u32;
+                run = (found, Reverse(start), start);
+            }
+            run.2 += 1;
+        }
+        add(run)?;
+        Ok(heap)
+    }
 }
 
 #[cfg(test)]
@@ -252,6 +339,10 @@ mod tests {
     use super::*;
     use crate::{Strings, TokenType};
     use proptest::prelude::*;
+
+    fn cut(specials: &SpecialStrings, vocab: &Vocab, text: &str, wanted: Wanted<'_>) -> Vec<Part> {
+        specials.partition(vocab, text, wanted, &Watch::new(&|| false)).unwrap()
+    }
 
     /// One token after the other through the whole text, as llama.cpp does it.
     fn plainly(vocab: &Vocab, text: &str) -> Vec<Part> {
@@ -290,27 +381,36 @@ mod tests {
     proptest! {
         #[test]
         fn cuts_are_those_of_one_token_after_the_other(
-            strings in prop::collection::vec("[ab\n é]{1,4}", 1..12),
+            strings in prop_oneof![
+                prop::collection::vec("[ab\n é]{1,4}", 1..12),
+                prop::collection::vec("a{1,7}|[ab]{1,7}", 1..12),
+            ],
             strips in prop::collection::vec(0u8..4, 12),
-            text in "[ab\n é]{0,60}",
+            text in "[ab\n é]{0,60}|[ab]{0,60}|a{0,60}",
         ) {
             let types = vec![TokenType::UserDefined; strings.len()];
-            let mut vocab = Vocab::new(Strings::from_list(&strings).unwrap(), &types).unwrap();
+            let mut vocab = Vocab::new(Strings::from_list(&strings).unwrap(), &types, &Watch::new(&|| false)).unwrap();
             for (id, strip) in strips.iter().enumerate().take(strings.len()) {
                 vocab.add_attrs(id as TokenId, [0, attr::LSTRIP, attr::RSTRIP, attr::LSTRIP | attr::RSTRIP][*strip as usize]);
             }
-            let specials = SpecialStrings::new(&vocab);
-            prop_assert_eq!(specials.partition(&vocab, &text, false), plainly(&vocab, &text));
+            let specials = SpecialStrings::new(&vocab, &types, &Watch::new(&|| false)).unwrap();
+            prop_assert_eq!(cut(&specials, &vocab, &text, Wanted::UserDefined), plainly(&vocab, &text));
+            prop_assert_eq!(cut(&specials, &vocab, &text, Wanted::All), plainly(&vocab, &text));
         }
     }
 
     #[test]
     fn many_different_tokens_are_found() {
         let strings: Vec<String> = (0..20_000).map(|i| format!("<{i}>")).collect();
-        let vocab =
-            Vocab::new(Strings::from_list(&strings).unwrap(), &[TokenType::UserDefined; 20_000]).unwrap();
+        let vocab = Vocab::new(
+            Strings::from_list(&strings).unwrap(),
+            &[TokenType::UserDefined; 20_000],
+            &Watch::new(&|| false),
+        );
+        let vocab = vocab.unwrap();
         let text = strings.concat().repeat(4);
-        let parts = SpecialStrings::new(&vocab).partition(&vocab, &text, false);
+        let specials = SpecialStrings::new(&vocab, &[], &Watch::new(&|| false)).unwrap();
+        let parts = cut(&specials, &vocab, &text, Wanted::UserDefined);
         assert_eq!(parts.len(), 80_000);
     }
 }

@@ -113,10 +113,15 @@ impl Stage {
 }
 
 /// Cuts `text` by all stages and hands the pieces to `each`, in order.
-pub(crate) fn split<F: FnMut(&str)>(stages: &[Stage], text: &str, each: &mut F) {
+///
+/// An error of `each` ends it.
+pub(crate) fn split<E, F: FnMut(&str) -> Result<(), E>>(
+    stages: &[Stage],
+    text: &str,
+    each: &mut F,
+) -> Result<(), E> {
     let Some((stage, later)) = stages.split_first() else {
-        each(text);
-        return;
+        return each(text);
     };
     match stage {
         Stage::NumbersFromTheRight => return numbers::from_the_right(text, |p| split(later, p, each)),
@@ -130,9 +135,10 @@ pub(crate) fn split<F: FnMut(&str)>(stages: &[Stage], text: &str, each: &mut F) 
     while !rest.is_empty() {
         let length = stage.first(rest).max(1);
         let (piece, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
-        split(later, piece, each);
+        split(later, piece, each)?;
         rest = after;
     }
+    Ok(())
 }
 
 /// End of the characters from byte `start` on that satisfy `wanted`.

@@ -1,11 +1,13 @@
 //! SentencePiece BPE: characters merge into tokens, the highest score first; what is no token becomes bytes.
 
-use crate::TokenId;
 use crate::borders::Borders;
+use crate::job::Job;
 use crate::merge::{MergeScratch, Node, Pairs};
+use crate::reserve::Reserve;
 use crate::sink::Sink;
 use crate::spec::Scores;
 use crate::vocab::Vocab;
+use crate::{TokenId, TokenizerError};
 
 /// The scores, and where a text may be cut.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub(crate) struct Spm {
 
 /// The rules: neighbours whose joined string is a token, by its score.
 struct Rules<'a> {
-    vocab: &'a Vocab,
+    job: &'a Job<'a>,
     scores: &'a Scores,
 }
 
@@ -32,7 +34,7 @@ fn rank(score: f32) -> u32 {
 impl Pairs for Rules<'_> {
     #[inline]
     fn rank(&self, piece: &[u8], left: &Node, right: &Node) -> Option<u32> {
-        let id = self.vocab.find_in(piece, left.start as usize, (left.len + right.len) as usize)?;
+        let id = self.job.find_in(piece, left.start as usize, (left.len + right.len) as usize)?;
         Some(rank(self.scores.get(id as usize)))
     }
 }
@@ -48,47 +50,59 @@ impl Spm {
     }
 
     /// Appends the tokens of a stretch of text whose spaces are written as U+2581.
-    pub(crate) fn encode<S: Sink>(&self, vocab: &Vocab, text: &str, scratch: &mut MergeScratch, out: &mut S) {
+    pub(crate) fn encode<S: Sink>(
+        &self,
+        job: &Job<'_>,
+        text: &str,
+        scratch: &mut MergeScratch,
+        out: &mut S,
+    ) -> Result<(), TokenizerError> {
         self.borders.pieces(text, |start, piece| {
+            job.work(piece.len())?;
             let rest = text.as_bytes().get(start..).unwrap_or(&[]);
-            self.encode_piece(vocab, start, piece, rest, scratch, out);
-        });
+            self.encode_piece(job, start, piece, rest, scratch, out)
+        })
     }
 
     /// The tokens of a piece that begins at `base`; `rest` is the text from there on.
     fn encode_piece<S: Sink>(
         &self,
-        vocab: &Vocab,
+        job: &Job<'_>,
         base: usize,
         text: &str,
         rest: &[u8],
         scratch: &mut MergeScratch,
         out: &mut S,
-    ) {
-        let token = vocab.find_in(rest, 0, text.len());
+    ) -> Result<(), TokenizerError> {
+        let vocab = job.vocab;
+        let token = job.find_in(rest, 0, text.len());
         let whole = token.and_then(|id| vocab.whole(id));
         if let (Some(id), Some(true)) = (token, whole) {
-            out.push(id, base, base + text.len());
-            return;
+            return out.push(id, base, base + text.len());
         }
         scratch.nodes.clear();
-        scratch.nodes.extend(text.char_indices().map(|(at, c)| Node::new(0, at, c.len_utf8())));
-        scratch.run(rest, &Rules { vocab, scores: &self.scores });
+        for (at, c) in text.char_indices() {
+            job.work(1)?;
+            scratch.nodes.add(Node::new(0, at, c.len_utf8()))?;
+        }
+        scratch.run(rest, &Rules { job, scores: &self.scores }, job.watch)?;
         if let (Some(id), None) = (token, whole) {
             vocab.set_whole(id, scratch.nodes.len() == 1);
         }
         for node in &scratch.nodes {
+            job.work(1)?;
             let (start, end) = (node.start as usize, (node.start + node.len) as usize);
-            if let Some(id) = vocab.find_in(rest, start, end - start) {
-                out.push(id, base + start, base + end);
+            if let Some(id) = job.find_in(rest, start, end - start) {
+                out.push(id, base + start, base + end)?;
                 continue;
             }
             for (at, byte) in text.as_bytes().get(start..end).unwrap_or(&[]).iter().enumerate() {
                 if let Some(id) = vocab.byte_token(*byte).or(self.unknown) {
-                    out.push(id, base + start + at, base + start + at + 1);
+                    out.push(id, base + start + at, base + start + at + 1)?;
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use crate::kind::{Defaults, Kind, Writing};
 use crate::spec::{SpecialIds, TokenizerSpec};
 use crate::special::SpecialStrings;
 use crate::vocab::{Vocab, attr};
+use crate::watch::Watch;
 use crate::{TokenId, TokenizerError, roles};
 
 /// A tokenizer. Immutable; share it between threads.
@@ -30,9 +31,18 @@ impl Tokenizer {
     /// A kind or pre-tokenizer that is not implemented (the message contains `unsupported` and its name), or a part
     /// that is missing or too short.
     pub fn new(spec: TokenizerSpec) -> Result<Self, TokenizerError> {
-        let mut vocab = Vocab::new(spec.tokens.clone(), &spec.token_types)?;
+        Self::new_with(spec, &|| false)
+    }
+
+    /// As [`Tokenizer::new`]; `cancelled` is asked at least once a millisecond or so.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::new`], and `Cancelled` soon after `cancelled` returns true.
+    pub fn new_with(mut spec: TokenizerSpec, cancelled: &dyn Fn() -> bool) -> Result<Self, TokenizerError> {
+        let watch = &Watch::new(cancelled);
+        let mut vocab = Vocab::new(spec.tokens.take(), &spec.token_types, watch)?;
         let mut warnings = Vec::new();
-        let defaults = Defaults::new(&spec, &vocab, &mut warnings)?;
+        let defaults = Defaults::new(&mut spec, &vocab, &mut warnings, watch)?;
         let ids = roles::assign(&mut vocab, &spec, defaults.ids)?;
         let mut kind = defaults.kind;
         kind.set_unknown(ids.unk);
@@ -45,7 +55,7 @@ impl Tokenizer {
         // RWKV and PLaMo add nothing, whatever the metadata say; BERT always has both ends.
         let bare = matches!(kind, Kind::Rwkv(_) | Kind::Plamo2(_));
         Ok(Self {
-            specials: SpecialStrings::new(&vocab),
+            specials: SpecialStrings::new(&vocab, &spec.token_types, watch)?,
             vocab,
             ids,
             add_bos: (add_bos || defaults.always_bos || wordpiece) && !bare,

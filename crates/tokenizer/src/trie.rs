@@ -7,6 +7,10 @@
 //!
 //! Nine bytes a node, about one node and a half a token; the strings stay where they are.
 
+use crate::job::Job;
+use crate::reserve::exactly;
+use crate::sort::{self, sort};
+use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
 const NO_TOKEN: TokenId = TokenId::MAX;
@@ -51,30 +55,81 @@ impl Key {
     }
 }
 
+/// Heap bytes that building takes at most, the result included, for `n` strings of `bytes` bytes together. A node that is
+/// no string's last has two strings below it.
+#[cfg(feature = "gguf")]
+pub(crate) fn planned_bytes(n: u64, bytes: u64) -> u64 {
+    let nodes = 1 + n + bytes / 2;
+    nodes * 9 + 4 + n * size_of::<Key>() as u64 + sort::planned_bytes::<Key>(n) + (n + 1) * 16
+}
+
+/// The strings in ascending order, each once.
+fn sorted_keys<'a>(
+    ids: impl Iterator<Item = TokenId>,
+    n: usize,
+    text: impl Fn(TokenId) -> &'a [u8],
+    watch: &Watch<'_>,
+) -> Result<Vec<Key>, TokenizerError> {
+    let mut sorted: Vec<Key> = exactly(n)?;
+    for key in ids.take(n).map(|id| Key::new(id, text(id))).filter(|key| key.length > 0) {
+        watch.work(1)?;
+        sorted.push(key);
+    }
+    let long = |key: &Key| if key.length as usize > KEY_BYTES { text(key.id) } else { &[] };
+    let rest = |a: &Key, b: &Key| long(a).cmp(long(b)).then(a.length.cmp(&b.length));
+    let order =
+        |a: &Key, b: &Key| a.bytes.cmp(&b.bytes).then_with(|| rest(a, b)).then_with(|| b.id.cmp(&a.id));
+    sort(&mut sorted, order, watch)?;
+    // The later of equal strings comes first and stays.
+    sorted.dedup_by(|b, a| a.bytes == b.bytes && rest(a, b).is_eq());
+    Ok(sorted)
+}
+
+/// How many nodes the trie has: of each string those that no string before it has, down to where no other goes along.
+fn count_nodes<'a>(
+    sorted: &[Key],
+    text: impl Fn(TokenId) -> &'a [u8],
+    watch: &Watch<'_>,
+) -> Result<usize, TokenizerError> {
+    let (mut nodes, mut before) = (1, 0);
+    for (i, key) in sorted.iter().enumerate() {
+        let own = text(key.id);
+        let next = sorted.get(i + 1).map_or(&b""[..], |next| text(next.id));
+        let after = own.iter().zip(next).take_while(|(a, b)| a == b).count();
+        watch.work(1 + after)?;
+        nodes += own.len().min(before.max(after) + 1) - before;
+        before = after;
+    }
+    Ok(nodes)
+}
+
 impl Trie {
-    /// A trie of some tokens; of two equal strings the later counts, and empty strings are left out.
+    /// A trie of some tokens, at most `n`; of two equal strings the later counts, and empty strings are left out.
     ///
     /// # Errors
     /// `TooLarge` when the strings have more than 4 G bytes in common.
     pub(crate) fn new<'a>(
         ids: impl Iterator<Item = TokenId>,
+        n: usize,
         text: impl Fn(TokenId) -> &'a [u8],
+        watch: &Watch<'_>,
     ) -> Result<Self, TokenizerError> {
-        let mut sorted: Vec<Key> = ids.map(|id| Key::new(id, text(id))).filter(|k| k.length > 0).collect();
-        let long = |key: &Key| if key.length as usize > KEY_BYTES { text(key.id) } else { &[] };
-        let rest = |a: &Key, b: &Key| long(a).cmp(long(b)).then(a.length.cmp(&b.length));
-        sorted.sort_unstable_by(|a, b| {
-            a.bytes.cmp(&b.bytes).then_with(|| rest(a, b)).then_with(|| b.id.cmp(&a.id))
-        });
-        // The later of equal strings comes first and stays.
-        sorted.dedup_by(|b, a| a.bytes == b.bytes && rest(a, b).is_eq());
-        let mut trie = Trie { first: Vec::new(), labels: vec![0], tokens: vec![NO_TOKEN] };
-        // The stretches of `sorted` below the nodes of one depth.
-        let mut level: Vec<(u32, u32)> = vec![(0, sorted.len() as u32)];
+        let sorted = sorted_keys(ids, n, &text, watch)?;
+        let nodes = count_nodes(&sorted, &text, watch)?;
+        if nodes > MAX_NODES {
+            let what = "nodes of the vocabulary's trie";
+            return Err(TokenizerError::TooLarge { what, found: nodes, limit: MAX_NODES });
+        }
+        let mut trie = Trie { first: exactly(nodes + 1)?, labels: exactly(nodes)?, tokens: exactly(nodes)? };
+        trie.labels.push(0);
+        trie.tokens.push(NO_TOKEN);
+        // The stretches of `sorted` below the nodes of one depth, and of the next.
+        let (mut level, mut below): (Vec<(u32, u32)>, Vec<(u32, u32)>) = (exactly(n + 1)?, exactly(n + 1)?);
+        level.push((0, sorted.len() as u32));
         let mut depth = 0;
         while !level.is_empty() {
-            let mut below = Vec::new();
-            for (low, high) in level {
+            for &(low, high) in &level {
+                watch.work((high - low) as usize + 1)?;
                 trie.first.push(trie.labels.len() as u32);
                 let mut strings = sorted.get(low as usize..high as usize).unwrap_or(&[]);
                 let node = trie.first.len() - 1;
@@ -94,18 +149,12 @@ impl Trie {
                     below.push((at, at + group.len() as u32));
                     at += group.len() as u32;
                 }
-                if trie.labels.len() > MAX_NODES {
-                    let (what, found) = ("nodes of the vocabulary's trie", trie.labels.len());
-                    return Err(TokenizerError::TooLarge { what, found, limit: MAX_NODES });
-                }
             }
-            level = below;
+            std::mem::swap(&mut level, &mut below);
+            below.clear();
             depth += 1;
         }
         trie.first.push(trie.labels.len() as u32);
-        trie.first.shrink_to_fit();
-        trie.labels.shrink_to_fit();
-        trie.tokens.shrink_to_fit();
         Ok(trie)
     }
 
@@ -116,14 +165,15 @@ impl Trie {
         (start, self.labels.get(start..end).unwrap_or(&[]))
     }
 
-    /// Hands the tokens that begin `input` to `each`, with their lengths, the shortest first.
+    /// Hands the tokens that begin `input` to `each`, with their lengths, the shortest first. Returns how many bytes were
+    /// looked at.
     #[inline]
     pub(crate) fn prefixes<'a>(
         &self,
         input: &[u8],
         text: impl Fn(TokenId) -> &'a [u8],
         mut each: impl FnMut(usize, TokenId),
-    ) {
+    ) -> usize {
         let mut node = 0;
         for (depth, byte) in input.iter().enumerate() {
             let (start, labels) = self.children(node);
@@ -132,7 +182,7 @@ impl Trie {
             } else {
                 labels.binary_search(byte).ok()
             };
-            let Some(at) = found else { return };
+            let Some(at) = found else { return depth + 1 };
             node = start + at;
             let length = depth + 1;
             let token = self.tokens.get(node).copied().unwrap_or(NO_TOKEN);
@@ -149,20 +199,27 @@ impl Trie {
             if input.get(length..).is_some_and(|input| input.starts_with(rest)) {
                 each(whole.len(), token);
             }
-            return;
+            return whole.len();
         }
+        input.len()
     }
 
-    /// The longest token that begins `input`.
+    /// The longest token that begins `input`, of those that a piece of text may become.
     #[inline]
     pub(crate) fn longest<'a>(
         &self,
+        job: &Job<'_>,
         input: &[u8],
         text: impl Fn(TokenId) -> &'a [u8],
-    ) -> Option<(usize, TokenId)> {
+    ) -> Result<Option<(usize, TokenId)>, TokenizerError> {
         let mut longest = None;
-        self.prefixes(input, text, |length, token| longest = Some((length, token)));
-        longest
+        let steps = self.prefixes(input, text, |length, token| {
+            if job.allows(token) {
+                longest = Some((length, token));
+            }
+        });
+        job.work(steps)?;
+        Ok(longest)
     }
 
     /// Bytes on the heap.
@@ -183,7 +240,8 @@ mod tests {
             input in "[ab\0]{0,20}",
         ) {
             let text = |id: TokenId| strings.get(id as usize).map_or(&b""[..], |s| s.as_bytes());
-            let trie = Trie::new(0..strings.len() as TokenId, text).unwrap();
+            let trie = Trie::new(0..strings.len() as TokenId, strings.len(), text, &Watch::new(&|| false)).unwrap();
+            prop_assert_eq!((trie.labels.len(), trie.first.len()), (trie.labels.capacity(), trie.first.capacity()));
             let mut found = Vec::new();
             trie.prefixes(input.as_bytes(), text, |length, token| found.push((length, token)));
             let mut expected = Vec::new();

@@ -12,10 +12,13 @@
 
 use crate::borders::{Borders, SPACE};
 use crate::charsmap::CharsMap;
+use crate::job::Job;
+use crate::reserve::{Reserve, lossy};
 use crate::sink::{Origins, Sink};
 use crate::spec::{Scores, TokenType};
 use crate::trie::Trie;
 use crate::vocab::{Vocab, attr};
+use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
 /// Longest normalised text; a hostile map could make a gigabyte of a kilobyte.
@@ -49,14 +52,17 @@ const UNREACHED: Best = Best { score: -f64::MAX, start: 0, token: TokenId::MAX }
 pub(crate) struct UnigramScratch {
     best: Vec<Best>,
     path: Vec<(TokenId, u32, u32)>,
+    /// The text, where the map wrote bytes that are none.
+    lossy: String,
 }
 
 impl UnigramScratch {
     pub(crate) fn shrink(&mut self, keep: usize) {
-        self.best.clear();
-        self.best.shrink_to(keep);
-        self.path.clear();
-        self.path.shrink_to(keep);
+        self.best.keep(keep);
+        self.path.keep(keep);
+        if self.lossy.capacity() > keep {
+            self.lossy = String::new();
+        }
     }
 }
 
@@ -75,11 +81,12 @@ impl Unigram {
         charsmap: Option<CharsMap>,
         merge_spaces: bool,
         space_prefix: bool,
+        watch: &Watch<'_>,
     ) -> Result<Self, TokenizerError> {
         let type_of = |id: TokenId| types.get(id as usize).copied().unwrap_or_default();
         let ids = || 0..vocab.len() as TokenId;
         let used = |t| matches!(t, TokenType::Normal | TokenType::UserDefined | TokenType::Unused);
-        let trie = Trie::new(ids().filter(|id| used(type_of(*id))), |id| vocab.text(id))?;
+        let trie = Trie::new(ids().filter(|id| used(type_of(*id))), vocab.len(), |id| vocab.text(id), watch)?;
         let score = |id: TokenId| scores.as_ref().map_or(0.0, |scores| scores.get(id as usize));
         let normal = ids().filter(|id| type_of(*id) == TokenType::Normal);
         let worst = normal.map(score).fold(f32::MAX, f32::min);
@@ -99,26 +106,27 @@ impl Unigram {
     /// Appends the tokens of a stretch of text.
     pub(crate) fn encode<K: Sink>(
         &self,
-        vocab: &Vocab,
+        job: &Job<'_>,
         text: &str,
         buffer: &mut Vec<u8>,
         scratch: &mut UnigramScratch,
         origins: &mut Origins,
         out: &mut K,
     ) -> Result<(), TokenizerError> {
-        self.normalize(text, buffer, origins, K::SPANS)?;
+        self.normalize(job, text, buffer, origins, K::SPANS)?;
         // What the map writes should be text; where it is not, it counts as the replacement character.
-        let lossy = String::from_utf8_lossy(buffer);
+        let mut storage = std::mem::take(&mut scratch.lossy);
+        let lossy = lossy(buffer, &mut storage)?;
         let mut carried = Carried { score: 0.0, unknown: None };
-        self.borders.pieces(&lossy, |start, piece| {
-            self.search(vocab, start, piece, &mut carried, scratch, out);
-        });
-        self.end_unknown(&mut carried, out);
-        Ok(())
+        self.borders
+            .pieces(lossy, |start, piece| self.search(job, start, piece, &mut carried, scratch, out))?;
+        scratch.lossy = storage;
+        self.end_unknown(&mut carried, out)
     }
 
     fn normalize(
         &self,
+        job: &Job<'_>,
         text: &str,
         out: &mut Vec<u8>,
         origins: &mut Origins,
@@ -129,6 +137,7 @@ impl Unigram {
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
+            job.work(1)?;
             let rest = bytes.get(at..).unwrap_or(&[]);
             let replaced = self.charsmap.as_ref().and_then(|map| map.replace(rest));
             // A map of whole strings leaves whole characters; of others the rest of the character goes too.
@@ -147,15 +156,15 @@ impl Unigram {
                     || (space && !self.merge_spaces)
                 {
                     prepended |= begins;
-                    out.extend_from_slice(SPACE.as_bytes());
+                    out.add_all(SPACE.as_bytes())?;
                     if spans {
-                        origins.extend(SPACE.len(), at, if space { at + length } else { at });
+                        origins.extend(SPACE.len(), at, if space { at + length } else { at })?;
                     }
                 }
                 if !space {
-                    out.push(*byte);
+                    out.add(*byte)?;
                     if spans {
-                        origins.extend(1, at, at + length);
+                        origins.extend(1, at, at + length)?;
                     }
                 }
             }
@@ -170,16 +179,16 @@ impl Unigram {
 
     fn search<K: Sink>(
         &self,
-        vocab: &Vocab,
+        job: &Job<'_>,
         base: usize,
         text: &str,
         carried: &mut Carried,
         scratch: &mut UnigramScratch,
         out: &mut K,
-    ) {
-        let UnigramScratch { best, path } = scratch;
+    ) -> Result<(), TokenizerError> {
+        let (UnigramScratch { best, path, .. }, vocab) = (scratch, job.vocab);
         best.clear();
-        best.resize(text.len() + 1, UNREACHED);
+        best.fill_to(text.len() + 1, UNREACHED)?;
         if let Some(first) = best.first_mut() {
             first.score = carried.score;
         }
@@ -192,10 +201,13 @@ impl Unigram {
             let here = best.get(at).map_or(0.0, |b| b.score);
             let mut alone = false;
             let rest = text.as_bytes().get(at..).unwrap_or(&[]);
-            self.trie.prefixes(
+            let looked = self.trie.prefixes(
                 rest,
                 |id| vocab.text(id),
                 |length, token| {
+                    if !job.allows(token) {
+                        return;
+                    }
                     alone |= length == c.len_utf8();
                     let user_defined = vocab.attrs(token) & attr::USER_DEFINED != 0;
                     let score = match &self.scores {
@@ -205,6 +217,7 @@ impl Unigram {
                     reach(best, at + length, Best { score: here + score, start: at as u32, token });
                 },
             );
+            job.work(looked)?;
             if !alone {
                 let unknown =
                     Best { score: here + self.unknown_score, start: at as u32, token: TokenId::MAX };
@@ -216,28 +229,31 @@ impl Unigram {
         while end > 0 {
             // A score of minus infinity leaves a place unreached: the rest of the text is unknown.
             let Some(step) = best.get(end).filter(|step| (step.start as usize) < end) else { break };
-            path.push((step.token, step.start, end as u32));
+            path.add((step.token, step.start, end as u32))?;
             end = step.start as usize;
         }
         carried.score = best.last().map_or(0.0, |b| b.score);
         for (token, start, end) in path.iter().rev() {
+            job.work(1)?;
             let (start, end) = (base + *start as usize, base + *end as usize);
             if *token != TokenId::MAX && Some(*token) != self.unknown {
-                self.end_unknown(carried, out);
-                out.push(*token, start, end);
+                self.end_unknown(carried, out)?;
+                out.push(*token, start, end)?;
             } else if let Some(run) = &mut carried.unknown {
                 run.1 = end;
             } else {
                 carried.unknown = Some((start, end));
             }
         }
+        Ok(())
     }
 
     /// One unknown token for a run of unknown characters.
-    fn end_unknown<K: Sink>(&self, carried: &mut Carried, out: &mut K) {
+    fn end_unknown<K: Sink>(&self, carried: &mut Carried, out: &mut K) -> Result<(), TokenizerError> {
         if let (Some((start, end)), Some(unknown)) = (carried.unknown.take(), self.unknown) {
-            out.push(unknown, start, end);
+            out.push(unknown, start, end)?;
         }
+        Ok(())
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {

@@ -1,7 +1,9 @@
 //! The vocabulary: strings that stay in shared storage, a hash table over them, one byte of attributes a token.
 
 use crate::hash::{SlotTable, hash_in};
+use crate::reserve::{exactly, filled};
 use crate::spec::{Strings, TokenType};
+use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -29,6 +31,16 @@ const IN_PARTS: u8 = 2;
 /// Largest number of tokens and of merges.
 pub(crate) const MAX_ENTRIES: usize = 1 << 30;
 
+/// Longest text of a token, in bytes. The vocabularies of the corpus stay below 600; a generated token of a megabyte would
+/// fill the memory of whoever keeps the text.
+pub(crate) const MAX_TOKEN_BYTES: usize = 4096;
+
+/// Heap bytes of a vocabulary of `n` tokens, without its strings.
+#[cfg(feature = "gguf")]
+pub(crate) fn planned_bytes(n: u64) -> u64 {
+    crate::hash::planned_bytes(n) + 2 * n
+}
+
 #[derive(Debug)]
 pub(crate) struct Vocab {
     strings: Strings,
@@ -41,7 +53,11 @@ pub(crate) struct Vocab {
 }
 
 impl Vocab {
-    pub(crate) fn new(strings: Strings, types: &[TokenType]) -> Result<Self, TokenizerError> {
+    pub(crate) fn new(
+        strings: Strings,
+        types: &[TokenType],
+        watch: &Watch<'_>,
+    ) -> Result<Self, TokenizerError> {
         let n = strings.len();
         if n == 0 {
             return Err(TokenizerError::Missing { key: "tokenizer.ggml.tokens", why: "it holds no token" });
@@ -62,20 +78,31 @@ impl Vocab {
             TokenType::Byte => attr::BYTE,
             TokenType::Unused | TokenType::Undefined => 0,
         };
-        let attrs = match types.get(..n) {
-            Some(types) if !types.is_empty() => types.iter().map(|&t| attr_of(t)).collect(),
-            _ => vec![attr::NORMAL; n],
-        };
-        let mut table = SlotTable::new(n);
+        let mut max_len = 0;
+        for (id, (_, length)) in strings.places().enumerate() {
+            if length > MAX_TOKEN_BYTES {
+                return Err(TokenizerError::TokenTooLong {
+                    id: id as TokenId,
+                    length,
+                    limit: MAX_TOKEN_BYTES,
+                });
+            }
+            max_len = max_len.max(length);
+        }
+        let mut attrs = filled(n, attr::NORMAL)?;
+        for (attr, t) in attrs.iter_mut().zip(types) {
+            *attr = attr_of(*t);
+        }
+        let mut table = SlotTable::new(n)?;
         let storage = strings.storage();
         let hash_of = |id| match strings.place(id) {
             (_, 0) => None,
             (start, len) => Some(hash_in(storage, start, len)),
         };
         // Of two equal strings the later wins, as in the dictionaries of the original tokenizers.
-        table.fill(n, hash_of, true, |a, b| strings.get(a as usize) == strings.get(b as usize));
-        let max_len = strings.places().map(|(_, len)| len).max().unwrap_or(0);
-        let whole = std::iter::repeat_with(|| AtomicU8::new(UNTRIED)).take(n).collect();
+        table.fill(n, hash_of, true, |a, b| strings.get(a as usize) == strings.get(b as usize), watch)?;
+        let mut whole = exactly(n)?;
+        whole.resize_with(n, || AtomicU8::new(UNTRIED));
         Ok(Vocab { strings, table, attrs, whole, max_len })
     }
 

@@ -8,11 +8,14 @@
 //! The vocabulary of a GGUF file writes the begin of a word as U+2581 and the rest of a word without `##`.
 
 use crate::borders::SPACE;
+use crate::job::Job;
+use crate::reserve::Reserve;
 use crate::sink::{Origins, Sink};
 use crate::spec::Normalizer;
 use crate::trie::Trie;
 use crate::unicode::{C, M, P, S, W, is, lower, without_accents};
 use crate::vocab::Vocab;
+use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
 /// The trie and how words are normalised.
@@ -41,10 +44,14 @@ struct Word<'a> {
 }
 
 impl WordPiece {
-    pub(crate) fn new(vocab: &Vocab, normalizer: Normalizer) -> Result<Self, TokenizerError> {
+    pub(crate) fn new(
+        vocab: &Vocab,
+        normalizer: Normalizer,
+        watch: &Watch<'_>,
+    ) -> Result<Self, TokenizerError> {
         let lowercase = normalizer.lowercase.unwrap_or(true);
         Ok(Self {
-            trie: Trie::new(0..vocab.len() as TokenId, |id| vocab.text(id))?,
+            trie: Trie::new(0..vocab.len() as TokenId, vocab.len(), |id| vocab.text(id), watch)?,
             lowercase,
             strip_accents: normalizer.strip_accents.unwrap_or(lowercase),
             unknown: None,
@@ -54,18 +61,19 @@ impl WordPiece {
     /// Appends the tokens of a stretch of text.
     pub(crate) fn encode<K: Sink>(
         &self,
-        vocab: &Vocab,
+        job: &Job<'_>,
         text: &str,
         buffer: &mut Vec<u8>,
         origins: &mut Origins,
         out: &mut K,
-    ) {
+    ) -> Result<(), TokenizerError> {
         buffer.clear();
         let mut word = Word { text: buffer, origins, base: 0 };
         for (at, original) in text.char_indices() {
+            job.work(1)?;
             let c = if self.strip_accents { without_accents(original) } else { original };
             if is(c, W) {
-                self.finish(vocab, &mut word, out);
+                self.finish(job, &mut word, out)?;
                 continue;
             }
             if matches!(c, '\0' | '\u{FFFD}') || is(c, C) || (self.strip_accents && is(c, M)) {
@@ -73,51 +81,53 @@ impl WordPiece {
             }
             let alone = is(c, P) || (c < '\u{7F}' && is(c, S)) || is_han(c);
             if alone {
-                self.finish(vocab, &mut word, out);
+                self.finish(job, &mut word, out)?;
             }
             let c = if self.lowercase { lower(c) } else { c };
             let end = at + original.len_utf8();
             if word.text.is_empty() {
-                word.text.extend_from_slice(SPACE.as_bytes());
+                word.text.add_all(SPACE.as_bytes())?;
                 if K::SPANS {
-                    word.origins.extend(SPACE.len(), at, at);
+                    word.origins.extend(SPACE.len(), at, at)?;
                 }
             }
-            word.text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            word.text.add_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
             if K::SPANS {
-                word.origins.extend(c.len_utf8(), at, end);
+                word.origins.extend(c.len_utf8(), at, end)?;
             }
             if alone {
-                self.finish(vocab, &mut word, out);
+                self.finish(job, &mut word, out)?;
             }
         }
-        self.finish(vocab, &mut word, out);
+        self.finish(job, &mut word, out)
     }
 
     /// The tokens of the word, if there is one.
-    fn finish<K: Sink>(&self, vocab: &Vocab, word: &mut Word<'_>, out: &mut K) {
+    fn finish<K: Sink>(&self, job: &Job<'_>, word: &mut Word<'_>, out: &mut K) -> Result<(), TokenizerError> {
         if word.text.is_empty() {
-            return;
+            return Ok(());
         }
         // Twice, so that a word that ends in nothing leaves no tokens behind.
         let cut = |mut each: Option<&mut K>| {
             let mut at = 0;
             while let Some(rest) = word.text.get(at..).filter(|rest| !rest.is_empty()) {
-                let Some((length, id)) = self.trie.longest(rest, |id| vocab.text(id)) else { return false };
+                let found = self.trie.longest(job, rest, |id| job.vocab.text(id))?;
+                let Some((length, id)) = found else { return Ok(false) };
                 if let Some(out) = each.as_mut() {
-                    out.push(id, word.base + at, word.base + at + length);
+                    out.push(id, word.base + at, word.base + at + length)?;
                 }
                 at += length;
             }
-            true
+            Ok(true)
         };
-        if cut(None) {
-            cut(Some(out));
+        if cut(None)? {
+            cut(Some(out))?;
         } else if let Some(unknown) = self.unknown {
-            out.push(unknown, word.base, word.base + word.text.len());
+            out.push(unknown, word.base, word.base + word.text.len())?;
         }
         word.base += word.text.len();
         word.text.clear();
+        Ok(())
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {

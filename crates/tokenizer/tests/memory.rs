@@ -1,23 +1,30 @@
 //! What a tokenizer takes of the heap, counted by the allocator: with the strings in shared storage a few bytes a token.
 
 mod conformance;
+mod made;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use conformance::{corpus, load, vocabularies};
+use happy_gguf::GgufFile;
 use happy_tokenizer::Tokenizer;
+use made::{KINDS, TYPES, file};
 
 struct Counting;
 
 thread_local! {
     // Per thread: the test harness allocates on its own threads.
     static ALLOCATED: Cell<isize> = const { Cell::new(0) };
+    static MOST_AT_ONCE: Cell<isize> = const { Cell::new(0) };
 }
 
 fn count(bytes: usize, sign: isize) {
     // A thread that ends frees memory when its counter is gone already.
-    let _ = ALLOCATED.try_with(|n| n.set(n.get() + sign * bytes as isize));
+    let _ = ALLOCATED.try_with(|n| {
+        n.set(n.get() + sign * bytes as isize);
+        MOST_AT_ONCE.set(MOST_AT_ONCE.get().max(n.get()));
+    });
 }
 
 // SAFETY: every call is forwarded to the system allocator unchanged; the counter does not allocate.
@@ -43,7 +50,7 @@ const MOST: f64 = 40.0;
 
 #[test]
 fn few_bytes_a_token() {
-    let Some(folder) = corpus() else { return };
+    let folder = corpus();
     let mut failures = Vec::new();
     for (name, info) in &vocabularies(&folder) {
         let file = load(&folder, info);
@@ -62,4 +69,63 @@ fn few_bytes_a_token() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Runs something and returns the largest number of bytes that it had at once.
+fn most_at_once<T>(run: impl FnOnce() -> T) -> (T, u64) {
+    let before = ALLOCATED.get();
+    MOST_AT_ONCE.set(before);
+    let result = run();
+    (result, (MOST_AT_ONCE.get() - before) as u64)
+}
+
+/// Building never takes more than the plan, which takes nothing itself. Returns the plan and what building took.
+fn check_plan(name: &str, file: &GgufFile) -> (u64, u64) {
+    let view = file.view();
+    let (planned, own) = most_at_once(|| Tokenizer::planned_bytes(view.metadata()));
+    assert_eq!(own, 0, "{name}: the plan allocates");
+    let (result, taken) = most_at_once(|| Tokenizer::from_gguf(file));
+    let size = result.map(|tokenizer| tokenizer.vocab_size());
+    println!("{name}: {planned} bytes planned, {taken} taken, {size:?} tokens");
+    assert!(taken <= planned, "{name}: {taken} bytes, {planned} planned");
+    (planned, taken)
+}
+
+#[test]
+fn the_plan_is_an_upper_bound() {
+    let cases: &[(&str, usize, &dyn Fn(usize) -> String, &[i32])] = &[
+        ("few", 1, &|_| "ab".to_owned(), &[1]),
+        ("numbers", 20_000, &|i| format!("[{i}]"), &TYPES),
+        ("all special", 20_000, &|i| format!("[{i}]"), &[3, 4]),
+        ("special, nothing in common", 5_000, &|i| format!("{i:05}").repeat(20), &[4]),
+        ("long", 300, &|i| format!("{i}").repeat(4000 / i.to_string().len()), &[1, 4]),
+        ("one letter", 1_000, &|i| "a".repeat(i + 1), &[1, 4]),
+        ("equal", 20_000, &|_| "abc".to_owned(), &TYPES),
+        ("empty", 20_000, &|_| String::new(), &TYPES),
+        ("too long", 10, &|i| "a".repeat(5_000 * i), &[1]),
+    ];
+    for (name, n, text, types) in cases {
+        for kind in KINDS {
+            check_plan(&format!("{name}, {kind}"), &file(kind, *n, text, types));
+        }
+    }
+}
+
+/// A million tokens: the plan holds, and is not far from what is taken.
+#[test]
+fn a_million_tokens_are_planned() {
+    for kind in ["gpt2", "llama", "t5"] {
+        let file = file(kind, 1_000_000, |i| format!("{}{i}", ["a", "▁b", "Ġ"][i % 3]), &[1, 1, 1, 4]);
+        let (planned, taken) = check_plan(kind, &file);
+        assert!(planned < 3 * taken, "{kind}: {planned} planned, {taken} taken");
+    }
+}
+
+#[test]
+fn the_plan_holds_for_the_corpus() {
+    let folder = corpus();
+    for (name, info) in &vocabularies(&folder) {
+        let (planned, taken) = check_plan(name, &load(&folder, info));
+        assert!(planned < 3 * taken + (1 << 17), "{name}: {planned} planned, {taken} taken");
+    }
 }

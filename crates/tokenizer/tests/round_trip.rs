@@ -39,13 +39,11 @@ fn bytes_without_token(tokenizer: &Tokenizer) -> Vec<u8> {
 
 #[test]
 fn texts_come_back() {
-    let Some(folder) = corpus() else { return };
-    let mut n = 0;
+    let folder = corpus();
     for (name, info) in &vocabularies(&folder) {
         if CHANGE_TEXTS.contains(&name.as_str()) {
             continue;
         }
-        n += 1;
         let tokenizer = Tokenizer::from_gguf(&load(&folder, info)).unwrap();
         let missing = bytes_without_token(&tokenizer);
         if !missing.is_empty() {
@@ -63,5 +61,4 @@ fn texts_come_back() {
         });
         assert!(result.is_ok(), "{name}: {}", result.unwrap_err());
     }
-    assert_eq!(n, 23);
 }

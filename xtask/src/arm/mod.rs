@@ -1,6 +1,6 @@
 //! aarch64 without a phone: a cross toolchain for Debian, and tests under emulated CPUs.
 //!
-//! `setup-arm` installs what a bare Debian machine lacks; `test-arm` builds the tests of tensor, kernels and model once, runs
+//! `setup-arm` installs what a bare Debian machine lacks; `test-arm` builds the tests of tensor, kernels, model and conform once, runs
 //! under each CPU of [`CPUS`] those whose code depends on it, and lets the aarch64 `happy` check its kernels there and compare
 //! the logits of the real models with the fixtures.
 
@@ -10,7 +10,7 @@ pub(crate) mod toolchain;
 use crate::isa::Coverage;
 use crate::process::Built;
 use crate::test::Outcome;
-use crate::{Result, paths, process};
+use crate::{Result, paths, process, skips};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use toolchain::Toolchain;
@@ -33,12 +33,17 @@ const CPUS: &[Cpu] = &[
     Cpu { name: "cortex-a76", require: &["neon", "dotprod"], packages: &[] },
 ];
 
-/// The packages whose tests run emulated: all those that compute.
-const PACKAGES: &[&str] = &["happy-tensor", "happy-kernels", "happy-model"];
+/// The packages whose tests run emulated: all those that compute, and the corpora.
+const PACKAGES: &[&str] = &["happy-tensor", "happy-kernels", "happy-model", CONFORM];
+const CONFORM: &str = "happy-conform";
 
-/// A test that takes minutes emulated and does nothing but search with floats, which are the same on every machine: what it
-/// finds is packed into the same bytes by the other tests of these formats. Not run under emulation.
-pub(crate) const SEARCH: &str = "searched_formats_have_at_most_the_error_of_the_reference";
+/// The corpora that run emulated, names of tests of `conform/tests/corpora.rs`; the others are about text and files, in which the
+/// instruction set has no part.
+const CORPORA: &[&str] = &["quants", "architectures"];
+
+/// Leaves out what takes minutes emulated and does nothing but search with floats, which are the same on every machine: what it
+/// finds is packed into the same bytes by the other tests of these formats.
+pub(crate) const NO_SEARCH: (&str, &str) = ("HAPPY_NO_SEARCH", "1");
 
 /// A test binary that runs longer than this under emulation is killed and counts as failed.
 const TEST_LIMIT: Duration = Duration::from_secs(900);
@@ -127,11 +132,13 @@ fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<Strin
         let mut command = emulated(cpu);
         command
             .arg(&binary.executable)
-            .args(["--nocapture", "--skip", SEARCH])
+            .arg("--nocapture")
+            .args(if binary.target == "corpora" { CORPORA } else { &[] })
             .current_dir(&binary.package_dir)
             .env("CARGO_MANIFEST_DIR", &binary.package_dir)
-            .env("HAPPY_CONFORMANCE", paths::conformance())
-            .env("HAPPY_RECIPES", RECIPES)
+            .env_remove("HAPPY_CONFORMANCE")
+            .envs([NO_SEARCH, ("HAPPY_RECIPES", RECIPES)])
+            .envs([skips::variable()])
             .envs(cpu.require.last().map(|best| ("HAPPY_REQUIRE_ISA", best)));
         let done = process::run_within(&mut command, TEST_LIMIT)?;
         coverage.read(&done.stdout);
@@ -161,8 +168,11 @@ fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<Strin
         failures.len(),
         start.elapsed().as_secs_f64()
     );
-    if packages.contains(&"happy-tensor") {
-        println!("{:<11} not run, since emulated it takes minutes: {SEARCH}", cpu.name);
+    if packages.contains(&CONFORM) {
+        println!(
+            "{:<11} not run, since emulated it takes minutes: formats whose encoding searches",
+            cpu.name
+        );
     }
     Ok(failures)
 }

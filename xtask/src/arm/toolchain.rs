@@ -112,7 +112,7 @@ impl Toolchain {
         for package in packages {
             command.args(["--package", package]);
         }
-        process::build(&mut command)
+        process::build_tests(&mut command)
     }
 
     /// Builds `happy` with the checks of the tests.

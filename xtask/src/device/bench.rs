@@ -57,7 +57,7 @@ pub(super) fn run(
     let run = Program {
         name: "happy",
         arguments: &arguments,
-        environment: &environment(folder, "", false),
+        environment: &environment(folder, ""),
         directory: "",
     };
     let start = Instant::now();

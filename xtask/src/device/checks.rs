@@ -9,20 +9,16 @@ use crate::{Result, arm, fetch, fixtures, paths};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The corpora that need no real model, as `happy-conform` calls them and as their folders are named.
+/// The corpora that need no real model, as `happy-conform` calls them and as their archives are named.
 const CORPORA: &[&str] =
     &["gguf", "quants", "sampling", "grammar", "chat-templates", "tokenizer", "architectures"];
+/// An archive that belongs to `tokenizer`.
+const LONG_TEXTS: &str = "text";
 
 /// Runs `happy-conform` on the device.
 pub(super) fn conform(folder: &Folder, program: &Path, limit: Duration, report: &mut Report) -> Result<()> {
-    let data = paths::conformance();
-    let absent: Vec<&str> = CORPORA.iter().copied().filter(|name| !data.join(name).is_dir()).collect();
-    if !absent.is_empty() {
-        report.notes.push(format!("conform: NOT RUN: {} has no {}", data.display(), absent.join(", ")));
-        return Ok(());
-    }
     folder.push_programs(&[program.to_owned()])?;
-    let pushed = super::suite::push_corpora(folder, CORPORA)?;
+    let pushed = super::suite::push_corpora(folder, &[CORPORA, &[LONG_TEXTS]].concat())?;
     println!(
         "\n     Running happy-conform on {} ({} of corpora pushed)\n",
         folder.device.serial,
@@ -33,7 +29,7 @@ pub(super) fn conform(folder: &Folder, program: &Path, limit: Duration, report: 
     let run = Program {
         name: "happy-conform",
         arguments: &arguments,
-        environment: &environment(folder, "", true),
+        environment: &environment(folder, ""),
         directory: "",
     };
     let start = Instant::now();
@@ -98,7 +94,7 @@ fn hash(folder: &Folder, file: &Path, limit: Duration) -> Result<Result<String>>
     let run = Program {
         name: "happy",
         arguments: &arguments,
-        environment: &environment(folder, "", false),
+        environment: &environment(folder, ""),
         directory: "",
     };
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

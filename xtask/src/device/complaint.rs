@@ -12,10 +12,7 @@ const COMPLAINTS: &[(&[&str], &str)] = &[
         &["no permissions"],
         "may not be used by this user: udev rules for it are missing (Debian's package android-sdk-platform-tools-common has them)",
     ),
-    (
-        &["No space left on device", "ENOSPC"],
-        "has no space left: free some, or push less (`--filter NAME`, `--no-conformance`)",
-    ),
+    (&["No space left on device", "ENOSPC"], "has no space left: free some, or push less (`--filter NAME`)"),
     (&["recovery", "sideload", "bootloader", "rescue"], "has not booted Android: restart it"),
     (
         &["not found", "no devices", "Connection refused", "No route to host", "timed out", "resolve host"],

@@ -5,7 +5,7 @@
 //!   pid            the program that runs
 //!   bin/           programs
 //!   crates/...     packages' test data, as in the workspace: a package's folder is its programs' current directory
-//!   conformance/   corpora
+//!   corpus/        corpora
 //! ```
 //!
 //! The folder of a run that could not clean up (a cable was pulled) is removed by the next run, which kills what it left
@@ -73,7 +73,7 @@ impl<'a> Folder<'a> {
         let free = self.free()?;
         if bytes >= free {
             return Err(format!(
-                "device {} has no space left: {} are free, {} are needed; free some, or push less (`--filter NAME`, `--no-conformance`)",
+                "device {} has no space left: {} are free, {} are needed; free some, or push less (`--filter NAME`)",
                 self.device.serial,
                 megabytes(free),
                 megabytes(bytes)

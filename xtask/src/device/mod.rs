@@ -35,7 +35,7 @@ mod suite;
 mod target;
 
 use crate::test::{Outcome, TEST_PROFILE};
-use crate::{Result, arm, paths, process};
+use crate::{Result, arm, process};
 use adb::{Adb, Device};
 use folder::Folder;
 use packages::{Package, Workspace};
@@ -67,9 +67,6 @@ pub(crate) struct Args {
     /// Only packages with NAME in their names, and checks of that name: conform, logits, bench (several with commas)
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     filter: Vec<String>,
-    /// Push no conformance data: tests that need some say so
-    #[arg(long)]
-    no_conformance: bool,
     /// Kill a program that runs longer than this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
@@ -89,6 +86,9 @@ pub(crate) struct Args {
     #[arg(last = true)]
     arguments: Vec<String>,
 }
+
+/// The folder of the corpora on the device.
+const CORPUS: &str = "corpus";
 
 /// What `--filter` lets through.
 struct Choice<'a> {
@@ -173,7 +173,7 @@ pub(crate) fn step() -> Result<Outcome> {
         arm::toolchain::install()?;
     }
     let mut command = process::cargo(&["test", "--release", "--package", "xtask", "--test", "device"]);
-    command.envs(TEST_PROFILE.iter().copied()).env("HAPPY_CONFORMANCE", paths::conformance());
+    command.envs(TEST_PROFILE.iter().copied());
     process::run(&mut command).map(|()| Outcome::Passed)
 }
 
@@ -199,8 +199,7 @@ fn plan<'a>(
         workspace.packages.iter().filter(|package| choice.has_package(&package.name)).collect();
     let check = |name| choice.has_check(name);
     let programs = suite::build(toolchain, args.manifest_path.as_deref(), workspace, &packages)?;
-    let conform =
-        (check("conform") && !args.no_conformance).then(|| toolchain.build_conform()).transpose()?;
+    let conform = check("conform").then(|| toolchain.build_conform()).transpose()?;
     let model = args.model.clone().filter(|_| args.bench && check("bench"));
     let happy = match (&model, check("logits")) {
         // Measured is what is shipped; the bits are the same.
@@ -213,7 +212,6 @@ fn plan<'a>(
             workspace,
             packages,
             programs,
-            conformance: !args.no_conformance,
             arguments: &args.arguments,
             limit: Duration::from_secs(args.timeout),
         },
@@ -251,17 +249,16 @@ fn run_all(folder: &Folder, plan: &Plan, report: &mut Report) -> Result<()> {
 }
 
 /// Variables of a program: the caller's that tests know, and where its data are on the device.
-fn environment(folder: &Folder, place: &str, conformance: bool) -> Vec<(String, String)> {
-    const OF_THIS_MACHINE: &[&str] = &["HAPPY_CONFORMANCE", "HAPPY_MODELS", "HAPPY_ARM"];
+fn environment(folder: &Folder, place: &str) -> Vec<(String, String)> {
+    const OF_THIS_MACHINE: &[&str] =
+        &["HAPPY_CONFORMANCE", "HAPPY_CORPUS", "HAPPY_MODELS", "HAPPY_ARM", "HAPPY_SKIPS"];
     let passed_on = |name: &str| {
         (["HAPPY_", "PROPTEST_", "RUST_"].iter().any(|prefix| name.starts_with(prefix)) || name == "CI")
             && !OF_THIS_MACHINE.contains(&name)
     };
     let mut variables: Vec<(String, String)> = env::vars().filter(|(name, _)| passed_on(name)).collect();
     variables.push(("CARGO_MANIFEST_DIR".into(), folder.path(place)));
-    if conformance {
-        variables.push(("HAPPY_CONFORMANCE".into(), folder.path("conformance")));
-    }
+    variables.push(("HAPPY_CORPUS".into(), folder.path(CORPUS)));
     variables
 }
 

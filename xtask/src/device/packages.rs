@@ -4,15 +4,11 @@ use crate::{Result, paths, process};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// The corpora that the tests of a package read, folders of the conformance data.
+/// The corpora that the tests of a package read, archives of the selection in the repository.
 const CORPORA: &[(&str, &[&str])] = &[
     ("happy-gguf", &["gguf"]),
-    ("happy-tensor", &["quants"]),
     ("happy-kernels", &["quants"]),
-    ("happy-tokenizer", &["tokenizer", "text"]),
-    ("happy-sampler", &["sampling"]),
-    ("happy-grammar", &["grammar"]),
-    ("happy-model", &["architectures"]),
+    ("happy-tokenizer", &["tokenizer"]),
     ("happy-chat", &["chat-templates"]),
 ];
 
@@ -137,10 +133,9 @@ fn parse(metadata: &Value) -> Option<Workspace> {
     Some(Workspace { root: metadata["workspace_root"].as_str()?.into(), packages })
 }
 
-/// The folder of a corpus on this machine; `None` where it is absent.
-pub(super) fn corpus(name: &str) -> Option<PathBuf> {
-    let folder = paths::conformance().join(name);
-    folder.is_dir().then_some(folder)
+/// The archive of a corpus on this machine.
+pub(super) fn corpus(name: &str) -> PathBuf {
+    paths::corpus().join(format!("{name}.zip"))
 }
 
 #[cfg(test)]
@@ -154,7 +149,7 @@ mod tests {
         assert!(workspace.packages.len() > 5, "{:?}", workspace.packages);
         let mut wrong = Vec::new();
         for package in &workspace.packages {
-            let reads = !package.has_bin && mentions(&package.folder.join("tests"), "HAPPY_CONFORMANCE");
+            let reads = !package.has_bin && mentions(&package.folder.join("tests"), "Corpus::");
             if reads == package.corpora().is_empty() {
                 wrong.push(format!(
                     "{}: reads corpora: {reads}, listed: {:?}",

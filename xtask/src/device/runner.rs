@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let run = Program {
         name,
         arguments: &args.arguments,
-        environment: &environment(&folder, &place, package.is_some()),
+        environment: &environment(&folder, &place),
         directory: &place,
     };
     let limit = Duration::from_secs(args.timeout);

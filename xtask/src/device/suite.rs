@@ -18,8 +18,6 @@ pub(super) struct Suite<'a> {
     pub(super) packages: Vec<&'a Package>,
     /// Test programs by package name.
     pub(super) programs: BTreeMap<String, Vec<Built>>,
-    /// Push corpora.
-    pub(super) conformance: bool,
     /// More arguments of the test programs.
     pub(super) arguments: &'a [String],
     /// A program that runs longer is killed.
@@ -83,9 +81,7 @@ impl Suite<'_> {
         let files: Vec<_> = programs.iter().map(|program| program.executable.clone()).collect();
         let mut pushed = folder.push_programs(&files)?;
         pushed += push_data(folder, &package.folder, &self.workspace.root)?;
-        if self.conformance {
-            pushed += push_corpora(folder, package.corpora())?;
-        }
+        pushed += push_corpora(folder, package.corpora())?;
         println!(
             "\n     Pushed {} of {} to {} in {:.1} s",
             megabytes(pushed),
@@ -114,7 +110,7 @@ impl Suite<'_> {
             &Program {
                 name: &file,
                 arguments: &arguments,
-                environment: &environment(folder, &place, self.conformance),
+                environment: &environment(folder, &place),
                 directory: &place,
             },
             self.limit,
@@ -160,8 +156,8 @@ pub(super) fn push_data(folder: &Folder, package: &Path, workspace: &Path) -> Re
     folder.push(&[package.join("Cargo.toml")], &place)
 }
 
-/// The corpora that are not there are the tests' to report.
+/// Archives of the selection in the repository.
 pub(super) fn push_corpora(folder: &Folder, names: &[&str]) -> Result<u64> {
-    let corpora: Vec<_> = names.iter().filter_map(|name| packages::corpus(name)).collect();
-    if corpora.is_empty() { Ok(0) } else { folder.push(&corpora, "conformance") }
+    let corpora: Vec<_> = names.iter().map(|name| packages::corpus(name)).collect();
+    if corpora.is_empty() { Ok(0) } else { folder.push(&corpora, super::CORPUS) }
 }

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-engine", LIBRARIES_BELOW_ENGINE),
     ("happy-cli", LIBRARIES),
     ("happy-ffi", LIBRARIES),
+    ("happy-testkit", &[]),
     ("happy-conform", LIBRARIES),
     ("happy-benches", LIBRARIES),
     ("xtask", &[]),
@@ -44,6 +45,10 @@ const LIBRARIES: &[&str] = &[
     "happy-engine",
 ];
 
+/// What any package's tests may depend on, and what these two packages, which are nothing but tests, do.
+const TESTKIT: &str = "happy-testkit";
+const TESTS_ALONE: &[&str] = &["happy-conform", "happy-benches"];
+
 /// Dependencies that must be optional: the crate is useful without.
 const OPTIONAL: &[(&str, &str)] = &[("happy-tokenizer", "happy-gguf")];
 
@@ -61,6 +66,10 @@ pub(super) fn layering(tree: &Tree) -> Vec<Violation> {
             continue;
         };
         for dependency in package.dependencies.iter().filter(|d| ours(&d.name)) {
+            let tests = dependency.kind == "dev" || TESTS_ALONE.contains(&package.name.as_str());
+            if dependency.name == TESTKIT && tests {
+                continue;
+            }
             if !allowed.contains(&dependency.name.as_str()) {
                 found.push(format!(
                     "{place}: {} must not depend on {} ({} dependency); it may depend on: {}",

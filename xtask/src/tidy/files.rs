@@ -5,8 +5,10 @@ use super::{Tree, Violation};
 /// Generated models and goldens may be binary, and only there.
 const BINARY_FOLDER: &str = "fixtures/";
 
-/// A binary fixture stays small.
+/// A binary fixture stays small, but for the selection of the conformance data, which is bounded as a whole.
 const MAX_FIXTURE: usize = 256 << 10;
+const CORPUS_FOLDER: &str = "fixtures/corpus/";
+const MAX_CORPUS: usize = 16 << 20;
 
 /// Hosts of package registries: a name in the tree ties users to one, and mirrors exist. Written in two halves, so that
 /// this file does not name them either.
@@ -38,9 +40,10 @@ const DOCUMENTS: &[&str] = &[
     ".ci/run",
 ];
 
-/// Every file is UTF-8 without NUL bytes, except small fixtures.
+/// Every file is UTF-8 without NUL bytes, except small fixtures and the selection of the conformance data.
 pub(super) fn text_only(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
+    let mut corpus = 0;
     for (path, bytes) in &tree.files {
         let is_text = std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0);
         if is_text {
@@ -48,9 +51,14 @@ pub(super) fn text_only(tree: &Tree) -> Vec<Violation> {
         }
         if !path.starts_with(BINARY_FOLDER) {
             found.push(format!("{path}: not a text file; generated binaries stand in {BINARY_FOLDER}, models outside the repository"));
+        } else if path.starts_with(CORPUS_FOLDER) {
+            corpus += bytes.len();
         } else if bytes.len() > MAX_FIXTURE {
             found.push(format!("{path}: a binary fixture of {} bytes, at most {MAX_FIXTURE}", bytes.len()));
         }
+    }
+    if corpus > MAX_CORPUS {
+        found.push(format!("{CORPUS_FOLDER}: {corpus} bytes, at most {MAX_CORPUS}"));
     }
     found
 }
@@ -97,6 +105,10 @@ mod tests {
         tree.files.insert("fixtures/large.gguf".into(), vec![0; MAX_FIXTURE + 1]);
         let found = text_only(&tree);
         assert_eq!(found.len(), 3, "{found:?}");
+        tree.files.insert("fixtures/corpus/a.zip".into(), vec![0; MAX_CORPUS]);
+        assert_eq!(text_only(&tree).len(), 3);
+        tree.files.insert("fixtures/corpus/b.zip".into(), vec![0; 1]);
+        assert_eq!(text_only(&tree).len(), 4);
         assert!(found.iter().all(|line| !line.starts_with("a.md") && !line.starts_with("fixtures/small")));
     }
 

@@ -41,7 +41,18 @@ fn a_crate_passes_and_the_phone_is_left_clean() {
     let numbers: Vec<&str> = line.split_whitespace().collect();
     assert!(numbers[1].parse::<usize>().expect("a number") > 20, "{line}");
     assert_eq!(numbers[2], "0", "{line}");
-    assert!(!done.text.contains("NOT RUN"), "the corpus was pushed:\n{}", done.text);
+    assert!(!done.text.contains("NOT RUN"), "{}", done.text);
+    assert_eq!(left_behind(&phone), [""; 0]);
+}
+
+#[test]
+fn tests_find_their_corpus_on_the_phone() {
+    let world = World::get();
+    let phone = world.phone("corpus", Fault::None);
+    let arguments = ["--serial", &phone.serial(), "--filter", "gguf", "--", "corpus"];
+    let done = finish(world.device_test(&arguments).env("HAPPY_MUTATIONS", "100"));
+    done.expect(0, &["test shards_of_the_corpus ... ok", "test the_corpus_is_written_as_it_was ... ok"]);
+    assert!(!done.text.contains("NOT RUN"), "{}", done.text);
     assert_eq!(left_behind(&phone), [""; 0]);
 }
 

@@ -218,11 +218,12 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint32()
   external int fits;
 
-  /// Most bytes of anonymous memory: KV cache, scratch, tokenizer, and the weights if they are copied.
+  /// Most bytes of anonymous memory: KV cache, scratch, tables, tokenizer, grammars, and the weights if they are copied.
   @ffi.Uint64()
   external int anon_bytes;
 
-  /// Bytes that it may take.
+  /// Bytes that it may take: the option's, else what the machine has free and the limits of the process (control
+  /// groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
   @ffi.Uint64()
   external int budget_bytes;
 
@@ -262,9 +263,37 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint32()
   external int weights_copied;
 
+  /// The context that was planned for at first, if it had to shrink to fit the budget; else 0. It shrinks only if the
+  /// options ask for no size.
+  @ffi.Uint32()
+  external int shrunk_from;
+
+  /// Most bytes of the model's tables: layers, norms, biases.
+  @ffi.Uint64()
+  external int table_bytes;
+
+  /// Most bytes of the vocabulary that grammars and JSON schemas need.
+  @ffi.Uint64()
+  external int grammar_bytes;
+}
+
+/// A part of an open file.
+final class HappyFilePart extends ffi.Struct {
+  /// The file's descriptor, which is duplicated: it may be closed after the call.
+  @ffi.Int32()
+  external int fd;
+
   /// 0.
   @ffi.Uint32()
   external int reserved;
+
+  /// Bytes of the file before the part.
+  @ffi.Uint64()
+  external int offset;
+
+  /// Bytes of the part; 0: to the end of the file.
+  @ffi.Uint64()
+  external int length;
 }
 
 /// Something to add to the logit of a token.
@@ -687,8 +716,9 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyCancel> cancel),
       int Function(ffi.Pointer<HappyCancel> cancel)>('happy_cancel_free');
 
-  /// What running the model of a file takes. Over the budget is no error here: `fits` is 0 then. Nothing big is read; the
-  /// file is mapped during the call. `options` may be NULL: all defaults.
+  /// What running the model of a file takes, told by its header; of a split model any part will do. Over the budget is no
+  /// error here: `fits` is 0 then. Nothing is loaded; the file is mapped during the call, or with `copy` its header is read.
+  /// `options` may be NULL: all defaults.
   late final int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_plan_file = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_plan_file');
@@ -698,8 +728,13 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Int32 fd, ffi.Uint64 offset, ffi.Uint64 length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_plan_fd');
 
-  /// Loads the model of a file. Over the budget gives `HAPPY_MEMORY`, with the numbers and what would fit. `options` may be
-  /// NULL: all defaults.
+  /// What running a split model takes whose parts are `count` parts of open files, in any order; see `happy_plan_file`.
+  late final int Function(ffi.Pointer<HappyFilePart> parts, int count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_plan_fds = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyFilePart> parts, ffi.Size count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyFilePart> parts, int count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_plan_fds');
+
+  /// Loads the model of a file, or of a split model by any of its parts, the others next to it. Over the budget gives
+  /// `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all defaults.
   late final int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_open_file = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_open_file');
@@ -709,6 +744,11 @@ class HappyBindings {
   late final int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_open_fd = library.lookupFunction<
       ffi.Int32 Function(ffi.Int32 fd, ffi.Uint64 offset, ffi.Uint64 length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_open_fd');
+
+  /// Loads a split model whose parts are `count` parts of open files, in any order; see `happy_model_open_fd`.
+  late final int Function(ffi.Pointer<HappyFilePart> parts, int count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_open_fds = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyFilePart> parts, ffi.Size count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyFilePart> parts, int count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_open_fds');
 
   /// Frees a model. Its sessions keep what they need, and go on. NULL is fine.
   late final int Function(ffi.Pointer<HappyModel> model) happy_model_free = library.lookupFunction<

@@ -96,10 +96,9 @@ int _load(LoadRequest request) {
       final path = source.path;
       if (path == null) {
         return readHandle(
-          (out, error) => bindings.happy_model_open_fd(
-            source.descriptor,
-            source.offset,
-            source.length,
+          (out, error) => bindings.happy_model_open_fds(
+            source.toNative(arena),
+            source.parts.length,
             options,
             out.cast(),
             error,
@@ -125,7 +124,7 @@ HappyPlan planModel(HappyModelSource source, HappyLoadOptions options) {
     if (path == null) {
       check(
         (error) =>
-            bindings.happy_plan_fd(source.descriptor, source.offset, source.length, native, plan, error),
+            bindings.happy_plan_fds(source.toNative(arena), source.parts.length, native, plan, error),
       );
     } else {
       final (data, length) = encode(path, arena);

@@ -9,29 +9,53 @@ import 'calls.dart';
 import 'library.dart';
 import 'sampler.dart';
 
-/// Where a model is.
-final class HappyModelSource {
-  /// The file at [path].
-  const HappyModelSource.file(String this.path)
-      : descriptor = -1,
-        offset = 0,
-        length = 0;
+/// A part of a file that is open.
+final class HappyFilePart {
+  /// [length] bytes (0: all) from [offset] on, like an asset of an Android package. The descriptor may be closed when the
+  /// call that takes it has ended.
+  const HappyFilePart(this.descriptor, {this.offset = 0, this.length = 0});
 
-  /// [length] bytes (0: all) from [offset] on of a file that is open, like an asset of an Android package. The descriptor
-  /// may be closed when the call that takes it has ended.
-  const HappyModelSource.descriptor(this.descriptor, {this.offset = 0, this.length = 0}) : path = null;
-
-  /// The path, where it is a file's.
-  final String? path;
-
-  /// The file descriptor, where [path] is null.
+  /// The file descriptor.
   final int descriptor;
 
-  /// The first byte of the model.
+  /// The first byte of the part.
   final int offset;
 
-  /// Bytes of the model; 0: to the end of the file.
+  /// Bytes of the part; 0: to the end of the file.
   final int length;
+}
+
+/// Where a model is.
+final class HappyModelSource {
+  /// The file at [path]; of a split model any part, next to the others.
+  const HappyModelSource.file(String this.path) : parts = const [];
+
+  /// A model in a part of a file that is open.
+  HappyModelSource.descriptor(int descriptor, {int offset = 0, int length = 0})
+      : path = null,
+        parts = [HappyFilePart(descriptor, offset: offset, length: length)];
+
+  /// A split model in parts of files that are open, in any order.
+  const HappyModelSource.parts(this.parts) : path = null;
+
+  /// The path, if it is a file's.
+  final String? path;
+
+  /// The parts, if [path] is null.
+  final List<HappyFilePart> parts;
+
+  /// The parts as the library takes them.
+  Pointer<c.HappyFilePart> toNative(Allocator allocator) {
+    final native = allocator<c.HappyFilePart>(parts.length);
+    for (final (i, part) in parts.indexed) {
+      native[i]
+        ..fd = part.descriptor
+        ..reserved = 0
+        ..offset = part.offset
+        ..length = part.length;
+    }
+    return native;
+  }
 }
 
 /// Element type of the KV cache.

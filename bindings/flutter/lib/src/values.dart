@@ -18,12 +18,15 @@ final class HappyPlan {
         fittingContext = plan.fitting_context,
         batch = plan.batch,
         threads = plan.threads,
-        weightsCopied = plan.weights_copied != 0;
+        weightsCopied = plan.weights_copied != 0,
+        shrunkFrom = plan.shrunk_from,
+        tableBytes = plan.table_bytes,
+        grammarBytes = plan.grammar_bytes;
 
   /// Whether it fits the budget.
   final bool fits;
 
-  /// Most bytes of anonymous memory: KV cache, scratch, tokenizer, and the weights if they are copied.
+  /// Most bytes of anonymous memory: KV cache, scratch, tables, tokenizer, grammars, and the weights if they are copied.
   final int anonBytes;
 
   /// Bytes that it may take.
@@ -55,6 +58,16 @@ final class HappyPlan {
 
   /// Whether the weights are read into anonymous memory.
   final bool weightsCopied;
+
+  /// The context that was planned for at first, if it had to shrink to fit the budget, else 0. It shrinks only if the
+  /// options ask for no size.
+  final int shrunkFrom;
+
+  /// Most bytes of the model's tables: layers, norms, biases.
+  final int tableBytes;
+
+  /// Most bytes of the vocabulary that grammars and JSON schemas need.
+  final int grammarBytes;
 }
 
 /// What a session and the process take, in bytes.

@@ -1,6 +1,7 @@
 //! Text and transitions inside of a block of calls.
 
 use super::grammar::{At, Heading, Notation};
+use super::guess::Guess;
 use super::literals::{Literals, Piece};
 use super::objects::{Objects, Taken};
 use super::output::Draft;
@@ -19,20 +20,42 @@ impl ReplyParser {
                 self.open_bare();
                 return Ok(Text::Again);
             }
-            At::Content => self.out.content(c),
+            At::Content if self.begins_loose(c) => {
+                let guess = Guess::loose(self);
+                self.begin_guess(guess);
+                return Ok(Text::Again);
+            }
+            At::Content => {
+                self.may_think &= c.is_whitespace();
+                self.out.content(c);
+            }
             At::Reasoning => self.out.reasoning(c),
             At::Failed => self.out.debris(c.encode_utf8(&mut [0; 4])),
             At::Name if matches!(c, '[' | '{') && self.may_be_objects() => {
                 self.enter(At::Objects);
                 return Ok(Text::Again);
             }
+            At::List if c == '{' && self.grammar.objects_for_name => {
+                self.enter(At::Objects);
+                return Ok(Text::Again);
+            }
+            At::Open if !c.is_whitespace() && c != ';' && self.grammar.lines => {
+                self.enter(At::Name);
+                return Ok(Text::Again);
+            }
+            // Models close more braces than they opened.
+            At::Open if c == '}' && self.calls > 0 && !self.json.text().is_empty() => self.raw.push(c),
             At::List if !c.is_whitespace() => {
                 self.enter(At::Name);
                 return Ok(Text::Again);
             }
             At::Open | At::Params if !c.is_whitespace() => return self.foreign(c),
             At::Objects => {
-                match self.objects.feed(c, &mut self.draft, &mut self.out)? {
+                let taken = self.objects.feed(c, &mut self.draft, &mut self.out)?;
+                if self.bare && self.schema.has_tools() {
+                    self.check_declared()?;
+                }
+                match taken {
                     Taken::No => return self.foreign(c),
                     Taken::Yes => self.raw.push(c),
                     Taken::End => self.end_object()?,
@@ -61,6 +84,22 @@ impl ReplyParser {
     fn begins_bare(&self, c: char) -> bool {
         let reply = &self.out.reply;
         self.may_be_bare && c == '{' && reply.content.is_empty() && reply.tool_calls.is_empty()
+    }
+
+    /// Whether `c` may begin a call that does not stand where the format has one.
+    fn begins_loose(&self, c: char) -> bool {
+        let reply = &self.out.reply;
+        let first = reply.content.is_empty() && Guess::may_begin(c);
+        let last = c == '{' && self.out.begins_line();
+        (first || last) && reply.tool_calls.is_empty() && reply.malformed.is_empty() && self.may_guess()
+    }
+
+    /// JSON that has no marker is a call only of a tool that there is.
+    fn check_declared(&self) -> Result<(), String> {
+        match &self.draft.name {
+            Some(name) if !self.schema.is_declared(name) => Err(format!("there is no tool `{name}`")),
+            _ => Ok(()),
+        }
     }
 
     fn open_bare(&mut self) {
@@ -99,11 +138,12 @@ impl ReplyParser {
         if self.json.text().is_empty() && !matches!(c, '{' | '"') {
             return Err(format!("expected the arguments as a JSON object, found `{c}`"));
         }
+        let before = self.json.text().len();
         let extent = self.json.feed(c)?;
         self.raw.push(c);
         let quoted = self.json.text().starts_with('"');
         if !quoted {
-            self.draft.arguments(c.encode_utf8(&mut [0; 4]), &mut self.out);
+            self.draft.arguments(self.json.text().get(before..).unwrap_or_default(), &mut self.out);
         }
         if extent == Extent::Last {
             // The character was taken; whatever is wrong with the call, it is a part of it.
@@ -157,7 +197,7 @@ impl ReplyParser {
     pub(super) fn enter(&mut self, to: At) {
         self.field.clear();
         match to {
-            At::Objects => self.objects = Objects::new(self.grammar.keyed),
+            At::Objects => self.objects = Objects::new(self.grammar.keyed, self.guessed && self.bare),
             At::Json => self.json = Scan::new(Notation::JSON),
             At::Literals => self.literals = Literals::new(self.grammar.notation),
             _ => {}
@@ -183,7 +223,13 @@ impl ReplyParser {
         }
         match from {
             At::Id => self.draft.set_id(&field),
-            At::Name => self.draft.set_name(&field)?,
+            At::Name => {
+                let (name, id) = (self.grammar.name)(field.trim());
+                self.draft.set_name(name)?;
+                if let Some(id) = id {
+                    self.draft.set_id(id);
+                }
+            }
             At::Key => self.draft.key = Some(field.trim().to_owned()),
             At::Typed | At::Plain => self.parameter(from, &field)?,
             _ => {}
@@ -231,7 +277,7 @@ impl ReplyParser {
         Ok(())
     }
 
-    fn begin_text(&mut self, at: At) {
+    pub(super) fn begin_text(&mut self, at: At) {
         self.raw.clear();
         self.enter(at);
     }
@@ -257,6 +303,7 @@ impl ReplyParser {
         self.raw.clear();
         self.draft = Draft::default();
         self.bare = false;
+        self.may_think = true;
         self.enter(At::Content);
     }
 

@@ -1,7 +1,7 @@
 //! The formats whose calls are JSON, with or without the name inside.
 
-use super::grammar::At::{Content, Id, Json, Name, Objects, Open, Skip};
-use super::grammar::Grammar;
+use super::grammar::At::{Content, Id, Json, List, Literals, Name, Objects, Open, Skip};
+use super::grammar::{Grammar, Notation};
 
 /// No calls.
 pub(super) static PLAIN: Grammar = Grammar::new(&[]);
@@ -30,8 +30,66 @@ pub(super) static FUNCTIONARY: Grammar = Grammar::new(&[
     (Content, "<|python_tag|>", Objects),
 ]);
 
-/// `<|tool_call|>[{"name": "f", "arguments": {..}}, ..]`
-pub(super) static GRANITE3: Grammar = Grammar::new(&[(Content, "<|tool_call|>", Objects)]);
+/// `<|tool_call|>[{"name": "f", "arguments": {..}}, ..]`, with an end mark or without; 3.3 marks the answer.
+pub(super) static GRANITE3: Grammar = Grammar {
+    answer: ("<response>", "</response>"),
+    ..Grammar::new(&[
+        (Content, "<|tool_call|>", Objects),
+        (Objects, "<|/tool_call|>", Content),
+        (Content, "<response>", Content),
+        (Content, "</response>", Content),
+    ])
+};
+
+/// Phi-4-mini: `<|tool_call|>[{"name": "f", "arguments": {..}}, ..]<|/tool_call|>`, or `functools[..]`
+pub(super) static PHI4_MINI: Grammar = Grammar::new(&[
+    (Content, "<|tool_call|>", Objects),
+    (Objects, "<|/tool_call|>", Content),
+    (Content, "functools[", Objects),
+]);
+
+/// Hunyuan: `<tool_calls>[{"name": "f", "arguments": {..}}, ..]</tool_calls>`, also as `<tool_call>f<tool_sep>{..}`; the
+/// answer and the calls may stand in `<answer>`.
+pub(super) static HUNYUAN: Grammar = Grammar {
+    answer: ("<answer>", "</answer>"),
+    ..Grammar::new(&[
+        (Content, "<answer>", Content),
+        (Content, "</answer>", Content),
+        (Content, "<tool_calls>", Objects),
+        (Objects, "<tool_call>", Name),
+        (Open, "<tool_call>", Name),
+        (Name, "<tool_sep>", Json),
+        (Open, "</tool_call>", Open),
+        (Open, "</tool_calls>", Content),
+        (Objects, "</tool_calls>", Content),
+    ])
+};
+
+/// Kimi K2: `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{..}<|tool_call_end|>`, in a section
+pub(super) static KIMI_K2: Grammar = Grammar {
+    name: |id| {
+        let name = id.strip_prefix("functions.").unwrap_or(id);
+        match name.rsplit_once(':').filter(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())) {
+            Some((name, _)) => (name, Some(id)),
+            None => (name, None),
+        }
+    },
+    ..Grammar::new(&[
+        (Content, "<|tool_calls_section_begin|>", Open),
+        (Content, "<|tool_call_begin|>", Name),
+        (Open, "<|tool_call_begin|>", Name),
+        (Name, "<|tool_call_argument_begin|>", Json),
+        (Open, "<|tool_call_end|>", Open),
+        (Open, "<|tool_calls_section_end|>", Content),
+    ])
+};
+
+/// What small models write instead of their format, without what stands around it.
+pub(super) static LOOSE: Grammar = Grammar {
+    notation: Notation::PYTHON,
+    objects_for_name: true,
+    ..Grammar::new(&[(List, "[", List), (Name, "(", Literals), (Open, ",", List), (Open, "]", Open)])
+};
 
 /// `[TOOL_CALLS][{"name": "f", "arguments": {..}, "id": ".."}, ..]`, and since 2025 `[TOOL_CALLS]f[ARGS]{..}` with
 /// `[CALL_ID]..` between the two or not.

@@ -60,6 +60,14 @@ formats! {
     DeepSeekV32, "deepseek-v3.2", tagged::DEEPSEEK_V32;
     /// Granite 3: `<|tool_call|>` and an array.
     Granite3, "granite3", calls::GRANITE3;
+    /// Phi-4-mini: `<|tool_call|>` or `functools` and an array.
+    Phi4Mini, "phi4-mini", calls::PHI4_MINI;
+    /// Hunyuan: JSON in `<tool_calls>`, the answer in `<answer>`.
+    Hunyuan, "hunyuan", calls::HUNYUAN;
+    /// Kimi K2: `<|tool_call_begin|>functions.name:0`.
+    KimiK2, "kimi-k2", calls::KIMI_K2;
+    /// OLMo 3: Python's calls, a line each, in `<function_calls>`.
+    Olmo3, "olmo3", tagged::OLMO3;
     /// LFM2: a list of Python's calls.
     Lfm2, "lfm2", tagged::LFM2;
     /// gpt-oss: messages in channels.
@@ -95,6 +103,8 @@ formats! {
 /// What a template contains that shows its format: all of the texts of the first line that fits.
 const SIGNS: &[(&[&str], ReplyFormat)] = &[
     (&["<atem:invoke"], ReplyFormat::Atem),
+    (&["<|tool_calls_section_begin|>"], ReplyFormat::KimiK2),
+    (&["<function_calls>"], ReplyFormat::Olmo3),
     (&["<|tool_call:begin|>"], ReplyFormat::Solar),
     (&["<|tools_prefix|>"], ReplyFormat::Apertus),
     (&["<|START_ACTION|>"], ReplyFormat::Cohere),
@@ -118,8 +128,13 @@ const SIGNS: &[(&[&str], ReplyFormat)] = &[
     (&["<TOOLCALL>"], ReplyFormat::Nemotron),
     (&["<arg_key>"], ReplyFormat::Glm),
     (&["<tool_call>", "<function="], ReplyFormat::Qwen3Coder),
+    (&["<tool_calls>", "<answer>"], ReplyFormat::Hunyuan),
+    (&["<tool_calls>", "<tool_sep>"], ReplyFormat::Hunyuan),
     (&["<tool_calls>"], ReplyFormat::ToolCalls),
     (&["<tool_call>"], ReplyFormat::Hermes),
+    (&["<think>", "<answer>"], ReplyFormat::Hunyuan),
+    (&["<|tool|>", "<|/tool|>"], ReplyFormat::Phi4Mini),
+    (&["functools["], ReplyFormat::Phi4Mini),
     (&["<|tool_call|>"], ReplyFormat::Granite3),
     (&["<function=", "<|start_header_id|>"], ReplyFormat::Functionary),
     (&["<|start_header_id|>", "ipython"], ReplyFormat::Llama3),
@@ -175,6 +190,26 @@ mod tests {
         }
         let error = "hermès".parse::<ReplyFormat>().unwrap_err().to_string();
         assert!(error.contains("`hermès`") && error.contains("qwen3-coder"), "{error}");
+    }
+
+    /// Parts of the templates that tell formats apart, in our words.
+    #[test]
+    fn templates_show_their_format() {
+        let cases = [
+            ("<|system|>{{ m.content }}<|tool|>{{ m.tools }}<|/tool|><|end|>", ReplyFormat::Phi4Mini),
+            ("Here are functions: functools[{\"name\": ..}]", ReplyFormat::Phi4Mini),
+            ("<|tool_call|>{{ call }}", ReplyFormat::Granite3),
+            ("<|tool_calls_section_begin|><|tool_call_begin|>{{ id }}", ReplyFormat::KimiK2),
+            ("<function_calls>{{ call }}</function_calls>", ReplyFormat::Olmo3),
+            ("<think>{{ r }}</think><answer>{{ c }}</answer>", ReplyFormat::Hunyuan),
+            ("<answer><tool_calls>{{ calls }}</tool_calls></answer>", ReplyFormat::Hunyuan),
+            ("<tool_calls>{{ calls }}</tool_calls>", ReplyFormat::ToolCalls),
+            ("<think><answer><tool_call>{{ call }}", ReplyFormat::Hermes),
+            ("<｜DSML｜function_calls>", ReplyFormat::DeepSeekV32),
+        ];
+        for (source, format) in cases {
+            assert_eq!(ReplyFormat::of_template(source), format, "{source}");
+        }
     }
 
     /// Which marker it is must not depend on what comes next.

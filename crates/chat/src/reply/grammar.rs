@@ -42,23 +42,43 @@ pub(super) enum At {
 /// In state `.0`, the text `.1` leads to state `.2`.
 pub(super) type Rule = (At, &'static str, At);
 
-/// How arguments are written that are not JSON.
+/// What a string stands between: it ends with what it began with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Quote {
+    pub(super) mark: &'static str,
+    /// Whether a backslash in the string takes the next character along.
+    pub(super) escapes: bool,
+}
+
+/// How values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Notation {
-    /// What strings stand between; any of these, and each ends with what it began with.
-    pub(super) quotes: &'static [&'static str],
-    /// Whether a backslash in a string takes the next character along.
-    pub(super) escapes: bool,
-    /// What stands behind a key.
+    /// What strings stand between: any of these.
+    pub(super) quotes: &'static [Quote],
+    /// Whether strings are JSON's, in which line feeds and escapes that JSON does not know are mended.
+    pub(super) json: bool,
+    /// What stands after a key.
     pub(super) key_end: char,
     /// What ends the arguments.
     pub(super) close: char,
 }
 
+const SINGLE: Quote = Quote { mark: "'", escapes: true };
+const DOUBLE: Quote = Quote { mark: "\"", escapes: true };
+
 impl Notation {
-    pub(super) const JSON: Self = Notation { quotes: &["\""], escapes: true, key_end: ':', close: '}' };
+    pub(super) const JSON: Self = Notation { quotes: &[DOUBLE], json: true, key_end: ':', close: '}' };
     pub(super) const PYTHON: Self =
-        Notation { quotes: &["'", "\""], escapes: true, key_end: '=', close: ')' };
+        Notation { quotes: &[SINGLE, DOUBLE], json: false, key_end: '=', close: ')' };
+    /// Gemma's, with a quote of its own; its models write those of JSON and Python too.
+    pub(super) const GEMMA4: Self = Notation {
+        quotes: &[Quote { mark: "<|\"|>", escapes: false }, DOUBLE, SINGLE],
+        json: false,
+        key_end: ':',
+        close: '}',
+    };
+    pub(super) const FUNCTION_GEMMA: Self =
+        Notation { quotes: &[Quote { mark: "<escape>", escapes: false }, DOUBLE, SINGLE], ..Self::GEMMA4 };
 }
 
 /// What a header says about its message.
@@ -108,12 +128,18 @@ impl Tags {
 pub(super) struct Grammar {
     /// What begins and ends thinking.
     pub(super) think: (&'static str, &'static str),
+    /// What stands before and after the answer, in formats that mark it.
+    pub(super) answer: (&'static str, &'static str),
     /// All other markers. None may begin with another one of the same state.
     pub(super) rules: &'static [Rule],
     /// Whether a reply may be a call without any marker: a JSON object from its first character on.
     pub(super) bare: bool,
     /// Whether an array or object of calls may stand where a name is expected.
     pub(super) objects_for_name: bool,
+    /// Whether calls in a list may follow one another without a comma.
+    pub(super) lines: bool,
+    /// The name and the id in what stands where a name does.
+    pub(super) name: fn(&str) -> (&str, Option<&str>),
     /// Whether objects are `{name: arguments}`.
     pub(super) keyed: bool,
     /// The notation of `Literals`.
@@ -127,9 +153,12 @@ impl Grammar {
     pub(super) const fn new(rules: &'static [Rule]) -> Self {
         Grammar {
             think: ("<think>", "</think>"),
+            answer: ("", ""),
             rules,
             bare: false,
             objects_for_name: false,
+            lines: false,
+            name: |name| (name, None),
             keyed: false,
             notation: Notation::JSON,
             heading: |_| Heading::Content,
@@ -163,8 +192,9 @@ impl Grammar {
     /// All texts that have a meaning.
     pub(super) fn markers(&self) -> impl Iterator<Item = &'static str> + '_ {
         let think = [self.think.0, self.think.1].into_iter();
-        let all =
-            think.chain(self.rules.iter().map(|rule| rule.1)).chain(self.notation.quotes.iter().copied());
+        let all = think
+            .chain(self.rules.iter().map(|rule| rule.1))
+            .chain(self.notation.quotes.iter().map(|q| q.mark));
         all.filter(|marker| !marker.is_empty())
     }
 }

@@ -6,9 +6,9 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::MAX_DEPTH;
 use super::grammar::Notation;
 use super::scan::{Extent, Scan};
+use super::{MAX_DEPTH, MAX_NAME};
 
 /// Arguments that are being read.
 #[derive(Debug)]
@@ -35,12 +35,41 @@ impl Literals {
         Literals { notation, key: String::new(), value: None }
     }
 
+    /// Whether the key began with a quote and has not ended.
+    fn in_quotes(&self) -> bool {
+        let key = self.key.trim_start();
+        let Some(quote) = self.notation.quotes.iter().find(|quote| key.starts_with(quote.mark)) else {
+            // `<|"|>` is being written.
+            return self.notation.quotes.iter().any(|q| !key.is_empty() && q.mark.starts_with(key));
+        };
+        let inside = key.get(quote.mark.len()..).unwrap_or_default();
+        let mut escaped = false;
+        for (i, c) in inside.char_indices() {
+            if escaped {
+                escaped = false;
+            } else if quote.escapes && c == '\\' {
+                escaped = true;
+            } else if inside[i..].starts_with(quote.mark) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Takes a character.
     pub(super) fn feed(&mut self, c: char) -> Result<Piece, String> {
         let close = c == self.notation.close;
+        if self.key.len() > MAX_NAME {
+            return Err(format!("an argument's name has more than {MAX_NAME} bytes"));
+        }
         let Some(scan) = &mut self.value else {
             let empty = self.key.trim().is_empty();
             return match c {
+                // A key in quotes ends with its quote.
+                c if self.in_quotes() => {
+                    self.key.push(c);
+                    Ok(Piece::None)
+                }
                 _ if close && empty => Ok(Piece::End(None)),
                 c if c == self.notation.key_end && !empty => {
                     self.value = Some(Scan::new(self.notation));
@@ -67,7 +96,7 @@ impl Literals {
             Extent::Behind => {}
         }
         let value = value(scan.text(), self.notation)?;
-        let key = std::mem::take(&mut self.key).trim().to_owned();
+        let key = key(&std::mem::take(&mut self.key), self.notation)?;
         self.value = None;
         match c {
             ',' => Ok(Piece::Member(key, value)),
@@ -77,13 +106,23 @@ impl Literals {
     }
 }
 
+/// The key that `text` writes, with quotes or without.
+fn key(text: &str, notation: Notation) -> Result<String, String> {
+    let mut reader = Reader { rest: text, notation };
+    match reader.string()? {
+        Some(key) if reader.rest.trim().is_empty() => Ok(key),
+        Some(_) => Err(format!("expected nothing after a key, found `{}`", start(reader.rest.trim()))),
+        None => Ok(text.trim().to_owned()),
+    }
+}
+
 /// The value that `text` writes.
 pub(super) fn value(text: &str, notation: Notation) -> Result<Json, String> {
     let mut reader = Reader { rest: text, notation };
     let value = reader.value(0)?;
     match reader.rest.trim_start() {
         "" => Ok(value),
-        rest => Err(format!("expected nothing behind a value, found `{}`", start(rest))),
+        rest => Err(format!("expected nothing after a value, found `{}`", start(rest))),
     }
 }
 
@@ -141,7 +180,7 @@ impl<'a> Reader<'a> {
                     None => self.until(&[':', '}', ',']).to_owned(),
                 };
                 if !self.take(":") {
-                    return Err(format!("expected `:` behind the key `{}`", start(&key)));
+                    return Err(format!("expected `:` after the key `{}`", start(&key)));
                 }
                 map.insert(key, self.value(depth + 1)?);
                 self.comma_or("}")?;
@@ -169,17 +208,17 @@ impl<'a> Reader<'a> {
     /// A string, if one begins here.
     fn string(&mut self) -> Result<Option<String>, String> {
         let quotes = self.notation.quotes;
-        let Some(quote) = quotes.iter().find(|quote| self.take(quote)) else { return Ok(None) };
+        let Some(quote) = quotes.iter().find(|quote| self.take(quote.mark)) else { return Ok(None) };
         let mut text = String::new();
         loop {
-            if let Some(rest) = self.rest.strip_prefix(quote) {
+            if let Some(rest) = self.rest.strip_prefix(quote.mark) {
                 self.rest = rest;
                 return Ok(Some(text));
             }
             let mut chars = self.rest.chars();
             match chars.next() {
                 None => return Err("a string has no end".to_owned()),
-                Some('\\') if self.notation.escapes => {
+                Some('\\') if quote.escapes => {
                     self.rest = chars.as_str();
                     self.escape(&mut text)?;
                 }
@@ -225,7 +264,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    const GEMMA: Notation = Notation { quotes: &["<|\"|>"], escapes: false, key_end: ':', close: '}' };
+    const GEMMA: Notation = Notation::GEMMA4;
 
     fn read(notation: Notation, text: &str) -> String {
         let mut literals = Literals::new(notation);
@@ -262,14 +301,25 @@ mod tests {
             (Notation::PYTHON, "1)", "an argument has no name"),
             (Notation::PYTHON, "a=x)", "`x` is no value"),
             (Notation::PYTHON, "a=1]", "expected a comma or `)`, found `]`"),
-            (Notation::PYTHON, "a='x' 'y')", "expected nothing behind a value, found `'y'`"),
+            (Notation::PYTHON, "a='x' 'y')", "expected nothing after a value, found `'y'`"),
             (Notation::PYTHON, r"a='\xzz')", r"`\xzz'` is no character"),
             (Notation::PYTHON, "a=", "no end"),
             (GEMMA, "}", "{}"),
             (GEMMA, "c:<|\"|>東,京}<|\"|>,d:2}", r#"{"c":"東,京}","d":2}"#),
             (GEMMA, "o:{r:true,l:[<|\"|>a<|\"|>,1]},x:null}", r#"{"o":{"l":["a",1],"r":true},"x":null}"#),
             (GEMMA, "o:{<|\"|>k:<|\"|>:<|\"|>\\n<|\"|>}}", r#"{"o":{"k:":"\\n"}}"#),
-            (GEMMA, "o:{k}}", "expected `:` behind the key `k`"),
+            (GEMMA, "o:{k}}", "expected `:` after the key `k`"),
+            (
+                GEMMA,
+                "\"a:}\": 1, 'b': {\"c\": ['d', <|\"|>e<|\"|>]}, <|\"|>f<|\"|>:2}",
+                r#"{"a:}":1,"b":{"c":["d","e"]},"f":2}"#,
+            ),
+            (GEMMA, "\"a\" b: 1}", "expected nothing after a key, found `b`"),
+            (
+                GEMMA,
+                "n:123456789012345678901234567890,d:0.10}",
+                r#"{"n":123456789012345678901234567890,"d":0.10}"#,
+            ),
         ];
         let wrong: Vec<String> = cases
             .iter()

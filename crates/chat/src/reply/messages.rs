@@ -25,7 +25,9 @@ pub(super) static HARMONY: Grammar = Grammar {
 /// The recipient decides, else the channel.
 fn harmony(header: &str) -> Heading {
     let channel = header.rsplit_once("<|channel|>").map(|(_, words)| first_word(words));
-    match (recipient(header), channel) {
+    // What is for the user, or for the model itself, is a message and no call.
+    let recipient = recipient(header).filter(|to| !matches!(*to, "assistant" | "user" | "all"));
+    match (recipient, channel) {
         (Some(to), _) => Heading::Call(to.strip_prefix("functions.").unwrap_or(to).to_owned()),
         (None, Some("analysis")) => Heading::Reasoning,
         (None, _) => Heading::Content,

@@ -7,11 +7,14 @@
 //! tagged.rs    the formats whose calls are tags or lists of literals
 //! messages.rs  the formats whose replies are several messages
 //! parser.rs    the one machine that follows the rules, character by character
+//! held.rs      characters that wait, and which markers are control tokens
+//! guess.rs     calls that do not stand where the format has them, taken on trial
 //! blocks.rs    what it does in the states inside of a call
 //! objects.rs   {"name": .., "arguments": ..}, alone or in an array
 //! literals.rs  a="b", c=[1]: arguments in Python's or Gemma's notation, to JSON
 //! scan.rs      where a value ends
 //! schema.rs    which parameters are strings, for notations that do not say
+//! constraint/  the grammar of a constrained reply, from the same declarations
 //! output.rs    what has been found: events, and the reply as a whole
 //! ```
 //!
@@ -21,8 +24,11 @@
 
 mod blocks;
 mod calls;
+pub(crate) mod constraint;
 mod format;
 mod grammar;
+mod guess;
+mod held;
 mod literals;
 mod messages;
 mod objects;
@@ -39,6 +45,22 @@ pub use parser::ReplyParser;
 
 /// Deepest nesting of a call's arguments.
 pub(super) const MAX_DEPTH: usize = 100;
+
+/// Longest name of a tool or an argument, in bytes.
+const MAX_NAME: usize = 256;
+
+/// What a part of a reply is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// The model thinks.
+    Reasoning,
+    /// The answer: what stop strings and constraints of the answer are about.
+    Content,
+    /// A tool call, or text that may be one.
+    Call,
+    /// Words between messages that say what comes.
+    Control,
+}
 
 /// A tool call of a reply.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]

@@ -24,6 +24,8 @@ enum Part {
     Id,
     Name,
     Arguments,
+    /// A name, or an object with name and arguments, as OpenAI's interface wraps them: `{"function": {..}}`.
+    Function,
     /// `type` and whatever else a model adds.
     Other,
 }
@@ -47,11 +49,15 @@ pub(super) struct Objects {
     pub(super) has_arguments: bool,
     /// Whether the key is the name, and its value the arguments.
     keyed: bool,
+    /// Whether a key that calls do not have means that this is no call.
+    strict: bool,
+    /// Whether an object has been complete.
+    any: bool,
 }
 
 impl Objects {
-    pub(super) fn new(keyed: bool) -> Self {
-        Objects { keyed, ..Objects::default() }
+    pub(super) fn new(keyed: bool, strict: bool) -> Self {
+        Objects { keyed, strict, ..Objects::default() }
     }
 
     /// Whether no object is open.
@@ -75,6 +81,8 @@ impl Objects {
                 }
                 // An array's brackets and commas are not looked at closely: models forget them.
                 '[' | ']' | ',' | ';' => {}
+                // Models close more braces than they opened.
+                '}' if self.any => {}
                 _ => return Ok(Taken::No),
             },
             State::Member if c == '"' => {
@@ -84,6 +92,7 @@ impl Objects {
             }
             State::Member | State::Behind if c == '}' => {
                 self.state = State::Outside;
+                self.any = true;
                 return Ok(Taken::End);
             }
             State::Member => return unexpected("a key or `}`"),
@@ -92,13 +101,16 @@ impl Objects {
                     let key = string(scan.text())?;
                     let part = match key.as_str() {
                         _ if self.keyed => Part::Arguments,
-                        "name" | "tool_name" | "function" => Part::Name,
+                        "name" | "tool_name" => Part::Name,
+                        "function" | "function_call" | "tool_call" => Part::Function,
                         "arguments" | "parameters" => Part::Arguments,
                         "id" | "tool_call_id" => Part::Id,
+                        "type" | "index" => Part::Other,
+                        _ if self.strict => return Err(format!("a call has no key {}", scan.text())),
                         _ => Part::Other,
                     };
                     let repeated = match part {
-                        Part::Name => call.name.is_some(),
+                        Part::Name | Part::Function => call.name.is_some(),
                         Part::Arguments => std::mem::replace(&mut self.has_arguments, true),
                         _ => false,
                     };
@@ -115,13 +127,14 @@ impl Objects {
             State::Colon(_) => return unexpected("`:`"),
             State::Value(_, scan) if scan.text().is_empty() && c.is_whitespace() => {}
             State::Value(part, scan) => {
+                let before = scan.text().len();
                 let extent = scan.feed(c)?;
                 // An object is handed on as it comes.
                 if *part == Part::Arguments && scan.text().starts_with('{') && extent != Extent::Behind {
-                    call.arguments(c.encode_utf8(&mut [0; 4]), out);
+                    call.arguments(scan.text().get(before..).unwrap_or_default(), out);
                 }
                 if extent != Extent::Inside {
-                    value(*part, scan.text(), call, out)?;
+                    self.has_arguments |= value(*part, scan.text(), self.has_arguments, call, out)?;
                     self.state = State::Behind;
                 }
                 if extent == Extent::Behind {
@@ -139,19 +152,46 @@ fn string(text: &str) -> Result<String, String> {
     serde_json::from_str(text).map_err(|e| format!("not valid JSON: {e}"))
 }
 
-/// Writes a complete value to the call.
-fn value(part: Part, text: &str, call: &mut Draft, out: &mut Output) -> Result<(), String> {
+/// Writes a complete value to the call, and tells whether it held arguments.
+fn value(
+    part: Part,
+    text: &str,
+    has_arguments: bool,
+    call: &mut Draft,
+    out: &mut Output,
+) -> Result<bool, String> {
     match part {
-        Part::Name => call.set_name(&string(text).map_err(|_| "the name is no string".to_owned())?),
+        Part::Function if text.starts_with('{') => return wrapped(text, has_arguments, call, out),
+        Part::Name | Part::Function => {
+            call.set_name(&string(text).map_err(|_| "the name is no string".to_owned())?)?;
+        }
         Part::Id => {
             // A number is an id too.
             let id = string(text).unwrap_or_else(|_| text.to_owned());
             call.set_id(&id);
-            Ok(())
         }
-        Part::Arguments if text.starts_with('{') => Ok(()),
-        Part::Arguments if text == "null" => Ok(()),
-        Part::Arguments => call.quoted_arguments(text, out),
-        Part::Other => Ok(()),
+        Part::Arguments if text.starts_with('{') || text == "null" => {}
+        Part::Arguments => call.quoted_arguments(text, out)?,
+        Part::Other => {}
     }
+    Ok(false)
+}
+
+/// The call in `{"function": {"name": "f", "arguments": {..}}}`.
+fn wrapped(text: &str, has_arguments: bool, call: &mut Draft, out: &mut Output) -> Result<bool, String> {
+    let mut inner = Objects::new(false, true);
+    let mut outer_arguments = has_arguments;
+    for c in text.chars() {
+        if matches!(inner.state, State::Colon(Part::Function)) {
+            return Err("a function stands in a function".to_owned());
+        }
+        let taken = inner.feed(c, call, out)?;
+        if taken == Taken::No {
+            return Err(format!("expected a call, found `{c}`"));
+        }
+        if inner.has_arguments && std::mem::take(&mut outer_arguments) {
+            return Err("a call has arguments twice".to_owned());
+        }
+    }
+    Ok(inner.has_arguments)
 }

@@ -1,9 +1,6 @@
 //! What has been found so far: events not yet handed on, and the reply.
 
-use super::{Malformed, Reply, ReplyEvent, ToolCall, schema};
-
-/// Longest name of a tool, in bytes.
-const MAX_NAME: usize = 256;
+use super::{MAX_NAME, Malformed, Reply, ReplyEvent, ToolCall, scan, schema};
 
 /// A text that grows beside markers: white space next to them is dropped.
 #[derive(Debug, Default)]
@@ -105,6 +102,28 @@ impl Output {
         self.verbatim(text);
     }
 
+    /// Whether content that comes now begins a line.
+    pub(super) fn begins_line(&self) -> bool {
+        self.content.pending.contains('\n')
+    }
+
+    /// Calls that were read on trial.
+    pub(super) fn adopt(&mut self, other: Output) {
+        self.marker();
+        let before = self.reply.tool_calls.len();
+        self.events.extend(other.events.into_iter().map(|event| match event {
+            ReplyEvent::CallStart { index, name, id } => {
+                ReplyEvent::CallStart { index: index + before, name, id }
+            }
+            ReplyEvent::CallArguments { index, delta } => {
+                ReplyEvent::CallArguments { index: index + before, delta }
+            }
+            ReplyEvent::CallEnd { index, call } => ReplyEvent::CallEnd { index: index + before, call },
+            event => event,
+        }));
+        self.reply.tool_calls.extend(other.reply.tool_calls);
+    }
+
     /// The end: white space at the end of the content is content if nothing but it was there.
     pub(super) fn finish(&mut self) {
         let rest = std::mem::take(&mut self.content.pending);
@@ -157,8 +176,9 @@ impl Draft {
     pub(super) fn quoted_arguments(&mut self, text: &str, out: &mut Output) -> Result<(), String> {
         let inner: String =
             serde_json::from_str(text).map_err(|_| "the arguments are no JSON object".to_owned())?;
+        let inner = scan::mended(inner.trim())?;
         schema::object(&inner)?;
-        self.arguments(inner.trim(), out);
+        self.arguments(&inner, out);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! for each character:  held += character
 //!   while held is not empty:
+//!     a guess is open?                   the guess takes it, or is given up and its text goes where it belongs
 //!     a marker of the state?             take it and go where its rule leads
 //!     the beginning of one?              wait for the next character
 //!     else                               the first held character is text of the state
@@ -10,22 +11,29 @@
 //!                                        what follows too, until a marker begins or ends a block
 //! ```
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
 use super::grammar::{At, Grammar, Rule, closes, opens};
+use super::guess::Guess;
+use super::held::{Held, Tokens};
 use super::literals::Literals;
 use super::objects::Objects;
 use super::output::{Draft, Output};
 use super::scan::Scan;
 use super::schema::Schema;
-use super::{Reply, ReplyEvent, ReplyFormat};
+use super::{Channel, Reply, ReplyEvent, ReplyFormat};
 
 /// Takes a reply apart while it is being generated.
 ///
 /// ```
-/// use happy_chat::{ReplyFormat, ReplyParser};
+/// use happy_chat::{Channel, ReplyFormat, ReplyParser};
 /// let mut parser = ReplyParser::new(ReplyFormat::Hermes);
-/// parser.push("<think>Hm.</think>Let me see.\n<tool_call>{\"name\": \"now\", \"argu");
+/// parser.push("<think>Hm.");
+/// assert_eq!(parser.channel(), Channel::Reasoning);
+/// parser.push("</think>Let me see.\n<tool_call>{\"name\": \"now\", \"argu");
+/// assert_eq!(parser.channel(), Channel::Call);
 /// parser.push("ments\": {\"zone\": \"UTC\"}}</tool_call>");
 /// let (_, reply) = parser.finish();
 /// assert_eq!((reply.reasoning.as_str(), reply.content.as_str()), ("Hm.", "Let me see."));
@@ -36,7 +44,19 @@ pub struct ReplyParser {
     pub(super) grammar: &'static Grammar,
     pub(super) at: At,
     /// Characters that may begin a marker.
-    held: String,
+    pub(super) held: Held,
+    /// Which markers are control tokens.
+    pub(super) tokens: Tokens,
+    /// What may be a call though it does not stand where calls do.
+    guess: Option<Guess>,
+    /// Bytes at the front of `held` that were a guess already: no other begins in them.
+    replay: usize,
+    /// Whether this is a guess itself.
+    pub(super) guessed: bool,
+    /// Whether thinking may begin here: nothing has been said since the reply or its last call.
+    pub(super) may_think: bool,
+    /// Whether the mark before the answer was seen.
+    in_answer: bool,
     /// Everything since the block or its last complete call, to give it back.
     pub(super) raw: String,
     /// The words that are being collected: a header, id, name, key or value.
@@ -50,7 +70,7 @@ pub struct ReplyParser {
     pub(super) objects: Objects,
     pub(super) json: Scan,
     pub(super) literals: Literals,
-    pub(super) schema: Schema,
+    pub(super) schema: Arc<Schema>,
     pub(super) out: Output,
 }
 
@@ -63,13 +83,22 @@ pub(super) enum Text {
 }
 
 impl ReplyParser {
-    /// A parser for replies in a format.
+    /// A parser for replies in a format, whose markers are all ordinary text: see [`with_tokens`](Self::with_tokens).
     pub fn new(format: ReplyFormat) -> Self {
-        let grammar = format.grammar();
+        Self::of_grammar(format.grammar())
+    }
+
+    pub(super) fn of_grammar(grammar: &'static Grammar) -> Self {
         ReplyParser {
             grammar,
             at: At::Content,
-            held: String::new(),
+            held: Held::default(),
+            tokens: Tokens::default(),
+            guess: None,
+            replay: 0,
+            guessed: false,
+            may_think: true,
+            in_answer: false,
             raw: String::new(),
             field: String::new(),
             calls: 0,
@@ -79,29 +108,42 @@ impl ReplyParser {
             objects: Objects::default(),
             json: Scan::new(super::grammar::Notation::JSON),
             literals: Literals::new(grammar.notation),
-            schema: Schema::default(),
+            schema: Arc::default(),
             out: Output::default(),
         }
     }
 
-    /// Uses the tools' schemas, as templates take them, to tell strings from other values where the notation does not.
+    /// Declares the tools, as templates take them. Their schemas tell strings from other values where the notation does
+    /// not, and calls of declared tools are read in the notations of small models too (the crate's docs list them).
     /// Without tools, a reply that is nothing but a JSON object stays content.
     #[must_use]
     pub fn with_tools(mut self, tools: &[Json]) -> Self {
-        self.schema = Schema::new(tools);
+        self.schema = Arc::new(Schema::new(tools));
         self.may_be_bare = self.grammar.bare && !tools.is_empty();
         self
     }
 
-    /// Begins where the prompt ends: templates may open the thinking, or begin a message.
+    /// Declares which texts are control tokens of the vocabulary. Markers that are, or parts of them, count only as what
+    /// [`push_control`](Self::push_control) brings; the same characters as ordinary text are text.
+    #[must_use]
+    pub fn with_tokens(mut self, is_control: impl Fn(&str) -> bool) -> Self {
+        self.tokens = Tokens::new(self.grammar, &is_control);
+        self
+    }
+
+    /// Begins where the prompt ends: templates may open the thinking, or begin a message. [`channel`](Self::channel) tells
+    /// which.
     #[must_use]
     pub fn after_prompt(mut self, prompt: &str) -> Self {
         let (open, _) = self.grammar.think;
-        if !open.is_empty() && prompt.trim_end().ends_with(open) {
+        let tail = prompt.trim_end();
+        if !open.is_empty() && tail.ends_with(open) {
             self.out.marker();
             self.at = At::Reasoning;
+            self.may_think = false;
             return self;
         }
+        self.in_answer = !self.grammar.answer.0.is_empty() && tail.ends_with(self.grammar.answer.0);
         // A message that the prompt began, in formats of messages.
         let start = self.grammar.rules.iter().find(|rule| rule.2 == At::Header).map(|rule| rule.1);
         let begun = start.and_then(|start| prompt.get(prompt.rfind(start)?..)).unwrap_or_default();
@@ -109,7 +151,8 @@ impl ReplyParser {
             return self;
         }
         for c in begun.chars() {
-            self.held.push(c);
+            // What the template wrote are the tokens.
+            self.held.push(c, true);
             self.run();
         }
         // The prompt's words are not the reply's.
@@ -119,13 +162,39 @@ impl ReplyParser {
         self
     }
 
-    /// Takes the next piece of the reply and returns what is known now that was not known before.
+    /// Takes the next piece of the reply, the text of ordinary tokens, and returns what is known now that was not known
+    /// before.
     pub fn push(&mut self, text: &str) -> Vec<ReplyEvent> {
+        self.take(text, false)
+    }
+
+    /// Takes a control token that is a marker of the format ([`ReplyFormat::markers`]) or a part of one.
+    pub fn push_control(&mut self, text: &str) -> Vec<ReplyEvent> {
+        self.take(text, true)
+    }
+
+    fn take(&mut self, text: &str, control: bool) -> Vec<ReplyEvent> {
         for c in text.chars() {
-            self.held.push(c);
-            self.run();
+            self.feed(c, control);
         }
         std::mem::take(&mut self.out.events)
+    }
+
+    pub(super) fn feed(&mut self, c: char, control: bool) {
+        self.held.push(c, control);
+        self.run();
+    }
+
+    /// The channel that the next character belongs to, as far as it is known: text that is held back because it may be a
+    /// call counts as [`Channel::Call`].
+    pub fn channel(&self) -> Channel {
+        match self.at {
+            _ if self.guess.is_some() => Channel::Call,
+            At::Content | At::Failed => Channel::Content,
+            At::Reasoning => Channel::Reasoning,
+            At::Header | At::Message => Channel::Control,
+            _ => Channel::Call,
+        }
     }
 
     /// The reply so far: what is still held back is missing.
@@ -135,28 +204,46 @@ impl ReplyParser {
 
     /// The reply is over: returns the last events and the reply as a whole.
     pub fn finish(mut self) -> (Vec<ReplyEvent>, Reply) {
-        // What looked like the beginning of a marker is none.
-        while let Some(first) = self.held.chars().next() {
-            self.take_text(first);
-            self.run();
-        }
+        self.flush();
         self.end();
         self.out.finish();
         (std::mem::take(&mut self.out.events), self.out.reply)
     }
 
+    /// Nothing follows what is held: what looked like the beginning of a marker is text.
+    pub(super) fn flush(&mut self) {
+        loop {
+            while let Some((first, _)) = self.held.first() {
+                if self.guess.is_none() {
+                    self.take_text(first);
+                }
+                self.run();
+            }
+            let Some(guess) = self.guess.take() else { return };
+            match guess.finish() {
+                Ok(calls) => {
+                    self.out.adopt(calls);
+                    self.begin_text(At::Content);
+                }
+                Err(guess) => self.release(guess),
+            }
+        }
+    }
+
     /// Deals with what is held, but for what may begin a marker.
     fn run(&mut self) {
-        while let Some(first) = self.held.chars().next() {
-            let resting = self.is_resting();
-            let at = self.at;
-            let mut rules = self.grammar.rules(at, resting).filter(|_| self.takes_markers());
-            let held = self.held.as_str();
-            if let Some(rule) = rules.find(|rule| held.starts_with(rule.1) || rule.1.starts_with(held)) {
-                if held.len() < rule.1.len() {
+        while let Some((first, control)) = self.held.first() {
+            if let Some(guess) = &mut self.guess {
+                if guess.feed(first, control) {
+                    self.drop_held(first.len_utf8());
+                } else if let Some(guess) = self.guess.take() {
+                    self.release(guess);
+                }
+            } else if let Some(rule) = self.next_rule() {
+                if self.held.len() < rule.1.len() {
                     return;
                 }
-                self.held.drain(..rule.1.len());
+                self.drop_held(rule.1.len());
                 if let Err(reason) = self.follow(rule) {
                     self.fail(reason, closes(&rule));
                 }
@@ -164,6 +251,58 @@ impl ReplyParser {
                 self.take_text(first);
             }
         }
+    }
+
+    /// The rule whose marker is held, or may come to be.
+    fn next_rule(&self) -> Option<Rule> {
+        if !self.takes_markers() {
+            return None;
+        }
+        // A call before the end of thinking that never comes: see `Guess`.
+        let early = self.at == At::Reasoning && self.may_guess();
+        let early =
+            self.grammar.rules.iter().copied().filter(move |r| early && opens(r) && r.2 != At::Header);
+        let mut rules = self.grammar.rules(self.at, self.is_resting()).chain(early);
+        rules.find(|rule| self.held.meets(rule.1, self.tokens.of(rule.1)) && self.counts(rule))
+    }
+
+    /// Whether a marker has its meaning here, or is a word that somebody writes about.
+    fn counts(&self, rule: &Rule) -> bool {
+        let token = || self.tokens.is_whole(rule.1);
+        let (answer, answer_end) = self.grammar.answer;
+        match (rule.0, rule.2) {
+            (At::Content, At::Reasoning) => self.may_think || token(),
+            (At::Content, At::Content) if rule.1 == answer => self.out.reply.content.is_empty() || token(),
+            (At::Content, At::Content) if rule.1 == answer_end => self.in_answer || token(),
+            _ => true,
+        }
+    }
+
+    /// Whether what follows may be taken for a call on trial.
+    pub(super) fn may_guess(&self) -> bool {
+        !self.guessed && self.replay == 0 && self.schema.has_tools()
+    }
+
+    pub(super) fn begin_guess(&mut self, guess: Guess) {
+        self.guess = Some(guess);
+    }
+
+    /// A guess was wrong: its text is what it would have been without it.
+    fn release(&mut self, guess: Guess) {
+        let early = self.at == At::Reasoning;
+        let text = guess.into_held();
+        if early {
+            self.replay = text.len();
+            self.held.put_back(text);
+        } else {
+            text.text().chars().for_each(|c| self.out.content(c));
+            self.may_think = false;
+        }
+    }
+
+    fn drop_held(&mut self, bytes: usize) {
+        self.held.drop_front(bytes);
+        self.replay = self.replay.saturating_sub(bytes);
     }
 
     /// Takes the first held character as text.
@@ -176,11 +315,11 @@ impl ReplyParser {
                 self.fail(reason, false);
             }
         }
-        self.held.drain(..first.len_utf8());
+        self.drop_held(first.len_utf8());
     }
 
     /// Between calls, where only white space and markers stand.
-    fn is_resting(&self) -> bool {
+    pub(super) fn is_resting(&self) -> bool {
         match self.at {
             At::Open | At::List => true,
             At::Objects => self.objects.is_outside(),
@@ -211,7 +350,7 @@ impl ReplyParser {
                 return Ok(());
             }
             // The next block, without the end of the last one.
-            at if from == At::Content && at != At::Content => {
+            at if from == At::Content && !matches!(at, At::Content | At::Reasoning) => {
                 let early = self.finish_block();
                 if let Err(reason) = early {
                     self.fail(reason, true);
@@ -220,6 +359,11 @@ impl ReplyParser {
                 return Ok(());
             }
             _ => {}
+        }
+        if from == At::Content && self.at == At::Reasoning {
+            let guess = Guess::early(self, marker);
+            self.begin_guess(guess);
+            return Ok(());
         }
         if opens(&rule) {
             self.open(marker, to);
@@ -231,6 +375,10 @@ impl ReplyParser {
                 self.out.marker();
                 self.at = to;
                 self.raw.clear();
+                self.may_think &= to != At::Reasoning && from != At::Reasoning;
+                if !marker.is_empty() && [self.grammar.answer.0, self.grammar.answer.1].contains(&marker) {
+                    self.in_answer = marker == self.grammar.answer.0;
+                }
                 Ok(())
             }
             (At::Header, At::Header) => {

@@ -1,7 +1,7 @@
 //! Where a value ends, found while its characters come.
 
 use super::MAX_DEPTH;
-use super::grammar::Notation;
+use super::grammar::{Notation, Quote};
 
 /// What a character means for the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) struct Scan {
     text: String,
     depth: usize,
     /// The quote of the string that is open, and where its inside begins.
-    string: Option<(&'static str, usize)>,
+    string: Option<(&'static Quote, usize)>,
     escaped: bool,
     over: bool,
 }
@@ -53,12 +53,16 @@ impl Scan {
     /// follow, others before a bracket, comma or white space.
     pub(super) fn feed(&mut self, c: char) -> Result<Extent, String> {
         if let Some((quote, start)) = self.string {
-            self.text.push(c);
+            if self.notation.json {
+                self.mend(c);
+            } else {
+                self.text.push(c);
+            }
             if self.escaped {
                 self.escaped = false;
-            } else if self.notation.escapes && c == '\\' {
+            } else if quote.escapes && c == '\\' {
                 self.escaped = true;
-            } else if self.text.len() >= start + quote.len() && self.text.ends_with(quote) {
+            } else if self.text.len() >= start + quote.mark.len() && self.text.ends_with(quote.mark) {
                 self.string = None;
                 self.over = self.depth == 0;
                 return Ok(if self.over { Extent::Last } else { Extent::Inside });
@@ -70,7 +74,7 @@ impl Scan {
             return Ok(Extent::Behind);
         }
         self.text.push(c);
-        if let Some(quote) = self.notation.quotes.iter().find(|quote| self.text.ends_with(**quote)) {
+        if let Some(quote) = self.opened(c) {
             self.string = Some((quote, self.text.len()));
         } else if matches!(c, '{' | '[' | '(') {
             self.depth += 1;
@@ -86,6 +90,54 @@ impl Scan {
         }
         Ok(Extent::Inside)
     }
+
+    /// The quote that `c`, the last character, completes, if it is not a part of a longer one.
+    fn opened(&self, c: char) -> Option<&'static Quote> {
+        let quotes = self.notation.quotes;
+        let longer = |quote: &Quote| {
+            let ends =
+                quote.mark.char_indices().map(|(i, c)| i + c.len_utf8()).filter(|i| *i < quote.mark.len());
+            ends.filter_map(|i| quote.mark.get(..i))
+                .any(|part| part.len() > 1 && part.ends_with(c) && self.text.ends_with(part))
+        };
+        if quotes.len() > 1 && quotes.iter().any(longer) {
+            return None;
+        }
+        quotes.iter().find(|quote| self.text.ends_with(quote.mark))
+    }
+
+    /// Takes a character of a JSON string. Models write line feeds and other control characters as they are, and
+    /// escapes that JSON does not know: `\\'` is the quote, any other keeps its backslash.
+    fn mend(&mut self, c: char) {
+        if self.escaped {
+            match c {
+                '\'' => {}
+                '"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't' | 'u' => self.text.push('\\'),
+                _ => self.text.push_str("\\\\"),
+            }
+        }
+        match c {
+            // Written together with the character after it.
+            '\\' if !self.escaped => {}
+            '\n' => self.text.push_str("\\n"),
+            '\r' => self.text.push_str("\\r"),
+            '\t' => self.text.push_str("\\t"),
+            c if c < ' ' => self.text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => self.text.push(c),
+        }
+    }
+}
+
+/// The text of JSON values with its strings mended as [`Scan`] does.
+pub(super) fn mended(text: &str) -> Result<String, String> {
+    let mut scan = Scan { depth: 1, ..Scan::new(Notation::JSON) };
+    for c in text.chars() {
+        if scan.depth == 0 {
+            return Err("brackets close that did not open".to_owned());
+        }
+        scan.feed(c)?;
+    }
+    Ok(scan.text)
 }
 
 #[cfg(test)]
@@ -94,7 +146,7 @@ mod tests {
 
     #[test]
     fn values_end_where_they_end() {
-        let gemma = Notation { quotes: &["<|\"|>"], escapes: false, key_end: ':', close: '}' };
+        let gemma = Notation::GEMMA4;
         let cases = [
             (Notation::JSON, r#"{"a": "}"} x"#, r#"{"a": "}"}"#),
             (Notation::JSON, r#""\"]", 1"#, r#""\"]""#),
@@ -106,6 +158,9 @@ mod tests {
             (Notation::PYTHON, "{'a': (1, 2)})", "{'a': (1, 2)}"),
             (gemma, "<|\"|>a,<|\"}\"|<|\"|>}", "<|\"|>a,<|\"}\"|<|\"|>"),
             (gemma, "<|\"|><|\"|>,", "<|\"|><|\"|>"),
+            (gemma, "\"a } b\"}", "\"a } b\""),
+            (gemma, "['a\\'', {\"k\": <|\"|>'<|\"|>}],", "['a\\'', {\"k\": <|\"|>'<|\"|>}]"),
+            (Notation::JSON, "\"a\nb\\'\\d\u{1}\",", r#""a\nb'\\d\u0001""#),
         ];
         for (notation, text, value) in cases {
             let mut scan = Scan::new(notation);

@@ -1,49 +1,278 @@
-//! Which parameters of which tool are strings.
+//! What the tools' schemas say about a parameter that is written without quotes.
+//!
+//! ```text
+//! keyword                  what the value may be
+//! type, also a list        these types; `nullable` adds null
+//! enum, const              these values; if none of them fits, values of their types
+//! anyOf, oneOf             what one of them allows
+//! allOf, and all together  what each of them allows
+//! $ref                     what the place in the same schema allows (#, #/$defs/a, ..)
+//! anything else            is not looked at
+//!
+//! null     if the text is `null` or `None`, and null is named in the schema
+//! string   if strings are named and the text is one of those allowed
+//! else     what the text looks like: a number, true, false, an array, an object; a string if it is none of these
+//! ```
 
 use serde_json::{Map, Value as Json};
 
 use super::grammar::Notation;
-use super::literals;
+use super::{MAX_DEPTH, literals, scan};
 
-/// The types of the tools' parameters.
+/// Most schemas that are looked at for one value.
+const MAX_STEPS: usize = 1000;
+
+/// The tools that were declared.
 #[derive(Debug, Default)]
-pub(super) struct Schema(Vec<Json>);
+pub(super) struct Schema(Vec<Tool>);
+
+/// A tool that was declared.
+#[derive(Debug)]
+pub(super) struct Tool {
+    pub(super) name: String,
+    parameters: Json,
+}
+
+impl Tool {
+    /// The schema of the arguments.
+    pub(super) fn parameters(&self) -> &Json {
+        &self.parameters
+    }
+
+    /// Whether the schema says anything about arguments; without it there are none.
+    pub(super) fn has_parameters(&self) -> bool {
+        let Json::Object(map) = &self.parameters else { return false };
+        let silent = ["type", "title", "description", "required", "$schema"];
+        map.iter().any(|(key, value)| match key.as_str() {
+            "properties" => value.as_object().is_some_and(|map| !map.is_empty()),
+            "additionalProperties" => *value != Json::Bool(false),
+            key => !silent.contains(&key),
+        })
+    }
+
+    /// The parameters by name, in the schema's order.
+    pub(super) fn properties(&self) -> Vec<(&str, &Json)> {
+        let map = self.parameters.get("properties").and_then(Json::as_object);
+        map.into_iter().flatten().map(|(key, schema)| (key.as_str(), schema)).collect()
+    }
+
+    pub(super) fn is_required(&self, key: &str) -> bool {
+        let required = self.parameters.get("required").and_then(Json::as_array);
+        required.is_some_and(|keys| keys.iter().any(|k| k.as_str() == Some(key)))
+    }
+}
 
 impl Schema {
     /// From tools as templates take them: `{"type": "function", "function": {"name", "parameters"}}`, or the inner
-    /// object alone. Anything else is of no use and no error.
+    /// object alone. Anything else is of no use and no error; so are parameters that nest more than [`MAX_DEPTH`] deep.
     pub(super) fn new(tools: &[Json]) -> Self {
-        Schema(tools.iter().map(|tool| tool.get("function").unwrap_or(tool)).cloned().collect())
+        let tool = |tool: &Json| {
+            let tool = tool.get("function").unwrap_or(tool);
+            let name = tool.get("name")?.as_str()?.to_owned();
+            let parameters = tool.get("parameters").filter(|schema| !is_deep(schema));
+            Some(Tool { name, parameters: parameters.cloned().unwrap_or_default() })
+        };
+        Schema(tools.iter().filter_map(tool).collect())
     }
 
-    /// Whether the parameter is a string: `None` if the schema does not tell.
-    fn is_string(&self, tool: &str, parameter: &str) -> Option<bool> {
-        let tool = self.0.iter().find(|t| t.get("name").and_then(Json::as_str) == Some(tool))?;
-        match tool.get("parameters")?.get("properties")?.get(parameter)?.get("type")? {
-            Json::String(kind) => Some(kind == "string"),
-            _ => None,
-        }
+    pub(super) fn tools(&self) -> std::slice::Iter<'_, Tool> {
+        self.0.iter()
     }
 
-    /// The value of a parameter that is written without quotes: a string where the schema says so, else what it looks
-    /// like.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|tool| tool.name.as_str())
+    }
+
+    /// Forgets all tools but one; `false` if it is not there.
+    pub(super) fn keep(&mut self, name: &str) -> bool {
+        self.0.retain(|tool| tool.name == name);
+        self.has_tools()
+    }
+
+    pub(super) fn has_tools(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    pub(super) fn is_declared(&self, name: &str) -> bool {
+        self.0.iter().any(|tool| tool.name == name)
+    }
+
+    /// Whether a tool's name begins with `text`.
+    pub(super) fn begins_name(&self, text: &str) -> bool {
+        self.0.iter().any(|tool| tool.name.starts_with(text))
+    }
+
+    /// The value of a parameter that is written without quotes, by the table above.
     pub(super) fn value(&self, tool: &str, parameter: &str, text: &str) -> Json {
-        if self.is_string(tool, parameter) == Some(true) {
-            return text.into();
+        let tool = self.0.iter().find(|t| t.name == tool);
+        let schema =
+            tool.and_then(|t| Some((&t.parameters, t.parameters.get("properties")?.get(parameter)?)));
+        let looks = looks_like(text);
+        let Some((root, schema)) = schema else { return looks.unwrap_or_else(|| text.into()) };
+        let value = looks.as_ref().unwrap_or(&Json::Null);
+        for exact in [true, false] {
+            let mut reader = Reader { root, text, value, exact, steps: MAX_STEPS };
+            let allows = reader.allows(schema, 0);
+            if value.is_null() && looks.is_some() && allows.null == Some(true) {
+                return Json::Null;
+            }
+            if allows.string == Some(true) {
+                return text.into();
+            }
+            if allows.value != Some(false) {
+                break;
+            }
         }
-        match serde_json::from_str(text) {
-            // A string would stand without quotes; these belong to it.
-            Ok(Json::String(_)) => text.into(),
-            Ok(value) => value,
-            // Templates that print values as Python does leave their mark on models.
-            Err(_) => match text.chars().next() {
-                Some('[' | '{' | 'T' | 'F' | 'N') => {
-                    literals::value(text, Notation::PYTHON).unwrap_or_else(|_| text.into())
-                }
-                _ => text.into(),
-            },
+        looks.unwrap_or_else(|| text.into())
+    }
+}
+
+/// What a text without quotes is if it is no string.
+fn looks_like(text: &str) -> Option<Json> {
+    let mended = scan::mended(text).ok();
+    match serde_json::from_str(mended.as_deref().unwrap_or(text)) {
+        // A string would stand without quotes; these belong to it.
+        Ok(Json::String(_)) => None,
+        Ok(value) => Some(value),
+        // Templates that print values as Python does leave their mark on models.
+        Err(_) => match text.trim_start().chars().next() {
+            Some('[' | '{' | 'T' | 'F' | 'N') => literals::value(text.trim(), Notation::PYTHON).ok(),
+            _ => None,
+        },
+    }
+}
+
+/// What a schema says about a text as null, as a string, and as the other value that it looks like: yes or no, or nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Allows {
+    null: Option<bool>,
+    string: Option<bool>,
+    value: Option<bool>,
+}
+
+impl Allows {
+    fn each(self, other: Self, join: fn(Option<bool>, Option<bool>) -> Option<bool>) -> Self {
+        Allows {
+            null: join(self.null, other.null),
+            string: join(self.string, other.string),
+            value: join(self.value, other.value),
         }
     }
+
+    fn and(self, other: Self) -> Self {
+        self.each(other, |a, b| match (a, b) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            _ => None,
+        })
+    }
+
+    fn or(self, other: Self) -> Self {
+        self.each(other, |a, b| match (a, b) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (None, _) | (_, None) => None,
+            _ => Some(false),
+        })
+    }
+}
+
+struct Reader<'a> {
+    root: &'a Json,
+    text: &'a str,
+    /// What the text looks like.
+    value: &'a Json,
+    /// Whether `enum` and `const` ask for their values, or for their types only.
+    exact: bool,
+    steps: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn allows(&mut self, schema: &'a Json, depth: usize) -> Allows {
+        let Json::Object(map) = schema else { return Allows::default() };
+        if depth > MAX_DEPTH || self.steps == 0 {
+            return Allows::default();
+        }
+        self.steps -= 1;
+        let nullable = map.get("nullable") == Some(&Json::Bool(true));
+        let mut all = Allows::default();
+        match map.get("type") {
+            Some(Json::String(kind)) => all = all.and(self.types(&[kind], nullable)),
+            Some(Json::Array(kinds)) => {
+                let kinds: Vec<&str> = kinds.iter().filter_map(Json::as_str).collect();
+                all = all.and(self.types(&kinds, nullable));
+            }
+            _ => {}
+        }
+        if let Some(Json::Array(values)) = map.get("enum") {
+            all = all.and(self.values(values, nullable));
+        }
+        if let Some(value) = map.get("const") {
+            all = all.and(self.values(std::slice::from_ref(value), nullable));
+        }
+        for key in ["anyOf", "oneOf"] {
+            let Some(Json::Array(schemas)) = map.get(key) else { continue };
+            let any = schemas.iter().map(|schema| self.allows(schema, depth + 1)).reduce(Allows::or);
+            all = all.and(any.unwrap_or_default());
+        }
+        if let Some(Json::Array(schemas)) = map.get("allOf") {
+            for schema in schemas {
+                all = all.and(self.allows(schema, depth + 1));
+            }
+        }
+        if let Some(Json::String(reference)) = map.get("$ref") {
+            let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+            if let Some(target) = target {
+                all = all.and(self.allows(target, depth + 1));
+            }
+        }
+        all
+    }
+
+    fn types(&self, kinds: &[&str], nullable: bool) -> Allows {
+        let has = |kind: &str| kinds.contains(&kind);
+        let value = match self.value {
+            Json::Null => has("null") || nullable,
+            Json::Bool(_) => has("boolean"),
+            Json::Number(n) => has("number") || has("integer") && is_whole(n),
+            Json::String(_) => has("string"),
+            Json::Array(_) => has("array"),
+            Json::Object(_) => has("object"),
+        };
+        Allows { null: Some(has("null") || nullable), string: Some(has("string")), value: Some(value) }
+    }
+
+    fn values(&self, values: &[Json], nullable: bool) -> Allows {
+        let is = |value: &Json| match self.exact {
+            true => value == self.value,
+            false => std::mem::discriminant(value) == std::mem::discriminant(self.value),
+        };
+        let string = |value: &Json| value.as_str().is_some_and(|s| !self.exact || s == self.text);
+        Allows {
+            null: Some(nullable || values.contains(&Json::Null)),
+            string: Some(values.iter().any(string)),
+            value: Some(values.iter().any(is)),
+        }
+    }
+}
+
+fn is_whole(number: &serde_json::Number) -> bool {
+    number.is_i64() || number.is_u64() || number.to_string().bytes().all(|b| b == b'-' || b.is_ascii_digit())
+}
+
+/// Whether a value nests more than [`MAX_DEPTH`] deep.
+fn is_deep(value: &Json) -> bool {
+    let mut open = vec![(value, 0)];
+    while let Some((value, depth)) = open.pop() {
+        if depth > MAX_DEPTH {
+            return true;
+        }
+        match value {
+            Json::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+            Json::Object(map) => open.extend(map.values().map(|item| (item, depth + 1))),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Adds a member to the text of an object that is being written.
@@ -65,25 +294,80 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schemas_decide_and_looks_where_there_is_none() {
-        let tool = serde_json::json!({"type": "function", "function": {"name": "f", "parameters": {
-            "properties": {"s": {"type": "string"}, "n": {"type": "integer"}, "u": {}}}}});
+    fn schemas_decide_and_looks_where_they_do_not() {
+        let parameters = serde_json::json!({
+        "$defs": {"id": {"type": "string"}, "loop": {"$ref": "#/$defs/loop"},
+            "wide": {"anyOf": [{"$ref": "#/$defs/wide"}, {"$ref": "#/$defs/wide"}]}},
+        "properties": {
+            "s": {"type": "string"}, "n": {"type": "integer"}, "u": {},
+            "optional": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "list": {"type": ["string", "null"]},
+            "either": {"oneOf": [{"type": "integer"}, {"type": "string"}]},
+            "all": {"allOf": [{"type": "string"}, {"maxLength": 3}]},
+            "choice": {"enum": ["1", "2", 3, null]},
+            "const": {"const": "3"}, "number": {"const": 3},
+            "ref": {"$ref": "#/$defs/id"},
+            "deep": {"anyOf": [{"allOf": [{"$ref": "#/$defs/id"}]}, {"type": "null"}]},
+            "nullable": {"type": "string", "nullable": true},
+            "both": {"type": ["integer", "string"], "enum": [1, 2]},
+            "loop": {"$ref": "#/$defs/loop"}, "wide": {"$ref": "#/$defs/wide"},
+            "array": {"type": "array"}, "maybe": {"anyOf": [{"type": "integer"}, {"type": "null"}]}
+        }});
+        let tool =
+            serde_json::json!({"type": "function", "function": {"name": "f", "parameters": parameters}});
         let schema = Schema::new(&[tool, Json::Null]);
         let cases = [
-            ("f", "s", "12", "\"12\""),
-            ("f", "s", "{'a': True}", "\"{'a': True}\""),
-            ("f", "n", "12", "12"),
-            ("f", "u", "12", "12"),
-            ("g", "s", "12", "12"),
-            ("g", "s", "\"12\"", r#""\"12\"""#),
-            ("g", "s", "True", "true"),
-            ("g", "s", "None of it", "\"None of it\""),
-            ("g", "s", "{'a': True, 'b': [None]}", r#"{"a":true,"b":[null]}"#),
-            ("g", "s", "[broken", "\"[broken\""),
-            ("g", "s", "", "\"\""),
+            ("s", "12", "\"12\""),
+            ("s", "null", "\"null\""),
+            ("s", "{'a': True}", "\"{'a': True}\""),
+            ("n", "12", "12"),
+            ("n", "12345678901234567890123", "12345678901234567890123"),
+            ("n", "no", "\"no\""),
+            ("u", "12", "12"),
+            ("u", "0.10", "0.10"),
+            ("optional", "417", "\"417\""),
+            ("optional", "true", "\"true\""),
+            ("optional", "null", "null"),
+            ("optional", "None", "null"),
+            ("list", "1e5", "\"1e5\""),
+            ("list", "null", "null"),
+            ("either", "89410200001234567890", "\"89410200001234567890\""),
+            ("all", "007", "\"007\""),
+            ("choice", "2", "\"2\""),
+            ("choice", "3", "3"),
+            ("choice", "null", "null"),
+            ("choice", "9", "\"9\""),
+            ("const", "3", "\"3\""),
+            ("const", "4", "\"4\""),
+            ("number", "3", "3"),
+            ("ref", "1", "\"1\""),
+            ("deep", "1", "\"1\""),
+            ("deep", "null", "null"),
+            ("nullable", "null", "null"),
+            ("nullable", "5", "\"5\""),
+            ("both", "2", "2"),
+            ("loop", "5", "5"),
+            ("wide", "5", "5"),
+            ("array", "[1, 'a']", "[1,\"a\"]"),
+            ("maybe", "5", "5"),
+            ("maybe", "None", "null"),
+            ("other", "12", "12"),
+            ("other", "\"12\"", r#""\"12\"""#),
+            ("other", "True", "true"),
+            ("other", "None of it", "\"None of it\""),
+            ("other", "{'a': True, 'b': [None]}", r#"{"a":true,"b":[null]}"#),
+            ("other", "{\"a\": \"one\ntwo\"}", r#"{"a":"one\ntwo"}"#),
+            ("other", "[broken", "\"[broken\""),
+            ("other", "", "\"\""),
         ];
-        for (tool, parameter, text, expect) in cases {
-            assert_eq!(schema.value(tool, parameter, text).to_string(), expect, "{tool} {parameter} {text}");
-        }
+        let wrong: Vec<String> = cases
+            .iter()
+            .filter_map(|(parameter, text, expect)| {
+                let got = schema.value("f", parameter, text).to_string();
+                (got != *expect).then(|| format!("{parameter} {text}: got {got}, expected {expect}"))
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert_eq!(schema.value("g", "s", "12").to_string(), "12");
     }
 }

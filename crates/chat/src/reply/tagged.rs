@@ -1,6 +1,6 @@
 //! The formats whose arguments are not one JSON object: tags, and lists of literals.
 
-use super::grammar::At::{Content, Key, List, Literals, Name, Open, Params, Plain, Typed};
+use super::grammar::At::{Content, Key, List, Literals, Name, Objects, Open, Params, Plain, Typed};
 use super::grammar::{Grammar, Notation, Rule, Tags};
 
 /// ```text
@@ -91,9 +91,10 @@ pub(super) static GLM: Grammar = Grammar::new(&[
     (Params, "</tool_call>", Content),
 ]);
 
-/// `<|tool_call_start|>[f(k="value"), g(n=1)]<|tool_call_end|>`
+/// `<|tool_call_start|>[f(k="value"), g(n=1)]<|tool_call_end|>`, also `[{"name": "f", "arguments": {..}}]`
 pub(super) static LFM2: Grammar = Grammar {
     notation: Notation::PYTHON,
+    objects_for_name: true,
     ..Grammar::new(&[
         (Content, "<|tool_call_start|>", List),
         (List, "[", List),
@@ -103,12 +104,31 @@ pub(super) static LFM2: Grammar = Grammar {
         (Open, "]", Open),
         (List, "<|tool_call_end|>", Content),
         (Open, "<|tool_call_end|>", Content),
+        (Objects, "<|tool_call_end|>", Content),
+    ])
+};
+
+/// OLMo 3: `<function_calls>`, a call `f(k="value")` on each line, `</function_calls>`
+pub(super) static OLMO3: Grammar = Grammar {
+    notation: Notation::PYTHON,
+    objects_for_name: true,
+    lines: true,
+    ..Grammar::new(&[
+        (Content, "<function_calls>", List),
+        (List, "[", List),
+        (List, "]", Open),
+        (Name, "(", Literals),
+        (Open, ",", List),
+        (Open, "]", Open),
+        (List, "</function_calls>", Content),
+        (Open, "</function_calls>", Content),
+        (Objects, "</function_calls>", Content),
     ])
 };
 
 /// `<start_function_call>call:f{k:<escape>value<escape>,n:1}<end_function_call>`
 pub(super) static FUNCTION_GEMMA: Grammar = Grammar {
-    notation: Notation { quotes: &["<escape>"], escapes: false, key_end: ':', close: '}' },
+    notation: Notation::FUNCTION_GEMMA,
     ..Grammar::new(&[
         (Content, "<start_function_call>", Open),
         (Open, "call:", Name),
@@ -120,7 +140,7 @@ pub(super) static FUNCTION_GEMMA: Grammar = Grammar {
 /// `<|tool_call>call:f{k:<|"|>value<|"|>,n:1}<tool_call|>`
 pub(super) static GEMMA4: Grammar = Grammar {
     think: ("<|channel>thought", "<channel|>"),
-    notation: Notation { quotes: &["<|\"|>"], escapes: false, key_end: ':', close: '}' },
+    notation: Notation::GEMMA4,
     ..Grammar::new(&[
         (Content, "<|tool_call>", Open),
         (Open, "call:", Name),

@@ -1,10 +1,11 @@
 //! Replies taken apart: every format by examples, hostile texts, and arbitrary pieces.
 
+mod loose;
 mod messages;
 mod objects;
 mod tagged;
 
-use happy_chat::{Reply, ReplyEvent, ReplyFormat, ReplyParser};
+use happy_chat::{Channel, Reply, ReplyEvent, ReplyFormat, ReplyParser};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -278,5 +279,77 @@ proptest! {
         for malformed in &reply.malformed {
             prop_assert!(reply.content.contains(&malformed.text), "{malformed:?} is lost");
         }
+    }
+}
+
+/// Where the vocabulary has markers as control tokens, only these count.
+#[test]
+fn text_that_spells_a_control_token_is_text() {
+    let token = |text: &str| matches!(text, "<think>" | "</think>" | "<tool_call>" | "<|open|>" | "<|sep|>");
+    let mut parser = ReplyParser::new(Hermes).with_tokens(token);
+    parser.push_control("<think>");
+    parser.push("not </think> yet");
+    assert_eq!(parser.channel(), Channel::Reasoning);
+    parser.push_control("</think>");
+    parser.push("So <think> and <tool_call>{\"name\": \"f\"}</tool_call>, then ");
+    assert_eq!(parser.channel(), Channel::Content);
+    parser.push_control("<think>");
+    parser.push("again");
+    parser.push_control("</think>");
+    parser.push_control("<tool_call>");
+    assert_eq!(parser.channel(), Channel::Call);
+    // Its end is no token here.
+    parser.push("{\"name\": \"f\"}</tool_call>");
+    assert_eq!(parser.channel(), Channel::Content);
+    let (_, reply) = parser.finish();
+    let content = "So <think> and <tool_call>{\"name\": \"f\"}</tool_call>, then";
+    assert_eq!(seen(&reply), json!([content, "not </think> yet\nagain", [["f", {}]], []]));
+
+    // A marker of two tokens with text between them.
+    let mut parser = ReplyParser::new(KimiK3).with_tokens(token);
+    parser.push_control("<|open|>");
+    parser.push("think");
+    parser.push_control("<|sep|>");
+    parser.push("hm <|open|>");
+    let (_, reply) = parser.finish();
+    assert_eq!(seen(&reply), json!(["", "hm <|open|>", [], []]));
+}
+
+#[test]
+fn prompts_tell_the_channel() {
+    let cases = [
+        (Hermes, "<|im_start|>assistant\n<think>\n", Channel::Reasoning),
+        (Hermes, "<|im_start|>assistant\n", Channel::Content),
+        (Hermes, "<think>\n\n</think>\n\n", Channel::Content),
+        (Harmony, "<|start|>assistant", Channel::Control),
+        (Harmony, "<|start|>assistant<|channel|>analysis<|message|>", Channel::Reasoning),
+        (Functionary32, "<|end_header_id|>\n\n>>>", Channel::Control),
+        (Hunyuan, "<think>\n\n</think>\n<answer>\n", Channel::Content),
+    ];
+    for (format, prompt, channel) in cases {
+        let all_tokens = ReplyParser::new(format).with_tokens(|_| true).after_prompt(prompt);
+        let none = ReplyParser::new(format).after_prompt(prompt);
+        assert_eq!((all_tokens.channel(), none.channel()), (channel, channel), "{format} {prompt:?}");
+    }
+}
+
+/// Numbers stay as they are written, in the reply, in events and in the next turn's message.
+#[test]
+fn numbers_keep_their_digits() {
+    let numbers = "[123456789012345678901234567890, 0.10, -1.5e-400, 18446744073709551616, 1]";
+    let texts = [
+        (Hermes, format!("<tool_call>{{\"name\": \"f\", \"arguments\": {{\"a\": {numbers}}}}}</tool_call>")),
+        (Qwen3Coder, format!("<function=f><parameter=a>{numbers}</parameter></function>")),
+        (Lfm2, format!("<|tool_call_start|>[f(a={numbers})]<|tool_call_end|>")),
+        (Gemma4, format!("<|tool_call>call:f{{a:{numbers}}}<tool_call|>")),
+        (Mistral, format!("[TOOL_CALLS]f[ARGS]{{\"a\": {numbers}}}")),
+    ];
+    for (format, text) in texts {
+        let (events, reply) = parse(ReplyParser::new(format), &text, &[]);
+        told(&events).unwrap();
+        let expect = numbers.replace(' ', "");
+        assert_eq!(reply.tool_calls[0].arguments["a"].to_string(), expect, "{format}");
+        let message = reply.message();
+        assert_eq!(message["tool_calls"][0]["function"]["arguments"]["a"].to_string(), expect, "{format}");
     }
 }

@@ -37,6 +37,13 @@ pub(crate) fn cases() -> Vec<Case> {
             json!([]),
         ),
         broken(Harmony, "<|channel|>final", "<|channel|>final", "the reply ends in the header of a message"),
+        case(
+            Harmony,
+            "<|start|>functions.w to=assistant<|channel|>commentary<|message|>It rains.<|end|>",
+            "It rains.",
+            "",
+            json!([]),
+        ),
         // Muse Glimmer
         case(
             Atem,

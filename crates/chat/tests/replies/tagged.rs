@@ -56,6 +56,21 @@ pub(crate) fn cases() -> Vec<Case> {
             "<|tool_call>call:w{city:Zürich}<tool_call|>!",
             "`Zürich` is no value",
         ),
+        // In other quotes than its own
+        case(
+            Gemma4,
+            "<|tool_call>call:f{\"a\": \"x } y\", 'b': ['c', {\"d\": {\"e,\": 'it\\'s'}}], o:{<|\"|>k<|\"|>:<|\"|>say \"hi\"<|\"|>}}<tool_call|>",
+            "",
+            "",
+            json!([["f", {"a": "x } y", "b": ["c", {"d": {"e,": "it's"}}], "o": {"k": "say \"hi\""}}]]),
+        ),
+        case(
+            FunctionGemma,
+            "<start_function_call>call:f{a:\"x, y\",b:{\"c\":<escape>it's<escape>}}<end_function_call>",
+            "",
+            "",
+            json!([["f", {"a": "x, y", "b": {"c": "it's"}}]]),
+        ),
         // DeepSeekV32
         case(
             DeepSeekV32,
@@ -83,6 +98,29 @@ pub(crate) fn cases() -> Vec<Case> {
             "<|tool_call_start|>[]<|tool_call_end|>",
             "<|tool_call_start|>[]<|tool_call_end|>",
             "the block holds no call",
+        ),
+        case(
+            Lfm2,
+            "<|tool_call_start|>[{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}, {\"name\": \"g\"}]<|tool_call_end|>B",
+            "B",
+            "",
+            json!([["w", {"city": "Zürich"}], ["g", {}]]),
+        ),
+        case(Lfm2, "<|tool_call_start|>{\"name\": \"g\"}<|tool_call_end|>", "", "", json!([["g", {}]])),
+        // OLMo 3
+        case(
+            Olmo3,
+            "A\n<function_calls>\nw(city=\"Zürich\")\nf(n=-1, b=true, x=None)\n</function_calls>",
+            "A",
+            "",
+            json!([["w", {"city": "Zürich"}], ["f", {"n": -1, "b": true, "x": null}]]),
+        ),
+        case(Olmo3, "<function_calls>[g(), g()]</function_calls>", "", "", json!([["g", {}], ["g", {}]])),
+        broken(
+            Olmo3,
+            "<function_calls>\nw(\"Zürich\")\n</function_calls>",
+            "<function_calls>\nw(\"Zürich\")\n</function_calls>",
+            "an argument has no name",
         ),
         // Glm
         case(

@@ -5,7 +5,7 @@
 //! llama-bench does: choosing them is not part of it.
 
 use crate::error::{CliError, CliResult};
-use crate::load::Kv;
+use crate::load::{Kv, ModelArgs};
 use crate::{load, output};
 use clap::Args;
 use happy_engine::{Cancel, Engine, LoadOptions, memory};
@@ -17,9 +17,8 @@ use std::time::Instant;
 /// Options of `happy bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// Model: a path, or a known name
-    #[arg(short, long, default_value = "smollm2")]
-    model: String,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Tokens of the prompt
     #[arg(short = 'p', long, value_name = "N", default_value_t = 512)]
     prompt: usize,
@@ -44,6 +43,9 @@ pub(crate) struct BenchArgs {
     /// Element type of the KV cache
     #[arg(long, default_value = "f16")]
     kv: Kv,
+    /// Maximum anonymous memory in MiB [default: what the machine has free]
+    #[arg(long, value_name = "MIB")]
+    memory_budget: Option<u64>,
     /// Read the file into memory instead of mapping it
     #[arg(long)]
     no_mmap: bool,
@@ -138,10 +140,11 @@ fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult
         isa: args.isa,
         kv: args.kv.into(),
         mmap: !args.no_mmap,
+        memory_budget: args.memory_budget.map(|mib| mib.saturating_mul(1 << 20)),
         ..LoadOptions::default()
     };
     let started = Instant::now();
-    let engine = load::engine(&args.model, &options)?;
+    let engine = load::engine(&args.model, &options, &|_| ())?;
     let mut context = engine.context()?;
     samples.load.push(started.elapsed().as_secs_f64() * 1e3);
     let n_vocab = engine.model().n_vocab();
@@ -187,7 +190,7 @@ fn report(args: &BenchArgs, engine: &Engine, threads: usize, mut s: Samples) -> 
     let (prefill_tok_s, prefill_tok_s_range) = spread(&mut s.prefill);
     let (decode_tok_s, decode_tok_s_range) = spread(&mut s.decode);
     Report {
-        model: args.model.clone(),
+        model: args.model.name().to_string(),
         isa: engine.kernels().isa.to_string(),
         threads,
         n_prompt: args.prompt,
@@ -212,7 +215,12 @@ fn table(reports: &[Report]) -> CliResult {
     let mut out = std::io::stdout().lock();
     for r in reports {
         let [low, high] = r.prefill_tok_s_range;
-        writeln!(out, "{} threads, {} ({} repetitions, medians)", r.threads, r.isa, r.repetitions)?;
+        let (threads, s) = (r.threads, if r.threads == 1 { "" } else { "s" });
+        writeln!(
+            out,
+            "{}: {threads} thread{s}, {} ({} repetitions, medians)",
+            r.model, r.isa, r.repetitions
+        )?;
         if r.n_prompt > 0 {
             writeln!(
                 out,
@@ -222,11 +230,11 @@ fn table(reports: &[Report]) -> CliResult {
         }
         let [low, high] = r.decode_tok_s_range;
         if r.n_gen > 0 {
-            let behind = if r.n_depth > 0 { format!(" behind {}", r.n_depth) } else { String::new() };
+            let after = if r.n_depth > 0 { format!(" after {}", r.n_depth) } else { String::new() };
             let gb_s = r.decode_gb_s;
             writeln!(
                 out,
-                "  decode  {:5}  {:9.1} tok/s   {low:.1} .. {high:.1}   {gb_s:.1} GB/s{behind}",
+                "  decode  {:5}  {:9.1} tok/s   {low:.1} .. {high:.1}   {gb_s:.1} GB/s{after}",
                 r.n_gen, r.decode_tok_s
             )?;
         }

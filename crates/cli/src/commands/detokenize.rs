@@ -2,7 +2,8 @@
 
 use crate::error::{CliError, CliResult};
 use crate::input::{self, StdinLines};
-use crate::{load, prompt};
+use crate::load::ModelArgs;
+use crate::{load, prompt, terminal};
 use clap::Args;
 use happy_tokenizer::TokenId;
 use serde::Deserialize;
@@ -12,9 +13,8 @@ use std::io::Write;
 /// Options of `happy detokenize`.
 #[derive(Debug, Args)]
 pub(crate) struct DetokenizeArgs {
-    /// Model: a path, or a known name
-    #[arg(short, long)]
-    model: String,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Read `{"ids": [..]}` a line, write `{"text": ..}` a line
     #[arg(long)]
     jsonl: bool,
@@ -32,10 +32,12 @@ struct Line {
 /// Runs the command.
 pub(crate) fn run(args: &DetokenizeArgs) -> CliResult {
     let tokenizer = load::tokenizer(&args.model)?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = terminal::stdout();
     if !args.jsonl {
         // The bytes as they are: a text of single tokens need not be UTF-8.
-        out.write_all(&prompt::decode(&tokenizer, &parse_ids(&input::read_stdin()?)?, !args.no_special)?)?;
+        let bytes = prompt::decode(&tokenizer, &parse_ids(&input::read_stdin()?)?, !args.no_special)?;
+        out.write_all(&bytes)?;
+        out.end_on_terminal(&bytes)?;
     } else {
         let mut lines = StdinLines::default();
         while let Some((number, line)) = lines.next()? {

@@ -1,20 +1,24 @@
 //! `happy inspect`: metadata, tensors, sizes by type, and what running the model would need.
 
 use crate::error::CliResult;
-use crate::load::{self, ContextArgs, LoadArgs};
+use crate::load::{self, ContextArgs, LoadArgs, ModelArgs};
 use crate::output;
 use clap::Args;
 use happy_engine::{Engine, EngineError, LoadOptions};
-use happy_gguf::{Array, Gguf, GgufFile, Value, ValueType};
+use happy_gguf::{Array, GgufSet, GgufSetFile, Value, ValueType};
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 /// Options of `happy inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// GGUF file: a path, or a known name
-    file: String,
+    /// GGUF file: a path or a name, as -m takes it
+    #[arg(value_name = "MODEL", conflicts_with = "model")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -27,6 +31,12 @@ pub(crate) struct InspectArgs {
     load: LoadArgs,
 }
 
+impl InspectArgs {
+    fn path(&self) -> &Path {
+        self.file.as_ref().unwrap_or(&self.model.model)
+    }
+}
+
 /// Elements of an array that are shown.
 const SHOWN_ELEMENTS: usize = 8;
 /// Characters of a string that the table shows.
@@ -34,23 +44,24 @@ const SHOWN_CHARACTERS: usize = 80;
 
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> CliResult {
-    let file = load::file(&args.file)?;
+    let path = args.path();
+    let files = load::files(path)?;
     // The numbers are wanted whatever the machine has free.
     let options = LoadOptions {
         memory_budget: Some(args.load.memory_budget.map_or(u64::MAX, |mib| mib.saturating_mul(1 << 20))),
         ..args.context.options(&args.load)
     };
-    let engine = Engine::new(file.clone(), args.file.clone(), &options);
+    let engine = Engine::from_files(files.clone(), path.display().to_string(), &options);
     if let Err(error @ (EngineError::Option { .. } | EngineError::Isa(_))) = engine {
         return Err(error.into());
     }
-    if args.json { print_json(args, &file, &engine) } else { print_text(args, &file, &engine) }
+    if args.json { print_json(args, &files, &engine) } else { print_text(args, &files, &engine) }
 }
 
 /// Tensors and bytes of each element type, largest first.
-fn types(gguf: &Gguf<'_>) -> Vec<(String, usize, u64)> {
+fn types(gguf: &GgufSet<'_>) -> Vec<(String, usize, u64)> {
     let mut types: BTreeMap<String, (usize, u64)> = BTreeMap::new();
-    for tensor in gguf.tensors() {
+    for (_, tensor) in gguf.tensors() {
         let entry = types.entry(tensor.ty.to_string()).or_default();
         entry.0 += 1;
         entry.1 += tensor.byte_len();
@@ -60,31 +71,36 @@ fn types(gguf: &Gguf<'_>) -> Vec<(String, usize, u64)> {
     types
 }
 
-fn parameters(gguf: &Gguf<'_>) -> u64 {
-    gguf.tensors().map(|t| t.elements()).fold(0, u64::saturating_add)
+/// Bytes of all parts.
+fn size(files: &GgufSetFile) -> u64 {
+    files.parts().map(|(_, file)| file.bytes().len() as u64).sum()
 }
 
-fn print_text(args: &InspectArgs, file: &GgufFile, engine: &Result<Engine, EngineError>) -> CliResult {
-    let gguf = file.view();
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let size = file.bytes().len() as u64;
-    writeln!(out, "file          {}", args.file)?;
-    writeln!(out, "format        GGUF v{}, data aligned to {} bytes", gguf.version(), gguf.alignment())?;
-    writeln!(out, "size          {}", output::human_bytes(size))?;
+fn parameters(gguf: &GgufSet<'_>) -> u64 {
+    gguf.tensors().map(|(_, t)| t.elements()).fold(0, u64::saturating_add)
+}
+
+fn print_text(args: &InspectArgs, files: &GgufSetFile, engine: &Result<Engine, EngineError>) -> CliResult {
+    let gguf = files.view();
+    let first = gguf.first();
+    let mut out = std::io::BufWriter::new(crate::terminal::stdout());
+    writeln!(out, "file          {}", args.path().display())?;
+    writeln!(out, "format        GGUF v{}, data aligned to {} bytes", first.version(), first.alignment())?;
+    writeln!(out, "size          {}", output::human_bytes(size(files)))?;
     writeln!(out, "parameters    {}", output::thousands(parameters(&gguf)))?;
     writeln!(out, "\nmetadata ({} pairs)", gguf.metadata().len())?;
     let width = gguf.metadata().iter().map(|(k, _)| k.chars().count()).max().unwrap_or(0).min(48);
     for (key, value) in gguf.metadata().iter() {
         writeln!(out, "  {key:width$}  {}", text_of(value))?;
     }
-    writeln!(out, "\ntensors ({})", gguf.tensors().len())?;
+    writeln!(out, "\ntensors ({})", gguf.tensors().count())?;
     for (name, n, bytes) in types(&gguf) {
         writeln!(out, "  {name:8} {n:5}  {:>12}", output::human_bytes(bytes))?;
     }
     if args.tensors {
         writeln!(out)?;
-        let width = gguf.tensors().map(|t| t.name.chars().count()).max().unwrap_or(0).min(64);
-        for t in gguf.tensors() {
+        let width = gguf.tensors().map(|(_, t)| t.name.chars().count()).max().unwrap_or(0).min(64);
+        for (_, t) in gguf.tensors() {
             let (bytes, offset) = (output::human_bytes(t.byte_len()), t.range.start);
             writeln!(
                 out,
@@ -95,7 +111,7 @@ fn print_text(args: &InspectArgs, file: &GgufFile, engine: &Result<Engine, Engin
             )?;
         }
     }
-    let warnings = gguf.warnings();
+    let warnings = first.warnings();
     if !warnings.is_empty() {
         writeln!(out, "\ndeviations from the format ({})", warnings.len())?;
         for warning in warnings.iter().take(20) {
@@ -121,6 +137,8 @@ fn print_text(args: &InspectArgs, file: &GgufFile, engine: &Result<Engine, Engin
                 plan.batch
             )?;
             writeln!(out, "  tokenizer     {:>12}", bytes(plan.tokenizer_bytes))?;
+            writeln!(out, "  grammars      {:>12}", bytes(plan.grammar_bytes))?;
+            writeln!(out, "  tables        {:>12}", bytes(plan.table_bytes))?;
             writeln!(out, "  anonymous     {:>12}  at most", bytes(plan.anon_bytes()))?;
             writeln!(out, "  kernels       {}", model.kernel_names().join(" "))?;
             let unused = model.unused_tensors();
@@ -162,26 +180,27 @@ fn escape(c: char) -> impl Iterator<Item = char> {
     escaped.chars().collect::<Vec<_>>().into_iter()
 }
 
-fn print_json(args: &InspectArgs, file: &GgufFile, engine: &Result<Engine, EngineError>) -> CliResult {
-    let gguf = file.view();
+fn print_json(args: &InspectArgs, files: &GgufSetFile, engine: &Result<Engine, EngineError>) -> CliResult {
+    let gguf = files.view();
+    let first = gguf.first();
     let metadata: Map<_, _> = gguf
         .metadata()
         .iter()
         .map(|(key, value)| (key.to_owned(), json!({ "type": type_of(&value), "value": json_of(value) })))
         .collect();
     let mut report = json!({
-        "file": args.file,
-        "bytes": file.bytes().len(),
-        "version": gguf.version(),
-        "alignment": gguf.alignment(),
-        "data_offset": gguf.data_offset(),
+        "file": args.path().display().to_string(),
+        "bytes": size(files),
+        "version": first.version(),
+        "alignment": first.alignment(),
+        "data_offset": first.data_offset(),
         "parameters": parameters(&gguf),
         "metadata": metadata,
-        "n_tensors": gguf.tensors().len(),
+        "n_tensors": gguf.tensors().count(),
         "types": types(&gguf).into_iter()
             .map(|(name, n, bytes)| json!({ "type": name, "tensors": n, "bytes": bytes }))
             .collect::<Vec<_>>(),
-        "warnings": gguf.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "warnings": first.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "run": match engine {
             Ok(engine) => run_json(engine),
             Err(error) => json!({ "possible": false, "error": error.to_string() }),
@@ -190,14 +209,14 @@ fn print_json(args: &InspectArgs, file: &GgufFile, engine: &Result<Engine, Engin
     if let (true, Some(report)) = (args.tensors, report.as_object_mut()) {
         let tensors: Vec<_> = gguf
             .tensors()
-            .map(|t| {
+            .map(|(_, t)| {
                 json!({ "name": t.name, "type": t.ty.to_string(), "dims": t.dims.as_slice(),
                         "offset": t.range.start, "bytes": t.byte_len() })
             })
             .collect();
         report.insert("tensors".to_owned(), tensors.into());
     }
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = std::io::BufWriter::new(crate::terminal::stdout());
     serde_json::to_writer_pretty(&mut out, &report)?;
     writeln!(out)?;
     out.flush()?;
@@ -223,6 +242,8 @@ fn run_json(engine: &Engine) -> serde_json::Value {
         "kv_bytes": plan.kv_bytes,
         "scratch_bytes": plan.scratch_bytes,
         "tokenizer_bytes": plan.tokenizer_bytes,
+        "grammar_bytes": plan.grammar_bytes,
+        "table_bytes": plan.table_bytes,
         "anon_bytes": plan.anon_bytes(),
         "isa": engine.kernels().isa.name(),
         "kernels": model.kernel_names(),

@@ -9,7 +9,7 @@
 //! All little-endian. Positions are written as they are computed: a case's logits are never held at once.
 
 use crate::error::{CliError, CliResult};
-use crate::load::{Kv, LoadArgs};
+use crate::load::{Kv, LoadArgs, ModelArgs};
 use crate::{input, load, output};
 use clap::Args;
 use happy_engine::{Cancel, Context, LoadOptions};
@@ -22,17 +22,16 @@ use std::path::PathBuf;
 /// Options of `happy logits`.
 #[derive(Debug, Args)]
 pub(crate) struct LogitsArgs {
-    /// Model: a path, or a known name
-    #[arg(short, long)]
-    model: String,
+    #[command(flatten)]
+    model: ModelArgs,
     /// File of token sequences: a case a line, ids separated by white space; nothing is added to them
     #[arg(long, value_name = "CASES")]
     tokens: PathBuf,
     /// Cases to compute, counted from 1, and how many of their tokens: `1-5,9:600`
     #[arg(long, value_name = "LIST")]
     cases: Option<String>,
-    /// File to write
-    #[arg(long, value_name = "FILE", required_unless_present = "sha256")]
+    /// File to write; needed unless --sha256 asks for the hash alone
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The K best logits of each position
     #[arg(long, value_name = "K", default_value_t = 256, conflicts_with = "full")]
@@ -92,6 +91,11 @@ pub(crate) fn run(args: &LogitsArgs) -> CliResult {
             return Err(CliError::usage(format!("{what} is 0, expected at least 1")));
         }
     }
+    if args.out.is_none() && !args.sha256 {
+        return Err(CliError::usage(
+            "there is nowhere to write to: give --out FILE, or --sha256 for the hash alone",
+        ));
+    }
     let text = input::read_text(&args.tokens)?;
     let cases = select(parse_cases(&text, &args.tokens.display().to_string())?, args.cases.as_deref())?;
     let longest = cases.iter().map(|c| c.ids.len()).max().unwrap_or(0);
@@ -104,7 +108,7 @@ pub(crate) fn run(args: &LogitsArgs) -> CliResult {
         outputs: Some(chunk),
         ..args.load.options()
     };
-    let engine = load::engine(&args.model, &options)?;
+    let engine = load::engine(&args.model, &options, &output::note)?;
     let n_vocab = engine.model().n_vocab();
     for Case { number, ids } in &cases {
         if let Some((at, id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= n_vocab) {

@@ -1,45 +1,53 @@
 //! `happy run`: one answer, streamed.
 
-use crate::constrain::{self, GrammarSource};
+use crate::constrain::GrammarSource;
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
-use crate::load::{ContextArgs, LoadArgs};
-use crate::{answer, input, load, output};
+use crate::load::{ContextArgs, LoadArgs, ModelArgs};
+use crate::talk::{Talk, TalkArgs};
+use crate::{answer, input, load, models, output};
 use clap::Args;
-use happy_engine::chat::{Message, ReplyFormat};
+use happy_engine::chat::Message;
 use happy_engine::{Conversation, Engine};
-use serde_json::Value;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Instant;
 
+const EXAMPLES: &str = "\
+Examples:
+  happy run \"Why is the sky blue?\"
+  cat notes.txt | happy run \"Summarize this:\"
+  happy run -m model.gguf --system \"Answer in French.\" \"Name three rivers.\"
+  happy run --json-schema city.json \"Paris as JSON\"
+  happy run -m qwen25 --tools tools.json --tool-choice required \"Set a timer for 12 minutes.\"";
+
 /// Options of `happy run`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct RunArgs {
-    /// Model: a path, or a known name
-    #[arg(short, long, default_value = "smollm2")]
-    model: String,
-    /// The prompt [default: standard input]
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The prompt; text that is piped in follows it
+    #[arg(value_name = "PROMPT")]
+    words: Vec<String>,
+    /// The prompt, as an option
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "words")]
     prompt: Option<String>,
     /// Read the prompt from a file; `-` is standard input
-    #[arg(short, long, value_name = "FILE", conflicts_with = "prompt")]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["words", "prompt"])]
     file: Option<PathBuf>,
-    /// System message
-    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
-    system: Option<String>,
-    /// Tools that the model may call: a JSON array, as chat templates take them
-    #[arg(long, value_name = "FILE.json", conflicts_with = "raw")]
-    tools: Option<PathBuf>,
-    /// Read the reply in this format [default: the chat template's; `happy reply --list` names them]
-    #[arg(long, value_name = "NAME", conflicts_with = "raw")]
-    reply_format: Option<ReplyFormat>,
     /// Take the prompt as it is, without the model's chat template
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["system", "tools", "var", "reply_format"])]
     raw: bool,
+    /// Print the answer alone: no statistics, no notes; errors still show
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    talk: TalkArgs,
+    #[command(flatten)]
+    form: GrammarSource,
     #[command(flatten)]
     generation: GenerationArgs,
-    #[command(flatten)]
-    grammar: GrammarSource,
     #[command(flatten)]
     context: ContextArgs,
     #[command(flatten)]
@@ -51,33 +59,63 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     // What is wrong with the arguments shows before a model is loaded.
     let cancel = generation::cancel_on_interrupt()?;
     args.generation.check()?;
-    let grammar = args.grammar.compile("root")?;
+    let form = args.form.form()?;
     let text = prompt_text(args)?;
-    let tools = args.tools.as_deref().map(input::read_array).transpose()?;
+    let talk = args.talk.read()?;
+    let note = |text: &str| {
+        if args.quiet {
+        } else {
+            output::note(text)
+        }
+    };
     let started = Instant::now();
-    let engine = load::engine(&args.model, &args.context.options(&args.load))?;
-    let conversation = conversation(args, &engine, &text, tools)?;
-    let mut options = args.generation.options(&engine, cancel)?;
-    options.constraint = constrain::constraint(&engine, grammar.as_ref())?;
+    let engine = load::engine(&args.model, &args.context.options(&args.load), &note)?;
+    let conversation = conversation(args, &talk, &engine, &text)?;
+    if conversation.is_none() && !args.raw {
+        note(&format!("`{}` has no chat template: the prompt is continued as text", args.model.name()));
+    }
+    let options = args.generation.options(&engine, form, cancel, conversation.is_none())?;
     let mut context = engine.context()?;
     let loaded = started.elapsed();
     let finish = match conversation {
         Some(conversation) => answer::stream(conversation.answer(&mut context, 0, options)?)?.1,
-        None => generation::stream(&mut context, &engine.encode_prompt(&text)?, options)?.1,
+        None => generation::stream(&mut context, &engine.encode_prompt(&text)?, options)?,
     };
-    if let Some(finish) = finish {
-        output::note(&generation::summary(&finish).join("\n"));
+    if let Some(finish) = &finish {
+        if !finish.reason.is_unfinished() {
+            generation::end(finish).iter().for_each(|end| note(end));
+        }
+        note(&generation::summary(finish).join("\n"));
     }
-    output::note(&format!("loading {:23.1} ms", loaded.as_secs_f64() * 1e3));
-    output::note(&generation::memory(&context));
-    Ok(())
+    note(&format!("loading {:23.1} ms", loaded.as_secs_f64() * 1e3));
+    note(&generation::memory(&context));
+    finish.as_ref().map_or(Ok(()), generation::complete)
 }
 
-/// The prompt from wherever it comes. Of files and standard input the last line end is taken off.
+/// The prompt from wherever it comes. Of files and standard input the last line end is taken off; what is piped in beside
+/// a prompt follows it after an empty line.
 fn prompt_text(args: &RunArgs) -> CliResult<String> {
-    let text = match (&args.prompt, &args.file) {
+    let given = match (args.words.as_slice(), &args.prompt) {
+        ([], prompt) => prompt.clone(),
+        ([prompt], _) => Some(prompt.clone()),
+        ([model, ..], _) if models::is_known(model) => {
+            return Err(CliError::usage(format!("a model is named by -m: happy run -m {model} \"...\"")));
+        }
+        (words, _) => {
+            return Err(CliError::usage(format!(
+                "the prompt has {} parts, expected one: put it into quotes",
+                words.len()
+            )));
+        }
+    };
+    let text = match (given, &args.file) {
         (Some(prompt), _) if prompt.is_empty() => return Err(CliError::usage("the prompt is empty")),
-        (Some(prompt), _) => return Ok(prompt.clone()),
+        (Some(prompt), _) => {
+            return Ok(match input::piped()? {
+                Some(more) => format!("{prompt}\n\n{}", without_line_end(&more)),
+                None => prompt,
+            });
+        }
         (None, Some(path)) => input::read_text(path)?,
         (None, None) if std::io::stdin().is_terminal() => {
             return Err(CliError::usage(
@@ -86,8 +124,7 @@ fn prompt_text(args: &RunArgs) -> CliResult<String> {
         }
         (None, None) => input::read_stdin()?,
     };
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
+    let text = without_line_end(&text);
     if text.is_empty() {
         let from = args.file.as_ref().map_or("standard input".to_owned(), |f| format!("`{}`", f.display()));
         return Err(CliError::new(format!("the prompt is empty: {from} has no text")));
@@ -95,34 +132,25 @@ fn prompt_text(args: &RunArgs) -> CliResult<String> {
     Ok(text.to_owned())
 }
 
-/// The prompt as a conversation, where there is a chat template and nobody asked for none.
+fn without_line_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// The prompt as a conversation; `None` if there is no chat template, or nobody wants it.
 fn conversation(
     args: &RunArgs,
+    talk: &Talk<'_>,
     engine: &Engine,
     text: &str,
-    tools: Option<Vec<Value>>,
 ) -> CliResult<Option<Conversation>> {
-    let found = if args.raw { None } else { Conversation::new(engine, tools)? };
-    let Some(mut conversation) = found else {
-        let given = [
-            ("--system", args.system.is_some()),
-            ("--tools", args.tools.is_some()),
-            ("--reply-format", args.reply_format.is_some()),
-        ];
-        return match given.iter().find(|(_, given)| *given) {
-            Some((option, _)) => Err(CliError::new(format!(
-                "`{}` has no chat template, so {option} has no place: put everything into the prompt",
-                args.model
-            ))),
-            None => Ok(None),
-        };
+    if args.raw {
+        return Ok(None);
+    }
+    let Some(mut conversation) = talk.begin(engine)? else {
+        talk.refuse(&format!("`{}` has no chat template", args.model.name()))?;
+        return Ok(None);
     };
-    if let Some(format) = args.reply_format {
-        conversation.set_format(format)?;
-    }
-    if let Some(system) = &args.system {
-        conversation.push(Message::new("system", system));
-    }
     conversation.push(Message::new("user", text));
     Ok(Some(conversation))
 }

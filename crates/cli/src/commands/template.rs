@@ -1,7 +1,7 @@
 //! `happy template`: a rendered chat template on standard output, and nothing else.
 
 use crate::error::{CliError, CliResult};
-use crate::{input, load};
+use crate::{input, load, terminal};
 use clap::{ArgGroup, Args};
 use happy_engine::chat::{ChatTemplate, TemplateError, TemplateInput};
 use happy_gguf::GgufFile;
@@ -18,7 +18,7 @@ use std::str::FromStr;
 pub(crate) struct TemplateArgs {
     /// Take the template of a model: a path, or a known name
     #[arg(short, long, group = "source")]
-    model: Option<String>,
+    model: Option<PathBuf>,
     /// Take the template from a file
     #[arg(long, value_name = "F.jinja", group = "source")]
     file: Option<PathBuf>,
@@ -52,11 +52,12 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
     let (name, template) = match (&args.model, &args.file) {
         (Some(model), _) => {
             let file = load::file(model)?;
-            let template = of_model(args, model, &file)?;
+            let model = model.display().to_string();
+            let template = of_model(args, &model, &file)?;
             if let Some(tokenizer) = happy_engine::tokenizer_of(&file)? {
                 tokens = happy_engine::template_input(&tokenizer);
             }
-            (model.clone(), template)
+            (model, template)
         }
         (None, Some(path)) => {
             let name = path.display().to_string();
@@ -70,8 +71,9 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
         None => context(args, tokens)?,
     };
     let rendered = template.render_context(&context, now).map_err(|e| in_template(&name, &e))?;
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     out.write_all(rendered.as_bytes())?;
+    out.end_on_terminal(rendered.as_bytes())?;
     out.flush()?;
     Ok(())
 }
@@ -102,16 +104,9 @@ fn context(args: &TemplateArgs, tokens: TemplateInput) -> CliResult<Value> {
     }
     let tools = args.tools.as_deref().map(input::read_array).transpose()?;
     let add_generation_prompt = !args.no_generation_prompt;
-    let mut input = TemplateInput { messages, tools, add_generation_prompt, ..tokens };
-    for variable in &args.var {
-        let (name, value) = variable
-            .split_once('=')
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| CliError::usage(format!("--var has {variable:?}, expected NAME=VALUE")))?;
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-        input.vars.insert(name.to_owned(), value);
-    }
-    Ok(input.context())
+    let mut all = TemplateInput { messages, tools, add_generation_prompt, ..tokens };
+    all.vars = input::variables(&args.var)?;
+    Ok(all.context())
 }
 
 /// The time that `--now` gives.

@@ -2,6 +2,7 @@
 
 use crate::error::{CliError, CliResult};
 use crate::input::{self, StdinLines};
+use crate::load::ModelArgs;
 use crate::{load, prompt};
 use clap::Args;
 use happy_tokenizer::{TokenId, Tokenizer};
@@ -12,9 +13,8 @@ use std::io::{IsTerminal, Write};
 /// Options of `happy tokenize`.
 #[derive(Debug, Args)]
 pub(crate) struct TokenizeArgs {
-    /// Model: a path, or a known name
-    #[arg(short, long)]
-    model: String,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Show the pieces of the text, in colours on a terminal, and under each line their ids
     #[arg(long, conflicts_with = "jsonl")]
     show: bool,

@@ -6,6 +6,7 @@
 //! ```
 
 use crate::error::{CliError, CliResult};
+use crate::paths::shown;
 use happy_gguf::GgufFile;
 use happy_tensor::{DType, dequantize_to_vec};
 use std::collections::HashMap;
@@ -18,8 +19,8 @@ pub(crate) struct Imatrix(HashMap<String, Vec<f32>>);
 impl Imatrix {
     /// Reads either format.
     pub(crate) fn read(path: &Path) -> CliResult<Self> {
-        let wrong = |what: String| CliError::new(format!("importance matrix `{}`: {what}", path.display()));
-        let bytes = std::fs::read(path).map_err(|e| CliError::io("read", path.display(), &e))?;
+        let wrong = |what: String| CliError::new(format!("importance matrix `{}`: {what}", shown(path)));
+        let bytes = std::fs::read(path).map_err(|e| CliError::io("read", shown(path), &e))?;
         let matrix = if bytes.starts_with(b"GGUF") {
             Self::of_gguf(&GgufFile::read(path)?).map_err(wrong)?
         } else {
@@ -66,8 +67,12 @@ impl Imatrix {
             let name = String::from_utf8_lossy(rest.take(len)?).into_owned();
             let (calls, values) = (rest.number()?.max(1), rest.number()?);
             let data = rest.take(values.checked_mul(4).ok_or("too many values")?)?;
-            let values = data.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v) / calls as f32).collect();
-            matrix.insert(&name, values)?;
+            let mut weights = Vec::new();
+            weights
+                .try_reserve_exact(values)
+                .map_err(|_| format!("{name}: no memory for {values} weights"))?;
+            weights.extend(data.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v) / calls as f32));
+            matrix.insert(&name, weights)?;
         }
         Ok(matrix)
     }
@@ -76,6 +81,7 @@ impl Imatrix {
         if let Some(bad) = values.iter().find(|v| !v.is_finite() || **v < 0.0) {
             return Err(format!("{name}: expected finite weights that are not negative, found {bad}"));
         }
+        self.0.try_reserve(1).map_err(|_| format!("{name}: no memory for an entry"))?;
         self.0.insert(name.to_owned(), values);
         Ok(())
     }

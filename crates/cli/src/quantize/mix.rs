@@ -4,9 +4,10 @@
 //! attention, `ffn_down`, and of each more in the first and last layers. The rules follow `llama_tensor_get_type` of
 //! llama.cpp, so that files of one name hold the same types whoever made them.
 
-use happy_gguf::{Gguf, TensorInfo, Value};
+use crate::error::{CliError, CliResult};
+use happy_gguf::{GgufSet, TensorInfo, Value};
 use happy_tensor::DType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -209,7 +210,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(gguf: &Gguf<'_>, weighted: bool) -> Self {
+    fn new(gguf: &GgufSet<'_>, weighted: bool) -> Self {
         let arch = gguf.metadata().optional::<&str>("general.architecture").ok().flatten().unwrap_or("");
         let number = |key: &str| {
             let value = match gguf.metadata().get(&format!("{arch}.{key}"))? {
@@ -222,7 +223,7 @@ impl Model {
         let n_layers = number("block_count").unwrap_or(0);
         Self {
             n_layers,
-            n_values: gguf.tensors().filter(|t| kind(t.name) == Kind::Value).count(),
+            n_values: gguf.tensors().filter(|(_, t)| kind(t.name) == Kind::Value).count(),
             n_experts: number("expert_count").unwrap_or(0),
             group: heads / number("attention.head_count_kv").unwrap_or(heads).max(1),
             is_falcon: arch == "falcon",
@@ -238,19 +239,53 @@ fn use_more_bits(i: usize, n: usize) -> bool {
     i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2
 }
 
-/// The type of every tensor that is to be encoded, by name; one whose blocks fit its rows.
+/// The type of every tensor that is to be encoded; one whose blocks fit its rows.
+#[derive(Debug, Default)]
+pub(crate) struct Types {
+    /// By name: the type, and the one that the mix asks for.
+    by_name: BTreeMap<String, (DType, DType)>,
+}
+
+impl Types {
+    pub(crate) fn get(&self, name: &str) -> Option<DType> {
+        self.by_name.get(name).map(|(dtype, _)| *dtype)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(|name| &**name)
+    }
+
+    /// What was used instead of types whose blocks do not fit, in one sentence.
+    pub(crate) fn replacements(&self) -> Option<String> {
+        let replaced = self.by_name.values().filter(|(dtype, asked)| dtype != asked);
+        let pairs: BTreeSet<String> =
+            replaced.clone().map(|(dtype, asked)| format!("{dtype} instead of {asked}")).collect();
+        let pairs: Vec<String> = pairs.into_iter().collect();
+        (!pairs.is_empty()).then(|| {
+            let (n, all) = (replaced.count(), self.by_name.len());
+            format!("{n} of {all} matrices have rows that are not whole blocks and got {}", pairs.join(", "))
+        })
+    }
+}
+
+/// Chooses the types.
 pub(crate) fn types(
-    gguf: &Gguf<'_>,
+    gguf: &GgufSet<'_>,
     mix: Mix,
     overrides: &[Override],
     weighted: bool,
-) -> BTreeMap<String, DType> {
+) -> CliResult<Types> {
     let model = Model::new(gguf, weighted);
+    let mut tensors: Vec<TensorInfo<'_>> = Vec::new();
+    let n = gguf.tensors().count();
+    tensors
+        .try_reserve_exact(n)
+        .map_err(|_| CliError::new(format!("no memory for the types of {n} tensors")))?;
+    tensors.extend(gguf.tensors().map(|(_, tensor)| tensor));
     // The rules count tensors in the order of the layers.
-    let mut tensors: Vec<TensorInfo<'_>> = gguf.tensors().collect();
-    tensors.sort_by_key(|t| (layer(t.name).map_or(0, |l| l + 1), t.name));
+    tensors.sort_unstable_by_key(|t| (layer(t.name).map_or(0, |l| l.saturating_add(1)), t.name));
     let (mut values, mut downs) = (0, 0);
-    let mut types = BTreeMap::new();
+    let mut types = Types::default();
     for t in tensors.iter().filter(|t| is_quantised(t) && dtype_of(t).is_some()) {
         let mut dtype = of_mix(&model, mix, t, values, downs);
         match kind(t.name) {
@@ -261,9 +296,9 @@ pub(crate) fn types(
         if let Some(by_hand) = overrides.iter().find(|o| o.matches(t.name)) {
             dtype = by_hand.dtype;
         }
-        types.insert(t.name.to_owned(), that_fits(dtype, t.dims.padded()[0]));
+        types.by_name.insert(t.name.to_owned(), (that_fits(dtype, t.dims.padded()[0]), dtype));
     }
-    types
+    Ok(types)
 }
 
 /// The type, or one of about as many bits whose blocks fit rows of `k` elements.
@@ -354,6 +389,7 @@ fn of_mix(m: &Model, mix: Mix, t: &TensorInfo<'_>, values: usize, downs: usize) 
 /// The output matrix, which may be the embedding.
 fn output(m: &Model, mix: Mix, t: &TensorInfo<'_>) -> DType {
     let base = mix.dtype();
+    // Q8_0 is what the mixes ask for here, not a replacement.
     if m.is_falcon || !t.dims.padded()[0].is_multiple_of(base.block_len() as u64) || base == DType::Q8_0 {
         DType::Q8_0
     } else {

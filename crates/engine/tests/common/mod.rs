@@ -1,8 +1,11 @@
 //! A model small enough for tests: two layers, a vocabulary of bytes.
 #![allow(dead_code)] // each test binary uses a part
 
+pub(crate) mod script;
+
 use happy_engine::{Engine, LoadOptions};
-use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits, OwnedArray};
+use happy_gguf::{GgmlType, Gguf, GgufFile, GgufSet, GgufWriter, Limits, OwnedArray, SplitBy};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Width of the model.
@@ -20,8 +23,16 @@ fn weights(n: usize, seed: u64) -> Vec<u8> {
     (0..n).flat_map(|_| next().to_le_bytes()).collect()
 }
 
-/// The file's bytes: its chat template, and control tokens behind the others.
-fn file_bytes(template: &str, control: &[&str]) -> Vec<u8> {
+/// Messages as they are.
+pub(crate) const TEMPLATE: &str = "{% for m in messages %}{{ m.content }}{% endfor %}";
+
+/// The file's bytes: its chat template, and control tokens after the others.
+pub(crate) fn file_bytes(template: &str, control: &[&str]) -> Vec<u8> {
+    file_bytes_with(template, control, None)
+}
+
+/// The same with an embedding of another number of rows.
+pub(crate) fn file_bytes_with(template: &str, control: &[&str], rows: Option<u64>) -> Vec<u8> {
     let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "</s>".to_owned()];
     tokens.extend((0..256).map(|b| format!("<0x{b:02X}>")));
     let mut types = vec![2i32, 3, 3];
@@ -51,7 +62,7 @@ fn file_bytes(template: &str, control: &[&str]) -> Vec<u8> {
         let bytes = if name.contains("norm") { 1f32.to_le_bytes().repeat(n) } else { weights(n, seed) };
         file.tensor(name, GgmlType::F32, dims, bytes)
     };
-    let (e, v, kv, ff) = (N_EMBD as u64, n_vocab as u64, 32, 96);
+    let (e, v, kv, ff) = (N_EMBD as u64, rows.unwrap_or(n_vocab as u64), 32, 96);
     file = tensor(file, "token_embd.weight", &[e, v]);
     file = tensor(file, "output_norm.weight", &[e]);
     for layer in 0..2 {
@@ -75,7 +86,7 @@ fn file_bytes(template: &str, control: &[&str]) -> Vec<u8> {
 
 /// The model, loaded.
 pub(crate) fn engine(options: &LoadOptions) -> Result<Engine, happy_engine::EngineError> {
-    engine_with(options, "{% for m in messages %}{{ m.content }}{% endfor %}", &[])
+    engine_with(options, TEMPLATE, &[])
 }
 
 /// The model with a chat template and control tokens of the test's own.
@@ -87,4 +98,40 @@ pub(crate) fn engine_with(
     let bytes = file_bytes(template, control);
     let file = GgufFile::from_shared(Arc::new(bytes), &Limits::default()).expect("a valid file");
     Engine::new(file, "tiny".to_owned(), options)
+}
+
+/// A folder that goes away with the test.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("happy-engine-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn file(&self, name: impl AsRef<Path>, bytes: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The parts of a file, split into some, next to `prefix`.
+pub(crate) fn split(file: &Path, prefix: &Path) -> Vec<PathBuf> {
+    let bytes = std::fs::read(file).unwrap();
+    let set = GgufSet::from(Gguf::parse(&bytes).unwrap());
+    GgufWriter::write_split(&set, SplitBy::Tensors(6), prefix).unwrap()
+}
+
+/// The real models that `cargo xtask fetch-models` fetches; a skip is told.
+pub(crate) fn real_models() -> Vec<PathBuf> {
+    let files = ["SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m-q4_k_m.gguf"];
+    files.into_iter().filter_map(happy_testkit::model).collect()
 }

@@ -3,9 +3,11 @@
 use super::barrier::{guard, value};
 use super::callbacks;
 use super::options::load_options;
-use super::pointers::{Out, OutStruct, give, text};
+use super::pointers::{Out, OutStruct, give, slice, text};
 use super::structs::initialise;
-use super::types::{HappyCancel, HappyError, HappyLoadOptions, HappyModel, HappyPlan, HappyString};
+use super::types::{
+    HappyCancel, HappyError, HappyFilePart, HappyLoadOptions, HappyModel, HappyPlan, HappyString,
+};
 use crate::core::model::{Model, Place, Progress};
 use crate::core::{CancelToken, registry};
 use crate::failure::Outcome;
@@ -84,8 +86,9 @@ pub extern "C" fn happy_cancel_free(cancel: *mut HappyCancel) -> Status {
     value(Status::Internal, || registry::free::<CancelToken>(cancel as usize))
 }
 
-/// What running the model of a file takes. Over the budget is no error here: `fits` is 0 then. Nothing big is read; the
-/// file is mapped during the call. `options` may be NULL: all defaults.
+/// What running the model of a file takes, told by its header; of a split model any part will do. Over the budget is no
+/// error here: `fits` is 0 then. Nothing is loaded; the file is mapped during the call, or with `copy` its header is read.
+/// `options` may be NULL: all defaults.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -128,6 +131,32 @@ pub unsafe extern "C" fn happy_plan_fd(
     }
 }
 
+/// What running a split model takes whose parts are `count` parts of open files, in any order; see `happy_plan_file`.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_plan_fds(
+    parts: *const HappyFilePart,
+    count: usize,
+    options: *const HappyLoadOptions,
+    out: *mut HappyPlan,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || plan(&places(parts, count)?, options, out)) }
+}
+
+/// # Safety
+/// `parts` is NULL or points to `count` parts.
+unsafe fn places(parts: *const HappyFilePart, count: usize) -> Outcome<Place> {
+    // SAFETY: the caller's promise.
+    let parts = unsafe { slice(parts, count, "parts")? };
+    let part = |part: &HappyFilePart| (part.fd, part.offset, part.length);
+    // SAFETY: the descriptors are the caller's.
+    unsafe { super::descriptor::places(parts.iter().map(part)) }
+}
+
 /// # Safety
 /// As [`happy_plan_file`].
 unsafe fn plan(place: &Place, options: *const HappyLoadOptions, out: *mut HappyPlan) -> Outcome<()> {
@@ -137,8 +166,8 @@ unsafe fn plan(place: &Place, options: *const HappyLoadOptions, out: *mut HappyP
     Ok(())
 }
 
-/// Loads the model of a file. Over the budget gives `HAPPY_MEMORY`, with the numbers and what would fit. `options` may be
-/// NULL: all defaults.
+/// Loads the model of a file, or of a split model by any of its parts, the others next to it. Over the budget gives
+/// `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all defaults.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says. Unless `copy` is set, nobody writes to the
@@ -181,6 +210,22 @@ pub unsafe extern "C" fn happy_model_open_fd(
             open(&place, options, out)
         })
     }
+}
+
+/// Loads a split model whose parts are `count` parts of open files, in any order; see `happy_model_open_fd`.
+///
+/// # Safety
+/// As for `happy_model_open_file`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_model_open_fds(
+    parts: *const HappyFilePart,
+    count: usize,
+    options: *const HappyLoadOptions,
+    out: *mut *mut HappyModel,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe { guard(error, || open(&places(parts, count)?, options, out)) }
 }
 
 /// # Safety

@@ -7,9 +7,10 @@ use super::types::{
     HappySessionOptions, HappyText, KvType,
 };
 use crate::core::sampler::SamplerSettings;
-use crate::core::session::{Coalesce, Form, SessionSettings, TurnSettings};
+use crate::core::session::{Coalesce, SessionSettings, TurnSettings};
 use crate::core::{CancelToken, json, registry};
 use crate::failure::{Failure, Outcome};
+use happy_engine::Form;
 use happy_engine::LoadOptions;
 use happy_sampler::{MirostatVersion, Params};
 use std::ffi::c_void;
@@ -197,8 +198,8 @@ pub(super) unsafe fn generate_options(options: *const HappyGenerateOptions) -> O
     zero(o.reserved, "reserved")?;
     let form = match (some_text(grammar), some_text(schema)) {
         (None, None) => None,
-        (Some(grammar), None) => Some(Form::Gbnf(grammar)),
-        (None, Some(schema)) => Some(Form::JsonSchema(schema)),
+        (Some(grammar), None) => Some(Form::gbnf(grammar)),
+        (None, Some(schema)) => Some(Form::json_schema(schema)),
         (Some(_), Some(_)) => {
             return Err(Failure::argument("both grammar and json_schema are set, expected one of them"));
         }

@@ -20,7 +20,7 @@ impl From<Planned> for HappyPlan {
             size: size_of::<Self>() as u32,
             fits: u32::from(planned.fits),
             anon_bytes: plan.anon_bytes(),
-            budget_bytes: planned.budget,
+            budget_bytes: planned.budget(),
             weight_bytes: plan.weight_bytes,
             kv_bytes: plan.kv_bytes,
             scratch_bytes: plan.scratch_bytes,
@@ -30,7 +30,9 @@ impl From<Planned> for HappyPlan {
             batch: count(plan.batch),
             threads: count(plan.threads),
             weights_copied: u32::from(plan.weights_copied),
-            reserved: 0,
+            shrunk_from: count(plan.shrunk_from.unwrap_or(0)),
+            table_bytes: plan.table_bytes,
+            grammar_bytes: plan.grammar_bytes,
         }
     }
 }
@@ -62,6 +64,7 @@ fn reason(done: &TurnFinish) -> i32 {
         Reason::ContextFull => FinishReason::ContextFull,
         Reason::GrammarEnd => FinishReason::GrammarEnd,
         Reason::Cancelled => FinishReason::Cancelled,
+        Reason::Unfinished(_) => FinishReason::Unfinished,
         // Reasons that the engine may get later are ends all the same.
         _ => FinishReason::End,
     };

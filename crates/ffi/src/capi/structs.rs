@@ -10,7 +10,7 @@ use super::types::{
     HappySamplerOptions, HappySessionOptions,
 };
 use crate::failure::{Failure, Outcome};
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 use std::ptr;
 
 /// No struct is larger: a size above was never set.
@@ -60,7 +60,7 @@ macro_rules! versioned {
 // The first versions: all of these structs until one grows.
 versioned! {
     HappyLoadOptions first size_of::<HappyLoadOptions>();
-    HappyPlan first size_of::<HappyPlan>();
+    HappyPlan first offset_of!(HappyPlan, table_bytes);
     HappySamplerOptions first size_of::<HappySamplerOptions>();
     HappySessionOptions first size_of::<HappySessionOptions>();
     HappyGenerateOptions first size_of::<HappyGenerateOptions>();
@@ -75,7 +75,7 @@ versioned! {
 const _: () = {
     assert!(size_of::<super::types::HappyText>() == 16);
     assert!(size_of::<HappyLoadOptions>() == 4 * 4 + 8 + 16 + 3 * 8 + 2 * 4);
-    assert!(size_of::<HappyPlan>() == 2 * 4 + 6 * 8 + 6 * 4);
+    assert!(size_of::<HappyPlan>() == 2 * 4 + 6 * 8 + 6 * 4 + 2 * 8);
     assert!(size_of::<HappySamplerOptions>() == 2 * 4 + 8 + 24 * 4 + 16 + 4 * 8);
     assert!(size_of::<HappySessionOptions>() == 2 * 4 + 3 * 16);
     assert!(size_of::<HappyGenerateOptions>() == 2 * 4 + 4 * 8 + 2 * 16 + 6 * 4);

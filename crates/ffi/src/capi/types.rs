@@ -102,10 +102,13 @@ pub enum FinishReason {
     Length = 2,
     /// The context is full.
     ContextFull = 3,
-    /// The grammar allows nothing more.
+    /// The text is complete: the grammar allows nothing more.
     GrammarEnd = 4,
     /// The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
     Cancelled = 5,
+    /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
+    /// context, a stop string, or no token that continues it.
+    Unfinished = 6,
 }
 
 /// Hears how much of a model is loaded, from 0 to 1. Returns 0 to give up, anything else to go on.
@@ -147,6 +150,20 @@ pub struct HappyLoadOptions {
     pub copy: u32,
 }
 
+/// A part of an open file.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyFilePart {
+    /// The file's descriptor, which is duplicated: it may be closed after the call.
+    pub fd: i32,
+    /// 0.
+    pub reserved: u32,
+    /// Bytes of the file before the part.
+    pub offset: u64,
+    /// Bytes of the part; 0: to the end of the file.
+    pub length: u64,
+}
+
 /// What running a model takes. Set `size` before the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -155,9 +172,10 @@ pub struct HappyPlan {
     pub size: u32,
     /// 1 if it fits the budget.
     pub fits: u32,
-    /// Most bytes of anonymous memory: KV cache, scratch, tokenizer, and the weights if they are copied.
+    /// Most bytes of anonymous memory: KV cache, scratch, tables, tokenizer, grammars, and the weights if they are copied.
     pub anon_bytes: u64,
-    /// Bytes that it may take.
+    /// Bytes that it may take: the option's, else what the machine has free and the limits of the process (control
+    /// groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
     pub budget_bytes: u64,
     /// Bytes of the weights.
     pub weight_bytes: u64,
@@ -177,8 +195,13 @@ pub struct HappyPlan {
     pub threads: u32,
     /// 1 if the weights are read into anonymous memory.
     pub weights_copied: u32,
-    /// 0.
-    pub reserved: u32,
+    /// The context that was planned for at first, if it had to shrink to fit the budget; else 0. It shrinks only if the
+    /// options ask for no size.
+    pub shrunk_from: u32,
+    /// Most bytes of the model's tables: layers, norms, biases.
+    pub table_bytes: u64,
+    /// Most bytes of the vocabulary that grammars and JSON schemas need.
+    pub grammar_bytes: u64,
 }
 
 /// Something to add to the logit of a token.

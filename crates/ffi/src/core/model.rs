@@ -5,10 +5,8 @@ use crate::failure::{Failure, Outcome};
 use crate::log_level::LogLevel;
 use crate::status::Status;
 use happy_engine::chat::{ReplyFormat, TemplateInput};
-use happy_engine::{
-    Engine, EngineError, LoadOptions, Plan, Source, memory, template_input, tool_template_of,
-};
-use happy_gguf::{Array, Value, keys};
+use happy_engine::{Engine, EngineError, LoadOptions, Plan, Source, template_input, tool_template_of};
+use happy_gguf::{Array, FilePart, Value, keys};
 use happy_tokenizer::{DecodeOptions, EncodeOptions};
 use serde_json::{Map, Value as Json, json};
 use std::fs::File;
@@ -23,17 +21,21 @@ const SHOWN_ELEMENTS: usize = 16;
 pub enum Place {
     /// A file.
     Path(PathBuf),
-    /// A part of an open file.
-    Part {
-        /// The file.
-        file: File,
-        /// What errors call it.
-        name: String,
-        /// Bytes before the model.
-        offset: u64,
-        /// Bytes of the model; `None`: to the end.
-        len: Option<u64>,
-    },
+    /// A part of an open file, or of several: those of a split model, in any order.
+    Parts(Vec<OpenPart>),
+}
+
+/// A part of an open file.
+#[derive(Debug)]
+pub struct OpenPart {
+    /// The file.
+    pub file: File,
+    /// What errors call it.
+    pub name: String,
+    /// Bytes before the part.
+    pub offset: u64,
+    /// Bytes of the part; `None`: to the end.
+    pub len: Option<u64>,
 }
 
 /// Hears how much is loaded; `false` ends it.
@@ -51,11 +53,16 @@ impl Place {
         Ok(Place::Path(path.into()))
     }
 
-    fn source(&self) -> Source<'_> {
+    /// Calls with what the engine reads.
+    fn with<T>(&self, call: impl FnOnce(&Source<'_>) -> Result<T, EngineError>) -> Result<T, EngineError> {
         match self {
-            Place::Path(path) => Source::Path(path),
-            Place::Part { file, name, offset, len } => {
-                Source::Part { file, name, offset: *offset, len: *len }
+            Place::Path(path) => call(&Source::Path(path)),
+            Place::Parts(parts) => {
+                let mut all = Vec::new();
+                for part in parts {
+                    all.push(FilePart::new(&part.file, &part.name, part.offset, part.len)?);
+                }
+                call(&Source::Parts(&all))
             }
         }
     }
@@ -65,11 +72,10 @@ impl Place {
     /// # Errors
     /// If there is no model that can be run.
     pub fn plan(&self, options: &LoadOptions) -> Outcome<Planned> {
-        let budget = budget_of(options);
-        match Engine::plan_of(&self.source(), options) {
-            Ok(plan) => Ok(Planned { plan, budget, fits: true, fitting: Some(plan.context) }),
+        match self.with(|source| Engine::plan_of(source, options)) {
+            Ok(plan) => Ok(Planned { plan, fits: true, fitting: Some(plan.context) }),
             Err(EngineError::OverBudget(over)) => {
-                Ok(Planned { plan: over.plan, budget: over.budget, fits: false, fitting: over.fitting })
+                Ok(Planned { plan: over.plan, fits: false, fitting: over.fitting })
             }
             Err(error) => Err(error.into()),
         }
@@ -81,22 +87,22 @@ impl Place {
 pub struct Planned {
     /// Its parts.
     pub plan: Plan,
-    /// Bytes of anonymous memory that it may take.
-    pub budget: u64,
-    /// Whether it does.
+    /// Whether it fits its budget.
     pub fits: bool,
     /// The largest context that would.
     pub fitting: Option<usize>,
 }
 
-fn budget_of(options: &LoadOptions) -> u64 {
-    options.memory_budget.or_else(memory::available).unwrap_or(u64::MAX)
+impl Planned {
+    /// Bytes of anonymous memory that it may take.
+    pub fn budget(&self) -> u64 {
+        self.plan.budget.map_or(u64::MAX, |budget| budget.bytes)
+    }
 }
 
 /// A loaded model.
 pub struct Model {
     engine: Engine,
-    budget: u64,
 }
 
 impl Model {
@@ -117,11 +123,12 @@ impl Model {
             }
             ControlFlow::Continue(())
         };
-        let engine =
-            Engine::open_from(&place.source(), options, &mut go_on).map_err(|error| match error {
+        let engine = place.with(|source| Engine::open_from(source, options, &mut go_on)).map_err(
+            |error| match error {
                 EngineError::Cancelled => Failure::new(Status::Cancelled, "loading was cancelled"),
                 error => error.into(),
-            })?;
+            },
+        )?;
         log::say(LogLevel::Info, || {
             let (plan, spec) = (engine.plan(), engine.model().spec());
             format!(
@@ -133,7 +140,10 @@ impl Model {
                 plan.anon_bytes()
             )
         });
-        Ok(Self { engine, budget: budget_of(options) })
+        if let Some(notice) = engine.plan().shrunk_notice() {
+            log::say(LogLevel::Info, || notice);
+        }
+        Ok(Self { engine })
     }
 
     /// The engine.
@@ -144,7 +154,7 @@ impl Model {
     /// What a session takes.
     pub fn plan(&self) -> Planned {
         let plan = *self.engine.plan();
-        Planned { plan, budget: self.budget, fits: true, fitting: Some(plan.context) }
+        Planned { plan, fits: true, fitting: Some(plan.context) }
     }
 
     /// The tokens of a text; with `special` control tokens by their strings, and BOS and EOS.
@@ -200,7 +210,8 @@ impl Model {
             Ok(template) => (template, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let parameters = view.tensors().map(|tensor| tensor.elements()).fold(0, u64::saturating_add);
+        let all = self.engine.files().view();
+        let parameters = all.tensors().map(|(_, tensor)| tensor.elements()).fold(0, u64::saturating_add);
         let mut info = json!({
             "architecture": model.spec().architecture,
             "name": pairs.optional::<&str>(keys::NAME.pattern()).ok().flatten(),

@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 pub use super::coalesce::Coalesce;
-pub use super::turn::{Form, TurnSettings};
+pub use super::turn::TurnSettings;
 
 /// What a session begins with.
 #[derive(Clone, Debug, Default)]

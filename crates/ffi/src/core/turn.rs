@@ -8,19 +8,9 @@ use crate::failure::{Failure, Outcome};
 use crate::status::Status;
 use happy_engine::chat::{Reply, ReplyEvent};
 use happy_engine::{
-    AnswerEvent, AnswerState, Cancel, Constraint, Context, Engine, Event, GenerateOptions, GenerationState,
+    AnswerEvent, AnswerState, Cancel, Context, Engine, Event, Form, GenerateOptions, GenerationState,
 };
-use happy_grammar::Grammar;
 use std::sync::Arc;
-
-/// What the text of a turn must match.
-#[derive(Clone, Debug)]
-pub enum Form {
-    /// A grammar in GBNF.
-    Gbnf(String),
-    /// A JSON schema.
-    JsonSchema(String),
-}
 
 /// How to generate.
 #[derive(Clone, Debug, Default)]
@@ -57,21 +47,10 @@ impl TurnSettings {
             max_tokens: self.max_tokens,
             stop: self.stop.clone(),
             ignore_end: self.ignore_end,
-            constraint: self.form.as_ref().map(|form| constraint(form, engine)).transpose()?,
+            form: self.form.clone(),
             cancel: self.cancel.as_deref().map_or_else(Cancel::new, Cancel::clone),
         })
     }
-}
-
-/// The constraint of a form for a model.
-fn constraint(form: &Form, engine: &Engine) -> Outcome<Constraint> {
-    let wrong =
-        |what: &str, e: &dyn std::fmt::Display| Failure::new(Status::Grammar, format!("the {what}: {e}"));
-    let grammar = match form {
-        Form::Gbnf(text) => Grammar::from_gbnf(text).map_err(|e| wrong("grammar", &e))?,
-        Form::JsonSchema(text) => Grammar::from_json_schema(text).map_err(|e| wrong("JSON schema", &e))?,
-    };
-    Ok(Constraint::new(&grammar, &engine.vocabulary()?)?)
 }
 
 enum Run {
@@ -240,7 +219,7 @@ impl Turn {
 /// Continues a text as it is; what the KV cache holds of it is not computed again.
 fn begin_raw(context: &mut Context, said: Option<&str>, options: GenerateOptions) -> Outcome<(Run, usize)> {
     let text = said.ok_or_else(|| Failure::argument("there is no text to continue: it is NULL"))?;
-    let ids = context.engine().encode_prompt(text)?;
+    let ids = context.engine().encode_prompt_until(text, &options.cancel)?;
     let reused = context.keep_common_prefix(0, &ids)?;
     let rest = ids.get(reused..).unwrap_or_default();
     Ok((Run::Raw(context.begin(0, rest, options)?), reused))

@@ -39,6 +39,14 @@ pub(super) fn tokens(env: &Env<'_>, array: &JIntArray<'_>, what: &str) -> Result
     Ok(read.into_iter().map(|token| token as u32).collect())
 }
 
+/// The numbers of an array.
+pub(super) fn numbers(env: &Env<'_>, array: &JLongArray<'_>, what: &str) -> Result<Vec<i64>, Trouble> {
+    require(array, what)?;
+    let mut read = room(array.len(env)?, what)?;
+    array.get_region(env, 0, &mut read)?;
+    Ok(read)
+}
+
 /// A new array of bytes.
 pub(super) fn give<'l>(env: &mut Env<'l>, bytes: &[u8]) -> Result<JByteArray<'l>, Trouble> {
     Ok(env.byte_array_from_slice(bytes)?)

@@ -1,6 +1,6 @@
 //! The methods of `HappyModel`.
 
-use super::arrays::{give, give_numbers, give_tokens, text, tokens};
+use super::arrays::{self, give, give_numbers, give_tokens, text, tokens};
 use super::call::{Trouble, call};
 use super::library::{free, from_java, to_java};
 use super::{numbers, options};
@@ -24,10 +24,27 @@ fn path(env: &Env<'_>, path: &JByteArray<'_>) -> Result<Place, Trouble> {
 
 /// A part of a file by its descriptor. Android's asset descriptors say -1 for "to the end".
 fn part(fd: jint, offset: jlong, length: jlong) -> Result<Place, Trouble> {
+    let (fd, offset, length) = checked(fd.into(), offset, length)?;
+    // SAFETY: the descriptor is the Java program's to use: it got it from its system.
+    Ok(unsafe { descriptor::place(fd, offset, length)? })
+}
+
+/// The parts of a split model, three numbers each: descriptor, offset, length.
+fn parts(env: &Env<'_>, parts: &JLongArray<'_>) -> Result<Place, Trouble> {
+    let numbers = arrays::numbers(env, parts, "parts")?;
+    let mut all = Vec::new();
+    for part in numbers.chunks_exact(3) {
+        all.push(checked(part[0], part[1], part[2])?);
+    }
+    // SAFETY: the descriptors are the Java program's to use: it got them from its system.
+    Ok(unsafe { descriptor::places(all)? })
+}
+
+fn checked(fd: i64, offset: jlong, length: jlong) -> Outcome<(i32, u64, u64)> {
+    let fd = i32::try_from(fd).map_err(|_| Failure::argument(format!("fd: {fd}, expected a descriptor")))?;
     let offset = u64::try_from(offset)
         .map_err(|_| Failure::argument(format!("offset: {offset}, expected 0 or more")))?;
-    // SAFETY: the descriptor is the Java program's to use: it got it from its system.
-    Ok(unsafe { descriptor::place(fd, offset, u64::try_from(length).unwrap_or(0))? })
+    Ok((fd, offset, u64::try_from(length).unwrap_or(0)))
 }
 
 /// Loads a model. `progress` is null or a `HappyProgress`: it is called on this thread, and what it throws ends loading.
@@ -84,6 +101,21 @@ pub extern "system" fn Java_dev_happyllm_Native_planFd<'l>(
     })
 }
 
+/// What parts of files take.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_dev_happyllm_Native_planFds<'l>(
+    env: EnvUnowned<'l>,
+    _: JClass<'l>,
+    parts: JLongArray<'l>,
+    options: JByteArray<'l>,
+) -> JLongArray<'l> {
+    call(env, |env| {
+        let place = self::parts(env, &parts)?;
+        let planned = place.plan(&options::load(&text(env, &options, "options")?)?)?;
+        give_numbers(env, &numbers::plan(planned))
+    })
+}
+
 /// Loads a file.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_dev_happyllm_Native_openFile<'l>(
@@ -96,6 +128,22 @@ pub extern "system" fn Java_dev_happyllm_Native_openFile<'l>(
 ) -> jlong {
     call(env, |env| {
         let place = self::path(env, &path)?;
+        open(env, &place, &options, cancel, &progress)
+    })
+}
+
+/// Loads parts of files.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_dev_happyllm_Native_openFds<'l>(
+    env: EnvUnowned<'l>,
+    _: JClass<'l>,
+    parts: JLongArray<'l>,
+    options: JByteArray<'l>,
+    cancel: jlong,
+    progress: JObject<'l>,
+) -> jlong {
+    call(env, |env| {
+        let place = self::parts(env, &parts)?;
         open(env, &place, &options, cancel, &progress)
     })
 }

@@ -5,7 +5,7 @@ use crate::core::model::Planned;
 use crate::core::session::SessionMemory;
 
 /// The fields of a `HappyPlan`.
-pub(super) fn plan(planned: Planned) -> [i64; 12] {
+pub(super) fn plan(planned: Planned) -> [i64; 15] {
     let plan = HappyPlan::from(planned);
     [
         plan.fits.into(),
@@ -20,6 +20,9 @@ pub(super) fn plan(planned: Planned) -> [i64; 12] {
         plan.batch.into(),
         plan.threads.into(),
         plan.weights_copied.into(),
+        plan.shrunk_from.into(),
+        long(plan.table_bytes),
+        long(plan.grammar_bytes),
     ]
 }
 

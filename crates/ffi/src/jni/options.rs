@@ -5,8 +5,9 @@
 use crate::capi::types::HAPPY_SEED_RANDOM;
 use crate::core::json;
 use crate::core::sampler::{Sampler, SamplerSettings};
-use crate::core::session::{Coalesce, Form, SessionSettings, TurnSettings};
+use crate::core::session::{Coalesce, SessionSettings, TurnSettings};
 use crate::failure::{Failure, Outcome};
+use happy_engine::Form;
 use happy_engine::LoadOptions;
 use happy_kernels::Isa;
 use happy_model::KvType;
@@ -60,8 +61,8 @@ pub(super) fn turn(text: &str) -> Outcome<TurnSettings> {
         (Some(_), Some(_)) => {
             return Err(Failure::argument("a grammar and a JSON schema: expected one of them"));
         }
-        (Some(text), None) => Some(Form::Gbnf(text)),
-        (None, Some(text)) => Some(Form::JsonSchema(text)),
+        (Some(text), None) => Some(Form::gbnf(text)),
+        (None, Some(text)) => Some(Form::json_schema(text)),
         (None, None) => None,
     };
     let sampler = fields.take("sampler", "an object", |value| value.as_object().cloned())?;

@@ -1,73 +1,32 @@
-//! What the tests share: finding the conformance corpus, base64, counting allocations, hostile headers.
+//! What the tests share: the conformance corpus, counting allocations, hostile headers.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
 pub mod counting;
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use happy_testkit::{Corpus, Files};
 
-/// The folder of the GGUF corpus, from `HAPPY_CONFORMANCE` or beside the workspace. Where it is absent the test says so,
-/// and fails under `CI=true`.
-pub fn corpus() -> Option<PathBuf> {
-    let root = std::env::var_os("HAPPY_CONFORMANCE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-        PathBuf::from,
-    );
-    let folder = root.join("gguf");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let message = format!("NOT RUN: no conformance corpus at {} (set HAPPY_CONFORMANCE)", folder.display());
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
-    eprintln!("{message}");
-    None
+/// The files of the GGUF corpus, all of which are in the repository.
+pub fn corpus() -> Files {
+    Corpus::repository().open("gguf").unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The cases of the corpus, each with its bytes.
-pub fn cases(corpus: &Path) -> Vec<(serde_json::Value, Vec<u8>)> {
-    let packed = std::fs::File::open(corpus.join("cases.jsonl.gz")).expect("the cases");
-    let mut lines = String::new();
-    flate2::read::GzDecoder::new(packed).read_to_string(&mut lines).expect("gzip");
+pub fn cases(corpus: &Files) -> Vec<(serde_json::Value, Vec<u8>)> {
+    let lines = corpus.text("cases.jsonl.gz").expect("the cases");
     let cases = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
     cases
         .map(|case: serde_json::Value| {
-            let bytes = base64(case["b64"].as_str().expect("text"));
+            let bytes = happy_testkit::base64(case["b64"].as_str().expect("text")).expect("base64");
             (case, bytes)
         })
         .collect()
 }
 
 /// The valid files of the corpus with their names.
-pub fn files(corpus: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut paths: Vec<_> = std::fs::read_dir(corpus.join("files"))
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|e| e == "gguf"))
-        .collect();
-    paths.sort();
-    paths
-        .into_iter()
-        .map(|path| {
-            let bytes = std::fs::read(&path).expect("a file");
-            (path.display().to_string(), bytes)
-        })
-        .collect()
-}
-
-/// Decodes base64 with padding.
-pub fn base64(text: &str) -> Vec<u8> {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut out, mut bits, mut held) = (Vec::new(), 0u32, 0);
-    for c in text.bytes().filter(|c| *c != b'=') {
-        let digit = ALPHABET.iter().position(|a| *a == c).expect("base64 digit");
-        bits = bits << 6 | digit as u32;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-        }
-    }
-    out
+pub fn files(corpus: &Files) -> Vec<(String, Vec<u8>)> {
+    let mut paths = corpus.list("files").expect("a folder");
+    paths.retain(|path| path.ends_with(".gguf"));
+    paths.into_iter().map(|path| (path.clone(), corpus.bytes(&path).expect("a file"))).collect()
 }
 
 /// Bytes of a file, put together field by field, right or wrong.

@@ -3,6 +3,7 @@
 use super::scan::Scanner;
 use crate::charset::CharSet;
 use crate::error::{GrammarError, GrammarErrorKind, Place};
+use crate::halt::{Halt, Meter, push};
 use crate::limits::Limits;
 use crate::rules::{Expr, Rule, RuleId, Rules, TokenRef};
 use std::collections::HashMap;
@@ -11,7 +12,15 @@ use std::collections::HashMap;
 const REPETITIONS_IN_A_ROW: usize = 8;
 
 /// Turns a grammar's text into rules, of which the one called `root` is where texts begin.
-pub(crate) fn parse(text: &str, root: &str, limits: &Limits) -> Result<Rules, GrammarError> {
+///
+/// `outside` are names of rules that are defined elsewhere: they are the first rules, and match nothing here.
+pub(crate) fn parse<'a>(
+    text: &'a str,
+    root: &str,
+    outside: &[&'a str],
+    limits: &'a Limits,
+    meter: &'a Meter<'a>,
+) -> Result<Rules, GrammarError> {
     if text.len() > limits.text_bytes {
         let message = format!(
             "the grammar has {} bytes, more than {} (Limits::text_bytes)",
@@ -20,7 +29,16 @@ pub(crate) fn parse(text: &str, root: &str, limits: &Limits) -> Result<Rules, Gr
         );
         return Err(GrammarError::new(GrammarErrorKind::Limit, None, message));
     }
-    let mut parser = Parser { at: Scanner::new(text), limits, names: HashMap::new(), rules: Vec::new() };
+    let mut parser =
+        Parser { at: Scanner::new(text), limits, meter, names: HashMap::new(), rules: Vec::new() };
+    for name in outside {
+        let id = parser.id(name, Place { line: 1, column: 1 })? as usize;
+        if parser.rules[id].defined.is_some() {
+            let message = format!("the part '{name}' is given twice");
+            return Err(GrammarError::new(GrammarErrorKind::DuplicateRule, None, message));
+        }
+        parser.rules[id].defined = Some((None, Expr::Alt(Vec::new())));
+    }
     parser.at.spaces(true);
     while parser.at.peek().is_some() {
         parser.rule()?;
@@ -33,38 +51,43 @@ struct Entry<'a> {
     name: &'a str,
     /// Where it was first mentioned.
     used: Place,
-    defined: Option<(Place, Expr)>,
+    defined: Option<(Option<Place>, Expr)>,
 }
 
 struct Parser<'a> {
     at: Scanner<'a>,
     limits: &'a Limits,
+    meter: &'a Meter<'a>,
     names: HashMap<&'a str, RuleId>,
     rules: Vec<Entry<'a>>,
 }
 
 impl<'a> Parser<'a> {
     /// The number of a rule that is mentioned here.
-    fn id(&mut self, name: &'a str, used: Place) -> RuleId {
-        *self.names.entry(name).or_insert_with(|| {
+    fn id(&mut self, name: &'a str, used: Place) -> Result<RuleId, Halt> {
+        self.meter.step(1)?;
+        self.names.try_reserve(1)?;
+        self.rules.try_reserve(1)?;
+        Ok(*self.names.entry(name).or_insert_with(|| {
             self.rules.push(Entry { name, used, defined: None });
             (self.rules.len() - 1) as RuleId
-        })
+        }))
     }
 
     fn rule(&mut self) -> Result<(), GrammarError> {
         let place = self.at.place();
         let name = self.at.name()?;
-        let id = self.id(name, place) as usize;
+        let id = self.id(name, place)? as usize;
         self.at.spaces(false);
         self.at.expect("::=", "'::='")?;
         self.at.spaces(true);
         let expr = self.alternates(0)?;
         if let Some((first, _)) = &self.rules[id].defined {
-            let message = format!("rule '{name}' is defined twice, first in line {}", first.line);
+            let first = first.map_or("as a part".to_owned(), |first| format!("in line {}", first.line));
+            let message = format!("rule '{name}' is defined twice, first {first}");
             return Err(GrammarError::new(GrammarErrorKind::DuplicateRule, Some(place), message));
         }
-        self.rules[id].defined = Some((place, expr));
+        self.rules[id].defined = Some((Some(place), expr));
         if !matches!(self.at.peek(), None | Some('\r' | '\n')) {
             return Err(self.at.expected("a symbol, '|' or the end of the line"));
         }
@@ -82,7 +105,8 @@ impl<'a> Parser<'a> {
         let mut alternatives = vec![self.sequence(depth)?];
         while self.at.take("|") {
             self.at.spaces(true);
-            alternatives.push(self.sequence(depth)?);
+            let sequence = self.sequence(depth)?;
+            push(&mut alternatives, sequence)?;
         }
         Ok(if alternatives.len() == 1 { alternatives.remove(0) } else { Expr::Alt(alternatives) })
     }
@@ -91,9 +115,11 @@ impl<'a> Parser<'a> {
         let mut symbols = Vec::new();
         while let Some(symbol) = self.symbol(depth)? {
             self.at.spaces(depth > 0);
-            symbols.push(self.repetition(symbol, depth)?);
+            let symbol = self.repetition(symbol, depth)?;
+            push(&mut symbols, symbol)?;
+            self.meter.step(4)?;
         }
-        Ok(Expr::Seq(symbols))
+        Ok(if symbols.len() == 1 { symbols.remove(0) } else { Expr::Seq(symbols) })
     }
 
     fn symbol(&mut self, depth: usize) -> Result<Option<Expr>, GrammarError> {
@@ -115,7 +141,7 @@ impl<'a> Parser<'a> {
             }
             Some(c) if c.is_ascii_alphanumeric() || c == '-' => {
                 let name = self.at.name()?;
-                Expr::Rule(self.id(name, place))
+                Expr::Rule(self.id(name, place)?)
             }
             _ => return Ok(None),
         }))
@@ -125,7 +151,10 @@ impl<'a> Parser<'a> {
         self.at.next();
         let mut text = String::new();
         while !self.at.take("\"") {
-            text.push(self.at.character("the literal ('\"')")?);
+            let character = self.at.character("the literal ('\"')")?;
+            text.try_reserve(4).map_err(Halt::from)?;
+            text.push(character);
+            self.meter.step(1)?;
         }
         Ok(Expr::Literal(text))
     }
@@ -149,7 +178,8 @@ impl<'a> Parser<'a> {
                 let message = format!("expected a range that ascends, found {low}-{high}");
                 return Err(GrammarError::new(GrammarErrorKind::Syntax, Some(place), message));
             }
-            ranges.push((low as u32, high as u32));
+            push(&mut ranges, (low as u32, high as u32))?;
+            self.meter.step(1)?;
         }
         if ranges.is_empty() {
             let message = "expected characters in the class, found none";
@@ -242,13 +272,18 @@ impl<'a> Parser<'a> {
             let message = format!("no rule is called '{root}', where texts begin");
             return Err(GrammarError::new(GrammarErrorKind::MissingRoot, None, message));
         };
+        let mut all = Vec::new();
+        all.try_reserve_exact(self.rules.len()).map_err(Halt::from)?;
         let rules = self.rules.into_iter().map(|Entry { name, used, defined }| match defined {
-            Some((place, expr)) => Ok(Rule { name: name.to_owned(), expr, place: Some(place) }),
+            Some((place, expr)) => Ok(Rule { name: name.to_owned(), expr, place }),
             None => {
                 let message = format!("rule '{name}' is used and not defined");
                 Err(GrammarError::new(GrammarErrorKind::UndefinedRule, Some(used), message))
             }
         });
-        Ok(Rules { rules: rules.collect::<Result<_, _>>()?, root: id })
+        for rule in rules {
+            all.push(rule?);
+        }
+        Ok(Rules { rules: all, root: id, plans: Vec::new(), left_out: Vec::new(), ignored: Vec::new() })
     }
 }

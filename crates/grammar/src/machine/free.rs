@@ -2,6 +2,7 @@
 
 use super::{DEAD, Machine, StateId};
 use crate::error::MatchError;
+use crate::halt::{Halt, Meter, push};
 use crate::program::sequences;
 use std::collections::HashSet;
 
@@ -11,13 +12,13 @@ const ENOUGH: u16 = 16;
 impl Machine {
     /// A number of plain characters (no quote, backslash or control character) all sequences of which may follow. At most
     /// [`ENOUGH`], or `u16::MAX` where it is any number.
-    pub(crate) fn free_characters(&mut self, state: StateId) -> Result<u16, MatchError> {
+    pub(crate) fn free_characters(&mut self, state: StateId, meter: &Meter<'_>) -> Result<u16, MatchError> {
         let mut seen = HashSet::from([state]);
         let mut front = vec![state];
         for count in 0..ENOUGH {
             let mut next = Vec::new();
             for state in front {
-                let Some(after) = self.after_plain(state)? else { return Ok(count) };
+                let Some(after) = self.after_plain(state, meter)? else { return Ok(count) };
                 next.extend(after.into_iter().filter(|state| seen.insert(*state)));
             }
             if next.is_empty() {
@@ -29,16 +30,21 @@ impl Machine {
     }
 
     /// The states after each plain character; `None` where one of them cannot follow.
-    fn after_plain(&mut self, state: StateId) -> Result<Option<Vec<StateId>>, MatchError> {
+    fn after_plain(&mut self, state: StateId, meter: &Meter<'_>) -> Result<Option<Vec<StateId>>, MatchError> {
         if let Some(known) = self.after_plain.get(&state) {
             return Ok(known.clone());
         }
-        let found = self.find_after_plain(state)?;
+        let found = self.find_after_plain(state, meter)?;
+        self.after_plain.try_reserve(1).map_err(Halt::from)?;
         self.after_plain.insert(state, found.clone());
         Ok(found)
     }
 
-    fn find_after_plain(&mut self, state: StateId) -> Result<Option<Vec<StateId>>, MatchError> {
+    fn find_after_plain(
+        &mut self,
+        state: StateId,
+        meter: &Meter<'_>,
+    ) -> Result<Option<Vec<StateId>>, MatchError> {
         let mut found = Vec::new();
         // Most states fail at one of these at once.
         for (low, high) in [(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0x10_FFFF)] {
@@ -53,9 +59,10 @@ impl Machine {
                             if before.replace(class) == Some(class) {
                                 continue;
                             }
-                            match self.step(state, class)? {
+                            meter.step(1)?;
+                            match self.step(state, class, meter)? {
                                 DEAD => return Ok(None),
-                                after => next.push(after),
+                                after => push(&mut next, after)?,
                             }
                         }
                     }
@@ -63,6 +70,7 @@ impl Machine {
                     next.dedup();
                     front = next;
                 }
+                found.try_reserve(front.len()).map_err(Halt::from)?;
                 found.extend(front);
             }
         }

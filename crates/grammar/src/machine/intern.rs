@@ -1,5 +1,6 @@
 //! Lists of items by number: equal lists have one number.
 
+use crate::halt::{Halt, push};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,13 +20,13 @@ pub(super) const ROOT: u32 = 0;
 /// Numbered lists. Number 0 is the empty list.
 #[derive(Debug)]
 pub(super) struct Lists {
-    numbers: HashMap<Arc<[Item]>, u32>,
-    lists: Vec<Arc<[Item]>>,
+    numbers: HashMap<Arc<Vec<Item>>, u32>,
+    lists: Vec<Arc<Vec<Item>>>,
 }
 
 impl Lists {
     pub(super) fn new() -> Self {
-        let empty: Arc<[Item]> = Arc::new([]);
+        let empty: Arc<Vec<Item>> = Arc::default();
         Self { numbers: HashMap::from([(Arc::clone(&empty), 0)]), lists: vec![empty] }
     }
 
@@ -37,22 +38,26 @@ impl Lists {
     pub(super) fn find(&self, items: &mut Vec<Item>) -> Option<u32> {
         items.sort_unstable();
         items.dedup();
-        self.numbers.get(items.as_slice()).copied()
+        self.numbers.get(&*items).copied()
     }
 
     /// The number of a list, a new one if need be.
-    pub(super) fn number(&mut self, items: &mut Vec<Item>) -> u32 {
+    pub(super) fn number(&mut self, items: &mut Vec<Item>) -> Result<u32, Halt> {
         if let Some(number) = self.find(items) {
-            return number;
+            return Ok(number);
         }
-        let list: Arc<[Item]> = items.as_slice().into();
-        let number = self.lists.len() as u32;
-        self.numbers.insert(Arc::clone(&list), number);
-        self.lists.push(list);
-        number
+        let mut list = Vec::new();
+        list.try_reserve_exact(items.len())?;
+        list.extend_from_slice(items);
+        let list = Arc::new(list);
+        self.numbers.try_reserve(1)?;
+        push(&mut self.lists, Arc::clone(&list))?;
+        let number = self.lists.len() as u32 - 1;
+        self.numbers.insert(list, number);
+        Ok(number)
     }
 
-    pub(super) fn get(&self, number: u32) -> Arc<[Item]> {
+    pub(super) fn get(&self, number: u32) -> Arc<Vec<Item>> {
         Arc::clone(&self.lists[number as usize])
     }
 }

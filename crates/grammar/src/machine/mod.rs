@@ -15,11 +15,13 @@
 //! Nothing here recurses and nothing loops: a position is followed once a step, and rules that begin with one another (left
 //! recursion) were refused. A call in last position hands on its caller's frame, so right recursion is flat.
 
+mod feasible;
 mod free;
 mod intern;
 mod unique;
 
 use crate::error::MatchError;
+use crate::halt::{Halt, Meter, push};
 use crate::limits::Limits;
 use crate::program::{ACCEPT, NAMED_TOKEN, Node, Program};
 use intern::{Item, Lists, ROOT};
@@ -43,8 +45,9 @@ struct Traits {
     accepting: bool,
     /// Whole tokens are named here.
     tokens: bool,
-    /// An item of an array of different items has just begun; one has ended.
+    /// An item of an array of different items has just begun; is being written; has ended.
     fresh: bool,
+    inside: bool,
     ended: bool,
 }
 
@@ -64,6 +67,10 @@ pub(crate) struct Machine {
     guards: Guards,
     /// For states that were asked: the states after plain characters.
     after_plain: HashMap<StateId, Option<Vec<StateId>>>,
+    /// States at the beginning of rules, for the kinds of items that must differ.
+    kinds: HashMap<u32, StateId>,
+    /// For their states: the bytes that may follow, and where they lead.
+    live: HashMap<StateId, Arc<Vec<(u8, StateId)>>>,
     start: StateId,
     scratch: Scratch,
 }
@@ -87,7 +94,12 @@ pub(crate) struct Position {
 
 impl Machine {
     /// A machine at the beginning; `named` holds the ids of the program's named tokens.
-    pub(crate) fn new(program: Arc<Program>, named: Vec<u32>, limits: &Limits) -> Result<Self, MatchError> {
+    pub(crate) fn new(
+        program: Arc<Program>,
+        named: Vec<u32>,
+        limits: &Limits,
+        meter: &Meter<'_>,
+    ) -> Result<Self, MatchError> {
         let mut machine = Self {
             program,
             named,
@@ -99,14 +111,22 @@ impl Machine {
             rows: Vec::new(),
             guards: Guards::new(),
             after_plain: HashMap::new(),
+            kinds: HashMap::new(),
+            live: HashMap::new(),
             start: DEAD,
             scratch: Scratch::default(),
         };
         machine.rows.resize(machine.alphabet(), DEAD);
-        let node = machine.program.starts[machine.program.root as usize];
-        machine.scratch.work.push(Item { node, frame: ROOT, guard: unique::NONE });
-        machine.start = machine.settle()?;
+        machine.start = machine.enter(machine.program.root, meter)?;
         Ok(machine)
+    }
+
+    /// The state at the beginning of a rule's own texts.
+    fn enter(&mut self, rule: u32, meter: &Meter<'_>) -> Result<StateId, MatchError> {
+        let node = self.program.starts[rule as usize];
+        self.scratch.work.clear();
+        push(&mut self.scratch.work, Item { node, frame: ROOT, guard: unique::NONE })?;
+        self.settle(meter)
     }
 
     /// Where every text begins.
@@ -146,38 +166,51 @@ impl Machine {
 
     /// The state after a byte of a class.
     #[inline]
-    pub(crate) fn step(&mut self, state: StateId, class: u8) -> Result<StateId, MatchError> {
+    pub(crate) fn step(
+        &mut self,
+        state: StateId,
+        class: u8,
+        meter: &Meter<'_>,
+    ) -> Result<StateId, MatchError> {
         let known = self.rows[state as usize * self.program.members.len() + usize::from(class)];
-        if known != UNKNOWN { Ok(known) } else { self.new_step(state, class) }
+        if known != UNKNOWN { Ok(known) } else { self.new_step(state, class, meter) }
     }
 
     #[cold]
-    fn new_step(&mut self, state: StateId, class: u8) -> Result<StateId, MatchError> {
+    fn new_step(&mut self, state: StateId, class: u8, meter: &Meter<'_>) -> Result<StateId, MatchError> {
         let byte = self.program.members[usize::from(class)];
-        self.scratch.work.clear();
+        // A guard may take steps of its own.
+        let mut work = core::mem::take(&mut self.scratch.work);
+        work.clear();
         for item in self.states.get(state).iter() {
+            meter.step(1)?;
             if let Node::Bytes { set, next } = self.program.nodes[item.node as usize]
                 && self.program.sets[set as usize].contains(byte)
             {
-                let guard =
-                    if item.guard == unique::NONE { item.guard } else { self.guards.byte(item.guard, byte) };
-                self.scratch.work.push(Item { node: next, frame: item.frame, guard });
+                let Some(guard) = self.guard_byte(item.guard, byte, meter)? else { continue };
+                push(&mut work, Item { node: next, frame: item.frame, guard })?;
             }
         }
-        let next = self.settle()?;
+        self.scratch.work = work;
+        let next = self.settle(meter)?;
         let place = state as usize * self.alphabet() + usize::from(class);
         self.rows[place] = next;
         Ok(next)
     }
 
     /// The state after these bytes, without leaving a token; dead for no bytes.
-    pub(crate) fn walk(&mut self, state: StateId, bytes: &[u8]) -> Result<StateId, MatchError> {
+    pub(crate) fn walk(
+        &mut self,
+        state: StateId,
+        bytes: &[u8],
+        meter: &Meter<'_>,
+    ) -> Result<StateId, MatchError> {
         let mut at = if bytes.is_empty() { DEAD } else { state };
         for &byte in bytes {
             if at == DEAD {
                 break;
             }
-            at = self.step(at, self.program.class_of[usize::from(byte)])?;
+            at = self.step(at, self.program.class_of[usize::from(byte)], meter)?;
         }
         Ok(at)
     }
@@ -203,10 +236,18 @@ impl Machine {
     }
 
     /// Moves on by one byte.
-    pub(crate) fn advance(&mut self, at: &mut Position, byte: u8) -> Result<(), MatchError> {
-        let state = self.step(at.state, self.program.class_of[usize::from(byte)])?;
-        at.item.push(byte);
-        self.commit(at, state)
+    pub(crate) fn advance(
+        &mut self,
+        at: &mut Position,
+        byte: u8,
+        meter: &Meter<'_>,
+    ) -> Result<(), MatchError> {
+        meter.step(1)?;
+        let state = self.step(at.state, self.program.class_of[usize::from(byte)], meter)?;
+        if self.traits[at.state as usize].inside {
+            push(&mut at.item, byte)?;
+        }
+        self.commit(at, state, meter)
     }
 
     /// Moves on by one token, which the state takes by its bytes, by its name, or both.
@@ -215,13 +256,14 @@ impl Machine {
         at: &mut Position,
         token: Option<u32>,
         bytes: &[u8],
+        meter: &Meter<'_>,
     ) -> Result<(), MatchError> {
-        let mut state = self.walk(at.state, bytes)?;
+        let mut state = self.walk(at.state, bytes, meter)?;
         let mut after = at.clone();
         if state != DEAD {
             // What the token does byte by byte is at least that much; items of arrays are noted on the way.
             for &byte in bytes {
-                self.advance(&mut after, byte)?;
+                self.advance(&mut after, byte, meter)?;
             }
             state = after.state;
         }
@@ -231,11 +273,14 @@ impl Machine {
                 if let Node::Token { token: named, negated, next } = self.program.nodes[item.node as usize]
                     && (token == Some(self.token_id(named))) != negated
                 {
-                    self.scratch.work.push(Item { node: next, ..*item });
+                    push(&mut self.scratch.work, Item { node: next, ..*item })?;
                 }
             }
-            let named = self.settle()?;
-            let mut items = [self.states.get(state), self.states.get(named)].concat();
+            let named = self.settle(meter)?;
+            let mut items = copied(&self.states.get(state))?;
+            let more = self.states.get(named);
+            items.try_reserve(more.len()).map_err(Halt::from)?;
+            items.extend_from_slice(&more);
             state = self.state(&mut items)?;
         }
         after.state = state;
@@ -244,24 +289,28 @@ impl Machine {
     }
 
     /// Enters a state, and notes the text of an array's item that has ended.
-    fn commit(&mut self, at: &mut Position, state: StateId) -> Result<(), MatchError> {
+    fn commit(&mut self, at: &mut Position, state: StateId, meter: &Meter<'_>) -> Result<(), MatchError> {
         at.state = state;
-        let Traits { fresh, ended, .. } = self.traits[state as usize];
+        let Traits { fresh, inside, ended, .. } = self.traits[state as usize];
         if ended {
-            let mut items = self.states.get(state).to_vec();
-            for item in &mut items {
-                item.guard = self.guards.commit(item.guard, &at.item);
+            let mut items = copied(&self.states.get(state))?;
+            let mut left = Vec::new();
+            left.try_reserve(items.len()).map_err(Halt::from)?;
+            for item in items.drain(..) {
+                if let Some(guard) = self.commit_guard(item.guard, &at.item, meter)? {
+                    left.push(Item { guard, ..item });
+                }
             }
-            at.state = self.state(&mut items)?;
+            at.state = self.state(&mut left)?;
         }
-        if fresh || !self.program.has_unique {
+        if fresh || !inside {
             at.item.clear();
         }
         Ok(())
     }
 
     /// Follows everything that takes no byte, from the items in `scratch.work`.
-    fn settle(&mut self) -> Result<StateId, MatchError> {
+    fn settle(&mut self, meter: &Meter<'_>) -> Result<StateId, MatchError> {
         let program = Arc::clone(&self.program);
         let mut scratch = core::mem::take(&mut self.scratch);
         scratch.seen.clear();
@@ -271,6 +320,8 @@ impl Machine {
         let mut first_round = true;
         loop {
             while let Some(item) = scratch.work.pop() {
+                meter.step(1)?;
+                scratch.seen.try_reserve(1).map_err(Halt::from)?;
                 if !scratch.seen.insert(item) {
                     continue;
                 }
@@ -280,39 +331,44 @@ impl Machine {
                 }
                 let to = |node: u32| Item { node, ..item };
                 match &program.nodes[item.node as usize] {
-                    Node::Accept if item.frame == ROOT => scratch.kept.push(item),
+                    Node::Accept if item.frame == ROOT => push(&mut scratch.kept, item)?,
                     Node::Accept if first_round => {
                         let callers = self.frames.get(item.frame);
-                        scratch
-                            .work
-                            .extend(callers.iter().map(|caller| Item { guard: item.guard, ..*caller }));
+                        scratch.work.try_reserve(callers.len()).map_err(Halt::from)?;
+                        let with = |caller: &Item| Item { guard: item.guard, ..*caller };
+                        scratch.work.extend(callers.iter().map(with));
                     }
                     Node::Accept => {}
-                    Node::Bytes { .. } | Node::Token { .. } => scratch.kept.push(item),
-                    Node::Split(nodes) => scratch.work.extend(nodes.iter().map(|&node| to(node))),
+                    Node::Bytes { .. } | Node::Token { .. } => push(&mut scratch.kept, item)?,
+                    Node::Split(nodes) => {
+                        scratch.work.try_reserve(nodes.len()).map_err(Halt::from)?;
+                        scratch.work.extend(nodes.iter().map(|&node| to(node)));
+                    }
                     Node::Unique { step, next } => {
-                        if let Some(guard) = self.guards.step(item.guard, *step) {
-                            scratch.work.push(Item { node: *next, guard, ..item });
+                        if let Some(guard) = self.guard_step(item.guard, *step, meter)? {
+                            push(&mut scratch.work, Item { node: *next, guard, ..item })?;
                         }
                     }
                     Node::Call { rule, next, skip } => {
                         let key = (program.rank[*rule as usize], item.guard);
                         let callers = &mut scratch.calls.entry(key).or_insert((*rule, Vec::new())).1;
                         if *next == ACCEPT && item.frame != ROOT {
-                            callers.extend(self.frames.get(item.frame).iter());
+                            let around = self.frames.get(item.frame);
+                            callers.try_reserve(around.len()).map_err(Halt::from)?;
+                            callers.extend_from_slice(&around);
                         } else {
-                            callers.push(Item { guard: unique::NONE, ..to(*next) });
+                            push(callers, Item { guard: unique::NONE, ..to(*next) })?;
                         }
                         if *skip && program.nullable[*rule as usize] {
-                            scratch.work.push(to(*next));
+                            push(&mut scratch.work, to(*next))?;
                         }
                     }
                 }
             }
             first_round = false;
             let Some(((_, guard), (rule, mut callers))) = scratch.calls.pop_first() else { break };
-            let frame = self.frames.number(&mut callers);
-            scratch.work.push(Item { node: program.starts[rule as usize], frame, guard });
+            let frame = self.frames.number(&mut callers)?;
+            push(&mut scratch.work, Item { node: program.starts[rule as usize], frame, guard })?;
         }
         let mut kept = core::mem::take(&mut scratch.kept);
         self.scratch = scratch;
@@ -327,17 +383,30 @@ impl Machine {
             let limit = self.max_states;
             return Err(MatchError::Limit { what: "states", name: "states", limit });
         }
-        let number = self.states.number(items);
+        // The rows of a state come before its number, so that a number never lacks them.
+        let alphabet = self.program.members.len();
+        self.traits.try_reserve(1).map_err(Halt::from)?;
+        self.rows.try_reserve(alphabet).map_err(Halt::from)?;
+        let number = self.states.number(items)?;
         if number as usize == self.traits.len() {
             let node = |item: &Item| &self.program.nodes[item.node as usize];
             self.traits.push(Traits {
                 accepting: items.iter().any(|item| *node(item) == Node::Accept),
                 tokens: items.iter().any(|item| matches!(node(item), Node::Token { .. })),
                 fresh: items.iter().any(|item| self.guards.is_fresh(item.guard)),
+                inside: items.iter().any(|item| self.guards.is_inside(item.guard)),
                 ended: items.iter().any(|item| self.guards.has_ended(item.guard)),
             });
-            self.rows.resize(self.rows.len() + self.program.members.len(), UNKNOWN);
+            self.rows.resize(self.rows.len() + alphabet, UNKNOWN);
         }
         Ok(number)
     }
+}
+
+/// A list's items, to be changed.
+fn copied(items: &[Item]) -> Result<Vec<Item>, Halt> {
+    let mut copy = Vec::new();
+    copy.try_reserve(items.len())?;
+    copy.extend_from_slice(items);
+    Ok(copy)
 }

@@ -1,20 +1,22 @@
 //! What the compiler must know about rules: which match the empty string, how large they are, and who begins with whom.
 
+use crate::halt::{Halt, Meter, filled};
 use crate::rules::{Expr, Rules};
 
 /// Whether each rule matches the empty string (the least fixed point).
-pub(super) fn nullable_rules(rules: &Rules) -> Vec<bool> {
-    let mut nullable = vec![false; rules.rules.len()];
+pub(super) fn nullable_rules(rules: &Rules, meter: &Meter<'_>) -> Result<Vec<bool>, Halt> {
+    let mut nullable = filled(false, rules.rules.len())?;
     loop {
         let mut changed = false;
         for (i, rule) in rules.rules.iter().enumerate() {
+            meter.step(2)?;
             if !nullable[i] && is_nullable(&rule.expr, &nullable) {
                 nullable[i] = true;
                 changed = true;
             }
         }
         if !changed {
-            return nullable;
+            return Ok(nullable);
         }
     }
 }
@@ -52,11 +54,12 @@ pub(super) fn expanded_symbols(expr: &Expr) -> u64 {
 /// # Errors
 ///
 /// The nodes of a cycle, in its order.
-pub(super) fn topological(edges: &[Vec<u32>]) -> Result<Vec<u32>, Vec<u32>> {
+pub(super) fn topological(edges: &[Vec<u32>], meter: &Meter<'_>) -> Result<Result<Vec<u32>, Vec<u32>>, Halt> {
     // Depth-first search with a stack of its own: (node, edges already followed).
-    let mut state = vec![0u8; edges.len()]; // 0 new, 1 on the path, 2 done
-    let mut done = Vec::with_capacity(edges.len());
-    let mut path: Vec<(u32, usize)> = Vec::new();
+    let mut state = filled(0u8, edges.len())?; // 0 new, 1 on the path, 2 done
+    let (mut done, mut path): (Vec<u32>, Vec<(u32, usize)>) = (Vec::new(), Vec::new());
+    done.try_reserve_exact(edges.len())?;
+    path.try_reserve_exact(edges.len())?;
     for start in 0..edges.len() as u32 {
         if state[start as usize] != 0 {
             continue;
@@ -64,6 +67,7 @@ pub(super) fn topological(edges: &[Vec<u32>]) -> Result<Vec<u32>, Vec<u32>> {
         state[start as usize] = 1;
         path.push((start, 0));
         while let Some((node, followed)) = path.last_mut() {
+            meter.step(1)?;
             let node = *node;
             let Some(&to) = edges[node as usize].get(*followed) else {
                 state[node as usize] = 2;
@@ -79,17 +83,17 @@ pub(super) fn topological(edges: &[Vec<u32>]) -> Result<Vec<u32>, Vec<u32>> {
                 }
                 1 => {
                     let from = path.iter().position(|&(n, _)| n == to).unwrap_or(0);
-                    return Err(path[from..].iter().map(|&(n, _)| n).collect());
+                    return Ok(Err(path[from..].iter().map(|&(n, _)| n).collect()));
                 }
                 _ => {}
             }
         }
     }
-    let mut rank = vec![0; edges.len()];
+    let mut rank = filled(0, edges.len())?;
     for (i, &node) in done.iter().rev().enumerate() {
         rank[node as usize] = i as u32;
     }
-    Ok(rank)
+    Ok(Ok(rank))
 }
 
 #[cfg(test)]
@@ -98,6 +102,7 @@ mod tests {
 
     #[test]
     fn order_and_cycles() {
+        let topological = |edges: &[Vec<u32>]| topological(edges, &Meter::new(&|| false)).expect("memory");
         let rank = topological(&[vec![2], vec![0, 2], vec![]]).expect("no cycle");
         assert!(rank[1] < rank[0] && rank[0] < rank[2], "{rank:?}");
         assert_eq!(topological(&[vec![1], vec![2], vec![1]]), Err(vec![1, 2]));

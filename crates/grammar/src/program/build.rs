@@ -4,6 +4,7 @@ use super::analysis::{expanded_symbols, is_nullable, nullable_rules, topological
 use super::{ACCEPT, ByteSet, NAMED_TOKEN, Node, NodeId, Program, utf8};
 use crate::charset::CharSet;
 use crate::error::{GrammarError, GrammarErrorKind, Place};
+use crate::halt::{Halt, Meter, push};
 use crate::limits::Limits;
 use crate::rules::{Expr, Rules, TokenRef};
 use std::collections::HashMap;
@@ -13,8 +14,16 @@ use std::collections::HashMap;
 /// # Errors
 ///
 /// Left recursion (by a cycle of rules that begin with one another), and limits.
-pub(crate) fn build(rules: &Rules, limits: &Limits) -> Result<Program, GrammarError> {
+pub(crate) fn build<'a>(
+    rules: &'a Rules,
+    limits: &'a Limits,
+    meter: &'a Meter<'a>,
+) -> Result<Program, GrammarError> {
+    let mut bodies = Vec::new();
+    bodies.try_reserve(rules.rules.len()).map_err(Halt::from)?;
+    bodies.extend(rules.rules.iter().map(|rule| Body::Expr(&rule.expr)));
     for rule in &rules.rules {
+        meter.step(4)?;
         let symbols = expanded_symbols(&rule.expr);
         if symbols > limits.expanded_symbols {
             let message = format!(
@@ -26,36 +35,47 @@ pub(crate) fn build(rules: &Rules, limits: &Limits) -> Result<Program, GrammarEr
     }
     let mut builder = Builder {
         limits,
-        nullable: nullable_rules(rules),
+        nullable: nullable_rules(rules, meter)?,
         nodes: vec![Node::Accept],
         shared: HashMap::new(),
         sets: Vec::new(),
         set_ids: HashMap::new(),
-        bodies: rules.rules.iter().map(|rule| Body::Expr(&rule.expr)).collect(),
+        bodies,
         classes: HashMap::new(),
         named_tokens: Vec::new(),
         too_large: None,
+        meter,
+        halt: None,
+        depth: 0,
     };
-    let mut starts = Vec::new();
+    let mut starts: Vec<NodeId> = Vec::new();
     // Compiling a rule may add rules, for bodies of repetitions and for characters.
     while let Some(body) = builder.bodies.get(starts.len()).cloned() {
         let start = match body {
             Body::Expr(expr) => builder.expr(expr, ACCEPT),
             Body::Class(set) => builder.utf8(&set),
         };
-        starts.push(start);
+        if let Some(halt) = builder.halt {
+            return Err(halt.into());
+        }
+        push(&mut starts, start)?;
         if let Some(message) = builder.too_large {
             let place = rules.rules.get(starts.len() - 1).and_then(|rule| rule.place);
             return Err(GrammarError::new(GrammarErrorKind::Limit, place, message));
         }
     }
     let Builder { nodes, sets, nullable, named_tokens, .. } = builder;
-    let edges: Vec<Vec<u32>> = starts.iter().map(|&start| first_calls(start, &nodes, &nullable)).collect();
-    let rank = topological(&edges).map_err(|cycle| left_recursion(rules, &cycle))?;
+    let mut edges: Vec<Vec<u32>> = Vec::new();
+    edges.try_reserve_exact(starts.len()).map_err(Halt::from)?;
+    for &start in &starts {
+        edges.push(first_calls(start, &nodes, &nullable, meter)?);
+    }
+    let rank = topological(&edges, meter)?.map_err(|cycle| left_recursion(rules, &cycle))?;
     let has_unique = nodes.iter().any(|node| matches!(node, Node::Unique { .. }));
     let (class_of, members) = if has_unique { single_bytes() } else { byte_classes(&sets) };
     let root = rules.root;
-    Ok(Program { nodes, sets, starts, nullable, rank, root, has_unique, class_of, members, named_tokens })
+    let (ignored, plans) = (rules.ignored.clone(), rules.plans.clone());
+    Ok(Program { nodes, sets, starts, nullable, rank, root, class_of, members, named_tokens, plans, ignored })
 }
 
 fn left_recursion(rules: &Rules, cycle: &[u32]) -> GrammarError {
@@ -74,11 +94,21 @@ fn left_recursion(rules: &Rules, cycle: &[u32]) -> GrammarError {
 }
 
 /// The rules that a rule may call before it takes anything.
-fn first_calls(start: NodeId, nodes: &[Node], nullable: &[bool]) -> Vec<u32> {
+fn first_calls(
+    start: NodeId,
+    nodes: &[Node],
+    nullable: &[bool],
+    meter: &Meter<'_>,
+) -> Result<Vec<u32>, Halt> {
     let mut seen = std::collections::HashSet::from([start]);
     let mut work = vec![start];
     let mut calls = Vec::new();
     while let Some(node) = work.pop() {
+        let ways = if let Node::Split(to) = &nodes[node as usize] { to.len() } else { 1 };
+        meter.step(1 + ways)?;
+        seen.try_reserve(ways)?;
+        work.try_reserve(ways)?;
+        calls.try_reserve(1)?;
         let mut follow = |next: NodeId| {
             if seen.insert(next) {
                 work.push(next);
@@ -98,7 +128,7 @@ fn first_calls(start: NodeId, nodes: &[Node], nullable: &[bool]) -> Vec<u32> {
     }
     calls.sort_unstable();
     calls.dedup();
-    calls
+    Ok(calls)
 }
 
 /// Every byte a group of its own.
@@ -110,13 +140,20 @@ fn single_bytes() -> ([u8; 256], Vec<u8>) {
 fn byte_classes(sets: &[ByteSet]) -> ([u8; 256], Vec<u8>) {
     let mut class_of = [0u8; 256];
     let mut members = Vec::new();
-    let mut known: HashMap<Vec<bool>, u8> = HashMap::new();
-    for byte in 0..=255u8 {
-        let signature: Vec<bool> = sets.iter().map(|set| set.contains(byte)).collect();
-        class_of[usize::from(byte)] = *known.entry(signature).or_insert_with(|| {
-            members.push(byte);
-            (members.len() - 1) as u8
-        });
+    // Sets split the classes one by one: a byte's class is known by its class so far and whether the set has it.
+    for set in sets {
+        let mut known: HashMap<(u8, bool), u8> = HashMap::new();
+        members.clear();
+        for byte in 0..=255u8 {
+            let class = &mut class_of[usize::from(byte)];
+            *class = *known.entry((*class, set.contains(byte))).or_insert_with(|| {
+                members.push(byte);
+                (members.len() - 1) as u8
+            });
+        }
+    }
+    if sets.is_empty() {
+        members.push(0);
     }
     (class_of, members)
 }
@@ -141,12 +178,23 @@ struct Builder<'a> {
     classes: HashMap<CharSet, u32>,
     named_tokens: Vec<(String, Option<Place>)>,
     too_large: Option<String>,
+    meter: &'a Meter<'a>,
+    halt: Option<Halt>,
+    /// How deep `expr` is in itself.
+    depth: usize,
 }
+
+/// How deep the compiler recurses into an expression. What lies deeper becomes a rule, so the stack that it takes is bounded
+/// whatever `Limits::nesting` is.
+const DEPTH: usize = 24;
 
 impl<'a> Builder<'a> {
     fn node(&mut self, node: Node) -> NodeId {
         if let Some(&id) = self.shared.get(&node) {
             return id;
+        }
+        if self.halted(2) {
+            return ACCEPT;
         }
         if self.nodes.len() >= self.limits.nodes {
             self.too_large.get_or_insert_with(|| {
@@ -160,7 +208,30 @@ impl<'a> Builder<'a> {
         id
     }
 
+    /// Makes room for a node, a rule and a set, and counts work; `true` once that fails, and then nodes are no more made.
+    fn halted(&mut self, steps: usize) -> bool {
+        if self.halt.is_none() {
+            self.halt = self.make_room(steps).err();
+        }
+        self.halt.is_some()
+    }
+
+    fn make_room(&mut self, steps: usize) -> Result<(), Halt> {
+        self.meter.step(steps)?;
+        self.nodes.try_reserve(1)?;
+        self.shared.try_reserve(1)?;
+        self.sets.try_reserve(1)?;
+        self.set_ids.try_reserve(1)?;
+        self.bodies.try_reserve(1)?;
+        self.nullable.try_reserve(1)?;
+        self.classes.try_reserve(1)?;
+        Ok(())
+    }
+
     fn bytes(&mut self, set: ByteSet, next: NodeId) -> NodeId {
+        if self.halted(1) {
+            return ACCEPT;
+        }
         let new = self.sets.len() as u32;
         let id = *self.set_ids.entry(set).or_insert(new);
         if id == new {
@@ -179,6 +250,28 @@ impl<'a> Builder<'a> {
     }
 
     fn expr(&mut self, expr: &'a Expr, next: NodeId) -> NodeId {
+        if self.depth == DEPTH && matches!(expr, Expr::Seq(_) | Expr::Alt(_) | Expr::Repeat { .. }) {
+            let nullable = is_nullable(expr, &self.nullable);
+            let rule = self.add_rule(Body::Expr(expr), nullable);
+            return self.node(Node::Call { rule, next, skip: true });
+        }
+        self.depth += 1;
+        let start = self.shallow(expr, next);
+        self.depth -= 1;
+        start
+    }
+
+    /// A rule that no text names.
+    fn add_rule(&mut self, body: Body<'a>, nullable: bool) -> u32 {
+        if self.halted(1) {
+            return 0;
+        }
+        self.bodies.push(body);
+        self.nullable.push(nullable);
+        (self.bodies.len() - 1) as u32
+    }
+
+    fn shallow(&mut self, expr: &'a Expr, next: NodeId) -> NodeId {
         match expr {
             Expr::Literal(text) => text.bytes().rev().fold(next, |next, byte| {
                 let mut set = ByteSet::default();
@@ -220,11 +313,7 @@ impl<'a> Builder<'a> {
         let rule = match body {
             Expr::Rule(rule) => Some(*rule),
             Expr::Class(_) => None,
-            _ if copies > 1 => {
-                self.bodies.push(Body::Expr(body));
-                self.nullable.push(nullable);
-                Some((self.bodies.len() - 1) as u32)
-            }
+            _ if copies > 1 => Some(self.add_rule(Body::Expr(body), nullable)),
             _ => None,
         };
         let one = |this: &mut Self, next: NodeId, skip: bool| match rule {
@@ -239,6 +328,9 @@ impl<'a> Builder<'a> {
                 let hold = self.nodes.len() as NodeId;
                 if self.nodes.len() >= self.limits.nodes {
                     return self.node(Node::Accept);
+                }
+                if self.halted(1) {
+                    return ACCEPT;
                 }
                 self.nodes.push(Node::Accept);
                 let entry = one(self, hold, false);
@@ -277,9 +369,7 @@ impl<'a> Builder<'a> {
             let rule = match self.classes.get(&wide) {
                 Some(&rule) => rule,
                 None => {
-                    let rule = self.bodies.len() as u32;
-                    self.bodies.push(Body::Class(wide.clone()));
-                    self.nullable.push(false);
+                    let rule = self.add_rule(Body::Class(wide.clone()), false);
                     self.classes.insert(wide, rule);
                     rule
                 }

@@ -11,7 +11,7 @@ mod analysis;
 mod build;
 mod utf8;
 
-use crate::rules::UniqueStep;
+use crate::rules::{Plan, UniqueStep};
 
 pub(crate) use build::build;
 pub(crate) use utf8::{digit_ranges, sequences};
@@ -68,15 +68,17 @@ pub(crate) struct Program {
     pub(crate) rank: Vec<u32>,
     /// The rule to start from.
     pub(crate) root: u32,
-    /// Whether arrays have to have different items; then every byte is a class of its own.
-    pub(crate) has_unique: bool,
-    /// Bytes that no set tells apart are in one class.
+    /// Bytes that no set tells apart are in one class; where arrays have to have different items, each is in its own.
     pub(crate) class_of: [u8; 256],
     /// A byte of each class.
     pub(crate) members: Vec<u8>,
     /// Texts of tokens that only a vocabulary can number, with the place of mention. A [`Node::Token`] with the number
     /// [`NAMED_TOKEN`]` + i` means the `i`-th.
     pub(crate) named_tokens: Vec<(String, Option<crate::error::Place>)>,
+    /// What arrays whose items must differ need; kinds are numbers of `starts`.
+    pub(crate) plans: Vec<Plan>,
+    /// What the rules' sources say and nothing here checks.
+    pub(crate) ignored: Vec<String>,
 }
 
 /// Token numbers from here on are indices of [`Program::named_tokens`].

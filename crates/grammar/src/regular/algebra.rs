@@ -1,6 +1,7 @@
 //! Terms, their smart constructors (which keep the number of different derivatives finite), and derivatives.
 
 use crate::charset::CharSet;
+use crate::halt::{Halt, Meter};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -31,8 +32,12 @@ enum Shape {
 }
 
 /// All terms of one compilation.
-#[derive(Debug)]
-pub(crate) struct Algebra {
+///
+/// Work that is cancelled, or for which there is no memory, gives [`NOTHING`] from then on: who has made terms asks
+/// [`check`](Self::check) before they count.
+pub(crate) struct Algebra<'m> {
+    meter: &'m Meter<'m>,
+    stopped: Option<Halt>,
     numbers: HashMap<Shape, Term>,
     shapes: Vec<Shape>,
     nullable: Vec<bool>,
@@ -46,9 +51,11 @@ pub(crate) const NOTHING: Term = Term(0);
 /// Matches the empty string only.
 pub(crate) const EMPTY: Term = Term(1);
 
-impl Algebra {
-    pub(crate) fn new() -> Self {
+impl<'m> Algebra<'m> {
+    pub(crate) fn new(meter: &'m Meter<'m>) -> Self {
         let mut algebra = Self {
+            meter,
+            stopped: None,
             numbers: HashMap::new(),
             shapes: Vec::new(),
             nullable: Vec::new(),
@@ -60,8 +67,32 @@ impl Algebra {
         algebra
     }
 
+    /// Why the work stopped, if it did.
+    pub(crate) fn check(&self) -> Result<(), Halt> {
+        self.stopped.map_or(Ok(()), Err)
+    }
+
+    /// Counts work; `false` once it has stopped.
+    fn goes_on(&mut self, steps: usize) -> bool {
+        if self.stopped.is_none() {
+            self.stopped = self.meter.step(steps).err();
+        }
+        self.stopped.is_none()
+    }
+
+    fn reserve(&mut self) -> Result<(), Halt> {
+        self.nullable.try_reserve(1)?;
+        self.numbers.try_reserve(1)?;
+        self.shapes.try_reserve(1)?;
+        Ok(())
+    }
+
     fn term(&mut self, shape: Shape) -> Term {
         self.work += 1;
+        // The first two are made whatever happens.
+        if self.shapes.len() > 1 && !self.goes_on(4) {
+            return NOTHING;
+        }
         if let Some(&term) = self.numbers.get(&shape) {
             return term;
         }
@@ -76,6 +107,10 @@ impl Algebra {
             Shape::Not(body) => !is(body),
             Shape::Multiple { remainder, .. } => *remainder == 0,
         };
+        if let Err(halt) = self.reserve() {
+            self.stopped = Some(halt);
+            return NOTHING;
+        }
         let term = Term(self.shapes.len() as u32);
         self.nullable.push(nullable);
         self.numbers.insert(shape.clone(), term);
@@ -247,10 +282,13 @@ impl Algebra {
     }
 
     /// Sets of characters that together are all characters, and none of which the term's derivative tells apart.
-    pub(crate) fn classes(&self, term: Term) -> Vec<CharSet> {
+    pub(crate) fn classes(&mut self, term: Term) -> Vec<CharSet> {
         let mut found = vec![CharSet::any()];
         let mut work = vec![term];
         while let Some(term) = work.pop() {
+            if !self.goes_on(found.len()) {
+                return Vec::new();
+            }
             match self.shape(term) {
                 Shape::Class(set) => {
                     let parts = found.iter().flat_map(|part| [part.intersection(set), part.minus(set)]);
@@ -291,16 +329,7 @@ impl Algebra {
                 }
             }
             Shape::Empty => NOTHING,
-            Shape::Concat(a, b) => {
-                let first = self.derivative(a, c);
-                let through = self.then(first, b);
-                if self.is_nullable(a) {
-                    let second = self.derivative(b, c);
-                    self.or([through, second])
-                } else {
-                    through
-                }
-            }
+            Shape::Concat(..) => self.concat_derivative(term, c),
             Shape::Repeat(body, min, max) => {
                 let first = self.derivative(body, c);
                 let rest = self.repeat(body, min.saturating_sub(1), max.map(|max| max - 1));
@@ -327,8 +356,46 @@ impl Algebra {
                 None => NOTHING,
             },
         };
-        self.derivatives.insert((term, c), derived);
+        self.remember(term, c, derived);
         derived
+    }
+
+    fn remember(&mut self, term: Term, c: u32, derived: Term) {
+        match self.derivatives.try_reserve(1) {
+            Ok(()) => drop(self.derivatives.insert((term, c), derived)),
+            Err(error) => self.stopped = Some(error.into()),
+        }
+    }
+
+    /// The derivative of parts in a row, from the last one that counts: there may be as many as a pattern has letters.
+    fn concat_derivative(&mut self, term: Term, c: u32) -> Term {
+        let mut row = Vec::new();
+        let mut at = term;
+        // What follows a part counts if that one can be empty.
+        let mut after = loop {
+            match *self.shape(at) {
+                _ if self.derivatives.contains_key(&(at, c)) => break Some(self.derivatives[&(at, c)]),
+                Shape::Concat(a, b) => {
+                    row.push((at, a, b));
+                    if !self.is_nullable(a) {
+                        break None;
+                    }
+                    at = b;
+                }
+                _ => break Some(self.derivative(at, c)),
+            }
+        };
+        for (whole, first, rest) in row.into_iter().rev() {
+            let first = self.derivative(first, c);
+            let through = self.then(first, rest);
+            let derived = match after {
+                Some(second) => self.or([through, second]),
+                None => through,
+            };
+            self.remember(whole, c, derived);
+            after = Some(derived);
+        }
+        after.unwrap_or(NOTHING)
     }
 
     /// Whether the term matches a text.

@@ -2,6 +2,7 @@
 
 use super::algebra::{Algebra, NOTHING, Term};
 use crate::charset::CharSet;
+use crate::halt::push;
 use std::collections::HashMap;
 
 /// A deterministic automaton over characters. State 0 is the start; every state can reach an accepting one.
@@ -20,7 +21,7 @@ pub(crate) struct State {
 /// What a state may cost on average: some patterns of few states have terms of many parts.
 const WORK_PER_STATE: usize = 200;
 
-/// A term has more states than are allowed, or they cost too much.
+/// A term has more states than are allowed, they cost too much, there is no memory for them, or the work was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyStates;
 
@@ -43,6 +44,9 @@ impl Automaton {
                 if after == NOTHING {
                     continue;
                 }
+                if numbers.try_reserve(1).is_err() || terms.try_reserve(1).is_err() {
+                    return Err(TooManyStates);
+                }
                 let number = *numbers.entry(after).or_insert_with(|| {
                     terms.push(after);
                     terms.len() - 1
@@ -52,7 +56,10 @@ impl Automaton {
                     None => next.push((class, number)),
                 }
             }
-            states.push(State { accepting: algebra.is_nullable(term), next });
+            let state = State { accepting: algebra.is_nullable(term), next };
+            if push(&mut states, state).is_err() || algebra.check().is_err() {
+                return Err(TooManyStates);
+            }
             if terms.len() > max_states || algebra.work() > budget {
                 return Err(TooManyStates);
             }

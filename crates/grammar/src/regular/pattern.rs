@@ -122,6 +122,7 @@ fn may_be_empty(ast: &Ast) -> bool {
 mod tests {
     use super::super::Automaton;
     use super::*;
+    use crate::halt::Meter;
 
     #[test]
     fn patterns_are_found() {
@@ -145,7 +146,8 @@ mod tests {
         ];
         let mut failures = Vec::new();
         for (text, found, missed) in cases {
-            let mut algebra = Algebra::new();
+            let meter = Meter::new(&|| false);
+            let mut algebra = Algebra::new(&meter);
             let term = pattern(text, &mut algebra, 10, 1000).expect("a pattern");
             let automaton = Automaton::new(&mut algebra, term, 1000).expect("few states").expect("not empty");
             for (texts, expected) in [(found, true), (missed, false)] {
@@ -186,7 +188,7 @@ mod tests {
             ("((((((((((((a))))))))))))", false, "Limits::nesting"),
         ];
         for (text, malformed, says) in cases {
-            let error = pattern(text, &mut Algebra::new(), 10, 1000).expect_err(text);
+            let error = pattern(text, &mut Algebra::new(&Meter::new(&|| false)), 10, 1000).expect_err(text);
             assert_eq!(error.malformed, malformed, "{text}: {error}");
             assert!(error.to_string().contains(says), "{text}: {error}");
         }

@@ -10,7 +10,7 @@ use super::emit::{Compiler, Spelling};
 use super::goal::Goal;
 use super::shape::{Count, Items, Shape, Span};
 use super::source::Result;
-use crate::rules::{Expr, RuleId, UniqueStep};
+use crate::rules::{BY_COUNT, Expr, Plan, PlanState, PlanWay, RuleId, UniqueStep};
 use std::rc::Rc;
 
 /// How many goals of an array's items may be counted: their combinations are looked at one by one.
@@ -62,35 +62,50 @@ impl<'a> Compiler<'a> {
         }
         layout.prefix = layout.prefix.min(max.map_or(usize::MAX, |max| max as usize));
         let span = Span { min, max };
+        // The plan is filled in by what makes the items.
+        let plan = unique.is_some().then_some(self.plans.len() as u32);
+        self.plans.extend(plan.map(|_| Plan::default()));
         let items = match span {
             _ if span.is_empty() => Expr::Alt(Vec::new()),
-            _ if shape.counts.is_empty() => self.items(&layout, span, unique.is_some(), spelling)?,
-            _ => self.counted(&layout, &shape.counts, span, unique.is_some(), spelling)?,
+            _ if shape.counts.is_empty() => self.items(&layout, span, plan, spelling)?,
+            _ => self.counted(&layout, &shape.counts, span, plan, spelling)?,
         };
         let space = self.space(spelling);
-        let step = |step| if unique.is_some() { Expr::Unique(step) } else { Expr::EMPTY };
+        let step = |step: fn(u32) -> UniqueStep| plan.map_or(Expr::EMPTY, |plan| Expr::Unique(step(plan)));
         Ok(Expr::Seq(vec![
             Expr::literal("["),
-            step(UniqueStep::Enter),
+            step(|plan| UniqueStep::Enter { plan }),
             space.clone(),
             items,
             space,
-            step(UniqueStep::Leave),
+            step(|_| UniqueStep::Leave),
             Expr::literal("]"),
         ]))
     }
 
-    fn item(&mut self, goals: &[Goal<'a>], unique: bool, spelling: Spelling) -> Result<Expr> {
-        if !unique {
-            return Ok(Expr::Rule(self.rule(goals, spelling)?));
-        }
+    /// An item, after which its array is at `next` in its plan, if it has one.
+    fn item(&mut self, goals: &[Goal<'a>], plan: Option<u32>, next: u32, spelling: Spelling) -> Result<Expr> {
+        let Some(plan) = plan else { return Ok(Expr::Rule(self.rule(goals, spelling)?)) };
         // Only by their text can they be told apart.
-        let rule = Expr::Rule(self.rule(goals, Spelling::One)?);
-        Ok(Expr::Seq(vec![Expr::Unique(UniqueStep::Begin), rule, Expr::Unique(UniqueStep::End)]))
+        let kind = self.rule(goals, Spelling::One)?;
+        let begin = Expr::Unique(UniqueStep::Begin { plan, kind, next });
+        Ok(Expr::Seq(vec![begin, Expr::Rule(kind), Expr::Unique(UniqueStep::End)]))
     }
 
-    fn comma(&mut self, spelling: Spelling) -> Expr {
-        Expr::Seq(vec![Expr::literal(","), self.space(spelling)])
+    /// The comma before such an item.
+    fn comma(
+        &mut self,
+        goals: &[Goal<'a>],
+        plan: Option<u32>,
+        next: u32,
+        spelling: Spelling,
+    ) -> Result<Expr> {
+        let mut comma = vec![Expr::literal(","), self.space(spelling)];
+        if let Some(plan) = plan {
+            let kind = self.rule(goals, Spelling::One)?;
+            comma.insert(0, Expr::Unique(UniqueStep::Follow { plan, kind, next }));
+        }
+        Ok(Expr::Seq(comma))
     }
 
     /// Items that are not counted by kind: those after the prefix, then the prefix from its end; each part is optional from
@@ -99,18 +114,27 @@ impl<'a> Compiler<'a> {
         &mut self,
         layout: &ArrayLayout<'a>,
         span: Span,
-        unique: bool,
+        plan: Option<u32>,
         spelling: Spelling,
     ) -> Result<Expr> {
         let Span { min, max } = span;
         let prefix = layout.prefix as u32;
         let (low, high) = (min.saturating_sub(prefix), max.map(|max| max - prefix));
-        let comma = self.comma(spelling);
+        if let Some(plan) = plan {
+            let mut states = vec![PlanState::default(); min as usize + 1];
+            for i in 0..min {
+                let kind = self.rule(&layout.item(i as usize), Spelling::One)?;
+                states[i as usize].ways.push(PlanWay { kind, needs: kind, next: i + 1 });
+            }
+            states[min as usize].ends = true;
+            self.plans[plan as usize].states = states;
+        }
         let mut tail = if high == Some(0) {
             Expr::EMPTY
         } else {
-            let one = self.item(&layout.item(layout.prefix), unique, spelling)?;
-            let more = Expr::Seq(vec![comma.clone(), one.clone()]);
+            let one = self.item(&layout.item(layout.prefix), plan, BY_COUNT, spelling)?;
+            let comma = self.comma(&layout.item(layout.prefix), plan, BY_COUNT, spelling)?;
+            let more = Expr::Seq(vec![comma, one.clone()]);
             if prefix > 0 {
                 Expr::repeat(more, low, high)
             } else {
@@ -120,9 +144,10 @@ impl<'a> Compiler<'a> {
             }
         };
         for i in (0..prefix).rev() {
-            let before = if i == 0 { Expr::EMPTY } else { comma.clone() };
+            let comma = self.comma(&layout.item(i as usize), plan, BY_COUNT, spelling)?;
+            let before = if i == 0 { Expr::EMPTY } else { comma };
             let rest: RuleId = self.new_rule("items", tail);
-            let item = self.item(&layout.item(i as usize), unique, spelling)?;
+            let item = self.item(&layout.item(i as usize), plan, BY_COUNT, spelling)?;
             let some = Expr::Seq(vec![before, item, Expr::Rule(rest)]);
             tail = if i >= min { Expr::Alt(vec![some, Expr::EMPTY]) } else { some };
         }
@@ -135,7 +160,7 @@ impl<'a> Compiler<'a> {
         layout: &ArrayLayout<'a>,
         counts: &[Count<'a>],
         span: Span,
-        unique: bool,
+        plan: Option<u32>,
         spelling: Spelling,
     ) -> Result<Expr> {
         for count in counts {
@@ -157,21 +182,34 @@ impl<'a> Compiler<'a> {
         let base = self.reserve(states as usize);
         let number =
             |at: &[u32]| base + at.iter().zip(&tops).fold(0, |number, (n, top)| number * (top + 1) + n);
-        let comma = self.comma(spelling);
+        if let Some(plan) = plan {
+            self.plans[plan as usize].states = vec![PlanState::default(); states as usize];
+        }
         let mut at = vec![0; tops.len()];
         loop {
             let mut ways = Vec::new();
+            let mut state = PlanState::default();
             if at[0] >= span.min && counts.iter().zip(&at[1..]).all(|(count, n)| *n >= count.span.min) {
                 ways.push(Expr::EMPTY);
+                state.ends = true;
             }
             let room = span.max.is_none_or(|max| at[0] < max);
             for kinds in (0..1u32 << counts.len()).filter(|_| room) {
                 let Some((goals, next)) = kind(layout, counts, &tops, &at, kinds) else { continue };
-                let before = if at[0] == 0 { Expr::EMPTY } else { comma.clone() };
-                let item = self.item(&goals, unique, spelling)?;
+                let place = number(&next) - base;
+                let comma = self.comma(&goals, plan, place, spelling)?;
+                let before = if at[0] == 0 { Expr::EMPTY } else { comma };
+                let item = self.item(&goals, plan, place, spelling)?;
+                if plan.is_some() {
+                    let kind = self.rule(&goals, Spelling::One)?;
+                    state.ways.push(PlanWay { kind, needs: kind, next: place });
+                }
                 ways.push(Expr::Seq(vec![before, item, Expr::Rule(number(&next))]));
             }
             self.set_rule(number(&at), Expr::Alt(ways));
+            if let Some(plan) = plan {
+                self.plans[plan as usize].states[(number(&at) - base) as usize] = state;
+            }
             // The next combination, the last number first.
             let Some(i) = (0..at.len()).rev().find(|&i| at[i] < tops[i]) else { break };
             at[i] += 1;

@@ -1,6 +1,6 @@
 //! Whether a value satisfies a schema: for the values of `enum` and `const`, which documents may be.
 
-use super::decimal::{Decimal, same};
+use super::decimal::{Decimal, canonical, same};
 use super::emit::Compiler;
 use super::goal::Goal;
 use super::keywords::{self, Dependent};
@@ -8,8 +8,11 @@ use super::number;
 use super::shape::Span;
 use super::source::{Loc, Result};
 use super::types;
+use crate::halt::Halt;
 use crate::regular::Term;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
+use std::rc::Rc;
 
 /// How many schemas of the same value may lead to one another.
 const DEPTH: usize = 200;
@@ -41,9 +44,12 @@ impl<'a> Compiler<'a> {
             return Ok(false);
         }
         let listed = keywords::enumerated(schema, self.limits)?;
-        if listed.is_some_and(|values| !values.iter().any(|known| same(known, value)))
-            || schema.get("const").is_some_and(|known| !same(known, value))
+        if let Some(values) = listed
+            && !self.enumerates(schema, values, value)?
         {
+            return Ok(false);
+        }
+        if schema.get("const").is_some_and(|known| !same(known, value)) {
             return Ok(false);
         }
         let own = match value {
@@ -52,12 +58,32 @@ impl<'a> Compiler<'a> {
             Value::String(text) => {
                 let fits = Span::new(schema, "Length")?.contains(text.chars().count());
                 let terms = keywords::string_terms(schema, self.limits, &mut self.algebra)?;
-                fits && terms.into_iter().all(|term| self.algebra.matches(term, text))
+                let all = terms.into_iter().all(|term| self.algebra.matches(term, text));
+                if !all && schema.text("format")?.is_some_and(super::formats::is_narrow) {
+                    self.leave_out_at(schema, super::formats::LEFT_OUT);
+                }
+                fits && all
             }
             Value::Array(items) => self.array_holds(schema, items)?,
             Value::Object(members) => self.object_holds(schema, members, value, depth)?,
         };
         Ok(own && self.applied_hold(schema, value, depth + 1)?)
+    }
+
+    /// Whether a value is one of an `enum`: by a table that is made once, for thousands of values are each checked.
+    fn enumerates(&mut self, schema: &Loc<'a>, values: &[Value], value: &Value) -> Result<bool> {
+        if let Some(known) = self.enums.get(&schema.pointer) {
+            return Ok(known.contains(&canonical(value)));
+        }
+        let mut known = HashSet::new();
+        known.try_reserve(values.len()).map_err(Halt::from)?;
+        for value in values {
+            self.step(1)?;
+            known.insert(canonical(value));
+        }
+        let found = known.contains(&canonical(value));
+        self.enums.insert(Rc::clone(&schema.pointer), Rc::new(known));
+        Ok(found)
     }
 
     fn number_holds(&mut self, schema: &Loc<'a>, number: &Decimal) -> Result<bool> {
@@ -76,7 +102,7 @@ impl<'a> Compiler<'a> {
             return Err(schema.unsupported("unevaluatedItems", "not supported for listed values"));
         }
         let unique = !schema.flag("uniqueItems")?
-            || items.iter().enumerate().all(|(i, a)| items[..i].iter().all(|b| !same(a, b)));
+            || items.iter().map(canonical).collect::<HashSet<_>>().len() == items.len();
         if !unique || !Span::new(schema, "Items")?.contains(items.len()) {
             return Ok(false);
         }

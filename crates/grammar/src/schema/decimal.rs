@@ -70,7 +70,9 @@ impl fmt::Display for Decimal {
 
 impl Ord for Decimal {
     fn cmp(&self, other: &Self) -> Ordering {
-        let size = |d: &Self| (d.whole.len(), d.whole.clone(), d.fraction.clone());
+        fn size(d: &Decimal) -> (usize, &str, &str) {
+            (d.whole.len(), &d.whole, &d.fraction)
+        }
         match (self.negative, other.negative) {
             (false, false) => size(self).cmp(&size(other)),
             (true, true) => size(other).cmp(&size(self)),
@@ -86,16 +88,44 @@ impl PartialOrd for Decimal {
     }
 }
 
+/// The one text that all spellings of a JSON value have: 1 is 1.0, and members have no order.
+pub(super) fn canonical(value: &Value) -> String {
+    let mut text = String::new();
+    write_canonical(value, &mut text);
+    text
+}
+
+fn write_canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Number(number) => text.push_str(&Decimal::new(number).to_string()),
+        Value::Array(items) => {
+            text.push('[');
+            for item in items {
+                write_canonical(item, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            text.push('{');
+            for (name, value) in members {
+                text.push_str(&Value::from(name.as_str()).to_string());
+                text.push(':');
+                write_canonical(value, text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        scalar => text.push_str(&scalar.to_string()),
+    }
+}
+
 /// Whether two JSON values are the same to JSON Schema: 1 is 1.0.
 pub(super) fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => Decimal::new(a) == Decimal::new(b),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(k, a)| b.get(k).is_some_and(|b| same(a, b)))
-        }
-        _ => a == b,
-    }
+    // Most values differ in their type or size.
+    core::mem::discriminant(a) == core::mem::discriminant(b) && canonical(a) == canonical(b)
 }
 
 #[cfg(test)]

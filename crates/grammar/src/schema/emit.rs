@@ -2,7 +2,7 @@
 
 use super::decimal::Decimal;
 use super::expand::Sense;
-use super::goal::{Goal, GoalKey, keys};
+use super::goal::{Chains, Goal, GoalKey, keys};
 use super::number;
 use super::reference::References;
 use super::shape::{Shape, Span};
@@ -11,11 +11,12 @@ use super::types::*;
 use crate::charset::CharSet;
 use crate::error::{SchemaError, SchemaErrorKind};
 use crate::grammar::Reading;
+use crate::halt::{Halt, Meter, push};
 use crate::limits::Limits;
 use crate::regular::{Algebra, Automaton, Term};
-use crate::rules::{Expr, Rule, RuleId, Rules};
+use crate::rules::{Expr, LeftOut, Plan, Rule, RuleId, Rules};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// How scalars may be written.
@@ -33,17 +34,29 @@ type Key = (Vec<GoalKey>, Spelling);
 /// The compiler.
 pub(super) struct Compiler<'a> {
     pub(super) limits: &'a Limits,
+    pub(super) meter: &'a Meter<'a>,
     pub(super) reading: Reading,
-    pub(super) algebra: Algebra,
+    pub(super) algebra: Algebra<'a>,
     pub(super) references: References<'a>,
     /// Goals that were expanded, and what that gave (`expand.rs`).
     pub(super) expanded: HashMap<(Vec<GoalKey>, Sense), Rc<[Shape<'a>]>>,
+    pub(super) chains: Chains,
+    /// The conditions that led to the expansion that is being made.
+    pub(super) around: HashSet<GoalKey>,
+    /// The values of each `enum` that was looked at, in one spelling.
+    pub(super) enums: HashMap<Rc<str>, Rc<HashSet<String>>>,
     /// Steps of expansions so far, and how deep in one another they are.
     pub(super) steps: usize,
     pub(super) depth: usize,
     /// The schema that is being worked on, for messages.
     pub(super) at: Rc<str>,
     rules: Vec<Rule>,
+    pub(super) plans: Vec<Plan>,
+    left_out: Vec<LeftOut>,
+    /// The rule that is being made.
+    making: Option<RuleId>,
+    /// There was no memory for a rule.
+    starved: bool,
     made: HashMap<Key, RuleId>,
     queue: Vec<(RuleId, Vec<Goal<'a>>, Spelling)>,
     space: Option<RuleId>,
@@ -53,18 +66,31 @@ pub(super) struct Compiler<'a> {
 }
 
 /// The rules of a schema.
-pub(super) fn rules(root: &Value, reading: Reading, limits: &Limits) -> Result<Rules> {
+pub(super) fn rules<'a>(
+    root: &'a Value,
+    reading: Reading,
+    limits: &'a Limits,
+    meter: &'a Meter<'a>,
+) -> Result<Rules> {
     let root = Loc::root(root);
     let mut compiler = Compiler {
         limits,
+        meter,
         reading,
-        algebra: Algebra::new(),
-        references: References::new(&root),
+        algebra: Algebra::new(meter),
+        references: References::new(&root, meter)?,
         expanded: HashMap::new(),
+        chains: Chains::default(),
+        around: HashSet::new(),
+        enums: HashMap::new(),
         steps: 0,
         depth: 0,
         at: Rc::clone(&root.pointer),
         rules: Vec::new(),
+        plans: Vec::new(),
+        left_out: Vec::new(),
+        making: None,
+        starved: false,
         made: HashMap::new(),
         queue: Vec::new(),
         space: None,
@@ -78,20 +104,38 @@ pub(super) fn rules(root: &Value, reading: Reading, limits: &Limits) -> Result<R
         start = compiler.new_rule("document", Expr::Seq(vec![space.clone(), Expr::Rule(start), space]));
     }
     while let Some((rule, goals, spelling)) = compiler.queue.pop() {
+        compiler.making = Some(rule);
         let expr = compiler.value(&goals, spelling)?;
         compiler.set_rule(rule, expr);
+        compiler.check()?;
         if compiler.rules.len() > limits.nodes {
             let message = format!("the schema needs more than {} rules (Limits::nodes)", limits.nodes);
             return Err(SchemaError::new(SchemaErrorKind::Limit, Some("#".to_owned()), message));
         }
     }
-    Ok(Rules { rules: compiler.rules, root: start })
+    Ok(Rules {
+        rules: compiler.rules,
+        root: start,
+        plans: compiler.plans,
+        left_out: compiler.left_out,
+        ignored: compiler.references.ignored,
+    })
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new_rule(&mut self, name: &str, expr: Expr) -> RuleId {
+        if self.rules.try_reserve(1).is_err() {
+            self.starved = true;
+            return 0;
+        }
         self.rules.push(Rule { name: name.to_owned(), expr, place: None });
         (self.rules.len() - 1) as RuleId
+    }
+
+    /// Whether the work may go on: rules and terms that have none are made of nothing until somebody asks.
+    pub(super) fn check(&self) -> core::result::Result<(), Halt> {
+        self.algebra.check()?;
+        if self.starved { Err(Halt::OutOfMemory) } else { Ok(()) }
     }
 
     /// `count` rules in a row, to be set later; the first one's number.
@@ -104,7 +148,9 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn set_rule(&mut self, rule: RuleId, expr: Expr) {
-        self.rules[rule as usize].expr = expr;
+        if let Some(rule) = self.rules.get_mut(rule as usize) {
+            rule.expr = expr;
+        }
     }
 
     /// The rule of goals that must all be met; made later, once.
@@ -114,8 +160,10 @@ impl<'a> Compiler<'a> {
             return Ok(known);
         }
         let rule = self.new_rule("value", Expr::EMPTY);
+        self.check()?;
+        self.made.try_reserve(1).map_err(Halt::from)?;
         self.made.insert(key, rule);
-        self.queue.push((rule, goals.to_vec(), spelling));
+        push(&mut self.queue, (rule, goals.to_vec(), spelling))?;
         Ok(rule)
     }
 
@@ -160,7 +208,29 @@ impl<'a> Compiler<'a> {
         SchemaError::new(kind, Some(self.at.to_string()), message)
     }
 
+    /// Notes that the rule that is being made matches less than the schema allows.
+    pub(super) fn leave_out_here(&mut self, what: &'static str) {
+        let left_out = LeftOut { rule: self.making, pointer: self.at.to_string(), what };
+        self.leave_out(left_out);
+    }
+
+    /// Notes that less than what a schema allows was looked at, and nothing found.
+    pub(super) fn leave_out_at(&mut self, schema: &Loc<'a>, what: &'static str) {
+        self.leave_out(LeftOut { rule: None, pointer: schema.pointer.to_string(), what });
+    }
+
+    fn leave_out(&mut self, left_out: LeftOut) {
+        /// Enough to name a cause.
+        const MOST: usize = 1_000;
+        if self.left_out.len() < MOST {
+            self.left_out.push(left_out);
+        }
+    }
+
     pub(super) fn too_many_states(&self) -> SchemaError {
+        if let Err(halt) = self.check() {
+            return halt.into();
+        }
         let limit = self.limits.pattern_states;
         let message = format!("the schema's patterns need more than {limit} states (Limits::pattern_states)");
         self.error_here(SchemaErrorKind::Limit, message)
@@ -171,7 +241,7 @@ impl<'a> Compiler<'a> {
         if let Some(goal) = goals.first() {
             self.at = Rc::clone(&goal.loc.pointer);
         }
-        let mut ways = Vec::new();
+        let mut ways: Vec<Expr> = Vec::new();
         let sense = if self.is_wide() { Sense::Stated } else { Sense::Made };
         for shape in self.shapes(goals, sense)?.iter() {
             match &shape.values {
@@ -179,7 +249,8 @@ impl<'a> Compiler<'a> {
                 Some(values) => {
                     for value in values {
                         if self.is_valid(goals, value)? {
-                            ways.push(self.listed(value, spelling)?);
+                            let listed = self.listed(value, spelling)?;
+                            push(&mut ways, listed)?;
                         }
                     }
                 }
@@ -190,6 +261,9 @@ impl<'a> Compiler<'a> {
 
     fn shape(&mut self, shape: &Shape<'a>, spelling: Spelling, ways: &mut Vec<Expr>) -> Result<()> {
         let types = shape.types;
+        if let Some((_, what)) = shape.narrow {
+            self.leave_out_here(what);
+        }
         if types & OBJECT != 0 {
             ways.push(self.object(shape, spelling)?);
         }
@@ -205,6 +279,9 @@ impl<'a> Compiler<'a> {
             if spelling == Spelling::One {
                 let shortest = number::shortest(&mut self.algebra);
                 term = self.algebra.and([term, shortest]);
+            }
+            if self.is_nothing(term) {
+                self.look_beyond(shape);
             }
             ways.push(self.scalar(term, None)?);
         }
@@ -265,6 +342,15 @@ impl<'a> Compiler<'a> {
         self.scalar(term, Some(spelling))
     }
 
+    /// Notes where numbers of any length would meet what those of the usual ones do not.
+    pub(super) fn look_beyond(&mut self, shape: &Shape<'a>) {
+        let all = number::of_any_length(shape, &mut self.algebra);
+        if !self.is_nothing(all) {
+            let left_out = LeftOut { rule: None, pointer: self.at.to_string(), what: number::LEFT_OUT };
+            self.leave_out(left_out);
+        }
+    }
+
     /// Whether a term matches nothing; `false` where that takes too much to see.
     pub(super) fn is_nothing(&mut self, term: Term) -> bool {
         if let Some(&known) = self.nothing.get(&term) {
@@ -289,6 +375,7 @@ impl<'a> Compiler<'a> {
             (Some(automaton), None) => self.plain_automaton(&automaton),
         };
         let rule = self.new_rule("scalar", expr);
+        self.scalars.try_reserve(1).map_err(Halt::from)?;
         self.scalars.insert((term, spelling), rule);
         Ok(Expr::Rule(rule))
     }

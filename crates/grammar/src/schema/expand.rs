@@ -18,7 +18,8 @@ use super::shape::{Items, Members, Shape};
 use super::source::{Loc, Result};
 use super::types::*;
 use crate::error::{SchemaError, SchemaErrorKind};
-use std::collections::VecDeque;
+use crate::halt::{Halt, push};
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 /// How deep members and items are looked into to see that nothing satisfies a shape.
@@ -27,6 +28,9 @@ const DEPTH: usize = 4;
 const STEPS_PER_BRANCH: usize = 2_000;
 /// What a way that branches off costs, beside its size.
 const STEPS_PER_COPY: usize = 10;
+
+/// What the unevaluated keywords leave out.
+const UNEVALUATED: &str = "members and items that alternatives evaluate which were not taken";
 
 /// What to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,16 +48,16 @@ struct Choice<'a> {
     ways: Vec<Way<'a>>,
     /// For a limit's message.
     place: (Loc<'a>, &'static str),
-    chain: Rc<Chain>,
+    chain: Chain,
 }
 
 /// A goal, and how it was reached.
-type Reached<'a> = (Goal<'a>, Option<Rc<Chain>>);
+type Reached<'a> = (Goal<'a>, Option<Chain>);
 
 #[derive(Clone)]
 struct Partial<'a> {
     shape: Shape<'a>,
-    met: Vec<Goal<'a>>,
+    met: HashSet<GoalKey>,
     goals: Vec<Reached<'a>>,
     choices: VecDeque<Choice<'a>>,
     fails: VecDeque<Reached<'a>>,
@@ -70,9 +74,9 @@ impl<'a> Partial<'a> {
     fn push(
         &mut self,
         goals: impl IntoIterator<Item = Goal<'a>, IntoIter: DoubleEndedIterator>,
-        chain: &Rc<Chain>,
+        chain: Chain,
     ) {
-        self.goals.extend(goals.into_iter().rev().map(|goal| (goal, Some(Rc::clone(chain)))));
+        self.goals.extend(goals.into_iter().rev().map(|goal| (goal, Some(chain))));
     }
 }
 
@@ -84,7 +88,11 @@ impl<'a> Compiler<'a> {
             return Ok(Rc::clone(known));
         }
         let reached = goals.iter().rev().map(|goal| (goal.clone(), None)).collect();
-        let found: Rc<[Shape<'a>]> = self.expand(Shape::default(), reached, sense)?.into();
+        let around = core::mem::take(&mut self.around);
+        let found = self.expand(Shape::default(), reached, sense);
+        self.around = around;
+        let found: Rc<[Shape<'a>]> = found?.into();
+        self.expanded.try_reserve(1).map_err(Halt::from)?;
         self.expanded.insert(key, Rc::clone(&found));
         Ok(found)
     }
@@ -93,7 +101,7 @@ impl<'a> Compiler<'a> {
     fn expand(&mut self, shape: Shape<'a>, goals: Vec<Reached<'a>>, sense: Sense) -> Result<Vec<Shape<'a>>> {
         let first = Partial {
             shape,
-            met: Vec::new(),
+            met: HashSet::new(),
             goals,
             choices: VecDeque::new(),
             fails: VecDeque::new(),
@@ -125,11 +133,11 @@ impl<'a> Compiler<'a> {
                     }
                     None => {
                         let Some((goal, chain)) = partial.fails.pop_front() else { break };
-                        if sense == Sense::Loose || self.is_refuted(&partial, &goal, &chain)? {
+                        if sense == Sense::Loose || self.is_refuted(&partial, &goal, chain)? {
                             continue;
                         }
                         let ways = self.ways_to_fail(&goal)?;
-                        let chain = Chain::new(&goal, chain);
+                        let chain = self.chains.link(&goal, chain)?;
                         Choice { ways, place: (goal.loc, ""), chain }
                     }
                 };
@@ -142,7 +150,7 @@ impl<'a> Compiler<'a> {
                 for way in ways {
                     let mut next = partial.clone();
                     next.shape.and(&way.shape);
-                    next.push(way.goals, &chain);
+                    next.push(way.goals, chain);
                     self.step(STEPS_PER_COPY + next.size())?;
                     if !self.is_visibly_empty(&next.shape)? {
                         open.push(next);
@@ -161,28 +169,36 @@ impl<'a> Compiler<'a> {
                 continue 'partials;
             }
             let mut shape = partial.shape;
-            evaluate(&mut shape);
-            found.push(shape);
+            self.evaluate(&mut shape)?;
+            push(&mut found, shape)?;
         }
         Ok(found)
     }
 
     /// Works off one goal; `false` where nothing can meet it.
-    fn take(&mut self, to: &mut Partial<'a>, goal: Goal<'a>, before: Option<Rc<Chain>>) -> Result<bool> {
-        if goal.is_never() || to.met.iter().any(|met| met.key() == goal.negated().key()) {
+    fn take(&mut self, to: &mut Partial<'a>, goal: Goal<'a>, before: Option<Chain>) -> Result<bool> {
+        let key = goal.key();
+        if goal.is_never() || to.met.contains(&goal.negated().key()) {
             return Ok(false);
         }
         let schema = &goal.loc;
         if goal.is_always() || (!goal.is_value && schema.keywords()?.is_none()) {
             return Ok(true);
         }
-        if Chain::contains(before.as_ref(), &goal.key()) {
-            return Err(schema.circle());
+        // A chain leads through conditions that were met, or through those around this expansion.
+        if to.met.contains(&key) || self.around.contains(&key) {
+            let steps = self.chains.keys(before).take_while(|met| **met != key).count();
+            let is_circle = self.chains.keys(before).nth(steps).is_some();
+            self.step(1 + steps / 8)?;
+            if is_circle {
+                return Err(schema.circle());
+            }
         }
-        if to.met.iter().any(|met| met.key() == goal.key()) {
+        if to.met.contains(&key) {
             return Ok(true);
         }
-        to.met.push(goal.clone());
+        to.met.try_reserve(1).map_err(Halt::from)?;
+        to.met.insert(key);
         if !goal.holds {
             to.fails.push_back((goal, before));
             return Ok(true);
@@ -191,16 +207,16 @@ impl<'a> Compiler<'a> {
             to.shape.values = Some(vec![schema.value]);
             return Ok(true);
         }
-        let chain = Chain::new(&goal, before);
-        let shape = Shape::of(schema, &chain, self.limits, &mut self.algebra)?;
+        let chain = self.chains.link(&goal, before)?;
+        let shape = Shape::of(schema, chain, self.limits, &mut self.algebra)?;
         to.shape.and(&shape);
         for (keyword, ways) in self.choices(schema)? {
             let place = (schema.clone(), keyword);
-            to.choices.push_back(Choice { ways, place, chain: Rc::clone(&chain) });
+            to.choices.push_back(Choice { ways, place, chain });
         }
-        to.push(schema.child("not").map(Goal::fails), &chain);
-        to.push(schema.children("allOf")?.unwrap_or_default().into_iter().map(Goal::holds), &chain);
-        to.push(self.references.target(schema)?.map(Goal::holds), &chain);
+        to.push(schema.child("not").map(Goal::fails), chain);
+        to.push(schema.children("allOf")?.unwrap_or_default().into_iter().map(Goal::holds), chain);
+        to.push(self.references.target(schema)?.map(Goal::holds), chain);
         Ok(true)
     }
 
@@ -248,17 +264,16 @@ impl<'a> Compiler<'a> {
     }
 
     /// Whether a schema that must fail cannot hold anyway.
-    fn is_refuted(
-        &mut self,
-        partial: &Partial<'a>,
-        goal: &Goal<'a>,
-        chain: &Option<Rc<Chain>>,
-    ) -> Result<bool> {
+    fn is_refuted(&mut self, partial: &Partial<'a>, goal: &Goal<'a>, chain: Option<Chain>) -> Result<bool> {
         if goal.is_value || self.depth >= DEPTH {
             return Ok(false);
         }
         self.depth += 1;
-        let held = self.expand(partial.shape.clone(), vec![(goal.negated(), chain.clone())], Sense::Loose);
+        let around: HashSet<GoalKey> = self.chains.keys(chain).cloned().collect();
+        self.step(1 + around.len() / 8)?;
+        let around = core::mem::replace(&mut self.around, around);
+        let held = self.expand(partial.shape.clone(), vec![(goal.negated(), chain)], Sense::Loose);
+        self.around = around;
         let mut empty = true;
         for shape in held? {
             // Only the shape counts: that this goal must fail is what the schemas met so far may say themselves.
@@ -279,6 +294,14 @@ impl<'a> Compiler<'a> {
 
     /// Whether one sees that nothing satisfies a shape.
     pub(super) fn is_visibly_empty(&mut self, shape: &Shape<'a>) -> Result<bool> {
+        let empty = self.looks_empty(shape)?;
+        if let Some((schema, what)) = shape.narrow.as_ref().filter(|_| empty) {
+            self.leave_out_at(schema, what);
+        }
+        Ok(empty)
+    }
+
+    fn looks_empty(&mut self, shape: &Shape<'a>) -> Result<bool> {
         if shape.values.is_some() || shape.types & (NULL | FALSE | TRUE) != 0 {
             return Ok(shape.types == 0);
         }
@@ -289,7 +312,10 @@ impl<'a> Compiler<'a> {
         }
         if open & NUMBER != 0 && shape.bounds_numbers() {
             let term = number::numbers(shape, true, &mut self.algebra);
-            open &= if self.is_nothing(term) { !NUMBER } else { ALL };
+            if self.is_nothing(term) {
+                self.look_beyond(shape);
+                open &= !NUMBER;
+            }
         }
         if open & !(ARRAY | OBJECT) != 0 || self.depth >= DEPTH {
             return Ok(open == 0);
@@ -357,6 +383,8 @@ impl<'a> Compiler<'a> {
 
     /// Counts steps of the work on a schema.
     pub(super) fn step(&mut self, steps: usize) -> Result<()> {
+        self.check()?;
+        self.meter.step(steps)?;
         self.steps += steps;
         if self.steps <= STEPS_PER_BRANCH * self.limits.schema_branches {
             return Ok(());
@@ -364,43 +392,54 @@ impl<'a> Compiler<'a> {
         let message = "too many combinations of alternatives in all (Limits::schema_branches)";
         Err(self.error_here(SchemaErrorKind::Limit, message))
     }
-}
 
-/// Turns `unevaluatedProperties` and `unevaluatedItems` into conditions on what the schemas that were taken on the way do not
-/// speak of. A document may satisfy others too, which would allow it more: those are left out.
-fn evaluate(shape: &mut Shape<'_>) {
-    for goal in core::mem::take(&mut shape.unevaluated) {
-        let key: GoalKey = goal.key();
-        if let Some(rest) = goal.loc.child("unevaluatedProperties").map(Goal::holds) {
-            let below: Vec<Rc<Members<'_>>> = shape
-                .members
-                .iter()
-                .filter(|members| Chain::contains(members.chain.as_ref(), &key))
-                .cloned()
-                .collect();
-            if below.iter().all(|members| members.additional.is_none()) {
-                // The same goals again: what they say is known, that they speak of a name is what counts.
-                let properties = below.iter().flat_map(|m| m.properties.iter().cloned()).collect();
-                let patterns = below.iter().flat_map(|m| m.patterns.iter().cloned()).collect();
-                shape.members.push(Rc::new(Members {
-                    properties,
-                    patterns,
-                    additional: Some(rest),
-                    chain: None,
-                }));
+    /// Turns `unevaluatedProperties` and `unevaluatedItems` into conditions on what the schemas that were taken on the way do not
+    /// speak of. A document may satisfy others too, which would allow it more: those are left out.
+    fn evaluate(&mut self, shape: &mut Shape<'a>) -> Result<()> {
+        for goal in core::mem::take(&mut shape.unevaluated) {
+            let key: GoalKey = goal.key();
+            let chains = shape.members.iter().map(|members| members.chain);
+            let chains = chains.chain(shape.items.iter().map(|items| items.chain));
+            self.step(chains.map(|chain| 1 + self.chains.keys(chain).count() / 8).sum())?;
+            if let Some(rest) = goal.loc.child("unevaluatedProperties").map(Goal::holds) {
+                let below: Vec<Rc<Members<'a>>> = shape
+                    .members
+                    .iter()
+                    .filter(|members| self.leads_through(members.chain, &key))
+                    .cloned()
+                    .collect();
+                if below.iter().all(|members| members.additional.is_none()) {
+                    // The same goals again: what they say is known, that they speak of a name is what counts.
+                    let properties = below.iter().flat_map(|m| m.properties.iter().cloned()).collect();
+                    let patterns = below.iter().flat_map(|m| m.patterns.iter().cloned()).collect();
+                    shape.narrow = Some((goal.loc.clone(), UNEVALUATED));
+                    shape.members.push(Rc::new(Members {
+                        properties,
+                        patterns,
+                        additional: Some(rest),
+                        chain: None,
+                    }));
+                }
+            }
+            if let Some(rest) = goal.loc.child("unevaluatedItems").map(Goal::holds) {
+                let below = shape.items.iter().filter(|items| self.leads_through(items.chain, &key));
+                let (mut prefix, mut open) = (0, true);
+                for items in below {
+                    prefix = prefix.max(items.first.len());
+                    open &= items.rest.is_none();
+                }
+                if open {
+                    shape.narrow = Some((goal.loc.clone(), UNEVALUATED));
+                    let first = vec![None; prefix];
+                    shape.items.push(Rc::new(Items { first, rest: Some(rest), chain: None }));
+                }
             }
         }
-        if let Some(rest) = goal.loc.child("unevaluatedItems").map(Goal::holds) {
-            let below = shape.items.iter().filter(|items| Chain::contains(items.chain.as_ref(), &key));
-            let (mut prefix, mut open) = (0, true);
-            for items in below {
-                prefix = prefix.max(items.first.len());
-                open &= items.rest.is_none();
-            }
-            if open {
-                let first = vec![None; prefix];
-                shape.items.push(Rc::new(Items { first, rest: Some(rest), chain: None }));
-            }
-        }
+        Ok(())
+    }
+
+    /// Whether a chain leads through a condition.
+    fn leads_through(&self, chain: Option<Chain>, key: &GoalKey) -> bool {
+        self.chains.keys(chain).any(|met| met == key)
     }
 }

@@ -1,5 +1,13 @@
 //! The formats of JSON Schema that are regular, as patterns.
 
+/// Whether the pattern of a format is known to leave something out.
+pub(super) fn is_narrow(format: &str) -> bool {
+    matches!(format, "time" | "date-time" | "ipv6" | "email" | "hostname" | "uri")
+}
+
+/// What the patterns leave out.
+pub(super) const LEFT_OUT: &str = "rare spellings of a format";
+
 /// The pattern of a format; `None` where it is not known here.
 ///
 /// Sources: RFC 3339 (date, time, date-time; 2000-02-30 and 1900-02-29 are no dates; leap seconds are left out), RFC 3339

@@ -1,6 +1,7 @@
 //! Conditions on a value: that a schema holds or fails, that the value is another or not.
 
 use super::source::Loc;
+use crate::halt::{Halt, push};
 use std::rc::Rc;
 
 /// A condition.
@@ -59,27 +60,27 @@ pub(super) fn keys(goals: &[Goal<'_>]) -> Vec<GoalKey> {
     keys
 }
 
-/// The conditions by which one came from a value's first condition to this one, all of the same value.
-#[derive(Debug)]
-pub(super) struct Chain {
-    key: GoalKey,
-    before: Option<Rc<Chain>>,
+/// The conditions by which one came from a value's first condition to this one, all of the same value: the last link's number
+/// in [`Chains`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chain(u32);
+
+/// All links: how many there are follows the schema, so they are numbers in a list, which no code walks by recursion.
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    links: Vec<(GoalKey, Option<Chain>)>,
 }
 
-impl Chain {
-    pub(super) fn new(goal: &Goal<'_>, before: Option<Rc<Chain>>) -> Rc<Self> {
-        Rc::new(Self { key: goal.key(), before })
+impl Chains {
+    /// A condition after those that led to it.
+    pub(super) fn link(&mut self, goal: &Goal<'_>, before: Option<Chain>) -> Result<Chain, Halt> {
+        push(&mut self.links, (goal.key(), before))?;
+        Ok(Chain((self.links.len() - 1) as u32))
     }
 
-    /// Whether the chain leads through this condition.
-    pub(super) fn contains(chain: Option<&Rc<Chain>>, key: &GoalKey) -> bool {
-        let mut link = chain;
-        while let Some(chain) = link {
-            if chain.key == *key {
-                return true;
-            }
-            link = chain.before.as_ref();
-        }
-        false
+    /// The chain's conditions, the last first.
+    pub(super) fn keys(&self, chain: Option<Chain>) -> impl Iterator<Item = &GoalKey> {
+        let link = |chain: Chain| &self.links[chain.0 as usize];
+        core::iter::successors(chain.map(link), move |(_, before)| before.map(link)).map(|(key, _)| key)
     }
 }

@@ -5,6 +5,7 @@ use super::formats;
 use super::shape::Span;
 use super::source::{Loc, Result};
 use crate::error::SchemaErrorKind;
+use crate::halt::Halt;
 use crate::limits::Limits;
 use crate::regular::{Algebra, Term, pattern};
 use serde_json::Value;
@@ -14,7 +15,10 @@ pub(super) fn listed<'a>(schema: &Loc<'a>, limits: &Limits) -> Result<Option<Vec
     let Some(values) = enumerated(schema, limits)? else {
         return Ok(schema.get("const").map(|value| vec![value]));
     };
-    Ok(Some(values.iter().collect()))
+    let mut all = Vec::new();
+    all.try_reserve_exact(values.len()).map_err(Halt::from)?;
+    all.extend(values);
+    Ok(Some(all))
 }
 
 /// The values of `enum`.
@@ -65,10 +69,8 @@ pub(super) fn string_terms(schema: &Loc<'_>, limits: &Limits, a: &mut Algebra) -
     if let Some(text) = schema.text("pattern")? {
         terms.push(pattern_term(schema, "pattern", text, limits, a)?);
     }
-    if let Some(name) = schema.text("format")? {
-        let Some(text) = formats::pattern(name) else {
-            return Err(schema.unsupported("format", format!("the format {name:?} is not supported")));
-        };
+    // A format that is not known is an annotation, as the specification has it.
+    if let Some(text) = schema.text("format")?.and_then(formats::pattern) {
         terms.push(pattern_term(schema, "format", &text, limits, a)?);
     }
     Ok(terms)

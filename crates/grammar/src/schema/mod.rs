@@ -27,16 +27,48 @@ mod source;
 mod string;
 mod types;
 
-use crate::error::{SchemaError, SchemaErrorKind};
+use crate::error::{GrammarError, GrammarErrorKind, SchemaError, SchemaErrorKind};
 use crate::grammar::Reading;
+use crate::halt::{Halt, Meter};
 use crate::limits::Limits;
+use crate::machine::Machine;
 use crate::program::{self, Program};
-use crate::prune;
-use crate::rules::Rules;
+use crate::prune::{self, Pruned};
+use crate::rules::{LeftOut, Rules};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Compiles a schema.
-pub(crate) fn compile(text: &str, reading: Reading, limits: &Limits) -> Result<Program, SchemaError> {
+pub(crate) fn compile(
+    text: &str,
+    reading: Reading,
+    limits: &Limits,
+    meter: &Meter<'_>,
+) -> Result<Program, SchemaError> {
+    build(&rules(text, reading, limits, meter)?, limits, meter)
+}
+
+fn build(rules: &Rules, limits: &Limits, meter: &Meter<'_>) -> Result<Program, SchemaError> {
+    // Rules made of schemas do not recurse to the left: what is left are limits.
+    program::build(rules, limits, meter).map_err(stopped)
+}
+
+fn stopped(error: impl Into<GrammarError>) -> SchemaError {
+    let error = error.into();
+    match error.kind() {
+        GrammarErrorKind::Cancelled => Halt::Cancelled.into(),
+        GrammarErrorKind::OutOfMemory => Halt::OutOfMemory.into(),
+        _ => SchemaError::new(SchemaErrorKind::Limit, Some("#".to_owned()), error.to_string()),
+    }
+}
+
+/// The rules of a schema, without those that match nothing.
+pub(crate) fn rules(
+    text: &str,
+    reading: Reading,
+    limits: &Limits,
+    meter: &Meter<'_>,
+) -> Result<Rules, SchemaError> {
     if text.len() > limits.text_bytes {
         let (found, limit) = (text.len(), limits.text_bytes);
         let message = format!("the schema has {found} bytes, more than {limit} (Limits::text_bytes)");
@@ -45,17 +77,33 @@ pub(crate) fn compile(text: &str, reading: Reading, limits: &Limits) -> Result<P
     let root: Value = serde_json::from_str(text)
         .map_err(|e| SchemaError::new(SchemaErrorKind::Malformed, None, format!("expected JSON: {e}")))?;
     // Where nothing is left of what the writer seems to mean, it is not what is meant.
+    let mut why = None;
     for reading in [reading, Reading::Specification] {
-        if let Some(rules) = prune::prune(emit::rules(&root, reading, limits)?) {
-            return build(&rules, limits);
+        let made = emit::rules(&root, reading, limits, meter)?;
+        let mut pruned = prune::prune(made, &[], meter)?;
+        if let Pruned::Rules(rules, _) = &pruned
+            && !rules.plans.is_empty()
+        {
+            // Arrays that need more different items than there are.
+            let program = Arc::new(build(rules, limits, meter)?);
+            let machine = Machine::new(program, Vec::new(), limits, meter);
+            let empty = machine.and_then(|mut machine| machine.empty_plans(meter)).map_err(stopped)?;
+            let Pruned::Rules(rules, _) = pruned else { continue };
+            pruned = prune::prune(rules, &empty, meter)?;
+        }
+        match pruned {
+            Pruned::Rules(rules, _) => return Ok(rules),
+            Pruned::Nothing(left_out) => why = left_out,
         }
     }
-    let message = "no document satisfies the schema";
-    Err(SchemaError::new(SchemaErrorKind::Unsatisfiable, Some("#".to_owned()), message))
-}
-
-fn build(rules: &Rules, limits: &Limits) -> Result<Program, SchemaError> {
-    // Rules made of schemas do not recurse to the left: what is left are limits.
-    program::build(rules, limits)
-        .map_err(|e| SchemaError::new(SchemaErrorKind::Limit, Some("#".to_owned()), e.to_string()))
+    Err(match why {
+        Some(LeftOut { pointer, what, .. }) => {
+            let message = format!("not supported: no document was found, but {what} were not looked at");
+            SchemaError::new(SchemaErrorKind::Unsupported, Some(pointer), message)
+        }
+        None => {
+            let message = "no document satisfies the schema";
+            SchemaError::new(SchemaErrorKind::Unsatisfiable, Some("#".to_owned()), message)
+        }
+    })
 }

@@ -11,6 +11,7 @@
 //! ```
 
 use super::emit::Compiler;
+use super::formats;
 use super::goal::Goal;
 use super::keywords::{self, Dependent};
 use super::number::{self, Bound};
@@ -58,7 +59,11 @@ impl<'a> Compiler<'a> {
         }
         let schema = &goal.loc;
         for keyword in ONE_SIDED {
-            let idle = *keyword == "uniqueItems" && !schema.flag("uniqueItems")?;
+            let idle = match *keyword {
+                "uniqueItems" => !schema.flag("uniqueItems")?,
+                "format" => schema.text("format")?.is_some_and(|name| formats::pattern(name).is_none()),
+                _ => false,
+            };
             if schema.get(keyword).is_some() && !idle {
                 let message = format!("'{keyword}' in a schema that must not hold is not supported");
                 return Err(schema.unsupported(keyword, message));
@@ -86,7 +91,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn number_fails(&mut self, schema: &Loc<'a>, ways: &mut Vec<Way<'a>>) -> Result<()> {
-        let mut side = |keyword: &str, exclusive: bool, below: bool| {
+        let mut side = |keyword: &str, exclusive: bool, below: bool| -> Result<()> {
             let Some(value) = keywords::bound(schema, keyword)? else { return Ok(()) };
             let mut shape = Shape::of_types(NUMBER);
             let bound = Bound { value, exclusive };

@@ -23,11 +23,21 @@ pub(super) struct Bound {
 const DIGITS: u32 = 16;
 /// The same where what the specification allows is asked for.
 const WIDE_DIGITS: u32 = 40;
-/// Digits of an exponent.
-const EXPONENT: u32 = 3;
 
 /// The spellings of a shape's numbers; `wide` with more digits, and with a point also where they are whole.
 pub(super) fn numbers(shape: &Shape<'_>, wide: bool, a: &mut Algebra) -> Term {
+    numbers_of(shape, wide, if wide { WIDE_DIGITS } else { DIGITS }, a)
+}
+
+/// The spellings of a shape's numbers, however long.
+pub(super) fn of_any_length(shape: &Shape<'_>, a: &mut Algebra) -> Term {
+    numbers_of(shape, true, u32::MAX, a)
+}
+
+/// What [`numbers`] leaves out.
+pub(super) const LEFT_OUT: &str = "numbers of more than 40 digits before or after the point";
+
+fn numbers_of(shape: &Shape<'_>, wide: bool, digits: u32, a: &mut Algebra) -> Term {
     let integer = shape.types & FRACTION == 0 || shape.multiples.iter().any(|(_, places)| *places == 0);
     let decimals = shape.multiples.iter().map(|(_, places)| *places).min();
     let mut terms = shape.numbers.clone();
@@ -39,7 +49,6 @@ pub(super) fn numbers(shape: &Shape<'_>, wide: bool, a: &mut Algebra) -> Term {
         terms.push(a.not(whole));
     }
     let exact = !terms.is_empty() || shape.min.is_some() || shape.max.is_some();
-    let digits = if wide { WIDE_DIGITS } else { DIGITS };
     let (min, max) = (shape.min.as_ref(), shape.max.as_ref());
     if wide && integer {
         terms.push(multiple(1, 0, a));
@@ -130,7 +139,7 @@ fn range(
         let digit = digit(a);
         let places = decimals.unwrap_or(most(|d| &d.fraction).max(digits));
         let point = a.literal(".");
-        let after = a.repeat(digit, 1, Some(places));
+        let after = a.repeat(digit, 1, Some(places).filter(|places| *places < u32::MAX));
         let fraction = if places == 0 { EMPTY } else { a.then(point, after) };
         let fraction = a.optional(fraction);
         if integer { whole } else { a.then(whole, fraction) }
@@ -157,8 +166,8 @@ fn range(
     if exact || integer {
         return plain;
     }
-    let (e, sign, digit) = (a.chars("eE"), a.chars("+-"), digit(a));
-    let (sign, digits) = (a.optional(sign), a.repeat(digit, 1, Some(EXPONENT)));
+    let (e, sign, digits) = (a.chars("eE"), a.chars("+-"), exponent(digits, a));
+    let sign = a.optional(sign);
     let exponent = a.concat([e, sign, digits]);
     let exponent = a.optional(exponent);
     a.then(plain, exponent)
@@ -174,9 +183,20 @@ fn digit(a: &mut Algebra) -> Term {
     a.class(CharSet::new([(0x30, 0x39)]))
 }
 
+/// The digits of an exponent. With `digits` before the point a number stays below 10^308, which parsers that hold f64 accept.
+fn exponent(digits: u32, a: &mut Algebra) -> Term {
+    let tens = if digits > DIGITS { '5' } else { '8' };
+    let (digit, low, two) = (digit(a), a.chars("01"), a.literal("2"));
+    let tens = a.class(CharSet::new([(0x30, u32::from(tens))]));
+    let short = a.repeat(digit, 1, Some(2));
+    let below_200 = a.concat([low, digit, digit]);
+    let above = a.concat([two, tens, digit]);
+    a.or([short, below_200, above])
+}
+
 fn whole(digits: u32, a: &mut Algebra) -> Term {
     let (zero, first, digit) = (a.literal("0"), a.class(CharSet::new([(0x31, 0x39)])), digit(a));
-    let more = a.repeat(digit, 0, Some(digits - 1));
+    let more = a.repeat(digit, 0, Some(digits).filter(|digits| *digits < u32::MAX).map(|digits| digits - 1));
     let number = a.then(first, more);
     a.or([zero, number])
 }

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A schema with `properties` and without `additionalProperties` makes no other names: what a model may invent there nobody
-//! asked for. Other names may repeat; then each of their values satisfies the schema, whichever a reader keeps. One that must
-//! exist does not, so it is the only other one.
+//! asked for. Other names may repeat; then each of their values satisfies the schema, whichever a reader keeps. As many as
+//! the minimum asks for differ (`machine/unique.rs`). One that must exist does not repeat, so it is the only other one.
 
 use super::emit::{Compiler, Spelling};
 use super::goal::Goal;
@@ -17,7 +17,7 @@ use super::shape::{Exists, Members, Shape, Span};
 use super::source::Result;
 use crate::error::SchemaErrorKind;
 use crate::regular::{Algebra, Automaton, Term};
-use crate::rules::{Expr, RuleId};
+use crate::rules::{BY_COUNT, Expr, Plan, PlanState, PlanWay, RuleId, UniqueStep};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -141,20 +141,52 @@ impl<'a> Compiler<'a> {
 
     /// `key : value`.
     fn pair(&mut self, key: Expr, goals: &[Goal<'a>], spelling: Spelling) -> Result<Expr> {
-        let space = self.space(spelling);
-        let value = Expr::Rule(self.rule(goals, spelling)?);
-        let pair = Expr::Seq(vec![key, space.clone(), Expr::literal(":"), space, value]);
-        Ok(Expr::Rule(self.new_rule("member", pair)))
+        let value = self.rule(goals, spelling)?;
+        Ok(self.pair_of(key, value, spelling))
     }
 
-    /// A member that is not named and is all of `exists`: a pair for each combination of patterns that its name may match.
+    fn pair_of(&mut self, key: Expr, value: RuleId, spelling: Spelling) -> Expr {
+        let space = self.space(spelling);
+        let pair = Expr::Seq(vec![key, space.clone(), Expr::literal(":"), space, Expr::Rule(value)]);
+        Expr::Rule(self.new_rule("member", pair))
+    }
+
+    /// `count` members that are not named, whose names differ.
+    fn different(&mut self, pairs: &[(Expr, RuleId)], count: u32, comma: &Expr, spelling: Spelling) -> Expr {
+        let plan = self.plans.len() as u32;
+        let mut states = vec![PlanState::default(); count as usize + 1];
+        states[count as usize].ends = true;
+        let mut ways = Vec::new();
+        for (key, value) in pairs {
+            let kind = self.new_rule("name", key.clone());
+            for (i, state) in states.iter_mut().take(count as usize).enumerate() {
+                state.ways.push(PlanWay { kind, needs: *value, next: i as u32 + 1 });
+            }
+            let begin = Expr::Unique(UniqueStep::Begin { plan, kind, next: BY_COUNT });
+            let key = Expr::Seq(vec![begin, Expr::Rule(kind), Expr::Unique(UniqueStep::End)]);
+            ways.push(self.pair_of(key, *value, spelling));
+        }
+        self.plans.push(Plan { states });
+        let one = Expr::Rule(self.new_rule("different", Expr::Alt(ways)));
+        let more = Expr::Seq(vec![comma.clone(), one.clone()]);
+        Expr::Seq(vec![
+            Expr::Unique(UniqueStep::Enter { plan }),
+            one,
+            Expr::repeat(more, count - 1, Some(count - 1)),
+            Expr::Unique(UniqueStep::Leave),
+        ])
+    }
+
+    /// Members that are not named and are all of `exists`, as the key and the value's rule: a pair for each combination of
+    /// patterns that the name may match. `names_spelling` is that of the key.
     fn other(
         &mut self,
         layout: &ObjectLayout<'a>,
         shape: &Shape<'a>,
         exists: &[&Exists<'a>],
+        names_spelling: Spelling,
         spelling: Spelling,
-    ) -> Result<Option<Expr>> {
+    ) -> Result<Vec<(Expr, RuleId)>> {
         let patterns: Vec<(usize, Term, &Goal<'a>)> = layout
             .sources
             .iter()
@@ -197,10 +229,10 @@ impl<'a> Compiler<'a> {
             let anything = self.algebra.anything();
             terms.push(anything);
             let term = self.algebra.and(terms);
-            let Some(key) = self.quoted(term, spelling)? else { continue };
-            pairs.push(self.pair(key, &goals, spelling)?);
+            let Some(key) = self.quoted(term, names_spelling)? else { continue };
+            pairs.push((key, self.rule(&goals, spelling)?));
         }
-        Ok(if pairs.is_empty() { None } else { Some(Expr::Alt(pairs)) })
+        Ok(pairs)
     }
 
     /// The members between the braces, made from the end. Counts are kept where the schema bounds them.
@@ -226,15 +258,39 @@ impl<'a> Compiler<'a> {
         for mask in 0..masks {
             let missing = shape.exists.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 0);
             let missing: Vec<&Exists<'a>> = missing.map(|(_, exist)| exist).collect();
-            others.push(self.other(layout, shape, &missing, spelling)?);
+            let pairs = self.other(layout, shape, &missing, spelling, spelling)?;
+            let pairs: Vec<Expr> =
+                pairs.into_iter().map(|(key, value)| self.pair_of(key, value, spelling)).collect();
+            others.push(if pairs.is_empty() { None } else { Some(Expr::Alt(pairs)) });
         }
-        // After the last named member, for each number of them. Other names may be the same: they count as one.
+        let open = others[masks - 1].is_some();
+        if !shape.exists.is_empty() || (open && spelling == Spelling::One) {
+            self.leave_out_here("objects of several members that are not named");
+        }
+        let mut different = Vec::new();
+        if open && min >= 2 && spelling == Spelling::Any {
+            if u64::from(min).pow(2) * properties.len().max(1) as u64 > self.limits.nodes as u64 {
+                let message = "too many names that must differ (Limits::nodes)";
+                return Err(self.error_here(SchemaErrorKind::Limit, message));
+            }
+            different = self.other(layout, shape, &[], Spelling::One, spelling)?;
+        }
+        // After the last named member, for each number of them. Other names may be the same and then count as one, so as many
+        // as must be there differ.
         let mut after: Vec<RuleId> = Vec::new();
         for (n, mask) in (0..=top).flat_map(|n| (0..masks).map(move |mask| (n, mask))) {
             let complete = mask + 1 == masks;
             let mut ways = Vec::new();
             if n >= min && complete {
                 ways.push(Expr::EMPTY);
+            }
+            if let Some(other) =
+                others[mask].as_ref().filter(|_| complete && !different.is_empty() && n + 1 < min)
+            {
+                let first = self.different(&different, min - n, &comma, spelling);
+                let more = Expr::Seq(vec![comma.clone(), other.clone()]);
+                let more = Expr::repeat(more, 0, max.map(|max| max - min));
+                ways.push(Expr::Seq(vec![separator(n), first, more]));
             }
             if let Some(other) = others[mask].as_ref().filter(|_| room(n) && n + 1 >= min) {
                 let mut way = vec![separator(n), other.clone()];

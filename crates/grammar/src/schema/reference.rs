@@ -5,8 +5,10 @@
 //! "a.json#/b/c":  resolve "a.json" against the URI around the reference;  the schema with that $id;  /b/c below it
 //! ```
 
+use super::formats;
 use super::source::{Loc, Result};
 use crate::error::SchemaErrorKind;
+use crate::halt::{Halt, Meter};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -41,15 +43,21 @@ pub(super) struct References<'a> {
     targets: HashMap<String, Loc<'a>>,
     /// The URI at each place that has an `$id`.
     bases: HashMap<Rc<str>, String>,
+    /// Keywords that are met and constrain nothing, though their writer may think so.
+    pub(super) ignored: Vec<String>,
 }
 
 impl<'a> References<'a> {
     /// Finds all of them.
-    pub(super) fn new(root: &Loc<'a>) -> Self {
-        let mut references = Self { targets: HashMap::new(), bases: HashMap::new() };
+    pub(super) fn new(root: &Loc<'a>, meter: &Meter<'_>) -> core::result::Result<Self, Halt> {
+        let mut references = Self { targets: HashMap::new(), bases: HashMap::new(), ignored: Vec::new() };
         references.targets.insert(String::new(), root.clone());
         let mut work = vec![(root.clone(), String::new())];
         while let Some((schema, mut base)) = work.pop() {
+            meter.step(40)?;
+            references.targets.try_reserve(3)?;
+            references.bases.try_reserve(1)?;
+            references.ignored.try_reserve(1)?;
             // Places before what they contain: the first of two equal names counts.
             if let Some(id) = schema.get("$id").and_then(Value::as_str) {
                 base = resolve(&base, id.trim_end_matches('#'));
@@ -61,19 +69,29 @@ impl<'a> References<'a> {
                     references.targets.entry(format!("{base}#{name}")).or_insert_with(|| schema.clone());
                 }
             }
+            if let Some(name) = schema.get("format").and_then(Value::as_str)
+                && formats::pattern(name).is_none()
+            {
+                let place = &schema.pointer;
+                references.ignored.push(format!("at {place}/format: the format {name:?} is not checked"));
+            }
             let mut found: Vec<Loc<'a>> = Vec::new();
             for held in SCHEMAS.iter().filter_map(|keyword| schema.below(keyword)) {
                 let items = held.value.as_array().map_or(0, Vec::len);
+                found.try_reserve(items + 1)?;
                 found.extend((0..items).filter_map(|i| held.below(&i.to_string())));
                 found.push(held);
             }
             for held in NAMED.iter().filter_map(|keyword| schema.below(keyword)) {
+                found.try_reserve(held.value.as_object().map_or(0, |object| object.len()))?;
                 let names = held.value.as_object().into_iter().flat_map(|object| object.keys());
                 found.extend(names.filter_map(|name| held.below(name)));
             }
+            meter.step(4 * found.len())?;
+            work.try_reserve(found.len())?;
             work.extend(found.into_iter().rev().map(|schema| (schema, base.clone())));
         }
-        references
+        Ok(references)
     }
 
     /// Where the `$ref` of a schema leads.

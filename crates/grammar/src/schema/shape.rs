@@ -1,6 +1,7 @@
 //! A shape: conditions on a value that all hold, sorted by what they are about. No choice is left in one.
 
 use super::decimal::Decimal;
+use super::formats;
 use super::goal::{Chain, Goal};
 use super::keywords::{bound, contains, items, listed, multiple_of, pattern_term, string_terms};
 use super::number::Bound;
@@ -56,7 +57,7 @@ pub(super) struct Members<'a> {
     pub(super) patterns: Vec<(Term, Goal<'a>)>,
     pub(super) additional: Option<Goal<'a>>,
     /// How the schema was reached; `None` for what follows from a schema that must fail.
-    pub(super) chain: Option<Rc<Chain>>,
+    pub(super) chain: Option<Chain>,
 }
 
 /// What one schema says of an array's items.
@@ -65,7 +66,7 @@ pub(super) struct Items<'a> {
     pub(super) first: Vec<Option<Goal<'a>>>,
     pub(super) rest: Option<Goal<'a>>,
     /// How the schema was reached; `None` for what follows from a schema that must fail.
-    pub(super) chain: Option<Rc<Chain>>,
+    pub(super) chain: Option<Chain>,
 }
 
 /// A number of items, from the index `from` on, that meet a goal.
@@ -116,6 +117,8 @@ pub(super) struct Shape<'a> {
     pub(super) exists: Vec<Exists<'a>>,
     /// Schemas with `unevaluatedProperties` or `unevaluatedItems`.
     pub(super) unevaluated: Vec<Goal<'a>>,
+    /// Where the conditions above are more than what a schema asks for, and what they leave out.
+    pub(super) narrow: Option<(Loc<'a>, &'static str)>,
 }
 
 impl Default for Shape<'_> {
@@ -142,6 +145,7 @@ impl Default for Shape<'_> {
             names: Vec::new(),
             exists: Vec::new(),
             unevaluated: Vec::new(),
+            narrow: None,
         }
     }
 }
@@ -157,13 +161,16 @@ impl<'a> Shape<'a> {
     }
 
     /// What one schema says by keywords that lead to no other schema of the same value.
-    pub(super) fn of(schema: &Loc<'a>, chain: &Rc<Chain>, limits: &Limits, a: &mut Algebra) -> Result<Self> {
+    pub(super) fn of(schema: &Loc<'a>, chain: Chain, limits: &Limits, a: &mut Algebra) -> Result<Self> {
         let mut shape = Self::of_types(stated(schema)?);
         shape.about = about(schema);
         shape.stated = ["type", "enum", "const"].iter().any(|keyword| schema.get(keyword).is_some());
         shape.values = listed(schema, limits)?;
         shape.add_bounds(schema)?;
         shape.length = Span::new(schema, "Length")?;
+        if schema.text("format")?.is_some_and(formats::is_narrow) {
+            shape.narrow = Some((schema.clone(), formats::LEFT_OUT));
+        }
         if shape.types & STRING != 0 {
             shape.strings = string_terms(schema, limits, a)?;
         }
@@ -212,6 +219,9 @@ impl<'a> Shape<'a> {
         both(&mut self.names, &other.names);
         both(&mut self.exists, &other.exists);
         both(&mut self.unevaluated, &other.unevaluated);
+        if self.narrow.is_none() {
+            self.narrow.clone_from(&other.narrow);
+        }
         self.settle();
     }
 
@@ -313,15 +323,16 @@ impl<'a> Shape<'a> {
         Ok(())
     }
 
-    fn add_items(&mut self, schema: &Loc<'a>, chain: &Rc<Chain>) -> Result<()> {
+    fn add_items(&mut self, schema: &Loc<'a>, chain: Chain) -> Result<()> {
         let (first, rest) = items(schema)?;
         if schema.get("prefixItems").is_some_and(Value::is_object) {
             // A `prefixItems` that is none: no item can be checked against it.
             self.item_count.max = Some(0);
+            self.narrow = Some((schema.clone(), "items where `prefixItems` is an object"));
         }
         if !first.is_empty() || rest.is_some() {
             let first = first.into_iter().map(|schema| Some(Goal::holds(schema))).collect();
-            let chain = Some(Rc::clone(chain));
+            let chain = Some(chain);
             self.items.push(Rc::new(Items { first, rest: rest.map(Goal::holds), chain }));
         }
         if let Some((goal, span)) = contains(schema)? {
@@ -334,7 +345,7 @@ impl<'a> Shape<'a> {
     fn add_members(
         &mut self,
         schema: &Loc<'a>,
-        chain: &Rc<Chain>,
+        chain: Chain,
         limits: &Limits,
         a: &mut Algebra,
     ) -> Result<()> {
@@ -348,7 +359,7 @@ impl<'a> Shape<'a> {
         }
         let additional = schema.child("additionalProperties").map(Goal::holds);
         if !properties.is_empty() || !patterns.is_empty() || additional.is_some() {
-            let chain = Some(Rc::clone(chain));
+            let chain = Some(chain);
             self.members.push(Rc::new(Members { properties, patterns, additional, chain }));
         }
         Ok(())

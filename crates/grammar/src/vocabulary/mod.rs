@@ -6,6 +6,7 @@
 
 mod trie;
 
+use crate::halt::{Halt, Meter, filled, push};
 use std::collections::HashMap;
 use std::sync::Arc;
 pub(crate) use trie::Trie;
@@ -41,6 +42,21 @@ pub enum VocabularyError {
         /// How many tokens there are.
         vocabulary: usize,
     },
+    /// The caller cancelled the work.
+    #[error("{}", Halt::CANCELLED)]
+    Cancelled,
+    /// There is not enough memory.
+    #[error("{}", Halt::OUT_OF_MEMORY)]
+    OutOfMemory,
+}
+
+impl From<Halt> for VocabularyError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Cancelled => Self::Cancelled,
+            Halt::OutOfMemory => Self::OutOfMemory,
+        }
+    }
 }
 
 /// The tokens of a model. A clone is another handle on the same one.
@@ -85,15 +101,35 @@ impl Vocabulary {
         pieces: impl IntoIterator<Item = Piece<'a>>,
         end_of_generation: &[u32],
     ) -> Result<Self, VocabularyError> {
+        Self::new_cancellable(pieces, end_of_generation, &|| false)
+    }
+
+    /// The same for callers that may cancel it: `cancelled` is asked about once per millisecond of work.
+    ///
+    /// # Errors
+    ///
+    /// More than 2^30 tokens or 2^31 bytes; an end-of-generation id that is not among the tokens; no memory; cancelled.
+    pub fn new_cancellable<'a>(
+        pieces: impl IntoIterator<Item = Piece<'a>>,
+        end_of_generation: &[u32],
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Self, VocabularyError> {
+        let meter = Meter::new(cancelled);
         let (mut ends, mut bytes, mut special) = (Vec::new(), Vec::new(), HashMap::new());
         for piece in pieces {
             match piece {
-                Piece::Text(text) => bytes.extend_from_slice(text),
+                Piece::Text(text) => {
+                    meter.step(1 + text.len() / 64)?;
+                    bytes.try_reserve(text.len()).map_err(Halt::from)?;
+                    bytes.extend_from_slice(text);
+                }
                 Piece::Special(name) => {
-                    special.entry(name.to_vec()).or_insert(ends.len() as u32);
+                    meter.step(1 + name.len() / 64)?;
+                    special.try_reserve(1).map_err(Halt::from)?;
+                    special.entry(exact(name)?).or_insert(ends.len() as u32);
                 }
             }
-            ends.push(bytes.len() as u32);
+            push(&mut ends, bytes.len() as u32)?;
             for (what, found, limit) in [("tokens", ends.len(), MAX_TOKENS), ("bytes", bytes.len(), 1 << 31)]
             {
                 if found > limit {
@@ -105,11 +141,11 @@ impl Vocabulary {
         if let Some(&token) = end_of_generation.iter().find(|token| **token as usize >= vocabulary) {
             return Err(VocabularyError::UnknownToken { token, vocabulary });
         }
-        ends.shrink_to_fit();
-        bytes.shrink_to_fit();
-        let mut inner =
-            Inner { ends, bytes, special, end_of_generation: end_of_generation.to_vec(), slices: Vec::new() };
-        inner.slices = slices(&inner);
+        // Held as long as the model is, so without room to grow.
+        let (ends, bytes) = (exact(&ends)?, exact(&bytes)?);
+        let end_of_generation = exact(end_of_generation)?;
+        let mut inner = Inner { ends, bytes, special, end_of_generation, slices: Vec::new() };
+        inner.slices = slices(&inner, &meter)?;
         Ok(Self(Arc::new(inner)))
     }
 
@@ -162,6 +198,14 @@ impl Inner {
     }
 }
 
+/// A copy without room to grow.
+fn exact<T: Copy>(all: &[T]) -> Result<Vec<T>, Halt> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(all.len())?;
+    copy.extend_from_slice(all);
+    Ok(copy)
+}
+
 /// How many characters a piece has, when all of them are plain.
 fn plain_characters(piece: &[u8]) -> Option<usize> {
     let text = core::str::from_utf8(piece).ok()?;
@@ -169,10 +213,11 @@ fn plain_characters(piece: &[u8]) -> Option<usize> {
     text.chars().all(is_plain).then(|| text.chars().count())
 }
 
-fn slices(vocabulary: &Inner) -> Vec<Slice> {
-    let mut groups: Vec<Vec<(&[u8], u32)>> = vec![Vec::new(); LENGTHS.len() + 1];
+fn slices(vocabulary: &Inner, meter: &Meter<'_>) -> Result<Vec<Slice>, Halt> {
+    let mut groups: [Vec<(&[u8], u32)>; LENGTHS.len() + 1] = Default::default();
     for token in 0..vocabulary.ends.len() as u32 {
         let piece = vocabulary.piece(token);
+        meter.step(1 + piece.len() / 64)?;
         // Longer pieces than a trie counts are never offered; no vocabulary has them.
         if piece.is_empty()
             || piece.len() > usize::from(u16::MAX)
@@ -184,12 +229,13 @@ fn slices(vocabulary: &Inner) -> Vec<Slice> {
             Some(n) => LENGTHS.iter().position(|most| n <= usize::from(*most)).unwrap_or(LENGTHS.len()),
             None => LENGTHS.len(),
         };
-        groups[group].push((piece, token));
+        push(&mut groups[group], (piece, token))?;
     }
-    let slice = |(i, tokens): (usize, Vec<(&[u8], u32)>)| {
-        let mut all = vec![0u64; vocabulary.ends.len().div_ceil(64)];
+    let mut slices = Vec::new();
+    for (i, tokens) in groups.into_iter().enumerate() {
+        let mut all = filled(0u64, vocabulary.ends.len().div_ceil(64))?;
         tokens.iter().for_each(|(_, token)| all[*token as usize / 64] |= 1 << (token % 64));
-        Slice { trie: Trie::new(tokens), plain: LENGTHS.get(i).copied(), all }
-    };
-    groups.into_iter().enumerate().map(slice).collect()
+        slices.push(Slice { trie: Trie::new(tokens, meter)?, plain: LENGTHS.get(i).copied(), all });
+    }
+    Ok(slices)
 }

@@ -1,5 +1,7 @@
 //! A trie in one array, in depth-first order.
 
+use crate::halt::{Halt, Meter};
+
 /// What a node has for a token when none ends there.
 const NO_TOKEN: u32 = u32::MAX;
 
@@ -33,18 +35,31 @@ pub(crate) struct Trie {
 
 impl Trie {
     /// A trie of tokens, none of them empty or longer than a `u16` counts.
-    pub(super) fn new(mut tokens: Vec<(&[u8], u32)>) -> Self {
-        tokens.sort_unstable();
+    pub(super) fn new(mut tokens: Vec<(&[u8], u32)>, meter: &Meter<'_>) -> Result<Self, Halt> {
+        sort(&mut tokens, meter)?;
+        // Held as long as the model is, so without room to grow: counted first.
+        let (mut count, mut same, mut depth) = (0, 0, 0);
+        let mut before: &[u8] = &[];
+        for (bytes, _) in &tokens {
+            meter.step(1 + bytes.len() / 8)?;
+            count += bytes.len() - common(bytes, before);
+            same += usize::from(*bytes == before);
+            depth = depth.max(bytes.len());
+            before = bytes;
+        }
         let (mut nodes, mut twins): (Vec<Node>, Vec<(u32, u32)>) = (Vec::new(), Vec::new());
+        nodes.try_reserve_exact(count)?;
+        twins.try_reserve_exact(same)?;
         let mut path: Vec<usize> = Vec::new();
-        let mut depth = 0;
+        path.try_reserve_exact(depth)?;
         let mut before: (&[u8], u32) = (&[], 0);
         for (bytes, token) in tokens {
+            meter.step(1 + bytes.len() / 8)?;
             if bytes == before.0 {
                 twins.push((before.1, token));
                 continue;
             }
-            let common = bytes.iter().zip(before.0).take_while(|(a, b)| a == b).count();
+            let common = common(bytes, before.0);
             for left in path.drain(common..) {
                 nodes[left].skip = nodes.len() as u32;
             }
@@ -55,16 +70,12 @@ impl Trie {
             if let Some(&last) = path.last() {
                 nodes[last].token = token;
             }
-            depth = depth.max(bytes.len());
             before = (bytes, token);
         }
         for left in path {
             nodes[left].skip = nodes.len() as u32;
         }
-        // Held as long as the model is.
-        nodes.shrink_to_fit();
-        twins.shrink_to_fit();
-        Self { nodes, twins, depth }
+        Ok(Self { nodes, twins, depth })
     }
 
     pub(crate) fn nodes(&self) -> &[Node] {
@@ -85,6 +96,48 @@ impl Trie {
     }
 }
 
+/// How many bytes two tokens begin with in common.
+fn common(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// How many tokens are sorted between two questions whether to stop.
+const RUN: usize = 4_096;
+
+/// Sorts in place, in pieces that take a millisecond or so: runs, then merges of neighbors by way of a second list.
+fn sort<'a>(tokens: &mut Vec<(&'a [u8], u32)>, meter: &Meter<'_>) -> Result<(), Halt> {
+    for run in tokens.chunks_mut(RUN) {
+        run.sort_unstable();
+        meter.step(run.len())?;
+    }
+    let mut merged: Vec<(&'a [u8], u32)> = Vec::new();
+    if tokens.len() > RUN {
+        merged.try_reserve_exact(tokens.len())?;
+    }
+    let mut width = RUN;
+    while width < tokens.len() {
+        merged.clear();
+        for pair in tokens.chunks(2 * width) {
+            let (mut left, mut right) = pair.split_at(width.min(pair.len()));
+            while let (Some(a), Some(b)) = (left.first(), right.first()) {
+                meter.step(1)?;
+                if a <= b {
+                    merged.push(*a);
+                    left = &left[1..];
+                } else {
+                    merged.push(*b);
+                    right = &right[1..];
+                }
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        core::mem::swap(tokens, &mut merged);
+        width *= 2;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,7 +145,7 @@ mod tests {
     #[test]
     fn skips_lead_past_descendants() {
         let tokens: Vec<(&[u8], u32)> = vec![(b"ab", 0), (b"a", 1), (b"b", 2), (b"abc", 3), (b"ab", 4)];
-        let trie = Trie::new(tokens);
+        let trie = Trie::new(tokens, &Meter::new(&|| false)).expect("memory");
         let nodes: Vec<_> = trie.nodes().iter().map(|n| (n.byte, n.depth, n.skip, n.token())).collect();
         let expected =
             [(b'a', 1, 3, Some(1)), (b'b', 2, 3, Some(0)), (b'c', 3, 3, Some(3)), (b'b', 1, 4, Some(2))];

@@ -14,7 +14,7 @@ impl Avx2 {
         let have = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
-        have.then_some(Avx2(()))
+        (have && !super::pretends_old()).then_some(Avx2(()))
     }
 }
 

@@ -18,7 +18,7 @@ impl Avx512 {
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vnni");
-        if have { Avx2::new().map(Avx512) } else { None }
+        if have && !super::pretends_old() { Avx2::new().map(Avx512) } else { None }
     }
 }
 

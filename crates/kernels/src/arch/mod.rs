@@ -23,9 +23,28 @@ use core::arch::x86_64 as intrinsics;
 #[cfg(all(target_arch = "x86_64", emulate_avx512))]
 use emulated512 as intrinsics;
 
-/// A table of kernels was made without its token, which its constructors rule out.
+/// Whether a test pretends that the machine is old.
+#[inline(always)]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn pretends_old() -> bool {
+    #[cfg(test)]
+    return pretend::OLD.get();
+    #[cfg(not(test))]
+    false
+}
+
+/// A kernel was called on a machine that lacks its instruction set: it was taken from the list of all kernels, because
+/// tables are not made there.
 #[cold]
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn missing() -> ! {
     panic!("kernels of an instruction set that this machine lacks")
+}
+
+/// Tests pretend on their thread that the machine has no instruction set but the portable one.
+#[cfg(test)]
+pub(crate) mod pretend {
+    std::thread_local! {
+        pub(crate) static OLD: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
+    }
 }

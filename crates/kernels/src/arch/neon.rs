@@ -11,7 +11,8 @@ impl Neon {
     /// The token, where the machine has the instructions.
     #[inline(always)]
     pub(crate) fn new() -> Option<Self> {
-        std::arch::is_aarch64_feature_detected!("neon").then_some(Neon(()))
+        let have = std::arch::is_aarch64_feature_detected!("neon");
+        (have && !super::pretends_old()).then_some(Neon(()))
     }
 }
 

@@ -63,7 +63,8 @@ impl ActBuf {
             v.resize(len, T::default());
             Ok(v)
         }
-        let n = max_rows * max_k;
+        let of = |per_row: usize| max_rows.saturating_mul(per_row);
+        let n = of(max_k);
         let mut buf = Self { max_rows, max_k, ..Self::default() };
         if kinds.contains(ActKind::F32) {
             buf.x = zeros(n)?;
@@ -71,8 +72,8 @@ impl ActBuf {
         for (form, kind) in buf.forms.iter_mut().zip(FORMS) {
             if kinds.contains(kind) {
                 form.q = zeros(n)?;
-                form.d = zeros(max_rows * (max_k / kind.unit()))?;
-                form.sums = zeros(max_rows * (max_k / 16))?;
+                form.d = zeros(of(max_k / kind.unit()))?;
+                form.sums = zeros(of(max_k / 16))?;
             }
         }
         Ok(buf)
@@ -81,13 +82,15 @@ impl ActBuf {
     /// Bytes that [`ActBuf::new`] reserves, for plans.
     pub fn bytes(max_rows: usize, max_k: usize, kinds: ActKinds) -> usize {
         let per_row = |kind: ActKind| match kind {
-            ActKind::F32 => 4 * max_k,
-            _ => max_k + 4 * (max_k / kind.unit()) + 2 * (max_k / 16),
+            ActKind::F32 => max_k.saturating_mul(4),
+            _ => max_k.saturating_add(4 * (max_k / kind.unit()) + 2 * (max_k / 16)),
         };
-        max_rows * ActKind::ALL.into_iter().filter(|k| kinds.contains(*k)).map(per_row).sum::<usize>()
+        let kinds = ActKind::ALL.into_iter().filter(|k| kinds.contains(*k));
+        max_rows.saturating_mul(kinds.map(per_row).fold(0, usize::saturating_add))
     }
 
-    /// Takes over the rows of `x` in the forms `kinds`; false if a value that must be quantised is not finite.
+    /// Takes over the rows of `x` in the forms `kinds`; false if a value that must be quantised is not finite. Of a
+    /// cancelled computation neither the values nor the answer mean anything.
     ///
     /// # Panics
     /// If `x` is larger than planned, or a form was not planned, or `x.cols()` is not a multiple of a form's unit.
@@ -101,6 +104,9 @@ impl ActBuf {
         let finite = AtomicBool::new(true);
         if kinds.contains(ActKind::F32) {
             cx.pool.for_each_chunk(&mut self.x[..rows * k], (rows_per_task * k).max(1), &|i, out, _| {
+                if cx.cancelled() {
+                    return;
+                }
                 for (r, out) in out.chunks_exact_mut(k).enumerate() {
                     out.copy_from_slice(x.row(i * rows_per_task + r));
                 }
@@ -116,7 +122,11 @@ impl ActBuf {
                 (&mut form.q[..rows * k], rows_per_task * k),
                 (&mut form.d[..rows * n_d], rows_per_task * n_d),
                 (&mut form.sums[..rows * n_sums], rows_per_task * n_sums),
-                &|i, (q, d, sums), _| quantise_rows(cx, kind, x, i * rows_per_task, (q, d, sums), &finite),
+                &|i, (q, d, sums), _| {
+                    if !cx.cancelled() {
+                        quantise_rows(cx, kind, x, i * rows_per_task, (q, d, sums), &finite);
+                    }
+                },
             );
         }
         finite.load(Ordering::Relaxed)

@@ -6,7 +6,7 @@
 //!
 //! Each output is its own sum, so that the number of rows and tokens taken at a time changes no bit.
 
-use super::kernel::{Acts, LinearKernel};
+use super::kernel::{ActKind, Acts, LinearKernel};
 use super::panel::Panel;
 use crate::isa::Isa;
 use crate::pool::Columns;
@@ -89,7 +89,8 @@ const GEMV_ROWS: usize = 4;
 
 #[inline(always)]
 fn gemv_body<S: Simd, W: Weight>(s: S, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
-    let row_bytes = x.k * W::BYTES / 16;
+    let row_bytes = x.k.saturating_mul(W::BYTES / 16);
+    x.assert_fits(ActKind::F32, w, y.len(), row_bytes);
     let row = |r: usize| &w[r * row_bytes..(r + 1) * row_bytes];
     let (groups, rest) = y.as_chunks_mut::<GEMV_ROWS>();
     let first = groups.len() * GEMV_ROWS;
@@ -136,7 +137,8 @@ fn gemm_rows<S: Simd, W: Weight, const R: usize>(
 
 #[inline(always)]
 fn gemm_body<S: Simd, W: Weight>(s: S, w: &[u8], x: Acts<'_>, y: &mut Columns<'_>) {
-    let row_bytes = x.k * W::BYTES / 16;
+    let row_bytes = x.k.saturating_mul(W::BYTES / 16);
+    x.assert_fits(ActKind::F32, w, y.width(), row_bytes);
     let row = |r: usize| &w[r * row_bytes..(r + 1) * row_bytes];
     let whole = y.width() / GEMM_ROWS * GEMM_ROWS;
     for r in (0..whole).step_by(GEMM_ROWS) {

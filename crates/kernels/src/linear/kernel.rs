@@ -63,6 +63,33 @@ pub struct Acts<'a> {
 }
 
 impl<'a> Acts<'a> {
+    /// Panics unless the parts are as long as `kind`, `rows` and `k` say; kernels rely on it without further checks.
+    #[inline]
+    pub(crate) fn assert_whole(&self, kind: ActKind) {
+        let Acts { rows, k, .. } = *self;
+        let unit = kind.unit();
+        let len = |per_row: usize| rows.checked_mul(per_row);
+        let whole = self.kind == kind
+            && k.is_multiple_of(unit)
+            && match kind {
+                ActKind::F32 => len(k) == Some(self.x.len()),
+                _ => {
+                    len(k) == Some(self.q.len())
+                        && len(k / unit) == Some(self.d.len())
+                        && len(k / 16) == Some(self.sums.len())
+                }
+            };
+        assert!(whole, "activations of {rows} x {k} as {kind:?} have other lengths");
+    }
+
+    /// Panics unless the activations are whole and `w` has `rows` weight rows of `row_bytes` bytes.
+    #[inline]
+    pub(crate) fn assert_fits(&self, kind: ActKind, w: &[u8], rows: usize, row_bytes: usize) {
+        self.assert_whole(kind);
+        let bytes = row_bytes.checked_mul(rows);
+        assert!(bytes.is_some_and(|n| n <= w.len()), "{rows} weight rows in {} bytes", w.len());
+    }
+
     /// The activations of `count` tokens from `first` on.
     pub fn rows_range(&self, first: usize, count: usize) -> Acts<'a> {
         fn cut<T>(s: &[T], first: usize, count: usize, per_row: usize) -> &[T] {

@@ -69,15 +69,61 @@ pub enum LinearError {
         /// Values given.
         found: usize,
     },
+    /// The memory for the bias cannot be reserved.
+    #[error("cannot reserve {bytes} bytes for a bias")]
+    Memory {
+        /// Bytes of the bias.
+        bytes: usize,
+    },
 }
 
 /// A weight matrix bound to the kernel that multiplies it, with an optional bias.
-#[derive(Clone, Debug)]
+///
+/// A stack of matrices of the same shape (the experts of a layer) is one `Linear` with the rows of all of them;
+/// [`Linear::rows`] picks one. So a stack costs as much memory as a single matrix.
+#[derive(Debug)]
 pub struct Linear {
     weights: WeightMatrix,
     row_bytes: usize,
-    kernel: LinearKernel,
-    bias: Option<Box<[f32]>>,
+    kernel: &'static LinearKernel,
+    bias: Option<Vec<f32>>,
+}
+
+/// Consecutive rows of a [`Linear`], multiplied as a matrix of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearRows<'a> {
+    linear: &'a Linear,
+    first: usize,
+    n_out: usize,
+}
+
+impl<'a> From<&'a Linear> for LinearRows<'a> {
+    fn from(linear: &'a Linear) -> Self {
+        Self { linear, first: 0, n_out: linear.n_out() }
+    }
+}
+
+impl<'a> LinearRows<'a> {
+    /// Number of outputs.
+    pub fn n_out(&self) -> usize {
+        self.n_out
+    }
+
+    /// The form that the activations must be in.
+    pub fn act_kind(&self) -> ActKind {
+        self.linear.act_kind()
+    }
+
+    /// The bytes of the rows from `first` on, up to the last.
+    fn bytes_from(&self, first: usize) -> &'a [u8] {
+        let bytes = self.linear.row_bytes;
+        &self.linear.weights.bytes[(self.first + first) * bytes..(self.first + self.n_out) * bytes]
+    }
+
+    /// The bias of the rows from `first` on.
+    fn bias_from(&self, first: usize) -> Option<&'a [f32]> {
+        self.linear.bias.as_deref().map(|bias| &bias[self.first + first..self.first + self.n_out])
+    }
 }
 
 impl Linear {
@@ -95,19 +141,36 @@ impl Linear {
         if bytes.len() != expected {
             return Err(LinearError::Size { n_out, row_bytes, expected, found: bytes.len() });
         }
-        Ok(Self { kernel: *kernels.linear(dtype), weights, row_bytes, bias: None })
+        Ok(Self { kernel: kernels.linear(dtype), weights, row_bytes, bias: None })
     }
 
-    /// Adds a bias: `y = W x + b`.
+    /// Adds a bias: `y = W x + b`. The values are copied.
     ///
     /// # Errors
-    /// If it does not have one value for each output.
+    /// If it does not have one value for each output, or its memory cannot be reserved.
     pub fn with_bias(mut self, bias: &[f32]) -> Result<Self, LinearError> {
         if bias.len() != self.weights.n_out {
             return Err(LinearError::Bias { expected: self.weights.n_out, found: bias.len() });
         }
-        self.bias = Some(bias.into());
+        let mut own = Vec::new();
+        own.try_reserve_exact(bias.len()).map_err(|_| LinearError::Memory { bytes: size_of_val(bias) })?;
+        own.extend_from_slice(bias);
+        self.bias = Some(own);
         Ok(self)
+    }
+
+    /// Rows `first .. first + n_out` as a matrix: expert `e` of a stack is `rows(e * n_out, n_out)`.
+    ///
+    /// # Panics
+    /// If the matrix has fewer rows: shapes are the program's own, never a file's.
+    pub fn rows(&self, first: usize, n_out: usize) -> LinearRows<'_> {
+        let end = first.checked_add(n_out);
+        assert!(
+            end.is_some_and(|end| end <= self.n_out()),
+            "{n_out} rows from row {first} of a matrix of {}",
+            self.n_out()
+        );
+        LinearRows { linear: self, first, n_out }
     }
 
     /// Number of outputs.
@@ -136,17 +199,12 @@ impl Linear {
     }
 
     /// The kernel, for reports.
-    pub fn kernel(&self) -> &LinearKernel {
-        &self.kernel
+    pub fn kernel(&self) -> &'static LinearKernel {
+        self.kernel
     }
 
     /// Bytes of [`Panel`] that a job with this matrix needs.
     pub fn panel_bytes(&self) -> usize {
         (self.kernel.panel_bytes)(self.weights.n_in)
-    }
-
-    /// The weights from row `first` on.
-    fn rows_from(&self, first: usize) -> &[u8] {
-        &self.weights.bytes[first * self.row_bytes..]
     }
 }

@@ -19,8 +19,9 @@ impl Panel {
     pub fn new(weight_bytes: usize, outputs: usize) -> Result<Self, std::collections::TryReserveError> {
         let mut panel = Self::default();
         if weight_bytes > 0 {
-            panel.weights.try_reserve_exact(weight_bytes + ALIGN)?;
-            panel.weights.resize(weight_bytes + ALIGN, 0);
+            let bytes = weight_bytes.saturating_add(ALIGN);
+            panel.weights.try_reserve_exact(bytes)?;
+            panel.weights.resize(bytes, 0);
         }
         panel.outputs.try_reserve_exact(outputs)?;
         panel.outputs.resize(outputs, 0.0);

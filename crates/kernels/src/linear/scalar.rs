@@ -81,7 +81,14 @@ fn multiply_add<U: Unit>(unit: &Unpacked, u: usize, x: Acts<'_>, acc: f32) -> f3
     unit.multiply_add::<U>(&x.q[at * U::LEN..(at + 1) * U::LEN], sums, x.d[at], acc)
 }
 
+/// Checks that there are `rows` rows of weights for whole activations.
+fn assert_fits<S: Source>(w: &[u8], x: Acts<'_>, rows: usize) {
+    let row = (x.k / S::Unit::LEN).saturating_mul(S::Unit::REPEAT) / S::PARTS;
+    x.assert_fits(S::Unit::KIND, w, rows, row.saturating_mul(size_of::<S>()));
+}
+
 fn gemv<S: Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    assert_fits::<S>(w, x, y.len());
     run(
         #[inline(always)]
         || {
@@ -94,6 +101,7 @@ fn gemv<S: Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
 }
 
 fn gemm<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Panel) {
+    assert_fits::<S>(w, x, y.width());
     run(
         #[inline(always)]
         || {

@@ -75,12 +75,18 @@ pub enum RopeError {
         /// Factors given.
         found: usize,
     },
+    /// The memory for the frequencies cannot be reserved.
+    #[error("cannot reserve {bytes} bytes for the frequencies of a rotary embedding")]
+    Memory {
+        /// Bytes of the frequencies.
+        bytes: usize,
+    },
 }
 
 /// Frequencies of one rotary embedding, from which the cosines and sines of a position are filled.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
-    frequencies: Box<[f64]>,
+    frequencies: Vec<f64>,
     magnitude: f64,
 }
 
@@ -88,7 +94,7 @@ impl RopeTable {
     /// The table of `spec`; `factors` divide the frequencies (`rope_freqs`, long or short factors).
     ///
     /// # Errors
-    /// If a parameter is out of its range or there are too few factors.
+    /// If a parameter is out of its range, there are too few factors, or memory cannot be reserved.
     pub fn new(spec: &RopeSpec, factors: Option<&[f32]>) -> Result<Self, RopeError> {
         let RopeSpec { n_rot, theta_base, scale, attn_factor, yarn } = *spec;
         if !n_rot.is_multiple_of(2) {
@@ -127,7 +133,10 @@ impl RopeTable {
                 Box::new(move |i| ext * (1.0 - ((i as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0)));
             magnitude *= 1.0 + 0.1 * libm::log(1.0 / scale);
         }
-        let mut frequencies = Vec::with_capacity(pairs);
+        let mut frequencies = Vec::new();
+        frequencies
+            .try_reserve_exact(pairs)
+            .map_err(|_| RopeError::Memory { bytes: pairs.saturating_mul(size_of::<f64>()) })?;
         for i in 0..pairs {
             let factor = factors.map_or(1.0, |f| f[i]);
             let factor = check("frequency factor", factor, factor != 0.0, "a number other than 0")?;
@@ -135,7 +144,12 @@ impl RopeTable {
             let mix = mix(i);
             frequencies.push(scale * extrapolated * (1.0 - mix) + extrapolated * mix);
         }
-        Ok(Self { frequencies: frequencies.into(), magnitude })
+        Ok(Self { frequencies, magnitude })
+    }
+
+    /// Bytes of heap that a table for `n_rot` elements takes.
+    pub fn bytes(n_rot: usize) -> usize {
+        (n_rot / 2).saturating_mul(size_of::<f64>())
     }
 
     /// Elements that turn; the length of what [`RopeTable::fill`] writes.

@@ -6,7 +6,9 @@
 //! caller's own core is worse: it benches itself as soon as it wakes.
 
 use super::claim::Shared;
+use super::reserved;
 use super::worker::Worker;
+use std::collections::TryReserveError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,6 @@ const SLOW_TASK: u32 = 6;
 const FIRST: Duration = Duration::from_millis(4);
 const LONGEST: Duration = Duration::from_millis(256);
 
-#[derive(Clone)]
 struct Record {
     /// Left out until then.
     until: Option<Instant>,
@@ -45,11 +46,9 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(workers: usize) -> Self {
-        Self {
-            records: vec![Record { until: None, last: Duration::ZERO, back: None, suspect: false }; workers],
-            benched: 0,
-        }
+    pub(super) fn new(workers: usize) -> Result<Self, TryReserveError> {
+        let record = || Record { until: None, last: Duration::ZERO, back: None, suspect: false };
+        Ok(Self { records: reserved(workers, |_| record())?, benched: 0 })
     }
 
     /// Lets those back in whose time is over, and takes note of those that have benched themselves.

@@ -7,15 +7,19 @@
 //!
 //! Neighbouring tasks read neighbouring memory, so what a task prefetches beyond its end is what its thread reads next.
 
-use super::{SPIN, worker::Worker};
+use super::{SPIN, reserved, worker::Worker};
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::collections::TryReserveError;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// What a job calls for each task, with the worker's number.
 pub(super) type Task<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+/// What a panic carries.
+type Payload = Box<dyn Any + Send>;
 
 /// A borrowed [`Task`] without its lifetime; `publish` says how long it lives.
 #[derive(Clone, Copy)]
@@ -87,7 +91,7 @@ pub(super) struct Shared {
     awake: Condvar,
     pub(super) stop: AtomicBool,
     /// The first panic of the job's tasks.
-    pub(super) panic: Mutex<Option<Box<dyn Any + Send>>>,
+    pub(super) panic: Mutex<Option<Payload>>,
     pub(super) workers: Vec<Worker>,
 }
 
@@ -98,9 +102,9 @@ unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 impl Shared {
-    pub(super) fn new(workers: usize) -> Self {
-        Self {
-            shares: (0..=workers).map(|_| Share::default()).collect(),
+    pub(super) fn new(workers: usize) -> Result<Self, TryReserveError> {
+        Ok(Self {
+            shares: reserved(workers + 1, |_| Share::default())?,
             job: UnsafeCell::new(Job(core::ptr::null())),
             done: AtomicU32::new(0),
             caller_sleeps: AtomicBool::new(false),
@@ -108,8 +112,8 @@ impl Shared {
             awake: Condvar::new(),
             stop: AtomicBool::new(false),
             panic: Mutex::new(None),
-            workers: (0..workers).map(|_| Worker::default()).collect(),
-        }
+            workers: reserved(workers, |_| Worker::default())?,
+        })
     }
 
     /// Makes `n` tasks of `job` claimable, shared among the caller and the workers that are not benched, and wakes
@@ -170,7 +174,7 @@ impl Shared {
             // keeps what it points to alive.
             let f = unsafe { *(*self.job.get()).0.cast::<Task<'_>>() };
             if let Err(payload) = std::panic::catch_unwind(AssertUnwindSafe(|| f(task as usize, thread))) {
-                self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
+                self.keep(payload);
             }
             ran += 1;
         }
@@ -180,6 +184,18 @@ impl Shared {
             self.awake.notify_one();
         }
         ran
+    }
+
+    /// Keeps the first panic of a job. No panic comes out of here: a task that is not counted as done would let the
+    /// caller wait for ever.
+    fn keep(&self, payload: Payload) {
+        let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = if first.is_some() { Some(payload) } else { first.replace(payload) };
+        drop(first);
+        // A payload is the task's own type, whose drop may panic too, with a payload of the same kind: leaked.
+        if let Err(again) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(rest))) {
+            std::mem::forget(again);
+        }
     }
 
     /// Puts the caller to sleep until `n` tasks are done.
@@ -202,7 +218,7 @@ mod tests {
 
     #[test]
     fn no_task_is_lost_when_workers_bench_themselves_meanwhile() {
-        let shared = Shared::new(8);
+        let shared = Shared::new(8).expect("room for eight workers");
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -22,6 +22,7 @@ pub use split::Columns;
 
 use crate::arch::fpenv::FpEnv;
 use claim::{Job, Shared};
+use std::collections::TryReserveError;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
@@ -37,6 +38,9 @@ pub enum PoolError {
     /// A pool has at least the caller's thread.
     #[error("the number of threads is {0}, expected 1 to {max}", max = Pool::MAX_THREADS)]
     Threads(usize),
+    /// The memory for the threads' records cannot be reserved.
+    #[error("cannot reserve memory for {0} threads; ask for fewer")]
+    Memory(usize),
     /// The system refused a thread.
     #[error("thread {index} of {threads} could not be started: {source}; ask for fewer threads")]
     Spawn {
@@ -55,6 +59,16 @@ pub struct Pool {
     /// Held by the caller whose job is running, with what it remembers about slow workers.
     bench: Mutex<bench::Bench>,
     workers: Vec<JoinHandle<()>>,
+    /// The process that started the workers: a forked child has none of them.
+    process: u32,
+}
+
+/// `make(0) .. make(n)` in memory that is reserved fallibly.
+fn reserved<T>(n: usize, make: impl FnMut(usize) -> T) -> Result<Vec<T>, TryReserveError> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(n)?;
+    v.extend((0..n).map(make));
+    Ok(v)
 }
 
 impl Pool {
@@ -64,14 +78,17 @@ impl Pool {
     /// A pool of `threads` threads, the caller's own among them.
     ///
     /// # Errors
-    /// If `threads` is 0 or over [`Pool::MAX_THREADS`], or the system refuses a thread.
+    /// If `threads` is 0 or over [`Pool::MAX_THREADS`], or the system refuses memory or a thread.
     pub fn new(threads: usize) -> Result<Self, PoolError> {
         if threads == 0 || threads > Self::MAX_THREADS {
             return Err(PoolError::Threads(threads));
         }
-        let shared = Arc::new(Shared::new(threads - 1));
-        let mut pool =
-            Pool { shared, bench: Mutex::new(bench::Bench::new(threads - 1)), workers: Vec::new() };
+        let memory = |_| PoolError::Memory(threads);
+        let shared = Arc::new(Shared::new(threads - 1).map_err(memory)?);
+        let bench = Mutex::new(bench::Bench::new(threads - 1).map_err(memory)?);
+        let mut workers = Vec::new();
+        workers.try_reserve_exact(threads - 1).map_err(memory)?;
+        let mut pool = Pool { shared, bench, workers, process: std::process::id() };
         for index in 1..threads {
             let shared = Arc::clone(&pool.shared);
             let worker = std::thread::Builder::new()
@@ -119,6 +136,8 @@ impl Pool {
         // SAFETY: no task of an earlier job is unfinished (its caller waited, and `bench` is held by one caller at a
         // time), and this call does not return before every task of this one is done.
         unsafe { shared.publish(Job::new(&f), n) };
+        // Whatever unwinds from here on, this frame is not left before the workers are done with it.
+        let _all = Finish { shared, n };
         let own = shared.work(0);
         self.wait(n, started.elapsed() / own.max(1), bench);
         if let Some(payload) = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -147,14 +166,35 @@ impl Pool {
     }
 }
 
+/// Waits for all tasks of a job, if they are not done, when it is dropped.
+struct Finish<'a> {
+    shared: &'a Shared,
+    n: u32,
+}
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        if self.shared.done.load(Ordering::Acquire) != self.n {
+            self.shared.work(0);
+            self.shared.sleep_until_done(self.n);
+        }
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
+        if std::process::id() != self.process {
+            // After a fork the child has the handles and not the threads: joining or detaching them is an error of the
+            // program, to some systems a deadly one.
+            self.workers.drain(..).for_each(std::mem::forget);
+            return;
+        }
         self.shared.stop.store(true, Ordering::SeqCst);
         for worker in &self.workers {
             worker.thread().unpark();
         }
         for worker in self.workers.drain(..) {
-            // A worker catches its tasks' panics, so joining cannot fail; were it to, dropping must not panic.
+            // A worker catches its tasks' panics, so it has none to report.
             let _ = worker.join();
         }
     }
@@ -172,8 +212,24 @@ pub struct PerWorker<T>(Vec<Mutex<T>>);
 
 impl<T> PerWorker<T> {
     /// One `make(worker)` for each of `threads` workers.
-    pub fn new(threads: usize, make: impl FnMut(usize) -> T) -> Self {
-        Self((0..threads).map(make).map(Mutex::new).collect())
+    ///
+    /// # Errors
+    /// If the memory cannot be had, or what `make` returns.
+    pub fn new(
+        threads: usize,
+        mut make: impl FnMut(usize) -> Result<T, TryReserveError>,
+    ) -> Result<Self, TryReserveError> {
+        let mut values = Vec::new();
+        values.try_reserve_exact(threads)?;
+        for worker in 0..threads {
+            values.push(Mutex::new(make(worker)?));
+        }
+        Ok(Self(values))
+    }
+
+    /// Bytes that [`PerWorker::new`] reserves, besides what `make` does.
+    pub fn bytes(threads: usize) -> usize {
+        threads.saturating_mul(size_of::<Mutex<T>>())
     }
 
     /// Calls `f` with the value of `worker`.

@@ -30,6 +30,17 @@ impl<'a> Columns<'a> {
         self.width
     }
 
+    /// Rows `first .. first + rows` of these columns.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub(crate) fn rows_range_mut(&mut self, first: usize, rows: usize) -> Columns<'_> {
+        assert!(first <= self.rows && rows <= self.rows - first);
+        // SAFETY: row `first` exists, or no rows are taken and nothing is read through the pointer.
+        let data = if rows == 0 { self.data } else { unsafe { self.data.add(first * self.stride) } };
+        Columns { data, rows, width: self.width, stride: self.stride, borrow: PhantomData }
+    }
+
     /// This part of row `i`.
     ///
     /// # Panics
@@ -56,8 +67,13 @@ struct RawMat<'a> {
 unsafe impl Sync for RawMat<'_> {}
 
 impl<'a> RawMat<'a> {
+    /// # Panics
+    /// If a row does not lie in the elements: everything below relies on it.
     fn new(mat: MatMut<'a>) -> Self {
-        debug_assert!(mat.rows == 0 || (mat.rows - 1) * mat.stride + mat.cols <= mat.data.len());
+        let last = mat.rows.saturating_sub(1);
+        let end = last.checked_mul(mat.stride).and_then(|start| start.checked_add(mat.cols));
+        let fits = mat.rows == 0 || end.is_some_and(|end| end <= mat.data.len());
+        assert!(fits, "a matrix of {} x {} does not lie in its elements", mat.rows, mat.cols);
         Self {
             data: mat.data.as_mut_ptr(),
             rows: mat.rows,
@@ -68,8 +84,9 @@ impl<'a> RawMat<'a> {
     }
 
     fn columns(&self, first: usize, width: usize) -> Columns<'a> {
+        assert!(first <= self.cols);
         let width = width.min(self.cols - first);
-        // SAFETY: `first` is at most `cols`, which the constructor's caller proved to lie in every row.
+        // SAFETY: `first` is at most `cols`, and the constructor proved that all columns of a row lie in the elements.
         let data = if self.rows == 0 { self.data } else { unsafe { self.data.add(first) } };
         Columns { data, rows: self.rows, width, stride: self.stride, borrow: PhantomData }
     }
@@ -98,7 +115,9 @@ impl Pool {
             let mut n_parts = 0;
             let mut n_tasks = 0;
             for (slot, (mat, width)) in list.iter_mut().zip(parts.by_ref()) {
-                n_tasks += mat.cols.div_ceil(width.max(1));
+                // A matrix without rows has nothing to write, whatever number of columns it claims.
+                let pieces = if mat.rows == 0 { 0 } else { mat.cols.div_ceil(width.max(1)) };
+                n_tasks = pieces.checked_add(n_tasks).expect("pieces of matrices in memory can be counted");
                 *slot = (Some(RawMat::new(mat)), width.max(1), n_tasks);
                 n_parts += 1;
                 if n_parts == MAX_PARTS {
@@ -126,8 +145,9 @@ impl Pool {
         f: &(dyn Fn(usize, MatMut<'_>, usize) + Sync),
     ) {
         let (rows, cols, stride) = (mat.rows, mat.cols, mat.stride);
-        let per_task = rows_per_task.max(1);
-        self.for_each_chunk(mat.data, per_task * stride.max(1), &|i, data, worker| {
+        // At most all rows, so that the product does not overflow.
+        let per_task = rows_per_task.clamp(1, rows.max(1));
+        self.for_each_chunk(mat.data, per_task.saturating_mul(stride.max(1)), &|i, data, worker| {
             let first = i * per_task;
             if first < rows {
                 f(first, MatMut { data, rows: per_task.min(rows - first), cols, stride }, worker);

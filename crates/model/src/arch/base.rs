@@ -5,6 +5,7 @@ use happy_kernels::ops::{Activation, Gating, RopePairing};
 use super::{Params, rope};
 use crate::error::LoadError;
 use crate::names;
+use crate::reserve::{collected, reserved};
 use crate::spec::*;
 
 /// Limits that keep sizes far from overflow; llama.cpp's own are 512 layers and 1024 experts.
@@ -46,9 +47,13 @@ pub(super) fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> R
     let n_embd = p.u32("embedding_length")? as usize;
     let n_ctx_train = p.u32("context_length")?;
     let heads = p.per_layer("attention.head_count", n)?;
-    let kv_heads = p.opt_per_layer("attention.head_count_kv", n)?.unwrap_or_else(|| heads.clone());
+    let kv_heads = p.opt_per_layer("attention.head_count_kv", n)?;
+    let kv_heads = kv_heads.as_ref().unwrap_or(&heads);
     // mixtures of experts may give the width of an expert only
-    let n_ff = p.opt_per_layer("feed_forward_length", n)?.unwrap_or_else(|| vec![0; n]);
+    let n_ff = match p.opt_per_layer("feed_forward_length", n)? {
+        Some(n_ff) => n_ff,
+        None => collected(n, std::iter::repeat(0))?,
+    };
     let first = *heads.first().unwrap_or(&0) as usize;
     if first == 0 {
         return Err(p.invalid("attention.head_count", "at least 1"));
@@ -57,8 +62,8 @@ pub(super) fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> R
     let head_dim_v = p.opt_u32("attention.value_length")?.map_or(n_embd / first, |d| d as usize);
     let n_rot = p.opt_u32("rope.dimension_count")?.map_or(head_dim_k, |d| d as usize);
 
-    let mut layers = Vec::new();
-    for (i, ((heads, kv_heads), n_ff)) in heads.iter().zip(&kv_heads).zip(&n_ff).enumerate() {
+    let mut layers = reserved(n)?;
+    for (i, ((heads, kv_heads), n_ff)) in heads.iter().zip(kv_heads).zip(&n_ff).enumerate() {
         let (n_heads, n_kv_heads) = (*heads as usize, *kv_heads as usize);
         if n_heads == 0 || n_kv_heads == 0 || n_heads % n_kv_heads != 0 {
             return Err(LoadError::metadata(format!(
@@ -116,8 +121,8 @@ pub(super) fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> R
 
 /// The vocabulary's size is the token embedding's number of rows.
 fn n_vocab(p: &Params<'_>) -> Result<usize, LoadError> {
-    let Some(tensor) = p.gguf().tensor(names::TOKEN_EMBD) else {
-        return Err(crate::load::missing(
+    let Some((_, tensor)) = p.gguf().tensor(names::TOKEN_EMBD) else {
+        return Err(crate::tensors::missing(
             names::TOKEN_EMBD,
             &[p.opt_u32("embedding_length")?.unwrap_or(0) as usize, 0],
         ));
@@ -197,10 +202,10 @@ pub(super) fn windows(
     const KEY: &str = "attention.sliding_window_pattern";
     let n = spec.layers.len();
     let windowed: Vec<bool> = match p.opt_array(KEY, n)? {
-        Some(flags) => flags.into_iter().map(|f| f != 0).collect(),
+        Some(flags) => collected(n, flags.into_iter().map(|f| f != 0))?,
         None => {
             let every = p.opt_u32(KEY)?.unwrap_or(default) as usize;
-            (0..n).map(|i| every == 0 || i % every < every - 1).collect()
+            collected(n, (0..n).map(|i| every == 0 || i % every < every - 1))?
         }
     };
     if window == 0 && windowed.contains(&true) {

@@ -18,9 +18,9 @@ mod stablelm;
 
 pub use params::Params;
 
-use happy_gguf::{Gguf, Value};
+use happy_gguf::{GgufSet, Value};
 
-use crate::error::LoadError;
+use crate::error::{LoadError, excerpt};
 use crate::spec::ModelSpec;
 
 /// One architecture.
@@ -76,9 +76,9 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
 ///
 /// # Errors
 /// An architecture that is not in the [`registry`], or what [`Architecture::spec`] reports.
-pub fn read_spec(gguf: &Gguf<'_>) -> Result<ModelSpec, LoadError> {
+pub fn read_spec(gguf: &GgufSet<'_>) -> Result<ModelSpec, LoadError> {
     let name = match gguf.metadata().get("general.architecture") {
-        Some(Value::String(name)) => name.to_string_lossy().into_owned(),
+        Some(Value::String(name)) => name.to_str().unwrap_or("(not UTF-8)"),
         Some(other) => {
             let found = other.describe();
             return Err(LoadError::metadata(format!(
@@ -91,7 +91,7 @@ pub fn read_spec(gguf: &Gguf<'_>) -> Result<ModelSpec, LoadError> {
         let known: Vec<&str> = registry().iter().map(|a| a.name()).collect();
         return Err(LoadError::unsupported(format!(
             "architecture `{}`, expected one of {}",
-            name.escape_debug(),
+            excerpt(name),
             known.join(", ")
         )));
     };

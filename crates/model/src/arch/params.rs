@@ -1,20 +1,21 @@
 //! Typed access to a file's metadata under the architecture's prefix, with errors that name key, expected and found.
 
-use happy_gguf::{Gguf, Value};
+use happy_gguf::{GgufSet, Value};
 
 use crate::error::LoadError;
+use crate::reserve::collected;
 
 /// A file's hyper-parameters as an architecture function reads them: `p.u32("block_count")` is `llama.block_count` in
 /// a file of architecture `llama`.
 #[derive(Clone, Copy)]
 pub struct Params<'a> {
-    gguf: &'a Gguf<'a>,
+    gguf: &'a GgufSet<'a>,
     architecture: &'static str,
 }
 
 impl<'a> Params<'a> {
     /// The hyper-parameters of a file of the given architecture.
-    pub fn new(gguf: &'a Gguf<'a>, architecture: &'static str) -> Self {
+    pub fn new(gguf: &'a GgufSet<'a>, architecture: &'static str) -> Self {
         Params { gguf, architecture }
     }
 
@@ -23,8 +24,8 @@ impl<'a> Params<'a> {
         self.architecture
     }
 
-    /// The file.
-    pub fn gguf(&self) -> &'a Gguf<'a> {
+    /// The file, or the parts of a split one.
+    pub fn gguf(&self) -> &'a GgufSet<'a> {
         self.gguf
     }
 
@@ -109,18 +110,21 @@ impl<'a> Params<'a> {
     /// A whole number (or truth value) for each of `n` layers, given as an array of at least `n` values.
     pub fn opt_array(&self, key: &str, n: usize) -> Result<Option<Vec<u32>>, LoadError> {
         let Some(Value::Array(array)) = self.value(key) else { return Ok(None) };
-        let values: Option<Vec<u32>> = array.iter().take(n).map(|v| number(&v)).collect();
-        match values.filter(|v| v.len() == n) {
-            Some(values) => Ok(Some(values)),
-            None => Err(self.invalid(key, &format!("a whole number for each of {n} layers"))),
+        let values = collected(n, array.iter().map_while(|v| number(&v)))?;
+        if values.len() < n {
+            return Err(self.invalid(key, &format!("a whole number for each of {n} layers")));
         }
+        Ok(Some(values))
     }
 
     /// A whole number for each of `n` layers, given once for all or as an array.
     pub fn opt_per_layer(&self, key: &str, n: usize) -> Result<Option<Vec<u32>>, LoadError> {
         match self.opt_array(key, n)? {
             Some(values) => Ok(Some(values)),
-            None => Ok(self.opt_u32(key)?.map(|v| vec![v; n])),
+            None => Ok(match self.opt_u32(key)? {
+                Some(v) => Some(collected(n, std::iter::repeat(v))?),
+                None => None,
+            }),
         }
     }
 

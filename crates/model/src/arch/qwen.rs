@@ -52,7 +52,7 @@ fn experts(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
         None => {
             let all = p.per_layer("feed_forward_length", n)?;
             let used = p.per_layer("expert_used_count", n)?;
-            all.iter().zip(used).map(|(ff, used)| ff / used.max(1)).collect()
+            crate::reserve::collected(n, all.iter().zip(used).map(|(ff, used)| ff / used.max(1)))?
         }
     };
     mixture(p, spec, &n_ff)

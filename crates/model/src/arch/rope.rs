@@ -3,7 +3,7 @@
 use happy_kernels::ops::RopePairing;
 
 use super::Params;
-use crate::error::LoadError;
+use crate::error::{LoadError, excerpt};
 use crate::spec::{RopeFactors, RopeParams};
 
 /// The rotation of the layers without a window, as llama.cpp derives it from metadata
@@ -36,7 +36,7 @@ pub(super) fn global(
             let key = p.key("rope.scaling.type");
             return Err(LoadError::unsupported(format!(
                 "rope scaling: metadata key {key} = `{}`, expected none, linear, yarn or longrope",
-                other.escape_debug()
+                excerpt(other)
             )));
         }
     };

@@ -1,6 +1,9 @@
 //! What the tests share: model files built in memory, and runs over them.
 #![allow(dead_code)] // each test file uses a part
 
+pub(crate) mod meter;
+pub(crate) mod recipes;
+
 use std::sync::Arc;
 
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits};
@@ -103,12 +106,12 @@ impl Runner {
     }
 
     pub(crate) fn cx(&self) -> Ctx<'_> {
-        Ctx { pool: &self.pool, kernels: &self.kernels }
+        Ctx::new(&self.pool, &self.kernels)
     }
 
     /// The logits of all tokens of a batch.
     pub(crate) fn logits(&mut self, batch: &Batch) -> Result<Vec<Vec<f32>>, happy_model::ForwardError> {
-        let cx = Ctx { pool: &self.pool, kernels: &self.kernels };
+        let cx = Ctx::new(&self.pool, &self.kernels);
         let out = self.model.forward(cx, batch, &mut self.kv, &mut self.scratch, &mut NoHook)?;
         Ok((0..batch.len()).filter_map(|i| out.logits(i)).map(<[f32]>::to_vec).collect())
     }
@@ -147,4 +150,41 @@ pub(crate) fn tokens(n: usize, seed: u64) -> Vec<u32> {
 /// The bits of logits, for exact comparison.
 pub(crate) fn bits(rows: &[Vec<f32>]) -> Vec<Vec<u32>> {
     rows.iter().map(|row| row.iter().map(|x| x.to_bits()).collect()).collect()
+}
+
+/// A Llama of `layers` mixtures of `experts` experts whose matrices have two weights each.
+pub(crate) fn many_experts(layers: u32, experts: u32) -> GgufFile {
+    let mut w = GgufWriter::new()
+        .kv("general.architecture", "llama")
+        .kv("llama.context_length", 64u32)
+        .kv("llama.embedding_length", 2u32)
+        .kv("llama.block_count", layers)
+        .kv("llama.feed_forward_length", 1u32)
+        .kv("llama.expert_count", experts)
+        .kv("llama.expert_used_count", experts.min(2))
+        .kv("llama.attention.head_count", 1u32)
+        .kv("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
+    let n = u64::from(experts);
+    let mut tensors =
+        vec![("token_embd.weight".to_owned(), vec![2, 8]), ("output_norm.weight".to_owned(), vec![2])];
+    for l in 0..layers {
+        let parts: [(&str, Vec<u64>); 10] = [
+            ("attn_norm", vec![2]),
+            ("attn_q", vec![2, 2]),
+            ("attn_k", vec![2, 2]),
+            ("attn_v", vec![2, 2]),
+            ("attn_output", vec![2, 2]),
+            ("ffn_norm", vec![2]),
+            ("ffn_gate_inp", vec![2, n]),
+            ("ffn_gate_exps", vec![2, 1, n]),
+            ("ffn_up_exps", vec![2, 1, n]),
+            ("ffn_down_exps", vec![1, 2, n]),
+        ];
+        tensors.extend(parts.map(|(part, dims)| (format!("blk.{l}.{part}.weight"), dims)));
+    }
+    for (name, dims) in tensors {
+        let n = dims.iter().product::<u64>() as usize;
+        w = w.tensor(name.as_str(), GgmlType::F32, &dims, le_bytes(uniform(&name, 1, n)));
+    }
+    parse(w.to_vec().unwrap())
 }

@@ -5,7 +5,7 @@ use crate::unicode::{N, is};
 
 /// Numbers in groups of three from the right. The text before a number goes with its first group: so does llama.cpp,
 /// which forgets to cut there.
-pub(super) fn from_the_right(text: &str, mut each: impl FnMut(&str)) {
+pub(super) fn from_the_right<E>(text: &str, mut each: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
     let mut piece = 0;
     let mut at = 0;
     while at < text.len() {
@@ -17,19 +17,23 @@ pub(super) fn from_the_right(text: &str, mut each: impl FnMut(&str)) {
             left -= 1;
             if left.is_multiple_of(3) {
                 let end = first + i + c.len_utf8();
-                each(text.get(piece..end).unwrap_or(""));
+                each(text.get(piece..end).unwrap_or(""))?;
                 piece = end;
             }
         }
         at = end;
     }
     if piece < text.len() {
-        each(text.get(piece..).unwrap_or(""));
+        each(text.get(piece..).unwrap_or(""))?;
     }
+    Ok(())
 }
 
 /// A cut before every group of three ASCII digits, counted from the end of the number.
-pub(super) fn before_three_digits(text: &str, mut each: impl FnMut(&str)) {
+pub(super) fn before_three_digits<E>(
+    text: &str,
+    mut each: impl FnMut(&str) -> Result<(), E>,
+) -> Result<(), E> {
     let mut piece = 0;
     let mut at = 0;
     while at < text.len() {
@@ -37,13 +41,14 @@ pub(super) fn before_three_digits(text: &str, mut each: impl FnMut(&str)) {
         let end = run(text, first, |c| c.is_ascii_digit());
         for cut in (first..end).filter(|cut| (end - cut).is_multiple_of(3)) {
             if cut > piece {
-                each(text.get(piece..cut).unwrap_or(""));
+                each(text.get(piece..cut).unwrap_or(""))?;
                 piece = cut;
             }
         }
         at = end;
     }
     if piece < text.len() {
-        each(text.get(piece..).unwrap_or(""));
+        each(text.get(piece..).unwrap_or(""))?;
     }
+    Ok(())
 }

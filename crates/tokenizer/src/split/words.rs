@@ -134,7 +134,11 @@ pub(super) fn cased(text: &str, options: Cased) -> usize {
 
 /// As [`words`], with white space cut by
 /// `\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|..|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}`.
-pub(super) fn cascade(text: &str, options: Words, mut each: impl FnMut(&str)) {
+pub(super) fn cascade<E>(
+    text: &str,
+    options: Words,
+    mut each: impl FnMut(&str) -> Result<(), E>,
+) -> Result<(), E> {
     let mut at = 0;
     // Up to here the text is white space without line ends.
     let mut clear = 0;
@@ -144,7 +148,7 @@ pub(super) fn cascade(text: &str, options: Words, mut each: impl FnMut(&str)) {
         if space && at >= clear {
             let end = at + run(rest, 0, |c| is(c, W));
             if let Some(line) = text.get(at..end).and_then(|space| space.rfind(['\r', '\n'])) {
-                each(text.get(at..at + line + 1).unwrap_or(""));
+                each(text.get(at..at + line + 1).unwrap_or(""))?;
                 at += line + 1;
                 continue;
             }
@@ -160,7 +164,8 @@ pub(super) fn cascade(text: &str, options: Words, mut each: impl FnMut(&str)) {
         } else {
             words(rest, options).max(1)
         };
-        each(rest.get(..length).unwrap_or(rest));
+        each(rest.get(..length).unwrap_or(rest))?;
         at += length;
     }
+    Ok(())
 }

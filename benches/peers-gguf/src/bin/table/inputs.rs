@@ -8,6 +8,7 @@ use peers_gguf::{Result, fnv};
 use serde_json::Value as Json;
 
 use crate::support;
+use happy_testkit::Files;
 
 /// Tokens in the header that is timed.
 const TOKENS: u32 = 150_000;
@@ -107,7 +108,7 @@ fn vocabulary(path: &Path) -> Result<usize> {
 
 impl Inputs {
     /// Writes all files into `folder`.
-    pub fn make(folder: &Path, corpus: &Path) -> Result<Self> {
+    pub fn make(folder: &Path, corpus: &Files) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let at = |name: String| folder.join(name);
         let (mut versions, mut types) = (Vec::new(), Vec::new());

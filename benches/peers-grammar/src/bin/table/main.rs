@@ -39,11 +39,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// The conformance corpus.
-fn data() -> PathBuf {
+/// The full conformance data.
+fn data() -> Result<PathBuf> {
     let value = std::env::var_os("HAPPY_CONFORMANCE").filter(|value| !value.is_empty());
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
-    value.map_or(beside, PathBuf::from)
+    Ok(value.map(PathBuf::from).ok_or("HAPPY_CONFORMANCE names the folder of the full data: set it")?)
 }
 
 fn run() -> Result<()> {
@@ -55,7 +54,7 @@ fn run() -> Result<()> {
     if let Some(unknown) = wanted.iter().find(|name| !PEERS.contains(&name.as_str())) {
         return Err(format!("unknown crate {unknown}: expected some of {}", PEERS.join(", ")).into());
     }
-    let (corpus, folder) = (data(), Path::new(env!("CARGO_MANIFEST_DIR")).join("target/inputs"));
+    let (corpus, folder) = (data()?, Path::new(env!("CARGO_MANIFEST_DIR")).join("target/inputs"));
     std::fs::create_dir_all(&folder)?;
     let bytes = folder.join("bytes.bin");
     corpus::bytes(&bytes)?;

@@ -3,9 +3,11 @@
 use super::print_json;
 use crate::error::{CliError, CliResult};
 use crate::models;
+use crate::paths::{AccessArgs, shown};
 use clap::Args;
-use happy_gguf::{FileName, GgufHeader, GgufSetFile, HeaderOptions, recover_file};
+use happy_gguf::{FileName, GgufHeader, GgufSetFile, HeaderOptions, Limits, recover_file};
 use serde_json::json;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -13,8 +15,8 @@ use std::path::Path;
 /// Options of `happy gguf check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// GGUF file: a path, or a known name; of a split model the first one
-    file: String,
+    /// GGUF file: a path, or a known name; of a split model any part
+    file: OsString,
     /// Fail also for what the reference reader refuses
     #[arg(long)]
     strict: bool,
@@ -24,6 +26,8 @@ pub(crate) struct CheckArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// What was found.
@@ -38,17 +42,11 @@ struct Findings {
 pub(super) fn run(args: &CheckArgs) -> CliResult {
     let path = models::resolve(&args.file)?;
     let recovered = args.recover && recover_file(&path)?;
-    let mut found = check(&path, args.strict)?;
-    let undo = path.with_file_name(format!(".{}.undo", name_of(&path)));
-    if undo.exists() {
-        found
-            .errors
-            .push(format!("a change of the header was interrupted (`{}`): --recover", undo.display()));
-    }
+    let found = check(&path, args.strict)?;
     let fits = FileName::parse(&name_of(&path)).is_some();
     if args.json {
         print_json(&json!({
-            "file": args.file, "valid": found.errors.is_empty(), "errors": found.errors, "warnings": found.warnings,
+            "file": shown(&args.file), "valid": found.errors.is_empty(), "errors": found.errors, "warnings": found.warnings,
             "parts": found.parts, "tensors": found.tensors, "recovered": recovered, "name_follows_convention": fits,
         }))?;
     } else {
@@ -75,7 +73,7 @@ fn name_of(path: &Path) -> String {
 
 fn check(path: &Path, strict: bool) -> CliResult<Findings> {
     let mut found = Findings { errors: Vec::new(), warnings: Vec::new(), tensors: 0, parts: 0 };
-    match GgufSetFile::open(path, |path| happy_engine::open_file(path, true).map_err(CliError::from)) {
+    match GgufSetFile::headers(path, &Limits::default()) {
         Ok(set) => {
             for (name, file) in set.parts() {
                 let view = file.view();

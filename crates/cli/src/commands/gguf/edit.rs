@@ -3,10 +3,12 @@
 use super::print_json;
 use super::values::{self, Kind};
 use crate::error::{CliError, CliResult};
-use crate::{models, output};
+use crate::paths::shown;
+use crate::{interrupt, models, output};
 use clap::Args;
 use happy_gguf::{EditMode, Edited, GgufEdit, edit_file};
 use serde_json::json;
+use std::ffi::{OsStr, OsString};
 
 /// How the file is changed.
 #[derive(Debug, Args)]
@@ -23,7 +25,7 @@ struct ModeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
     /// GGUF file: a path, or a known name
-    file: String,
+    file: OsString,
     /// Pairs, such as general.name=tiny; arrays as JSON
     #[arg(required = true, value_name = "KEY=VALUE")]
     pairs: Vec<String>,
@@ -38,7 +40,7 @@ pub(crate) struct SetArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RmArgs {
     /// GGUF file: a path, or a known name
-    file: String,
+    file: OsString,
     /// Keys to remove
     #[arg(required = true)]
     keys: Vec<String>,
@@ -75,13 +77,14 @@ pub(super) fn remove(args: &RmArgs) -> CliResult {
     change(&args.file, &args.mode, |edit| {
         args.keys.iter().try_for_each(|key| match edit.remove(key) {
             true => Ok(()),
-            false => Err(CliError::new(format!("`{}` has no key `{key}`", args.file))),
+            false => Err(CliError::new(format!("`{}` has no key `{key}`", shown(&args.file)))),
         })
     })
 }
 
-fn change(file: &str, mode: &ModeArgs, by: impl FnOnce(&mut GgufEdit<'_>) -> CliResult) -> CliResult {
+fn change(file: &OsStr, mode: &ModeArgs, by: impl FnOnce(&mut GgufEdit<'_>) -> CliResult) -> CliResult {
     let edit_mode = if mode.rewrite { EditMode::Rewrite } else { EditMode::InPlace };
+    interrupt::remove_unfinished_files()?;
     let done = edit_file(models::resolve(file)?, edit_mode, by)?;
     let how = match done {
         Edited::Unchanged => "unchanged",
@@ -89,8 +92,8 @@ fn change(file: &str, mode: &ModeArgs, by: impl FnOnce(&mut GgufEdit<'_>) -> Cli
         Edited::Rewritten => "rewritten",
     };
     if mode.json {
-        return print_json(&json!({ "file": file, "edited": how }));
+        return print_json(&json!({ "file": shown(file), "edited": how }));
     }
-    output::note(&format!("{file}: {how}"));
+    output::note(&format!("{}: {how}", shown(file)));
     Ok(())
 }

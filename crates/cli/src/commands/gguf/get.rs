@@ -2,32 +2,49 @@
 
 use super::{print_json, values};
 use crate::error::{CliError, CliResult};
-use crate::load;
+use crate::models;
+use crate::paths::{AccessArgs, shown};
 use clap::Args;
+use happy_gguf::{FileError, GgufFile, GgufHeader, GgufSetFile, Limits};
 use serde_json::Map;
+use std::ffi::OsString;
 use std::io::Write;
 
 /// Options of `happy gguf get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// GGUF file: a path, or a known name
-    file: String,
+    file: OsString,
     /// Keys, such as general.name
     #[arg(required = true)]
     keys: Vec<String>,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &GetArgs) -> CliResult {
-    let file = load::file(&args.file)?;
+    let path = models::resolve(&args.file)?;
+    let limits = Limits::default();
+    let file = match GgufSetFile::headers(&path, &limits) {
+        // The first part has the model's pairs.
+        Ok(set) => set.parts().next().map(|(_, file)| file.clone()),
+        Err(FileError::Set { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    // A part without the others has pairs too.
+    let file = file.map_or_else(|| GgufHeader::open(&path, &limits).map(GgufFile::from), Ok)?;
     let view = file.view();
     let mut found = Vec::new();
     for key in &args.keys {
         let value = view.metadata().get(key);
-        found.push((key, value.ok_or_else(|| CliError::new(format!("`{}` has no key `{key}`", args.file)))?));
+        found.push((
+            key,
+            value.ok_or_else(|| CliError::new(format!("`{}` has no key `{key}`", shown(&args.file))))?,
+        ));
     }
     if args.json {
         let object: Map<_, _> =

@@ -2,10 +2,12 @@
 
 use super::{print_json, values};
 use crate::error::{CliError, CliResult};
+use crate::paths::{AccessArgs, shown};
 use crate::{models, output};
 use clap::Args;
-use happy_gguf::{Gguf, GgufFile, GgufHeader, HeaderOptions};
+use happy_gguf::{Gguf, GgufHeader, HeaderOptions, Limits};
 use serde_json::{Map, json};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -14,31 +16,36 @@ use std::path::Path;
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
     /// GGUF file: a path, or a known name
-    file: String,
+    file: OsString,
     /// Read the header only: for a file that is not there as a whole yet
     #[arg(long)]
     header: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &LsArgs) -> CliResult {
     let path = models::resolve(&args.file)?;
-    if args.header {
-        let header = header(&path)?;
-        list(args, &header.view())
-    } else {
-        let file: GgufFile = happy_engine::open_file(&path, true)?;
-        list(args, &file.view())
-    }
+    let header = if args.header { beginning(&path)? } else { GgufHeader::open(&path, &Limits::default())? };
+    list(args, &header.view())
 }
 
-fn header(path: &Path) -> CliResult<GgufHeader> {
-    let file = File::open(path).map_err(|e| CliError::io("read", path.display(), &e))?;
+/// The header of a file that need not be there as a whole.
+fn beginning(path: &Path) -> CliResult<GgufHeader> {
+    let file = File::open(path).map_err(|e| CliError::io("read", shown(path), &e))?;
     GgufHeader::read_with(file, &HeaderOptions::default())
-        .map_err(|e| CliError::new(format!("`{}`: {e}", path.display())))
+        .map_err(|e| CliError::new(format!("`{}`: {e}", shown(path))))
+}
+
+/// Of a part of a split model: which one, of how many.
+fn part(gguf: &Gguf<'_>) -> Option<(u64, u64)> {
+    let number = |key| gguf.metadata().optional::<u64>(key).ok().flatten();
+    let count = number("split.count").filter(|count| *count > 1)?;
+    Some((number("split.no")?.checked_add(1)?, count))
 }
 
 fn list(args: &LsArgs, gguf: &Gguf<'_>) -> CliResult {
@@ -49,6 +56,9 @@ fn print_text(gguf: &Gguf<'_>) -> CliResult {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let (version, order, alignment) = (gguf.version(), gguf.byte_order(), gguf.alignment());
     writeln!(out, "version {version}, {order}, alignment {alignment}, data at {}", gguf.data_offset())?;
+    if let Some((no, count)) = part(gguf) {
+        writeln!(out, "part {no} of {count} of a split model; `happy gguf check` looks at all of them")?;
+    }
     writeln!(out, "\nmetadata ({})", gguf.metadata().len())?;
     for (key, value) in gguf.metadata().iter() {
         writeln!(out, "  {key}  {}  {}", values::type_of(&value), values::line_of(value))?;
@@ -77,7 +87,8 @@ fn json_of(args: &LsArgs, gguf: &Gguf<'_>) -> serde_json::Value {
         })
         .collect();
     json!({
-        "file": args.file,
+        "file": shown(&args.file),
+        "part": part(gguf).map(|(no, count)| json!({ "no": no, "count": count })),
         "version": gguf.version(),
         "byte_order": gguf.byte_order().to_string(),
         "alignment": gguf.alignment(),

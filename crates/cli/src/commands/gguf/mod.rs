@@ -12,7 +12,8 @@ mod values;
 use crate::error::CliResult;
 use crate::models;
 use clap::{Args, Subcommand};
-use happy_gguf::GgufSetFile;
+use happy_gguf::{GgufSetReader, Limits};
+use std::ffi::OsStr;
 use std::io::Write;
 
 /// Options of `happy gguf`.
@@ -60,9 +61,10 @@ pub(crate) fn run(args: &GgufArgs) -> CliResult {
     }
 }
 
-/// Opens a model of one file or several; mapped, so that nothing is read that is not asked for.
-fn open(model: &str) -> CliResult<GgufSetFile> {
-    GgufSetFile::open(&models::resolve(model)?, |path| Ok(happy_engine::open_file(path, true)?))
+/// Opens a model of one file or several, by any of them. Its tensors are read when they are asked for: nothing is mapped,
+/// so that a file that is cut meanwhile gives an error.
+fn open(model: &OsStr) -> CliResult<GgufSetReader> {
+    Ok(GgufSetReader::open(models::resolve(model)?, &Limits::default())?)
 }
 
 /// Prints JSON over several lines.

@@ -2,10 +2,12 @@
 
 use super::{open, print_json};
 use crate::error::CliResult;
-use crate::output;
+use crate::paths::{AccessArgs, check_output, shown};
+use crate::{interrupt, output};
 use clap::Args;
-use happy_gguf::{GgufWriter, SplitBy};
+use happy_gguf::{GgufWriter, SplitBy, WriteOptions, part_paths};
 use serde_json::json;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -13,7 +15,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub(crate) struct SplitArgs {
     /// GGUF file: a path, or a known name
-    file: String,
+    file: OsString,
     /// What the new names begin with: PREFIX-00001-of-00003.gguf
     prefix: PathBuf,
     /// Tensors in a file
@@ -22,21 +24,31 @@ pub(crate) struct SplitArgs {
     /// Most bytes of tensors in a file: 500M, 2G
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Options of `happy gguf merge`.
 #[derive(Debug, Args)]
 pub(crate) struct MergeArgs {
-    /// The first file of a split model
-    first: String,
+    /// A file of a split model: any part
+    part: OsString,
     /// The file to write
     output: PathBuf,
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Runs `happy gguf split`.
@@ -46,28 +58,40 @@ pub(super) fn split(args: &SplitArgs) -> CliResult {
         (Some(n), _) => SplitBy::Tensors(n),
         (None, size) => SplitBy::Bytes(size.unwrap_or(u64::MAX)),
     };
-    let paths = GgufWriter::write_split(&model.view(), by, &args.prefix)?;
+    let parts = model.split(by)?;
+    for path in part_paths(&args.prefix, parts.len()) {
+        check_output(&path, model.paths(), args.force)?;
+    }
+    interrupt::remove_unfinished_files()?;
+    let paths = GgufWriter::write_parts(&parts, &args.prefix, &options(args.force))?;
     if args.json {
-        let files: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        let files: Vec<_> = paths.iter().map(shown).collect();
         return print_json(&json!({ "files": files }));
     }
     let mut out = std::io::stdout().lock();
     for path in paths {
-        writeln!(out, "{}", path.display())?;
+        writeln!(out, "{}", shown(path))?;
     }
     Ok(())
 }
 
 /// Runs `happy gguf merge`.
 pub(super) fn merge(args: &MergeArgs) -> CliResult {
-    let model = open(&args.first)?;
-    let n = model.parts().len();
-    let bytes = GgufWriter::merge(&model.view()).write_file(&args.output)?;
+    let model = open(&args.part)?;
+    check_output(&args.output, model.paths(), args.force)?;
+    interrupt::remove_unfinished_files()?;
+    let n = model.paths().len();
+    let bytes = model.merge().write_file_with(&args.output, &options(args.force))?;
+    let path = shown(&args.output);
     if args.json {
-        return print_json(&json!({ "file": args.output.display().to_string(), "bytes": bytes, "parts": n }));
+        return print_json(&json!({ "file": path, "bytes": bytes, "parts": n }));
     }
-    output::note(&format!("{}: {} from {n} files", args.output.display(), output::human_bytes(bytes)));
+    output::note(&format!("{path}: {} from {n} files", output::human_bytes(bytes)));
     Ok(())
+}
+
+fn options(force: bool) -> WriteOptions<'static> {
+    WriteOptions { replace: force, ..WriteOptions::default() }
 }
 
 /// A number of bytes, with K, M, G (of 1024) behind it.

@@ -28,7 +28,7 @@ const STRETCH: usize = 1024;
 
 /// Bytes of panel for rows of `k` weights.
 pub(super) fn panel_bytes<F: Format>(k: usize) -> usize {
-    2 * k.min(STRETCH) / F::LEN * F::REPEAT * Layout::<F::Shape>::UNIT * size_of::<Bytes>()
+    k.min(STRETCH) * 2 / F::LEN * F::REPEAT * Layout::<F::Shape>::UNIT * size_of::<Bytes>()
 }
 
 /// `y.row_mut(t)[r] = w[r] . x[t]`, for as many rows as `y` is wide: formats that are read as they are stored.
@@ -41,6 +41,7 @@ pub(super) fn gemm<F: Format + Source, D: Dot>(
     panel: &mut Panel,
 ) {
     let units = x.k / F::LEN;
+    x.assert_fits(F::KIND, w, y.width(), units.saturating_mul(size_of::<F>()));
     let blocks = F::blocks(w);
     let last = y.width().saturating_sub(1);
     panels::<F, D>(dot, x, y, panel, |row, unit, n, panel| {

@@ -19,6 +19,7 @@ use core::hint::black_box;
 /// `y[r] = w[r] . x`, for as many rows as `y` holds.
 #[inline(always)]
 pub(super) fn gemv<F: Format + Source, D: Dot>(dot: D, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    x.assert_fits(F::KIND, w, y.len(), (x.k / F::LEN).saturating_mul(size_of::<F>()));
     let units = x.d.len();
     let blocks = F::blocks(w);
     let mut first = 0;

@@ -11,7 +11,7 @@
 //! | `panel`, `shape`, `tile`, `gemm` | many tokens: unpacking, the microkernel that formats of a shape share, the loops |
 //!
 //! The functions below are where a generic body is compiled for an instruction set, and the only ones that need its
-//! presence: a [`LinearKernel`] is handed out only where [`Isa::supported`] holds.
+//! presence; they ask for it.
 #![allow(
     clippy::needless_range_loop,
     reason = "a loop over rows or tokens indexes several arrays of registers"
@@ -46,12 +46,23 @@ fn gemm_neon<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, pan
     gemm::gemm::<F, _>(Neon, w, x, y, panel);
 }
 
+/// Panics on a processor without dot product instructions.
+#[inline(always)]
+fn prove_dotprod() {
+    let have =
+        std::arch::is_aarch64_feature_detected!("neon") && std::arch::is_aarch64_feature_detected!("dotprod");
+    if !have || super::pretends_old() {
+        super::missing();
+    }
+}
+
 fn gemv_dotprod<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     #[target_feature(enable = "neon,dotprod")]
     fn run<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
         gemv::gemv::<F, _>(Dotprod::new(), w, x, y);
     }
-    // SAFETY: kernels of `Isa::Dotprod` are handed out only where the processor has the feature.
+    prove_dotprod();
+    // SAFETY: the processor has the features.
     unsafe { run::<F>(w, x, y) }
 }
 
@@ -60,7 +71,8 @@ fn gemm_dotprod<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, 
     fn run<F: Format + Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
         gemm::gemm::<F, _>(Dotprod::new(), w, x, y, panel);
     }
-    // SAFETY: kernels of `Isa::Dotprod` are handed out only where the processor has the feature.
+    prove_dotprod();
+    // SAFETY: the processor has the features.
     unsafe { run::<F>(w, x, y, panel) }
 }
 
@@ -82,7 +94,8 @@ fn unpacked_gemv_dotprod<F: Source<Unit: Format>>(w: &[u8], x: Acts<'_>, y: &mut
     fn run<F: Source<Unit: Format>>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
         unpacked::gemv::<F, _>(Dotprod::new(), w, x, y);
     }
-    // SAFETY: kernels of `Isa::Dotprod` are handed out only where the processor has the feature.
+    prove_dotprod();
+    // SAFETY: the processor has the features.
     unsafe { run::<F>(w, x, y) }
 }
 
@@ -96,7 +109,8 @@ fn unpacked_gemm_dotprod<F: Source<Unit: Format>>(
     fn run<F: Source<Unit: Format>>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) {
         unpacked::gemm::<F, _>(Dotprod::new(), w, x, y, panel);
     }
-    // SAFETY: kernels of `Isa::Dotprod` are handed out only where the processor has the feature.
+    prove_dotprod();
+    // SAFETY: the processor has the features.
     unsafe { run::<F>(w, x, y, panel) }
 }
 

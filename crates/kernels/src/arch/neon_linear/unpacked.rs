@@ -60,7 +60,8 @@ struct Rows<'a, S> {
 impl<'a, S: Source> Rows<'a, S> {
     #[inline(always)]
     fn new(w: &'a [u8], x: Acts<'_>, count: usize) -> Self {
-        let row_blocks = x.k / S::Unit::LEN * S::Unit::REPEAT / S::PARTS;
+        let row_blocks = (x.k / S::Unit::LEN).saturating_mul(S::Unit::REPEAT) / S::PARTS;
+        x.assert_fits(S::Unit::KIND, w, count, row_blocks.saturating_mul(size_of::<S>()));
         Self { blocks: S::blocks(w), row_blocks, last: count.saturating_sub(1) }
     }
 

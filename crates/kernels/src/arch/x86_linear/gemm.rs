@@ -64,7 +64,7 @@ impl<I: Isa, F: Format> Layout<I, F> {
 
 /// Bytes of panel for rows of `k` weights.
 pub(super) fn panel_bytes<I: Isa, F: Format>(k: usize) -> usize {
-    k / F::LEN * F::REPEAT * Layout::<I, F>::LINES * size_of::<Line>()
+    (k / F::LEN * F::REPEAT).saturating_mul(Layout::<I, F>::LINES * size_of::<Line>())
 }
 
 /// See [`crate::linear::Gemm`]: for formats that kernels read as they are stored.
@@ -77,7 +77,7 @@ pub(super) fn gemm<I: Isa, F: Format + Source>(
     panel: &mut Panel,
 ) {
     let (units, width) = (x.k / F::LEN, y.width());
-    assert!(w.len() >= width * units * size_of::<F>());
+    x.assert_fits(F::KIND, w, width, units.saturating_mul(size_of::<F>()));
     let blocks = F::blocks(&w[..width * units * size_of::<F>()]);
     assert!(blocks.len() == width * units);
     panels::<I, F>(
@@ -111,10 +111,8 @@ pub(super) fn panels<I: Isa, F: Format>(
     if width == 0 || x.rows == 0 {
         return;
     }
-    let blocks = x.k / F::LEN;
-    assert!(x.kind == F::KIND && y.rows() >= x.rows);
-    assert!(x.q.len() == x.rows * blocks * F::LEN && x.d.len() == x.rows * blocks);
-    assert!(x.sums.len() == x.q.len() / 16);
+    x.assert_whole(F::KIND);
+    assert!(y.rows() >= x.rows);
     let lines = panel.bytes_mut(panel_bytes::<I, F>(x.k)).as_chunks_mut().0;
     let trips = Trips::new::<I, F>();
     for first in (0..width).step_by(ROWS) {

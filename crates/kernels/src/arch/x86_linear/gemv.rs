@@ -27,17 +27,18 @@ const AHEAD: usize = 4096;
 #[inline(always)]
 pub(super) fn gemv<I: Isa, F: Format + Source>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
     let v = s.v();
-    let units = x.k / F::LEN;
-    let unit_bytes = size_of::<F>();
-    let group_bytes = ROWS * units * unit_bytes;
     if y.is_empty() {
         return;
     }
-    assert!(w.len() >= y.len() * units * unit_bytes && x.kind == F::KIND);
-    assert!(x.q.len() == units * F::LEN && x.d.len() == units && x.sums.len() == x.q.len() / 16);
+    let units = x.k / F::LEN;
+    let unit_bytes = size_of::<F>();
+    let row_bytes = units.saturating_mul(unit_bytes);
+    x.assert_fits(F::KIND, w, y.len(), row_bytes);
+    assert!(x.rows == 1);
+    let group_bytes = ROWS * row_bytes;
     // Whole groups ahead, so that a group is asked for from its first byte to its last.
     let ahead = AHEAD.next_multiple_of(group_bytes.max(1));
-    let blocks = F::blocks(&w[..y.len() * units * unit_bytes]);
+    let blocks = F::blocks(&w[..y.len() * row_bytes]);
     assert!(blocks.len() == y.len() * units);
     let last = y.len() - 1;
     for (g, y) in y.chunks_mut(ROWS).enumerate() {

@@ -25,6 +25,7 @@ use crate::linear::Panel;
 use crate::linear::kernel::{Acts, LinearKernel};
 use crate::linear::source::Source;
 use crate::pool::Columns;
+use crate::simd::Simd;
 use format::Format;
 use happy_tensor::*;
 use isa::{Avx2, Avx512};
@@ -65,6 +66,12 @@ macro_rules! entries {
     };
 }
 
+/// The tokens that are made only where the machine has the features, which costs a few loads.
+mod proof {
+    pub(super) use crate::arch::avx2::Avx2;
+    pub(super) use crate::arch::avx512::Avx512;
+}
+
 /// What fills a panel: the first row, and the lines.
 type Fill<'a> = dyn Fn(usize, &mut [gemm::Line]) + 'a;
 
@@ -91,13 +98,12 @@ macro_rules! kernel {
             gemv_name: concat!("gemv_", $name, "_", $act, "_8x1_", $suffix),
             gemm_name: concat!("gemm_", $name, "_", $act, "_", $tile, "_", $suffix),
             gemv: |w, x, y| {
-                debug_assert!(Isa::$isa.supported());
-                // SAFETY: a table with this kernel is handed out only where `Isa::supported` found its features
-                // (`Kernels::with_isa`); whoever takes it from the list of all kernels must ask the same.
+                proof::$isa::token();
+                // SAFETY: the token proves the features that the function is compiled for.
                 unsafe { $gemv::<$block>(w, x, y) }
             },
             gemm: |w, x, y, panel| {
-                debug_assert!(Isa::$isa.supported());
+                proof::$isa::token();
                 // SAFETY: as above.
                 unsafe { $gemm::<$block>(w, x, y, panel) }
             },

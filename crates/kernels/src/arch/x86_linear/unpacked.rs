@@ -60,7 +60,8 @@ impl<'a, S: Source<Unit: Format>> Rows<'a, S> {
     /// Rows `0 .. count` of `w`.
     #[inline(always)]
     pub(super) fn new(w: &'a [u8], x: Acts<'_>, count: usize) -> Self {
-        let row = x.k / S::Unit::LEN * S::Unit::REPEAT / S::PARTS;
+        let row = (x.k / S::Unit::LEN).saturating_mul(S::Unit::REPEAT) / S::PARTS;
+        x.assert_fits(S::Unit::KIND, w, count, row.saturating_mul(size_of::<S>()));
         Self { w, blocks: S::blocks(w), row, last: count.saturating_sub(1) }
     }
 

@@ -2,6 +2,7 @@
 
 use super::state::{Work, finish, join, padded, record_len};
 use super::{AttnRow, AttnSpec, CHUNK, KvData, KvLayer, TILE, Visible, scores, values};
+use crate::Ctx;
 use crate::mat::Mat;
 use crate::pool::Columns;
 use crate::simd::{Simd, entry};
@@ -25,6 +26,8 @@ pub(crate) struct Task<'a> {
     pub(super) spec: &'a AttnSpec<'a>,
     /// Numbers of the chunks.
     pub(super) chunks: Range<usize>,
+    /// Asked before each chunk whether to go on.
+    pub(super) cx: Ctx<'a>,
 }
 
 impl Task<'_> {
@@ -130,6 +133,9 @@ fn attend_in<S: Simd, T: Element>(
     work.total.reset(n);
     let mut first = true;
     for chunk in task.chunks.clone() {
+        if task.cx.cancelled() {
+            break;
+        }
         let tiles = tiles(task, chunk);
         if tiles.is_empty() {
             continue;

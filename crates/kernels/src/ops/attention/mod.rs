@@ -124,7 +124,7 @@ pub struct AttnPlan {
 impl AttnPlan {
     fn queries(&self) -> usize {
         let group = self.n_heads / self.n_kv_heads.max(1);
-        rows_per_block(group.max(1)) * group.max(1)
+        rows_per_block(group.max(1)).saturating_mul(group.max(1))
     }
 
     fn partial_len(&self) -> usize {
@@ -132,7 +132,8 @@ impl AttnPlan {
             return 0;
         }
         let chunks = self.max_context.div_ceil(CHUNK);
-        self.max_rows.min(SPLIT_ROWS) * self.n_heads * chunks * record_len(self.head_dim_v)
+        let sizes = [self.max_rows.min(SPLIT_ROWS), self.n_heads, chunks, record_len(self.head_dim_v)];
+        sizes.into_iter().fold(1, usize::saturating_mul)
     }
 }
 
@@ -155,24 +156,22 @@ impl AttnScratch {
     /// # Errors
     /// If the memory cannot be had.
     pub fn new(plan: &AttnPlan) -> Result<Self, TryReserveError> {
-        let mut works = Vec::new();
-        for _ in 0..plan.threads {
-            works.push(Work::new(plan.queries(), plan.head_dim_k, plan.head_dim_v)?);
-        }
-        let mut works = works.into_iter();
         let mut blocks = Vec::new();
         blocks.try_reserve_exact(plan.max_rows)?;
         let mut partials = Vec::new();
         partials.try_reserve_exact(plan.partial_len())?;
         partials.resize(plan.partial_len(), 0.0);
-        let work = PerWorker::new(plan.threads, |_| works.next().unwrap_or_default());
+        let work = |_| Work::new(plan.queries(), plan.head_dim_k, plan.head_dim_v);
+        let work = PerWorker::new(plan.threads, work)?;
         Ok(Self { work, blocks, partials })
     }
 
     /// Bytes that [`AttnScratch::new`] takes.
     pub fn bytes(plan: &AttnPlan) -> usize {
         let work = Work::elements(plan.queries(), plan.head_dim_k, plan.head_dim_v);
-        (plan.threads * work + plan.partial_len()) * size_of::<f32>() + plan.max_rows * size_of::<Block>()
+        let elements = plan.threads.saturating_mul(work).saturating_add(plan.partial_len());
+        let blocks = plan.max_rows.saturating_mul(size_of::<Block>());
+        elements.saturating_mul(size_of::<f32>()).saturating_add(blocks)
     }
 }
 
@@ -221,7 +220,8 @@ pub fn attention(
 ) {
     let (dk, dv) = (kv.head_dim_k, kv.head_dim_v);
     assert!(q.rows() == rows.len() && out.rows() == rows.len(), "a query and an output for every row");
-    assert!(q.cols() == spec.n_heads * dk && out.cols() == spec.n_heads * dv, "heads times channels");
+    let width = |head_dim: usize| spec.n_heads.checked_mul(head_dim);
+    assert!(width(dk) == Some(q.cols()) && width(dv) == Some(out.cols()), "heads times channels");
     assert!(
         kv.n_kv_heads > 0 && spec.n_heads.is_multiple_of(kv.n_kv_heads),
         "heads share key-value heads evenly"
@@ -271,6 +271,7 @@ pub fn attention(
             kv,
             spec,
             chunks: chunks.clone(),
+            cx: *cx,
         };
         work.with(worker, |work| (cx.kernels.ops.attend)(&task, work, Target::Output(columns)));
     });
@@ -308,6 +309,7 @@ fn attention_by_chunks(
             kv,
             spec,
             chunks: chunks.start + chunk..chunks.start + chunk + 1,
+            cx: *cx,
         };
         work.with(worker, |work| (cx.kernels.ops.attend)(&task, work, Target::Partial(partial)));
     });
@@ -357,6 +359,51 @@ fn heads_per_task(group: usize, tasks: usize, threads: usize) -> usize {
 mod tests {
     use super::state::padded;
     use super::*;
+    use crate::{Cancel, Kernels, Pool};
+    use std::sync::atomic::AtomicBool;
+
+    /// The flag is asked before each chunk of a task, however long the context of a task is.
+    #[test]
+    fn a_cancelled_task_adds_no_chunk() {
+        let (pool, kernels) = (Pool::new(1).unwrap(), Kernels::scalar());
+        let (dim, context) = (16, 5 * CHUNK);
+        let floats = vec![1.0; 2 * context * dim];
+        let kv = KvLayer {
+            data: KvData::F32(&floats),
+            page_stride: 2 * KV_PAGE * dim,
+            k_offset: 0,
+            v_offset: KV_PAGE * dim,
+            n_kv_heads: 1,
+            head_dim_k: dim,
+            head_dim_v: dim,
+        };
+        let pages: Vec<u32> = (0..(context / KV_PAGE) as u32).collect();
+        let rows = [AttnRow { position: context as u32 - 1, pages: &pages }];
+        let spec =
+            AttnSpec { n_heads: 1, scale: 1.0, soft_cap: None, window: None, sinks: None, causal: true };
+        for (raised, expected) in [(false, 1.0), (true, 0.0)] {
+            let flag = AtomicBool::new(raised);
+            let cancel = Cancel::new(&flag);
+            let (q, mut out) = ([1.0; 16], [9.0; 16]);
+            let mut work = Work::new(1, dim, dim).unwrap();
+            let task = Task {
+                q: Mat::new(&q, 1, dim),
+                first_row: 0,
+                rows: &rows,
+                last: None,
+                first_head: 0,
+                n_heads: 1,
+                kv_head: 0,
+                kv: &kv,
+                spec: &spec,
+                chunks: 0..5,
+                cx: Ctx::new(&pool, &kernels).until(&cancel),
+            };
+            let mut columns = crate::Columns::of(MatMut::new(&mut out, 1, dim));
+            (kernels.ops.attend)(&task, &mut work, Target::Output(&mut columns));
+            assert_eq!((out[0], cancel.seen()), (expected, raised));
+        }
+    }
 
     #[test]
     fn heads_per_task_divides_the_group() {

@@ -7,12 +7,15 @@ use std::collections::TryReserveError;
 
 /// `n` rounded up to whole registers.
 pub(super) const fn padded(n: usize) -> usize {
-    n.next_multiple_of(16)
+    match n.checked_next_multiple_of(16) {
+        Some(n) => n,
+        None => usize::MAX,
+    }
 }
 
 /// Elements of a partial result of one query: its values, then 16 of which the first two are maximum and sum.
 pub(super) const fn record_len(head_dim_v: usize) -> usize {
-    padded(head_dim_v) + 16
+    padded(head_dim_v).saturating_add(16)
 }
 
 /// Running softmax of some queries.
@@ -62,16 +65,20 @@ impl Work {
     pub(super) fn new(queries: usize, head_dim_k: usize, head_dim_v: usize) -> Result<Self, TryReserveError> {
         let (dk, dv) = (padded(head_dim_k), padded(head_dim_v));
         let states = || -> Result<States, TryReserveError> {
-            Ok(States { max: zeros(queries)?, sum: zeros(queries)?, values: zeros(queries * dv)? })
+            Ok(States {
+                max: zeros(queries)?,
+                sum: zeros(queries)?,
+                values: zeros(queries.saturating_mul(dv))?,
+            })
         };
         let mut visible = Vec::new();
         visible.try_reserve_exact(queries)?;
         visible.resize(queries, (0, 0));
         Ok(Self {
-            q: zeros(queries * dk)?,
-            keys: zeros(dk * TILE)?,
-            values: zeros(TILE * head_dim_v)?,
-            scores: zeros(queries * TILE)?,
+            q: zeros(queries.saturating_mul(dk))?,
+            keys: zeros(dk.saturating_mul(TILE))?,
+            values: zeros(head_dim_v.saturating_mul(TILE))?,
+            scores: zeros(queries.saturating_mul(TILE))?,
             visible,
             chunk: states()?,
             total: states()?,
@@ -81,7 +88,11 @@ impl Work {
     /// Elements of 4 bytes that [`Work::new`] takes.
     pub(super) fn elements(queries: usize, head_dim_k: usize, head_dim_v: usize) -> usize {
         let (dk, dv) = (padded(head_dim_k), padded(head_dim_v));
-        queries * (dk + TILE + 2 * (dv + 2) + size_of::<(usize, usize)>() / 4) + dk * TILE + TILE * head_dim_v
+        let query = dk
+            .saturating_add(dv.saturating_mul(2))
+            .saturating_add(TILE + 4 + size_of::<(usize, usize)>() / 4);
+        let tile = dk.saturating_add(head_dim_v).saturating_mul(TILE);
+        queries.saturating_mul(query).saturating_add(tile)
     }
 }
 

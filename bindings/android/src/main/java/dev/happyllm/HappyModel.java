@@ -17,7 +17,7 @@ public final class HappyModel implements AutoCloseable {
     }
 
     /**
-     * Loads the model of a file. It blocks: not for the main thread.
+     * Loads the model of a file, or of a split model by any of its parts. It blocks: not for the main thread.
      *
      * @throws HappyException if the file cannot be read or is no model that is supported, if the plan is over the budget, or if
      *     loading was cancelled
@@ -47,6 +47,21 @@ public final class HappyModel implements AutoCloseable {
                         fd, offset, length, options.utf8(), options.cancelHandle(), options.progress()));
     }
 
+    /**
+     * Loads a split model whose parts are parts of open files, in any order.
+     *
+     * @throws HappyException as {@link #open(String, HappyLoadOptions)}
+     */
+    public static HappyModel openFds(HappyFilePart[] parts, HappyLoadOptions options) {
+        Native.require();
+        return new HappyModel(
+                Native.openFds(
+                        HappyFilePart.numbers(parts),
+                        options.utf8(),
+                        options.cancelHandle(),
+                        options.progress()));
+    }
+
     /** What running the model of a file takes. Over the budget is no error here: see {@link HappyPlan#fits}. */
     public static HappyPlan plan(String path, HappyLoadOptions options) {
         Native.require();
@@ -57,6 +72,12 @@ public final class HappyModel implements AutoCloseable {
     public static HappyPlan planFd(int fd, long offset, long length, HappyLoadOptions options) {
         Native.require();
         return new HappyPlan(Native.planFd(fd, offset, length, options.utf8()));
+    }
+
+    /** As {@link #plan(String, HappyLoadOptions)}, for a split model in parts of files. */
+    public static HappyPlan planFds(HappyFilePart[] parts, HappyLoadOptions options) {
+        Native.require();
+        return new HappyPlan(Native.planFds(HappyFilePart.numbers(parts), options.utf8()));
     }
 
     /** What a session of this model takes. */

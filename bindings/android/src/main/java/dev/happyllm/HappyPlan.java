@@ -14,7 +14,7 @@ public final class HappyPlan {
         return fields[0] != 0;
     }
 
-    /** Most bytes of anonymous memory: KV cache, scratch, tokenizer, and the weights if they are copied. */
+    /** Most bytes of anonymous memory: KV cache, scratch, tables, tokenizer, grammars, and the weights if they are copied. */
     public long anonBytes() {
         return fields[1];
     }
@@ -67,5 +67,23 @@ public final class HappyPlan {
     /** Whether the weights are read into anonymous memory. */
     public boolean weightsCopied() {
         return fields[11] != 0;
+    }
+
+    /**
+     * The context that was planned for at first, if it had to shrink to fit the budget, else 0. It shrinks only if the
+     * options ask for no size.
+     */
+    public int shrunkFrom() {
+        return (int) fields[12];
+    }
+
+    /** Most bytes of the model's tables: layers, norms, biases. */
+    public long tableBytes() {
+        return fields[13];
+    }
+
+    /** Most bytes of the vocabulary that grammars and JSON schemas need. */
+    public long grammarBytes() {
+        return fields[14];
     }
 }

@@ -56,10 +56,14 @@ final class Native {
 
     static native long[] planFd(int fd, long offset, long length, byte[] options);
 
+    static native long[] planFds(long[] parts, byte[] options);
+
     static native long openFile(byte[] path, byte[] options, long cancel, HappyProgress progress);
 
     static native long openFd(
             int fd, long offset, long length, byte[] options, long cancel, HappyProgress progress);
+
+    static native long openFds(long[] parts, byte[] options, long cancel, HappyProgress progress);
 
     static native void modelFree(long model);
 

@@ -1,0 +1,57 @@
+//! Vocabularies and chat templates under permissive licences. They belong to the makers of the models, so each is here by name
+//! with its licence; what is not listed is not selected: Llama, Gemma, Command-R, StarCoder, Refact, Falcon, Aquila, Baichuan,
+//! DeepSeek's older models, and whatever has terms of its own or terms that nobody looked up.
+
+/// Vocabularies of corpus `tokenizer`. (`qwen35` holds Qwen2's vocabulary with another split; `qwen2` is left out for size.)
+pub(super) const VOCABULARIES: &[(&str, &str)] = &[
+    ("bert-bge", "MIT"),
+    ("deepseek-v3", "MIT"),
+    ("gpt-2", "MIT"),
+    ("gpt-neox", "Apache-2.0"),
+    ("gpt-oss", "Apache-2.0"),
+    ("mistral-v0.1", "Apache-2.0"),
+    ("mpt", "Apache-2.0"),
+    ("nomic-bert-moe", "Apache-2.0"),
+    ("phi-3", "MIT"),
+    ("qwen2.5", "Apache-2.0"),
+    ("qwen35", "Apache-2.0"),
+    ("smollm2", "Apache-2.0"),
+];
+
+/// Templates of corpus `chat-templates`.
+pub(super) const TEMPLATES: &[(&str, &str)] = &[
+    ("Apertus-8B-Instruct", "Apache-2.0"),
+    ("ByteDance-Seed-OSS", "Apache-2.0"),
+    ("GLM-4.6", "MIT"),
+    ("GigaChat3-10B-A1.8B", "MIT"),
+    ("MiMo-VL", "MIT"),
+    ("MiniMax-M1", "Apache-2.0"),
+    ("Mistral-Small-3.2-24B-Instruct-2506", "Apache-2.0"),
+    ("Qwen-Qwen2.5-7B-Instruct", "Apache-2.0"),
+    ("Qwen-Qwen3-0.6B", "Apache-2.0"),
+    ("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B", "MIT"),
+    ("deepseek-ai-DeepSeek-V3.1", "MIT"),
+    ("deepseek-ai-DeepSeek-V3.2", "MIT"),
+    ("gguf-smollm2-135m-instruct", "Apache-2.0"),
+    ("gguf-vocab-phi-3", "MIT"),
+    ("ibm-granite-granite-3.3-2B-Instruct", "Apache-2.0"),
+    ("ibm-granite-granite-4.0", "Apache-2.0"),
+    ("ibm-granite-granite-4.1", "Apache-2.0"),
+    ("inline-Infinigence_Megrez-3B-Instruct", "Apache-2.0"),
+    ("inline-Phi-3-medium", "MIT"),
+    ("inline-Phi-3-small", "MIT"),
+    ("inline-Phi-3-vision", "MIT"),
+    ("inline-ibm-granite_granite-3.0-8b-instruct", "Apache-2.0"),
+    ("inline-ibm-granite_granite-4.0", "Apache-2.0"),
+    ("inline-ibm-granite_granite-4.1", "Apache-2.0"),
+    ("inline-inclusionAI_Ling-lite", "MIT"),
+    ("inline-mistralai_Mistral-7B-Instruct-v0.2-2", "Apache-2.0"),
+    ("inline-phi-4", "MIT"),
+    ("inline-teknium_OpenHermes-2.5-Mistral-7B", "Apache-2.0"),
+    ("llama-cpp-deepseek-r1", "MIT"),
+    ("microsoft-Phi-3.5-mini-instruct", "MIT"),
+    ("mistralai-Ministral-3-14B-Reasoning-2512", "Apache-2.0"),
+    ("mistralai-Mistral-Nemo-Instruct-2407", "Apache-2.0"),
+    ("unsloth-Apriel-1.5", "MIT"),
+    ("unsloth-mistral-Devstral-Small-2507", "Apache-2.0"),
+];

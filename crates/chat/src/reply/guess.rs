@@ -1,0 +1,241 @@
+//! Calls that do not stand where a format has them, taken on trial.
+//!
+//! Models below 3B write the call of a declared tool without its wrapper, in another one, or before the end of their
+//! thinking. Text that may be such a call is held back and read by a parser of its own. It is a call only if it is
+//! complete, names declared tools alone, and nothing but white space follows to the end of the reply. At the first
+//! character that rules it out, the text is what it would have been: content, or thinking. So a reply that talks about
+//! calls, or that is JSON for another purpose, stays as it is.
+//!
+//! ```text
+//! loose    objects | [objects] | [f(a=1), ..]       as the whole reply, alone,
+//!          in a ``` fence, <tools>, <tool_call> ..     or in one wrapper
+//!          object                                   as the reply's last lines
+//! early    a whole block of the format's own         at the end of thinking that never ended
+//! ```
+
+use super::calls::LOOSE;
+use super::grammar::{At, Grammar};
+use super::held::Held;
+use super::output::Output;
+use super::parser::ReplyParser;
+
+/// Longest text that is held back, in bytes: what is longer is no call.
+const MAX_HELD: usize = 1 << 20;
+
+/// What may stand around objects in a reply, and what ends it.
+const WRAPPERS: &[(&str, &str)] = &[
+    ("<tools>", "</tools>"),
+    ("<tool_call>", "</tool_call>"),
+    ("<tool_calls>", "</tool_calls>"),
+    ("<function_call>", "</function_call>"),
+    (FENCE, FENCE),
+];
+
+const FENCE: &str = "```";
+
+/// The language of a fence around calls.
+const LANGUAGES: &[&str] = &["", "json", "tool_call", "tool_calls", "tool_code", "python"];
+
+/// A call on trial.
+#[derive(Debug)]
+pub(super) struct Guess {
+    /// Reads the text as a call.
+    inner: Box<ReplyParser>,
+    /// The text.
+    held: Held,
+    stage: Stage,
+    /// What ends a wrapper.
+    end: &'static str,
+}
+
+/// Where in the text.
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    /// What stands before the first call of a loose text.
+    Opening(String),
+    /// In the calls.
+    Calls,
+    /// In the end of a wrapper, of which so many bytes were seen.
+    Closing(usize),
+    /// After everything.
+    Over,
+}
+
+/// What the beginning of a text is.
+enum Opening<'a> {
+    /// It may become calls.
+    Open,
+    /// It is followed by calls, which begin with this text, in a state.
+    Calls(&'static str, &'a str, At),
+    /// It is something else.
+    Other,
+}
+
+impl Guess {
+    /// A block that begins with a marker inside of the thinking.
+    pub(super) fn early(outer: &ReplyParser, marker: &str) -> Self {
+        let mut guess = Self::new(outer, outer.grammar, Stage::Calls);
+        for (i, c) in marker.char_indices() {
+            let token = outer.tokens.of(marker).iter().any(|part| part.contains(&i));
+            guess.held.push(c, token);
+            guess.inner.feed(c, token);
+        }
+        guess
+    }
+
+    /// Calls without the format's markers.
+    pub(super) fn loose(outer: &ReplyParser) -> Self {
+        Self::new(outer, &LOOSE, Stage::Opening(String::new()))
+    }
+
+    /// Whether a loose text may begin with this character.
+    pub(super) fn may_begin(c: char) -> bool {
+        matches!(c, '{' | '[') || WRAPPERS.iter().any(|(begin, _)| begin.starts_with(c))
+    }
+
+    fn new(outer: &ReplyParser, grammar: &'static Grammar, stage: Stage) -> Self {
+        let mut inner = ReplyParser::of_grammar(grammar);
+        inner.schema = outer.schema.clone();
+        inner.guessed = true;
+        inner.may_think = false;
+        inner.may_be_bare = false;
+        if std::ptr::eq(grammar, outer.grammar) {
+            inner.tokens = outer.tokens.clone();
+        }
+        Guess { inner: Box::new(inner), held: Held::default(), stage, end: "" }
+    }
+
+    /// Takes a character if the text may still be a call with it.
+    pub(super) fn feed(&mut self, c: char, control: bool) -> bool {
+        let taken = self.held.len() < MAX_HELD && self.take(c, control);
+        if taken {
+            self.held.push(c, control);
+        }
+        taken
+    }
+
+    fn take(&mut self, c: char, control: bool) -> bool {
+        let loose = std::ptr::eq(self.inner.grammar, &LOOSE);
+        if loose && control {
+            return false;
+        }
+        let ends = !self.end.is_empty() && self.end.starts_with(c) && self.is_resting();
+        match &mut self.stage {
+            Stage::Opening(text) => {
+                text.push(c);
+                let text = text.clone();
+                match opening(&text) {
+                    Opening::Open => true,
+                    Opening::Other => false,
+                    Opening::Calls(end, first, at) => {
+                        (self.stage, self.end) = (Stage::Calls, end);
+                        self.inner.enter(at);
+                        self.inner.bare = true;
+                        first.chars().all(|c| self.call(c, false))
+                    }
+                }
+            }
+            Stage::Calls if ends => {
+                self.stage = Stage::Closing(c.len_utf8());
+                true
+            }
+            Stage::Calls => self.call(c, control),
+            Stage::Closing(seen) => {
+                let fits = self.end.get(*seen..).is_some_and(|rest| rest.starts_with(c));
+                *seen += c.len_utf8();
+                if *seen >= self.end.len() {
+                    self.stage = Stage::Over;
+                }
+                fits
+            }
+            Stage::Over => c.is_whitespace(),
+        }
+    }
+
+    fn call(&mut self, c: char, control: bool) -> bool {
+        self.inner.feed(c, control);
+        self.is_possible()
+    }
+
+    /// Whether a call is complete and no other one has begun.
+    fn is_resting(&self) -> bool {
+        self.inner.calls > 0 && self.inner.is_resting()
+    }
+
+    /// Whether everything so far is calls of declared tools.
+    fn is_possible(&self) -> bool {
+        let inner = &self.inner;
+        let reply = &inner.out.reply;
+        let known = |name: &str| inner.schema.is_declared(name);
+        let begun = match inner.at {
+            // A name that no tool's name begins with.
+            At::Name => inner.schema.begins_name(inner.field.trim()),
+            _ => true,
+        };
+        reply.content.is_empty()
+            && reply.reasoning.is_empty()
+            && reply.malformed.is_empty()
+            && !matches!(inner.at, At::Reasoning | At::Failed)
+            && inner.draft.name.as_deref().is_none_or(known)
+            && reply.tool_calls.iter().all(|call| known(&call.name))
+            && begun
+    }
+
+    /// The reply is over: the calls, or the guess if there are none.
+    pub(super) fn finish(mut self) -> Result<Output, Guess> {
+        let complete = match self.stage {
+            Stage::Opening(_) => false,
+            Stage::Closing(_) | Stage::Over => true,
+            Stage::Calls if std::ptr::eq(self.inner.grammar, &LOOSE) => self.is_resting(),
+            Stage::Calls => {
+                self.inner.flush();
+                // A whole block, up to its end mark if it has one.
+                let ended = self.inner.at == At::Content;
+                ended || (!self.inner.grammar.has_ends() && self.is_resting())
+            }
+        };
+        if !complete || !self.is_possible() || self.inner.out.reply.tool_calls.is_empty() {
+            return Err(self);
+        }
+        Ok(self.inner.out)
+    }
+
+    /// The text, for another reading.
+    pub(super) fn into_held(self) -> Held {
+        self.held
+    }
+}
+
+/// Reads the beginning of a loose text: white space may stand before calls.
+fn opening(text: &str) -> Opening<'_> {
+    // A wrapper that is being written.
+    if WRAPPERS.iter().any(|(begin, _)| begin.len() > text.len() && begin.starts_with(text)) {
+        return Opening::Open;
+    }
+    let wrapper = WRAPPERS.iter().find(|(begin, _)| text.starts_with(begin));
+    let (begin, end) = wrapper.copied().unwrap_or_default();
+    let mut rest = text.get(begin.len()..).unwrap_or_default();
+    if begin == FENCE {
+        let language = rest.find(|c: char| !c.is_ascii_alphabetic() && c != '_').unwrap_or(rest.len());
+        let (word, after) = rest.split_at(language);
+        let fits =
+            |language: &&str| if after.is_empty() { language.starts_with(word) } else { *language == word };
+        if !LANGUAGES.iter().any(|language| fits(&language)) {
+            return Opening::Other;
+        }
+        rest = after;
+    }
+    // Longer white space stands before something else.
+    if rest.len() > 64 {
+        return Opening::Other;
+    }
+    let rest = rest.trim_start();
+    let inside = rest.strip_prefix('[').map(str::trim_start);
+    match (inside.unwrap_or(rest).chars().next(), inside) {
+        (None, _) if rest.is_empty() && begin.is_empty() => Opening::Other,
+        (None, _) => Opening::Open,
+        (Some('{'), _) => Opening::Calls(end, rest, At::Objects),
+        (Some(c), Some(_)) if c.is_ascii_alphabetic() || c == '_' => Opening::Calls(end, rest, At::List),
+        _ => Opening::Other,
+    }
+}

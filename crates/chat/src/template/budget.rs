@@ -1,0 +1,65 @@
+//! What a render may do: one budget for work and memory.
+//!
+//! Whoever makes a value or walks over one charges first. A unit of fuel pays for one instruction, one part of a value that
+//! is walked over, or 64 bytes of text; nothing that a unit pays for takes more than 256 bytes. So the fuel bounds the
+//! memory too, and a program that asks for more ends before it gets it.
+
+use std::cell::Cell;
+
+use super::error::{Fail, R};
+
+/// Bytes of text that one unit of fuel pays for.
+pub(super) const BYTES_PER_FUEL: u64 = 64;
+
+/// Units after which the caller is asked whether to go on: well below a millisecond of work.
+const UNITS_PER_QUESTION: u64 = 2048;
+
+pub(super) struct Budget<'a> {
+    left: Cell<u64>,
+    /// Bytes that were charged for and do not make a whole unit yet.
+    bytes: Cell<u64>,
+    unasked: Cell<u64>,
+    cancelled: &'a dyn Fn() -> bool,
+}
+
+impl<'a> Budget<'a> {
+    pub(super) fn new(fuel: u64, cancelled: &'a dyn Fn() -> bool) -> Self {
+        Budget {
+            left: Cell::new(fuel),
+            bytes: Cell::new(0),
+            unasked: Cell::new(UNITS_PER_QUESTION),
+            cancelled,
+        }
+    }
+
+    /// Charges units of work.
+    pub(super) fn charge(&self, units: u64) -> R<()> {
+        let Some(left) = self.left.get().checked_sub(units) else {
+            self.left.set(0);
+            return Err(Box::new(Fail::Fuel));
+        };
+        self.left.set(left);
+        let unasked = self.unasked.get().saturating_add(units);
+        if unasked < UNITS_PER_QUESTION {
+            self.unasked.set(unasked);
+            return Ok(());
+        }
+        self.unasked.set(0);
+        if (self.cancelled)() { Err(Box::new(Fail::Cancelled)) } else { Ok(()) }
+    }
+
+    /// Charges for items of a list, fields of a format, and the like.
+    pub(super) fn items(&self, count: usize) -> R<()> {
+        self.charge(count as u64)
+    }
+
+    /// Charges for bytes that are about to be written or compared.
+    pub(super) fn bytes(&self, count: usize) -> R<()> {
+        let bytes = self.bytes.get().saturating_add(count as u64);
+        self.bytes.set(bytes % BYTES_PER_FUEL);
+        match bytes / BYTES_PER_FUEL {
+            0 => Ok(()),
+            units => self.charge(units),
+        }
+    }
+}

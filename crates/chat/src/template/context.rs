@@ -1,0 +1,107 @@
+//! The variables that a template is rendered with, converted when it first reads them.
+
+use serde_json::{Map, Value as Json};
+
+use super::error::R;
+use super::text::Origin;
+use super::value::{Cx, Value};
+use super::{Message, TemplateInput};
+
+/// Where variables come from.
+#[derive(Clone, Copy)]
+pub(super) enum Context<'a> {
+    Input(&'a TemplateInput),
+    Json(&'a Map<String, Json>),
+}
+
+impl Context<'_> {
+    /// The variable `name`, with the origin of its texts.
+    pub(super) fn get(&self, cx: &mut Cx<'_>, name: &str) -> R<Option<Value>> {
+        let input = match self {
+            Context::Json(map) => return map.get(name).map(|json| variable(cx, name, json)).transpose(),
+            Context::Input(input) => input,
+        };
+        if let Some(json) = input.vars.get(name) {
+            return variable(cx, name, json).map(Some);
+        }
+        Ok(Some(match name {
+            "messages" => list(cx, &input.messages, Some(Origin::Message))?,
+            "tools" => match &input.tools {
+                Some(tools) => list(cx, tools, None)?,
+                None => Value::None,
+            },
+            "documents" => Value::None,
+            "add_generation_prompt" => Value::Bool(input.add_generation_prompt),
+            "bos_token" => Value::Str(cx.text(&input.bos_token, None)?),
+            "eos_token" => Value::Str(cx.text(&input.eos_token, None)?),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// About how many bytes the variables have as JSON.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Context::Json(map) => {
+                size(map.values()) + map.keys().map(|key| key.len() as u64 + 6).sum::<u64>()
+            }
+            Context::Input(input) => {
+                let tools = input.tools.iter().flatten();
+                size(input.messages.iter().chain(tools).chain(input.vars.values()))
+                    + input.vars.keys().map(|key| key.len() as u64 + 6).sum::<u64>()
+                    + (input.bos_token.len() + input.eos_token.len()) as u64
+                    + 120
+            }
+        }
+    }
+}
+
+fn variable(cx: &mut Cx<'_>, name: &str, json: &Json) -> R<Value> {
+    match (name, json) {
+        ("messages", Json::Array(messages)) => list(cx, messages, Some(Origin::Message)),
+        ("messages", json) => cx.from_json(json, Some(Origin::Message(0)), 0),
+        ("tools", json) => cx.from_json(json, Some(Origin::Tools), 0),
+        ("documents", json) => cx.from_json(json, Some(Origin::Documents), 0),
+        ("bos_token" | "eos_token", json) => cx.from_json(json, None, 0),
+        (_, json) => cx.from_json(json, Some(Origin::Variable), 0),
+    }
+}
+
+/// Messages, each with its index, or tools.
+fn list(cx: &mut Cx<'_>, items: &[Json], message: Option<fn(usize) -> Origin>) -> R<Value> {
+    let mut out = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        let origin = message.map_or(Origin::Tools, |message| message(i));
+        out.push(cx.from_json(item, Some(origin), 1)?);
+    }
+    cx.list(out)
+}
+
+/// The size of values, without recursion: they may be deep.
+fn size<'j>(values: impl Iterator<Item = &'j Json>) -> u64 {
+    let mut todo: Vec<&Json> = values.collect();
+    let mut bytes = 0;
+    while let Some(value) = todo.pop() {
+        bytes += match value {
+            Json::String(s) => s.len() as u64 + 4,
+            Json::Array(items) => {
+                todo.extend(items);
+                2
+            }
+            Json::Object(map) => {
+                todo.extend(map.values());
+                map.keys().map(|key| key.len() as u64 + 6).sum::<u64>() + 2
+            }
+            _ => 7,
+        };
+    }
+    bytes
+}
+
+impl From<Message> for Json {
+    fn from(message: Message) -> Json {
+        let mut map = Map::new();
+        map.insert("role".into(), Json::String(message.role));
+        map.insert("content".into(), Json::String(message.content));
+        Json::Object(map)
+    }
+}

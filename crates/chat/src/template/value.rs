@@ -1,0 +1,545 @@
+//! Values as Python has them.
+//!
+//! Lists and dicts live in a [`Heap`] and are named by numbers: two values with one number are one object, so that
+//! aliases see each other's changes, an object may hold itself, and nothing recurses when a render ends and the heap is
+//! dropped. Strings and numbers are values.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::Origin;
+use super::budget::Budget;
+use super::clock::LocalTime;
+use super::error::{R, fail};
+use super::text::{Builder, Text};
+
+/// The number of an object in its part of the heap.
+pub(super) type Id = u32;
+
+/// Deepest nesting of values that may be printed, compared or hashed; these recurse. JSON parsers allow 128.
+pub(super) const MAX_DEPTH: usize = 200;
+
+#[derive(Clone)]
+pub(super) enum Value {
+    /// What has no value, and by what name it was asked for.
+    Undefined(Text),
+    None,
+    Bool(bool),
+    Int(i128),
+    /// An integer that does not fit, as its digits: it can be printed and compared.
+    Big(Arc<str>),
+    Float(f64),
+    Str(Text),
+    List(Id),
+    Tuple(Id),
+    Dict(Id),
+    /// `d.keys()`, `d.values()`, `d.items()`: they follow the dict.
+    View(View, Id),
+    Range(i64, i64, i64),
+    /// What `map`, `select` and the like return: a list that is empty after somebody went over it.
+    Iter(Id),
+    Namespace(Id),
+    /// `a[1:2]`, before it is applied: start, stop and step in a list of the heap.
+    Slice(Id),
+    Loop(Id),
+    Macro(Id),
+    /// A cycler (items and position) or joiner.
+    Cycler(Id),
+    Joiner(Id),
+    Function(Function),
+    /// A method and the value that it belongs to.
+    Method(Arc<(Value, &'static str)>),
+    /// `self`: the template's blocks.
+    Blocks,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    Keys,
+    Values,
+    Items,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Function {
+    Range,
+    Dict,
+    Namespace,
+    Cycler,
+    Joiner,
+    RaiseException,
+    StrftimeNow,
+}
+
+/// What a dict is looked up by. Equal numbers are equal keys; text marks do not count.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    None,
+    Int(i128),
+    Float(u64),
+    Str(Text),
+    /// A tuple, written out.
+    Tuple(String),
+    /// A function, a namespace ..: the kind and the number.
+    Object(&'static str, Id),
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Text) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Text {}
+
+impl std::hash::Hash for Text {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+/// A dict: keys in the order of their insertion.
+pub(super) type Dict = IndexMap<Key, (Value, Value)>;
+
+/// The state of a `{% for %}`.
+pub(super) struct Loop {
+    pub(super) source: Source,
+    /// The index of the current item; `None` before the first.
+    pub(super) index: Option<usize>,
+    pub(super) depth: usize,
+    /// What `loop.changed` saw last.
+    pub(super) last: Option<Vec<Value>>,
+    /// Of a recursive loop: where its code begins, and the scope around it.
+    pub(super) entry: Option<(usize, Id)>,
+}
+
+/// What a loop goes over. A list is read as it is at that moment, as Python does.
+#[derive(Clone)]
+pub(super) enum Source {
+    List(Id),
+    Items(Id),
+    Range(i64, i64, i64),
+}
+
+/// A macro and the scope that it was made in.
+pub(super) struct Macro {
+    pub(super) code: u32,
+    pub(super) scope: Id,
+}
+
+#[derive(Default)]
+pub(super) struct Heap {
+    pub(super) lists: Vec<Vec<Value>>,
+    pub(super) dicts: Vec<Dict>,
+    pub(super) loops: Vec<Loop>,
+    pub(super) macros: Vec<Macro>,
+    /// Positions of cyclers, whose items are the list with the same entry's number; and whether joiners were used.
+    pub(super) cyclers: Vec<(Id, usize)>,
+    pub(super) joiners: Vec<(Text, bool)>,
+}
+
+/// What every operation works with: the objects, the budget, the clock.
+pub(super) struct Cx<'a> {
+    pub(super) heap: Heap,
+    pub(super) budget: Budget<'a>,
+    pub(super) now: Option<LocalTime>,
+}
+
+fn id(len: usize) -> R<Id> {
+    Id::try_from(len).or_else(|_| fail("too many objects"))
+}
+
+impl Cx<'_> {
+    /// Puts an object into its part of the heap.
+    fn add<T>(&mut self, part: impl FnOnce(&mut Heap) -> &mut Vec<T>, object: T) -> R<Id> {
+        self.budget.charge(2)?;
+        let objects = part(&mut self.heap);
+        let new = id(objects.len())?;
+        objects.push(object);
+        Ok(new)
+    }
+
+    /// A list object; its items are charged for.
+    pub(super) fn new_list(&mut self, items: Vec<Value>) -> R<Id> {
+        self.budget.items(items.len())?;
+        self.add(|heap| &mut heap.lists, items)
+    }
+
+    pub(super) fn list(&mut self, items: Vec<Value>) -> R<Value> {
+        self.new_list(items).map(Value::List)
+    }
+
+    pub(super) fn tuple(&mut self, items: Vec<Value>) -> R<Value> {
+        self.new_list(items).map(Value::Tuple)
+    }
+
+    pub(super) fn iter(&mut self, items: Vec<Value>) -> R<Value> {
+        self.new_list(items).map(Value::Iter)
+    }
+
+    pub(super) fn new_dict(&mut self) -> R<Id> {
+        self.add(|heap| &mut heap.dicts, Dict::default())
+    }
+
+    pub(super) fn new_loop(&mut self, state: Loop) -> R<Id> {
+        self.add(|heap| &mut heap.loops, state)
+    }
+
+    pub(super) fn new_macro(&mut self, object: Macro) -> R<Id> {
+        self.add(|heap| &mut heap.macros, object)
+    }
+
+    pub(super) fn new_cycler(&mut self, items: Vec<Value>) -> R<Id> {
+        let items = self.new_list(items)?;
+        self.add(|heap| &mut heap.cyclers, (items, 0))
+    }
+
+    pub(super) fn new_joiner(&mut self, text: Text) -> R<Id> {
+        self.add(|heap| &mut heap.joiners, (text, false))
+    }
+
+    pub(super) fn items_of(&self, list: Id) -> &[Value] {
+        self.heap.lists.get(list as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The items of a list, to be changed. Whoever adds charges.
+    pub(super) fn list_mut(&mut self, list: Id) -> R<&mut Vec<Value>> {
+        self.heap.lists.get_mut(list as usize).map_or_else(|| fail("no such list"), Ok)
+    }
+
+    pub(super) fn dict_of(&self, dict: Id) -> R<&Dict> {
+        self.heap.dicts.get(dict as usize).map_or_else(|| fail("no such dict"), Ok)
+    }
+
+    pub(super) fn dict_mut(&mut self, dict: Id) -> R<&mut Dict> {
+        self.heap.dicts.get_mut(dict as usize).map_or_else(|| fail("no such dict"), Ok)
+    }
+
+    /// `d[key] = value`. A key that is there already stays the object that it was.
+    pub(super) fn set_item(&mut self, dict: Id, key: Value, value: Value) -> R<()> {
+        self.budget.charge(3)?;
+        let hashed = self.key(&key)?;
+        let dict = self.dict_mut(dict)?;
+        match dict.get_mut(&hashed) {
+            Some(entry) => entry.1 = value,
+            None => drop(dict.insert(hashed, (key, value))),
+        }
+        Ok(())
+    }
+
+    /// `d[key]`, if it is there.
+    pub(super) fn get_item(&self, dict: Id, key: &Value) -> R<Option<Value>> {
+        let key = self.key(key)?;
+        Ok(self.dict_of(dict)?.get(&key).map(|(_, value)| value.clone()))
+    }
+
+    /// `d[name]`, if it is there.
+    pub(super) fn get_named(&self, dict: Id, name: &Text) -> R<Option<Value>> {
+        Ok(self.dict_of(dict)?.get(&Key::Str(name.clone())).map(|(_, value)| value.clone()))
+    }
+
+    /// What a value is hashed as.
+    pub(super) fn key(&self, value: &Value) -> R<Key> {
+        Ok(match value {
+            Value::None => Key::None,
+            Value::Bool(b) => Key::Int(i128::from(*b)),
+            Value::Int(i) => Key::Int(*i),
+            Value::Float(x) if x.fract() == 0.0 && x.abs() < 1e38 => Key::Int(*x as i128),
+            Value::Float(x) => Key::Float(x.to_bits()),
+            Value::Str(text) => {
+                self.budget.bytes(text.as_str().len())?;
+                Key::Str(text.clone())
+            }
+            Value::Tuple(_) => {
+                let mut out = Builder::default();
+                self.write_key(&mut out, value, 0)?;
+                Key::Tuple(out.into_parts().0)
+            }
+            Value::Big(digits) => Key::Tuple(digits.to_string()),
+            Value::List(_) | Value::Dict(_) | Value::Slice(_) => {
+                return fail(format!("unhashable type: '{}'", value.type_name()));
+            }
+            Value::Namespace(id)
+            | Value::Iter(id)
+            | Value::Loop(id)
+            | Value::Macro(id)
+            | Value::Cycler(id)
+            | Value::Joiner(id) => Key::Object(value.type_name(), *id),
+            Value::Undefined(_)
+            | Value::View(..)
+            | Value::Range(..)
+            | Value::Function(_)
+            | Value::Method(_)
+            | Value::Blocks => Key::Object(value.type_name(), 0),
+        })
+    }
+
+    /// A text that is the same for equal tuples only.
+    fn write_key(&self, out: &mut Builder, value: &Value, depth: usize) -> R<()> {
+        if depth > MAX_DEPTH {
+            return too_deep();
+        }
+        self.budget.charge(1)?;
+        if let Value::Tuple(items) = value {
+            out.str(&self.budget, "(", None)?;
+            for item in self.items_of(*items) {
+                self.write_key(out, item, depth + 1)?;
+            }
+            return out.str(&self.budget, ")", None);
+        }
+        let text = match self.key(value)? {
+            Key::None => "n;".to_owned(),
+            Key::Int(i) => format!("i{i};"),
+            Key::Float(bits) => format!("f{bits};"),
+            Key::Str(text) => format!("s{};{}", text.as_str().len(), text.as_str()),
+            Key::Tuple(text) => format!("b{text};"),
+            Key::Object(kind, id) => format!("o{kind};{id};"),
+        };
+        out.str(&self.budget, &text, None)
+    }
+
+    /// Everything that a value goes over, as a list of its own.
+    pub(super) fn collect(&mut self, value: &Value) -> R<Vec<Value>> {
+        let items = match value {
+            Value::List(list) | Value::Tuple(list) => {
+                self.budget.items(self.items_of(*list).len())?;
+                self.items_of(*list).to_vec()
+            }
+            Value::Iter(list) => {
+                // As a generator: the second one who asks finds nothing.
+                let items = std::mem::take(self.list_mut(*list)?);
+                self.budget.items(items.len())?;
+                items
+            }
+            Value::Undefined(_) => Vec::new(),
+            Value::Str(text) => {
+                let mut out = Vec::new();
+                for (i, c) in text.as_str().char_indices() {
+                    self.budget.charge(1)?;
+                    out.push(Value::Str(text.slice(&self.budget, i..i + c.len_utf8())?.with_safe(false)));
+                }
+                out
+            }
+            Value::Dict(dict) | Value::View(View::Keys, dict) => {
+                self.budget.items(self.dict_of(*dict)?.len())?;
+                self.dict_of(*dict)?.values().map(|(key, _)| key.clone()).collect()
+            }
+            Value::View(View::Values, dict) => {
+                self.budget.items(self.dict_of(*dict)?.len())?;
+                self.dict_of(*dict)?.values().map(|(_, value)| value.clone()).collect()
+            }
+            Value::View(View::Items, dict) => {
+                self.budget.items(self.dict_of(*dict)?.len())?;
+                let pairs: Vec<_> = self.dict_of(*dict)?.values().cloned().collect();
+                pairs.into_iter().map(|(key, value)| self.tuple(vec![key, value])).collect::<R<_>>()?
+            }
+            Value::Range(start, _, step) => {
+                let len = range_len(value);
+                self.budget.items(len)?;
+                (0..len).map(|i| Value::Int(i128::from(*start) + i as i128 * i128::from(*step))).collect()
+            }
+            _ => return fail(format!("'{}' object is not iterable", value.type_name())),
+        };
+        Ok(items)
+    }
+
+    /// `len(value)`.
+    pub(super) fn len(&self, value: &Value) -> R<usize> {
+        Ok(match value {
+            Value::List(list) | Value::Tuple(list) => self.items_of(*list).len(),
+            Value::Dict(dict) | Value::View(_, dict) => self.dict_of(*dict)?.len(),
+            Value::Str(text) => {
+                self.budget.bytes(text.as_str().len())?;
+                text.as_str().chars().count()
+            }
+            Value::Range(..) => range_len(value),
+            Value::Undefined(_) => 0,
+            Value::Loop(id) => self.loop_len(*id),
+            _ => return fail(format!("object of type '{}' has no len()", value.type_name())),
+        })
+    }
+
+    pub(super) fn loop_len(&self, id: Id) -> usize {
+        match self.heap.loops.get(id as usize).map(|state| &state.source) {
+            Some(Source::List(list) | Source::Items(list)) => self.items_of(*list).len(),
+            Some(Source::Range(a, b, c)) => range_len(&Value::Range(*a, *b, *c)),
+            None => 0,
+        }
+    }
+
+    /// `bool(value)`.
+    pub(super) fn truth(&self, value: &Value) -> bool {
+        match value {
+            Value::Undefined(_) | Value::None => false,
+            Value::Bool(b) => *b,
+            Value::Int(i) => *i != 0,
+            Value::Float(x) => *x != 0.0,
+            Value::Str(text) => !text.as_str().is_empty(),
+            Value::List(list) | Value::Tuple(list) => !self.items_of(*list).is_empty(),
+            Value::Dict(dict) | Value::View(_, dict) => {
+                self.dict_of(*dict).is_ok_and(|dict| !dict.is_empty())
+            }
+            Value::Range(..) => range_len(value) > 0,
+            _ => true,
+        }
+    }
+
+    /// A dict of names and values, from JSON or keyword arguments.
+    pub(super) fn named_dict(&mut self, named: Vec<(Text, Value)>) -> R<Id> {
+        let dict = self.new_dict()?;
+        for (name, value) in named {
+            self.set_item(dict, Value::Str(name), value)?;
+        }
+        Ok(dict)
+    }
+
+    /// A JSON value whose strings come from `origin`.
+    pub(super) fn from_json(
+        &mut self,
+        json: &serde_json::Value,
+        origin: Option<Origin>,
+        depth: usize,
+    ) -> R<Value> {
+        use serde_json::Value as Json;
+        if depth > MAX_DEPTH {
+            return too_deep();
+        }
+        self.budget.charge(1)?;
+        Ok(match json {
+            Json::Null => Value::None,
+            Json::Bool(b) => Value::Bool(*b),
+            Json::Number(n) => number(n),
+            Json::String(s) => Value::Str(self.text(s, origin)?),
+            Json::Array(items) => {
+                let mut out = Vec::new();
+                for item in items {
+                    out.push(self.from_json(item, origin, depth + 1)?);
+                }
+                self.list(out)?
+            }
+            Json::Object(map) => {
+                let dict = self.new_dict()?;
+                for (key, value) in map {
+                    let value = self.from_json(value, origin, depth + 1)?;
+                    let key = Value::Str(self.text(key, origin)?);
+                    self.set_item(dict, key, value)?;
+                }
+                Value::Dict(dict)
+            }
+        })
+    }
+
+    pub(super) fn text(&self, text: &str, origin: Option<Origin>) -> R<Text> {
+        let mut out = Builder::default();
+        out.str(&self.budget, text, origin)?;
+        Ok(out.finish())
+    }
+}
+
+pub(super) fn too_deep<T>() -> R<T> {
+    fail(format!("a value is nested more than {MAX_DEPTH} deep"))
+}
+
+/// A number as JSON has it. Integers stay exact, whatever their size, if `serde_json` kept their digits.
+fn number(n: &serde_json::Number) -> Value {
+    if let Some(i) = n.as_i128() {
+        return Value::Int(i);
+    }
+    let text = n.to_string();
+    if text.strip_prefix('-').unwrap_or(&text).bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().map_or_else(|_| Value::Big(text.into()), Value::Int);
+    }
+    Value::Float(n.as_f64().or_else(|| text.parse().ok()).unwrap_or(f64::NAN))
+}
+
+/// The number of items of a range.
+pub(super) fn range_len(range: &Value) -> usize {
+    let Value::Range(start, stop, step) = *range else { return 0 };
+    let (start, stop, step) = (i128::from(start), i128::from(stop), i128::from(step));
+    let distance = if step > 0 { stop - start } else { start - stop };
+    let step = step.abs().max(1);
+    usize::try_from((distance + step - 1).max(0) / step).unwrap_or(usize::MAX)
+}
+
+impl Value {
+    /// Python's name of the type.
+    pub(super) fn type_name(&self) -> &'static str {
+        match self {
+            Value::Undefined(_) => "Undefined",
+            Value::None => "NoneType",
+            Value::Bool(_) => "bool",
+            Value::Int(_) | Value::Big(_) => "int",
+            Value::Float(_) => "float",
+            Value::Str(text) if text.safe => "Markup",
+            Value::Str(_) => "str",
+            Value::List(_) => "list",
+            Value::Tuple(_) => "tuple",
+            Value::Dict(_) => "dict",
+            Value::View(View::Keys, _) => "dict_keys",
+            Value::View(View::Values, _) => "dict_values",
+            Value::View(View::Items, _) => "dict_items",
+            Value::Range(..) => "range",
+            Value::Iter(_) => "generator",
+            Value::Namespace(_) => "Namespace",
+            Value::Slice(_) => "slice",
+            Value::Loop(_) => "LoopContext",
+            Value::Macro(_) => "Macro",
+            Value::Cycler(_) => "Cycler",
+            Value::Joiner(_) => "Joiner",
+            Value::Function(_) => "function",
+            Value::Method(_) => "builtin_function_or_method",
+            Value::Blocks => "TemplateReference",
+        }
+    }
+
+    pub(super) fn as_int(&self) -> Option<i128> {
+        match self {
+            Value::Bool(b) => Some(i128::from(*b)),
+            Value::Int(i) => Some(*i),
+            _ => None,
+        }
+    }
+
+    /// An index or a count.
+    pub(super) fn index(&self) -> R<i64> {
+        match self.as_int() {
+            Some(i) => Ok(i64::try_from(i).unwrap_or(if i < 0 { i64::MIN } else { i64::MAX })),
+            None => fail(format!("'{}' object cannot be interpreted as an integer", self.type_name())),
+        }
+    }
+
+    pub(super) fn as_text(&self) -> R<&Text> {
+        match self {
+            Value::Str(text) => Ok(text),
+            other => fail(format!("expected a string, found '{}'", other.type_name())),
+        }
+    }
+
+    pub(super) fn is_undefined(&self) -> bool {
+        matches!(self, Value::Undefined(_))
+    }
+
+    /// An undefined value of this name.
+    pub(super) fn undefined(name: &str) -> Value {
+        Value::Undefined(Text::plain(name))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(b: bool) -> Value {
+        Value::Bool(b)
+    }
+}
+
+impl From<usize> for Value {
+    fn from(n: usize) -> Value {
+        Value::Int(n as i128)
+    }
+}
+
+impl From<Text> for Value {
+    fn from(text: Text) -> Value {
+        Value::Str(text)
+    }
+}

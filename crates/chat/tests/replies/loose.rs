@@ -1,0 +1,185 @@
+//! Calls that are not written as the format has them, and what must not be taken for one.
+
+use happy_chat::{ReplyFormat, ReplyParser};
+use serde_json::{Value, json};
+
+use ReplyFormat::*;
+
+use crate::{parse, seen, told, weather};
+
+fn tools() -> Vec<Value> {
+    let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {}}});
+    vec![tool("w"), tool("get_weather")]
+}
+
+struct Loose {
+    format: ReplyFormat,
+    prompt: &'static str,
+    text: &'static str,
+    expect: Value,
+}
+
+fn call(format: ReplyFormat, text: &'static str) -> Loose {
+    Loose { format, prompt: "", text, expect: json!(["", "", weather(), []]) }
+}
+
+fn content(format: ReplyFormat, text: &'static str) -> Loose {
+    Loose { format, prompt: "", text, expect: json!([text, "", [], []]) }
+}
+
+fn thinks(format: ReplyFormat, text: &'static str, reasoning: &str, content: &str, calls: Value) -> Loose {
+    Loose { format, prompt: "<think>\n", text, expect: json!([content, reasoning, calls, []]) }
+}
+
+fn cases() -> Vec<Loose> {
+    const BARE: &str = "{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}";
+    vec![
+        call(Hermes, BARE),
+        call(Hermes, "\n{\"arguments\": {\"city\": \"Zürich\"}, \"name\": \"w\"}\n\n"),
+        call(Hermes, "```json\n{\"name\": \"w\", \"parameters\": {\"city\": \"Zürich\"}}\n```\n"),
+        call(Hermes, "```\n[{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}]\n```"),
+        call(Hermes, "<tools>\n{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}\n</tools>"),
+        call(
+            Hermes,
+            "{\"type\": \"function\", \"function\": {\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}}",
+        ),
+        call(
+            Hermes,
+            "{\"function\": {\"name\": \"w\", \"parameters\": \"{\\\"city\\\": \\\"Zürich\\\"}\"}, \"type\": \"function\"}",
+        ),
+        call(Hermes, "[w(city='Zürich')]"),
+        call(Hermes, "{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}}"),
+        call(Plain, BARE),
+        call(Qwen3Coder, BARE),
+        call(Mistral, BARE),
+        call(Lfm2, "```json\n{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}\n```"),
+        call(Llama3, "[w(city=\"Zürich\")]"),
+        call(Llama3, "<tool_call>\n{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}\n</tool_call>"),
+        call(Llama3, "```json\n{\"name\": \"w\", \"parameters\": {\"city\": \"Zürich\"}}\n```"),
+        call(Llama3, "[{\"name\": \"w\", \"parameters\": {\"city\": \"Zürich\"}}]"),
+        Loose {
+            format: Hermes,
+            prompt: "",
+            text: "I'll look.\n\n{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}",
+            expect: json!(["I'll look.", "", weather(), []]),
+        },
+        Loose {
+            format: Hermes,
+            prompt: "",
+            text: "<think>hm</think>\n{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}\n{\"name\": \"get_weather\", \"arguments\": {\"n\": 12345678901234567890123}}",
+            expect: json!(["", "hm", [["w", {"city": "Zürich"}], ["get_weather", {"n": serde_json::from_str::<Value>("12345678901234567890123").unwrap()}]], []]),
+        },
+        // Talk about calls, other JSON, other tools.
+        content(
+            Hermes,
+            "An example:\n```json\n{\"name\": \"Alice\", \"arguments\": {\"a\": 1}}\n```\nThat is all.",
+        ),
+        content(Hermes, "An example:\n```json\n{\"name\": \"w\", \"arguments\": {\"a\": 1}}\n```"),
+        content(Hermes, "{\"name\": \"Alice\", \"age\": 7}"),
+        content(Hermes, "{\"name\": \"w\", \"age\": 7}"),
+        content(Hermes, "{\"name\": \"w\"}"),
+        content(Llama3, "{\"name\": \"Alice\", \"parameters\": {}}"),
+        content(Hermes, "To call it, write {\"name\": \"w\", \"arguments\": {}} in your reply."),
+        content(Hermes, "To call it, write\n{\"name\": \"w\", \"arguments\": {}}\nin your reply."),
+        content(Hermes, "{\"name\": \"w\", \"arguments\": {}} is what you write."),
+        content(Hermes, "```json\n{\"name\": \"w\", \"arguments\": {}}\n```\nSo it is called."),
+        content(Hermes, "{\"name\": \"w\", \"arguments\": {\"a\": "),
+        content(Hermes, "[w](https://example.org) is a link."),
+        content(Hermes, "[1, 2]"),
+        content(Hermes, "[]"),
+        content(Hermes, "[w(city='Zürich')] and more"),
+        content(Hermes, "```python\nw(1)\n```"),
+        content(Hermes, "<table>{}</table>"),
+        content(Hermes, "{\"a\": [{\"name\": \"w\", \"arguments\": {}}]}\n"),
+        content(Hermes, "{\"name\": \"w\", \"arguments\": {}}\n\n{\"name\": \"Alice\", \"arguments\": {}}"),
+        // A call at the end of thinking that never ends.
+        thinks(
+            Hermes,
+            "hm\n<tool_call>\n{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}\n</tool_call>\n",
+            "hm",
+            "",
+            weather(),
+        ),
+        thinks(
+            Qwen3Coder,
+            "hm<tool_call><function=w><parameter=city>Zürich</parameter></function></tool_call>",
+            "hm",
+            "",
+            weather(),
+        ),
+        thinks(
+            Hermes,
+            "I could <tool_call>{\"name\": \"w\", \"arguments\": {}}</tool_call></think>No.",
+            "I could <tool_call>{\"name\": \"w\", \"arguments\": {}}</tool_call>",
+            "No.",
+            json!([]),
+        ),
+        thinks(
+            Hermes,
+            "so <tool_call>{\"name\": \"w\", \"arguments\": {}}</tool_call> it is",
+            "so <tool_call>{\"name\": \"w\", \"arguments\": {}}</tool_call> it is",
+            "",
+            json!([]),
+        ),
+        thinks(
+            Hermes,
+            "<tool_call>{\"name\": \"x\", \"arguments\": {}}</tool_call>",
+            "<tool_call>{\"name\": \"x\", \"arguments\": {}}</tool_call>",
+            "",
+            json!([]),
+        ),
+        thinks(
+            Hermes,
+            "<tool_call>{\"name\": \"w\", \"arguments\": {}}",
+            "<tool_call>{\"name\": \"w\", \"arguments\": {}}",
+            "",
+            json!([]),
+        ),
+        thinks(
+            Hermes,
+            "a <tool_call> tag, then <tool_call>{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}</tool_call>",
+            "a <tool_call> tag, then",
+            "",
+            weather(),
+        ),
+        thinks(
+            Hermes,
+            "<tool_call>{\"name\": \"w\", \"arguments\": {\"a\": \"</think>\"}}</think>Yes.",
+            "<tool_call>{\"name\": \"w\", \"arguments\": {\"a\": \"",
+            "\"}}</think>Yes.",
+            json!([]),
+        ),
+    ]
+}
+
+#[test]
+fn calls_of_small_models_and_what_is_none() {
+    let mut wrong = Vec::new();
+    for Loose { format, prompt, text, mut expect } in cases() {
+        // `weather()` is the list of calls.
+        if let Some(calls) = expect.get(2).and_then(|calls| calls.get(0)).filter(|calls| calls[0].is_array())
+        {
+            expect[2] = calls.clone();
+        }
+        let parser = || ReplyParser::new(format).with_tools(&tools()).after_prompt(prompt);
+        let (events, reply) = parse(parser(), text, &[]);
+        if seen(&reply) != expect {
+            wrong.push(format!("{format} {text:?}:\n    got    {}\n    expect {expect}", seen(&reply)));
+        }
+        for pieces in [&[1][..], &[3, 1, 7]] {
+            if parse(parser(), text, pieces) != (events.clone(), reply.clone()) {
+                wrong.push(format!("{format} {text:?}: other in pieces {pieces:?}"));
+            }
+        }
+        match told(&events) {
+            Ok(told) if (&told.content, &told.tool_calls) == (&reply.content, &reply.tool_calls) => {}
+            other => wrong.push(format!("{format} {text:?}: the events tell {other:?}")),
+        }
+        // Without declared tools nothing is read that is not the format's.
+        let (_, bare) = parse(ReplyParser::new(format).with_tools(&[]).after_prompt(prompt), text, &[]);
+        if !bare.tool_calls.is_empty() && format != Llama3 {
+            wrong.push(format!("{format} {text:?}: a call without tools"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

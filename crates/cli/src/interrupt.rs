@@ -1,0 +1,45 @@
+//! Signals that end a command which writes files: what it has begun goes away, then the process ends.
+
+use crate::error::CliResult;
+
+/// From here on SIGINT, SIGTERM and SIGHUP (elsewhere Ctrl-C and the like) remove the files that are not complete and end
+/// the process with exit code 128 + the signal's number. To be called before any thread starts.
+#[cfg(unix)]
+pub(crate) fn remove_unfinished_files() -> CliResult {
+    use nix::sys::signal::{SigSet, Signal};
+    let ignored = ignored_signals();
+    let wanted = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    let signals: SigSet = wanted.into_iter().filter(|s| ignored >> (*s as u32 - 1) & 1 == 0).collect();
+    // A thread waits for them, so that no handler interrupts anything.
+    let wait = move || {
+        if let Ok(signal) = signals.wait() {
+            finish(128 + signal as i32);
+        }
+    };
+    // Without one the signals end the process as they always do; the next run removes what is left.
+    if signals.thread_block().is_ok() && std::thread::Builder::new().spawn(wait).is_err() {
+        let _ = signals.thread_unblock();
+    }
+    Ok(())
+}
+
+/// Bit `n - 1` for a signal that the caller has made the process ignore, as `nohup` does.
+#[cfg(unix)]
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// As above.
+#[cfg(not(unix))]
+pub(crate) fn remove_unfinished_files() -> CliResult {
+    // 128 + SIGINT, as shells report it.
+    ctrlc::set_handler(|| finish(130))
+        .map_err(|e| crate::error::CliError::new(format!("cannot listen for Ctrl-C: {e}")))
+}
+
+fn finish(code: i32) -> ! {
+    happy_gguf::abandon_writes();
+    std::process::exit(code)
+}

@@ -1,0 +1,81 @@
+//! Options of a conversation that `run` and `chat` share: the system message, tools, and variables of the template.
+
+use crate::error::{CliError, CliResult};
+use crate::input;
+use clap::Args;
+use happy_engine::chat::{Message, ReplyFormat, ToolChoice};
+use happy_engine::{Conversation, Engine};
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+
+/// What a conversation begins with.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Conversation")]
+pub(crate) struct TalkArgs {
+    /// System message
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Tools that the model may call: a JSON array, as chat templates take them
+    #[arg(long, value_name = "FILE.json")]
+    tools: Option<PathBuf>,
+    /// Whether the model calls tools: auto, none, required, or the name of the one that it must call
+    #[arg(long, value_name = "CHOICE", requires = "tools", default_value = "auto")]
+    tool_choice: ToolChoice,
+    /// Set a variable of the chat template, like enable_thinking=false; the value is JSON, or else a string
+    #[arg(long, value_name = "NAME=VALUE")]
+    var: Vec<String>,
+    /// Read replies in this format [default: the chat template's; `happy reply --list` names them]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    reply_format: Option<ReplyFormat>,
+    /// Go on if the chat template has no place for the system message, the tools or a variable
+    #[arg(long)]
+    ignore_unused: bool,
+}
+
+/// A conversation's settings, read and checked.
+pub(crate) struct Talk<'a> {
+    args: &'a TalkArgs,
+    tools: Option<Vec<Value>>,
+    vars: Map<String, Value>,
+}
+
+impl TalkArgs {
+    /// Reads the files; needs no model, so that what is wrong shows before one is loaded.
+    pub(crate) fn read(&self) -> CliResult<Talk<'_>> {
+        let tools = self.tools.as_deref().map(input::read_array).transpose()?;
+        Ok(Talk { args: self, tools, vars: input::variables(&self.var)? })
+    }
+}
+
+impl Talk<'_> {
+    /// A conversation with its system message; `None` if the model has no chat template.
+    pub(crate) fn begin(&self, engine: &Engine) -> CliResult<Option<Conversation>> {
+        let Some(mut conversation) = Conversation::new(engine, self.tools.clone())? else { return Ok(None) };
+        if let Some(format) = self.args.reply_format {
+            conversation.set_format(format)?;
+        }
+        conversation.set_tool_choice(self.args.tool_choice.clone())?;
+        conversation.ignore_unused(self.args.ignore_unused);
+        conversation.input_mut().vars = self.vars.clone();
+        if let Some(system) = &self.args.system {
+            conversation.push(Message::new("system", system));
+        }
+        Ok(Some(conversation))
+    }
+
+    /// Refuses options that only a chat template has a place for; `why` there is none.
+    pub(crate) fn refuse(&self, why: &str) -> CliResult {
+        let given = [
+            ("--system", self.args.system.is_some()),
+            ("--tools", self.tools.is_some()),
+            ("--reply-format", self.args.reply_format.is_some()),
+            ("--var", !self.vars.is_empty()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((option, _)) => {
+                Err(CliError::new(format!("{why}, so {option} has no place: put everything into the prompt")))
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The loop below every generation: prefill, choose, decode, compute, and why it ends.
+//!
+//! ```text
+//! prefill chunk by chunk -> Prefilling.., Prefilled
+//! repeat:   choose a token from the logits, of those that the constraint allows -> Token
+//!           end of generation? as many tokens as asked for? context full? -> Ended
+//!           compute it -> logits
+//! ```
+//!
+//! It knows nothing of stop strings and replies: [`Generation`](crate::Generation) and [`Answer`](crate::Answer) read the
+//! text of each token and may end the loop.
+
+use crate::constraint::Constraint;
+use crate::{Cancel, Context, EngineError, Finish, FinishReason, GenerateOptions, Unfinished};
+use happy_model::Want;
+use happy_sampler::Sampler;
+use happy_tokenizer::{StreamDecoder, TokenId};
+use std::time::{Duration, Instant};
+
+/// What to do next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// So many tokens of the prompt are done.
+    Prefill(usize),
+    Chosen(TokenId),
+    Compute(TokenId),
+    Ended,
+}
+
+/// What a step did.
+pub(crate) enum Step {
+    /// A chunk of a long prompt was computed; more follow.
+    Prefilling { done: usize, total: usize },
+    /// The prompt was computed.
+    Prefilled { tokens: usize, time: Duration },
+    /// A token was chosen; [`DecodeLoop::text`] and [`DecodeLoop::marker`] are what it completed.
+    Token(TokenId),
+    /// Nothing more is chosen, and [`DecodeLoop::text`] is empty.
+    Ended,
+}
+
+/// A running generation without its context and without what reads its text.
+pub(crate) struct DecodeLoop {
+    sequence: u32,
+    prompt: Vec<TokenId>,
+    sampler: Sampler,
+    max_tokens: Option<usize>,
+    ignore_end: bool,
+    constraint: Option<Constraint>,
+    cancel: Cancel,
+    decoder: StreamDecoder,
+    /// Control tokens whose strings are read: the markers of a reply.
+    markers: Vec<TokenId>,
+    state: State,
+    ending: Option<FinishReason>,
+    text: String,
+    marker: String,
+    /// Tokens of the prompt that are in the cache.
+    prefilled: usize,
+    prefill_time: Duration,
+    decode_time: Duration,
+    generated: usize,
+    decoded: usize,
+}
+
+impl DecodeLoop {
+    /// A loop that continues a sequence with `prompt`.
+    pub(crate) fn new(
+        context: &Context,
+        sequence: u32,
+        prompt: &[TokenId],
+        options: GenerateOptions,
+        constraint: Option<Constraint>,
+        markers: Vec<TokenId>,
+    ) -> Result<Self, EngineError> {
+        context.engine.require_tokenizer()?;
+        context.check_prompt(sequence, prompt)?;
+        let mut sampler = options.sampler;
+        // Penalties look back over what the model has seen.
+        sampler.reset();
+        context.tokens(sequence).iter().chain(prompt).for_each(|t| sampler.accept(*t));
+        Ok(Self {
+            sequence,
+            prompt: crate::reserve::copied(prompt, "tokens of the prompt")?,
+            sampler,
+            max_tokens: options.max_tokens,
+            ignore_end: options.ignore_end,
+            constraint,
+            cancel: options.cancel,
+            decoder: StreamDecoder::new(),
+            markers,
+            state: State::Prefill(0),
+            ending: None,
+            // Tokens are rarely longer than this; were one to be, the buffer grows once.
+            text: String::with_capacity(1024),
+            marker: String::with_capacity(64),
+            prefilled: 0,
+            prefill_time: Duration::ZERO,
+            decode_time: Duration::ZERO,
+            generated: 0,
+            decoded: 0,
+        })
+    }
+
+    /// Goes one step on.
+    pub(crate) fn step(&mut self, context: &mut Context) -> Result<Step, EngineError> {
+        self.text.clear();
+        self.marker.clear();
+        loop {
+            match self.state {
+                State::Ended => return Ok(Step::Ended),
+                _ if self.ending.is_some() => {
+                    // A character that has begun is not text.
+                    self.state = State::Ended;
+                    self.decoder.finish();
+                }
+                State::Prefill(done) => {
+                    if let Some(step) = self.prefill(context, done)? {
+                        return Ok(step);
+                    }
+                }
+                State::Chosen(token) => {
+                    self.state = State::Compute(token);
+                    self.take(context, token)?;
+                    return Ok(Step::Token(token));
+                }
+                State::Compute(token) => {
+                    let started = Instant::now();
+                    let output = match context.decode_until(&[(self.sequence, token)], &self.cancel) {
+                        Err(EngineError::Cancelled) => {
+                            self.ending = Some(FinishReason::Cancelled);
+                            continue;
+                        }
+                        output => output?,
+                    };
+                    let chosen =
+                        choose(&mut self.sampler, &mut self.constraint, output.logits(0).unwrap_or(&[]))?;
+                    self.decode_time += started.elapsed();
+                    self.decoded += 1;
+                    self.go_on(chosen);
+                }
+            }
+        }
+    }
+
+    /// Text that the last step completed; before the marker, if there is one.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The string of the token of the last step, if it is one of the markers.
+    pub(crate) fn marker(&self) -> Option<&str> {
+        (!self.marker.is_empty()).then_some(self.marker.as_str())
+    }
+
+    /// Why it will end after this step, if that is known.
+    pub(crate) fn ending(&self) -> Option<&FinishReason> {
+        self.ending.as_ref()
+    }
+
+    /// Ends the loop here, whatever other reason is known.
+    pub(crate) fn end(&mut self, reason: FinishReason) {
+        self.ending = Some(reason);
+    }
+
+    /// Whether the text may end here: there is no constraint, or it is satisfied.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.constraint.as_ref().is_none_or(Constraint::is_complete)
+    }
+
+    /// The end and what it took. `must_complete`: a text that the constraint does not let end here is
+    /// [`FinishReason::Unfinished`].
+    pub(crate) fn finish(&mut self, must_complete: bool) -> Finish {
+        let reason = self.ending.take().unwrap_or(FinishReason::Cancelled);
+        let cut = must_complete && !self.is_complete();
+        let reason = match reason {
+            FinishReason::Length if cut => FinishReason::Unfinished(Unfinished::Length),
+            FinishReason::ContextFull if cut => FinishReason::Unfinished(Unfinished::ContextFull),
+            FinishReason::StopString(stop) if cut => FinishReason::Unfinished(Unfinished::StopString(stop)),
+            other => other,
+        };
+        Finish {
+            reason,
+            prompt_tokens: self.prefilled,
+            generated_tokens: self.generated,
+            decoded_tokens: self.decoded,
+            prefill_time: self.prefill_time,
+            decode_time: self.decode_time,
+        }
+    }
+
+    /// Computes the next chunk of the prompt; no step if that was cancelled.
+    fn prefill(&mut self, context: &mut Context, done: usize) -> Result<Option<Step>, EngineError> {
+        let started = Instant::now();
+        let total = self.prompt.len();
+        let end = total.min(done + context.chunk_len());
+        let want = if end == total { Want::Logits } else { Want::Nothing };
+        let chunk = &self.prompt[done..end];
+        let output = match context.prefill_chunk(self.sequence, chunk, want, &self.cancel) {
+            Err(EngineError::Cancelled) => {
+                self.ending = Some(FinishReason::Cancelled);
+                return Ok(None);
+            }
+            output => output?,
+        };
+        self.prefilled = end;
+        if end < total {
+            self.prefill_time += started.elapsed();
+            self.state = State::Prefill(end);
+            return Ok(Some(Step::Prefilling { done: end, total }));
+        }
+        let logits = output.logits(chunk.len() - 1).unwrap_or(&[]);
+        self.prefill_time += started.elapsed();
+        let chosen = choose(&mut self.sampler, &mut self.constraint, logits)?;
+        self.go_on(chosen);
+        Ok(Some(Step::Prefilled { tokens: total, time: self.prefill_time }))
+    }
+
+    /// Goes on with the token that was chosen; if the constraint allows none, the text is complete or a dead end.
+    fn go_on(&mut self, chosen: Option<TokenId>) {
+        match chosen {
+            Some(token) => self.state = State::Chosen(token),
+            None if self.is_complete() => self.ending = Some(FinishReason::GrammarEnd),
+            None => self.ending = Some(FinishReason::Unfinished(Unfinished::DeadEnd)),
+        }
+    }
+
+    /// Takes the text of a token that was chosen and decides whether it is the last.
+    fn take(&mut self, context: &Context, token: TokenId) -> Result<(), EngineError> {
+        self.generated += 1;
+        let tokenizer = context.engine.require_tokenizer()?;
+        if tokenizer.is_eog(token) && !self.ignore_end {
+            self.ending = Some(FinishReason::EndOfGeneration(token));
+            return Ok(());
+        }
+        if self.markers.contains(&token) {
+            // A character that has begun cannot be completed any more.
+            if self.decoder.finish() > 0 {
+                self.text.push(char::REPLACEMENT_CHARACTER);
+            }
+            self.marker.push_str(&String::from_utf8_lossy(tokenizer.token_text(token)?));
+        } else {
+            self.text.push_str(self.decoder.push(tokenizer, token)?);
+        }
+        let full = context.tokens(self.sequence).len() >= context.capacity();
+        if self.max_tokens.is_some_and(|most| self.generated >= most) {
+            self.ending = Some(FinishReason::Length);
+        } else if full {
+            self.ending = Some(FinishReason::ContextFull);
+        } else if self.cancel.is_cancelled() {
+            self.ending = Some(FinishReason::Cancelled);
+        }
+        Ok(())
+    }
+}
+
+/// Chooses the next token, and moves the constraint on; `None` if it allows nothing.
+fn choose(
+    sampler: &mut Sampler,
+    constraint: &mut Option<Constraint>,
+    logits: &[f32],
+) -> Result<Option<TokenId>, EngineError> {
+    let Some(constraint) = constraint else { return Ok(Some(sampler.sample(logits)?)) };
+    let Some(allowed) = constraint.allowed()? else { return Ok(None) };
+    let token = sampler.sample_among(logits, |token| allowed.contains(token))?;
+    constraint.accept(token)?;
+    Ok(Some(token))
+}

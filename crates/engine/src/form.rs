@@ -1,0 +1,39 @@
+//! What a text must match, as the caller writes it.
+
+use happy_grammar::Reading;
+
+/// What a generated text must match: a grammar or a JSON schema, as text. Compiled when a generation begins; the engine
+/// keeps the last few, so that a form that is used turn after turn is compiled once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Form {
+    /// A grammar in GBNF.
+    Gbnf {
+        /// Its text; the form begins with its rule `root`.
+        text: String,
+    },
+    /// A JSON schema (draft 2020-12).
+    JsonSchema {
+        /// Its text.
+        text: String,
+        /// What it asks for where it is silent.
+        reading: Reading,
+    },
+}
+
+impl Form {
+    /// A GBNF grammar with a rule `root`.
+    pub fn gbnf(text: impl Into<String>) -> Self {
+        Self::Gbnf { text: text.into() }
+    }
+
+    /// A JSON schema, read as its writer means it.
+    pub fn json_schema(text: impl Into<String>) -> Self {
+        Self::json_schema_read(text, Reading::default())
+    }
+
+    /// A JSON schema in either reading.
+    pub fn json_schema_read(text: impl Into<String>, reading: Reading) -> Self {
+        Self::JsonSchema { text: text.into(), reading }
+    }
+}

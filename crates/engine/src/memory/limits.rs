@@ -1,0 +1,48 @@
+//! The limits of a process: what `RLIMIT_DATA` and `RLIMIT_AS` leave, read from `/proc/self`.
+
+/// A limit, by its name in `limits`, and the line of `status` that is counted against it.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    name: &'static str,
+    used: &'static str,
+}
+
+/// Private writable mappings: the heap, and the stacks of threads.
+pub(super) const DATA: Limit = Limit { name: "Max data size", used: "VmData" };
+/// All mappings, of files too.
+pub(super) const ADDRESS_SPACE: Limit = Limit { name: "Max address space", used: "VmSize" };
+
+impl Limit {
+    /// Bytes up to the soft limit; `None` if there is none. `limits` and `status` are the texts of `/proc/self`'s files.
+    pub(super) fn left(self, limits: &str, status: &str) -> Option<u64> {
+        let line = limits.lines().find_map(|line| line.strip_prefix(self.name))?;
+        let soft: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(soft.saturating_sub(super::field(status, self.used)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn soft_limits_less_what_is_used() {
+        let status = "VmSize:\t    4096 kB\nVmData:\t    1024 kB\n";
+        let cases = [
+            (
+                "Max data size             2097152              unlimited            bytes     \n",
+                Some(1 << 20),
+            ),
+            ("Max data size             1000                 2000                 bytes     \n", Some(0)),
+            ("Max data size             unlimited            unlimited            bytes     \n", None),
+            ("Max data size\n", None),
+            ("Max address space         2097152              unlimited            bytes     \n", None),
+            ("", None),
+        ];
+        for (limits, expected) in cases {
+            assert_eq!(DATA.left(limits, status), expected, "{limits:?}");
+        }
+        assert_eq!(DATA.left(cases[0].0, "VmSize:\t 1 kB\n"), None, "a status that does not tell");
+        assert_eq!(ADDRESS_SPACE.left("Max address space  4195328 unlimited bytes", status), Some(1024));
+    }
+}

@@ -1,0 +1,102 @@
+//! Every allocation of at least 4 KiB that loading and answering make is refused once: the result is an error, never an abort, and
+//! the same engine answers afterwards.
+//!
+//! An allocation that is not reserved fallibly ends this whole process.
+
+mod common;
+#[path = "../../model/tests/common/mod.rs"]
+mod model;
+
+use common::Folder;
+use happy_engine::chat::Message;
+use happy_engine::{
+    AnswerEvent, Context, Conversation, Engine, EngineError, Form, GenerateOptions, LoadOptions,
+};
+use model::meter::{Meter, refusing};
+use std::path::Path;
+
+#[global_allocator]
+static METER: Meter = Meter;
+
+/// A schema with something of everything.
+const SCHEMA: &str = r#"{"type": "object", "properties": {
+    "name": {"type": "string", "minLength": 1, "maxLength": 8},
+    "kind": {"enum": ["a", "b", "c"]},
+    "size": {"type": "integer", "minimum": 0, "maximum": 99}},
+    "required": ["name", "kind", "size"], "additionalProperties": false}"#;
+
+fn options(mmap: bool) -> LoadOptions {
+    LoadOptions { context: Some(128), threads: Some(1), batch: 32, mmap, ..LoadOptions::default() }
+}
+
+/// A turn of a conversation; `None` if the model has no template.
+fn turn(engine: &Engine, context: &mut Context, schema: bool) -> Result<Option<String>, EngineError> {
+    let Some(mut conversation) = Conversation::new(engine, None)? else { return Ok(None) };
+    let form = schema.then(|| Form::json_schema(SCHEMA));
+    conversation.push(Message::new("user", "hello"));
+    let options = GenerateOptions { max_tokens: Some(6), form, ..GenerateOptions::default() };
+    let mut text = String::new();
+    for event in conversation.answer(context, 0, options)? {
+        if let AnswerEvent::Reply(event) = event? {
+            text.push_str(&format!("{event:?}"));
+        }
+    }
+    Ok(Some(text))
+}
+
+/// Loads a model, and takes two turns.
+fn all(path: &Path, mmap: bool) -> Result<(), EngineError> {
+    let engine = Engine::open(path, &options(mmap))?;
+    let mut context = engine.context()?;
+    turn(&engine, &mut context, false)?;
+    turn(&engine, &mut context, true)?;
+    Ok(())
+}
+
+/// Refuses each allocation of `work` in turn, and returns how many there are.
+fn refuse_each(mut work: impl FnMut() -> Result<(), EngineError>) -> usize {
+    let mut n = 1;
+    loop {
+        let mut result = Ok(());
+        let made = refusing(n, || result = work());
+        if !made {
+            result.unwrap();
+            return n - 1;
+        }
+        // What had a way around the refused allocation may be right.
+        if let Err(error) = result {
+            assert!(!error.to_string().is_empty());
+        }
+        n += 1;
+    }
+}
+
+#[test]
+fn loading_and_answering_without_memory_is_an_error() {
+    let folder = Folder::new("refusals");
+    let tiny = folder.file("tiny.gguf", &common::file_bytes(common::TEMPLATE, &["<|a|>"]));
+    for path in [tiny].into_iter().chain(common::real_models()) {
+        for mmap in [true, false] {
+            // With real models the second way would add nothing but time.
+            if !mmap && !path.starts_with(&folder.0) {
+                continue;
+            }
+            all(&path, mmap).unwrap();
+            let n = refuse_each(|| all(&path, mmap));
+            assert!(n > 3, "{}: {n} allocations", path.display());
+        }
+        let engine = Engine::open(&path, &options(true)).unwrap();
+        let mut context = engine.context().unwrap();
+        let (plain, json) =
+            (turn(&engine, &mut context, false).unwrap(), turn(&engine, &mut context, true).unwrap());
+        for schema in [false, true] {
+            let expected = if schema { &json } else { &plain };
+            refuse_each(|| {
+                let result = turn(&engine, &mut context, schema);
+                // Whatever was refused: nothing is left behind that changes the next answer.
+                result.map(|text| assert_eq!(text, *expected))
+            });
+            assert_eq!(turn(&engine, &mut context, schema).unwrap(), *expected, "{}", path.display());
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A write in the middle of a file that a crash cannot tear: the old bytes are on the disk before the new ones are.
+//!
+//! The undo file (`undo.rs`) gets its name only when it is complete, and goes when the new bytes are on the disk. A write
+//! that fails is taken back at once; one that was interrupted, by the next edit.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
+use std::path::Path;
+
+use crate::fault::{self, Step};
+use crate::pending::{Pending, critical, retried, sync_file, sync_folder};
+use crate::undo::{State, Undo, contents, path_of};
+
+/// What an edit in place replaces.
+pub(crate) struct Change<'b> {
+    /// Bytes before the tensor data.
+    pub(crate) header_len: u64,
+    /// Where the old and the new bytes are, which are as many.
+    pub(crate) offset: u64,
+    pub(crate) old: &'b [u8],
+    pub(crate) new: &'b [u8],
+}
+
+/// Overwrites the old bytes by the new ones. Whatever happens meanwhile, the file has either the one or the other after
+/// [`recover`]; after an error it has the old ones, unless these could not be written either.
+pub(crate) fn overwrite(path: &Path, file: &mut File, change: &Change<'_>) -> io::Result<()> {
+    prepare(path, file, change)?;
+    let written = critical(|| {
+        let Err(error) = write_at(file, change.offset, change.new) else { return Ok(()) };
+        match write_at(file, change.offset, change.old) {
+            Ok(()) => Err((error, true)),
+            Err(_) => Err((error, false)),
+        }
+    });
+    match written {
+        Ok(()) => {
+            done(path);
+            Ok(())
+        }
+        Err((error, true)) => {
+            done(path);
+            Err(error)
+        }
+        Err((error, false)) => {
+            let undo = path_of(path);
+            let what = "and the old header could not be put back; `happy gguf check --recover` does it from";
+            Err(io::Error::new(error.kind(), std::format!("{error}, {what} `{}`", undo.display())))
+        }
+    }
+}
+
+/// Makes the undo file. Its name must be on the disk before anything is overwritten.
+pub(crate) fn prepare(path: &Path, file: &File, change: &Change<'_>) -> io::Result<()> {
+    let bytes = contents(file, change.header_len, change.offset, change.old, change.new)?;
+    let undo = path_of(path);
+    let mut pending = Pending::create(&undo)?;
+    retried(|| fault::write_all(pending.file(), &bytes))?;
+    pending.place()?;
+    sync_folder(&undo).inspect_err(|_| done(path))
+}
+
+pub(crate) fn write_at(file: &mut File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let write = || {
+        file.seek(SeekFrom::Start(offset))?;
+        fault::write_all(file, bytes)
+    };
+    retried(write)?;
+    sync_file(file)
+}
+
+/// Removes the undo file. One that stays says of a whole file that it is whole, and goes with the next edit.
+fn done(path: &Path) {
+    let undo = path_of(path);
+    let remove = || {
+        fault::at(Step::Remove)?;
+        fs::remove_file(&undo)
+    };
+    let _ = retried(remove);
+    let _ = sync_folder(&undo);
+}
+
+/// Puts the old bytes back if a write was interrupted; whether there was one. An undo file that says nothing of this file
+/// (any more) is removed.
+pub(crate) fn recover(path: &Path, file: &mut File) -> io::Result<bool> {
+    let Some(undo) = Undo::beside(path)? else { return Ok(false) };
+    let torn = undo.state(file)? == State::Torn;
+    if torn {
+        critical(|| write_at(file, undo.offset, &undo.old))?;
+    }
+    done(path);
+    Ok(torn)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::FileError;
+    use crate::undo::refuse_torn;
+
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(std::format!("happy-gguf-undo-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn open(path: &Path) -> File {
+        File::options().read(true).write(true).open(path).unwrap()
+    }
+
+    /// Is `refuse_torn` of that mind?
+    fn refused(path: &Path) -> bool {
+        match refuse_torn(path, &open(path)) {
+            Ok(()) => false,
+            Err(FileError::Torn { .. }) => true,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    const CHANGE: Change<'_> = Change { header_len: 8, offset: 3, old: b"3456", new: b"abcd" };
+
+    /// A crash after each step, and after every number of bytes of the step that writes, in either order of the disk.
+    #[test]
+    fn a_crash_loses_nothing() {
+        let folder = folder("crash");
+        let path = folder.join("m.gguf");
+        for mask in 0..16u32 {
+            fs::write(&path, b"0123456789").unwrap();
+            prepare(&path, &open(&path), &CHANGE).unwrap();
+            let byte = |i: usize| if mask >> i & 1 == 1 { CHANGE.new[i] } else { CHANGE.old[i] };
+            write_at(&mut open(&path), 3, &(0..4).map(byte).collect::<Vec<_>>()).unwrap();
+            // Here the machine goes down.
+            let torn = mask != 0 && mask != 15;
+            assert_eq!(refused(&path), torn, "{mask}");
+            assert_eq!(recover(&path, &mut open(&path)).unwrap(), torn);
+            let expected = if mask == 15 { b"012abcd789" } else { b"0123456789" };
+            assert_eq!(fs::read(&path).unwrap(), expected);
+            assert!(!path_of(&path).exists());
+            assert!(!recover(&path, &mut open(&path)).unwrap());
+        }
+        let mut file = open(&path);
+        fs::write(&path, b"0123456789").unwrap();
+        overwrite(&path, &mut file, &CHANGE).unwrap();
+        assert!(!recover(&path, &mut file).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"012abcd789");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// Another model of the same length that took the name, or the inode, is left alone and can be read.
+    #[test]
+    fn an_undo_file_is_not_applied_to_another_file() {
+        let folder = folder("other");
+        let path = folder.join("m.gguf");
+        let data = vec![7u8; 300_000];
+        let model = |header: &[u8]| [header, &data[..]].concat();
+        let mut others =
+            Vec::from([model(b"012xyzw7"), model(b"0123456!"), model(b"!12abcd7"), model(b"!12ab567")]);
+        for at in [8, 4000, 299_999] {
+            // In the samples of the data: elsewhere the header alone tells.
+            let mut other = model(b"012ab567");
+            other[at] ^= 1;
+            others.push(other);
+        }
+        others.push(model(b"012ab567")[..200_000].to_vec());
+        for (i, other) in others.iter().enumerate() {
+            for by_rename in [false, true] {
+                fs::write(&path, model(b"01234567")).unwrap();
+                prepare(&path, &open(&path), &CHANGE).unwrap();
+                let new = if by_rename { folder.join("new") } else { path.clone() };
+                fs::write(&new, other).unwrap();
+                fs::rename(&new, &path).unwrap();
+                assert!(!refused(&path), "{i}");
+                assert!(!recover(&path, &mut open(&path)).unwrap(), "{i}");
+                assert_eq!(&fs::read(&path).unwrap(), other, "{i}");
+            }
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// An undo file that is cut or changed is refused, and nothing is written; readers do not stumble over it.
+    #[test]
+    fn a_broken_undo_file_is_refused() {
+        let folder = folder("broken");
+        let path = folder.join("m.gguf");
+        fs::write(&path, b"0123456789").unwrap();
+        prepare(&path, &open(&path), &CHANGE).unwrap();
+        let good = fs::read(path_of(&path)).unwrap();
+        let mut broken: Vec<Vec<u8>> = (0..good.len()).map(|n| good[..n].to_vec()).collect();
+        broken.extend((0..good.len()).map(|i| {
+            let mut bytes = good.clone();
+            bytes[i] ^= 1;
+            bytes
+        }));
+        for bytes in broken {
+            fs::write(path_of(&path), bytes).unwrap();
+            assert!(recover(&path, &mut open(&path)).is_err());
+            assert!(!refused(&path));
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"0123456789");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,296 @@
+//! Files that appear whole or not at all: written beside their place, brought to the disk, and moved.
+//!
+//! ```text
+//! .NAME.happy-tmp   the file that will be NAME, locked (flock) by the process that writes it
+//! ```
+//! The name is fixed, so that there is at most one such file for each NAME. Whether its writer is alive is decided by the
+//! lock alone: the system drops it when a process ends, however it ends. What a dead writer left is removed by the next one
+//! that writes to the same folder. The lock goes along when the file is moved, so
+//! that what was just written is not edited by another program before its writer is done.
+//!
+//! Where the file system has no locks, the name has the process id and a number in it, and nothing is swept.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::fault::{self, Step};
+use crate::file::shown;
+use crate::undo::beside;
+
+const SUFFIX: &str = ".happy-tmp";
+
+/// The temporary files of this process. Held while a file gets its name, and while a header is overwritten.
+static TEMPORARIES: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn temporaries() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    // The set is whole at any time: a panic elsewhere does not matter.
+    TEMPORARIES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the temporary files of this process, and ends all its writing: whatever tries to create, commit or overwrite a
+/// file afterwards waits for ever. For a program that exits right after, because a signal told it to: call it from an
+/// ordinary thread, not from a signal handler. An overwriting of a header that is under way is finished first, so that
+/// no undo file stays.
+///
+/// ```no_run
+/// happy_gguf::abandon_writes();
+/// std::process::exit(130);
+/// ```
+pub fn abandon_writes() {
+    let temporaries = temporaries();
+    for path in &*temporaries {
+        // Nothing can be done about a temporary file that will not go.
+        let _ = fs::remove_file(path);
+    }
+    std::mem::forget(temporaries);
+}
+
+/// Removes what dead writers left in the folder of `path`, which every write does by itself. For a program that may end
+/// before it writes.
+pub fn remove_leftovers(path: impl AsRef<Path>) {
+    sweep(path.as_ref());
+}
+
+/// Work that [`abandon_writes`] waits for.
+pub(crate) fn critical<T>(work: impl FnOnce() -> T) -> T {
+    let _guard = temporaries();
+    work()
+}
+
+/// A file that has not got its name yet. Dropped without [`Pending::commit`] it goes away.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    done: bool,
+}
+
+impl Pending {
+    /// A new file in the folder of `path`: a move within a folder is one step for the file system.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        // What a link points to is replaced, not the link.
+        let path = retried(|| fs::canonicalize(path)).unwrap_or_else(|_| path.to_path_buf());
+        if path.file_name().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a path without a file name"));
+        }
+        let (file, temporary) = match locked(&path)? {
+            Some(locked) => locked,
+            None => unlocked(&path)?,
+        };
+        Ok(Self { file, temporary, path, done: false })
+    }
+
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Brings the bytes to the disk, then gives the file its name. Gives the file, which is still locked.
+    pub(crate) fn commit(self) -> io::Result<File> {
+        let path = self.path.clone();
+        let file = self.place()?;
+        // The file is there and whole. If its name is lost in a crash, the old file is there: one or the other.
+        let _ = sync_folder(&path);
+        Ok(file)
+    }
+
+    /// As [`Pending::commit`], but the name need not be on the disk.
+    pub(crate) fn place(mut self) -> io::Result<File> {
+        if let Ok(replaced) = fs::metadata(&self.path) {
+            // Not every file system has permissions.
+            supported(self.file.set_permissions(replaced.permissions()))?;
+        }
+        sync_file(&self.file)?;
+        let file = self.file.try_clone()?;
+        {
+            let mut temporaries = temporaries();
+            let rename = || {
+                fault::at(Step::Rename)?;
+                fs::rename(&self.temporary, &self.path)
+            };
+            retried(rename)?;
+            temporaries.remove(&self.temporary);
+            self.done = true;
+        }
+        Ok(file)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.done {
+            let mut temporaries = temporaries();
+            let _ = retried(|| fs::remove_file(&self.temporary));
+            temporaries.remove(&self.temporary);
+        }
+    }
+}
+
+/// A new file with the fixed name, locked by us; `None` where there are no locks.
+fn locked(path: &Path) -> io::Result<Option<(File, PathBuf)>> {
+    /// A fifth of a second: one that sweeps holds a lock for a moment only.
+    const TRIES: usize = 40;
+    let temporary = beside(path, SUFFIX);
+    for _ in 0..TRIES {
+        sweep(path);
+        let mut temporaries = temporaries();
+        let create = || {
+            fault::at(Step::Create)?;
+            File::options().read(true).write(true).create_new(true).open(&temporary)
+        };
+        match retried(create) {
+            Ok(file) => match try_lock(&file) {
+                Ok(true) if is_at(&file, &temporary) => {
+                    temporaries.insert(temporary.clone());
+                    return Ok(Some((file, temporary)));
+                }
+                Ok(false) => {
+                    fs::remove_file(&temporary)?;
+                    return Ok(None);
+                }
+                // Somebody swept it before it was locked.
+                Ok(true) | Err(_) => {}
+            },
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+        drop(temporaries);
+        thread::sleep(Duration::from_millis(5));
+    }
+    let what = std::format!("`{}` exists: another program is writing the file", shown(&temporary));
+    Err(io::Error::new(io::ErrorKind::WouldBlock, what))
+}
+
+/// A file with a name that nobody else uses, without a lock.
+fn unlocked(path: &Path) -> io::Result<(File, PathBuf)> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let temporary = beside(path, &std::format!(".{}-{number}{SUFFIX}", std::process::id()));
+        let mut temporaries = temporaries();
+        match File::options().read(true).write(true).create_new(true).open(&temporary) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            file => {
+                temporaries.insert(temporary.clone());
+                return Ok((file?, temporary));
+            }
+        }
+    }
+}
+
+/// Removes what dead writers left in the folder of `path`. What cannot be removed stays; that is no error of this write.
+fn sweep(path: &Path) {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let ours = |name: &OsString| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes()) && name.len() > SUFFIX.len() + 1
+    };
+    for name in entries.flatten().map(|entry| entry.file_name()).filter(ours) {
+        let left = path.with_file_name(name);
+        let temporaries = temporaries();
+        if temporaries.contains(&left) || !fs::symlink_metadata(&left).is_ok_and(|m| m.is_file()) {
+            continue;
+        }
+        let Ok(file) = File::options().read(true).write(true).open(&left) else { continue };
+        if try_lock(&file).is_ok_and(|locked| locked) && is_at(&file, &left) {
+            let _ = fs::remove_file(&left);
+        }
+    }
+}
+
+/// Locks a file for this process; `false` where the file system has no locks. An error of kind `WouldBlock` when
+/// another one has it.
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    let lock = || {
+        fault::at(Step::Lock)?;
+        Ok(file.try_lock()?)
+    };
+    match retried(lock) {
+        Ok(()) => Ok(true),
+        Err(e) if is_unsupported(&e) || NO_LOCKS.is_some() && e.raw_os_error() == NO_LOCKS => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// ENOLCK, for which `ErrorKind` has no name.
+const NO_LOCKS: Option<i32> = if cfg!(any(target_os = "linux", target_os = "android")) {
+    Some(37)
+} else if cfg!(unix) {
+    Some(77)
+} else {
+    None
+};
+
+/// Whether an open file is still the one at `path`: another one may have been moved there.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(a), Ok(b)) => is_same(&a, &b),
+        _ => false,
+    }
+}
+
+#[cfg(unix)]
+fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Elsewhere an open file cannot be moved away.
+#[cfg(not(unix))]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
+}
+
+/// Brings the bytes of a file to the disk, where the file system can.
+pub(crate) fn sync_file(file: &File) -> io::Result<()> {
+    let sync = || {
+        fault::at(Step::Sync)?;
+        file.sync_all()
+    };
+    supported(retried(sync))
+}
+
+/// Brings the names in the folder of `path` to the disk, where the system can: many network and user-space file systems
+/// refuse, and so does a folder that may be written but not read.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let sync = || {
+            fault::at(Step::SyncFolder)?;
+            File::open(folder)?.sync_all()
+        };
+        return supported(retried(sync));
+    }
+    Ok(())
+}
+
+/// Does it again when a signal came between.
+pub(crate) fn retried<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match work() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// What the file system does not have is no error.
+fn supported(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|e| if is_unsupported(&e) { Ok(()) } else { Err(e) })
+}
+
+/// EINVAL, EBADF, EACCES, EPERM, ENOSYS, EOPNOTSUPP.
+fn is_unsupported(e: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    const BAD_FILE: i32 = 9;
+    matches!(e.kind(), InvalidInput | PermissionDenied | Unsupported)
+        || cfg!(unix) && e.raw_os_error() == Some(BAD_FILE)
+}

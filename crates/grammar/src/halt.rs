@@ -1,0 +1,86 @@
+//! Why work stops early: the caller cancels it, or there is no memory for it.
+
+use core::cell::Cell;
+use std::collections::TryReserveError;
+
+/// Work was stopped. Every error of the crate has a kind for either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halt {
+    Cancelled,
+    OutOfMemory,
+}
+
+impl Halt {
+    pub(crate) const CANCELLED: &'static str = "cancelled";
+    pub(crate) const OUT_OF_MEMORY: &'static str = "out of memory";
+
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            Self::Cancelled => Self::CANCELLED,
+            Self::OutOfMemory => Self::OUT_OF_MEMORY,
+        }
+    }
+}
+
+impl From<TryReserveError> for Halt {
+    fn from(_: TryReserveError) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+/// `vec![value; len]` that may fail.
+pub(crate) fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>, Halt> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(len)?;
+    all.resize(len, value);
+    Ok(all)
+}
+
+/// `Vec::push` that may fail.
+pub(crate) fn push<T>(all: &mut Vec<T>, value: T) -> Result<(), Halt> {
+    all.try_reserve(1)?;
+    all.push(value);
+    Ok(())
+}
+
+/// Steps of work between two questions whether to stop. A step is some tens of nanoseconds (a node of a trie, a position of
+/// the machine, a part of a term), so a slow core asks about once a millisecond.
+const STEPS: usize = 8_192;
+
+/// Counts steps of work and asks now and then whether to stop.
+pub(crate) struct Meter<'a> {
+    cancelled: &'a dyn Fn() -> bool,
+    left: Cell<usize>,
+    stopped: Cell<bool>,
+}
+
+impl<'a> Meter<'a> {
+    /// A meter that asks at its first step.
+    pub(crate) fn new(cancelled: &'a dyn Fn() -> bool) -> Self {
+        Self { cancelled, left: Cell::new(0), stopped: Cell::new(false) }
+    }
+
+    /// Counts steps; `Cancelled` once the caller wants it.
+    #[inline]
+    pub(crate) fn step(&self, steps: usize) -> Result<(), Halt> {
+        match self.left.get().checked_sub(steps.max(1)) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => self.ask(),
+        }
+    }
+
+    #[cold]
+    fn ask(&self) -> Result<(), Halt> {
+        // Once is enough: what was cancelled stays so.
+        if self.stopped.get() || (self.cancelled)() {
+            self.stopped.set(true);
+            self.left.set(0);
+            return Err(Halt::Cancelled);
+        }
+        self.left.set(STEPS);
+        Ok(())
+    }
+}

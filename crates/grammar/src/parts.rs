@@ -1,0 +1,137 @@
+//! Grammars of parts: GBNF in which some rules are defined outside.
+//!
+//! ```text
+//! rules of the text; the parts' names are its first rules   ->   rules of part after part added, each numbered on
+//! rule of a name  :=  the root rule of its part
+//! ```
+
+use crate::error::{GrammarError, GrammarErrorKind, PartsError};
+use crate::grammar::Reading;
+use crate::halt::{Halt, Meter, push};
+use crate::limits::Limits;
+use crate::program::{self, Program};
+use crate::prune::{self, Pruned};
+use crate::rules::{Expr, RuleId, Rules};
+use crate::until::{self, UntilError};
+use crate::{gbnf, schema};
+
+/// A rule that is defined outside of a grammar's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// A JSON schema, as [`Grammar::from_json_schema_with`](crate::Grammar::from_json_schema_with) takes it.
+    Schema(&'a str, Reading),
+    /// A GBNF grammar with a rule `root`. Its names are its own: they neither meet those of the text nor of other parts.
+    Gbnf(&'a str),
+    /// Text up to one of these strings: every text in which none of them occurs, and to whose end none of them can be added
+    /// so that one occurs earlier. So `Until(&["</think>"])`, followed by the literal `"</think>"`, matches the texts up to the
+    /// first `</think>`, and that. None of the strings may be empty; without strings it is any text.
+    Until(&'a [&'a str]),
+}
+
+/// Compiles a GBNF grammar: its rules without those that never end, and its program.
+pub(crate) fn gbnf(
+    text: &str,
+    root: &str,
+    limits: &Limits,
+    meter: &Meter<'_>,
+) -> Result<(Rules, Program), GrammarError> {
+    let rules = gbnf::parse(text, root, &[], limits, meter)?;
+    // All rules are checked, also those that are left out because no text of theirs ends.
+    let program = program::build(&rules, limits, meter)?;
+    finish(rules, program, root, limits, meter)
+}
+
+/// Leaves out what never ends.
+fn finish(
+    rules: Rules,
+    program: Program,
+    root: &str,
+    limits: &Limits,
+    meter: &Meter<'_>,
+) -> Result<(Rules, Program), GrammarError> {
+    let place = rules.rules[rules.root as usize].place;
+    let Pruned::Rules(pruned, changed) = prune::prune(rules, &[], meter)? else {
+        let message = format!("no text that begins with the rule '{root}' ever ends");
+        return Err(GrammarError::new(GrammarErrorKind::Endless, place, message));
+    };
+    let program = if changed { program::build(&pruned, limits, meter)? } else { program };
+    Ok((pruned, program))
+}
+
+/// Compiles a grammar of parts.
+pub(crate) fn compile(
+    text: &str,
+    root: &str,
+    parts: &[(&str, Part<'_>)],
+    limits: &Limits,
+    meter: &Meter<'_>,
+) -> Result<Program, PartsError> {
+    let whole = |error| PartsError::Grammar(error);
+    let bytes = |part: &Part<'_>| match part {
+        Part::Schema(text, _) | Part::Gbnf(text) => text.len(),
+        Part::Until(strings) => strings.iter().map(|text| text.len()).fold(0, usize::saturating_add),
+    };
+    let total = parts.iter().map(|(_, part)| bytes(part)).fold(text.len(), usize::saturating_add);
+    if total > limits.text_bytes {
+        let limit = limits.text_bytes;
+        let message =
+            format!("the grammar and its parts have {total} bytes, more than {limit} (Limits::text_bytes)");
+        return Err(whole(GrammarError::new(GrammarErrorKind::Limit, None, message)));
+    }
+    let mut names = Vec::new();
+    names.try_reserve_exact(parts.len()).map_err(|e| whole(Halt::from(e).into()))?;
+    names.extend(parts.iter().map(|(name, _)| *name));
+    let mut rules = gbnf::parse(text, root, &names, limits, meter).map_err(whole)?;
+    for (i, (name, part)) in parts.iter().enumerate() {
+        let added = rules_of(name, part, limits, meter)?;
+        rules.ignored.extend(added.ignored.iter().map(|what| format!("part '{name}': {what}")));
+        append(&mut rules, i, added, meter).map_err(|halt| whole(halt.into()))?;
+    }
+    // A mistake that is left is one of the text, or a limit: the parts were built alone.
+    let program = program::build(&rules, limits, meter).map_err(whole)?;
+    finish(rules, program, root, limits, meter).map(|(_, program)| program).map_err(whole)
+}
+
+/// The rules of a part.
+fn rules_of(name: &str, part: &Part<'_>, limits: &Limits, meter: &Meter<'_>) -> Result<Rules, PartsError> {
+    let name = || name.to_owned();
+    match part {
+        Part::Schema(text, reading) => schema::rules(text, *reading, limits, meter)
+            .map_err(|error| PartsError::Schema { part: name(), error }),
+        Part::Gbnf(text) => gbnf(text, "root", limits, meter)
+            .map(|(rules, _)| rules)
+            .map_err(|error| PartsError::Gbnf { part: name(), error }),
+        Part::Until(strings) => until::rules(strings, limits, meter).map_err(|error| {
+            let error = match error {
+                UntilError::Empty(i) => {
+                    let message = format!("string {i} of the list is empty, expected at least one character");
+                    GrammarError::new(GrammarErrorKind::Syntax, None, message)
+                }
+                UntilError::Limit(message) => GrammarError::new(GrammarErrorKind::Limit, None, message),
+                UntilError::Halt(halt) => halt.into(),
+            };
+            PartsError::Until { part: name(), error }
+        }),
+    }
+}
+
+/// Adds a part's rules, and makes the rule `name` what the part matches.
+fn append(rules: &mut Rules, name: usize, added: Rules, meter: &Meter<'_>) -> Result<(), Halt> {
+    let (base, plans) = (rules.rules.len() as RuleId, rules.plans.len() as u32);
+    rules.rules.try_reserve(added.rules.len())?;
+    rules.rules[name].expr = Expr::Rule(base + added.root);
+    for mut rule in added.rules {
+        meter.step(1)?;
+        rule.expr.shift(base, plans);
+        rule.place = None;
+        rules.rules.push(rule);
+    }
+    for mut plan in added.plans {
+        for way in plan.states.iter_mut().flat_map(|state| &mut state.ways) {
+            way.kind += base;
+            way.needs += base;
+        }
+        push(&mut rules.plans, plan)?;
+    }
+    Ok(())
+}

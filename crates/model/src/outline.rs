@@ -1,0 +1,162 @@
+//! [`Outline`]: what a file's header says about the memory that its model takes.
+
+use happy_gguf::{ByteOrder, GgufSet};
+use happy_kernels::Kernels;
+use happy_kernels::linear::{ActKind, ActKinds};
+use happy_kernels::ops::RopeTable;
+
+use crate::arch;
+use crate::error::LoadError;
+use crate::kv::{KvOptions, LayerLayout};
+use crate::names::{self, Role};
+use crate::plan::{self, MemoryPlan, RunOptions, ScratchSizes};
+use crate::spec::*;
+use crate::tensors::{dtype, most_reads};
+use crate::weights::{Layer, Rope};
+
+/// A model before it is loaded: its specification and the memory that it will take.
+///
+/// It reads the header alone: metadata, and the names, types and shapes of tensors. So a file that does not fit can be
+/// refused before a weight is read or a table is built. It takes a few hundred bytes for each layer.
+///
+/// ```
+/// use happy_gguf::GgufSet;
+/// use happy_kernels::Kernels;
+/// use happy_model::{KvOptions, KvType, LoadError, Outline, RunOptions};
+///
+/// /// Most bytes of anonymous memory for one sequence of 2,048 positions.
+/// fn bytes(header: &GgufSet<'_>, kernels: &Kernels) -> Result<u64, LoadError> {
+///     let outline = Outline::read(header, kernels)?;
+///     let run = RunOptions { n_batch: 256, n_outputs: 1, threads: 4, n_ctx: 2048 };
+///     let plan = outline.plan(&KvOptions::new(KvType::F16, 1, 2048), &run);
+///     Ok(outline.table_bytes() + plan.total_bytes() as u64)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Outline {
+    pub(crate) spec: ModelSpec,
+    pub(crate) matrices: Matrices,
+    table_bytes: u64,
+}
+
+/// What the sizes of a scratch depend on besides the specification.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Matrices {
+    /// Forms of activations that the matrices want.
+    pub(crate) kinds: ActKinds,
+    /// The same for the layers with a mixture of experts.
+    pub(crate) moe_kinds: ActKinds,
+    /// Longest row of a matrix that is not part of an expert.
+    pub(crate) max_k: usize,
+    /// Largest panel of any matrix.
+    pub(crate) panel_bytes: usize,
+    /// Whether a feed-forward block reads what the attention read.
+    pub(crate) parallel: bool,
+}
+
+impl Outline {
+    /// Reads the header of a model, or the headers of the parts of a split one; `kernels` decides which matrix kernels it will run.
+    ///
+    /// # Errors
+    /// An architecture or feature that is not implemented (the message contains `unsupported`), or metadata that is
+    /// missing or wrong. Tensors are checked by [`Model::load`](crate::Model::load).
+    pub fn read(gguf: &GgufSet<'_>, kernels: &Kernels) -> Result<Self, LoadError> {
+        let order = gguf.first().byte_order();
+        if order != ByteOrder::Little {
+            return Err(LoadError::unsupported(format!(
+                "a {order} file, expected a little-endian one: its weights would have to be byte-swapped"
+            )));
+        }
+        let spec = arch::read_spec(gguf)?;
+        let matrices = matrices(gguf, &spec, kernels);
+        let table_bytes = table_bytes(gguf, &spec);
+        Ok(Outline { spec, matrices, table_bytes })
+    }
+
+    /// What the model computes.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Most bytes of heap that [`Model::load`](crate::Model::load) has allocated at any time, and that the model keeps:
+    /// layers, norms, biases, rotary tables. Matrices stay in the file and are not counted.
+    pub fn table_bytes(&self) -> u64 {
+        self.table_bytes
+    }
+
+    /// The exact sizes of a cache and a scratch, as [`Model::plan`](crate::Model::plan) gives them.
+    pub fn plan(&self, kv: &KvOptions, run: &RunOptions) -> MemoryPlan {
+        MemoryPlan {
+            kv_page_bytes: plan::kv_page_bytes(&self.spec, kv),
+            kv_bytes: plan::kv_bytes(&self.spec, kv),
+            scratch_bytes: ScratchSizes::new(0, &self.spec, &self.matrices, run).bytes(),
+        }
+    }
+}
+
+/// Folds over the tensors that are matrices. A tensor of a wrong type or shape, which loading refuses, may be missing.
+fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices {
+    let mut m = Matrices::default();
+    let own_output = spec.output != OutputKind::Tied && gguf.tensor(names::OUTPUT).is_some();
+    let output = if own_output { names::OUTPUT } else { names::TOKEN_EMBD };
+    for (_, info) in gguf.tensors() {
+        let Role::Matrix { layer, expert } = names::role(info.name, spec.layers.len()) else { continue };
+        let n_in = info.dims.first().and_then(|n| usize::try_from(*n).ok()).unwrap_or(0);
+        let Some(dtype) = dtype(info.ty).filter(|_| layer.is_some() || info.name == output) else { continue };
+        let kind = ActKind::of(dtype);
+        m.kinds = m.kinds.with(kind);
+        m.panel_bytes = m.panel_bytes.max((kernels.linear(dtype).panel_bytes)(n_in));
+        if !expert {
+            m.max_k = m.max_k.max(n_in);
+        }
+        let moe = |layer: usize| matches!(spec.layers[layer].ffn.kind, FfnKind::Moe(_));
+        if layer.is_some_and(moe) {
+            m.moe_kinds = m.moe_kinds.with(kind);
+        }
+    }
+    m.parallel = spec.layers.iter().enumerate().any(|(i, layer)| match layer.ffn.input {
+        FfnInput::Attention => true,
+        FfnInput::NormOrAttention(_) => {
+            gguf.tensor(&names::block(i, layer.ffn.norm_name, "weight")).is_none()
+        }
+        FfnInput::Norm(_) | FfnInput::Residual => false,
+    });
+    m
+}
+
+/// Names of tensors and keys that are put together while loading, and messages.
+const SLACK: u64 = 16 << 10;
+
+fn table_bytes(gguf: &GgufSet<'_>, spec: &ModelSpec) -> u64 {
+    let sum = |terms: &[u64]| terms.iter().fold(0, |a: u64, b| a.saturating_add(*b));
+    let of = |n: usize, bytes: usize| (n as u64).saturating_mul(bytes as u64);
+    let n_layers = spec.layers.len();
+    // Per-layer values of metadata are held while the specification is made: at most 6 lists of u32.
+    let layer = size_of::<LayerSpec>() + size_of::<Layer>() + size_of::<LayerLayout>() + 6 * size_of::<u32>();
+    let rope = |r: &RopeParams| {
+        let tables = if r.factors == RopeFactors::LongShort { 2 } else { 1 };
+        of(tables, RopeTable::bytes(r.n_rot))
+    };
+    // A list of rotations may have room for twice as many.
+    let ropes = sum(&[
+        of(spec.ropes.len().max(4), 2 * (size_of::<RopeParams>() + size_of::<Rope>())),
+        spec.ropes.iter().map(rope).fold(0, u64::saturating_add),
+    ]);
+    let (mut vectors, mut largest, mut unused) = (0u64, 0u64, 0u64);
+    for (_, info) in gguf.tensors() {
+        match names::role(info.name, n_layers) {
+            Role::Vector => {
+                let bytes = info.elements().saturating_mul(4);
+                vectors = vectors.saturating_add(bytes);
+                largest = largest.max(bytes);
+            }
+            Role::Matrix { .. } => {}
+            Role::Unused => unused = sum(&[unused, of(1, size_of::<String>() + info.name.len())]),
+        }
+    }
+    // A bias is decoded and then copied to its matrix: for a moment it is there twice. Rotary factors are decoded for
+    // each rotation.
+    let twice = largest.saturating_mul(1 + 2 * spec.ropes.len() as u64);
+    let reads = of(most_reads(gguf.tensors().count()), size_of::<&str>());
+    sum(&[of(n_layers, layer), ropes, vectors, twice, unused, reads, SLACK])
+}

@@ -1,0 +1,237 @@
+//! A file's tensors, checked one by one as the loader asks for them.
+
+use happy_gguf::{GgmlType, GgufSet, SharedBytes, TensorInfo};
+use happy_kernels::Kernels;
+use happy_kernels::linear::{Linear, LinearError, WeightMatrix};
+use happy_tensor::{Bytes, DType, RowError, dequantize_to_vec};
+
+use crate::error::{LoadError, LoadErrorKind};
+use crate::names::block;
+use crate::reserve::reserved;
+use crate::spec::{Need, NormSpec};
+use crate::weights::Norm;
+
+/// The types of a file that can be computed with.
+pub(crate) fn dtype(ty: GgmlType) -> Option<DType> {
+    Some(match ty {
+        GgmlType::F32 => DType::F32,
+        GgmlType::F16 => DType::F16,
+        GgmlType::BF16 => DType::BF16,
+        GgmlType::Q4_0 => DType::Q4_0,
+        GgmlType::Q4_1 => DType::Q4_1,
+        GgmlType::Q5_0 => DType::Q5_0,
+        GgmlType::Q5_1 => DType::Q5_1,
+        GgmlType::Q8_0 => DType::Q8_0,
+        GgmlType::Q2_K => DType::Q2K,
+        GgmlType::Q3_K => DType::Q3K,
+        GgmlType::Q4_K => DType::Q4K,
+        GgmlType::Q5_K => DType::Q5K,
+        GgmlType::Q6_K => DType::Q6K,
+        GgmlType::Q1_0 => DType::Q1_0,
+        GgmlType::Q2_0 => DType::Q2_0,
+        GgmlType::IQ1_S => DType::IQ1S,
+        GgmlType::IQ1_M => DType::IQ1M,
+        GgmlType::IQ2_XXS => DType::IQ2XXS,
+        GgmlType::IQ2_XS => DType::IQ2XS,
+        GgmlType::IQ2_S => DType::IQ2S,
+        GgmlType::IQ3_XXS => DType::IQ3XXS,
+        GgmlType::IQ3_S => DType::IQ3S,
+        GgmlType::IQ4_NL => DType::IQ4NL,
+        GgmlType::IQ4_XS => DType::IQ4XS,
+        GgmlType::TQ1_0 => DType::TQ1_0,
+        GgmlType::TQ2_0 => DType::TQ2_0,
+        GgmlType::MXFP4 => DType::MXFP4,
+        GgmlType::NVFP4 => DType::NVFP4,
+        _ => return None,
+    })
+}
+
+/// A shape in GGUF order, the row length first; 0 stands for any number.
+fn shape(dims: &[usize]) -> String {
+    let one = |d: &usize| if *d == 0 { "?".to_owned() } else { d.to_string() };
+    dims.iter().map(one).collect::<Vec<_>>().join(" x ")
+}
+
+/// The error for a tensor that a file lacks.
+pub(crate) fn missing(name: &str, dims: &[usize]) -> LoadError {
+    LoadError::new(
+        LoadErrorKind::MissingTensor,
+        format!("tensor {name} is missing, expected one of shape {}", shape(dims)),
+    )
+}
+
+/// The tensors of a file, or of the parts of a split one, and which of them were asked for.
+pub(crate) struct Tensors<'a> {
+    gguf: &'a GgufSet<'a>,
+    /// The bytes of each part.
+    parts: &'a [SharedBytes],
+    kernels: &'a Kernels,
+    /// Names of the tensors that were read; some more than once.
+    used: Vec<&'a str>,
+}
+
+/// A tensor with its bytes.
+pub(crate) struct Tensor<'a> {
+    name: &'a str,
+    pub(crate) dtype: DType,
+    pub(crate) bytes: Bytes,
+}
+
+impl<'a> Tensors<'a> {
+    pub(crate) fn new(
+        gguf: &'a GgufSet<'a>,
+        parts: &'a [SharedBytes],
+        kernels: &'a Kernels,
+    ) -> Result<Self, LoadError> {
+        let used = reserved(most_reads(gguf.tensors().count()))?;
+        Ok(Tensors { gguf, parts, kernels, used })
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.gguf.tensor(name).is_some()
+    }
+
+    /// Whether to read a tensor; a required one that is missing is an error later.
+    fn wants(&self, need: Need, name: &str) -> bool {
+        match need {
+            Need::Never => false,
+            Need::Optional => self.has(name),
+            Need::Required => true,
+        }
+    }
+
+    /// The tensor of this name and shape.
+    pub(crate) fn tensor(&mut self, name: &str, dims: &[usize]) -> Result<Tensor<'a>, LoadError> {
+        let (part, info) = self.gguf.tensor(name).ok_or_else(|| missing(name, dims))?;
+        self.used.try_reserve(1).map_err(|_| LoadError::memory(size_of::<&str>()))?;
+        self.used.push(info.name);
+        if !same_shape(&info, dims) {
+            let expected = shape(dims);
+            return Err(LoadError::tensor(format!(
+                "tensor {name}: expected shape {expected}, found {}",
+                info.dims
+            )));
+        }
+        let Some(dtype) = dtype(info.ty) else {
+            let known: Vec<&str> = DType::ALL.iter().map(|t| t.name()).collect();
+            return Err(LoadError::unsupported(format!(
+                "tensor {name} is of type {}, expected one of {}",
+                info.ty,
+                known.join(", ")
+            )));
+        };
+        let bytes = usize::try_from(info.range.start)
+            .ok()
+            .zip(usize::try_from(info.range.end).ok())
+            .zip(self.parts.get(part))
+            .and_then(|((start, end), part)| Bytes::from_owner_range(part.clone(), start..end).ok())
+            .ok_or_else(|| LoadError::tensor(format!("tensor {name}: its bytes are not in the file")))?;
+        Ok(Tensor { name: info.name, dtype, bytes })
+    }
+
+    /// A small vector (or several in a row), converted to f32.
+    fn vector(&mut self, name: &str, dims: &[usize]) -> Result<Vec<f32>, LoadError> {
+        let t = self.tensor(name, dims)?;
+        dequantize_to_vec(t.dtype, &t.bytes).map_err(|e| match e {
+            RowError::OutOfMemory { elements } => LoadError::memory(elements.saturating_mul(4)),
+            e => LoadError::tensor(format!("tensor {name}: {e}")),
+        })
+    }
+
+    pub(crate) fn opt_vector(
+        &mut self,
+        need: Need,
+        name: &str,
+        dims: &[usize],
+    ) -> Result<Option<Vec<f32>>, LoadError> {
+        if !self.wants(need, name) { Ok(None) } else { self.vector(name, dims).map(Some) }
+    }
+
+    /// `n_out` rows of a tensor, from row `first` on, as a matrix.
+    pub(crate) fn rows(
+        &self,
+        t: &Tensor<'_>,
+        first: usize,
+        n_out: usize,
+        n_in: usize,
+        bias: Option<&[f32]>,
+    ) -> Result<Linear, LoadError> {
+        let wrong = |e: &dyn std::fmt::Display| LoadError::tensor(format!("tensor {}: {e}", t.name));
+        let row_bytes = t.dtype.row_bytes(n_in).map_err(|e| wrong(&e))?;
+        let at = |row: usize| row.saturating_mul(row_bytes);
+        let bytes = t.bytes.slice(at(first)..at(first.saturating_add(n_out))).map_err(|e| wrong(&e))?;
+        if let Some(unit) = t.dtype.activation_len().filter(|unit| !n_in.is_multiple_of(*unit)) {
+            return Err(wrong(&format!("rows of {n_in} elements are not whole blocks of {unit}")));
+        }
+        let linear = Linear::new(WeightMatrix { dtype: t.dtype, n_out, n_in, bytes }, self.kernels)
+            .map_err(|e| wrong(&e))?;
+        match bias {
+            Some(bias) => linear.with_bias(bias).map_err(|e| match e {
+                LinearError::Memory { bytes } => LoadError::memory(bytes),
+                e => wrong(&e),
+            }),
+            None => Ok(linear),
+        }
+    }
+
+    /// A matrix `blk.{layer}.{part}.weight`, with its bias.
+    pub(crate) fn linear(
+        &mut self,
+        layer: usize,
+        part: &str,
+        n_in: usize,
+        n_out: usize,
+        bias: Need,
+    ) -> Result<Linear, LoadError> {
+        let t = self.tensor(&block(layer, part, "weight"), &[n_in, n_out])?;
+        let bias = self.opt_vector(bias, &block(layer, part, "bias"), &[n_out])?;
+        self.rows(&t, 0, n_out, n_in, bias.as_deref())
+    }
+
+    /// A norm; `prefix` is its name without `.weight`.
+    pub(crate) fn norm(&mut self, prefix: &str, spec: &NormSpec, width: usize) -> Result<Norm, LoadError> {
+        let weight = self.vector(&format!("{prefix}.weight"), &[width])?;
+        let bias = self.opt_vector(spec.bias, &format!("{prefix}.bias"), &[width])?;
+        Ok(Norm { kind: spec.kind, eps: spec.eps, weight, bias })
+    }
+
+    pub(crate) fn opt_norm(
+        &mut self,
+        layer: usize,
+        part: &str,
+        spec: Option<&NormSpec>,
+        width: usize,
+    ) -> Result<Option<Norm>, LoadError> {
+        spec.map(|spec| self.norm(&format!("blk.{layer}.{part}"), spec, width)).transpose()
+    }
+}
+
+impl<'a> Tensors<'a> {
+    /// The names of the file's tensors that were not read.
+    pub(crate) fn unused(mut self) -> Result<Vec<String>, LoadError> {
+        self.used.sort_unstable();
+        let names = || {
+            let all = self.gguf.tensors().map(|(_, info)| info.name);
+            all.filter(|name| self.used.binary_search(name).is_err())
+        };
+        let mut unused = reserved(names().count())?;
+        for name in names() {
+            let mut own = String::new();
+            own.try_reserve_exact(name.len()).map_err(|_| LoadError::memory(name.len()))?;
+            own.push_str(name);
+            unused.push(own);
+        }
+        Ok(unused)
+    }
+}
+
+/// How often a file's tensors may be read: a tied embedding and the factors of each rotation more than once.
+pub(crate) fn most_reads(n_tensors: usize) -> usize {
+    n_tensors.saturating_add(16)
+}
+
+fn same_shape(info: &TensorInfo<'_>, dims: &[usize]) -> bool {
+    let found = info.dims.padded();
+    let expected = dims.iter().map(|d| *d as u64).chain(std::iter::repeat(1));
+    dims.len() <= found.len() && found.iter().zip(expected).all(|(a, b)| *a == b)
+}

@@ -1,0 +1,63 @@
+//! The models of the conformance recipes.
+
+use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
+use happy_testkit::Corpus;
+use serde_json::Value;
+
+use super::{le_bytes, parse, uniform};
+
+/// Every recipe of the conformance data: the full data if `HAPPY_CONFORMANCE` names them, else the selection in the
+/// repository.
+pub(crate) fn all() -> Vec<Value> {
+    let files = Corpus::full().unwrap_or_else(Corpus::repository).open("architectures").unwrap();
+    let paths = files.list("").unwrap().into_iter().filter(|path| path.ends_with(".json"));
+    let recipes = paths.map(|path| serde_json::from_slice(&files.bytes(&path).unwrap()).unwrap());
+    recipes.filter(|recipe: &Value| recipe["architecture"].is_string()).collect()
+}
+
+fn kv(ty: &str, v: &Value) -> OwnedValue {
+    let int = |v: &Value| v.as_i64().unwrap();
+    let list = |v: &Value| v.as_array().unwrap().clone();
+    match ty {
+        "uint32" => (int(v) as u32).into(),
+        "float32" => (v.as_f64().unwrap() as f32).into(),
+        "bool" => v.as_bool().unwrap().into(),
+        "string" => v.as_str().unwrap().into(),
+        "array:bool" => list(v).iter().map(|v| v.as_bool().unwrap()).collect::<Vec<_>>().into(),
+        "array:uint32" => list(v).iter().map(|v| int(v) as u32).collect::<Vec<_>>().into(),
+        "array:int32" => list(v).iter().map(|v| int(v) as i32).collect::<Vec<_>>().into(),
+        "array:uint64" => list(v).iter().map(|v| v.as_u64().unwrap()).collect::<Vec<_>>().into(),
+        "array:float32" => list(v).iter().map(|v| v.as_f64().unwrap() as f32).collect::<Vec<_>>().into(),
+        other => panic!("value type {other} in a recipe"),
+    }
+}
+
+/// The file that a recipe describes.
+pub(crate) fn build(recipe: &Value) -> GgufFile {
+    let mut w = GgufWriter::new();
+    for pair in recipe["metadata"].as_array().unwrap() {
+        w = w.kv(pair[0].as_str().unwrap(), kv(pair[1].as_str().unwrap(), &pair[2]));
+    }
+    let seed = recipe["seed"].as_u64().unwrap();
+    for t in recipe["tensors"].as_array().unwrap() {
+        let name = t["name"].as_str().unwrap();
+        let dims: Vec<u64> = t["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap()).collect();
+        let n = dims.iter().product::<u64>() as usize;
+        if t["type"] == "I32" {
+            w = w.tensor(name, GgmlType::I32, &dims, vec![0u8; 4 * n]);
+            continue;
+        }
+        if t["fill"][0] == "values" {
+            let values = t["fill"][1].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32);
+            w = w.tensor(name, GgmlType::F32, &dims, le_bytes(values));
+            continue;
+        }
+        let number = |i: usize| t["fill"][i].as_f64().unwrap() as f32;
+        let (offset, scale) = (number(1), number(2));
+        let negative = t["fill"][0] == "neg_abs";
+        let values = uniform(name, seed, n).map(|u| offset + scale * u);
+        let values = values.map(|x| if negative { -x.abs() } else { x });
+        w = w.tensor(name, GgmlType::F32, &dims, le_bytes(values));
+    }
+    parse(w.to_vec().unwrap())
+}

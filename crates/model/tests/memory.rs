@@ -1,0 +1,150 @@
+//! Memory is known before it is taken: loading takes what the outline says, caches and scratches what the plan says,
+//! and an allocation that fails is an error.
+
+mod common;
+
+use common::meter::{Meter, measured, refusing};
+use common::{batch, many_experts, plain, q4_0, recipes, small_llama};
+use happy_gguf::{Gguf, GgufFile, Limits};
+use happy_kernels::{Ctx, Kernels, Pool};
+use happy_model::{KvOptions, KvType, LoadErrorKind, Model, NoHook, Outline, RunOptions, arch};
+
+#[global_allocator]
+static METER: Meter = Meter;
+
+/// Every model that the tests know.
+fn files() -> Vec<(String, GgufFile)> {
+    let mut all = vec![
+        ("small llama".to_owned(), small_llama(&plain)),
+        ("small llama, q4_0".to_owned(), small_llama(&q4_0)),
+        ("10 layers of 4,096 experts".to_owned(), many_experts(10, 4096)),
+        ("200 layers of 4,096 experts".to_owned(), many_experts(200, 4096)),
+    ];
+    for recipe in recipes::all() {
+        if arch::registry().iter().any(|a| recipe["architecture"] == a.name()) {
+            all.push((recipe["name"].as_str().unwrap().to_owned(), recipes::build(&recipe)));
+        }
+    }
+    all
+}
+
+#[test]
+fn loading_takes_no_more_than_the_outline_says() {
+    let kernels = Kernels::detect().unwrap();
+    let mut failed = Vec::new();
+    for (name, file) in files() {
+        let view = file.view();
+        let header = &file.bytes()[..view.header_end() as usize];
+        let header = Gguf::parse_header(header, Some(file.bytes().len() as u64), &Limits::default()).unwrap();
+        let header = header.into();
+        let (outline, outline_peak, _) = measured(|| Outline::read(&header, &kernels));
+        let Ok(outline) = outline else { continue };
+        let planned = outline.table_bytes();
+        let (model, peak, held) = measured(|| Model::load(&file, &kernels));
+        let Ok(model) = model else {
+            failed.push(format!("{name}: has an outline and does not load"));
+            continue;
+        };
+        if peak > planned {
+            failed.push(format!("{name}: loading took {peak} bytes, planned were {planned}"));
+        }
+        // Not so much more that files are refused that would fit.
+        if planned > 2 * held + (64 << 10) {
+            failed.push(format!("{name}: planned were {planned} bytes, the model holds {held}"));
+        }
+        let most = 1024 * outline.spec().layers.len() as u64 + (16 << 10);
+        if outline_peak > most {
+            failed.push(format!("{name}: the outline took {outline_peak} bytes, expected at most {most}"));
+        }
+        for (n_batch, threads) in [(1, 1), (7, 3), (256, 2)] {
+            let run = RunOptions { n_batch, n_outputs: n_batch, threads, n_ctx: 1000 };
+            let kv = KvOptions::new(KvType::F16, 2, 1000);
+            if outline.plan(&kv, &run) != model.plan(&kv, &run) {
+                failed.push(format!("{name}: outline and model plan differently"));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// A model of 200 layers of 4,096 experts took 358 MiB: three matrices of an own for each expert.
+#[test]
+fn experts_cost_no_memory() {
+    let kernels = Kernels::detect().unwrap();
+    let held = |experts| {
+        let file = many_experts(200, experts);
+        measured(|| Model::load(&file, &kernels).unwrap()).2
+    };
+    let (few, many) = (held(8), held(4096));
+    assert!(many <= few + 4096 && many < 1 << 20, "8 experts: {few} bytes, 4,096 experts: {many}");
+}
+
+#[test]
+fn caches_and_scratches_take_what_the_plan_says() {
+    let kernels = Kernels::detect().unwrap();
+    let mut failed = Vec::new();
+    for (name, file) in files() {
+        let Ok(model) = Model::load(&file, &kernels) else { continue };
+        for (n_batch, n_outputs, threads, n_ctx) in [(1, 1, 1, 64), (7, 2, 3, 640), (64, 64, 2, 5000)] {
+            let run = RunOptions { n_batch, n_outputs, threads, n_ctx };
+            let kv = KvOptions::new(KvType::F16, 2, n_ctx);
+            let plan = model.plan(&kv, &run);
+            let (scratch, peak, _) = measured(|| model.scratch(&run).unwrap());
+            // What is there once for a worker or a buffer, whatever its size: locks, lists of buffers.
+            let few = 1024 * threads as u64 + 1024;
+            let planned = plan.scratch_bytes as u64;
+            if !(planned..=planned + few).contains(&peak) {
+                failed.push(format!("{name}: a scratch of {peak} bytes, planned were {planned}"));
+            }
+            drop(scratch);
+            let (cache, peak, _) = measured(|| model.kv_cache(kv).unwrap());
+            let planned = plan.kv_bytes as u64;
+            // Page tables, and the layout of the layers.
+            let few = 64 * kv.n_pages as u64 + 64 * model.n_layers() as u64 + 1024;
+            if !(planned..=planned + few).contains(&peak) {
+                failed.push(format!("{name}: a cache of {peak} bytes, planned were {planned}"));
+            }
+            drop(cache);
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Refuses each allocation of 4 KiB or more once, from the choice of kernels to the first logits.
+#[test]
+fn a_failed_allocation_is_an_error() {
+    let files = [("dense", small_llama(&q4_0)), ("experts", many_experts(20, 4096))];
+    for (name, file) in &files {
+        let whole = || -> Result<usize, String> {
+            let kernels = Kernels::detect().map_err(|e| e.to_string())?;
+            let model = Model::load(file, &kernels).map_err(|e| {
+                assert_eq!(e.kind(), LoadErrorKind::Memory, "{e}");
+                e.to_string()
+            })?;
+            let run = RunOptions { n_batch: 64, n_outputs: 64, threads: 2, n_ctx: 1024 };
+            let mut kv = model.kv_cache(KvOptions::new(KvType::F16, 2, 1024)).map_err(|e| e.to_string())?;
+            let mut scratch = model.scratch(&run).map_err(|e| e.to_string())?;
+            let pool = Pool::new(2).map_err(|e| e.to_string())?;
+            let tokens = batch(&[1, 2, 3, 4, 5], 0, 0);
+            let cx = Ctx::new(&pool, &kernels);
+            let out =
+                model.forward(cx, &tokens, &mut kv, &mut scratch, &mut NoHook).map_err(|e| e.to_string())?;
+            Ok(out.logits_indices().count())
+        };
+        assert_eq!(whole(), Ok(5), "{name}");
+        let mut n = 1;
+        loop {
+            let mut result = Ok(0);
+            if !refusing(n, || result = whole()) {
+                break;
+            }
+            let message = result.expect_err("a refused allocation changes nothing");
+            assert!(
+                message.contains("reserve") || message.contains("memory"),
+                "{name}, allocation {n}: {message}"
+            );
+            n += 1;
+        }
+        assert!(n > 20, "{name}: only {n} allocations were refused");
+    }
+}

@@ -1,0 +1,42 @@
+//! Loading and running take little stack: an app's threads may have 256 KiB.
+
+mod common;
+
+use common::{Runner, batch, many_experts, plain, q4_0, small_llama};
+use happy_gguf::GgufFile;
+use happy_kernels::{Isa, Kernels};
+use happy_model::KvType;
+
+fn on_a_small_stack(f: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(256 << 10).spawn(f).unwrap().join().unwrap();
+}
+
+#[test]
+fn load_and_forward() {
+    for isa in Isa::ALL {
+        on_a_small_stack(move || {
+            // The choice of kernels compares them with scalar code.
+            let Ok(kernels) = Kernels::with_isa(isa) else {
+                println!("isa: {isa} skipped");
+                return;
+            };
+            let files: [GgufFile; 3] = [small_llama(&plain), small_llama(&q4_0), many_experts(200, 64)];
+            for file in &files {
+                let mut r = Runner::new(file, kernels, 2, KvType::F16, 4);
+                for n in [1, 3, 30] {
+                    r.kv.clear(0).unwrap();
+                    assert_eq!(r.logits(&batch(&vec![1; n], 0, 0)).unwrap().len(), n);
+                }
+            }
+        });
+    }
+}
+
+/// The most layers that a file may have.
+#[test]
+fn a_thousand_layers() {
+    on_a_small_stack(|| {
+        let mut r = Runner::new(&many_experts(1024, 1), Kernels::detect().unwrap(), 1, KvType::F16, 1);
+        assert_eq!(r.logits(&batch(&[1, 2], 0, 0)).unwrap().len(), 2);
+    });
+}

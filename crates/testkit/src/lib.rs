@@ -1,0 +1,30 @@
+//! What the tests of all crates share. A development dependency only: nothing that is shipped knows this crate.
+//!
+//! - [`Corpus`]: inputs with other people's results. A selection is in the repository (`fixtures/corpus`), so that every
+//!   test can run in a fresh clone; `HAPPY_CONFORMANCE` names the folder of the full data.
+//! - [`model`]: the real models that `cargo xtask fetch-models` gets.
+//! - [`skip`], [`skip_without_root`]: a test that cannot run says so, and the summary of `cargo xtask test` lists it.
+//!
+//! | variable | what it names |
+//! |---|---|
+//! | `HAPPY_CORPUS` | folder of the selection; `fixtures/corpus` of the source tree unless set (a phone has no source tree) |
+//! | `HAPPY_CONFORMANCE` | folder of the full data; unset: only the selection is used |
+//! | `HAPPY_MODELS` | folder of the real models; the platform's data directory unless set |
+//! | `HAPPY_SKIPS` | file to which each skip appends a line; unset: skips are only printed |
+
+#![forbid(unsafe_code)]
+
+mod base64;
+mod corpus;
+mod models;
+mod skips;
+
+pub use base64::base64;
+pub use corpus::{Corpus, Files};
+pub use models::{model, models_folder};
+pub use skips::{skip, skip_without_root};
+
+/// A variable that is set and not empty.
+fn variable(name: &str) -> Option<std::path::PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(Into::into)
+}
