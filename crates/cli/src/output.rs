@@ -10,22 +10,17 @@ fn colours() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
-/// Text for standard error: control characters in writing if it is a terminal.
-fn shown(text: &str) -> Cow<'_, str> {
-    if std::io::stderr().is_terminal() { visible(text) } else { Cow::Borrowed(text) }
-}
-
 /// Prints a failure.
 pub(crate) fn report(error: &CliError) {
     let (on, off) = if colours() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     // Nothing can be done about a standard error that takes nothing.
-    let _ = writeln!(std::io::stderr(), "{on}error:{off} {}", shown(&error.to_string()));
+    let _ = writeln!(std::io::stderr(), "{on}error:{off} {}", visible(&error.to_string()));
 }
 
 /// Prints a remark on standard error, dimmed on a terminal.
 pub(crate) fn note(text: &str) {
     let (on, off) = if colours() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
-    let _ = writeln!(std::io::stderr(), "{on}{}{off}", shown(text));
+    let _ = writeln!(std::io::stderr(), "{on}{}{off}", visible(text));
 }
 
 /// Text beside the answer, on standard error: dimmed on a terminal, else between marks.
@@ -41,7 +36,8 @@ impl Aside {
 
     /// Writes more of it.
     pub(crate) fn write(&mut self, text: &str) {
-        let (mut out, text) = (std::io::stderr(), shown(text));
+        let mut out = std::io::stderr();
+        let text = if out.is_terminal() { visible(text) } else { Cow::Borrowed(text) };
         // Nothing can be done about a standard error that takes nothing.
         let _ = match (colours(), std::mem::replace(&mut self.open, true)) {
             (true, _) => write!(out, "\x1b[2m{text}\x1b[0m"),

@@ -178,6 +178,7 @@ impl AnswerState {
         if let Some(marker) = self.steps.marker() {
             events.extend(parser.push_control(marker));
         }
+        self.steps.set_thinking(parser.channel() == Channel::Reasoning);
         self.pass_on(events);
         if let Some(stop) = self.content.found() {
             self.steps.end(FinishReason::StopString(stop.to_owned()));

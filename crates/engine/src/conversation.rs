@@ -10,8 +10,10 @@
 
 use crate::answer::{Answer, AnswerState, Beginning};
 use crate::chat::{
-    ChatTemplate, Rendered, ReplyFormat, ReplyParser, ReplyShape, TemplateInput, ToolChoice, reply_grammar,
+    Channel, ChatTemplate, Rendered, ReplyFormat, ReplyParser, ReplyShape, TemplateInput, ToolChoice,
+    reply_grammar,
 };
+use crate::chooser::Thinking;
 use crate::constraint::Constraint;
 use crate::decode_loop::DecodeLoop;
 use crate::transcript::{Recorder, Transcript, begin};
@@ -200,7 +202,11 @@ impl Conversation {
         let reused = context.keep_common_prefix(sequence, &ids)?;
         let rest = ids.get(reused..).unwrap_or_default();
         let stop = std::mem::take(&mut options.stop);
-        let steps = DecodeLoop::new(context, sequence, rest, options, constraint, self.markers.clone())?;
+        let room = context.capacity().saturating_sub(ids.len());
+        let room = options.max_tokens.map_or(room, |most| most.min(room));
+        let thinking = if must_complete { self.thinking(room, &parser)? } else { None };
+        let steps = DecodeLoop::new(context, sequence, rest, options, constraint)?
+            .with_reply(self.markers.clone(), thinking);
         Ok(AnswerState::new(Beginning {
             steps,
             parser,
@@ -260,6 +266,24 @@ impl Conversation {
         Ok(())
     }
 
+    /// Thinking that ends in time for what must follow.
+    fn thinking(&self, room: usize, parser: &ReplyParser) -> Result<Option<Thinking>, EngineError> {
+        let Some((_, close)) = self.format.thinking() else { return Ok(None) };
+        let options = EncodeOptions { add_special: false, parse_special: true };
+        let close = self.engine.require_tokenizer()?.encode(close, options)?;
+        let now = parser.channel() == Channel::Reasoning;
+        Ok(Some(Thinking::new(self.engine.clone(), close, room, now)))
+    }
+
+    /// Whether the model is one that thinks: its template knows the mark, or its vocabulary has it. Others must not be led
+    /// to it by a constraint that leaves them little else.
+    fn may_think(&self) -> bool {
+        self.format.thinking().is_some_and(|(open, _)| {
+            let tokenizer = self.engine.tokenizer();
+            self.template.source().contains(open) || tokenizer.is_some_and(|t| t.token(open).is_some())
+        })
+    }
+
     /// What the reply must match: the form where the answer begins, and the calls where they do.
     fn constraint(
         &self,
@@ -271,7 +295,7 @@ impl Conversation {
         let shape = ReplyShape {
             format: self.format,
             opened: parser.channel(),
-            may_think: true,
+            may_think: self.may_think(),
             tools: tools_of(&self.input),
             choice: self.tool_choice.clone(),
             answer: form.is_some(),

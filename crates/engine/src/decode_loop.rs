@@ -10,10 +10,10 @@
 //! It knows nothing of stop strings and replies: [`Generation`](crate::Generation) and [`Answer`](crate::Answer) read the
 //! text of each token and may end the loop.
 
+use crate::chooser::{Chooser, Thinking};
 use crate::constraint::Constraint;
 use crate::{Cancel, Context, EngineError, Finish, FinishReason, GenerateOptions, Unfinished};
 use happy_model::Want;
-use happy_sampler::Sampler;
 use happy_tokenizer::{StreamDecoder, TokenId};
 use std::time::{Duration, Instant};
 
@@ -43,10 +43,9 @@ pub(crate) enum Step {
 pub(crate) struct DecodeLoop {
     sequence: u32,
     prompt: Vec<TokenId>,
-    sampler: Sampler,
+    chooser: Chooser,
     max_tokens: Option<usize>,
     ignore_end: bool,
-    constraint: Option<Constraint>,
     cancel: Cancel,
     decoder: StreamDecoder,
     /// Control tokens whose strings are read: the markers of a reply.
@@ -71,7 +70,6 @@ impl DecodeLoop {
         prompt: &[TokenId],
         options: GenerateOptions,
         constraint: Option<Constraint>,
-        markers: Vec<TokenId>,
     ) -> Result<Self, EngineError> {
         context.engine.require_tokenizer()?;
         context.check_prompt(sequence, prompt)?;
@@ -82,13 +80,12 @@ impl DecodeLoop {
         Ok(Self {
             sequence,
             prompt: crate::reserve::copied(prompt, "tokens of the prompt")?,
-            sampler,
+            chooser: Chooser { sampler, constraint, thinking: None },
             max_tokens: options.max_tokens,
             ignore_end: options.ignore_end,
-            constraint,
             cancel: options.cancel,
             decoder: StreamDecoder::new(),
-            markers,
+            markers: Vec::new(),
             state: State::Prefill(0),
             ending: None,
             // Tokens are rarely longer than this; were one to be, the buffer grows once.
@@ -100,6 +97,20 @@ impl DecodeLoop {
             generated: 0,
             decoded: 0,
         })
+    }
+
+    /// Reads the strings of these control tokens, and leads thinking to its end.
+    pub(crate) fn with_reply(mut self, markers: Vec<TokenId>, thinking: Option<Thinking>) -> Self {
+        self.markers = markers;
+        self.chooser.thinking = thinking;
+        self
+    }
+
+    /// Hears whether the model is thinking.
+    pub(crate) fn set_thinking(&mut self, now: bool) {
+        if let Some(thinking) = &mut self.chooser.thinking {
+            thinking.now = now;
+        }
     }
 
     /// Goes one step on.
@@ -133,8 +144,7 @@ impl DecodeLoop {
                         }
                         output => output?,
                     };
-                    let chosen =
-                        choose(&mut self.sampler, &mut self.constraint, output.logits(0).unwrap_or(&[]))?;
+                    let chosen = self.chooser.choose(output.logits(0).unwrap_or(&[]))?;
                     self.decode_time += started.elapsed();
                     self.decoded += 1;
                     self.go_on(chosen);
@@ -165,7 +175,7 @@ impl DecodeLoop {
 
     /// Whether the text may end here: there is no constraint, or it is satisfied.
     pub(crate) fn is_complete(&self) -> bool {
-        self.constraint.as_ref().is_none_or(Constraint::is_complete)
+        self.chooser.constraint.as_ref().is_none_or(Constraint::is_complete)
     }
 
     /// The end and what it took. `must_complete`: a text that the constraint does not let end here is
@@ -211,7 +221,7 @@ impl DecodeLoop {
         }
         let logits = output.logits(chunk.len() - 1).unwrap_or(&[]);
         self.prefill_time += started.elapsed();
-        let chosen = choose(&mut self.sampler, &mut self.constraint, logits)?;
+        let chosen = self.chooser.choose(logits)?;
         self.go_on(chosen);
         Ok(Some(Step::Prefilled { tokens: total, time: self.prefill_time }))
     }
@@ -252,17 +262,4 @@ impl DecodeLoop {
         }
         Ok(())
     }
-}
-
-/// Chooses the next token, and moves the constraint on; `None` if it allows nothing.
-fn choose(
-    sampler: &mut Sampler,
-    constraint: &mut Option<Constraint>,
-    logits: &[f32],
-) -> Result<Option<TokenId>, EngineError> {
-    let Some(constraint) = constraint else { return Ok(Some(sampler.sample(logits)?)) };
-    let Some(allowed) = constraint.allowed()? else { return Ok(None) };
-    let token = sampler.sample_among(logits, |token| allowed.contains(token))?;
-    constraint.accept(token)?;
-    Ok(Some(token))
 }

@@ -82,7 +82,7 @@ impl Context {
         let form = options.form.as_ref();
         let constraint = form.map(|form| self.engine.constraint(form, &options.cancel)).transpose()?;
         let text = StopBuffer::new(&options.stop);
-        let steps = DecodeLoop::new(self, sequence, prompt, options, constraint, Vec::new())?;
+        let steps = DecodeLoop::new(self, sequence, prompt, options, constraint)?;
         Ok(GenerationState { steps, text, over: false })
     }
 }

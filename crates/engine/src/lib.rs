@@ -13,6 +13,7 @@
 
 mod answer;
 mod cancel;
+mod chooser;
 mod constraint;
 mod context;
 mod conversation;

@@ -148,6 +148,11 @@ impl ReplyFormat {
         SIGNS.iter().find(fits).map_or(ReplyFormat::Plain, |signs| signs.1)
     }
 
+    /// The marks that begin and end thinking; `None` for formats that have messages for it, or no thinking.
+    pub fn thinking(self) -> Option<(&'static str, &'static str)> {
+        Some(self.grammar().think).filter(|(open, _)| !open.is_empty())
+    }
+
     /// The texts that mean something in this format. Where they are control tokens, a decoder that leaves those out
     /// must let them through.
     pub fn markers(self) -> impl Iterator<Item = &'static str> {
