@@ -5,6 +5,9 @@ const LAST: u32 = 0x10_FFFF;
 /// The surrogates, which no text has.
 const SURROGATES: (u32, u32) = (0xD800, 0xDFFF);
 
+/// How many ranges a class that somebody writes may have: sets of as many take less than 64 KiB, which are allocated infallibly.
+pub(crate) const MOST_RANGES: usize = 8_000;
+
 /// A set of characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub(crate) struct CharSet(Vec<(u32, u32)>);
@@ -13,20 +16,21 @@ impl CharSet {
     /// Characters in the given ranges (both ends included); surrogates and what is above U+10FFFF are left out.
     pub(crate) fn new(ranges: impl IntoIterator<Item = (u32, u32)>) -> Self {
         let (low, high) = SURROGATES;
-        let mut sorted: Vec<(u32, u32)> = ranges
-            .into_iter()
+        let ranges = ranges.into_iter();
+        let mut sorted: Vec<(u32, u32)> = Vec::with_capacity(ranges.size_hint().0 + 1);
+        let ranges = ranges
             .flat_map(|(a, b)| [(a, b.min(low - 1)), (a.max(high + 1), b.min(LAST))])
-            .filter(|(a, b)| a <= b)
-            .collect();
+            .filter(|(a, b)| a <= b);
+        sorted.extend(ranges);
         sorted.sort_unstable();
-        let mut merged: Vec<(u32, u32)> = Vec::with_capacity(sorted.len());
-        for (a, b) in sorted {
-            match merged.last_mut() {
-                Some(last) if a <= last.1 + 1 => last.1 = last.1.max(b),
-                _ => merged.push((a, b)),
+        sorted.dedup_by(|next, last| {
+            let touches = next.0 <= last.1 + 1;
+            if touches {
+                last.1 = last.1.max(next.1);
             }
-        }
-        Self(merged)
+            touches
+        });
+        Self(sorted)
     }
 
     /// All characters.
@@ -89,7 +93,7 @@ impl CharSet {
 
     pub(crate) fn intersection(&self, other: &Self) -> Self {
         let (mut i, mut j) = (0, 0);
-        let mut common = Vec::new();
+        let mut common = Vec::with_capacity((self.0.len() + other.0.len()).min(MOST_RANGES + 2));
         while let (Some(&(a, b)), Some(&(c, d))) = (self.0.get(i), other.0.get(j)) {
             if a.max(c) <= b.min(d) {
                 common.push((a.max(c), b.min(d)));

@@ -1,7 +1,7 @@
 //! The parser: recursive descent, with a bound on the depth.
 
 use super::scan::Scanner;
-use crate::charset::CharSet;
+use crate::charset::{CharSet, MOST_RANGES};
 use crate::error::{GrammarError, GrammarErrorKind, Place};
 use crate::halt::{Halt, Meter, push};
 use crate::limits::Limits;
@@ -177,6 +177,16 @@ impl<'a> Parser<'a> {
                 let (low, high) = (low.escape_debug(), high.escape_debug());
                 let message = format!("expected a range that ascends, found {low}-{high}");
                 return Err(GrammarError::new(GrammarErrorKind::Syntax, Some(place), message));
+            }
+            if ranges.len() == MOST_RANGES {
+                let message = format!(
+                    "a class of more than {MOST_RANGES} characters and ranges: write two alternatives"
+                );
+                return Err(GrammarError::new(GrammarErrorKind::Limit, Some(start), message));
+            }
+            // All at once, for it is not to grow beyond what is needed.
+            if ranges.capacity() == 0 {
+                ranges.try_reserve_exact(self.at.class_length().min(MOST_RANGES)).map_err(Halt::from)?;
             }
             push(&mut ranges, (low as u32, high as u32))?;
             self.meter.step(1)?;

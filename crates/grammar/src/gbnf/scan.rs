@@ -38,6 +38,11 @@ impl<'a> Scanner<'a> {
         Some(c)
     }
 
+    /// How many characters a class has from here on, at most.
+    pub(super) fn class_length(&self) -> usize {
+        self.rest.chars().take_while(|c| *c != ']').count() + 1
+    }
+
     /// Takes `text` if it comes next.
     pub(super) fn take(&mut self, text: &str) -> bool {
         let found = self.rest.starts_with(text);

@@ -184,6 +184,9 @@ struct Builder<'a> {
     depth: usize,
 }
 
+/// Splits of at most so many ways are one node where they are equal.
+const SHARED_WAYS: usize = 4_096;
+
 /// How deep the compiler recurses into an expression. What lies deeper becomes a rule, so the stack that it takes is bounded
 /// whatever `Limits::nesting` is.
 const DEPTH: usize = 24;
@@ -245,7 +248,15 @@ impl<'a> Builder<'a> {
         to.dedup();
         match to.as_slice() {
             [one] => *one,
-            _ => self.node(Node::Split(to.into())),
+            // Sharing keeps a second copy.
+            to_many if to_many.len() > SHARED_WAYS => {
+                if self.halted(to.len()) || self.nodes.len() >= self.limits.nodes {
+                    return self.node(Node::Split(Vec::new()));
+                }
+                self.nodes.push(Node::Split(to));
+                (self.nodes.len() - 1) as NodeId
+            }
+            _ => self.node(Node::Split(to)),
         }
     }
 
@@ -296,7 +307,14 @@ impl<'a> Builder<'a> {
             Expr::Rule(rule) => self.node(Node::Call { rule: *rule, next, skip: true }),
             Expr::Seq(parts) => parts.iter().rev().fold(next, |next, part| self.expr(part, next)),
             Expr::Alt(parts) => {
-                let to = parts.iter().map(|part| self.expr(part, next)).collect();
+                let mut to = Vec::new();
+                for part in parts {
+                    let start = self.expr(part, next);
+                    if let Err(halt) = push(&mut to, start) {
+                        self.halt = Some(halt);
+                        return ACCEPT;
+                    }
+                }
                 self.split(to)
             }
             Expr::Repeat { body, min, max } => self.repeat(body, *min, *max, next),
@@ -337,7 +355,7 @@ impl<'a> Builder<'a> {
                 let mut to = vec![entry, next];
                 to.sort_unstable();
                 to.dedup();
-                self.nodes[hold as usize] = Node::Split(to.into());
+                self.nodes[hold as usize] = Node::Split(to);
                 at = if min > 0 { entry } else { hold };
                 required = min.saturating_sub(1);
             }
@@ -391,10 +409,20 @@ impl<'a> Builder<'a> {
                     next = self.bytes(set, next);
                 }
                 let (low, high) = sequence[0];
+                if let Err(error) = first.try_reserve(1) {
+                    self.halt = Some(error.into());
+                    return ACCEPT;
+                }
                 first.entry(next).or_default().insert_range(low, high);
             }
         }
-        let mut first: Vec<_> = first.into_iter().collect();
+        let by_next = first;
+        let mut first = Vec::new();
+        if let Err(error) = first.try_reserve_exact(by_next.len()) {
+            self.halt = Some(error.into());
+            return ACCEPT;
+        }
+        first.extend(by_next);
         first.sort_unstable_by_key(|(next, _)| *next);
         let to = first.into_iter().map(|(next, set)| self.bytes(set, next)).collect();
         self.split(to)

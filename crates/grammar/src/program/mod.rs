@@ -32,7 +32,7 @@ pub(crate) enum Node {
     /// One whole token: this one, or with `negated` any other.
     Token { token: u32, negated: bool, next: NodeId },
     /// Any of these, without taking anything.
-    Split(Box<[NodeId]>),
+    Split(Vec<NodeId>),
     /// A rule, and then `next`. With `skip` a rule that can be empty may be passed over.
     Call { rule: u32, next: NodeId, skip: bool },
     /// A step of the check that items differ.

@@ -72,6 +72,11 @@ impl<'m> Algebra<'m> {
         self.stopped.map_or(Ok(()), Err)
     }
 
+    /// Ends the work.
+    pub(super) fn stop(&mut self, halt: Halt) {
+        self.stopped.get_or_insert(halt);
+    }
+
     /// Counts work; `false` once it has stopped.
     fn goes_on(&mut self, steps: usize) -> bool {
         if self.stopped.is_none() {

@@ -44,7 +44,8 @@ impl Automaton {
                 if after == NOTHING {
                     continue;
                 }
-                if numbers.try_reserve(1).is_err() || terms.try_reserve(1).is_err() {
+                if let Err(error) = numbers.try_reserve(1).and_then(|()| terms.try_reserve(1)) {
+                    algebra.stop(error.into());
                     return Err(TooManyStates);
                 }
                 let number = *numbers.entry(after).or_insert_with(|| {
@@ -57,7 +58,10 @@ impl Automaton {
                 }
             }
             let state = State { accepting: algebra.is_nullable(term), next };
-            if push(&mut states, state).is_err() || algebra.check().is_err() {
+            if let Err(halt) = push(&mut states, state) {
+                algebra.stop(halt);
+            }
+            if algebra.check().is_err() {
                 return Err(TooManyStates);
             }
             if terms.len() > max_states || algebra.work() > budget {
