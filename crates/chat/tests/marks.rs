@@ -193,7 +193,7 @@ fn sign(value: &mut Value, key: &str, message: usize) {
 /// Every text of a message that templates of the corpus write is marked as that message's.
 #[test]
 fn corpus_marks() {
-    let Some(corpus) = Corpus::open() else { return };
+    let corpus = Corpus::open();
     let (mut checked, mut signs, mut wrong) = (0, 0, Vec::new());
     for mut case in corpus.renderings() {
         let id = format!("{} {}", case["template"], case["conv"]);
@@ -224,7 +224,8 @@ fn corpus_marks() {
         }
     }
     println!("{checked} renderings, {signs} texts of messages");
-    assert!(checked > 800 && signs > 2000, "{checked} {signs}");
+    let (least, texts) = if corpus.full { (800, 2000) } else { (100, 500) };
+    assert!(checked > least && signs > texts, "{checked} {signs}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -57,7 +57,7 @@ fn turn(template: &ChatTemplate, vars: &Map<String, Value>, i: usize) -> Option<
 
 #[test]
 fn rendered_calls_are_read_back() {
-    let Some(corpus) = Corpus::open() else { return };
+    let corpus = Corpus::open();
     let not_covered: BTreeSet<&str> =
         NOT_COVERED.iter().flat_map(|(_, names)| names.iter().copied()).collect();
     let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
@@ -104,9 +104,9 @@ fn rendered_calls_are_read_back() {
             None => wrong.push(format!("{id} ({format}): {turn:?}\n    {reply:?}")),
         }
     }
-    wrong.extend(
-        not_covered.difference(&seen).map(|listed| format!("{listed} is listed, but does not occur")),
-    );
+    // The selection has only some of the templates.
+    let missing = not_covered.difference(&seen).filter(|_| corpus.full);
+    wrong.extend(missing.map(|listed| format!("{listed} is listed, but does not occur")));
     let (mut total, mut covered, mut silent) = (0, Vec::new(), Vec::new());
     for (name, (format, passed)) in &outcomes {
         total += passed;
@@ -122,5 +122,6 @@ fn rendered_calls_are_read_back() {
     }
     println!("{} templates render no calls: {}", silent.len(), silent.join(", "));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(total >= 100, "only {total} turns were read back");
+    let expected = if corpus.full { 100 } else { 1 };
+    assert!(total >= expected, "only {total} turns were read back");
 }

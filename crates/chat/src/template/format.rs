@@ -233,13 +233,14 @@ fn padded_number(cx: &Cx<'_>, out: &mut Builder, sign: &str, digits: &str, spec:
     out.repeat(&cx.budget, &fill, right)
 }
 
-/// Digits in groups of three.
-fn grouped(digits: &str, separator: char) -> String {
-    let whole = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+/// Digits in groups: of three, or of four if they are binary, octal or hexadecimal.
+fn grouped(digits: &str, separator: char, size: usize) -> String {
+    let digit = |c: char| if size == 3 { c.is_ascii_digit() } else { c.is_ascii_hexdigit() };
+    let whole = digits.find(|c| !digit(c)).unwrap_or(digits.len());
     let (whole, rest) = digits.split_at(whole);
     let mut out = String::new();
     for (i, c) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i).is_multiple_of(3) {
+        if i > 0 && (whole.len() - i).is_multiple_of(size) {
             out.push(separator);
         }
         out.push(c);
@@ -282,11 +283,10 @@ fn number_field(cx: &Cx<'_>, out: &mut Builder, value: &Value, spec: &Spec) -> R
                 return fail("precision not allowed in an integer format");
             }
             let n = i.unsigned_abs();
-            let prefix = |p: &'static str| if spec.alternate { p } else { "" };
             let digits = match lower {
-                Some('b') => format!("{}{n:b}", prefix("0b")),
-                Some('o') => format!("{}{n:o}", prefix("0o")),
-                Some('x') => format!("{}{n:x}", prefix("0x")),
+                Some('b') => format!("{n:b}"),
+                Some('o') => format!("{n:o}"),
+                Some('x') => format!("{n:x}"),
                 Some('c') => {
                     u32::try_from(i).ok().and_then(char::from_u32).map_or(String::new(), String::from)
                 }
@@ -328,25 +328,41 @@ fn number_field(cx: &Cx<'_>, out: &mut Builder, value: &Value, spec: &Spec) -> R
         (_, Some(' ')) => " ",
         _ => "",
     };
+    // What stands before the padding: the sign and the base.
+    let base = match lower {
+        Some('b') if spec.alternate => "0b",
+        Some('o') if spec.alternate => "0o",
+        Some('x') if spec.alternate => "0x",
+        _ => "",
+    };
+    let mut sign = format!("{sign}{base}");
     if let Some(separator) = spec.grouping {
+        let size = if matches!(lower, Some('b' | 'o' | 'x')) { 4 } else { 3 };
+        if separator == ',' && size == 4 {
+            return fail("cannot specify ',' with a binary, octal or hexadecimal format");
+        }
         let plain = digits;
-        digits = grouped(&plain, separator);
+        digits = grouped(&plain, separator, size);
         // Zeros in front are digits of groups too.
         let short = spec.width.saturating_sub(sign.len() + digits.len());
         if spec.fill == '0' && spec.align == Some('=') && short > 0 {
-            // Of four characters, three are digits.
-            let mut zeros = (short / 4) * 3;
-            while sign.len() + digits.len() < spec.width {
-                zeros += 1;
+            // Of `size + 1` characters, `size` are digits.
+            let mut zeros = (short / (size + 1)) * size;
+            loop {
                 cx.budget.bytes(spec.width)?;
-                digits = grouped(&format!("{}{plain}", "0".repeat(zeros)), separator);
+                digits = grouped(&format!("{}{plain}", "0".repeat(zeros)), separator, size);
+                if sign.len() + digits.len() >= spec.width {
+                    break;
+                }
+                zeros += 1;
             }
         }
     }
     if kind.is_some_and(|k| k.is_ascii_uppercase()) {
         digits = digits.to_uppercase();
+        sign = sign.to_uppercase();
     }
-    padded_number(cx, out, sign, &digits, spec)
+    padded_number(cx, out, &sign, &digits, spec)
 }
 
 /// A format specification as `str.format` has it.
