@@ -1,6 +1,7 @@
 //! Forms and calls in generation: which tokens may be chosen next.
 
 use crate::chat::{Part as ReplyPart, ReplyGrammar};
+use crate::memory::{self, Bound, Budget};
 use crate::{Cancel, Engine, EngineError, Form};
 use happy_grammar::{Grammar, Limits, MatchError, Matcher, Part, Reading, TokenSet, Vocabulary};
 use happy_tokenizer::TokenId;
@@ -8,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// What the generated text must match: a place in a grammar, for one model's vocabulary.
 ///
-/// A clone goes on from the same place and shares what was learned about the grammar. The vocabulary is part of the
-/// [`Plan`](crate::Plan); the grammar and its masks are not, they take at most what [`Limits`] say.
+/// A clone goes on from the same place and shares what was learned about the grammar. The vocabulary takes at most
+/// [`Plan::grammar_bytes`](crate::Plan::grammar_bytes), the grammar and its masks at most what [`Limits`] say.
 #[derive(Clone, Debug)]
 pub(crate) struct Constraint {
     matcher: Matcher,
@@ -19,7 +20,8 @@ pub(crate) struct Constraint {
 impl Constraint {
     /// A constraint at the beginning of a text.
     fn new(grammar: &Grammar, vocabulary: &Vocabulary) -> Result<Self, EngineError> {
-        Ok(Self { matcher: Matcher::new(grammar, vocabulary)?, allowed: TokenSet::new(vocabulary.len()) })
+        // The first mask gives the set its size, fallibly.
+        Ok(Self { matcher: Matcher::new(grammar, vocabulary)?, allowed: TokenSet::new(0) })
     }
 
     /// Tokens that may follow; `None` if nothing may.
@@ -82,7 +84,10 @@ impl Engine {
         if kept.len() >= KEPT {
             kept.remove(0);
         }
-        kept.push((text, constraint.clone()));
+        // Without room it is compiled again the next time.
+        if kept.try_reserve(1).is_ok() {
+            kept.push((text, constraint.clone()));
+        }
         Ok(constraint)
     }
 
@@ -90,7 +95,8 @@ impl Engine {
     /// milliseconds, and kept.
     ///
     /// # Errors
-    /// If the file has no tokenizer, or one with too many tokens.
+    /// If the file has no tokenizer, or one with too many tokens; [`EngineError::GrammarMemory`] if the budget does not
+    /// leave [`Plan::grammar_bytes`](crate::Plan::grammar_bytes).
     pub fn vocabulary(&self) -> Result<Vocabulary, EngineError> {
         self.vocabulary_until(&|| false)
     }
@@ -104,8 +110,23 @@ impl Engine {
         if let Some(vocabulary) = built.get() {
             return Ok(vocabulary.clone());
         }
+        self.check_grammar_memory()?;
         let vocabulary = crate::vocabulary::build(self.require_tokenizer()?, cancelled)?;
         Ok(built.get_or_init(|| vocabulary).clone())
+    }
+
+    /// Whether the vocabulary fits beside what was planned: under the caller's budget, or else in what the system has left now.
+    fn check_grammar_memory(&self) -> Result<(), EngineError> {
+        let (plan, needed) = (&self.0.plan, self.0.plan.grammar_bytes);
+        let given = self
+            .0
+            .options
+            .memory_budget
+            .map(|bytes| Budget { bytes: bytes.saturating_sub(plan.anon_bytes()), bound: Bound::Caller });
+        match given.or_else(|| memory::left(0)).filter(|left| left.bytes < needed) {
+            Some(left) => Err(EngineError::GrammarMemory { needed, left }),
+            None => Ok(()),
+        }
     }
 }
 

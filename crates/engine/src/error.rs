@@ -1,14 +1,15 @@
 //! Everything that can go wrong between a file and its text.
 
 use crate::chat::TemplateError;
-use crate::plan::OverBudget;
+use crate::memory::Budget;
+use crate::plan::{OverBudget, human};
 use happy_gguf::FileError;
 use happy_grammar::{
     GrammarError, GrammarErrorKind, MatchError, PartsError, SchemaError, SchemaErrorKind, VocabularyError,
 };
 use happy_kernels::PoolError;
 use happy_kernels::isa::IsaError;
-use happy_model::{BatchError, ForwardError, KvError, LoadError};
+use happy_model::{BatchError, ForwardError, KvError, LoadError, LoadErrorKind};
 use happy_sampler::SamplerError;
 use happy_tokenizer::TokenizerError;
 
@@ -112,6 +113,17 @@ pub enum EngineError {
         /// What was given.
         what: String,
     },
+    /// The vocabulary that forms and tools need does not fit the memory that is left.
+    #[error(
+        "grammars need {} of memory, {} are left ({}); use a smaller context, or neither grammar, JSON schema nor tools",
+        human(*needed), human(left.bytes), left.bound
+    )]
+    GrammarMemory {
+        /// [`Plan::grammar_bytes`](crate::Plan::grammar_bytes).
+        needed: u64,
+        /// What is left, and what bounds it.
+        left: Budget,
+    },
     /// There is nothing to compute.
     #[error("the prompt is empty: at least one token is needed")]
     EmptyPrompt,
@@ -130,6 +142,31 @@ pub enum EngineError {
     /// The caller's [`Cancel`](crate::Cancel) was raised.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl EngineError {
+    /// Whether memory was missing: more may be free later, or a smaller context or file may fit.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::OverBudget(_) | Self::GrammarMemory { .. } => true,
+            Self::File(FileError::Io { source, .. }) => source.kind() == std::io::ErrorKind::OutOfMemory,
+            Self::Load { source, .. } => source.kind() == LoadErrorKind::Memory,
+            Self::Kv(error) | Self::Forward(ForwardError::Kv(error)) => {
+                matches!(error, KvError::Memory { .. })
+            }
+            Self::Tokenizer(error) => matches!(error, TokenizerError::OutOfMemory { .. }),
+            Self::Vocabulary(error) => matches!(error, VocabularyError::OutOfMemory),
+            Self::Match(error) => matches!(error, MatchError::OutOfMemory),
+            Self::Grammar(error)
+            | Self::Parts(
+                PartsError::Grammar(error) | PartsError::Gbnf { error, .. } | PartsError::Until { error, .. },
+            ) => error.kind() == GrammarErrorKind::OutOfMemory,
+            Self::Schema(error) | Self::Parts(PartsError::Schema { error, .. }) => {
+                error.kind() == SchemaErrorKind::OutOfMemory
+            }
+            _ => false,
+        }
+    }
 }
 
 impl From<VocabularyError> for EngineError {

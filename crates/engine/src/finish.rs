@@ -118,6 +118,18 @@ pub struct Finish {
 }
 
 impl Finish {
+    /// The end of a generation that was cancelled before anything was computed.
+    pub fn cancelled() -> Self {
+        Self {
+            reason: FinishReason::Cancelled,
+            prompt_tokens: 0,
+            generated_tokens: 0,
+            decoded_tokens: 0,
+            prefill_time: Duration::ZERO,
+            decode_time: Duration::ZERO,
+        }
+    }
+
     /// Prompt tokens per second.
     pub fn prefill_rate(&self) -> f64 {
         self.prompt_tokens as f64 / self.prefill_time.as_secs_f64().max(1e-9)

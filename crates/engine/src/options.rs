@@ -21,7 +21,9 @@ pub struct LoadOptions {
     pub batch: usize,
     /// Most rows of a batch whose logits are wanted; `None`: one for each sequence.
     pub outputs: Option<usize>,
-    /// Most bytes of anonymous memory: everything that the [`Plan`](crate::Plan) counts. `None`: the smallest of what the
+    /// Most bytes of anonymous memory: everything that
+    /// [`Plan::anon_bytes`](crate::Plan::anon_bytes) counts, and [`Plan::grammar_bytes`](crate::Plan::grammar_bytes) once
+    /// forms or tools are used. `None`: the smallest of what the
     /// machine has free, what the limits of the process's control groups leave, and what `RLIMIT_DATA` and `RLIMIT_AS`
     /// leave; no bound if the system does not tell (it needs Linux's `/proc`).
     pub memory_budget: Option<u64>,

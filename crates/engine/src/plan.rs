@@ -24,7 +24,10 @@ pub struct Plan {
     pub scratch_bytes: u64,
     /// Most bytes of the tokenizer's tables.
     pub tokenizer_bytes: u64,
-    /// Most bytes of the vocabulary that grammars need; taken when the first grammar is used.
+    /// Most bytes of the vocabulary that forms and tools need, on top of [`anon_bytes`](Self::anon_bytes): taken when the
+    /// first of them is used, and compared then with what the budget leaves ([`EngineError::GrammarMemory`]).
+    ///
+    /// [`EngineError::GrammarMemory`]: crate::EngineError::GrammarMemory
     pub grammar_bytes: u64,
     /// Positions of a sequence.
     pub context: usize,
@@ -55,20 +58,13 @@ pub(crate) struct Weights {
 }
 
 impl Plan {
-    /// Most anonymous memory: everything but mapped weights.
+    /// Most anonymous memory without forms and tools: everything but mapped weights and
+    /// [`grammar_bytes`](Self::grammar_bytes).
     pub fn anon_bytes(&self) -> u64 {
         let weights = if self.weights_copied { self.weight_bytes } else { 0 };
-        [
-            weights,
-            self.table_bytes,
-            self.kv_bytes,
-            self.scratch_bytes,
-            self.tokenizer_bytes,
-            self.grammar_bytes,
-            OVERHEAD,
-        ]
-        .into_iter()
-        .fold(0, u64::saturating_add)
+        [weights, self.table_bytes, self.kv_bytes, self.scratch_bytes, self.tokenizer_bytes, OVERHEAD]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 
     /// What to tell the user if the context had to shrink: "context of N positions instead of M, to fit X MiB (..)".
@@ -161,7 +157,7 @@ pub struct OverBudget {
 }
 
 /// Bytes in the largest unit that keeps the number above one.
-fn human(bytes: u64) -> String {
+pub(crate) fn human(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["bytes", "KiB", "MiB", "GiB"] {
         if value < 1024.0 {
@@ -181,11 +177,10 @@ impl fmt::Display for OverBudget {
         }
         write!(
             f,
-            "{} kv cache, {} scratch, {} tokenizer, {} grammars, {} tables), over the budget of {} ({})",
+            "{} kv cache, {} scratch, {} tokenizer, {} tables), over the budget of {} ({})",
             human(plan.kv_bytes),
             human(plan.scratch_bytes),
             human(plan.tokenizer_bytes),
-            human(plan.grammar_bytes),
             human(plan.table_bytes),
             human(self.budget.bytes),
             self.budget.bound,

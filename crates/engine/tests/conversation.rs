@@ -80,14 +80,20 @@ fn only_what_is_new_is_prefilled() {
 fn markers_that_are_control_tokens_reach_the_parser_and_nobody_else() {
     let mut context = context();
     let engine = context.engine().clone();
-    let tools = vec![json!({"name": "f"})];
+    // Calls are constrained, and a control token that is not a marker has no place in them.
+    let mut conversation = Conversation::new(&engine, None).unwrap().unwrap();
+    conversation.push(Message::new("user", "go"));
+    let (.., reply) = answer(&mut conversation, &mut context, "<think>h<|other|>m</think>O<|other|>k.");
+    assert_eq!((reply.content.as_str(), reply.reasoning.as_str()), ("Ok.", "hm"));
+
+    let parameters = json!({"type": "object", "properties": {"é": {"type": "integer"}}});
+    let tools = vec![json!({"name": "f", "parameters": parameters})];
     let mut conversation = Conversation::new(&engine, Some(tools)).unwrap().unwrap();
     // The template shows no tools.
     conversation.ignore_unused(true);
     assert_eq!(conversation.format(), ReplyFormat::Hermes);
     conversation.push(Message::new("user", "go"));
-    let text =
-        "<think>h<|other|>m</think>Ok.<tool_call>{\"name\": \"f\", \"arguments\": {\"é\": 1}}</tool_call>";
+    let text = "<think>hm</think>Ok.<tool_call>{\"name\": \"f\", \"arguments\": {\"é\": 1}}</tool_call>";
     let mut content = String::new();
     for event in conversation.answer(&mut context, 0, saying(text)).unwrap() {
         if let AnswerEvent::Reply(ReplyEvent::Content(piece)) = event.unwrap() {

@@ -5,7 +5,7 @@ use happy_engine::EngineError;
 use happy_engine::chat::TemplateError;
 use happy_gguf::FileError;
 use happy_kernels::isa::IsaError;
-use happy_model::{BatchError, ForwardError, KvError, LoadErrorKind};
+use happy_model::{BatchError, ForwardError, KvError};
 use happy_tokenizer::TokenizerError;
 use std::fmt;
 
@@ -45,16 +45,14 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         use EngineError as E;
         let status = match &error {
+            error if error.is_out_of_memory() => Status::Memory,
             E::File(file) => status_of_file(file),
-            E::Load { source, .. } if source.kind() == LoadErrorKind::Memory => Status::Memory,
             E::Load { .. } | E::VocabularySize { .. } => Status::Model,
-            E::Tokenizer(TokenizerError::OutOfMemory { .. }) => Status::Memory,
             E::Tokenizer(_) | E::NoTokenizer { .. } => Status::Tokenizer,
             E::Template(_) | E::Unused { .. } => Status::Template,
             E::Option { .. } | E::EmptyPrompt | E::Sampler(_) | E::Tools(_) => Status::InvalidArgument,
             E::Isa(_) => Status::Unsupported,
             E::Pool(_) => Status::System,
-            E::OverBudget(_) => Status::Memory,
             E::Kv(kv) | E::Forward(ForwardError::Kv(kv)) => status_of_kv(kv),
             E::Forward(ForwardError::NonFinite { .. }) => Status::Model,
             E::Grammar(_) | E::Parts(_) | E::Schema(_) | E::Match(_) | E::Vocabulary(_) => Status::Grammar,
@@ -96,7 +94,6 @@ impl From<IsaError> for Failure {
 
 fn status_of_file(error: &FileError) -> Status {
     match error {
-        FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::OutOfMemory => Status::Memory,
         FileError::Io { .. } | FileError::Map { .. } => Status::File,
         FileError::Cancelled { .. } => Status::Cancelled,
         _ => Status::Model,
@@ -106,7 +103,6 @@ fn status_of_file(error: &FileError) -> Status {
 fn status_of_kv(error: &KvError) -> Status {
     match error {
         KvError::Context { .. } | KvError::Full { .. } => Status::ContextFull,
-        KvError::Memory { .. } => Status::Memory,
         _ => Status::Internal,
     }
 }

@@ -7,10 +7,10 @@ use happy::core::CancelToken;
 use happy::core::event::TurnEvent;
 use happy::core::model::{Model, Place};
 use happy::core::registry;
-use happy::core::session::{Session, SessionSettings, TurnSettings};
-use happy_engine::Form;
-use happy_engine::LoadOptions;
+use happy::core::session::{Session, SessionSettings, TurnSettings, tool_choice};
+use happy_engine::{FinishReason, Form, LoadOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use support::{Folder, TEMPLATE, tiny_model};
 
 fn model() -> Model {
@@ -21,6 +21,86 @@ fn model() -> Model {
     // Read, for the file goes away.
     let options = LoadOptions { threads: Some(2), context: Some(128), mmap: false, ..LoadOptions::default() };
     Model::open(&Place::path(&path).unwrap(), &options, None, None).unwrap()
+}
+
+fn model_with(template: &str) -> Model {
+    let folder = Folder::new("core-template");
+    let path = folder.file("tiny.gguf", tiny_model(Some(template)));
+    let options = LoadOptions { threads: Some(1), context: Some(128), mmap: false, ..LoadOptions::default() };
+    Model::open(&Place::path(&path).unwrap(), &options, None, None).unwrap()
+}
+
+/// A token that is raised while a prompt is rendered or tokenized or a schema is compiled ends the turn there. Each would fail
+/// otherwise, so that a turn which does not hear of the token is seen; one that fails before it is raised gets more work.
+#[test]
+fn turns_are_cancelled_before_anything_is_computed() {
+    type Work = fn(usize) -> (String, Option<Form>);
+    let tokenizing: Work = |n| ("word ".repeat(n << 20), None);
+    let rendering: Work = |n| ("go".to_owned(), Some(Form::gbnf(n.to_string())));
+    let compiling: Work = |n| {
+        let word = |i| format!("\"w{i}\": {{\"type\": \"string\", \"pattern\": \"^(a|b){{1,9}}{i}$\"}}");
+        let words: Vec<String> = (0..n * 500).map(word).collect();
+        let schema = format!(
+            "{{\"properties\": {{{}}}, \"additionalProperties\": false, \"minProperties\": 999999}}",
+            words.join(", ")
+        );
+        ("go".to_owned(), Some(Form::json_schema(schema)))
+    };
+    let endless = "{% for i in range(30000) %}{% for j in range(30000) %}{% endfor %}{% endfor %}";
+    for (what, template, work) in [
+        ("tokenizing", TEMPLATE, tokenizing),
+        ("compiling", TEMPLATE, compiling),
+        ("rendering", endless, rendering),
+    ] {
+        let model = model_with(template);
+        let session = Session::new(&model, &SessionSettings::default()).unwrap();
+        let mut ended = false;
+        for n in [1, 2, 4, 8, 16] {
+            let cancel = Arc::new(CancelToken::new());
+            let (text, form) = work(n);
+            let settings = TurnSettings { form, cancel: Some(cancel.clone()), ..TurnSettings::default() };
+            let raiser = std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                cancel.cancel();
+            });
+            let outcome = session.chat(Some(&text), &settings, &mut |_| true);
+            raiser.join().unwrap();
+            assert_eq!(session.messages().unwrap(), "[]", "{what}: {outcome:?}");
+            if let Ok(done) = outcome {
+                assert!(done.is_cancelled() && done.finish.prompt_tokens == 0, "{what}: {done:?}");
+                ended = true;
+                break;
+            }
+        }
+        assert!(ended, "{what} is not cancelled");
+    }
+}
+
+/// `tool_choice` and `ignore_unused` reach the conversation; a text that cannot be completed is unfinished.
+#[test]
+fn tool_choices_and_unused_options() {
+    let model = model();
+    let tools = Some(vec![serde_json::json!({"name": "f"})]);
+    let chat = |settings: &SessionSettings, choice: &str, max_tokens| {
+        let session = Session::new(&model, settings).unwrap();
+        let turn = TurnSettings { tool_choice: tool_choice(choice), max_tokens, ..TurnSettings::default() };
+        session.chat(Some("Hi"), &turn, &mut |_| true)
+    };
+    // The template shows no tools.
+    let strict = SessionSettings { tools: tools.clone(), ..SessionSettings::default() };
+    assert_eq!(chat(&strict, "auto", Some(2)).unwrap_err().status, Status::Template);
+    let lenient = SessionSettings { tools, ignore_unused: true, ..SessionSettings::default() };
+    for (choice, unfinished) in
+        [("", false), ("auto", false), ("none", false), ("required", true), ("f", true)]
+    {
+        let done = chat(&lenient, choice, Some(2)).unwrap();
+        let found = matches!(done.finish.reason, FinishReason::Unfinished(_));
+        assert_eq!(found, unfinished, "{choice}: {done:?}");
+    }
+    let failure = chat(&lenient, "g", None).unwrap_err();
+    assert!(failure.status == Status::InvalidArgument && failure.message.contains("`g`"), "{failure}");
+    let failure = chat(&SessionSettings::default(), "required", None).unwrap_err();
+    assert_eq!(failure.status, Status::InvalidArgument, "{failure}");
 }
 
 fn saying(text: &str) -> TurnSettings {
@@ -96,7 +176,9 @@ fn pushed_and_pulled_events_agree() {
     );
     let session = || {
         let tools = Some(vec![serde_json::json!({"name": "f"})]);
-        Session::new(&model, &SessionSettings { tools, ..SessionSettings::default() }).unwrap()
+        // The template shows no tools.
+        let settings = SessionSettings { tools, ignore_unused: true, ..SessionSettings::default() };
+        Session::new(&model, &settings).unwrap()
     };
     let mut pushed = Vec::new();
     let first = session();

@@ -127,7 +127,12 @@ final class HappyLoadOptions {
 /// What a session begins with.
 final class HappySessionOptions {
   /// Options; all of them have defaults.
-  const HappySessionOptions({this.system, this.tools = const [], this.templateVariables = const {}});
+  const HappySessionOptions({
+    this.system,
+    this.tools = const [],
+    this.templateVariables = const {},
+    this.ignoreUnused = false,
+  });
 
   /// The system message; null: none.
   final String? system;
@@ -138,12 +143,17 @@ final class HappySessionOptions {
   /// More variables for the template, like `{'enable_thinking': false}`.
   final Map<String, Object?> templateVariables;
 
+  /// Whether to answer although the chat template has no place for the system message, the tools or a variable, which the
+  /// model then never sees. If not, such a turn fails.
+  final bool ignoreUnused;
+
   /// These options in memory of [allocator].
   Pointer<c.HappySessionOptions> toNative(Allocator allocator) {
     final native = allocator<c.HappySessionOptions>();
     final size = sizeOf<c.HappySessionOptions>();
     check((error) => HappyLibrary.bindings.happy_session_options_init(native, size, error));
     final it = native.ref;
+    it.ignore_unused = ignoreUnused ? 1 : 0;
     final system = this.system;
     if (system != null) setText(it.system, system, allocator);
     if (tools.isNotEmpty) setText(it.tools, jsonEncode(tools), allocator);
@@ -161,6 +171,7 @@ final class HappyGenerateOptions {
     this.stop = const [],
     this.grammar,
     this.jsonSchema,
+    this.toolChoice,
     this.coalesce = const Duration(milliseconds: 33),
     this.coalesceBytes = 0,
     this.dropCancelled = false,
@@ -181,6 +192,10 @@ final class HappyGenerateOptions {
 
   /// A JSON schema, as JSON, that the text must match. Not together with a grammar.
   final String? jsonSchema;
+
+  /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool (at
+  /// least one call, all of this tool). Null: `auto`.
+  final String? toolChoice;
 
   /// Text comes when so much time has passed since the last piece: two frames, so that a screen is not drawn for each
   /// token. [Duration.zero]: this is no reason to deliver.
@@ -212,6 +227,8 @@ final class HappyGenerateOptions {
     if (grammar != null) setText(it.grammar, grammar, allocator);
     final jsonSchema = this.jsonSchema;
     if (jsonSchema != null) setText(it.json_schema, jsonSchema, allocator);
+    final toolChoice = this.toolChoice;
+    if (toolChoice != null) setText(it.tool_choice, toolChoice, allocator);
     return native;
   }
 }

@@ -26,7 +26,8 @@ final class HappyPlan {
   /// Whether it fits the budget.
   final bool fits;
 
-  /// Most bytes of anonymous memory: KV cache, scratch, tables, tokenizer, grammars, and the weights if they are copied.
+  /// Most bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the weights if they
+  /// are copied.
   final int anonBytes;
 
   /// Bytes that it may take.
@@ -66,7 +67,8 @@ final class HappyPlan {
   /// Most bytes of the model's tables: layers, norms, biases.
   final int tableBytes;
 
-  /// Most bytes of the vocabulary that grammars and JSON schemas need.
+  /// Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of [anonBytes]: taken when the first of
+  /// them is used.
   final int grammarBytes;
 }
 
@@ -135,6 +137,10 @@ enum HappyFinishReason {
 
   /// It was stopped.
   cancelled(c.HappyFinishReason.HAPPY_FINISH_CANCELLED),
+
+  /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
+  /// context, a stop text, or no token that continues it.
+  unfinished(c.HappyFinishReason.HAPPY_FINISH_UNFINISHED),
 
   /// A reason of a newer library.
   other(-1);

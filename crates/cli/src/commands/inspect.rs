@@ -137,9 +137,13 @@ fn print_text(args: &InspectArgs, files: &GgufSetFile, engine: &Result<Engine, E
                 plan.batch
             )?;
             writeln!(out, "  tokenizer     {:>12}", bytes(plan.tokenizer_bytes))?;
-            writeln!(out, "  grammars      {:>12}", bytes(plan.grammar_bytes))?;
             writeln!(out, "  tables        {:>12}", bytes(plan.table_bytes))?;
             writeln!(out, "  anonymous     {:>12}  at most", bytes(plan.anon_bytes()))?;
+            writeln!(
+                out,
+                "  grammars      {:>12}  more, with a grammar or tools",
+                bytes(plan.grammar_bytes)
+            )?;
             writeln!(out, "  kernels       {}", model.kernel_names().join(" "))?;
             let unused = model.unused_tensors();
             if !unused.is_empty() {

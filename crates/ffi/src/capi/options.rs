@@ -7,7 +7,7 @@ use super::types::{
     HappySessionOptions, HappyText, KvType,
 };
 use crate::core::sampler::SamplerSettings;
-use crate::core::session::{Coalesce, SessionSettings, TurnSettings};
+use crate::core::session::{Coalesce, SessionSettings, TurnSettings, tool_choice};
 use crate::core::{CancelToken, json, registry};
 use crate::failure::{Failure, Outcome};
 use happy_engine::Form;
@@ -42,7 +42,7 @@ impl Defaults for HappyLoadOptions {
 impl Defaults for HappySessionOptions {
     fn defaults() -> Self {
         let size = size_of::<Self>() as u32;
-        Self { size, reserved: 0, system: NO_TEXT, tools: NO_TEXT, template_vars: NO_TEXT }
+        Self { size, ignore_unused: 0, system: NO_TEXT, tools: NO_TEXT, template_vars: NO_TEXT }
     }
 }
 
@@ -63,6 +63,7 @@ impl Defaults for HappyGenerateOptions {
             drop_cancelled: 0,
             ignore_end: 0,
             reserved: 0,
+            tool_choice: NO_TEXT,
         }
     }
 }
@@ -178,11 +179,11 @@ pub(super) unsafe fn session_options(options: *const HappySessionOptions) -> Out
         let o = read(options)?;
         (o, field(o.system, "system")?, field(o.tools, "tools")?, field(o.template_vars, "template_vars")?)
     };
-    zero(o.reserved, "reserved")?;
     Ok(SessionSettings {
         system: some_text(system),
         tools: json::array(tools, "tools")?,
         vars: json::object(vars, "template_vars")?,
+        ignore_unused: flag(o.ignore_unused, "ignore_unused")?,
     })
 }
 
@@ -190,10 +191,11 @@ pub(super) unsafe fn session_options(options: *const HappySessionOptions) -> Out
 /// As [`read`], for the texts and lists in the struct too.
 pub(super) unsafe fn generate_options(options: *const HappyGenerateOptions) -> Outcome<TurnSettings> {
     // SAFETY: the caller's promise.
-    let (o, stop, grammar, schema) = unsafe {
+    let (o, stop, grammar, schema, choice) = unsafe {
         let o = read(options)?;
         let stop = fields(o.stop, o.n_stop, "stop")?;
-        (o, stop, field(o.grammar, "grammar")?, field(o.json_schema, "json_schema")?)
+        let choice = field(o.tool_choice, "tool_choice")?;
+        (o, stop, field(o.grammar, "grammar")?, field(o.json_schema, "json_schema")?, choice)
     };
     zero(o.reserved, "reserved")?;
     let form = match (some_text(grammar), some_text(schema)) {
@@ -210,6 +212,7 @@ pub(super) unsafe fn generate_options(options: *const HappyGenerateOptions) -> O
         cancel: registry::get_optional(o.cancel as usize)?,
         stop,
         form,
+        tool_choice: tool_choice(choice),
         coalesce: Coalesce {
             time: Duration::from_millis(o.coalesce_ms.into()),
             bytes: o.coalesce_bytes as usize,

@@ -63,7 +63,7 @@ versioned! {
     HappyPlan first offset_of!(HappyPlan, table_bytes);
     HappySamplerOptions first size_of::<HappySamplerOptions>();
     HappySessionOptions first size_of::<HappySessionOptions>();
-    HappyGenerateOptions first size_of::<HappyGenerateOptions>();
+    HappyGenerateOptions first offset_of!(HappyGenerateOptions, tool_choice);
     HappyEvent first size_of::<HappyEvent>();
     HappyFinish first size_of::<HappyFinish>();
     HappyMemory first size_of::<HappyMemory>();
@@ -78,7 +78,7 @@ const _: () = {
     assert!(size_of::<HappyPlan>() == 2 * 4 + 6 * 8 + 6 * 4 + 2 * 8);
     assert!(size_of::<HappySamplerOptions>() == 2 * 4 + 8 + 24 * 4 + 16 + 4 * 8);
     assert!(size_of::<HappySessionOptions>() == 2 * 4 + 3 * 16);
-    assert!(size_of::<HappyGenerateOptions>() == 2 * 4 + 4 * 8 + 2 * 16 + 6 * 4);
+    assert!(size_of::<HappyGenerateOptions>() == 2 * 4 + 4 * 8 + 2 * 16 + 6 * 4 + 16);
     assert!(size_of::<HappyEvent>() == 4 * 4 + 2 * 8 + 3 * 16);
     assert!(size_of::<HappyFinish>() == 2 * 4 + 7 * 8);
     assert!(size_of::<HappyMemory>() == 2 * 4 + 9 * 8);

@@ -31,7 +31,8 @@ pub unsafe extern "C" fn happy_generate_options_init(
 
 /// A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
 /// the answer. With `text` NULL the messages are answered as they are, as after a tool's result. `finish` and `options` may be
-/// NULL. Cancelling is no error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. After an error
+/// NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. A turn that is cancelled
+/// while its prompt is rendered or tokenized, or its grammar is compiled, leaves the conversation as it was. After an error
 /// the conversation is as it was before the turn.
 ///
 /// # Safety

@@ -172,7 +172,8 @@ pub struct HappyPlan {
     pub size: u32,
     /// 1 if it fits the budget.
     pub fits: u32,
-    /// Most bytes of anonymous memory: KV cache, scratch, tables, tokenizer, grammars, and the weights if they are copied.
+    /// Most bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the weights if
+    /// they are copied.
     pub anon_bytes: u64,
     /// Bytes that it may take: the option's, else what the machine has free and the limits of the process (control
     /// groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
@@ -200,7 +201,8 @@ pub struct HappyPlan {
     pub shrunk_from: u32,
     /// Most bytes of the model's tables: layers, norms, biases.
     pub table_bytes: u64,
-    /// Most bytes of the vocabulary that grammars and JSON schemas need.
+    /// Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when the first
+    /// of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
     pub grammar_bytes: u64,
 }
 
@@ -291,8 +293,9 @@ pub struct HappySamplerOptions {
 pub struct HappySessionOptions {
     /// `sizeof(HappySessionOptions)`.
     pub size: u32,
-    /// 0.
-    pub reserved: u32,
+    /// 1: answer although the chat template has no place for the system message, the tools or a variable, which the model
+    /// then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
+    pub ignore_unused: u32,
     /// The system message; empty: none.
     pub system: HappyText,
     /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form); empty: none.
@@ -333,6 +336,9 @@ pub struct HappyGenerateOptions {
     pub ignore_end: u32,
     /// 0.
     pub reserved: u32,
+    /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool
+    /// (at least one call, all of this tool). Empty: `auto`. Not used with `raw`.
+    pub tool_choice: HappyText,
 }
 
 /// Something that happened in a turn. For `happy_next`: set `size` before the call; the texts are valid until the next

@@ -7,14 +7,14 @@ use super::{json, log};
 use crate::failure::{Failure, Outcome};
 use crate::log_level::LogLevel;
 use crate::status::Status;
-use happy_engine::chat::Message;
+use happy_engine::chat::{Message, ToolChoice};
 use happy_engine::memory::{self, MemoryUsage};
 use happy_engine::{AnswerState, Cancel, Context, Conversation, GenerateOptions, Plan};
 use serde_json::{Map, Value as Json};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 pub use super::coalesce::Coalesce;
-pub use super::turn::TurnSettings;
+pub use super::turn::{TurnSettings, tool_choice};
 
 /// What a session begins with.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct SessionSettings {
     pub tools: Option<Vec<Json>>,
     /// More variables for the template.
     pub vars: Map<String, Json>,
+    /// Answer although the template has no place for the system message, the tools or a variable.
+    pub ignore_unused: bool,
 }
 
 /// What a session and the process take.
@@ -53,9 +55,15 @@ impl Talk {
     }
 
     /// Adds what the user said, and begins to answer.
-    pub(super) fn answer(&mut self, said: Option<&str>, options: GenerateOptions) -> Outcome<AnswerState> {
+    pub(super) fn answer(
+        &mut self,
+        said: Option<&str>,
+        choice: ToolChoice,
+        options: GenerateOptions,
+    ) -> Outcome<AnswerState> {
         let Self { context, conversation } = self;
         let conversation = conversation.as_mut().map_err(|failure| failure.clone())?;
+        conversation.set_tool_choice(choice)?;
         if let Some(said) = said {
             conversation.push(Message::new("user", said));
         }
@@ -108,6 +116,7 @@ impl Session {
         let mut conversation = made.map_err(Failure::from).and_then(|found| found.ok_or_else(no_template));
         match &mut conversation {
             Ok(conversation) => {
+                conversation.ignore_unused(settings.ignore_unused);
                 conversation.input_mut().vars = settings.vars.clone();
                 conversation
                     .input_mut()

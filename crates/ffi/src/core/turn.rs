@@ -6,9 +6,9 @@ use super::sampler::{Sampler, SamplerSettings};
 use super::{CancelToken, session::Talk};
 use crate::failure::{Failure, Outcome};
 use crate::status::Status;
-use happy_engine::chat::{Reply, ReplyEvent};
+use happy_engine::chat::{Reply, ReplyEvent, ToolChoice};
 use happy_engine::{
-    AnswerEvent, AnswerState, Cancel, Context, Engine, Event, Form, GenerateOptions, GenerationState,
+    AnswerEvent, AnswerState, Cancel, Context, Engine, Event, Finish, Form, GenerateOptions, GenerationState,
 };
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub struct TurnSettings {
     pub stop: Vec<String>,
     /// What the text must match.
     pub form: Option<Form>,
+    /// Whether the model calls tools; in turns of the conversation only.
+    pub tool_choice: ToolChoice,
     /// When text is delivered.
     pub coalesce: Coalesce,
     /// Continue the text as it is.
@@ -33,6 +35,16 @@ pub struct TurnSettings {
     pub drop_cancelled: bool,
     /// Go on when the model wants to end.
     pub ignore_end: bool,
+}
+
+/// The choice that a binding's text says: `auto`, `none`, `required` or a tool's name; empty means `auto`.
+pub fn tool_choice(text: &str) -> ToolChoice {
+    match text {
+        "" | "auto" => ToolChoice::Auto,
+        "none" => ToolChoice::None,
+        "required" => ToolChoice::Required,
+        name => ToolChoice::Named(name.to_owned()),
+    }
 }
 
 impl TurnSettings {
@@ -56,6 +68,8 @@ impl TurnSettings {
 enum Run {
     Chat(AnswerState),
     Raw(GenerationState),
+    /// Cancelled before there was anything to run.
+    Nothing,
 }
 
 /// A running turn.
@@ -77,20 +91,29 @@ impl Turn {
     pub(super) fn begin(talk: &mut Talk, said: Option<&str>, settings: &TurnSettings) -> Outcome<Self> {
         let options = settings.options(talk.context.engine())?;
         let before = talk.conversation.as_ref().map_or(0, |c| c.input().messages.len());
-        let (run, reused) = if settings.raw {
-            begin_raw(&mut talk.context, said, options)?
+        let begun = if settings.raw {
+            begin_raw(&mut talk.context, said, options)
         } else {
-            let begun = talk.answer(said, options);
+            let begun = talk.answer(said, settings.tool_choice.clone(), options);
             if begun.is_err() {
                 talk.take_back(before);
             }
-            let state = begun?;
-            let reused = state.reused();
-            (Run::Chat(state), reused)
+            begun.map(|state| (state.reused(), Run::Chat(state)))
         };
-        let outbox = Outbox::new(settings.coalesce);
+        let mut outbox = Outbox::new(settings.coalesce);
+        let mut settled = None;
+        let (reused, run) = match begun {
+            // While the prompt was rendered or tokenized, or a grammar compiled: an end as later ones are.
+            Err(failure) if failure.status == Status::Cancelled => {
+                let finish = TurnFinish { finish: Finish::cancelled(), reused: 0 };
+                outbox.push(TurnEvent::Done(finish.clone()));
+                settled = Some(finish);
+                (0, Run::Nothing)
+            }
+            begun => begun?,
+        };
         let drop_cancelled = settings.drop_cancelled;
-        Ok(Self { run, outbox, reused, drop_cancelled, before, tool: String::new(), settled: None })
+        Ok(Self { run, outbox, reused, drop_cancelled, before, tool: String::new(), settled })
     }
 
     /// Computes until there is an event; the last is [`TurnEvent::Done`]. After an error the conversation is as it was
@@ -132,6 +155,7 @@ impl Turn {
         match &mut self.run {
             Run::Chat(state) => state.stop(),
             Run::Raw(state) => state.stop(),
+            Run::Nothing => {}
         }
     }
 
@@ -146,6 +170,7 @@ impl Turn {
                 let event = state.next(&mut talk.context).ok_or_else(ended)??;
                 self.take_raw(event);
             }
+            Run::Nothing => return Err(ended()),
         }
         Ok(())
     }
@@ -217,10 +242,10 @@ impl Turn {
 }
 
 /// Continues a text as it is; what the KV cache holds of it is not computed again.
-fn begin_raw(context: &mut Context, said: Option<&str>, options: GenerateOptions) -> Outcome<(Run, usize)> {
+fn begin_raw(context: &mut Context, said: Option<&str>, options: GenerateOptions) -> Outcome<(usize, Run)> {
     let text = said.ok_or_else(|| Failure::argument("there is no text to continue: it is NULL"))?;
     let ids = context.engine().encode_prompt_until(text, &options.cancel)?;
     let reused = context.keep_common_prefix(0, &ids)?;
     let rest = ids.get(reused..).unwrap_or_default();
-    Ok((Run::Raw(context.begin(0, rest, options)?), reused))
+    Ok((reused, Run::Raw(context.begin(0, rest, options)?)))
 }

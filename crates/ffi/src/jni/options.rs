@@ -5,7 +5,7 @@
 use crate::capi::types::HAPPY_SEED_RANDOM;
 use crate::core::json;
 use crate::core::sampler::{Sampler, SamplerSettings};
-use crate::core::session::{Coalesce, SessionSettings, TurnSettings};
+use crate::core::session::{Coalesce, SessionSettings, TurnSettings, tool_choice};
 use crate::failure::{Failure, Outcome};
 use happy_engine::Form;
 use happy_engine::LoadOptions;
@@ -47,6 +47,7 @@ pub(super) fn session(text: &str) -> Outcome<SessionSettings> {
         system: fields.text("system")?.filter(|text| !text.is_empty()),
         tools: json::array(&fields.text("tools")?.unwrap_or_default(), "the tools")?,
         vars: json::object(&fields.text("template_vars")?.unwrap_or_default(), "the template's variables")?,
+        ignore_unused: fields.flag("ignore_unused")?.unwrap_or(false),
     };
     fields.end()?;
     Ok(settings)
@@ -72,6 +73,7 @@ pub(super) fn turn(text: &str) -> Outcome<TurnSettings> {
         cancel: None,
         stop: fields.texts("stop")?.unwrap_or_default(),
         form,
+        tool_choice: tool_choice(&fields.text("tool_choice")?.unwrap_or_default()),
         coalesce: Coalesce {
             time: Duration::from_millis(fields.count("coalesce_ms")?.unwrap_or(0) as u64),
             bytes: fields.count("coalesce_bytes")?.unwrap_or(0),
@@ -232,6 +234,7 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use happy_engine::chat::ToolChoice;
 
     #[test]
     fn what_is_set_counts_and_the_rest_is_default() {
@@ -253,7 +256,19 @@ mod tests {
         assert_eq!(load(zeros).unwrap(), LoadOptions::default());
         let turn = turn(r#"{"max_tokens":5,"stop":["a","b"],"coalesce_ms":40,"raw":true}"#).unwrap();
         assert_eq!((turn.max_tokens, turn.stop.len(), turn.raw), (Some(5), 2, true));
+        assert_eq!(turn.tool_choice, ToolChoice::Auto);
         assert_eq!(turn.coalesce.time, Duration::from_millis(40));
+        for (text, expected) in [
+            ("", ToolChoice::Auto),
+            ("auto", ToolChoice::Auto),
+            ("none", ToolChoice::None),
+            ("required", ToolChoice::Required),
+            ("add", ToolChoice::Named("add".to_owned())),
+        ] {
+            assert_eq!(super::turn(&format!(r#"{{"tool_choice":"{text}"}}"#)).unwrap().tool_choice, expected);
+        }
+        assert!(session(r#"{"ignore_unused":true}"#).unwrap().ignore_unused);
+        assert!(!session("{}").unwrap().ignore_unused);
     }
 
     #[test]

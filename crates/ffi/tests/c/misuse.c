@@ -219,8 +219,8 @@ static void structs(const char *path) {
   options.template_vars = text_of("3");
   FAILS(BAD, "template_vars: expected a JSON object, found a number", happy_session_new(model, &options, &s, &error));
   OK(happy_session_options_init(&options, sizeof options, &error));
-  options.reserved = 1;
-  FAILS(BAD, "reserved is 1", happy_session_new(model, &options, &s, &error));
+  options.ignore_unused = 2;
+  FAILS(BAD, "ignore_unused is 2", happy_session_new(model, &options, &s, &error));
   FAILS(BAD, "`role`", happy_session_add_json(session, "{\"content\": 3}", 14, &error));
   FAILS(BAD, "`role`", happy_session_add_json(session, "[]", 2, &error));
 

@@ -18,7 +18,12 @@ public final class HappyFinish {
         /** The grammar allows nothing more. */
         GRAMMAR_END,
         /** The turn was cancelled or stopped, or the session was closed. */
-        CANCELLED
+        CANCELLED,
+        /**
+         * The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a
+         * full context, a stop text, or no token that continues it.
+         */
+        UNFINISHED
     }
 
     private static final Reason[] REASONS = Reason.values();

@@ -41,6 +41,15 @@ public final class HappyGenerateOptions {
         return this;
     }
 
+    /**
+     * Whether the model calls tools: <code>auto</code> (it decides, the default), <code>none</code>, <code>required</code>
+     * (at least one call), or the name of a tool (at least one call, all of this tool).
+     */
+    public HappyGenerateOptions toolChoice(String choice) {
+        json.put("tool_choice", Text.text("toolChoice", choice));
+        return this;
+    }
+
     /** Text comes when so many milliseconds have passed since the last event of text; 0: this is no reason. */
     public HappyGenerateOptions coalesceMillis(int millis) {
         json.put("coalesce_ms", millis);

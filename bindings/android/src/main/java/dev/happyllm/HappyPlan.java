@@ -14,7 +14,10 @@ public final class HappyPlan {
         return fields[0] != 0;
     }
 
-    /** Most bytes of anonymous memory: KV cache, scratch, tables, tokenizer, grammars, and the weights if they are copied. */
+    /**
+     * Most bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the weights if they
+     * are copied.
+     */
     public long anonBytes() {
         return fields[1];
     }
@@ -82,7 +85,10 @@ public final class HappyPlan {
         return fields[13];
     }
 
-    /** Most bytes of the vocabulary that grammars and JSON schemas need. */
+    /**
+     * Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of {@link #anonBytes}: taken when the
+     * first of them is used.
+     */
     public long grammarBytes() {
         return fields[14];
     }

@@ -22,6 +22,15 @@ public final class HappySessionOptions {
         return this;
     }
 
+    /**
+     * Answer although the chat template has no place for the system message, the tools or a variable, which the model then
+     * never sees. Default: false, such a turn fails.
+     */
+    public HappySessionOptions ignoreUnused(boolean ignore) {
+        json.put("ignore_unused", ignore);
+        return this;
+    }
+
     byte[] utf8() {
         return json.utf8();
     }
