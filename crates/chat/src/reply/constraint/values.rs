@@ -9,6 +9,9 @@ use super::writer::{Writer, any_of, quote};
 /// Deepest nesting of a literal that has rules of its own; what is deeper is JSON.
 const MAX_LITERAL: usize = 4;
 
+/// Most rules of a grammar for which literals have rules of their own.
+const MAX_RULES: usize = 4000;
+
 /// Keywords that do not restrict a value.
 const NOTES: &[&str] =
     &["type", "title", "description", "default", "examples", "items", "properties", "required"];
@@ -30,7 +33,7 @@ impl Writer<'_> {
         let mut all = String::new();
         for (key, schema) in tool.properties() {
             let name = format!("parameter-{i}-{}", all.matches("parameter-").count());
-            let member = self.parameter(tool, key, schema);
+            let member = self.parameter(&name, tool, key, schema);
             self.rule(&name, &member);
             let optional = if tool.is_required(key) { "" } else { "?" };
             all.push_str(&format!("({name} ws){optional} "));
@@ -47,7 +50,7 @@ impl Writer<'_> {
         format!("{name_end} ws {all}{}", any_of(&ends))
     }
 
-    fn parameter(&mut self, tool: &Tool, key: &str, schema: &Json) -> String {
+    fn parameter(&mut self, name: &str, tool: &Tool, key: &str, schema: &Json) -> String {
         let rules = self.grammar.rules;
         let shape = shape(tool, schema);
         let text = matches!(shape, Shape::Text)
@@ -88,14 +91,21 @@ impl Writer<'_> {
                 any_of(&values.iter().map(text).collect::<Vec<_>>())
             }
             Shape::Boolean => "(\"true\" | \"false\" | \"True\" | \"False\")".to_owned(),
-            Shape::Document(schema) => self.document(tool, schema),
+            // Some templates print values as Python does, and models learn it.
+            Shape::Document(schema) => {
+                let json = self.document(tool, schema);
+                let notation = std::mem::replace(&mut self.notation, Notation::PYTHON);
+                let literal = self.literal(&format!("{name}-python"), tool, schema, 1);
+                self.notation = notation;
+                if literal == json { json } else { format!("({json} | {literal})") }
+            }
         };
         format!("{begin} ws {value} ws {}", self.marker(end))
     }
 
     /// Arguments as `key=value` up to the closing bracket.
     pub(super) fn literals(&mut self, i: usize, tool: &Tool) -> String {
-        let close = quote(&self.grammar.notation.close.to_string());
+        let close = quote(&self.notation.close.to_string());
         let orders =
             self.members(&format!("literal-{i}"), tool, &tool.properties(), &|key| tool.is_required(key), 0);
         format!("ws {orders} ws {close}")
@@ -111,7 +121,7 @@ impl Writer<'_> {
         depth: usize,
     ) -> String {
         let mut orders = vec![properties.to_vec()];
-        if self.grammar.notation.key_end == ':' {
+        if self.notation.key_end == ':' {
             let mut sorted = properties.to_vec();
             sorted.sort_by_key(|(key, _)| *key);
             if sorted != orders[0] {
@@ -123,7 +133,7 @@ impl Writer<'_> {
             let name = if order == 0 { name.to_owned() } else { format!("{name}-sorted") };
             for (n, (key, schema)) in properties.iter().enumerate() {
                 let value = self.literal(&format!("{name}-{n}"), tool, schema, depth);
-                let key_end = quote(&self.grammar.notation.key_end.to_string());
+                let key_end = quote(&self.notation.key_end.to_string());
                 let key_name = self.key(key, depth);
                 self.rule(&format!("{name}-{n}"), &format!("{key_name} ws {key_end} ws {value}"));
                 let (first, rest) = (format!("{name}-first-{}", n + 1), format!("{name}-rest-{}", n + 1));
@@ -144,7 +154,7 @@ impl Writer<'_> {
 
     /// A key, in quotes inside of Python's dictionaries.
     fn key(&mut self, key: &str, depth: usize) -> String {
-        match self.grammar.notation == Notation::PYTHON && depth > 0 {
+        match self.notation == Notation::PYTHON && depth > 0 {
             true => self.quoted(key),
             false => quote(key),
         }
@@ -152,7 +162,7 @@ impl Writer<'_> {
 
     /// A known string in any of the notation's quotes that it fits in.
     fn quoted(&mut self, text: &str) -> String {
-        let quotes = self.grammar.notation.quotes;
+        let quotes = self.notation.quotes;
         let fits = |mark: &str, escapes: bool| !text.contains(mark) && !(escapes && text.contains('\\'));
         let mut all: Vec<String> = quotes
             .iter()
@@ -167,7 +177,7 @@ impl Writer<'_> {
 
     /// Any string.
     fn string(&mut self) -> String {
-        let Some(quote) = self.grammar.notation.quotes.first().filter(|quote| !quote.escapes) else {
+        let Some(quote) = self.notation.quotes.first().filter(|quote| !quote.escapes) else {
             let of = |q: &str| format!("\"{q}\" ([^{q}\\\\] | \"\\\\\" [^xuU])* \"{q}\"");
             self.rule("string", &format!("{} | {}", of("'"), of("\\\"")));
             return "string".to_owned();
@@ -177,10 +187,17 @@ impl Writer<'_> {
         format!("{mark} {text} {mark}")
     }
 
+    /// Whether a schema has rules of its own, or is JSON: it has no keywords that these do not follow, and there are not
+    /// too many, as a schema that refers to itself would have.
+    fn is_plain(&self, schema: &Json, depth: usize) -> bool {
+        depth < MAX_LITERAL
+            && self.rules() < MAX_RULES
+            && schema.as_object().is_some_and(|map| map.keys().all(|key| NOTES.contains(&key.as_str())))
+    }
+
     /// A value under a schema.
     fn literal(&mut self, name: &str, tool: &Tool, schema: &Json, depth: usize) -> String {
-        let python = self.grammar.notation == Notation::PYTHON;
-        let plain = schema.as_object().is_some_and(|map| map.keys().all(|key| NOTES.contains(&key.as_str())));
+        let python = self.notation == Notation::PYTHON;
         match shape(tool, schema) {
             Shape::Choice(values) => {
                 let mut all = Vec::new();
@@ -210,12 +227,12 @@ impl Writer<'_> {
                     format!("({} | {document}{null})", self.string())
                 }
             },
-            Shape::Document(schema) if plain && depth < MAX_LITERAL && schema.get("items").is_some() => {
+            Shape::Document(schema) if self.is_plain(schema, depth) && schema.get("items").is_some() => {
                 let item = self.literal(&format!("{name}-item"), tool, &schema["items"], depth + 1);
                 self.rule(&format!("{name}-item"), &item);
                 format!("\"[\" ws ({name}-item (ws \",\" ws {name}-item)* ws)? \"]\"")
             }
-            Shape::Document(schema) if plain && depth < MAX_LITERAL && schema.get("properties").is_some() => {
+            Shape::Document(schema) if self.is_plain(schema, depth) && schema.get("properties").is_some() => {
                 let properties = schema["properties"].as_object();
                 let properties: Vec<(&str, &Json)> =
                     properties.into_iter().flatten().map(|(key, schema)| (key.as_str(), schema)).collect();
