@@ -10,11 +10,24 @@ use super::writer::{Writer, any_of, quote};
 const MAX_LITERAL: usize = 4;
 
 /// Most rules of a grammar for which literals have rules of their own.
-const MAX_RULES: usize = 4000;
+const MAX_RULES: usize = 2000;
+
+/// Most schemas that are looked at to tell what a parameter may be.
+const MAX_STEPS: usize = 1000;
 
 /// Keywords that do not restrict a value.
-const NOTES: &[&str] =
-    &["type", "title", "description", "default", "examples", "items", "properties", "required"];
+const NOTES: &[&str] = &[
+    "type",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "items",
+    "properties",
+    "required",
+    "additionalProperties",
+    "anyOf",
+];
 
 /// What a parameter may be.
 enum Shape<'s> {
@@ -133,7 +146,8 @@ impl Writer<'_> {
             let name = if order == 0 { name.to_owned() } else { format!("{name}-sorted") };
             for (n, (key, schema)) in properties.iter().enumerate() {
                 let value = self.literal(&format!("{name}-{n}"), tool, schema, depth);
-                let key_end = quote(&self.notation.key_end.to_string());
+                let nested = self.notation == Notation::PYTHON && depth > 0;
+                let key_end = quote(&if nested { ':' } else { self.notation.key_end }.to_string());
                 let key_name = self.key(key, depth);
                 self.rule(&format!("{name}-{n}"), &format!("{key_name} ws {key_end} ws {value}"));
                 let (first, rest) = (format!("{name}-first-{}", n + 1), format!("{name}-rest-{}", n + 1));
@@ -193,6 +207,7 @@ impl Writer<'_> {
         depth < MAX_LITERAL
             && self.rules() < MAX_RULES
             && schema.as_object().is_some_and(|map| map.keys().all(|key| NOTES.contains(&key.as_str())))
+            && (schema.get("anyOf").is_none() || alternatives(schema).is_some())
     }
 
     /// A value under a schema.
@@ -223,7 +238,7 @@ impl Writer<'_> {
                 // A string, or whatever else the schema names.
                 false => {
                     let document = self.document(tool, schema);
-                    let null = if python { " | \"None\"" } else { "" };
+                    let null = if python && may_be_null(schema, 0) { " | \"None\"" } else { "" };
                     format!("({} | {document}{null})", self.string())
                 }
             },
@@ -245,9 +260,44 @@ impl Writer<'_> {
                     self.members(&format!("{name}-member"), tool, &properties, &required, depth + 1);
                 format!("\"{{\" ws {members} ws \"}}\"")
             }
-            Shape::Document(schema) => self.document(tool, schema),
+            Shape::Document(schema)
+                if python && self.is_plain(schema, depth) && alternatives(schema).is_some() =>
+            {
+                let mut all = Vec::new();
+                for (n, schema) in alternatives(schema).into_iter().flatten().enumerate() {
+                    let one = format!("{name}-any-{n}");
+                    let value = self.literal(&one, tool, schema, depth + 1);
+                    self.rule(&one, &value);
+                    all.push(one);
+                }
+                any_of(&all)
+            }
+            Shape::Document(schema) => {
+                let document = self.document(tool, schema);
+                match python && may_be_null(schema, 0) {
+                    true => format!("({document} | \"None\")"),
+                    false => document,
+                }
+            }
         }
     }
+}
+
+/// The schemas of which a value fits any.
+fn alternatives(schema: &Json) -> Option<&Vec<Json>> {
+    let all = schema.get("anyOf").and_then(Json::as_array)?;
+    (!all.is_empty() && schema.get("properties").is_none() && schema.get("items").is_none()).then_some(all)
+}
+
+/// Whether a schema names null.
+fn may_be_null(schema: &Json, depth: usize) -> bool {
+    let named = |kind: &Json| kind == "null";
+    let alternatives = ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(*key)?.as_array());
+    schema
+        .get("type")
+        .is_some_and(|kind| named(kind) || kind.as_array().is_some_and(|kinds| kinds.iter().any(named)))
+        || schema.get("nullable") == Some(&Json::Bool(true))
+        || depth < 2 && alternatives.flatten().any(|schema| may_be_null(schema, depth + 1))
 }
 
 /// Whether a schema is about strings and nothing else.
@@ -271,7 +321,7 @@ fn shape<'s>(tool: &'s Tool, schema: &'s Json) -> Shape<'s> {
     if let Some(value) = schema.get("const") {
         return Shape::Choice(vec![value]);
     }
-    if may_be_text(tool, schema, 0) {
+    if may_be_text(tool, schema, 0, &mut { MAX_STEPS }) {
         return Shape::Text;
     }
     match schema.get("type").and_then(Json::as_str) {
@@ -281,10 +331,11 @@ fn shape<'s>(tool: &'s Tool, schema: &'s Json) -> Shape<'s> {
 }
 
 /// Whether a string is among the values of a schema, or anything at all.
-fn may_be_text(tool: &Tool, schema: &Json, depth: usize) -> bool {
-    if depth > 8 {
+fn may_be_text(tool: &Tool, schema: &Json, depth: usize, steps: &mut usize) -> bool {
+    if depth > 8 || *steps == 0 {
         return true;
     }
+    *steps -= 1;
     if let Some(kind) = schema.get("type") {
         return match kind {
             Json::Array(kinds) => kinds.iter().any(|kind| kind == "string"),
@@ -293,15 +344,15 @@ fn may_be_text(tool: &Tool, schema: &Json, depth: usize) -> bool {
     }
     for key in ["anyOf", "oneOf"] {
         if let Some(Json::Array(schemas)) = schema.get(key) {
-            return schemas.iter().any(|schema| may_be_text(tool, schema, depth + 1));
+            return schemas.iter().any(|schema| may_be_text(tool, schema, depth + 1, steps));
         }
     }
     if let Some(Json::Array(schemas)) = schema.get("allOf") {
-        return schemas.iter().all(|schema| may_be_text(tool, schema, depth + 1));
+        return schemas.iter().all(|schema| may_be_text(tool, schema, depth + 1, steps));
     }
     if let Some(Json::String(reference)) = schema.get("$ref") {
         let target = reference.strip_prefix('#').and_then(|pointer| tool.parameters().pointer(pointer));
-        return target.is_none_or(|target| may_be_text(tool, target, depth + 1));
+        return target.is_none_or(|target| may_be_text(tool, target, depth + 1, steps));
     }
     if let Some(Json::Array(values)) = schema.get("enum") {
         return values.iter().any(Json::is_string);
