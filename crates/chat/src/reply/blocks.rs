@@ -113,7 +113,7 @@ impl ReplyParser {
         self.grammar.objects_for_name && self.field.trim().is_empty()
     }
 
-    /// Text where only markers should be: behind a call it is content.
+    /// Text where only markers should be: after a call it is content.
     fn foreign(&mut self, c: char) -> Result<Text, String> {
         if self.calls == 0 || self.at == At::Params {
             return Err(format!("expected a call, found `{c}`"));
@@ -175,7 +175,7 @@ impl ReplyParser {
         Ok(Text::Taken)
     }
 
-    /// Goes on behind arguments that were complete, or fails.
+    /// Goes on after arguments that were complete, or fails.
     fn settle(&mut self, finished: Result<(), String>) {
         match finished {
             Ok(()) => self.enter(At::Open),

@@ -18,7 +18,7 @@ pub(super) static TOOL_CALLS: Grammar =
 pub(super) static NEMOTRON: Grammar =
     Grammar::new(&[(Content, "<TOOLCALL>", Objects), (Objects, "</TOOLCALL>", Content)]);
 
-/// `{"name": "f", "parameters": {..}}` as the whole reply, or behind `<|python_tag|>`.
+/// `{"name": "f", "parameters": {..}}` as the whole reply, or after `<|python_tag|>`.
 pub(super) static LLAMA3: Grammar =
     Grammar { bare: true, ..Grammar::new(&[(Content, "<|python_tag|>", Objects)]) };
 
@@ -33,6 +33,7 @@ pub(super) static FUNCTIONARY: Grammar = Grammar::new(&[
 /// `<|tool_call|>[{"name": "f", "arguments": {..}}, ..]`, with an end mark or without; 3.3 marks the answer.
 pub(super) static GRANITE3: Grammar = Grammar {
     answer: ("<response>", "</response>"),
+    optional_end: true,
     ..Grammar::new(&[
         (Content, "<|tool_call|>", Objects),
         (Objects, "<|/tool_call|>", Content),

@@ -9,7 +9,7 @@ pub(super) enum At {
     Reasoning,
     /// In the words before a message that say what it is.
     Header,
-    /// Behind a header, whose words decide what comes: a [`Heading`].
+    /// After a header, whose words decide what comes: a [`Heading`].
     Message,
     /// Beside calls: only white space and markers.
     Open,
@@ -140,6 +140,8 @@ pub(super) struct Grammar {
     pub(super) lines: bool,
     /// The name and the id in what stands where a name does.
     pub(super) name: fn(&str) -> (&str, Option<&str>),
+    /// Whether models may leave out what ends a block.
+    pub(super) optional_end: bool,
     /// Whether objects are `{name: arguments}`.
     pub(super) keyed: bool,
     /// The notation of `Literals`.
@@ -159,6 +161,7 @@ impl Grammar {
             objects_for_name: false,
             lines: false,
             name: |name| (name, None),
+            optional_end: false,
             keyed: false,
             notation: Notation::JSON,
             heading: |_| Heading::Content,

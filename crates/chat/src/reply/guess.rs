@@ -206,6 +206,30 @@ impl Guess {
     }
 }
 
+impl ReplyParser {
+    /// Whether what follows may be taken for a call on trial.
+    pub(super) fn may_guess(&self) -> bool {
+        !self.guessed && self.replay == 0 && self.schema.has_tools()
+    }
+
+    pub(super) fn begin_guess(&mut self, guess: Guess) {
+        self.guess = Some(guess);
+    }
+
+    /// A guess was wrong: its text is what it would have been without it.
+    pub(super) fn release(&mut self, guess: Guess) {
+        let early = self.at == At::Reasoning;
+        let text = guess.into_held();
+        if early {
+            self.replay = text.len();
+            self.held.put_back(text);
+        } else {
+            text.text().chars().for_each(|c| self.out.content(c));
+            self.may_think = false;
+        }
+    }
+}
+
 /// Reads the beginning of a loose text: white space may stand before calls.
 fn opening(text: &str) -> Opening<'_> {
     // A wrapper that is being written.

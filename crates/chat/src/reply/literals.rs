@@ -82,18 +82,18 @@ impl Literals {
                 }
             };
         };
-        // White space stands around values, and behind one that ended with its last character; the comma or bracket
+        // White space stands around values, and after one that ended with its last character; the comma or bracket
         // then completes the member.
         if c.is_whitespace() && (scan.text().is_empty() || scan.is_over()) {
             return Ok(Piece::None);
         }
         match scan.feed(c)? {
             Extent::Inside | Extent::Last => return Ok(Piece::None),
-            Extent::Behind if c.is_whitespace() => {
+            Extent::After if c.is_whitespace() => {
                 scan.end();
                 return Ok(Piece::None);
             }
-            Extent::Behind => {}
+            Extent::After => {}
         }
         let value = value(scan.text(), self.notation)?;
         let key = key(&std::mem::take(&mut self.key), self.notation)?;
@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands behind a backslash, by Python's rules.
+    /// What stands after a backslash, by Python's rules.
     fn escape(&mut self, text: &mut String) -> Result<(), String> {
         let mut chars = self.rest.chars();
         let c = chars.next().ok_or("a string has no end")?;

@@ -34,7 +34,7 @@ fn harmony(header: &str) -> Heading {
     }
 }
 
-/// What stands behind `to=`.
+/// What stands after `to=`.
 fn recipient(header: &str) -> Option<&str> {
     header.split_once("to=").map(|(_, to)| first_word(to))
 }
@@ -69,7 +69,7 @@ pub(super) static ATEM: Grammar = Grammar {
     ])
 };
 
-/// GigaChat 3: a message `function call` that is an object; since 3.1 an object behind `<|function_call|>`.
+/// GigaChat 3: a message `function call` that is an object; since 3.1 an object after `<|function_call|>`.
 pub(super) static GIGACHAT3: Grammar = Grammar {
     heading: |header| match header.ends_with("function call") {
         true => Heading::Object,

@@ -1,4 +1,4 @@
-//! Calls as JSON objects: `{"name": "f", "arguments": {..}}` or `{"f": {..}}`, alone, behind one another, or in an array.
+//! Calls as JSON objects: `{"name": "f", "arguments": {..}}` or `{"f": {..}}`, alone, after one another, or in an array.
 
 use super::grammar::Notation;
 use super::output::{Draft, Output};
@@ -15,7 +15,7 @@ enum State {
     Colon(Part),
     Value(Part, Scan),
     /// A comma or the object's end comes.
-    Behind,
+    After,
 }
 
 /// What a member of an object is for.
@@ -90,7 +90,7 @@ impl Objects {
                 scan.feed(c)?;
                 self.state = State::Key(scan);
             }
-            State::Member | State::Behind if c == '}' => {
+            State::Member | State::After if c == '}' => {
                 self.state = State::Outside;
                 self.any = true;
                 return Ok(Taken::End);
@@ -130,19 +130,19 @@ impl Objects {
                 let before = scan.text().len();
                 let extent = scan.feed(c)?;
                 // An object is handed on as it comes.
-                if *part == Part::Arguments && scan.text().starts_with('{') && extent != Extent::Behind {
+                if *part == Part::Arguments && scan.text().starts_with('{') && extent != Extent::After {
                     call.arguments(scan.text().get(before..).unwrap_or_default(), out);
                 }
                 if extent != Extent::Inside {
                     self.has_arguments |= value(*part, scan.text(), self.has_arguments, call, out)?;
-                    self.state = State::Behind;
+                    self.state = State::After;
                 }
-                if extent == Extent::Behind {
+                if extent == Extent::After {
                     return self.feed(c, call, out);
                 }
             }
-            State::Behind if c == ',' => self.state = State::Member,
-            State::Behind => return unexpected("a comma or `}`"),
+            State::After if c == ',' => self.state = State::Member,
+            State::After => return unexpected("a comma or `}`"),
         }
         Ok(Taken::Yes)
     }

@@ -48,9 +48,9 @@ pub struct ReplyParser {
     /// Which markers are control tokens.
     pub(super) tokens: Tokens,
     /// What may be a call though it does not stand where calls do.
-    guess: Option<Guess>,
+    pub(super) guess: Option<Guess>,
     /// Bytes at the front of `held` that were a guess already: no other begins in them.
-    replay: usize,
+    pub(super) replay: usize,
     /// Whether this is a guess itself.
     pub(super) guessed: bool,
     /// Whether thinking may begin here: nothing has been said since the reply or its last call.
@@ -275,28 +275,6 @@ impl ReplyParser {
             (At::Content, At::Content) if rule.1 == answer => self.out.reply.content.is_empty() || token(),
             (At::Content, At::Content) if rule.1 == answer_end => self.in_answer || token(),
             _ => true,
-        }
-    }
-
-    /// Whether what follows may be taken for a call on trial.
-    pub(super) fn may_guess(&self) -> bool {
-        !self.guessed && self.replay == 0 && self.schema.has_tools()
-    }
-
-    pub(super) fn begin_guess(&mut self, guess: Guess) {
-        self.guess = Some(guess);
-    }
-
-    /// A guess was wrong: its text is what it would have been without it.
-    fn release(&mut self, guess: Guess) {
-        let early = self.at == At::Reasoning;
-        let text = guess.into_held();
-        if early {
-            self.replay = text.len();
-            self.held.put_back(text);
-        } else {
-            text.text().chars().for_each(|c| self.out.content(c));
-            self.may_think = false;
         }
     }
 

@@ -6,12 +6,12 @@ use super::grammar::{Notation, Quote};
 /// What a character means for the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// The value goes on behind it.
+    /// The value goes on after it.
     Inside,
     /// The value ends with it.
     Last,
     /// The value ended before it.
-    Behind,
+    After,
 }
 
 /// A value that is being read: brackets are counted and strings skipped. Whether it is a value at all is found out
@@ -47,7 +47,7 @@ impl Scan {
         self.over = true;
     }
 
-    /// Takes a character, but not one that is [`Extent::Behind`] the value.
+    /// Takes a character, but not one that is [`Extent::After`] the value.
     ///
     /// A value of brackets ends with the last of them, one that is a string with its quote where nothing else can
     /// follow, others before a bracket, comma or white space.
@@ -71,7 +71,7 @@ impl Scan {
         }
         let closing = matches!(c, '}' | ']' | ')');
         if self.depth == 0 && (closing || c == ',' || c.is_whitespace()) {
-            return Ok(Extent::Behind);
+            return Ok(Extent::After);
         }
         self.text.push(c);
         if let Some(quote) = self.opened(c) {

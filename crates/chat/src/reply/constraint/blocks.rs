@@ -35,7 +35,11 @@ impl Writer<'_> {
         match to {
             At::Objects => {
                 let objects = self.objects(marker);
-                let end = self.end(At::Objects);
+                // A block that no marker opens has none that ends it; some models leave it out.
+                let end = match marker.ends_with('[') || self.grammar.optional_end {
+                    true => format!("({})?", self.end(At::Objects)),
+                    false => self.end(At::Objects),
+                };
                 match self.begin(At::Objects) {
                     // Calls in tags of their own.
                     Some(call) => {

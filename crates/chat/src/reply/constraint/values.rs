@@ -9,9 +9,25 @@ use super::writer::{Writer, any_of, quote};
 /// Deepest nesting of a literal that has rules of its own; what is deeper is JSON.
 const MAX_LITERAL: usize = 4;
 
+/// Most rules of a grammar for which literals have rules of their own.
+const MAX_RULES: usize = 2000;
+
+/// Most schemas that are looked at to tell what a parameter may be.
+const MAX_STEPS: usize = 1000;
+
 /// Keywords that do not restrict a value.
-const NOTES: &[&str] =
-    &["type", "title", "description", "default", "examples", "items", "properties", "required"];
+const NOTES: &[&str] = &[
+    "type",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "items",
+    "properties",
+    "required",
+    "additionalProperties",
+    "anyOf",
+];
 
 /// What a parameter may be.
 enum Shape<'s> {
@@ -30,7 +46,7 @@ impl Writer<'_> {
         let mut all = String::new();
         for (key, schema) in tool.properties() {
             let name = format!("parameter-{i}-{}", all.matches("parameter-").count());
-            let member = self.parameter(tool, key, schema);
+            let member = self.parameter(&name, tool, key, schema);
             self.rule(&name, &member);
             let optional = if tool.is_required(key) { "" } else { "?" };
             all.push_str(&format!("({name} ws){optional} "));
@@ -47,7 +63,7 @@ impl Writer<'_> {
         format!("{name_end} ws {all}{}", any_of(&ends))
     }
 
-    fn parameter(&mut self, tool: &Tool, key: &str, schema: &Json) -> String {
+    fn parameter(&mut self, name: &str, tool: &Tool, key: &str, schema: &Json) -> String {
         let rules = self.grammar.rules;
         let shape = shape(tool, schema);
         let text = matches!(shape, Shape::Text)
@@ -88,14 +104,21 @@ impl Writer<'_> {
                 any_of(&values.iter().map(text).collect::<Vec<_>>())
             }
             Shape::Boolean => "(\"true\" | \"false\" | \"True\" | \"False\")".to_owned(),
-            Shape::Document(schema) => self.document(tool, schema),
+            // Some templates print values as Python does, and models learn it.
+            Shape::Document(schema) => {
+                let json = self.document(tool, schema);
+                let notation = std::mem::replace(&mut self.notation, Notation::PYTHON);
+                let literal = self.literal(&format!("{name}-python"), tool, schema, 1);
+                self.notation = notation;
+                if literal == json { json } else { format!("({json} | {literal})") }
+            }
         };
         format!("{begin} ws {value} ws {}", self.marker(end))
     }
 
     /// Arguments as `key=value` up to the closing bracket.
     pub(super) fn literals(&mut self, i: usize, tool: &Tool) -> String {
-        let close = quote(&self.grammar.notation.close.to_string());
+        let close = quote(&self.notation.close.to_string());
         let orders =
             self.members(&format!("literal-{i}"), tool, &tool.properties(), &|key| tool.is_required(key), 0);
         format!("ws {orders} ws {close}")
@@ -111,7 +134,7 @@ impl Writer<'_> {
         depth: usize,
     ) -> String {
         let mut orders = vec![properties.to_vec()];
-        if self.grammar.notation.key_end == ':' {
+        if self.notation.key_end == ':' {
             let mut sorted = properties.to_vec();
             sorted.sort_by_key(|(key, _)| *key);
             if sorted != orders[0] {
@@ -123,7 +146,8 @@ impl Writer<'_> {
             let name = if order == 0 { name.to_owned() } else { format!("{name}-sorted") };
             for (n, (key, schema)) in properties.iter().enumerate() {
                 let value = self.literal(&format!("{name}-{n}"), tool, schema, depth);
-                let key_end = quote(&self.grammar.notation.key_end.to_string());
+                let nested = self.notation == Notation::PYTHON && depth > 0;
+                let key_end = quote(&if nested { ':' } else { self.notation.key_end }.to_string());
                 let key_name = self.key(key, depth);
                 self.rule(&format!("{name}-{n}"), &format!("{key_name} ws {key_end} ws {value}"));
                 let (first, rest) = (format!("{name}-first-{}", n + 1), format!("{name}-rest-{}", n + 1));
@@ -144,7 +168,7 @@ impl Writer<'_> {
 
     /// A key, in quotes inside of Python's dictionaries.
     fn key(&mut self, key: &str, depth: usize) -> String {
-        match self.grammar.notation == Notation::PYTHON && depth > 0 {
+        match self.notation == Notation::PYTHON && depth > 0 {
             true => self.quoted(key),
             false => quote(key),
         }
@@ -152,7 +176,7 @@ impl Writer<'_> {
 
     /// A known string in any of the notation's quotes that it fits in.
     fn quoted(&mut self, text: &str) -> String {
-        let quotes = self.grammar.notation.quotes;
+        let quotes = self.notation.quotes;
         let fits = |mark: &str, escapes: bool| !text.contains(mark) && !(escapes && text.contains('\\'));
         let mut all: Vec<String> = quotes
             .iter()
@@ -167,7 +191,7 @@ impl Writer<'_> {
 
     /// Any string.
     fn string(&mut self) -> String {
-        let Some(quote) = self.grammar.notation.quotes.first().filter(|quote| !quote.escapes) else {
+        let Some(quote) = self.notation.quotes.first().filter(|quote| !quote.escapes) else {
             let of = |q: &str| format!("\"{q}\" ([^{q}\\\\] | \"\\\\\" [^xuU])* \"{q}\"");
             self.rule("string", &format!("{} | {}", of("'"), of("\\\"")));
             return "string".to_owned();
@@ -177,10 +201,18 @@ impl Writer<'_> {
         format!("{mark} {text} {mark}")
     }
 
+    /// Whether a schema has rules of its own, or is JSON: it has no keywords that these do not follow, and there are not
+    /// too many, as a schema that refers to itself would have.
+    fn is_plain(&self, schema: &Json, depth: usize) -> bool {
+        depth < MAX_LITERAL
+            && self.rules() < MAX_RULES
+            && schema.as_object().is_some_and(|map| map.keys().all(|key| NOTES.contains(&key.as_str())))
+            && (schema.get("anyOf").is_none() || alternatives(schema).is_some())
+    }
+
     /// A value under a schema.
     fn literal(&mut self, name: &str, tool: &Tool, schema: &Json, depth: usize) -> String {
-        let python = self.grammar.notation == Notation::PYTHON;
-        let plain = schema.as_object().is_some_and(|map| map.keys().all(|key| NOTES.contains(&key.as_str())));
+        let python = self.notation == Notation::PYTHON;
         match shape(tool, schema) {
             Shape::Choice(values) => {
                 let mut all = Vec::new();
@@ -206,16 +238,16 @@ impl Writer<'_> {
                 // A string, or whatever else the schema names.
                 false => {
                     let document = self.document(tool, schema);
-                    let null = if python { " | \"None\"" } else { "" };
+                    let null = if python && may_be_null(schema, 0) { " | \"None\"" } else { "" };
                     format!("({} | {document}{null})", self.string())
                 }
             },
-            Shape::Document(schema) if plain && depth < MAX_LITERAL && schema.get("items").is_some() => {
+            Shape::Document(schema) if self.is_plain(schema, depth) && schema.get("items").is_some() => {
                 let item = self.literal(&format!("{name}-item"), tool, &schema["items"], depth + 1);
                 self.rule(&format!("{name}-item"), &item);
                 format!("\"[\" ws ({name}-item (ws \",\" ws {name}-item)* ws)? \"]\"")
             }
-            Shape::Document(schema) if plain && depth < MAX_LITERAL && schema.get("properties").is_some() => {
+            Shape::Document(schema) if self.is_plain(schema, depth) && schema.get("properties").is_some() => {
                 let properties = schema["properties"].as_object();
                 let properties: Vec<(&str, &Json)> =
                     properties.into_iter().flatten().map(|(key, schema)| (key.as_str(), schema)).collect();
@@ -228,9 +260,44 @@ impl Writer<'_> {
                     self.members(&format!("{name}-member"), tool, &properties, &required, depth + 1);
                 format!("\"{{\" ws {members} ws \"}}\"")
             }
-            Shape::Document(schema) => self.document(tool, schema),
+            Shape::Document(schema)
+                if python && self.is_plain(schema, depth) && alternatives(schema).is_some() =>
+            {
+                let mut all = Vec::new();
+                for (n, schema) in alternatives(schema).into_iter().flatten().enumerate() {
+                    let one = format!("{name}-any-{n}");
+                    let value = self.literal(&one, tool, schema, depth + 1);
+                    self.rule(&one, &value);
+                    all.push(one);
+                }
+                any_of(&all)
+            }
+            Shape::Document(schema) => {
+                let document = self.document(tool, schema);
+                match python && may_be_null(schema, 0) {
+                    true => format!("({document} | \"None\")"),
+                    false => document,
+                }
+            }
         }
     }
+}
+
+/// The schemas of which a value fits any.
+fn alternatives(schema: &Json) -> Option<&Vec<Json>> {
+    let all = schema.get("anyOf").and_then(Json::as_array)?;
+    (!all.is_empty() && schema.get("properties").is_none() && schema.get("items").is_none()).then_some(all)
+}
+
+/// Whether a schema names null.
+fn may_be_null(schema: &Json, depth: usize) -> bool {
+    let named = |kind: &Json| kind == "null";
+    let alternatives = ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(*key)?.as_array());
+    schema
+        .get("type")
+        .is_some_and(|kind| named(kind) || kind.as_array().is_some_and(|kinds| kinds.iter().any(named)))
+        || schema.get("nullable") == Some(&Json::Bool(true))
+        || depth < 2 && alternatives.flatten().any(|schema| may_be_null(schema, depth + 1))
 }
 
 /// Whether a schema is about strings and nothing else.
@@ -254,7 +321,7 @@ fn shape<'s>(tool: &'s Tool, schema: &'s Json) -> Shape<'s> {
     if let Some(value) = schema.get("const") {
         return Shape::Choice(vec![value]);
     }
-    if may_be_text(tool, schema, 0) {
+    if may_be_text(tool, schema, 0, &mut { MAX_STEPS }) {
         return Shape::Text;
     }
     match schema.get("type").and_then(Json::as_str) {
@@ -264,10 +331,11 @@ fn shape<'s>(tool: &'s Tool, schema: &'s Json) -> Shape<'s> {
 }
 
 /// Whether a string is among the values of a schema, or anything at all.
-fn may_be_text(tool: &Tool, schema: &Json, depth: usize) -> bool {
-    if depth > 8 {
+fn may_be_text(tool: &Tool, schema: &Json, depth: usize, steps: &mut usize) -> bool {
+    if depth > 8 || *steps == 0 {
         return true;
     }
+    *steps -= 1;
     if let Some(kind) = schema.get("type") {
         return match kind {
             Json::Array(kinds) => kinds.iter().any(|kind| kind == "string"),
@@ -276,15 +344,15 @@ fn may_be_text(tool: &Tool, schema: &Json, depth: usize) -> bool {
     }
     for key in ["anyOf", "oneOf"] {
         if let Some(Json::Array(schemas)) = schema.get(key) {
-            return schemas.iter().any(|schema| may_be_text(tool, schema, depth + 1));
+            return schemas.iter().any(|schema| may_be_text(tool, schema, depth + 1, steps));
         }
     }
     if let Some(Json::Array(schemas)) = schema.get("allOf") {
-        return schemas.iter().all(|schema| may_be_text(tool, schema, depth + 1));
+        return schemas.iter().all(|schema| may_be_text(tool, schema, depth + 1, steps));
     }
     if let Some(Json::String(reference)) = schema.get("$ref") {
         let target = reference.strip_prefix('#').and_then(|pointer| tool.parameters().pointer(pointer));
-        return target.is_none_or(|target| may_be_text(tool, target, depth + 1));
+        return target.is_none_or(|target| may_be_text(tool, target, depth + 1, steps));
     }
     if let Some(Json::Array(values)) = schema.get("enum") {
         return values.iter().any(Json::is_string);

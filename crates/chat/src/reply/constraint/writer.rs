@@ -1,18 +1,22 @@
 //! GBNF text that is being written.
 
 use super::super::calls;
-use super::super::grammar::{At, Grammar, Rule, opens};
+use super::super::grammar::{At, Grammar, Notation, Rule, opens};
 use super::super::held::token_parts;
 use super::super::schema::{Schema, Tool};
 use super::{Part, ReplyGrammar};
+use indexmap::IndexMap;
 use serde_json::Value as Json;
+use std::collections::HashSet;
 
 /// Rules and parts so far.
 pub(super) struct Writer<'a> {
     pub(super) grammar: &'static Grammar,
     pub(super) schema: &'a Schema,
     token: &'a dyn Fn(&str) -> Option<u32>,
-    rules: Vec<(String, String)>,
+    /// The notation of literals.
+    pub(super) notation: Notation,
+    rules: IndexMap<String, String>,
     parts: Vec<(String, Part)>,
 }
 
@@ -22,7 +26,14 @@ impl<'a> Writer<'a> {
         schema: &'a Schema,
         token: &'a dyn Fn(&str) -> Option<u32>,
     ) -> Self {
-        let mut writer = Writer { grammar, schema, token, rules: Vec::new(), parts: Vec::new() };
+        let mut writer = Writer {
+            grammar,
+            schema,
+            token,
+            notation: grammar.notation,
+            rules: IndexMap::new(),
+            parts: Vec::new(),
+        };
         writer.rule("ws", "[ \\t\\r\\n]{0,32}");
         writer
     }
@@ -38,12 +49,12 @@ impl<'a> Writer<'a> {
     /// Adds a rule, once.
     pub(super) fn rule(&mut self, name: &str, expr: &str) {
         if !self.has_rule(name) {
-            self.rules.push((name.to_owned(), expr.to_owned()));
+            self.rules.insert(name.to_owned(), expr.to_owned());
         }
     }
 
     pub(super) fn has_rule(&self, name: &str) -> bool {
-        self.rules.iter().any(|(known, _)| known == name)
+        self.rules.contains_key(name)
     }
 
     /// The name of a part; equal parts are one.
@@ -57,12 +68,19 @@ impl<'a> Writer<'a> {
         name
     }
 
-    pub(super) fn finish(mut self) -> ReplyGrammar {
+    /// How many rules there are.
+    pub(super) fn rules(&self) -> usize {
+        self.rules.len()
+    }
+
+    pub(super) fn finish(self) -> ReplyGrammar {
+        let used: HashSet<&str> = self.rules.values().flat_map(|expr| words(expr)).collect();
+        let line = |name: &str, expr: &str| format!("{name} ::= {}\n", expr.trim());
         // The root first, as people write it.
-        self.rules.sort_by_key(|(name, _)| name != "root");
-        let used = |name: &str| self.rules.iter().any(|(_, expr)| words(expr).any(|word| word == name));
-        let rules = self.rules.iter().filter(|(name, _)| name == "root" || used(name));
-        let gbnf = rules.map(|(name, expr)| format!("{name} ::= {}\n", expr.trim())).collect();
+        let mut gbnf = self.rules.get("root").map_or(String::new(), |expr| line("root", expr));
+        for (name, expr) in self.rules.iter().filter(|(name, _)| used.contains(name.as_str())) {
+            gbnf.push_str(&line(name, expr));
+        }
         ReplyGrammar { gbnf, parts: self.parts }
     }
 
