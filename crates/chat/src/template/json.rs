@@ -1,6 +1,7 @@
 //! `tojson` as Python's `json.dumps(x, ensure_ascii=False)`, and `from_json`.
 
 use super::args::{Args, given};
+use super::budget::gathered;
 use super::error::{R, fail};
 use super::print::float_repr;
 use super::text::{Builder, Text};
@@ -91,8 +92,9 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 fn write_dict(cx: &Cx<'_>, out: &mut Builder, style: &Style, dict: Id, depth: usize) -> R<()> {
-    let mut entries: Vec<(Value, Value)> = cx.dict_of(dict)?.values().cloned().collect();
-    cx.budget.items(entries.len())?;
+    let dict = cx.dict_of(dict)?;
+    cx.budget.items(dict.len())?;
+    let mut entries = gathered(dict.len(), dict.values().cloned())?;
     if style.sort_keys {
         entries = cx.sort_by_key(entries, false)?;
     }
