@@ -58,11 +58,11 @@ impl Context<'_> {
 fn variable(cx: &mut Cx<'_>, name: &str, json: &Json) -> R<Value> {
     match (name, json) {
         ("messages", Json::Array(messages)) => list(cx, messages, Some(Origin::Message)),
-        ("messages", json) => cx.from_json(json, Some(Origin::Message(0)), 0),
-        ("tools", json) => cx.from_json(json, Some(Origin::Tools), 0),
-        ("documents", json) => cx.from_json(json, Some(Origin::Documents), 0),
-        ("bos_token" | "eos_token", json) => cx.from_json(json, None, 0),
-        (_, json) => cx.from_json(json, Some(Origin::Variable), 0),
+        ("messages", json) => cx.json_value(json, Some(Origin::Message(0)), 0),
+        ("tools", json) => cx.json_value(json, Some(Origin::Tools), 0),
+        ("documents", json) => cx.json_value(json, Some(Origin::Documents), 0),
+        ("bos_token" | "eos_token", json) => cx.json_value(json, None, 0),
+        (_, json) => cx.json_value(json, Some(Origin::Variable), 0),
     }
 }
 
@@ -71,7 +71,7 @@ fn list(cx: &mut Cx<'_>, items: &[Json], message: Option<fn(usize) -> Origin>) -
     let mut out = Vec::new();
     for (i, item) in items.iter().enumerate() {
         let origin = message.map_or(Origin::Tools, |message| message(i));
-        push(&mut out, cx.from_json(item, Some(origin), 1)?)?;
+        push(&mut out, cx.json_value(item, Some(origin), 1)?)?;
     }
     cx.list(out)
 }

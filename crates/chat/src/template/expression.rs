@@ -145,7 +145,7 @@ impl<'s> Parser<'s> {
                 let skip = self.emit(Op::And(0));
                 self.operators(level::NOT)?;
                 self.land(skip);
-            } else if self.is_word("or") && least <= level::OR {
+            } else if self.is_word("or") && least == level::OR {
                 self.next();
                 let skip = self.emit(Op::Or(0));
                 self.operators(level::AND)?;

@@ -176,7 +176,7 @@ pub(super) fn from_json(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     let text = value.as_text()?;
     cx.budget.charge(text.as_str().len() as u64)?;
     match serde_json::from_str(text.as_str()) {
-        Ok(json) => cx.from_json(&json, text.origin(), 0),
+        Ok(json) => cx.json_value(&json, text.origin(), 0),
         Err(e) => fail(format!("from_json: not valid JSON: {e}")),
     }
 }

@@ -407,7 +407,7 @@ impl Cx<'_> {
     }
 
     /// A JSON value whose strings come from `origin`.
-    pub(super) fn from_json(
+    pub(super) fn json_value(
         &mut self,
         json: &serde_json::Value,
         origin: Option<Origin>,
@@ -426,14 +426,14 @@ impl Cx<'_> {
             Json::Array(items) => {
                 let mut out = Vec::new();
                 for item in items {
-                    push(&mut out, self.from_json(item, origin, depth + 1)?)?;
+                    push(&mut out, self.json_value(item, origin, depth + 1)?)?;
                 }
                 self.list(out)?
             }
             Json::Object(map) => {
                 let dict = self.new_dict()?;
                 for (key, value) in map {
-                    let value = self.from_json(value, origin, depth + 1)?;
+                    let value = self.json_value(value, origin, depth + 1)?;
                     let key = Value::Str(self.text(key, origin)?);
                     self.set_item(dict, key, value)?;
                 }

@@ -228,7 +228,7 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
 
 /// `int(x)` of a float: the integer part.
 fn truncated(x: f64) -> Option<Value> {
-    (x.is_finite() && x.abs() < 1e38).then(|| Value::Int(x as i128))
+    (x.is_finite() && x.abs() < 1e38).then_some(Value::Int(x as i128))
 }
 
 fn to_int(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {

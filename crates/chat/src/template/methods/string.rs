@@ -481,7 +481,7 @@ fn ask(cx: &mut Cx<'_>, text: &Text, name: &'static str, args: Args) -> R<Value>
                 None => fail("substring not found"),
             };
         }
-        _ => drop(args.all(name, [])?),
+        _ => args.all(name, []).map(|[]| ())?,
     }
     let all = |f: &dyn Fn(char) -> bool| !string.is_empty() && string.chars().all(f);
     let word = |c: char| c.is_alphanumeric() || c == '_';
