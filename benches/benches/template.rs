@@ -1,4 +1,4 @@
-//! Chat templates beside minijinja alone: what the charges, the rewriting and Python's ways cost.
+//! Chat templates beside minijinja alone: what fuel, marks and Python's ways cost.
 //!
 //! ```text
 //! HAPPY_CONFORMANCE=.. cargo bench -p happy-benches --bench template     # prints a table

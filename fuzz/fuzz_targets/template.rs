@@ -5,7 +5,7 @@ use happy_engine::chat::{ChatTemplate, TemplateError};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-/// The input is a template, and behind a byte 0 a context; without one a conversation stands in.
+/// The input is a template and, after a byte 0, a context; without one, a conversation is used.
 fn context(text: &str) -> Value {
     serde_json::from_str(text).ok().filter(Value::is_object).unwrap_or_else(|| {
         let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": [1, 2.5]}}});

@@ -8,6 +8,26 @@ use std::cell::Cell;
 
 use super::error::{Fail, R};
 
+/// Makes room for `more` items: memory that the system refuses is an error.
+pub(super) fn reserve<T>(list: &mut Vec<T>, more: usize) -> R<()> {
+    list.try_reserve(more).map_err(|_| Box::new(Fail::Memory))
+}
+
+/// Appends an item, as [`reserve`] allows.
+pub(super) fn push<T>(list: &mut Vec<T>, item: T) -> R<()> {
+    reserve(list, 1)?;
+    list.push(item);
+    Ok(())
+}
+
+/// The items of an iterator that has at most `len`.
+pub(super) fn gathered<T>(len: usize, items: impl Iterator<Item = T>) -> R<Vec<T>> {
+    let mut out = Vec::new();
+    reserve(&mut out, len)?;
+    out.extend(items.take(len));
+    Ok(out)
+}
+
 /// Bytes of text that one unit of fuel pays for.
 pub(super) const BYTES_PER_FUEL: u64 = 64;
 

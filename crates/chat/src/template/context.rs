@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::budget::{push, reserve};
 use super::error::R;
 use super::text::Origin;
 use super::value::{Cx, Value};
@@ -39,30 +40,29 @@ impl Context<'_> {
     }
 
     /// About how many bytes the variables have as JSON.
-    pub(super) fn size(&self) -> u64 {
-        match self {
-            Context::Json(map) => {
-                size(map.values()) + map.keys().map(|key| key.len() as u64 + 6).sum::<u64>()
-            }
+    pub(super) fn size(&self) -> R<u64> {
+        let names = |map: &Map<String, Json>| map.keys().map(|key| key.len() as u64 + 6).sum::<u64>();
+        Ok(match self {
+            Context::Json(map) => size(map.values())? + names(map),
             Context::Input(input) => {
                 let tools = input.tools.iter().flatten();
-                size(input.messages.iter().chain(tools).chain(input.vars.values()))
-                    + input.vars.keys().map(|key| key.len() as u64 + 6).sum::<u64>()
+                size(input.messages.iter().chain(tools).chain(input.vars.values()))?
+                    + names(&input.vars)
                     + (input.bos_token.len() + input.eos_token.len()) as u64
                     + 120
             }
-        }
+        })
     }
 }
 
 fn variable(cx: &mut Cx<'_>, name: &str, json: &Json) -> R<Value> {
     match (name, json) {
         ("messages", Json::Array(messages)) => list(cx, messages, Some(Origin::Message)),
-        ("messages", json) => cx.from_json(json, Some(Origin::Message(0)), 0),
-        ("tools", json) => cx.from_json(json, Some(Origin::Tools), 0),
-        ("documents", json) => cx.from_json(json, Some(Origin::Documents), 0),
-        ("bos_token" | "eos_token", json) => cx.from_json(json, None, 0),
-        (_, json) => cx.from_json(json, Some(Origin::Variable), 0),
+        ("messages", json) => cx.json_value(json, Some(Origin::Message(0)), 0),
+        ("tools", json) => cx.json_value(json, Some(Origin::Tools), 0),
+        ("documents", json) => cx.json_value(json, Some(Origin::Documents), 0),
+        ("bos_token" | "eos_token", json) => cx.json_value(json, None, 0),
+        (_, json) => cx.json_value(json, Some(Origin::Variable), 0),
     }
 }
 
@@ -71,30 +71,35 @@ fn list(cx: &mut Cx<'_>, items: &[Json], message: Option<fn(usize) -> Origin>) -
     let mut out = Vec::new();
     for (i, item) in items.iter().enumerate() {
         let origin = message.map_or(Origin::Tools, |message| message(i));
-        out.push(cx.from_json(item, Some(origin), 1)?);
+        push(&mut out, cx.json_value(item, Some(origin), 1)?)?;
     }
     cx.list(out)
 }
 
 /// The size of values, without recursion: they may be deep.
-fn size<'j>(values: impl Iterator<Item = &'j Json>) -> u64 {
-    let mut todo: Vec<&Json> = values.collect();
+fn size<'j>(values: impl Iterator<Item = &'j Json>) -> R<u64> {
+    let mut todo: Vec<&Json> = Vec::new();
     let mut bytes = 0;
-    while let Some(value) = todo.pop() {
-        bytes += match value {
-            Json::String(s) => s.len() as u64 + 4,
-            Json::Array(items) => {
-                todo.extend(items);
-                2
-            }
-            Json::Object(map) => {
-                todo.extend(map.values());
-                map.keys().map(|key| key.len() as u64 + 6).sum::<u64>() + 2
-            }
-            _ => 7,
-        };
+    for value in values {
+        push(&mut todo, value)?;
+        while let Some(value) = todo.pop() {
+            bytes += match value {
+                Json::String(s) => s.len() as u64 + 4,
+                Json::Array(items) => {
+                    reserve(&mut todo, items.len())?;
+                    todo.extend(items);
+                    2
+                }
+                Json::Object(map) => {
+                    reserve(&mut todo, map.len())?;
+                    todo.extend(map.values());
+                    map.keys().map(|key| key.len() as u64 + 6).sum::<u64>() + 2
+                }
+                _ => 7,
+            };
+        }
     }
-    bytes
+    Ok(bytes)
 }
 
 impl From<Message> for Json {

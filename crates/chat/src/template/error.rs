@@ -26,6 +26,12 @@ pub enum TemplateError {
         /// The limit.
         fuel: u64,
     },
+    /// The system has no memory left for what the template makes.
+    #[error("chat template, line {line}: out of memory")]
+    OutOfMemory {
+        /// Where it was, counted from 1.
+        line: usize,
+    },
     /// The caller cancelled the render.
     #[error("rendering the chat template was cancelled")]
     Cancelled,
@@ -53,6 +59,7 @@ pub enum TemplateError {
 pub(super) enum Fail {
     Raised(String),
     Fuel,
+    Memory,
     Cancelled,
     Runtime(String),
 }
@@ -70,6 +77,7 @@ impl Fail {
         match self {
             Fail::Raised(message) => TemplateError::Raised { message },
             Fail::Fuel => TemplateError::OutOfFuel { line, fuel },
+            Fail::Memory => TemplateError::OutOfMemory { line },
             Fail::Cancelled => TemplateError::Cancelled,
             Fail::Runtime(message) => TemplateError::Runtime { line, message },
         }

@@ -29,10 +29,10 @@ impl<'s> Parser<'s> {
         let start = self.here();
         self.operators(level::OR)?;
         while self.skip_word("if") {
-            let mut first = self.program.code.split_off(start);
+            let first = self.cut(start);
             self.operators(level::OR)?;
             let skip = self.emit(Op::Unless(0));
-            self.program.code.append(&mut first);
+            self.paste(first);
             let end = self.emit(Op::Jump(0));
             self.land(skip);
             if self.skip_word("else") {
@@ -145,7 +145,7 @@ impl<'s> Parser<'s> {
                 let skip = self.emit(Op::And(0));
                 self.operators(level::NOT)?;
                 self.land(skip);
-            } else if self.is_word("or") && least <= level::OR {
+            } else if self.is_word("or") && least == level::OR {
                 self.next();
                 let skip = self.emit(Op::Or(0));
                 self.operators(level::AND)?;
@@ -387,8 +387,7 @@ impl<'s> Parser<'s> {
             kinds.push(kind);
             parser.expression()
         })?;
-        self.program.arguments.push(kinds);
-        Ok((self.program.arguments.len() - 1) as u32)
+        Ok(self.argument_kinds(kinds))
     }
 
     /// Names may have dots in filters and tests.
@@ -401,8 +400,7 @@ impl<'s> Parser<'s> {
     }
 
     fn no_arguments(&mut self) -> u32 {
-        self.program.arguments.push(Vec::new());
-        (self.program.arguments.len() - 1) as u32
+        self.argument_kinds(Vec::new())
     }
 
     /// A filter after its `|`; its input is on the stack.
@@ -425,8 +423,7 @@ impl<'s> Parser<'s> {
             Tok::Name(_) | Tok::Str(_) | Tok::Int(_) | Tok::Float(_) | Tok::Op("[" | "{") => {
                 self.primary()?;
                 self.postfix()?;
-                self.program.arguments.push(vec![Argument::Positional]);
-                (self.program.arguments.len() - 1) as u32
+                self.argument_kinds(vec![Argument::Positional])
             }
             _ => self.no_arguments(),
         };

@@ -1,6 +1,7 @@
 //! `tojson` as Python's `json.dumps(x, ensure_ascii=False)`, and `from_json`.
 
 use super::args::{Args, given};
+use super::budget::gathered;
 use super::error::{R, fail};
 use super::print::float_repr;
 use super::text::{Builder, Text};
@@ -91,8 +92,9 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 fn write_dict(cx: &Cx<'_>, out: &mut Builder, style: &Style, dict: Id, depth: usize) -> R<()> {
-    let mut entries: Vec<(Value, Value)> = cx.dict_of(dict)?.values().cloned().collect();
-    cx.budget.items(entries.len())?;
+    let dict = cx.dict_of(dict)?;
+    cx.budget.items(dict.len())?;
+    let mut entries = gathered(dict.len(), dict.values().cloned())?;
     if style.sort_keys {
         entries = cx.sort_by_key(entries, false)?;
     }
@@ -174,7 +176,7 @@ pub(super) fn from_json(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     let text = value.as_text()?;
     cx.budget.charge(text.as_str().len() as u64)?;
     match serde_json::from_str(text.as_str()) {
-        Ok(json) => cx.from_json(&json, text.origin(), 0),
+        Ok(json) => cx.json_value(&json, text.origin(), 0),
         Err(e) => fail(format!("from_json: not valid JSON: {e}")),
     }
 }

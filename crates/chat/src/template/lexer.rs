@@ -58,7 +58,14 @@ pub(super) fn normalized(source: &str) -> Result<String, TemplateError> {
         let message = format!("the template has {} bytes, at most {MAX_BYTES} are allowed", source.len());
         return Err(TemplateError::Syntax { line: 1, message });
     }
-    let mut text = source.replace("\r\n", "\n").replace('\r', "\n");
+    let mut text = String::new();
+    text.try_reserve_exact(source.len()).map_err(|_| TemplateError::OutOfMemory { line: 1 })?;
+    for (i, line) in source.split('\r').enumerate() {
+        // After a carriage return, a line feed belongs to it.
+        let line = if i == 0 { line } else { line.strip_prefix('\n').unwrap_or(line) };
+        text.push_str(if i == 0 { "" } else { "\n" });
+        text.push_str(line);
+    }
     if text.ends_with('\n') {
         text.pop();
     }
@@ -75,15 +82,20 @@ pub(super) struct Lexer<'s> {
     at: usize,
     line: u32,
     out: Vec<Token<'s>>,
+    /// Whether memory was refused: tokens are missing.
+    out_of_memory: bool,
 }
 
 impl<'s> Lexer<'s> {
     /// All tokens of a normalized source.
     pub(super) fn tokens(source: &'s str) -> Result<Vec<Token<'s>>, TemplateError> {
-        let mut lexer = Lexer { source, at: 0, line: 1, out: Vec::new() };
-        while lexer.text_and_tag()? {}
+        let mut lexer = Lexer { source, at: 0, line: 1, out: Vec::new(), out_of_memory: false };
+        while !lexer.out_of_memory && lexer.text_and_tag()? {}
         lexer.push(Tok::End);
-        Ok(lexer.out)
+        match lexer.out_of_memory {
+            true => Err(TemplateError::OutOfMemory { line: lexer.line as usize }),
+            false => Ok(lexer.out),
+        }
     }
 
     fn rest(&self) -> &'s str {
@@ -91,7 +103,10 @@ impl<'s> Lexer<'s> {
     }
 
     fn push(&mut self, tok: Tok<'s>) {
-        self.out.push(Token { tok, line: self.line });
+        match self.out.try_reserve(1) {
+            Ok(()) => self.out.push(Token { tok, line: self.line }),
+            Err(_) => self.out_of_memory = true,
+        }
     }
 
     fn skip(&mut self, bytes: usize) {
@@ -197,8 +212,13 @@ impl<'s> Lexer<'s> {
         for (open, _) in rest.match_indices("{%") {
             let tail = rest.get(open + 2..).unwrap_or_default();
             let sign = tail.get(..1).filter(|s| matches!(*s, "-" | "+")).unwrap_or_default();
-            let here =
-                Lexer { source: self.source, at: self.at + open + 2 + sign.len(), line: 0, out: Vec::new() };
+            let here = Lexer {
+                source: self.source,
+                at: self.at + open + 2 + sign.len(),
+                line: 0,
+                out: Vec::new(),
+                out_of_memory: false,
+            };
             let Some(end) = here.after_word("endraw", true) else { continue };
             let text = self.stripped(rest.get(..open).unwrap_or_default(), sign, false);
             if !text.is_empty() {
@@ -316,6 +336,10 @@ impl<'s> Lexer<'s> {
         let mut out = String::new();
         let mut chars = rest.char_indices().skip(1);
         while let Some((i, c)) = chars.next() {
+            // No escape makes more than one character of what it is.
+            if out.try_reserve(16).is_err() {
+                return Err(TemplateError::OutOfMemory { line: self.line as usize });
+            }
             if c == quote {
                 self.push(Tok::Str(out));
                 self.skip(i + 1);

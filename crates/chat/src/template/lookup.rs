@@ -1,5 +1,6 @@
 //! `a.b`, `a[b]` and `a[b:c]`.
 
+use super::budget::gathered;
 use super::error::{R, fail};
 use super::machine::undefined;
 use super::methods::{dict, list, number, string};
@@ -223,7 +224,7 @@ fn sliced(cx: &mut Cx<'_>, value: &Value, slice: Id) -> R<Value> {
         Value::List(list) | Value::Tuple(list) => {
             cx.budget.items(count)?;
             let items = cx.items_of(*list);
-            let taken: Vec<Value> = places.filter_map(|i| items.get(i).cloned()).collect();
+            let taken = gathered(count.min(items.len()), places.filter_map(|i| items.get(i).cloned()))?;
             if matches!(value, Value::List(_)) { cx.list(taken)? } else { cx.tuple(taken)? }
         }
         Value::Range(a, _, b) => {
@@ -261,7 +262,7 @@ fn characters(cx: &mut Cx<'_>, text: &Text, start: i128, step: i128, count: usiz
     let mut out = Builder::default();
     // Places of the characters, so that any of them is found at once.
     cx.budget.bytes(string.len().saturating_mul(8))?;
-    let places: Vec<(usize, char)> = string.char_indices().collect();
+    let places = gathered(string.chars().count(), string.char_indices())?;
     for i in 0..count {
         let at = start as i128 + step.saturating_mul(i as i128);
         if let Some((byte, c)) = usize::try_from(at).ok().and_then(|at| places.get(at)) {

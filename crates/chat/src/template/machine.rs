@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::args::Args;
+use super::budget::{gathered, push, reserve};
 use super::context::Context;
 use super::error::{R, fail};
 use super::program::{Argument, Op, Program};
@@ -61,12 +62,13 @@ pub(super) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(program: &'a Program, cx: Cx<'a>, context: Context<'a>) -> Self {
-        Machine {
+    pub(super) fn new(program: &'a Program, cx: Cx<'a>, context: Context<'a>) -> R<Self> {
+        let names = program.names.len();
+        Ok(Machine {
             program,
             cx,
             context,
-            roots: vec![None; program.names.len()],
+            roots: gathered(names, std::iter::repeat_n(None, names))?,
             used: BTreeSet::new(),
             at: 0,
             stack: Vec::new(),
@@ -75,7 +77,7 @@ impl<'a> Machine<'a> {
             frames: Vec::new(),
             loops: Vec::new(),
             depth: 0,
-        }
+        })
     }
 
     /// Runs to the end.
@@ -110,8 +112,13 @@ impl<'a> Machine<'a> {
     }
 
     /// The last `count` values of the stack.
-    fn pop_many(&mut self, count: u32) -> Vec<Value> {
-        self.stack.split_off(self.stack.len().saturating_sub(count as usize))
+    fn pop_many(&mut self, count: u32) -> R<Vec<Value>> {
+        let start = self.stack.len().saturating_sub(count as usize);
+        gathered(self.stack.len() - start, self.stack.drain(start..))
+    }
+
+    fn push(&mut self, value: Value) -> R<()> {
+        push(&mut self.stack, value)
     }
 
     fn name(&self, name: u32) -> R<&'a Text> {
@@ -149,58 +156,58 @@ impl<'a> Machine<'a> {
             }
             Op::Const(constant) => {
                 let value = self.constant(constant);
-                self.stack.push(value);
+                self.push(value)?;
             }
             Op::Load(name) => {
                 let value = self.load(name)?;
-                self.stack.push(value);
+                self.push(value)?;
             }
             Op::Store(name) => {
                 let value = self.pop()?;
-                self.scopes.store(name, value);
+                self.scopes.store(name, value)?;
             }
             Op::Attribute(name) => {
                 let value = self.pop()?;
                 let name = self.name(name)?;
                 let value = lookup::attribute(&mut self.cx, self.program, &value, name)?;
-                self.stack.push(value);
+                self.push(value)?;
             }
             Op::Item => {
                 let key = self.pop()?;
                 let value = self.pop()?;
                 let value = lookup::item(&mut self.cx, self.program, &value, &key)?;
-                self.stack.push(value);
+                self.push(value)?;
             }
             Op::Binary(op) => {
                 let right = self.pop()?;
                 let left = self.pop()?;
                 let value = operators::binary(&mut self.cx, op, &left, &right)?;
-                self.stack.push(value);
+                self.push(value)?;
             }
             Op::Compare(op) => {
                 let right = self.pop()?;
                 let left = self.pop()?;
                 let value = self.cx.compare(op, &left, &right)?;
-                self.stack.push(Value::Bool(value));
+                self.push(Value::Bool(value))?;
             }
             Op::Chain(op, distance) => {
                 let right = self.pop()?;
                 let left = self.pop()?;
                 if self.cx.compare(op, &left, &right)? {
-                    self.stack.push(right);
+                    self.push(right)?;
                 } else {
-                    self.stack.push(Value::Bool(false));
+                    self.push(Value::Bool(false))?;
                     self.jump(distance);
                 }
             }
             Op::Not => {
                 let value = self.pop()?;
                 let truth = self.cx.truth(&value);
-                self.stack.push(Value::Bool(!truth));
+                self.push(Value::Bool(!truth))?;
             }
             Op::Negative | Op::Positive => {
                 let value = self.pop()?;
-                self.stack.push(operators::sign(matches!(op, Op::Negative), &value)?);
+                self.push(operators::sign(matches!(op, Op::Negative), &value)?)?;
             }
             Op::Jump(distance) => self.jump(distance),
             Op::Unless(distance) => {
@@ -212,18 +219,18 @@ impl<'a> Machine<'a> {
             Op::And(distance) | Op::Or(distance) => {
                 let value = self.pop()?;
                 if self.cx.truth(&value) == matches!(op, Op::Or(_)) {
-                    self.stack.push(value);
+                    self.push(value)?;
                     self.jump(distance);
                 }
             }
             Op::Pop => drop(self.pop()?),
-            Op::Undefined => self.stack.push(Value::undefined("the value of an `if` without `else`")),
+            Op::Undefined => self.push(Value::undefined("the value of an `if` without `else`"))?,
             Op::PushScope => self.scopes.push()?,
             Op::PopScope => self.scopes.pop(),
-            Op::CaptureBegin => self.outputs.push(Builder::default()),
+            Op::CaptureBegin => push(&mut self.outputs, Builder::default())?,
             Op::CaptureEnd => {
                 let text = self.outputs.pop().unwrap_or_default().finish();
-                self.stack.push(Value::Str(text));
+                self.push(Value::Str(text))?;
             }
             Op::IfGiven(name, distance) => {
                 if self.scopes.has(name) {
@@ -258,24 +265,25 @@ impl<'a> Machine<'a> {
                     return fail(format!("expected {count} values to unpack, found {}", items.len()));
                 }
                 items.reverse();
+                reserve(&mut self.stack, items.len())?;
                 self.stack.append(&mut items);
                 return Ok(());
             }
             Op::Slice => {
-                let parts = self.pop_many(3);
+                let parts = self.pop_many(3)?;
                 Value::Slice(self.cx.new_list(parts)?)
             }
             Op::List(count) => {
-                let items = self.pop_many(count);
+                let items = self.pop_many(count)?;
                 self.cx.list(items)?
             }
             Op::Tuple(count) => {
-                let items = self.pop_many(count);
+                let items = self.pop_many(count)?;
                 self.cx.tuple(items)?
             }
             Op::Dict(count) => {
                 let dict = self.cx.new_dict()?;
-                let mut items = self.pop_many(count.saturating_mul(2)).into_iter();
+                let mut items = self.pop_many(count.saturating_mul(2))?.into_iter();
                 while let (Some(key), Some(value)) = (items.next(), items.next()) {
                     self.cx.set_item(dict, key, value)?;
                 }
@@ -283,7 +291,7 @@ impl<'a> Machine<'a> {
             }
             Op::Concat(count) => {
                 let mut out = Builder::default();
-                for value in self.pop_many(count) {
+                for value in self.pop_many(count)? {
                     self.cx.write_str(&mut out, &value)?;
                 }
                 Value::Str(out.finish())
@@ -333,7 +341,7 @@ impl<'a> Machine<'a> {
                 let value = self.pop()?;
                 let keep = self.cx.truth(&value);
                 if let Some(running) = self.loops.last_mut().filter(|_| keep) {
-                    running.kept.push(running.item.clone());
+                    push(&mut running.kept, running.item.clone())?;
                 }
                 return Ok(());
             }
@@ -372,7 +380,7 @@ impl<'a> Machine<'a> {
             }
             _ => return fail("an instruction that the machine does not know"),
         };
-        self.stack.push(value);
+        self.push(value)?;
         Ok(())
     }
 
@@ -414,7 +422,7 @@ impl<'a> Machine<'a> {
         if kinds.is_empty() {
             return Ok(Args::default());
         }
-        let values = self.pop_many(kinds.len() as u32);
+        let values = self.pop_many(kinds.len() as u32)?;
         if kinds.iter().all(|kind| matches!(kind, Argument::Positional)) {
             return Ok(Args { positional: values, named: Vec::new() });
         }
@@ -445,7 +453,7 @@ impl<'a> Machine<'a> {
             Value::Loop(id) => self.call_loop(*id, args),
             _ => {
                 let value = functions::call(&mut self.cx, callee, args)?;
-                self.stack.push(value);
+                self.push(value)?;
                 Ok(())
             }
         }
@@ -456,8 +464,8 @@ impl<'a> Machine<'a> {
             return fail(format!("macros call each other more than {MAX_FRAMES} deep"));
         }
         let (scope, loops, outputs) = (self.scopes.current(), self.loops.len(), self.outputs.len());
-        self.frames.push(Frame { back: self.at, scope, loops, outputs, of_loop });
-        self.outputs.push(Builder::default());
+        push(&mut self.frames, Frame { back: self.at, scope, loops, outputs, of_loop })?;
+        push(&mut self.outputs, Builder::default())?;
         self.at = entry;
         Ok(())
     }
@@ -469,7 +477,7 @@ impl<'a> Machine<'a> {
         self.loops.truncate(frame.loops);
         self.scopes.back_to(frame.scope);
         self.at = frame.back;
-        self.stack.push(Value::Str(text));
+        self.push(Value::Str(text))?;
         Ok(())
     }
 
@@ -482,7 +490,7 @@ impl<'a> Machine<'a> {
         self.enter(entry, true)?;
         self.scopes.go_to(scope)?;
         self.depth = depth + 1;
-        self.stack.push(iterable);
+        self.push(iterable)?;
         Ok(())
     }
 
@@ -509,12 +517,12 @@ impl<'a> Machine<'a> {
                 (None, None) if *default => continue,
                 (None, None) => Value::Undefined(name.clone()),
             };
-            self.scopes.store(*parameter, value);
+            self.scopes.store(*parameter, value)?;
         }
-        let rest: Vec<Value> = positional.collect();
+        let rest = gathered(positional.len(), positional)?;
         if code.varargs {
             let rest = self.cx.tuple(rest)?;
-            self.scopes.store(known.varargs, rest);
+            self.scopes.store(known.varargs, rest)?;
         } else if !rest.is_empty() {
             let most = code.parameters.len();
             return fail(format!("macro `{}` takes at most {most} arguments, found {given}", code.name));
@@ -522,11 +530,11 @@ impl<'a> Machine<'a> {
         if code.caller && !code.parameters.iter().any(|(parameter, _)| *parameter == known.caller) {
             let caller = named.iter().position(|(key, _)| key.as_str() == "caller");
             let caller = caller.map_or(Value::undefined("caller"), |i| named.swap_remove(i).1);
-            self.scopes.store(known.caller, caller);
+            self.scopes.store(known.caller, caller)?;
         }
         if code.kwargs {
             let rest = self.cx.named_dict(named)?;
-            self.scopes.store(known.kwargs, Value::Dict(rest));
+            self.scopes.store(known.kwargs, Value::Dict(rest))?;
         } else if let Some((name, _)) = named.first() {
             return fail(format!("macro `{}` has no argument `{}`", code.name, name.as_str()));
         }
@@ -551,7 +559,7 @@ impl<'a> Machine<'a> {
         let id = self.cx.new_loop(Loop { source, index: None, depth, last: None, entry })?;
         let outer = self.scopes.current();
         self.scopes.push()?;
-        self.loops.push(Running {
+        let running = Running {
             id,
             outer,
             inner: self.scopes.current(),
@@ -561,8 +569,8 @@ impl<'a> Machine<'a> {
             asked: 0,
             item: Value::None,
             kept: Vec::new(),
-        });
-        Ok(())
+        };
+        push(&mut self.loops, running)
     }
 
     /// A fresh scope for an iteration of the innermost loop.
@@ -580,7 +588,7 @@ impl<'a> Machine<'a> {
                     running.asked += 1;
                     running.item = item.clone();
                 }
-                self.stack.push(item);
+                self.push(item)?;
             }
             None => self.jump(distance),
         }
@@ -596,8 +604,8 @@ impl<'a> Machine<'a> {
                 if let Some(state) = self.cx.heap.loops.get_mut(id as usize) {
                     state.index = Some(index);
                 }
-                self.scopes.store(self.program.known.looping, Value::Loop(id));
-                self.stack.push(item);
+                self.scopes.store(self.program.known.looping, Value::Loop(id))?;
+                self.push(item)?;
             }
             None => self.jump(distance),
         }

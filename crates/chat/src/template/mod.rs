@@ -123,7 +123,7 @@ pub struct Rendered {
 #[derive(Clone)]
 pub struct ChatTemplate {
     program: Arc<Program>,
-    source: Arc<str>,
+    source: Arc<String>,
     fuel: u64,
 }
 
@@ -138,10 +138,14 @@ impl ChatTemplate {
     /// Compiles a template.
     ///
     /// # Errors
-    /// [`TemplateError::Syntax`] with the line, what was expected and what was found.
+    /// [`TemplateError::Syntax`] with the line, what was expected and what was found;
+    /// [`TemplateError::OutOfMemory`].
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         let program = Arc::new(parser::compile(source)?);
-        Ok(ChatTemplate { program, source: source.into(), fuel: FUEL })
+        let mut copy = String::new();
+        copy.try_reserve_exact(source.len()).map_err(|_| TemplateError::OutOfMemory { line: 1 })?;
+        copy.push_str(source);
+        Ok(ChatTemplate { program, source: Arc::new(copy), fuel: FUEL })
     }
 
     /// The template's text as given.
@@ -208,9 +212,10 @@ impl ChatTemplate {
         now: Option<LocalTime>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Rendered, TemplateError> {
-        let fuel = self.fuel.saturating_add(FUEL_PER_BYTE.saturating_mul(context.size()));
+        let size = context.size().map_err(|failed| failed.at(1, self.fuel))?;
+        let fuel = self.fuel.saturating_add(FUEL_PER_BYTE.saturating_mul(size));
         let cx = Cx { heap: Heap::default(), budget: Budget::new(fuel, cancelled), now };
-        let mut machine = Machine::new(&self.program, cx, context);
+        let mut machine = Machine::new(&self.program, cx, context).map_err(|failed| failed.at(1, fuel))?;
         machine.run().map_err(|failed| failed.at(machine.line(), fuel))?;
         let (out, used) = machine.finish();
         let (text, spans) = out.into_parts();

@@ -1,5 +1,6 @@
 //! Python's operators.
 
+use super::budget::gathered;
 use std::cmp::Ordering;
 
 use super::error::{R, fail};
@@ -75,7 +76,10 @@ pub(super) fn binary(cx: &mut Cx<'_>, op: Binary, left: &Value, right: &Value) -
         }
         (Binary::Mod, Value::Str(text), args) => {
             let args = match args {
-                Value::Tuple(items) => format::Given::Positional(cx.items_of(*items).to_vec()),
+                Value::Tuple(items) => format::Given::Positional(gathered(
+                    cx.items_of(*items).len(),
+                    cx.items_of(*items).iter().cloned(),
+                )?),
                 Value::Dict(dict) => format::Given::Dict(*dict),
                 other => format::Given::Positional(vec![other.clone()]),
             };
@@ -88,7 +92,7 @@ pub(super) fn binary(cx: &mut Cx<'_>, op: Binary, left: &Value, right: &Value) -
 fn joined(cx: &Cx<'_>, a: Id, b: Id) -> R<Vec<Value>> {
     let (a, b) = (cx.items_of(a), cx.items_of(b));
     cx.budget.items(a.len() + b.len())?;
-    Ok([a, b].concat())
+    gathered(a.len() + b.len(), a.iter().chain(b).cloned())
 }
 
 fn repeated(cx: &mut Cx<'_>, value: &Value, count: usize) -> R<Value> {
@@ -102,7 +106,8 @@ fn repeated(cx: &mut Cx<'_>, value: &Value, count: usize) -> R<Value> {
             let len = cx.items_of(*items).len();
             cx.budget.items(len.saturating_mul(count))?;
             let count = if len == 0 { 0 } else { count };
-            let out = (0..count).flat_map(|_| cx.items_of(*items)).cloned().collect();
+            let all = (0..count).flat_map(|_| cx.items_of(*items)).cloned();
+            let out = gathered(len.saturating_mul(count), all)?;
             if matches!(value, Value::List(_)) { cx.list(out) } else { cx.tuple(out) }
         }
         _ => unsupported("*", value, &Value::None),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::TemplateError;
 use super::lexer::{Lexer, Tok, Token, normalized};
-use super::program::{MacroCode, Op, Program};
+use super::program::{Argument, MacroCode, Op, Program};
 use super::text::Text;
 use super::value::Value;
 
@@ -19,6 +19,8 @@ pub(super) struct Parser<'s> {
     pub(super) program: Program,
     names: HashMap<&'s str, u32>,
     depth: usize,
+    /// Whether memory was refused: parts of the program are missing.
+    out_of_memory: bool,
     /// Macros whose bodies are being read.
     open_macros: Vec<usize>,
     /// For each loop that is open in this macro: where its `break`s and `continue`s are.
@@ -38,6 +40,16 @@ enum Target {
     Tuple(Vec<Target>),
 }
 
+/// Appends an item and returns its number. If memory is refused, notes that and returns a number that is of no use.
+fn add<T>(list: &mut Vec<T>, item: T, out_of_memory: &mut bool) -> u32 {
+    let number = list.len() as u32;
+    match list.try_reserve(1) {
+        Ok(()) => list.push(item),
+        Err(_) => *out_of_memory = true,
+    }
+    number
+}
+
 /// Compiles a template.
 pub(super) fn compile(source: &str) -> P<Program> {
     let source = normalized(source)?;
@@ -48,14 +60,20 @@ pub(super) fn compile(source: &str) -> P<Program> {
         program: Program::default(),
         names: HashMap::new(),
         depth: 0,
+        out_of_memory: false,
         open_macros: Vec::new(),
         loops: Vec::new(),
     };
     let known = ["loop", "caller", "varargs", "kwargs"].map(|name| parser.name(name));
     let [looping, caller, varargs, kwargs] = known;
     parser.program.known = super::program::Known { looping, caller, varargs, kwargs };
-    parser.body(&[])?;
+    let parsed = parser.body(&[]);
     parser.emit(Op::Return);
+    // First: what is missing may look like a syntax error.
+    if parser.out_of_memory {
+        return Err(TemplateError::OutOfMemory { line: parser.line() as usize });
+    }
+    parsed?;
     Ok(parser.program)
 }
 
@@ -146,12 +164,16 @@ impl<'s> Parser<'s> {
 
     /// The number of a name.
     pub(super) fn name(&mut self, name: &'s str) -> u32 {
-        let next = self.program.names.len() as u32;
-        let names = &mut self.program.names;
-        *self.names.entry(name).or_insert_with(|| {
-            names.push(Text::plain(name));
-            next
-        })
+        if let Some(number) = self.names.get(name) {
+            return *number;
+        }
+        let text = self.text(name);
+        self.out_of_memory |= self.names.try_reserve(1).is_err();
+        let number = add(&mut self.program.names, text, &mut self.out_of_memory);
+        if !self.out_of_memory {
+            self.names.insert(name, number);
+        }
+        number
     }
 
     /// The number of a name that is read: macros find out what their bodies ask for.
@@ -169,8 +191,40 @@ impl<'s> Parser<'s> {
     }
 
     pub(super) fn constant(&mut self, value: Value) -> u32 {
-        self.program.constants.push(value);
-        (self.program.constants.len() - 1) as u32
+        add(&mut self.program.constants, value, &mut self.out_of_memory)
+    }
+
+    /// A copy of a part of the source.
+    pub(super) fn text(&mut self, part: &str) -> Text {
+        let mut copy = String::new();
+        match copy.try_reserve_exact(part.len()) {
+            Ok(()) => copy.push_str(part),
+            Err(_) => self.out_of_memory = true,
+        }
+        Text::plain(copy)
+    }
+
+    /// The number of kinds of arguments.
+    pub(super) fn argument_kinds(&mut self, kinds: Vec<Argument>) -> u32 {
+        add(&mut self.program.arguments, kinds, &mut self.out_of_memory)
+    }
+
+    /// Takes the code from `start` on away, to be appended later.
+    pub(super) fn cut(&mut self, start: usize) -> Vec<(Op, u32)> {
+        let mut code = Vec::new();
+        match code.try_reserve_exact(self.here().saturating_sub(start)) {
+            Ok(()) => code.extend(self.program.code.drain(start.min(self.here())..)),
+            Err(_) => self.out_of_memory = true,
+        }
+        code
+    }
+
+    /// Appends code that was cut.
+    pub(super) fn paste(&mut self, mut code: Vec<(Op, u32)>) {
+        match self.program.code.try_reserve(code.len()) {
+            Ok(()) => self.program.code.append(&mut code),
+            Err(_) => self.out_of_memory = true,
+        }
     }
 
     pub(super) fn here(&self) -> usize {
@@ -180,8 +234,7 @@ impl<'s> Parser<'s> {
     /// Appends an instruction; returns its place.
     pub(super) fn emit(&mut self, op: Op) -> usize {
         let line = self.line();
-        self.program.code.push((op, line));
-        self.here() - 1
+        add(&mut self.program.code, (op, line), &mut self.out_of_memory) as usize
     }
 
     /// Lets the jump at `from` go to the next instruction.
@@ -218,7 +271,8 @@ impl<'s> Parser<'s> {
         loop {
             match self.peek() {
                 Tok::Data(text) => {
-                    let text = Value::Str(Text::plain(*text));
+                    let text = *text;
+                    let text = Value::Str(self.text(text));
                     let constant = self.constant(text);
                     self.emit(Op::Data(constant));
                     self.next();
@@ -421,7 +475,7 @@ impl<'s> Parser<'s> {
         while self.skip_op("|") {
             self.filter()?;
         }
-        let filters = self.program.code.split_off(start);
+        let filters = self.cut(start);
         self.capture(&["endset"], filters)?;
         self.store(&target)
     }
@@ -432,20 +486,20 @@ impl<'s> Parser<'s> {
         while self.skip_op("|") {
             self.filter()?;
         }
-        let filters = self.program.code.split_off(start);
+        let filters = self.cut(start);
         self.capture(&["endfilter"], filters)?;
         self.emit(Op::Write);
         Ok(())
     }
 
     /// A body whose text goes through filters.
-    fn capture(&mut self, ends: &[&str], mut filters: Vec<(Op, u32)>) -> P<()> {
+    fn capture(&mut self, ends: &[&str], filters: Vec<(Op, u32)>) -> P<()> {
         self.emit(Op::CaptureBegin);
         self.emit(Op::PushScope);
         self.block(ends)?;
         self.emit(Op::PopScope);
         self.emit(Op::CaptureEnd);
-        self.program.code.append(&mut filters);
+        self.paste(filters);
         Ok(())
     }
 
@@ -589,7 +643,7 @@ impl<'s> Parser<'s> {
         self.open_macros.pop();
         let start = self.here();
         self.expression()?;
-        let mut call = self.program.code.split_off(start);
+        let mut call = self.cut(start);
         let Some((last, line)) = call.pop() else { return self.unexpected("a call") };
         let (Op::Call(arguments) | Op::Method(_, arguments)) = last else { return self.unexpected("a call") };
         let caller = Text::plain("caller");
@@ -599,9 +653,9 @@ impl<'s> Parser<'s> {
         self.open_macros.push(number);
         self.macro_body("endcall")?;
         self.macro_end(skip);
-        self.program.code.append(&mut call);
+        self.paste(call);
         self.emit(Op::Macro(number as u32));
-        self.program.code.push((last, line));
+        add(&mut self.program.code, (last, line), &mut self.out_of_memory);
         self.emit(Op::Write);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! A scope knows its parent; macros keep the number of the scope that they were made in. A scope that nobody kept is used
 //! again once it has been left, so that a loop takes one, however long it runs.
 
+use super::budget::{push, reserve};
 use super::error::{R, fail};
 use super::value::{Id, Value};
 
@@ -55,12 +56,13 @@ impl Scopes {
     }
 
     /// Sets a variable of the current scope.
-    pub(super) fn store(&mut self, name: u32, value: Value) {
-        let Some(scope) = self.all.get_mut(self.current as usize) else { return };
+    pub(super) fn store(&mut self, name: u32, value: Value) -> R<()> {
+        let Some(scope) = self.all.get_mut(self.current as usize) else { return Ok(()) };
         match scope.variables.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
-            None => scope.variables.push((name, value)),
+            None => push(&mut scope.variables, (name, value))?,
         }
+        Ok(())
     }
 
     /// Opens a scope in the current one.
@@ -80,7 +82,9 @@ impl Scopes {
             return Ok(());
         }
         let Ok(id) = Id::try_from(self.all.len()) else { return fail("too many scopes") };
-        self.all.push(scope);
+        push(&mut self.all, scope)?;
+        // Room for every scope to be free at a time, so that leaving one cannot fail.
+        reserve(&mut self.free, self.all.len())?;
         self.current = id;
         Ok(())
     }

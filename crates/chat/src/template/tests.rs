@@ -91,7 +91,7 @@ pub(super) fn apply(cx: &mut Cx<'_>, name: &str, value: &Value, args: Args) -> R
             let remainder = binary(cx, Binary::Mod, value, &number)?;
             return cx.equal(&remainder, &Value::Int(0), 0);
         }
-        _ => drop(args.all(name, [])?),
+        _ => args.all(name, []).map(|[]| ())?,
     }
     Ok(match name {
         "defined" => !value.is_undefined(),

@@ -6,8 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::budget::Budget;
-use super::error::{R, fail};
+use super::budget::{Budget, push};
+use super::error::{Fail, R};
 
 /// Where a stretch of rendered text comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -182,7 +182,7 @@ impl Builder {
         }
         budget.bytes(text.len())?;
         if self.string.try_reserve(text.len()).is_err() {
-            return fail("out of memory");
+            return Err(Box::new(Fail::Memory));
         }
         let start = self.string.len();
         self.string.push_str(text);
@@ -192,7 +192,7 @@ impl Builder {
             Some(last) if last.range.end == start && last.origin == origin => last.range.end = end,
             _ => {
                 budget.bytes(size_of::<Span>())?;
-                self.spans.push(Span { range: start..end, origin });
+                push(&mut self.spans, Span { range: start..end, origin })?;
             }
         }
         Ok(())
@@ -219,7 +219,7 @@ impl Builder {
         let whole = text.as_str().len().saturating_mul(count);
         budget.bytes(whole)?;
         if self.string.try_reserve(whole).is_err() {
-            return fail("out of memory");
+            return Err(Box::new(Fail::Memory));
         }
         (0..count).try_for_each(|_| {
             budget.charge(1)?;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::Origin;
-use super::budget::Budget;
+use super::budget::{Budget, gathered, push};
 use super::clock::LocalTime;
-use super::error::{R, fail};
+use super::error::{Fail, R, fail};
 use super::text::{Builder, Text};
 
 /// The number of an object in its part of the heap.
@@ -156,7 +156,7 @@ impl Cx<'_> {
         self.budget.charge(2)?;
         let objects = part(&mut self.heap);
         let new = id(objects.len())?;
-        objects.push(object);
+        push(objects, object)?;
         Ok(new)
     }
 
@@ -223,7 +223,10 @@ impl Cx<'_> {
         let dict = self.dict_mut(dict)?;
         match dict.get_mut(&hashed) {
             Some(entry) => entry.1 = value,
-            None => drop(dict.insert(hashed, (key, value))),
+            None => {
+                dict.try_reserve(1).map_err(|_| Box::new(Fail::Memory))?;
+                dict.insert(hashed, (key, value));
+            }
         }
         Ok(())
     }
@@ -304,7 +307,7 @@ impl Cx<'_> {
         let items = match value {
             Value::List(list) | Value::Tuple(list) => {
                 self.budget.items(self.items_of(*list).len())?;
-                self.items_of(*list).to_vec()
+                gathered(self.items_of(*list).len(), self.items_of(*list).iter().cloned())?
             }
             Value::Iter(list) => {
                 // As a generator: the second one who asks finds nothing.
@@ -317,27 +320,36 @@ impl Cx<'_> {
                 let mut out = Vec::new();
                 for (i, c) in text.as_str().char_indices() {
                     self.budget.charge(1)?;
-                    out.push(Value::Str(text.slice(&self.budget, i..i + c.len_utf8())?.with_safe(false)));
+                    let c = text.slice(&self.budget, i..i + c.len_utf8())?.with_safe(false);
+                    push(&mut out, Value::Str(c))?;
                 }
                 out
             }
             Value::Dict(dict) | Value::View(View::Keys, dict) => {
                 self.budget.items(self.dict_of(*dict)?.len())?;
-                self.dict_of(*dict)?.values().map(|(key, _)| key.clone()).collect()
+                let dict = self.dict_of(*dict)?;
+                gathered(dict.len(), dict.values().map(|(key, _)| key.clone()))?
             }
             Value::View(View::Values, dict) => {
                 self.budget.items(self.dict_of(*dict)?.len())?;
-                self.dict_of(*dict)?.values().map(|(_, value)| value.clone()).collect()
+                let dict = self.dict_of(*dict)?;
+                gathered(dict.len(), dict.values().map(|(_, value)| value.clone()))?
             }
             Value::View(View::Items, dict) => {
                 self.budget.items(self.dict_of(*dict)?.len())?;
-                let pairs: Vec<_> = self.dict_of(*dict)?.values().cloned().collect();
-                pairs.into_iter().map(|(key, value)| self.tuple(vec![key, value])).collect::<R<_>>()?
+                let dict = self.dict_of(*dict)?;
+                let pairs = gathered(dict.len(), dict.values().cloned())?;
+                let mut out = Vec::new();
+                for (key, value) in pairs {
+                    push(&mut out, self.tuple(vec![key, value])?)?;
+                }
+                out
             }
             Value::Range(start, _, step) => {
                 let len = range_len(value);
                 self.budget.items(len)?;
-                (0..len).map(|i| Value::Int(i128::from(*start) + i as i128 * i128::from(*step))).collect()
+                let item = |i| Value::Int(i128::from(*start) + i as i128 * i128::from(*step));
+                gathered(len, (0..len).map(item))?
             }
             _ => return fail(format!("'{}' object is not iterable", value.type_name())),
         };
@@ -395,7 +407,7 @@ impl Cx<'_> {
     }
 
     /// A JSON value whose strings come from `origin`.
-    pub(super) fn from_json(
+    pub(super) fn json_value(
         &mut self,
         json: &serde_json::Value,
         origin: Option<Origin>,
@@ -414,14 +426,14 @@ impl Cx<'_> {
             Json::Array(items) => {
                 let mut out = Vec::new();
                 for item in items {
-                    out.push(self.from_json(item, origin, depth + 1)?);
+                    push(&mut out, self.json_value(item, origin, depth + 1)?)?;
                 }
                 self.list(out)?
             }
             Json::Object(map) => {
                 let dict = self.new_dict()?;
                 for (key, value) in map {
-                    let value = self.from_json(value, origin, depth + 1)?;
+                    let value = self.json_value(value, origin, depth + 1)?;
                     let key = Value::Str(self.text(key, origin)?);
                     self.set_item(dict, key, value)?;
                 }

@@ -4,6 +4,7 @@ mod sequences;
 mod texts;
 
 use super::args::{Args, given};
+use super::budget::push;
 use super::error::{Fail, R, fail};
 use super::functions::{by_path, by_path_or};
 use super::lexer::is_space;
@@ -125,7 +126,7 @@ fn map(cx: &mut Cx<'_>, value: Value, mut args: Args) -> R<Value> {
         let [attribute, default] = args.bind("map", ["attribute", "default"])?;
         let (attribute, default) = (attribute.unwrap_or(Value::None), given(default));
         for item in items {
-            out.push(by_path_or(cx, &item, &attribute, default.as_ref())?);
+            push(&mut out, by_path_or(cx, &item, &attribute, default.as_ref())?)?;
         }
         return cx.iter(out);
     }
@@ -137,7 +138,7 @@ fn map(cx: &mut Cx<'_>, value: Value, mut args: Args) -> R<Value> {
     for item in items {
         cx.budget.items(1 + args.positional.len() + args.named.len())?;
         let args = Args { positional: args.positional.clone(), named: args.named.clone() };
-        out.push(apply(cx, name.as_str(), item, args)?);
+        push(&mut out, apply(cx, name.as_str(), item, args)?)?;
     }
     cx.iter(out)
 }
@@ -167,7 +168,7 @@ fn select(cx: &mut Cx<'_>, value: Value, mut args: Args, keep: bool, of_attribut
             None => cx.truth(&asked),
         };
         if holds == keep {
-            out.push(item);
+            push(&mut out, item)?;
         }
     }
     cx.iter(out)
@@ -227,7 +228,7 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
 
 /// `int(x)` of a float: the integer part.
 fn truncated(x: f64) -> Option<Value> {
-    (x.is_finite() && x.abs() < 1e38).then(|| Value::Int(x as i128))
+    (x.is_finite() && x.abs() < 1e38).then_some(Value::Int(x as i128))
 }
 
 fn to_int(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {

@@ -1,6 +1,7 @@
 //! Filters that go over lists, dicts and other iterables.
 
 use super::super::args::{Args, given};
+use super::super::budget::{gathered, push};
 use super::super::error::{R, fail};
 use super::super::functions::{by_path, by_path_or};
 use super::super::machine::undefined;
@@ -110,7 +111,7 @@ pub(super) fn sort(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
                 cx.list(keys)?
             }
         };
-        pairs.push((by, item));
+        push(&mut pairs, (by, item))?;
     }
     let sorted = cx.sort_by_key(pairs, reverse)?.into_iter().map(|(_, item)| item).collect();
     cx.list(sorted)
@@ -130,12 +131,12 @@ pub(super) fn dictsort(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     let Value::Dict(dict) = value else {
         return fail(format!("dictsort: '{}' is not a mapping", value.type_name()));
     };
-    let entries: Vec<_> = cx.dict_of(dict)?.values().cloned().collect();
+    let entries: Vec<_> = gathered(cx.dict_of(dict)?.len(), cx.dict_of(dict)?.values().cloned())?;
     cx.budget.items(entries.len())?;
     let mut pairs = Vec::new();
     for (name, value) in entries {
         let by = key(cx, if by_value { &value } else { &name }, None, case_sensitive)?;
-        pairs.push((by, cx.tuple(vec![name, value])?));
+        push(&mut pairs, (by, cx.tuple(vec![name, value])?))?;
     }
     let reverse = flag(cx, reverse);
     let sorted = cx.sort_by_key(pairs, reverse)?.into_iter().map(|(_, item)| item).collect();
@@ -151,7 +152,7 @@ pub(super) fn unique(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
         let by = key(cx, &item, attribute.as_ref(), case_sensitive)?;
         if cx.get_item(seen, &by)?.is_none() {
             cx.set_item(seen, by, Value::None)?;
-            out.push(item);
+            push(&mut out, item)?;
         }
     }
     cx.iter(out)
@@ -197,7 +198,7 @@ pub(super) fn groupby(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     for item in cx.collect(&value)? {
         let by = by_path_or(cx, &item, &attribute, default.as_ref())?;
         let sorted_by = if case_sensitive { by } else { without_case(cx, by)? };
-        pairs.push((sorted_by, item));
+        push(&mut pairs, (sorted_by, item))?;
     }
     let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
     for (by, item) in cx.sort_by_key(pairs, false)? {
@@ -214,7 +215,7 @@ pub(super) fn groupby(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
             _ => by,
         };
         let items = cx.list(items)?;
-        out.push(cx.tuple(vec![name, items])?);
+        push(&mut out, cx.tuple(vec![name, items])?)?;
     }
     cx.list(out)
 }
@@ -231,7 +232,7 @@ pub(super) fn batch(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
             cx.budget.items(width - row.len())?;
             row.resize(width, fill.clone());
         }
-        out.push(cx.list(row)?);
+        push(&mut out, cx.list(row)?)?;
     }
     cx.iter(out)
 }
@@ -256,7 +257,7 @@ pub(super) fn slice(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
         if i >= extra {
             row.extend(fill.clone());
         }
-        out.push(cx.list(row)?);
+        push(&mut out, cx.list(row)?)?;
     }
     cx.iter(out)
 }

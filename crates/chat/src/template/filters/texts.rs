@@ -1,6 +1,7 @@
 //! Filters that make texts of texts. What a character comes from stays with it.
 
 use super::super::args::{Args, given};
+use super::super::budget::gathered;
 use super::super::error::{R, fail};
 use super::super::lexer::is_space;
 use super::super::methods::string;
@@ -274,7 +275,7 @@ pub(super) fn urlencode(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     let pairs = match &value {
         Value::Dict(dict) => {
             cx.budget.items(cx.dict_of(*dict)?.len())?;
-            cx.dict_of(*dict)?.values().cloned().collect()
+            gathered(cx.dict_of(*dict)?.len(), cx.dict_of(*dict)?.values().cloned())?
         }
         Value::List(_) | Value::Tuple(_) | Value::Iter(_) | Value::View(..) => {
             let mut pairs = Vec::new();

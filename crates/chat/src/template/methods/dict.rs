@@ -1,6 +1,7 @@
 //! Methods of dict.
 
 use super::super::args::Args;
+use super::super::budget::gathered;
 use super::super::error::{R, fail};
 use super::super::value::{Cx, Id, Value, View};
 
@@ -12,7 +13,7 @@ pub(in super::super) fn update(cx: &mut Cx<'_>, dict: Id, from: &Value) -> R<()>
     let pairs = match from {
         Value::Dict(other) => {
             cx.budget.items(cx.dict_of(*other)?.len())?;
-            cx.dict_of(*other)?.values().cloned().collect()
+            gathered(cx.dict_of(*other)?.len(), cx.dict_of(*other)?.values().cloned())?
         }
         _ => {
             let mut pairs = Vec::new();

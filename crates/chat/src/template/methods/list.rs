@@ -1,6 +1,7 @@
 //! Methods of list, and those that tuple and range share with it.
 
 use super::super::args::Args;
+use super::super::budget::{gathered, push, reserve};
 use super::super::error::{R, fail};
 use super::super::lookup::position;
 use super::super::value::{Cx, Id, Value};
@@ -20,11 +21,12 @@ pub(in super::super) fn call(cx: &mut Cx<'_>, list: Id, name: &'static str, args
         "append" => {
             let [item] = args.all(name, ["object"])?;
             cx.budget.charge(1)?;
-            cx.list_mut(list)?.push(item);
+            push(cx.list_mut(list)?, item)?;
         }
         "extend" => {
             let [items] = args.all(name, ["iterable"])?;
             let mut items = cx.collect(&items)?;
+            reserve(cx.list_mut(list)?, items.len())?;
             cx.list_mut(list)?.append(&mut items);
         }
         "insert" => {
@@ -80,7 +82,9 @@ pub(in super::super) fn call(cx: &mut Cx<'_>, list: Id, name: &'static str, args
 /// The first place of an item from `start` on and before `stop`.
 fn find(cx: &mut Cx<'_>, value: &Value, item: &Value, start: usize, stop: usize) -> R<Option<usize>> {
     let items = match value {
-        Value::List(list) | Value::Tuple(list) => cx.items_of(*list).to_vec(),
+        Value::List(list) | Value::Tuple(list) => {
+            gathered(cx.items_of(*list).len(), cx.items_of(*list).iter().cloned())?
+        }
         other => cx.collect(other)?,
     };
     cx.budget.items(items.len())?;

@@ -1,5 +1,6 @@
 //! Methods of str. They work on ranges of bytes, so that parts keep their marks.
 
+use super::super::budget::gathered;
 use std::ops::Range;
 
 use super::super::args::{Args, given};
@@ -174,7 +175,8 @@ pub(in super::super) fn call(cx: &mut Cx<'_>, text: &Text, name: &'static str, a
         "format_map" => {
             let [map] = args.all(name, ["mapping"])?;
             let Value::Dict(dict) = map else { return fail("format_map: expected a mapping") };
-            let pairs: Vec<(Value, Value)> = cx.dict_of(dict)?.values().cloned().collect();
+            let pairs: Vec<(Value, Value)> =
+                gathered(cx.dict_of(dict)?.len(), cx.dict_of(dict)?.values().cloned())?;
             cx.budget.items(pairs.len())?;
             let named =
                 pairs.into_iter().filter_map(|(key, value)| Some((key.as_text().ok()?.clone(), value)));
@@ -439,7 +441,9 @@ fn ask(cx: &mut Cx<'_>, text: &Text, name: &'static str, args: Args) -> R<Value>
             let [part, start, end] = args.bind(name, ["prefix", "start", "end"])?;
             let Some(part) = part else { return fail(format!("{name} expected at least 1 argument, got 0")) };
             let parts = match &part {
-                Value::Tuple(parts) => cx.items_of(*parts).to_vec(),
+                Value::Tuple(parts) => {
+                    gathered(cx.items_of(*parts).len(), cx.items_of(*parts).iter().cloned())?
+                }
                 _ => vec![part],
             };
             let Some(range) = window(string, start, end)? else { return Ok(Value::Bool(false)) };
@@ -477,7 +481,7 @@ fn ask(cx: &mut Cx<'_>, text: &Text, name: &'static str, args: Args) -> R<Value>
                 None => fail("substring not found"),
             };
         }
-        _ => drop(args.all(name, [])?),
+        _ => args.all(name, []).map(|[]| ())?,
     }
     let all = |f: &dyn Fn(char) -> bool| !string.is_empty() && string.chars().all(f);
     let word = |c: char| c.is_alphanumeric() || c == '_';
