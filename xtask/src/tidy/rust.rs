@@ -18,7 +18,7 @@ const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("crates/gguf/tests/allocation.rs", REFUSING),
     ("crates/grammar/tests/no_memory.rs", REFUSING),
     ("crates/tokenizer/tests/out_of_memory.rs", REFUSING),
-    ("crates/chat/tests/no_memory.rs", REFUSING),
+    ("crates/chat/tests/refusals.rs", REFUSING),
     ("crates/model/tests/common/meter.rs", REFUSING),
     ("crates/kernels/tests/fork.rs", "fork, and leaving the child"),
     ("crates/engine/tests/allocations.rs", COUNTING),

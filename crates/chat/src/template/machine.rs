@@ -9,56 +9,56 @@ use super::args::Args;
 use super::budget::{gathered, push, reserve};
 use super::context::Context;
 use super::error::{R, fail};
-use super::program::{Argument, Op, Program};
+use super::program::{Op, Program};
 use super::scopes::Scopes;
 use super::text::{Builder, Text};
-use super::value::{Cx, Id, Loop, Macro, Source, Value};
+use super::value::{Cx, Id, Macro, Source, Value};
 use super::{filters, functions, lookup, operators, tests};
 
 /// Deepest nesting of calls of macros, recursive loops and blocks.
-const MAX_FRAMES: usize = 300;
+pub(super) const MAX_FRAMES: usize = 300;
 
 /// A call that is to be returned from.
-struct Frame {
-    back: usize,
+pub(super) struct Frame {
+    pub(super) back: usize,
     /// The caller's scope, and how many loops it has open.
-    scope: Id,
-    loops: usize,
-    outputs: usize,
+    pub(super) scope: Id,
+    pub(super) loops: usize,
+    pub(super) outputs: usize,
     /// Whether `loop(..)` called.
-    of_loop: bool,
+    pub(super) of_loop: bool,
 }
 
 /// A loop that runs.
-struct Running {
-    id: Id,
-    outer: Id,
-    inner: Id,
-    outputs: usize,
-    stack: usize,
+pub(super) struct Running {
+    pub(super) id: Id,
+    pub(super) outer: Id,
+    pub(super) inner: Id,
+    pub(super) outputs: usize,
+    pub(super) stack: usize,
     /// Whether an iteration came to its end.
-    done: bool,
+    pub(super) done: bool,
     /// While the loop's filter is asked: the next item's index, the current item, those that are kept.
-    asked: usize,
-    item: Value,
-    kept: Vec<Value>,
+    pub(super) asked: usize,
+    pub(super) item: Value,
+    pub(super) kept: Vec<Value>,
 }
 
 pub(super) struct Machine<'a> {
-    program: &'a Program,
+    pub(super) program: &'a Program,
     pub(super) cx: Cx<'a>,
-    context: Context<'a>,
+    pub(super) context: Context<'a>,
     /// Variables of the context that have been read, by number of name.
-    roots: Vec<Option<Value>>,
-    used: BTreeSet<u32>,
-    at: usize,
-    stack: Vec<Value>,
-    outputs: Vec<Builder>,
-    scopes: Scopes,
-    frames: Vec<Frame>,
-    loops: Vec<Running>,
+    pub(super) roots: Vec<Option<Value>>,
+    pub(super) used: BTreeSet<u32>,
+    pub(super) at: usize,
+    pub(super) stack: Vec<Value>,
+    pub(super) outputs: Vec<Builder>,
+    pub(super) scopes: Scopes,
+    pub(super) frames: Vec<Frame>,
+    pub(super) loops: Vec<Running>,
     /// Depth of the recursive loop that begins next.
-    depth: usize,
+    pub(super) depth: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -107,34 +107,34 @@ impl<'a> Machine<'a> {
         (self.outputs.drain(..).next().unwrap_or_default(), used)
     }
 
-    fn pop(&mut self) -> R<Value> {
+    pub(super) fn pop(&mut self) -> R<Value> {
         self.stack.pop().map_or_else(|| fail("the stack is empty"), Ok)
     }
 
     /// The last `count` values of the stack.
-    fn pop_many(&mut self, count: u32) -> R<Vec<Value>> {
+    pub(super) fn pop_many(&mut self, count: u32) -> R<Vec<Value>> {
         let start = self.stack.len().saturating_sub(count as usize);
         gathered(self.stack.len() - start, self.stack.drain(start..))
     }
 
-    fn push(&mut self, value: Value) -> R<()> {
+    pub(super) fn push(&mut self, value: Value) -> R<()> {
         push(&mut self.stack, value)
     }
 
-    fn name(&self, name: u32) -> R<&'a Text> {
+    pub(super) fn name(&self, name: u32) -> R<&'a Text> {
         self.program.names.get(name as usize).map_or_else(|| fail("no such name"), Ok)
     }
 
-    fn constant(&self, constant: u32) -> Value {
+    pub(super) fn constant(&self, constant: u32) -> Value {
         self.program.constants.get(constant as usize).cloned().unwrap_or(Value::None)
     }
 
     /// Moves by a jump's distance, which counts from the jump.
-    fn jump(&mut self, distance: i32) {
+    pub(super) fn jump(&mut self, distance: i32) {
         self.at = (self.at - 1).saturating_add_signed(distance as isize);
     }
 
-    fn write(&mut self, value: &Value) -> R<()> {
+    pub(super) fn write(&mut self, value: &Value) -> R<()> {
         let Some(out) = self.outputs.last_mut() else { return fail("no output") };
         match value {
             Value::Str(text) => out.text(&self.cx.budget, text),
@@ -142,7 +142,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn step(&mut self, op: Op) -> R<()> {
+    pub(super) fn step(&mut self, op: Op) -> R<()> {
         match op {
             Op::Data(constant) => {
                 let program = self.program;
@@ -244,7 +244,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Instructions that make or call something.
-    fn large_step(&mut self, op: Op) -> R<()> {
+    pub(super) fn large_step(&mut self, op: Op) -> R<()> {
         let value = match op {
             Op::StoreAttribute(name, attribute) => {
                 let value = self.pop()?;
@@ -385,7 +385,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A variable: of the scopes, of the context, or a function.
-    fn load(&mut self, name: u32) -> R<Value> {
+    pub(super) fn load(&mut self, name: u32) -> R<Value> {
         if let Some(value) = self.scopes.load(name) {
             return Ok(value.clone());
         }
@@ -412,204 +412,6 @@ impl<'a> Machine<'a> {
             *root = Some(value.clone());
         }
         Ok(value)
-    }
-
-    /// The arguments of a call, off the stack.
-    fn arguments(&mut self, arguments: u32) -> R<Args> {
-        let Some(kinds) = self.program.arguments.get(arguments as usize) else {
-            return fail("no such arguments");
-        };
-        if kinds.is_empty() {
-            return Ok(Args::default());
-        }
-        let values = self.pop_many(kinds.len() as u32)?;
-        if kinds.iter().all(|kind| matches!(kind, Argument::Positional)) {
-            return Ok(Args { positional: values, named: Vec::new() });
-        }
-        let mut args = Args::default();
-        for (kind, value) in kinds.iter().zip(values) {
-            match kind {
-                Argument::Positional => args.positional.push(value),
-                Argument::Named(name) => args.named.push((name.clone(), value)),
-                Argument::Positionals => args.positional.append(&mut self.cx.collect(&value)?),
-                Argument::Nameds => {
-                    let Value::Dict(dict) = value else {
-                        return fail("the argument after ** must be a mapping");
-                    };
-                    self.cx.budget.items(self.cx.dict_of(dict)?.len())?;
-                    for (key, value) in self.cx.dict_of(dict)?.values() {
-                        args.named.push((key.as_text()?.clone(), value.clone()));
-                    }
-                }
-            }
-        }
-        Ok(args)
-    }
-
-    /// Calls a value: pushes the result, or goes to the code that will.
-    fn call(&mut self, callee: &Value, args: Args) -> R<()> {
-        match callee {
-            Value::Macro(id) => self.call_macro(*id, args),
-            Value::Loop(id) => self.call_loop(*id, args),
-            _ => {
-                let value = functions::call(&mut self.cx, callee, args)?;
-                self.push(value)?;
-                Ok(())
-            }
-        }
-    }
-
-    fn enter(&mut self, entry: usize, of_loop: bool) -> R<()> {
-        if self.frames.len() >= MAX_FRAMES {
-            return fail(format!("macros call each other more than {MAX_FRAMES} deep"));
-        }
-        let (scope, loops, outputs) = (self.scopes.current(), self.loops.len(), self.outputs.len());
-        push(&mut self.frames, Frame { back: self.at, scope, loops, outputs, of_loop })?;
-        push(&mut self.outputs, Builder::default())?;
-        self.at = entry;
-        Ok(())
-    }
-
-    fn ret(&mut self) -> R<()> {
-        let Some(frame) = self.frames.pop() else { return fail("nothing to return to") };
-        self.outputs.truncate(frame.outputs + 1);
-        let text = self.outputs.pop().unwrap_or_default().finish();
-        self.loops.truncate(frame.loops);
-        self.scopes.back_to(frame.scope);
-        self.at = frame.back;
-        self.push(Value::Str(text))?;
-        Ok(())
-    }
-
-    fn call_loop(&mut self, id: Id, args: Args) -> R<()> {
-        let [iterable] = args.all("loop", ["iterable"])?;
-        let state = self.cx.heap.loops.get(id as usize);
-        let Some((depth, Some((entry, scope)))) = state.map(|state| (state.depth, state.entry)) else {
-            return fail("a loop that is not recursive cannot be called");
-        };
-        self.enter(entry, true)?;
-        self.scopes.go_to(scope)?;
-        self.depth = depth + 1;
-        self.push(iterable)?;
-        Ok(())
-    }
-
-    fn call_macro(&mut self, id: Id, args: Args) -> R<()> {
-        let program = self.program;
-        let object = self.cx.heap.macros.get(id as usize).map(|object| (object.code, object.scope));
-        let Some((code, scope)) = object else { return fail("no such macro") };
-        let Some(code) = program.macros.get(code as usize) else { return fail("no such macro") };
-        let known = program.known;
-        self.enter(code.entry, false)?;
-        self.scopes.go_to(scope)?;
-        let given = args.positional.len();
-        let mut positional = args.positional.into_iter();
-        let mut named = args.named;
-        for (parameter, default) in &code.parameters {
-            let name = self.name(*parameter)?;
-            let by_name = named.iter().position(|(key, _)| key == name).map(|i| named.swap_remove(i).1);
-            let value = match (positional.next(), by_name) {
-                (Some(_), Some(_)) => {
-                    let (code, name) = (&code.name, name.as_str());
-                    return fail(format!("macro `{code}` got two values for the argument `{name}`"));
-                }
-                (Some(value), None) | (None, Some(value)) => value,
-                (None, None) if *default => continue,
-                (None, None) => Value::Undefined(name.clone()),
-            };
-            self.scopes.store(*parameter, value)?;
-        }
-        let rest = gathered(positional.len(), positional)?;
-        if code.varargs {
-            let rest = self.cx.tuple(rest)?;
-            self.scopes.store(known.varargs, rest)?;
-        } else if !rest.is_empty() {
-            let most = code.parameters.len();
-            return fail(format!("macro `{}` takes at most {most} arguments, found {given}", code.name));
-        }
-        if code.caller && !code.parameters.iter().any(|(parameter, _)| *parameter == known.caller) {
-            let caller = named.iter().position(|(key, _)| key.as_str() == "caller");
-            let caller = caller.map_or(Value::undefined("caller"), |i| named.swap_remove(i).1);
-            self.scopes.store(known.caller, caller)?;
-        }
-        if code.kwargs {
-            let rest = self.cx.named_dict(named)?;
-            self.scopes.store(known.kwargs, Value::Dict(rest))?;
-        } else if let Some((name, _)) = named.first() {
-            return fail(format!("macro `{}` has no argument `{}`", code.name, name.as_str()));
-        }
-        Ok(())
-    }
-
-    fn loop_begin(&mut self, recursive: bool) -> R<()> {
-        let entry = recursive.then_some((self.at - 1, self.scopes.current()));
-        if recursive {
-            // The scope is come back to.
-            self.scopes.share();
-        }
-        let source = match self.pop()? {
-            Value::List(list) => Source::List(list),
-            Value::Range(start, stop, step) => Source::Range(start, stop, step),
-            value => {
-                let items = self.cx.collect(&value)?;
-                Source::Items(self.cx.new_list(items)?)
-            }
-        };
-        let depth = std::mem::take(&mut self.depth);
-        let id = self.cx.new_loop(Loop { source, index: None, depth, last: None, entry })?;
-        let outer = self.scopes.current();
-        self.scopes.push()?;
-        let running = Running {
-            id,
-            outer,
-            inner: self.scopes.current(),
-            outputs: self.outputs.len(),
-            stack: self.stack.len(),
-            done: false,
-            asked: 0,
-            item: Value::None,
-            kept: Vec::new(),
-        };
-        push(&mut self.loops, running)
-    }
-
-    /// A fresh scope for an iteration of the innermost loop.
-    fn iteration(&mut self) -> R<Option<(Id, usize)>> {
-        let Some(running) = self.loops.last_mut() else { return fail("no loop") };
-        running.inner = self.scopes.fresh(running.outer)?;
-        Ok(Some((running.id, running.asked)))
-    }
-
-    fn filter_next(&mut self, distance: i32) -> R<()> {
-        let Some((id, index)) = self.iteration()? else { return Ok(()) };
-        match lookup::loop_item(&self.cx, id, index) {
-            Some(item) => {
-                if let Some(running) = self.loops.last_mut() {
-                    running.asked += 1;
-                    running.item = item.clone();
-                }
-                self.push(item)?;
-            }
-            None => self.jump(distance),
-        }
-        Ok(())
-    }
-
-    fn loop_next(&mut self, distance: i32) -> R<()> {
-        let Some((id, _)) = self.iteration()? else { return Ok(()) };
-        let state = self.cx.heap.loops.get(id as usize);
-        let index = state.and_then(|state| state.index).map_or(0, |index| index + 1);
-        match lookup::loop_item(&self.cx, id, index) {
-            Some(item) => {
-                if let Some(state) = self.cx.heap.loops.get_mut(id as usize) {
-                    state.index = Some(index);
-                }
-                self.scopes.store(self.program.known.looping, Value::Loop(id))?;
-                self.push(item)?;
-            }
-            None => self.jump(distance),
-        }
-        Ok(())
     }
 }
 

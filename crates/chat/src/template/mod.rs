@@ -13,6 +13,7 @@
 
 mod args;
 mod budget;
+mod calls;
 mod clock;
 mod context;
 mod error;
@@ -31,6 +32,7 @@ mod print;
 mod program;
 mod scopes;
 mod tests;
+mod statements;
 mod text;
 mod value;
 
