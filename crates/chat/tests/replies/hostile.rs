@@ -93,7 +93,7 @@ fn what_is_longer_than_is_held_back() {
 fn many_guesses_on_a_small_stack() {
     on_small_stack(|| {
         for text in
-            ["{\"".repeat(100_000), "\n{\"".repeat(100_000), format!("[{}", "f(a='b'), ".repeat(20_000))]
+            ["{\"".repeat(100_000), "\n{\"".repeat(100_000), format!("[{}x", "f(a='b'), ".repeat(20_000))]
         {
             let parser = ReplyParser::new(ReplyFormat::Hermes).with_tools(&tools());
             let (_, reply) = parse(parser, &text, &[1000]);
