@@ -177,7 +177,8 @@ impl Guess {
             && reply.malformed.is_empty()
             && !matches!(inner.at, At::Reasoning | At::Failed)
             && inner.draft.name.as_deref().is_none_or(known)
-            && reply.tool_calls.iter().all(|call| known(&call.name))
+            // Those before were looked at when they were the last.
+            && reply.tool_calls.last().is_none_or(|call| known(&call.name))
             && begun
     }
 
@@ -194,7 +195,9 @@ impl Guess {
                 ended || (!self.inner.grammar.has_ends() && self.is_resting())
             }
         };
-        if !complete || !self.is_possible() || self.inner.out.reply.tool_calls.is_empty() {
+        let calls = &self.inner.out.reply.tool_calls;
+        let known = calls.iter().all(|call| self.inner.schema.is_declared(&call.name));
+        if !complete || !known || calls.is_empty() || !self.is_possible() {
             return Err(self);
         }
         Ok(self.inner.out)

@@ -1,5 +1,6 @@
 //! Replies taken apart: every format by examples, hostile texts, and arbitrary pieces.
 
+mod hostile;
 mod loose;
 mod messages;
 mod objects;
