@@ -237,13 +237,18 @@ enum HappyFinishReason
    */
   HAPPY_FINISH_CONTEXT_FULL = 3,
   /**
-   * The grammar allows nothing more.
+   * The text is complete: the grammar allows nothing more.
    */
   HAPPY_FINISH_GRAMMAR_END = 4,
   /**
    * The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
    */
   HAPPY_FINISH_CANCELLED = 5,
+  /**
+   * The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
+   * context, a stop string, or no token that continues it.
+   */
+  HAPPY_FINISH_UNFINISHED = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -381,7 +386,8 @@ typedef struct HappyPlan {
    */
   uint32_t fits;
   /**
-   * Most bytes of anonymous memory: KV cache, scratch, tables, tokenizer, grammars, and the weights if they are copied.
+   * Most bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the weights if
+   * they are copied.
    */
   uint64_t anon_bytes;
   /**
@@ -435,7 +441,8 @@ typedef struct HappyPlan {
    */
   uint64_t table_bytes;
   /**
-   * Most bytes of the vocabulary that grammars and JSON schemas need.
+   * Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when the first
+   * of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
    */
   uint64_t grammar_bytes;
 } HappyPlan;
@@ -620,9 +627,10 @@ typedef struct HappySessionOptions {
    */
   uint32_t size;
   /**
-   * 0.
+   * 1: answer although the chat template has no place for the system message, the tools or a variable, which the model
+   * then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
    */
-  uint32_t reserved;
+  uint32_t ignore_unused;
   /**
    * The system message; empty: none.
    */
@@ -747,6 +755,11 @@ typedef struct HappyGenerateOptions {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool
+   * (at least one call, all of this tool). Empty: `auto`. Not used with `raw`.
+   */
+  struct HappyText tool_choice;
 } HappyGenerateOptions;
 
 /**
@@ -1146,7 +1159,8 @@ HappyStatus happy_generate_options_init(struct HappyGenerateOptions *options,
 /**
  * A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
  * the answer. With `text` NULL the messages are answered as they are, as after a tool's result. `finish` and `options` may be
- * NULL. Cancelling is no error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. After an error
+ * NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. A turn that is cancelled
+ * while its prompt is rendered or tokenized, or its grammar is compiled, leaves the conversation as it was. After an error
  * the conversation is as it was before the turn.
  */
 HappyStatus happy_chat(const struct HappySession *session,

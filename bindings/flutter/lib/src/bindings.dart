@@ -94,10 +94,13 @@ abstract final class HappyFinishReason {
   static const int HAPPY_FINISH_LENGTH = 2;
   /// The context is full.
   static const int HAPPY_FINISH_CONTEXT_FULL = 3;
-  /// The grammar allows nothing more.
+  /// The text is complete: the grammar allows nothing more.
   static const int HAPPY_FINISH_GRAMMAR_END = 4;
   /// The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
   static const int HAPPY_FINISH_CANCELLED = 5;
+  /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
+  /// context, a stop string, or no token that continues it.
+  static const int HAPPY_FINISH_UNFINISHED = 6;
 }
 
 /// A flag that ends loading or generating early. Any thread may raise it, also from within callbacks.
@@ -218,7 +221,8 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint32()
   external int fits;
 
-  /// Most bytes of anonymous memory: KV cache, scratch, tables, tokenizer, grammars, and the weights if they are copied.
+  /// Most bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the weights if
+  /// they are copied.
   @ffi.Uint64()
   external int anon_bytes;
 
@@ -272,7 +276,8 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint64()
   external int table_bytes;
 
-  /// Most bytes of the vocabulary that grammars and JSON schemas need.
+  /// Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when the first
+  /// of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
   @ffi.Uint64()
   external int grammar_bytes;
 }
@@ -442,9 +447,10 @@ final class HappySessionOptions extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// 0.
+  /// 1: answer although the chat template has no place for the system message, the tools or a variable, which the model
+  /// then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
   @ffi.Uint32()
-  external int reserved;
+  external int ignore_unused;
 
   /// The system message; empty: none.
   external HappyText system;
@@ -555,6 +561,10 @@ final class HappyGenerateOptions extends ffi.Struct {
   /// 0.
   @ffi.Uint32()
   external int reserved;
+
+  /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool
+  /// (at least one call, all of this tool). Empty: `auto`. Not used with `raw`.
+  external HappyText tool_choice;
 }
 
 /// Something that happened in a turn. For `happy_next`: set `size` before the call; the texts are valid until the next
@@ -858,7 +868,8 @@ class HappyBindings {
 
   /// A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
   /// the answer. With `text` NULL the messages are answered as they are, as after a tool's result. `finish` and `options` may be
-  /// NULL. Cancelling is no error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. After an error
+  /// NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. A turn that is cancelled
+  /// while its prompt is rendered or tokenized, or its grammar is compiled, leaves the conversation as it was. After an error
   /// the conversation is as it was before the turn.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_chat = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error),

@@ -206,6 +206,7 @@ static HappySession *session_with(const char *tools) {
   options.system = text_of("Be brief.");
   options.tools = text_of(tools);
   options.template_vars = text_of("{\"enable_thinking\": false}");
+  options.ignore_unused = 1; /* the template has no place for the variable */
   HappySession *session = NULL;
   OK(happy_session_new(model, &options, &session, &error));
   return session;
