@@ -21,7 +21,8 @@ type Error = Box<dyn std::error::Error>;
 type Operation<'a> = (&'a str, Box<dyn FnMut(&Cancel) -> bool + 'a>);
 
 fn main() -> Result<(), Error> {
-    let (Some(small), Some(large)) = (happy_benches::model("SmolLM2-135M"), happy_benches::model("gemma-3-270m"))
+    let (Some(small), Some(large)) =
+        (happy_benches::model("SmolLM2-135M"), happy_benches::model("gemma-3-270m"))
     else {
         return Ok(());
     };
@@ -60,37 +61,65 @@ fn main() -> Result<(), Error> {
     let operations: Vec<Operation<'_>> = vec![
         ("tokenize 1.8 MB of words", Box::new(|c| encode(&words, c))),
         ("tokenize one word of 4 MB", Box::new(|c| encode(&letters, c))),
-        ("load a tokenizer of 262,144 tokens", Box::new(|c| {
-            Tokenizer::from_gguf_with(gemma.file(), &|| c.is_cancelled()).is_ok()
-        })),
-        ("render a quadratic template", Box::new(|c| template.render_marked(&input, &|| c.is_cancelled()).is_ok())),
-        ("compile a JSON schema of 20,000 values", Box::new(|c| {
-            let limits = GrammarLimits::default();
-            let cancelled = || c.is_cancelled();
-            Grammar::from_json_schema_cancellable(&schema, Reading::default(), &limits, &cancelled).is_ok()
-        })),
-        ("compile a GBNF grammar of 2,000 groups", Box::new(|c| {
-            Grammar::from_gbnf_cancellable(&gbnf, "root", &GrammarLimits::default(), &|| c.is_cancelled()).is_ok()
-        })),
-        ("build the vocabulary for grammars", Box::new(|c| {
-            // Kept once it was built: a fresh engine each time.
-            open(&large).is_ok_and(|engine| engine.vocabulary_until(&|| c.is_cancelled()).is_ok())
-        })),
+        (
+            "load a tokenizer of 262,144 tokens",
+            Box::new(|c| Tokenizer::from_gguf_with(gemma.file(), &|| c.is_cancelled()).is_ok()),
+        ),
+        (
+            "render a quadratic template",
+            Box::new(|c| template.render_marked(&input, &|| c.is_cancelled()).is_ok()),
+        ),
+        (
+            "compile a JSON schema of 20,000 values",
+            Box::new(|c| {
+                let limits = GrammarLimits::default();
+                let cancelled = || c.is_cancelled();
+                Grammar::from_json_schema_cancellable(&schema, Reading::default(), &limits, &cancelled)
+                    .is_ok()
+            }),
+        ),
+        (
+            "compile a GBNF grammar of 2,000 groups",
+            Box::new(|c| {
+                Grammar::from_gbnf_cancellable(&gbnf, "root", &GrammarLimits::default(), &|| c.is_cancelled())
+                    .is_ok()
+            }),
+        ),
+        (
+            "build the vocabulary for grammars",
+            Box::new(|c| {
+                // Kept once it was built: a fresh engine each time.
+                open(&large).is_ok_and(|engine| engine.vocabulary_until(&|| c.is_cancelled()).is_ok())
+            }),
+        ),
         ("prefill 256 tokens", Box::new(|c| prefill(&mut context, &ids[..256], c))),
-        ("decode after 200 tokens", Box::new(|c| {
-            let done = decoding.decode_until(&[(0, 300)], c).is_ok();
-            let _ = decoding.truncate(0, 200);
-            done
-        })),
-        ("read a file of 253 MB", Box::new(|c| {
-            let mut progress = |_| if c.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            GgufSetFile::read_with(&large, &Limits::default(), &mut progress).is_ok()
-        })),
-        ("hash a file of 253 MB", Box::new(|c| ContentHash::of_with(&set, |_, _| (), &|| c.is_cancelled()).is_ok())),
-        ("write a file of 98 MB", Box::new(|c| {
-            let writer = GgufWriter::from_gguf(&file.view());
-            writer.write_to_with(std::io::sink(), &|| c.is_cancelled()).is_ok()
-        })),
+        (
+            "decode after 200 tokens",
+            Box::new(|c| {
+                let done = decoding.decode_until(&[(0, 300)], c).is_ok();
+                let _ = decoding.truncate(0, 200);
+                done
+            }),
+        ),
+        (
+            "read a file of 253 MB",
+            Box::new(|c| {
+                let mut progress =
+                    |_| if c.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+                GgufSetFile::read_with(&large, &Limits::default(), &mut progress).is_ok()
+            }),
+        ),
+        (
+            "hash a file of 253 MB",
+            Box::new(|c| ContentHash::of_with(&set, |_, _| (), &|| c.is_cancelled()).is_ok()),
+        ),
+        (
+            "write a file of 98 MB",
+            Box::new(|c| {
+                let writer = GgufWriter::from_gguf(&file.view());
+                writer.write_to_with(std::io::sink(), &|| c.is_cancelled()).is_ok()
+            }),
+        ),
     ];
     println!("| operation | whole, ms | ends at most after, ms |\n|---|--:|--:|");
     for (name, mut run) in operations {

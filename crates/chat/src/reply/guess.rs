@@ -247,7 +247,7 @@ fn opening(text: &str) -> Opening<'_> {
         let (word, after) = rest.split_at(language);
         let fits =
             |language: &&str| if after.is_empty() { language.starts_with(word) } else { *language == word };
-        if !LANGUAGES.iter().any(|language| fits(&language)) {
+        if !LANGUAGES.iter().any(fits) {
             return Opening::Other;
         }
         rest = after;

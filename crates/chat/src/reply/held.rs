@@ -1,4 +1,6 @@
 //! Characters that wait, and which markers they may become.
+// Lists of ranges, some of one range.
+#![allow(clippy::single_range_in_vec_init)]
 
 use std::ops::Range;
 

@@ -31,8 +31,8 @@ mod parser;
 mod print;
 mod program;
 mod scopes;
-mod tests;
 mod statements;
+mod tests;
 mod text;
 mod value;
 

@@ -1,9 +1,9 @@
 //! Statements of a template, compiled as they are read.
 
-use super::parser::{Jumps, P, Parser, add};
-use super::text::Text;
 use super::lexer::Tok;
+use super::parser::{Jumps, P, Parser, add};
 use super::program::{MacroCode, Op};
+use super::text::Text;
 use super::value::Value;
 
 /// What `set` and `for` assign to.

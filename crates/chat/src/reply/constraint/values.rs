@@ -177,7 +177,7 @@ impl Writer<'_> {
     /// A known string in any of the notation's quotes that it fits in.
     fn quoted(&mut self, text: &str) -> String {
         let quotes = self.notation.quotes;
-        let fits = |mark: &str, escapes: bool| !text.contains(mark) && !(escapes && text.contains('\\'));
+        let fits = |mark: &str, escapes: bool| !(text.contains(mark) || escapes && text.contains('\\'));
         let mut all: Vec<String> = quotes
             .iter()
             .filter(|q| fits(q.mark, q.escapes))
