@@ -178,7 +178,7 @@ impl Prepared {
             .map_err(|source| EngineError::Load { path: name.to_owned(), source })?;
         vocabulary::check_size(header.metadata(), outline.spec().n_vocab, name)?;
         let plan = Plan::new(&outline, &header, opened.weights, options, threads)
-            .map_err(|over| EngineError::OverBudget(Box::new(over)))?;
+            .map_err(EngineError::OverBudget)?;
         Ok(Self { kernels, plan })
     }
 

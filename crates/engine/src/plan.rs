@@ -91,7 +91,7 @@ impl Plan {
         weights: Weights,
         load: &LoadOptions,
         threads: usize,
-    ) -> Result<Self, OverBudget> {
+    ) -> Result<Self, Box<OverBudget>> {
         let trained = outline.spec().n_ctx_train as usize;
         let wanted = load.context.unwrap_or(trained.clamp(1, LoadOptions::DEFAULT_CONTEXT));
         let stacks = (threads as u64 - 1).saturating_mul(STACK);
@@ -139,7 +139,7 @@ impl Plan {
         let fitting = (fits > 0).then(|| at(fits * KV_PAGE));
         match (load.context, fitting) {
             (None, Some(plan)) => Ok(Plan { shrunk_from: Some(wanted), ..plan }),
-            (_, fitting) => Err(OverBudget { plan, budget, fitting: fitting.map(|p| p.context) }),
+            (_, fitting) => Err(Box::new(OverBudget { plan, budget, fitting: fitting.map(|p| p.context) })),
         }
     }
 }

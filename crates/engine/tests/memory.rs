@@ -196,7 +196,10 @@ fn contexts_shrink_only_if_no_size_was_asked_for() {
     assert_eq!((whole.context, whole.shrunk_from, whole.shrunk_notice()), (512, None, None));
     let tight = LoadOptions { memory_budget: Some(whole.anon_bytes() - 1), ..options };
     let plan = *Engine::open(&path, &tight).unwrap().plan();
-    assert!(plan.context < 512 && plan.context % 64 == 0 && plan.shrunk_from == Some(512), "{plan:?}");
+    assert!(
+        plan.context < 512 && plan.context.is_multiple_of(64) && plan.shrunk_from == Some(512),
+        "{plan:?}"
+    );
     let notice = plan.shrunk_notice().unwrap();
     let expected = format!("context of {} positions instead of 512, to fit ", plan.context);
     assert!(notice.starts_with(&expected) && notice.contains("MiB"), "{notice}");
