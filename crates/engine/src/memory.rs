@@ -179,7 +179,8 @@ mod tests {
         let with =
             |text: &str| vec![("proc/self/limits", text.to_owned()), ("proc/self/status", status.into())];
         let group = [group, mount, max, current];
-        let cases: &[(&str, Vec<(&str, String)>, bool, u64, Option<(u64, Bound)>)] = &[
+        type Case<'a> = (&'a str, Vec<(&'a str, String)>, bool, u64, Option<(u64, Bound)>);
+        let cases: &[Case<'_>] = &[
             ("nothing is told", vec![], false, 0, None),
             ("only free memory", with(&free), false, 0, Some((1024, Bound::Machine))),
             ("a control group", with(&free), true, 0, Some((140, Bound::Cgroup))),
