@@ -61,7 +61,6 @@ fn what_cannot_be_built() {
         (gbnf("c.gbnf", "start ::= \"a\""), b"", 2, &["no rule is called 'root'"]),
         (gbnf("d.gbnf", "root ::= <think>"), b"", 2, &["line 1, column 10", "<think>"]),
         (schema("a.json", "{\"type\": 3}"), b"", 2, &["a.json", "#/type", "expected", "a number"]),
-        (schema("b.json", "{\"format\": \"color\"}"), b"", 2, &["#/format", "\"color\"", "not supported"]),
         (schema("d.json", "{\"not\": {}}"), b"", 2, &["#", "no document satisfies"]),
         (schema("c.json", "{\n\"type\": "), b"", 2, &["line 2 column"]),
         (gbnf("e.gbnf", "root ::= \"a\""), b"{\"txt\": 1}\n", 1, &["line 1 of standard input", "pieces"]),

@@ -71,7 +71,7 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     let started = Instant::now();
     let engine = load::engine(&args.model, &args.context.options(&args.load), &note)?;
     let conversation = conversation(args, &talk, &engine, &text)?;
-    if conversation.is_none() && !args.raw {
+    if conversation.is_none() && !args.raw && engine.tokenizer().is_some() {
         note(&format!("`{}` has no chat template: the prompt is continued as text", args.model.name()));
     }
     let options = args.generation.options(&engine, form, cancel, conversation.is_none())?;
