@@ -306,6 +306,11 @@ impl Conversation {
         match self.engine.reply_constraint(grammar, form, cancel) {
             // Calls whose schema no grammar can follow are read, but not constrained, unless a call was asked for.
             Err(EngineError::Parts(_)) if form.is_none() && self.tool_choice == ToolChoice::Auto => Ok(None),
+            Err(error @ EngineError::Parts(_)) => {
+                // If the form itself is at fault, its own error says so better.
+                form.map_or(Ok(()), |form| self.engine.constraint(form, cancel).map(|_| ()))?;
+                Err(error)
+            }
             constraint => constraint.map(Some),
         }
     }

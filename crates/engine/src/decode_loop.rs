@@ -179,14 +179,13 @@ impl DecodeLoop {
     }
 
     /// The end and what it took. `must_complete`: a text that the constraint does not let end here is
-    /// [`FinishReason::Unfinished`].
+    /// [`FinishReason::Unfinished`], unless a stop string ended it, as its caller wanted.
     pub(crate) fn finish(&mut self, must_complete: bool) -> Finish {
         let reason = self.ending.take().unwrap_or(FinishReason::Cancelled);
         let cut = must_complete && !self.is_complete();
         let reason = match reason {
             FinishReason::Length if cut => FinishReason::Unfinished(Unfinished::Length),
             FinishReason::ContextFull if cut => FinishReason::Unfinished(Unfinished::ContextFull),
-            FinishReason::StopString(stop) if cut => FinishReason::Unfinished(Unfinished::StopString(stop)),
             other => other,
         };
         Finish {

@@ -59,8 +59,6 @@ pub enum Unfinished {
     Length,
     /// The context is full.
     ContextFull,
-    /// A stop string.
-    StopString(String),
     /// No token of the vocabulary continues the text as the grammar wants it.
     DeadEnd,
 }
@@ -77,7 +75,6 @@ impl fmt::Display for Unfinished {
         match self {
             Unfinished::Length => f.write_str("the limit of tokens"),
             Unfinished::ContextFull => f.write_str("the end of the context"),
-            Unfinished::StopString(stop) => write!(f, "the stop string {stop:?}"),
             Unfinished::DeadEnd => {
                 f.write_str("a dead end: no token continues the text as the grammar wants it")
             }

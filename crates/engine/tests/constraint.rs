@@ -62,7 +62,7 @@ fn an_end_before_the_form_is_complete_is_unfinished() {
         ("root ::= \"ab\"", options(None, true, &[]), "ab", FinishReason::GrammarEnd),
         ("root ::= \"abcd\"", options(Some(2), false, &[]), "ab", cut(Unfinished::Length)),
         ("root ::= \"ab\"", options(Some(2), false, &[]), "ab", FinishReason::Length),
-        ("root ::= \"abc\"", options(None, false, &["b"]), "a", cut(Unfinished::StopString("b".into()))),
+        ("root ::= \"abc\"", options(None, false, &["b"]), "a", FinishReason::StopString("b".into())),
         ("root ::= \"ab\" \"c\"?", options(None, false, &["b"]), "a", FinishReason::StopString("b".into())),
     ];
     for (grammar, options, text, reason) in cases {

@@ -246,7 +246,7 @@ enum HappyFinishReason
   HAPPY_FINISH_CANCELLED = 5,
   /**
    * The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
-   * context, a stop string, or no token that continues it.
+   * context, or no token that continues it.
    */
   HAPPY_FINISH_UNFINISHED = 6,
 };

@@ -99,7 +99,7 @@ abstract final class HappyFinishReason {
   /// The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
   static const int HAPPY_FINISH_CANCELLED = 5;
   /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
-  /// context, a stop string, or no token that continues it.
+  /// context, or no token that continues it.
   static const int HAPPY_FINISH_UNFINISHED = 6;
 }
 

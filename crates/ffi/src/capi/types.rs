@@ -107,7 +107,7 @@ pub enum FinishReason {
     /// The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
     Cancelled = 5,
     /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
-    /// context, a stop string, or no token that continues it.
+    /// context, or no token that continues it.
     Unfinished = 6,
 }
 

@@ -161,7 +161,8 @@ pub fn any_call(data: &[u8]) {
                     .set(offset_of!(HappyGenerateOptions, stop), ptr::from_ref(&view))
                     .set(offset_of!(HappyGenerateOptions, n_stop), usize::from(b & 1))
                     .set(offset_of!(HappyGenerateOptions, grammar), if b & 4 == 0 { none } else { view })
-                    .set(offset_of!(HappyGenerateOptions, json_schema), if b & 2 == 0 { view } else { none });
+                    .set(offset_of!(HappyGenerateOptions, json_schema), if b & 2 == 0 { view } else { none })
+                    .set(offset_of!(HappyGenerateOptions, tool_choice), view);
                 happy_chat(
                     session,
                     view.data,
