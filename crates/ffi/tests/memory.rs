@@ -123,7 +123,7 @@ fn split_models_and_their_plans() {
         }
         let failure = open(&parts(&mut paths.iter().skip(1)), mmap).map(|_| ()).unwrap_err();
         assert_eq!(failure.status, Status::Model, "{failure}");
-        assert!(failure.message.contains("part 1"), "{failure}");
+        assert!(failure.message.contains("expected 0 as `split.no`, found 1"), "{failure}");
     }
     let any = LoadOptions { context: None, ..options(true) };
     let bytes = whole.plan(&any).unwrap().plan.anon_bytes();

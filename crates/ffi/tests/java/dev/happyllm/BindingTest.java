@@ -350,6 +350,12 @@ public final class BindingTest {
 
     private void conversation() throws Exception {
         HappySessionOptions options = new HappySessionOptions().system("Answer in one word.").templateVars("{\"x\": 1}");
+        fails(HappyStatus.TEMPLATE, "no place for the variable `x`", () -> {
+            try (HappySession session = model.newSession(options)) {
+                session.chat(QUESTION, greedy(4), null);
+            }
+        });
+        options.ignoreUnused(true);
         try (HappySession session = model.newSession(options)) {
             session.addMessage("user", QUESTION);
             session.addMessageJson("{\"role\": \"assistant\", \"content\": \"Paris\"}");
@@ -378,7 +384,9 @@ public final class BindingTest {
     private void toolsAndThoughts() {
         HappySessionOptions options = new HappySessionOptions()
                 .tools("[{\"type\": \"function\", \"function\": {\"name\": \"now\", \"parameters\": {\"type\": \"object\","
-                        + " \"properties\": {\"zone\": {\"type\": \"string\"}}}}}]");
+                        + " \"properties\": {\"zone\": {\"type\": \"string\"}}}}}]")
+                // The template shows no tools.
+                .ignoreUnused(true);
         try (HappyModel small = HappyModel.open(tiny); HappySession session = small.newSession(options)) {
             String call = "<tool_call>{\\\"name\\\": \\\"now\\\", \\\"arguments\\\": {\\\"zone\\\": \\\"UTC\\\"}}</tool_call>";
             List<String> heard = new ArrayList<>();
