@@ -63,7 +63,7 @@ impl Talk<'_> {
         Ok(Some(conversation))
     }
 
-    /// Refuses options that only a chat template has a place for; `why` there is none.
+    /// Refuses options that only a chat template has a place for; `why` says why the model has no template.
     pub(crate) fn refuse(&self, why: &str) -> CliResult {
         let given = [
             ("--system", self.args.system.is_some()),

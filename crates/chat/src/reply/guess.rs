@@ -182,7 +182,7 @@ impl Guess {
             && begun
     }
 
-    /// The reply is over: the calls, or the guess if there are none.
+    /// The reply is over: the calls, or the guess without calls.
     pub(super) fn finish(mut self) -> Result<Output, Guess> {
         let complete = match self.stage {
             Stage::Opening(_) => false,

@@ -11,7 +11,7 @@
 //!
 //! null     if the text is `null` or `None`, and null is named in the schema
 //! string   if strings are named and the text is one of those allowed
-//! else     what the text looks like: a number, true, false, an array, an object; a string if it is none of these
+//! else     what the text looks like: a number, true, false, an array, an object; otherwise a string
 //! ```
 
 use serde_json::{Map, Value as Json};
@@ -39,7 +39,7 @@ impl Tool {
         &self.parameters
     }
 
-    /// Whether the schema says anything about arguments; without it there are none.
+    /// Whether the schema says anything about arguments. If not, a call has no arguments.
     pub(super) fn has_parameters(&self) -> bool {
         let Json::Object(map) = &self.parameters else { return false };
         let silent = ["type", "title", "description", "required", "$schema"];

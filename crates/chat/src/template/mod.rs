@@ -76,9 +76,9 @@ pub struct TemplateInput {
     pub tools: Option<Vec<Json>>,
     /// Whether to end with the header of the assistant's answer.
     pub add_generation_prompt: bool,
-    /// The text of the BOS token, empty if there is none.
+    /// The text of the BOS token; empty without a BOS token.
     pub bos_token: String,
-    /// The text of the EOS token, empty if there is none.
+    /// The text of the EOS token; empty without an EOS token.
     pub eos_token: String,
     /// More variables (`enable_thinking` ...); they replace the ones above.
     pub vars: Map<String, Json>,

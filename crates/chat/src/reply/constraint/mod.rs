@@ -91,7 +91,7 @@ pub struct ReplyGrammar {
 pub enum Part {
     /// A document of this JSON schema.
     Schema(Json),
-    /// Text up to the first of these strings; any text if there are none.
+    /// Text up to the first of these strings; any text if the list is empty.
     Until(Vec<String>),
     /// The answer: the caller's grammar.
     Answer,
