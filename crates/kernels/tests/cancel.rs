@@ -1,7 +1,7 @@
 //! Cancelling: after the flag is raised, at most the tasks that have begun come to an end, and no task is long.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use happy_kernels::linear::{self, ActBuf, ActKind, ActKinds, Linear, LinearKernel, Panels, WeightMatrix};
 use happy_kernels::ops::Activation;
@@ -9,7 +9,7 @@ use happy_kernels::{Cancel, Ctx, Kernels, Mat, MatMut, Pool};
 use happy_tensor::{Bytes, DType};
 
 static FLAG: AtomicBool = AtomicBool::new(false);
-static CALLS: AtomicUsize = AtomicUsize::new(0);
+static CALLS: Mutex<usize> = Mutex::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 /// One test at a time uses the counters.
 static TURN: Mutex<()> = Mutex::new(());
@@ -17,7 +17,10 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Counts a call of so many multiply-adds, and raises the flag in the third.
 fn count(macs: usize) {
     MOST.fetch_max(macs, Ordering::SeqCst);
-    if CALLS.fetch_add(1, Ordering::SeqCst) == 2 {
+    // Under one lock: no call is counted between the third and the flag.
+    let mut calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
+    *calls += 1;
+    if *calls == 3 {
         FLAG.store(true, Ordering::SeqCst);
     }
 }
@@ -55,7 +58,7 @@ fn tasks_that_have_not_begun_are_skipped() {
             let mut y = vec![0.0; tokens * n_out];
             let panels = Panels::new(threads, tokens, a.panel_bytes()).unwrap();
             FLAG.store(false, Ordering::SeqCst);
-            CALLS.store(0, Ordering::SeqCst);
+            *CALLS.lock().unwrap() = 0;
             let cancel = Cancel::new(&FLAG);
             let cx = Ctx::new(&pool, &kernels).until(&cancel);
             assert!(acts.set(cx, Mat::new(&x, tokens, k), kinds));
@@ -66,7 +69,7 @@ fn tasks_that_have_not_begun_are_skipped() {
                 linear::forward(cx, &acts, &mut [(&a, y)], &panels);
             }
             // The call that raises the flag is the third; of a gated pair the second half of a task may follow.
-            let (calls, most) = (CALLS.load(Ordering::SeqCst), 3 + 2 * threads);
+            let (calls, most) = (*CALLS.lock().unwrap(), 3 + 2 * threads);
             if calls > most || !cancel.seen() {
                 failed.push(format!(
                     "{tokens} x {k} -> {n_out}, {threads} threads: {calls} calls, at most {most}"

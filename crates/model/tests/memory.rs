@@ -145,6 +145,7 @@ fn a_failed_allocation_is_an_error() {
             );
             n += 1;
         }
-        assert!(n > 20, "{name}: only {n} allocations were refused");
+        // Cache, scratch and tables; the check of x86's kernels makes more.
+        assert!(n > 8, "{name}: only {n} allocations were refused");
     }
 }

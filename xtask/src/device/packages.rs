@@ -10,6 +10,8 @@ const CORPORA: &[(&str, &[&str])] = &[
     ("happy-kernels", &["quants"]),
     ("happy-tokenizer", &["tokenizer"]),
     ("happy-chat", &["chat-templates"]),
+    ("happy-model", &["architectures"]),
+    ("happy-engine", &["chat-templates", "grammar"]),
 ];
 
 /// A package with tests.
@@ -191,7 +193,7 @@ mod tests {
         let ffi = workspace.packages.iter().find(|p| p.name == "happy-ffi").expect("a crate");
         let selection = ffi.selection();
         assert!(
-            selection.starts_with(&["--lib"]) && selection.ends_with(&["--test", "core"]),
+            selection.starts_with(&["--lib"]) && selection.ends_with(&["--test", "core", "--test", "memory"]),
             "{selection:?}"
         );
         for name in ffi.left_out() {
