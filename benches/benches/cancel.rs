@@ -9,7 +9,7 @@
 
 use happy_engine::chat::{ChatTemplate, Message, TemplateInput};
 use happy_engine::{Cancel, Context, Engine, LoadOptions};
-use happy_gguf::{ContentHash, GgufFile, GgufSetFile, GgufWriter, Limits};
+use happy_gguf::{ContentHash, GgufFile, GgufSetFile, GgufWriter, Limits, WriteOptions};
 use happy_grammar::{Grammar, Limits as GrammarLimits, Reading};
 use happy_kernels::Isa;
 use happy_tokenizer::{EncodeOptions, Tokenizer};
@@ -116,8 +116,12 @@ fn main() -> Result<(), Error> {
         (
             "write a file of 98 MB",
             Box::new(|c| {
-                let writer = GgufWriter::from_gguf(&file.view());
-                writer.write_to_with(std::io::sink(), &|| c.is_cancelled()).is_ok()
+                let cancelled = || c.is_cancelled();
+                let options = WriteOptions { cancelled: &cancelled, ..WriteOptions::default() };
+                let path = std::env::temp_dir().join(format!("happy-bench-{}.gguf", std::process::id()));
+                let written = GgufWriter::from_gguf(&file.view()).write_file_with(&path, &options).is_ok();
+                let _ = std::fs::remove_file(&path);
+                written
             }),
         ),
     ];
