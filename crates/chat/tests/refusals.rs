@@ -1,53 +1,10 @@
 //! Memory that the system refuses: whichever large allocation fails, compiling or rendering ends with an error.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
 use happy_chat::{ChatTemplate, Message, TemplateError, TemplateInput};
-
-/// Allocations of at least this size are counted and can be refused; smaller ones succeed on any system that still runs.
-const LARGE: usize = 4 << 10;
-
-/// The system's allocator, which refuses one large allocation.
-struct Refusing;
-
-/// How many large allocations succeed before one is refused; `usize::MAX`: none is.
-static LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
-
-fn refused(size: usize) -> bool {
-    if size < LARGE || LEFT.load(Relaxed) == usize::MAX {
-        return false;
-    }
-    // After the refused one, all succeed: the counter arrives at `usize::MAX`.
-    LEFT.fetch_sub(1, Relaxed) == 0
-}
-
-// SAFETY: every call is handed on as it is, or answered with null, which means failure.
-unsafe impl GlobalAlloc for Refusing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if refused(layout.size()) {
-            return std::ptr::null_mut();
-        }
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if refused(size) {
-            return std::ptr::null_mut();
-        }
-        // SAFETY: as the caller promises.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use happy_testkit::{Meter, refusing};
 
 #[global_allocator]
-static ALLOCATOR: Refusing = Refusing;
+static METER: Meter = Meter;
 
 #[test]
 fn refused_memory_is_an_error() {
@@ -72,10 +29,9 @@ fn refused_memory_is_an_error() {
     for (number, source) in sources.iter().enumerate() {
         let whole = ChatTemplate::new(source).unwrap().render(&input).unwrap();
         let mut refusals = 0;
-        for n in 0.. {
-            LEFT.store(n, Relaxed);
-            let result = ChatTemplate::new(source).and_then(|t| t.render_marked(&input, &|| false));
-            let reached = LEFT.swap(usize::MAX, Relaxed) == usize::MAX;
+        for n in 1.. {
+            let (result, reached) =
+                refusing(n, || ChatTemplate::new(source).and_then(|t| t.render_marked(&input, &|| false)));
             match result {
                 Err(TemplateError::OutOfMemory { .. }) if reached => refusals += 1,
                 // A dict that is refused twice its size asks for less.

@@ -1,52 +1,18 @@
 //! Templates that try to fill the memory: whatever way they take, they end within a bound that fuel sets.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use happy_chat::ChatTemplate;
-
-/// The system's allocator, with the bytes that are in use and the most that ever were.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-fn add(bytes: usize) {
-    PEAK.fetch_max(IN_USE.fetch_add(bytes, Relaxed) + bytes, Relaxed);
-}
-
-// SAFETY: every call is handed on as it is; counting does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        add(layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Old and new may exist at the same time.
-        add(size);
-        IN_USE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use happy_testkit::{Meter, Used, measured};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static METER: Meter = Meter;
 
 /// Fuel of a render here; a unit pays for 64 bytes.
 const FUEL: u64 = 30_000;
 /// What a render may have in use at a time: four times its fuel's worth, since what grows exists twice while it moves,
 /// and JSON is indented; and the compiled template.
-const MOST: usize = 4 * 64 * FUEL as usize + (4 << 20);
+const MOST: u64 = 4 * 64 * FUEL + (4 << 20);
 /// Far beyond what any case takes: it finds what never ends.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -227,13 +193,13 @@ fn memory_is_bounded() {
         let (mut refused, mut rendered, mut wrong, mut most) = (0, 0, Vec::new(), 0);
         for (name, source) in cases() {
             tell.send(name.clone()).unwrap();
-            let before = IN_USE.load(Relaxed);
-            PEAK.store(before, Relaxed);
-            let result = ChatTemplate::new(&source).and_then(|mut template| {
-                template.set_fuel(FUEL);
-                template.render_context(&serde_json::json!({"l": [1]}), "2026-03-14T09:26:53".parse().ok())
+            let (result, Used { peak, .. }) = measured(|| {
+                ChatTemplate::new(&source).and_then(|mut template| {
+                    template.set_fuel(FUEL);
+                    let now = "2026-03-14T09:26:53".parse().ok();
+                    template.render_context(&serde_json::json!({"l": [1]}), now)
+                })
             });
-            let peak = PEAK.load(Relaxed).saturating_sub(before);
             most = most.max(peak);
             match &result {
                 Err(_) => refused += 1,

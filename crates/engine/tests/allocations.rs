@@ -4,36 +4,10 @@ mod common;
 
 use happy_engine::{Context, Event, GenerateOptions, LoadOptions};
 use happy_sampler::Sampler;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// The system's allocator, counting.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps `dealloc`'s contract.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps `realloc`'s contract.
-        unsafe { System.realloc(ptr, layout, new_size) }
-    }
-}
+use happy_testkit::{Meter, process_calls};
 
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static METER: Meter = Meter;
 
 /// Allocations while the last 298 of 300 tokens are generated behind a fresh prompt.
 fn allocations(context: &mut Context, sampler: Sampler) -> usize {
@@ -51,8 +25,8 @@ fn allocations(context: &mut Context, sampler: Sampler) -> usize {
         if let Event::Token(_) = event.unwrap() {
             tokens += 1;
             match tokens {
-                2 => first = ALLOCATIONS.load(Ordering::Relaxed),
-                300 => last = ALLOCATIONS.load(Ordering::Relaxed),
+                2 => first = process_calls(),
+                300 => last = process_calls(),
                 _ => {}
             }
         }

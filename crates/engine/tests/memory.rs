@@ -7,7 +7,7 @@ mod model;
 use common::Folder;
 use happy_engine::{Engine, EngineError, GenerateOptions, LoadOptions, Source};
 use happy_gguf::{FilePart, GgmlType, GgufFile, GgufWriter, OwnedArray};
-use model::meter::{Meter, measured};
+use happy_testkit::{Meter, measured};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -73,9 +73,9 @@ fn refused_loads_take_no_memory() {
             // An allocation that grows counts twice here; `reading_a_header_takes_its_size` knows better.
             let most = 4 * MIB + if mmap { 0 } else { 2 * header };
             let mut go_on = |_| ControlFlow::Continue(());
-            let (opened, load, _) = measured(|| Engine::open_from(source, &options, &mut go_on).map(|_| ()));
-            let (planned, plan, _) = measured(|| Engine::plan_of(source, &options).map(|_| ()));
-            for (what, result, peak) in [("open", opened, load), ("plan", planned, plan)] {
+            let (opened, load) = measured(|| Engine::open_from(source, &options, &mut go_on).map(|_| ()));
+            let (planned, plan) = measured(|| Engine::plan_of(source, &options).map(|_| ()));
+            for (what, result, peak) in [("open", opened, load.peak), ("plan", planned, plan.peak)] {
                 if !matches!(result, Err(EngineError::OverBudget(_))) {
                     failures.push(format!("{source:?}, {what}: {result:?}"));
                 }
@@ -150,7 +150,7 @@ fn plans_count_what_loading_and_running_take() {
                 mmap,
                 ..LoadOptions::default()
             };
-            let (engine, open, held) = measured(|| Engine::open(&path, &options));
+            let (engine, open) = measured(|| Engine::open(&path, &options));
             let Ok(engine) = engine else { continue };
             let plan = *engine.plan();
             assert_eq!(Engine::plan_of(&Source::Path(&path), &options).unwrap(), plan, "{}", path.display());
@@ -161,14 +161,14 @@ fn plans_count_what_loading_and_running_take() {
                     failures.push(format!("{path}, mmap {mmap}: {what}: {found} bytes, planned {planned}"));
                 }
             };
-            check("open", open, weights + plan.table_bytes + plan.tokenizer_bytes);
-            check("kept", held, weights + plan.table_bytes + plan.tokenizer_bytes);
-            let (context, made, _) = measured(|| engine.context().unwrap());
-            check("context", made, plan.kv_bytes + plan.scratch_bytes);
+            check("open", open.peak, weights + plan.table_bytes + plan.tokenizer_bytes);
+            check("kept", open.held, weights + plan.table_bytes + plan.tokenizer_bytes);
+            let (context, made) = measured(|| engine.context().unwrap());
+            check("context", made.peak, plan.kv_bytes + plan.scratch_bytes);
             let mut context = context;
             // A real model takes seconds for this, and the same either way.
             let sequences = if mmap || plan.weight_bytes < 50 * MIB { 0..2 } else { 0..0 };
-            let ((), run, _) = measured(|| {
+            let ((), run) = measured(|| {
                 let n_vocab = engine.model().n_vocab() as u32;
                 let tokens: Vec<u32> = (0..90).map(|i| i % n_vocab).collect();
                 for sequence in sequences {
@@ -176,10 +176,10 @@ fn plans_count_what_loading_and_running_take() {
                     context.prefill(sequence, &tokens, &cancel, &mut |_| ()).unwrap();
                 }
             });
-            check("prefill", run, 0);
+            check("prefill", run.peak, 0);
             if engine.tokenizer().is_some() {
-                let (vocabulary, built, _) = measured(|| engine.vocabulary().unwrap());
-                check("vocabulary", built, plan.grammar_bytes);
+                let (vocabulary, built) = measured(|| engine.vocabulary().unwrap());
+                check("vocabulary", built.peak, plan.grammar_bytes);
                 drop(vocabulary);
             }
         }

@@ -12,7 +12,7 @@ use happy_engine::chat::Message;
 use happy_engine::{
     AnswerEvent, Context, Conversation, Engine, EngineError, Form, GenerateOptions, LoadOptions,
 };
-use model::meter::{Meter, refusing};
+use happy_testkit::{Meter, refusing};
 use std::path::Path;
 
 #[global_allocator]
@@ -58,9 +58,8 @@ fn all(path: &Path, mmap: bool) -> Result<(), EngineError> {
 fn refuse_each(real: bool, mut work: impl FnMut() -> Result<(), EngineError>) -> usize {
     let mut n = 1;
     loop {
-        let mut result = Ok(());
-        let made = refusing(n, || result = work());
-        if !made {
+        let (result, refused) = refusing(n, &mut work);
+        if !refused {
             result.unwrap();
             return n - 1;
         }

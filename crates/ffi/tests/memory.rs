@@ -1,8 +1,5 @@
 //! Memory through the core of the bindings: plans, split models, and allocations that are refused.
 
-#[path = "../../model/tests/common/meter.rs"]
-#[allow(dead_code)]
-mod meter;
 mod support;
 
 use happy::core::model::{Model, OpenPart, Place};
@@ -11,7 +8,7 @@ use happy::{Failure, Outcome, Status};
 use happy_engine::Form;
 use happy_engine::LoadOptions;
 use happy_gguf::{Gguf, GgufSet, GgufWriter, SplitBy};
-use meter::{Meter, refusing};
+use happy_testkit::{Meter, refusing};
 use std::fs::File;
 use std::path::PathBuf;
 use support::{Folder, TEMPLATE, tiny_model};
@@ -65,8 +62,8 @@ fn refused_allocations_are_statuses() {
         };
         whole().unwrap();
         for n in 1.. {
-            let mut result = Ok(());
-            if !refusing(n, || result = whole()) {
+            let (result, refused) = refusing(n, whole);
+            if !refused {
                 break;
             }
             note("all", n, result);
@@ -76,8 +73,8 @@ fn refused_allocations_are_statuses() {
     let session = Session::new(&model, &SessionSettings::default()).unwrap();
     for schema in [false, true] {
         for n in 1.. {
-            let mut result = Ok(());
-            if !refusing(n, || result = chat(&session, schema)) {
+            let (result, refused) = refusing(n, || chat(&session, schema));
+            if !refused {
                 break;
             }
             note("chat", n, result);

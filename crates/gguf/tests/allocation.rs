@@ -1,48 +1,13 @@
 //! Memory that is refused: each allocation of 4 KiB or more, once. An error then, never an abort, and nothing is left behind.
-#![allow(unsafe_code)] // an allocator cannot be written without
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use happy_gguf::*;
-
-/// The system's allocator, which refuses one allocation of the thread that asks for it.
-struct Refusing;
-
-thread_local! {
-    /// How many allocations are granted before one is refused; negative: all.
-    static GRANTED: Cell<i64> = const { Cell::new(-1) };
-    static REFUSED: Cell<bool> = const { Cell::new(false) };
-}
-
-const LARGE: usize = 4096;
-
-// SAFETY: every call is passed on to the system's allocator as it is, or refused by a null pointer, as the contract allows;
-// the counters are plain cells without destructors and do not allocate.
-unsafe impl GlobalAlloc for Refusing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let granted = GRANTED.get();
-        if layout.size() >= LARGE && granted >= 0 {
-            GRANTED.set(granted - 1);
-            if granted == 0 {
-                REFUSED.set(true);
-                return std::ptr::null_mut();
-            }
-        }
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
+use happy_testkit::{Meter, refusing};
 
 #[global_allocator]
-static ALLOCATOR: Refusing = Refusing;
+static METER: Meter = Meter;
 
 fn model() -> Vec<u8> {
     let tokens: Vec<String> = (0..3000).map(|i| format!("token {i}")).collect();
@@ -131,12 +96,9 @@ fn each_allocation_is_refused_once() {
         reset();
         let before = names();
         let mut refused = 0;
-        for granted in 0.. {
-            REFUSED.set(false);
-            GRANTED.set(granted);
-            let done = work(&path);
-            GRANTED.set(-1);
-            if !REFUSED.get() {
+        for n in 1.. {
+            let (done, any) = refusing(n, || work(&path));
+            if !any {
                 if let Err(error) = done {
                     failures.push(format!("{what}: {error}"));
                 }
@@ -148,7 +110,7 @@ fn each_allocation_is_refused_once() {
                 Err(_) if whole && names() == before => {}
                 // A hash table may do with less.
                 Ok(()) => reset(),
-                Err(error) => failures.push(format!("{what}, {granted}: {error}: {whole} {:?}", names())),
+                Err(error) => failures.push(format!("{what}, {n}: {error}: {whole} {:?}", names())),
             }
         }
         if refused == 0 {

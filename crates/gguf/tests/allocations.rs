@@ -6,12 +6,12 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use happy_gguf::{Array, Gguf, ParseError, Value};
-use support::counting::{Allocated, Counting, counted};
+use happy_testkit::{Meter, Used, measured};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static METER: Meter = Meter;
 
-const MAX_ALLOCATED: usize = 4 << 20;
+const MAX_ALLOCATED: u64 = 4 << 20;
 
 /// Each case of the corpus, right or wrong, is parsed, checked strictly and walked over whole.
 #[test]
@@ -25,7 +25,7 @@ fn no_case_of_the_corpus_allocates_much() {
             walk(&gguf);
             Ok(gguf.check_strict().err())
         };
-        match catch_unwind(AssertUnwindSafe(|| counted(read))) {
+        match catch_unwind(AssertUnwindSafe(|| measured(read))) {
             Err(_) => failures.push(format!("{name}: panicked")),
             Ok((_, allocated)) if allocated.peak > MAX_ALLOCATED => {
                 failures.push(format!("{name}: allocated {} bytes", allocated.peak));
@@ -74,7 +74,7 @@ fn a_large_vocabulary_costs_nothing() {
         raw = raw.string(format!("token {i}").as_bytes());
     }
     let raw = raw.string(b"general.name").u32(8).string(b"x");
-    let (gguf, Allocated { peak, calls }) = counted(|| Gguf::parse(&raw.0).unwrap());
+    let (gguf, Used { peak, calls, .. }) = measured(|| Gguf::parse(&raw.0).unwrap());
     assert!(peak < 4096 && calls < 16, "{peak} bytes in {calls} allocations");
     let mut tokens = gguf.metadata().get_strings("tokenizer.ggml.tokens").unwrap();
     assert_eq!(tokens.nth(262_143).unwrap(), "token 262143");
@@ -93,7 +93,7 @@ fn the_index_is_bounded() {
         raw = raw.tensor(format!("{i:x}").as_bytes(), &[0], 0, 0);
     }
     let raw = raw.data(0);
-    let (gguf, allocated) = counted(|| Gguf::parse(&raw.0).unwrap());
+    let (gguf, allocated) = measured(|| Gguf::parse(&raw.0).unwrap());
     assert_eq!((gguf.metadata().len(), gguf.tensors().len()), (n_pairs as usize, n_tensors as usize));
     assert!(allocated.peak < MAX_ALLOCATED, "{allocated:?}");
 }

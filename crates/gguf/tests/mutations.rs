@@ -8,12 +8,12 @@ mod support;
 use happy_gguf::{
     Gguf, GgufEdit, GgufHeader, GgufSet, GgufWriter, HeaderError, HeaderOptions, Limits, SplitBy,
 };
-use support::counting::{Counting, counted};
+use happy_testkit::{Meter, measured};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static METER: Meter = Meter;
 
-const MAX_ALLOCATED: usize = 4 << 20;
+const MAX_ALLOCATED: u64 = 4 << 20;
 
 /// splitmix64
 struct Random(u64);
@@ -68,11 +68,11 @@ fn mutate(file: &mut Vec<u8>, random: &mut Random) {
 
 /// What must hold for any bytes.
 fn check(bytes: &[u8]) -> bool {
-    let (whole, allocated) = counted(|| Gguf::parse(bytes));
+    let (whole, allocated) = measured(|| Gguf::parse(bytes));
     assert!(allocated.peak < MAX_ALLOCATED, "{allocated:?}");
     let options = HeaderOptions { file_len: Some(bytes.len() as u64), ..HeaderOptions::default() };
-    let (header, allocated) = counted(|| GgufHeader::read_with(bytes, &options));
-    assert!(allocated.peak < MAX_ALLOCATED + 3 * bytes.len(), "{allocated:?}");
+    let (header, allocated) = measured(|| GgufHeader::read_with(bytes, &options));
+    assert!(allocated.peak < MAX_ALLOCATED + 3 * bytes.len() as u64, "{allocated:?}");
     let lenient = Gguf::parse_lenient(bytes, &Limits::default());
     let gguf = match (whole, header) {
         (Err(a), Err(HeaderError::Parse(b))) => {
@@ -89,9 +89,9 @@ fn check(bytes: &[u8]) -> bool {
     assert_eq!(lenient.warnings(), gguf.warnings());
 
     // Unchanged edits are the file; what the strict check takes is written as it was, but for what follows the data.
-    let (edited, allocated) = counted(|| GgufEdit::new(&gguf).to_vec().expect("an edit"));
+    let (edited, allocated) = measured(|| GgufEdit::new(&gguf).to_vec().expect("an edit"));
     assert!(edited == bytes);
-    assert!(allocated.peak < MAX_ALLOCATED + 6 * bytes.len(), "{allocated:?}");
+    assert!(allocated.peak < MAX_ALLOCATED + 6 * bytes.len() as u64, "{allocated:?}");
     let writer = GgufWriter::from_gguf(&gguf);
     let written = writer.to_vec().expect("what was read can be written");
     let again = Gguf::parse(&written).expect("what was written can be read");

@@ -1,68 +1,21 @@
 //! Every large allocation is refused once: what comes back is an error, and the process lives.
 
 use happy_grammar::{Grammar, Limits, Matcher, Part, Piece, Reading, TokenSet, Vocabulary};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use happy_testkit::{Meter, refusing_from};
 
 /// Allocations of this many bytes and above are refused, one at a time. Smaller ones are bounded and may be infallible.
 const LARGE: usize = 64 << 10;
 
-thread_local! {
-    // Per thread: the test harness allocates on its own threads. How many large allocations were met, and which to refuse.
-    static MET: Cell<usize> = const { Cell::new(0) };
-    static REFUSED: Cell<usize> = const { Cell::new(usize::MAX) };
-}
-
-struct Refusing;
-
-fn refuses(size: usize) -> bool {
-    size >= LARGE
-        && MET
-            .try_with(|met| {
-                met.set(met.get() + 1);
-                REFUSED.with(|refused| refused.get() == met.get() - 1)
-            })
-            .unwrap_or(false)
-}
-
-// SAFETY: every call is forwarded to the system allocator unchanged, or answered as if there were no memory; the counters do not
-// allocate.
-unsafe impl GlobalAlloc for Refusing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if refuses(layout.size()) {
-            return core::ptr::null_mut();
-        }
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if refuses(size) {
-            return core::ptr::null_mut();
-        }
-        // SAFETY: as above.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Refusing = Refusing;
+static METER: Meter = Meter;
 
 /// Refuses each large allocation of `work` in turn, which must then fail for want of memory. Returns how many there are.
 fn refuse_each(name: &str, work: &dyn Fn() -> Result<(), String>) -> usize {
-    for n in 0.. {
-        MET.set(0);
-        REFUSED.set(n);
-        let found = work();
-        REFUSED.set(usize::MAX);
-        if MET.get() <= n {
+    for n in 1.. {
+        let (found, refused) = refusing_from(LARGE, n, work);
+        if !refused {
             assert_eq!(found, Ok(()), "{name}");
-            return n;
+            return n - 1;
         }
         // A list that a collection of std can do without is refused without harm.
         assert!(

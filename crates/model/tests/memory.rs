@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::meter::{Meter, measured, refusing};
 use common::{batch, many_experts, plain, q4_0, recipes, small_llama};
 use happy_gguf::{Gguf, GgufFile, Limits};
 use happy_kernels::{Ctx, Kernels, Pool};
 use happy_model::{KvOptions, KvType, LoadErrorKind, Model, NoHook, Outline, RunOptions, arch};
+use happy_testkit::{Meter, Used, measured, refusing};
 
 #[global_allocator]
 static METER: Meter = Meter;
@@ -37,10 +37,10 @@ fn loading_takes_no_more_than_the_outline_says() {
         let header = &file.bytes()[..view.header_end() as usize];
         let header = Gguf::parse_header(header, Some(file.bytes().len() as u64), &Limits::default()).unwrap();
         let header = header.into();
-        let (outline, outline_peak, _) = measured(|| Outline::read(&header, &kernels));
+        let (outline, Used { peak: outline_peak, .. }) = measured(|| Outline::read(&header, &kernels));
         let Ok(outline) = outline else { continue };
         let planned = outline.table_bytes();
-        let (model, peak, held) = measured(|| Model::load(&file, &kernels));
+        let (model, Used { peak, held, .. }) = measured(|| Model::load(&file, &kernels));
         let Ok(model) = model else {
             failed.push(format!("{name}: has an outline and does not load"));
             continue;
@@ -73,7 +73,7 @@ fn experts_cost_no_memory() {
     let kernels = Kernels::detect().unwrap();
     let held = |experts| {
         let file = many_experts(200, experts);
-        measured(|| Model::load(&file, &kernels).unwrap()).2
+        measured(|| Model::load(&file, &kernels).unwrap()).1.held
     };
     let (few, many) = (held(8), held(4096));
     assert!(many <= few + 4096 && many < 1 << 20, "8 experts: {few} bytes, 4,096 experts: {many}");
@@ -89,7 +89,7 @@ fn caches_and_scratches_take_what_the_plan_says() {
             let run = RunOptions { n_batch, n_outputs, threads, n_ctx };
             let kv = KvOptions::new(KvType::F16, 2, n_ctx);
             let plan = model.plan(&kv, &run);
-            let (scratch, peak, _) = measured(|| model.scratch(&run).unwrap());
+            let (scratch, Used { peak, .. }) = measured(|| model.scratch(&run).unwrap());
             // What is there once for a worker or a buffer, whatever its size: locks, lists of buffers.
             let few = 1024 * threads as u64 + 1024;
             let planned = plan.scratch_bytes as u64;
@@ -97,7 +97,7 @@ fn caches_and_scratches_take_what_the_plan_says() {
                 failed.push(format!("{name}: a scratch of {peak} bytes, planned were {planned}"));
             }
             drop(scratch);
-            let (cache, peak, _) = measured(|| model.kv_cache(kv).unwrap());
+            let (cache, Used { peak, .. }) = measured(|| model.kv_cache(kv).unwrap());
             let planned = plan.kv_bytes as u64;
             // Page tables, and the layout of the layers.
             let few = 64 * kv.n_pages as u64 + 64 * model.n_layers() as u64 + 1024;
@@ -134,8 +134,8 @@ fn a_failed_allocation_is_an_error() {
         assert_eq!(whole(), Ok(5), "{name}");
         let mut n = 1;
         loop {
-            let mut result = Ok(0);
-            if !refusing(n, || result = whole()) {
+            let (result, refused) = refusing(n, whole);
+            if !refused {
                 break;
             }
             let message = result.expect_err("a refused allocation changes nothing");

@@ -1,38 +1,11 @@
 //! After the first token, sampling allocates nothing.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use happy_sampler::steps::Infill;
 use happy_sampler::{LogProbs, Sampler};
-
-struct Counting;
-
-thread_local! {
-    // Per thread: the test harness allocates on its own threads.
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is forwarded to the system allocator unchanged; the counter does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|c| c.set(c.get() + 1));
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        COUNT.with(|c| c.set(c.get() + 1));
-        // SAFETY: as above.
-        unsafe { System.realloc(ptr, layout, new_size) }
-    }
-}
+use happy_testkit::{Meter, measured};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static METER: Meter = Meter;
 
 #[test]
 fn no_allocation_per_token() {
@@ -73,17 +46,19 @@ fn no_allocation_per_token() {
         (0..12).map(|_| (0..50_000).map(|_| (rng.next_f64() * 30.0 - 15.0) as f32).collect()).collect();
     for (name, mut s) in samplers {
         s.sample(&rows[0]).unwrap();
-        let before = COUNT.with(Cell::get);
-        for row in &rows[1..] {
-            s.sample(row).unwrap();
-        }
-        assert_eq!(COUNT.with(Cell::get) - before, 0, "{name}");
+        let ((), used) = measured(|| {
+            for row in &rows[1..] {
+                s.sample(row).unwrap();
+            }
+        });
+        assert_eq!(used.calls, 0, "{name}");
     }
     let mut log_probs = LogProbs::new();
     log_probs.best(&rows[0], 20).unwrap();
-    let before = COUNT.with(Cell::get);
-    for row in &rows[1..] {
-        log_probs.best(row, 20).unwrap();
-    }
-    assert_eq!(COUNT.with(Cell::get) - before, 0, "log_probs");
+    let ((), used) = measured(|| {
+        for row in &rows[1..] {
+            log_probs.best(row, 20).unwrap();
+        }
+    });
+    assert_eq!(used.calls, 0, "log_probs");
 }

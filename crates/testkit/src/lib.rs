@@ -3,6 +3,7 @@
 //! - [`Corpus`]: inputs with other people's results. A selection is in the repository (`fixtures/corpus`), so that every
 //!   test can run in a fresh clone; `HAPPY_CONFORMANCE` names the folder of the full data.
 //! - [`model`]: the real models that `cargo xtask fetch-models` gets.
+//! - [`Meter`]: an allocator that counts, and refuses what a test wants refused.
 //! - [`skip`], [`skip_without_root`]: a test that cannot run says so, and the summary of `cargo xtask test` lists it.
 //!
 //! | variable | what it names |
@@ -12,15 +13,17 @@
 //! | `HAPPY_MODELS` | folder of the real models; the platform's data directory unless set |
 //! | `HAPPY_SKIPS` | file to which each skip appends a line; unset: skips are only printed |
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod base64;
 mod corpus;
+mod meter;
 mod models;
 mod skips;
 
 pub use base64::base64;
 pub use corpus::{Corpus, Files};
+pub use meter::{LARGE, Meter, Used, measured, process_calls, refusing, refusing_from};
 pub use models::{model, models_folder};
 pub use skips::{skip, skip_without_root};
 

@@ -3,47 +3,14 @@
 mod conformance;
 mod made;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use conformance::{corpus, load, vocabularies};
 use happy_gguf::GgufFile;
+use happy_testkit::{Meter, measured};
 use happy_tokenizer::Tokenizer;
 use made::{KINDS, TYPES, file};
 
-struct Counting;
-
-thread_local! {
-    // Per thread: the test harness allocates on its own threads.
-    static ALLOCATED: Cell<isize> = const { Cell::new(0) };
-    static MOST_AT_ONCE: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: usize, sign: isize) {
-    // A thread that ends frees memory when its counter is gone already.
-    let _ = ALLOCATED.try_with(|n| {
-        n.set(n.get() + sign * bytes as isize);
-        MOST_AT_ONCE.set(MOST_AT_ONCE.get().max(n.get()));
-    });
-}
-
-// SAFETY: every call is forwarded to the system allocator unchanged; the counter does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 1);
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        count(layout.size(), -1);
-        // SAFETY: as above.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static METER: Meter = Meter;
 
 /// Bytes a token that are the tokenizer's own.
 const MOST: f64 = 40.0;
@@ -54,9 +21,9 @@ fn few_bytes_a_token() {
     let mut failures = Vec::new();
     for (name, info) in &vocabularies(&folder) {
         let file = load(&folder, info);
-        let before = ALLOCATED.with(Cell::get);
-        let tokenizer = Tokenizer::from_gguf(&file).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let allocated = (ALLOCATED.with(Cell::get) - before) as f64;
+        let (tokenizer, used) =
+            measured(|| Tokenizer::from_gguf(&file).unwrap_or_else(|e| panic!("{name}: {e}")));
+        let allocated = used.held as f64;
         let tokens = tokenizer.vocab_size() as f64;
         println!("{name}: {tokens} tokens, {:.1} bytes each", allocated / tokens);
         if allocated / tokens > MOST {
@@ -71,20 +38,13 @@ fn few_bytes_a_token() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Runs something and returns the largest number of bytes that it had at once.
-fn most_at_once<T>(run: impl FnOnce() -> T) -> (T, u64) {
-    let before = ALLOCATED.get();
-    MOST_AT_ONCE.set(before);
-    let result = run();
-    (result, (MOST_AT_ONCE.get() - before) as u64)
-}
-
 /// Building never takes more than the plan, which takes nothing itself. Returns the plan and what building took.
 fn check_plan(name: &str, file: &GgufFile) -> (u64, u64) {
     let view = file.view();
-    let (planned, own) = most_at_once(|| Tokenizer::planned_bytes(view.metadata()));
-    assert_eq!(own, 0, "{name}: the plan allocates");
-    let (result, taken) = most_at_once(|| Tokenizer::from_gguf(file));
+    let (planned, own) = measured(|| Tokenizer::planned_bytes(view.metadata()));
+    assert_eq!(own.calls, 0, "{name}: the plan allocates");
+    let (result, used) = measured(|| Tokenizer::from_gguf(file));
+    let taken = used.peak;
     let size = result.map(|tokenizer| tokenizer.vocab_size());
     println!("{name}: {planned} bytes planned, {taken} taken, {size:?} tokens");
     assert!(taken <= planned, "{name}: {taken} bytes, {planned} planned");

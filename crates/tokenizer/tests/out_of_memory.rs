@@ -3,58 +3,27 @@
 
 mod made;
 
+use happy_testkit::{Meter, refusing};
 use happy_tokenizer::{
     DecodeOptions, DecodeStream, EncodeOptions, GrowingText, Strings, TokenId, Tokenizer, TokenizerError,
 };
 use made::{KINDS, TYPES, file};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-/// Refuses one allocation of the thread that asks for it.
-struct Refusing;
-
-/// Smaller allocations are never refused: the standard library makes them where it cannot return an error.
-const LARGE: usize = 4096;
-
-thread_local! {
-    /// Large allocations until the one that is refused; 0: none is.
-    static LEFT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: calls are forwarded to the system allocator unchanged, or refused; the counter does not allocate.
-unsafe impl GlobalAlloc for Refusing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= LARGE && LEFT.try_with(|left| left.replace(left.get().saturating_sub(1))) == Ok(1)
-        {
-            return std::ptr::null_mut();
-        }
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
 
 #[global_allocator]
-static ALLOCATOR: Refusing = Refusing;
+static METER: Meter = Meter;
 
 /// Runs `operation` once for each of its large allocations, with that one refused. Returns how many there are.
 fn refuse_each<T>(name: &str, mut operation: impl FnMut() -> Result<T, TokenizerError>) -> usize {
     for n in 1.. {
-        LEFT.set(n);
-        let result = operation();
-        let all_granted = LEFT.replace(0) > 0;
+        let (result, refused) = refusing(n, &mut operation);
         match result {
-            Ok(_) => assert!(all_granted, "{name}: a result without its allocation {n}"),
+            Ok(_) => assert!(!refused, "{name}: a result without its allocation {n}"),
             Err(TokenizerError::OutOfMemory { bytes }) => {
-                assert!(!all_granted && bytes > 0, "{name}: {bytes} bytes, allocation {n}");
+                assert!(refused && bytes > 0, "{name}: {bytes} bytes, allocation {n}");
             }
             Err(error) => panic!("{name}: {error}"),
         }
-        if all_granted {
+        if !refused {
             return n - 1;
         }
     }
@@ -105,8 +74,6 @@ fn lists_and_streams() {
     assert!(pushed >= 2);
     // Nothing is lost: the same token can come again.
     let mut stream = DecodeStream::new();
-    LEFT.set(1);
-    assert!(stream.push(&tokenizer, 351).is_err());
-    LEFT.set(0);
+    assert!(refusing(1, || stream.push(&tokenizer, 351).is_err()).0);
     assert_eq!(stream.push(&tokenizer, 351).unwrap().len(), 4096);
 }

@@ -13,24 +13,10 @@ const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("bindings/android/demo-apk/src/lib.rs", "what Android and libhappy call by name"),
     ("crates/engine/src/mmap.rs", "the one call of that constructor"),
     ("crates/ffi/tests/support/any_call.rs", "calls of the C interface"),
-    ("crates/sampler/tests/allocations.rs", COUNTING),
-    ("crates/gguf/tests/support/counting.rs", COUNTING),
-    ("crates/gguf/tests/allocation.rs", REFUSING),
-    ("crates/grammar/tests/no_memory.rs", REFUSING),
-    ("crates/tokenizer/tests/out_of_memory.rs", REFUSING),
-    ("crates/chat/tests/refusals.rs", REFUSING),
-    ("crates/model/tests/common/meter.rs", REFUSING),
+    ("crates/testkit/src/meter.rs", "a global allocator that counts, and refuses what a test wants refused"),
     ("crates/kernels/tests/fork.rs", "fork, and leaving the child"),
-    ("crates/engine/tests/allocations.rs", COUNTING),
-    ("crates/chat/tests/template_memory.rs", COUNTING),
-    ("crates/tokenizer/tests/memory.rs", COUNTING),
-    ("benches/peers-grammar/src/memory.rs", COUNTING),
+    ("benches/peers-grammar/src/memory.rs", "a global allocator that counts"),
 ];
-
-/// Why some tests are in [`UNSAFE_PLACES`].
-const COUNTING: &str = "a global allocator that counts";
-
-const REFUSING: &str = "a global allocator that counts, and refuses what a test wants refused";
 
 /// A file longer than this is split; about 400 is the aim.
 const MAX_LINES: usize = 600;

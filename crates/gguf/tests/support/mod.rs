@@ -1,7 +1,5 @@
-//! What the tests share: the conformance corpus, counting allocations, hostile headers.
+//! What the tests share: the conformance corpus, hostile headers.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
-
-pub mod counting;
 
 use happy_testkit::{Corpus, Files};
 

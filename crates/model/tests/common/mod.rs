@@ -1,7 +1,6 @@
 //! What the tests share: model files built in memory, and runs over them.
 #![allow(dead_code)] // each test file uses a part
 
-pub(crate) mod meter;
 pub(crate) mod recipes;
 
 use std::sync::Arc;
