@@ -29,7 +29,7 @@ const LOOK_MACS: usize = 1 << 25;
 const LOOK_MIN_TOKENS: usize = 32;
 
 /// Panels of all workers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Panels(PerWorker<Panel>);
 
 impl Panels {

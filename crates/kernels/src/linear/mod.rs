@@ -5,6 +5,7 @@
 //! the gated activation of a feed-forward block.
 
 mod acts;
+mod apply;
 mod drive;
 pub(crate) mod float;
 pub(crate) mod kernel;
@@ -14,6 +15,7 @@ pub(crate) mod source;
 pub(crate) mod unit;
 
 pub use acts::{ActBuf, ActKinds};
+pub use apply::{ApplyError, Workspace};
 pub use drive::{Panels, forward, forward_glu};
 pub use kernel::{ActKind, Acts, Gemm, Gemv, LinearKernel};
 pub use panel::Panel;
@@ -69,10 +71,10 @@ pub enum LinearError {
         /// Values given.
         found: usize,
     },
-    /// The memory for the bias cannot be reserved.
-    #[error("cannot reserve {bytes} bytes for a bias")]
+    /// The memory for quantized weights or a bias cannot be reserved.
+    #[error("cannot reserve {bytes} bytes for weights or a bias")]
     Memory {
-        /// Bytes of the bias.
+        /// Bytes of the weights or of the bias.
         bytes: usize,
     },
 }

@@ -210,6 +210,13 @@ impl core::fmt::Debug for Pool {
 #[derive(Debug)]
 pub struct PerWorker<T>(Vec<Mutex<T>>);
 
+/// For no worker.
+impl<T> Default for PerWorker<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 impl<T> PerWorker<T> {
     /// One `make(worker)` for each of `threads` workers.
     ///
