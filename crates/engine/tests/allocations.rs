@@ -35,7 +35,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Allocations while the last 298 of 300 tokens are generated behind a fresh prompt.
+/// Allocations while the last 298 of 300 tokens are generated after a fresh prompt.
 fn allocations(context: &mut Context, sampler: Sampler) -> usize {
     context.truncate(0, 0).unwrap();
     let options = GenerateOptions {

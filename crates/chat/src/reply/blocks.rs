@@ -97,7 +97,7 @@ impl ReplyParser {
     /// JSON that has no marker is a call only of a tool that there is.
     fn check_declared(&self) -> Result<(), String> {
         match &self.draft.name {
-            Some(name) if !self.schema.is_declared(name) => Err(format!("there is no tool `{name}`")),
+            Some(name) if !self.schema.is_declared(name) => Err(format!("unknown tool `{name}`")),
             _ => Ok(()),
         }
     }

@@ -282,7 +282,7 @@ impl<'a> Reader<'a> {
         };
         let code = self.rest.get(..digits).filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()));
         let found = code.and_then(|code| char::from_u32(u32::from_str_radix(code, 16).ok()?));
-        text.push(found.ok_or_else(|| format!("`\\{c}{}` is no character", start(self.rest)))?);
+        text.push(found.ok_or_else(|| format!("`\\{c}{}` is not a character", start(self.rest)))?);
         self.rest = self.rest.get(digits..).unwrap_or_default();
         Ok(())
     }
@@ -334,7 +334,7 @@ mod tests {
             (Notation::PYTHON, "a=x)", "`x` is not a value"),
             (Notation::PYTHON, "a=1]", "expected a comma or `)`, found `]`"),
             (Notation::PYTHON, "a='x' 'y')", "expected nothing after a value, found `'y'`"),
-            (Notation::PYTHON, r"a='\xzz')", r"`\xzz'` is no character"),
+            (Notation::PYTHON, r"a='\xzz')", r"`\xzz'` is not a character"),
             (Notation::PYTHON, "a=", "no end"),
             (GEMMA, "}", "{}"),
             (GEMMA, "c:<|\"|>東,京}<|\"|>,d:2}", r#"{"c":"東,京}","d":2}"#),

@@ -178,7 +178,7 @@ impl Draft {
     /// Takes an object in a JSON string, which is how programs pass arguments on.
     pub(super) fn quoted_arguments(&mut self, text: &str, out: &mut Output) -> Result<(), String> {
         let inner: String =
-            serde_json::from_str(text).map_err(|_| "the arguments are no JSON object".to_owned())?;
+            serde_json::from_str(text).map_err(|_| "the arguments are not a JSON object".to_owned())?;
         let inner = scan::mended(inner.trim())?;
         schema::object(&inner)?;
         self.arguments(&inner, out);

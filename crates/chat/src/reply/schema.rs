@@ -291,7 +291,7 @@ pub(super) fn member(empty: bool, key: &str, value: &str) -> String {
 pub(super) fn object(text: &str) -> Result<Map<String, Json>, String> {
     match serde_json::from_str(text) {
         Ok(Json::Object(map)) => Ok(map),
-        Ok(_) => Err("the arguments are no JSON object".to_owned()),
+        Ok(_) => Err("the arguments are not a JSON object".to_owned()),
         Err(e) => Err(format!("the arguments are not valid JSON: {e}")),
     }
 }
