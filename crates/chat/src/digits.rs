@@ -127,8 +127,8 @@ fn keep(json: &mut Json, rest: &mut &[&str]) {
 
 /// The text of `value`, unless it is the one that `serde_json` writes.
 fn lossless(value: &Json, written: &[&str]) -> Option<String> {
-    let text = text_of(value, written);
-    (text != value.to_string()).then_some(text)
+    let (plain, text) = (value.to_string(), text_of(value, written));
+    (text != plain).then_some(text)
 }
 
 #[cfg(test)]

@@ -129,7 +129,8 @@ impl Reply {
             let calls = self.tool_calls.iter().enumerate().map(|(i, call)| {
                 let id = call.id.clone().unwrap_or_else(|| format!("call{i:05}"));
                 let mut function = json!({ "name": call.name, "arguments": call.arguments });
-                if function["arguments"].to_string() != call.arguments_text {
+                let rounded = function["arguments"].to_string();
+                if rounded != call.arguments_text {
                     function[digits::TEXT_KEY] = call.arguments_text.as_str().into();
                 }
                 json!({ "id": id, "type": "function", "function": function })
