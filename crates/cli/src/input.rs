@@ -1,6 +1,7 @@
 //! Reading what people and programs give us.
 
 use crate::error::{CliError, CliResult};
+use happy_engine::chat::messages_from_json;
 use rustyline::error::ReadlineError;
 use rustyline::{Cmd, KeyCode, KeyEvent, Modifiers};
 use serde_json::{Map, Value};
@@ -18,14 +19,26 @@ pub(crate) fn read_text(path: &Path) -> CliResult<String> {
 
 /// A file, or standard input for `-`, as JSON.
 pub(crate) fn read_json(path: &Path) -> CliResult<Value> {
+    parse(path, |text| serde_json::from_str(text))
+}
+
+fn parse(path: &Path, parse: impl Fn(&str) -> serde_json::Result<Value>) -> CliResult<Value> {
     let text = read_text(path)?;
-    serde_json::from_str(&text)
-        .map_err(|e| CliError::new(format!("`{}` is not valid JSON: {e}", path.display())))
+    parse(&text).map_err(|e| CliError::new(format!("`{}` is not valid JSON: {e}", path.display())))
 }
 
 /// A file that holds a JSON array.
 pub(crate) fn read_array(path: &Path) -> CliResult<Vec<Value>> {
-    match read_json(path)? {
+    array(path, read_json(path)?)
+}
+
+/// A file that holds a JSON array of messages; arguments of calls keep the digits of their numbers.
+pub(crate) fn read_messages(path: &Path) -> CliResult<Vec<Value>> {
+    array(path, parse(path, messages_from_json)?)
+}
+
+fn array(path: &Path, json: Value) -> CliResult<Vec<Value>> {
+    match json {
         Value::Array(items) => Ok(items),
         other => {
             let found = kind(&other);
@@ -104,7 +117,7 @@ pub(crate) fn read_stdin() -> CliResult<String> {
     utf8(bytes, "standard input", 0)
 }
 
-/// Bytes as text, or where they are none; `start`: their offset in what is read.
+/// Bytes as text, or where they are not valid UTF-8; `start`: their offset in what is read.
 fn utf8(bytes: Vec<u8>, what: &str, start: usize) -> CliResult<String> {
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
             ErrorKind::DisplayHelp
             | ErrorKind::DisplayVersion
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                // Help and version are no errors; a closed pipe behind them is none either.
+                // Help and version are not errors, and neither is a pipe that is closed before they are read.
                 let _ = error.print();
                 return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
             }

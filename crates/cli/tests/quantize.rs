@@ -50,7 +50,7 @@ fn matrices_get_the_types_of_the_mix() {
     assert_eq!(gguf.metadata().require::<u32>("general.file_type").ok(), Some(15));
     assert!(succeed(&["run", "-m", &q4, "-n", "3", "--raw", "he"], b"").len() < 100);
 
-    // It does not replace files, encode twice, or accept what fits nothing; nothing is left behind.
+    // It does not replace files, encode twice, or accept what fits nothing; no temporary file is left.
     let other = folder.path("other.gguf");
     let said = refused(&["quantize", &input, &q4, "--type", "Q8_0"]);
     assert!(said.contains("--force"), "{said}");

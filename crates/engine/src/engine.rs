@@ -171,7 +171,8 @@ struct Prepared {
 impl Prepared {
     /// Plans a model whose header is there.
     fn new(opened: &Opened, name: &str, options: &LoadOptions) -> Result<Self, EngineError> {
-        let threads = checked_threads(options)?;
+        options.check()?;
+        let threads = options.threads.unwrap_or_else(default_threads).min(Pool::MAX_THREADS);
         let kernels = options.isa.map_or_else(Kernels::detect, Kernels::with_isa)?;
         let header = opened.files.view();
         let outline = Outline::read(&header, &kernels)
@@ -237,23 +238,4 @@ pub fn open_files(path: &Path, mmap: bool) -> Result<GgufSetFile, FileError> {
 /// If it has one that is damaged or not supported.
 pub fn tokenizer_of(file: &GgufFile) -> Result<Option<Tokenizer>, TokenizerError> {
     if file.view().metadata().contains(TOKENIZER) { Tokenizer::from_gguf(file).map(Some) } else { Ok(None) }
-}
-
-fn checked_threads(options: &LoadOptions) -> Result<usize, EngineError> {
-    let positive = |what, found| match found {
-        0 => Err(EngineError::Option { what, found, expected: "at least 1" }),
-        n => Ok(n),
-    };
-    positive("the number of sequences", options.sequences)?;
-    positive("the batch size", options.batch)?;
-    if let Some(context) = options.context {
-        positive("the context size", context)?;
-    }
-    match options.threads {
-        Some(threads) if (1..=Pool::MAX_THREADS).contains(&threads) => Ok(threads),
-        Some(found) => {
-            Err(EngineError::Option { what: "the number of threads", found, expected: "1 to 256" })
-        }
-        None => Ok(default_threads().min(Pool::MAX_THREADS)),
-    }
 }

@@ -13,10 +13,10 @@ use happy_gguf::GgufFile;
 const KEY: &str = "tokenizer.chat_template";
 /// The template for conversations with tools.
 const TOOL_USE: &str = "tool_use";
-/// The template for everything that has none of its own.
+/// The template for every use without a template of its own.
 const DEFAULT: &str = "default";
 
-/// The text of a template; `None` if there is none of this name.
+/// The text of a template; `None` if no template has this name.
 fn source<'a>(file: &'a GgufFile, name: Option<&str>) -> Result<Option<&'a str>, TemplateError> {
     let key = name.map_or(KEY.to_owned(), |name| format!("{KEY}.{name}"));
     file.view().metadata().optional::<&str>(&key).map_err(|e| TemplateError::Metadata(e.to_string()))
@@ -46,7 +46,7 @@ pub fn tool_template_of(file: &GgufFile) -> Result<Option<ChatTemplate>, Templat
     }
 }
 
-/// The chat template with a name; `None` if there is none.
+/// The chat template with a name; `None` if no template has it.
 ///
 /// # Errors
 /// If the template is not valid, or no text.

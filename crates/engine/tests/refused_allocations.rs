@@ -94,7 +94,7 @@ fn loading_and_answering_without_memory_is_an_error() {
             let expected = if schema { &json } else { &plain };
             refuse_each(real, || {
                 let result = turn(&engine, &mut context, schema);
-                // Whatever was refused: nothing is left behind that changes the next answer.
+                // Whatever was refused: the next answer is the same.
                 result.map(|text| assert_eq!(text, *expected))
             });
             assert_eq!(turn(&engine, &mut context, schema).unwrap(), *expected, "{}", path.display());

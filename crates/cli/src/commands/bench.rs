@@ -1,6 +1,6 @@
 //! `happy bench`: prefill and decode speed, load time, memory.
 //!
-//! Decode starts from an empty context, as llama-bench's does, or behind `-d N` tokens. Thread counts take turns in
+//! Decode starts from an empty context, as llama-bench's does, or after `-d N` tokens. Thread counts take turns in
 //! every repetition, so that a machine that slows down slows all of them. Decoding computes given tokens, as
 //! llama-bench does: choosing them is not part of it.
 

@@ -3,6 +3,7 @@
 use crate::error::{CliError, CliResult};
 use crate::input::{self, StdinLines};
 use crate::load::ModelArgs;
+use crate::paths::AccessArgs;
 use crate::{load, prompt, terminal};
 use clap::Args;
 use happy_tokenizer::TokenId;
@@ -21,6 +22,8 @@ pub(crate) struct DetokenizeArgs {
     /// Leave special tokens out of the text
     #[arg(long)]
     no_special: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// A line of input.

@@ -45,7 +45,7 @@ const SHOWN_CHARACTERS: usize = 80;
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> CliResult {
     let path = args.path();
-    let files = load::files(path)?;
+    let files = load::files(path, !args.load.no_mmap)?;
     // The numbers are wanted whatever the machine has free.
     let options = LoadOptions {
         memory_budget: Some(args.load.memory_budget.map_or(u64::MAX, |mib| mib.saturating_mul(1 << 20))),

@@ -1,6 +1,7 @@
 //! `happy template`: a rendered chat template on standard output, and nothing else.
 
 use crate::error::{CliError, CliResult};
+use crate::paths::AccessArgs;
 use crate::{input, load, terminal};
 use clap::{ArgGroup, Args};
 use happy_engine::chat::{ChatTemplate, TemplateError, TemplateInput};
@@ -43,6 +44,8 @@ pub(crate) struct TemplateArgs {
     /// The time that the template takes for now, like 2026-03-14T09:26:53 [default: the clock's, in UTC]
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Runs the command.
@@ -51,7 +54,7 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
     let mut tokens = TemplateInput::default();
     let (name, template) = match (&args.model, &args.file) {
         (Some(model), _) => {
-            let file = load::file(model)?;
+            let file = load::header(model)?;
             let model = model.display().to_string();
             let template = of_model(args, &model, &file)?;
             if let Some(tokenizer) = happy_engine::tokenizer_of(&file)? {
@@ -97,7 +100,7 @@ fn of_model(args: &TemplateArgs, model: &str, file: &GgufFile) -> CliResult<Chat
 
 /// What the template sees: messages, tools and variables; a variable replaces what has its name.
 fn context(args: &TemplateArgs, tokens: TemplateInput) -> CliResult<Value> {
-    let messages = args.messages.as_deref().map(input::read_array).transpose()?.unwrap_or_default();
+    let messages = args.messages.as_deref().map(input::read_messages).transpose()?.unwrap_or_default();
     if let (Some(i), Some(path)) = (messages.iter().position(|m| !m.is_object()), &args.messages) {
         let (path, found) = (path.display(), input::kind(&messages[i]));
         return Err(CliError::new(format!("message {} of `{path}` is {found}, expected an object", i + 1)));

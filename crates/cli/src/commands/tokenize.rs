@@ -3,7 +3,8 @@
 use crate::error::{CliError, CliResult};
 use crate::input::{self, StdinLines};
 use crate::load::ModelArgs;
-use crate::{load, prompt};
+use crate::paths::AccessArgs;
+use crate::{load, output, prompt};
 use clap::Args;
 use happy_tokenizer::{TokenId, Tokenizer};
 use serde::Deserialize;
@@ -27,6 +28,8 @@ pub(crate) struct TokenizeArgs {
     /// Add nothing: no BOS, EOS, CLS or SEP
     #[arg(long)]
     no_bos: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// A line of input.
@@ -38,7 +41,15 @@ struct Line {
 /// Runs the command.
 pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
     let tokenizer = load::tokenizer(&args.model)?;
-    let encode = |text: &str| prompt::encode(&tokenizer, text, !args.no_special, !args.no_bos);
+    let encode = |text: &str| {
+        let ids = prompt::encode(&tokenizer, text, !args.no_special, !args.no_bos)?;
+        if !args.no_bos && tokenizer.has_double_bos(&ids) {
+            output::note(
+                "the ids begin with BOS twice: the text has it and one is added; --no-bos adds none",
+            );
+        }
+        CliResult::Ok(ids)
+    };
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     if args.show {
         let ids = encode(&input::read_stdin()?)?;

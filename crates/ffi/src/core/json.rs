@@ -1,6 +1,7 @@
 //! JSON from callers: an error says what it was for.
 
 use crate::failure::{Failure, Outcome};
+use happy_engine::chat::messages_from_json;
 use serde_json::{Map, Value};
 
 /// Any value; nested at most 128 deep.
@@ -14,14 +15,30 @@ pub fn parse(text: &str, what: &str) -> Outcome<Value> {
 /// An array; `None` for an empty text.
 ///
 /// # Errors
-/// If it is no JSON array.
+/// If it is not a JSON array.
 pub fn array(text: &str, what: &str) -> Outcome<Option<Vec<Value>>> {
     match text {
         "" => Ok(None),
-        text => match parse(text, what)? {
-            Value::Array(array) => Ok(Some(array)),
-            other => Err(Failure::argument(format!("{what}: expected a JSON array, found {}", kind(&other)))),
-        },
+        text => items(parse(text, what)?, what).map(Some),
+    }
+}
+
+/// A message, or an array of messages, in which arguments of calls keep the digits of their numbers.
+///
+/// # Errors
+/// If it is not valid JSON, with line and column.
+pub fn messages(text: &str, what: &str) -> Outcome<Value> {
+    messages_from_json(text).map_err(|e| Failure::argument(format!("{what}: {e}")))
+}
+
+/// The items of an array.
+///
+/// # Errors
+/// If it is something else.
+pub fn items(value: Value, what: &str) -> Outcome<Vec<Value>> {
+    match value {
+        Value::Array(array) => Ok(array),
+        other => Err(Failure::argument(format!("{what}: expected a JSON array, found {}", kind(&other)))),
     }
 }
 

@@ -189,7 +189,10 @@ impl Model {
     /// # Errors
     /// If they are none, there is no template, or it refuses them.
     pub fn apply_template(&self, messages: &str, tools: &str, answer: bool) -> Outcome<String> {
-        let messages = json::array(messages, "the messages")?.unwrap_or_default();
+        let messages = match messages {
+            "" => Vec::new(),
+            messages => json::items(json::messages(messages, "the messages")?, "the messages")?,
+        };
         let tools = json::array(tools, "the tools")?;
         let file = self.engine.file();
         let template = match tools {

@@ -2,10 +2,9 @@
 
 use super::{print_json, values};
 use crate::error::{CliError, CliResult};
-use crate::models;
+use crate::load;
 use crate::paths::{AccessArgs, shown};
 use clap::Args;
-use happy_gguf::{FileError, GgufFile, GgufHeader, GgufSetFile, Limits};
 use serde_json::Map;
 use std::ffi::OsString;
 use std::io::Write;
@@ -27,16 +26,7 @@ pub(crate) struct GetArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &GetArgs) -> CliResult {
-    let path = models::resolve(&args.file)?;
-    let limits = Limits::default();
-    let file = match GgufSetFile::headers(&path, &limits) {
-        // The first part has the model's pairs.
-        Ok(set) => set.parts().next().map(|(_, file)| file.clone()),
-        Err(FileError::Set { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    // A part without the others has pairs too.
-    let file = file.map_or_else(|| GgufHeader::open(&path, &limits).map(GgufFile::from), Ok)?;
+    let file = load::header(&args.file)?;
     let view = file.view();
     let mut found = Vec::new();
     for key in &args.keys {
