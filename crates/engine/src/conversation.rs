@@ -194,6 +194,7 @@ impl Conversation {
         let ids = self.encode(&rendered, &cancelled)?;
         let parser = ReplyParser::new(self.format)
             .with_tools(tools_of(&self.input))
+            .after_conversation(rendered.said())
             .with_tokens(|marker| self.marker_token(marker).is_some())
             .after_prompt(&rendered.text);
         let constraint = self.constraint(&parser, options.form.as_ref(), &cancel)?;

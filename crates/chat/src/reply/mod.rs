@@ -9,6 +9,7 @@
 //! parser.rs    the one machine that follows the rules, character by character
 //! held.rs      characters that wait, and which markers are control tokens
 //! guess.rs     calls that do not stand where the format has them, taken on trial
+//! examples.rs  which of those repeat an example of the schema
 //! blocks.rs    what it does in the states inside of a call
 //! objects.rs   {"name": .., "arguments": ..}, alone or in an array
 //! literals.rs  a="b", c=[1]: arguments in Python's or Gemma's notation, to JSON
@@ -25,6 +26,7 @@
 mod blocks;
 mod calls;
 pub(crate) mod constraint;
+mod examples;
 mod format;
 mod grammar;
 mod guess;
