@@ -3,8 +3,8 @@
 use crate::error::{CliError, CliResult};
 use crate::models;
 use clap::{Args, ValueEnum};
-use happy_engine::{Engine, LoadOptions};
-use happy_gguf::{FileError, GgufFile, GgufHeader, GgufSetFile, Limits};
+use happy_engine::{Engine, LoadOptions, ModelFile};
+use happy_gguf::GgufSetFile;
 use happy_kernels::Isa;
 use happy_model::KvType;
 use happy_tokenizer::Tokenizer;
@@ -114,15 +114,8 @@ pub(crate) fn engine(model: &ModelArgs, options: &LoadOptions, note: &dyn Fn(&st
 }
 
 /// Reads the header of a file, of a split model that of the first part, which has the model's metadata.
-pub(crate) fn header(model: impl AsRef<Path>) -> CliResult<GgufFile> {
-    let (path, limits) = (models::resolve(model)?, Limits::default());
-    let first = match GgufSetFile::headers(&path, &limits) {
-        Ok(set) => set.parts().next().map(|(_, file)| file.clone()),
-        Err(FileError::Set { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    // A part without the others has metadata too.
-    Ok(first.map_or_else(|| GgufHeader::open(&path, &limits).map(GgufFile::from), Ok)?)
+pub(crate) fn header(model: impl AsRef<Path>) -> CliResult<ModelFile> {
+    Ok(ModelFile::header(models::resolve(model)?)?)
 }
 
 /// Opens a file, or all parts of a split model by any of them.
@@ -133,7 +126,8 @@ pub(crate) fn files(model: impl AsRef<Path>, mmap: bool) -> CliResult<GgufSetFil
 /// The tokenizer of a file.
 pub(crate) fn tokenizer(model: &ModelArgs) -> CliResult<Tokenizer> {
     let name = model.name();
-    let tokenizer = happy_engine::tokenizer_of(&header(&model.model)?)
+    let tokenizer = header(&model.model)?
+        .tokenizer()
         .map_err(|e| CliError::new(format!("the tokenizer of `{name}`: {e}")))?;
     tokenizer.ok_or_else(|| {
         CliError::new(format!("`{name}` has no tokenizer: key `tokenizer.ggml.model` is missing"))

@@ -17,9 +17,7 @@ use crate::chooser::Thinking;
 use crate::constraint::Constraint;
 use crate::decode_loop::DecodeLoop;
 use crate::transcript::{Recorder, Transcript, begin};
-use crate::{
-    Cancel, Context, Engine, EngineError, Form, GenerateOptions, chat_template_of, tool_template_of,
-};
+use crate::{Cancel, Context, Engine, EngineError, Form, GenerateOptions};
 use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Map, Value as Json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +46,7 @@ impl Conversation {
     /// If the template is not valid, or the file has no tokenizer.
     pub fn new(engine: &Engine, tools: Option<Vec<Json>>) -> Result<Option<Self>, EngineError> {
         let file = engine.file();
-        let template = if tools.is_some() { tool_template_of(file)? } else { chat_template_of(file)? };
+        let template = if tools.is_some() { file.tool_template()? } else { file.chat_template()? };
         let Some(template) = template else { return Ok(None) };
         let tokenizer = engine.require_tokenizer()?;
         let input = TemplateInput { tools, ..template_input(tokenizer) };
