@@ -30,12 +30,12 @@ mod types;
 use crate::error::{GrammarError, GrammarErrorKind, SchemaError, SchemaErrorKind};
 use crate::grammar::Reading;
 use crate::halt::{Halt, Meter};
+use crate::json;
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::program::{self, Program};
 use crate::prune::{self, Pruned};
 use crate::rules::{LeftOut, Rules};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// Compiles a schema.
@@ -74,8 +74,10 @@ pub(crate) fn rules(
         let message = format!("the schema has {found} bytes, more than {limit} (Limits::text_bytes)");
         return Err(SchemaError::new(SchemaErrorKind::Limit, None, message));
     }
-    let root: Value = serde_json::from_str(text)
-        .map_err(|e| SchemaError::new(SchemaErrorKind::Malformed, None, format!("expected JSON: {e}")))?;
+    let root = json::parse(text).map_err(|e| match e.is_data() {
+        true => Halt::OutOfMemory.into(),
+        false => SchemaError::new(SchemaErrorKind::Malformed, None, format!("expected JSON: {e}")),
+    })?;
     // Where nothing is left of what the writer seems to mean, it is not what is meant.
     let mut why = None;
     for reading in [reading, Reading::Specification] {
