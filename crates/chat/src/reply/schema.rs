@@ -14,6 +14,7 @@
 //! else     what the text looks like: a number, true, false, an array, an object; otherwise a string
 //! ```
 
+use crate::json;
 use serde_json::{Map, Value as Json};
 
 use super::grammar::Notation;
@@ -130,7 +131,7 @@ impl Schema {
 /// What a text without quotes is if it is no string.
 fn looks_like(text: &str) -> Option<Json> {
     let mended = scan::mended(text).ok();
-    match serde_json::from_str(mended.as_deref().unwrap_or(text)) {
+    match json::parse(mended.as_deref().unwrap_or(text)) {
         // A string would stand without quotes; these belong to it.
         Ok(Json::String(_)) => None,
         Ok(value) => Some(value),
@@ -282,7 +283,7 @@ pub(super) fn member(empty: bool, key: &str, value: &Json) -> String {
 
 /// An object from the text of one.
 pub(super) fn object(text: &str) -> Result<Map<String, Json>, String> {
-    match serde_json::from_str(text) {
+    match json::parse(text) {
         Ok(Json::Object(map)) => Ok(map),
         Ok(_) => Err("the arguments are no JSON object".to_owned()),
         Err(e) => Err(format!("the arguments are not valid JSON: {e}")),

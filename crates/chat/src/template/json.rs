@@ -2,7 +2,7 @@
 
 use super::args::{Args, given};
 use super::budget::gathered;
-use super::error::{R, fail};
+use super::error::{Fail, R, fail};
 use super::print::float_repr;
 use super::text::{Builder, Text};
 use super::value::{Cx, Id, MAX_DEPTH, Value, too_deep};
@@ -175,8 +175,9 @@ pub(super) fn from_json(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     args.all("from_json", [])?;
     let text = value.as_text()?;
     cx.budget.charge(text.as_str().len() as u64)?;
-    match serde_json::from_str(text.as_str()) {
+    match crate::json::parse(text.as_str()) {
         Ok(json) => cx.json_value(&json, text.origin(), 0),
+        Err(e) if e.is_data() => Err(Box::new(Fail::Memory)),
         Err(e) => fail(format!("from_json: not valid JSON: {e}")),
     }
 }
