@@ -1,14 +1,19 @@
 //! JSON from callers: an error says what it was for.
 
 use crate::failure::{Failure, Outcome};
+use crate::status::Status;
+use happy_engine::chat::json;
 use serde_json::{Map, Value};
 
 /// Any value; nested at most 128 deep.
 ///
 /// # Errors
-/// If it is no JSON, with line and column.
+/// If it is no JSON, with line and column; if memory is refused, with [`Status::Memory`].
 pub fn parse(text: &str, what: &str) -> Outcome<Value> {
-    serde_json::from_str(text).map_err(|e| Failure::argument(format!("{what}: {e}")))
+    json::parse(text).map_err(|e| {
+        let status = if e.is_data() { Status::Memory } else { Status::InvalidArgument };
+        Failure::new(status, format!("{what}: {e}"))
+    })
 }
 
 /// An array; `None` for an empty text.
