@@ -80,9 +80,10 @@ pub(crate) fn is_integer(number: &str) -> bool {
 /// value can't hold them, `arguments_text` is added beside `arguments`, and templates take the digits from it.
 ///
 /// # Errors
-/// If the text is not valid JSON, nests more than 128 deep, or has a number that doesn't fit a 64-bit float.
+/// If the text is not valid JSON, nests more than 128 deep, or has a number that doesn't fit a 64-bit float; and as
+/// [`json::parse`](crate::json::parse) if memory is refused.
 pub fn messages_from_json(text: &str) -> serde_json::Result<Json> {
-    let mut json = serde_json::from_str(text)?;
+    let mut json = crate::json::parse(text)?;
     let numbers = numbers(text);
     // Of a key that stands twice only the last value is left, and which numbers were its own is not known.
     if numbers.len() == count(&json) {

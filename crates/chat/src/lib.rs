@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod digits;
+pub mod json;
 mod reply;
 mod template;
 

@@ -34,7 +34,23 @@ struct Args {
     command: Command,
 }
 
+/// Bytes that clap and std reserve infallibly before a command runs: the description of all options (about 300 KiB), and the
+/// buffer of standard input.
+const COMMAND_LINE: usize = 512 << 10;
+
+/// An error if there is no room to read the command line, which holds each argument up to four times. The room is given back at
+/// once, for those who cannot take no for an answer.
+fn room() -> Result<(), CliError> {
+    let arguments: usize = std::env::args_os().map(|argument| argument.len()).sum();
+    let room = Vec::<u8>::new().try_reserve_exact(COMMAND_LINE + 4 * arguments);
+    room.map_err(|_| CliError::new("no memory to read the command line: expected 1 MiB that is free"))
+}
+
 fn main() -> ExitCode {
+    if let Err(error) = room() {
+        output::report(&error);
+        return ExitCode::from(error.code());
+    }
     let done = match Args::try_parse() {
         Ok(args) => args.command.run(),
         Err(error) => match error.kind() {

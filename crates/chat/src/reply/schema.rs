@@ -14,6 +14,7 @@
 //! else     what the text looks like: a number, true, false, an array, an object; otherwise a string
 //! ```
 
+use crate::json;
 use serde_json::{Map, Value as Json};
 
 use super::grammar::Notation;
@@ -135,7 +136,7 @@ impl Schema {
 fn looks_like(original: &str) -> Option<Literal> {
     let mended = scan::mended(original).ok();
     let text = mended.as_deref().unwrap_or(original);
-    match serde_json::from_str(text) {
+    match json::parse(text) {
         // A string would stand without quotes; these belong to it.
         Ok(Json::String(_)) => None,
         Ok(value) => {
@@ -289,7 +290,7 @@ pub(super) fn member(empty: bool, key: &str, value: &str) -> String {
 
 /// An object from the text of one.
 pub(super) fn object(text: &str) -> Result<Map<String, Json>, String> {
-    match serde_json::from_str(text) {
+    match json::parse(text) {
         Ok(Json::Object(map)) => Ok(map),
         Ok(_) => Err("the arguments are not a JSON object".to_owned()),
         Err(e) => Err(format!("the arguments are not valid JSON: {e}")),

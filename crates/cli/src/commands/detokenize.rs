@@ -65,16 +65,15 @@ pub(crate) fn run(args: &DetokenizeArgs) -> CliResult {
 /// Ids separated by white space, commas or brackets, as programs print lists.
 fn parse_ids(text: &str) -> CliResult<Vec<TokenId>> {
     let separator = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']');
-    let words = text.split(separator).filter(|w| !w.is_empty());
-    words
-        .map(|word| {
-            word.parse().map_err(|_| {
-                CliError::new(format!(
-                    "standard input has {word:?}, expected a token id (a number from 0 on)"
-                ))
-            })
-        })
-        .collect()
+    let mut ids = Vec::new();
+    for word in text.split(separator).filter(|w| !w.is_empty()) {
+        let id = word.parse().map_err(|_| {
+            CliError::new(format!("standard input has {word:?}, expected a token id (a number from 0 on)"))
+        })?;
+        ids.try_reserve(1).map_err(|e| CliError::io("read", "standard input", &e.into()))?;
+        ids.push(id);
+    }
+    Ok(ids)
 }
 
 #[cfg(test)]

@@ -7,8 +7,7 @@ use crate::paths::AccessArgs;
 use crate::{load, output, prompt};
 use clap::Args;
 use happy_tokenizer::{TokenId, Tokenizer};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use std::io::{IsTerminal, Write};
 
 /// Options of `happy tokenize`.
@@ -38,6 +37,12 @@ struct Line {
     text: String,
 }
 
+/// A line of output.
+#[derive(Serialize)]
+struct Ids {
+    ids: Vec<TokenId>,
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
     let tokenizer = load::tokenizer(&args.model)?;
@@ -50,14 +55,16 @@ pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
         }
         CliResult::Ok(ids)
     };
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = output::buffered(std::io::stdout().lock());
     if args.show {
         let ids = encode(&input::read_stdin()?)?;
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         show(&tokenizer, &ids, std::io::stdout().is_terminal() && !plain, &mut out)?;
     } else if !args.jsonl {
-        let ids: Vec<String> = encode(&input::read_stdin()?)?.iter().map(ToString::to_string).collect();
-        writeln!(out, "{}", ids.join(" "))?;
+        for (i, id) in encode(&input::read_stdin()?)?.iter().enumerate() {
+            write!(out, "{}{id}", if i > 0 { " " } else { "" })?;
+        }
+        writeln!(out)?;
     } else {
         let mut lines = StdinLines::default();
         while let Some((number, line)) = lines.next()? {
@@ -67,7 +74,7 @@ pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
             let line: Line = serde_json::from_str(&line).map_err(|e| {
                 CliError::new(format!("line {number} of standard input: expected {{\"text\": \"..\"}}: {e}"))
             })?;
-            serde_json::to_writer(&mut out, &json!({ "ids": encode(&line.text)? }))?;
+            serde_json::to_writer(&mut out, &Ids { ids: encode(&line.text)? })?;
             writeln!(out)?;
             // A program that sends the next line after this answer must get it.
             out.flush()?;

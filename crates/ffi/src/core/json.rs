@@ -1,15 +1,21 @@
 //! JSON from callers: an error says what it was for.
 
 use crate::failure::{Failure, Outcome};
-use happy_engine::chat::messages_from_json;
+use crate::status::Status;
+use happy_engine::chat::{json, messages_from_json};
 use serde_json::{Map, Value};
 
 /// Any value; nested at most 128 deep.
 ///
 /// # Errors
-/// If it is no JSON, with line and column.
+/// If it is no JSON, with line and column; if memory is refused, with [`Status::Memory`].
 pub fn parse(text: &str, what: &str) -> Outcome<Value> {
-    serde_json::from_str(text).map_err(|e| Failure::argument(format!("{what}: {e}")))
+    json::parse(text).map_err(|e| failure(&e, what))
+}
+
+fn failure(error: &serde_json::Error, what: &str) -> Failure {
+    let status = if error.is_data() { Status::Memory } else { Status::InvalidArgument };
+    Failure::new(status, format!("{what}: {error}"))
 }
 
 /// An array; `None` for an empty text.
@@ -26,9 +32,9 @@ pub fn array(text: &str, what: &str) -> Outcome<Option<Vec<Value>>> {
 /// A message, or an array of messages, in which arguments of calls keep the digits of their numbers.
 ///
 /// # Errors
-/// If it is not valid JSON, with line and column.
+/// As [`parse`].
 pub fn messages(text: &str, what: &str) -> Outcome<Value> {
-    messages_from_json(text).map_err(|e| Failure::argument(format!("{what}: {e}")))
+    messages_from_json(text).map_err(|e| failure(&e, what))
 }
 
 /// The items of an array.

@@ -1,11 +1,12 @@
 //! `happy gguf get`: values by their keys.
 
-use super::{print_json, values};
+use super::print_json;
+use super::values::{self, AsJson, Pairs};
 use crate::error::{CliError, CliResult};
 use crate::load;
+use crate::output;
 use crate::paths::{AccessArgs, shown};
 use clap::Args;
-use serde_json::Map;
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -37,13 +38,14 @@ pub(super) fn run(args: &GetArgs) -> CliResult {
         ));
     }
     if args.json {
-        let object: Map<_, _> =
-            found.into_iter().map(|(key, value)| (key.clone(), values::json_of(value))).collect();
-        return print_json(&object.into());
+        let first = |i: usize| found[..i].iter().all(|pair| pair.0 != found[i].0);
+        let pairs = || (0..found.len()).filter(|i| first(*i)).map(|i| (found[i].0, AsJson(found[i].1)));
+        return print_json(&Pairs(pairs));
     }
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = output::buffered(std::io::stdout().lock());
     for (_, value) in found {
-        writeln!(out, "{}", values::text_of(value))?;
+        values::write_text(value, &mut out)?;
+        writeln!(out)?;
     }
     Ok(out.flush()?)
 }
