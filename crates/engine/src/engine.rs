@@ -176,7 +176,7 @@ impl Prepared {
         let kernels = options.isa.map_or_else(Kernels::detect, Kernels::with_isa)?;
         let header = opened.files.view();
         let outline = Outline::read(&header, &kernels)
-            .map_err(|source| EngineError::Load { path: name.to_owned(), source })?;
+            .map_err(|error| EngineError::Load { path: name.to_owned(), error })?;
         vocabulary::check_size(header.metadata(), outline.spec().n_vocab, name)?;
         let plan = Plan::new(&outline, &header, opened.weights, options, threads)
             .map_err(EngineError::OverBudget)?;
@@ -193,7 +193,7 @@ impl Prepared {
     ) -> Result<Engine, EngineError> {
         let Self { kernels, plan } = self;
         let model = Model::load_set(&files, &kernels)
-            .map_err(|source| EngineError::Load { path: path.clone(), source })?;
+            .map_err(|error| EngineError::Load { path: path.clone(), error })?;
         // Reading a tokenizer takes longer than looking at the tensors.
         const TENSORS: f32 = 0.3;
         tick(TENSORS)?;

@@ -36,7 +36,15 @@ mod threads;
 mod transcript;
 mod vocabulary;
 
+// What a pipeline of one's own needs, in the versions that fit: one dependency is enough.
 pub use happy_chat as chat;
+pub use happy_gguf as gguf;
+pub use happy_grammar as grammar;
+pub use happy_kernels as kernels;
+pub use happy_model as model;
+pub use happy_sampler as sampler;
+pub use happy_tensor as tensor;
+pub use happy_tokenizer as tokenizer;
 
 pub use answer::{Answer, AnswerEvent, AnswerState};
 pub use cancel::Cancel;

@@ -42,7 +42,7 @@ pub struct WeightMatrix {
 pub enum LinearError {
     /// The row length does not fit the format.
     #[error("a weight row: {0}")]
-    Shape(#[from] ShapeError),
+    Shape(ShapeError),
     /// The matrix has no elements.
     #[error("a weight matrix of {n_out} rows of {n_in} weights, expected at least one of each")]
     Empty {
@@ -77,6 +77,12 @@ pub enum LinearError {
         /// Bytes of the weights or of the bias.
         bytes: usize,
     },
+}
+
+impl From<ShapeError> for LinearError {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
+    }
 }
 
 /// A weight matrix bound to the kernel that multiplies it, with an optional bias.

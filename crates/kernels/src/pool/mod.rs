@@ -42,14 +42,14 @@ pub enum PoolError {
     #[error("cannot reserve memory for {0} threads; ask for fewer")]
     Memory(usize),
     /// The system refused a thread.
-    #[error("thread {index} of {threads} could not be started: {source}; ask for fewer threads")]
+    #[error("thread {index} of {threads} could not be started: {error}; ask for fewer threads")]
     Spawn {
         /// Number of the thread that failed.
         index: usize,
         /// Number of threads asked for.
         threads: usize,
         /// What the system said.
-        source: std::io::Error,
+        error: std::io::Error,
     },
 }
 
@@ -94,7 +94,7 @@ impl Pool {
             let worker = std::thread::Builder::new()
                 .name(format!("happy-{index}"))
                 .spawn(move || worker::run(&shared, index))
-                .map_err(|source| PoolError::Spawn { index, threads, source })?;
+                .map_err(|error| PoolError::Spawn { index, threads, error })?;
             pool.workers.push(worker);
         }
         Ok(pool)
