@@ -111,7 +111,7 @@ fn translate(
             if c.dialect().order == to.order || size == 1 {
                 return out.put(bytes);
             }
-            // Whole elements at a time, whatever their size.
+            // Whole elements at a time, for every size.
             let mut swapped = [0; 512];
             for bytes in bytes.chunks(swapped.len()) {
                 let swapped = swapped.get_mut(..bytes.len()).unwrap_or_default();

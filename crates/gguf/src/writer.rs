@@ -93,7 +93,7 @@ impl<'a> GgufWriter<'a> {
     }
 
     /// Version, byte order, all pairs and tensors of a parsed file, the tensor bytes borrowed: for editing, or for
-    /// writing it anew. A file that [`Gguf::check_strict`] takes, and that has nothing behind its last tensor, comes out
+    /// writing it anew. A file that [`Gguf::check_strict`] takes, and that has nothing after its last tensor, comes out
     /// byte by byte as it was.
     pub fn from_gguf(gguf: &Gguf<'a>) -> Self {
         let mut writer = Self::new().version(gguf.version()).byte_order(gguf.byte_order());

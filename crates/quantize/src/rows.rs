@@ -30,12 +30,16 @@ pub(crate) struct Rows<'a> {
 
 /// The failure of the first row that fails, whichever thread meets it.
 #[derive(Default)]
-struct Failure(Mutex<Option<(usize, QuantizeError)>>, AtomicBool);
+struct Failure {
+    /// With the row.
+    first: Mutex<Option<(usize, QuantizeError)>>,
+    is_recorded: AtomicBool,
+}
 
 impl Failure {
     fn record(&self, row: usize, error: QuantizeError) {
-        self.1.store(true, Ordering::Relaxed);
-        if let Ok(mut first) = self.0.lock()
+        self.is_recorded.store(true, Ordering::Relaxed);
+        if let Ok(mut first) = self.first.lock()
             && first.as_ref().is_none_or(|(other, _)| row < *other)
         {
             *first = Some((row, error));
@@ -43,7 +47,7 @@ impl Failure {
     }
 
     fn is_recorded(&self) -> bool {
-        self.1.load(Ordering::Relaxed)
+        self.is_recorded.load(Ordering::Relaxed)
     }
 }
 
@@ -95,7 +99,7 @@ impl Rows<'_> {
             }
             work(cancelled);
         });
-        match failure.0.into_inner() {
+        match failure.first.into_inner() {
             Ok(Some((_, error))) => Err(error),
             _ => Ok(()),
         }

@@ -221,7 +221,7 @@ impl Run<'_> {
         let (from_row, to_row) =
             (from.row_bytes(columns).map_err(wrong)?, to.row_bytes(columns).map_err(wrong)?);
         let weights = self.plan.quantizer.weights(name);
-        let kind = Rows { tensor: name, from, to, columns, rows, from_row, to_row, weights };
+        let encoder = Rows { tensor: name, from, to, columns, rows, from_row, to_row, weights };
         let all_rows = t.info.byte_len() / (from_row as u64).max(1);
         let group = ((GROUP / columns.max(1)).max(1) as u64).min(all_rows) as usize;
         let bytes = |row: usize| group.saturating_mul(row);
@@ -233,7 +233,7 @@ impl Run<'_> {
             let data = data.get_mut(..n * from_row).unwrap_or_default();
             let encoded = encoded.get_mut(..n * to_row).unwrap_or_default();
             self.plan.model.read_at(t.part, &t.info, first * from_row as u64, data)?;
-            kind.encode(first as usize, data, encoded, self.options.threads, self.options.cancelled)?;
+            encoder.encode(first as usize, data, encoded, self.options.threads, self.options.cancelled)?;
             out.write_all(encoded)?;
             first += n as u64;
             self.report(t, first * from_row as u64);

@@ -4,7 +4,11 @@ mod support;
 
 use happy_gguf::{ByteOrder, GgmlType, GgufWriter};
 use happy_quantize::{Imatrix, QuantizeErrorKind as Kind};
+use happy_testkit::{Meter, measured};
 use support::{Folder, floats, older};
+
+#[global_allocator]
+static METER: Meter = Meter;
 
 fn gguf(sums: &[f32], counts: &[f32]) -> GgufWriter<'static> {
     GgufWriter::new().tensor("w.in_sum2", GgmlType::F32, &[sums.len() as u64], floats(sums)).tensor(
@@ -88,4 +92,34 @@ fn files_are_named_in_errors() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         assert!(error.kind() == Kind::InvalidImatrix && error.to_string().contains(&name), "{error}");
     }
+}
+
+/// Whatever the bytes are: a matrix or an error, and no more memory than a small multiple of them.
+#[test]
+fn mutated_bytes_never_panic() {
+    let seeds =
+        [older(b"blk.0.attn_q.weight", 3, &[1.0; 32]), gguf(&[1.0; 64], &[2.0; 2]).to_vec().expect("a file")];
+    let mut state = 1u64;
+    let mut random = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n
+    };
+    let mut parsed = 0;
+    for seed in &seeds {
+        for _ in 0..10_000 {
+            let mut bytes = seed.clone();
+            for _ in 0..=random(3) {
+                let at = random(bytes.len());
+                match random(3) {
+                    0 => bytes[at] = random(256) as u8,
+                    1 => bytes[at] ^= 1 << random(8),
+                    _ => bytes.truncate(at.max(1)),
+                }
+            }
+            let (matrix, used) = measured(|| Imatrix::parse(&bytes));
+            parsed += usize::from(matrix.is_ok());
+            assert!(used.peak < 64 << 10, "{} bytes for {}: {bytes:?}", used.peak, bytes.len());
+        }
+    }
+    assert!(parsed > 100, "{parsed}");
 }
