@@ -126,6 +126,7 @@ from_display!(
     happy_sampler::SamplerError,
     happy_engine::chat::TemplateError,
     happy_model::BatchError,
+    happy_quantize::QuantizeError,
 );
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ mod models;
 mod output;
 mod paths;
 mod prompt;
-mod quantize;
 mod sampling;
 mod talk;
 mod terminal;

@@ -1,131 +1,11 @@
-//! Which tensor gets which type: the mixes of llama.cpp's quantiser, under its names.
+//! Which matrix gets which type in a mix.
 //!
-//! A mix has a type that most matrices get; those that matter more get more bits: the output matrix, the values of
-//! attention, `ffn_down`, and of each more in the first and last layers. The rules follow `llama_tensor_get_type` of
-//! llama.cpp, so that files of one name hold the same types whoever made them.
+//! The rules follow `llama_tensor_get_type` of llama.cpp (`src/llama-quant.cpp`), so that files of one name hold the same types
+//! whoever made them.
 
-use crate::error::{CliError, CliResult};
+use crate::mix::Mix;
 use happy_gguf::{GgufSet, TensorInfo, Value};
 use happy_tensor::DType;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
-
-macro_rules! mixes {
-    ($($variant:ident $name:literal $dtype:ident $file_type:literal;)*) => {
-        /// A mix of types.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Mix {
-            $(#[doc = $name] $variant,)*
-        }
-
-        impl Mix {
-            /// Every mix.
-            pub(crate) const ALL: &[Mix] = &[$(Mix::$variant),*];
-
-            fn name(self) -> &'static str {
-                match self { $(Mix::$variant => $name,)* }
-            }
-
-            /// What most matrices get.
-            pub(crate) fn dtype(self) -> DType {
-                match self { $(Mix::$variant => DType::$dtype,)* }
-            }
-
-            /// The number that `general.file_type` has for it.
-            pub(crate) fn file_type(self) -> u32 {
-                match self { $(Mix::$variant => $file_type,)* }
-            }
-        }
-    };
-}
-
-mixes! {
-    Q4_0 "Q4_0" Q4_0 2;
-    Q4_1 "Q4_1" Q4_1 3;
-    Q5_0 "Q5_0" Q5_0 8;
-    Q5_1 "Q5_1" Q5_1 9;
-    Q8_0 "Q8_0" Q8_0 7;
-    Q2K "Q2_K" Q2K 10;
-    Q2KS "Q2_K_S" Q2K 21;
-    Q3KS "Q3_K_S" Q3K 11;
-    Q3KM "Q3_K_M" Q3K 12;
-    Q3KL "Q3_K_L" Q3K 13;
-    Q4KS "Q4_K_S" Q4K 14;
-    Q4KM "Q4_K_M" Q4K 15;
-    Q5KS "Q5_K_S" Q5K 16;
-    Q5KM "Q5_K_M" Q5K 17;
-    Q6K "Q6_K" Q6K 18;
-}
-
-impl fmt::Display for Mix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Mix {
-    type Err = String;
-
-    /// The name in any case; `Q3_K`, `Q4_K` and `Q5_K` stand for their `_M`.
-    fn from_str(s: &str) -> Result<Self, String> {
-        let wanted = s.to_ascii_uppercase();
-        let wanted = match wanted.as_str() {
-            "Q3_K" | "Q4_K" | "Q5_K" => format!("{wanted}_M"),
-            _ => wanted,
-        };
-        Self::ALL.iter().copied().find(|m| m.name() == wanted).ok_or_else(|| {
-            let names: Vec<&str> = Self::ALL.iter().map(|m| m.name()).collect();
-            format!("unknown type {s:?}, expected one of {}", names.join(", "))
-        })
-    }
-}
-
-/// A type for the tensors whose name matches: `PATTERN=TYPE`.
-#[derive(Clone, Debug)]
-pub(crate) struct Override {
-    pattern: String,
-    pub(crate) dtype: DType,
-}
-
-impl FromStr for Override {
-    type Err = String;
-
-    fn from_str(s: &str) -> Result<Self, String> {
-        let (pattern, dtype) =
-            s.rsplit_once('=').ok_or_else(|| format!("expected PATTERN=TYPE, found {s:?}"))?;
-        if pattern.is_empty() {
-            return Err(format!("expected a pattern before the `=` of {s:?}"));
-        }
-        let dtype = dtype.parse::<DType>().map_err(|e| e.to_string())?;
-        Ok(Self { pattern: pattern.to_owned(), dtype })
-    }
-}
-
-impl fmt::Display for Override {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.pattern, self.dtype)
-    }
-}
-
-impl Override {
-    /// Whether the pattern occurs in the name; a `*` in it stands for any characters.
-    pub(crate) fn matches(&self, name: &str) -> bool {
-        let mut rest = name;
-        self.pattern.split('*').all(|part| match rest.find(part) {
-            Some(at) => {
-                rest = &rest[at + part.len()..];
-                true
-            }
-            None => false,
-        })
-    }
-}
-
-/// The element type of a tensor, if it is one that can be computed with.
-pub(crate) fn dtype_of(tensor: &TensorInfo<'_>) -> Option<DType> {
-    DType::from_name(tensor.ty.name())
-}
 
 /// Parts of the names of tensors that stay as they are: small, or not multiplied as matrices.
 const KEPT: [&str; 26] = [
@@ -158,7 +38,7 @@ const KEPT: [&str; 26] = [
 ];
 
 /// Whether a tensor is a matrix that a mix covers.
-fn is_quantised(tensor: &TensorInfo<'_>) -> bool {
+pub(crate) fn is_covered(tensor: &TensorInfo<'_>) -> bool {
     // GGUF writes [n] for a vector, but [n, 1] is one too.
     tensor.dims.padded()[1..].iter().any(|d| *d > 1)
         && tensor.name.ends_with("weight")
@@ -239,70 +119,40 @@ fn use_more_bits(i: usize, n: usize) -> bool {
     i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2
 }
 
-/// The type of every tensor that is to be encoded; one whose blocks fit its rows.
-#[derive(Debug, Default)]
-pub(crate) struct Types {
-    /// By name: the type, and the one that the mix asks for.
-    by_name: BTreeMap<String, (DType, DType)>,
-}
-
-impl Types {
-    pub(crate) fn get(&self, name: &str) -> Option<DType> {
-        self.by_name.get(name).map(|(dtype, _)| *dtype)
-    }
-
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(|name| &**name)
-    }
-
-    /// What was used instead of types whose blocks do not fit, in one sentence.
-    pub(crate) fn replacements(&self) -> Option<String> {
-        let replaced = self.by_name.values().filter(|(dtype, asked)| dtype != asked);
-        let pairs: BTreeSet<String> =
-            replaced.clone().map(|(dtype, asked)| format!("{dtype} instead of {asked}")).collect();
-        let pairs: Vec<String> = pairs.into_iter().collect();
-        (!pairs.is_empty()).then(|| {
-            let (n, all) = (replaced.count(), self.by_name.len());
-            format!("{n} of {all} matrices have rows that are not whole blocks and got {}", pairs.join(", "))
-        })
-    }
-}
-
-/// Chooses the types.
-pub(crate) fn types(
-    gguf: &GgufSet<'_>,
+/// Chooses types by a mix. Asked for the matrices in the [`order`] of the layers, since the rules count those before.
+pub(crate) struct Chooser {
+    model: Model,
     mix: Mix,
-    overrides: &[Override],
-    weighted: bool,
-) -> CliResult<Types> {
-    let model = Model::new(gguf, weighted);
-    let mut tensors: Vec<TensorInfo<'_>> = Vec::new();
-    let n = gguf.tensors().count();
-    tensors
-        .try_reserve_exact(n)
-        .map_err(|_| CliError::new(format!("no memory for the types of {n} tensors")))?;
-    tensors.extend(gguf.tensors().map(|(_, tensor)| tensor));
-    // The rules count tensors in the order of the layers.
-    tensors.sort_unstable_by_key(|t| (layer(t.name).map_or(0, |l| l.saturating_add(1)), t.name));
-    let (mut values, mut downs) = (0, 0);
-    let mut types = Types::default();
-    for t in tensors.iter().filter(|t| is_quantised(t) && dtype_of(t).is_some()) {
-        let mut dtype = of_mix(&model, mix, t, values, downs);
+    /// Matrices so far: values of attention, and `ffn_down`.
+    values: usize,
+    downs: usize,
+}
+
+impl Chooser {
+    /// `weighted`: with an importance matrix.
+    pub(crate) fn new(gguf: &GgufSet<'_>, mix: Mix, weighted: bool) -> Self {
+        Self { model: Model::new(gguf, weighted), mix, values: 0, downs: 0 }
+    }
+
+    /// The type of the next matrix; its rows may not be whole blocks of it.
+    pub(crate) fn choose(&mut self, t: &TensorInfo<'_>) -> DType {
+        let dtype = of_mix(&self.model, self.mix, t, self.values, self.downs);
         match kind(t.name) {
-            Kind::Value => values += 1,
-            Kind::Down => downs += 1,
+            Kind::Value => self.values += 1,
+            Kind::Down => self.downs += 1,
             _ => {}
         }
-        if let Some(by_hand) = overrides.iter().find(|o| o.matches(t.name)) {
-            dtype = by_hand.dtype;
-        }
-        types.by_name.insert(t.name.to_owned(), (that_fits(dtype, t.dims.padded()[0]), dtype));
+        dtype
     }
-    Ok(types)
 }
 
-/// The type, or one of about as many bits whose blocks fit rows of `k` elements.
-fn that_fits(dtype: DType, k: u64) -> DType {
+/// What to sort tensors by for [`Chooser::choose`].
+pub(crate) fn order(name: &str) -> (usize, &str) {
+    (layer(name).map_or(0, |l| l.saturating_add(1)), name)
+}
+
+/// The type, or another of about as many bits whose blocks fit rows of `k` elements.
+pub(crate) fn that_fits(dtype: DType, k: u64) -> DType {
     let fits = |dtype: DType| k.is_multiple_of(dtype.block_len() as u64);
     if fits(dtype) {
         return dtype;
@@ -400,16 +250,6 @@ fn output(m: &Model, mix: Mix, t: &TensorInfo<'_>) -> DType {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_and_patterns() {
-        assert_eq!("q4_k".parse(), Ok(Mix::Q4KM));
-        assert!("q9".parse::<Mix>().is_err_and(|e| e.contains("Q5_K_S")));
-        let rule = |s: &str| s.parse::<Override>();
-        assert!(rule("ffn_*.weight=Q8_0").is_ok_and(|r| r.matches("blk.0.ffn_up.weight")));
-        assert!(rule("attn_v=q6_k").is_ok_and(|r| !r.matches("blk.0.attn_k.weight")));
-        assert!(rule("attn_v").is_err() && rule("=F16").is_err() && rule("a=Q9").is_err());
-    }
 
     #[test]
     fn layers_with_more_bits() {
