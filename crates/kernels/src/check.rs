@@ -214,7 +214,7 @@ mod tests {
         assert!(check(&wrong).is_err_and(|e| e.to_string().contains("operation")));
         let mut wrong = Kernels::scalar();
         static WRONG: LinearKernel =
-            LinearKernel { gemv: |_, _, y| y.fill(1.0), ..crate::linear::scalar::KERNELS[3] };
+            LinearKernel { gemv: |_, _, y| y.fill(1.0), ..crate::arch::scalar::KERNELS.linear[3] };
         wrong.linear[3] = &WRONG;
         assert!(check(&wrong).is_err_and(|e| e.to_string().contains("gemv")));
     }

@@ -10,6 +10,8 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
+mod activation;
+mod acts;
 #[allow(unsafe_code)]
 mod arch;
 mod cancel;

@@ -4,20 +4,23 @@
 //! [`forward`] multiplies several matrices by the same activations as one job of the pool, and [`forward_glu`] adds
 //! the gated activation of a feed-forward block.
 
-mod acts;
+mod acts_buf;
 mod apply;
-mod drive;
+mod dispatch;
 pub(crate) mod float;
 pub(crate) mod kernel;
+pub(crate) mod name;
 pub(crate) mod panel;
-pub(crate) mod scalar;
+pub(crate) mod products;
 pub(crate) mod source;
+pub(crate) mod table;
 pub(crate) mod unit;
 
-pub use acts::{ActBuf, ActKinds};
+pub use crate::acts::{ActKind, Acts};
+pub use acts_buf::{ActBuf, ActKinds};
 pub use apply::{ApplyError, Workspace};
-pub use drive::{Panels, forward, forward_glu};
-pub use kernel::{ActKind, Acts, Gemm, Gemv, LinearKernel};
+pub use dispatch::{Panels, forward, forward_glu};
+pub use kernel::{Gemm, Gemv, LinearKernel};
 pub use panel::Panel;
 
 use crate::Kernels;
