@@ -10,7 +10,6 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
-#[allow(unsafe_code)]
 mod arch;
 mod cancel;
 mod check;
@@ -19,7 +18,6 @@ pub mod kernels;
 pub mod linear;
 pub mod mat;
 pub mod ops;
-#[allow(unsafe_code)]
 pub mod pool;
 pub(crate) mod simd;
 

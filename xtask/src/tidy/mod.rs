@@ -5,7 +5,6 @@
 
 mod crates;
 mod files;
-mod lex;
 mod links;
 mod rust;
 
