@@ -1,4 +1,4 @@
-//! Ctrl-C: remembered instead of obeyed at once, so that the device is left clean.
+//! Ctrl-C: noted instead of obeyed at once, so that the device is left clean.
 
 use happy_tool_kit::Result;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! The end marker of a program on a device: its exit code, behind a word that the program cannot print by accident.
+//! The end marker of a program on a device: its exit code, after a word that the program cannot print by accident.
 //!
 //! `adb shell` hands back an exit code, but not on every device, and a connection that breaks can look like an end. So the
 //! shell prints a word that is drawn anew for each run, and the exit code, after the program; output without that word did

@@ -1,5 +1,5 @@
 //! Machines unlike the usual ones: the tests of happy-gguf and happy-tensor with 32-bit addresses (i686), where sizes of
-//! files do not fit a `usize`, and with the other byte order (s390x), where every number of a file must be turned over.
+//! files do not fit a `usize`, and with the other byte order (s390x), where every number of a file must be byte-swapped.
 //!
 //! `setup-foreign` fetches the standard libraries through rustup and, on Debian, a linker and the emulators; `test-foreign`
 //! builds the tests and runs them. i686 runs without an emulator where the kernel takes its programs.

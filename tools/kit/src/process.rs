@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The profile of all that runs in `cargo xtask test`, so that the libraries are compiled once: optimised, because real models
-/// run; with overflow checks, because these are tests; without link-time optimisation, which would cost more than it gives for
+/// The profile of all that runs in `cargo xtask test`, so that the libraries are compiled once: optimized, because real models
+/// run; with overflow checks, because these are tests; without link-time optimization, which would cost more than it gives for
 /// some forty test programs. The bits of a result depend on none of this.
 pub const TEST_PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_LTO", "off"),

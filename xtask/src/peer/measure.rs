@@ -21,7 +21,7 @@ const PROMPTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// A measurement may take this long before it is killed: 64 tokens behind 4,096 on a busy machine.
+/// A measurement may take this long before it is killed: 64 tokens after 4,096 on a busy machine.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Who is measured.

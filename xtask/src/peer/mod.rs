@@ -48,7 +48,7 @@ struct Case {
 enum Kind {
     /// tokens/s of prefilling this many tokens
     Prefill(u32),
-    /// tokens/s of decoding 64 tokens behind this many
+    /// tokens/s of decoding 64 tokens after this many
     Decode { depth: u32 },
     /// Seconds from the start of the process to the first token
     FirstToken,
@@ -60,7 +60,7 @@ const N_GEN: u32 = 64;
 const CASES: &[Case] = &[
     Case { what: "prefill 512", model: "smollm2", kind: Kind::Prefill(512), wanted: 3.0 },
     Case { what: "decode 64", model: "smollm2", kind: Kind::Decode { depth: 0 }, wanted: 1.4 },
-    Case { what: "decode 64 behind 4096", model: "smollm2", kind: Kind::Decode { depth: 4096 }, wanted: 1.5 },
+    Case { what: "decode 64 after 4096", model: "smollm2", kind: Kind::Decode { depth: 4096 }, wanted: 1.5 },
     Case { what: "start to first token", model: "smollm2", kind: Kind::FirstToken, wanted: 0.5 },
     Case { what: "prefill 512", model: "gemma3", kind: Kind::Prefill(512), wanted: 1.5 },
     Case { what: "decode 64", model: "gemma3", kind: Kind::Decode { depth: 0 }, wanted: 1.15 },

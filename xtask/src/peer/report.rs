@@ -54,7 +54,7 @@ Python package llama-cpp-python 0.3.36 builds it on the same machine, timed by a
 file with the same number of threads, each measurement in a process of its own, alternating.
 
 - **prefill 512**: tokens per second of computing 512 prompt tokens, after a warm-up.
-- **decode 64**: tokens per second of 64 single-token steps from an empty context, as llama-bench does; *behind 4096*: after
+- **decode 64**: tokens per second of 64 single-token steps from an empty context, as llama-bench does; *after 4096*: after
   4,096 tokens of context. Both sides compute the logits of every step; the peer does not even pick a token.
 - **start to first token**: from starting the process to the first byte of the answer to a prompt of 28 tokens, with the file in
   the page cache; `happy run -n 1` with its own defaults.

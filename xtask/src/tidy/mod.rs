@@ -3,9 +3,11 @@
 //! The checks look at a [`Tree`]: the files that git knows or would add, and the packages as cargo sees them. A tree can be
 //! made up, which is how the tests at the bottom of each file prove that every violation is caught.
 
+mod counts;
 mod crates;
 mod files;
 mod links;
+mod phrases;
 mod rust;
 
 use happy_tool_kit::{Result, paths, process};
@@ -60,14 +62,32 @@ const CHECKS: &[Check] = &[
     ("no registry is named", files::registry_hosts),
     ("the documents that a project owes are there", files::documents),
     ("links in documents resolve", links::resolve),
+    ("files that were changed are easy to read", phrases::wording),
+    ("xtask stays small", counts::limits),
 ];
 
 /// Arguments of `tidy`.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Print lines of code per package, neither blank, comment nor test, and check nothing
+    #[arg(long)]
+    counts: bool,
+    /// Write the list of files whose wording is checked only after their next change: for when the rules of wording change
+    #[arg(long, conflicts_with = "counts")]
+    list_untouched: bool,
+}
 
 /// `cargo xtask tidy`.
-pub(crate) fn run(_: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.counts {
+        print!("{}", counts::table(&read_tree()?));
+        return Ok(());
+    }
+    if args.list_untouched {
+        let text = phrases::untouched(&read_tree()?);
+        let path = paths::root().join(phrases::list());
+        return std::fs::write(&path, text).map_err(|e| format!("cannot write {}: {e}", path.display()));
+    }
     check()
 }
 
@@ -149,7 +169,7 @@ impl Tree {
             .filter_map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)))
     }
 
-    /// Whether a file or folder of this name is in the tree.
+    /// Whether the tree has this file or folder.
     fn has(&self, path: &str) -> bool {
         let folder = format!("{path}/");
         path.is_empty()

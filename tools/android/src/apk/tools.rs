@@ -56,7 +56,7 @@ impl Tools {
         process::run(&mut aapt)
     }
 
-    /// Signs `from` into `to`, with a key that is made where there is none.
+    /// Signs `from` into `to`, with a key that is made if it does not exist.
     pub(super) fn sign(&self, from: &Path, to: &Path, platform: u32) -> Result<()> {
         let mut apksigner = Command::new("apksigner");
         apksigner

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! AndroidManifest.xml   package and oldest API level
-//! classes.jar           the Java classes of bindings/android; empty where there are none
+//! classes.jar           the Java classes of bindings/android; empty if it has no classes
 //! jni/ABI/libhappy.so
 //! R.txt                 the list of resources: none
 //! proguard.txt          what a shrinker must keep

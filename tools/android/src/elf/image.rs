@@ -54,7 +54,7 @@ impl Abi {
     /// The machine that Android calls `name`.
     ///
     /// # Errors
-    /// There is none, or it has 32 bits.
+    /// Android does not know `name`, or the machine has 32 bits.
     pub(crate) fn named(name: &str) -> Result<Self> {
         let known = Self::ALL.map(Self::name).join(" or ");
         let found = Self::ALL.into_iter().find(|abi| abi.name() == name);

@@ -116,7 +116,7 @@ impl Ndk {
     /// The linker for Rust's `target` at Android's API level `api`: the program, and the arguments that choose both.
     ///
     /// # Errors
-    /// `target` is none of Android's with 64 bits.
+    /// `target` is not a 64-bit target of Android.
     pub fn linker(&self, target: &str, api: u32) -> Result<(PathBuf, Vec<String>)> {
         if !matches!(target, "aarch64-linux-android" | "x86_64-linux-android") {
             return Err(format!(

@@ -22,7 +22,7 @@ global_asm!(
 );
 
 // The C library runs the constructors of a program that is linked dynamically; of the arrays it reads the last one's first
-// word, where -1 means that there are none.
+// word, where -1 means an empty array.
 #[cfg(program)]
 global_asm!(
     ".section .data.rel.ro.start, \"aw\", %progbits",

@@ -75,7 +75,7 @@ pub(super) struct Variable {
     pub(super) ty: Type,
 }
 
-/// A base type behind `pointers` pointers; `is_const` is of what the last of them points to.
+/// A base type after `pointers` pointers; `is_const` is of what the last of them points to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Type {
     pub(super) base: Base,
@@ -86,7 +86,7 @@ pub(super) struct Type {
 /// What a type is without its pointers.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Base {
-    /// `void`, behind pointers or as a result.
+    /// `void`, after a pointer or as a result.
     Void,
     /// A scalar of [`SCALARS`], by its C name.
     Scalar(&'static str),

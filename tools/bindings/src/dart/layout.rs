@@ -49,7 +49,7 @@ fn extent(dart: &Dart, outer: &DartStruct, ty: &Native, word: usize) -> Result<E
             if dart.callbacks.iter().any(|callback| callback.name == *name) {
                 return number(word);
             }
-            // A struct stands behind those that it holds: so no circle can be followed.
+            // A struct comes after those that it holds, so no circle can be followed.
             match dart
                 .structs
                 .iter()

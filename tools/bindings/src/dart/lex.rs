@@ -74,7 +74,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>> {
                 let last = body.pop().unwrap_or_default();
                 let (end, behind) = last.split_once("*/").unwrap_or((&last, ""));
                 if !behind.trim().is_empty() {
-                    return Err(format!("line {number}: code behind a comment"));
+                    return Err(format!("line {number}: code after a comment"));
                 }
                 body.push(end.to_owned());
                 if is_doc {
@@ -192,7 +192,7 @@ mod tests {
             ("#endif\n", "line 1: #endif without #if"),
             ("#ifndef HAPPY_H\n", "1 #if without #endif"),
             ("\n/* open\n", "line 2: a comment without end"),
-            ("/* a */ int\n", "line 1: code behind a comment"),
+            ("/* a */ int\n", "line 1: code after a comment"),
             ("int a @ b;\n", "line 1: cannot read `@ b;`"),
         ];
         let failures: Vec<String> = cases

@@ -48,7 +48,7 @@ pub(super) struct DartFunction {
 /// A type of `dart:ffi`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Native {
-    /// `ffi.Int32` and its kind, by the name behind `ffi.`.
+    /// `ffi.Int32` and its kind, by the name after `ffi.`.
     Number(String),
     /// `ffi.Pointer<T>`.
     Pointer(Box<Native>),
@@ -87,7 +87,7 @@ impl Native {
     }
 }
 
-/// Reads a generated file; lines that are none of the forms above are passed over.
+/// Reads a generated file; lines of other forms are passed over.
 pub(super) fn read(text: &str) -> Result<Dart> {
     let mut dart = Dart::default();
     let mut annotation = None;

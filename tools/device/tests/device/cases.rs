@@ -151,7 +151,7 @@ fn what_an_interrupted_run_left_is_removed_by_the_next() {
 /// A fault of a phone, and the sentence that tells it.
 const FAULTS: &[(Fault, &str)] = &[
     (
-        Fault::Unauthorised,
+        Fault::Unauthorized,
         "does not trust this computer: unlock it and accept the question about USB debugging",
     ),
     (Fault::Offline, "is offline"),

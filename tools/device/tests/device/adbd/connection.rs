@@ -106,7 +106,7 @@ pub(super) fn serve(phone: &Arc<Phone>, mut socket: TcpStream) -> io::Result<()>
                 }
                 match phone.fault {
                     Fault::Offline => {}
-                    Fault::Unauthorised => wire.send(&Packet::new(AUTH, TOKEN, 0, &[7; 20]))?,
+                    Fault::Unauthorized => wire.send(&Packet::new(AUTH, TOKEN, 0, &[7; 20]))?,
                     _ => wire.send(&Packet::new(CNXN, VERSION, max_data, BANNER))?,
                 }
             }

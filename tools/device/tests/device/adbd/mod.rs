@@ -25,7 +25,7 @@ pub(crate) enum Fault {
     /// It never answers a connection.
     Offline,
     /// It asks for a key and accepts none.
-    Unauthorised,
+    Unauthorized,
     /// It is an x86 phone.
     Abi,
     /// It says itself that a megabyte is free.
@@ -43,7 +43,7 @@ impl Fault {
     pub(crate) const NAMES: &[(&str, Self)] = &[
         ("none", Self::None),
         ("offline", Self::Offline),
-        ("unauthorised", Self::Unauthorised),
+        ("unauthorized", Self::Unauthorized),
         ("abi", Self::Abi),
         ("small", Self::Small),
         ("disk-full", Self::DiskFull),
