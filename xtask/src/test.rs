@@ -40,6 +40,9 @@ use When::{Always, Long};
 /// The native methods of `bindings/android`: no other feature leaves code unchecked.
 const JAVA: &str = "--features=happy-ffi/jni";
 
+/// This package, and what it shares with the tools.
+const XTASK: &[&str] = &["xtask", "happy-tool-kit"];
+
 struct Step {
     when: When,
     name: &'static str,
@@ -101,11 +104,18 @@ const STEPS: &[Step] = &[
         run: conform_step,
     },
     Step {
+        when: Always,
+        name: "xtask",
+        what: "clippy, doc and tests of xtask, in the profile in which it runs",
+        advice: "run the failing test alone: cargo test --profile xtask -p PACKAGE NAME",
+        run: || in_xtask_profile(XTASK),
+    },
+    Step {
         when: Long,
         name: "tools",
-        what: "clippy, doc and tests of the packages in tools",
+        what: "the same of the packages in tools",
         advice: "run the failing test alone: cargo test --profile xtask -p PACKAGE NAME",
-        run: tools_step,
+        run: || in_xtask_profile(tools::PACKAGES),
     },
     Step {
         when: Long,
@@ -272,11 +282,10 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome> {
     process::run(process::cargo(arguments).envs(environment.iter().copied())).map(|()| Outcome::Passed)
 }
 
-/// Arguments of a cargo command for all crates, xtask and the packages of tests; the tools have a step of their own, so that who
-/// works on a crate never compiles them. Always the same packages and features: with others, cargo would compile the kernels
+/// Arguments of a cargo command for all crates and the packages of tests; xtask and the tools have steps of their own. Always the same packages and features: with others, cargo would compile the kernels
 /// once more.
 fn crates<'a>(command: &[&'a str], further: &[&'a str]) -> Vec<&'a str> {
-    let tools = tools::PACKAGES.iter().flat_map(|name| ["--exclude", *name]);
+    let tools = XTASK.iter().chain(tools::PACKAGES).flat_map(|name| ["--exclude", *name]);
     let selection = ["--workspace", JAVA].into_iter().chain(tools);
     command.iter().copied().chain(selection).chain(further.iter().copied()).collect()
 }
@@ -295,9 +304,9 @@ fn tests() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The packages of tools, in the profile in which they are started.
-fn tools_step() -> Result<Outcome> {
-    let packages: Vec<&str> = tools::PACKAGES.iter().flat_map(|name| ["--package", *name]).collect();
+/// Clippy, doc and tests of these packages, in the profile in which they run: most of it is compiled already.
+fn in_xtask_profile(packages: &[&str]) -> Result<Outcome> {
+    let packages: Vec<&str> = packages.iter().flat_map(|name| ["--package", *name]).collect();
     let with = |command: &[&'static str], further: &[&'static str]| [command, &packages, further].concat();
     let profile = ["--profile", "xtask"];
     cargo(&with(&["clippy", "--all-targets"], &["--profile", "xtask", "--", "-D", "warnings"]), &[])?;

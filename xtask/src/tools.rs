@@ -17,8 +17,8 @@ pub(crate) const BINDINGS: &str = "happy-tool-bindings";
 pub(crate) const DEVICE: &str = "happy-tool-device";
 pub(crate) const EMULATED: &str = "happy-tool-emulated";
 
-/// The packages of tools, and of what they share with this one.
-pub(crate) const PACKAGES: &[&str] = &[ANDROID, BINDINGS, DEVICE, EMULATED, "happy-tool-kit"];
+/// The packages.
+pub(crate) const PACKAGES: &[&str] = &[ANDROID, BINDINGS, DEVICE, EMULATED];
 
 const fn command(name: &'static str, package: &'static str, about: &'static str) -> Command {
     Command { name, package, about }
@@ -104,4 +104,32 @@ fn take_place(command: &mut std::process::Command) -> Result<ExitCode> {
 /// Runs a tool's step of `cargo xtask test`.
 pub(crate) fn step(package: &str, name: &str) -> Result<Outcome> {
     outcome::ask(outcome::tool(package, ["step", name]).envs([skips::variable()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_is_in_the_workspace_and_every_command_in_one() {
+        let metadata = process::metadata(&["--no-deps"]).expect("cargo metadata");
+        for name in PACKAGES {
+            assert!(metadata.packages.iter().any(|package| package.name == name), "{name}");
+            assert!(
+                !metadata.workspace_default_packages().iter().any(|package| package.name == name),
+                "{name}"
+            );
+        }
+        let ours = metadata.packages.iter().filter(|package| package.name.starts_with("happy-tool-"));
+        assert_eq!(ours.count(), PACKAGES.len() + 1, "each tool and the kit");
+        for command in COMMANDS {
+            assert!(
+                PACKAGES.contains(&command.package) && help().contains(command.about),
+                "{}",
+                command.name
+            );
+        }
+        let unknown = run(&["no-such".into()]);
+        assert!(unknown.is_err_and(|e| e.contains("unknown command 'no-such'")));
+    }
 }

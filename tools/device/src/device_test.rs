@@ -18,7 +18,6 @@ use crate::target::{self, Target};
 use crate::{bench, checks, interrupt, select};
 use happy_tool_emulated::toolchain::{self, Toolchain};
 use happy_tool_kit::outcome::Outcome;
-use happy_tool_kit::process::TEST_PROFILE;
 use happy_tool_kit::{Result, process};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -147,8 +146,7 @@ pub(crate) fn step() -> Result<Outcome> {
         toolchain::install()?;
     }
     let mut command =
-        process::cargo(&["test", "--release", "--package", "happy-tool-device", "--test", "device"]);
-    command.envs(TEST_PROFILE.iter().copied());
+        process::cargo(&["test", "--profile", "xtask", "--package", "happy-tool-device", "--test", "device"]);
     process::run(&mut command).map(|()| Outcome::Passed)
 }
 
