@@ -43,7 +43,7 @@ impl Stubs {
             fs::remove_dir_all(folder).map_err(|e| format!("cannot remove {}: {e}", folder.display()))?;
         }
         fs::create_dir_all(folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
-        for (name, bytes) in libraries(&bionic, abi, api) {
+        for (name, bytes) in libraries(&bionic, abi, api)? {
             stubs.put(&name, &bytes)?;
         }
         if api >= UNWINDER_API {
@@ -127,16 +127,16 @@ impl Stubs {
 }
 
 /// Shared objects that export what the system's libraries export at the API level, by the names of their files.
-fn libraries(bionic: &Bionic, abi: Abi, api: u32) -> Vec<(String, Vec<u8>)> {
+fn libraries(bionic: &Bionic, abi: Abi, api: u32) -> Result<Vec<(String, Vec<u8>)>> {
     let library = |library: &str| {
         let soname = format!("{library}.so");
         let exports = bionic.exports(abi, library, api);
         let spec =
             Spec { machine: abi.machine(), soname: Some(&soname), exports: &exports, ..Spec::default() };
-        let bytes = write(&spec);
-        (soname, bytes)
+        let bytes = write(&spec)?;
+        Ok((soname, bytes))
     };
-    LIBRARIES.map(library).to_vec()
+    LIBRARIES.into_iter().map(library).collect()
 }
 
 /// The source of an unwinder whose functions trap.
@@ -175,7 +175,7 @@ mod tests {
                 (29, "libc.so", "_Unwind_Resume", false),
                 (30, "libc.so", "_Unwind_Resume", true),
             ] {
-                let made = libraries(&bionic, abi, api);
+                let made = libraries(&bionic, abi, api).expect("small files");
                 let (_, bytes) = made.iter().find(|(file, _)| file == library).expect("the library");
                 let image = Image::parse(bytes).expect("a library");
                 let found = image.exports.iter().any(|export| export == name);
