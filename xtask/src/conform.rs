@@ -1,8 +1,9 @@
 //! `cargo xtask conform`: all corpora of other people's results, as a table; `cargo xtask make-corpus`: the selection of them in
 //! the repository. Both are the package `happy-conform`, so that xtask does not build the crates.
 
-use crate::{Result, fetch, models, paths, process};
-use std::path::PathBuf;
+use happy_tool_kit::{Result, fetch, models, paths, process};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Arguments of `conform`.
 #[derive(clap::Args, Default)]
@@ -24,20 +25,28 @@ pub(crate) struct MakeArgs {
     full: PathBuf,
 }
 
+/// The package, and its program.
+pub(crate) const PROGRAM: &str = "happy-conform";
+
 /// Runs the corpora and prints their table; a failed case is an error.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    run_in(args, &[])
+    run_with(process::cargo(&["run", "--release", "--package", PROGRAM, "--"]), args)
 }
 
-/// The same with cargo's profile changed by environment variables.
-pub(crate) fn run_in(args: &Args, profile: &[(&str, &str)]) -> Result<()> {
+/// The same with a program that is built.
+pub(crate) fn run_program(program: &Path, args: &Args) -> Result<()> {
+    let mut command = Command::new(program);
+    command.current_dir(paths::root());
+    run_with(command, args)
+}
+
+fn run_with(mut command: Command, args: &Args) -> Result<()> {
     if args.corpora.is_empty() || args.corpora.iter().any(|name| name == "reference-logits") {
         for model in models::MODELS {
             fetch::fetch(model)?;
         }
     }
-    let mut command = process::cargo(&["run", "--release", "--package", "happy-conform", "--"]);
-    command.envs(profile.iter().copied()).env("HAPPY_MODELS", paths::models()?);
+    command.env("HAPPY_MODELS", paths::models()?);
     if args.json {
         command.arg("--json");
     }
@@ -50,6 +59,6 @@ pub(crate) fn run_in(args: &Args, profile: &[(&str, &str)]) -> Result<()> {
 /// Writes the selection from the full data.
 pub(crate) fn make(args: &MakeArgs) -> Result<()> {
     let full = std::path::absolute(&args.full).map_err(|e| format!("{}: {e}", args.full.display()))?;
-    let arguments = ["run", "--package", "happy-conform", "--bin", "make-corpus", "--"];
+    let arguments = ["run", "--package", PROGRAM, "--bin", "make-corpus", "--"];
     process::run(process::cargo(&arguments).arg(full).arg(paths::corpus()))
 }

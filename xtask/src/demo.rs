@@ -1,6 +1,6 @@
 //! `cargo xtask demo PROMPT`: from a fresh clone to a streamed answer.
 
-use crate::{Result, fetch, models, process};
+use happy_tool_kit::{Result, fetch, models, process};
 use std::process::Command;
 
 /// Arguments of `demo`.

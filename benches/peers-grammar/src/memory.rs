@@ -1,5 +1,7 @@
 //! Counts the bytes that are allocated, for what a vocabulary takes.
 
+#![allow(unsafe_code)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -10,8 +10,8 @@
  * Structs of options and results begin with their size, so that programs and libraries of different versions fit together:
  * fill options with their _init function and then set fields; set `size` of results before the call.
  *
- * Text goes in as UTF-8 with its length in bytes, and needs no NUL. Strings and messages that are handed out have a NUL behind
- * their length; the texts of events have none.
+ * Text goes in as UTF-8 with its length in bytes, and needs no NUL. Strings and messages that are handed out have a NUL after
+ * their length; the texts of events do not.
  */
 
 

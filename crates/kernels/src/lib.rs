@@ -12,7 +12,6 @@
 
 mod activation;
 mod acts;
-#[allow(unsafe_code)]
 mod arch;
 mod cancel;
 mod check;
@@ -21,7 +20,6 @@ pub mod kernels;
 pub mod linear;
 pub mod mat;
 pub mod ops;
-#[allow(unsafe_code)]
 pub mod pool;
 pub(crate) mod simd;
 

@@ -1,6 +1,6 @@
 //! The peer: llama.cpp as the Python package of [`PACKAGE`] builds it, its headers, and the C program that times it.
 
-use crate::{Result, paths, process};
+use happy_tool_kit::{Result, paths, process};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};

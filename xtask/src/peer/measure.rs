@@ -2,8 +2,8 @@
 
 use super::install::Peer;
 use super::{Kind, N_GEN};
-use crate::models::Model;
-use crate::{Result, process};
+use happy_tool_kit::models::Model;
+use happy_tool_kit::{Result, process};
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

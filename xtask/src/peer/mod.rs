@@ -7,8 +7,8 @@ mod install;
 mod measure;
 mod report;
 
-use crate::models::{self, Model};
-use crate::{Result, fetch, paths, process};
+use happy_tool_kit::models::{self, Model};
+use happy_tool_kit::{Result, fetch, paths, process};
 use install::Peer;
 use measure::{Load, Side, median};
 use report::Row;

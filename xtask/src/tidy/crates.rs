@@ -21,7 +21,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-testkit", &[]),
     ("happy-conform", LIBRARIES),
     ("happy-benches", LIBRARIES),
-    ("xtask", &[]),
+    ("happy-tool-kit", &[]),
+    ("happy-tool-bindings", &["happy-tool-kit"]),
+    ("happy-tool-android", &["happy-tool-kit"]),
+    ("happy-tool-emulated", &["happy-tool-kit"]),
+    ("happy-tool-device", &["happy-tool-kit", "happy-tool-android", "happy-tool-emulated"]),
+    ("xtask", &["happy-tool-kit"]),
 ];
 
 const LIBRARIES_BELOW_ENGINE: &[&str] = &[

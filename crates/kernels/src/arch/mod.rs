@@ -1,6 +1,8 @@
 //! Everything that is written for one processor: the implementations of [`Simd`](crate::simd::Simd), the integer
 //! kernels, and the floating-point environment. All `unsafe` of the kernels lies below this module.
 
+#![allow(unsafe_code)]
+
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod aarch64;
 pub(crate) mod fpenv;

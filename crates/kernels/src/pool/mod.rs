@@ -12,6 +12,8 @@
 //! program) is benched for a while: the tasks' results do not depend on who computes them, so leaving it out costs its
 //! share and no more.
 
+#![allow(unsafe_code)]
+
 mod bench;
 mod claim;
 mod cpu;

@@ -1,0 +1,196 @@
+//! Building for Android: the toolchains that link for it, and what cargo is told.
+
+pub mod ndk;
+mod stub;
+
+use crate::elf::image::Abi;
+use happy_tool_kit::{Result, paths, process};
+use ndk::Ndk;
+use std::env;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use stub::Stubs;
+
+/// The API levels that can be asked for: the first that reads GNU's hash tables and packed relocations, and the last that
+/// `elf/bionic.txt` knows.
+pub(crate) const PLATFORMS: RangeInclusive<u32> = 23..=37;
+
+/// An eighth of the size of plain ones.
+const PACKED_RELOCATIONS: &str = "--pack-dyn-relocs=android";
+
+/// Functions with the same code become one: Rust promises none an address of its own.
+const FOLDED_CODE: &str = "--icf=all";
+
+/// Who links.
+pub(crate) enum Linker {
+    /// An NDK's clang: for devices.
+    Ndk(Ndk),
+    /// Rust's own linker with stand-ins for the system's libraries: see [`stub`].
+    Stubs,
+}
+
+/// Links for one machine and API level.
+pub(crate) struct Link {
+    pub(crate) abi: Abi,
+    with: With,
+}
+
+enum With {
+    Ndk { ndk: Ndk, api: u32 },
+    Stubs(Stubs),
+}
+
+/// What to build.
+pub(crate) struct Order<'a> {
+    /// Another workspace's `Cargo.toml`; `None`: this one's.
+    pub(crate) manifest: Option<&'a Path>,
+    pub(crate) package: &'a str,
+    pub(crate) features: &'a str,
+    pub(crate) product: Product<'a>,
+    /// A folder of further libraries to link with.
+    pub(crate) libraries: Option<&'a Path>,
+}
+
+/// What a package makes.
+#[derive(Clone, Copy)]
+pub(crate) enum Product<'a> {
+    /// A `cdylib`, with the name of its file.
+    Library(&'a str),
+    /// A program.
+    Program(&'a str),
+}
+
+impl Linker {
+    /// The linker for one machine and API level.
+    ///
+    /// # Errors
+    /// No such API level; the standard library for the machine is not installed; the stand-ins cannot be written.
+    pub(crate) fn link(&self, abi: Abi, api: u32) -> Result<Link> {
+        if !PLATFORMS.contains(&api) {
+            return Err(format!("no API level {api}: expected {} to {}", PLATFORMS.start(), PLATFORMS.end()));
+        }
+        if let Some(missing) = missing(abi) {
+            return Err(missing);
+        }
+        let with = match self {
+            Self::Ndk(ndk) => With::Ndk { ndk: ndk.clone(), api },
+            Self::Stubs => {
+                let folder = paths::target().join("android/stubs").join(format!("{}-{api}", abi.name()));
+                With::Stubs(Stubs::write(&folder, abi, api)?)
+            }
+        };
+        Ok(Link { abi, with })
+    }
+}
+
+impl Link {
+    /// Who links, for a person.
+    pub(crate) fn describe(&self) -> String {
+        match &self.with {
+            With::Ndk { ndk, api } => format!("{}, API {api}", ndk.describe()),
+            With::Stubs(stubs) => stubs.describe(),
+        }
+    }
+
+    /// Builds with the profile `dist` and hands back the file.
+    ///
+    /// The flags for all crates are the same for every product of a machine, so that what they share is compiled once; what
+    /// one product needs goes to its last crate only.
+    ///
+    /// # Errors
+    /// It does not compile or link, or cargo names no such file.
+    pub(crate) fn build(&self, order: &Order) -> Result<PathBuf> {
+        let target = self.abi.target();
+        let mut command = process::cargo(&["rustc", "--profile", "dist", "--target", target]);
+        command.args(["--package", order.package, "--features", order.features]);
+        if let Some(manifest) = order.manifest {
+            command.arg("--manifest-path").arg(manifest);
+        }
+        match order.product {
+            Product::Library(_) => command.args(["--lib", "--crate-type", "cdylib"]),
+            Product::Program(name) => command.args(["--bin", name]),
+        };
+        command
+            .arg("--message-format=json-render-diagnostics")
+            .arg("--")
+            .args(self.last_flags(order.product));
+        if let Some(folder) = order.libraries {
+            command.arg("-L").arg(folder);
+        }
+        command.env("CARGO_TARGET_DIR", paths::target().join("android")).envs(self.variables()?);
+        let wanted = match order.product {
+            Product::Library(name) | Product::Program(name) => name,
+        };
+        let made = process::artifacts(&process::output(&mut command)?);
+        let mut files = made.into_iter().flat_map(|artifact| artifact.filenames);
+        let file = files.find(|file| file.file_name() == Some(wanted));
+        file.map(PathBuf::from)
+            .ok_or_else(|| format!("cargo built {} for {target} but made no file {wanted}", order.package))
+    }
+
+    /// Variables for cargo: the linker, and the flags of every crate.
+    fn variables(&self) -> Result<Vec<(String, String)>> {
+        const FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
+        let mut variables = match &self.with {
+            With::Ndk { ndk, api } => ndk.environment(self.abi.target(), *api)?,
+            With::Stubs(stubs) => vec![stubs.linker()],
+        };
+        let mut flags: Vec<String> =
+            variables.extract_if(.., |(name, _)| name == FLAGS).map(|v| v.1).collect();
+        // Messages of panics name source files: not by where this machine keeps them, so that the bytes do not depend on it.
+        let cargo = env::var("CARGO_HOME").or_else(|_| env::var("HOME").map(|home| home + "/.cargo"));
+        flags.extend(cargo.map(|from| format!("--remap-path-prefix={from}=/cargo")));
+        flags.push(format!("--remap-path-prefix={}=/happy", paths::root().display()));
+        variables.push((FLAGS.into(), flags.join("\x1f")));
+        Ok(variables)
+    }
+
+    /// Flags of the product's own crate.
+    fn last_flags(&self, product: Product) -> Vec<String> {
+        let soname = match product {
+            Product::Library(name) => Some(name),
+            Product::Program(_) => None,
+        };
+        let arguments = [PACKED_RELOCATIONS, FOLDED_CODE].map(str::to_owned).into_iter();
+        // A library may leave symbols undefined unless told otherwise; what the system lacks is to be found now.
+        let library = soname.iter().flat_map(|name| [format!("-soname={name}"), "-zdefs".into()]);
+        let arguments = arguments.chain(library);
+        match &self.with {
+            With::Ndk { .. } => arguments.map(|argument| format!("-Clink-arg=-Wl,{argument}")).collect(),
+            With::Stubs(stubs) => stubs.flags(arguments, soname.is_none()),
+        }
+    }
+}
+
+/// What is missing to compile for the machine, if anything.
+pub(crate) fn missing(abi: Abi) -> Option<String> {
+    let target = abi.target();
+    let mut rustc = Command::new("rustc");
+    let folder =
+        process::output(rustc.args(["--print", "target-libdir", "--target", target])).unwrap_or_default();
+    (!Path::new(folder.trim()).is_dir())
+        .then(|| format!("no standard library for {target}: `rustup target add {target}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::bionic::Bionic;
+
+    #[test]
+    fn levels_are_those_of_the_table() {
+        let bionic = Bionic::load().expect("the table reads");
+        let exports = |api| bionic.exports(Abi::Arm64, "libc", api).len();
+        let last = *PLATFORMS.end();
+        assert!(exports(last - 1) < exports(last) && exports(last) == exports(u32::MAX));
+    }
+
+    #[test]
+    fn other_levels_are_refused() {
+        for api in [0, 22, 38] {
+            let refused = Linker::Stubs.link(Abi::Arm64, api).err();
+            assert_eq!(refused, Some(format!("no API level {api}: expected 23 to 37")));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! aarch64 without a phone: a cross toolchain for Debian, and tests under emulated CPUs.
+//!
+//! `setup-arm` installs what a bare Debian machine lacks; `test-arm` builds the tests of tensor, kernels, model and conform once, runs
+//! under each CPU of [`CPUS`] those whose code depends on it, and lets the aarch64 `happy` check its kernels there and compare
+//! the logits of the real models with the fixtures.
+
+mod program;
+pub mod toolchain;
+
+use crate::isa::Coverage;
+use happy_tool_kit::outcome::Outcome;
+use happy_tool_kit::process::Built;
+use happy_tool_kit::{Result, paths, process, skips};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use toolchain::Toolchain;
+
+/// An emulated CPU and what the kernel tests must cover on it.
+struct Cpu {
+    /// The name that qemu takes.
+    name: &'static str,
+    /// ISAs whose kernels must run, never be skipped; the best one last.
+    require: &'static [&'static str],
+    /// The packages whose tests show something here that they do not show on the CPUs before.
+    packages: &'static [&'static str],
+}
+
+/// A CPU with everything qemu knows; plain armv8.0, which is given other kernels; and a phone's big core with dot products, which
+/// is given those of the first: that none of them has an instruction too many, the program's own check shows.
+const CPUS: &[Cpu] = &[
+    Cpu { name: "max", require: &["neon", "dotprod"], packages: PACKAGES },
+    Cpu { name: "cortex-a53", require: &["neon"], packages: &["happy-kernels"] },
+    Cpu { name: "cortex-a76", require: &["neon", "dotprod"], packages: &[] },
+];
+
+/// The packages whose tests run emulated: all those that compute, and the corpora.
+const PACKAGES: &[&str] = &["happy-tensor", "happy-kernels", "happy-model", CONFORM];
+const CONFORM: &str = "happy-conform";
+
+/// The corpora that run emulated, names of tests of `conform/tests/corpora.rs`; the others are about text and files, in which the
+/// instruction set has no part.
+const CORPORA: &[&str] = &["quants", "architectures"];
+
+/// Leaves out what takes minutes emulated and does nothing but search with floats, which are the same on every machine: what it
+/// finds is packed into the same bytes by the other tests of these formats.
+pub(crate) const NO_SEARCH: (&str, &str) = ("HAPPY_NO_SEARCH", "1");
+
+/// A test binary that runs longer than this under emulation is killed and counts as failed.
+const TEST_LIMIT: Duration = Duration::from_secs(900);
+
+/// Recipes of the architectures' test that run emulated: each block of the forward pass once. The bits that the others
+/// would show are those of the same kernels.
+const RECIPES: &str = "llama,gemma3,phi3,olmo2,stablelm,qwen2moe-moe,gpt-oss-moe";
+
+/// Arguments of `test-arm`.
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Only this CPU, and all packages' tests on it: max, cortex-a53 or cortex-a76
+    #[arg(long)]
+    cpu: Option<String>,
+    /// Only the packages' tests, not `happy cpu --check` and the logits of the real models
+    #[arg(long)]
+    no_logits: bool,
+}
+
+/// `cargo xtask setup-arm`.
+pub(crate) fn setup() -> Result<()> {
+    if let Ok(found) = Toolchain::find() {
+        println!("the aarch64 toolchain is set up: {}", found.describe());
+        return Ok(());
+    }
+    let found = toolchain::install()?;
+    println!("the aarch64 toolchain is set up: {}", found.describe());
+    Ok(())
+}
+
+/// The step of `cargo xtask test`: sets up what is missing where that is possible, else reports a skip.
+pub(crate) fn step() -> Result<Outcome> {
+    if Toolchain::find().is_err() {
+        if let Err(reason) = toolchain::can_install() {
+            return Ok(Outcome::Skipped(reason));
+        }
+        setup()?;
+    }
+    run(&Args::default()).map(|()| Outcome::Passed)
+}
+
+/// `cargo xtask test-arm`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let cpus = match &args.cpu {
+        None => CPUS.iter().collect::<Vec<_>>(),
+        Some(name) => vec![CPUS.iter().find(|cpu| cpu.name == name).ok_or_else(|| {
+            format!(
+                "unknown CPU '{name}': expected one of {}",
+                CPUS.iter().map(|c| c.name).collect::<Vec<_>>().join(", ")
+            )
+        })?],
+    };
+    let toolchain = Toolchain::find()?;
+    println!("toolchain: {}", toolchain.describe());
+    let binaries = toolchain.build_tests(PACKAGES)?;
+    if binaries.is_empty() {
+        return Err(format!("cargo built no test binary for {}", PACKAGES.join(", ")));
+    }
+    let mut failures = Vec::new();
+    for cpu in &cpus {
+        let packages = if args.cpu.is_some() { PACKAGES } else { cpu.packages };
+        failures.extend(test_on(cpu, packages, &binaries)?);
+    }
+    if !args.no_logits {
+        failures.extend(program::check(&toolchain, &cpus)?);
+    }
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} failure(s) under emulation:\n  {}", failures.len(), failures.join("\n  ")))
+}
+
+/// Runs the packages' test binaries on one CPU, prints what they covered, hands back the failures.
+fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<String>> {
+    let folders: Vec<_> = packages.iter().map(|name| name.trim_start_matches("happy-")).collect();
+    let binaries: Vec<_> =
+        binaries.iter().filter(|binary| folders.iter().any(|f| binary.package_dir.ends_with(f))).collect();
+    if binaries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut failures = Vec::new();
+    let mut coverage = Coverage::default();
+    let start = Instant::now();
+    let mut tests = 0;
+    for binary in &binaries {
+        let mut command = emulated(cpu);
+        command
+            .arg(&binary.executable)
+            .arg("--nocapture")
+            .args(if binary.target == "corpora" { CORPORA } else { &[] })
+            .current_dir(&binary.package_dir)
+            .env("CARGO_MANIFEST_DIR", &binary.package_dir)
+            .env_remove("HAPPY_CONFORMANCE")
+            .envs([NO_SEARCH, ("HAPPY_RECIPES", RECIPES)])
+            .envs([skips::variable()])
+            .envs(cpu.require.last().map(|best| ("HAPPY_REQUIRE_ISA", best)));
+        let done = process::run_within(&mut command, TEST_LIMIT)?;
+        coverage.read(&done.stdout);
+        tests += passed_tests(&done.stdout);
+        if !done.success {
+            let tail = process::tail(&format!("{}{}", done.stdout, done.stderr), 40);
+            eprintln!("--- {} on {}: {}\n{tail}", binary.target, cpu.name, done.ending);
+            failures.push(format!(
+                "{} of {} on {}: {}",
+                binary.target,
+                paths::short(&binary.package_dir),
+                cpu.name,
+                done.ending
+            ));
+        }
+    }
+    for isa in cpu.require.iter().filter(|isa| !coverage.ran(isa)) {
+        failures.push(format!(
+            "no test on {} ran a kernel for {isa}, which this CPU has (expected a line `isa: {isa} ran`)",
+            cpu.name
+        ));
+    }
+    println!(
+        "{:<11} {tests:>5} tests in {} binaries passed, {} failure(s), {:.0} s; isa: {coverage}",
+        cpu.name,
+        binaries.len(),
+        failures.len(),
+        start.elapsed().as_secs_f64()
+    );
+    if packages.contains(&CONFORM) {
+        println!(
+            "{:<11} not run, since emulated it takes minutes: formats whose encoding searches",
+            cpu.name
+        );
+    }
+    Ok(failures)
+}
+
+/// The emulator for one CPU; the binary and its arguments follow.
+fn emulated(cpu: &Cpu) -> Command {
+    let mut command = Command::new("qemu-aarch64");
+    command.args(["-cpu", cpu.name]);
+    command
+}
+
+/// The sum of the counts in the lines `test result: ok. 12 passed; ...`.
+pub(crate) fn passed_tests(stdout: &str) -> usize {
+    stdout
+        .lines()
+        .filter(|line| line.starts_with("test result:"))
+        .filter_map(|line| line.split(" passed").next()?.rsplit(' ').next()?.parse::<usize>().ok())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passed_tests_are_summed() {
+        let text = "running 2 tests\ntest result: ok. 12 passed; 0 failed\nx\ntest result: FAILED. 3 passed; 1 failed\n";
+        assert_eq!(passed_tests(text), 15);
+        assert_eq!(passed_tests(""), 0);
+    }
+}

@@ -1,0 +1,63 @@
+//! `cargo xtask test-avx512`: the code for AVX-512 on machines without it.
+//!
+//! With `--cfg emulate_avx512` the kernels for AVX-512 are compiled against intrinsics written with AVX2
+//! (`crates/kernels/src/arch/x86_64/emulated512.rs`). Their tests must give the bits of scalar code, and the real models'
+//! logits those of `fixtures/`. What this cannot show is that the compiler turns the real intrinsics into the right
+//! instructions; a machine with AVX-512 does, where the ordinary tests run them.
+
+use happy_tool_kit::models::MODELS;
+use happy_tool_kit::outcome::Outcome;
+use happy_tool_kit::process::TEST_PROFILE;
+use happy_tool_kit::{Result, fetch, fixtures, paths, process, progress, skips};
+use std::process::Command;
+use std::time::Instant;
+
+/// The step of `cargo xtask test`.
+pub(crate) fn step() -> Result<Outcome> {
+    if !have_avx2() {
+        return Ok(Outcome::Skipped("AVX-512 is emulated on x86-64 with AVX2, FMA and F16C".into()));
+    }
+    run().map(|()| Outcome::Passed)
+}
+
+/// `cargo xtask test-avx512`.
+pub(crate) fn run() -> Result<()> {
+    let mut tests = process::cargo(&["test", "--release", "-p", "happy-kernels"]);
+    println!("{}", progress::run(emulating(&mut tests))?);
+    let mut build = process::cargo(&["build", "--release", "--quiet", "-p", "happy-cli", "--bin", "happy"]);
+    let built = process::build(emulating(&mut build))?;
+    let happy = built.into_iter().find(|b| b.target == "happy").ok_or("cargo built no `happy`")?.executable;
+    for model in MODELS {
+        let start = Instant::now();
+        let mut command = Command::new(&happy);
+        command.env("HAPPY_ISA", "avx512");
+        let (found, expected) = (fixtures::hash(command, &fetch::fetch(model)?)?, fixtures::golden(model)?);
+        if found != expected {
+            return Err(format!("{} logits by avx512: sha256 {found}, expected {expected}", model.name));
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        println!("avx512      {} logits: as in fixtures/logits.txt, {seconds:.0} s", model.name);
+    }
+    Ok(())
+}
+
+/// The emulating build, in a target directory of its own.
+fn emulating(command: &mut Command) -> &mut Command {
+    command
+        .envs(TEST_PROFILE.iter().copied())
+        .env("RUSTFLAGS", "--cfg emulate_avx512")
+        .env("CARGO_TARGET_DIR", paths::target().join("avx512"))
+        .env("HAPPY_REQUIRE_ISA", "avx512")
+        .envs([skips::variable()])
+}
+
+fn have_avx2() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}

@@ -1,0 +1,7 @@
+//! The program that `cargo xtask test-arm`, `test-avx512`, `test-foreign` and their setups start.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    happy_tool_emulated::main()
+}

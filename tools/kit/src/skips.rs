@@ -1,0 +1,47 @@
+//! Skips inside test programs: each appends a line to the file that `HAPPY_SKIPS` names (`crates/testkit`), so that the summary
+//! of `cargo xtask test` can list them although cargo shows nothing of tests that pass.
+
+use crate::paths;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+const VARIABLE: &str = "HAPPY_SKIPS";
+
+/// The variable and the file for programs that this process starts: the file that it was given itself, if it was.
+pub fn variable() -> (&'static str, PathBuf) {
+    (VARIABLE, file())
+}
+
+/// The skips since the last call, each with how often it was reported, in the order of their texts.
+pub fn take() -> BTreeMap<String, usize> {
+    // Without skips there is no file.
+    let text = fs::read_to_string(file()).unwrap_or_default();
+    let _ = fs::remove_file(file());
+    count(&text)
+}
+
+fn file() -> PathBuf {
+    let given = std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+    given.unwrap_or_else(|| paths::target().join(format!("skips-{}.txt", std::process::id())))
+}
+
+fn count(text: &str) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        *counts.entry(line.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_skips_are_counted() {
+        let found = count("jvm a: no `javac`\n\njvm a: no `javac`\njvm b: no `javac`\n");
+        let found: Vec<_> = found.iter().map(|(line, n)| (line.as_str(), *n)).collect();
+        assert_eq!(found, [("jvm a: no `javac`", 2), ("jvm b: no `javac`", 1)]);
+    }
+}
