@@ -20,10 +20,11 @@ impl ReplyParser {
                 self.open_bare();
                 return Ok(Text::Again);
             }
-            At::Content if self.begins_loose(c) => {
-                let guess = Guess::loose(self);
+            At::Content
+                if self.begins_loose(c)
+                    && let Some(guess) = Guess::loose(self, c) =>
+            {
                 self.begin_guess(guess);
-                return Ok(Text::Again);
             }
             At::Content => {
                 self.may_think &= c.is_whitespace();

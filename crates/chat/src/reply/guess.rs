@@ -83,9 +83,12 @@ impl Guess {
         guess
     }
 
-    /// Calls without the format's markers.
-    pub(super) fn loose(outer: &ReplyParser) -> Self {
-        Self::new(outer, &LOOSE, Stage::Opening(String::new()))
+    /// Calls without the format's markers, with the held character `c` as their first. `None` if they cannot begin with
+    /// it: a guess that takes nothing would be begun at the same place again, for ever.
+    pub(super) fn loose(outer: &ReplyParser, c: char) -> Option<Self> {
+        let control = outer.held.first().is_some_and(|(_, control)| control);
+        let mut guess = Self::new(outer, &LOOSE, Stage::Opening(String::new()));
+        guess.feed(c, control).then_some(guess)
     }
 
     /// Whether a loose text may begin with this character.
