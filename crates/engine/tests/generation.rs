@@ -2,7 +2,7 @@
 
 mod common;
 
-use happy_engine::{Cancel, Context, EngineError, Event, Finish, FinishReason, GenerateOptions, LoadOptions};
+use happy_engine::{Context, EngineError, Event, Finish, FinishReason, GenerateOptions, LoadOptions};
 use happy_sampler::Sampler;
 
 fn options() -> LoadOptions {

@@ -74,8 +74,8 @@ impl QuantizeError {
         };
         match &self.0 {
             Repr::General { kind, .. } | Repr::Tensor { kind, .. } => *kind,
-            Repr::Read(FileError::Io { source, .. }) => kind_of(QuantizeErrorKind::Read, source),
-            Repr::Read(FileError::Parse { source, .. }) => parse_kind(source),
+            Repr::Read(FileError::Io { error, .. }) => kind_of(QuantizeErrorKind::Read, error),
+            Repr::Read(FileError::Parse { error, .. }) => parse_kind(error),
             Repr::Read(FileError::Cancelled { .. }) => QuantizeErrorKind::Cancelled,
             Repr::Read(_) => QuantizeErrorKind::Read,
             Repr::Write(error) => match error.kind() {
