@@ -28,6 +28,7 @@ mod plan;
 mod reserve;
 mod rows;
 mod scratch;
+mod scratch_sizes;
 pub mod spec;
 mod tensors;
 mod weights;

@@ -9,10 +9,11 @@ use happy_kernels::linear::ActKind;
 use crate::error::{KvError, LoadError};
 use crate::kv::{KvCache, KvLayout, KvOptions};
 use crate::load;
-use crate::outline::{Matrices, Outline};
-use crate::plan::{self, MemoryPlan, RunOptions, ScratchSizes};
+use crate::outline::Outline;
+use crate::plan::{self, MemoryPlan, RunOptions};
 use crate::reserve::collected;
-use crate::scratch::Scratch;
+use crate::scratch::{self, Scratch};
+use crate::scratch_sizes::{Matrices, ScratchSizes};
 use crate::spec::ModelSpec;
 use crate::weights::Weights;
 
@@ -110,7 +111,7 @@ impl Model {
         MemoryPlan {
             kv_page_bytes: plan::kv_page_bytes(&self.spec, kv),
             kv_bytes: plan::kv_bytes(&self.spec, kv),
-            scratch_bytes: ScratchSizes::new(self.id, &self.spec, &self.matrices, run).bytes(),
+            scratch_bytes: scratch::bytes(&ScratchSizes::new(self.id, &self.spec, &self.matrices, run)),
         }
     }
 

@@ -9,7 +9,9 @@ use crate::arch;
 use crate::error::LoadError;
 use crate::kv::{KvOptions, LayerLayout};
 use crate::names::{self, Role};
-use crate::plan::{self, MemoryPlan, RunOptions, ScratchSizes};
+use crate::plan::{self, MemoryPlan, RunOptions};
+use crate::scratch;
+use crate::scratch_sizes::{Matrices, ScratchSizes};
 use crate::spec::*;
 use crate::tensors::{dtype, most_reads};
 use crate::weights::{Layer, Rope};
@@ -37,21 +39,6 @@ pub struct Outline {
     pub(crate) spec: ModelSpec,
     pub(crate) matrices: Matrices,
     table_bytes: u64,
-}
-
-/// What the sizes of a scratch depend on besides the specification.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Matrices {
-    /// Forms of activations that the matrices want.
-    pub(crate) kinds: ActKinds,
-    /// The same for the layers with a mixture of experts.
-    pub(crate) moe_kinds: ActKinds,
-    /// Longest row of a matrix that is not part of an expert.
-    pub(crate) max_k: usize,
-    /// Largest panel of any matrix.
-    pub(crate) panel_bytes: usize,
-    /// Whether a feed-forward block reads what the attention read.
-    pub(crate) parallel: bool,
 }
 
 impl Outline {
@@ -89,7 +76,7 @@ impl Outline {
         MemoryPlan {
             kv_page_bytes: plan::kv_page_bytes(&self.spec, kv),
             kv_bytes: plan::kv_bytes(&self.spec, kv),
-            scratch_bytes: ScratchSizes::new(0, &self.spec, &self.matrices, run).bytes(),
+            scratch_bytes: scratch::bytes(&ScratchSizes::new(0, &self.spec, &self.matrices, run)),
         }
     }
 }

@@ -8,7 +8,7 @@ use happy_kernels::{Mat, MatMut, PerWorker};
 
 use crate::batch::Want;
 use crate::error::KvError;
-use crate::plan::ScratchSizes;
+use crate::scratch_sizes::ScratchSizes;
 
 /// A reservation of f32 values that becomes resident as far as it is used.
 #[derive(Default)]
@@ -156,13 +156,21 @@ pub struct Scratch {
     pub(crate) outputs: Vec<OutputRow>,
 }
 
+/// Bytes of a scratch of these sizes.
+pub(crate) fn bytes(sizes: &ScratchSizes) -> usize {
+    let mut counted = Counted::default();
+    // Counting reserves nothing, so it cannot fail.
+    let _ = Scratch::build(sizes, &mut counted);
+    counted.0
+}
+
 impl Scratch {
     pub(crate) fn new(sizes: &ScratchSizes) -> Result<Self, KvError> {
         Self::build(sizes, &mut Reserved)
     }
 
     /// The one list of buffers: the plan counts it, and a scratch reserves it.
-    pub(crate) fn build(s: &ScratchSizes, memory: &mut impl Memory) -> Result<Self, KvError> {
+    fn build(s: &ScratchSizes, memory: &mut impl Memory) -> Result<Self, KvError> {
         let rows = |per_row: usize| s.rows.saturating_mul(per_row);
         let outputs = |per_row: usize| s.outputs.saturating_mul(per_row);
         let mut moe = MoeScratch::default();
@@ -212,7 +220,7 @@ impl Scratch {
 }
 
 /// What is done with each buffer of [`Scratch::build`].
-pub(crate) trait Memory {
+trait Memory {
     /// A part of `bytes` bytes, which `make` reserves.
     fn part<T: Default>(
         &mut self,
@@ -255,13 +263,7 @@ impl Memory for Reserved {
 
 /// Adds the sizes up, and leaves every buffer empty.
 #[derive(Default)]
-pub(crate) struct Counted(usize);
-
-impl Counted {
-    pub(crate) fn bytes(&self) -> usize {
-        self.0
-    }
-}
+struct Counted(usize);
 
 impl Memory for Counted {
     fn part<T: Default>(
