@@ -21,9 +21,10 @@ fn bench(c: &mut Criterion) {
         let n_pages = context.div_ceil(KV_PAGE);
         // 1.0 in f16, with some of the low bits changing.
         let data: Vec<u16> = (0..n_pages * PAGE).map(|i| 0x3C00 | (i * 7919 % 512) as u16).collect();
-        let pages: Vec<u32> = (0..n_pages as u32).collect();
+        let tables = [(0..n_pages as u32).collect()];
         let layer = KvLayer {
             data: KvData::F16(&data),
+            tables: &tables,
             page_stride: PAGE,
             k_offset: 0,
             v_offset: PAGE / 2,
@@ -31,18 +32,10 @@ fn bench(c: &mut Criterion) {
             head_dim_k: HEAD_DIM,
             head_dim_v: HEAD_DIM,
         };
-        let plan = AttnPlan {
-            threads: 1,
-            max_rows: rows,
-            max_context: context,
-            n_heads: N_HEADS,
-            n_kv_heads: N_KV_HEADS,
-            head_dim_k: HEAD_DIM,
-            head_dim_v: HEAD_DIM,
-        };
+        let plan = AttnPlan::new(1, rows, context).layer(N_HEADS, N_KV_HEADS, HEAD_DIM, HEAD_DIM);
         let mut scratch = AttnScratch::new(&plan).expect("memory");
-        let positions: Vec<AttnRow<'_>> =
-            (past..context).map(|p| AttnRow { position: p as u32, pages: &pages }).collect();
+        let positions: Vec<AttnRow> =
+            (past..context).map(|p| AttnRow { position: p as u32, sequence: 0 }).collect();
         let width = N_HEADS * HEAD_DIM;
         let (q, mut out) = (vec![0.01; rows * width], vec![0.0; rows * width]);
         group.throughput(Throughput::Elements((context * PAGE / KV_PAGE) as u64));

@@ -42,7 +42,7 @@ fn main() -> Result<(), Error> {
     let ids = happy_benches::tokens(600);
     let mut context = engine.context()?;
     let mut decoding = gemma.context()?;
-    decoding.prefill(0, &ids[..200], &Cancel::new(), &mut |_| ())?;
+    decoding.prefill(0, &ids[..200])?;
     let files = GgufSetFile::read(&large)?;
     let (set, file) = (files.view(), GgufFile::read(&small)?);
     let template = ChatTemplate::new(
@@ -134,7 +134,7 @@ fn main() -> Result<(), Error> {
 }
 
 fn prefill(context: &mut Context, ids: &[u32], cancel: &Cancel) -> bool {
-    let done = context.prefill(0, ids, cancel, &mut |_| ()).is_ok();
+    let done = context.prefill_until(0, ids, cancel, &mut |_| ()).is_ok();
     let _ = context.truncate(0, 0);
     done
 }

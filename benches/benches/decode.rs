@@ -2,7 +2,6 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use happy_benches::{MODELS, context, tokens};
-use happy_engine::Cancel;
 
 /// Tokens of one measurement.
 const N: usize = 16;
@@ -16,7 +15,7 @@ fn decode(c: &mut Criterion) {
             let Some(mut context) = context(name, threads) else { continue };
             for depth in [1, 1024] {
                 context.truncate(0, 0).expect("the sequence is there");
-                context.prefill(0, &tokens(depth), &Cancel::new(), &mut |_| ()).expect("the prompt fits");
+                context.prefill(0, &tokens(depth)).expect("the prompt fits");
                 group.bench_function(BenchmarkId::new(format!("{name}/{threads}_threads"), depth), |b| {
                     b.iter(|| {
                         context.truncate(0, depth).expect("it is longer");

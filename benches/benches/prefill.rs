@@ -2,7 +2,6 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use happy_benches::{MODELS, context, tokens};
-use happy_engine::Cancel;
 
 fn prefill(c: &mut Criterion) {
     let mut group = c.benchmark_group("prefill");
@@ -16,7 +15,7 @@ fn prefill(c: &mut Criterion) {
                 group.bench_function(BenchmarkId::new(format!("{name}/{threads}_threads"), n), |b| {
                     b.iter(|| {
                         context.truncate(0, 0).expect("the sequence is there");
-                        context.prefill(0, &prompt, &Cancel::new(), &mut |_| ()).map(<[f32]>::len)
+                        context.prefill(0, &prompt).map(<[f32]>::len)
                     });
                 });
             }

@@ -1,7 +1,8 @@
 //! Choosing a token out of 262,144: the usual chain, single steps, log-probabilities.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use happy_sampler::{LogProbs, Params, Rng, Sampler};
+use happy_sampler::steps::{Dry, Penalties, Temperature, Xtc};
+use happy_sampler::{AdaptiveP, LogProbs, Mirostat, MirostatVersion, Params, Rng, Sampler};
 use std::hint::black_box;
 
 /// Tokens of the largest vocabularies in use.
@@ -23,14 +24,20 @@ fn rows() -> Vec<Vec<f32>> {
 
 fn sampler(c: &mut Criterion) {
     let mut params = Params::default();
-    params.repeat_penalty = 1.1;
+    params.penalties.repeat = 1.1;
     // Where it does not say greedy, a draw of what the step leaves follows.
     let b = || Sampler::builder().seed(1);
+    let mirostat = |version| Mirostat { version, ..Mirostat::default() };
     let samplers = [
         ("default chain", params.build()),
         ("greedy", Ok(Sampler::greedy())),
-        ("penalties", b().penalties(64, 1.1, 0.0, 0.0).greedy().build()),
-        ("dry", b().dry(0.8, 1.75, 2, 1024, [vec![1]]).greedy().build()),
+        ("penalties", b().penalties(Penalties { repeat: 1.1, ..Penalties::default() }).greedy().build()),
+        (
+            "dry",
+            b().dry(Dry { multiplier: 0.8, last_n: 1024, breakers: vec![vec![1]], ..Dry::default() })
+                .greedy()
+                .build(),
+        ),
         ("top_k 40", b().top_k(40).build()),
         ("top_k 1000", b().top_k(1000).build()),
         ("top_p 0.5", b().top_p(0.5).build()),
@@ -38,13 +45,13 @@ fn sampler(c: &mut Criterion) {
         ("min_p", b().min_p(0.05).build()),
         ("top_n_sigma", b().top_n_sigma(1.0).top_k(40).build()),
         ("typical", b().typical(0.9).build()),
-        ("xtc", b().xtc(1.0, 0.1).build()),
+        ("xtc", b().xtc(Xtc { probability: 1.0, ..Xtc::default() }).build()),
         ("temperature", b().temperature(0.8).build()),
-        ("dynamic_temperature", b().dynamic_temperature(0.8, 0.3, 1.0).build()),
+        ("dynamic_temperature", b().temperature(Temperature { t: 0.8, delta: 0.3, exponent: 1.0 }).build()),
         ("draw", b().build()),
-        ("mirostat", b().mirostat(5.0, 0.1).build()),
-        ("mirostat_v2", b().mirostat_v2(5.0, 0.1).build()),
-        ("adaptive_p", b().top_k(100).adaptive_p(0.3, 0.9).build()),
+        ("mirostat", b().mirostat(mirostat(MirostatVersion::V1)).build()),
+        ("mirostat_v2", b().mirostat(mirostat(MirostatVersion::V2)).build()),
+        ("adaptive_p", b().top_k(100).adaptive_p(AdaptiveP { target: Some(0.3), decay: 0.9 }).build()),
     ];
     let rows = rows();
     let mut group = c.benchmark_group("sampler/262144");

@@ -108,7 +108,7 @@ fn apply(logits: &[f32], steps: &[StepSpec], history: &[u32]) -> Result<(Candida
         built.iter_mut().for_each(|step| step.accept(*token));
     }
     for (step, spec) in built.iter_mut().zip(steps) {
-        if matches!(spec, StepSpec::Typical { p, .. } if *p < 1.0) {
+        if matches!(spec, StepSpec::Typical(typical) if typical.p < 1.0) {
             candidates.softmax();
             undefined |= candidates.as_slice().iter().any(|c| c.p == 0.0);
         }

@@ -1,6 +1,15 @@
 //! What the targets of happy-grammar share.
 
+use std::borrow::Cow;
+
 use happy_grammar::{Grammar, Limits, Matcher, Piece, Recognizer, TokenSet, Vocabulary};
+
+/// A grammar or a schema and, after a byte 0, a text.
+pub fn split(bytes: &[u8]) -> (Cow<'_, str>, &[u8]) {
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let grammar = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    (grammar, parts.next().unwrap_or_default())
+}
 
 /// Limits low enough that every input is quick.
 pub fn limits() -> Limits {

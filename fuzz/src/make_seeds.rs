@@ -1,6 +1,8 @@
 //! Writes seeds for the fuzz targets: `cargo run --bin make_seeds`. One small file of each kind of value, type, version and
 //! byte order, and a few that are wrong; for `blocks` a few rows for each format; for the tokenizer a few texts and ids in
-//! each vocabulary. They go into `corpus/TARGET/`.
+//! each vocabulary; for the rest what `text_seeds.rs` lists. They go into `corpus/TARGET/`.
+
+mod text_seeds;
 
 use std::path::Path;
 use std::{fs, io};
@@ -92,19 +94,20 @@ const TEXTS: [&str; 5] = [
     "",
 ];
 
-/// Seeds of `encode` and `decode_stream`: the vocabulary's number and the options in front.
-fn tokenizer_seeds() -> [Vec<(String, Vec<u8>)>; 2] {
-    let [mut encode, mut decode] = [Vec::new(), Vec::new()];
+/// Seeds of `encode`, `decode_stream` and `marked`: the vocabulary's number, the options and places in front.
+fn tokenizer_seeds() -> [Vec<(String, Vec<u8>)>; 3] {
+    let [mut encode, mut decode, mut marked] = [const { Vec::new() }; 3];
     for (which, vocabulary) in VOCABULARIES.iter().enumerate() {
         for (i, text) in TEXTS.iter().enumerate() {
             let encoded = vocabulary.tokenizer.encode(text, EncodeOptions::default()).unwrap_or_default();
             let ids: Vec<u8> = encoded.iter().flat_map(|id| (*id as u16).to_le_bytes()).collect();
             let (name, which, how) = (format!("{}-{i}", vocabulary.name), which as u8, i as u8);
             encode.push((name.clone(), [&[which, how, 100], text.as_bytes()].concat()));
+            marked.push((name.clone(), [&[which, how, 20, 40, 60, 100, 150, 220], text.as_bytes()].concat()));
             decode.push((name, [&[which, how], &*ids].concat()));
         }
     }
-    [encode, decode]
+    [encode, decode, marked]
 }
 
 /// Inputs of `blocks`: the number of a format, an exponent, and a row: of floats, of integers, or encoded.
@@ -142,7 +145,9 @@ fn main() -> io::Result<()> {
     let files = seeds();
     TARGETS.iter().try_for_each(|(target, prefix)| write(target, &files, &[40u8, 1][..*prefix]))?;
     write("blocks", &block_seeds(), &[])?;
-    let [encode, decode] = tokenizer_seeds();
+    let [encode, decode, marked] = tokenizer_seeds();
     write("encode", &encode, &[])?;
-    write("decode_stream", &decode, &[])
+    write("decode_stream", &decode, &[])?;
+    write("marked", &marked, &[])?;
+    text_seeds::seeds().iter().try_for_each(|(target, seeds)| write(target, seeds, &[]))
 }

@@ -2,9 +2,12 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod digits;
+pub mod json;
 mod reply;
 mod template;
 
+pub use digits::messages_from_json;
 pub use reply::constraint::{ConstraintError, Part, ReplyGrammar, ReplyShape, ToolChoice, reply_grammar};
 pub use reply::{Channel, Malformed, Reply, ReplyEvent, ReplyFormat, ReplyParser, ToolCall, UnknownFormat};
 pub use template::{

@@ -6,7 +6,6 @@ use crate::output;
 use crate::terminal::{Page, visible};
 use happy_engine::chat::{Reply, ReplyEvent, ToolCall};
 use happy_engine::{Answer, AnswerEvent, Finish};
-use serde_json::json;
 use std::io::{IsTerminal, Write};
 
 /// Prints an answer as it comes; returns the reply and how it ended.
@@ -38,7 +37,7 @@ pub(crate) fn stream(answer: Answer<'_>) -> CliResult<(Reply, Option<Finish>)> {
         page.end_line()?
     }
     if !reply.tool_calls.is_empty() {
-        let (mut out, line) = (std::io::stdout(), calls(&reply.tool_calls));
+        let (mut out, line) = (std::io::stdout(), calls(&reply.tool_calls)?);
         let line = if out.is_terminal() { visible(&line) } else { line.as_str().into() };
         writeln!(out, "{line}")?;
     }
@@ -49,6 +48,11 @@ pub(crate) fn stream(answer: Answer<'_>) -> CliResult<(Reply, Option<Finish>)> {
 }
 
 /// Calls as one line of JSON.
-fn calls(calls: &[ToolCall]) -> String {
-    json!({ "tool_calls": calls }).to_string()
+fn calls(tool_calls: &[ToolCall]) -> CliResult<String> {
+    // Written directly: a JSON value in between would round the numbers of arguments.
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        tool_calls: &'a [ToolCall],
+    }
+    Ok(serde_json::to_string(&Line { tool_calls })?)
 }

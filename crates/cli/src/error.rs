@@ -1,5 +1,6 @@
 //! What the command says when it fails, and with which exit code.
 
+use clap::error::{ContextKind, ContextValue};
 use core::fmt;
 use happy_engine::EngineError;
 use std::io;
@@ -39,9 +40,10 @@ impl CliError {
     pub(crate) fn command_line(error: &clap::Error) -> Self {
         let text = error.render().to_string();
         let lines = text.lines().map(str::trim);
-        let said: Vec<&str> = lines
+        let said: Vec<String> = lines
             .take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"))
-            .filter(|l| !l.is_empty())
+            .filter(|l| !l.is_empty() && is_helpful(l, error))
+            .map(|l| l.strip_prefix("tip: ").map_or(l.to_owned(), |tip| format!("({tip})")))
             .collect();
         let said = said.join(" ");
         Self::usage(format!("{} (--help shows the options)", said.strip_prefix("error: ").unwrap_or(&said)))
@@ -54,6 +56,22 @@ impl CliError {
     /// The reader of our output went away, which ends the command quietly.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         self.closed_pipe
+    }
+}
+
+/// Whether a line of clap's is more than a guess: `cpu` for `pull`, or `-- --foo` for an option that isn't known.
+fn is_helpful(line: &str, error: &clap::Error) -> bool {
+    let name = |kind| match error.get(kind) {
+        Some(ContextValue::String(name)) => Some(name.clone()),
+        Some(ContextValue::Strings(names)) => names.first().cloned(),
+        _ => None,
+    };
+    if line.starts_with("tip: to pass") {
+        return false;
+    }
+    match (name(ContextKind::InvalidSubcommand), name(ContextKind::SuggestedSubcommand)) {
+        (Some(typed), Some(tip)) if line.starts_with("tip:") => typed.get(..2) == tip.get(..2),
+        _ => true,
     }
 }
 
@@ -108,6 +126,7 @@ from_display!(
     happy_sampler::SamplerError,
     happy_engine::chat::TemplateError,
     happy_model::BatchError,
+    happy_quantize::QuantizeError,
 );
 
 #[cfg(test)]
@@ -122,7 +141,8 @@ mod tests {
     #[test]
     fn what_clap_says_becomes_one_sentence() {
         let command = clap::Command::new("x")
-            .arg(clap::Arg::new("kind").long("kind").required(true).value_parser(["a", "b"]));
+            .arg(clap::Arg::new("kind").long("kind").required(true).value_parser(["a", "b"]))
+            .subcommands(["cpu", "quantize"].map(clap::Command::new));
         let said = |args: &[&str]| {
             command.clone().try_get_matches_from(args).map_err(|e| CliError::command_line(&e).to_string())
         };
@@ -138,5 +158,21 @@ mod tests {
             wrong.as_deref(),
             Some("invalid value 'c' for '--kind <kind>' [possible values: a, b] (--help shows the options)")
         );
+        let tips = [
+            (&["x", "--kind", "a", "pull"][..], "unrecognized subcommand 'pull'"),
+            (
+                &["x", "quantise"],
+                "unrecognized subcommand 'quantise' (a similar subcommand exists: 'quantize')",
+            ),
+            (
+                &["x", "--kinb", "a"],
+                "unexpected argument '--kinb' found (a similar argument exists: '--kind')",
+            ),
+            (&["x", "--other"], "unexpected argument '--other' found"),
+        ];
+        for (args, expect) in tips {
+            let expect = format!("{expect} (--help shows the options)");
+            assert_eq!(said(args).err().as_deref(), Some(expect.as_str()));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Reading what people and programs give us.
 
 use crate::error::{CliError, CliResult};
+use happy_engine::chat::{json, messages_from_json};
 use rustyline::error::ReadlineError;
 use rustyline::{Cmd, KeyCode, KeyEvent, Modifiers};
 use serde_json::{Map, Value};
@@ -18,14 +19,29 @@ pub(crate) fn read_text(path: &Path) -> CliResult<String> {
 
 /// A file, or standard input for `-`, as JSON.
 pub(crate) fn read_json(path: &Path) -> CliResult<Value> {
+    parse(path, json::parse)
+}
+
+fn parse(path: &Path, parse: impl Fn(&str) -> serde_json::Result<Value>) -> CliResult<Value> {
     let text = read_text(path)?;
-    serde_json::from_str(&text)
-        .map_err(|e| CliError::new(format!("`{}` is not valid JSON: {e}", path.display())))
+    parse(&text).map_err(|e| {
+        let problem = if e.is_data() { "cannot be read" } else { "is not valid JSON" };
+        CliError::new(format!("`{}` {problem}: {e}", path.display()))
+    })
 }
 
 /// A file that holds a JSON array.
 pub(crate) fn read_array(path: &Path) -> CliResult<Vec<Value>> {
-    match read_json(path)? {
+    array(path, read_json(path)?)
+}
+
+/// A file that holds a JSON array of messages; arguments of calls keep the digits of their numbers.
+pub(crate) fn read_messages(path: &Path) -> CliResult<Vec<Value>> {
+    array(path, parse(path, messages_from_json)?)
+}
+
+fn array(path: &Path, json: Value) -> CliResult<Vec<Value>> {
+    match json {
         Value::Array(items) => Ok(items),
         other => {
             let found = kind(&other);
@@ -52,7 +68,7 @@ pub(crate) fn variables(pairs: &[String]) -> CliResult<Map<String, Value>> {
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| CliError::usage(format!("--var has {text:?}, expected NAME=VALUE")))?;
-        Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::from(value))))
+        Ok((name.to_owned(), json::parse(value).unwrap_or_else(|_| Value::from(value))))
     };
     pairs.iter().map(pair).collect()
 }
@@ -104,13 +120,31 @@ pub(crate) fn read_stdin() -> CliResult<String> {
     utf8(bytes, "standard input", 0)
 }
 
-/// Bytes as text, or where they are none; `start`: their offset in what is read.
+/// Bytes as text, or where they are not valid UTF-8; `start`: their offset in what is read.
 fn utf8(bytes: Vec<u8>, what: &str, start: usize) -> CliResult<String> {
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let byte = e.as_bytes().get(at).copied().unwrap_or_default();
         CliError::new(format!("{what} is not valid UTF-8: byte {byte:#04x} at offset {}", start + at))
     })
+}
+
+/// Reads a line with its end into `line`. (std's `read_until` reserves infallibly.)
+fn line(from: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<()> {
+    loop {
+        let bytes = match from.fill_buf() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            bytes => bytes?,
+        };
+        let end = bytes.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
+        let taken = end.unwrap_or(bytes.len());
+        line.try_reserve(taken)?;
+        line.extend_from_slice(&bytes[..taken]);
+        from.consume(taken);
+        if end.is_some() || taken == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Lines of standard input without their ends, counted.
@@ -124,15 +158,21 @@ impl StdinLines {
     /// The next line and its number from 1; `None` at the end.
     pub(crate) fn next(&mut self) -> CliResult<Option<(usize, String)>> {
         let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_until(b'\n', &mut bytes);
-        let read = read.map_err(|e| CliError::io("read", "standard input", &e))?;
-        if read == 0 {
+        // Values of a line of JSON take up to a few times its bytes, which serde reserves infallibly.
+        let read = line(&mut std::io::stdin().lock(), &mut bytes)
+            .and_then(|()| Ok(Vec::<u8>::new().try_reserve_exact(4 * bytes.len())?));
+        read.map_err(|e| CliError::io("read", "standard input", &e))?;
+        if bytes.is_empty() {
             return Ok(None);
+        }
+        let read = bytes.len();
+        while bytes.last().is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+            bytes.pop();
         }
         let line = utf8(bytes, "standard input", self.offset)?;
         self.offset += read;
         self.number += 1;
-        Ok(Some((self.number, line.trim_end_matches(['\r', '\n']).to_owned())))
+        Ok(Some((self.number, line)))
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::error::{CliError, CliResult};
 use crate::models;
 use clap::{Args, ValueEnum};
-use happy_engine::{Engine, LoadOptions};
-use happy_gguf::{GgufFile, GgufSetFile};
+use happy_engine::{Engine, LoadOptions, ModelFile};
+use happy_gguf::GgufSetFile;
 use happy_kernels::Isa;
 use happy_model::KvType;
 use happy_tokenizer::Tokenizer;
@@ -96,6 +96,8 @@ impl ModelArgs {
 
 /// Loads a model; `note` hears what its user may want to know.
 pub(crate) fn engine(model: &ModelArgs, options: &LoadOptions, note: &dyn Fn(&str)) -> CliResult<Engine> {
+    // A wrong option shows before a model that is not there.
+    options.check()?;
     let engine = Engine::open(models::resolve(&model.model)?, options)?;
     if let Some(notice) = engine.plan().shrunk_notice() {
         note(&notice);
@@ -111,20 +113,21 @@ pub(crate) fn engine(model: &ModelArgs, options: &LoadOptions, note: &dyn Fn(&st
     Ok(engine)
 }
 
-/// Opens a file for its metadata, of a split model one part; nothing of the weights is read.
-pub(crate) fn file(model: impl AsRef<Path>) -> CliResult<GgufFile> {
-    Ok(happy_engine::open_file(&models::resolve(model)?, true)?)
+/// Reads the header of a file, of a split model that of the first part, which has the model's metadata.
+pub(crate) fn header(model: impl AsRef<Path>) -> CliResult<ModelFile> {
+    Ok(ModelFile::header(models::resolve(model)?)?)
 }
 
 /// Opens a file, or all parts of a split model by any of them.
-pub(crate) fn files(model: impl AsRef<Path>) -> CliResult<GgufSetFile> {
-    Ok(happy_engine::open_files(&models::resolve(model)?, true)?)
+pub(crate) fn files(model: impl AsRef<Path>, mmap: bool) -> CliResult<GgufSetFile> {
+    Ok(happy_engine::open_files(&models::resolve(model)?, mmap)?)
 }
 
 /// The tokenizer of a file.
 pub(crate) fn tokenizer(model: &ModelArgs) -> CliResult<Tokenizer> {
     let name = model.name();
-    let tokenizer = happy_engine::tokenizer_of(&file(&model.model)?)
+    let tokenizer = header(&model.model)?
+        .tokenizer()
         .map_err(|e| CliError::new(format!("the tokenizer of `{name}`: {e}")))?;
     tokenizer.ok_or_else(|| {
         CliError::new(format!("`{name}` has no tokenizer: key `tokenizer.ggml.model` is missing"))

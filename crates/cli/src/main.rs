@@ -13,7 +13,6 @@ mod models;
 mod output;
 mod paths;
 mod prompt;
-mod quantize;
 mod sampling;
 mod talk;
 mod terminal;
@@ -34,14 +33,30 @@ struct Args {
     command: Command,
 }
 
+/// Bytes that clap and std reserve infallibly before a command runs: the description of all options (about 300 KiB), and the
+/// buffer of standard input.
+const COMMAND_LINE: usize = 512 << 10;
+
+/// An error if there is no room to read the command line, which holds each argument up to four times. The room is given back at
+/// once, for those who cannot take no for an answer.
+fn room() -> Result<(), CliError> {
+    let arguments: usize = std::env::args_os().map(|argument| argument.len()).sum();
+    let room = Vec::<u8>::new().try_reserve_exact(COMMAND_LINE + 4 * arguments);
+    room.map_err(|_| CliError::new("no memory to read the command line: expected 1 MiB that is free"))
+}
+
 fn main() -> ExitCode {
+    if let Err(error) = room() {
+        output::report(&error);
+        return ExitCode::from(error.code());
+    }
     let done = match Args::try_parse() {
         Ok(args) => args.command.run(),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp
             | ErrorKind::DisplayVersion
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                // Help and version are no errors; a closed pipe behind them is none either.
+                // Help and version are not errors, and neither is a pipe that is closed before they are read.
                 let _ = error.print();
                 return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
             }

@@ -3,7 +3,12 @@
 use crate::error::CliError;
 use crate::terminal::visible;
 use std::borrow::Cow;
-use std::io::{IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal, Write};
+
+/// A writer with a buffer of 2 KiB. std reserves it infallibly, so it is small: what a process that still runs always has.
+pub(crate) fn buffered<W: Write>(out: W) -> BufWriter<W> {
+    BufWriter::with_capacity(2 << 10, out)
+}
 
 /// Whether standard error takes colours.
 fn colours() -> bool {

@@ -3,8 +3,8 @@
 use crate::error::{CliError, CliResult};
 use clap::{Args, ValueEnum};
 use happy_engine::{DRY_BREAKERS, Engine};
-use happy_sampler::steps::Infill;
-use happy_sampler::{MirostatVersion, Params, Sampler, StepKind};
+use happy_sampler::steps::*;
+use happy_sampler::{AdaptiveP, Mirostat as MirostatParams, MirostatVersion, Params, Sampler, StepKind};
 use happy_tokenizer::{TokenId, Tokenizer};
 
 /// Version of Mirostat.
@@ -18,6 +18,130 @@ enum Mirostat {
     V2,
 }
 
+/// A parameter as a flag's value.
+trait Flag<T> {
+    fn from_parameter(parameter: &T) -> Self;
+    fn to_parameter(self) -> T;
+}
+
+macro_rules! same {
+    ($($ty:ty),*) => {
+        $(impl Flag<$ty> for $ty {
+            fn from_parameter(parameter: &$ty) -> $ty {
+                *parameter
+            }
+
+            fn to_parameter(self) -> $ty {
+                self
+            }
+        })*
+    };
+}
+same!(f32, usize);
+
+/// Below 0 is 0.
+impl Flag<usize> for i64 {
+    fn from_parameter(parameter: &usize) -> i64 {
+        i64::try_from(*parameter).unwrap_or(i64::MAX)
+    }
+
+    fn to_parameter(self) -> usize {
+        usize::try_from(self).unwrap_or(0)
+    }
+}
+
+/// Below 0 is `None`. NaN goes on to be refused.
+impl Flag<Option<f32>> for f32 {
+    fn from_parameter(parameter: &Option<f32>) -> f32 {
+        parameter.unwrap_or(-1.0)
+    }
+
+    fn to_parameter(self) -> Option<f32> {
+        Some(self).filter(|x| *x >= 0.0 || x.is_nan())
+    }
+}
+
+/// A parameter's description as help: without its default, which clap appends, and its last full stop.
+fn help(description: &str) -> &str {
+    let text = description.split_once(" Default:").map_or(description, |(text, _)| text);
+    text.trim_end_matches('.')
+}
+
+// The parameters of steps and picks as flags: `flag: type VALUE => field of Params: its type, parameter;`. The short help has
+// those under `common`. Defaults and descriptions are those of happy-sampler.
+macro_rules! flags {
+    (
+        common { $($flag:ident: $ty:ty, $value:literal => $field:ident: $step:ident, $parameter:ident
+            $(, $attribute:meta)?;)* }
+        advanced { $($more:ident: $more_ty:ty, $more_value:literal => $more_field:ident: $more_step:ident,
+            $more_parameter:ident $(, $more_attribute:meta)?;)* }
+    ) => {
+        /// Flags that set one parameter each.
+        #[derive(Debug, Args)]
+        struct ParameterArgs {
+            $(
+                #[arg(
+                    long,
+                    value_name = $value,
+                    help = help($step::help(stringify!($parameter))),
+                    default_value_t = Flag::from_parameter(&Params::default().$field.$parameter),
+                    allow_negative_numbers = true
+                )]
+                $(#[arg($attribute)])?
+                $flag: $ty,
+            )*
+            $(
+                #[arg(
+                    long,
+                    value_name = $more_value,
+                    help = help($more_step::help(stringify!($more_parameter))),
+                    default_value_t = Flag::from_parameter(&Params::default().$more_field.$more_parameter),
+                    allow_negative_numbers = true,
+                    hide_short_help = true
+                )]
+                $(#[arg($more_attribute)])?
+                $more: $more_ty,
+            )*
+        }
+
+        impl ParameterArgs {
+            fn set(&self, params: &mut Params) {
+                $(params.$field.$parameter = self.$flag.to_parameter();)*
+                $(params.$more_field.$more_parameter = self.$more.to_parameter();)*
+            }
+        }
+    };
+}
+
+flags! {
+    common {
+        temp: f32, "T" => temperature: Temperature, t, visible_alias = "temperature";
+        top_k: i64, "K" => top_k: TopK, k;
+        top_p: f32, "P" => top_p: TopP, p;
+        min_p: f32, "P" => min_p: MinP, p;
+        repeat_penalty: f32, "X" => penalties: Penalties, repeat;
+    }
+    advanced {
+        typical: f32, "P" => typical: Typical, p, alias = "typical-p";
+        top_n_sigma: f32, "N" => top_n_sigma: TopNSigma, n, alias = "top-nsigma";
+        xtc_probability: f32, "P" => xtc: Xtc, probability;
+        xtc_threshold: f32, "P" => xtc: Xtc, threshold;
+        dynatemp_range: f32, "R" => temperature: Temperature, delta;
+        dynatemp_exp: f32, "X" => temperature: Temperature, exponent;
+        repeat_last_n: usize, "N" => penalties: Penalties, last_n;
+        frequency_penalty: f32, "X" => penalties: Penalties, frequency;
+        presence_penalty: f32, "X" => penalties: Penalties, presence;
+        dry_multiplier: f32, "X" => dry: Dry, multiplier;
+        dry_base: f32, "X" => dry: Dry, base;
+        dry_allowed_length: usize, "N" => dry: Dry, allowed_length;
+        dry_penalty_last_n: usize, "N" => dry: Dry, last_n;
+        mirostat_lr: f32, "X" => mirostat: MirostatParams, eta;
+        mirostat_ent: f32, "X" => mirostat: MirostatParams, tau;
+        adaptive_target: f32, "P" => adaptive_p: AdaptiveP, target;
+        adaptive_decay: f32, "X" => adaptive_p: AdaptiveP, decay;
+    }
+}
+
 /// How to choose tokens.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
@@ -25,186 +149,23 @@ pub(crate) struct SamplingArgs {
     /// Seed of the random choice; -1: another one each time, which is the default
     #[arg(short = 's', long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<Seed>,
-    /// Temperature; 0 always takes the best token
-    #[arg(
-        long,
-        value_name = "T",
-        visible_alias = "temperature",
-        default_value_t = 0.8,
-        allow_negative_numbers = true
-    )]
-    temp: f32,
-    /// Keep the K best tokens; 0 and below: all
-    #[arg(long, value_name = "K", default_value_t = 40, allow_negative_numbers = true)]
-    top_k: i64,
-    /// Keep the best tokens that have this probability together
-    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
-    top_p: f32,
-    /// Keep tokens with at least this share of the best one's probability
-    #[arg(long, value_name = "P", default_value_t = 0.05, allow_negative_numbers = true)]
-    min_p: f32,
-    /// Keep the tokens whose surprise is most typical, up to this probability; 1: off
-    #[arg(
-        long,
-        value_name = "P",
-        alias = "typical-p",
-        default_value_t = 1.0,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    typical: f32,
-    /// Keep logits at most N standard deviations below the best; 0 and below: off
-    #[arg(
-        long,
-        value_name = "N",
-        alias = "top-nsigma",
-        default_value_t = 0.0,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    top_n_sigma: f32,
-    /// Chance that the top choices are excluded (XTC); 0: off
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.0,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    xtc_probability: f32,
-    /// What a top choice has at least; over 0.5: off
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.1,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    xtc_threshold: f32,
-    /// Let the temperature follow the entropy, from temp - R to temp + R; 0: off
-    #[arg(
-        long,
-        value_name = "R",
-        default_value_t = 0.0,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    dynatemp_range: f32,
-    /// Exponent of the dynamic temperature
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 1.0,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    dynatemp_exp: f32,
-    /// Tokens that the three penalties look back
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 64,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    repeat_last_n: usize,
-    /// Divide the logits of recent tokens by this; 1: off
-    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
-    repeat_penalty: f32,
-    /// Subtract this from a logit for each recent occurrence of the token; 0: off
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 0.0,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    frequency_penalty: f32,
-    /// Subtract this from the logits of recent tokens; 0: off
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 0.0,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    presence_penalty: f32,
-    /// Penalty of what would continue a repetition (DRY); 0: off
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 0.0,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    dry_multiplier: f32,
-    /// Growth of that penalty with each token that the repetition is longer
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 1.75,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    dry_base: f32,
-    /// Longest repetition without that penalty
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 2,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    dry_allowed_length: usize,
-    /// Tokens in which repetitions are looked for
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 64,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    dry_penalty_last_n: usize,
+    #[command(flatten)]
+    parameters: ParameterArgs,
     /// Text that ends a repetition, instead of line end, `:`, `"` and `*`; may be given several times; none: no text
     #[arg(long, value_name = "TEXT", hide_short_help = true)]
     dry_sequence_breaker: Vec<String>,
     /// Add to the logit of a token: 15043+1, 15043-0.5, 15043-inf; may be given several times
     #[arg(short = 'l', long, value_name = "TOKEN(+|-)BIAS", value_parser = logit_bias, hide_short_help = true)]
     logit_bias: Vec<(TokenId, f32)>,
-    /// Mirostat 1 or 2 instead of all of these but temperature and logit bias; 0: off
-    #[arg(long, value_name = "N", default_value = "0", hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        help = help(MirostatParams::help("version")),
+        default_value = "0",
+        hide_short_help = true
+    )]
     mirostat: Mirostat,
-    /// Mirostat's learning rate (eta)
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 0.1,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    mirostat_lr: f32,
-    /// Mirostat's target entropy (tau)
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 5.0,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    mirostat_ent: f32,
-    /// Prefer tokens near this probability (adaptive-p); below 0: off
-    #[arg(long, value_name = "P", default_value_t = -1.0, allow_negative_numbers = true, hide_short_help = true)]
-    adaptive_target: f32,
-    /// How long adaptive-p remembers: about 1 / (1 - X) tokens
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 0.9,
-        allow_negative_numbers = true,
-        hide_short_help = true
-    )]
-    adaptive_decay: f32,
-    /// Tokens that top-p, min-p, typical and XTC keep at least
+    /// Minimum number of tokens that top-p, min-p, typical and XTC keep
     #[arg(
         long,
         value_name = "N",
@@ -213,9 +174,16 @@ pub(crate) struct SamplingArgs {
         hide_short_help = true
     )]
     min_keep: usize,
-    /// The samplers and their order, separated by `;`: penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc,
-    /// temperature, infill, adaptive_p [default: these without the last two]
-    #[arg(long, value_name = "NAMES", value_delimiter = ';', hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        help = format!(
+            "The samplers and their order, separated by `;`: {} [default: all but infill and adaptive_p]",
+            StepKind::NAMES.join(", ")
+        ),
+        value_delimiter = ';',
+        hide_short_help = true
+    )]
     samplers: Vec<StepKind>,
 }
 
@@ -232,8 +200,8 @@ impl SamplingArgs {
     /// The sampler for a model.
     pub(crate) fn sampler(&self, engine: &Engine) -> CliResult<Sampler> {
         let mut params = self.params();
-        if params.dry_multiplier != 0.0 && params.order.contains(&StepKind::Dry) {
-            params.dry_breakers = self.breakers(engine.require_tokenizer()?)?;
+        if params.dry.multiplier != 0.0 && params.order.contains(&StepKind::Dry) {
+            params.dry.breakers = self.breakers(engine.require_tokenizer()?)?;
         }
         if params.order.contains(&StepKind::Infill) {
             params.infill = Some(infill(engine.require_tokenizer()?)?);
@@ -244,35 +212,18 @@ impl SamplingArgs {
     fn params(&self) -> Params {
         let mut p = Params::default();
         p.seed = self.seed.and_then(|seed| seed.0).unwrap_or_else(clock_seed);
-        p.temperature = self.temp;
-        p.top_k = usize::try_from(self.top_k).unwrap_or(0);
-        p.top_p = self.top_p;
-        p.min_p = self.min_p;
-        p.typical = self.typical;
-        p.top_n_sigma = if self.top_n_sigma < 0.0 { 0.0 } else { self.top_n_sigma };
+        self.parameters.set(&mut p);
+        // As in llama.cpp, a negative number turns top-n-sigma off.
+        if p.top_n_sigma.n < 0.0 {
+            p.top_n_sigma.n = 0.0;
+        }
         p.min_keep = self.min_keep;
-        p.xtc = (self.xtc_probability, self.xtc_threshold);
-        p.dynatemp_range = self.dynatemp_range;
-        p.dynatemp_exponent = self.dynatemp_exp;
-        p.penalty_last_n = self.repeat_last_n;
-        p.repeat_penalty = self.repeat_penalty;
-        p.frequency_penalty = self.frequency_penalty;
-        p.presence_penalty = self.presence_penalty;
-        p.dry_multiplier = self.dry_multiplier;
-        p.dry_base = self.dry_base;
-        p.dry_allowed_length = self.dry_allowed_length;
-        p.dry_last_n = self.dry_penalty_last_n;
         p.logit_bias = self.logit_bias.clone();
-        p.mirostat = match self.mirostat {
+        p.mirostat.version = match self.mirostat {
             Mirostat::Off => MirostatVersion::Off,
             Mirostat::V1 => MirostatVersion::V1,
             Mirostat::V2 => MirostatVersion::V2,
         };
-        p.mirostat_tau = self.mirostat_ent;
-        p.mirostat_eta = self.mirostat_lr;
-        // NaN goes on to be refused.
-        p.adaptive_target = Some(self.adaptive_target).filter(|t| *t >= 0.0 || t.is_nan());
-        p.adaptive_decay = self.adaptive_decay;
         if !self.samplers.is_empty() {
             p.order = self.samplers.clone();
         }
@@ -344,6 +295,25 @@ mod tests {
         for text in ["", "-2", "x", "1.5", "18446744073709551616"] {
             assert!(seed(text).is_err_and(|e| e.contains("or -1")), "{text}");
         }
+    }
+
+    #[test]
+    fn every_flag_has_help() {
+        #[derive(clap::Parser)]
+        struct Program {
+            #[command(flatten)]
+            sampling: SamplingArgs,
+        }
+        let command = <Program as clap::CommandFactory>::command();
+        let without: Vec<&str> = command
+            .get_arguments()
+            .filter(|a| a.get_help().is_none_or(|help| help.to_string().is_empty()))
+            .map(|a| a.get_id().as_str())
+            .collect();
+        assert!(without.is_empty(), "{without:?}");
+        // The flags' defaults are the library's.
+        let program = <Program as clap::Parser>::parse_from(["happy", "--seed", "0"]);
+        assert_eq!(program.sampling.params(), Params::default());
     }
 
     #[test]

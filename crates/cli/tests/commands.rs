@@ -275,6 +275,66 @@ fn tokenize_adds_what_the_file_asks_for() {
     }
 }
 
+/// A text with BOS before which another BOS is added: llama.cpp warns, and so do we.
+#[test]
+fn tokenize_warns_of_two_bos() {
+    let folder = Folder::new();
+    let files = Corpus::repository().open("tokenizer").expect("a corpus");
+    let bytes = files.unpacked("vocabs/phi-3.gguf.zst").expect("a vocabulary");
+    let path = folder.file("vocabulary.gguf", bytes);
+    let json = &b"{\"text\": \"<s>Hi\"}\n"[..];
+    let cases: [(&[&str], &[u8], bool); 6] = [
+        (&[], b"<s>Hi", true),
+        (&["--show"], b"<s>Hi", true),
+        (&["--jsonl"], json, true),
+        (&["--no-bos"], b"<s>Hi", false),
+        (&["--no-special"], b"<s>Hi", false),
+        (&[], b"Hi", false),
+    ];
+    for (more, text, warns) in cases {
+        let done = output(&mut happy(&[&["tokenize", "-m", &path][..], more].concat()), text);
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{more:?}: {stderr}");
+        assert_eq!(stderr.contains("BOS twice"), warns, "{more:?}: {stderr}");
+    }
+}
+
+/// Every command that opens a model has a way not to map it; a split model gives its metadata by any of its parts.
+#[test]
+fn models_need_not_be_mapped() {
+    let folder = Folder::new();
+    let model = folder.file("tiny.gguf", Tiny::default().bytes());
+    let part = folder.path("part");
+    succeed(&["gguf", "split", &model, &part, "--max-tensors", "12"], b"");
+    let last = folder.path("part-00002-of-00002.gguf");
+    let messages = folder.file("messages.json", r#"[{"role": "user", "content": "he"}]"#);
+    let cases = folder.file("cases.txt", "256 1 2\n");
+    let commands: [&[&str]; 8] = [
+        &["run", "-n", "1", "-q", "he"],
+        &["chat", "-n", "1", "-q"],
+        &["bench", "-p", "1", "-n", "1", "-r", "1"],
+        &["inspect"],
+        &["tokenize"],
+        &["detokenize"],
+        &["logits", "--sha256", "--tokens", &cases],
+        &["template", "--messages", &messages],
+    ];
+    let mut wrong = Vec::new();
+    for command in commands {
+        for model in [&model, &last] {
+            let done = output(&mut happy(&[command, &["-m", model, "--no-mmap"]].concat()), b"");
+            if !done.status.success() {
+                wrong.push(format!("{command:?} {model}: {}", String::from_utf8_lossy(&done.stderr)));
+            }
+        }
+    }
+    let copied = succeed(&["inspect", &model, "--no-mmap"], b"");
+    if !copied.contains("anonymous memory") {
+        wrong.push(format!("inspect maps: {copied}"));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn logits_have_the_same_bits_however_they_are_computed() {
     let folder = Folder::new();

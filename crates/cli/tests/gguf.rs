@@ -263,7 +263,7 @@ fn names_need_not_be_utf8() {
     run(&[o("quantize"), &first, &small, o("--type"), o("Q8_0")]);
 }
 
-/// A file that is cut while it is read gives an error with its name, and nothing is left behind.
+/// A file that is cut while it is read gives an error with its name, and no file is left.
 #[test]
 fn a_file_that_was_cut_is_an_error() {
     let folder = Folder::new();

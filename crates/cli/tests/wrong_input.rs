@@ -170,6 +170,15 @@ fn prompts_and_options() {
             says: &["nothing"],
         },
         Case { args: vec!["bench", "-m", &tiny, "-t", "0"], stdin: b"", code: 2, says: &["threads"] },
+        // A wrong option shows before a prompt or a model that is missing.
+        Case { args: vec!["run", "-t", "0", "-m", "missing"], stdin: b"", code: 2, says: &["threads is 0"] },
+        Case { args: vec!["chat", "-t", "0", "-m", "missing"], stdin: b"", code: 2, says: &["threads is 0"] },
+        Case {
+            args: vec!["bench", "-t", "0", "-m", "missing"],
+            stdin: b"",
+            code: 2,
+            says: &["threads is 0"],
+        },
         Case { args: vec!["no-such-command"], stdin: b"", code: 2, says: &["no-such-command"] },
     ];
     check(&cases, &folder);

@@ -100,11 +100,11 @@ impl Iterator for Answer<'_> {
 }
 
 impl AnswerState {
-    pub(crate) fn new(beginning: Beginning) -> Self {
-        Self {
+    pub(crate) fn new(beginning: Beginning) -> Result<Self, EngineError> {
+        Ok(Self {
             steps: beginning.steps,
             parser: Some(Box::new(beginning.parser)),
-            content: StopBuffer::new(&beginning.stop),
+            content: StopBuffer::new(beginning.stop)?,
             content_len: 0,
             must_complete: beginning.must_complete,
             said: Said::default(),
@@ -113,7 +113,7 @@ impl AnswerState {
             reused: beginning.reused,
             ready: VecDeque::new(),
             over: false,
-        }
+        })
     }
 
     /// The next event, or `None` after the last; `context` is the one that this began in.
@@ -164,62 +164,64 @@ impl AnswerState {
                 if !matches!(self.steps.ending(), Some(FinishReason::EndOfGeneration(_))) {
                     self.said.push(token, self.steps.text(), self.steps.marker())?;
                 }
-                self.read();
+                self.read()?;
             }
-            Step::Ended => self.finish(),
+            Step::Ended => self.finish()?,
         }
         Ok(())
     }
 
     /// Hands what the last step completed to the parser.
-    fn read(&mut self) {
-        let Some(parser) = &mut self.parser else { return };
+    fn read(&mut self) -> Result<(), EngineError> {
+        let Some(parser) = &mut self.parser else { return Ok(()) };
         let mut events = parser.push(self.steps.text());
         if let Some(marker) = self.steps.marker() {
             events.extend(parser.push_control(marker));
         }
         self.steps.set_thinking(parser.channel() == Channel::Reasoning);
-        self.pass_on(events);
+        self.pass_on(events)?;
         if let Some(stop) = self.content.found() {
             self.steps.end(FinishReason::StopString(stop.to_owned()));
         }
+        Ok(())
     }
 
     /// Content goes through the stop strings; everything else goes out as it is, and only before a stop string.
-    fn pass_on(&mut self, events: Vec<ReplyEvent>) {
+    fn pass_on(&mut self, events: Vec<ReplyEvent>) -> Result<(), EngineError> {
         for event in events {
             if self.content.found().is_some() {
-                return;
+                return Ok(());
             }
             match event {
-                ReplyEvent::Content(text) => self.content.push(&text),
+                ReplyEvent::Content(text) => self.content.push(&text)?,
                 other => {
                     // A stop string does not run over reasoning or a call.
                     self.content.finish();
-                    self.release();
+                    self.release()?;
                     self.ready.push_back(AnswerEvent::Reply(other));
                 }
             }
         }
-        self.release();
+        self.release()
     }
 
     /// Content that belongs to no stop string goes out.
-    fn release(&mut self) {
-        let text = self.content.take();
+    fn release(&mut self) -> Result<(), EngineError> {
+        let text = self.content.take()?;
         if !text.is_empty() {
             self.content_len += text.len();
             self.ready.push_back(AnswerEvent::Reply(ReplyEvent::Content(text)));
         }
+        Ok(())
     }
 
-    fn finish(&mut self) {
-        let Some(parser) = self.parser.take() else { return };
+    fn finish(&mut self) -> Result<(), EngineError> {
+        let Some(parser) = self.parser.take() else { return Ok(()) };
         let in_call = parser.channel() == Channel::Call;
         let (events, mut reply) = parser.finish();
-        self.pass_on(events);
+        self.pass_on(events)?;
         self.content.finish();
-        self.release();
+        self.release()?;
         if self.content.found().is_some() {
             reply.content.truncate(self.content_len);
         }
@@ -227,5 +229,6 @@ impl AnswerState {
         self.recorder.record(&reply, std::mem::take(&mut self.said));
         self.ready.push_back(AnswerEvent::Done { finish, reply });
         self.over = true;
+        Ok(())
     }
 }

@@ -59,7 +59,7 @@ const KEPT: usize = 4;
 impl Engine {
     /// The constraint of a form, from the first byte of the text on.
     pub(crate) fn constraint(&self, form: &Form, cancel: &Cancel) -> Result<Constraint, EngineError> {
-        self.compiled(Text::Form(form.clone()), cancel)
+        self.compiled(Text::Form(form.copied()?), cancel)
     }
 
     /// The constraint of a whole reply.
@@ -69,7 +69,7 @@ impl Engine {
         answer: Option<&Form>,
         cancel: &Cancel,
     ) -> Result<Constraint, EngineError> {
-        self.compiled(Text::Reply(grammar, answer.cloned()), cancel)
+        self.compiled(Text::Reply(grammar, answer.map(Form::copied).transpose()?), cancel)
     }
 
     fn compiled(&self, text: Text, cancel: &Cancel) -> Result<Constraint, EngineError> {

@@ -57,14 +57,21 @@ impl Context {
         self.kv.resident_bytes()
     }
 
-    /// Computes `tokens` as the continuation of a sequence, in chunks, and returns the logits that follow the last.
-    ///
-    /// `progress` hears after each chunk how many tokens are done.
+    /// Computes `tokens` as the continuation of a sequence, and returns the logits that follow the last: one for each token of
+    /// the vocabulary.
     ///
     /// # Errors
-    /// If there are no tokens, they do not fit, an id is out of range, or `cancel` is raised: chunks that were
-    /// finished stay in the sequence, see [`Context::tokens`].
-    pub fn prefill(
+    /// If there are no tokens, they do not fit, or an id is out of range: chunks that were finished stay in the sequence, see
+    /// [`Context::tokens`].
+    pub fn prefill(&mut self, sequence: u32, tokens: &[TokenId]) -> Result<&[f32], EngineError> {
+        self.prefill_until(sequence, tokens, &Cancel::new(), &mut |_| ())
+    }
+
+    /// As [`prefill`](Self::prefill), until `cancel` is raised; `progress` hears after each chunk how many tokens are done.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill), and [`EngineError::Cancelled`].
+    pub fn prefill_until(
         &mut self,
         sequence: u32,
         tokens: &[TokenId],
@@ -99,6 +106,15 @@ impl Context {
         self.batch.clear();
         self.batch.push_tokens(tokens, self.tokens(sequence).len() as u32, sequence, want)?;
         self.run(cancel.flag(), &mut NoHook)
+    }
+
+    /// Computes one more token of a sequence, and returns the logits that follow it.
+    ///
+    /// # Errors
+    /// If the sequence is full or does not exist, or the id is out of range.
+    pub fn step(&mut self, sequence: u32, token: TokenId) -> Result<&[f32], EngineError> {
+        let output = self.decode(&[(sequence, token)])?;
+        Ok(output.logits(0).unwrap_or(&[]))
     }
 
     /// Computes one more token for each of several sequences at once; row `i` of the result follows `tokens[i]`.

@@ -10,16 +10,15 @@
 
 use crate::answer::{Answer, AnswerState, Beginning};
 use crate::chat::{
-    Channel, ChatTemplate, Rendered, ReplyFormat, ReplyParser, ReplyShape, TemplateInput, ToolChoice,
+    Channel, ChatTemplate, Rendered, ReplyFormat, ReplyParser, ReplyShape, TemplateInput, ToolChoice, json,
     reply_grammar,
 };
 use crate::chooser::Thinking;
 use crate::constraint::Constraint;
 use crate::decode_loop::DecodeLoop;
+use crate::reserve;
 use crate::transcript::{Recorder, Transcript, begin};
-use crate::{
-    Cancel, Context, Engine, EngineError, Form, GenerateOptions, chat_template_of, tool_template_of,
-};
+use crate::{Cancel, Context, Engine, EngineError, Form, GenerateOptions};
 use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Map, Value as Json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +47,7 @@ impl Conversation {
     /// If the template is not valid, or the file has no tokenizer.
     pub fn new(engine: &Engine, tools: Option<Vec<Json>>) -> Result<Option<Self>, EngineError> {
         let file = engine.file();
-        let template = if tools.is_some() { tool_template_of(file)? } else { chat_template_of(file)? };
+        let template = if tools.is_some() { file.tool_template()? } else { file.chat_template()? };
         let Some(template) = template else { return Ok(None) };
         let tokenizer = engine.require_tokenizer()?;
         let input = TemplateInput { tools, ..template_input(tokenizer) };
@@ -192,8 +191,10 @@ impl Conversation {
         let rendered = self.template.render_marked(&self.input, &cancelled)?;
         self.check_used(&rendered, &cancelled)?;
         let ids = self.encode(&rendered, &cancelled)?;
+        reserve::room_for_tools(tools_of(&self.input))?;
         let parser = ReplyParser::new(self.format)
             .with_tools(tools_of(&self.input))
+            .after_conversation(rendered.said())
             .with_tokens(|marker| self.marker_token(marker).is_some())
             .after_prompt(&rendered.text);
         let constraint = self.constraint(&parser, options.form.as_ref(), &cancel)?;
@@ -207,7 +208,7 @@ impl Conversation {
         let thinking = if must_complete { self.thinking(room, &parser)? } else { None };
         let steps = DecodeLoop::new(context, sequence, rest, options, constraint)?
             .with_reply(self.markers.clone(), thinking);
-        Ok(AnswerState::new(Beginning {
+        AnswerState::new(Beginning {
             steps,
             parser,
             stop,
@@ -215,7 +216,7 @@ impl Conversation {
             recorder: self.recorder.clone(),
             prefill: rest.len(),
             reused,
-        }))
+        })
     }
 
     fn encode(&self, rendered: &Rendered, cancelled: &dyn Fn() -> bool) -> Result<Vec<TokenId>, EngineError> {
@@ -237,7 +238,7 @@ impl Conversation {
         if self.ignore_unused {
             return Ok(());
         }
-        let given = Given::of(&self.input);
+        let given = Given::of(&self.input)?;
         let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         if checked.as_ref() == Some(&given) {
             return Ok(());
@@ -252,15 +253,13 @@ impl Conversation {
             Err(_) if cancelled() => Err(EngineError::Cancelled),
             Err(_) => Ok(true),
         };
-        if given.tools.is_some() && !differs(TemplateInput { tools: None, ..self.input.clone() })? {
+        if given.tools.is_some()
+            && !differs(TemplateInput { tools: None, ..copy_of(&self.input, |_| true)? })?
+        {
             return Err(unused("tools".to_owned()));
         }
-        if !given.system.is_empty() {
-            let mut input = self.input.clone();
-            input.messages.retain(|message| !is_system(message));
-            if !differs(input)? {
-                return Err(unused("a system message".to_owned()));
-            }
+        if !given.system.is_empty() && !differs(copy_of(&self.input, |message| !is_system(message))?)? {
+            return Err(unused("a system message".to_owned()));
         }
         *checked = Some(given);
         Ok(())
@@ -325,13 +324,27 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    fn of(input: &TemplateInput) -> Self {
-        Self {
-            tools: input.tools.clone().filter(|tools| !tools.is_empty()),
-            vars: input.vars.clone(),
-            system: input.messages.iter().filter(|message| is_system(message)).cloned().collect(),
-        }
+    fn of(input: &TemplateInput) -> Result<Self, EngineError> {
+        let TemplateInput { tools, vars, messages, .. } = copy_of(input, is_system)?;
+        Ok(Self { tools: tools.filter(|tools| !tools.is_empty()), vars, system: messages })
     }
+}
+
+/// A copy with those messages for which `keep` is true.
+fn copy_of(input: &TemplateInput, keep: impl Fn(&Json) -> bool) -> Result<TemplateInput, EngineError> {
+    let mut messages = Vec::new();
+    for message in input.messages.iter().filter(|message| keep(message)) {
+        reserve::reserve(&mut messages, 1, "a copy of the conversation")?;
+        messages.push(reserve::copied_json(json::copy(message))?);
+    }
+    Ok(TemplateInput {
+        messages,
+        tools: reserve::copied_json(input.tools.as_deref().map(json::copy_all).transpose())?,
+        vars: reserve::copied_json(json::copy_object(&input.vars))?,
+        bos_token: input.bos_token.clone(),
+        eos_token: input.eos_token.clone(),
+        ..*input
+    })
 }
 
 fn is_system(message: &Json) -> bool {

@@ -3,12 +3,12 @@
 use crate::chat::{ChatTemplate, TemplateError};
 use crate::constraint::Compiled;
 use crate::source::{Opened, Tick};
-use crate::{Context, EngineError, LoadOptions, Plan, Source, default_threads, vocabulary};
+use crate::{Context, EngineError, LoadOptions, ModelFile, Plan, Source, default_threads, vocabulary};
 use happy_gguf::{FileError, GgufFile, GgufSetFile};
 use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
 use happy_model::{Model, Outline};
-use happy_tokenizer::{Tokenizer, TokenizerError};
+use happy_tokenizer::Tokenizer;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub(crate) struct Parts {
     pub(crate) path: String,
     pub(crate) files: GgufSetFile,
     /// The first of them, which has the metadata.
-    pub(crate) file: GgufFile,
+    pub(crate) file: ModelFile,
     pub(crate) kernels: Kernels,
     pub(crate) model: Model,
     pub(crate) tokenizer: Option<Tokenizer>,
@@ -131,7 +131,7 @@ impl Engine {
     }
 
     /// The file, for its metadata; of a split model the first part.
-    pub fn file(&self) -> &GgufFile {
+    pub fn file(&self) -> &ModelFile {
         &self.0.file
     }
 
@@ -158,7 +158,7 @@ impl Engine {
     /// # Errors
     /// If the template is not valid.
     pub fn chat_template(&self) -> Result<Option<ChatTemplate>, TemplateError> {
-        crate::chat_template_of(&self.0.file)
+        self.0.file.chat_template()
     }
 }
 
@@ -171,11 +171,12 @@ struct Prepared {
 impl Prepared {
     /// Plans a model whose header is there.
     fn new(opened: &Opened, name: &str, options: &LoadOptions) -> Result<Self, EngineError> {
-        let threads = checked_threads(options)?;
+        options.check()?;
+        let threads = options.threads.unwrap_or_else(default_threads).min(Pool::MAX_THREADS);
         let kernels = options.isa.map_or_else(Kernels::detect, Kernels::with_isa)?;
         let header = opened.files.view();
         let outline = Outline::read(&header, &kernels)
-            .map_err(|source| EngineError::Load { path: name.to_owned(), source })?;
+            .map_err(|error| EngineError::Load { path: name.to_owned(), error })?;
         vocabulary::check_size(header.metadata(), outline.spec().n_vocab, name)?;
         let plan = Plan::new(&outline, &header, opened.weights, options, threads)
             .map_err(EngineError::OverBudget)?;
@@ -192,18 +193,13 @@ impl Prepared {
     ) -> Result<Engine, EngineError> {
         let Self { kernels, plan } = self;
         let model = Model::load_set(&files, &kernels)
-            .map_err(|source| EngineError::Load { path: path.clone(), source })?;
+            .map_err(|error| EngineError::Load { path: path.clone(), error })?;
         // Reading a tokenizer takes longer than looking at the tensors.
         const TENSORS: f32 = 0.3;
         tick(TENSORS)?;
-        let file = files.first().clone();
+        let file = ModelFile::from(files.first().clone());
         let tick = RefCell::new(tick);
-        let tokenizer = if file.view().metadata().contains(TOKENIZER) {
-            let cancelled = || (tick.borrow_mut())(TENSORS).is_err();
-            Some(Tokenizer::from_gguf_with(&file, &cancelled)?)
-        } else {
-            None
-        };
+        let tokenizer = file.tokenizer_until(&|| (tick.borrow_mut())(TENSORS).is_err())?;
         (tick.borrow_mut())(1.0)?;
         let (options, vocabulary, compiled) = (options.clone(), OnceLock::new(), Compiled::default());
         let parts =
@@ -212,48 +208,10 @@ impl Prepared {
     }
 }
 
-/// The key that files with a tokenizer have.
-const TOKENIZER: &str = "tokenizer.ggml.model";
-
-/// Maps or reads a file, for its metadata; of a split model one part. A file that the system cannot map is read.
-///
-/// # Errors
-/// If it cannot be read or is not a GGUF file.
-pub fn open_file(path: &Path, mmap: bool) -> Result<GgufFile, FileError> {
-    if mmap { crate::mmap::map(path) } else { GgufFile::read(path) }
-}
-
 /// Maps or reads a file, or all parts of a split model by any of them. Files that the system cannot map are read.
 ///
 /// # Errors
 /// If one cannot be read or is not a GGUF file, or a part is missing; the error names it.
 pub fn open_files(path: &Path, mmap: bool) -> Result<GgufSetFile, FileError> {
     if mmap { GgufSetFile::open(path, crate::mmap::map) } else { GgufSetFile::read(path) }
-}
-
-/// The tokenizer of a file; `None` if it has none.
-///
-/// # Errors
-/// If it has one that is damaged or not supported.
-pub fn tokenizer_of(file: &GgufFile) -> Result<Option<Tokenizer>, TokenizerError> {
-    if file.view().metadata().contains(TOKENIZER) { Tokenizer::from_gguf(file).map(Some) } else { Ok(None) }
-}
-
-fn checked_threads(options: &LoadOptions) -> Result<usize, EngineError> {
-    let positive = |what, found| match found {
-        0 => Err(EngineError::Option { what, found, expected: "at least 1" }),
-        n => Ok(n),
-    };
-    positive("the number of sequences", options.sequences)?;
-    positive("the batch size", options.batch)?;
-    if let Some(context) = options.context {
-        positive("the context size", context)?;
-    }
-    match options.threads {
-        Some(threads) if (1..=Pool::MAX_THREADS).contains(&threads) => Ok(threads),
-        Some(found) => {
-            Err(EngineError::Option { what: "the number of threads", found, expected: "1 to 256" })
-        }
-        None => Ok(default_threads().min(Pool::MAX_THREADS)),
-    }
 }

@@ -21,12 +21,12 @@ pub enum EngineError {
     #[error(transparent)]
     File(FileError),
     /// The file's model cannot be loaded.
-    #[error("cannot load the model of `{path}`: {source}")]
+    #[error("cannot load the model of `{path}`: {error}")]
     Load {
         /// The file.
         path: String,
         /// What is wrong with it.
-        source: LoadError,
+        error: LoadError,
     },
     /// The file's tokenizer cannot be built.
     #[error("the tokenizer: {0}")]
@@ -149,8 +149,8 @@ impl EngineError {
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::OverBudget(_) | Self::GrammarMemory { .. } => true,
-            Self::File(FileError::Io { source, .. }) => source.kind() == std::io::ErrorKind::OutOfMemory,
-            Self::Load { source, .. } => source.kind() == LoadErrorKind::Memory,
+            Self::File(FileError::Io { error, .. }) => error.kind() == std::io::ErrorKind::OutOfMemory,
+            Self::Load { error, .. } => error.kind() == LoadErrorKind::Memory,
             Self::Kv(error) | Self::Forward(ForwardError::Kv(error)) => {
                 matches!(error, KvError::Memory { .. })
             }

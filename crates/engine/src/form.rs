@@ -1,5 +1,7 @@
 //! What a text must match, as the caller writes it.
 
+use crate::EngineError;
+use crate::reserve::copied_text;
 use happy_grammar::Reading;
 
 /// What a generated text must match: a grammar or a JSON schema, as text. Compiled when a generation begins; the engine
@@ -30,6 +32,15 @@ impl Form {
     /// A JSON schema, read as its writer means it.
     pub fn json_schema(text: impl Into<String>) -> Self {
         Self::json_schema_read(text, Reading::default())
+    }
+
+    /// A copy, unless memory is refused.
+    pub(crate) fn copied(&self) -> Result<Self, EngineError> {
+        let copy = |text| copied_text(text, "the form of the answer");
+        Ok(match self {
+            Self::Gbnf { text } => Self::Gbnf { text: copy(text)? },
+            Self::JsonSchema { text, reading } => Self::JsonSchema { text: copy(text)?, reading: *reading },
+        })
     }
 
     /// A JSON schema in either reading.

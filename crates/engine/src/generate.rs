@@ -77,11 +77,11 @@ impl Context {
         &self,
         sequence: u32,
         prompt: &[TokenId],
-        options: GenerateOptions,
+        mut options: GenerateOptions,
     ) -> Result<GenerationState, EngineError> {
         let form = options.form.as_ref();
         let constraint = form.map(|form| self.engine.constraint(form, &options.cancel)).transpose()?;
-        let text = StopBuffer::new(&options.stop);
+        let text = StopBuffer::new(std::mem::take(&mut options.stop))?;
         let steps = DecodeLoop::new(self, sequence, prompt, options, constraint)?;
         Ok(GenerationState { steps, text, over: false })
     }
@@ -109,7 +109,7 @@ impl GenerationState {
             Step::Prefilling { done, total } => Event::Prefilling { done, total },
             Step::Prefilled { tokens, time } => Event::Prefilled { tokens, time },
             Step::Token(token) => {
-                self.text.push(self.steps.text());
+                self.text.push(self.steps.text())?;
                 if let Some(stop) = self.text.found() {
                     self.steps.end(FinishReason::StopString(stop.to_owned()));
                 }

@@ -1,6 +1,7 @@
 //! What a caller decides before a model is loaded.
 
-use happy_kernels::Isa;
+use crate::EngineError;
+use happy_kernels::{Isa, Pool};
 use happy_model::KvType;
 
 /// How to load a model and how much room to plan for.
@@ -37,6 +38,27 @@ impl LoadOptions {
     pub const DEFAULT_CONTEXT: usize = 4096;
     /// Tokens of a chunk: enough to make unpacking weights cheap, few enough that activations stay in the cache.
     pub const DEFAULT_BATCH: usize = 256;
+
+    /// Checks what can be checked without a model, as [`Engine::open`](crate::Engine::open) does first.
+    ///
+    /// # Errors
+    /// [`EngineError::Option`] if the number of threads is not 1 to 256, or another size is 0.
+    pub fn check(&self) -> Result<(), EngineError> {
+        let sizes = [
+            ("the number of sequences", self.sequences),
+            ("the batch size", self.batch),
+            ("the context size", self.context.unwrap_or(1)),
+        ];
+        if let Some((what, found)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+            return Err(EngineError::Option { what, found, expected: "at least 1" });
+        }
+        match self.threads {
+            Some(found) if !(1..=Pool::MAX_THREADS).contains(&found) => {
+                Err(EngineError::Option { what: "the number of threads", found, expected: "1 to 256" })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for LoadOptions {

@@ -8,7 +8,7 @@ use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 pub const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
 
 /// The token sequences that spell the texts which end a repetition
-/// ([`Params::dry_breakers`](happy_sampler::Params::dry_breakers)). Looks at every token of the vocabulary.
+/// ([`Dry::breakers`](happy_sampler::steps::Dry::breakers)). Looks at every token of the vocabulary.
 ///
 /// # Errors
 /// If the vocabulary is damaged.

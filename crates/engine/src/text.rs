@@ -1,5 +1,7 @@
 //! Generated text on its way out: held back while it may be part of a stop string, handed on in pieces.
 
+use crate::EngineError;
+use crate::reserve::reserve_text;
 use core::fmt;
 use core::ops::Deref;
 
@@ -52,6 +54,9 @@ impl fmt::Debug for TextPiece {
     }
 }
 
+/// What memory is for here.
+const STOPS: &str = "text before a stop string";
+
 /// Text between the decoder and the caller.
 ///
 /// ```text
@@ -69,18 +74,21 @@ pub(crate) struct StopBuffer {
 
 impl StopBuffer {
     /// A buffer that ends the text before the first of `stops`; empty ones are ignored.
-    pub(crate) fn new(stops: &[String]) -> Self {
-        let stops: Vec<String> = stops.iter().filter(|s| !s.is_empty()).cloned().collect();
+    pub(crate) fn new(mut stops: Vec<String>) -> Result<Self, EngineError> {
+        stops.retain(|stop| !stop.is_empty());
         let longest = stops.iter().map(String::len).max().unwrap_or(0);
-        // Tokens are rarely longer than this; were one to be, the buffer grows once.
-        Self { text: String::with_capacity(longest + 1024), stops, free: 0, found: None }
+        let mut text = String::new();
+        // Tokens are rarely longer than 1,024 bytes; were one to be, the buffer grows once.
+        reserve_text(&mut text, longest + 1024, STOPS)?;
+        Ok(Self { text, stops, free: 0, found: None })
     }
 
     /// Adds text; nothing more is taken once a stop string was found.
-    pub(crate) fn push(&mut self, text: &str) {
+    pub(crate) fn push(&mut self, text: &str) -> Result<(), EngineError> {
         if self.found.is_some() || text.is_empty() {
-            return;
+            return Ok(());
         }
+        reserve_text(&mut self.text, text.len(), STOPS)?;
         self.text.push_str(text);
         let held = &self.text[self.free..];
         let first =
@@ -92,6 +100,7 @@ impl StopBuffer {
         } else {
             self.free = self.text.len() - self.longest_held();
         }
+        Ok(())
     }
 
     /// Length of the longest end of the text that a stop string begins with.
@@ -117,8 +126,11 @@ impl StopBuffer {
     }
 
     /// All text that may be handed on.
-    pub(crate) fn take(&mut self) -> String {
-        self.text.drain(..std::mem::take(&mut self.free)).collect()
+    pub(crate) fn take(&mut self) -> Result<String, EngineError> {
+        let mut free = String::new();
+        reserve_text(&mut free, self.free, STOPS)?;
+        free.extend(self.text.drain(..std::mem::take(&mut self.free)));
+        Ok(free)
     }
 
     /// The stop string that ended the text.
@@ -134,10 +146,10 @@ mod tests {
     /// Feeds `parts` and returns what came out after each, and the stop string.
     fn run(stops: &[&str], parts: &[&str]) -> (Vec<String>, Option<String>) {
         let stops: Vec<String> = stops.iter().map(|s| (*s).to_owned()).collect();
-        let mut buffer = StopBuffer::new(&stops);
+        let mut buffer = StopBuffer::new(stops).expect("a short text");
         let mut out = Vec::new();
         for part in parts {
-            buffer.push(part);
+            buffer.push(part).expect("a short text");
             out.push(std::iter::from_fn(|| buffer.pop()).map(|p| p.to_string()).collect());
         }
         buffer.finish();

@@ -9,7 +9,7 @@ use happy_testkit::{Meter, process_calls};
 #[global_allocator]
 static METER: Meter = Meter;
 
-/// Allocations while the last 298 of 300 tokens are generated behind a fresh prompt.
+/// Allocations while the last 298 of 300 tokens are generated after a fresh prompt.
 fn allocations(context: &mut Context, sampler: Sampler) -> usize {
     context.truncate(0, 0).unwrap();
     let options = GenerateOptions {

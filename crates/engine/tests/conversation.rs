@@ -6,9 +6,9 @@ use happy_engine::chat::{Message, Reply, ReplyEvent, ReplyFormat};
 use happy_engine::{AnswerEvent, Context, Conversation, Finish, FinishReason, GenerateOptions, LoadOptions};
 use serde_json::json;
 
-/// Control tokens behind the bytes.
+/// Control tokens, after the 256 bytes.
 const CONTROL: [&str; 3] = ["<tool_call>", "</tool_call>", "<|other|>"];
-/// Reasoning is shown only behind the last question, as most templates do it.
+/// Reasoning is shown only after the last question, as most templates do it.
 const TEMPLATE: &str = "\
 {%- set ns = namespace(last=0) -%}
 {%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor -%}

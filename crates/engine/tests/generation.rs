@@ -28,7 +28,7 @@ fn run(context: &mut Context, prompt: &[u32], options: GenerateOptions) -> (Vec<
 }
 
 fn logits(context: &mut Context, sequence: u32, tokens: &[u32]) -> Vec<f32> {
-    context.prefill(sequence, tokens, &Cancel::new(), &mut |_| ()).unwrap().to_vec()
+    context.prefill(sequence, tokens).unwrap().to_vec()
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn wrong_prompts_change_nothing() {
     let long = vec![5; 126];
     let cases: [(&[u32], &str); 3] = [(&[], "empty"), (&long, "does not fit"), (&[5, 9999], "9999")];
     for (prompt, expected) in cases {
-        let error = context.prefill(0, prompt, &Cancel::new(), &mut |_| ()).unwrap_err().to_string();
+        let error = context.prefill(0, prompt).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         assert_eq!(context.tokens(0), [1, 2, 3]);
     }

@@ -172,8 +172,7 @@ fn plans_count_what_loading_and_running_take() {
                 let n_vocab = engine.model().n_vocab() as u32;
                 let tokens: Vec<u32> = (0..90).map(|i| i % n_vocab).collect();
                 for sequence in sequences {
-                    let cancel = happy_engine::Cancel::new();
-                    context.prefill(sequence, &tokens, &cancel, &mut |_| ()).unwrap();
+                    context.prefill(sequence, &tokens).unwrap();
                 }
             });
             check("prefill", run.peak, 0);

@@ -4,19 +4,21 @@
 //! An allocation that is not reserved fallibly ends this whole process.
 
 mod common;
-#[path = "../../model/tests/common/mod.rs"]
-mod model;
 
 use common::Folder;
-use happy_engine::chat::Message;
+use happy_engine::chat::{Message, ToolChoice};
 use happy_engine::{
     AnswerEvent, Context, Conversation, Engine, EngineError, Form, GenerateOptions, LoadOptions,
 };
-use happy_testkit::{Meter, refusing};
+use happy_testkit::{Meter, granted, refusing};
 use std::path::Path;
 
 #[global_allocator]
 static METER: Meter = Meter;
+
+/// Hermes' notation, with a place for tools. Shows the beginnings only, so that prompts of long messages are short.
+const WITH_TOOLS: &str = "{% if tools %}{{ tools|tojson|length }}{% endif %}{% for m in messages %}[{{ m.role }}]{{ m.content[:9] }}\
+{% for c in m.tool_calls %}<tool_call>{{ c.function|tojson }}</tool_call>{% endfor %}{% endfor %}[a]";
 
 /// A schema with something of everything.
 const SCHEMA: &str = r#"{"type": "object", "properties": {
@@ -94,10 +96,59 @@ fn loading_and_answering_without_memory_is_an_error() {
             let expected = if schema { &json } else { &plain };
             refuse_each(real, || {
                 let result = turn(&engine, &mut context, schema);
-                // Whatever was refused: nothing is left behind that changes the next answer.
+                // Whatever was refused: the next answer is the same.
                 result.map(|text| assert_eq!(text, *expected))
             });
             assert_eq!(turn(&engine, &mut context, schema).unwrap(), *expected, "{}", path.display());
         }
+    }
+}
+
+/// A turn with long messages, tools of long descriptions and a long stop string, whose reply must be a call.
+fn call(engine: &Engine, context: &mut Context) -> Result<String, EngineError> {
+    let text = |n: usize| "word ".repeat(n);
+    let tool = |i| {
+        let parameters = serde_json::json!({"type": "object", "properties": {
+            "place": {"type": "string", "maxLength": 3}, "unit": {"enum": ["c", "f"]}}, "required": ["place", "unit"]});
+        serde_json::json!({"type": "function", "function": {"name": format!("tool_{i}"), "parameters": parameters}})
+    };
+    let (tools, stop) = granted(|| ((0..6).map(tool).collect(), vec![text(1_200)]));
+    let Some(mut conversation) = Conversation::new(engine, Some(tools))? else { panic!("a template") };
+    conversation.set_tool_choice(ToolChoice::Required)?;
+    granted(|| ["system", "user"].map(|role| conversation.push(Message::new(role, text(1_000)))));
+    let options = GenerateOptions { max_tokens: Some(12), stop, ..GenerateOptions::default() };
+    let mut said = String::new();
+    for event in conversation.answer(context, 0, options)? {
+        if let AnswerEvent::Done { finish, reply } = event? {
+            said = granted(|| format!("{:?} {reply:?}", finish.reason));
+        }
+    }
+    Ok(said)
+}
+
+#[test]
+fn a_constrained_call_without_memory_is_an_error() {
+    let folder = Folder::new("refused-calls");
+    let path = folder.file("tiny.gguf", &common::file_bytes(WITH_TOOLS, &["<tool_call>", "</tool_call>"]));
+    let long = LoadOptions { context: Some(200), ..options(true) };
+    let expected = {
+        let engine = Engine::open(&path, &long).unwrap();
+        call(&engine, &mut engine.context().unwrap()).unwrap()
+    };
+    assert!(expected.contains("Unfinished") && expected.contains("tool_"), "{expected}");
+    // A new engine each time, which has compiled nothing yet; then one that has.
+    let engine = Engine::open(&path, &long).unwrap();
+    let mut context = engine.context().unwrap();
+    for fresh in [true, false] {
+        let n = refuse_each(false, || {
+            let result = if fresh {
+                let engine = Engine::open(&path, &long)?;
+                call(&engine, &mut engine.context()?)
+            } else {
+                call(&engine, &mut context)
+            };
+            result.map(|said| assert_eq!(said, expected))
+        });
+        assert!(n > 10, "{n} allocations");
     }
 }

@@ -5,6 +5,8 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
 
+use byteorder::{BE, ByteOrder as _, LE};
+
 use crate::cursor::Cursor;
 use crate::dialect::{ByteOrder, Dialect};
 use crate::value::{RawStr, Value, ValueType};
@@ -33,38 +35,61 @@ pub trait Element: sealed::Sealed + Copy + Default + fmt::Debug + PartialEq + 's
     /// From exactly [`Self::SIZE`] bytes.
     #[doc(hidden)]
     fn from_bytes(bytes: &[u8], order: ByteOrder) -> Option<Self>;
+    /// The bytes of a file are the first [`Self::SIZE`] of these.
+    #[doc(hidden)]
+    fn to_bytes(self, order: ByteOrder) -> [u8; 8];
 }
 
 macro_rules! elements {
-    ($( $t:ty = $ty:ident, )*) => { $(
+    ($( $t:ty = $ty:ident $read:ident $write:ident, )*) => { $(
         impl sealed::Sealed for $t {}
         impl Element for $t {
             const TYPE: ValueType = ValueType::$ty;
             const SIZE: usize = size_of::<$t>();
             #[inline]
             fn from_bytes(bytes: &[u8], order: ByteOrder) -> Option<Self> {
-                let bytes = bytes.try_into().ok()?;
-                Some(match order {
-                    ByteOrder::Little => <$t>::from_le_bytes(bytes),
-                    ByteOrder::Big => <$t>::from_be_bytes(bytes),
+                (bytes.len() == Self::SIZE).then(|| match order {
+                    ByteOrder::Little => LE::$read(bytes),
+                    ByteOrder::Big => BE::$read(bytes),
                 })
+            }
+            #[inline]
+            fn to_bytes(self, order: ByteOrder) -> [u8; 8] {
+                let mut bytes = [0; 8];
+                match order {
+                    ByteOrder::Little => LE::$write(&mut bytes, self),
+                    ByteOrder::Big => BE::$write(&mut bytes, self),
+                }
+                bytes
             }
         }
     )* };
 }
-elements! { u8 = U8, i8 = I8, u16 = U16, i16 = I16, u32 = U32, i32 = I32, f32 = F32, u64 = U64, i64 = I64, f64 = F64, }
-
-impl sealed::Sealed for bool {}
-impl Element for bool {
-    const TYPE: ValueType = ValueType::Bool;
-    const SIZE: usize = 1;
-    fn from_bytes(bytes: &[u8], _: ByteOrder) -> Option<Self> {
-        match bytes {
-            [b] => Some(*b != 0),
-            _ => None,
-        }
-    }
+elements! {
+    u16 = U16 read_u16 write_u16, i16 = I16 read_i16 write_i16,
+    u32 = U32 read_u32 write_u32, i32 = I32 read_i32 write_i32, f32 = F32 read_f32 write_f32,
+    u64 = U64 read_u64 write_u64, i64 = I64 read_i64 write_i64, f64 = F64 read_f64 write_f64,
 }
+
+/// One byte has no order.
+macro_rules! byte_elements {
+    ($( $t:ty = $ty:ident $from_byte:expr, )*) => { $(
+        impl sealed::Sealed for $t {}
+        impl Element for $t {
+            const TYPE: ValueType = ValueType::$ty;
+            const SIZE: usize = 1;
+            #[inline]
+            fn from_bytes(bytes: &[u8], _: ByteOrder) -> Option<Self> {
+                if let [byte] = bytes { Some($from_byte(*byte)) } else { None }
+            }
+            #[inline]
+            fn to_bytes(self, _: ByteOrder) -> [u8; 8] {
+                [self as u8, 0, 0, 0, 0, 0, 0, 0]
+            }
+        }
+    )* };
+}
+byte_elements! { u8 = U8 u8::from, i8 = I8 |byte| byte as i8, bool = Bool |byte| byte != 0, }
 
 /// An array value: element type, length, and the raw elements in the file.
 ///

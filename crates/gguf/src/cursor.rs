@@ -52,14 +52,14 @@ impl<'a> Cursor<'a> {
     pub(crate) fn try_u64(&mut self) -> Option<u64> {
         let chunk = self.bytes.get(self.pos..)?.first_chunk::<8>()?;
         self.pos += 8;
-        Some(self.dialect.u64(*chunk))
+        Some(self.dialect.u64(chunk))
     }
 
     #[inline]
     pub(crate) fn try_u32(&mut self) -> Option<u32> {
         let chunk = self.bytes.get(self.pos..)?.first_chunk::<4>()?;
         self.pos += 4;
-        Some(self.dialect.u32(*chunk))
+        Some(self.dialect.u32(chunk))
     }
 
     /// A count or a length.

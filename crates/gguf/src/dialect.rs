@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use byteorder::{BE, ByteOrder as _, LE};
+
 /// The order of the bytes of every number in a file, those of the tensors included.
 ///
 /// A file carries no mark of it: the order is known by the version, which is only sensible one way round.
@@ -53,18 +55,18 @@ impl Dialect {
     }
 
     #[inline]
-    pub(crate) const fn u32(self, bytes: [u8; 4]) -> u32 {
+    pub(crate) fn u32(self, bytes: &[u8; 4]) -> u32 {
         match self.order {
-            ByteOrder::Little => u32::from_le_bytes(bytes),
-            ByteOrder::Big => u32::from_be_bytes(bytes),
+            ByteOrder::Little => LE::read_u32(bytes),
+            ByteOrder::Big => BE::read_u32(bytes),
         }
     }
 
     #[inline]
-    pub(crate) const fn u64(self, bytes: [u8; 8]) -> u64 {
+    pub(crate) fn u64(self, bytes: &[u8; 8]) -> u64 {
         match self.order {
-            ByteOrder::Little => u64::from_le_bytes(bytes),
-            ByteOrder::Big => u64::from_be_bytes(bytes),
+            ByteOrder::Little => LE::read_u64(bytes),
+            ByteOrder::Big => BE::read_u64(bytes),
         }
     }
 }

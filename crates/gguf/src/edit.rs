@@ -9,12 +9,12 @@ use std::string::String;
 use std::vec::Vec;
 
 use crate::encode::Out;
+use crate::encode_header::{Start, alignment_of, pad, write_pair};
 use crate::gguf::Gguf;
 use crate::owned_value::OwnedValue;
 use crate::realign::Realigned;
 use crate::sink::Growing;
 use crate::write_error::WriteError;
-use crate::writer::{Start, alignment_of, pad, write_pair};
 use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
 
 /// The metadata of a parsed file, to be changed. See [`edit_file`](crate::edit_file) for files on disk.

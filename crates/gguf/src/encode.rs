@@ -1,12 +1,15 @@
 //! Values as bytes, in any dialect: what writing and editing share.
 //!
-//! Arrays are kept canonical (little-endian, 64-bit lengths) in memory; for other files they are turned over on the way,
+//! Arrays are kept canonical (little-endian, 64-bit lengths) in memory; for other files they are byte-swapped on the way,
 //! element by element.
 
 use std::vec::Vec;
 
+use byteorder::{BE, ByteOrder as _, LE};
+
+use crate::array::Element;
 use crate::cursor::Cursor;
-use crate::dialect::{ByteOrder, Dialect};
+use crate::dialect::Dialect;
 use crate::limits::Limits;
 use crate::owned_value::OwnedValue;
 use crate::value::{Value, ValueType};
@@ -34,31 +37,10 @@ impl Out for Vec<u8> {
     }
 }
 
-pub(crate) fn u32(v: u32, to: Dialect, out: &mut impl Out) -> Result<(), Unencoded> {
-    out.put(&match to.order {
-        ByteOrder::Little => v.to_le_bytes(),
-        ByteOrder::Big => v.to_be_bytes(),
-    })
-}
-
-pub(crate) fn u64(v: u64, to: Dialect, out: &mut impl Out) -> Result<(), Unencoded> {
-    out.put(&match to.order {
-        ByteOrder::Little => v.to_le_bytes(),
-        ByteOrder::Big => v.to_be_bytes(),
-    })
-}
-
-/// Bytes of one number.
-pub(crate) fn scalar<const N: usize>(
-    little: [u8; N],
-    to: Dialect,
-    out: &mut impl Out,
-) -> Result<(), Unencoded> {
-    let mut bytes = little;
-    if to.order == ByteOrder::Big {
-        bytes.reverse();
-    }
-    out.put(&bytes)
+/// One number or bool.
+#[inline]
+pub(crate) fn scalar<T: Element>(v: T, to: Dialect, out: &mut impl Out) -> Result<(), Unencoded> {
+    out.put(v.to_bytes(to.order).get(..T::SIZE).unwrap_or_default())
 }
 
 /// A value that was read from a file, without its type.
@@ -66,7 +48,7 @@ pub(crate) fn value(v: &Value<'_>, to: Dialect, out: &mut impl Out) -> Result<()
     match v {
         Value::String(s) => string(s.as_bytes(), to, out),
         Value::Array(array) => {
-            u32(array.element_type().id(), to, out)?;
+            scalar(array.element_type().id(), to, out)?;
             len(array.len() as u64, to, out)?;
             elements(array.element_type(), array.len() as u64, array.raw(), array.dialect(), to, out)
         }
@@ -76,8 +58,13 @@ pub(crate) fn value(v: &Value<'_>, to: Dialect, out: &mut impl Out) -> Result<()
 }
 
 /// A count or a length.
+#[inline]
 pub(crate) fn len(v: u64, to: Dialect, out: &mut impl Out) -> Result<(), Unencoded> {
-    if to.narrow { u32(v.try_into().map_err(|_| Unencoded::TooLarge)?, to, out) } else { u64(v, to, out) }
+    if to.narrow {
+        scalar(u32::try_from(v).map_err(|_| Unencoded::TooLarge)?, to, out)
+    } else {
+        scalar(v, to, out)
+    }
 }
 
 /// Length and bytes.
@@ -98,10 +85,10 @@ pub(crate) fn elements(
     if from == to {
         return out.put(raw);
     }
-    turn_over(&mut Cursor::new(raw, from), ty, count, to, 1, out)
+    translate(&mut Cursor::new(raw, from), ty, count, to, 1, out)
 }
 
-fn turn_over(
+fn translate(
     c: &mut Cursor<'_>,
     ty: ValueType,
     count: u64,
@@ -124,13 +111,12 @@ fn turn_over(
             if c.dialect().order == to.order || size == 1 {
                 return out.put(bytes);
             }
-            // Whole elements at a time, whatever their size.
-            let mut turned = [0; 512];
-            for bytes in bytes.chunks(turned.len()) {
-                let turned = turned.get_mut(..bytes.len()).unwrap_or_default();
-                turned.copy_from_slice(bytes);
-                turned.chunks_exact_mut(size as usize).for_each(<[u8]>::reverse);
-                out.put(turned)?;
+            // Whole elements at a time, for every size.
+            let mut swapped = [0; 512];
+            for bytes in bytes.chunks(swapped.len()) {
+                let swapped = swapped.get_mut(..bytes.len()).unwrap_or_default();
+                swap(bytes, swapped, size);
+                out.put(swapped)?;
             }
         }
         (_, None) => {
@@ -138,11 +124,27 @@ fn turn_over(
                 let id = c.try_u32().ok_or(Unencoded::TooLarge)?;
                 let ty = ValueType::from_id(id).ok_or(Unencoded::TooLarge)?;
                 let n = c.try_len().ok_or(Unencoded::TooLarge)?;
-                u32(id, to, out)?;
+                scalar(id, to, out)?;
                 len(n, to, out)?;
-                turn_over(c, ty, n, to, depth + 1, out)?;
+                translate(c, ty, n, to, depth + 1, out)?;
             }
         }
     }
     Ok(())
+}
+
+/// Elements of 2, 4 or 8 bytes in the other byte order. Bits pass as integers: a NaN keeps its payload.
+fn swap(from: &[u8], to: &mut [u8], size: u64) {
+    macro_rules! swap {
+        ($size:literal $read:ident $write:ident) => {
+            for (from, to) in from.chunks_exact($size).zip(to.chunks_exact_mut($size)) {
+                LE::$write(to, BE::$read(from));
+            }
+        };
+    }
+    match size {
+        2 => swap!(2 read_u16 write_u16),
+        4 => swap!(4 read_u32 write_u32),
+        _ => swap!(8 read_u64 write_u64),
+    }
 }

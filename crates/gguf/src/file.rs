@@ -112,44 +112,46 @@ impl fmt::Debug for GgufFile {
 /// let error = GgufFile::read("absent.gguf").unwrap_err();
 /// assert!(error.path().ends_with("absent.gguf"));
 /// ```
+///
+/// The message tells everything, so none of these has a [`source`](std::error::Error::source): programs find the inner error in the field.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
     /// What the system said.
-    #[error("cannot read `{path}`: {source}", path = shown(path))]
+    #[error("cannot read `{path}`: {error}", path = shown(path))]
     #[non_exhaustive]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The system does not map this file: some file systems cannot, and a pipe has no fixed bytes. It can be read.
-    #[error("cannot map `{path}`: {source}; read it into memory instead (--no-mmap)", path = shown(path))]
+    #[error("cannot map `{path}`: {error}; read it into memory instead (--no-mmap)", path = shown(path))]
     #[non_exhaustive]
     Map {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The file is not one that this crate reads.
-    #[error("cannot parse `{path}`: {source}", path = shown(path))]
+    #[error("cannot parse `{path}`: {error}", path = shown(path))]
     #[non_exhaustive]
     Parse {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        source: ParseError,
+        error: ParseError,
     },
     /// The file and others do not make one split model.
-    #[error("cannot read `{path}`: {source}", path = shown(path))]
+    #[error("cannot read `{path}`: {error}", path = shown(path))]
     #[non_exhaustive]
     Set {
         /// The file that was to be opened.
         path: PathBuf,
         /// Which part, and why.
-        source: SetError,
+        error: SetError,
     },
     /// The header is neither the old nor the new one: a change in place was interrupted, or is under way.
     /// [`recover_file`](crate::recover_file) puts the old one back.
@@ -176,16 +178,16 @@ pub enum FileError {
 }
 
 impl FileError {
-    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io { path: path.to_path_buf(), source }
+    pub(crate) fn io(path: &Path, error: io::Error) -> Self {
+        Self::Io { path: path.to_path_buf(), error }
     }
 
-    pub(crate) fn parse(path: &Path, source: ParseError) -> Self {
-        Self::Parse { path: path.to_path_buf(), source }
+    pub(crate) fn parse(path: &Path, error: ParseError) -> Self {
+        Self::Parse { path: path.to_path_buf(), error }
     }
 
-    pub(crate) fn set(path: &Path, source: SetError) -> Self {
-        Self::Set { path: path.to_path_buf(), source }
+    pub(crate) fn set(path: &Path, error: SetError) -> Self {
+        Self::Set { path: path.to_path_buf(), error }
     }
 
     /// The file.

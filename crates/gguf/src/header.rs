@@ -79,10 +79,16 @@ pub struct GgufHeader {
 pub enum HeaderError {
     /// Reading failed.
     #[error("cannot read the header: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// What was read is no header.
     #[error(transparent)]
     Parse(#[from] ParseError),
+}
+
+impl From<io::Error> for HeaderError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl GgufHeader {

@@ -33,6 +33,8 @@ mod edit_file;
 #[cfg(feature = "write")]
 mod encode;
 #[cfg(feature = "write")]
+mod encode_header;
+#[cfg(feature = "write")]
 mod fault;
 #[cfg(feature = "std")]
 mod file;
@@ -42,6 +44,8 @@ mod hash;
 mod header;
 #[cfg(feature = "mmap")]
 mod mmap;
+#[cfg(feature = "write")]
+mod new_tensor;
 #[cfg(feature = "write")]
 mod overwrite;
 #[cfg(feature = "write")]

@@ -45,7 +45,7 @@ impl GgufFile {
         let (file, is_regular) = open(path)?;
         if !is_regular {
             let error = std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file");
-            return Err(FileError::Map { path: path.to_path_buf(), source: error });
+            return Err(FileError::Map { path: path.to_path_buf(), error });
         }
         // SAFETY: the caller promises that nobody changes or truncates the file while the map lives.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| not_mapped(path, e))?;
@@ -107,10 +107,10 @@ impl GgufSetFile {
 }
 
 /// A file that the system does not map can be read; for one that is too large for the address space that is no way out.
-fn not_mapped(path: &Path, source: std::io::Error) -> FileError {
-    match source.kind() {
-        std::io::ErrorKind::OutOfMemory => FileError::io(path, source),
-        _ => FileError::Map { path: path.to_path_buf(), source },
+fn not_mapped(path: &Path, error: std::io::Error) -> FileError {
+    match error.kind() {
+        std::io::ErrorKind::OutOfMemory => FileError::io(path, error),
+        _ => FileError::Map { path: path.to_path_buf(), error },
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
         let mapped = unsafe { GgufFile::map_with(&path, &limits) };
         for result in [mapped, GgufFile::read_with(&path, &limits)] {
             match result.unwrap_err() {
-                FileError::Parse { source, .. } => assert_eq!(source.kind(), ParseErrorKind::LimitExceeded),
+                FileError::Parse { error, .. } => assert_eq!(error.kind(), ParseErrorKind::LimitExceeded),
                 other => panic!("{other}"),
             }
         }

@@ -4,7 +4,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use crate::array::{Array, Element};
-use crate::dialect::Dialect;
+use crate::dialect::{ByteOrder, Dialect};
 use crate::encode::{self, Out, Unencoded};
 use crate::value::{RawStr, Value, ValueType};
 
@@ -68,10 +68,10 @@ impl OwnedArray {
     }
 
     /// An array of numbers or bools.
-    pub fn packed<T: Element + Into<OwnedValue>>(items: impl IntoIterator<Item = T>) -> Self {
+    pub fn packed<T: Element>(items: impl IntoIterator<Item = T>) -> Self {
         let mut array = Self::new(T::TYPE);
         for item in items {
-            item.into().write_to(&mut array.raw);
+            append(item, &mut array.raw);
             array.len += 1;
         }
         array
@@ -114,8 +114,8 @@ impl OwnedArray {
 
     /// Appends the array as a canonical file has it.
     fn write_to(&self, out: &mut Vec<u8>) {
-        out.extend(self.element.id().to_le_bytes());
-        out.extend((self.len as u64).to_le_bytes());
+        append(self.element.id(), out);
+        append(self.len as u64, out);
         out.extend(&self.raw);
     }
 }
@@ -145,48 +145,34 @@ impl OwnedValue {
         match self {
             Self::String(v) => encode::string(v, to, out),
             Self::Array(v) => {
-                encode::u32(v.element.id(), to, out)?;
+                encode::scalar(v.element.id(), to, out)?;
                 encode::len(v.len as u64, to, out)?;
                 encode::elements(v.element, v.len as u64, &v.raw, Dialect::CANONICAL, to, out)
             }
-            Self::U8(v) => encode::scalar(v.to_le_bytes(), to, out),
-            Self::I8(v) => encode::scalar(v.to_le_bytes(), to, out),
-            Self::U16(v) => encode::scalar(v.to_le_bytes(), to, out),
-            Self::I16(v) => encode::scalar(v.to_le_bytes(), to, out),
-            Self::U32(v) => encode::scalar(v.to_le_bytes(), to, out),
-            Self::I32(v) => encode::scalar(v.to_le_bytes(), to, out),
-            Self::F32(v) => encode::scalar(v.to_le_bytes(), to, out),
-            Self::Bool(v) => out.put(&[u8::from(*v)]),
-            Self::U64(v) => encode::scalar(v.to_le_bytes(), to, out),
-            Self::I64(v) => encode::scalar(v.to_le_bytes(), to, out),
-            Self::F64(v) => encode::scalar(v.to_le_bytes(), to, out),
-        }
-    }
-
-    /// Appends the value as a canonical file has it, without its type.
-    fn write_to(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::U8(v) => out.extend(v.to_le_bytes()),
-            Self::I8(v) => out.extend(v.to_le_bytes()),
-            Self::U16(v) => out.extend(v.to_le_bytes()),
-            Self::I16(v) => out.extend(v.to_le_bytes()),
-            Self::U32(v) => out.extend(v.to_le_bytes()),
-            Self::I32(v) => out.extend(v.to_le_bytes()),
-            Self::F32(v) => out.extend(v.to_le_bytes()),
-            Self::Bool(v) => out.push(u8::from(*v)),
-            Self::String(v) => write_string(v, out),
-            Self::Array(v) => v.write_to(out),
-            Self::U64(v) => out.extend(v.to_le_bytes()),
-            Self::I64(v) => out.extend(v.to_le_bytes()),
-            Self::F64(v) => out.extend(v.to_le_bytes()),
+            Self::U8(v) => encode::scalar(*v, to, out),
+            Self::I8(v) => encode::scalar(*v, to, out),
+            Self::U16(v) => encode::scalar(*v, to, out),
+            Self::I16(v) => encode::scalar(*v, to, out),
+            Self::U32(v) => encode::scalar(*v, to, out),
+            Self::I32(v) => encode::scalar(*v, to, out),
+            Self::F32(v) => encode::scalar(*v, to, out),
+            Self::Bool(v) => encode::scalar(*v, to, out),
+            Self::U64(v) => encode::scalar(*v, to, out),
+            Self::I64(v) => encode::scalar(*v, to, out),
+            Self::F64(v) => encode::scalar(*v, to, out),
         }
     }
 }
 
 /// Appends length and bytes, canonical.
 fn write_string(bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend((bytes.len() as u64).to_le_bytes());
+    append(bytes.len() as u64, out);
     out.extend(bytes);
+}
+
+/// Appends a number or bool, canonical.
+fn append<T: Element>(value: T, out: &mut Vec<u8>) {
+    out.extend_from_slice(value.to_bytes(ByteOrder::Little).get(..T::SIZE).unwrap_or_default());
 }
 
 macro_rules! from_scalars {

@@ -17,6 +17,8 @@
 
 use alloc::format;
 
+use byteorder::{BE, ByteOrder as _, LE};
+
 use crate::cursor::Cursor;
 use crate::dialect::{ByteOrder, Dialect};
 use crate::entries;
@@ -101,9 +103,9 @@ fn magic_and_version(c: &mut Cursor<'_>) -> Result<(u32, ByteOrder), ParseError>
         let found = format!("`{}`", magic.escape_ascii());
         return Err(ParseError::new(Kind::NotGguf, 0, "the magic `GGUF`", found));
     }
-    let version = c.u32("version")?;
+    let version = c.take(4, "version")?;
     // A big-endian file carries no mark but a version with its bytes the wrong way round.
-    match (version, version.swap_bytes()) {
+    match (LE::read_u32(version), BE::read_u32(version)) {
         (v @ 1..=3, _) => Ok((v, ByteOrder::Little)),
         (_, v @ 1..=3) => Ok((v, ByteOrder::Big)),
         (v, _) => {

@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::vec::Vec;
 
 use crate::encode::Unencoded;
+use crate::encode_header::{padded, write_entry, write_padding};
 use crate::gguf::Gguf;
 use crate::write_error::{WriteError, WriteErrorKind};
-use crate::writer::{padded, write_entry, write_padding};
 
 /// The tensors of a file in their new places.
 pub(crate) struct Realigned {

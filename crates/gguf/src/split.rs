@@ -8,13 +8,14 @@ use std::vec::Vec;
 
 use crate::ALIGNMENT_KEY;
 use crate::file::FileError;
+use crate::new_tensor::Data;
 use crate::part_name::os_name;
 use crate::set::{GgufSet, SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS};
 use crate::set_reader::GgufSetReader;
 use crate::tensor_info::TensorInfo;
 use crate::write_error::{WriteError, WriteErrorKind, place_of};
 use crate::write_options::WriteOptions;
-use crate::writer::{Data, GgufWriter};
+use crate::writer::GgufWriter;
 
 /// Parts that are open at once: a process may have 1,024 files or fewer.
 const OPEN_PARTS: usize = 256;

@@ -54,8 +54,7 @@ pub struct WriteError {
     place: String,
     expected: String,
     found: String,
-    #[source]
-    source: Option<io::Error>,
+    io: Option<io::Error>,
 }
 
 impl WriteError {
@@ -66,7 +65,7 @@ impl WriteError {
         found: impl Into<String>,
     ) -> Self {
         let place = format!("key `{}`", printable(key.as_bytes()));
-        Self { kind, place, expected: expected.into(), found: found.into(), source: None }
+        Self { kind, place, expected: expected.into(), found: found.into(), io: None }
     }
 
     pub(crate) fn tensor(
@@ -76,7 +75,7 @@ impl WriteError {
         found: impl Into<String>,
     ) -> Self {
         let place = format!("tensor `{}`", printable(name.as_bytes()));
-        Self { kind, place, expected: expected.into(), found: found.into(), source: None }
+        Self { kind, place, expected: expected.into(), found: found.into(), io: None }
     }
 
     pub(crate) fn file(
@@ -85,7 +84,7 @@ impl WriteError {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        Self { kind, place: place.into(), expected: expected.into(), found: found.into(), source: None }
+        Self { kind, place: place.into(), expected: expected.into(), found: found.into(), io: None }
     }
 
     pub(crate) fn out_of_memory(place: impl Into<String>) -> Self {
@@ -96,8 +95,8 @@ impl WriteError {
         Self::file(WriteErrorKind::Cancelled, place, "to be let finish", "a request to end")
     }
 
-    pub(crate) fn io(place: impl Into<String>, source: io::Error) -> Self {
-        Self { place: place.into(), ..source.into() }
+    pub(crate) fn io(place: impl Into<String>, error: io::Error) -> Self {
+        Self { place: place.into(), ..error.into() }
     }
 
     /// Names the file of an error that says "the file".
@@ -109,23 +108,28 @@ impl WriteError {
     pub fn kind(&self) -> WriteErrorKind {
         self.kind
     }
+
+    /// What the system said, if the error is its. The message has it.
+    pub fn io_error(&self) -> Option<&io::Error> {
+        self.io.as_ref()
+    }
 }
 
 impl From<io::Error> for WriteError {
-    fn from(source: io::Error) -> Self {
-        let kind = match source.kind() {
+    fn from(error: io::Error) -> Self {
+        let kind = match error.kind() {
             io::ErrorKind::OutOfMemory => WriteErrorKind::OutOfMemory,
             _ => WriteErrorKind::Io,
         };
         Self {
             kind,
             place: "the file".into(),
-            expected: match source.get_ref().is_some_and(|e| e.is::<FileError>()) {
+            expected: match error.get_ref().is_some_and(|e| e.is::<FileError>()) {
                 true => "input that can be read".into(),
                 false => "a write that succeeds".into(),
             },
-            found: source.to_string(),
-            source: Some(source),
+            found: error.to_string(),
+            io: Some(error),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::string::String;
@@ -10,11 +9,15 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use crate::dialect::{ByteOrder, Dialect};
-use crate::encode::{self, Out, Unencoded};
+use crate::encode::{self, Unencoded};
+use crate::encode_header::{
+    Start, alignment_of, pad, padded, write_entry, write_padding, write_pair, wrong_alignment,
+};
+use crate::new_tensor::{Data, NewTensor};
 use crate::owned_value::OwnedValue;
 use crate::pending::Pending;
-use crate::sink::{Checked, Growing, Room};
-use crate::tensor_info::{Dims, TensorInfo};
+use crate::sink::{Checked, Growing};
+use crate::tensor_info::TensorInfo;
 use crate::value::{Value, ValueType};
 use crate::write_error::{WriteError, WriteErrorKind, place_of};
 use crate::write_options::WriteOptions;
@@ -44,7 +47,7 @@ pub struct GgufWriter<'a> {
     version: u32,
     order: ByteOrder,
     pairs: Vec<(Cow<'a, str>, Pair<'a>)>,
-    tensors: Vec<Tensor<'a>>,
+    tensors: Vec<NewTensor<'a>>,
     /// A pair or a tensor found no room; said when the file is written.
     out_of_memory: bool,
 }
@@ -71,33 +74,6 @@ impl Pair<'_> {
     }
 }
 
-#[derive(Clone, Debug)]
-struct Tensor<'a> {
-    name: Cow<'a, str>,
-    ty: GgmlType,
-    dims: Vec<u64>,
-    data: Data<'a>,
-}
-
-/// Writes a tensor's bytes, all of them, each time it is called.
-pub(crate) type Producer<'a> = Arc<dyn Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'a>;
-
-#[derive(Clone)]
-pub(crate) enum Data<'a> {
-    Bytes(Cow<'a, [u8]>),
-    /// And how many bytes, where the type does not say it.
-    Produced(Producer<'a>, Option<u64>),
-}
-
-impl fmt::Debug for Data<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
-            Self::Produced(..) => f.write_str("produced"),
-        }
-    }
-}
-
 impl Default for GgufWriter<'_> {
     fn default() -> Self {
         Self {
@@ -117,7 +93,7 @@ impl<'a> GgufWriter<'a> {
     }
 
     /// Version, byte order, all pairs and tensors of a parsed file, the tensor bytes borrowed: for editing, or for
-    /// writing it anew. A file that [`Gguf::check_strict`] takes, and that has nothing behind its last tensor, comes out
+    /// writing it anew. A file that [`Gguf::check_strict`] takes, and that has nothing after its last tensor, comes out
     /// byte by byte as it was.
     pub fn from_gguf(gguf: &Gguf<'a>) -> Self {
         let mut writer = Self::new().version(gguf.version()).byte_order(gguf.byte_order());
@@ -221,7 +197,7 @@ impl<'a> GgufWriter<'a> {
 
     fn push(mut self, name: Cow<'a, str>, ty: GgmlType, dims: &[u64], data: Data<'a>) -> Self {
         match self.tensors.try_reserve(1) {
-            Ok(()) => self.tensors.push(Tensor { name, ty, dims: dims.to_vec(), data }),
+            Ok(()) => self.tensors.push(NewTensor { name, ty, dims: dims.to_vec(), data }),
             Err(_) => self.out_of_memory = true,
         }
         self
@@ -395,178 +371,4 @@ impl<'a> GgufWriter<'a> {
             Some((_, Pair::Read(value))) => alignment_of(&(*value).into()),
         }
     }
-}
-
-/// The alignment that a value of [`ALIGNMENT_KEY`] means, if a reader takes it.
-pub(crate) fn alignment_of(value: &OwnedValue) -> Result<u64, WriteError> {
-    let max = Limits::default().max_alignment;
-    let found = match value {
-        OwnedValue::U32(n) if n.is_power_of_two() && u64::from(*n) <= max => return Ok((*n).into()),
-        OwnedValue::U32(n) => format!("{n}"),
-        value => format!("a value of type {}", value.value_type()),
-    };
-    Err(wrong_alignment(found))
-}
-
-fn wrong_alignment(found: String) -> WriteError {
-    let expected = format!("a u32 that is a power of two up to {}", Limits::default().max_alignment);
-    WriteError::key(WriteErrorKind::InvalidAlignment, ALIGNMENT_KEY, expected, found)
-}
-
-/// The first fields of a file.
-pub(crate) struct Start {
-    pub(crate) version: u32,
-    pub(crate) n_tensors: usize,
-    pub(crate) n_pairs: usize,
-}
-
-impl Start {
-    pub(crate) fn bytes(&self, to: Dialect) -> Result<Vec<u8>, WriteError> {
-        if !(1..=3).contains(&self.version) {
-            let found = self.version.to_string();
-            return Err(WriteError::file(
-                WriteErrorKind::InvalidVersion,
-                "the file",
-                "version 1, 2 or 3",
-                found,
-            ));
-        }
-        let mut out = Vec::new();
-        let counts = [self.n_tensors, self.n_pairs];
-        let mut write = || {
-            out.put(b"GGUF")?;
-            encode::u32(self.version, to, &mut out)?;
-            counts.into_iter().try_for_each(|n| encode::len(n as u64, to, &mut out))
-        };
-        match write() {
-            Ok(()) => Ok(out),
-            Err(Unencoded::OutOfMemory) => Err(WriteError::out_of_memory("the file")),
-            Err(Unencoded::TooLarge) => {
-                let (kind, found) = (WriteErrorKind::TooLarge, format!("{counts:?}"));
-                Err(WriteError::file(kind, "the file", "counts that fit 32 bits (version 1)", found))
-            }
-        }
-    }
-}
-
-/// Checks and appends a pair, the value by `encode`.
-pub(crate) fn write_pair(
-    key: &str,
-    ty: ValueType,
-    to: Dialect,
-    out: &mut Vec<u8>,
-    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), Unencoded>,
-) -> Result<(), WriteError> {
-    let max = Limits::default().max_key_len;
-    if key.is_empty() || key.len() as u64 > max {
-        let (expected, found) = (format!("a key of 1 to {max} bytes"), format!("{} bytes", key.len()));
-        return Err(WriteError::key(WriteErrorKind::InvalidKey, key, expected, found));
-    }
-    let write = || {
-        encode::string(key.as_bytes(), to, out)?;
-        encode::u32(ty.id(), to, out)?;
-        encode(out)
-    };
-    write().map_err(|e| match e {
-        Unencoded::OutOfMemory => WriteError::out_of_memory("the file"),
-        Unencoded::TooLarge => {
-            let expected = "lengths that fit the version, and arrays at most 64 deep";
-            WriteError::key(WriteErrorKind::TooLarge, key, expected, "more")
-        }
-    })
-}
-
-/// Appends a tensor entry; `dims` are at most four.
-pub(crate) fn write_entry(
-    name: &str,
-    dims: &[u64],
-    ty: GgmlType,
-    offset: u64,
-    to: Dialect,
-    out: &mut Vec<u8>,
-) -> Result<(), Unencoded> {
-    encode::string(name.as_bytes(), to, out)?;
-    encode::u32(dims.len() as u32, to, out)?;
-    dims.iter().try_for_each(|dim| encode::len(*dim, to, out))?;
-    encode::u32(ty.id(), to, out)?;
-    encode::u64(offset, to, out)
-}
-
-impl Tensor<'_> {
-    /// The size in bytes: as many as type and dimensions say. A type of unknown size takes any number of bytes.
-    fn size(&self) -> Result<u64, WriteError> {
-        let shape = |expected: &str| {
-            let found = format!("{} {:?}", self.ty, self.dims);
-            WriteError::tensor(WriteErrorKind::InvalidShape, &self.name, expected, found)
-        };
-        let Some(dims) = Dims::new(&self.dims) else { return Err(shape("at most 4 dimensions")) };
-        let Some(elements) = dims.elements() else {
-            return Err(shape("a product of dimensions that fits 63 bits"));
-        };
-        let Some(layout) = self.ty.layout() else {
-            return match &self.data {
-                Data::Bytes(bytes) if bytes.is_empty() && elements > 0 => Err(self.wrong_size(1, 0)),
-                Data::Bytes(bytes) => Ok(bytes.len() as u64),
-                Data::Produced(_, Some(len)) => Ok(*len),
-                Data::Produced(_, None) => Err(shape("a type of known size for bytes that are produced")),
-            };
-        };
-        if !dims.padded()[0].is_multiple_of(layout.len.into()) {
-            return Err(shape(&format!("rows of whole blocks of {} elements", layout.len)));
-        }
-        let Some(size) = self.ty.row_bytes(elements).filter(|n| i64::try_from(*n).is_ok()) else {
-            return Err(shape("a size that fits 63 bits"));
-        };
-        match &self.data {
-            Data::Bytes(bytes) if bytes.len() as u64 != size => {
-                Err(self.wrong_size(size, bytes.len() as u64))
-            }
-            _ => Ok(size),
-        }
-    }
-
-    fn wrong_size(&self, size: u64, found: u64) -> WriteError {
-        let expected = format!("{size} bytes for {} {:?}", self.ty, self.dims);
-        WriteError::tensor(WriteErrorKind::WrongSize, &self.name, expected, format!("{found} bytes"))
-    }
-
-    fn write_to(&self, out: &mut dyn Write) -> Result<u64, WriteError> {
-        let size = self.size()?;
-        match &self.data {
-            Data::Bytes(bytes) => out.write_all(bytes)?,
-            Data::Produced(produce, _) => {
-                let mut room = Room { out, left: size, too_much: false };
-                let done = produce(&mut room);
-                if room.too_much {
-                    return Err(self.wrong_size(size, size.saturating_add(1)));
-                }
-                done?;
-                if room.left > 0 {
-                    return Err(self.wrong_size(size, size - room.left));
-                }
-            }
-        }
-        Ok(size)
-    }
-}
-
-/// Rounded up to the alignment; at most `u64::MAX`.
-pub(crate) fn padded(size: u64, alignment: u64) -> u64 {
-    size.checked_next_multiple_of(alignment).unwrap_or(u64::MAX)
-}
-
-/// Zeros up to the alignment; returns how many.
-pub(crate) fn write_padding(out: &mut impl Write, written: u64, alignment: u64) -> io::Result<u64> {
-    let padding = padded(written, alignment) - written;
-    io::copy(&mut io::Read::take(io::repeat(0), padding), out)
-}
-
-/// Zeros up to the alignment.
-pub(crate) fn pad(out: &mut Vec<u8>, alignment: u64) -> Result<(), WriteError> {
-    let len = padded(out.len() as u64, alignment);
-    let more = usize::try_from(len).ok().and_then(|len| len.checked_sub(out.len()));
-    let more = more.filter(|more| out.try_reserve(*more).is_ok());
-    let more = more.ok_or_else(|| WriteError::out_of_memory("the file"))?;
-    out.resize(out.len() + more, 0);
-    Ok(())
 }

@@ -63,6 +63,7 @@ mod error;
 mod gbnf;
 mod grammar;
 mod halt;
+mod json;
 mod limits;
 mod machine;
 mod matcher;

@@ -166,14 +166,15 @@ fn operations(ops: &Ops) -> Result<Vec<f32>, CheckError> {
 fn attend(kernels: &Kernels, f16: bool) -> Result<Vec<f32>, CheckError> {
     let (heads, kv_heads, dim, past, rows) = (4, 2, 40, 70, 3usize);
     let context = past + rows;
-    let pages = [0, 1];
-    debug_assert_eq!(pages.len(), context.div_ceil(KV_PAGE));
+    let n_pages = context.div_ceil(KV_PAGE);
+    let tables = [list(n_pages, 0..n_pages as u32)?];
     let stride = 2 * kv_heads * KV_PAGE * dim;
-    let floats = list(pages.len() * stride, numbers(pages.len() * stride))?;
+    let floats = list(n_pages * stride, numbers(n_pages * stride))?;
     let mut halves = list(floats.len(), std::iter::repeat(0))?;
     (Kernels::scalar().ops.to_f16)(&floats, &mut halves);
     let layer = KvLayer {
         data: if f16 { KvData::F16(&halves) } else { KvData::F32(&floats) },
+        tables: &tables,
         page_stride: stride,
         k_offset: 0,
         v_offset: stride / 2,
@@ -183,19 +184,11 @@ fn attend(kernels: &Kernels, f16: bool) -> Result<Vec<f32>, CheckError> {
     };
     let spec =
         AttnSpec { n_heads: heads, scale: 0.2, soft_cap: None, window: None, sinks: None, causal: true };
-    let plan = AttnPlan {
-        threads: 1,
-        max_rows: rows,
-        max_context: context,
-        n_heads: heads,
-        n_kv_heads: kv_heads,
-        head_dim_k: dim,
-        head_dim_v: dim,
-    };
+    let plan = AttnPlan::new(1, rows, context).layer(heads, kv_heads, dim, dim);
     let mut scratch = AttnScratch::new(&plan)?;
     let pool = Pool::new(1).map_err(|_| CheckError::Memory)?;
     let cx = Ctx::new(&pool, kernels);
-    let positions = list(rows, (past..context).map(|p| AttnRow { position: p as u32, pages: &pages }))?;
+    let positions = list(rows, (past..context).map(|p| AttnRow { position: p as u32, sequence: 0 }))?;
     let q = list(rows * heads * dim, numbers(rows * heads * dim))?;
     let mut out = list(q.len(), std::iter::repeat(0.0))?;
     let result = MatMut::new(&mut out, rows, heads * dim);
@@ -221,7 +214,7 @@ mod tests {
         assert!(check(&wrong).is_err_and(|e| e.to_string().contains("operation")));
         let mut wrong = Kernels::scalar();
         static WRONG: LinearKernel =
-            LinearKernel { gemv: |_, _, y| y.fill(1.0), ..crate::linear::scalar::KERNELS[3] };
+            LinearKernel { gemv: |_, _, y| y.fill(1.0), ..crate::arch::scalar::KERNELS.linear[3] };
         wrong.linear[3] = &WRONG;
         assert!(check(&wrong).is_err_and(|e| e.to_string().contains("gemv")));
     }

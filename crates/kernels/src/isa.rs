@@ -12,59 +12,111 @@
 use core::fmt;
 use core::str::FromStr;
 
-/// An instruction set that kernels are written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Isa {
-    /// Portable code, the reference for all others.
-    Scalar,
-    /// x86-64 with AVX2, FMA and F16C.
-    Avx2,
-    /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI.
-    Avx512,
-    /// AArch64 with what armv8.0 has.
-    Neon,
-    /// AArch64 with dot product instructions (armv8.2 and later).
-    Dotprod,
+/// Calls a macro with a row for each instruction set, the reference first and the best of each architecture last: the
+/// variant of [`Isa`], the condition under which the build has it, where its kernels are, its name, the processor
+/// features that it needs, and what it is.
+macro_rules! for_each_isa {
+    ($callback:ident) => {
+        $callback! {
+            Scalar [all()] { in scalar, "scalar", needs [], "Portable code, the reference for all others." }
+            Avx2 [target_arch = "x86_64"] {
+                in x86_64::avx2, "avx2", needs ["avx2" "fma" "f16c"], "x86-64 with AVX2, FMA and F16C."
+            }
+            Avx512 [target_arch = "x86_64"] {
+                in x86_64::avx512, "avx512",
+                needs ["avx2" "fma" "f16c" "avx512f" "avx512bw" "avx512vl" "avx512dq" "avx512vnni"],
+                "x86-64 with AVX-512 F, BW, VL, DQ and VNNI."
+            }
+            Neon [target_arch = "aarch64"] {
+                in aarch64::neon, "neon", needs ["neon"], "AArch64 with what armv8.0 has."
+            }
+            Dotprod [target_arch = "aarch64"] {
+                in aarch64::dotprod, "dotprod", needs ["neon" "dotprod"],
+                "AArch64 with dot product instructions (armv8.2 and later)."
+            }
+        }
+    };
+}
+pub(crate) use for_each_isa;
+
+macro_rules! isas {
+    ($($isa:ident [$($when:tt)*] {
+        in $($place:ident)::+, $name:literal, needs [$($feature:tt)*], $doc:literal
+    })*) => {
+        /// An instruction set that kernels are written for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Isa {
+            $(#[doc = $doc] $isa,)*
+        }
+
+        impl Isa {
+            /// Every instruction set, the reference first and the best of each architecture last.
+            pub const ALL: [Isa; [$(Isa::$isa),*].len()] = [$(Isa::$isa),*];
+
+            /// The name used by options, environment variables and kernel names.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Isa::$isa => $name,)*
+                }
+            }
+
+            const fn listed_features(self) -> &'static [&'static str] {
+                match self {
+                    $(Isa::$isa => &[$($feature),*],)*
+                }
+            }
+
+            /// Whether this build has kernels for it.
+            const fn built(self) -> bool {
+                match self {
+                    $(Isa::$isa => cfg!($($when)*),)*
+                }
+            }
+        }
+
+        /// Whether this machine has a feature that an instruction set needs.
+        fn has_feature(name: &str) -> bool {
+            $(
+                #[cfg($($when)*)]
+                {
+                    $(if name == $feature {
+                        return detected!($feature);
+                    })*
+                }
+            )*
+            let _ = name;
+            false
+        }
+    };
 }
 
+#[cfg(target_arch = "x86_64")]
+macro_rules! detected {
+    ($feature:tt) => {
+        is_x86_feature_detected!($feature)
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! detected {
+    ($feature:tt) => {
+        std::arch::is_aarch64_feature_detected!($feature)
+    };
+}
+
+for_each_isa!(isas);
+
 impl Isa {
-    /// Every instruction set, the reference first and the best of each architecture last.
-    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon, Isa::Dotprod];
-
-    /// The name used by options, environment variables and kernel names.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Isa::Scalar => "scalar",
-            Isa::Avx2 => "avx2",
-            Isa::Avx512 => "avx512",
-            Isa::Neon => "neon",
-            Isa::Dotprod => "dotprod",
-        }
-    }
-
     /// Names of the processor features that it needs.
     pub const fn features(self) -> &'static [&'static str] {
         match self {
-            Isa::Scalar => &[],
-            Isa::Avx2 => &["avx2", "fma", "f16c"],
-            Isa::Avx512 if cfg!(emulate_avx512) => &["avx2", "fma", "f16c"],
-            Isa::Avx512 => {
-                &["avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni"]
-            }
-            Isa::Neon => &["neon"],
-            Isa::Dotprod => &["neon", "dotprod"],
+            Isa::Avx512 if cfg!(emulate_avx512) => Isa::Avx2.listed_features(),
+            _ => self.listed_features(),
         }
     }
 
     /// Whether this build and this machine can run it, whatever the environment says.
     pub fn supported(self) -> bool {
-        match self {
-            Isa::Scalar => true,
-            _ => {
-                let have = cpu_features();
-                self.features().iter().all(|f| have.iter().any(|(name, yes)| name == f && *yes))
-            }
-        }
+        self.built() && self.features().iter().all(|name| has_feature(name))
     }
 
     /// Whether it may be used: supported, and not in `HAPPY_DISABLE`.
@@ -154,7 +206,7 @@ pub enum IsaError {
         isa: Isa,
     },
     /// No instruction set has this name.
-    #[error("{from}: unknown instruction set {name:?}: expected scalar, avx2, avx512, neon or dotprod")]
+    #[error("{from}: unknown instruction set {name:?}: expected one of {}", Isa::ALL.map(Isa::name).join(", "))]
     Unknown {
         /// Where the name was found.
         from: &'static str,
@@ -163,22 +215,28 @@ pub enum IsaError {
     },
 }
 
-/// The processor features that matter to the kernels, and whether this machine has them.
-pub fn cpu_features() -> Vec<(&'static str, bool)> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        macro_rules! have { ($($name:tt),*) => { vec![$(($name, is_x86_feature_detected!($name))),*] } }
-        have!("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni")
-    }
+/// Features that no kernel needs yet, for reports.
+fn other_features() -> Vec<(&'static str, bool)> {
     #[cfg(target_arch = "aarch64")]
-    {
-        macro_rules! have {
-            ($($name:tt),*) => { vec![$(($name, std::arch::is_aarch64_feature_detected!($name))),*] }
-        }
-        have!("neon", "dotprod", "i8mm", "fp16", "bf16", "sve", "sve2")
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    macro_rules! others { ($($name:tt)*) => { vec![$(($name, detected!($name))),*] } }
+    #[cfg(target_arch = "aarch64")]
+    return others!("i8mm" "fp16" "bf16" "sve" "sve2");
+    #[cfg(not(target_arch = "aarch64"))]
     Vec::new()
+}
+
+/// The processor features that kernels of this architecture need, then others, and whether this machine has them.
+pub fn cpu_features() -> Vec<(&'static str, bool)> {
+    let mut features: Vec<(&'static str, bool)> = Vec::new();
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.built()) {
+        for name in isa.listed_features() {
+            if !features.iter().any(|(known, _)| known == name) {
+                features.push((name, has_feature(name)));
+            }
+        }
+    }
+    features.extend(other_features());
+    features
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -2,14 +2,29 @@
 
 use crate::arch::scalar::Scalar;
 use crate::check::{CheckError, check};
-use crate::isa::{Isa, IsaError};
-use crate::linear::{LinearKernel, float, scalar};
+use crate::isa::{Isa, IsaError, for_each_isa};
+use crate::linear::LinearKernel;
 use crate::ops::Ops;
 use crate::simd::Simd;
 use happy_tensor::DType;
 
-#[cfg(target_arch = "x86_64")]
-use crate::arch::{avx2::Avx2, avx512::Avx512};
+/// What an instruction set's file declares.
+pub(crate) struct IsaKernels {
+    pub(crate) isa: Isa,
+    /// The operations, unless the machine lacks the instructions.
+    pub(crate) ops: fn() -> Option<Ops>,
+    /// A kernel for each format, in the order of [`DType::ALL`].
+    pub(crate) linear: &'static [LinearKernel; DType::COUNT],
+}
+
+macro_rules! isa_kernels {
+    ($($isa:ident [$($when:tt)*] { in $($place:ident)::+, $($facts:tt)* })*) => {
+        /// The instruction sets of this build.
+        static ISAS: &[&IsaKernels] = &[$(#[cfg($($when)*)] &crate::arch::$($place)::+::KERNELS),*];
+    };
+}
+
+for_each_isa!(isa_kernels);
 
 /// Kernels for every format and operation. A plain struct: override a field, keep the rest.
 ///
@@ -17,12 +32,12 @@ use crate::arch::{avx2::Avx2, avx512::Avx512};
 /// it cannot run.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernels {
-    /// The instruction set. Single formats may run on a lesser one that it includes.
+    /// The instruction set.
     pub isa: Isa,
     /// Operations that are not matrices.
     pub ops: Ops,
     /// A kernel for each format, in the order of [`DType::ALL`].
-    pub linear: [&'static LinearKernel; DType::ALL.len()],
+    pub linear: [&'static LinearKernel; DType::COUNT],
 }
 
 impl Kernels {
@@ -43,7 +58,8 @@ impl Kernels {
 
     /// Portable kernels, the reference.
     pub fn scalar() -> Kernels {
-        Self::table(Isa::Scalar, Ops::new(Scalar::token()), &[])
+        let isa = &crate::arch::scalar::KERNELS;
+        Kernels { isa: isa.isa, ops: Ops::new(Scalar::token()), linear: isa.linear.each_ref() }
     }
 
     /// The kernels of `isa`.
@@ -72,73 +88,18 @@ impl Kernels {
         self.linear[dtype as usize]
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn build(isa: Isa) -> Result<Kernels, IsaError> {
-        let missing = IsaError::Unsupported { isa };
-        match isa {
-            Isa::Scalar => Ok(Self::scalar()),
-            Isa::Avx2 => Ok(Self::table(isa, Ops::new(Avx2::new().ok_or(missing)?), &[Isa::Avx2])),
-            Isa::Avx512 => {
-                Ok(Self::table(isa, Ops::new(Avx512::new().ok_or(missing)?), &[Isa::Avx2, Isa::Avx512]))
-            }
-            _ => Err(missing),
-        }
-    }
-
-    #[cfg(target_arch = "aarch64")]
-    fn build(isa: Isa) -> Result<Kernels, IsaError> {
-        use crate::arch::neon::Neon;
-        let missing = IsaError::Unsupported { isa };
-        match isa {
-            Isa::Scalar => Ok(Self::scalar()),
-            Isa::Neon => Ok(Self::table(isa, Ops::new(Neon::new().ok_or(missing)?), &[Isa::Neon])),
-            Isa::Dotprod if isa.supported() => {
-                Ok(Self::table(isa, Ops::new(Neon::new().ok_or(missing)?), &[Isa::Neon, Isa::Dotprod]))
-            }
-            _ => Err(missing),
-        }
-    }
-
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    fn build(isa: Isa) -> Result<Kernels, IsaError> {
-        if isa == Isa::Scalar { Ok(Self::scalar()) } else { Err(IsaError::Unsupported { isa }) }
-    }
-
-    /// A table that takes for each format the kernel of the last of `isas` that has one, else the scalar kernel.
-    fn table(isa: Isa, ops: Ops, isas: &[Isa]) -> Kernels {
-        let rank = |k: &LinearKernel| isas.iter().position(|i| *i == k.isa).map(|p| p + 1);
-        let linear = DType::ALL.map(|dtype| {
-            let of_format = all_linear().filter(|k| k.dtype == dtype);
-            let usable = of_format.filter(|k| k.isa == Isa::Scalar || rank(k).is_some());
-            // `max_by_key` needs no default: the two scalar lists together hold every format
-            usable.max_by_key(|k| rank(k).unwrap_or(0)).unwrap_or(&scalar::KERNELS[0])
-        });
-        Kernels { isa, ops, linear }
+        let found = ISAS.iter().find(|kernels| kernels.isa == isa).filter(|_| isa.supported());
+        let kernels = found.and_then(|kernels| Some((kernels, (kernels.ops)()?)));
+        let (kernels, ops) = kernels.ok_or(IsaError::Unsupported { isa })?;
+        Ok(Kernels { isa, ops, linear: kernels.linear.each_ref() })
     }
 }
 
 /// Every linear kernel of this build, whether this machine can run it or not: the list that dispatch, tests and
 /// benchmarks share. Calling one that the machine lacks panics: ask [`Isa::supported`] of its `isa` first.
 pub fn all_linear() -> impl Iterator<Item = &'static LinearKernel> {
-    let lists: [&'static [LinearKernel]; _] = [
-        &float::SCALAR_KERNELS,
-        &scalar::KERNELS,
-        #[cfg(target_arch = "x86_64")]
-        &float::AVX2_KERNELS,
-        #[cfg(target_arch = "x86_64")]
-        &float::AVX512_KERNELS,
-        #[cfg(target_arch = "x86_64")]
-        &crate::arch::x86_linear::AVX2_KERNELS,
-        #[cfg(target_arch = "x86_64")]
-        &crate::arch::x86_linear::AVX512_KERNELS,
-        #[cfg(target_arch = "aarch64")]
-        &float::NEON_KERNELS,
-        #[cfg(target_arch = "aarch64")]
-        &crate::arch::neon_linear::NEON_KERNELS,
-        #[cfg(target_arch = "aarch64")]
-        &crate::arch::neon_linear::DOTPROD_KERNELS,
-    ];
-    lists.into_iter().flatten()
+    ISAS.iter().flat_map(|isa| isa.linear)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
+mod activation;
+mod acts;
 mod arch;
 mod cancel;
 mod check;

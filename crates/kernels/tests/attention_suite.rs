@@ -76,7 +76,7 @@ const CASES: [Case; 16] = [
 struct Cache {
     f32s: Vec<f32>,
     f16s: Vec<u16>,
-    pages: Vec<u32>,
+    tables: [Vec<u32>; 1],
     page_stride: usize,
     k_offset: usize,
     v_offset: usize,
@@ -102,12 +102,13 @@ impl Cache {
             }
         }
         let f16s = f32s.iter().map(|x| happy_tensor::f16::from_f32(*x).to_bits()).collect();
-        Cache { f32s, f16s, pages, page_stride, k_offset, v_offset }
+        Cache { f32s, f16s, tables: [pages], page_stride, k_offset, v_offset }
     }
 
     fn layer(&self, case: &Case, half: bool) -> KvLayer<'_> {
         KvLayer {
             data: if half { KvData::F16(&self.f16s) } else { KvData::F32(&self.f32s) },
+            tables: &self.tables,
             page_stride: self.page_stride,
             k_offset: self.k_offset,
             v_offset: self.v_offset,
@@ -118,7 +119,7 @@ impl Cache {
     }
 
     fn element(&self, case: &Case, offset: usize, dim: usize, head: usize, p: usize, c: usize) -> f64 {
-        let page = self.pages[p / KV_PAGE] as usize * self.page_stride;
+        let page = self.tables[0][p / KV_PAGE] as usize * self.page_stride;
         let _ = case;
         f64::from(self.f32s[page + offset + (head * KV_PAGE + p % KV_PAGE) * dim + c])
     }
@@ -166,18 +167,11 @@ fn run(
     batch: usize,
 ) -> Vec<f32> {
     let spec = spec(case, sinks);
-    let plan = AttnPlan {
-        threads: cx.pool.threads(),
-        max_rows: batch,
-        max_context: case.past + case.rows,
-        n_heads: case.n_heads,
-        n_kv_heads: case.n_kv_heads,
-        head_dim_k: case.dk,
-        head_dim_v: case.dv,
-    };
+    let plan = AttnPlan::new(cx.pool.threads(), batch, case.past + case.rows);
+    let plan = plan.layer(case.n_heads, case.n_kv_heads, case.dk, case.dv);
     let mut scratch = AttnScratch::new(&plan).expect("memory");
-    let rows: Vec<AttnRow<'_>> =
-        (0..case.rows).map(|r| AttnRow { position: (case.past + r) as u32, pages: &cache.pages }).collect();
+    let rows: Vec<AttnRow> =
+        (0..case.rows).map(|r| AttnRow { position: (case.past + r) as u32, sequence: 0 }).collect();
     let (q_cols, out_cols) = (case.n_heads * case.dk, case.n_heads * case.dv);
     let mut out = vec![f32::NAN; case.rows * out_cols];
     let q = Mat::new(q, case.rows, q_cols);
@@ -261,22 +255,15 @@ fn sequences_in_one_batch_do_not_see_each_other() {
     let mut data = caches[0].f32s.clone();
     let shift = (data.len() / caches[0].page_stride) as u32;
     data.extend(&caches[1].f32s);
-    let pages = [caches[0].pages.clone(), caches[1].pages.iter().map(|p| p + shift).collect()];
+    let [first, second] = &caches;
+    let tables = [first.tables[0].clone(), second.tables[0].iter().map(|p| p + shift).collect()];
     let mut rows = Vec::new();
-    for (case, pages) in cases.iter().zip(&pages) {
-        rows.extend((0..case.rows).map(|r| AttnRow { position: (case.past + r) as u32, pages }));
+    for (case, sequence) in cases.iter().zip(0..) {
+        rows.extend((0..case.rows).map(|r| AttnRow { position: (case.past + r) as u32, sequence }));
     }
-    let plan = AttnPlan {
-        threads: 2,
-        max_rows: 45,
-        max_context: 535,
-        n_heads: PLAIN.n_heads,
-        n_kv_heads: PLAIN.n_kv_heads,
-        head_dim_k: PLAIN.dk,
-        head_dim_v: PLAIN.dv,
-    };
+    let plan = AttnPlan::new(2, 45, 535).layer(PLAIN.n_heads, PLAIN.n_kv_heads, PLAIN.dk, PLAIN.dv);
     let mut scratch = AttnScratch::new(&plan).expect("memory");
-    let layer = KvLayer { data: KvData::F32(&data), ..caches[0].layer(&PLAIN, false) };
+    let layer = KvLayer { data: KvData::F32(&data), tables: &tables, ..caches[0].layer(&PLAIN, false) };
     let out_cols = PLAIN.n_heads * PLAIN.dv;
     let mut out = vec![0.0; 45 * out_cols];
     let (q, mat) = (Mat::new(&q, 45, q_cols), MatMut::new(&mut out, 45, out_cols));

@@ -159,15 +159,7 @@ fn buffers_of_impossible_sizes() {
     if Panels::bytes(1 << 40, 1 << 40, 1) < isize::MAX as usize {
         failed.push("bytes of panels".to_owned());
     }
-    let plan = AttnPlan {
-        threads: 2,
-        max_rows: 1 << 40,
-        max_context: 1 << 60,
-        n_heads: 1 << 40,
-        n_kv_heads: 1,
-        head_dim_k: 1 << 40,
-        head_dim_v: 1 << 40,
-    };
+    let plan = AttnPlan::new(2, 1 << 40, 1 << 60).layer(1 << 40, 1, 1 << 40, 1 << 40);
     if AttnScratch::new(&plan).is_ok() || AttnScratch::bytes(&plan) < isize::MAX as usize {
         failed.push("scratch of attention".to_owned());
     }

@@ -1,15 +1,15 @@
 //! The attention half of a layer.
 //!
 //! ```text
-//! h = norm(x); q, k, v = Wq h, Wk h, Wv h         one job
-//! q, k: norm, rotation; q *= temperature          by rows
+//! normed = norm(x); q, k, v = Wq normed, Wk normed, Wv normed     one job
+//! q, k: norm, rotation; q *= temperature                          by rows
 //! k, v -> cache
 //! last layer: only wanted rows go on
-//! h = attention(q, cache); big = Wo h; x += norm(big) * residual_scale
+//! heads = attention(q, cache); attn_out = Wo heads; x += norm(attn_out) * residual_scale
 //! ```
 
 use happy_kernels::linear;
-use happy_kernels::ops::{AttnRow, AttnSpec, RopePairing, attention};
+use happy_kernels::ops::{AttnSpec, RopePairing, attention};
 use happy_kernels::{Mat, MatMut};
 
 use crate::error::ForwardError;
@@ -19,15 +19,13 @@ use crate::rows;
 use crate::scratch::Scratch;
 use crate::spec::TemperatureSpec;
 use crate::weights::{Attention, FfnIn, QkNorm, kinds};
-use happy_kernels::ops::attention::KV_PAGE;
 
 impl Pass<'_> {
     /// Adds the attention of a layer to the residual stream; returns the number of rows that go on.
-    pub(crate) fn attention_block<'t>(
+    pub(crate) fn attention_block(
         &self,
         s: &mut Scratch,
         pages: &mut Pages<'_>,
-        attn_rows: &mut Vec<AttnRow<'t>>,
         layer: usize,
         last: bool,
     ) -> Result<usize, ForwardError> {
@@ -39,30 +37,27 @@ impl Pass<'_> {
 
         self.project(s, &w.attention, layer, keeps)?;
         self.rotate(s, &w.attention, layer);
-        for (i, row) in attn_rows.iter().enumerate() {
+        for (i, row) in s.attn_rows.iter().enumerate() {
             if cx.cancelled() {
                 return Err(ForwardError::Cancelled);
             }
-            let position = row.position as usize;
-            if let Some(page) = row.pages.get(position / KV_PAGE) {
-                let (k, v) = (s.k.mat(n, a.k_dim()).row(i), s.v.mat(n, a.v_dim()).row(i));
-                pages.store(layer, *page, position, k, v, cx.kernels.ops.to_f16);
-            }
+            let (k, v) = (s.k.mat(n, a.k_dim()).row(i), s.v.mat(n, a.v_dim()).row(i));
+            pages.store(layer, row, k, v, cx.kernels.ops.to_f16);
         }
 
         let mut n = n;
         if last && s.outputs.len() < n {
             let wanted = || s.outputs.iter().map(|o| o.index);
-            rows::keep_rows(&mut s.big, a.q_dim(), wanted());
+            rows::keep_rows(&mut s.inner.0, a.q_dim(), wanted());
             rows::keep_rows(&mut s.x, n_embd, wanted());
             if keeps {
-                rows::keep_rows(&mut s.keep, n_embd, wanted());
+                rows::keep_rows(&mut s.attn_input, n_embd, wanted());
             }
             for (to, from) in wanted().enumerate() {
-                attn_rows[to] = attn_rows[from];
+                s.attn_rows[to] = s.attn_rows[from];
             }
             n = s.outputs.len();
-            attn_rows.truncate(n);
+            s.attn_rows.truncate(n);
             if n == 0 {
                 return Ok(0);
             }
@@ -76,20 +71,20 @@ impl Pass<'_> {
             sinks: w.attention.sinks.as_deref(),
             causal: true,
         };
-        let q = s.big.mat(n, a.q_dim());
-        let out = s.h.mat_mut(n, a.out_dim());
-        attention(&cx, q, attn_rows, &pages.layer(layer), &attn, &mut s.attention, out);
+        let q = s.inner.q(n, a.q_dim());
+        let out = s.io.heads_mut(n, a.out_dim());
+        attention(&cx, q, &s.attn_rows, &pages.layer(layer), &attn, &mut s.attention, out);
 
-        if !s.acts.set(cx, s.h.mat(n, a.out_dim()), kinds([&w.attention.out])) {
+        if !s.acts.set(cx, s.io.heads(n, a.out_dim()), kinds([&w.attention.out])) {
             return Err(ForwardError::NonFinite { layer });
         }
-        linear::forward(cx, &s.acts, &mut [(&w.attention.out, s.big.mat_mut(n, n_embd))], &s.panels);
+        linear::forward(cx, &s.acts, &mut [(&w.attention.out, s.inner.attn_out_mut(n, n_embd))], &s.panels);
         let result = match &w.attention.post_norm {
             Some(norm) => {
-                rows::norm(cx, norm, s.big.mat(n, n_embd), s.h.mat_mut(n, n_embd));
-                s.h.mat(n, n_embd)
+                rows::norm(cx, norm, s.inner.attn_out(n, n_embd), s.io.post_normed_mut(n, n_embd));
+                s.io.post_normed(n, n_embd)
             }
-            None => s.big.mat(n, n_embd),
+            None => s.inner.attn_out(n, n_embd),
         };
         rows::add_residual(cx, s.x.mat_mut(n, n_embd), result, spec.residual_scale);
         Ok(n)
@@ -101,19 +96,21 @@ impl Pass<'_> {
         let n_embd = self.model.spec().n_embd;
         let input: Mat<'_> = match &w.norm {
             Some(norm) => {
-                rows::norm(cx, norm, s.x.mat(n, n_embd), s.h.mat_mut(n, n_embd));
-                s.h.mat(n, n_embd)
+                rows::norm(cx, norm, s.x.mat(n, n_embd), s.io.normed_mut(n, n_embd));
+                s.io.normed(n, n_embd)
             }
             None => s.x.mat(n, n_embd),
         };
         if keeps {
-            rows::each_row(cx, s.keep.mat_mut(n, n_embd), &|i, row, _| row.copy_from_slice(input.row(i)));
+            rows::each_row(cx, s.attn_input.mat_mut(n, n_embd), &|i, row, _| {
+                row.copy_from_slice(input.row(i))
+            });
         }
         if !s.acts.set(cx, input, kinds([&w.q, &w.k, &w.v])) {
             return Err(ForwardError::NonFinite { layer });
         }
         let mut parts = [
-            (&w.q, s.big.mat_mut(n, a.q_dim())),
+            (&w.q, s.inner.q_mut(n, a.q_dim())),
             (&w.k, s.k.mat_mut(n, a.k_dim())),
             (&w.v, s.v.mat_mut(n, a.v_dim())),
         ];
@@ -150,7 +147,7 @@ impl Pass<'_> {
                 }
             });
         };
-        turn(s.big.mat_mut(n, a.q_dim()), &w.q_norm, a.temperature);
+        turn(s.inner.q_mut(n, a.q_dim()), &w.q_norm, a.temperature);
         turn(s.k.mat_mut(n, a.k_dim()), &w.k_norm, None);
     }
 }

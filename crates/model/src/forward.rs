@@ -120,25 +120,14 @@ impl Model {
         hook: &mut dyn LayerHook,
     ) -> Result<End, ForwardError> {
         let long = self.spec().long_context_above().is_some_and(|n| kv.options().n_ctx > n as usize);
-        let (tables, mut pages) = kv.split();
         let pass = Pass { model: self, cx, batch, long, n_rows: batch.len() };
         pass.start(s);
-        // The allocation outlives the pass, the borrow of the page tables does not.
-        let mut attn_rows: Vec<AttnRow<'_>> = std::mem::take(&mut s.attn_rows);
-        for (sequence, rows) in batch.groups() {
-            let pages = tables.pages(sequence);
-            attn_rows.extend(rows.map(|i| AttnRow { position: batch.positions()[i], pages }));
-        }
-        let end = pass.layers(s, &mut pages, &mut attn_rows, hook);
-        attn_rows.clear();
-        // Collecting an empty vector's iterator in place keeps its allocation.
-        s.attn_rows = attn_rows.into_iter().map(|_| AttnRow { position: 0, pages: &[] }).collect();
-        end
+        pass.layers(s, &mut kv.pages(), hook)
     }
 }
 
 impl Pass<'_> {
-    /// Embeddings, rotary angles, the list of wanted rows.
+    /// Embeddings, rotary angles, the lists of rows and of wanted rows.
     fn start(&self, s: &mut Scratch) {
         let (spec, weights) = (self.model.spec(), self.model.weights());
         let (cx, batch, n) = (self.cx, self.batch, self.n_rows);
@@ -160,6 +149,10 @@ impl Pass<'_> {
                 table.fill(batch.positions()[i], row)
             });
         }
+        s.attn_rows.clear();
+        for (sequence, rows) in batch.groups() {
+            s.attn_rows.extend(rows.map(|i| AttnRow { position: batch.positions()[i], sequence }));
+        }
         s.outputs.clear();
         let (mut logits, mut hidden) = (0, 0);
         for (index, want) in batch.wants().iter().enumerate() {
@@ -173,11 +166,10 @@ impl Pass<'_> {
         }
     }
 
-    fn layers<'t>(
+    fn layers(
         &self,
         s: &mut Scratch,
         pages: &mut Pages<'_>,
-        attn_rows: &mut Vec<AttnRow<'t>>,
         hook: &mut dyn LayerHook,
     ) -> Result<End, ForwardError> {
         let n_layers = self.model.spec().layers.len();
@@ -188,7 +180,7 @@ impl Pass<'_> {
                 return Err(ForwardError::Cancelled);
             }
             let last = layer + 1 == n_layers && !all_rows;
-            n = self.attention_block(s, pages, attn_rows, layer, last)?;
+            n = self.attention_block(s, pages, layer, last)?;
             if n == 0 {
                 return Ok(End::Done);
             }
@@ -240,7 +232,7 @@ impl Pass<'_> {
         let n_logits = s.outputs.len() - n_hidden;
         let x = s.x.mat(n, n_embd);
         for (want, count, buf) in
-            [(Want::Logits, n_logits, &mut s.h), (Want::Hidden, n_hidden, &mut s.hidden)]
+            [(Want::Logits, n_logits, &mut s.io.0), (Want::Hidden, n_hidden, &mut s.hidden)]
         {
             let outputs = &s.outputs;
             // the slots of a want ascend with the rows
@@ -259,7 +251,7 @@ impl Pass<'_> {
         if n_logits == 0 {
             return Ok(());
         }
-        if !s.acts.set(cx, s.h.mat(n_logits, n_embd), kinds([&weights.output])) {
+        if !s.acts.set(cx, s.io.normed(n_logits, n_embd), kinds([&weights.output])) {
             return Err(non_finite);
         }
         let logits = s.logits.mat_mut(n_logits, n_vocab);

@@ -9,7 +9,7 @@
 //! A page that two sequences share is never written: whoever appends to a shared, partly filled page gets a copy first.
 //! The pool is reserved once, fallibly, and becomes resident page by page as positions are written.
 
-use happy_kernels::ops::attention::{KV_PAGE, KvData, KvLayer};
+use happy_kernels::ops::attention::{AttnRow, KV_PAGE, KvData, KvLayer};
 
 use crate::batch::Batch;
 use crate::error::KvError;
@@ -109,19 +109,15 @@ enum Data {
     F16(Vec<u16>),
 }
 
-/// One sequence.
-#[derive(Default)]
-struct Sequence {
-    pages: Vec<u32>,
-    len: usize,
-}
-
 /// Keys and values of all layers for several sequences.
 pub struct KvCache {
     layout: KvLayout,
     options: KvOptions,
     data: Data,
-    sequences: Vec<Sequence>,
+    /// The pages of each sequence.
+    tables: Vec<Vec<u32>>,
+    /// The positions of each sequence.
+    lens: Vec<usize>,
     /// How many page tables a page is in.
     counts: Vec<u32>,
     /// Pages that were used and are free again, to be used next.
@@ -144,15 +140,16 @@ impl KvCache {
             KvType::F16 => Data::F16(reserved(n).map_err(reserve("kv cache"))?),
         };
         let per_sequence = options.n_ctx.div_ceil(KV_PAGE).min(options.n_pages);
-        let mut sequences = reserved(options.n_sequences).map_err(reserve("kv sequences"))?;
+        let mut tables = reserved(options.n_sequences).map_err(reserve("kv page tables"))?;
         for _ in 0..options.n_sequences {
-            sequences
-                .push(Sequence { pages: reserved(per_sequence).map_err(reserve("kv page tables"))?, len: 0 });
+            tables.push(reserved(per_sequence).map_err(reserve("kv page tables"))?);
         }
+        let mut lens = reserved(options.n_sequences).map_err(reserve("kv sequences"))?;
+        lens.resize(options.n_sequences, 0);
         let mut counts = reserved(options.n_pages).map_err(reserve("kv page counts"))?;
         counts.resize(options.n_pages, 0);
         let free = reserved(options.n_pages).map_err(reserve("kv free list"))?;
-        Ok(KvCache { layout, options, data, sequences, counts, free, fresh: 0 })
+        Ok(KvCache { layout, options, data, tables, lens, counts, free, fresh: 0 })
     }
 
     /// The sizes it was made with.
@@ -162,7 +159,7 @@ impl KvCache {
 
     /// Positions of a sequence; 0 for an unknown one.
     pub fn len(&self, sequence: u32) -> usize {
-        self.sequences.get(sequence as usize).map_or(0, |s| s.len)
+        self.lens.get(sequence as usize).copied().unwrap_or(0)
     }
 
     /// Whether a sequence has no positions.
@@ -190,9 +187,11 @@ impl KvCache {
         self.options.n_pages * self.page_bytes()
     }
 
-    fn sequence(&self, id: u32) -> Result<&Sequence, KvError> {
-        let n_sequences = self.sequences.len();
-        self.sequences.get(id as usize).ok_or(KvError::Sequence { sequence: id, n_sequences })
+    /// The pages and the positions of a sequence.
+    fn sequence(&self, id: u32) -> Result<(&[u32], usize), KvError> {
+        let n_sequences = self.tables.len();
+        let pages = self.tables.get(id as usize).ok_or(KvError::Sequence { sequence: id, n_sequences })?;
+        Ok((pages, self.len(id)))
     }
 
     /// Forgets the positions of a sequence from `len` on.
@@ -200,7 +199,7 @@ impl KvCache {
     /// # Errors
     /// An unknown sequence, or one that is shorter.
     pub fn truncate(&mut self, sequence: u32, len: usize) -> Result<(), KvError> {
-        let found = self.sequence(sequence)?.len;
+        let (_, found) = self.sequence(sequence)?;
         if len > found {
             return Err(KvError::Truncate { sequence, len: found, to: len });
         }
@@ -222,14 +221,14 @@ impl KvCache {
     /// # Errors
     /// An unknown sequence.
     pub fn fork(&mut self, from: u32, to: u32) -> Result<(), KvError> {
-        let len = self.sequence(from)?.len;
+        let (_, len) = self.sequence(from)?;
         self.sequence(to)?;
         if from == to {
             return Ok(());
         }
         self.clear(to)?;
         for i in 0..len.div_ceil(KV_PAGE) {
-            let Some(page) = self.sequence(from)?.pages.get(i).copied() else { break };
+            let Some(page) = self.sequence(from)?.0.get(i).copied() else { break };
             if let Some(count) = self.counts.get_mut(page as usize) {
                 *count += 1;
             }
@@ -240,22 +239,23 @@ impl KvCache {
     }
 
     fn push_page(&mut self, sequence: u32, page: u32) {
-        if let Some(s) = self.sequences.get_mut(sequence as usize) {
-            s.pages.push(page);
+        if let Some(pages) = self.tables.get_mut(sequence as usize) {
+            pages.push(page);
         }
     }
 
     fn set_len(&mut self, sequence: u32, len: usize) {
-        if let Some(s) = self.sequences.get_mut(sequence as usize) {
-            s.len = len;
+        if let Some(old) = self.lens.get_mut(sequence as usize) {
+            *old = len;
         }
     }
 
     /// Drops the pages that `len` positions do not need.
     fn shrink(&mut self, sequence: u32, len: usize) {
-        let Some(s) = self.sequences.get_mut(sequence as usize) else { return };
-        s.len = s.len.min(len);
-        for page in s.pages.drain(len.div_ceil(KV_PAGE).min(s.pages.len())..) {
+        let len = len.min(self.len(sequence));
+        self.set_len(sequence, len);
+        let Some(pages) = self.tables.get_mut(sequence as usize) else { return };
+        for page in pages.drain(len.div_ceil(KV_PAGE).min(pages.len())..) {
             if let Some(count) = self.counts.get_mut(page as usize) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
@@ -266,9 +266,9 @@ impl KvCache {
     }
 
     /// Whether the last page of a sequence is partly filled and shared: it has to be copied before it is written.
-    fn shares_tail(&self, s: &Sequence) -> bool {
-        let tail = s.pages.get(s.len / KV_PAGE).copied();
-        !s.len.is_multiple_of(KV_PAGE)
+    fn shares_tail(&self, pages: &[u32], len: usize) -> bool {
+        let tail = pages.get(len / KV_PAGE).copied();
+        !len.is_multiple_of(KV_PAGE)
             && tail.and_then(|p| self.counts.get(p as usize)).is_some_and(|count| *count > 1)
     }
 
@@ -277,13 +277,13 @@ impl KvCache {
     pub(crate) fn prepare(&mut self, batch: &Batch) -> Result<(), KvError> {
         let mut needed = 0;
         for (sequence, rows) in batch.groups() {
-            let s = self.sequence(sequence)?;
-            let end = s.len + rows.len();
-            if end > self.options.n_ctx {
-                let (len, n_ctx) = (s.len, self.options.n_ctx);
+            let (pages, len) = self.sequence(sequence)?;
+            let end = len + rows.len();
+            let n_ctx = self.options.n_ctx;
+            if end > n_ctx {
                 return Err(KvError::Context { sequence, len, needed: end, n_ctx });
             }
-            needed += end.div_ceil(KV_PAGE) - s.pages.len() + usize::from(self.shares_tail(s));
+            needed += end.div_ceil(KV_PAGE) - pages.len() + usize::from(self.shares_tail(pages, len));
         }
         let free = self.free_pages();
         if needed > free {
@@ -297,19 +297,18 @@ impl KvCache {
 
     /// Gives a sequence the pages for `n` more positions; there are enough.
     fn grow(&mut self, sequence: u32, n: usize) {
-        let Ok(s) = self.sequence(sequence) else { return };
-        let (len, n_pages) = (s.len, s.pages.len());
-        if self.shares_tail(s) {
+        let Ok((pages, len)) = self.sequence(sequence) else { return };
+        let n_pages = pages.len();
+        if self.shares_tail(pages, len) {
             let index = len / KV_PAGE;
-            let shared = s.pages.get(index).copied();
+            let shared = pages.get(index).copied();
             if let (Some(shared), Some(own)) = (shared, self.take_page()) {
                 self.copy_page(shared, own);
                 if let Some(count) = self.counts.get_mut(shared as usize) {
                     *count -= 1;
                 }
-                if let Some(slot) =
-                    self.sequences.get_mut(sequence as usize).and_then(|s| s.pages.get_mut(index))
-                {
+                let pages = self.tables.get_mut(sequence as usize);
+                if let Some(slot) = pages.and_then(|pages| pages.get_mut(index)) {
                     *slot = own;
                 }
             }
@@ -373,23 +372,13 @@ impl KvCache {
         Ok(())
     }
 
-    /// Page tables for reading and page contents for writing, at the same time.
-    pub(crate) fn split(&mut self) -> (Tables<'_>, Pages<'_>) {
+    /// Page tables for reading, and page contents for writing.
+    pub(crate) fn pages(&mut self) -> Pages<'_> {
         let data = match &mut self.data {
             Data::F32(d) => PagesMut::F32(d),
             Data::F16(d) => PagesMut::F16(d),
         };
-        (Tables(&self.sequences), Pages { layout: &self.layout, data })
-    }
-}
-
-/// The page tables.
-#[derive(Clone, Copy)]
-pub(crate) struct Tables<'a>(&'a [Sequence]);
-
-impl<'a> Tables<'a> {
-    pub(crate) fn pages(&self, sequence: u32) -> &'a [u32] {
-        self.0.get(sequence as usize).map_or(&[], |s| &s.pages)
+        Pages { layout: &self.layout, tables: &self.tables, data }
     }
 }
 
@@ -401,6 +390,7 @@ enum PagesMut<'a> {
 /// The contents of all pages.
 pub(crate) struct Pages<'a> {
     layout: &'a KvLayout,
+    tables: &'a [Vec<u32>],
     data: PagesMut<'a>,
 }
 
@@ -413,6 +403,7 @@ impl Pages<'_> {
                 PagesMut::F32(d) => KvData::F32(d),
                 PagesMut::F16(d) => KvData::F16(d),
             },
+            tables: self.tables,
             page_stride: self.layout.page_elements,
             k_offset: l.k_offset,
             v_offset: l.v_offset,
@@ -422,20 +413,24 @@ impl Pages<'_> {
         }
     }
 
-    /// Stores the keys and values (`[kv head][head_dim]` each) of one position.
+    /// Stores the keys and values (`[kv head][head_dim]` each) of one row, whose page there is.
     pub(crate) fn store(
         &mut self,
         layer: usize,
-        page: u32,
-        position: usize,
+        row: &AttnRow,
         k: &[f32],
         v: &[f32],
         to_f16: fn(&[f32], &mut [u16]),
     ) {
         let l = self.layout.layers[layer];
-        let (base, slot) = (page as usize * self.layout.page_elements, position % KV_PAGE);
-        for (row, offset, dim) in [(k, l.k_offset, l.head_dim_k), (v, l.v_offset, l.head_dim_v)] {
-            for (head, values) in row.chunks_exact(dim).enumerate() {
+        let position = row.position as usize;
+        let Some(page) = self.tables.get(row.sequence as usize).and_then(|t| t.get(position / KV_PAGE))
+        else {
+            return;
+        };
+        let (base, slot) = (*page as usize * self.layout.page_elements, position % KV_PAGE);
+        for (values, offset, dim) in [(k, l.k_offset, l.head_dim_k), (v, l.v_offset, l.head_dim_v)] {
+            for (head, values) in values.chunks_exact(dim).enumerate() {
                 let at = base + offset + (head * KV_PAGE + slot) * dim;
                 match &mut self.data {
                     PagesMut::F32(d) => d[at..at + dim].copy_from_slice(values),

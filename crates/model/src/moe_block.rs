@@ -4,7 +4,7 @@
 //! scores = router x; for each row the best experts with their weights      (equal scores: the lower id)
 //! pairs (row, rank) ordered by expert
 //! for each expert with pairs: results[pairs] = down(act(gate x) * up x)    its rows as one matrix
-//! h[row] = sum over ranks, best first, of weight * result;  + shared expert
+//! ffn_out[row] = sum over ranks, best first, of weight * result;  + shared expert
 //! ```
 
 use happy_kernels::linear::{self, ActBuf, Linear, LinearRows, Panels};
@@ -14,12 +14,12 @@ use happy_kernels::{Ctx, Mat, MatMut};
 use crate::ffn_block::Input;
 use crate::forward::Pass;
 use crate::rows;
-use crate::scratch::{Buf, MoeScratch, Scratch};
+use crate::scratch::{Inner, MoeScratch, Scratch};
 use crate::spec::MoeSpec;
 use crate::weights::{Mlp, SharedExpert, kinds};
 
 impl Pass<'_> {
-    /// `h = experts(x)`; false if a value was not finite.
+    /// `ffn_out = experts(x)`; false if a value was not finite.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn moe(
         &self,
@@ -32,11 +32,11 @@ impl Pass<'_> {
         n: usize,
     ) -> bool {
         let (cx, n_embd) = (self.cx, self.model.spec().n_embd);
-        let Scratch { x, h, keep, big, acts, panels, moe, .. } = s;
+        let Scratch { x, io, attn_input, inner, acts, panels, moe, .. } = s;
         let input = match input {
-            Input::Normed => h.mat(n, n_embd),
+            Input::Normed => io.normed(n, n_embd),
             Input::Residual => x.mat(n, n_embd),
-            Input::Kept => keep.mat(n, n_embd),
+            Input::Attention => attn_input.mat(n, n_embd),
         };
         if !acts.set(cx, input, kinds([router])) {
             return false;
@@ -50,16 +50,16 @@ impl Pass<'_> {
             if cx.cancelled() {
                 return true;
             }
-            if !run_expert(cx, moe, big, panels, spec, experts, e, input) {
+            if !run_expert(cx, moe, inner, panels, spec, experts, e, input) {
                 return false;
             }
         }
         if let Some(shared) = shared
-            && !run_shared(cx, moe, big, panels, spec.activation, shared, input)
+            && !run_shared(cx, moe, inner, panels, spec.activation, shared, input)
         {
             return false;
         }
-        gather(cx, moe, spec, shared, h.mat_mut(n, n_embd));
+        gather(cx, moe, spec, shared, io.ffn_out_mut(n, n_embd));
         true
     }
 }
@@ -107,7 +107,7 @@ fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, spec: &MoeSpec, n: usize) {
 fn run_expert(
     cx: Ctx<'_>,
     moe: &mut MoeScratch,
-    big: &mut Buf,
+    inner: &mut Inner,
     panels: &Panels,
     spec: &MoeSpec,
     experts: &Mlp,
@@ -131,14 +131,14 @@ fn run_expert(
         up: experts.up.rows(e * spec.n_ff, spec.n_ff),
         down: experts.down.rows(e * n_embd, n_embd),
     };
-    mlp(cx, &mut moe.acts, big, panels, spec.activation, expert, moe.gathered.mat(count, n_embd), out)
+    mlp(cx, &mut moe.acts, inner, panels, spec.activation, expert, moe.gathered.mat(count, n_embd), out)
 }
 
 /// The shared expert's result for every row, in `gathered`; its gate in `gate`.
 fn run_shared(
     cx: Ctx<'_>,
     moe: &mut MoeScratch,
-    big: &mut Buf,
+    inner: &mut Inner,
     panels: &Panels,
     activation: Activation,
     shared: &SharedExpert,
@@ -155,7 +155,7 @@ fn run_shared(
     let out = moe.gathered.mat_mut(n, n_embd);
     let Mlp { gate: Some(gate), up, down } = &shared.mlp else { return false };
     let expert = Expert { gate: gate.into(), up: up.into(), down: down.into() };
-    mlp(cx, &mut moe.acts, big, panels, activation, expert, input, out)
+    mlp(cx, &mut moe.acts, inner, panels, activation, expert, input, out)
 }
 
 /// The matrices of one expert.
@@ -171,7 +171,7 @@ struct Expert<'a> {
 fn mlp(
     cx: Ctx<'_>,
     acts: &mut ActBuf,
-    big: &mut Buf,
+    inner: &mut Inner,
     panels: &Panels,
     activation: Activation,
     expert: Expert<'_>,
@@ -183,8 +183,8 @@ fn mlp(
     if !acts.set(cx, x, kinds([gate, up])) {
         return false;
     }
-    linear::forward_glu(cx, acts, (gate, up), activation, big.mat_mut(n, n_ff), panels);
-    if !acts.set(cx, big.mat(n, n_ff), kinds([down])) {
+    linear::forward_glu(cx, acts, (gate, up), activation, inner.ffn_inner_mut(n, n_ff), panels);
+    if !acts.set(cx, inner.ffn_inner(n, n_ff), kinds([down])) {
         return false;
     }
     linear::forward(cx, acts, &mut [(down, out)], panels);

@@ -1,12 +1,12 @@
 //! Exact sizes before anything is allocated: what a cache page, the whole cache and the scratch of a forward pass take.
 
 use happy_kernels::Pool;
-use happy_kernels::linear::{ActBuf, ActKinds, Linear, Panels};
-use happy_kernels::ops::{AttnPlan, AttnRow, AttnScratch};
+use happy_kernels::linear::{ActKinds, Linear};
+use happy_kernels::ops::AttnPlan;
 
 use crate::kv::{KvLayout, KvOptions};
 use crate::outline::Matrices;
-use crate::scratch::OutputRow;
+use crate::scratch::{Counted, Scratch};
 use crate::spec::{FfnKind, ModelSpec};
 use crate::weights::{Ffn, Layer, Weights};
 
@@ -85,9 +85,9 @@ pub(crate) struct ScratchSizes {
     pub(crate) threads: usize,
     pub(crate) n_embd: usize,
     pub(crate) n_vocab: usize,
-    pub(crate) hidden: usize,
-    pub(crate) keep: usize,
-    pub(crate) big: usize,
+    pub(crate) io: usize,
+    pub(crate) attn_input: usize,
+    pub(crate) inner: usize,
     pub(crate) k: usize,
     pub(crate) v: usize,
     pub(crate) cos_sin: usize,
@@ -116,9 +116,9 @@ impl ScratchSizes {
             threads: options.threads,
             n_embd: spec.n_embd,
             n_vocab: spec.n_vocab,
-            hidden: spec.n_embd.max(most(&|a| a.out_dim())),
-            keep: if matrices.parallel { spec.n_embd } else { 0 },
-            big: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd),
+            io: spec.n_embd.max(most(&|a| a.out_dim())),
+            attn_input: if matrices.parallel { spec.n_embd } else { 0 },
+            inner: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd),
             k: most(&|a| a.k_dim()),
             v: most(&|a| a.v_dim()),
             cos_sin: spec.ropes.iter().map(|r| r.n_rot).sum(),
@@ -133,39 +133,20 @@ impl ScratchSizes {
 
     /// Bytes of a scratch of these sizes.
     pub(crate) fn bytes(&self) -> usize {
-        let floats = self.n_embd + self.hidden + self.keep + self.big + self.k + self.v + self.cos_sin;
-        let mut bytes = self.rows * (4 * floats + size_of::<AttnRow<'static>>());
-        bytes += self.outputs * (4 * (self.n_vocab + self.n_embd) + size_of::<OutputRow>());
-        bytes += self.threads * 4 * self.norm_row;
-        bytes += ActBuf::bytes(self.rows, self.max_k, self.kinds);
-        bytes += Panels::bytes(self.threads, self.rows, self.panel_bytes);
-        bytes += AttnScratch::bytes(&self.attention);
-        if let Some(m) = &self.moe {
-            let per_row = 4 * self.n_embd * (1 + m.n_used) + 4 * m.n_experts + 16 * m.n_used + 4;
-            bytes += self.rows * per_row + 4 * (m.n_experts + 1);
-            bytes += ActBuf::bytes(self.rows, m.max_k, m.kinds);
-        }
-        bytes
+        let mut counted = Counted::default();
+        // Counting reserves nothing, so it cannot fail.
+        let _ = Scratch::build(self, &mut counted);
+        counted.bytes()
     }
 }
 
-/// The largest attention of any layer. The kernel works on blocks of up to 64 queries, whole groups of heads that share
-/// a key-value head; the group with the largest block decides.
+/// Room for the attention of every layer.
 fn attn_plan(spec: &ModelSpec, options: &RunOptions) -> AttnPlan {
-    let layers = || spec.layers.iter().map(|l| &l.attention);
-    let most = |f: &dyn Fn(&crate::spec::AttentionSpec) -> usize| layers().map(f).max().unwrap_or(1);
-    let group =
-        layers().map(|a| a.n_heads / a.n_kv_heads).max_by_key(|g| (64 / g).clamp(1, 32) * g).unwrap_or(1);
-    let n_kv_heads = most(&|a| a.n_heads).div_ceil(group);
-    AttnPlan {
-        threads: options.threads,
-        max_rows: options.n_batch,
-        max_context: options.n_ctx,
-        n_heads: n_kv_heads * group,
-        n_kv_heads,
-        head_dim_k: most(&|a| a.head_dim_k),
-        head_dim_v: most(&|a| a.head_dim_v),
-    }
+    let plan = AttnPlan::new(options.threads, options.n_batch, options.n_ctx);
+    spec.layers
+        .iter()
+        .map(|l| &l.attention)
+        .fold(plan, |plan, a| plan.layer(a.n_heads, a.n_kv_heads, a.head_dim_k, a.head_dim_v))
 }
 
 fn moe_sizes(spec: &ModelSpec, matrices: &Matrices) -> Option<MoeSizes> {

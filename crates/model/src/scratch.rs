@@ -1,23 +1,20 @@
 //! The buffers of a forward pass: reserved once by a plan, reused by every pass.
 
-use happy_kernels::linear::{ActBuf, Panels};
+use std::collections::TryReserveError;
+
+use happy_kernels::linear::{ActBuf, ActKinds, Panels};
 use happy_kernels::ops::{AttnRow, AttnScratch};
 use happy_kernels::{Mat, MatMut, PerWorker};
 
 use crate::batch::Want;
 use crate::error::KvError;
 use crate::plan::ScratchSizes;
-use crate::reserve::reserved;
 
 /// A reservation of f32 values that becomes resident as far as it is used.
 #[derive(Default)]
 pub(crate) struct Buf(Vec<f32>);
 
 impl Buf {
-    pub(crate) fn new(n: usize) -> Result<Self, KvError> {
-        reserve(n).map(Buf)
-    }
-
     /// The first `n` values, which are within the reservation: no allocation.
     pub(crate) fn take(&mut self, n: usize) -> &mut [f32] {
         if self.0.len() < n {
@@ -51,10 +48,6 @@ impl Buf {
 
 const WHAT: &str = "activations of the forward pass";
 
-fn reserve<T>(n: usize) -> Result<Vec<T>, KvError> {
-    reserved(n).map_err(|e| e.of(WHAT))
-}
-
 /// A row that the caller wants something of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutputRow {
@@ -86,17 +79,66 @@ pub(crate) struct MoeScratch {
     pub(crate) acts: ActBuf,
 }
 
+/// Matrices that take turns in one buffer, each under its own name.
+macro_rules! turns {
+    ($(#[$doc:meta])* $name:ident { $($(#[$view_doc:meta])* $view:ident, $view_mut:ident;)* }) => {
+        $(#[$doc])*
+        #[derive(Default)]
+        pub(crate) struct $name(pub(crate) Buf);
+
+        impl $name {
+            $(
+                $(#[$view_doc])*
+                pub(crate) fn $view(&self, rows: usize, cols: usize) -> Mat<'_> {
+                    self.0.mat(rows, cols)
+                }
+
+                $(#[$view_doc])*
+                pub(crate) fn $view_mut(&mut self, rows: usize, cols: usize) -> MatMut<'_> {
+                    self.0.mat_mut(rows, cols)
+                }
+            )*
+        }
+    };
+}
+
+turns! {
+    /// What enters and leaves the halves of a layer.
+    BlockIo {
+        /// The normed residual stream, `[rows][n_embd]`.
+        normed, normed_mut;
+        /// Attention's result, head beside head: `[rows][n_heads * head_dim_v]`.
+        heads, heads_mut;
+        /// The attention half's result after its norm, `[rows][n_embd]`.
+        post_normed, post_normed_mut;
+        /// The feed-forward half's result, `[rows][n_embd]`.
+        ffn_out, ffn_out_mut;
+    }
+}
+
+turns! {
+    /// The inside of the halves of a layer.
+    Inner {
+        /// `[rows][n_heads * head_dim_k]`
+        q, q_mut;
+        /// The attention half's result, `[rows][n_embd]`.
+        attn_out, attn_out_mut;
+        /// What the feed-forward half's last matrix reads, `[rows][n_ff]`.
+        ffn_inner, ffn_inner_mut;
+        /// The feed-forward half's result after its norm, `[rows][n_embd]`.
+        post_normed, post_normed_mut;
+    }
+}
+
 /// The buffers of a forward pass. Made for one model and a largest batch; see [`Scratch::new`](crate::Model::scratch).
 pub struct Scratch {
     pub(crate) sizes: ScratchSizes,
     /// The residual stream, `[rows][n_embd]`.
     pub(crate) x: Buf,
-    /// Normed input, attention's result, feed-forward result: `[rows][hidden]`.
-    pub(crate) h: Buf,
+    pub(crate) io: BlockIo,
     /// What attention read, for layers whose halves run in parallel.
-    pub(crate) keep: Buf,
-    /// Q; the halves' results; the feed-forward block's inside.
-    pub(crate) big: Buf,
+    pub(crate) attn_input: Buf,
+    pub(crate) inner: Inner,
     pub(crate) k: Buf,
     pub(crate) v: Buf,
     /// Cosines and sines, `[rope][rows][n_rot]`.
@@ -109,63 +151,125 @@ pub struct Scratch {
     /// A row for each worker.
     pub(crate) row: PerWorker<Vec<f32>>,
     pub(crate) moe: MoeScratch,
-    /// Rows of the attention kernel; empty between passes.
-    pub(crate) attn_rows: Vec<AttnRow<'static>>,
+    /// The rows that go on, for the attention kernel.
+    pub(crate) attn_rows: Vec<AttnRow>,
     pub(crate) outputs: Vec<OutputRow>,
 }
 
 impl Scratch {
     pub(crate) fn new(sizes: &ScratchSizes) -> Result<Self, KvError> {
-        let s = *sizes;
-        let of = |per_row: usize| s.rows.saturating_mul(per_row);
-        let memory = |bytes: usize| move |_| KvError::Memory { bytes, what: WHAT };
-        let acts = |rows: usize, k: usize, kinds| {
-            ActBuf::new(rows, k, kinds).map_err(memory(ActBuf::bytes(rows, k, kinds)))
-        };
-        let moe = match s.moe {
-            None => MoeScratch::default(),
-            Some(m) => MoeScratch {
-                gathered: Buf::new(of(s.n_embd))?,
-                results: Buf::new(of(m.n_used.saturating_mul(s.n_embd)))?,
-                router: Buf::new(of(m.n_experts))?,
-                weights: Buf::new(of(m.n_used))?,
-                gate: Buf::new(s.rows)?,
-                ids: reserve(of(m.n_used))?,
-                starts: reserve(m.n_experts + 1)?,
-                order: reserve(of(m.n_used))?,
-                place: reserve(of(m.n_used))?,
-                acts: acts(s.rows, m.max_k, m.kinds)?,
-            },
-        };
-        let row = |_| {
-            let mut row = Vec::new();
-            row.try_reserve_exact(s.norm_row)?;
-            row.resize(s.norm_row, 0.0);
-            Ok(row)
-        };
-        let row_bytes = s.threads.saturating_mul(s.norm_row).saturating_mul(4);
+        Self::build(sizes, &mut Reserved)
+    }
+
+    /// The one list of buffers: the plan counts it, and a scratch reserves it.
+    pub(crate) fn build(s: &ScratchSizes, memory: &mut impl Memory) -> Result<Self, KvError> {
+        let rows = |per_row: usize| s.rows.saturating_mul(per_row);
+        let outputs = |per_row: usize| s.outputs.saturating_mul(per_row);
+        let mut moe = MoeScratch::default();
+        if let Some(m) = &s.moe {
+            moe = MoeScratch {
+                gathered: memory.floats(rows(s.n_embd))?,
+                results: memory.floats(rows(m.n_used.saturating_mul(s.n_embd)))?,
+                router: memory.floats(rows(m.n_experts))?,
+                weights: memory.floats(rows(m.n_used))?,
+                gate: memory.floats(rows(1))?,
+                ids: memory.list(rows(m.n_used))?,
+                starts: memory.list(m.n_experts.saturating_add(1))?,
+                order: memory.list(rows(m.n_used))?,
+                place: memory.list(rows(m.n_used))?,
+                acts: memory.acts(s.rows, m.max_k, m.kinds)?,
+            };
+        }
         Ok(Scratch {
-            sizes: s,
-            x: Buf::new(of(s.n_embd))?,
-            h: Buf::new(of(s.hidden))?,
-            keep: Buf::new(of(s.keep))?,
-            big: Buf::new(of(s.big))?,
-            k: Buf::new(of(s.k))?,
-            v: Buf::new(of(s.v))?,
-            cos_sin: Buf::new(of(s.cos_sin))?,
-            logits: Buf::new(s.outputs.saturating_mul(s.n_vocab))?,
-            hidden: Buf::new(s.outputs.saturating_mul(s.n_embd))?,
-            acts: acts(s.rows, s.max_k, s.kinds)?,
-            panels: Panels::new(s.threads, s.rows, s.panel_bytes).map_err(memory(Panels::bytes(
-                s.threads,
-                s.rows,
-                s.panel_bytes,
-            )))?,
-            attention: AttnScratch::new(&s.attention).map_err(memory(AttnScratch::bytes(&s.attention)))?,
-            row: PerWorker::new(s.threads, row).map_err(memory(row_bytes))?,
+            sizes: *s,
+            x: memory.floats(rows(s.n_embd))?,
+            io: BlockIo(memory.floats(rows(s.io))?),
+            attn_input: memory.floats(rows(s.attn_input))?,
+            inner: Inner(memory.floats(rows(s.inner))?),
+            k: memory.floats(rows(s.k))?,
+            v: memory.floats(rows(s.v))?,
+            cos_sin: memory.floats(rows(s.cos_sin))?,
+            logits: memory.floats(outputs(s.n_vocab))?,
+            hidden: memory.floats(outputs(s.n_embd))?,
+            acts: memory.acts(s.rows, s.max_k, s.kinds)?,
+            panels: memory.part(Panels::bytes(s.threads, s.rows, s.panel_bytes), || {
+                Panels::new(s.threads, s.rows, s.panel_bytes)
+            })?,
+            attention: memory.part(AttnScratch::bytes(&s.attention), || AttnScratch::new(&s.attention))?,
+            row: memory.part(s.threads.saturating_mul(s.norm_row).saturating_mul(4), || {
+                PerWorker::new(s.threads, |_| {
+                    let mut row = Vec::new();
+                    row.try_reserve_exact(s.norm_row)?;
+                    row.resize(s.norm_row, 0.0);
+                    Ok(row)
+                })
+            })?,
             moe,
-            attn_rows: reserve(s.rows)?,
-            outputs: reserve(s.outputs)?,
+            attn_rows: memory.list(s.rows)?,
+            outputs: memory.list(s.outputs)?,
         })
+    }
+}
+
+/// What is done with each buffer of [`Scratch::build`].
+pub(crate) trait Memory {
+    /// A part of `bytes` bytes, which `make` reserves.
+    fn part<T: Default>(
+        &mut self,
+        bytes: usize,
+        make: impl FnOnce() -> Result<T, TryReserveError>,
+    ) -> Result<T, KvError>;
+
+    /// Room for `n` elements.
+    fn list<T>(&mut self, n: usize) -> Result<Vec<T>, KvError> {
+        self.part(n.saturating_mul(size_of::<T>()), || {
+            let mut list = Vec::new();
+            list.try_reserve_exact(n)?;
+            Ok(list)
+        })
+    }
+
+    /// Room for `n` values.
+    fn floats(&mut self, n: usize) -> Result<Buf, KvError> {
+        self.list(n).map(Buf)
+    }
+
+    /// Room for `rows` quantized rows of up to `k` values.
+    fn acts(&mut self, rows: usize, k: usize, kinds: ActKinds) -> Result<ActBuf, KvError> {
+        self.part(ActBuf::bytes(rows, k, kinds), || ActBuf::new(rows, k, kinds))
+    }
+}
+
+/// Reserves.
+struct Reserved;
+
+impl Memory for Reserved {
+    fn part<T: Default>(
+        &mut self,
+        bytes: usize,
+        make: impl FnOnce() -> Result<T, TryReserveError>,
+    ) -> Result<T, KvError> {
+        make().map_err(|_| KvError::Memory { bytes, what: WHAT })
+    }
+}
+
+/// Adds the sizes up, and leaves every buffer empty.
+#[derive(Default)]
+pub(crate) struct Counted(usize);
+
+impl Counted {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0
+    }
+}
+
+impl Memory for Counted {
+    fn part<T: Default>(
+        &mut self,
+        bytes: usize,
+        _: impl FnOnce() -> Result<T, TryReserveError>,
+    ) -> Result<T, KvError> {
+        self.0 = self.0.saturating_add(bytes);
+        Ok(T::default())
     }
 }

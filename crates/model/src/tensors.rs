@@ -11,39 +11,9 @@ use crate::reserve::reserved;
 use crate::spec::{Need, NormSpec};
 use crate::weights::Norm;
 
-/// The types of a file that can be computed with.
+/// The element type of a tensor, if it is one that can be computed with.
 pub(crate) fn dtype(ty: GgmlType) -> Option<DType> {
-    Some(match ty {
-        GgmlType::F32 => DType::F32,
-        GgmlType::F16 => DType::F16,
-        GgmlType::BF16 => DType::BF16,
-        GgmlType::Q4_0 => DType::Q4_0,
-        GgmlType::Q4_1 => DType::Q4_1,
-        GgmlType::Q5_0 => DType::Q5_0,
-        GgmlType::Q5_1 => DType::Q5_1,
-        GgmlType::Q8_0 => DType::Q8_0,
-        GgmlType::Q2_K => DType::Q2K,
-        GgmlType::Q3_K => DType::Q3K,
-        GgmlType::Q4_K => DType::Q4K,
-        GgmlType::Q5_K => DType::Q5K,
-        GgmlType::Q6_K => DType::Q6K,
-        GgmlType::Q1_0 => DType::Q1_0,
-        GgmlType::Q2_0 => DType::Q2_0,
-        GgmlType::IQ1_S => DType::IQ1S,
-        GgmlType::IQ1_M => DType::IQ1M,
-        GgmlType::IQ2_XXS => DType::IQ2XXS,
-        GgmlType::IQ2_XS => DType::IQ2XS,
-        GgmlType::IQ2_S => DType::IQ2S,
-        GgmlType::IQ3_XXS => DType::IQ3XXS,
-        GgmlType::IQ3_S => DType::IQ3S,
-        GgmlType::IQ4_NL => DType::IQ4NL,
-        GgmlType::IQ4_XS => DType::IQ4XS,
-        GgmlType::TQ1_0 => DType::TQ1_0,
-        GgmlType::TQ2_0 => DType::TQ2_0,
-        GgmlType::MXFP4 => DType::MXFP4,
-        GgmlType::NVFP4 => DType::NVFP4,
-        _ => return None,
-    })
+    DType::from_id(ty.id())
 }
 
 /// A shape in GGUF order, the row length first; 0 stands for any number.
@@ -234,4 +204,24 @@ fn same_shape(info: &TensorInfo<'_>, dims: &[usize]) -> bool {
     let found = info.dims.padded();
     let expected = dims.iter().map(|d| *d as u64).chain(std::iter::repeat(1));
     dims.len() <= found.len() && found.iter().zip(expected).all(|(a, b)| *a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parser and the kernels each have a table of formats, because the parser stands alone.
+    #[test]
+    fn formats_are_what_the_parser_says_of_their_ids() {
+        let mut failed = Vec::new();
+        for dtype in DType::ALL {
+            let ty = GgmlType::from_id(dtype.id());
+            let layout = ty.layout().map(|l| (l.len as usize, l.bytes as usize));
+            let expected = Some((dtype.block_len(), dtype.block_bytes()));
+            if ty.name() != dtype.name() || layout != expected {
+                failed.push(format!("{dtype}: {ty} of {layout:?}, expected {expected:?}"));
+            }
+        }
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
+    }
 }

@@ -113,7 +113,16 @@ fn caches_and_scratches_take_what_the_plan_says() {
 /// Refuses each allocation of 4 KiB or more once, from the choice of kernels to the first logits.
 #[test]
 fn a_failed_allocation_is_an_error() {
-    let files = [("dense", small_llama(&q4_0)), ("experts", many_experts(20, 4096))];
+    // Experts with sinks, experts of two kinds, windows, layer norms with biases, and fused matrices.
+    let kinds = ["gpt-oss-moe", "qwen2moe-moe", "gemma3", "stablelm", "phi3"];
+    let recipes = recipes::all().into_iter().filter_map(|recipe| {
+        let name = recipe["name"].as_str().unwrap().to_owned();
+        kinds.contains(&name.as_str()).then(|| (name, recipes::build(&recipe)))
+    });
+    let mut files: Vec<_> = recipes.collect();
+    assert_eq!(files.len(), kinds.len(), "recipes that are missing");
+    files.push(("dense".to_owned(), small_llama(&q4_0)));
+    files.push(("experts".to_owned(), many_experts(20, 4096)));
     for (name, file) in &files {
         let whole = || -> Result<usize, String> {
             let kernels = Kernels::detect().map_err(|e| e.to_string())?;

@@ -4,7 +4,8 @@
 //! cargo run -p happy-sampler --example compare
 //! ```
 
-use happy_sampler::{LogProbs, Sampler, SamplerBuilder, SamplerError};
+use happy_sampler::steps::{Dry, Penalties, Temperature, Xtc};
+use happy_sampler::{AdaptiveP, LogProbs, Mirostat, MirostatVersion, Sampler, SamplerBuilder, SamplerError};
 
 fn main() -> Result<(), SamplerError> {
     // Ten words; the probabilities fall by a fifth of what is left each time.
@@ -26,11 +27,17 @@ fn main() -> Result<(), SamplerError> {
         ("min_p(0.3)", b().min_p(0.3)),
         ("typical(0.5)", b().typical(0.5)),
         ("top_n_sigma(1)", b().top_n_sigma(1.0)),
-        ("xtc(1, 0.15)", b().xtc(1.0, 0.15)),
+        ("xtc(1, 0.15)", b().xtc(Xtc { probability: 1.0, threshold: 0.15, ..Xtc::default() })),
         ("temperature(0.3)", b().temperature(0.3)),
-        ("dynamic_temperature(0.8, 0.5, 1)", b().dynamic_temperature(0.8, 0.5, 1.0)),
-        ("penalties(64, 1, 0.5, 0.5)", b().penalties(64, 1.0, 0.5, 0.5)),
-        ("dry(2, 1.75, 1, 64, [])", b().dry(2.0, 1.75, 1, 64, [])),
+        ("temperature(0.3 to 1.3)", b().temperature(Temperature { t: 0.8, delta: 0.5, exponent: 1.0 })),
+        (
+            "penalties(frequency 0.5, presence 0.5)",
+            b().penalties(Penalties { frequency: 0.5, presence: 0.5, ..Penalties::default() }),
+        ),
+        (
+            "dry(multiplier 2, allowed_length 1)",
+            b().dry(Dry { multiplier: 2.0, allowed_length: 1, ..Dry::default() }),
+        ),
     ];
     for (name, builder) in steps {
         let mut sampler = builder.build()?;
@@ -44,12 +51,13 @@ fn main() -> Result<(), SamplerError> {
         println!("{name}:\n  {}", shares.join(", "));
     }
 
+    let mirostat = |version| Mirostat { version, tau: 2.0, ..Mirostat::default() };
     let picks = [
         ("greedy", b().greedy()),
         ("draw", b()),
-        ("mirostat(2, 0.1)", b().mirostat(2.0, 0.1)),
-        ("mirostat_v2(2, 0.1)", b().mirostat_v2(2.0, 0.1)),
-        ("adaptive_p(0.1, 0.9)", b().adaptive_p(0.1, 0.9)),
+        ("mirostat(version 1, tau 2)", b().mirostat(mirostat(MirostatVersion::V1))),
+        ("mirostat(version 2, tau 2)", b().mirostat(mirostat(MirostatVersion::V2))),
+        ("adaptive_p(target 0.1)", b().adaptive_p(AdaptiveP { target: Some(0.1), decay: 0.9 })),
     ];
     for (name, builder) in picks {
         let mut sampler = builder.seed(1).build()?;

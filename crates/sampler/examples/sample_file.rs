@@ -22,9 +22,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let logits: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
 
     let mut sampler = Sampler::builder()
-        .top_k(arg(2, "40").parse()?)
-        .top_p(arg(3, "0.95").parse()?)
-        .temperature(arg(1, "0.8").parse()?)
+        .top_k(arg(2, "40").parse::<usize>()?)
+        .top_p(arg(3, "0.95").parse::<f32>()?)
+        .temperature(arg(1, "0.8").parse::<f32>()?)
         .seed(arg(4, "0").parse()?)
         .build()?;
     let left = sampler.apply(&logits)?;

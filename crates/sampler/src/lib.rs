@@ -5,7 +5,7 @@
 //! * [`Step`]: anything that removes candidates or changes their logits ([`steps`] has the usual ones; a program adds
 //!   its own by implementing one method).
 //! * [`Pick`]: how one token is taken out of what is left: [`Greedy`], [`Dist`] (a seeded random draw), [`Mirostat`],
-//!   [`MirostatV2`], [`AdaptiveP`].
+//!   [`AdaptiveP`].
 //! * [`Sampler`]: a chain of steps and a pick, built by [`Sampler::builder`] or from [`Params`].
 //! * [`LogProbs`]: log-probabilities of the best tokens.
 //!
@@ -28,22 +28,22 @@ mod candidates;
 mod error;
 mod log_probs;
 mod math;
+mod parameters;
 mod params;
 mod pick;
 mod rng;
 mod sampler;
-mod spec;
 pub mod steps;
+mod table;
 
 pub use candidates::{Candidate, Candidates};
 pub use error::SamplerError;
 pub use log_probs::{LogProb, LogProbs};
-pub use params::{MirostatVersion, Params, StepKind};
-pub use pick::{AdaptiveP, ClonePick, Dist, Greedy, Mirostat, MirostatV2, Pick};
+pub use pick::{AdaptiveP, ClonePick, Dist, Greedy, Mirostat, MirostatVersion, Pick};
 pub use rng::Rng;
 pub use sampler::{Sampler, SamplerBuilder};
-pub use spec::StepSpec;
-pub use steps::{CloneStep, Step};
+pub use steps::{CloneStep, Step, StepParams};
+pub use table::{Params, StepKind, StepSpec};
 
 /// A token's number in the vocabulary, counted from 0.
 pub type TokenId = u32;

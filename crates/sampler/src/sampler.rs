@@ -1,11 +1,8 @@
 //! A chain of steps and a pick, and its builder.
 
 use crate::candidates::argmax;
-use crate::steps::{
-    Dry, DynamicTemperature, LogitBias, MinP, Penalties, Step, Temperature, TopK, TopNSigma, TopP, Typical,
-    Xtc,
-};
-use crate::{AdaptiveP, Candidates, Dist, Greedy, Mirostat, MirostatV2, Params, Pick, SamplerError, TokenId};
+use crate::steps::{LogitBias, Step, StepParams};
+use crate::{AdaptiveP, Candidates, Dist, Greedy, Mirostat, Params, Pick, SamplerError, StepSpec, TokenId};
 
 /// A chain of steps and a pick, with the buffers they work in. A clone has the same state and draws the same tokens.
 pub struct Sampler {
@@ -146,74 +143,30 @@ impl SamplerBuilder {
         self
     }
 
+    /// Appends a step that was read from somewhere.
+    pub fn spec(self, step: &StepSpec) -> Self {
+        self.built(step.build())
+    }
+
+    /// Appends a step of these parameters.
+    pub(crate) fn params_of_step(self, params: &impl StepParams) -> Self {
+        self.built(params.build())
+    }
+
     /// Appends a step unless its parameters were wrong, which is noted.
-    pub(crate) fn checked(self, step: Result<impl Step + 'static, SamplerError>) -> Self {
+    fn built(mut self, step: Result<Box<dyn Step>, SamplerError>) -> Self {
         match step {
-            Ok(step) => self.step(step),
+            Ok(step) => {
+                self.steps.push(step);
+                self
+            }
             Err(e) => self.failed(e),
         }
     }
 
-    /// Appends [`Temperature`]: `t` finite and at least 0; 0 leaves only the best token.
-    pub fn temperature(self, t: f32) -> Self {
-        self.checked(Temperature::new(t))
-    }
-
-    /// Appends [`DynamicTemperature`].
-    pub fn dynamic_temperature(self, t: f32, delta: f32, exponent: f32) -> Self {
-        self.checked(DynamicTemperature::new(t, delta, exponent))
-    }
-
-    /// Appends [`TopK`]; 0 keeps all.
-    pub fn top_k(self, k: usize) -> Self {
-        self.step(TopK::new(k))
-    }
-
-    /// Appends [`TopP`] with at least one token kept: `p` in 0..=1.
-    pub fn top_p(self, p: f32) -> Self {
-        self.checked(TopP::new(p, 1))
-    }
-
-    /// Appends [`MinP`] with at least one token kept: `p` in 0..=1.
-    pub fn min_p(self, p: f32) -> Self {
-        self.checked(MinP::new(p, 1))
-    }
-
-    /// Appends [`Typical`] with at least one token kept: `p` in 0..=1.
-    pub fn typical(self, p: f32) -> Self {
-        self.checked(Typical::new(p, 1))
-    }
-
-    /// Appends [`TopNSigma`].
-    pub fn top_n_sigma(self, n: f32) -> Self {
-        self.checked(TopNSigma::new(n))
-    }
-
-    /// Appends [`Xtc`] with the sampler's seed.
-    pub fn xtc(self, probability: f32, threshold: f32) -> Self {
-        self.checked(Xtc::new(probability, threshold, 1, 0))
-    }
-
-    /// Appends [`Penalties`] over the last `last_n` accepted tokens.
-    pub fn penalties(self, last_n: usize, repeat: f32, freq: f32, present: f32) -> Self {
-        self.checked(Penalties::new(last_n, repeat, freq, present))
-    }
-
-    /// Appends [`Dry`].
-    pub fn dry(
-        self,
-        multiplier: f32,
-        base: f32,
-        allowed_length: usize,
-        last_n: usize,
-        breakers: impl IntoIterator<Item = Vec<TokenId>>,
-    ) -> Self {
-        self.checked(Dry::new(multiplier, base, allowed_length, last_n, breakers))
-    }
-
     /// Appends [`LogitBias`].
     pub fn logit_bias(self, bias: impl IntoIterator<Item = (TokenId, f32)>) -> Self {
-        self.checked(LogitBias::new(bias))
+        self.params_of_step(&LogitBias { bias: bias.into_iter().collect() })
     }
 
     /// Appends all steps of `params`, and takes its pick and its seed.
@@ -221,24 +174,21 @@ impl SamplerBuilder {
         params.add_to(self)
     }
 
-    /// Takes the token by [`Mirostat`], version 1, with the sampler's seed.
-    pub fn mirostat(self, tau: f32, eta: f32) -> Self {
-        self.checked_pick(Mirostat::new(tau, eta, 0))
+    /// Takes the token by [`Mirostat`] with the sampler's seed; an ordinary draw if its version is
+    /// [`Off`](crate::MirostatVersion::Off).
+    pub fn mirostat(self, mirostat: Mirostat) -> Self {
+        self.built_pick(mirostat.build())
     }
 
-    /// Takes the token by [`MirostatV2`] with the sampler's seed.
-    pub fn mirostat_v2(self, tau: f32, eta: f32) -> Self {
-        self.checked_pick(MirostatV2::new(tau, eta, 0))
+    /// Takes the token by [`AdaptiveP`] with the sampler's seed; an ordinary draw without a target.
+    pub fn adaptive_p(self, adaptive_p: AdaptiveP) -> Self {
+        self.built_pick(adaptive_p.build())
     }
 
-    /// Takes the token by [`AdaptiveP`] with the sampler's seed.
-    pub fn adaptive_p(self, target: f32, decay: f32) -> Self {
-        self.checked_pick(AdaptiveP::new(target, decay, 0))
-    }
-
-    fn checked_pick(self, pick: Result<impl Pick + 'static, SamplerError>) -> Self {
+    fn built_pick(self, pick: Result<Option<Box<dyn Pick>>, SamplerError>) -> Self {
         match pick {
-            Ok(pick) => self.pick(pick),
+            Ok(Some(pick)) => SamplerBuilder { greedy: false, pick: Some(pick), ..self },
+            Ok(None) => self,
             Err(e) => self.failed(e),
         }
     }

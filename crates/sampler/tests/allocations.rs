@@ -1,7 +1,7 @@
 //! After the first token, sampling allocates nothing.
 
-use happy_sampler::steps::Infill;
-use happy_sampler::{LogProbs, Sampler};
+use happy_sampler::steps::{Dry, Infill, Penalties, Temperature, Xtc};
+use happy_sampler::{AdaptiveP, LogProbs, Mirostat, MirostatVersion, Sampler};
 use happy_testkit::{Meter, measured};
 
 #[global_allocator]
@@ -10,15 +10,23 @@ static METER: Meter = Meter;
 #[test]
 fn no_allocation_per_token() {
     let b = || Sampler::builder().seed(3);
+    let mirostat = |version| Mirostat { version, ..Mirostat::default() };
     let pieces: Vec<String> = (0..50_000).map(|i| i.to_string()).collect();
     let samplers = [
         ("greedy", Sampler::greedy()),
         ("draw", b().build().unwrap()),
         ("temperature", b().temperature(0.7).build().unwrap()),
-        ("penalties", b().penalties(16, 1.2, 0.1, 0.1).logit_bias([(5, 1.0)]).greedy().build().unwrap()),
+        (
+            "penalties",
+            b().penalties(Penalties { last_n: 16, repeat: 1.2, frequency: 0.1, presence: 0.1 })
+                .logit_bias([(5, 1.0)])
+                .greedy()
+                .build()
+                .unwrap(),
+        ),
         (
             "usual",
-            b().penalties(64, 1.1, 0.0, 0.0)
+            b().penalties(Penalties { repeat: 1.1, ..Default::default() })
                 .top_k(40)
                 .top_p(0.95)
                 .min_p(0.05)
@@ -28,16 +36,23 @@ fn no_allocation_per_token() {
         ),
         ("top_p", b().top_p(0.9).build().unwrap()),
         ("min_p", b().min_p(0.01).build().unwrap()),
-        ("mirostat", b().mirostat(5.0, 0.1).build().unwrap()),
-        ("mirostat_v2", b().temperature(0.9).mirostat_v2(5.0, 0.1).build().unwrap()),
-        ("adaptive_p", b().top_k(50).adaptive_p(0.3, 0.9).build().unwrap()),
+        ("mirostat", b().mirostat(mirostat(MirostatVersion::V1)).build().unwrap()),
+        ("mirostat_v2", b().temperature(0.9).mirostat(mirostat(MirostatVersion::V2)).build().unwrap()),
+        (
+            "adaptive_p",
+            b().top_k(50).adaptive_p(AdaptiveP { target: Some(0.3), decay: 0.9 }).build().unwrap(),
+        ),
         ("large k", b().top_k(2000).build().unwrap()),
         ("infill", b().top_k(100).step(Infill::new(&pieces, [7, 9], 7)).build().unwrap()),
         ("typical", b().typical(0.9).build().unwrap()),
-        ("dynamic", b().dynamic_temperature(0.8, 0.3, 1.0).build().unwrap()),
+        ("dynamic", b().temperature(Temperature { t: 0.8, delta: 0.3, exponent: 1.0 }).build().unwrap()),
         (
             "dry",
-            b().dry(0.8, 1.75, 2, 64, [vec![1], vec![2, 3]]).xtc(0.5, 0.1).top_n_sigma(1.0).build().unwrap(),
+            b().dry(Dry { multiplier: 0.8, breakers: vec![vec![1], vec![2, 3]], ..Default::default() })
+                .xtc(Xtc { probability: 0.5, ..Default::default() })
+                .top_n_sigma(1.0)
+                .build()
+                .unwrap(),
         ),
     ];
     // Rows of different logits: later ones must not need larger buffers.

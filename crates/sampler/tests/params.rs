@@ -1,11 +1,15 @@
 //! [`Params`]: the usual chain, its order, its names, its errors.
 
 use happy_sampler::steps;
-use happy_sampler::{MirostatVersion, Params, Sampler, SamplerBuilder, StepKind};
+use happy_sampler::{Mirostat, MirostatVersion, Params, Sampler, SamplerBuilder, StepKind};
 
 fn rows() -> Vec<Vec<f32>> {
     let mut rng = happy_sampler::Rng::new(21);
     (0..20).map(|_| (0..500).map(|_| (rng.next_f64() * 16.0) as f32).collect()).collect()
+}
+
+fn repeat(repeat: f32) -> steps::Penalties {
+    steps::Penalties { repeat, ..Default::default() }
 }
 
 /// Settings equal a chain that was built by hand: the same tokens over twenty rows.
@@ -18,27 +22,33 @@ fn params_equal_the_chain() {
     let pieces = ["a", "b", "ab"];
     let cases: Vec<(&str, Set, SamplerBuilder)> = vec![
         ("default", |_| (), usual(b())),
-        ("penalties", |p| p.repeat_penalty = 1.1, usual(b().penalties(64, 1.1, 0.0, 0.0))),
+        ("penalties", |p| p.penalties.repeat = 1.1, usual(b().penalties(repeat(1.1)))),
         (
             "all cuts, in the default order",
             |p| {
                 p.logit_bias = vec![(3, 2.0)];
-                (p.frequency_penalty, p.presence_penalty, p.penalty_last_n) = (0.2, 0.3, 9);
-                (p.dry_multiplier, p.dry_allowed_length, p.dry_last_n) = (0.8, 1, 20);
-                p.dry_breakers = vec![vec![4]];
-                (p.top_n_sigma, p.typical, p.xtc) = (2.5, 0.9, (0.5, 0.1));
-                (p.dynatemp_range, p.dynatemp_exponent) = (0.3, 1.5);
+                p.penalties = steps::Penalties { last_n: 9, repeat: 1.0, frequency: 0.2, presence: 0.3 };
+                (p.dry.multiplier, p.dry.allowed_length, p.dry.last_n) = (0.8, 1, 20);
+                p.dry.breakers = vec![vec![4]];
+                (p.top_n_sigma, p.typical, p.xtc.probability) = (2.5.into(), 0.9.into(), 0.5);
+                (p.temperature.delta, p.temperature.exponent) = (0.3, 1.5);
             },
             b().logit_bias([(3, 2.0)])
-                .penalties(9, 1.0, 0.2, 0.3)
-                .dry(0.8, 1.75, 1, 20, [vec![4]])
+                .penalties(steps::Penalties { last_n: 9, repeat: 1.0, frequency: 0.2, presence: 0.3 })
+                .dry(steps::Dry {
+                    multiplier: 0.8,
+                    base: 1.75,
+                    allowed_length: 1,
+                    last_n: 20,
+                    breakers: vec![vec![4]],
+                })
                 .top_n_sigma(2.5)
                 .top_k(40)
                 .typical(0.9)
                 .top_p(0.95)
                 .min_p(0.05)
-                .xtc(0.5, 0.1)
-                .dynamic_temperature(0.8, 0.3, 1.5),
+                .xtc(steps::Xtc { probability: 0.5, threshold: 0.1, ..Default::default() })
+                .temperature(steps::Temperature { t: 0.8, delta: 0.3, exponent: 1.5 }),
         ),
         (
             "an order of one's own",
@@ -48,39 +58,39 @@ fn params_equal_the_chain() {
         ("an empty order", |p| p.order = vec![], b()),
         (
             "greedy",
-            |p| (p.temperature, p.repeat_penalty) = (0.0, 1.5),
-            b().penalties(64, 1.5, 0.0, 0.0).greedy(),
+            |p| (p.temperature.t, p.penalties.repeat) = (0.0, 1.5),
+            b().penalties(repeat(1.5)).greedy(),
         ),
         (
             "greedy, but penalties after a cut",
             |p| {
-                (p.temperature, p.repeat_penalty, p.top_k) = (0.0, 5.0, 2);
+                (p.temperature.t, p.penalties.repeat, p.top_k) = (0.0, 5.0, 2.into());
                 p.order = vec![TopK, Penalties, Temperature];
             },
-            b().top_k(2).penalties(64, 5.0, 0.0, 0.0).greedy(),
+            b().top_k(2).penalties(repeat(5.0)).greedy(),
         ),
         (
             "greedy, but typical drops the best",
-            |p| (p.temperature, p.typical) = (0.0, 0.3),
+            |p| (p.temperature.t, p.typical.p) = (0.0, 0.3),
             b().top_k(40).typical(0.3).top_p(0.95).min_p(0.05).greedy(),
         ),
         (
             "mirostat",
-            |p| (p.mirostat, p.repeat_penalty) = (MirostatVersion::V1, 2.0),
-            b().temperature(0.8).mirostat(5.0, 0.1),
+            |p| (p.mirostat.version, p.penalties.repeat) = (MirostatVersion::V1, 2.0),
+            b().temperature(0.8).mirostat(Mirostat { version: MirostatVersion::V1, ..Mirostat::default() }),
         ),
         (
             "mirostat 2",
-            |p| (p.mirostat, p.mirostat_tau, p.mirostat_eta) = (MirostatVersion::V2, 3.0, 0.2),
-            b().temperature(0.8).mirostat_v2(3.0, 0.2),
+            |p| p.mirostat = Mirostat { version: MirostatVersion::V2, tau: 3.0, eta: 0.2 },
+            b().temperature(0.8).mirostat(Mirostat { version: MirostatVersion::V2, tau: 3.0, eta: 0.2 }),
         ),
         (
             "adaptive-p",
             |p| {
-                p.adaptive_target = Some(0.4);
+                p.adaptive_p.target = Some(0.4);
                 p.order = vec![MinP, AdaptiveP];
             },
-            b().min_p(0.05).adaptive_p(0.4, 0.9),
+            b().min_p(0.05).adaptive_p(happy_sampler::AdaptiveP { target: Some(0.4), decay: 0.9 }),
         ),
         (
             "infill",
@@ -129,12 +139,15 @@ fn names() {
 fn wrong_settings() {
     type Set = fn(&mut Params);
     let cases: [(Set, &str); 9] = [
-        (|p| p.top_p = 2.0, "top_p: p must be in 0..=1, found 2"),
-        (|p| (p.temperature, p.min_p) = (0.0, -1.0), "min_p: p must be in 0..=1, found -1"),
-        (|p| (p.order, p.typical) = (vec![], f32::NAN), "typical: p must be in 0..=1, found NaN"),
-        (|p| (p.mirostat, p.repeat_penalty) = (MirostatVersion::V1, 0.0), "penalties: repeat must be"),
-        (|p| (p.mirostat, p.mirostat_tau) = (MirostatVersion::V2, -1.0), "mirostat_v2: tau must be"),
-        (|p| p.adaptive_target = Some(2.0), "adaptive_p: target must be in 0..=1, found 2"),
+        (|p| p.top_p.p = 2.0, "top_p: p must be in 0..=1, found 2"),
+        (|p| (p.temperature.t, p.min_p.p) = (0.0, -1.0), "min_p: p must be in 0..=1, found -1"),
+        (|p| (p.order, p.typical.p) = (vec![], f32::NAN), "typical: p must be in 0..=1, found NaN"),
+        (
+            |p| (p.mirostat.version, p.penalties.repeat) = (MirostatVersion::V1, 0.0),
+            "penalties: repeat must be",
+        ),
+        (|p| (p.mirostat.version, p.mirostat.tau) = (MirostatVersion::V2, -1.0), "mirostat_v2: tau must be"),
+        (|p| p.adaptive_p.target = Some(2.0), "adaptive_p: target must be in 0..=1, found 2"),
         (|p| p.order = vec![StepKind::AdaptiveP], "adaptive_p needs a target probability"),
         (|p| p.order = vec![StepKind::Infill], "infill needs the vocabulary's pieces"),
         (|p| p.logit_bias = vec![(0, f32::NAN)], "logit_bias: bias must be finite or -inf, found NaN"),
@@ -149,4 +162,23 @@ fn wrong_settings() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Command lines and bindings take their descriptions from here.
+#[test]
+fn every_parameter_has_a_description() {
+    use steps::*;
+    let helps = [
+        Penalties::help("repeat"),
+        Dry::help("base"),
+        TopNSigma::help("n"),
+        TopK::help("k"),
+        Temperature::help("delta"),
+        Xtc::help("threshold"),
+        Mirostat::help("tau"),
+    ];
+    for help in helps {
+        assert!(help.ends_with('.') && !help.starts_with(' '), "{help:?}");
+    }
+    assert_eq!(TopK::help("p"), "");
 }

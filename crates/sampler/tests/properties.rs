@@ -1,7 +1,12 @@
 //! Properties over arbitrary logits: no panic, a valid token or an error, determinism, clone and reset.
 
-use happy_sampler::steps::Infill;
-use happy_sampler::{Candidates, LogProbs, Sampler, SamplerBuilder, SamplerError, Step, StepSpec, TokenId};
+use happy_sampler::steps::{
+    Dry, Infill, LogitBias, MinP, Penalties, Temperature, TopK, TopNSigma, TopP, Typical, Xtc,
+};
+use happy_sampler::{
+    AdaptiveP, Candidates, LogProbs, Mirostat, MirostatVersion, Sampler, SamplerBuilder, SamplerError, Step,
+    StepSpec, TokenId,
+};
 use proptest::prelude::*;
 
 fn logit() -> impl Strategy<Value = f32> {
@@ -11,6 +16,10 @@ fn logit() -> impl Strategy<Value = f32> {
         2 => Just(1.5f32),
         1 => any::<f32>().prop_filter("NaN and +inf are refused, tested apart", |x| *x < f32::INFINITY),
     ]
+}
+
+fn mirostat(version: MirostatVersion, tau: f32, eta: f32) -> Mirostat {
+    Mirostat { version, tau, eta }
 }
 
 /// How many steps and picks [`add`] knows.
@@ -24,17 +33,23 @@ fn add(b: SamplerBuilder, kind: u8, x: f32) -> SamplerBuilder {
         2 => b.top_p(x),
         3 => b.min_p(x),
         4 => b.typical(x),
-        5 => b.penalties(8, 0.5 + x, x - 0.5, x),
+        5 => b.penalties(Penalties { last_n: 8, repeat: 0.5 + x, frequency: x - 0.5, presence: x }),
         6 => b.logit_bias([(0, x * 1e30), (3, f32::NEG_INFINITY), (7, -x)]),
-        7 => b.dynamic_temperature(x, 0.5, 1.0),
+        7 => b.temperature(Temperature { t: x, delta: 0.5, exponent: 1.0 }),
         8 => b.top_n_sigma(x * 3.0),
-        9 => b.dry(x, 1.0 + x, 1, 16, [vec![2], vec![3, 4]]),
+        9 => b.dry(Dry {
+            multiplier: x,
+            base: 1.0 + x,
+            allowed_length: 1,
+            last_n: 16,
+            breakers: vec![vec![2], vec![3, 4]],
+        }),
         10 => b.temperature(x * 1e-40),
-        11 => b.xtc(0.5, x * 0.5),
+        11 => b.xtc(Xtc { probability: 0.5, threshold: x * 0.5, ..Xtc::default() }),
         12 => b.step(Infill::new((0..300u32).map(|i| (i % 20).to_string()), [5, 17, 400], 5)),
-        13 => b.mirostat(x * 8.0, x),
-        14 => b.mirostat_v2(x * 8.0, x),
-        15 => b.adaptive_p(x, x * 0.99),
+        13 => b.mirostat(mirostat(MirostatVersion::V1, x * 8.0, x)),
+        14 => b.mirostat(mirostat(MirostatVersion::V2, x * 8.0, x)),
+        15 => b.adaptive_p(AdaptiveP { target: Some(x), decay: x * 0.99 }),
         _ => b.greedy(),
     }
 }
@@ -50,44 +65,37 @@ fn number() -> impl Strategy<Value = f32> {
     ]
 }
 
-fn count() -> impl Strategy<Value = i64> {
-    prop_oneof![4 => -3i64..70, 1 => any::<i64>()]
+fn count() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => 0usize..70, 1 => any::<usize>()]
 }
 
 /// Any step with any parameters.
 fn spec() -> impl Strategy<Value = StepSpec> {
-    let keep = || count().prop_map(|n| n.max(0) as usize);
     let ids = || 0u32..12;
+    let breakers = || proptest::collection::vec(proptest::collection::vec(ids(), 0..4), 0..4);
     prop_oneof![
-        count().prop_map(|k| StepSpec::TopK { k }),
-        (number(), keep()).prop_map(|(p, min_keep)| StepSpec::TopP { p, min_keep }),
-        (number(), keep()).prop_map(|(p, min_keep)| StepSpec::MinP { p, min_keep }),
-        (number(), keep()).prop_map(|(p, min_keep)| StepSpec::Typical { p, min_keep }),
-        number().prop_map(|t| StepSpec::Temp { t }),
-        (number(), number(), number()).prop_map(|(t, delta, exponent)| StepSpec::TempExt {
+        count().prop_map(|k| StepSpec::TopK(TopK { k })),
+        (number(), count()).prop_map(|(p, min_keep)| StepSpec::TopP(TopP { p, min_keep })),
+        (number(), count()).prop_map(|(p, min_keep)| StepSpec::MinP(MinP { p, min_keep })),
+        (number(), count()).prop_map(|(p, min_keep)| StepSpec::Typical(Typical { p, min_keep })),
+        (number(), number(), number()).prop_map(|(t, delta, exponent)| StepSpec::Temperature(Temperature {
             t,
             delta,
             exponent
+        })),
+        (number(), number(), count(), any::<u64>()).prop_map(|(probability, threshold, min_keep, seed)| {
+            StepSpec::Xtc(Xtc { probability, threshold, min_keep, seed })
         }),
-        (number(), number(), keep(), any::<u64>()).prop_map(|(probability, threshold, min_keep, seed)| {
-            StepSpec::Xtc { probability, threshold, min_keep, seed }
+        number().prop_map(|n| StepSpec::TopNSigma(TopNSigma { n })),
+        (count(), number(), number(), number()).prop_map(|(last_n, repeat, frequency, presence)| {
+            StepSpec::Penalties(Penalties { last_n, repeat, frequency, presence })
         }),
-        number().prop_map(|n| StepSpec::TopNSigma { n }),
-        (count(), number(), number(), number()).prop_map(|(last_n, repeat, freq, present)| {
-            StepSpec::Penalties { last_n, repeat, freq, present }
+        ((number(), number(), count(), count()), breakers()).prop_map(|(numbers, breakers)| {
+            let (multiplier, base, allowed_length, last_n) = numbers;
+            StepSpec::Dry(Dry { multiplier, base, allowed_length, last_n, breakers })
         }),
-        (
-            (number(), number(), count(), count()),
-            proptest::collection::vec(proptest::collection::vec(ids(), 0..4), 0..4)
-        )
-            .prop_map(|((multiplier, base, allowed_length, last_n), breakers)| StepSpec::Dry {
-                multiplier,
-                base,
-                allowed_length,
-                last_n,
-                breakers,
-            }),
-        proptest::collection::vec((ids(), number()), 0..5).prop_map(|bias| StepSpec::LogitBias { bias }),
+        proptest::collection::vec((ids(), number()), 0..5)
+            .prop_map(|bias| StepSpec::LogitBias(LogitBias { bias })),
     ]
 }
 
@@ -253,24 +261,45 @@ fn wrong_parameters_are_errors() {
         (b().top_p(1.5), "top_p: p must be in 0..=1, found 1.5"),
         (b().min_p(-1.0), "min_p: p must be in 0..=1, found -1"),
         (b().typical(nan), "typical: p must be in 0..=1, found NaN"),
-        (b().penalties(64, 0.0, 0.0, 0.0), "penalties: repeat must be finite and above 0, found 0"),
         (
-            b().penalties(usize::MAX, 1.1, 0.0, 0.0),
+            b().penalties(Penalties { repeat: 0.0, ..Penalties::default() }),
+            "penalties: repeat must be finite and above 0, found 0",
+        ),
+        (
+            b().penalties(Penalties { last_n: usize::MAX, repeat: 1.1, ..Penalties::default() }),
             "penalties: last_n must be at most 1048576, found 18446744073709552000",
         ),
-        (b().penalties(64, 1.0, nan, 0.0), "penalties: freq must be finite, found NaN"),
+        (
+            b().penalties(Penalties { frequency: nan, ..Penalties::default() }),
+            "penalties: frequency must be finite, found NaN",
+        ),
         (b().logit_bias([(1, f32::INFINITY)]), "logit_bias: bias must be finite or -inf, found inf"),
         (
             b().logit_bias([(1, 3e38), (1, 3e38)]),
             "logit_bias: sum of biases of a token must be finite or -inf, found inf",
         ),
         (b().top_n_sigma(-1.0), "top_n_sigma: n must be finite and at least 0, found -1"),
-        (b().xtc(2.0, 0.1), "xtc: probability must be in 0..=1, found 2"),
-        (b().dry(nan, 1.0, 1, 1, []), "dry: multiplier must be finite and at least 0, found NaN"),
-        (b().mirostat(-1.0, 0.1), "mirostat: tau must be finite and at least 0, found -1"),
-        (b().mirostat_v2(5.0, nan), "mirostat_v2: eta must be finite and at least 0, found NaN"),
-        (b().adaptive_p(1.5, 0.9), "adaptive_p: target must be in 0..=1, found 1.5"),
-        (b().adaptive_p(0.5, 1.0), "adaptive_p: decay must be in 0..=0.99, found 1"),
+        (b().xtc(Xtc { probability: 2.0, ..Xtc::default() }), "xtc: probability must be in 0..=1, found 2"),
+        (
+            b().dry(Dry { multiplier: nan, ..Dry::default() }),
+            "dry: multiplier must be finite and at least 0, found NaN",
+        ),
+        (
+            b().mirostat(mirostat(MirostatVersion::V1, -1.0, 0.1)),
+            "mirostat: tau must be finite and at least 0, found -1",
+        ),
+        (
+            b().mirostat(mirostat(MirostatVersion::V2, 5.0, nan)),
+            "mirostat_v2: eta must be finite and at least 0, found NaN",
+        ),
+        (
+            b().adaptive_p(AdaptiveP { target: Some(1.5), decay: 0.9 }),
+            "adaptive_p: target must be in 0..=1, found 1.5",
+        ),
+        (
+            b().adaptive_p(AdaptiveP { target: Some(0.5), decay: 1.0 }),
+            "adaptive_p: decay must be in 0..=0.99, found 1",
+        ),
         (b().top_p(2.0).min_p(2.0), "top_p: p must be in 0..=1, found 2"),
     ];
     for (builder, expect) in cases {
@@ -286,7 +315,11 @@ fn golden_draws() {
     let logits: Vec<f32> =
         (0..1000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as f32 / 16.0).collect();
     let draw = |mut s: Sampler| (0..8).map(|_| s.sample(&logits).unwrap()).collect::<Vec<_>>();
-    let chain = Sampler::builder().penalties(64, 1.3, 0.1, 0.1).top_k(40).top_p(0.95).temperature(1.2);
+    let chain = Sampler::builder()
+        .penalties(Penalties { last_n: 64, repeat: 1.3, frequency: 0.1, presence: 0.1 })
+        .top_k(40)
+        .top_p(0.95)
+        .temperature(1.2);
     let got = [draw(Sampler::builder().seed(1).build().unwrap()), draw(chain.seed(2).build().unwrap())];
     assert_eq!(got, GOLDEN);
 }

@@ -23,7 +23,7 @@ mod skips;
 
 pub use base64::base64;
 pub use corpus::{Corpus, Files};
-pub use meter::{LARGE, Meter, Used, measured, process_calls, refusing, refusing_from};
+pub use meter::{LARGE, Meter, Used, granted, measured, process_calls, refusing, refusing_from};
 pub use models::{model, models_folder};
 pub use skips::{skip, skip_without_root};
 

@@ -75,7 +75,9 @@ impl Tokenizer {
     /// `plain` are the byte ranges of those parts, ascending and disjoint. No control or unknown token, and none that ends
     /// the generation, is found in the text where it overlaps one of them, not even one that begins outside. User-defined
     /// tokens are found as without [`EncodeOptions::parse_special`], but for those that the file types as control
-    /// tokens. The ranges cut nothing: where no such string occurs, the ids are those of [`Tokenizer::encode`].
+    /// tokens. A token that the file types as normal is text, also one that ends the generation: it is not found, but pieces
+    /// of text may merge into it. The ranges cut nothing: where no such string occurs, the ids are those of
+    /// [`Tokenizer::encode`].
     ///
     /// `cancelled` is asked at least once a millisecond or so.
     ///

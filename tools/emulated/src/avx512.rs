@@ -1,7 +1,7 @@
 //! `cargo xtask test-avx512`: the code for AVX-512 on machines without it.
 //!
 //! With `--cfg emulate_avx512` the kernels for AVX-512 are compiled against intrinsics written with AVX2
-//! (`crates/kernels/src/arch/emulated512.rs`). Their tests must give the bits of scalar code, and the real models'
+//! (`crates/kernels/src/arch/x86_64/emulated512.rs`). Their tests must give the bits of scalar code, and the real models'
 //! logits those of `fixtures/`. What this cannot show is that the compiler turns the real intrinsics into the right
 //! instructions; a machine with AVX-512 does, where the ordinary tests run them.
 

@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-grammar", &[]),
     ("happy-chat", &[]),
     ("happy-tokenizer", &["happy-gguf"]),
+    ("happy-quantize", &["happy-gguf", "happy-tensor"]),
     ("happy-kernels", &["happy-tensor"]),
     ("happy-model", &["happy-gguf", "happy-tensor", "happy-kernels"]),
     ("happy-engine", LIBRARIES_BELOW_ENGINE),
@@ -46,6 +47,7 @@ const LIBRARIES: &[&str] = &[
     "happy-grammar",
     "happy-tokenizer",
     "happy-kernels",
+    "happy-quantize",
     "happy-model",
     "happy-engine",
 ];

@@ -168,7 +168,7 @@ mod tests {
             ["//! header\n#![allow(unsafe_code)]\n", "#[expect(unsafe_code, reason = \"x\")]\nmod a;\n"]
         {
             for path in [
-                "crates/kernels/src/arch/avx2.rs",
+                "crates/kernels/src/arch/x86_64/avx2.rs",
                 "crates/kernels/src/pool/mod.rs",
                 "crates/tensor/src/cast.rs",
             ] {

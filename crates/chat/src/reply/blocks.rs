@@ -20,10 +20,11 @@ impl ReplyParser {
                 self.open_bare();
                 return Ok(Text::Again);
             }
-            At::Content if self.begins_loose(c) => {
-                let guess = Guess::loose(self);
+            At::Content
+                if self.begins_loose(c)
+                    && let Some(guess) = Guess::loose(self, c) =>
+            {
                 self.begin_guess(guess);
-                return Ok(Text::Again);
             }
             At::Content => {
                 self.may_think &= c.is_whitespace();
@@ -97,7 +98,7 @@ impl ReplyParser {
     /// JSON that has no marker is a call only of a tool that there is.
     fn check_declared(&self) -> Result<(), String> {
         match &self.draft.name {
-            Some(name) if !self.schema.is_declared(name) => Err(format!("there is no tool `{name}`")),
+            Some(name) if !self.schema.is_declared(name) => Err(format!("unknown tool `{name}`")),
             _ => Ok(()),
         }
     }
@@ -183,7 +184,7 @@ impl ReplyParser {
         }
     }
 
-    fn member(&mut self, key: &str, value: &serde_json::Value) {
+    fn member(&mut self, key: &str, value: &str) {
         let text = schema::member(self.draft.has_no_arguments(), key, value);
         self.draft.arguments(&text, &mut self.out);
     }
@@ -256,7 +257,7 @@ impl ReplyParser {
         let text = text.strip_suffix('\n').unwrap_or(text);
         let tool = self.draft.name.clone().unwrap_or_default();
         let value = match from {
-            At::Plain => text.into(),
+            At::Plain => serde_json::Value::from(text).to_string(),
             _ => self.schema.value(&tool, &key, text),
         };
         self.member(&key, &value);

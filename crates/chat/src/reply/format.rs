@@ -168,7 +168,7 @@ impl fmt::Display for ReplyFormat {
 
 /// A name that no format has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no reply format `{name}`, expected one of {}", ReplyFormat::ALL.iter().map(|f| f.name()).collect::<Vec<_>>().join(", "))]
+#[error("unknown reply format `{name}`, expected one of {}", ReplyFormat::ALL.iter().map(|f| f.name()).collect::<Vec<_>>().join(", "))]
 pub struct UnknownFormat {
     /// The name that was given.
     pub name: String,

@@ -2,7 +2,7 @@
 //!
 //! Models below 3B write the call of a declared tool without its wrapper, in another one, or before the end of their
 //! thinking. Text that may be such a call is held back and read by a parser of its own. It is a call only if it is
-//! complete, names declared tools alone, and nothing but white space follows to the end of the reply. At the first
+//! complete, names declared tools alone, is no copy of an example, and nothing but white space follows to the end of the reply. At the first
 //! character that rules it out, the text is what it would have been: content, or thinking. So a reply that talks about
 //! calls, or that is JSON for another purpose, stays as it is.
 //!
@@ -83,9 +83,12 @@ impl Guess {
         guess
     }
 
-    /// Calls without the format's markers.
-    pub(super) fn loose(outer: &ReplyParser) -> Self {
-        Self::new(outer, &LOOSE, Stage::Opening(String::new()))
+    /// Calls without the format's markers, with the held character `c` as their first. `None` if they cannot begin with
+    /// it: a guess that takes nothing would be begun at the same place again, for ever.
+    pub(super) fn loose(outer: &ReplyParser, c: char) -> Option<Self> {
+        let control = outer.held.first().is_some_and(|(_, control)| control);
+        let mut guess = Self::new(outer, &LOOSE, Stage::Opening(String::new()));
+        guess.feed(c, control).then_some(guess)
     }
 
     /// Whether a loose text may begin with this character.
@@ -96,6 +99,7 @@ impl Guess {
     fn new(outer: &ReplyParser, grammar: &'static Grammar, stage: Stage) -> Self {
         let mut inner = ReplyParser::of_grammar(grammar);
         inner.schema = outer.schema.clone();
+        inner.unsaid = outer.unsaid.clone();
         inner.guessed = true;
         inner.may_think = false;
         inner.may_be_bare = false;
@@ -197,7 +201,11 @@ impl Guess {
         };
         let calls = &self.inner.out.reply.tool_calls;
         let known = calls.iter().all(|call| self.inner.schema.is_declared(&call.name));
-        if !complete || !known || calls.is_empty() || !self.is_possible() {
+        let loose = std::ptr::eq(self.inner.grammar, &LOOSE);
+        let copied = self.inner.unsaid.as_ref().filter(|_| loose).is_some_and(|unsaid| {
+            calls.iter().all(|call| unsaid.is_copied(&self.inner.schema, &call.name, &call.arguments))
+        });
+        if !complete || !known || copied || calls.is_empty() || !self.is_possible() {
             return Err(self);
         }
         Ok(self.inner.out)

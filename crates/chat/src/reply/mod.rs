@@ -9,6 +9,7 @@
 //! parser.rs    the one machine that follows the rules, character by character
 //! held.rs      characters that wait, and which markers are control tokens
 //! guess.rs     calls that do not stand where the format has them, taken on trial
+//! examples.rs  which of those repeat an example of the schema
 //! blocks.rs    what it does in the states inside of a call
 //! objects.rs   {"name": .., "arguments": ..}, alone or in an array
 //! literals.rs  a="b", c=[1]: arguments in Python's or Gemma's notation, to JSON
@@ -25,6 +26,7 @@
 mod blocks;
 mod calls;
 pub(crate) mod constraint;
+mod examples;
 mod format;
 mod grammar;
 mod guess;
@@ -38,7 +40,10 @@ mod scan;
 mod schema;
 mod tagged;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
+
+use crate::digits;
 
 pub use format::{ReplyFormat, UnknownFormat};
 pub use parser::ReplyParser;
@@ -70,11 +75,21 @@ pub struct ToolCall {
     pub id: Option<String>,
     /// The tool's name, as the model wrote it: it need not exist.
     pub name: String,
-    /// The arguments, in the model's order: they need not fit the tool's schema.
+    /// The arguments, in the model's order: they need not fit the tool's schema. Numbers are rounded to 64 bits.
+    #[serde(skip)]
     pub arguments: Map<String, Json>,
+    /// The arguments as compact JSON, with numbers as the model wrote them. This is what is serialized.
+    #[serde(rename = "arguments", serialize_with = "raw")]
+    pub arguments_text: String,
 }
 
-/// A call that is none: its text is part of the reply's content.
+/// Writes JSON text as it is.
+fn raw<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let raw: &RawValue = serde_json::from_str(text).map_err(serde::ser::Error::custom)?;
+    serde::Serialize::serialize(raw, serializer)
+}
+
+/// Text that looked like a call and can't be read as one: it is part of the reply's content.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Malformed {
     /// What is wrong with it.
@@ -103,7 +118,8 @@ pub struct Reply {
 impl Reply {
     /// The reply as a message for the next turn's template: `role`, `content`, and where there are any
     /// `reasoning_content` and `tool_calls`. A call without an id gets one of nine letters and digits, as Mistral's
-    /// templates want it; a tool's answer names it as `tool_call_id`.
+    /// templates want it; a tool's answer names it as `tool_call_id`. If `arguments` can't hold a number as the model wrote
+    /// it, `arguments_text` stands beside them: templates don't see it, but take the digits from it.
     pub fn message(&self) -> Json {
         let mut message = Map::new();
         message.insert("role".into(), "assistant".into());
@@ -114,7 +130,11 @@ impl Reply {
         if !self.tool_calls.is_empty() {
             let calls = self.tool_calls.iter().enumerate().map(|(i, call)| {
                 let id = call.id.clone().unwrap_or_else(|| format!("call{i:05}"));
-                let function = json!({ "name": call.name, "arguments": call.arguments });
+                let mut function = json!({ "name": call.name, "arguments": call.arguments });
+                let rounded = function["arguments"].to_string();
+                if rounded != call.arguments_text {
+                    function[digits::TEXT_KEY] = call.arguments_text.as_str().into();
+                }
                 json!({ "id": id, "type": "function", "function": function })
             });
             message.insert("tool_calls".into(), calls.collect());
@@ -154,7 +174,7 @@ pub enum ReplyEvent {
         /// The whole call.
         call: ToolCall,
     },
-    /// What looked like a call is none; its text follows as content.
+    /// What looked like a call can't be read as one; its text follows as content.
     Malformed {
         /// The place of the call, if its start was announced: it is withdrawn, and the next call takes its place.
         index: Option<usize>,

@@ -163,7 +163,7 @@ fn value(
     match part {
         Part::Function if text.starts_with('{') => return wrapped(text, has_arguments, call, out),
         Part::Name | Part::Function => {
-            call.set_name(&string(text).map_err(|_| "the name is no string".to_owned())?)?;
+            call.set_name(&string(text).map_err(|_| "the name is not a string".to_owned())?)?;
         }
         Part::Id => {
             // A number is an id too.

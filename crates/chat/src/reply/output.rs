@@ -1,6 +1,9 @@
 //! What has been found so far: events not yet handed on, and the reply.
 
+use serde_json::Value as Json;
+
 use super::{MAX_NAME, Malformed, Reply, ReplyEvent, ToolCall, scan, schema};
+use crate::digits;
 
 /// A text that grows beside markers: white space next to them is dropped.
 #[derive(Debug, Default)]
@@ -87,14 +90,14 @@ impl Output {
         }
     }
 
-    /// A call that is none.
+    /// Text that looked like a call and can't be read as one.
     pub(super) fn malformed(&mut self, index: Option<usize>, reason: String, text: &str) {
         self.events.push(ReplyEvent::Malformed { index, reason: reason.clone() });
         self.reply.malformed.push(Malformed { reason, text: text.to_owned() });
         self.verbatim(text);
     }
 
-    /// More of what the last malformed call left behind.
+    /// More of the text of the last malformed call.
     pub(super) fn debris(&mut self, text: &str) {
         if let Some(last) = self.reply.malformed.last_mut() {
             last.text.push_str(text);
@@ -175,7 +178,7 @@ impl Draft {
     /// Takes an object in a JSON string, which is how programs pass arguments on.
     pub(super) fn quoted_arguments(&mut self, text: &str, out: &mut Output) -> Result<(), String> {
         let inner: String =
-            serde_json::from_str(text).map_err(|_| "the arguments are no JSON object".to_owned())?;
+            serde_json::from_str(text).map_err(|_| "the arguments are not a JSON object".to_owned())?;
         let inner = scan::mended(inner.trim())?;
         schema::object(&inner)?;
         self.arguments(&inner, out);
@@ -206,9 +209,11 @@ impl Draft {
             self.arguments.push_str("{}");
         }
         self.hand_on(out);
-        let arguments = schema::object(&self.arguments)?;
+        let arguments = Json::Object(schema::object(&self.arguments)?);
+        let arguments_text = digits::text_of(&arguments, &digits::numbers(&self.arguments));
+        let Json::Object(arguments) = arguments else { return Ok(()) };
         let done = std::mem::take(self);
-        let call = ToolCall { id: done.id, name: done.name.unwrap_or_default(), arguments };
+        let call = ToolCall { id: done.id, name: done.name.unwrap_or_default(), arguments, arguments_text };
         out.events.push(ReplyEvent::CallEnd { index: out.reply.tool_calls.len(), call: call.clone() });
         out.reply.tool_calls.push(call);
         Ok(())

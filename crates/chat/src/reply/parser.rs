@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::examples::Unsaid;
 use super::grammar::{At, Grammar, Rule, closes, opens};
 use super::guess::Guess;
 use super::held::{Held, Tokens};
@@ -71,6 +72,8 @@ pub struct ReplyParser {
     pub(super) json: Scan,
     pub(super) literals: Literals,
     pub(super) schema: Arc<Schema>,
+    /// `None`: what was said is not known.
+    pub(super) unsaid: Option<Arc<Unsaid>>,
     pub(super) out: Output,
 }
 
@@ -109,6 +112,7 @@ impl ReplyParser {
             json: Scan::new(super::grammar::Notation::JSON),
             literals: Literals::new(grammar.notation),
             schema: Arc::default(),
+            unsaid: None,
             out: Output::default(),
         }
     }
@@ -120,6 +124,15 @@ impl ReplyParser {
     pub fn with_tools(mut self, tools: &[Json]) -> Self {
         self.schema = Arc::new(Schema::new(tools));
         self.may_be_bare = self.grammar.bare && !tools.is_empty();
+        self
+    }
+
+    /// Tells what was said in the conversation; call it after [`with_tools`](Self::with_tools). A call that is not written in the
+    /// format's own notation is then content if it only repeats an example of a parameter's description, such as Paris for
+    /// "The city, e.g. Paris", that nobody has mentioned: small models do so where there is nothing to call.
+    #[must_use]
+    pub fn after_conversation<'a>(mut self, said: impl IntoIterator<Item = &'a str>) -> Self {
+        self.unsaid = Some(Arc::new(Unsaid::new(&self.schema, said)));
         self
     }
 

@@ -14,10 +14,13 @@
 //! else     what the text looks like: a number, true, false, an array, an object; otherwise a string
 //! ```
 
+use crate::json;
 use serde_json::{Map, Value as Json};
 
 use super::grammar::Notation;
+use super::literals::Literal;
 use super::{MAX_DEPTH, literals, scan};
+use crate::digits;
 
 /// Most schemas that are looked at for one value.
 const MAX_STEPS: usize = 1000;
@@ -102,41 +105,46 @@ impl Schema {
         self.0.iter().any(|tool| tool.name.starts_with(text))
     }
 
-    /// The value of a parameter that is written without quotes, by the table above.
-    pub(super) fn value(&self, tool: &str, parameter: &str, text: &str) -> Json {
+    /// The value of a parameter that is written without quotes, by the table above, as JSON.
+    pub(super) fn value(&self, tool: &str, parameter: &str, text: &str) -> String {
         let tool = self.0.iter().find(|t| t.name == tool);
         let schema =
             tool.and_then(|t| Some((&t.parameters, t.parameters.get("properties")?.get(parameter)?)));
         let looks = looks_like(text);
-        let Some((root, schema)) = schema else { return looks.unwrap_or_else(|| text.into()) };
-        let value = looks.as_ref().unwrap_or(&Json::Null);
+        let string = || Json::from(text).to_string();
+        let found = || looks.as_ref().map_or_else(string, Literal::text);
+        let Some((root, schema)) = schema else { return found() };
+        let value = looks.as_ref().map_or(&Json::Null, |looks| &looks.value);
         for exact in [true, false] {
             let mut reader = Reader { root, text, value, exact, steps: MAX_STEPS };
             let allows = reader.allows(schema, 0);
             if value.is_null() && looks.is_some() && allows.null == Some(true) {
-                return Json::Null;
+                return Json::Null.to_string();
             }
             if allows.string == Some(true) {
-                return text.into();
+                return string();
             }
             if allows.value != Some(false) {
                 break;
             }
         }
-        looks.unwrap_or_else(|| text.into())
+        found()
     }
 }
 
 /// What a text without quotes is if it is no string.
-fn looks_like(text: &str) -> Option<Json> {
-    let mended = scan::mended(text).ok();
-    match serde_json::from_str(mended.as_deref().unwrap_or(text)) {
+fn looks_like(original: &str) -> Option<Literal> {
+    let mended = scan::mended(original).ok();
+    let text = mended.as_deref().unwrap_or(original);
+    match json::parse(text) {
         // A string would stand without quotes; these belong to it.
         Ok(Json::String(_)) => None,
-        Ok(value) => Some(value),
+        Ok(value) => {
+            Some(Literal { value, numbers: digits::numbers(text).into_iter().map(str::to_owned).collect() })
+        }
         // Templates that print values as Python does leave their mark on models.
-        Err(_) => match text.trim_start().chars().next() {
-            Some('[' | '{' | 'T' | 'F' | 'N') => literals::value(text.trim(), Notation::PYTHON).ok(),
+        Err(_) => match original.trim_start().chars().next() {
+            Some('[' | '{' | 'T' | 'F' | 'N') => literals::value(original.trim(), Notation::PYTHON).ok(),
             _ => None,
         },
     }
@@ -275,16 +283,16 @@ fn is_deep(value: &Json) -> bool {
     false
 }
 
-/// Adds a member to the text of an object that is being written.
-pub(super) fn member(empty: bool, key: &str, value: &Json) -> String {
+/// Adds a member to the text of an object that is being written; `value` is JSON.
+pub(super) fn member(empty: bool, key: &str, value: &str) -> String {
     format!("{}{}: {value}", if empty { "{" } else { ", " }, Json::from(key))
 }
 
 /// An object from the text of one.
 pub(super) fn object(text: &str) -> Result<Map<String, Json>, String> {
-    match serde_json::from_str(text) {
+    match json::parse(text) {
         Ok(Json::Object(map)) => Ok(map),
-        Ok(_) => Err("the arguments are no JSON object".to_owned()),
+        Ok(_) => Err("the arguments are not a JSON object".to_owned()),
         Err(e) => Err(format!("the arguments are not valid JSON: {e}")),
     }
 }
@@ -322,6 +330,10 @@ mod tests {
             ("s", "{'a': True}", "\"{'a': True}\""),
             ("n", "12", "12"),
             ("n", "18446744073709551615", "18446744073709551615"),
+            ("n", "123456789012345678901234567890", "123456789012345678901234567890"),
+            ("u", "1.10", "1.10"),
+            ("other", "{'a': 1.10}", r#"{"a":1.10}"#),
+            ("other", "{\"a\": 1.10}", r#"{"a":1.10}"#),
             ("n", "no", "\"no\""),
             ("u", "12", "12"),
             ("u", "0.5", "0.5"),
@@ -363,11 +375,11 @@ mod tests {
         let wrong: Vec<String> = cases
             .iter()
             .filter_map(|(parameter, text, expect)| {
-                let got = schema.value("f", parameter, text).to_string();
+                let got = schema.value("f", parameter, text);
                 (got != *expect).then(|| format!("{parameter} {text}: got {got}, expected {expect}"))
             })
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-        assert_eq!(schema.value("g", "s", "12").to_string(), "12");
+        assert_eq!(schema.value("g", "s", "12"), "12");
     }
 }

@@ -2,10 +2,11 @@
 
 use super::args::{Args, given};
 use super::budget::gathered;
-use super::error::{R, fail};
+use super::error::{Fail, R, fail};
 use super::print::float_repr;
 use super::text::{Builder, Text};
 use super::value::{Cx, Id, MAX_DEPTH, Value, too_deep};
+use crate::digits;
 
 struct Style {
     ensure_ascii: bool,
@@ -175,8 +176,14 @@ pub(super) fn from_json(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     args.all("from_json", [])?;
     let text = value.as_text()?;
     cx.budget.charge(text.as_str().len() as u64)?;
-    match serde_json::from_str(text.as_str()) {
-        Ok(json) => cx.json_value(&json, text.origin(), 0),
+    match crate::json::parse(text.as_str()) {
+        Ok(json) => {
+            // Python's floats are rounded, its integers are not.
+            let exact = |number| if digits::is_integer(number) { number } else { "" };
+            let numbers: Vec<&str> = digits::numbers(text.as_str()).into_iter().map(exact).collect();
+            cx.exact_json_value(&json, &numbers, text.origin(), 0)
+        }
+        Err(e) if e.is_data() => Err(Box::new(Fail::Memory)),
         Err(e) => fail(format!("from_json: not valid JSON: {e}")),
     }
 }

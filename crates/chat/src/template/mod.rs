@@ -121,6 +121,14 @@ pub struct Rendered {
     pub used: BTreeSet<String>,
 }
 
+impl Rendered {
+    /// What came with messages and documents, in the prompt's order.
+    pub fn said(&self) -> impl Iterator<Item = &str> {
+        let said = |span: &&Span| matches!(span.origin, Origin::Message(_) | Origin::Documents);
+        self.spans.iter().filter(said).filter_map(|span| self.text.get(span.range.clone()))
+    }
+}
+
 /// A compiled chat template. Immutable; a clone shares the compiled program.
 #[derive(Clone)]
 pub struct ChatTemplate {

@@ -10,6 +10,7 @@ use super::machine::undefined;
 use super::program::{Binary, Compare};
 use super::text::{Builder, Text};
 use super::value::{Cx, Id, MAX_DEPTH, Value, View, range_len, too_deep};
+use crate::digits;
 
 fn unsupported<T>(op: &str, left: &Value, right: &Value) -> R<T> {
     for value in [left, right] {
@@ -206,8 +207,8 @@ impl Cx<'_> {
                 self.budget.bytes(a.len())?;
                 a == b
             }
-            (Value::Big(a), Value::Big(b)) => a == b,
-            (Value::Big(_), Value::Int(_)) | (Value::Int(_), Value::Big(_)) => false,
+            (Value::Big(a), Value::Big(b)) if digits::is_integer(a) && digits::is_integer(b) => a == b,
+            (Value::Big(a), Value::Int(_)) | (Value::Int(_), Value::Big(a)) if digits::is_integer(a) => false,
             (Value::None, Value::None)
             | (Value::Undefined(_), Value::Undefined(_))
             | (Value::Blocks, Value::Blocks) => true,

@@ -12,7 +12,9 @@ use super::Origin;
 use super::budget::{Budget, gathered, push};
 use super::clock::LocalTime;
 use super::error::{Fail, R, fail};
+use super::print::float_repr;
 use super::text::{Builder, Text};
+use crate::digits;
 
 /// The number of an object in its part of the heap.
 pub(super) type Id = u32;
@@ -27,7 +29,8 @@ pub(super) enum Value {
     None,
     Bool(bool),
     Int(i128),
-    /// An integer that does not fit, as its digits: it can be printed and compared.
+    /// A number whose digits an integer or a float can't hold, as JSON writes it: it is printed as it is, and calculated
+    /// with as a float.
     Big(Arc<str>),
     Float(f64),
     Str(Text),
@@ -259,7 +262,8 @@ impl Cx<'_> {
                 self.write_key(&mut out, value, 0)?;
                 Key::Tuple(out.into_parts().0)
             }
-            Value::Big(digits) => Key::Tuple(digits.to_string()),
+            Value::Big(digits) if digits::is_integer(digits) => Key::Tuple(digits.to_string()),
+            Value::Big(digits) => Key::Float(digits.parse().unwrap_or(f64::NAN).to_bits()),
             Value::List(_) | Value::Dict(_) | Value::Slice(_) => {
                 return fail(format!("unhashable type: '{}'", value.type_name()));
             }
@@ -413,6 +417,31 @@ impl Cx<'_> {
         origin: Option<Origin>,
         depth: usize,
     ) -> R<Value> {
+        self.json_part(json, &mut [].iter(), origin, depth)
+    }
+
+    /// A JSON value whose numbers are written as in `numbers`.
+    pub(super) fn exact_json_value(
+        &mut self,
+        json: &serde_json::Value,
+        numbers: &[&str],
+        origin: Option<Origin>,
+        depth: usize,
+    ) -> R<Value> {
+        self.budget.items(numbers.len())?;
+        // If a key stood twice, which numbers are left is not known.
+        let known = numbers.len() == digits::count(json);
+        self.json_part(json, &mut if known { numbers } else { &[] }.iter(), origin, depth)
+    }
+
+    /// A part of a JSON value; `digits` are its numbers, as they are written, and those after it.
+    fn json_part(
+        &mut self,
+        json: &serde_json::Value,
+        digits: &mut std::slice::Iter<'_, &str>,
+        origin: Option<Origin>,
+        depth: usize,
+    ) -> R<Value> {
         use serde_json::Value as Json;
         if depth > MAX_DEPTH {
             return too_deep();
@@ -421,19 +450,32 @@ impl Cx<'_> {
         Ok(match json {
             Json::Null => Value::None,
             Json::Bool(b) => Value::Bool(*b),
-            Json::Number(n) => number(n),
+            Json::Number(n) => number(n, digits.next().copied()),
             Json::String(s) => Value::Str(self.text(s, origin)?),
             Json::Array(items) => {
                 let mut out = Vec::new();
                 for item in items {
-                    push(&mut out, self.json_value(item, origin, depth + 1)?)?;
+                    push(&mut out, self.json_part(item, digits, origin, depth + 1)?)?;
                 }
                 self.list(out)?
             }
             Json::Object(map) => {
                 let dict = self.new_dict()?;
+                let text = match (origin, map.get("arguments")) {
+                    (Some(Origin::Message(_)), Some(Json::Object(_))) => {
+                        map.get(digits::TEXT_KEY).and_then(Json::as_str)
+                    }
+                    _ => None,
+                };
                 for (key, value) in map {
-                    let value = self.json_value(value, origin, depth + 1)?;
+                    let value = match text {
+                        Some(text) if key == "arguments" => {
+                            self.budget.bytes(text.len())?;
+                            self.exact_json_value(value, &digits::numbers(text), origin, depth + 1)?
+                        }
+                        Some(_) if key == digits::TEXT_KEY => continue,
+                        _ => self.json_part(value, digits, origin, depth + 1)?,
+                    };
                     let key = Value::Str(self.text(key, origin)?);
                     self.set_item(dict, key, value)?;
                 }
@@ -453,16 +495,17 @@ pub(super) fn too_deep<T>() -> R<T> {
     fail(format!("a value is nested more than {MAX_DEPTH} deep"))
 }
 
-/// A number as JSON has it. Integers stay exact, whatever their size, if `serde_json` kept their digits.
-fn number(n: &serde_json::Number) -> Value {
+/// A number as JSON has it, and as it is written if that is known: its digits stay.
+fn number(n: &serde_json::Number, written: Option<&str>) -> Value {
     if let Some(i) = n.as_i128() {
         return Value::Int(i);
     }
-    let text = n.to_string();
-    if text.strip_prefix('-').unwrap_or(&text).bytes().all(|b| b.is_ascii_digit()) {
-        return text.parse().map_or_else(|_| Value::Big(text.into()), Value::Int);
+    let float = n.as_f64().unwrap_or(f64::NAN);
+    match written.filter(|written| digits::is_same(&n.to_string(), written)) {
+        Some(written) if float_repr(float) == written => Value::Float(float),
+        Some(written) => written.parse().map_or_else(|_| Value::Big(written.into()), Value::Int),
+        None => Value::Float(float),
     }
-    Value::Float(n.as_f64().or_else(|| text.parse().ok()).unwrap_or(f64::NAN))
 }
 
 /// The number of items of a range.
@@ -481,8 +524,9 @@ impl Value {
             Value::Undefined(_) => "Undefined",
             Value::None => "NoneType",
             Value::Bool(_) => "bool",
-            Value::Int(_) | Value::Big(_) => "int",
-            Value::Float(_) => "float",
+            Value::Big(digits) if digits::is_integer(digits) => "int",
+            Value::Int(_) => "int",
+            Value::Float(_) | Value::Big(_) => "float",
             Value::Str(text) if text.safe => "Markup",
             Value::Str(_) => "str",
             Value::List(_) => "list",

@@ -76,6 +76,30 @@ fn hostile_replies_on_a_small_stack() {
     }
 }
 
+/// A control token that means nothing where it stands, with which a call without markers seemed to begin: the guess took
+/// nothing, was given up, and was begun anew, for ever.
+#[test]
+fn control_tokens_anywhere_end() {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for format in ReplyFormat::ALL.iter().copied() {
+            let markers: Vec<&str> = format.markers().chain(["{", "[", "<tools>", "```"]).collect();
+            for (first, second) in markers.iter().flat_map(|a| markers.iter().map(move |b| (*a, *b))) {
+                let (mut told, mut parser) = (Vec::new(), ReplyParser::new(format).with_tools(&tools()));
+                parser = parser.with_tokens(|text| markers.contains(&text));
+                for text in [first, second, "\n", second] {
+                    told.extend(if text == "\n" { parser.push(text) } else { parser.push_control(text) });
+                }
+                drop((told, parser.finish()));
+            }
+            done.send(format).unwrap();
+        }
+    });
+    for format in ReplyFormat::ALL {
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)).as_ref(), Ok(format), "{format} does not end");
+    }
+}
+
 /// More than is held back: the text is content, and nothing is lost.
 #[test]
 fn what_is_longer_than_is_held_back() {

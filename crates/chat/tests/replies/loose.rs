@@ -183,3 +183,48 @@ fn calls_of_small_models_and_what_is_none() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// With nothing to call, small models call a tool with the example of its description.
+#[test]
+fn copied_examples_are_no_calls() {
+    let parameter = json!({"type": "string", "description": "The city, e.g. Paris"});
+    let unit = json!({"type": "string", "enum": ["celsius", "fahrenheit"]});
+    let tools = [
+        json!({"type": "function", "function": {"name": "get_weather", "description": "Weather in Oslo.",
+            "parameters": {"properties": {"city": parameter, "unit": unit}}}}),
+        json!({"name": "timer", "parameters": {"properties": {"minutes": {"type": "integer"},
+            "label": {"type": "string", "examples": ["Tea", "Boiled eggs"]}}}}),
+    ];
+    let call = |name: &str, arguments: Value| json!({"name": name, "arguments": arguments}).to_string();
+    let paris = call("get_weather", json!({"city": "Paris", "unit": "celsius"}));
+    // What was said, the reply, and how many calls it has.
+    let cases = [
+        (Some("What is the capital of France?"), paris.clone(), 0),
+        (Some("What is the capital of France?"), format!("```json\n{paris}\n```"), 0),
+        (Some("Weather in paris?"), paris.clone(), 1),
+        (Some("Weather in PARIS, please"), paris.clone(), 1),
+        (None, paris.clone(), 1),
+        (Some("hi"), call("get_weather", json!({"city": "Oslo"})), 1),
+        (Some("hi"), call("get_weather", json!({"city": "Paris, France"})), 1),
+        (Some("hi"), call("get_weather", json!({"unit": "celsius"})), 1),
+        (Some("hi"), call("get_weather", json!({})), 1),
+        (Some("hi"), call("timer", json!({"label": "Boiled eggs"})), 0),
+        (Some("hi"), call("timer", json!({"label": "eggs", "minutes": 5})), 1),
+        (Some("eggs are boiled"), call("timer", json!({"label": "Boiled eggs"})), 1),
+        // In the format's own notation a call is a call.
+        (Some("hi"), format!("<tool_call>\n{paris}\n</tool_call>"), 1),
+    ];
+    let mut wrong = Vec::new();
+    for (said, text, n) in &cases {
+        let mut parser = ReplyParser::new(Hermes).with_tools(&tools);
+        if let Some(said) = said {
+            parser = parser.after_conversation([*said]);
+        }
+        parser.push(text);
+        let (_, reply) = parser.finish();
+        if reply.tool_calls.len() != *n || (*n == 0) != (reply.content == *text) {
+            wrong.push(format!("{said:?}, {text}: {reply:?}, expected {n} calls"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -6,7 +6,9 @@ mod messages;
 mod objects;
 mod tagged;
 
-use happy_chat::{Channel, Reply, ReplyEvent, ReplyFormat, ReplyParser};
+use happy_chat::{
+    Channel, ChatTemplate, Reply, ReplyEvent, ReplyFormat, ReplyParser, TemplateInput, messages_from_json,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -334,10 +336,13 @@ fn prompts_tell_the_channel() {
     }
 }
 
-/// Integers of 64 bits stay as they are written, in the reply, in events and in the next turn's message.
+/// Numbers stay as they are written: in the reply's JSON, in events and in the next turn's prompt.
 #[test]
 fn numbers_keep_their_digits() {
-    let numbers = "[18446744073709551615, -9223372036854775808, 9007199254740993, 0.5, 1]";
+    let numbers = "[18446744073709551615, -9223372036854775808, 9007199254740993, 0.5, 1, \
+        123456789012345678901234567890, 18446744073709551616, -340282366920938463463374607431768211456, \
+        1.10, 0.1234567890123456789012, 1E5, 100.0]";
+    let template = ChatTemplate::new("{{ messages[0].tool_calls[0].function|tojson }}").unwrap();
     let texts = [
         (Hermes, format!("<tool_call>{{\"name\": \"f\", \"arguments\": {{\"a\": {numbers}}}}}</tool_call>")),
         (Qwen3Coder, format!("<function=f><parameter=a>{numbers}</parameter></function>")),
@@ -345,12 +350,42 @@ fn numbers_keep_their_digits() {
         (Gemma4, format!("<|tool_call>call:f{{a:{numbers}}}<tool_call|>")),
         (Mistral, format!("[TOOL_CALLS]f[ARGS]{{\"a\": {numbers}}}")),
     ];
+    let mut wrong = Vec::new();
+    let mut check = |format: ReplyFormat, what: &str, got: &str, expect: &str| {
+        if got != expect {
+            wrong.push(format!("{format} {what}: got {got}, expected {expect}"));
+        }
+    };
     for (format, text) in texts {
         let (events, reply) = parse(ReplyParser::new(format), &text, &[]);
         told(&events).unwrap();
         let expect = numbers.replace(' ', "");
-        assert_eq!(reply.tool_calls[0].arguments["a"].to_string(), expect, "{format}");
-        let message = reply.message();
-        assert_eq!(message["tool_calls"][0]["function"]["arguments"]["a"].to_string(), expect, "{format}");
+        let deltas = events.iter().filter_map(|event| match event {
+            ReplyEvent::CallArguments { delta, .. } => Some(delta.replace(' ', "")),
+            _ => None,
+        });
+        let member = format!("{{\"a\":{expect}}}");
+        check(format, "deltas", &deltas.collect::<String>(), &member);
+        check(format, "text", &reply.tool_calls[0].arguments_text, &member);
+        check(
+            format,
+            "json",
+            &serde_json::to_string(&reply.tool_calls[0]).unwrap(),
+            &format!("{{\"name\":\"f\",\"arguments\":{member}}}"),
+        );
+        let rendered = format!("{{\"name\": \"f\", \"arguments\": {{\"a\": {numbers}}}}}");
+        let render = |message: Value| template.render(&TemplateInput::new([message])).unwrap();
+        check(format, "prompt", &render(reply.message()), &rendered);
+        // The message as other programs keep it: as JSON text, or with the arguments' own text in it.
+        let kept = serde_json::from_str(&reply.message().to_string()).unwrap();
+        check(format, "kept", &render(kept), &rendered);
+        let written = format!("[{{\"tool_calls\": [{{\"function\": {rendered}}}]}}]");
+        let read = messages_from_json(&written).unwrap();
+        check(format, "read", &render(read[0].clone()), &rendered);
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Arguments that were changed have their own numbers.
+    let message = json!({"tool_calls": [{"function": {"name": "f", "arguments": {"a": 2.5, "b": 1e30}, "arguments_text": "{\"a\":1.10,\"b\":1E30}"}}]});
+    let expect = "{\"name\": \"f\", \"arguments\": {\"a\": 2.5, \"b\": 1E30}}";
+    assert_eq!(template.render(&TemplateInput::new([message])).unwrap(), expect);
 }

@@ -90,7 +90,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Hermes,
             "<tool_call>{\"name\": \"w\", \"arguments\": [1]}</tool_call>",
             "<tool_call>{\"name\": \"w\", \"arguments\": [1]}</tool_call>",
-            "the arguments are no JSON object",
+            "the arguments are not a JSON object",
         ),
         broken(
             Hermes,

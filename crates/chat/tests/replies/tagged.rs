@@ -54,7 +54,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Gemma4,
             "<|tool_call>call:w{city:Zürich}<tool_call|>!",
             "<|tool_call>call:w{city:Zürich}<tool_call|>!",
-            "`Zürich` is no value",
+            "`Zürich` is not a value",
         ),
         // In other quotes than its own
         case(

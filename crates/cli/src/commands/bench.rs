@@ -1,6 +1,6 @@
 //! `happy bench`: prefill and decode speed, load time, memory.
 //!
-//! Decode starts from an empty context, as llama-bench's does, or behind `-d N` tokens. Thread counts take turns in
+//! Decode starts from an empty context, as llama-bench's does, or after `-d N` tokens. Thread counts take turns in
 //! every repetition, so that a machine that slows down slows all of them. Decoding computes given tokens, as
 //! llama-bench does: choosing them is not part of it.
 
@@ -154,7 +154,12 @@ fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult
     let cancel = Cancel::new();
     if args.prompt > 0 {
         let before = Instant::now();
-        Sampler::greedy().sample(context.prefill(0, &prompt[..args.prompt], &cancel, &mut |_| ())?)?;
+        Sampler::greedy().sample(context.prefill_until(
+            0,
+            &prompt[..args.prompt],
+            &cancel,
+            &mut |_| (),
+        )?)?;
         samples.prefill.push(args.prompt as f64 / before.elapsed().as_secs_f64());
         samples.first.push(started.elapsed().as_secs_f64() * 1e3);
     }
@@ -162,11 +167,11 @@ fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult
         let kept = args.depth.min(context.tokens(0).len());
         context.truncate(0, kept)?;
         if kept < args.depth {
-            context.prefill(0, &prompt[kept..args.depth], &cancel, &mut |_| ())?;
+            context.prefill_until(0, &prompt[kept..args.depth], &cancel, &mut |_| ())?;
         }
         let before = Instant::now();
         for i in 0..args.gen_tokens {
-            context.decode(&[(0, id(args.depth + i))])?;
+            context.step(0, id(args.depth + i))?;
         }
         samples.decode.push(args.gen_tokens as f64 / before.elapsed().as_secs_f64());
     }

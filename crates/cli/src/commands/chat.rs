@@ -19,8 +19,8 @@ Examples:
   happy chat -m model.gguf --system \"You are a patient teacher.\"
   happy chat -m qwen25 --tools tools.json
 
-In the chat, /help lists the commands. A message of several lines: end lines with \\ or Alt-Enter, or put it between
-two \"\"\".";
+In the chat, /help lists the commands. A message of several lines: end lines with
+\\ or Alt-Enter, or put it between two \"\"\".";
 
 /// Options of `happy chat`.
 #[derive(Debug, Args)]

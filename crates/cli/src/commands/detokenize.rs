@@ -3,6 +3,7 @@
 use crate::error::{CliError, CliResult};
 use crate::input::{self, StdinLines};
 use crate::load::ModelArgs;
+use crate::paths::AccessArgs;
 use crate::{load, prompt, terminal};
 use clap::Args;
 use happy_tokenizer::TokenId;
@@ -21,6 +22,8 @@ pub(crate) struct DetokenizeArgs {
     /// Leave special tokens out of the text
     #[arg(long)]
     no_special: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// A line of input.
@@ -62,16 +65,15 @@ pub(crate) fn run(args: &DetokenizeArgs) -> CliResult {
 /// Ids separated by white space, commas or brackets, as programs print lists.
 fn parse_ids(text: &str) -> CliResult<Vec<TokenId>> {
     let separator = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']');
-    let words = text.split(separator).filter(|w| !w.is_empty());
-    words
-        .map(|word| {
-            word.parse().map_err(|_| {
-                CliError::new(format!(
-                    "standard input has {word:?}, expected a token id (a number from 0 on)"
-                ))
-            })
-        })
-        .collect()
+    let mut ids = Vec::new();
+    for word in text.split(separator).filter(|w| !w.is_empty()) {
+        let id = word.parse().map_err(|_| {
+            CliError::new(format!("standard input has {word:?}, expected a token id (a number from 0 on)"))
+        })?;
+        ids.try_reserve(1).map_err(|e| CliError::io("read", "standard input", &e.into()))?;
+        ids.push(id);
+    }
+    Ok(ids)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::constrain::{GrammarSource, wrong};
 use crate::error::{CliError, CliResult};
 use crate::input::StdinLines;
+use crate::output;
 use clap::Args;
 use happy_grammar::Recognizer;
 use serde::Deserialize;
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &GrammarArgs) -> CliResult {
         return Err(CliError::usage("no grammar: give --grammar F.gbnf or --json-schema F.json"));
     };
     let mut recognizer = Recognizer::new(&grammar).map_err(|e| wrong(path, &e))?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = output::buffered(std::io::stdout().lock());
     let mut lines = StdinLines::default();
     while let Some((number, line)) = lines.next()? {
         if line.trim().is_empty() {

@@ -45,7 +45,7 @@ const SHOWN_CHARACTERS: usize = 80;
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> CliResult {
     let path = args.path();
-    let files = load::files(path)?;
+    let files = load::files(path, !args.load.no_mmap)?;
     // The numbers are wanted whatever the machine has free.
     let options = LoadOptions {
         memory_budget: Some(args.load.memory_budget.map_or(u64::MAX, |mib| mib.saturating_mul(1 << 20))),
@@ -83,7 +83,7 @@ fn parameters(gguf: &GgufSet<'_>) -> u64 {
 fn print_text(args: &InspectArgs, files: &GgufSetFile, engine: &Result<Engine, EngineError>) -> CliResult {
     let gguf = files.view();
     let first = gguf.first();
-    let mut out = std::io::BufWriter::new(crate::terminal::stdout());
+    let mut out = output::buffered(crate::terminal::stdout());
     writeln!(out, "file          {}", args.path().display())?;
     writeln!(out, "format        GGUF v{}, data aligned to {} bytes", first.version(), first.alignment())?;
     writeln!(out, "size          {}", output::human_bytes(size(files)))?;
@@ -220,7 +220,7 @@ fn print_json(args: &InspectArgs, files: &GgufSetFile, engine: &Result<Engine, E
             .collect();
         report.insert("tensors".to_owned(), tensors.into());
     }
-    let mut out = std::io::BufWriter::new(crate::terminal::stdout());
+    let mut out = output::buffered(crate::terminal::stdout());
     serde_json::to_writer_pretty(&mut out, &report)?;
     writeln!(out)?;
     out.flush()?;

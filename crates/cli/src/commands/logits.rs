@@ -126,7 +126,7 @@ pub(crate) fn run(args: &LogitsArgs) -> CliResult {
     if let Some(path) = &args.out {
         let path = path.display().to_string();
         let file = File::create(&path).map_err(|e| CliError::io("create", &path, &e))?;
-        sink.file = Some((BufWriter::new(file), path));
+        sink.file = Some((output::buffered(file), path));
     }
     let mut context = engine.context()?;
     let bar = output::progress(cases.iter().map(|c| c.ids.len() as u64).sum(), "tokens");

@@ -2,16 +2,15 @@
 
 use crate::error::{CliError, CliResult};
 use crate::paths::{AccessArgs, check_output, shown};
-use crate::quantize::imatrix::Imatrix;
-use crate::quantize::mix::{self, Mix, Override, dtype_of};
-use crate::quantize::write::write;
 use crate::{interrupt, models, output};
 use clap::Args;
-use happy_gguf::{GgufSetReader, Limits, WriteOptions};
-use happy_kernels::Pool;
+use happy_gguf::{GgufSetReader, Limits};
+use happy_quantize::{
+    Imatrix, Mix, Override, Plan, QuantizeError, QuantizeErrorKind, Quantizer, RunOptions, TensorPlan,
+};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Options of `happy quantize`.
 #[derive(Debug, Args)]
@@ -46,53 +45,63 @@ pub(crate) struct QuantizeArgs {
 pub(crate) fn run(args: &QuantizeArgs) -> CliResult {
     let model = GgufSetReader::open(models::resolve(&args.input)?, &Limits::default())?;
     check_output(&args.output, model.paths(), args.force)?;
-    let gguf = model.view();
-    let imatrix = args.imatrix.as_deref().map(Imatrix::read).transpose()?;
-    let types = mix::types(&gguf, args.mix, &args.tensors, imatrix.is_some())?;
-    if let Some(rule) = args.tensors.iter().find(|rule| !types.names().any(|name| rule.matches(name))) {
-        return Err(CliError::usage(format!("no matrix has a name that fits `{rule}`")));
+    let mut quantizer = Quantizer::new(args.mix).requantize(args.allow_requantize);
+    for rule in &args.tensors {
+        quantizer = quantizer.with_override(rule.clone());
     }
-    if !args.allow_requantize {
-        let encoded = gguf.tensors().map(|(_, t)| t).find(|t| {
-            let from = dtype_of(t).filter(|from| !from.is_float());
-            from.is_some_and(|from| types.get(t.name).is_some_and(|to| to != from))
-        });
-        if let Some(t) = encoded {
-            return Err(CliError::usage(format!(
-                "tensor {} is of type {} already, and encoding it again loses more than encoding the original \
-                 would; --allow-requantize does it",
-                t.name, t.ty
-            )));
-        }
+    if let Some(path) = &args.imatrix {
+        quantizer = quantizer.with_imatrix(Imatrix::read(path)?);
     }
+    let plan = quantizer.plan(&model).map_err(refused)?;
     interrupt::remove_unfinished_files()?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let pool = Pool::new(args.threads.unwrap_or(cores).max(1)).map_err(|e| CliError::new(e.to_string()))?;
-    let pairs = [("general.quantization_version", 2), ("general.file_type", args.mix.file_type())];
-    let bar = output::progress(gguf.tensors().map(|(_, t)| t.byte_len()).sum(), "quantising");
-    let encoded = AtomicUsize::new(0);
-    let imatrix = imatrix.unwrap_or_default();
-    let options = WriteOptions { replace: args.force, ..WriteOptions::default() };
-    let bytes = write(&model, &types, &pairs, &imatrix, &pool, (&args.output, &options), &|t, types| {
-        bar.inc(t.byte_len());
-        if let Some((from, to)) = types {
-            encoded.fetch_add(1, Ordering::Relaxed);
-            bar.suspend(|| output::note(&format!("{:32} {from:>7} -> {to:7}", t.name)));
+    let bar = output::progress(plan.tensors().iter().map(|t| t.info.byte_len()).sum(), "quantizing");
+    let progress = |p: &happy_quantize::Progress<'_>| {
+        bar.set_position(p.done);
+        if let (0, Some((from, to))) = (p.tensor_done, p.tensor.encoded()) {
+            bar.suspend(|| output::note(&format!("{:32} {from:>7} -> {to:7}", p.tensor.info.name)));
         }
-    })?;
+    };
+    let defaults = RunOptions::default();
+    let threads = args.threads.unwrap_or(defaults.threads);
+    let options = RunOptions { threads, replace: args.force, progress: &progress, ..defaults };
+    let bytes = plan.write_file(&args.output, &options)?;
     bar.finish_and_clear();
     let before = model.file_len()?;
     output::note(&format!(
         "{}: {} of {} tensors encoded, {} -> {}",
         shown(&args.output),
-        encoded.into_inner(),
-        gguf.tensors().count(),
+        plan.tensors().iter().filter(|t| t.encoded().is_some()).count(),
+        plan.tensors().len(),
         output::human_bytes(before),
         output::human_bytes(bytes)
     ));
-    if let Some(replacements) = types.replacements() {
+    if let Some(replacements) = replacements(&plan) {
         let grew = if bytes > before { "; the file grew" } else { "" };
         output::note(&format!("{replacements}{grew}"));
     }
     Ok(())
+}
+
+/// What the command line can change is an error of usage.
+fn refused(error: QuantizeError) -> CliError {
+    match error.kind() {
+        QuantizeErrorKind::AlreadyQuantized => {
+            CliError::usage(format!("{error}; --allow-requantize does it"))
+        }
+        QuantizeErrorKind::UnusedOverride => CliError::usage(error.to_string()),
+        _ => error.into(),
+    }
+}
+
+/// What was used instead of types whose blocks do not fit, in one sentence.
+fn replacements(plan: &Plan<'_>) -> Option<String> {
+    let covered = || plan.tensors().iter().filter(|t| t.to.is_some());
+    let is_replaced = |t: &&TensorPlan<'_>| t.to != t.asked;
+    let pair = |t: &TensorPlan<'_>| Some(format!("{} instead of {}", t.to?, t.asked?));
+    let pairs: BTreeSet<String> = covered().filter(is_replaced).filter_map(pair).collect();
+    let pairs: Vec<String> = pairs.into_iter().collect();
+    (!pairs.is_empty()).then(|| {
+        let (n, all) = (covered().filter(is_replaced).count(), covered().count());
+        format!("{n} of {all} matrices have rows that are not whole blocks and got {}", pairs.join(", "))
+    })
 }

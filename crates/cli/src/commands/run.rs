@@ -59,6 +59,8 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     // What is wrong with the arguments shows before a model is loaded.
     let cancel = generation::cancel_on_interrupt()?;
     args.generation.check()?;
+    let options = args.context.options(&args.load);
+    options.check()?;
     let form = args.form.form()?;
     let text = prompt_text(args)?;
     let talk = args.talk.read()?;
@@ -69,7 +71,7 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
         }
     };
     let started = Instant::now();
-    let engine = load::engine(&args.model, &args.context.options(&args.load), &note)?;
+    let engine = load::engine(&args.model, &options, &note)?;
     let conversation = conversation(args, &talk, &engine, &text)?;
     if conversation.is_none() && !args.raw && engine.tokenizer().is_some() {
         note(&format!("`{}` has no chat template: the prompt is continued as text", args.model.name()));
@@ -97,7 +99,12 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
 fn prompt_text(args: &RunArgs) -> CliResult<String> {
     let given = match (args.words.as_slice(), &args.prompt) {
         ([], prompt) => prompt.clone(),
-        ([prompt], _) => Some(prompt.clone()),
+        ([prompt], _) => {
+            if models::is_known(prompt) && !args.quiet {
+                output::note(&format!("`{prompt}` is taken as the prompt; a model is named by -m"));
+            }
+            Some(prompt.clone())
+        }
         ([model, ..], _) if models::is_known(model) => {
             return Err(CliError::usage(format!("a model is named by -m: happy run -m {model} \"...\"")));
         }

@@ -2,6 +2,7 @@
 
 use crate::error::{CliError, CliResult};
 use crate::input::StdinLines;
+use crate::output;
 use clap::Args;
 use happy_sampler::{Candidates, SamplerError, StepSpec};
 use happy_tokenizer::TokenId;
@@ -68,7 +69,7 @@ struct Left {
 
 /// Runs the command.
 pub(crate) fn run(_: &SampleArgs) -> CliResult {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = output::buffered(std::io::stdout().lock());
     let (mut lines, mut candidates) = (StdinLines::default(), Candidates::new());
     while let Some((number, line)) = lines.next()? {
         if line.trim().is_empty() {

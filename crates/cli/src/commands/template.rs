@@ -1,10 +1,11 @@
 //! `happy template`: a rendered chat template on standard output, and nothing else.
 
 use crate::error::{CliError, CliResult};
+use crate::paths::AccessArgs;
 use crate::{input, load, terminal};
 use clap::{ArgGroup, Args};
+use happy_engine::ModelFile;
 use happy_engine::chat::{ChatTemplate, TemplateError, TemplateInput};
-use happy_gguf::GgufFile;
 use serde_json::Value;
 use std::fmt::Display;
 use std::io::Write;
@@ -43,6 +44,8 @@ pub(crate) struct TemplateArgs {
     /// The time that the template takes for now, like 2026-03-14T09:26:53 [default: the clock's, in UTC]
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Runs the command.
@@ -51,10 +54,10 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
     let mut tokens = TemplateInput::default();
     let (name, template) = match (&args.model, &args.file) {
         (Some(model), _) => {
-            let file = load::file(model)?;
+            let file = load::header(model)?;
             let model = model.display().to_string();
             let template = of_model(args, &model, &file)?;
-            if let Some(tokenizer) = happy_engine::tokenizer_of(&file)? {
+            if let Some(tokenizer) = file.tokenizer()? {
                 tokens = happy_engine::template_input(&tokenizer);
             }
             (model, template)
@@ -79,15 +82,15 @@ pub(crate) fn run(args: &TemplateArgs) -> CliResult {
 }
 
 /// The template of a model: the one with the name, the one for tools where there are any, or the one without a name.
-fn of_model(args: &TemplateArgs, model: &str, file: &GgufFile) -> CliResult<ChatTemplate> {
+fn of_model(args: &TemplateArgs, model: &str, file: &ModelFile) -> CliResult<ChatTemplate> {
     let found = match &args.name {
-        Some(name) => happy_engine::named_template_of(file, name),
-        None if args.tools.is_some() => happy_engine::tool_template_of(file),
-        None => happy_engine::chat_template_of(file),
+        Some(name) => file.named_template(name),
+        None if args.tools.is_some() => file.tool_template(),
+        None => file.chat_template(),
     };
     let key = args.name.as_ref().map_or(String::new(), |name| format!(".{name}"));
     found.map_err(|e| in_template(model, &e))?.ok_or_else(|| {
-        let names = happy_engine::template_names_of(file).join(", ");
+        let names = file.template_names().join(", ");
         let others = if names.is_empty() { names } else { format!("; its named templates: {names}") };
         CliError::new(format!(
             "`{model}` has no chat template: key `tokenizer.chat_template{key}` is missing{others}"
@@ -97,7 +100,7 @@ fn of_model(args: &TemplateArgs, model: &str, file: &GgufFile) -> CliResult<Chat
 
 /// What the template sees: messages, tools and variables; a variable replaces what has its name.
 fn context(args: &TemplateArgs, tokens: TemplateInput) -> CliResult<Value> {
-    let messages = args.messages.as_deref().map(input::read_array).transpose()?.unwrap_or_default();
+    let messages = args.messages.as_deref().map(input::read_messages).transpose()?.unwrap_or_default();
     if let (Some(i), Some(path)) = (messages.iter().position(|m| !m.is_object()), &args.messages) {
         let (path, found) = (path.display(), input::kind(&messages[i]));
         return Err(CliError::new(format!("message {} of `{path}` is {found}, expected an object", i + 1)));

@@ -3,11 +3,11 @@
 use crate::error::{CliError, CliResult};
 use crate::input::{self, StdinLines};
 use crate::load::ModelArgs;
-use crate::{load, prompt};
+use crate::paths::AccessArgs;
+use crate::{load, output, prompt};
 use clap::Args;
 use happy_tokenizer::{TokenId, Tokenizer};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use std::io::{IsTerminal, Write};
 
 /// Options of `happy tokenize`.
@@ -27,6 +27,8 @@ pub(crate) struct TokenizeArgs {
     /// Add nothing: no BOS, EOS, CLS or SEP
     #[arg(long)]
     no_bos: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// A line of input.
@@ -35,18 +37,34 @@ struct Line {
     text: String,
 }
 
+/// A line of output.
+#[derive(Serialize)]
+struct Ids {
+    ids: Vec<TokenId>,
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
     let tokenizer = load::tokenizer(&args.model)?;
-    let encode = |text: &str| prompt::encode(&tokenizer, text, !args.no_special, !args.no_bos);
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let encode = |text: &str| {
+        let ids = prompt::encode(&tokenizer, text, !args.no_special, !args.no_bos)?;
+        if !args.no_bos && tokenizer.has_double_bos(&ids) {
+            output::note(
+                "the ids begin with BOS twice: the text has it and one is added; --no-bos adds none",
+            );
+        }
+        CliResult::Ok(ids)
+    };
+    let mut out = output::buffered(std::io::stdout().lock());
     if args.show {
         let ids = encode(&input::read_stdin()?)?;
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         show(&tokenizer, &ids, std::io::stdout().is_terminal() && !plain, &mut out)?;
     } else if !args.jsonl {
-        let ids: Vec<String> = encode(&input::read_stdin()?)?.iter().map(ToString::to_string).collect();
-        writeln!(out, "{}", ids.join(" "))?;
+        for (i, id) in encode(&input::read_stdin()?)?.iter().enumerate() {
+            write!(out, "{}{id}", if i > 0 { " " } else { "" })?;
+        }
+        writeln!(out)?;
     } else {
         let mut lines = StdinLines::default();
         while let Some((number, line)) = lines.next()? {
@@ -56,7 +74,7 @@ pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
             let line: Line = serde_json::from_str(&line).map_err(|e| {
                 CliError::new(format!("line {number} of standard input: expected {{\"text\": \"..\"}}: {e}"))
             })?;
-            serde_json::to_writer(&mut out, &json!({ "ids": encode(&line.text)? }))?;
+            serde_json::to_writer(&mut out, &Ids { ids: encode(&line.text)? })?;
             writeln!(out)?;
             // A program that sends the next line after this answer must get it.
             out.flush()?;

@@ -13,7 +13,7 @@ pub(super) const DATA: Limit = Limit { name: "Max data size", used: "VmData" };
 pub(super) const ADDRESS_SPACE: Limit = Limit { name: "Max address space", used: "VmSize" };
 
 impl Limit {
-    /// Bytes up to the soft limit; `None` if there is none. `limits` and `status` are the texts of `/proc/self`'s files.
+    /// Bytes up to the soft limit; `None` without a limit. `limits` and `status` are the texts of `/proc/self`'s files.
     pub(super) fn left(self, limits: &str, status: &str) -> Option<u64> {
         let line = limits.lines().find_map(|line| line.strip_prefix(self.name))?;
         let soft: u64 = line.split_whitespace().next()?.parse().ok()?;

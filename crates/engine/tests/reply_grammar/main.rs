@@ -280,6 +280,34 @@ fn what_stands_around_calls() {
     assert!(wrong.is_empty(), "{} faults\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// What stands after a name needs something between: `functions.nowjson` is a call of the tool `nowjson`.
+#[test]
+fn words_after_a_name_are_apart() {
+    let tools = tools();
+    let mut wrong = Vec::new();
+    for tokens in [vec![], tokens_of(Harmony)] {
+        let mut call = Reply::new(&shape(Harmony, &tools, ToolChoice::Required), &tokens).unwrap().unwrap();
+        let answer = ReplyShape { answer: true, ..shape(Harmony, &tools, ToolChoice::None) };
+        let mut answer = Reply::new(&answer, &tokens).unwrap().unwrap();
+        for (between, allowed) in [
+            ("", true),
+            ("json", false),
+            (" json", true),
+            ("<|constrain|>json", true),
+            (" <|constrain|> json", true),
+        ] {
+            let called = format!("<|channel|>commentary to=functions.now{between}<|message|>{{}}<|call|>");
+            let answered = format!("<|channel|>final{between}<|message|>42");
+            for (text, found) in [(&called, call.accepts(&called)), (&answered, answer.accepts(&answered))] {
+                if found != allowed {
+                    wrong.push(format!("{} tokens: {text:?} should be {allowed}", tokens.len()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Text that only looks as if a call began stays possible where the model decides.
 #[test]
 fn prose_is_free() {

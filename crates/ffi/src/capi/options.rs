@@ -75,29 +75,29 @@ impl Defaults for HappySamplerOptions {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
             size: size_of::<Self>() as u32,
-            top_k: count(p.top_k),
+            top_k: count(p.top_k.k),
             seed: HAPPY_SEED_RANDOM,
-            temperature: p.temperature,
-            top_p: p.top_p,
-            min_p: p.min_p,
-            typical: p.typical,
-            top_n_sigma: p.top_n_sigma,
-            xtc_probability: p.xtc.0,
-            xtc_threshold: p.xtc.1,
-            dynatemp_range: p.dynatemp_range,
-            dynatemp_exponent: p.dynatemp_exponent,
-            repeat_penalty: p.repeat_penalty,
-            frequency_penalty: p.frequency_penalty,
-            presence_penalty: p.presence_penalty,
-            dry_multiplier: p.dry_multiplier,
-            dry_base: p.dry_base,
-            mirostat_tau: p.mirostat_tau,
-            mirostat_eta: p.mirostat_eta,
-            adaptive_target: p.adaptive_target.unwrap_or(-1.0),
-            adaptive_decay: p.adaptive_decay,
-            penalty_last_n: count(p.penalty_last_n),
-            dry_allowed_length: count(p.dry_allowed_length),
-            dry_last_n: count(p.dry_last_n),
+            temperature: p.temperature.t,
+            top_p: p.top_p.p,
+            min_p: p.min_p.p,
+            typical: p.typical.p,
+            top_n_sigma: p.top_n_sigma.n,
+            xtc_probability: p.xtc.probability,
+            xtc_threshold: p.xtc.threshold,
+            dynatemp_range: p.temperature.delta,
+            dynatemp_exponent: p.temperature.exponent,
+            repeat_penalty: p.penalties.repeat,
+            frequency_penalty: p.penalties.frequency,
+            presence_penalty: p.penalties.presence,
+            dry_multiplier: p.dry.multiplier,
+            dry_base: p.dry.base,
+            mirostat_tau: p.mirostat.tau,
+            mirostat_eta: p.mirostat.eta,
+            adaptive_target: p.adaptive_p.target.unwrap_or(-1.0),
+            adaptive_decay: p.adaptive_p.decay,
+            penalty_last_n: count(p.penalties.last_n),
+            dry_allowed_length: count(p.dry.allowed_length),
+            dry_last_n: count(p.dry.last_n),
             min_keep: count(p.min_keep),
             mirostat: 0,
             reserved: 0,
@@ -242,36 +242,36 @@ pub(super) unsafe fn sampler_options(options: *const HappySamplerOptions) -> Out
         let step = |name: &str| name.trim().parse().map_err(|e| Failure::argument(format!("order: {e}")));
         p.order = order.split(';').map(step).collect::<Outcome<_>>()?;
     }
-    p.temperature = o.temperature;
-    p.top_k = o.top_k as usize;
-    p.top_p = o.top_p;
-    p.min_p = o.min_p;
-    p.typical = o.typical;
-    p.top_n_sigma = o.top_n_sigma;
+    p.temperature.t = o.temperature;
+    p.top_k.k = o.top_k as usize;
+    p.top_p.p = o.top_p;
+    p.min_p.p = o.min_p;
+    p.typical.p = o.typical;
+    p.top_n_sigma.n = o.top_n_sigma;
     p.min_keep = o.min_keep as usize;
-    p.xtc = (o.xtc_probability, o.xtc_threshold);
-    p.dynatemp_range = o.dynatemp_range;
-    p.dynatemp_exponent = o.dynatemp_exponent;
-    p.penalty_last_n = o.penalty_last_n as usize;
-    p.repeat_penalty = o.repeat_penalty;
-    p.frequency_penalty = o.frequency_penalty;
-    p.presence_penalty = o.presence_penalty;
-    p.dry_multiplier = o.dry_multiplier;
-    p.dry_base = o.dry_base;
-    p.dry_allowed_length = o.dry_allowed_length as usize;
-    p.dry_last_n = o.dry_last_n as usize;
+    (p.xtc.probability, p.xtc.threshold) = (o.xtc_probability, o.xtc_threshold);
+    p.temperature.delta = o.dynatemp_range;
+    p.temperature.exponent = o.dynatemp_exponent;
+    p.penalties.last_n = o.penalty_last_n as usize;
+    p.penalties.repeat = o.repeat_penalty;
+    p.penalties.frequency = o.frequency_penalty;
+    p.penalties.presence = o.presence_penalty;
+    p.dry.multiplier = o.dry_multiplier;
+    p.dry.base = o.dry_base;
+    p.dry.allowed_length = o.dry_allowed_length as usize;
+    p.dry.last_n = o.dry_last_n as usize;
     p.logit_bias = bias.iter().map(|bias| (bias.token, bias.bias)).collect();
-    p.mirostat = match o.mirostat {
+    p.mirostat.version = match o.mirostat {
         0 => MirostatVersion::Off,
         1 => MirostatVersion::V1,
         2 => MirostatVersion::V2,
         other => return Err(Failure::argument(format!("mirostat is {other}, expected 0, 1 or 2"))),
     };
-    p.mirostat_tau = o.mirostat_tau;
-    p.mirostat_eta = o.mirostat_eta;
+    p.mirostat.tau = o.mirostat_tau;
+    p.mirostat.eta = o.mirostat_eta;
     // NaN goes on to be refused.
-    p.adaptive_target = Some(o.adaptive_target).filter(|target| *target >= 0.0 || target.is_nan());
-    p.adaptive_decay = o.adaptive_decay;
+    p.adaptive_p.target = Some(o.adaptive_target).filter(|target| *target >= 0.0 || target.is_nan());
+    p.adaptive_p.decay = o.adaptive_decay;
     for (token, bias) in &p.logit_bias {
         if bias.is_nan() || *bias == f32::INFINITY {
             return Err(Failure::argument(format!(

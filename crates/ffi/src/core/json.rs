@@ -1,27 +1,50 @@
 //! JSON from callers: an error says what it was for.
 
 use crate::failure::{Failure, Outcome};
+use crate::status::Status;
+use happy_engine::chat::{json, messages_from_json};
 use serde_json::{Map, Value};
 
 /// Any value; nested at most 128 deep.
 ///
 /// # Errors
-/// If it is no JSON, with line and column.
+/// If it is no JSON, with line and column; if memory is refused, with [`Status::Memory`].
 pub fn parse(text: &str, what: &str) -> Outcome<Value> {
-    serde_json::from_str(text).map_err(|e| Failure::argument(format!("{what}: {e}")))
+    json::parse(text).map_err(|e| failure(&e, what))
+}
+
+fn failure(error: &serde_json::Error, what: &str) -> Failure {
+    let status = if error.is_data() { Status::Memory } else { Status::InvalidArgument };
+    Failure::new(status, format!("{what}: {error}"))
 }
 
 /// An array; `None` for an empty text.
 ///
 /// # Errors
-/// If it is no JSON array.
+/// If it is not a JSON array.
 pub fn array(text: &str, what: &str) -> Outcome<Option<Vec<Value>>> {
     match text {
         "" => Ok(None),
-        text => match parse(text, what)? {
-            Value::Array(array) => Ok(Some(array)),
-            other => Err(Failure::argument(format!("{what}: expected a JSON array, found {}", kind(&other)))),
-        },
+        text => items(parse(text, what)?, what).map(Some),
+    }
+}
+
+/// A message, or an array of messages, in which arguments of calls keep the digits of their numbers.
+///
+/// # Errors
+/// As [`parse`].
+pub fn messages(text: &str, what: &str) -> Outcome<Value> {
+    messages_from_json(text).map_err(|e| failure(&e, what))
+}
+
+/// The items of an array.
+///
+/// # Errors
+/// If it is something else.
+pub fn items(value: Value, what: &str) -> Outcome<Vec<Value>> {
+    match value {
+        Value::Array(array) => Ok(array),
+        other => Err(Failure::argument(format!("{what}: expected a JSON array, found {}", kind(&other)))),
     }
 }
 

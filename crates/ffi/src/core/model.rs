@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::log_level::LogLevel;
 use crate::status::Status;
 use happy_engine::chat::{ReplyFormat, TemplateInput};
-use happy_engine::{Engine, EngineError, LoadOptions, Plan, Source, template_input, tool_template_of};
+use happy_engine::{Engine, EngineError, LoadOptions, Plan, Source, template_input};
 use happy_gguf::{Array, FilePart, Value, keys};
 use happy_tokenizer::{DecodeOptions, EncodeOptions};
 use serde_json::{Map, Value as Json, json};
@@ -189,11 +189,14 @@ impl Model {
     /// # Errors
     /// If they are none, there is no template, or it refuses them.
     pub fn apply_template(&self, messages: &str, tools: &str, answer: bool) -> Outcome<String> {
-        let messages = json::array(messages, "the messages")?.unwrap_or_default();
+        let messages = match messages {
+            "" => Vec::new(),
+            messages => json::items(json::messages(messages, "the messages")?, "the messages")?,
+        };
         let tools = json::array(tools, "the tools")?;
         let file = self.engine.file();
         let template = match tools {
-            Some(_) => tool_template_of(file)?,
+            Some(_) => file.tool_template()?,
             None => self.engine.chat_template()?,
         };
         let template =

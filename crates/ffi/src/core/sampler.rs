@@ -44,9 +44,9 @@ impl Sampler {
         let SamplerSettings { params, seed, dry_breakers: breakers } = &self.0;
         let mut params = params.clone();
         params.seed = seed.unwrap_or_else(clock_seed);
-        if params.dry_multiplier != 0.0 && params.order.contains(&StepKind::Dry) {
+        if params.dry.multiplier != 0.0 && params.order.contains(&StepKind::Dry) {
             let tokenizer = engine.require_tokenizer()?;
-            params.dry_breakers = match breakers {
+            params.dry.breakers = match breakers {
                 None => dry_breakers(tokenizer, DRY_BREAKERS)?,
                 Some(texts) => dry_breakers(tokenizer, texts)?,
             };

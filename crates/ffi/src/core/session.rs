@@ -183,7 +183,7 @@ impl Session {
     /// # Errors
     /// If it is none, the model has no template, or the session is busy.
     pub fn add_json(&self, message: &str) -> Outcome<()> {
-        let message = json::parse(message, "the message")?;
+        let message = json::messages(message, "the message")?;
         if message.get("role").and_then(Json::as_str).is_none_or(str::is_empty) {
             return Err(Failure::argument("the message is not a JSON object with a text `role`"));
         }

@@ -205,7 +205,7 @@ impl Turn {
                 call: index,
                 name: call.name,
                 id: call.id.unwrap_or_default(),
-                arguments: serde_json::Value::Object(call.arguments).to_string(),
+                arguments: call.arguments_text,
             },
             ReplyEvent::Malformed { index, reason } => TurnEvent::Malformed { call: index, reason },
             _ => return,

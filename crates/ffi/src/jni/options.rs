@@ -90,33 +90,33 @@ fn sampler(fields: Map<String, Value>) -> Outcome<Sampler> {
     let mut fields = Fields(fields);
     let mut params = Params::default();
     fields.numbers(&mut [
-        ("temperature", &mut params.temperature),
-        ("dynatemp_range", &mut params.dynatemp_range),
-        ("dynatemp_exponent", &mut params.dynatemp_exponent),
-        ("top_p", &mut params.top_p),
-        ("min_p", &mut params.min_p),
-        ("typical", &mut params.typical),
-        ("top_n_sigma", &mut params.top_n_sigma),
-        ("xtc_probability", &mut params.xtc.0),
-        ("xtc_threshold", &mut params.xtc.1),
-        ("repeat_penalty", &mut params.repeat_penalty),
-        ("frequency_penalty", &mut params.frequency_penalty),
-        ("presence_penalty", &mut params.presence_penalty),
-        ("dry_multiplier", &mut params.dry_multiplier),
-        ("dry_base", &mut params.dry_base),
-        ("mirostat_tau", &mut params.mirostat_tau),
-        ("mirostat_eta", &mut params.mirostat_eta),
-        ("adaptive_decay", &mut params.adaptive_decay),
+        ("temperature", &mut params.temperature.t),
+        ("dynatemp_range", &mut params.temperature.delta),
+        ("dynatemp_exponent", &mut params.temperature.exponent),
+        ("top_p", &mut params.top_p.p),
+        ("min_p", &mut params.min_p.p),
+        ("typical", &mut params.typical.p),
+        ("top_n_sigma", &mut params.top_n_sigma.n),
+        ("xtc_probability", &mut params.xtc.probability),
+        ("xtc_threshold", &mut params.xtc.threshold),
+        ("repeat_penalty", &mut params.penalties.repeat),
+        ("frequency_penalty", &mut params.penalties.frequency),
+        ("presence_penalty", &mut params.penalties.presence),
+        ("dry_multiplier", &mut params.dry.multiplier),
+        ("dry_base", &mut params.dry.base),
+        ("mirostat_tau", &mut params.mirostat.tau),
+        ("mirostat_eta", &mut params.mirostat.eta),
+        ("adaptive_decay", &mut params.adaptive_p.decay),
     ])?;
     fields.counts(&mut [
-        ("top_k", &mut params.top_k),
+        ("top_k", &mut params.top_k.k),
         ("min_keep", &mut params.min_keep),
-        ("penalty_last_n", &mut params.penalty_last_n),
-        ("dry_allowed_length", &mut params.dry_allowed_length),
-        ("dry_last_n", &mut params.dry_last_n),
+        ("penalty_last_n", &mut params.penalties.last_n),
+        ("dry_allowed_length", &mut params.dry.allowed_length),
+        ("dry_last_n", &mut params.dry.last_n),
     ])?;
-    params.adaptive_target = fields.number("adaptive_target")?.filter(|target| *target >= 0.0);
-    params.mirostat = match fields.count("mirostat")? {
+    params.adaptive_p.target = fields.number("adaptive_target")?.filter(|target| *target >= 0.0);
+    params.mirostat.version = match fields.count("mirostat")? {
         None | Some(0) => MirostatVersion::Off,
         Some(1) => MirostatVersion::V1,
         Some(2) => MirostatVersion::V2,

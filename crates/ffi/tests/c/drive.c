@@ -356,6 +356,29 @@ static void tools(void) {
   OK(happy_chat(session, NULL, 0, &options, on_event, &heard, NULL, &error));
   CHECK(heard.malformed == 1 && heard.calls == 0 && strstr(heard.text, "Noon.") != NULL);
   options.grammar = text_of("");
+
+  /* What `tool_choice` asks for: a call that the limit of tokens cuts off is unfinished; text is not. */
+  const struct {
+    const char *choice;
+    HappyFinishReason reason;
+  } choices[] = {{"", HAPPY_FINISH_LENGTH},
+                 {"auto", HAPPY_FINISH_LENGTH},
+                 {"none", HAPPY_FINISH_LENGTH},
+                 {"required", HAPPY_FINISH_UNFINISHED},
+                 {"now", HAPPY_FINISH_UNFINISHED}};
+  options.max_tokens = 2;
+  for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+    OK(happy_session_clear(session, &error));
+    options.tool_choice = text_of(choices[i].choice);
+    HappyFinish finish = {.size = sizeof finish};
+    OK(happy_chat(session, TEXT("Hi"), &options, NULL, NULL, &finish, &error));
+    CHECK(finish.reason == choices[i].reason);
+  }
+  options.tool_choice = text_of("later");
+  FAILS(HAPPY_INVALID_ARGUMENT, "`later`", happy_chat(session, TEXT("Hi"), &options, NULL, NULL, NULL, &error));
+  options.tool_choice = text_of("none");
+  options.max_tokens = 0;
+  OK(happy_session_clear(session, &error));
   options.json_schema = text_of("{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"boolean\"}}, "
                                 "\"required\": [\"a\"], \"additionalProperties\": false}");
   memset(&heard, 0, sizeof heard);

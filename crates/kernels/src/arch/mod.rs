@@ -3,27 +3,12 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod aarch64;
 pub(crate) mod fpenv;
 pub(crate) mod scalar;
-
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod avx2;
-#[cfg(target_arch = "x86_64")]
-pub(crate) mod avx512;
-#[cfg(all(target_arch = "x86_64", any(emulate_avx512, test)))]
-mod emulated512;
-#[cfg(target_arch = "aarch64")]
-pub(crate) mod neon;
-#[cfg(target_arch = "aarch64")]
-pub(crate) mod neon_linear;
-#[cfg(target_arch = "x86_64")]
-pub(crate) mod x86_linear;
-
-/// Where the kernels for AVX-512 take their instructions from.
-#[cfg(all(target_arch = "x86_64", not(emulate_avx512)))]
-use core::arch::x86_64 as intrinsics;
-#[cfg(all(target_arch = "x86_64", emulate_avx512))]
-use emulated512 as intrinsics;
+pub(crate) mod x86_64;
 
 /// Whether a test pretends that the machine is old.
 #[inline(always)]

@@ -6,26 +6,27 @@
 //!
 //! Each output is its own sum, so that the number of rows and tokens taken at a time changes no bit.
 
-use super::kernel::{ActKind, Acts, LinearKernel};
+use super::kernel::LinearKernel;
+use super::name::Name;
 use super::panel::Panel;
-use crate::isa::Isa;
+use super::products::Products;
+use crate::acts::{ActKind, Acts};
 use crate::pool::Columns;
-use crate::simd::{Simd, entry};
-use happy_tensor::DType;
+use crate::simd::{Op, Simd};
+use core::marker::PhantomData;
+use happy_tensor::{Block, BlockBF16, BlockF16, BlockF32};
 
 /// A float format.
-trait Weight {
+pub(crate) trait Weight: Copy + 'static {
     /// Bytes of 16 weights.
-    const BYTES: usize;
+    const BYTES: usize = 16 * size_of::<Self>();
     /// Loads 16 weights; `w` has [`Weight::BYTES`] bytes.
     fn load<S: Simd>(s: S, w: &[u8]) -> S::V;
 }
 
 macro_rules! weight {
-    ($name:ident, $bytes:literal, $load:ident) => {
-        struct $name;
-        impl Weight for $name {
-            const BYTES: usize = $bytes;
+    ($block:ident, $load:ident) => {
+        impl Weight for $block {
             #[inline(always)]
             fn load<S: Simd>(s: S, w: &[u8]) -> S::V {
                 w.first_chunk().map_or(s.splat(0.0), |w| s.$load(w))
@@ -34,9 +35,9 @@ macro_rules! weight {
     };
 }
 
-weight!(F32, 64, load_f32_bytes);
-weight!(F16, 32, load_f16_bytes);
-weight!(BF16, 32, load_bf16_bytes);
+weight!(BlockF32, load_f32_bytes);
+weight!(BlockF16, load_f16_bytes);
+weight!(BlockBF16, load_bf16_bytes);
 
 /// Dot products of `R` weight rows with `T` tokens.
 #[inline(always)]
@@ -149,55 +150,44 @@ fn gemm_body<S: Simd, W: Weight>(s: S, w: &[u8], x: Acts<'_>, y: &mut Columns<'_
     }
 }
 
-macro_rules! format {
-    ($name:ident, $gemv_body:ident, $gemm_body:ident, $gemv:ident, $gemm:ident) => {
-        #[inline(always)]
-        fn $gemv_body<S: Simd>(s: S, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
-            gemv_body::<S, $name>(s, w, x, y);
-        }
-        #[inline(always)]
-        fn $gemm_body<S: Simd>(s: S, w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Panel) {
-            gemm_body::<S, $name>(s, w, x, y);
-        }
-        entry!(fn $gemv(w: &[u8], x: Acts<'_>, y: &mut [f32]) = $gemv_body);
-        entry!(fn $gemm(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, panel: &mut Panel) = $gemm_body);
-    };
+/// The kernel for weights `W` on an instruction set.
+pub(crate) const fn kernel<P: Products, W: Weight + Block>() -> LinearKernel {
+    LinearKernel {
+        dtype: W::DTYPE,
+        isa: P::ISA,
+        gemv_name: const { &Name::new("gemv", W::DTYPE, GEMV_ROWS, 1, P::ISA) }.as_str(),
+        gemm_name: const { &Name::new("gemm", W::DTYPE, GEMM_ROWS, GEMM_TOKENS, P::ISA) }.as_str(),
+        gemv: gemv::<P::Floats, W>,
+        gemm: gemm::<P::Floats, W>,
+        panel_rows: 16,
+        panel_bytes: |_| 0,
+    }
 }
 
-format!(F32, gemv_f32_body, gemm_f32_body, gemv_f32, gemm_f32);
-format!(F16, gemv_f16_body, gemm_f16_body, gemv_f16, gemm_f16);
-format!(BF16, gemv_bf16_body, gemm_bf16_body, gemv_bf16, gemm_bf16);
+struct GemvOf<'a, W>(&'a [u8], Acts<'a>, &'a mut [f32], PhantomData<W>);
 
-macro_rules! kernel {
-    ($dtype:ident, $name:literal, $isa:ident, $isa_name:literal, $token:ty, $gemv:ident, $gemm:ident) => {
-        LinearKernel {
-            dtype: DType::$dtype,
-            isa: Isa::$isa,
-            gemv_name: concat!("gemv_", $name, "_f32_4x1_", $isa_name),
-            gemm_name: concat!("gemm_", $name, "_f32_2x3_", $isa_name),
-            gemv: $gemv::<$token>,
-            gemm: $gemm::<$token>,
-            panel_rows: 16,
-            panel_bytes: |_| 0,
-        }
-    };
+impl<W: Weight> Op for GemvOf<'_, W> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        gemv_body::<S, W>(s, self.0, self.1, self.2);
+    }
 }
 
-macro_rules! kernels {
-    ($list:ident, $isa:ident, $isa_name:literal, $token:ty) => {
-        /// The float formats.
-        pub(crate) static $list: [LinearKernel; 3] = [
-            kernel!(F32, "f32", $isa, $isa_name, $token, gemv_f32, gemm_f32),
-            kernel!(F16, "f16", $isa, $isa_name, $token, gemv_f16, gemm_f16),
-            kernel!(BF16, "bf16", $isa, $isa_name, $token, gemv_bf16, gemm_bf16),
-        ];
-    };
+struct GemmOf<'a, 'y, W>(&'a [u8], Acts<'a>, &'a mut Columns<'y>, PhantomData<W>);
+
+impl<W: Weight> Op for GemmOf<'_, '_, W> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        gemm_body::<S, W>(s, self.0, self.1, self.2);
+    }
 }
 
-kernels!(SCALAR_KERNELS, Scalar, "scalar", crate::arch::scalar::Scalar);
-#[cfg(target_arch = "x86_64")]
-kernels!(AVX2_KERNELS, Avx2, "avx2", crate::arch::avx2::Avx2);
-#[cfg(target_arch = "x86_64")]
-kernels!(AVX512_KERNELS, Avx512, "avx512", crate::arch::avx512::Avx512);
-#[cfg(target_arch = "aarch64")]
-kernels!(NEON_KERNELS, Neon, "neon", crate::arch::neon::Neon);
+fn gemv<S: Simd, W: Weight>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    S::token().vectorize(GemvOf::<W>(w, x, y, PhantomData));
+}
+
+fn gemm<S: Simd, W: Weight>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Panel) {
+    S::token().vectorize(GemmOf::<W>(w, x, y, PhantomData));
+}

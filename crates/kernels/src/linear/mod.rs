@@ -4,18 +4,23 @@
 //! [`forward`] multiplies several matrices by the same activations as one job of the pool, and [`forward_glu`] adds
 //! the gated activation of a feed-forward block.
 
-mod acts;
-mod drive;
+mod acts_buf;
+mod apply;
+mod dispatch;
 pub(crate) mod float;
 pub(crate) mod kernel;
+pub(crate) mod name;
 pub(crate) mod panel;
-pub(crate) mod scalar;
+pub(crate) mod products;
 pub(crate) mod source;
+pub(crate) mod table;
 pub(crate) mod unit;
 
-pub use acts::{ActBuf, ActKinds};
-pub use drive::{Panels, forward, forward_glu};
-pub use kernel::{ActKind, Acts, Gemm, Gemv, LinearKernel};
+pub use crate::acts::{ActKind, Acts};
+pub use acts_buf::{ActBuf, ActKinds};
+pub use apply::{ApplyError, Workspace};
+pub use dispatch::{Panels, forward, forward_glu};
+pub use kernel::{Gemm, Gemv, LinearKernel};
 pub use panel::Panel;
 
 use crate::Kernels;
@@ -40,7 +45,7 @@ pub struct WeightMatrix {
 pub enum LinearError {
     /// The row length does not fit the format.
     #[error("a weight row: {0}")]
-    Shape(#[from] ShapeError),
+    Shape(ShapeError),
     /// The matrix has no elements.
     #[error("a weight matrix of {n_out} rows of {n_in} weights, expected at least one of each")]
     Empty {
@@ -69,12 +74,18 @@ pub enum LinearError {
         /// Values given.
         found: usize,
     },
-    /// The memory for the bias cannot be reserved.
-    #[error("cannot reserve {bytes} bytes for a bias")]
+    /// The memory for quantized weights or a bias cannot be reserved.
+    #[error("cannot reserve {bytes} bytes for weights or a bias")]
     Memory {
-        /// Bytes of the bias.
+        /// Bytes of the weights or of the bias.
         bytes: usize,
     },
+}
+
+impl From<ShapeError> for LinearError {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
+    }
 }
 
 /// A weight matrix bound to the kernel that multiplies it, with an optional bias.

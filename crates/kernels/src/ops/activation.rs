@@ -1,37 +1,9 @@
 //! Activation functions of feed-forward layers, alone and gated.
 
+use crate::activation::Activation;
 use crate::ops::elementwise::{map, zip};
 use crate::ops::math;
 use crate::simd::{Simd, entry};
-
-/// The non-linearity of a feed-forward layer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Activation {
-    /// x / (1 + e^-x)
-    Silu,
-    /// x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
-    Gelu,
-    /// x (1 + erf(x / sqrt 2)) / 2
-    GeluErf,
-    /// x / (1 + e^(-1.702 x))
-    GeluQuick,
-    /// max(x, 0)
-    Relu,
-    /// max(x, 0)^2
-    ReluSquared,
-    /// 1 / (1 + e^-x)
-    Sigmoid,
-    /// tanh x
-    Tanh,
-    /// gpt-oss: g = min(gate, limit), u = clamp(up, -limit, limit), result g / (1 + e^(-alpha g)) (u + 1).
-    /// Without a gate, as for u = 0.
-    SwigluOai {
-        /// Slope of the sigmoid, 1.702.
-        alpha: f32,
-        /// Bound of the inputs, 7.
-        limit: f32,
-    },
-}
 
 #[inline(always)]
 fn activate_body<S: Simd>(s: S, activation: Activation, x: &mut [f32]) {

@@ -14,14 +14,14 @@ mod norm;
 mod quantize;
 pub mod rope;
 
-pub use activation::Activation;
+pub use crate::activation::Activation;
 pub use attention::{
     AttnPlan, AttnRow, AttnScratch, AttnSpec, CHUNK, KV_PAGE, KvData, KvLayer, TILE, attention,
 };
 pub use moe::{Gating, RouteSpec, route};
 pub use rope::{RopeError, RopePairing, RopeSpec, RopeTable, Yarn};
 
-use crate::linear::ActKind;
+use crate::acts::ActKind;
 use crate::simd::Simd;
 
 /// The operations of one instruction set.

@@ -7,7 +7,7 @@
 //!     d = amax / 127,  q[i] = round_ties_even(x[i] * (127 / amax)),  sums of 16 q
 //! ```
 
-use crate::linear::ActKind;
+use crate::acts::ActKind;
 use crate::ops::math::MAGIC;
 use crate::simd::{Simd, entry};
 use happy_tensor::activation::AMAX_MIN;

@@ -44,14 +44,14 @@ pub enum PoolError {
     #[error("cannot reserve memory for {0} threads; ask for fewer")]
     Memory(usize),
     /// The system refused a thread.
-    #[error("thread {index} of {threads} could not be started: {source}; ask for fewer threads")]
+    #[error("thread {index} of {threads} could not be started: {error}; ask for fewer threads")]
     Spawn {
         /// Number of the thread that failed.
         index: usize,
         /// Number of threads asked for.
         threads: usize,
         /// What the system said.
-        source: std::io::Error,
+        error: std::io::Error,
     },
 }
 
@@ -96,7 +96,7 @@ impl Pool {
             let worker = std::thread::Builder::new()
                 .name(format!("happy-{index}"))
                 .spawn(move || worker::run(&shared, index))
-                .map_err(|source| PoolError::Spawn { index, threads, source })?;
+                .map_err(|error| PoolError::Spawn { index, threads, error })?;
             pool.workers.push(worker);
         }
         Ok(pool)
@@ -211,6 +211,13 @@ impl core::fmt::Debug for Pool {
 /// A value for every worker, so that tasks have scratch of their own.
 #[derive(Debug)]
 pub struct PerWorker<T>(Vec<Mutex<T>>);
+
+/// For no worker.
+impl<T> Default for PerWorker<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
 
 impl<T> PerWorker<T> {
     /// One `make(worker)` for each of `threads` workers.

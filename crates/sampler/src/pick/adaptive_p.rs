@@ -11,6 +11,7 @@
 
 use super::{Pick, draw};
 use crate::error::check;
+use crate::parameters::parameters;
 use crate::{Candidates, Rng, SamplerError, TokenId, math};
 
 /// Distance from the target that counts as one.
@@ -19,9 +20,31 @@ const WIDTH: f64 = 0.3;
 /// How steeply far probabilities are suppressed.
 const SHARPNESS: f64 = 10.0;
 
-/// Adaptive-p. It should follow a min-p or another cut, for it favours unlikely tokens like likely ones.
+parameters! {
+    /// Adaptive-p. It should follow a min-p or another cut, for it favors unlikely tokens like likely ones.
+    pub struct AdaptiveP {
+        /// Prefer tokens whose probability is near this (adaptive-p). From 0 to 1; below 0 is an ordinary draw. Default: -1.
+        pub target: Option<f32> = None,
+        /// Share of its past choices that adaptive-p still counts after each token: it averages over about 1 / (1 - X) tokens. From
+        /// 0 to 0.99. Default: 0.9.
+        pub decay: f32 = 0.9,
+    }
+}
+
+impl AdaptiveP {
+    /// Makes the pick, with seed 0; `None` without a target.
+    ///
+    /// # Errors
+    /// `target` must be in 0..=1, `decay` in 0..=0.99.
+    pub fn build(&self) -> Result<Option<Box<dyn Pick>>, SamplerError> {
+        let Some(target) = self.target else { return Ok(None) };
+        Ok(Some(Box::new(NearTarget::new(target, self.decay)?)))
+    }
+}
+
+/// The pick, with what it knows of past choices.
 #[derive(Debug, Clone)]
-pub struct AdaptiveP {
+struct NearTarget {
     target: f64,
     decay: f64,
     weighted: f64,
@@ -32,18 +55,12 @@ pub struct AdaptiveP {
     rng: Rng,
 }
 
-impl AdaptiveP {
-    /// `target`: the probability to prefer. `decay`: how long choices are remembered: about 1 / (1 - decay) tokens
-    /// (llama.cpp: 0.9).
-    ///
-    /// # Errors
-    /// `target` must be in 0..=1, `decay` in 0..=0.99.
-    pub fn new(target: f32, decay: f32, seed: u64) -> Result<Self, SamplerError> {
+impl NearTarget {
+    fn new(target: f32, decay: f32) -> Result<Self, SamplerError> {
         check((0.0..=1.0).contains(&target), "adaptive_p", "target", "in 0..=1", target)?;
         check((0.0..=0.99).contains(&decay), "adaptive_p", "decay", "in 0..=0.99", decay)?;
-        let (target, decay) = (f64::from(target), f64::from(decay));
-        let mut pick =
-            AdaptiveP { target, decay, weighted: 0.0, total: 0.0, pending: None, seed, rng: Rng::new(seed) };
+        let (target, decay, rng) = (f64::from(target), f64::from(decay), Rng::new(0));
+        let mut pick = NearTarget { target, decay, weighted: 0.0, total: 0.0, pending: None, seed: 0, rng };
         pick.reset();
         Ok(pick)
     }
@@ -53,7 +70,7 @@ impl AdaptiveP {
     }
 }
 
-impl Pick for AdaptiveP {
+impl Pick for NearTarget {
     fn pick(&mut self, c: &mut Candidates) -> Option<TokenId> {
         c.softmax();
         let target = self.adapted_target();
@@ -110,7 +127,8 @@ mod tests {
         };
         for target in [0.1f32, 0.3, 0.6, 1.0] {
             let mut counts = [0.0f64; 3];
-            let mut pick = AdaptiveP::new(target, 0.9, 5).unwrap();
+            let mut pick = NearTarget::new(target, 0.9).unwrap();
+            pick.seed(5);
             for _ in 0..4000 {
                 // Nothing is accepted: the target stays.
                 counts[pick.pick(&mut fill(&logits)).unwrap() as usize] += 1.0 / 4000.0;
@@ -126,7 +144,8 @@ mod tests {
     #[test]
     fn the_target_follows_what_was_accepted() {
         let logits: Vec<f32> = [0.9f64, 0.1].map(|p| math::ln(p) as f32).to_vec();
-        let mut pick = AdaptiveP::new(0.5, 0.5, 1).unwrap();
+        let mut pick = NearTarget::new(0.5, 0.5).unwrap();
+        pick.seed(1);
         assert_eq!(pick.adapted_target(), 0.5);
         let token = pick.pick(&mut fill(&logits)).unwrap();
         // Another token than the drawn one changes nothing, and forgets the draw.

@@ -13,10 +13,50 @@
 
 use super::{Pick, draw};
 use crate::error::check;
+use crate::parameters::parameters;
 use crate::{Candidates, Rng, SamplerError, TokenId, math};
 
 /// Candidates from which version 1 estimates the slope.
 const HEAD: usize = 100;
+
+/// Version of [`Mirostat`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+pub enum MirostatVersion {
+    /// An ordinary draw.
+    #[default]
+    Off,
+    /// Estimates how many tokens to keep.
+    V1,
+    /// Cuts by surprise.
+    V2,
+}
+
+parameters! {
+    /// Mirostat. It replaces top-k and the like: give it all candidates.
+    pub struct Mirostat {
+        /// Version of Mirostat, which replaces all steps but temperature and logit bias: 1 or 2. 0 turns it off. Default: 0.
+        pub version: MirostatVersion = MirostatVersion::Off,
+        /// Target surprise of Mirostat in bits (tau). At least 0. Default: 5.
+        pub tau: f32 = 5.0,
+        /// Learning rate of Mirostat (eta). At least 0. Default: 0.1.
+        pub eta: f32 = 0.1,
+    }
+}
+
+impl Mirostat {
+    /// Makes the pick, with seed 0; `None` if the version is `Off`.
+    ///
+    /// # Errors
+    /// `tau` and `eta` must be finite and at least 0.
+    pub fn build(&self) -> Result<Option<Box<dyn Pick>>, SamplerError> {
+        Ok(match self.version {
+            MirostatVersion::Off => None,
+            MirostatVersion::V1 => Some(Box::new(V1(Control::new("mirostat", self)?))),
+            MirostatVersion::V2 => Some(Box::new(V2(Control::new("mirostat_v2", self)?))),
+        })
+    }
+}
 
 /// What both versions do after the cut.
 #[derive(Debug, Clone)]
@@ -29,12 +69,12 @@ struct Control {
 }
 
 impl Control {
-    fn new(step: &'static str, tau: f32, eta: f32, seed: u64) -> Result<Self, SamplerError> {
-        for (name, x) in [("tau", tau), ("eta", eta)] {
+    fn new(step: &'static str, params: &Mirostat) -> Result<Self, SamplerError> {
+        for (name, x) in [("tau", params.tau), ("eta", params.eta)] {
             check(x.is_finite() && x >= 0.0, step, name, "finite and at least 0", x)?;
         }
-        let (tau, eta) = (f64::from(tau), f64::from(eta));
-        Ok(Control { tau, eta, mu: 2.0 * tau, seed, rng: Rng::new(seed) })
+        let (tau, eta) = (f64::from(params.tau), f64::from(params.eta));
+        Ok(Control { tau, eta, mu: 2.0 * tau, seed: 0, rng: Rng::new(0) })
     }
 
     fn reset(&mut self) {
@@ -52,19 +92,11 @@ impl Control {
     }
 }
 
-/// Mirostat, version 1. Replaces top-k and the like: give it all candidates.
+/// Version 1.
 #[derive(Debug, Clone)]
-pub struct Mirostat(Control);
+struct V1(Control);
 
-impl Mirostat {
-    /// `tau`: the target surprise in bits (llama.cpp: 5). `eta`: the learning rate (0.1).
-    ///
-    /// # Errors
-    /// Both must be finite and at least 0.
-    pub fn new(tau: f32, eta: f32, seed: u64) -> Result<Self, SamplerError> {
-        Control::new("mirostat", tau, eta, seed).map(Mirostat)
-    }
-
+impl V1 {
     /// How many candidates to keep.
     fn rank_limit(&self, c: &mut Candidates) -> usize {
         let n = c.vocab_size() as f64;
@@ -96,7 +128,7 @@ impl Mirostat {
     }
 }
 
-impl Pick for Mirostat {
+impl Pick for V1 {
     fn pick(&mut self, c: &mut Candidates) -> Option<TokenId> {
         let k = self.rank_limit(c);
         c.keep_best(k);
@@ -113,21 +145,11 @@ impl Pick for Mirostat {
     }
 }
 
-/// Mirostat, version 2. Replaces top-k and the like: give it all candidates.
+/// Version 2.
 #[derive(Debug, Clone)]
-pub struct MirostatV2(Control);
+struct V2(Control);
 
-impl MirostatV2 {
-    /// `tau`: the target surprise in bits (llama.cpp: 5). `eta`: the learning rate (0.1).
-    ///
-    /// # Errors
-    /// Both must be finite and at least 0.
-    pub fn new(tau: f32, eta: f32, seed: u64) -> Result<Self, SamplerError> {
-        Control::new("mirostat_v2", tau, eta, seed).map(MirostatV2)
-    }
-}
-
-impl Pick for MirostatV2 {
+impl Pick for V2 {
     fn pick(&mut self, c: &mut Candidates) -> Option<TokenId> {
         let total = c.total()?;
         let (best, _) = c.best()?;
@@ -159,6 +181,13 @@ mod tests {
         c
     }
 
+    fn control(tau: f32, eta: f32, seed: u64) -> Control {
+        let mut control = Control::new("mirostat", &Mirostat { tau, eta, ..Mirostat::default() }).unwrap();
+        control.seed = seed;
+        control.reset();
+        control
+    }
+
     /// Zipf's law with exponent s gives the slope s exactly, and then the formula's k is known in closed form.
     #[test]
     fn version_1_keeps_as_many_as_the_formula_says() {
@@ -176,7 +205,7 @@ mod tests {
             (1.0, 4.0, 30),
         ] {
             let logits: Vec<f32> = (1..=n).map(|r| (-s * math::ln(f64::from(r))) as f32).collect();
-            let k = Mirostat::new(tau, 0.1, 0).unwrap().rank_limit(&mut fill(&logits));
+            let k = V1(control(tau, 0.1, 0)).rank_limit(&mut fill(&logits));
             if k != expect {
                 wrong.push(format!("s {s} tau {tau}: {k}, expected {expect}"));
             }
@@ -189,7 +218,7 @@ mod tests {
         // Surprises of 1, 2, 3 and 3 bits; mu = 4, 2, 1: all, two, one candidate.
         let logits: Vec<f32> = [0.5f64, 0.25, 0.125, 0.125].map(|p| math::ln(p) as f32).to_vec();
         for (tau, left, p) in [(2.0, 4, 0.5), (1.0, 2, 2.0 / 3.0), (0.5, 1, 1.0f32), (0.0, 1, 1.0)] {
-            let mut pick = MirostatV2::new(tau, 0.25, 7).unwrap();
+            let mut pick = V2(control(tau, 0.25, 7));
             let mut c = fill(&logits);
             let token = pick.pick(&mut c).unwrap();
             assert_eq!(c.len(), left, "tau {tau}");
@@ -207,10 +236,8 @@ mod tests {
     fn the_mean_surprise_is_near_the_target() {
         let logits: Vec<f32> = (1..=1000).map(|r| (-1.1 * math::ln(f64::from(r))) as f32).collect();
         for tau in [2.0f32, 3.0, 4.0] {
-            let picks: [Box<dyn Pick>; 2] = [
-                Box::new(Mirostat::new(tau, 0.1, 3).unwrap()),
-                Box::new(MirostatV2::new(tau, 0.1, 3).unwrap()),
-            ];
+            let picks: [Box<dyn Pick>; 2] =
+                [Box::new(V1(control(tau, 0.1, 3))), Box::new(V2(control(tau, 0.1, 3)))];
             for (version, mut pick) in (1..).zip(picks) {
                 let mut sum = 0.0;
                 for _ in 0..400 {

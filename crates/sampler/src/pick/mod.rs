@@ -6,7 +6,7 @@ mod mirostat;
 
 pub use adaptive_p::AdaptiveP;
 pub use dist::Dist;
-pub use mirostat::{Mirostat, MirostatV2};
+pub use mirostat::{Mirostat, MirostatVersion};
 
 use crate::{Candidate, Candidates, Rng, TokenId};
 

@@ -9,55 +9,48 @@
 //! ```
 //! Source: llama.cpp `llama_sampler_dry_apply`, after pi6am's implementation in koboldcpp.
 
-use super::{MAX_LAST_N, Step};
+use super::{MAX_LAST_N, Step, StepParams, boxed};
 use crate::error::check;
+use crate::parameters::parameters;
 use crate::{Candidates, SamplerError, TokenId, math};
 
-/// The DRY repetition penalty. See the module's text for the formula.
-#[derive(Debug, Clone)]
-pub struct Dry {
-    multiplier: f32,
-    base: f32,
-    allowed: usize,
-    last_n: usize,
-    // Tokens that end a repetition alone, ascending.
-    single: Vec<TokenId>,
-    // Longer sequences that do, ascending by their first token.
-    longer: Vec<Vec<TokenId>>,
-    max_exponent: usize,
-    // Ring of the last tokens; `next` is the oldest once it is full.
-    ring: Vec<TokenId>,
-    next: usize,
-    // Scratch: history backwards, common prefixes, penalised tokens.
-    history: Vec<TokenId>,
-    z: Vec<usize>,
-    longest: Vec<(TokenId, usize)>,
+parameters! {
+    /// The DRY repetition penalty. See the module's text for the formula.
+    pub struct Dry {
+        /// Penalty of a token that would continue a repetition of the shortest length that counts (DRY). At least 0; 0 turns
+        /// DRY off. Default: 0.
+        pub multiplier: f32 = 0.0,
+        /// Factor by which DRY's penalty grows with each token that a repetition is longer. At least 0; below 1 turns DRY off.
+        /// Default: 1.75.
+        pub base: f32 = 1.75,
+        /// Length in tokens of the longest repetition that DRY does not penalize. Default: 2.
+        pub allowed_length: usize = 2 => serde(deserialize_with = "crate::parameters::json::count"),
+        /// Number of recent tokens in which DRY looks for repetitions. At most 1,048,576; 0 turns DRY off. Default: 64.
+        pub last_n: usize = 64 => serde(deserialize_with = "crate::parameters::json::count"),
+        /// Token sequences that end a repetition; empty ones are ignored.
+        /// [`breaker_sequences`](crate::steps::breaker_sequences) makes them from text.
+        pub breakers: Vec<Vec<TokenId>> = Vec::new() => serde(default),
+    }
 }
 
-impl Dry {
-    /// `multiplier = 0`, `base < 1` or `last_n = 0` turn the step off. `breakers` are token sequences that end a
-    /// repetition; empty ones are ignored.
-    ///
-    /// # Errors
-    /// `multiplier` and `base` must be finite and at least 0, `last_n` at most 2^20.
-    pub fn new(
-        multiplier: f32,
-        base: f32,
-        allowed_length: usize,
-        last_n: usize,
-        breakers: impl IntoIterator<Item = Vec<TokenId>>,
-    ) -> Result<Self, SamplerError> {
+impl StepParams for Dry {
+    fn is_neutral(&self) -> bool {
+        self.multiplier == 0.0
+    }
+
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        let Dry { multiplier, base, allowed_length, last_n, .. } = *self;
         for (name, x) in [("multiplier", multiplier), ("base", base)] {
             check(x.is_finite() && x >= 0.0, "dry", name, "finite and at least 0", x)?;
         }
         check(last_n <= MAX_LAST_N, "dry", "last_n", "at most 1048576", last_n as f64)?;
         let last_n = if multiplier == 0.0 || base < 1.0 { 0 } else { last_n };
         let (mut single, mut longer) = (Vec::new(), Vec::new());
-        for breaker in breakers {
+        for breaker in &self.breakers {
             match breaker.as_slice() {
                 [] => {}
                 [token] => single.push(*token),
-                _ => longer.push(breaker),
+                _ => longer.push(breaker.clone()),
             }
         }
         single.sort_unstable();
@@ -65,7 +58,7 @@ impl Dry {
         // ln(f32::MAX): a larger power would overflow.
         let max_exponent =
             if base > 1.000001 { (88.722_839_1 / math::ln(f64::from(base))) as usize } else { usize::MAX };
-        let mut dry = Dry {
+        let mut step = PenalizeRepetition {
             multiplier,
             base,
             allowed: allowed_length,
@@ -79,13 +72,39 @@ impl Dry {
             z: Vec::new(),
             longest: Vec::new(),
         };
-        let reserved = dry.ring.try_reserve_exact(last_n).is_ok()
-            && dry.history.try_reserve_exact(last_n).is_ok()
-            && dry.z.try_reserve_exact(last_n).is_ok()
-            && dry.longest.try_reserve_exact(last_n).is_ok();
-        if reserved { Ok(dry) } else { Err(SamplerError::OutOfMemory { entries: last_n }) }
+        let reserved = step.ring.try_reserve_exact(last_n).is_ok()
+            && step.history.try_reserve_exact(last_n).is_ok()
+            && step.z.try_reserve_exact(last_n).is_ok()
+            && step.longest.try_reserve_exact(last_n).is_ok();
+        if !reserved {
+            return Err(SamplerError::OutOfMemory { entries: last_n });
+        }
+        boxed(step)
     }
+}
 
+/// The step, with the tokens that it looks at.
+#[derive(Clone)]
+struct PenalizeRepetition {
+    multiplier: f32,
+    base: f32,
+    allowed: usize,
+    last_n: usize,
+    // Tokens that end a repetition alone, ascending.
+    single: Vec<TokenId>,
+    // Longer sequences that do, ascending by their first token.
+    longer: Vec<Vec<TokenId>>,
+    max_exponent: usize,
+    // Ring of the last tokens; `next` is the oldest once it is full.
+    ring: Vec<TokenId>,
+    next: usize,
+    // Scratch: history backwards, common prefixes, penalized tokens.
+    history: Vec<TokenId>,
+    z: Vec<usize>,
+    longest: Vec<(TokenId, usize)>,
+}
+
+impl PenalizeRepetition {
     /// How many of the last tokens a repetition may span: up to the nearest breaker.
     fn limit(&self) -> usize {
         let h = &self.history;
@@ -134,7 +153,7 @@ impl Dry {
     }
 }
 
-impl Step for Dry {
+impl Step for PenalizeRepetition {
     fn apply(&mut self, c: &mut Candidates) {
         if self.last_n == 0 || self.ring.len() <= self.allowed {
             return;

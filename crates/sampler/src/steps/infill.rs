@@ -14,8 +14,8 @@
 
 use std::sync::Arc;
 
-use super::Step;
-use crate::{Candidate, Candidates, TokenId};
+use super::{Step, StepParams, boxed};
+use crate::{Candidate, Candidates, SamplerError, TokenId};
 
 /// Least probability of a text token after prefixes were joined.
 const THRESHOLD: f32 = 0.2;
@@ -119,6 +119,12 @@ impl Infill {
         c.retain(|x| x.p >= least || self.vocabulary.is_end(x.id));
         let sum: f32 = c.as_slice().iter().map(|x| x.p).sum();
         c.as_mut_slice().iter_mut().for_each(|x| x.p /= sum);
+    }
+}
+
+impl StepParams for Infill {
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        boxed(self.clone())
     }
 }
 

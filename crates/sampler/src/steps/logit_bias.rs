@@ -1,23 +1,26 @@
 //! Logit bias.
 
-use super::Step;
+use super::{Checked, Step, StepParams, boxed};
 use crate::error::check;
+use crate::parameters::parameters;
 use crate::{Candidates, SamplerError, TokenId};
 
-/// Adds a number to the logits of single tokens; -inf bans a token.
-#[derive(Debug, Clone)]
-pub struct LogitBias {
-    // Ascending by token, each once.
-    bias: Vec<(TokenId, f32)>,
+parameters! {
+    /// Adds a number to the logits of single tokens.
+    pub struct LogitBias {
+        /// What is added to the logits of these tokens: finite, or -inf, which bans a token. A token named twice gets the sum;
+        /// tokens outside the vocabulary have no effect.
+        pub bias: Vec<(TokenId, f32)> = Vec::new(),
+    }
 }
 
-impl LogitBias {
-    /// A token named twice gets the sum. Tokens outside the vocabulary have no effect.
-    ///
-    /// # Errors
-    /// A bias must be finite or -inf.
-    pub fn new(bias: impl IntoIterator<Item = (TokenId, f32)>) -> Result<Self, SamplerError> {
-        let mut bias: Vec<(TokenId, f32)> = bias.into_iter().collect();
+impl StepParams for LogitBias {
+    fn is_neutral(&self) -> bool {
+        self.bias.is_empty()
+    }
+
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        let mut bias = self.bias.clone();
         for (_, b) in &bias {
             check(*b < f32::INFINITY, "logit_bias", "bias", "finite or -inf", *b)?;
         }
@@ -32,12 +35,13 @@ impl LogitBias {
         for (_, b) in &bias {
             check(*b < f32::INFINITY, "logit_bias", "sum of biases of a token", "finite or -inf", *b)?;
         }
-        Ok(LogitBias { bias })
+        boxed(Checked(LogitBias { bias }))
     }
 }
 
-impl Step for LogitBias {
+// Ascending by token, each once.
+impl Step for Checked<LogitBias> {
     fn apply(&mut self, c: &mut Candidates) {
-        c.edit(&self.bias, |logit, bias| logit + bias);
+        c.edit(&self.0.bias, |logit, bias| logit + bias);
     }
 }

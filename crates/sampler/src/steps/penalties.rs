@@ -1,21 +1,59 @@
 //! Penalties on tokens that were used recently.
 
-use super::{MAX_LAST_N, Step};
+use super::{MAX_LAST_N, Step, StepParams, boxed};
 use crate::error::check;
+use crate::parameters::parameters;
 use crate::{Candidates, SamplerError, TokenId};
 
-/// Repeat, frequency and presence penalties over the last `last_n` accepted tokens. For a token that occurs `n > 0` times:
-///
-/// ```text
-/// logit = logit <= 0 ? logit * repeat : logit / repeat      (Keskar et al. 2019, with llama.cpp's fix for negative logits)
-/// logit -= n * freq + present
-/// ```
-#[derive(Debug, Clone)]
-pub struct Penalties {
+parameters! {
+    /// Repeat, frequency and presence penalties over the last `last_n` accepted tokens. For a token that occurs `n > 0` times:
+    ///
+    /// ```text
+    /// logit = logit <= 0 ? logit * repeat : logit / repeat      (Keskar et al. 2019, with llama.cpp's fix for negative logits)
+    /// logit -= n * frequency + presence
+    /// ```
+    pub struct Penalties {
+        /// Number of recent tokens that the penalties look at. At most 1,048,576; 0 turns them off. Default: 64.
+        pub last_n: usize = 64 => serde(deserialize_with = "crate::parameters::json::count"),
+        /// Divide the logits of recent tokens by this (multiply, if below 0). Above 0; 1 is neutral, less favors repetition.
+        /// Default: 1.
+        pub repeat: f32 = 1.0,
+        /// Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
+        /// 0.
+        pub frequency: f32 = 0.0 => serde(rename = "freq"),
+        /// Subtract this once from the logits of recent tokens. 0 is neutral, less favors repetition. Default: 0.
+        pub presence: f32 = 0.0 => serde(rename = "present"),
+    }
+}
+
+impl StepParams for Penalties {
+    fn is_neutral(&self) -> bool {
+        self.repeat == 1.0 && self.frequency == 0.0 && self.presence == 0.0
+    }
+
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        let Penalties { last_n, repeat, frequency, presence } = *self;
+        check(last_n <= MAX_LAST_N, "penalties", "last_n", "at most 1048576", last_n as f64)?;
+        check(repeat.is_finite() && repeat > 0.0, "penalties", "repeat", "finite and above 0", repeat)?;
+        check(frequency.is_finite(), "penalties", "frequency", "finite", frequency)?;
+        check(presence.is_finite(), "penalties", "presence", "finite", presence)?;
+        let last_n = if self.is_neutral() { 0 } else { last_n };
+        let (mut ring, mut counts) = (Vec::new(), Vec::new());
+        let reserved = ring.try_reserve_exact(last_n).is_ok() && counts.try_reserve_exact(last_n + 1).is_ok();
+        if !reserved {
+            return Err(SamplerError::OutOfMemory { entries: last_n });
+        }
+        boxed(Penalize { last_n, repeat, frequency, presence, ring, next: 0, counts })
+    }
+}
+
+/// The step, with the tokens that it looks at.
+#[derive(Clone)]
+struct Penalize {
     last_n: usize,
     repeat: f32,
-    freq: f32,
-    present: f32,
+    frequency: f32,
+    presence: f32,
     // Ring of the last tokens; `next` is the oldest once it is full.
     ring: Vec<TokenId>,
     next: usize,
@@ -23,36 +61,15 @@ pub struct Penalties {
     counts: Vec<(TokenId, u32)>,
 }
 
-impl Penalties {
-    /// Neutral values are `repeat = 1`, `freq = 0`, `present = 0`; `last_n = 0` turns the step off.
-    ///
-    /// # Errors
-    /// `repeat` must be finite and above 0, the others finite (negative ones favour repetition), `last_n` at most 2^20.
-    pub fn new(last_n: usize, repeat: f32, freq: f32, present: f32) -> Result<Self, SamplerError> {
-        check(last_n <= MAX_LAST_N, "penalties", "last_n", "at most 1048576", last_n as f64)?;
-        check(repeat.is_finite() && repeat > 0.0, "penalties", "repeat", "finite and above 0", repeat)?;
-        check(freq.is_finite(), "penalties", "freq", "finite", freq)?;
-        check(present.is_finite(), "penalties", "present", "finite", present)?;
-        let neutral = repeat == 1.0 && freq == 0.0 && present == 0.0;
-        let last_n = if neutral { 0 } else { last_n };
-        let (mut ring, mut counts) = (Vec::new(), Vec::new());
-        let reserved = ring.try_reserve_exact(last_n).is_ok() && counts.try_reserve_exact(last_n + 1).is_ok();
-        if !reserved {
-            return Err(SamplerError::OutOfMemory { entries: last_n });
-        }
-        Ok(Penalties { last_n, repeat, freq, present, ring, next: 0, counts })
-    }
-}
-
-impl Step for Penalties {
+impl Step for Penalize {
     fn apply(&mut self, c: &mut Candidates) {
-        let (repeat, freq, present) = (self.repeat, self.freq, self.present);
+        let (repeat, frequency, presence) = (self.repeat, self.frequency, self.presence);
         c.edit(&self.counts, |logit, &n| {
             if logit == f32::NEG_INFINITY {
                 return logit;
             }
             let scaled = if logit <= 0.0 { logit * repeat } else { logit / repeat };
-            scaled - (n as f32 * freq + present)
+            scaled - (n as f32 * frequency + presence)
         });
     }
 

@@ -1,7 +1,8 @@
 //! Temperature, fixed and by entropy.
 
-use super::Step;
+use super::{Checked, Step, StepParams, boxed};
 use crate::error::check;
+use crate::parameters::parameters;
 use crate::{Candidates, SamplerError, math};
 
 /// Divides the logits by `t`. With `t = 0`, or so small that the best logit would overflow, all but the best candidate are
@@ -18,66 +19,57 @@ pub(crate) fn divide(c: &mut Candidates, t: f32) {
     }
 }
 
-/// Divides all logits by the temperature; 0 leaves only the best candidate.
-#[derive(Debug, Clone)]
-pub struct Temperature {
-    t: f32,
-}
-
-impl Temperature {
-    /// # Errors
-    /// `t` must be finite and at least 0.
-    pub fn new(t: f32) -> Result<Self, SamplerError> {
-        check(t.is_finite() && t >= 0.0, "temperature", "t", "finite and at least 0", t)?;
-        Ok(Temperature { t })
+parameters! {
+    /// Divides the logits by a temperature, fixed or by entropy (llama.cpp: `temp`, `temp_ext`, "dynatemp"). With `H` the
+    /// entropy of the softmax over its maximum `ln(n)`, the dynamic temperature is `lo + (hi - lo) * H^exponent`,
+    /// `lo = max(0, t - delta)`, `hi = t + delta`.
+    pub struct Temperature {
+        /// Divide the logits by this. At least 0; 0 always takes the best token, 1 changes nothing. Default: 0.8.
+        pub t: f32 = 0.8 => serde(deserialize_with = "crate::parameters::json::at_least_0"),
+        /// Let the temperature follow the entropy, between the temperature minus and plus this. At least 0; 0 keeps it fixed.
+        /// Default: 0.
+        pub delta: f32 = 0.0 => serde(default, deserialize_with = "crate::parameters::json::at_least_0"),
+        /// Exponent of the entropy for the dynamic temperature. At least 0. Default: 1.
+        pub exponent: f32 = 1.0 => serde(default = "crate::parameters::json::one"),
     }
 }
 
-impl Step for Temperature {
-    fn apply(&mut self, c: &mut Candidates) {
-        divide(c, self.t);
+impl From<f32> for Temperature {
+    fn from(t: f32) -> Self {
+        Temperature { t, ..Temperature::default() }
     }
 }
 
-/// Entropy-dependent temperature (`temp_ext`, "dynatemp" in llama.cpp): with `H` the entropy of the softmax over its
-/// maximum `ln(n)`, the temperature is `lo + (hi - lo) * H^exponent`, `lo = max(0, t - delta)`, `hi = t + delta`.
-#[derive(Debug, Clone)]
-pub struct DynamicTemperature {
-    t: f32,
-    delta: f32,
-    exponent: f32,
-}
+impl StepParams for Temperature {
+    fn keeps_best(&self) -> bool {
+        true
+    }
 
-impl DynamicTemperature {
-    /// `delta = 0` is the fixed temperature.
-    ///
-    /// # Errors
-    /// All must be finite and at least 0.
-    pub fn new(t: f32, delta: f32, exponent: f32) -> Result<Self, SamplerError> {
-        for (name, x) in [("t", t), ("delta", delta), ("exponent", exponent)] {
-            check(x.is_finite() && x >= 0.0, "dynamic_temperature", name, "finite and at least 0", x)?;
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        for (name, x) in [("t", self.t), ("delta", self.delta), ("exponent", self.exponent)] {
+            check(x.is_finite() && x >= 0.0, "temperature", name, "finite and at least 0", x)?;
         }
-        Ok(DynamicTemperature { t, delta, exponent })
+        boxed(Checked(self.clone()))
     }
 }
 
-impl Step for DynamicTemperature {
+impl Step for Checked<Temperature> {
     fn apply(&mut self, c: &mut Candidates) {
-        if self.delta <= 0.0 {
-            return divide(c, self.t);
+        if self.0.delta <= 0.0 {
+            return divide(c, self.0.t);
         }
         let n = c.len();
         if n <= 1 {
             return;
         }
-        let lo = f64::from((self.t - self.delta).max(0.0));
-        let hi = f64::from(self.t + self.delta);
+        let lo = f64::from((self.0.t - self.0.delta).max(0.0));
+        let hi = f64::from(self.0.t + self.0.delta);
         c.sort();
         c.softmax();
         let plogp = |p: f64| if p > 0.0 { p * math::ln(p) } else { 0.0 };
         let entropy = -c.as_slice().iter().map(|x| plogp(f64::from(x.p))).sum::<f64>();
         let normalized = (entropy / math::ln(n as f64)).max(0.0);
-        let t = lo + (hi - lo) * math::pow(normalized, f64::from(self.exponent));
+        let t = lo + (hi - lo) * math::pow(normalized, f64::from(self.0.exponent));
         divide(c, t as f32);
         c.softmax();
     }

@@ -1,111 +1,182 @@
 //! Steps that cut the list by rank, probability mass, or distance from the best logit.
 
-use super::Step;
+use super::{Checked, Step, StepParams, boxed};
 use crate::error::check;
+use crate::parameters::parameters;
 use crate::{Candidates, SamplerError, math};
 
-/// Keeps the `k` best candidates, sorted; 0 keeps all.
-#[derive(Debug, Clone)]
-pub struct TopK {
-    k: usize,
+parameters! {
+    /// Keeps the `k` best candidates, sorted.
+    pub struct TopK {
+        /// Keep this many of the most probable tokens. 0 keeps all. Default: 40.
+        pub k: usize = 40 => serde(deserialize_with = "crate::parameters::json::count"),
+    }
 }
 
-impl TopK {
-    /// Keeps `k`; 0 turns the step off.
-    pub fn new(k: usize) -> Self {
+impl From<usize> for TopK {
+    fn from(k: usize) -> Self {
         TopK { k }
     }
 }
 
-impl Step for TopK {
+impl StepParams for TopK {
+    fn is_neutral(&self) -> bool {
+        self.k == 0
+    }
+
+    fn keeps_best(&self) -> bool {
+        true
+    }
+
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        boxed(Checked(self.clone()))
+    }
+}
+
+impl Step for Checked<TopK> {
     fn apply(&mut self, c: &mut Candidates) {
-        if self.k > 0 {
-            c.keep_best(self.k);
+        if self.0.k > 0 {
+            c.keep_best(self.0.k);
         }
     }
 }
 
-/// Keeps the shortest head of the sorted list whose probabilities add up to at least `p` (nucleus sampling, Holtzman et
-/// al. 2019, <https://arxiv.org/abs/1904.09751>), and at least `min_keep` candidates.
-#[derive(Debug, Clone)]
-pub struct TopP {
-    p: f32,
-    min_keep: usize,
-}
-
-impl TopP {
-    /// `p = 1` turns the step off.
-    ///
-    /// # Errors
-    /// `p` must be in 0..=1.
-    pub fn new(p: f32, min_keep: usize) -> Result<Self, SamplerError> {
-        check((0.0..=1.0).contains(&p), "top_p", "p", "in 0..=1", p)?;
-        Ok(TopP { p, min_keep })
+parameters! {
+    /// Keeps the shortest head of the sorted list whose probabilities add up to at least `p` (nucleus sampling, Holtzman et
+    /// al. 2019, <https://arxiv.org/abs/1904.09751>), and at least `min_keep` candidates.
+    pub struct TopP {
+        /// Keep the most probable tokens until their probabilities add up to this. From 0 to 1; 1 keeps all. Default: 0.95.
+        pub p: f32 = 0.95,
+        /// Minimum number of tokens to keep.
+        pub min_keep: usize = 1 => serde(default),
     }
 }
 
-impl Step for TopP {
+impl From<f32> for TopP {
+    fn from(p: f32) -> Self {
+        TopP { p, ..TopP::default() }
+    }
+}
+
+impl StepParams for TopP {
+    fn is_neutral(&self) -> bool {
+        self.p == 1.0
+    }
+
+    fn keeps_best(&self) -> bool {
+        true
+    }
+
+    fn keep_at_least(&mut self, n: usize) {
+        self.min_keep = self.min_keep.max(n);
+    }
+
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        check((0.0..=1.0).contains(&self.p), "top_p", "p", "in 0..=1", self.p)?;
+        boxed(Checked(self.clone()))
+    }
+}
+
+impl Step for Checked<TopP> {
     fn apply(&mut self, c: &mut Candidates) {
-        if self.p >= 1.0 || c.is_empty() {
+        if self.0.p >= 1.0 || c.is_empty() {
             return;
         }
-        c.keep_mass(self.p, self.min_keep);
+        c.keep_mass(self.0.p, self.0.min_keep);
     }
 }
 
-/// Keeps the candidates whose probability is at least `p` times the best one's, and at least `min_keep`
-/// (<https://arxiv.org/abs/2407.01082>). No softmax is needed: `logit >= max + ln(p)`.
-#[derive(Debug, Clone)]
-pub struct MinP {
+parameters! {
+    /// Keeps the candidates whose probability is at least `p` times the best one's, and at least `min_keep`
+    /// (<https://arxiv.org/abs/2407.01082>). No softmax is needed: `logit >= max + ln(p)`.
+    pub struct MinP {
+        /// Keep tokens whose probability is at least this share of the best one's. From 0 to 1; 0 keeps all. Default: 0.05.
+        pub p: f32 = 0.05,
+        /// Minimum number of tokens to keep.
+        pub min_keep: usize = 1 => serde(default),
+    }
+}
+
+impl From<f32> for MinP {
+    fn from(p: f32) -> Self {
+        MinP { p, ..MinP::default() }
+    }
+}
+
+impl StepParams for MinP {
+    fn is_neutral(&self) -> bool {
+        self.p == 0.0
+    }
+
+    fn keeps_best(&self) -> bool {
+        true
+    }
+
+    fn keep_at_least(&mut self, n: usize) {
+        self.min_keep = self.min_keep.max(n);
+    }
+
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        let p = self.p;
+        check((0.0..=1.0).contains(&p), "min_p", "p", "in 0..=1", p)?;
+        let ln_p = if p > 0.0 { math::ln(f64::from(p)) as f32 } else { f32::NEG_INFINITY };
+        boxed(KeepFrom { ln_p, min_keep: self.min_keep.max(1) })
+    }
+}
+
+/// Min-p, with the logarithm of `p`.
+#[derive(Clone)]
+struct KeepFrom {
     ln_p: f32,
     min_keep: usize,
 }
 
-impl MinP {
-    /// `p = 0` turns the step off.
-    ///
-    /// # Errors
-    /// `p` must be in 0..=1.
-    pub fn new(p: f32, min_keep: usize) -> Result<Self, SamplerError> {
-        check((0.0..=1.0).contains(&p), "min_p", "p", "in 0..=1", p)?;
-        let ln_p = if p > 0.0 { math::ln(f64::from(p)) as f32 } else { f32::NEG_INFINITY };
-        Ok(MinP { ln_p, min_keep })
-    }
-}
-
-impl Step for MinP {
+impl Step for KeepFrom {
     fn apply(&mut self, c: &mut Candidates) {
         if self.ln_p == f32::NEG_INFINITY || c.is_empty() {
             return;
         }
         let bar = c.max_logit() + self.ln_p;
-        if !c.keep_from(bar, self.min_keep.max(1)) {
-            c.keep_best(self.min_keep.max(1));
+        if !c.keep_from(bar, self.min_keep) {
+            c.keep_best(self.min_keep);
         }
     }
 }
 
-/// Excludes (sets to -inf) the logits below `max - n * sigma`, sigma the standard deviation of the logits that are not
-/// excluded yet (<https://arxiv.org/abs/2411.07641>).
-#[derive(Debug, Clone)]
-pub struct TopNSigma {
-    n: f32,
-}
-
-impl TopNSigma {
-    /// `n = 0` turns the step off.
-    ///
-    /// # Errors
-    /// `n` must be finite and at least 0.
-    pub fn new(n: f32) -> Result<Self, SamplerError> {
-        check(n.is_finite() && n >= 0.0, "top_n_sigma", "n", "finite and at least 0", n)?;
-        Ok(TopNSigma { n })
+parameters! {
+    /// Excludes (sets to -inf) the logits below `max - n * sigma`, sigma the standard deviation of the logits that are not
+    /// excluded yet (<https://arxiv.org/abs/2411.07641>).
+    pub struct TopNSigma {
+        /// Keep tokens whose logit is at most this many standard deviations below the best one. At least 0; 0 keeps all.
+        /// Default: 0.
+        pub n: f32 = 0.0 => serde(deserialize_with = "crate::parameters::json::at_least_0"),
     }
 }
 
-impl Step for TopNSigma {
+impl From<f32> for TopNSigma {
+    fn from(n: f32) -> Self {
+        TopNSigma { n }
+    }
+}
+
+impl StepParams for TopNSigma {
+    fn is_neutral(&self) -> bool {
+        self.n == 0.0
+    }
+
+    fn keeps_best(&self) -> bool {
+        true
+    }
+
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        check(self.n.is_finite() && self.n >= 0.0, "top_n_sigma", "n", "finite and at least 0", self.n)?;
+        boxed(Checked(self.clone()))
+    }
+}
+
+impl Step for Checked<TopNSigma> {
     fn apply(&mut self, c: &mut Candidates) {
-        if self.n <= 0.0 || c.len() <= 1 {
+        if self.0.n <= 0.0 || c.len() <= 1 {
             return;
         }
         let (mut sum, mut count) = (0.0f64, 0u64);
@@ -122,7 +193,7 @@ impl Step for TopNSigma {
             d * d
         });
         let sigma = (squares.sum::<f64>() / count as f64).sqrt();
-        let bar = (f64::from(c.max_logit()) - f64::from(self.n) * sigma) as f32;
+        let bar = (f64::from(c.max_logit()) - f64::from(self.0.n) * sigma) as f32;
         c.map_monotone(|_, l| if l < bar { f32::NEG_INFINITY } else { l });
     }
 }

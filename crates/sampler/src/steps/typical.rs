@@ -1,33 +1,59 @@
 //! Locally typical sampling.
 
-use super::Step;
+use super::{Step, StepParams, boxed};
 use crate::candidates::best_first;
 use crate::error::check;
+use crate::parameters::parameters;
 use crate::{Candidate, Candidates, SamplerError};
 
-/// Keeps the candidates whose surprise `-ln(p)` is nearest to the entropy, until their probabilities exceed `p`, and at
-/// least `min_keep` (Meister et al. 2022, <https://arxiv.org/abs/2202.00666>). The list is left in that order; equal
-/// distances stay in the order logit descending, id ascending.
-#[derive(Debug, Clone)]
-pub struct Typical {
+parameters! {
+    /// Keeps the candidates whose surprise `-ln(p)` is nearest to the entropy, until their probabilities exceed `p`, and at
+    /// least `min_keep` (Meister et al. 2022, <https://arxiv.org/abs/2202.00666>). The list is left in that order; equal
+    /// distances stay in the order logit descending, id ascending.
+    pub struct Typical {
+        /// Keep the tokens whose surprise is nearest to the entropy, until their probabilities add up to this. From 0 to 1; 1
+        /// keeps all. Default: 1.
+        pub p: f32 = 1.0,
+        /// Minimum number of tokens to keep.
+        pub min_keep: usize = 1 => serde(default),
+    }
+}
+
+impl From<f32> for Typical {
+    fn from(p: f32) -> Self {
+        Typical { p, ..Typical::default() }
+    }
+}
+
+impl StepParams for Typical {
+    fn is_neutral(&self) -> bool {
+        self.p == 1.0
+    }
+
+    fn keeps_best(&self) -> bool {
+        self.p == 1.0
+    }
+
+    fn keep_at_least(&mut self, n: usize) {
+        self.min_keep = self.min_keep.max(n);
+    }
+
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        check((0.0..=1.0).contains(&self.p), "typical", "p", "in 0..=1", self.p)?;
+        boxed(KeepTypical { p: self.p, min_keep: self.min_keep, scored: Vec::new() })
+    }
+}
+
+/// The step, with its buffer.
+#[derive(Clone)]
+struct KeepTypical {
     p: f32,
     min_keep: usize,
     // (distance, candidate); reused.
     scored: Vec<(f32, Candidate)>,
 }
 
-impl Typical {
-    /// `p = 1` turns the step off.
-    ///
-    /// # Errors
-    /// `p` must be in 0..=1.
-    pub fn new(p: f32, min_keep: usize) -> Result<Self, SamplerError> {
-        check((0.0..=1.0).contains(&p), "typical", "p", "in 0..=1", p)?;
-        Ok(Typical { p, min_keep, scored: Vec::new() })
-    }
-}
-
-impl Step for Typical {
+impl Step for KeepTypical {
     fn apply(&mut self, c: &mut Candidates) {
         if self.p >= 1.0 || c.is_empty() {
             return;

@@ -1,58 +1,81 @@
 //! Exclude top choices.
 
-use super::Step;
+use super::{Step, StepParams, boxed};
 use crate::error::check;
+use crate::parameters::parameters;
 use crate::{Candidates, Rng, SamplerError};
 
-/// With chance `probability`, removes every candidate with `p >= threshold` but the last of them (XTC; llama.cpp
-/// `llama_sampler_init_xtc`). Only if at least `min_keep` remain.
-#[derive(Debug, Clone)]
-pub struct Xtc {
-    probability: f32,
-    threshold: f32,
-    min_keep: usize,
-    seed: u64,
-    rng: Rng,
+parameters! {
+    /// With chance `probability`, removes every candidate with `p >= threshold` but the last of them (XTC; llama.cpp
+    /// `llama_sampler_init_xtc`). Only if at least `min_keep` remain.
+    pub struct Xtc {
+        /// Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
+        /// Default: 0.
+        pub probability: f32 = 0.0,
+        /// Minimum probability of a top choice. Tokens at or above it are candidates for exclusion; values above 0.5 turn XTC
+        /// off. From 0 to 1. Default: 0.1.
+        pub threshold: f32 = 0.1,
+        /// Minimum number of tokens to keep.
+        pub min_keep: usize = 1 => serde(default),
+        /// Seed of the chance. A sampler replaces it by its own.
+        pub seed: u64 = 0 => serde(default),
+    }
 }
 
 // Keeps the chance of this step apart from the draw of the token, which has the same seed.
 const STREAM: u64 = 0x5854_4300_0000_0000;
 
-impl Xtc {
-    /// `probability = 0` or a threshold over 0.5 turns the step off.
-    ///
-    /// # Errors
-    /// `probability` and `threshold` must be in 0..=1.
-    pub fn new(probability: f32, threshold: f32, min_keep: usize, seed: u64) -> Result<Self, SamplerError> {
-        check((0.0..=1.0).contains(&probability), "xtc", "probability", "in 0..=1", probability)?;
-        check((0.0..=1.0).contains(&threshold), "xtc", "threshold", "in 0..=1", threshold)?;
-        Ok(Xtc { probability, threshold, min_keep, seed, rng: Rng::new(seed ^ STREAM) })
+impl StepParams for Xtc {
+    fn is_neutral(&self) -> bool {
+        self.probability == 0.0
+    }
+
+    fn keeps_best(&self) -> bool {
+        self.probability == 0.0
+    }
+
+    fn keep_at_least(&mut self, n: usize) {
+        self.min_keep = self.min_keep.max(n);
+    }
+
+    fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
+        for (name, x) in [("probability", self.probability), ("threshold", self.threshold)] {
+            check((0.0..=1.0).contains(&x), "xtc", name, "in 0..=1", x)?;
+        }
+        boxed(Exclude { rng: Rng::new(self.seed ^ STREAM), params: self.clone() })
     }
 }
 
-impl Step for Xtc {
+/// The step, with its random numbers.
+#[derive(Clone)]
+struct Exclude {
+    params: Xtc,
+    rng: Rng,
+}
+
+impl Step for Exclude {
     fn apply(&mut self, c: &mut Candidates) {
-        if self.probability <= 0.0 || self.threshold > 0.5 || c.len() < 2 {
+        if self.params.probability <= 0.0 || self.params.threshold > 0.5 || c.len() < 2 {
             return;
         }
-        if self.rng.next_f64() > f64::from(self.probability) {
+        if self.rng.next_f64() > f64::from(self.params.probability) {
             return;
         }
         c.sort();
         c.softmax();
-        let above = c.as_slice().iter().take_while(|x| x.p >= self.threshold).count();
+        let above = c.as_slice().iter().take_while(|x| x.p >= self.params.threshold).count();
         let drop = above.saturating_sub(1);
-        if drop > 0 && c.len() - drop >= self.min_keep {
+        if drop > 0 && c.len() - drop >= self.params.min_keep {
             c.drop_first(drop);
         }
     }
 
     fn reset(&mut self) {
-        self.rng = Rng::new(self.seed ^ STREAM);
+        self.rng = Rng::new(self.params.seed ^ STREAM);
     }
 
     fn seed(&mut self, seed: u64) {
-        self.seed = seed;
+        self.params.seed = seed;
         self.reset();
     }
 }

@@ -12,7 +12,7 @@ mod iq2;
 mod iq3;
 mod iq4;
 mod k_scales;
-pub(crate) mod lattice;
+pub mod lattice;
 mod one_two;
 mod q2_k;
 mod q3_k;
@@ -30,31 +30,20 @@ mod ternary;
 mod two_bits;
 mod words;
 
-pub use float::{BlockBF16, BlockF16, BlockF32};
-pub use fp4::{BlockMXFP4, BlockNVFP4, FP4_LEVELS};
-pub use iq1::{BlockIQ1M, BlockIQ1S};
-pub use iq2::{BlockIQ2S, BlockIQ2XS, BlockIQ2XXS};
-pub use iq3::{BlockIQ3S, BlockIQ3XXS};
-pub use iq4::{BlockIQ4NL, BlockIQ4XS, IQ4_LEVELS};
+pub use fp4::FP4_LEVELS;
+pub use iq4::IQ4_LEVELS;
 pub(crate) use k_scales::{pack_scales_k3, pack_scales_mins_k4};
 pub use k_scales::{scales_k3, scales_mins_k4};
-pub use one_two::{BlockQ1_0, BlockQ2_0};
-pub use q2_k::BlockQ2K;
-pub use q3_k::BlockQ3K;
-pub use q4_0::BlockQ4_0;
-pub use q4_1::BlockQ4_1;
-pub use q4_k::BlockQ4K;
-pub use q5_0::BlockQ5_0;
 pub(crate) use q5_0::pack_5;
-pub use q5_1::BlockQ5_1;
-pub use q5_k::BlockQ5K;
-pub use q6_k::BlockQ6K;
-pub use q8_0::BlockQ8_0;
 pub use q8_k::{Q8_K_BYTES, quantize_q8_k};
-pub use ternary::{BlockTQ1_0, BlockTQ2_0};
 pub(crate) use two_bits::pack_2;
 
 use crate::Block;
+
+macro_rules! export_blocks {
+    ($($dtype:ident $block:ident { in $file:ident, $($facts:tt)* })*) => { $(pub use $file::$block;)* };
+}
+for_each_format!(export_blocks);
 
 /// Encoding. Formats whose encoder is a formula are bit-equal to ggml's reference (without importance weights): Q4_0 ..
 /// Q8_0, Q1_0, Q2_0, TQ1_0, TQ2_0, MXFP4, NVFP4. The K and IQ formats are searched for the least squared error.

@@ -6,7 +6,7 @@
 //! x[i] = d * (q[i] - 8)
 //! ```
 
-use super::{Quantize, f16_le, f16_le_from, inverse, search::signed_max};
+use super::{f16_le, f16_le_from, inverse, search::signed_max};
 
 /// A block of Q4_0.
 ///
@@ -57,9 +57,10 @@ impl BlockQ4_0 {
     }
 }
 
-impl Quantize for BlockQ4_0 {
+/// Encoding by a formula, without weights.
+impl BlockQ4_0 {
     /// The value of greatest magnitude becomes -8 (`d = max / -8`), so that the asymmetric range is used whole.
-    fn quantize(x: &[f32; 32]) -> Self {
+    pub(crate) fn by_formula(x: &[f32; 32]) -> Self {
         let d = signed_max(x) / -8.0;
         let id = inverse(d);
         let encode = |v: f32| ((v * id + 8.5) as i8).min(15) as u8;
@@ -69,9 +70,5 @@ impl Quantize for BlockQ4_0 {
             *q = (encode(lo) & 0xF) | (encode(hi) << 4);
         }
         Self { d: f16_le_from(d), qs }
-    }
-
-    fn quantize_weighted(x: &[f32; 32], w: &[f32; 32]) -> Self {
-        crate::quantize::q4_0(x, w)
     }
 }

@@ -6,7 +6,7 @@
 //! x[i] = d * q[i] + m
 //! ```
 
-use super::{Quantize, f16_le, f16_le_from, inverse, search::min_max};
+use super::{f16_le, f16_le_from, inverse, search::min_max};
 
 /// A block of Q4_1.
 ///
@@ -65,9 +65,10 @@ impl BlockQ4_1 {
     }
 }
 
-impl Quantize for BlockQ4_1 {
+/// Encoding by a formula, without weights.
+impl BlockQ4_1 {
     /// The least value becomes 0, the greatest 15.
-    fn quantize(x: &[f32; 32]) -> Self {
+    pub(crate) fn by_formula(x: &[f32; 32]) -> Self {
         let (min, max) = min_max(x);
         let d = (max - min) / 15.0;
         let id = inverse(d);
@@ -78,9 +79,5 @@ impl Quantize for BlockQ4_1 {
             *q = (encode(lo) & 0xF) | (encode(hi) << 4);
         }
         Self { d: f16_le_from(d), m: f16_le_from(min), qs }
-    }
-
-    fn quantize_weighted(x: &[f32; 32], w: &[f32; 32]) -> Self {
-        crate::quantize::q4_1(x, w)
     }
 }

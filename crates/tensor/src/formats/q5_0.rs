@@ -9,7 +9,7 @@
 //! x[i] = d * (q[i] - 16)
 //! ```
 
-use super::{Quantize, f16_le, f16_le_from, inverse, search::signed_max};
+use super::{f16_le, f16_le_from, inverse, search::signed_max};
 
 /// A block of Q5_0.
 ///
@@ -85,16 +85,13 @@ pub(crate) fn pack_5(q: &[u8; 32]) -> (u32, [u8; 16]) {
     (qh, qs)
 }
 
-impl Quantize for BlockQ5_0 {
+/// Encoding by a formula, without weights.
+impl BlockQ5_0 {
     /// The value of greatest magnitude becomes -16 (`d = max / -16`).
-    fn quantize(x: &[f32; 32]) -> Self {
+    pub(crate) fn by_formula(x: &[f32; 32]) -> Self {
         let d = signed_max(x) / -16.0;
         let id = inverse(d);
         let (qh, qs) = pack_5(&x.map(|v| ((v * id + 16.5) as i8).min(31) as u8));
         Self { d: f16_le_from(d), qh: qh.to_le_bytes(), qs }
-    }
-
-    fn quantize_weighted(x: &[f32; 32], w: &[f32; 32]) -> Self {
-        crate::quantize::q5_0(x, w)
     }
 }

@@ -10,7 +10,7 @@
 //! ```
 
 use super::q5_0::{pack_5, unpack_5};
-use super::{Quantize, f16_le, f16_le_from, inverse, search::min_max};
+use super::{f16_le, f16_le_from, inverse, search::min_max};
 
 /// A block of Q5_1.
 ///
@@ -71,17 +71,14 @@ impl BlockQ5_1 {
     }
 }
 
-impl Quantize for BlockQ5_1 {
+/// Encoding by a formula, without weights.
+impl BlockQ5_1 {
     /// The least value becomes 0, the greatest 31.
-    fn quantize(x: &[f32; 32]) -> Self {
+    pub(crate) fn by_formula(x: &[f32; 32]) -> Self {
         let (min, max) = min_max(x);
         let d = (max - min) / 31.0;
         let id = inverse(d);
         let (qh, qs) = pack_5(&x.map(|v| ((v - min) * id + 0.5) as u8));
         Self { d: f16_le_from(d), m: f16_le_from(min), qh: qh.to_le_bytes(), qs }
-    }
-
-    fn quantize_weighted(x: &[f32; 32], w: &[f32; 32]) -> Self {
-        crate::quantize::q5_1(x, w)
     }
 }

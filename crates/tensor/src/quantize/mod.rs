@@ -23,4 +23,3 @@ mod round;
 mod simple;
 
 use fit::{Fitted, Levels, Range, Scales, fit, super_block};
-pub(crate) use simple::{q4_0, q4_1, q5_0, q5_1};

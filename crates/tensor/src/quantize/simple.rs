@@ -27,24 +27,45 @@ pub(super) fn nibbles(q: &[u8; 32]) -> [u8; 16] {
     std::array::from_fn(|j| q[j] | q[j + 16] << 4)
 }
 
-pub(crate) fn q4_0(x: &[f32; 32], w: &[f32; 32]) -> BlockQ4_0 {
+fn q4_0(x: &[f32; 32], w: &[f32; 32]) -> BlockQ4_0 {
     let (d, q) = one_scale(&Range::<-8, 7>::new(), x, w);
     BlockQ4_0 { d, qs: nibbles(&q.map(|q| (q + 8) as u8)) }
 }
 
-pub(crate) fn q4_1(x: &[f32; 32], w: &[f32; 32]) -> BlockQ4_1 {
+fn q4_1(x: &[f32; 32], w: &[f32; 32]) -> BlockQ4_1 {
     let (d, m, q) = with_min(x, w, 15);
     BlockQ4_1 { d, m, qs: nibbles(&q) }
 }
 
-pub(crate) fn q5_0(x: &[f32; 32], w: &[f32; 32]) -> BlockQ5_0 {
+fn q5_0(x: &[f32; 32], w: &[f32; 32]) -> BlockQ5_0 {
     let (d, q) = one_scale(&Range::<-16, 15>::new(), x, w);
     let (qh, qs) = pack_5(&q.map(|q| (q + 16) as u8));
     BlockQ5_0 { d, qh: qh.to_le_bytes(), qs }
 }
 
-pub(crate) fn q5_1(x: &[f32; 32], w: &[f32; 32]) -> BlockQ5_1 {
+fn q5_1(x: &[f32; 32], w: &[f32; 32]) -> BlockQ5_1 {
     let (d, m, q) = with_min(x, w, 31);
     let (qh, qs) = pack_5(&q);
     BlockQ5_1 { d, m, qh: qh.to_le_bytes(), qs }
+}
+
+macro_rules! simple {
+    ($($block:ident: $weighted:ident;)*) => {$(
+        impl Quantize for $block {
+            fn quantize(x: &[f32; 32]) -> Self {
+                Self::by_formula(x)
+            }
+
+            fn quantize_weighted(x: &[f32; 32], w: &[f32; 32]) -> Self {
+                $weighted(x, w)
+            }
+        }
+    )*};
+}
+
+simple! {
+    BlockQ4_0: q4_0;
+    BlockQ4_1: q4_1;
+    BlockQ5_0: q5_0;
+    BlockQ5_1: q5_1;
 }

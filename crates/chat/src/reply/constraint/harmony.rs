@@ -14,7 +14,9 @@ pub(super) fn write(writer: &mut Writer<'_>, shape: &ReplyShape<'_>, must_call: 
     let channel = writer.marker("<|channel|>");
     let message = writer.marker("<|message|>");
     let end = writer.marker("<|end|>");
-    let json = format!("(ws ({} ws)? (\"json\" | \"code\"))?", writer.marker("<|constrain|>"));
+    // White space or the marker: the letters alone would belong to the name before them.
+    let constrain = writer.marker("<|constrain|>");
+    let json = format!("((ws {constrain} ws | [ \\t\\r\\n]{{1,32}}) (\"json\" | \"code\"))?");
     let text = writer.until(["<|end|>", "<|return|>", "<|call|>", "<|start|>", "<|channel|>"]);
     let start = format!("{} \"assistant\"", writer.marker("<|start|>"));
     writer.rule("start", &start);

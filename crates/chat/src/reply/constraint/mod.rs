@@ -113,7 +113,7 @@ pub enum ConstraintError {
     #[error("a call is required, but no tools were given")]
     NoTools,
     /// The tool that is to be called is not there.
-    #[error("there is no tool `{name}` to be called, expected one of {expected}")]
+    #[error("unknown tool `{name}`, expected one of {expected}")]
     UnknownTool {
         /// The name that was given.
         name: String,

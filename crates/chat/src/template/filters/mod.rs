@@ -14,6 +14,7 @@ use super::program::{Binary, Compare};
 use super::text::Text;
 use super::value::{Cx, Value};
 use super::{format, json, lookup, tests};
+use crate::digits;
 
 pub(super) use texts::escape;
 
@@ -241,7 +242,8 @@ fn to_int(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
             whole.or_else(|| parse_float(text.as_str()).and_then(truncated))
         }
         Value::Float(x) => truncated(*x),
-        Value::Big(_) => Some(value.clone()),
+        Value::Big(digits) if digits::is_integer(digits) => Some(value.clone()),
+        Value::Big(digits) => digits.parse().ok().and_then(truncated),
         Value::Undefined(_) => return Err(undefined(&value)),
         _ => value.as_int().map(Value::Int),
     };

@@ -2,6 +2,7 @@
 
 use super::{open, print_json, values};
 use crate::error::{CliError, CliResult};
+use crate::output;
 use crate::paths::{AccessArgs, shown};
 use clap::Args;
 use happy_gguf::{FileError, GgufSet, GgufSetReader, TensorInfo};
@@ -52,7 +53,7 @@ pub(super) fn run(args: &DiffArgs) -> CliResult {
             &json!({ "a": shown(&args.a), "b": shown(&args.b), "same": list.is_empty(), "differences": list }),
         )?;
     } else {
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut out = output::buffered(std::io::stdout().lock());
         for Difference { what, name, a, b } in &differences {
             for (sign, side) in [('-', a), ('+', b)] {
                 if let Some(side) = side {
@@ -73,9 +74,11 @@ fn pairs(a: &GgufSet<'_>, b: &GgufSet<'_>) -> Vec<Difference> {
         [a, b].iter().flat_map(|set| set.metadata().iter().map(|(key, _)| key)).collect();
     let mut found = Vec::new();
     for key in keys {
-        let side =
-            |set: &GgufSet<'_>| set.metadata().get(key).map(|v| (values::type_of(&v), values::json_of(v)));
-        if side(a) != side(b) {
+        let same = match (a.metadata().get(key), b.metadata().get(key)) {
+            (Some(a), Some(b)) => values::same(a, b),
+            _ => false,
+        };
+        if !same {
             let line = |set: &GgufSet<'_>| {
                 set.metadata().get(key).map(|v| format!("{} {}", values::type_of(&v), values::line_of(v)))
             };

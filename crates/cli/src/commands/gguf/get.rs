@@ -1,12 +1,12 @@
 //! `happy gguf get`: values by their keys.
 
-use super::{print_json, values};
+use super::print_json;
+use super::values::{self, AsJson, Pairs};
 use crate::error::{CliError, CliResult};
-use crate::models;
+use crate::load;
+use crate::output;
 use crate::paths::{AccessArgs, shown};
 use clap::Args;
-use happy_gguf::{FileError, GgufFile, GgufHeader, GgufSetFile, Limits};
-use serde_json::Map;
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -27,16 +27,7 @@ pub(crate) struct GetArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &GetArgs) -> CliResult {
-    let path = models::resolve(&args.file)?;
-    let limits = Limits::default();
-    let file = match GgufSetFile::headers(&path, &limits) {
-        // The first part has the model's pairs.
-        Ok(set) => set.parts().next().map(|(_, file)| file.clone()),
-        Err(FileError::Set { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    // A part without the others has pairs too.
-    let file = file.map_or_else(|| GgufHeader::open(&path, &limits).map(GgufFile::from), Ok)?;
+    let file = load::header(&args.file)?;
     let view = file.view();
     let mut found = Vec::new();
     for key in &args.keys {
@@ -47,13 +38,14 @@ pub(super) fn run(args: &GetArgs) -> CliResult {
         ));
     }
     if args.json {
-        let object: Map<_, _> =
-            found.into_iter().map(|(key, value)| (key.clone(), values::json_of(value))).collect();
-        return print_json(&object.into());
+        let first = |i: usize| found[..i].iter().all(|pair| pair.0 != found[i].0);
+        let pairs = || (0..found.len()).filter(|i| first(*i)).map(|i| (found[i].0, AsJson(found[i].1)));
+        return print_json(&Pairs(pairs));
     }
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = output::buffered(std::io::stdout().lock());
     for (_, value) in found {
-        writeln!(out, "{}", values::text_of(value))?;
+        values::write_text(value, &mut out)?;
+        writeln!(out)?;
     }
     Ok(out.flush()?)
 }

@@ -2,6 +2,7 @@
 
 use super::{open, print_json};
 use crate::error::CliResult;
+use crate::output;
 use crate::paths::{AccessArgs, shown};
 use clap::Args;
 use happy_gguf::ContentHash;
@@ -27,8 +28,16 @@ pub(crate) struct HashArgs {
 /// Runs the command.
 pub(super) fn run(args: &HashArgs) -> CliResult {
     let model = open(&args.file)?;
-    let mut tensors = Vec::new();
-    let each = |name: &str, hash: &[u8; 32]| tensors.push((name.to_owned(), ContentHash::hex(hash)));
+    let mut out = output::buffered(std::io::stdout().lock());
+    let (mut tensors, mut written) = (Map::new(), Ok(()));
+    let each = |name: &str, hash: &[u8; 32]| match (args.tensors, args.json) {
+        (true, true) => drop(tensors.insert(name.to_owned(), ContentHash::hex(hash).into())),
+        // After a failure nothing more is written.
+        (true, false) if written.is_ok() => {
+            written = writeln!(out, "{}  tensor {name}", ContentHash::hex(hash))
+        }
+        _ => {}
+    };
     let hash = ContentHash::of_reader(&model, each, &|| false)?;
     let [content, metadata, weights] =
         [hash.content, hash.metadata, hash.tensors].map(|hash| ContentHash::hex(&hash));
@@ -36,17 +45,11 @@ pub(super) fn run(args: &HashArgs) -> CliResult {
         let mut report = json!({ "file": shown(&args.file), "hash": "sha256", "content": content, "metadata": metadata,
                                  "tensors": weights });
         if let (true, Some(report)) = (args.tensors, report.as_object_mut()) {
-            let each: Map<_, _> = tensors.into_iter().map(|(name, hash)| (name, hash.into())).collect();
-            report.insert("each_tensor".to_owned(), each.into());
+            report.insert("each_tensor".to_owned(), tensors.into());
         }
         return print_json(&report);
     }
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    if args.tensors {
-        for (name, hash) in tensors {
-            writeln!(out, "{hash}  tensor {name}")?;
-        }
-    }
+    written?;
     writeln!(out, "{metadata}  metadata\n{weights}  tensors\n{content}  content")?;
     Ok(out.flush()?)
 }

@@ -1,12 +1,14 @@
 //! `happy gguf ls`: what is in a file.
 
-use super::{print_json, values};
+use super::print_json;
+use super::values::{self, AsJson, List, Pairs};
 use crate::error::{CliError, CliResult};
 use crate::paths::{AccessArgs, shown};
 use crate::{models, output};
 use clap::Args;
-use happy_gguf::{Gguf, GgufHeader, HeaderOptions, Limits};
-use serde_json::{Map, json};
+use happy_gguf::{Gguf, GgufHeader, HeaderOptions, Limits, TensorInfo, Value};
+use serde::Serialize;
+use serde_json::json;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
@@ -49,11 +51,11 @@ fn part(gguf: &Gguf<'_>) -> Option<(u64, u64)> {
 }
 
 fn list(args: &LsArgs, gguf: &Gguf<'_>) -> CliResult {
-    if args.json { print_json(&json_of(args, gguf)) } else { print_text(gguf) }
+    if args.json { print_json(&report(args, gguf)) } else { print_text(gguf) }
 }
 
 fn print_text(gguf: &Gguf<'_>) -> CliResult {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = output::buffered(std::io::stdout().lock());
     let (version, order, alignment) = (gguf.version(), gguf.byte_order(), gguf.alignment());
     writeln!(out, "version {version}, {order}, alignment {alignment}, data at {}", gguf.data_offset())?;
     if let Some((no, count)) = part(gguf) {
@@ -71,30 +73,41 @@ fn print_text(gguf: &Gguf<'_>) -> CliResult {
     Ok(out.flush()?)
 }
 
-fn json_of(args: &LsArgs, gguf: &Gguf<'_>) -> serde_json::Value {
-    let metadata: Map<_, _> = gguf
-        .metadata()
-        .iter()
-        .map(|(key, value)| {
-            (key.to_owned(), json!({ "type": values::type_of(&value), "value": values::json_of(value) }))
-        })
-        .collect();
-    let tensors: Vec<_> = gguf
-        .tensors()
-        .map(|t| {
-            json!({ "name": t.name, "type": t.ty.to_string(), "dims": t.dims.as_slice(),
-                    "offset": t.range.start, "bytes": t.byte_len() })
-        })
-        .collect();
-    json!({
-        "file": shown(&args.file),
-        "part": part(gguf).map(|(no, count)| json!({ "no": no, "count": count })),
-        "version": gguf.version(),
-        "byte_order": gguf.byte_order().to_string(),
-        "alignment": gguf.alignment(),
-        "data_offset": gguf.data_offset(),
-        "data_end": gguf.data_end(),
-        "metadata": metadata,
-        "tensors": tensors,
-    })
+/// All of a file as JSON.
+fn report<'a>(args: &'a LsArgs, gguf: &'a Gguf<'a>) -> impl Serialize + 'a {
+    #[derive(Serialize)]
+    struct Report<N, M: Serialize, T: Serialize> {
+        file: N,
+        part: Option<serde_json::Value>,
+        version: u32,
+        byte_order: String,
+        alignment: u64,
+        data_offset: u64,
+        data_end: u64,
+        metadata: M,
+        tensors: T,
+    }
+    #[derive(Serialize)]
+    struct Typed<'a> {
+        r#type: String,
+        value: AsJson<'a>,
+    }
+    let pair = |(key, value): (&'a str, Value<'a>)| {
+        (key, Typed { r#type: values::type_of(&value), value: AsJson(value) })
+    };
+    let tensor = |t: TensorInfo<'a>| {
+        json!({ "name": t.name, "type": t.ty.to_string(), "dims": t.dims.as_slice(),
+                "offset": t.range.start, "bytes": t.byte_len() })
+    };
+    Report {
+        file: shown(&args.file).to_string(),
+        part: part(gguf).map(|(no, count)| json!({ "no": no, "count": count })),
+        version: gguf.version(),
+        byte_order: gguf.byte_order().to_string(),
+        alignment: gguf.alignment(),
+        data_offset: gguf.data_offset(),
+        data_end: gguf.data_end(),
+        metadata: Pairs(move || gguf.metadata().iter().map(pair)),
+        tensors: List(move || gguf.tensors().map(tensor)),
+    }
 }

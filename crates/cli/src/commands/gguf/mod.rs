@@ -10,7 +10,7 @@ mod parts;
 mod values;
 
 use crate::error::CliResult;
-use crate::models;
+use crate::{models, output};
 use clap::{Args, Subcommand};
 use happy_gguf::{GgufSetReader, Limits};
 use std::ffi::OsStr;
@@ -68,8 +68,8 @@ fn open(model: &OsStr) -> CliResult<GgufSetReader> {
 }
 
 /// Prints JSON over several lines.
-fn print_json(report: &serde_json::Value) -> CliResult {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+fn print_json(report: &impl serde::Serialize) -> CliResult {
+    let mut out = output::buffered(std::io::stdout().lock());
     serde_json::to_writer_pretty(&mut out, report)?;
     writeln!(out)?;
     Ok(out.flush()?)

@@ -2,20 +2,59 @@
 
 use crate::error::{CliError, CliResult};
 use happy_gguf::{Array, OwnedArray, OwnedValue, Value, ValueType};
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
+use serde_json::Value as Json;
+use std::io::{self, Write};
 
-/// A value as JSON, whole. What JSON has no number for becomes text.
-pub(super) fn json_of(value: Value<'_>) -> Json {
-    let float = |v: f64| if v.is_finite() { json!(v) } else { json!(v.to_string()) };
-    match value {
-        Value::String(s) => s.to_string_lossy().into(),
-        Value::Bool(v) => v.into(),
-        // By its shortest text, so that 0.1 does not become 0.10000000149011612.
-        Value::F32(v) => v.to_string().parse().map_or_else(|_| float(v.into()), float),
-        Value::F64(v) => float(v),
-        Value::U64(v) => v.into(),
-        Value::Array(array) => array.iter().map(json_of).collect(),
-        integer => integer.as_integer().and_then(|v| i64::try_from(v).ok()).into(),
+/// A value as JSON, whole: written as it is read, since a vocabulary in memory would take many times its bytes. What JSON has
+/// no number for becomes text.
+pub(super) struct AsJson<'a>(pub(super) Value<'a>);
+
+impl Serialize for AsJson<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let float = |v: f64, to: S| if v.is_finite() { to.serialize_f64(v) } else { to.collect_str(&v) };
+        match self.0 {
+            Value::String(s) => to.serialize_str(&s.to_string_lossy()),
+            Value::Bool(v) => to.serialize_bool(v),
+            // By its shortest text, so that 0.1 does not become 0.10000000149011612.
+            Value::F32(v) => float(v.to_string().parse().unwrap_or(v.into()), to),
+            Value::F64(v) => float(v, to),
+            Value::U64(v) => to.serialize_u64(v),
+            Value::Array(array) => to.collect_seq(array.iter().map(AsJson)),
+            integer => integer.as_integer().and_then(|v| i64::try_from(v).ok()).serialize(to),
+        }
+    }
+}
+
+/// Whether two values are the same, types included; any NaN is the same as any other.
+pub(super) fn same(a: Value<'_>, b: Value<'_>) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.element_type() == b.element_type()
+                && a.len() == b.len()
+                && a.iter().zip(b.iter()).all(|(a, b)| same(a, b))
+        }
+        (Value::F32(a), Value::F32(b)) => a == b || (a.is_nan() && b.is_nan()),
+        (Value::F64(a), Value::F64(b)) => a == b || (a.is_nan() && b.is_nan()),
+        (a, b) => a == b,
+    }
+}
+
+/// Items as a JSON array; the function makes them, one at a time.
+pub(super) struct List<F>(pub(super) F);
+
+impl<V: Serialize, I: Iterator<Item = V>, F: Fn() -> I> Serialize for List<F> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq((self.0)())
+    }
+}
+
+/// Pairs as a JSON object; the function makes them, one at a time.
+pub(super) struct Pairs<F>(pub(super) F);
+
+impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)>, F: Fn() -> I> Serialize for Pairs<F> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map((self.0)())
     }
 }
 
@@ -34,7 +73,7 @@ pub(super) fn line_of(value: Value<'_>) -> String {
     let text = match value {
         Value::String(s) => s.to_string_lossy().into_owned(),
         Value::Array(array) => return array_line(array, SHOWN.0),
-        value => text_of(value),
+        value => number_text(value),
     };
     let cut = text.char_indices().nth(SHOWN.1).map(|(at, _)| at);
     let more = if cut.is_some() { format!("... ({} bytes)", text.len()) } else { String::new() };
@@ -50,14 +89,21 @@ fn array_line(array: Array<'_>, shown: usize) -> String {
     format!("{} x {} [{}{more}]", array.len(), array.element_type(), items.join(", "))
 }
 
-/// A value, whole: a string as it is, an array as JSON.
-pub(super) fn text_of(value: Value<'_>) -> String {
+/// Writes a value, whole: a string as it is, an array as JSON.
+pub(super) fn write_text(value: Value<'_>, out: &mut impl Write) -> io::Result<()> {
     match value {
-        Value::String(s) => s.to_string_lossy().into_owned(),
+        Value::String(s) => write!(out, "{}", s.to_string_lossy()),
+        Value::Array(_) => Ok(serde_json::to_writer(out, &AsJson(value))?),
+        number => write!(out, "{}", number_text(number)),
+    }
+}
+
+/// A number or a bool as text.
+fn number_text(value: Value<'_>) -> String {
+    match value {
         Value::F32(v) => v.to_string(),
         Value::F64(v) => v.to_string(),
         Value::Bool(v) => v.to_string(),
-        Value::Array(_) => json_of(value).to_string(),
         integer => integer.as_integer().map(|v| v.to_string()).unwrap_or_default(),
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Task<'a> {
     /// The first of the task's rows in `q`.
     pub(super) first_row: usize,
     /// The task's rows; they share their pages.
-    pub(super) rows: &'a [AttnRow<'a>],
+    pub(super) rows: &'a [AttnRow],
     /// The last position that every row sees; `None`: its own.
     pub(super) last: Option<u32>,
     /// The first of the heads, which share `kv_head`.
@@ -186,7 +186,7 @@ const FEW: usize = 8;
 fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usize, work: &mut Work) {
     let (n, base) = (task.queries(), tile * TILE);
     let (dk, dv) = (task.kv.head_dim_k, task.kv.head_dim_v);
-    let page = task.rows[0].pages[tile] as usize * task.kv.page_stride;
+    let page = task.kv.tables[task.rows[0].sequence as usize][tile] as usize * task.kv.page_stride;
     let keys = &data[page + task.kv.k_offset + task.kv_head * TILE * dk..][..TILE * dk];
     let tile_values = &data[page + task.kv.v_offset + task.kv_head * TILE * dv..][..TILE * dv];
     let Work { q, keys: transposed, values: widened, scores, visible, chunk, .. } = work;

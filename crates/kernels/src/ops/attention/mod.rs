@@ -61,6 +61,8 @@ pub enum KvData<'a> {
 pub struct KvLayer<'a> {
     /// All pages.
     pub data: KvData<'a>,
+    /// The pages of each sequence: `tables[s][i]` holds the positions of sequence `s` from `i * KV_PAGE`.
+    pub tables: &'a [Vec<u32>],
     /// Elements of a page, over all layers.
     pub page_stride: usize,
     /// Where the layer's keys start in a page.
@@ -75,13 +77,13 @@ pub struct KvLayer<'a> {
     pub head_dim_v: usize,
 }
 
-/// Where a query row stands. Rows of one sequence follow each other and share `pages`.
+/// Where a query row stands. Rows of one sequence follow each other.
 #[derive(Clone, Copy, Debug)]
-pub struct AttnRow<'a> {
+pub struct AttnRow {
     /// Position of the row in its sequence.
     pub position: u32,
-    /// The sequence's pages: `pages[i]` holds the positions from `i * KV_PAGE`.
-    pub pages: &'a [u32],
+    /// Index of the sequence in [`KvLayer::tables`].
+    pub sequence: u32,
 }
 
 /// What a model's attention does.
@@ -98,33 +100,39 @@ pub struct AttnSpec<'a> {
     /// One more logit for each head in the softmax's sum (gpt-oss).
     pub sinks: Option<&'a [f32]>,
     /// Whether a row sees only positions up to its own. Without, it sees up to the greatest position of the rows
-    /// that share its pages in this call.
+    /// of its sequence in this call.
     pub causal: bool,
 }
 
 /// The greatest sizes that an [`AttnScratch`] is made for.
 #[derive(Clone, Copy, Debug)]
 pub struct AttnPlan {
-    /// Threads of the pool.
-    pub threads: usize,
-    /// Rows of a batch.
-    pub max_rows: usize,
-    /// Positions of a sequence.
-    pub max_context: usize,
-    /// Query heads.
-    pub n_heads: usize,
-    /// Key-value heads.
-    pub n_kv_heads: usize,
-    /// Channels of a key.
-    pub head_dim_k: usize,
-    /// Channels of a value.
-    pub head_dim_v: usize,
+    threads: usize,
+    max_rows: usize,
+    max_context: usize,
+    n_heads: usize,
+    /// Queries of a task.
+    queries: usize,
+    head_dim_k: usize,
+    head_dim_v: usize,
 }
 
 impl AttnPlan {
-    fn queries(&self) -> usize {
-        let group = self.n_heads / self.n_kv_heads.max(1);
-        rows_per_block(group.max(1)).saturating_mul(group.max(1))
+    /// A plan for a pool of `threads`, batches of `max_rows` rows and sequences of `max_context` positions, and no layer yet.
+    pub fn new(threads: usize, max_rows: usize, max_context: usize) -> Self {
+        Self { threads, max_rows, max_context, n_heads: 0, queries: 0, head_dim_k: 0, head_dim_v: 0 }
+    }
+
+    /// The plan with room for layers of so many query heads, key-value heads, and channels of a key and of a value.
+    pub fn layer(self, n_heads: usize, n_kv_heads: usize, head_dim_k: usize, head_dim_v: usize) -> Self {
+        let group = (n_heads / n_kv_heads.max(1)).max(1);
+        Self {
+            n_heads: self.n_heads.max(n_heads),
+            queries: self.queries.max(rows_per_block(group).saturating_mul(group)),
+            head_dim_k: self.head_dim_k.max(head_dim_k),
+            head_dim_v: self.head_dim_v.max(head_dim_v),
+            ..self
+        }
     }
 
     fn partial_len(&self) -> usize {
@@ -143,7 +151,7 @@ fn rows_per_block(heads: usize) -> usize {
 }
 
 /// Scratch of [`attention`], made once from a plan.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AttnScratch {
     work: PerWorker<Work>,
     blocks: Vec<Block>,
@@ -161,14 +169,14 @@ impl AttnScratch {
         let mut partials = Vec::new();
         partials.try_reserve_exact(plan.partial_len())?;
         partials.resize(plan.partial_len(), 0.0);
-        let work = |_| Work::new(plan.queries(), plan.head_dim_k, plan.head_dim_v);
+        let work = |_| Work::new(plan.queries, plan.head_dim_k, plan.head_dim_v);
         let work = PerWorker::new(plan.threads, work)?;
         Ok(Self { work, blocks, partials })
     }
 
     /// Bytes that [`AttnScratch::new`] takes.
     pub fn bytes(plan: &AttnPlan) -> usize {
-        let work = Work::elements(plan.queries(), plan.head_dim_k, plan.head_dim_v);
+        let work = Work::elements(plan.queries, plan.head_dim_k, plan.head_dim_v);
         let elements = plan.threads.saturating_mul(work).saturating_add(plan.partial_len());
         let blocks = plan.max_rows.saturating_mul(size_of::<Block>());
         elements.saturating_mul(size_of::<f32>()).saturating_add(blocks)
@@ -212,7 +220,7 @@ impl Visible {
 pub fn attention(
     cx: &Ctx<'_>,
     q: Mat<'_>,
-    rows: &[AttnRow<'_>],
+    rows: &[AttnRow],
     kv: &KvLayer<'_>,
     spec: &AttnSpec<'_>,
     scratch: &mut AttnScratch,
@@ -282,7 +290,7 @@ pub fn attention(
 fn attention_by_chunks(
     cx: &Ctx<'_>,
     q: Mat<'_>,
-    rows: &[AttnRow<'_>],
+    rows: &[AttnRow],
     kv: &KvLayer<'_>,
     spec: &AttnSpec<'_>,
     scratch: &mut AttnScratch,
@@ -329,20 +337,18 @@ fn attention_by_chunks(
     }
 }
 
-/// The greatest position of the rows that share the pages of row `i`; `None` when rows see up to themselves.
-fn last_position(spec: &AttnSpec<'_>, rows: &[AttnRow<'_>], i: usize) -> Option<u32> {
-    let same = |row: &&AttnRow<'_>| core::ptr::eq(row.pages, rows[i].pages);
+/// The greatest position of the rows of row `i`'s sequence; `None` when rows see up to themselves.
+fn last_position(spec: &AttnSpec<'_>, rows: &[AttnRow], i: usize) -> Option<u32> {
+    let same = |row: &&AttnRow| row.sequence == rows[i].sequence;
     if spec.causal { None } else { rows.iter().filter(same).map(|row| row.position).max() }
 }
 
 /// Groups rows that follow each other in one sequence.
-fn fill_blocks(blocks: &mut Vec<Block>, rows: &[AttnRow<'_>], max_rows: usize) {
+fn fill_blocks(blocks: &mut Vec<Block>, rows: &[AttnRow], max_rows: usize) {
     blocks.clear();
     for (i, row) in rows.iter().enumerate() {
         match blocks.last_mut() {
-            Some(b) if (b.rows as usize) < max_rows && core::ptr::eq(rows[i - 1].pages, row.pages) => {
-                b.rows += 1
-            }
+            Some(b) if (b.rows as usize) < max_rows && rows[i - 1].sequence == row.sequence => b.rows += 1,
             _ => blocks.push(Block { first: i as u32, rows: 1 }),
         }
     }
@@ -368,8 +374,10 @@ mod tests {
         let (pool, kernels) = (Pool::new(1).unwrap(), Kernels::scalar());
         let (dim, context) = (16, 5 * CHUNK);
         let floats = vec![1.0; 2 * context * dim];
+        let tables = [(0..(context / KV_PAGE) as u32).collect()];
         let kv = KvLayer {
             data: KvData::F32(&floats),
+            tables: &tables,
             page_stride: 2 * KV_PAGE * dim,
             k_offset: 0,
             v_offset: KV_PAGE * dim,
@@ -377,8 +385,7 @@ mod tests {
             head_dim_k: dim,
             head_dim_v: dim,
         };
-        let pages: Vec<u32> = (0..(context / KV_PAGE) as u32).collect();
-        let rows = [AttnRow { position: context as u32 - 1, pages: &pages }];
+        let rows = [AttnRow { position: context as u32 - 1, sequence: 0 }];
         let spec =
             AttnSpec { n_heads: 1, scale: 1.0, soft_cap: None, window: None, sinks: None, causal: true };
         for (raised, expected) in [(false, 1.0), (true, 0.0)] {

@@ -33,17 +33,17 @@ use super::words::{ONES, byte_masks, bytes8, word8};
 pub(crate) type Points<const N: usize> = &'static [[i8; N]];
 
 /// Points of IQ2_XXS.
-pub(crate) static IQ2_XXS: [[i8; 8]; 256] = expand8(&codes::IQ2_XXS, [8, 25, 43]);
+pub static IQ2_XXS: [[i8; 8]; 256] = expand8(&codes::IQ2_XXS, [8, 25, 43]);
 /// Points of IQ2_XS.
-pub(crate) static IQ2_XS: [[i8; 8]; 512] = expand8(&codes::IQ2_XS, [8, 25, 43]);
+pub static IQ2_XS: [[i8; 8]; 512] = expand8(&codes::IQ2_XS, [8, 25, 43]);
 /// Points of IQ2_S.
-pub(crate) static IQ2_S: [[i8; 8]; 1024] = expand8(&codes::IQ2_S, [8, 25, 43]);
+pub static IQ2_S: [[i8; 8]; 1024] = expand8(&codes::IQ2_S, [8, 25, 43]);
 /// Points of IQ1_S and IQ1_M, in eighths, so that their shift of an eighth is an integer too.
-pub(crate) static IQ1: [[i8; 8]; 2048] = expand8(&codes::IQ1, [-8, 0, 8]);
+pub static IQ1: [[i8; 8]; 2048] = expand8(&codes::IQ1, [-8, 0, 8]);
 /// Points of IQ3_XXS.
-pub(crate) static IQ3_XXS: [[i8; 4]; 256] = expand4(&codes::IQ3_XXS, [4, 12, 20, 28, 36, 44, 52, 62]);
+pub static IQ3_XXS: [[i8; 4]; 256] = expand4(&codes::IQ3_XXS, [4, 12, 20, 28, 36, 44, 52, 62]);
 /// Points of IQ3_S.
-pub(crate) static IQ3_S: [[i8; 4]; 512] = expand4(&codes::IQ3_S, [1, 3, 5, 7, 9, 11, 13, 15]);
+pub static IQ3_S: [[i8; 4]; 512] = expand4(&codes::IQ3_S, [1, 3, 5, 7, 9, 11, 13, 15]);
 
 /// Points of 8 coordinates, 2 bits each.
 const fn expand8<const N: usize>(codes: &[u16; N], levels: [i8; 3]) -> [[i8; 8]; N] {
@@ -77,7 +77,7 @@ const fn expand4<const N: usize>(codes: &[u16; N], levels: [i8; 8]) -> [[i8; 4];
 
 /// All 8 signs from 7: bit `i` says that element `i` is negative, and the number of them is even.
 #[inline]
-pub(super) const fn eight_signs(seven: u32) -> u8 {
+pub const fn eight_signs(seven: u32) -> u8 {
     let seven = (seven & 127) as u8;
     seven | (seven.count_ones() as u8 & 1) << 7
 }

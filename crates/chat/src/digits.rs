@@ -1,0 +1,163 @@
+//! JSON whose numbers keep their digits.
+//!
+//! `serde_json` holds a number as 64 bits: 12345678901234567890123 and 1.10 are other texts afterwards. Its feature
+//! `arbitrary_precision` keeps the digits, but for every crate of a program, and tagged and untagged enums stop reading
+//! numbers. So the text goes along with the value: the n-th number of a value is the n-th number of its text.
+
+use std::ops::Range;
+
+use serde_json::Value as Json;
+
+/// The member beside the `arguments` of a call that holds their text, if its numbers say more than the value's.
+pub(crate) const TEXT_KEY: &str = "arguments_text";
+
+/// The numbers of a JSON text, in order.
+pub(crate) fn numbers(json: &str) -> Vec<&str> {
+    places(json).into_iter().filter_map(|place| json.get(place)).collect()
+}
+
+/// Where the numbers of a JSON text are.
+fn places(json: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    // What begins or continues at a byte.
+    let (mut in_string, mut escaped, mut number) = (false, false, None);
+    for (i, byte) in json.bytes().enumerate() {
+        let in_number = matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E' | b'0'..=b'9');
+        match number {
+            Some(_) if in_number => continue,
+            Some(start) => found.push(start..i),
+            None => {}
+        }
+        number = (!in_string && (byte == b'-' || byte.is_ascii_digit())).then_some(i);
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ => {}
+        }
+    }
+    found.extend(number.map(|start| start..json.len()));
+    found
+}
+
+/// The JSON text of `value`, with its numbers as they are in `written`. If those are other numbers, as in a text that has
+/// a key twice, they are as `serde_json` writes them.
+pub(crate) fn text_of(value: &Json, written: &[impl AsRef<str>]) -> String {
+    let plain = value.to_string();
+    let places = places(&plain);
+    let mut out = String::with_capacity(plain.len());
+    let mut done = 0;
+    for (place, written) in places.iter().zip(written) {
+        let between = plain.get(done..place.start).unwrap_or_default();
+        let rounded = plain.get(place.clone()).unwrap_or_default();
+        if !is_same(rounded, written.as_ref()) {
+            return plain;
+        }
+        out.extend([between, written.as_ref()]);
+        done = place.end;
+    }
+    out.push_str(plain.get(done..).unwrap_or_default());
+    if places.len() == written.len() { out } else { plain }
+}
+
+/// Whether `rounded` is what `serde_json` makes of `written`; it rounds to one of the two nearest floats.
+pub(crate) fn is_same(rounded: &str, written: &str) -> bool {
+    if rounded == written {
+        return true;
+    }
+    match (rounded.parse::<f64>(), written.parse::<f64>()) {
+        (Ok(a), Ok(b)) => !is_integer(rounded) && (a - b).abs() <= 2.0 * f64::EPSILON * a.abs(),
+        _ => false,
+    }
+}
+
+/// Whether a number has neither a fraction nor an exponent.
+pub(crate) fn is_integer(number: &str) -> bool {
+    !number.contains(['.', 'e', 'E'])
+}
+
+/// A message from its JSON text, or an array of messages. Numbers in the arguments of calls keep their digits: where a
+/// value can't hold them, `arguments_text` is added beside `arguments`, and templates take the digits from it.
+///
+/// # Errors
+/// If the text is not valid JSON, nests more than 128 deep, or has a number that doesn't fit a 64-bit float; and as
+/// [`json::parse`](crate::json::parse) if memory is refused.
+pub fn messages_from_json(text: &str) -> serde_json::Result<Json> {
+    let mut json = crate::json::parse(text)?;
+    let numbers = numbers(text);
+    // Of a key that stands twice only the last value is left, and which numbers were its own is not known.
+    if numbers.len() == count(&json) {
+        keep(&mut json, &mut numbers.as_slice());
+    }
+    Ok(json)
+}
+
+/// How many numbers a value holds.
+pub(crate) fn count(json: &Json) -> usize {
+    match json {
+        Json::Number(_) => 1,
+        Json::Array(items) => items.iter().map(count).sum(),
+        Json::Object(map) => map.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+/// Adds the texts of arguments. `rest`: the numbers from this value on.
+fn keep(json: &mut Json, rest: &mut &[&str]) {
+    match json {
+        Json::Array(items) => items.iter_mut().for_each(|item| keep(item, rest)),
+        Json::Object(map) => {
+            let mut text = None;
+            for (key, value) in map.iter_mut() {
+                if key == "arguments" && value.is_object() {
+                    let (own, after) = rest.split_at_checked(count(value)).unwrap_or_default();
+                    *rest = after;
+                    text = lossless(value, own);
+                } else {
+                    keep(value, rest);
+                }
+            }
+            if let Some(text) = text {
+                map.insert(TEXT_KEY.to_owned(), text.into());
+            }
+        }
+        Json::Number(_) => *rest = rest.get(1..).unwrap_or_default(),
+        _ => {}
+    }
+}
+
+/// The text of `value`, unless it is the one that `serde_json` writes.
+fn lossless(value: &Json, written: &[&str]) -> Option<String> {
+    let (plain, text) = (value.to_string(), text_of(value, written));
+    (text != plain).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_outside_of_strings() {
+        let text = r#"{"a-1": [-0, 1e5,"\"2\\",3.10], "b": true,"c":12345678901234567890123}"#;
+        assert_eq!(numbers(text), ["-0", "1e5", "3.10", "12345678901234567890123"]);
+        assert_eq!(numbers("12"), ["12"]);
+        assert_eq!(numbers(""), [""; 0]);
+    }
+
+    #[test]
+    fn texts_have_the_digits_of_the_same_numbers() {
+        let cases = [
+            (r#"{"a": 1.10, "b": "1.10"}"#, r#"{"a":1.10,"b":"1.10"}"#),
+            ("[12345678901234567890123, -0, 1E5]", "[12345678901234567890123,-0,1E5]"),
+            ("[0.1234567890123456789012, 7]", "[0.1234567890123456789012,7]"),
+            // A key twice: the first value is gone.
+            (r#"{"a": 1.10, "a": 2.50}"#, r#"{"a":2.5}"#),
+            (r#"{"a": "x", "b": 1.10, "a": 2.50}"#, r#"{"a":2.5,"b":1.1}"#),
+            ("[]", "[]"),
+        ];
+        for (text, expect) in cases {
+            let value: Json = serde_json::from_str(text).unwrap();
+            assert_eq!(text_of(&value, &numbers(text)), expect, "{text}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a tile must know of a format: formats of one shape share its code.
+
+/// The numbers of a unit, and its activations as types.
+pub(super) trait Shape: 'static {
+    /// Elements of a unit.
+    const LEN: usize;
+    /// Sub-blocks of a unit, with scales of their own unless there is one only.
+    const SUBS: usize;
+    /// Whether there is a minimum. It is added in units of one sub-block, and subtracted in the others.
+    const HAS_MIN: bool;
+    /// Whether the integers have 8 bits.
+    const WIDE: bool;
+    /// Units that share a block of activations.
+    const REPEAT: usize;
+
+    /// The activations of a unit: `[LEN / 16][16]`.
+    type Quants: AsRef<[[i8; 16]]>;
+    /// Their sums: `[LEN / 16]`.
+    type Sums: AsRef<[i16]>;
+
+    /// Activations in units; `x` is a whole number of them.
+    fn quants(x: &[i8]) -> &[Self::Quants];
+    /// Sums of activations in units.
+    fn sums(x: &[i16]) -> &[Self::Sums];
+}
+
+macro_rules! shape {
+    ($($(#[$doc:meta])* $name:ident: len $len:literal, subs $subs:literal, min $min:literal, wide $wide:literal, repeat $repeat:literal;)*) => {$(
+        $(#[$doc])*
+        pub(super) struct $name;
+
+        impl Shape for $name {
+            const LEN: usize = $len;
+            const SUBS: usize = $subs;
+            const HAS_MIN: bool = $min;
+            const WIDE: bool = $wide;
+            const REPEAT: usize = $repeat;
+            type Quants = [[i8; 16]; $len / 16];
+            type Sums = [i16; $len / 16];
+
+            #[inline(always)]
+            fn quants(x: &[i8]) -> &[Self::Quants] {
+                x.as_chunks::<16>().0.as_chunks().0
+            }
+            #[inline(always)]
+            fn sums(x: &[i16]) -> &[Self::Sums] {
+                x.as_chunks().0
+            }
+        }
+    )*};
+}
+
+shape! {
+    /// Q4_0, Q5_0.
+    Plain: len 32, subs 1, min false, wide false, repeat 1;
+    /// Q4_1, Q5_1.
+    PlainMin: len 32, subs 1, min true, wide false, repeat 1;
+    /// Q8_0, and unpacked units of 32.
+    Wide: len 32, subs 1, min false, wide true, repeat 1;
+    /// Q4_K, Q5_K.
+    Subs8Min: len 256, subs 8, min true, wide false, repeat 1;
+    /// Q3_K, Q6_K.
+    Subs16: len 256, subs 16, min false, wide false, repeat 1;
+    /// Unpacked units of 16.
+    WideHalves: len 32, subs 1, min false, wide true, repeat 2;
+    /// Unpacked units of 256.
+    WideSubs16: len 256, subs 16, min false, wide true, repeat 1;
+    /// Unpacked units of 32 with a minimum.
+    WideMin: len 32, subs 1, min true, wide true, repeat 1;
+    /// Unpacked units of 256 with minimums.
+    WideSubs16Min: len 256, subs 16, min true, wide true, repeat 1;
+    /// Q2_K.
+    Subs16Min: len 256, subs 16, min true, wide false, repeat 1;
+}

@@ -1,0 +1,187 @@
+//! Formats without kernels of their own: their blocks are unpacked to bytes and scales, a unit at a time.
+//!
+//! ```text
+//! gemv, for each group of 4 rows, for each unit:
+//!     unpack the unit of each row (portable code, see `linear::source`)
+//!     isum of each row, summed into lanes;  acc = fma(isum, d * da, acc)
+//! gemm: units are unpacked into the panel of `gemm`, whose tiles do the rest
+//! ```
+
+use super::decode::{Decode, same_shape};
+use super::gemm::panels;
+use super::gemv::{add_min, add_scaled, scaled_sums, scales, sub_sums};
+use super::panel::{Layout, ROWS, unpack_4};
+use super::products::ArmProducts;
+use super::shape::{Wide, WideHalves, WideMin, WideSubs16, WideSubs16Min};
+use super::vector::*;
+use crate::acts::Acts;
+use crate::linear::Panel;
+use crate::linear::source::Source;
+use crate::linear::unit::{Half, Plain, PlainMin, Super, SuperMin, Unit};
+use crate::pool::Columns;
+use core::arch::aarch64::{float32x4_t, int8x16_t, int32x4_t};
+
+macro_rules! unpacked {
+    ($($unit:ty: $shape:ty, |$u:ident| min $min:expr, scales $scales:expr, mins $mins:expr;)*) => {$(
+        #[allow(unused_variables)]
+        impl Decode for $unit {
+            type Unit = Self;
+            type Shape = $shape;
+            const F32_SCALE: bool = true;
+
+            #[inline(always)]
+            fn group<const G: usize>(&self) -> int8x16_t {
+                load_i8(&self.q.as_chunks::<16>().0[G])
+            }
+            #[inline(always)]
+            fn d_min_bits(&self) -> u32 {
+                self.d.to_bits()
+            }
+            #[inline(always)]
+            fn min_bits(&self) -> u32 {
+                let $u = self;
+                f32::to_bits($min)
+            }
+            #[inline(always)]
+            fn sub_scales(&self) -> int8x16_t {
+                let $u = self;
+                $scales
+            }
+            #[inline(always)]
+            fn sub_mins(&self) -> int8x16_t {
+                let $u = self;
+                $mins
+            }
+        }
+
+        const _: () = assert!(same_shape::<$unit>());
+    )*};
+}
+
+unpacked! {
+    Plain: Wide, |u| min 0.0, scales splat_i8(1), mins splat_i8(1);
+    PlainMin: WideMin, |u| min u.m, scales splat_i8(1), mins splat_i8(1);
+    Half: WideHalves, |u| min 0.0, scales splat_i8(1), mins splat_i8(1);
+    Super: WideSubs16, |u| min 0.0, scales load_i8(&u.scales), mins splat_i8(1);
+    SuperMin: WideSubs16Min, |u| min u.dmin, scales load_i8(&u.scales), mins signed(load(&u.mins));
+}
+
+/// The rows of a matrix, and where units lie in them.
+struct Rows<'a, S> {
+    blocks: &'a [S],
+    row_blocks: usize,
+    last: usize,
+}
+
+impl<'a, S: Source> Rows<'a, S> {
+    #[inline(always)]
+    fn new(w: &'a [u8], x: Acts<'_>, count: usize) -> Self {
+        let row_blocks = (x.k / <S::Unit as Unit>::LEN).saturating_mul(<S::Unit as Unit>::REPEAT) / S::PARTS;
+        x.assert_fits(<S::Unit as Unit>::KIND, w, count, row_blocks.saturating_mul(size_of::<S>()));
+        Self { blocks: S::blocks(w), row_blocks, last: count.saturating_sub(1) }
+    }
+
+    /// Unit `u` of a row. Rows beyond the last are the last again; their results are not stored.
+    #[inline(always)]
+    fn unit(&self, row: usize, u: usize) -> S::Unit {
+        self.blocks[row.min(self.last) * self.row_blocks + u / S::PARTS].unit(u % S::PARTS)
+    }
+}
+
+/// `y[r] = w[r] . x`, for as many rows as `y` holds.
+#[inline(always)]
+pub(super) fn gemv<S: Source<Unit: Decode>, D: ArmProducts>(dot: D, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    let rows = Rows::<S>::new(w, x, y.len());
+    let (len, repeat) = (<S::Unit as Unit>::LEN, <S::Unit as Unit>::REPEAT);
+    for (g, y) in y.chunks_mut(4).enumerate() {
+        let mut acc = splat_f32(0.0);
+        for u in 0..x.k / len * repeat {
+            let at = u / repeat;
+            let a = x.q[at * len..(at + 1) * len].as_chunks::<16>().0;
+            let sums = &x.sums[at * len / 16..(at + 1) * len / 16];
+            let row = 4 * g;
+            let units =
+                [rows.unit(row, u), rows.unit(row + 1, u), rows.unit(row + 2, u), rows.unit(row + 3, u)];
+            let mut isum = [splat_i32(0); 4];
+            for r in 0..4 {
+                isum[r] = products(dot, &units[r], a);
+            }
+            let ([d, min], da) = (scales([&units[0], &units[1], &units[2], &units[3]]), splat_f32(x.d[at]));
+            acc = add_scaled(acc, sums_of(isum), d, da);
+            if const { <S::Unit as Unit>::HAS_MIN } {
+                acc = add_min::<<S::Unit as Decode>::Shape>(acc, min_sums(&units, sums), min, da);
+            }
+        }
+        let mut out = [0.0; 4];
+        store_f32(&mut out, acc);
+        y.copy_from_slice(&out[..y.len()]);
+    }
+}
+
+/// The sums of the activations times the minimums, a row in each lane.
+#[inline(always)]
+fn min_sums<F: Decode>(units: &[F; 4], sums: &[i16]) -> float32x4_t {
+    if const { F::SUBS == 1 } {
+        let sum: i32 = sums.iter().map(|&s| i32::from(s)).sum();
+        return splat_f32(sum as f32);
+    }
+    let sums = sub_sums::<F::Shape>(sums);
+    let mut msum = [splat_i32(0); 4];
+    for r in 0..4 {
+        msum[r] = scaled_sums::<F>(units[r].sub_mins(), sums);
+    }
+    to_f32(sums_of(msum))
+}
+
+/// A vector whose lanes add up to a unit's isum.
+#[inline(always)]
+fn products<F: Decode + Unit, D: ArmProducts>(dot: D, unit: &F, a: &[[i8; 16]]) -> int32x4_t {
+    if const { <F as Unit>::SUBS == 1 } {
+        let w = [unit.group::<0>(), unit.group::<1>()];
+        return dot.dot32::<true>(splat_i32(0), w, [load_i8(&a[0]), load_i8(&a[1])]);
+    }
+    let scales = unit.scales();
+    let mut isum = splat_i32(0);
+    macro_rules! groups {
+        ($($g:literal)*) => {$(
+            let sums = dot.dot16(unit.group::<$g>(), load_i8(&a[$g]));
+            isum = mla_i32(isum, sums, splat_i32(i32::from(scales[$g])));
+        )*};
+    }
+    groups!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    isum
+}
+
+/// `y.row_mut(t)[r] = w[r] . x[t]`, for as many rows as `y` is wide.
+#[inline(always)]
+pub(super) fn gemm<S: Source<Unit: Decode>, D: ArmProducts>(
+    dot: D,
+    w: &[u8],
+    x: Acts<'_>,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+) {
+    let rows = Rows::<S>::new(w, x, y.width());
+    panels::<S::Unit, D>(dot, x, y, panel, |row, block, n, panel| {
+        fill(&rows, row, block * <S::Unit as Unit>::REPEAT, n * <S::Unit as Unit>::REPEAT, panel);
+    });
+}
+
+/// Unpacks `n` units of 8 rows, from unit `first` on.
+#[inline(never)]
+fn fill<S: Source<Unit: Decode>>(
+    rows: &Rows<'_, S>,
+    row: usize,
+    first: usize,
+    n: usize,
+    panel: &mut [Bytes],
+) {
+    let unit_len = Layout::<<S::Unit as Decode>::Shape>::UNIT;
+    for (u, unit) in panel.chunks_exact_mut(unit_len).enumerate().take(n) {
+        for half in 0..ROWS / 4 {
+            let row = row + 4 * half;
+            let [a, b, c, d] = [row, row + 1, row + 2, row + 3].map(|row| rows.unit(row, first + u));
+            unpack_4([&a, &b, &c, &d], unit, half);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The reference: every quantised format in plain Rust, in the order that `docs/numerics.md` lays down.
+
+use super::Scalar;
+use crate::acts::Acts;
+use crate::isa::Isa;
+use crate::linear::name::Name;
+use crate::linear::products::Products;
+use crate::linear::source::Source;
+use crate::linear::table::kernel_table;
+use crate::linear::unit::Unit;
+use crate::linear::{LinearKernel, Panel};
+use crate::pool::Columns;
+use crate::simd::{Op, Simd};
+use happy_tensor::{Block, DType};
+
+impl Products for Scalar {
+    const ISA: Isa = Isa::Scalar;
+    const TOKENS: usize = 1;
+    type Floats = Scalar;
+
+    #[inline(always)]
+    fn proof() -> Self {
+        Scalar::token()
+    }
+
+    #[inline(always)]
+    fn run(self, body: impl FnOnce(Self)) {
+        self.vectorize(Body(|| body(self)));
+    }
+}
+
+/// A closure that is compiled with fused multiply-add where the machine has it, as all scalar code is.
+struct Body<F>(F);
+
+impl<F: FnOnce()> Op for Body<F> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        (self.0)();
+    }
+}
+
+/// Every format: no block is decoded in place, which is what makes this the reference of those that are.
+pub(crate) static LINEAR: [LinearKernel; DType::COUNT] = kernel_table!(Scalar, in place []);
+
+/// The kernel of a quantised format.
+const fn unpacked<P: Products, B: Source + Block>() -> LinearKernel {
+    LinearKernel {
+        dtype: B::DTYPE,
+        isa: P::ISA,
+        gemv_name: const { &Name::new("gemv", B::DTYPE, 1, 1, P::ISA) }.as_str(),
+        gemm_name: const { &Name::new("gemm", B::DTYPE, 1, P::TOKENS, P::ISA) }.as_str(),
+        gemv: gemv::<B>,
+        gemm: gemm::<B>,
+        panel_rows: 16,
+        panel_bytes: |_| 0,
+    }
+}
+
+/// `acc` plus a unit times its activations: unit `u` of the row and of the token `x`.
+#[inline(always)]
+fn multiply_add<U: Unit>(unit: &U, u: usize, x: Acts<'_>, acc: f32) -> f32 {
+    debug_assert!(x.kind == U::KIND);
+    let at = u / U::REPEAT;
+    let a = &x.q[at * U::LEN..(at + 1) * U::LEN];
+    let sums = &x.sums[at * U::LEN / 16..(at + 1) * U::LEN / 16];
+    let (q, scales, mins) = (unit.quants(), unit.scales(), unit.mins());
+    let sub_len = U::LEN / U::SUBS;
+    let (mut isum, mut msum) = (0i32, 0i32);
+    for s in 0..U::SUBS {
+        let range = s * sub_len..(s + 1) * sub_len;
+        let dot: i32 =
+            q[range.clone()].iter().zip(&a[range]).map(|(&q, &a)| i32::from(q) * i32::from(a)).sum();
+        isum += i32::from(scales[s]) * dot;
+        if U::HAS_MIN {
+            let sum: i32 = sums[s * sub_len / 16..(s + 1) * sub_len / 16].iter().map(|&s| i32::from(s)).sum();
+            msum += i32::from(mins[s]) * sum;
+        }
+    }
+    let acc = (isum as f32).mul_add(unit.d() * x.d[at], acc);
+    if U::HAS_MIN { (-(msum as f32)).mul_add(unit.dmin() * x.d[at], acc) } else { acc }
+}
+
+/// Unit `u` of a row.
+#[inline(always)]
+fn unit_of<S: Source>(row: &[S], u: usize) -> S::Unit {
+    row[u / S::PARTS].unit(u % S::PARTS)
+}
+
+/// Checks that there are `rows` rows of weights for whole activations.
+fn assert_fits<S: Source>(w: &[u8], x: Acts<'_>, rows: usize) {
+    let row = (x.k / S::Unit::LEN).saturating_mul(S::Unit::REPEAT) / S::PARTS;
+    x.assert_fits(S::Unit::KIND, w, rows, row.saturating_mul(size_of::<S>()));
+}
+
+fn gemv<S: Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    assert_fits::<S>(w, x, y.len());
+    Scalar::proof().run(
+        #[inline(always)]
+        |_| {
+            let units = x.k / S::Unit::LEN * S::Unit::REPEAT;
+            for (row, y) in S::blocks(w).chunks_exact(units / S::PARTS).zip(y) {
+                *y = (0..units).fold(0.0, |acc, u| multiply_add(&unit_of(row, u), u, x, acc));
+            }
+        },
+    );
+}
+
+fn gemm<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Panel) {
+    assert_fits::<S>(w, x, y.width());
+    Scalar::proof().run(
+        #[inline(always)]
+        |_| {
+            let units = x.k / S::Unit::LEN * S::Unit::REPEAT;
+            let width = y.width();
+            for (r, row) in S::blocks(w).chunks_exact(units / S::PARTS).take(width).enumerate() {
+                for t in 0..x.rows {
+                    y.row_mut(t)[r] = 0.0;
+                }
+                for u in 0..units {
+                    let unit = unit_of(row, u);
+                    for t in 0..x.rows {
+                        let y = &mut y.row_mut(t)[r];
+                        *y = multiply_add(&unit, u, x.rows_range(t, 1), *y);
+                    }
+                }
+            }
+        },
+    );
+}

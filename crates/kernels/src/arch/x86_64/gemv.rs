@@ -1,0 +1,173 @@
+//! One token: the blocks are read where they lie, 8 rows at a time, each byte once.
+//!
+//! ```text
+//! for each group of 8 rows, for each unit:
+//!     a row's integers times the activations -> a vector of partial sums
+//!     8 such vectors, transposed and added   -> isum with the rows in lanes
+//!     acc = fma(isum, d * da, acc)           -> the same operation on each lane as the scalar code's
+//! ```
+//!
+//! 8 rows are 8 short streams that hardware prefetchers do not follow, so the rows of the next group are asked for in
+//! the order in which they lie in the file.
+
+use super::decode::{Decode, is_signed};
+use super::products::X86Products;
+use super::vector::{V, array, map};
+use crate::acts::Acts;
+use crate::linear::source::Source;
+use core::arch::x86_64::{__m256, __m256i};
+
+/// Rows of a group.
+pub(super) const ROWS: usize = 8;
+
+/// How far ahead of what is being read memory is asked for, at least, in bytes.
+const AHEAD: usize = 4096;
+
+/// See [`crate::linear::Gemv`].
+#[inline(always)]
+pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
+    let v = s.v();
+    if y.is_empty() {
+        return;
+    }
+    let units = x.k / F::LEN;
+    let unit_bytes = size_of::<F>();
+    let row_bytes = units.saturating_mul(unit_bytes);
+    x.assert_fits(F::KIND, w, y.len(), row_bytes);
+    assert!(x.rows == 1);
+    let group_bytes = ROWS * row_bytes;
+    // Whole groups ahead, so that a group is asked for from its first byte to its last.
+    let ahead = AHEAD.next_multiple_of(group_bytes.max(1));
+    let blocks = F::blocks(&w[..y.len() * row_bytes]);
+    assert!(blocks.len() == y.len() * units);
+    let last = y.len() - 1;
+    for (g, y) in y.chunks_mut(ROWS).enumerate() {
+        // Where the rows start; a group that is not whole repeats the last row.
+        let mut start = [0; ROWS];
+        for (r, start) in start.iter_mut().enumerate() {
+            *start = (g * ROWS + r).min(last) * units;
+        }
+        let mut acc = v.zero_f32();
+        for u in 0..units {
+            let at = g * group_bytes + u * ROWS * unit_bytes + ahead;
+            if F::SUBS == 1 {
+                for line in 0..(ROWS * unit_bytes).div_ceil(64) {
+                    v.prefetch(w, at + line * 64);
+                }
+            }
+            // SAFETY: there are `last + 1` rows of `units` blocks, as was checked, and `u` is below `units`.
+            let unit: [&F; ROWS] = map(start, |start| unsafe { blocks.get_unchecked(start + u) });
+            let (d, min) = scales(v, unit);
+            // SAFETY: there are `units` scales.
+            let da = unsafe { *x.d.get_unchecked(u) };
+            let da = v.splat_f32(da);
+            if F::SUBS == 1 {
+                // SAFETY: `LEN` is 32.
+                let (a, &[s0, s1]) =
+                    unsafe { (array::<i8, 32>(x.q, u * 32), array::<i16, 2>(x.sums, u * 2)) };
+                let sum = i32::from(s0) + i32::from(s1);
+                let mut isum = s.dots8::<F>(
+                    map(
+                        unit,
+                        #[inline(always)]
+                        |block| integers(v, block),
+                    ),
+                    v.load_i8(a),
+                );
+                if F::OFFSET != 0 && !(I::SIGNED && is_signed::<F>()) {
+                    isum = v.add32(isum, v.splat32(-i32::from(F::OFFSET) * sum));
+                }
+                acc = v.fma(v.to_f32(isum), v.mul(d, da), acc);
+                if F::HAS_MIN {
+                    // The minimum is stored with the sign with which it is added.
+                    acc = v.fma(v.splat_f32(sum as f32), v.mul(min, da), acc);
+                }
+            } else {
+                // SAFETY: `LEN` is 256.
+                let (a, sums) = unsafe { (array::<i8, 256>(x.q, u * 256), array::<i16, 16>(x.sums, u * 16)) };
+                let (a, sums) = (a.as_chunks::<32>().0, v.load_i16(sums));
+                let [mut isums, mut msums] = [[v.zero(); ROWS]; 2];
+                for r in 0..ROWS {
+                    for line in 0..unit_bytes.div_ceil(64) {
+                        v.prefetch(w, at + r * unit_bytes + line * 64);
+                    }
+                    let (isum, msum) = sub_blocks(s, unit[r], a, sums);
+                    isums[r] = if F::HAS_MIN || is_signed::<F>() { isum } else { v.add32(isum, msum) };
+                    msums[r] = msum;
+                }
+                acc = v.fma(v.to_f32(v.sums8(isums)), v.mul(d, da), acc);
+                if F::HAS_MIN {
+                    acc = v.nfma(v.to_f32(v.sums8(msums)), v.mul(min, da), acc);
+                }
+            }
+        }
+        if let Some(y) = y.first_chunk_mut() {
+            v.store_f32(acc, y);
+        } else {
+            let mut out = [0.0; ROWS];
+            v.store_f32(acc, &mut out);
+            y.copy_from_slice(&out[..y.len()]);
+        }
+    }
+}
+
+/// The integers of a block of 32.
+#[inline(always)]
+fn integers<F: Decode>(v: V, block: &F) -> __m256i {
+    let mut q = v.zero();
+    block.each_32(
+        v,
+        #[inline(always)]
+        |_, x| q = x,
+    );
+    q
+}
+
+/// Partial sums of a block: of the integers times sub-scales, and of the sums times minimums or offsets; the latter are
+/// not for signed bytes.
+#[inline(always)]
+pub(super) fn sub_blocks<I: X86Products, F: Decode>(
+    s: I,
+    block: &F,
+    a: &[[i8; 32]],
+    sums: __m256i,
+) -> (__m256i, __m256i) {
+    let v = s.v();
+    let (scales, mins) = block.sub_scales(v);
+    let mut isum = v.zero();
+    block.each_32(
+        v,
+        #[inline(always)]
+        |i, q| {
+            let ith = v.splat16(0x0100 + 0x0202 * i as i16);
+            let a = v.load_i8(&a[i]);
+            // The magnitudes, with the signs moved to the activations: sums of two products fit an i16.
+            let (q, a) = if is_signed::<F>() { (v.abs8(q), v.sign8(a, q)) } else { (q, a) };
+            isum = s.scaled_dot(isum, q, a, v.shuffle8(scales, ith));
+        },
+    );
+    (isum, v.madd16(mins, sums))
+}
+
+/// `d` of 8 rows in lanes, and the stored scale of the minimum.
+#[inline(always)]
+pub(super) fn scales<F: Decode>(v: V, unit: [&F; ROWS]) -> (__m256, __m256) {
+    let bits = map(unit, F::d_min);
+    if F::F32_SCALE {
+        let min = if F::HAS_MIN { v.of_bits(v.words(map(unit, F::min))) } else { v.zero_f32() };
+        return (v.of_bits(v.words(bits)), min);
+    }
+    if !F::HAS_MIN {
+        // Joined with integer instructions, which have nothing else to do.
+        let four = |[a, b, c, d]: [u32; 4]| u64::from(a | b << 16) | u64::from(c | d << 16) << 32;
+        let [a, b, c, d, e, f, g, h] = bits;
+        let (low, high) = (four([a, b, c, d]), four([e, f, g, h]));
+        let d = v.of_f16(v.low64_128(v.of_u64(low as i64), v.of_u64(high as i64)));
+        let d = if F::D_FACTOR == 1.0 { d } else { v.mul(d, v.splat_f32(F::D_FACTOR)) };
+        return (d, v.zero_f32());
+    }
+    // Each half as d0..d3 m0..m3, then d0..d7 m0..m7.
+    let split = v.twice(v.load_128(&[0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]));
+    let x = v.quarters::<0b11_01_10_00>(v.shuffle8(v.words(bits), split));
+    (v.of_f16(v.low_half(x)), v.of_f16(v.high_half::<1>(x)))
+}

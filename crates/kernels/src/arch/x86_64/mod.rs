@@ -1,0 +1,105 @@
+//! x86-64: AVX2, and AVX-512 with VNNI. [`Products`] tells what is in the files and how kernels are built of them.
+//!
+//! Integer sums are exact in any order; what is rounded is one chain of fused multiply-adds for each output, in the
+//! order of the units, with outputs in lanes. So the bits are those of [`crate::arch::scalar`].
+//!
+//! [`Products`]: crate::linear::products::Products
+
+pub(crate) mod avx2;
+pub(crate) mod avx512;
+mod decode;
+#[cfg(any(emulate_avx512, test))]
+mod emulated512;
+mod gemm;
+mod gemv;
+mod panel;
+mod products;
+#[cfg(test)]
+mod tests;
+mod unpacked;
+mod vector;
+
+use crate::acts::Acts;
+use crate::linear::name::Name;
+use crate::linear::source::Source;
+use crate::linear::{LinearKernel, Panel};
+use crate::pool::Columns;
+use decode::Decode;
+use happy_tensor::Block;
+use products::X86Products;
+
+/// Where the kernels for AVX-512 take their instructions from.
+#[cfg(not(emulate_avx512))]
+use core::arch::x86_64 as intrinsics;
+#[cfg(emulate_avx512)]
+use emulated512 as intrinsics;
+
+/// The kernel of a format that is decoded in place.
+const fn in_place<P: X86Products, B: Decode + Source + Block>() -> LinearKernel {
+    const { assert!(<B as Decode>::LEN == <B as Block>::LEN && B::PARTS == 1, "one unit a block") };
+    LinearKernel {
+        dtype: B::DTYPE,
+        isa: P::ISA,
+        gemv_name: const { &Name::new("gemv", B::DTYPE, gemv::ROWS, 1, P::ISA) }.as_str(),
+        gemm_name: const { &Name::new("gemm", B::DTYPE, gemm::ROWS, P::TOKENS, P::ISA) }.as_str(),
+        gemv: |w, x, y| {
+            P::proof().run(
+                #[inline(always)]
+                move |s| gemv::gemv::<P, B>(s, w, x, y),
+            );
+        },
+        gemm: |w, x, y, panel| {
+            P::proof().run(
+                #[inline(always)]
+                move |s| gemm::gemm::<P, B>(s, w, x, y, panel),
+            );
+        },
+        panel_rows: gemm::ROWS,
+        panel_bytes: gemm::panel_bytes::<P, B>,
+    }
+}
+
+/// The kernel of a format that portable code unpacks.
+const fn unpacked<P: X86Products, B: Source<Unit: Decode> + Block>() -> LinearKernel {
+    LinearKernel {
+        dtype: B::DTYPE,
+        isa: P::ISA,
+        gemv_name: const { &Name::new("gemv", B::DTYPE, gemv::ROWS, 1, P::ISA) }.as_str(),
+        gemm_name: const { &Name::new("gemm", B::DTYPE, gemm::ROWS, P::TOKENS, P::ISA) }.as_str(),
+        gemv: |w, x, y| {
+            P::proof().run(
+                #[inline(always)]
+                move |s| unpacked::gemv::<P, B>(s, w, x, y),
+            );
+        },
+        gemm: |w, x, y, panel| {
+            let (s, rows) = (P::proof(), unpacked::Rows::<B>::new(w, x, y.width()));
+            panels::<P, B::Unit>(s, x, y, panel, &|first, lines| {
+                s.run(
+                    #[inline(always)]
+                    |s| rows.fill(s, first, lines),
+                );
+            });
+        },
+        panel_rows: gemm::ROWS,
+        panel_bytes: gemm::panel_bytes::<P, B::Unit>,
+    }
+}
+
+/// What fills a panel: the first row, and the lines.
+type Fill<'a> = dyn Fn(usize, &mut [gemm::Line]) + 'a;
+
+/// One copy of the tiles for each kind of unit, which the formats share.
+#[inline(never)]
+fn panels<P: X86Products, F: Decode>(
+    s: P,
+    x: Acts<'_>,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+    fill: &Fill<'_>,
+) {
+    s.run(
+        #[inline(always)]
+        move |s| gemm::panels::<P, F>(s, x, y, panel, fill),
+    );
+}

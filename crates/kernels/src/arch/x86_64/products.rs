@@ -1,0 +1,249 @@
+//! Integer products, 8 rows in lanes for the gemv and 16 for the gemm: what the instruction sets do differently, and
+//! how AVX2 does it.
+//!
+//! The difference: AVX2 multiplies u8 by i8 into i16 pair sums, of which only so many can be added up,
+//! VNNI adds four products to an i32 at once.
+
+use super::avx2::Avx2;
+use super::decode::{Decode, is_signed};
+use super::vector::{V, map};
+use crate::isa::Isa;
+use crate::linear::products::Products;
+use crate::simd::Simd;
+use core::arch::x86_64::{__m256, __m256i};
+
+/// The integer products of an instruction set.
+pub(super) trait X86Products: Products {
+    /// The greatest sum of products that a lane of [`X86Products::P`] can hold.
+    const SUM_MAX: i32;
+    /// Whether signed bytes are multiplied as such; if not, an offset makes them unsigned.
+    const SIGNED: bool;
+    /// 4 integers of each of 16 rows.
+    type W: Copy;
+    /// Sums of products before the sub-scale, 16 rows.
+    type P: Copy;
+    /// 16 i32.
+    type I: Copy;
+    /// 16 f32.
+    type R: Copy;
+
+    /// The 256-bit instructions.
+    fn v(self) -> V;
+
+    /// The dot products of 8 rows of 32 integers with the same activations.
+    fn dots8<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> __m256i;
+    /// Adds products of 32 integers and activations, times the i16 in `scale`, to the lanes of `acc`.
+    fn scaled_dot(self, acc: __m256i, q: __m256i, a: __m256i, scale: __m256i) -> __m256i;
+
+    fn zero_p(self) -> Self::P;
+    fn zero_i(self) -> Self::I;
+    fn zero_r(self) -> Self::R;
+    /// Both sums of activations times `x`, added, in all lanes.
+    fn splat_dot(self, sums: [i16; 2], x: i16) -> Self::I;
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
+    fn load_w(self, line: &[u8; 64]) -> Self::W;
+    fn load_r(self, line: &[u8; 64]) -> Self::R;
+    /// Adds the products of 4 integers a row with 4 activations.
+    fn step<F: Decode>(self, p: Self::P, w: Self::W, a: [i8; 4]) -> Self::P;
+    /// `acc` plus the sums `p`.
+    fn add_sums(self, acc: Self::I, p: Self::P) -> Self::I;
+    /// `acc` plus the sums `p` times a row's scale, laid out by [`X86Products::scale_lanes`].
+    fn add_scaled(self, acc: Self::I, p: Self::P, scale: &[u8; 64]) -> Self::I;
+    /// Scales, an i32 each, as [`X86Products::add_scaled`] wants them.
+    fn scale_lanes(self, scales: __m256i) -> __m256i;
+    /// `acc` plus, in each row, the products of two i16 with two sums of activations.
+    fn add_pairs(self, acc: Self::I, pairs: &[u8; 64], sums: [i16; 2]) -> Self::I;
+    /// `acc = fma(x, d * da, acc)`.
+    fn fma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R;
+    /// `acc = fma(-x, d * da, acc)`.
+    fn nfma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R;
+    fn store(self, r: Self::R, y: &mut [f32; 16]);
+}
+
+#[inline(always)]
+pub(super) fn word(a: [i8; 4]) -> i32 {
+    i32::from_ne_bytes([a[0] as u8, a[1] as u8, a[2] as u8, a[3] as u8])
+}
+
+#[inline(always)]
+pub(super) fn pair([low, high]: [i16; 2]) -> i32 {
+    i32::from(low as u16) | i32::from(high) << 16
+}
+
+/// The two halves of a line.
+#[inline(always)]
+fn halves(line: &[u8; 64]) -> [&[u8; 32]; 2] {
+    {
+        let halves = line.as_chunks().0;
+        [&halves[0], &halves[1]]
+    }
+}
+
+impl Products for Avx2 {
+    const ISA: Isa = Isa::Avx2;
+    const TOKENS: usize = 4;
+    type Floats = Avx2;
+
+    #[inline(always)]
+    fn proof() -> Self {
+        Avx2::token()
+    }
+
+    #[inline(always)]
+    fn run(self, body: impl FnOnce(Self)) {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn with_features(s: Avx2, body: impl FnOnce(Avx2)) {
+            body(s);
+        }
+        // SAFETY: the token proves the features.
+        unsafe { with_features(self, body) }
+    }
+}
+
+impl Avx2 {
+    /// Sums of two products each, as i16. The products of signed bytes are those of the magnitudes with the signs
+    /// moved to the activations: 2 * 128 * 127 fits.
+    #[inline(always)]
+    fn products<F: Decode>(self, q: __m256i, a: __m256i) -> __m256i {
+        let v = self.v();
+        if is_signed::<F>() { v.madd_u8_i8(v.abs8(q), v.sign8(a, q)) } else { v.madd_u8_i8(q, a) }
+    }
+}
+
+impl X86Products for Avx2 {
+    const SUM_MAX: i32 = i16::MAX as i32;
+    const SIGNED: bool = true;
+    type W = [__m256i; 2];
+    type P = [__m256i; 2];
+    type I = [__m256i; 2];
+    type R = [__m256; 2];
+
+    #[inline(always)]
+    fn v(self) -> V {
+        V::of(self)
+    }
+
+    #[inline(always)]
+    fn dots8<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> __m256i {
+        let v = self.v();
+        let ones = v.splat16(1);
+        let p = map(
+            q,
+            #[inline(always)]
+            |q| self.products::<F>(q, a),
+        );
+        // Pair sums stay i16 for as many levels of the sum as they fit, two rows' worth of work for one.
+        match Self::SUM_MAX / (2 * 127 * F::MAX) {
+            8.. => v.madd16(v.octet(v.quads(p, V::add16), V::add16), ones),
+            4..8 => {
+                let [x, y] = v.quads(p, V::add16);
+                v.octet([v.madd16(x, ones), v.madd16(y, ones)], V::add32)
+            }
+            _ => v.sums8(map(
+                p,
+                #[inline(always)]
+                |p| v.madd16(p, ones),
+            )),
+        }
+    }
+
+    #[inline(always)]
+    fn scaled_dot(self, acc: __m256i, q: __m256i, a: __m256i, scale: __m256i) -> __m256i {
+        let v = self.v();
+        v.add32(acc, v.madd16(v.madd_u8_i8(q, a), scale))
+    }
+
+    #[inline(always)]
+    fn zero_p(self) -> Self::P {
+        [self.v().zero(); 2]
+    }
+
+    #[inline(always)]
+    fn zero_i(self) -> Self::I {
+        [self.v().zero(); 2]
+    }
+
+    #[inline(always)]
+    fn zero_r(self) -> Self::R {
+        [self.v().zero_f32(); 2]
+    }
+
+    #[inline(always)]
+    fn splat_dot(self, sums: [i16; 2], x: i16) -> Self::I {
+        let v = self.v();
+        [v.madd16(v.splat32(pair(sums)), v.splat16(x)); 2]
+    }
+
+    #[inline(always)]
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I {
+        [self.v().add32(a[0], b[0]), self.v().add32(a[1], b[1])]
+    }
+
+    #[inline(always)]
+    fn load_w(self, line: &[u8; 64]) -> Self::W {
+        let [x, y] = halves(line);
+        [self.v().load(x), self.v().load(y)]
+    }
+
+    #[inline(always)]
+    fn load_r(self, line: &[u8; 64]) -> Self::R {
+        let [x, y] = halves(line);
+        [self.v().load_f32(x), self.v().load_f32(y)]
+    }
+
+    #[inline(always)]
+    fn step<F: Decode>(self, p: Self::P, w: Self::W, a: [i8; 4]) -> Self::P {
+        let v = self.v();
+        let a = v.splat32(word(a));
+        [v.add16(p[0], self.products::<F>(w[0], a)), v.add16(p[1], self.products::<F>(w[1], a))]
+    }
+
+    #[inline(always)]
+    fn add_sums(self, acc: Self::I, p: Self::P) -> Self::I {
+        let v = self.v();
+        let ones = v.splat16(1);
+        [v.add32(acc[0], v.madd16(p[0], ones)), v.add32(acc[1], v.madd16(p[1], ones))]
+    }
+
+    #[inline(always)]
+    fn add_scaled(self, acc: Self::I, p: Self::P, scale: &[u8; 64]) -> Self::I {
+        let v = self.v();
+        let scale = self.load_w(scale);
+        [v.add32(acc[0], v.madd16(p[0], scale[0])), v.add32(acc[1], v.madd16(p[1], scale[1]))]
+    }
+
+    #[inline(always)]
+    fn scale_lanes(self, scales: __m256i) -> __m256i {
+        let v = self.v();
+        let low_twice = [0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13];
+        v.shuffle8(scales, v.twice(v.load_128(&low_twice)))
+    }
+
+    #[inline(always)]
+    fn add_pairs(self, acc: Self::I, pairs: &[u8; 64], sums: [i16; 2]) -> Self::I {
+        let v = self.v();
+        let (pairs, sums) = (self.load_w(pairs), v.splat32(pair(sums)));
+        [v.add32(acc[0], v.madd16(pairs[0], sums)), v.add32(acc[1], v.madd16(pairs[1], sums))]
+    }
+
+    #[inline(always)]
+    fn fma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R {
+        let v = self.v();
+        let da = v.splat_f32(da);
+        [v.fma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]), v.fma(v.to_f32(x[1]), v.mul(d[1], da), acc[1])]
+    }
+
+    #[inline(always)]
+    fn nfma(self, acc: Self::R, x: Self::I, d: Self::R, da: f32) -> Self::R {
+        let v = self.v();
+        let da = v.splat_f32(da);
+        [v.nfma(v.to_f32(x[0]), v.mul(d[0], da), acc[0]), v.nfma(v.to_f32(x[1]), v.mul(d[1], da), acc[1])]
+    }
+
+    #[inline(always)]
+    fn store(self, r: Self::R, y: &mut [f32; 16]) {
+        for (r, y) in r.into_iter().zip(y.as_chunks_mut().0) {
+            self.v().store_f32(r, y);
+        }
+    }
+}

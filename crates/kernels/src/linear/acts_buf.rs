@@ -1,0 +1,179 @@
+//! The activations of a batch in the forms that the weights want.
+
+use crate::acts::{ActKind, Acts};
+use crate::{Ctx, Mat};
+use std::collections::TryReserveError;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A set of [`ActKind`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ActKinds([bool; 3]);
+
+impl ActKinds {
+    /// The set with `kind` added.
+    #[must_use]
+    pub fn with(mut self, kind: ActKind) -> Self {
+        self.0[kind.index()] = true;
+        self
+    }
+
+    /// Whether `kind` is in the set.
+    pub fn contains(self, kind: ActKind) -> bool {
+        self.0[kind.index()]
+    }
+
+    /// The members of both sets.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(core::array::from_fn(|i| self.0[i] || other.0[i]))
+    }
+}
+
+/// One quantised form: integers, scales, sums.
+#[derive(Debug, Default)]
+struct Quantised {
+    q: Vec<i8>,
+    d: Vec<f32>,
+    sums: Vec<i16>,
+}
+
+/// Activations of up to a planned number of tokens, in every form that the next matrices want.
+#[derive(Debug, Default)]
+pub struct ActBuf {
+    x: Vec<f32>,
+    forms: [Quantised; 2],
+    max_rows: usize,
+    max_k: usize,
+    rows: usize,
+    k: usize,
+    set: ActKinds,
+}
+
+const FORMS: [ActKind; 2] = [ActKind::Q8x32, ActKind::Q8x256];
+
+impl ActBuf {
+    /// Room for `max_rows` tokens of `max_k` values in the forms `kinds`.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn new(max_rows: usize, max_k: usize, kinds: ActKinds) -> Result<Self, TryReserveError> {
+        fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>, TryReserveError> {
+            let mut v = Vec::new();
+            v.try_reserve_exact(len)?;
+            v.resize(len, T::default());
+            Ok(v)
+        }
+        let of = |per_row: usize| max_rows.saturating_mul(per_row);
+        let n = of(max_k);
+        let mut buf = Self { max_rows, max_k, ..Self::default() };
+        if kinds.contains(ActKind::F32) {
+            buf.x = zeros(n)?;
+        }
+        for (form, kind) in buf.forms.iter_mut().zip(FORMS) {
+            if kinds.contains(kind) {
+                form.q = zeros(n)?;
+                form.d = zeros(of(max_k / kind.unit()))?;
+                form.sums = zeros(of(max_k / 16))?;
+            }
+        }
+        Ok(buf)
+    }
+
+    /// Bytes that [`ActBuf::new`] reserves, for plans.
+    pub fn bytes(max_rows: usize, max_k: usize, kinds: ActKinds) -> usize {
+        let per_row = |kind: ActKind| match kind {
+            ActKind::F32 => max_k.saturating_mul(4),
+            _ => max_k.saturating_add(4 * (max_k / kind.unit()) + 2 * (max_k / 16)),
+        };
+        let kinds = ActKind::ALL.into_iter().filter(|k| kinds.contains(*k));
+        max_rows.saturating_mul(kinds.map(per_row).fold(0, usize::saturating_add))
+    }
+
+    /// Takes over the rows of `x` in the forms `kinds`; false if a value that must be quantised is not finite. Of a
+    /// cancelled computation neither the values nor the answer mean anything.
+    ///
+    /// # Panics
+    /// If `x` is larger than planned, or a form was not planned, or `x.cols()` is not a multiple of a form's unit.
+    #[must_use]
+    pub fn set(&mut self, cx: Ctx<'_>, x: Mat<'_>, kinds: ActKinds) -> bool {
+        let (rows, k) = (x.rows(), x.cols());
+        assert!(rows <= self.max_rows && k <= self.max_k, "{rows} x {k} activations were not planned for");
+        (self.rows, self.k, self.set) = (rows, k, kinds);
+        // Few rows are quantised faster than a job is handed out.
+        let rows_per_task = if rows < 4 { rows.max(1) } else { 4 };
+        let finite = AtomicBool::new(true);
+        if kinds.contains(ActKind::F32) {
+            cx.pool.for_each_chunk(&mut self.x[..rows * k], (rows_per_task * k).max(1), &|i, out, _| {
+                if cx.cancelled() {
+                    return;
+                }
+                for (r, out) in out.chunks_exact_mut(k).enumerate() {
+                    out.copy_from_slice(x.row(i * rows_per_task + r));
+                }
+            });
+        }
+        for (form, kind) in self.forms.iter_mut().zip(FORMS) {
+            if !kinds.contains(kind) || k == 0 {
+                continue;
+            }
+            assert!(k % kind.unit() == 0, "rows of {k} values cannot be cut into blocks of {}", kind.unit());
+            let (n_d, n_sums) = (k / kind.unit(), k / 16);
+            cx.pool.for_each_chunk3(
+                (&mut form.q[..rows * k], rows_per_task * k),
+                (&mut form.d[..rows * n_d], rows_per_task * n_d),
+                (&mut form.sums[..rows * n_sums], rows_per_task * n_sums),
+                &|i, (q, d, sums), _| {
+                    if !cx.cancelled() {
+                        quantise_rows(cx, kind, x, i * rows_per_task, (q, d, sums), &finite);
+                    }
+                },
+            );
+        }
+        finite.load(Ordering::Relaxed)
+    }
+
+    /// Number of tokens that were set.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The activations in one form.
+    ///
+    /// # Panics
+    /// If the last [`ActBuf::set`] did not ask for it.
+    pub fn get(&self, kind: ActKind) -> Acts<'_> {
+        assert!(self.set.contains(kind), "the activations were not asked for as {kind:?}");
+        let (rows, k) = (self.rows, self.k);
+        let empty = Acts { kind, rows, k, x: &[], q: &[], d: &[], sums: &[] };
+        let form = match kind {
+            ActKind::F32 => return Acts { x: &self.x[..rows * k], ..empty },
+            ActKind::Q8x32 => &self.forms[0],
+            ActKind::Q8x256 => &self.forms[1],
+        };
+        Acts {
+            q: &form.q[..rows * k],
+            d: &form.d[..rows * (k / kind.unit())],
+            sums: &form.sums[..rows * (k / 16)],
+            ..empty
+        }
+    }
+}
+
+/// Quantises the rows of `x` from `first` on into pieces that hold as many.
+fn quantise_rows(
+    cx: Ctx<'_>,
+    kind: ActKind,
+    x: Mat<'_>,
+    first: usize,
+    (q, d, sums): (&mut [i8], &mut [f32], &mut [i16]),
+    finite: &AtomicBool,
+) {
+    let k = x.cols();
+    let rows =
+        q.chunks_exact_mut(k).zip(d.chunks_exact_mut(k / kind.unit())).zip(sums.chunks_exact_mut(k / 16));
+    for (r, ((q, d), sums)) in rows.enumerate() {
+        if !(cx.kernels.ops.quantize)(kind, x.row(first + r), q, d, sums) {
+            finite.store(false, Ordering::Relaxed);
+        }
+    }
+}

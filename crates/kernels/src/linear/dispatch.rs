@@ -1,0 +1,162 @@
+//! Cutting matrices into tasks.
+//!
+//! ```text
+//! few tokens:   task = some weight rows, as many as are worth a claim; gemv for each token (the rows stay in L1)
+//! many tokens:  task = one panel of weight rows, unpacked once, times all tokens
+//! ```
+
+use super::{ActBuf, LinearRows, Panel};
+use crate::activation::Activation;
+use crate::{Columns, Ctx, MatMut, PerWorker};
+use std::collections::TryReserveError;
+
+/// From this many tokens on, unpacking a panel is cheaper than reading the blocks once a token.
+const GEMM_MIN_TOKENS: usize = 4;
+
+/// Weight bytes of a gemv task: two microseconds of memory bandwidth, many times the cost of a claim.
+const GEMV_TASK_BYTES: usize = 24 << 10;
+
+/// Most rows of a gemv task.
+const GEMV_MAX_ROWS: usize = 256;
+
+/// Rows of a gemv task are a multiple of this: every kernel's row group divides it.
+const GEMV_ROW_GROUP: usize = 16;
+
+/// Multiply-adds of a weight panel between two looks at the cancel flag: 10 to 30 ms of a slow core.
+const LOOK_MACS: usize = 1 << 25;
+
+/// Fewest tokens between two looks: unpacking a panel costs as much as about five of them.
+const LOOK_MIN_TOKENS: usize = 32;
+
+/// Panels of all workers.
+#[derive(Debug, Default)]
+pub struct Panels(PerWorker<Panel>);
+
+impl Panels {
+    /// Panels for jobs of up to `max_rows` tokens with matrices whose largest [`Linear::panel_bytes`](super::Linear::panel_bytes) is
+    /// `panel_bytes`.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn new(threads: usize, max_rows: usize, panel_bytes: usize) -> Result<Self, TryReserveError> {
+        PerWorker::new(threads, |_| Panel::new(panel_bytes, outputs(max_rows))).map(Self)
+    }
+
+    /// Bytes that [`Panels::new`] reserves.
+    pub fn bytes(threads: usize, max_rows: usize, panel_bytes: usize) -> usize {
+        let one = panel_bytes.saturating_add(64).saturating_add(outputs(max_rows).saturating_mul(4));
+        threads.saturating_mul(one)
+    }
+}
+
+/// Results that a task of [`forward_glu`] may have to keep.
+fn outputs(max_rows: usize) -> usize {
+    max_rows.saturating_mul(GEMV_ROW_GROUP).max((GEMM_MIN_TOKENS - 1) * GEMV_MAX_ROWS)
+}
+
+/// Weight rows of a task.
+fn task_width(rows: LinearRows<'_>, tokens: usize) -> usize {
+    if tokens >= GEMM_MIN_TOKENS {
+        return rows.linear.kernel.panel_rows;
+    }
+    let rows = (GEMV_TASK_BYTES / rows.linear.row_bytes).clamp(GEMV_ROW_GROUP, GEMV_MAX_ROWS);
+    rows / GEMV_ROW_GROUP * GEMV_ROW_GROUP
+}
+
+/// The rows from `first` on, as many as `y` is wide, times all tokens, with the bias.
+fn multiply(
+    cx: Ctx<'_>,
+    rows: LinearRows<'_>,
+    acts: &ActBuf,
+    first: usize,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+) {
+    let (w, acts, kernel) = (rows.bytes_from(first), acts.get(rows.act_kind()), rows.linear.kernel);
+    if acts.rows >= GEMM_MIN_TOKENS {
+        // Up to rows of 8,192 weights and 256 tokens that is all tokens at once.
+        let step = LOOK_MACS / (kernel.panel_rows * acts.k).max(1) / 8 * 8;
+        let step = step.max(LOOK_MIN_TOKENS);
+        for t in (0..acts.rows).step_by(step) {
+            if t > 0 && cx.cancelled() {
+                return;
+            }
+            let count = step.min(acts.rows - t);
+            (kernel.gemm)(w, acts.rows_range(t, count), &mut y.rows_range_mut(t, count), panel);
+        }
+    } else {
+        for t in 0..acts.rows {
+            (kernel.gemv)(w, acts.rows_range(t, 1), y.row_mut(t));
+        }
+    }
+    if let Some(bias) = rows.bias_from(first) {
+        for t in 0..acts.rows {
+            for (y, b) in y.row_mut(t).iter_mut().zip(bias) {
+                *y += b;
+            }
+        }
+    }
+}
+
+/// `y = W x + b` for several matrices and the same activations, as one job.
+///
+/// `parts` are matrices (`&Linear` or [`LinearRows`]) with their outputs of `[tokens][n_out]`; `acts` must hold the
+/// forms that they want.
+///
+/// # Panics
+/// If shapes do not agree: they are the program's own.
+pub fn forward<'m, M: Copy + Into<LinearRows<'m>>>(
+    cx: Ctx<'_>,
+    acts: &ActBuf,
+    parts: &mut [(M, MatMut<'_>)],
+    panels: &Panels,
+) {
+    let tokens = acts.rows();
+    let mut linears = [None::<LinearRows<'_>>; 16];
+    assert!(parts.len() <= linears.len(), "{} matrices in one job, expected at most 16", parts.len());
+    for (slot, (matrix, y)) in linears.iter_mut().zip(parts.iter()) {
+        let matrix = (*matrix).into();
+        assert!(y.rows() == tokens && y.cols() == matrix.n_out(), "the output of a matrix has another shape");
+        *slot = Some(matrix);
+    }
+    let pieces = parts.iter_mut().map(|(matrix, y)| (y.reborrow(), task_width((*matrix).into(), tokens)));
+    cx.pool.for_each_columns(pieces, &|which, first, y, worker| {
+        if let Some(linear) = linears[which].filter(|_| !cx.cancelled()) {
+            panels.0.with(worker, |panel| multiply(cx, linear, acts, first, y, panel));
+        }
+    });
+}
+
+/// `y = act(gate x) * (up x)`, as one job: neither product is stored whole.
+///
+/// `y` is `[tokens][n_out]`; both matrices have the same shape, biases included where they are.
+///
+/// # Panics
+/// If shapes do not agree: they are the program's own.
+pub fn forward_glu<'m, M: Into<LinearRows<'m>>>(
+    cx: Ctx<'_>,
+    acts: &ActBuf,
+    (gate, up): (M, M),
+    activation: Activation,
+    y: MatMut<'_>,
+    panels: &Panels,
+) {
+    let (gate, up, tokens) = (gate.into(), up.into(), acts.rows());
+    assert!(y.rows() == tokens && y.cols() == gate.n_out() && gate.n_out() == up.n_out());
+    let width = task_width(gate, tokens).min(task_width(up, tokens));
+    cx.pool.for_each_columns([(y, width)], &|_, first, y, worker| {
+        if cx.cancelled() {
+            return;
+        }
+        panels.0.with(worker, |panel| {
+            multiply(cx, gate, acts, first, y, panel);
+            let mut outputs = panel.take_outputs();
+            let mut up_y = Columns::of(MatMut::new(&mut outputs, tokens, y.width()));
+            multiply(cx, up, acts, first, &mut up_y, panel);
+            for t in 0..tokens {
+                (cx.kernels.ops.glu)(activation, y.row_mut(t), up_y.row_mut(t));
+            }
+            panel.give_outputs(outputs);
+        });
+    });
+}

@@ -1,0 +1,63 @@
+//! A matrix alone: `Linear::apply` against plain loops, with one workspace for all, and everything that it refuses.
+
+mod common;
+
+use common::Rng;
+use happy_kernels::linear::{ApplyError, Linear, LinearError, Workspace};
+use happy_kernels::{Ctx, Kernels, Pool};
+use happy_tensor::{DType, dequantize_to_vec, quantize_row};
+
+#[test]
+fn one_workspace_serves_matrices_of_all_shapes() {
+    let mut rng = Rng::new(3);
+    let mut floats = |n: usize| (0..n).map(|_| rng.normal()).collect::<Vec<f32>>();
+    let mut workspace = Workspace::default();
+    let mut failed = Vec::new();
+    for (dtype, rows, n_out, n_in, threads) in [
+        (DType::Q8_0, 1, 3, 32, 1),
+        (DType::F32, 2, 5, 7, 2),
+        (DType::Q4K, 9, 40, 512, 3),
+        (DType::Q4_0, 1, 1, 64, 1),
+        (DType::Q8_0, 20, 70, 96, 2),
+        (DType::Q6K, 0, 4, 256, 2),
+    ] {
+        let (kernels, pool) = (Kernels::detect().unwrap(), Pool::new(threads).unwrap());
+        let (weights, x) = (floats(n_out * n_in), floats(rows * n_in));
+        let linear = Linear::quantize(dtype, n_out, n_in, &weights, &kernels).unwrap();
+        let mut y = vec![f32::NAN; rows * n_out];
+        linear.apply(Ctx::new(&pool, &kernels), &x, &mut y, &mut workspace).unwrap();
+        let mut bytes = vec![0; dtype.row_bytes(n_in).unwrap() * n_out];
+        quantize_row(dtype, &weights, &mut bytes).unwrap();
+        let stored = dequantize_to_vec(dtype, &bytes).unwrap();
+        for (i, y) in y.iter().enumerate() {
+            let (x, w) = (&x[i / n_out * n_in..][..n_in], &stored[i % n_out * n_in..][..n_in]);
+            let exact: f32 = x.iter().zip(w).map(|(x, w)| x * w).sum();
+            let scale: f32 = x.iter().zip(w).map(|(x, w)| (x * w).abs()).sum();
+            if (y - exact).abs() > 0.02 * scale + 1e-6 {
+                failed.push(format!("{dtype:?} {rows} x {n_in} -> {n_out}, {i}: {y}, expected {exact}"));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let (kernels, pool) = (Kernels::detect().unwrap(), Pool::new(1).unwrap());
+    let cx = Ctx::new(&pool, &kernels);
+    let linear = Linear::quantize(DType::Q8_0, 2, 32, &[1.0; 64], &kernels).unwrap();
+    let mut workspace = Workspace::default();
+    let mut apply = |x: &[f32], n: usize| linear.apply(cx, x, &mut vec![0.0; n], &mut workspace);
+    for (x, y) in [(31, 2), (33, 2), (32, 1), (32, 3), (64, 2), (0, 1)] {
+        let expected = ApplyError::Shape { x, y, n_out: 2, n_in: 32 };
+        assert_eq!(apply(&vec![1.0; x], y), Err(expected), "{x} inputs, {y} outputs");
+    }
+    for wrong in [f32::NAN, f32::INFINITY] {
+        assert_eq!(apply(&[wrong; 32], 2), Err(ApplyError::NonFinite));
+    }
+    assert_eq!(apply(&[1.0; 32], 2), Ok(()));
+    let quantize = |n_out, n_in, weights| Linear::quantize(DType::Q8_0, n_out, n_in, weights, &kernels);
+    assert!(matches!(quantize(2, 31, &[0.0; 62]), Err(LinearError::Shape(_))));
+    assert!(matches!(quantize(2, 32, &[0.0; 63]), Err(LinearError::Shape(_))));
+    assert!(matches!(quantize(0, 32, &[]), Err(LinearError::Empty { .. })));
+}

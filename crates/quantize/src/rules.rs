@@ -1,0 +1,267 @@
+//! Which matrix gets which type in a mix.
+//!
+//! The rules follow `llama_tensor_get_type` of llama.cpp (`src/llama-quant.cpp`), so that files of one name hold the same types
+//! whoever made them.
+
+use crate::mix::Mix;
+use happy_gguf::{GgufSet, TensorInfo, Value};
+use happy_tensor::DType;
+
+/// Parts of the names of tensors that stay as they are: small, or not multiplied as matrices.
+const KEPT: [&str; 26] = [
+    "_norm.weight",
+    "ffn_gate_inp.weight",
+    "ffn_gate_tid2eid.weight",
+    "altup",
+    "laurel",
+    "per_layer_model_proj",
+    "position_embd.weight",
+    "token_types.weight",
+    "ssm_conv1d",
+    "shortconv.conv.weight",
+    "indexer.k_proj.weight",
+    "indexer.q_proj.weight",
+    "time_mix_first.weight",
+    "time_mix_w",
+    "time_mix_v0.weight",
+    "time_mix_v1.weight",
+    "time_mix_v2.weight",
+    "time_mix_a",
+    "time_mix_g1.weight",
+    "time_mix_g2.weight",
+    "time_mix_decay_w",
+    "time_mix_lerp_fused.weight",
+    "attn_rel_b.weight",
+    ".position_embd",
+    ".rel_pos",
+    ".patch_embd",
+];
+
+/// Whether a tensor is a matrix that a mix covers.
+pub(crate) fn is_covered(tensor: &TensorInfo<'_>) -> bool {
+    // GGUF writes [n] for a vector, but [n, 1] is one too.
+    tensor.dims.padded()[1..].iter().any(|d| *d > 1)
+        && tensor.name.ends_with("weight")
+        && !KEPT.iter().any(|part| tensor.name.contains(part))
+}
+
+/// What a tensor is for.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Output,
+    Embedding,
+    /// Values of attention, alone or with what is stored with them.
+    Value,
+    Key,
+    AttentionOutput,
+    Down,
+    Other,
+}
+
+fn kind(name: &str) -> Kind {
+    let is = |part| name.contains(part);
+    match name {
+        "output.weight" => Kind::Output,
+        "token_embd.weight" | "per_layer_token_embd.weight" => Kind::Embedding,
+        _ if is("attn_qkv.weight") || is("attn_kv_b.weight") || is("attn_v.weight") => Kind::Value,
+        _ if is("attn_k.weight") => Kind::Key,
+        _ if is("attn_output.weight") => Kind::AttentionOutput,
+        _ if is("ffn_down") => Kind::Down,
+        _ => Kind::Other,
+    }
+}
+
+/// The number after `blk.`.
+fn layer(name: &str) -> Option<usize> {
+    name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
+}
+
+/// What the rules ask of a model.
+struct Model {
+    n_layers: usize,
+    n_values: usize,
+    n_experts: usize,
+    /// Query heads that share a key.
+    group: usize,
+    is_falcon: bool,
+    is_70b: bool,
+    tied: bool,
+    weighted: bool,
+}
+
+impl Model {
+    fn new(gguf: &GgufSet<'_>, weighted: bool) -> Self {
+        let arch = gguf.metadata().optional::<&str>("general.architecture").ok().flatten().unwrap_or("");
+        let number = |key: &str| {
+            let value = match gguf.metadata().get(&format!("{arch}.{key}"))? {
+                Value::Array(array) => array.get(0)?,
+                value => value,
+            };
+            usize::try_from(value.as_integer()?).ok()
+        };
+        let heads = number("attention.head_count").unwrap_or(0);
+        let n_layers = number("block_count").unwrap_or(0);
+        Self {
+            n_layers,
+            n_values: gguf.tensors().filter(|(_, t)| kind(t.name) == Kind::Value).count(),
+            n_experts: number("expert_count").unwrap_or(0),
+            group: heads / number("attention.head_count_kv").unwrap_or(heads).max(1),
+            is_falcon: arch == "falcon",
+            is_70b: matches!(arch, "llama" | "qwen2") && n_layers == 80,
+            tied: gguf.tensor("output.weight").is_none(),
+            weighted,
+        }
+    }
+}
+
+/// The layers that get more bits: the first and the last eighth, and of the others every third.
+fn use_more_bits(i: usize, n: usize) -> bool {
+    i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2
+}
+
+/// Chooses types by a mix. Asked for the matrices in the [`order`] of the layers, since the rules count those before.
+pub(crate) struct Chooser {
+    model: Model,
+    mix: Mix,
+    /// Matrices so far: values of attention, and `ffn_down`.
+    values: usize,
+    downs: usize,
+}
+
+impl Chooser {
+    /// `weighted`: with an importance matrix.
+    pub(crate) fn new(gguf: &GgufSet<'_>, mix: Mix, weighted: bool) -> Self {
+        Self { model: Model::new(gguf, weighted), mix, values: 0, downs: 0 }
+    }
+
+    /// The type of the next matrix; its rows may not be whole blocks of it.
+    pub(crate) fn choose(&mut self, t: &TensorInfo<'_>) -> DType {
+        let dtype = of_mix(&self.model, self.mix, t, self.values, self.downs);
+        match kind(t.name) {
+            Kind::Value => self.values += 1,
+            Kind::Down => self.downs += 1,
+            _ => {}
+        }
+        dtype
+    }
+}
+
+/// What to sort tensors by for [`Chooser::choose`].
+pub(crate) fn order(name: &str) -> (usize, &str) {
+    (layer(name).map_or(0, |l| l.saturating_add(1)), name)
+}
+
+/// The type, or another of about as many bits whose blocks fit rows of `k` elements.
+pub(crate) fn that_fits(dtype: DType, k: u64) -> DType {
+    let fits = |dtype: DType| k.is_multiple_of(dtype.block_len() as u64);
+    if fits(dtype) {
+        return dtype;
+    }
+    let smaller = match dtype {
+        DType::Q4K => DType::Q5_0,
+        DType::Q5K => DType::Q5_1,
+        DType::Q6K => DType::Q8_0,
+        DType::Q2K | DType::Q3K | DType::Q1_0 | DType::Q2_0 | DType::TQ1_0 | DType::TQ2_0 => DType::Q4_0,
+        _ => DType::IQ4NL,
+    };
+    if fits(smaller) { smaller } else { DType::F16 }
+}
+
+/// `values` and `downs` are how many tensors of these kinds were before.
+fn of_mix(m: &Model, mix: Mix, t: &TensorInfo<'_>, values: usize, downs: usize) -> DType {
+    let base = mix.dtype();
+    let name = t.name;
+    let qkv = name.contains("attn_qkv.weight");
+    let dtype = match kind(name) {
+        Kind::Output => return output(m, mix, t),
+        Kind::Embedding if m.tied => return output(m, mix, t),
+        Kind::Value => match mix {
+            Mix::Q2K if m.group >= 4 => DType::Q4K,
+            Mix::Q2K => DType::Q3K,
+            Mix::Q2KS if m.group >= 4 => DType::Q4K,
+            Mix::Q3KM if values < 2 => DType::Q5K,
+            Mix::Q3KM => DType::Q4K,
+            Mix::Q3KL => DType::Q5K,
+            Mix::Q4KM | Mix::Q5KM if use_more_bits(values, m.n_values) => DType::Q6K,
+            Mix::Q4KS if values < 4 => DType::Q5K,
+            _ => base,
+        },
+        Kind::Down => {
+            let i = if m.n_experts > 1 { layer(name).unwrap_or(downs) } else { downs };
+            let n = m.n_layers;
+            match mix {
+                Mix::Q2K => DType::Q3K,
+                Mix::Q2KS if i < n / 8 => DType::Q4K,
+                Mix::Q3KM if i < n / 16 => DType::Q5K,
+                Mix::Q3KM if !m.is_falcon || use_more_bits(i, n) => DType::Q4K,
+                Mix::Q3KL if m.is_falcon => DType::Q4K,
+                Mix::Q3KL => DType::Q5K,
+                Mix::Q4KM if m.is_falcon && i < n / 16 => DType::Q6K,
+                Mix::Q4KM if use_more_bits(i, n) => {
+                    if m.is_falcon {
+                        DType::Q5K
+                    } else {
+                        DType::Q6K
+                    }
+                }
+                Mix::Q5KM if use_more_bits(i, n) => DType::Q6K,
+                Mix::Q4KS if !m.is_falcon && i < n / 8 => DType::Q5K,
+                Mix::Q4_0 if m.weighted && i < n / 8 => DType::Q4_1,
+                Mix::Q5_0 if m.weighted && i < n / 8 => DType::Q5_1,
+                _ => base,
+            }
+        }
+        Kind::AttentionOutput if m.is_falcon => match mix {
+            Mix::Q3KL => DType::Q4K,
+            _ => base,
+        },
+        Kind::AttentionOutput if m.n_experts == 8 => match mix {
+            Mix::Q2K | Mix::Q3KS | Mix::Q3KM | Mix::Q4KS | Mix::Q4KM => DType::Q5K,
+            _ => base,
+        },
+        Kind::AttentionOutput => match mix {
+            Mix::Q2K => DType::Q3K,
+            Mix::Q3KM => DType::Q4K,
+            Mix::Q3KL => DType::Q5K,
+            _ => base,
+        },
+        Kind::Key | Kind::Embedding | Kind::Other => base,
+    };
+    match (kind(name), dtype) {
+        // With eight experts these are a small part of the file.
+        (Kind::Value | Kind::Key, _) if m.n_experts == 8 => DType::Q8_0,
+        // Eight heads share a value here, so it is small too.
+        (Kind::Value, DType::Q3K | DType::Q4K) if m.is_70b && !qkv => DType::Q5K,
+        (_, dtype) => dtype,
+    }
+}
+
+/// The output matrix, which may be the embedding.
+fn output(m: &Model, mix: Mix, t: &TensorInfo<'_>) -> DType {
+    let base = mix.dtype();
+    // Q8_0 is what the mixes ask for here, not a replacement.
+    if m.is_falcon || !t.dims.padded()[0].is_multiple_of(base.block_len() as u64) || base == DType::Q8_0 {
+        DType::Q8_0
+    } else {
+        DType::Q6K
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_with_more_bits() {
+        let chosen: Vec<usize> = (0..16).filter(|i| use_more_bits(*i, 16)).collect();
+        assert_eq!(chosen, [0, 1, 4, 7, 10, 13, 14, 15]);
+    }
+
+    #[test]
+    fn rows_that_are_not_whole_blocks_get_another_type() {
+        assert_eq!(that_fits(DType::Q4K, 576), DType::Q5_0);
+        assert_eq!(that_fits(DType::Q6K, 576), DType::Q8_0);
+        assert_eq!(that_fits(DType::Q4K, 100), DType::F16);
+        assert_eq!(that_fits(DType::Q4K, 512), DType::Q4K);
+    }
+}

@@ -1,0 +1,126 @@
+//! Which tensors get which types, and what is refused before anything is written.
+
+mod support;
+
+use happy_gguf::{ByteOrder, GgmlType};
+use happy_quantize::{Imatrix, Mix, QuantizeErrorKind as Kind, Quantizer};
+use happy_tensor::DType;
+use support::{Folder, model, older, open};
+
+#[test]
+fn a_mix_gives_more_bits_to_what_matters_more() {
+    let folder = Folder::new("types");
+    let path = folder.path("m.gguf");
+    model("llama", 16, 256, 2).write_file(&path).expect("a file");
+    let input = open(&path);
+    // Layers 0, 1, 4, 7, 10, 13, 14, 15 are the ones that `_M` favors.
+    let cases = [
+        (Mix::Q4KM, "output.weight", Some(DType::Q6K)),
+        (Mix::Q4KM, "token_embd.weight", Some(DType::Q4K)),
+        (Mix::Q4KM, "output_norm.weight", None),
+        (Mix::Q4KM, "blk.0.attn_v.weight", Some(DType::Q6K)),
+        (Mix::Q4KM, "blk.2.attn_v.weight", Some(DType::Q4K)),
+        // Layers are in the order of their numbers, not of their names: 10 comes after 9.
+        (Mix::Q4KM, "blk.10.ffn_down.weight", Some(DType::Q6K)),
+        (Mix::Q4KM, "blk.9.ffn_down.weight", Some(DType::Q4K)),
+        (Mix::Q4KM, "blk.0.ffn_up.weight", Some(DType::Q4K)),
+        (Mix::Q4KS, "blk.3.attn_v.weight", Some(DType::Q5K)),
+        (Mix::Q4KS, "blk.4.attn_v.weight", Some(DType::Q4K)),
+        (Mix::Q5KM, "blk.15.ffn_down.weight", Some(DType::Q6K)),
+        (Mix::Q3KL, "blk.5.attn_output.weight", Some(DType::Q5K)),
+        (Mix::Q3KM, "blk.0.ffn_down.weight", Some(DType::Q5K)),
+        (Mix::Q2K, "blk.7.attn_v.weight", Some(DType::Q3K)),
+        (Mix::Q8_0, "output.weight", Some(DType::Q8_0)),
+        (Mix::Q4_0, "output.weight", Some(DType::Q6K)),
+    ];
+    let mut wrong = Vec::new();
+    for (mix, name, expected) in cases {
+        let quantizer = Quantizer::new(mix);
+        let plan = quantizer.plan(&input).expect("a plan");
+        let found = plan.tensors().iter().find(|t| t.info.name == name).map(|t| t.to);
+        if found != Some(expected) {
+            wrong.push(format!("{mix} {name}: {found:?}, expected {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The first override that matches counts; what has no whole blocks gets another type.
+#[test]
+fn overrides_come_before_the_mix() {
+    let folder = Folder::new("overrides");
+    let path = folder.path("m.gguf");
+    model("llama", 2, 96, 2).write_file(&path).expect("a file");
+    let input = open(&path);
+    let rule = |s: &str| s.parse().expect("a rule");
+    let quantizer = Quantizer::new(Mix::Q4KM)
+        .with_override(rule("blk.0.ffn_*=F16"))
+        .with_override(rule("ffn_up=Q8_0"))
+        .with_override(rule("attn_q=Q6_K"));
+    let plan = quantizer.plan(&input).expect("a plan");
+    let types = |name: &str| plan.tensors().iter().find(|t| t.info.name == name).map(|t| (t.asked, t.to));
+    for (name, asked, to) in [
+        ("blk.0.ffn_up.weight", DType::F16, DType::F16),
+        ("blk.1.ffn_up.weight", DType::Q8_0, DType::Q8_0),
+        ("blk.0.attn_q.weight", DType::Q6K, DType::Q8_0),
+        ("blk.0.attn_k.weight", DType::Q4K, DType::Q5_0),
+    ] {
+        assert_eq!(types(name), Some((Some(asked), Some(to))), "{name}");
+    }
+}
+
+/// A file that llama.cpp made as a mix has the types of that mix.
+#[test]
+fn the_mixes_are_those_of_real_files() {
+    for (name, mix) in
+        [("gemma-3-270m-q4_k_m.gguf", Mix::Q4KM), ("SmolLM2-135M-Instruct.Q4_1.gguf", Mix::Q4_1)]
+    {
+        let Some(path) = happy_testkit::model(name) else { continue };
+        let input = open(path);
+        let quantizer = Quantizer::new(mix).requantize(true);
+        let plan = quantizer.plan(&input).expect("a plan");
+        let others: Vec<_> = plan.tensors().iter().filter(|t| t.encoded().is_some()).collect();
+        assert!(others.is_empty(), "{name}: {others:#?}");
+        assert!(plan.tensors().iter().any(|t| t.to.is_some()), "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_right_is_refused_before_anything_is_written() {
+    let folder = Folder::new("refused");
+    let (plain, big, encoded) = (folder.path("m.gguf"), folder.path("big.gguf"), folder.path("q.gguf"));
+    model("llama", 2, 64, 2).write_file(&plain).expect("a file");
+    model("llama", 2, 64, 2).byte_order(ByteOrder::Big).write_file(&big).expect("a file");
+    let block = vec![0; GgmlType::Q8_0.row_bytes(64).expect("a size") as usize];
+    model("llama", 1, 64, 2)
+        .tensor("blk.1.attn_q.weight", GgmlType::Q8_0, &[64, 1], block.clone())
+        .tensor("blk.2.attn_q.weight", GgmlType::Q8_0, &[64, 2], [block.clone(), block].concat())
+        .write_file(&encoded)
+        .expect("a file");
+    let new = || Quantizer::new(Mix::Q4_0);
+    let weights = Imatrix::parse(&older(b"blk.0.attn_q.weight", 1, &[1.0; 63])).expect("a matrix");
+    let cases = [
+        (
+            &plain,
+            new().with_override("nothing=F16".parse().expect("a rule")),
+            Kind::UnusedOverride,
+            "nothing=F16",
+        ),
+        (&plain, new().with_imatrix(weights), Kind::InvalidImatrix, "expected 1 x 64 weights, found 63"),
+        (&encoded, new(), Kind::AlreadyQuantized, "tensor `blk.2.attn_q.weight`: Q8_0 already"),
+        // Their tensors would be read as little-endian ones.
+        (&big, new(), Kind::Unsupported, "big-endian"),
+    ];
+    let mut wrong = Vec::new();
+    for (path, quantizer, kind, message) in cases {
+        match quantizer.plan(&open(path)) {
+            Err(e) if e.kind() == kind && e.to_string().contains(message) => {}
+            other => wrong.push(format!("{kind:?}: {other:?}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(
+        Quantizer::new(Mix::Q4_0).requantize(true).plan(&open(&encoded)).map(|_| ()).map_err(|e| e.kind()),
+        Ok(())
+    );
+}
