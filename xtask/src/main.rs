@@ -10,6 +10,7 @@
 mod conform;
 mod demo;
 mod peer;
+mod skips;
 mod test;
 mod tidy;
 mod tools;

@@ -7,10 +7,10 @@
 //! ```
 //! A step is one or the other ([`When`]), so that CI, which runs the first and then the second, runs each once.
 
-use crate::{conform, tidy, tools};
+use crate::{conform, skips, tidy, tools};
 use happy_tool_kit::outcome::Outcome;
 use happy_tool_kit::process::TEST_PROFILE;
-use happy_tool_kit::{Result, fetch, paths, process, progress, skips};
+use happy_tool_kit::{Result, fetch, paths, process, progress};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,7 +1,8 @@
 //! The commands whose code is in packages of their own, under `tools`: built when they are first asked for.
 
+use crate::skips;
 use happy_tool_kit::outcome::{self, Outcome};
-use happy_tool_kit::{Result, process, skips};
+use happy_tool_kit::{Result, process};
 use std::ffi::OsString;
 use std::process::ExitCode;
 

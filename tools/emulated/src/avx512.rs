@@ -8,7 +8,7 @@
 use happy_tool_kit::models::MODELS;
 use happy_tool_kit::outcome::Outcome;
 use happy_tool_kit::process::TEST_PROFILE;
-use happy_tool_kit::{Result, fetch, fixtures, paths, process, progress, skips};
+use happy_tool_kit::{Result, fetch, fixtures, paths, process, progress};
 use std::process::Command;
 use std::time::Instant;
 
@@ -48,7 +48,6 @@ fn emulating(command: &mut Command) -> &mut Command {
         .env("RUSTFLAGS", "--cfg emulate_avx512")
         .env("CARGO_TARGET_DIR", paths::target().join("avx512"))
         .env("HAPPY_REQUIRE_ISA", "avx512")
-        .envs([skips::variable()])
 }
 
 fn have_avx2() -> bool {

@@ -7,7 +7,7 @@
 use crate::arm::{NO_SEARCH, passed_tests};
 use happy_tool_kit::outcome::Outcome;
 use happy_tool_kit::process::Built;
-use happy_tool_kit::{Result, paths, process, skips};
+use happy_tool_kit::{Result, paths, process};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -175,7 +175,6 @@ impl Machine {
                 .current_dir(&binary.package_dir)
                 .env("CARGO_MANIFEST_DIR", &binary.package_dir)
                 .env_remove("HAPPY_CONFORMANCE")
-                .envs([skips::variable()])
                 .env("PROPTEST_CASES", PROPTEST_CASES);
             let done = process::run_within(&mut command, TEST_LIMIT)?;
             tests += passed_tests(&done.stdout);

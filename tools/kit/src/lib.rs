@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`process`] | cargo and other programs: output shown, captured, or under a time limit |
 //! | [`paths`] | the workspace, the target directory, the folders of models and corpora |
-//! | [`outcome`], [`skips`] | how a step of `cargo xtask test` ended, and what was skipped inside, across processes |
+//! | [`outcome`] | how a step of `cargo xtask test` ended, across processes |
 //! | [`progress`] | `cargo test` as a line per test program |
 //! | [`models`], [`fetch`], [`fixtures`] | the real models: names, download, the hashes of their logits |
 //! | [`scratch`] | a folder for a test |
@@ -21,7 +21,6 @@ pub mod paths;
 pub mod process;
 pub mod progress;
 pub mod scratch;
-pub mod skips;
 
 /// An error that is reported to the person at the terminal: one sentence, then what to do.
 pub type Result<T> = std::result::Result<T, String>;

@@ -10,7 +10,7 @@ pub mod toolchain;
 use crate::isa::Coverage;
 use happy_tool_kit::outcome::Outcome;
 use happy_tool_kit::process::Built;
-use happy_tool_kit::{Result, paths, process, skips};
+use happy_tool_kit::{Result, paths, process};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use toolchain::Toolchain;
@@ -138,7 +138,6 @@ fn test_on(cpu: &Cpu, packages: &[&str], binaries: &[Built]) -> Result<Vec<Strin
             .env("CARGO_MANIFEST_DIR", &binary.package_dir)
             .env_remove("HAPPY_CONFORMANCE")
             .envs([NO_SEARCH, ("HAPPY_RECIPES", RECIPES)])
-            .envs([skips::variable()])
             .envs(cpu.require.last().map(|best| ("HAPPY_REQUIRE_ISA", best)));
         let done = process::run_within(&mut command, TEST_LIMIT)?;
         coverage.read(&done.stdout);

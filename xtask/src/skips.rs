@@ -1,20 +1,18 @@
 //! Skips inside test programs: each appends a line to the file that `HAPPY_SKIPS` names (`crates/testkit`), so that the summary
 //! of `cargo xtask test` can list them although cargo shows nothing of tests that pass.
 
-use crate::paths;
+use happy_tool_kit::paths;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-const VARIABLE: &str = "HAPPY_SKIPS";
-
-/// The variable and the file for programs that this process starts: the file that it was given itself, if it was.
-pub fn variable() -> (&'static str, PathBuf) {
-    (VARIABLE, file())
+/// The variable and the file for programs that this process starts.
+pub(crate) fn variable() -> (&'static str, PathBuf) {
+    ("HAPPY_SKIPS", file())
 }
 
 /// The skips since the last call, each with how often it was reported, in the order of their texts.
-pub fn take() -> BTreeMap<String, usize> {
+pub(crate) fn take() -> BTreeMap<String, usize> {
     // Without skips there is no file.
     let text = fs::read_to_string(file()).unwrap_or_default();
     let _ = fs::remove_file(file());
@@ -22,8 +20,7 @@ pub fn take() -> BTreeMap<String, usize> {
 }
 
 fn file() -> PathBuf {
-    let given = std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
-    given.unwrap_or_else(|| paths::target().join(format!("skips-{}.txt", std::process::id())))
+    paths::target().join(format!("skips-{}.txt", std::process::id()))
 }
 
 fn count(text: &str) -> BTreeMap<String, usize> {
