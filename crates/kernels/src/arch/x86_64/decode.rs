@@ -1,6 +1,7 @@
 //! Decoding in place, and what else the kernels need of a format: 32 integers at a time, and the scales as lanes. The
-//! blocks of 32 are here, those of 256 in `super_blocks`.
+//! blocks of 32 are here, those of 256 in `super_blocks`, and in `lattice` those that are points of a table.
 
+mod lattice;
 mod super_blocks;
 
 pub(super) use super_blocks::{even_odd, signed_scales};
@@ -32,6 +33,8 @@ pub(super) trait Decode: Copy + 'static {
     const MAX: i32;
     /// Whether [`Decode::d_min`] is an f32.
     const F32_SCALE: bool = false;
+    /// A power of two that `d` is multiplied with, where it is an f16 without a minimum.
+    const D_FACTOR: f32 = 1.0;
 
     /// Calls `f` with `i` and integers `32 i .. 32 i + 32`, in ascending order. [`Decode::OFFSET`] is added to them, so
     /// that they are unsigned; signed bytes are as stored.
@@ -80,14 +83,19 @@ fn nibbles(v: V, qs: &[u8; 16]) -> __m256i {
     v.and(v.shr32_each(v.twice(v.load_128(qs)), shifts), v.splat8(0xF))
 }
 
+/// All ones in the bytes whose bit is set.
+#[inline(always)]
+fn set_bits(v: V, bits: u32) -> __m256i {
+    let spread =
+        v.words([0, 0, 0x0101_0101, 0x0101_0101, 0x0202_0202, 0x0202_0202, 0x0303_0303, 0x0303_0303]);
+    let each = v.splat64(0x8040_2010_0804_0201u64 as i64);
+    v.equal8(v.and(v.shuffle8(v.splat32(bits as i32), spread), each), each)
+}
+
 /// 16 in the bytes whose bit of `qh` is set.
 #[inline(always)]
 fn fifth_bits(v: V, qh: u32) -> __m256i {
-    let spread =
-        v.words([0, 0, 0x0101_0101, 0x0101_0101, 0x0202_0202, 0x0202_0202, 0x0303_0303, 0x0303_0303]);
-    let bits = v.splat64(0x8040_2010_0804_0201u64 as i64);
-    let set = v.equal8(v.and(v.shuffle8(v.splat32(qh as i32), spread), bits), bits);
-    v.and(set, v.splat8(16))
+    v.and(set_bits(v, qh), v.splat8(16))
 }
 
 impl Decode for BlockQ4_0 {

@@ -162,7 +162,9 @@ pub(super) fn scales<F: Decode>(v: V, unit: [&F; ROWS]) -> (__m256, __m256) {
         let four = |[a, b, c, d]: [u32; 4]| u64::from(a | b << 16) | u64::from(c | d << 16) << 32;
         let [a, b, c, d, e, f, g, h] = bits;
         let (low, high) = (four([a, b, c, d]), four([e, f, g, h]));
-        return (v.of_f16(v.low64_128(v.of_u64(low as i64), v.of_u64(high as i64))), v.zero_f32());
+        let d = v.of_f16(v.low64_128(v.of_u64(low as i64), v.of_u64(high as i64)));
+        let d = if F::D_FACTOR == 1.0 { d } else { v.mul(d, v.splat_f32(F::D_FACTOR)) };
+        return (d, v.zero_f32());
     }
     // Each half as d0..d3 m0..m3, then d0..d7 m0..m7.
     let split = v.twice(v.load_128(&[0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]));

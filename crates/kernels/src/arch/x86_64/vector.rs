@@ -139,6 +139,17 @@ impl V {
         unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
     }
 
+    /// 32 signed bytes from four places.
+    #[inline(always)]
+    pub(super) fn load_i8_by_8(self, [a, b, c, d]: [&[i8; 8]; 4]) -> __m256i {
+        // SAFETY: the token proves the features; 8 bytes are read through each reference.
+        unsafe {
+            let (a, b) = (_mm_loadl_epi64(a.as_ptr().cast()), _mm_loadl_epi64(b.as_ptr().cast()));
+            let (c, d) = (_mm_loadl_epi64(c.as_ptr().cast()), _mm_loadl_epi64(d.as_ptr().cast()));
+            _mm256_set_m128i(_mm_unpacklo_epi64(c, d), _mm_unpacklo_epi64(a, b))
+        }
+    }
+
     #[inline(always)]
     pub(super) fn load_i16(self, x: &[i16; 16]) -> __m256i {
         // SAFETY: the token proves the features; 32 bytes are read through the reference.
