@@ -144,8 +144,9 @@ impl V {
     pub(super) fn load_i8_by_8(self, [a, b, c, d]: [&[i8; 8]; 4]) -> __m256i {
         // SAFETY: the token proves the features; 8 bytes are read through each reference.
         unsafe {
-            let load = |x: &[i8; 8]| _mm_loadl_epi64(x.as_ptr().cast());
-            _mm256_set_m128i(self.low64_128(load(c), load(d)), self.low64_128(load(a), load(b)))
+            let (a, b) = (_mm_loadl_epi64(a.as_ptr().cast()), _mm_loadl_epi64(b.as_ptr().cast()));
+            let (c, d) = (_mm_loadl_epi64(c.as_ptr().cast()), _mm_loadl_epi64(d.as_ptr().cast()));
+            _mm256_set_m128i(_mm_unpacklo_epi64(c, d), _mm_unpacklo_epi64(a, b))
         }
     }
 

@@ -18,14 +18,18 @@ static SIGNS: [u8; 128] = {
     signs
 };
 
-/// The integers of four codes: points in the low 9 bits, signs in the others.
+#[inline(always)]
+fn code(bytes: [u8; 2]) -> usize {
+    usize::from(u16::from_le_bytes(bytes))
+}
+
+/// The integers of four codes: points in the low 9 bits, signs in the others. No iterators: `zip` is not inlined here.
 #[inline(always)]
 fn points(v: V, codes: &[[u8; 2]; 4]) -> __m256i {
-    let (mut points, mut signs) = ([&IQ2_XS[0]; 4], [0; 4]);
-    for ((point, signs), code) in points.iter_mut().zip(&mut signs).zip(codes) {
-        let code = usize::from(u16::from_le_bytes(*code));
-        (*point, *signs) = (&IQ2_XS[code & 511], SIGNS[code >> 9]);
-    }
+    let [a, b, c, d] = *codes;
+    let [a, b, c, d] = [code(a), code(b), code(c), code(d)];
+    let points = [&IQ2_XS[a & 511], &IQ2_XS[b & 511], &IQ2_XS[c & 511], &IQ2_XS[d & 511]];
+    let signs = [SIGNS[a >> 9], SIGNS[b >> 9], SIGNS[c >> 9], SIGNS[d >> 9]];
     let minus = set_bits(v, u32::from_le_bytes(signs));
     v.sign8(v.load_i8_by_8(points), v.or(minus, v.splat8(1)))
 }
