@@ -24,6 +24,7 @@ mod foreign;
 mod header;
 mod isa;
 mod models;
+mod options;
 mod paths;
 mod peer;
 mod process;
@@ -68,6 +69,8 @@ enum Task {
     Fixtures,
     /// Write the C header of crates/ffi (--check: compare it with the sources)
     Header(header::Args),
+    /// Write the option classes of Java and Dart (--check: compare them with the list of options in crates/ffi)
+    Options(options::Args),
     /// Make this Debian machine able to build and emulate aarch64
     SetupArm,
     /// Run the tests of tensor, kernels and model, and `happy`, for aarch64 under three emulated CPUs
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
         Task::MakeCorpus(args) => conform::make(&args),
         Task::Fixtures => fixtures::run(),
         Task::Header(args) => header::run(&args),
+        Task::Options(args) => options::run(&args),
         Task::SetupArm => arm::setup(),
         Task::TestArm(args) => arm::run(&args),
         Task::TestAvx512 => avx512::run(),
