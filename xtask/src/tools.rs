@@ -32,6 +32,11 @@ const COMMANDS: &[Command] = &[
         BINDINGS,
         "Write the Dart bindings of the C header (--check: compare, and check all Dart files)",
     ),
+    command(
+        "options",
+        BINDINGS,
+        "Write the option classes of Java and Dart (--check: compare them with the list)",
+    ),
     command("setup-arm", EMULATED, "Make this Debian machine able to build and emulate aarch64"),
     command(
         "test-arm",

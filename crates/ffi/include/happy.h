@@ -332,23 +332,23 @@ typedef struct HappyLoadOptions {
    */
   uint32_t size;
   /**
-   * Threads, the caller's included; 0: the big cores but one, or all cores where they are equal.
+   * Threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
    */
   uint32_t threads;
   /**
-   * Positions of a session; 0: what the model was trained for, at most 4096, and what fits the budget.
+   * Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget.
    */
   uint32_t context;
   /**
-   * Most tokens of a prompt that are computed at once; 0: 256. Results do not depend on it.
+   * Maximum number of prompt tokens that are computed at once. 0: 256. Results do not depend on it.
    */
   uint32_t batch;
   /**
-   * Most bytes of anonymous memory for the model and one session; 0: what the machine has free.
+   * Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free.
    */
   uint64_t memory_budget;
   /**
-   * Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`; empty: the best that the machine has.
+   * Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
    */
   struct HappyText isa;
   /**
@@ -364,7 +364,7 @@ typedef struct HappyLoadOptions {
    */
   const struct HappyCancel *cancel;
   /**
-   * A `HappyKvType`.
+   * Element type of the KV cache, a `HappyKvType`.
    */
   int32_t kv_type;
   /**
@@ -492,7 +492,7 @@ typedef struct HappySamplerOptions {
    */
   uint32_t size;
   /**
-   * Keep the best tokens; 0: all.
+   * Keep this many of the most probable tokens. 0 keeps all. Default: 40.
    */
   uint32_t top_k;
   /**
@@ -500,95 +500,105 @@ typedef struct HappySamplerOptions {
    */
   uint64_t seed;
   /**
-   * 0 always takes the best token.
+   * Divide the logits by this. At least 0; 0 always takes the best token, 1 changes nothing. Default: 0.8.
    */
   float temperature;
   /**
-   * Keep the best tokens that have this probability together; 1: all.
+   * Keep the most probable tokens until their probabilities add up to this. From 0 to 1; 1 keeps all. Default: 0.95.
    */
   float top_p;
   /**
-   * Keep tokens with at least this share of the best one's probability; 0: all.
+   * Keep tokens whose probability is at least this share of the best one's. From 0 to 1; 0 keeps all. Default: 0.05.
    */
   float min_p;
   /**
-   * Keep the tokens whose surprise is most typical; 1: all.
+   * Keep the tokens whose surprise is nearest to the entropy, until their probabilities add up to this. From 0 to 1; 1
+   * keeps all. Default: 1.
    */
   float typical;
   /**
-   * Keep logits at most so many standard deviations below the best; 0: all.
+   * Keep tokens whose logit is at most this many standard deviations below the best one. At least 0; 0 keeps all.
+   * Default: 0.
    */
   float top_n_sigma;
   /**
-   * Chance that the top choices are excluded; 0: off.
+   * Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
+   * Default: 0.
    */
   float xtc_probability;
   /**
-   * What a top choice has at least.
+   * Minimum probability of a top choice. Tokens at or above it are candidates for exclusion; values above 0.5 turn XTC
+   * off. From 0 to 1. Default: 0.1.
    */
   float xtc_threshold;
   /**
-   * Let the temperature follow the entropy, by so much; 0: off.
+   * Let the temperature follow the entropy, between the temperature minus and plus this. At least 0; 0 keeps it fixed.
+   * Default: 0.
    */
   float dynatemp_range;
   /**
-   * Exponent of the dynamic temperature.
+   * Exponent of the entropy for the dynamic temperature. At least 0. Default: 1.
    */
   float dynatemp_exponent;
   /**
-   * Divide the logits of recent tokens by this; 1: off.
+   * Divide the logits of recent tokens by this (multiply, if below 0). Above 0; 1 is neutral, less favors repetition.
+   * Default: 1.
    */
   float repeat_penalty;
   /**
-   * Subtract this for each recent occurrence of the token; 0: off.
+   * Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
+   * 0.
    */
   float frequency_penalty;
   /**
-   * Subtract this from the logits of recent tokens; 0: off.
+   * Subtract this once from the logits of recent tokens. 0 is neutral, less favors repetition. Default: 0.
    */
   float presence_penalty;
   /**
-   * Penalty of what would continue a repetition (DRY); 0: off.
+   * Penalty of a token that would continue a repetition of the shortest length that counts (DRY). At least 0; 0 turns
+   * DRY off. Default: 0.
    */
   float dry_multiplier;
   /**
-   * Growth of that penalty with each token that the repetition is longer.
+   * Factor by which DRY's penalty grows with each token that a repetition is longer. At least 0; below 1 turns DRY
+   * off. Default: 1.75.
    */
   float dry_base;
   /**
-   * Mirostat's target entropy.
+   * Target surprise of Mirostat in bits (tau). At least 0. Default: 5.
    */
   float mirostat_tau;
   /**
-   * Mirostat's learning rate.
+   * Learning rate of Mirostat (eta). At least 0. Default: 0.1.
    */
   float mirostat_eta;
   /**
-   * Prefer tokens near this probability; below 0: off.
+   * Prefer tokens whose probability is near this (adaptive-p). From 0 to 1; below 0 is an ordinary draw. Default: -1.
    */
   float adaptive_target;
   /**
-   * How long that remembers.
+   * Share of its past choices that adaptive-p still counts after each token: it averages over about 1 / (1 - X)
+   * tokens. From 0 to 0.99. Default: 0.9.
    */
   float adaptive_decay;
   /**
-   * Tokens that the penalties look back.
+   * Number of recent tokens that the penalties look at. At most 1,048,576; 0 turns them off. Default: 64.
    */
   uint32_t penalty_last_n;
   /**
-   * Longest repetition without DRY's penalty.
+   * Length in tokens of the longest repetition that DRY does not penalize. Default: 2.
    */
   uint32_t dry_allowed_length;
   /**
-   * Tokens in which DRY looks for repetitions.
+   * Number of recent tokens in which DRY looks for repetitions. At most 1,048,576; 0 turns DRY off. Default: 64.
    */
   uint32_t dry_last_n;
   /**
-   * Tokens that top-p, min-p, typical and XTC keep at least.
+   * Minimum number of tokens that top-p, min-p, typical and XTC keep. Default: 0, which is like 1.
    */
   uint32_t min_keep;
   /**
-   * 0, or Mirostat 1 or 2 instead of all of these but temperature and logit bias.
+   * Version of Mirostat, which replaces all steps but temperature and logit bias: 1 or 2. 0 turns it off. Default: 0.
    */
   uint32_t mirostat;
   /**
@@ -601,7 +611,7 @@ typedef struct HappySamplerOptions {
    */
   struct HappyText order;
   /**
-   * Texts that end a repetition for DRY; NULL: line end, `:`, `"` and `*`.
+   * Texts that end a repetition for DRY. NULL: line end, `:`, `"` and `*`.
    */
   const struct HappyText *dry_breakers;
   /**
@@ -609,7 +619,7 @@ typedef struct HappySamplerOptions {
    */
   size_t n_dry_breakers;
   /**
-   * Biases; may be NULL.
+   * What is added to the logits of tokens: finite, or minus infinity, which forbids a token. May be NULL.
    */
   const struct HappyLogitBias *logit_bias;
   /**
@@ -632,15 +642,15 @@ typedef struct HappySessionOptions {
    */
   uint32_t ignore_unused;
   /**
-   * The system message; empty: none.
+   * The system message. Empty: no system message.
    */
   struct HappyText system;
   /**
-   * A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form); empty: none.
+   * A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form). Empty: no tools.
    */
   struct HappyText tools;
   /**
-   * A JSON object with more variables for the template, like `{"enable_thinking": false}`; empty: none.
+   * A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
    */
   struct HappyText template_vars;
 } HappySessionOptions;
@@ -704,11 +714,11 @@ typedef struct HappyGenerateOptions {
    */
   uint32_t size;
   /**
-   * Most tokens; 0: until the context is full.
+   * Maximum number of tokens. 0: until the context is full.
    */
   uint32_t max_tokens;
   /**
-   * How tokens are chosen; NULL: as `happy_sampler_options_init` says.
+   * How tokens are chosen. NULL: the defaults.
    */
   const struct HappySampler *sampler;
   /**
@@ -716,7 +726,7 @@ typedef struct HappyGenerateOptions {
    */
   const struct HappyCancel *cancel;
   /**
-   * Texts that end the answer and are no part of it; may be NULL.
+   * Texts that end the answer and are not part of it; may be NULL.
    */
   const struct HappyText *stop;
   /**
@@ -724,23 +734,23 @@ typedef struct HappyGenerateOptions {
    */
   size_t n_stop;
   /**
-   * A GBNF grammar that the text must match; empty: none.
+   * A GBNF grammar that the text must match. Empty: any text.
    */
   struct HappyText grammar;
   /**
-   * A JSON schema that the text must match; empty: none. Not together with a grammar.
+   * A JSON schema that the text must match. Empty: any text. Not together with a grammar.
    */
   struct HappyText json_schema;
   /**
-   * Text events come when so many milliseconds have passed since the last one. 0: this is no reason to deliver.
+   * Deliver text when this many milliseconds have passed since the last text event. 0: time is not a reason.
    */
   uint32_t coalesce_ms;
   /**
-   * Text events come when so many bytes are there. 0: this is no reason to deliver. Both 0: as soon as there is text.
+   * Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there is text.
    */
   uint32_t coalesce_bytes;
   /**
-   * 1: the text is continued as it is, without template and conversation.
+   * 1: continue the text as it is, without template and conversation.
    */
   uint32_t raw;
   /**

@@ -106,6 +106,7 @@ fn generate() -> Result<String> {
     for path in SOURCES.iter().map(source) {
         builder = builder.with_src(path);
     }
+    builder = builder.with_src(crate::options::plain_structs()?);
     let bindings = builder.generate().map_err(|e| format!("cbindgen cannot read crates/ffi/src: {e}"))?;
     let mut bytes = Vec::new();
     bindings.write(&mut bytes);

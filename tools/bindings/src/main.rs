@@ -1,9 +1,11 @@
-//! Texts that are made from other texts: the C header from Rust, and the Dart bindings from the C header.
+//! Texts that are made from other texts: the C header from Rust, the Dart bindings from the C header, and the option
+//! classes of Java and Dart from the list of options.
 
 #![forbid(unsafe_code)]
 
 mod dart;
 mod header;
+mod options;
 
 use clap::{Parser, Subcommand};
 use happy_tool_kit::outcome;
@@ -25,6 +27,8 @@ struct Cli {
 enum Task {
     /// Write the C header of crates/ffi (--check: compare it with the sources)
     Header(header::Args),
+    /// Write the option classes of Java and Dart (--check: compare them with the list of options in crates/ffi)
+    Options(options::Args),
     /// Write the Dart bindings of crates/ffi/include/happy.h, or check them and the other Dart files
     Dart(dart::Args),
     /// A step of `cargo xtask test`
@@ -40,6 +44,7 @@ enum Step {
 fn main() -> ExitCode {
     outcome::exit(match Cli::parse().command {
         Task::Header(args) => header::run(&args),
+        Task::Options(args) => options::run(&args),
         Task::Dart(args) => dart::run(&args),
         Task::Step(Step::Bindings) => return outcome::tell(&dart::step()),
     })

@@ -174,23 +174,23 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// Threads, the caller's included; 0: the big cores but one, or all cores where they are equal.
+  /// Threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
   @ffi.Uint32()
   external int threads;
 
-  /// Positions of a session; 0: what the model was trained for, at most 4096, and what fits the budget.
+  /// Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget.
   @ffi.Uint32()
   external int context;
 
-  /// Most tokens of a prompt that are computed at once; 0: 256. Results do not depend on it.
+  /// Maximum number of prompt tokens that are computed at once. 0: 256. Results do not depend on it.
   @ffi.Uint32()
   external int batch;
 
-  /// Most bytes of anonymous memory for the model and one session; 0: what the machine has free.
+  /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free.
   @ffi.Uint64()
   external int memory_budget;
 
-  /// Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`; empty: the best that the machine has.
+  /// Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
   external HappyText isa;
 
   /// Called while loading, on the caller's thread; may be NULL.
@@ -202,7 +202,7 @@ final class HappyLoadOptions extends ffi.Struct {
   /// Ends loading early; may be NULL.
   external ffi.Pointer<HappyCancel> cancel;
 
-  /// A `HappyKvType`.
+  /// Element type of the KV cache, a `HappyKvType`.
   @ffi.Int32()
   external int kv_type;
 
@@ -318,7 +318,7 @@ final class HappySamplerOptions extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// Keep the best tokens; 0: all.
+  /// Keep this many of the most probable tokens. 0 keeps all. Default: 40.
   @ffi.Uint32()
   external int top_k;
 
@@ -326,95 +326,105 @@ final class HappySamplerOptions extends ffi.Struct {
   @ffi.Uint64()
   external int seed;
 
-  /// 0 always takes the best token.
+  /// Divide the logits by this. At least 0; 0 always takes the best token, 1 changes nothing. Default: 0.8.
   @ffi.Float()
   external double temperature;
 
-  /// Keep the best tokens that have this probability together; 1: all.
+  /// Keep the most probable tokens until their probabilities add up to this. From 0 to 1; 1 keeps all. Default: 0.95.
   @ffi.Float()
   external double top_p;
 
-  /// Keep tokens with at least this share of the best one's probability; 0: all.
+  /// Keep tokens whose probability is at least this share of the best one's. From 0 to 1; 0 keeps all. Default: 0.05.
   @ffi.Float()
   external double min_p;
 
-  /// Keep the tokens whose surprise is most typical; 1: all.
+  /// Keep the tokens whose surprise is nearest to the entropy, until their probabilities add up to this. From 0 to 1; 1
+  /// keeps all. Default: 1.
   @ffi.Float()
   external double typical;
 
-  /// Keep logits at most so many standard deviations below the best; 0: all.
+  /// Keep tokens whose logit is at most this many standard deviations below the best one. At least 0; 0 keeps all.
+  /// Default: 0.
   @ffi.Float()
   external double top_n_sigma;
 
-  /// Chance that the top choices are excluded; 0: off.
+  /// Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
+  /// Default: 0.
   @ffi.Float()
   external double xtc_probability;
 
-  /// What a top choice has at least.
+  /// Minimum probability of a top choice. Tokens at or above it are candidates for exclusion; values above 0.5 turn XTC
+  /// off. From 0 to 1. Default: 0.1.
   @ffi.Float()
   external double xtc_threshold;
 
-  /// Let the temperature follow the entropy, by so much; 0: off.
+  /// Let the temperature follow the entropy, between the temperature minus and plus this. At least 0; 0 keeps it fixed.
+  /// Default: 0.
   @ffi.Float()
   external double dynatemp_range;
 
-  /// Exponent of the dynamic temperature.
+  /// Exponent of the entropy for the dynamic temperature. At least 0. Default: 1.
   @ffi.Float()
   external double dynatemp_exponent;
 
-  /// Divide the logits of recent tokens by this; 1: off.
+  /// Divide the logits of recent tokens by this (multiply, if below 0). Above 0; 1 is neutral, less favors repetition.
+  /// Default: 1.
   @ffi.Float()
   external double repeat_penalty;
 
-  /// Subtract this for each recent occurrence of the token; 0: off.
+  /// Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
+  /// 0.
   @ffi.Float()
   external double frequency_penalty;
 
-  /// Subtract this from the logits of recent tokens; 0: off.
+  /// Subtract this once from the logits of recent tokens. 0 is neutral, less favors repetition. Default: 0.
   @ffi.Float()
   external double presence_penalty;
 
-  /// Penalty of what would continue a repetition (DRY); 0: off.
+  /// Penalty of a token that would continue a repetition of the shortest length that counts (DRY). At least 0; 0 turns
+  /// DRY off. Default: 0.
   @ffi.Float()
   external double dry_multiplier;
 
-  /// Growth of that penalty with each token that the repetition is longer.
+  /// Factor by which DRY's penalty grows with each token that a repetition is longer. At least 0; below 1 turns DRY
+  /// off. Default: 1.75.
   @ffi.Float()
   external double dry_base;
 
-  /// Mirostat's target entropy.
+  /// Target surprise of Mirostat in bits (tau). At least 0. Default: 5.
   @ffi.Float()
   external double mirostat_tau;
 
-  /// Mirostat's learning rate.
+  /// Learning rate of Mirostat (eta). At least 0. Default: 0.1.
   @ffi.Float()
   external double mirostat_eta;
 
-  /// Prefer tokens near this probability; below 0: off.
+  /// Prefer tokens whose probability is near this (adaptive-p). From 0 to 1; below 0 is an ordinary draw. Default: -1.
   @ffi.Float()
   external double adaptive_target;
 
-  /// How long that remembers.
+  /// Share of its past choices that adaptive-p still counts after each token: it averages over about 1 / (1 - X)
+  /// tokens. From 0 to 0.99. Default: 0.9.
   @ffi.Float()
   external double adaptive_decay;
 
-  /// Tokens that the penalties look back.
+  /// Number of recent tokens that the penalties look at. At most 1,048,576; 0 turns them off. Default: 64.
   @ffi.Uint32()
   external int penalty_last_n;
 
-  /// Longest repetition without DRY's penalty.
+  /// Length in tokens of the longest repetition that DRY does not penalize. Default: 2.
   @ffi.Uint32()
   external int dry_allowed_length;
 
-  /// Tokens in which DRY looks for repetitions.
+  /// Number of recent tokens in which DRY looks for repetitions. At most 1,048,576; 0 turns DRY off. Default: 64.
   @ffi.Uint32()
   external int dry_last_n;
 
-  /// Tokens that top-p, min-p, typical and XTC keep at least.
+  /// Minimum number of tokens that top-p, min-p, typical and XTC keep. Default: 0, which is like 1.
   @ffi.Uint32()
   external int min_keep;
 
-  /// 0, or Mirostat 1 or 2 instead of all of these but temperature and logit bias.
+  /// Version of Mirostat, which replaces all steps but temperature and logit bias: 1 or 2. 0 turns it off. Default: 0.
   @ffi.Uint32()
   external int mirostat;
 
@@ -426,14 +436,14 @@ final class HappySamplerOptions extends ffi.Struct {
   /// temperature, infill, adaptive_p. Empty: these without the last two.
   external HappyText order;
 
-  /// Texts that end a repetition for DRY; NULL: line end, `:`, `"` and `*`.
+  /// Texts that end a repetition for DRY. NULL: line end, `:`, `"` and `*`.
   external ffi.Pointer<HappyText> dry_breakers;
 
   /// How many.
   @ffi.Size()
   external int n_dry_breakers;
 
-  /// Biases; may be NULL.
+  /// What is added to the logits of tokens: finite, or minus infinity, which forbids a token. May be NULL.
   external ffi.Pointer<HappyLogitBias> logit_bias;
 
   /// How many.
@@ -452,13 +462,13 @@ final class HappySessionOptions extends ffi.Struct {
   @ffi.Uint32()
   external int ignore_unused;
 
-  /// The system message; empty: none.
+  /// The system message. Empty: no system message.
   external HappyText system;
 
-  /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form); empty: none.
+  /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form). Empty: no tools.
   external HappyText tools;
 
-  /// A JSON object with more variables for the template, like `{"enable_thinking": false}`; empty: none.
+  /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
   external HappyText template_vars;
 }
 
@@ -515,38 +525,38 @@ final class HappyGenerateOptions extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// Most tokens; 0: until the context is full.
+  /// Maximum number of tokens. 0: until the context is full.
   @ffi.Uint32()
   external int max_tokens;
 
-  /// How tokens are chosen; NULL: as `happy_sampler_options_init` says.
+  /// How tokens are chosen. NULL: the defaults.
   external ffi.Pointer<HappySampler> sampler;
 
   /// Ends the turn early, with `HAPPY_FINISH_CANCELLED`; may be NULL.
   external ffi.Pointer<HappyCancel> cancel;
 
-  /// Texts that end the answer and are no part of it; may be NULL.
+  /// Texts that end the answer and are not part of it; may be NULL.
   external ffi.Pointer<HappyText> stop;
 
   /// How many.
   @ffi.Size()
   external int n_stop;
 
-  /// A GBNF grammar that the text must match; empty: none.
+  /// A GBNF grammar that the text must match. Empty: any text.
   external HappyText grammar;
 
-  /// A JSON schema that the text must match; empty: none. Not together with a grammar.
+  /// A JSON schema that the text must match. Empty: any text. Not together with a grammar.
   external HappyText json_schema;
 
-  /// Text events come when so many milliseconds have passed since the last one. 0: this is no reason to deliver.
+  /// Deliver text when this many milliseconds have passed since the last text event. 0: time is not a reason.
   @ffi.Uint32()
   external int coalesce_ms;
 
-  /// Text events come when so many bytes are there. 0: this is no reason to deliver. Both 0: as soon as there is text.
+  /// Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there is text.
   @ffi.Uint32()
   external int coalesce_bytes;
 
-  /// 1: the text is continued as it is, without template and conversation.
+  /// 1: continue the text as it is, without template and conversation.
   @ffi.Uint32()
   external int raw;
 

@@ -76,6 +76,7 @@ enum HappyKvType {
 final class HappyLoadOptions {
   /// Options; all of them have defaults.
   const HappyLoadOptions({
+    // <HappyLoadOptions constructor>
     this.threads,
     this.context,
     this.batch,
@@ -83,28 +84,32 @@ final class HappyLoadOptions {
     this.instructionSet,
     this.kvType,
     this.copy = false,
+    // </HappyLoadOptions constructor>
   });
 
-  /// Threads; null: the big cores but one, or all cores where they are equal.
+  // <HappyLoadOptions fields>
+  /// Threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
   final int? threads;
 
-  /// Positions of a session; null: what the model was trained for, at most 4096, and what fits the budget.
+  /// Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget.
   final int? context;
 
-  /// Most tokens of a prompt that are computed at once.
+  /// Maximum number of prompt tokens that are computed at once. 0: 256. Results do not depend on it.
   final int? batch;
 
-  /// Most bytes of anonymous memory for the model and one session; null: what the machine has free.
+  /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free.
   final int? memoryBudget;
 
-  /// Instruction set, like `scalar`, `neon`, `dotprod`; null: the best that the machine has.
+  /// Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
   final String? instructionSet;
 
-  /// Element type of the KV cache.
+  /// Element type of the KV cache, a `HappyKvType`.
   final HappyKvType? kvType;
 
-  /// Whether the file is read into anonymous memory. If not, nobody may write to it or truncate it while the model lives.
+  /// False: map the file, which nobody may write to or truncate while the model lives. True: read it into anonymous
+  /// memory.
   final bool copy;
+  // </HappyLoadOptions fields>
 
   /// These options in memory of [allocator].
   Pointer<c.HappyLoadOptions> toNative(Allocator allocator) {
@@ -112,14 +117,16 @@ final class HappyLoadOptions {
     final size = sizeOf<c.HappyLoadOptions>();
     check((error) => HappyLibrary.bindings.happy_load_options_init(native, size, error));
     final it = native.ref;
+    // <HappyLoadOptions native>
     it.threads = threads ?? it.threads;
     it.context = context ?? it.context;
     it.batch = batch ?? it.batch;
     it.memory_budget = memoryBudget ?? it.memory_budget;
-    it.kv_type = kvType?.code ?? it.kv_type;
-    it.copy = copy ? 1 : 0;
     final instructionSet = this.instructionSet;
     if (instructionSet != null) setText(it.isa, instructionSet, allocator);
+    it.kv_type = kvType?.code ?? it.kv_type;
+    it.copy = copy ? 1 : 0;
+    // </HappyLoadOptions native>
     return native;
   }
 }
@@ -128,24 +135,28 @@ final class HappyLoadOptions {
 final class HappySessionOptions {
   /// Options; all of them have defaults.
   const HappySessionOptions({
+    // <HappySessionOptions constructor>
+    this.ignoreUnused = false,
     this.system,
     this.tools = const [],
     this.templateVariables = const {},
-    this.ignoreUnused = false,
+    // </HappySessionOptions constructor>
   });
 
-  /// The system message; null: none.
+  // <HappySessionOptions fields>
+  /// True: answer although the chat template has no place for the system message, the tools or a variable, which the
+  /// model then never sees. False: such a turn fails with `HAPPY_TEMPLATE`.
+  final bool ignoreUnused;
+
+  /// The system message. Empty: no system message.
   final String? system;
 
-  /// Tools that the model may call, as its template takes them (mostly OpenAI's form).
+  /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form). Empty: no tools.
   final List<Map<String, Object?>> tools;
 
-  /// More variables for the template, like `{'enable_thinking': false}`.
+  /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
   final Map<String, Object?> templateVariables;
-
-  /// Whether to answer although the chat template has no place for the system message, the tools or a variable, which the
-  /// model then never sees. If not, such a turn fails.
-  final bool ignoreUnused;
+  // </HappySessionOptions fields>
 
   /// These options in memory of [allocator].
   Pointer<c.HappySessionOptions> toNative(Allocator allocator) {
@@ -153,11 +164,13 @@ final class HappySessionOptions {
     final size = sizeOf<c.HappySessionOptions>();
     check((error) => HappyLibrary.bindings.happy_session_options_init(native, size, error));
     final it = native.ref;
+    // <HappySessionOptions native>
     it.ignore_unused = ignoreUnused ? 1 : 0;
     final system = this.system;
     if (system != null) setText(it.system, system, allocator);
     if (tools.isNotEmpty) setText(it.tools, jsonEncode(tools), allocator);
     if (templateVariables.isNotEmpty) setText(it.template_vars, jsonEncode(templateVariables), allocator);
+    // </HappySessionOptions native>
     return native;
   }
 }
@@ -166,49 +179,52 @@ final class HappySessionOptions {
 final class HappyGenerateOptions {
   /// Options; all of them have defaults.
   const HappyGenerateOptions({
+    // <HappyGenerateOptions constructor>
     this.maxTokens,
     this.sampler,
     this.stop = const [],
     this.grammar,
     this.jsonSchema,
-    this.toolChoice,
     this.coalesce = const Duration(milliseconds: 33),
-    this.coalesceBytes = 0,
+    this.coalesceBytes,
     this.dropCancelled = false,
     this.ignoreEnd = false,
+    this.toolChoice,
+    // </HappyGenerateOptions constructor>
   });
 
-  /// Most tokens; null: until the context is full.
+  // <HappyGenerateOptions fields>
+  /// Maximum number of tokens. 0: until the context is full.
   final int? maxTokens;
 
-  /// How tokens are chosen.
+  /// How tokens are chosen. Not set: the defaults.
   final HappySamplerOptions? sampler;
 
-  /// Texts that end the answer and are no part of it.
+  /// Texts that end the answer and are not part of it.
   final List<String> stop;
 
-  /// A GBNF grammar that the text must match.
+  /// A GBNF grammar that the text must match. Empty: any text.
   final String? grammar;
 
-  /// A JSON schema, as JSON, that the text must match. Not together with a grammar.
+  /// A JSON schema that the text must match. Empty: any text. Not together with a grammar.
   final String? jsonSchema;
 
-  /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool (at
-  /// least one call, all of this tool). Null: `auto`.
-  final String? toolChoice;
-
-  /// Text comes when so much time has passed since the last piece: two frames, so that a screen is not drawn for each
-  /// token. [Duration.zero]: this is no reason to deliver.
+  /// Deliver text when this much time has passed since the last text event. 0: time is not a reason.
   final Duration coalesce;
 
-  /// Text comes when so many bytes are there. 0: this is no reason to deliver. Neither: as soon as there is text.
-  final int coalesceBytes;
+  /// Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there is text.
+  final int? coalesceBytes;
 
-  /// When a turn is stopped: false keeps what was answered as the assistant's message, true takes the whole turn back.
+  /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
   final bool dropCancelled;
 
-  /// Whether to go on when the model wants to end.
+  /// True: go on when the model wants to end.
   final bool ignoreEnd;
+
+  /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool
+  /// (at least one call, all of this tool). Empty: `auto`. Not used with `raw`.
+  final String? toolChoice;
+  // </HappyGenerateOptions fields>
 
   /// These options in memory of [allocator], without sampler and cancel token.
   Pointer<c.HappyGenerateOptions> toNative(Allocator allocator) {
@@ -216,19 +232,21 @@ final class HappyGenerateOptions {
     final size = sizeOf<c.HappyGenerateOptions>();
     check((error) => HappyLibrary.bindings.happy_generate_options_init(native, size, error));
     final it = native.ref;
+    // <HappyGenerateOptions native>
     it.max_tokens = maxTokens ?? it.max_tokens;
     it.stop = encodeAll(stop, allocator);
     it.n_stop = stop.length;
-    it.coalesce_ms = coalesce.inMilliseconds;
-    it.coalesce_bytes = coalesceBytes;
-    it.drop_cancelled = dropCancelled ? 1 : 0;
-    it.ignore_end = ignoreEnd ? 1 : 0;
     final grammar = this.grammar;
     if (grammar != null) setText(it.grammar, grammar, allocator);
     final jsonSchema = this.jsonSchema;
     if (jsonSchema != null) setText(it.json_schema, jsonSchema, allocator);
+    it.coalesce_ms = coalesce.inMilliseconds;
+    it.coalesce_bytes = coalesceBytes ?? it.coalesce_bytes;
+    it.drop_cancelled = dropCancelled ? 1 : 0;
+    it.ignore_end = ignoreEnd ? 1 : 0;
     final toolChoice = this.toolChoice;
     if (toolChoice != null) setText(it.tool_choice, toolChoice, allocator);
+    // </HappyGenerateOptions native>
     return native;
   }
 }

@@ -13,6 +13,7 @@ import 'library.dart';
 final class HappySamplerOptions {
   /// Choices; all of them have defaults.
   const HappySamplerOptions({
+    // <HappySamplerOptions constructor>
     this.topK,
     this.seed,
     this.temperature,
@@ -39,8 +40,9 @@ final class HappySamplerOptions {
     this.minKeep,
     this.mirostat,
     this.order,
-    this.dryBreakers,
+    this.dryBreakers = const [],
     this.logitBias = const {},
+    // </HappySamplerOptions constructor>
   });
 
   /// Always takes the best token.
@@ -49,90 +51,102 @@ final class HappySamplerOptions {
   /// A seed that is another one each turn.
   static const int randomSeed = c.HAPPY_SEED_RANDOM;
 
-  /// Keep the best tokens; 0: all.
+  // <HappySamplerOptions fields>
+  /// Keep this many of the most probable tokens. 0 keeps all. Default: 40.
   final int? topK;
 
   /// Seed of the random choice; every turn starts from it. [randomSeed]: another one each turn.
   final int? seed;
 
-  /// 0 always takes the best token.
+  /// Divide the logits by this. At least 0; 0 always takes the best token, 1 changes nothing. Default: 0.8.
   final double? temperature;
 
-  /// Keep the best tokens that have this probability together; 1: all.
+  /// Keep the most probable tokens until their probabilities add up to this. From 0 to 1; 1 keeps all. Default: 0.95.
   final double? topP;
 
-  /// Keep tokens with at least this share of the best one's probability; 0: all.
+  /// Keep tokens whose probability is at least this share of the best one's. From 0 to 1; 0 keeps all. Default: 0.05.
   final double? minP;
 
-  /// Keep the tokens whose surprise is most typical; 1: all.
+  /// Keep the tokens whose surprise is nearest to the entropy, until their probabilities add up to this. From 0 to 1; 1
+  /// keeps all. Default: 1.
   final double? typical;
 
-  /// Keep logits at most so many standard deviations below the best; 0: all.
+  /// Keep tokens whose logit is at most this many standard deviations below the best one. At least 0; 0 keeps all.
+  /// Default: 0.
   final double? topNSigma;
 
-  /// Chance that the top choices are excluded; 0: off.
+  /// Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
+  /// Default: 0.
   final double? xtcProbability;
 
-  /// What a top choice has at least.
+  /// Minimum probability of a top choice. Tokens at or above it are candidates for exclusion; values above 0.5 turn XTC
+  /// off. From 0 to 1. Default: 0.1.
   final double? xtcThreshold;
 
-  /// Let the temperature follow the entropy, by so much; 0: off.
+  /// Let the temperature follow the entropy, between the temperature minus and plus this. At least 0; 0 keeps it fixed.
+  /// Default: 0.
   final double? dynatempRange;
 
-  /// Exponent of the dynamic temperature.
+  /// Exponent of the entropy for the dynamic temperature. At least 0. Default: 1.
   final double? dynatempExponent;
 
-  /// Divide the logits of recent tokens by this; 1: off.
+  /// Divide the logits of recent tokens by this (multiply, if below 0). Above 0; 1 is neutral, less favors repetition.
+  /// Default: 1.
   final double? repeatPenalty;
 
-  /// Subtract this for each recent occurrence of the token; 0: off.
+  /// Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
+  /// 0.
   final double? frequencyPenalty;
 
-  /// Subtract this from the logits of recent tokens; 0: off.
+  /// Subtract this once from the logits of recent tokens. 0 is neutral, less favors repetition. Default: 0.
   final double? presencePenalty;
 
-  /// Penalty of what would continue a repetition (DRY); 0: off.
+  /// Penalty of a token that would continue a repetition of the shortest length that counts (DRY). At least 0; 0 turns
+  /// DRY off. Default: 0.
   final double? dryMultiplier;
 
-  /// Growth of that penalty with each token that the repetition is longer.
+  /// Factor by which DRY's penalty grows with each token that a repetition is longer. At least 0; below 1 turns DRY off.
+  /// Default: 1.75.
   final double? dryBase;
 
-  /// Mirostat's target entropy.
+  /// Target surprise of Mirostat in bits (tau). At least 0. Default: 5.
   final double? mirostatTau;
 
-  /// Mirostat's learning rate.
+  /// Learning rate of Mirostat (eta). At least 0. Default: 0.1.
   final double? mirostatEta;
 
-  /// Prefer tokens near this probability; below 0: off.
+  /// Prefer tokens whose probability is near this (adaptive-p). From 0 to 1; below 0 is an ordinary draw. Default: -1.
   final double? adaptiveTarget;
 
-  /// How long that remembers.
+  /// Share of its past choices that adaptive-p still counts after each token: it averages over about 1 / (1 - X) tokens.
+  /// From 0 to 0.99. Default: 0.9.
   final double? adaptiveDecay;
 
-  /// Tokens that the penalties look back.
+  /// Number of recent tokens that the penalties look at. At most 1,048,576; 0 turns them off. Default: 64.
   final int? penaltyLastN;
 
-  /// Longest repetition without DRY's penalty.
+  /// Length in tokens of the longest repetition that DRY does not penalize. Default: 2.
   final int? dryAllowedLength;
 
-  /// Tokens in which DRY looks for repetitions.
+  /// Number of recent tokens in which DRY looks for repetitions. At most 1,048,576; 0 turns DRY off. Default: 64.
   final int? dryLastN;
 
-  /// Tokens that top-p, min-p, typical and XTC keep at least.
+  /// Minimum number of tokens that top-p, min-p, typical and XTC keep. Default: 0, which is like 1.
   final int? minKeep;
 
-  /// 0, or Mirostat 1 or 2 instead of all of these but temperature and logit bias.
+  /// Version of Mirostat, which replaces all steps but temperature and logit bias: 1 or 2. 0 turns it off. Default: 0.
   final int? mirostat;
 
   /// The samplers and their order, separated by `;`: penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc,
-  /// temperature, infill, adaptive_p.
+  /// temperature, infill, adaptive_p. Empty: these without the last two.
   final String? order;
 
-  /// Texts that end a repetition for DRY; null: line end, `:`, `"` and `*`. An empty list counts as null.
-  final List<String>? dryBreakers;
+  /// Texts that end a repetition for DRY. Not set: line end, `:`, `"` and `*`.
+  final List<String> dryBreakers;
 
-  /// What is added to the logits of tokens; minus infinity forbids one.
+  /// What is added to the logits of tokens: finite, or minus infinity, which forbids a token.
   final Map<int, double> logitBias;
+  // </HappySamplerOptions fields>
 
   /// A native sampler, to be freed with `happy_sampler_free`.
   Pointer<c.HappySampler> create() {
@@ -150,6 +164,7 @@ final class HappySamplerOptions {
     final size = sizeOf<c.HappySamplerOptions>();
     check((error) => HappyLibrary.bindings.happy_sampler_options_init(native, size, error));
     final it = native.ref;
+    // <HappySamplerOptions native>
     it.top_k = topK ?? it.top_k;
     it.seed = seed ?? it.seed;
     it.temperature = temperature ?? it.temperature;
@@ -177,20 +192,22 @@ final class HappySamplerOptions {
     it.mirostat = mirostat ?? it.mirostat;
     final order = this.order;
     if (order != null) setText(it.order, order, allocator);
-    final breakers = dryBreakers ?? const <String>[];
-    if (breakers.isNotEmpty) {
-      it.dry_breakers = encodeAll(breakers, allocator);
-      it.n_dry_breakers = breakers.length;
-    }
-    if (logitBias.isNotEmpty) {
-      final biases = allocator<c.HappyLogitBias>(logitBias.length);
-      for (final (index, MapEntry(key: token, value: bias)) in logitBias.entries.indexed) {
-        biases[index].token = token;
-        biases[index].bias = bias;
-      }
-      it.logit_bias = biases;
-      it.n_logit_bias = logitBias.length;
-    }
+    it.dry_breakers = encodeAll(dryBreakers, allocator);
+    it.n_dry_breakers = dryBreakers.length;
+    it.logit_bias = encodeBiases(logitBias, allocator);
+    it.n_logit_bias = logitBias.length;
+    // </HappySamplerOptions native>
     return native;
   }
+}
+
+/// [biases] as an array; null if there are none.
+Pointer<c.HappyLogitBias> encodeBiases(Map<int, double> biases, Allocator allocator) {
+  if (biases.isEmpty) return nullptr;
+  final array = allocator<c.HappyLogitBias>(biases.length);
+  for (final (index, MapEntry(key: token, value: bias)) in biases.entries.indexed) {
+    array[index].token = token;
+    array[index].bias = bias;
+  }
+  return array;
 }

@@ -2,7 +2,7 @@
 
 use super::barrier::{guard, value};
 use super::callbacks;
-use super::options::load_options;
+use super::options::settings;
 use super::pointers::{Out, OutStruct, give, slice, text};
 use super::structs::initialise;
 use super::types::{
@@ -161,7 +161,7 @@ unsafe fn places(parts: *const HappyFilePart, count: usize) -> Outcome<Place> {
 /// As [`happy_plan_file`].
 unsafe fn plan(place: &Place, options: *const HappyLoadOptions, out: *mut HappyPlan) -> Outcome<()> {
     // SAFETY: the caller's promise.
-    let (out, load) = unsafe { (OutStruct::new(out)?, load_options(options)?) };
+    let (out, load) = unsafe { (OutStruct::new(out)?, settings(options)?) };
     out.set(place.plan(&load.options)?.into());
     Ok(())
 }
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn happy_model_open_fds(
 /// As [`happy_model_open_file`].
 unsafe fn open(place: &Place, options: *const HappyLoadOptions, out: *mut *mut HappyModel) -> Outcome<()> {
     // SAFETY: the caller's promise.
-    let (out, load) = unsafe { (Out::new(out, "out")?, load_options(options)?) };
+    let (out, load) = unsafe { (Out::new(out, "out")?, settings(options)?) };
     let mut progress = load.progress.map(|call| callbacks::progress(call, load.progress_user));
     let progress = progress.as_mut().map(|call| call as &mut Progress<'_>);
     let model = Model::open(place, &load.options, load.cancel.as_deref(), progress)?;

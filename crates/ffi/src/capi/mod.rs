@@ -5,7 +5,7 @@
 //! barrier.rs     no panic crosses; errors go out
 //! pointers.rs    checked reading and writing through the caller's pointers
 //! structs.rs     structs with sizes, of older and newer callers
-//! options.rs     C's options -> those of the core
+//! options/       the one list of options; C's options and Java's -> those of the core
 //! results.rs     the core's results -> C's structs
 //! callbacks.rs   calling the caller
 //! descriptor.rs  file descriptors
@@ -19,7 +19,7 @@ pub(crate) mod descriptor;
 pub mod error;
 pub mod library;
 pub mod load;
-mod options;
+pub(crate) mod options;
 mod pointers;
 mod results;
 pub mod sampler;

@@ -1,7 +1,7 @@
 //! Samplers.
 
 use super::barrier::{guard, value};
-use super::options::sampler_options;
+use super::options::settings;
 use super::pointers::Out;
 use super::structs::initialise;
 use super::types::{HappyError, HappySampler, HappySamplerOptions};
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn happy_sampler_new(
     // SAFETY: the caller keeps the header's contract.
     unsafe {
         guard(error, || {
-            let (out, options) = (Out::new(out, "out")?, sampler_options(options)?);
+            let (out, options) = (Out::new(out, "out")?, settings(options)?);
             out.set(registry::insert(Sampler::new(options)?)? as *mut HappySampler);
             Ok(())
         })

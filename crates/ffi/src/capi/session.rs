@@ -1,7 +1,7 @@
 //! Sessions: the conversation and its memory.
 
 use super::barrier::{guard, value};
-use super::options::session_options;
+use super::options::settings;
 use super::pointers::{Out, OutStruct, give, text};
 use super::structs::initialise;
 use super::types::{HappyError, HappyMemory, HappyModel, HappySession, HappySessionOptions, HappyString};
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn happy_session_new(
     unsafe {
         guard(error, || {
             let (out, model) = (Out::new(out, "out")?, registry::get::<Model>(model as usize)?);
-            let session = Session::new(&model, &session_options(options)?)?;
+            let session = Session::new(&model, &settings(options)?)?;
             out.set(registry::insert(session)? as *mut HappySession);
             Ok(())
         })

@@ -5,10 +5,7 @@
 //! caller's struct larger:   what is behind ours must be 0 (options), or becomes 0 (results)
 //! ```
 
-use super::types::{
-    HappyEvent, HappyFinish, HappyGenerateOptions, HappyLoadOptions, HappyMemory, HappyPlan,
-    HappySamplerOptions, HappySessionOptions,
-};
+use super::types::{HappyEvent, HappyFinish, HappyMemory, HappyPlan};
 use crate::failure::{Failure, Outcome};
 use std::mem::{offset_of, size_of};
 use std::ptr;
@@ -20,7 +17,7 @@ const MOST: usize = 4096;
 ///
 /// # Safety
 /// `repr(C)`, begins with a `u32` that is its size, and any bytes are a valid value.
-pub(super) unsafe trait Versioned: Copy {
+pub(crate) unsafe trait Versioned: Copy {
     /// The struct's name, for errors.
     const NAME: &'static str;
     /// Bytes of its first version.
@@ -57,13 +54,9 @@ macro_rules! versioned {
     };
 }
 
-// The first versions: all of these structs until one grows.
+// The first versions of the results: all of a struct until it grows. `options!` does the same for options.
 versioned! {
-    HappyLoadOptions first size_of::<HappyLoadOptions>();
     HappyPlan first offset_of!(HappyPlan, table_bytes);
-    HappySamplerOptions first size_of::<HappySamplerOptions>();
-    HappySessionOptions first size_of::<HappySessionOptions>();
-    HappyGenerateOptions first offset_of!(HappyGenerateOptions, tool_choice);
     HappyEvent first size_of::<HappyEvent>();
     HappyFinish first size_of::<HappyFinish>();
     HappyMemory first size_of::<HappyMemory>();
@@ -74,18 +67,14 @@ versioned! {
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     assert!(size_of::<super::types::HappyText>() == 16);
-    assert!(size_of::<HappyLoadOptions>() == 4 * 4 + 8 + 16 + 3 * 8 + 2 * 4);
     assert!(size_of::<HappyPlan>() == 2 * 4 + 6 * 8 + 6 * 4 + 2 * 8);
-    assert!(size_of::<HappySamplerOptions>() == 2 * 4 + 8 + 24 * 4 + 16 + 4 * 8);
-    assert!(size_of::<HappySessionOptions>() == 2 * 4 + 3 * 16);
-    assert!(size_of::<HappyGenerateOptions>() == 2 * 4 + 4 * 8 + 2 * 16 + 6 * 4 + 16);
     assert!(size_of::<HappyEvent>() == 4 * 4 + 2 * 8 + 3 * 16);
     assert!(size_of::<HappyFinish>() == 2 * 4 + 7 * 8);
     assert!(size_of::<HappyMemory>() == 2 * 4 + 9 * 8);
 };
 
 /// Options with defaults.
-pub(super) trait Defaults: Versioned {
+pub(crate) trait Defaults: Versioned {
     /// What a caller gets who sets nothing.
     fn defaults() -> Self;
 }

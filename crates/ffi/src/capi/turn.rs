@@ -2,7 +2,7 @@
 
 use super::barrier::guard;
 use super::callbacks;
-use super::options::generate_options;
+use super::options::settings;
 use super::pointers::{Out, OutSlice, OutStruct, optional, text};
 use super::session::session;
 use super::structs::initialise;
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn happy_chat(
         guard(error, || {
             let finish = if finish.is_null() { None } else { Some(OutStruct::new(finish)?) };
             let session = self::session(session)?;
-            let (said, options) = (optional(text_data, text_len, "text")?, generate_options(options)?);
+            let (said, options) = (optional(text_data, text_len, "text")?, settings(options)?);
             let done = session.chat(said, &options, &mut |event| match on_event {
                 Some(call) => callbacks::event(call, user, event),
                 None => true,
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn happy_start(
     unsafe {
         guard(error, || {
             let session = self::session(session)?;
-            session.start(optional(text_data, text_len, "text")?, &generate_options(options)?)
+            session.start(optional(text_data, text_len, "text")?, &settings(options)?)
         })
     }
 }

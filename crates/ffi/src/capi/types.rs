@@ -1,8 +1,9 @@
-//! The types of the header: handles, options, results, callbacks.
+//! The types of the header: handles, results, callbacks; options are declared in [`super::options`].
 //!
 //! Structs have no padding, so that a later version can add fields behind the last one: what a caller compiled against
 //! an older header does not give takes its default.
 
+pub use super::options::{HappyGenerateOptions, HappyLoadOptions, HappySamplerOptions, HappySessionOptions};
 use std::ffi::{c_char, c_void};
 
 /// The version of this interface, as `happy_abi_version` gives it: the library that runs may be another one.
@@ -122,34 +123,6 @@ pub type HappyOnEvent = Option<extern "C" fn(user: *mut c_void, event: *const Ha
 /// library.
 pub type HappyOnLog = Option<extern "C" fn(user: *mut c_void, level: i32, text: *const c_char, len: usize)>;
 
-/// How to load a model. Begin with `happy_load_options_init`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct HappyLoadOptions {
-    /// `sizeof(HappyLoadOptions)`.
-    pub size: u32,
-    /// Threads, the caller's included; 0: the big cores but one, or all cores where they are equal.
-    pub threads: u32,
-    /// Positions of a session; 0: what the model was trained for, at most 4096, and what fits the budget.
-    pub context: u32,
-    /// Most tokens of a prompt that are computed at once; 0: 256. Results do not depend on it.
-    pub batch: u32,
-    /// Most bytes of anonymous memory for the model and one session; 0: what the machine has free.
-    pub memory_budget: u64,
-    /// Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`; empty: the best that the machine has.
-    pub isa: HappyText,
-    /// Called while loading, on the caller's thread; may be NULL.
-    pub progress: HappyProgress,
-    /// Given to `progress`.
-    pub progress_user: *mut c_void,
-    /// Ends loading early; may be NULL.
-    pub cancel: *const HappyCancel,
-    /// A `HappyKvType`.
-    pub kv_type: i32,
-    /// 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
-    pub copy: u32,
-}
-
 /// A part of an open file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -214,131 +187,6 @@ pub struct HappyLogitBias {
     pub token: u32,
     /// What is added; minus infinity forbids the token.
     pub bias: f32,
-}
-
-/// How to choose tokens; names, defaults and order are llama.cpp's. Begin with `happy_sampler_options_init`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct HappySamplerOptions {
-    /// `sizeof(HappySamplerOptions)`.
-    pub size: u32,
-    /// Keep the best tokens; 0: all.
-    pub top_k: u32,
-    /// Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`: another one each turn.
-    pub seed: u64,
-    /// 0 always takes the best token.
-    pub temperature: f32,
-    /// Keep the best tokens that have this probability together; 1: all.
-    pub top_p: f32,
-    /// Keep tokens with at least this share of the best one's probability; 0: all.
-    pub min_p: f32,
-    /// Keep the tokens whose surprise is most typical; 1: all.
-    pub typical: f32,
-    /// Keep logits at most so many standard deviations below the best; 0: all.
-    pub top_n_sigma: f32,
-    /// Chance that the top choices are excluded; 0: off.
-    pub xtc_probability: f32,
-    /// What a top choice has at least.
-    pub xtc_threshold: f32,
-    /// Let the temperature follow the entropy, by so much; 0: off.
-    pub dynatemp_range: f32,
-    /// Exponent of the dynamic temperature.
-    pub dynatemp_exponent: f32,
-    /// Divide the logits of recent tokens by this; 1: off.
-    pub repeat_penalty: f32,
-    /// Subtract this for each recent occurrence of the token; 0: off.
-    pub frequency_penalty: f32,
-    /// Subtract this from the logits of recent tokens; 0: off.
-    pub presence_penalty: f32,
-    /// Penalty of what would continue a repetition (DRY); 0: off.
-    pub dry_multiplier: f32,
-    /// Growth of that penalty with each token that the repetition is longer.
-    pub dry_base: f32,
-    /// Mirostat's target entropy.
-    pub mirostat_tau: f32,
-    /// Mirostat's learning rate.
-    pub mirostat_eta: f32,
-    /// Prefer tokens near this probability; below 0: off.
-    pub adaptive_target: f32,
-    /// How long that remembers.
-    pub adaptive_decay: f32,
-    /// Tokens that the penalties look back.
-    pub penalty_last_n: u32,
-    /// Longest repetition without DRY's penalty.
-    pub dry_allowed_length: u32,
-    /// Tokens in which DRY looks for repetitions.
-    pub dry_last_n: u32,
-    /// Tokens that top-p, min-p, typical and XTC keep at least.
-    pub min_keep: u32,
-    /// 0, or Mirostat 1 or 2 instead of all of these but temperature and logit bias.
-    pub mirostat: u32,
-    /// 0.
-    pub reserved: u32,
-    /// The samplers and their order, separated by `;`: penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc,
-    /// temperature, infill, adaptive_p. Empty: these without the last two.
-    pub order: HappyText,
-    /// Texts that end a repetition for DRY; NULL: line end, `:`, `"` and `*`.
-    pub dry_breakers: *const HappyText,
-    /// How many.
-    pub n_dry_breakers: usize,
-    /// Biases; may be NULL.
-    pub logit_bias: *const HappyLogitBias,
-    /// How many.
-    pub n_logit_bias: usize,
-}
-
-/// What a session begins with. Begin with `happy_session_options_init`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct HappySessionOptions {
-    /// `sizeof(HappySessionOptions)`.
-    pub size: u32,
-    /// 1: answer although the chat template has no place for the system message, the tools or a variable, which the model
-    /// then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
-    pub ignore_unused: u32,
-    /// The system message; empty: none.
-    pub system: HappyText,
-    /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form); empty: none.
-    pub tools: HappyText,
-    /// A JSON object with more variables for the template, like `{"enable_thinking": false}`; empty: none.
-    pub template_vars: HappyText,
-}
-
-/// How to generate. Begin with `happy_generate_options_init`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct HappyGenerateOptions {
-    /// `sizeof(HappyGenerateOptions)`.
-    pub size: u32,
-    /// Most tokens; 0: until the context is full.
-    pub max_tokens: u32,
-    /// How tokens are chosen; NULL: as `happy_sampler_options_init` says.
-    pub sampler: *const HappySampler,
-    /// Ends the turn early, with `HAPPY_FINISH_CANCELLED`; may be NULL.
-    pub cancel: *const HappyCancel,
-    /// Texts that end the answer and are no part of it; may be NULL.
-    pub stop: *const HappyText,
-    /// How many.
-    pub n_stop: usize,
-    /// A GBNF grammar that the text must match; empty: none.
-    pub grammar: HappyText,
-    /// A JSON schema that the text must match; empty: none. Not together with a grammar.
-    pub json_schema: HappyText,
-    /// Text events come when so many milliseconds have passed since the last one. 0: this is no reason to deliver.
-    pub coalesce_ms: u32,
-    /// Text events come when so many bytes are there. 0: this is no reason to deliver. Both 0: as soon as there is text.
-    pub coalesce_bytes: u32,
-    /// 1: the text is continued as it is, without template and conversation.
-    pub raw: u32,
-    /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
-    pub drop_cancelled: u32,
-    /// 1: go on when the model wants to end.
-    pub ignore_end: u32,
-    /// 0.
-    pub reserved: u32,
-    /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool
-    /// (at least one call, all of this tool). Empty: `auto`. Not used with `raw`.
-    pub tool_choice: HappyText,
 }
 
 /// Something that happened in a turn. For `happy_next`: set `size` before the call; the texts are valid until the next

@@ -54,6 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The step of `cargo xtask test`.
 pub(crate) fn step() -> Result<Outcome> {
+    crate::options::check()?;
     let header = header()?;
     let text = read(&paths::root().join(BINDINGS))?;
     same(&text, &emit::dart(&header)?)?;

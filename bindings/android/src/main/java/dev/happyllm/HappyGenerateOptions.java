@@ -5,78 +5,82 @@ public final class HappyGenerateOptions {
     private final Json json = new Json();
     private HappyCancel cancel;
 
-    /** Most tokens; 0: until the context is full. */
-    public HappyGenerateOptions maxTokens(int tokens) {
-        json.put("max_tokens", tokens);
+    // <HappyGenerateOptions setters>
+    /** Maximum number of tokens. 0: until the context is full. */
+    public HappyGenerateOptions maxTokens(int value) {
+        json.put("max_tokens", value);
         return this;
     }
 
-    /** How tokens are chosen. */
-    public HappyGenerateOptions sampler(HappySamplerOptions options) {
-        json.put("sampler", options.json());
+    /** How tokens are chosen. Not set: the defaults. */
+    public HappyGenerateOptions sampler(HappySamplerOptions value) {
+        json.put("sampler", value.json());
         return this;
     }
 
-    /** Ends the turn early, besides {@link HappySession#cancel}; null: nothing else does. */
-    public HappyGenerateOptions cancel(HappyCancel cancel) {
-        this.cancel = cancel;
+    /** Texts that end the answer and are not part of it. */
+    public HappyGenerateOptions stop(String... values) {
+        json.put("stop", Text.texts("stop", values));
         return this;
     }
 
-    /** Texts that end the answer and are no part of it. */
-    public HappyGenerateOptions stop(String... texts) {
-        json.put("stop", Text.texts("stop", texts));
+    /** A GBNF grammar that the text must match. Empty: any text. */
+    public HappyGenerateOptions grammar(String value) {
+        json.put("grammar", Text.text("grammar", value));
         return this;
     }
 
-    /** A GBNF grammar that the text must match. */
-    public HappyGenerateOptions grammar(String gbnf) {
-        json.put("grammar", Text.text("grammar", gbnf));
+    /** A JSON schema that the text must match. Empty: any text. Not together with a grammar. */
+    public HappyGenerateOptions jsonSchema(String value) {
+        json.put("json_schema", Text.text("jsonSchema", value));
         return this;
     }
 
-    /** A JSON schema that the text must match. Not together with a grammar. */
-    public HappyGenerateOptions jsonSchema(String schema) {
-        json.put("json_schema", Text.text("jsonSchema", schema));
+    /** Deliver text when this many milliseconds have passed since the last text event. 0: time is not a reason. */
+    public HappyGenerateOptions coalesceMillis(int value) {
+        json.put("coalesce_ms", value);
         return this;
     }
 
     /**
-     * Whether the model calls tools: <code>auto</code> (it decides, the default), <code>none</code>, <code>required</code>
-     * (at least one call), or the name of a tool (at least one call, all of this tool).
+     * Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there is text.
      */
-    public HappyGenerateOptions toolChoice(String choice) {
-        json.put("tool_choice", Text.text("toolChoice", choice));
+    public HappyGenerateOptions coalesceBytes(int value) {
+        json.put("coalesce_bytes", value);
         return this;
     }
 
-    /** Text comes when so many milliseconds have passed since the last event of text; 0: this is no reason. */
-    public HappyGenerateOptions coalesceMillis(int millis) {
-        json.put("coalesce_ms", millis);
+    /** True: continue the text as it is, without template and conversation. */
+    public HappyGenerateOptions raw(boolean value) {
+        json.put("raw", value);
         return this;
     }
 
-    /** Text comes when so many bytes of UTF-8 are there; 0: this is no reason. Both 0: as soon as there is text. */
-    public HappyGenerateOptions coalesceBytes(int bytes) {
-        json.put("coalesce_bytes", bytes);
+    /** When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back. */
+    public HappyGenerateOptions dropCancelled(boolean value) {
+        json.put("drop_cancelled", value);
         return this;
     }
 
-    /** The text is continued as it is, without template and conversation. */
-    public HappyGenerateOptions raw(boolean raw) {
-        json.put("raw", raw);
+    /** True: go on when the model wants to end. */
+    public HappyGenerateOptions ignoreEnd(boolean value) {
+        json.put("ignore_end", value);
         return this;
     }
 
-    /** When the turn is cancelled: false keeps what was answered, true takes the whole turn back. */
-    public HappyGenerateOptions dropCancelled(boolean drop) {
-        json.put("drop_cancelled", drop);
+    /**
+     * Whether the model calls tools: {@code auto} (it decides), {@code none}, {@code required} (at least one call), or the
+     * name of a tool (at least one call, all of this tool). Empty: {@code auto}. Not used with {@code raw}.
+     */
+    public HappyGenerateOptions toolChoice(String value) {
+        json.put("tool_choice", Text.text("toolChoice", value));
         return this;
     }
+    // </HappyGenerateOptions setters>
 
-    /** Go on when the model wants to end. */
-    public HappyGenerateOptions ignoreEnd(boolean ignore) {
-        json.put("ignore_end", ignore);
+    /** Ends the turn early, besides {@link HappySession#cancel}; null: nothing else does. */
+    public HappyGenerateOptions cancel(HappyCancel cancel) {
+        this.cancel = cancel;
         return this;
     }
 

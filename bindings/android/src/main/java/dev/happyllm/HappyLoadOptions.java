@@ -14,50 +14,55 @@ public final class HappyLoadOptions {
     private HappyCancel cancel;
     private HappyProgress progress;
 
-    /** Threads, the caller's included; 0: the big cores but one, or all cores where they are equal. */
-    public HappyLoadOptions threads(int threads) {
-        json.put("threads", threads);
+    // <HappyLoadOptions setters>
+    /** Threads, including the caller's. 0: all big cores but one, or all cores if they are equal. */
+    public HappyLoadOptions threads(int value) {
+        json.put("threads", value);
         return this;
     }
 
-    /** Positions of a session; 0: what the model was trained for, at most 4096, and what fits the budget. */
-    public HappyLoadOptions context(int positions) {
-        json.put("context", positions);
+    /** Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget. */
+    public HappyLoadOptions context(int value) {
+        json.put("context", value);
         return this;
     }
 
-    /** Most tokens of a prompt that are computed at once; 0: 256. Results do not depend on it. */
-    public HappyLoadOptions batch(int tokens) {
-        json.put("batch", tokens);
+    /** Maximum number of prompt tokens that are computed at once. 0: 256. Results do not depend on it. */
+    public HappyLoadOptions batch(int value) {
+        json.put("batch", value);
         return this;
     }
 
-    /** Most bytes of anonymous memory for the model and one session; 0: what the machine has free. */
-    public HappyLoadOptions memoryBudget(long bytes) {
-        json.put("memory_budget", bytes);
-        return this;
-    }
-
-    /** Instruction set, like {@code scalar}, {@code neon}, {@code dotprod}; empty: the best that the machine has. */
-    public HappyLoadOptions isa(String name) {
-        json.put("isa", Text.text("isa", name));
-        return this;
-    }
-
-    /** Element type of the KV cache. */
-    public HappyLoadOptions kvType(KvType type) {
-        json.put("kv_type", type == KvType.F32 ? "f32" : "f16");
+    /** Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free. */
+    public HappyLoadOptions memoryBudget(long value) {
+        json.put("memory_budget", value);
         return this;
     }
 
     /**
-     * Read the file into anonymous memory. Otherwise it is mapped, and nobody may write to it or truncate it while the model
-     * or one of its sessions lives.
+     * Instruction set, like {@code scalar}, {@code avx2}, {@code neon}, {@code dotprod}. Empty: the best that the machine
+     * has.
      */
-    public HappyLoadOptions copy(boolean copy) {
-        json.put("copy", copy);
+    public HappyLoadOptions isa(String value) {
+        json.put("isa", Text.text("isa", value));
         return this;
     }
+
+    /** Element type of the KV cache, a {@code HappyKvType}. */
+    public HappyLoadOptions kvType(KvType value) {
+        json.put("kv_type", value == KvType.F32 ? "f32" : "f16");
+        return this;
+    }
+
+    /**
+     * False: map the file, which nobody may write to or truncate while the model lives. True: read it into anonymous
+     * memory.
+     */
+    public HappyLoadOptions copy(boolean value) {
+        json.put("copy", value);
+        return this;
+    }
+    // </HappyLoadOptions setters>
 
     /** Ends loading early; null: nothing does. */
     public HappyLoadOptions cancel(HappyCancel cancel) {

@@ -11,151 +11,190 @@ public final class HappySamplerOptions {
     private final Json json = new Json();
     private final Map<Integer, Float> biases = new LinkedHashMap<>();
 
-    /** Keep the best tokens; 0: all. */
+    // <HappySamplerOptions setters>
+    /** Keep this many of the most probable tokens. 0 keeps all. Default: 40. */
     public HappySamplerOptions topK(int value) {
         json.put("top_k", value);
         return this;
     }
 
     /** Seed of the random choice; every turn starts from it. {@link #SEED_RANDOM}: another one each turn. */
-    public HappySamplerOptions seed(long seed) {
-        json.put("seed", seed);
+    public HappySamplerOptions seed(long value) {
+        json.put("seed", value);
         return this;
     }
 
-    /** 0 always takes the best token. */
+    /** Divide the logits by this. At least 0; 0 always takes the best token, 1 changes nothing. Default: 0.8. */
     public HappySamplerOptions temperature(float value) {
         json.put("temperature", value);
         return this;
     }
 
-    /** Keep the best tokens that have this probability together; 1: all. */
+    /**
+     * Keep the most probable tokens until their probabilities add up to this. From 0 to 1; 1 keeps all. Default: 0.95.
+     */
     public HappySamplerOptions topP(float value) {
         json.put("top_p", value);
         return this;
     }
 
-    /** Keep tokens with at least this share of the best one's probability; 0: all. */
+    /**
+     * Keep tokens whose probability is at least this share of the best one's. From 0 to 1; 0 keeps all. Default: 0.05.
+     */
     public HappySamplerOptions minP(float value) {
         json.put("min_p", value);
         return this;
     }
 
-    /** Keep the tokens whose surprise is most typical; 1: all. */
+    /**
+     * Keep the tokens whose surprise is nearest to the entropy, until their probabilities add up to this. From 0 to 1; 1
+     * keeps all. Default: 1.
+     */
     public HappySamplerOptions typical(float value) {
         json.put("typical", value);
         return this;
     }
 
-    /** Keep logits at most so many standard deviations below the best; 0: all. */
+    /**
+     * Keep tokens whose logit is at most this many standard deviations below the best one. At least 0; 0 keeps all.
+     * Default: 0.
+     */
     public HappySamplerOptions topNSigma(float value) {
         json.put("top_n_sigma", value);
         return this;
     }
 
-    /** Chance that the top choices are excluded; 0: off. */
+    /**
+     * Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
+     * Default: 0.
+     */
     public HappySamplerOptions xtcProbability(float value) {
         json.put("xtc_probability", value);
         return this;
     }
 
-    /** What a top choice has at least. */
+    /**
+     * Minimum probability of a top choice. Tokens at or above it are candidates for exclusion; values above 0.5 turn XTC
+     * off. From 0 to 1. Default: 0.1.
+     */
     public HappySamplerOptions xtcThreshold(float value) {
         json.put("xtc_threshold", value);
         return this;
     }
 
-    /** Let the temperature follow the entropy, by so much; 0: off. */
+    /**
+     * Let the temperature follow the entropy, between the temperature minus and plus this. At least 0; 0 keeps it fixed.
+     * Default: 0.
+     */
     public HappySamplerOptions dynatempRange(float value) {
         json.put("dynatemp_range", value);
         return this;
     }
 
-    /** Exponent of the dynamic temperature. */
+    /** Exponent of the entropy for the dynamic temperature. At least 0. Default: 1. */
     public HappySamplerOptions dynatempExponent(float value) {
         json.put("dynatemp_exponent", value);
         return this;
     }
 
-    /** Divide the logits of recent tokens by this; 1: off. */
+    /**
+     * Divide the logits of recent tokens by this (multiply, if below 0). Above 0; 1 is neutral, less favors repetition.
+     * Default: 1.
+     */
     public HappySamplerOptions repeatPenalty(float value) {
         json.put("repeat_penalty", value);
         return this;
     }
 
-    /** Subtract this for each recent occurrence of the token; 0: off. */
+    /**
+     * Subtract this from a logit for each recent occurrence of its token. 0 is neutral, less favors repetition. Default:
+     * 0.
+     */
     public HappySamplerOptions frequencyPenalty(float value) {
         json.put("frequency_penalty", value);
         return this;
     }
 
-    /** Subtract this from the logits of recent tokens; 0: off. */
+    /** Subtract this once from the logits of recent tokens. 0 is neutral, less favors repetition. Default: 0. */
     public HappySamplerOptions presencePenalty(float value) {
         json.put("presence_penalty", value);
         return this;
     }
 
-    /** Penalty of what would continue a repetition (DRY); 0: off. */
+    /**
+     * Penalty of a token that would continue a repetition of the shortest length that counts (DRY). At least 0; 0 turns
+     * DRY off. Default: 0.
+     */
     public HappySamplerOptions dryMultiplier(float value) {
         json.put("dry_multiplier", value);
         return this;
     }
 
-    /** Growth of that penalty with each token that the repetition is longer. */
+    /**
+     * Factor by which DRY's penalty grows with each token that a repetition is longer. At least 0; below 1 turns DRY off.
+     * Default: 1.75.
+     */
     public HappySamplerOptions dryBase(float value) {
         json.put("dry_base", value);
         return this;
     }
 
-    /** Mirostat's target entropy. */
+    /** Target surprise of Mirostat in bits (tau). At least 0. Default: 5. */
     public HappySamplerOptions mirostatTau(float value) {
         json.put("mirostat_tau", value);
         return this;
     }
 
-    /** Mirostat's learning rate. */
+    /** Learning rate of Mirostat (eta). At least 0. Default: 0.1. */
     public HappySamplerOptions mirostatEta(float value) {
         json.put("mirostat_eta", value);
         return this;
     }
 
-    /** Prefer tokens near this probability; below 0: off. */
+    /**
+     * Prefer tokens whose probability is near this (adaptive-p). From 0 to 1; below 0 is an ordinary draw. Default: -1.
+     */
     public HappySamplerOptions adaptiveTarget(float value) {
         json.put("adaptive_target", value);
         return this;
     }
 
-    /** How long that remembers. */
+    /**
+     * Share of its past choices that adaptive-p still counts after each token: it averages over about 1 / (1 - X) tokens.
+     * From 0 to 0.99. Default: 0.9.
+     */
     public HappySamplerOptions adaptiveDecay(float value) {
         json.put("adaptive_decay", value);
         return this;
     }
 
-    /** Tokens that the penalties look back. */
+    /** Number of recent tokens that the penalties look at. At most 1,048,576; 0 turns them off. Default: 64. */
     public HappySamplerOptions penaltyLastN(int value) {
         json.put("penalty_last_n", value);
         return this;
     }
 
-    /** Longest repetition without DRY's penalty. */
+    /** Length in tokens of the longest repetition that DRY does not penalize. Default: 2. */
     public HappySamplerOptions dryAllowedLength(int value) {
         json.put("dry_allowed_length", value);
         return this;
     }
 
-    /** Tokens in which DRY looks for repetitions. */
+    /** Number of recent tokens in which DRY looks for repetitions. At most 1,048,576; 0 turns DRY off. Default: 64. */
     public HappySamplerOptions dryLastN(int value) {
         json.put("dry_last_n", value);
         return this;
     }
 
-    /** Tokens that top-p, min-p, typical and XTC keep at least. */
+    /** Minimum number of tokens that top-p, min-p, typical and XTC keep. Default: 0, which is like 1. */
     public HappySamplerOptions minKeep(int value) {
         json.put("min_keep", value);
         return this;
     }
 
-    /** 0, or Mirostat 1 or 2 instead of all of these but temperature and logit bias. */
+    /**
+     * Version of Mirostat, which replaces all steps but temperature and logit bias: 1 or 2. 0 turns it off. Default: 0.
+     */
     public HappySamplerOptions mirostat(int value) {
         json.put("mirostat", value);
         return this;
@@ -163,25 +202,26 @@ public final class HappySamplerOptions {
 
     /**
      * The samplers and their order, separated by {@code ;}: penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc,
-     * temperature, infill, adaptive_p. Unless it is set: these without the last two.
+     * temperature, infill, adaptive_p. Empty: these without the last two.
      */
-    public HappySamplerOptions order(String names) {
-        json.put("order", Text.text("order", names));
+    public HappySamplerOptions order(String value) {
+        json.put("order", Text.text("order", value));
         return this;
     }
 
-    /** Texts that end a repetition for DRY. Unless they are set: line end, {@code :}, {@code "} and {@code *}. */
-    public HappySamplerOptions dryBreakers(String... texts) {
-        json.put("dry_breakers", Text.texts("dryBreakers", texts));
+    /** Texts that end a repetition for DRY. Not set: line end, {@code :}, {@code "} and {@code *}. */
+    public HappySamplerOptions dryBreakers(String... values) {
+        json.put("dry_breakers", Text.texts("dryBreakers", values));
         return this;
     }
 
-    /** Adds to the logit of a token; minus infinity forbids it. */
-    public HappySamplerOptions bias(int token, float bias) {
-        biases.put(token, bias);
+    /** What is added to the logits of tokens: finite, or minus infinity, which forbids a token. */
+    public HappySamplerOptions bias(int token, float value) {
+        biases.put(token, value);
         json.put("logit_bias", biases);
         return this;
     }
+    // </HappySamplerOptions setters>
 
     Json json() {
         return json;

@@ -1,0 +1,132 @@
+//! The options of the header: see [`super`] for what a row says. `cargo xtask header` and `cargo xtask options` read this file,
+//! line by line.
+
+use super::kinds::{self, Key, Kind};
+use super::{Loading, Options, options, place};
+use crate::capi::structs::{Defaults, Versioned};
+use crate::core::sampler::SamplerSettings;
+use crate::core::session::{SessionSettings, TurnSettings};
+use crate::failure::Outcome;
+use serde_json::{Map, Value as Json};
+
+options! {
+    /// How to load a model. Begin with `happy_load_options_init`.
+    struct HappyLoadOptions for Loading {
+        first {
+            /// Threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
+            threads: CountOrNone => options.threads;
+            /// Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget.
+            context: CountOrNone => options.context;
+            /// Maximum number of prompt tokens that are computed at once. 0: 256. Results do not depend on it.
+            batch: CountOrDefault => options.batch;
+            /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free.
+            memory_budget: Bytes => options.memory_budget;
+            /// Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
+            isa: InstructionSet => options.isa;
+            /// Called while loading, on the caller's thread; may be NULL.
+            progress: Progress => progress;
+            /// Given to `progress`.
+            progress_user: Pointer => progress_user;
+            /// Ends loading early; may be NULL.
+            cancel: Cancel => cancel;
+            /// Element type of the KV cache, a `HappyKvType`.
+            kv_type: KvType => options.kv;
+            /// 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
+            copy: Not => options.mmap;
+        }
+        later {}
+    }
+
+    /// How to choose tokens; names, defaults and order are llama.cpp's. Begin with `happy_sampler_options_init`.
+    struct HappySamplerOptions for SamplerSettings {
+        first {
+            top_k: Count => params.top_k.k;
+            /// Seed of the random choice; every turn starts from it. `HAPPY_SEED_RANDOM`: another one each turn.
+            seed: Seed => seed;
+            temperature: Number => params.temperature.t;
+            top_p: Number => params.top_p.p;
+            min_p: Number => params.min_p.p;
+            typical: Number => params.typical.p;
+            top_n_sigma: Number => params.top_n_sigma.n;
+            xtc_probability: Number => params.xtc.probability;
+            xtc_threshold: Number => params.xtc.threshold;
+            dynatemp_range: Number => params.temperature.delta;
+            dynatemp_exponent: Number => params.temperature.exponent;
+            repeat_penalty: Number => params.penalties.repeat;
+            frequency_penalty: Number => params.penalties.frequency;
+            presence_penalty: Number => params.penalties.presence;
+            dry_multiplier: Number => params.dry.multiplier;
+            dry_base: Number => params.dry.base;
+            mirostat_tau: Number => params.mirostat.tau;
+            mirostat_eta: Number => params.mirostat.eta;
+            adaptive_target: NumberOrNone => params.adaptive_p.target;
+            adaptive_decay: Number => params.adaptive_p.decay;
+            penalty_last_n: Count => params.penalties.last_n;
+            dry_allowed_length: Count => params.dry.allowed_length;
+            dry_last_n: Count => params.dry.last_n;
+            /// Minimum number of tokens that top-p, min-p, typical and XTC keep. Default: 0, which is like 1.
+            min_keep: Count => params.min_keep;
+            mirostat: Mirostat => params.mirostat.version;
+            /// 0.
+            reserved: Reserved;
+            /// The samplers and their order, separated by `;`: {samplers}. Empty: these without the last two.
+            order: Steps => params.order;
+            /// Texts that end a repetition for DRY. NULL: line end, `:`, `"` and `*`.
+            dry_breakers, n_dry_breakers: TextsOrNone => dry_breakers;
+            /// What is added to the logits of tokens: finite, or minus infinity, which forbids a token. May be NULL.
+            logit_bias, n_logit_bias: Biases => params.logit_bias;
+        }
+        later {}
+    }
+
+    /// What a session begins with. Begin with `happy_session_options_init`.
+    struct HappySessionOptions for SessionSettings {
+        first {
+            /// 1: answer although the chat template has no place for the system message, the tools or a variable, which the model
+            /// then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
+            ignore_unused: Flag => ignore_unused;
+            /// The system message. Empty: no system message.
+            system: Text => system;
+            /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form). Empty: no tools.
+            tools: JsonArray => tools;
+            /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
+            template_vars: JsonObject => vars;
+        }
+        later {}
+    }
+
+    /// How to generate. Begin with `happy_generate_options_init`.
+    struct HappyGenerateOptions for TurnSettings {
+        first {
+            /// Maximum number of tokens. 0: until the context is full.
+            max_tokens: CountOrNone => max_tokens;
+            /// How tokens are chosen. NULL: the defaults.
+            sampler: Sampler => sampler;
+            /// Ends the turn early, with `HAPPY_FINISH_CANCELLED`; may be NULL.
+            cancel: Cancel => cancel;
+            /// Texts that end the answer and are not part of it; may be NULL.
+            stop, n_stop: Texts => stop;
+            /// A GBNF grammar that the text must match. Empty: any text.
+            grammar: Grammar => form;
+            /// A JSON schema that the text must match. Empty: any text. Not together with a grammar.
+            json_schema: JsonSchema => form;
+            /// Deliver text when this many milliseconds have passed since the last text event. 0: time is not a reason.
+            coalesce_ms: Millis => coalesce.time;
+            /// Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there is text.
+            coalesce_bytes: Count => coalesce.bytes;
+            /// 1: continue the text as it is, without template and conversation.
+            raw: Flag => raw;
+            /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
+            drop_cancelled: Flag => drop_cancelled;
+            /// 1: go on when the model wants to end.
+            ignore_end: Flag => ignore_end;
+            /// 0.
+            reserved: Reserved;
+        }
+        later {
+            /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool
+            /// (at least one call, all of this tool). Empty: `auto`. Not used with `raw`.
+            tool_choice: Choice => tool_choice;
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The setters of Java's option classes.
+
+use super::list::{Group, Row};
+use super::{about, camel, wrap};
+use happy_tool_kit::Result;
+use std::fmt::Write;
+
+/// The setters of a group.
+pub(super) fn setters(group: &Group) -> Result<String> {
+    let mut out = String::new();
+    for row in &group.rows {
+        let (class, key, name) = (&group.name, &row.name, name(row));
+        let (parameters, body) = match row.kind.as_str() {
+            // Java passes them beside the options.
+            "Reserved" | "Cancel" | "Progress" | "Pointer" => continue,
+            "Count" | "CountOrNone" | "CountOrDefault" | "Millis" | "Mirostat" => {
+                ("int value", "value".into())
+            }
+            "Bytes" | "Seed" => ("long value", "value".into()),
+            "Number" | "NumberOrNone" => ("float value", "value".into()),
+            "Flag" | "Not" => ("boolean value", "value".into()),
+            "Text" | "InstructionSet" | "Grammar" | "JsonSchema" | "Choice" | "JsonArray" | "JsonObject"
+            | "Steps" => ("String value", format!("Text.text(\"{name}\", value)")),
+            "Texts" | "TextsOrNone" => ("String... values", format!("Text.texts(\"{name}\", values)")),
+            "KvType" => ("KvType value", "value == KvType.F32 ? \"f32\" : \"f16\"".into()),
+            "Sampler" => ("HappySamplerOptions value", "value.json()".into()),
+            "Biases" => ("int token, float value", "biases".into()),
+            other => return Err(format!("option {key}: kind `{other}` has no form in Java: add it here")),
+        };
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        comment(&mut out, &about(row));
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "    public {class} {name}({parameters}) {{");
+        if row.kind == "Biases" {
+            out += "        biases.put(token, value);\n";
+        }
+        let _ = writeln!(out, "        json.put(\"{key}\", {body});\n        return this;\n    }}");
+    }
+    Ok(out)
+}
+
+fn name(row: &Row) -> String {
+    match row.kind.as_str() {
+        "Millis" => camel(&row.name.replace("_ms", "_millis")),
+        "Biases" => "bias".to_owned(),
+        _ => camel(&row.name),
+    }
+}
+
+fn comment(out: &mut String, text: &str) {
+    let text = text.replace("`HAPPY_SEED_RANDOM`", "{@link #SEED_RANDOM}");
+    // Every second part stands between backticks.
+    let parts = text.split('`').enumerate();
+    let text: String = parts
+        .map(|(i, part)| if i % 2 == 1 { format!("{{@code {part}}}") } else { part.to_owned() })
+        .collect();
+    let lines = wrap(&text, 116);
+    match lines.as_slice() {
+        [line] if line.len() <= 110 => *out += &format!("    /** {line} */\n"),
+        lines => {
+            *out += "    /**\n";
+            lines.iter().for_each(|line| *out += &format!("     * {line}\n"));
+            *out += "     */\n";
+        }
+    }
+}

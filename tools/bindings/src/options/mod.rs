@@ -1,0 +1,151 @@
+//! `cargo xtask options`: the option classes of Java and Dart, made from the one list of options in `crates/ffi`.
+//!
+//! ```text
+//! list.rs   crates/ffi/src/capi/options/list.rs -> groups of options, with descriptions; and as plain structs for cbindgen
+//! java.rs   a group -> the setters of its class in bindings/android
+//! dart.rs   a group -> constructor, fields and writer of its class in bindings/flutter
+//! ```
+//! Only what stands between marker lines (`// <NAME PART>` and `// </NAME PART>`) is made; the rest of the files is hand-written.
+
+mod dart;
+mod java;
+mod list;
+
+use happy_tool_kit::{Result, paths};
+use std::path::PathBuf;
+
+/// Arguments of `options`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Write nothing; fail if a class is not what the list of options gives
+    #[arg(long)]
+    check: bool,
+}
+
+/// `cargo xtask options [--check]`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.check {
+        return check();
+    }
+    for (name, _, made) in files()? {
+        let path = paths::root().join(&name);
+        std::fs::write(&path, made).map_err(|e| format!("cannot write {name}: {e}"))?;
+    }
+    Ok(())
+}
+
+/// Fails if a class is not what the list gives.
+pub(crate) fn check() -> Result<()> {
+    for (name, found, made) in files()? {
+        if found != made {
+            let common = found.lines().zip(made.lines()).take_while(|(a, b)| a == b).count();
+            return Err(format!(
+                "{name}:{}: not what the list of options gives; run `cargo xtask options` and commit the result",
+                common + 1
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the options as plain structs, which cbindgen reads, and returns the file's path.
+pub(crate) fn plain_structs() -> Result<PathBuf> {
+    let folder = paths::target().join("options");
+    std::fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
+    let path = folder.join(format!("structs-{}.rs", std::process::id()));
+    std::fs::write(&path, list::plain(&list::read()?)?)
+        .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    Ok(path)
+}
+
+/// Each file with option classes: its name, its text, and what the text must be.
+fn files() -> Result<Vec<(String, String, String)>> {
+    let groups = list::read()?;
+    let mut files = Vec::new();
+    for group in &groups {
+        let name = format!("bindings/android/src/main/java/dev/happyllm/{}.java", group.name);
+        let found = read(&name)?;
+        let made = splice(&name, &found, &group.name, "setters", &java::setters(group)?)?;
+        files.push((name, found, made));
+    }
+    for (name, classes) in dart::FILES {
+        let found = read(name)?;
+        let mut made = found.clone();
+        for group in groups.iter().filter(|group| classes.contains(&group.name.as_str())) {
+            for (part, body) in dart::parts(group)? {
+                made = splice(name, &made, &group.name, part, &body)?;
+            }
+        }
+        files.push(((*name).to_owned(), found, made));
+    }
+    Ok(files)
+}
+
+fn read(name: &str) -> Result<String> {
+    std::fs::read_to_string(paths::root().join(name)).map_err(|e| format!("cannot read {name}: {e}"))
+}
+
+/// Replaces the lines between the markers of a part.
+fn splice(file: &str, text: &str, class: &str, part: &str, body: &str) -> Result<String> {
+    let (begin, end) = (format!("// <{class} {part}>\n"), format!("// </{class} {part}>"));
+    let missing = |marker: &str| format!("{file}: the line `{}` is missing", marker.trim());
+    let (before, rest) = text.split_once(&begin).ok_or_else(|| missing(&begin))?;
+    let (_, after) = rest.split_once(&end).ok_or_else(|| missing(&end))?;
+    let indent = before.rsplit('\n').next().unwrap_or_default();
+    Ok(format!("{before}{begin}{body}{indent}{end}{after}"))
+}
+
+/// `top_n_sigma` as `topNSigma`.
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut out = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at(word.len().min(1));
+        out += &(first.to_uppercase() + rest);
+    }
+    out
+}
+
+/// The words of a text in lines of at most `width` characters. What stands between backticks or braces is not cut.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// A description with 0 and 1 as false and true, for languages in which flags are not numbers, and without NULL.
+fn about(row: &list::Row) -> String {
+    let about =
+        row.about.replace("; may be NULL.", ".").replace(" May be NULL.", "").replace("NULL:", "Not set:");
+    match row.kind.as_str() {
+        "Flag" | "Not" => about.replace("0:", "False:").replace("1:", "True:"),
+        _ => about,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_classes_are_what_the_list_gives() {
+        check().unwrap();
+    }
+
+    #[test]
+    fn parts_are_replaced_between_their_markers() {
+        let text = "a\n  // <C x>\n  old\n  // </C x>\nb\n";
+        assert_eq!(splice("f", text, "C", "x", "  new\n").unwrap(), text.replace("old", "new"));
+        assert!(splice("f", text, "D", "x", "").is_err_and(|e| e.contains("`// <D x>` is missing")));
+        assert_eq!(camel("top_n_sigma"), "topNSigma");
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+    }
+}
