@@ -7,10 +7,11 @@
 
 use super::claim::Shared;
 use super::reserved;
+use super::sync::Instant;
 use super::worker::Worker;
 use std::collections::TryReserveError;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A wait shorter than this is ordinary: waking up takes that long, and so does the end of a task.
 const PATIENCE: Duration = Duration::from_micros(400);

@@ -17,7 +17,10 @@
 mod bench;
 mod claim;
 mod cpu;
+#[cfg(all(test, loom))]
+mod model;
 mod split;
+mod sync;
 mod worker;
 
 pub use split::Columns;
@@ -26,12 +29,15 @@ use crate::arch::fpenv::FpEnv;
 use claim::{Job, Shared};
 use std::collections::TryReserveError;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError, TryLockError};
+use std::time::Duration;
+use sync::{Instant, Mutex, MutexGuard, thread};
 
 /// How long a thread spins before it sleeps. A decoding model dispatches every 10 to 100 microseconds.
-const SPIN: Duration = Duration::from_micros(40);
+const SPIN: Duration = if sync::MODEL { Duration::ZERO } else { Duration::from_micros(40) };
+
+/// How many times a thread that spins looks for work before it looks at the clock.
+const LOOK: u32 = if sync::MODEL { 1 } else { 64 };
 
 /// Why a pool could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +66,7 @@ pub struct Pool {
     shared: Arc<Shared>,
     /// Held by the caller whose job is running, with what it remembers about slow workers.
     bench: Mutex<bench::Bench>,
-    workers: Vec<JoinHandle<()>>,
+    workers: Vec<thread::JoinHandle<()>>,
     /// The process that started the workers: a forked child has none of them.
     process: u32,
 }
@@ -93,7 +99,7 @@ impl Pool {
         let mut pool = Pool { shared, bench, workers, process: std::process::id() };
         for index in 1..threads {
             let shared = Arc::clone(&pool.shared);
-            let worker = std::thread::Builder::new()
+            let worker = thread::Builder::new()
                 .name(format!("happy-{index}"))
                 .spawn(move || worker::run(&shared, index))
                 .map_err(|error| PoolError::Spawn { index, threads, error })?;
@@ -153,9 +159,9 @@ impl Pool {
         let mut started = None;
         let mut spins = 0u32;
         while shared.done.load(Ordering::Acquire) != n {
-            std::hint::spin_loop();
+            sync::spin_loop();
             spins += 1;
-            if !spins.is_multiple_of(64) {
+            if !spins.is_multiple_of(LOOK) {
                 continue;
             }
             let started = *started.get_or_insert_with(Instant::now);
@@ -210,7 +216,7 @@ impl core::fmt::Debug for Pool {
 
 /// A value for every worker, so that tasks have scratch of their own.
 #[derive(Debug)]
-pub struct PerWorker<T>(Vec<Mutex<T>>);
+pub struct PerWorker<T>(Vec<std::sync::Mutex<T>>);
 
 /// For no worker.
 impl<T> Default for PerWorker<T> {
@@ -231,14 +237,14 @@ impl<T> PerWorker<T> {
         let mut values = Vec::new();
         values.try_reserve_exact(threads)?;
         for worker in 0..threads {
-            values.push(Mutex::new(make(worker)?));
+            values.push(std::sync::Mutex::new(make(worker)?));
         }
         Ok(Self(values))
     }
 
     /// Bytes that [`PerWorker::new`] reserves, besides what `make` does.
     pub fn bytes(threads: usize) -> usize {
-        threads.saturating_mul(size_of::<Mutex<T>>())
+        threads.saturating_mul(size_of::<std::sync::Mutex<T>>())
     }
 
     /// Calls `f` with the value of `worker`.

@@ -1,16 +1,15 @@
 //! A worker's life: wait for a job, take part, wait again.
 
-use super::{SPIN, claim::Shared, cpu};
+use super::sync::{AtomicBool, AtomicU32, Instant, spin_loop, thread};
+use super::{LOOK, SPIN, claim::Shared, cpu};
 use crate::arch::fpenv::FpEnv;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread::Thread;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
 
 /// What others see of a worker.
 #[derive(Default)]
 pub(super) struct Worker {
-    thread: OnceLock<Thread>,
+    thread: OnceLock<thread::Thread>,
     sleeping: AtomicBool,
     /// It has claimed tasks or is about to; the caller looks at it only when it had to wait.
     pub(super) working: AtomicBool,
@@ -41,7 +40,7 @@ pub(super) fn run(shared: &Shared, index: usize) {
     let _fp = FpEnv::enter();
     let me = &shared.workers[index - 1];
     // Set once by this thread alone.
-    let _ = me.thread.set(std::thread::current());
+    let _ = me.thread.set(thread::current());
     while !shared.stop.load(Ordering::SeqCst) {
         if wait_for_share(shared, index) {
             me.working.store(true, Ordering::SeqCst);
@@ -57,18 +56,18 @@ fn wait_for_share(shared: &Shared, index: usize) -> bool {
     let may_work = || shared.has_share(index) && !me.benched.load(Ordering::SeqCst);
     let started = Instant::now();
     while !me.benched.load(Ordering::Relaxed) && started.elapsed() < SPIN {
-        for _ in 0..64 {
+        for _ in 0..LOOK {
             if may_work() {
                 return true;
             }
-            std::hint::spin_loop();
+            spin_loop();
         }
     }
     // Announce the sleep, look once more, sleep: a caller that published before the look is seen by it, one that
     // published after it sees the announcement.
     me.sleeping.store(true, Ordering::SeqCst);
     if !may_work() && !shared.stop.load(Ordering::SeqCst) {
-        std::thread::park();
+        thread::park();
         if cpu::current().is_some_and(|cpu| cpu + 1 == me.waker_cpu.load(Ordering::Relaxed)) {
             // No core is free: working here would only stop the caller, for as long as the scheduler likes.
             me.benched.store(true, Ordering::SeqCst);
