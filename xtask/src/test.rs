@@ -120,8 +120,8 @@ const STEPS: &[Step] = &[
     Step {
         when: Long,
         name: "bindings",
-        what: "cargo xtask dart --check: Dart's bindings against the C header and the C compiler; Dart's grammar",
-        advice: "run `cargo xtask dart` where the header changed; else mend what is named above",
+        what: "cargo xtask dart --check: Java's and Dart's option classes, Dart's bindings against the C header and the C compiler; Dart's grammar",
+        advice: "run `cargo xtask options` and `cargo xtask dart` where the options or the header changed; else mend what is named above",
         run: || tools::step(tools::BINDINGS, "bindings"),
     },
     Step {
