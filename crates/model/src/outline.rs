@@ -2,7 +2,7 @@
 
 use happy_gguf::{ByteOrder, GgufSet};
 use happy_kernels::Kernels;
-use happy_kernels::linear::{ActKind, ActKinds};
+use happy_kernels::linear::ActKind;
 use happy_kernels::ops::RopeTable;
 
 use crate::arch;
