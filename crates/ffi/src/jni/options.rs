@@ -86,7 +86,7 @@ mod tests {
             (l, r#"{"kv_type":"f8"}"#, "option kv_type: \"f8\""),
             (s, r#"{"tools":"{}"}"#, "tools: expected a JSON array"),
             (s, r#"{"template_vars":"[]"}"#, "template_vars: expected a JSON object"),
-            (t, r#"{"grammar":"root ::= \"a\"","json_schema":"{}"}"#, "expected one of them"),
+            (t, r#"{"grammar":"root ::= \"a\"","json_schema":"{}"}"#, "expected at most one of them"),
             (t, r#"{"stop":[1]}"#, "option stop: [1], expected an array of texts"),
             (t, r#"{"sampler":{"top_p":"NaN"}}"#, "option top_p: \"NaN\", expected a finite number"),
             (t, r#"{"sampler":{"order":"top_k;top_q"}}"#, "top_q"),

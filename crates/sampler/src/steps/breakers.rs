@@ -15,7 +15,7 @@ const MAX_TEXT: usize = 40;
 /// Tokens of the rest that count.
 const MAX_TAIL: usize = 20;
 
-/// The token sequences in which `text` occurs, for [`Dry::new`](super::Dry::new). `pieces` are the bytes of all tokens, the
+/// The token sequences in which `text` occurs, for [`Dry::breakers`](super::Dry::breakers). `pieces` are the bytes of all tokens, the
 /// first one token 0's; `encode` gives the tokens of the rest of a text, or `None` if it cannot (a rest may begin inside a
 /// character), and then that sequence is left out. Of the text the first 40 bytes count, of the rest the first 20 tokens.
 ///
