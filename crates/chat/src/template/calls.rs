@@ -3,10 +3,11 @@
 use super::args::Args;
 use super::budget::{gathered, push};
 use super::error::{R, fail};
+use super::heap::{Loop, Source};
 use super::machine::{Frame, MAX_FRAMES, Machine, Running};
 use super::program::Argument;
 use super::text::Builder;
-use super::value::{Id, Loop, Source, Value};
+use super::value::{Id, Value};
 use super::{functions, lookup};
 
 impl Machine<'_> {

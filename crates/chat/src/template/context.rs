@@ -4,8 +4,9 @@ use serde_json::{Map, Value as Json};
 
 use super::budget::{push, reserve};
 use super::error::R;
+use super::heap::Cx;
 use super::text::Origin;
-use super::value::{Cx, Value};
+use super::value::Value;
 use super::{Message, TemplateInput};
 
 /// Where variables come from.

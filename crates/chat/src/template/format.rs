@@ -3,10 +3,11 @@
 use super::args::Args;
 use super::error::{R, fail};
 use super::functions::by_path;
+use super::heap::Cx;
 use super::operators::float;
 use super::print::float_repr;
 use super::text::{Builder, Text};
-use super::value::{Cx, Id, Value};
+use super::value::{Id, Value};
 
 /// What `%` is given.
 pub(super) enum Given {

@@ -3,11 +3,12 @@
 use super::LocalTime;
 use super::args::Args;
 use super::error::{Fail, R, fail};
+use super::heap::Cx;
 use super::lookup;
 use super::machine::undefined;
 use super::methods::{dict, list, number, string};
 use super::text::{Builder, Text};
-use super::value::{Cx, Function, Value, range_len};
+use super::value::{Function, Value, range_len};
 
 /// Jinja2's sandbox allows ranges up to this length.
 const MAX_RANGE: usize = 100_000;

@@ -3,9 +3,10 @@
 use super::args::{Args, given};
 use super::budget::gathered;
 use super::error::{Fail, R, fail};
+use super::heap::Cx;
 use super::print::float_repr;
 use super::text::{Builder, Text};
-use super::value::{Cx, Id, MAX_DEPTH, Value, too_deep};
+use super::value::{Id, MAX_DEPTH, Value, too_deep};
 use crate::digits;
 
 struct Style {

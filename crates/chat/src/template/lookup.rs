@@ -2,11 +2,12 @@
 
 use super::budget::gathered;
 use super::error::{R, fail};
+use super::heap::{Cx, Source};
 use super::machine::undefined;
 use super::methods::{dict, list, number, string};
 use super::program::Program;
 use super::text::{Builder, Text};
-use super::value::{Cx, Id, Source, Value, range_len};
+use super::value::{Id, Value, range_len};
 
 /// The method of that name that values of this kind have.
 pub(super) fn method(value: &Value, name: &str) -> Option<&'static str> {
@@ -52,7 +53,7 @@ fn attribute_only(cx: &mut Cx<'_>, program: &Program, value: &Value, name: &Text
             let block = program.blocks.iter().find(|(known, _)| known == name.as_str());
             match block {
                 Some((_, code)) => {
-                    Some(Value::Macro(cx.new_macro(super::value::Macro { code: *code, scope: 0 })?))
+                    Some(Value::Macro(cx.new_macro(super::heap::Macro { code: *code, scope: 0 })?))
                 }
                 None => None,
             }

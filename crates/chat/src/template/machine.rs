@@ -9,10 +9,11 @@ use super::args::Args;
 use super::budget::{gathered, push, reserve};
 use super::context::Context;
 use super::error::{R, fail};
+use super::heap::{Cx, Macro, Source};
 use super::program::{Op, Program};
 use super::scopes::Scopes;
 use super::text::{Builder, Text};
-use super::value::{Cx, Id, Macro, Source, Value};
+use super::value::{Id, Value};
 use super::{filters, functions, lookup, operators, tests};
 
 /// Deepest nesting of calls of macros, recursive loops and blocks.

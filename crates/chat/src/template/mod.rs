@@ -5,7 +5,7 @@
 //! parser.rs      statements, expression.rs  expressions: instructions as they are read
 //! program.rs     the instructions
 //! machine.rs     runs them;  scopes.rs  variables;  context.rs  the caller's variables, converted when they are read
-//! value.rs       values and the heap of lists and dicts;  text.rs  strings that know where they come from
+//! value.rs       values;  heap.rs  lists, dicts and the like, which values name by numbers;  text.rs  strings that know where they come from
 //! operators.rs, lookup.rs, print.rs, format.rs, json.rs    what Python does with values
 //! filters/, tests.rs, methods/, functions.rs               what Jinja2 and Python's types have
 //! budget.rs      fuel and memory;  clock.rs  strftime_now
@@ -21,6 +21,7 @@ mod expression;
 mod filters;
 mod format;
 mod functions;
+mod heap;
 mod json;
 mod lexer;
 mod lookup;
@@ -43,9 +44,9 @@ use serde_json::{Map, Value as Json};
 
 use budget::Budget;
 use context::Context;
+use heap::{Cx, Heap};
 use machine::Machine;
 use program::Program;
-use value::{Cx, Heap};
 
 pub use clock::{ClockParseError, LocalTime};
 pub use error::TemplateError;

@@ -6,10 +6,11 @@ use std::cmp::Ordering;
 use super::error::{R, fail};
 use super::filters;
 use super::format;
+use super::heap::Cx;
 use super::machine::undefined;
 use super::program::{Binary, Compare};
 use super::text::{Builder, Text};
-use super::value::{Cx, Id, MAX_DEPTH, Value, View, range_len, too_deep};
+use super::value::{Id, MAX_DEPTH, Value, View, range_len, too_deep};
 use crate::digits;
 
 fn unsupported<T>(op: &str, left: &Value, right: &Value) -> R<T> {

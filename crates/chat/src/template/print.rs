@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::error::R;
+use super::heap::Cx;
 use super::text::{Builder, Text};
-use super::value::{Cx, Function, Id, MAX_DEPTH, Value, View, too_deep};
+use super::value::{Function, Id, MAX_DEPTH, Value, View, too_deep};
 
 /// `repr(float)`: the shortest digits that read back, exponents below 1e-4 and from 1e16 on.
 pub(super) fn float_repr(x: f64) -> String {

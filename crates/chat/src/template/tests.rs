@@ -3,9 +3,10 @@
 use super::args::Args;
 use super::error::{R, fail};
 use super::filters;
+use super::heap::Cx;
 use super::operators::binary;
 use super::program::{Binary, Compare};
-use super::value::{Cx, Value};
+use super::value::Value;
 
 const NAMES: [&str; 39] = [
     "odd",

@@ -7,12 +7,13 @@ use super::args::{Args, given};
 use super::budget::push;
 use super::error::{Fail, R, fail};
 use super::functions::{by_path, by_path_or};
+use super::heap::Cx;
 use super::lexer::is_space;
 use super::machine::undefined;
 use super::operators::{binary, float};
 use super::program::{Binary, Compare};
 use super::text::Text;
-use super::value::{Cx, Value};
+use super::value::Value;
 use super::{format, json, lookup, tests};
 use crate::digits;
 

@@ -4,10 +4,11 @@ use super::super::args::{Args, given};
 use super::super::budget::{gathered, push};
 use super::super::error::{R, fail};
 use super::super::functions::{by_path, by_path_or};
+use super::super::heap::Cx;
 use super::super::machine::undefined;
 use super::super::program::Compare;
 use super::super::text::{Builder, Text};
-use super::super::value::{Cx, Value};
+use super::super::value::Value;
 use super::{add, count, flag, without_case};
 
 /// What values are sorted, grouped and told apart by: an attribute, perhaps without case.

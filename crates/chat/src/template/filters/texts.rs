@@ -3,10 +3,11 @@
 use super::super::args::{Args, given};
 use super::super::budget::gathered;
 use super::super::error::{R, fail};
+use super::super::heap::Cx;
 use super::super::lexer::is_space;
 use super::super::methods::string;
 use super::super::text::{Builder, Text};
-use super::super::value::{Cx, Value};
+use super::super::value::Value;
 use super::flag;
 
 /// `markupsafe.escape` of a text that is not safe.

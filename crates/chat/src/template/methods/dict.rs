@@ -3,7 +3,8 @@
 use super::super::args::Args;
 use super::super::budget::gathered;
 use super::super::error::{R, fail};
-use super::super::value::{Cx, Id, Value, View};
+use super::super::heap::Cx;
+use super::super::value::{Id, Value, View};
 
 pub(in super::super) const NAMES: &[&str] =
     &["get", "items", "keys", "values", "update", "setdefault", "pop", "popitem", "clear", "copy"];

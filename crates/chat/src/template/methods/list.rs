@@ -3,8 +3,9 @@
 use super::super::args::Args;
 use super::super::budget::{gathered, push, reserve};
 use super::super::error::{R, fail};
+use super::super::heap::Cx;
 use super::super::lookup::position;
-use super::super::value::{Cx, Id, Value};
+use super::super::value::{Id, Value};
 
 pub(in super::super) const NAMES: &[&str] =
     &["append", "extend", "insert", "pop", "remove", "clear", "reverse", "copy", "index", "count", "sort"];

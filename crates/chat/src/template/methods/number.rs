@@ -2,7 +2,8 @@
 
 use super::super::args::Args;
 use super::super::error::{R, fail};
-use super::super::value::{Cx, Value};
+use super::super::heap::Cx;
+use super::super::value::Value;
 
 pub(in super::super) const NAMES: &[&str] = &["is_integer", "bit_length", "conjugate"];
 

@@ -6,9 +6,10 @@ use std::ops::Range;
 use super::super::args::{Args, given};
 use super::super::error::{R, fail};
 use super::super::format;
+use super::super::heap::Cx;
 use super::super::lexer::is_space;
 use super::super::text::{Builder, Text};
-use super::super::value::{Cx, Value};
+use super::super::value::Value;
 
 pub(in super::super) const NAMES: &[&str] = &[
     "capitalize",
