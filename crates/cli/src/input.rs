@@ -203,9 +203,8 @@ impl MessageReader {
         }
         let mut editor = rustyline::DefaultEditor::new()
             .map_err(|e| CliError::new(format!("cannot read from the terminal: {e}")))?;
-        for key in [KeyEvent(KeyCode::Enter, Modifiers::ALT), KeyEvent(KeyCode::Char('j'), Modifiers::CTRL)] {
-            editor.bind_sequence(key, Cmd::Newline);
-        }
+        // Not Ctrl-J: Enter that is typed while the model answers comes as that.
+        editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
         Ok(Self::Editor(Box::new(editor)))
     }
 

@@ -11,16 +11,36 @@ pub(crate) fn remove_unfinished_files() -> CliResult {
     let wanted = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     let signals: SigSet = wanted.into_iter().filter(|s| ignored >> (*s as u32 - 1) & 1 == 0).collect();
     // A thread waits for them, so that no handler interrupts anything.
+    let (begin, begun) = std::sync::mpsc::sync_channel(1);
     let wait = move || {
+        let _ = begin.send(());
         if let Ok(signal) = signals.wait() {
             finish(128 + signal as i32);
         }
     };
     // Without one the signals end the process as they always do; the next run removes what is left.
-    if signals.thread_block().is_ok() && std::thread::Builder::new().spawn(wait).is_err() {
-        let _ = signals.thread_unblock();
+    if signals.thread_block().is_ok() {
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        match has_room().then(|| thread.spawn(wait)) {
+            // It has all of its memory before anything else asks for some.
+            Some(Ok(_)) => drop(begun.recv()),
+            Some(Err(_)) | None => drop(signals.thread_unblock()),
+        }
     }
     Ok(())
+}
+
+/// Bytes of the stack of the thread that waits.
+#[cfg(unix)]
+const STACK: usize = 128 << 10;
+
+/// Whether there is memory for that thread and its signal stack, for want of which the standard library would end the process.
+#[cfg(unix)]
+fn has_room() -> bool {
+    let mut room = Vec::<u8>::new();
+    let has_room = room.try_reserve_exact(STACK + (256 << 10)).is_ok();
+    std::hint::black_box(room);
+    has_room
 }
 
 /// Bit `n - 1` for a signal that the caller has made the process ignore, as `nohup` does.

@@ -196,7 +196,7 @@ fn wrong_options() {
         (&["--top-n-sigma", "nan"], &["top_n_sigma"]),
         (&["--xtc-probability", "-1"], &["xtc", "probability", "-1"]),
         (&["--xtc-probability", "0.5", "--xtc-threshold", "7"], &["xtc", "threshold", "7"]),
-        (&["--dynatemp-range", "-1"], &["dynamic_temperature", "delta", "-1"]),
+        (&["--dynatemp-range", "-1"], &["temperature", "delta", "-1"]),
         (&["--repeat-last-n", "-1"], &["--repeat-last-n", "-1"]),
         (&["--repeat-penalty", "1.1", "--repeat-last-n", "99999999"], &["last_n", "1048576", "99999999"]),
         (&["--frequency-penalty", "inf"], &["freq", "inf"]),
