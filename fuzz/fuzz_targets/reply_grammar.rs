@@ -93,6 +93,12 @@ fn check(reply: &Reply, shape: &ReplyShape<'_>, text: &str) {
         if let ToolChoice::Named(name) = &shape.choice {
             assert_eq!(*name, call.name);
         }
+        let missing = |schema: &Value| {
+            let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+            let known = |key: &&str| schema.get("properties").is_some_and(|keys| keys.get(*key).is_some());
+            required.filter_map(Value::as_str).filter(known).any(|key| !call.arguments.contains_key(key))
+        };
+        assert!(!must_call || named.clone().any(|(_, schema)| !missing(schema)), "{call:?} in {text:?}");
         // Calls in the notations of small models are free text, where calls are not required.
         if must_call && !NOT_JSON.contains(&shape.format) {
             let arguments = Value::Object(call.arguments.clone());

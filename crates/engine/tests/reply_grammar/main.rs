@@ -308,6 +308,75 @@ fn words_after_a_name_are_apart() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Whatever a tool's schema says, arguments are an object: the parser takes nothing else.
+#[test]
+fn arguments_are_objects() {
+    let object = json!({"a": 1});
+    let cases = [
+        (json!({"properties": {"a": {"type": "integer"}}}), true),
+        (json!({"type": ["object", "null"], "properties": {"a": {"type": "integer"}}}), true),
+        (json!({"anyOf": [{"type": "string"}, {"properties": {"a": {}}}]}), true),
+        (json!({"minProperties": 1}), true),
+        (json!({"enum": [true, {"a": 1}]}), true),
+        (json!({"type": "string", "minLength": 1}), false),
+        (json!({"type": ["string", "null"], "allOf": [{}]}), false),
+        (json!({"enum": ["x"]}), false),
+    ];
+    let mut wrong = Vec::new();
+    for (parameters, possible) in cases {
+        let tools = [json!({"name": "f", "parameters": parameters})];
+        let reply = Reply::new(&shape(Hermes, &tools, ToolChoice::Required), &[]);
+        let text = |arguments: &Value| call(Hermes, "f", arguments, Style::Spaced);
+        let fits = match reply {
+            Ok(Some(mut reply)) => {
+                let others = [json!(true), json!("x"), json!(null), json!([])];
+                possible && reply.accepts(&text(&object)) && !others.iter().any(|a| reply.accepts(&text(a)))
+            }
+            Ok(None) => false,
+            Err(error) => !possible && error.contains("part 'arguments-0'"),
+        };
+        if !fits {
+            wrong.push(parameters.to_string());
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A name that would not be read back is refused by name, and left alone where no call is asked for.
+#[test]
+fn names_that_no_notation_carries() {
+    let names = ["", " a", "a ", "a b", "a\nb", "a>b", "a<b", "{a", "[a", "a(b", "a\"b", &"a".repeat(257)];
+    let fine = ["a", "get_weather", "a.b", "a:b", "a-1", "wetter_für", "天气", "a/b", "json"];
+    let tool = |name: &str, key: &str| {
+        [
+            json!({"name": name, "parameters": {"type": "object", "properties": {key: {"type": "integer"}}, "required": [key]}}),
+        ]
+    };
+    let mut wrong = Vec::new();
+    for format in constrained() {
+        let in_json = [Hermes, ToolCalls, Nemotron, Llama3, Granite3, Phi4Mini, Cohere].contains(&format);
+        for name in names.iter().chain(&fine) {
+            let keys_in_json = in_json
+                || matches!(
+                    format,
+                    Harmony | Mistral | Functionary | DeepSeekR1 | DeepSeekV31 | KimiK2 | Apertus | Hunyuan
+                );
+            for (tools, carried) in [(tool(name, "k"), in_json), (tool("f", name), keys_in_json)] {
+                let carried =
+                    carried || fine.contains(name) && !(name.contains(':') && tools[0]["name"] == "f");
+                let required = reply_grammar(&shape(format, &tools, ToolChoice::Required));
+                let refused =
+                    matches!(&required, Err(ConstraintError::Name { name: found, .. }) if found == name);
+                let auto = reply_grammar(&shape(format, &tools, ToolChoice::Auto)).is_ok_and(|g| g.is_some());
+                if (refused, auto) != (!carried, carried) {
+                    wrong.push(format!("{format} {name:?} {}: refused {refused}, auto {auto}", tools[0]));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} faults\n{}", wrong.len(), wrong.join("\n"));
+}
+
 /// Text that only looks as if a call began stays possible where the model decides.
 #[test]
 fn prose_is_free() {

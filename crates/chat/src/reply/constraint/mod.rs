@@ -28,7 +28,7 @@ use serde_json::Value as Json;
 
 use super::grammar::At;
 use super::schema::Schema;
-use super::{Channel, ReplyFormat};
+use super::{Channel, MAX_NAME, ReplyFormat};
 use writer::Writer;
 
 /// Whether a reply may or must call tools.
@@ -106,6 +106,17 @@ pub enum ConstraintError {
         "replies in the format `{0}` cannot be constrained: leave out the tool choice and the grammar, or give another reply format"
     )]
     Unsupported(ReplyFormat),
+    /// The notation writes names without quotes, and one of them has white space, a bracket or the like: it would not be
+    /// read back.
+    #[error(
+        "the name `{name}` of a tool or a parameter cannot be constrained in the reply format `{format}`, expected a word of letters, digits, `_`, `-` and the like: rename it, or give another reply format"
+    )]
+    Name {
+        /// The format.
+        format: ReplyFormat,
+        /// The tool's or the parameter's name.
+        name: String,
+    },
     /// The format has no calls.
     #[error("the reply format `{0}` has no notation for calls: a call cannot be required")]
     NoCalls(ReplyFormat),
@@ -179,6 +190,16 @@ pub fn reply_grammar(shape: &ReplyShape<'_>) -> Result<Option<ReplyGrammar>, Con
     if !shape.answer && (!schema.has_tools() || !has_calls) {
         return Ok(None);
     }
+    if shape.choice != ToolChoice::None
+        && let Some(name) = unwritable(&schema, format)
+    {
+        let name = name.to_owned();
+        return if must_call || shape.answer {
+            Err(ConstraintError::Name { format, name })
+        } else {
+            Ok(None)
+        };
+    }
     let mut writer = Writer::new(grammar, &schema, shape.token);
     if format == ReplyFormat::Harmony {
         harmony::write(&mut writer, shape, must_call);
@@ -186,6 +207,23 @@ pub fn reply_grammar(shape: &ReplyShape<'_>) -> Result<Option<ReplyGrammar>, Con
         write(&mut writer, shape, must_call, has_calls);
     }
     Ok(Some(writer.finish()))
+}
+
+/// A name of a tool or of a parameter that stands without quotes in the format and could not be read back from there.
+fn unwritable(schema: &Schema, format: ReplyFormat) -> Option<&str> {
+    let grammar = format.grammar();
+    let leads = |to: &[At]| grammar.rules.iter().any(|rule| to.contains(&rule.2));
+    let names = grammar.keyed || format == ReplyFormat::Harmony || leads(&[At::Name, At::List]);
+    let keys = leads(&[At::Key, At::Literals]);
+    let is_word = |name: &str, marks: &str| {
+        let is_apart = |c: char| c.is_whitespace() || c.is_control() || marks.contains(c);
+        !name.is_empty() && name.len() <= MAX_NAME && !name.contains(is_apart)
+    };
+    schema.tools().find_map(|tool| {
+        let own = Some(tool.name.as_str()).filter(|name| names && !is_word(name, "<>[](){}\""));
+        let mut properties = tool.properties().into_iter().map(|(key, _)| key);
+        own.or_else(|| properties.find(|key| keys && !is_word(key, "<>[](){}\"'=:,")))
+    })
 }
 
 /// The rules of a reply that is one text.

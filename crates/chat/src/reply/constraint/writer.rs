@@ -6,7 +6,7 @@ use super::super::held::token_parts;
 use super::super::schema::{Schema, Tool};
 use super::{Part, ReplyGrammar};
 use indexmap::IndexMap;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::collections::HashSet;
 
 /// Rules and parts so far.
@@ -177,12 +177,22 @@ impl<'a> Writer<'a> {
         format!("({answer} | {open} ws {answer} (ws {close})?)")
     }
 
-    /// A tool's arguments as a JSON object.
+    /// A tool's arguments as a JSON object, also where the schema says nothing of types, or allows others.
     pub(super) fn arguments(&mut self, tool: &Tool) -> String {
-        let schema = match tool.has_parameters() {
+        let mut schema = match tool.has_parameters() {
             true => tool.parameters().clone(),
-            false => serde_json::json!({"type": "object", "properties": {}, "additionalProperties": false}),
+            false => json!({"type": "object", "properties": {}, "additionalProperties": false}),
         };
+        if let Json::Object(map) = &mut schema {
+            let allows =
+                |kinds: &Json| kinds.as_array().is_some_and(|kinds| kinds.contains(&json!("object")));
+            if map.get("type").is_none_or(allows) {
+                map.insert("type".to_owned(), json!("object"));
+            } else if map["type"] != "object" {
+                // Nothing satisfies it, which the schema's own error says.
+                map.insert("allOf".to_owned(), json!([{"type": "object"}]));
+            }
+        }
         self.part("arguments", Part::Schema(schema))
     }
 
