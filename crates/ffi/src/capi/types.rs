@@ -1,4 +1,4 @@
-//! The types of the header: handles, results, callbacks; options are declared in [`super::options`].
+//! The types of the header: handles, results, callbacks; options are declared in `options`.
 //!
 //! Structs have no padding, so that a later version can add fields behind the last one: what a caller compiled against
 //! an older header does not give takes its default.
