@@ -9,6 +9,7 @@ use crate::linear::source::Source;
 use crate::linear::table::kernel_table;
 use crate::linear::unit::Unit;
 use crate::linear::{LinearKernel, Panel};
+use crate::mat::MatMut;
 use crate::pool::Columns;
 use crate::simd::{Op, Simd};
 use happy_tensor::{Block, DType};
@@ -94,19 +95,17 @@ fn assert_fits<S: Source>(w: &[u8], x: Acts<'_>, rows: usize) {
 }
 
 fn gemv<S: Source>(w: &[u8], x: Acts<'_>, y: &mut [f32]) {
-    assert_fits::<S>(w, x, y.len());
-    Scalar::proof().run(
-        #[inline(always)]
-        |_| {
-            let units = x.k / S::Unit::LEN * S::Unit::REPEAT;
-            for (row, y) in S::blocks(w).chunks_exact(units / S::PARTS).zip(y) {
-                *y = (0..units).fold(0.0, |acc, u| multiply_add(&unit_of(row, u), u, x, acc));
-            }
-        },
-    );
+    let width = y.len();
+    multiply::<S>(w, x, &mut Columns::of(MatMut::new(y, 1, width)));
 }
 
 fn gemm<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>, _panel: &mut Panel) {
+    multiply::<S>(w, x, y);
+}
+
+/// One body for one token and for many: there is one for each format, and it is the reference, not fast.
+#[inline(never)]
+fn multiply<S: Source>(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>) {
     assert_fits::<S>(w, x, y.width());
     Scalar::proof().run(
         #[inline(always)]
