@@ -1,4 +1,4 @@
-//! The reference: every quantised format in plain Rust, in the order that `docs/numerics.md` lays down.
+//! The reference: every quantized format in plain Rust, in the order that `docs/numerics.md` lays down.
 
 use super::Scalar;
 use crate::acts::Acts;
@@ -44,7 +44,7 @@ impl<F: FnOnce()> Op for Body<F> {
 /// Every format: no block is decoded in place, which is what makes this the reference of those that are.
 pub(crate) static LINEAR: [LinearKernel; DType::COUNT] = kernel_table!(Scalar, in place []);
 
-/// The kernel of a quantised format.
+/// The kernel of a quantized format.
 const fn unpacked<P: Products, B: Source + Block>() -> LinearKernel {
     LinearKernel {
         dtype: B::DTYPE,
