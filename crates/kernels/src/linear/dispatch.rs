@@ -44,8 +44,8 @@ impl Panels {
 
     /// Bytes that [`Panels::new`] reserves.
     pub fn bytes(threads: usize, max_rows: usize, panel_bytes: usize) -> usize {
-        let one = panel_bytes.saturating_add(64).saturating_add(outputs(max_rows).saturating_mul(4));
-        threads.saturating_mul(one)
+        let one = Panel::bytes(panel_bytes, outputs(max_rows));
+        threads.saturating_mul(one).saturating_add(PerWorker::<Panel>::bytes(threads))
     }
 }
 

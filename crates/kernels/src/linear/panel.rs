@@ -28,6 +28,12 @@ impl Panel {
         Ok(panel)
     }
 
+    /// Bytes that [`Panel::new`] reserves.
+    pub(crate) fn bytes(weight_bytes: usize, outputs: usize) -> usize {
+        let weights = if weight_bytes > 0 { weight_bytes.saturating_add(ALIGN) } else { 0 };
+        weights.saturating_add(outputs.saturating_mul(size_of::<f32>()))
+    }
+
     /// The first `len` bytes, aligned to 64.
     ///
     /// # Panics

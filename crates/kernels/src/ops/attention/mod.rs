@@ -174,12 +174,13 @@ impl AttnScratch {
         Ok(Self { work, blocks, partials })
     }
 
-    /// Bytes that [`AttnScratch::new`] takes.
+    /// Bytes that [`AttnScratch::new`] reserves.
     pub fn bytes(plan: &AttnPlan) -> usize {
         let work = Work::elements(plan.queries, plan.head_dim_k, plan.head_dim_v);
         let elements = plan.threads.saturating_mul(work).saturating_add(plan.partial_len());
         let blocks = plan.max_rows.saturating_mul(size_of::<Block>());
-        elements.saturating_mul(size_of::<f32>()).saturating_add(blocks)
+        let workers = PerWorker::<Work>::bytes(plan.threads);
+        elements.saturating_mul(size_of::<f32>()).saturating_add(blocks).saturating_add(workers)
     }
 }
 
