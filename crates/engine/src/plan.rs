@@ -20,7 +20,7 @@ pub struct Plan {
     pub table_bytes: u64,
     /// Bytes of the KV cache when all of it is used.
     pub kv_bytes: u64,
-    /// Bytes of activations, scratch, and the ids of the tokens in the context.
+    /// Bytes of activations, scratch, page tables, and the ids of the tokens in the context.
     pub scratch_bytes: u64,
     /// Most bytes of the tokenizer's tables.
     pub tokenizer_bytes: u64,
@@ -121,7 +121,8 @@ impl Plan {
             // The ids of each sequence, and four numbers for each token of a batch.
             let ids =
                 positions.saturating_add(plan.batch.saturating_mul(4)).saturating_mul(size_of::<TokenId>());
-            plan.scratch_bytes = (memory.scratch_bytes as u64).saturating_add(ids as u64);
+            let buffers = memory.scratch_bytes.saturating_add(memory.kv_table_bytes);
+            plan.scratch_bytes = (buffers as u64).saturating_add(ids as u64);
             plan
         };
         let plan = at(wanted);

@@ -1,21 +1,26 @@
 //! Errors: [`LoadError`] while a model is read, [`BatchError`] for a batch that does not fit, [`KvError`] for the
 //! cache, [`ForwardError`] while it runs.
 
-use std::fmt;
+use happy_gguf::GgmlType;
+use happy_tensor::DType;
 
-/// What is wrong with a file that does not load.
+/// What kind of failure a [`LoadError`] is, and who can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoadErrorKind {
-    /// The architecture, or something that the metadata asks for, is not implemented; the message contains `unsupported`.
+    /// Nobody's fault: the file may be right, but it needs something that this library does not have. Its message contains
+    /// `unsupported`. Another file of the model (in another format, say), or a later version of the library, may work.
     Unsupported,
-    /// A metadata key is missing, has the wrong type or an impossible value.
+    /// The fault of the program that wrote the file: a metadata key is missing, has the wrong type or an impossible
+    /// value. For a caller's own [`Architecture`](crate::arch::Architecture), it may be the fault of its specification.
     Metadata,
-    /// A tensor that the architecture needs is missing.
+    /// The fault of the program that wrote the file, or of an incomplete download: a tensor that the architecture needs
+    /// is missing.
     MissingTensor,
-    /// A tensor's shape or type is not what the architecture needs.
+    /// The fault of the program that wrote the file: a tensor's shape or size is not what metadata and architecture ask
+    /// for.
     Tensor,
-    /// Memory could not be reserved.
+    /// Not the file's fault: memory could not be reserved. It may work once more is free.
     Memory,
 }
 
@@ -26,47 +31,187 @@ pub(crate) fn excerpt(text: &str) -> String {
     format!("{}{more}", text.chars().take(CHARS).flat_map(char::escape_debug).collect::<String>())
 }
 
+/// A shape in GGUF's order, the row length first; 0 stands for any number.
+fn shape(dims: &[u64]) -> String {
+    if dims.is_empty() {
+        return "scalar".to_owned();
+    }
+    let one = |d: &u64| if *d == 0 { "?".to_owned() } else { d.to_string() };
+    dims.iter().map(one).collect::<Vec<_>>().join(" x ")
+}
+
+fn expected(expected: &Option<String>) -> String {
+    expected.as_ref().map_or_else(String::new, |expected| format!(", expected {expected}"))
+}
+
 /// A model cannot be loaded: what is wrong, where, what was expected and what was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoadError {
-    kind: LoadErrorKind,
-    message: String,
+///
+/// Names and texts from the file are shortened and escaped. A caller's own [`Architecture`](crate::arch::Architecture)
+/// returns these errors too; [`Params`](crate::arch::Params) makes most of them.
+///
+/// ```
+/// use happy_gguf::{GgufFile, GgufWriter, Limits};
+/// use happy_kernels::Kernels;
+/// use happy_model::{LoadError, LoadErrorKind, Model};
+///
+/// let bytes = GgufWriter::new().kv("general.architecture", "llama").to_vec()?;
+/// let file = GgufFile::from_shared(std::sync::Arc::new(bytes), &Limits::default())?;
+/// let error = Model::load(&file, &Kernels::scalar()).unwrap_err();
+/// assert_eq!((error.kind(), error.key()), (LoadErrorKind::Metadata, Some("llama.attention.layer_norm_rms_epsilon")));
+/// assert!(matches!(error, LoadError::MissingKey { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The architecture is neither in the [`registry`](crate::arch::registry) nor one of the caller's.
+    #[error("unsupported: architecture `{found}`, expected one of {}", expected.join(", "))]
+    Architecture {
+        /// The file's `general.architecture`.
+        found: String,
+        /// The known ones.
+        expected: Vec<&'static str>,
+    },
+    /// A metadata key asks for something that is not implemented.
+    #[error("unsupported: metadata key {key} = {found}{}", self::expected(expected))]
+    UnsupportedKey {
+        /// The full name of the key.
+        key: String,
+        /// Its value.
+        found: String,
+        /// The values that are implemented, if that can be said.
+        expected: Option<String>,
+    },
+    /// The file's numbers are stored in another byte order than little-endian.
+    #[error(
+        "unsupported: a {found} file, expected a little-endian one: its weights would have to be byte-swapped"
+    )]
+    ByteOrder {
+        /// The file's byte order.
+        found: happy_gguf::ByteOrder,
+    },
+    /// A tensor has a type that cannot be computed with.
+    #[error(
+        "unsupported: tensor {tensor} is of type {found}, expected one of {}",
+        DType::ALL.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ")
+    )]
+    TensorType {
+        /// The tensor's name.
+        tensor: String,
+        /// Its type.
+        found: GgmlType,
+    },
+    /// A tensor would change what the model computes, and the architecture does not use it.
+    #[error("unsupported: tensor {tensor} has no part in architecture {architecture}")]
+    ExtraTensor {
+        /// The tensor's name.
+        tensor: String,
+        /// The file's architecture.
+        architecture: &'static str,
+    },
+    /// A metadata key is missing.
+    #[error("metadata key {key} is missing")]
+    MissingKey {
+        /// The full name of the key.
+        key: String,
+    },
+    /// A metadata key has a wrong type or an impossible value.
+    #[error("metadata key {key}: expected {expected}, found {found}")]
+    Key {
+        /// The full name of the key.
+        key: String,
+        /// What it may be.
+        expected: String,
+        /// Its type and value.
+        found: String,
+    },
+    /// The specification that an architecture makes of the metadata is impossible.
+    #[error("architecture {architecture}: {problem}")]
+    Spec {
+        /// The file's architecture.
+        architecture: &'static str,
+        /// Which number is wrong, what was expected, what was found.
+        problem: String,
+    },
+    /// A tensor is missing.
+    #[error("tensor {tensor} is missing, expected one of shape {}", shape(expected))]
+    MissingTensor {
+        /// The tensor's name.
+        tensor: String,
+        /// The shape it should have, the row length first; 0 stands for any number.
+        expected: Vec<u64>,
+    },
+    /// A tensor has another shape than metadata and architecture ask for.
+    #[error("tensor {tensor}: expected shape {}, found {}", shape(expected), shape(found))]
+    TensorShape {
+        /// The tensor's name.
+        tensor: String,
+        /// The shape it should have, the row length first; 0 stands for any number.
+        expected: Vec<u64>,
+        /// The shape it has.
+        found: Vec<u64>,
+    },
+    /// A tensor's bytes cannot be used.
+    #[error("tensor {tensor}: {problem}")]
+    TensorData {
+        /// The tensor's name.
+        tensor: String,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// Memory could not be reserved.
+    #[error("cannot reserve {bytes} bytes for the model's tables")]
+    Memory {
+        /// How many bytes.
+        bytes: usize,
+    },
 }
 
 impl LoadError {
-    pub(crate) fn new(kind: LoadErrorKind, message: impl Into<String>) -> Self {
-        LoadError { kind, message: message.into() }
-    }
-
-    pub(crate) fn unsupported(message: impl fmt::Display) -> Self {
-        LoadError::new(LoadErrorKind::Unsupported, format!("unsupported: {message}"))
-    }
-
-    pub(crate) fn metadata(message: impl Into<String>) -> Self {
-        LoadError::new(LoadErrorKind::Metadata, message)
-    }
-
-    pub(crate) fn tensor(message: impl Into<String>) -> Self {
-        LoadError::new(LoadErrorKind::Tensor, message)
-    }
-
     pub(crate) fn memory(bytes: usize) -> Self {
-        LoadError::new(LoadErrorKind::Memory, format!("cannot reserve {bytes} bytes for the model's tables"))
+        LoadError::Memory { bytes }
     }
 
-    /// The kind of failure, for a program.
+    /// The kind of failure.
     pub fn kind(&self) -> LoadErrorKind {
-        self.kind
+        match self {
+            LoadError::Architecture { .. }
+            | LoadError::UnsupportedKey { .. }
+            | LoadError::ByteOrder { .. }
+            | LoadError::TensorType { .. }
+            | LoadError::ExtraTensor { .. } => LoadErrorKind::Unsupported,
+            LoadError::MissingKey { .. } | LoadError::Key { .. } | LoadError::Spec { .. } => {
+                LoadErrorKind::Metadata
+            }
+            LoadError::MissingTensor { .. } => LoadErrorKind::MissingTensor,
+            LoadError::TensorShape { .. } | LoadError::TensorData { .. } => LoadErrorKind::Tensor,
+            LoadError::Memory { .. } => LoadErrorKind::Memory,
+        }
+    }
+
+    /// The full name of the metadata key at fault, if one is.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            LoadError::Architecture { .. } => Some(crate::names::ARCHITECTURE),
+            LoadError::UnsupportedKey { key, .. }
+            | LoadError::MissingKey { key }
+            | LoadError::Key { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The name of the tensor at fault, if one is.
+    pub fn tensor(&self) -> Option<&str> {
+        match self {
+            LoadError::TensorType { tensor, .. }
+            | LoadError::ExtraTensor { tensor, .. }
+            | LoadError::MissingTensor { tensor, .. }
+            | LoadError::TensorShape { tensor, .. }
+            | LoadError::TensorData { tensor, .. } => Some(tensor),
+            _ => None,
+        }
     }
 }
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for LoadError {}
 
 /// A batch that cannot be run; nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,26 +11,22 @@
 #![forbid(unsafe_code)]
 
 pub mod arch;
-mod attention_block;
 mod batch;
+mod buffers;
 mod error;
-mod ffn_block;
 mod forward;
 mod hook;
 mod kv;
 mod load;
 mod model;
-mod moe_block;
 mod names;
 mod outline;
 mod output;
 mod plan;
 mod reserve;
-mod rows;
 mod scratch;
 mod scratch_sizes;
 pub mod spec;
-mod tensors;
 mod weights;
 
 pub use batch::{Batch, Want};
@@ -38,9 +34,11 @@ pub use error::{BatchError, ForwardError, KvError, LoadError, LoadErrorKind};
 pub use happy_kernels::ops::KV_PAGE;
 pub use hook::{LayerHook, NoHook};
 pub use kv::{KvCache, KvOptions, KvType};
+pub use load::Loader;
 pub use model::Model;
 pub use outline::Outline;
 pub use output::Output;
-pub use plan::{MemoryPlan, RunOptions, kv_bytes, kv_page_bytes};
+pub use plan::{MemoryPlan, kv_bytes, kv_page_bytes};
 pub use scratch::Scratch;
+pub use scratch_sizes::RunOptions;
 pub use spec::ModelSpec;

@@ -2,18 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use happy_gguf::{GgufFile, GgufSet, GgufSetFile, SharedBytes};
-use happy_kernels::Kernels;
 use happy_kernels::linear::ActKind;
 
-use crate::error::{KvError, LoadError};
+use crate::error::KvError;
 use crate::kv::{KvCache, KvLayout, KvOptions};
-use crate::load;
-use crate::outline::Outline;
-use crate::plan::{self, MemoryPlan, RunOptions};
-use crate::reserve::collected;
-use crate::scratch::{self, Scratch};
-use crate::scratch_sizes::{Matrices, ScratchSizes};
+use crate::plan::{self, MemoryPlan};
+use crate::reserve::NoMemory;
+use crate::scratch::Scratch;
+use crate::scratch_sizes::{Matrices, RunOptions, ScratchSizes};
 use crate::spec::ModelSpec;
 use crate::weights::Weights;
 
@@ -28,32 +24,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads a parsed file: reads the specification, checks every tensor, copies only norms and biases.
-    ///
-    /// The model keeps the file's bytes alive. `kernels` decides which matrix kernels it runs.
-    ///
-    /// # Errors
-    /// An architecture or feature that is not implemented (the message contains `unsupported`), metadata that is
-    /// missing or wrong, a tensor that is missing or of a wrong shape or type, memory that cannot be reserved (at most
-    /// [`Outline::table_bytes`] are taken).
-    pub fn load(file: &GgufFile, kernels: &Kernels) -> Result<Self, LoadError> {
-        Self::of_parts(&file.view().into(), &[file.shared()], kernels)
-    }
-
-    /// Loads a model of one file or of several, as [`Model::load`].
-    ///
-    /// # Errors
-    /// As [`Model::load`].
-    pub fn load_set(files: &GgufSetFile, kernels: &Kernels) -> Result<Self, LoadError> {
-        let parts = files.parts().map(|(_, file)| file.shared());
-        Self::of_parts(&files.view(), &collected(files.parts().len(), parts)?, kernels)
-    }
-
-    /// Loads a model of files with these bytes.
-    fn of_parts(gguf: &GgufSet<'_>, parts: &[SharedBytes], kernels: &Kernels) -> Result<Self, LoadError> {
+    pub(crate) fn new(
+        spec: ModelSpec,
+        weights: Weights,
+        unused: Vec<String>,
+        matrices: Matrices,
+    ) -> Result<Self, NoMemory> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let Outline { spec, matrices, .. } = Outline::read(gguf, kernels)?;
-        let (weights, unused) = load::load(gguf, parts, &spec, kernels)?;
         let layout = KvLayout::new(&spec)?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(Model { id, spec, weights, layout, unused, matrices })
@@ -91,7 +68,7 @@ impl Model {
 
     /// Bytes of weights that decoding one token reads: every matrix, of mixtures the experts of one token.
     pub fn bytes_per_token(&self) -> usize {
-        plan::bytes_per_token(&self.spec, &self.weights)
+        plan::bytes_per_token(&self.weights)
     }
 
     /// Names of the matrix kernels in use, `gemv` and `gemm` of each format, sorted.
@@ -106,13 +83,9 @@ impl Model {
         names
     }
 
-    /// The exact sizes of a cache and a scratch; nothing is allocated.
+    /// Returns the exact sizes of a cache and a scratch; nothing is allocated.
     pub fn plan(&self, kv: &KvOptions, run: &RunOptions) -> MemoryPlan {
-        MemoryPlan {
-            kv_page_bytes: plan::kv_page_bytes(&self.spec, kv),
-            kv_bytes: plan::kv_bytes(&self.spec, kv),
-            scratch_bytes: scratch::bytes(&ScratchSizes::new(self.id, &self.spec, &self.matrices, run)),
-        }
+        MemoryPlan::new(&self.spec, &self.matrices, kv, run)
     }
 
     /// A cache for this model.

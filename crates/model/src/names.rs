@@ -1,5 +1,10 @@
-//! Tensor names as GGUF files spell them.
+//! Tensor names and types as GGUF files spell them.
 
+use happy_gguf::GgmlType;
+use happy_tensor::DType;
+
+/// The key of a file's architecture.
+pub(crate) const ARCHITECTURE: &str = "general.architecture";
 /// The token embedding.
 pub(crate) const TOKEN_EMBD: &str = "token_embd.weight";
 /// The output matrix.
@@ -29,7 +34,7 @@ pub(crate) fn block(layer: usize, part: &str, kind: &str) -> String {
     format!("blk.{layer}.{part}.{kind}")
 }
 
-/// What the loader does with a tensor of this name.
+/// What the loader does with a tensor, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It is multiplied with, or read row by row, where it lies in the file.
@@ -74,4 +79,34 @@ pub(crate) fn matters(name: &str, n_layers: usize) -> bool {
     ["output", "token_embd", "token_types", "position_embd", "rope_", "per_layer_"]
         .iter()
         .any(|p| name.starts_with(p))
+}
+
+/// The element type of a tensor, if it is one that can be computed with.
+pub(crate) fn dtype(ty: GgmlType) -> Option<DType> {
+    DType::from_id(ty.id())
+}
+
+/// How often a file's tensors may be read: a tied embedding and the factors of each rotation more than once.
+pub(crate) fn most_reads(n_tensors: usize) -> usize {
+    n_tensors.saturating_add(16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parser and the kernels each have a table of formats, because the parser stands alone.
+    #[test]
+    fn formats_are_what_the_parser_says_of_their_ids() {
+        let mut failed = Vec::new();
+        for dtype in DType::ALL {
+            let ty = GgmlType::from_id(dtype.id());
+            let layout = ty.layout().map(|l| (l.len as usize, l.bytes as usize));
+            let expected = Some((dtype.block_len(), dtype.block_bytes()));
+            if ty.name() != dtype.name() || layout != expected {
+                failed.push(format!("{dtype}: {ty} of {layout:?}, expected {expected:?}"));
+            }
+        }
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
+    }
 }

@@ -5,15 +5,13 @@ use happy_kernels::Kernels;
 use happy_kernels::linear::ActKind;
 use happy_kernels::ops::RopeTable;
 
-use crate::arch;
+use crate::arch::{self, Architecture};
 use crate::error::LoadError;
 use crate::kv::{KvOptions, LayerLayout};
-use crate::names::{self, Role};
-use crate::plan::{self, MemoryPlan, RunOptions};
-use crate::scratch;
-use crate::scratch_sizes::{Matrices, ScratchSizes};
+use crate::names::{self, Role, dtype, most_reads};
+use crate::plan::MemoryPlan;
+use crate::scratch_sizes::{Matrices, RunOptions};
 use crate::spec::*;
-use crate::tensors::{dtype, most_reads};
 use crate::weights::{Layer, Rope};
 
 /// A model before it is loaded: its specification and the memory that it will take.
@@ -48,13 +46,20 @@ impl Outline {
     /// An architecture or feature that is not implemented (the message contains `unsupported`), or metadata that is
     /// missing or wrong. Tensors are checked by [`Model::load`](crate::Model::load).
     pub fn read(gguf: &GgufSet<'_>, kernels: &Kernels) -> Result<Self, LoadError> {
+        Self::new(gguf, kernels, &[])
+    }
+
+    /// The same, with architectures of the caller's own.
+    pub(crate) fn new(
+        gguf: &GgufSet<'_>,
+        kernels: &Kernels,
+        own: &[&dyn Architecture],
+    ) -> Result<Self, LoadError> {
         let order = gguf.first().byte_order();
         if order != ByteOrder::Little {
-            return Err(LoadError::unsupported(format!(
-                "a {order} file, expected a little-endian one: its weights would have to be byte-swapped"
-            )));
+            return Err(LoadError::ByteOrder { found: order });
         }
-        let spec = arch::read_spec(gguf)?;
+        let spec = arch::read_spec(gguf, own)?;
         let matrices = matrices(gguf, &spec, kernels);
         let table_bytes = table_bytes(gguf, &spec);
         Ok(Outline { spec, matrices, table_bytes })
@@ -73,11 +78,7 @@ impl Outline {
 
     /// The exact sizes of a cache and a scratch, as [`Model::plan`](crate::Model::plan) gives them.
     pub fn plan(&self, kv: &KvOptions, run: &RunOptions) -> MemoryPlan {
-        MemoryPlan {
-            kv_page_bytes: plan::kv_page_bytes(&self.spec, kv),
-            kv_bytes: plan::kv_bytes(&self.spec, kv),
-            scratch_bytes: scratch::bytes(&ScratchSizes::new(0, &self.spec, &self.matrices, run)),
-        }
+        MemoryPlan::new(&self.spec, &self.matrices, kv, run)
     }
 }
 

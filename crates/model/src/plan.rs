@@ -1,38 +1,12 @@
 //! Exact sizes before anything is allocated: what a cache page, the whole cache and the scratch of a forward pass take.
 
-use happy_kernels::Pool;
 use happy_kernels::linear::Linear;
 
-use crate::kv::{KvLayout, KvOptions};
-use crate::spec::{FfnKind, ModelSpec};
+use crate::kv::{KvCache, KvLayout, KvOptions};
+use crate::scratch::Scratch;
+use crate::scratch_sizes::{Matrices, RunOptions, ScratchSizes};
+use crate::spec::ModelSpec;
 use crate::weights::{Ffn, Layer, Weights};
-
-/// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunOptions {
-    /// Most tokens of a batch.
-    pub n_batch: usize,
-    /// Most rows of a batch that want logits or a hidden state.
-    pub n_outputs: usize,
-    /// Threads of the pool.
-    pub threads: usize,
-    /// Most positions of a sequence; a longer one is computed with less parallelism.
-    pub n_ctx: usize,
-}
-
-impl RunOptions {
-    /// Most tokens of a batch that can be planned for.
-    pub const MAX_BATCH: usize = 1 << 20;
-
-    pub(crate) fn clamped(&self) -> Self {
-        RunOptions {
-            n_batch: self.n_batch.min(Self::MAX_BATCH),
-            n_outputs: self.n_outputs.min(self.n_batch).min(Self::MAX_BATCH),
-            threads: self.threads.min(Pool::MAX_THREADS),
-            n_ctx: self.n_ctx.min(1 << 28),
-        }
-    }
-}
 
 /// The bytes that a run takes, besides the file that is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,20 +14,34 @@ impl RunOptions {
 pub struct MemoryPlan {
     /// Bytes of one cache page of [`KV_PAGE`](crate::KV_PAGE) positions.
     pub kv_page_bytes: usize,
-    /// Bytes of the whole cache, resident once every page was used.
+    /// Bytes of all pages, resident once every page was used.
     pub kv_bytes: usize,
+    /// Bytes of the tables that say which page belongs to which sequence.
+    pub kv_table_bytes: usize,
     /// Bytes of the scratch, resident once a batch of the largest size was run.
     pub scratch_bytes: usize,
 }
 
 impl MemoryPlan {
-    /// Cache and scratch.
+    /// Folds over the same lists of buffers that a cache and a scratch reserve.
+    pub(crate) fn new(spec: &ModelSpec, matrices: &Matrices, kv: &KvOptions, run: &RunOptions) -> Self {
+        let kv_bytes = kv_bytes(spec, kv);
+        MemoryPlan {
+            kv_page_bytes: kv_page_bytes(spec, kv),
+            kv_bytes,
+            kv_table_bytes: KvCache::bytes(spec, kv).saturating_sub(kv_bytes),
+            scratch_bytes: Scratch::bytes(&ScratchSizes::new(0, spec, matrices, run)),
+        }
+    }
+
+    /// Cache and scratch: to the byte what [`Model::kv_cache`](crate::Model::kv_cache) and
+    /// [`Model::scratch`](crate::Model::scratch) ask of the allocator.
     pub fn total_bytes(&self) -> usize {
-        self.kv_bytes.saturating_add(self.scratch_bytes)
+        [self.kv_bytes, self.kv_table_bytes, self.scratch_bytes].into_iter().fold(0, usize::saturating_add)
     }
 }
 
-/// Bytes of a cache with these options; needs no weights.
+/// Returns the bytes of all pages of a cache with these options; needs no weights.
 pub fn kv_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     kv_page_bytes(spec, options).saturating_mul(options.n_pages)
 }
@@ -64,17 +52,13 @@ pub fn kv_page_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
 }
 
 /// Bytes of weights that one token reads.
-pub(crate) fn bytes_per_token(spec: &ModelSpec, weights: &Weights) -> usize {
-    let layer = |(layer, spec): (&Layer, &crate::spec::LayerSpec)| {
+pub(crate) fn bytes_per_token(weights: &Weights) -> usize {
+    let layer = |layer: &Layer| {
         let all: usize = layer.linears().map(Linear::weight_bytes).sum();
-        match (&layer.ffn, &spec.ffn.kind) {
-            (Ffn::Moe { experts, .. }, FfnKind::Moe(moe)) => {
-                let stacked: usize = experts.linears().map(Linear::weight_bytes).sum();
-                all - stacked + stacked / moe.n_experts * moe.n_used
-            }
-            _ => all,
-        }
+        let Ffn::Moe(moe) = &layer.ffn else { return all };
+        let stacked: usize = moe.experts.linears().map(Linear::weight_bytes).sum();
+        all - stacked + stacked / moe.spec.n_experts * moe.spec.n_used
     };
-    let layers: usize = weights.layers.iter().zip(&spec.layers).map(layer).sum();
+    let layers: usize = weights.layers.iter().map(layer).sum();
     layers + weights.output.weight_bytes() + weights.embedding.row_bytes
 }

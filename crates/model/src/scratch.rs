@@ -7,6 +7,7 @@ use happy_kernels::ops::{AttnRow, AttnScratch};
 use happy_kernels::{Mat, MatMut, PerWorker};
 
 use crate::batch::Want;
+use crate::buffers::{Buffers, Reserved, counted};
 use crate::error::KvError;
 use crate::scratch_sizes::ScratchSizes;
 
@@ -45,8 +46,6 @@ impl Buf {
         }
     }
 }
-
-const WHAT: &str = "activations of the forward pass";
 
 /// A row that the caller wants something of.
 #[derive(Clone, Copy, Debug)]
@@ -156,62 +155,54 @@ pub struct Scratch {
     pub(crate) outputs: Vec<OutputRow>,
 }
 
-/// Bytes of a scratch of these sizes.
-pub(crate) fn bytes(sizes: &ScratchSizes) -> usize {
-    let mut counted = Counted::default();
-    // Counting reserves nothing, so it cannot fail.
-    let _ = Scratch::build(sizes, &mut counted);
-    counted.0
-}
-
 impl Scratch {
     pub(crate) fn new(sizes: &ScratchSizes) -> Result<Self, KvError> {
-        Self::build(sizes, &mut Reserved)
+        Self::build(sizes, &mut Reserved("activations of the forward pass"))
+    }
+
+    /// Bytes of a scratch of these sizes.
+    pub(crate) fn bytes(sizes: &ScratchSizes) -> usize {
+        counted(|memory| Self::build(sizes, memory))
     }
 
     /// The one list of buffers: the plan counts it, and a scratch reserves it.
-    fn build(s: &ScratchSizes, memory: &mut impl Memory) -> Result<Self, KvError> {
+    fn build(s: &ScratchSizes, memory: &mut impl Buffers) -> Result<Self, KvError> {
         let rows = |per_row: usize| s.rows.saturating_mul(per_row);
         let outputs = |per_row: usize| s.outputs.saturating_mul(per_row);
         let mut moe = MoeScratch::default();
         if let Some(m) = &s.moe {
             moe = MoeScratch {
-                gathered: memory.floats(rows(s.n_embd))?,
-                results: memory.floats(rows(m.n_used.saturating_mul(s.n_embd)))?,
-                router: memory.floats(rows(m.n_experts))?,
-                weights: memory.floats(rows(m.n_used))?,
-                gate: memory.floats(rows(1))?,
+                gathered: floats(memory, rows(s.n_embd))?,
+                results: floats(memory, rows(m.n_used.saturating_mul(s.n_embd)))?,
+                router: floats(memory, rows(m.n_experts))?,
+                weights: floats(memory, rows(m.n_used))?,
+                gate: floats(memory, rows(1))?,
                 ids: memory.list(rows(m.n_used))?,
                 starts: memory.list(m.n_experts.saturating_add(1))?,
                 order: memory.list(rows(m.n_used))?,
                 place: memory.list(rows(m.n_used))?,
-                acts: memory.acts(s.rows, m.max_k, m.kinds)?,
+                acts: acts(memory, s.rows, m.max_k, m.kinds)?,
             };
         }
+        let row_bytes = s.threads.saturating_mul(s.norm_row.saturating_mul(size_of::<f32>()));
+        let row_bytes = row_bytes.saturating_add(PerWorker::<Vec<f32>>::bytes(s.threads));
         Ok(Scratch {
             sizes: *s,
-            x: memory.floats(rows(s.n_embd))?,
-            io: BlockIo(memory.floats(rows(s.io))?),
-            attn_input: memory.floats(rows(s.attn_input))?,
-            inner: Inner(memory.floats(rows(s.inner))?),
-            k: memory.floats(rows(s.k))?,
-            v: memory.floats(rows(s.v))?,
-            cos_sin: memory.floats(rows(s.cos_sin))?,
-            logits: memory.floats(outputs(s.n_vocab))?,
-            hidden: memory.floats(outputs(s.n_embd))?,
-            acts: memory.acts(s.rows, s.max_k, s.kinds)?,
+            x: floats(memory, rows(s.n_embd))?,
+            io: BlockIo(floats(memory, rows(s.io))?),
+            attn_input: floats(memory, rows(s.attn_input))?,
+            inner: Inner(floats(memory, rows(s.inner))?),
+            k: floats(memory, rows(s.k))?,
+            v: floats(memory, rows(s.v))?,
+            cos_sin: floats(memory, rows(s.cos_sin))?,
+            logits: floats(memory, outputs(s.n_vocab))?,
+            hidden: floats(memory, outputs(s.n_embd))?,
+            acts: acts(memory, s.rows, s.max_k, s.kinds)?,
             panels: memory.part(Panels::bytes(s.threads, s.rows, s.panel_bytes), || {
                 Panels::new(s.threads, s.rows, s.panel_bytes)
             })?,
             attention: memory.part(AttnScratch::bytes(&s.attention), || AttnScratch::new(&s.attention))?,
-            row: memory.part(s.threads.saturating_mul(s.norm_row).saturating_mul(4), || {
-                PerWorker::new(s.threads, |_| {
-                    let mut row = Vec::new();
-                    row.try_reserve_exact(s.norm_row)?;
-                    row.resize(s.norm_row, 0.0);
-                    Ok(row)
-                })
-            })?,
+            row: memory.part(row_bytes, || PerWorker::new(s.threads, |_| filled(s.norm_row)))?,
             moe,
             attn_rows: memory.list(s.rows)?,
             outputs: memory.list(s.outputs)?,
@@ -219,59 +210,20 @@ impl Scratch {
     }
 }
 
-/// What is done with each buffer of [`Scratch::build`].
-trait Memory {
-    /// A part of `bytes` bytes, which `make` reserves.
-    fn part<T: Default>(
-        &mut self,
-        bytes: usize,
-        make: impl FnOnce() -> Result<T, TryReserveError>,
-    ) -> Result<T, KvError>;
-
-    /// Room for `n` elements.
-    fn list<T>(&mut self, n: usize) -> Result<Vec<T>, KvError> {
-        self.part(n.saturating_mul(size_of::<T>()), || {
-            let mut list = Vec::new();
-            list.try_reserve_exact(n)?;
-            Ok(list)
-        })
-    }
-
-    /// Room for `n` values.
-    fn floats(&mut self, n: usize) -> Result<Buf, KvError> {
-        self.list(n).map(Buf)
-    }
-
-    /// Room for `rows` quantized rows of up to `k` values.
-    fn acts(&mut self, rows: usize, k: usize, kinds: ActKinds) -> Result<ActBuf, KvError> {
-        self.part(ActBuf::bytes(rows, k, kinds), || ActBuf::new(rows, k, kinds))
-    }
+/// Room for `n` values.
+fn floats(memory: &mut impl Buffers, n: usize) -> Result<Buf, KvError> {
+    memory.list(n).map(Buf)
 }
 
-/// Reserves.
-struct Reserved;
-
-impl Memory for Reserved {
-    fn part<T: Default>(
-        &mut self,
-        bytes: usize,
-        make: impl FnOnce() -> Result<T, TryReserveError>,
-    ) -> Result<T, KvError> {
-        make().map_err(|_| KvError::Memory { bytes, what: WHAT })
-    }
+/// Room for `rows` quantized rows of up to `k` values.
+fn acts(memory: &mut impl Buffers, rows: usize, k: usize, kinds: ActKinds) -> Result<ActBuf, KvError> {
+    memory.part(ActBuf::bytes(rows, k, kinds), || ActBuf::new(rows, k, kinds))
 }
 
-/// Adds the sizes up, and leaves every buffer empty.
-#[derive(Default)]
-struct Counted(usize);
-
-impl Memory for Counted {
-    fn part<T: Default>(
-        &mut self,
-        bytes: usize,
-        _: impl FnOnce() -> Result<T, TryReserveError>,
-    ) -> Result<T, KvError> {
-        self.0 = self.0.saturating_add(bytes);
-        Ok(T::default())
-    }
+/// `n` zeros.
+fn filled(n: usize) -> Result<Vec<f32>, TryReserveError> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(n)?;
+    zeros.resize(n, 0.0);
+    Ok(zeros)
 }

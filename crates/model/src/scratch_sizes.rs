@@ -1,10 +1,37 @@
 //! How large the buffers of a forward pass are, by the specification and what is going to be run.
 
+use happy_kernels::Pool;
 use happy_kernels::linear::ActKinds;
 use happy_kernels::ops::AttnPlan;
 
-use crate::plan::RunOptions;
 use crate::spec::{AttentionSpec, FfnKind, ModelSpec};
+
+/// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Most tokens of a batch.
+    pub n_batch: usize,
+    /// Most rows of a batch that want logits or a hidden state.
+    pub n_outputs: usize,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// Most positions of a sequence; a longer one is computed with less parallelism.
+    pub n_ctx: usize,
+}
+
+impl RunOptions {
+    /// Most tokens of a batch that can be planned for.
+    pub const MAX_BATCH: usize = 1 << 20;
+
+    fn clamped(&self) -> Self {
+        RunOptions {
+            n_batch: self.n_batch.min(Self::MAX_BATCH),
+            n_outputs: self.n_outputs.min(self.n_batch).min(Self::MAX_BATCH),
+            threads: self.threads.min(Pool::MAX_THREADS),
+            n_ctx: self.n_ctx.min(1 << 28),
+        }
+    }
+}
 
 /// What the sizes of a scratch depend on besides the specification.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -76,7 +103,7 @@ impl ScratchSizes {
             inner: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd),
             k: most(&|a| a.k_dim()),
             v: most(&|a| a.v_dim()),
-            cos_sin: spec.ropes.iter().map(|r| r.n_rot).sum(),
+            cos_sin: spec.ropes.iter().map(|r| r.n_rot).fold(0, usize::saturating_add),
             norm_row: if attention().any(|a| a.qk_norm.is_some()) { q.max(most(&|a| a.k_dim())) } else { 0 },
             max_k: matrices.max_k,
             kinds: matrices.kinds,

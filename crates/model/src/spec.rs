@@ -38,7 +38,7 @@ pub enum NormKind {
     Layer,
 }
 
-/// A normalisation with a learned weight and maybe a learned bias.
+/// A normalization with a learned weight and maybe a learned bias.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormSpec {
     /// Root mean square or mean and variance.
@@ -49,7 +49,7 @@ pub struct NormSpec {
     pub bias: Need,
 }
 
-/// How Q and K are normalised before the rotation.
+/// How Q and K are normalized before the rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QkNormKind {
     /// One weight of `head_dim` values, shared by all heads (Qwen3, Gemma 3).
@@ -231,7 +231,7 @@ pub struct MoeSpec {
     /// How scores become weights.
     pub gating: Gating,
     /// Divide the chosen weights by their sum.
-    pub normalise: bool,
+    pub normalize: bool,
     /// The activation of the experts, which are gated.
     pub activation: Activation,
     /// Biases of the router and the experts.

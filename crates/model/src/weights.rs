@@ -1,10 +1,10 @@
 //! A model's weights: matrices stay in the mapped file, small vectors are copied so that they are aligned.
 
 use happy_kernels::linear::{ActKinds, Linear, LinearRows};
-use happy_kernels::ops::RopeTable;
+use happy_kernels::ops::{Activation, RopeTable};
 use happy_tensor::{Bytes, DType, RowError, dequantize_row};
 
-use crate::spec::NormKind;
+use crate::spec::{MoeSpec, NormKind};
 
 /// A learned norm.
 pub(crate) struct Norm {
@@ -53,6 +53,7 @@ pub(crate) struct Attention {
 
 /// Matrices of one feed-forward block; `gate` is there if it is gated.
 pub(crate) struct Mlp {
+    pub(crate) activation: Activation,
     pub(crate) gate: Option<Linear>,
     pub(crate) up: Linear,
     pub(crate) down: Linear,
@@ -65,16 +66,20 @@ pub(crate) struct SharedExpert {
     pub(crate) gate: Option<Linear>,
 }
 
+/// A mixture of experts.
+pub(crate) struct Moe {
+    pub(crate) spec: MoeSpec,
+    pub(crate) router: Linear,
+    /// Stacks: the rows of all experts, one expert after the other.
+    pub(crate) experts: Mlp,
+    pub(crate) shared: Option<SharedExpert>,
+}
+
 /// Dense or routed.
 #[allow(clippy::large_enum_variant, reason = "one a layer: a few hundred bytes against an allocation more")]
 pub(crate) enum Ffn {
     Dense(Mlp),
-    /// `experts` are stacks: the rows of all experts, one expert after the other.
-    Moe {
-        router: Linear,
-        experts: Mlp,
-        shared: Option<SharedExpert>,
-    },
+    Moe(Moe),
 }
 
 /// What the feed-forward half reads; decided by the specification and, where it leaves it open, by the file.
@@ -126,7 +131,7 @@ impl Layer {
         let a = &self.attention;
         let (mlp, router, shared) = match &self.ffn {
             Ffn::Dense(mlp) => (mlp, None, None),
-            Ffn::Moe { router, experts, shared } => (experts, Some(router), shared.as_ref()),
+            Ffn::Moe(moe) => (&moe.experts, Some(&moe.router), moe.shared.as_ref()),
         };
         let shared = shared.into_iter().flat_map(|s| s.mlp.linears().chain(&s.gate));
         [&a.q, &a.k, &a.v, &a.out].into_iter().chain(router).chain(mlp.linears()).chain(shared)

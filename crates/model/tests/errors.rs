@@ -5,7 +5,7 @@ mod common;
 use common::{Runner, batch, le_bytes, parse, plain, small_llama};
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
 use happy_kernels::Kernels;
-use happy_model::{Batch, BatchError, ForwardError, KvType, LoadErrorKind, Model, Want};
+use happy_model::{Batch, BatchError, ForwardError, KvType, LoadError, LoadErrorKind, Model, Want};
 
 fn load(file: &GgufFile) -> Result<Model, (LoadErrorKind, String)> {
     Model::load(file, &Kernels::scalar()).map_err(|e| (e.kind(), e.to_string()))
@@ -52,6 +52,45 @@ fn tensors_are_checked() {
         _ => plain(n, d, v),
     });
     fails(&odd, LoadErrorKind::Unsupported, &["unsupported", "blk.0.attn_q.weight", "I32"]);
+}
+
+/// Programs reach key, tensor, shapes and types without reading the text.
+#[test]
+fn programs_reach_what_is_wrong() {
+    let name = "blk.1.ffn_up.weight";
+    let shape = |edit: fn(Vec<u64>) -> Vec<u64>| {
+        small_llama(&move |n, d, v| plain(n, if n == name { edit(d) } else { d }, v))
+    };
+    let error = |file: &GgufFile| Model::load(file, &Kernels::scalar()).unwrap_err();
+    let tensor = name.to_owned();
+    let transposed = error(&shape(|d| vec![d[1], d[0]]));
+    let (expected, found) = (vec![64, 96], vec![96, 64]);
+    assert_eq!(transposed.tensor(), Some(name));
+    assert_eq!(transposed, LoadError::TensorShape { tensor: tensor.clone(), expected, found });
+    let missing = error(&small_llama(&|n, d, v| if n == name { None } else { plain(n, d, v) }));
+    assert_eq!(missing.tensor(), Some(name));
+    assert_eq!(missing, LoadError::MissingTensor { tensor: tensor.clone(), expected: vec![64, 96] });
+    let typed = error(&small_llama(&|n, d, v| match n == name {
+        true => Some((GgmlType::I32, d, vec![0; 4 * v.len()])),
+        false => plain(n, d, v),
+    }));
+    assert_eq!(typed.tensor(), Some(name));
+    assert_eq!(typed, LoadError::TensorType { tensor, found: GgmlType::I32 });
+    let extra = error(&with(&[], &[("output_norm.bias", vec![64])]));
+    let tensor = "output_norm.bias".to_owned();
+    assert_eq!(extra.tensor(), Some("output_norm.bias"));
+    assert_eq!(extra, LoadError::ExtraTensor { tensor, architecture: "llama" });
+    let keys: &[(&str, OwnedValue, LoadErrorKind)] = &[
+        ("llama.block_count", 0u32.into(), LoadErrorKind::Metadata),
+        ("llama.pooling_type", 2u32.into(), LoadErrorKind::Unsupported),
+        ("llama.rope.scaling.type", "su".into(), LoadErrorKind::Unsupported),
+        ("general.architecture", "llama4".into(), LoadErrorKind::Unsupported),
+        ("general.architecture", 4u32.into(), LoadErrorKind::Metadata),
+    ];
+    for (key, value, kind) in keys {
+        let wrong = error(&with(&[(key, value.clone())], &[]));
+        assert_eq!((wrong.key(), wrong.tensor(), wrong.kind()), (Some(*key), None, *kind), "{wrong}");
+    }
 }
 
 /// The small Llama with more metadata and tensors.

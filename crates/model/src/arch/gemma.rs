@@ -2,8 +2,8 @@
 
 use happy_kernels::ops::Activation;
 
-use super::Params;
-use super::base::{HALVES, decoder, each_dense, inv_sqrt, rms, window_rope, windows};
+use super::decoder::{HALVES, decoder, each_dense, inv_sqrt, rms, window_rope, windows};
+use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec, RopeParams};
 

@@ -2,8 +2,8 @@
 
 use happy_kernels::ops::{Activation, Gating};
 
-use super::Params;
-use super::base::{HALVES, decoder, each_moe, mixture, rms, window_rope, windows};
+use super::decoder::{HALVES, decoder, each_moe, mixture, rms, window_rope, windows};
+use super::params::Params;
 use crate::error::LoadError;
 use crate::names;
 use crate::spec::{ModelSpec, Need, OutputKind};
@@ -17,7 +17,7 @@ pub(super) fn gpt_oss(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     mixture(p, &mut spec, &n_ff)?;
     each_moe(&mut spec, |moe| {
         moe.gating = Gating::SoftmaxAfterTopK;
-        moe.normalise = false;
+        moe.normalize = false;
         moe.activation = Activation::SwigluOai { alpha: 1.702, limit: 7.0 };
         moe.bias = Need::Required;
     });

@@ -1,8 +1,8 @@
 //! Granite 3 and 4 without recurrent layers, dense and as mixtures of experts.
 
-use super::Params;
-use super::base::each_moe;
+use super::decoder::each_moe;
 use super::llama::family;
+use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{ModelSpec, SharedExpertSpec};
 

@@ -1,7 +1,8 @@
 //! Llama, Mistral 3 (both also as mixtures of experts) and SmolLM3.
 
-use super::base::{ADJACENT, decoder, each_dense, mixture, rms};
-use super::{Params, rope};
+use super::decoder::{ADJACENT, decoder, each_dense, mixture, rms};
+use super::params::Params;
+use super::rope;
 use crate::error::LoadError;
 use crate::spec::{ModelSpec, Need, TemperatureSpec};
 

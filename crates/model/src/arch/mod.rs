@@ -1,9 +1,39 @@
 //! The architectures: each is a function from a file's hyper-parameters to a [`ModelSpec`].
 //!
-//! `docs/adding-an-architecture.md` shows how to add one: write the function, add a line to [`registry`], run the recipes.
+//! `docs/adding-an-architecture.md` shows how to add one to this crate: write the function, add a line to [`registry`], run
+//! the recipes. A program can also bring its own: implement [`Architecture`], most easily as a variation of [`decoder`] or of
+//! one that [`find`] finds, and hand it to [`Loader::architectures`](crate::Loader::architectures).
+//!
+//! ```
+//! use happy_model::arch::{Architecture, HALVES, Params, decoder, rms};
+//! use happy_model::spec::{FfnKind, QkNormKind, QkNormSpec, Need};
+//! use happy_model::{LoadError, ModelSpec};
+//!
+//! /// A decoder with norms of Q and K, and no rotation in every fourth layer.
+//! struct Mine;
+//!
+//! impl Architecture for Mine {
+//!     fn name(&self) -> &'static str {
+//!         "mine" // `general.architecture` of its files; `p.u32("block_count")` is `mine.block_count`
+//!     }
+//!
+//!     fn spec(&self, p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+//!         let norm = rms(p)?;
+//!         let mut spec = decoder(p, norm, HALVES)?;
+//!         for (i, layer) in spec.layers.iter_mut().enumerate() {
+//!             let attention = &mut layer.attention;
+//!             attention.qk_norm = Some(QkNormSpec { kind: QkNormKind::PerHead, norm, need: Need::Required });
+//!             attention.rope = attention.rope.filter(|_| i % 4 != 3);
+//!         }
+//!         Ok(spec)
+//!     }
+//! }
+//! ```
+//!
 //! The facts (defaults, patterns, rotary pairings) are llama.cpp's, `src/models/*.cpp`.
 
-mod base;
+mod check;
+mod decoder;
 mod gemma;
 mod gpt_oss;
 mod granite;
@@ -13,26 +43,41 @@ mod params;
 mod phi;
 mod qwen;
 mod refuse;
-mod rope;
+pub mod rope;
 mod stablelm;
 
+pub use decoder::{
+    ADJACENT, HALVES, decoder, each_dense, each_moe, inv_sqrt, layer_norm, mixture, rms, window_rope, windows,
+};
 pub use params::Params;
 
 use happy_gguf::{GgufSet, Value};
 
 use crate::error::{LoadError, excerpt};
+use crate::names;
 use crate::spec::ModelSpec;
 
-/// One architecture.
+/// One architecture: how a file's metadata says what its model computes.
+///
+/// The loader reads nothing but the specification that it returns, and checks it: impossible numbers are
+/// [`LoadError::Spec`], tensors that are missing or have another shape are errors that name them.
 pub trait Architecture: Sync {
-    /// `general.architecture` of its files.
+    /// `general.architecture` of its files, and the first part of its keys.
     fn name(&self) -> &'static str;
 
-    /// What a file with these hyper-parameters computes.
+    /// Returns what a file with these hyper-parameters computes.
     ///
     /// # Errors
     /// A key that is missing, of the wrong type, or asks for something that is not implemented.
     fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError>;
+
+    /// Whether [`spec`](Self::spec) heeds a key (without the architecture's name) that no built-in architecture implements.
+    /// The loader refuses files with such keys, for instance `leading_dense_block_count`, because to ignore them would
+    /// change results. Default: it heeds none of them.
+    fn heeds(&self, key: &str) -> bool {
+        let _ = key;
+        false
+    }
 }
 
 /// An architecture made of a name and a function.
@@ -72,32 +117,33 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
     ]
 }
 
-/// Reads `general.architecture` and the hyper-parameters of that architecture.
+/// Returns the built-in architecture that is called `name`.
+pub fn find(name: &str) -> Option<&'static dyn Architecture> {
+    registry().iter().copied().find(|a| a.name() == name)
+}
+
+/// Reads `general.architecture` and the hyper-parameters of that architecture: one of `own`, or else of the [`registry`].
 ///
 /// # Errors
-/// An architecture that is not in the [`registry`], or what [`Architecture::spec`] reports.
-pub fn read_spec(gguf: &GgufSet<'_>) -> Result<ModelSpec, LoadError> {
-    let name = match gguf.metadata().get("general.architecture") {
+/// An architecture that is not known, what [`Architecture::spec`] reports, or an impossible specification.
+pub fn read_spec(gguf: &GgufSet<'_>, own: &[&dyn Architecture]) -> Result<ModelSpec, LoadError> {
+    let key = names::ARCHITECTURE;
+    let name = match gguf.metadata().get(key) {
         Some(Value::String(name)) => name.to_str().unwrap_or("(not UTF-8)"),
         Some(other) => {
-            let found = other.describe();
-            return Err(LoadError::metadata(format!(
-                "metadata key general.architecture: expected a string, found {found}"
-            )));
+            let (expected, found) = ("a string".to_owned(), other.describe());
+            return Err(LoadError::Key { key: key.to_owned(), expected, found });
         }
-        None => return Err(LoadError::metadata("metadata key general.architecture is missing")),
+        None => return Err(LoadError::MissingKey { key: key.to_owned() }),
     };
-    let Some(architecture) = registry().iter().find(|a| a.name() == name) else {
-        let known: Vec<&str> = registry().iter().map(|a| a.name()).collect();
-        return Err(LoadError::unsupported(format!(
-            "architecture `{}`, expected one of {}",
-            excerpt(name),
-            known.join(", ")
-        )));
+    let known = || own.iter().chain(registry()).copied();
+    let Some(architecture) = known().find(|a| a.name() == name) else {
+        let expected = known().map(|a| a.name()).collect();
+        return Err(LoadError::Architecture { found: excerpt(name), expected });
     };
     let params = Params::new(gguf, architecture.name());
-    refuse::refuse(&params)?;
+    refuse::refuse(&params, &|key| architecture.heeds(key))?;
     let spec = architecture.spec(&params)?;
-    base::check(&spec)?;
+    check::check(&spec)?;
     Ok(spec)
 }

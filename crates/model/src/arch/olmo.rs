@@ -1,7 +1,7 @@
 //! OLMo 2, OLMo 3 (the same name in files) and OLMoE.
 
-use super::Params;
-use super::base::{HALVES, decoder, each_moe, mixture, rms, windows};
+use super::decoder::{HALVES, decoder, each_moe, mixture, rms, windows};
+use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{FfnInput, ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec, RopeParams};
 
@@ -30,12 +30,12 @@ pub(super) fn olmo2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// OLMoE: norms before each half, Q and K normed as whole rows, weights of the experts not normalised.
+/// OLMoE: norms before each half, Q and K normed as whole rows, weights of the experts not normalized.
 pub(super) fn olmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = olmo(p)?;
     let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
     mixture(p, &mut spec, &n_ff)?;
-    each_moe(&mut spec, |moe| moe.normalise = false);
+    each_moe(&mut spec, |moe| moe.normalize = false);
     Ok(spec)
 }
 

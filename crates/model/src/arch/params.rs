@@ -47,7 +47,14 @@ impl<'a> Params<'a> {
     /// The error for a value that makes no sense.
     pub fn invalid(&self, key: &str, expected: &str) -> LoadError {
         let found = self.value(key).map_or_else(|| "nothing".to_owned(), |v| v.describe());
-        LoadError::metadata(format!("metadata key {}: expected {expected}, found {found}", self.key(key)))
+        LoadError::Key { key: self.key(key), expected: expected.to_owned(), found }
+    }
+
+    /// The error for a value that may make sense and is not implemented. `expected`: the values that are, if that can be
+    /// said.
+    pub fn unsupported(&self, key: &str, expected: Option<&str>) -> LoadError {
+        let found = self.value(key).map_or_else(|| "nothing".to_owned(), |v| v.describe());
+        LoadError::UnsupportedKey { key: self.key(key), found, expected: expected.map(str::to_owned) }
     }
 
     fn get<T>(
@@ -63,7 +70,7 @@ impl<'a> Params<'a> {
     }
 
     fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, LoadError> {
-        value.ok_or_else(|| LoadError::metadata(format!("metadata key {} is missing", self.key(key))))
+        value.ok_or_else(|| LoadError::MissingKey { key: self.key(key) })
     }
 
     /// A whole number of any integer type that fits `u32`.

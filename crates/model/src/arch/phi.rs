@@ -1,7 +1,7 @@
 //! Phi 3 and Phi 3.5 MoE. Phi's sliding window is not applied, as in llama.cpp, whose files do not describe it fully.
 
-use super::Params;
-use super::base::{HALVES, decoder, each_dense, mixture, rms};
+use super::decoder::{HALVES, decoder, each_dense, mixture, rms};
+use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{FfnInput, ModelSpec, Need, OutputKind, RopeFactors};
 

@@ -1,7 +1,7 @@
 //! Qwen 2 and 3, dense and as mixtures of experts.
 
-use super::Params;
-use super::base::{HALVES, decoder, each_moe, mixture, rms};
+use super::decoder::{HALVES, decoder, each_moe, mixture, rms};
+use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec, SharedExpertSpec};
 
@@ -28,7 +28,7 @@ pub(super) fn qwen3moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Qwen 2 MoE: weights are not normalised; a gated shared expert.
+/// Qwen 2 MoE: weights are not normalized; a gated shared expert.
 pub(super) fn qwen2moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     spec.output = OutputKind::Own;
@@ -38,7 +38,7 @@ pub(super) fn qwen2moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
         None => p.u32("feed_forward_length")?,
     };
     each_moe(&mut spec, |moe| {
-        moe.normalise = false;
+        moe.normalize = false;
         moe.shared = Some(SharedExpertSpec { n_ff: n_ff as usize, gated: true });
     });
     Ok(spec)

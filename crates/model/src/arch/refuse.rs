@@ -2,7 +2,7 @@
 
 use happy_gguf::Value;
 
-use super::Params;
+use super::params::Params;
 use crate::error::LoadError;
 
 /// Keys whose presence with a value other than these two neutral ones is refused.
@@ -41,42 +41,41 @@ fn is_zero(value: &Value<'_>) -> bool {
     }
 }
 
-/// Refuses what would change the result and is not implemented.
-pub(super) fn refuse(p: &Params<'_>) -> Result<(), LoadError> {
-    let unsupported = |key: &str, value: &Value<'_>| {
-        LoadError::unsupported(format!("metadata key {} = {}", p.key(key), value.describe()))
-    };
+/// Refuses what would change the result and is not implemented, except keys that the architecture `heeds`.
+pub(super) fn refuse(p: &Params<'_>, heeds: &dyn Fn(&str) -> bool) -> Result<(), LoadError> {
+    let value = |key: &str| p.value(key).filter(|_| !heeds(key));
+    let unsupported = |key: &str| p.unsupported(key, None);
     for (key, neutral) in NEUTRAL {
-        if let Some(value) = p.value(key) {
+        if let Some(value) = value(key) {
             let found = value.as_integer();
             if found != Some(0) && found != Some(*neutral) {
-                return Err(unsupported(key, &value));
+                return Err(unsupported(key));
             }
         }
     }
     for key in
         ZERO.iter().copied().chain(["rope.dimension_sections", "swiglu_clamp_exp", "swiglu_clamp_shexp"])
     {
-        if let Some(value) = p.value(key).filter(|v| !is_zero(v)) {
-            return Err(unsupported(key, &value));
+        if value(key).is_some_and(|v| !is_zero(&v)) {
+            return Err(unsupported(key));
         }
     }
     for (key, other) in SAME {
-        if let Some(value) = p.value(key)
+        if let Some(value) = value(key)
             && p.value(other) != Some(value)
         {
-            return Err(unsupported(key, &value));
+            return Err(unsupported(key));
         }
     }
-    if let Some(value) = p.value("attention.causal").filter(|v| *v != Value::Bool(true)) {
-        return Err(unsupported("attention.causal", &value));
+    if value("attention.causal").is_some_and(|v| v != Value::Bool(true)) {
+        return Err(unsupported("attention.causal"));
     }
     // -1 in every layer: no images are injected
-    if let Some(value) = p.value("deepstack_mapping") {
+    if let Some(value) = value("deepstack_mapping") {
         let inert =
             matches!(&value, Value::Array(a) if a.iter().all(|v| v.as_integer().is_some_and(|n| n < 0)));
         if !inert {
-            return Err(unsupported("deepstack_mapping", &value));
+            return Err(unsupported("deepstack_mapping"));
         }
     }
     Ok(())

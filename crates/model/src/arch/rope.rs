@@ -2,8 +2,8 @@
 
 use happy_kernels::ops::RopePairing;
 
-use super::Params;
-use crate::error::{LoadError, excerpt};
+use super::params::Params;
+use crate::error::LoadError;
 use crate::spec::{RopeFactors, RopeParams};
 
 /// The rotation of the layers without a window, as llama.cpp derives it from metadata
@@ -11,7 +11,7 @@ use crate::spec::{RopeFactors, RopeParams};
 ///
 /// `rope.scaling.type` is `linear` where absent; `log_mul` is `rope.scaling.yarn_log_multiplier` of the
 /// architectures that know it.
-pub(super) fn global(
+pub fn global(
     p: &Params<'_>,
     pairing: RopePairing,
     n_rot: usize,
@@ -32,13 +32,7 @@ pub(super) fn global(
         "none" => (1.0, 0.0),
         "linear" | "longrope" => (freq_scale, 0.0),
         "yarn" => (freq_scale, 1.0),
-        other => {
-            let key = p.key("rope.scaling.type");
-            return Err(LoadError::unsupported(format!(
-                "rope scaling: metadata key {key} = `{}`, expected none, linear, yarn or longrope",
-                excerpt(other)
-            )));
-        }
+        _ => return Err(p.unsupported("rope.scaling.type", Some("none, linear, yarn or longrope"))),
     };
     let theta = p.opt_f32("rope.freq_base")?.unwrap_or(10000.0);
     if theta <= 0.0 {
@@ -72,7 +66,7 @@ fn yarn_attn_factor(freq_scale: f32, ext_factor: f32, log_mul: f32) -> f32 {
 }
 
 /// The factors of the Llama family: long and short ones if the scaling is `longrope`, else `rope_freqs`.
-pub(super) fn llama_factors(p: &Params<'_>) -> Result<RopeFactors, LoadError> {
+pub fn llama_factors(p: &Params<'_>) -> Result<RopeFactors, LoadError> {
     let long = p.opt_str("rope.scaling.type")? == Some("longrope");
     Ok(if long { RopeFactors::LongShort } else { RopeFactors::Freqs })
 }

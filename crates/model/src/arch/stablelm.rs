@@ -1,7 +1,7 @@
 //! StableLM 1 and 2.
 
-use super::Params;
-use super::base::{HALVES, decoder, layer_norm};
+use super::decoder::{HALVES, decoder, layer_norm};
+use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{FfnInput, ModelSpec, Need, NormSpec, OutputKind, QkNormKind, QkNormSpec};
 

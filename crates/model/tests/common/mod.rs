@@ -97,6 +97,10 @@ impl Runner {
         n_pages: usize,
     ) -> Runner {
         let model = Model::load(file, &kernels).unwrap();
+        Runner::of(model, kernels, threads, kind, n_pages)
+    }
+
+    pub(crate) fn of(model: Model, kernels: Kernels, threads: usize, kind: KvType, n_pages: usize) -> Runner {
         let run = RunOptions { n_batch: 200, n_outputs: 200, threads, n_ctx: 256 };
         let options = KvOptions { kind, n_pages, n_sequences: 4, n_ctx: 256 };
         let kv = model.kv_cache(options).unwrap();

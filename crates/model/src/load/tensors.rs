@@ -1,33 +1,18 @@
 //! A file's tensors, checked one by one as the loader asks for them.
 
-use happy_gguf::{GgmlType, GgufSet, SharedBytes, TensorInfo};
+use happy_gguf::{GgufSet, SharedBytes, TensorInfo};
 use happy_kernels::Kernels;
 use happy_kernels::linear::{Linear, LinearError, WeightMatrix};
 use happy_tensor::{Bytes, DType, RowError, dequantize_to_vec};
 
-use crate::error::{LoadError, LoadErrorKind};
-use crate::names::block;
+use crate::error::LoadError;
+use crate::names::{block, dtype, most_reads};
 use crate::reserve::reserved;
 use crate::spec::{Need, NormSpec};
 use crate::weights::Norm;
 
-/// The element type of a tensor, if it is one that can be computed with.
-pub(crate) fn dtype(ty: GgmlType) -> Option<DType> {
-    DType::from_id(ty.id())
-}
-
-/// A shape in GGUF order, the row length first; 0 stands for any number.
-fn shape(dims: &[usize]) -> String {
-    let one = |d: &usize| if *d == 0 { "?".to_owned() } else { d.to_string() };
-    dims.iter().map(one).collect::<Vec<_>>().join(" x ")
-}
-
-/// The error for a tensor that a file lacks.
-pub(crate) fn missing(name: &str, dims: &[usize]) -> LoadError {
-    LoadError::new(
-        LoadErrorKind::MissingTensor,
-        format!("tensor {name} is missing, expected one of shape {}", shape(dims)),
-    )
+fn shape(dims: &[usize]) -> Vec<u64> {
+    dims.iter().map(|d| *d as u64).collect()
 }
 
 /// The tensors of a file, or of the parts of a split one, and which of them were asked for.
@@ -70,32 +55,27 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    /// The tensor of this name and shape.
+    /// The tensor called `name`, which must have this shape.
     pub(crate) fn tensor(&mut self, name: &str, dims: &[usize]) -> Result<Tensor<'a>, LoadError> {
-        let (part, info) = self.gguf.tensor(name).ok_or_else(|| missing(name, dims))?;
+        let (part, info) = self
+            .gguf
+            .tensor(name)
+            .ok_or_else(|| LoadError::MissingTensor { tensor: name.to_owned(), expected: shape(dims) })?;
         self.used.try_reserve(1).map_err(|_| LoadError::memory(size_of::<&str>()))?;
         self.used.push(info.name);
         if !same_shape(&info, dims) {
-            let expected = shape(dims);
-            return Err(LoadError::tensor(format!(
-                "tensor {name}: expected shape {expected}, found {}",
-                info.dims
-            )));
+            let (expected, found) = (shape(dims), info.dims.to_vec());
+            return Err(LoadError::TensorShape { tensor: name.to_owned(), expected, found });
         }
         let Some(dtype) = dtype(info.ty) else {
-            let known: Vec<&str> = DType::ALL.iter().map(|t| t.name()).collect();
-            return Err(LoadError::unsupported(format!(
-                "tensor {name} is of type {}, expected one of {}",
-                info.ty,
-                known.join(", ")
-            )));
+            return Err(LoadError::TensorType { tensor: name.to_owned(), found: info.ty });
         };
         let bytes = usize::try_from(info.range.start)
             .ok()
             .zip(usize::try_from(info.range.end).ok())
             .zip(self.parts.get(part))
             .and_then(|((start, end), part)| Bytes::from_owner_range(part.clone(), start..end).ok())
-            .ok_or_else(|| LoadError::tensor(format!("tensor {name}: its bytes are not in the file")))?;
+            .ok_or_else(|| damaged(name, "its bytes are not in the file"))?;
         Ok(Tensor { name: info.name, dtype, bytes })
     }
 
@@ -104,7 +84,7 @@ impl<'a> Tensors<'a> {
         let t = self.tensor(name, dims)?;
         dequantize_to_vec(t.dtype, &t.bytes).map_err(|e| match e {
             RowError::OutOfMemory { elements } => LoadError::memory(elements.saturating_mul(4)),
-            e => LoadError::tensor(format!("tensor {name}: {e}")),
+            e => damaged(name, e),
         })
     }
 
@@ -126,7 +106,7 @@ impl<'a> Tensors<'a> {
         n_in: usize,
         bias: Option<&[f32]>,
     ) -> Result<Linear, LoadError> {
-        let wrong = |e: &dyn std::fmt::Display| LoadError::tensor(format!("tensor {}: {e}", t.name));
+        let wrong = |e: &dyn std::fmt::Display| damaged(t.name, e);
         let row_bytes = t.dtype.row_bytes(n_in).map_err(|e| wrong(&e))?;
         let at = |row: usize| row.saturating_mul(row_bytes);
         let bytes = t.bytes.slice(at(first)..at(first.saturating_add(n_out))).map_err(|e| wrong(&e))?;
@@ -195,33 +175,13 @@ impl<'a> Tensors<'a> {
     }
 }
 
-/// How often a file's tensors may be read: a tied embedding and the factors of each rotation more than once.
-pub(crate) fn most_reads(n_tensors: usize) -> usize {
-    n_tensors.saturating_add(16)
+/// The error for a tensor whose bytes cannot be used.
+pub(super) fn damaged(name: &str, problem: impl std::fmt::Display) -> LoadError {
+    LoadError::TensorData { tensor: name.to_owned(), problem: problem.to_string() }
 }
 
 fn same_shape(info: &TensorInfo<'_>, dims: &[usize]) -> bool {
     let found = info.dims.padded();
     let expected = dims.iter().map(|d| *d as u64).chain(std::iter::repeat(1));
     dims.len() <= found.len() && found.iter().zip(expected).all(|(a, b)| *a == b)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The parser and the kernels each have a table of formats, because the parser stands alone.
-    #[test]
-    fn formats_are_what_the_parser_says_of_their_ids() {
-        let mut failed = Vec::new();
-        for dtype in DType::ALL {
-            let ty = GgmlType::from_id(dtype.id());
-            let layout = ty.layout().map(|l| (l.len as usize, l.bytes as usize));
-            let expected = Some((dtype.block_len(), dtype.block_bytes()));
-            if ty.name() != dtype.name() || layout != expected {
-                failed.push(format!("{dtype}: {ty} of {layout:?}, expected {expected:?}"));
-            }
-        }
-        assert!(failed.is_empty(), "{}", failed.join("\n"));
-    }
 }

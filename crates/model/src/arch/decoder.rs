@@ -1,25 +1,27 @@
-//! The decoder that most architectures are a variation of: pre-norm, rotary attention, gated feed-forward block.
+//! The decoder that most architectures are a variation of: pre-norm, rotary attention, gated feed-forward block; and what
+//! most variations change.
 
 use happy_kernels::ops::{Activation, Gating, RopePairing};
 
-use super::{Params, rope};
+use super::params::Params;
+use super::rope;
 use crate::error::LoadError;
 use crate::names;
 use crate::reserve::{collected, reserved};
 use crate::spec::*;
 
 /// Limits that keep sizes far from overflow; llama.cpp's own are 512 layers and 1024 experts.
-const MAX_LAYERS: u32 = 1024;
-const MAX_WIDTH: usize = 1 << 24;
-const MAX_EXPERTS: u32 = 4096;
+pub(super) const MAX_LAYERS: u32 = 1024;
+pub(super) const MAX_WIDTH: usize = 1 << 24;
+pub(super) const MAX_EXPERTS: u32 = 4096;
 
 /// The RMS norm with the file's epsilon.
-pub(super) fn rms(p: &Params<'_>) -> Result<NormSpec, LoadError> {
+pub fn rms(p: &Params<'_>) -> Result<NormSpec, LoadError> {
     norm(p, NormKind::Rms, "attention.layer_norm_rms_epsilon")
 }
 
 /// The layer norm with the file's epsilon.
-pub(super) fn layer_norm(p: &Params<'_>) -> Result<NormSpec, LoadError> {
+pub fn layer_norm(p: &Params<'_>) -> Result<NormSpec, LoadError> {
     norm(p, NormKind::Layer, "attention.layer_norm_epsilon")
 }
 
@@ -32,13 +34,13 @@ fn norm(p: &Params<'_>, kind: NormKind, key: &str) -> Result<NormSpec, LoadError
 }
 
 /// The rotary pairing of llama.cpp's `LLAMA_ROPE_TYPE_NORM`.
-pub(super) const ADJACENT: RopePairing = RopePairing::Adjacent;
+pub const ADJACENT: RopePairing = RopePairing::Adjacent;
 /// `LLAMA_ROPE_TYPE_NEOX`.
-pub(super) const HALVES: RopePairing = RopePairing::Halves;
+pub const HALVES: RopePairing = RopePairing::Halves;
 
 /// A Llama-like decoder from the keys that all architectures share: SiLU-gated dense blocks (`feed_forward_length`),
 /// optional Q, K, V biases, full attention scaled by `1 / sqrt(head_dim)`, one rotation for all layers.
-pub(super) fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
+pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
     let n_layers = p.u32("block_count")?;
     if n_layers == 0 || n_layers > MAX_LAYERS {
         return Err(p.invalid("block_count", &format!("1 to {MAX_LAYERS}")));
@@ -66,9 +68,10 @@ pub(super) fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> R
     for (i, ((heads, kv_heads), n_ff)) in heads.iter().zip(kv_heads).zip(&n_ff).enumerate() {
         let (n_heads, n_kv_heads) = (*heads as usize, *kv_heads as usize);
         if n_heads == 0 || n_kv_heads == 0 || n_heads % n_kv_heads != 0 {
-            return Err(LoadError::metadata(format!(
+            let problem = format!(
                 "layer {i} has {n_heads} attention heads and {n_kv_heads} key-value heads, expected a multiple"
-            )));
+            );
+            return Err(LoadError::Spec { architecture: p.architecture(), problem });
         }
         layers.push(LayerSpec {
             attention: AttentionSpec {
@@ -121,34 +124,26 @@ pub(super) fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> R
 
 /// The vocabulary's size is the token embedding's number of rows.
 fn n_vocab(p: &Params<'_>) -> Result<usize, LoadError> {
-    let Some((_, tensor)) = p.gguf().tensor(names::TOKEN_EMBD) else {
-        return Err(crate::tensors::missing(
-            names::TOKEN_EMBD,
-            &[p.opt_u32("embedding_length")?.unwrap_or(0) as usize, 0],
-        ));
+    let n_embd = u64::from(p.opt_u32("embedding_length")?.unwrap_or(0));
+    let (tensor, expected) = (names::TOKEN_EMBD.to_owned(), vec![n_embd, 0]);
+    let Some((_, info)) = p.gguf().tensor(names::TOKEN_EMBD) else {
+        return Err(LoadError::MissingTensor { tensor, expected });
     };
-    tensor
-        .dims
-        .get(1)
-        .and_then(|n| usize::try_from(*n).ok())
-        .filter(|n| *n > 0 && u32::try_from(*n).is_ok())
-        .ok_or_else(|| {
-            LoadError::tensor(format!(
-                "tensor {}: expected the shape embedding length x vocabulary, found {}",
-                names::TOKEN_EMBD,
-                tensor.dims
-            ))
-        })
+    let rows = info.dims.get(1).and_then(|n| u32::try_from(*n).ok()).filter(|n| *n > 0);
+    match rows {
+        Some(n) => Ok(n as usize),
+        None => Err(LoadError::TensorShape { tensor, expected, found: info.dims.to_vec() }),
+    }
 }
 
 /// `1 / sqrt(n)` as llama.cpp computes it, in f32.
-pub(super) fn inv_sqrt(n: usize) -> f32 {
+pub fn inv_sqrt(n: usize) -> f32 {
     1.0 / (n as f32).sqrt()
 }
 
-/// Replaces the dense blocks by mixtures of experts: SiLU-gated, softmax routing with normalised weights.
+/// Replaces the dense blocks by mixtures of experts: SiLU-gated, softmax routing with normalized weights.
 /// `n_ff` is the width of an expert in each layer.
-pub(super) fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(), LoadError> {
+pub fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(), LoadError> {
     let n_experts = p.u32("expert_count")?;
     if n_experts == 0 || n_experts > MAX_EXPERTS {
         return Err(p.invalid("expert_count", &format!("1 to {MAX_EXPERTS}")));
@@ -163,7 +158,7 @@ pub(super) fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Res
             n_used: n_used as usize,
             n_ff: *n_ff as usize,
             gating: Gating::Softmax,
-            normalise: true,
+            normalize: true,
             activation: Activation::Silu,
             bias: Need::Never,
             shared: None,
@@ -173,7 +168,7 @@ pub(super) fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Res
 }
 
 /// Changes every mixture of experts.
-pub(super) fn each_moe(spec: &mut ModelSpec, change: impl Fn(&mut MoeSpec)) {
+pub fn each_moe(spec: &mut ModelSpec, change: impl Fn(&mut MoeSpec)) {
     for layer in &mut spec.layers {
         if let FfnKind::Moe(moe) = &mut layer.ffn.kind {
             change(moe);
@@ -182,7 +177,7 @@ pub(super) fn each_moe(spec: &mut ModelSpec, change: impl Fn(&mut MoeSpec)) {
 }
 
 /// Changes every dense block.
-pub(super) fn each_dense(spec: &mut ModelSpec, change: impl Fn(&mut DenseSpec)) {
+pub fn each_dense(spec: &mut ModelSpec, change: impl Fn(&mut DenseSpec)) {
     for layer in &mut spec.layers {
         if let FfnKind::Dense(dense) = &mut layer.ffn.kind {
             change(dense);
@@ -192,7 +187,7 @@ pub(super) fn each_dense(spec: &mut ModelSpec, change: impl Fn(&mut DenseSpec)) 
 
 /// Gives `window` to the layers of the pattern: `attention.sliding_window_pattern` as an array says it layer by layer,
 /// as a number `n` (or `default`) that every `n`-th layer sees everything. Windowed layers use rotation `rope`.
-pub(super) fn windows(
+pub fn windows(
     p: &Params<'_>,
     spec: &mut ModelSpec,
     window: u32,
@@ -219,46 +214,11 @@ pub(super) fn windows(
 }
 
 /// The first rotation with the base of windowed layers, `rope.freq_base_swa`, where the file has it.
-pub(super) fn window_rope(p: &Params<'_>, spec: &ModelSpec) -> Result<Option<RopeParams>, LoadError> {
+pub fn window_rope(p: &Params<'_>, spec: &ModelSpec) -> Result<Option<RopeParams>, LoadError> {
     let Some(global) = spec.ropes.first() else { return Ok(None) };
     let theta = p.opt_f32("rope.freq_base_swa")?.unwrap_or(global.theta);
     if theta <= 0.0 {
         return Err(p.invalid("rope.freq_base_swa", "a positive number"));
     }
     Ok(Some(RopeParams { theta, ..*global }))
-}
-
-/// Checks the numbers that the forward pass relies on.
-pub(super) fn check(spec: &ModelSpec) -> Result<(), LoadError> {
-    let bad = |what: String| Err(LoadError::metadata(format!("architecture {}: {what}", spec.architecture)));
-    let width = |n: usize| (1..=MAX_WIDTH).contains(&n);
-    if !width(spec.n_embd) {
-        return bad(format!("the embedding length is {}, expected 1 to {MAX_WIDTH}", spec.n_embd));
-    }
-    for (i, layer) in spec.layers.iter().enumerate() {
-        let a = &layer.attention;
-        let dims = [a.head_dim_k, a.head_dim_v, a.n_heads];
-        if dims.iter().any(|d| !width(*d)) || !width(a.q_dim()) || !width(a.out_dim()) {
-            return bad(format!(
-                "layer {i} has {} heads of {} and {} elements",
-                a.n_heads, a.head_dim_k, a.head_dim_v
-            ));
-        }
-        if let Some(rope) = a.rope.and_then(|r| spec.ropes.get(r))
-            && (rope.n_rot > a.head_dim_k || rope.n_rot % 2 != 0 || rope.n_rot == 0)
-        {
-            let (n_rot, dim) = (rope.n_rot, a.head_dim_k);
-            return bad(format!("rope.dimension_count is {n_rot}, expected an even number from 2 to {dim}"));
-        }
-        let n_ff = match &layer.ffn.kind {
-            FfnKind::Dense(d) => [d.n_ff, 1],
-            FfnKind::Moe(m) => [m.n_ff, m.shared.map_or(1, |s| s.n_ff)],
-        };
-        if n_ff.iter().any(|n| !width(*n)) {
-            return bad(format!(
-                "layer {i} has a feed-forward length of {n_ff:?}, expected 1 to {MAX_WIDTH}"
-            ));
-        }
-    }
-    Ok(())
 }

@@ -9,99 +9,20 @@
 //! A page that two sequences share is never written: whoever appends to a shared, partly filled page gets a copy first.
 //! The pool is reserved once, fallibly, and becomes resident page by page as positions are written.
 
-use happy_kernels::ops::attention::{AttnRow, KV_PAGE, KvData, KvLayer};
+mod layout;
+mod pages;
+
+use happy_kernels::ops::KV_PAGE;
 
 use crate::batch::Batch;
+use crate::buffers::{Buffers, Reserved, counted};
 use crate::error::KvError;
-use crate::reserve::{NoMemory, collected, reserved};
+use crate::reserve::{NoMemory, reserved};
 use crate::spec::ModelSpec;
-
-/// The element type of the cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KvType {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats, rounded to nearest even.
-    #[default]
-    F16,
-}
-
-impl KvType {
-    /// Bytes of an element.
-    pub fn bytes(self) -> usize {
-        match self {
-            KvType::F32 => 4,
-            KvType::F16 => 2,
-        }
-    }
-}
-
-/// Where a layer's keys and values lie in a page, in elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LayerLayout {
-    pub(crate) k_offset: usize,
-    pub(crate) v_offset: usize,
-    pub(crate) n_kv_heads: usize,
-    pub(crate) head_dim_k: usize,
-    pub(crate) head_dim_v: usize,
-}
-
-/// The layout of a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KvLayout {
-    pub(crate) layers: Vec<LayerLayout>,
-    /// Elements of a page.
-    pub(crate) page_elements: usize,
-}
-
-impl KvLayout {
-    /// # Errors
-    /// Memory that cannot be reserved.
-    pub(crate) fn new(spec: &ModelSpec) -> Result<Self, NoMemory> {
-        let mut at = 0usize;
-        let mut place = |elements: usize| {
-            let offset = at;
-            at = at.saturating_add(elements.saturating_mul(KV_PAGE));
-            offset
-        };
-        let layers = spec.layers.iter().map(|layer| {
-            let a = &layer.attention;
-            let (k_offset, v_offset) = (place(a.k_dim()), place(a.v_dim()));
-            let (head_dim_k, head_dim_v) = (a.head_dim_k, a.head_dim_v);
-            LayerLayout { k_offset, v_offset, n_kv_heads: a.n_kv_heads, head_dim_k, head_dim_v }
-        });
-        Ok(KvLayout {
-            layers: collected(spec.layers.len(), layers)?,
-            page_elements: Self::page_elements(spec),
-        })
-    }
-
-    /// Elements of a page.
-    pub(crate) fn page_elements(spec: &ModelSpec) -> usize {
-        let rows = spec.layers.iter().map(|l| l.attention.k_dim().saturating_add(l.attention.v_dim()));
-        rows.fold(0, usize::saturating_add).saturating_mul(KV_PAGE)
-    }
-}
-
-/// Sizes of a cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KvOptions {
-    /// Element type.
-    pub kind: KvType,
-    /// Pages of [`KV_PAGE`] positions in the pool that all sequences share.
-    pub n_pages: usize,
-    /// Sequences, with ids from 0.
-    pub n_sequences: usize,
-    /// Most positions of a sequence. Models with rotary factors for long contexts (Phi 3) choose them by this.
-    pub n_ctx: usize,
-}
-
-impl KvOptions {
-    /// Room for `n_sequences` sequences of `n_ctx` positions each.
-    pub fn new(kind: KvType, n_sequences: usize, n_ctx: usize) -> Self {
-        KvOptions { kind, n_pages: n_ctx.div_ceil(KV_PAGE).saturating_mul(n_sequences), n_sequences, n_ctx }
-    }
-}
+pub(crate) use layout::{KvLayout, LayerLayout};
+pub use layout::{KvOptions, KvType};
+pub(crate) use pages::Pages;
+use pages::PagesMut;
 
 /// The elements of all pages; grows within its reservation as pages are first used.
 enum Data {
@@ -132,24 +53,42 @@ impl KvCache {
     /// # Errors
     /// Memory that cannot be reserved.
     pub fn new(spec: &ModelSpec, options: KvOptions) -> Result<Self, KvError> {
-        let reserve = |what| move |e: NoMemory| e.of(what);
-        let layout = KvLayout::new(spec).map_err(reserve("kv layout"))?;
-        let n = layout.page_elements.saturating_mul(options.n_pages);
-        let data = match options.kind {
-            KvType::F32 => Data::F32(reserved(n).map_err(reserve("kv cache"))?),
-            KvType::F16 => Data::F16(reserved(n).map_err(reserve("kv cache"))?),
-        };
-        let per_sequence = options.n_ctx.div_ceil(KV_PAGE).min(options.n_pages);
-        let mut tables = reserved(options.n_sequences).map_err(reserve("kv page tables"))?;
-        for _ in 0..options.n_sequences {
-            tables.push(reserved(per_sequence).map_err(reserve("kv page tables"))?);
-        }
-        let mut lens = reserved(options.n_sequences).map_err(reserve("kv sequences"))?;
-        lens.resize(options.n_sequences, 0);
-        let mut counts = reserved(options.n_pages).map_err(reserve("kv page counts"))?;
-        counts.resize(options.n_pages, 0);
-        let free = reserved(options.n_pages).map_err(reserve("kv free list"))?;
-        Ok(KvCache { layout, options, data, tables, lens, counts, free, fresh: 0 })
+        let mut cache = Self::build(spec, options, &mut Reserved("kv cache"))?;
+        cache.lens.resize(options.n_sequences, 0);
+        cache.counts.resize(options.n_pages, 0);
+        Ok(cache)
+    }
+
+    /// Bytes that such a cache reserves.
+    pub(crate) fn bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
+        counted(|memory| Self::build(spec, *options, memory))
+    }
+
+    /// The one list of buffers: the plan counts it, and a cache reserves it.
+    fn build(spec: &ModelSpec, options: KvOptions, memory: &mut impl Buffers) -> Result<Self, KvError> {
+        let layers = spec.layers.len().saturating_mul(size_of::<LayerLayout>());
+        let elements = KvLayout::page_elements(spec).saturating_mul(options.n_pages);
+        let table = options.n_ctx.div_ceil(KV_PAGE).min(options.n_pages);
+        let table_bytes = size_of::<Vec<u32>>().saturating_add(table.saturating_mul(size_of::<u32>()));
+        Ok(KvCache {
+            options,
+            layout: memory.part(layers, || KvLayout::new(spec))?,
+            data: match options.kind {
+                KvType::F32 => Data::F32(memory.list(elements)?),
+                KvType::F16 => Data::F16(memory.list(elements)?),
+            },
+            tables: memory.part(options.n_sequences.saturating_mul(table_bytes), || {
+                let mut tables = reserved(options.n_sequences)?;
+                for _ in 0..options.n_sequences {
+                    tables.push(reserved(table)?);
+                }
+                Ok::<_, NoMemory>(tables)
+            })?,
+            lens: memory.list(options.n_sequences)?,
+            counts: memory.list(options.n_pages)?,
+            free: memory.list(options.n_pages)?,
+            fresh: 0,
+        })
     }
 
     /// The sizes it was made with.
@@ -379,64 +318,5 @@ impl KvCache {
             Data::F16(d) => PagesMut::F16(d),
         };
         Pages { layout: &self.layout, tables: &self.tables, data }
-    }
-}
-
-enum PagesMut<'a> {
-    F32(&'a mut [f32]),
-    F16(&'a mut [u16]),
-}
-
-/// The contents of all pages.
-pub(crate) struct Pages<'a> {
-    layout: &'a KvLayout,
-    tables: &'a [Vec<u32>],
-    data: PagesMut<'a>,
-}
-
-impl Pages<'_> {
-    /// A layer's keys and values, for the attention kernel.
-    pub(crate) fn layer(&self, layer: usize) -> KvLayer<'_> {
-        let l = &self.layout.layers[layer];
-        KvLayer {
-            data: match &self.data {
-                PagesMut::F32(d) => KvData::F32(d),
-                PagesMut::F16(d) => KvData::F16(d),
-            },
-            tables: self.tables,
-            page_stride: self.layout.page_elements,
-            k_offset: l.k_offset,
-            v_offset: l.v_offset,
-            n_kv_heads: l.n_kv_heads,
-            head_dim_k: l.head_dim_k,
-            head_dim_v: l.head_dim_v,
-        }
-    }
-
-    /// Stores the keys and values (`[kv head][head_dim]` each) of one row, whose page there is.
-    pub(crate) fn store(
-        &mut self,
-        layer: usize,
-        row: &AttnRow,
-        k: &[f32],
-        v: &[f32],
-        to_f16: fn(&[f32], &mut [u16]),
-    ) {
-        let l = self.layout.layers[layer];
-        let position = row.position as usize;
-        let Some(page) = self.tables.get(row.sequence as usize).and_then(|t| t.get(position / KV_PAGE))
-        else {
-            return;
-        };
-        let (base, slot) = (*page as usize * self.layout.page_elements, position % KV_PAGE);
-        for (values, offset, dim) in [(k, l.k_offset, l.head_dim_k), (v, l.v_offset, l.head_dim_v)] {
-            for (head, values) in values.chunks_exact(dim).enumerate() {
-                let at = base + offset + (head * KV_PAGE + slot) * dim;
-                match &mut self.data {
-                    PagesMut::F32(d) => d[at..at + dim].copy_from_slice(values),
-                    PagesMut::F16(d) => to_f16(values, &mut d[at..at + dim]),
-                }
-            }
-        }
     }
 }

@@ -7,67 +7,52 @@
 //! ffn_out[row] = sum over ranks, best first, of weight * result;  + shared expert
 //! ```
 
-use happy_kernels::linear::{self, ActBuf, Linear, LinearRows, Panels};
+use happy_kernels::linear::{self, Panels};
 use happy_kernels::ops::{Activation, RouteSpec, route};
 use happy_kernels::{Ctx, Mat, MatMut};
 
-use crate::ffn_block::Input;
-use crate::forward::Pass;
-use crate::rows;
+use super::ffn::{self, MlpRows};
+use super::pass::Step;
+use super::rows;
+use crate::error::ForwardError;
 use crate::scratch::{Inner, MoeScratch, Scratch};
 use crate::spec::MoeSpec;
-use crate::weights::{Mlp, SharedExpert, kinds};
+use crate::weights::{Moe, SharedExpert, kinds};
 
-impl Pass<'_> {
-    /// `ffn_out = experts(x)`; false if a value was not finite.
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn moe(
-        &self,
-        s: &mut Scratch,
-        spec: &MoeSpec,
-        router: &Linear,
-        experts: &Mlp,
-        shared: Option<&SharedExpert>,
-        input: Input,
-        n: usize,
-    ) -> bool {
-        let (cx, n_embd) = (self.cx, self.model.spec().n_embd);
-        let Scratch { x, io, attn_input, inner, acts, panels, moe, .. } = s;
-        let input = match input {
-            Input::Normed => io.normed(n, n_embd),
-            Input::Residual => x.mat(n, n_embd),
-            Input::Attention => attn_input.mat(n, n_embd),
-        };
-        if !acts.set(cx, input, kinds([router])) {
-            return false;
-        }
-        linear::forward(cx, acts, &mut [(router, moe.router.mat_mut(n, spec.n_experts))], panels);
-        if !(cx.kernels.ops.all_finite)(&moe.router.values()[..n * spec.n_experts]) {
-            return false;
-        }
-        choose(cx, moe, spec, n);
-        for e in 0..spec.n_experts {
-            if cx.cancelled() {
-                return true;
-            }
-            if !run_expert(cx, moe, inner, panels, spec, experts, e, input) {
-                return false;
-            }
-        }
-        if let Some(shared) = shared
-            && !run_shared(cx, moe, inner, panels, spec.activation, shared, input)
-        {
-            return false;
-        }
-        gather(cx, moe, spec, shared, io.ffn_out_mut(n, n_embd));
-        true
+/// `ffn_out = experts(x)`
+pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), ForwardError> {
+    let (cx, n, spec) = (step.cx, step.n, &w.spec);
+    let Scratch { x, io, attn_input, inner, acts, panels, moe, .. } = s;
+    let input = ffn::input(step, x, io, attn_input);
+    if !acts.set(cx, input, kinds([&w.router])) {
+        return Err(step.non_finite());
     }
+    linear::forward(cx, acts, &mut [(&w.router, moe.router.mat_mut(n, spec.n_experts))], panels);
+    if !(cx.kernels.ops.all_finite)(&moe.router.values()[..n * spec.n_experts]) {
+        return Err(step.non_finite());
+    }
+    choose(cx, moe, spec, n);
+    for e in 0..spec.n_experts {
+        if cx.cancelled() {
+            return Ok(());
+        }
+        if !run_expert(cx, moe, inner, panels, w, e, input) {
+            return Err(step.non_finite());
+        }
+    }
+    if let Some(shared) = &w.shared
+        && !run_shared(cx, moe, inner, panels, shared, input)
+    {
+        return Err(step.non_finite());
+    }
+    gather(cx, moe, spec, w.shared.as_ref(), io.ffn_out_mut(n, step.n_embd));
+    Ok(())
 }
 
 /// Routes every row and orders the pairs by expert.
 fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, spec: &MoeSpec, n: usize) {
     let pairs = n * spec.n_used;
-    let route_spec = RouteSpec { gating: spec.gating, normalize: spec.normalise, scale: 1.0 };
+    let route_spec = RouteSpec { gating: spec.gating, normalize: spec.normalize, scale: 1.0 };
     moe.ids.clear();
     moe.ids.resize(pairs, 0);
     let scores = moe.router.take(n * spec.n_experts).chunks_exact_mut(spec.n_experts);
@@ -102,45 +87,46 @@ fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, spec: &MoeSpec, n: usize) {
     moe.starts[0] = 0;
 }
 
-/// One expert's results for the rows that chose it.
-#[allow(clippy::too_many_arguments)]
+/// One expert's results for the rows that chose it; false if a value was not finite.
 fn run_expert(
     cx: Ctx<'_>,
     moe: &mut MoeScratch,
     inner: &mut Inner,
     panels: &Panels,
-    spec: &MoeSpec,
-    experts: &Mlp,
+    w: &Moe,
     e: usize,
     input: Mat<'_>,
 ) -> bool {
     let (start, end) = (moe.starts[e] as usize, moe.starts[e + 1] as usize);
-    let (count, n_embd) = (end - start, input.cols());
+    let (count, n_embd, n_ff) = (end - start, input.cols(), w.spec.n_ff);
     if count == 0 {
         return true;
     }
     let order = &moe.order[start..end];
     rows::each_row(cx, moe.gathered.mat_mut(count, n_embd), &|i, row, _| {
-        row.copy_from_slice(input.row(order[i] as usize / spec.n_used));
+        row.copy_from_slice(input.row(order[i] as usize / w.spec.n_used));
     });
+    let expert = MlpRows {
+        activation: w.experts.activation,
+        gate: w.experts.gate.as_ref().map(|gate| gate.rows(e * n_ff, n_ff)),
+        up: w.experts.up.rows(e * n_ff, n_ff),
+        down: w.experts.down.rows(e * n_embd, n_embd),
+    };
+    if !ffn::mlp_inner(cx, &expert, moe.gathered.mat(count, n_embd), &mut moe.acts, inner, panels) {
+        return false;
+    }
     let results = moe.results.take(end * n_embd);
     let out = MatMut::new(&mut results[start * n_embd..], count, n_embd);
-    let Some(gate) = &experts.gate else { return false };
-    let expert = Expert {
-        gate: gate.rows(e * spec.n_ff, spec.n_ff),
-        up: experts.up.rows(e * spec.n_ff, spec.n_ff),
-        down: experts.down.rows(e * n_embd, n_embd),
-    };
-    mlp(cx, &mut moe.acts, inner, panels, spec.activation, expert, moe.gathered.mat(count, n_embd), out)
+    linear::forward(cx, &moe.acts, &mut [(expert.down, out)], panels);
+    true
 }
 
-/// The shared expert's result for every row, in `gathered`; its gate in `gate`.
+/// The shared expert's result for every row, in `gathered`, and its gate in `gate`; false if a value was not finite.
 fn run_shared(
     cx: Ctx<'_>,
     moe: &mut MoeScratch,
     inner: &mut Inner,
     panels: &Panels,
-    activation: Activation,
     shared: &SharedExpert,
     input: Mat<'_>,
 ) -> bool {
@@ -152,42 +138,12 @@ fn run_shared(
         linear::forward(cx, &moe.acts, &mut [(gate, moe.gate.mat_mut(n, 1))], panels);
         (cx.kernels.ops.activate)(Activation::Sigmoid, moe.gate.take(n));
     }
+    let expert = MlpRows::from(&shared.mlp);
+    if !ffn::mlp_inner(cx, &expert, input, &mut moe.acts, inner, panels) {
+        return false;
+    }
     let out = moe.gathered.mat_mut(n, n_embd);
-    let Mlp { gate: Some(gate), up, down } = &shared.mlp else { return false };
-    let expert = Expert { gate: gate.into(), up: up.into(), down: down.into() };
-    mlp(cx, &mut moe.acts, inner, panels, activation, expert, input, out)
-}
-
-/// The matrices of one expert.
-#[derive(Clone, Copy)]
-struct Expert<'a> {
-    gate: LinearRows<'a>,
-    up: LinearRows<'a>,
-    down: LinearRows<'a>,
-}
-
-/// `out = down(act(gate x) * up x)`; false if a value was not finite.
-#[allow(clippy::too_many_arguments)]
-fn mlp(
-    cx: Ctx<'_>,
-    acts: &mut ActBuf,
-    inner: &mut Inner,
-    panels: &Panels,
-    activation: Activation,
-    expert: Expert<'_>,
-    x: Mat<'_>,
-    out: MatMut<'_>,
-) -> bool {
-    let Expert { gate, up, down } = expert;
-    let (n, n_ff) = (x.rows(), up.n_out());
-    if !acts.set(cx, x, kinds([gate, up])) {
-        return false;
-    }
-    linear::forward_glu(cx, acts, (gate, up), activation, inner.ffn_inner_mut(n, n_ff), panels);
-    if !acts.set(cx, inner.ffn_inner(n, n_ff), kinds([down])) {
-        return false;
-    }
-    linear::forward(cx, acts, &mut [(down, out)], panels);
+    linear::forward(cx, &moe.acts, &mut [(expert.down, out)], panels);
     true
 }
 

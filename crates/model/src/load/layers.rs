@@ -7,13 +7,13 @@
 use happy_gguf::{GgufSet, SharedBytes};
 use happy_kernels::Kernels;
 use happy_kernels::linear::Linear;
-use happy_kernels::ops::{RopeError, RopeSpec, RopeTable, Yarn};
+use happy_kernels::ops::{Activation, RopeError, RopeSpec, RopeTable, Yarn};
 
-use crate::error::LoadError;
+use super::tensors::{Tensors, damaged};
+use crate::error::{LoadError, excerpt};
 use crate::names::{self, block};
 use crate::reserve::reserved;
 use crate::spec::*;
-use crate::tensors::Tensors;
 use crate::weights::*;
 
 /// Weights and the names of the tensors that nothing needs.
@@ -34,20 +34,14 @@ pub(crate) fn load(
     }
     let unused = t.unused()?;
     if let Some(name) = unused.iter().find(|name| names::matters(name, spec.layers.len())) {
-        return Err(LoadError::unsupported(format!(
-            "tensor {name} has no part in architecture {}",
-            spec.architecture
-        )));
+        return Err(LoadError::ExtraTensor { tensor: excerpt(name), architecture: spec.architecture });
     }
     Ok((Weights { embedding, layers, ropes, output_norm, output }, unused))
 }
 
 fn embedding(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Embedding, LoadError> {
     let tensor = t.tensor(names::TOKEN_EMBD, &[spec.n_embd, spec.n_vocab])?;
-    let row_bytes = tensor
-        .dtype
-        .row_bytes(spec.n_embd)
-        .map_err(|e| LoadError::tensor(format!("tensor {}: {e}", names::TOKEN_EMBD)))?;
+    let row_bytes = tensor.dtype.row_bytes(spec.n_embd).map_err(|e| damaged(names::TOKEN_EMBD, e))?;
     Ok(Embedding { dtype: tensor.dtype, bytes: tensor.bytes, row_bytes })
 }
 
@@ -75,7 +69,7 @@ fn ropes(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Vec<Rope>, LoadError> 
                 Some(t.opt_vector(Need::Optional, names::ROPE_LONG, &dims)?),
             ),
         };
-        let table = |factors: Option<&[f32]>| rope_table(r, factors);
+        let table = |factors: Option<&[f32]>| rope_table(spec, r, factors);
         ropes.push(Rope {
             short: table(short.as_deref())?,
             long: long.map(|f| table(f.as_deref())).transpose()?,
@@ -84,7 +78,7 @@ fn ropes(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Vec<Rope>, LoadError> 
     Ok(ropes)
 }
 
-fn rope_table(r: &RopeParams, factors: Option<&[f32]>) -> Result<RopeTable, LoadError> {
+fn rope_table(model: &ModelSpec, r: &RopeParams, factors: Option<&[f32]>) -> Result<RopeTable, LoadError> {
     let yarn = Yarn {
         ext_factor: r.ext_factor,
         beta_fast: r.beta_fast,
@@ -100,7 +94,7 @@ fn rope_table(r: &RopeParams, factors: Option<&[f32]>) -> Result<RopeTable, Load
     };
     RopeTable::new(&spec, factors).map_err(|e| match e {
         RopeError::Memory { bytes } => LoadError::memory(bytes),
-        e => LoadError::metadata(e.to_string()),
+        e => LoadError::Spec { architecture: model.architecture, problem: e.to_string() },
     })
 }
 
@@ -205,10 +199,15 @@ fn dense_weights(t: &mut Tensors<'_>, n_embd: usize, d: &DenseSpec, i: usize) ->
         // gate rows first, then up rows
         let tensor = t.tensor(&block(i, "ffn_up", "weight"), &[n_embd, 2 * d.n_ff])?;
         let gate = Some(t.rows(&tensor, 0, d.n_ff, n_embd, None)?);
-        return Ok(Mlp { gate, up: t.rows(&tensor, d.n_ff, d.n_ff, n_embd, None)?, down });
+        return Ok(Mlp {
+            activation: d.activation,
+            gate,
+            up: t.rows(&tensor, d.n_ff, d.n_ff, n_embd, None)?,
+            down,
+        });
     }
     let gate = if d.gated { Some(t.linear(i, "ffn_gate", n_embd, d.n_ff, d.bias)?) } else { None };
-    Ok(Mlp { gate, up: t.linear(i, "ffn_up", n_embd, d.n_ff, d.bias)?, down })
+    Ok(Mlp { activation: d.activation, gate, up: t.linear(i, "ffn_up", n_embd, d.n_ff, d.bias)?, down })
 }
 
 fn moe_weights(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) -> Result<Ffn, LoadError> {
@@ -219,18 +218,20 @@ fn moe_weights(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) -> Res
         t.rows(&tensor, 0, n_out.saturating_mul(m.n_experts), n_in, bias.as_deref())
     };
     let experts = Mlp {
+        activation: m.activation,
         gate: Some(stack("ffn_gate_exps", n_embd, m.n_ff)?),
         up: stack("ffn_up_exps", n_embd, m.n_ff)?,
         down: stack("ffn_down_exps", m.n_ff, n_embd)?,
     };
-    let shared = m.shared.as_ref().map(|s| shared_expert(t, n_embd, s, i)).transpose()?;
-    Ok(Ffn::Moe { router, experts, shared })
+    let shared = m.shared.as_ref().map(|s| shared_expert(t, n_embd, s, m.activation, i)).transpose()?;
+    Ok(Ffn::Moe(Moe { spec: *m, router, experts, shared }))
 }
 
 fn shared_expert(
     t: &mut Tensors<'_>,
     n_embd: usize,
     s: &SharedExpertSpec,
+    activation: Activation,
     i: usize,
 ) -> Result<SharedExpert, LoadError> {
     let gate = if s.gated {
@@ -240,6 +241,7 @@ fn shared_expert(
         None
     };
     let mlp = Mlp {
+        activation,
         gate: Some(t.linear(i, "ffn_gate_shexp", n_embd, s.n_ff, Need::Never)?),
         up: t.linear(i, "ffn_up_shexp", n_embd, s.n_ff, Need::Never)?,
         down: t.linear(i, "ffn_down_shexp", s.n_ff, n_embd, Need::Never)?,

@@ -1,0 +1,92 @@
+//! Checks of a specification. It comes from metadata, or from a caller's own architecture: whatever the loader and the
+//! forward pass rely on is checked here.
+
+use super::decoder::{MAX_EXPERTS, MAX_LAYERS, MAX_WIDTH};
+use crate::error::LoadError;
+use crate::spec::*;
+
+/// Most rotations of a model; each has tables of its own.
+const MAX_ROPES: usize = 16;
+
+/// Checks the numbers that the loader and the forward pass rely on.
+pub(super) fn check(spec: &ModelSpec) -> Result<(), LoadError> {
+    match problem(spec) {
+        Some(problem) => Err(LoadError::Spec { architecture: spec.architecture, problem }),
+        None => Ok(()),
+    }
+}
+
+fn width(n: usize) -> bool {
+    (1..=MAX_WIDTH).contains(&n)
+}
+
+fn problem(spec: &ModelSpec) -> Option<String> {
+    let (n_layers, n_ropes) = (spec.layers.len(), spec.ropes.len());
+    if !(1..=MAX_LAYERS as usize).contains(&n_layers) {
+        return Some(format!("{n_layers} layers, expected 1 to {MAX_LAYERS}"));
+    }
+    if !width(spec.n_embd) {
+        return Some(format!("the embedding length is {}, expected 1 to {MAX_WIDTH}", spec.n_embd));
+    }
+    if spec.n_vocab == 0 || u32::try_from(spec.n_vocab).is_err() {
+        return Some(format!("the vocabulary has {} tokens, expected 1 to {}", spec.n_vocab, u32::MAX));
+    }
+    if n_ropes > MAX_ROPES {
+        return Some(format!("{n_ropes} rotations, expected at most {MAX_ROPES}"));
+    }
+    if let Some(rope) = spec.ropes.iter().find(|rope| !width(rope.n_rot)) {
+        return Some(format!("rope.dimension_count is {}, expected 1 to {MAX_WIDTH}", rope.n_rot));
+    }
+    spec.layers.iter().enumerate().find_map(|(i, layer)| {
+        let found = attention(&layer.attention, &spec.ropes).or_else(|| feed_forward(&layer.ffn));
+        found.map(|problem| format!("layer {i} has {problem}"))
+    })
+}
+
+fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
+    let dims = [a.head_dim_k, a.head_dim_v, a.n_heads, a.n_kv_heads];
+    if !dims.into_iter().all(width) || !width(a.q_dim()) || !width(a.out_dim()) {
+        return Some(format!(
+            "{} heads and {} key-value heads of {} and {} elements, expected 1 to {MAX_WIDTH}",
+            a.n_heads, a.n_kv_heads, a.head_dim_k, a.head_dim_v
+        ));
+    }
+    if !a.n_heads.is_multiple_of(a.n_kv_heads) {
+        return Some(format!(
+            "{} attention heads and {} key-value heads, expected a multiple",
+            a.n_heads, a.n_kv_heads
+        ));
+    }
+    if a.window == Some(0) {
+        return Some("a window of 0 positions, expected at least 1".to_owned());
+    }
+    let rope = a.rope?;
+    match ropes.get(rope) {
+        None => Some(format!("rotation {rope}, expected one below {}", ropes.len())),
+        Some(RopeParams { n_rot, .. }) if *n_rot > a.head_dim_k || n_rot % 2 != 0 || *n_rot == 0 => {
+            Some(format!("rope.dimension_count {n_rot}, expected an even number from 2 to {}", a.head_dim_k))
+        }
+        Some(_) => None,
+    }
+}
+
+fn feed_forward(ffn: &FfnSpec) -> Option<String> {
+    if !ffn.norm_name.ends_with("_norm") {
+        return Some(format!("a feed-forward norm `{}`, expected a name that ends in _norm", ffn.norm_name));
+    }
+    let n_ff = match &ffn.kind {
+        FfnKind::Dense(d) => [d.n_ff, 1],
+        FfnKind::Moe(m) => [m.n_ff, m.shared.map_or(1, |s| s.n_ff)],
+    };
+    if !n_ff.into_iter().all(width) {
+        return Some(format!("a feed-forward length of {n_ff:?}, expected 1 to {MAX_WIDTH}"));
+    }
+    let FfnKind::Moe(moe) = &ffn.kind else { return None };
+    if !(1..=MAX_EXPERTS as usize).contains(&moe.n_experts) {
+        return Some(format!("{} experts, expected 1 to {MAX_EXPERTS}", moe.n_experts));
+    }
+    if !(1..=moe.n_experts).contains(&moe.n_used) {
+        return Some(format!("{} experts for a token, expected 1 to {}", moe.n_used, moe.n_experts));
+    }
+    None
+}

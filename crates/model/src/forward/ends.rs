@@ -1,0 +1,116 @@
+//! The first and the last steps of a forward pass: from tokens to the residual stream, and from there to results.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use happy_kernels::{MatMut, linear, ops::AttnRow};
+
+use super::pass::Pass;
+use super::rows;
+use crate::batch::Want;
+use crate::error::ForwardError;
+use crate::scratch::{OutputRow, Scratch};
+use crate::weights::kinds;
+
+/// Embeddings, rotary angles, the lists of rows and of wanted rows.
+pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
+    let (spec, weights) = (pass.model.spec(), pass.model.weights());
+    let (cx, batch, n) = (pass.cx, pass.batch, pass.batch.len());
+    rows::each_row(cx, s.x.mat_mut(n, spec.n_embd), &|i, row, _| {
+        // the token is below the vocabulary's size and the tensor's shape was checked
+        if weights.embedding.row(batch.tokens()[i], row).is_err() {
+            row.fill(f32::NAN);
+        }
+        if let Some(scale) = spec.embedding_scale {
+            (cx.kernels.ops.scale)(row, scale);
+        }
+    });
+    let mut rest = s.cos_sin.take(n * s.sizes.cos_sin);
+    for rope in &weights.ropes {
+        let table = rope.table(pass.long);
+        let (part, other) = rest.split_at_mut(n * table.n_rot());
+        rest = other;
+        rows::each_row(cx, MatMut::new(part, n, table.n_rot()), &|i, row, _| {
+            table.fill(batch.positions()[i], row)
+        });
+    }
+    s.attn_rows.clear();
+    for (sequence, rows) in batch.groups() {
+        s.attn_rows.extend(rows.map(|i| AttnRow { position: batch.positions()[i], sequence }));
+    }
+    s.outputs.clear();
+    let (mut logits, mut hidden) = (0, 0);
+    for (index, want) in batch.wants().iter().enumerate() {
+        let slot = match want {
+            Want::Nothing => continue,
+            Want::Logits => &mut logits,
+            Want::Hidden => &mut hidden,
+        };
+        s.outputs.push(OutputRow { index, want: *want, slot: *slot });
+        *slot += 1;
+    }
+}
+
+/// The row of `x` that holds an output: all rows of the batch are there, or only those that are wanted.
+fn row_of(pass: &Pass<'_>, output: usize, row: &OutputRow, n: usize) -> usize {
+    if n == pass.batch.len() { row.index } else { output }
+}
+
+/// The residual stream as it is, for the rows that want a hidden state.
+pub(super) fn stop(pass: &Pass<'_>, s: &mut Scratch, n: usize) {
+    let n_embd = pass.model.spec().n_embd;
+    let count = s.outputs.iter().filter(|o| o.want == Want::Hidden).count();
+    let hidden = s.hidden.take(count * n_embd);
+    for (i, o) in s.outputs.iter().enumerate().filter(|(_, o)| o.want == Want::Hidden) {
+        let x = row_of(pass, i, o, n) * n_embd;
+        hidden[o.slot * n_embd..(o.slot + 1) * n_embd].copy_from_slice(&s.x.values()[x..x + n_embd]);
+    }
+}
+
+/// The last norm, and the output matrix for rows that want logits.
+pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), ForwardError> {
+    let (spec, weights, cx) = (pass.model.spec(), pass.model.weights(), pass.cx);
+    let (n_embd, n_vocab, n_layers) = (spec.n_embd, spec.n_vocab, spec.layers.len());
+    let n_hidden = s.outputs.iter().filter(|o| o.want == Want::Hidden).count();
+    let n_logits = s.outputs.len() - n_hidden;
+    let x = s.x.mat(n, n_embd);
+    for (want, count, buf) in [(Want::Logits, n_logits, &mut s.io.0), (Want::Hidden, n_hidden, &mut s.hidden)]
+    {
+        let outputs = &s.outputs;
+        // the slots of a want ascend with the rows
+        let from = |slot: usize| {
+            let found = outputs.iter().enumerate().filter(|(_, o)| o.want == want).nth(slot);
+            found.map_or(0, |(i, o)| row_of(pass, i, o, n))
+        };
+        if count > 0 {
+            rows::norm_from(cx, &weights.output_norm, x, &from, buf.mat_mut(count, n_embd));
+        }
+    }
+    let non_finite = ForwardError::NonFinite { layer: n_layers };
+    if !(cx.kernels.ops.all_finite)(&s.hidden.take(n_hidden * n_embd)[..]) {
+        return Err(non_finite);
+    }
+    if n_logits == 0 {
+        return Ok(());
+    }
+    if !s.acts.set(cx, s.io.normed(n_logits, n_embd), kinds([&weights.output])) {
+        return Err(non_finite);
+    }
+    let logits = s.logits.mat_mut(n_logits, n_vocab);
+    linear::forward(cx, &s.acts, &mut [(&weights.output, logits)], &s.panels);
+    let finite = AtomicBool::new(true);
+    cx.pool.for_each_chunk(s.logits.take(n_logits * n_vocab), 1 << 14, &|_, chunk, _| {
+        if cx.cancelled() {
+            return;
+        }
+        if let Some(scale) = spec.logit_scale {
+            (cx.kernels.ops.scale)(chunk, scale);
+        }
+        if let Some(cap) = spec.final_soft_cap {
+            (cx.kernels.ops.soft_cap)(chunk, cap);
+        }
+        if !(cx.kernels.ops.all_finite)(chunk) {
+            finite.store(false, Ordering::Relaxed);
+        }
+    });
+    if finite.into_inner() { Ok(()) } else { Err(non_finite) }
+}

@@ -1,0 +1,96 @@
+//! The steps of a layer's feed-forward half; the routing of mixtures of experts is in `moe`.
+
+use happy_kernels::linear::{self, ActBuf, LinearRows, Panels};
+use happy_kernels::ops::Activation;
+use happy_kernels::{Ctx, Mat};
+
+use super::pass::Step;
+use super::rows;
+use crate::error::ForwardError;
+use crate::scratch::{BlockIo, Buf, Inner, Scratch};
+use crate::weights::{FfnIn, Mlp, kinds};
+
+/// `normed = norm(x)`, if the half reads that.
+pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
+    if let FfnIn::Norm(norm) = &step.weights.ffn_in {
+        let (n, n_embd) = (step.n, step.n_embd);
+        rows::norm(step.cx, norm, s.x.mat(n, n_embd), s.io.normed_mut(n, n_embd));
+    }
+}
+
+/// What the half reads.
+pub(super) fn input<'s>(step: &Step<'_>, x: &'s Buf, io: &'s BlockIo, attn_input: &'s Buf) -> Mat<'s> {
+    match step.weights.ffn_in {
+        FfnIn::Norm(_) => io.normed(step.n, step.n_embd),
+        FfnIn::Residual => x.mat(step.n, step.n_embd),
+        FfnIn::Attention => attn_input.mat(step.n, step.n_embd),
+    }
+}
+
+/// `ffn_out = down(act(gate x) * up x)`
+pub(super) fn dense(step: &Step<'_>, s: &mut Scratch, mlp: &Mlp) -> Result<(), ForwardError> {
+    let Scratch { x, io, attn_input, inner, acts, panels, .. } = s;
+    let mlp = MlpRows::from(mlp);
+    if !mlp_inner(step.cx, &mlp, input(step, x, io, attn_input), acts, inner, panels) {
+        return Err(step.non_finite());
+    }
+    let out = io.ffn_out_mut(step.n, step.n_embd);
+    linear::forward(step.cx, acts, &mut [(mlp.down, out)], panels);
+    Ok(())
+}
+
+/// The matrices of one feed-forward block, or an expert's part of stacked ones.
+#[derive(Clone, Copy)]
+pub(super) struct MlpRows<'a> {
+    pub(super) activation: Activation,
+    pub(super) gate: Option<LinearRows<'a>>,
+    pub(super) up: LinearRows<'a>,
+    pub(super) down: LinearRows<'a>,
+}
+
+impl<'a> From<&'a Mlp> for MlpRows<'a> {
+    fn from(mlp: &'a Mlp) -> Self {
+        let gate = mlp.gate.as_ref().map(LinearRows::from);
+        MlpRows { activation: mlp.activation, gate, up: (&mlp.up).into(), down: (&mlp.down).into() }
+    }
+}
+
+/// `acts = act(gate x) * up x` (`act(up x)` without a gate), in the form that the down matrix wants; false if a value was
+/// not finite.
+pub(super) fn mlp_inner(
+    cx: Ctx<'_>,
+    mlp: &MlpRows<'_>,
+    x: Mat<'_>,
+    acts: &mut ActBuf,
+    inner: &mut Inner,
+    panels: &Panels,
+) -> bool {
+    let (n, n_ff) = (x.rows(), mlp.up.n_out());
+    if !acts.set(cx, x, kinds(mlp.gate.into_iter().chain([mlp.up]))) {
+        return false;
+    }
+    let out = inner.ffn_inner_mut(n, n_ff);
+    match mlp.gate {
+        Some(gate) => linear::forward_glu(cx, acts, (gate, mlp.up), mlp.activation, out, panels),
+        None => {
+            linear::forward(cx, acts, &mut [(mlp.up, out)], panels);
+            rows::each_row(cx, inner.ffn_inner_mut(n, n_ff), &|_, row, _| {
+                (cx.kernels.ops.activate)(mlp.activation, row);
+            });
+        }
+    }
+    acts.set(cx, inner.ffn_inner(n, n_ff), kinds([mlp.down]))
+}
+
+/// `x += norm(ffn_out) * residual_scale`
+pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
+    let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
+    let ffn_out = match &step.weights.ffn_post_norm {
+        Some(norm) => {
+            rows::norm(cx, norm, s.io.ffn_out(n, n_embd), s.inner.post_normed_mut(n, n_embd));
+            s.inner.post_normed(n, n_embd)
+        }
+        None => s.io.ffn_out(n, n_embd),
+    };
+    rows::add_residual(cx, s.x.mat_mut(n, n_embd), ffn_out, step.model.residual_scale);
+}

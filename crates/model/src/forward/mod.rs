@@ -1,0 +1,178 @@
+//! The forward pass.
+//!
+//! ```text
+//! start:   check the batch; take cache pages; x = embedding rows * scale; cos, sin of every position
+//! layers:  see `layer`, the whole of one on a page
+//! finish:  norm of the rows that are wanted; output matrix for those that want logits
+//! ```
+//!
+//! Then the cache's new lengths count. Every operation works on single rows, and sums have a fixed order, so a row's bits
+//! do not depend on the other rows of the batch, on how a prompt is cut into batches, or on the number of threads.
+
+mod attention;
+mod ends;
+mod ffn;
+mod moe;
+mod pass;
+mod rows;
+
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
+
+use happy_kernels::{Cancel, Ctx, FpEnv};
+
+use crate::batch::Batch;
+use crate::error::{BatchError, ForwardError};
+use crate::hook::LayerHook;
+use crate::kv::{KvCache, Pages};
+use crate::model::Model;
+use crate::output::Output;
+use crate::scratch::Scratch;
+use crate::weights::Ffn;
+use pass::{Pass, Step};
+
+/// How a pass ended without an error.
+enum End {
+    /// With results.
+    Done,
+    /// A hook ended it after this layer.
+    Stopped(usize),
+}
+
+impl Model {
+    /// Runs a batch: stores its keys and values in `kv` and computes what its rows want.
+    ///
+    /// # Errors
+    /// A batch or cache that does not fit, or values that are not finite. The cache's sequences are then as before.
+    pub fn forward<'s>(
+        &self,
+        cx: Ctx<'_>,
+        batch: &Batch,
+        kv: &mut KvCache,
+        scratch: &'s mut Scratch,
+        hook: &mut dyn LayerHook,
+    ) -> Result<Output<'s>, ForwardError> {
+        self.forward_until(cx, batch, kv, scratch, hook, &AtomicBool::new(false))
+    }
+
+    /// The same, until `cancel` becomes true. The flag is looked at before each task of the pool: a task takes a few
+    /// milliseconds on a slow core at most. The cache's sequences are then as before the pass.
+    ///
+    /// # Errors
+    /// As [`Model::forward`], and [`ForwardError::Cancelled`].
+    pub fn forward_until<'s>(
+        &self,
+        cx: Ctx<'_>,
+        batch: &Batch,
+        kv: &mut KvCache,
+        scratch: &'s mut Scratch,
+        hook: &mut dyn LayerHook,
+        cancel: &AtomicBool,
+    ) -> Result<Output<'s>, ForwardError> {
+        self.check(cx, batch, kv, scratch)?;
+        let _fp = FpEnv::enter();
+        let cancel = Cancel::new(cancel);
+        kv.prepare(batch)?;
+        let end = self.run(cx.until(&cancel), batch, kv, scratch, hook);
+        // Where a task was skipped, whatever was computed from its results means nothing.
+        let end = if cancel.seen() { Err(ForwardError::Cancelled) } else { end };
+        match end {
+            Ok(End::Done) => kv.commit(batch),
+            Ok(End::Stopped(_)) | Err(_) => kv.roll_back(batch),
+        }
+        let stopped = match end? {
+            End::Done => None,
+            End::Stopped(layer) => Some(layer),
+        };
+        Ok(Output::new(scratch, stopped))
+    }
+
+    fn check(&self, cx: Ctx<'_>, batch: &Batch, kv: &KvCache, scratch: &Scratch) -> Result<(), ForwardError> {
+        let sizes = &scratch.sizes;
+        if sizes.model != self.id() || sizes.threads < cx.pool.threads() {
+            return Err(ForwardError::Scratch);
+        }
+        kv.check(self.kv_layout())?;
+        batch.check(self.spec().n_vocab, |sequence| kv.len(sequence))?;
+        let limits =
+            [("tokens", batch.len(), sizes.rows), ("rows with results", batch.n_outputs(), sizes.outputs)];
+        for (what, found, planned) in limits {
+            if found > planned {
+                return Err(BatchError::TooLarge { what, found, planned }.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        cx: Ctx<'_>,
+        batch: &Batch,
+        kv: &mut KvCache,
+        s: &mut Scratch,
+        hook: &mut dyn LayerHook,
+    ) -> Result<End, ForwardError> {
+        let long = self.spec().long_context_above().is_some_and(|n| kv.options().n_ctx > n as usize);
+        let pass = Pass { model: self, cx, batch, long };
+        ends::start(&pass, s);
+        let (mut pages, n_layers, all_rows) = (kv.pages(), self.n_layers(), hook.all_rows());
+        let mut n = batch.len();
+        for index in 0..n_layers {
+            if cx.cancelled() {
+                return Err(ForwardError::Cancelled);
+            }
+            let last = index + 1 == n_layers && !all_rows;
+            n = layer(pass.step(index, n), s, &mut pages, last)?;
+            if n == 0 {
+                return Ok(End::Done);
+            }
+            if cx.cancelled() {
+                // A hook sees no unfinished values.
+                return Err(ForwardError::Cancelled);
+            }
+            if let ControlFlow::Break(()) = hook.after_layer(index, s.x.mat_mut(n, self.n_embd())) {
+                ends::stop(&pass, s, n);
+                return Ok(End::Stopped(index));
+            }
+        }
+        ends::finish(&pass, s, n)?;
+        Ok(End::Done)
+    }
+}
+
+/// One layer of the model. Returns how many rows of the residual stream `x` go on: all of them, or, after the `last` layer,
+/// those of which something is wanted.
+fn layer(
+    mut step: Step<'_>,
+    s: &mut Scratch,
+    pages: &mut Pages<'_>,
+    last: bool,
+) -> Result<usize, ForwardError> {
+    attention::project(&step, s)?; //                   q, k, v = Wq norm(x), Wk norm(x), Wv norm(x)
+    attention::rotate(&step, s); //                     q, k = rope(norm(q)), rope(norm(k))
+    attention::store(&step, s, pages)?; //              cache = k, v
+    if last {
+        step.n = attention::keep_wanted(&step, s); //   the other rows were needed for their keys and values
+        if step.n == 0 {
+            return Ok(0);
+        }
+    }
+    attention::attend(&step, s, pages); //              heads = attention(q, cache)
+    attention::add(&step, s)?; //                       x += norm(Wo heads)
+
+    ffn::norm(&step, s); //                             normed = norm(x)
+    match &step.weights.ffn {
+        Ffn::Dense(mlp) => ffn::dense(&step, s, mlp)?, // ffn_out = down(act(gate normed) * up normed)
+        Ffn::Moe(moe) => moe::mixture(&step, s, moe)?, // ffn_out = weighted sum of the best experts' results
+    }
+    ffn::add(&step, s); //                              x += norm(ffn_out)
+    check_finite(&step, s)?;
+    Ok(step.n)
+}
+
+/// Float matrices do not quantize their input, which would find values that are not finite.
+fn check_finite(step: &Step<'_>, s: &Scratch) -> Result<(), ForwardError> {
+    let x = &s.x.values()[..step.n * step.n_embd];
+    let finite = !step.has_float_matrices || (step.cx.kernels.ops.all_finite)(x);
+    if finite { Ok(()) } else { Err(step.non_finite()) }
+}

@@ -1,0 +1,53 @@
+//! What the steps of a forward pass read and never change.
+
+use happy_kernels::Ctx;
+
+use crate::batch::Batch;
+use crate::error::ForwardError;
+use crate::model::Model;
+use crate::spec::{LayerSpec, ModelSpec};
+use crate::weights::Layer;
+
+/// A forward pass.
+#[derive(Clone, Copy)]
+pub(super) struct Pass<'a> {
+    pub(super) cx: Ctx<'a>,
+    pub(super) model: &'a Model,
+    pub(super) batch: &'a Batch,
+    /// Whether to use the rotary factors for long contexts.
+    pub(super) long: bool,
+}
+
+/// One layer of a forward pass.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub(super) cx: Ctx<'a>,
+    pub(super) model: &'a ModelSpec,
+    /// Index of the layer.
+    pub(super) layer: usize,
+    pub(super) spec: &'a LayerSpec,
+    pub(super) weights: &'a Layer,
+    /// Width of the residual stream.
+    pub(super) n_embd: usize,
+    /// Rows of the residual stream that the layer works on.
+    pub(super) n: usize,
+    /// Whether a matrix of the model takes its input unquantized.
+    pub(super) has_float_matrices: bool,
+}
+
+impl<'a> Pass<'a> {
+    /// A layer whose first step works on `n` rows.
+    pub(super) fn step(&self, layer: usize, n: usize) -> Step<'a> {
+        let (model, weights) = (self.model.spec(), self.model.weights());
+        let (spec, weights) = (&model.layers[layer], &weights.layers[layer]);
+        let has_float_matrices = self.model.has_float_matrices();
+        Step { cx: self.cx, model, layer, spec, weights, n_embd: model.n_embd, n, has_float_matrices }
+    }
+}
+
+impl Step<'_> {
+    /// The error for a value that is infinite or not a number.
+    pub(super) fn non_finite(&self) -> ForwardError {
+        ForwardError::NonFinite { layer: self.layer }
+    }
+}

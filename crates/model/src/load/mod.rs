@@ -1,0 +1,112 @@
+//! [`Loader`]: from a parsed file to a [`Model`].
+
+mod layers;
+mod tensors;
+
+use happy_gguf::{GgufFile, GgufSet, GgufSetFile, SharedBytes};
+use happy_kernels::Kernels;
+
+use crate::arch::Architecture;
+use crate::error::LoadError;
+use crate::model::Model;
+use crate::outline::Outline;
+use crate::reserve::collected;
+
+/// Loads models, with kernels and architectures of the caller's choice.
+///
+/// ```no_run
+/// use happy_gguf::GgufFile;
+/// use happy_kernels::Kernels;
+/// use happy_model::arch::{ADJACENT, Architecture, Params, decoder, rms};
+/// use happy_model::{LoadError, Loader, ModelSpec};
+///
+/// /// Llama under another name, with larger logits.
+/// struct LoudLlama;
+///
+/// impl Architecture for LoudLlama {
+///     fn name(&self) -> &'static str {
+///         "loud-llama"
+///     }
+///
+///     fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError> {
+///         let mut spec = decoder(params, rms(params)?, ADJACENT)?; // reads `loud-llama.block_count` and so on
+///         spec.logit_scale = Some(2.0);
+///         Ok(spec)
+///     }
+/// }
+///
+/// let kernels = Kernels::detect()?;
+/// let file = GgufFile::read("loud.gguf")?;
+/// let model = Loader::new(&kernels).architectures(&[&LoudLlama]).load(&file)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Loader<'a> {
+    kernels: &'a Kernels,
+    own: &'a [&'a dyn Architecture],
+}
+
+impl<'a> Loader<'a> {
+    /// Loads the architectures of the [`registry`](crate::arch::registry). `kernels` decides which matrix kernels the
+    /// models run.
+    pub fn new(kernels: &'a Kernels) -> Self {
+        Loader { kernels, own: &[] }
+    }
+
+    /// Loads these architectures too. One that has the name of a built-in one takes its place. Default: none.
+    #[must_use]
+    pub fn architectures(self, own: &'a [&'a dyn Architecture]) -> Self {
+        Loader { own, ..self }
+    }
+
+    /// Reads the header of a model, or the headers of the parts of a split one: what the model will take, before anything
+    /// is loaded.
+    ///
+    /// # Errors
+    /// As [`Outline::read`].
+    pub fn outline(&self, gguf: &GgufSet<'_>) -> Result<Outline, LoadError> {
+        Outline::new(gguf, self.kernels, self.own)
+    }
+
+    /// Loads a parsed file: reads the specification, checks every tensor, copies only norms and biases. The model keeps the
+    /// file's bytes alive.
+    ///
+    /// # Errors
+    /// [`LoadError`]. At most [`Outline::table_bytes`] are reserved.
+    pub fn load(&self, file: &GgufFile) -> Result<Model, LoadError> {
+        self.load_parts(&file.view().into(), &[file.shared()])
+    }
+
+    /// Loads a model of one file or of several, as [`load`](Self::load).
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_set(&self, files: &GgufSetFile) -> Result<Model, LoadError> {
+        let parts = files.parts().map(|(_, file)| file.shared());
+        self.load_parts(&files.view(), &collected(files.parts().len(), parts)?)
+    }
+
+    fn load_parts(&self, gguf: &GgufSet<'_>, parts: &[SharedBytes]) -> Result<Model, LoadError> {
+        let Outline { spec, matrices, .. } = self.outline(gguf)?;
+        let (weights, unused) = layers::load(gguf, parts, &spec, self.kernels)?;
+        Ok(Model::new(spec, weights, unused, matrices)?)
+    }
+}
+
+impl Model {
+    /// Loads a parsed file of an architecture of the [`registry`](crate::arch::registry), as [`Loader::load`].
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub fn load(file: &GgufFile, kernels: &Kernels) -> Result<Self, LoadError> {
+        Loader::new(kernels).load(file)
+    }
+
+    /// Loads a model of one file or of several, as [`Loader::load_set`].
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub fn load_set(files: &GgufSetFile, kernels: &Kernels) -> Result<Self, LoadError> {
+        Loader::new(kernels).load_set(files)
+    }
+}

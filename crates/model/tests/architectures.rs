@@ -1,0 +1,302 @@
+//! Architectures of a caller's own: they load like built-in ones, and a specification that is impossible is an error.
+
+mod common;
+
+use common::{Runner, batch, bits, parse, plain, q4_0, small_llama, tokens};
+use happy_gguf::{GgufFile, GgufWriter};
+use happy_kernels::Kernels;
+use happy_model::arch::{ADJACENT, Architecture, Params, decoder, find, mixture, rms};
+use happy_model::spec::{FfnInput, FfnKind, NormKind, QkNormKind, QkNormSpec, RopeParams};
+use happy_model::{KvType, LoadError, LoadErrorKind, Loader, Model, ModelSpec};
+
+/// Metadata and tensors of the small Llama, its keys under the name `own`.
+fn renamed(file: &GgufFile) -> GgufFile {
+    let view = file.view();
+    let mut w = GgufWriter::new().kv("general.architecture", "own");
+    for (key, value) in view.metadata().iter() {
+        if let Some(key) = key.strip_prefix("llama.") {
+            w = w.kv(format!("own.{key}"), value);
+        }
+    }
+    for t in view.tensors() {
+        w = w.tensor(t.name, t.ty, &t.dims, view.data(&t).unwrap());
+    }
+    parse(w.to_vec().unwrap())
+}
+
+/// What a test does with the specification of a Llama.
+struct Own<F>(F);
+
+impl<F: Fn(&Params<'_>, &mut ModelSpec) -> Result<(), LoadError> + Sync> Architecture for Own<F> {
+    fn name(&self) -> &'static str {
+        "own"
+    }
+
+    fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError> {
+        let mut spec = decoder(params, rms(params)?, ADJACENT)?;
+        (self.0)(params, &mut spec)?;
+        Ok(spec)
+    }
+}
+
+fn own(
+    change: impl Fn(&Params<'_>, &mut ModelSpec) -> Result<(), LoadError> + Sync,
+    file: &GgufFile,
+) -> Result<Model, LoadError> {
+    Loader::new(&Kernels::scalar()).architectures(&[&Own(change)]).load(file)
+}
+
+/// Logits of a few tokens.
+fn logits(model: Model) -> Vec<Vec<u32>> {
+    let mut r = Runner::of(model, Kernels::scalar(), 2, KvType::F32, 4);
+    bits(&r.logits(&batch(&tokens(9, 1), 0, 0)).unwrap())
+}
+
+#[test]
+fn an_architecture_of_the_caller_runs() {
+    for edit in [&plain as common::Edit<'static>, &q4_0] {
+        let llama = small_llama(edit);
+        let file = renamed(&llama);
+        let unknown = Model::load(&file, &Kernels::scalar()).unwrap_err();
+        assert_eq!(unknown.kind(), LoadErrorKind::Unsupported);
+        assert!(unknown.to_string().contains("architecture `own`, expected one of llama,"), "{unknown}");
+
+        let expected = logits(Model::load(&llama, &Kernels::scalar()).unwrap());
+        let same = own(|_, _| Ok(()), &file).unwrap();
+        assert_eq!(same.spec().architecture, "own");
+        assert_eq!(logits(same), expected, "a llama under another name");
+
+        let louder = own(
+            |_, spec| {
+                spec.logit_scale = Some(2.0);
+                Ok(())
+            },
+            &file,
+        );
+        let halved: Vec<Vec<u32>> = logits(louder.unwrap())
+            .iter()
+            .map(|row| row.iter().map(|x| (f32::from_bits(*x) / 2.0).to_bits()).collect())
+            .collect();
+        assert_eq!(halved, expected, "logits times 2");
+    }
+}
+
+/// An architecture that is found by name, under the caller's name; and one that takes a built-in one's place.
+#[test]
+fn built_in_architectures_can_be_varied_and_replaced() {
+    struct Named(&'static str);
+    impl Architecture for Named {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+        fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError> {
+            let mut spec = find("llama").expect("a built-in architecture").spec(params)?;
+            spec.n_ctx_train = 77;
+            Ok(spec)
+        }
+    }
+    let (kernels, llama) = (Kernels::scalar(), small_llama(&plain));
+    let loader = Loader::new(&kernels);
+    for (name, file) in [("own", &renamed(&llama)), ("llama", &llama)] {
+        let named = Named(name);
+        let list: [&dyn Architecture; 1] = [&named];
+        let loader = loader.architectures(&list);
+        assert_eq!(loader.outline(&file.view().into()).unwrap().spec().n_ctx_train, 77, "{name}");
+        assert_eq!(loader.load(file).unwrap().n_ctx_train(), 77, "{name}");
+    }
+    assert_eq!(loader.load(&llama).unwrap().n_ctx_train(), 512);
+}
+
+/// A key that built-in architectures refuse, because they would ignore it, is an own architecture's to read.
+#[test]
+fn keys_that_are_refused_can_be_heeded() {
+    struct Heeds(bool);
+    impl Architecture for Heeds {
+        fn name(&self) -> &'static str {
+            "llama"
+        }
+        fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError> {
+            find("llama").expect("a built-in architecture").spec(params)
+        }
+        fn heeds(&self, key: &str) -> bool {
+            self.0 && key == "leading_dense_block_count"
+        }
+    }
+    let base = small_llama(&plain);
+    let view = base.view();
+    let mut w = GgufWriter::new().kv("llama.leading_dense_block_count", 1u32);
+    for (key, value) in view.metadata().iter() {
+        w = w.kv(key, value);
+    }
+    for t in view.tensors() {
+        w = w.tensor(t.name, t.ty, &t.dims, view.data(&t).unwrap());
+    }
+    let file = parse(w.to_vec().unwrap());
+    let load =
+        |heeds| Loader::new(&Kernels::scalar()).architectures(&[&Heeds(heeds)]).load(&file).map(|_| ());
+    assert_eq!(load(true), Ok(()));
+    let error = load(false).unwrap_err();
+    assert_eq!(error.to_string(), "unsupported: metadata key llama.leading_dense_block_count = u32 1");
+    assert_eq!(error.key(), Some("llama.leading_dense_block_count"));
+}
+
+type Change = fn(&mut ModelSpec);
+
+/// Each of these would divide by 0, index out of bounds or ask for memory without end, if it was not refused.
+#[test]
+fn an_impossible_specification_is_an_error() {
+    fn moe(spec: &mut ModelSpec, n_experts: usize, n_used: usize) {
+        let FfnKind::Dense(dense) = spec.layers[0].ffn.kind else { return };
+        spec.layers[0].ffn.kind = FfnKind::Moe(happy_model::spec::MoeSpec {
+            n_experts,
+            n_used,
+            n_ff: dense.n_ff,
+            gating: happy_kernels::ops::Gating::Softmax,
+            normalize: true,
+            activation: dense.activation,
+            bias: dense.bias,
+            shared: None,
+        });
+    }
+    let cases: &[(&str, Change)] = &[
+        ("0 layers, expected 1 to 1024", |s| s.layers.clear()),
+        ("1025 layers", |s| s.layers = vec![s.layers[0]; 1025]),
+        ("embedding length is 0", |s| s.n_embd = 0),
+        ("embedding length is", |s| s.n_embd = usize::MAX),
+        ("vocabulary has 0 tokens", |s| s.n_vocab = 0),
+        ("vocabulary has", |s| s.n_vocab = usize::MAX),
+        ("17 rotations, expected at most 16", |s| s.ropes = vec![s.ropes[0]; 17]),
+        ("rope.dimension_count is", |s| s.ropes.push(RopeParams { n_rot: usize::MAX - 1, ..s.ropes[0] })),
+        ("rope.dimension_count is 0", |s| s.ropes.push(RopeParams { n_rot: 0, ..s.ropes[0] })),
+        ("rope.dimension_count 6, expected an even number from 2 to 4", |s| {
+            s.layers[1].attention.head_dim_k = 4;
+            s.ropes[0].n_rot = 6;
+        }),
+        ("rope.dimension_count 3, expected an even number", |s| s.ropes[0].n_rot = 3),
+        ("3 rotated elements", |s| s.ropes.push(RopeParams { n_rot: 3, ..s.ropes[0] })),
+        ("layer 1 has rotation 1, expected one below 1", |s| s.layers[1].attention.rope = Some(1)),
+        ("theta base is 0", |s| s.ropes[0].theta = 0.0),
+        ("0 heads", |s| s.layers[0].attention.n_heads = 0),
+        ("0 key-value heads", |s| s.layers[0].attention.n_kv_heads = 0),
+        ("4 attention heads and 3 key-value heads, expected a multiple", |s| {
+            s.layers[0].attention.n_kv_heads = 3;
+        }),
+        ("heads", |s| s.layers[0].attention.n_heads = usize::MAX),
+        ("elements", |s| s.layers[0].attention.head_dim_k = usize::MAX),
+        ("elements", |s| s.layers[0].attention.head_dim_v = 0),
+        ("window of 0 positions", |s| s.layers[0].attention.window = Some(0)),
+        ("feed-forward length of [0, 1]", |s| {
+            if let FfnKind::Dense(dense) = &mut s.layers[1].ffn.kind {
+                dense.n_ff = 0;
+            }
+        }),
+        ("norm `scales`, expected a name that ends in _norm", |s| s.layers[0].ffn.norm_name = "scales"),
+        ("0 experts", |s| moe(s, 0, 0)),
+        ("4097 experts", |s| moe(s, 4097, 1)),
+        ("0 experts for a token, expected 1 to 4", |s| moe(s, 4, 0)),
+        ("5 experts for a token, expected 1 to 4", |s| moe(s, 4, 5)),
+    ];
+    let file = renamed(&small_llama(&plain));
+    let mut failed = Vec::new();
+    for (part, change) in cases {
+        let result = own(
+            |_, spec| {
+                change(spec);
+                Ok(())
+            },
+            &file,
+        );
+        match result {
+            Err(e @ LoadError::Spec { architecture: "own", .. }) if e.to_string().contains(part) => {
+                assert_eq!(e.kind(), LoadErrorKind::Metadata);
+            }
+            Err(e) => failed.push(format!("{part}: {e}")),
+            Ok(_) => failed.push(format!("{part}: loaded")),
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Specifications that ask for other tensors than the file has, or compute something odd, do not panic.
+#[test]
+fn a_specification_of_another_model_is_an_error_or_runs() {
+    let cases: &[(&str, Change)] = &[
+        ("blk.0.attn_q_norm.weight is missing", |s| {
+            let norm = s.output_norm;
+            let need = happy_model::spec::Need::Required;
+            s.layers[0].attention.qk_norm = Some(QkNormSpec { kind: QkNormKind::WholeRow, norm, need });
+        }),
+        ("blk.1.attn_sinks.weight is missing", |s| s.layers[1].attention.sinks = true),
+        ("tensor token_embd.weight: expected shape 64 x 95, found 64 x 96", |s| s.n_vocab = 95),
+        ("blk.0.attn_norm.weight has no part in architecture own", |s| s.layers[0].attention.norm = None),
+        ("", |s| s.layers.truncate(1)),
+        ("", |s| s.layers[0].attention.window = Some(1)),
+        ("", |s| s.layers[0].attention.rope = None),
+        ("", |s| s.layers[1].attention.scale = f32::NAN),
+        ("", |s| s.output_norm.kind = NormKind::Layer),
+        ("", |s| s.output_norm.eps = -1.0),
+        ("", |s| s.n_ctx_train = 0),
+        ("blk.0.ffn_norm.weight has no part", |s| s.layers[0].ffn.input = FfnInput::Attention),
+    ];
+    let file = renamed(&small_llama(&plain));
+    let mut failed = Vec::new();
+    for (i, (part, change)) in cases.iter().enumerate() {
+        let model = own(
+            |_, spec| {
+                change(spec);
+                Ok(())
+            },
+            &file,
+        );
+        match model {
+            Ok(model) => {
+                let mut r = Runner::of(model, Kernels::detect().unwrap(), 2, KvType::F16, 4);
+                let _ = r.logits(&batch(&tokens(70, 1), 0, 0));
+                if !part.is_empty() {
+                    failed.push(format!("{i}: loaded, expected {part}"));
+                }
+            }
+            Err(e) if part.is_empty() || !e.to_string().contains(part) => failed.push(format!("{i}: {e}")),
+            Err(_) => {}
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// What an architecture returns comes through, and tells a program which key is at fault.
+#[test]
+fn errors_of_an_architecture_come_through() {
+    type Read = fn(&Params<'_>, &mut ModelSpec) -> Result<(), LoadError>;
+    let cases: &[(Read, &str, LoadErrorKind, &str)] = &[
+        (
+            |p, _| p.u32("gate_count").map(|_| ()),
+            "own.gate_count",
+            LoadErrorKind::Metadata,
+            "metadata key own.gate_count is missing",
+        ),
+        (
+            |p, _| Err(p.invalid("block_count", "an odd number")),
+            "own.block_count",
+            LoadErrorKind::Metadata,
+            "metadata key own.block_count: expected an odd number, found u32 2",
+        ),
+        (
+            |p, _| Err(p.unsupported("block_count", Some("3 or 5"))),
+            "own.block_count",
+            LoadErrorKind::Unsupported,
+            "unsupported: metadata key own.block_count = u32 2, expected 3 or 5",
+        ),
+        (
+            |p, spec| mixture(p, spec, &[1, 1]),
+            "own.expert_count",
+            LoadErrorKind::Metadata,
+            "metadata key own.expert_count is missing",
+        ),
+    ];
+    let file = renamed(&small_llama(&plain));
+    for (read, key, kind, message) in cases {
+        let error = own(read, &file).unwrap_err();
+        assert_eq!((error.key(), error.kind(), error.tensor()), (Some(*key), *kind, None));
+        assert_eq!(error.to_string(), *message);
+    }
+}
