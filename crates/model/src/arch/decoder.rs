@@ -16,11 +16,17 @@ pub(super) const MAX_WIDTH: usize = 1 << 24;
 pub(super) const MAX_EXPERTS: u32 = 4096;
 
 /// The RMS norm with the file's epsilon.
+///
+/// # Errors
+/// A key that is missing or has an impossible value.
 pub fn rms(p: &Params<'_>) -> Result<NormSpec, LoadError> {
     norm(p, NormKind::Rms, "attention.layer_norm_rms_epsilon")
 }
 
 /// The layer norm with the file's epsilon.
+///
+/// # Errors
+/// A key that is missing or has an impossible value.
 pub fn layer_norm(p: &Params<'_>) -> Result<NormSpec, LoadError> {
     norm(p, NormKind::Layer, "attention.layer_norm_epsilon")
 }
@@ -40,6 +46,9 @@ pub const HALVES: RopePairing = RopePairing::Halves;
 
 /// A Llama-like decoder from the keys that all architectures share: SiLU-gated dense blocks (`feed_forward_length`),
 /// optional Q, K, V biases, full attention scaled by `1 / sqrt(head_dim)`, one rotation for all layers.
+///
+/// # Errors
+/// A key that is missing or has an impossible value.
 pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
     let n_layers = p.u32("block_count")?;
     if n_layers == 0 || n_layers > MAX_LAYERS {
@@ -142,7 +151,10 @@ pub fn inv_sqrt(n: usize) -> f32 {
 }
 
 /// Replaces the dense blocks by mixtures of experts: SiLU-gated, softmax routing with normalized weights.
-/// `n_ff` is the width of an expert in each layer.
+/// `n_ff` is the width of an expert in each layer; layers for which it has no value stay dense.
+///
+/// # Errors
+/// A key that is missing or has an impossible value.
 pub fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(), LoadError> {
     let n_experts = p.u32("expert_count")?;
     if n_experts == 0 || n_experts > MAX_EXPERTS {
@@ -187,6 +199,9 @@ pub fn each_dense(spec: &mut ModelSpec, change: impl Fn(&mut DenseSpec)) {
 
 /// Gives `window` to the layers of the pattern: `attention.sliding_window_pattern` as an array says it layer by layer,
 /// as a number `n` (or `default`) that every `n`-th layer sees everything. Windowed layers use rotation `rope`.
+///
+/// # Errors
+/// A key that is missing or has an impossible value.
 pub fn windows(
     p: &Params<'_>,
     spec: &mut ModelSpec,
@@ -214,6 +229,9 @@ pub fn windows(
 }
 
 /// The first rotation with the base of windowed layers, `rope.freq_base_swa`, where the file has it.
+///
+/// # Errors
+/// A key that is missing or has an impossible value.
 pub fn window_rope(p: &Params<'_>, spec: &ModelSpec) -> Result<Option<RopeParams>, LoadError> {
     let Some(global) = spec.ropes.first() else { return Ok(None) };
     let theta = p.opt_f32("rope.freq_base_swa")?.unwrap_or(global.theta);

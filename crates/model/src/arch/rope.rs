@@ -11,6 +11,9 @@ use crate::spec::{RopeFactors, RopeParams};
 ///
 /// `rope.scaling.type` is `linear` where absent; `log_mul` is `rope.scaling.yarn_log_multiplier` of the
 /// architectures that know it.
+///
+/// # Errors
+/// A key that has a wrong type or an impossible value, or a scaling that is not implemented.
 pub fn global(
     p: &Params<'_>,
     pairing: RopePairing,
@@ -66,6 +69,9 @@ fn yarn_attn_factor(freq_scale: f32, ext_factor: f32, log_mul: f32) -> f32 {
 }
 
 /// The factors of the Llama family: long and short ones if the scaling is `longrope`, else `rope_freqs`.
+///
+/// # Errors
+/// A key that has a wrong type.
 pub fn llama_factors(p: &Params<'_>) -> Result<RopeFactors, LoadError> {
     let long = p.opt_str("rope.scaling.type")? == Some("longrope");
     Ok(if long { RopeFactors::LongShort } else { RopeFactors::Freqs })
