@@ -16,7 +16,7 @@
 //!
 //! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`.
 
-use happy_kernels::ops::{Activation, Gating, RopePairing};
+pub use happy_kernels::ops::{Activation, Gating, RopePairing};
 
 /// Whether a tensor takes part in the computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Need {
     Required,
 }
 
-/// Which mean a norm subtracts.
+/// What a norm computes of a row `x`, before its weight and bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
     /// `x / sqrt(mean(x^2) + eps)`
@@ -254,7 +254,8 @@ pub enum FfnKind {
 pub struct FfnSpec {
     /// What it reads.
     pub input: FfnInput,
-    /// The tensor of the input norm: `ffn_norm`, or `post_attention_norm` (gpt-oss).
+    /// The name of the input norm's tensor, without `blk.{layer}.` and `.weight`; it ends in `_norm`. Mostly `ffn_norm`;
+    /// `post_attention_norm` for gpt-oss.
     pub norm_name: &'static str,
     /// What it computes.
     pub kind: FfnKind,

@@ -151,7 +151,7 @@ fn an_impossible_specification_is_an_error() {
             n_experts,
             n_used,
             n_ff: dense.n_ff,
-            gating: happy_kernels::ops::Gating::Softmax,
+            gating: happy_model::spec::Gating::Softmax,
             normalize: true,
             activation: dense.activation,
             bias: dense.bias,
