@@ -9,13 +9,13 @@ use std::process::Command;
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
     /// Only these corpora (names of the files in fixtures/corpus); all of them unless named
-    corpora: Vec<String>,
+    pub(crate) corpora: Vec<String>,
     /// Print the result as JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     /// Run on the selection in fixtures/corpus, also if HAPPY_CONFORMANCE names the folder of the full data
     #[arg(long)]
-    selection: bool,
+    pub(crate) selection: bool,
 }
 
 /// Arguments of `make-corpus`.

@@ -46,6 +46,11 @@ pub fn corpus() -> PathBuf {
     root().join("fixtures/corpus")
 }
 
+/// The folder of the full conformance data, where `HAPPY_CONFORMANCE` names one.
+pub fn full_corpus() -> Option<PathBuf> {
+    path_var("HAPPY_CONFORMANCE")
+}
+
 /// The aarch64 toolchain: `$HAPPY_ARM`, or `arm-toolchain` in the target directory.
 pub fn arm_toolchain() -> PathBuf {
     path_var("HAPPY_ARM").unwrap_or_else(|| target().join("arm-toolchain"))
