@@ -35,7 +35,7 @@ impl ActKind {
         }
     }
 
-    /// Values that share a scale; 1 where there is none.
+    /// Values that share a scale; 1 for [`ActKind::F32`], which has no scales.
     pub const fn unit(self) -> usize {
         match self {
             ActKind::F32 => 1,

@@ -12,6 +12,7 @@ pub(crate) mod kernel;
 pub(crate) mod name;
 pub(crate) mod panel;
 pub(crate) mod products;
+pub(crate) mod rows;
 pub(crate) mod source;
 pub(crate) mod table;
 pub(crate) mod unit;

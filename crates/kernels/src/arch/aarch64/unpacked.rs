@@ -16,6 +16,7 @@ use super::shape::{Wide, WideHalves, WideMin, WideSubs16, WideSubs16Min};
 use super::vector::*;
 use crate::acts::Acts;
 use crate::linear::Panel;
+use crate::linear::rows::Rows;
 use crate::linear::source::Source;
 use crate::linear::unit::{Half, Plain, PlainMin, Super, SuperMin, Unit};
 use crate::pool::Columns;
@@ -66,28 +67,6 @@ unpacked! {
     SuperMin: WideSubs16Min, |u| min u.dmin, scales load_i8(&u.scales), mins signed(load(&u.mins));
 }
 
-/// The rows of a matrix, and where units lie in them.
-struct Rows<'a, S> {
-    blocks: &'a [S],
-    row_blocks: usize,
-    last: usize,
-}
-
-impl<'a, S: Source> Rows<'a, S> {
-    #[inline(always)]
-    fn new(w: &'a [u8], x: Acts<'_>, count: usize) -> Self {
-        let row_blocks = (x.k / <S::Unit as Unit>::LEN).saturating_mul(<S::Unit as Unit>::REPEAT) / S::PARTS;
-        x.assert_fits(<S::Unit as Unit>::KIND, w, count, row_blocks.saturating_mul(size_of::<S>()));
-        Self { blocks: S::blocks(w), row_blocks, last: count.saturating_sub(1) }
-    }
-
-    /// Unit `u` of a row. Rows beyond the last are the last again; their results are not stored.
-    #[inline(always)]
-    fn unit(&self, row: usize, u: usize) -> S::Unit {
-        self.blocks[row.min(self.last) * self.row_blocks + u / S::PARTS].unit(u % S::PARTS)
-    }
-}
-
 /// `y[r] = w[r] . x`, for as many rows as `y` holds.
 #[inline(always)]
 pub(super) fn gemv<S: Source<Unit: Decode>, D: ArmProducts>(dot: D, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
@@ -95,7 +74,7 @@ pub(super) fn gemv<S: Source<Unit: Decode>, D: ArmProducts>(dot: D, w: &[u8], x:
     let (len, repeat) = (<S::Unit as Unit>::LEN, <S::Unit as Unit>::REPEAT);
     for (g, y) in y.chunks_mut(4).enumerate() {
         let mut acc = splat_f32(0.0);
-        for u in 0..x.k / len * repeat {
+        for u in 0..rows.units() {
             let at = u / repeat;
             let a = x.q[at * len..(at + 1) * len].as_chunks::<16>().0;
             let sums = &x.sums[at * len / 16..(at + 1) * len / 16];

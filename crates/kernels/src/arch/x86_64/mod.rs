@@ -21,6 +21,7 @@ mod vector;
 
 use crate::acts::Acts;
 use crate::linear::name::Name;
+use crate::linear::rows::Rows;
 use crate::linear::source::Source;
 use crate::linear::{LinearKernel, Panel};
 use crate::pool::Columns;
@@ -73,11 +74,11 @@ const fn unpacked<P: X86Products, B: Source<Unit: Decode> + Block>() -> LinearKe
             );
         },
         gemm: |w, x, y, panel| {
-            let (s, rows) = (P::proof(), unpacked::Rows::<B>::new(w, x, y.width()));
+            let (s, rows) = (P::proof(), Rows::<B>::new(w, x, y.width()));
             panels::<P, B::Unit>(s, x, y, panel, &|first, lines| {
                 s.run(
                     #[inline(always)]
-                    |s| rows.fill(s, first, lines),
+                    |s| unpacked::fill(s, w, &rows, first, lines),
                 );
             });
         },

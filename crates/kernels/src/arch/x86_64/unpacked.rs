@@ -14,6 +14,7 @@ use super::panel;
 use super::products::X86Products;
 use super::vector::{V, map};
 use crate::acts::Acts;
+use crate::linear::rows::Rows;
 use crate::linear::source::Source;
 use crate::linear::unit::{Half, Plain, PlainMin, Super, SuperMin};
 use core::arch::x86_64::__m256i;
@@ -61,62 +62,43 @@ unpacked! {
         scales (v.widen_i8(even_odd(v, v.load_i8_128(&u.scales))), v.widen_u8(v.load_128(&u.mins)));
 }
 
-/// The rows of a matrix, and where units lie in them.
-pub(super) struct Rows<'a, S> {
-    w: &'a [u8],
-    blocks: &'a [S],
-    /// Blocks of a row.
-    row: usize,
-    last: usize,
+/// Asks for what unit `u` takes in `N` rows of `w` from `first` on, as if they were read in the order of the file.
+#[inline(always)]
+fn prefetch<S: Source, const N: usize>(v: V, w: &[u8], rows: &Rows<'_, S>, first: usize, u: usize) {
+    if u.is_multiple_of(S::PARTS) {
+        let at = (first * rows.units() + u * N) / S::PARTS * size_of::<S>();
+        for line in 0..(N * size_of::<S>()).div_ceil(64) {
+            v.prefetch(w, at + line * 64);
+        }
+    }
 }
 
-impl<'a, S: Source<Unit: Decode>> Rows<'a, S> {
-    /// Rows `0 .. count` of `w`.
-    #[inline(always)]
-    pub(super) fn new(w: &'a [u8], x: Acts<'_>, count: usize) -> Self {
-        let row = (x.k / <S::Unit as Decode>::LEN).saturating_mul(<S::Unit as Decode>::REPEAT) / S::PARTS;
-        x.assert_fits(<S::Unit as Decode>::KIND, w, count, row.saturating_mul(size_of::<S>()));
-        Self { w, blocks: S::blocks(w), row, last: count.saturating_sub(1) }
-    }
-
-    /// Unit `u` of a row. Rows beyond the last are the last again; their results are not stored.
-    #[inline(always)]
-    fn unit(&self, row: usize, u: usize) -> S::Unit {
-        self.blocks[row.min(self.last) * self.row + u / S::PARTS].unit(u % S::PARTS)
-    }
-
-    /// Asks for what unit `u` takes in `N` rows from `first` on, as if they were read in the order of the file.
-    #[inline(always)]
-    fn prefetch<const N: usize>(&self, v: V, first: usize, u: usize) {
-        if u.is_multiple_of(S::PARTS) {
-            let at = (first * self.row + u / S::PARTS * N) * size_of::<S>();
-            for line in 0..(N * size_of::<S>()).div_ceil(64) {
-                v.prefetch(self.w, at + line * 64);
-            }
+/// Fills the panel of 16 rows from `first` on, which has a line for each of their units.
+#[inline(always)]
+pub(super) fn fill<I: X86Products, S: Source<Unit: Decode>>(
+    s: I,
+    w: &[u8],
+    rows: &Rows<'_, S>,
+    first: usize,
+    panel: &mut [Line],
+) {
+    let lines = panel.chunks_exact_mut(Layout::<I, S::Unit>::LINES);
+    for (u, lines) in lines.enumerate().take(rows.units()) {
+        prefetch::<S, PANEL_ROWS>(s.v(), w, rows, first + PANEL_ROWS, u);
+        let mut at = [0; PANEL_ROWS];
+        for (r, row) in at.iter_mut().enumerate() {
+            *row = first + r;
         }
-    }
-
-    /// Fills the panel of 16 rows from `first` on, which has a line for each of their units.
-    #[inline(always)]
-    pub(super) fn fill<I: X86Products>(&self, s: I, first: usize, panel: &mut [Line]) {
-        let units = panel.chunks_exact_mut(Layout::<I, S::Unit>::LINES);
-        for (u, lines) in units.enumerate().take(self.row * S::PARTS) {
-            self.prefetch::<PANEL_ROWS>(s.v(), first + PANEL_ROWS, u);
-            let mut rows = [0; PANEL_ROWS];
-            for (r, row) in rows.iter_mut().enumerate() {
-                *row = first + r;
-            }
-            let units = map(
-                rows,
-                #[inline(always)]
-                |row| self.unit(row, u),
-            );
-            let mut refs = [&units[0]; PANEL_ROWS];
-            for (slot, unit) in refs.iter_mut().zip(&units) {
-                *slot = unit;
-            }
-            panel::unit::<I, S::Unit>(s, refs, lines);
+        let units = map(
+            at,
+            #[inline(always)]
+            |row| rows.unit(row, u),
+        );
+        let mut refs = [&units[0]; PANEL_ROWS];
+        for (slot, unit) in refs.iter_mut().zip(&units) {
+            *slot = unit;
         }
+        panel::unit::<I, S::Unit>(s, refs, lines);
     }
 }
 
@@ -127,8 +109,8 @@ pub(super) fn gemv<I: X86Products, S: Source<Unit: Decode>>(s: I, w: &[u8], x: A
     let rows = Rows::<S>::new(w, x, y.len());
     for (g, y) in y.chunks_mut(ROWS).enumerate() {
         let mut acc = v.zero_f32();
-        for u in 0..rows.row * S::PARTS {
-            rows.prefetch::<ROWS>(v, (g + 1) * ROWS, u);
+        for u in 0..rows.units() {
+            prefetch::<S, ROWS>(v, w, &rows, (g + 1) * ROWS, u);
             let at = u / <S::Unit as Decode>::REPEAT;
             let len = <S::Unit as Decode>::LEN;
             let a = x.q[at * len..(at + 1) * len].as_chunks::<32>().0;
