@@ -104,15 +104,15 @@ fn loading_and_answering_without_memory_is_an_error() {
     }
 }
 
-/// A turn with long messages, tools of long descriptions and a long stop string, whose reply must be a call.
+/// A turn with long messages, sixty tools and a long stop string, whose reply must be a call.
 fn call(engine: &Engine, context: &mut Context) -> Result<String, EngineError> {
     let text = |n: usize| "word ".repeat(n);
     let tool = |i| {
         let parameters = serde_json::json!({"type": "object", "properties": {
-            "place": {"type": "string", "maxLength": 3}, "unit": {"enum": ["c", "f"]}}, "required": ["place", "unit"]});
+            format!("place_{i}"): {"type": "string", "maxLength": 3}, "unit": {"enum": ["c", "f"]}}, "required": ["unit"]});
         serde_json::json!({"type": "function", "function": {"name": format!("tool_{i}"), "parameters": parameters}})
     };
-    let (tools, stop) = granted(|| ((0..6).map(tool).collect(), vec![text(1_200)]));
+    let (tools, stop) = granted(|| ((0..60).map(tool).collect(), vec![text(1_200)]));
     let Some(mut conversation) = Conversation::new(engine, Some(tools))? else { panic!("a template") };
     conversation.set_tool_choice(ToolChoice::Required)?;
     granted(|| ["system", "user"].map(|role| conversation.push(Message::new(role, text(1_000)))));

@@ -4,10 +4,11 @@
 mod notation;
 
 use happy_chat::{
-    Channel, ChatTemplate, ConstraintError, LocalTime, Part as ReplyPart, ReplyFormat, ReplyGrammar,
-    ReplyParser, ReplyShape, ToolChoice, reply_grammar,
+    Channel, ChatTemplate, ConstraintError, LocalTime, ReplyFormat, ReplyGrammar, ReplyParser, ReplyShape,
+    ToolChoice, reply_grammar,
 };
-use happy_grammar::{Grammar, Limits, Part, Reading, Recognizer};
+use happy_engine::{Form, compile_reply};
+use happy_grammar::{Grammar, Limits, Recognizer};
 use notation::{Style, call};
 use serde_json::{Map, Value, json};
 
@@ -102,31 +103,8 @@ impl Reply {
 }
 
 fn compile(grammar: &ReplyGrammar) -> Result<Grammar, String> {
-    let schemas: Vec<String> = grammar
-        .parts
-        .iter()
-        .map(|(_, part)| match part {
-            ReplyPart::Schema(schema) => schema.to_string(),
-            _ => String::new(),
-        })
-        .collect();
-    let strings: Vec<Vec<&str>> = grammar
-        .parts
-        .iter()
-        .map(|(_, part)| match part {
-            ReplyPart::Until(strings) => strings.iter().map(String::as_str).collect(),
-            _ => Vec::new(),
-        })
-        .collect();
-    let part = |i: usize| match &grammar.parts[i].1 {
-        ReplyPart::Schema(_) => Part::Schema(&schemas[i], Reading::Writer),
-        ReplyPart::Until(_) => Part::Until(&strings[i]),
-        ReplyPart::Answer => Part::Gbnf("root ::= \"4\" \"2\""),
-    };
-    let parts: Vec<(&str, Part<'_>)> =
-        (0..grammar.parts.len()).map(|i| (grammar.parts[i].0.as_str(), part(i))).collect();
-    Grammar::from_parts_cancellable(&grammar.gbnf, "root", &parts, &Limits::default(), &|| false)
-        .map_err(|e| e.to_string())
+    let answer = Form::gbnf("root ::= \"4\" \"2\"");
+    compile_reply(grammar, Some(&answer), &Limits::default(), &|| false).map_err(|e| e.to_string())
 }
 
 /// Thinking as the models of a family write it; `None` if they mark none.
@@ -365,13 +343,89 @@ fn names_that_no_notation_carries() {
                 let carried =
                     carried || fine.contains(name) && !(name.contains(':') && tools[0]["name"] == "f");
                 let required = reply_grammar(&shape(format, &tools, ToolChoice::Required));
-                let refused =
-                    matches!(&required, Err(ConstraintError::Name { name: found, .. }) if found == name);
+                let refused = match &required {
+                    Err(ConstraintError::Name(error)) => {
+                        let found = error.parameter.as_ref().unwrap_or(&error.tool);
+                        let said = error.to_string();
+                        found == name && said.contains(&format!("`{name}`")) && said.contains(&error.tool)
+                    }
+                    _ => false,
+                };
                 let auto = reply_grammar(&shape(format, &tools, ToolChoice::Auto)).is_ok_and(|g| g.is_some());
                 if (refused, auto) != (!carried, carried) {
                     wrong.push(format!("{format} {name:?} {}: refused {refused}, auto {auto}", tools[0]));
                 }
             }
+        }
+    }
+    assert!(wrong.is_empty(), "{} faults\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// One tool whose name or whose parameter's name a notation cannot carry leaves the others constrained, and is told by name.
+#[test]
+fn a_tool_with_an_impossible_name_falls_out_alone() {
+    let bad = [
+        (json!({"name": "a b>", "parameters": {"type": "object", "properties": {}}}), "a b>", None),
+        (
+            json!({"name": "fetch", "parameters": {"type": "object", "properties": {"a (b)": {"type": "integer"}}}}),
+            "fetch",
+            Some("a (b)"),
+        ),
+    ];
+    let shown = |(tool, parameter): (&str, Option<&str>)| match parameter {
+        Some(parameter) => format!("the parameter `{parameter}` of the tool `{tool}`"),
+        None => format!("the name of the tool `{tool}`"),
+    };
+    let mut wrong = Vec::new();
+    for format in constrained() {
+        let left: Vec<_> = bad
+            .iter()
+            .filter(|(tool, ..)| {
+                let alone = shape(format, std::slice::from_ref(tool), ToolChoice::Auto);
+                reply_grammar(&alone).unwrap().is_none()
+            })
+            .map(|(_, tool, parameter)| shown((tool, *parameter)))
+            .collect();
+        let mut tools = tools();
+        tools.splice(1..1, bad.iter().map(|(tool, ..)| tool.clone()));
+        for choice in [ToolChoice::Auto, ToolChoice::Required, named("book"), named("a b>"), named("fetch")] {
+            let shape = shape(format, &tools, choice.clone());
+            let asked = if let ToolChoice::Named(name) = &choice { name } else { "" };
+            let own = left.iter().find(|left| !asked.is_empty() && left.ends_with(&format!("`{asked}`")));
+            let (grammar, own) = match (reply_grammar(&shape), own) {
+                (Err(ConstraintError::Name(error)), Some(own)) if error.to_string().starts_with(own) => {
+                    continue;
+                }
+                (Ok(Some(grammar)), None) => (grammar, asked),
+                (other, _) => {
+                    wrong.push(format!("{format} {choice:?}: {other:?}"));
+                    continue;
+                }
+            };
+            let told: Vec<String> = grammar.left_out.iter().map(ToString::to_string).collect();
+            let right = told.len() == if own.is_empty() { left.len() } else { 0 }
+                && told.iter().zip(&left).all(|(told, left)| told.starts_with(left));
+            if !right {
+                wrong.push(format!("{format} {choice:?}: left out {told:?}, expected {left:?}"));
+            }
+            let mut reply = Reply::new(&shape, &[]).unwrap().unwrap();
+            for (name, arguments, right) in calls() {
+                let text = call(format, name, &arguments, Style::Spaced);
+                let allowed = right && (asked.is_empty() || asked == name);
+                if reply.accepts(&text) != allowed {
+                    wrong.push(format!("{format} {choice:?}: {text:?} should be {allowed}"));
+                }
+            }
+        }
+        // None is left: an error that says which, where a call is asked for.
+        let tools = [bad[0].0.clone(), bad[1].0.clone()];
+        let all = left.len() == tools.len();
+        let required = reply_grammar(&shape(format, &tools, ToolChoice::Required));
+        let auto = reply_grammar(&shape(format, &tools, ToolChoice::Auto)).unwrap();
+        let told =
+            matches!(&required, Err(ConstraintError::Name(error)) if error.to_string().starts_with(&left[0]));
+        if (told, auto.is_none()) != (all, all) {
+            wrong.push(format!("{format}, no tool is left: {required:?} {auto:?}"));
         }
     }
     assert!(wrong.is_empty(), "{} faults\n{}", wrong.len(), wrong.join("\n"));
