@@ -6,9 +6,11 @@
 mod common;
 
 use common::Folder;
-use happy_engine::chat::{Message, ToolChoice};
+use happy_engine::chat::{Channel, Message, ReplyFormat, ReplyShape, ToolChoice, reply_grammar};
+use happy_engine::grammar::Limits;
 use happy_engine::{
     AnswerEvent, Context, Conversation, Engine, EngineError, Form, GenerateOptions, LoadOptions,
+    compile_reply,
 };
 use happy_testkit::{Meter, granted, refusing};
 use std::path::Path;
@@ -150,5 +152,39 @@ fn a_constrained_call_without_memory_is_an_error() {
             result.map(|said| assert_eq!(said, expected))
         });
         assert!(n > 10, "{n} allocations");
+    }
+}
+
+#[test]
+fn compiling_the_calls_of_sixty_tools_without_memory_is_an_error() {
+    let tool = |i: usize| {
+        serde_json::json!({"name": format!("tool_{i}"), "parameters": {"type": "object",
+            "$defs": {"place": {"type": "object", "properties": {"lat": {"type": "number"}}, "required": ["lat"]}},
+            "properties": {
+                format!("city_{i}"): {"type": "string", "description": format!("Word {i}, ").repeat(20)},
+                "at": {"$ref": "#/$defs/place"},
+                "kind": {"enum": (0..=i).map(|n| format!("kind \"{n}\" of {i}")).collect::<Vec<_>>()},
+                "limit": {"anyOf": [{"type": "integer", "minimum": i}, {"type": "null"}]},
+                "day": {"type": "string", "format": "date"},
+                "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 5}},
+            "required": ["at"]}})
+    };
+    let tools: Vec<_> = (0..60).map(tool).collect();
+    for format in [ReplyFormat::Hermes, ReplyFormat::Qwen3Coder, ReplyFormat::Gemma4, ReplyFormat::Lfm2] {
+        let shape = ReplyShape {
+            format,
+            opened: Channel::Content,
+            may_think: true,
+            tools: &tools,
+            choice: ToolChoice::Auto,
+            answer: false,
+            token: &|_| None,
+        };
+        let n = refuse_each(false, || {
+            let grammar = reply_grammar(&shape)?.expect("tools to call");
+            compile_reply(&grammar, None, &Limits::default(), &|| false).map(drop)
+        });
+        println!("{format} {n}");
+        assert!(n > 100, "{format}: {n} allocations");
     }
 }
