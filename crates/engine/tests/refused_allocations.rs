@@ -57,9 +57,9 @@ fn all(path: &Path, mmap: bool) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Refuses each allocation of `work` in turn, and returns how many there are at least. `real`: of a real model, whose work
-/// takes long, the first and then about every tenth of the number so far.
-fn refuse_each(real: bool, mut work: impl FnMut() -> Result<(), EngineError>) -> usize {
+/// Refuses each allocation of `work` in turn, and returns how many there are at least. `sparse`: of work
+/// that takes long, as a real model's, the first and then about every tenth of the number so far.
+fn refuse_each(sparse: bool, mut work: impl FnMut() -> Result<(), EngineError>) -> usize {
     let mut n = 1;
     loop {
         let (result, refused) = refusing(n, &mut work);
@@ -71,7 +71,7 @@ fn refuse_each(real: bool, mut work: impl FnMut() -> Result<(), EngineError>) ->
         if let Err(error) = result {
             assert!(!error.to_string().is_empty());
         }
-        n += if real { 1 + n / 10 } else { 1 };
+        n += if sparse { 1 + n / 10 } else { 1 };
     }
 }
 
@@ -163,10 +163,9 @@ fn compiling_the_calls_of_sixty_tools_without_memory_is_an_error() {
             "properties": {
                 format!("city_{i}"): {"type": "string", "description": format!("Word {i}, ").repeat(20)},
                 "at": {"$ref": "#/$defs/place"},
-                "kind": {"enum": (0..=i).map(|n| format!("kind \"{n}\" of {i}")).collect::<Vec<_>>()},
+                "kind": {"enum": (0..5).map(|n| format!("kind \"{n}\" of {i}")).collect::<Vec<_>>()},
                 "limit": {"anyOf": [{"type": "integer", "minimum": i}, {"type": "null"}]},
-                "day": {"type": "string", "format": "date"},
-                "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 5}},
+                "tags": {"type": "array", "items": {"type": "string"}}},
             "required": ["at"]}})
     };
     let tools: Vec<_> = (0..60).map(tool).collect();
@@ -180,11 +179,11 @@ fn compiling_the_calls_of_sixty_tools_without_memory_is_an_error() {
             answer: false,
             token: &|_| None,
         };
-        let n = refuse_each(false, || {
+        // One allocation in about ten: all of them take a minute.
+        let n = refuse_each(true, || {
             let grammar = reply_grammar(&shape)?.expect("tools to call");
             compile_reply(&grammar, None, &Limits::default(), &|| false).map(drop)
         });
-        println!("{format} {n}");
-        assert!(n > 100, "{format}: {n} allocations");
+        assert!(n > 50, "{format}: {n} allocations");
     }
 }
