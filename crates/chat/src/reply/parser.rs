@@ -326,7 +326,7 @@ impl ReplyParser {
         }
     }
 
-    /// Values end by themselves: what looks like a marker inside of them is none.
+    /// Values end by themselves: what looks like a marker inside of them is text.
     fn takes_markers(&self) -> bool {
         match self.at {
             At::Json | At::Literals => false,

@@ -29,7 +29,7 @@ fn parse(parser: ReplyParser, text: &str, pieces: &[usize]) -> (Vec<ReplyEvent>,
     (joined(events), reply)
 }
 
-/// Events with neighbouring texts of a kind made one.
+/// Events with neighboring texts of a kind made one.
 fn joined(events: Vec<ReplyEvent>) -> Vec<ReplyEvent> {
     let mut out: Vec<ReplyEvent> = Vec::new();
     for event in events {
