@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     }}})];
     // In pieces of up to so many characters; control tokens stand alone.
     let read = |most: usize| {
-        let mut parser = ReplyParser::new(format).with_tools(if with_tools { &tools } else { &[] });
+        let mut parser = ReplyParser::new(format).with_tools(if with_tools { &tools } else { &[] }).unwrap();
         parser = parser.with_tokens(|marker| with_tokens && markers.contains(&marker));
         if let (true, Some((open, _))) = (thinks, format.thinking()) {
             parser = parser.after_prompt(open);

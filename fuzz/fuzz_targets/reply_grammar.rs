@@ -2,12 +2,11 @@
 //! the parser reads calls of declared tools, with arguments that their schemas allow.
 #![no_main]
 
-use happy_chat::{
-    Part as ReplyPart, Reply, ReplyFormat, ReplyGrammar, ReplyParser, ReplyShape, ToolChoice, reply_grammar,
-};
+use happy_chat::{Reply, ReplyFormat, ReplyGrammar, ReplyParser, ReplyShape, ToolChoice, reply_grammar};
+use happy_engine::{EngineError, Form, compile_reply};
 use happy_fuzz::grammars::limits;
 use happy_fuzz::walk::Walk;
-use happy_grammar::{Grammar, GrammarErrorKind, Part, PartsError, Reading, Recognizer};
+use happy_grammar::{Grammar, GrammarErrorKind, PartsError, Reading, Recognizer};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -32,37 +31,11 @@ fn tokens_of(format: ReplyFormat) -> Vec<&'static str> {
 
 /// What was made of the tools is right, or the limits are met, or a schema is refused.
 fn compile(grammar: &ReplyGrammar) -> Option<Grammar> {
-    let schemas: Vec<String> = grammar
-        .parts
-        .iter()
-        .map(|(_, part)| match part {
-            ReplyPart::Schema(schema) => schema.to_string(),
-            _ => String::new(),
-        })
-        .collect();
-    let strings: Vec<Vec<&str>> = grammar
-        .parts
-        .iter()
-        .map(|(_, part)| match part {
-            ReplyPart::Until(strings) => strings.iter().map(String::as_str).collect(),
-            _ => Vec::new(),
-        })
-        .collect();
-    let parts = grammar.parts.iter().enumerate().map(|(i, (name, part))| {
-        (
-            name.as_str(),
-            match part {
-                ReplyPart::Schema(_) => Part::Schema(&schemas[i], Reading::Writer),
-                ReplyPart::Until(_) => Part::Until(&strings[i]),
-                ReplyPart::Answer => Part::Gbnf("root ::= \"4\" \"2\""),
-            },
-        )
-    });
-    let parts: Vec<_> = parts.collect();
-    match Grammar::from_parts_cancellable(&grammar.gbnf, "root", &parts, &limits(), &|| false) {
+    let answer = Form::gbnf("root ::= \"4\" \"2\"");
+    match compile_reply(grammar, Some(&answer), &limits(), &|| false) {
         Ok(grammar) => Some(grammar),
-        Err(PartsError::Schema { .. }) => None,
-        Err(PartsError::Grammar(error)) if error.kind() == GrammarErrorKind::Limit => None,
+        Err(EngineError::Parts(PartsError::Schema { .. })) => None,
+        Err(EngineError::Parts(PartsError::Grammar(error))) if error.kind() == GrammarErrorKind::Limit => None,
         Err(error) => panic!("{error}\n{}", grammar.gbnf),
     }
 }
@@ -129,7 +102,7 @@ fuzz_target!(|bytes: &[u8]| {
     let start = if format == ReplyFormat::Harmony { "<|start|>assistant" } else { "" };
     let thinking = format.thinking().map_or("<|channel|>analysis<|message|>", |(open, _)| open);
     let prompt = format!("{start}{}", if is(3) { thinking } else { "" });
-    let parser = ReplyParser::new(format).with_tools(&tools).with_tokens(|text| tokens.contains(&text));
+    let parser = ReplyParser::new(format).with_tools(&tools).unwrap().with_tokens(|text| tokens.contains(&text));
     let mut parser = parser.after_prompt(&prompt);
     let token = |text: &str| tokens.iter().position(|token| *token == text).map(|i| 256 + i as u32);
     let shape = ReplyShape {

@@ -80,7 +80,7 @@ fn rendered_calls_are_read_back() {
             continue;
         };
         let tools = vars["tools"].as_array().cloned().unwrap_or_default();
-        let mut parser = ReplyParser::new(*format).with_tools(&tools).after_prompt(&prompt);
+        let mut parser = ReplyParser::new(*format).with_tools(&tools).unwrap().after_prompt(&prompt);
         // In pieces, as a model writes.
         let mut rest = turn.as_str();
         while !rest.is_empty() {

@@ -10,6 +10,9 @@ use std::io::{IsTerminal, Write};
 
 /// Prints an answer as it comes; returns the reply and how it ended.
 pub(crate) fn stream(answer: Answer<'_>) -> CliResult<(Reply, Option<Finish>)> {
+    for tool in answer.left_out() {
+        output::note(&format!("[a tool cannot be called: {tool}]"));
+    }
     let mut page = Page::new();
     let bar = output::progress(answer.prefill() as u64, "reading the prompt");
     let mut thinking = output::Aside::new("thinking");

@@ -5,7 +5,7 @@
 //!                                               -- reasoning, calls ---------> events
 //! ```
 
-use crate::chat::{Channel, Reply, ReplyEvent, ReplyParser};
+use crate::chat::{Channel, NameError, Reply, ReplyEvent, ReplyParser};
 use crate::decode_loop::{DecodeLoop, Step};
 use crate::text::StopBuffer;
 use crate::transcript::{Recorder, Said};
@@ -63,6 +63,7 @@ pub struct AnswerState {
     recorder: Recorder,
     prefill: usize,
     reused: usize,
+    left_out: Vec<NameError>,
     /// Events that one token gave.
     ready: VecDeque<AnswerEvent>,
     over: bool,
@@ -77,6 +78,7 @@ pub(crate) struct Beginning {
     pub(crate) recorder: Recorder,
     pub(crate) prefill: usize,
     pub(crate) reused: usize,
+    pub(crate) left_out: Vec<NameError>,
 }
 
 impl Answer<'_> {
@@ -88,6 +90,11 @@ impl Answer<'_> {
     /// Tokens of the prompt that are to be computed.
     pub fn prefill(&self) -> usize {
         self.state.prefill
+    }
+
+    /// As [`AnswerState::left_out`].
+    pub fn left_out(&self) -> &[NameError] {
+        self.state.left_out()
     }
 }
 
@@ -111,6 +118,7 @@ impl AnswerState {
             recorder: beginning.recorder,
             prefill: beginning.prefill,
             reused: beginning.reused,
+            left_out: beginning.left_out,
             ready: VecDeque::new(),
             over: false,
         })
@@ -150,6 +158,12 @@ impl AnswerState {
     /// Tokens of the prompt that are to be computed.
     pub fn prefill(&self) -> usize {
         self.prefill
+    }
+
+    /// The tools that this answer cannot call, since the reply format cannot carry one of their names, and which name that
+    /// is. Empty where nothing is constrained.
+    pub fn left_out(&self) -> &[NameError] {
+        &self.left_out
     }
 
     fn step(&mut self, context: &mut Context) -> Result<(), EngineError> {

@@ -2,6 +2,7 @@
 
 use crate::chat::{Part as ReplyPart, ReplyGrammar};
 use crate::memory::{self, Bound, Budget};
+use crate::reserve::reserve;
 use crate::{Cancel, Engine, EngineError, Form};
 use happy_grammar::{Grammar, Limits, MatchError, Matcher, Part, Reading, TokenSet, Vocabulary};
 use happy_tokenizer::TokenId;
@@ -132,41 +133,40 @@ impl Engine {
 
 fn compile(text: &Text, cancelled: &dyn Fn() -> bool) -> Result<Grammar, EngineError> {
     let limits = Limits::default();
-    let (grammar, answer) = match text {
-        Text::Form(Form::Gbnf { text }) => {
-            return Ok(Grammar::from_gbnf_cancellable(text, "root", &limits, cancelled)?);
-        }
+    Ok(match text {
+        Text::Form(Form::Gbnf { text }) => Grammar::from_gbnf_cancellable(text, "root", &limits, cancelled)?,
         Text::Form(Form::JsonSchema { text, reading }) => {
-            return Ok(Grammar::from_json_schema_cancellable(text, *reading, &limits, cancelled)?);
+            Grammar::from_json_schema_cancellable(text, *reading, &limits, cancelled)?
         }
-        Text::Reply(grammar, answer) => (grammar, answer),
-    };
-    // What parts borrow.
-    let schemas: Vec<String> = grammar
-        .parts
-        .iter()
-        .map(|(_, part)| match part {
-            ReplyPart::Schema(schema) => schema.to_string(),
-            _ => String::new(),
-        })
-        .collect();
-    let strings: Vec<Vec<&str>> = grammar
-        .parts
-        .iter()
-        .map(|(_, part)| match part {
-            ReplyPart::Until(strings) => strings.iter().map(String::as_str).collect(),
-            _ => Vec::new(),
-        })
-        .collect();
+        Text::Reply(grammar, answer) => compile_reply(grammar, answer.as_ref(), &limits, cancelled)?,
+    })
+}
+
+/// Compiles the grammar of a whole reply, as [`reply_grammar`](crate::chat::reply_grammar) writes it, for a
+/// [`Matcher`] or a [`Recognizer`](happy_grammar::Recognizer) of one's own. Tools' schemas are read as their writers mean
+/// them ([`Reading::Writer`]); without a form the answer is any text. `cancelled` is asked about once per millisecond of
+/// work, and ends it. A [`Conversation`](crate::Conversation) does all this by itself.
+///
+/// # Errors
+/// [`EngineError::Parts`] if a schema or the form can't be followed or a limit is met, [`EngineError::Cancelled`], and an
+/// error that [`is_out_of_memory`](EngineError::is_out_of_memory).
+pub fn compile_reply(
+    grammar: &ReplyGrammar,
+    answer: Option<&Form>,
+    limits: &Limits,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Grammar, EngineError> {
     let mut parts = Vec::new();
-    for (i, (name, part)) in grammar.parts.iter().enumerate() {
+    reserve(&mut parts, grammar.parts.len(), "the grammar of calls")?;
+    for (name, part) in &grammar.parts {
         let part = match (part, answer) {
-            (ReplyPart::Schema(_), _) => Part::Schema(&schemas[i], Reading::Writer),
-            (ReplyPart::Until(_), _) | (ReplyPart::Answer, None) => Part::Until(&strings[i]),
+            (ReplyPart::Schema(text), _) => Part::Schema(text, Reading::Writer),
+            (ReplyPart::Until(strings), _) => Part::Until(strings),
+            (ReplyPart::Answer, None) => Part::Until(&[]),
             (ReplyPart::Answer, Some(Form::Gbnf { text })) => Part::Gbnf(text),
             (ReplyPart::Answer, Some(Form::JsonSchema { text, reading })) => Part::Schema(text, *reading),
         };
         parts.push((name.as_str(), part));
     }
-    Ok(Grammar::from_parts_cancellable(&grammar.gbnf, "root", &parts, &limits, cancelled)?)
+    Ok(Grammar::from_parts_cancellable(&grammar.gbnf, "root", &parts, limits, cancelled)?)
 }

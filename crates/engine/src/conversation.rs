@@ -10,8 +10,8 @@
 
 use crate::answer::{Answer, AnswerState, Beginning};
 use crate::chat::{
-    Channel, ChatTemplate, Rendered, ReplyFormat, ReplyParser, ReplyShape, TemplateInput, ToolChoice, json,
-    reply_grammar,
+    Channel, ChatTemplate, NameError, Rendered, ReplyFormat, ReplyParser, ReplyShape, TemplateInput,
+    ToolChoice, json, reply_grammar,
 };
 use crate::chooser::Thinking;
 use crate::constraint::Constraint;
@@ -102,15 +102,21 @@ impl Conversation {
     /// # Errors
     /// [`EngineError::Tools`] if the choice names a tool that is not declared, or asks for a call where there is no tool.
     pub fn set_tool_choice(&mut self, choice: ToolChoice) -> Result<(), EngineError> {
-        let names: Vec<&str> = tools_of(&self.input).iter().filter_map(tool_name).collect();
+        let mut names = tools_of(&self.input).iter().filter_map(tool_name);
         match &choice {
-            ToolChoice::Named(name) if !names.contains(&name.as_str()) => {
-                let known = if names.is_empty() { "no tool".to_owned() } else { names.join(", ") };
-                return Err(EngineError::Tools(format!(
+            ToolChoice::Named(name) if !names.any(|known| known == name) => {
+                let mut known = String::new();
+                for name in tools_of(&self.input).iter().filter_map(tool_name) {
+                    reserve::reserve_text(&mut known, name.len() + 2, "the names of the tools")?;
+                    known.extend([if known.is_empty() { "" } else { ", " }, name]);
+                }
+                let known = if known.is_empty() { "no tool" } else { &known };
+                let error = format_args!(
                     "the tool choice is `{name}`, expected auto, none, required, or a declared tool ({known})"
-                )));
+                );
+                return Err(EngineError::Tools(reserve::text_of(&error, "the names of the tools")?));
             }
-            ToolChoice::Required if names.is_empty() => {
+            ToolChoice::Required if names.next().is_none() => {
                 return Err(EngineError::Tools("a call is required, but no tool is declared".to_owned()));
             }
             _ => {}
@@ -191,13 +197,12 @@ impl Conversation {
         let rendered = self.template.render_marked(&self.input, &cancelled)?;
         self.check_used(&rendered, &cancelled)?;
         let ids = self.encode(&rendered, &cancelled)?;
-        reserve::room_for_tools(tools_of(&self.input))?;
         let parser = ReplyParser::new(self.format)
-            .with_tools(tools_of(&self.input))
-            .after_conversation(rendered.said())
+            .with_tools(tools_of(&self.input))?
+            .after_conversation(rendered.said())?
             .with_tokens(|marker| self.marker_token(marker).is_some())
             .after_prompt(&rendered.text);
-        let constraint = self.constraint(&parser, options.form.as_ref(), &cancel)?;
+        let (constraint, left_out) = self.constraint(&parser, options.form.as_ref(), &cancel)?;
         let must_complete =
             options.form.is_some() || matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         let reused = context.keep_common_prefix(sequence, &ids)?;
@@ -216,6 +221,7 @@ impl Conversation {
             recorder: self.recorder.clone(),
             prefill: rest.len(),
             reused,
+            left_out,
         })
     }
 
@@ -283,34 +289,40 @@ impl Conversation {
         })
     }
 
-    /// What the reply must match: the form where the answer begins, and the calls where they do.
+    /// What the reply must match: the form where the answer begins, and the calls where they do; and the tools that no
+    /// call can be of.
     fn constraint(
         &self,
         parser: &ReplyParser,
         form: Option<&Form>,
         cancel: &Cancel,
-    ) -> Result<Option<Constraint>, EngineError> {
+    ) -> Result<(Option<Constraint>, Vec<NameError>), EngineError> {
         let token = |marker: &str| self.marker_token(marker);
         let shape = ReplyShape {
             format: self.format,
             opened: parser.channel(),
             may_think: self.may_think(),
             tools: tools_of(&self.input),
-            choice: self.tool_choice.clone(),
+            choice: match &self.tool_choice {
+                ToolChoice::Named(name) => ToolChoice::Named(reserve::copied_text(name, "the tool choice")?),
+                choice => choice.clone(),
+            },
             answer: form.is_some(),
             token: &token,
         };
-        let grammar = reply_grammar(&shape).map_err(|error| EngineError::Tools(error.to_string()))?;
-        let Some(grammar) = grammar else { return Ok(None) };
+        let none = (None, Vec::new());
+        let Some(mut grammar) = reply_grammar(&shape)? else { return Ok(none) };
+        let left_out = std::mem::take(&mut grammar.left_out);
         match self.engine.reply_constraint(grammar, form, cancel) {
+            Ok(constraint) => Ok((Some(constraint), left_out)),
+            Err(error) if !matches!(error, EngineError::Parts(_)) || error.is_out_of_memory() => Err(error),
             // Calls whose schema no grammar can follow are read, but not constrained, unless a call was asked for.
-            Err(EngineError::Parts(_)) if form.is_none() && self.tool_choice == ToolChoice::Auto => Ok(None),
-            Err(error @ EngineError::Parts(_)) => {
+            Err(_) if form.is_none() && self.tool_choice == ToolChoice::Auto => Ok(none),
+            Err(error) => {
                 // If the form itself is at fault, its own error says so better.
-                form.map_or(Ok(()), |form| self.engine.constraint(form, cancel).map(|_| ()))?;
+                form.map_or(Ok(()), |form| self.engine.constraint(form, cancel).map(drop))?;
                 Err(error)
             }
-            constraint => constraint.map(Some),
         }
     }
 }

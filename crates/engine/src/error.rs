@@ -1,8 +1,9 @@
 //! Everything that can go wrong between a file and its text.
 
-use crate::chat::TemplateError;
+use crate::chat::{ConstraintError, OutOfMemory, TemplateError};
 use crate::memory::Budget;
 use crate::plan::{OverBudget, human};
+use crate::reserve::text_of;
 use happy_gguf::FileError;
 use happy_grammar::{
     GrammarError, GrammarErrorKind, MatchError, PartsError, SchemaError, SchemaErrorKind, VocabularyError,
@@ -102,6 +103,9 @@ pub enum EngineError {
     /// The choice of tools cannot be met.
     #[error("{0}")]
     Tools(String),
+    /// There is no memory for what is made of the tools.
+    #[error(transparent)]
+    ToolMemory(#[from] OutOfMemory),
     /// The template has no place for something that was given: it would be dropped.
     #[error(
         "the chat template of `{path}` has no place for {what}, which the model would never see; leave it out, use another \
@@ -148,7 +152,8 @@ impl EngineError {
     /// Whether memory was missing: more may be free later, or a smaller context or file may fit.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
-            Self::OverBudget(_) | Self::GrammarMemory { .. } => true,
+            Self::OverBudget(_) | Self::GrammarMemory { .. } | Self::ToolMemory(_) => true,
+            Self::Template(error) => matches!(error, TemplateError::OutOfMemory { .. }),
             Self::File(FileError::Io { error, .. }) => error.kind() == std::io::ErrorKind::OutOfMemory,
             Self::Load { error, .. } => error.kind() == LoadErrorKind::Memory,
             Self::Kv(error) | Self::Forward(ForwardError::Kv(error)) => {
@@ -201,6 +206,18 @@ impl From<TemplateError> for EngineError {
         match error {
             TemplateError::Cancelled => EngineError::Cancelled,
             error => EngineError::Template(error),
+        }
+    }
+}
+
+impl From<ConstraintError> for EngineError {
+    fn from(error: ConstraintError) -> Self {
+        match error {
+            ConstraintError::OutOfMemory(error) => EngineError::ToolMemory(error),
+            error => match text_of(&error, "the names of the tools") {
+                Ok(text) => EngineError::Tools(text),
+                Err(error) => error,
+            },
         }
     }
 }

@@ -48,6 +48,7 @@ pub use happy_tokenizer as tokenizer;
 
 pub use answer::{Answer, AnswerEvent, AnswerState};
 pub use cancel::Cancel;
+pub use constraint::compile_reply;
 pub use context::Context;
 pub use conversation::{Conversation, template_input};
 pub use engine::{Engine, open_files};

@@ -1,9 +1,8 @@
 //! Room for what grows with a conversation: refused memory is an error, not the end of the process.
 
 use crate::EngineError;
-use crate::chat::json;
 use happy_model::KvError;
-use serde_json::Value as Json;
+use std::fmt::{self, Display, Write as _};
 
 /// Room for more items.
 pub(crate) fn reserve<T>(items: &mut Vec<T>, more: usize, what: &'static str) -> Result<(), EngineError> {
@@ -23,20 +22,32 @@ pub(crate) fn copied_text(text: &str, what: &'static str) -> Result<String, Engi
     Ok(copy)
 }
 
+/// `to_string` that may fail.
+pub(crate) fn text_of(shown: &dyn Display, what: &'static str) -> Result<String, EngineError> {
+    let mut text = Text(String::new());
+    match write!(text, "{shown}") {
+        Ok(()) => Ok(text.0),
+        Err(fmt::Error) => Err(refused(text.0.len(), what)),
+    }
+}
+
+/// A text that grows fallibly.
+struct Text(String);
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        self.0.try_reserve(more.len()).map_err(|_| fmt::Error)?;
+        self.0.push_str(more);
+        Ok(())
+    }
+}
+
 /// A copy.
 pub(crate) fn copied<T: Copy>(items: &[T], what: &'static str) -> Result<Vec<T>, EngineError> {
     let mut copy = Vec::new();
     reserve(&mut copy, items.len(), what)?;
     copy.extend_from_slice(items);
     Ok(copy)
-}
-
-/// An error if there is no room for what reading and constraining calls makes of the tools: their schemas, once for the parser
-/// and once as parts of a grammar, and its text. The room is given back: what is made of it is small pieces, which are
-/// reserved infallibly.
-pub(crate) fn room_for_tools(tools: &[Json]) -> Result<(), EngineError> {
-    let bytes = 4 * tools.iter().map(json::size).sum::<usize>();
-    reserve(&mut Vec::<u8>::new(), bytes, "the tools' schemas")
 }
 
 /// What copies JSON, of a conversation.

@@ -6,9 +6,11 @@
 mod common;
 
 use common::Folder;
-use happy_engine::chat::{Message, ToolChoice};
+use happy_engine::chat::{Channel, Message, ReplyFormat, ReplyShape, ToolChoice, reply_grammar};
+use happy_engine::grammar::Limits;
 use happy_engine::{
     AnswerEvent, Context, Conversation, Engine, EngineError, Form, GenerateOptions, LoadOptions,
+    compile_reply,
 };
 use happy_testkit::{Meter, granted, refusing};
 use std::path::Path;
@@ -55,9 +57,9 @@ fn all(path: &Path, mmap: bool) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Refuses each allocation of `work` in turn, and returns how many there are at least. `real`: of a real model, whose work
-/// takes long, the first and then about every tenth of the number so far.
-fn refuse_each(real: bool, mut work: impl FnMut() -> Result<(), EngineError>) -> usize {
+/// Refuses each allocation of `work` in turn, and returns how many there are at least. `sparse`: of work
+/// that takes long, as a real model's, the first and then about every tenth of the number so far.
+fn refuse_each(sparse: bool, mut work: impl FnMut() -> Result<(), EngineError>) -> usize {
     let mut n = 1;
     loop {
         let (result, refused) = refusing(n, &mut work);
@@ -69,7 +71,7 @@ fn refuse_each(real: bool, mut work: impl FnMut() -> Result<(), EngineError>) ->
         if let Err(error) = result {
             assert!(!error.to_string().is_empty());
         }
-        n += if real { 1 + n / 10 } else { 1 };
+        n += if sparse { 1 + n / 10 } else { 1 };
     }
 }
 
@@ -104,15 +106,15 @@ fn loading_and_answering_without_memory_is_an_error() {
     }
 }
 
-/// A turn with long messages, tools of long descriptions and a long stop string, whose reply must be a call.
+/// A turn with long messages, sixty tools and a long stop string, whose reply must be a call.
 fn call(engine: &Engine, context: &mut Context) -> Result<String, EngineError> {
     let text = |n: usize| "word ".repeat(n);
     let tool = |i| {
         let parameters = serde_json::json!({"type": "object", "properties": {
-            "place": {"type": "string", "maxLength": 3}, "unit": {"enum": ["c", "f"]}}, "required": ["place", "unit"]});
+            format!("place_{i}"): {"type": "string", "maxLength": 3}, "unit": {"enum": ["c", "f"]}}, "required": ["unit"]});
         serde_json::json!({"type": "function", "function": {"name": format!("tool_{i}"), "parameters": parameters}})
     };
-    let (tools, stop) = granted(|| ((0..6).map(tool).collect(), vec![text(1_200)]));
+    let (tools, stop) = granted(|| ((0..60).map(tool).collect(), vec![text(1_200)]));
     let Some(mut conversation) = Conversation::new(engine, Some(tools))? else { panic!("a template") };
     conversation.set_tool_choice(ToolChoice::Required)?;
     granted(|| ["system", "user"].map(|role| conversation.push(Message::new(role, text(1_000)))));
@@ -150,5 +152,38 @@ fn a_constrained_call_without_memory_is_an_error() {
             result.map(|said| assert_eq!(said, expected))
         });
         assert!(n > 10, "{n} allocations");
+    }
+}
+
+#[test]
+fn compiling_the_calls_of_sixty_tools_without_memory_is_an_error() {
+    let tool = |i: usize| {
+        serde_json::json!({"name": format!("tool_{i}"), "parameters": {"type": "object",
+            "$defs": {"place": {"type": "object", "properties": {"lat": {"type": "number"}}, "required": ["lat"]}},
+            "properties": {
+                format!("city_{i}"): {"type": "string", "description": format!("Word {i}, ").repeat(20)},
+                "at": {"$ref": "#/$defs/place"},
+                "kind": {"enum": (0..5).map(|n| format!("kind \"{n}\" of {i}")).collect::<Vec<_>>()},
+                "limit": {"anyOf": [{"type": "integer", "minimum": i}, {"type": "null"}]},
+                "tags": {"type": "array", "items": {"type": "string"}}},
+            "required": ["at"]}})
+    };
+    let tools: Vec<_> = (0..60).map(tool).collect();
+    for format in [ReplyFormat::Hermes, ReplyFormat::Qwen3Coder, ReplyFormat::Gemma4, ReplyFormat::Lfm2] {
+        let shape = ReplyShape {
+            format,
+            opened: Channel::Content,
+            may_think: true,
+            tools: &tools,
+            choice: ToolChoice::Auto,
+            answer: false,
+            token: &|_| None,
+        };
+        // One allocation in about ten: all of them take a minute.
+        let n = refuse_each(true, || {
+            let grammar = reply_grammar(&shape)?.expect("tools to call");
+            compile_reply(&grammar, None, &Limits::default(), &|| false).map(drop)
+        });
+        assert!(n > 50, "{format}: {n} allocations");
     }
 }

@@ -43,6 +43,22 @@ pub(crate) fn push<T>(all: &mut Vec<T>, value: T) -> Result<(), Halt> {
     Ok(())
 }
 
+/// A copy of a list that may fail.
+pub(crate) fn copied<T: Copy>(items: &[T]) -> Result<Vec<T>, Halt> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(items.len())?;
+    all.extend_from_slice(items);
+    Ok(all)
+}
+
+/// A copy of a text that may fail.
+pub(crate) fn copied_text(text: &str) -> Result<String, Halt> {
+    let mut copy = String::new();
+    copy.try_reserve_exact(text.len())?;
+    copy.push_str(text);
+    Ok(copy)
+}
+
 /// Steps of work between two questions whether to stop. A step is some tens of nanoseconds (a node of a trie, a position of
 /// the machine, a part of a term), so a slow core asks about once a millisecond.
 const STEPS: usize = 8_192;

@@ -1,15 +1,22 @@
-//! JSON whose memory may be refused.
+//! JSON read with fallible reservations.
 //!
 //! serde_json's own `Value` reserves infallibly: a long document ends the process where memory is scarce. Here texts and arrays
 //! are reserved fallibly as they are read. What only serde_json can reserve is asked for first, and given back: the table of an
 //! object, and the buffer in which it takes escapes out of a text. Between asking and using, another thread may take the
-//! memory; for a single thread refusal is an error. (`happy_chat::json` is the same; neither crate depends on the other.)
+//! memory; for a single thread refusal is an error.
+//!
+//! This file stands in happy-chat and in happy-grammar, letter for letter: each is useful alone, and neither depends on
+//! another crate of ours. Tidy checks that the two are equal.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// Any JSON value, nested at most 128 deep. An error that [`is_data`](serde_json::Error::is_data) is refused memory.
+/// Reads any JSON value, nested at most 128 deep.
+///
+/// # Errors
+/// If the text is not JSON; and if memory is refused: then, and only then, the error
+/// [`is_data`](serde_json::Error::is_data).
 pub(crate) fn parse(text: &str) -> serde_json::Result<Value> {
     if text.contains('\\') {
         room::<serde_json::Error, u8>(2 * longest_text(text))?;
@@ -34,7 +41,7 @@ fn room<E: Error, T>(n: usize) -> Result<(), E> {
     reserve(&mut Vec::<T>::new(), n)
 }
 
-fn reserve<E: Error, T>(list: &mut Vec<T>, more: usize) -> Result<(), E> {
+pub(super) fn reserve<E: Error, T>(list: &mut Vec<T>, more: usize) -> Result<(), E> {
     list.try_reserve(more).map_err(|_| E::custom("out of memory"))
 }
 
@@ -47,7 +54,7 @@ fn copied<E: Error>(text: &str) -> Result<String, E> {
 }
 
 /// A value that is read with fallible reservations.
-struct Reserved(Value);
+pub(super) struct Reserved(pub(super) Value);
 
 impl<'de> Deserialize<'de> for Reserved {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

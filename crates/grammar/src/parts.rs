@@ -84,6 +84,7 @@ pub(crate) fn compile(
     let mut rules = gbnf::parse(text, root, &names, limits, meter).map_err(whole)?;
     for (i, (name, part)) in parts.iter().enumerate() {
         let added = rules_of(name, part, limits, meter)?;
+        rules.ignored.try_reserve(added.ignored.len()).map_err(|e| whole(Halt::from(e).into()))?;
         rules.ignored.extend(added.ignored.iter().map(|what| format!("part '{name}': {what}")));
         append(&mut rules, i, added, meter).map_err(|halt| whole(halt.into()))?;
     }

@@ -1,7 +1,7 @@
 //! Taking out what cannot be finished: `a ::= "x" a` has no end, and a property whose value nothing satisfies must not be
 //! begun.
 
-use crate::halt::{Halt, Meter, filled};
+use crate::halt::{Halt, Meter, filled, push};
 use crate::rules::{Expr, LeftOut, Plan, PlanWay, Rule, Rules, UniqueStep};
 
 /// What is left.
@@ -20,7 +20,7 @@ pub(crate) fn prune(mut rules: Rules, empty: &[bool], meter: &Meter<'_>) -> Resu
     }
     let mut callers: Vec<Vec<usize>> = filled(Vec::new(), rules.rules.len())?;
     for (i, rule) in rules.rules.iter().enumerate() {
-        calls(&rule.expr, &mut |to| callers[to].push(i));
+        calls(&rule.expr, &mut |to| push(&mut callers[to], i))?;
     }
     // The least fixed point: rules that can be finished by way of rules that can.
     let mut finishes = filled(false, rules.rules.len())?;
@@ -67,12 +67,12 @@ fn leave_out(expr: &mut Expr, empty: &[bool]) -> bool {
     }
 }
 
-fn calls(expr: &Expr, found: &mut impl FnMut(usize)) {
+fn calls(expr: &Expr, found: &mut impl FnMut(usize) -> Result<(), Halt>) -> Result<(), Halt> {
     match expr {
         Expr::Rule(id) => found(*id as usize),
-        Expr::Seq(parts) | Expr::Alt(parts) => parts.iter().for_each(|part| calls(part, found)),
+        Expr::Seq(parts) | Expr::Alt(parts) => parts.iter().try_for_each(|part| calls(part, found)),
         Expr::Repeat { body, .. } => calls(body, found),
-        Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } | Expr::Unique(_) => {}
+        Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } | Expr::Unique(_) => Ok(()),
     }
 }
 

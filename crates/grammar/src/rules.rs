@@ -2,6 +2,7 @@
 
 use crate::charset::CharSet;
 use crate::error::Place;
+use crate::halt::{Halt, copied};
 
 /// A rule's number.
 pub(crate) type RuleId = u32;
@@ -56,6 +57,18 @@ pub(crate) struct PlanState {
     /// The array may end.
     pub(crate) ends: bool,
     pub(crate) ways: Vec<PlanWay>,
+}
+
+impl Plan {
+    /// A copy that may fail.
+    pub(crate) fn copied(&self) -> Result<Self, Halt> {
+        let mut states = Vec::new();
+        states.try_reserve_exact(self.states.len())?;
+        for PlanState { ends, ways } in &self.states {
+            states.push(PlanState { ends: *ends, ways: copied(ways)? });
+        }
+        Ok(Self { states })
+    }
 }
 
 /// An item of a kind leads to another state.

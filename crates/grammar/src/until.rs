@@ -76,7 +76,9 @@ pub(crate) fn rules(strings: &[&str], limits: &Limits, meter: &Meter<'_>) -> Res
             sets.entry(number).or_default().push((*c as u32, *c as u32));
         }
         let one = |(to, set)| Expr::Seq(vec![Expr::Class(CharSet::new(set)), Expr::Rule(to)]);
-        let mut ways: Vec<Expr> = sets.into_iter().map(one).collect();
+        let mut ways: Vec<Expr> = Vec::new();
+        ways.try_reserve_exact(sets.len() + 1).map_err(Halt::from)?;
+        ways.extend(sets.into_iter().map(one));
         if !state.begun {
             ways.push(Expr::EMPTY);
         }
@@ -143,7 +145,9 @@ fn link(
         next += 1;
         let ending = states[at].ending;
         let inherited = if at == 0 { BTreeMap::new() } else { states[ending].ways.clone() };
-        let own: Vec<(char, usize)> = states[at].ways.iter().map(|(c, to)| (*c, *to)).collect();
+        let mut own: Vec<(char, usize)> = Vec::new();
+        own.try_reserve_exact(states[at].ways.len()).map_err(Halt::from)?;
+        own.extend(states[at].ways.iter().map(|(c, to)| (*c, *to)));
         total += inherited.len() + own.len();
         meter.step(1 + inherited.len() + own.len())?;
         if total > limits.nodes {

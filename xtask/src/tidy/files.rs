@@ -40,6 +40,9 @@ const DOCUMENTS: &[&str] = &[
     ".ci/run",
 ];
 
+/// Files that are one text: each pair stands in two crates that must not depend on each other.
+const TWINS: &[(&str, &str)] = &[("crates/chat/src/json/read.rs", "crates/grammar/src/json.rs")];
+
 /// Every file is UTF-8 without NUL bytes, except small fixtures and the selection of the conformance data.
 pub(super) fn text_only(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -92,6 +95,14 @@ pub(super) fn documents(tree: &Tree) -> Vec<Violation> {
     found
 }
 
+/// The files of [`TWINS`] are equal.
+pub(super) fn twins(tree: &Tree) -> Vec<Violation> {
+    let differ = |(a, b): &&(&str, &str)| tree.files.get(*a) != tree.files.get(*b);
+    let tell =
+        |(a, b): &(&str, &str)| format!("{a}: differs from {b}; copy the one that is right over the other");
+    TWINS.iter().filter(differ).map(tell).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::tree;
@@ -118,6 +129,17 @@ mod tests {
             let text = format!("see https://{host}/project/x\n");
             assert_eq!(registry_hosts(&tree(&[("docs/a.md", &text)])).len(), 1, "{host}");
             assert_eq!(registry_hosts(&tree(&[("Cargo.lock", &text)])), [""; 0], "{host}");
+        }
+    }
+
+    #[test]
+    fn twins_that_differ_are_caught() {
+        for (a, b) in TWINS {
+            assert_eq!(twins(&tree(&[(a, "//! a\n"), (b, "//! a\n")])), [""; 0]);
+            for files in [&[(*a, "//! a\n"), (*b, "//! b\n")][..], &[(*a, "//! a\n")]] {
+                let found = twins(&tree(files));
+                assert!(found.len() == 1 && found[0].contains(a) && found[0].contains(b), "{found:?}");
+            }
         }
     }
 

@@ -61,6 +61,7 @@ const CHECKS: &[Check] = &[
     ("every file is text", files::text_only),
     ("no registry is named", files::registry_hosts),
     ("the documents that a project owes are there", files::documents),
+    ("files that stand twice are equal", files::twins),
     ("links in documents resolve", links::resolve),
     ("files that were changed are easy to read", phrases::wording),
     ("xtask stays small", counts::limits),

@@ -7,6 +7,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::schema::Schema;
+use crate::memory::{R, push};
 
 /// Words of the descriptions of parameters that were not said in the conversation, in lower case, ascending.
 #[derive(Debug, Default)]
@@ -14,38 +15,38 @@ pub(super) struct Unsaid(Vec<String>);
 
 impl Unsaid {
     /// The words of all descriptions, but for those of `said`.
-    pub(super) fn new<'a>(schema: &Schema, said: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(super) fn new<'a>(schema: &Schema<'_>, said: impl IntoIterator<Item = &'a str>) -> R<Self> {
         let properties = schema.tools().flat_map(|tool| tool.properties());
-        let mut all: Vec<String> =
-            properties.flat_map(|(_, schema)| examples(schema)).flat_map(words).collect();
+        let mut all: Vec<(String, bool)> = Vec::new();
+        for word in properties.flat_map(|(_, schema)| examples(schema)).flat_map(words) {
+            push(&mut all, (lowered(word)?, false))?;
+        }
         all.sort_unstable();
         all.dedup();
-        let mut heard = vec![false; all.len()];
         for word in said.into_iter().flat_map(words) {
-            if let Ok(i) = all.binary_search(&word) {
-                heard[i] = true;
+            if let Ok(i) = all.binary_search_by(|(known, _)| known.chars().cmp(lower(word))) {
+                all[i].1 = true;
             }
         }
-        let mut heard = heard.iter();
-        all.retain(|_| !heard.next().copied().unwrap_or_default());
-        Unsaid(all)
+        let mut unsaid = Vec::new();
+        for (word, _) in all.into_iter().filter(|(_, said)| !said) {
+            push(&mut unsaid, word)?;
+        }
+        Ok(Unsaid(unsaid))
     }
 
     /// Whether a call has arguments, and all that the model was free to choose are copied texts.
-    pub(super) fn is_copied(&self, schema: &Schema, name: &str, arguments: &Map<String, Json>) -> bool {
-        let Some(tool) = schema.tools().find(|tool| tool.name == name) else { return false };
-        let properties = tool.properties();
+    pub(super) fn is_copied(&self, schema: &Schema<'_>, name: &str, arguments: &Map<String, Json>) -> bool {
+        let Some(tool) = schema.tool(name) else { return false };
         let chosen = |key: &str| {
-            ["enum", "const"].iter().any(|word| {
-                properties.iter().any(|(name, schema)| *name == key && schema.get(word).is_some())
-            })
+            tool.property(key)
+                .is_some_and(|schema| ["enum", "const"].iter().any(|word| schema.get(word).is_some()))
         };
+        let unsaid = |word: &str| self.0.binary_search_by(|known| known.chars().cmp(lower(word))).is_ok();
         let copied = |(key, value): (&String, &Json)| {
-            let Some(text) = value.as_str() else { return false };
-            let Some((_, schema)) = properties.iter().find(|(name, _)| name == key) else { return false };
-            let own: Vec<String> = examples(schema).flat_map(words).collect();
-            words(text).next().is_some()
-                && words(text).all(|word| own.contains(&word) && self.0.binary_search(&word).is_ok())
+            let (Some(text), Some(schema)) = (value.as_str(), tool.property(key)) else { return false };
+            let is_own = |word: &str| examples(schema).flat_map(words).any(|own| lower(own).eq(lower(word)));
+            words(text).next().is_some() && words(text).all(|word| is_own(word) && unsaid(word))
         };
         let mut free = arguments.iter().filter(|(key, _)| !chosen(key)).peekable();
         free.peek().is_some() && free.all(copied)
@@ -59,6 +60,21 @@ fn examples(schema: &Json) -> impl Iterator<Item = &str> {
     alone.chain(listed).filter_map(Json::as_str)
 }
 
-fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+fn lower(word: &str) -> impl Iterator<Item = char> {
+    word.chars().flat_map(char::to_lowercase)
+}
+
+fn lowered(word: &str) -> R<String> {
+    let mut text = String::new();
+    // Few characters are longer in lower case.
+    text.try_reserve(word.len())?;
+    for c in lower(word) {
+        text.try_reserve(c.len_utf8())?;
+        text.push(c);
+    }
+    Ok(text)
 }

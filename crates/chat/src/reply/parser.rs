@@ -25,6 +25,7 @@ use super::output::{Draft, Output};
 use super::scan::Scan;
 use super::schema::Schema;
 use super::{Channel, Reply, ReplyEvent, ReplyFormat};
+use crate::OutOfMemory;
 
 /// Takes a reply apart while it is being generated.
 ///
@@ -71,7 +72,7 @@ pub struct ReplyParser {
     pub(super) objects: Objects,
     pub(super) json: Scan,
     pub(super) literals: Literals,
-    pub(super) schema: Arc<Schema>,
+    pub(super) schema: Arc<Schema<'static>>,
     /// `None`: what was said is not known.
     pub(super) unsaid: Option<Arc<Unsaid>>,
     pub(super) out: Output,
@@ -120,20 +121,27 @@ impl ReplyParser {
     /// Declares the tools, as templates take them. Their schemas tell strings from other values where the notation does
     /// not, and calls of declared tools are read in the notations of small models too (the crate's docs list them).
     /// Without tools, a reply that is nothing but a JSON object stays content.
-    #[must_use]
-    pub fn with_tools(mut self, tools: &[Json]) -> Self {
-        self.schema = Arc::new(Schema::new(tools));
+    ///
+    /// # Errors
+    /// If memory is refused for a copy of the tools' schemas.
+    pub fn with_tools(mut self, tools: &[Json]) -> Result<Self, OutOfMemory> {
+        self.schema = Arc::new(Schema::new(tools)?.into_owned()?);
         self.may_be_bare = self.grammar.bare && !tools.is_empty();
-        self
+        Ok(self)
     }
 
     /// Tells what was said in the conversation; call it after [`with_tools`](Self::with_tools). A call that is not written in the
     /// format's own notation is then content if it only repeats an example of a parameter's description, such as Paris for
     /// "The city, e.g. Paris", that nobody has mentioned: small models do so where there is nothing to call.
-    #[must_use]
-    pub fn after_conversation<'a>(mut self, said: impl IntoIterator<Item = &'a str>) -> Self {
-        self.unsaid = Some(Arc::new(Unsaid::new(&self.schema, said)));
-        self
+    ///
+    /// # Errors
+    /// If memory is refused for the words of the descriptions.
+    pub fn after_conversation<'a>(
+        mut self,
+        said: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, OutOfMemory> {
+        self.unsaid = Some(Arc::new(Unsaid::new(&self.schema, said)?));
+        Ok(self)
     }
 
     /// Declares which texts are control tokens of the vocabulary. Markers that are, or parts of them, count only as what
@@ -318,7 +326,7 @@ impl ReplyParser {
         }
     }
 
-    /// Values end by themselves: what looks like a marker inside of them is none.
+    /// Values end by themselves: what looks like a marker inside of them is text.
     fn takes_markers(&self) -> bool {
         match self.at {
             At::Json | At::Literals => false,

@@ -14,29 +14,34 @@
 //! else     what the text looks like: a number, true, false, an array, an object; otherwise a string
 //! ```
 
-use crate::json;
+use std::borrow::Cow;
+
 use serde_json::{Map, Value as Json};
 
 use super::grammar::Notation;
 use super::literals::Literal;
 use super::{MAX_DEPTH, literals, scan};
-use crate::digits;
+use crate::memory::{OutOfMemory, R, push, text};
+use crate::{digits, json};
 
 /// Most schemas that are looked at for one value.
 const MAX_STEPS: usize = 1000;
 
+/// What the arguments of a tool are that says nothing of them.
+const SILENT: &Json = &Json::Null;
+
 /// The tools that were declared.
 #[derive(Debug, Default)]
-pub(super) struct Schema(Vec<Tool>);
+pub(super) struct Schema<'a>(Vec<Tool<'a>>);
 
 /// A tool that was declared.
 #[derive(Debug)]
-pub(super) struct Tool {
-    pub(super) name: String,
-    parameters: Json,
+pub(super) struct Tool<'a> {
+    pub(super) name: Cow<'a, str>,
+    parameters: Cow<'a, Json>,
 }
 
-impl Tool {
+impl Tool<'_> {
     /// The schema of the arguments.
     pub(super) fn parameters(&self) -> &Json {
         &self.parameters
@@ -44,7 +49,7 @@ impl Tool {
 
     /// Whether the schema says anything about arguments. If not, a call has no arguments.
     pub(super) fn has_parameters(&self) -> bool {
-        let Json::Object(map) = &self.parameters else { return false };
+        let Json::Object(map) = self.parameters() else { return false };
         let silent = ["type", "title", "description", "required", "$schema"];
         map.iter().any(|(key, value)| match key.as_str() {
             "properties" => value.as_object().is_some_and(|map| !map.is_empty()),
@@ -54,42 +59,66 @@ impl Tool {
     }
 
     /// The parameters by name, in the schema's order.
-    pub(super) fn properties(&self) -> Vec<(&str, &Json)> {
+    pub(super) fn properties(&self) -> impl Iterator<Item = (&str, &Json)> {
         let map = self.parameters.get("properties").and_then(Json::as_object);
-        map.into_iter().flatten().map(|(key, schema)| (key.as_str(), schema)).collect()
+        map.into_iter().flatten().map(|(key, schema)| (key.as_str(), schema))
+    }
+
+    /// The schema of a parameter.
+    pub(super) fn property(&self, key: &str) -> Option<&Json> {
+        self.parameters.get("properties")?.get(key)
     }
 
     pub(super) fn is_required(&self, key: &str) -> bool {
         let required = self.parameters.get("required").and_then(Json::as_array);
         required.is_some_and(|keys| keys.iter().any(|k| k.as_str() == Some(key)))
     }
+
+    fn into_owned(self) -> R<Tool<'static>> {
+        let parameters = json::copy(&self.parameters).map_err(|_| OutOfMemory)?;
+        Ok(Tool { name: Cow::Owned(text!("{}", self.name)?), parameters: Cow::Owned(parameters) })
+    }
 }
 
-impl Schema {
+impl<'a> Schema<'a> {
     /// From tools as templates take them: `{"type": "function", "function": {"name", "parameters"}}`, or the inner
     /// object alone. Anything else is of no use and no error; so are parameters that nest more than [`MAX_DEPTH`] deep.
-    pub(super) fn new(tools: &[Json]) -> Self {
-        let tool = |tool: &Json| {
+    pub(super) fn new(tools: &'a [Json]) -> R<Self> {
+        let mut all = Vec::new();
+        for tool in tools {
             let tool = tool.get("function").unwrap_or(tool);
-            let name = tool.get("name")?.as_str()?.to_owned();
-            let parameters = tool.get("parameters").filter(|schema| !is_deep(schema));
-            Some(Tool { name, parameters: parameters.cloned().unwrap_or_default() })
-        };
-        Schema(tools.iter().filter_map(tool).collect())
+            let Some(name) = tool.get("name").and_then(Json::as_str) else { continue };
+            let parameters = tool.get("parameters").filter(|schema| !is_deep(schema, 0));
+            let parameters = Cow::Borrowed(parameters.unwrap_or(SILENT));
+            push(&mut all, Tool { name: Cow::Borrowed(name), parameters })?;
+        }
+        Ok(Schema(all))
     }
 
-    pub(super) fn tools(&self) -> std::slice::Iter<'_, Tool> {
+    /// With copies of what the tools say.
+    pub(super) fn into_owned(self) -> R<Schema<'static>> {
+        let mut all = Vec::new();
+        for tool in self.0 {
+            push(&mut all, tool.into_owned()?)?;
+        }
+        Ok(Schema(all))
+    }
+
+    pub(super) fn tools(&self) -> std::slice::Iter<'_, Tool<'a>> {
         self.0.iter()
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|tool| tool.name.as_str())
+    pub(super) fn tool(&self, name: &str) -> Option<&Tool<'a>> {
+        self.0.iter().find(|tool| tool.name == name)
     }
 
-    /// Forgets all tools but one; `false` if it is not there.
-    pub(super) fn keep(&mut self, name: &str) -> bool {
-        self.0.retain(|tool| tool.name == name);
-        self.has_tools()
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|tool| &*tool.name)
+    }
+
+    /// Forgets the tools for which `keep` is false.
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Tool<'a>) -> bool) {
+        self.0.retain(keep);
     }
 
     pub(super) fn has_tools(&self) -> bool {
@@ -97,7 +126,7 @@ impl Schema {
     }
 
     pub(super) fn is_declared(&self, name: &str) -> bool {
-        self.0.iter().any(|tool| tool.name == name)
+        self.tool(name).is_some()
     }
 
     /// Whether a tool's name begins with `text`.
@@ -107,9 +136,7 @@ impl Schema {
 
     /// The value of a parameter that is written without quotes, by the table above, as JSON.
     pub(super) fn value(&self, tool: &str, parameter: &str, text: &str) -> String {
-        let tool = self.0.iter().find(|t| t.name == tool);
-        let schema =
-            tool.and_then(|t| Some((&t.parameters, t.parameters.get("properties")?.get(parameter)?)));
+        let schema = self.tool(tool).and_then(|tool| Some((tool.parameters(), tool.property(parameter)?)));
         let looks = looks_like(text);
         let string = || Json::from(text).to_string();
         let found = || looks.as_ref().map_or_else(string, Literal::text);
@@ -204,11 +231,8 @@ impl<'a> Reader<'a> {
         let nullable = map.get("nullable") == Some(&Json::Bool(true));
         let mut all = Allows::default();
         match map.get("type") {
-            Some(Json::String(kind)) => all = all.and(self.types(&[kind], nullable)),
-            Some(Json::Array(kinds)) => {
-                let kinds: Vec<&str> = kinds.iter().filter_map(Json::as_str).collect();
-                all = all.and(self.types(&kinds, nullable));
-            }
+            Some(kind @ Json::String(_)) => all = all.and(self.types(std::slice::from_ref(kind), nullable)),
+            Some(Json::Array(kinds)) => all = all.and(self.types(kinds, nullable)),
             _ => {}
         }
         if let Some(Json::Array(values)) = map.get("enum") {
@@ -236,8 +260,8 @@ impl<'a> Reader<'a> {
         all
     }
 
-    fn types(&self, kinds: &[&str], nullable: bool) -> Allows {
-        let has = |kind: &str| kinds.contains(&kind);
+    fn types(&self, kinds: &[Json], nullable: bool) -> Allows {
+        let has = |name: &str| kinds.iter().any(|kind| kind == name);
         let value = match self.value {
             Json::Null => has("null") || nullable,
             Json::Bool(_) => has("boolean"),
@@ -267,20 +291,15 @@ fn is_whole(number: &serde_json::Number) -> bool {
     number.is_i64() || number.is_u64() || number.to_string().bytes().all(|b| b == b'-' || b.is_ascii_digit())
 }
 
-/// Whether a value nests more than [`MAX_DEPTH`] deep.
-fn is_deep(value: &Json) -> bool {
-    let mut open = vec![(value, 0)];
-    while let Some((value, depth)) = open.pop() {
-        if depth > MAX_DEPTH {
-            return true;
+/// Whether a value, which is `depth` deep in another one, nests more than [`MAX_DEPTH`] deep.
+fn is_deep(value: &Json, depth: usize) -> bool {
+    let below = |value| is_deep(value, depth + 1);
+    depth > MAX_DEPTH
+        || match value {
+            Json::Array(items) => items.iter().any(below),
+            Json::Object(map) => map.values().any(below),
+            _ => false,
         }
-        match value {
-            Json::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
-            Json::Object(map) => open.extend(map.values().map(|item| (item, depth + 1))),
-            _ => {}
-        }
-    }
-    false
 }
 
 /// Adds a member to the text of an object that is being written; `value` is JSON.
@@ -323,7 +342,8 @@ mod tests {
         }});
         let tool =
             serde_json::json!({"type": "function", "function": {"name": "f", "parameters": parameters}});
-        let schema = Schema::new(&[tool, Json::Null]);
+        let tools = [tool, Json::Null];
+        let schema = Schema::new(&tools).unwrap();
         let cases = [
             ("s", "12", "\"12\""),
             ("s", "null", "\"null\""),

@@ -62,10 +62,11 @@ fn hostile_replies_on_a_small_stack() {
             for text in texts(format) {
                 let start = std::time::Instant::now();
                 for tools in [tools(), Vec::new()] {
-                    let parser = ReplyParser::new(format).with_tools(&tools);
+                    let parser = ReplyParser::new(format).with_tools(&tools).unwrap();
                     let (events, reply) = parse(parser, &text, &[1000]);
                     drop((events, reply));
-                    let parser = ReplyParser::new(format).with_tools(&tools).after_prompt("<think>\n");
+                    let parser =
+                        ReplyParser::new(format).with_tools(&tools).unwrap().after_prompt("<think>\n");
                     drop(parse(parser, &text, &[1000]));
                 }
                 // A quadratic walk takes minutes.
@@ -85,7 +86,8 @@ fn control_tokens_anywhere_end() {
         for format in ReplyFormat::ALL.iter().copied() {
             let markers: Vec<&str> = format.markers().chain(["{", "[", "<tools>", "```"]).collect();
             for (first, second) in markers.iter().flat_map(|a| markers.iter().map(move |b| (*a, *b))) {
-                let (mut told, mut parser) = (Vec::new(), ReplyParser::new(format).with_tools(&tools()));
+                let (mut told, mut parser) =
+                    (Vec::new(), ReplyParser::new(format).with_tools(&tools()).unwrap());
                 parser = parser.with_tokens(|text| markers.contains(&text));
                 for text in [first, second, "\n", second] {
                     told.extend(if text == "\n" { parser.push(text) } else { parser.push_control(text) });
@@ -106,7 +108,7 @@ fn what_is_longer_than_is_held_back() {
     on_small_stack(|| {
         let long =
             format!("{{\"name\": \"f\", \"arguments\": {{\"a\": \"{}\"}}}}", "x".repeat((1 << 20) + 7));
-        let parser = ReplyParser::new(ReplyFormat::Hermes).with_tools(&tools());
+        let parser = ReplyParser::new(ReplyFormat::Hermes).with_tools(&tools()).unwrap();
         let (_, reply) = parse(parser, &long, &[4096]);
         assert!(reply.tool_calls.is_empty() && reply.content == long);
     });
@@ -119,7 +121,7 @@ fn many_guesses_on_a_small_stack() {
         for text in
             ["{\"".repeat(100_000), "\n{\"".repeat(100_000), format!("[{}x", "f(a='b'), ".repeat(20_000))]
         {
-            let parser = ReplyParser::new(ReplyFormat::Hermes).with_tools(&tools());
+            let parser = ReplyParser::new(ReplyFormat::Hermes).with_tools(&tools()).unwrap();
             let (_, reply) = parse(parser, &text, &[1000]);
             assert!(reply.tool_calls.is_empty() && reply.content == text);
         }
@@ -134,7 +136,7 @@ fn long_arguments_are_read_in_linear_time() {
         "<tool_call>{{\"name\": \"f\", \"arguments\": {{\"a\": \"{}\"}}}}</tool_call>",
         "x\\n".repeat(300_000)
     );
-    let parser = ReplyParser::new(ReplyFormat::Hermes).with_tools(&tools());
+    let parser = ReplyParser::new(ReplyFormat::Hermes).with_tools(&tools()).unwrap();
     let (_, reply) = parse(parser, &text, &[5]);
     assert_eq!(reply.tool_calls.len(), 1);
     // A quadratic walk takes minutes.
@@ -152,7 +154,7 @@ proptest! {
         thinks in any::<bool>(),
     ) {
         let prompt = if thinks { "<think>\n" } else { "" };
-        let parser = || ReplyParser::new(format).with_tools(&tools()).after_prompt(prompt);
+        let parser = || ReplyParser::new(format).with_tools(&tools()).unwrap().after_prompt(prompt);
         let whole = parse(parser(), &text, &[]);
         prop_assert_eq!(&whole, &parse(parser(), &text, &pieces));
         let told = told(&whole.0).map_err(TestCaseError::fail)?;
@@ -172,7 +174,7 @@ proptest! {
         pieces in prop::collection::vec(1usize..9, 1..6),
     ) {
         let text = words.concat();
-        let parser = || ReplyParser::new(format).with_tools(&tools());
+        let parser = || ReplyParser::new(format).with_tools(&tools()).unwrap();
         let whole = parse(parser(), &text, &[]);
         prop_assert_eq!(&whole, &parse(parser(), &text, &pieces));
         let told = told(&whole.0).map_err(TestCaseError::fail)?;

@@ -161,7 +161,7 @@ fn calls_of_small_models_and_what_is_none() {
         {
             expect[2] = calls.clone();
         }
-        let parser = || ReplyParser::new(format).with_tools(&tools()).after_prompt(prompt);
+        let parser = || ReplyParser::new(format).with_tools(&tools()).unwrap().after_prompt(prompt);
         let (events, reply) = parse(parser(), text, &[]);
         if seen(&reply) != expect {
             wrong.push(format!("{format} {text:?}:\n    got    {}\n    expect {expect}", seen(&reply)));
@@ -176,7 +176,8 @@ fn calls_of_small_models_and_what_is_none() {
             other => wrong.push(format!("{format} {text:?}: the events tell {other:?}")),
         }
         // Without declared tools nothing is read that is not the format's.
-        let (_, bare) = parse(ReplyParser::new(format).with_tools(&[]).after_prompt(prompt), text, &[]);
+        let (_, bare) =
+            parse(ReplyParser::new(format).with_tools(&[]).unwrap().after_prompt(prompt), text, &[]);
         if !bare.tool_calls.is_empty() && format != Llama3 {
             wrong.push(format!("{format} {text:?}: a call without tools"));
         }
@@ -216,9 +217,9 @@ fn copied_examples_are_no_calls() {
     ];
     let mut wrong = Vec::new();
     for (said, text, n) in &cases {
-        let mut parser = ReplyParser::new(Hermes).with_tools(&tools);
+        let mut parser = ReplyParser::new(Hermes).with_tools(&tools).unwrap();
         if let Some(said) = said {
-            parser = parser.after_conversation([*said]);
+            parser = parser.after_conversation([*said]).unwrap();
         }
         parser.push(text);
         let (_, reply) = parser.finish();

@@ -29,7 +29,7 @@ fn parse(parser: ReplyParser, text: &str, pieces: &[usize]) -> (Vec<ReplyEvent>,
     (joined(events), reply)
 }
 
-/// Events with neighbouring texts of a kind made one.
+/// Events with neighboring texts of a kind made one.
 fn joined(events: Vec<ReplyEvent>) -> Vec<ReplyEvent> {
     let mut out: Vec<ReplyEvent> = Vec::new();
     for event in events {
@@ -186,10 +186,10 @@ fn prompts_that_begin_the_reply() {
 fn tools_tell_strings_and_whether_json_may_be_a_call() {
     let tool = json!({"function": {"name": "f", "parameters": {"properties": {"a": {"type": "string"}}}}});
     let text = "<function=f><parameter=a>12</parameter><parameter=b>12</parameter></function>";
-    let (_, reply) = parse(ReplyParser::new(Qwen3Coder).with_tools(&[tool]), text, &[]);
+    let (_, reply) = parse(ReplyParser::new(Qwen3Coder).with_tools(&[tool]).unwrap(), text, &[]);
     assert_eq!(seen(&reply), json!(["", "", [["f", {"a": "12", "b": 12}]], []]));
     let text = "{\"name\": \"f\", \"parameters\": {}}";
-    let (_, reply) = parse(ReplyParser::new(Llama3).with_tools(&[]), text, &[]);
+    let (_, reply) = parse(ReplyParser::new(Llama3).with_tools(&[]).unwrap(), text, &[]);
     assert_eq!(seen(&reply), json!([text, "", [], []]));
 }
 

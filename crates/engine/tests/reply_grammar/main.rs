@@ -1,13 +1,15 @@
 //! The grammar of a constrained reply against what models write, for every format: calls of three tools, thinking, and the
 //! turns that the templates of the corpus render.
 
+mod names;
 mod notation;
 
 use happy_chat::{
-    Channel, ChatTemplate, ConstraintError, LocalTime, Part as ReplyPart, ReplyFormat, ReplyGrammar,
-    ReplyParser, ReplyShape, ToolChoice, reply_grammar,
+    Channel, ChatTemplate, ConstraintError, LocalTime, ReplyFormat, ReplyGrammar, ReplyParser, ReplyShape,
+    ToolChoice, reply_grammar,
 };
-use happy_grammar::{Grammar, Limits, Part, Reading, Recognizer};
+use happy_engine::{Form, compile_reply};
+use happy_grammar::{Grammar, Limits, Recognizer};
 use notation::{Style, call};
 use serde_json::{Map, Value, json};
 
@@ -102,31 +104,8 @@ impl Reply {
 }
 
 fn compile(grammar: &ReplyGrammar) -> Result<Grammar, String> {
-    let schemas: Vec<String> = grammar
-        .parts
-        .iter()
-        .map(|(_, part)| match part {
-            ReplyPart::Schema(schema) => schema.to_string(),
-            _ => String::new(),
-        })
-        .collect();
-    let strings: Vec<Vec<&str>> = grammar
-        .parts
-        .iter()
-        .map(|(_, part)| match part {
-            ReplyPart::Until(strings) => strings.iter().map(String::as_str).collect(),
-            _ => Vec::new(),
-        })
-        .collect();
-    let part = |i: usize| match &grammar.parts[i].1 {
-        ReplyPart::Schema(_) => Part::Schema(&schemas[i], Reading::Writer),
-        ReplyPart::Until(_) => Part::Until(&strings[i]),
-        ReplyPart::Answer => Part::Gbnf("root ::= \"4\" \"2\""),
-    };
-    let parts: Vec<(&str, Part<'_>)> =
-        (0..grammar.parts.len()).map(|i| (grammar.parts[i].0.as_str(), part(i))).collect();
-    Grammar::from_parts_cancellable(&grammar.gbnf, "root", &parts, &Limits::default(), &|| false)
-        .map_err(|e| e.to_string())
+    let answer = Form::gbnf("root ::= \"4\" \"2\"");
+    compile_reply(grammar, Some(&answer), &Limits::default(), &|| false).map_err(|e| e.to_string())
 }
 
 /// Thinking as the models of a family write it; `None` if they mark none.
@@ -340,41 +319,6 @@ fn arguments_are_objects() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// A name that would not be read back is refused by name, and left alone where no call is asked for.
-#[test]
-fn names_that_no_notation_carries() {
-    let names = ["", " a", "a ", "a b", "a\nb", "a>b", "a<b", "{a", "[a", "a(b", "a\"b", &"a".repeat(257)];
-    let fine = ["a", "get_weather", "a.b", "a:b", "a-1", "wetter_für", "天气", "a/b", "json"];
-    let tool = |name: &str, key: &str| {
-        [
-            json!({"name": name, "parameters": {"type": "object", "properties": {key: {"type": "integer"}}, "required": [key]}}),
-        ]
-    };
-    let mut wrong = Vec::new();
-    for format in constrained() {
-        let in_json = [Hermes, ToolCalls, Nemotron, Llama3, Granite3, Phi4Mini, Cohere].contains(&format);
-        for name in names.iter().chain(&fine) {
-            let keys_in_json = in_json
-                || matches!(
-                    format,
-                    Harmony | Mistral | Functionary | DeepSeekR1 | DeepSeekV31 | KimiK2 | Apertus | Hunyuan
-                );
-            for (tools, carried) in [(tool(name, "k"), in_json), (tool("f", name), keys_in_json)] {
-                let carried =
-                    carried || fine.contains(name) && !(name.contains(':') && tools[0]["name"] == "f");
-                let required = reply_grammar(&shape(format, &tools, ToolChoice::Required));
-                let refused =
-                    matches!(&required, Err(ConstraintError::Name { name: found, .. }) if found == name);
-                let auto = reply_grammar(&shape(format, &tools, ToolChoice::Auto)).is_ok_and(|g| g.is_some());
-                if (refused, auto) != (!carried, carried) {
-                    wrong.push(format!("{format} {name:?} {}: refused {refused}, auto {auto}", tools[0]));
-                }
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{} faults\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Text that only looks as if a call began stays possible where the model decides.

@@ -3,7 +3,7 @@
 use super::scan::Scanner;
 use crate::charset::{CharSet, MOST_RANGES};
 use crate::error::{GrammarError, GrammarErrorKind, Place};
-use crate::halt::{Halt, Meter, push};
+use crate::halt::{Halt, Meter, copied_text, push};
 use crate::limits::Limits;
 use crate::rules::{Expr, Rule, RuleId, Rules, TokenRef};
 use std::collections::HashMap;
@@ -285,7 +285,7 @@ impl<'a> Parser<'a> {
         let mut all = Vec::new();
         all.try_reserve_exact(self.rules.len()).map_err(Halt::from)?;
         let rules = self.rules.into_iter().map(|Entry { name, used, defined }| match defined {
-            Some((place, expr)) => Ok(Rule { name: name.to_owned(), expr, place }),
+            Some((place, expr)) => Ok(Rule { name: copied_text(name)?, expr, place }),
             None => {
                 let message = format!("rule '{name}' is used and not defined");
                 Err(GrammarError::new(GrammarErrorKind::UndefinedRule, Some(used), message))

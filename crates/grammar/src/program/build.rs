@@ -4,7 +4,7 @@ use super::analysis::{expanded_symbols, is_nullable, nullable_rules, topological
 use super::{ACCEPT, ByteSet, NAMED_TOKEN, Node, NodeId, Program, utf8};
 use crate::charset::CharSet;
 use crate::error::{GrammarError, GrammarErrorKind, Place};
-use crate::halt::{Halt, Meter, push};
+use crate::halt::{Halt, Meter, copied, copied_text, push};
 use crate::limits::Limits;
 use crate::rules::{Expr, Rules, TokenRef};
 use std::collections::HashMap;
@@ -74,7 +74,14 @@ pub(crate) fn build<'a>(
     let has_unique = nodes.iter().any(|node| matches!(node, Node::Unique { .. }));
     let (class_of, members) = if has_unique { single_bytes() } else { byte_classes(&sets) };
     let root = rules.root;
-    let (ignored, plans) = (rules.ignored.clone(), rules.plans.clone());
+    let mut ignored = Vec::new();
+    for what in &rules.ignored {
+        push(&mut ignored, copied_text(what)?)?;
+    }
+    let mut plans = Vec::new();
+    for plan in &rules.plans {
+        push(&mut plans, plan.copied()?)?;
+    }
     Ok(Program { nodes, sets, starts, nullable, rank, root, class_of, members, named_tokens, plans, ignored })
 }
 
@@ -205,7 +212,17 @@ impl<'a> Builder<'a> {
             });
             return ACCEPT;
         }
-        self.nodes.push(node.clone());
+        let copy = match &node {
+            Node::Split(to) => match copied(to) {
+                Ok(to) => Node::Split(to),
+                Err(halt) => {
+                    self.halt = Some(halt);
+                    return ACCEPT;
+                }
+            },
+            small => small.clone(),
+        };
+        self.nodes.push(copy);
         let id = (self.nodes.len() - 1) as NodeId;
         self.shared.insert(node, id);
         id
@@ -295,11 +312,16 @@ impl<'a> Builder<'a> {
                     TokenRef::Id(id) => *id,
                     TokenRef::Text(text) => {
                         let i = self.named_tokens.iter().position(|(known, _)| known == text);
-                        let i = i.unwrap_or_else(|| {
-                            self.named_tokens.push((text.clone(), *place));
-                            self.named_tokens.len() - 1
-                        });
-                        NAMED_TOKEN + i as u32
+                        let new = self.named_tokens.len();
+                        if i.is_none() {
+                            let copy = copied_text(text);
+                            let named = copy.and_then(|text| push(&mut self.named_tokens, (text, *place)));
+                            if let Err(halt) = named {
+                                self.halt = Some(halt);
+                                return ACCEPT;
+                            }
+                        }
+                        NAMED_TOKEN + i.unwrap_or(new) as u32
                     }
                 };
                 self.node(Node::Token { token, negated: *negated, next })

@@ -9,45 +9,45 @@
 
 use super::writer::{Writer, quote};
 use super::{Channel, ReplyShape, ToolChoice};
+use crate::memory::{R, joined, push, text};
 
-pub(super) fn write(writer: &mut Writer<'_>, shape: &ReplyShape<'_>, must_call: bool) {
-    let channel = writer.marker("<|channel|>");
-    let message = writer.marker("<|message|>");
-    let end = writer.marker("<|end|>");
+pub(super) fn write(writer: &mut Writer<'_>, shape: &ReplyShape<'_>, must_call: bool) -> R<()> {
+    let channel = writer.marker("<|channel|>")?;
+    let message = writer.marker("<|message|>")?;
+    let end = writer.marker("<|end|>")?;
     // White space or the marker: the letters alone would belong to the name before them.
-    let constrain = writer.marker("<|constrain|>");
-    let json = format!("((ws {constrain} ws | [ \\t\\r\\n]{{1,32}}) (\"json\" | \"code\"))?");
-    let text = writer.until(["<|end|>", "<|return|>", "<|call|>", "<|start|>", "<|channel|>"]);
-    let start = format!("{} \"assistant\"", writer.marker("<|start|>"));
-    writer.rule("start", &start);
-    writer.rule("note", &format!("{channel} (\"analysis\" | \"commentary\") ws {message} {text} {end}"));
-    let answer = if shape.answer { writer.answer() } else { text.clone() };
+    let constrain = writer.marker("<|constrain|>")?;
+    let json = text!("((ws {constrain} ws | [ \\t\\r\\n]{{1,32}}) (\"json\" | \"code\"))?")?;
+    let text = writer.until(["<|end|>", "<|return|>", "<|call|>", "<|start|>", "<|channel|>"])?;
+    let start = text!("{} \"assistant\"", writer.marker("<|start|>")?)?;
+    writer.rule("start", &start)?;
+    let note = text!("{channel} (\"analysis\" | \"commentary\") ws {message} {text} {end}")?;
+    writer.rule("note", &note)?;
+    let answer = if shape.answer { writer.answer()? } else { text!("{text}")? };
     // The model ends with a token of its own, or with the one that ends generation.
-    let over = format!("({} | {end})?", writer.marker("<|return|>"));
-    writer.rule("final", &format!("{channel} \"final\" {json} ws {message} {answer} ws {over}"));
-    let mut last = Vec::new();
-    if !must_call {
-        last.push("final".to_owned());
-    }
+    let over = text!("({} | {end})?", writer.marker("<|return|>")?)?;
+    writer.rule("final", &text!("{channel} \"final\" {json} ws {message} {answer} ws {over}")?)?;
+    let mut last = if must_call { "" } else { "final" };
     if shape.choice != ToolChoice::None && writer.has_tools() {
         let mut calls = Vec::new();
         for (_, tool) in writer.tools() {
-            let arguments = writer.arguments(tool);
-            let name = quote(&format!("functions.{}", tool.name));
+            let arguments = writer.arguments(tool)?;
+            let name = quote(&text!("functions.{}", tool.name)?)?;
             let (a, b) = ("\"analysis\"", "\"commentary\"");
-            calls.push(format!(
+            let call = text!(
                 "(\" to=\" {name} ws {channel} ({a} | {b}) | {channel} ({a} | {b}) \" to=\" {name}) {json} ws {message} ws {arguments}"
-            ));
+            )?;
+            push(&mut calls, call)?;
         }
-        writer.rule("call-body", &calls.join(" | "));
-        writer.rule("call", &format!("call-body ws ({} | {end})?", writer.marker("<|call|>")));
-        last.push("call (start call)*".to_owned());
+        writer.rule("call-body", &joined(&calls, " | ")?)?;
+        writer.rule("call", &text!("call-body ws ({} | {end})?", writer.marker("<|call|>")?)?)?;
+        last = if must_call { "call (start call)*" } else { "final | call (start call)*" };
     }
-    let messages = format!("(note start)* ({})", last.join(" | "));
+    let messages = format!("(note start)* ({last})");
     let root = match shape.opened {
-        Channel::Reasoning => format!("{text} {end} start {messages}"),
-        Channel::Content | Channel::Call => format!("start? {messages}"),
+        Channel::Reasoning => text!("{text} {end} start {messages}")?,
+        Channel::Content | Channel::Call => text!("start? {messages}")?,
         Channel::Control => messages,
     };
-    writer.rule("root", &root);
+    writer.rule("root", &root)
 }

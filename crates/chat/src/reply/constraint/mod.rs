@@ -22,13 +22,15 @@ mod values;
 mod writer;
 
 use std::convert::Infallible;
+use std::fmt;
 use std::str::FromStr;
 
 use serde_json::Value as Json;
 
 use super::grammar::At;
-use super::schema::Schema;
+use super::schema::{Schema, Tool};
 use super::{Channel, MAX_NAME, ReplyFormat};
+use crate::memory::{OutOfMemory, R, joined, push, text};
 use writer::Writer;
 
 /// Whether a reply may or must call tools.
@@ -84,15 +86,18 @@ pub struct ReplyGrammar {
     pub gbnf: String,
     /// Rules that are not in the text, by name.
     pub parts: Vec<(String, Part)>,
+    /// The tools that no rule calls, since the notation cannot carry one of their names, and which name that is. The other
+    /// tools are constrained as if these had not been declared.
+    pub left_out: Vec<NameError>,
 }
 
 /// A rule that is defined outside of the text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
-    /// A document of this JSON schema.
-    Schema(Json),
+    /// A document of this JSON schema, the text of one.
+    Schema(String),
     /// Text up to the first of these strings; any text if the list is empty.
-    Until(Vec<String>),
+    Until(Vec<&'static str>),
     /// The answer: the caller's grammar.
     Answer,
 }
@@ -106,17 +111,9 @@ pub enum ConstraintError {
         "replies in the format `{0}` cannot be constrained: leave out the tool choice and the grammar, or give another reply format"
     )]
     Unsupported(ReplyFormat),
-    /// The notation writes names without quotes, and one of them has white space, a bracket or the like: it would not be
-    /// read back.
-    #[error(
-        "the name `{name}` of a tool or a parameter cannot be constrained in the reply format `{format}`, expected a word of letters, digits, `_`, `-` and the like: rename it, or give another reply format"
-    )]
-    Name {
-        /// The format.
-        format: ReplyFormat,
-        /// The tool's or the parameter's name.
-        name: String,
-    },
+    /// No tool that may be called has names that the notation can carry. This is the first that has not.
+    #[error(transparent)]
+    Name(NameError),
     /// The format has no calls.
     #[error("the reply format `{0}` has no notation for calls: a call cannot be required")]
     NoCalls(ReplyFormat),
@@ -131,13 +128,47 @@ pub enum ConstraintError {
         /// The names that there are.
         expected: String,
     },
+    /// Memory was refused.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
+}
+
+/// A tool with a name that a notation cannot carry: it stands there without quotes, and has white space, a bracket or the
+/// like, is empty, or longer than 256 bytes. It would not be read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NameError {
+    /// The notation.
+    pub format: ReplyFormat,
+    /// The tool's name.
+    pub tool: String,
+    /// The name of the parameter that is at fault; `None` if it is the tool's own.
+    pub parameter: Option<String>,
+}
+
+impl std::error::Error for NameError {}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { format, tool, parameter } = self;
+        match parameter {
+            Some(name) => write!(f, "the parameter `{name}` of the tool `{tool}`")?,
+            None => write!(f, "the name of the tool `{tool}`")?,
+        }
+        write!(
+            f,
+            " cannot be constrained in the reply format `{format}`, expected a word of letters, digits, `_`, `-` and the like, \
+             at most {MAX_NAME} bytes: rename it, or give another reply format"
+        )
+    }
 }
 
 /// The grammar of a reply, or `None` if nothing is asked of it. With [`ToolChoice::Auto`] and a format that has no calls or
-/// whose calls cannot be constrained, calls are left as they are.
+/// whose calls cannot be constrained, calls are left as they are. A tool with a name that the notation cannot carry is left
+/// out of the grammar, and told in [`ReplyGrammar::left_out`]; under `Auto`, if no other tool is left, calls are left as they are.
 ///
 /// # Errors
-/// If a call or an answer under a grammar is asked for and cannot be had.
+/// If a call or an answer under a grammar is asked for and cannot be had; if memory is refused.
 ///
 /// ```
 /// use happy_chat::{Channel, ReplyFormat, ReplyShape, ToolChoice, reply_grammar};
@@ -157,15 +188,16 @@ pub enum ConstraintError {
 /// ```
 pub fn reply_grammar(shape: &ReplyShape<'_>) -> Result<Option<ReplyGrammar>, ConstraintError> {
     let format = shape.format;
-    let mut schema = Schema::new(shape.tools);
+    let mut schema = Schema::new(shape.tools)?;
     let must_call = match &shape.choice {
         ToolChoice::None | ToolChoice::Auto => false,
         ToolChoice::Required => true,
         ToolChoice::Named(name) => {
-            let expected = schema.names().collect::<Vec<_>>().join(", ");
-            if !schema.keep(name) && !expected.is_empty() {
-                return Err(ConstraintError::UnknownTool { name: name.clone(), expected });
+            if schema.has_tools() && !schema.is_declared(name) {
+                let expected = joined(schema.names(), ", ")?;
+                return Err(ConstraintError::UnknownTool { name: text!("{name}")?, expected });
             }
+            schema.retain(|tool| tool.name == *name);
             true
         }
     };
@@ -190,27 +222,35 @@ pub fn reply_grammar(shape: &ReplyShape<'_>) -> Result<Option<ReplyGrammar>, Con
     if !shape.answer && (!schema.has_tools() || !has_calls) {
         return Ok(None);
     }
-    if shape.choice != ToolChoice::None
-        && let Some(name) = unwritable(&schema, format)
-    {
-        let name = name.to_owned();
-        return if must_call || shape.answer {
-            Err(ConstraintError::Name { format, name })
-        } else {
-            Ok(None)
+    let mut left_out = Vec::new();
+    if shape.choice != ToolChoice::None && has_calls {
+        for tool in schema.tools() {
+            if let Some(parameter) = unwritable(tool, format) {
+                let parameter = parameter.map(|name| text!("{name}")).transpose()?;
+                push(&mut left_out, NameError { format, tool: text!("{}", tool.name)?, parameter })?;
+            }
+        }
+        schema.retain(|tool| unwritable(tool, format).is_none());
+    }
+    if !schema.has_tools() && !left_out.is_empty() {
+        return match must_call || shape.answer {
+            true => Err(ConstraintError::Name(left_out.swap_remove(0))),
+            false => Ok(None),
         };
     }
-    let mut writer = Writer::new(grammar, &schema, shape.token);
+    let mut writer = Writer::new(grammar, &schema, shape.token)?;
     if format == ReplyFormat::Harmony {
-        harmony::write(&mut writer, shape, must_call);
+        harmony::write(&mut writer, shape, must_call)?;
     } else {
-        write(&mut writer, shape, must_call, has_calls);
+        write(&mut writer, shape, must_call, has_calls)?;
     }
-    Ok(Some(writer.finish()))
+    let (gbnf, parts) = writer.finish()?;
+    Ok(Some(ReplyGrammar { gbnf, parts, left_out }))
 }
 
-/// A name of a tool or of a parameter that stands without quotes in the format and could not be read back from there.
-fn unwritable(schema: &Schema, format: ReplyFormat) -> Option<&str> {
+/// The name of a tool (`None`) or of one of its parameters that stands without quotes in the format and could not be read
+/// back from there.
+fn unwritable<'t>(tool: &'t Tool<'_>, format: ReplyFormat) -> Option<Option<&'t str>> {
     let grammar = format.grammar();
     let leads = |to: &[At]| grammar.rules.iter().any(|rule| to.contains(&rule.2));
     let names = grammar.keyed || format == ReplyFormat::Harmony || leads(&[At::Name, At::List]);
@@ -219,55 +259,55 @@ fn unwritable(schema: &Schema, format: ReplyFormat) -> Option<&str> {
         let is_apart = |c: char| c.is_whitespace() || c.is_control() || marks.contains(c);
         !name.is_empty() && name.len() <= MAX_NAME && !name.contains(is_apart)
     };
-    schema.tools().find_map(|tool| {
-        let own = Some(tool.name.as_str()).filter(|name| names && !is_word(name, "<>[](){}\""));
-        let mut properties = tool.properties().into_iter().map(|(key, _)| key);
-        own.or_else(|| properties.find(|key| keys && !is_word(key, "<>[](){}\"'=:,")))
-    })
+    if names && !is_word(&tool.name, "<>[](){}\"") {
+        return Some(None);
+    }
+    let mut properties = tool.properties().map(|(key, _)| key);
+    properties.find(|key| keys && !is_word(key, "<>[](){}\"'=:,")).map(Some)
 }
 
 /// The rules of a reply that is one text.
-fn write(writer: &mut Writer<'_>, shape: &ReplyShape<'_>, must_call: bool, has_calls: bool) {
+fn write(writer: &mut Writer<'_>, shape: &ReplyShape<'_>, must_call: bool, has_calls: bool) -> R<()> {
     let calls = has_calls && shape.choice != ToolChoice::None && writer.has_tools();
     let body = match (must_call, shape.answer) {
         (true, _) => {
-            writer.calls();
-            "ws calls ws".to_owned()
+            writer.calls()?;
+            text!("ws calls ws")?
         }
         (false, true) => {
-            let answer = writer.answer();
+            let answer = writer.answer()?;
             if calls {
-                writer.calls();
-                format!("({answer} | ws calls ws)")
+                writer.calls()?;
+                text!("({answer} | ws calls ws)")?
             } else {
                 answer
             }
         }
         (false, false) => {
-            let free = writer.free_text();
-            let ending = writer.ending();
+            let free = writer.free_text()?;
+            let ending = writer.ending()?;
             if calls {
-                writer.calls();
-                format!("{free} (block {free})* {ending}")
+                writer.calls()?;
+                text!("{free} (block {free})* {ending}")?
             } else {
-                format!("{free} {ending}")
+                text!("{free} {ending}")?
             }
         }
     };
     let free = !must_call && !shape.answer;
-    let root = match writer.thinking() {
+    let root = match writer.thinking()? {
         // A model that ends within its thoughts has said all it has to say; an answer is asked for otherwise.
         Some((_, rest)) if shape.opened == Channel::Reasoning && free => {
             let (thoughts, close) = rest;
-            format!("{thoughts} ({close} {body})?")
+            text!("{thoughts} ({close} {body})?")?
         }
         Some((_, (thoughts, close))) if shape.opened == Channel::Reasoning => {
-            format!("{thoughts} {close} ws {body}")
+            text!("{thoughts} {close} ws {body}")?
         }
         Some((open, (thoughts, close))) if shape.may_think => {
-            format!("(ws {open} {thoughts} {close} ws)? {body}")
+            text!("(ws {open} {thoughts} {close} ws)? {body}")?
         }
         _ => body,
     };
-    writer.rule("root", &root);
+    writer.rule("root", &root)
 }

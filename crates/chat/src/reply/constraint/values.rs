@@ -1,10 +1,11 @@
 //! Arguments that are not one JSON object: parameters in tags, and literals.
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::super::grammar::{At, Notation};
 use super::super::schema::Tool;
 use super::writer::{Writer, any_of, quote};
+use crate::memory::{R, Text, gathered, json_text, push, text};
 
 /// Deepest nesting of a literal that has rules of its own; what is deeper is JSON.
 const MAX_LITERAL: usize = 4;
@@ -42,43 +43,46 @@ enum Shape<'s> {
 
 impl Writer<'_> {
     /// Parameters in tags, in the schema's order, and what ends them.
-    pub(super) fn parameters(&mut self, i: usize, tool: &Tool) -> String {
-        let mut all = String::new();
-        for (key, schema) in tool.properties() {
-            let name = format!("parameter-{i}-{}", all.matches("parameter-").count());
-            let member = self.parameter(&name, tool, key, schema);
-            self.rule(&name, &member);
+    pub(super) fn parameters(&mut self, i: usize, tool: &Tool<'_>) -> R<String> {
+        let mut all = Text::default();
+        for (n, (key, schema)) in tool.properties().enumerate() {
+            let name = text!("parameter-{i}-{n}")?;
+            let member = self.parameter(&name, tool, key, schema)?;
+            self.rule(&name, &member)?;
             let optional = if tool.is_required(key) { "" } else { "?" };
-            all.push_str(&format!("({name} ws){optional} "));
+            all.add(&text!("({name} ws){optional} ")?)?;
         }
         let ends = self
             .grammar
             .rules
             .iter()
             .filter(|rule| rule.0 == At::Params && matches!(rule.2, At::Open | At::Content));
-        let ends: Vec<String> = ends.map(|rule| self.marker(rule.1)).collect();
+        let ends: Vec<String> = ends.map(|rule| self.marker(rule.1)).collect::<R<_>>()?;
         // The tag of the name ends before the parameters, if it has an end of its own.
         let name_end = self.grammar.rules.iter().find(|rule| rule.0 == At::Name && rule.2 == At::Params);
-        let name_end = name_end.map_or(String::new(), |rule| self.marker(rule.1));
-        format!("{name_end} ws {all}{}", any_of(&ends))
+        let name_end = name_end.map_or(Ok(String::new()), |rule| self.marker(rule.1))?;
+        text!("{name_end} ws {}{}", all.0, any_of(&ends)?)
     }
 
-    fn parameter(&mut self, name: &str, tool: &Tool, key: &str, schema: &Json) -> String {
+    fn parameter(&mut self, name: &str, tool: &Tool<'_>, key: &str, schema: &Json) -> R<String> {
         let rules = self.grammar.rules;
-        let shape = shape(tool, schema);
+        let shape = shape(tool, schema)?;
         let text = matches!(shape, Shape::Text)
             || matches!(&shape, Shape::Choice(values) if values.iter().all(|value| value.is_string()));
-        let open =
-            rules.iter().find(|rule| rule.2 == At::Key).map(|rule| self.marker(rule.1)).unwrap_or_default();
+        let open = rules.iter().find(|rule| rule.2 == At::Key);
+        let open = open.map_or(Ok(String::new()), |rule| self.marker(rule.1))?;
         // The type may stand beside the key.
         let to = |to| rules.iter().find(|rule| rule.0 == At::Key && rule.2 == to);
         let key_end = if text { to(At::Plain).or(to(At::Typed)) } else { to(At::Typed) };
-        let key_end = key_end.or(to(At::Params));
-        let (mark, state) = key_end.map_or((String::new(), At::Typed), |rule| (self.marker(rule.1), rule.2));
-        let mut begin = format!("{open} ws {} ws {mark}", quote(key));
+        let (mark, state) = match key_end.or(to(At::Params)) {
+            Some(rule) => (self.marker(rule.1)?, rule.2),
+            None => (String::new(), At::Typed),
+        };
+        let mut begin = text!("{open} ws {} ws {mark}", quote(key)?)?;
         if state == At::Params {
             let value = rules.iter().find(|rule| rule.0 == At::Params && rule.2 == At::Typed);
-            begin = format!("{begin} ws {}", value.map(|rule| self.marker(rule.1)).unwrap_or_default());
+            let value = value.map_or(Ok(String::new()), |rule| self.marker(rule.1))?;
+            begin = text!("{begin} ws {value}")?;
         }
         let from = if state == At::Plain { At::Plain } else { At::Typed };
         let end = rules.iter().find(|rule| rule.0 == from && rule.2 == At::Params).map_or("", |rule| rule.1);
@@ -89,85 +93,86 @@ impl Writer<'_> {
                     rules.iter().find(|rule| (rule.0, rule.2) == (At::Typed, At::Plain) && from == At::Typed);
                 let plain_end = rules.iter().find(|rule| (rule.0, rule.2) == (At::Plain, At::Params));
                 if let (Some(inner), Some(plain_end)) = (inner, plain_end) {
-                    let text = self.until([end, inner.1]);
-                    let marked = self.until([plain_end.1]);
-                    let (open, close) = (self.marker(inner.1), self.marker(plain_end.1));
-                    return format!("{begin} ({text} {} | {open} {marked} {close})", self.marker(end));
+                    let text = self.until([end, inner.1])?;
+                    let marked = self.until([plain_end.1])?;
+                    let (open, close) = (self.marker(inner.1)?, self.marker(plain_end.1)?);
+                    return text!("{begin} ({text} {} | {open} {marked} {close})", self.marker(end)?);
                 }
-                return format!("{begin} {} {}", self.until([end]), self.marker(end));
+                return text!("{begin} {} {}", self.until([end])?, self.marker(end)?);
             }
             Shape::Choice(values) => {
-                let text = |value: &&Json| match value {
-                    Json::String(text) => quote(text),
-                    other => quote(&other.to_string()),
-                };
-                any_of(&values.iter().map(text).collect::<Vec<_>>())
+                let mut all = Vec::new();
+                for value in values {
+                    push(&mut all, value.as_str().map_or_else(|| quote(&json_text(value)?), quote)?)?;
+                }
+                any_of(&all)?
             }
-            Shape::Boolean => "(\"true\" | \"false\" | \"True\" | \"False\")".to_owned(),
+            Shape::Boolean => text!("(\"true\" | \"false\" | \"True\" | \"False\")")?,
             // Some templates print values as Python does, and models learn it.
             Shape::Document(schema) => {
-                let json = self.document(tool, schema);
+                let json = self.document(tool, schema)?;
                 let notation = std::mem::replace(&mut self.notation, Notation::PYTHON);
-                let literal = self.literal(&format!("{name}-python"), tool, schema, 1);
+                let literal = self.literal(&text!("{name}-python")?, tool, schema, 1)?;
                 self.notation = notation;
-                if literal == json { json } else { format!("({json} | {literal})") }
+                if literal == json { json } else { text!("({json} | {literal})")? }
             }
         };
-        format!("{begin} ws {value} ws {}", self.marker(end))
+        text!("{begin} ws {value} ws {}", self.marker(end)?)
     }
 
     /// Arguments as `key=value` up to the closing bracket.
-    pub(super) fn literals(&mut self, i: usize, tool: &Tool) -> String {
-        let close = quote(&self.notation.close.to_string());
+    pub(super) fn literals(&mut self, i: usize, tool: &Tool<'_>) -> R<String> {
+        let close = self.notation.close;
+        let properties = gathered(tool.properties())?;
         let orders =
-            self.members(&format!("literal-{i}"), tool, &tool.properties(), &|key| tool.is_required(key), 0);
-        format!("ws {orders} ws {close}")
+            self.members(&text!("literal-{i}")?, tool, properties, &|key| tool.is_required(key), 0)?;
+        text!("ws {orders} ws \"{close}\"")
     }
 
     /// Members with commas between them, in the schema's order; Gemma's templates sort them.
     fn members(
         &mut self,
         name: &str,
-        tool: &Tool,
-        properties: &[(&str, &Json)],
+        tool: &Tool<'_>,
+        properties: Vec<(&str, &Json)>,
         required: &dyn Fn(&str) -> bool,
         depth: usize,
-    ) -> String {
-        let mut orders = vec![properties.to_vec()];
+    ) -> R<String> {
+        let mut orders = vec![(text!("{name}")?, properties)];
         if self.notation.key_end == ':' {
-            let mut sorted = properties.to_vec();
-            sorted.sort_by_key(|(key, _)| *key);
-            if sorted != orders[0] {
-                orders.push(sorted);
+            let mut sorted = gathered(orders[0].1.iter().copied())?;
+            // The keys differ, so that the order of equal ones does not matter.
+            sorted.sort_unstable_by_key(|(key, _)| *key);
+            if sorted != orders[0].1 {
+                orders.push((text!("{name}-sorted")?, sorted));
             }
         }
         let mut all = Vec::new();
-        for (order, properties) in orders.iter().enumerate() {
-            let name = if order == 0 { name.to_owned() } else { format!("{name}-sorted") };
+        for (name, properties) in orders {
             for (n, (key, schema)) in properties.iter().enumerate() {
-                let value = self.literal(&format!("{name}-{n}"), tool, schema, depth);
+                let one = text!("{name}-{n}")?;
+                let value = self.literal(&one, tool, schema, depth)?;
                 let nested = self.notation == Notation::PYTHON && depth > 0;
-                let key_end = quote(&if nested { ':' } else { self.notation.key_end }.to_string());
-                let key_name = self.key(key, depth);
-                self.rule(&format!("{name}-{n}"), &format!("{key_name} ws {key_end} ws {value}"));
-                let (first, rest) = (format!("{name}-first-{}", n + 1), format!("{name}-rest-{}", n + 1));
-                let skip = |other: String| if required(key) { String::new() } else { format!(" | {other}") };
-                self.rule(&format!("{name}-first-{n}"), &format!("{name}-{n} {rest}{}", skip(first)));
-                self.rule(
-                    &format!("{name}-rest-{n}"),
-                    &format!("ws \",\" ws {name}-{n} {rest}{}", skip(rest.clone())),
-                );
+                let key_end = if nested { ':' } else { self.notation.key_end };
+                let key_name = self.key(key, depth)?;
+                self.rule(&one, &text!("{key_name} ws \"{key_end}\" ws {value}")?)?;
+                let (first, rest) = (text!("{name}-first-{}", n + 1)?, text!("{name}-rest-{}", n + 1)?);
+                let skip = if required(key) { "" } else { " | " };
+                let (other_first, other_rest) =
+                    if required(key) { ("", "") } else { (first.as_str(), rest.as_str()) };
+                self.rule(&text!("{name}-first-{n}")?, &text!("{one} {rest}{skip}{other_first}")?)?;
+                self.rule(&text!("{name}-rest-{n}")?, &text!("ws \",\" ws {one} {rest}{skip}{other_rest}")?)?;
             }
             let n = properties.len();
-            self.rule(&format!("{name}-first-{n}"), "\"\"");
-            self.rule(&format!("{name}-rest-{n}"), "\"\"");
-            all.push(format!("{name}-first-0"));
+            self.rule(&text!("{name}-first-{n}")?, "\"\"")?;
+            self.rule(&text!("{name}-rest-{n}")?, "\"\"")?;
+            all.push(text!("{name}-first-0")?);
         }
         any_of(&all)
     }
 
     /// A key, in quotes inside of Python's dictionaries.
-    fn key(&mut self, key: &str, depth: usize) -> String {
+    fn key(&mut self, key: &str, depth: usize) -> R<String> {
         match self.notation == Notation::PYTHON && depth > 0 {
             true => self.quoted(key),
             false => quote(key),
@@ -175,30 +180,30 @@ impl Writer<'_> {
     }
 
     /// A known string in any of the notation's quotes that it fits in.
-    fn quoted(&mut self, text: &str) -> String {
+    fn quoted(&mut self, text: &str) -> R<String> {
         let quotes = self.notation.quotes;
         let fits = |mark: &str, escapes: bool| !(text.contains(mark) || escapes && text.contains('\\'));
-        let mut all: Vec<String> = quotes
-            .iter()
-            .filter(|q| fits(q.mark, q.escapes))
-            .map(|q| format!("{} {} {}", self.marker(q.mark), quote(text), self.marker(q.mark)))
-            .collect();
+        let mut all = Vec::new();
+        for q in quotes.iter().filter(|q| fits(q.mark, q.escapes)) {
+            let mark = self.marker(q.mark)?;
+            all.push(text!("{mark} {} {mark}", quote(text)?)?);
+        }
         if all.is_empty() {
-            all.push(quote(&Json::from(text).to_string()));
+            all.push(quote(&json_text(text)?)?);
         }
         any_of(&all)
     }
 
     /// Any string.
-    fn string(&mut self) -> String {
+    fn string(&mut self) -> R<String> {
         let Some(quote) = self.notation.quotes.first().filter(|quote| !quote.escapes) else {
             let of = |q: &str| format!("\"{q}\" ([^{q}\\\\] | \"\\\\\" [^xuU])* \"{q}\"");
-            self.rule("string", &format!("{} | {}", of("'"), of("\\\"")));
-            return "string".to_owned();
+            self.rule("string", &format!("{} | {}", of("'"), of("\\\"")))?;
+            return Ok("string".to_owned());
         };
-        let text = self.until([quote.mark]);
-        let mark = self.marker(quote.mark);
-        format!("{mark} {text} {mark}")
+        let text = self.until([quote.mark])?;
+        let mark = self.marker(quote.mark)?;
+        text!("{mark} {text} {mark}")
     }
 
     /// Whether a schema has rules of its own, or is JSON: it has no keywords that these do not follow, and there are not
@@ -211,72 +216,71 @@ impl Writer<'_> {
     }
 
     /// A value under a schema.
-    fn literal(&mut self, name: &str, tool: &Tool, schema: &Json, depth: usize) -> String {
+    fn literal(&mut self, name: &str, tool: &Tool<'_>, schema: &Json, depth: usize) -> R<String> {
         let python = self.notation == Notation::PYTHON;
-        match shape(tool, schema) {
+        match shape(tool, schema)? {
             Shape::Choice(values) => {
                 let mut all = Vec::new();
                 for value in values {
-                    match value {
-                        Json::String(text) => all.push(self.quoted(text)),
-                        Json::Bool(true) if python => {
-                            all.extend(["\"True\"".to_owned(), "\"true\"".to_owned()])
-                        }
-                        Json::Bool(false) if python => {
-                            all.extend(["\"False\"".to_owned(), "\"false\"".to_owned()])
-                        }
-                        Json::Null if python => all.extend(["\"None\"".to_owned(), "\"null\"".to_owned()]),
-                        other => all.push(quote(&other.to_string())),
-                    }
+                    let one = match value {
+                        Json::String(text) => self.quoted(text)?,
+                        Json::Bool(true) if python => text!("\"True\" | \"true\"")?,
+                        Json::Bool(false) if python => text!("\"False\" | \"false\"")?,
+                        Json::Null if python => text!("\"None\" | \"null\"")?,
+                        other => quote(&json_text(other)?)?,
+                    };
+                    push(&mut all, one)?;
                 }
-                any_of(&all)
+                match all.as_slice() {
+                    [one] if python => text!("({one})"),
+                    all => any_of(all),
+                }
             }
-            Shape::Boolean if python => "(\"True\" | \"False\" | \"true\" | \"false\")".to_owned(),
-            Shape::Boolean => "(\"true\" | \"false\")".to_owned(),
+            Shape::Boolean if python => text!("(\"True\" | \"False\" | \"true\" | \"false\")"),
+            Shape::Boolean => text!("(\"true\" | \"false\")"),
             Shape::Text => match is_only_string(schema) {
                 true => self.string(),
                 // A string, or whatever else the schema names.
                 false => {
-                    let document = self.document(tool, schema);
+                    let document = self.document(tool, schema)?;
                     let null = if python && may_be_null(schema, 0) { " | \"None\"" } else { "" };
-                    format!("({} | {document}{null})", self.string())
+                    text!("({} | {document}{null})", self.string()?)
                 }
             },
             Shape::Document(schema) if self.is_plain(schema, depth) && schema.get("items").is_some() => {
-                let item = self.literal(&format!("{name}-item"), tool, &schema["items"], depth + 1);
-                self.rule(&format!("{name}-item"), &item);
-                format!("\"[\" ws ({name}-item (ws \",\" ws {name}-item)* ws)? \"]\"")
+                let item = self.literal(&text!("{name}-item")?, tool, &schema["items"], depth + 1)?;
+                self.rule(&text!("{name}-item")?, &item)?;
+                text!("\"[\" ws ({name}-item (ws \",\" ws {name}-item)* ws)? \"]\"")
             }
             Shape::Document(schema) if self.is_plain(schema, depth) && schema.get("properties").is_some() => {
-                let properties = schema["properties"].as_object();
-                let properties: Vec<(&str, &Json)> =
-                    properties.into_iter().flatten().map(|(key, schema)| (key.as_str(), schema)).collect();
+                let properties = schema["properties"].as_object().into_iter().flat_map(Map::iter);
+                let properties = gathered(properties.map(|(key, schema)| (key.as_str(), schema)))?;
                 let required = |key: &str| {
                     schema["required"]
                         .as_array()
                         .is_some_and(|keys| keys.iter().any(|k| k.as_str() == Some(key)))
                 };
                 let members =
-                    self.members(&format!("{name}-member"), tool, &properties, &required, depth + 1);
-                format!("\"{{\" ws {members} ws \"}}\"")
+                    self.members(&text!("{name}-member")?, tool, properties, &required, depth + 1)?;
+                text!("\"{{\" ws {members} ws \"}}\"")
             }
             Shape::Document(schema)
                 if python && self.is_plain(schema, depth) && alternatives(schema).is_some() =>
             {
                 let mut all = Vec::new();
                 for (n, schema) in alternatives(schema).into_iter().flatten().enumerate() {
-                    let one = format!("{name}-any-{n}");
-                    let value = self.literal(&one, tool, schema, depth + 1);
-                    self.rule(&one, &value);
-                    all.push(one);
+                    let one = text!("{name}-any-{n}")?;
+                    let value = self.literal(&one, tool, schema, depth + 1)?;
+                    self.rule(&one, &value)?;
+                    push(&mut all, one)?;
                 }
                 any_of(&all)
             }
             Shape::Document(schema) => {
-                let document = self.document(tool, schema);
+                let document = self.document(tool, schema)?;
                 match python && may_be_null(schema, 0) {
-                    true => format!("({document} | \"None\")"),
-                    false => document,
+                    true => text!("({document} | \"None\")"),
+                    false => Ok(document),
                 }
             }
         }
@@ -306,7 +310,7 @@ fn is_only_string(schema: &Json) -> bool {
 }
 
 /// What a parameter may be, seen through references.
-fn shape<'s>(tool: &'s Tool, schema: &'s Json) -> Shape<'s> {
+fn shape<'s>(tool: &'s Tool<'_>, schema: &'s Json) -> R<Shape<'s>> {
     let mut schema = schema;
     for _ in 0..32 {
         let Some(reference) = schema.get("$ref").and_then(Json::as_str) else { break };
@@ -316,22 +320,22 @@ fn shape<'s>(tool: &'s Tool, schema: &'s Json) -> Shape<'s> {
         }
     }
     if let Some(Json::Array(values)) = schema.get("enum") {
-        return Shape::Choice(values.iter().collect());
+        return Ok(Shape::Choice(gathered(values)?));
     }
     if let Some(value) = schema.get("const") {
-        return Shape::Choice(vec![value]);
+        return Ok(Shape::Choice(vec![value]));
     }
     if may_be_text(tool, schema, 0, &mut { MAX_STEPS }) {
-        return Shape::Text;
+        return Ok(Shape::Text);
     }
-    match schema.get("type").and_then(Json::as_str) {
+    Ok(match schema.get("type").and_then(Json::as_str) {
         Some("boolean") => Shape::Boolean,
         _ => Shape::Document(schema),
-    }
+    })
 }
 
 /// Whether a string is among the values of a schema, or anything at all.
-fn may_be_text(tool: &Tool, schema: &Json, depth: usize, steps: &mut usize) -> bool {
+fn may_be_text(tool: &Tool<'_>, schema: &Json, depth: usize, steps: &mut usize) -> bool {
     if depth > 8 || *steps == 0 {
         return true;
     }

@@ -4,15 +4,18 @@ use super::super::calls;
 use super::super::grammar::{At, Grammar, Notation, Rule, opens};
 use super::super::held::token_parts;
 use super::super::schema::{Schema, Tool};
-use super::{Part, ReplyGrammar};
+use super::Part;
+use crate::memory::{OutOfMemory, R, Text, gathered, joined, json_text, push, text};
 use indexmap::IndexMap;
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value as Json, json};
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 /// Rules and parts so far.
 pub(super) struct Writer<'a> {
     pub(super) grammar: &'static Grammar,
-    pub(super) schema: &'a Schema,
+    pub(super) schema: &'a Schema<'a>,
     token: &'a dyn Fn(&str) -> Option<u32>,
     /// The notation of literals.
     pub(super) notation: Notation,
@@ -23,9 +26,9 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(super) fn new(
         grammar: &'static Grammar,
-        schema: &'a Schema,
+        schema: &'a Schema<'a>,
         token: &'a dyn Fn(&str) -> Option<u32>,
-    ) -> Self {
+    ) -> R<Self> {
         let mut writer = Writer {
             grammar,
             schema,
@@ -34,11 +37,11 @@ impl<'a> Writer<'a> {
             rules: IndexMap::new(),
             parts: Vec::new(),
         };
-        writer.rule("ws", "[ \\t\\r\\n]{0,32}");
-        writer
+        writer.rule("ws", "[ \\t\\r\\n]{0,32}")?;
+        Ok(writer)
     }
 
-    pub(super) fn tools(&self) -> impl Iterator<Item = (usize, &'a Tool)> + use<'a> {
+    pub(super) fn tools(&self) -> impl Iterator<Item = (usize, &'a Tool<'a>)> + use<'a> {
         self.schema.tools().enumerate()
     }
 
@@ -47,10 +50,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Adds a rule, once.
-    pub(super) fn rule(&mut self, name: &str, expr: &str) {
+    pub(super) fn rule(&mut self, name: &str, expr: &str) -> R<()> {
         if !self.has_rule(name) {
-            self.rules.insert(name.to_owned(), expr.to_owned());
+            self.rules.try_reserve(1).map_err(|_| OutOfMemory)?;
+            self.rules.insert(text!("{name}")?, text!("{expr}")?);
         }
+        Ok(())
     }
 
     pub(super) fn has_rule(&self, name: &str) -> bool {
@@ -58,14 +63,14 @@ impl<'a> Writer<'a> {
     }
 
     /// The name of a part; equal parts are one.
-    pub(super) fn part(&mut self, kind: &str, part: Part) -> String {
+    pub(super) fn part(&mut self, kind: &str, part: Part) -> R<String> {
         if let Some((name, _)) = self.parts.iter().find(|(_, known)| *known == part) {
-            return name.clone();
+            return text!("{name}");
         }
         let count = self.parts.iter().filter(|(name, _)| name.starts_with(kind)).count();
-        let name = format!("{kind}-{count}");
-        self.parts.push((name.clone(), part));
-        name
+        let name = text!("{kind}-{count}")?;
+        push(&mut self.parts, (text!("{name}")?, part))?;
+        Ok(name)
     }
 
     /// How many rules there are.
@@ -73,58 +78,64 @@ impl<'a> Writer<'a> {
         self.rules.len()
     }
 
-    pub(super) fn finish(self) -> ReplyGrammar {
-        let used: HashSet<&str> = self.rules.values().flat_map(|expr| words(expr)).collect();
-        let line = |name: &str, expr: &str| format!("{name} ::= {}\n", expr.trim());
-        // The root first, as people write it.
-        let mut gbnf = self.rules.get("root").map_or(String::new(), |expr| line("root", expr));
-        for (name, expr) in self.rules.iter().filter(|(name, _)| used.contains(name.as_str())) {
-            gbnf.push_str(&line(name, expr));
+    /// The text and its parts.
+    pub(super) fn finish(self) -> R<(String, Vec<(String, Part)>)> {
+        let mut used = HashSet::new();
+        for word in self.rules.values().flat_map(|expr| words(expr)) {
+            used.try_reserve(1)?;
+            used.insert(word);
         }
-        ReplyGrammar { gbnf, parts: self.parts }
+        // The root first, as people write it.
+        let root = self.rules.get_key_value("root");
+        let others = self.rules.iter().filter(|(name, _)| used.contains(name.as_str()));
+        let mut gbnf = Text::default();
+        for (name, expr) in root.into_iter().chain(others) {
+            [name, " ::= ", expr.trim(), "\n"].into_iter().try_for_each(|part| gbnf.add(part))?;
+        }
+        Ok((gbnf.0, self.parts))
     }
 
     /// A marker, its tokens by number.
-    pub(super) fn marker(&self, marker: &str) -> String {
+    pub(super) fn marker(&self, marker: &str) -> R<String> {
         let (mut out, mut from) = (Vec::new(), 0);
         for part in token_parts(marker, &|text| (self.token)(text).is_some()) {
             if part.start > from {
-                out.push(quote(&marker[from..part.start]));
+                push(&mut out, quote(&marker[from..part.start])?)?;
             }
-            let id = (self.token)(&marker[part.clone()]);
-            out.extend(id.map(|id| format!("<[{id}]>")));
+            if let Some(id) = (self.token)(&marker[part.clone()]) {
+                push(&mut out, text!("<[{id}]>")?)?;
+            }
             from = part.end;
         }
         if from < marker.len() {
-            out.push(quote(&marker[from..]));
+            push(&mut out, quote(&marker[from..])?)?;
         }
-        out.join(" ")
+        joined(&out, " ")
     }
 
     /// The part of a marker that text must not contain, if it does not begin with a token anyway.
-    fn as_text<'m>(&self, marker: &'m str) -> Option<&'m str> {
+    fn as_text(&self, marker: &'static str) -> Option<&'static str> {
         let parts = token_parts(marker, &|text| (self.token)(text).is_some());
         let end = parts.first().map_or(marker.len(), |part| part.start);
         marker.get(..end).filter(|text| !text.is_empty())
     }
 
     /// Text up to the first of some markers.
-    pub(super) fn until<'m>(&mut self, markers: impl IntoIterator<Item = &'m str>) -> String {
-        let strings = markers.into_iter().filter_map(|marker| self.as_text(marker)).map(str::to_owned);
-        let mut strings: Vec<String> = strings.collect();
+    pub(super) fn until(&mut self, markers: impl IntoIterator<Item = &'static str>) -> R<String> {
+        let mut strings = gathered(markers.into_iter().filter_map(|marker| self.as_text(marker)))?;
         strings.sort_unstable();
         strings.dedup();
         self.part("text", Part::Until(strings))
     }
 
     /// What opens thinking, and thoughts with their end.
-    pub(super) fn thinking(&mut self) -> Option<(String, (String, String))> {
+    pub(super) fn thinking(&mut self) -> R<Option<(String, (String, String))>> {
         let (open, close) = self.grammar.think;
         if open.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let thoughts = self.until([close]);
-        Some((self.marker(open), (thoughts, self.marker(close))))
+        let thoughts = self.until([close])?;
+        Ok(Some((self.marker(open)?, (thoughts, self.marker(close)?))))
     }
 
     /// The rules that begin calls.
@@ -133,79 +144,79 @@ impl<'a> Writer<'a> {
     }
 
     /// Text that begins no call; control tokens that may stand in it are markers of content, and thinking.
-    pub(super) fn free_text(&mut self) -> String {
-        let triggers: Vec<&str> = self.openers().map(|rule| rule.1).collect();
-        let text = self.until(triggers);
+    pub(super) fn free_text(&mut self) -> R<&'static str> {
+        let text = self.until(self.openers().map(|rule| rule.1))?;
         let content = |rule: &&Rule| (rule.0, rule.2) == (At::Content, At::Content);
         let markers = self.grammar.rules.iter().filter(content).map(|rule| rule.1);
-        let mut tokens: Vec<String> = markers
-            .filter(|marker| self.as_text(marker).is_none())
-            .map(|marker| self.marker(marker))
-            .collect();
+        let mut tokens = Vec::new();
+        for marker in markers.filter(|marker| self.as_text(marker).is_none()) {
+            push(&mut tokens, self.marker(marker)?)?;
+        }
         if self.as_text(self.grammar.think.0).is_none()
-            && let Some((open, (thoughts, close))) = self.thinking()
+            && let Some((open, (thoughts, close))) = self.thinking()?
         {
-            tokens.push(format!("{open} {thoughts} {close}"));
+            push(&mut tokens, text!("{open} {thoughts} {close}")?)?;
         }
         let free = match tokens.is_empty() {
             true => text,
-            false => format!("{text} (({}) {text})*", tokens.join(" | ")),
+            false => text!("{text} (({}) {text})*", joined(&tokens, " | ")?)?,
         };
-        self.rule("free", &free);
-        "free".to_owned()
+        self.rule("free", &free)?;
+        Ok("free")
     }
 
     /// The beginning of a trigger at the end of a reply, where free text may not stop by itself: `>` before `>>>`.
-    pub(super) fn ending(&mut self) -> String {
+    pub(super) fn ending(&mut self) -> R<String> {
         let mut ends: Vec<String> = Vec::new();
         for rule in self.openers() {
             let Some(text) = self.as_text(rule.1) else { continue };
             let parts = text.char_indices().skip(1).filter_map(|(i, _)| text.get(..i));
-            ends.extend(parts.filter(|part| text.ends_with(part)).map(quote));
+            for part in parts.filter(|part| text.ends_with(part)) {
+                push(&mut ends, quote(part)?)?;
+            }
         }
-        if ends.is_empty() { String::new() } else { format!("({})?", ends.join(" | ")) }
+        if ends.is_empty() { Ok(String::new()) } else { text!("({})?", joined(&ends, " | ")?) }
     }
 
     /// The answer, in the marks of the format or without.
-    pub(super) fn answer(&mut self) -> String {
-        let answer = self.part("answer", Part::Answer);
+    pub(super) fn answer(&mut self) -> R<String> {
+        let answer = self.part("answer", Part::Answer)?;
         let (open, close) = self.grammar.answer;
         if open.is_empty() {
-            return answer;
+            return Ok(answer);
         }
-        let (open, close) = (self.marker(open), self.marker(close));
-        format!("({answer} | {open} ws {answer} (ws {close})?)")
+        let (open, close) = (self.marker(open)?, self.marker(close)?);
+        text!("({answer} | {open} ws {answer} (ws {close})?)")
     }
 
     /// A tool's arguments as a JSON object, also where the schema says nothing of types, or allows others.
-    pub(super) fn arguments(&mut self, tool: &Tool) -> String {
-        let mut schema = match tool.has_parameters() {
-            true => tool.parameters().clone(),
-            false => json!({"type": "object", "properties": {}, "additionalProperties": false}),
+    pub(super) fn arguments(&mut self, tool: &Tool<'_>) -> R<String> {
+        let Some(map) = tool.parameters().as_object().filter(|_| tool.has_parameters()) else {
+            let none = text!(r#"{{"type":"object","properties":{{}},"additionalProperties":false}}"#)?;
+            return self.part("arguments", Part::Schema(none));
         };
-        if let Json::Object(map) = &mut schema {
-            let allows =
-                |kinds: &Json| kinds.as_array().is_some_and(|kinds| kinds.contains(&json!("object")));
-            if map.get("type").is_none_or(allows) {
-                map.insert("type".to_owned(), json!("object"));
-            } else if map["type"] != "object" {
+        let object = json!("object");
+        let schema = match map.get("type") {
+            Some(kind) if *kind == object => json_text(map)?,
+            Some(kind) if !kind.as_array().is_some_and(|kinds| kinds.contains(&object)) => {
                 // Nothing satisfies it, which the schema's own error says.
-                map.insert("allOf".to_owned(), json!([{"type": "object"}]));
+                json_text(&With(map, &[("allOf", Some(&json!([{"type": "object"}])))]))?
             }
-        }
+            _ => json_text(&With(map, &[("type", Some(&object))]))?,
+        };
         self.part("arguments", Part::Schema(schema))
     }
 
     /// A document of a schema inside of a tool's.
-    pub(super) fn document(&mut self, tool: &Tool, schema: &Json) -> String {
-        let mut schema = schema.clone();
-        if let Json::Object(map) = &mut schema {
-            for key in ["$defs", "definitions"] {
-                if let Some(definitions) = tool.parameters().get(key) {
-                    map.entry(key).or_insert_with(|| definitions.clone());
-                }
-            }
-        }
+    pub(super) fn document(&mut self, tool: &Tool<'_>, schema: &Json) -> R<String> {
+        let definition = |key| match schema.get(key) {
+            Some(own) => (key, Some(own)),
+            None => (key, tool.parameters().get(key)),
+        };
+        let schema = match schema {
+            Json::Object(map) => json_text(&With(map, &["$defs", "definitions"].map(definition)))?,
+            schema => json_text(schema)?,
+        };
         self.part("value", Part::Schema(schema))
     }
 
@@ -215,28 +226,45 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A GBNF literal.
-pub(super) fn quote(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' || c == '\u{7f}' => out.push_str(&format!("\\x{:02X}", u32::from(c))),
-            c => out.push(c),
-        }
+/// An object with these members in place of its own, those that are there.
+struct With<'a>(&'a Map<String, Json>, &'a [(&'a str, Option<&'a Json>)]);
+
+impl Serialize for With<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let With(own, others) = self;
+        let other = |key: &str| others.iter().find(|(other, _)| *other == key)?.1;
+        let own_members = own.iter().map(|(key, value)| (key.as_str(), other(key).unwrap_or(value)));
+        let more = others.iter().filter(|(key, _)| !own.contains_key(*key));
+        serializer.collect_map(own_members.chain(more.filter_map(|(key, value)| Some((*key, (*value)?)))))
     }
-    out.push('"');
-    out
+}
+
+/// A GBNF literal.
+pub(super) fn quote(text: &str) -> R<String> {
+    let mut out = Text::default();
+    out.add("\"")?;
+    // What needs no escape is copied in stretches.
+    for stretch in text.split_inclusive(|c| matches!(c, '"' | '\\' | '\0'..' ' | '\u{7f}')) {
+        let mut chars = stretch.chars();
+        match chars.next_back() {
+            Some(c @ ('"' | '\\')) => write!(out, "{}\\{c}", chars.as_str()),
+            Some('\n') => write!(out, "{}\\n", chars.as_str()),
+            Some('\r') => write!(out, "{}\\r", chars.as_str()),
+            Some('\t') => write!(out, "{}\\t", chars.as_str()),
+            Some(c @ ('\0'..' ' | '\u{7f}')) => write!(out, "{}\\x{:02X}", chars.as_str(), u32::from(c)),
+            _ => out.write_str(stretch),
+        }
+        .map_err(|_| OutOfMemory)?;
+    }
+    out.add("\"")?;
+    Ok(out.0)
 }
 
 /// Alternatives as one expression.
-pub(super) fn any_of(alternatives: &[String]) -> String {
+pub(super) fn any_of(alternatives: &[String]) -> R<String> {
     match alternatives {
-        [one] => one.clone(),
-        all => format!("({})", all.join(" | ")),
+        [one] => text!("{one}"),
+        all => text!("({})", joined(all, " | ")?),
     }
 }
 

@@ -1,0 +1,99 @@
+//! What is made of many tools is reserved fallibly: each allocation is refused once, and what comes back is an error, or
+//! what it would have been.
+//!
+//! An allocation that is not reserved fallibly ends this whole process.
+
+use happy_chat::{
+    Channel, ConstraintError, ReplyFormat, ReplyGrammar, ReplyParser, ReplyShape, ToolChoice, reply_grammar,
+};
+use happy_testkit::{Meter, granted, refusing_from};
+use serde_json::{Value, json};
+
+#[global_allocator]
+static METER: Meter = Meter;
+
+/// Allocations of this many bytes and above are refused, one at a time. Smaller ones are of constant size, or tables of objects
+/// with few members, for which memory is asked and given back before serde_json takes it.
+const LEAST: usize = 1 << 10;
+
+/// Tools with something of everything, one of them with a name that few notations can carry.
+fn tools() -> Vec<Value> {
+    let text = |i: usize| format!("Word{i} ").repeat(200);
+    let tool = |i: usize| {
+        let mut parameters = json!({"type": "object",
+            "$defs": {"place": {"type": "object", "properties": {"lat": {"type": "number"}}, "required": ["lat"]}},
+            "properties": {
+                "city": {"type": "string", "description": text(i)},
+                "at": {"$ref": "#/$defs/place"},
+                "tags": {"type": "array", "items": {"type": "string"}},
+                "kind": {"enum": (0..i).map(|n| format!("kind \"{n}\" of {i}")).collect::<Vec<_>>()},
+                "limit": {"anyOf": [{"type": "integer"}, {"type": "null"}]}},
+            "required": ["city", "at"]});
+        if i == 30 {
+            parameters["properties"]["(a)".repeat(500)] = json!({"type": "string"});
+        }
+        json!({"type": "function", "function": {"name": format!("tool_{i}"), "description": text(i), "parameters": parameters}})
+    };
+    (0..60).map(tool).collect()
+}
+
+/// The grammar of a format's replies.
+fn grammar(
+    format: ReplyFormat,
+    choice: &ToolChoice,
+    tools: &[Value],
+) -> Result<Option<ReplyGrammar>, ConstraintError> {
+    reply_grammar(&ReplyShape {
+        format,
+        opened: if format == ReplyFormat::Harmony { Channel::Control } else { Channel::Content },
+        may_think: true,
+        tools,
+        choice: granted(|| choice.clone()),
+        answer: false,
+        token: &|_| None,
+    })
+}
+
+/// Refuses each allocation of `work` in turn, or one in about ten; the result must then be the error, or as without. Returns how
+/// many were refused.
+fn refuse_each<T: PartialEq>(all: bool, work: impl Fn() -> Result<T, ConstraintError>) -> usize {
+    let expected = work();
+    let (mut n, mut count) = (1, 0);
+    loop {
+        let (found, refused) = refusing_from(LEAST, n, &work);
+        if !refused {
+            assert!(found == expected);
+            return count;
+        }
+        // A collection may ask again for less, and get it.
+        let right = found == expected || matches!(found, Err(ConstraintError::OutOfMemory(_)));
+        assert!(right, "allocation {n}: {:?}", found.err());
+        n += if all { 1 } else { 1 + n / 10 };
+        count += 1;
+    }
+}
+
+#[test]
+fn parsers_of_sixty_tools_without_memory_are_an_error() {
+    let tools = tools();
+    let count = refuse_each(true, || {
+        let parser = ReplyParser::new(ReplyFormat::Hermes).with_tools(&tools)?;
+        Ok(parser.after_conversation(["word1", "Word2"])?.channel())
+    });
+    assert!(count > 100, "{count} allocations");
+}
+
+#[test]
+fn grammars_of_sixty_tools_without_memory_are_an_error() {
+    use ReplyFormat::*;
+    let tools = tools();
+    let long = ToolChoice::Named("t".repeat(LEAST));
+    for format in ReplyFormat::ALL.iter().copied() {
+        // One of each kind of notation is tried with every allocation.
+        let all = [Hermes, Qwen3Coder, Mistral, Gemma4, Lfm2, Harmony].contains(&format);
+        let count = refuse_each(all, || grammar(format, &ToolChoice::Auto, &tools));
+        assert!(!all || count > 100, "{format}: {count} allocations");
+        refuse_each(all, || grammar(format, &ToolChoice::Required, &tools[30..31]));
+    }
+    assert!(refuse_each(true, || grammar(Hermes, &long, &tools)) > 0);
+}
