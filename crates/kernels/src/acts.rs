@@ -60,11 +60,11 @@ pub struct Acts<'a> {
     pub k: usize,
     /// `[rows][k]` for [`ActKind::F32`].
     pub x: &'a [f32],
-    /// `[rows][k]` quantised values, -127 ..= 127.
+    /// `[rows][k]` quantized values, -127 ..= 127.
     pub q: &'a [i8],
     /// `[rows][k / unit]` scales.
     pub d: &'a [f32],
-    /// `[rows][k / 16]` sums of 16 consecutive quantised values.
+    /// `[rows][k / 16]` sums of 16 consecutive quantized values.
     pub sums: &'a [i16],
 }
 
