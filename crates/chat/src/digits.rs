@@ -6,18 +6,20 @@
 
 use std::ops::Range;
 
+use crate::memory::{R, Text, gathered, json_text, push};
+use serde::de::Error;
 use serde_json::Value as Json;
 
 /// The member beside the `arguments` of a call that holds their text, if its numbers say more than the value's.
 pub(crate) const TEXT_KEY: &str = "arguments_text";
 
 /// The numbers of a JSON text, in order.
-pub(crate) fn numbers(json: &str) -> Vec<&str> {
-    places(json).into_iter().filter_map(|place| json.get(place)).collect()
+pub(crate) fn numbers(json: &str) -> R<Vec<&str>> {
+    gathered(places(json)?.into_iter().filter_map(|place| json.get(place)))
 }
 
 /// Where the numbers of a JSON text are.
-fn places(json: &str) -> Vec<Range<usize>> {
+fn places(json: &str) -> R<Vec<Range<usize>>> {
     let mut found = Vec::new();
     // What begins or continues at a byte.
     let (mut in_string, mut escaped, mut number) = (false, false, None);
@@ -25,7 +27,7 @@ fn places(json: &str) -> Vec<Range<usize>> {
         let in_number = matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E' | b'0'..=b'9');
         match number {
             Some(_) if in_number => continue,
-            Some(start) => found.push(start..i),
+            Some(start) => push(&mut found, start..i)?,
             None => {}
         }
         number = (!in_string && (byte == b'-' || byte.is_ascii_digit())).then_some(i);
@@ -36,28 +38,29 @@ fn places(json: &str) -> Vec<Range<usize>> {
             _ => {}
         }
     }
-    found.extend(number.map(|start| start..json.len()));
-    found
+    number.map_or(Ok(()), |start| push(&mut found, start..json.len()))?;
+    Ok(found)
 }
 
 /// The JSON text of `value`, with its numbers as they are in `written`. If those are other numbers, as in a text that has
 /// a key twice, they are as `serde_json` writes them.
-pub(crate) fn text_of(value: &Json, written: &[impl AsRef<str>]) -> String {
-    let plain = value.to_string();
-    let places = places(&plain);
-    let mut out = String::with_capacity(plain.len());
+pub(crate) fn text_of(value: &Json, written: &[impl AsRef<str>]) -> R<String> {
+    let plain = json_text(value)?;
+    let places = places(&plain)?;
+    let mut out = Text::default();
     let mut done = 0;
     for (place, written) in places.iter().zip(written) {
         let between = plain.get(done..place.start).unwrap_or_default();
         let rounded = plain.get(place.clone()).unwrap_or_default();
         if !is_same(rounded, written.as_ref()) {
-            return plain;
+            return Ok(plain);
         }
-        out.extend([between, written.as_ref()]);
+        out.add(between)?;
+        out.add(written.as_ref())?;
         done = place.end;
     }
-    out.push_str(plain.get(done..).unwrap_or_default());
-    if places.len() == written.len() { out } else { plain }
+    out.add(plain.get(done..).unwrap_or_default())?;
+    Ok(if places.len() == written.len() { out.0 } else { plain })
 }
 
 /// Whether `rounded` is what `serde_json` makes of `written`; it rounds to one of the two nearest floats.
@@ -84,11 +87,7 @@ pub(crate) fn is_integer(number: &str) -> bool {
 /// [`json::parse`](crate::json::parse) if memory is refused.
 pub fn messages_from_json(text: &str) -> serde_json::Result<Json> {
     let mut json = crate::json::parse(text)?;
-    let numbers = numbers(text);
-    // Of a key that stands twice only the last value is left, and which numbers were its own is not known.
-    if numbers.len() == count(&json) {
-        keep(&mut json, &mut numbers.as_slice());
-    }
+    keep_all(&mut json, text).map_err(|_| Error::custom("out of memory"))?;
     Ok(json)
 }
 
@@ -102,19 +101,26 @@ pub(crate) fn count(json: &Json) -> usize {
     }
 }
 
+/// Adds the texts of arguments to what was read of `text`.
+fn keep_all(json: &mut Json, text: &str) -> R<()> {
+    let numbers = numbers(text)?;
+    // Of a key that stands twice only the last value is left, and which numbers were its own is not known.
+    if numbers.len() == count(json) { keep(json, &mut numbers.as_slice()) } else { Ok(()) }
+}
+
 /// Adds the texts of arguments. `rest`: the numbers from this value on.
-fn keep(json: &mut Json, rest: &mut &[&str]) {
+fn keep(json: &mut Json, rest: &mut &[&str]) -> R<()> {
     match json {
-        Json::Array(items) => items.iter_mut().for_each(|item| keep(item, rest)),
+        Json::Array(items) => items.iter_mut().try_for_each(|item| keep(item, rest))?,
         Json::Object(map) => {
             let mut text = None;
             for (key, value) in map.iter_mut() {
                 if key == "arguments" && value.is_object() {
                     let (own, after) = rest.split_at_checked(count(value)).unwrap_or_default();
                     *rest = after;
-                    text = lossless(value, own);
+                    text = lossless(value, own)?;
                 } else {
-                    keep(value, rest);
+                    keep(value, rest)?;
                 }
             }
             if let Some(text) = text {
@@ -124,12 +130,13 @@ fn keep(json: &mut Json, rest: &mut &[&str]) {
         Json::Number(_) => *rest = rest.get(1..).unwrap_or_default(),
         _ => {}
     }
+    Ok(())
 }
 
 /// The text of `value`, unless it is the one that `serde_json` writes.
-fn lossless(value: &Json, written: &[&str]) -> Option<String> {
-    let (plain, text) = (value.to_string(), text_of(value, written));
-    (text != plain).then_some(text)
+fn lossless(value: &Json, written: &[&str]) -> R<Option<String>> {
+    let (plain, text) = (json_text(value)?, text_of(value, written)?);
+    Ok((text != plain).then_some(text))
 }
 
 #[cfg(test)]
@@ -139,9 +146,9 @@ mod tests {
     #[test]
     fn numbers_are_found_outside_of_strings() {
         let text = r#"{"a-1": [-0, 1e5,"\"2\\",3.10], "b": true,"c":12345678901234567890123}"#;
-        assert_eq!(numbers(text), ["-0", "1e5", "3.10", "12345678901234567890123"]);
-        assert_eq!(numbers("12"), ["12"]);
-        assert_eq!(numbers(""), [""; 0]);
+        assert_eq!(numbers(text).unwrap(), ["-0", "1e5", "3.10", "12345678901234567890123"]);
+        assert_eq!(numbers("12").unwrap(), ["12"]);
+        assert_eq!(numbers("").unwrap(), [""; 0]);
     }
 
     #[test]
@@ -157,7 +164,7 @@ mod tests {
         ];
         for (text, expect) in cases {
             let value: Json = serde_json::from_str(text).unwrap();
-            assert_eq!(text_of(&value, &numbers(text)), expect, "{text}");
+            assert_eq!(text_of(&value, &numbers(text).unwrap()).unwrap(), expect, "{text}");
         }
     }
 }

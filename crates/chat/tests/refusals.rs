@@ -1,6 +1,6 @@
 //! Memory that the system refuses: whichever large allocation fails, compiling or rendering ends with an error.
 
-use happy_chat::{ChatTemplate, Message, TemplateError, TemplateInput};
+use happy_chat::{ChatTemplate, Message, TemplateError, TemplateInput, messages_from_json};
 use happy_testkit::{Meter, refusing};
 
 #[global_allocator]
@@ -47,4 +47,28 @@ fn refused_memory_is_an_error() {
         assert!(refusals > 5, "template {number}: {refusals} large allocations only");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Messages with calls of many numbers that a value cannot hold.
+#[test]
+fn messages_without_memory_are_an_error() {
+    let numbers = vec!["1.10"; 2000].join(",");
+    let text = format!(
+        r#"[{{"role":"assistant","tool_calls":[{{"function":{{"name":"f","arguments":{{"a":[{numbers}]}}}}}}]}}]"#
+    );
+    let whole = messages_from_json(&text).unwrap();
+    assert!(whole[0]["tool_calls"][0]["function"]["arguments_text"].as_str().unwrap().contains("1.10,1.10"));
+    let mut refusals = 0;
+    for n in 1.. {
+        let (result, reached) = refusing(n, || messages_from_json(&text));
+        match result {
+            Err(error) if reached => assert!(error.is_data(), "{error}"),
+            result => assert_eq!(result.unwrap(), whole),
+        }
+        if !reached {
+            break;
+        }
+        refusals += 1;
+    }
+    assert!(refusals > 10, "{refusals} large allocations only");
 }

@@ -127,7 +127,7 @@ pub(super) struct Literal {
 impl Literal {
     /// The value as JSON.
     pub(super) fn text(&self) -> String {
-        digits::text_of(&self.value, &self.numbers)
+        digits::text_of(&self.value, &self.numbers).unwrap_or_else(|_| self.value.to_string())
     }
 }
 

@@ -210,7 +210,9 @@ impl Draft {
         }
         self.hand_on(out);
         let arguments = Json::Object(schema::object(&self.arguments)?);
-        let arguments_text = digits::text_of(&arguments, &digits::numbers(&self.arguments));
+        let numbers = digits::numbers(&self.arguments);
+        let arguments_text = numbers.and_then(|numbers| digits::text_of(&arguments, &numbers));
+        let arguments_text = arguments_text.map_err(|_| "out of memory")?;
         let Json::Object(arguments) = arguments else { return Ok(()) };
         let done = std::mem::take(self);
         let call = ToolCall { id: done.id, name: done.name.unwrap_or_default(), arguments, arguments_text };

@@ -167,7 +167,8 @@ fn looks_like(original: &str) -> Option<Literal> {
         // A string would stand without quotes; these belong to it.
         Ok(Json::String(_)) => None,
         Ok(value) => {
-            Some(Literal { value, numbers: digits::numbers(text).into_iter().map(str::to_owned).collect() })
+            let numbers = digits::numbers(text).unwrap_or_default();
+            Some(Literal { value, numbers: numbers.into_iter().map(str::to_owned).collect() })
         }
         // Templates that print values as Python does leave their mark on models.
         Err(_) => match original.trim_start().chars().next() {

@@ -1,5 +1,7 @@
 //! What can go wrong with a template.
 
+use crate::OutOfMemory;
+
 /// A template that cannot be compiled or rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -70,6 +72,12 @@ pub(super) type R<T> = Result<T, Box<Fail>>;
 /// An operation that failed.
 pub(super) fn fail<T>(message: impl Into<String>) -> R<T> {
     Err(Box::new(Fail::Runtime(message.into())))
+}
+
+impl From<OutOfMemory> for Box<Fail> {
+    fn from(_: OutOfMemory) -> Self {
+        Box::new(Fail::Memory)
+    }
 }
 
 impl Fail {

@@ -380,7 +380,7 @@ impl Cx<'_> {
                     let value = match text {
                         Some(text) if key == "arguments" => {
                             self.budget.bytes(text.len())?;
-                            self.exact_json_value(value, &digits::numbers(text), origin, depth + 1)?
+                            self.exact_json_value(value, &digits::numbers(text)?, origin, depth + 1)?
                         }
                         Some(_) if key == digits::TEXT_KEY => continue,
                         _ => self.json_part(value, digits, origin, depth + 1)?,

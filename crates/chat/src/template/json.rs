@@ -180,8 +180,8 @@ pub(super) fn from_json(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     match crate::json::parse(text.as_str()) {
         Ok(json) => {
             // Python's floats are rounded, its integers are not.
-            let exact = |number| if digits::is_integer(number) { number } else { "" };
-            let numbers: Vec<&str> = digits::numbers(text.as_str()).into_iter().map(exact).collect();
+            let mut numbers = digits::numbers(text.as_str())?;
+            numbers.iter_mut().filter(|number| !digits::is_integer(number)).for_each(|number| *number = "");
             cx.exact_json_value(&json, &numbers, text.origin(), 0)
         }
         Err(e) if e.is_data() => Err(Box::new(Fail::Memory)),
