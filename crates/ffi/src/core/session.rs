@@ -34,7 +34,7 @@ pub struct SessionMemory {
 
 /// The context, idle or at work.
 enum Work {
-    Idle(Context),
+    Idle(Box<Context>),
     Turn(Box<Running>),
     /// Only while one becomes the other.
     Moving,
@@ -216,7 +216,7 @@ impl Session {
         if let (Err(failure), true) = (&conversation, needs_template) {
             return Err(failure.clone());
         }
-        let work = Work::Idle(engine.context()?);
+        let work = Work::Idle(Box::new(engine.context()?));
         let fixed = usize::from(options.system.is_some());
         let state = State { conversation, work, fixed, shown: None, finish: None };
         Ok(Self { state: Mutex::new(state), closing: Cancel::new() })

@@ -52,9 +52,9 @@ impl TurnSettings {
 }
 
 enum Run {
-    Going(Generation<Context>),
+    Going(Box<Generation<Box<Context>>>),
     /// Cancelled before there was anything to compute.
-    Nothing(Context),
+    Nothing(Box<Context>),
 }
 
 /// A running turn, which owns the session's context.
@@ -67,12 +67,12 @@ pub(super) struct Turn {
 
 impl Turn {
     /// Runs what was prepared in a context.
-    pub(super) fn new(prepared: Prepared, context: Context, coalesce: Coalesce) -> Self {
-        Self { run: Run::Going(prepared.run(context)), outbox: Outbox::new(coalesce), reply: None }
+    pub(super) fn new(prepared: Prepared, context: Box<Context>, coalesce: Coalesce) -> Self {
+        Self { run: Run::Going(Box::new(prepared.run(context))), outbox: Outbox::new(coalesce), reply: None }
     }
 
     /// A turn that was cancelled while its prompt was rendered or tokenized, or its grammar compiled: it ends as later ones do.
-    pub(super) fn cancelled(context: Context) -> Self {
+    pub(super) fn cancelled(context: Box<Context>) -> Self {
         let mut outbox = Outbox::new(Coalesce::default());
         outbox.push(Event::Done(Finish::cancelled()));
         Self { run: Run::Nothing(context), outbox, reply: None }
@@ -112,7 +112,7 @@ impl Turn {
     }
 
     /// Gives the context back, and the whole answer.
-    pub(super) fn end(self) -> (Context, Option<Reply>) {
+    pub(super) fn end(self) -> (Box<Context>, Option<Reply>) {
         let context = match self.run {
             Run::Going(generation) => generation.into_context(),
             Run::Nothing(context) => context,

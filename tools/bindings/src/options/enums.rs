@@ -40,8 +40,8 @@ pub(super) fn values(header: &Header, name: &str, file: &str) -> Result<String> 
 fn prefix(item: &Enum) -> &str {
     let Some((first, rest)) = item.values.split_first() else { return "" };
     let common = |len: &usize| rest.iter().all(|value| value.name.starts_with(&first.name[..*len]));
-    let ends = first.name.match_indices('_').map(|(at, _)| at + 1);
-    &first.name[..ends.filter(common).last().unwrap_or(0)]
+    let mut ends = first.name.rmatch_indices('_').map(|(at, _)| at + 1);
+    &first.name[..ends.find(common).unwrap_or(0)]
 }
 
 #[cfg(test)]
