@@ -6,8 +6,9 @@
 //!                                                       -- reasoning, calls ---------> their events
 //! ```
 
+use crate::chat::ReplyEvent;
 use crate::decode_loop::DecodeLoop;
-use crate::reply_reader::ReplyReader;
+use crate::reply_reader::{ReplyReader, event_of};
 use crate::reserve::refused;
 use crate::stop::StopBuffer;
 use crate::{Cancel, Context, EngineError, Event, FinishReason, Form};
@@ -15,6 +16,7 @@ use happy_sampler::Sampler;
 use happy_tokenizer::TokenId;
 use std::borrow::BorrowMut;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// How to generate.
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ pub struct Prepared {
     steps: DecodeLoop,
     /// Takes a reply apart; `None` if a text is continued, or once the reply is whole.
     reader: Option<Box<ReplyReader>>,
+    /// The tool of the call whose arguments come.
+    tool: Arc<str>,
     /// Text, or content of a reply, on its way out.
     content: StopBuffer,
     /// Bytes of it that went out.
@@ -182,9 +186,16 @@ impl Prepared {
         must_complete: bool,
         reader: Option<Box<ReplyReader>>,
     ) -> Result<Self, EngineError> {
-        let content = StopBuffer::new(stop)?;
-        let ready = VecDeque::new();
-        let mut all = Self { steps, reader, content, content_len: 0, must_complete, ready, over: false };
+        let mut all = Self {
+            steps,
+            reader,
+            tool: Arc::default(),
+            content: StopBuffer::new(stop)?,
+            content_len: 0,
+            must_complete,
+            ready: VecDeque::new(),
+            over: false,
+        };
         all.reserve(EVENTS)?;
         Ok(all)
     }
@@ -225,19 +236,18 @@ impl Prepared {
     }
 
     /// Content goes through the stop strings; everything else goes out as it is, and only before a stop string.
-    fn tell(&mut self, events: Vec<Event>) -> Result<(), EngineError> {
+    fn tell(&mut self, events: Vec<ReplyEvent>) -> Result<(), EngineError> {
         for event in events {
             if self.content.found().is_some() {
                 break;
             }
-            match event {
-                Event::Text(text) => self.content.push(&text)?,
-                other => {
-                    // A stop string does not run over reasoning or a call.
-                    self.content.finish();
-                    self.release()?;
-                    self.say(other)?;
-                }
+            if let ReplyEvent::Content(text) = event {
+                self.content.push(&text)?;
+            } else if let Some(event) = event_of(event, &mut self.tool) {
+                // A stop string does not run over reasoning or a call.
+                self.content.finish();
+                self.release()?;
+                self.say(event)?;
             }
         }
         self.release()

@@ -12,18 +12,20 @@ pub(crate) struct ReplyReader {
     parser: ReplyParser,
     said: Said,
     recorder: Recorder,
-    /// The tool of the call whose arguments come.
-    tool: Arc<str>,
 }
 
 impl ReplyReader {
     /// A reader at the beginning of a reply; `recorder` is given its tokens.
     pub(crate) fn new(parser: ReplyParser, recorder: Recorder) -> Self {
-        Self { parser, said: Said::default(), recorder, tool: Arc::default() }
+        Self { parser, said: Said::default(), recorder }
     }
 
     /// Reads the text and the marker that a token completed, and tells the loop whether the model is thinking.
-    pub(crate) fn read(&mut self, token: TokenId, steps: &mut DecodeLoop) -> Result<Vec<Event>, EngineError> {
+    pub(crate) fn read(
+        &mut self,
+        token: TokenId,
+        steps: &mut DecodeLoop,
+    ) -> Result<Vec<ReplyEvent>, EngineError> {
         if !matches!(steps.ending(), Some(FinishReason::EndOfGeneration(_))) {
             self.said.push(token, steps.text(), steps.marker())?;
         }
@@ -32,7 +34,7 @@ impl ReplyReader {
             events.extend(self.parser.push_control(marker));
         }
         steps.set_thinking(self.parser.channel() == Channel::Reasoning);
-        Ok(events_of(events, &mut self.tool))
+        Ok(events)
     }
 
     /// Whether a call has begun and not ended.
@@ -41,30 +43,26 @@ impl ReplyReader {
     }
 
     /// No more tokens will come: the last events, the reply as a whole, and what records it.
-    pub(crate) fn finish(mut self) -> (Vec<Event>, Reply, impl FnOnce(&Reply)) {
+    pub(crate) fn finish(self) -> (Vec<ReplyEvent>, Reply, impl FnOnce(&Reply)) {
         let (events, reply) = self.parser.finish();
-        let record = move |reply: &Reply| self.recorder.record(reply, self.said);
-        (events_of(events, &mut self.tool), reply, record)
+        (events, reply, move |reply: &Reply| self.recorder.record(reply, self.said))
     }
 }
 
-/// The parser's events as a generation's; `tool` is the tool of the last call.
-fn events_of(events: Vec<ReplyEvent>, tool: &mut Arc<str>) -> Vec<Event> {
-    let event_of = |event| {
-        Some(match event {
-            ReplyEvent::Content(text) => Event::Text(text.into()),
-            ReplyEvent::Reasoning(text) => Event::Reasoning(text.into()),
-            ReplyEvent::CallStart { index, name, id } => {
-                *tool = name.into();
-                Event::CallStart { index, name: tool.clone(), id }
-            }
-            ReplyEvent::CallArguments { index, delta } => {
-                Event::CallArguments { index, name: tool.clone(), text: delta.into() }
-            }
-            ReplyEvent::CallEnd { index, call } => Event::Call { index, call },
-            ReplyEvent::Malformed { index, reason } => Event::MalformedCall { index, reason },
-            _ => return None,
-        })
-    };
-    events.into_iter().filter_map(event_of).collect()
+/// An event of the parser as one of a generation; `tool` is the tool of the last call.
+pub(crate) fn event_of(event: ReplyEvent, tool: &mut Arc<str>) -> Option<Event> {
+    Some(match event {
+        ReplyEvent::Content(text) => Event::Text(text.into()),
+        ReplyEvent::Reasoning(text) => Event::Reasoning(text.into()),
+        ReplyEvent::CallStart { index, name, id } => {
+            *tool = name.into();
+            Event::CallStart { index, name: tool.clone(), id }
+        }
+        ReplyEvent::CallArguments { index, delta } => {
+            Event::CallArguments { index, name: tool.clone(), text: delta.into() }
+        }
+        ReplyEvent::CallEnd { index, call } => Event::Call { index, call },
+        ReplyEvent::Malformed { index, reason } => Event::MalformedCall { index, reason },
+        _ => return None,
+    })
 }
