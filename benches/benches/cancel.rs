@@ -134,7 +134,7 @@ fn main() -> Result<(), Error> {
 }
 
 fn prefill(context: &mut Context, ids: &[u32], cancel: &Cancel) -> bool {
-    let done = context.prefill_until(0, ids, cancel, &mut |_| ()).is_ok();
+    let done = context.prefill_until(0, ids, cancel).is_ok();
     let _ = context.truncate(0, 0);
     done
 }

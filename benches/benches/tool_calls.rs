@@ -8,7 +8,7 @@
 
 use happy_engine::chat::{Message, Reply, ToolChoice};
 use happy_engine::{
-    AnswerEvent, Conversation, Engine, EngineError, FinishReason, GenerateOptions, LoadOptions,
+    Conversation, ConversationOptions, Engine, EngineError, Event, FinishReason, GenerateOptions, LoadOptions,
 };
 use serde_json::Value;
 
@@ -64,15 +64,18 @@ fn answer(
     choice: &ToolChoice,
     prompt: &str,
 ) -> Result<(Reply, FinishReason), EngineError> {
-    let conversation = Conversation::new(engine, Some(tools.to_vec()))?;
-    let Some(mut conversation) = conversation else { return Ok((Reply::default(), FinishReason::Cancelled)) };
-    conversation.set_tool_choice(choice.clone())?;
+    let (tools, tool_choice) = (Some(tools.to_vec()), choice.clone());
+    let begin = ConversationOptions { tools, tool_choice, ..ConversationOptions::default() };
+    let mut conversation = Conversation::with_options(engine, begin)?;
     conversation.push(Message::new("user", prompt));
     let mut context = engine.context()?;
     let options = GenerateOptions { max_tokens: Some(512), ..GenerateOptions::default() };
+    let mut reply = Reply::default();
     for event in conversation.answer(&mut context, 0, options)? {
-        if let AnswerEvent::Done { finish, reply } = event? {
-            return Ok((reply, finish.reason));
+        match event? {
+            Event::Reply(whole) => reply = whole,
+            Event::Done(finish) => return Ok((reply, finish.reason)),
+            _ => {}
         }
     }
     Err(EngineError::Cancelled)

@@ -4,12 +4,12 @@
 use crate::error::CliResult;
 use crate::output;
 use crate::terminal::{Page, visible};
-use happy_engine::chat::{Reply, ReplyEvent, ToolCall};
-use happy_engine::{Answer, AnswerEvent, Finish};
+use happy_engine::chat::{Reply, ToolCall};
+use happy_engine::{Context, Event, Finish, Generation};
 use std::io::{IsTerminal, Write};
 
 /// Prints an answer as it comes; returns the reply and how it ended.
-pub(crate) fn stream(answer: Answer<'_>) -> CliResult<(Reply, Option<Finish>)> {
+pub(crate) fn stream(answer: Generation<&mut Context>) -> CliResult<(Reply, Option<Finish>)> {
     for tool in answer.left_out() {
         output::note(&format!("[a tool cannot be called: {tool}]"));
     }
@@ -19,14 +19,14 @@ pub(crate) fn stream(answer: Answer<'_>) -> CliResult<(Reply, Option<Finish>)> {
     let mut done = (Reply::default(), None);
     for event in answer {
         match event? {
-            AnswerEvent::Prefilling { done, .. } => bar.set_position(done as u64),
-            AnswerEvent::Prefilled { .. } => bar.finish_and_clear(),
-            AnswerEvent::Reply(ReplyEvent::Reasoning(text)) => thinking.write(&text),
-            AnswerEvent::Reply(ReplyEvent::Content(text)) => {
+            Event::Prefill { done, total } => output::advance(&bar, done, total),
+            Event::Reasoning(text) => thinking.write(&text),
+            Event::Text(text) => {
                 thinking.end();
                 page.write(&text)?;
             }
-            AnswerEvent::Done { finish, reply } => done = (reply, Some(finish)),
+            Event::Reply(reply) => done.0 = reply,
+            Event::Done(finish) => done.1 = Some(finish),
             _ => {}
         }
     }

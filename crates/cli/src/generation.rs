@@ -85,8 +85,7 @@ pub(crate) fn stream(
     let bar = output::progress(prompt.len() as u64, "reading the prompt");
     for event in context.generate(0, prompt, options)? {
         match event? {
-            Event::Prefilling { done, .. } => bar.set_position(done as u64),
-            Event::Prefilled { .. } => bar.finish_and_clear(),
+            Event::Prefill { done, total } => output::advance(&bar, done, total),
             Event::Text(piece) => page.write(&piece)?,
             Event::Done(end) => finish = Some(end),
             _ => {}

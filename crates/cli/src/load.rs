@@ -4,7 +4,6 @@ use crate::error::{CliError, CliResult};
 use crate::models;
 use clap::{Args, ValueEnum};
 use happy_engine::{Engine, LoadOptions, ModelFile};
-use happy_gguf::GgufSetFile;
 use happy_kernels::Isa;
 use happy_model::KvType;
 use happy_tokenizer::Tokenizer;
@@ -116,11 +115,6 @@ pub(crate) fn engine(model: &ModelArgs, options: &LoadOptions, note: &dyn Fn(&st
 /// Reads the header of a file, of a split model that of the first part, which has the model's metadata.
 pub(crate) fn header(model: impl AsRef<Path>) -> CliResult<ModelFile> {
     Ok(ModelFile::header(models::resolve(model)?)?)
-}
-
-/// Opens a file, or all parts of a split model by any of them.
-pub(crate) fn files(model: impl AsRef<Path>, mmap: bool) -> CliResult<GgufSetFile> {
-    Ok(happy_engine::open_files(&models::resolve(model)?, mmap)?)
 }
 
 /// The tokenizer of a file.

@@ -86,6 +86,11 @@ pub(crate) fn progress(total: u64, what: &str) -> indicatif::ProgressBar {
     }
 }
 
+/// Moves a bar on; a full one goes away.
+pub(crate) fn advance(bar: &indicatif::ProgressBar, done: usize, total: usize) {
+    if done < total { bar.set_position(done as u64) } else { bar.finish_and_clear() }
+}
+
 /// A number with a comma at every third digit.
 pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();

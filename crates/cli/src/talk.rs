@@ -3,9 +3,8 @@
 use crate::error::{CliError, CliResult};
 use crate::input;
 use clap::Args;
-use happy_engine::chat::{Message, ReplyFormat, ToolChoice};
-use happy_engine::{Conversation, Engine};
-use serde_json::{Map, Value};
+use happy_engine::chat::{ReplyFormat, ToolChoice};
+use happy_engine::{Conversation, ConversationOptions, Engine, EngineError};
 use std::path::PathBuf;
 
 /// What a conversation begins with.
@@ -33,43 +32,38 @@ pub(crate) struct TalkArgs {
 }
 
 /// A conversation's settings, read and checked.
-pub(crate) struct Talk<'a> {
-    args: &'a TalkArgs,
-    tools: Option<Vec<Value>>,
-    vars: Map<String, Value>,
-}
+pub(crate) struct Talk(ConversationOptions);
 
 impl TalkArgs {
     /// Reads the files; needs no model, so that what is wrong shows before one is loaded.
-    pub(crate) fn read(&self) -> CliResult<Talk<'_>> {
-        let tools = self.tools.as_deref().map(input::read_array).transpose()?;
-        Ok(Talk { args: self, tools, vars: input::variables(&self.var)? })
+    pub(crate) fn read(&self) -> CliResult<Talk> {
+        Ok(Talk(ConversationOptions {
+            system: self.system.clone(),
+            tools: self.tools.as_deref().map(input::read_array).transpose()?,
+            tool_choice: self.tool_choice.clone(),
+            vars: input::variables(&self.var)?,
+            format: self.reply_format,
+            ignore_unused: self.ignore_unused,
+        }))
     }
 }
 
-impl Talk<'_> {
+impl Talk {
     /// A conversation with its system message; `None` if the model has no chat template.
     pub(crate) fn begin(&self, engine: &Engine) -> CliResult<Option<Conversation>> {
-        let Some(mut conversation) = Conversation::new(engine, self.tools.clone())? else { return Ok(None) };
-        if let Some(format) = self.args.reply_format {
-            conversation.set_format(format)?;
+        match Conversation::with_options(engine, self.0.clone()) {
+            Err(EngineError::NoTemplate { .. }) => Ok(None),
+            conversation => Ok(Some(conversation?)),
         }
-        conversation.set_tool_choice(self.args.tool_choice.clone())?;
-        conversation.ignore_unused(self.args.ignore_unused);
-        conversation.input_mut().vars = self.vars.clone();
-        if let Some(system) = &self.args.system {
-            conversation.push(Message::new("system", system));
-        }
-        Ok(Some(conversation))
     }
 
     /// Refuses options that only a chat template has a place for; `why` says why the model has no template.
     pub(crate) fn refuse(&self, why: &str) -> CliResult {
         let given = [
-            ("--system", self.args.system.is_some()),
-            ("--tools", self.tools.is_some()),
-            ("--reply-format", self.args.reply_format.is_some()),
-            ("--var", !self.vars.is_empty()),
+            ("--system", self.0.system.is_some()),
+            ("--tools", self.0.tools.is_some()),
+            ("--reply-format", self.0.format.is_some()),
+            ("--var", !self.0.vars.is_empty()),
         ];
         match given.iter().find(|(_, given)| *given) {
             Some((option, _)) => {

@@ -9,12 +9,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: generate model.gguf \"Once upon a time\"".into());
     };
     let engine = Engine::open(path, &LoadOptions::default())?;
-    let prompt = engine.require_tokenizer()?.encode(&text, Default::default())?;
+    let prompt = engine.encode_prompt(&text)?;
     print!("{text}");
     let mut context = engine.context()?;
-    for event in
-        context.generate(0, &prompt, GenerateOptions { max_tokens: Some(64), ..Default::default() })?
-    {
+    let options = GenerateOptions { max_tokens: Some(64), ..GenerateOptions::default() };
+    for event in context.generate(0, &prompt, options)? {
         match event? {
             Event::Text(text) => print!("{text}"),
             Event::Done(finish) => {

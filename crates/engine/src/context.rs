@@ -64,10 +64,10 @@ impl Context {
     /// If there are no tokens, they do not fit, or an id is out of range: chunks that were finished stay in the sequence, see
     /// [`Context::tokens`].
     pub fn prefill(&mut self, sequence: u32, tokens: &[TokenId]) -> Result<&[f32], EngineError> {
-        self.prefill_until(sequence, tokens, &Cancel::new(), &mut |_| ())
+        self.prefill_until(sequence, tokens, &Cancel::new())
     }
 
-    /// As [`prefill`](Self::prefill), until `cancel` is raised; `progress` hears after each chunk how many tokens are done.
+    /// As [`prefill`](Self::prefill), until `cancel` is raised.
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill), and [`EngineError::Cancelled`].
@@ -76,17 +76,14 @@ impl Context {
         sequence: u32,
         tokens: &[TokenId],
         cancel: &Cancel,
-        progress: &mut dyn FnMut(usize),
     ) -> Result<&[f32], EngineError> {
         self.check_prompt(sequence, tokens)?;
         let chunk = self.chunk_len();
         let (whole, last) = tokens.split_at((tokens.len() - 1) / chunk * chunk);
-        for (i, tokens) in whole.chunks(chunk).enumerate() {
+        for tokens in whole.chunks(chunk) {
             self.prefill_chunk(sequence, tokens, Want::Nothing, cancel)?;
-            progress((i + 1) * chunk);
         }
         let output = self.prefill_chunk(sequence, last, Want::Logits, cancel)?;
-        progress(tokens.len());
         Ok(output.logits(last.len() - 1).unwrap_or(&[]))
     }
 
@@ -122,6 +119,7 @@ impl Context {
     /// # Errors
     /// If there are more tokens than were planned for, a sequence is full or named twice, or an id is out of range.
     pub fn decode(&mut self, tokens: &[(u32, TokenId)]) -> Result<Output<'_>, EngineError> {
+        // A flag of its own on the stack: decoding allocates nothing.
         self.compute(tokens, &AtomicBool::new(false))
     }
 

@@ -8,14 +8,15 @@
 //!
 //! A template may rewrite what was said before (most drop earlier reasoning): the prefix then ends there.
 
-use crate::answer::{Answer, AnswerState, Beginning};
 use crate::chat::{
-    Channel, ChatTemplate, NameError, Rendered, ReplyFormat, ReplyParser, ReplyShape, TemplateInput,
+    Channel, ChatTemplate, Message, NameError, Rendered, ReplyFormat, ReplyParser, ReplyShape, TemplateInput,
     ToolChoice, json, reply_grammar,
 };
 use crate::chooser::Thinking;
 use crate::constraint::Constraint;
 use crate::decode_loop::DecodeLoop;
+use crate::generate::{Generation, Prepared};
+use crate::reply_reader::ReplyReader;
 use crate::reserve;
 use crate::transcript::{Recorder, Transcript, begin};
 use crate::{Cancel, Context, Engine, EngineError, Form, GenerateOptions};
@@ -39,49 +40,60 @@ pub struct Conversation {
     recorder: Recorder,
 }
 
+/// What a conversation begins with, and how it goes on.
+#[derive(Clone, Debug, Default)]
+pub struct ConversationOptions {
+    /// The system message. Default: `None`.
+    pub system: Option<String>,
+    /// Tools that the model may call: JSON schemas, as chat templates take them (mostly OpenAI's form). Default: `None`.
+    pub tools: Option<Vec<Json>>,
+    /// Whether the model calls tools. Default: [`ToolChoice::Auto`].
+    pub tool_choice: ToolChoice,
+    /// More variables of the template, such as `enable_thinking`. Default: none.
+    pub vars: Map<String, Json>,
+    /// The format in which replies are read. Default: `None`, the one that the template shows.
+    pub format: Option<ReplyFormat>,
+    /// Answer although the template has no place for the tools, the system message or a variable. Default: false, an
+    /// error names what is unused.
+    pub ignore_unused: bool,
+}
+
 impl Conversation {
-    /// A conversation without messages, in which the model may call these tools (JSON schemas, as templates take them);
-    /// `None` if the model has no chat template.
+    /// A conversation without a system message and tools.
     ///
     /// # Errors
-    /// If the template is not valid, or the file has no tokenizer.
-    pub fn new(engine: &Engine, tools: Option<Vec<Json>>) -> Result<Option<Self>, EngineError> {
+    /// [`EngineError::NoTemplate`] if the model has no chat template; if the template is not valid, or the file has no
+    /// tokenizer.
+    pub fn new(engine: &Engine) -> Result<Self, EngineError> {
+        Self::with_options(engine, ConversationOptions::default())
+    }
+
+    /// A conversation.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new) and [`set_tool_choice`](Self::set_tool_choice), and if a marker of the format cannot be turned
+    /// into tokens.
+    pub fn with_options(engine: &Engine, options: ConversationOptions) -> Result<Self, EngineError> {
+        let ConversationOptions { system, tools, tool_choice, vars, format, ignore_unused } = options;
         let file = engine.file();
         let template = if tools.is_some() { file.tool_template()? } else { file.chat_template()? };
-        let Some(template) = template else { return Ok(None) };
+        let template = template.ok_or_else(|| EngineError::NoTemplate { path: engine.0.path.clone() })?;
         let tokenizer = engine.require_tokenizer()?;
-        let input = TemplateInput { tools, ..template_input(tokenizer) };
-        let format = ReplyFormat::of_template(template.source());
+        let format = format.unwrap_or_else(|| ReplyFormat::of_template(template.source()));
         let mut all = Self {
+            markers: markers(format, tokenizer)?,
+            input: TemplateInput { tools, vars, ..template_input(tokenizer) },
             engine: engine.clone(),
             template,
             format,
-            markers: Vec::new(),
-            input,
             tool_choice: ToolChoice::Auto,
-            ignore_unused: false,
+            ignore_unused,
             checked: Arc::default(),
             recorder: Recorder::default(),
         };
-        all.set_format(format)?;
-        Ok(Some(all))
-    }
-
-    /// Reads replies in another format than the one that the template shows.
-    ///
-    /// # Errors
-    /// If a marker cannot be turned into tokens.
-    pub fn set_format(&mut self, format: ReplyFormat) -> Result<(), EngineError> {
-        let tokenizer = self.engine.require_tokenizer()?;
-        let mut markers = Vec::new();
-        for marker in format.markers() {
-            let ids = tokenizer.encode(marker, EncodeOptions { add_special: false, parse_special: true })?;
-            markers.extend(ids.into_iter().filter(|id| tokenizer.is_control(*id)));
-        }
-        markers.sort_unstable();
-        markers.dedup();
-        (self.format, self.markers) = (format, markers);
-        Ok(())
+        all.set_tool_choice(tool_choice)?;
+        all.input.messages.extend(system.map(|system| Message::new("system", system).into()));
+        Ok(all)
     }
 
     /// The control token whose string a marker is.
@@ -123,12 +135,6 @@ impl Conversation {
         }
         self.tool_choice = choice;
         Ok(())
-    }
-
-    /// Whether to answer although the template has no place for the tools, the system message or a variable. Default:
-    /// false, an error names what is unused.
-    pub fn ignore_unused(&mut self, ignore: bool) {
-        self.ignore_unused = ignore;
     }
 
     /// What the template sees: messages, tools, variables.
@@ -177,21 +183,20 @@ impl Conversation {
         context: &'a mut Context,
         sequence: u32,
         options: GenerateOptions,
-    ) -> Result<Answer<'a>, EngineError> {
-        let state = self.begin(context, sequence, options)?;
-        Ok(Answer { context, state })
+    ) -> Result<Generation<&'a mut Context>, EngineError> {
+        Ok(self.prepare(context, sequence, options)?.run(context))
     }
 
-    /// As [`answer`](Self::answer), for steps that are given the context each time.
+    /// As [`answer`](Self::answer), without beginning to compute.
     ///
     /// # Errors
     /// As [`answer`](Self::answer).
-    pub fn begin(
+    pub fn prepare(
         &self,
         context: &mut Context,
         sequence: u32,
         mut options: GenerateOptions,
-    ) -> Result<AnswerState, EngineError> {
+    ) -> Result<Prepared, EngineError> {
         let cancel = options.cancel.clone();
         let cancelled = || cancel.is_cancelled();
         let rendered = self.template.render_marked(&self.input, &cancelled)?;
@@ -213,16 +218,8 @@ impl Conversation {
         let thinking = if must_complete { self.thinking(room, &parser)? } else { None };
         let steps = DecodeLoop::new(context, sequence, rest, options, constraint)?
             .with_reply(self.markers.clone(), thinking);
-        AnswerState::new(Beginning {
-            steps,
-            parser,
-            stop,
-            must_complete,
-            recorder: self.recorder.clone(),
-            prefill: rest.len(),
-            reused,
-            left_out,
-        })
+        let reader = ReplyReader::new(parser, self.recorder.clone());
+        Ok(Prepared::new(steps, stop, must_complete, Some(Box::new(reader)))?.with_left_out(left_out))
     }
 
     fn encode(&self, rendered: &Rendered, cancelled: &dyn Fn() -> bool) -> Result<Vec<TokenId>, EngineError> {
@@ -325,6 +322,18 @@ impl Conversation {
             }
         }
     }
+}
+
+/// The markers of a format that are control tokens.
+fn markers(format: ReplyFormat, tokenizer: &Tokenizer) -> Result<Vec<TokenId>, EngineError> {
+    let mut markers = Vec::new();
+    for marker in format.markers() {
+        let ids = tokenizer.encode(marker, EncodeOptions { add_special: false, parse_special: true })?;
+        markers.extend(ids.into_iter().filter(|id| tokenizer.is_control(*id)));
+    }
+    markers.sort_unstable();
+    markers.dedup();
+    Ok(markers)
 }
 
 /// What was given to the template besides the turns.

@@ -1,18 +1,18 @@
 //! The loop below every generation: prefill, choose, decode, compute, and why it ends.
 //!
 //! ```text
-//! prefill chunk by chunk -> Prefilling.., Prefilled
-//! repeat:   choose a token from the logits, of those that the constraint allows -> Token
-//!           end of generation? as many tokens as asked for? context full? -> Ended
+//! prefill chunk by chunk -> Event::Prefill
+//! repeat:   choose a token from the logits, of those that the constraint allows -> Event::Token
+//!           end of generation? as many tokens as asked for? context full? -> no event
 //!           compute it -> logits
 //! ```
 //!
-//! It knows nothing of stop strings and replies: [`Generation`](crate::Generation) and [`Answer`](crate::Answer) read the
-//! text of each token and may end the loop.
+//! It knows nothing of stop strings and replies: [`Generation`](crate::Generation) reads the text of each token and may end the
+//! loop.
 
 use crate::chooser::{Chooser, Thinking};
 use crate::constraint::Constraint;
-use crate::{Cancel, Context, EngineError, Finish, FinishReason, GenerateOptions, Unfinished};
+use crate::{Cancel, Context, EngineError, Event, Finish, FinishReason, GenerateOptions, Unfinished};
 use happy_model::Want;
 use happy_tokenizer::{StreamDecoder, TokenId};
 use std::time::{Duration, Instant};
@@ -24,18 +24,6 @@ enum State {
     Prefill(usize),
     Chosen(TokenId),
     Compute(TokenId),
-    Ended,
-}
-
-/// What a step did.
-pub(crate) enum Step {
-    /// A chunk of a long prompt was computed; more follow.
-    Prefilling { done: usize, total: usize },
-    /// The prompt was computed.
-    Prefilled { tokens: usize, time: Duration },
-    /// A token was chosen; [`DecodeLoop::text`] and [`DecodeLoop::marker`] are what it completed.
-    Token(TokenId),
-    /// Nothing more is chosen, and [`DecodeLoop::text`] is empty.
     Ended,
 }
 
@@ -54,6 +42,8 @@ pub(crate) struct DecodeLoop {
     ending: Option<FinishReason>,
     text: String,
     marker: String,
+    /// Tokens that the sequence held before the prompt.
+    reused: usize,
     /// Tokens of the prompt that are in the cache.
     prefilled: usize,
     prefill_time: Duration,
@@ -91,12 +81,23 @@ impl DecodeLoop {
             // Tokens are rarely longer than this; were one to be, the buffer grows once.
             text: String::with_capacity(1024),
             marker: String::with_capacity(64),
+            reused: context.tokens(sequence).len(),
             prefilled: 0,
             prefill_time: Duration::ZERO,
             decode_time: Duration::ZERO,
             generated: 0,
             decoded: 0,
         })
+    }
+
+    /// Tokens of the prompt.
+    pub(crate) fn prompt_len(&self) -> usize {
+        self.prompt.len()
+    }
+
+    /// Tokens that the sequence held before the prompt.
+    pub(crate) fn reused(&self) -> usize {
+        self.reused
     }
 
     /// Reads the strings of these control tokens, and leads thinking to its end.
@@ -113,27 +114,28 @@ impl DecodeLoop {
         }
     }
 
-    /// Goes one step on.
-    pub(crate) fn step(&mut self, context: &mut Context) -> Result<Step, EngineError> {
+    /// Goes one step on: [`Event::Prefill`], or [`Event::Token`], after which [`text`](Self::text) and
+    /// [`marker`](Self::marker) are what the token completed. `None` if nothing more is chosen; the text is then empty.
+    pub(crate) fn step(&mut self, context: &mut Context) -> Result<Option<Event>, EngineError> {
         self.text.clear();
         self.marker.clear();
         loop {
             match self.state {
-                State::Ended => return Ok(Step::Ended),
+                State::Ended => return Ok(None),
                 _ if self.ending.is_some() => {
                     // A character that has begun is not text.
                     self.state = State::Ended;
                     self.decoder.finish();
                 }
                 State::Prefill(done) => {
-                    if let Some(step) = self.prefill(context, done)? {
-                        return Ok(step);
+                    if let Some(event) = self.prefill(context, done)? {
+                        return Ok(Some(event));
                     }
                 }
                 State::Chosen(token) => {
                     self.state = State::Compute(token);
                     self.take(context, token)?;
-                    return Ok(Step::Token(token));
+                    return Ok(Some(Event::Token(token)));
                 }
                 State::Compute(token) => {
                     let started = Instant::now();
@@ -191,6 +193,7 @@ impl DecodeLoop {
         Finish {
             reason,
             prompt_tokens: self.prefilled,
+            reused_tokens: self.reused,
             generated_tokens: self.generated,
             decoded_tokens: self.decoded,
             prefill_time: self.prefill_time,
@@ -198,8 +201,8 @@ impl DecodeLoop {
         }
     }
 
-    /// Computes the next chunk of the prompt; no step if that was cancelled.
-    fn prefill(&mut self, context: &mut Context, done: usize) -> Result<Option<Step>, EngineError> {
+    /// Computes the next chunk of the prompt; no event if that was cancelled.
+    fn prefill(&mut self, context: &mut Context, done: usize) -> Result<Option<Event>, EngineError> {
         let started = Instant::now();
         let total = self.prompt.len();
         let end = total.min(done + context.chunk_len());
@@ -213,16 +216,14 @@ impl DecodeLoop {
             output => output?,
         };
         self.prefilled = end;
-        if end < total {
-            self.prefill_time += started.elapsed();
-            self.state = State::Prefill(end);
-            return Ok(Some(Step::Prefilling { done: end, total }));
-        }
-        let logits = output.logits(chunk.len() - 1).unwrap_or(&[]);
         self.prefill_time += started.elapsed();
-        let chosen = self.chooser.choose(logits)?;
-        self.go_on(chosen);
-        Ok(Some(Step::Prefilled { tokens: total, time: self.prefill_time }))
+        if end < total {
+            self.state = State::Prefill(end);
+        } else {
+            let chosen = self.chooser.choose(output.logits(chunk.len() - 1).unwrap_or(&[]))?;
+            self.go_on(chosen);
+        }
+        Ok(Some(Event::Prefill { done: end, total }))
     }
 
     /// Goes on with the token that was chosen; if the constraint allows none, the text is complete or a dead end.

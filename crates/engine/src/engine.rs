@@ -4,7 +4,7 @@ use crate::chat::{ChatTemplate, TemplateError};
 use crate::constraint::Compiled;
 use crate::source::{Opened, Tick};
 use crate::{Context, EngineError, LoadOptions, ModelFile, Plan, Source, default_threads, vocabulary};
-use happy_gguf::{FileError, GgufFile, GgufSetFile};
+use happy_gguf::{GgufFile, GgufSetFile};
 use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
 use happy_model::{Model, Outline};
@@ -206,12 +206,4 @@ impl Prepared {
             Parts { path, files, file, kernels, model, tokenizer, options, plan, vocabulary, compiled };
         Ok(Engine(Arc::new(parts)))
     }
-}
-
-/// Maps or reads a file, or all parts of a split model by any of them. Files that the system cannot map are read.
-///
-/// # Errors
-/// If one cannot be read or is not a GGUF file, or a part is missing; the error names it.
-pub fn open_files(path: &Path, mmap: bool) -> Result<GgufSetFile, FileError> {
-    if mmap { GgufSetFile::open(path, crate::mmap::map) } else { GgufSetFile::read(path) }
 }

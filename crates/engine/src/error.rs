@@ -38,6 +38,14 @@ pub enum EngineError {
         /// The file.
         path: String,
     },
+    /// A conversation was asked for but the file has no chat template.
+    #[error(
+        "`{path}` has no chat template, which a conversation needs: it is a base model, which continues text"
+    )]
+    NoTemplate {
+        /// The file.
+        path: String,
+    },
     /// The tokenizer belongs to another model, or the file is damaged: an id could be chosen that is no token, or a text
     /// become an id that has no embedding.
     #[error(
@@ -174,40 +182,28 @@ impl EngineError {
     }
 }
 
-impl From<VocabularyError> for EngineError {
-    fn from(error: VocabularyError) -> Self {
-        match error {
-            VocabularyError::Cancelled => EngineError::Cancelled,
-            error => EngineError::Vocabulary(error),
+/// What was cancelled in another crate is [`EngineError::Cancelled`]; every other error of it is in a variant of its own.
+macro_rules! from {
+    ($($variant:ident($error:ty) unless $is_cancelled:expr;)*) => {$(
+        impl From<$error> for EngineError {
+            fn from(error: $error) -> Self {
+                let is_cancelled: fn(&$error) -> bool = $is_cancelled;
+                if is_cancelled(&error) { Self::Cancelled } else { Self::$variant(error) }
+            }
         }
-    }
+    )*};
 }
 
-impl From<FileError> for EngineError {
-    fn from(error: FileError) -> Self {
-        match error {
-            FileError::Cancelled { .. } => EngineError::Cancelled,
-            error => EngineError::File(error),
-        }
-    }
-}
-
-impl From<TokenizerError> for EngineError {
-    fn from(error: TokenizerError) -> Self {
-        match error {
-            TokenizerError::Cancelled => EngineError::Cancelled,
-            error => EngineError::Tokenizer(error),
-        }
-    }
-}
-
-impl From<TemplateError> for EngineError {
-    fn from(error: TemplateError) -> Self {
-        match error {
-            TemplateError::Cancelled => EngineError::Cancelled,
-            error => EngineError::Template(error),
-        }
-    }
+from! {
+    File(FileError) unless |error| matches!(error, FileError::Cancelled { .. });
+    Tokenizer(TokenizerError) unless |error| matches!(error, TokenizerError::Cancelled);
+    Template(TemplateError) unless |error| matches!(error, TemplateError::Cancelled);
+    Vocabulary(VocabularyError) unless |error| matches!(error, VocabularyError::Cancelled);
+    Grammar(GrammarError) unless |error| error.kind() == GrammarErrorKind::Cancelled;
+    Schema(SchemaError) unless |error| error.kind() == SchemaErrorKind::Cancelled;
+    Parts(PartsError) unless PartsError::is_cancelled;
+    Match(MatchError) unless |error| matches!(error, MatchError::Cancelled);
+    Forward(ForwardError) unless |error| matches!(error, ForwardError::Cancelled);
 }
 
 impl From<ConstraintError> for EngineError {
@@ -218,48 +214,6 @@ impl From<ConstraintError> for EngineError {
                 Ok(text) => EngineError::Tools(text),
                 Err(error) => error,
             },
-        }
-    }
-}
-
-impl From<GrammarError> for EngineError {
-    fn from(error: GrammarError) -> Self {
-        match error.kind() {
-            GrammarErrorKind::Cancelled => EngineError::Cancelled,
-            _ => EngineError::Grammar(error),
-        }
-    }
-}
-
-impl From<SchemaError> for EngineError {
-    fn from(error: SchemaError) -> Self {
-        match error.kind() {
-            SchemaErrorKind::Cancelled => EngineError::Cancelled,
-            _ => EngineError::Schema(error),
-        }
-    }
-}
-
-impl From<PartsError> for EngineError {
-    fn from(error: PartsError) -> Self {
-        if error.is_cancelled() { EngineError::Cancelled } else { EngineError::Parts(error) }
-    }
-}
-
-impl From<MatchError> for EngineError {
-    fn from(error: MatchError) -> Self {
-        match error {
-            MatchError::Cancelled => EngineError::Cancelled,
-            error => EngineError::Match(error),
-        }
-    }
-}
-
-impl From<ForwardError> for EngineError {
-    fn from(error: ForwardError) -> Self {
-        match error {
-            ForwardError::Cancelled => EngineError::Cancelled,
-            error => EngineError::Forward(error),
         }
     }
 }

@@ -1,35 +1,8 @@
-//! What generation yields and why it ends.
+//! Why a generation ended, and what it took.
 
-use crate::TextPiece;
 use core::fmt;
 use happy_tokenizer::TokenId;
 use std::time::Duration;
-
-/// Something that happened while generating.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A chunk of a long prompt has been computed; more follow.
-    Prefilling {
-        /// Tokens that are done.
-        done: usize,
-        /// Tokens of the prompt.
-        total: usize,
-    },
-    /// The prompt has been computed; the first token follows.
-    Prefilled {
-        /// Tokens that were computed.
-        tokens: usize,
-        /// How long it took.
-        time: Duration,
-    },
-    /// A token was chosen; its text may come later, or with the next token's.
-    Token(TokenId),
-    /// Text, in order; never a part of a character, never a part of a stop string.
-    Text(TextPiece),
-    /// The end; nothing follows.
-    Done(Finish),
-}
 
 /// Why generation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +77,8 @@ pub struct Finish {
     pub reason: FinishReason,
     /// Tokens of the prompt that were computed.
     pub prompt_tokens: usize,
+    /// Tokens that the sequence held before the prompt, which were not computed again.
+    pub reused_tokens: usize,
     /// Tokens that were generated, one that ended generation included.
     pub generated_tokens: usize,
     /// Tokens that were computed one at a time: the last one chosen never is.
@@ -120,6 +95,7 @@ impl Finish {
         Self {
             reason: FinishReason::Cancelled,
             prompt_tokens: 0,
+            reused_tokens: 0,
             generated_tokens: 0,
             decoded_tokens: 0,
             prefill_time: Duration::ZERO,

@@ -1,10 +1,22 @@
-//! Generation as an iterator of events: the decode loop, its text as pieces, and stop strings.
+//! Generation as an iterator of events.
+//!
+//! ```text
+//! decode loop -- text ----------------------------------- content --> stop strings --> Event::Text
+//!             -- text, markers --> reply reader, if any -- content --> stop strings --> Event::Text
+//!                                                       -- reasoning, calls ---------> their events
+//! ```
 
-use crate::decode_loop::{DecodeLoop, Step};
-use crate::text::StopBuffer;
+use crate::chat::{NameError, ReplyEvent};
+use crate::decode_loop::DecodeLoop;
+use crate::reply_reader::{ReplyReader, event_of};
+use crate::reserve::refused;
+use crate::stop::StopBuffer;
 use crate::{Cancel, Context, EngineError, Event, FinishReason, Form};
 use happy_sampler::Sampler;
 use happy_tokenizer::TokenId;
+use std::borrow::BorrowMut;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// How to generate.
 #[derive(Clone, Debug)]
@@ -39,17 +51,50 @@ impl Default for GenerateOptions {
 }
 
 /// A running generation: yields [`Event`]s, the last of which is [`Event::Done`] or an error.
-pub struct Generation<'a> {
-    context: &'a mut Context,
-    state: GenerationState,
+///
+/// It computes in a context that it borrows, `&mut Context`, as [`Context::generate`] and
+/// [`Conversation::answer`](crate::Conversation::answer) make it, or in one that it owns, `Context`: see [`Prepared`].
+pub struct Generation<C: BorrowMut<Context>> {
+    context: C,
+    run: Prepared,
 }
 
-/// A running generation without its context, which every step is given: for callers that keep both in one struct.
-pub struct GenerationState {
+/// A generation that has everything but the context in which it computes.
+///
+/// Preparing may fail and borrows the context; running it does not fail and may own it, so that one struct can hold both:
+///
+/// ```no_run
+/// # let engine = happy_engine::Engine::open("model.gguf", &Default::default())?;
+/// let context = engine.context()?;
+/// let prepared = context.prepare(0, &engine.encode_prompt("Once")?, Default::default())?;
+/// let mut generation = prepared.run(context);
+/// while let Some(event) = generation.next() {
+///     println!("{:?}, {} bytes", event?, generation.context().kv_resident_bytes());
+/// }
+/// let context = generation.into_context();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Prepared {
     steps: DecodeLoop,
-    text: StopBuffer,
+    /// Takes a reply apart; `None` if a text is continued, or once the reply is whole.
+    reader: Option<Box<ReplyReader>>,
+    /// The tool of the call whose arguments come.
+    tool: Arc<str>,
+    /// Text, or content of a reply, on its way out.
+    content: StopBuffer,
+    /// Bytes of it that went out.
+    content_len: usize,
+    /// Whether a text that the constraint does not let end is unfinished wherever its end falls.
+    must_complete: bool,
+    /// The tools that no call can be of.
+    left_out: Vec<NameError>,
+    /// Events that one token gave.
+    ready: VecDeque<Event>,
     over: bool,
 }
+
+/// Events of one token for which there is room from the start: more pieces of text than a token has.
+const EVENTS: usize = 32;
 
 impl Context {
     /// Continues a sequence with `prompt` and generates what follows.
@@ -64,80 +109,206 @@ impl Context {
         sequence: u32,
         prompt: &[TokenId],
         options: GenerateOptions,
-    ) -> Result<Generation<'_>, EngineError> {
-        let state = self.begin(sequence, prompt, options)?;
-        Ok(Generation { context: self, state })
+    ) -> Result<Generation<&mut Context>, EngineError> {
+        Ok(self.prepare(sequence, prompt, options)?.run(self))
     }
 
-    /// As [`generate`](Self::generate), for steps that are given this context each time.
+    /// As [`generate`](Self::generate), without beginning to compute.
     ///
     /// # Errors
     /// As [`generate`](Self::generate).
-    pub fn begin(
+    pub fn prepare(
         &self,
         sequence: u32,
         prompt: &[TokenId],
         mut options: GenerateOptions,
-    ) -> Result<GenerationState, EngineError> {
+    ) -> Result<Prepared, EngineError> {
         let form = options.form.as_ref();
         let constraint = form.map(|form| self.engine.constraint(form, &options.cancel)).transpose()?;
-        let text = StopBuffer::new(std::mem::take(&mut options.stop))?;
-        let steps = DecodeLoop::new(self, sequence, prompt, options, constraint)?;
-        Ok(GenerationState { steps, text, over: false })
+        let stop = std::mem::take(&mut options.stop);
+        Prepared::new(DecodeLoop::new(self, sequence, prompt, options, constraint)?, stop, true, None)
     }
 }
 
-impl GenerationState {
-    /// The next event, or `None` after the last; `context` is the one that this began in.
-    ///
-    /// # Errors
-    /// If the model cannot compute a token; nothing follows.
-    pub fn next(&mut self, context: &mut Context) -> Option<Result<Event, EngineError>> {
-        if let Some(piece) = self.text.pop() {
-            return Some(Ok(Event::Text(piece)));
-        }
-        if self.over {
-            return None;
-        }
-        let event = self.step(context);
-        self.over = matches!(event, Ok(Event::Done(_)) | Err(_));
-        Some(event)
-    }
-
-    fn step(&mut self, context: &mut Context) -> Result<Event, EngineError> {
-        Ok(match self.steps.step(context)? {
-            Step::Prefilling { done, total } => Event::Prefilling { done, total },
-            Step::Prefilled { tokens, time } => Event::Prefilled { tokens, time },
-            Step::Token(token) => {
-                self.text.push(self.steps.text())?;
-                if let Some(stop) = self.text.found() {
-                    self.steps.end(FinishReason::StopString(stop.to_owned()));
-                }
-                Event::Token(token)
-            }
-            Step::Ended => {
-                self.text.finish();
-                match self.text.pop() {
-                    Some(piece) => Event::Text(piece),
-                    None => Event::Done(self.steps.finish(true)),
-                }
-            }
-        })
-    }
-
-    /// Ends the text here, as if the [`Cancel`] had been raised and noticed: text that was held back comes, then
-    /// [`Event::Done`].
+impl<C: BorrowMut<Context>> Generation<C> {
+    /// Ends the text here, as if the [`Cancel`] had been raised and noticed: text that was held back comes, then the
+    /// last events.
     pub fn stop(&mut self) {
-        if !self.over && self.steps.ending().is_none() {
-            self.steps.end(FinishReason::Cancelled);
+        if !self.run.over && self.run.steps.ending().is_none() {
+            self.run.steps.end(FinishReason::Cancelled);
         }
+    }
+
+    /// Tokens of the prompt, which are to be computed.
+    pub fn prefill(&self) -> usize {
+        self.run.steps.prompt_len()
+    }
+
+    /// Tokens that the sequence held before the prompt.
+    pub fn reused(&self) -> usize {
+        self.run.steps.reused()
+    }
+
+    /// The tools that this answer cannot call, since the reply format cannot carry one of their names, and which name that
+    /// is. Empty where nothing is constrained.
+    pub fn left_out(&self) -> &[NameError] {
+        &self.run.left_out
+    }
+
+    /// The context in which it computes.
+    pub fn context(&self) -> &Context {
+        self.context.borrow()
+    }
+
+    /// Gives the context back. If the generation has not ended, what it computed stays in the sequence.
+    pub fn into_context(self) -> C {
+        self.context
     }
 }
 
-impl Iterator for Generation<'_> {
+impl<C: BorrowMut<Context>> Iterator for Generation<C> {
     type Item = Result<Event, EngineError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.state.next(self.context)
+        let run = &mut self.run;
+        loop {
+            if let Some(event) = run.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            if run.over {
+                return None;
+            }
+            if let Err(error) = run.step(self.context.borrow_mut()) {
+                run.over = true;
+                run.ready.clear();
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+impl Prepared {
+    pub(crate) fn new(
+        steps: DecodeLoop,
+        stop: Vec<String>,
+        must_complete: bool,
+        reader: Option<Box<ReplyReader>>,
+    ) -> Result<Self, EngineError> {
+        let mut all = Self {
+            steps,
+            reader,
+            tool: Arc::default(),
+            content: StopBuffer::new(stop)?,
+            content_len: 0,
+            must_complete,
+            left_out: Vec::new(),
+            ready: VecDeque::new(),
+            over: false,
+        };
+        all.reserve(EVENTS)?;
+        Ok(all)
+    }
+
+    /// Notes the tools that no call can be of.
+    pub(crate) fn with_left_out(mut self, left_out: Vec<NameError>) -> Self {
+        self.left_out = left_out;
+        self
+    }
+
+    /// Runs it in the context in which it was prepared.
+    pub fn run<C: BorrowMut<Context>>(self, context: C) -> Generation<C> {
+        Generation { context, run: self }
+    }
+
+    /// Goes one step of the loop on; its events are then ready.
+    fn step(&mut self, context: &mut Context) -> Result<(), EngineError> {
+        match self.steps.step(context)? {
+            Some(Event::Token(token)) => {
+                self.say(Event::Token(token))?;
+                self.read(token)
+            }
+            Some(event) => self.say(event),
+            None => self.finish(),
+        }
+    }
+
+    /// Tells what the text of a token turned out to be.
+    fn read(&mut self, token: TokenId) -> Result<(), EngineError> {
+        match &mut self.reader {
+            Some(reader) => {
+                let events = reader.read(token, &mut self.steps)?;
+                self.tell(events)?;
+            }
+            None => {
+                self.content.push(self.steps.text())?;
+                self.release()?;
+            }
+        }
+        if let Some(stop) = self.content.found() {
+            self.steps.end(FinishReason::StopString(stop.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Content goes through the stop strings; everything else goes out as it is, and only before a stop string.
+    fn tell(&mut self, events: Vec<ReplyEvent>) -> Result<(), EngineError> {
+        for event in events {
+            if self.content.found().is_some() {
+                break;
+            }
+            if let ReplyEvent::Content(text) = event {
+                self.content.push(&text)?;
+            } else if let Some(event) = event_of(event, &mut self.tool) {
+                // A stop string does not run over reasoning or a call.
+                self.content.finish();
+                self.release()?;
+                self.say(event)?;
+            }
+        }
+        self.release()
+    }
+
+    /// Content that belongs to no stop string goes out.
+    fn release(&mut self) -> Result<(), EngineError> {
+        while let Some(piece) = self.content.pop() {
+            self.content_len += piece.len();
+            self.say(Event::Text(piece))?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), EngineError> {
+        let mut must_complete = self.must_complete;
+        let mut whole = None;
+        if let Some(reader) = self.reader.take() {
+            must_complete |= reader.is_in_call();
+            let (events, reply, record) = reader.finish();
+            self.tell(events)?;
+            whole = Some((reply, record));
+        }
+        self.content.finish();
+        self.release()?;
+        if let Some((mut reply, record)) = whole {
+            if self.content.found().is_some() {
+                reply.content.truncate(self.content_len);
+            }
+            record(&reply);
+            self.say(Event::Reply(reply))?;
+        }
+        let finish = self.steps.finish(must_complete);
+        self.say(Event::Done(finish))?;
+        self.over = true;
+        Ok(())
+    }
+
+    fn say(&mut self, event: Event) -> Result<(), EngineError> {
+        self.reserve(1)?;
+        self.ready.push_back(event);
+        Ok(())
+    }
+
+    fn reserve(&mut self, events: usize) -> Result<(), EngineError> {
+        let bytes = events * size_of::<Event>();
+        self.ready.try_reserve(events).map_err(|_| refused(bytes, "events of a token"))
     }
 }

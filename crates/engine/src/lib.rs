@@ -6,12 +6,11 @@
 //! Context   KV cache, scratch and threads: prefill, decode, truncate, fork; several sequences
 //! Generation  an iterator of events: text in pieces, and why it ended
 //! Form      a grammar or a JSON schema that the generated text must match
-//! Conversation  messages and tools; an Answer is a generation with its reply taken apart
+//! Conversation  messages and tools; an answer is a generation with its reply taken apart
 //! ```
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
-mod answer;
 mod cancel;
 mod chooser;
 mod constraint;
@@ -20,19 +19,20 @@ mod conversation;
 mod decode_loop;
 mod engine;
 mod error;
+mod event;
 mod finish;
 mod form;
 mod generate;
-pub mod memory;
 mod mmap;
 mod model_file;
 mod options;
+mod piece;
 mod plan;
+mod reply_reader;
 mod reserve;
 mod sampling;
 mod source;
-mod text;
-mod threads;
+mod stop;
 mod transcript;
 mod vocabulary;
 
@@ -41,25 +41,26 @@ pub use happy_chat as chat;
 pub use happy_gguf as gguf;
 pub use happy_grammar as grammar;
 pub use happy_kernels as kernels;
+pub use happy_machine::memory;
 pub use happy_model as model;
 pub use happy_sampler as sampler;
 pub use happy_tensor as tensor;
 pub use happy_tokenizer as tokenizer;
 
-pub use answer::{Answer, AnswerEvent, AnswerState};
 pub use cancel::Cancel;
 pub use constraint::compile_reply;
 pub use context::Context;
-pub use conversation::{Conversation, template_input};
-pub use engine::{Engine, open_files};
+pub use conversation::{Conversation, ConversationOptions, template_input};
+pub use engine::Engine;
 pub use error::EngineError;
-pub use finish::{Event, Finish, FinishReason, Unfinished};
+pub use event::Event;
+pub use finish::{Finish, FinishReason, Unfinished};
 pub use form::Form;
-pub use generate::{GenerateOptions, Generation, GenerationState};
+pub use generate::{GenerateOptions, Generation, Prepared};
+pub use happy_machine::{Cpu, cpus, default_threads};
 pub use model_file::ModelFile;
 pub use options::LoadOptions;
+pub use piece::TextPiece;
 pub use plan::{OverBudget, Plan};
 pub use sampling::{DRY_BREAKERS, dry_breakers, infill};
 pub use source::Source;
-pub use text::TextPiece;
-pub use threads::{Cpu, cpus, default_threads};

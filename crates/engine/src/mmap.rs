@@ -8,13 +8,6 @@
 use happy_gguf::{FileError, FilePart, GgufFile, GgufSetFile, Limits};
 use std::path::Path;
 
-/// Maps a file, or reads it if the system does not map it.
-pub(crate) fn map(path: &Path) -> Result<GgufFile, FileError> {
-    // SAFETY: the documented contract of `Engine::open`: nobody changes or truncates the file while it is mapped.
-    let (file, _) = unsafe { GgufFile::map_or_read(path, &Limits::default()) }?;
-    Ok(file)
-}
-
 /// Maps a model: a file, or all parts of a split one.
 pub(crate) fn map_set(path: &Path) -> Result<GgufSetFile, FileError> {
     // SAFETY: the documented contract of `Engine::open`, for each part.

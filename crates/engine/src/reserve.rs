@@ -55,6 +55,7 @@ pub(crate) fn copied_json<T>(copied: serde_json::Result<T>) -> Result<T, EngineE
     copied.map_err(|_| refused(0, "a copy of the conversation"))
 }
 
-fn refused(bytes: usize, what: &'static str) -> EngineError {
+/// Memory that could not be had.
+pub(crate) fn refused(bytes: usize, what: &'static str) -> EngineError {
     EngineError::Kv(KvError::Memory { bytes, what })
 }

@@ -7,9 +7,8 @@
 //! ```
 
 use crate::plan::Weights;
-use crate::{EngineError, mmap};
+use crate::{EngineError, LoadOptions, mmap};
 use happy_gguf::{FileError, FilePart, GgufFile, GgufHeader, GgufSetFile, Limits};
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -19,19 +18,8 @@ use std::path::Path;
 pub enum Source<'a> {
     /// A file by its path; of a split model any part, next to the others.
     Path(&'a Path),
-    /// A part of an open file, like an asset of an Android package; it may begin at any offset. The file's position
-    /// does not matter and stays as it is.
-    Part {
-        /// The file.
-        file: &'a File,
-        /// What errors call it.
-        name: &'a str,
-        /// Bytes before the model.
-        offset: u64,
-        /// Bytes of the model; `None`: to the end of the file.
-        len: Option<u64>,
-    },
-    /// The parts of a split model in open files, in any order; at least one.
+    /// Parts of open files, such as assets of an Android package, which may begin at any offset: one part, or those of a
+    /// split model in any order. The files' positions do not matter and stay as they are.
     Parts(&'a [FilePart<'a>]),
 }
 
@@ -52,6 +40,12 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// Files that are there as a whole.
+    pub(crate) fn whole(files: GgufSetFile, copied: bool) -> Self {
+        let bytes = files.parts().map(|(_, file)| file.bytes().len() as u64).fold(0, u64::saturating_add);
+        Self { files, headers_only: false, weights: Weights { bytes, copied } }
+    }
+
     /// The share of the work that getting the bytes is.
     pub(crate) fn share(&self) -> f32 {
         if self.weights.copied { READING } else { MAPPING }
@@ -63,9 +57,17 @@ impl Source<'_> {
     pub(crate) fn name(&self) -> String {
         match self {
             Source::Path(path) => path.display().to_string(),
-            Source::Part { name, .. } => (*name).to_owned(),
             Source::Parts(parts) => parts.first().map_or_else(String::new, |part| part.name().to_owned()),
         }
+    }
+
+    /// Maps the files, or reads them if [`LoadOptions::mmap`] is off or the system cannot map them.
+    ///
+    /// # Errors
+    /// If one cannot be read or is not a GGUF file, or a part is missing; the error names it.
+    pub fn files(&self, options: &LoadOptions) -> Result<GgufSetFile, EngineError> {
+        let opened = self.open(options.mmap)?;
+        if opened.headers_only { self.read(&mut |_| Ok(())) } else { Ok(opened.files) }
     }
 
     /// Maps the files if that is wanted and the system can, else reads their headers.
@@ -90,16 +92,8 @@ impl Source<'_> {
                 let bytes = lengths.fold(0, u64::saturating_add);
                 (files, bytes)
             }
-            Source::Part { file, name, offset, len } => {
-                let part = FilePart::new(file, name, offset, len)?;
-                (
-                    self.set(&[part], |part| GgufHeader::read_part(part, &limits).map(GgufFile::from))?,
-                    part.len(),
-                )
-            }
             Source::Parts(parts) => {
-                let bytes = parts.iter().map(FilePart::len).fold(0, u64::saturating_add);
-                (self.set(parts, |part| GgufHeader::read_part(part, &limits).map(GgufFile::from))?, bytes)
+                (set(parts, |part| GgufHeader::read_part(part, &limits).map(GgufFile::from))?, len_of(parts))
             }
         };
         Ok(Opened { files, headers_only: true, weights: Weights { bytes, copied: true } })
@@ -112,52 +106,42 @@ impl Source<'_> {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         };
-        let mut read = |parts: &[FilePart<'_>]| {
-            let total: u64 = parts.iter().map(FilePart::len).fold(0, u64::saturating_add);
-            let mut done = 0;
-            self.set(parts, |part| {
-                let read = GgufFile::read_part(part, &limits, &mut |share| {
-                    go_on(((done as f64 + f64::from(share) * part.len() as f64) / total.max(1) as f64) as f32)
-                })?;
-                done += part.len();
-                read.ok_or(EngineError::Cancelled)
-            })
+        let parts = match *self {
+            Source::Path(path) => return Ok(GgufSetFile::read_with(path, &limits, &mut go_on)?),
+            Source::Parts(parts) => parts,
         };
-        match *self {
-            Source::Path(path) => Ok(GgufSetFile::read_with(path, &limits, &mut go_on)?),
-            Source::Part { file, name, offset, len } => read(&[FilePart::new(file, name, offset, len)?]),
-            Source::Parts(parts) => read(parts),
-        }
+        let total = len_of(parts).max(1) as f64;
+        let mut done = 0;
+        set(parts, |part| {
+            let read = GgufFile::read_part(part, &limits, &mut |share| {
+                go_on(((done as f64 + f64::from(share) * part.len() as f64) / total) as f32)
+            })?;
+            done += part.len();
+            read.ok_or(EngineError::Cancelled)
+        })
     }
 
     fn map(&self) -> Result<GgufSetFile, FileError> {
         match *self {
             Source::Path(path) => mmap::map_set(path),
-            Source::Part { file, name, offset, len } => {
-                self.set(&[FilePart::new(file, name, offset, len)?], mmap::map_part)
-            }
-            Source::Parts(parts) => self.set(parts, mmap::map_part),
+            Source::Parts(parts) => set(parts, mmap::map_part),
         }
-    }
-
-    /// Opens parts and puts them together.
-    fn set<E: From<FileError>>(
-        &self,
-        parts: &[FilePart<'_>],
-        mut open: impl FnMut(&FilePart<'_>) -> Result<GgufFile, E>,
-    ) -> Result<GgufSetFile, E> {
-        let mut files = Vec::new();
-        for part in parts {
-            files.push((part.name(), open(part)?));
-        }
-        Ok(GgufSetFile::from_parts(files)?)
     }
 }
 
-impl Opened {
-    /// Files that are there as a whole.
-    pub(crate) fn whole(files: GgufSetFile, copied: bool) -> Self {
-        let bytes = files.parts().map(|(_, file)| file.bytes().len() as u64).fold(0, u64::saturating_add);
-        Self { files, headers_only: false, weights: Weights { bytes, copied } }
+/// Opens parts and puts them together.
+fn set<E: From<FileError>>(
+    parts: &[FilePart<'_>],
+    mut open: impl FnMut(&FilePart<'_>) -> Result<GgufFile, E>,
+) -> Result<GgufSetFile, E> {
+    let mut files = Vec::new();
+    for part in parts {
+        files.push((part.name(), open(part)?));
     }
+    Ok(GgufSetFile::from_parts(files)?)
+}
+
+/// Bytes of parts.
+fn len_of(parts: &[FilePart<'_>]) -> u64 {
+    parts.iter().map(FilePart::len).fold(0, u64::saturating_add)
 }

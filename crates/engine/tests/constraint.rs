@@ -82,7 +82,7 @@ fn forms_that_are_not_valid_are_errors() {
     ];
     for (form, told) in cases {
         let options = GenerateOptions { form: Some(form), ..GenerateOptions::default() };
-        let error = context.begin(0, &[1, 70], options).map(|_| ()).unwrap_err().to_string();
+        let error = context.prepare(0, &[1, 70], options).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains(told), "{error}");
     }
 }

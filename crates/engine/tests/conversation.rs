@@ -2,8 +2,10 @@
 
 mod common;
 
-use happy_engine::chat::{Message, Reply, ReplyEvent, ReplyFormat};
-use happy_engine::{AnswerEvent, Context, Conversation, Finish, FinishReason, GenerateOptions, LoadOptions};
+use happy_engine::chat::{Message, Reply, ReplyFormat};
+use happy_engine::{
+    Context, Conversation, ConversationOptions, Event, Finish, FinishReason, GenerateOptions, LoadOptions,
+};
 use serde_json::json;
 
 /// Control tokens, after the 256 bytes.
@@ -32,16 +34,16 @@ fn saying(text: &str) -> GenerateOptions {
 fn answer(conversation: &mut Conversation, context: &mut Context, text: &str) -> (usize, Finish, Reply) {
     let answer = conversation.answer(context, 0, saying(text)).unwrap();
     let (reused, prefill) = (answer.reused(), answer.prefill());
-    let mut done = None;
-    for event in answer {
-        match event.unwrap() {
-            AnswerEvent::Prefilled { tokens, .. } => assert_eq!(tokens, prefill),
-            AnswerEvent::Done { finish, reply } => done = Some((finish, reply)),
-            _ => {}
-        }
-    }
-    let (finish, reply) = done.expect("the last event is Done");
-    assert_eq!(finish.prompt_tokens, prefill);
+    let events: Vec<Event> = answer.map(Result::unwrap).collect();
+    let total = events.iter().find_map(|event| match event {
+        Event::Prefill { done, total } if done == total => Some(*total),
+        _ => None,
+    });
+    let [.., Event::Reply(reply), Event::Done(finish)] = events.as_slice() else {
+        panic!("the last events are Reply and Done: {events:?}")
+    };
+    let (finish, reply) = (finish.clone(), reply.clone());
+    assert_eq!((total, finish.prompt_tokens, finish.reused_tokens), (Some(prefill), prefill, reused));
     conversation.push(reply.message());
     (reused, finish, reply)
 }
@@ -49,7 +51,7 @@ fn answer(conversation: &mut Conversation, context: &mut Context, text: &str) ->
 #[test]
 fn only_what_is_new_is_prefilled() {
     let mut context = context();
-    let mut conversation = Conversation::new(&context.engine().clone(), None).unwrap().unwrap();
+    let mut conversation = Conversation::new(context.engine()).unwrap();
     // A token is a byte.
     let length = |conversation: &Conversation| conversation.prompt().unwrap().len() + 1; // and BOS
 
@@ -81,22 +83,22 @@ fn markers_that_are_control_tokens_reach_the_parser_and_nobody_else() {
     let mut context = context();
     let engine = context.engine().clone();
     // Calls are constrained, and a control token that is not a marker has no place in them.
-    let mut conversation = Conversation::new(&engine, None).unwrap().unwrap();
+    let mut conversation = Conversation::new(&engine).unwrap();
     conversation.push(Message::new("user", "go"));
     let (.., reply) = answer(&mut conversation, &mut context, "<think>h<|other|>m</think>O<|other|>k.");
     assert_eq!((reply.content.as_str(), reply.reasoning.as_str()), ("Ok.", "hm"));
 
     let parameters = json!({"type": "object", "properties": {"é": {"type": "integer"}}});
     let tools = vec![json!({"name": "f", "parameters": parameters})];
-    let mut conversation = Conversation::new(&engine, Some(tools)).unwrap().unwrap();
     // The template shows no tools.
-    conversation.ignore_unused(true);
+    let options = ConversationOptions { tools: Some(tools), ignore_unused: true, ..Default::default() };
+    let mut conversation = Conversation::with_options(&engine, options).unwrap();
     assert_eq!(conversation.format(), ReplyFormat::Hermes);
     conversation.push(Message::new("user", "go"));
     let text = "<think>hm</think>Ok.<tool_call>{\"name\": \"f\", \"arguments\": {\"é\": 1}}</tool_call>";
     let mut content = String::new();
     for event in conversation.answer(&mut context, 0, saying(text)).unwrap() {
-        if let AnswerEvent::Reply(ReplyEvent::Content(piece)) = event.unwrap() {
+        if let Event::Text(piece) = event.unwrap() {
             content.push_str(&piece);
         }
     }
@@ -122,7 +124,7 @@ fn markers_that_are_control_tokens_reach_the_parser_and_nobody_else() {
     context.truncate(0, 0).unwrap();
     let mut plain = String::new();
     for event in context.generate(0, &prompt, saying("a<tool_call>b")).unwrap() {
-        if let happy_engine::Event::Text(piece) = event.unwrap() {
+        if let Event::Text(piece) = event.unwrap() {
             plain.push_str(&piece);
         }
     }

@@ -96,6 +96,49 @@ fn generation_ends_for_the_reasons_it_names() {
     assert_eq!(run(&mut context, &prompt, cancelled).2.reason, FinishReason::Cancelled);
 }
 
+/// A generation in a context of its own says the same as one that borrows it, and gives the context back at any time.
+#[test]
+fn a_generation_may_own_its_context() {
+    let mut context = context();
+    let greedy = || GenerateOptions { max_tokens: Some(12), ignore_end: true, ..GenerateOptions::default() };
+    let prompt: Vec<u32> = (70..90).collect();
+    let (tokens, text, borrowed) = run(&mut context, &prompt, greedy());
+    context.truncate(0, 2).unwrap();
+    let refused = context.prepare(0, &[5; 200], greedy()).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, EngineError::PromptTooLong { .. }), "the context is still there: {refused}");
+    let mut generation = context.prepare(0, &prompt[2..], greedy()).unwrap().run(context);
+    assert_eq!((generation.reused(), generation.prefill()), (2, prompt.len() - 2));
+    let events: Vec<Event> = generation.by_ref().map(Result::unwrap).collect();
+    assert!(
+        matches!(
+            events[..3],
+            [
+                Event::Prefill { done: 8, total: 18 },
+                Event::Prefill { done: 16, total: 18 },
+                Event::Prefill { done: 18, total: 18 },
+            ]
+        ),
+        "{events:?}"
+    );
+    let chosen =
+        events.iter().filter_map(|event| if let Event::Token(id) = event { Some(*id) } else { None });
+    let pieces =
+        events.iter().filter_map(|event| if let Event::Text(piece) = event { Some(&**piece) } else { None });
+    assert_eq!((chosen.collect::<Vec<_>>(), pieces.collect::<String>()), (tokens, text));
+    let Some(Event::Done(finish)) = events.last() else { panic!("{events:?}") };
+    assert_eq!((finish.reused_tokens, finish.prompt_tokens), (2, prompt.len() - 2));
+    assert_eq!((borrowed.reused_tokens, &finish.reason), (0, &borrowed.reason));
+    // One that is stopped says so, and nothing follows.
+    let mut context = generation.into_context();
+    context.truncate(0, 0).unwrap();
+    let mut generation = context.prepare(0, &prompt, greedy()).unwrap().run(context);
+    while !matches!(generation.next(), Some(Ok(Event::Token(_)))) {}
+    generation.stop();
+    let rest: Vec<Event> = generation.by_ref().map(Result::unwrap).collect();
+    assert!(matches!(rest.as_slice(), [.., Event::Done(finish)] if finish.reason == FinishReason::Cancelled));
+    assert!(generation.next().is_none() && generation.context().tokens(0) == prompt);
+}
+
 #[test]
 fn wrong_prompts_change_nothing() {
     let mut context = context();

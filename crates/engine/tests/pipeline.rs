@@ -6,7 +6,8 @@ mod common;
 use common::script::{answer, ids, saying};
 use happy_engine::chat::{Message, Reply, ToolChoice};
 use happy_engine::{
-    Context, Conversation, EngineError, FinishReason, Form, GenerateOptions, LoadOptions, Unfinished,
+    Context, Conversation, ConversationOptions, EngineError, FinishReason, Form, GenerateOptions,
+    LoadOptions, Unfinished,
 };
 use serde_json::{Value, json};
 
@@ -29,7 +30,8 @@ fn context(template: &str) -> Context {
 }
 
 fn conversation(context: &Context, tools: Option<Vec<Value>>) -> Conversation {
-    let mut conversation = Conversation::new(context.engine(), tools).unwrap().unwrap();
+    let options = ConversationOptions { tools, ..ConversationOptions::default() };
+    let mut conversation = Conversation::with_options(context.engine(), options).unwrap();
     conversation.push(Message::new("user", "go"));
     conversation
 }
@@ -205,7 +207,10 @@ fn nothing_that_was_given_is_dropped_silently() {
                     let text = error.to_string();
                     assert!(text.contains(what) && text.contains("`tiny`"), "{text}");
                     assert!(context.tokens(0).is_empty());
-                    conversation.ignore_unused(true);
+                    let options = ConversationOptions { ignore_unused: true, ..Default::default() };
+                    let mut conversation = Conversation::with_options(context.engine(), options).unwrap();
+                    conversation.push(Message::new("user", "go"));
+                    give(&mut conversation);
                     answer(&conversation, &mut context, say("Hi")).unwrap();
                 }
                 _ => panic!("{what}: {done:?}"),

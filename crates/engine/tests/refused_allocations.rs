@@ -9,8 +9,8 @@ use common::Folder;
 use happy_engine::chat::{Channel, Message, ReplyFormat, ReplyShape, ToolChoice, reply_grammar};
 use happy_engine::grammar::Limits;
 use happy_engine::{
-    AnswerEvent, Context, Conversation, Engine, EngineError, Form, GenerateOptions, LoadOptions,
-    compile_reply,
+    Context, Conversation, ConversationOptions, Engine, EngineError, Event, Form, GenerateOptions,
+    LoadOptions, compile_reply,
 };
 use happy_testkit::{Meter, granted, refusing};
 use std::path::Path;
@@ -35,14 +35,18 @@ fn options(mmap: bool) -> LoadOptions {
 
 /// A turn of a conversation; `None` if the model has no template.
 fn turn(engine: &Engine, context: &mut Context, schema: bool) -> Result<Option<String>, EngineError> {
-    let Some(mut conversation) = Conversation::new(engine, None)? else { return Ok(None) };
+    let mut conversation = match Conversation::new(engine) {
+        Err(EngineError::NoTemplate { .. }) => return Ok(None),
+        conversation => conversation?,
+    };
     let form = schema.then(|| Form::json_schema(SCHEMA));
     conversation.push(Message::new("user", "hello"));
     let options = GenerateOptions { max_tokens: Some(6), form, ..GenerateOptions::default() };
     let mut text = String::new();
     for event in conversation.answer(context, 0, options)? {
-        if let AnswerEvent::Reply(event) = event? {
-            text.push_str(&format!("{event:?}"));
+        match event? {
+            Event::Prefill { .. } | Event::Done(_) => {}
+            event => text.push_str(&format!("{event:?}")),
         }
     }
     Ok(Some(text))
@@ -115,14 +119,20 @@ fn call(engine: &Engine, context: &mut Context) -> Result<String, EngineError> {
         serde_json::json!({"type": "function", "function": {"name": format!("tool_{i}"), "parameters": parameters}})
     };
     let (tools, stop) = granted(|| ((0..60).map(tool).collect(), vec![text(1_200)]));
-    let Some(mut conversation) = Conversation::new(engine, Some(tools))? else { panic!("a template") };
-    conversation.set_tool_choice(ToolChoice::Required)?;
+    let options = ConversationOptions {
+        tools: Some(tools),
+        tool_choice: ToolChoice::Required,
+        ..ConversationOptions::default()
+    };
+    let mut conversation = Conversation::with_options(engine, options)?;
     granted(|| ["system", "user"].map(|role| conversation.push(Message::new(role, text(1_000)))));
     let options = GenerateOptions { max_tokens: Some(12), stop, ..GenerateOptions::default() };
     let mut said = String::new();
     for event in conversation.answer(context, 0, options)? {
-        if let AnswerEvent::Done { finish, reply } = event? {
-            said = granted(|| format!("{:?} {reply:?}", finish.reason));
+        match event? {
+            Event::Reply(reply) => said = granted(|| format!("{reply:?}")),
+            Event::Done(finish) => granted(|| said.push_str(&format!("{:?}", finish.reason))),
+            _ => {}
         }
     }
     Ok(said)

@@ -3,10 +3,10 @@
 //! `cargo run --release -p happy-ffi --example chat model.gguf "Why is the sky blue?"`
 
 use happy::Failure;
-use happy::core::event::TurnEvent;
 use happy::core::model::{Model, Place};
 use happy::core::registry;
-use happy::core::session::{Coalesce, Session, SessionSettings, TurnSettings};
+use happy::core::session::{Coalesce, ConversationOptions, Session, TurnSettings};
+use happy_engine::Event;
 use std::io::Write;
 use std::time::Duration;
 
@@ -26,17 +26,17 @@ fn chat(path: &str, question: &str) -> Result<(), Failure> {
     let place = Place::path(path)?;
     let model = Model::open(&place, &Default::default(), None, None)?;
     // What the other language holds is a number.
-    let handle = registry::insert(Session::new(&model, &SessionSettings::default())?)?;
+    let handle = registry::insert(Session::new(&model, &ConversationOptions::default())?)?;
     let coalesce = Coalesce { time: Duration::from_millis(50), bytes: 0 };
     let settings = TurnSettings { coalesce, ..TurnSettings::default() };
     let session = registry::get::<Session>(handle)?;
     let done = session.chat(Some(question), &settings, &mut |event| {
-        if let TurnEvent::Text(text) = event {
+        if let Event::Text(text) = event {
             print!("{text}");
         }
         std::io::stdout().flush().is_ok()
     })?;
-    println!("\n[{} tokens, {:.1} a second]", done.finish.generated_tokens, done.finish.decode_rate());
+    println!("\n[{} tokens, {:.1} a second]", done.generated_tokens, done.decode_rate());
     registry::free::<Session>(handle);
     Ok(())
 }

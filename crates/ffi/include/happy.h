@@ -171,7 +171,8 @@ enum HappyEventKind
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   /**
-   * Of the prompt, `done` of `total` tokens are computed.
+   * Of the prompt, `done` of `total` tokens are computed. Comes after each part of a long prompt; the last one has `done`
+   * equal to `total`.
    */
   HAPPY_EVENT_PREFILL = 0,
   /**
@@ -187,7 +188,7 @@ enum HappyEventKind
    */
   HAPPY_EVENT_TOOL_CALL_START = 3,
   /**
-   * `text` is more of the JSON of the arguments of call `call`: for who shows them while they come.
+   * `text` is more of the JSON of the arguments of call `call`: for callers that show them while they come.
    */
   HAPPY_EVENT_TOOL_CALL_ARGUMENTS = 4,
   /**
@@ -195,12 +196,12 @@ enum HappyEventKind
    */
   HAPPY_EVENT_TOOL_CALL = 5,
   /**
-   * What looked like a call is none; `text` says why. Its own text follows as the answer's. If call `call` had started,
-   * it is withdrawn.
+   * What looked like a call cannot be read as one; `text` says why. Its own text follows as the answer's. If call `call`
+   * had started, it is withdrawn.
    */
   HAPPY_EVENT_MALFORMED_CALL = 6,
   /**
-   * The end of the turn: `finish` says why, `happy_session_finish` says more.
+   * The end of the turn: `finish` says why.
    */
   HAPPY_EVENT_DONE = 7,
 };
@@ -241,7 +242,7 @@ enum HappyFinishReason
    */
   HAPPY_FINISH_GRAMMAR_END = 4,
   /**
-   * The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
+   * The cancel token was raised, the callback said stop, the turn was stopped, or the session was freed.
    */
   HAPPY_FINISH_CANCELLED = 5,
   /**
@@ -284,12 +285,12 @@ typedef struct HappySampler HappySampler;
 typedef struct HappySession HappySession;
 
 /**
- * Text that the library made: UTF-8 (bytes, from `happy_token_piece`), with a NUL behind it. Free it with
+ * Text that the library made: UTF-8 (bytes, from `happy_token_piece`), followed by a NUL. Free it with
  * `happy_string_free`.
  */
 typedef struct HappyString {
   /**
-   * The first byte; NULL where there is no string.
+   * The first byte; NULL without a string.
    */
   char *data;
   /**
@@ -416,7 +417,7 @@ typedef struct HappyPlan {
    */
   uint32_t context;
   /**
-   * Where it does not fit: the largest context that would, or 0 if none would. Else as `context`.
+   * If it does not fit: the largest context that would, or 0 if none would. Else as `context`.
    */
   uint32_t fitting_context;
   /**
@@ -688,7 +689,7 @@ typedef struct HappyMemory {
    */
   uint64_t tokenizer_bytes;
   /**
-   * The process: anonymous pages. 0 where the system does not tell, as for the next two.
+   * The process: anonymous pages. 0 if the system does not tell, as for the next two.
    */
   uint64_t process_anon_bytes;
   /**
@@ -786,11 +787,11 @@ typedef struct HappyEvent {
    */
   int32_t kind;
   /**
-   * `HAPPY_EVENT_DONE`: a `HappyFinishReason`.
+   * `HAPPY_EVENT_DONE`: a `HappyFinishReason`; `happy_session_finish` says more.
    */
   int32_t finish;
   /**
-   * Events of tool calls: the call's number, from 0; -1 where there is none.
+   * Events of tool calls: the call's number, from 0; -1 without a call.
    */
   int32_t call;
   /**
@@ -850,7 +851,7 @@ typedef struct HappyFinish {
    */
   double prefill_seconds;
   /**
-   * Seconds for the tokens behind the first.
+   * Seconds for the tokens after the first.
    */
   double decode_seconds;
   /**
@@ -868,12 +869,12 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The status of an error; `HAPPY_INVALID_HANDLE` if it is none.
+ * The status of an error; `HAPPY_INVALID_HANDLE` if it is not one.
  */
 HappyStatus happy_error_status(const struct HappyError *error);
 
 /**
- * The message of an error: UTF-8 with a NUL behind it, valid until the error is freed. `len` receives the bytes without
+ * The message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the bytes without
  * the NUL, and may be NULL. For what is no error: an empty text.
  */
 const char *happy_error_message(const struct HappyError *error,

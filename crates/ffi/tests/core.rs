@@ -4,11 +4,11 @@ mod support;
 
 use happy::Status;
 use happy::core::CancelToken;
-use happy::core::event::TurnEvent;
 use happy::core::model::{Model, Place};
 use happy::core::registry;
-use happy::core::session::{Session, SessionSettings, TurnSettings, tool_choice};
-use happy_engine::{FinishReason, Form, LoadOptions};
+use happy::core::session::{ConversationOptions, Session, TurnSettings};
+use happy_engine::chat::ToolChoice;
+use happy_engine::{Event, FinishReason, Form, LoadOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use support::{Folder, TEMPLATE, tiny_model};
@@ -53,7 +53,7 @@ fn turns_are_cancelled_before_anything_is_computed() {
         ("rendering", endless, rendering),
     ] {
         let model = model_with(template);
-        let session = Session::new(&model, &SessionSettings::default()).unwrap();
+        let session = Session::new(&model, &ConversationOptions::default()).unwrap();
         let mut ended = false;
         for n in [1, 2, 4, 8, 16] {
             let cancel = Arc::new(CancelToken::new());
@@ -67,7 +67,10 @@ fn turns_are_cancelled_before_anything_is_computed() {
             raiser.join().unwrap();
             assert_eq!(session.messages().unwrap(), "[]", "{what}: {outcome:?}");
             if let Ok(done) = outcome {
-                assert!(done.is_cancelled() && done.finish.prompt_tokens == 0, "{what}: {done:?}");
+                assert!(
+                    done.reason == FinishReason::Cancelled && done.prompt_tokens == 0,
+                    "{what}: {done:?}"
+                );
                 ended = true;
                 break;
             }
@@ -81,25 +84,24 @@ fn turns_are_cancelled_before_anything_is_computed() {
 fn tool_choices_and_unused_options() {
     let model = model();
     let tools = Some(vec![serde_json::json!({"name": "f"})]);
-    let chat = |settings: &SessionSettings, choice: &str, max_tokens| {
+    let chat = |settings: &ConversationOptions, choice: &str, max_tokens| {
         let session = Session::new(&model, settings).unwrap();
-        let turn = TurnSettings { tool_choice: tool_choice(choice), max_tokens, ..TurnSettings::default() };
+        let turn =
+            TurnSettings { tool_choice: choice.parse().unwrap(), max_tokens, ..TurnSettings::default() };
         session.chat(Some("Hi"), &turn, &mut |_| true)
     };
     // The template shows no tools.
-    let strict = SessionSettings { tools: tools.clone(), ..SessionSettings::default() };
+    let strict = ConversationOptions { tools: tools.clone(), ..ConversationOptions::default() };
     assert_eq!(chat(&strict, "auto", Some(2)).unwrap_err().status, Status::Template);
-    let lenient = SessionSettings { tools, ignore_unused: true, ..SessionSettings::default() };
-    for (choice, unfinished) in
-        [("", false), ("auto", false), ("none", false), ("required", true), ("f", true)]
-    {
+    let lenient = ConversationOptions { tools, ignore_unused: true, ..ConversationOptions::default() };
+    for (choice, unfinished) in [("auto", false), ("none", false), ("required", true), ("f", true)] {
         let done = chat(&lenient, choice, Some(2)).unwrap();
-        let found = matches!(done.finish.reason, FinishReason::Unfinished(_));
+        let found = matches!(done.reason, FinishReason::Unfinished(_));
         assert_eq!(found, unfinished, "{choice}: {done:?}");
     }
     let failure = chat(&lenient, "g", None).unwrap_err();
     assert!(failure.status == Status::InvalidArgument && failure.message.contains("`g`"), "{failure}");
-    let failure = chat(&SessionSettings::default(), "required", None).unwrap_err();
+    let failure = chat(&ConversationOptions::default(), "required", None).unwrap_err();
     assert_eq!(failure.status, Status::InvalidArgument, "{failure}");
 }
 
@@ -111,7 +113,7 @@ fn saying(text: &str) -> TurnSettings {
 #[test]
 fn a_panic_poisons_its_session_only() {
     let model = model();
-    let new = || Session::new(&model, &SessionSettings::default()).unwrap();
+    let new = || Session::new(&model, &ConversationOptions::default()).unwrap();
     let (broken, whole) = (new(), new());
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         broken.chat(Some("Hi"), &saying("Hello"), &mut |_| panic!("in a callback"))
@@ -132,7 +134,7 @@ fn a_panic_poisons_its_session_only() {
     drop(broken);
     let mut text = String::new();
     let done = whole.chat(Some("Hi"), &saying("Hello"), &mut |event| {
-        if let TurnEvent::Text(more) = event {
+        if let Event::Text(more) = event {
             text.push_str(more);
         }
         true
@@ -164,9 +166,9 @@ fn there_is_an_end_to_handles() {
 #[test]
 fn pushed_and_pulled_events_agree() {
     let model = model();
-    let texts = |events: &[TurnEvent]| {
-        let text = |event: &TurnEvent| match event {
-            TurnEvent::Done(done) => format!("done {}", done.finish.reason),
+    let texts = |events: &[Event]| {
+        let text = |event: &Event| match event {
+            Event::Done(done) => format!("done {}", done.reason),
             event => format!("{event:?}"),
         };
         events.iter().map(text).collect::<Vec<_>>()
@@ -175,11 +177,11 @@ fn pushed_and_pulled_events_agree() {
         "<think>hm</think>Hello<tool_call>{\\\"name\\\": \\\"f\\\", \\\"arguments\\\": {}}</tool_call>",
     );
     // The grammar writes the call.
-    let settings = TurnSettings { tool_choice: tool_choice("none"), ..settings };
+    let settings = TurnSettings { tool_choice: ToolChoice::None, ..settings };
     let session = || {
         let tools = Some(vec![serde_json::json!({"name": "f"})]);
         // The template shows no tools.
-        let settings = SessionSettings { tools, ignore_unused: true, ..SessionSettings::default() };
+        let settings = ConversationOptions { tools, ignore_unused: true, ..ConversationOptions::default() };
         Session::new(&model, &settings).unwrap()
     };
     let mut pushed = Vec::new();
@@ -195,10 +197,10 @@ fn pushed_and_pulled_events_agree() {
     let failed = second.start(Some(&"a".repeat(500)), &settings).unwrap_err();
     assert_eq!(failed.status, Status::ContextFull);
     second.start(Some("Hi"), &settings).unwrap();
-    while !matches!(pulled.last(), Some(TurnEvent::Done(_))) {
+    while !matches!(pulled.last(), Some(Event::Done(_))) {
         second.next(&mut |event| pulled.push(event.clone())).unwrap();
     }
     assert_eq!(texts(&pushed), texts(&pulled));
     assert_eq!(first.messages().unwrap(), second.messages().unwrap());
-    assert!(pushed.iter().any(|event| matches!(event, TurnEvent::Call { name, .. } if name == "f")));
+    assert!(pushed.iter().any(|event| matches!(event, Event::Call { call, .. } if call.name == "f")));
 }

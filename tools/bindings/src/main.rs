@@ -1,5 +1,5 @@
 //! Texts that are made from other texts: the C header from Rust, the Dart bindings from the C header, and the option
-//! classes of Java and Dart from the list of options.
+//! classes and enums of Java and Dart from the list of options and the C header.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +27,7 @@ struct Cli {
 enum Task {
     /// Write the C header of crates/ffi (--check: compare it with the sources)
     Header(header::Args),
-    /// Write the option classes of Java and Dart (--check: compare them with the list of options in crates/ffi)
+    /// Write the option classes and enums of Java and Dart (--check: compare them with crates/ffi)
     Options(options::Args),
     /// Write the Dart bindings of crates/ffi/include/happy.h, or check them and the other Dart files
     Dart(dart::Args),

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-sampler", &[]),
     ("happy-grammar", &[]),
     ("happy-chat", &[]),
+    ("happy-machine", &[]),
     ("happy-tokenizer", &["happy-gguf"]),
     ("happy-quantize", &["happy-gguf", "happy-tensor"]),
     ("happy-kernels", &["happy-tensor"]),
@@ -37,6 +38,7 @@ const LIBRARIES_BELOW_ENGINE: &[&str] = &[
     "happy-grammar",
     "happy-tokenizer",
     "happy-kernels",
+    "happy-machine",
     "happy-model",
 ];
 const LIBRARIES: &[&str] = &[
@@ -47,6 +49,7 @@ const LIBRARIES: &[&str] = &[
     "happy-grammar",
     "happy-tokenizer",
     "happy-kernels",
+    "happy-machine",
     "happy-quantize",
     "happy-model",
     "happy-engine",

@@ -65,7 +65,8 @@ abstract final class HappyLogLevel {
 
 /// What an event tells.
 abstract final class HappyEventKind {
-  /// Of the prompt, `done` of `total` tokens are computed.
+  /// Of the prompt, `done` of `total` tokens are computed. Comes after each part of a long prompt; the last one has `done`
+  /// equal to `total`.
   static const int HAPPY_EVENT_PREFILL = 0;
   /// `text` is more of the answer.
   static const int HAPPY_EVENT_TEXT = 1;
@@ -73,14 +74,14 @@ abstract final class HappyEventKind {
   static const int HAPPY_EVENT_REASONING = 2;
   /// The model begins to call tool `name`; it is call number `call`, from 0.
   static const int HAPPY_EVENT_TOOL_CALL_START = 3;
-  /// `text` is more of the JSON of the arguments of call `call`: for who shows them while they come.
+  /// `text` is more of the JSON of the arguments of call `call`: for callers that show them while they come.
   static const int HAPPY_EVENT_TOOL_CALL_ARGUMENTS = 4;
   /// Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` where the model wrote one.
   static const int HAPPY_EVENT_TOOL_CALL = 5;
-  /// What looked like a call is none; `text` says why. Its own text follows as the answer's. If call `call` had started,
-  /// it is withdrawn.
+  /// What looked like a call cannot be read as one; `text` says why. Its own text follows as the answer's. If call `call`
+  /// had started, it is withdrawn.
   static const int HAPPY_EVENT_MALFORMED_CALL = 6;
-  /// The end of the turn: `finish` says why, `happy_session_finish` says more.
+  /// The end of the turn: `finish` says why.
   static const int HAPPY_EVENT_DONE = 7;
 }
 
@@ -96,7 +97,7 @@ abstract final class HappyFinishReason {
   static const int HAPPY_FINISH_CONTEXT_FULL = 3;
   /// The text is complete: the grammar allows nothing more.
   static const int HAPPY_FINISH_GRAMMAR_END = 4;
-  /// The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
+  /// The cancel token was raised, the callback said stop, the turn was stopped, or the session was freed.
   static const int HAPPY_FINISH_CANCELLED = 5;
   /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
   /// context, or no token that continues it.
@@ -147,10 +148,10 @@ typedef HappyOnEventFunction = ffi.Int32 Function(ffi.Pointer<ffi.Void> user, ff
 /// A [HappyOnEvent] as Dart sees it.
 typedef DartHappyOnEventFunction = int Function(ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyEvent> event);
 
-/// Text that the library made: UTF-8 (bytes, from `happy_token_piece`), with a NUL behind it. Free it with
+/// Text that the library made: UTF-8 (bytes, from `happy_token_piece`), followed by a NUL. Free it with
 /// `happy_string_free`.
 final class HappyString extends ffi.Struct {
-  /// The first byte; NULL where there is no string.
+  /// The first byte; NULL without a string.
   external ffi.Pointer<ffi.Char> data;
 
   /// Bytes, without the NUL.
@@ -251,7 +252,7 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint32()
   external int context;
 
-  /// Where it does not fit: the largest context that would, or 0 if none would. Else as `context`.
+  /// If it does not fit: the largest context that would, or 0 if none would. Else as `context`.
   @ffi.Uint32()
   external int fitting_context;
 
@@ -502,7 +503,7 @@ final class HappyMemory extends ffi.Struct {
   @ffi.Uint64()
   external int tokenizer_bytes;
 
-  /// The process: anonymous pages. 0 where the system does not tell, as for the next two.
+  /// The process: anonymous pages. 0 if the system does not tell, as for the next two.
   @ffi.Uint64()
   external int process_anon_bytes;
 
@@ -588,11 +589,11 @@ final class HappyEvent extends ffi.Struct {
   @ffi.Int32()
   external int kind;
 
-  /// `HAPPY_EVENT_DONE`: a `HappyFinishReason`.
+  /// `HAPPY_EVENT_DONE`: a `HappyFinishReason`; `happy_session_finish` says more.
   @ffi.Int32()
   external int finish;
 
-  /// Events of tool calls: the call's number, from 0; -1 where there is none.
+  /// Events of tool calls: the call's number, from 0; -1 without a call.
   @ffi.Int32()
   external int call;
 
@@ -640,7 +641,7 @@ final class HappyFinish extends ffi.Struct {
   @ffi.Double()
   external double prefill_seconds;
 
-  /// Seconds for the tokens behind the first.
+  /// Seconds for the tokens after the first.
   @ffi.Double()
   external double decode_seconds;
 
@@ -661,12 +662,12 @@ class HappyBindings {
   /// The library that they are in.
   final ffi.DynamicLibrary library;
 
-  /// The status of an error; `HAPPY_INVALID_HANDLE` if it is none.
+  /// The status of an error; `HAPPY_INVALID_HANDLE` if it is not one.
   late final int Function(ffi.Pointer<HappyError> error) happy_error_status = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyError> error),
       int Function(ffi.Pointer<HappyError> error)>('happy_error_status', isLeaf: true);
 
-  /// The message of an error: UTF-8 with a NUL behind it, valid until the error is freed. `len` receives the bytes without
+  /// The message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the bytes without
   /// the NUL, and may be NULL. For what is no error: an empty text.
   late final ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len) happy_error_message = library.lookupFunction<
       ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len),

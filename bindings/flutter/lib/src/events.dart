@@ -55,7 +55,7 @@ final class HappyToolCallStart extends HappyEvent {
   final String id;
 }
 
-/// More of the arguments of a call, for who shows them while they come.
+/// More of the arguments of a call, for apps that show them while they come.
 final class HappyToolCallArguments extends HappyEvent {
   /// A piece of the arguments of call number [call].
   const HappyToolCallArguments(this.call, this.text);
@@ -85,9 +85,9 @@ final class HappyToolCall extends HappyEvent {
   final String id;
 }
 
-/// What looked like a call is none. Its own text follows as the answer's; if the call had started, it is withdrawn.
+/// What looked like a call cannot be read as one. Its own text follows as the answer's; if the call had started, it is withdrawn.
 final class HappyMalformedCall extends HappyEvent {
-  /// Call number [call] is none, and why.
+  /// What looked like call number [call] is not one, and why.
   const HappyMalformedCall(this.call, this.reason);
 
   /// The number of the call; -1 if it had not started.

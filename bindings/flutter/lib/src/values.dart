@@ -120,6 +120,7 @@ final class HappyMemory {
 
 /// Why a turn ended.
 enum HappyFinishReason {
+  // <HappyFinishReason values>
   /// The model ended its answer.
   end(c.HappyFinishReason.HAPPY_FINISH_END),
 
@@ -132,15 +133,16 @@ enum HappyFinishReason {
   /// The context is full.
   contextFull(c.HappyFinishReason.HAPPY_FINISH_CONTEXT_FULL),
 
-  /// The grammar allows nothing more.
+  /// The text is complete: the grammar allows nothing more.
   grammarEnd(c.HappyFinishReason.HAPPY_FINISH_GRAMMAR_END),
 
-  /// It was stopped.
+  /// The cancel token was raised, the callback said stop, the turn was stopped, or the session was freed.
   cancelled(c.HappyFinishReason.HAPPY_FINISH_CANCELLED),
 
-  /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
-  /// context, a stop text, or no token that continues it.
+  /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a
+  /// full context, or no token that continues it.
   unfinished(c.HappyFinishReason.HAPPY_FINISH_UNFINISHED),
+  // </HappyFinishReason values>
 
   /// A reason of a newer library.
   other(-1);
@@ -183,7 +185,7 @@ final class HappyFinish {
   /// Seconds for the prompt.
   final double prefillSeconds;
 
-  /// Seconds for the tokens behind the first.
+  /// Seconds for the tokens after the first.
   final double decodeSeconds;
 
   /// Prompt tokens a second.

@@ -8,7 +8,7 @@ use crate::error::{CliError, CliResult};
 use crate::load::{Kv, ModelArgs};
 use crate::{load, output};
 use clap::Args;
-use happy_engine::{Cancel, Engine, LoadOptions, memory};
+use happy_engine::{Engine, LoadOptions, memory};
 use happy_sampler::Sampler;
 use serde::Serialize;
 use std::io::Write;
@@ -151,15 +151,9 @@ fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult
     // Any ids do: the work does not depend on them.
     let id = |i: usize| (i.wrapping_mul(7919).wrapping_add(13) % n_vocab.max(1)) as u32;
     let prompt: Vec<u32> = (0..args.prompt.max(args.depth)).map(id).collect();
-    let cancel = Cancel::new();
     if args.prompt > 0 {
         let before = Instant::now();
-        Sampler::greedy().sample(context.prefill_until(
-            0,
-            &prompt[..args.prompt],
-            &cancel,
-            &mut |_| (),
-        )?)?;
+        Sampler::greedy().sample(context.prefill(0, &prompt[..args.prompt])?)?;
         samples.prefill.push(args.prompt as f64 / before.elapsed().as_secs_f64());
         samples.first.push(started.elapsed().as_secs_f64() * 1e3);
     }
@@ -167,7 +161,7 @@ fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult
         let kept = args.depth.min(context.tokens(0).len());
         context.truncate(0, kept)?;
         if kept < args.depth {
-            context.prefill_until(0, &prompt[kept..args.depth], &cancel, &mut |_| ())?;
+            context.prefill(0, &prompt[kept..args.depth])?;
         }
         let before = Instant::now();
         for i in 0..args.gen_tokens {

@@ -65,8 +65,6 @@ struct Chat<'a> {
     /// Somebody types, so that a failed turn need not end the chat.
     interactive: bool,
     last: Option<Finish>,
-    /// Tokens that the last turn found in the KV cache.
-    reused: usize,
     prefilled: usize,
     generated: usize,
 }
@@ -108,7 +106,6 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
         fixed,
         interactive,
         last: None,
-        reused: 0,
         prefilled: 0,
         generated: 0,
     };
@@ -156,7 +153,7 @@ impl Chat<'_> {
                 let fixed = self.fixed;
                 self.messages().truncate(fixed);
                 self.context.truncate(0, 0)?;
-                (self.last, self.reused, self.prefilled, self.generated) = (None, 0, 0, 0);
+                (self.last, self.prefilled, self.generated) = (None, 0, 0);
                 self.note("the conversation is forgotten");
             }
             "/undo" => match self.last_question() {
@@ -219,7 +216,6 @@ impl Chat<'_> {
             }
             answer => answer?,
         };
-        self.reused = answer.reused();
         let (reply, finish) = answer::stream(answer)?;
         if let Some(finish) = &finish {
             self.prefilled += finish.prompt_tokens;
@@ -238,7 +234,10 @@ impl Chat<'_> {
         output::note(&format!("{messages} messages, {used} of {room} positions taken"));
         output::note(&format!("prefilled {} tokens, generated {} in all", self.prefilled, self.generated));
         if let Some(finish) = &self.last {
-            output::note(&format!("last answer: {} tokens were in the kv cache already", self.reused));
+            output::note(&format!(
+                "last answer: {} tokens were in the kv cache already",
+                finish.reused_tokens
+            ));
             output::note(&generation::summary(finish).join("\n"));
         }
         output::note(&generation::memory(&self.context));

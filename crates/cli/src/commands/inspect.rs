@@ -1,10 +1,10 @@
 //! `happy inspect`: metadata, tensors, sizes by type, and what running the model would need.
 
 use crate::error::CliResult;
-use crate::load::{self, ContextArgs, LoadArgs, ModelArgs};
-use crate::output;
+use crate::load::{ContextArgs, LoadArgs, ModelArgs};
+use crate::{models, output};
 use clap::Args;
-use happy_engine::{Engine, EngineError, LoadOptions};
+use happy_engine::{Engine, EngineError, LoadOptions, Source};
 use happy_gguf::{Array, GgufSet, GgufSetFile, Value, ValueType};
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
@@ -45,12 +45,12 @@ const SHOWN_CHARACTERS: usize = 80;
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> CliResult {
     let path = args.path();
-    let files = load::files(path, !args.load.no_mmap)?;
     // The numbers are wanted whatever the machine has free.
     let options = LoadOptions {
         memory_budget: Some(args.load.memory_budget.map_or(u64::MAX, |mib| mib.saturating_mul(1 << 20))),
         ..args.context.options(&args.load)
     };
+    let files = Source::Path(&models::resolve(path)?).files(&options)?;
     let engine = Engine::from_files(files.clone(), path.display().to_string(), &options);
     if let Err(error @ (EngineError::Option { .. } | EngineError::Isa(_))) = engine {
         return Err(error.into());

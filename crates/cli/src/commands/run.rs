@@ -145,12 +145,7 @@ fn without_line_end(text: &str) -> &str {
 }
 
 /// The prompt as a conversation; `None` if there is no chat template, or nobody wants it.
-fn conversation(
-    args: &RunArgs,
-    talk: &Talk<'_>,
-    engine: &Engine,
-    text: &str,
-) -> CliResult<Option<Conversation>> {
+fn conversation(args: &RunArgs, talk: &Talk, engine: &Engine, text: &str) -> CliResult<Option<Conversation>> {
     if args.raw {
         return Ok(None);
     }

@@ -2,7 +2,7 @@
 
 use crate::common::N_VOCAB;
 use happy_engine::chat::Reply;
-use happy_engine::{AnswerEvent, Context, Conversation, EngineError, Finish, GenerateOptions};
+use happy_engine::{Context, Conversation, EngineError, Event, Finish, GenerateOptions};
 use happy_sampler::{Candidates, Sampler, Step};
 
 /// Leaves only the next token of a script.
@@ -51,9 +51,12 @@ pub(crate) fn answer(
 ) -> Result<(usize, Finish, Reply), EngineError> {
     let answer = conversation.answer(context, 0, options)?;
     let reused = answer.reused();
+    let mut reply = Reply::default();
     for event in answer {
-        if let AnswerEvent::Done { finish, reply } = event? {
-            return Ok((reused, finish, reply));
+        match event? {
+            Event::Reply(whole) => reply = whole,
+            Event::Done(finish) => return Ok((reused, finish, reply)),
+            _ => {}
         }
     }
     panic!("the last event is Done")

@@ -11,7 +11,7 @@ use std::ptr;
 
 /// Runs a call; its failure, or its panic, becomes a status and an error.
 ///
-/// What a panic leaves half done is behind a lock that it poisons: later calls for the same session get an error.
+/// What a panic leaves half done is under a lock that it poisons: later calls for the same session get an error.
 ///
 /// # Safety
 /// `error` is NULL or can be written.
@@ -119,7 +119,7 @@ mod tests {
             for part in text.split("#[unsafe(no_mangle)]\n").skip(1) {
                 let name = part.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).unwrap_or("?");
                 functions.push(name.to_owned());
-                // The body begins behind the line that ends the signature.
+                // The body begins after the line that ends the signature.
                 let body = part.split_once(" {\n").map_or("", |(_, body)| body);
                 let comment = |line: &&str| !line.starts_with("//") && *line != "unsafe {";
                 let first = body.lines().map(str::trim).find(comment).unwrap_or("");

@@ -1,8 +1,8 @@
 //! Calling the caller.
 
 use super::types::HappyEvent;
-use crate::core::event::TurnEvent;
 use crate::core::log::Logger;
+use happy_engine::Event;
 use std::ffi::{CString, c_char, c_void};
 
 /// Hears how much is loaded.
@@ -17,7 +17,7 @@ pub(super) fn progress(
 pub(super) fn event(
     call: extern "C" fn(*mut c_void, *const HappyEvent) -> i32,
     user: *mut c_void,
-    event: &TurnEvent,
+    event: &Event,
 ) -> bool {
     call(user, &HappyEvent::from(event)) != 0
 }

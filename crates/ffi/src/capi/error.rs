@@ -8,7 +8,7 @@ use crate::status::Status;
 use std::ffi::c_char;
 use std::ptr;
 
-/// The status of an error; `HAPPY_INVALID_HANDLE` if it is none.
+/// The status of an error; `HAPPY_INVALID_HANDLE` if it is not one.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_error_status(error: *const HappyError) -> Status {
     value(Status::Internal, || match registry::get::<Failed>(error as usize) {
@@ -17,7 +17,7 @@ pub extern "C" fn happy_error_status(error: *const HappyError) -> Status {
     })
 }
 
-/// The message of an error: UTF-8 with a NUL behind it, valid until the error is freed. `len` receives the bytes without
+/// The message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the bytes without
 /// the NUL, and may be NULL. For what is no error: an empty text.
 ///
 /// # Safety
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn happy_string_free(string: *mut HappyString) -> Status {
             }
             Err(Failure::new(
                 Status::InvalidHandle,
-                "the string is none of the library's, or was freed before",
+                "the string is not one of the library's, or was freed before",
             ))
         })
     }

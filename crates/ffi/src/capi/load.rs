@@ -4,7 +4,7 @@ use super::barrier::{guard, value};
 use super::callbacks;
 use super::options::settings;
 use super::pointers::{Out, OutStruct, give, slice, text};
-use super::structs::initialise;
+use super::structs::initialize;
 use super::types::{
     HappyCancel, HappyError, HappyFilePart, HappyLoadOptions, HappyModel, HappyPlan, HappyString,
 };
@@ -25,7 +25,7 @@ pub unsafe extern "C" fn happy_load_options_init(
     error: *mut *mut HappyError,
 ) -> Status {
     // SAFETY: the caller keeps the header's contract.
-    unsafe { guard(error, || initialise(options, size)) }
+    unsafe { guard(error, || initialize(options, size)) }
 }
 
 /// A cancel token that is not raised.

@@ -21,7 +21,7 @@ pub mod library;
 pub mod load;
 pub(crate) mod options;
 mod pointers;
-mod results;
+pub(crate) mod results;
 pub mod sampler;
 pub mod session;
 mod structs;

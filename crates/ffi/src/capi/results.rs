@@ -1,14 +1,12 @@
 //! The core's results as C's structs.
 
 use super::types::{EventKind, FinishReason, HappyEvent, HappyFinish, HappyMemory, HappyPlan, HappyText};
-use crate::core::event::{TurnEvent, TurnFinish};
 use crate::core::model::Planned;
 use crate::core::session::SessionMemory;
-use happy_engine::FinishReason as Reason;
+use happy_engine::{Event, Finish, FinishReason as Reason};
 use std::mem::size_of;
-use std::ptr;
 
-/// A count in 32 bits; more than that there is not.
+/// A count in 32 bits, at most the largest.
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
@@ -56,8 +54,8 @@ impl From<SessionMemory> for HappyMemory {
     }
 }
 
-fn reason(done: &TurnFinish) -> i32 {
-    let reason = match done.finish.reason {
+fn reason(finish: &Finish) -> i32 {
+    let reason = match finish.reason {
         Reason::EndOfGeneration(_) => FinishReason::End,
         Reason::StopString(_) => FinishReason::StopString,
         Reason::Length => FinishReason::Length,
@@ -71,14 +69,13 @@ fn reason(done: &TurnFinish) -> i32 {
     reason as i32
 }
 
-impl From<TurnFinish> for HappyFinish {
-    fn from(done: TurnFinish) -> Self {
-        let finish = &done.finish;
+impl From<&Finish> for HappyFinish {
+    fn from(finish: &Finish) -> Self {
         Self {
             size: size_of::<Self>() as u32,
-            reason: reason(&done),
+            reason: reason(finish),
             prompt_tokens: finish.prompt_tokens as u64,
-            reused_tokens: done.reused as u64,
+            reused_tokens: finish.reused_tokens as u64,
             generated_tokens: finish.generated_tokens as u64,
             prefill_seconds: finish.prefill_time.as_secs_f64(),
             decode_seconds: finish.decode_time.as_secs_f64(),
@@ -88,59 +85,75 @@ impl From<TurnFinish> for HappyFinish {
     }
 }
 
+/// An event as it crosses to other languages: one flat record, of which [`HappyEvent`] and Java's array are two spellings.
+pub(crate) struct EventFields<'a> {
+    pub(crate) kind: EventKind,
+    /// -1 without a call.
+    pub(crate) call: i32,
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+    pub(crate) text: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) id: &'a str,
+    /// Of the last event.
+    pub(crate) finish: Option<&'a Finish>,
+}
+
+impl EventFields<'_> {
+    fn of(kind: EventKind) -> Self {
+        Self { kind, call: -1, done: 0, total: 0, text: "", name: "", id: "", finish: None }
+    }
+}
+
+impl<'a> From<&'a Event> for EventFields<'a> {
+    fn from(event: &'a Event) -> Self {
+        let number = |call: usize| i32::try_from(call).unwrap_or(i32::MAX);
+        let of_call = |kind, index: &usize| Self { call: number(*index), ..Self::of(kind) };
+        match event {
+            Event::Prefill { done, total } => {
+                Self { done: *done as u64, total: *total as u64, ..Self::of(EventKind::Prefill) }
+            }
+            Event::Text(text) => Self { text, ..Self::of(EventKind::Text) },
+            Event::Reasoning(text) => Self { text, ..Self::of(EventKind::Reasoning) },
+            Event::CallStart { index, name, id } => {
+                let id = id.as_deref().unwrap_or_default();
+                Self { name, id, ..of_call(EventKind::ToolCallStart, index) }
+            }
+            Event::CallArguments { index, name, text } => {
+                Self { name, text, ..of_call(EventKind::ToolCallArguments, index) }
+            }
+            Event::Call { index, call } => {
+                let (name, id) = (&call.name, call.id.as_deref().unwrap_or_default());
+                Self { name, id, text: &call.arguments_text, ..of_call(EventKind::ToolCall, index) }
+            }
+            Event::MalformedCall { index, reason } => {
+                Self { call: index.map_or(-1, number), text: reason, ..Self::of(EventKind::MalformedCall) }
+            }
+            Event::Done(finish) => Self { finish: Some(finish), ..Self::of(EventKind::Done) },
+            // A turn keeps tokens and the reply to itself; of what the engine may tell later nothing is shown.
+            _ => Self::of(EventKind::Text),
+        }
+    }
+}
+
 /// Borrowed by the event: valid as long as what it was made of.
 fn text(text: &str) -> HappyText {
     HappyText { data: text.as_ptr().cast(), len: text.len() }
 }
 
-impl From<&TurnEvent> for HappyEvent {
-    fn from(event: &TurnEvent) -> Self {
-        let none = HappyText { data: ptr::null(), len: 0 };
-        let kind_of = |kind: EventKind| HappyEvent {
-            size: size_of::<HappyEvent>() as u32,
-            kind: kind as i32,
-            finish: 0,
-            call: -1,
-            done: 0,
-            total: 0,
-            text: none,
-            name: none,
-            id: none,
-        };
-        let number = |call: usize| i32::try_from(call).unwrap_or(i32::MAX);
-        match event {
-            TurnEvent::Prefill { done, total } => {
-                HappyEvent { done: *done as u64, total: *total as u64, ..kind_of(EventKind::Prefill) }
-            }
-            TurnEvent::Text(said) => HappyEvent { text: text(said), ..kind_of(EventKind::Text) },
-            TurnEvent::Reasoning(thought) => {
-                HappyEvent { text: text(thought), ..kind_of(EventKind::Reasoning) }
-            }
-            TurnEvent::CallStart { call, name, id } => HappyEvent {
-                call: number(*call),
-                name: text(name),
-                id: text(id),
-                ..kind_of(EventKind::ToolCallStart)
-            },
-            TurnEvent::CallArguments { call, name, text: part } => HappyEvent {
-                call: number(*call),
-                name: text(name),
-                text: text(part),
-                ..kind_of(EventKind::ToolCallArguments)
-            },
-            TurnEvent::Call { call, name, id, arguments } => HappyEvent {
-                call: number(*call),
-                name: text(name),
-                id: text(id),
-                text: text(arguments),
-                ..kind_of(EventKind::ToolCall)
-            },
-            TurnEvent::Malformed { call, reason } => HappyEvent {
-                call: call.map_or(-1, number),
-                text: text(reason),
-                ..kind_of(EventKind::MalformedCall)
-            },
-            TurnEvent::Done(done) => HappyEvent { finish: reason(done), ..kind_of(EventKind::Done) },
+impl From<&Event> for HappyEvent {
+    fn from(event: &Event) -> Self {
+        let fields = EventFields::from(event);
+        Self {
+            size: size_of::<Self>() as u32,
+            kind: fields.kind as i32,
+            finish: fields.finish.map_or(0, reason),
+            call: fields.call,
+            done: fields.done,
+            total: fields.total,
+            text: text(fields.text),
+            name: text(fields.name),
+            id: text(fields.id),
         }
     }
 }

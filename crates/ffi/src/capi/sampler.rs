@@ -3,7 +3,7 @@
 use super::barrier::{guard, value};
 use super::options::settings;
 use super::pointers::Out;
-use super::structs::initialise;
+use super::structs::initialize;
 use super::types::{HappyError, HappySampler, HappySamplerOptions};
 use crate::core::registry;
 use crate::core::sampler::Sampler;
@@ -20,7 +20,7 @@ pub unsafe extern "C" fn happy_sampler_options_init(
     error: *mut *mut HappyError,
 ) -> Status {
     // SAFETY: the caller keeps the header's contract.
-    unsafe { guard(error, || initialise(options, size)) }
+    unsafe { guard(error, || initialize(options, size)) }
 }
 
 /// A sampler. `options` may be NULL: all defaults. What it is given is copied.

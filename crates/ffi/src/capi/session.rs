@@ -3,7 +3,7 @@
 use super::barrier::{guard, value};
 use super::options::settings;
 use super::pointers::{Out, OutStruct, give, text};
-use super::structs::initialise;
+use super::structs::initialize;
 use super::types::{HappyError, HappyMemory, HappyModel, HappySession, HappySessionOptions, HappyString};
 use crate::core::model::Model;
 use crate::core::registry;
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn happy_session_options_init(
     error: *mut *mut HappyError,
 ) -> Status {
     // SAFETY: the caller keeps the header's contract.
-    unsafe { guard(error, || initialise(options, size)) }
+    unsafe { guard(error, || initialize(options, size)) }
 }
 
 /// A session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! caller's struct smaller:  what it lacks has its default (options), or is not written (results)
-//! caller's struct larger:   what is behind ours must be 0 (options), or becomes 0 (results)
+//! caller's struct larger:   what follows ours must be 0 (options), or becomes 0 (results)
 //! ```
 
 use super::types::{HappyEvent, HappyFinish, HappyMemory, HappyPlan};
@@ -62,8 +62,8 @@ versioned! {
     HappyMemory first size_of::<HappyMemory>();
 }
 
-// Without padding on 64-bit machines: a field that is added later begins behind the first version. On 32-bit machines these
-// are smaller; there a field of 8 bytes may leave a gap, which the zeros of `initialise` fill.
+// Without padding on 64-bit machines: a field that is added later begins after the first version. On 32-bit machines these
+// are smaller; there a field of 8 bytes may leave a gap, which the zeros of `initialize` fill.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     assert!(size_of::<super::types::HappyText>() == 16);
@@ -83,7 +83,7 @@ pub(crate) trait Defaults: Versioned {
 ///
 /// # Safety
 /// `out` is NULL or can be written, for `size` bytes.
-pub(super) unsafe fn initialise<T: Defaults>(out: *mut T, size: usize) -> Outcome<()> {
+pub(super) unsafe fn initialize<T: Defaults>(out: *mut T, size: usize) -> Outcome<()> {
     if out.is_null() {
         return Err(Failure::argument(format!("the {} is NULL", T::NAME)));
     }
@@ -166,7 +166,7 @@ mod tests {
             ("ours", caller(16, &[1, 2, 0]), Ok((1, 2))),
             ("the first version", caller(8, &[1, 7, 7]), Ok((1, 20))),
             ("half of a field", caller(12, &[1, 2, 7]), Ok((1, 2))),
-            ("newer, zeros behind", caller(24, &[1, 2, 0, 0, 0]), Ok((1, 2))),
+            ("newer, zeros after ours", caller(24, &[1, 2, 0, 0, 0]), Ok((1, 2))),
             ("newer, something set", caller(24, &[1, 2, 0, 0, 1 << 8]), Err("a field at byte 21")),
             ("nothing", caller(0, &[1, 2, 0]), Err("the size of Two is 0")),
             ("below the first", caller(7, &[1, 2, 0]), Err("expected at least 8")),
@@ -208,7 +208,7 @@ mod tests {
             assert_eq!(words, expected);
             let mut words = [seven; 6];
             // SAFETY: the words are more than the size says.
-            unsafe { initialise(words.as_mut_ptr().cast::<Two>(), size as usize) }.unwrap();
+            unsafe { initialize(words.as_mut_ptr().cast::<Two>(), size as usize) }.unwrap();
             let filled = expected.map(|word| match word {
                 1 => 10,
                 2 => 20,

@@ -5,7 +5,7 @@ use super::callbacks;
 use super::options::settings;
 use super::pointers::{Out, OutSlice, OutStruct, optional, text};
 use super::session::session;
-use super::structs::initialise;
+use super::structs::initialize;
 use super::types::{
     HappyError, HappyEvent, HappyFinish, HappyGenerateOptions, HappyModel, HappyOnEvent, HappySession,
 };
@@ -26,7 +26,7 @@ pub unsafe extern "C" fn happy_generate_options_init(
     error: *mut *mut HappyError,
 ) -> Status {
     // SAFETY: the caller keeps the header's contract.
-    unsafe { guard(error, || initialise(options, size)) }
+    unsafe { guard(error, || initialize(options, size)) }
 }
 
 /// A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn happy_chat(
                 None => true,
             })?;
             if let Some(finish) = finish {
-                finish.set(done.into());
+                finish.set((&done).into());
             }
             Ok(())
         })
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn happy_session_finish(
     unsafe {
         guard(error, || {
             let (out, session) = (OutStruct::new(out)?, self::session(session)?);
-            out.set(session.finish()?.into());
+            out.set((&session.finish()?).into());
             Ok(())
         })
     }

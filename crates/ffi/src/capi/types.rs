@@ -1,7 +1,7 @@
 //! The types of the header: handles, results, callbacks; options are declared in `options`.
 //!
-//! Structs have no padding, so that a later version can add fields behind the last one: what a caller compiled against
-//! an older header does not give takes its default.
+//! Structs have no padding, so that a later version can add fields after the last one: what a caller compiled against an
+//! older header does not give takes its default.
 
 pub use super::options::{HappyGenerateOptions, HappyLoadOptions, HappySamplerOptions, HappySessionOptions};
 use std::ffi::{c_char, c_void};
@@ -47,12 +47,12 @@ pub struct HappyText {
     pub len: usize,
 }
 
-/// Text that the library made: UTF-8 (bytes, from `happy_token_piece`), with a NUL behind it. Free it with
+/// Text that the library made: UTF-8 (bytes, from `happy_token_piece`), followed by a NUL. Free it with
 /// `happy_string_free`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyString {
-    /// The first byte; NULL where there is no string.
+    /// The first byte; NULL without a string.
     pub data: *mut c_char,
     /// Bytes, without the NUL.
     pub len: usize,
@@ -72,7 +72,8 @@ pub enum KvType {
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// Of the prompt, `done` of `total` tokens are computed.
+    /// Of the prompt, `done` of `total` tokens are computed. Comes after each part of a long prompt; the last one has `done`
+    /// equal to `total`.
     Prefill = 0,
     /// `text` is more of the answer.
     Text = 1,
@@ -80,14 +81,14 @@ pub enum EventKind {
     Reasoning = 2,
     /// The model begins to call tool `name`; it is call number `call`, from 0.
     ToolCallStart = 3,
-    /// `text` is more of the JSON of the arguments of call `call`: for who shows them while they come.
+    /// `text` is more of the JSON of the arguments of call `call`: for callers that show them while they come.
     ToolCallArguments = 4,
     /// Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` where the model wrote one.
     ToolCall = 5,
-    /// What looked like a call is none; `text` says why. Its own text follows as the answer's. If call `call` had started,
-    /// it is withdrawn.
+    /// What looked like a call cannot be read as one; `text` says why. Its own text follows as the answer's. If call `call`
+    /// had started, it is withdrawn.
     MalformedCall = 6,
-    /// The end of the turn: `finish` says why, `happy_session_finish` says more.
+    /// The end of the turn: `finish` says why.
     Done = 7,
 }
 
@@ -105,7 +106,7 @@ pub enum FinishReason {
     ContextFull = 3,
     /// The text is complete: the grammar allows nothing more.
     GrammarEnd = 4,
-    /// The cancel token was raised, the callback said stop, `happy_stop` was called, or the session was freed.
+    /// The cancel token was raised, the callback said stop, the turn was stopped, or the session was freed.
     Cancelled = 5,
     /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
     /// context, or no token that continues it.
@@ -161,7 +162,7 @@ pub struct HappyPlan {
     pub tokenizer_bytes: u64,
     /// Positions of a session.
     pub context: u32,
-    /// Where it does not fit: the largest context that would, or 0 if none would. Else as `context`.
+    /// If it does not fit: the largest context that would, or 0 if none would. Else as `context`.
     pub fitting_context: u32,
     /// Most tokens of a prompt that are computed at once.
     pub batch: u32,
@@ -198,9 +199,9 @@ pub struct HappyEvent {
     pub size: u32,
     /// A `HappyEventKind`; pass over those that you do not know.
     pub kind: i32,
-    /// `HAPPY_EVENT_DONE`: a `HappyFinishReason`.
+    /// `HAPPY_EVENT_DONE`: a `HappyFinishReason`; `happy_session_finish` says more.
     pub finish: i32,
-    /// Events of tool calls: the call's number, from 0; -1 where there is none.
+    /// Events of tool calls: the call's number, from 0; -1 without a call.
     pub call: i32,
     /// `HAPPY_EVENT_PREFILL`: tokens that are computed.
     pub done: u64,
@@ -230,7 +231,7 @@ pub struct HappyFinish {
     pub generated_tokens: u64,
     /// Seconds for the prompt.
     pub prefill_seconds: f64,
-    /// Seconds for the tokens behind the first.
+    /// Seconds for the tokens after the first.
     pub decode_seconds: f64,
     /// Prompt tokens a second.
     pub prefill_rate: f64,
@@ -256,7 +257,7 @@ pub struct HappyMemory {
     pub scratch_bytes: u64,
     /// The tokenizer's tables.
     pub tokenizer_bytes: u64,
-    /// The process: anonymous pages. 0 where the system does not tell, as for the next two.
+    /// The process: anonymous pages. 0 if the system does not tell, as for the next two.
     pub process_anon_bytes: u64,
     /// The process: pages of mapped files.
     pub process_file_bytes: u64,

@@ -5,7 +5,7 @@
 //! anything else:                      deliver what waits, then that
 //! ```
 
-use super::event::TurnEvent;
+use happy_engine::{Event, TextPiece};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -25,31 +25,26 @@ impl Coalesce {
     }
 }
 
-/// What text belongs to.
-#[derive(Debug, PartialEq)]
-enum Stream {
-    Text,
-    Reasoning,
-    Arguments { call: usize, name: String },
+/// The text of an event that can wait for more of its kind.
+fn text(event: &Event) -> Option<&TextPiece> {
+    match event {
+        Event::Text(text) | Event::Reasoning(text) | Event::CallArguments { text, .. } => Some(text),
+        _ => None,
+    }
 }
 
-impl Stream {
-    /// The text of an event that can wait for more of its kind; other events are given back.
-    fn split(event: TurnEvent) -> Result<(Stream, String), TurnEvent> {
-        match event {
-            TurnEvent::Text(text) => Ok((Stream::Text, text)),
-            TurnEvent::Reasoning(text) => Ok((Stream::Reasoning, text)),
-            TurnEvent::CallArguments { call, name, text } => Ok((Stream::Arguments { call, name }, text)),
-            event => Err(event),
+/// Appends the text of the second event to the first. False if they are not of one kind, or there is no memory for it.
+fn join(event: &mut Event, next: &Event) -> bool {
+    match (event, next) {
+        (Event::Text(text), Event::Text(more)) | (Event::Reasoning(text), Event::Reasoning(more)) => {
+            text.try_push_str(more).is_ok()
         }
-    }
-
-    fn event(self, text: String) -> TurnEvent {
-        match self {
-            Stream::Text => TurnEvent::Text(text),
-            Stream::Reasoning => TurnEvent::Reasoning(text),
-            Stream::Arguments { call, name } => TurnEvent::CallArguments { call, name, text },
+        (Event::CallArguments { index, text, .. }, Event::CallArguments { index: next, text: more, .. })
+            if index == next =>
+        {
+            text.try_push_str(more).is_ok()
         }
+        _ => false,
     }
 }
 
@@ -58,8 +53,8 @@ impl Stream {
 pub(super) struct Outbox {
     when: Coalesce,
     delivered: Instant,
-    waiting: Option<(Stream, String)>,
-    ready: VecDeque<TurnEvent>,
+    waiting: Option<Event>,
+    ready: VecDeque<Event>,
 }
 
 impl Outbox {
@@ -67,41 +62,32 @@ impl Outbox {
         Self { when, delivered: Instant::now(), waiting: None, ready: VecDeque::new() }
     }
 
-    pub(super) fn push(&mut self, event: TurnEvent) {
-        match (Stream::split(event), &mut self.waiting) {
-            (Ok((stream, more)), Some((waiting, text))) if *waiting == stream => text.push_str(&more),
-            (Ok(next), _) => {
-                self.release();
-                self.waiting = Some(next);
-            }
-            (Err(event), _) => {
-                self.release();
-                self.ready.push_back(event);
-            }
+    pub(super) fn push(&mut self, event: Event) {
+        let joined = self.waiting.as_mut().is_some_and(|waiting| join(waiting, &event));
+        if !joined {
+            self.release();
+            self.waiting = Some(event);
         }
-        if let Some((_, text)) = &self.waiting
-            && self.when.is_due(text.len(), self.delivered.elapsed())
-        {
+        let is_due = |event: &Event| {
+            text(event).is_none_or(|text| self.when.is_due(text.len(), self.delivered.elapsed()))
+        };
+        if self.waiting.as_ref().is_some_and(is_due) {
             self.release();
         }
     }
 
     /// Delivers what waits.
     fn release(&mut self) {
-        if let Some((stream, text)) = self.waiting.take() {
-            self.ready.push_back(stream.event(text));
-            self.delivered = Instant::now();
+        if let Some(event) = self.waiting.take() {
+            if text(&event).is_some() {
+                self.delivered = Instant::now();
+            }
+            self.ready.push_back(event);
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<TurnEvent> {
+    pub(super) fn pop(&mut self) -> Option<Event> {
         self.ready.pop_front()
-    }
-
-    /// Drops everything.
-    pub(super) fn clear(&mut self) {
-        self.waiting = None;
-        self.ready.clear();
     }
 }
 
@@ -114,20 +100,20 @@ mod tests {
         let mut outbox = Outbox::new(when);
         let mut out = Vec::new();
         for (kind, text) in events {
-            let (text, name) = ((*text).to_owned(), "f".to_owned());
+            let (text, name) = (TextPiece::from((*text).to_owned()), "f".into());
             outbox.push(match kind {
-                't' => TurnEvent::Text(text),
-                'r' => TurnEvent::Reasoning(text),
-                'a' => TurnEvent::CallArguments { call: 0, name, text },
-                'b' => TurnEvent::CallArguments { call: 1, name, text },
-                _ => TurnEvent::Prefill { done: 1, total: 2 },
+                't' => Event::Text(text),
+                'r' => Event::Reasoning(text),
+                'a' => Event::CallArguments { index: 0, name, text },
+                'b' => Event::CallArguments { index: 1, name, text },
+                _ => Event::Prefill { done: 1, total: 2 },
             });
             let delivered: Vec<String> = std::iter::from_fn(|| outbox.pop())
-                .map(|event| match Stream::split(event) {
-                    Ok((Stream::Text, text)) => format!("t:{text}"),
-                    Ok((Stream::Reasoning, text)) => format!("r:{text}"),
-                    Ok((Stream::Arguments { call, .. }, text)) => format!("{call}:{text}"),
-                    Err(_) => "p".into(),
+                .map(|event| match event {
+                    Event::Text(text) => format!("t:{text}"),
+                    Event::Reasoning(text) => format!("r:{text}"),
+                    Event::CallArguments { index, text, .. } => format!("{index}:{text}"),
+                    _ => "p".into(),
                 })
                 .collect();
             out.push(delivered.join(" "));

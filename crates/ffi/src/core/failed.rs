@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::status::Status;
 use std::ffi::{CStr, CString};
 
-/// A failure whose message has a NUL behind it.
+/// A failure whose message ends with a NUL.
 #[derive(Debug)]
 pub struct Failed {
     status: Status,

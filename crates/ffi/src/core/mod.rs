@@ -8,7 +8,6 @@
 //! session.rs    a conversation with its memory; one caller at a time
 //! turn.rs       a turn: events, stopping, what becomes of the answer
 //! coalesce.rs   text that waits to be delivered together
-//! event.rs      what a turn tells
 //! cpu.rs        what the processor has
 //! json.rs       JSON from callers
 //! log.rs        what the library has to say
@@ -17,7 +16,6 @@
 
 mod coalesce;
 pub mod cpu;
-pub mod event;
 mod failed;
 pub mod json;
 pub mod log;

@@ -187,7 +187,7 @@ impl Model {
     /// The prompt that the template makes of messages and tools, JSON arrays.
     ///
     /// # Errors
-    /// If they are none, there is no template, or it refuses them.
+    /// If they are not valid, there is no template, or it refuses them.
     pub fn apply_template(&self, messages: &str, tools: &str, answer: bool) -> Outcome<String> {
         let messages = match messages {
             "" => Vec::new(),

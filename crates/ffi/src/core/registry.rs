@@ -103,7 +103,7 @@ impl Registry {
         let given = handle & ((1 << KIND_BITS) - 1);
         let index = handle >> KIND_BITS & ((1 << SLOT_BITS) - 1);
         let generation = handle >> (SLOT_BITS + KIND_BITS);
-        let unknown = || format!("the handle {handle:#x} is none of the library's, expected {wanted}");
+        let unknown = || format!("the handle {handle:#x} is not one of the library's, expected {wanted}");
         let slot = self.slots.get_mut(index).ok_or_else(unknown)?;
         if generation == 0 || generation > slot.generation || kind_name(given) == "no handle" {
             return Err(unknown());
@@ -216,12 +216,12 @@ mod tests {
             (session, 1, "is a session, expected a model"),
             (freed, 2, "was a session, which has been freed"),
             (freed, 1, "is a session, expected a model"),
-            (model + 7, 1, "is none of the library's"),
-            (model | top, 1, "is none of the library's"),
-            (1, 1, "is none of the library's"),
-            (usize::MAX, 1, "is none of the library's"),
-            (0xdead_beef, 1, "is none of the library's"),
-            (model ^ 3, 2, "is none of the library's"),
+            (model + 7, 1, "is not one of the library's"),
+            (model | top, 1, "is not one of the library's"),
+            (1, 1, "is not one of the library's"),
+            (usize::MAX, 1, "is not one of the library's"),
+            (0xdead_beef, 1, "is not one of the library's"),
+            (model ^ 3, 2, "is not one of the library's"),
         ];
         let mut failures = Vec::new();
         for (handle, kind, expected) in cases {

@@ -1,33 +1,23 @@
 //! A conversation with its memory; one caller at a time.
 
-use super::event::{TurnEvent, TurnFinish};
 use super::model::Model;
 use super::turn::Turn;
 use super::{json, log};
 use crate::failure::{Failure, Outcome};
 use crate::log_level::LogLevel;
 use crate::status::Status;
-use happy_engine::chat::{Message, ToolChoice};
+use happy_engine::chat::Message;
 use happy_engine::memory::{self, MemoryUsage};
-use happy_engine::{AnswerState, Cancel, Context, Conversation, GenerateOptions, Plan};
-use serde_json::{Map, Value as Json};
+use happy_engine::{
+    Cancel, Context, Conversation, EngineError, Event, Finish, FinishReason, GenerateOptions, Plan, Prepared,
+};
+use serde_json::Value as Json;
+use std::mem::replace;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 pub use super::coalesce::Coalesce;
-pub use super::turn::{TurnSettings, tool_choice};
-
-/// What a session begins with.
-#[derive(Clone, Debug, Default)]
-pub struct SessionSettings {
-    /// The system message.
-    pub system: Option<String>,
-    /// Tools that the model may call.
-    pub tools: Option<Vec<Json>>,
-    /// More variables for the template.
-    pub vars: Map<String, Json>,
-    /// Answer although the template has no place for the system message, the tools or a variable.
-    pub ignore_unused: bool,
-}
+pub use super::turn::TurnSettings;
+pub use happy_engine::ConversationOptions;
 
 /// What a session and the process take.
 #[derive(Clone, Copy, Debug)]
@@ -38,57 +28,166 @@ pub struct SessionMemory {
     pub kv_resident: usize,
     /// Positions taken.
     pub positions: usize,
-    /// The process; zeros where the system does not tell.
+    /// The process; zeros if the system does not tell.
     pub process: MemoryUsage,
 }
 
-/// A conversation and what computes it.
-pub(super) struct Talk {
-    pub(super) context: Context,
-    /// Or why the model cannot have any.
-    pub(super) conversation: Outcome<Conversation>,
+/// The context, idle or at work.
+enum Work {
+    Idle(Box<Context>),
+    Turn(Box<Running>),
+    /// Only while one becomes the other.
+    Moving,
 }
 
-impl Talk {
+/// A turn, and what its end needs.
+struct Running {
+    turn: Turn,
+    /// Messages before the turn.
+    before: usize,
+    /// Take the turn back if it is cancelled.
+    drop_cancelled: bool,
+}
+
+struct State {
+    /// Or why the model cannot have any.
+    conversation: Outcome<Conversation>,
+    work: Work,
+    /// Messages that stay when the conversation is forgotten.
+    fixed: usize,
+    /// The event whose texts the caller reads.
+    shown: Option<Event>,
+    finish: Option<Finish>,
+}
+
+impl State {
     fn conversation(&mut self) -> Outcome<&mut Conversation> {
         self.conversation.as_mut().map_err(|failure| failure.clone())
     }
 
-    /// Adds what the user said, and begins to answer.
-    pub(super) fn answer(
-        &mut self,
-        said: Option<&str>,
-        choice: ToolChoice,
-        options: GenerateOptions,
-    ) -> Outcome<AnswerState> {
-        let Self { context, conversation } = self;
-        let conversation = conversation.as_mut().map_err(|failure| failure.clone())?;
-        conversation.set_tool_choice(choice)?;
-        if let Some(said) = said {
-            conversation.push(Message::new("user", said));
-        }
-        if conversation.input().messages.is_empty() {
-            return Err(Failure::argument("there is no message to answer: the text is NULL"));
-        }
-        Ok(conversation.begin(context, 0, options)?)
-    }
-
-    /// Drops the messages behind the first `count`.
-    pub(super) fn take_back(&mut self, count: usize) {
+    /// Drops the messages after the first `count`.
+    fn take_back(&mut self, count: usize) {
         if let Ok(conversation) = &mut self.conversation {
             conversation.input_mut().messages.truncate(count);
         }
     }
+
+    fn context(&self) -> Outcome<&Context> {
+        match &self.work {
+            Work::Idle(context) => Ok(context),
+            Work::Turn(running) => Ok(running.turn.context()),
+            Work::Moving => Err(broken()),
+        }
+    }
+
+    /// The context, unless a turn runs.
+    fn idle(&mut self) -> Outcome<&mut Context> {
+        match &mut self.work {
+            Work::Idle(context) => Ok(context),
+            Work::Turn(_) => Err(Failure::new(
+                Status::Busy,
+                "a turn is running: read it to its end by happy_next, or end it by happy_stop",
+            )),
+            Work::Moving => Err(broken()),
+        }
+    }
+
+    /// Begins a turn; after an error the conversation is as it was.
+    fn begin(&mut self, said: Option<&str>, settings: &TurnSettings) -> Outcome<()> {
+        let before = self.conversation.as_ref().map_or(0, |c| c.input().messages.len());
+        let options = settings.options(self.idle()?.engine())?;
+        let prepared = if settings.raw {
+            prepare_text(self.idle()?, said, options)
+        } else {
+            self.prepare_answer(said, settings, options)
+        };
+        if prepared.is_err() {
+            self.take_back(before);
+        }
+        let cancelled = matches!(&prepared, Err(failure) if failure.status == Status::Cancelled);
+        let prepared = if cancelled { None } else { Some(prepared?) };
+        let Work::Idle(context) = replace(&mut self.work, Work::Moving) else { return Err(broken()) };
+        let turn = match prepared {
+            Some(prepared) => Turn::new(prepared, context, settings.coalesce),
+            None => Turn::cancelled(context),
+        };
+        let drop_cancelled = settings.drop_cancelled;
+        self.work = Work::Turn(Box::new(Running { turn, before, drop_cancelled }));
+        Ok(())
+    }
+
+    /// Adds what the user said, and prepares the answer.
+    fn prepare_answer(
+        &mut self,
+        said: Option<&str>,
+        settings: &TurnSettings,
+        options: GenerateOptions,
+    ) -> Outcome<Prepared> {
+        let conversation = self.conversation()?;
+        conversation.set_tool_choice(settings.tool_choice.clone())?;
+        conversation.input_mut().messages.extend(said.map(|said| Message::new("user", said).into()));
+        if conversation.input().messages.is_empty() {
+            return Err(Failure::argument("there is no message to answer: the text is NULL"));
+        }
+        let Self { conversation: Ok(conversation), work: Work::Idle(context), .. } = self else {
+            return Err(broken());
+        };
+        Ok(conversation.prepare(context, 0, options)?)
+    }
+
+    /// The next event of the turn; the last is [`Event::Done`]. After an error the conversation is as it was before the turn.
+    fn next(&mut self, closing: &Cancel) -> Outcome<Event> {
+        let Work::Turn(running) = &mut self.work else {
+            return Err(Failure::argument("no turn is running: happy_start begins one"));
+        };
+        if closing.is_cancelled() {
+            running.turn.stop();
+        }
+        let event = running.turn.next();
+        if let Ok(Event::Done(_)) | Err(_) = event {
+            self.settle(event.as_ref().ok());
+        }
+        event
+    }
+
+    /// Ends the turn, if there is one; its events that were not delivered are dropped.
+    fn stop(&mut self) -> Outcome<Option<Finish>> {
+        let Work::Turn(running) = &mut self.work else { return Ok(None) };
+        running.turn.stop();
+        loop {
+            if let Event::Done(finish) = self.next(&Cancel::new())? {
+                return Ok(Some(finish));
+            }
+        }
+    }
+
+    /// The turn is over: its answer becomes a message, or the whole turn is taken back.
+    fn settle(&mut self, last: Option<&Event>) {
+        match replace(&mut self.work, Work::Moving) {
+            Work::Turn(running) => {
+                let Running { turn, before, drop_cancelled } = *running;
+                let (context, reply) = turn.end();
+                self.work = Work::Idle(context);
+                let Some(Event::Done(finish)) = last else { return self.take_back(before) };
+                log_turn(finish);
+                if drop_cancelled && finish.reason == FinishReason::Cancelled {
+                    self.take_back(before);
+                } else if let (Ok(conversation), Some(reply)) = (&mut self.conversation, reply) {
+                    conversation.push(reply.message());
+                }
+                self.finish = Some(finish.clone());
+            }
+            other => self.work = other,
+        }
+    }
 }
 
-struct State {
-    talk: Talk,
-    /// Messages that stay when the conversation is forgotten.
-    fixed: usize,
-    turn: Option<Turn>,
-    /// The event whose texts the caller reads.
-    shown: Option<TurnEvent>,
-    finish: Option<TurnFinish>,
+/// Prepares to continue a text as it is; what the KV cache holds of it is not computed again.
+fn prepare_text(context: &mut Context, said: Option<&str>, options: GenerateOptions) -> Outcome<Prepared> {
+    let text = said.ok_or_else(|| Failure::argument("there is no text to continue: it is NULL"))?;
+    let ids = context.engine().encode_prompt_until(text, &options.cancel)?;
+    let reused = context.keep_common_prefix(0, &ids)?;
+    Ok(context.prepare(0, ids.get(reused..).unwrap_or_default(), options)?)
 }
 
 /// A session.
@@ -102,35 +201,24 @@ impl Session {
     /// A session with a model.
     ///
     /// # Errors
-    /// If memory or threads cannot be had, or the model's template cannot take a system message or tools because there
-    /// is none.
-    pub fn new(model: &Model, settings: &SessionSettings) -> Outcome<Self> {
+    /// If memory or threads cannot be had, or the model's template cannot take a system message or tools because it
+    /// has no template.
+    pub fn new(model: &Model, options: &ConversationOptions) -> Outcome<Self> {
         let engine = model.engine();
-        let no_template = || {
-            Failure::new(
+        let needs_template = options.system.is_some() || options.tools.is_some();
+        let conversation = Conversation::with_options(engine, options.clone()).map_err(|error| match error {
+            EngineError::NoTemplate { .. } => Failure::new(
                 Status::Template,
                 "the model has no chat template: set `raw` in the options to continue text",
-            )
-        };
-        let made = Conversation::new(engine, settings.tools.clone());
-        let mut conversation = made.map_err(Failure::from).and_then(|found| found.ok_or_else(no_template));
-        match &mut conversation {
-            Ok(conversation) => {
-                conversation.ignore_unused(settings.ignore_unused);
-                conversation.input_mut().vars = settings.vars.clone();
-                conversation
-                    .input_mut()
-                    .messages
-                    .extend(settings.system.as_deref().map(|system| Message::new("system", system).into()));
-            }
-            Err(failure) if settings.system.is_some() || settings.tools.is_some() => {
-                return Err(failure.clone());
-            }
-            Err(_) => {}
+            ),
+            error => error.into(),
+        });
+        if let (Err(failure), true) = (&conversation, needs_template) {
+            return Err(failure.clone());
         }
-        let talk = Talk { context: engine.context()?, conversation };
-        let fixed = usize::from(settings.system.is_some());
-        let state = State { talk, fixed, turn: None, shown: None, finish: None };
+        let work = Work::Idle(Box::new(engine.context()?));
+        let fixed = usize::from(options.system.is_some());
+        let state = State { conversation, work, fixed, shown: None, finish: None };
         Ok(Self { state: Mutex::new(state), closing: Cancel::new() })
     }
 
@@ -139,7 +227,7 @@ impl Session {
         self.closing.cancel();
     }
 
-    /// The state, where nobody else has it.
+    /// The state, if nobody else has it.
     fn lock(&self) -> Outcome<MutexGuard<'_, State>> {
         match self.state.try_lock() {
             Ok(state) => Ok(state),
@@ -147,20 +235,14 @@ impl Session {
                 Status::Busy,
                 "the session is in use by another call, or by the caller of this callback",
             )),
-            Err(TryLockError::Poisoned(_)) => Err(Failure::new(
-                Status::Internal,
-                "an internal error happened in this session before: free it and begin another one",
-            )),
+            Err(TryLockError::Poisoned(_)) => Err(broken()),
         }
     }
 
-    /// The state, where no turn runs.
+    /// The state, if no turn runs.
     fn idle(&self) -> Outcome<MutexGuard<'_, State>> {
-        let state = self.lock()?;
-        if state.turn.is_some() {
-            let what = "a turn is running: read it to its end by happy_next, or end it by happy_stop";
-            return Err(Failure::new(Status::Busy, what));
-        }
+        let mut state = self.lock()?;
+        state.idle()?;
         Ok(state)
     }
 
@@ -174,20 +256,20 @@ impl Session {
                 "the role is empty, expected `user`, `assistant`, `system`, `tool` ..",
             ));
         }
-        self.idle()?.talk.conversation()?.push(Message::new(role, content));
+        self.idle()?.conversation()?.push(Message::new(role, content));
         Ok(())
     }
 
     /// Adds a message as a JSON object.
     ///
     /// # Errors
-    /// If it is none, the model has no template, or the session is busy.
+    /// If it is not one, the model has no template, or the session is busy.
     pub fn add_json(&self, message: &str) -> Outcome<()> {
         let message = json::messages(message, "the message")?;
         if message.get("role").and_then(Json::as_str).is_none_or(str::is_empty) {
             return Err(Failure::argument("the message is not a JSON object with a text `role`"));
         }
-        self.idle()?.talk.conversation()?.push(message);
+        self.idle()?.conversation()?.push(message);
         Ok(())
     }
 
@@ -196,7 +278,7 @@ impl Session {
     /// # Errors
     /// If the model has no template, or the session is busy.
     pub fn messages(&self) -> Outcome<String> {
-        Ok(Json::Array(self.idle()?.talk.conversation()?.input().messages.clone()).to_string())
+        Ok(Json::Array(self.idle()?.conversation()?.input().messages.clone()).to_string())
     }
 
     /// Keeps the first messages.
@@ -205,7 +287,7 @@ impl Session {
     /// If there are fewer, the model has no template, or the session is busy.
     pub fn truncate(&self, count: usize) -> Outcome<()> {
         let mut state = self.idle()?;
-        let messages = &mut state.talk.conversation()?.input_mut().messages;
+        let messages = &mut state.conversation()?.input_mut().messages;
         if count > messages.len() {
             let found = messages.len();
             return Err(Failure::argument(format!("{count} messages are to be kept, there are {found}")));
@@ -222,8 +304,8 @@ impl Session {
     pub fn clear(&self) -> Outcome<()> {
         let mut state = self.idle()?;
         let fixed = state.fixed;
-        state.talk.take_back(fixed);
-        Ok(state.talk.context.truncate(0, 0)?)
+        state.take_back(fixed);
+        Ok(state.idle()?.truncate(0, 0)?)
     }
 
     /// A whole turn; `on_event` hears what it brings and may end it by `false`.
@@ -234,24 +316,20 @@ impl Session {
         &self,
         said: Option<&str>,
         settings: &TurnSettings,
-        on_event: &mut dyn FnMut(&TurnEvent) -> bool,
-    ) -> Outcome<TurnFinish> {
+        on_event: &mut dyn FnMut(&Event) -> bool,
+    ) -> Outcome<Finish> {
         let mut state = self.idle()?;
-        let State { talk, finish, .. } = &mut *state;
-        let mut turn = Turn::begin(talk, said, settings)?;
-        let done = loop {
-            let event = turn.next(talk, &self.closing)?;
+        state.begin(said, settings)?;
+        loop {
+            let event = state.next(&self.closing)?;
             let goes_on = on_event(&event);
-            if let TurnEvent::Done(done) = event {
-                break done;
+            if let Event::Done(finish) = event {
+                return Ok(finish);
             }
-            if !goes_on {
-                break turn.stop(talk)?;
+            if !goes_on && let Some(finish) = state.stop()? {
+                return Ok(finish);
             }
-        };
-        log_turn(&done);
-        *finish = Some(done.clone());
-        Ok(done)
+        }
     }
 
     /// Begins a turn whose events [`next`](Self::next) gives.
@@ -259,56 +337,33 @@ impl Session {
     /// # Errors
     /// If it cannot begin: the conversation is as it was before.
     pub fn start(&self, said: Option<&str>, settings: &TurnSettings) -> Outcome<()> {
-        let mut state = self.idle()?;
-        state.turn = Some(Turn::begin(&mut state.talk, said, settings)?);
-        Ok(())
+        self.idle()?.begin(said, settings)
     }
 
-    /// Shows the next event; its texts stay until the next call. The last is [`TurnEvent::Done`].
+    /// Shows the next event; its texts stay until the next call. The last is [`Event::Done`].
     ///
     /// # Errors
     /// If no turn runs, or it cannot go on: the conversation is as it was before.
-    pub fn next(&self, show: &mut dyn FnMut(&TurnEvent)) -> Outcome<()> {
+    pub fn next(&self, show: &mut dyn FnMut(&Event)) -> Outcome<()> {
         let mut state = self.lock()?;
-        let State { talk, turn: slot, shown, finish, .. } = &mut *state;
-        let Some(turn) = slot else {
-            return Err(Failure::argument("no turn is running: happy_start begins one"));
-        };
-        let event = match turn.next(talk, &self.closing) {
-            Ok(event) => event,
-            Err(failure) => {
-                *slot = None;
-                return Err(failure);
-            }
-        };
-        if let TurnEvent::Done(done) = &event {
-            log_turn(done);
-            *finish = Some(done.clone());
-            *slot = None;
-        }
-        show(shown.insert(event));
+        let event = state.next(&self.closing)?;
+        show(state.shown.insert(event));
         Ok(())
     }
 
-    /// Ends a turn that was started; nothing if there is none.
+    /// Ends a turn that was started; nothing if no turn runs.
     ///
     /// # Errors
     /// If the session is busy.
     pub fn stop(&self) -> Outcome<()> {
-        let mut state = self.lock()?;
-        if let Some(mut turn) = state.turn.take() {
-            let done = turn.stop(&mut state.talk)?;
-            log_turn(&done);
-            state.finish = Some(done);
-        }
-        Ok(())
+        self.lock()?.stop().map(|_| ())
     }
 
     /// What the last turn took.
     ///
     /// # Errors
     /// If there was none, or the session is busy.
-    pub fn finish(&self) -> Outcome<TurnFinish> {
+    pub fn finish(&self) -> Outcome<Finish> {
         let finish = self.lock()?.finish.clone();
         finish.ok_or_else(|| Failure::argument("no turn of this session has ended"))
     }
@@ -319,7 +374,7 @@ impl Session {
     /// If the session is busy.
     pub fn memory(&self) -> Outcome<SessionMemory> {
         let state = self.lock()?;
-        let context = &state.talk.context;
+        let context = state.context()?;
         Ok(SessionMemory {
             plan: *context.engine().plan(),
             kv_resident: context.kv_resident_bytes(),
@@ -329,14 +384,19 @@ impl Session {
     }
 }
 
-fn log_turn(done: &TurnFinish) {
+/// What a session says in which something panicked.
+fn broken() -> Failure {
+    let what = "an internal error happened in this session before: free it and begin another one";
+    Failure::new(Status::Internal, what)
+}
+
+fn log_turn(finish: &Finish) {
     log::say(LogLevel::Info, || {
-        let finish = &done.finish;
         format!(
             "a turn ended by {}: {} prompt tokens ({} more were there) at {:.1}/s, {} generated at {:.1}/s",
             finish.reason,
             finish.prompt_tokens,
-            done.reused,
+            finish.reused_tokens,
             finish.prefill_rate(),
             finish.generated_tokens,
             finish.decode_rate(),

@@ -12,7 +12,7 @@ fn lock() -> MutexGuard<'static, BTreeMap<usize, Box<[u8]>>> {
     TEXTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps bytes, and a NUL behind them; their address.
+/// Keeps bytes followed by a NUL, and returns their address.
 pub fn keep(mut bytes: Vec<u8>) -> *mut u8 {
     bytes.push(0);
     let mut text = bytes.into_boxed_slice();

@@ -1,41 +1,25 @@
 //! Events as Java reads them: one array each, so that an event is one call. The form stands in `HappyEvent.java`.
 
-use crate::capi::types::{EventKind, HappyFinish};
-use crate::core::event::{TurnEvent, TurnFinish};
+use crate::capi::results::EventFields;
+use crate::capi::types::HappyFinish;
+use happy_engine::{Event, Finish};
 
 /// The record of an event, little-endian.
-pub(super) fn encode(event: &TurnEvent) -> Vec<u8> {
-    use EventKind as Kind;
-    let none = -1;
-    match event {
-        TurnEvent::Done(done) => finish(done),
-        TurnEvent::Prefill { done, total } => record(Kind::Prefill, none, [*done, *total], ["", "", ""]),
-        TurnEvent::Text(text) => record(Kind::Text, none, [0, 0], [text, "", ""]),
-        TurnEvent::Reasoning(text) => record(Kind::Reasoning, none, [0, 0], [text, "", ""]),
-        TurnEvent::CallStart { call, name, id } => {
-            record(Kind::ToolCallStart, number(*call), [0, 0], ["", name, id])
-        }
-        TurnEvent::CallArguments { call, name, text } => {
-            record(Kind::ToolCallArguments, number(*call), [0, 0], [text, name, ""])
-        }
-        TurnEvent::Call { call, name, id, arguments } => {
-            record(Kind::ToolCall, number(*call), [0, 0], [arguments, name, id])
-        }
-        TurnEvent::Malformed { call, reason } => {
-            record(Kind::MalformedCall, call.map_or(none, number), [0, 0], [reason, "", ""])
-        }
-    }
-}
-
-fn record(kind: EventKind, call: i32, counts: [usize; 2], texts: [&str; 3]) -> Vec<u8> {
+pub(super) fn encode(event: &Event) -> Vec<u8> {
+    let fields = EventFields::from(event);
     let mut out = Vec::new();
-    out.extend((kind as i32).to_le_bytes());
-    out.extend(call.to_le_bytes());
-    for count in counts {
-        out.extend((count as u64).to_le_bytes());
+    out.extend((fields.kind as i32).to_le_bytes());
+    if let Some(finish) = fields.finish {
+        encode_finish(finish, &mut out);
+        return out;
     }
+    out.extend(fields.call.to_le_bytes());
+    out.extend(fields.done.to_le_bytes());
+    out.extend(fields.total.to_le_bytes());
+    let texts = [fields.text, fields.name, fields.id];
     for text in texts {
-        out.extend(number(text.len()).to_le_bytes());
+        // A text of an event is far below 2 GiB.
+        out.extend(i32::try_from(text.len()).unwrap_or(i32::MAX).to_le_bytes());
     }
     for text in texts {
         out.extend(text.bytes());
@@ -43,10 +27,8 @@ fn record(kind: EventKind, call: i32, counts: [usize; 2], texts: [&str; 3]) -> V
     out
 }
 
-fn finish(done: &TurnFinish) -> Vec<u8> {
-    let finish = HappyFinish::from(done.clone());
-    let mut out = Vec::new();
-    out.extend((EventKind::Done as i32).to_le_bytes());
+fn encode_finish(finish: &Finish, out: &mut Vec<u8>) {
+    let finish = HappyFinish::from(finish);
     out.extend(finish.reason.to_le_bytes());
     for count in [finish.prompt_tokens, finish.reused_tokens, finish.generated_tokens] {
         out.extend(count.to_le_bytes());
@@ -54,10 +36,4 @@ fn finish(done: &TurnFinish) -> Vec<u8> {
     for value in [finish.prefill_seconds, finish.decode_seconds, finish.prefill_rate, finish.decode_rate] {
         out.extend(value.to_le_bytes());
     }
-    out
-}
-
-/// A count as Java's int; a text of an event is far below that.
-fn number(count: usize) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
 }

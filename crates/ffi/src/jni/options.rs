@@ -2,7 +2,7 @@
 
 use crate::capi::options::{HappyGenerateOptions, HappyLoadOptions, HappySessionOptions, Options, from_json};
 use crate::core::json;
-use crate::core::session::{SessionSettings, TurnSettings};
+use crate::core::session::{ConversationOptions, TurnSettings};
 use crate::failure::Outcome;
 use happy_engine::LoadOptions;
 
@@ -16,7 +16,7 @@ pub(super) fn load(text: &str) -> Outcome<LoadOptions> {
 }
 
 /// What a session begins with.
-pub(super) fn session(text: &str) -> Outcome<SessionSettings> {
+pub(super) fn session(text: &str) -> Outcome<ConversationOptions> {
     read::<HappySessionOptions>(text)
 }
 

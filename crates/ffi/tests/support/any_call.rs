@@ -17,7 +17,7 @@ use happy::capi::types::{
     HappySampler, HappySamplerOptions, HappySession, HappySessionOptions, HappyString, HappyText,
 };
 use happy::core::model::{Model, Place};
-use happy::core::session::{Session, SessionSettings};
+use happy::core::session::{ConversationOptions, Session};
 use happy::core::{registry, strings};
 use happy_engine::LoadOptions;
 use std::ffi::c_char;
@@ -64,7 +64,7 @@ fn made() -> (usize, usize) {
         let options =
             LoadOptions { threads: Some(1), context: Some(64), mmap: false, ..LoadOptions::default() };
         let model = Model::open(&place, &options, None, None).expect("a model");
-        let session = Session::new(&model, &SessionSettings::default()).expect("a session");
+        let session = Session::new(&model, &ConversationOptions::default()).expect("a session");
         std::fs::remove_file(&path).expect("the file");
         (registry::insert(model).expect("a handle"), registry::insert(session).expect("a handle"))
     })

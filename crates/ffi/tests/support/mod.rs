@@ -1,8 +1,8 @@
 //! What the tests share: a tiny model, the built library, and other people's compilers and interpreters.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
-use happy_engine::chat::{Message, ReplyEvent};
-use happy_engine::{AnswerEvent, Conversation, Engine, GenerateOptions, LoadOptions};
+use happy_engine::chat::Message;
+use happy_engine::{Conversation, Engine, Event, GenerateOptions, LoadOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -80,13 +80,13 @@ pub fn smollm2() -> Option<String> {
 /// What the engine answers by itself, always taking the best token: as many tokens at most.
 pub fn greedy_answer(model: &str, question: &str, most: usize) -> String {
     let engine = Engine::open(model, &LoadOptions::default()).expect("a model");
-    let mut conversation = Conversation::new(&engine, None).expect("a template").expect("a template");
+    let mut conversation = Conversation::new(&engine).expect("a template");
     conversation.push(Message::new("user", question));
     let options = GenerateOptions { max_tokens: Some(most), ..GenerateOptions::default() };
     let mut context = engine.context().expect("a context");
     let mut answer = String::new();
     for event in conversation.answer(&mut context, 0, options).expect("an answer") {
-        if let AnswerEvent::Reply(ReplyEvent::Content(text)) = event.expect("an event") {
+        if let Event::Text(text) = event.expect("an event") {
             answer.push_str(&text);
         }
     }

@@ -17,9 +17,9 @@ use happy_tool_kit::Result;
 
 /// All that a header declares, in its order.
 #[derive(Debug, Default)]
-pub(super) struct Header {
+pub(crate) struct Header {
     pub(super) constants: Vec<Constant>,
-    pub(super) enums: Vec<Enum>,
+    pub(crate) enums: Vec<Enum>,
     pub(super) opaques: Vec<Opaque>,
     pub(super) structs: Vec<Struct>,
     pub(super) callbacks: Vec<Function>,
@@ -28,19 +28,19 @@ pub(super) struct Header {
 
 /// `#define NAME VALUE`.
 #[derive(Debug)]
-pub(super) struct Constant {
-    pub(super) doc: Vec<String>,
-    pub(super) name: String,
+pub(crate) struct Constant {
+    pub(crate) doc: Vec<String>,
+    pub(crate) name: String,
     /// An integer as Dart writes it.
-    pub(super) value: i64,
+    pub(crate) value: i64,
 }
 
 /// An enum whose values are `int32_t`.
 #[derive(Debug)]
-pub(super) struct Enum {
-    pub(super) doc: Vec<String>,
-    pub(super) name: String,
-    pub(super) values: Vec<Constant>,
+pub(crate) struct Enum {
+    pub(crate) doc: Vec<String>,
+    pub(crate) name: String,
+    pub(crate) values: Vec<Constant>,
 }
 
 /// A type without a known layout.
@@ -110,7 +110,7 @@ pub(super) const SCALARS: &[(&str, &str)] = &[
 ];
 
 /// Reads a header.
-pub(super) fn parse(text: &str) -> Result<Header> {
+pub(crate) fn parse(text: &str) -> Result<Header> {
     let tokens = tokens(text)?;
     let mut parser = Parser { tokens: &tokens, at: 0, header: Header::default() };
     while parser.at < tokens.len() {

@@ -12,7 +12,7 @@
 
 mod emit;
 mod grammar;
-mod header;
+pub(crate) mod header;
 mod layout;
 mod lex;
 mod probe;
@@ -72,7 +72,7 @@ pub(crate) fn step() -> Result<Outcome> {
     grammar::check(&files)
 }
 
-fn header() -> Result<header::Header> {
+pub(crate) fn header() -> Result<header::Header> {
     let path = paths::root().join(INCLUDE).join("happy.h");
     header::parse(&read(&path)?).map_err(|what| format!("{}: {what}", paths::short(&path)))
 }

@@ -30,7 +30,7 @@ pub(super) fn setters(group: &Group) -> Result<String> {
         if !out.is_empty() {
             out.push('\n');
         }
-        comment(&mut out, &about(row));
+        comment(&mut out, 4, &about(row));
         // Writing to a String cannot fail.
         let _ = writeln!(out, "    public {class} {name}({parameters}) {{");
         if row.kind == "Biases" {
@@ -49,20 +49,22 @@ fn name(row: &Row) -> String {
     }
 }
 
-fn comment(out: &mut String, text: &str) {
+/// A comment, indented by so many columns.
+pub(super) fn comment(out: &mut String, indent: usize, text: &str) {
+    let pad = " ".repeat(indent);
     let text = text.replace("`HAPPY_SEED_RANDOM`", "{@link #SEED_RANDOM}");
     // Every second part stands between backticks.
     let parts = text.split('`').enumerate();
     let text: String = parts
         .map(|(i, part)| if i % 2 == 1 { format!("{{@code {part}}}") } else { part.to_owned() })
         .collect();
-    let lines = wrap(&text, 116);
+    let lines = wrap(&text, 120 - indent);
     match lines.as_slice() {
-        [line] if line.len() <= 110 => *out += &format!("    /** {line} */\n"),
+        [line] if line.len() <= 114 - indent => *out += &format!("{pad}/** {line} */\n"),
         lines => {
-            *out += "    /**\n";
-            lines.iter().for_each(|line| *out += &format!("     * {line}\n"));
-            *out += "     */\n";
+            *out += &format!("{pad}/**\n");
+            lines.iter().for_each(|line| *out += &format!("{pad} * {line}\n"));
+            *out += &format!("{pad} */\n");
         }
     }
 }

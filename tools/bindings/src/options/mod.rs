@@ -1,13 +1,16 @@
-//! `cargo xtask options`: the option classes of Java and Dart, made from the one list of options in `crates/ffi`.
+//! `cargo xtask options`: the option classes of Java and Dart, made from the one list of options in `crates/ffi`, and their enums,
+//! made from the C header.
 //!
 //! ```text
 //! list.rs   crates/ffi/src/capi/options/list.rs -> groups of options, with descriptions; and as plain structs for cbindgen
 //! java.rs   a group -> the setters of its class in bindings/android
+//! enums.rs  an enum of happy.h -> its values in Java and Dart
 //! dart.rs   a group -> constructor, fields and writer of its class in bindings/flutter
 //! ```
 //! Only what stands between marker lines (`// <NAME PART>` and `// </NAME PART>`) is made; the rest of the files is hand-written.
 
 mod dart;
+mod enums;
 mod java;
 mod list;
 
@@ -40,7 +43,7 @@ pub(crate) fn check() -> Result<()> {
         if found != made {
             let common = found.lines().zip(made.lines()).take_while(|(a, b)| a == b).count();
             return Err(format!(
-                "{name}:{}: not what the list of options gives; run `cargo xtask options` and commit the result",
+                "{name}:{}: not what the list of options or the C header gives; run `cargo xtask options` and commit the result",
                 common + 1
             ));
         }
@@ -77,6 +80,12 @@ fn files() -> Result<Vec<(String, String, String)>> {
             }
         }
         files.push(((*name).to_owned(), found, made));
+    }
+    let header = crate::dart::header()?;
+    for (name, file, class) in enums::FILES {
+        let found = read(file)?;
+        let made = splice(file, &found, class, "values", &enums::values(&header, name, file)?)?;
+        files.push(((*file).to_owned(), found, made));
     }
     Ok(files)
 }

@@ -5,7 +5,6 @@ use crate::capi::pointers::{field, fields, slice};
 use crate::capi::types::{
     self, HAPPY_SEED_RANDOM, HappyCancel, HappyLogitBias, HappyProgress, HappySampler, HappyText,
 };
-use crate::core::session::tool_choice;
 use crate::core::{CancelToken, json, registry, sampler};
 use crate::failure::{Failure, Outcome};
 use happy_engine::Form;
@@ -285,7 +284,7 @@ texts! {
     /// A JSON schema.
     JsonSchema: Option<Form>, read |_, text, to| form(to, Form::json_schema(text));
     /// Whether tools are called.
-    Choice: ToolChoice, read |_, text, to| set(to, tool_choice(text));
+    Choice: ToolChoice, read |_, text, to| set(to, text.parse().unwrap_or_default());
     /// A JSON array.
     JsonArray: Option<Vec<Json>>, read |name, text, to| set(to, json::array(text, name)?);
     /// A JSON object.

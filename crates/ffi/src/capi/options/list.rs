@@ -5,7 +5,7 @@ use super::kinds::{self, Key, Kind};
 use super::{Loading, Options, options, place};
 use crate::capi::structs::{Defaults, Versioned};
 use crate::core::sampler::SamplerSettings;
-use crate::core::session::{SessionSettings, TurnSettings};
+use crate::core::session::{ConversationOptions, TurnSettings};
 use crate::failure::Outcome;
 use serde_json::{Map, Value as Json};
 
@@ -80,7 +80,7 @@ options! {
     }
 
     /// What a session begins with. Begin with `happy_session_options_init`.
-    struct HappySessionOptions for SessionSettings {
+    struct HappySessionOptions for ConversationOptions {
         first {
             /// 1: answer although the chat template has no place for the system message, the tools or a variable, which the model
             /// then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.

@@ -140,7 +140,7 @@ macro_rules! options {
 
         // No padding on 64-bit machines, so that a field that is added later begins after the first version: an option of 4 bytes
         // comes with another one or with a `Reserved`. On 32-bit machines structs are smaller; there a field of 8 bytes may leave
-        // a gap, which the zeros of `initialise` fill.
+        // a gap, which the zeros of `initialize` fill.
         #[cfg(target_pointer_width = "64")]
         const _: () = assert!(
             size_of::<$name>()

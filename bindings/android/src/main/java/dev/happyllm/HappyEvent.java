@@ -15,24 +15,38 @@ import java.nio.charset.StandardCharsets;
  * </pre>
  */
 public final class HappyEvent {
-    /** What an event tells. In the order of the C interface. */
+    /** What an event tells, by its methods. Made from the C header by {@code cargo xtask options}. */
     public enum Kind {
-        /** Of the prompt, {@link #done} of {@link #total} tokens are computed. */
+        // <HappyEvent values>
+        /**
+         * Of the prompt, {@code done} of {@code total} tokens are computed. Comes after each part of a long prompt; the
+         * last one has {@code done} equal to {@code total}.
+         */
         PREFILL,
-        /** {@link #text} is more of the answer. */
+        /** {@code text} is more of the answer. */
         TEXT,
-        /** {@link #text} is more of what the model thinks before it answers. */
+        /** {@code text} is more of what the model thinks before it answers. */
         REASONING,
-        /** The model begins to call tool {@link #name}; it is call number {@link #call}, from 0. */
+        /** The model begins to call tool {@code name}; it is call number {@code call}, from 0. */
         TOOL_CALL_START,
-        /** {@link #text} is more of the JSON of the arguments of call {@link #call}. */
+        /**
+         * {@code text} is more of the JSON of the arguments of call {@code call}: for callers that show them while they
+         * come.
+         */
         TOOL_CALL_ARGUMENTS,
-        /** Call {@link #call} is complete: tool {@link #name}, arguments {@link #text}, a JSON object. */
+        /**
+         * Call {@code call} is complete: tool {@code name}, arguments {@code text} (a JSON object), and {@code id} where
+         * the model wrote one.
+         */
         TOOL_CALL,
-        /** What looked like a call is none, {@link #text} says why. If call {@link #call} had started, it is withdrawn. */
+        /**
+         * What looked like a call cannot be read as one; {@code text} says why. Its own text follows as the answer's. If
+         * call {@code call} had started, it is withdrawn.
+         */
         MALFORMED_CALL,
-        /** The end of the turn: {@link #finish} says why. */
-        DONE
+        /** The end of the turn: {@code finish} says why. */
+        DONE,
+        // </HappyEvent values>
     }
 
     private static final Kind[] KINDS = Kind.values();
@@ -89,7 +103,7 @@ public final class HappyEvent {
         return kind == Kind.DONE;
     }
 
-    /** The call's number, from 0; -1 where there is none. */
+    /** The call's number, from 0; -1 without a call. */
     public int call() {
         return call;
     }

@@ -5,25 +5,27 @@ import java.util.Locale;
 
 /** Why a turn ended, and what it took. */
 public final class HappyFinish {
-    /** Why a turn ended. In the order of the C interface. */
+    /** Why a turn ended. Made from the C header by {@code cargo xtask options}. */
     public enum Reason {
+        // <HappyFinish values>
         /** The model ended its answer. */
         END,
-        /** A stop text was reached. */
+        /** A stop string was reached. */
         STOP_STRING,
         /** As many tokens as were asked for. */
         LENGTH,
         /** The context is full. */
         CONTEXT_FULL,
-        /** The grammar allows nothing more. */
+        /** The text is complete: the grammar allows nothing more. */
         GRAMMAR_END,
-        /** The turn was cancelled or stopped, or the session was closed. */
+        /** The cancel token was raised, the callback said stop, the turn was stopped, or the session was freed. */
         CANCELLED,
         /**
          * The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a
-         * full context, a stop text, or no token that continues it.
+         * full context, or no token that continues it.
          */
-        UNFINISHED
+        UNFINISHED,
+        // </HappyFinish values>
     }
 
     private static final Reason[] REASONS = Reason.values();
@@ -73,7 +75,7 @@ public final class HappyFinish {
         return prefillSeconds;
     }
 
-    /** Seconds for the tokens behind the first. */
+    /** Seconds for the tokens after the first. */
     public double decodeSeconds() {
         return decodeSeconds;
     }

@@ -15,11 +15,11 @@ use std::path::Path;
 pub struct Cpu {
     /// Its number.
     pub number: usize,
-    /// Its capacity relative to the others'; `None` where the system does not tell.
+    /// Its capacity relative to the others'; `None` if the system does not tell.
     pub capacity: Option<u32>,
 }
 
-/// The CPUs that this process may use; empty where the system does not tell (it needs Linux's `/proc`).
+/// The CPUs that this process may use; empty if the system does not tell (it needs Linux's `/proc`).
 pub fn cpus() -> Vec<Cpu> {
     let allowed = std::fs::read_to_string("/proc/self/status").ok();
     let numbers = allowed.as_deref().and_then(allowed_list).unwrap_or_default();

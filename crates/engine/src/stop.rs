@@ -1,58 +1,8 @@
-//! Generated text on its way out: held back while it may be part of a stop string, handed on in pieces.
+//! Text between the decoder and the caller: held back while it may be part of a stop string, handed on in pieces.
 
 use crate::EngineError;
+use crate::piece::TextPiece;
 use crate::reserve::reserve_text;
-use core::fmt;
-use core::ops::Deref;
-
-/// A short piece of text, kept inline so that generating allocates nothing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct TextPiece {
-    len: u8,
-    bytes: [u8; TextPiece::CAPACITY],
-}
-
-impl TextPiece {
-    /// Most bytes of a piece; longer text comes as several.
-    pub const CAPACITY: usize = 63;
-
-    /// Splits a piece off the front of `text`, at a character's border; `None` if it is empty.
-    fn split(text: &str) -> Option<(Self, &str)> {
-        let (head, tail) = text.split_at(text.floor_char_boundary(Self::CAPACITY));
-        if head.is_empty() {
-            return None;
-        }
-        let mut bytes = [0; Self::CAPACITY];
-        bytes[..head.len()].copy_from_slice(head.as_bytes());
-        // The capacity is below 256.
-        Some((Self { len: head.len() as u8, bytes }, tail))
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        // Made from a `str` cut at characters' borders, so this never fails.
-        core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
-    }
-}
-
-impl Deref for TextPiece {
-    type Target = str;
-    fn deref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl fmt::Display for TextPiece {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self)
-    }
-}
-
-impl fmt::Debug for TextPiece {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
 
 /// What memory is for here.
 const STOPS: &str = "text before a stop string";
@@ -119,18 +69,10 @@ impl StopBuffer {
 
     /// The next piece that may be handed on.
     pub(crate) fn pop(&mut self) -> Option<TextPiece> {
-        let (piece, _) = TextPiece::split(&self.text[..self.free])?;
+        let piece = TextPiece::first_of(&self.text[..self.free])?;
         self.text.drain(..piece.len());
         self.free -= piece.len();
         Some(piece)
-    }
-
-    /// All text that may be handed on.
-    pub(crate) fn take(&mut self) -> Result<String, EngineError> {
-        let mut free = String::new();
-        reserve_text(&mut free, self.free, STOPS)?;
-        free.extend(self.text.drain(..std::mem::take(&mut self.free)));
-        Ok(free)
     }
 
     /// The stop string that ended the text.
@@ -179,17 +121,5 @@ mod tests {
                 "{parts:?}"
             );
         }
-    }
-
-    #[test]
-    fn long_text_comes_in_pieces_cut_at_characters() {
-        let text = "ä".repeat(100);
-        let (mut rest, mut joined) = (text.as_str(), String::new());
-        while let Some((piece, tail)) = TextPiece::split(rest) {
-            assert!(piece.len() <= TextPiece::CAPACITY);
-            joined.push_str(&piece);
-            rest = tail;
-        }
-        assert_eq!(joined, text);
     }
 }

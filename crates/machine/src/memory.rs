@@ -40,7 +40,7 @@ pub fn usage() -> Option<MemoryUsage> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Bound {
-    /// The caller: [`LoadOptions::memory_budget`](crate::LoadOptions::memory_budget).
+    /// The caller: a limit of the program's own.
     Caller,
     /// Memory that the machine has free, or can free by dropping file pages (`MemAvailable`).
     Machine,
@@ -79,9 +79,10 @@ pub fn available() -> Option<u64> {
     Some(left(0)?.bytes)
 }
 
-/// What the machine, the control groups and the limits of this process leave. The limits of the process count address
-/// space, not use: `reserved` bytes of it go to stacks.
-pub(crate) fn left(reserved: u64) -> Option<Budget> {
+/// What the machine, the control groups and the limits of this process leave, whichever is smallest; `None` if the system
+/// does not tell. The limits of the process count address space, not use: `reserved` bytes of it, such as the stacks of threads
+/// that are to be started, are taken off.
+pub fn left(reserved: u64) -> Option<Budget> {
     left_under(Path::new("/"), reserved)
 }
 
@@ -122,7 +123,7 @@ mod tests {
 
     impl Root {
         pub(super) fn new(name: &str, files: &[(&str, &str)]) -> Self {
-            let root = std::env::temp_dir().join(format!("happy-engine-{name}-{}", std::process::id()));
+            let root = std::env::temp_dir().join(format!("happy-machine-{name}-{}", std::process::id()));
             for (path, text) in files {
                 let path = root.join(path);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();

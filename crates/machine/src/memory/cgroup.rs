@@ -16,7 +16,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// The names of a version's files and of the lines in its `memory.stat`.
 struct Version {
-    /// Files with a limit; `max` or a huge number stands for none.
+    /// Files with a limit; `max` or a huge number stands for no limit.
     limits: &'static [&'static str],
     usage: &'static str,
     /// A limit in `memory.stat`.
@@ -323,7 +323,7 @@ mod tests {
                 Some(90),
             ),
             (
-                "numbers that are none",
+                "numbers that are not numbers",
                 "0::/a\n",
                 V2_MOUNT,
                 vec![("sys/fs/cgroup/a/memory.max", "-1"), ("sys/fs/cgroup/a/memory.current", "?")],
