@@ -210,10 +210,9 @@ impl From<ConstraintError> for EngineError {
     fn from(error: ConstraintError) -> Self {
         match error {
             ConstraintError::OutOfMemory(error) => EngineError::ToolMemory(error),
-            error => match text_of(&error, "the names of the tools") {
-                Ok(text) => EngineError::Tools(text),
-                Err(error) => error,
-            },
+            error => {
+                text_of(&error, "the names of the tools").map_or_else(|refused| refused, EngineError::Tools)
+            }
         }
     }
 }
