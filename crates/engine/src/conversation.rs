@@ -219,7 +219,9 @@ impl Conversation {
         let steps = DecodeLoop::new(context, sequence, rest, options, constraint)?
             .with_reply(self.markers.clone(), thinking);
         let reader = ReplyReader::new(parser, self.recorder.clone());
-        Ok(Prepared::new(steps, stop, must_complete, Some(Box::new(reader)))?.with_left_out(left_out))
+        let mut prepared = Prepared::new(steps, stop, must_complete, Some(Box::new(reader)))?;
+        prepared.left_out = left_out;
+        Ok(prepared)
     }
 
     fn encode(&self, rendered: &Rendered, cancelled: &dyn Fn() -> bool) -> Result<Vec<TokenId>, EngineError> {

@@ -87,7 +87,7 @@ pub struct Prepared {
     /// Whether a text that the constraint does not let end is unfinished wherever its end falls.
     must_complete: bool,
     /// The tools that no call can be of.
-    left_out: Vec<NameError>,
+    pub(crate) left_out: Vec<NameError>,
     /// Events that one token gave.
     ready: VecDeque<Event>,
     over: bool,
@@ -207,12 +207,6 @@ impl Prepared {
         };
         all.reserve(EVENTS)?;
         Ok(all)
-    }
-
-    /// Notes the tools that no call can be of.
-    pub(crate) fn with_left_out(mut self, left_out: Vec<NameError>) -> Self {
-        self.left_out = left_out;
-        self
     }
 
     /// Runs it in the context in which it was prepared.
