@@ -7,7 +7,7 @@ use crate::{Context, EngineError, LoadOptions, ModelFile, Plan, Source, default_
 use happy_gguf::{GgufFile, GgufSetFile};
 use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
-use happy_model::{Model, Outline};
+use happy_model::{Loader, Model};
 use happy_tokenizer::Tokenizer;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -175,8 +175,9 @@ impl Prepared {
         let threads = options.threads.unwrap_or_else(default_threads).min(Pool::MAX_THREADS);
         let kernels = options.isa.map_or_else(Kernels::detect, Kernels::with_isa)?;
         let header = opened.files.view();
-        let outline = Outline::read(&header, &kernels)
-            .map_err(|error| EngineError::Load { path: name.to_owned(), error })?;
+        let loader = Loader::new(&kernels).architectures(options.architectures.0);
+        let outline =
+            loader.outline(&header).map_err(|error| EngineError::Load { path: name.to_owned(), error })?;
         vocabulary::check_size(header.metadata(), outline.spec().n_vocab, name)?;
         let plan = Plan::new(&outline, &header, opened.weights, options, threads)
             .map_err(EngineError::OverBudget)?;
@@ -192,8 +193,9 @@ impl Prepared {
         tick: &mut Tick<'_>,
     ) -> Result<Engine, EngineError> {
         let Self { kernels, plan } = self;
-        let model = Model::load_set(&files, &kernels)
-            .map_err(|error| EngineError::Load { path: path.clone(), error })?;
+        let loader = Loader::new(&kernels).architectures(options.architectures.0);
+        let failed = |error| EngineError::Load { path: path.clone(), error };
+        let model = loader.load_set(&files).map_err(failed)?;
         // Reading a tokenizer takes longer than looking at the tensors.
         const TENSORS: f32 = 0.3;
         tick(TENSORS)?;

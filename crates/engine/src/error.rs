@@ -209,10 +209,8 @@ from! {
 impl From<ConstraintError> for EngineError {
     fn from(error: ConstraintError) -> Self {
         match error {
-            ConstraintError::OutOfMemory(error) => EngineError::ToolMemory(error),
-            error => {
-                text_of(&error, "the names of the tools").map_or_else(|refused| refused, EngineError::Tools)
-            }
+            ConstraintError::OutOfMemory(error) => Self::ToolMemory(error),
+            error => text_of(&error, "the names of the tools").map_or_else(|refused| refused, Self::Tools),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::EngineError;
 use happy_kernels::{Isa, Pool};
-use happy_model::KvType;
+use happy_model::{Architectures, KvType};
 
 /// How to load a model and how much room to plan for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct LoadOptions {
     /// Map the file. Without it the file is read into anonymous memory: for files that others may write to. A file that the
     /// system cannot map is read, too ([`Plan::weights_copied`](crate::Plan::weights_copied) tells).
     pub mmap: bool,
+    /// Architectures of your own, which are loaded like the built-in ones: see [`model::arch`](crate::model::arch).
+    pub architectures: Architectures,
 }
 
 impl LoadOptions {
@@ -73,6 +75,7 @@ impl Default for LoadOptions {
             outputs: None,
             memory_budget: None,
             mmap: true,
+            architectures: Architectures::default(),
         }
     }
 }

@@ -34,7 +34,7 @@ pub use error::{BatchError, ForwardError, KvError, LoadError, LoadErrorKind};
 pub use happy_kernels::ops::KV_PAGE;
 pub use hook::{LayerHook, NoHook};
 pub use kv::{KvCache, KvOptions, KvType};
-pub use load::Loader;
+pub use load::{Architectures, Loader};
 pub use model::Model;
 pub use outline::Outline;
 pub use output::Output;

@@ -3,6 +3,8 @@
 mod layers;
 mod tensors;
 
+use std::fmt;
+
 use happy_gguf::{GgufFile, GgufSet, GgufSetFile, SharedBytes};
 use happy_kernels::Kernels;
 
@@ -110,3 +112,23 @@ impl Model {
         Loader::new(kernels).load_set(files)
     }
 }
+
+/// Architectures that a program brings, as a constant, for options that outlive the call they are given to.
+#[derive(Clone, Copy, Default)]
+pub struct Architectures(pub &'static [&'static dyn Architecture]);
+
+/// Their names.
+impl fmt::Debug for Architectures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|a| a.name())).finish()
+    }
+}
+
+/// Two lists are equal if they have the same names in the same order.
+impl PartialEq for Architectures {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().map(|a| a.name()).eq(other.0.iter().map(|a| a.name()))
+    }
+}
+
+impl Eq for Architectures {}
