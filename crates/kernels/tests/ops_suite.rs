@@ -310,7 +310,7 @@ fn routing() {
         ids: [u32; 2],
         weights: [f64; 2],
     }
-    let spec = |gating, normalize, scale| RouteSpec { gating, normalize, scale };
+    let spec = |gating, normalize, scale| RouteSpec { gating, normalize, scale, groups: None };
     let e = |x: f64| libm::exp(x);
     let sigmoid = |x: f64| 1.0 / (1.0 + e(-x));
     let total = e(1.0) + e(3.0) + e(2.0) + e(0.0);

@@ -59,6 +59,18 @@ fn activate_body<S: Simd>(s: S, activation: Activation, x: &mut [f32]) {
             #[inline(always)]
             |v| math::tanh(s, v),
         ),
+        Activation::Xielu { alpha_n, alpha_p, beta, eps } => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| {
+                let line = s.mul(v, s.splat(beta));
+                let above = s.fma(s.mul(v, s.splat(alpha_p)), v, line);
+                let power = math::exp_m1(s, s.min(v, s.splat(eps)));
+                let below = s.fma(s.sub(power, v), s.splat(alpha_n), line);
+                s.select_lt(s.splat(0.0), v, above, below)
+            },
+        ),
         Activation::SwigluOai { alpha, limit } => {
             map(
                 s,

@@ -57,6 +57,12 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
             a.n_heads, a.n_kv_heads
         ));
     }
+    if let Some(clamp) = a.clamp.filter(|c| !c.is_finite() || *c <= 0.0) {
+        return Some(format!("Q, K and V clamped to {clamp}, expected a finite number above 0"));
+    }
+    if a.v_norm.is_some_and(|norm| norm.weighted || norm.bias != Need::Never) {
+        return Some("a norm of V with weights or a bias, expected neither".to_owned());
+    }
     if a.window == Some(0) {
         return Some("a window of 0 positions, expected at least 1".to_owned());
     }
@@ -75,6 +81,7 @@ fn feed_forward(ffn: &FfnSpec) -> Option<String> {
         return Some(format!("a feed-forward norm `{}`, expected a name that ends in _norm", ffn.norm_name));
     }
     let n_ff = match &ffn.kind {
+        FfnKind::Elementwise(_) => return None,
         FfnKind::Dense(d) => [d.n_ff, 1],
         FfnKind::Moe(m) => [m.n_ff, m.shared.map_or(1, |s| s.n_ff)],
     };
@@ -88,5 +95,16 @@ fn feed_forward(ffn: &FfnSpec) -> Option<String> {
     if !(1..=moe.n_experts).contains(&moe.n_used) {
         return Some(format!("{} experts for a token, expected 1 to {}", moe.n_used, moe.n_experts));
     }
-    None
+    if !moe.weight_scale.is_finite() {
+        return Some(format!("expert weights times {}, expected a finite number", moe.weight_scale));
+    }
+    let ExpertGroups { n_groups, n_used } = moe.groups?;
+    if n_groups == 0 || !moe.n_experts.is_multiple_of(n_groups) || !(1..=n_groups).contains(&n_used) {
+        let n = moe.n_experts;
+        return Some(format!(
+            "{n} experts in {n_groups} groups of which {n_used} are used, expected a divisor"
+        ));
+    }
+    let choice = n_used * (moe.n_experts / n_groups);
+    (moe.n_used > choice).then(|| format!("{} experts for a token, expected 1 to {choice}", moe.n_used))
 }

@@ -34,7 +34,8 @@ pub(super) fn gemma3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = gemma(p)?;
     spec.output = OutputKind::OwnOrTied;
     post_norms(p, &mut spec, 62)?;
-    let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm: rms(p)?, need: Need::Required };
+    let qk_norm =
+        QkNormSpec { kind: QkNormKind::PerHead, norm: rms(p)?, need: Need::Required, after_rope: false };
     spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
     spec.final_soft_cap = p.opt_f32("final_logit_softcapping")?.filter(|c| *c != 0.0);
     let window = p.opt_u32("attention.sliding_window")?.unwrap_or(0);

@@ -1,10 +1,10 @@
-//! Llama, Mistral 3 (both also as mixtures of experts) and SmolLM3.
+//! Llama and Mistral 3 (both also as mixtures of experts), SmolLM3, Arcee, InternLM 2, Nanbeige.
 
 use super::decoder::{ADJACENT, decoder, each_dense, mixture, rms};
 use super::params::Params;
 use super::rope;
 use crate::error::LoadError;
-use crate::spec::{ModelSpec, Need, TemperatureSpec};
+use crate::spec::{Activation, ModelSpec, Need, OutputKind, RopeFactors, TemperatureSpec};
 
 /// Llama: the decoder itself, with biases where the file has them; experts where it counts some.
 pub(super) fn llama(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
@@ -58,5 +58,32 @@ pub(super) fn smollm3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     for layer in spec.layers.iter_mut().skip(3).step_by(4) {
         layer.attention.rope = None;
     }
+    Ok(spec)
+}
+
+/// Arcee: Llama with an ungated block, `down(relu(up x)^2)`.
+pub(super) fn arcee(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = nanbeige(p)?;
+    each_dense(&mut spec, |d| {
+        d.gated = false;
+        d.activation = Activation::ReluSquared;
+    });
+    Ok(spec)
+}
+
+/// InternLM 2: Llama with an output matrix of its own.
+pub(super) fn internlm2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, ADJACENT)?;
+    spec.output = OutputKind::Own;
+    Ok(spec)
+}
+
+/// Nanbeige: Llama. Files that run the layers more than once are refused.
+pub(super) fn nanbeige(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    if p.opt_u32("num_loops")?.is_some_and(|n| n > 1) {
+        return Err(p.unsupported("num_loops", Some("1")));
+    }
+    let mut spec = decoder(p, rms(p)?, ADJACENT)?;
+    spec.ropes.iter_mut().for_each(|r| r.factors = RopeFactors::Freqs);
     Ok(spec)
 }

@@ -32,23 +32,38 @@
 //!
 //! The facts (defaults, patterns, rotary pairings) are llama.cpp's, `src/models/*.cpp`.
 
+mod afmoe;
+mod apertus;
+mod bitnet;
 mod check;
+mod cohere;
 mod decoder;
+mod deepseek;
+mod ernie;
+mod exaone;
+mod experts;
 mod gemma;
+mod glm;
 mod gpt_oss;
 mod granite;
+mod hunyuan;
 mod llama;
 mod olmo;
 mod params;
 mod phi;
+mod plamo;
 mod qwen;
 mod refuse;
 pub mod rope;
+mod seed_oss;
+mod smallthinker;
 mod stablelm;
 
 pub use decoder::{
-    ADJACENT, HALVES, decoder, each_dense, each_moe, inv_sqrt, layer_norm, mixture, rms, window_rope, windows,
+    ADJACENT, HALVES, decoder, each_dense, each_moe, inv_sqrt, layer_norm, mixture, n_layers, norm_heads,
+    norm_results, rms, window_rope, windowed, windows,
 };
+pub use experts::{experts, routing, shared_experts, weight_scale};
 pub use params::Params;
 
 use happy_gguf::{GgufSet, Value};
@@ -67,17 +82,12 @@ pub trait Architecture: Sync {
 
     /// Returns what a file with these hyper-parameters computes.
     ///
+    /// The loader refuses files with keys that change what a model computes, for instance `leading_dense_block_count`, if
+    /// this function has not read them: to ignore them would give wrong results.
+    ///
     /// # Errors
     /// A key that is missing, of the wrong type, or asks for something that is not implemented.
     fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError>;
-
-    /// Whether [`spec`](Self::spec) heeds a key (without the architecture's name) that no built-in architecture implements.
-    /// The loader refuses files with such keys, for instance `leading_dense_block_count`, because to ignore them would
-    /// change results. Default: it heeds none of them.
-    fn heeds(&self, key: &str) -> bool {
-        let _ = key;
-        false
-    }
 }
 
 /// An architecture made of a name and a function.
@@ -114,6 +124,39 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("olmoe", olmo::olmoe),
         &Entry("stablelm", stablelm::stablelm),
         &Entry("gpt-oss", gpt_oss::gpt_oss),
+        &Entry("afmoe", afmoe::afmoe),
+        &Entry("apertus", apertus::apertus),
+        &Entry("arcee", llama::arcee),
+        &Entry("bailingmoe", deepseek::bailingmoe),
+        &Entry("bailingmoe2", deepseek::bailingmoe2),
+        &Entry("bitnet", bitnet::bitnet),
+        &Entry("cohere2", cohere::cohere2),
+        &Entry("command-r", cohere::command_r),
+        &Entry("deepseek", deepseek::deepseek),
+        &Entry("dots1", deepseek::dots1),
+        &Entry("ernie4_5", ernie::ernie4_5),
+        &Entry("ernie4_5-moe", ernie::ernie4_5_moe),
+        &Entry("exaone", exaone::exaone),
+        &Entry("exaone4", exaone::exaone4),
+        &Entry("glm4", glm::glm4),
+        &Entry("glm4moe", glm::glm4moe),
+        &Entry("granite_swa", granite::granite_swa),
+        &Entry("hunyuan-dense", hunyuan::hunyuan),
+        &Entry("hunyuan-moe", hunyuan::hunyuan_moe),
+        &Entry("hunyuan_vl", hunyuan::hunyuan),
+        &Entry("internlm2", llama::internlm2),
+        &Entry("minicpm", granite::minicpm),
+        &Entry("nanbeige", llama::nanbeige),
+        &Entry("olmo", olmo::olmo),
+        &Entry("phi2", phi::phi2),
+        &Entry("plamo", plamo::plamo),
+        &Entry("plamo3", plamo::plamo3),
+        &Entry("qwen2vl", qwen::qwen2vl),
+        &Entry("qwen3vl", qwen::qwen3vl),
+        &Entry("qwen3vlmoe", qwen::qwen3vlmoe),
+        &Entry("seed_oss", seed_oss::seed_oss),
+        &Entry("smallthinker", smallthinker::smallthinker),
+        &Entry("spark2_5", afmoe::spark2_5),
     ]
 }
 
@@ -142,8 +185,8 @@ pub fn read_spec(gguf: &GgufSet<'_>, own: &[&dyn Architecture]) -> Result<ModelS
         return Err(LoadError::Architecture { found: excerpt(name), expected });
     };
     let params = Params::new(gguf, architecture.name());
-    refuse::refuse(&params, &|key| architecture.heeds(key))?;
     let spec = architecture.spec(&params)?;
+    refuse::refuse(&params)?;
     check::check(&spec)?;
     Ok(spec)
 }

@@ -1,9 +1,13 @@
-//! Qwen 2 and 3, dense and as mixtures of experts.
+//! Qwen 2 and 3, dense, as mixtures of experts, and the text part of their vision models.
 
-use super::decoder::{HALVES, decoder, each_moe, mixture, rms};
+use super::decoder::{HALVES, decoder, each_moe, rms};
+use super::experts::experts;
 use super::params::Params;
+use super::rope;
 use crate::error::LoadError;
-use crate::spec::{ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec, SharedExpertSpec};
+use crate::spec::{
+    ModelSpec, Need, NormKind, NormSpec, OutputKind, QkNormKind, QkNormSpec, SharedExpertSpec,
+};
 
 /// Qwen 2: the decoder with Q, K and V biases.
 pub(super) fn qwen2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
@@ -16,7 +20,7 @@ pub(super) fn qwen2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 pub(super) fn qwen3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;
-    let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm, need: Need::Required };
+    let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm, need: Need::Required, after_rope: false };
     spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
     Ok(spec)
 }
@@ -39,21 +43,31 @@ pub(super) fn qwen2moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     };
     each_moe(&mut spec, |moe| {
         moe.normalize = false;
-        moe.shared = Some(SharedExpertSpec { n_ff: n_ff as usize, gated: true });
+        moe.shared = Some(SharedExpertSpec { n_ff: n_ff as usize, gated: true, fused: false });
     });
     Ok(spec)
 }
 
-/// An expert is `expert_feed_forward_length` wide, or its share of `feed_forward_length`.
-fn experts(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
-    let n = spec.layers.len();
-    let n_ff = match p.opt_per_layer("expert_feed_forward_length", n)?.filter(|v| !v.contains(&0)) {
-        Some(n_ff) => n_ff,
-        None => {
-            let all = p.per_layer("feed_forward_length", n)?;
-            let used = p.per_layer("expert_used_count", n)?;
-            crate::reserve::collected(n, all.iter().zip(used).map(|(ff, used)| ff / used.max(1)))?
-        }
+/// Qwen 2 VL: Qwen 2. llama.cpp does not read the norms' epsilon, and loads the output's bias without adding it.
+pub(super) fn qwen2vl(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = match p.has("attention.layer_norm_rms_epsilon") {
+        true => rms(p)?,
+        false => NormSpec { kind: NormKind::Rms, eps: 0.0, weighted: true, bias: Need::Never },
     };
-    mixture(p, spec, &n_ff)
+    let mut spec = decoder(p, norm, HALVES)?;
+    rope::sections(p, &spec)?;
+    spec.inert = &["output.bias"];
+    Ok(spec)
+}
+
+/// Qwen 3 VL: Qwen 3. A text token has the same position in all sections of the interleaved rotation, which so is Qwen 3's.
+pub(super) fn qwen3vl(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    p.opt_array("rope.dimension_sections", 3)?;
+    qwen3(p)
+}
+
+/// Qwen 3 VL MoE: Qwen 3 MoE.
+pub(super) fn qwen3vlmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    p.opt_array("rope.dimension_sections", 3)?;
+    qwen3moe(p)
 }
