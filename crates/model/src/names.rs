@@ -24,6 +24,8 @@ pub(crate) const ROPE_SHORT: &str = "rope_factors_short.weight";
 
 /// Before the attention.
 pub(crate) const ATTN_NORM: &str = "attn_norm";
+/// Before the attention, where the feed-forward block reads [`ATTN_NORM`] (Falcon 40B).
+pub(crate) const ATTN_NORM_2: &str = "attn_norm_2";
 /// After the attention.
 pub(crate) const ATTN_POST_NORM: &str = "post_attention_norm";
 /// Before the feed-forward block.
@@ -65,6 +67,7 @@ pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
     }
     let (layer, part) = layer_and_part(name);
     let vector = part.ends_with(".bias")
+        || part.strip_suffix(".weight") == Some(ATTN_NORM_2)
         || part.ends_with("_norm.weight")
         || part.ends_with("_norm")
         || ["attn_sinks", "rope_", "exp_probs_b"].iter().any(|p| part.starts_with(p));

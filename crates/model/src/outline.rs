@@ -103,7 +103,7 @@ fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices
         }
     }
     m.parallel = spec.layers.iter().enumerate().any(|(i, layer)| match layer.ffn.input {
-        FfnInput::Attention => true,
+        FfnInput::Attention | FfnInput::Layer(_) => true,
         FfnInput::NormOrAttention(_) => {
             gguf.tensor(&names::block(i, layer.ffn.norm_name, "weight")).is_none()
         }

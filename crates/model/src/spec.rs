@@ -75,6 +75,17 @@ pub struct QkNormSpec {
     pub after_rope: bool,
 }
 
+/// Where the parts of a fused Q, K and V matrix are that has more rows than these; Q starts at row 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FusedRows {
+    /// First row of K.
+    pub k: usize,
+    /// First row of V.
+    pub v: usize,
+    /// Rows of the matrix.
+    pub all: usize,
+}
+
 /// How many gates the result of the attention has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateWidth {
@@ -150,8 +161,10 @@ impl TemperatureSpec {
 /// The attention half of a layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionSpec {
-    /// The norm before the projections (`attn_norm`); `None` leaves the residual stream as it is (OLMo 2).
+    /// The norm before the projections; `None` leaves the residual stream as it is (OLMo 2).
     pub norm: Option<NormSpec>,
+    /// The name of that norm's tensor, without `blk.{layer}.` and `.weight`. Mostly `attn_norm`.
+    pub norm_name: &'static str,
     /// Query heads.
     pub n_heads: usize,
     /// Key and value heads; divides `n_heads`.
@@ -162,6 +175,8 @@ pub struct AttentionSpec {
     pub head_dim_v: usize,
     /// Biases of Q, K and V.
     pub qkv_bias: Need,
+    /// Where K and V are in a fused matrix, `attn_qkv`; `None`: Q, K and V follow each other without a gap.
+    pub fused_rows: Option<FusedRows>,
     /// Q, K and V are clamped to `-clamp..=clamp` right after the projection; finite and above 0 (OLMo 1, DBRX).
     pub clamp: Option<f32>,
     /// Bias of the output projection.
@@ -232,6 +247,9 @@ pub enum FfnInput {
     Residual,
     /// What the attention half read: both halves run in parallel.
     Attention,
+    /// The residual stream as it enters the layer, normed: both halves run in parallel, each with a norm of its own
+    /// (GPT-NeoX, Falcon 40B).
+    Layer(NormSpec),
 }
 
 /// A feed-forward block of one matrix pair or triple.
@@ -332,6 +350,8 @@ pub struct FfnSpec {
     pub norm_name: &'static str,
     /// What it computes.
     pub kind: FfnKind,
+    /// Multiplies its result, before the norm after it.
+    pub scale: Option<f32>,
     /// The norm of its result (`post_ffw_norm`).
     pub post_norm: Option<NormSpec>,
 }

@@ -103,6 +103,7 @@ pub(crate) enum FfnIn {
     Norm(Norm),
     Residual,
     Attention,
+    Layer(Norm),
 }
 
 /// One layer.

@@ -71,6 +71,12 @@ fn activate_body<S: Simd>(s: S, activation: Activation, x: &mut [f32]) {
                 s.select_lt(s.splat(0.0), v, above, below)
             },
         ),
+        Activation::SwigluClamped { limit } => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| math::silu(s, s.min(v, s.splat(limit)), 1.0),
+        ),
         Activation::SwigluOai { alpha, limit } => {
             map(
                 s,
@@ -104,6 +110,16 @@ fn glu_body<S: Simd>(s: S, activation: Activation, gate: &mut [f32], up: &[f32])
             up,
             #[inline(always)]
             |g, u| s.mul(math::gelu(s, g), u),
+        ),
+        Activation::SwigluClamped { limit } => zip(
+            s,
+            gate,
+            up,
+            #[inline(always)]
+            |g, u| {
+                let u = s.max(s.min(u, s.splat(limit)), s.splat(-limit));
+                s.mul(math::silu(s, s.min(g, s.splat(limit)), 1.0), u)
+            },
         ),
         Activation::SwigluOai { alpha, limit } => zip(
             s,

@@ -3,6 +3,7 @@
 
 use super::decoder::{MAX_EXPERTS, MAX_LAYERS, MAX_WIDTH};
 use crate::error::LoadError;
+use crate::names;
 use crate::spec::*;
 
 /// Most rotations of a model; each has tables of its own.
@@ -43,6 +44,11 @@ fn problem(spec: &ModelSpec) -> Option<String> {
     })
 }
 
+/// Whether the loader takes a tensor of this name for a norm.
+fn is_norm(name: &str) -> bool {
+    name.ends_with("_norm") || name == names::ATTN_NORM_2
+}
+
 fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     let dims = [a.head_dim_k, a.head_dim_v, a.n_heads, a.n_kv_heads];
     if !dims.into_iter().all(width) || !width(a.q_dim()) || !width(a.out_dim()) {
@@ -55,6 +61,16 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
         return Some(format!(
             "{} attention heads and {} key-value heads, expected a multiple",
             a.n_heads, a.n_kv_heads
+        ));
+    }
+    if !is_norm(a.norm_name) {
+        return Some(format!("an attention norm `{}`, expected a name that ends in _norm", a.norm_name));
+    }
+    if let Some(FusedRows { k, v, all }) = a.fused_rows
+        && (k < a.q_dim() || v < k.saturating_add(a.k_dim()) || all < v.saturating_add(a.v_dim()))
+    {
+        return Some(format!(
+            "K and V at rows {k} and {v} of {all}, expected Q, K and V one after the other"
         ));
     }
     if let Some(clamp) = a.clamp.filter(|c| !c.is_finite() || *c <= 0.0) {
@@ -77,8 +93,11 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
 }
 
 fn feed_forward(ffn: &FfnSpec) -> Option<String> {
-    if !ffn.norm_name.ends_with("_norm") {
+    if !is_norm(ffn.norm_name) {
         return Some(format!("a feed-forward norm `{}`, expected a name that ends in _norm", ffn.norm_name));
+    }
+    if let Some(scale) = ffn.scale.filter(|scale| !scale.is_finite()) {
+        return Some(format!("a feed-forward result times {scale}, expected a finite number"));
     }
     let n_ff = match &ffn.kind {
         FfnKind::Elementwise(_) => return None,

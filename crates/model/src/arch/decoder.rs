@@ -81,11 +81,13 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
         layers.push(LayerSpec {
             attention: AttentionSpec {
                 norm: Some(norm),
+                norm_name: names::ATTN_NORM,
                 n_heads,
                 n_kv_heads,
                 head_dim_k,
                 head_dim_v,
                 qkv_bias: Need::Optional,
+                fused_rows: None,
                 clamp: None,
                 out_bias: Need::Never,
                 qk_norm: None,
@@ -111,6 +113,7 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
                     bias: Need::Never,
                     sub_norm: None,
                 }),
+                scale: None,
                 post_norm: None,
             },
             inert: &[],

@@ -1,8 +1,9 @@
-//! ERNIE 4.5, dense and as mixture of experts.
+//! ERNIE 4.5, dense and as mixture of experts, and PaddleOCR.
 
-use super::decoder::{ADJACENT, decoder, each_moe, mixture, rms};
+use super::decoder::{ADJACENT, HALVES, decoder, each_moe, mixture, rms};
 use super::experts::shared_experts;
 use super::params::Params;
+use super::rope;
 use crate::error::LoadError;
 use crate::names;
 use crate::spec::{Activation, FfnKind, ModelSpec, Need};
@@ -39,5 +40,13 @@ pub(super) fn ernie4_5_moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
             layer.inert = &["attn_output.bias", "ffn_gate*", "ffn_up*", "ffn_down*", "exp_probs_b*"];
         }
     }
+    Ok(spec)
+}
+
+/// PaddleOCR's text part: pairs of halves, rotary sections, and the bias of the attention's output is used.
+pub(super) fn paddleocr(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, HALVES)?;
+    rope::sections(p, &spec)?;
+    spec.layers.iter_mut().for_each(|l| l.attention.out_bias = Need::Optional);
     Ok(spec)
 }

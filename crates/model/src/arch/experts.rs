@@ -5,6 +5,7 @@ use happy_kernels::ops::Gating;
 use super::decoder::{each_moe, mixture};
 use super::params::Params;
 use crate::error::LoadError;
+use crate::names;
 use crate::spec::{ExpertGroups, ModelSpec, Need, SharedExpertSpec};
 
 /// Mixtures of experts of `expert_feed_forward_length` (or the layer's feed-forward length over the number of used experts)
@@ -83,4 +84,20 @@ pub fn shared_experts(spec: &mut ModelSpec, width: Option<u32>, count: u32) {
         let n_ff = width.map_or(moe.n_ff, |n| n as usize).saturating_mul(count as usize);
         moe.shared = (count > 0).then_some(SharedExpertSpec { n_ff, gated: false, fused: false });
     });
+}
+
+/// Mixtures of experts of `expert_feed_forward_length` in the layers that have a router; their dense blocks, if the file has
+/// some, are inert.
+///
+/// # Errors
+/// A key that is missing or has an impossible value.
+pub fn experts_by_tensors(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
+    let mut n_ff = p.per_layer("expert_feed_forward_length", spec.layers.len())?;
+    for ((i, layer), n_ff) in spec.layers.iter_mut().enumerate().zip(&mut n_ff) {
+        match p.gguf().tensor(&names::block(i, "ffn_gate_inp", "weight")) {
+            Some(_) => layer.inert = &["ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"],
+            None => *n_ff = 0,
+        }
+    }
+    mixture(p, spec, &n_ff)
 }

@@ -48,6 +48,7 @@ mod gpt_oss;
 mod granite;
 mod hunyuan;
 mod llama;
+mod mimo2;
 mod olmo;
 mod params;
 mod phi;
@@ -58,12 +59,13 @@ pub mod rope;
 mod seed_oss;
 mod smallthinker;
 mod stablelm;
+mod ungated;
 
 pub use decoder::{
     ADJACENT, HALVES, decoder, each_dense, each_moe, inv_sqrt, layer_norm, mixture, n_layers, norm_heads,
     norm_results, rms, window_rope, windowed, windows,
 };
-pub use experts::{experts, routing, shared_experts, weight_scale};
+pub use experts::{experts, experts_by_tensors, routing, shared_experts, weight_scale};
 pub use params::Params;
 
 use happy_gguf::{GgufSet, Value};
@@ -157,6 +159,31 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("seed_oss", seed_oss::seed_oss),
         &Entry("smallthinker", smallthinker::smallthinker),
         &Entry("spark2_5", afmoe::spark2_5),
+        &Entry("baichuan", llama::baichuan),
+        &Entry("chatglm", llama::chatglm),
+        &Entry("codeshell", ungated::codeshell),
+        &Entry("cogvlm", qwen::cogvlm),
+        &Entry("cohere2moe", cohere::cohere2moe),
+        &Entry("dbrx", olmo::dbrx),
+        &Entry("deci", llama::llama),
+        &Entry("exaone-moe", exaone::exaone_moe),
+        &Entry("falcon", ungated::falcon),
+        &Entry("gptneox", ungated::gptneox),
+        &Entry("hy_v3", hunyuan::hy_v3),
+        &Entry("jais2", ungated::jais2),
+        &Entry("maincoder", llama::maincoder),
+        &Entry("maple", qwen::maple),
+        &Entry("mellum", qwen::mellum),
+        &Entry("mimo2", mimo2::mimo2),
+        &Entry("minimax-m2", mimo2::minimax_m2),
+        &Entry("nemotron", ungated::nemotron),
+        &Entry("openelm", llama::openelm),
+        &Entry("orion", ungated::orion),
+        &Entry("paddleocr", ernie::paddleocr),
+        &Entry("pangu-embedded", llama::pangu),
+        &Entry("qwen", qwen::qwen),
+        &Entry("starcoder2", ungated::starcoder2),
+        &Entry("xverse", llama::xverse),
     ]
 }
 

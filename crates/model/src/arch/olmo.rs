@@ -1,4 +1,4 @@
-//! OLMo 1, OLMo 2, OLMo 3 (which has OLMo 2's name in files) and OLMoE.
+//! OLMo 1, OLMo 2, OLMo 3 (which has OLMo 2's name in files) and OLMoE; DBRX.
 
 use super::decoder::{ADJACENT, HALVES, decoder, each_moe, layer_norm, mixture, rms, windows};
 use super::params::Params;
@@ -55,5 +55,20 @@ fn normed(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     spec.output = OutputKind::Own;
     let qk_norm = QkNormSpec { kind: QkNormKind::WholeRow, norm, need: Need::Required, after_rope: false };
     spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+    Ok(spec)
+}
+
+/// DBRX: layer norms without biases, clamped Q, K and V, experts in every layer. The feed-forward norm is stored as
+/// `attn_output_norm`.
+pub(super) fn dbrx(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, layer_norm(p)?, HALVES)?;
+    spec.output = OutputKind::Own;
+    let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
+    mixture(p, &mut spec, &n_ff)?;
+    let clamp = p.f32("attention.clamp_kqv")?;
+    for layer in &mut spec.layers {
+        layer.attention.clamp = Some(clamp).filter(|c| *c > 0.0);
+        layer.ffn.norm_name = "attn_output_norm";
+    }
     Ok(spec)
 }

@@ -24,9 +24,13 @@ pub(super) fn project(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardErr
         }
         None => s.x.mat(n, n_embd),
     };
-    if keeps_input(step) {
-        let kept = s.attn_input.mat_mut(n, n_embd);
-        rows::each_row(cx, kept, &|i, row, _| row.copy_from_slice(input.row(i)));
+    match &step.weights.ffn_in {
+        FfnIn::Attention => {
+            let kept = s.attn_input.mat_mut(n, n_embd);
+            rows::each_row(cx, kept, &|i, row, _| row.copy_from_slice(input.row(i)));
+        }
+        FfnIn::Layer(norm) => rows::norm(cx, norm, s.x.mat(n, n_embd), s.attn_input.mat_mut(n, n_embd)),
+        FfnIn::Norm(_) | FfnIn::Residual => {}
     }
     if !s.acts.set(cx, input, kinds([&w.q, &w.k, &w.v].into_iter().chain(&w.gate))) {
         return Err(step.non_finite());
@@ -49,9 +53,9 @@ pub(super) fn project(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardErr
     Ok(())
 }
 
-/// Whether the feed-forward half reads what the attention half read.
+/// Whether the feed-forward half reads what was there before the attention.
 fn keeps_input(step: &Step<'_>) -> bool {
-    matches!(step.weights.ffn_in, FfnIn::Attention)
+    matches!(step.weights.ffn_in, FfnIn::Attention | FfnIn::Layer(_))
 }
 
 /// The rotation of a layer.

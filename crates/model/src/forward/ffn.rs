@@ -23,7 +23,7 @@ pub(super) fn input<'s>(step: &Step<'_>, x: &'s Buf, io: &'s BlockIo, attn_input
     match step.weights.ffn_in {
         FfnIn::Norm(_) => io.normed(step.n, step.n_embd),
         FfnIn::Residual => x.mat(step.n, step.n_embd),
-        FfnIn::Attention => attn_input.mat(step.n, step.n_embd),
+        FfnIn::Attention | FfnIn::Layer(_) => attn_input.mat(step.n, step.n_embd),
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) fn elementwise(step: &Step<'_>, s: &mut Scratch, activation: Activati
     let other = match step.weights.ffn_in {
         FfnIn::Norm(_) => None, // it is where the result goes
         FfnIn::Residual => Some(s.x.mat(n, n_embd)),
-        FfnIn::Attention => Some(s.attn_input.mat(n, n_embd)),
+        FfnIn::Attention | FfnIn::Layer(_) => Some(s.attn_input.mat(n, n_embd)),
     };
     rows::each_row(cx, s.io.ffn_out_mut(n, n_embd), &|i, row, _| {
         if let Some(other) = &other {
@@ -103,9 +103,12 @@ pub(super) fn mlp_inner(
     acts.set(cx, inner.ffn_inner(n, n_ff), kinds([mlp.down]))
 }
 
-/// `x += norm(ffn_out) * residual_scale`
+/// `x += norm(ffn_out * scale) * residual_scale`
 pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
+    if let Some(scale) = step.spec.ffn.scale {
+        rows::each_row(cx, s.io.ffn_out_mut(n, n_embd), &|_, row, _| (cx.kernels.ops.scale)(row, scale));
+    }
     let ffn_out = match &step.weights.ffn_post_norm {
         Some(norm) => {
             rows::norm(cx, norm, s.io.ffn_out(n, n_embd), s.inner.post_normed_mut(n, n_embd));

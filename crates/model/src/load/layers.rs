@@ -109,6 +109,7 @@ fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadE
         }
         FfnInput::NormOrAttention(_) | FfnInput::Attention => FfnIn::Attention,
         FfnInput::Residual => FfnIn::Residual,
+        FfnInput::Layer(norm) => FfnIn::Layer(t.norm(&prefix, norm, n_embd)?),
     };
     Ok(Layer {
         attention: attention_weights(t, n_embd, attention, i)?,
@@ -128,7 +129,7 @@ fn attention_weights(
     a: &AttentionSpec,
     i: usize,
 ) -> Result<Attention, LoadError> {
-    let norm = t.opt_norm(i, names::ATTN_NORM, a.norm.as_ref(), n_embd)?;
+    let norm = t.opt_norm(i, a.norm_name, a.norm.as_ref(), n_embd)?;
     let [q, k, v] = qkv(t, n_embd, a, i)?;
     let (q_norm, k_norm) = match &a.qk_norm {
         Some(spec) => (
@@ -171,8 +172,9 @@ fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Resul
             t.linear(i, "attn_v", n_embd, v, a.qkv_bias)?,
         ]);
     }
-    let tensor = t.tensor(&fused, &[n_embd, q + k + v])?;
-    let whole = t.opt_vector(Need::Optional, &block(i, "attn_qkv", "bias"), &[q + k + v])?;
+    let at = a.fused_rows.unwrap_or(FusedRows { k: q, v: q + k, all: q + k + v });
+    let tensor = t.tensor(&fused, &[n_embd, at.all])?;
+    let whole = t.opt_vector(Need::Optional, &block(i, "attn_qkv", "bias"), &[at.all])?;
     let mut part = |name: &str, first: usize, n_out: usize| {
         let own = match &whole {
             Some(_) => None,
@@ -181,7 +183,7 @@ fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Resul
         let bias = own.as_deref().or(whole.as_deref().and_then(|b| b.get(first..first + n_out)));
         t.rows(&tensor, first, n_out, n_embd, bias)
     };
-    Ok([part("attn_q", 0, q)?, part("attn_k", q, k)?, part("attn_v", q + k, v)?])
+    Ok([part("attn_q", 0, q)?, part("attn_k", at.k, k)?, part("attn_v", at.v, v)?])
 }
 
 /// A norm that only divides, for parts of `width` elements.
