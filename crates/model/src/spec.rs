@@ -10,8 +10,8 @@
 //! a  = attention(q, cache) * act(Wg h)               scale, soft cap, window, sinks; gates
 //! o  = post_norm(Wo sub_norm(a) + bo) * residual_scale
 //! x  = x + o
-//! f  = ffn.input: norm(x) | x | h (parallel residual)
-//! x  = x + post_norm(ffn(f)) * residual_scale        dense or mixture of experts, maybe with a shared expert
+//! f  = ffn.input: norm(x) | x | h | norm(x at the layer's start)     the last two: both halves in parallel
+//! x  = x + post_norm(ffn(f) * scale) * residual_scale        dense or mixture of experts, maybe with a shared expert
 //! ```
 //!
 //! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`.
@@ -201,6 +201,8 @@ pub struct AttentionSpec {
     pub gate: Option<AttentionGate>,
     /// The norm before the output projection, over all heads (`attn_sub_norm`; BitNet).
     pub sub_norm: Option<NormSpec>,
+    /// Multiplies the result of the output projection, before the norm after it (MiMo 2).
+    pub out_scale: Option<f32>,
     /// The norm after the output projection (`post_attention_norm`).
     pub post_norm: Option<NormSpec>,
 }

@@ -343,6 +343,18 @@ fn errors_of_an_architecture_come_through() {
             "unsupported: metadata key own.block_count = u32 2, expected 3 or 5",
         ),
         (
+            |p, _| p.opt_f32_per_layer("block_count", 2).map(|_| ()),
+            "own.block_count",
+            LoadErrorKind::Metadata,
+            "metadata key own.block_count: expected a finite f32, found u32 2",
+        ),
+        (
+            |p, _| p.unprefixed().f32("own.gate_scale").map(|_| ()),
+            "own.gate_scale",
+            LoadErrorKind::Metadata,
+            "metadata key own.gate_scale is missing",
+        ),
+        (
             |p, spec| mixture(p, spec, &[1, 1]),
             "own.expert_count",
             LoadErrorKind::Metadata,

@@ -76,6 +76,9 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     if let Some(clamp) = a.clamp.filter(|c| !c.is_finite() || *c <= 0.0) {
         return Some(format!("Q, K and V clamped to {clamp}, expected a finite number above 0"));
     }
+    if let Some(scale) = a.out_scale.filter(|scale| !scale.is_finite()) {
+        return Some(format!("an attention result times {scale}, expected a finite number"));
+    }
     if a.v_norm.is_some_and(|norm| norm.weighted || norm.bias != Need::Never) {
         return Some("a norm of V with weights or a bias, expected neither".to_owned());
     }

@@ -100,6 +100,7 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
                 temperature: None,
                 gate: None,
                 sub_norm: None,
+                out_scale: None,
                 post_norm: None,
             },
             ffn: FfnSpec {

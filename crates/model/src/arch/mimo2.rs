@@ -23,7 +23,9 @@ pub(super) fn mimo2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
         moe.gating = Gating::Sigmoid;
         moe.choice_bias = Need::Optional;
     });
+    let out_scale = p.opt_f32("attention.value_scale")?.filter(|scale| *scale != 0.0 && *scale != 1.0);
     for (i, layer) in spec.layers.iter_mut().enumerate() {
+        layer.attention.out_scale = out_scale;
         layer.attention.qkv_bias = Need::Never;
         layer.attention.sinks = p.gguf().tensor(&names::block(i, "attn_sinks", "weight")).is_some();
         layer.inert = &[

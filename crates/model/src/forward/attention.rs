@@ -172,13 +172,16 @@ pub(super) fn gate(step: &Step<'_>, s: &mut Scratch) {
     }
 }
 
-/// `x += norm(Wo heads) * residual_scale`
+/// `x += norm(Wo heads * scale) * residual_scale`
 pub(super) fn add(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
     let (cx, n, n_embd, w) = (step.cx, step.n, step.n_embd, &step.weights.attention);
     if !s.acts.set(cx, s.io.heads(n, step.spec.attention.out_dim()), kinds([&w.out])) {
         return Err(step.non_finite());
     }
     linear::forward(cx, &s.acts, &mut [(&w.out, s.inner.attn_out_mut(n, n_embd))], &s.panels);
+    if let Some(scale) = step.spec.attention.out_scale {
+        rows::each_row(cx, s.inner.attn_out_mut(n, n_embd), &|_, row, _| (cx.kernels.ops.scale)(row, scale));
+    }
     let attn_out = match &w.post_norm {
         Some(norm) => {
             rows::norm(cx, norm, s.inner.attn_out(n, n_embd), s.io.post_normed_mut(n, n_embd));

@@ -80,7 +80,8 @@ pub(crate) fn norm_parts(cx: Ctx<'_>, parts: &PartsNorm, mat: MatMut<'_>, spare:
     let (norm, width) = (&parts.norm, parts.width);
     each_row(cx, mat, &|_, row, worker| {
         spare.with(worker, |copy| {
-            let mut weights = norm.weight.iter().flat_map(|w| w.chunks_exact(width)).cycle();
+            // without weights there is nothing to go around in
+            let mut weights = norm.weight.as_deref().unwrap_or(&[]).chunks_exact(width).cycle();
             for part in row.chunks_exact_mut(width) {
                 let copy = &mut copy[..width];
                 copy.copy_from_slice(part);

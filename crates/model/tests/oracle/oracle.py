@@ -313,6 +313,31 @@ def hunyuan():
     return run(c, layer)
 
 
+def mimo2():
+    """Scaled values, sinks in layer 0, a window in layer 1, sigmoid routing with a bias for the choice."""
+    routed = EXPERTS + ["exp_probs_b.bias"]
+    keys = {**RMS, "expert_count": N, "expert_used_count": 2, "expert_feed_forward_length": FFE,
+            "attention.value_scale": 0.5, "attention.sliding_window": 4, "attention.sliding_window_pattern": [0, 1],
+            "rope.freq_base": 50000.0}
+    c = Case("mimo2 with scaled values", "mimo2", [ATTENTION + ["attn_sinks"] + routed, ATTENTION + routed], keys, OWN)
+
+    def layer(c, i, x):
+        q, k, v = qkv(c, i, rms(x, c.b(i, "attn_norm")))
+        base = 10000.0 if i == 1 else 50000.0
+        heads = attend(rope(q, base=base), rope(k, base=base), 0.5 * v, 4 if i == 1 else 0, c.b(i, "attn_sinks"))
+        x = x + c.lin(i, "attn_output", heads)
+        f = rms(x, c.b(i, "ffn_norm"))
+
+        def weigh(row):
+            p = sigmoid(row)
+            ids = np.argsort(-(p + c.b(i, "exp_probs_b", "bias")), kind="stable")[:2]
+            return zip(ids, p[ids] / p[ids].sum())
+
+        return x + mixture(c, i, f, c.lin(i, "ffn_gate_inp", f), weigh)
+
+    return run(c, layer)
+
+
 def v_norm():
     """A Llama whose V is normed head by head without weights; its architecture is the test's own."""
     c = Case("a norm of V", "own", ATTENTION + DENSE, RMS)
@@ -325,6 +350,6 @@ def v_norm():
     return run(c, layer)
 
 
-CASES = [apertus, bitnet, groups, granite_swa, smallthinker, gptneox, hunyuan, v_norm]
+CASES = [apertus, bitnet, groups, granite_swa, smallthinker, gptneox, hunyuan, mimo2, v_norm]
 with open("oracle.json", "w") as f:
     f.write("[\n" + ",\n".join(json.dumps(case(), separators=(",", ":")) for case in CASES) + "\n]\n")
