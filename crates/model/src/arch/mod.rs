@@ -5,8 +5,8 @@
 //! one that [`find`] finds, and hand it to [`Loader::architectures`](crate::Loader::architectures).
 //!
 //! ```
-//! use happy_model::arch::{Architecture, HALVES, Params, decoder, rms};
-//! use happy_model::spec::{FfnKind, QkNormKind, QkNormSpec, Need};
+//! use happy_model::arch::{Architecture, HALVES, Params, decoder, norm_heads, rms};
+//! use happy_model::spec::Need;
 //! use happy_model::{LoadError, ModelSpec};
 //!
 //! /// A decoder with norms of Q and K, and no rotation in every fourth layer.
@@ -20,10 +20,9 @@
 //!     fn spec(&self, p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 //!         let norm = rms(p)?;
 //!         let mut spec = decoder(p, norm, HALVES)?;
-//!         for (i, layer) in spec.layers.iter_mut().enumerate() {
-//!             let attention = &mut layer.attention;
-//!             attention.qk_norm = Some(QkNormSpec { kind: QkNormKind::PerHead, norm, need: Need::Required });
-//!             attention.rope = attention.rope.filter(|_| i % 4 != 3);
+//!         norm_heads(&mut spec, norm, Need::Required, false);
+//!         for layer in spec.layers.iter_mut().skip(3).step_by(4) {
+//!             layer.attention.rope = None;
 //!         }
 //!         Ok(spec)
 //!     }

@@ -1,6 +1,6 @@
 //! Qwen 2 and 3, dense, as mixtures of experts, and the text part of their vision models.
 
-use super::decoder::{HALVES, decoder, each_dense, each_moe, rms, window_rope, windows};
+use super::decoder::{HALVES, decoder, each_dense, each_moe, norm_heads, rms, window_rope, windows};
 use super::experts::experts;
 use super::params::Params;
 use super::rope;
@@ -18,8 +18,7 @@ pub(super) fn qwen2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 pub(super) fn qwen3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;
-    let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm, need: Need::Required, after_rope: false };
-    spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+    norm_heads(&mut spec, norm, Need::Required, false);
     Ok(spec)
 }
 
