@@ -3,6 +3,7 @@
 //! must give the same bits. What is not in the registry must be refused by name.
 
 use crate::data;
+use crate::missing;
 use crate::recipe::Recipe;
 use crate::report::{Report, Verdict};
 use crate::runner::{Runner, best};
@@ -30,14 +31,17 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
         }
         report.notes.push(format!("only these recipes ran: {names}"));
     }
-    let registry: Vec<&str> = arch::registry().iter().map(|a| a.name()).collect();
     let mut worst = (0.0, String::new());
     for path in paths {
         let recipe: Recipe = data::json(&files, &path)?;
-        let known = registry.contains(&recipe.architecture.as_str());
-        report.case(&recipe.name, || match known {
-            true => judge(&recipe, &mut worst).into(),
-            false => refused(&recipe).unwrap_or_else(Verdict::Failed),
+        let known = arch::find(&recipe.architecture).is_some();
+        report.case(&recipe.name, || match (known, missing::block(&recipe.architecture)) {
+            (true, None) => judge(&recipe, &mut worst).into(),
+            (false, Some(block)) => refused(&recipe, block).unwrap_or_else(Verdict::Failed),
+            (true, Some(block)) => {
+                Verdict::Failed(format!("loads, although the table says it lacks {block}"))
+            }
+            (false, None) => Verdict::Failed("is not in the table of missing blocks".into()),
         });
     }
     report.notes.push(format!("greatest error of those that passed: {:.1e} ({})", worst.0, worst.1));
@@ -45,11 +49,11 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
 }
 
 /// An architecture that the registry lacks must be refused by name.
-fn refused(recipe: &Recipe) -> Result<Verdict, String> {
+fn refused(recipe: &Recipe, block: &str) -> Result<Verdict, String> {
     match Runner::new(&recipe.build()?, Kernels::scalar(), 1, KvType::F32, recipe.tokens.len()) {
         Ok(_) => Err("it loads, although the registry lacks its architecture".into()),
         Err(message) if message.contains("unsupported") && message.contains(&recipe.architecture) => {
-            Ok(Verdict::Unsupported("architecture".into()))
+            Ok(Verdict::Unsupported(block.into()))
         }
         Err(message) => Err(format!("expected to be refused by name, found: {message}")),
     }

@@ -22,6 +22,7 @@ mod grammar;
 #[cfg(feature = "compute")]
 mod kl;
 pub mod make;
+mod missing;
 #[cfg(feature = "files")]
 mod quants;
 #[cfg(feature = "compute")]

@@ -19,6 +19,22 @@ pub enum Activation {
     Sigmoid,
     /// tanh x
     Tanh,
+    /// Apertus: alpha_p x^2 + beta x above 0, else alpha_n (e^min(x, eps) - 1 - x) + beta x.
+    Xielu {
+        /// Factor of the part below 0.
+        alpha_n: f32,
+        /// Factor of the square above 0.
+        alpha_p: f32,
+        /// Slope at 0.
+        beta: f32,
+        /// Upper bound of the exponent, a small number below 0.
+        eps: f32,
+    },
+    /// g = min(gate, limit), u = clamp(up, -limit, limit), result g / (1 + e^-g) u. Without a gate, as for u = 1.
+    SwigluClamped {
+        /// Bound of the inputs.
+        limit: f32,
+    },
     /// gpt-oss: g = min(gate, limit), u = clamp(up, -limit, limit), result g / (1 + e^(-alpha g)) (u + 1).
     /// Without a gate, as for u = 0.
     SwigluOai {

@@ -9,10 +9,12 @@ use happy_kernels::ops::{Activation, Gating, Ops, RopePairing, RouteSpec, route}
 use happy_kernels::{FpEnv, Kernels};
 use happy_tensor::activation::{RowMut, quantize_row};
 
+const XIELU: Activation = Activation::Xielu { alpha_n: 0.75, alpha_p: 0.625, beta: 0.5, eps: -1e-6 };
+
 /// Around registers, tiles and their multiples.
 const SIZES: [usize; 16] = [0, 1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 256, 257, 1000];
 
-const ACTIVATIONS: [Activation; 9] = [
+const ACTIVATIONS: [Activation; 11] = [
     Activation::Silu,
     Activation::Gelu,
     Activation::GeluErf,
@@ -22,6 +24,8 @@ const ACTIVATIONS: [Activation; 9] = [
     Activation::Sigmoid,
     Activation::Tanh,
     Activation::SwigluOai { alpha: 1.702, limit: 7.0 },
+    Activation::SwigluClamped { limit: 2.0 },
+    XIELU,
 ];
 
 /// Runs every operation on one input; the bits of all results, with names.
@@ -187,7 +191,11 @@ fn functions_are_close_to_the_truth() {
     let erf = |x: f64| 0.5 * x * libm::erfc(-x / core::f64::consts::SQRT_2);
     let act = |a| move |x: &mut [f32]| (ops.activate)(a, x);
     // e^x by way of softmax over pairs would hide the polynomial; sigmoid(x) = e^x / (1 + e^x) shows it for x << 0
-    let cases: [(&str, f64, f64); 10] = [
+    let xielu = |x: f64| match x > 0.0 {
+        true => 0.625 * x * x + 0.5 * x,
+        false => 0.75 * (libm::expm1(x.min(f64::from(-1e-6f32))) - x) + 0.5 * x,
+    };
+    let cases: [(&str, f64, f64); 12] = [
         ("sigmoid", worst(act(Activation::Sigmoid), sigmoid, -80.0, 20.0, 0.0), 5.0),
         ("silu", worst(act(Activation::Silu), |x| x * sigmoid(x), -80.0, 20.0, 1e-30), 6.0),
         ("tanh", worst(act(Activation::Tanh), libm::tanh, -10.0, 10.0, 1e-30), 5.0),
@@ -197,6 +205,8 @@ fn functions_are_close_to_the_truth() {
         ("gelu quick", worst(act(Activation::GeluQuick), |x| x * sigmoid(1.702 * x), -20.0, 8.0, 1e-3), 12.0),
         ("gelu far", worst(act(Activation::Gelu), gelu, -12.0, 12.0, 0.1), 10.0),
         ("gelu erf far", worst(act(Activation::GeluErf), erf, -12.0, 12.0, 0.1), 10.0),
+        ("xielu", worst(act(XIELU), xielu, -20.0, 20.0, 1.0), 8.0),
+        ("xielu near 0", worst(act(XIELU), xielu, -0.7, 0.7, 1e-6), 8.0),
         (
             "soft cap",
             worst(|x| (ops.soft_cap)(x, 30.0), |x| 30.0 * libm::tanh(x / 30.0), -100.0, 100.0, 1e-30),
@@ -310,7 +320,7 @@ fn routing() {
         ids: [u32; 2],
         weights: [f64; 2],
     }
-    let spec = |gating, normalize, scale| RouteSpec { gating, normalize, scale };
+    let spec = |gating, normalize, scale| RouteSpec { gating, normalize, scale, groups: None };
     let e = |x: f64| libm::exp(x);
     let sigmoid = |x: f64| 1.0 / (1.0 + e(-x));
     let total = e(1.0) + e(3.0) + e(2.0) + e(0.0);
@@ -347,6 +357,38 @@ fn routing() {
             bias: Some([0.0, -5.0, 0.0, 0.0]),
             ids: [2, 0],
             weights: [sigmoid(2.0), sigmoid(1.0)],
+        },
+        Case {
+            name: "the best expert is not in the best group",
+            spec: RouteSpec { groups: Some((2, 1)), ..spec(Gating::SoftmaxAfterTopK, false, 1.0) },
+            logits: [1.0, 2.5, 3.0, 0.0],
+            bias: None,
+            ids: [1, 0],
+            weights: [sigmoid(1.5), sigmoid(-1.5)],
+        },
+        Case {
+            name: "groups by score and bias, the weights without the bias",
+            spec: RouteSpec { groups: Some((2, 1)), ..spec(Gating::Sigmoid, false, 1.0) },
+            logits: [1.0, 3.0, 2.0, 0.0],
+            bias: Some([0.0, 0.0, 0.0, 1.0]),
+            ids: [3, 2],
+            weights: [sigmoid(0.0), sigmoid(2.0)],
+        },
+        Case {
+            name: "groups of one expert",
+            spec: RouteSpec { groups: Some((4, 2)), ..spec(Gating::SoftmaxAfterTopK, false, 1.0) },
+            logits,
+            bias: None,
+            ids: [1, 2],
+            weights: [sigmoid(1.0), sigmoid(-1.0)],
+        },
+        Case {
+            name: "equal groups: the lower one",
+            spec: RouteSpec { groups: Some((2, 1)), ..spec(Gating::SoftmaxAfterTopK, false, 1.0) },
+            logits: [1.0, 2.0, 2.0, 1.0],
+            bias: None,
+            ids: [1, 0],
+            weights: [sigmoid(1.0), sigmoid(-1.0)],
         },
         Case {
             name: "equal scores go to the lower id, zeros of both signs are equal",

@@ -3,6 +3,8 @@
 use happy_gguf::GgmlType;
 use happy_tensor::DType;
 
+use crate::spec::ModelSpec;
+
 /// The key of a file's architecture.
 pub(crate) const ARCHITECTURE: &str = "general.architecture";
 /// The token embedding.
@@ -22,6 +24,8 @@ pub(crate) const ROPE_SHORT: &str = "rope_factors_short.weight";
 
 /// Before the attention.
 pub(crate) const ATTN_NORM: &str = "attn_norm";
+/// Before the attention, where the feed-forward block reads [`ATTN_NORM`] (Falcon 40B).
+pub(crate) const ATTN_NORM_2: &str = "attn_norm_2";
 /// After the attention.
 pub(crate) const ATTN_POST_NORM: &str = "post_attention_norm";
 /// Before the feed-forward block.
@@ -50,17 +54,23 @@ pub(crate) enum Role {
     Unused,
 }
 
+/// The layer of a tensor and the rest of its name, or no layer and its name.
+fn layer_and_part(name: &str) -> (Option<usize>, &str) {
+    let rest = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
+    rest.map_or((None, name), |(layer, part)| (layer.parse().ok(), part))
+}
+
 /// The role of a tensor of a file that loads.
-pub(crate) fn role(name: &str, n_layers: usize) -> Role {
-    if !matters(name, n_layers) {
+pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
+    if !matters(name, spec) {
         return Role::Unused;
     }
-    let rest = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
-    let (layer, part) = rest.map_or((None, name), |(layer, part)| (layer.parse().ok(), part));
+    let (layer, part) = layer_and_part(name);
     let vector = part.ends_with(".bias")
+        || part.strip_suffix(".weight") == Some(ATTN_NORM_2)
         || part.ends_with("_norm.weight")
-        || part.starts_with("attn_sinks")
-        || part.starts_with("rope_");
+        || part.ends_with("_norm")
+        || ["attn_sinks", "rope_", "exp_probs_b"].iter().any(|p| part.starts_with(p));
     if vector {
         return Role::Vector;
     }
@@ -69,7 +79,11 @@ pub(crate) fn role(name: &str, n_layers: usize) -> Role {
 
 /// Whether leaving this tensor out of the computation would change what the model computes. Such a tensor that no
 /// part of the specification claims makes the loader refuse the file.
-pub(crate) fn matters(name: &str, n_layers: usize) -> bool {
+pub(crate) fn matters(name: &str, spec: &ModelSpec) -> bool {
+    if inert(name, spec) {
+        return false;
+    }
+    let n_layers = spec.layers.len();
     if let Some(rest) = name.strip_prefix("blk.") {
         let (layer, part) = rest.split_once('.').unwrap_or((rest, ""));
         // old converters stored the rotary angles, and scales of activations are no part of the computation
@@ -79,6 +93,19 @@ pub(crate) fn matters(name: &str, n_layers: usize) -> bool {
     ["output", "token_embd", "token_types", "position_embd", "rope_", "per_layer_"]
         .iter()
         .any(|p| name.starts_with(p))
+}
+
+/// Whether the specification names this tensor as one that its computation skips.
+fn inert(name: &str, spec: &ModelSpec) -> bool {
+    let (layer, part) = layer_and_part(name);
+    let list = match layer {
+        Some(layer) => spec.layers.get(layer).map_or(&[][..], |l| l.inert),
+        None => spec.inert,
+    };
+    list.iter().any(|inert| match inert.strip_suffix('*') {
+        Some(start) => part.starts_with(start),
+        None => part == *inert,
+    })
 }
 
 /// The element type of a tensor, if it is one that can be computed with.

@@ -88,7 +88,7 @@ fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices
     let own_output = spec.output != OutputKind::Tied && gguf.tensor(names::OUTPUT).is_some();
     let output = if own_output { names::OUTPUT } else { names::TOKEN_EMBD };
     for (_, info) in gguf.tensors() {
-        let Role::Matrix { layer, expert } = names::role(info.name, spec.layers.len()) else { continue };
+        let Role::Matrix { layer, expert } = names::role(info.name, spec) else { continue };
         let n_in = info.dims.first().and_then(|n| usize::try_from(*n).ok()).unwrap_or(0);
         let Some(dtype) = dtype(info.ty).filter(|_| layer.is_some() || info.name == output) else { continue };
         let kind = ActKind::of(dtype);
@@ -103,7 +103,7 @@ fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices
         }
     }
     m.parallel = spec.layers.iter().enumerate().any(|(i, layer)| match layer.ffn.input {
-        FfnInput::Attention => true,
+        FfnInput::Attention | FfnInput::Layer(_) => true,
         FfnInput::NormOrAttention(_) => {
             gguf.tensor(&names::block(i, layer.ffn.norm_name, "weight")).is_none()
         }
@@ -132,7 +132,7 @@ fn table_bytes(gguf: &GgufSet<'_>, spec: &ModelSpec) -> u64 {
     ]);
     let (mut vectors, mut largest, mut unused) = (0u64, 0u64, 0u64);
     for (_, info) in gguf.tensors() {
-        match names::role(info.name, n_layers) {
+        match names::role(info.name, spec) {
             Role::Vector => {
                 let bytes = info.elements().saturating_mul(4);
                 vectors = vectors.saturating_add(bytes);

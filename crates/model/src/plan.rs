@@ -56,8 +56,8 @@ pub(crate) fn bytes_per_token(weights: &Weights) -> usize {
     let layer = |layer: &Layer| {
         let all: usize = layer.linears().map(Linear::weight_bytes).sum();
         let Ffn::Moe(moe) = &layer.ffn else { return all };
-        let stacked: usize = moe.experts.linears().map(Linear::weight_bytes).sum();
-        all - stacked + stacked / moe.spec.n_experts * moe.spec.n_used
+        let stacks: usize = moe.experts.linears().map(Linear::weight_bytes).sum();
+        all - stacks + moe.expert_bytes() / moe.spec.n_experts * moe.spec.n_used
     };
     let layers: usize = weights.layers.iter().map(layer).sum();
     layers + weights.output.weight_bytes() + weights.embedding.row_bytes

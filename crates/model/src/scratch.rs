@@ -140,6 +140,8 @@ pub struct Scratch {
     pub(crate) inner: Inner,
     pub(crate) k: Buf,
     pub(crate) v: Buf,
+    /// Gates of attention's result, `[rows][gates]`.
+    pub(crate) gate: Buf,
     /// Cosines and sines, `[rope][rows][n_rot]`.
     pub(crate) cos_sin: Buf,
     pub(crate) logits: Buf,
@@ -194,6 +196,7 @@ impl Scratch {
             inner: Inner(floats(memory, rows(s.inner))?),
             k: floats(memory, rows(s.k))?,
             v: floats(memory, rows(s.v))?,
+            gate: floats(memory, rows(s.gate))?,
             cos_sin: floats(memory, rows(s.cos_sin))?,
             logits: floats(memory, outputs(s.n_vocab))?,
             hidden: floats(memory, outputs(s.n_embd))?,

@@ -4,7 +4,7 @@ use happy_kernels::Pool;
 use happy_kernels::linear::ActKinds;
 use happy_kernels::ops::AttnPlan;
 
-use crate::spec::{AttentionSpec, FfnKind, ModelSpec};
+use crate::spec::{AttentionSpec, FfnKind, LayerSpec, ModelSpec};
 
 /// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,7 @@ pub(crate) struct ScratchSizes {
     pub(crate) inner: usize,
     pub(crate) k: usize,
     pub(crate) v: usize,
+    pub(crate) gate: usize,
     pub(crate) cos_sin: usize,
     pub(crate) norm_row: usize,
     pub(crate) max_k: usize,
@@ -87,6 +88,7 @@ impl ScratchSizes {
         let attention = || spec.layers.iter().map(|l| &l.attention);
         let most = |f: &dyn Fn(&AttentionSpec) -> usize| attention().map(f).max().unwrap_or(0);
         let n_ff = spec.layers.iter().map(|l| match &l.ffn.kind {
+            FfnKind::Elementwise(_) => 0,
             FfnKind::Dense(d) => d.n_ff,
             FfnKind::Moe(m) => m.n_ff.max(m.shared.map_or(0, |s| s.n_ff)),
         });
@@ -103,8 +105,9 @@ impl ScratchSizes {
             inner: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd),
             k: most(&|a| a.k_dim()),
             v: most(&|a| a.v_dim()),
+            gate: most(&|a| a.gate_dim()),
             cos_sin: spec.ropes.iter().map(|r| r.n_rot).fold(0, usize::saturating_add),
-            norm_row: if attention().any(|a| a.qk_norm.is_some()) { q.max(most(&|a| a.k_dim())) } else { 0 },
+            norm_row: spec.layers.iter().map(norm_row).max().unwrap_or(0),
             max_k: matrices.max_k,
             kinds: matrices.kinds,
             panel_bytes: matrices.panel_bytes,
@@ -112,6 +115,19 @@ impl ScratchSizes {
             moe: moe_sizes(spec, matrices),
         }
     }
+}
+
+/// Elements of the longest row of a layer that is normed in place.
+fn norm_row(layer: &LayerSpec) -> usize {
+    let a = &layer.attention;
+    let qk = a.qk_norm.map_or(0, |_| a.q_dim().max(a.k_dim()));
+    let v = a.v_norm.map_or(0, |_| a.head_dim_v);
+    let heads = a.sub_norm.map_or(0, |_| a.out_dim());
+    let inner = match &layer.ffn.kind {
+        FfnKind::Dense(d) => d.sub_norm.map_or(0, |_| d.n_ff),
+        FfnKind::Elementwise(_) | FfnKind::Moe(_) => 0,
+    };
+    qk.max(v).max(heads).max(inner)
 }
 
 /// Room for the attention of every layer.
@@ -126,7 +142,7 @@ fn attn_plan(spec: &ModelSpec, options: &RunOptions) -> AttnPlan {
 fn moe_sizes(spec: &ModelSpec, matrices: &Matrices) -> Option<MoeSizes> {
     let specs = spec.layers.iter().filter_map(|l| match &l.ffn.kind {
         FfnKind::Moe(m) => Some(m),
-        FfnKind::Dense(_) => None,
+        FfnKind::Dense(_) | FfnKind::Elementwise(_) => None,
     });
     let n_experts = specs.clone().map(|m| m.n_experts).max()?;
     let widest = specs.clone().map(|m| m.n_ff.max(m.shared.map_or(0, |s| s.n_ff))).max()?;

@@ -5,13 +5,13 @@
 //!
 //! ```text
 //! h  = attn.input == Norm ? norm(x) : x
-//! q, k, v = Wq h + bq, Wk h + bk, Wv h + bv         (may be stored as one fused matrix)
-//! q, k = qk_norm(q), qk_norm(k);  rope(q), rope(k);  q *= temperature(position)
-//! a  = attention(q, cache)                           scale, soft cap, window, sinks
-//! o  = post_norm(Wo a + bo) * residual_scale
+//! q, k, v = clamp(Wq h + bq), clamp(Wk h + bk), clamp(Wv h + bv)         (may be stored as one fused matrix)
+//! q, k = qk_norm(q), qk_norm(k);  rope(q), rope(k);  q *= temperature(position)      norm before or after rope
+//! a  = attention(q, cache) * act(Wg h)               scale, soft cap, window, sinks; gates
+//! o  = post_norm(Wo sub_norm(a) + bo) * residual_scale
 //! x  = x + o
-//! f  = ffn.input: norm(x) | x | h (parallel residual)
-//! x  = x + post_norm(ffn(f)) * residual_scale        dense or mixture of experts, maybe with a shared expert
+//! f  = ffn.input: norm(x) | x | h | norm(x at the layer's start)     the last two: both halves in parallel
+//! x  = x + post_norm(ffn(f) * scale) * residual_scale        dense or mixture of experts, maybe with a shared expert
 //! ```
 //!
 //! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`.
@@ -38,18 +38,20 @@ pub enum NormKind {
     Layer,
 }
 
-/// A normalization with a learned weight and maybe a learned bias.
+/// A normalization, mostly with a learned weight and maybe a learned bias.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormSpec {
     /// Root mean square or mean and variance.
     pub kind: NormKind,
     /// Added under the root.
     pub eps: f32,
+    /// Whether the norm has a tensor of weights. Without one it only divides (OLMo 1).
+    pub weighted: bool,
     /// Whether a bias follows the weight.
     pub bias: Need,
 }
 
-/// How Q and K are normalized before the rotation.
+/// How Q and K are normalized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QkNormKind {
     /// One weight of `head_dim` values, shared by all heads (Qwen3, Gemma 3).
@@ -69,6 +71,37 @@ pub struct QkNormSpec {
     pub norm: NormSpec,
     /// [`Need::Optional`] or [`Need::Required`].
     pub need: Need,
+    /// Whether the norm follows the rotation instead of preceding it (Hunyuan).
+    pub after_rope: bool,
+}
+
+/// Where the parts of a fused Q, K and V matrix are that has more rows than these; Q starts at row 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FusedRows {
+    /// First row of K.
+    pub k: usize,
+    /// First row of V.
+    pub v: usize,
+    /// Rows of the matrix.
+    pub all: usize,
+}
+
+/// How many gates the result of the attention has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateWidth {
+    /// One for each head (Spark).
+    PerHead,
+    /// One for each element of each head (AFMoE).
+    PerElement,
+}
+
+/// Gates of the attention's result: `heads *= act(Wg h)`, with `h` what the projections read (`attn_gate`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionGate {
+    /// Gates a row.
+    pub width: GateWidth,
+    /// The activation, mostly [`Activation::Sigmoid`].
+    pub activation: Activation,
 }
 
 /// Which tensor holds the divisors of the rotation's frequencies.
@@ -128,8 +161,10 @@ impl TemperatureSpec {
 /// The attention half of a layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionSpec {
-    /// The norm before the projections (`attn_norm`); `None` leaves the residual stream as it is (OLMo 2).
+    /// The norm before the projections; `None` leaves the residual stream as it is (OLMo 2).
     pub norm: Option<NormSpec>,
+    /// The name of that norm's tensor, without `blk.{layer}.` and `.weight`. Mostly `attn_norm`.
+    pub norm_name: &'static str,
     /// Query heads.
     pub n_heads: usize,
     /// Key and value heads; divides `n_heads`.
@@ -140,10 +175,16 @@ pub struct AttentionSpec {
     pub head_dim_v: usize,
     /// Biases of Q, K and V.
     pub qkv_bias: Need,
+    /// Where K and V are in a fused matrix, `attn_qkv`; `None`: Q, K and V follow each other without a gap.
+    pub fused_rows: Option<FusedRows>,
+    /// Q, K and V are clamped to `-clamp..=clamp` right after the projection; finite and above 0 (OLMo 1, DBRX).
+    pub clamp: Option<f32>,
     /// Bias of the output projection.
     pub out_bias: Need,
     /// Norm of Q and K.
     pub qk_norm: Option<QkNormSpec>,
+    /// Norm of each head of V; it has no weights.
+    pub v_norm: Option<NormSpec>,
     /// Index into [`ModelSpec::ropes`]; `None`: no rotation in this layer.
     pub rope: Option<usize>,
     /// Multiplies `q . k`.
@@ -156,6 +197,12 @@ pub struct AttentionSpec {
     pub sinks: bool,
     /// Scales Q by the position.
     pub temperature: Option<TemperatureSpec>,
+    /// Gates of the heads' results.
+    pub gate: Option<AttentionGate>,
+    /// The norm before the output projection, over all heads (`attn_sub_norm`; BitNet).
+    pub sub_norm: Option<NormSpec>,
+    /// Multiplies the result of the output projection, before the norm after it (MiMo 2).
+    pub out_scale: Option<f32>,
     /// The norm after the output projection (`post_attention_norm`).
     pub post_norm: Option<NormSpec>,
 }
@@ -180,6 +227,15 @@ impl AttentionSpec {
     pub fn out_dim(&self) -> usize {
         self.n_heads.saturating_mul(self.head_dim_v)
     }
+
+    /// Gates of a row, 0 without gates.
+    pub fn gate_dim(&self) -> usize {
+        match self.gate.map(|gate| gate.width) {
+            None => 0,
+            Some(GateWidth::PerHead) => self.n_heads,
+            Some(GateWidth::PerElement) => self.out_dim(),
+        }
+    }
 }
 
 /// What the feed-forward half reads.
@@ -193,6 +249,9 @@ pub enum FfnInput {
     Residual,
     /// What the attention half read: both halves run in parallel.
     Attention,
+    /// The residual stream as it enters the layer, normed: both halves run in parallel, each with a norm of its own
+    /// (GPT-NeoX, Falcon 40B).
+    Layer(NormSpec),
 }
 
 /// A feed-forward block of one matrix pair or triple.
@@ -208,6 +267,8 @@ pub struct DenseSpec {
     pub fused: bool,
     /// Biases of the matrices.
     pub bias: Need,
+    /// The norm before the down matrix (`ffn_sub_norm`; BitNet).
+    pub sub_norm: Option<NormSpec>,
 }
 
 /// An expert that every token passes through.
@@ -217,6 +278,26 @@ pub struct SharedExpertSpec {
     pub n_ff: usize,
     /// Its result is multiplied by `sigmoid(w . x)` (Qwen2 MoE).
     pub gated: bool,
+    /// Gate and up are the halves of `ffn_up_shexp.weight`, gate first (Granite SWA).
+    pub fused: bool,
+}
+
+/// Experts in groups of the same size, one after the other: a token's experts come from its best groups only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpertGroups {
+    /// Groups; divides the number of experts.
+    pub n_groups: usize,
+    /// Groups a token is routed to. A group's score is the sum of its two best experts' scores.
+    pub n_used: usize,
+}
+
+/// What the router of a mixture reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouterInput {
+    /// What the feed-forward half reads.
+    Block,
+    /// The residual stream as it enters the layer, before the attention's norm (SmallThinker).
+    Layer,
 }
 
 /// A mixture of experts.
@@ -228,12 +309,22 @@ pub struct MoeSpec {
     pub n_used: usize,
     /// Width of one expert.
     pub n_ff: usize,
+    /// What the router reads.
+    pub router_input: RouterInput,
     /// How scores become weights.
     pub gating: Gating,
+    /// A bias that is added to the scores for the choice only (`exp_probs_b`).
+    pub choice_bias: Need,
+    /// Groups of experts.
+    pub groups: Option<ExpertGroups>,
     /// Divide the chosen weights by their sum.
     pub normalize: bool,
-    /// The activation of the experts, which are gated.
+    /// Multiplies the weights, after they are normalized; 1 for none.
+    pub weight_scale: f32,
+    /// The activation of the experts.
     pub activation: Activation,
+    /// `down(act(gate x) * up x)` or `down(act(up x))`. Gate and up may be one tensor in the file, `ffn_gate_up_exps`.
+    pub gated: bool,
     /// Biases of the router and the experts.
     pub bias: Need,
     /// The shared expert.
@@ -243,6 +334,8 @@ pub struct MoeSpec {
 /// Dense or routed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FfnKind {
+    /// No matrices: the activation of what the half reads. llama.cpp computes this where a file lacks the block.
+    Elementwise(Activation),
     /// One block for every token.
     Dense(DenseSpec),
     /// Mixture of experts.
@@ -259,6 +352,8 @@ pub struct FfnSpec {
     pub norm_name: &'static str,
     /// What it computes.
     pub kind: FfnKind,
+    /// Multiplies its result, before the norm after it.
+    pub scale: Option<f32>,
     /// The norm of its result (`post_ffw_norm`).
     pub post_norm: Option<NormSpec>,
 }
@@ -270,6 +365,9 @@ pub struct LayerSpec {
     pub attention: AttentionSpec,
     /// Feed forward.
     pub ffn: FfnSpec,
+    /// Tensors of the layer that its computation skips, without `blk.{layer}.`: files have them, and the architecture is
+    /// known not to use them. A name that ends in `*` stands for every name that starts with the rest.
+    pub inert: &'static [&'static str],
 }
 
 /// Where the output matrix comes from.
@@ -312,6 +410,8 @@ pub struct ModelSpec {
     pub logit_scale: Option<f32>,
     /// `cap * tanh(logit / cap)`.
     pub final_soft_cap: Option<f32>,
+    /// Tensors outside of the layers that the computation skips, as [`LayerSpec::inert`].
+    pub inert: &'static [&'static str],
 }
 
 impl ModelSpec {

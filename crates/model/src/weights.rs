@@ -6,21 +6,21 @@ use happy_tensor::{Bytes, DType, RowError, dequantize_row};
 
 use crate::spec::{MoeSpec, NormKind};
 
-/// A learned norm.
+/// A norm.
 pub(crate) struct Norm {
     pub(crate) kind: NormKind,
     pub(crate) eps: f32,
-    pub(crate) weight: Vec<f32>,
+    pub(crate) weight: Option<Vec<f32>>,
     pub(crate) bias: Option<Vec<f32>>,
 }
 
-/// Q's or K's norm; `weight` has one head's values, those of all heads, or those of the whole row.
-pub(crate) struct QkNorm {
-    pub(crate) kind: NormKind,
-    pub(crate) eps: f32,
-    pub(crate) weight: Vec<f32>,
-    /// Elements that one norm covers.
+/// The norm of parts of a row, for instance of the heads of Q; `weight` has one part's values, or those of all parts.
+pub(crate) struct PartsNorm {
+    pub(crate) norm: Norm,
+    /// Elements of a part.
     pub(crate) width: usize,
+    /// Whether it follows the rotation.
+    pub(crate) after_rope: bool,
 }
 
 /// The token embedding; rows are decoded on demand.
@@ -44,8 +44,11 @@ pub(crate) struct Attention {
     pub(crate) q: Linear,
     pub(crate) k: Linear,
     pub(crate) v: Linear,
-    pub(crate) q_norm: Option<QkNorm>,
-    pub(crate) k_norm: Option<QkNorm>,
+    pub(crate) q_norm: Option<PartsNorm>,
+    pub(crate) k_norm: Option<PartsNorm>,
+    pub(crate) v_norm: Option<PartsNorm>,
+    pub(crate) gate: Option<Linear>,
+    pub(crate) sub_norm: Option<PartsNorm>,
     pub(crate) out: Linear,
     pub(crate) sinks: Option<Vec<f32>>,
     pub(crate) post_norm: Option<Norm>,
@@ -56,6 +59,7 @@ pub(crate) struct Mlp {
     pub(crate) activation: Activation,
     pub(crate) gate: Option<Linear>,
     pub(crate) up: Linear,
+    pub(crate) sub_norm: Option<PartsNorm>,
     pub(crate) down: Linear,
 }
 
@@ -70,14 +74,26 @@ pub(crate) struct SharedExpert {
 pub(crate) struct Moe {
     pub(crate) spec: MoeSpec,
     pub(crate) router: Linear,
+    pub(crate) choice_bias: Option<Vec<f32>>,
     /// Stacks: the rows of all experts, one expert after the other.
     pub(crate) experts: Mlp,
+    /// Whether gate and up are the same stack, which has an expert's gate rows before its up rows.
+    pub(crate) fused: bool,
     pub(crate) shared: Option<SharedExpert>,
+}
+
+impl Moe {
+    /// Bytes of all experts.
+    pub(crate) fn expert_bytes(&self) -> usize {
+        let all: usize = self.experts.linears().map(Linear::weight_bytes).sum();
+        if self.fused { all - self.experts.up.weight_bytes() } else { all }
+    }
 }
 
 /// Dense or routed.
 #[allow(clippy::large_enum_variant, reason = "one a layer: a few hundred bytes against an allocation more")]
 pub(crate) enum Ffn {
+    Elementwise(Activation),
     Dense(Mlp),
     Moe(Moe),
 }
@@ -87,6 +103,7 @@ pub(crate) enum FfnIn {
     Norm(Norm),
     Residual,
     Attention,
+    Layer(Norm),
 }
 
 /// One layer.
@@ -130,11 +147,13 @@ impl Layer {
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let a = &self.attention;
         let (mlp, router, shared) = match &self.ffn {
-            Ffn::Dense(mlp) => (mlp, None, None),
-            Ffn::Moe(moe) => (&moe.experts, Some(&moe.router), moe.shared.as_ref()),
+            Ffn::Elementwise(_) => (None, None, None),
+            Ffn::Dense(mlp) => (Some(mlp), None, None),
+            Ffn::Moe(moe) => (Some(&moe.experts), Some(&moe.router), moe.shared.as_ref()),
         };
+        let mlp = mlp.into_iter().flat_map(Mlp::linears);
         let shared = shared.into_iter().flat_map(|s| s.mlp.linears().chain(&s.gate));
-        [&a.q, &a.k, &a.v, &a.out].into_iter().chain(router).chain(mlp.linears()).chain(shared)
+        [&a.q, &a.k, &a.v, &a.out].into_iter().chain(&a.gate).chain(router).chain(mlp).chain(shared)
     }
 }
 

@@ -6,7 +6,10 @@ use common::{Runner, batch, bits, parse, plain, q4_0, small_llama, tokens};
 use happy_gguf::{GgufFile, GgufWriter};
 use happy_kernels::Kernels;
 use happy_model::arch::{ADJACENT, Architecture, Params, decoder, find, mixture, rms};
-use happy_model::spec::{FfnInput, FfnKind, NormKind, QkNormKind, QkNormSpec, RopeParams};
+use happy_model::spec::{
+    AttentionGate, ExpertGroups, FfnInput, FfnKind, FusedRows, GateWidth, Need, NormKind, QkNormKind,
+    QkNormSpec, RopeParams, RouterInput,
+};
 use happy_model::{KvType, LoadError, LoadErrorKind, Loader, Model, ModelSpec};
 
 /// Metadata and tensors of the small Llama, its keys under the name `own`.
@@ -107,19 +110,19 @@ fn built_in_architectures_can_be_varied_and_replaced() {
     assert_eq!(loader.load(&llama).unwrap().n_ctx_train(), 512);
 }
 
-/// A key that built-in architectures refuse, because they would ignore it, is an own architecture's to read.
+/// A key that changes the result is refused if the architecture does not read it.
 #[test]
-fn keys_that_are_refused_can_be_heeded() {
-    struct Heeds(bool);
-    impl Architecture for Heeds {
+fn keys_that_change_the_result_must_be_read() {
+    struct Reads(bool);
+    impl Architecture for Reads {
         fn name(&self) -> &'static str {
             "llama"
         }
         fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError> {
+            if self.0 {
+                params.opt_u32("leading_dense_block_count")?;
+            }
             find("llama").expect("a built-in architecture").spec(params)
-        }
-        fn heeds(&self, key: &str) -> bool {
-            self.0 && key == "leading_dense_block_count"
         }
     }
     let base = small_llama(&plain);
@@ -133,7 +136,7 @@ fn keys_that_are_refused_can_be_heeded() {
     }
     let file = parse(w.to_vec().unwrap());
     let load =
-        |heeds| Loader::new(&Kernels::scalar()).architectures(&[&Heeds(heeds)]).load(&file).map(|_| ());
+        |reads| Loader::new(&Kernels::scalar()).architectures(&[&Reads(reads)]).load(&file).map(|_| ());
     assert_eq!(load(true), Ok(()));
     let error = load(false).unwrap_err();
     assert_eq!(error.to_string(), "unsupported: metadata key llama.leading_dense_block_count = u32 1");
@@ -151,12 +154,23 @@ fn an_impossible_specification_is_an_error() {
             n_experts,
             n_used,
             n_ff: dense.n_ff,
+            router_input: RouterInput::Block,
             gating: happy_model::spec::Gating::Softmax,
+            choice_bias: Need::Never,
+            groups: None,
             normalize: true,
+            weight_scale: 1.0,
             activation: dense.activation,
+            gated: true,
             bias: dense.bias,
             shared: None,
         });
+    }
+    fn groups(spec: &mut ModelSpec, n_groups: usize, n_used: usize) {
+        moe(spec, 4, 3);
+        if let FfnKind::Moe(moe) = &mut spec.layers[0].ffn.kind {
+            moe.groups = Some(ExpertGroups { n_groups, n_used });
+        }
     }
     let cases: &[(&str, Change)] = &[
         ("0 layers, expected 1 to 1024", |s| s.layers.clear()),
@@ -195,6 +209,25 @@ fn an_impossible_specification_is_an_error() {
         ("4097 experts", |s| moe(s, 4097, 1)),
         ("0 experts for a token, expected 1 to 4", |s| moe(s, 4, 0)),
         ("5 experts for a token, expected 1 to 4", |s| moe(s, 4, 5)),
+        ("4 experts in 3 groups of which 1 are used", |s| groups(s, 3, 1)),
+        ("4 experts in 0 groups", |s| groups(s, 0, 0)),
+        ("4 experts in 2 groups of which 3 are used", |s| groups(s, 2, 3)),
+        ("3 experts for a token, expected 1 to 2", |s| groups(s, 2, 1)),
+        ("Q, K and V clamped to 0, expected a finite number above 0", |s| {
+            s.layers[0].attention.clamp = Some(0.0);
+        }),
+        ("clamped to NaN", |s| s.layers[0].attention.clamp = Some(f32::NAN)),
+        ("a norm of V with weights", |s| s.layers[0].attention.v_norm = Some(s.output_norm)),
+        ("attention norm `scales`, expected a name that ends in _norm", |s| {
+            s.layers[0].attention.norm_name = "scales";
+        }),
+        ("K and V at rows 64 and 95 of 200", |s| {
+            s.layers[0].attention.fused_rows = Some(FusedRows { k: 64, v: 95, all: 200 });
+        }),
+        ("K and V at rows 64 and 96 of 127", |s| {
+            s.layers[0].attention.fused_rows = Some(FusedRows { k: 64, v: 96, all: 127 });
+        }),
+        ("result times inf", |s| s.layers[0].ffn.scale = Some(f32::INFINITY)),
     ];
     let file = renamed(&small_llama(&plain));
     let mut failed = Vec::new();
@@ -223,8 +256,8 @@ fn a_specification_of_another_model_is_an_error_or_runs() {
     let cases: &[(&str, Change)] = &[
         ("blk.0.attn_q_norm.weight is missing", |s| {
             let norm = s.output_norm;
-            let need = happy_model::spec::Need::Required;
-            s.layers[0].attention.qk_norm = Some(QkNormSpec { kind: QkNormKind::WholeRow, norm, need });
+            let (kind, need) = (QkNormKind::WholeRow, Need::Required);
+            s.layers[0].attention.qk_norm = Some(QkNormSpec { kind, norm, need, after_rope: false });
         }),
         ("blk.1.attn_sinks.weight is missing", |s| s.layers[1].attention.sinks = true),
         ("tensor token_embd.weight: expected shape 64 x 95, found 64 x 96", |s| s.n_vocab = 95),
@@ -234,6 +267,29 @@ fn a_specification_of_another_model_is_an_error_or_runs() {
         ("", |s| s.layers[0].attention.rope = None),
         ("", |s| s.layers[1].attention.scale = f32::NAN),
         ("", |s| s.output_norm.kind = NormKind::Layer),
+        ("output_norm.weight has no part", |s| s.output_norm.weighted = false),
+        ("", |s| {
+            s.output_norm.weighted = false;
+            s.inert = &["output_norm*"];
+        }),
+        ("blk.0.ffn_down.weight has no part", |s| {
+            s.layers[0].ffn.kind = FfnKind::Elementwise(happy_model::spec::Activation::Silu);
+            s.layers[0].inert = &["ffn_gate.weight", "ffn_u*"];
+        }),
+        ("", |s| {
+            s.layers[0].ffn.kind = FfnKind::Elementwise(happy_model::spec::Activation::Silu);
+            s.layers[0].inert = &["ffn_gate.weight", "ffn_u*", "ffn_down.weight"];
+        }),
+        ("blk.0.attn_gate.weight is missing", |s| {
+            let (width, activation) = (GateWidth::PerHead, happy_model::spec::Activation::Sigmoid);
+            s.layers[0].attention.gate = Some(AttentionGate { width, activation });
+        }),
+        ("blk.0.attn_sub_norm.weight is missing", |s| {
+            s.layers[0].attention.sub_norm = Some(s.output_norm);
+        }),
+        ("", |s| s.layers[0].ffn.scale = Some(0.5)),
+        ("", |s| s.layers[0].attention.clamp = Some(1.0)),
+        ("", |s| s.layers[1].ffn.input = FfnInput::Layer(s.output_norm)),
         ("", |s| s.output_norm.eps = -1.0),
         ("", |s| s.n_ctx_train = 0),
         ("blk.0.ffn_norm.weight has no part", |s| s.layers[0].ffn.input = FfnInput::Attention),
@@ -285,6 +341,18 @@ fn errors_of_an_architecture_come_through() {
             "own.block_count",
             LoadErrorKind::Unsupported,
             "unsupported: metadata key own.block_count = u32 2, expected 3 or 5",
+        ),
+        (
+            |p, _| p.opt_f32_per_layer("block_count", 2).map(|_| ()),
+            "own.block_count",
+            LoadErrorKind::Metadata,
+            "metadata key own.block_count: expected a finite f32, found u32 2",
+        ),
+        (
+            |p, _| p.unprefixed().f32("own.gate_scale").map(|_| ()),
+            "own.gate_scale",
+            LoadErrorKind::Metadata,
+            "metadata key own.gate_scale is missing",
         ),
         (
             |p, spec| mixture(p, spec, &[1, 1]),

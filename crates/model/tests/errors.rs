@@ -124,7 +124,8 @@ fn what_would_change_the_result_is_refused() {
         ("llama.attention.causal", false.into()),
         ("llama.attention.clamp_kqv", 8.0f32.into()),
         ("llama.attention.max_alibi_bias", 8.0f32.into()),
-        ("llama.nextn_predict_layers", 1u32.into()),
+        ("llama.leading_dense_block_count", 1u32.into()),
+        ("llama.swiglu_clamp_exp", vec![7.0f32, 7.0].into()),
         ("llama.expert_group_count", 4u32.into()),
         ("llama.rope.dimension_sections", vec![8u32, 8, 0, 0].into()),
         ("llama.attention.key_length_swa", 8u32.into()),
@@ -147,6 +148,18 @@ fn what_would_change_the_result_is_refused() {
     assert_eq!(model.unused_tensors(), ["v.patch_embd.weight", "blk.2.attn_norm.weight"]);
 }
 
+/// Blocks that predict further tokens are no layers; their tensors are listed as not needed.
+#[test]
+fn blocks_that_predict_further_tokens_are_skipped() {
+    let file =
+        with(&[("llama.nextn_predict_layers", 1u32.into())], &[("blk.1.nextn.eh_proj.weight", vec![3])]);
+    let model = load(&file).unwrap();
+    assert_eq!(model.n_layers(), 1);
+    let unused = model.unused_tensors();
+    assert!(unused.iter().all(|name| name.starts_with("blk.1.")), "{unused:?}");
+    assert!(unused.iter().any(|name| name == "blk.1.nextn.eh_proj.weight"), "{unused:?}");
+}
+
 /// Embedding and output are two lists of the same tokens.
 #[test]
 fn embedding_and_output_have_the_same_tokens() {
@@ -164,6 +177,8 @@ fn metadata_is_checked() {
         ("llama.block_count", 0u32.into(), "expected 1 to 1024, found u32 0"),
         ("llama.block_count", u32::MAX.into(), "expected 1 to 1024"),
         ("llama.block_count", "two".into(), "expected a whole number"),
+        ("llama.nextn_predict_layers", 2u32.into(), "expected 0 to 1, found u32 2"),
+        ("llama.nextn_predict_layers", u32::MAX.into(), "expected 0 to 1"),
         ("llama.embedding_length", (-64i32).into(), "expected a whole number"),
         ("llama.attention.head_count", 0u32.into(), "expected at least 1"),
         ("llama.attention.head_count_kv", 3u32.into(), "expected a multiple"),

@@ -15,6 +15,7 @@ const UNSAFE_PLACES: &[(&str, &str)] = &[
     ("crates/ffi/tests/support/any_call.rs", "calls of the C interface"),
     ("crates/testkit/src/meter.rs", "a global allocator that counts, and refuses what a test wants refused"),
     ("crates/kernels/tests/fork.rs", "fork, and leaving the child"),
+    ("crates/model/tests/unrouted_experts.rs", "pages that may not be read"),
     ("benches/peers-grammar/src/memory.rs", "a global allocator that counts"),
 ];
 

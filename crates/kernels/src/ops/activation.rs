@@ -59,6 +59,24 @@ fn activate_body<S: Simd>(s: S, activation: Activation, x: &mut [f32]) {
             #[inline(always)]
             |v| math::tanh(s, v),
         ),
+        Activation::Xielu { alpha_n, alpha_p, beta, eps } => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| {
+                let line = s.mul(v, s.splat(beta));
+                let above = s.fma(s.mul(v, s.splat(alpha_p)), v, line);
+                let power = math::exp_m1(s, s.min(v, s.splat(eps)));
+                let below = s.fma(s.sub(power, v), s.splat(alpha_n), line);
+                s.select_lt(s.splat(0.0), v, above, below)
+            },
+        ),
+        Activation::SwigluClamped { limit } => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| math::silu(s, s.min(v, s.splat(limit)), 1.0),
+        ),
         Activation::SwigluOai { alpha, limit } => {
             map(
                 s,
@@ -92,6 +110,16 @@ fn glu_body<S: Simd>(s: S, activation: Activation, gate: &mut [f32], up: &[f32])
             up,
             #[inline(always)]
             |g, u| s.mul(math::gelu(s, g), u),
+        ),
+        Activation::SwigluClamped { limit } => zip(
+            s,
+            gate,
+            up,
+            #[inline(always)]
+            |g, u| {
+                let u = s.max(s.min(u, s.splat(limit)), s.splat(-limit));
+                s.mul(math::silu(s, s.min(g, s.splat(limit)), 1.0), u)
+            },
         ),
         Activation::SwigluOai { alpha, limit } => zip(
             s,

@@ -43,6 +43,15 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     s.select_lt(s.splat(EXP_HIGH), x, s.splat(f32::INFINITY), y)
 }
 
+/// e^x - 1, as precise near 0 as elsewhere.
+#[inline(always)]
+pub(crate) fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
+    // the polynomial holds up to ln(2) / 2
+    let near = s.fma(horner(s, x, EXP), s.mul(x, x), x);
+    let far = s.sub(exp(s, x), s.splat(1.0));
+    s.select_lt(abs(s, x), s.splat(0.34), near, far)
+}
+
 #[inline(always)]
 pub(crate) fn neg<S: Simd>(s: S, x: S::V) -> S::V {
     s.mul(x, s.splat(-1.0))

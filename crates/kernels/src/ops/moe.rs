@@ -22,6 +22,9 @@ pub struct RouteSpec {
     pub normalize: bool,
     /// Factor of the weights; 1 for none.
     pub scale: f32,
+    /// Number of groups and of those that are used: experts come from the groups with the greatest sums of their two
+    /// best scores, equal sums by the lower group. The groups have the same size, one after the other.
+    pub groups: Option<(usize, usize)>,
 }
 
 /// Least sum that weights are divided by: the smallest normal f16, as ggml has it.
@@ -33,8 +36,8 @@ const LEAST_SUM: f32 = 6.103_515_6e-5;
 /// balancing bias do). Experts add in the order of `ids`.
 ///
 /// # Panics
-/// If there are fewer experts than `ids.len()`, or `weights` or `bias` have another length: shapes of the model, not
-/// of a token.
+/// If there are fewer experts than `ids.len()`, `weights` or `bias` have another length, or the groups do not divide the
+/// experts: shapes of the model, not of a token.
 pub fn route(
     ops: &Ops,
     spec: &RouteSpec,
@@ -50,21 +53,15 @@ pub fn route(
         Gating::Sigmoid => (ops.activate)(super::Activation::Sigmoid, logits),
         Gating::SoftmaxAfterTopK => {}
     }
-    let probabilities = &*logits;
     // 0.0 is added so that -0 and 0 are equal scores
-    let score = |i: usize| probabilities[i] + bias.map_or(0.0, |b| b[i]) + 0.0;
+    let score = |p: &[f32], i: usize| p[i] + bias.map_or(0.0, |b| b[i]) + 0.0;
+    if let Some((n_groups, n_used)) = spec.groups {
+        drop_groups(logits, n_groups, n_used, score);
+    }
+    let probabilities = &*logits;
     let mut last: Option<(f32, usize)> = None;
     for (id, weight) in ids.iter_mut().zip(weights.iter_mut()) {
-        // the best of those that come after the last taken: a lower score, or the same score and a higher id
-        let mut best: Option<(f32, usize)> = None;
-        for i in 0..probabilities.len() {
-            let s = score(i);
-            let after =
-                last.is_none_or(|(v, j)| s.total_cmp(&v).is_lt() || (s.total_cmp(&v).is_eq() && i > j));
-            if after && best.is_none_or(|(v, _)| s.total_cmp(&v).is_gt()) {
-                best = Some((s, i));
-            }
-        }
+        let best = next_best(probabilities.len(), last, |i| score(probabilities, i));
         last = best;
         let i = best.map_or(0, |(_, i)| i);
         *id = i as u32;
@@ -86,6 +83,45 @@ pub fn route(
     if spec.scale != 1.0 {
         for w in weights.iter_mut() {
             *w *= spec.scale;
+        }
+    }
+}
+
+/// The best of `n` scores of those that come after `last`: a lower score, or the same score and a higher index.
+fn next_best(n: usize, last: Option<(f32, usize)>, score: impl Fn(usize) -> f32) -> Option<(f32, usize)> {
+    let mut best: Option<(f32, usize)> = None;
+    for i in 0..n {
+        let s = score(i);
+        let after = last.is_none_or(|(v, j)| s.total_cmp(&v).is_lt() || (s.total_cmp(&v).is_eq() && i > j));
+        if after && best.is_none_or(|(v, _)| s.total_cmp(&v).is_gt()) {
+            best = Some((s, i));
+        }
+    }
+    best
+}
+
+/// Makes the experts of all but the best `n_used` groups the worst choice.
+fn drop_groups(logits: &mut [f32], n_groups: usize, n_used: usize, score: impl Fn(&[f32], usize) -> f32) {
+    let size = logits.len() / n_groups;
+    assert!(size > 0 && size * n_groups == logits.len() && (1..=n_groups).contains(&n_used));
+    let sum = |logits: &[f32], group: usize| {
+        let (mut first, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+        for i in group * size..(group + 1) * size {
+            let s = score(logits, i);
+            (first, second) = if s > first { (s, first) } else { (first, second.max(s)) };
+        }
+        if size == 1 { first } else { first + second + 0.0 }
+    };
+    let mut last = None;
+    for _ in 0..n_used {
+        last = next_best(n_groups, last, |group| sum(logits, group));
+    }
+    // The groups after the last that is used. The sums of those not looked at yet are unchanged, as each group's sum
+    // reads its own experts only.
+    for group in 0..n_groups {
+        let s = sum(logits, group);
+        if last.is_some_and(|(v, j)| s.total_cmp(&v).is_lt() || (s.total_cmp(&v).is_eq() && group > j)) {
+            logits[group * size..(group + 1) * size].fill(f32::NEG_INFINITY);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::decoder::{MAX_EXPERTS, MAX_LAYERS, MAX_WIDTH};
 use crate::error::LoadError;
+use crate::names;
 use crate::spec::*;
 
 /// Most rotations of a model; each has tables of its own.
@@ -43,6 +44,11 @@ fn problem(spec: &ModelSpec) -> Option<String> {
     })
 }
 
+/// Whether the loader takes a tensor of this name for a norm.
+fn is_norm(name: &str) -> bool {
+    name.ends_with("_norm") || name == names::ATTN_NORM_2
+}
+
 fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     let dims = [a.head_dim_k, a.head_dim_v, a.n_heads, a.n_kv_heads];
     if !dims.into_iter().all(width) || !width(a.q_dim()) || !width(a.out_dim()) {
@@ -56,6 +62,25 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
             "{} attention heads and {} key-value heads, expected a multiple",
             a.n_heads, a.n_kv_heads
         ));
+    }
+    if !is_norm(a.norm_name) {
+        return Some(format!("an attention norm `{}`, expected a name that ends in _norm", a.norm_name));
+    }
+    if let Some(FusedRows { k, v, all }) = a.fused_rows
+        && (k < a.q_dim() || v < k.saturating_add(a.k_dim()) || all < v.saturating_add(a.v_dim()))
+    {
+        return Some(format!(
+            "K and V at rows {k} and {v} of {all}, expected Q, K and V one after the other"
+        ));
+    }
+    if let Some(clamp) = a.clamp.filter(|c| !c.is_finite() || *c <= 0.0) {
+        return Some(format!("Q, K and V clamped to {clamp}, expected a finite number above 0"));
+    }
+    if let Some(scale) = a.out_scale.filter(|scale| !scale.is_finite()) {
+        return Some(format!("an attention result times {scale}, expected a finite number"));
+    }
+    if a.v_norm.is_some_and(|norm| norm.weighted || norm.bias != Need::Never) {
+        return Some("a norm of V with weights or a bias, expected neither".to_owned());
     }
     if a.window == Some(0) {
         return Some("a window of 0 positions, expected at least 1".to_owned());
@@ -71,10 +96,14 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
 }
 
 fn feed_forward(ffn: &FfnSpec) -> Option<String> {
-    if !ffn.norm_name.ends_with("_norm") {
+    if !is_norm(ffn.norm_name) {
         return Some(format!("a feed-forward norm `{}`, expected a name that ends in _norm", ffn.norm_name));
     }
+    if let Some(scale) = ffn.scale.filter(|scale| !scale.is_finite()) {
+        return Some(format!("a feed-forward result times {scale}, expected a finite number"));
+    }
     let n_ff = match &ffn.kind {
+        FfnKind::Elementwise(_) => return None,
         FfnKind::Dense(d) => [d.n_ff, 1],
         FfnKind::Moe(m) => [m.n_ff, m.shared.map_or(1, |s| s.n_ff)],
     };
@@ -88,5 +117,16 @@ fn feed_forward(ffn: &FfnSpec) -> Option<String> {
     if !(1..=moe.n_experts).contains(&moe.n_used) {
         return Some(format!("{} experts for a token, expected 1 to {}", moe.n_used, moe.n_experts));
     }
-    None
+    if !moe.weight_scale.is_finite() {
+        return Some(format!("expert weights times {}, expected a finite number", moe.weight_scale));
+    }
+    let ExpertGroups { n_groups, n_used } = moe.groups?;
+    if n_groups == 0 || !moe.n_experts.is_multiple_of(n_groups) || !(1..=n_groups).contains(&n_used) {
+        let n = moe.n_experts;
+        return Some(format!(
+            "{n} experts in {n_groups} groups of which {n_used} are used, expected a divisor"
+        ));
+    }
+    let choice = n_used * (moe.n_experts / n_groups);
+    (moe.n_used > choice).then(|| format!("{} experts for a token, expected 1 to {choice}", moe.n_used))
 }

@@ -36,7 +36,7 @@ fn norm(p: &Params<'_>, kind: NormKind, key: &str) -> Result<NormSpec, LoadError
     if eps < 0.0 {
         return Err(p.invalid(key, "a number of at least 0"));
     }
-    Ok(NormSpec { kind, eps, bias: Need::Never })
+    Ok(NormSpec { kind, eps, weighted: true, bias: Need::Never })
 }
 
 /// The rotary pairing of llama.cpp's `LLAMA_ROPE_TYPE_NORM`.
@@ -50,11 +50,7 @@ pub const HALVES: RopePairing = RopePairing::Halves;
 /// # Errors
 /// A key that is missing or has an impossible value.
 pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
-    let n_layers = p.u32("block_count")?;
-    if n_layers == 0 || n_layers > MAX_LAYERS {
-        return Err(p.invalid("block_count", &format!("1 to {MAX_LAYERS}")));
-    }
-    let n = n_layers as usize;
+    let n = n_layers(p)?;
     let n_embd = p.u32("embedding_length")? as usize;
     let n_ctx_train = p.u32("context_length")?;
     let heads = p.per_layer("attention.head_count", n)?;
@@ -85,19 +81,26 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
         layers.push(LayerSpec {
             attention: AttentionSpec {
                 norm: Some(norm),
+                norm_name: names::ATTN_NORM,
                 n_heads,
                 n_kv_heads,
                 head_dim_k,
                 head_dim_v,
                 qkv_bias: Need::Optional,
+                fused_rows: None,
+                clamp: None,
                 out_bias: Need::Never,
                 qk_norm: None,
+                v_norm: None,
                 rope: Some(0),
                 scale: inv_sqrt(head_dim_k),
                 soft_cap: None,
                 window: None,
                 sinks: false,
                 temperature: None,
+                gate: None,
+                sub_norm: None,
+                out_scale: None,
                 post_norm: None,
             },
             ffn: FfnSpec {
@@ -109,9 +112,12 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
                     gated: true,
                     fused: false,
                     bias: Need::Never,
+                    sub_norm: None,
                 }),
+                scale: None,
                 post_norm: None,
             },
+            inert: &[],
         });
     }
     Ok(ModelSpec {
@@ -128,7 +134,25 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
         output_bias: Need::Never,
         logit_scale: None,
         final_soft_cap: None,
+        inert: &[],
     })
+}
+
+/// The number of layers. `block_count` also counts the blocks that predict more than one token
+/// (`nextn_predict_layers`); they come last, and decoding one token after the other skips them.
+///
+/// # Errors
+/// A key that is missing or has an impossible value.
+pub fn n_layers(p: &Params<'_>) -> Result<usize, LoadError> {
+    let n_blocks = p.u32("block_count")?;
+    if n_blocks == 0 || n_blocks > MAX_LAYERS {
+        return Err(p.invalid("block_count", &format!("1 to {MAX_LAYERS}")));
+    }
+    let n_predict = p.opt_u32("nextn_predict_layers")?.unwrap_or(0);
+    match n_blocks.checked_sub(n_predict) {
+        Some(n) if n > 0 => Ok(n as usize),
+        _ => Err(p.invalid("nextn_predict_layers", &format!("0 to {}", n_blocks - 1))),
+    }
 }
 
 /// The vocabulary's size is the token embedding's number of rows.
@@ -151,7 +175,7 @@ pub fn inv_sqrt(n: usize) -> f32 {
 }
 
 /// Replaces the dense blocks by mixtures of experts: SiLU-gated, softmax routing with normalized weights.
-/// `n_ff` is the width of an expert in each layer; layers for which it has no value stay dense.
+/// `n_ff` is the width of an expert in each layer; layers for which it has no value, or 0, stay dense.
 ///
 /// # Errors
 /// A key that is missing or has an impossible value.
@@ -162,6 +186,9 @@ pub fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(),
     }
     let used = p.per_layer("expert_used_count", spec.layers.len())?;
     for ((layer, n_ff), n_used) in spec.layers.iter_mut().zip(n_ff).zip(used) {
+        if *n_ff == 0 {
+            continue;
+        }
         if n_used == 0 || n_used > n_experts {
             return Err(p.invalid("expert_used_count", &format!("1 to {n_experts}")));
         }
@@ -169,9 +196,14 @@ pub fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(),
             n_experts: n_experts as usize,
             n_used: n_used as usize,
             n_ff: *n_ff as usize,
+            router_input: RouterInput::Block,
             gating: Gating::Softmax,
+            choice_bias: Need::Never,
+            groups: None,
             normalize: true,
+            weight_scale: 1.0,
             activation: Activation::Silu,
+            gated: true,
             bias: Need::Never,
             shared: None,
         });
@@ -209,15 +241,7 @@ pub fn windows(
     default: u32,
     rope: usize,
 ) -> Result<(), LoadError> {
-    const KEY: &str = "attention.sliding_window_pattern";
-    let n = spec.layers.len();
-    let windowed: Vec<bool> = match p.opt_array(KEY, n)? {
-        Some(flags) => collected(n, flags.into_iter().map(|f| f != 0))?,
-        None => {
-            let every = p.opt_u32(KEY)?.unwrap_or(default) as usize;
-            collected(n, (0..n).map(|i| every == 0 || i % every < every - 1))?
-        }
-    };
+    let windowed = windowed(p, spec, default, |i, every| i % every < every - 1)?;
     if window == 0 && windowed.contains(&true) {
         return Err(p.invalid("attention.sliding_window", "at least 1"));
     }
@@ -226,6 +250,42 @@ pub fn windows(
         layer.attention.rope = Some(rope);
     }
     Ok(())
+}
+
+/// Which layers have a window: `attention.sliding_window_pattern` says it layer by layer as an array; as a number `n` (or
+/// `default`) it is `rule(layer, n)`, or every layer if `n` is 0.
+///
+/// # Errors
+/// A key that has an impossible value.
+pub fn windowed(
+    p: &Params<'_>,
+    spec: &ModelSpec,
+    default: u32,
+    rule: impl Fn(usize, usize) -> bool,
+) -> Result<Vec<bool>, LoadError> {
+    const KEY: &str = "attention.sliding_window_pattern";
+    let n = spec.layers.len();
+    Ok(match p.opt_array(KEY, n)? {
+        Some(flags) => collected(n, flags.into_iter().map(|f| f != 0))?,
+        None => {
+            let every = p.opt_u32(KEY)?.unwrap_or(default) as usize;
+            collected(n, (0..n).map(|i| every == 0 || rule(i, every)))?
+        }
+    })
+}
+
+/// Norms of Q and K, head by head with one weight of `head_dim` values.
+pub fn norm_heads(spec: &mut ModelSpec, norm: NormSpec, need: Need, after_rope: bool) {
+    let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm, need, after_rope };
+    spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+}
+
+/// Norms after both halves of every layer.
+pub fn norm_results(spec: &mut ModelSpec, norm: NormSpec) {
+    for layer in &mut spec.layers {
+        layer.attention.post_norm = Some(norm);
+        layer.ffn.post_norm = Some(norm);
+    }
 }
 
 /// The first rotation with the base of windowed layers, `rope.freq_base_swa`, where the file has it.

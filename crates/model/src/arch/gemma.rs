@@ -2,10 +2,10 @@
 
 use happy_kernels::ops::Activation;
 
-use super::decoder::{HALVES, decoder, each_dense, inv_sqrt, rms, window_rope, windows};
+use super::decoder::{HALVES, decoder, each_dense, inv_sqrt, norm_heads, rms, window_rope, windows};
 use super::params::Params;
 use crate::error::LoadError;
-use crate::spec::{ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec, RopeParams};
+use crate::spec::{ModelSpec, Need, OutputKind, RopeParams};
 
 /// Gemma: embeddings scaled by `sqrt(n_embd)`, GELU gates, output tied to the embedding.
 pub(super) fn gemma(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
@@ -34,8 +34,7 @@ pub(super) fn gemma3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = gemma(p)?;
     spec.output = OutputKind::OwnOrTied;
     post_norms(p, &mut spec, 62)?;
-    let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm: rms(p)?, need: Need::Required };
-    spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+    norm_heads(&mut spec, rms(p)?, Need::Required, false);
     spec.final_soft_cap = p.opt_f32("final_logit_softcapping")?.filter(|c| *c != 0.0);
     let window = p.opt_u32("attention.sliding_window")?.unwrap_or(0);
     if window > 0 {

@@ -1,6 +1,6 @@
-//! Granite 3 and 4 without recurrent layers, dense and as mixtures of experts.
+//! Granite 3 and 4 without recurrent layers, dense and as mixtures of experts; MiniCPM, which has the same graph.
 
-use super::decoder::each_moe;
+use super::decoder::{each_moe, windows};
 use super::llama::family;
 use super::params::Params;
 use crate::error::LoadError;
@@ -30,7 +30,39 @@ pub(super) fn granitemoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     }
     if let Some(n_ff) = p.opt_u32("expert_shared_feed_forward_length")?.filter(|n| *n > 0) {
         let n_ff = n_ff as usize;
-        each_moe(&mut spec, |moe| moe.shared = Some(SharedExpertSpec { n_ff, gated: false }));
+        each_moe(&mut spec, |moe| moe.shared = Some(SharedExpertSpec { n_ff, gated: false, fused: false }));
     }
+    Ok(spec)
+}
+
+/// Granite with windows and sinks in every layer that the pattern names; `attention.rope_pattern` turns the rotation off by
+/// layer. All layers use one base.
+pub(super) fn granite_swa(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = granite(p)?;
+    windows(p, &mut spec, p.u32("attention.sliding_window")?, 0, 0)?;
+    let rotated = p.opt_array("attention.rope_pattern", spec.layers.len())?;
+    for (i, layer) in spec.layers.iter_mut().enumerate() {
+        layer.attention.sinks = true;
+        layer.attention.rope = Some(0).filter(|_| rotated.as_ref().is_none_or(|r| r[i] != 0));
+    }
+    each_moe(&mut spec, |moe| {
+        if let Some(shared) = &mut moe.shared {
+            shared.fused = true;
+        }
+    });
+    Ok(spec)
+}
+
+/// MiniCPM: Granite with other defaults, which llama.cpp has for old files, and the rotation always on.
+pub(super) fn minicpm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = family(p)?;
+    let logit_scale = p.opt_f32("logit_scale")?.unwrap_or(256.0 / spec.n_embd as f32);
+    if logit_scale == 0.0 {
+        return Err(p.invalid("logit_scale", "a number other than 0"));
+    }
+    let residual_scale = 1.4 / (spec.layers.len() as f32).sqrt();
+    spec.logit_scale = Some(1.0 / logit_scale);
+    spec.embedding_scale = Some(p.opt_f32("embedding_scale")?.unwrap_or(12.0));
+    spec.residual_scale = Some(p.opt_f32("residual_scale")?.unwrap_or(residual_scale));
     Ok(spec)
 }

@@ -1,10 +1,11 @@
-//! Llama, Mistral 3 (both also as mixtures of experts) and SmolLM3.
+//! Llama and Mistral 3 (both also as mixtures of experts), SmolLM3, Arcee, InternLM 2, Nanbeige
+//! and others that differ from Llama in one or two points.
 
-use super::decoder::{ADJACENT, decoder, each_dense, mixture, rms};
+use super::decoder::{ADJACENT, HALVES, decoder, each_dense, mixture, norm_heads, rms};
 use super::params::Params;
 use super::rope;
 use crate::error::LoadError;
-use crate::spec::{ModelSpec, Need, TemperatureSpec};
+use crate::spec::{Activation, ModelSpec, Need, OutputKind, RopeFactors, TemperatureSpec};
 
 /// Llama: the decoder itself, with biases where the file has them; experts where it counts some.
 pub(super) fn llama(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
@@ -58,5 +59,85 @@ pub(super) fn smollm3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     for layer in spec.layers.iter_mut().skip(3).step_by(4) {
         layer.attention.rope = None;
     }
+    Ok(spec)
+}
+
+/// Arcee: Llama with an ungated block, `down(relu(up x)^2)`.
+pub(super) fn arcee(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = nanbeige(p)?;
+    each_dense(&mut spec, |d| {
+        d.gated = false;
+        d.activation = Activation::ReluSquared;
+    });
+    Ok(spec)
+}
+
+/// InternLM 2: Llama with an output matrix of its own.
+pub(super) fn internlm2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, ADJACENT)?;
+    spec.output = OutputKind::Own;
+    Ok(spec)
+}
+
+/// Nanbeige: Llama. Files that run the layers more than once are refused.
+pub(super) fn nanbeige(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    if p.opt_u32("num_loops")?.is_some_and(|n| n > 1) {
+        return Err(p.unsupported("num_loops", Some("1")));
+    }
+    let mut spec = decoder(p, rms(p)?, ADJACENT)?;
+    spec.ropes.iter_mut().for_each(|r| r.factors = RopeFactors::Freqs);
+    Ok(spec)
+}
+
+/// XVERSE: InternLM 2 under another name.
+pub(super) fn xverse(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    internlm2(p)
+}
+
+/// Baichuan: the 7B model, of 32 layers, is InternLM 2; the 13B model, of 40, has a bias for distances in place of the
+/// rotation and is refused. llama.cpp gives models of other sizes neither.
+pub(super) fn baichuan(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = internlm2(p)?;
+    match spec.layers.len() {
+        32 => {}
+        40 => return Err(p.unsupported("block_count", Some("32 layers (without ALiBi)"))),
+        _ => spec.layers.iter_mut().for_each(|l| l.attention.rope = None),
+    }
+    Ok(spec)
+}
+
+/// ChatGLM: gate and up in one matrix.
+pub(super) fn chatglm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, ADJACENT)?;
+    each_dense(&mut spec, |d| d.fused = true);
+    Ok(spec)
+}
+
+/// Maincoder: Q and K normed after the rotation.
+pub(super) fn maincoder(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = rms(p)?;
+    let mut spec = decoder(p, norm, ADJACENT)?;
+    norm_heads(&mut spec, norm, Need::Required, true);
+    Ok(spec)
+}
+
+/// Pangu: pairs of halves, biases of the attention. Rotary factors, where a file has some, are not used.
+pub(super) fn pangu(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, HALVES)?;
+    spec.output_bias = Need::Optional;
+    spec.inert = &["rope_freqs.weight"];
+    for layer in &mut spec.layers {
+        layer.attention.qkv_bias = Need::Required;
+        layer.attention.out_bias = Need::Required;
+    }
+    Ok(spec)
+}
+
+/// OpenELM: heads and widths by layer, norms of Q and K, output tied to the embedding.
+pub(super) fn openelm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = rms(p)?;
+    let mut spec = decoder(p, norm, HALVES)?;
+    spec.output = OutputKind::Tied;
+    norm_heads(&mut spec, norm, Need::Required, false);
     Ok(spec)
 }

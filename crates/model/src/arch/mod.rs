@@ -5,8 +5,8 @@
 //! one that [`find`] finds, and hand it to [`Loader::architectures`](crate::Loader::architectures).
 //!
 //! ```
-//! use happy_model::arch::{Architecture, HALVES, Params, decoder, rms};
-//! use happy_model::spec::{FfnKind, QkNormKind, QkNormSpec, Need};
+//! use happy_model::arch::{Architecture, HALVES, Params, decoder, norm_heads, rms};
+//! use happy_model::spec::Need;
 //! use happy_model::{LoadError, ModelSpec};
 //!
 //! /// A decoder with norms of Q and K, and no rotation in every fourth layer.
@@ -20,10 +20,9 @@
 //!     fn spec(&self, p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 //!         let norm = rms(p)?;
 //!         let mut spec = decoder(p, norm, HALVES)?;
-//!         for (i, layer) in spec.layers.iter_mut().enumerate() {
-//!             let attention = &mut layer.attention;
-//!             attention.qk_norm = Some(QkNormSpec { kind: QkNormKind::PerHead, norm, need: Need::Required });
-//!             attention.rope = attention.rope.filter(|_| i % 4 != 3);
+//!         norm_heads(&mut spec, norm, Need::Required, false);
+//!         for layer in spec.layers.iter_mut().skip(3).step_by(4) {
+//!             layer.attention.rope = None;
 //!         }
 //!         Ok(spec)
 //!     }
@@ -32,23 +31,40 @@
 //!
 //! The facts (defaults, patterns, rotary pairings) are llama.cpp's, `src/models/*.cpp`.
 
+mod afmoe;
+mod apertus;
+mod bitnet;
 mod check;
+mod cohere;
 mod decoder;
+mod deepseek;
+mod ernie;
+mod exaone;
+mod experts;
 mod gemma;
+mod glm;
 mod gpt_oss;
 mod granite;
+mod hunyuan;
 mod llama;
+mod mimo2;
 mod olmo;
 mod params;
 mod phi;
+mod plamo;
 mod qwen;
 mod refuse;
 pub mod rope;
+mod seed_oss;
+mod smallthinker;
 mod stablelm;
+mod ungated;
 
 pub use decoder::{
-    ADJACENT, HALVES, decoder, each_dense, each_moe, inv_sqrt, layer_norm, mixture, rms, window_rope, windows,
+    ADJACENT, HALVES, decoder, each_dense, each_moe, inv_sqrt, layer_norm, mixture, n_layers, norm_heads,
+    norm_results, rms, window_rope, windowed, windows,
 };
+pub use experts::{experts, experts_by_tensors, routing, shared_experts, weight_scale};
 pub use params::Params;
 
 use happy_gguf::{GgufSet, Value};
@@ -67,17 +83,12 @@ pub trait Architecture: Sync {
 
     /// Returns what a file with these hyper-parameters computes.
     ///
+    /// The loader refuses files with keys that change what a model computes, for instance `leading_dense_block_count`, if
+    /// this function has not read them: to ignore them would give wrong results.
+    ///
     /// # Errors
     /// A key that is missing, of the wrong type, or asks for something that is not implemented.
     fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError>;
-
-    /// Whether [`spec`](Self::spec) heeds a key (without the architecture's name) that no built-in architecture implements.
-    /// The loader refuses files with such keys, for instance `leading_dense_block_count`, because to ignore them would
-    /// change results. Default: it heeds none of them.
-    fn heeds(&self, key: &str) -> bool {
-        let _ = key;
-        false
-    }
 }
 
 /// An architecture made of a name and a function.
@@ -114,6 +125,64 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("olmoe", olmo::olmoe),
         &Entry("stablelm", stablelm::stablelm),
         &Entry("gpt-oss", gpt_oss::gpt_oss),
+        &Entry("afmoe", afmoe::afmoe),
+        &Entry("apertus", apertus::apertus),
+        &Entry("arcee", llama::arcee),
+        &Entry("bailingmoe", deepseek::bailingmoe),
+        &Entry("bailingmoe2", deepseek::bailingmoe2),
+        &Entry("bitnet", bitnet::bitnet),
+        &Entry("cohere2", cohere::cohere2),
+        &Entry("command-r", cohere::command_r),
+        &Entry("deepseek", deepseek::deepseek),
+        &Entry("dots1", deepseek::dots1),
+        &Entry("ernie4_5", ernie::ernie4_5),
+        &Entry("ernie4_5-moe", ernie::ernie4_5_moe),
+        &Entry("exaone", exaone::exaone),
+        &Entry("exaone4", exaone::exaone4),
+        &Entry("glm4", glm::glm4),
+        &Entry("glm4moe", glm::glm4moe),
+        &Entry("granite_swa", granite::granite_swa),
+        &Entry("hunyuan-dense", hunyuan::hunyuan),
+        &Entry("hunyuan-moe", hunyuan::hunyuan_moe),
+        &Entry("hunyuan_vl", hunyuan::hunyuan),
+        &Entry("internlm2", llama::internlm2),
+        &Entry("minicpm", granite::minicpm),
+        &Entry("nanbeige", llama::nanbeige),
+        &Entry("olmo", olmo::olmo),
+        &Entry("phi2", phi::phi2),
+        &Entry("plamo", plamo::plamo),
+        &Entry("plamo3", plamo::plamo3),
+        &Entry("qwen2vl", qwen::qwen2vl),
+        &Entry("qwen3vl", qwen::qwen3vl),
+        &Entry("qwen3vlmoe", qwen::qwen3vlmoe),
+        &Entry("seed_oss", seed_oss::seed_oss),
+        &Entry("smallthinker", smallthinker::smallthinker),
+        &Entry("spark2_5", afmoe::spark2_5),
+        &Entry("baichuan", llama::baichuan),
+        &Entry("chatglm", llama::chatglm),
+        &Entry("codeshell", ungated::codeshell),
+        &Entry("cogvlm", qwen::cogvlm),
+        &Entry("cohere2moe", cohere::cohere2moe),
+        &Entry("dbrx", olmo::dbrx),
+        &Entry("deci", llama::llama),
+        &Entry("exaone-moe", exaone::exaone_moe),
+        &Entry("falcon", ungated::falcon),
+        &Entry("gptneox", ungated::gptneox),
+        &Entry("hy_v3", hunyuan::hy_v3),
+        &Entry("jais2", ungated::jais2),
+        &Entry("maincoder", llama::maincoder),
+        &Entry("maple", qwen::maple),
+        &Entry("mellum", qwen::mellum),
+        &Entry("mimo2", mimo2::mimo2),
+        &Entry("minimax-m2", mimo2::minimax_m2),
+        &Entry("nemotron", ungated::nemotron),
+        &Entry("openelm", llama::openelm),
+        &Entry("orion", ungated::orion),
+        &Entry("paddleocr", ernie::paddleocr),
+        &Entry("pangu-embedded", llama::pangu),
+        &Entry("qwen", qwen::qwen),
+        &Entry("starcoder2", ungated::starcoder2),
+        &Entry("xverse", llama::xverse),
     ]
 }
 
@@ -142,8 +211,8 @@ pub fn read_spec(gguf: &GgufSet<'_>, own: &[&dyn Architecture]) -> Result<ModelS
         return Err(LoadError::Architecture { found: excerpt(name), expected });
     };
     let params = Params::new(gguf, architecture.name());
-    refuse::refuse(&params, &|key| architecture.heeds(key))?;
     let spec = architecture.spec(&params)?;
+    refuse::refuse(&params)?;
     check::check(&spec)?;
     Ok(spec)
 }

@@ -1,15 +1,15 @@
-//! OLMo 2, OLMo 3 (the same name in files) and OLMoE.
+//! OLMo 1, OLMo 2, OLMo 3 (which has OLMo 2's name in files) and OLMoE; DBRX.
 
-use super::decoder::{HALVES, decoder, each_moe, mixture, rms, windows};
+use super::decoder::{ADJACENT, HALVES, decoder, each_moe, layer_norm, mixture, rms, windows};
 use super::params::Params;
 use crate::error::LoadError;
-use crate::spec::{FfnInput, ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec, RopeParams};
+use crate::spec::{FfnInput, ModelSpec, Need, NormSpec, OutputKind, QkNormKind, QkNormSpec, RopeParams};
 
 /// OLMo 2: norms after each half instead of before, Q and K normed as whole rows. OLMo 3 adds windowed layers, whose
 /// rotation is not scaled.
 pub(super) fn olmo2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
-    let mut spec = olmo(p)?;
+    let mut spec = normed(p)?;
     for layer in &mut spec.layers {
         layer.attention.norm = None;
         layer.attention.post_norm = Some(norm);
@@ -32,19 +32,43 @@ pub(super) fn olmo2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 
 /// OLMoE: norms before each half, Q and K normed as whole rows, weights of the experts not normalized.
 pub(super) fn olmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
-    let mut spec = olmo(p)?;
+    let mut spec = normed(p)?;
     let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
     mixture(p, &mut spec, &n_ff)?;
     each_moe(&mut spec, |moe| moe.normalize = false);
     Ok(spec)
 }
 
-/// What both share.
-fn olmo(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+/// OLMo 1: layer norms without weights; Q, K and V may be clamped.
+pub(super) fn olmo(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = NormSpec { weighted: false, ..layer_norm(p)? };
+    let mut spec = decoder(p, norm, ADJACENT)?;
+    let clamp = p.opt_f32("attention.clamp_kqv")?.filter(|c| *c > 0.0);
+    spec.layers.iter_mut().for_each(|l| l.attention.clamp = clamp);
+    Ok(spec)
+}
+
+/// What OLMo 2 and OLMoE share.
+fn normed(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;
     spec.output = OutputKind::Own;
-    let qk_norm = QkNormSpec { kind: QkNormKind::WholeRow, norm, need: Need::Required };
+    let qk_norm = QkNormSpec { kind: QkNormKind::WholeRow, norm, need: Need::Required, after_rope: false };
     spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+    Ok(spec)
+}
+
+/// DBRX: layer norms without biases, clamped Q, K and V, experts in every layer. The feed-forward norm is stored as
+/// `attn_output_norm`.
+pub(super) fn dbrx(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, layer_norm(p)?, HALVES)?;
+    spec.output = OutputKind::Own;
+    let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
+    mixture(p, &mut spec, &n_ff)?;
+    let clamp = p.f32("attention.clamp_kqv")?;
+    for layer in &mut spec.layers {
+        layer.attention.clamp = Some(clamp).filter(|c| *c > 0.0);
+        layer.ffn.norm_name = "attn_output_norm";
+    }
     Ok(spec)
 }

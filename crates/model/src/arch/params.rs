@@ -2,21 +2,25 @@
 
 use happy_gguf::{GgufSet, Value};
 
+use super::refuse::Heeded;
 use crate::error::LoadError;
 use crate::reserve::collected;
 
 /// A file's hyper-parameters as an architecture function reads them: `p.u32("block_count")` is `llama.block_count` in
 /// a file of architecture `llama`.
-#[derive(Clone, Copy)]
+///
+/// It notes which keys are read: a key that changes what a model computes, and that its architecture didn't read, stops the
+/// load.
 pub struct Params<'a> {
     gguf: &'a GgufSet<'a>,
     architecture: &'static str,
+    heeded: Heeded,
 }
 
 impl<'a> Params<'a> {
     /// The hyper-parameters of a file of the given architecture.
     pub fn new(gguf: &'a GgufSet<'a>, architecture: &'static str) -> Self {
-        Params { gguf, architecture }
+        Params { gguf, architecture, heeded: Heeded::default() }
     }
 
     /// The architecture's name.
@@ -31,12 +35,31 @@ impl<'a> Params<'a> {
 
     /// The full name of a key.
     pub fn key(&self, key: &str) -> String {
-        format!("{}.{key}", self.architecture)
+        match self.architecture {
+            "" => key.to_owned(),
+            architecture => format!("{architecture}.{key}"),
+        }
     }
 
     /// The value of a key.
     pub fn value(&self, key: &str) -> Option<Value<'a>> {
+        self.heeded.note(key);
+        self.look(key)
+    }
+
+    /// The value of a key; does not count as reading it.
+    pub(super) fn look(&self, key: &str) -> Option<Value<'a>> {
         self.gguf.metadata().get(&self.key(key))
+    }
+
+    /// Whether a key was read.
+    pub(super) fn heeds(&self, key: &str) -> bool {
+        self.heeded.contains(key)
+    }
+
+    /// The same file's keys that have no architecture in their names.
+    pub fn unprefixed(&self) -> Params<'a> {
+        Params::new(self.gguf, "")
     }
 
     /// Whether the key is there.
@@ -46,14 +69,14 @@ impl<'a> Params<'a> {
 
     /// The error for a value that makes no sense.
     pub fn invalid(&self, key: &str, expected: &str) -> LoadError {
-        let found = self.value(key).map_or_else(|| "nothing".to_owned(), |v| v.describe());
+        let found = self.look(key).map_or_else(|| "nothing".to_owned(), |v| v.describe());
         LoadError::Key { key: self.key(key), expected: expected.to_owned(), found }
     }
 
     /// The error for a value that may make sense and is not implemented. `expected`: the values that are, if that can be
     /// said.
     pub fn unsupported(&self, key: &str, expected: Option<&str>) -> LoadError {
-        let found = self.value(key).map_or_else(|| "nothing".to_owned(), |v| v.describe());
+        let found = self.look(key).map_or_else(|| "nothing".to_owned(), |v| v.describe());
         LoadError::UnsupportedKey { key: self.key(key), found, expected: expected.map(str::to_owned) }
     }
 
@@ -96,6 +119,22 @@ impl<'a> Params<'a> {
     pub fn f32(&self, key: &str) -> Result<f32, LoadError> {
         let value = self.opt_f32(key)?;
         self.required(key, value)
+    }
+
+    /// A finite f32 for each of `n` layers, given once for all or as an array of at least `n` values.
+    pub fn opt_f32_per_layer(&self, key: &str, n: usize) -> Result<Option<Vec<f32>>, LoadError> {
+        let Some(Value::Array(array)) = self.value(key) else {
+            return Ok(self.opt_f32(key)?.map(|x| collected(n, std::iter::repeat(x))).transpose()?);
+        };
+        let finite = |value| match value {
+            Value::F32(x) if x.is_finite() => Some(x),
+            _ => None,
+        };
+        let values = collected(n, array.iter().map_while(finite))?;
+        if values.len() < n {
+            return Err(self.invalid(key, &format!("a finite f32 for each of {n} layers")));
+        }
+        Ok(Some(values))
     }
 
     /// A truth value.

@@ -1,9 +1,9 @@
-//! Phi 3 and Phi 3.5 MoE. Phi's sliding window is not applied, as in llama.cpp, whose files do not describe it fully.
+//! Phi 2, Phi 3 and Phi 3.5 MoE. Phi 3's sliding window is not applied, as in llama.cpp, whose files do not describe it fully.
 
-use super::decoder::{HALVES, decoder, each_dense, mixture, rms};
+use super::decoder::{HALVES, decoder, each_dense, layer_norm, mixture, rms};
 use super::params::Params;
 use crate::error::LoadError;
-use crate::spec::{FfnInput, ModelSpec, Need, OutputKind, RopeFactors};
+use crate::spec::{Activation, FfnInput, ModelSpec, Need, NormSpec, OutputKind, RopeFactors};
 
 /// Phi 3: gate and up in one matrix, rotary factors for long and short contexts.
 pub(super) fn phi3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
@@ -28,5 +28,24 @@ pub(super) fn phimoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     spec.output_norm = norm;
     spec.output = OutputKind::Own;
     spec.output_bias = Need::Required;
+    Ok(spec)
+}
+
+/// Phi 2: both halves read one layer norm; biases everywhere; an ungated block.
+pub(super) fn phi2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = NormSpec { bias: Need::Required, ..layer_norm(p)? };
+    let mut spec = decoder(p, norm, HALVES)?;
+    spec.output = OutputKind::Own;
+    spec.output_bias = Need::Required;
+    for layer in &mut spec.layers {
+        layer.attention.qkv_bias = Need::Required;
+        layer.attention.out_bias = Need::Required;
+        layer.ffn.input = FfnInput::Attention;
+    }
+    each_dense(&mut spec, |d| {
+        d.gated = false;
+        d.activation = Activation::Gelu;
+        d.bias = Need::Required;
+    });
     Ok(spec)
 }

@@ -1,9 +1,11 @@
-//! Qwen 2 and 3, dense and as mixtures of experts.
+//! Qwen 2 and 3, dense, as mixtures of experts, and the text part of their vision models.
 
-use super::decoder::{HALVES, decoder, each_moe, mixture, rms};
+use super::decoder::{HALVES, decoder, each_dense, each_moe, norm_heads, rms, window_rope, windows};
+use super::experts::experts;
 use super::params::Params;
+use super::rope;
 use crate::error::LoadError;
-use crate::spec::{ModelSpec, Need, OutputKind, QkNormKind, QkNormSpec, SharedExpertSpec};
+use crate::spec::*;
 
 /// Qwen 2: the decoder with Q, K and V biases.
 pub(super) fn qwen2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
@@ -16,8 +18,7 @@ pub(super) fn qwen2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 pub(super) fn qwen3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;
-    let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm, need: Need::Required };
-    spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+    norm_heads(&mut spec, norm, Need::Required, false);
     Ok(spec)
 }
 
@@ -39,21 +40,96 @@ pub(super) fn qwen2moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     };
     each_moe(&mut spec, |moe| {
         moe.normalize = false;
-        moe.shared = Some(SharedExpertSpec { n_ff: n_ff as usize, gated: true });
+        moe.shared = Some(SharedExpertSpec { n_ff: n_ff as usize, gated: true, fused: false });
     });
     Ok(spec)
 }
 
-/// An expert is `expert_feed_forward_length` wide, or its share of `feed_forward_length`.
-fn experts(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
-    let n = spec.layers.len();
-    let n_ff = match p.opt_per_layer("expert_feed_forward_length", n)?.filter(|v| !v.contains(&0)) {
-        Some(n_ff) => n_ff,
-        None => {
-            let all = p.per_layer("feed_forward_length", n)?;
-            let used = p.per_layer("expert_used_count", n)?;
-            crate::reserve::collected(n, all.iter().zip(used).map(|(ff, used)| ff / used.max(1)))?
-        }
+/// Qwen 2 VL: Qwen 2. llama.cpp does not read the norms' epsilon, and loads the output's bias without adding it.
+pub(super) fn qwen2vl(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = match p.has("attention.layer_norm_rms_epsilon") {
+        true => rms(p)?,
+        false => NormSpec { kind: NormKind::Rms, eps: 0.0, weighted: true, bias: Need::Never },
     };
-    mixture(p, spec, &n_ff)
+    let mut spec = decoder(p, norm, HALVES)?;
+    rope::sections(p, &spec)?;
+    spec.inert = &["output.bias"];
+    Ok(spec)
+}
+
+/// Qwen 3 VL: Qwen 3. A text token has the same position in all sections of the interleaved rotation, which so is Qwen 3's.
+pub(super) fn qwen3vl(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    p.opt_array("rope.dimension_sections", 3)?;
+    qwen3(p)
+}
+
+/// Qwen 3 VL MoE: Qwen 3 MoE.
+pub(super) fn qwen3vlmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    p.opt_array("rope.dimension_sections", 3)?;
+    qwen3moe(p)
+}
+
+/// Qwen 1: blocks half as wide as the file says. Q, K and V are one matrix of `3 n_embd` rows, of which a model with fewer
+/// key-value heads uses the first.
+pub(super) fn qwen(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, HALVES)?;
+    spec.output = OutputKind::Own;
+    each_dense(&mut spec, |d| d.n_ff /= 2);
+    let all = 3 * spec.n_embd;
+    for layer in &mut spec.layers {
+        let (q, k) = (layer.attention.q_dim(), layer.attention.k_dim());
+        layer.attention.fused_rows = Some(FusedRows { k: q, v: q.saturating_add(k), all });
+    }
+    Ok(spec)
+}
+
+/// CogVLM, its text part: Q, K and V are the thirds of one matrix, used as far as there are heads; one fixed rotation of the
+/// whole head. Its matrices for images are skipped.
+pub(super) fn cogvlm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, HALVES)?;
+    let third = spec.n_embd;
+    for layer in &mut spec.layers {
+        layer.attention.fused_rows = Some(FusedRows { k: third, v: 2 * third, all: 3 * third });
+        layer.inert = &["vis_*"];
+    }
+    for rope in &mut spec.ropes {
+        let n_rot = spec.layers.first().map_or(0, |l| l.attention.head_dim_k);
+        *rope =
+            RopeParams { n_rot, theta: 10000.0, freq_scale: 1.0, ext_factor: 0.0, attn_factor: 1.0, ..*rope };
+    }
+    spec.inert = &["rope_freqs.weight"];
+    Ok(spec)
+}
+
+/// Mellum: Qwen 3 MoE with windows in three of four layers, where the rotation is not scaled.
+pub(super) fn mellum(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = qwen3moe(p)?;
+    spec.output = OutputKind::Own;
+    let window = p.opt_u32("attention.sliding_window")?.unwrap_or(0);
+    if window > 0 {
+        let plain = RopeParams { freq_scale: 1.0, ext_factor: 0.0, attn_factor: 1.0, ..spec.ropes[0] };
+        spec.ropes.push(plain);
+        windows(p, &mut spec, window, 4, 1)?;
+    }
+    Ok(spec)
+}
+
+/// Maple: Qwen 3 MoE with windows by layer, which alone rotate, and experts whose gate and up values are clamped.
+pub(super) fn maple(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = qwen3moe(p)?;
+    spec.output = OutputKind::Own;
+    let local = window_rope(p, &spec)?;
+    spec.ropes.extend(local);
+    spec.layers.iter_mut().for_each(|l| l.attention.rope = None);
+    windows(p, &mut spec, p.u32("attention.sliding_window")?, 0, 1)?;
+    let limits = p.opt_f32_per_layer("swiglu_clamp_exp", spec.layers.len())?;
+    let limits = limits.ok_or_else(|| LoadError::MissingKey { key: p.key("swiglu_clamp_exp") })?;
+    for (layer, limit) in spec.layers.iter_mut().zip(limits) {
+        if let FfnKind::Moe(moe) = &mut layer.ffn.kind
+            && limit > 0.0
+        {
+            moe.activation = Activation::SwigluClamped { limit };
+        }
+    }
+    Ok(spec)
 }

@@ -1,4 +1,6 @@
-//! Metadata that changes the result and that no architecture here implements: such a file is refused.
+//! Metadata that changes the result: a file with such a key is refused if its architecture did not read the key.
+
+use std::cell::Cell;
 
 use happy_gguf::Value;
 
@@ -8,7 +10,6 @@ use crate::error::LoadError;
 /// Keys whose presence with a value other than these two neutral ones is refused.
 const NEUTRAL: &[(&str, i128)] = &[
     ("pooling_type", 0),
-    ("nextn_predict_layers", 0),
     ("expert_group_count", 1),
     ("leading_dense_block_count", 0),
     ("interleave_moe_layer_step", 1),
@@ -21,6 +22,9 @@ const ZERO: &[&str] = &[
     "rope.scaling.alpha",
     "attention.value_scale",
     "attention.output_scale",
+    "rope.dimension_sections",
+    "swiglu_clamp_exp",
+    "swiglu_clamp_shexp",
 ];
 
 /// Key and the key whose value it repeats, in files that these architectures can run.
@@ -29,6 +33,36 @@ const SAME: &[(&str, &str)] = &[
     ("attention.value_length_swa", "attention.value_length"),
     ("rope.dimension_count_swa", "rope.dimension_count"),
 ];
+
+/// Keys with rules of their own.
+const OTHER: &[&str] = &["attention.causal", "deepstack_mapping"];
+
+/// All of these keys.
+fn keys() -> impl Iterator<Item = &'static str> {
+    let neutral = NEUTRAL.iter().map(|(key, _)| *key);
+    let same = SAME.iter().map(|(key, _)| *key);
+    neutral.chain(same).chain(ZERO.iter().chain(OTHER).copied())
+}
+
+/// Which of these keys were read: a bit for each.
+#[derive(Default)]
+pub(super) struct Heeded(Cell<u64>);
+
+impl Heeded {
+    fn bit(key: &str) -> u64 {
+        keys().position(|k| k == key).map_or(0, |i| 1 << i)
+    }
+
+    /// A key was read.
+    pub(super) fn note(&self, key: &str) {
+        self.0.set(self.0.get() | Self::bit(key));
+    }
+
+    /// Whether a key was read.
+    pub(super) fn contains(&self, key: &str) -> bool {
+        self.0.get() & Self::bit(key) != 0
+    }
+}
 
 /// Whether a value does nothing: zero, or an array of zeros.
 fn is_zero(value: &Value<'_>) -> bool {
@@ -41,9 +75,9 @@ fn is_zero(value: &Value<'_>) -> bool {
     }
 }
 
-/// Refuses what would change the result and is not implemented, except keys that the architecture `heeds`.
-pub(super) fn refuse(p: &Params<'_>, heeds: &dyn Fn(&str) -> bool) -> Result<(), LoadError> {
-    let value = |key: &str| p.value(key).filter(|_| !heeds(key));
+/// Refuses what would change the result, except keys that the architecture has read.
+pub(super) fn refuse(p: &Params<'_>) -> Result<(), LoadError> {
+    let value = |key: &str| p.look(key).filter(|_| !p.heeds(key));
     let unsupported = |key: &str| p.unsupported(key, None);
     for (key, neutral) in NEUTRAL {
         if let Some(value) = value(key) {
@@ -53,16 +87,14 @@ pub(super) fn refuse(p: &Params<'_>, heeds: &dyn Fn(&str) -> bool) -> Result<(),
             }
         }
     }
-    for key in
-        ZERO.iter().copied().chain(["rope.dimension_sections", "swiglu_clamp_exp", "swiglu_clamp_shexp"])
-    {
+    for key in ZERO {
         if value(key).is_some_and(|v| !is_zero(&v)) {
             return Err(unsupported(key));
         }
     }
     for (key, other) in SAME {
         if let Some(value) = value(key)
-            && p.value(other) != Some(value)
+            && p.look(other) != Some(value)
         {
             return Err(unsupported(key));
         }
@@ -79,4 +111,21 @@ pub(super) fn refuse(p: &Params<'_>, heeds: &dyn Fn(&str) -> bool) -> Result<(),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn each_key_has_a_bit() {
+        let all: Vec<&str> = super::keys().collect();
+        assert!(all.len() <= 64);
+        let heeded = super::Heeded::default();
+        for (i, key) in all.iter().enumerate() {
+            assert!(!all[..i].contains(key) && !heeded.contains(key), "{key}");
+            heeded.note(key);
+            assert!(heeded.contains(key), "{key}");
+        }
+        heeded.note("block_count");
+        assert!(!heeded.contains("block_count"));
+    }
 }

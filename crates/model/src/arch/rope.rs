@@ -4,7 +4,7 @@ use happy_kernels::ops::RopePairing;
 
 use super::params::Params;
 use crate::error::LoadError;
-use crate::spec::{RopeFactors, RopeParams};
+use crate::spec::{ModelSpec, RopeFactors, RopeParams};
 
 /// The rotation of the layers without a window, as llama.cpp derives it from metadata
 /// (`src/llama-model.cpp` load_hparams, `src/llama-context.cpp` for YaRN's factor).
@@ -75,4 +75,23 @@ fn yarn_attn_factor(freq_scale: f32, ext_factor: f32, log_mul: f32) -> f32 {
 pub fn llama_factors(p: &Params<'_>) -> Result<RopeFactors, LoadError> {
     let long = p.opt_str("rope.scaling.type")? == Some("longrope");
     Ok(if long { RopeFactors::LongShort } else { RopeFactors::Freqs })
+}
+
+/// Whether a rotation has sections for time, height and width (`rope.dimension_sections`). A text token has the same position
+/// in these three, so that only pairs of a fourth section would be rotated otherwise.
+///
+/// # Errors
+/// A key of a wrong type, or pairs in a fourth section.
+pub fn sections(p: &Params<'_>, spec: &ModelSpec) -> Result<bool, LoadError> {
+    const KEY: &str = "rope.dimension_sections";
+    let Some(sections) = p.opt_array(KEY, 4)? else { return Ok(false) };
+    let [time, height, width, other] = [0, 1, 2, 3].map(|i| sections.get(i).map_or(0, |n| *n as usize));
+    if time == 0 || height == 0 {
+        return Ok(false);
+    }
+    let rotated = time.saturating_add(height).saturating_add(width);
+    if other > 0 && spec.ropes.iter().any(|rope| rope.n_rot / 2 > rotated) {
+        return Err(p.unsupported(KEY, Some("no pairs in the fourth section")));
+    }
+    Ok(true)
 }

@@ -12,7 +12,12 @@ pub(super) fn stablelm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = NormSpec { bias: Need::Required, ..plain };
     let mut spec = decoder(p, norm, HALVES)?;
     spec.output = OutputKind::Own;
-    let qk_norm = QkNormSpec { kind: QkNormKind::PerHeadOwnWeight, norm: plain, need: Need::Optional };
+    let qk_norm = QkNormSpec {
+        kind: QkNormKind::PerHeadOwnWeight,
+        norm: plain,
+        need: Need::Optional,
+        after_rope: false,
+    };
     for layer in &mut spec.layers {
         layer.attention.qk_norm = Some(qk_norm);
         layer.ffn.input = FfnInput::NormOrAttention(NormSpec { bias: Need::Optional, ..plain });

@@ -2,13 +2,13 @@
 
 use happy_kernels::linear::{self, ActBuf, LinearRows, Panels};
 use happy_kernels::ops::Activation;
-use happy_kernels::{Ctx, Mat};
+use happy_kernels::{Ctx, Mat, PerWorker};
 
 use super::pass::Step;
 use super::rows;
 use crate::error::ForwardError;
 use crate::scratch::{BlockIo, Buf, Inner, Scratch};
-use crate::weights::{FfnIn, Mlp, kinds};
+use crate::weights::{FfnIn, Mlp, PartsNorm, kinds};
 
 /// `normed = norm(x)`, if the half reads that.
 pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
@@ -23,20 +23,36 @@ pub(super) fn input<'s>(step: &Step<'_>, x: &'s Buf, io: &'s BlockIo, attn_input
     match step.weights.ffn_in {
         FfnIn::Norm(_) => io.normed(step.n, step.n_embd),
         FfnIn::Residual => x.mat(step.n, step.n_embd),
-        FfnIn::Attention => attn_input.mat(step.n, step.n_embd),
+        FfnIn::Attention | FfnIn::Layer(_) => attn_input.mat(step.n, step.n_embd),
     }
 }
 
 /// `ffn_out = down(act(gate x) * up x)`
 pub(super) fn dense(step: &Step<'_>, s: &mut Scratch, mlp: &Mlp) -> Result<(), ForwardError> {
-    let Scratch { x, io, attn_input, inner, acts, panels, .. } = s;
+    let Scratch { x, io, attn_input, inner, acts, panels, row, .. } = s;
     let mlp = MlpRows::from(mlp);
-    if !mlp_inner(step.cx, &mlp, input(step, x, io, attn_input), acts, inner, panels) {
+    if !mlp_inner(step.cx, &mlp, input(step, x, io, attn_input), acts, inner, (panels, row)) {
         return Err(step.non_finite());
     }
     let out = io.ffn_out_mut(step.n, step.n_embd);
     linear::forward(step.cx, acts, &mut [(mlp.down, out)], panels);
     Ok(())
+}
+
+/// `ffn_out = act(x)`
+pub(super) fn elementwise(step: &Step<'_>, s: &mut Scratch, activation: Activation) {
+    let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
+    let other = match step.weights.ffn_in {
+        FfnIn::Norm(_) => None, // it is where the result goes
+        FfnIn::Residual => Some(s.x.mat(n, n_embd)),
+        FfnIn::Attention | FfnIn::Layer(_) => Some(s.attn_input.mat(n, n_embd)),
+    };
+    rows::each_row(cx, s.io.ffn_out_mut(n, n_embd), &|i, row, _| {
+        if let Some(other) = &other {
+            row.copy_from_slice(other.row(i));
+        }
+        (cx.kernels.ops.activate)(activation, row);
+    });
 }
 
 /// The matrices of one feed-forward block, or an expert's part of stacked ones.
@@ -45,25 +61,27 @@ pub(super) struct MlpRows<'a> {
     pub(super) activation: Activation,
     pub(super) gate: Option<LinearRows<'a>>,
     pub(super) up: LinearRows<'a>,
+    pub(super) sub_norm: Option<&'a PartsNorm>,
     pub(super) down: LinearRows<'a>,
 }
 
 impl<'a> From<&'a Mlp> for MlpRows<'a> {
     fn from(mlp: &'a Mlp) -> Self {
         let gate = mlp.gate.as_ref().map(LinearRows::from);
-        MlpRows { activation: mlp.activation, gate, up: (&mlp.up).into(), down: (&mlp.down).into() }
+        let (up, down, sub_norm) = ((&mlp.up).into(), (&mlp.down).into(), mlp.sub_norm.as_ref());
+        MlpRows { activation: mlp.activation, gate, up, sub_norm, down }
     }
 }
 
-/// `acts = act(gate x) * up x` (`act(up x)` without a gate), in the form that the down matrix wants; false if a value was
-/// not finite.
+/// `acts = norm(act(gate x) * up x)` (`act(up x)` without a gate), in the form that the down matrix wants; false if a value
+/// was not finite.
 pub(super) fn mlp_inner(
     cx: Ctx<'_>,
     mlp: &MlpRows<'_>,
     x: Mat<'_>,
     acts: &mut ActBuf,
     inner: &mut Inner,
-    panels: &Panels,
+    (panels, spare): (&Panels, &PerWorker<Vec<f32>>),
 ) -> bool {
     let (n, n_ff) = (x.rows(), mlp.up.n_out());
     if !acts.set(cx, x, kinds(mlp.gate.into_iter().chain([mlp.up]))) {
@@ -79,12 +97,18 @@ pub(super) fn mlp_inner(
             });
         }
     }
+    if let Some(norm) = mlp.sub_norm {
+        rows::norm_parts(cx, norm, inner.ffn_inner_mut(n, n_ff), spare);
+    }
     acts.set(cx, inner.ffn_inner(n, n_ff), kinds([mlp.down]))
 }
 
-/// `x += norm(ffn_out) * residual_scale`
+/// `x += norm(ffn_out * scale) * residual_scale`
 pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
+    if let Some(scale) = step.spec.ffn.scale {
+        rows::each_row(cx, s.io.ffn_out_mut(n, n_embd), &|_, row, _| (cx.kernels.ops.scale)(row, scale));
+    }
     let ffn_out = match &step.weights.ffn_post_norm {
         Some(norm) => {
             rows::norm(cx, norm, s.io.ffn_out(n, n_embd), s.inner.post_normed_mut(n, n_embd));

@@ -148,6 +148,7 @@ fn layer(
     pages: &mut Pages<'_>,
     last: bool,
 ) -> Result<usize, ForwardError> {
+    moe::score_early(&step, s)?; //                     scores = router x, for a router that reads the layer's input
     attention::project(&step, s)?; //                   q, k, v = Wq norm(x), Wk norm(x), Wv norm(x)
     attention::rotate(&step, s); //                     q, k = rope(norm(q)), rope(norm(k))
     attention::store(&step, s, pages)?; //              cache = k, v
@@ -158,10 +159,12 @@ fn layer(
         }
     }
     attention::attend(&step, s, pages); //              heads = attention(q, cache)
+    attention::gate(&step, s); //                       heads = norm(heads * act(gates))
     attention::add(&step, s)?; //                       x += norm(Wo heads)
 
     ffn::norm(&step, s); //                             normed = norm(x)
     match &step.weights.ffn {
+        Ffn::Elementwise(act) => ffn::elementwise(&step, s, *act), // ffn_out = act(normed)
         Ffn::Dense(mlp) => ffn::dense(&step, s, mlp)?, // ffn_out = down(act(gate normed) * up normed)
         Ffn::Moe(moe) => moe::mixture(&step, s, moe)?, // ffn_out = weighted sum of the best experts' results
     }

@@ -7,41 +7,37 @@
 //! ffn_out[row] = sum over ranks, best first, of weight * result;  + shared expert
 //! ```
 
-use happy_kernels::linear::{self, Panels};
+use happy_kernels::linear::{self, ActBuf, Panels};
 use happy_kernels::ops::{Activation, RouteSpec, route};
-use happy_kernels::{Ctx, Mat, MatMut};
+use happy_kernels::{Ctx, Mat, MatMut, PerWorker};
 
 use super::ffn::{self, MlpRows};
 use super::pass::Step;
 use super::rows;
 use crate::error::ForwardError;
 use crate::scratch::{Inner, MoeScratch, Scratch};
-use crate::spec::MoeSpec;
-use crate::weights::{Moe, SharedExpert, kinds};
+use crate::spec::{MoeSpec, RouterInput};
+use crate::weights::{Ffn, Moe, SharedExpert, kinds};
 
 /// `ffn_out = experts(x)`
 pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), ForwardError> {
     let (cx, n, spec) = (step.cx, step.n, &w.spec);
-    let Scratch { x, io, attn_input, inner, acts, panels, moe, .. } = s;
+    let Scratch { x, io, attn_input, inner, acts, panels, moe, row, .. } = s;
     let input = ffn::input(step, x, io, attn_input);
-    if !acts.set(cx, input, kinds([&w.router])) {
+    if early_router(step).is_none() && !score(cx, w, input, acts, moe, panels) {
         return Err(step.non_finite());
     }
-    linear::forward(cx, acts, &mut [(&w.router, moe.router.mat_mut(n, spec.n_experts))], panels);
-    if !(cx.kernels.ops.all_finite)(&moe.router.values()[..n * spec.n_experts]) {
-        return Err(step.non_finite());
-    }
-    choose(cx, moe, spec, n);
+    choose(cx, moe, w, n);
     for e in 0..spec.n_experts {
         if cx.cancelled() {
             return Ok(());
         }
-        if !run_expert(cx, moe, inner, panels, w, e, input) {
+        if !run_expert(cx, moe, inner, (panels, row), w, e, input) {
             return Err(step.non_finite());
         }
     }
     if let Some(shared) = &w.shared
-        && !run_shared(cx, moe, inner, panels, shared, input)
+        && !run_shared(cx, moe, inner, (panels, row), shared, input)
     {
         return Err(step.non_finite());
     }
@@ -49,10 +45,43 @@ pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), F
     Ok(())
 }
 
+/// The layer's mixture if its router reads what enters the layer.
+pub(super) fn early_router<'a>(step: &Step<'a>) -> Option<&'a Moe> {
+    match &step.weights.ffn {
+        Ffn::Moe(moe) if moe.spec.router_input == RouterInput::Layer => Some(moe),
+        _ => None,
+    }
+}
+
+/// The scores of a router that reads what enters the layer, before the attention changes it.
+pub(super) fn score_early(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
+    let Some(w) = early_router(step) else { return Ok(()) };
+    let x = s.x.mat(step.n, step.n_embd);
+    let finite = score(step.cx, w, x, &mut s.acts, &mut s.moe, &s.panels);
+    if finite { Ok(()) } else { Err(step.non_finite()) }
+}
+
+/// `scores = router x`; false if a value was not finite.
+fn score(cx: Ctx<'_>, w: &Moe, x: Mat<'_>, acts: &mut ActBuf, moe: &mut MoeScratch, panels: &Panels) -> bool {
+    let (n, n_experts) = (x.rows(), w.spec.n_experts);
+    if !acts.set(cx, x, kinds([&w.router])) {
+        return false;
+    }
+    linear::forward(cx, acts, &mut [(&w.router, moe.router.mat_mut(n, n_experts))], panels);
+    (cx.kernels.ops.all_finite)(&moe.router.values()[..n * n_experts])
+}
+
 /// Routes every row and orders the pairs by expert.
-fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, spec: &MoeSpec, n: usize) {
+fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, w: &Moe, n: usize) {
+    let spec = &w.spec;
     let pairs = n * spec.n_used;
-    let route_spec = RouteSpec { gating: spec.gating, normalize: spec.normalize, scale: 1.0 };
+    let route_spec = RouteSpec {
+        gating: spec.gating,
+        normalize: spec.normalize,
+        scale: spec.weight_scale,
+        groups: spec.groups.map(|g| (g.n_groups, g.n_used)),
+    };
+    let bias = w.choice_bias.as_deref();
     moe.ids.clear();
     moe.ids.resize(pairs, 0);
     let scores = moe.router.take(n * spec.n_experts).chunks_exact_mut(spec.n_experts);
@@ -61,7 +90,7 @@ fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, spec: &MoeSpec, n: usize) {
         if cx.cancelled() {
             break;
         }
-        route(&cx.kernels.ops, &route_spec, scores, None, ids, weights);
+        route(&cx.kernels.ops, &route_spec, scores, bias, ids, weights);
     }
     // counting sort: pairs of an expert keep the order of their rows
     moe.starts.clear();
@@ -92,7 +121,7 @@ fn run_expert(
     cx: Ctx<'_>,
     moe: &mut MoeScratch,
     inner: &mut Inner,
-    panels: &Panels,
+    (panels, spare): (&Panels, &PerWorker<Vec<f32>>),
     w: &Moe,
     e: usize,
     input: Mat<'_>,
@@ -106,13 +135,17 @@ fn run_expert(
     rows::each_row(cx, moe.gathered.mat_mut(count, n_embd), &|i, row, _| {
         row.copy_from_slice(input.row(order[i] as usize / w.spec.n_used));
     });
+    // an expert's rows of a fused stack are its gate's, then its up matrix's
+    let (rows, skip) = if w.fused { (2 * n_ff, n_ff) } else { (n_ff, 0) };
     let expert = MlpRows {
         activation: w.experts.activation,
-        gate: w.experts.gate.as_ref().map(|gate| gate.rows(e * n_ff, n_ff)),
-        up: w.experts.up.rows(e * n_ff, n_ff),
+        gate: w.experts.gate.as_ref().map(|gate| gate.rows(e * rows, n_ff)),
+        up: w.experts.up.rows(e * rows + skip, n_ff),
+        sub_norm: None,
         down: w.experts.down.rows(e * n_embd, n_embd),
     };
-    if !ffn::mlp_inner(cx, &expert, moe.gathered.mat(count, n_embd), &mut moe.acts, inner, panels) {
+    let gathered = moe.gathered.mat(count, n_embd);
+    if !ffn::mlp_inner(cx, &expert, gathered, &mut moe.acts, inner, (panels, spare)) {
         return false;
     }
     let results = moe.results.take(end * n_embd);
@@ -126,7 +159,7 @@ fn run_shared(
     cx: Ctx<'_>,
     moe: &mut MoeScratch,
     inner: &mut Inner,
-    panels: &Panels,
+    (panels, spare): (&Panels, &PerWorker<Vec<f32>>),
     shared: &SharedExpert,
     input: Mat<'_>,
 ) -> bool {
@@ -139,7 +172,7 @@ fn run_shared(
         (cx.kernels.ops.activate)(Activation::Sigmoid, moe.gate.take(n));
     }
     let expert = MlpRows::from(&shared.mlp);
-    if !ffn::mlp_inner(cx, &expert, input, &mut moe.acts, inner, panels) {
+    if !ffn::mlp_inner(cx, &expert, input, &mut moe.acts, inner, (panels, spare)) {
         return false;
     }
     let out = moe.gathered.mat_mut(n, n_embd);

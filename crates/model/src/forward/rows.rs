@@ -5,7 +5,7 @@ use happy_kernels::{Ctx, Mat, MatMut, PerWorker};
 
 use crate::scratch::Buf;
 use crate::spec::NormKind;
-use crate::weights::{Norm, QkNorm};
+use crate::weights::{Norm, PartsNorm};
 
 /// Rows of a task: few rows are done faster than they are handed out.
 fn per_task(rows: usize) -> usize {
@@ -30,7 +30,7 @@ fn norm_row(
     cx: Ctx<'_>,
     kind: NormKind,
     eps: f32,
-    weight: &[f32],
+    weight: Option<&[f32]>,
     bias: Option<&[f32]>,
     x: &[f32],
     y: &mut [f32],
@@ -38,19 +38,19 @@ fn norm_row(
     let ops = &cx.kernels.ops;
     match kind {
         NormKind::Rms => {
-            (ops.rms_norm)(x, Some(weight), eps, y);
+            (ops.rms_norm)(x, weight, eps, y);
             if let Some(bias) = bias {
                 (ops.add)(y, bias);
             }
         }
-        NormKind::Layer => (ops.layer_norm)(x, Some(weight), bias, eps, y),
+        NormKind::Layer => (ops.layer_norm)(x, weight, bias, eps, y),
     }
 }
 
 /// `y = norm(x)`.
 pub(crate) fn norm(cx: Ctx<'_>, norm: &Norm, x: Mat<'_>, y: MatMut<'_>) {
     each_row(cx, y, &|i, y, _| {
-        norm_row(cx, norm.kind, norm.eps, &norm.weight, norm.bias.as_deref(), x.row(i), y)
+        norm_row(cx, norm.kind, norm.eps, norm.weight.as_deref(), norm.bias.as_deref(), x.row(i), y)
     });
 }
 
@@ -62,8 +62,8 @@ pub(crate) fn norm_from(
     from: &(dyn Fn(usize) -> usize + Sync),
     y: MatMut<'_>,
 ) {
-    let bias = norm.bias.as_deref();
-    each_row(cx, y, &|i, y, _| norm_row(cx, norm.kind, norm.eps, &norm.weight, bias, x.row(from(i)), y));
+    let (weight, bias) = (norm.weight.as_deref(), norm.bias.as_deref());
+    each_row(cx, y, &|i, y, _| norm_row(cx, norm.kind, norm.eps, weight, bias, x.row(from(i)), y));
 }
 
 /// `x += y * scale`
@@ -75,15 +75,17 @@ pub(crate) fn add_residual(cx: Ctx<'_>, x: MatMut<'_>, y: Mat<'_>, scale: Option
     });
 }
 
-/// Norms Q or K in place: one head at a time, or the whole row.
-pub(crate) fn qk_norm(cx: Ctx<'_>, norm: &QkNorm, mat: MatMut<'_>, spare: &PerWorker<Vec<f32>>) {
+/// Norms the parts of each row in place: one head at a time, or the whole row.
+pub(crate) fn norm_parts(cx: Ctx<'_>, parts: &PartsNorm, mat: MatMut<'_>, spare: &PerWorker<Vec<f32>>) {
+    let (norm, width) = (&parts.norm, parts.width);
     each_row(cx, mat, &|_, row, worker| {
         spare.with(worker, |copy| {
-            let weights = norm.weight.chunks_exact(norm.width).cycle();
-            for (part, weight) in row.chunks_exact_mut(norm.width).zip(weights) {
-                let copy = &mut copy[..norm.width];
+            // without weights there is nothing to go around in
+            let mut weights = norm.weight.as_deref().unwrap_or(&[]).chunks_exact(width).cycle();
+            for part in row.chunks_exact_mut(width) {
+                let copy = &mut copy[..width];
                 copy.copy_from_slice(part);
-                norm_row(cx, norm.kind, norm.eps, weight, None, copy, part);
+                norm_row(cx, norm.kind, norm.eps, weights.next(), norm.bias.as_deref(), copy, part);
             }
         });
     });

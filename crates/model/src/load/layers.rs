@@ -7,7 +7,7 @@
 use happy_gguf::{GgufSet, SharedBytes};
 use happy_kernels::Kernels;
 use happy_kernels::linear::Linear;
-use happy_kernels::ops::{Activation, RopeError, RopeSpec, RopeTable, Yarn};
+use happy_kernels::ops::{RopeError, RopeSpec, RopeTable, Yarn};
 
 use super::tensors::{Tensors, damaged};
 use crate::error::{LoadError, excerpt};
@@ -33,7 +33,7 @@ pub(crate) fn load(
         layers.push(layer(&mut t, spec, i)?);
     }
     let unused = t.unused()?;
-    if let Some(name) = unused.iter().find(|name| names::matters(name, spec.layers.len())) {
+    if let Some(name) = unused.iter().find(|name| names::matters(name, spec)) {
         return Err(LoadError::ExtraTensor { tensor: excerpt(name), architecture: spec.architecture });
     }
     Ok((Weights { embedding, layers, ropes, output_norm, output }, unused))
@@ -99,7 +99,7 @@ fn rope_table(model: &ModelSpec, r: &RopeParams, factors: Option<&[f32]>) -> Res
 }
 
 fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadError> {
-    let LayerSpec { attention, ffn } = &spec.layers[i];
+    let LayerSpec { attention, ffn, .. } = &spec.layers[i];
     let n_embd = spec.n_embd;
     let prefix = format!("blk.{i}.{}", ffn.norm_name);
     let ffn_in = match &ffn.input {
@@ -109,11 +109,13 @@ fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadE
         }
         FfnInput::NormOrAttention(_) | FfnInput::Attention => FfnIn::Attention,
         FfnInput::Residual => FfnIn::Residual,
+        FfnInput::Layer(norm) => FfnIn::Layer(t.norm(&prefix, norm, n_embd)?),
     };
     Ok(Layer {
         attention: attention_weights(t, n_embd, attention, i)?,
         ffn_in,
         ffn: match &ffn.kind {
+            FfnKind::Elementwise(activation) => Ffn::Elementwise(*activation),
             FfnKind::Dense(dense) => Ffn::Dense(dense_weights(t, n_embd, dense, i)?),
             FfnKind::Moe(moe) => moe_weights(t, n_embd, moe, i)?,
         },
@@ -127,7 +129,7 @@ fn attention_weights(
     a: &AttentionSpec,
     i: usize,
 ) -> Result<Attention, LoadError> {
-    let norm = t.opt_norm(i, names::ATTN_NORM, a.norm.as_ref(), n_embd)?;
+    let norm = t.opt_norm(i, a.norm_name, a.norm.as_ref(), n_embd)?;
     let [q, k, v] = qkv(t, n_embd, a, i)?;
     let (q_norm, k_norm) = match &a.qk_norm {
         Some(spec) => (
@@ -135,6 +137,11 @@ fn attention_weights(
             qk_norm(t, spec, i, "attn_k_norm", a.n_kv_heads, a)?,
         ),
         None => (None, None),
+    };
+    let v_norm = a.v_norm.map(|norm| weightless(&norm, a.head_dim_v));
+    let gate = match a.gate {
+        Some(_) => Some(t.linear(i, "attn_gate", n_embd, a.gate_dim(), Need::Never)?),
+        None => None,
     };
     let need = if a.sinks { Need::Required } else { Need::Never };
     Ok(Attention {
@@ -144,6 +151,9 @@ fn attention_weights(
         v,
         q_norm,
         k_norm,
+        v_norm,
+        gate,
+        sub_norm: sub_norm(t, i, "attn_sub_norm", a.sub_norm.as_ref(), a.out_dim())?,
         out: t.linear(i, "attn_output", a.out_dim(), n_embd, a.out_bias)?,
         sinks: t.opt_vector(need, &block(i, "attn_sinks", "weight"), &[a.n_heads])?,
         post_norm: t.opt_norm(i, names::ATTN_POST_NORM, a.post_norm.as_ref(), n_embd)?,
@@ -162,8 +172,9 @@ fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Resul
             t.linear(i, "attn_v", n_embd, v, a.qkv_bias)?,
         ]);
     }
-    let tensor = t.tensor(&fused, &[n_embd, q + k + v])?;
-    let whole = t.opt_vector(Need::Optional, &block(i, "attn_qkv", "bias"), &[q + k + v])?;
+    let at = a.fused_rows.unwrap_or(FusedRows { k: q, v: q + k, all: q + k + v });
+    let tensor = t.tensor(&fused, &[n_embd, at.all])?;
+    let whole = t.opt_vector(Need::Optional, &block(i, "attn_qkv", "bias"), &[at.all])?;
     let mut part = |name: &str, first: usize, n_out: usize| {
         let own = match &whole {
             Some(_) => None,
@@ -172,7 +183,25 @@ fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Resul
         let bias = own.as_deref().or(whole.as_deref().and_then(|b| b.get(first..first + n_out)));
         t.rows(&tensor, first, n_out, n_embd, bias)
     };
-    Ok([part("attn_q", 0, q)?, part("attn_k", q, k)?, part("attn_v", q + k, v)?])
+    Ok([part("attn_q", 0, q)?, part("attn_k", at.k, k)?, part("attn_v", at.v, v)?])
+}
+
+/// A norm that only divides, for parts of `width` elements.
+fn weightless(spec: &NormSpec, width: usize) -> PartsNorm {
+    let norm = Norm { kind: spec.kind, eps: spec.eps, weight: None, bias: None };
+    PartsNorm { norm, width, after_rope: false }
+}
+
+/// The norm of a whole row before a matrix.
+fn sub_norm(
+    t: &mut Tensors<'_>,
+    i: usize,
+    part: &str,
+    spec: Option<&NormSpec>,
+    width: usize,
+) -> Result<Option<PartsNorm>, LoadError> {
+    let norm = t.opt_norm(i, part, spec, width)?;
+    Ok(norm.map(|norm| PartsNorm { norm, width, after_rope: false }))
 }
 
 fn qk_norm(
@@ -182,19 +211,25 @@ fn qk_norm(
     part: &str,
     heads: usize,
     a: &AttentionSpec,
-) -> Result<Option<QkNorm>, LoadError> {
+) -> Result<Option<PartsNorm>, LoadError> {
     let dim = a.head_dim_k;
     let (dims, width): (&[usize], usize) = match spec.kind {
         QkNormKind::PerHead => (&[dim], dim),
         QkNormKind::PerHeadOwnWeight => (&[dim, heads], dim),
         QkNormKind::WholeRow => (&[dim * heads], dim * heads),
     };
+    let (kind, eps, after_rope) = (spec.norm.kind, spec.norm.eps, spec.after_rope);
+    if !spec.norm.weighted {
+        return Ok(Some(PartsNorm { after_rope, ..weightless(&spec.norm, width) }));
+    }
     let weight = t.opt_vector(spec.need, &block(i, part, "weight"), dims)?;
-    Ok(weight.map(|weight| QkNorm { kind: spec.norm.kind, eps: spec.norm.eps, weight, width }))
+    let norm = |weight| Norm { kind, eps, weight: Some(weight), bias: None };
+    Ok(weight.map(|weight| PartsNorm { norm: norm(weight), width, after_rope }))
 }
 
 fn dense_weights(t: &mut Tensors<'_>, n_embd: usize, d: &DenseSpec, i: usize) -> Result<Mlp, LoadError> {
     let down = t.linear(i, "ffn_down", d.n_ff, n_embd, d.bias)?;
+    let sub_norm = sub_norm(t, i, "ffn_sub_norm", d.sub_norm.as_ref(), d.n_ff)?;
     if d.fused {
         // gate rows first, then up rows
         let tensor = t.tensor(&block(i, "ffn_up", "weight"), &[n_embd, 2 * d.n_ff])?;
@@ -203,35 +238,48 @@ fn dense_weights(t: &mut Tensors<'_>, n_embd: usize, d: &DenseSpec, i: usize) ->
             activation: d.activation,
             gate,
             up: t.rows(&tensor, d.n_ff, d.n_ff, n_embd, None)?,
+            sub_norm,
             down,
         });
     }
     let gate = if d.gated { Some(t.linear(i, "ffn_gate", n_embd, d.n_ff, d.bias)?) } else { None };
-    Ok(Mlp { activation: d.activation, gate, up: t.linear(i, "ffn_up", n_embd, d.n_ff, d.bias)?, down })
+    let up = t.linear(i, "ffn_up", n_embd, d.n_ff, d.bias)?;
+    Ok(Mlp { activation: d.activation, gate, up, sub_norm, down })
 }
 
 fn moe_weights(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) -> Result<Ffn, LoadError> {
     let router = t.linear(i, "ffn_gate_inp", n_embd, m.n_experts, m.bias)?;
+    let choice_bias = choice_bias(t, m, i)?;
+    let fused = m.gated && t.has(&block(i, "ffn_gate_up_exps", "weight"));
     let mut stack = |part: &str, n_in: usize, n_out: usize| -> Result<Linear, LoadError> {
         let tensor = t.tensor(&block(i, part, "weight"), &[n_in, n_out, m.n_experts])?;
         let bias = t.opt_vector(m.bias, &block(i, part, "bias"), &[n_out, m.n_experts])?;
         t.rows(&tensor, 0, n_out.saturating_mul(m.n_experts), n_in, bias.as_deref())
     };
-    let experts = Mlp {
-        activation: m.activation,
-        gate: Some(stack("ffn_gate_exps", n_embd, m.n_ff)?),
-        up: stack("ffn_up_exps", n_embd, m.n_ff)?,
-        down: stack("ffn_down_exps", m.n_ff, n_embd)?,
+    let mut gate_or_up = |part: &str| match fused {
+        true => stack("ffn_gate_up_exps", n_embd, 2 * m.n_ff),
+        false => stack(part, n_embd, m.n_ff),
     };
-    let shared = m.shared.as_ref().map(|s| shared_expert(t, n_embd, s, m.activation, i)).transpose()?;
-    Ok(Ffn::Moe(Moe { spec: *m, router, experts, shared }))
+    let gate = if m.gated { Some(gate_or_up("ffn_gate_exps")?) } else { None };
+    let up = gate_or_up("ffn_up_exps")?;
+    let down = stack("ffn_down_exps", m.n_ff, n_embd)?;
+    let experts = Mlp { activation: m.activation, gate, up, sub_norm: None, down };
+    let shared = m.shared.as_ref().map(|s| shared_expert(t, n_embd, s, m, i)).transpose()?;
+    Ok(Ffn::Moe(Moe { spec: *m, router, choice_bias, experts, fused, shared }))
+}
+
+/// The bias of the choice; some converters leave out `.bias`.
+fn choice_bias(t: &mut Tensors<'_>, m: &MoeSpec, i: usize) -> Result<Option<Vec<f32>>, LoadError> {
+    let (name, short) = (block(i, "exp_probs_b", "bias"), format!("blk.{i}.exp_probs_b"));
+    let name = if !t.has(&name) && t.has(&short) { short } else { name };
+    t.opt_vector(m.choice_bias, &name, &[m.n_experts])
 }
 
 fn shared_expert(
     t: &mut Tensors<'_>,
     n_embd: usize,
     s: &SharedExpertSpec,
-    activation: Activation,
+    m: &MoeSpec,
     i: usize,
 ) -> Result<SharedExpert, LoadError> {
     let gate = if s.gated {
@@ -240,11 +288,15 @@ fn shared_expert(
     } else {
         None
     };
-    let mlp = Mlp {
-        activation,
-        gate: Some(t.linear(i, "ffn_gate_shexp", n_embd, s.n_ff, Need::Never)?),
-        up: t.linear(i, "ffn_up_shexp", n_embd, s.n_ff, Need::Never)?,
-        down: t.linear(i, "ffn_down_shexp", s.n_ff, n_embd, Need::Never)?,
+    let down = t.linear(i, "ffn_down_shexp", s.n_ff, n_embd, Need::Never)?;
+    let (own, up) = if s.fused {
+        let tensor = t.tensor(&block(i, "ffn_up_shexp", "weight"), &[n_embd, 2 * s.n_ff])?;
+        let half = |first| t.rows(&tensor, first, s.n_ff, n_embd, None);
+        (Some(half(0)?), half(s.n_ff)?)
+    } else {
+        let mut linear = |part: &str| t.linear(i, part, n_embd, s.n_ff, Need::Never);
+        (if m.gated { Some(linear("ffn_gate_shexp")?) } else { None }, linear("ffn_up_shexp")?)
     };
+    let mlp = Mlp { activation: m.activation, gate: own, up, sub_norm: None, down };
     Ok(SharedExpert { mlp, gate })
 }

@@ -138,9 +138,14 @@ impl<'a> Tensors<'a> {
         self.rows(&t, 0, n_out, n_in, bias.as_deref())
     }
 
-    /// A norm; `prefix` is its name without `.weight`.
+    /// A norm; `prefix` is its name without `.weight`, under which some converters store it.
     pub(crate) fn norm(&mut self, prefix: &str, spec: &NormSpec, width: usize) -> Result<Norm, LoadError> {
-        let weight = self.vector(&format!("{prefix}.weight"), &[width])?;
+        let name = format!("{prefix}.weight");
+        let weight = match spec.weighted {
+            true if !self.has(&name) && self.has(prefix) => Some(self.vector(prefix, &[width])?),
+            true => Some(self.vector(&name, &[width])?),
+            false => None,
+        };
         let bias = self.opt_vector(spec.bias, &format!("{prefix}.bias"), &[width])?;
         Ok(Norm { kind: spec.kind, eps: spec.eps, weight, bias })
     }

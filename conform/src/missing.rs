@@ -1,0 +1,78 @@
+//! The architectures of the corpus that this program refuses, each with the block that it lacks. A row whose architecture
+//! loads, and an architecture without a row that doesn't, are failures: the table is true.
+
+/// Why an architecture is refused: the block that is missing. Sorted by name.
+pub(crate) const MISSING: &[(&str, &str)] = &[
+    ("arctic", "dense block and experts side by side"),
+    ("arwkv7", "RWKV"),
+    ("bailingmoe3", "delta net per channel"),
+    ("bloom", "ALiBi"),
+    ("deepseek2", "latent attention"),
+    ("deepseek32", "attention indexer"),
+    ("deepseek4", "experiment"),
+    ("dots3note", "experiment"),
+    ("dream", "diffusion"),
+    ("falcon-h1", "Mamba 2"),
+    ("gemma3n", "AltUp"),
+    ("gemma4", "per-layer embeddings"),
+    ("glm-dsa", "attention indexer"),
+    ("glm5-next", "experiment"),
+    ("gpt2", "learned positions"),
+    ("granitehybrid", "Mamba 2"),
+    ("grok", "dense block and experts side by side"),
+    ("grovemoe", "experts of experts"),
+    ("hrm_text", "experiment"),
+    ("hy_v4", "experiment"),
+    ("jais", "ALiBi"),
+    ("jamba", "Mamba"),
+    ("kimi-k3", "experiment"),
+    ("kimi-linear", "delta net per channel"),
+    ("laguna", "softplus gates"),
+    ("lfm2", "short convolution"),
+    ("lfm2moe", "short convolution"),
+    ("llada", "diffusion"),
+    ("llada-moe", "diffusion"),
+    ("llama4", "chunked windows"),
+    ("mamba", "Mamba"),
+    ("mamba2", "Mamba 2"),
+    ("minicpm3", "latent attention"),
+    ("minimax-01", "lightning attention"),
+    ("minimax-m3", "experiment"),
+    ("mistral4", "latent attention"),
+    ("mpt", "ALiBi"),
+    ("muse-glimmer", "norm of the embedding"),
+    ("nemotron_h", "Mamba 2"),
+    ("nemotron_h_moe", "Mamba 2"),
+    ("plamo2", "Mamba 2"),
+    ("pockettts", "text to speech"),
+    ("qwen35", "gated delta net"),
+    ("qwen35moe", "gated delta net"),
+    ("qwen3next", "gated delta net"),
+    ("qwen3tts", "text to speech"),
+    ("qwen4exp", "experiment"),
+    ("refact", "ALiBi"),
+    ("rnd1", "diffusion"),
+    ("rwkv6", "RWKV"),
+    ("rwkv6qwen2", "RWKV"),
+    ("rwkv7", "RWKV"),
+    ("starcoder", "learned positions"),
+    ("talkie", "skip connections from the embedding"),
+];
+
+/// The block that an architecture lacks, if the table has it.
+pub(crate) fn block(architecture: &str) -> Option<&'static str> {
+    MISSING.iter().find(|(name, _)| *name == architecture).map(|(_, block)| *block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_names_no_architecture_that_loads() {
+        let names: Vec<&str> = MISSING.iter().map(|(name, _)| *name).collect();
+        assert!(names.is_sorted_by(|a, b| a < b));
+        let loads: Vec<&&str> = names.iter().filter(|name| happy_model::arch::find(name).is_some()).collect();
+        assert!(loads.is_empty(), "{loads:?} load: remove their rows");
+    }
+}

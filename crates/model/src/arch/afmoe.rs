@@ -1,0 +1,47 @@
+//! Arcee's Trinity (AFMoE) and Spark: gates of the attention's result.
+
+use happy_kernels::ops::{Activation, Gating};
+
+use super::decoder::{HALVES, decoder, each_dense, norm_heads, norm_results, rms, window_rope, windows};
+use super::experts::{experts, routing, shared_experts};
+use super::params::Params;
+use crate::error::LoadError;
+use crate::spec::{AttentionGate, GateWidth, ModelSpec, Need, RopeParams};
+
+/// AFMoE: embeddings scaled by `sqrt(n_embd)`, norms before and after both halves, a gate for each element of the heads, no
+/// rotation in every fourth layer, windows in the others, experts after the dense layers at the start.
+pub(super) fn afmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = rms(p)?;
+    let mut spec = decoder(p, norm, HALVES)?;
+    spec.embedding_scale = Some((spec.n_embd as f32).sqrt());
+    norm_heads(&mut spec, norm, Need::Required, false);
+    norm_results(&mut spec, norm);
+    gate(&mut spec, GateWidth::PerElement);
+    let window = p.opt_u32("attention.sliding_window")?.unwrap_or(0);
+    if window > 0 {
+        spec.ropes.extend(window_rope(p, &spec)?);
+        windows(p, &mut spec, window, 4, 1)?;
+    }
+    spec.layers.iter_mut().skip(3).step_by(4).for_each(|l| l.attention.rope = None);
+    experts(p, &mut spec)?;
+    routing(p, &mut spec, Some(Gating::Sigmoid), Need::Required)?;
+    shared_experts(&mut spec, None, p.opt_u32("expert_shared_count")?.unwrap_or(0));
+    Ok(spec)
+}
+
+/// Spark: a gate for each head, GELU-gated blocks, windows by layer; windowed layers may rotate another part of a head.
+pub(super) fn spark2_5(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = decoder(p, rms(p)?, HALVES)?;
+    gate(&mut spec, GateWidth::PerHead);
+    each_dense(&mut spec, |d| d.activation = Activation::Gelu);
+    let n_rot = p.opt_u32("rope.dimension_count_swa")?.map(|n| n as usize);
+    let local = window_rope(p, &spec)?.map(|r| RopeParams { n_rot: n_rot.unwrap_or(r.n_rot), ..r });
+    spec.ropes.extend(local);
+    windows(p, &mut spec, p.u32("attention.sliding_window")?, 0, 1)?;
+    Ok(spec)
+}
+
+fn gate(spec: &mut ModelSpec, width: GateWidth) {
+    let gate = AttentionGate { width, activation: Activation::Sigmoid };
+    spec.layers.iter_mut().for_each(|l| l.attention.gate = Some(gate));
+}

@@ -1,0 +1,25 @@
+//! BitNet b1.58.
+
+use super::decoder::{HALVES, decoder, each_dense, rms};
+use super::params::Params;
+use crate::error::LoadError;
+use crate::spec::{Activation, ModelSpec, OutputKind};
+
+/// Layers and width of BitNet b1.58 2B4T.
+const SQUARED: (usize, usize) = (30, 2560);
+
+/// BitNet: a norm more before the output matrix of each half. Microsoft's 2B4T gates with the squared ReLU, as its
+/// configuration says (`hidden_act` = `relu2`), the models before it with SiLU; the files have no key for it. llama.cpp
+/// computes SiLU for all of them.
+pub(super) fn bitnet(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = rms(p)?;
+    let mut spec = decoder(p, norm, HALVES)?;
+    spec.output = OutputKind::Tied;
+    spec.layers.iter_mut().for_each(|l| l.attention.sub_norm = Some(norm));
+    let squared = (spec.layers.len(), spec.n_embd) == SQUARED;
+    each_dense(&mut spec, |d| {
+        d.activation = if squared { Activation::ReluSquared } else { Activation::Silu };
+        d.sub_norm = Some(norm);
+    });
+    Ok(spec)
+}

@@ -1,0 +1,355 @@
+"""Writes oracle.json: small models of what no recipe of the conformance corpus has, and their logits.
+
+The logits are computed here in float64, from the definitions in the models' papers and llama.cpp's sources, without any code of
+this repository. Run `python3 oracle.py` (it needs numpy) after changing a case. The weights follow the rule of the
+conformance recipes: see `uniform` in ../common/mod.rs.
+"""
+
+import json
+import math
+
+import numpy as np
+
+E, H, KV, HD, FF, V, FFE, N, EPS = 64, 4, 2, 16, 96, 96, 32, 8, 1e-5
+TOKENS = [3, 17, 55, 9, 80, 41, 2, 66, 30, 12, 95, 7]
+SEED = 5
+M64 = (1 << 64) - 1
+SHAPES = {
+    "attn_norm": [E], "ffn_norm": [E], "post_attention_norm": [E], "post_ffw_norm": [E], "attn_sub_norm": [E],
+    "ffn_sub_norm": [FF], "attn_q_norm": [HD], "attn_k_norm": [HD], "attn_sinks": [H], "exp_probs_b": [N],
+    "attn_q": [E, E], "attn_k": [E, KV * HD], "attn_v": [E, KV * HD], "attn_qkv": [E, E + 2 * KV * HD],
+    "attn_output": [E, E], "ffn_gate": [E, FF], "ffn_up": [E, FF], "ffn_down": [FF, E], "ffn_gate_inp": [E, N],
+    "ffn_gate_exps": [E, FFE, N], "ffn_up_exps": [E, FFE, N], "ffn_down_exps": [FFE, E, N],
+    "ffn_gate_up_exps": [E, 2 * FFE, N], "ffn_gate_shexp": [E, FFE], "ffn_up_shexp": [E, FFE],
+    "ffn_down_shexp": [FFE, E], "fused_shexp": [E, 2 * FFE],
+}
+
+
+def values(name, shape, fill):
+    h = 0xCBF29CE484222325
+    for b in name.encode():
+        h = ((h ^ b) * 0x100000001B3) & M64
+    with np.errstate(over="ignore"):
+        z = np.uint64(h ^ SEED) + np.arange(1, math.prod(shape) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    u = (((z >> np.uint64(40)).astype(np.float64) - 2.0**23) / 2.0**23).astype(np.float32)
+    x = np.float32(fill[1]) + np.float32(fill[2]) * u
+    return x.astype(np.float64).reshape(shape[::-1])
+
+
+class Case:
+    """A model: `parts` are the tensors of a layer (for each layer, or one list for all); `keys` have no architecture."""
+
+    def __init__(self, name, arch, parts, keys, top=("output_norm.weight",), global_keys=(), layers=2, extra=()):
+        per_layer = parts if isinstance(parts[0], list) else [parts] * layers
+        self.name, self.layers = name, layers
+        base = {"context_length": 256, "embedding_length": E, "block_count": layers, "feed_forward_length": FF,
+                "attention.head_count": H, "attention.head_count_kv": KV}
+        base.update(keys)
+        self.keys = {**base, **dict(global_keys)}
+        typed = lambda v: ("bool" if isinstance(v, bool) else "uint32" if isinstance(v, int) else "float32" if isinstance(v, float)
+                           else "array:float32" if isinstance(v[0], float) else "array:uint32")
+        meta = [["general.architecture", "string", arch]]
+        meta += [[f"{arch}.{k}", typed(v), v] for k, v in base.items()]
+        meta += [[k, typed(v), v] for k, v in dict(global_keys).items()]
+        tensors = [("token_embd.weight", [E, V])]
+        tensors += [(t, [V] if t == "output.bias" else [E, V] if t == "output.weight" else [E]) for t in top]
+        for i, parts in enumerate(per_layer):
+            for part in parts:
+                stem, _, kind = part.partition(".")
+                shape = SHAPES["fused_shexp" if stem == "ffn_up_shexp" and "ffn_gate_shexp" not in parts else stem]
+                tensors.append((f"blk.{i}.{stem}.{kind or 'weight'}", shape if not kind or len(shape) == 1 else shape[1:]))
+        tensors += list(extra)
+        self.json, self.t = [], {}
+        for name, shape in tensors:
+            norm = "norm" in name and not name.endswith(".bias")
+            fill = ["affine", 1.0 if norm else 0.0, 0.2]
+            self.json.append({"name": name, "shape": shape, "type": "F32", "fill": fill})
+            self.t[name] = values(name, shape, fill)
+        self.meta, self.arch = meta, arch
+
+    def b(self, i, part, kind="weight"):
+        return self.t.get(f"blk.{i}.{part}.{kind}")
+
+    def lin(self, i, part, x):
+        y, bias = x @ self.b(i, part).T, self.b(i, part, "bias")
+        return y if bias is None else y + bias
+
+    def write(self, logits):
+        return {"name": self.name, "architecture": self.arch, "seed": SEED, "n_vocab": V, "metadata": self.meta,
+                "tensors": self.json, "tokens": TOKENS, "logits": [round(float(x), 6) for x in logits[-1]]}
+
+
+sigmoid = lambda x: 1 / (1 + np.exp(-x))
+silu = lambda x: x * sigmoid(x)
+relu = lambda x: np.maximum(x, 0)
+relu2 = lambda x: relu(x) ** 2
+gelu = lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def rms(x, w=None):
+    y = x / np.sqrt((x * x).mean(-1, keepdims=True) + EPS)
+    return y if w is None else y * w
+
+
+def layer_norm(x, w, b):
+    d = x - x.mean(-1, keepdims=True)
+    y = d / np.sqrt((d * d).mean(-1, keepdims=True) + EPS) * w
+    return y if b is None else y + b
+
+
+def rope(x, halves=True, base=10000.0):
+    angle = np.arange(len(x))[:, None, None] * base ** (-2.0 * np.arange(HD // 2) / HD)
+    c, s = np.cos(angle), np.sin(angle)
+    a, b = (x[..., : HD // 2], x[..., HD // 2 :]) if halves else (x[..., 0::2], x[..., 1::2])
+    y = np.empty_like(x)
+    if halves:
+        y[..., : HD // 2], y[..., HD // 2 :] = a * c - b * s, a * s + b * c
+    else:
+        y[..., 0::2], y[..., 1::2] = a * c - b * s, a * s + b * c
+    return y
+
+
+def attend(q, k, v, window=0, sinks=None):
+    out = np.zeros((len(q), H, HD))
+    for t in range(len(q)):
+        first = max(0, t + 1 - window) if window else 0
+        for h in range(H):
+            score = k[first : t + 1, h * KV // H] @ q[t, h] / math.sqrt(HD)
+            sink = [] if sinks is None else [sinks[h]]
+            p = softmax(np.concatenate([score, sink]))[: len(score)]
+            out[t, h] = p @ v[first : t + 1, h * KV // H]
+    return out.reshape(len(q), -1)
+
+
+def qkv(c, i, h):
+    if c.b(i, "attn_qkv") is not None:
+        y = c.lin(i, "attn_qkv", h)
+        y = y[:, :E], y[:, E : E + KV * HD], y[:, E + KV * HD :]
+    else:
+        y = [c.lin(i, part, h) for part in ("attn_q", "attn_k", "attn_v")]
+    return [x.reshape(len(h), -1, HD) for x in y]
+
+
+def head_norms(c, i, q, k):
+    return rms(q, c.b(i, "attn_q_norm")), rms(k, c.b(i, "attn_k_norm"))
+
+
+def mixture(c, i, x, logits, weigh, act=silu):
+    """`weigh(row of logits)` gives (expert, weight) pairs."""
+    out = np.zeros_like(x)
+    for t, row in enumerate(logits):
+        for e, w in weigh(row):
+            fused = c.b(i, "ffn_gate_up_exps")
+            gate, up = (fused[e][:FFE], fused[e][FFE:]) if fused is not None else (c.b(i, "ffn_gate_exps")[e], c.b(i, "ffn_up_exps")[e])
+            out[t] += w * (c.b(i, "ffn_down_exps")[e] @ (act(gate @ x[t]) * (up @ x[t])))
+    return out
+
+
+def dense(c, i, x, act=silu):
+    return c.lin(i, "ffn_down", act(c.lin(i, "ffn_gate", x)) * c.lin(i, "ffn_up", x))
+
+
+def run(c, layer, norm=rms, head="output.weight"):
+    x = c.t["token_embd.weight"][TOKENS]
+    for i in range(c.layers - c.keys.get("nextn_predict_layers", 0)):
+        x = layer(c, i, x)
+    bias = c.t.get("output_norm.bias")
+    x = norm(x, c.t["output_norm.weight"]) if bias is None else norm(x, c.t["output_norm.weight"], bias)
+    return c.write(x @ c.t.get(head, c.t["token_embd.weight"]).T)
+
+
+ATTENTION = ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output"]
+DENSE = ["ffn_norm", "ffn_gate", "ffn_up", "ffn_down"]
+EXPERTS = ["ffn_norm", "ffn_gate_inp", "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"]
+OWN = ("output_norm.weight", "output.weight")
+RMS = {"attention.layer_norm_rms_epsilon": EPS}
+LAYER = {"attention.layer_norm_epsilon": EPS}
+
+
+def apertus():
+    xielu = {"alpha_n": [0.8, 0.9], "alpha_p": [0.7, 1.1], "beta": [0.5, 0.4], "eps": [-1e-6, -1e-6]}
+    parts = ATTENTION + ["attn_q_norm", "attn_k_norm", "ffn_norm", "ffn_up", "ffn_down"]
+    c = Case("apertus", "apertus", parts, RMS, OWN, {f"xielu.{k}": v for k, v in xielu.items()})
+
+    def layer(c, i, x):
+        h = rms(x, c.b(i, "attn_norm"))
+        q, k, v = qkv(c, i, h)
+        q, k = head_norms(c, i, q, k)
+        x = x + c.lin(i, "attn_output", attend(rope(q), rope(k), v))
+        an, ap, beta, eps = (xielu[k][i] for k in ("alpha_n", "alpha_p", "beta", "eps"))
+        act = lambda u: np.where(u > 0, ap * u * u + beta * u, (np.expm1(np.minimum(u, eps)) - u) * an + beta * u)
+        return x + c.lin(i, "ffn_down", act(c.lin(i, "ffn_up", rms(x, c.b(i, "ffn_norm")))))
+
+    return run(c, layer)
+
+
+def bitnet():
+    c = Case("bitnet", "bitnet", ATTENTION + DENSE + ["attn_sub_norm", "ffn_sub_norm"], RMS)
+
+    def layer(c, i, x):
+        q, k, v = qkv(c, i, rms(x, c.b(i, "attn_norm")))
+        x = x + c.lin(i, "attn_output", rms(attend(rope(q), rope(k), v), c.b(i, "attn_sub_norm")))
+        f = rms(x, c.b(i, "ffn_norm"))
+        inner = silu(c.lin(i, "ffn_gate", f)) * c.lin(i, "ffn_up", f)
+        return x + c.lin(i, "ffn_down", rms(inner, c.b(i, "ffn_sub_norm")))
+
+    return run(c, layer)
+
+
+def groups():
+    """Ling 2: 4 groups of 2 experts of which 2 are used, 3 experts a token, a dense layer first, a block that predicts."""
+    attention = ["attn_norm", "attn_qkv", "attn_output", "attn_q_norm", "attn_k_norm"]
+    shared = ["ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp", "exp_probs_b.bias"]
+    routed = attention + EXPERTS + shared
+    keys = {**RMS, "expert_count": N, "expert_used_count": 3, "expert_feed_forward_length": FFE, "expert_shared_count": 1,
+            "expert_gating_func": 2, "expert_weights_norm": True, "expert_weights_scale": 2.5, "expert_group_count": 4,
+            "expert_group_used_count": 2, "leading_dense_block_count": 1, "nextn_predict_layers": 1}
+    c = Case("groups of experts, a predicting block", "bailingmoe2", [attention + DENSE, routed, routed], keys, OWN, layers=3)
+
+    def weigh(row):
+        p = sigmoid(row)
+        choice = p + c.b(1, "exp_probs_b", "bias")
+        kept = np.argsort(-choice.reshape(4, 2).sum(1), kind="stable")[:2]
+        choice = np.where(np.isin(np.arange(N) // 2, kept), choice, -np.inf)
+        ids = np.argsort(-choice, kind="stable")[:3]
+        return zip(ids, 2.5 * p[ids] / p[ids].sum())
+
+    def layer(c, i, x):
+        q, k, v = qkv(c, i, rms(x, c.b(i, "attn_norm")))
+        q, k = head_norms(c, i, q, k)
+        x = x + c.lin(i, "attn_output", attend(rope(q), rope(k), v))
+        f = rms(x, c.b(i, "ffn_norm"))
+        if i == 0:
+            return x + dense(c, i, f)
+        inner = silu(c.lin(i, "ffn_gate_shexp", f)) * c.lin(i, "ffn_up_shexp", f)
+        return x + mixture(c, i, f, c.lin(i, "ffn_gate_inp", f), weigh) + c.lin(i, "ffn_down_shexp", inner)
+
+    return run(c, layer)
+
+
+def top(row, n):
+    p = softmax(row)
+    ids = np.argsort(-p, kind="stable")[:n]
+    return zip(ids, p[ids] / p[ids].sum())
+
+
+def granite_swa():
+    """Fused experts and a fused shared expert, sinks, a window in layer 0, no rotation in layer 1."""
+    parts = ATTENTION + ["attn_sinks", "ffn_norm", "ffn_gate_inp", "ffn_gate_up_exps", "ffn_down_exps", "ffn_up_shexp",
+                         "ffn_down_shexp"]
+    keys = {**RMS, "feed_forward_length": FFE, "expert_count": N, "expert_used_count": 2, "logit_scale": 2.0,
+            "expert_shared_feed_forward_length": FFE, "attention.sliding_window": 4,
+            "attention.sliding_window_pattern": [1, 0], "attention.rope_pattern": [1, 0]}
+    c = Case("granite_swa with fused experts", "granite_swa", parts, keys, OWN)
+
+    def layer(c, i, x):
+        q, k, v = qkv(c, i, rms(x, c.b(i, "attn_norm")))
+        if i == 0:
+            q, k = rope(q, False), rope(k, False)
+        x = x + c.lin(i, "attn_output", attend(q, k, v, 4 if i == 0 else 0, c.b(i, "attn_sinks")))
+        f = rms(x, c.b(i, "ffn_norm"))
+        u = c.lin(i, "ffn_up_shexp", f)
+        shared = c.lin(i, "ffn_down_shexp", silu(u[:, :FFE]) * u[:, FFE:])
+        return x + mixture(c, i, f, c.lin(i, "ffn_gate_inp", f), lambda row: top(row, 2)) + shared
+
+    r = run(c, layer)
+    r["logits"] = [round(x / 2, 6) for x in r["logits"]]
+    return r
+
+
+def smallthinker():
+    """Windows, and no rotation in layer 0; the router reads the layer's input."""
+    keys = {**RMS, "expert_count": N, "expert_used_count": 2, "expert_feed_forward_length": FFE, "expert_gating_func": 1,
+            "attention.sliding_window": 4, "rope.freq_base_swa": 500.0}
+    c = Case("smallthinker with windows", "smallthinker", ATTENTION + EXPERTS, keys)
+
+    def layer(c, i, x):
+        logits = c.lin(i, "ffn_gate_inp", x)
+        q, k, v = qkv(c, i, rms(x, c.b(i, "attn_norm")))
+        if i % 4 != 0:
+            q, k = rope(q, base=500.0), rope(k, base=500.0)
+        x = x + c.lin(i, "attn_output", attend(q, k, v, 4 if i % 4 != 0 else 0))
+        return x + mixture(c, i, rms(x, c.b(i, "ffn_norm")), logits, lambda row: top(row, 2), relu)
+
+    return run(c, layer)
+
+
+def gptneox():
+    """Both halves in parallel, each with its norm."""
+    biased = lambda parts: [q for p in parts for q in (p, p + ".bias")]
+    parts = biased(["attn_norm", "attn_qkv", "attn_output", "ffn_norm", "ffn_up", "ffn_down"])
+    c = Case("gptneox in parallel", "gptneox", parts, {**LAYER, "use_parallel_residual": True},
+             OWN + ("output_norm.bias",))
+
+    def layer(c, i, x):
+        q, k, v = qkv(c, i, layer_norm(x, c.b(i, "attn_norm"), c.b(i, "attn_norm", "bias")))
+        f = layer_norm(x, c.b(i, "ffn_norm"), c.b(i, "ffn_norm", "bias"))
+        f = c.lin(i, "ffn_down", gelu(c.lin(i, "ffn_up", f)))
+        return x + c.lin(i, "attn_output", attend(rope(q), rope(k), v)) + f
+
+    return run(c, layer, layer_norm)
+
+
+def hunyuan():
+    """A stretched base, norms after the rotation."""
+    c = Case("hunyuan with alpha", "hunyuan-dense", ATTENTION + ["attn_q_norm", "attn_k_norm"] + DENSE,
+             {**RMS, "rope.scaling.alpha": 50.0})
+    base = 10000.0 * 50.0 ** (HD / (HD - 2))
+
+    def layer(c, i, x):
+        q, k, v = qkv(c, i, rms(x, c.b(i, "attn_norm")))
+        q, k = head_norms(c, i, rope(q, base=base), rope(k, base=base))
+        x = x + c.lin(i, "attn_output", attend(q, k, v))
+        return x + dense(c, i, rms(x, c.b(i, "ffn_norm")))
+
+    return run(c, layer)
+
+
+def mimo2():
+    """Scaled values, sinks in layer 0, a window in layer 1, sigmoid routing with a bias for the choice."""
+    routed = EXPERTS + ["exp_probs_b.bias"]
+    keys = {**RMS, "expert_count": N, "expert_used_count": 2, "expert_feed_forward_length": FFE,
+            "attention.value_scale": 0.5, "attention.sliding_window": 4, "attention.sliding_window_pattern": [0, 1],
+            "rope.freq_base": 50000.0}
+    c = Case("mimo2 with scaled values", "mimo2", [ATTENTION + ["attn_sinks"] + routed, ATTENTION + routed], keys, OWN)
+
+    def layer(c, i, x):
+        q, k, v = qkv(c, i, rms(x, c.b(i, "attn_norm")))
+        base = 10000.0 if i == 1 else 50000.0
+        heads = attend(rope(q, base=base), rope(k, base=base), 0.5 * v, 4 if i == 1 else 0, c.b(i, "attn_sinks"))
+        x = x + c.lin(i, "attn_output", heads)
+        f = rms(x, c.b(i, "ffn_norm"))
+
+        def weigh(row):
+            p = sigmoid(row)
+            ids = np.argsort(-(p + c.b(i, "exp_probs_b", "bias")), kind="stable")[:2]
+            return zip(ids, p[ids] / p[ids].sum())
+
+        return x + mixture(c, i, f, c.lin(i, "ffn_gate_inp", f), weigh)
+
+    return run(c, layer)
+
+
+def v_norm():
+    """A Llama whose V is normed head by head without weights; its architecture is the test's own."""
+    c = Case("a norm of V", "own", ATTENTION + DENSE, RMS)
+
+    def layer(c, i, x):
+        q, k, v = qkv(c, i, rms(x, c.b(i, "attn_norm")))
+        x = x + c.lin(i, "attn_output", attend(rope(q, False), rope(k, False), rms(v)))
+        return x + dense(c, i, rms(x, c.b(i, "ffn_norm")))
+
+    return run(c, layer)
+
+
+CASES = [apertus, bitnet, groups, granite_swa, smallthinker, gptneox, hunyuan, mimo2, v_norm]
+with open("oracle.json", "w") as f:
+    f.write("[\n" + ",\n".join(json.dumps(case(), separators=(",", ":")) for case in CASES) + "\n]\n")

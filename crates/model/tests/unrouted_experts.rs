@@ -1,0 +1,118 @@
+//! Experts that a batch is not routed to are never touched: their whole pages may not even be read.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Edit, Runner, batch, bits, plain, q4_0, tokens, uniform};
+use happy_gguf::{GgufFile, GgufWriter, Limits};
+use happy_kernels::Kernels;
+use happy_model::KvType;
+
+const EXPERTS: u64 = 8;
+/// A bias chooses these for every token.
+const ROUTED: [u64; 2] = [1, 5];
+const PAGE: usize = 4096;
+
+/// Two layers of experts whose matrices take several pages each, and the bytes of the file.
+fn mixture(edit: Edit<'_>) -> (GgufFile, Arc<Vec<u8>>) {
+    let (e, kv, ff, v) = (256u64, 64u64, 256u64, 96u64);
+    let mut w = GgufWriter::new()
+        .kv("general.architecture", "dots1")
+        .kv("dots1.context_length", 256u32)
+        .kv("dots1.embedding_length", e as u32)
+        .kv("dots1.block_count", 2u32)
+        .kv("dots1.attention.head_count", 4u32)
+        .kv("dots1.attention.head_count_kv", 1u32)
+        .kv("dots1.attention.layer_norm_rms_epsilon", 1e-5f32)
+        .kv("dots1.expert_count", EXPERTS as u32)
+        .kv("dots1.expert_used_count", ROUTED.len() as u32)
+        .kv("dots1.expert_feed_forward_length", ff as u32)
+        .kv("dots1.expert_shared_count", 0u32)
+        .kv("dots1.expert_gating_func", 2u32);
+    let mut tensors = vec![
+        ("token_embd.weight".to_owned(), vec![e, v]),
+        ("output_norm.weight".to_owned(), vec![e]),
+        ("output.weight".to_owned(), vec![e, v]),
+    ];
+    for l in 0..2 {
+        let parts: [(&str, Vec<u64>); 13] = [
+            ("attn_norm.weight", vec![e]),
+            ("attn_q.weight", vec![e, e]),
+            ("attn_k.weight", vec![e, kv]),
+            ("attn_v.weight", vec![e, kv]),
+            ("attn_output.weight", vec![e, e]),
+            ("attn_q_norm.weight", vec![64]),
+            ("attn_k_norm.weight", vec![64]),
+            ("ffn_norm.weight", vec![e]),
+            ("ffn_gate_inp.weight", vec![e, EXPERTS]),
+            ("exp_probs_b.bias", vec![EXPERTS]),
+            ("ffn_gate_exps.weight", vec![e, ff, EXPERTS]),
+            ("ffn_up_exps.weight", vec![e, ff, EXPERTS]),
+            ("ffn_down_exps.weight", vec![ff, e, EXPERTS]),
+        ];
+        tensors.extend(parts.map(|(part, dims)| (format!("blk.{l}.{part}"), dims)));
+    }
+    for (name, dims) in tensors {
+        let n = dims.iter().product::<u64>() as usize;
+        let mut values: Vec<f32> = uniform(&name, 1, n).map(|u| 0.1 * u).collect();
+        if name.ends_with("exp_probs_b.bias") {
+            values = (0..EXPERTS).map(|e| if ROUTED.contains(&e) { 100.0 } else { 0.0 }).collect();
+        }
+        if let Some((ty, dims, bytes)) = edit(&name, dims, values) {
+            w = w.tensor(name, ty, &dims, bytes);
+        }
+    }
+    let bytes = Arc::new(w.to_vec().unwrap());
+    (GgufFile::from_shared(bytes.clone(), &Limits::default()).unwrap(), bytes)
+}
+
+/// The whole pages of every expert that no token is routed to, as offsets into the file.
+fn unrouted_pages(file: &GgufFile, bytes: &[u8]) -> Vec<(usize, usize)> {
+    let first_page = bytes.as_ptr().align_offset(PAGE);
+    let mut pages = Vec::new();
+    for t in file.view().tensors().filter(|t| t.name.ends_with("_exps.weight")) {
+        let (start, end) = (t.range.start as usize, t.range.end as usize);
+        let size = (end - start) / EXPERTS as usize;
+        for e in (0..EXPERTS).filter(|e| !ROUTED.contains(e)).map(|e| e as usize) {
+            let (start, end) = (start + e * size, start + (e + 1) * size);
+            let up = |at: usize| (at - first_page).next_multiple_of(PAGE) + first_page;
+            let (start, end) = (up(start), up(end - PAGE + 1));
+            assert!(start < end, "no whole page in expert {e} of {}", t.name);
+            pages.push((start, end));
+        }
+    }
+    pages
+}
+
+fn protect(bytes: &[u8], pages: &[(usize, usize)], protection: i32) {
+    for (start, end) in pages {
+        let at = bytes[*start..*end].as_ptr().cast_mut().cast();
+        // SAFETY: whole pages of an allocation that outlives the protection; nothing reads them while it lasts, or the test
+        // dies, which is what it is for.
+        let result = unsafe { libc::mprotect(at, end - start, protection) };
+        assert_eq!(result, 0, "mprotect");
+    }
+}
+
+#[test]
+fn experts_that_no_token_is_routed_to_are_never_touched() {
+    for (format, edit) in [("F32", &plain as Edit<'static>), ("Q4_0", &q4_0)] {
+        let (file, bytes) = mixture(edit);
+        let ids = tokens(41, 7);
+        // a prompt, a few rows, one row
+        let run = || {
+            let mut r = Runner::new(&file, Kernels::detect().unwrap(), 2, KvType::F16, 4);
+            let parts = [(&ids[..36], 0), (&ids[36..40], 36), (&ids[40..], 40)];
+            parts.map(|(part, first)| bits(&r.logits(&batch(part, first, 0)).unwrap()))
+        };
+        let expected = run();
+        let pages = unrouted_pages(&file, &bytes);
+        protect(&bytes, &pages, libc::PROT_NONE);
+        let found = run();
+        protect(&bytes, &pages, libc::PROT_READ | libc::PROT_WRITE);
+        assert!(found == expected, "{format}");
+    }
+}
