@@ -85,7 +85,7 @@ pub fn unread(corpus: &Corpus) -> Result<Vec<String>, String> {
 /// Runs one corpus of [`corpora`]. Data that cannot be read are a failure in the report.
 ///
 /// # Errors
-/// There is no corpus of this name.
+/// No corpus has this name.
 pub fn run(name: &str, corpus: &Corpus) -> Result<Report, String> {
     let Some((name, reader)) = READERS.iter().find(|(known, _)| *known == name) else {
         let known: Vec<&str> = corpora().collect();

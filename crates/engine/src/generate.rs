@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How to generate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct GenerateOptions {
     /// Chooses the tokens. Default: greedy.
     pub sampler: Sampler,
@@ -35,19 +35,6 @@ pub struct GenerateOptions {
     pub form: Option<Form>,
     /// Ends the work early.
     pub cancel: Cancel,
-}
-
-impl Default for GenerateOptions {
-    fn default() -> Self {
-        Self {
-            sampler: Sampler::greedy(),
-            max_tokens: None,
-            stop: Vec::new(),
-            ignore_end: false,
-            form: None,
-            cancel: Cancel::new(),
-        }
-    }
 }
 
 /// A running generation: yields [`Event`]s, the last of which is [`Event::Done`] or an error.

@@ -335,7 +335,7 @@ fn routing() {
             weights: [e(3.0) / total, e(2.0) / total],
         },
         Case {
-            name: "softmax, normalised and scaled",
+            name: "softmax, normalized and scaled",
             spec: spec(Gating::Softmax, true, 2.0),
             logits,
             bias: None,

@@ -13,6 +13,13 @@ pub struct Sampler {
     candidates: Candidates,
 }
 
+/// [`Sampler::greedy`].
+impl Default for Sampler {
+    fn default() -> Self {
+        Self::greedy()
+    }
+}
+
 impl Sampler {
     /// A builder; its steps run in the order of the calls.
     pub fn builder() -> SamplerBuilder {

@@ -44,7 +44,7 @@ fn problem(spec: &ModelSpec) -> Option<String> {
     })
 }
 
-/// Whether the loader takes a tensor of this name for a norm.
+/// Whether the loader takes a tensor with this name for a norm.
 fn is_norm(name: &str) -> bool {
     name.ends_with("_norm") || name == names::ATTN_NORM_2
 }
