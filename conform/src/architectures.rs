@@ -1,6 +1,6 @@
 //! Corpus `architectures`: small models of every architecture of llama.cpp and the logits that they must give. Each is computed
-//! twice: in one piece on all cores with the best kernels, and in pieces of 7 tokens on one thread with scalar code, which
-//! must give the same bits. What is not in the registry must be refused by name.
+//! twice on all cores: in one piece with the best kernels, and in pieces of 7 tokens with scalar code, which must give the same
+//! bits. What is not in the registry must be refused by name.
 
 use crate::data;
 use crate::missing;
@@ -62,12 +62,13 @@ fn refused(recipe: &Recipe, block: &str) -> Result<Verdict, String> {
 fn judge(recipe: &Recipe, worst: &mut (f64, String)) -> Result<(), String> {
     let file = recipe.build()?;
     let n_ctx = recipe.tokens.len();
-    let mut runner = Runner::on_all_cores(&file, KvType::F32, n_ctx)?;
+    let mut runner = Runner::best(&file, KvType::F32, n_ctx)?;
     if runner.n_vocab() != recipe.n_vocab {
         return Err(format!("n_vocab {}, the recipe's {}", runner.n_vocab(), recipe.n_vocab));
     }
     let ours = runner.rows(&recipe.tokens, n_ctx)?;
-    let pieces = Runner::new(&file, Kernels::scalar(), 1, KvType::F32, n_ctx)?.rows(&recipe.tokens, PIECE)?;
+    let pieces =
+        Runner::on_all_cores(&file, Kernels::scalar(), KvType::F32, n_ctx)?.rows(&recipe.tokens, PIECE)?;
     let (mut error, mut norm, mut other_best) = (0.0, 0.0, 0);
     for (position, theirs) in recipe.logits()? {
         let ours = ours.get(position).ok_or("logits of a position that the recipe does not have")?;
@@ -89,7 +90,7 @@ fn judge(recipe: &Recipe, worst: &mut (f64, String)) -> Result<(), String> {
     }
     let bits = |rows: &[Vec<f32>]| rows.iter().flatten().map(|x| x.to_bits()).collect::<Vec<_>>();
     if bits(&ours) != bits(&pieces) {
-        return Err("pieces of 7 tokens, one thread and scalar code give other bits".into());
+        return Err("pieces of 7 tokens and scalar code give other bits".into());
     }
     if nmse >= worst.0 {
         *worst = (nmse, recipe.name.clone());

@@ -82,7 +82,7 @@ fn judge(
     line: &mut String,
 ) -> Result<Verdict, String> {
     let longest = cases.iter().map(Vec::len).max().unwrap_or(1);
-    let mut runner = Runner::on_all_cores(file, kind, longest)?;
+    let mut runner = Runner::best(file, kind, longest)?;
     let mut all = Divergences::new();
     for (tokens, truth) in cases.iter().zip(truth) {
         runner.clear()?;
@@ -144,7 +144,7 @@ fn greedy_agreement(file: &GgufFile, cases: &[Vec<u32>], greedy: &[Vec<u32>]) ->
     // The selection cuts the long text, of which it has no continuation.
     let continued = || cases.iter().zip(greedy).filter(|(_, greedy)| !greedy.is_empty());
     let longest = continued().map(|(c, g)| c.len() + g.len()).max().unwrap_or(1);
-    let mut runner = Runner::on_all_cores(file, KvType::F32, longest)?;
+    let mut runner = Runner::best(file, KvType::F32, longest)?;
     let (mut whole, mut followed, mut total) = (0, 0, 0);
     for (tokens, expected) in continued() {
         runner.clear()?;

@@ -17,10 +17,18 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// For sequences of at most `n_ctx` tokens, with the best kernels, on as many threads as the machine has cores (at least
-    /// two, so that there is something to share).
-    pub(crate) fn on_all_cores(file: &GgufFile, kind: KvType, n_ctx: usize) -> Result<Self, String> {
-        let kernels = Kernels::detect().map_err(|e| e.to_string())?;
+    /// For sequences of at most `n_ctx` tokens, with the best kernels, on all cores.
+    pub(crate) fn best(file: &GgufFile, kind: KvType, n_ctx: usize) -> Result<Self, String> {
+        Self::on_all_cores(file, Kernels::detect().map_err(|e| e.to_string())?, kind, n_ctx)
+    }
+
+    /// On as many threads as the machine has cores (at least two, so that there is something to share).
+    pub(crate) fn on_all_cores(
+        file: &GgufFile,
+        kernels: Kernels,
+        kind: KvType,
+        n_ctx: usize,
+    ) -> Result<Self, String> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self::new(file, kernels, cores.clamp(2, Pool::MAX_THREADS), kind, n_ctx)
     }

@@ -101,6 +101,14 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         when: Long,
+        name: "sweeps",
+        what: "the tests over recipes, with every recipe of the selection",
+        advice: "run HAPPY_SWEEP=1 cargo test --release -p PACKAGE --test NAME",
+        beside: false,
+        run: sweeps,
+    },
+    Step {
+        when: Long,
         name: "tools",
         what: "the same of the packages in tools",
         advice: "run the failing test alone: cargo test --profile xtask -p PACKAGE NAME",
@@ -198,6 +206,20 @@ fn tests() -> Result<Outcome> {
         .env_remove("HAPPY_CONFORMANCE");
     let totals = progress::run(&mut command)?;
     eprintln!("{totals}");
+    Ok(Outcome::Passed)
+}
+
+/// What the step `tests` runs with some recipes. It has compiled the programs, unless only this step was asked for.
+fn sweeps() -> Result<Outcome> {
+    let programs = ["--test", "memory", "--test", "recipes_same_bits"];
+    let mut command = process::cargo(&crates(&["test", "--release", "--no-fail-fast"], &programs));
+    command
+        .envs(TEST_PROFILE.iter().copied())
+        .envs([skips::variable()])
+        .env("HAPPY_SWEEP", "1")
+        .env("HAPPY_MODELS", paths::models()?)
+        .env_remove("HAPPY_CONFORMANCE");
+    eprintln!("{}", progress::run(&mut command)?);
     Ok(Outcome::Passed)
 }
 

@@ -1,5 +1,7 @@
 //! The models of the conformance recipes.
 
+use std::collections::BTreeSet;
+
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
 use happy_testkit::Corpus;
 use serde_json::Value;
@@ -8,11 +10,34 @@ use super::{le_bytes, parse, uniform};
 
 /// Every recipe of the conformance data: the full data if `HAPPY_CONFORMANCE` names them, else the selection in the
 /// repository.
-pub(crate) fn all() -> Vec<Value> {
+fn all() -> Vec<Value> {
     let files = Corpus::full().unwrap_or_else(Corpus::repository).open("architectures").unwrap();
     let paths = files.list("").unwrap().into_iter().filter(|path| path.ends_with(".json"));
     let recipes = paths.map(|path| serde_json::from_slice(&files.bytes(&path).unwrap()).unwrap());
     recipes.filter(|recipe: &Value| recipe["architecture"].is_string()).collect()
+}
+
+/// Of each architecture a recipe without and one with experts; all of them if `HAPPY_SWEEP` is set, as in the step `sweeps`
+/// of `cargo xtask test --all`.
+pub(crate) fn some() -> Vec<Value> {
+    let mut recipes = all();
+    if std::env::var_os("HAPPY_SWEEP").is_none_or(|value| value.is_empty()) {
+        let mut kinds = BTreeSet::new();
+        recipes.retain(|recipe| {
+            let mut keys = recipe["metadata"].as_array().unwrap().iter().filter_map(|pair| pair[0].as_str());
+            let has_experts = keys.any(|key| key.ends_with(".expert_count"));
+            kinds.insert((recipe["architecture"].to_string(), has_experts))
+        });
+    }
+    recipes
+}
+
+/// The recipes with these names.
+pub(crate) fn named(names: &[&str]) -> Vec<Value> {
+    let mut recipes = all();
+    recipes.retain(|recipe| names.iter().any(|name| recipe["name"] == *name));
+    assert_eq!(recipes.len(), names.len(), "recipes that are missing");
+    recipes
 }
 
 fn kv(ty: &str, v: &Value) -> OwnedValue {
