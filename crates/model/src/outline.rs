@@ -97,17 +97,17 @@ fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices
         if !expert {
             m.max_k = m.max_k.max(n_in);
         }
-        let moe = |layer: usize| matches!(spec.layers[layer].ffn.kind, FfnKind::Moe(_));
+        let moe = |layer: usize| matches!(spec.layers[layer].ffn.map(|ffn| ffn.kind), Some(FfnKind::Moe(_)));
         if layer.is_some_and(moe) {
             m.moe_kinds = m.moe_kinds.with(kind);
         }
     }
-    m.parallel = spec.layers.iter().enumerate().any(|(i, layer)| match layer.ffn.input {
-        FfnInput::Attention | FfnInput::Layer(_) => true,
-        FfnInput::NormOrAttention(_) => {
-            gguf.tensor(&names::block(i, layer.ffn.norm_name, "weight")).is_none()
-        }
-        FfnInput::Norm(_) | FfnInput::Residual => false,
+    m.parallel = spec.layers.iter().enumerate().any(|(i, layer)| {
+        layer.ffn.is_some_and(|ffn| match ffn.input {
+            FfnInput::Attention | FfnInput::Layer(_) => true,
+            FfnInput::NormOrAttention(_) => gguf.tensor(&names::block(i, ffn.norm_name, "weight")).is_none(),
+            FfnInput::Norm(_) | FfnInput::Residual => false,
+        })
     });
     m
 }

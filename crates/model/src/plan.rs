@@ -6,7 +6,7 @@ use crate::kv::{KvCache, KvLayout, KvOptions};
 use crate::scratch::Scratch;
 use crate::scratch_sizes::{Matrices, RunOptions, ScratchSizes};
 use crate::spec::ModelSpec;
-use crate::weights::{Ffn, Layer, Weights};
+use crate::weights::{Layer, Weights};
 
 /// The bytes that a run takes, besides the file that is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub fn kv_page_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
 pub(crate) fn bytes_per_token(weights: &Weights) -> usize {
     let layer = |layer: &Layer| {
         let all: usize = layer.linears().map(Linear::weight_bytes).sum();
-        let Ffn::Moe(moe) = &layer.ffn else { return all };
+        let Some(moe) = layer.moe() else { return all };
         let stacks: usize = moe.experts.linears().map(Linear::weight_bytes).sum();
         all - stacks + moe.expert_bytes() / moe.spec.n_experts * moe.spec.n_used
     };

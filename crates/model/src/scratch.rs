@@ -108,7 +108,7 @@ turns! {
         normed, normed_mut;
         /// Attention's result, head beside head: `[rows][n_heads * head_dim_v]`.
         heads, heads_mut;
-        /// The attention half's result after its norm, `[rows][n_embd]`.
+        /// The mixer's result after its norm, `[rows][n_embd]`.
         post_normed, post_normed_mut;
         /// The feed-forward half's result, `[rows][n_embd]`.
         ffn_out, ffn_out_mut;
@@ -120,8 +120,8 @@ turns! {
     Inner {
         /// `[rows][n_heads * head_dim_k]`
         q, q_mut;
-        /// The attention half's result, `[rows][n_embd]`.
-        attn_out, attn_out_mut;
+        /// The mixer's result, `[rows][n_embd]`.
+        mixed, mixed_mut;
         /// What the feed-forward half's last matrix reads, `[rows][n_ff]`.
         ffn_inner, ffn_inner_mut;
         /// The feed-forward half's result after its norm, `[rows][n_embd]`.
@@ -135,7 +135,7 @@ pub struct Scratch {
     /// The residual stream, `[rows][n_embd]`.
     pub(crate) x: Buf,
     pub(crate) io: BlockIo,
-    /// What attention read, for layers whose halves run in parallel.
+    /// What the mixer read, for layers whose halves run in parallel.
     pub(crate) attn_input: Buf,
     pub(crate) inner: Inner,
     pub(crate) k: Buf,

@@ -85,9 +85,8 @@ pub(crate) struct ScratchSizes {
 impl ScratchSizes {
     pub(crate) fn new(model: u64, spec: &ModelSpec, matrices: &Matrices, options: &RunOptions) -> Self {
         let options = &options.clamped();
-        let attention = || spec.layers.iter().map(|l| &l.attention);
-        let most = |f: &dyn Fn(&AttentionSpec) -> usize| attention().map(f).max().unwrap_or(0);
-        let n_ff = spec.layers.iter().map(|l| match &l.ffn.kind {
+        let most = |f: &dyn Fn(&AttentionSpec) -> usize| spec.attentions().map(f).max().unwrap_or(0);
+        let n_ff = spec.ffns().map(|ffn| match &ffn.kind {
             FfnKind::Elementwise(_) => 0,
             FfnKind::Dense(d) => d.n_ff,
             FfnKind::Moe(m) => m.n_ff.max(m.shared.map_or(0, |s| s.n_ff)),
@@ -119,28 +118,27 @@ impl ScratchSizes {
 
 /// Elements of the longest row of a layer that is normed in place.
 fn norm_row(layer: &LayerSpec) -> usize {
-    let a = &layer.attention;
-    let qk = a.qk_norm.map_or(0, |_| a.q_dim().max(a.k_dim()));
-    let v = a.v_norm.map_or(0, |_| a.head_dim_v);
-    let heads = a.sub_norm.map_or(0, |_| a.out_dim());
-    let inner = match &layer.ffn.kind {
-        FfnKind::Dense(d) => d.sub_norm.map_or(0, |_| d.n_ff),
-        FfnKind::Elementwise(_) | FfnKind::Moe(_) => 0,
+    let attention = layer.attention.map_or(0, |a| {
+        let qk = a.qk_norm.map_or(0, |_| a.q_dim().max(a.k_dim()));
+        let v = a.v_norm.map_or(0, |_| a.head_dim_v);
+        let heads = a.sub_norm.map_or(0, |_| a.out_dim());
+        qk.max(v).max(heads)
+    });
+    let inner = match layer.ffn.map(|ffn| ffn.kind) {
+        Some(FfnKind::Dense(d)) => d.sub_norm.map_or(0, |_| d.n_ff),
+        None | Some(FfnKind::Elementwise(_) | FfnKind::Moe(_)) => 0,
     };
-    qk.max(v).max(heads).max(inner)
+    attention.max(inner)
 }
 
 /// Room for the attention of every layer.
 fn attn_plan(spec: &ModelSpec, options: &RunOptions) -> AttnPlan {
     let plan = AttnPlan::new(options.threads, options.n_batch, options.n_ctx);
-    spec.layers
-        .iter()
-        .map(|l| &l.attention)
-        .fold(plan, |plan, a| plan.layer(a.n_heads, a.n_kv_heads, a.head_dim_k, a.head_dim_v))
+    spec.attentions().fold(plan, |plan, a| plan.layer(a.n_heads, a.n_kv_heads, a.head_dim_k, a.head_dim_v))
 }
 
 fn moe_sizes(spec: &ModelSpec, matrices: &Matrices) -> Option<MoeSizes> {
-    let specs = spec.layers.iter().filter_map(|l| match &l.ffn.kind {
+    let specs = spec.ffns().filter_map(|ffn| match &ffn.kind {
         FfnKind::Moe(m) => Some(m),
         FfnKind::Dense(_) | FfnKind::Elementwise(_) => None,
     });

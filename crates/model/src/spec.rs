@@ -16,6 +16,10 @@
 //!
 //! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`.
 
+mod recurrent;
+
+pub use recurrent::*;
+
 pub use happy_kernels::ops::{Activation, Gating, RopePairing};
 
 /// Whether a tensor takes part in the computation.
@@ -358,16 +362,37 @@ pub struct FfnSpec {
     pub post_norm: Option<NormSpec>,
 }
 
-/// One transformer layer.
+/// One layer: a mixer, which looks at other positions (attention, a recurrent one, or both), and a feed-forward half. A
+/// layer may lack either half, not both (Nemotron-H has layers of one kind only).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerSpec {
     /// Attention.
-    pub attention: AttentionSpec,
+    pub attention: Option<AttentionSpec>,
+    /// A mixer with a state instead of keys and values. Beside attention it reads the same normed rows, and both results are
+    /// added to the residual stream as one sum (Falcon-H1).
+    pub recurrent: Option<RecurrentSpec>,
     /// Feed forward.
-    pub ffn: FfnSpec,
+    pub ffn: Option<FfnSpec>,
     /// Tensors of the layer that its computation skips, without `blk.{layer}.`: files have them, and the architecture is
     /// known not to use them. A name that ends in `*` stands for every name that starts with the rest.
     pub inert: &'static [&'static str],
+}
+
+impl LayerSpec {
+    /// What the feed-forward half computes, to change it.
+    pub fn ffn_kind_mut(&mut self) -> Option<&mut FfnKind> {
+        self.ffn.as_mut().map(|ffn| &mut ffn.kind)
+    }
+
+    /// Whether the layer looks at other positions than a row's own.
+    pub fn mixes(&self) -> bool {
+        self.attention.is_some() || self.recurrent.is_some()
+    }
+
+    /// f32 values that a sequence keeps in this layer between passes, besides keys and values; 0 without a recurrent mixer.
+    pub fn state_elements(&self) -> usize {
+        self.recurrent.map_or(0, |r| r.state_elements())
+    }
 }
 
 /// Where the output matrix comes from.
@@ -415,6 +440,31 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
+    /// The attention of each layer that has one.
+    pub fn attentions(&self) -> impl Iterator<Item = &AttentionSpec> + Clone {
+        self.layers.iter().filter_map(|l| l.attention.as_ref())
+    }
+
+    /// The same with the layer's index, to change it.
+    pub fn attentions_mut(&mut self) -> impl Iterator<Item = (usize, &mut AttentionSpec)> {
+        self.layers.iter_mut().enumerate().filter_map(|(i, l)| Some((i, l.attention.as_mut()?)))
+    }
+
+    /// Changes the attention of every layer that has one.
+    pub fn each_attention(&mut self, mut change: impl FnMut(&mut AttentionSpec)) {
+        self.attentions_mut().for_each(|(_, attention)| change(attention));
+    }
+
+    /// The feed-forward half of each layer that has one.
+    pub fn ffns(&self) -> impl Iterator<Item = &FfnSpec> + Clone {
+        self.layers.iter().filter_map(|l| l.ffn.as_ref())
+    }
+
+    /// Changes the feed-forward half of every layer that has one.
+    pub fn each_ffn(&mut self, change: impl FnMut(&mut FfnSpec)) {
+        self.layers.iter_mut().filter_map(|l| l.ffn.as_mut()).for_each(change);
+    }
+
     /// The longest context for which the short rotary factors hold, where the model has such.
     pub fn long_context_above(&self) -> Option<u32> {
         self.ropes.iter().find(|r| r.factors == RopeFactors::LongShort).map(|r| r.n_ctx_orig)

@@ -4,7 +4,7 @@ use happy_kernels::linear::{ActKinds, Linear, LinearRows};
 use happy_kernels::ops::{Activation, RopeTable};
 use happy_tensor::{Bytes, DType, RowError, dequantize_row};
 
-use crate::spec::{MoeSpec, NormKind};
+use crate::spec::{AttentionSpec, MoeSpec, NormKind};
 
 /// A norm.
 pub(crate) struct Norm {
@@ -40,6 +40,7 @@ impl Embedding {
 
 /// The attention half of a layer.
 pub(crate) struct Attention {
+    pub(crate) spec: AttentionSpec,
     pub(crate) norm: Option<Norm>,
     pub(crate) q: Linear,
     pub(crate) k: Linear,
@@ -108,10 +109,16 @@ pub(crate) enum FfnIn {
 
 /// One layer.
 pub(crate) struct Layer {
-    pub(crate) attention: Attention,
-    pub(crate) ffn_in: FfnIn,
-    pub(crate) ffn: Ffn,
-    pub(crate) ffn_post_norm: Option<Norm>,
+    pub(crate) attention: Option<Attention>,
+    pub(crate) ffn: Option<FeedForward>,
+}
+
+/// The feed-forward half of a layer.
+pub(crate) struct FeedForward {
+    pub(crate) input: FfnIn,
+    pub(crate) block: Ffn,
+    pub(crate) scale: Option<f32>,
+    pub(crate) post_norm: Option<Norm>,
 }
 
 /// A rotation, with its variant for long contexts where the model has one.
@@ -142,18 +149,47 @@ impl Mlp {
     }
 }
 
+impl Attention {
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        [&self.q, &self.k, &self.v, &self.out].into_iter().chain(&self.gate)
+    }
+}
+
 impl Layer {
+    /// The mixture of experts, if that is the feed-forward half.
+    pub(crate) fn moe(&self) -> Option<&Moe> {
+        match &self.ffn.as_ref()?.block {
+            Ffn::Moe(moe) => Some(moe),
+            Ffn::Elementwise(_) | Ffn::Dense(_) => None,
+        }
+    }
+
+    /// The norm before the mixer.
+    pub(crate) fn mixer_norm(&self) -> Option<&Norm> {
+        self.attention.as_ref()?.norm.as_ref()
+    }
+
+    /// The norm of the mixer's result.
+    pub(crate) fn mixer_post_norm(&self) -> Option<&Norm> {
+        self.attention.as_ref()?.post_norm.as_ref()
+    }
+
+    /// What the feed-forward half reads.
+    pub(crate) fn ffn_in(&self) -> Option<&FfnIn> {
+        self.ffn.as_ref().map(|ffn| &ffn.input)
+    }
+
     /// Every matrix of the layer.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        let a = &self.attention;
-        let (mlp, router, shared) = match &self.ffn {
-            Ffn::Elementwise(_) => (None, None, None),
-            Ffn::Dense(mlp) => (Some(mlp), None, None),
-            Ffn::Moe(moe) => (Some(&moe.experts), Some(&moe.router), moe.shared.as_ref()),
+        let (mlp, router, shared) = match self.ffn.as_ref().map(|ffn| &ffn.block) {
+            None | Some(Ffn::Elementwise(_)) => (None, None, None),
+            Some(Ffn::Dense(mlp)) => (Some(mlp), None, None),
+            Some(Ffn::Moe(moe)) => (Some(&moe.experts), Some(&moe.router), moe.shared.as_ref()),
         };
+        let attention = self.attention.iter().flat_map(Attention::linears);
         let mlp = mlp.into_iter().flat_map(Mlp::linears);
         let shared = shared.into_iter().flat_map(|s| s.mlp.linears().chain(&s.gate));
-        [&a.q, &a.k, &a.v, &a.out].into_iter().chain(&a.gate).chain(router).chain(mlp).chain(shared)
+        attention.chain(router).chain(mlp).chain(shared)
     }
 }
 

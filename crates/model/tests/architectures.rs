@@ -7,8 +7,8 @@ use happy_gguf::{GgufFile, GgufWriter};
 use happy_kernels::Kernels;
 use happy_model::arch::{ADJACENT, Architecture, Params, decoder, find, mixture, rms};
 use happy_model::spec::{
-    AttentionGate, ExpertGroups, FfnInput, FfnKind, FusedRows, GateWidth, Need, NormKind, QkNormKind,
-    QkNormSpec, RopeParams, RouterInput,
+    AttentionGate, AttentionSpec, ExpertGroups, FfnInput, FfnKind, FfnSpec, FusedRows, GateWidth, Need,
+    NormKind, QkNormKind, QkNormSpec, RopeParams, RouterInput,
 };
 use happy_model::{KvType, LoadError, LoadErrorKind, Loader, Model, ModelSpec};
 
@@ -145,12 +145,22 @@ fn keys_that_change_the_result_must_be_read() {
 
 type Change = fn(&mut ModelSpec);
 
+/// The attention of a layer that has one.
+fn attention(spec: &mut ModelSpec, layer: usize) -> &mut AttentionSpec {
+    spec.layers[layer].attention.as_mut().expect("attention")
+}
+
+/// The feed-forward half of a layer that has one.
+fn ffn(spec: &mut ModelSpec, layer: usize) -> &mut FfnSpec {
+    spec.layers[layer].ffn.as_mut().expect("a feed-forward half")
+}
+
 /// Each of these would divide by 0, index out of bounds or ask for memory without end, if it was not refused.
 #[test]
 fn an_impossible_specification_is_an_error() {
     fn moe(spec: &mut ModelSpec, n_experts: usize, n_used: usize) {
-        let FfnKind::Dense(dense) = spec.layers[0].ffn.kind else { return };
-        spec.layers[0].ffn.kind = FfnKind::Moe(happy_model::spec::MoeSpec {
+        let FfnKind::Dense(dense) = ffn(spec, 0).kind else { return };
+        ffn(spec, 0).kind = FfnKind::Moe(happy_model::spec::MoeSpec {
             n_experts,
             n_used,
             n_ff: dense.n_ff,
@@ -168,7 +178,7 @@ fn an_impossible_specification_is_an_error() {
     }
     fn groups(spec: &mut ModelSpec, n_groups: usize, n_used: usize) {
         moe(spec, 4, 3);
-        if let FfnKind::Moe(moe) = &mut spec.layers[0].ffn.kind {
+        if let FfnKind::Moe(moe) = &mut ffn(spec, 0).kind {
             moe.groups = Some(ExpertGroups { n_groups, n_used });
         }
     }
@@ -183,28 +193,28 @@ fn an_impossible_specification_is_an_error() {
         ("rope.dimension_count is", |s| s.ropes.push(RopeParams { n_rot: usize::MAX - 1, ..s.ropes[0] })),
         ("rope.dimension_count is 0", |s| s.ropes.push(RopeParams { n_rot: 0, ..s.ropes[0] })),
         ("rope.dimension_count 6, expected an even number from 2 to 4", |s| {
-            s.layers[1].attention.head_dim_k = 4;
+            attention(s, 1).head_dim_k = 4;
             s.ropes[0].n_rot = 6;
         }),
         ("rope.dimension_count 3, expected an even number", |s| s.ropes[0].n_rot = 3),
         ("3 rotated elements", |s| s.ropes.push(RopeParams { n_rot: 3, ..s.ropes[0] })),
-        ("layer 1 has rotation 1, expected one below 1", |s| s.layers[1].attention.rope = Some(1)),
+        ("layer 1 has rotation 1, expected one below 1", |s| attention(s, 1).rope = Some(1)),
         ("theta base is 0", |s| s.ropes[0].theta = 0.0),
-        ("0 heads", |s| s.layers[0].attention.n_heads = 0),
-        ("0 key-value heads", |s| s.layers[0].attention.n_kv_heads = 0),
+        ("0 heads", |s| attention(s, 0).n_heads = 0),
+        ("0 key-value heads", |s| attention(s, 0).n_kv_heads = 0),
         ("4 attention heads and 3 key-value heads, expected a multiple", |s| {
-            s.layers[0].attention.n_kv_heads = 3;
+            attention(s, 0).n_kv_heads = 3;
         }),
-        ("heads", |s| s.layers[0].attention.n_heads = usize::MAX),
-        ("elements", |s| s.layers[0].attention.head_dim_k = usize::MAX),
-        ("elements", |s| s.layers[0].attention.head_dim_v = 0),
-        ("window of 0 positions", |s| s.layers[0].attention.window = Some(0)),
+        ("heads", |s| attention(s, 0).n_heads = usize::MAX),
+        ("elements", |s| attention(s, 0).head_dim_k = usize::MAX),
+        ("elements", |s| attention(s, 0).head_dim_v = 0),
+        ("window of 0 positions", |s| attention(s, 0).window = Some(0)),
         ("feed-forward length of [0, 1]", |s| {
-            if let FfnKind::Dense(dense) = &mut s.layers[1].ffn.kind {
+            if let FfnKind::Dense(dense) = &mut ffn(s, 1).kind {
                 dense.n_ff = 0;
             }
         }),
-        ("norm `scales`, expected a name that ends in _norm", |s| s.layers[0].ffn.norm_name = "scales"),
+        ("norm `scales`, expected a name that ends in _norm", |s| ffn(s, 0).norm_name = "scales"),
         ("0 experts", |s| moe(s, 0, 0)),
         ("4097 experts", |s| moe(s, 4097, 1)),
         ("0 experts for a token, expected 1 to 4", |s| moe(s, 4, 0)),
@@ -214,20 +224,28 @@ fn an_impossible_specification_is_an_error() {
         ("4 experts in 2 groups of which 3 are used", |s| groups(s, 2, 3)),
         ("3 experts for a token, expected 1 to 2", |s| groups(s, 2, 1)),
         ("Q, K and V clamped to 0, expected a finite number above 0", |s| {
-            s.layers[0].attention.clamp = Some(0.0);
+            attention(s, 0).clamp = Some(0.0);
         }),
-        ("clamped to NaN", |s| s.layers[0].attention.clamp = Some(f32::NAN)),
-        ("a norm of V with weights", |s| s.layers[0].attention.v_norm = Some(s.output_norm)),
+        ("clamped to NaN", |s| attention(s, 0).clamp = Some(f32::NAN)),
+        ("a norm of V with weights", |s| attention(s, 0).v_norm = Some(s.output_norm)),
         ("attention norm `scales`, expected a name that ends in _norm", |s| {
-            s.layers[0].attention.norm_name = "scales";
+            attention(s, 0).norm_name = "scales";
         }),
         ("K and V at rows 64 and 95 of 200", |s| {
-            s.layers[0].attention.fused_rows = Some(FusedRows { k: 64, v: 95, all: 200 });
+            attention(s, 0).fused_rows = Some(FusedRows { k: 64, v: 95, all: 200 });
         }),
         ("K and V at rows 64 and 96 of 127", |s| {
-            s.layers[0].attention.fused_rows = Some(FusedRows { k: 64, v: 96, all: 127 });
+            attention(s, 0).fused_rows = Some(FusedRows { k: 64, v: 96, all: 127 });
         }),
-        ("result times inf", |s| s.layers[0].ffn.scale = Some(f32::INFINITY)),
+        ("neither a mixer nor a feed-forward half", |s| {
+            s.layers[1].attention = None;
+            s.layers[1].ffn = None;
+        }),
+        ("a feed-forward half that reads what the attention reads, and no attention", |s| {
+            s.layers[0].attention = None;
+            ffn(s, 0).input = FfnInput::Attention;
+        }),
+        ("result times inf", |s| ffn(s, 0).scale = Some(f32::INFINITY)),
     ];
     let file = renamed(&small_llama(&plain));
     let mut failed = Vec::new();
@@ -257,15 +275,24 @@ fn a_specification_of_another_model_is_an_error_or_runs() {
         ("blk.0.attn_q_norm.weight is missing", |s| {
             let norm = s.output_norm;
             let (kind, need) = (QkNormKind::WholeRow, Need::Required);
-            s.layers[0].attention.qk_norm = Some(QkNormSpec { kind, norm, need, after_rope: false });
+            attention(s, 0).qk_norm = Some(QkNormSpec { kind, norm, need, after_rope: false });
         }),
-        ("blk.1.attn_sinks.weight is missing", |s| s.layers[1].attention.sinks = true),
+        ("blk.1.attn_sinks.weight is missing", |s| attention(s, 1).sinks = true),
         ("tensor token_embd.weight: expected shape 64 x 95, found 64 x 96", |s| s.n_vocab = 95),
-        ("blk.0.attn_norm.weight has no part in architecture own", |s| s.layers[0].attention.norm = None),
+        ("blk.0.attn_norm.weight has no part in architecture own", |s| attention(s, 0).norm = None),
         ("", |s| s.layers.truncate(1)),
-        ("", |s| s.layers[0].attention.window = Some(1)),
-        ("", |s| s.layers[0].attention.rope = None),
-        ("", |s| s.layers[1].attention.scale = f32::NAN),
+        ("blk.0.attn_norm.weight has no part", |s| s.layers[0].attention = None),
+        ("", |s| {
+            s.layers[1].attention = None;
+            s.layers[1].inert = &["attn_*"];
+        }),
+        ("", |s| {
+            s.layers[0].ffn = None;
+            s.layers[0].inert = &["ffn_*"];
+        }),
+        ("", |s| attention(s, 0).window = Some(1)),
+        ("", |s| attention(s, 0).rope = None),
+        ("", |s| attention(s, 1).scale = f32::NAN),
         ("", |s| s.output_norm.kind = NormKind::Layer),
         ("output_norm.weight has no part", |s| s.output_norm.weighted = false),
         ("", |s| {
@@ -273,26 +300,26 @@ fn a_specification_of_another_model_is_an_error_or_runs() {
             s.inert = &["output_norm*"];
         }),
         ("blk.0.ffn_down.weight has no part", |s| {
-            s.layers[0].ffn.kind = FfnKind::Elementwise(happy_model::spec::Activation::Silu);
+            ffn(s, 0).kind = FfnKind::Elementwise(happy_model::spec::Activation::Silu);
             s.layers[0].inert = &["ffn_gate.weight", "ffn_u*"];
         }),
         ("", |s| {
-            s.layers[0].ffn.kind = FfnKind::Elementwise(happy_model::spec::Activation::Silu);
+            ffn(s, 0).kind = FfnKind::Elementwise(happy_model::spec::Activation::Silu);
             s.layers[0].inert = &["ffn_gate.weight", "ffn_u*", "ffn_down.weight"];
         }),
         ("blk.0.attn_gate.weight is missing", |s| {
             let (width, activation) = (GateWidth::PerHead, happy_model::spec::Activation::Sigmoid);
-            s.layers[0].attention.gate = Some(AttentionGate { width, activation });
+            attention(s, 0).gate = Some(AttentionGate { width, activation });
         }),
         ("blk.0.attn_sub_norm.weight is missing", |s| {
-            s.layers[0].attention.sub_norm = Some(s.output_norm);
+            attention(s, 0).sub_norm = Some(s.output_norm);
         }),
-        ("", |s| s.layers[0].ffn.scale = Some(0.5)),
-        ("", |s| s.layers[0].attention.clamp = Some(1.0)),
-        ("", |s| s.layers[1].ffn.input = FfnInput::Layer(s.output_norm)),
+        ("", |s| ffn(s, 0).scale = Some(0.5)),
+        ("", |s| attention(s, 0).clamp = Some(1.0)),
+        ("", |s| ffn(s, 1).input = FfnInput::Layer(s.output_norm)),
         ("", |s| s.output_norm.eps = -1.0),
         ("", |s| s.n_ctx_train = 0),
-        ("blk.0.ffn_norm.weight has no part", |s| s.layers[0].ffn.input = FfnInput::Attention),
+        ("blk.0.ffn_norm.weight has no part", |s| ffn(s, 0).input = FfnInput::Attention),
     ];
     let file = renamed(&small_llama(&plain));
     let mut failed = Vec::new();

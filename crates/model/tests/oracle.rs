@@ -20,7 +20,7 @@ impl Architecture for Own {
         let norm = rms(params)?;
         let mut spec = decoder(params, norm, ADJACENT)?;
         let v_norm = NormSpec { weighted: false, bias: Need::Never, ..norm };
-        spec.layers.iter_mut().for_each(|l| l.attention.v_norm = Some(v_norm));
+        spec.each_attention(|a| a.v_norm = Some(v_norm));
         Ok(spec)
     }
 }

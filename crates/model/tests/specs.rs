@@ -5,7 +5,7 @@ mod common;
 use common::parse;
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
 use happy_kernels::Kernels;
-use happy_model::spec::{Activation, FfnInput, FfnKind, Need, QkNormKind};
+use happy_model::spec::{Activation, AttentionSpec, FfnInput, FfnKind, FfnSpec, Need, QkNormKind};
 use happy_model::{LoadErrorKind, ModelSpec, Outline};
 
 /// A header: the keys that all have, these, and a token embedding. Layers have no tensors.
@@ -33,22 +33,29 @@ fn header(architecture: &str, keys: &[(&str, OwnedValue)]) -> GgufFile {
 
 type Check = fn(&ModelSpec) -> bool;
 
+/// The attention of a layer that has one.
+fn attention(spec: &ModelSpec, layer: usize) -> AttentionSpec {
+    spec.layers[layer].attention.expect("attention")
+}
+
+/// The feed-forward half of the first layer.
+fn ffn(spec: &ModelSpec) -> FfnSpec {
+    spec.layers[0].ffn.expect("a feed-forward half")
+}
+
 #[test]
 fn branches_by_number_of_layers_or_key() {
     let cases: &[(&str, &[(&str, OwnedValue)], Check)] = &[
-        ("exaone4", &[], |s| {
-            s.layers.iter().all(|l| l.attention.window.is_none() && l.attention.rope == Some(0))
-        }),
+        ("exaone4", &[], |s| s.attentions().all(|a| a.window.is_none() && a.rope == Some(0))),
         ("exaone4", &[("block_count", 64u32.into())], |s| {
-            s.layers.iter().enumerate().all(|(i, l)| {
+            s.attentions().enumerate().all(|(i, a)| {
                 let full = i % 4 == 3;
-                (l.attention.window, l.attention.rope)
-                    == if full { (None, None) } else { (Some(4096), Some(0)) }
+                (a.window, a.rope) == if full { (None, None) } else { (Some(4096), Some(0)) }
             })
         }),
-        ("command-r", &[], |s| s.layers[0].attention.qk_norm.is_none()),
+        ("command-r", &[], |s| attention(s, 0).qk_norm.is_none()),
         ("command-r", &[("block_count", 64u32.into())], |s| {
-            s.layers[63].attention.qk_norm.is_some_and(|n| n.kind == QkNormKind::PerHeadOwnWeight)
+            attention(s, 63).qk_norm.is_some_and(|n| n.kind == QkNormKind::PerHeadOwnWeight)
         }),
         ("bitnet", &[], |s| activation(s) == Some(Activation::Silu)),
         (
@@ -61,13 +68,13 @@ fn branches_by_number_of_layers_or_key() {
             ],
             |s| activation(s) == Some(Activation::ReluSquared),
         ),
-        ("baichuan", &[("block_count", 32u32.into())], |s| s.layers[0].attention.rope == Some(0)),
-        ("baichuan", &[("block_count", 33u32.into())], |s| s.layers[0].attention.rope.is_none()),
-        ("falcon", &[], |s| s.layers[0].ffn.input == FfnInput::Attention),
+        ("baichuan", &[("block_count", 32u32.into())], |s| attention(s, 0).rope == Some(0)),
+        ("baichuan", &[("block_count", 33u32.into())], |s| attention(s, 0).rope.is_none()),
+        ("falcon", &[], |s| ffn(s).input == FfnInput::Attention),
         (
             "gptneox",
             &[("use_parallel_residual", false.into())],
-            |s| matches!(s.layers[0].ffn.input, FfnInput::Norm(norm) if norm.bias == Need::Required),
+            |s| matches!(ffn(s).input, FfnInput::Norm(norm) if norm.bias == Need::Required),
         ),
         ("glm4", &[], |s| s.ropes[0].pairing == happy_model::arch::ADJACENT),
         ("glm4", &[("rope.dimension_sections", vec![4u32, 2, 2, 0].into())], |s| {
@@ -78,7 +85,7 @@ fn branches_by_number_of_layers_or_key() {
             (s.embedding_scale, s.residual_scale, s.logit_scale) == (Some(12.0), Some(0.7), Some(0.25))
         }),
         ("afmoe", &[("expert_count", 4u32.into()), ("expert_used_count", 2u32.into())], |s| {
-            s.layers.iter().map(|l| l.attention.rope).eq([Some(0), Some(0), Some(0), None])
+            s.attentions().map(|a| a.rope).eq([Some(0), Some(0), Some(0), None])
         }),
     ];
     let mut failed = Vec::new();
@@ -93,7 +100,7 @@ fn branches_by_number_of_layers_or_key() {
 }
 
 fn activation(spec: &ModelSpec) -> Option<Activation> {
-    match spec.layers[0].ffn.kind {
+    match ffn(spec).kind {
         FfnKind::Dense(dense) => Some(dense.activation),
         FfnKind::Moe(_) | FfnKind::Elementwise(_) => None,
     }

@@ -22,7 +22,7 @@ pub(super) fn afmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
         spec.ropes.extend(window_rope(p, &spec)?);
         windows(p, &mut spec, window, 4, 1)?;
     }
-    spec.layers.iter_mut().skip(3).step_by(4).for_each(|l| l.attention.rope = None);
+    spec.attentions_mut().skip(3).step_by(4).for_each(|(_, a)| a.rope = None);
     experts(p, &mut spec)?;
     routing(p, &mut spec, Some(Gating::Sigmoid), Need::Required)?;
     shared_experts(&mut spec, None, p.opt_u32("expert_shared_count")?.unwrap_or(0));
@@ -43,5 +43,5 @@ pub(super) fn spark2_5(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 
 fn gate(spec: &mut ModelSpec, width: GateWidth) {
     let gate = AttentionGate { width, activation: Activation::Sigmoid };
-    spec.layers.iter_mut().for_each(|l| l.attention.gate = Some(gate));
+    spec.each_attention(|a| a.gate = Some(gate));
 }

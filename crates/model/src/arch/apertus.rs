@@ -21,10 +21,10 @@ pub(super) fn apertus(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     };
     let (alpha_n, alpha_p) = (values("xielu.alpha_n")?, values("xielu.alpha_p")?);
     let (beta, eps) = (values("xielu.beta")?, values("xielu.eps")?);
+    spec.each_attention(|a| a.out_bias = Need::Optional);
     for (i, layer) in spec.layers.iter_mut().enumerate() {
-        layer.attention.out_bias = Need::Optional;
         layer.inert = &["attn_q_norm.bias", "attn_k_norm.bias"];
-        if let FfnKind::Dense(dense) = &mut layer.ffn.kind {
+        if let Some(FfnKind::Dense(dense)) = layer.ffn_kind_mut() {
             dense.gated = false;
             dense.activation =
                 Activation::Xielu { alpha_n: alpha_n[i], alpha_p: alpha_p[i], beta: beta[i], eps: eps[i] };

@@ -15,7 +15,7 @@ pub(super) fn bitnet(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;
     spec.output = OutputKind::Tied;
-    spec.layers.iter_mut().for_each(|l| l.attention.sub_norm = Some(norm));
+    spec.each_attention(|a| a.sub_norm = Some(norm));
     let squared = (spec.layers.len(), spec.n_embd) == SQUARED;
     each_dense(&mut spec, |d| {
         d.activation = if squared { Activation::ReluSquared } else { Activation::Silu };

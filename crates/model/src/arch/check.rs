@@ -39,9 +39,29 @@ fn problem(spec: &ModelSpec) -> Option<String> {
         return Some(format!("rope.dimension_count is {}, expected 1 to {MAX_WIDTH}", rope.n_rot));
     }
     spec.layers.iter().enumerate().find_map(|(i, layer)| {
-        let found = attention(&layer.attention, &spec.ropes).or_else(|| feed_forward(&layer.ffn));
+        let mixer = layer.attention.as_ref().and_then(|a| attention(a, &spec.ropes));
+        let ffn = || layer.ffn.as_ref().and_then(feed_forward);
+        let found = mixer.or_else(|| recurrent(layer)).or_else(ffn);
         found.map(|problem| format!("layer {i} has {problem}"))
     })
+}
+
+/// What a layer without attention, or with a recurrent mixer, must have.
+fn recurrent(layer: &LayerSpec) -> Option<String> {
+    if let Some(r) = &layer.recurrent {
+        return Some(format!("unsupported {:?}", r.kind));
+    }
+    let (attention, ffn) = (layer.attention.is_some(), layer.ffn.as_ref());
+    if attention {
+        return None;
+    }
+    match ffn.map(|ffn| ffn.input) {
+        None => Some("neither a mixer nor a feed-forward half, expected at least one".to_owned()),
+        Some(FfnInput::Attention | FfnInput::NormOrAttention(_) | FfnInput::Layer(_)) => {
+            Some("a feed-forward half that reads what the attention reads, and no attention".to_owned())
+        }
+        Some(FfnInput::Norm(_) | FfnInput::Residual) => None,
+    }
 }
 
 /// Whether the loader takes a tensor with this name for a norm.

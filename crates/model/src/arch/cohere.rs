@@ -17,7 +17,7 @@ pub(super) fn command_r(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     if spec.layers.len() >= WITH_QK_NORM {
         let (kind, norm) = (QkNormKind::PerHeadOwnWeight, layer_norm(p)?);
         let qk_norm = QkNormSpec { kind, norm, need: Need::Required, after_rope: false };
-        spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+        spec.each_attention(|a| a.qk_norm = Some(qk_norm));
     }
     Ok(spec)
 }
@@ -26,7 +26,7 @@ pub(super) fn command_r(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 pub(super) fn cohere2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     p.f32("logit_scale")?;
     let mut spec = parallel(p)?;
-    spec.layers.iter_mut().for_each(|l| l.attention.rope = None);
+    spec.each_attention(|a| a.rope = None);
     windows(p, &mut spec, p.u32("attention.sliding_window")?, 4, 0)?;
     Ok(spec)
 }
@@ -35,7 +35,7 @@ fn parallel(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, layer_norm(p)?, ADJACENT)?;
     spec.output = OutputKind::Tied;
     spec.logit_scale = p.opt_f32("logit_scale")?.filter(|scale| *scale != 0.0);
-    spec.layers.iter_mut().for_each(|l| l.ffn.input = FfnInput::Attention);
+    spec.each_ffn(|f| f.input = FfnInput::Attention);
     Ok(spec)
 }
 
@@ -54,11 +54,12 @@ pub(super) fn cohere2moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let window = p.u32("attention.sliding_window")?;
     let windowed = windowed(p, &spec, 4, |i, every| i % every != 0)?;
     for (layer, windowed) in spec.layers.iter_mut().zip(windowed) {
-        let routed = matches!(layer.ffn.kind, FfnKind::Moe(_));
-        layer.attention.window = windowed.then_some(window);
-        layer.attention.rope = if windowed { Some(1) } else { Some(0).filter(|_| !routed) };
-        layer.ffn.scale = routed.then_some(0.5);
-        layer.ffn.input = FfnInput::Attention;
+        let (Some(a), Some(f)) = (&mut layer.attention, &mut layer.ffn) else { continue };
+        let routed = matches!(f.kind, FfnKind::Moe(_));
+        a.window = windowed.then_some(window);
+        a.rope = if windowed { Some(1) } else { Some(0).filter(|_| !routed) };
+        f.scale = routed.then_some(0.5);
+        f.input = FfnInput::Attention;
     }
     Ok(spec)
 }

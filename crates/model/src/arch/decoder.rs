@@ -79,7 +79,7 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
             return Err(LoadError::Spec { architecture: p.architecture(), problem });
         }
         layers.push(LayerSpec {
-            attention: AttentionSpec {
+            attention: Some(AttentionSpec {
                 norm: Some(norm),
                 norm_name: names::ATTN_NORM,
                 n_heads,
@@ -102,8 +102,9 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
                 sub_norm: None,
                 out_scale: None,
                 post_norm: None,
-            },
-            ffn: FfnSpec {
+            }),
+            recurrent: None,
+            ffn: Some(FfnSpec {
                 input: FfnInput::Norm(norm),
                 norm_name: names::FFN_NORM,
                 kind: FfnKind::Dense(DenseSpec {
@@ -116,7 +117,7 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
                 }),
                 scale: None,
                 post_norm: None,
-            },
+            }),
             inert: &[],
         });
     }
@@ -192,7 +193,8 @@ pub fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(),
         if n_used == 0 || n_used > n_experts {
             return Err(p.invalid("expert_used_count", &format!("1 to {n_experts}")));
         }
-        layer.ffn.kind = FfnKind::Moe(MoeSpec {
+        let Some(kind) = layer.ffn_kind_mut() else { continue };
+        *kind = FfnKind::Moe(MoeSpec {
             n_experts: n_experts as usize,
             n_used: n_used as usize,
             n_ff: *n_ff as usize,
@@ -213,20 +215,20 @@ pub fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(),
 
 /// Changes every mixture of experts.
 pub fn each_moe(spec: &mut ModelSpec, change: impl Fn(&mut MoeSpec)) {
-    for layer in &mut spec.layers {
-        if let FfnKind::Moe(moe) = &mut layer.ffn.kind {
+    spec.each_ffn(|f| {
+        if let FfnKind::Moe(moe) = &mut f.kind {
             change(moe);
         }
-    }
+    });
 }
 
 /// Changes every dense block.
 pub fn each_dense(spec: &mut ModelSpec, change: impl Fn(&mut DenseSpec)) {
-    for layer in &mut spec.layers {
-        if let FfnKind::Dense(dense) = &mut layer.ffn.kind {
+    spec.each_ffn(|f| {
+        if let FfnKind::Dense(dense) = &mut f.kind {
             change(dense);
         }
-    }
+    });
 }
 
 /// Gives `window` to the layers of the pattern: `attention.sliding_window_pattern` as an array says it layer by layer,
@@ -246,8 +248,10 @@ pub fn windows(
         return Err(p.invalid("attention.sliding_window", "at least 1"));
     }
     for (layer, _) in spec.layers.iter_mut().zip(windowed).filter(|(_, windowed)| *windowed) {
-        layer.attention.window = Some(window);
-        layer.attention.rope = Some(rope);
+        if let Some(a) = &mut layer.attention {
+            a.window = Some(window);
+            a.rope = Some(rope);
+        }
     }
     Ok(())
 }
@@ -277,15 +281,13 @@ pub fn windowed(
 /// Norms of Q and K, head by head with one weight of `head_dim` values.
 pub fn norm_heads(spec: &mut ModelSpec, norm: NormSpec, need: Need, after_rope: bool) {
     let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm, need, after_rope };
-    spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+    spec.each_attention(|a| a.qk_norm = Some(qk_norm));
 }
 
 /// Norms after both halves of every layer.
 pub fn norm_results(spec: &mut ModelSpec, norm: NormSpec) {
-    for layer in &mut spec.layers {
-        layer.attention.post_norm = Some(norm);
-        layer.ffn.post_norm = Some(norm);
-    }
+    spec.each_attention(|a| a.post_norm = Some(norm));
+    spec.each_ffn(|f| f.post_norm = Some(norm));
 }
 
 /// The first rotation with the base of windowed layers, `rope.freq_base_swa`, where the file has it.

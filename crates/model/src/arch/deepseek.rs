@@ -38,7 +38,7 @@ pub(super) fn bailingmoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, ADJACENT)?;
     spec.output = OutputKind::Own;
     let n_rot = spec.ropes.first().map_or(1, |r| r.n_rot);
-    spec.layers.iter_mut().for_each(|l| l.attention.scale = inv_sqrt(n_rot));
+    spec.each_attention(|a| a.scale = inv_sqrt(n_rot));
     experts(p, &mut spec)?;
     routing(p, &mut spec, Some(Gating::Softmax), Need::Never)?;
     shared_experts(&mut spec, None, p.u32("expert_shared_count")?);

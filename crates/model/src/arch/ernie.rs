@@ -35,8 +35,9 @@ pub(super) fn ernie4_5_moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     shared_experts(&mut spec, Some(shared), u32::from(shared > 0));
     for (i, layer) in spec.layers.iter_mut().enumerate() {
         let has = |part| p.gguf().tensor(&names::block(i, part, "weight")).is_some();
-        if matches!(layer.ffn.kind, FfnKind::Dense(_)) && !has("ffn_up") && has("ffn_up_exps") {
-            layer.ffn.kind = FfnKind::Elementwise(Activation::Silu);
+        let Some(ffn) = &mut layer.ffn else { continue };
+        if matches!(ffn.kind, FfnKind::Dense(_)) && !has("ffn_up") && has("ffn_up_exps") {
+            ffn.kind = FfnKind::Elementwise(Activation::Silu);
             layer.inert = &["attn_output.bias", "ffn_gate*", "ffn_up*", "ffn_down*", "exp_probs_b*"];
         }
     }
@@ -47,6 +48,6 @@ pub(super) fn ernie4_5_moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 pub(super) fn paddleocr(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     rope::sections(p, &spec)?;
-    spec.layers.iter_mut().for_each(|l| l.attention.out_bias = Need::Optional);
+    spec.each_attention(|a| a.out_bias = Need::Optional);
     Ok(spec)
 }

@@ -24,11 +24,11 @@ pub(super) fn exaone4(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     norm_heads(&mut spec, norm, Need::Required, false);
     norm_results(&mut spec, norm);
     let has_windows = spec.layers.len() == WITH_WINDOWS;
-    for layer in &mut spec.layers {
-        layer.attention.norm = None;
-        layer.attention.rope = Some(0).filter(|_| !has_windows);
-        layer.ffn.input = FfnInput::Residual;
-    }
+    spec.each_attention(|a| {
+        a.norm = None;
+        a.rope = Some(0).filter(|_| !has_windows);
+    });
+    spec.each_ffn(|f| f.input = FfnInput::Residual);
     if has_windows {
         let window = p.opt_u32("attention.sliding_window")?.unwrap_or(4096);
         windows(p, &mut spec, window, 4, 0)?;
@@ -42,7 +42,7 @@ pub(super) fn exaone_moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = exaone(p)?;
     norm_heads(&mut spec, norm, Need::Required, false);
-    spec.layers.iter_mut().for_each(|l| l.attention.rope = None);
+    spec.each_attention(|a| a.rope = None);
     windows(p, &mut spec, p.u32("attention.sliding_window")?, 4, 0)?;
     experts(p, &mut spec)?;
     routing(p, &mut spec, None, Need::Optional)?;

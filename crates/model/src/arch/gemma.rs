@@ -2,7 +2,9 @@
 
 use happy_kernels::ops::Activation;
 
-use super::decoder::{HALVES, decoder, each_dense, inv_sqrt, norm_heads, rms, window_rope, windows};
+use super::decoder::{
+    HALVES, decoder, each_dense, inv_sqrt, norm_heads, norm_results, rms, window_rope, windows,
+};
 use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{ModelSpec, Need, OutputKind, RopeParams};
@@ -21,7 +23,7 @@ pub(super) fn gemma2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = gemma(p)?;
     post_norms(p, &mut spec, 46)?;
     let cap = p.opt_f32("attn_logit_softcapping")?.unwrap_or(50.0);
-    spec.layers.iter_mut().for_each(|l| l.attention.soft_cap = Some(cap));
+    spec.each_attention(|a| a.soft_cap = Some(cap));
     spec.final_soft_cap = Some(p.opt_f32("final_logit_softcapping")?.unwrap_or(30.0));
     let window = p.opt_u32("attention.sliding_window")?.unwrap_or(4096);
     spec.ropes.extend(window_rope(p, &spec)?);
@@ -52,12 +54,9 @@ fn post_norms(p: &Params<'_>, spec: &mut ModelSpec, layers_of_27b: usize) -> Res
     let norm = rms(p)?;
     let is_27b = spec.layers.len() == layers_of_27b;
     let n_embd = spec.n_embd;
-    for layer in &mut spec.layers {
-        layer.attention.post_norm = Some(norm);
-        layer.ffn.post_norm = Some(norm);
-        if is_27b {
-            layer.attention.scale = inv_sqrt(n_embd / layer.attention.n_heads);
-        }
+    norm_results(spec, norm);
+    if is_27b {
+        spec.each_attention(|a| a.scale = inv_sqrt(n_embd / a.n_heads));
     }
     Ok(())
 }

@@ -33,6 +33,6 @@ pub(super) fn glm4moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     experts(p, &mut spec)?;
     routing(p, &mut spec, Some(Gating::Sigmoid), Need::Required)?;
     shared_experts(&mut spec, None, p.u32("expert_shared_count")?);
-    spec.layers.iter_mut().for_each(|l| l.ffn.norm_name = names::ATTN_POST_NORM);
+    spec.each_ffn(|f| f.norm_name = names::ATTN_POST_NORM);
     Ok(spec)
 }

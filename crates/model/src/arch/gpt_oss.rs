@@ -21,12 +21,12 @@ pub(super) fn gpt_oss(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
         moe.activation = Activation::SwigluOai { alpha: 1.702, limit: 7.0 };
         moe.bias = Need::Required;
     });
-    for layer in &mut spec.layers {
-        layer.attention.out_bias = Need::Required;
-        layer.attention.sinks = true;
-        layer.ffn.norm_name = names::ATTN_POST_NORM;
-    }
-    if spec.layers.iter().any(|l| spec.ropes.iter().any(|r| r.n_rot != l.attention.head_dim_k)) {
+    spec.each_attention(|a| {
+        a.out_bias = Need::Required;
+        a.sinks = true;
+    });
+    spec.each_ffn(|f| f.norm_name = names::ATTN_POST_NORM);
+    if spec.attentions().any(|a| spec.ropes.iter().any(|r| r.n_rot != a.head_dim_k)) {
         return Err(p.invalid("rope.dimension_count", "the number of elements of a head"));
     }
     spec.ropes.extend(window_rope(p, &spec)?);

@@ -10,7 +10,7 @@ use crate::spec::{ModelSpec, SharedExpertSpec};
 pub(super) fn granite(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = granitemoe(p)?;
     if p.opt_bool("rope.scaling.finetuned")? == Some(false) {
-        spec.layers.iter_mut().for_each(|l| l.attention.rope = None);
+        spec.each_attention(|a| a.rope = None);
     }
     Ok(spec)
 }
@@ -26,7 +26,7 @@ pub(super) fn granitemoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     spec.residual_scale = p.opt_f32("residual_scale")?.filter(|s| *s != 0.0);
     spec.embedding_scale = p.opt_f32("embedding_scale")?.filter(|s| *s != 0.0);
     if let Some(scale) = p.opt_f32("attention.scale")?.filter(|s| *s != 0.0) {
-        spec.layers.iter_mut().for_each(|l| l.attention.scale = scale);
+        spec.each_attention(|a| a.scale = scale);
     }
     if let Some(n_ff) = p.opt_u32("expert_shared_feed_forward_length")?.filter(|n| *n > 0) {
         let n_ff = n_ff as usize;
@@ -41,9 +41,9 @@ pub(super) fn granite_swa(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = granite(p)?;
     windows(p, &mut spec, p.u32("attention.sliding_window")?, 0, 0)?;
     let rotated = p.opt_array("attention.rope_pattern", spec.layers.len())?;
-    for (i, layer) in spec.layers.iter_mut().enumerate() {
-        layer.attention.sinks = true;
-        layer.attention.rope = Some(0).filter(|_| rotated.as_ref().is_none_or(|r| r[i] != 0));
+    for (i, a) in spec.attentions_mut() {
+        a.sinks = true;
+        a.rope = Some(0).filter(|_| rotated.as_ref().is_none_or(|r| r[i] != 0));
     }
     each_moe(&mut spec, |moe| {
         if let Some(shared) = &mut moe.shared {

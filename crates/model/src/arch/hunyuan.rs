@@ -16,7 +16,7 @@ pub(super) fn hunyuan(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     rope::sections(p, &spec)?;
     norm_heads(&mut spec, norm, Need::Required, true);
     if let Some(alpha) = p.opt_f32("rope.scaling.alpha")?.filter(|alpha| *alpha > 0.0) {
-        let head_dim = spec.layers.first().map_or(0, |l| l.attention.head_dim_k) as f64;
+        let head_dim = spec.attentions().next().map_or(0, |a| a.head_dim_k) as f64;
         let stretch = libm::pow(f64::from(alpha), head_dim / (head_dim - 2.0));
         spec.ropes.iter_mut().for_each(|r| r.theta = (f64::from(r.theta) * stretch) as f32);
     }

@@ -10,8 +10,7 @@ use crate::spec::{Activation, ModelSpec, Need, OutputKind, RopeFactors, Temperat
 /// Llama: the decoder itself, with biases where the file has them; experts where it counts some.
 pub(super) fn llama(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let spec = family(p)?;
-    let rotates_all =
-        spec.layers.iter().all(|l| spec.ropes.first().is_some_and(|r| r.n_rot == l.attention.head_dim_k));
+    let rotates_all = spec.attentions().all(|a| spec.ropes.first().is_some_and(|r| r.n_rot == a.head_dim_k));
     if !rotates_all {
         return Err(p.invalid("rope.dimension_count", "the number of elements of a head"));
     }
@@ -23,7 +22,7 @@ pub(super) fn family(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, ADJACENT)?;
     let factors = rope::llama_factors(p)?;
     spec.ropes.iter_mut().for_each(|r| r.factors = factors);
-    spec.layers.iter_mut().for_each(|l| l.attention.out_bias = Need::Optional);
+    spec.each_attention(|a| a.out_bias = Need::Optional);
     each_dense(&mut spec, |d| d.bias = Need::Optional);
     if p.opt_u32("expert_count")?.unwrap_or(0) > 0 {
         let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
@@ -48,7 +47,7 @@ pub(super) fn mistral3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
         if floor == 0 {
             return Err(p.invalid("rope.scaling.original_context_length", "at least 1"));
         }
-        spec.layers.iter_mut().for_each(|l| l.attention.temperature = Some(TemperatureSpec { scale, floor }));
+        spec.each_attention(|a| a.temperature = Some(TemperatureSpec { scale, floor }));
     }
     Ok(spec)
 }
@@ -56,9 +55,7 @@ pub(super) fn mistral3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 /// SmolLM3: no rotation in every fourth layer.
 pub(super) fn smollm3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, ADJACENT)?;
-    for layer in spec.layers.iter_mut().skip(3).step_by(4) {
-        layer.attention.rope = None;
-    }
+    spec.attentions_mut().skip(3).step_by(4).for_each(|(_, a)| a.rope = None);
     Ok(spec)
 }
 
@@ -101,7 +98,7 @@ pub(super) fn baichuan(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     match spec.layers.len() {
         32 => {}
         40 => return Err(p.unsupported("block_count", Some("32 layers (without ALiBi)"))),
-        _ => spec.layers.iter_mut().for_each(|l| l.attention.rope = None),
+        _ => spec.each_attention(|a| a.rope = None),
     }
     Ok(spec)
 }
@@ -126,10 +123,10 @@ pub(super) fn pangu(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     spec.output_bias = Need::Optional;
     spec.inert = &["rope_freqs.weight"];
-    for layer in &mut spec.layers {
-        layer.attention.qkv_bias = Need::Required;
-        layer.attention.out_bias = Need::Required;
-    }
+    spec.each_attention(|a| {
+        a.qkv_bias = Need::Required;
+        a.out_bias = Need::Required;
+    });
     Ok(spec)
 }
 

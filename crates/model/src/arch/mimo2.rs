@@ -25,9 +25,11 @@ pub(super) fn mimo2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     });
     let out_scale = p.opt_f32("attention.value_scale")?.filter(|scale| *scale != 0.0 && *scale != 1.0);
     for (i, layer) in spec.layers.iter_mut().enumerate() {
-        layer.attention.out_scale = out_scale;
-        layer.attention.qkv_bias = Need::Never;
-        layer.attention.sinks = p.gguf().tensor(&names::block(i, "attn_sinks", "weight")).is_some();
+        if let Some(a) = &mut layer.attention {
+            a.out_scale = out_scale;
+            a.qkv_bias = Need::Never;
+            a.sinks = p.gguf().tensor(&names::block(i, "attn_sinks", "weight")).is_some();
+        }
         layer.inert = &[
             "attn_q.bias",
             "attn_k.bias",
@@ -47,7 +49,7 @@ pub(super) fn minimax_m2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     spec.output = OutputKind::Own;
     let (kind, need) = (QkNormKind::WholeRow, Need::Required);
     let qk_norm = QkNormSpec { kind, norm, need, after_rope: false };
-    spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+    spec.each_attention(|a| a.qk_norm = Some(qk_norm));
     let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
     mixture(p, &mut spec, &n_ff)?;
     routing(p, &mut spec, None, Need::Required)?;

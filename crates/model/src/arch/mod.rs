@@ -21,9 +21,7 @@
 //!         let norm = rms(p)?;
 //!         let mut spec = decoder(p, norm, HALVES)?;
 //!         norm_heads(&mut spec, norm, Need::Required, false);
-//!         for layer in spec.layers.iter_mut().skip(3).step_by(4) {
-//!             layer.attention.rope = None;
-//!         }
+//!         spec.attentions_mut().skip(3).step_by(4).for_each(|(_, a)| a.rope = None);
 //!         Ok(spec)
 //!     }
 //! }

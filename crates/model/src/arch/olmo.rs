@@ -1,6 +1,6 @@
 //! OLMo 1, OLMo 2, OLMo 3 (which has OLMo 2's name in files) and OLMoE; DBRX.
 
-use super::decoder::{ADJACENT, HALVES, decoder, each_moe, layer_norm, mixture, rms, windows};
+use super::decoder::{ADJACENT, HALVES, decoder, each_moe, layer_norm, mixture, norm_results, rms, windows};
 use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{FfnInput, ModelSpec, Need, NormSpec, OutputKind, QkNormKind, QkNormSpec, RopeParams};
@@ -10,12 +10,9 @@ use crate::spec::{FfnInput, ModelSpec, Need, NormSpec, OutputKind, QkNormKind, Q
 pub(super) fn olmo2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = normed(p)?;
-    for layer in &mut spec.layers {
-        layer.attention.norm = None;
-        layer.attention.post_norm = Some(norm);
-        layer.ffn.input = FfnInput::Residual;
-        layer.ffn.post_norm = Some(norm);
-    }
+    norm_results(&mut spec, norm);
+    spec.each_attention(|a| a.norm = None);
+    spec.each_ffn(|f| f.input = FfnInput::Residual);
     let window = p.opt_u32("attention.sliding_window")?.unwrap_or(0);
     if window > 0 {
         let plain = spec.ropes.first().map(|r| RopeParams {
@@ -44,7 +41,7 @@ pub(super) fn olmo(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = NormSpec { weighted: false, ..layer_norm(p)? };
     let mut spec = decoder(p, norm, ADJACENT)?;
     let clamp = p.opt_f32("attention.clamp_kqv")?.filter(|c| *c > 0.0);
-    spec.layers.iter_mut().for_each(|l| l.attention.clamp = clamp);
+    spec.each_attention(|a| a.clamp = clamp);
     Ok(spec)
 }
 
@@ -54,7 +51,7 @@ fn normed(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, norm, HALVES)?;
     spec.output = OutputKind::Own;
     let qk_norm = QkNormSpec { kind: QkNormKind::WholeRow, norm, need: Need::Required, after_rope: false };
-    spec.layers.iter_mut().for_each(|l| l.attention.qk_norm = Some(qk_norm));
+    spec.each_attention(|a| a.qk_norm = Some(qk_norm));
     Ok(spec)
 }
 
@@ -66,9 +63,7 @@ pub(super) fn dbrx(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
     mixture(p, &mut spec, &n_ff)?;
     let clamp = p.f32("attention.clamp_kqv")?;
-    for layer in &mut spec.layers {
-        layer.attention.clamp = Some(clamp).filter(|c| *c > 0.0);
-        layer.ffn.norm_name = "attn_output_norm";
-    }
+    spec.each_attention(|a| a.clamp = Some(clamp).filter(|c| *c > 0.0));
+    spec.each_ffn(|f| f.norm_name = "attn_output_norm");
     Ok(spec)
 }

@@ -20,11 +20,11 @@ pub(super) fn phimoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = phi3(p)?;
     let n_ff = p.per_layer("feed_forward_length", spec.layers.len())?;
     mixture(p, &mut spec, &n_ff)?;
-    for layer in &mut spec.layers {
-        layer.attention.norm = Some(norm);
-        layer.attention.out_bias = Need::Required;
-        layer.ffn.input = FfnInput::Norm(norm);
-    }
+    spec.each_attention(|a| {
+        a.norm = Some(norm);
+        a.out_bias = Need::Required;
+    });
+    spec.each_ffn(|f| f.input = FfnInput::Norm(norm));
     spec.output_norm = norm;
     spec.output = OutputKind::Own;
     spec.output_bias = Need::Required;
@@ -37,11 +37,11 @@ pub(super) fn phi2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, norm, HALVES)?;
     spec.output = OutputKind::Own;
     spec.output_bias = Need::Required;
-    for layer in &mut spec.layers {
-        layer.attention.qkv_bias = Need::Required;
-        layer.attention.out_bias = Need::Required;
-        layer.ffn.input = FfnInput::Attention;
-    }
+    spec.each_attention(|a| {
+        a.qkv_bias = Need::Required;
+        a.out_bias = Need::Required;
+    });
+    spec.each_ffn(|f| f.input = FfnInput::Attention);
     each_dense(&mut spec, |d| {
         d.gated = false;
         d.activation = Activation::Gelu;

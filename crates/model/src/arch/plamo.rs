@@ -9,7 +9,7 @@ use crate::spec::{FfnInput, ModelSpec, Need, OutputKind, RopeParams};
 pub(super) fn plamo(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     spec.output = OutputKind::Own;
-    spec.layers.iter_mut().for_each(|l| l.ffn.input = FfnInput::Attention);
+    spec.each_ffn(|f| f.input = FfnInput::Attention);
     Ok(spec)
 }
 

@@ -76,10 +76,10 @@ pub(super) fn qwen(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     spec.output = OutputKind::Own;
     each_dense(&mut spec, |d| d.n_ff /= 2);
     let all = 3 * spec.n_embd;
-    for layer in &mut spec.layers {
-        let (q, k) = (layer.attention.q_dim(), layer.attention.k_dim());
-        layer.attention.fused_rows = Some(FusedRows { k: q, v: q.saturating_add(k), all });
-    }
+    spec.each_attention(|a| {
+        let (q, k) = (a.q_dim(), a.k_dim());
+        a.fused_rows = Some(FusedRows { k: q, v: q.saturating_add(k), all });
+    });
     Ok(spec)
 }
 
@@ -88,12 +88,10 @@ pub(super) fn qwen(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 pub(super) fn cogvlm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
     let third = spec.n_embd;
-    for layer in &mut spec.layers {
-        layer.attention.fused_rows = Some(FusedRows { k: third, v: 2 * third, all: 3 * third });
-        layer.inert = &["vis_*"];
-    }
+    spec.each_attention(|a| a.fused_rows = Some(FusedRows { k: third, v: 2 * third, all: 3 * third }));
+    spec.layers.iter_mut().for_each(|l| l.inert = &["vis_*"]);
+    let n_rot = spec.attentions().next().map_or(0, |a| a.head_dim_k);
     for rope in &mut spec.ropes {
-        let n_rot = spec.layers.first().map_or(0, |l| l.attention.head_dim_k);
         *rope =
             RopeParams { n_rot, theta: 10000.0, freq_scale: 1.0, ext_factor: 0.0, attn_factor: 1.0, ..*rope };
     }
@@ -120,12 +118,12 @@ pub(super) fn maple(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     spec.output = OutputKind::Own;
     let local = window_rope(p, &spec)?;
     spec.ropes.extend(local);
-    spec.layers.iter_mut().for_each(|l| l.attention.rope = None);
+    spec.each_attention(|a| a.rope = None);
     windows(p, &mut spec, p.u32("attention.sliding_window")?, 0, 1)?;
     let limits = p.opt_f32_per_layer("swiglu_clamp_exp", spec.layers.len())?;
     let limits = limits.ok_or_else(|| LoadError::MissingKey { key: p.key("swiglu_clamp_exp") })?;
     for (layer, limit) in spec.layers.iter_mut().zip(limits) {
-        if let FfnKind::Moe(moe) = &mut layer.ffn.kind
+        if let Some(FfnKind::Moe(moe)) = layer.ffn_kind_mut()
             && limit > 0.0
         {
             moe.activation = Activation::SwigluClamped { limit };

@@ -9,6 +9,6 @@ use crate::spec::ModelSpec;
 /// Seed-OSS: the decoder; the feed-forward norm is stored as `post_attention_norm`.
 pub(super) fn seed_oss(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, rms(p)?, HALVES)?;
-    spec.layers.iter_mut().for_each(|l| l.ffn.norm_name = names::ATTN_POST_NORM);
+    spec.each_ffn(|f| f.norm_name = names::ATTN_POST_NORM);
     Ok(spec)
 }

@@ -23,9 +23,9 @@ pub(super) fn smallthinker(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     if window > 0 {
         spec.ropes.extend(window_rope(p, &spec)?);
         let windowed = windowed(p, &spec, 4, |i, every| i % every != 0)?;
-        for (i, (layer, windowed)) in spec.layers.iter_mut().zip(windowed).enumerate() {
-            layer.attention.window = windowed.then_some(window);
-            layer.attention.rope = Some(usize::from(windowed)).filter(|_| i % 4 != 0);
+        for (i, a) in spec.attentions_mut() {
+            a.window = Some(window).filter(|_| windowed[i]);
+            a.rope = Some(usize::from(windowed[i])).filter(|_| i % 4 != 0);
         }
     }
     Ok(spec)

@@ -18,9 +18,7 @@ pub(super) fn stablelm(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
         need: Need::Optional,
         after_rope: false,
     };
-    for layer in &mut spec.layers {
-        layer.attention.qk_norm = Some(qk_norm);
-        layer.ffn.input = FfnInput::NormOrAttention(NormSpec { bias: Need::Optional, ..plain });
-    }
+    spec.each_attention(|a| a.qk_norm = Some(qk_norm));
+    spec.each_ffn(|f| f.input = FfnInput::NormOrAttention(NormSpec { bias: Need::Optional, ..plain }));
     Ok(spec)
 }

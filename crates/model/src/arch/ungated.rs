@@ -39,7 +39,7 @@ pub(super) fn gptneox(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     };
     if parallel {
         let norm = spec.output_norm;
-        spec.layers.iter_mut().for_each(|l| l.ffn.input = FfnInput::Layer(norm));
+        spec.each_ffn(|f| f.input = FfnInput::Layer(norm));
     }
     Ok(spec)
 }
@@ -50,11 +50,12 @@ pub(super) fn falcon(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     spec.output = OutputKind::OwnOrTied;
     let norm = spec.output_norm;
     for (i, layer) in spec.layers.iter_mut().enumerate() {
-        layer.ffn.input = FfnInput::Attention;
+        let (Some(a), Some(f)) = (&mut layer.attention, &mut layer.ffn) else { continue };
+        f.input = FfnInput::Attention;
         if p.gguf().tensor(&names::block(i, names::ATTN_NORM_2, "weight")).is_some() {
-            layer.attention.norm_name = names::ATTN_NORM_2;
-            layer.ffn.norm_name = names::ATTN_NORM;
-            layer.ffn.input = FfnInput::Layer(norm);
+            a.norm_name = names::ATTN_NORM_2;
+            f.norm_name = names::ATTN_NORM;
+            f.input = FfnInput::Layer(norm);
         }
     }
     Ok(spec)
@@ -71,7 +72,7 @@ pub(super) fn orion(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 /// Biases of the norms, and as `bias` says of the attention's output and the blocks.
 fn ungated(p: &Params<'_>, activation: Activation, bias: Need) -> Result<ModelSpec, LoadError> {
     let mut spec = orion(p)?;
-    spec.layers.iter_mut().for_each(|l| l.attention.out_bias = bias);
+    spec.each_attention(|a| a.out_bias = bias);
     each_dense(&mut spec, |d| {
         d.gated = false;
         d.activation = activation;

@@ -8,11 +8,11 @@ use super::pass::Step;
 use super::rows;
 use crate::error::ForwardError;
 use crate::scratch::{BlockIo, Buf, Inner, Scratch};
-use crate::weights::{FfnIn, Mlp, PartsNorm, kinds};
+use crate::weights::{FeedForward, FfnIn, Mlp, PartsNorm, kinds};
 
 /// `normed = norm(x)`, if the half reads that.
 pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
-    if let FfnIn::Norm(norm) = &step.weights.ffn_in {
+    if let Some(FfnIn::Norm(norm)) = step.weights.ffn_in() {
         let (n, n_embd) = (step.n, step.n_embd);
         rows::norm(step.cx, norm, s.x.mat(n, n_embd), s.io.normed_mut(n, n_embd));
     }
@@ -20,10 +20,10 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
 
 /// What the half reads.
 pub(super) fn input<'s>(step: &Step<'_>, x: &'s Buf, io: &'s BlockIo, attn_input: &'s Buf) -> Mat<'s> {
-    match step.weights.ffn_in {
-        FfnIn::Norm(_) => io.normed(step.n, step.n_embd),
-        FfnIn::Residual => x.mat(step.n, step.n_embd),
-        FfnIn::Attention | FfnIn::Layer(_) => attn_input.mat(step.n, step.n_embd),
+    match step.weights.ffn_in() {
+        Some(FfnIn::Norm(_)) => io.normed(step.n, step.n_embd),
+        None | Some(FfnIn::Residual) => x.mat(step.n, step.n_embd),
+        Some(FfnIn::Attention | FfnIn::Layer(_)) => attn_input.mat(step.n, step.n_embd),
     }
 }
 
@@ -42,10 +42,10 @@ pub(super) fn dense(step: &Step<'_>, s: &mut Scratch, mlp: &Mlp) -> Result<(), F
 /// `ffn_out = act(x)`
 pub(super) fn elementwise(step: &Step<'_>, s: &mut Scratch, activation: Activation) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
-    let other = match step.weights.ffn_in {
-        FfnIn::Norm(_) => None, // it is where the result goes
-        FfnIn::Residual => Some(s.x.mat(n, n_embd)),
-        FfnIn::Attention | FfnIn::Layer(_) => Some(s.attn_input.mat(n, n_embd)),
+    let other = match step.weights.ffn_in() {
+        Some(FfnIn::Norm(_)) => None, // it is where the result goes
+        None | Some(FfnIn::Residual) => Some(s.x.mat(n, n_embd)),
+        Some(FfnIn::Attention | FfnIn::Layer(_)) => Some(s.attn_input.mat(n, n_embd)),
     };
     rows::each_row(cx, s.io.ffn_out_mut(n, n_embd), &|i, row, _| {
         if let Some(other) = &other {
@@ -104,12 +104,12 @@ pub(super) fn mlp_inner(
 }
 
 /// `x += norm(ffn_out * scale) * residual_scale`
-pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
+pub(super) fn add(step: &Step<'_>, ffn: &FeedForward, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
-    if let Some(scale) = step.spec.ffn.scale {
+    if let Some(scale) = ffn.scale {
         rows::each_row(cx, s.io.ffn_out_mut(n, n_embd), &|_, row, _| (cx.kernels.ops.scale)(row, scale));
     }
-    let ffn_out = match &step.weights.ffn_post_norm {
+    let ffn_out = match &ffn.post_norm {
         Some(norm) => {
             rows::norm(cx, norm, s.io.ffn_out(n, n_embd), s.inner.post_normed_mut(n, n_embd));
             s.inner.post_normed(n, n_embd)

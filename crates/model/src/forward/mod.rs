@@ -12,6 +12,7 @@
 mod attention;
 mod ends;
 mod ffn;
+mod mixer;
 mod moe;
 mod pass;
 mod rows;
@@ -28,6 +29,7 @@ use crate::kv::{KvCache, Pages};
 use crate::model::Model;
 use crate::output::Output;
 use crate::scratch::Scratch;
+use crate::spec::LayerSpec;
 use crate::weights::Ffn;
 use pass::{Pass, Step};
 
@@ -116,12 +118,14 @@ impl Model {
         let pass = Pass { model: self, cx, batch, long };
         ends::start(&pass, s);
         let (mut pages, n_layers, all_rows) = (kv.pages(), self.n_layers(), hook.all_rows());
+        // after it, no layer looks at other rows
+        let last_mixer = self.spec().layers.iter().rposition(LayerSpec::mixes).unwrap_or(n_layers);
         let mut n = batch.len();
         for index in 0..n_layers {
             if cx.cancelled() {
                 return Err(ForwardError::Cancelled);
             }
-            let last = index + 1 == n_layers && !all_rows;
+            let last = index == last_mixer && !all_rows;
             n = layer(pass.step(index, n), s, &mut pages, last)?;
             if n == 0 {
                 return Ok(End::Done);
@@ -140,8 +144,8 @@ impl Model {
     }
 }
 
-/// One layer of the model. Returns how many rows of the residual stream `x` go on: all of them, or, after the `last` layer,
-/// those of which something is wanted.
+/// One layer of the model. Returns how many rows of the residual stream `x` go on: all of them, or, after the `last` one with
+/// a mixer, those of which something is wanted.
 fn layer(
     mut step: Step<'_>,
     s: &mut Scratch,
@@ -149,26 +153,33 @@ fn layer(
     last: bool,
 ) -> Result<usize, ForwardError> {
     moe::score_early(&step, s)?; //                     scores = router x, for a router that reads the layer's input
-    attention::project(&step, s)?; //                   q, k, v = Wq norm(x), Wk norm(x), Wv norm(x)
-    attention::rotate(&step, s); //                     q, k = rope(norm(q)), rope(norm(k))
-    attention::store(&step, s, pages)?; //              cache = k, v
+    mixer::norm(&step, s); //                           normed = norm(x)
+    if let Some(w) = &step.weights.attention {
+        attention::project(&step, w, s)?; //            q, k, v = Wq normed, Wk normed, Wv normed
+        attention::rotate(&step, w, s); //              q, k = rope(norm(q)), rope(norm(k))
+        attention::store(&step, w, s, pages)?; //       cache = k, v
+    }
     if last {
-        step.n = attention::keep_wanted(&step, s); //   the other rows were needed for their keys and values
+        step.n = mixer::keep_wanted(&step, s); //       the other rows were needed for what the cache has of them
         if step.n == 0 {
             return Ok(0);
         }
     }
-    attention::attend(&step, s, pages); //              heads = attention(q, cache)
-    attention::gate(&step, s); //                       heads = norm(heads * act(gates))
-    attention::add(&step, s)?; //                       x += norm(Wo heads)
-
-    ffn::norm(&step, s); //                             normed = norm(x)
-    match &step.weights.ffn {
-        Ffn::Elementwise(act) => ffn::elementwise(&step, s, *act), // ffn_out = act(normed)
-        Ffn::Dense(mlp) => ffn::dense(&step, s, mlp)?, // ffn_out = down(act(gate normed) * up normed)
-        Ffn::Moe(moe) => moe::mixture(&step, s, moe)?, // ffn_out = weighted sum of the best experts' results
+    if let Some(w) = &step.weights.attention {
+        attention::attend(&step, w, s, pages); //       heads = attention(q, cache)
+        attention::gate(&step, w, s); //                heads = norm(heads * act(gates))
+        attention::out(&step, w, s)?; //                mixed = Wo heads
+        mixer::add(&step, s); //                        x += norm(mixed)
     }
-    ffn::add(&step, s); //                              x += norm(ffn_out)
+    if let Some(ffn) = &step.weights.ffn {
+        ffn::norm(&step, s); //                         normed = norm(x)
+        match &ffn.block {
+            Ffn::Elementwise(act) => ffn::elementwise(&step, s, *act), // ffn_out = act(normed)
+            Ffn::Dense(mlp) => ffn::dense(&step, s, mlp)?, // ffn_out = down(act(gate normed) * up normed)
+            Ffn::Moe(moe) => moe::mixture(&step, s, moe)?, // ffn_out = weighted sum of the best experts' results
+        }
+        ffn::add(&step, ffn, s); //                     x += norm(ffn_out)
+    }
     check_finite(&step, s)?;
     Ok(step.n)
 }

@@ -17,7 +17,7 @@ use super::rows;
 use crate::error::ForwardError;
 use crate::scratch::{Inner, MoeScratch, Scratch};
 use crate::spec::{MoeSpec, RouterInput};
-use crate::weights::{Ffn, Moe, SharedExpert, kinds};
+use crate::weights::{Moe, SharedExpert, kinds};
 
 /// `ffn_out = experts(x)`
 pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), ForwardError> {
@@ -47,10 +47,7 @@ pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), F
 
 /// The layer's mixture if its router reads what enters the layer.
 pub(super) fn early_router<'a>(step: &Step<'a>) -> Option<&'a Moe> {
-    match &step.weights.ffn {
-        Ffn::Moe(moe) if moe.spec.router_input == RouterInput::Layer => Some(moe),
-        _ => None,
-    }
+    step.weights.moe().filter(|moe| moe.spec.router_input == RouterInput::Layer)
 }
 
 /// The scores of a router that reads what enters the layer, before the attention changes it.

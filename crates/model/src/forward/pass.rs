@@ -5,7 +5,7 @@ use happy_kernels::Ctx;
 use crate::batch::Batch;
 use crate::error::ForwardError;
 use crate::model::Model;
-use crate::spec::{LayerSpec, ModelSpec};
+use crate::spec::ModelSpec;
 use crate::weights::Layer;
 
 /// A forward pass.
@@ -25,7 +25,6 @@ pub(super) struct Step<'a> {
     pub(super) model: &'a ModelSpec,
     /// Index of the layer.
     pub(super) layer: usize,
-    pub(super) spec: &'a LayerSpec,
     pub(super) weights: &'a Layer,
     /// Width of the residual stream.
     pub(super) n_embd: usize,
@@ -39,9 +38,9 @@ impl<'a> Pass<'a> {
     /// A layer whose first step works on `n` rows.
     pub(super) fn step(&self, layer: usize, n: usize) -> Step<'a> {
         let (model, weights) = (self.model.spec(), self.model.weights());
-        let (spec, weights) = (&model.layers[layer], &weights.layers[layer]);
+        let weights = &weights.layers[layer];
         let has_float_matrices = self.model.has_float_matrices();
-        Step { cx: self.cx, model, layer, spec, weights, n_embd: model.n_embd, n, has_float_matrices }
+        Step { cx: self.cx, model, layer, weights, n_embd: model.n_embd, n, has_float_matrices }
     }
 }
 

@@ -25,8 +25,8 @@ impl KvType {
     }
 }
 
-/// Where a layer's keys and values lie in a page, in elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a layer's keys and values lie in a page, in elements; all 0 for a layer without attention.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LayerLayout {
     pub(crate) k_offset: usize,
     pub(crate) v_offset: usize,
@@ -54,7 +54,7 @@ impl KvLayout {
             offset
         };
         let layers = spec.layers.iter().map(|layer| {
-            let a = &layer.attention;
+            let Some(a) = &layer.attention else { return LayerLayout::default() };
             let (k_offset, v_offset) = (place(a.k_dim()), place(a.v_dim()));
             let (head_dim_k, head_dim_v) = (a.head_dim_k, a.head_dim_v);
             LayerLayout { k_offset, v_offset, n_kv_heads: a.n_kv_heads, head_dim_k, head_dim_v }
@@ -67,7 +67,7 @@ impl KvLayout {
 
     /// Elements of a page.
     pub(crate) fn page_elements(spec: &ModelSpec) -> usize {
-        let rows = spec.layers.iter().map(|l| l.attention.k_dim().saturating_add(l.attention.v_dim()));
+        let rows = spec.attentions().map(|a| a.k_dim().saturating_add(a.v_dim()));
         rows.fold(0, usize::saturating_add).saturating_mul(KV_PAGE)
     }
 }

@@ -100,9 +100,20 @@ fn rope_table(model: &ModelSpec, r: &RopeParams, factors: Option<&[f32]>) -> Res
 
 fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadError> {
     let LayerSpec { attention, ffn, .. } = &spec.layers[i];
-    let n_embd = spec.n_embd;
+    Ok(Layer {
+        attention: attention.as_ref().map(|a| attention_weights(t, spec.n_embd, a, i)).transpose()?,
+        ffn: ffn.as_ref().map(|ffn| feed_forward(t, spec.n_embd, ffn, i)).transpose()?,
+    })
+}
+
+fn feed_forward(
+    t: &mut Tensors<'_>,
+    n_embd: usize,
+    ffn: &FfnSpec,
+    i: usize,
+) -> Result<FeedForward, LoadError> {
     let prefix = format!("blk.{i}.{}", ffn.norm_name);
-    let ffn_in = match &ffn.input {
+    let input = match &ffn.input {
         FfnInput::Norm(norm) => FfnIn::Norm(t.norm(&prefix, norm, n_embd)?),
         FfnInput::NormOrAttention(norm) if t.has(&format!("{prefix}.weight")) => {
             FfnIn::Norm(t.norm(&prefix, norm, n_embd)?)
@@ -111,15 +122,15 @@ fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadE
         FfnInput::Residual => FfnIn::Residual,
         FfnInput::Layer(norm) => FfnIn::Layer(t.norm(&prefix, norm, n_embd)?),
     };
-    Ok(Layer {
-        attention: attention_weights(t, n_embd, attention, i)?,
-        ffn_in,
-        ffn: match &ffn.kind {
+    Ok(FeedForward {
+        input,
+        block: match &ffn.kind {
             FfnKind::Elementwise(activation) => Ffn::Elementwise(*activation),
             FfnKind::Dense(dense) => Ffn::Dense(dense_weights(t, n_embd, dense, i)?),
             FfnKind::Moe(moe) => moe_weights(t, n_embd, moe, i)?,
         },
-        ffn_post_norm: t.opt_norm(i, names::FFN_POST_NORM, ffn.post_norm.as_ref(), n_embd)?,
+        scale: ffn.scale,
+        post_norm: t.opt_norm(i, names::FFN_POST_NORM, ffn.post_norm.as_ref(), n_embd)?,
     })
 }
 
@@ -145,6 +156,7 @@ fn attention_weights(
     };
     let need = if a.sinks { Need::Required } else { Need::Never };
     Ok(Attention {
+        spec: *a,
         norm,
         q,
         k,

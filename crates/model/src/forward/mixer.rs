@@ -1,0 +1,80 @@
+//! What attention and recurrent mixers share: the rows that they read, and how their result joins the residual stream.
+
+use happy_kernels::Mat;
+
+use super::moe;
+use super::pass::Step;
+use super::rows;
+use crate::scratch::{BlockIo, Buf, Scratch};
+use crate::weights::FfnIn;
+
+/// `normed = norm(x)`, and a copy of what a parallel feed-forward half is going to read.
+pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
+    let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
+    if let Some(norm) = step.weights.mixer_norm() {
+        rows::norm(cx, norm, s.x.mat(n, n_embd), s.io.normed_mut(n, n_embd));
+    }
+    match step.weights.ffn_in() {
+        Some(FfnIn::Attention) => {
+            let input = input(step, &s.x, &s.io);
+            let kept = s.attn_input.mat_mut(n, n_embd);
+            rows::each_row(cx, kept, &|i, row, _| row.copy_from_slice(input.row(i)));
+        }
+        Some(FfnIn::Layer(norm)) => {
+            rows::norm(cx, norm, s.x.mat(n, n_embd), s.attn_input.mat_mut(n, n_embd));
+        }
+        None | Some(FfnIn::Norm(_) | FfnIn::Residual) => {}
+    }
+}
+
+/// What the mixers read.
+pub(super) fn input<'s>(step: &Step<'_>, x: &'s Buf, io: &'s BlockIo) -> Mat<'s> {
+    match step.weights.mixer_norm() {
+        Some(_) => io.normed(step.n, step.n_embd),
+        None => x.mat(step.n, step.n_embd),
+    }
+}
+
+/// Whether the feed-forward half reads what was there before the mixer.
+fn keeps_input(step: &Step<'_>) -> bool {
+    matches!(step.weights.ffn_in(), Some(FfnIn::Attention | FfnIn::Layer(_)))
+}
+
+/// Drops the rows of which nothing is wanted, once the cache has what later positions need of them; returns how many are
+/// left.
+pub(super) fn keep_wanted(step: &Step<'_>, s: &mut Scratch) -> usize {
+    let n = s.outputs.len();
+    if n == step.n {
+        return n;
+    }
+    let wanted = || s.outputs.iter().map(|o| o.index);
+    rows::keep_rows(&mut s.x, step.n_embd, wanted());
+    if keeps_input(step) {
+        rows::keep_rows(&mut s.attn_input, step.n_embd, wanted());
+    }
+    if let Some(attention) = &step.weights.attention {
+        rows::keep_rows(&mut s.inner.0, attention.spec.q_dim(), wanted());
+        rows::keep_rows(&mut s.gate, attention.spec.gate_dim(), wanted());
+    }
+    if let Some(moe) = moe::early_router(step) {
+        rows::keep_rows(&mut s.moe.router, moe.spec.n_experts, wanted());
+    }
+    for (to, from) in wanted().enumerate() {
+        s.attn_rows[to] = s.attn_rows[from];
+    }
+    s.attn_rows.truncate(n);
+    n
+}
+
+/// `x += norm(mixed) * residual_scale`
+pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
+    let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
+    let mixed = match step.weights.mixer_post_norm() {
+        Some(norm) => {
+            rows::norm(cx, norm, s.inner.mixed(n, n_embd), s.io.post_normed_mut(n, n_embd));
+            s.io.post_normed(n, n_embd)
+        }
+        None => s.inner.mixed(n, n_embd),
+    };
+    rows::add_residual(cx, s.x.mat_mut(n, n_embd), mixed, step.model.residual_scale);
+}
