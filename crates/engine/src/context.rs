@@ -157,16 +157,17 @@ impl Context {
         self.run(cancel.flag(), hook)
     }
 
-    /// Shortens a sequence to its first `len` tokens.
+    /// Shortens a sequence to its first `len` tokens, or to fewer: see [`KvCache::truncate`]. Returns how many are left; the
+    /// caller computes the others again.
     ///
     /// # Errors
     /// If it does not exist or is shorter.
-    pub fn truncate(&mut self, sequence: u32, len: usize) -> Result<(), EngineError> {
-        self.kv.truncate(sequence, len)?;
+    pub fn truncate(&mut self, sequence: u32, len: usize) -> Result<usize, EngineError> {
+        let left = self.kv.truncate(sequence, len)?;
         if let Some(history) = self.histories.get_mut(sequence as usize) {
-            history.truncate(len);
+            history.truncate(left);
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Makes sequence `to` a copy of `from`; they share the pages that neither changes.
@@ -184,15 +185,13 @@ impl Context {
     }
 
     /// Shortens a sequence to what it has in common with `tokens`, but to less than all of them, so that something
-    /// is left to compute. Returns how many tokens were kept.
+    /// is left to compute, and to what its memory can go back to. Returns how many tokens were kept.
     ///
     /// # Errors
     /// If the sequence does not exist.
     pub fn keep_common_prefix(&mut self, sequence: u32, tokens: &[TokenId]) -> Result<usize, EngineError> {
         let common = self.tokens(sequence).iter().zip(tokens).take_while(|(a, b)| a == b).count();
-        let kept = common.min(tokens.len().saturating_sub(1));
-        self.truncate(sequence, kept)?;
-        Ok(kept)
+        self.truncate(sequence, common.min(tokens.len().saturating_sub(1)))
     }
 
     /// Whether `tokens` can follow the sequence.

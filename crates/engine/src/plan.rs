@@ -18,7 +18,8 @@ pub struct Plan {
     pub weights_copied: bool,
     /// Most bytes of the model's tables: layers, norms, biases, rotary tables.
     pub table_bytes: u64,
-    /// Bytes of the KV cache when all of it is used.
+    /// Bytes of the KV cache when all of it is used: keys and values of all positions that some layer can see, and the states of
+    /// recurrent layers.
     pub kv_bytes: u64,
     /// Bytes of activations, scratch, page tables, and the ids of the tokens in the context.
     pub scratch_bytes: u64,
@@ -78,7 +79,7 @@ impl Plan {
     pub(crate) fn options(&self, load: &LoadOptions) -> (RunOptions, KvOptions) {
         let n_outputs = load.outputs.unwrap_or(self.sequences).max(1);
         let run = RunOptions { n_batch: self.batch, n_outputs, n_ctx: self.context, threads: self.threads };
-        (run, KvOptions::new(load.kv, self.sequences, self.context))
+        (run, KvOptions::new(load.kv, self.sequences, self.context).with_batch(self.batch))
     }
 
     /// Plans for a model of which the header is there.
@@ -117,7 +118,7 @@ impl Plan {
             let mut plan = Plan { context, batch: load.batch.min(positions), ..fixed };
             let (run, kv) = plan.options(load);
             let memory = outline.plan(&kv, &run);
-            plan.kv_bytes = memory.kv_bytes as u64;
+            plan.kv_bytes = memory.kv_bytes.saturating_add(memory.state_bytes) as u64;
             // The ids of each sequence, and four numbers for each token of a batch.
             let ids =
                 positions.saturating_add(plan.batch.saturating_mul(4)).saturating_mul(size_of::<TokenId>());

@@ -2,7 +2,7 @@
 //! them on the file's own bytes.
 //!
 //! - [`Model::load`] checks every tensor and copies no matrix; a model is immutable and shared between threads.
-//! - [`KvCache`] holds keys and values in pages, for several sequences that may share their beginnings.
+//! - [`KvCache`] holds keys and values in pages, and recurrent states, for several sequences that may share their beginnings.
 //! - [`Model::forward`] runs a [`Batch`]: prompt, next token, or many sequences at once, the same path for all.
 //! - [`LayerHook`] sees, changes or ends the computation between layers.
 //!
@@ -38,7 +38,7 @@ pub use load::{Architectures, Loader};
 pub use model::Model;
 pub use outline::Outline;
 pub use output::Output;
-pub use plan::{MemoryPlan, kv_bytes, kv_page_bytes};
+pub use plan::{MemoryPlan, kv_bytes, kv_page_bytes, state_bytes};
 pub use scratch::Scratch;
 pub use scratch_sizes::RunOptions;
 pub use spec::ModelSpec;

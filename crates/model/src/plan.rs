@@ -2,7 +2,7 @@
 
 use happy_kernels::linear::Linear;
 
-use crate::kv::{KvCache, KvLayout, KvOptions};
+use crate::kv::{GroupLayout, KvCache, KvOptions, groups, state_elements};
 use crate::scratch::Scratch;
 use crate::scratch_sizes::{Matrices, RunOptions, ScratchSizes};
 use crate::spec::ModelSpec;
@@ -12,11 +12,13 @@ use crate::weights::{Layer, Weights};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryPlan {
-    /// Bytes of one cache page of [`KV_PAGE`](crate::KV_PAGE) positions.
+    /// Bytes of keys and values of [`KV_PAGE`](crate::KV_PAGE) positions that every layer sees.
     pub kv_page_bytes: usize,
-    /// Bytes of all pages, resident once every page was used.
+    /// Bytes of all pages of all groups of layers, resident once every page was used.
     pub kv_bytes: usize,
-    /// Bytes of the tables that say which page belongs to which sequence.
+    /// Bytes of recurrent states: one for each sequence and one that a pass writes; 0 without recurrent layers.
+    pub state_bytes: usize,
+    /// Bytes of the tables that say which page and which state belongs to which sequence.
     pub kv_table_bytes: usize,
     /// Bytes of the scratch, resident once a batch of the largest size was run.
     pub scratch_bytes: usize,
@@ -25,11 +27,12 @@ pub struct MemoryPlan {
 impl MemoryPlan {
     /// Folds over the same lists of buffers that a cache and a scratch reserve.
     pub(crate) fn new(spec: &ModelSpec, matrices: &Matrices, kv: &KvOptions, run: &RunOptions) -> Self {
-        let kv_bytes = kv_bytes(spec, kv);
+        let (kv_bytes, state_bytes) = (kv_bytes(spec, kv), state_bytes(spec, kv));
         MemoryPlan {
             kv_page_bytes: kv_page_bytes(spec, kv),
             kv_bytes,
-            kv_table_bytes: KvCache::bytes(spec, kv).saturating_sub(kv_bytes),
+            state_bytes,
+            kv_table_bytes: KvCache::bytes(spec, kv).saturating_sub(kv_bytes.saturating_add(state_bytes)),
             scratch_bytes: Scratch::bytes(&ScratchSizes::new(0, spec, matrices, run)),
         }
     }
@@ -37,18 +40,31 @@ impl MemoryPlan {
     /// Cache and scratch: to the byte what [`Model::kv_cache`](crate::Model::kv_cache) and
     /// [`Model::scratch`](crate::Model::scratch) ask of the allocator.
     pub fn total_bytes(&self) -> usize {
-        [self.kv_bytes, self.kv_table_bytes, self.scratch_bytes].into_iter().fold(0, usize::saturating_add)
+        [self.kv_bytes, self.state_bytes, self.kv_table_bytes, self.scratch_bytes]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 }
 
 /// Returns the bytes of all pages of a cache with these options; needs no weights.
 pub fn kv_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
-    kv_page_bytes(spec, options).saturating_mul(options.n_pages)
+    let bytes = |group: GroupLayout| {
+        let page = group.page_elements.saturating_mul(options.kind.bytes());
+        page.saturating_mul(options.group_pages(group.window))
+    };
+    groups(spec).map(bytes).fold(0, usize::saturating_add)
 }
 
-/// Bytes of a cache page of [`KV_PAGE`](crate::KV_PAGE) positions of all layers.
+/// Bytes of keys and values of [`KV_PAGE`](crate::KV_PAGE) positions that every layer sees.
 pub fn kv_page_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
-    KvLayout::page_elements(spec).saturating_mul(options.kind.bytes())
+    let elements = groups(spec).map(|group| group.page_elements).fold(0, usize::saturating_add);
+    elements.saturating_mul(options.kind.bytes())
+}
+
+/// Returns the bytes of all recurrent states of a cache with these options; needs no weights.
+pub fn state_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
+    let state = state_elements(spec).saturating_mul(size_of::<f32>());
+    state.saturating_mul(options.n_states(state_elements(spec)))
 }
 
 /// Bytes of weights that one token reads.

@@ -197,6 +197,9 @@ pub struct AttentionSpec {
     pub soft_cap: Option<f32>,
     /// A position sees itself and `window - 1` positions before it.
     pub window: Option<u32>,
+    /// The layer before this one whose keys and values this one reads; it computes and stores none of its own (Gemma 4,
+    /// Gemma 3n). That layer has keys and values of its own, of the same sizes and with the same window.
+    pub kv_from: Option<usize>,
     /// A learned score per head that takes part in the softmax only (gpt-oss).
     pub sinks: bool,
     /// Scales Q by the position.

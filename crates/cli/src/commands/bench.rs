@@ -158,8 +158,7 @@ fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult
         samples.first.push(started.elapsed().as_secs_f64() * 1e3);
     }
     if args.gen_tokens > 0 {
-        let kept = args.depth.min(context.tokens(0).len());
-        context.truncate(0, kept)?;
+        let kept = context.truncate(0, args.depth.min(context.tokens(0).len()))?;
         if kept < args.depth {
             context.prefill(0, &prompt[kept..args.depth])?;
         }

@@ -305,7 +305,8 @@ impl Session {
         let mut state = self.idle()?;
         let fixed = state.fixed;
         state.take_back(fixed);
-        Ok(state.idle()?.truncate(0, 0)?)
+        state.idle()?.truncate(0, 0)?;
+        Ok(())
     }
 
     /// A whole turn; `on_event` hears what it brings and may end it by `false`.

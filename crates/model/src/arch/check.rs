@@ -41,7 +41,8 @@ fn problem(spec: &ModelSpec) -> Option<String> {
     spec.layers.iter().enumerate().find_map(|(i, layer)| {
         let mixer = layer.attention.as_ref().and_then(|a| attention(a, &spec.ropes));
         let ffn = || layer.ffn.as_ref().and_then(feed_forward);
-        let found = mixer.or_else(|| recurrent(layer)).or_else(ffn);
+        let shared = || layer.attention.as_ref().and_then(|a| shared_kv(spec, i, a));
+        let found = mixer.or_else(shared).or_else(|| recurrent(layer)).or_else(ffn);
         found.map(|problem| format!("layer {i} has {problem}"))
     })
 }
@@ -113,6 +114,17 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
         }
         Some(_) => None,
     }
+}
+
+/// A layer that reads the keys and values of another.
+fn shared_kv(spec: &ModelSpec, layer: usize, a: &AttentionSpec) -> Option<String> {
+    let from = a.kv_from?;
+    let sizes = |a: &AttentionSpec| (a.n_kv_heads, a.head_dim_k, a.head_dim_v, a.window);
+    let owner = spec.layers.get(from).and_then(|l| l.attention.as_ref()).filter(|_| from < layer);
+    let fits = owner.is_some_and(|owner| owner.kv_from.is_none() && sizes(owner) == sizes(a));
+    (!fits).then(|| {
+        format!("the keys and values of layer {from}, expected a layer before it that owns some of the same sizes and window")
+    })
 }
 
 fn feed_forward(ffn: &FfnSpec) -> Option<String> {

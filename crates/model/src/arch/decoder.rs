@@ -96,6 +96,7 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
                 scale: inv_sqrt(head_dim_k),
                 soft_cap: None,
                 window: None,
+                kv_from: None,
                 sinks: false,
                 temperature: None,
                 gate: None,

@@ -1,33 +1,33 @@
-//! The cache during a forward pass: page tables for reading, page contents for writing.
+//! The memory during a forward pass: page tables for reading, page contents and states for writing.
 
 use happy_kernels::ops::AttnRow;
 use happy_kernels::ops::attention::{KV_PAGE, KvData, KvLayer};
 
+use super::group::Group;
 use super::layout::KvLayout;
+use super::pool::Data;
+use super::states::{StateRun, States};
 
-pub(super) enum PagesMut<'a> {
-    F32(&'a mut [f32]),
-    F16(&'a mut [u16]),
-}
-
-/// The contents of all pages.
+/// The contents of all pages and states.
 pub(crate) struct Pages<'a> {
     pub(super) layout: &'a KvLayout,
-    pub(super) tables: &'a [Vec<u32>],
-    pub(super) data: PagesMut<'a>,
+    pub(super) groups: &'a mut [Group],
+    #[allow(dead_code)] // for recurrent layers
+    pub(super) states: &'a mut States,
 }
 
 impl Pages<'_> {
-    /// A layer's keys and values, for the attention kernel.
+    /// The keys and values that a layer with attention reads: its own, or those of the layer whose it shares.
     pub(crate) fn layer(&self, layer: usize) -> KvLayer<'_> {
         let l = &self.layout.layers[layer];
+        let group = &self.groups[l.group];
         KvLayer {
-            data: match &self.data {
-                PagesMut::F32(d) => KvData::F32(d),
-                PagesMut::F16(d) => KvData::F16(d),
+            data: match group.pool.data() {
+                Data::F32(d) => KvData::F32(d),
+                Data::F16(d) => KvData::F16(d),
             },
-            tables: self.tables,
-            page_stride: self.layout.page_elements,
+            tables: &group.tables,
+            page_stride: group.pool.stride(),
             k_offset: l.k_offset,
             v_offset: l.v_offset,
             n_kv_heads: l.n_kv_heads,
@@ -46,20 +46,32 @@ impl Pages<'_> {
         to_f16: fn(&[f32], &mut [u16]),
     ) {
         let l = self.layout.layers[layer];
+        let Some(group) = self.groups.get_mut(l.group) else { return };
         let position = row.position as usize;
-        let Some(page) = self.tables.get(row.sequence as usize).and_then(|t| t.get(position / KV_PAGE))
-        else {
-            return;
-        };
-        let (base, slot) = (*page as usize * self.layout.page_elements, position % KV_PAGE);
+        let page = group.tables.get(row.sequence as usize).and_then(|t| t.get(position / KV_PAGE));
+        let Some(page) = page else { return };
+        let (base, slot) = (*page as usize * group.pool.stride(), position % KV_PAGE);
         for (values, offset, dim) in [(k, l.k_offset, l.head_dim_k), (v, l.v_offset, l.head_dim_v)] {
             for (head, values) in values.chunks_exact(dim).enumerate() {
                 let at = base + offset + (head * KV_PAGE + slot) * dim;
-                match &mut self.data {
-                    PagesMut::F32(d) => d[at..at + dim].copy_from_slice(values),
-                    PagesMut::F16(d) => to_f16(values, &mut d[at..at + dim]),
+                match group.pool.data_mut() {
+                    Data::F32(d) => d[at..at + dim].copy_from_slice(values),
+                    Data::F16(d) => to_f16(values, &mut d[at..at + dim]),
                 }
             }
         }
+    }
+
+    /// Number of [`StateRun`]s of the pass: at least one for each sequence of the batch, those of a sequence in ascending
+    /// positions, each of which starts with what the run before it wrote. Every recurrent layer computes all of them, in order.
+    #[allow(dead_code)] // for recurrent layers
+    pub(crate) fn n_state_runs(&self) -> usize {
+        self.states.n_runs()
+    }
+
+    /// A recurrent layer's state before and after some rows of the batch.
+    #[allow(dead_code)] // for recurrent layers
+    pub(crate) fn state_run(&mut self, layer: usize, run: usize) -> Option<StateRun<'_>> {
+        self.states.run(self.layout.layers.get(layer)?, run)
     }
 }

@@ -102,7 +102,7 @@ impl Runner {
 
     pub(crate) fn of(model: Model, kernels: Kernels, threads: usize, kind: KvType, n_pages: usize) -> Runner {
         let run = RunOptions { n_batch: 200, n_outputs: 200, threads, n_ctx: 256 };
-        let options = KvOptions { kind, n_pages, n_sequences: 4, n_ctx: 256 };
+        let options = KvOptions { n_pages, ..KvOptions::new(kind, 4, 256) };
         let kv = model.kv_cache(options).unwrap();
         let scratch = model.scratch(&run).unwrap();
         Runner { model, kernels, pool: Pool::new(threads).unwrap(), kv, scratch }

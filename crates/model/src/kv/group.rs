@@ -1,0 +1,122 @@
+//! The pages of a group of layers.
+
+use happy_kernels::ops::KV_PAGE;
+
+use super::layout::{GroupLayout, KvOptions};
+use super::pool::Pool;
+use crate::buffers::Buffers;
+use crate::error::KvError;
+use crate::reserve::{NoMemory, reserved};
+
+/// The entry of a page table whose page was given back: no window sees its positions any more.
+const GONE: u32 = u32::MAX;
+
+/// Pages and page tables of the layers that see the same positions.
+pub(super) struct Group {
+    window: Option<u32>,
+    pub(super) pool: Pool,
+    /// `tables[sequence][i]` holds positions `i * KV_PAGE ..`, or is [`GONE`]. Pages follow each other without a gap.
+    pub(super) tables: Vec<Vec<u32>>,
+}
+
+impl Group {
+    /// The one list of a group's buffers.
+    pub(super) fn build(
+        layout: &GroupLayout,
+        options: &KvOptions,
+        memory: &mut impl Buffers,
+    ) -> Result<Self, KvError> {
+        let n_pages = options.group_pages(layout.window);
+        let mut table = options.n_ctx.div_ceil(KV_PAGE);
+        if layout.window.is_none() {
+            table = table.min(n_pages);
+        }
+        let table_bytes = size_of::<Vec<u32>>().saturating_add(table.saturating_mul(size_of::<u32>()));
+        Ok(Group {
+            window: layout.window,
+            pool: Pool::build(memory, options.kind, layout.page_elements, n_pages)?,
+            tables: memory.part(options.n_sequences.saturating_mul(table_bytes), || {
+                let mut tables = reserved(options.n_sequences)?;
+                for _ in 0..options.n_sequences {
+                    tables.push(reserved(table)?);
+                }
+                Ok::<_, NoMemory>(tables)
+            })?,
+        })
+    }
+
+    fn table(&self, sequence: u32) -> &[u32] {
+        self.tables.get(sequence as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first position that a row at position `next` sees.
+    fn seen_from(&self, next: usize) -> usize {
+        self.window.map_or(0, |window| next.saturating_sub((window as usize).saturating_sub(1)))
+    }
+
+    /// Whether all positions are there that a row at position `next` sees.
+    pub(super) fn has_seen(&self, sequence: u32, next: usize) -> bool {
+        let first = self.seen_from(next);
+        first >= next || self.table(sequence).get(first / KV_PAGE).is_some_and(|page| *page != GONE)
+    }
+
+    /// Whether the last page is partly filled and shared: it has to be copied before it is written.
+    fn shares_tail(&self, sequence: u32, len: usize) -> bool {
+        let tail = self.table(sequence).get(len / KV_PAGE);
+        !len.is_multiple_of(KV_PAGE) && tail.is_some_and(|page| self.pool.is_shared(*page))
+    }
+
+    /// Pages to take before positions `len .. end` can be written.
+    pub(super) fn needed(&self, sequence: u32, len: usize, end: usize) -> usize {
+        let more = end.div_ceil(KV_PAGE).saturating_sub(self.table(sequence).len());
+        more + usize::from(self.shares_tail(sequence, len))
+    }
+
+    /// Takes the pages of positions `len .. end`; there are enough.
+    pub(super) fn grow(&mut self, sequence: u32, len: usize, end: usize) {
+        let shared = self.shares_tail(sequence, len);
+        let Some(table) = self.tables.get_mut(sequence as usize) else { return };
+        if shared
+            && let Some(slot) = table.get_mut(len / KV_PAGE)
+            && let Some(own) = self.pool.take()
+        {
+            self.pool.copy(*slot, own);
+            self.pool.release(*slot);
+            *slot = own;
+        }
+        for _ in table.len()..end.div_ceil(KV_PAGE) {
+            if let Some(page) = self.pool.take() {
+                table.push(page);
+            }
+        }
+    }
+
+    /// Gives back the pages that `len` positions do not need.
+    pub(super) fn shrink(&mut self, sequence: u32, len: usize) {
+        let Some(table) = self.tables.get_mut(sequence as usize) else { return };
+        let keep = len.div_ceil(KV_PAGE).min(table.len());
+        for page in table.drain(keep..).filter(|page| *page != GONE) {
+            self.pool.release(page);
+        }
+    }
+
+    /// Gives back the pages that no row sees after the sequence was shortened to `len` positions or more.
+    pub(super) fn slide(&mut self, sequence: u32, len: usize) {
+        let gone = self.seen_from(len) / KV_PAGE;
+        let Some(table) = self.tables.get_mut(sequence as usize) else { return };
+        let pages = table.iter_mut().take(gone).rev().take_while(|page| **page != GONE);
+        for page in pages {
+            self.pool.release(*page);
+            *page = GONE;
+        }
+    }
+
+    /// Sequence `to`, which is empty, gets the pages of `from`.
+    pub(super) fn fork(&mut self, from: u32, to: u32) {
+        let Ok([from, to]) = self.tables.get_disjoint_mut([from as usize, to as usize]) else { return };
+        for page in from.iter().filter(|page| **page != GONE) {
+            self.pool.share(*page);
+        }
+        to.extend_from_slice(from);
+    }
+}
