@@ -13,8 +13,6 @@ pub(crate) const MISSING: &[(&str, &str)] = &[
     ("dots3note", "experiment"),
     ("dream", "diffusion"),
     ("falcon-h1", "Mamba 2"),
-    ("gemma3n", "AltUp"),
-    ("gemma4", "per-layer embeddings"),
     ("glm-dsa", "attention indexer"),
     ("glm5-next", "experiment"),
     ("gpt2", "learned positions"),

@@ -11,6 +11,16 @@ pub(crate) const ARCHITECTURE: &str = "general.architecture";
 pub(crate) const TOKEN_EMBD: &str = "token_embd.weight";
 /// The output matrix.
 pub(crate) const OUTPUT: &str = "output.weight";
+/// Embeddings of a token for each layer, read row by row.
+pub(crate) const PER_LAYER_EMBD: &str = "per_layer_token_embd.weight";
+/// From the embedding to the per-layer inputs.
+pub(crate) const PER_LAYER_PROJ: &str = "per_layer_model_proj.weight";
+/// The norm of that, without `.weight`.
+pub(crate) const PER_LAYER_NORM: &str = "per_layer_proj_norm";
+/// From the embedding to the other residual streams.
+pub(crate) const ALTUP_PROJ: &str = "altup_proj.weight";
+/// From the other residual streams to what the output reads.
+pub(crate) const ALTUP_UNEMBD: &str = "altup_unembd_proj.weight";
 /// The output matrix's bias.
 pub(crate) const OUTPUT_BIAS: &str = "output.bias";
 /// The norm before the output matrix, without `.weight`.
@@ -33,6 +43,13 @@ pub(crate) const FFN_NORM: &str = "ffn_norm";
 /// After the feed-forward block.
 pub(crate) const FFN_POST_NORM: &str = "post_ffw_norm";
 
+/// After a dense block beside experts.
+pub(crate) const FFN_POST_NORM_1: &str = "post_ffw_norm_1";
+/// Before routed experts beside a dense block.
+pub(crate) const FFN_NORM_2: &str = "pre_ffw_norm_2";
+/// After routed experts beside a dense block.
+pub(crate) const FFN_POST_NORM_2: &str = "post_ffw_norm_2";
+
 /// `blk.{layer}.{part}.{kind}`; kind is `weight` or `bias`.
 pub(crate) fn block(layer: usize, part: &str, kind: &str) -> String {
     format!("blk.{layer}.{part}.{kind}")
@@ -41,9 +58,11 @@ pub(crate) fn block(layer: usize, part: &str, kind: &str) -> String {
 /// What the loader does with a tensor, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It is multiplied with, or read row by row, where it lies in the file.
+    /// Its rows are read one by one where they lie in the file; it may also be the output matrix.
+    Table,
+    /// It is multiplied with, where it lies in the file.
     Matrix {
-        /// Index of its layer; `None` for the embedding and the output.
+        /// Index of its layer; `None` outside of the layers.
         layer: Option<usize>,
         /// Whether it belongs to experts, shared ones included.
         expert: bool,
@@ -60,17 +79,27 @@ fn layer_and_part(name: &str) -> (Option<usize>, &str) {
     rest.map_or((None, name), |(layer, part)| (layer.parse().ok(), part))
 }
 
+/// Whether a part, without `.weight`, is a norm.
+pub(crate) fn is_norm(part: &str) -> bool {
+    part.ends_with("_norm") || [ATTN_NORM_2, FFN_POST_NORM_1, FFN_NORM_2, FFN_POST_NORM_2].contains(&part)
+}
+
 /// The role of a tensor of a file that loads.
 pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
     if !matters(name, spec) {
         return Role::Unused;
     }
+    if [TOKEN_EMBD, PER_LAYER_EMBD].contains(&name) {
+        return Role::Table;
+    }
     let (layer, part) = layer_and_part(name);
     let vector = part.ends_with(".bias")
-        || part.strip_suffix(".weight") == Some(ATTN_NORM_2)
-        || part.ends_with("_norm.weight")
+        || part.ends_with(".scale")
+        || part.strip_suffix(".weight").is_some_and(is_norm)
         || part.ends_with("_norm")
-        || ["attn_sinks", "rope_", "exp_probs_b"].iter().any(|p| part.starts_with(p));
+        || ["attn_sinks", "rope_", "exp_probs_b", "layer_output_scale", "altup_predict", "altup_correct"]
+            .iter()
+            .any(|p| part.starts_with(p));
     if vector {
         return Role::Vector;
     }
@@ -90,7 +119,7 @@ pub(crate) fn matters(name: &str, spec: &ModelSpec) -> bool {
         let derived = part.starts_with("attn_rot_embd") || part.ends_with(".input_scale");
         return layer.parse::<usize>().is_ok_and(|l| l < n_layers) && !derived;
     }
-    ["output", "token_embd", "token_types", "position_embd", "rope_", "per_layer_"]
+    ["output", "token_embd", "token_types", "position_embd", "rope_", "per_layer_", "altup_"]
         .iter()
         .any(|p| name.starts_with(p))
 }

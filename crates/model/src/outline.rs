@@ -88,9 +88,13 @@ fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices
     let own_output = spec.output != OutputKind::Tied && gguf.tensor(names::OUTPUT).is_some();
     let output = if own_output { names::OUTPUT } else { names::TOKEN_EMBD };
     for (_, info) in gguf.tensors() {
-        let Role::Matrix { layer, expert } = names::role(info.name, spec) else { continue };
+        let (layer, expert) = match names::role(info.name, spec) {
+            Role::Matrix { layer, expert } => (layer, expert),
+            Role::Table if info.name == output => (None, false),
+            Role::Table | Role::Vector | Role::Unused => continue,
+        };
         let n_in = info.dims.first().and_then(|n| usize::try_from(*n).ok()).unwrap_or(0);
-        let Some(dtype) = dtype(info.ty).filter(|_| layer.is_some() || info.name == output) else { continue };
+        let Some(dtype) = dtype(info.ty) else { continue };
         let kind = ActKind::of(dtype);
         m.kinds = m.kinds.with(kind);
         m.panel_bytes = m.panel_bytes.max((kernels.linear(dtype).panel_bytes)(n_in));
@@ -138,7 +142,7 @@ fn table_bytes(gguf: &GgufSet<'_>, spec: &ModelSpec) -> u64 {
                 vectors = vectors.saturating_add(bytes);
                 largest = largest.max(bytes);
             }
-            Role::Matrix { .. } => {}
+            Role::Matrix { .. } | Role::Table => {}
             Role::Unused => unused = sum(&[unused, of(1, size_of::<String>() + info.name.len())]),
         }
     }

@@ -76,5 +76,7 @@ pub(crate) fn bytes_per_token(weights: &Weights) -> usize {
         all - stacks + moe.expert_bytes() / moe.spec.n_experts * moe.spec.n_used
     };
     let layers: usize = weights.layers.iter().map(layer).sum();
-    layers + weights.output.weight_bytes() + weights.embedding.row_bytes
+    let per_layer = weights.per_layer.as_ref().map_or(0, |p| p.proj.weight_bytes() + p.table.row_bytes);
+    let altup = weights.altup.as_ref().map_or(0, |a| a.proj.weight_bytes() + a.unembd.weight_bytes());
+    layers + weights.output.weight_bytes() + weights.embedding.row_bytes + per_layer + altup
 }

@@ -39,10 +39,10 @@ impl Buf {
         &self.0
     }
 
-    /// Moves row `from` to row `to`.
-    pub(crate) fn move_row(&mut self, from: usize, to: usize, cols: usize) {
+    /// Moves `n` values.
+    pub(crate) fn move_values(&mut self, from: usize, to: usize, n: usize) {
         if from != to {
-            self.0.copy_within(from * cols..(from + 1) * cols, to * cols);
+            self.0.copy_within(from..from + n, to);
         }
     }
 }
@@ -142,6 +142,16 @@ pub struct Scratch {
     pub(crate) v: Buf,
     /// Gates of attention's result, `[rows][gates]`.
     pub(crate) gate: Buf,
+    /// Inputs of the per-layer embeddings, `[rows][layers * width]`.
+    pub(crate) per_layer: Buf,
+    /// What the matrix of low rank beside the attention gives, `[rows][n_embd]`.
+    pub(crate) laurel: Buf,
+    /// Residual streams, `[rows][streams][n_embd]`; the first is `x` between layers, and as predicted within one.
+    pub(crate) streams: Buf,
+    /// What says how streams are predicted and corrected, `[rows][streams]`.
+    pub(crate) modalities: Buf,
+    /// What the up matrix of a block with sparse gates gives, `[rows][n_ff]`.
+    pub(crate) sparse: Buf,
     /// Cosines and sines, `[rope][rows][n_rot]`.
     pub(crate) cos_sin: Buf,
     pub(crate) logits: Buf,
@@ -197,6 +207,11 @@ impl Scratch {
             k: floats(memory, rows(s.k))?,
             v: floats(memory, rows(s.v))?,
             gate: floats(memory, rows(s.gate))?,
+            per_layer: floats(memory, rows(s.per_layer))?,
+            laurel: floats(memory, rows(s.laurel))?,
+            streams: floats(memory, rows(s.n_streams.saturating_mul(s.n_embd)))?,
+            modalities: floats(memory, rows(s.n_streams))?,
+            sparse: floats(memory, rows(s.sparse))?,
             cos_sin: floats(memory, rows(s.cos_sin))?,
             logits: floats(memory, outputs(s.n_vocab))?,
             hidden: floats(memory, outputs(s.n_embd))?,

@@ -4,7 +4,7 @@ use happy_kernels::Pool;
 use happy_kernels::linear::ActKinds;
 use happy_kernels::ops::AttnPlan;
 
-use crate::spec::{AttentionSpec, FfnKind, LayerSpec, ModelSpec};
+use crate::spec::{AttentionSpec, DenseSpec, FfnKind, FfnSpec, LayerSpec, ModelSpec};
 
 /// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,10 @@ pub(crate) struct ScratchSizes {
     pub(crate) k: usize,
     pub(crate) v: usize,
     pub(crate) gate: usize,
+    pub(crate) per_layer: usize,
+    pub(crate) laurel: usize,
+    pub(crate) n_streams: usize,
+    pub(crate) sparse: usize,
     pub(crate) cos_sin: usize,
     pub(crate) norm_row: usize,
     pub(crate) max_k: usize,
@@ -92,6 +96,12 @@ impl ScratchSizes {
             FfnKind::Moe(m) => m.n_ff.max(m.shared.map_or(0, |s| s.n_ff)),
         });
         let q = most(&|a| a.q_dim());
+        let width = spec.per_layer.map_or(0, |p| p.width);
+        let per_layer = width.saturating_mul(spec.layers.len());
+        let n_streams = spec.altup.map_or(0, |a| a.n_streams);
+        let rank = spec.layers.iter().filter_map(|l| l.laurel).map(|l| l.rank).max();
+        let norm_row = spec.layers.iter().map(|l| norm_row(l, spec.n_embd)).max().unwrap_or(0);
+        let norm_row = norm_row.max(per_layer).max(n_streams.saturating_mul(spec.n_embd));
         ScratchSizes {
             model,
             rows: options.n_batch,
@@ -101,12 +111,16 @@ impl ScratchSizes {
             n_vocab: spec.n_vocab,
             io: spec.n_embd.max(most(&|a| a.out_dim())),
             attn_input: if matrices.parallel { spec.n_embd } else { 0 },
-            inner: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd),
+            inner: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd).max(width).max(rank.unwrap_or(0)),
             k: most(&|a| a.k_dim()),
             v: most(&|a| a.v_dim()),
             gate: most(&|a| a.gate_dim()),
+            per_layer,
+            laurel: rank.map_or(0, |_| spec.n_embd),
+            n_streams,
+            sparse: spec.ffns().map(sparse).max().unwrap_or(0),
             cos_sin: spec.ropes.iter().map(|r| r.n_rot).fold(0, usize::saturating_add),
-            norm_row: spec.layers.iter().map(norm_row).max().unwrap_or(0),
+            norm_row,
             max_k: matrices.max_k,
             kinds: matrices.kinds,
             panel_bytes: matrices.panel_bytes,
@@ -116,8 +130,16 @@ impl ScratchSizes {
     }
 }
 
+/// Width of a block with sparse gates.
+fn sparse(ffn: &FfnSpec) -> usize {
+    match &ffn.kind {
+        FfnKind::Dense(DenseSpec { n_ff, sparsity: Some(_), .. }) => *n_ff,
+        FfnKind::Dense(_) | FfnKind::Moe(_) | FfnKind::Elementwise(_) => 0,
+    }
+}
+
 /// Elements of the longest row of a layer that is normed in place.
-fn norm_row(layer: &LayerSpec) -> usize {
+fn norm_row(layer: &LayerSpec, n_embd: usize) -> usize {
     let attention = layer.attention.map_or(0, |a| {
         let qk = a.qk_norm.map_or(0, |_| a.q_dim().max(a.k_dim()));
         let v = a.v_norm.map_or(0, |_| a.head_dim_v);
@@ -126,6 +148,7 @@ fn norm_row(layer: &LayerSpec) -> usize {
     });
     let inner = match layer.ffn.map(|ffn| ffn.kind) {
         Some(FfnKind::Dense(d)) => d.sub_norm.map_or(0, |_| d.n_ff),
+        Some(FfnKind::Moe(m)) if m.post_norm.or(m.shared.and_then(|s| s.post_norm)).is_some() => n_embd,
         None | Some(FfnKind::Elementwise(_) | FfnKind::Moe(_)) => 0,
     };
     attention.max(inner)

@@ -17,8 +17,10 @@
 //! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`.
 
 mod recurrent;
+mod streams;
 
 pub use recurrent::*;
+pub use streams::*;
 
 pub use happy_kernels::ops::{Activation, Gating, RopePairing};
 
@@ -204,6 +206,8 @@ pub struct AttentionSpec {
     pub sinks: bool,
     /// Scales Q by the position.
     pub temperature: Option<TemperatureSpec>,
+    /// V is K as it is projected, before its norm and rotation; the file has no `attn_v` (Gemma 4).
+    pub v_is_k: bool,
     /// Gates of the heads' results.
     pub gate: Option<AttentionGate>,
     /// The norm before the output projection, over all heads (`attn_sub_norm`; BitNet).
@@ -276,10 +280,13 @@ pub struct DenseSpec {
     pub bias: Need,
     /// The norm before the down matrix (`ffn_sub_norm`; BitNet).
     pub sub_norm: Option<NormSpec>,
+    /// Only the gates that lie this many standard deviations above their row's mean count, by what they lie above it: `gate =
+    /// max(gate - (mean + sparsity * deviation), 0)` before the activation; gated blocks only (Gemma 3n). `None`: all gates.
+    pub sparsity: Option<f32>,
 }
 
 /// An expert that every token passes through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SharedExpertSpec {
     /// Width.
     pub n_ff: usize,
@@ -287,6 +294,19 @@ pub struct SharedExpertSpec {
     pub gated: bool,
     /// Gate and up are the halves of `ffn_up_shexp.weight`, gate first (Granite SWA).
     pub fused: bool,
+    /// It is the layer's dense block: its tensors are `ffn_gate`, `ffn_up` and `ffn_down`, without `_shexp` (Gemma 4).
+    pub dense: bool,
+    /// It reads the residual stream with this norm, `ffn_norm`; `None`: it reads what the other experts read.
+    pub norm: Option<NormSpec>,
+    /// The norm of its result, `post_ffw_norm_1`.
+    pub post_norm: Option<NormSpec>,
+}
+
+impl SharedExpertSpec {
+    /// A plain expert of a width: it reads what the other experts read, and its result is added as it is.
+    pub fn new(n_ff: usize) -> Self {
+        SharedExpertSpec { n_ff, gated: false, fused: false, dense: false, norm: None, post_norm: None }
+    }
 }
 
 /// Experts in groups of the same size, one after the other: a token's experts come from its best groups only.
@@ -299,10 +319,13 @@ pub struct ExpertGroups {
 }
 
 /// What the router of a mixture reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RouterInput {
     /// What the feed-forward half reads.
     Block,
+    /// The residual stream with a norm of the router's own, whose weights are `ffn_gate_inp.scale` over
+    /// `sqrt(n_embd)` (Gemma 4).
+    Scaled(NormSpec),
     /// The residual stream as it enters the layer, before the attention's norm (SmallThinker).
     Layer,
 }
@@ -334,6 +357,10 @@ pub struct MoeSpec {
     pub gated: bool,
     /// Biases of the router and the experts.
     pub bias: Need,
+    /// Each expert's weight is multiplied by its entry of `ffn_down_exps.scale` (Gemma 4).
+    pub down_scale: Need,
+    /// The norm of the sum of the routed experts, before the shared one is added (`post_ffw_norm_2`).
+    pub post_norm: Option<NormSpec>,
     /// The shared expert.
     pub shared: Option<SharedExpertSpec>,
 }
@@ -376,6 +403,10 @@ pub struct LayerSpec {
     pub recurrent: Option<RecurrentSpec>,
     /// Feed forward.
     pub ffn: Option<FfnSpec>,
+    /// A matrix of low rank beside the attention.
+    pub laurel: Option<LaurelSpec>,
+    /// Whether the residual stream is multiplied by `layer_output_scale` at the end of the layer (Gemma 4).
+    pub out_scale: Need,
     /// Tensors of the layer that its computation skips, without `blk.{layer}.`: files have them, and the architecture is
     /// known not to use them. A name that ends in `*` stands for every name that starts with the rest.
     pub inert: &'static [&'static str],
@@ -390,6 +421,11 @@ impl LayerSpec {
     /// Whether the layer looks at other positions than a row's own.
     pub fn mixes(&self) -> bool {
         self.attention.is_some() || self.recurrent.is_some()
+    }
+
+    /// Whether the layer keeps something of every row for later positions: keys and values of its own, or a state.
+    pub fn stores(&self) -> bool {
+        self.attention.is_some_and(|a| a.kv_from.is_none()) || self.recurrent.is_some()
     }
 
     /// f32 values that a sequence keeps in this layer between passes, besides keys and values; 0 without a recurrent mixer.
@@ -424,6 +460,10 @@ pub struct ModelSpec {
     pub embedding_scale: Option<f32>,
     /// Multiplies what attention and feed forward add to the residual stream (Granite).
     pub residual_scale: Option<f32>,
+    /// Embeddings of the token for each layer.
+    pub per_layer: Option<PerLayerSpec>,
+    /// Residual streams beside the one that the layers compute.
+    pub altup: Option<AltUpSpec>,
     /// The rotations that layers refer to.
     pub ropes: Vec<RopeParams>,
     /// The layers, first to last.

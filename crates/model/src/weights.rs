@@ -43,8 +43,10 @@ pub(crate) struct Attention {
     pub(crate) spec: AttentionSpec,
     pub(crate) norm: Option<Norm>,
     pub(crate) q: Linear,
-    pub(crate) k: Linear,
-    pub(crate) v: Linear,
+    /// `None` where the layer reads another layer's keys and values.
+    pub(crate) k: Option<Linear>,
+    /// `None` there too, and where V is K.
+    pub(crate) v: Option<Linear>,
     pub(crate) q_norm: Option<PartsNorm>,
     pub(crate) k_norm: Option<PartsNorm>,
     pub(crate) v_norm: Option<PartsNorm>,
@@ -58,6 +60,8 @@ pub(crate) struct Attention {
 /// Matrices of one feed-forward block; `gate` is there if it is gated.
 pub(crate) struct Mlp {
     pub(crate) activation: Activation,
+    /// Standard deviations above the mean from which a gate counts.
+    pub(crate) sparsity: Option<f32>,
     pub(crate) gate: Option<Linear>,
     pub(crate) up: Linear,
     pub(crate) sub_norm: Option<PartsNorm>,
@@ -69,17 +73,25 @@ pub(crate) struct SharedExpert {
     pub(crate) mlp: Mlp,
     /// The weight of its gate.
     pub(crate) gate: Option<Linear>,
+    /// The norm of the residual stream that it reads instead of what the other experts read.
+    pub(crate) norm: Option<Norm>,
+    pub(crate) post_norm: Option<Norm>,
 }
 
 /// A mixture of experts.
 pub(crate) struct Moe {
     pub(crate) spec: MoeSpec,
     pub(crate) router: Linear,
+    /// The norm of the residual stream that the router reads instead of what the experts read.
+    pub(crate) router_norm: Option<Norm>,
     pub(crate) choice_bias: Option<Vec<f32>>,
+    /// Factors of the experts' weights.
+    pub(crate) down_scale: Option<Vec<f32>>,
     /// Stacks: the rows of all experts, one expert after the other.
     pub(crate) experts: Mlp,
     /// Whether gate and up are the same stack, which has an expert's gate rows before its up rows.
     pub(crate) fused: bool,
+    pub(crate) post_norm: Option<Norm>,
     pub(crate) shared: Option<SharedExpert>,
 }
 
@@ -111,6 +123,11 @@ pub(crate) enum FfnIn {
 pub(crate) struct Layer {
     pub(crate) attention: Option<Attention>,
     pub(crate) ffn: Option<FeedForward>,
+    pub(crate) laurel: Option<Laurel>,
+    pub(crate) per_layer: Option<PerLayer>,
+    pub(crate) altup: Option<AltUp>,
+    /// Multiplies the residual stream at the end of the layer.
+    pub(crate) out_scale: Option<f32>,
 }
 
 /// The feed-forward half of a layer.
@@ -119,6 +136,49 @@ pub(crate) struct FeedForward {
     pub(crate) block: Ffn,
     pub(crate) scale: Option<f32>,
     pub(crate) post_norm: Option<Norm>,
+}
+
+/// A matrix of low rank beside the attention.
+pub(crate) struct Laurel {
+    pub(crate) down: Linear,
+    pub(crate) up: Linear,
+    pub(crate) post_norm: Norm,
+}
+
+/// How a layer predicts and corrects the residual streams.
+pub(crate) struct AltUp {
+    /// Its weights are over `n_embd`.
+    pub(crate) router_norm: Norm,
+    pub(crate) router: Linear,
+    /// `[n * n][n]`
+    pub(crate) predict: Vec<f32>,
+    /// `[n][n]`
+    pub(crate) correct: Vec<f32>,
+    /// Multiplies what the branch of the per-layer embeddings reads.
+    pub(crate) correct_scale: Vec<f32>,
+}
+
+/// What makes the streams, and one of them again.
+pub(crate) struct AltUpEnds {
+    /// Stacks of a matrix for each stream but the first.
+    pub(crate) proj: Linear,
+    pub(crate) unembd: Linear,
+}
+
+/// A layer's part of the per-layer embeddings.
+pub(crate) struct PerLayer {
+    pub(crate) gate: Linear,
+    pub(crate) proj: Linear,
+    pub(crate) post_norm: Norm,
+}
+
+/// What makes every layer's inputs of the per-layer embeddings.
+pub(crate) struct PerLayerInputs {
+    /// A row has a token's values of all layers; it is read in place.
+    pub(crate) table: Embedding,
+    pub(crate) proj: Linear,
+    /// The norm of each layer's part.
+    pub(crate) norm: PartsNorm,
 }
 
 /// A rotation, with its variant for long contexts where the model has one.
@@ -137,6 +197,8 @@ impl Rope {
 /// All weights.
 pub(crate) struct Weights {
     pub(crate) embedding: Embedding,
+    pub(crate) per_layer: Option<PerLayerInputs>,
+    pub(crate) altup: Option<AltUpEnds>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) ropes: Vec<Rope>,
     pub(crate) output_norm: Norm,
@@ -151,7 +213,7 @@ impl Mlp {
 
 impl Attention {
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        [&self.q, &self.k, &self.v, &self.out].into_iter().chain(&self.gate)
+        [&self.q, &self.out].into_iter().chain(&self.k).chain(&self.v).chain(&self.gate)
     }
 }
 
@@ -189,14 +251,19 @@ impl Layer {
         let attention = self.attention.iter().flat_map(Attention::linears);
         let mlp = mlp.into_iter().flat_map(Mlp::linears);
         let shared = shared.into_iter().flat_map(|s| s.mlp.linears().chain(&s.gate));
-        attention.chain(router).chain(mlp).chain(shared)
+        let per_layer = self.per_layer.iter().flat_map(|p| [&p.gate, &p.proj]);
+        let laurel = self.laurel.iter().flat_map(|l| [&l.down, &l.up]);
+        let altup = self.altup.iter().map(|a| &a.router);
+        attention.chain(router).chain(mlp).chain(shared).chain(per_layer).chain(laurel).chain(altup)
     }
 }
 
 impl Weights {
     /// Every matrix that takes part in a forward pass.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.layers.iter().flat_map(Layer::linears).chain([&self.output])
+        let ends = self.altup.iter().flat_map(|a| [&a.proj, &a.unembd]);
+        let inputs = self.per_layer.iter().map(|p| &p.proj);
+        self.layers.iter().flat_map(Layer::linears).chain([&self.output]).chain(inputs).chain(ends)
     }
 }
 

@@ -173,6 +173,8 @@ fn an_impossible_specification_is_an_error() {
             activation: dense.activation,
             gated: true,
             bias: dense.bias,
+            down_scale: Need::Never,
+            post_norm: None,
             shared: None,
         });
     }

@@ -3,7 +3,7 @@
 
 use super::decoder::{MAX_EXPERTS, MAX_LAYERS, MAX_WIDTH};
 use crate::error::LoadError;
-use crate::names;
+use crate::names::is_norm;
 use crate::spec::*;
 
 /// Most rotations of a model; each has tables of its own.
@@ -38,11 +38,21 @@ fn problem(spec: &ModelSpec) -> Option<String> {
     if let Some(rope) = spec.ropes.iter().find(|rope| !width(rope.n_rot)) {
         return Some(format!("rope.dimension_count is {}, expected 1 to {MAX_WIDTH}", rope.n_rot));
     }
+    if let Some(PerLayerSpec { width, .. }) = spec.per_layer
+        && !(self::width(width) && self::width(width.saturating_mul(n_layers)))
+    {
+        return Some(format!(
+            "per-layer embeddings of {width} values, expected 1 to {MAX_WIDTH} for all layers"
+        ));
+    }
+    if let Some(AltUpSpec { n_streams, .. }) = spec.altup.filter(|a| !(2..=16).contains(&a.n_streams)) {
+        return Some(format!("{n_streams} residual streams, expected 2 to 16"));
+    }
     spec.layers.iter().enumerate().find_map(|(i, layer)| {
         let mixer = layer.attention.as_ref().and_then(|a| attention(a, &spec.ropes));
-        let ffn = || layer.ffn.as_ref().and_then(feed_forward);
         let shared = || layer.attention.as_ref().and_then(|a| shared_kv(spec, i, a));
-        let found = mixer.or_else(shared).or_else(|| recurrent(layer)).or_else(ffn);
+        let ffn = || layer.ffn.as_ref().and_then(feed_forward);
+        let found = mixer.or_else(shared).or_else(|| recurrent(layer)).or_else(|| laurel(layer)).or_else(ffn);
         found.map(|problem| format!("layer {i} has {problem}"))
     })
 }
@@ -63,11 +73,6 @@ fn recurrent(layer: &LayerSpec) -> Option<String> {
         }
         Some(FfnInput::Norm(_) | FfnInput::Residual) => None,
     }
-}
-
-/// Whether the loader takes a tensor with this name for a norm.
-fn is_norm(name: &str) -> bool {
-    name.ends_with("_norm") || name == names::ATTN_NORM_2
 }
 
 fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
@@ -116,8 +121,20 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     }
 }
 
+/// What a layer with a matrix of low rank beside its attention must have.
+fn laurel(layer: &LayerSpec) -> Option<String> {
+    let LaurelSpec { rank, .. } = layer.laurel?;
+    let fits = width(rank) && layer.attention.is_some();
+    (!fits).then(|| {
+        format!("a matrix of rank {rank} beside the attention, expected 1 to {MAX_WIDTH} and attention")
+    })
+}
+
 /// A layer that reads the keys and values of another.
 fn shared_kv(spec: &ModelSpec, layer: usize, a: &AttentionSpec) -> Option<String> {
+    if a.v_is_k && (a.k_dim(), a.fused_rows) != (a.v_dim(), None) {
+        return Some(format!("V of {} elements that is K of {}, expected as many", a.v_dim(), a.k_dim()));
+    }
     let from = a.kv_from?;
     let sizes = |a: &AttentionSpec| (a.n_kv_heads, a.head_dim_k, a.head_dim_v, a.window);
     let owner = spec.layers.get(from).and_then(|l| l.attention.as_ref()).filter(|_| from < layer);
@@ -141,6 +158,13 @@ fn feed_forward(ffn: &FfnSpec) -> Option<String> {
     };
     if !n_ff.into_iter().all(width) {
         return Some(format!("a feed-forward length of {n_ff:?}, expected 1 to {MAX_WIDTH}"));
+    }
+    if let FfnKind::Dense(DenseSpec { sparsity: Some(m), gated, .. }) = &ffn.kind
+        && (!gated || !m.is_finite())
+    {
+        return Some(format!(
+            "sparse gates above {m} deviations, expected a finite number and a gated block"
+        ));
     }
     let FfnKind::Moe(moe) = &ffn.kind else { return None };
     if !(1..=MAX_EXPERTS as usize).contains(&moe.n_experts) {

@@ -82,7 +82,7 @@ fn groups(p: &Params<'_>) -> Result<Option<ExpertGroups>, LoadError> {
 pub fn shared_experts(spec: &mut ModelSpec, width: Option<u32>, count: u32) {
     each_moe(spec, |moe| {
         let n_ff = width.map_or(moe.n_ff, |n| n as usize).saturating_mul(count as usize);
-        moe.shared = (count > 0).then_some(SharedExpertSpec { n_ff, gated: false, fused: false });
+        moe.shared = (count > 0).then_some(SharedExpertSpec::new(n_ff));
     });
 }
 

@@ -30,7 +30,7 @@ pub(super) fn granitemoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     }
     if let Some(n_ff) = p.opt_u32("expert_shared_feed_forward_length")?.filter(|n| *n > 0) {
         let n_ff = n_ff as usize;
-        each_moe(&mut spec, |moe| moe.shared = Some(SharedExpertSpec { n_ff, gated: false, fused: false }));
+        each_moe(&mut spec, |moe| moe.shared = Some(SharedExpertSpec::new(n_ff)));
     }
     Ok(spec)
 }

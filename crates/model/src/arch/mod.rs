@@ -40,6 +40,8 @@ mod ernie;
 mod exaone;
 mod experts;
 mod gemma;
+mod gemma3n;
+mod gemma4;
 mod glm;
 mod gpt_oss;
 mod granite;
@@ -115,6 +117,8 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("gemma", gemma::gemma),
         &Entry("gemma2", gemma::gemma2),
         &Entry("gemma3", gemma::gemma3),
+        &Entry("gemma3n", gemma3n::gemma3n),
+        &Entry("gemma4", gemma4::gemma4),
         &Entry("phi3", phi::phi3),
         &Entry("phimoe", phi::phimoe),
         &Entry("granite", granite::granite),

@@ -40,7 +40,7 @@ pub(super) fn qwen2moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     };
     each_moe(&mut spec, |moe| {
         moe.normalize = false;
-        moe.shared = Some(SharedExpertSpec { n_ff: n_ff as usize, gated: true, fused: false });
+        moe.shared = Some(SharedExpertSpec { gated: true, ..SharedExpertSpec::new(n_ff as usize) });
     });
     Ok(spec)
 }

@@ -17,25 +17,43 @@ use crate::weights::{Attention, PartsNorm, kinds};
 pub(super) fn project(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result<(), ForwardError> {
     let (cx, n, a) = (step.cx, step.n, &w.spec);
     let input = mixer::input(step, &s.x, &s.io);
-    if !s.acts.set(cx, input, kinds([&w.q, &w.k, &w.v].into_iter().chain(&w.gate))) {
+    let others = w.k.iter().chain(&w.v).chain(&w.gate);
+    if !s.acts.set(cx, input, kinds([&w.q].into_iter().chain(others))) {
         return Err(step.non_finite());
     }
-    let q = (&w.q, s.inner.q_mut(n, a.q_dim()));
-    let k = (&w.k, s.k.mat_mut(n, a.k_dim()));
-    let v = (&w.v, s.v.mat_mut(n, a.v_dim()));
-    match &w.gate {
-        None => linear::forward(cx, &s.acts, &mut [q, k, v], &s.panels),
-        Some(gate) => {
-            let gate = (gate, s.gate.mat_mut(n, a.gate_dim()));
-            linear::forward(cx, &s.acts, &mut [q, k, v, gate], &s.panels);
-        }
+    one_job(step, w, s);
+    if a.v_is_k {
+        let k = s.k.mat(n, a.k_dim());
+        rows::each_row(cx, s.v.mat_mut(n, a.v_dim()), &|i, row, _| row.copy_from_slice(k.row(i)));
     }
     if let Some(most) = a.clamp {
-        for mat in [s.inner.q_mut(n, a.q_dim()), s.k.mat_mut(n, a.k_dim()), s.v.mat_mut(n, a.v_dim())] {
+        let clamp = |mat: MatMut<'_>| {
             rows::each_row(cx, mat, &|_, row, _| row.iter_mut().for_each(|x| *x = x.clamp(-most, most)));
+        };
+        clamp(s.inner.q_mut(n, a.q_dim()));
+        if a.kv_from.is_none() {
+            clamp(s.k.mat_mut(n, a.k_dim()));
+            clamp(s.v.mat_mut(n, a.v_dim()));
         }
     }
     Ok(())
+}
+
+/// The products of a row with Q, and with K, V and gates where the layer has them.
+fn one_job(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
+    let (n, a) = (step.n, &w.spec);
+    let q = Some((&w.q, s.inner.q_mut(n, a.q_dim())));
+    let k = w.k.as_ref().map(|k| (k, s.k.mat_mut(n, a.k_dim())));
+    let v = w.v.as_ref().map(|v| (v, s.v.mat_mut(n, a.v_dim())));
+    let gate = w.gate.as_ref().map(|gate| (gate, s.gate.mat_mut(n, a.gate_dim())));
+    let mut jobs = [q, k, v, gate].into_iter().flatten();
+    let run = |jobs: &mut [_]| linear::forward(step.cx, &s.acts, jobs, &s.panels);
+    match [jobs.next(), jobs.next(), jobs.next(), jobs.next()] {
+        [Some(a), Some(b), Some(c), Some(d)] => run(&mut [a, b, c, d]),
+        [Some(a), Some(b), Some(c), _] => run(&mut [a, b, c]),
+        [Some(a), Some(b), ..] => run(&mut [a, b]),
+        [a, ..] => a.into_iter().for_each(|a| run(&mut [a])),
+    }
 }
 
 /// The rotation of a layer.
@@ -75,6 +93,9 @@ pub(super) fn rotate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
         normed(mat, true);
     };
     turn(s.inner.q_mut(n, a.q_dim()), &w.q_norm, a.temperature);
+    if a.kv_from.is_some() {
+        return;
+    }
     turn(s.k.mat_mut(n, a.k_dim()), &w.k_norm, None);
     if let Some(norm) = &w.v_norm {
         rows::norm_parts(cx, norm, s.v.mat_mut(n, a.v_dim()), spare);
@@ -89,6 +110,9 @@ pub(super) fn store(
     pages: &mut Pages<'_>,
 ) -> Result<(), ForwardError> {
     let (cx, n, a) = (step.cx, step.n, &w.spec);
+    if a.kv_from.is_some() {
+        return Ok(());
+    }
     let (k, v) = (s.k.mat(n, a.k_dim()), s.v.mat(n, a.v_dim()));
     for (i, row) in s.attn_rows.iter().enumerate() {
         if cx.cancelled() {

@@ -19,19 +19,26 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
 }
 
 /// What the half reads.
-pub(super) fn input<'s>(step: &Step<'_>, x: &'s Buf, io: &'s BlockIo, attn_input: &'s Buf) -> Mat<'s> {
+pub(super) fn input<'s>(step: &Step<'_>, x: Mat<'s>, io: &'s BlockIo, attn_input: &'s Buf) -> Mat<'s> {
     match step.weights.ffn_in() {
         Some(FfnIn::Norm(_)) => io.normed(step.n, step.n_embd),
-        None | Some(FfnIn::Residual) => x.mat(step.n, step.n_embd),
+        None | Some(FfnIn::Residual) => x,
         Some(FfnIn::Attention | FfnIn::Layer(_)) => attn_input.mat(step.n, step.n_embd),
     }
 }
 
 /// `ffn_out = down(act(gate x) * up x)`
 pub(super) fn dense(step: &Step<'_>, s: &mut Scratch, mlp: &Mlp) -> Result<(), ForwardError> {
-    let Scratch { x, io, attn_input, inner, acts, panels, row, .. } = s;
+    let Scratch { x, io, attn_input, inner, acts, panels, row, sparse, .. } = s;
     let mlp = MlpRows::from(mlp);
-    if !mlp_inner(step.cx, &mlp, input(step, x, io, attn_input), acts, inner, (panels, row)) {
+    let x = input(step, x.mat(step.n, step.n_embd), io, attn_input);
+    let finite = match (mlp.gate, mlp.sparsity) {
+        (Some(gate), Some(m)) => {
+            super::sparse::inner(step, (&mlp, gate, m), x, acts, (inner, sparse), panels)
+        }
+        _ => mlp_inner(step.cx, &mlp, x, acts, inner, (panels, row)),
+    };
+    if !finite {
         return Err(step.non_finite());
     }
     let out = io.ffn_out_mut(step.n, step.n_embd);
@@ -59,6 +66,7 @@ pub(super) fn elementwise(step: &Step<'_>, s: &mut Scratch, activation: Activati
 #[derive(Clone, Copy)]
 pub(super) struct MlpRows<'a> {
     pub(super) activation: Activation,
+    pub(super) sparsity: Option<f32>,
     pub(super) gate: Option<LinearRows<'a>>,
     pub(super) up: LinearRows<'a>,
     pub(super) sub_norm: Option<&'a PartsNorm>,
@@ -69,7 +77,7 @@ impl<'a> From<&'a Mlp> for MlpRows<'a> {
     fn from(mlp: &'a Mlp) -> Self {
         let gate = mlp.gate.as_ref().map(LinearRows::from);
         let (up, down, sub_norm) = ((&mlp.up).into(), (&mlp.down).into(), mlp.sub_norm.as_ref());
-        MlpRows { activation: mlp.activation, gate, up, sub_norm, down }
+        MlpRows { activation: mlp.activation, sparsity: mlp.sparsity, gate, up, sub_norm, down }
     }
 }
 
@@ -101,6 +109,13 @@ pub(super) fn mlp_inner(
         rows::norm_parts(cx, norm, inner.ffn_inner_mut(n, n_ff), spare);
     }
     acts.set(cx, inner.ffn_inner(n, n_ff), kinds([mlp.down]))
+}
+
+/// `x *= scale`, the layer's last step
+pub(super) fn scale(step: &Step<'_>, s: &mut Scratch) {
+    let Some(scale) = step.weights.out_scale else { return };
+    let cx = step.cx;
+    rows::each_row(cx, s.x.mat_mut(step.n, step.n_embd), &|_, row, _| (cx.kernels.ops.scale)(row, scale));
 }
 
 /// `x += norm(ffn_out * scale) * residual_scale`

@@ -56,6 +56,21 @@ pub(super) fn keep_wanted(step: &Step<'_>, s: &mut Scratch) -> usize {
         rows::keep_rows(&mut s.inner.0, attention.spec.q_dim(), wanted());
         rows::keep_rows(&mut s.gate, attention.spec.gate_dim(), wanted());
     }
+    if let Some(spec) = &step.model.per_layer {
+        rows::keep_rows(&mut s.per_layer, spec.width * step.model.layers.len(), wanted());
+    }
+    if step.weights.laurel.is_some() {
+        rows::keep_rows(&mut s.laurel, step.n_embd, wanted());
+    }
+    if let Some(altup) = &step.model.altup {
+        rows::keep_rows(&mut s.streams, altup.n_streams * step.n_embd, wanted());
+    }
+    // layers after this one rotate the rows that are left
+    let mut before = 0;
+    for rope in &step.model.ropes {
+        rows::keep_part(&mut s.cos_sin, (before * step.n, before * n), rope.n_rot, wanted());
+        before += rope.n_rot;
+    }
     if let Some(moe) = moe::early_router(step) {
         rows::keep_rows(&mut s.moe.router, moe.spec.n_experts, wanted());
     }

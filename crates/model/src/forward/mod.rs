@@ -9,13 +9,18 @@
 //! Then the cache's new lengths count. Every operation works on single rows, and sums have a fixed order, so a row's bits
 //! do not depend on the other rows of the batch, on how a prompt is cut into batches, or on the number of threads.
 
+mod altup;
 mod attention;
 mod ends;
 mod ffn;
+mod lanes;
+mod laurel;
 mod mixer;
 mod moe;
 mod pass;
+mod per_layer;
 mod rows;
+mod sparse;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
@@ -117,16 +122,17 @@ impl Model {
         let long = self.spec().long_context_above().is_some_and(|n| kv.options().n_ctx > n as usize);
         let pass = Pass { model: self, cx, batch, long };
         ends::start(&pass, s);
+        per_layer::inputs(&pass, s)?;
+        altup::start(&pass, s)?;
         let (mut pages, n_layers, all_rows) = (kv.pages(), self.n_layers(), hook.all_rows());
-        // after it, no layer looks at other rows
-        let last_mixer = self.spec().layers.iter().rposition(LayerSpec::mixes).unwrap_or(n_layers);
+        // after it, no layer needs the rows of which nothing is wanted
+        let last = self.spec().layers.iter().rposition(LayerSpec::stores).unwrap_or(n_layers);
         let mut n = batch.len();
         for index in 0..n_layers {
             if cx.cancelled() {
                 return Err(ForwardError::Cancelled);
             }
-            let last = index == last_mixer && !all_rows;
-            n = layer(pass.step(index, n), s, &mut pages, last)?;
+            n = layer(pass.step(index, n), s, &mut pages, index == last && !all_rows)?;
             if n == 0 {
                 return Ok(End::Done);
             }
@@ -139,21 +145,24 @@ impl Model {
                 return Ok(End::Stopped(index));
             }
         }
+        altup::finish(&pass, s, n)?;
         ends::finish(&pass, s, n)?;
         Ok(End::Done)
     }
 }
 
-/// One layer of the model. Returns how many rows of the residual stream `x` go on: all of them, or, after the `last` one with
-/// a mixer, those of which something is wanted.
+/// One layer of the model. Returns how many rows of the residual stream `x` go on: all of them, or, from the `last` one on
+/// that stores something, those of which something is wanted.
 fn layer(
     mut step: Step<'_>,
     s: &mut Scratch,
     pages: &mut Pages<'_>,
     last: bool,
 ) -> Result<usize, ForwardError> {
+    altup::predict(&step, s)?; //                       x = what the residual streams predict of it, if there are several
     moe::score_early(&step, s)?; //                     scores = router x, for a router that reads the layer's input
     mixer::norm(&step, s); //                           normed = norm(x)
+    laurel::branch(&step, s)?; //                       laurel = normed + norm(R (L normed))
     if let Some(w) = &step.weights.attention {
         attention::project(&step, w, s)?; //            q, k, v = Wq normed, Wk normed, Wv normed
         attention::rotate(&step, w, s); //              q, k = rope(norm(q)), rope(norm(k))
@@ -170,6 +179,7 @@ fn layer(
         attention::gate(&step, w, s); //                heads = norm(heads * act(gates))
         attention::out(&step, w, s)?; //                mixed = Wo heads
         mixer::add(&step, s); //                        x += norm(mixed)
+        laurel::add(&step, s); //                       x = (x + laurel) / sqrt(2)
     }
     if let Some(ffn) = &step.weights.ffn {
         ffn::norm(&step, s); //                         normed = norm(x)
@@ -180,6 +190,9 @@ fn layer(
         }
         ffn::add(&step, ffn, s); //                     x += norm(ffn_out)
     }
+    altup::correct(&step, s)?; //                       the streams take their part of what changed in x
+    per_layer::add(&step, s)?; //                       x += norm(proj(gelu(gate x) * inputs of the layer))
+    ffn::scale(&step, s); //                            x *= the layer's scale
     check_finite(&step, s)?;
     Ok(step.n)
 }

@@ -16,15 +16,16 @@ use super::pass::Step;
 use super::rows;
 use crate::error::ForwardError;
 use crate::scratch::{Inner, MoeScratch, Scratch};
-use crate::spec::{MoeSpec, RouterInput};
+use crate::spec::RouterInput;
 use crate::weights::{Moe, SharedExpert, kinds};
 
 /// `ffn_out = experts(x)`
 pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), ForwardError> {
     let (cx, n, spec) = (step.cx, step.n, &w.spec);
     let Scratch { x, io, attn_input, inner, acts, panels, moe, row, .. } = s;
+    let x = x.mat(n, step.n_embd);
     let input = ffn::input(step, x, io, attn_input);
-    if early_router(step).is_none() && !score(cx, w, input, acts, moe, panels) {
+    if early_router(step).is_none() && !score(cx, w, (x, input), acts, moe, panels) {
         return Err(step.non_finite());
     }
     choose(cx, moe, w, n);
@@ -36,12 +37,19 @@ pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), F
             return Err(step.non_finite());
         }
     }
-    if let Some(shared) = &w.shared
-        && !run_shared(cx, moe, inner, (panels, row), shared, input)
-    {
-        return Err(step.non_finite());
+    if let Some(shared) = &w.shared {
+        if let Some(norm) = &shared.norm {
+            rows::norm(cx, norm, x, io.normed_mut(n, step.n_embd));
+        }
+        let input = match shared.norm {
+            Some(_) => io.normed(n, step.n_embd),
+            None => ffn::input(step, x, io, attn_input),
+        };
+        if !run_shared(cx, moe, inner, (panels, row), shared, input) {
+            return Err(step.non_finite());
+        }
     }
-    gather(cx, moe, spec, w.shared.as_ref(), io.ffn_out_mut(n, step.n_embd));
+    gather(cx, moe, w, row, io.ffn_out_mut(n, step.n_embd));
     Ok(())
 }
 
@@ -54,14 +62,28 @@ pub(super) fn early_router<'a>(step: &Step<'a>) -> Option<&'a Moe> {
 pub(super) fn score_early(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
     let Some(w) = early_router(step) else { return Ok(()) };
     let x = s.x.mat(step.n, step.n_embd);
-    let finite = score(step.cx, w, x, &mut s.acts, &mut s.moe, &s.panels);
+    let finite = score(step.cx, w, (x, x), &mut s.acts, &mut s.moe, &s.panels);
     if finite { Ok(()) } else { Err(step.non_finite()) }
 }
 
-/// `scores = router x`; false if a value was not finite.
-fn score(cx: Ctx<'_>, w: &Moe, x: Mat<'_>, acts: &mut ActBuf, moe: &mut MoeScratch, panels: &Panels) -> bool {
+/// `scores = router input`, or of `norm(x)`, if the router has a norm of its own; false if a value was not finite.
+fn score(
+    cx: Ctx<'_>,
+    w: &Moe,
+    (x, input): (Mat<'_>, Mat<'_>),
+    acts: &mut ActBuf,
+    moe: &mut MoeScratch,
+    panels: &Panels,
+) -> bool {
     let (n, n_experts) = (x.rows(), w.spec.n_experts);
-    if !acts.set(cx, x, kinds([&w.router])) {
+    let input = match &w.router_norm {
+        Some(norm) => {
+            rows::norm(cx, norm, x, moe.gathered.mat_mut(n, x.cols()));
+            moe.gathered.mat(n, x.cols())
+        }
+        None => input,
+    };
+    if !acts.set(cx, input, kinds([&w.router])) {
         return false;
     }
     linear::forward(cx, acts, &mut [(&w.router, moe.router.mat_mut(n, n_experts))], panels);
@@ -88,6 +110,9 @@ fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, w: &Moe, n: usize) {
             break;
         }
         route(&cx.kernels.ops, &route_spec, scores, bias, ids, weights);
+        if let Some(scales) = &w.down_scale {
+            weights.iter_mut().zip(ids.iter()).for_each(|(weight, id)| *weight *= scales[*id as usize]);
+        }
     }
     // counting sort: pairs of an expert keep the order of their rows
     moe.starts.clear();
@@ -136,6 +161,7 @@ fn run_expert(
     let (rows, skip) = if w.fused { (2 * n_ff, n_ff) } else { (n_ff, 0) };
     let expert = MlpRows {
         activation: w.experts.activation,
+        sparsity: None,
         gate: w.experts.gate.as_ref().map(|gate| gate.rows(e * rows, n_ff)),
         up: w.experts.up.rows(e * rows + skip, n_ff),
         sub_norm: None,
@@ -177,15 +203,22 @@ fn run_shared(
     true
 }
 
-/// Sums the experts of each row in the order of their rank, then adds the shared expert.
-fn gather(cx: Ctx<'_>, moe: &MoeScratch, spec: &MoeSpec, shared: Option<&SharedExpert>, out: MatMut<'_>) {
-    let (ops, n, n_embd) = (&cx.kernels.ops, out.rows(), out.cols());
-    let results = moe.results.mat(n * spec.n_used, n_embd);
-    let common = shared.map(|s| (s.gate.is_some(), moe.gathered.mat(n, n_embd)));
-    rows::each_row(cx, out, &|i, row, _| {
+/// Sums the experts of each row in the order of their rank, norms the sum, then adds the shared expert.
+fn gather(cx: Ctx<'_>, moe: &mut MoeScratch, w: &Moe, spare: &PerWorker<Vec<f32>>, out: MatMut<'_>) {
+    let (ops, n, n_embd, n_used) = (&cx.kernels.ops, out.rows(), out.cols(), w.spec.n_used);
+    if let Some(norm) = w.shared.as_ref().and_then(|shared| shared.post_norm.as_ref()) {
+        rows::norm_rows(cx, norm, moe.gathered.mat_mut(n, n_embd), spare);
+    }
+    let results = moe.results.mat(n * n_used, n_embd);
+    let common = w.shared.as_ref().map(|s| (s.gate.is_some(), moe.gathered.mat(n, n_embd)));
+    let moe = &*moe;
+    rows::each_row(cx, out, &|i, row, worker| {
         row.fill(0.0);
-        for pair in i * spec.n_used..(i + 1) * spec.n_used {
+        for pair in i * n_used..(i + 1) * n_used {
             (ops.add_scaled)(row, results.row(moe.place[pair] as usize), moe.weights.values()[pair]);
+        }
+        if let Some(norm) = &w.post_norm {
+            spare.with(worker, |copy| rows::norm_in_place(cx, norm, row, copy));
         }
         match &common {
             Some((true, common)) => (ops.add_scaled)(row, common.row(i), moe.gate.values()[i]),

@@ -75,6 +75,18 @@ pub(crate) fn add_residual(cx: Ctx<'_>, x: MatMut<'_>, y: Mat<'_>, scale: Option
     });
 }
 
+/// `x = norm(x)` for one row; `copy` is at least as long.
+pub(crate) fn norm_in_place(cx: Ctx<'_>, norm: &Norm, x: &mut [f32], copy: &mut [f32]) {
+    let copy = &mut copy[..x.len()];
+    copy.copy_from_slice(x);
+    norm_row(cx, norm.kind, norm.eps, norm.weight.as_deref(), norm.bias.as_deref(), copy, x);
+}
+
+/// Norms each row in place.
+pub(crate) fn norm_rows(cx: Ctx<'_>, norm: &Norm, mat: MatMut<'_>, spare: &PerWorker<Vec<f32>>) {
+    each_row(cx, mat, &|_, row, worker| spare.with(worker, |copy| norm_in_place(cx, norm, row, copy)));
+}
+
 /// Norms the parts of each row in place: one head at a time, or the whole row.
 pub(crate) fn norm_parts(cx: Ctx<'_>, parts: &PartsNorm, mat: MatMut<'_>, spare: &PerWorker<Vec<f32>>) {
     let (norm, width) = (&parts.norm, parts.width);
@@ -93,7 +105,18 @@ pub(crate) fn norm_parts(cx: Ctx<'_>, parts: &PartsNorm, mat: MatMut<'_>, spare:
 
 /// The rows with these ascending indices move to the front.
 pub(crate) fn keep_rows(buf: &mut Buf, cols: usize, indices: impl Iterator<Item = usize>) {
-    for (to, from) in indices.enumerate() {
-        buf.move_row(from, to, cols);
+    keep_part(buf, (0, 0), cols, indices);
+}
+
+/// The rows of a matrix that starts at value `from`, with these ascending indices, become the one that starts at `to`, which is
+/// not greater.
+pub(crate) fn keep_part(
+    buf: &mut Buf,
+    (from, to): (usize, usize),
+    cols: usize,
+    indices: impl Iterator<Item = usize>,
+) {
+    for (row, index) in indices.enumerate() {
+        buf.move_values(from + index * cols, to + row * cols, cols);
     }
 }

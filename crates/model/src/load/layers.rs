@@ -9,7 +9,8 @@ use happy_kernels::Kernels;
 use happy_kernels::linear::Linear;
 use happy_kernels::ops::{RopeError, RopeSpec, RopeTable, Yarn};
 
-use super::tensors::{Tensors, damaged};
+use super::streams;
+use super::tensors::Tensors;
 use crate::error::{LoadError, excerpt};
 use crate::names::{self, block};
 use crate::reserve::reserved;
@@ -28,6 +29,8 @@ pub(crate) fn load(
     let output_norm = t.norm(names::OUTPUT_NORM, &spec.output_norm, spec.n_embd)?;
     let output = output(&mut t, spec)?;
     let ropes = ropes(&mut t, spec)?;
+    let per_layer = streams::per_layer_inputs(&mut t, spec)?;
+    let altup = streams::altup_ends(&mut t, spec)?;
     let mut layers = reserved(spec.layers.len())?;
     for i in 0..spec.layers.len() {
         layers.push(layer(&mut t, spec, i)?);
@@ -36,13 +39,11 @@ pub(crate) fn load(
     if let Some(name) = unused.iter().find(|name| names::matters(name, spec)) {
         return Err(LoadError::ExtraTensor { tensor: excerpt(name), architecture: spec.architecture });
     }
-    Ok((Weights { embedding, layers, ropes, output_norm, output }, unused))
+    Ok((Weights { embedding, per_layer, altup, layers, ropes, output_norm, output }, unused))
 }
 
 fn embedding(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Embedding, LoadError> {
-    let tensor = t.tensor(names::TOKEN_EMBD, &[spec.n_embd, spec.n_vocab])?;
-    let row_bytes = tensor.dtype.row_bytes(spec.n_embd).map_err(|e| damaged(names::TOKEN_EMBD, e))?;
-    Ok(Embedding { dtype: tensor.dtype, bytes: tensor.bytes, row_bytes })
+    t.table(names::TOKEN_EMBD, spec.n_embd, spec.n_vocab)
 }
 
 fn output(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Linear, LoadError> {
@@ -99,10 +100,15 @@ fn rope_table(model: &ModelSpec, r: &RopeParams, factors: Option<&[f32]>) -> Res
 }
 
 fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadError> {
-    let LayerSpec { attention, ffn, .. } = &spec.layers[i];
+    let LayerSpec { attention, ffn, out_scale, .. } = &spec.layers[i];
+    let scale = t.opt_vector(*out_scale, &block(i, "layer_output_scale", "weight"), &[1])?;
     Ok(Layer {
         attention: attention.as_ref().map(|a| attention_weights(t, spec.n_embd, a, i)).transpose()?,
         ffn: ffn.as_ref().map(|ffn| feed_forward(t, spec.n_embd, ffn, i)).transpose()?,
+        laurel: streams::laurel(t, spec, i)?,
+        per_layer: streams::per_layer(t, spec, i)?,
+        altup: streams::altup(t, spec, i)?,
+        out_scale: scale.and_then(|scale| scale.first().copied()),
     })
 }
 
@@ -141,14 +147,13 @@ fn attention_weights(
     i: usize,
 ) -> Result<Attention, LoadError> {
     let norm = t.opt_norm(i, a.norm_name, a.norm.as_ref(), n_embd)?;
-    let [q, k, v] = qkv(t, n_embd, a, i)?;
-    let (q_norm, k_norm) = match &a.qk_norm {
-        Some(spec) => (
-            qk_norm(t, spec, i, "attn_q_norm", a.n_heads, a)?,
-            qk_norm(t, spec, i, "attn_k_norm", a.n_kv_heads, a)?,
-        ),
-        None => (None, None),
+    let (q, k, v) = qkv(t, n_embd, a, i)?;
+    let mut norm_of = |part: &str, heads: usize| match &a.qk_norm {
+        Some(spec) => qk_norm(t, spec, i, part, heads, a),
+        None => Ok(None),
     };
+    let q_norm = norm_of("attn_q_norm", a.n_heads)?;
+    let k_norm = if a.kv_from.is_none() { norm_of("attn_k_norm", a.n_kv_heads)? } else { None };
     let v_norm = a.v_norm.map(|norm| weightless(&norm, a.head_dim_v));
     let gate = match a.gate {
         Some(_) => Some(t.linear(i, "attn_gate", n_embd, a.gate_dim(), Need::Never)?),
@@ -172,17 +177,21 @@ fn attention_weights(
     })
 }
 
+/// Q, and K and V where the layer has them.
+type Qkv = (Linear, Option<Linear>, Option<Linear>);
+
 /// Q, K and V, from matrices of their own or from rows of a fused one; a fused one may have separate biases.
-fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Result<[Linear; 3], LoadError> {
+fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Result<Qkv, LoadError> {
     let dims = [a.q_dim(), a.k_dim(), a.v_dim()];
     let [q, k, v] = dims;
     let fused = block(i, "attn_qkv", "weight");
-    if !t.has(&fused) {
-        return Ok([
-            t.linear(i, "attn_q", n_embd, q, a.qkv_bias)?,
-            t.linear(i, "attn_k", n_embd, k, a.qkv_bias)?,
-            t.linear(i, "attn_v", n_embd, v, a.qkv_bias)?,
-        ]);
+    if !t.has(&fused) || a.kv_from.is_some() || a.v_is_k {
+        let mut linear = |part: &str, n_out: usize, has: bool| {
+            has.then(|| t.linear(i, part, n_embd, n_out, a.qkv_bias)).transpose()
+        };
+        let k_linear = linear("attn_k", k, a.kv_from.is_none())?;
+        let v_linear = linear("attn_v", v, a.kv_from.is_none() && !a.v_is_k)?;
+        return Ok((t.linear(i, "attn_q", n_embd, q, a.qkv_bias)?, k_linear, v_linear));
     }
     let at = a.fused_rows.unwrap_or(FusedRows { k: q, v: q + k, all: q + k + v });
     let tensor = t.tensor(&fused, &[n_embd, at.all])?;
@@ -195,7 +204,7 @@ fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Resul
         let bias = own.as_deref().or(whole.as_deref().and_then(|b| b.get(first..first + n_out)));
         t.rows(&tensor, first, n_out, n_embd, bias)
     };
-    Ok([part("attn_q", 0, q)?, part("attn_k", at.k, k)?, part("attn_v", at.v, v)?])
+    Ok((part("attn_q", 0, q)?, Some(part("attn_k", at.k, k)?), Some(part("attn_v", at.v, v)?)))
 }
 
 /// A norm that only divides, for parts of `width` elements.
@@ -248,6 +257,7 @@ fn dense_weights(t: &mut Tensors<'_>, n_embd: usize, d: &DenseSpec, i: usize) ->
         let gate = Some(t.rows(&tensor, 0, d.n_ff, n_embd, None)?);
         return Ok(Mlp {
             activation: d.activation,
+            sparsity: d.sparsity,
             gate,
             up: t.rows(&tensor, d.n_ff, d.n_ff, n_embd, None)?,
             sub_norm,
@@ -256,12 +266,20 @@ fn dense_weights(t: &mut Tensors<'_>, n_embd: usize, d: &DenseSpec, i: usize) ->
     }
     let gate = if d.gated { Some(t.linear(i, "ffn_gate", n_embd, d.n_ff, d.bias)?) } else { None };
     let up = t.linear(i, "ffn_up", n_embd, d.n_ff, d.bias)?;
-    Ok(Mlp { activation: d.activation, gate, up, sub_norm, down })
+    Ok(Mlp { activation: d.activation, sparsity: d.sparsity, gate, up, sub_norm, down })
 }
 
 fn moe_weights(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) -> Result<Ffn, LoadError> {
     let router = t.linear(i, "ffn_gate_inp", n_embd, m.n_experts, m.bias)?;
+    let router_norm = match &m.router_input {
+        RouterInput::Scaled(norm) => {
+            let factor = 1.0 / (n_embd as f32).sqrt();
+            Some(t.scaled_norm(&block(i, "ffn_gate_inp", "scale"), norm, n_embd, factor)?)
+        }
+        RouterInput::Block | RouterInput::Layer => None,
+    };
     let choice_bias = choice_bias(t, m, i)?;
+    let down_scale = t.opt_vector(m.down_scale, &block(i, "ffn_down_exps", "scale"), &[m.n_experts])?;
     let fused = m.gated && t.has(&block(i, "ffn_gate_up_exps", "weight"));
     let mut stack = |part: &str, n_in: usize, n_out: usize| -> Result<Linear, LoadError> {
         let tensor = t.tensor(&block(i, part, "weight"), &[n_in, n_out, m.n_experts])?;
@@ -275,9 +293,20 @@ fn moe_weights(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) -> Res
     let gate = if m.gated { Some(gate_or_up("ffn_gate_exps")?) } else { None };
     let up = gate_or_up("ffn_up_exps")?;
     let down = stack("ffn_down_exps", m.n_ff, n_embd)?;
-    let experts = Mlp { activation: m.activation, gate, up, sub_norm: None, down };
+    let experts = Mlp { activation: m.activation, sparsity: None, gate, up, sub_norm: None, down };
     let shared = m.shared.as_ref().map(|s| shared_expert(t, n_embd, s, m, i)).transpose()?;
-    Ok(Ffn::Moe(Moe { spec: *m, router, choice_bias, experts, fused, shared }))
+    let post_norm = t.opt_norm(i, names::FFN_POST_NORM_2, m.post_norm.as_ref(), n_embd)?;
+    Ok(Ffn::Moe(Moe {
+        spec: *m,
+        router,
+        router_norm,
+        choice_bias,
+        down_scale,
+        experts,
+        fused,
+        post_norm,
+        shared,
+    }))
 }
 
 /// The bias of the choice; some converters leave out `.bias`.
@@ -300,15 +329,24 @@ fn shared_expert(
     } else {
         None
     };
-    let down = t.linear(i, "ffn_down_shexp", s.n_ff, n_embd, Need::Never)?;
+    let [gate_name, up_name, down_name] = match s.dense {
+        true => ["ffn_gate", "ffn_up", "ffn_down"],
+        false => ["ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp"],
+    };
+    let down = t.linear(i, down_name, s.n_ff, n_embd, Need::Never)?;
     let (own, up) = if s.fused {
-        let tensor = t.tensor(&block(i, "ffn_up_shexp", "weight"), &[n_embd, 2 * s.n_ff])?;
+        let tensor = t.tensor(&block(i, up_name, "weight"), &[n_embd, 2 * s.n_ff])?;
         let half = |first| t.rows(&tensor, first, s.n_ff, n_embd, None);
         (Some(half(0)?), half(s.n_ff)?)
     } else {
         let mut linear = |part: &str| t.linear(i, part, n_embd, s.n_ff, Need::Never);
-        (if m.gated { Some(linear("ffn_gate_shexp")?) } else { None }, linear("ffn_up_shexp")?)
+        (if m.gated { Some(linear(gate_name)?) } else { None }, linear(up_name)?)
     };
-    let mlp = Mlp { activation: m.activation, gate: own, up, sub_norm: None, down };
-    Ok(SharedExpert { mlp, gate })
+    let mlp = Mlp { activation: m.activation, sparsity: None, gate: own, up, sub_norm: None, down };
+    Ok(SharedExpert {
+        mlp,
+        gate,
+        norm: t.opt_norm(i, names::FFN_NORM, s.norm.as_ref(), n_embd)?,
+        post_norm: t.opt_norm(i, names::FFN_POST_NORM_1, s.post_norm.as_ref(), n_embd)?,
+    })
 }

@@ -1,6 +1,7 @@
 //! [`Loader`]: from a parsed file to a [`Model`].
 
 mod layers;
+mod streams;
 mod tensors;
 
 use std::fmt;

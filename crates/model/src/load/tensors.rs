@@ -9,7 +9,7 @@ use crate::error::LoadError;
 use crate::names::{block, dtype, most_reads};
 use crate::reserve::reserved;
 use crate::spec::{Need, NormSpec};
-use crate::weights::Norm;
+use crate::weights::{Embedding, Norm};
 
 fn shape(dims: &[usize]) -> Vec<u64> {
     dims.iter().map(|d| *d as u64).collect()
@@ -80,7 +80,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// A small vector (or several in a row), converted to f32.
-    fn vector(&mut self, name: &str, dims: &[usize]) -> Result<Vec<f32>, LoadError> {
+    pub(crate) fn vector(&mut self, name: &str, dims: &[usize]) -> Result<Vec<f32>, LoadError> {
         let t = self.tensor(name, dims)?;
         dequantize_to_vec(t.dtype, &t.bytes).map_err(|e| match e {
             RowError::OutOfMemory { elements } => LoadError::memory(elements.saturating_mul(4)),
@@ -95,6 +95,13 @@ impl<'a> Tensors<'a> {
         dims: &[usize],
     ) -> Result<Option<Vec<f32>>, LoadError> {
         if !self.wants(need, name) { Ok(None) } else { self.vector(name, dims).map(Some) }
+    }
+
+    /// A tensor of `n_rows` rows that are decoded one by one.
+    pub(crate) fn table(&mut self, name: &str, n: usize, n_rows: usize) -> Result<Embedding, LoadError> {
+        let tensor = self.tensor(name, &[n, n_rows])?;
+        let row_bytes = tensor.dtype.row_bytes(n).map_err(|e| damaged(name, e))?;
+        Ok(Embedding { dtype: tensor.dtype, bytes: tensor.bytes, row_bytes })
     }
 
     /// `n_out` rows of a tensor, from row `first` on, as a matrix.
@@ -148,6 +155,19 @@ impl<'a> Tensors<'a> {
         };
         let bias = self.opt_vector(spec.bias, &format!("{prefix}.bias"), &[width])?;
         Ok(Norm { kind: spec.kind, eps: spec.eps, weight, bias })
+    }
+
+    /// A norm whose weights, the tensor called `name`, are multiplied by a factor.
+    pub(crate) fn scaled_norm(
+        &mut self,
+        name: &str,
+        spec: &NormSpec,
+        width: usize,
+        factor: f32,
+    ) -> Result<Norm, LoadError> {
+        let mut weight = self.vector(name, &[width])?;
+        weight.iter_mut().for_each(|w| *w *= factor);
+        Ok(Norm { kind: spec.kind, eps: spec.eps, weight: Some(weight), bias: None })
     }
 
     pub(crate) fn opt_norm(
