@@ -1,6 +1,7 @@
 //! The objects of a render, and what operations on values work with.
 
 use indexmap::IndexMap;
+use indexmap::map::Entry;
 
 use super::Origin;
 use super::budget::{Budget, gathered, push};
@@ -13,6 +14,17 @@ use crate::digits;
 
 /// A dict: keys in the order of their insertion.
 pub(super) type Dict = IndexMap<Key, (Value, Value)>;
+
+/// Dicts up to this size are searched key by key: a message has two to four keys, and hashing a name costs more.
+const FEW: usize = 8;
+
+/// The key and the value of a text in a dict, if it is there.
+fn find<'a>(dict: &'a Dict, name: &Text) -> Option<&'a (Value, Value)> {
+    if dict.len() > FEW {
+        return dict.get(&Key::Str(name.clone()));
+    }
+    dict.iter().find(|(key, _)| matches!(key, Key::Str(text) if text == name)).map(|(_, entry)| entry)
+}
 
 /// The state of a `{% for %}`.
 pub(super) struct Loop {
@@ -133,25 +145,30 @@ impl Cx<'_> {
         self.budget.charge(3)?;
         let hashed = self.key(&key)?;
         let dict = self.dict_mut(dict)?;
-        match dict.get_mut(&hashed) {
-            Some(entry) => entry.1 = value,
-            None => {
-                dict.try_reserve(1).map_err(|_| Box::new(Fail::Memory))?;
-                dict.insert(hashed, (key, value));
-            }
+        dict.try_reserve(1).map_err(|_| Box::new(Fail::Memory))?;
+        match dict.entry(hashed) {
+            Entry::Occupied(mut entry) => entry.get_mut().1 = value,
+            Entry::Vacant(entry) => drop(entry.insert((key, value))),
         }
         Ok(())
     }
 
     /// `d[key]`, if it is there.
     pub(super) fn get_item(&self, dict: Id, key: &Value) -> R<Option<Value>> {
-        let key = self.key(key)?;
-        Ok(self.dict_of(dict)?.get(&key).map(|(_, value)| value.clone()))
+        let dict = self.dict_of(dict)?;
+        let found = match key {
+            Value::Str(name) => {
+                self.budget.bytes(name.as_str().len())?;
+                find(dict, name)
+            }
+            _ => dict.get(&self.key(key)?),
+        };
+        Ok(found.map(|(_, value)| value.clone()))
     }
 
     /// `d[name]`, if it is there.
     pub(super) fn get_named(&self, dict: Id, name: &Text) -> R<Option<Value>> {
-        Ok(self.dict_of(dict)?.get(&Key::Str(name.clone())).map(|(_, value)| value.clone()))
+        Ok(find(self.dict_of(dict)?, name).map(|(_, value)| value.clone()))
     }
 
     /// What a value is hashed as.
