@@ -170,6 +170,15 @@ impl Context {
         Ok(left)
     }
 
+    /// Takes a snapshot of a sequence as it is, to which [`truncate`](Self::truncate) can go back: see [`KvCache::snapshot`].
+    /// Generations take one where the prompt ends and where the answer ends. Returns whether there is one now.
+    ///
+    /// # Errors
+    /// If the sequence does not exist.
+    pub fn snapshot(&mut self, sequence: u32) -> Result<bool, EngineError> {
+        Ok(self.kv.snapshot(sequence)?)
+    }
+
     /// Makes sequence `to` a copy of `from`; they share the pages that neither changes.
     ///
     /// # Errors

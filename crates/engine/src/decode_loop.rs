@@ -126,6 +126,7 @@ impl DecodeLoop {
                     // A character that has begun is not text.
                     self.state = State::Ended;
                     self.decoder.finish();
+                    context.snapshot(self.sequence)?;
                 }
                 State::Prefill(done) => {
                     if let Some(event) = self.prefill(context, done)? {
@@ -222,6 +223,7 @@ impl DecodeLoop {
         } else {
             let chosen = self.chooser.choose(output.logits(chunk.len() - 1).unwrap_or(&[]))?;
             self.go_on(chosen);
+            context.snapshot(self.sequence)?;
         }
         Ok(Some(Event::Prefill { done: end, total }))
     }

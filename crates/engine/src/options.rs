@@ -22,6 +22,10 @@ pub struct LoadOptions {
     pub batch: usize,
     /// Most rows of a batch whose logits are wanted; `None`: one for each sequence.
     pub outputs: Option<usize>,
+    /// Most bytes for snapshots, to which a sequence can be shortened where a model's windows or recurrent states do not
+    /// allow it: without one, the whole sequence is computed again. At most an eighth of the memory budget is taken, and
+    /// nothing for a model that needs none. Default: [`DEFAULT_SNAPSHOTS`](Self::DEFAULT_SNAPSHOTS); 0: no snapshots.
+    pub snapshot_bytes: usize,
     /// Most bytes of anonymous memory: everything that
     /// [`Plan::anon_bytes`](crate::Plan::anon_bytes) counts, and [`Plan::grammar_bytes`](crate::Plan::grammar_bytes) once
     /// forms or tools are used. `None`: the smallest of what the
@@ -40,6 +44,8 @@ impl LoadOptions {
     pub const DEFAULT_CONTEXT: usize = 4096;
     /// Tokens of a chunk: enough to make unpacking weights cheap, few enough that activations stay in the cache.
     pub const DEFAULT_BATCH: usize = 256;
+    /// Bytes for snapshots: a few of a model with windows of 512 positions, or one of a large recurrent state.
+    pub const DEFAULT_SNAPSHOTS: usize = 32 << 20;
 
     /// Checks what can be checked without a model, as [`Engine::open`](crate::Engine::open) does first.
     ///
@@ -73,6 +79,7 @@ impl Default for LoadOptions {
             sequences: 1,
             batch: Self::DEFAULT_BATCH,
             outputs: None,
+            snapshot_bytes: Self::DEFAULT_SNAPSHOTS,
             memory_budget: None,
             mmap: true,
             architectures: Architectures::default(),

@@ -18,8 +18,8 @@ pub struct Plan {
     pub weights_copied: bool,
     /// Most bytes of the model's tables: layers, norms, biases, rotary tables.
     pub table_bytes: u64,
-    /// Bytes of the KV cache when all of it is used: keys and values of all positions that some layer can see, and the states of
-    /// recurrent layers.
+    /// Bytes of the KV cache when all of it is used: keys and values of all positions that some layer can see, the states of
+    /// recurrent layers, and snapshots.
     pub kv_bytes: u64,
     /// Bytes of activations, scratch, page tables, and the ids of the tokens in the context.
     pub scratch_bytes: u64,
@@ -79,7 +79,9 @@ impl Plan {
     pub(crate) fn options(&self, load: &LoadOptions) -> (RunOptions, KvOptions) {
         let n_outputs = load.outputs.unwrap_or(self.sequences).max(1);
         let run = RunOptions { n_batch: self.batch, n_outputs, n_ctx: self.context, threads: self.threads };
-        (run, KvOptions::new(load.kv, self.sequences, self.context).with_batch(self.batch))
+        let kv = KvOptions::new(load.kv, self.sequences, self.context).with_batch(self.batch);
+        let eighth = self.budget.map_or(u64::MAX, |budget| budget.bytes / 8);
+        (run, kv.with_snapshots(usize::try_from(eighth).unwrap_or(usize::MAX).min(load.snapshot_bytes)))
     }
 
     /// Plans for a model of which the header is there.

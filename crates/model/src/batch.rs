@@ -24,6 +24,7 @@ pub struct Batch {
     positions: Vec<u32>,
     sequences: Vec<u32>,
     wants: Vec<Want>,
+    speculative: bool,
     capacity: usize,
 }
 
@@ -35,6 +36,7 @@ impl Batch {
             positions: Vec::with_capacity(capacity),
             sequences: Vec::with_capacity(capacity),
             wants: Vec::with_capacity(capacity),
+            speculative: false,
             capacity,
         }
     }
@@ -50,6 +52,7 @@ impl Batch {
             positions: reserved(capacity).map_err(memory)?,
             sequences: reserved(capacity).map_err(memory)?,
             wants: reserved(capacity).map_err(memory)?,
+            speculative: false,
             capacity,
         })
     }
@@ -96,6 +99,20 @@ impl Batch {
         self.positions.clear();
         self.sequences.clear();
         self.wants.clear();
+        self.speculative = false;
+    }
+
+    /// Marks the tokens as guesses, of which a part may be taken back: after the pass,
+    /// [`KvCache::truncate`](crate::KvCache::truncate) shortens its sequences to any number of them exactly. For that,
+    /// recurrent layers keep the state after each row, of up to [`KvOptions::n_speculative`](crate::KvOptions::n_speculative)
+    /// rows. False in a new and in a cleared batch.
+    pub fn set_speculative(&mut self, speculative: bool) {
+        self.speculative = speculative;
+    }
+
+    /// Whether the tokens are marked as guesses.
+    pub fn is_speculative(&self) -> bool {
+        self.speculative
     }
 
     /// Number of tokens.

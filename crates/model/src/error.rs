@@ -320,6 +320,20 @@ pub enum KvError {
         /// Positions asked for.
         to: usize,
     },
+    /// More speculative rows than were planned for.
+    #[error("a speculative batch of {found} rows, the cache was planned for {planned}")]
+    Speculative {
+        /// Rows.
+        found: usize,
+        /// [`KvOptions::n_speculative`](crate::KvOptions::n_speculative).
+        planned: usize,
+    },
+    /// Bytes that are not an exported sequence of this model and these options.
+    #[error("the exported sequence cannot be restored: {problem}")]
+    Import {
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// The cache was made for another model.
     #[error(
         "the kv cache was made for another model: its pages hold {found} elements, this model's {expected}"

@@ -2,7 +2,7 @@
 
 use happy_kernels::linear::Linear;
 
-use crate::kv::{GroupLayout, KvCache, KvOptions, groups, state_elements};
+use crate::kv::{GroupLayout, KvCache, KvOptions, groups};
 use crate::scratch::Scratch;
 use crate::scratch_sizes::{Matrices, RunOptions, ScratchSizes};
 use crate::spec::ModelSpec;
@@ -14,9 +14,10 @@ use crate::weights::{Layer, Weights};
 pub struct MemoryPlan {
     /// Bytes of keys and values of [`KV_PAGE`](crate::KV_PAGE) positions that every layer sees.
     pub kv_page_bytes: usize,
-    /// Bytes of all pages of all groups of layers, resident once every page was used.
+    /// Bytes of all pages of all groups of layers, those of snapshots included; resident once every page was used.
     pub kv_bytes: usize,
-    /// Bytes of recurrent states: one for each sequence and one that a pass writes; 0 without recurrent layers.
+    /// Bytes of recurrent states: of each sequence, one that a pass writes, speculative rows and snapshots; 0 without recurrent
+    /// layers.
     pub state_bytes: usize,
     /// Bytes of the tables that say which page and which state belongs to which sequence.
     pub kv_table_bytes: usize,
@@ -48,9 +49,10 @@ impl MemoryPlan {
 
 /// Returns the bytes of all pages of a cache with these options; needs no weights.
 pub fn kv_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
+    let sizes = options.sizes(spec);
     let bytes = |group: GroupLayout| {
         let page = group.page_elements.saturating_mul(options.kind.bytes());
-        page.saturating_mul(options.group_pages(group.window))
+        page.saturating_mul(sizes.group_pages(group.window))
     };
     groups(spec).map(bytes).fold(0, usize::saturating_add)
 }
@@ -63,8 +65,8 @@ pub fn kv_page_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
 
 /// Returns the bytes of all recurrent states of a cache with these options; needs no weights.
 pub fn state_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
-    let state = state_elements(spec).saturating_mul(size_of::<f32>());
-    state.saturating_mul(options.n_states(state_elements(spec)))
+    let sizes = options.sizes(spec);
+    sizes.state_elements.saturating_mul(size_of::<f32>()).saturating_mul(sizes.n_states)
 }
 
 /// Bytes of weights that one token reads.

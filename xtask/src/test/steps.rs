@@ -211,7 +211,7 @@ fn tests() -> Result<Outcome> {
 
 /// What the step `tests` runs with some recipes. It has compiled the programs, unless only this step was asked for.
 fn sweeps() -> Result<Outcome> {
-    let programs = ["--test", "memory", "--test", "recipes_same_bits"];
+    let programs = ["--test", "memory", "--test", "recipes_memory", "--test", "recipes_same_bits"];
     let mut command = process::cargo(&crates(&["test", "--release", "--no-fail-fast"], &programs));
     command
         .envs(TEST_PROFILE.iter().copied())

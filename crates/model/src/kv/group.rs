@@ -1,19 +1,22 @@
 //! The pages of a group of layers.
 
+use std::ops::Range;
+
 use happy_kernels::ops::KV_PAGE;
 
-use super::layout::{GroupLayout, KvOptions};
+use super::layout::GroupLayout;
+use super::options::Sizes;
 use super::pool::Pool;
 use crate::buffers::Buffers;
 use crate::error::KvError;
 use crate::reserve::{NoMemory, reserved};
 
 /// The entry of a page table whose page was given back: no window sees its positions any more.
-const GONE: u32 = u32::MAX;
+pub(super) const GONE: u32 = u32::MAX;
 
 /// Pages and page tables of the layers that see the same positions.
 pub(super) struct Group {
-    window: Option<u32>,
+    pub(super) window: Option<u32>,
     pub(super) pool: Pool,
     /// `tables[sequence][i]` holds positions `i * KV_PAGE ..`, or is [`GONE`]. Pages follow each other without a gap.
     pub(super) tables: Vec<Vec<u32>>,
@@ -23,10 +26,10 @@ impl Group {
     /// The one list of a group's buffers.
     pub(super) fn build(
         layout: &GroupLayout,
-        options: &KvOptions,
+        sizes: &Sizes,
         memory: &mut impl Buffers,
     ) -> Result<Self, KvError> {
-        let n_pages = options.group_pages(layout.window);
+        let (n_pages, options) = (sizes.group_pages(layout.window), &sizes.options);
         let mut table = options.n_ctx.div_ceil(KV_PAGE);
         if layout.window.is_none() {
             table = table.min(n_pages);
@@ -45,7 +48,7 @@ impl Group {
         })
     }
 
-    fn table(&self, sequence: u32) -> &[u32] {
+    pub(super) fn table(&self, sequence: u32) -> &[u32] {
         self.tables.get(sequence as usize).map_or(&[], Vec::as_slice)
     }
 
@@ -118,5 +121,57 @@ impl Group {
             self.pool.share(*page);
         }
         to.extend_from_slice(from);
+    }
+
+    /// Table entries of the pages that a row at position `next` sees before its own.
+    pub(super) fn seen_pages(&self, next: usize) -> Range<usize> {
+        let (first, end) = (self.seen_from(next) / KV_PAGE, next.div_ceil(KV_PAGE));
+        if self.seen_from(next) == next { end..end } else { first..end }
+    }
+
+    /// Shares the pages that the window sees before position `next`; the other entries of `pages` become [`GONE`]. A group that
+    /// sees everything shares none.
+    pub(super) fn share_seen(&mut self, sequence: u32, next: usize, pages: &mut [u32]) {
+        pages.fill(GONE);
+        let seen = self.seen_pages(next);
+        let Some(seen) = self.tables.get(sequence as usize).and_then(|table| table.get(seen)) else { return };
+        for (to, page) in pages.iter_mut().zip(seen) {
+            self.pool.share(*page);
+            *to = *page;
+        }
+    }
+
+    /// The sequence gets `position` positions back, of which the window sees those in `pages`. A group that sees everything has
+    /// them still.
+    pub(super) fn restore(&mut self, sequence: u32, position: usize, pages: &[u32]) {
+        if self.window.is_none() {
+            return self.shrink(sequence, position);
+        }
+        self.shrink(sequence, 0);
+        let seen = self.seen_pages(position);
+        let Some(table) = self.tables.get_mut(sequence as usize) else { return };
+        table.resize(seen.start, GONE);
+        for page in pages.iter().take(seen.len()) {
+            self.pool.share(*page);
+            table.push(*page);
+        }
+    }
+
+    /// An empty sequence gets new pages for what a row at position `next` sees; there are enough.
+    pub(super) fn take_seen(&mut self, sequence: u32, next: usize) {
+        let seen = self.seen_pages(next);
+        let Some(table) = self.tables.get_mut(sequence as usize) else { return };
+        table.resize(seen.start, GONE);
+        for _ in seen {
+            if let Some(page) = self.pool.take() {
+                table.push(page);
+            }
+        }
+    }
+
+    /// Pages that would be free if the sequence were cleared.
+    pub(super) fn free_without(&self, sequence: u32) -> usize {
+        let own = self.table(sequence).iter().filter(|page| **page != GONE && !self.pool.is_shared(**page));
+        self.pool.n_free() + own.count()
     }
 }

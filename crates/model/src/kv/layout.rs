@@ -28,6 +28,8 @@ impl KvType {
 /// Where a layer's memory lies, in elements; zeros for what the layer does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LayerLayout {
+    /// Whether the layer stores keys and values of its own.
+    pub(crate) owns: bool,
     /// Index of the group whose pages hold the keys and values.
     pub(crate) group: usize,
     pub(crate) k_offset: usize,
@@ -108,12 +110,15 @@ impl KvLayout {
             let pages = match &layer.attention {
                 None => LayerLayout::default(),
                 Some(a) => match a.kv_from {
-                    Some(from) => LayerLayout { ..layers.get(from).copied().unwrap_or_default() },
+                    Some(from) => {
+                        LayerLayout { owns: false, ..layers.get(from).copied().unwrap_or_default() }
+                    }
                     None => {
                         let before =
                             owners(spec).take_while(|(j, _)| *j < i).filter(|(_, b)| b.window == a.window);
                         let k_offset = before.map(|(_, b)| layer_elements(b)).fold(0, usize::saturating_add);
                         LayerLayout {
+                            owns: true,
                             group: groups.iter().position(|g| g.window == a.window).unwrap_or(0),
                             k_offset,
                             v_offset: k_offset.saturating_add(a.k_dim().saturating_mul(KV_PAGE)),
@@ -134,57 +139,5 @@ impl KvLayout {
     /// Elements of a page of each group, and of a sequence's state: what a message tells of a layout.
     pub(crate) fn elements(&self) -> usize {
         self.groups.iter().map(|g| g.page_elements).fold(self.state_elements, usize::saturating_add)
-    }
-}
-
-/// Sizes of a cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KvOptions {
-    /// Element type of keys and values.
-    pub kind: KvType,
-    /// Pages of [`KV_PAGE`] positions in the pool that all sequences share. A group of layers with a window has as many as it
-    /// can use at once, if that is fewer.
-    pub n_pages: usize,
-    /// Sequences, with ids from 0.
-    pub n_sequences: usize,
-    /// Most positions of a sequence. Models with rotary factors for long contexts (Phi 3) choose them by this.
-    pub n_ctx: usize,
-    /// Most positions that a pass adds, over all sequences; by default `n_ctx`. Layers with a window have room for the
-    /// window and these, so a smaller number saves memory.
-    pub n_batch: usize,
-    /// Positions by which any sequence can be shortened, whatever windows its layers have; by default
-    /// [`KvOptions::ROLLBACK`]. Layers with a window keep this many positions more than the window sees.
-    pub rollback: usize,
-}
-
-impl KvOptions {
-    /// Positions by which sequences can be shortened unless the options say otherwise: a page.
-    pub const ROLLBACK: usize = KV_PAGE;
-
-    /// Room for `n_sequences` sequences of `n_ctx` positions each, in passes of any size.
-    pub fn new(kind: KvType, n_sequences: usize, n_ctx: usize) -> Self {
-        let n_pages = n_ctx.div_ceil(KV_PAGE).saturating_mul(n_sequences);
-        KvOptions { kind, n_pages, n_sequences, n_ctx, n_batch: n_ctx, rollback: Self::ROLLBACK }
-    }
-
-    /// The same for passes that add at most `n` positions.
-    pub fn with_batch(self, n: usize) -> Self {
-        KvOptions { n_batch: n, ..self }
-    }
-
-    /// Pages of a group of layers.
-    ///
-    /// A sequence at position `p` holds those of the positions from `p - (window - 1) - rollback` on. These are up to
-    /// `ceil(n / KV_PAGE) + 1` pages for `n` positions; a pass adds its rows, and each further sequence may round up once more.
-    pub(crate) fn group_pages(&self, window: Option<u32>) -> usize {
-        let Some(window) = window else { return self.n_pages };
-        let seen = (window as usize).saturating_sub(1).saturating_add(self.rollback);
-        let pages = seen.div_ceil(KV_PAGE).saturating_add(2).saturating_mul(self.n_sequences);
-        pages.saturating_add(self.n_batch.div_ceil(KV_PAGE)).saturating_sub(1).min(self.n_pages)
-    }
-
-    /// States of `elements` values: one of each sequence, and one that a pass writes.
-    pub(crate) fn n_states(&self, elements: usize) -> usize {
-        if elements == 0 { 0 } else { self.n_sequences.saturating_mul(2) }
     }
 }

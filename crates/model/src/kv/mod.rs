@@ -8,15 +8,19 @@
 //! table:  table[sequence][i] holds positions i * KV_PAGE ..; pages are counted, forks share them. A page that no window
 //!         sees any more, also after a rollback, is given back
 //! state:  f32 values of all recurrent layers of a sequence at one position; counted too, never written once it counts
+//! snapshot:  the state at a position, and the pages that windows see there: what a sequence needs to go back to it
 //! ```
 //!
 //! A page that two sequences share is never written: whoever appends to a shared, partly filled page gets a copy first.
 //! Each pool is reserved once, fallibly, and becomes resident as it is used.
 
+mod export;
 mod group;
 mod layout;
+mod options;
 mod pages;
 mod pool;
+mod snapshots;
 mod states;
 
 use happy_kernels::ops::KV_PAGE;
@@ -26,9 +30,11 @@ use crate::buffers::{Buffers, Reserved, counted};
 use crate::error::KvError;
 use crate::spec::ModelSpec;
 use group::Group;
-pub(crate) use layout::{GroupLayout, KvLayout, LayerLayout, groups, state_elements};
-pub use layout::{KvOptions, KvType};
+pub use layout::KvType;
+pub(crate) use layout::{GroupLayout, KvLayout, LayerLayout, groups};
+pub use options::KvOptions;
 pub(crate) use pages::Pages;
+use snapshots::{INTERVAL, Snapshots};
 use states::States;
 
 /// Keys, values and states of all layers for several sequences.
@@ -37,8 +43,11 @@ pub struct KvCache {
     options: KvOptions,
     groups: Vec<Group>,
     states: States,
+    snapshots: Snapshots,
     /// The positions of each sequence.
     lens: Vec<usize>,
+    /// Whether keys were rotated with the factors for long contexts.
+    long: bool,
 }
 
 impl KvCache {
@@ -50,6 +59,8 @@ impl KvCache {
         let mut cache = Self::build(spec, options, &mut Reserved("kv cache"))?;
         cache.lens.resize(options.n_sequences, 0);
         cache.states.start();
+        let pages = |group: &Group| group.window.map_or(0, |window| options.window_pages(window));
+        cache.snapshots.start(cache.groups.iter().map(pages));
         Ok(cache)
     }
 
@@ -60,12 +71,12 @@ impl KvCache {
 
     /// The one list of buffers: the plan counts it, and a cache reserves it.
     fn build(spec: &ModelSpec, options: KvOptions, memory: &mut impl Buffers) -> Result<Self, KvError> {
-        let n_groups = layout::groups(spec).count();
+        let (sizes, n_groups) = (options.sizes(spec), layout::groups(spec).count());
         let layers = spec.layers.len().saturating_mul(size_of::<LayerLayout>());
         let layout_bytes = layers.saturating_add(n_groups.saturating_mul(size_of::<GroupLayout>()));
         let mut groups: Vec<Group> = memory.list(n_groups)?;
         for layout in layout::groups(spec) {
-            let group = Group::build(&layout, &options, memory)?;
+            let group = Group::build(&layout, &sizes, memory)?;
             // where sizes are only counted, the list has no room
             if groups.len() < groups.capacity() {
                 groups.push(group);
@@ -75,8 +86,10 @@ impl KvCache {
             options,
             layout: memory.part(layout_bytes, || KvLayout::new(spec))?,
             groups,
-            states: States::build(state_elements(spec), &options, memory)?,
+            states: States::build(&sizes, memory)?,
+            snapshots: Snapshots::build(&sizes, n_groups, memory)?,
             lens: memory.list(options.n_sequences)?,
+            long: spec.long_context_above().is_some_and(|n| options.n_ctx > n as usize),
         })
     }
 
@@ -132,8 +145,10 @@ impl KvCache {
     }
 
     /// Shortens a sequence to `len` positions, or to fewer if what lies before `len` is not there any more: a window that has
-    /// moved on by more than [`KvOptions::rollback`], or the state of a recurrent layer. Returns how many are left; the caller
-    /// computes the others again.
+    /// moved on by more than [`KvOptions::rollback`], or the state of a recurrent layer. Then it goes to the nearest snapshot
+    /// before `len`. Returns how many positions are left; the caller computes the others again.
+    ///
+    /// Within the rows of the last speculative batch, and to any position of a model whose layers all see everything, it is exact.
     ///
     /// # Errors
     /// An unknown sequence, or one that is shorter.
@@ -145,17 +160,36 @@ impl KvCache {
         if len == found {
             return Ok(len);
         }
+        let row = self.states.row(sequence, len);
         let stateless = self.layout.state_elements == 0;
-        let exact = stateless && self.groups.iter().all(|group| group.has_seen(sequence, len));
-        let left = if exact { len } else { 0 };
-        for group in &mut self.groups {
-            group.shrink(sequence, left);
+        let seen = self.groups.iter().all(|group| group.has_seen(sequence, len));
+        let exact = len == 0 || seen && (stateless || row.is_some());
+        let left = if exact { len } else { self.snapshots.nearest(sequence, len).unwrap_or(0) };
+        if exact || left == 0 {
+            for group in &mut self.groups {
+                group.shrink(sequence, left);
+            }
+            self.states.restore(sequence, row.filter(|_| left > 0));
+        } else {
+            self.snapshots.restore(sequence, left, &mut self.groups, &mut self.states);
         }
-        if left == 0 {
-            self.states.clear(sequence);
-        }
+        self.snapshots.drop_after(sequence, left, &mut self.groups, &mut self.states);
+        self.states.drop_rows(sequence);
         self.set_len(sequence, left);
         Ok(left)
+    }
+
+    /// Takes a snapshot of a sequence, to which [`truncate`](Self::truncate) can go back: at the end of a prompt or a turn.
+    /// Passes take some by themselves, at multiples of 256 positions. Returns whether there is one now: not without
+    /// [`KvOptions::snapshot_bytes`], and not for a model that needs none.
+    ///
+    /// # Errors
+    /// An unknown sequence.
+    pub fn snapshot(&mut self, sequence: u32) -> Result<bool, KvError> {
+        let len = self.sequence(sequence)?;
+        let state = self.states.current(sequence);
+        let what = (sequence, len, true);
+        Ok(len > 0 && self.snapshots.take(what, state, &mut self.groups, &mut self.states))
     }
 
     /// Forgets a sequence's positions.
@@ -182,6 +216,7 @@ impl KvCache {
             group.fork(from, to);
         }
         self.states.fork(from, to);
+        self.snapshots.fork(from, to);
         self.set_len(to, len);
         Ok(())
     }
@@ -189,7 +224,10 @@ impl KvCache {
     /// Makes room for a batch, whose positions were checked: nothing changes if there is too little. Lengths stay as
     /// they are until [`KvCache::commit`].
     pub(crate) fn prepare(&mut self, batch: &Batch) -> Result<(), KvError> {
-        let n_ctx = self.options.n_ctx;
+        let (n_ctx, planned) = (self.options.n_ctx, self.options.n_speculative);
+        if batch.is_speculative() && self.layout.state_elements > 0 && batch.len() > planned {
+            return Err(KvError::Speculative { found: batch.len(), planned });
+        }
         for (sequence, rows) in batch.groups() {
             let len = self.sequence(sequence)?;
             let needed = len + rows.len();
@@ -213,12 +251,33 @@ impl KvCache {
                 group.grow(sequence, len, len + rows.len());
             }
         }
-        self.states.prepare(batch);
+        self.reserve_snapshots(batch);
+        let lens = &self.lens;
+        let len = |sequence: u32| lens.get(sequence as usize).copied().unwrap_or(0);
+        self.states.prepare(batch, len, self.snapshots.pending());
         Ok(())
+    }
+
+    /// Makes room for the snapshots that the pass takes by itself; of many positions, the last ones.
+    fn reserve_snapshots(&mut self, batch: &Batch) {
+        let n = self.snapshots.n();
+        if n == 0 || batch.is_speculative() {
+            return;
+        }
+        for (sequence, rows) in batch.groups() {
+            let len = self.len(sequence);
+            let (first, last) = (len / INTERVAL + 1, (len + rows.len()) / INTERVAL);
+            for i in first.max((last + 1).saturating_sub(n))..=last {
+                self.snapshots.reserve(sequence, i * INTERVAL, &mut self.groups, &mut self.states);
+            }
+        }
     }
 
     /// The batch's positions now count.
     pub(crate) fn commit(&mut self, batch: &Batch) {
+        let states = &mut self.states;
+        self.snapshots
+            .commit(&mut self.groups, |sequence, position| states.share_written(sequence, position));
         for (sequence, rows) in batch.groups() {
             let len = self.len(sequence) + rows.len();
             self.set_len(sequence, len);
@@ -226,7 +285,7 @@ impl KvCache {
                 group.slide(sequence, len.saturating_sub(self.options.rollback));
             }
         }
-        self.states.commit();
+        self.states.commit(batch);
     }
 
     /// Gives back what [`KvCache::prepare`] took for a batch that was not run to its end.
@@ -238,6 +297,7 @@ impl KvCache {
             }
         }
         self.states.roll_back();
+        self.snapshots.roll_back();
     }
 
     /// Checks that the cache's pages and states have the layout of a model.

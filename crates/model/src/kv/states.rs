@@ -5,8 +5,10 @@
 
 use std::ops::Range;
 
-use super::layout::{KvOptions, KvType, LayerLayout};
+use super::layout::{KvType, LayerLayout};
+use super::options::Sizes;
 use super::pool::{Data, Pool};
+use super::snapshots::Pending;
 use crate::batch::Batch;
 use crate::buffers::Buffers;
 use crate::error::KvError;
@@ -16,6 +18,8 @@ use crate::error::KvError;
 struct Run {
     sequence: u32,
     rows: Range<usize>,
+    /// Positions of the sequence after the rows.
+    end: usize,
     /// `None`: zeros, the sequence begins.
     before: Option<u32>,
     after: u32,
@@ -44,6 +48,13 @@ impl<'a> StateRun<'a> {
     }
 }
 
+/// The state of a sequence in the middle of its last speculative batch.
+struct Row {
+    sequence: u32,
+    position: usize,
+    state: u32,
+}
+
 /// The states of all sequences, all layers of one after the other.
 pub(super) struct States {
     pub(super) pool: Pool,
@@ -51,20 +62,19 @@ pub(super) struct States {
     current: Vec<Option<u32>>,
     /// The runs of the pass that is prepared, those of a sequence in ascending positions.
     runs: Vec<Run>,
+    /// States before and between the rows of speculative batches that were committed last.
+    rows: Vec<Row>,
 }
 
 impl States {
-    /// The one list of the states' buffers: a state of each sequence, and one that a pass writes.
-    pub(super) fn build(
-        elements: usize,
-        options: &KvOptions,
-        memory: &mut impl Buffers,
-    ) -> Result<Self, KvError> {
-        let n = if elements == 0 { 0 } else { options.n_sequences };
+    /// The one list of the states' buffers.
+    pub(super) fn build(sizes: &Sizes, memory: &mut impl Buffers) -> Result<Self, KvError> {
+        let (n, elements) = (sizes.n_states, sizes.state_elements);
         Ok(States {
-            pool: Pool::build(memory, KvType::F32, elements, options.n_states(elements))?,
-            current: memory.list(n)?,
+            pool: Pool::build(memory, KvType::F32, elements, n)?,
+            current: memory.list(if n == 0 { 0 } else { sizes.options.n_sequences })?,
             runs: memory.list(n)?,
+            rows: memory.list(n)?,
         })
     }
 
@@ -74,11 +84,13 @@ impl States {
         self.current.resize(n, None);
     }
 
-    fn current(&self, sequence: u32) -> Option<u32> {
+    /// The state of a sequence; `None` at position 0, and without recurrent layers.
+    pub(super) fn current(&self, sequence: u32) -> Option<u32> {
         self.current.get(sequence as usize).copied().flatten()
     }
 
-    fn set(&mut self, sequence: u32, state: Option<u32>) {
+    /// The sequence's state becomes `state`, of which it takes over an owner's share.
+    pub(super) fn set(&mut self, sequence: u32, state: Option<u32>) {
         if let Some(old) = self.current.get_mut(sequence as usize)
             && let Some(old) = std::mem::replace(old, state)
         {
@@ -86,39 +98,81 @@ impl States {
         }
     }
 
-    /// The sequence begins again.
-    pub(super) fn clear(&mut self, sequence: u32) {
-        self.set(sequence, None);
+    /// The sequence's state becomes `state`, which others own too.
+    pub(super) fn restore(&mut self, sequence: u32, state: Option<u32>) {
+        if let Some(state) = state {
+            self.pool.share(state);
+        }
+        self.set(sequence, state);
     }
 
     /// Sequence `to` gets the state of `from`.
     pub(super) fn fork(&mut self, from: u32, to: u32) {
-        let state = self.current(from);
-        if let Some(state) = state {
-            self.pool.share(state);
-        }
-        self.set(to, state);
+        self.restore(to, self.current(from));
     }
 
-    /// Takes a state for each sequence of the batch to write.
-    pub(super) fn prepare(&mut self, batch: &Batch) {
+    /// The state of a sequence after `position` positions, if that is in its last speculative batch.
+    pub(super) fn row(&self, sequence: u32, position: usize) -> Option<u32> {
+        self.rows.iter().find(|r| r.sequence == sequence && r.position == position).map(|r| r.state)
+    }
+
+    /// Drops the states of a sequence's last speculative batch.
+    pub(super) fn drop_rows(&mut self, sequence: u32) {
+        let Self { rows, pool, .. } = self;
+        rows.retain(|row| {
+            if row.sequence == sequence {
+                pool.release(row.state);
+            }
+            row.sequence != sequence
+        });
+    }
+
+    /// Takes states for the batch to write: one for each sequence, and for each snapshot or speculative row on the way.
+    pub(super) fn prepare(&mut self, batch: &Batch, len: impl Fn(u32) -> usize, snapshots: &[Pending]) {
         self.runs.clear();
         if self.current.is_empty() {
             return;
         }
+        for (sequence, _) in batch.groups() {
+            self.drop_rows(sequence);
+        }
         for (sequence, rows) in batch.groups() {
-            let before = self.current(sequence);
-            if let Some(after) = self.pool.take() {
-                self.runs.push(Run { sequence, rows, before, after });
+            let (first, mut start, mut before) = (len(sequence), rows.start, self.current(sequence));
+            for row in rows.clone() {
+                let end = first + (row + 1 - rows.start);
+                let wanted = |s: &Pending| s.sequence == sequence && s.position == end;
+                if row + 1 < rows.end && !batch.is_speculative() && !snapshots.iter().any(wanted) {
+                    continue;
+                }
+                let Some(after) = self.pool.take() else { continue };
+                self.runs.push(Run { sequence, rows: start..row + 1, end, before, after });
+                (start, before) = (row + 1, Some(after));
             }
         }
     }
 
+    /// What the pass wrote after `position` positions of a sequence, shared.
+    pub(super) fn share_written(&mut self, sequence: u32, position: usize) -> Option<u32> {
+        let state = self.runs.iter().find(|run| run.sequence == sequence && run.end == position)?.after;
+        self.pool.share(state);
+        Some(state)
+    }
+
     /// What the pass wrote counts.
-    pub(super) fn commit(&mut self) {
-        while let Some(run) = self.runs.pop() {
+    pub(super) fn commit(&mut self, batch: &Batch) {
+        let runs = std::mem::take(&mut self.runs);
+        for run in &runs {
+            if batch.is_speculative()
+                && let Some(state) = self.current(run.sequence)
+            {
+                self.pool.share(state);
+                let position = run.end - run.rows.len();
+                self.rows.push(Row { sequence: run.sequence, position, state });
+            }
             self.set(run.sequence, Some(run.after));
         }
+        self.runs = runs;
+        self.runs.clear();
     }
 
     /// What the pass wrote is given back.
@@ -148,6 +202,25 @@ impl States {
                 let [before, after] = values.get_disjoint_mut([before, after]).ok()?;
                 Some(StateRun { rows, before: Some(before), after })
             }
+        }
+    }
+
+    /// All values of a state.
+    pub(super) fn values(&self, state: u32) -> &[f32] {
+        let first = state as usize * self.pool.stride();
+        match self.pool.data() {
+            Data::F32(values) => values.get(first..first + self.pool.stride()).unwrap_or(&[]),
+            Data::F16(_) => &[],
+        }
+    }
+
+    /// All values of a state, to write.
+    pub(super) fn values_mut(&mut self, state: u32) -> &mut [f32] {
+        let stride = self.pool.stride();
+        let first = state as usize * stride;
+        match self.pool.data_mut() {
+            Data::F32(values) => values.get_mut(first..first + stride).unwrap_or(&mut []),
+            Data::F16(_) => &mut [],
         }
     }
 }

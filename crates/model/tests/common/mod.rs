@@ -101,8 +101,12 @@ impl Runner {
     }
 
     pub(crate) fn of(model: Model, kernels: Kernels, threads: usize, kind: KvType, n_pages: usize) -> Runner {
-        let run = RunOptions { n_batch: 200, n_outputs: 200, threads, n_ctx: 256 };
-        let options = KvOptions { n_pages, ..KvOptions::new(kind, 4, 256) };
+        Runner::sized(model, kernels, threads, KvOptions { n_pages, ..KvOptions::new(kind, 4, 256) })
+    }
+
+    /// With a cache of the caller's choice and batches of up to 200 tokens.
+    pub(crate) fn sized(model: Model, kernels: Kernels, threads: usize, options: KvOptions) -> Runner {
+        let run = RunOptions { n_batch: 200, n_outputs: 200, threads, n_ctx: options.n_ctx };
         let kv = model.kv_cache(options).unwrap();
         let scratch = model.scratch(&run).unwrap();
         Runner { model, kernels, pool: Pool::new(threads).unwrap(), kv, scratch }

@@ -1,0 +1,128 @@
+//! Sizes of a cache, and what follows from them.
+
+use happy_kernels::ops::KV_PAGE;
+
+use super::layout::{KvType, groups, state_elements};
+use crate::spec::ModelSpec;
+
+/// Sizes of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvOptions {
+    /// Element type of keys and values.
+    pub kind: KvType,
+    /// Pages of [`KV_PAGE`] positions in the pool that all sequences share. A group of layers with a window has as many as it
+    /// can use at once, if that is fewer.
+    pub n_pages: usize,
+    /// Sequences, with ids from 0.
+    pub n_sequences: usize,
+    /// Most positions of a sequence. Models with rotary factors for long contexts (Phi 3) choose them by this.
+    pub n_ctx: usize,
+    /// Most positions that a pass adds, over all sequences; by default `n_ctx`. Layers with a window have room for the
+    /// window and these, so a smaller number saves memory.
+    pub n_batch: usize,
+    /// Positions by which any sequence can be shortened, whatever windows its layers have; by default
+    /// [`KvOptions::ROLLBACK`]. Layers with a window keep this many positions more than the window sees. Recurrent layers go
+    /// back to snapshots and rows of speculative batches only.
+    pub rollback: usize,
+    /// Most rows of a speculative batch, over all sequences; by default 0. Recurrent layers keep the state after each.
+    pub n_speculative: usize,
+    /// Bytes for snapshots, to which sequences can be shortened where windows and states do not allow it; by default 0. Models
+    /// whose layers all see every position need none.
+    pub snapshot_bytes: usize,
+}
+
+/// Most snapshots, however small they are.
+const MAX_SNAPSHOTS: usize = 16;
+
+impl KvOptions {
+    /// Positions by which sequences can be shortened unless the options say otherwise: a page.
+    pub const ROLLBACK: usize = KV_PAGE;
+
+    /// Room for `n_sequences` sequences of `n_ctx` positions each, in passes of any size, without snapshots.
+    pub fn new(kind: KvType, n_sequences: usize, n_ctx: usize) -> Self {
+        KvOptions {
+            kind,
+            n_pages: n_ctx.div_ceil(KV_PAGE).saturating_mul(n_sequences),
+            n_sequences,
+            n_ctx,
+            n_batch: n_ctx,
+            rollback: Self::ROLLBACK,
+            n_speculative: 0,
+            snapshot_bytes: 0,
+        }
+    }
+
+    /// The same for passes that add at most `n` positions.
+    pub fn with_batch(self, n: usize) -> Self {
+        KvOptions { n_batch: n, ..self }
+    }
+
+    /// The same with this many bytes for snapshots.
+    pub fn with_snapshots(self, bytes: usize) -> Self {
+        KvOptions { snapshot_bytes: bytes, ..self }
+    }
+
+    /// The same with speculative batches of up to `n` rows.
+    pub fn with_speculation(self, n: usize) -> Self {
+        KvOptions { n_speculative: n, ..self }
+    }
+
+    /// The numbers for a model; allocates nothing.
+    pub(crate) fn sizes(&self, spec: &ModelSpec) -> Sizes {
+        let state_elements = state_elements(spec);
+        let windows = || groups(spec).filter_map(|group| Some((group.window?, group.page_elements)));
+        let window_bytes = windows()
+            .map(|(window, page)| {
+                page.saturating_mul(self.kind.bytes()).saturating_mul(self.window_pages(window))
+            })
+            .fold(0, usize::saturating_add);
+        let bytes = state_elements.saturating_mul(size_of::<f32>()).saturating_add(window_bytes);
+        let n_snapshots = self.snapshot_bytes.checked_div(bytes).unwrap_or(0).min(MAX_SNAPSHOTS);
+        let states =
+            self.n_sequences.saturating_mul(2).saturating_add(self.n_speculative).saturating_add(n_snapshots);
+        Sizes {
+            options: *self,
+            n_snapshots,
+            snapshot_pages: windows()
+                .map(|(window, _)| self.window_pages(window))
+                .fold(0, usize::saturating_add),
+            state_elements,
+            n_states: if state_elements == 0 { 0 } else { states },
+        }
+    }
+
+    /// Most pages that the window of a row needs before the row's own.
+    pub(crate) fn window_pages(&self, window: u32) -> usize {
+        let seen = (window as usize).saturating_sub(1).div_ceil(KV_PAGE).saturating_add(1);
+        seen.min(self.n_ctx.div_ceil(KV_PAGE))
+    }
+}
+
+/// What the options mean for a model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) options: KvOptions,
+    pub(crate) n_snapshots: usize,
+    /// Pages of a snapshot, over all groups with a window.
+    pub(crate) snapshot_pages: usize,
+    /// f32 values of a sequence's recurrent states.
+    pub(crate) state_elements: usize,
+    /// States: one of each sequence and one that a pass writes, those of speculative rows, and of snapshots.
+    pub(crate) n_states: usize,
+}
+
+impl Sizes {
+    /// Pages of a group of layers.
+    ///
+    /// A sequence at position `p` holds those of the positions from `p - (window - 1) - rollback` on. These are up to
+    /// `ceil(n / KV_PAGE) + 1` pages for `n` positions; a pass adds its rows, and each further sequence may round up once more.
+    /// A snapshot holds what the window sees.
+    pub(crate) fn group_pages(&self, window: Option<u32>) -> usize {
+        let o = &self.options;
+        let Some(window) = window else { return o.n_pages };
+        let seen = (window as usize).saturating_sub(1).saturating_add(o.rollback);
+        let pages = seen.div_ceil(KV_PAGE).saturating_add(2).saturating_mul(o.n_sequences);
+        let live = pages.saturating_add(o.n_batch.div_ceil(KV_PAGE)).saturating_sub(1).min(o.n_pages);
+        live.saturating_add(o.window_pages(window).saturating_mul(self.n_snapshots))
+    }
+}

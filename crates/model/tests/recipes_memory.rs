@@ -1,0 +1,151 @@
+//! For every recipe of a registered architecture: a sequence that was forked, shortened, taken back to a snapshot, exported and
+//! imported, or shortened to any part of a speculative batch goes on with the bits of one that was computed at once.
+
+mod common;
+
+use common::{Runner, batch, bits, recipes};
+use happy_gguf::GgufFile;
+use happy_kernels::Kernels;
+use happy_model::{KvOptions, KvType, Model, arch};
+
+/// Rows of a speculative batch.
+const GUESSES: usize = 8;
+/// Positions after which the histories part.
+const HALF: usize = 24;
+
+/// A model with the tokens of its recipe, and their logits when they are computed at once.
+struct Case<'a> {
+    name: &'a str,
+    file: GgufFile,
+    tokens: Vec<u32>,
+    expected: Vec<Vec<u32>>,
+    failed: Vec<String>,
+}
+
+impl Case<'_> {
+    fn runner(&self) -> Runner {
+        let kernels = Kernels::detect().unwrap();
+        let options = KvOptions::new(KvType::F32, 4, 128).with_batch(48).with_snapshots(8 << 20);
+        let model = Model::load(&self.file, &kernels).unwrap();
+        Runner::sized(model, kernels, 2, options.with_speculation(GUESSES))
+    }
+
+    /// Other tokens than those of the recipe.
+    fn others(&self, n: usize) -> Vec<u32> {
+        self.tokens.iter().rev().map(|token| token ^ 1).take(n).collect()
+    }
+
+    /// Computes the recipe's tokens after the first `len` of them.
+    fn goes_on(&mut self, r: &mut Runner, sequence: u32, len: usize, what: &str) {
+        let found = r.logits(&batch(&self.tokens[len..], len as u32, sequence)).map(|rows| bits(&rows));
+        if found.as_deref() != Ok(&self.expected[len..]) {
+            self.failed.push(format!("{}: {what}", self.name));
+        }
+    }
+
+    /// Computes the first tokens of the recipe.
+    fn begin(&self, r: &mut Runner, sequence: u32, len: usize) {
+        r.kv.clear(sequence).unwrap();
+        r.logits(&batch(&self.tokens[..len], 0, sequence)).unwrap();
+    }
+
+    fn forks(&mut self) {
+        let mut r = self.runner();
+        self.begin(&mut r, 0, HALF);
+        r.kv.fork(0, 1).unwrap();
+        r.logits(&batch(&self.others(9), HALF as u32, 0)).unwrap();
+        r.kv.fork(1, 2).unwrap();
+        self.goes_on(&mut r, 1, HALF, "forked");
+        r.kv.clear(1).unwrap();
+        self.goes_on(&mut r, 2, HALF, "a fork of a fork");
+    }
+
+    fn shortens(&mut self) {
+        let mut r = self.runner();
+        for (wrong, len) in [(1, HALF), (20, HALF - 3), (20, 1), (3, 0)] {
+            self.begin(&mut r, 0, HALF);
+            r.logits(&batch(&self.others(wrong), HALF as u32, 0)).unwrap();
+            let left = r.kv.truncate(0, len).unwrap();
+            assert!(left <= len && left == r.kv.len(0), "{}", self.name);
+            self.goes_on(&mut r, 0, left, &format!("shortened to {len}"));
+        }
+        // a snapshot, and a fork that goes back to it
+        self.begin(&mut r, 0, HALF);
+        r.kv.snapshot(0).unwrap();
+        r.logits(&batch(&self.others(20), HALF as u32, 0)).unwrap();
+        r.kv.fork(0, 1).unwrap();
+        for sequence in [1, 0] {
+            let left = r.kv.truncate(sequence, HALF + 7).unwrap();
+            let left = r.kv.truncate(sequence, HALF.min(left)).unwrap();
+            assert_eq!(left, HALF, "{}: the snapshot", self.name);
+            self.goes_on(&mut r, sequence, left, "back to a snapshot");
+        }
+    }
+
+    fn exports(&mut self) {
+        let mut r = self.runner();
+        for len in [HALF, 0, 1] {
+            let (mut bytes, mut again) = (Vec::new(), Vec::new());
+            self.begin(&mut r, 0, len.max(1));
+            r.kv.truncate(0, len).unwrap();
+            r.kv.export(0, &mut bytes).unwrap();
+            // into a sequence that holds something else
+            let mut other = self.runner();
+            self.begin(&mut other, 2, HALF + 5);
+            other.kv.import(2, &bytes).unwrap();
+            other.kv.export(2, &mut again).unwrap();
+            assert!(bytes == again && other.kv.len(2) == len, "{}: exported twice", self.name);
+            self.goes_on(&mut other, 2, len, &format!("exported and imported after {len}"));
+        }
+    }
+
+    /// Any number of a speculative batch's rows can be kept.
+    fn guesses(&mut self) {
+        let mut r = self.runner();
+        for first in [0, HALF] {
+            for kept in (0..=GUESSES).filter(|kept| first > 0 || kept % 4 == 0) {
+                r.kv.clear(0).unwrap();
+                if first > 0 {
+                    self.begin(&mut r, 0, first);
+                }
+                let mut guesses = self.tokens[first..first + kept].to_vec();
+                guesses.extend(self.others(GUESSES - kept));
+                let mut rows = batch(&guesses, first as u32, 0);
+                rows.set_speculative(true);
+                r.logits(&rows).unwrap();
+                let len = first + kept;
+                assert_eq!(r.kv.truncate(0, len), Ok(len), "{}", self.name);
+                self.goes_on(&mut r, 0, len, &format!("{kept} guesses after {first}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_recipe_goes_on_with_the_same_bits() {
+    let (mut failed, mut compared) = (Vec::new(), 0);
+    for recipe in recipes::some() {
+        if !arch::registry().iter().any(|a| recipe["architecture"] == a.name()) {
+            continue;
+        }
+        let tokens =
+            recipe["tokens"].as_array().unwrap().iter().map(|t| t.as_u64().unwrap() as u32).collect();
+        let mut case = Case {
+            name: recipe["name"].as_str().unwrap(),
+            file: recipes::build(&recipe),
+            tokens,
+            expected: Vec::new(),
+            failed: Vec::new(),
+        };
+        case.expected = bits(&case.runner().logits(&batch(&case.tokens, 0, 0)).unwrap());
+        case.forks();
+        case.shortens();
+        case.exports();
+        case.guesses();
+        failed.append(&mut case.failed);
+        compared += 1;
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    println!("{compared} recipes");
+    assert!(compared > 0, "no recipes");
+}
