@@ -106,6 +106,10 @@ turns! {
     BlockIo {
         /// The normed residual stream, `[rows][n_embd]`.
         normed, normed_mut;
+        /// Queries of latent attention before they are absorbed, `[rows][n_heads * head_dim_q]`.
+        plain_q, plain_q_mut;
+        /// Keys and values of latent attention, head beside head.
+        expanded, expanded_mut;
         /// Attention's result, head beside head: `[rows][n_heads * head_dim_v]`.
         heads, heads_mut;
         /// The mixer's result after its norm, `[rows][n_embd]`.
@@ -152,6 +156,10 @@ pub struct Scratch {
     pub(crate) modalities: Buf,
     /// What the up matrix of a block with sparse gates gives, `[rows][n_ff]`.
     pub(crate) sparse: Buf,
+    /// What the queries of latent attention are made of, then the heads' results: `[rows][..]`.
+    pub(crate) latent: Buf,
+    /// Short rows of latent attention whose cache holds whole keys and values, `[rows][row]`.
+    pub(crate) latent_kv: Buf,
     /// Cosines and sines, `[rope][rows][n_rot]`.
     pub(crate) cos_sin: Buf,
     pub(crate) logits: Buf,
@@ -212,6 +220,8 @@ impl Scratch {
             streams: floats(memory, rows(s.n_streams.saturating_mul(s.n_embd)))?,
             modalities: floats(memory, rows(s.n_streams))?,
             sparse: floats(memory, rows(s.sparse))?,
+            latent: floats(memory, rows(s.latent))?,
+            latent_kv: floats(memory, rows(s.latent_kv))?,
             cos_sin: floats(memory, rows(s.cos_sin))?,
             logits: floats(memory, outputs(s.n_vocab))?,
             hidden: floats(memory, outputs(s.n_embd))?,

@@ -4,7 +4,7 @@ use happy_kernels::Pool;
 use happy_kernels::linear::ActKinds;
 use happy_kernels::ops::AttnPlan;
 
-use crate::spec::{AttentionSpec, DenseSpec, FfnKind, FfnSpec, LayerSpec, ModelSpec};
+use crate::spec::{AttentionSpec, DenseSpec, FfnKind, FfnSpec, LatentForm, LatentSpec, LayerSpec, ModelSpec};
 
 /// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub(crate) struct ScratchSizes {
     pub(crate) laurel: usize,
     pub(crate) n_streams: usize,
     pub(crate) sparse: usize,
+    pub(crate) latent: usize,
+    pub(crate) latent_kv: usize,
     pub(crate) cos_sin: usize,
     pub(crate) norm_row: usize,
     pub(crate) max_k: usize,
@@ -96,6 +98,8 @@ impl ScratchSizes {
             FfnKind::Moe(m) => m.n_ff.max(m.shared.map_or(0, |s| s.n_ff)),
         });
         let q = most(&|a| a.q_dim());
+        let latent =
+            |f: fn(&AttentionSpec, &LatentSpec) -> usize| most(&|a| a.latent.map_or(0, |l| f(a, &l)));
         let width = spec.per_layer.map_or(0, |p| p.width);
         let per_layer = width.saturating_mul(spec.layers.len());
         let n_streams = spec.altup.map_or(0, |a| a.n_streams);
@@ -109,7 +113,7 @@ impl ScratchSizes {
             threads: options.threads,
             n_embd: spec.n_embd,
             n_vocab: spec.n_vocab,
-            io: spec.n_embd.max(most(&|a| a.out_dim())),
+            io: spec.n_embd.max(most(&|a| a.out_dim().max(a.result_dim()))).max(latent(latent_io)),
             attn_input: if matrices.parallel { spec.n_embd } else { 0 },
             inner: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd).max(width).max(rank.unwrap_or(0)),
             k: most(&|a| a.k_dim()),
@@ -118,6 +122,8 @@ impl ScratchSizes {
             per_layer,
             laurel: rank.map_or(0, |_| spec.n_embd),
             n_streams,
+            latent: latent(|a, l| l.q_rank.unwrap_or(0).max(a.result_dim())),
+            latent_kv: latent(|_, l| l.row()),
             sparse: spec.ffns().map(sparse).max().unwrap_or(0),
             cos_sin: spec.ropes.iter().map(|r| r.n_rot).fold(0, usize::saturating_add),
             norm_row,
@@ -128,6 +134,15 @@ impl ScratchSizes {
             moe: moe_sizes(spec, matrices),
         }
     }
+}
+
+/// Elements of a row of what latent attention makes before the attention.
+fn latent_io(a: &AttentionSpec, l: &LatentSpec) -> usize {
+    let of_head = match l.form {
+        LatentForm::Absorbed => l.head_dim_q,
+        LatentForm::Expanded => l.head_dim_expanded(),
+    };
+    a.n_heads.saturating_mul(of_head)
 }
 
 /// Width of a block with sparse gates.
@@ -144,7 +159,8 @@ fn norm_row(layer: &LayerSpec, n_embd: usize) -> usize {
         let qk = a.qk_norm.map_or(0, |_| a.q_dim().max(a.k_dim()));
         let v = a.v_norm.map_or(0, |_| a.head_dim_v);
         let heads = a.sub_norm.map_or(0, |_| a.out_dim());
-        qk.max(v).max(heads)
+        let latent = a.latent.map_or(0, |l| l.q_rank.unwrap_or(0).max(l.kv_rank));
+        qk.max(v).max(heads).max(latent)
     });
     let inner = match layer.ffn.map(|ffn| ffn.kind) {
         Some(FfnKind::Dense(d)) => d.sub_norm.map_or(0, |_| d.n_ff),

@@ -16,9 +16,11 @@
 //!
 //! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`.
 
+mod latent;
 mod recurrent;
 mod streams;
 
+pub use latent::*;
 pub use recurrent::*;
 pub use streams::*;
 
@@ -206,6 +208,9 @@ pub struct AttentionSpec {
     pub sinks: bool,
     /// Scales Q by the position.
     pub temperature: Option<TemperatureSpec>,
+    /// Keys and values are made of one short row a position. Then the heads and their sizes here are those of the cache, and there
+    /// are no biases, norms of Q, K and V, clamps, gates or sub-norms.
+    pub latent: Option<LatentSpec>,
     /// V is K as it is projected, before its norm and rotation; the file has no `attn_v` (Gemma 4).
     pub v_is_k: bool,
     /// Gates of the heads' results.
@@ -234,9 +239,14 @@ impl AttentionSpec {
         self.n_kv_heads.saturating_mul(self.head_dim_v)
     }
 
-    /// Elements of a row of the attention's result, before the output projection.
+    /// Elements of a row of what attention gives.
     pub fn out_dim(&self) -> usize {
         self.n_heads.saturating_mul(self.head_dim_v)
+    }
+
+    /// Elements of a row that the output projection reads: the same, but for latent attention.
+    pub fn result_dim(&self) -> usize {
+        self.latent.map_or(self.out_dim(), |l| self.n_heads.saturating_mul(l.head_dim_out))
     }
 
     /// Gates of a row, 0 without gates.

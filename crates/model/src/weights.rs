@@ -4,7 +4,7 @@ use happy_kernels::linear::{ActKinds, Linear, LinearRows};
 use happy_kernels::ops::{Activation, RopeTable};
 use happy_tensor::{Bytes, DType, RowError, dequantize_row};
 
-use crate::spec::{AttentionSpec, MoeSpec, NormKind};
+use crate::spec::{AttentionSpec, LatentSpec, MoeSpec, NormKind};
 
 /// A norm.
 pub(crate) struct Norm {
@@ -43,6 +43,8 @@ pub(crate) struct Attention {
     pub(crate) spec: AttentionSpec,
     pub(crate) norm: Option<Norm>,
     pub(crate) q: Linear,
+    /// What latent attention has instead of K and V.
+    pub(crate) latent: Option<Latent>,
     /// `None` where the layer reads another layer's keys and values.
     pub(crate) k: Option<Linear>,
     /// `None` there too, and where V is K.
@@ -55,6 +57,34 @@ pub(crate) struct Attention {
     pub(crate) out: Linear,
     pub(crate) sinks: Option<Vec<f32>>,
     pub(crate) post_norm: Option<Norm>,
+}
+
+/// The matrices of latent attention, besides the one that makes the queries.
+pub(crate) struct Latent {
+    pub(crate) spec: LatentSpec,
+    /// What the queries are made of, and its norm.
+    pub(crate) q_a: Option<(Linear, Norm)>,
+    pub(crate) kv_a: Linear,
+    pub(crate) kv_norm: Norm,
+    pub(crate) up: LatentUp,
+}
+
+/// What makes keys and values of short rows.
+pub(crate) enum LatentUp {
+    /// Stacks of a matrix for each head: from its query to a short row, and from a short row to its result.
+    Absorbed { k: Linear, v: Linear },
+    /// The keys and values of all heads.
+    Expanded(Linear),
+}
+
+impl Latent {
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        let (first, second) = match &self.up {
+            LatentUp::Absorbed { k, v } => (k, Some(v)),
+            LatentUp::Expanded(kv_b) => (kv_b, None),
+        };
+        self.q_a.iter().map(|(q_a, _)| q_a).chain([&self.kv_a, first]).chain(second)
+    }
 }
 
 /// Matrices of one feed-forward block; `gate` is there if it is gated.
@@ -213,7 +243,8 @@ impl Mlp {
 
 impl Attention {
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        [&self.q, &self.out].into_iter().chain(&self.k).chain(&self.v).chain(&self.gate)
+        let latent = self.latent.iter().flat_map(Latent::linears);
+        [&self.q, &self.out].into_iter().chain(&self.k).chain(&self.v).chain(&self.gate).chain(latent)
     }
 }
 

@@ -49,7 +49,8 @@ fn problem(spec: &ModelSpec) -> Option<String> {
         return Some(format!("{n_streams} residual streams, expected 2 to 16"));
     }
     spec.layers.iter().enumerate().find_map(|(i, layer)| {
-        let mixer = layer.attention.as_ref().and_then(|a| attention(a, &spec.ropes));
+        let mixer = |a| attention(a, &spec.ropes).or_else(|| latent(a, &spec.ropes));
+        let mixer = layer.attention.as_ref().and_then(mixer);
         let shared = || layer.attention.as_ref().and_then(|a| shared_kv(spec, i, a));
         let ffn = || layer.ffn.as_ref().and_then(feed_forward);
         let found = mixer.or_else(shared).or_else(|| recurrent(layer)).or_else(|| laurel(layer)).or_else(ffn);
@@ -119,6 +120,30 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
         }
         Some(_) => None,
     }
+}
+
+/// What latent attention must have: the cache's heads are its own.
+fn latent(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
+    let l = a.latent.as_ref()?;
+    let sizes = [l.kv_rank, l.head_dim_q, l.n_rot, l.head_dim_out, l.q_rank.unwrap_or(1), l.row()];
+    let heads = [l.head_dim_q, l.head_dim_out, l.head_dim_expanded()].map(|n| n.saturating_mul(a.n_heads));
+    if !sizes.into_iter().chain(heads).all(width) || l.n_rot > l.head_dim_q {
+        return Some(format!("latent attention of these sizes: {l:?}, expected 1 to {MAX_WIDTH}"));
+    }
+    if l.form == LatentForm::Absorbed && l.head_dim_plain() == 0 {
+        return Some("latent attention whose queries are rotated as a whole, expected attn_kv_b".to_owned());
+    }
+    let rotated = a.rope.and_then(|rope| ropes.get(rope)).map(|rope| rope.n_rot);
+    let cached = (a.n_kv_heads, a.head_dim_k, a.head_dim_v);
+    if cached != l.cached(a.n_heads) || rotated != Some(l.n_rot) || a.kv_from.is_some() {
+        return Some(format!(
+            "latent attention whose cache has {cached:?}, expected {:?}",
+            l.cached(a.n_heads)
+        ));
+    }
+    let other = a.clamp.is_some() || a.qk_norm.is_some() || a.v_norm.is_some() || a.gate.is_some();
+    (other || a.sub_norm.is_some() || a.v_is_k || a.qkv_bias == Need::Required)
+        .then(|| "latent attention with biases, norms of heads, clamps or gates, expected none".to_owned())
 }
 
 /// What a layer with a matrix of low rank beside its attention must have.

@@ -99,6 +99,7 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
                 kv_from: None,
                 sinks: false,
                 temperature: None,
+                latent: None,
                 v_is_k: false,
                 gate: None,
                 sub_norm: None,

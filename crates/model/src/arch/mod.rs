@@ -46,6 +46,7 @@ mod glm;
 mod gpt_oss;
 mod granite;
 mod hunyuan;
+mod latent;
 mod llama;
 mod mimo2;
 mod olmo;
@@ -136,6 +137,7 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("cohere2", cohere::cohere2),
         &Entry("command-r", cohere::command_r),
         &Entry("deepseek", deepseek::deepseek),
+        &Entry("deepseek2", latent::deepseek2),
         &Entry("dots1", deepseek::dots1),
         &Entry("ernie4_5", ernie::ernie4_5),
         &Entry("ernie4_5-moe", ernie::ernie4_5_moe),
@@ -148,6 +150,8 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("hunyuan-moe", hunyuan::hunyuan_moe),
         &Entry("hunyuan_vl", hunyuan::hunyuan),
         &Entry("internlm2", llama::internlm2),
+        &Entry("minicpm3", latent::minicpm3),
+        &Entry("mistral4", latent::mistral4),
         &Entry("minicpm", granite::minicpm),
         &Entry("nanbeige", llama::nanbeige),
         &Entry("olmo", olmo::olmo),

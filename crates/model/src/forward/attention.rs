@@ -9,8 +9,8 @@ use super::pass::Step;
 use super::rows;
 use crate::error::ForwardError;
 use crate::kv::Pages;
-use crate::scratch::Scratch;
-use crate::spec::{GateWidth, TemperatureSpec};
+use crate::scratch::{Buf, Scratch};
+use crate::spec::{AttentionSpec, GateWidth, TemperatureSpec};
 use crate::weights::{Attention, PartsNorm, kinds};
 
 /// `q, k, v = Wq normed, Wk normed, Wv normed`, in one job, and the gates, if the layer has some.
@@ -56,22 +56,22 @@ fn one_job(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     }
 }
 
-/// The rotation of a layer.
-struct Rotation<'a> {
-    cos_sin: Mat<'a>,
-    pairing: RopePairing,
+/// The cosines and sines of a layer's rotation, a row for each row, and its pairing.
+pub(super) fn rotation<'s>(
+    step: &Step<'_>,
+    a: &AttentionSpec,
+    cos_sin: &'s Buf,
+) -> Option<(Mat<'s>, RopePairing)> {
+    let (n, ropes, index) = (step.n, &step.model.ropes, a.rope?);
+    let rope = ropes.get(index)?;
+    let before: usize = ropes.iter().take(index).map(|r| r.n_rot).sum();
+    Some((Mat::new(cos_sin.values().get(n * before..)?, n, rope.n_rot), rope.pairing))
 }
 
 /// `q, k = rope(norm(q)) * temperature, rope(norm(k))`, row by row; the norm may follow the rotation. `v = norm(v)`
 pub(super) fn rotate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     let (cx, n, a) = (step.cx, step.n, &w.spec);
-    let ropes = &step.model.ropes;
-    let rope = a.rope.and_then(|index| {
-        let rope = ropes.get(index)?;
-        let before: usize = ropes.iter().take(index).map(|r| r.n_rot).sum();
-        let cos_sin = Mat::new(s.cos_sin.values().get(n * before..)?, n, rope.n_rot);
-        Some(Rotation { cos_sin, pairing: rope.pairing })
-    });
+    let rope = rotation(step, a, &s.cos_sin);
     let (head_dim, at, spare) = (a.head_dim_k, &s.attn_rows, &s.row);
     let turn = |mut mat: MatMut<'_>, norm: &Option<PartsNorm>, temperature: Option<TemperatureSpec>| {
         let normed = |mat: MatMut<'_>, after_rope: bool| {
@@ -82,8 +82,8 @@ pub(super) fn rotate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
         normed(mat.reborrow(), false);
         if rope.is_some() || temperature.is_some() {
             rows::each_row(cx, mat.reborrow(), &|i, row, _| {
-                if let Some(rope) = &rope {
-                    (cx.kernels.ops.rope)(row, head_dim, rope.cos_sin.row(i), rope.pairing);
+                if let Some((cos_sin, pairing)) = &rope {
+                    (cx.kernels.ops.rope)(row, head_dim, cos_sin.row(i), *pairing);
                 }
                 if let Some(t) = temperature {
                     (cx.kernels.ops.scale)(row, t.factor(at[i].position));
@@ -161,7 +161,7 @@ pub(super) fn gate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
 /// `mixed = Wo heads * scale`
 pub(super) fn out(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result<(), ForwardError> {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
-    if !s.acts.set(cx, s.io.heads(n, w.spec.out_dim()), kinds([&w.out])) {
+    if !s.acts.set(cx, s.io.heads(n, w.spec.result_dim()), kinds([&w.out])) {
         return Err(step.non_finite());
     }
     linear::forward(cx, &s.acts, &mut [(&w.out, s.inner.mixed_mut(n, n_embd))], &s.panels);

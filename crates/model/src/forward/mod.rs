@@ -14,6 +14,7 @@ mod attention;
 mod ends;
 mod ffn;
 mod lanes;
+mod latent;
 mod laurel;
 mod mixer;
 mod moe;
@@ -164,8 +165,13 @@ fn layer(
     mixer::norm(&step, s); //                           normed = norm(x)
     laurel::branch(&step, s)?; //                       laurel = normed + norm(R (L normed))
     if let Some(w) = &step.weights.attention {
-        attention::project(&step, w, s)?; //            q, k, v = Wq normed, Wk normed, Wv normed
-        attention::rotate(&step, w, s); //              q, k = rope(norm(q)), rope(norm(k))
+        match &w.latent {
+            Some(l) => latent::project(&step, w, l, s)?, // q, k, v, of short rows, rotated
+            None => {
+                attention::project(&step, w, s)?; //    q, k, v = Wq normed, Wk normed, Wv normed
+                attention::rotate(&step, w, s); //      q, k = rope(norm(q)), rope(norm(k))
+            }
+        }
         attention::store(&step, w, s, pages)?; //       cache = k, v
     }
     if last {
@@ -177,6 +183,7 @@ fn layer(
     if let Some(w) = &step.weights.attention {
         attention::attend(&step, w, s, pages); //       heads = attention(q, cache)
         attention::gate(&step, w, s); //                heads = norm(heads * act(gates))
+        latent::values(&step, w, s)?; //                heads = Wv[head] heads, if the cache has the short rows
         attention::out(&step, w, s)?; //                mixed = Wo heads
         mixer::add(&step, s); //                        x += norm(mixed)
         laurel::add(&step, s); //                       x = (x + laurel) / sqrt(2)

@@ -9,8 +9,8 @@ use happy_kernels::Kernels;
 use happy_kernels::linear::Linear;
 use happy_kernels::ops::{RopeError, RopeSpec, RopeTable, Yarn};
 
-use super::streams;
 use super::tensors::Tensors;
+use super::{latent, streams};
 use crate::error::{LoadError, excerpt};
 use crate::names::{self, block};
 use crate::reserve::reserved;
@@ -147,7 +147,16 @@ fn attention_weights(
     i: usize,
 ) -> Result<Attention, LoadError> {
     let norm = t.opt_norm(i, a.norm_name, a.norm.as_ref(), n_embd)?;
-    let (q, k, v) = qkv(t, n_embd, a, i)?;
+    let (q, k, v, latent) = match &a.latent {
+        Some(l) => {
+            let (q, latent) = latent::load(t, n_embd, (a, l), i)?;
+            (q, None, None, Some(latent))
+        }
+        None => {
+            let (q, k, v) = qkv(t, n_embd, a, i)?;
+            (q, k, v, None)
+        }
+    };
     let mut norm_of = |part: &str, heads: usize| match &a.qk_norm {
         Some(spec) => qk_norm(t, spec, i, part, heads, a),
         None => Ok(None),
@@ -164,6 +173,7 @@ fn attention_weights(
         spec: *a,
         norm,
         q,
+        latent,
         k,
         v,
         q_norm,
@@ -171,7 +181,7 @@ fn attention_weights(
         v_norm,
         gate,
         sub_norm: sub_norm(t, i, "attn_sub_norm", a.sub_norm.as_ref(), a.out_dim())?,
-        out: t.linear(i, "attn_output", a.out_dim(), n_embd, a.out_bias)?,
+        out: t.linear(i, "attn_output", a.result_dim(), n_embd, a.out_bias)?,
         sinks: t.opt_vector(need, &block(i, "attn_sinks", "weight"), &[a.n_heads])?,
         post_norm: t.opt_norm(i, names::ATTN_POST_NORM, a.post_norm.as_ref(), n_embd)?,
     })

@@ -1,5 +1,6 @@
 //! [`Loader`]: from a parsed file to a [`Model`].
 
+mod latent;
 mod layers;
 mod streams;
 mod tensors;
