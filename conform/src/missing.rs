@@ -3,7 +3,6 @@
 
 /// Why an architecture is refused: the block that is missing. Sorted by name.
 pub(crate) const MISSING: &[(&str, &str)] = &[
-    ("arctic", "dense block and experts side by side"),
     ("arwkv7", "RWKV"),
     ("bailingmoe3", "delta net per channel"),
     ("bloom", "ALiBi"),
@@ -16,7 +15,6 @@ pub(crate) const MISSING: &[(&str, &str)] = &[
     ("glm5-next", "experiment"),
     ("gpt2", "learned positions"),
     ("granitehybrid", "Mamba 2"),
-    ("grok", "dense block and experts side by side"),
     ("grovemoe", "experts of experts"),
     ("hrm_text", "experiment"),
     ("hy_v4", "experiment"),

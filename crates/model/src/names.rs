@@ -47,6 +47,12 @@ pub(crate) const FFN_POST_NORM: &str = "post_ffw_norm";
 pub(crate) const FFN_POST_NORM_1: &str = "post_ffw_norm_1";
 /// Before routed experts beside a dense block.
 pub(crate) const FFN_NORM_2: &str = "pre_ffw_norm_2";
+/// Before experts that read what enters the layer (Arctic).
+pub(crate) const FFN_NORM_EXPS: &str = "ffn_norm_exps";
+/// What Grok's files call [`ATTN_POST_NORM`].
+pub(crate) const ATTN_POST_NORM_GROK: &str = "attn_output_norm";
+/// What Grok's files call [`FFN_POST_NORM`].
+pub(crate) const FFN_POST_NORM_GROK: &str = "layer_output_norm";
 /// After routed experts beside a dense block.
 pub(crate) const FFN_POST_NORM_2: &str = "post_ffw_norm_2";
 
@@ -81,7 +87,8 @@ fn layer_and_part(name: &str) -> (Option<usize>, &str) {
 
 /// Whether a part, without `.weight`, is a norm.
 pub(crate) fn is_norm(part: &str) -> bool {
-    part.ends_with("_norm") || [ATTN_NORM_2, FFN_POST_NORM_1, FFN_NORM_2, FFN_POST_NORM_2].contains(&part)
+    part.ends_with("_norm")
+        || [ATTN_NORM_2, FFN_POST_NORM_1, FFN_NORM_2, FFN_POST_NORM_2, FFN_NORM_EXPS].contains(&part)
 }
 
 /// The role of a tensor of a file that loads.

@@ -7,8 +7,9 @@ use happy_gguf::{GgufFile, GgufWriter};
 use happy_kernels::Kernels;
 use happy_model::arch::{ADJACENT, Architecture, Params, decoder, find, mixture, rms};
 use happy_model::spec::{
-    AttentionGate, AttentionSpec, ExpertGroups, FfnInput, FfnKind, FfnSpec, FusedRows, GateWidth, Need,
-    NormKind, QkNormKind, QkNormSpec, RopeParams, RouterInput,
+    AltUpSpec, AttentionGate, AttentionSpec, ExpertGroups, FfnInput, FfnKind, FfnSpec, FusedRows, GateWidth,
+    LatentForm, LatentSpec, LaurelSpec, Need, NormKind, PerLayerSpec, QkNormKind, QkNormSpec, RopeParams,
+    RouterInput,
 };
 use happy_model::{KvType, LoadError, LoadErrorKind, Loader, Model, ModelSpec};
 
@@ -185,6 +186,37 @@ fn an_impossible_specification_is_an_error() {
         }
     }
     let cases: &[(&str, Change)] = &[
+        ("keys and values of layer 0, expected a layer before it", |s| attention(s, 0).kv_from = Some(0)),
+        ("keys and values of layer 9", |s| attention(s, 1).kv_from = Some(9)),
+        ("expected a layer before it that owns some of the same sizes", |s| {
+            attention(s, 1).kv_from = Some(0);
+            attention(s, 0).head_dim_v /= 2;
+        }),
+        ("that is K of", |s| {
+            attention(s, 0).v_is_k = true;
+            attention(s, 0).head_dim_v /= 2;
+        }),
+        ("per-layer embeddings of 0 values", |s| {
+            s.per_layer = Some(PerLayerSpec { width: 0, norm: s.output_norm });
+        }),
+        ("per-layer embeddings of", |s| {
+            s.per_layer = Some(PerLayerSpec { width: usize::MAX, norm: s.output_norm });
+        }),
+        ("17 residual streams", |s| s.altup = Some(AltUpSpec { n_streams: 17, norm: s.output_norm })),
+        ("a matrix of rank 0", |s| s.layers[1].laurel = Some(LaurelSpec { rank: 0, norm: s.output_norm })),
+        ("latent attention whose cache has", |s| {
+            let norm = s.output_norm;
+            let latent = LatentSpec {
+                q_rank: None,
+                kv_rank: 32,
+                head_dim_q: 32,
+                n_rot: 16,
+                head_dim_out: 16,
+                norm,
+                form: LatentForm::Absorbed,
+            };
+            attention(s, 0).latent = Some(latent);
+        }),
         ("0 layers, expected 1 to 1024", |s| s.layers.clear()),
         ("1025 layers", |s| s.layers = vec![s.layers[0]; 1025]),
         ("embedding length is 0", |s| s.n_embd = 0),

@@ -14,6 +14,8 @@ use happy_model::KvType;
 const EXPERTS: u64 = 8;
 /// A bias chooses these for every token.
 const ROUTED: [u64; 2] = [1, 5];
+/// Experts with the largest and the smallest rows of a router.
+const ENDS: [u64; 4] = [1, 3, 5, 6];
 const PAGE: usize = 4096;
 
 /// Two layers of experts whose matrices take several pages each, and the bytes of the file.
@@ -69,14 +71,84 @@ fn mixture(edit: Edit<'_>) -> (GgufFile, Arc<Vec<u8>>) {
     (GgufFile::from_shared(bytes.clone(), &Limits::default()).unwrap(), bytes)
 }
 
+/// A Gemma 4 with experts beside its dense block. The rows of its router are multiples of one row, the largest and the smallest
+/// those of [`ENDS`]: only these are ever among the best two.
+fn beside() -> (GgufFile, Arc<Vec<u8>>) {
+    let (e, ff, v) = (256u64, 128u64, 96u64);
+    let mut w = GgufWriter::new().kv("general.architecture", "gemma4");
+    for (key, value) in [
+        ("context_length", 256),
+        ("embedding_length", e as u32),
+        ("block_count", 2),
+        ("feed_forward_length", 256),
+        ("attention.head_count", 4),
+        ("attention.head_count_kv", 1),
+        ("attention.key_length", 64),
+        ("attention.value_length", 64),
+        ("attention.key_length_swa", 64),
+        ("attention.value_length_swa", 64),
+        ("attention.sliding_window", 32),
+        ("embedding_length_per_layer_input", 0),
+        ("expert_count", EXPERTS as u32),
+        ("expert_used_count", 2),
+        ("expert_feed_forward_length", ff as u32),
+    ] {
+        w = w.kv(format!("gemma4.{key}"), value);
+    }
+    w = w.kv("gemma4.attention.layer_norm_rms_epsilon", 1e-6f32);
+    w = w.kv("gemma4.attention.sliding_window_pattern", vec![true, false]);
+    let mut tensors =
+        vec![("token_embd.weight".to_owned(), vec![e, v]), ("output_norm.weight".to_owned(), vec![e])];
+    for l in 0..2 {
+        let parts: [(&str, Vec<u64>); 20] = [
+            ("attn_norm.weight", vec![e]),
+            ("attn_q.weight", vec![e, e]),
+            ("attn_k.weight", vec![e, 64]),
+            ("attn_v.weight", vec![e, 64]),
+            ("attn_output.weight", vec![e, e]),
+            ("attn_q_norm.weight", vec![64]),
+            ("attn_k_norm.weight", vec![64]),
+            ("post_attention_norm.weight", vec![e]),
+            ("ffn_norm.weight", vec![e]),
+            ("ffn_gate.weight", vec![e, 256]),
+            ("ffn_up.weight", vec![e, 256]),
+            ("ffn_down.weight", vec![256, e]),
+            ("post_ffw_norm.weight", vec![e]),
+            ("ffn_gate_inp.weight", vec![e, EXPERTS]),
+            ("ffn_gate_inp.scale", vec![e]),
+            ("pre_ffw_norm_2.weight", vec![e]),
+            ("post_ffw_norm_1.weight", vec![e]),
+            ("post_ffw_norm_2.weight", vec![e]),
+            ("ffn_gate_up_exps.weight", vec![e, 2 * ff, EXPERTS]),
+            ("ffn_down_exps.weight", vec![ff, e, EXPERTS]),
+        ];
+        tensors.extend(parts.map(|(part, dims)| (format!("blk.{l}.{part}"), dims)));
+    }
+    for (name, dims) in tensors {
+        let n = dims.iter().product::<u64>() as usize;
+        let mut values: Vec<f32> =
+            uniform(&name, 1, n).map(|u| 0.1 * u + f32::from(dims.len() == 1)).collect();
+        if name.ends_with("ffn_gate_inp.weight") {
+            let row: Vec<f32> = uniform(&name, 1, e as usize).collect();
+            let factors = [0.1, 1.0, -0.2, -1.0, 0.2, 0.9, -0.9, 0.0];
+            values = factors.iter().flat_map(|factor| row.iter().map(move |x| x * factor)).collect();
+        }
+        if let Some((ty, dims, bytes)) = plain(&name, dims, values) {
+            w = w.tensor(name, ty, &dims, bytes);
+        }
+    }
+    let bytes = Arc::new(w.to_vec().unwrap());
+    (GgufFile::from_shared(bytes.clone(), &Limits::default()).unwrap(), bytes)
+}
+
 /// The whole pages of every expert that no token is routed to, as offsets into the file.
-fn unrouted_pages(file: &GgufFile, bytes: &[u8]) -> Vec<(usize, usize)> {
+fn unrouted_pages(file: &GgufFile, bytes: &[u8], routed: &[u64]) -> Vec<(usize, usize)> {
     let first_page = bytes.as_ptr().align_offset(PAGE);
     let mut pages = Vec::new();
     for t in file.view().tensors().filter(|t| t.name.ends_with("_exps.weight")) {
         let (start, end) = (t.range.start as usize, t.range.end as usize);
         let size = (end - start) / EXPERTS as usize;
-        for e in (0..EXPERTS).filter(|e| !ROUTED.contains(e)).map(|e| e as usize) {
+        for e in (0..EXPERTS).filter(|e| !routed.contains(e)).map(|e| e as usize) {
             let (start, end) = (start + e * size, start + (e + 1) * size);
             let up = |at: usize| (at - first_page).next_multiple_of(PAGE) + first_page;
             let (start, end) = (up(start), up(end - PAGE + 1));
@@ -99,8 +171,12 @@ fn protect(bytes: &[u8], pages: &[(usize, usize)], protection: i32) {
 
 #[test]
 fn experts_that_no_token_is_routed_to_are_never_touched() {
-    for (format, edit) in [("F32", &plain as Edit<'static>), ("Q4_0", &q4_0)] {
-        let (file, bytes) = mixture(edit);
+    let cases = [
+        ("F32", mixture(&plain), &ROUTED[..]),
+        ("Q4_0", mixture(&q4_0), &ROUTED),
+        ("beside a dense block", beside(), &ENDS),
+    ];
+    for (name, (file, bytes), routed) in cases {
         let ids = tokens(41, 7);
         // a prompt, a few rows, one row
         let run = || {
@@ -109,10 +185,10 @@ fn experts_that_no_token_is_routed_to_are_never_touched() {
             parts.map(|(part, first)| bits(&r.logits(&batch(part, first, 0)).unwrap()))
         };
         let expected = run();
-        let pages = unrouted_pages(&file, &bytes);
+        let pages = unrouted_pages(&file, &bytes, routed);
         protect(&bytes, &pages, libc::PROT_NONE);
         let found = run();
         protect(&bytes, &pages, libc::PROT_READ | libc::PROT_WRITE);
-        assert!(found == expected, "{format}");
+        assert!(found == expected, "{name}");
     }
 }

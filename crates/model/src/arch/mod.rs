@@ -31,6 +31,7 @@
 
 mod afmoe;
 mod apertus;
+mod beside;
 mod bitnet;
 mod check;
 mod cohere;
@@ -130,6 +131,7 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("gpt-oss", gpt_oss::gpt_oss),
         &Entry("afmoe", afmoe::afmoe),
         &Entry("apertus", apertus::apertus),
+        &Entry("arctic", beside::arctic),
         &Entry("arcee", llama::arcee),
         &Entry("bailingmoe", deepseek::bailingmoe),
         &Entry("bailingmoe2", deepseek::bailingmoe2),
@@ -146,6 +148,7 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("glm4", glm::glm4),
         &Entry("glm4moe", glm::glm4moe),
         &Entry("granite_swa", granite::granite_swa),
+        &Entry("grok", beside::grok),
         &Entry("hunyuan-dense", hunyuan::hunyuan),
         &Entry("hunyuan-moe", hunyuan::hunyuan_moe),
         &Entry("hunyuan_vl", hunyuan::hunyuan),

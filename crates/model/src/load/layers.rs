@@ -136,7 +136,12 @@ fn feed_forward(
             FfnKind::Moe(moe) => moe_weights(t, n_embd, moe, i)?,
         },
         scale: ffn.scale,
-        post_norm: t.opt_norm(i, names::FFN_POST_NORM, ffn.post_norm.as_ref(), n_embd)?,
+        post_norm: t.post_norm(
+            i,
+            [names::FFN_POST_NORM, names::FFN_POST_NORM_GROK],
+            ffn.post_norm.as_ref(),
+            n_embd,
+        )?,
     })
 }
 
@@ -183,7 +188,12 @@ fn attention_weights(
         sub_norm: sub_norm(t, i, "attn_sub_norm", a.sub_norm.as_ref(), a.out_dim())?,
         out: t.linear(i, "attn_output", a.result_dim(), n_embd, a.out_bias)?,
         sinks: t.opt_vector(need, &block(i, "attn_sinks", "weight"), &[a.n_heads])?,
-        post_norm: t.opt_norm(i, names::ATTN_POST_NORM, a.post_norm.as_ref(), n_embd)?,
+        post_norm: t.post_norm(
+            i,
+            [names::ATTN_POST_NORM, names::ATTN_POST_NORM_GROK],
+            a.post_norm.as_ref(),
+            n_embd,
+        )?,
     })
 }
 

@@ -170,6 +170,19 @@ impl<'a> Tensors<'a> {
         Ok(Norm { kind: spec.kind, eps: spec.eps, weight: Some(weight), bias: None })
     }
 
+    /// The norm of a half's result, under the second name if the file has no tensor of the first.
+    pub(crate) fn post_norm(
+        &mut self,
+        layer: usize,
+        [part, other]: [&str; 2],
+        spec: Option<&NormSpec>,
+        width: usize,
+    ) -> Result<Option<Norm>, LoadError> {
+        let has = |part: &str| self.has(&block(layer, part, "weight"));
+        let part = if !has(part) && has(other) { other } else { part };
+        self.opt_norm(layer, part, spec, width)
+    }
+
     pub(crate) fn opt_norm(
         &mut self,
         layer: usize,
