@@ -179,6 +179,34 @@ impl Context {
         Ok(self.kv.snapshot(sequence)?)
     }
 
+    /// Appends a sequence to `out` as bytes, for a file: see [`KvCache::export`]. Its tokens are not part of them.
+    ///
+    /// # Errors
+    /// If it does not exist, or memory cannot be reserved.
+    pub fn export(&self, sequence: u32, out: &mut Vec<u8>) -> Result<(), EngineError> {
+        Ok(self.kv.export(sequence, out)?)
+    }
+
+    /// Replaces a sequence by one of the same model that was exported with these tokens. It goes on with the same bits.
+    ///
+    /// # Errors
+    /// If the sequence does not exist, or the bytes are not an exported sequence of so many tokens of this model. The sequence
+    /// is then as it was.
+    pub fn import(&mut self, sequence: u32, tokens: &[TokenId], bytes: &[u8]) -> Result<(), EngineError> {
+        let n_vocab = self.engine.model().n_vocab();
+        if self.kv.exported_positions(bytes)? != tokens.len()
+            || tokens.iter().any(|id| *id as usize >= n_vocab)
+        {
+            return Err(KvError::Import { problem: "it does not belong to these tokens" }.into());
+        }
+        self.kv.import(sequence, bytes)?;
+        if let Some(history) = self.histories.get_mut(sequence as usize) {
+            history.clear();
+            history.extend_from_slice(tokens);
+        }
+        Ok(())
+    }
+
     /// Makes sequence `to` a copy of `from`; they share the pages that neither changes.
     ///
     /// # Errors

@@ -21,6 +21,10 @@ pub struct Plan {
     /// Bytes of the KV cache when all of it is used: keys and values of all positions that some layer can see, the states of
     /// recurrent layers, and snapshots.
     pub kv_bytes: u64,
+    /// Those of the KV cache's bytes that are for the states of recurrent layers.
+    pub state_bytes: u64,
+    /// Those of the KV cache's bytes that are for snapshots ([`LoadOptions::snapshot_bytes`]).
+    pub snapshot_bytes: u64,
     /// Bytes of activations, scratch, page tables, and the ids of the tokens in the context.
     pub scratch_bytes: u64,
     /// Most bytes of the tokenizer's tables.
@@ -105,6 +109,8 @@ impl Plan {
             weights_copied: weights.copied,
             table_bytes: outline.table_bytes(),
             kv_bytes: 0,
+            state_bytes: 0,
+            snapshot_bytes: 0,
             scratch_bytes: 0,
             tokenizer_bytes: Tokenizer::planned_bytes(header.metadata()),
             grammar_bytes: vocabulary::planned_bytes(header.metadata()),
@@ -120,7 +126,10 @@ impl Plan {
             let mut plan = Plan { context, batch: load.batch.min(positions), ..fixed };
             let (run, kv) = plan.options(load);
             let memory = outline.plan(&kv, &run);
-            plan.kv_bytes = memory.kv_bytes.saturating_add(memory.state_bytes) as u64;
+            (plan.state_bytes, plan.snapshot_bytes) =
+                (memory.state_bytes as u64, memory.snapshot_bytes as u64);
+            let states = plan.state_bytes.saturating_add(plan.snapshot_bytes);
+            plan.kv_bytes = (memory.kv_bytes as u64).saturating_add(states);
             // The ids of each sequence, and four numbers for each token of a batch.
             let ids =
                 positions.saturating_add(plan.batch.saturating_mul(4)).saturating_mul(size_of::<TokenId>());

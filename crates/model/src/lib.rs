@@ -38,7 +38,7 @@ pub use load::{Architectures, Loader};
 pub use model::Model;
 pub use outline::Outline;
 pub use output::Output;
-pub use plan::{MemoryPlan, kv_bytes, kv_page_bytes, state_bytes};
+pub use plan::{MemoryPlan, kv_bytes, kv_page_bytes, snapshot_bytes, state_bytes};
 pub use scratch::Scratch;
 pub use scratch_sizes::RunOptions;
 pub use spec::ModelSpec;

@@ -14,11 +14,12 @@ use crate::weights::{Layer, Weights};
 pub struct MemoryPlan {
     /// Bytes of keys and values of [`KV_PAGE`](crate::KV_PAGE) positions that every layer sees.
     pub kv_page_bytes: usize,
-    /// Bytes of all pages of all groups of layers, those of snapshots included; resident once every page was used.
+    /// Bytes of the sequences' pages of all groups of layers, resident once every page was used.
     pub kv_bytes: usize,
-    /// Bytes of recurrent states: of each sequence, one that a pass writes, speculative rows and snapshots; 0 without recurrent
-    /// layers.
+    /// Bytes of recurrent states: of each sequence, one that a pass writes, and of speculative rows; 0 without recurrent layers.
     pub state_bytes: usize,
+    /// Bytes of the pages and states of snapshots; 0 for a model whose layers all see every position.
+    pub snapshot_bytes: usize,
     /// Bytes of the tables that say which page and which state belongs to which sequence.
     pub kv_table_bytes: usize,
     /// Bytes of the scratch, resident once a batch of the largest size was run.
@@ -29,11 +30,14 @@ impl MemoryPlan {
     /// Folds over the same lists of buffers that a cache and a scratch reserve.
     pub(crate) fn new(spec: &ModelSpec, matrices: &Matrices, kv: &KvOptions, run: &RunOptions) -> Self {
         let (kv_bytes, state_bytes) = (kv_bytes(spec, kv), state_bytes(spec, kv));
+        let snapshot_bytes = snapshot_bytes(spec, kv);
+        let contents = kv_bytes.saturating_add(state_bytes).saturating_add(snapshot_bytes);
         MemoryPlan {
             kv_page_bytes: kv_page_bytes(spec, kv),
             kv_bytes,
             state_bytes,
-            kv_table_bytes: KvCache::bytes(spec, kv).saturating_sub(kv_bytes.saturating_add(state_bytes)),
+            snapshot_bytes,
+            kv_table_bytes: KvCache::bytes(spec, kv).saturating_sub(contents),
             scratch_bytes: Scratch::bytes(&ScratchSizes::new(0, spec, matrices, run)),
         }
     }
@@ -41,18 +45,18 @@ impl MemoryPlan {
     /// Cache and scratch: to the byte what [`Model::kv_cache`](crate::Model::kv_cache) and
     /// [`Model::scratch`](crate::Model::scratch) ask of the allocator.
     pub fn total_bytes(&self) -> usize {
-        [self.kv_bytes, self.state_bytes, self.kv_table_bytes, self.scratch_bytes]
+        [self.kv_bytes, self.state_bytes, self.snapshot_bytes, self.kv_table_bytes, self.scratch_bytes]
             .into_iter()
             .fold(0, usize::saturating_add)
     }
 }
 
-/// Returns the bytes of all pages of a cache with these options; needs no weights.
+/// Returns the bytes of the pages of all sequences of a cache with these options; needs no weights.
 pub fn kv_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     let sizes = options.sizes(spec);
     let bytes = |group: GroupLayout| {
         let page = group.page_elements.saturating_mul(options.kind.bytes());
-        page.saturating_mul(sizes.group_pages(group.window))
+        page.saturating_mul(sizes.live_pages(group.window))
     };
     groups(spec).map(bytes).fold(0, usize::saturating_add)
 }
@@ -63,10 +67,16 @@ pub fn kv_page_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     elements.saturating_mul(options.kind.bytes())
 }
 
-/// Returns the bytes of all recurrent states of a cache with these options; needs no weights.
+/// Returns the bytes of the recurrent states of all sequences of a cache with these options; needs no weights.
 pub fn state_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     let sizes = options.sizes(spec);
-    sizes.state_elements.saturating_mul(size_of::<f32>()).saturating_mul(sizes.n_states)
+    sizes.state_elements.saturating_mul(size_of::<f32>()).saturating_mul(sizes.live_states())
+}
+
+/// Returns the bytes of the snapshots of a cache with these options, at most [`KvOptions::snapshot_bytes`]; needs no weights.
+pub fn snapshot_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
+    let sizes = options.sizes(spec);
+    sizes.snapshot_bytes.saturating_mul(sizes.n_snapshots)
 }
 
 /// Bytes of weights that one token reads.

@@ -3,10 +3,13 @@
 
 mod common;
 
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
+
 use common::{Runner, batch, bits, recipes};
 use happy_gguf::GgufFile;
-use happy_kernels::Kernels;
-use happy_model::{KvOptions, KvType, Model, arch};
+use happy_kernels::{Ctx, Kernels, MatMut};
+use happy_model::{KvOptions, KvType, LayerHook, Model, NoHook, arch};
 
 /// Rows of a speculative batch.
 const GUESSES: usize = 8;
@@ -99,6 +102,31 @@ impl Case<'_> {
         }
     }
 
+    /// A pass that a hook ends, a flag cancels or the memory refuses leaves the sequence as it was.
+    fn fails(&mut self) {
+        struct Stop(usize);
+        impl LayerHook for Stop {
+            fn after_layer(&mut self, layer: usize, _: MatMut<'_>) -> ControlFlow<()> {
+                if layer == self.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+        }
+        let mut r = self.runner();
+        let rows = batch(&self.others(20), HALF as u32, 0);
+        for layer in [0, r.model.n_layers() - 1] {
+            self.begin(&mut r, 0, HALF);
+            r.kv.fork(0, 1).unwrap();
+            let (cx, cancelled) = (Ctx::new(&r.pool, &r.kernels), AtomicBool::new(true));
+            let out = r.model.forward(cx, &rows, &mut r.kv, &mut r.scratch, &mut Stop(layer)).unwrap();
+            assert_eq!(out.stopped(), Some(layer));
+            let (kv, scratch) = (&mut r.kv, &mut r.scratch);
+            assert!(r.model.forward_until(cx, &rows, kv, scratch, &mut NoHook, &cancelled).is_err());
+            let refused = batch(&self.tokens.repeat(3)[..128 - HALF + 1], HALF as u32, 0);
+            assert!(r.logits(&refused).is_err() && r.kv.len(0) == HALF, "{}", self.name);
+            self.goes_on(&mut r, 0, HALF, &format!("stopped after layer {layer}"));
+            self.goes_on(&mut r, 1, HALF, "a fork of it");
+        }
+    }
+
     /// Any number of a speculative batch's rows can be kept.
     fn guesses(&mut self) {
         let mut r = self.runner();
@@ -141,6 +169,7 @@ fn every_recipe_goes_on_with_the_same_bits() {
         case.forks();
         case.shortens();
         case.exports();
+        case.fails();
         case.guesses();
         failed.append(&mut case.failed);
         compared += 1;

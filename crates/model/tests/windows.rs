@@ -103,8 +103,8 @@ fn the_least_recently_used_snapshot_goes_first() {
     let one = |options: KvOptions| {
         let model = model();
         let spec = model.spec();
-        // one byte less than two snapshots take
-        let bytes = |n| happy_model::kv_bytes(spec, &options.with_snapshots(n));
+        // as few bytes as a snapshot takes, within 256
+        let bytes = |n| happy_model::snapshot_bytes(spec, &options.with_snapshots(n));
         let first = (0..1 << 20).step_by(256).find(|n| bytes(*n) > bytes(0)).unwrap();
         options.with_snapshots(first)
     };

@@ -130,6 +130,13 @@ fn print_text(args: &InspectArgs, files: &GgufSetFile, engine: &Result<Engine, E
             writeln!(out, "  weights       {:>12}  {weights}", bytes(plan.weight_bytes))?;
             writeln!(out, "  a token reads {:>12}", bytes(model.bytes_per_token() as u64))?;
             writeln!(out, "  kv cache      {:>12}  when the context is full", bytes(plan.kv_bytes))?;
+            for (what, part) in
+                [("states of recurrent layers", plan.state_bytes), ("snapshots", plan.snapshot_bytes)]
+            {
+                if part > 0 {
+                    writeln!(out, "                {:>12}  of it for {what}", bytes(part))?;
+                }
+            }
             writeln!(
                 out,
                 "  scratch       {:>12}  for {} tokens at once",
@@ -244,6 +251,8 @@ fn run_json(engine: &Engine) -> serde_json::Value {
         "weights_mapped": !plan.weights_copied,
         "weight_bytes_per_token": model.bytes_per_token(),
         "kv_bytes": plan.kv_bytes,
+        "state_bytes": plan.state_bytes,
+        "snapshot_bytes": plan.snapshot_bytes,
         "scratch_bytes": plan.scratch_bytes,
         "tokenizer_bytes": plan.tokenizer_bytes,
         "grammar_bytes": plan.grammar_bytes,

@@ -123,7 +123,7 @@ impl KvCache {
     /// An unknown sequence, bytes that are not such a sequence, or too few pages. The sequence is then as it was.
     pub fn import(&mut self, sequence: u32, bytes: &[u8]) -> Result<(), KvError> {
         self.sequence(sequence)?;
-        let len = self.check_import(bytes)?;
+        let len = self.exported_positions(bytes)?;
         for group in &self.groups {
             let (needed, free) = (group.seen_pages(len).len(), group.free_without(sequence));
             if needed > free {
@@ -160,8 +160,11 @@ impl KvCache {
         Ok(())
     }
 
-    /// The positions of an exported sequence, all of which was checked.
-    fn check_import(&self, bytes: &[u8]) -> Result<usize, KvError> {
+    /// Returns the positions of an exported sequence after all of its bytes were checked, as [`import`](Self::import) checks them.
+    ///
+    /// # Errors
+    /// Bytes that are not such a sequence.
+    pub fn exported_positions(&self, bytes: &[u8]) -> Result<usize, KvError> {
         let problem = |problem| Err(KvError::Import { problem });
         let Some((header, _)) = bytes.split_at_checked(HEADER) else { return problem("it is cut off") };
         let mut found = header.as_chunks::<8>().0.iter().map(|n| u64::from_le_bytes(*n));

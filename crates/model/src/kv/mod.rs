@@ -261,7 +261,7 @@ impl KvCache {
     /// Makes room for the snapshots that the pass takes by itself; of many positions, the last ones.
     fn reserve_snapshots(&mut self, batch: &Batch) {
         let n = self.snapshots.n();
-        if n == 0 || batch.is_speculative() {
+        if n == 0 {
             return;
         }
         for (sequence, rows) in batch.groups() {

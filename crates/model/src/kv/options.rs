@@ -77,17 +77,13 @@ impl KvOptions {
             })
             .fold(0, usize::saturating_add);
         let bytes = state_elements.saturating_mul(size_of::<f32>()).saturating_add(window_bytes);
-        let n_snapshots = self.snapshot_bytes.checked_div(bytes).unwrap_or(0).min(MAX_SNAPSHOTS);
-        let states =
-            self.n_sequences.saturating_mul(2).saturating_add(self.n_speculative).saturating_add(n_snapshots);
+        let pages = windows().map(|(window, _)| self.window_pages(window));
         Sizes {
             options: *self,
-            n_snapshots,
-            snapshot_pages: windows()
-                .map(|(window, _)| self.window_pages(window))
-                .fold(0, usize::saturating_add),
+            n_snapshots: self.snapshot_bytes.checked_div(bytes).unwrap_or(0).min(MAX_SNAPSHOTS),
+            snapshot_bytes: bytes,
+            snapshot_pages: pages.fold(0, usize::saturating_add),
             state_elements,
-            n_states: if state_elements == 0 { 0 } else { states },
         }
     }
 
@@ -103,26 +99,43 @@ impl KvOptions {
 pub(crate) struct Sizes {
     pub(crate) options: KvOptions,
     pub(crate) n_snapshots: usize,
+    /// Bytes of the states and pages of a snapshot.
+    pub(crate) snapshot_bytes: usize,
     /// Pages of a snapshot, over all groups with a window.
     pub(crate) snapshot_pages: usize,
     /// f32 values of a sequence's recurrent states.
     pub(crate) state_elements: usize,
-    /// States: one of each sequence and one that a pass writes, those of speculative rows, and of snapshots.
-    pub(crate) n_states: usize,
 }
 
 impl Sizes {
-    /// Pages of a group of layers.
+    /// States of sequences: one of each and one that a pass writes for it, and those of speculative rows.
+    pub(crate) fn live_states(&self) -> usize {
+        let o = &self.options;
+        let states = o.n_sequences.saturating_mul(2).saturating_add(o.n_speculative);
+        if self.state_elements == 0 { 0 } else { states }
+    }
+
+    /// All states, those of snapshots included.
+    pub(crate) fn n_states(&self) -> usize {
+        let snapshots = if self.state_elements == 0 { 0 } else { self.n_snapshots };
+        self.live_states().saturating_add(snapshots)
+    }
+
+    /// Pages of the sequences in a group of layers.
     ///
     /// A sequence at position `p` holds those of the positions from `p - (window - 1) - rollback` on. These are up to
     /// `ceil(n / KV_PAGE) + 1` pages for `n` positions; a pass adds its rows, and each further sequence may round up once more.
-    /// A snapshot holds what the window sees.
-    pub(crate) fn group_pages(&self, window: Option<u32>) -> usize {
+    pub(crate) fn live_pages(&self, window: Option<u32>) -> usize {
         let o = &self.options;
         let Some(window) = window else { return o.n_pages };
         let seen = (window as usize).saturating_sub(1).saturating_add(o.rollback);
         let pages = seen.div_ceil(KV_PAGE).saturating_add(2).saturating_mul(o.n_sequences);
-        let live = pages.saturating_add(o.n_batch.div_ceil(KV_PAGE)).saturating_sub(1).min(o.n_pages);
-        live.saturating_add(o.window_pages(window).saturating_mul(self.n_snapshots))
+        pages.saturating_add(o.n_batch.div_ceil(KV_PAGE)).saturating_sub(1).min(o.n_pages)
+    }
+
+    /// All pages of a group of layers: of its sequences, and of snapshots, which hold what the window sees.
+    pub(crate) fn group_pages(&self, window: Option<u32>) -> usize {
+        let per_snapshot = window.map_or(0, |window| self.options.window_pages(window));
+        self.live_pages(window).saturating_add(per_snapshot.saturating_mul(self.n_snapshots))
     }
 }

@@ -69,7 +69,7 @@ pub(super) struct States {
 impl States {
     /// The one list of the states' buffers.
     pub(super) fn build(sizes: &Sizes, memory: &mut impl Buffers) -> Result<Self, KvError> {
-        let (n, elements) = (sizes.n_states, sizes.state_elements);
+        let (n, elements) = (sizes.n_states(), sizes.state_elements);
         Ok(States {
             pool: Pool::build(memory, KvType::F32, elements, n)?,
             current: memory.list(if n == 0 { 0 } else { sizes.options.n_sequences })?,
