@@ -127,6 +127,7 @@ from_display!(
     happy_engine::chat::TemplateError,
     happy_model::BatchError,
     happy_quantize::QuantizeError,
+    happy_convert::ConvertError,
 );
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! - [`Corpus`]: inputs with other people's results. A selection is in the repository (`fixtures/corpus`), so that every
 //!   test can run in a fresh clone; `HAPPY_CONFORMANCE` names the folder of the full data.
 //! - [`model`]: the real models that `cargo xtask fetch-models` gets.
+//! - [`tiny_bert`], [`tiny_llama`]: tiny models in Hugging Face's form.
 //! - [`Meter`]: an allocator that counts, and refuses what a test wants refused.
 //! - [`skip`], [`skip_without_root`]: a test that cannot run says so, and the summary of `cargo xtask test` lists it.
 //!
@@ -16,12 +17,14 @@
 #![deny(unsafe_code)]
 
 mod base64;
+mod checkpoint;
 mod corpus;
 mod meter;
 mod models;
 mod skips;
 
 pub use base64::base64;
+pub use checkpoint::{BERT_TOKENS, Values, safetensors, tiny_bert, tiny_llama};
 pub use corpus::{Corpus, Files};
 pub use meter::{LARGE, Meter, Used, granted, measured, process_calls, refusing, refusing_from};
 pub use models::{model, models_folder};

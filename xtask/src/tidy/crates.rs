@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-machine", &[]),
     ("happy-tokenizer", &["happy-gguf"]),
     ("happy-quantize", &["happy-gguf", "happy-tensor"]),
+    ("happy-convert", &["happy-gguf", "happy-tensor"]),
     ("happy-kernels", &["happy-tensor"]),
     ("happy-model", &["happy-gguf", "happy-tensor", "happy-kernels"]),
     ("happy-engine", LIBRARIES_BELOW_ENGINE),
@@ -51,6 +52,7 @@ const LIBRARIES: &[&str] = &[
     "happy-kernels",
     "happy-machine",
     "happy-quantize",
+    "happy-convert",
     "happy-model",
     "happy-engine",
 ];

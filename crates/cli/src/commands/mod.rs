@@ -2,6 +2,7 @@
 
 mod bench;
 mod chat;
+mod convert;
 mod cpu;
 mod detokenize;
 mod gguf;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Inspect(inspect::InspectArgs),
     /// List, edit, check, split, merge, compare and hash GGUF files
     Gguf(gguf::GgufArgs),
+    /// Write a Hugging Face folder (safetensors) as a GGUF file
+    Convert(convert::ConvertArgs),
     /// Write a model with its matrices in other types
     Quantize(quantize::QuantizeArgs),
     /// Turn text into token ids
@@ -60,6 +63,7 @@ impl Command {
             Command::Bench(args) => bench::run(&args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Gguf(args) => gguf::run(&args),
+            Command::Convert(args) => convert::run(&args),
             Command::Quantize(args) => quantize::run(&args),
             Command::Tokenize(args) => tokenize::run(&args),
             Command::Detokenize(args) => detokenize::run(&args),
