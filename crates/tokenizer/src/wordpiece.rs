@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! clean     drop controls; white space ends a word; punctuation, ASCII symbols and Han characters are words
-//! cut       SPACE + word: the longest token at each place; a place without one makes the whole word unknown
+//! strip     decompose, drop nonspacing marks; lower case
+//! cut       SPACE + word: the longest token at each place; a place without one makes the whole word unknown, and so do more
+//!           than 100 characters
 //! ```
 //!
 //! The vocabulary of a GGUF file writes the begin of a word as U+2581 and the rest of a word without `##`.
@@ -13,10 +15,11 @@ use crate::reserve::Reserve;
 use crate::sink::{Origins, Sink};
 use crate::spec::Normalizer;
 use crate::trie::Trie;
-use crate::unicode::{C, M, P, S, W, is, lower, without_accents};
+use crate::unicode::{C, P, S, W, is, without_accents};
 use crate::vocab::Vocab;
 use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
+use std::ops::Range;
 
 /// The trie and how words are normalised.
 #[derive(Debug)]
@@ -34,13 +37,41 @@ fn is_han(c: char) -> bool {
         | 0x2B920..=0x2CEAF | 0xF900..=0xFAFF | 0x2F800..=0x2FA1F)
 }
 
+/// Controls, also those that are white space elsewhere, but for tabs and line ends.
+fn is_dropped(c: char) -> bool {
+    matches!(c, '\0' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{FFFD}') || is(c, C)
+}
+
+/// A longer word is unknown, as in the original.
+const LONGEST_WORD: usize = 100;
+
 /// The word under construction.
 struct Word<'a> {
     text: &'a mut Vec<u8>,
+    /// Characters in it, without the one that marks its begin.
+    n_chars: usize,
     /// Of the whole fragment.
     origins: &'a mut Origins,
     /// Where the word begins in what the origins describe.
     base: usize,
+}
+
+impl Word<'_> {
+    /// Appends a character that stands for bytes `at..end` of the text.
+    fn add<K: Sink>(&mut self, c: char, at: usize, end: usize) -> Result<(), TokenizerError> {
+        if self.text.is_empty() {
+            self.text.add_all(SPACE.as_bytes())?;
+            if K::SPANS {
+                self.origins.extend(SPACE.len(), at, at)?;
+            }
+        }
+        self.n_chars += 1;
+        self.text.add_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
+        if K::SPANS {
+            self.origins.extend(c.len_utf8(), at, end)?;
+        }
+        Ok(())
+    }
 }
 
 impl WordPiece {
@@ -68,38 +99,50 @@ impl WordPiece {
         out: &mut K,
     ) -> Result<(), TokenizerError> {
         buffer.clear();
-        let mut word = Word { text: buffer, origins, base: 0 };
+        let mut word = Word { text: buffer, n_chars: 0, origins, base: 0 };
         for (at, original) in text.char_indices() {
             job.work(1)?;
-            let c = if self.strip_accents { without_accents(original) } else { original };
-            if is(c, W) {
-                self.finish(job, &mut word, out)?;
-                continue;
-            }
-            if matches!(c, '\0' | '\u{FFFD}') || is(c, C) || (self.strip_accents && is(c, M)) {
-                continue;
-            }
-            let alone = is(c, P) || (c < '\u{7F}' && is(c, S)) || is_han(c);
-            if alone {
-                self.finish(job, &mut word, out)?;
-            }
-            let c = if self.lowercase { lower(c) } else { c };
             let end = at + original.len_utf8();
-            if word.text.is_empty() {
-                word.text.add_all(SPACE.as_bytes())?;
-                if K::SPANS {
-                    word.origins.extend(SPACE.len(), at, at)?;
-                }
+            if is_dropped(original) {
+                continue;
             }
-            word.text.add_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
-            if K::SPANS {
-                word.origins.extend(c.len_utf8(), at, end)?;
-            }
-            if alone {
+            if is(original, W) {
                 self.finish(job, &mut word, out)?;
+                continue;
+            }
+            if !self.strip_accents {
+                self.character(job, &mut word, original, at..end, out)?;
+                continue;
+            }
+            for c in without_accents(original) {
+                self.character(job, &mut word, c, at..end, out)?;
             }
         }
         self.finish(job, &mut word, out)
+    }
+
+    /// Adds a character to the word, or makes it one of its own.
+    fn character<K: Sink>(
+        &self,
+        job: &Job<'_>,
+        word: &mut Word<'_>,
+        c: char,
+        from: Range<usize>,
+        out: &mut K,
+    ) -> Result<(), TokenizerError> {
+        let alone = is(c, P) || (c < '\u{7F}' && is(c, S)) || is_han(c);
+        if alone {
+            self.finish(job, word, out)?;
+        }
+        if self.lowercase {
+            c.to_lowercase().try_for_each(|c| word.add::<K>(c, from.start, from.end))?;
+        } else {
+            word.add::<K>(c, from.start, from.end)?;
+        }
+        if alone {
+            self.finish(job, word, out)?;
+        }
+        Ok(())
     }
 
     /// The tokens of the word, if there is one.
@@ -120,13 +163,14 @@ impl WordPiece {
             }
             Ok(true)
         };
-        if cut(None)? {
+        if word.n_chars <= LONGEST_WORD && cut(None)? {
             cut(Some(out))?;
         } else if let Some(unknown) = self.unknown {
             out.push(unknown, word.base, word.base + word.text.len())?;
         }
         word.base += word.text.len();
         word.text.clear();
+        word.n_chars = 0;
         Ok(())
     }
 

@@ -6,10 +6,12 @@
 mod cases;
 mod classes;
 mod decompositions;
+mod marks;
 
 use cases::RUNS;
 use classes::RANGES;
 use decompositions::FIRST_OF;
+use marks::{SPACING, STRIPPED};
 
 /// `\p{N}`: numbers.
 pub(crate) const N: u8 = 1;
@@ -133,19 +135,48 @@ pub(crate) fn is_lower(c: char) -> bool {
                 .is_some_and(|(cases, at)| cases == Cases::Lower || cases == Cases::Pairs && at % 2 == 1)
 }
 
-/// The first character of the canonical decomposition: the letter without its accents.
-pub(crate) fn without_accents(c: char) -> char {
-    // Hangul syllables decompose by arithmetic: the leading consonant changes every 21 * 28 syllables.
-    if let Some(syllable) = (c as u32).checked_sub(0xAC00).filter(|n| *n < 11_172) {
-        return char::from_u32(0x1100 + syllable / 588).unwrap_or(c);
-    }
-    let found = FIRST_OF.binary_search_by_key(&(c as u32), |entry| entry.0);
-    found.ok().and_then(|at| FIRST_OF.get(at)).and_then(|entry| char::from_u32(entry.1)).unwrap_or(c)
+/// A nonspacing mark, `\p{Mn}`: an accent.
+fn is_accent(c: char) -> bool {
+    let point = c as u32;
+    let after = SPACING.partition_point(|&(first, _)| first <= point);
+    let is_spacing = SPACING.get(after.wrapping_sub(1)).is_some_and(|&(_, last)| point <= last);
+    is(c, M) && !is_spacing
 }
 
-/// The lower-case character, the first where Unicode has two.
-pub(crate) fn lower(c: char) -> char {
-    c.to_lowercase().next().unwrap_or(c)
+/// The canonical decomposition of a character without its nonspacing marks: a letter without its accents, nothing of an accent,
+/// the two or three letters of a Hangul syllable. At most three characters.
+pub(crate) fn without_accents(c: char) -> impl Iterator<Item = char> {
+    let stripped = |point: u32| match STRIPPED.binary_search_by_key(&point, |entry| entry.0) {
+        Ok(at) => STRIPPED.get(at).map_or([0; 3], |entry| entry.1),
+        Err(_) => {
+            let found = FIRST_OF.binary_search_by_key(&point, |entry| entry.0);
+            let first = found.ok().and_then(|at| FIRST_OF.get(at)).map_or(point, |entry| entry.1);
+            [first, 0, 0]
+        }
+    };
+    let parts = match c {
+        // The NUL that ends the parts of others.
+        '\0' => [0; 3],
+        c if c.is_ascii() => [c as u32, 0, 0],
+        '\u{AC00}'..='\u{D7A3}' => hangul(c as u32 - 0xAC00),
+        c => stripped(c as u32),
+    };
+    parts
+        .into_iter()
+        .filter(|point| *point != 0)
+        .filter_map(char::from_u32)
+        .filter(|c| c.is_ascii() || !is_accent(*c))
+}
+
+/// The letters of a Hangul syllable by its number: a leading consonant, a vowel, and in most a trailing consonant.
+fn hangul(syllable: u32) -> [u32; 3] {
+    let (vowels, trailing) = (21, 28);
+    let last = syllable % trailing;
+    [
+        0x1100 + syllable / (vowels * trailing),
+        0x1161 + syllable / trailing % vowels,
+        if last == 0 { 0 } else { 0x11A7 + last },
+    ]
 }
 
 #[cfg(test)]
@@ -218,22 +249,42 @@ mod tests {
     }
 
     #[test]
-    fn accents_and_capitals_go() {
+    fn accents_go() {
         let cases = [
-            ('é', 'e'),
-            ('ế', 'e'),
-            ('Å', 'A'),
-            ('ø', 'ø'),
-            ('각', 'ᄀ'),
-            ('힣', 'ᄒ'),
-            ('が', 'か'),
-            ('a', 'a'),
+            ('é', "e"),
+            ('ế', "e"),
+            ('Å', "A"),
+            ('ø', "ø"),
+            ('が', "か"),
+            ('a', "a"),
+            ('\u{301}', ""),
+            ('\u{344}', ""),
+            // Nukta is an accent, vowel signs with a place of their own are none.
+            ('\u{958}', "\u{915}"),
+            ('\u{93E}', "\u{93E}"),
+            ('\u{940}', "\u{940}"),
+            ('\u{941}', ""),
+            // Two marks, each with its place; an accent before a mark with a place.
+            ('\u{9CB}', "\u{9C7}\u{9BE}"),
+            ('\u{CC0}', "\u{CD5}"),
         ];
         for (c, expected) in cases {
-            assert_eq!(without_accents(c), expected, "{c}");
+            assert_eq!(without_accents(c).collect::<String>(), expected, "{c}");
         }
         assert!(FIRST_OF.windows(2).all(|w| w[0].0 < w[1].0));
-        assert_eq!([lower('É'), lower('İ'), lower('ß'), lower('Ω')], ['é', 'i', 'ß', 'ω']);
+        assert!(STRIPPED.windows(2).all(|w| w[0].0 < w[1].0));
+        assert!(SPACING.windows(2).all(|w| w[0].1 < w[1].0));
+    }
+
+    #[test]
+    fn hangul_keeps_all_letters() {
+        for (c, expected) in [
+            ('가', "\u{1100}\u{1161}"),
+            ('각', "\u{1100}\u{1161}\u{11A8}"),
+            ('힣', "\u{1112}\u{1175}\u{11C2}"),
+        ] {
+            assert_eq!(without_accents(c).collect::<String>(), expected, "{c}");
+        }
     }
 
     /// std's tables are made independently (and are newer: they may know more numbers and letters).
