@@ -140,6 +140,6 @@ mod tests {
     #[test]
     fn every_row_is_of_a_known_architecture() {
         let known = |name: &&str| ARCHITECTURES.iter().any(|arch| arch.name == *name);
-        assert!(ROWS.iter().all(|row| row.architectures.iter().all(|name| known(name))));
+        assert!(ROWS.iter().all(|row| row.architectures.iter().all(known)));
     }
 }
