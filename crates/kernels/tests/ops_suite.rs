@@ -44,6 +44,8 @@ fn run_all(ops: &Ops, x: &[f32], y: &[f32]) -> Vec<(String, Vec<u32>)> {
     in_place("mul".into(), &|z| (ops.mul)(z, y));
     in_place("add_scaled".into(), &|z| (ops.add_scaled)(z, y, 0.3));
     in_place("scale".into(), &|z| (ops.scale)(z, 1.7));
+    in_place("exp".into(), &|z| (ops.exp)(z));
+    in_place("softplus".into(), &|z| (ops.softplus)(z));
     in_place("soft_cap".into(), &|z| (ops.soft_cap)(z, 30.0));
     in_place("softmax".into(), &|z| (ops.softmax)(z));
     in_place("rms_norm".into(), &|z| (ops.rms_norm)(x, None, 1e-5, z));
@@ -195,7 +197,8 @@ fn functions_are_close_to_the_truth() {
         true => 0.625 * x * x + 0.5 * x,
         false => 0.75 * (libm::expm1(x.min(f64::from(-1e-6f32))) - x) + 0.5 * x,
     };
-    let cases: [(&str, f64, f64); 12] = [
+    let softplus = |x: f64| libm::log1p(libm::exp(x));
+    let cases: [(&str, f64, f64); 14] = [
         ("sigmoid", worst(act(Activation::Sigmoid), sigmoid, -80.0, 20.0, 0.0), 5.0),
         ("silu", worst(act(Activation::Silu), |x| x * sigmoid(x), -80.0, 20.0, 1e-30), 6.0),
         ("tanh", worst(act(Activation::Tanh), libm::tanh, -10.0, 10.0, 1e-30), 5.0),
@@ -205,6 +208,8 @@ fn functions_are_close_to_the_truth() {
         ("gelu quick", worst(act(Activation::GeluQuick), |x| x * sigmoid(1.702 * x), -20.0, 8.0, 1e-3), 12.0),
         ("gelu far", worst(act(Activation::Gelu), gelu, -12.0, 12.0, 0.1), 10.0),
         ("gelu erf far", worst(act(Activation::GeluErf), erf, -12.0, 12.0, 0.1), 10.0),
+        ("softplus", worst(|x| (ops.softplus)(x), softplus, -80.0, 30.0, 1e-30), 6.0),
+        ("softplus near 0", worst(|x| (ops.softplus)(x), softplus, -3.0, 3.0, 1e-30), 6.0),
         ("xielu", worst(act(XIELU), xielu, -20.0, 20.0, 1.0), 8.0),
         ("xielu near 0", worst(act(XIELU), xielu, -0.7, 0.7, 1e-6), 8.0),
         (

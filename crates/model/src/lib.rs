@@ -23,6 +23,7 @@ mod names;
 mod outline;
 mod output;
 mod plan;
+mod recurrent;
 mod reserve;
 mod scratch;
 mod scratch_sizes;

@@ -61,6 +61,18 @@ pub(crate) fn block(layer: usize, part: &str, kind: &str) -> String {
     format!("blk.{layer}.{part}.{kind}")
 }
 
+/// How the names of vectors start that have no other mark.
+const VECTORS: &[&str] = &[
+    "attn_sinks",
+    "rope_",
+    "exp_probs_b",
+    "layer_output_scale",
+    "altup_predict",
+    "altup_correct",
+    "ssm_conv1d.",
+    "shortconv.conv.",
+];
+
 /// What the loader does with a tensor, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -104,9 +116,8 @@ pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
         || part.ends_with(".scale")
         || part.strip_suffix(".weight").is_some_and(is_norm)
         || part.ends_with("_norm")
-        || ["attn_sinks", "rope_", "exp_probs_b", "layer_output_scale", "altup_predict", "altup_correct"]
-            .iter()
-            .any(|p| part.starts_with(p));
+        || VECTORS.iter().any(|p| part.starts_with(p))
+        || ["ssm_a", "ssm_d"].contains(&part);
     if vector {
         return Role::Vector;
     }

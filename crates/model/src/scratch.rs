@@ -78,6 +78,17 @@ pub(crate) struct MoeScratch {
     pub(crate) acts: ActBuf,
 }
 
+/// Buffers of recurrent mixers; see [`crate::spec::RecurrentWidths`].
+#[derive(Default)]
+pub(crate) struct RecurrentScratch {
+    pub(crate) projected: Buf,
+    pub(crate) gate: Buf,
+    pub(crate) wide: Buf,
+    pub(crate) small: Buf,
+    pub(crate) decay: Buf,
+    pub(crate) y: Buf,
+}
+
 /// Matrices that take turns in one buffer, each under its own name.
 macro_rules! turns {
     ($(#[$doc:meta])* $name:ident { $($(#[$view_doc:meta])* $view:ident, $view_mut:ident;)* }) => {
@@ -170,6 +181,7 @@ pub struct Scratch {
     /// A row for each worker.
     pub(crate) row: PerWorker<Vec<f32>>,
     pub(crate) moe: MoeScratch,
+    pub(crate) recurrent: RecurrentScratch,
     /// The rows that go on, for the attention kernel.
     pub(crate) attn_rows: Vec<AttnRow>,
     pub(crate) outputs: Vec<OutputRow>,
@@ -232,6 +244,14 @@ impl Scratch {
             attention: memory.part(AttnScratch::bytes(&s.attention), || AttnScratch::new(&s.attention))?,
             row: memory.part(row_bytes, || PerWorker::new(s.threads, |_| filled(s.norm_row)))?,
             moe,
+            recurrent: RecurrentScratch {
+                projected: floats(memory, rows(s.recurrent.projected))?,
+                gate: floats(memory, rows(s.recurrent.gate))?,
+                wide: floats(memory, rows(s.recurrent.wide))?,
+                small: floats(memory, rows(s.recurrent.small))?,
+                decay: floats(memory, rows(s.recurrent.decay))?,
+                y: floats(memory, rows(s.recurrent.y))?,
+            },
             attn_rows: memory.list(s.rows)?,
             outputs: memory.list(s.outputs)?,
         })

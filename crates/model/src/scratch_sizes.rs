@@ -4,7 +4,9 @@ use happy_kernels::Pool;
 use happy_kernels::linear::ActKinds;
 use happy_kernels::ops::AttnPlan;
 
-use crate::spec::{AttentionSpec, DenseSpec, FfnKind, FfnSpec, LatentForm, LatentSpec, LayerSpec, ModelSpec};
+use crate::spec::{
+    AttentionSpec, DenseSpec, FfnKind, FfnSpec, LatentForm, LatentSpec, LayerSpec, ModelSpec, RecurrentWidths,
+};
 
 /// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,7 @@ pub(crate) struct ScratchSizes {
     pub(crate) panel_bytes: usize,
     pub(crate) attention: AttnPlan,
     pub(crate) moe: Option<MoeSizes>,
+    pub(crate) recurrent: RecurrentWidths,
 }
 
 impl ScratchSizes {
@@ -132,6 +135,7 @@ impl ScratchSizes {
             panel_bytes: matrices.panel_bytes,
             attention: attn_plan(spec, options),
             moe: moe_sizes(spec, matrices),
+            recurrent: recurrent_widths(spec),
         }
     }
 }
@@ -167,7 +171,21 @@ fn norm_row(layer: &LayerSpec, n_embd: usize) -> usize {
         Some(FfnKind::Moe(m)) if m.post_norm.or(m.shared.and_then(|s| s.post_norm)).is_some() => n_embd,
         None | Some(FfnKind::Elementwise(_) | FfnKind::Moe(_)) => 0,
     };
-    attention.max(inner)
+    attention.max(inner).max(layer.recurrent.map_or(0, |r| r.widths().normed))
+}
+
+/// The widest of each buffer.
+fn recurrent_widths(spec: &ModelSpec) -> RecurrentWidths {
+    let each = spec.layers.iter().filter_map(|l| l.recurrent).map(|r| r.widths());
+    each.fold(RecurrentWidths::default(), |a, b| RecurrentWidths {
+        projected: a.projected.max(b.projected),
+        gate: a.gate.max(b.gate),
+        wide: a.wide.max(b.wide),
+        small: a.small.max(b.small),
+        decay: a.decay.max(b.decay),
+        y: a.y.max(b.y),
+        normed: a.normed.max(b.normed),
+    })
 }
 
 /// Room for the attention of every layer.

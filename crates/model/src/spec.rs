@@ -101,6 +101,9 @@ pub enum GateWidth {
     PerHead,
     /// One for each element of each head (AFMoE).
     PerElement,
+    /// The same, but the rows of a head's gates follow those of its query in `attn_q`, which has twice as many rows
+    /// (Qwen 3 Next).
+    BesideQ,
 }
 
 /// Gates of the attention's result: `heads *= act(Wg h)`, with `h` what the projections read (`attn_gate`).
@@ -249,12 +252,13 @@ impl AttentionSpec {
         self.latent.map_or(self.out_dim(), |l| self.n_heads.saturating_mul(l.head_dim_out))
     }
 
-    /// Gates of a row, 0 without gates.
+    /// Values that a row's gates take: one for each gate, and its query, if they are in one matrix. 0 without gates.
     pub fn gate_dim(&self) -> usize {
         match self.gate.map(|gate| gate.width) {
             None => 0,
             Some(GateWidth::PerHead) => self.n_heads,
             Some(GateWidth::PerElement) => self.out_dim(),
+            Some(GateWidth::BesideQ) => self.q_dim().saturating_mul(2),
         }
     }
 }
@@ -480,6 +484,8 @@ pub struct ModelSpec {
     pub layers: Vec<LayerSpec>,
     /// The norm before the output matrix.
     pub output_norm: NormSpec,
+    /// The name of its tensor, without `.weight`: `output_norm`; `token_embd_norm` for LFM2.
+    pub output_norm_name: &'static str,
     /// The output matrix.
     pub output: OutputKind,
     /// The output matrix's bias.

@@ -4,6 +4,7 @@ use happy_kernels::linear::{ActKinds, Linear, LinearRows};
 use happy_kernels::ops::{Activation, RopeTable};
 use happy_tensor::{Bytes, DType, RowError, dequantize_row};
 
+use crate::recurrent::Recurrent;
 use crate::spec::{AttentionSpec, LatentSpec, MoeSpec, NormKind};
 
 /// A norm.
@@ -152,6 +153,7 @@ pub(crate) enum FfnIn {
 /// One layer.
 pub(crate) struct Layer {
     pub(crate) attention: Option<Attention>,
+    pub(crate) recurrent: Option<Recurrent>,
     pub(crate) ffn: Option<FeedForward>,
     pub(crate) laurel: Option<Laurel>,
     pub(crate) per_layer: Option<PerLayer>,
@@ -257,14 +259,25 @@ impl Layer {
         }
     }
 
+    /// Whether there is a mixer.
+    pub(crate) fn mixes(&self) -> bool {
+        self.attention.is_some() || self.recurrent.is_some()
+    }
+
     /// The norm before the mixer.
     pub(crate) fn mixer_norm(&self) -> Option<&Norm> {
-        self.attention.as_ref()?.norm.as_ref()
+        match (&self.attention, &self.recurrent) {
+            (Some(attention), _) => attention.norm.as_ref(),
+            (None, recurrent) => recurrent.as_ref()?.norm.as_ref(),
+        }
     }
 
     /// The norm of the mixer's result.
     pub(crate) fn mixer_post_norm(&self) -> Option<&Norm> {
-        self.attention.as_ref()?.post_norm.as_ref()
+        match (&self.attention, &self.recurrent) {
+            (Some(attention), _) => attention.post_norm.as_ref(),
+            (None, recurrent) => recurrent.as_ref()?.post_norm.as_ref(),
+        }
     }
 
     /// What the feed-forward half reads.
@@ -285,7 +298,9 @@ impl Layer {
         let per_layer = self.per_layer.iter().flat_map(|p| [&p.gate, &p.proj]);
         let laurel = self.laurel.iter().flat_map(|l| [&l.down, &l.up]);
         let altup = self.altup.iter().map(|a| &a.router);
-        attention.chain(router).chain(mlp).chain(shared).chain(per_layer).chain(laurel).chain(altup)
+        let recurrent = self.recurrent.iter().flat_map(Recurrent::linears);
+        let mixers = attention.chain(recurrent);
+        mixers.chain(router).chain(mlp).chain(shared).chain(per_layer).chain(laurel).chain(altup)
     }
 }
 

@@ -275,7 +275,7 @@ fn an_impossible_specification_is_an_error() {
             s.layers[1].attention = None;
             s.layers[1].ffn = None;
         }),
-        ("a feed-forward half that reads what the attention reads, and no attention", |s| {
+        ("a feed-forward half that reads what the mixer reads, and no mixer", |s| {
             s.layers[0].attention = None;
             ffn(s, 0).input = FfnInput::Attention;
         }),

@@ -118,7 +118,7 @@ fn with(pairs: &[(&str, OwnedValue)], extra: &[(&str, Vec<u64>)]) -> GgufFile {
 fn what_would_change_the_result_is_refused() {
     let cases: &[(&str, OwnedValue)] = &[
         ("general.architecture", "llama4".into()),
-        ("general.architecture", "granitehybrid".into()),
+        ("general.architecture", "pockettts".into()),
         ("llama.rope.scaling.type", "su".into()),
         ("llama.pooling_type", 2u32.into()),
         ("llama.attention.causal", false.into()),

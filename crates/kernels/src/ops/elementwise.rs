@@ -74,6 +74,26 @@ fn scale_body<S: Simd>(s: S, x: &mut [f32], factor: f32) {
 }
 
 #[inline(always)]
+fn exp_body<S: Simd>(s: S, x: &mut [f32]) {
+    map(
+        s,
+        x,
+        #[inline(always)]
+        |x| math::exp(s, x),
+    );
+}
+
+#[inline(always)]
+fn softplus_body<S: Simd>(s: S, x: &mut [f32]) {
+    map(
+        s,
+        x,
+        #[inline(always)]
+        |x| math::softplus(s, x),
+    );
+}
+
+#[inline(always)]
 pub(super) fn cap<S: Simd>(s: S, x: S::V, cap: f32) -> S::V {
     s.mul(math::tanh(s, s.div(x, s.splat(cap))), s.splat(cap))
 }
@@ -146,6 +166,8 @@ fn argmax_body<S: Simd>(s: S, x: &[f32]) -> Option<usize> {
 entry!(pub(super) fn add(x: &mut [f32], y: &[f32]) = add_body);
 entry!(pub(super) fn mul(x: &mut [f32], y: &[f32]) = mul_body);
 entry!(pub(super) fn add_scaled(x: &mut [f32], y: &[f32], factor: f32) = add_scaled_body);
+entry!(pub(super) fn exp(x: &mut [f32]) = exp_body);
+entry!(pub(super) fn softplus(x: &mut [f32]) = softplus_body);
 entry!(pub(super) fn scale(x: &mut [f32], factor: f32) = scale_body);
 entry!(pub(super) fn soft_cap(x: &mut [f32], c: f32) = soft_cap_body);
 entry!(pub(super) fn all_finite(x: &[f32]) -> bool = all_finite_body);

@@ -80,6 +80,41 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     s.div(s.splat(1.0), s.add(s.splat(1.0), exp(s, neg(s, x))))
 }
 
+/// Coefficients of (ln(1 + f) - f + f^2 / 2) / f^3 for sqrt(1/2) <= 1 + f <= sqrt(2), highest power first (Cephes, `logf`).
+const LOG: [f32; 9] = [
+    7.037_683_6e-2,
+    -1.151_461e-1,
+    1.167_699_9e-1,
+    -1.242_014_1e-1,
+    1.424_932_3e-1,
+    -1.666_805_8e-1,
+    2.000_071_5e-1,
+    -2.499_999_4e-1,
+    3.333_333e-1,
+];
+
+/// ln(1 + x) for 0 <= x <= 1.
+#[inline(always)]
+fn log_1p<S: Simd>(s: S, x: S::V) -> S::V {
+    // 1 + x = (1 + f) 2^e, and f is exact
+    let limit = s.splat(core::f32::consts::SQRT_2 - 1.0);
+    let half = s.mul(s.sub(x, s.splat(1.0)), s.splat(0.5));
+    let f = s.select_lt(limit, x, half, x);
+    let e = s.select_lt(limit, x, s.splat(1.0), s.splat(0.0));
+    let square = s.mul(f, f);
+    let y = s.mul(s.mul(horner(s, f, LOG), square), f);
+    let y = s.fma(e, s.splat(LN_2_LOW), y);
+    let y = s.nfma(s.splat(0.5), square, y);
+    s.fma(e, s.splat(LN_2_HIGH), s.add(f, y))
+}
+
+/// ln(1 + e^x) as max(x, 0) + ln(1 + e^-|x|).
+#[inline(always)]
+pub(crate) fn softplus<S: Simd>(s: S, x: S::V) -> S::V {
+    let e = exp(s, neg(s, abs(s, x)));
+    s.add(s.max(x, s.splat(0.0)), log_1p(s, e))
+}
+
 /// Coefficients of (tanh(x) - x) / x^3 in x^2 for |x| < 0.625 (Cephes, `tanhf`).
 const TANH: [f32; 5] = [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1];
 

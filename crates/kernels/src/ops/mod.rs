@@ -1,5 +1,5 @@
-//! What a transformer computes besides its matrices: normalisation, rotary embedding, softmax, activations,
-//! attention, expert routing.
+//! What a transformer computes besides its matrices: normalization, rotary embedding, softmax, activations,
+//! attention, expert routing, the scans of recurrent layers.
 //!
 //! [`Ops`] is a plain struct of functions for one instruction set; replace a field to override an operation. Every
 //! operation gives the same bits on every instruction set, for finite values: sums run over 16 lanes (element `i` in
@@ -13,6 +13,7 @@ pub mod moe;
 mod norm;
 mod quantize;
 pub mod rope;
+pub mod scan;
 
 pub use crate::activation::Activation;
 pub use attention::{
@@ -22,12 +23,13 @@ pub use moe::{Gating, RouteSpec, route};
 pub use rope::{RopeError, RopePairing, RopeSpec, RopeTable, Yarn};
 
 use crate::acts::ActKind;
+use crate::pool::Columns;
 use crate::simd::Simd;
 
 /// The operations of one instruction set.
 #[derive(Clone, Copy, Debug)]
 pub struct Ops {
-    /// `(kind, x, q, d, sums)`: quantises one row, with the bits of [`happy_tensor::activation`]; false when a value
+    /// `(kind, x, q, d, sums)`: quantizes one row, with the bits of [`happy_tensor::activation`]; false when a value
     /// is not finite. For [`ActKind::F32`] only that is tested.
     pub quantize: fn(ActKind, &[f32], &mut [i8], &mut [f32], &mut [i16]) -> bool,
     /// `(x, weight, eps, y)`: y = x / sqrt(mean(x^2) + eps) * weight
@@ -45,6 +47,10 @@ pub struct Ops {
     pub mul: fn(&mut [f32], &[f32]),
     /// `(x, y, s)`: x = fma(y, s, x)
     pub add_scaled: fn(&mut [f32], &[f32], f32),
+    /// x = e^x; 0 below -87.3
+    pub exp: fn(&mut [f32]),
+    /// x = ln(1 + e^x)
+    pub softplus: fn(&mut [f32]),
     /// x *= s
     pub scale: fn(&mut [f32], f32),
     /// `(x, cap)`: x = cap tanh(x / cap)
@@ -61,6 +67,18 @@ pub struct Ops {
     pub from_f16: fn(&[u16], &mut [f32]),
     /// Index of the greatest value, the lowest of equals; `None` for no values, or NaNs only.
     pub argmax: fn(&[f32]) -> Option<usize>,
+    /// A short convolution of some channels, in place: see [`scan::Conv`]. The state is `[kernel - 1][channels]`.
+    pub conv: fn(&scan::Conv<'_>, &mut Columns<'_>, &mut Columns<'_>),
+    /// The scan of Mamba over some channels: see [`scan::Mamba`]. The state is `[states][channels]`.
+    pub mamba: fn(&scan::Mamba<'_>, &mut Columns<'_>, &mut Columns<'_>),
+    /// Linear attention of one head: see [`scan::LinearAttention`]. The state is `[keys][channels]`, as for those below.
+    pub linear_attention: fn(&scan::LinearAttention<'_>, &mut [f32], &mut Columns<'_>),
+    /// The gated delta rule of one head: see [`scan::Delta`].
+    pub delta: fn(&scan::Delta<'_>, &mut [f32], &mut Columns<'_>),
+    /// RWKV-6 of one head: see [`scan::Wkv6`].
+    pub wkv6: fn(&scan::Wkv6<'_>, &mut [f32], &mut Columns<'_>),
+    /// RWKV-7 of one head: see [`scan::Wkv7`].
+    pub wkv7: fn(&scan::Wkv7<'_>, &mut [f32], &mut Columns<'_>),
     /// One task of [`attention`].
     pub(crate) attend: fn(&attention::Task<'_>, &mut attention::Work, attention::Target<'_, '_>),
     /// The sum of the chunks of one query.
@@ -79,6 +97,8 @@ impl Ops {
             add: elementwise::add::<S>,
             mul: elementwise::mul::<S>,
             add_scaled: elementwise::add_scaled::<S>,
+            exp: elementwise::exp::<S>,
+            softplus: elementwise::softplus::<S>,
             scale: elementwise::scale::<S>,
             soft_cap: elementwise::soft_cap::<S>,
             activate: activation::activate::<S>,
@@ -87,6 +107,12 @@ impl Ops {
             to_f16: elementwise::to_f16::<S>,
             from_f16: elementwise::from_f16::<S>,
             argmax: elementwise::argmax::<S>,
+            conv: scan::conv::<S>,
+            mamba: scan::mamba::<S>,
+            linear_attention: scan::linear_attention::<S>,
+            delta: scan::delta::<S>,
+            wkv6: scan::wkv6::<S>,
+            wkv7: scan::wkv7::<S>,
             attend: attention::attend::<S>,
             merge: attention::merge::<S>,
         }

@@ -137,6 +137,23 @@ impl Pool {
         }
     }
 
+    /// Runs `f(piece, columns of a, columns of b, worker)` for pieces of so many columns of `b`, each with a piece of `a`.
+    ///
+    /// # Panics
+    /// If `a` is cut into fewer pieces.
+    pub fn for_each_columns2(
+        &self,
+        (a, width_a): (MatMut<'_>, usize),
+        (b, width_b): (MatMut<'_>, usize),
+        f: &(dyn Fn(usize, &mut Columns<'_>, &mut Columns<'_>, usize) + Sync),
+    ) {
+        let (a, b, width_b) = (RawMat::new(a), RawMat::new(b), width_b.max(1));
+        let pieces = if b.rows == 0 { 0 } else { b.cols.div_ceil(width_b) };
+        self.run(pieces, &|i, worker| {
+            f(i, &mut a.columns(i * width_a, width_a), &mut b.columns(i * width_b, width_b), worker);
+        });
+    }
+
     /// Runs `f(first row, rows, worker)` for pieces of `rows_per_task` rows of `mat`.
     pub fn for_each_rows(
         &self,

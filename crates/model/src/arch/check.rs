@@ -1,6 +1,8 @@
 //! Checks of a specification. It comes from metadata, or from a caller's own architecture: whatever the loader and the
 //! forward pass rely on is checked here.
 
+use happy_kernels::ops::scan::MAX_CONV;
+
 use super::decoder::{MAX_EXPERTS, MAX_LAYERS, MAX_WIDTH};
 use crate::error::LoadError;
 use crate::names::is_norm;
@@ -8,6 +10,9 @@ use crate::spec::*;
 
 /// Most rotations of a model; each has tables of its own.
 const MAX_ROPES: usize = 16;
+
+/// Most f32 values of a layer's recurrent state: 1 GiB.
+const MAX_STATE: usize = 1 << 28;
 
 /// Checks the numbers that the loader and the forward pass rely on.
 pub(super) fn check(spec: &ModelSpec) -> Result<(), LoadError> {
@@ -61,19 +66,46 @@ fn problem(spec: &ModelSpec) -> Option<String> {
 /// What a layer without attention, or with a recurrent mixer, must have.
 fn recurrent(layer: &LayerSpec) -> Option<String> {
     if let Some(r) = &layer.recurrent {
-        return Some(format!("unsupported {:?}", r.kind));
+        return mixer(r, layer.attention.is_some());
     }
-    let (attention, ffn) = (layer.attention.is_some(), layer.ffn.as_ref());
-    if attention {
+    if layer.attention.is_some() {
         return None;
     }
-    match ffn.map(|ffn| ffn.input) {
+    match layer.ffn.map(|ffn| ffn.input) {
         None => Some("neither a mixer nor a feed-forward half, expected at least one".to_owned()),
         Some(FfnInput::Attention | FfnInput::NormOrAttention(_) | FfnInput::Layer(_)) => {
-            Some("a feed-forward half that reads what the attention reads, and no attention".to_owned())
+            Some("a feed-forward half that reads what the mixer reads, and no mixer".to_owned())
         }
         Some(FfnInput::Norm(_) | FfnInput::Residual) => None,
     }
+}
+
+/// The numbers of a recurrent mixer.
+fn mixer(r: &RecurrentSpec, beside_attention: bool) -> Option<String> {
+    if !is_norm(r.norm_name) {
+        return Some(format!("a mixer's norm `{}`, expected a name that ends in _norm", r.norm_name));
+    }
+    if beside_attention && (r.norm.is_some() || r.post_norm.is_some()) {
+        return Some("norms of a mixer beside attention, expected attention's alone".to_owned());
+    }
+    let divides = |a: usize, b: usize| a > 0 && b.is_multiple_of(a);
+    let (sizes, whole) = match r.kind {
+        RecurrentKind::ShortConv(s) => ([s.n_channels, s.n_channels.saturating_mul(3), 1, 1], true),
+        RecurrentKind::Mamba(s) => ([s.d_inner.saturating_mul(2), s.d_state, s.dt_rank, s.d_inner], true),
+        RecurrentKind::Mamba2(s) => (
+            [s.in_dim(), s.d_state, s.n_heads, s.d_inner],
+            divides(s.n_heads, s.d_inner) && divides(s.n_groups, s.n_heads) && divides(s.n_groups, s.d_inner),
+        ),
+        RecurrentKind::DeltaNet(s) => {
+            ([s.conv_dim(), s.head_dim_k, s.head_dim_v, s.n_k_heads], divides(s.n_k_heads, s.n_v_heads))
+        }
+    };
+    if !sizes.into_iter().all(width) || !whole || r.state_elements() > MAX_STATE {
+        return Some(format!("a mixer of impossible sizes: {:?}", r.kind));
+    }
+    let (kernel, _) = r.conv();
+    let fits = (1..=MAX_CONV).contains(&kernel);
+    (!fits).then(|| format!("a convolution over {kernel} positions, expected 1 to {MAX_CONV}"))
 }
 
 fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
@@ -98,6 +130,12 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     {
         return Some(format!(
             "K and V at rows {k} and {v} of {all}, expected Q, K and V one after the other"
+        ));
+    }
+    if a.gate.is_some_and(|gate| gate.width == GateWidth::BesideQ) && a.head_dim_k != a.head_dim_v {
+        return Some(format!(
+            "gates beside queries of {} elements for values of {}",
+            a.head_dim_k, a.head_dim_v
         ));
     }
     if let Some(clamp) = a.clamp.filter(|c| !c.is_finite() || *c <= 0.0) {

@@ -50,10 +50,35 @@ pub const HALVES: RopePairing = RopePairing::Halves;
 /// # Errors
 /// A key that is missing or has an impossible value.
 pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
+    let heads = p.per_layer("attention.head_count", n_layers(p)?)?;
+    let kv_heads = p.opt_per_layer("attention.head_count_kv", heads.len())?;
+    if *heads.first().unwrap_or(&0) == 0 {
+        return Err(p.invalid("attention.head_count", "at least 1"));
+    }
+    let kv_heads = kv_heads.as_ref().unwrap_or(&heads);
+    if let Some((i, (n, kv))) =
+        heads.iter().zip(kv_heads).enumerate().find(|(_, (n, kv))| **n == 0 || **kv == 0)
+    {
+        let problem =
+            format!("layer {i} has {n} attention heads and {kv} key-value heads, expected a multiple");
+        return Err(LoadError::Spec { architecture: p.architecture(), problem });
+    }
+    hybrid(p, norm, pairing)
+}
+
+/// The same for models with recurrent layers: a layer without heads, or without key-value heads, has no attention, and a model
+/// without heads no rotation.
+///
+/// # Errors
+/// A key that is missing or has an impossible value.
+pub fn hybrid(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
     let n = n_layers(p)?;
     let n_embd = p.u32("embedding_length")? as usize;
     let n_ctx_train = p.u32("context_length")?;
-    let heads = p.per_layer("attention.head_count", n)?;
+    let heads = match p.opt_per_layer("attention.head_count", n)? {
+        Some(heads) => heads,
+        None => collected(n, std::iter::repeat(0))?,
+    };
     let kv_heads = p.opt_per_layer("attention.head_count_kv", n)?;
     let kv_heads = kv_heads.as_ref().unwrap_or(&heads);
     // mixtures of experts may give the width of an expert only
@@ -61,25 +86,23 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
         Some(n_ff) => n_ff,
         None => collected(n, std::iter::repeat(0))?,
     };
-    let first = *heads.first().unwrap_or(&0) as usize;
-    if first == 0 {
-        return Err(p.invalid("attention.head_count", "at least 1"));
-    }
-    let head_dim_k = p.opt_u32("attention.key_length")?.map_or(n_embd / first, |d| d as usize);
-    let head_dim_v = p.opt_u32("attention.value_length")?.map_or(n_embd / first, |d| d as usize);
+    let first = heads.iter().find(|n| **n > 0).map_or(0, |n| *n as usize);
+    let head_dim_k = p.opt_u32("attention.key_length")?.map_or(n_embd / first.max(1), |d| d as usize);
+    let head_dim_v = p.opt_u32("attention.value_length")?.map_or(n_embd / first.max(1), |d| d as usize);
     let n_rot = p.opt_u32("rope.dimension_count")?.map_or(head_dim_k, |d| d as usize);
 
     let mut layers = reserved(n)?;
     for (i, ((heads, kv_heads), n_ff)) in heads.iter().zip(kv_heads).zip(&n_ff).enumerate() {
         let (n_heads, n_kv_heads) = (*heads as usize, *kv_heads as usize);
-        if n_heads == 0 || n_kv_heads == 0 || n_heads % n_kv_heads != 0 {
+        let has_heads = n_heads > 0 && n_kv_heads > 0;
+        if has_heads && n_heads % n_kv_heads != 0 {
             let problem = format!(
                 "layer {i} has {n_heads} attention heads and {n_kv_heads} key-value heads, expected a multiple"
             );
             return Err(LoadError::Spec { architecture: p.architecture(), problem });
         }
         layers.push(LayerSpec {
-            attention: Some(AttentionSpec {
+            attention: has_heads.then_some(AttentionSpec {
                 norm: Some(norm),
                 norm_name: names::ATTN_NORM,
                 n_heads,
@@ -136,9 +159,13 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
         residual_scale: None,
         per_layer: None,
         altup: None,
-        ropes: vec![rope::global(p, pairing, n_rot, n_ctx_train, 0.0)?],
+        ropes: match first {
+            0 => Vec::new(),
+            _ => vec![rope::global(p, pairing, n_rot, n_ctx_train, 0.0)?],
+        },
         layers,
         output_norm: norm,
+        output_norm_name: names::OUTPUT_NORM,
         output: OutputKind::OwnOrTied,
         output_bias: Need::Never,
         logit_scale: None,

@@ -15,6 +15,17 @@ pub(super) fn granite(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
+/// What Granite 4's hybrids share with Granite: scales, the switch of the rotation. Defaults differ: no scale of the logits.
+pub(super) fn hybrid(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = super::llama::family_of(p, super::decoder::hybrid)?;
+    scales(p, &mut spec)?;
+    spec.logit_scale = p.opt_f32("logit_scale")?.filter(|s| *s != 0.0).map(|s| 1.0 / s);
+    if p.opt_bool("rope.scaling.finetuned")? == Some(false) {
+        spec.each_attention(|a| a.rope = None);
+    }
+    Ok(spec)
+}
+
 /// Granite MoE: the same with the rotation always on. A scale of 0 means none.
 pub(super) fn granitemoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = family(p)?;
@@ -23,6 +34,12 @@ pub(super) fn granitemoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
         return Err(p.invalid("logit_scale", "a number other than 0"));
     }
     spec.logit_scale = Some(1.0 / logit_scale);
+    scales(p, &mut spec)?;
+    Ok(spec)
+}
+
+/// Scales, where the file has them and they are not 0, and the shared expert.
+fn scales(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     spec.residual_scale = p.opt_f32("residual_scale")?.filter(|s| *s != 0.0);
     spec.embedding_scale = p.opt_f32("embedding_scale")?.filter(|s| *s != 0.0);
     if let Some(scale) = p.opt_f32("attention.scale")?.filter(|s| *s != 0.0) {
@@ -30,9 +47,9 @@ pub(super) fn granitemoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     }
     if let Some(n_ff) = p.opt_u32("expert_shared_feed_forward_length")?.filter(|n| *n > 0) {
         let n_ff = n_ff as usize;
-        each_moe(&mut spec, |moe| moe.shared = Some(SharedExpertSpec::new(n_ff)));
+        each_moe(spec, |moe| moe.shared = Some(SharedExpertSpec::new(n_ff)));
     }
-    Ok(spec)
+    Ok(())
 }
 
 /// Granite with windows and sinks in every layer that the pattern names; `attention.rope_pattern` turns the rotation off by

@@ -5,7 +5,9 @@ use super::decoder::{ADJACENT, HALVES, decoder, each_dense, mixture, norm_heads,
 use super::params::Params;
 use super::rope;
 use crate::error::LoadError;
-use crate::spec::{Activation, ModelSpec, Need, OutputKind, RopeFactors, TemperatureSpec};
+use crate::spec::{
+    Activation, ModelSpec, Need, NormSpec, OutputKind, RopeFactors, RopePairing, TemperatureSpec,
+};
 
 /// Llama: the decoder itself, with biases where the file has them; experts where it counts some.
 pub(super) fn llama(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
@@ -19,7 +21,15 @@ pub(super) fn llama(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 
 /// What Llama, Mistral 3 and Granite share.
 pub(super) fn family(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
-    let mut spec = decoder(p, rms(p)?, ADJACENT)?;
+    family_of(p, decoder)
+}
+
+/// The same on another base.
+pub(super) fn family_of(
+    p: &Params<'_>,
+    base: fn(&Params<'_>, NormSpec, RopePairing) -> Result<ModelSpec, LoadError>,
+) -> Result<ModelSpec, LoadError> {
+    let mut spec = base(p, rms(p)?, ADJACENT)?;
     let factors = rope::llama_factors(p)?;
     spec.ropes.iter_mut().for_each(|r| r.factors = factors);
     spec.each_attention(|a| a.out_bias = Need::Optional);

@@ -48,6 +48,7 @@ mod gpt_oss;
 mod granite;
 mod hunyuan;
 mod latent;
+mod lfm2;
 mod llama;
 mod mimo2;
 mod olmo;
@@ -55,19 +56,22 @@ mod params;
 mod phi;
 mod plamo;
 mod qwen;
+mod qwen_next;
 mod refuse;
 pub mod rope;
 mod seed_oss;
 mod smallthinker;
+mod ssm;
 mod stablelm;
 mod ungated;
 
 pub use decoder::{
-    ADJACENT, HALVES, decoder, each_dense, each_moe, inv_sqrt, layer_norm, mixture, n_layers, norm_heads,
-    norm_results, rms, window_rope, windowed, windows,
+    ADJACENT, HALVES, decoder, each_dense, each_moe, hybrid, inv_sqrt, layer_norm, mixture, n_layers,
+    norm_heads, norm_results, rms, window_rope, windowed, windows,
 };
 pub use experts::{experts, experts_by_tensors, routing, shared_experts, weight_scale};
 pub use params::Params;
+pub use ssm::{mamba_kind, mamba2_kind, mixers};
 
 use happy_gguf::{GgufSet, Value};
 
@@ -192,6 +196,18 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("qwen", qwen::qwen),
         &Entry("starcoder2", ungated::starcoder2),
         &Entry("xverse", llama::xverse),
+        &Entry("falcon-h1", ssm::falcon_h1),
+        &Entry("granitehybrid", ssm::granitehybrid),
+        &Entry("jamba", ssm::jamba),
+        &Entry("lfm2", lfm2::lfm2),
+        &Entry("lfm2moe", lfm2::lfm2moe),
+        &Entry("mamba", ssm::mamba),
+        &Entry("mamba2", ssm::mamba2),
+        &Entry("nemotron_h", ssm::nemotron_h),
+        &Entry("nemotron_h_moe", ssm::nemotron_h),
+        &Entry("qwen35", qwen_next::qwen35),
+        &Entry("qwen35moe", qwen_next::qwen35moe),
+        &Entry("qwen3next", qwen_next::qwen3next),
     ]
 }
 

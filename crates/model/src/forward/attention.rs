@@ -22,10 +22,31 @@ pub(super) fn project(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result
         return Err(step.non_finite());
     }
     one_job(step, w, s);
+    if beside_q(a) {
+        // the rows of a head's query, then those of its gates
+        let both = s.gate.mat(n, a.gate_dim());
+        rows::each_row(cx, s.inner.q_mut(n, a.q_dim()), &|i, row, _| {
+            let heads = both.row(i).chunks_exact(2 * a.head_dim_k);
+            let queries = row.chunks_exact_mut(a.head_dim_k).zip(heads);
+            queries.for_each(|(query, both)| query.copy_from_slice(&both[..a.head_dim_k]));
+        });
+    }
     if a.v_is_k {
         let k = s.k.mat(n, a.k_dim());
         rows::each_row(cx, s.v.mat_mut(n, a.v_dim()), &|i, row, _| row.copy_from_slice(k.row(i)));
     }
+    clamp(step, a, s);
+    Ok(())
+}
+
+/// Whether the gates are in the matrix of Q.
+fn beside_q(a: &AttentionSpec) -> bool {
+    a.gate.is_some_and(|gate| gate.width == GateWidth::BesideQ)
+}
+
+/// `q, k, v = clamp(q), clamp(k), clamp(v)`
+fn clamp(step: &Step<'_>, a: &AttentionSpec, s: &mut Scratch) {
+    let (cx, n) = (step.cx, step.n);
     if let Some(most) = a.clamp {
         let clamp = |mat: MatMut<'_>| {
             rows::each_row(cx, mat, &|_, row, _| row.iter_mut().for_each(|x| *x = x.clamp(-most, most)));
@@ -36,16 +57,20 @@ pub(super) fn project(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result
             clamp(s.v.mat_mut(n, a.v_dim()));
         }
     }
-    Ok(())
 }
 
 /// The products of a row with Q, and with K, V and gates where the layer has them.
 fn one_job(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     let (n, a) = (step.n, &w.spec);
-    let q = Some((&w.q, s.inner.q_mut(n, a.q_dim())));
+    let gates = s.gate.mat_mut(n, a.gate_dim());
+    let (q_out, gate_out) = match beside_q(a) {
+        true => (gates, None),
+        false => (s.inner.q_mut(n, a.q_dim()), Some(gates)),
+    };
+    let q = Some((&w.q, q_out));
     let k = w.k.as_ref().map(|k| (k, s.k.mat_mut(n, a.k_dim())));
     let v = w.v.as_ref().map(|v| (v, s.v.mat_mut(n, a.v_dim())));
-    let gate = w.gate.as_ref().map(|gate| (gate, s.gate.mat_mut(n, a.gate_dim())));
+    let gate = w.gate.as_ref().zip(gate_out);
     let mut jobs = [q, k, v, gate].into_iter().flatten();
     let run = |jobs: &mut [_]| linear::forward(step.cx, &s.acts, jobs, &s.panels);
     match [jobs.next(), jobs.next(), jobs.next(), jobs.next()] {
@@ -143,10 +168,21 @@ pub(super) fn gate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     let (cx, n, a) = (step.cx, step.n, &w.spec);
     let (ops, gates, cols) = (&cx.kernels.ops, a.gate_dim(), a.out_dim());
     if let Some(gate) = a.gate {
-        rows::each_row(cx, s.gate.mat_mut(n, gates), &|_, row, _| (ops.activate)(gate.activation, row));
+        rows::each_row(cx, s.gate.mat_mut(n, gates), &|_, row, _| match gate.width {
+            GateWidth::BesideQ => {
+                let heads = row.chunks_exact_mut(2 * a.head_dim_k);
+                heads.for_each(|both| (ops.activate)(gate.activation, &mut both[a.head_dim_k..]));
+            }
+            GateWidth::PerHead | GateWidth::PerElement => (ops.activate)(gate.activation, row),
+        });
         let values = s.gate.mat(n, gates);
         rows::each_row(cx, s.io.heads_mut(n, cols), &|i, row, _| match gate.width {
             GateWidth::PerElement => (ops.mul)(row, values.row(i)),
+            GateWidth::BesideQ => {
+                let heads = row.chunks_exact_mut(a.head_dim_v);
+                let gates = values.row(i).chunks_exact(2 * a.head_dim_k);
+                heads.zip(gates).for_each(|(head, both)| (ops.mul)(head, &both[a.head_dim_k..]));
+            }
             GateWidth::PerHead => {
                 let heads = row.chunks_exact_mut(a.head_dim_v);
                 heads.zip(values.row(i)).for_each(|(head, gate)| (ops.scale)(head, *gate));

@@ -28,7 +28,7 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
 }
 
 /// What the mixers read.
-pub(super) fn input<'s>(step: &Step<'_>, x: &'s Buf, io: &'s BlockIo) -> Mat<'s> {
+pub(crate) fn input<'s>(step: &Step<'_>, x: &'s Buf, io: &'s BlockIo) -> Mat<'s> {
     match step.weights.mixer_norm() {
         Some(_) => io.normed(step.n, step.n_embd),
         None => x.mat(step.n, step.n_embd),
@@ -70,6 +70,9 @@ pub(super) fn keep_wanted(step: &Step<'_>, s: &mut Scratch) -> usize {
     for rope in &step.model.ropes {
         rows::keep_part(&mut s.cos_sin, (before * step.n, before * n), rope.n_rot, wanted());
         before += rope.n_rot;
+    }
+    if let Some(recurrent) = &step.weights.recurrent {
+        rows::keep_rows(&mut s.recurrent.y, recurrent.spec.widths().y, wanted());
     }
     if let Some(moe) = moe::early_router(step) {
         rows::keep_rows(&mut s.moe.router, moe.spec.n_experts, wanted());

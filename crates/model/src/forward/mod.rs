@@ -16,11 +16,11 @@ mod ffn;
 mod lanes;
 mod latent;
 mod laurel;
-mod mixer;
+pub(crate) mod mixer;
 mod moe;
-mod pass;
+pub(crate) mod pass;
 mod per_layer;
-mod rows;
+pub(crate) mod rows;
 mod sparse;
 
 use std::ops::ControlFlow;
@@ -34,6 +34,7 @@ use crate::hook::LayerHook;
 use crate::kv::{KvCache, Pages};
 use crate::model::Model;
 use crate::output::Output;
+use crate::recurrent;
 use crate::scratch::Scratch;
 use crate::spec::LayerSpec;
 use crate::weights::Ffn;
@@ -164,6 +165,9 @@ fn layer(
     moe::score_early(&step, s)?; //                     scores = router x, for a router that reads the layer's input
     mixer::norm(&step, s); //                           normed = norm(x)
     laurel::branch(&step, s)?; //                       laurel = normed + norm(R (L normed))
+    if let Some(w) = &step.weights.recurrent {
+        recurrent::scan(&step, w, s, pages)?; //        y = mixer(normed), state = what follows
+    }
     if let Some(w) = &step.weights.attention {
         match &w.latent {
             Some(l) => latent::project(&step, w, l, s)?, // q, k, v, of short rows, rotated
@@ -185,6 +189,11 @@ fn layer(
         attention::gate(&step, w, s); //                heads = norm(heads * act(gates))
         latent::values(&step, w, s)?; //                heads = Wv[head] heads, if the cache has the short rows
         attention::out(&step, w, s)?; //                mixed = Wo heads
+    }
+    if let Some(w) = &step.weights.recurrent {
+        recurrent::out(&step, w, s)?; //                mixed = Wout y, added to attention's, if there is some
+    }
+    if step.weights.mixes() {
         mixer::add(&step, s); //                        x += norm(mixed)
         laurel::add(&step, s); //                       x = (x + laurel) / sqrt(2)
     }

@@ -20,16 +20,16 @@ pub(super) struct Pass<'a> {
 
 /// One layer of a forward pass.
 #[derive(Clone, Copy)]
-pub(super) struct Step<'a> {
-    pub(super) cx: Ctx<'a>,
+pub(crate) struct Step<'a> {
+    pub(crate) cx: Ctx<'a>,
     pub(super) model: &'a ModelSpec,
     /// Index of the layer.
-    pub(super) layer: usize,
-    pub(super) weights: &'a Layer,
+    pub(crate) layer: usize,
+    pub(crate) weights: &'a Layer,
     /// Width of the residual stream.
-    pub(super) n_embd: usize,
+    pub(crate) n_embd: usize,
     /// Rows of the residual stream that the layer works on.
-    pub(super) n: usize,
+    pub(crate) n: usize,
     /// Whether a matrix of the model takes its input unquantized.
     pub(super) has_float_matrices: bool,
 }
@@ -46,7 +46,7 @@ impl<'a> Pass<'a> {
 
 impl Step<'_> {
     /// The error for a value that is infinite or not a number.
-    pub(super) fn non_finite(&self) -> ForwardError {
+    pub(crate) fn non_finite(&self) -> ForwardError {
         ForwardError::NonFinite { layer: self.layer }
     }
 }

@@ -13,6 +13,7 @@ use super::tensors::Tensors;
 use super::{latent, streams};
 use crate::error::{LoadError, excerpt};
 use crate::names::{self, block};
+use crate::recurrent::Recurrent;
 use crate::reserve::reserved;
 use crate::spec::*;
 use crate::weights::*;
@@ -26,7 +27,7 @@ pub(crate) fn load(
 ) -> Result<(Weights, Vec<String>), LoadError> {
     let mut t = Tensors::new(gguf, parts, kernels)?;
     let embedding = embedding(&mut t, spec)?;
-    let output_norm = t.norm(names::OUTPUT_NORM, &spec.output_norm, spec.n_embd)?;
+    let output_norm = t.norm(spec.output_norm_name, &spec.output_norm, spec.n_embd)?;
     let output = output(&mut t, spec)?;
     let ropes = ropes(&mut t, spec)?;
     let per_layer = streams::per_layer_inputs(&mut t, spec)?;
@@ -100,10 +101,11 @@ fn rope_table(model: &ModelSpec, r: &RopeParams, factors: Option<&[f32]>) -> Res
 }
 
 fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadError> {
-    let LayerSpec { attention, ffn, out_scale, .. } = &spec.layers[i];
+    let LayerSpec { attention, recurrent, ffn, out_scale, .. } = &spec.layers[i];
     let scale = t.opt_vector(*out_scale, &block(i, "layer_output_scale", "weight"), &[1])?;
     Ok(Layer {
         attention: attention.as_ref().map(|a| attention_weights(t, spec.n_embd, a, i)).transpose()?,
+        recurrent: recurrent.as_ref().map(|r| Recurrent::load(t, spec.n_embd, r, i)).transpose()?,
         ffn: ffn.as_ref().map(|ffn| feed_forward(t, spec.n_embd, ffn, i)).transpose()?,
         laurel: streams::laurel(t, spec, i)?,
         per_layer: streams::per_layer(t, spec, i)?,
@@ -170,8 +172,10 @@ fn attention_weights(
     let k_norm = if a.kv_from.is_none() { norm_of("attn_k_norm", a.n_kv_heads)? } else { None };
     let v_norm = a.v_norm.map(|norm| weightless(&norm, a.head_dim_v));
     let gate = match a.gate {
-        Some(_) => Some(t.linear(i, "attn_gate", n_embd, a.gate_dim(), Need::Never)?),
-        None => None,
+        Some(AttentionGate { width: GateWidth::PerHead | GateWidth::PerElement, .. }) => {
+            Some(t.linear(i, "attn_gate", n_embd, a.gate_dim(), Need::Never)?)
+        }
+        Some(AttentionGate { width: GateWidth::BesideQ, .. }) | None => None,
     };
     let need = if a.sinks { Need::Required } else { Need::Never };
     Ok(Attention {
@@ -204,6 +208,8 @@ type Qkv = (Linear, Option<Linear>, Option<Linear>);
 fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Result<Qkv, LoadError> {
     let dims = [a.q_dim(), a.k_dim(), a.v_dim()];
     let [q, k, v] = dims;
+    let beside = a.gate.is_some_and(|gate| gate.width == GateWidth::BesideQ);
+    let q = if beside { a.gate_dim() } else { q };
     let fused = block(i, "attn_qkv", "weight");
     if !t.has(&fused) || a.kv_from.is_some() || a.v_is_k {
         let mut linear = |part: &str, n_out: usize, has: bool| {

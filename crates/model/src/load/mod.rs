@@ -3,7 +3,7 @@
 mod latent;
 mod layers;
 mod streams;
-mod tensors;
+pub(crate) mod tensors;
 
 use std::fmt;
 

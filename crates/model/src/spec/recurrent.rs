@@ -1,7 +1,8 @@
 //! Mixers that carry a state from position to position instead of a list of keys and values.
 //!
-//! The state of a sequence and layer is one list of f32 values, zeros at position 0. A scan reads and writes it position by
-//! position, so its bits do not depend on how a prompt is cut into batches.
+//! The state of a sequence and layer is one list of f32 values, zeros at position 0: first the last inputs of the short
+//! convolution, then what the scan keeps. A scan reads and writes it position by position, so its bits do not depend on how
+//! a prompt is cut into batches.
 
 use super::NormSpec;
 
@@ -23,6 +24,12 @@ pub struct RecurrentSpec {
 pub enum RecurrentKind {
     /// A short convolution between two gates.
     ShortConv(ShortConvSpec),
+    /// A state space with a decay for each channel and state.
+    Mamba(MambaSpec),
+    /// A state space with a decay for each head.
+    Mamba2(Mamba2Spec),
+    /// Linear attention with the gated delta rule.
+    DeltaNet(DeltaNetSpec),
 }
 
 /// `b, c, x = W_in h;  y = W_out (c * conv(b * x))`, a causal convolution of each channel (LFM2).
@@ -30,15 +37,199 @@ pub enum RecurrentKind {
 pub struct ShortConvSpec {
     /// Channels.
     pub n_channels: usize,
-    /// Positions that the convolution sees, the current one included; at least 1.
+    /// Positions that the convolution sees, the current one included; 1 to 16.
     pub kernel: usize,
 }
 
+/// Mamba:
+///
+/// ```text
+/// x, z = W_in h;  x = silu(conv(x));  dt, b, c = norm(W_x x);  dt = softplus(W_dt dt + bias)
+/// s = s * e^(dt a) + dt x b;  y = W_out (silu(z) * (s c + d x))
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MambaSpec {
+    /// Channels.
+    pub d_inner: usize,
+    /// States of a channel.
+    pub d_state: usize,
+    /// Width of `dt` before `W_dt`.
+    pub dt_rank: usize,
+    /// Positions that the convolution sees; 1 to 16.
+    pub kernel: usize,
+    /// The norm of `dt`, `b` and `c`, each with its own weights (Jamba) or without (Falcon Mamba).
+    pub dt_b_c_norm: Option<NormSpec>,
+}
+
+/// Mamba 2:
+///
+/// ```text
+/// z, x, b, c, dt = W_in h;  x, b, c = silu(conv(x, b, c));  dt = softplus(dt + bias)
+/// S = S * e^(dt a) + dt x b;  y = W_out norm(silu(z) * (S c + d x))      b and c shared by the heads of a group
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mamba2Spec {
+    /// Channels of all heads.
+    pub d_inner: usize,
+    /// Heads; divides `d_inner`.
+    pub n_heads: usize,
+    /// Groups of heads; divides `n_heads` and `d_inner`.
+    pub n_groups: usize,
+    /// States of a channel.
+    pub d_state: usize,
+    /// Positions that the convolution sees; 1 to 16.
+    pub kernel: usize,
+    /// The norm of each group's channels before the output matrix.
+    pub norm: Option<NormSpec>,
+}
+
+/// Gated delta net:
+///
+/// ```text
+/// q, k, v = silu(conv(W_qkv h));  q, k = q / |q|, k / |k|;  decay = e^(a softplus(W_alpha h + bias));  beta = sigmoid(W_beta h)
+/// S = S * decay;  S = S + k beta (v - S^T k);  y = W_out (norm(S^T q / sqrt(head_dim_k)) * silu(W_z h))
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeltaNetSpec {
+    /// Heads of Q and K; divides `n_v_heads`.
+    pub n_k_heads: usize,
+    /// Heads of V.
+    pub n_v_heads: usize,
+    /// Elements of a head of Q or K.
+    pub head_dim_k: usize,
+    /// Elements of a head of V.
+    pub head_dim_v: usize,
+    /// Positions that the convolution sees; 1 to 16.
+    pub kernel: usize,
+    /// Added to the sum of squares under the root when Q and K get unit length.
+    pub eps: f32,
+    /// Head `h` of V uses head `h / (n_v_heads / n_k_heads)` of K, not `h % n_k_heads`; and W_beta and W_alpha are one matrix
+    /// (`ssm_ba`), which has beta then alpha for each head of K (Qwen 3 Next).
+    pub grouped: bool,
+    /// The norm of each head's result.
+    pub norm: NormSpec,
+}
+
+impl MambaSpec {
+    /// Columns of `W_x`'s result: dt, b, c.
+    pub fn x_dim(&self) -> usize {
+        self.dt_rank.saturating_add(self.d_state.saturating_mul(2))
+    }
+}
+
+impl Mamba2Spec {
+    /// Channels of the convolution: x, b, c.
+    pub fn conv_dim(&self) -> usize {
+        self.d_inner.saturating_add(self.n_groups.saturating_mul(self.d_state).saturating_mul(2))
+    }
+
+    /// Rows of `W_in`.
+    pub fn in_dim(&self) -> usize {
+        self.d_inner.saturating_add(self.conv_dim()).saturating_add(self.n_heads)
+    }
+
+    /// Channels of a head.
+    pub fn head_dim(&self) -> usize {
+        self.d_inner / self.n_heads.max(1)
+    }
+}
+
+impl DeltaNetSpec {
+    /// Elements of a row of Q or K.
+    pub fn k_dim(&self) -> usize {
+        self.n_k_heads.saturating_mul(self.head_dim_k)
+    }
+
+    /// Elements of a row of V.
+    pub fn v_dim(&self) -> usize {
+        self.n_v_heads.saturating_mul(self.head_dim_v)
+    }
+
+    /// Channels of the convolution: q, k, v.
+    pub fn conv_dim(&self) -> usize {
+        self.k_dim().saturating_mul(2).saturating_add(self.v_dim())
+    }
+}
+
+/// Values a row of a mixer's buffers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RecurrentWidths {
+    /// What the input projection gives.
+    pub(crate) projected: usize,
+    /// Gates of the result.
+    pub(crate) gate: usize,
+    /// The scan's input of each channel: steps, or the input times its step.
+    pub(crate) wide: usize,
+    /// Few values a row: steps and states, or beta.
+    pub(crate) small: usize,
+    /// Decays of the heads.
+    pub(crate) decay: usize,
+    /// The scan's result.
+    pub(crate) y: usize,
+    /// The longest part that is normed in place.
+    pub(crate) normed: usize,
+}
+
 impl RecurrentSpec {
+    /// Positions and channels of the convolution.
+    pub(crate) fn conv(&self) -> (usize, usize) {
+        match self.kind {
+            RecurrentKind::ShortConv(s) => (s.kernel, s.n_channels),
+            RecurrentKind::Mamba(s) => (s.kernel, s.d_inner),
+            RecurrentKind::Mamba2(s) => (s.kernel, s.conv_dim()),
+            RecurrentKind::DeltaNet(s) => (s.kernel, s.conv_dim()),
+        }
+    }
+
+    /// f32 values of the convolution's state.
+    pub(crate) fn conv_elements(&self) -> usize {
+        let (kernel, channels) = self.conv();
+        kernel.saturating_sub(1).saturating_mul(channels)
+    }
+
     /// f32 values that a sequence keeps in the layer.
     pub fn state_elements(&self) -> usize {
+        let scan = match self.kind {
+            RecurrentKind::ShortConv(_) => 0,
+            RecurrentKind::Mamba(s) => s.d_state.saturating_mul(s.d_inner),
+            RecurrentKind::Mamba2(s) => s.d_state.saturating_mul(s.d_inner),
+            RecurrentKind::DeltaNet(s) => s.v_dim().saturating_mul(s.head_dim_k),
+        };
+        self.conv_elements().saturating_add(scan)
+    }
+
+    /// Values a row of the mixer's buffers.
+    pub(crate) fn widths(&self) -> RecurrentWidths {
+        let none = RecurrentWidths::default();
         match self.kind {
-            RecurrentKind::ShortConv(s) => s.kernel.saturating_sub(1).saturating_mul(s.n_channels),
+            RecurrentKind::ShortConv(s) => {
+                RecurrentWidths { projected: s.n_channels.saturating_mul(3), y: s.n_channels, ..none }
+            }
+            RecurrentKind::Mamba(s) => RecurrentWidths {
+                projected: s.d_inner.saturating_mul(2),
+                wide: s.d_inner,
+                small: s.x_dim(),
+                y: s.d_inner,
+                normed: s.dt_b_c_norm.map_or(0, |_| s.dt_rank.max(s.d_state)),
+                ..none
+            },
+            RecurrentKind::Mamba2(s) => RecurrentWidths {
+                projected: s.in_dim(),
+                wide: s.d_inner,
+                decay: s.n_heads,
+                y: s.d_inner,
+                normed: s.norm.map_or(0, |_| s.d_inner / s.n_groups.max(1)),
+                ..none
+            },
+            RecurrentKind::DeltaNet(s) => RecurrentWidths {
+                projected: s.conv_dim(),
+                gate: s.v_dim(),
+                small: s.n_v_heads.saturating_mul(if s.grouped { 2 } else { 1 }),
+                decay: s.n_v_heads,
+                y: s.v_dim(),
+                normed: s.head_dim_k.max(s.head_dim_v),
+                ..none
+            },
         }
     }
 }

@@ -1,0 +1,78 @@
+//! The causal short convolution of each channel.
+
+use super::{Part, Whole, Width};
+use crate::mat::Mat;
+use crate::ops::math;
+use crate::pool::Columns;
+use crate::simd::{Simd, entry};
+
+/// Most positions that a convolution sees.
+pub const MAX_CONV: usize = 16;
+
+/// A convolution over some channels.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv<'a> {
+    /// `[kernel][channels]`, the weight of the oldest position first; `kernel` is 1 to [`MAX_CONV`].
+    pub weight: Mat<'a>,
+    /// `[channels]`; zeros if there is none.
+    pub bias: Option<&'a [f32]>,
+    /// Whether SiLU follows.
+    pub silu: bool,
+}
+
+/// `x[row] = act(bias + sum over j of weight[j] * input[row - kernel + 1 + j])`, in place, where inputs before row 0 are
+/// those of `state`, `[kernel - 1][channels]`, the oldest first. The state then has the last inputs.
+#[inline(always)]
+fn conv_body<S: Simd>(s: S, conv: &Conv<'_>, state: &mut Columns<'_>, x: &mut Columns<'_>) {
+    let n = conv.weight.cols();
+    let mut column = 0;
+    while n - column >= 16 {
+        channels(s, conv, state, x, column, Whole);
+        column += 16;
+    }
+    if column < n {
+        channels(s, conv, state, x, column, Part(n - column));
+    }
+}
+
+#[inline(always)]
+fn channels<S: Simd, W: Width>(
+    s: S,
+    conv: &Conv<'_>,
+    state: &mut Columns<'_>,
+    x: &mut Columns<'_>,
+    column: usize,
+    width: W,
+) {
+    let kernel = conv.weight.rows().min(MAX_CONV);
+    let last = kernel.saturating_sub(1);
+    let mut window = [s.splat(0.0); MAX_CONV];
+    let mut weights = [s.splat(0.0); MAX_CONV];
+    for (j, weight) in weights.iter_mut().enumerate().take(kernel) {
+        *weight = width.load(s, &conv.weight.row(j)[column..]);
+    }
+    for (j, input) in window.iter_mut().enumerate().take(last) {
+        *input = width.load(s, &state.row_mut(j)[column..]);
+    }
+    let bias = conv.bias.map_or(s.splat(0.0), |bias| width.load(s, &bias[column..]));
+    for row in 0..x.rows() {
+        let cell = &mut x.row_mut(row)[column..];
+        window[last] = width.load(s, cell);
+        let mut sum = bias;
+        for (weight, input) in weights.iter().zip(&window).take(kernel) {
+            sum = s.fma(*weight, *input, sum);
+        }
+        if conv.silu {
+            sum = math::silu(s, sum, 1.0);
+        }
+        width.store(s, sum, cell);
+        for j in 0..last {
+            window[j] = window[j + 1];
+        }
+    }
+    for (j, input) in window.iter().enumerate().take(last) {
+        width.store(s, *input, &mut state.row_mut(j)[column..]);
+    }
+}
+
+entry!(pub(crate) fn conv(conv: &Conv<'_>, state: &mut Columns<'_>, x: &mut Columns<'_>) = conv_body);

@@ -1,0 +1,69 @@
+//! The scan of Mamba: a decay for each channel and state.
+
+use super::{Position, Width, each_channel, registers, write};
+use crate::mat::Mat;
+use crate::ops::math;
+use crate::pool::Columns;
+use crate::simd::{Simd, entry};
+
+/// Inputs of a scan over some channels.
+#[derive(Clone, Copy, Debug)]
+pub struct Mamba<'a> {
+    /// `[rows][channels]`
+    pub x: Mat<'a>,
+    /// Time steps, after softplus, `[rows][channels]`.
+    pub dt: Mat<'a>,
+    /// `[states][channels]`, negative.
+    pub a: Mat<'a>,
+    /// `[rows][states]`, shared by all channels.
+    pub b: Mat<'a>,
+    /// `[rows][states]`, shared by all channels.
+    pub c: Mat<'a>,
+    /// What the input itself adds to the result, `[channels]`.
+    pub d: &'a [f32],
+}
+
+struct One<'a, 'm> {
+    scan: &'a Mamba<'m>,
+    row: usize,
+    state: &'a mut Columns<'m>,
+    y: &'a mut [f32],
+}
+
+impl<S: Simd> Position<S> for One<'_, '_> {
+    #[inline(always)]
+    fn channels<W: Width, const N: usize>(&mut self, s: S, column: usize, width: W) {
+        let Mamba { x, dt, a, b, c, d } = *self.scan;
+        let (b, c) = (b.row(self.row), c.row(self.row));
+        let dt: [S::V; N] = registers(s, width, &dt.row(self.row)[column..]);
+        let x: [S::V; N] = registers(s, width, &x.row(self.row)[column..]);
+        let mut sum = [s.splat(0.0); N];
+        for (i, (b, c)) in b.iter().zip(c).enumerate() {
+            let a: [S::V; N] = registers(s, width, &a.row(i)[column..]);
+            let cells = &mut self.state.row_mut(i)[column..];
+            for n in 0..N {
+                let decay = math::exp(s, s.mul(dt[n], a[n]));
+                let input = s.mul(s.mul(x[n], dt[n]), s.splat(*b));
+                let h = s.fma(width.load(s, &cells[16 * n..]), decay, input);
+                width.store(s, h, &mut cells[16 * n..]);
+                sum[n] = s.fma(h, s.splat(*c), sum[n]);
+            }
+        }
+        for (n, sum) in sum.iter_mut().enumerate() {
+            *sum = s.fma(x[n], width.load(s, &d[column + 16 * n..]), *sum);
+        }
+        write(s, width, sum, &mut self.y[column..]);
+    }
+}
+
+/// `state` is `[states][channels]`, `y` is `[rows][channels]`.
+#[inline(always)]
+fn mamba_body<S: Simd>(s: S, scan: &Mamba<'_>, state: &mut Columns<'_>, y: &mut Columns<'_>) {
+    for row in 0..scan.x.rows() {
+        let whole = state.rows();
+        let mut state = state.rows_range_mut(0, whole);
+        each_channel(s, scan.x.cols(), &mut One { scan, row, state: &mut state, y: y.row_mut(row) });
+    }
+}
+
+entry!(pub(crate) fn mamba(scan: &Mamba<'_>, state: &mut Columns<'_>, y: &mut Columns<'_>) = mamba_body);

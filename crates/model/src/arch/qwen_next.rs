@@ -1,0 +1,84 @@
+//! Qwen 3.5 and Qwen 3 Next: gated delta nets, and attention with gates in every few layers.
+
+use super::decoder::{HALVES, each_moe, hybrid, norm_heads, rms};
+use super::experts::experts;
+use super::params::Params;
+use super::ssm::mixers;
+use crate::error::LoadError;
+use crate::names;
+use crate::spec::*;
+
+/// Qwen 3.5.
+pub(super) fn qwen35(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    p.opt_array("rope.dimension_sections", 4)?;
+    family(p, false)
+}
+
+/// Qwen 3.5 MoE: a gated shared expert.
+pub(super) fn qwen35moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = qwen35(p)?;
+    shared(p, &mut spec)?;
+    Ok(spec)
+}
+
+/// Qwen 3 Next: beta and alpha are one matrix. Old files have one matrix for q, k, v and z, `ssm_in`, beside the two that are
+/// used, or instead of them, which is not supported.
+pub(super) fn qwen3next(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = family(p, true)?;
+    shared(p, &mut spec)?;
+    spec.layers.iter_mut().for_each(|l| l.inert = &["ssm_in.weight"]);
+    Ok(spec)
+}
+
+/// Experts in every layer, and a gated shared one.
+fn shared(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
+    experts(p, spec)?;
+    let n_ff = match p.opt_u32("expert_shared_feed_forward_length")?.filter(|n| *n > 0) {
+        Some(n_ff) => n_ff,
+        None => p.u32("feed_forward_length")?,
+    };
+    each_moe(spec, |moe| {
+        moe.shared = Some(SharedExpertSpec { gated: true, ..SharedExpertSpec::new(n_ff as usize) });
+    });
+    Ok(())
+}
+
+/// What all of them share. The layers that are not recurrent are those that `attention.recurrent_layers` says, or every
+/// `full_attention_interval`-th, every fourth unless the file says.
+fn family(p: &Params<'_>, grouped: bool) -> Result<ModelSpec, LoadError> {
+    let norm = rms(p)?;
+    let mut spec = hybrid(p, norm, HALVES)?;
+    norm_heads(&mut spec, norm, Need::Required, false);
+    spec.each_attention(|a| {
+        a.gate = Some(AttentionGate { width: GateWidth::BesideQ, activation: Activation::Sigmoid });
+    });
+    spec.each_ffn(|f| f.norm_name = names::ATTN_POST_NORM);
+    let n_v_heads = p.u32("ssm.time_step_rank")? as usize;
+    let head_dim = p.u32("ssm.state_size")? as usize;
+    let kind = RecurrentKind::DeltaNet(DeltaNetSpec {
+        n_k_heads: p.u32("ssm.group_count")? as usize,
+        n_v_heads,
+        head_dim_k: head_dim,
+        head_dim_v: head_dim,
+        kernel: p.u32("ssm.conv_kernel")? as usize,
+        eps: norm.eps,
+        grouped,
+        norm,
+    });
+    if p.u32("ssm.inner_size")? as usize != n_v_heads.saturating_mul(head_dim) {
+        return Err(p.invalid("ssm.inner_size", "ssm.time_step_rank x ssm.state_size"));
+    }
+    let recurrent = p.opt_array("attention.recurrent_layers", spec.layers.len())?;
+    let interval = p.opt_u32("full_attention_interval")?.unwrap_or(4).max(1) as usize;
+    let is_recurrent = |i: usize| match &recurrent {
+        Some(flags) => flags.get(i).is_some_and(|flag| *flag != 0),
+        None => !(i + 1).is_multiple_of(interval),
+    };
+    for (i, layer) in spec.layers.iter_mut().enumerate() {
+        if is_recurrent(i) {
+            layer.attention = None;
+        }
+    }
+    mixers(&mut spec, Some(norm), kind, |_, i| is_recurrent(i));
+    Ok(spec)
+}

@@ -1,0 +1,268 @@
+//! The recurrent mixers: their weights, how they are loaded and what they compute. A file each.
+//!
+//! ```text
+//! scan:   y = the mixer of the normed rows, before its output matrix; the state goes on     all rows of the batch
+//! out:    mixed = W_out y                                                                    the rows that go on
+//! ```
+//!
+//! Both a convolution and a scan go through the runs of the memory: consecutive rows of a sequence with the state before
+//! them and the one after them. What lies between works on all rows of the batch at once.
+
+mod delta_net;
+mod mamba;
+mod mamba2;
+mod short_conv;
+
+use std::ops::Range;
+
+use happy_kernels::linear::{self, Linear};
+use happy_kernels::ops::scan::Conv;
+use happy_kernels::{Ctx, Mat, MatMut};
+
+use crate::error::{ForwardError, LoadError};
+use crate::forward::pass::Step;
+use crate::forward::rows;
+use crate::kv::Pages;
+use crate::load::tensors::Tensors;
+use crate::names;
+use crate::reserve::collected;
+use crate::scratch::Scratch;
+use crate::spec::{Need, NormSpec, RecurrentKind, RecurrentSpec};
+use crate::weights::{Norm, PartsNorm, kinds};
+
+/// The recurrent mixer of a layer.
+pub(crate) struct Recurrent {
+    pub(crate) spec: RecurrentSpec,
+    pub(crate) norm: Option<Norm>,
+    block: Block,
+    out: Linear,
+    pub(crate) post_norm: Option<Norm>,
+}
+
+/// The weights of each kind.
+#[allow(clippy::large_enum_variant, reason = "one a layer: a few hundred bytes against an allocation more")]
+enum Block {
+    ShortConv(short_conv::ShortConv),
+    Mamba(mamba::Mamba),
+    Mamba2(mamba2::Mamba2),
+    DeltaNet(delta_net::DeltaNet),
+}
+
+impl Recurrent {
+    /// Reads the mixer of layer `i`.
+    pub(crate) fn load(
+        t: &mut Tensors<'_>,
+        n_embd: usize,
+        spec: &RecurrentSpec,
+        i: usize,
+    ) -> Result<Self, LoadError> {
+        let (block, out) = match &spec.kind {
+            RecurrentKind::ShortConv(s) => {
+                (Block::ShortConv(short_conv::ShortConv::load(t, n_embd, s, i)?), "shortconv.out_proj")
+            }
+            RecurrentKind::Mamba(s) => (Block::Mamba(mamba::Mamba::load(t, n_embd, s, i)?), "ssm_out"),
+            RecurrentKind::Mamba2(s) => (Block::Mamba2(mamba2::Mamba2::load(t, n_embd, s, i)?), "ssm_out"),
+            RecurrentKind::DeltaNet(s) => {
+                (Block::DeltaNet(delta_net::DeltaNet::load(t, n_embd, s, i)?), "ssm_out")
+            }
+        };
+        Ok(Recurrent {
+            spec: *spec,
+            norm: t.opt_norm(i, spec.norm_name, spec.norm.as_ref(), n_embd)?,
+            block,
+            out: t.linear(i, out, spec.widths().y, n_embd, Need::Never)?,
+            post_norm: t.opt_norm(i, names::ATTN_POST_NORM, spec.post_norm.as_ref(), n_embd)?,
+        })
+    }
+
+    /// Every matrix.
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        let list: [Option<&Linear>; 4] = match &self.block {
+            Block::ShortConv(b) => [Some(&b.input), None, None, None],
+            Block::Mamba(b) => [Some(&b.input), Some(&b.x), Some(&b.dt), None],
+            Block::Mamba2(b) => [Some(&b.input), None, None, None],
+            Block::DeltaNet(b) => [Some(&b.qkv), Some(&b.z), Some(&b.beta), b.alpha.as_ref()],
+        };
+        list.into_iter().flatten().chain([&self.out])
+    }
+}
+
+/// `y = mixer(normed)`, and the states after the batch.
+pub(crate) fn scan(
+    step: &Step<'_>,
+    w: &Recurrent,
+    s: &mut Scratch,
+    pages: &mut Pages<'_>,
+) -> Result<(), ForwardError> {
+    match &w.block {
+        Block::ShortConv(b) => b.scan(step, s, pages)?,
+        Block::Mamba(b) => b.scan(step, s, pages)?,
+        Block::Mamba2(b) => b.scan(step, s, pages)?,
+        Block::DeltaNet(b) => b.scan(step, s, pages)?,
+    }
+    if step.cx.cancelled() { Err(ForwardError::Cancelled) } else { Ok(()) }
+}
+
+/// `mixed = W_out y`, or `mixed += W_out y` beside attention.
+pub(crate) fn out(step: &Step<'_>, w: &Recurrent, s: &mut Scratch) -> Result<(), ForwardError> {
+    let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
+    if !s.acts.set(cx, s.recurrent.y.mat(n, w.spec.widths().y), kinds([&w.out])) {
+        return Err(step.non_finite());
+    }
+    if step.weights.attention.is_none() {
+        linear::forward(cx, &s.acts, &mut [(&w.out, s.inner.mixed_mut(n, n_embd))], &s.panels);
+        return Ok(());
+    }
+    linear::forward(cx, &s.acts, &mut [(&w.out, s.io.post_normed_mut(n, n_embd))], &s.panels);
+    rows::add_residual(cx, s.inner.mixed_mut(n, n_embd), s.io.post_normed(n, n_embd), None);
+    Ok(())
+}
+
+/// Matrices and where their results go.
+type Products<'a, 'm> = &'a mut [(&'a Linear, MatMut<'m>)];
+
+/// Multiplies what the mixer reads.
+fn project(
+    step: &Step<'_>,
+    input: Mat<'_>,
+    (acts, panels): (&mut linear::ActBuf, &linear::Panels),
+    out: Products<'_, '_>,
+) -> Result<(), ForwardError> {
+    if !acts.set(step.cx, input, kinds(out.iter().map(|(w, _)| *w))) {
+        return Err(step.non_finite());
+    }
+    linear::forward(step.cx, acts, out, panels);
+    Ok(())
+}
+
+/// Calls `f(rows, state)` for every run of the batch, with part `range` of the layer's state: what is before the rows, to be
+/// changed into what is after them.
+fn each_state(
+    step: &Step<'_>,
+    pages: &mut Pages<'_>,
+    range: Range<usize>,
+    mut f: impl FnMut(Range<usize>, &mut [f32]),
+) {
+    for run in 0..pages.n_state_runs() {
+        if step.cx.cancelled() {
+            return;
+        }
+        let Some(run) = pages.state_run(step.layer, run) else { return };
+        let Some(after) = run.after.get_mut(range.clone()) else { return };
+        match run.before.and_then(|before| before.get(range.clone())) {
+            Some(before) => after.copy_from_slice(before),
+            None => after.fill(0.0),
+        }
+        f(run.rows, after);
+    }
+}
+
+/// Channels of a task.
+const CONV_CHANNELS: usize = 256;
+
+/// A causal convolution with its weights by position.
+struct ConvWeights {
+    /// `[kernel][channels]`
+    weight: Vec<f32>,
+    bias: Option<Vec<f32>>,
+    kernel: usize,
+    channels: usize,
+    silu: bool,
+}
+
+impl ConvWeights {
+    /// Reads `{part}.weight`, `[kernel, channels]`, and its bias.
+    fn load(
+        t: &mut Tensors<'_>,
+        i: usize,
+        part: &str,
+        (kernel, channels): (usize, usize),
+        bias: Need,
+        silu: bool,
+    ) -> Result<Self, LoadError> {
+        let weight = t.vector(&names::block(i, part, "weight"), &[kernel, channels])?;
+        let weight = transposed(&weight, channels, kernel)?;
+        let bias = t.opt_vector(bias, &names::block(i, part, "bias"), &[channels])?;
+        Ok(ConvWeights { weight, bias, kernel, channels, silu })
+    }
+
+    /// f32 values of its state.
+    fn elements(&self) -> usize {
+        (self.kernel - 1) * self.channels
+    }
+
+    /// Convolves columns from `first` on of `x`, in place; the state is the first part of the layer's.
+    fn run(&self, step: &Step<'_>, pages: &mut Pages<'_>, mut x: MatMut<'_>, first: usize) {
+        let (kernel, channels) = (self.kernel, self.channels);
+        let weight = Mat::new(&self.weight, kernel, channels);
+        each_state(step, pages, 0..self.elements(), |rows, state| {
+            let state = MatMut::new(state, kernel - 1, channels);
+            let mut x = x.rows_range_mut(rows);
+            let x = x.columns_mut(first..first + channels);
+            step.cx.pool.for_each_columns2(
+                (state, CONV_CHANNELS),
+                (x, CONV_CHANNELS),
+                &|piece, state, x, _| {
+                    if step.cx.cancelled() {
+                        return;
+                    }
+                    let columns = piece * CONV_CHANNELS..piece * CONV_CHANNELS + x.width();
+                    let bias = self.bias.as_deref().map(|bias| &bias[columns.clone()]);
+                    let conv = Conv { weight: weight.columns(columns), bias, silu: self.silu };
+                    (step.cx.kernels.ops.conv)(&conv, state, x);
+                },
+            );
+        });
+    }
+}
+
+/// The transpose of `[rows][cols]`.
+fn transposed(x: &[f32], rows: usize, cols: usize) -> Result<Vec<f32>, LoadError> {
+    let items = (0..cols).flat_map(|c| x.iter().skip(c).step_by(cols.max(1)).take(rows).copied());
+    Ok(collected(x.len(), items)?)
+}
+
+/// `x = e^(a * x)` for every row, a value for each head.
+fn decays(cx: Ctx<'_>, a: &[f32], x: MatMut<'_>) {
+    let ops = &cx.kernels.ops;
+    rows::each_row(cx, x, &|_, row, _| {
+        (ops.mul)(row, a);
+        (ops.exp)(row);
+    });
+}
+
+/// `x = softplus(x + bias)` for every row.
+fn steps(cx: Ctx<'_>, bias: &[f32], x: MatMut<'_>) {
+    let ops = &cx.kernels.ops;
+    rows::each_row(cx, x, &|_, row, _| {
+        (ops.add)(row, bias);
+        (ops.softplus)(row);
+    });
+}
+
+/// `y *= silu(gate)`; the gates are changed.
+fn gate(cx: Ctx<'_>, mut gate: MatMut<'_>, y: MatMut<'_>) {
+    let ops = &cx.kernels.ops;
+    rows::each_row(cx, gate.reborrow(), &|_, row, _| {
+        (ops.activate)(happy_kernels::ops::Activation::Silu, row);
+    });
+    let gate = gate.as_ref();
+    rows::each_row(cx, y, &|i, row, _| (ops.mul)(row, gate.row(i)));
+}
+
+/// A norm of parts of a row, which has its weights in tensor `part`, `[width, parts]`.
+fn parts_norm(
+    t: &mut Tensors<'_>,
+    i: usize,
+    part: &str,
+    spec: &NormSpec,
+    (width, parts): (usize, usize),
+) -> Result<PartsNorm, LoadError> {
+    let name = names::block(i, part, "weight");
+    let weight = match spec.weighted {
+        true => Some(t.vector(&name, &[width, parts])?),
+        false => None,
+    };
+    let norm = Norm { kind: spec.kind, eps: spec.eps, weight, bias: None };
+    Ok(PartsNorm { norm, width, after_rope: false })
+}
