@@ -1,4 +1,5 @@
-//! Experts that a batch is not routed to are never touched: their whole pages may not even be read.
+//! Experts that a batch is not routed to, and rows of per-layer embeddings of tokens that it does not have, are never touched: their
+//! whole pages may not even be read.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
@@ -17,6 +18,7 @@ const ROUTED: [u64; 2] = [1, 5];
 /// Experts with the largest and the smallest rows of a router.
 const ENDS: [u64; 4] = [1, 3, 5, 6];
 const PAGE: usize = 4096;
+const PER_LAYER: &str = "per_layer_token_embd.weight";
 
 /// Two layers of experts whose matrices take several pages each, and the bytes of the file.
 fn mixture(edit: Edit<'_>) -> (GgufFile, Arc<Vec<u8>>) {
@@ -72,8 +74,8 @@ fn mixture(edit: Edit<'_>) -> (GgufFile, Arc<Vec<u8>>) {
 }
 
 /// A Gemma 4 with experts beside its dense block. The rows of its router are multiples of one row, the largest and the smallest
-/// those of [`ENDS`]: only these are ever among the best two.
-fn beside() -> (GgufFile, Arc<Vec<u8>>) {
+/// those of [`ENDS`]: only these are ever among the best two. `per_layer`: values of a layer of the per-layer embeddings, 0 for none.
+fn beside(per_layer: u64) -> (GgufFile, Arc<Vec<u8>>) {
     let (e, ff, v) = (256u64, 128u64, 96u64);
     let mut w = GgufWriter::new().kv("general.architecture", "gemma4");
     for (key, value) in [
@@ -88,7 +90,7 @@ fn beside() -> (GgufFile, Arc<Vec<u8>>) {
         ("attention.key_length_swa", 64),
         ("attention.value_length_swa", 64),
         ("attention.sliding_window", 32),
-        ("embedding_length_per_layer_input", 0),
+        ("embedding_length_per_layer_input", per_layer as u32),
         ("expert_count", EXPERTS as u32),
         ("expert_used_count", 2),
         ("expert_feed_forward_length", ff as u32),
@@ -123,6 +125,16 @@ fn beside() -> (GgufFile, Arc<Vec<u8>>) {
             ("ffn_down_exps.weight", vec![ff, e, EXPERTS]),
         ];
         tensors.extend(parts.map(|(part, dims)| (format!("blk.{l}.{part}"), dims)));
+        if per_layer > 0 {
+            let parts =
+                [("inp_gate", vec![e, per_layer]), ("proj", vec![per_layer, e]), ("post_norm", vec![e])];
+            tensors.extend(parts.map(|(part, dims)| (format!("blk.{l}.{part}.weight"), dims)));
+        }
+    }
+    if per_layer > 0 {
+        tensors.push((PER_LAYER.to_owned(), vec![2 * per_layer, v]));
+        tensors.push(("per_layer_model_proj.weight".to_owned(), vec![e, 2 * per_layer]));
+        tensors.push(("per_layer_proj_norm.weight".to_owned(), vec![per_layer]));
     }
     for (name, dims) in tensors {
         let n = dims.iter().product::<u64>() as usize;
@@ -174,7 +186,7 @@ fn experts_that_no_token_is_routed_to_are_never_touched() {
     let cases = [
         ("F32", mixture(&plain), &ROUTED[..]),
         ("Q4_0", mixture(&q4_0), &ROUTED),
-        ("beside a dense block", beside(), &ENDS),
+        ("beside a dense block", beside(0), &ENDS),
     ];
     for (name, (file, bytes), routed) in cases {
         let ids = tokens(41, 7);
@@ -191,4 +203,30 @@ fn experts_that_no_token_is_routed_to_are_never_touched() {
         protect(&bytes, &pages, libc::PROT_READ | libc::PROT_WRITE);
         assert!(found == expected, "{name}");
     }
+}
+
+/// The per-layer table is the largest tensor of a phone's Gemma 4: a pass reads the rows of its tokens, and nothing else of it.
+#[test]
+fn per_layer_rows_of_other_tokens_are_never_touched() {
+    let (file, bytes) = beside(1024);
+    let ids: Vec<u32> = tokens(41, 7).into_iter().map(|id| if id % 2 == 0 { 5 } else { 70 }).collect();
+    let run = || {
+        let mut r = Runner::new(&file, Kernels::detect().unwrap(), 2, KvType::F16, 4);
+        let parts = [(&ids[..36], 0), (&ids[36..40], 36), (&ids[40..], 40)];
+        parts.map(|(part, first)| bits(&r.logits(&batch(part, first, 0)).unwrap()))
+    };
+    let expected = run();
+    let table = file.view().tensors().find(|t| t.name == PER_LAYER).unwrap().range.clone();
+    let (start, rows) = (table.start as usize, 96);
+    let row = (table.end as usize - start) / rows;
+    let first_page = bytes.as_ptr().align_offset(PAGE);
+    let up = |at: usize| (at - first_page).next_multiple_of(PAGE) + first_page;
+    // between the rows that are read
+    let gaps = [(0, 5), (6, 70), (71, rows)];
+    let pages = gaps.map(|(first, end)| (up(start + first * row), up(start + end * row - PAGE + 1)));
+    assert!(pages.iter().all(|(start, end)| start < end), "{pages:?}");
+    protect(&bytes, &pages, libc::PROT_NONE);
+    let found = run();
+    protect(&bytes, &pages, libc::PROT_READ | libc::PROT_WRITE);
+    assert!(found == expected);
 }
