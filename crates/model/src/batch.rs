@@ -102,7 +102,7 @@ impl Batch {
         self.speculative = false;
     }
 
-    /// Marks the tokens as guesses, of which a part may be taken back: after the pass,
+    /// Marks the tokens as guesses, of which a part may be taken back: until the next pass,
     /// [`KvCache::truncate`](crate::KvCache::truncate) shortens its sequences to any number of them exactly. For that,
     /// recurrent layers keep the state after each row, of up to [`KvOptions::n_speculative`](crate::KvOptions::n_speculative)
     /// rows. False in a new and in a cleared batch.

@@ -57,10 +57,10 @@ impl Group {
         self.window.map_or(0, |window| next.saturating_sub((window as usize).saturating_sub(1)))
     }
 
-    /// Whether all positions are there that a row at position `next` sees.
+    /// Whether all pages are there that a row at position `next` sees or continues.
     pub(super) fn has_seen(&self, sequence: u32, next: usize) -> bool {
-        let first = self.seen_from(next);
-        first >= next || self.table(sequence).get(first / KV_PAGE).is_some_and(|page| *page != GONE)
+        let pages = self.seen_pages(next);
+        pages.is_empty() || self.table(sequence).get(pages.start).is_some_and(|page| *page != GONE)
     }
 
     /// Whether the last page is partly filled and shared: it has to be copied before it is written.
@@ -123,10 +123,9 @@ impl Group {
         to.extend_from_slice(from);
     }
 
-    /// Table entries of the pages that a row at position `next` sees before its own.
+    /// Table entries of the pages that a row at position `next` sees, or continues.
     pub(super) fn seen_pages(&self, next: usize) -> Range<usize> {
-        let (first, end) = (self.seen_from(next) / KV_PAGE, next.div_ceil(KV_PAGE));
-        if self.seen_from(next) == next { end..end } else { first..end }
+        self.seen_from(next) / KV_PAGE..next.div_ceil(KV_PAGE)
     }
 
     /// Shares the pages that the window sees before position `next`; the other entries of `pages` become [`GONE`]. A group that

@@ -22,6 +22,8 @@ mod pages;
 mod pool;
 mod snapshots;
 mod states;
+#[cfg(test)]
+mod tests;
 
 use happy_kernels::ops::KV_PAGE;
 
@@ -148,7 +150,8 @@ impl KvCache {
     /// moved on by more than [`KvOptions::rollback`], or the state of a recurrent layer. Then it goes to the nearest snapshot
     /// before `len`. Returns how many positions are left; the caller computes the others again.
     ///
-    /// Within the rows of the last speculative batch, and to any position of a model whose layers all see everything, it is exact.
+    /// Within the rows of the last pass, if that was a speculative batch, and to any position of a model whose layers all see
+    /// everything, it is exact.
     ///
     /// # Errors
     /// An unknown sequence, or one that is shorter.
@@ -254,8 +257,11 @@ impl KvCache {
         self.reserve_snapshots(batch);
         let lens = &self.lens;
         let len = |sequence: u32| lens.get(sequence as usize).copied().unwrap_or(0);
-        self.states.prepare(batch, len, self.snapshots.pending());
-        Ok(())
+        if self.states.prepare(batch, len, self.snapshots.pending()) {
+            return Ok(());
+        }
+        self.roll_back(batch);
+        Err(KvError::Full { needed: 1, free: 0, total: self.states.pool.n(), page: KV_PAGE })
     }
 
     /// Makes room for the snapshots that the pass takes by itself; of many positions, the last ones.

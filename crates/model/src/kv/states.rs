@@ -48,7 +48,7 @@ impl<'a> StateRun<'a> {
     }
 }
 
-/// The state of a sequence in the middle of its last speculative batch.
+/// The state of a sequence in the middle of a speculative batch.
 struct Row {
     sequence: u32,
     position: usize,
@@ -62,7 +62,7 @@ pub(super) struct States {
     current: Vec<Option<u32>>,
     /// The runs of the pass that is prepared, those of a sequence in ascending positions.
     runs: Vec<Run>,
-    /// States before and between the rows of speculative batches that were committed last.
+    /// States before and between the rows of the last pass, if that was speculative.
     rows: Vec<Row>,
 }
 
@@ -111,12 +111,12 @@ impl States {
         self.restore(to, self.current(from));
     }
 
-    /// The state of a sequence after `position` positions, if that is in its last speculative batch.
+    /// The state of a sequence after `position` positions, if that is in the last pass, a speculative one.
     pub(super) fn row(&self, sequence: u32, position: usize) -> Option<u32> {
         self.rows.iter().find(|r| r.sequence == sequence && r.position == position).map(|r| r.state)
     }
 
-    /// Drops the states of a sequence's last speculative batch.
+    /// Drops the states of a sequence's rows in the last pass.
     pub(super) fn drop_rows(&mut self, sequence: u32) {
         let Self { rows, pool, .. } = self;
         rows.retain(|row| {
@@ -127,14 +127,20 @@ impl States {
         });
     }
 
-    /// Takes states for the batch to write: one for each sequence, and for each snapshot or speculative row on the way.
-    pub(super) fn prepare(&mut self, batch: &Batch, len: impl Fn(u32) -> usize, snapshots: &[Pending]) {
+    /// Takes states for the batch to write: one for each sequence, and for each snapshot or speculative row on the way;
+    /// false if there are too few, which the plan rules out.
+    pub(super) fn prepare(
+        &mut self,
+        batch: &Batch,
+        len: impl Fn(u32) -> usize,
+        snapshots: &[Pending],
+    ) -> bool {
         self.runs.clear();
         if self.current.is_empty() {
-            return;
+            return true;
         }
-        for (sequence, _) in batch.groups() {
-            self.drop_rows(sequence);
+        while let Some(row) = self.rows.pop() {
+            self.pool.release(row.state);
         }
         for (sequence, rows) in batch.groups() {
             let (first, mut start, mut before) = (len(sequence), rows.start, self.current(sequence));
@@ -144,11 +150,12 @@ impl States {
                 if row + 1 < rows.end && !batch.is_speculative() && !snapshots.iter().any(wanted) {
                     continue;
                 }
-                let Some(after) = self.pool.take() else { continue };
+                let Some(after) = self.pool.take() else { return false };
                 self.runs.push(Run { sequence, rows: start..row + 1, end, before, after });
                 (start, before) = (row + 1, Some(after));
             }
         }
+        true
     }
 
     /// What the pass wrote after `position` positions of a sequence, shared.
