@@ -14,7 +14,7 @@ fn bench(c: &mut Criterion) {
     let pool = Pool::new(1).expect("the calling thread");
     let cx = Ctx::new(&pool, &kernels);
     let spec =
-        AttnSpec { n_heads: N_HEADS, scale: 0.125, soft_cap: None, window: None, sinks: None, causal: true };
+        AttnSpec { n_heads: N_HEADS, scale: 0.125, soft_cap: None, window: None, bias: None, sinks: None };
     let mut group = c.benchmark_group("attention");
     for (rows, past) in [(1usize, 64usize), (1, 512), (1, 4096), (256, 0), (256, 4096)] {
         let context = past + rows;
@@ -34,8 +34,7 @@ fn bench(c: &mut Criterion) {
         };
         let plan = AttnPlan::new(1, rows, context).layer(N_HEADS, N_KV_HEADS, HEAD_DIM, HEAD_DIM);
         let mut scratch = AttnScratch::new(&plan).expect("memory");
-        let positions: Vec<AttnRow> =
-            (past..context).map(|p| AttnRow { position: p as u32, sequence: 0 }).collect();
+        let positions: Vec<AttnRow> = (past..context).map(|p| AttnRow::causal(p as u32, 0)).collect();
         let width = N_HEADS * HEAD_DIM;
         let (q, mut out) = (vec![0.01; rows * width], vec![0.0; rows * width]);
         group.throughput(Throughput::Elements((context * PAGE / KV_PAGE) as u64));

@@ -15,6 +15,8 @@ mod architectures;
 #[cfg(feature = "text")]
 mod chat_templates;
 mod data;
+#[cfg(feature = "compute")]
+mod embeddings;
 #[cfg(feature = "files")]
 mod gguf;
 #[cfg(feature = "text")]
@@ -60,6 +62,8 @@ const READERS: &[(&str, Run)] = &[
     ("tokenizer", tokenizer::run),
     #[cfg(feature = "compute")]
     ("architectures", architectures::run),
+    #[cfg(feature = "compute")]
+    ("embeddings", embeddings::run),
     #[cfg(feature = "compute")]
     ("reference-logits", reference_logits::run),
 ];

@@ -45,6 +45,16 @@ pub(crate) fn block(architecture: &str) -> Option<&'static str> {
     MISSING.iter().find(|(name, _)| *name == architecture).map(|(_, block)| *block)
 }
 
+/// Recipes of `embeddings` that are refused although their architecture loads, each with what is missing.
+const EMBEDDINGS: &[(&str, &str)] =
+    &[("lfm2-colbert", "centered convolution"), ("lfm2-embedding", "centered convolution")];
+
+/// The block that an embedding model lacks.
+pub(crate) fn embedding(recipe: &str, architecture: &str) -> Option<&'static str> {
+    let own = EMBEDDINGS.iter().find(|(name, _)| *name == recipe).map(|(_, block)| *block);
+    own.or_else(|| block(architecture))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,13 +20,39 @@ pub(crate) struct Recipe {
     pub(crate) name: String,
     pub(crate) architecture: String,
     seed: u64,
+    #[serde(default)]
     pub(crate) n_vocab: usize,
     metadata: Vec<(String, String, Json)>,
     tensors: Vec<Tensor>,
     pub(crate) tokens: Vec<u32>,
     /// The positions that have logits, ascending; all of them if it is absent.
     positions: Option<Vec<usize>>,
+    #[serde(default)]
     logits_f32le_base64: String,
+    /// What embedding models give.
+    #[serde(default)]
+    pub(crate) outputs: Vec<Vectors>,
+}
+
+/// What a text's tokens become by one pooling.
+#[derive(Deserialize)]
+pub(crate) struct Vectors {
+    pub(crate) pooling: String,
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+    embedding_f32le_base64: String,
+}
+
+impl Vectors {
+    /// All values, row by row.
+    pub(crate) fn values(&self) -> Result<Vec<f32>, String> {
+        let bytes = happy_testkit::base64(&self.embedding_f32le_base64).ok_or("bad base64 in the recipe")?;
+        let expected = self.rows * self.width;
+        if bytes.len() != 4 * expected {
+            return Err(format!("{} bytes of values, expected {expected} values", bytes.len()));
+        }
+        Ok(data::f32_values(&bytes))
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,6 +153,7 @@ fn owned(ty: &str, value: &Json) -> Option<OwnedValue> {
         "array:uint32" => list(value, |v| u32::try_from(v.as_u64()?).ok())?.into(),
         "array:int32" => list(value, |v| i32::try_from(v.as_i64()?).ok())?.into(),
         "array:uint64" => list(value, Json::as_u64)?.into(),
+        "array:string" => list(value, |v| Some(v.as_str()?.to_owned()))?.into(),
         "array:bool" => list(value, Json::as_bool)?.into(),
         "array:float32" => list(value, |v| Some(v.as_f64()? as f32))?.into(),
         _ => return None,

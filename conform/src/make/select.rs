@@ -22,6 +22,10 @@ pub(super) const CORPORA: &[(&str, &str, &str, Select)] = &[
         "templates: Apache-2.0 or MIT, see make/licences.rs; cases of llama.cpp (MIT); conversations generated",
         chat_templates,
     ),
+    ("embeddings", "everything", "generated", |files, selection| {
+        let json = files.list("")?.into_iter().filter(|path| path.ends_with(".json"));
+        whole(files, selection, &json.collect::<Vec<_>>(), &[])
+    }),
     ("gguf", "everything that is read", "generated; names of files: facts", |files, selection| {
         whole(files, selection, &["cases.jsonl.gz", "naming.json"], &["files"])
     }),

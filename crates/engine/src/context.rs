@@ -21,7 +21,7 @@ pub struct Context {
 impl Context {
     pub(crate) fn new(engine: Engine, pool: Pool) -> Result<Self, EngineError> {
         let plan = *engine.plan();
-        let (run, kv) = plan.options(&engine.0.options);
+        let (run, kv) = plan.options(&engine.0.options, engine.model().spec());
         let kv = KvCache::new(engine.model().spec(), kv)?;
         let scratch = engine.model().scratch(&run)?;
         let mut histories = Vec::new();

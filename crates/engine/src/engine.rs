@@ -175,7 +175,8 @@ impl Prepared {
         let threads = options.threads.unwrap_or_else(default_threads).min(Pool::MAX_THREADS);
         let kernels = options.isa.map_or_else(Kernels::detect, Kernels::with_isa)?;
         let header = opened.files.view();
-        let loader = Loader::new(&kernels).architectures(options.architectures.0);
+        let loader =
+            Loader::new(&kernels).architectures(options.architectures.0).embeddings(options.embeddings);
         let outline =
             loader.outline(&header).map_err(|error| EngineError::Load { path: name.to_owned(), error })?;
         vocabulary::check_size(header.metadata(), outline.spec().n_vocab, name)?;
@@ -193,7 +194,8 @@ impl Prepared {
         tick: &mut Tick<'_>,
     ) -> Result<Engine, EngineError> {
         let Self { kernels, plan } = self;
-        let loader = Loader::new(&kernels).architectures(options.architectures.0);
+        let loader =
+            Loader::new(&kernels).architectures(options.architectures.0).embeddings(options.embeddings);
         let failed = |error| EngineError::Load { path: path.clone(), error };
         let model = loader.load_set(&files).map_err(failed)?;
         // Reading a tokenizer takes longer than looking at the tensors.

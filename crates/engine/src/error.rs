@@ -136,6 +136,46 @@ pub enum EngineError {
         /// What is left, and what bounds it.
         left: Budget,
     },
+    /// Nothing says how the hidden states of a text become one vector.
+    #[error(
+        "neither the file (key `{{architecture}}.pooling_type`) nor the options say how to pool: choose none, mean, cls, last or rank"
+    )]
+    NoPooling,
+    /// The engine was loaded to generate text.
+    #[error(
+        "the model was loaded to generate text, not for embeddings: load it with `LoadOptions::embeddings`"
+    )]
+    NotForEmbeddings,
+    /// More values of a vector were asked for than it has.
+    #[error("{found} dimensions of an embedding, expected 1 to {width}")]
+    Dimensions {
+        /// Asked for.
+        found: usize,
+        /// Values of a vector.
+        width: usize,
+    },
+    /// Documents were to be ranked by vectors.
+    #[error("the embedder does not pool by `rank`: it gives vectors, and cannot rank")]
+    NotRanking,
+    /// A text became no tokens.
+    #[error("text {index} has no tokens: at least one is needed")]
+    EmptyText {
+        /// Its place in what was given, from 0.
+        index: usize,
+    },
+    /// A text has more tokens than the context.
+    #[error(
+        "text {index} has {tokens} tokens, the context holds {most}: truncate it, or load with a larger context if the model \
+         was made for it"
+    )]
+    TextTooLong {
+        /// Its place in what was given, from 0.
+        index: usize,
+        /// Its tokens.
+        tokens: usize,
+        /// The most tokens of a text.
+        most: usize,
+    },
     /// There is nothing to compute.
     #[error("the prompt is empty: at least one token is needed")]
     EmptyPrompt,

@@ -5,6 +5,7 @@
 //! Plan      the memory that running it takes, known before any of it is allocated
 //! Context   KV cache, scratch and threads: prefill, decode, truncate, fork; several sequences
 //! Generation  an iterator of events: text in pieces, and why it ended
+//! Embedder  texts to vectors, documents to ranks
 //! Form      a grammar or a JSON schema that the generated text must match
 //! Conversation  messages and tools; an answer is a generation with its reply taken apart
 //! ```
@@ -17,6 +18,7 @@ mod constraint;
 mod context;
 mod conversation;
 mod decode_loop;
+mod embedder;
 mod engine;
 mod error;
 mod event;
@@ -51,6 +53,7 @@ pub use cancel::Cancel;
 pub use constraint::compile_reply;
 pub use context::Context;
 pub use conversation::{Conversation, ConversationOptions, template_input};
+pub use embedder::{EmbedOptions, Embedder, Embedding, Rank, TooLong};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use event::Event;

@@ -18,6 +18,8 @@ const TOKENIZER: &str = "tokenizer.ggml.model";
 const TEMPLATE: &str = "tokenizer.chat_template";
 /// The template for conversations with tools.
 const TOOL_USE: &str = "tool_use";
+/// The template for ranking, which is not a chat template.
+const RERANK: &str = "rerank";
 /// The template for everything that has none of its own.
 const DEFAULT: &str = "default";
 
@@ -108,6 +110,15 @@ impl ModelFile {
             Some(source) => ChatTemplate::new(source).map(Some),
             None => self.chat_template(),
         }
+    }
+
+    /// The template that puts a query and a document together for ranking, with the places `{query}` and `{document}`; `None` if
+    /// the file has none.
+    ///
+    /// # Errors
+    /// If it is not a text.
+    pub fn rerank_template(&self) -> Result<Option<&str>, TemplateError> {
+        self.source(Some(RERANK))
     }
 
     /// The chat template with a name; `None` if none has it.

@@ -35,6 +35,10 @@ pub struct LoadOptions {
     /// Map the file. Without it the file is read into anonymous memory: for files that others may write to. A file that the
     /// system cannot map is read, too ([`Plan::weights_copied`](crate::Plan::weights_copied) tells).
     pub mmap: bool,
+    /// Plan for [`Engine::embedder`](crate::Engine::embedder) instead of generation: a text runs in one pass, so `batch` is at
+    /// least a context; a pass holds up to `sequences` texts; keys and values are f32 and take the place of one layer; there are
+    /// no logits. Models that see texts as a whole (encoders) are always planned so.
+    pub embeddings: bool,
     /// Architectures of your own, which are loaded like the built-in ones: see [`model::arch`](crate::model::arch).
     pub architectures: Architectures,
 }
@@ -46,6 +50,14 @@ impl LoadOptions {
     pub const DEFAULT_BATCH: usize = 256;
     /// Bytes for snapshots: a few of a model with windows of 512 positions, or one of a large recurrent state.
     pub const DEFAULT_SNAPSHOTS: usize = 32 << 20;
+
+    /// Texts of a pass of [`LoadOptions::embeddings`].
+    pub const TEXTS: usize = 32;
+
+    /// The options to embed or rank texts, up to [`LoadOptions::TEXTS`] in one pass.
+    pub fn embeddings() -> Self {
+        Self { embeddings: true, sequences: Self::TEXTS, ..Self::default() }
+    }
 
     /// Checks what can be checked without a model, as [`Engine::open`](crate::Engine::open) does first.
     ///
@@ -82,6 +94,7 @@ impl Default for LoadOptions {
             snapshot_bytes: Self::DEFAULT_SNAPSHOTS,
             memory_budget: None,
             mmap: true,
+            embeddings: false,
             architectures: Architectures::default(),
         }
     }

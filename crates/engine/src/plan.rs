@@ -5,7 +5,7 @@ use crate::{LoadOptions, vocabulary};
 use core::fmt;
 use happy_gguf::GgufSet;
 use happy_kernels::ops::attention::KV_PAGE;
-use happy_model::{KvOptions, Outline, RunOptions};
+use happy_model::{KvOptions, KvType, ModelSpec, Outline, RunOptions};
 use happy_tokenizer::{TokenId, Tokenizer};
 
 /// Bytes that running a model takes.
@@ -80,7 +80,15 @@ impl Plan {
     }
 
     /// The sizes as the model takes them.
-    pub(crate) fn options(&self, load: &LoadOptions) -> (RunOptions, KvOptions) {
+    pub(crate) fn options(&self, load: &LoadOptions, spec: &ModelSpec) -> (RunOptions, KvOptions) {
+        if spec.whole_texts {
+            let (n_batch, n_ctx) = (self.batch, self.context);
+            let run = RunOptions { n_batch, n_outputs: n_batch, n_ctx, threads: self.threads };
+            let kv = KvOptions::new(KvType::F32, self.sequences, n_ctx).with_batch(n_batch);
+            // Each text rounds up to a page.
+            let n_pages = kv.n_pages.min((n_batch / KV_PAGE).saturating_add(self.sequences));
+            return (run, KvOptions { n_pages, ..kv });
+        }
         let n_outputs = load.outputs.unwrap_or(self.sequences).max(1);
         let run = RunOptions { n_batch: self.batch, n_outputs, n_ctx: self.context, threads: self.threads };
         let kv = KvOptions::new(load.kv, self.sequences, self.context).with_batch(self.batch);
@@ -123,8 +131,9 @@ impl Plan {
         };
         let at = |context: usize| {
             let positions = context.saturating_mul(load.sequences);
-            let mut plan = Plan { context, batch: load.batch.min(positions), ..fixed };
-            let (run, kv) = plan.options(load);
+            let least = if outline.spec().whole_texts { context } else { 0 };
+            let mut plan = Plan { context, batch: load.batch.max(least).min(positions), ..fixed };
+            let (run, kv) = plan.options(load, outline.spec());
             let memory = outline.plan(&kv, &run);
             (plan.state_bytes, plan.snapshot_bytes) =
                 (memory.state_bytes as u64, memory.snapshot_bytes as u64);

@@ -182,13 +182,12 @@ fn attend(kernels: &Kernels, f16: bool) -> Result<Vec<f32>, CheckError> {
         head_dim_k: dim,
         head_dim_v: dim,
     };
-    let spec =
-        AttnSpec { n_heads: heads, scale: 0.2, soft_cap: None, window: None, sinks: None, causal: true };
+    let spec = AttnSpec { n_heads: heads, scale: 0.2, soft_cap: None, window: None, bias: None, sinks: None };
     let plan = AttnPlan::new(1, rows, context).layer(heads, kv_heads, dim, dim);
     let mut scratch = AttnScratch::new(&plan)?;
     let pool = Pool::new(1).map_err(|_| CheckError::Memory)?;
     let cx = Ctx::new(&pool, kernels);
-    let positions = list(rows, (past..context).map(|p| AttnRow { position: p as u32, sequence: 0 }))?;
+    let positions = list(rows, (past..context).map(|p| AttnRow::causal(p as u32, 0)))?;
     let q = list(rows * heads * dim, numbers(rows * heads * dim))?;
     let mut out = list(q.len(), std::iter::repeat(0.0))?;
     let result = MatMut::new(&mut out, rows, heads * dim);

@@ -4,7 +4,9 @@
 mod common;
 
 use common::{Rng, accelerated, bits, required_is_there};
-use happy_kernels::ops::{AttnPlan, AttnRow, AttnScratch, AttnSpec, KV_PAGE, KvData, KvLayer, attention};
+use happy_kernels::ops::{
+    AttnPlan, AttnRow, AttnScratch, AttnSpec, KV_PAGE, KvData, KvLayer, PositionBias, Window, attention,
+};
 use happy_kernels::{Ctx, Kernels, Mat, MatMut, Pool};
 
 #[derive(Clone, Copy)]
@@ -21,7 +23,19 @@ struct Case {
     soft_cap: Option<f32>,
     sinks: bool,
     causal: bool,
+    bias: Bias,
 }
+
+/// The distance's part of the scores.
+#[derive(Clone, Copy, PartialEq)]
+enum Bias {
+    None,
+    Slopes,
+    /// Values of their own for distances up to 20.
+    ByDistance,
+}
+
+const MOST: usize = 20;
 
 const PLAIN: Case = Case {
     name: "plain",
@@ -35,9 +49,10 @@ const PLAIN: Case = Case {
     soft_cap: None,
     sinks: false,
     causal: true,
+    bias: Bias::None,
 };
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 24] = [
     PLAIN,
     Case { name: "one row, no past", rows: 1, ..PLAIN },
     Case { name: "one row, past ends a tile", past: 63, rows: 1, ..PLAIN },
@@ -70,6 +85,28 @@ const CASES: [Case; 16] = [
         ..PLAIN
     },
     Case { name: "not causal", past: 0, rows: 70, causal: false, ..PLAIN },
+    Case { name: "not causal, more than a chunk", past: 0, rows: 530, causal: false, ..PLAIN },
+    Case { name: "window of 8 around", past: 0, rows: 150, causal: false, window: Some(16), ..PLAIN },
+    Case { name: "window of 0 around", past: 0, rows: 70, causal: false, window: Some(1), ..PLAIN },
+    Case {
+        name: "window around, over chunks",
+        past: 0,
+        rows: 600,
+        causal: false,
+        window: Some(1000),
+        ..PLAIN
+    },
+    Case { name: "slopes", past: 500, rows: 66, bias: Bias::Slopes, ..PLAIN },
+    Case { name: "slopes, not causal", past: 0, rows: 129, causal: false, bias: Bias::Slopes, ..PLAIN },
+    Case {
+        name: "by distance, not causal",
+        past: 0,
+        rows: 129,
+        causal: false,
+        bias: Bias::ByDistance,
+        ..PLAIN
+    },
+    Case { name: "by distance", past: 70, rows: 3, bias: Bias::ByDistance, ..PLAIN },
 ];
 
 /// A cache with the sequence's pages in shuffled order, foreign numbers in everything else.
@@ -130,7 +167,11 @@ fn truth(case: &Case, cache: &Cache, q: &[f32], spec: &AttnSpec<'_>) -> Vec<f64>
     for r in 0..case.rows {
         let position = case.past + r;
         let end = if case.causal { position + 1 } else { case.past + case.rows };
-        let start = case.window.map_or(0, |w| (position + 1).saturating_sub(w as usize));
+        let (start, end) = match case.window.map(|w| w as usize) {
+            None => (0, end),
+            Some(w) if case.causal => ((position + 1).saturating_sub(w), end),
+            Some(w) => (position.saturating_sub(w / 2), end.min(position + w / 2 + 1)),
+        };
         for h in 0..case.n_heads {
             let kv_head = h / (case.n_heads / case.n_kv_heads);
             let q = &q[(r * case.n_heads + h) * case.dk..][..case.dk];
@@ -139,7 +180,17 @@ fn truth(case: &Case, cache: &Cache, q: &[f32], spec: &AttnSpec<'_>) -> Vec<f64>
                     let k = |c| cache.element(case, cache.k_offset, case.dk, kv_head, p, c);
                     let s: f64 = q.iter().enumerate().map(|(c, q)| f64::from(*q) * k(c)).sum();
                     let s = s * f64::from(spec.scale);
-                    spec.soft_cap.map_or(s, |cap| f64::from(cap) * libm::tanh(s / f64::from(cap)))
+                    let s = spec.soft_cap.map_or(s, |cap| f64::from(cap) * libm::tanh(s / f64::from(cap)));
+                    s + match spec.bias {
+                        None => 0.0,
+                        Some(PositionBias::Slopes(slopes)) => {
+                            f64::from(-slopes[h]) * p.abs_diff(position) as f64
+                        }
+                        Some(PositionBias::ByDistance { values, .. }) => {
+                            let at = (p + MOST).saturating_sub(position).min(2 * MOST);
+                            f64::from(values[h * (2 * MOST + 1) + at])
+                        }
+                    }
                 })
                 .collect();
             let sink = spec.sinks.map(|s| f64::from(s[h]));
@@ -161,17 +212,16 @@ fn run(
     case: &Case,
     cache: &Cache,
     q: &[f32],
-    sinks: &[f32],
+    numbers: &[f32],
     half: bool,
     cx: &Ctx<'_>,
     batch: usize,
 ) -> Vec<f32> {
-    let spec = spec(case, sinks);
+    let spec = spec(case, numbers);
     let plan = AttnPlan::new(cx.pool.threads(), batch, case.past + case.rows);
     let plan = plan.layer(case.n_heads, case.n_kv_heads, case.dk, case.dv);
     let mut scratch = AttnScratch::new(&plan).expect("memory");
-    let rows: Vec<AttnRow> =
-        (0..case.rows).map(|r| AttnRow { position: (case.past + r) as u32, sequence: 0 }).collect();
+    let rows: Vec<AttnRow> = (0..case.rows).map(|r| case.row(r, 0)).collect();
     let (q_cols, out_cols) = (case.n_heads * case.dk, case.n_heads * case.dv);
     let mut out = vec![f32::NAN; case.rows * out_cols];
     let q = Mat::new(q, case.rows, q_cols);
@@ -184,14 +234,29 @@ fn run(
     out
 }
 
-fn spec<'a>(case: &Case, sinks: &'a [f32]) -> AttnSpec<'a> {
+impl Case {
+    fn row(&self, row: usize, sequence: u32) -> AttnRow {
+        let causal = AttnRow::causal((self.past + row) as u32, sequence);
+        if self.causal { causal } else { AttnRow { end: (self.past + self.rows) as u32, ..causal } }
+    }
+}
+
+/// `numbers`: sinks, slopes and values by distance are taken from these.
+fn spec<'a>(case: &Case, numbers: &'a [f32]) -> AttnSpec<'a> {
     AttnSpec {
         n_heads: case.n_heads,
         scale: 1.0 / (case.dk as f32).sqrt(),
         soft_cap: case.soft_cap,
-        window: case.window,
-        sinks: case.sinks.then_some(sinks),
-        causal: case.causal,
+        window: case.window.map(|w| if case.causal { Window::Last(w) } else { Window::Around(w / 2) }),
+        bias: match case.bias {
+            Bias::None => None,
+            Bias::Slopes => Some(PositionBias::Slopes(&numbers[..case.n_heads])),
+            Bias::ByDistance => {
+                let values = &numbers[..case.n_heads * (2 * MOST + 1)];
+                Some(PositionBias::ByDistance { values, most: MOST as u32 })
+            }
+        },
+        sinks: case.sinks.then(|| &numbers[..case.n_heads]),
     }
 }
 
@@ -206,15 +271,16 @@ fn attention_is_right_and_keeps_its_bits() {
     for case in &CASES {
         let cache = Cache::new(case, &mut rng);
         let q: Vec<f32> = (0..case.rows * case.n_heads * case.dk).map(|_| rng.normal() * 2.0).collect();
-        let sinks: Vec<f32> = (0..case.n_heads).map(|_| rng.normal() + 1.0).collect();
-        let reference = run(case, &cache, &q, &sinks, false, &Ctx::new(&pools[0], &scalar), case.rows);
-        let truth = truth(case, &cache, &q, &spec(case, &sinks));
+        let numbers: Vec<f32> =
+            (0..case.n_heads * (2 * MOST + 1)).map(|_| (rng.normal() + 1.0).max(0.01)).collect();
+        let reference = run(case, &cache, &q, &numbers, false, &Ctx::new(&pools[0], &scalar), case.rows);
+        let truth = truth(case, &cache, &q, &spec(case, &numbers));
         let error = reference.iter().zip(&truth).fold(0.0f64, |worst, (y, t)| {
             let e = (f64::from(*y) - t).abs();
             if e.is_nan() { f64::INFINITY } else { worst.max(e) }
         });
         println!("{}: error {error:.2e}", case.name);
-        if error > 3e-6 {
+        if error > 4e-6 {
             failed.push(format!("{}: error {error:e}", case.name));
         }
         let mut check = |what: String, y: Vec<f32>| {
@@ -231,7 +297,7 @@ fn attention_is_right_and_keeps_its_bits() {
                 }
                 let cx = Ctx::new(&pools[pool], kernels);
                 let what = format!("{}, {} threads, batches of {batch}, f16 {half}", kernels.isa, pool + 1);
-                check(what, run(case, &cache, &q, &sinks, half, &cx, batch));
+                check(what, run(case, &cache, &q, &numbers, half, &cx, batch));
             }
         }
     }
@@ -259,7 +325,7 @@ fn sequences_in_one_batch_do_not_see_each_other() {
     let tables = [first.tables[0].clone(), second.tables[0].iter().map(|p| p + shift).collect()];
     let mut rows = Vec::new();
     for (case, sequence) in cases.iter().zip(0..) {
-        rows.extend((0..case.rows).map(|r| AttnRow { position: (case.past + r) as u32, sequence }));
+        rows.extend((0..case.rows).map(|r| case.row(r, sequence)));
     }
     let plan = AttnPlan::new(2, 45, 535).layer(PLAIN.n_heads, PLAIN.n_kv_heads, PLAIN.dk, PLAIN.dv);
     let mut scratch = AttnScratch::new(&plan).expect("memory");

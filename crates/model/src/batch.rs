@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::error::{BatchError, KvError};
 use crate::reserve::{NoMemory, reserved};
+use crate::spec::Pooling;
 
 /// What the caller wants of a token's row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +90,21 @@ impl Batch {
         for (i, token) in tokens.iter().enumerate() {
             let want = if i + 1 == tokens.len() { want } else { Want::Nothing };
             self.push(*token, first.saturating_add(i as u32), sequence, want)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the whole text of a sequence, of which a pooling reads these hidden states (see
+    /// [`Model::pooling_reads`](crate::Model::pooling_reads)).
+    ///
+    /// # Errors
+    /// A batch that has too little room; nothing is added then.
+    pub fn push_text(&mut self, tokens: &[u32], sequence: u32, reads: Pooling) -> Result<(), BatchError> {
+        if tokens.len() > self.capacity - self.tokens.len() {
+            return Err(BatchError::Full { capacity: self.capacity });
+        }
+        for (i, token) in tokens.iter().enumerate() {
+            self.push(*token, i as u32, sequence, reads.want(i, tokens.len()))?;
         }
         Ok(())
     }

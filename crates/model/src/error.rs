@@ -260,6 +260,34 @@ pub enum BatchError {
         /// Position given.
         found: u32,
     },
+    /// A position that a model of learned positions has no row for.
+    #[error("token {index} of the batch is at position {position}, the model has learned positions 0 to {}", .n - 1)]
+    NotLearned {
+        /// Index in the batch.
+        index: usize,
+        /// Its position.
+        position: u32,
+        /// Positions of the model.
+        n: u32,
+    },
+    /// Logits of a model that has no output matrix.
+    #[error(
+        "token {index} of the batch wants logits, the model has no output matrix: it gives hidden states only"
+    )]
+    NoLogits {
+        /// Index in the batch.
+        index: usize,
+    },
+    /// A row that does not want what the pooling reads.
+    #[error(
+        "token {index} of the batch does not want what pooling `{pooling}` reads: fill the batch by `push_text`"
+    )]
+    Pooling {
+        /// Index in the batch.
+        index: usize,
+        /// The pooling.
+        pooling: &'static str,
+    },
     /// The tokens of a sequence are not next to each other.
     #[error(
         "token {index} of the batch returns to sequence {sequence}: tokens of a sequence must be next to each other"
@@ -375,6 +403,12 @@ pub enum ForwardError {
     NonFinite {
         /// Layer, from 0.
         layer: usize,
+    },
+    /// Ranks of a model without a classifier.
+    #[error("the {architecture} model has no classifier (tensors `cls.*`): it cannot rank")]
+    NoClassifier {
+        /// Its architecture.
+        architecture: &'static str,
     },
     /// The cancel flag was set.
     #[error("cancelled")]

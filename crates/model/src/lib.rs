@@ -13,8 +13,10 @@
 pub mod arch;
 mod batch;
 mod buffers;
+mod embed;
 mod error;
 mod forward;
+mod head;
 mod hook;
 mod kv;
 mod load;
@@ -31,6 +33,7 @@ pub mod spec;
 mod weights;
 
 pub use batch::{Batch, Want};
+pub use embed::Embeddings;
 pub use error::{BatchError, ForwardError, KvError, LoadError, LoadErrorKind};
 pub use happy_kernels::ops::KV_PAGE;
 pub use hook::{LayerHook, NoHook};
@@ -42,4 +45,4 @@ pub use output::Output;
 pub use plan::{MemoryPlan, kv_bytes, kv_page_bytes, snapshot_bytes, state_bytes};
 pub use scratch::Scratch;
 pub use scratch_sizes::RunOptions;
-pub use spec::ModelSpec;
+pub use spec::{ModelSpec, Pooling};

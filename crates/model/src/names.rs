@@ -3,7 +3,7 @@
 use happy_gguf::GgmlType;
 use happy_tensor::DType;
 
-use crate::spec::ModelSpec;
+use crate::spec::{ModelSpec, OutputKind};
 
 /// The key of a file's architecture.
 pub(crate) const ARCHITECTURE: &str = "general.architecture";
@@ -25,6 +25,18 @@ pub(crate) const ALTUP_UNEMBD: &str = "altup_unembd_proj.weight";
 pub(crate) const OUTPUT_BIAS: &str = "output.bias";
 /// The norm before the output matrix, without `.weight`.
 pub(crate) const OUTPUT_NORM: &str = "output_norm";
+/// What is added to the token embedding for each position.
+pub(crate) const POSITION_EMBD: &str = "position_embd.weight";
+/// What is added to the token embedding for each type of token.
+pub(crate) const TOKEN_TYPES: &str = "token_types.weight";
+/// The norm of the embedding, without `.weight`.
+pub(crate) const TOKEN_EMBD_NORM: &str = "token_embd_norm";
+/// The classifier's hidden matrix.
+pub(crate) const CLS: &str = "cls";
+/// The norm of what it gives, without `.weight`.
+pub(crate) const CLS_NORM: &str = "cls.norm";
+/// The classifier's last matrix.
+pub(crate) const CLS_OUTPUT: &str = "cls.output";
 /// Divisors of the rotary frequencies.
 pub(crate) const ROPE_FREQS: &str = "rope_freqs.weight";
 /// The same for contexts beyond the original one.
@@ -36,6 +48,14 @@ pub(crate) const ROPE_SHORT: &str = "rope_factors_short.weight";
 pub(crate) const ATTN_NORM: &str = "attn_norm";
 /// Before the attention, where the feed-forward block reads [`ATTN_NORM`] (Falcon 40B).
 pub(crate) const ATTN_NORM_2: &str = "attn_norm_2";
+/// The attention's last matrix.
+pub(crate) const ATTN_OUTPUT: &str = "attn_output";
+/// A layer's values by distance (T5).
+pub(crate) const ATTN_REL_B: &str = "attn_rel_b";
+/// Of the residual stream after the attention (BERT).
+pub(crate) const ATTN_SUM_NORM: &str = "attn_output_norm";
+/// Of the residual stream after the feed-forward block (BERT).
+pub(crate) const FFN_SUM_NORM: &str = "layer_output_norm";
 /// After the attention.
 pub(crate) const ATTN_POST_NORM: &str = "post_attention_norm";
 /// Before the feed-forward block.
@@ -92,9 +112,15 @@ pub(crate) enum Role {
 }
 
 /// The layer of a tensor and the rest of its name, or no layer and its name.
-fn layer_and_part(name: &str) -> (Option<usize>, &str) {
-    let rest = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
+fn layer_and_part<'n>(name: &'n str, prefix: &str) -> (Option<usize>, &'n str) {
+    let blocks = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix("blk."));
+    let rest = blocks.and_then(|rest| rest.split_once('.'));
     rest.map_or((None, name), |(layer, part)| (layer.parse().ok(), part))
+}
+
+/// Whether a tensor belongs to the head.
+fn in_head(name: &str) -> bool {
+    name.starts_with("cls.") || name.starts_with("dense_")
 }
 
 /// Whether a part, without `.weight`, is a norm.
@@ -108,14 +134,17 @@ pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
     if !matters(name, spec) {
         return Role::Unused;
     }
-    if [TOKEN_EMBD, PER_LAYER_EMBD].contains(&name) {
+    if [TOKEN_EMBD, POSITION_EMBD, PER_LAYER_EMBD].contains(&name) {
         return Role::Table;
     }
-    let (layer, part) = layer_and_part(name);
+    let (layer, part) = layer_and_part(name, spec.prefix);
     let vector = part.ends_with(".bias")
         || part.ends_with(".scale")
         || part.strip_suffix(".weight").is_some_and(is_norm)
         || part.ends_with("_norm")
+        || name == TOKEN_TYPES
+        || part.strip_suffix(".weight") == Some(CLS_NORM)
+        || part.starts_with(ATTN_REL_B)
         || VECTORS.iter().any(|p| part.starts_with(p))
         || ["ssm_a", "ssm_d"].contains(&part);
     if vector {
@@ -131,20 +160,22 @@ pub(crate) fn matters(name: &str, spec: &ModelSpec) -> bool {
         return false;
     }
     let n_layers = spec.layers.len();
-    if let Some(rest) = name.strip_prefix("blk.") {
+    if let Some(rest) = name.strip_prefix(spec.prefix).and_then(|rest| rest.strip_prefix("blk.")) {
         let (layer, part) = rest.split_once('.').unwrap_or((rest, ""));
         // old converters stored the rotary angles, and scales of activations are no part of the computation
         let derived = part.starts_with("attn_rot_embd") || part.ends_with(".input_scale");
         return layer.parse::<usize>().is_ok_and(|l| l < n_layers) && !derived;
     }
-    ["output", "token_embd", "token_types", "position_embd", "rope_", "per_layer_", "altup_"]
+    let output = name.starts_with("output.") && spec.output == OutputKind::None;
+    ["enc.", "output", "token_embd", "token_types", "position_embd", "rope_", "per_layer_", "altup_"]
         .iter()
-        .any(|p| name.starts_with(p))
+        .any(|p| name.starts_with(p) && !output)
+        || in_head(name)
 }
 
 /// Whether the specification names this tensor as one that its computation skips.
 fn inert(name: &str, spec: &ModelSpec) -> bool {
-    let (layer, part) = layer_and_part(name);
+    let (layer, part) = layer_and_part(name, spec.prefix);
     let list = match layer {
         Some(layer) => spec.layers.get(layer).map_or(&[][..], |l| l.inert),
         None => spec.inert,

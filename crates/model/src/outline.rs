@@ -8,6 +8,7 @@ use happy_kernels::ops::RopeTable;
 use crate::arch::{self, Architecture};
 use crate::error::LoadError;
 use crate::kv::{KvOptions, LayerLayout};
+use crate::load::encoder::position_bias_values;
 use crate::names::{self, Role, dtype, most_reads};
 use crate::plan::MemoryPlan;
 use crate::scratch_sizes::{Matrices, RunOptions};
@@ -46,7 +47,7 @@ impl Outline {
     /// An architecture or feature that is not implemented (the message contains `unsupported`), or metadata that is
     /// missing or wrong. Tensors are checked by [`Model::load`](crate::Model::load).
     pub fn read(gguf: &GgufSet<'_>, kernels: &Kernels) -> Result<Self, LoadError> {
-        Self::new(gguf, kernels, &[])
+        Self::new(gguf, kernels, &[], false)
     }
 
     /// The same, with architectures of the caller's own.
@@ -54,12 +55,16 @@ impl Outline {
         gguf: &GgufSet<'_>,
         kernels: &Kernels,
         own: &[&dyn Architecture],
+        embeddings: bool,
     ) -> Result<Self, LoadError> {
         let order = gguf.first().byte_order();
         if order != ByteOrder::Little {
             return Err(LoadError::ByteOrder { found: order });
         }
-        let spec = arch::read_spec(gguf, own)?;
+        let mut spec = arch::read_spec(gguf, own)?;
+        if embeddings {
+            (spec.whole_texts, spec.output) = (true, OutputKind::None);
+        }
         let matrices = matrices(gguf, &spec, kernels);
         let table_bytes = table_bytes(gguf, &spec);
         Ok(Outline { spec, matrices, table_bytes })
@@ -86,11 +91,15 @@ impl Outline {
 fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices {
     let mut m = Matrices::default();
     let own_output = spec.output != OutputKind::Tied && gguf.tensor(names::OUTPUT).is_some();
-    let output = if own_output { names::OUTPUT } else { names::TOKEN_EMBD };
+    let output = match spec.output {
+        OutputKind::None => None,
+        _ if own_output => Some(names::OUTPUT),
+        _ => Some(names::TOKEN_EMBD),
+    };
     for (_, info) in gguf.tensors() {
         let (layer, expert) = match names::role(info.name, spec) {
             Role::Matrix { layer, expert } => (layer, expert),
-            Role::Table if info.name == output => (None, false),
+            Role::Table if Some(info.name) == output => (None, false),
             Role::Table | Role::Vector | Role::Unused => continue,
         };
         let n_in = info.dims.first().and_then(|n| usize::try_from(*n).ok()).unwrap_or(0);
@@ -134,7 +143,8 @@ fn table_bytes(gguf: &GgufSet<'_>, spec: &ModelSpec) -> u64 {
         of(spec.ropes.len().max(4), 2 * (size_of::<RopeParams>() + size_of::<Rope>())),
         spec.ropes.iter().map(rope).fold(0, u64::saturating_add),
     ]);
-    let (mut vectors, mut largest, mut unused) = (0u64, 0u64, 0u64);
+    let (mut vectors, mut largest, mut unused) =
+        (of(position_bias_values(spec), size_of::<f32>()), 0u64, 0u64);
     for (_, info) in gguf.tensors() {
         match names::role(info.name, spec) {
             Role::Vector => {

@@ -90,5 +90,9 @@ pub(crate) fn bytes_per_token(weights: &Weights) -> usize {
     let layers: usize = weights.layers.iter().map(layer).sum();
     let per_layer = weights.per_layer.as_ref().map_or(0, |p| p.proj.weight_bytes() + p.table.row_bytes);
     let altup = weights.altup.as_ref().map_or(0, |a| a.proj.weight_bytes() + a.unembd.weight_bytes());
-    layers + weights.output.weight_bytes() + weights.embedding.row_bytes + per_layer + altup
+    layers
+        + weights.output.as_ref().map_or(0, Linear::weight_bytes)
+        + weights.embedding.row_bytes
+        + per_layer
+        + altup
 }

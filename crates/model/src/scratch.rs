@@ -174,7 +174,10 @@ pub struct Scratch {
     /// Cosines and sines, `[rope][rows][n_rot]`.
     pub(crate) cos_sin: Buf,
     pub(crate) logits: Buf,
+    /// Hidden states, `[outputs][n_embd]`; then, in the same place, what their pooling gives.
     pub(crate) hidden: Buf,
+    /// What the head's matrices give, in turns.
+    pub(crate) head: [Buf; 2],
     pub(crate) acts: ActBuf,
     pub(crate) panels: Panels,
     pub(crate) attention: AttnScratch,
@@ -237,6 +240,7 @@ impl Scratch {
             cos_sin: floats(memory, rows(s.cos_sin))?,
             logits: floats(memory, outputs(s.n_vocab))?,
             hidden: floats(memory, outputs(s.n_embd))?,
+            head: [floats(memory, outputs(s.head))?, floats(memory, outputs(s.head))?],
             acts: acts(memory, s.rows, s.max_k, s.kinds)?,
             panels: memory.part(Panels::bytes(s.threads, s.rows, s.panel_bytes), || {
                 Panels::new(s.threads, s.rows, s.panel_bytes)

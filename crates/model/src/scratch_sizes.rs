@@ -5,7 +5,8 @@ use happy_kernels::linear::ActKinds;
 use happy_kernels::ops::AttnPlan;
 
 use crate::spec::{
-    AttentionSpec, DenseSpec, FfnKind, FfnSpec, LatentForm, LatentSpec, LayerSpec, ModelSpec, RecurrentWidths,
+    AttentionSpec, DenseSpec, FfnKind, FfnSpec, LatentForm, LatentSpec, LayerSpec, ModelSpec, OutputKind,
+    RecurrentWidths,
 };
 
 /// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
@@ -68,7 +69,10 @@ pub(crate) struct ScratchSizes {
     pub(crate) outputs: usize,
     pub(crate) threads: usize,
     pub(crate) n_embd: usize,
+    /// Logits of a row; 0 in models that have none.
     pub(crate) n_vocab: usize,
+    /// The head's widest row.
+    pub(crate) head: usize,
     pub(crate) io: usize,
     pub(crate) attn_input: usize,
     pub(crate) inner: usize,
@@ -108,14 +112,16 @@ impl ScratchSizes {
         let n_streams = spec.altup.map_or(0, |a| a.n_streams);
         let rank = spec.layers.iter().filter_map(|l| l.laurel).map(|l| l.rank).max();
         let norm_row = spec.layers.iter().map(|l| norm_row(l, spec.n_embd)).max().unwrap_or(0);
-        let norm_row = norm_row.max(per_layer).max(n_streams.saturating_mul(spec.n_embd));
+        let norm_row =
+            norm_row.max(embedding_row(spec)).max(per_layer).max(n_streams.saturating_mul(spec.n_embd));
         ScratchSizes {
             model,
             rows: options.n_batch,
             outputs: options.n_outputs,
             threads: options.threads,
             n_embd: spec.n_embd,
-            n_vocab: spec.n_vocab,
+            n_vocab: if spec.output == OutputKind::None { 0 } else { spec.n_vocab },
+            head: spec.head.widest(),
             io: spec.n_embd.max(most(&|a| a.out_dim().max(a.result_dim()))).max(latent(latent_io)),
             attn_input: if matrices.parallel { spec.n_embd } else { 0 },
             inner: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd).max(width).max(rank.unwrap_or(0)),
@@ -155,6 +161,11 @@ fn sparse(ffn: &FfnSpec) -> usize {
         FfnKind::Dense(DenseSpec { n_ff, sparsity: Some(_), .. }) => *n_ff,
         FfnKind::Dense(_) | FfnKind::Moe(_) | FfnKind::Elementwise(_) => 0,
     }
+}
+
+/// Elements of a row of the embedding, if it is normed in place or if something else is added to it.
+fn embedding_row(spec: &ModelSpec) -> usize {
+    if spec.embedding_norm.is_some() || spec.learned_positions { spec.n_embd } else { 0 }
 }
 
 /// Elements of the longest row of a layer that is normed in place.

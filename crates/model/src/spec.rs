@@ -9,12 +9,12 @@
 //! q, k = qk_norm(q), qk_norm(k);  rope(q), rope(k);  q *= temperature(position)      norm before or after rope
 //! a  = attention(q, cache) * act(Wg h)               scale, soft cap, window, sinks; gates
 //! o  = post_norm(Wo sub_norm(a) + bo) * residual_scale
-//! x  = x + o
+//! x  = x + o                                          post-norms (BERT): x = norm(x + o)
 //! f  = ffn.input: norm(x) | x | h | norm(x at the layer's start)     the last two: both halves in parallel
 //! x  = x + post_norm(ffn(f) * scale) * residual_scale        dense or mixture of experts, maybe with a shared expert
 //! ```
 //!
-//! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`.
+//! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`, or what [`HeadSpec`] says of embeddings and ranks.
 
 mod latent;
 mod recurrent;
@@ -23,6 +23,8 @@ mod streams;
 pub use latent::*;
 pub use recurrent::*;
 pub use streams::*;
+
+pub use crate::head::{ClassifierSpec, HeadSpec, Pooling, ProjectionSpec};
 
 pub use happy_kernels::ops::{Activation, Gating, RopePairing};
 
@@ -44,6 +46,8 @@ pub enum NormKind {
     Rms,
     /// `(x - mean(x)) / sqrt(var(x) + eps)`
     Layer,
+    /// `x` as it is: there is no norm.
+    Identity,
 }
 
 /// A normalization, mostly with a learned weight and maybe a learned bias.
@@ -57,6 +61,12 @@ pub struct NormSpec {
     pub weighted: bool,
     /// Whether a bias follows the weight.
     pub bias: Need,
+}
+
+impl NormSpec {
+    /// No norm, where a specification must have one: it has no tensors and changes nothing.
+    pub const IDENTITY: NormSpec =
+        NormSpec { kind: NormKind::Identity, eps: 0.0, weighted: false, bias: Need::Never };
 }
 
 /// How Q and K are normalized.
@@ -75,7 +85,7 @@ pub enum QkNormKind {
 pub struct QkNormSpec {
     /// What one norm covers.
     pub kind: QkNormKind,
-    /// The norm (its bias is always [`Need::Never`]).
+    /// The norm.
     pub norm: NormSpec,
     /// [`Need::Optional`] or [`Need::Required`].
     pub need: Need,
@@ -169,6 +179,23 @@ impl TemperatureSpec {
     }
 }
 
+/// What the distance of two positions adds to their score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PositionBiasSpec {
+    /// `-slope[head] * distance`, with slopes that fall geometrically from head to head: `2^(-max n / n_heads)` for the `n`-th
+    /// of `n_heads`, a power of two (ALiBi).
+    Alibi {
+        /// The exponent of the last head's slope, mostly 8; above 0.
+        max: f32,
+    },
+    /// A learned value per head for each of these buckets of distances, `attn_rel_b`, half of them for later positions (T5). A
+    /// layer without the tensor takes the first layer's.
+    Relative {
+        /// Buckets; even.
+        n_buckets: usize,
+    },
+}
+
 /// The attention half of a layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionSpec {
@@ -202,11 +229,14 @@ pub struct AttentionSpec {
     pub scale: f32,
     /// `cap * tanh(score / cap)`.
     pub soft_cap: Option<f32>,
-    /// A position sees itself and `window - 1` positions before it.
+    /// A position sees itself and `window - 1` positions before it; in a model that is not causal, itself and `window / 2`
+    /// positions on either side.
     pub window: Option<u32>,
     /// The layer before this one whose keys and values this one reads; it computes and stores none of its own (Gemma 4,
     /// Gemma 3n). That layer has keys and values of its own, of the same sizes and with the same window.
     pub kv_from: Option<usize>,
+    /// What the distance of two positions adds to their score.
+    pub position_bias: Option<PositionBiasSpec>,
     /// A learned score per head that takes part in the softmax only (gpt-oss).
     pub sinks: bool,
     /// Scales Q by the position.
@@ -222,8 +252,14 @@ pub struct AttentionSpec {
     pub sub_norm: Option<NormSpec>,
     /// Multiplies the result of the output projection, before the norm after it (MiMo 2).
     pub out_scale: Option<f32>,
+    /// The name of the output projection's tensor, without `blk.{layer}.`. Mostly `attn_output`.
+    pub out_name: &'static str,
     /// The norm after the output projection (`post_attention_norm`).
     pub post_norm: Option<NormSpec>,
+    /// The norm of the residual stream after the half was added to it (`attn_output_norm`; BERT).
+    pub sum_norm: Option<NormSpec>,
+    /// After that norm, the norm of its result plus the layer's input (`attn_norm_2`; Jina BERT v2 for code).
+    pub second_sum_norm: Option<NormSpec>,
 }
 
 impl AttentionSpec {
@@ -404,6 +440,8 @@ pub struct FfnSpec {
     pub scale: Option<f32>,
     /// The norm of its result (`post_ffw_norm`).
     pub post_norm: Option<NormSpec>,
+    /// The norm of the residual stream after the half was added to it (`layer_output_norm`; BERT).
+    pub sum_norm: Option<NormSpec>,
 }
 
 /// One layer: a mixer, which looks at other positions (attention, a recurrent one, or both), and a feed-forward half. A
@@ -457,6 +495,8 @@ pub enum OutputKind {
     OwnOrTied,
     /// Always the token embedding.
     Tied,
+    /// There is none: the model gives hidden states only.
+    None,
 }
 
 /// Everything the forward pass needs to know about a model, except its weights.
@@ -470,6 +510,18 @@ pub struct ModelSpec {
     pub n_embd: usize,
     /// The context length the model was trained for.
     pub n_ctx_train: u32,
+    /// Whether a position sees only those before it. Otherwise it sees its whole text.
+    pub causal: bool,
+    /// Whether a pass has whole texts, of which the cache keeps nothing: always of a model that is not causal.
+    pub whole_texts: bool,
+    /// What the names of the layers' tensors start with, before `blk.{layer}.`: mostly nothing, `enc.` for T5.
+    pub prefix: &'static str,
+    /// Whether the token embedding has `position_embd` added, a row for each position up to `n_ctx_train` (BERT).
+    pub learned_positions: bool,
+    /// Whether the first row of `token_types` is added to the token embedding (BERT).
+    pub token_types: Need,
+    /// The norm of the embedding, `token_embd_norm`.
+    pub embedding_norm: Option<NormSpec>,
     /// Multiplies the token embedding.
     pub embedding_scale: Option<f32>,
     /// Multiplies what attention and feed forward add to the residual stream (Granite).
@@ -482,7 +534,7 @@ pub struct ModelSpec {
     pub ropes: Vec<RopeParams>,
     /// The layers, first to last.
     pub layers: Vec<LayerSpec>,
-    /// The norm before the output matrix.
+    /// The norm before the output matrix, mostly `output_norm`.
     pub output_norm: NormSpec,
     /// The name of its tensor, without `.weight`: `output_norm`; `token_embd_norm` for LFM2.
     pub output_norm_name: &'static str,
@@ -494,6 +546,8 @@ pub struct ModelSpec {
     pub logit_scale: Option<f32>,
     /// `cap * tanh(logit / cap)`.
     pub final_soft_cap: Option<f32>,
+    /// What makes embeddings and ranks of hidden states.
+    pub head: HeadSpec,
     /// Tensors outside of the layers that the computation skips, as [`LayerSpec::inert`].
     pub inert: &'static [&'static str],
 }

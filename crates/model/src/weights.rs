@@ -57,7 +57,24 @@ pub(crate) struct Attention {
     pub(crate) sub_norm: Option<PartsNorm>,
     pub(crate) out: Linear,
     pub(crate) sinks: Option<Vec<f32>>,
+    pub(crate) position_bias: Option<PositionBias>,
     pub(crate) post_norm: Option<Norm>,
+    pub(crate) sum_norm: Option<Norm>,
+    pub(crate) second_sum_norm: Option<Norm>,
+}
+
+/// What distances add to a layer's scores.
+pub(crate) enum PositionBias {
+    /// A slope for each head.
+    Slopes(Vec<f32>),
+    /// Index in [`Weights::relative`].
+    Relative(usize),
+}
+
+/// Values for the distances from `-most` to `most`, `[head][2 * most + 1]`.
+pub(crate) struct RelativeBias {
+    pub(crate) values: Vec<f32>,
+    pub(crate) most: u32,
 }
 
 /// The matrices of latent attention, besides the one that makes the queries.
@@ -168,6 +185,7 @@ pub(crate) struct FeedForward {
     pub(crate) block: Ffn,
     pub(crate) scale: Option<f32>,
     pub(crate) post_norm: Option<Norm>,
+    pub(crate) sum_norm: Option<Norm>,
 }
 
 /// A matrix of low rank beside the attention.
@@ -229,12 +247,41 @@ impl Rope {
 /// All weights.
 pub(crate) struct Weights {
     pub(crate) embedding: Embedding,
+    /// What is added to the token embedding for a position.
+    pub(crate) positions: Option<Embedding>,
+    /// What is added to every token's embedding.
+    pub(crate) token_type: Option<Vec<f32>>,
+    pub(crate) embedding_norm: Option<PartsNorm>,
     pub(crate) per_layer: Option<PerLayerInputs>,
     pub(crate) altup: Option<AltUpEnds>,
     pub(crate) layers: Vec<Layer>,
+    pub(crate) relative: Vec<RelativeBias>,
     pub(crate) ropes: Vec<Rope>,
     pub(crate) output_norm: Norm,
-    pub(crate) output: Linear,
+    pub(crate) output: Option<Linear>,
+    pub(crate) head: Head,
+}
+
+/// What makes embeddings and ranks of hidden states.
+#[derive(Default)]
+pub(crate) struct Head {
+    /// Of every embedding, in this order.
+    pub(crate) projections: Vec<Linear>,
+    pub(crate) classifier: Option<Classifier>,
+}
+
+/// What makes ranks.
+pub(crate) struct Classifier {
+    pub(crate) hidden: Option<Linear>,
+    pub(crate) norm: Option<Norm>,
+    pub(crate) output: Option<Linear>,
+}
+
+impl Head {
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        let classifier = self.classifier.iter().flat_map(|c| c.hidden.iter().chain(&c.output));
+        self.projections.iter().chain(classifier)
+    }
 }
 
 impl Mlp {
@@ -309,7 +356,13 @@ impl Weights {
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let ends = self.altup.iter().flat_map(|a| [&a.proj, &a.unembd]);
         let inputs = self.per_layer.iter().map(|p| &p.proj);
-        self.layers.iter().flat_map(Layer::linears).chain([&self.output]).chain(inputs).chain(ends)
+        self.layers
+            .iter()
+            .flat_map(Layer::linears)
+            .chain(&self.output)
+            .chain(inputs)
+            .chain(ends)
+            .chain(self.head.linears())
     }
 }
 

@@ -82,7 +82,7 @@ fn programs_reach_what_is_wrong() {
     assert_eq!(extra, LoadError::ExtraTensor { tensor, architecture: "llama" });
     let keys: &[(&str, OwnedValue, LoadErrorKind)] = &[
         ("llama.block_count", 0u32.into(), LoadErrorKind::Metadata),
-        ("llama.pooling_type", 2u32.into(), LoadErrorKind::Unsupported),
+        ("llama.pooling_type", 5u32.into(), LoadErrorKind::Unsupported),
         ("llama.rope.scaling.type", "su".into(), LoadErrorKind::Unsupported),
         ("general.architecture", "llama4".into(), LoadErrorKind::Unsupported),
         ("general.architecture", 4u32.into(), LoadErrorKind::Metadata),
@@ -120,8 +120,7 @@ fn what_would_change_the_result_is_refused() {
         ("general.architecture", "llama4".into()),
         ("general.architecture", "pockettts".into()),
         ("llama.rope.scaling.type", "su".into()),
-        ("llama.pooling_type", 2u32.into()),
-        ("llama.attention.causal", false.into()),
+        ("llama.pooling_type", 5u32.into()),
         ("llama.attention.clamp_kqv", 8.0f32.into()),
         ("llama.attention.max_alibi_bias", 8.0f32.into()),
         ("llama.leading_dense_block_count", 1u32.into()),

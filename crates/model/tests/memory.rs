@@ -3,10 +3,14 @@
 
 mod common;
 
+use std::sync::atomic::AtomicBool;
+
 use common::{batch, many_experts, plain, q4_0, recipes, small_llama};
 use happy_gguf::{Gguf, GgufFile, Limits};
 use happy_kernels::{Ctx, Kernels, Pool};
-use happy_model::{Batch, KvOptions, KvType, LoadErrorKind, Model, NoHook, Outline, RunOptions, Want, arch};
+use happy_model::{
+    Batch, KvOptions, KvType, LoadErrorKind, Loader, Model, NoHook, Outline, Pooling, RunOptions, Want, arch,
+};
 use happy_testkit::{Meter, Used, measured, refusing};
 
 #[global_allocator]
@@ -20,7 +24,7 @@ fn files() -> Vec<(String, GgufFile)> {
         ("10 layers of 4,096 experts".to_owned(), many_experts(10, 4096)),
         ("200 layers of 4,096 experts".to_owned(), many_experts(200, 4096)),
     ];
-    for recipe in recipes::some() {
+    for recipe in recipes::some().into_iter().chain(recipes::embeddings()) {
         if arch::registry().iter().any(|a| recipe["architecture"] == a.name()) {
             all.push((recipe["name"].as_str().unwrap().to_owned(), recipes::build(&recipe)));
         }
@@ -130,7 +134,10 @@ fn passes_allocate_nothing() {
     let kernels = Kernels::detect().unwrap();
     let mut failed = Vec::new();
     for (name, file) in files() {
-        let model = Model::load(&file, &kernels).unwrap();
+        let Ok(model) = Model::load(&file, &kernels) else { continue };
+        if model.spec().whole_texts {
+            continue; // see below
+        }
         let run = RunOptions { n_batch: 24, n_outputs: 24, threads: 1, n_ctx: 128 };
         let mut kv = model.kv_cache(KvOptions::new(KvType::F16, 3, 128)).unwrap();
         let (mut scratch, pool) = (model.scratch(&run).unwrap(), Pool::new(1).unwrap());
@@ -148,6 +155,35 @@ fn passes_allocate_nothing() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// The same for passes of texts, by every pooling that the model has.
+#[test]
+fn embedding_allocates_nothing() {
+    let kernels = Kernels::detect().unwrap();
+    let (mut failed, mut compared) = (Vec::new(), 0);
+    for recipe in recipes::embeddings() {
+        let loader = Loader::new(&kernels).embeddings(true);
+        let Ok(model) = loader.load(&recipes::build(&recipe)) else { continue };
+        let run = RunOptions { n_batch: 24, n_outputs: 24, threads: 1, n_ctx: 24 };
+        let mut kv = model.kv_cache(KvOptions::new(KvType::F32, 2, 24)).unwrap();
+        let (mut scratch, pool) = (model.scratch(&run).unwrap(), Pool::new(1).unwrap());
+        for pooling in Pooling::ALL {
+            let Ok(reads) = model.pooling_reads(pooling) else { continue };
+            let mut batch = Batch::with_capacity(24);
+            batch.push_text(&[1, 2, 3, 4, 5, 6, 7, 0], 0, reads).unwrap();
+            batch.push_text(&[9, 8, 7], 1, reads).unwrap();
+            let (cx, flag) = (Ctx::new(&pool, &kernels), AtomicBool::new(false));
+            let work = || model.embed(cx, &batch, &mut kv, &mut scratch, pooling, &flag).map(|_| ());
+            let (result, used) = measured(work);
+            compared += 1;
+            if result.is_err() || used.calls > 0 {
+                failed.push(format!("{}, {}: {result:?}, {used:?}", recipe["name"], pooling.name()));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert!(compared > 80, "only {compared} comparisons");
 }
 
 /// Refuses each allocation of 4 KiB or more once, from the choice of kernels to the first logits.

@@ -60,10 +60,10 @@ pub(crate) struct LogitsArgs {
 
 /// A sequence of tokens.
 #[derive(Clone, Debug, PartialEq)]
-struct Case {
+pub(super) struct Case {
     /// Its number in the file, from 1.
     number: usize,
-    ids: Vec<u32>,
+    pub(super) ids: Vec<u32>,
 }
 
 /// Where results go.
@@ -210,7 +210,7 @@ fn encode(logits: &[f32], top: Option<usize>, row: &mut Vec<u8>) {
 }
 
 /// The cases of a file.
-fn parse_cases(text: &str, path: &str) -> CliResult<Vec<Case>> {
+pub(super) fn parse_cases(text: &str, path: &str) -> CliResult<Vec<Case>> {
     let mut cases = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
         let ids: Result<Vec<u32>, _> = line

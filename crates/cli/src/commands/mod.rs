@@ -5,12 +5,14 @@ mod chat;
 mod convert;
 mod cpu;
 mod detokenize;
+mod embed;
 mod gguf;
 mod grammar;
 mod inspect;
 mod logits;
 mod quantize;
 mod reply;
+mod rerank;
 mod run;
 mod sample;
 mod template;
@@ -36,6 +38,10 @@ pub(crate) enum Command {
     Convert(convert::ConvertArgs),
     /// Write a model with its matrices in other types
     Quantize(quantize::QuantizeArgs),
+    /// Turn texts into vectors, or compare them
+    Embed(embed::EmbedArgs),
+    /// Sort documents by how well they match a query
+    Rerank(rerank::RerankArgs),
     /// Turn text into token ids
     Tokenize(tokenize::TokenizeArgs),
     /// Turn token ids into text
@@ -65,6 +71,8 @@ impl Command {
             Command::Gguf(args) => gguf::run(&args),
             Command::Convert(args) => convert::run(&args),
             Command::Quantize(args) => quantize::run(&args),
+            Command::Embed(args) => embed::run(&args),
+            Command::Rerank(args) => rerank::run(&args),
             Command::Tokenize(args) => tokenize::run(&args),
             Command::Detokenize(args) => detokenize::run(&args),
             Command::Logits(args) => logits::run(&args),

@@ -17,7 +17,8 @@ pub mod scan;
 
 pub use crate::activation::Activation;
 pub use attention::{
-    AttnPlan, AttnRow, AttnScratch, AttnSpec, CHUNK, KV_PAGE, KvData, KvLayer, TILE, attention,
+    AttnPlan, AttnRow, AttnScratch, AttnSpec, CHUNK, KV_PAGE, KvData, KvLayer, PositionBias, TILE, Window,
+    attention,
 };
 pub use moe::{Gating, RouteSpec, route};
 pub use rope::{RopeError, RopePairing, RopeSpec, RopeTable, Yarn};

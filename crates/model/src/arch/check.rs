@@ -150,6 +150,15 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     if a.window == Some(0) {
         return Some("a window of 0 positions, expected at least 1".to_owned());
     }
+    match a.position_bias {
+        Some(PositionBiasSpec::Alibi { max }) if !max.is_finite() || max <= 0.0 => {
+            return Some(format!("ALiBi slopes down to 2^-{max}, expected a finite number above 0"));
+        }
+        Some(PositionBiasSpec::Relative { n_buckets }) if !(4..=1024).contains(&n_buckets) => {
+            return Some(format!("{n_buckets} buckets of distances, expected 4 to 1024"));
+        }
+        _ => {}
+    }
     let rope = a.rope?;
     match ropes.get(rope) {
         None => Some(format!("rotation {rope}, expected one below {}", ropes.len())),

@@ -33,10 +33,7 @@ pub(super) fn gemma2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 
 /// Gemma 3: norms of Q and K; five windowed layers with a rotation of their own to one without.
 pub(super) fn gemma3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
-    let mut spec = gemma(p)?;
-    spec.output = OutputKind::OwnOrTied;
-    post_norms(p, &mut spec, 62)?;
-    norm_heads(&mut spec, rms(p)?, Need::Required, false);
+    let mut spec = gemma3_layers(p)?;
     spec.final_soft_cap = p.opt_f32("final_logit_softcapping")?.filter(|c| *c != 0.0);
     let window = p.opt_u32("attention.sliding_window")?.unwrap_or(0);
     if window > 0 {
@@ -45,6 +42,15 @@ pub(super) fn gemma3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
         spec.ropes.extend(local);
         windows(p, &mut spec, window, 6, 1)?;
     }
+    Ok(spec)
+}
+
+/// Gemma 3 as far as its embedding model has it too: neither windows nor soft caps.
+pub(super) fn gemma3_layers(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let mut spec = gemma(p)?;
+    spec.output = OutputKind::OwnOrTied;
+    post_norms(p, &mut spec, 62)?;
+    norm_heads(&mut spec, rms(p)?, Need::Required, false);
     Ok(spec)
 }
 

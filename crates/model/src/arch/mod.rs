@@ -37,6 +37,7 @@ mod check;
 mod cohere;
 mod decoder;
 mod deepseek;
+mod encoder;
 mod ernie;
 mod exaone;
 mod experts;
@@ -46,6 +47,7 @@ mod gemma4;
 mod glm;
 mod gpt_oss;
 mod granite;
+mod head;
 mod hunyuan;
 mod latent;
 mod lfm2;
@@ -171,6 +173,17 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("seed_oss", seed_oss::seed_oss),
         &Entry("smallthinker", smallthinker::smallthinker),
         &Entry("spark2_5", afmoe::spark2_5),
+        &Entry("bert", encoder::bert),
+        &Entry("eurobert", encoder::eurobert),
+        &Entry("gemma-embedding", encoder::gemma_embedding),
+        &Entry("jina-bert-v2", encoder::jina_bert_v2),
+        &Entry("jina-bert-v3", encoder::jina_bert_v3),
+        &Entry("llama-embed", encoder::llama_embed),
+        &Entry("modern-bert", encoder::modern_bert),
+        &Entry("neo-bert", encoder::neo_bert),
+        &Entry("nomic-bert", encoder::nomic_bert),
+        &Entry("nomic-bert-moe", encoder::nomic_bert_moe),
+        &Entry("t5encoder", encoder::t5encoder),
         &Entry("baichuan", llama::baichuan),
         &Entry("chatglm", llama::chatglm),
         &Entry("codeshell", ungated::codeshell),
@@ -236,7 +249,8 @@ pub fn read_spec(gguf: &GgufSet<'_>, own: &[&dyn Architecture]) -> Result<ModelS
         return Err(LoadError::Architecture { found: excerpt(name), expected });
     };
     let params = Params::new(gguf, architecture.name());
-    let spec = architecture.spec(&params)?;
+    let mut spec = architecture.spec(&params)?;
+    head::read(&params, &mut spec)?;
     refuse::refuse(&params)?;
     check::check(&spec)?;
     Ok(spec)

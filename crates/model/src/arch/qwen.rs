@@ -1,6 +1,7 @@
 //! Qwen 2 and 3, dense, as mixtures of experts, and the text part of their vision models.
 
 use super::decoder::{HALVES, decoder, each_dense, each_moe, norm_heads, rms, window_rope, windows};
+use super::encoder::classifier;
 use super::experts::experts;
 use super::params::Params;
 use super::rope;
@@ -19,6 +20,9 @@ pub(super) fn qwen3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, HALVES)?;
     norm_heads(&mut spec, norm, Need::Required, false);
+    // the reranker's scores are probabilities
+    let classifier = classifier(Pooling::Last, Activation::Tanh, None);
+    spec.head.classifier = Some(ClassifierSpec { softmax: true, ..classifier });
     Ok(spec)
 }
 

@@ -8,12 +8,8 @@ use super::params::Params;
 use crate::error::LoadError;
 
 /// Keys whose presence with a value other than these two neutral ones is refused.
-const NEUTRAL: &[(&str, i128)] = &[
-    ("pooling_type", 0),
-    ("expert_group_count", 1),
-    ("leading_dense_block_count", 0),
-    ("interleave_moe_layer_step", 1),
-];
+const NEUTRAL: &[(&str, i128)] =
+    &[("expert_group_count", 1), ("leading_dense_block_count", 0), ("interleave_moe_layer_step", 1)];
 
 /// Numbers that must be 0 or absent.
 const ZERO: &[&str] = &[
@@ -35,7 +31,7 @@ const SAME: &[(&str, &str)] = &[
 ];
 
 /// Keys with rules of their own.
-const OTHER: &[&str] = &["attention.causal", "deepstack_mapping"];
+const OTHER: &[&str] = &["deepstack_mapping"];
 
 /// All of these keys.
 fn keys() -> impl Iterator<Item = &'static str> {
@@ -98,9 +94,6 @@ pub(super) fn refuse(p: &Params<'_>) -> Result<(), LoadError> {
         {
             return Err(unsupported(key));
         }
-    }
-    if value("attention.causal").is_some_and(|v| v != Value::Bool(true)) {
-        return Err(unsupported("attention.causal"));
     }
     // -1 in every layer: no images are injected
     if let Some(value) = value("deepstack_mapping") {

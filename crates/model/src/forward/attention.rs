@@ -1,7 +1,7 @@
 //! The steps of a layer's attention; what it shares with recurrent mixers is in `mixer`.
 
 use happy_kernels::linear;
-use happy_kernels::ops::{AttnSpec, RopePairing, attention};
+use happy_kernels::ops::{self, AttnSpec, RopePairing, Window, attention};
 use happy_kernels::{Mat, MatMut};
 
 use super::mixer;
@@ -11,7 +11,7 @@ use crate::error::ForwardError;
 use crate::kv::Pages;
 use crate::scratch::{Buf, Scratch};
 use crate::spec::{AttentionSpec, GateWidth, TemperatureSpec};
-use crate::weights::{Attention, PartsNorm, kinds};
+use crate::weights::{Attention, PartsNorm, PositionBias, kinds};
 
 /// `q, k, v = Wq normed, Wk normed, Wv normed`, in one job, and the gates, if the layer has some.
 pub(super) fn project(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result<(), ForwardError> {
@@ -155,12 +155,23 @@ pub(super) fn attend(step: &Step<'_>, w: &Attention, s: &mut Scratch, pages: &Pa
         n_heads: a.n_heads,
         scale: a.scale,
         soft_cap: a.soft_cap,
-        window: a.window,
+        window: a.window.map(|n| if step.model.causal { Window::Last(n) } else { Window::Around(n / 2) }),
+        bias: position_bias(step, w),
         sinks: w.sinks.as_deref(),
-        causal: true,
     };
     let (q, heads) = (s.inner.q(n, a.q_dim()), s.io.heads_mut(n, a.out_dim()));
     attention(&step.cx, q, &s.attn_rows, &pages.layer(step.layer), &spec, &mut s.attention, heads);
+}
+
+/// What distances add to the layer's scores.
+fn position_bias<'a>(step: &Step<'a>, w: &'a Attention) -> Option<ops::PositionBias<'a>> {
+    match w.position_bias.as_ref()? {
+        PositionBias::Slopes(slopes) => Some(ops::PositionBias::Slopes(slopes)),
+        PositionBias::Relative(table) => {
+            let table = step.relative.get(*table)?;
+            Some(ops::PositionBias::ByDistance { values: &table.values, most: table.most })
+        }
+    }
 }
 
 /// `heads *= act(gates)`, one gate for each head or each element; then the norm before the output matrix.

@@ -15,7 +15,7 @@ use crate::weights::kinds;
 pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
     let (spec, weights) = (pass.model.spec(), pass.model.weights());
     let (cx, batch, n) = (pass.cx, pass.batch, pass.batch.len());
-    rows::each_row(cx, s.x.mat_mut(n, spec.n_embd), &|i, row, _| {
+    rows::each_row(cx, s.x.mat_mut(n, spec.n_embd), &|i, row, worker| {
         // the token is below the vocabulary's size and the tensor's shape was checked
         if weights.embedding.row(batch.tokens()[i], row).is_err() {
             row.fill(f32::NAN);
@@ -23,7 +23,23 @@ pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
         if let Some(scale) = spec.embedding_scale {
             (cx.kernels.ops.scale)(row, scale);
         }
+        if let Some(token_type) = &weights.token_type {
+            (cx.kernels.ops.add)(row, token_type);
+        }
+        if let Some(table) = &weights.positions {
+            s.row.with(worker, |learned| {
+                let learned = &mut learned[..spec.n_embd];
+                // the position is below the rows of the table
+                if table.row(batch.positions()[i], learned).is_err() {
+                    learned.fill(f32::NAN);
+                }
+                (cx.kernels.ops.add)(row, learned);
+            });
+        }
     });
+    if let Some(norm) = &weights.embedding_norm {
+        rows::norm_parts(cx, norm, s.x.mat_mut(n, spec.n_embd), &s.row);
+    }
     let mut rest = s.cos_sin.take(n * s.sizes.cos_sin);
     for rope in &weights.ropes {
         let table = rope.table(pass.long);
@@ -35,7 +51,11 @@ pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
     }
     s.attn_rows.clear();
     for (sequence, rows) in batch.groups() {
-        s.attn_rows.extend(rows.map(|i| AttnRow { position: batch.positions()[i], sequence }));
+        let len = batch.positions()[rows.end - 1].saturating_add(1);
+        s.attn_rows.extend(rows.map(|i| {
+            let row = AttnRow::causal(batch.positions()[i], sequence);
+            if spec.causal { row } else { AttnRow { end: len, ..row } }
+        }));
     }
     s.outputs.clear();
     let (mut logits, mut hidden) = (0, 0);
@@ -89,14 +109,12 @@ pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), F
     if !(cx.kernels.ops.all_finite)(&s.hidden.take(n_hidden * n_embd)[..]) {
         return Err(non_finite);
     }
-    if n_logits == 0 {
-        return Ok(());
-    }
-    if !s.acts.set(cx, s.io.normed(n_logits, n_embd), kinds([&weights.output])) {
+    let Some(output) = weights.output.as_ref().filter(|_| n_logits > 0) else { return Ok(()) };
+    if !s.acts.set(cx, s.io.normed(n_logits, n_embd), kinds([output])) {
         return Err(non_finite);
     }
     let logits = s.logits.mat_mut(n_logits, n_vocab);
-    linear::forward(cx, &s.acts, &mut [(&weights.output, logits)], &s.panels);
+    linear::forward(cx, &s.acts, &mut [(output, logits)], &s.panels);
     let finite = AtomicBool::new(true);
     cx.pool.for_each_chunk(s.logits.take(n_logits * n_vocab), 1 << 14, &|_, chunk, _| {
         if cx.cancelled() {

@@ -118,11 +118,17 @@ pub(super) fn scale(step: &Step<'_>, s: &mut Scratch) {
     rows::each_row(cx, s.x.mat_mut(step.n, step.n_embd), &|_, row, _| (cx.kernels.ops.scale)(row, scale));
 }
 
-/// `x += norm(ffn_out * scale) * residual_scale`
+/// `x += norm(ffn_out * scale) * residual_scale`, or `x = norm(x + ffn_out)`
 pub(super) fn add(step: &Step<'_>, ffn: &FeedForward, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     if let Some(scale) = ffn.scale {
         rows::each_row(cx, s.io.ffn_out_mut(n, n_embd), &|_, row, _| (cx.kernels.ops.scale)(row, scale));
+    }
+    if let Some(norm) = &ffn.sum_norm {
+        let x = s.x.mat(n, n_embd);
+        let ffn_out = s.io.ffn_out_mut(n, n_embd);
+        rows::each_row(cx, ffn_out, &|i, row, _| (cx.kernels.ops.add)(row, x.row(i)));
+        return rows::norm(cx, norm, s.io.ffn_out(n, n_embd), s.x.mat_mut(n, n_embd));
     }
     let ffn_out = match &ffn.post_norm {
         Some(norm) => {

@@ -6,7 +6,7 @@ use super::moe;
 use super::pass::Step;
 use super::rows;
 use crate::scratch::{BlockIo, Buf, Scratch};
-use crate::weights::FfnIn;
+use crate::weights::{FfnIn, Norm};
 
 /// `normed = norm(x)`, and a copy of what a parallel feed-forward half is going to read.
 pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
@@ -84,9 +84,12 @@ pub(super) fn keep_wanted(step: &Step<'_>, s: &mut Scratch) -> usize {
     n
 }
 
-/// `x += norm(mixed) * residual_scale`
+/// `x += norm(mixed) * residual_scale`, or `x = norm(x + mixed)`
 pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
+    if let Some(norm) = step.weights.attention.as_ref().and_then(|a| a.sum_norm.as_ref()) {
+        return norm_sum(step, s, norm);
+    }
     let mixed = match step.weights.mixer_post_norm() {
         Some(norm) => {
             rows::norm(cx, norm, s.inner.mixed(n, n_embd), s.io.post_normed_mut(n, n_embd));
@@ -95,4 +98,17 @@ pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
         None => s.inner.mixed(n, n_embd),
     };
     rows::add_residual(cx, s.x.mat_mut(n, n_embd), mixed, step.model.residual_scale);
+}
+
+/// `x = norm(x + mixed)`; with a second norm, `x = second(x + norm(x + mixed))`.
+fn norm_sum(step: &Step<'_>, s: &mut Scratch, norm: &Norm) {
+    let (cx, n, n_embd, ops) = (step.cx, step.n, step.n_embd, &step.cx.kernels.ops);
+    let x = s.x.mat(n, n_embd);
+    rows::each_row(cx, s.inner.mixed_mut(n, n_embd), &|i, row, _| (ops.add)(row, x.row(i)));
+    let Some(second) = step.weights.attention.as_ref().and_then(|a| a.second_sum_norm.as_ref()) else {
+        return rows::norm(cx, norm, s.inner.mixed(n, n_embd), s.x.mat_mut(n, n_embd));
+    };
+    rows::norm(cx, norm, s.inner.mixed(n, n_embd), s.io.post_normed_mut(n, n_embd));
+    rows::each_row(cx, s.io.post_normed_mut(n, n_embd), &|i, row, _| (ops.add)(row, x.row(i)));
+    rows::norm(cx, second, s.io.post_normed(n, n_embd), s.x.mat_mut(n, n_embd));
 }

@@ -28,7 +28,7 @@ use std::sync::atomic::AtomicBool;
 
 use happy_kernels::{Cancel, Ctx, FpEnv};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Want};
 use crate::error::{BatchError, ForwardError};
 use crate::hook::LayerHook;
 use crate::kv::{KvCache, Pages};
@@ -36,7 +36,7 @@ use crate::model::Model;
 use crate::output::Output;
 use crate::recurrent;
 use crate::scratch::Scratch;
-use crate::spec::LayerSpec;
+use crate::spec::{LayerSpec, OutputKind};
 use crate::weights::Ffn;
 use pass::{Pass, Step};
 
@@ -86,7 +86,9 @@ impl Model {
         // Where a task was skipped, whatever was computed from its results means nothing.
         let end = if cancel.seen() { Err(ForwardError::Cancelled) } else { end };
         match end {
-            Ok(End::Done) => kv.commit(batch),
+            Ok(End::Done) if !self.spec().whole_texts => kv.commit(batch),
+            // nothing continues a whole text
+            Ok(End::Done) => kv.roll_back(batch),
             Ok(End::Stopped(_)) | Err(_) => kv.roll_back(batch),
         }
         let stopped = match end? {
@@ -103,6 +105,7 @@ impl Model {
         }
         kv.check(self.kv_layout())?;
         batch.check(self.spec().n_vocab, |sequence| kv.len(sequence))?;
+        self.check_rows(batch)?;
         let limits =
             [("tokens", batch.len(), sizes.rows), ("rows with results", batch.n_outputs(), sizes.outputs)];
         for (what, found, planned) in limits {
@@ -111,6 +114,22 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// Checks positions and results against what the model has.
+    fn check_rows(&self, batch: &Batch) -> Result<(), BatchError> {
+        let spec = self.spec();
+        if spec.output == OutputKind::None
+            && let Some(index) = batch.wants().iter().position(|want| *want == Want::Logits)
+        {
+            return Err(BatchError::NoLogits { index });
+        }
+        let n = spec.n_ctx_train;
+        let found = batch.positions().iter().position(|at| spec.learned_positions && *at >= n);
+        match found {
+            Some(index) => Err(BatchError::NotLearned { index, position: batch.positions()[index], n }),
+            None => Ok(()),
+        }
     }
 
     fn run(

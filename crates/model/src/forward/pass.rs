@@ -6,7 +6,7 @@ use crate::batch::Batch;
 use crate::error::ForwardError;
 use crate::model::Model;
 use crate::spec::ModelSpec;
-use crate::weights::Layer;
+use crate::weights::{Layer, RelativeBias};
 
 /// A forward pass.
 #[derive(Clone, Copy)]
@@ -26,6 +26,8 @@ pub(crate) struct Step<'a> {
     /// Index of the layer.
     pub(crate) layer: usize,
     pub(crate) weights: &'a Layer,
+    /// Tables of biases by distance that layers refer to.
+    pub(super) relative: &'a [RelativeBias],
     /// Width of the residual stream.
     pub(crate) n_embd: usize,
     /// Rows of the residual stream that the layer works on.
@@ -38,9 +40,9 @@ impl<'a> Pass<'a> {
     /// A layer whose first step works on `n` rows.
     pub(super) fn step(&self, layer: usize, n: usize) -> Step<'a> {
         let (model, weights) = (self.model.spec(), self.model.weights());
-        let weights = &weights.layers[layer];
+        let (relative, weights) = (&*weights.relative, &weights.layers[layer]);
         let has_float_matrices = self.model.has_float_matrices();
-        Step { cx: self.cx, model, layer, weights, n_embd: model.n_embd, n, has_float_matrices }
+        Step { cx: self.cx, model, layer, weights, relative, n_embd: model.n_embd, n, has_float_matrices }
     }
 }
 

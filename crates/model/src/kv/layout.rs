@@ -75,17 +75,35 @@ fn owners(spec: &ModelSpec) -> impl Iterator<Item = (usize, &AttentionSpec)> {
     spec.layers.iter().enumerate().filter_map(|(i, layer)| Some((i, owner(layer)?)))
 }
 
+/// Whether keys and values are needed only while their layer runs, so that all layers take the same place: passes see whole
+/// texts, and no layer reads those of another.
+fn passing(spec: &ModelSpec) -> bool {
+    spec.whole_texts && spec.attentions().all(|a| a.kv_from.is_none())
+}
+
+/// The window that decides which positions a layer's group keeps. Of whole texts it keeps all.
+fn kept_window(spec: &ModelSpec, a: &AttentionSpec) -> Option<u32> {
+    a.window.filter(|_| !spec.whole_texts)
+}
+
 /// The groups of a model's layers, in the order in which the layers name them; allocates nothing.
 pub(crate) fn groups(spec: &ModelSpec) -> impl Iterator<Item = GroupLayout> + '_ {
     owners(spec).filter_map(|(i, a)| {
-        let same = |(_, other): &(usize, &AttentionSpec)| other.window == a.window;
+        let window = kept_window(spec, a);
+        let same = |(_, other): &(usize, &AttentionSpec)| kept_window(spec, other) == window;
         let (first, _) = owners(spec).find(same)?;
         let elements = || owners(spec).filter(same).map(|(_, a)| layer_elements(a));
         (first == i).then(|| GroupLayout {
-            window: a.window,
-            page_elements: elements().fold(0, usize::saturating_add),
+            window,
+            page_elements: elements().fold(0, if passing(spec) { usize::max } else { usize::saturating_add }),
         })
     })
+}
+
+/// Elements of the layers of a group before layer `i`, in a page.
+fn elements_before(spec: &ModelSpec, i: usize, window: Option<u32>) -> usize {
+    let before = owners(spec).take_while(|(j, _)| *j < i).filter(|(_, b)| kept_window(spec, b) == window);
+    before.map(|(_, b)| layer_elements(b)).fold(0, usize::saturating_add)
 }
 
 /// f32 values of a sequence's recurrent states.
@@ -114,12 +132,11 @@ impl KvLayout {
                         LayerLayout { owns: false, ..layers.get(from).copied().unwrap_or_default() }
                     }
                     None => {
-                        let before =
-                            owners(spec).take_while(|(j, _)| *j < i).filter(|(_, b)| b.window == a.window);
-                        let k_offset = before.map(|(_, b)| layer_elements(b)).fold(0, usize::saturating_add);
+                        let window = kept_window(spec, a);
+                        let k_offset = if passing(spec) { 0 } else { elements_before(spec, i, window) };
                         LayerLayout {
                             owns: true,
-                            group: groups.iter().position(|g| g.window == a.window).unwrap_or(0),
+                            group: groups.iter().position(|g| g.window == window).unwrap_or(0),
                             k_offset,
                             v_offset: k_offset.saturating_add(a.k_dim().saturating_mul(KV_PAGE)),
                             n_kv_heads: a.n_kv_heads,

@@ -10,11 +10,11 @@ use happy_kernels::linear::Linear;
 use happy_kernels::ops::{RopeError, RopeSpec, RopeTable, Yarn};
 
 use super::tensors::Tensors;
-use super::{latent, streams};
+use super::{encoder, latent, streams};
 use crate::error::{LoadError, excerpt};
 use crate::names::{self, block};
 use crate::recurrent::Recurrent;
-use crate::reserve::reserved;
+use crate::reserve::{collected, reserved};
 use crate::spec::*;
 use crate::weights::*;
 
@@ -25,38 +25,61 @@ pub(crate) fn load(
     spec: &ModelSpec,
     kernels: &Kernels,
 ) -> Result<(Weights, Vec<String>), LoadError> {
-    let mut t = Tensors::new(gguf, parts, kernels)?;
-    let embedding = embedding(&mut t, spec)?;
+    let mut t = Tensors::new(gguf, parts, kernels, spec.prefix)?;
+    let embedding = t.table(names::TOKEN_EMBD, spec.n_embd, spec.n_vocab)?;
+    let positions = match spec.learned_positions {
+        true => Some(t.table(names::POSITION_EMBD, spec.n_embd, spec.n_ctx_train as usize)?),
+        false => None,
+    };
+    let token_type = encoder::token_type(&mut t, spec)?;
+    let embedding_norm = match &spec.embedding_norm {
+        Some(norm) => Some(whole(t.norm(names::TOKEN_EMBD_NORM, norm, spec.n_embd)?, spec.n_embd)),
+        None => None,
+    };
     let output_norm = t.norm(spec.output_norm_name, &spec.output_norm, spec.n_embd)?;
     let output = output(&mut t, spec)?;
+    let head = encoder::head(&mut t, spec)?;
     let ropes = ropes(&mut t, spec)?;
     let per_layer = streams::per_layer_inputs(&mut t, spec)?;
     let altup = streams::altup_ends(&mut t, spec)?;
+    let relative = encoder::relative_biases(&mut t, spec)?;
     let mut layers = reserved(spec.layers.len())?;
     for i in 0..spec.layers.len() {
-        layers.push(layer(&mut t, spec, i)?);
+        layers.push(layer(&mut t, spec, i, &relative)?);
     }
     let unused = t.unused()?;
     if let Some(name) = unused.iter().find(|name| names::matters(name, spec)) {
         return Err(LoadError::ExtraTensor { tensor: excerpt(name), architecture: spec.architecture });
     }
-    Ok((Weights { embedding, per_layer, altup, layers, ropes, output_norm, output }, unused))
+    let relative = collected(relative.len(), relative.into_iter().map(|(_, bias)| bias))?;
+    let weights = Weights {
+        embedding,
+        positions,
+        token_type,
+        embedding_norm,
+        per_layer,
+        altup,
+        layers,
+        relative,
+        ropes,
+        output_norm,
+        output,
+        head,
+    };
+    Ok((weights, unused))
 }
 
-fn embedding(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Embedding, LoadError> {
-    t.table(names::TOKEN_EMBD, spec.n_embd, spec.n_vocab)
-}
-
-fn output(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Linear, LoadError> {
+fn output(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Option<Linear>, LoadError> {
     let own = match spec.output {
         OutputKind::Own => true,
         OutputKind::OwnOrTied => t.has(names::OUTPUT),
         OutputKind::Tied => false,
+        OutputKind::None => return Ok(None),
     };
     let name = if own { names::OUTPUT } else { names::TOKEN_EMBD };
     let tensor = t.tensor(name, &[spec.n_embd, spec.n_vocab])?;
     let bias = t.opt_vector(spec.output_bias, names::OUTPUT_BIAS, &[spec.n_vocab])?;
-    t.rows(&tensor, 0, spec.n_vocab, spec.n_embd, bias.as_deref())
+    t.rows(&tensor, 0, spec.n_vocab, spec.n_embd, bias.as_deref()).map(Some)
 }
 
 fn ropes(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Vec<Rope>, LoadError> {
@@ -100,11 +123,19 @@ fn rope_table(model: &ModelSpec, r: &RopeParams, factors: Option<&[f32]>) -> Res
     })
 }
 
-fn layer(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Layer, LoadError> {
+fn layer(
+    t: &mut Tensors<'_>,
+    spec: &ModelSpec,
+    i: usize,
+    relative: &[(usize, RelativeBias)],
+) -> Result<Layer, LoadError> {
     let LayerSpec { attention, recurrent, ffn, out_scale, .. } = &spec.layers[i];
     let scale = t.opt_vector(*out_scale, &block(i, "layer_output_scale", "weight"), &[1])?;
     Ok(Layer {
-        attention: attention.as_ref().map(|a| attention_weights(t, spec.n_embd, a, i)).transpose()?,
+        attention: attention
+            .as_ref()
+            .map(|a| attention_weights(t, spec.n_embd, a, i, relative))
+            .transpose()?,
         recurrent: recurrent.as_ref().map(|r| Recurrent::load(t, spec.n_embd, r, i)).transpose()?,
         ffn: ffn.as_ref().map(|ffn| feed_forward(t, spec.n_embd, ffn, i)).transpose()?,
         laurel: streams::laurel(t, spec, i)?,
@@ -144,6 +175,7 @@ fn feed_forward(
             ffn.post_norm.as_ref(),
             n_embd,
         )?,
+        sum_norm: t.opt_norm(i, names::FFN_SUM_NORM, ffn.sum_norm.as_ref(), n_embd)?,
     })
 }
 
@@ -152,6 +184,7 @@ fn attention_weights(
     n_embd: usize,
     a: &AttentionSpec,
     i: usize,
+    relative: &[(usize, RelativeBias)],
 ) -> Result<Attention, LoadError> {
     let norm = t.opt_norm(i, a.norm_name, a.norm.as_ref(), n_embd)?;
     let (q, k, v, latent) = match &a.latent {
@@ -190,7 +223,7 @@ fn attention_weights(
         v_norm,
         gate,
         sub_norm: sub_norm(t, i, "attn_sub_norm", a.sub_norm.as_ref(), a.out_dim())?,
-        out: t.linear(i, "attn_output", a.result_dim(), n_embd, a.out_bias)?,
+        out: t.linear(i, a.out_name, a.result_dim(), n_embd, a.out_bias)?,
         sinks: t.opt_vector(need, &block(i, "attn_sinks", "weight"), &[a.n_heads])?,
         post_norm: t.post_norm(
             i,
@@ -198,6 +231,9 @@ fn attention_weights(
             a.post_norm.as_ref(),
             n_embd,
         )?,
+        position_bias: encoder::position_bias(a, i, relative)?,
+        sum_norm: t.opt_norm(i, names::ATTN_SUM_NORM, a.sum_norm.as_ref(), n_embd)?,
+        second_sum_norm: t.opt_norm(i, names::ATTN_NORM_2, a.second_sum_norm.as_ref(), n_embd)?,
     })
 }
 
@@ -239,6 +275,11 @@ fn weightless(spec: &NormSpec, width: usize) -> PartsNorm {
     PartsNorm { norm, width, after_rope: false }
 }
 
+/// A norm of whole rows, in place.
+fn whole(norm: Norm, width: usize) -> PartsNorm {
+    PartsNorm { norm, width, after_rope: false }
+}
+
 /// The norm of a whole row before a matrix.
 fn sub_norm(
     t: &mut Tensors<'_>,
@@ -248,7 +289,7 @@ fn sub_norm(
     width: usize,
 ) -> Result<Option<PartsNorm>, LoadError> {
     let norm = t.opt_norm(i, part, spec, width)?;
-    Ok(norm.map(|norm| PartsNorm { norm, width, after_rope: false }))
+    Ok(norm.map(|norm| whole(norm, width)))
 }
 
 fn qk_norm(
@@ -270,7 +311,11 @@ fn qk_norm(
         return Ok(Some(PartsNorm { after_rope, ..weightless(&spec.norm, width) }));
     }
     let weight = t.opt_vector(spec.need, &block(i, part, "weight"), dims)?;
-    let norm = |weight| Norm { kind, eps, weight: Some(weight), bias: None };
+    let bias = match weight {
+        Some(_) => t.opt_vector(spec.norm.bias, &block(i, part, "bias"), dims)?,
+        None => None,
+    };
+    let norm = |weight| Norm { kind, eps, weight: Some(weight), bias };
     Ok(weight.map(|weight| PartsNorm { norm: norm(weight), width, after_rope }))
 }
 

@@ -1,5 +1,6 @@
 //! [`Loader`]: from a parsed file to a [`Model`].
 
+pub(crate) mod encoder;
 mod latent;
 mod layers;
 mod streams;
@@ -48,13 +49,14 @@ use crate::reserve::collected;
 pub struct Loader<'a> {
     kernels: &'a Kernels,
     own: &'a [&'a dyn Architecture],
+    embeddings: bool,
 }
 
 impl<'a> Loader<'a> {
     /// Loads the architectures of the [`registry`](crate::arch::registry). `kernels` decides which matrix kernels the
     /// models run.
     pub fn new(kernels: &'a Kernels) -> Self {
-        Loader { kernels, own: &[] }
+        Loader { kernels, own: &[], embeddings: false }
     }
 
     /// Loads these architectures too. One that has the name of a built-in one takes its place. Default: none.
@@ -63,13 +65,20 @@ impl<'a> Loader<'a> {
         Loader { own, ..self }
     }
 
+    /// Loads models to embed texts, whatever they were made for: passes have whole texts, of which the cache keeps nothing,
+    /// and there are no logits. Encoders are always loaded so.
+    #[must_use]
+    pub fn embeddings(self, embeddings: bool) -> Self {
+        Loader { embeddings, ..self }
+    }
+
     /// Reads the header of a model, or the headers of the parts of a split one: what the model will take, before anything
     /// is loaded.
     ///
     /// # Errors
     /// As [`Outline::read`].
     pub fn outline(&self, gguf: &GgufSet<'_>) -> Result<Outline, LoadError> {
-        Outline::new(gguf, self.kernels, self.own)
+        Outline::new(gguf, self.kernels, self.own, self.embeddings)
     }
 
     /// Loads a parsed file: reads the specification, checks every tensor, copies only norms and biases. The model keeps the

@@ -1,5 +1,7 @@
 //! A file's tensors, checked one by one as the loader asks for them.
 
+use std::borrow::Cow;
+
 use happy_gguf::{GgufSet, SharedBytes, TensorInfo};
 use happy_kernels::Kernels;
 use happy_kernels::linear::{Linear, LinearError, WeightMatrix};
@@ -21,6 +23,8 @@ pub(crate) struct Tensors<'a> {
     /// The bytes of each part.
     parts: &'a [SharedBytes],
     kernels: &'a Kernels,
+    /// What the names of the layers' tensors start with, before `blk.`.
+    prefix: &'static str,
     /// Names of the tensors that were read; some more than once.
     used: Vec<&'a str>,
 }
@@ -37,13 +41,23 @@ impl<'a> Tensors<'a> {
         gguf: &'a GgufSet<'a>,
         parts: &'a [SharedBytes],
         kernels: &'a Kernels,
+        prefix: &'static str,
     ) -> Result<Self, LoadError> {
         let used = reserved(most_reads(gguf.tensors().count()))?;
-        Ok(Tensors { gguf, parts, kernels, used })
+        Ok(Tensors { gguf, parts, kernels, prefix, used })
+    }
+
+    /// The name that the file has for a tensor.
+    fn full<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        match self.prefix {
+            "" => Cow::Borrowed(name),
+            _ if !name.starts_with("blk.") => Cow::Borrowed(name),
+            prefix => Cow::Owned(format!("{prefix}{name}")),
+        }
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.gguf.tensor(name).is_some()
+        self.gguf.tensor(&self.full(name)).is_some()
     }
 
     /// Whether to read a tensor; a required one that is missing is an error later.
@@ -57,6 +71,7 @@ impl<'a> Tensors<'a> {
 
     /// The tensor called `name`, which must have this shape.
     pub(crate) fn tensor(&mut self, name: &str, dims: &[usize]) -> Result<Tensor<'a>, LoadError> {
+        let name = &*self.full(name);
         let (part, info) = self
             .gguf
             .tensor(name)
@@ -77,6 +92,12 @@ impl<'a> Tensors<'a> {
             .and_then(|((start, end), part)| Bytes::from_owner_range(part.clone(), start..end).ok())
             .ok_or_else(|| damaged(name, "its bytes are not in the file"))?;
         Ok(Tensor { name: info.name, dtype, bytes })
+    }
+
+    /// The rows of a matrix; 0 if it is missing.
+    pub(crate) fn rows_of(&self, name: &str) -> usize {
+        let rows = self.gguf.tensor(&self.full(name)).map_or(0, |(_, info)| info.dims.padded()[1]);
+        usize::try_from(rows).unwrap_or(usize::MAX)
     }
 
     /// A small vector (or several in a row), converted to f32.

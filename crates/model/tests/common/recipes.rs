@@ -11,7 +11,19 @@ use super::{le_bytes, parse, uniform};
 /// Every recipe of the conformance data: the full data if `HAPPY_CONFORMANCE` names them, else the selection in the
 /// repository.
 fn all() -> Vec<Value> {
-    let files = Corpus::full().unwrap_or_else(Corpus::repository).open("architectures").unwrap();
+    of("architectures")
+}
+
+/// The recipes of embedding and ranking models whose architecture is registered.
+pub(crate) fn embeddings() -> Vec<Value> {
+    let mut recipes = of("embeddings");
+    recipes.retain(|recipe| happy_model::arch::find(recipe["architecture"].as_str().unwrap()).is_some());
+    recipes
+}
+
+/// The recipes of a corpus.
+fn of(corpus: &str) -> Vec<Value> {
+    let files = Corpus::full().unwrap_or_else(Corpus::repository).open(corpus).unwrap();
     let paths = files.list("").unwrap().into_iter().filter(|path| path.ends_with(".json"));
     let recipes = paths.map(|path| serde_json::from_slice(&files.bytes(&path).unwrap()).unwrap());
     recipes.filter(|recipe: &Value| recipe["architecture"].is_string()).collect()
@@ -51,6 +63,7 @@ fn kv(ty: &str, v: &Value) -> OwnedValue {
         "float32" => (v.as_f64().unwrap() as f32).into(),
         "bool" => v.as_bool().unwrap().into(),
         "string" => v.as_str().unwrap().into(),
+        "array:string" => list(v).iter().map(|v| v.as_str().unwrap().to_owned()).collect::<Vec<_>>().into(),
         "array:bool" => list(v).iter().map(|v| v.as_bool().unwrap()).collect::<Vec<_>>().into(),
         "array:uint32" => list(v).iter().map(|v| int(v) as u32).collect::<Vec<_>>().into(),
         "array:int32" => list(v).iter().map(|v| int(v) as i32).collect::<Vec<_>>().into(),

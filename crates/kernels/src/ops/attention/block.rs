@@ -16,8 +16,6 @@ pub(crate) struct Task<'a> {
     pub(super) first_row: usize,
     /// The task's rows; they share their pages.
     pub(super) rows: &'a [AttnRow],
-    /// The last position that every row sees; `None`: its own.
-    pub(super) last: Option<u32>,
     /// The first of the heads, which share `kv_head`.
     pub(super) first_head: usize,
     pub(super) n_heads: usize,
@@ -105,7 +103,7 @@ entry!(pub(crate) fn attend(task: &Task<'_>, work: &mut Work, target: Target<'_,
 fn tiles(task: &Task<'_>, chunk: usize) -> Range<usize> {
     let mut span = (usize::MAX, 0);
     for row in task.rows {
-        let v = Visible::of(task.spec, row.position, task.last);
+        let v = Visible::of(task.spec, row);
         span = (span.0.min(v.start), span.1.max(v.end));
     }
     let per_chunk = CHUNK / TILE;
@@ -193,7 +191,7 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
     // positions that some query sees
     let (mut low, mut high) = (TILE, 0);
     for (row, visible) in task.rows.iter().zip(visible.chunks_exact_mut(task.n_heads)) {
-        let (l, h) = Visible::of(task.spec, row.position, task.last).in_tile(base);
+        let (l, h) = Visible::of(task.spec, row).in_tile(base);
         visible.fill((l, h));
         if l < h {
             (low, high) = (low.min(l), high.max(h));
@@ -216,7 +214,11 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
     for (i, (p, &(l, h))) in scores[..n].iter_mut().zip(visible).enumerate() {
         if l < h {
             let row = &mut chunk.values[i * width..(i + 1) * width];
-            scores::softmax(s, task.spec, p, l..h, &mut chunk.max[i], &mut chunk.sum[i], row);
+            let bias = task.spec.bias.map(|bias| {
+                let position = task.rows[i / task.n_heads].position;
+                bias.of(task.first_head + i % task.n_heads, base, position)
+            });
+            scores::softmax(s, task.spec, bias, p, l..h, &mut chunk.max[i], &mut chunk.sum[i], row);
         }
     }
     match T::as_f32(tile_values) {

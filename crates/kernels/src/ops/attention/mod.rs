@@ -1,6 +1,7 @@
 //! Attention over a paged cache of keys and values.
 //!
-//! For each query row and head, with scores `s[j] = scale * (q . k[j])` (capped where the model does):
+//! For each query row and head, with scores `s[j] = scale * (q . k[j])` (capped, or with a bias for the distance, where the
+//! model does so):
 //!
 //! ```text
 //! tile  = 64 absolute positions: its scores, their maximum m, p[j] = e^(s[j] - m),
@@ -15,11 +16,13 @@
 //! block; a long context in decode is split by chunks.
 
 mod block;
+mod position;
 mod scores;
 mod state;
 mod values;
 
 pub(crate) use block::{Target, Task, attend};
+pub use position::{PositionBias, Window};
 pub(crate) use state::{Merge, Work, merge};
 
 use crate::Ctx;
@@ -84,6 +87,16 @@ pub struct AttnRow {
     pub position: u32,
     /// Index of the sequence in [`KvLayer::tables`].
     pub sequence: u32,
+    /// The first position that the row doesn't see: the one after its own, or, where rows see in both directions, the length
+    /// of their sequence.
+    pub end: u32,
+}
+
+impl AttnRow {
+    /// A row that sees the positions up to its own.
+    pub fn causal(position: u32, sequence: u32) -> Self {
+        Self { position, sequence, end: position.saturating_add(1) }
+    }
 }
 
 /// What a model's attention does.
@@ -95,13 +108,12 @@ pub struct AttnSpec<'a> {
     pub scale: f32,
     /// Scores become cap * tanh(score / cap).
     pub soft_cap: Option<f32>,
-    /// Position `j` is visible from `p` if `j + window > p`.
-    pub window: Option<u32>,
+    /// Which positions near its own a row sees; `None`: all up to [`AttnRow::end`].
+    pub window: Option<Window>,
+    /// What the distance of two positions adds to their score, after the scale and the cap.
+    pub bias: Option<PositionBias<'a>>,
     /// One more logit for each head in the softmax's sum (gpt-oss).
     pub sinks: Option<&'a [f32]>,
-    /// Whether a row sees only positions up to its own. Without, it sees up to the greatest position of the rows
-    /// of its sequence in this call.
-    pub causal: bool,
 }
 
 /// The greatest sizes that an [`AttnScratch`] is made for.
@@ -199,10 +211,16 @@ pub(crate) struct Visible {
 }
 
 impl Visible {
-    fn of(spec: &AttnSpec<'_>, position: u32, last: Option<u32>) -> Self {
-        let after = position as usize + 1;
-        let start = spec.window.map_or(0, |w| after.saturating_sub(w as usize));
-        Self { start, end: last.map_or(after, |last| last as usize + 1) }
+    fn of(spec: &AttnSpec<'_>, row: &AttnRow) -> Self {
+        let (position, end) = (row.position as usize, row.end as usize);
+        match spec.window {
+            None => Self { start: 0, end },
+            Some(Window::Last(n)) => Self { start: (position + 1).saturating_sub(n as usize), end },
+            Some(Window::Around(n)) => {
+                let n = n as usize;
+                Self { start: position.saturating_sub(n), end: end.min(position + n + 1) }
+            }
+        }
     }
 
     /// The part in the `TILE` positions from `base`, relative to it.
@@ -239,8 +257,9 @@ pub fn attention(
     if rows.is_empty() || spec.n_heads == 0 {
         return;
     }
-    let (span_start, span_end) = rows.iter().enumerate().fold((usize::MAX, 0), |(start, end), (i, row)| {
-        let v = Visible::of(spec, row.position, last_position(spec, rows, i));
+    assert!(spec.bias.is_none_or(|b| b.covers(spec.n_heads)), "a bias for every head");
+    let (span_start, span_end) = rows.iter().fold((usize::MAX, 0), |(start, end), row| {
+        let v = Visible::of(spec, row);
         (start.min(v.start), end.max(v.end))
     });
     let chunks = span_start / CHUNK..span_end.div_ceil(CHUNK);
@@ -273,7 +292,6 @@ pub fn attention(
             q,
             first_row: block.first as usize,
             rows: &rows[block.first as usize..(block.first + block.rows) as usize],
-            last: last_position(spec, rows, block.first as usize),
             first_head,
             n_heads: heads,
             kv_head: first_head / group,
@@ -311,7 +329,6 @@ fn attention_by_chunks(
             q,
             first_row: row,
             rows: &rows[row..row + 1],
-            last: last_position(spec, rows, row),
             first_head: kv_head * group,
             n_heads: group,
             kv_head,
@@ -336,12 +353,6 @@ fn attention_by_chunks(
             (cx.kernels.ops.merge)(merge, &mut partials[first..]);
         }
     }
-}
-
-/// The greatest position of the rows of row `i`'s sequence; `None` when rows see up to themselves.
-fn last_position(spec: &AttnSpec<'_>, rows: &[AttnRow], i: usize) -> Option<u32> {
-    let same = |row: &&AttnRow| row.sequence == rows[i].sequence;
-    if spec.causal { None } else { rows.iter().filter(same).map(|row| row.position).max() }
 }
 
 /// Groups rows that follow each other in one sequence.
@@ -386,9 +397,8 @@ mod tests {
             head_dim_k: dim,
             head_dim_v: dim,
         };
-        let rows = [AttnRow { position: context as u32 - 1, sequence: 0 }];
-        let spec =
-            AttnSpec { n_heads: 1, scale: 1.0, soft_cap: None, window: None, sinks: None, causal: true };
+        let rows = [AttnRow::causal(context as u32 - 1, 0)];
+        let spec = AttnSpec { n_heads: 1, scale: 1.0, soft_cap: None, window: None, bias: None, sinks: None };
         for (raised, expected) in [(false, 1.0), (true, 0.0)] {
             let flag = AtomicBool::new(raised);
             let cancel = Cancel::new(&flag);
@@ -398,7 +408,6 @@ mod tests {
                 q: Mat::new(&q, 1, dim),
                 first_row: 0,
                 rows: &rows,
-                last: None,
                 first_head: 0,
                 n_heads: 1,
                 kv_head: 0,

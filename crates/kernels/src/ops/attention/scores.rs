@@ -5,6 +5,7 @@
 //! positions in a register, runs through the lanes one after the other, and adds them in the tree's order.
 
 use super::block::Element;
+use super::position::TileBias;
 use super::{AttnSpec, TILE};
 use crate::ops::{elementwise, math};
 use crate::simd::Simd;
@@ -191,13 +192,15 @@ fn shared_n<S: Simd, const N: usize>(
     N
 }
 
-const LANES: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
+pub(super) const LANES: [f32; 16] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
 
-/// Turns the scores in `range` into e^(score - max) and joins them to the running softmax, whose values it scales.
+/// Adds the distance's bias, if there is one, turns the scores in `range` into e^(score - max) and joins them to the running softmax, whose values it scales.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 pub(super) fn softmax<S: Simd>(
     s: S,
     spec: &AttnSpec<'_>,
+    bias: Option<TileBias<'_>>,
     scores: &mut [f32; TILE],
     range: Range<usize>,
     max: &mut f32,
@@ -215,6 +218,9 @@ pub(super) fn softmax<S: Simd>(
             v = elementwise::cap(s, v, cap);
         }
         let first = base + 16 * g;
+        if let Some(bias) = &bias {
+            v = bias.add(s, first, v);
+        }
         if first < range.start || first + 16 > range.end {
             let position = s.add(s.load(&LANES), s.splat(first as f32));
             let hidden = s.splat(f32::NEG_INFINITY);
