@@ -1,4 +1,4 @@
-//! Attention of one row and of a chunk of rows behind contexts of several lengths, in cached elements per second.
+//! Attention of one row and of a chunk of rows after contexts of several lengths, in cached elements per second.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use happy_kernels::ops::{AttnPlan, AttnRow, AttnScratch, AttnSpec, KV_PAGE, KvData, KvLayer, attention};

@@ -39,7 +39,7 @@ pub(super) const CORPORA: &[(&str, &str, &str, Select)] = &[
         },
     ),
     ("quants", "everything", "generated", |files, selection| {
-        whole(files, selection, &["index.json"], &["blocks", "convert", "quantise", "vecdot"])
+        whole(files, selection, &["index.json"], &["blocks", "convert", QUANTIZE_FOLDER, "vecdot"])
     }),
     (
         "reference-logits",
@@ -59,6 +59,8 @@ pub(super) const CORPORA: &[(&str, &str, &str, Select)] = &[
     ),
 ];
 
+/// A folder of `quants`, as the full data spell it.
+const QUANTIZE_FOLDER: &str = concat!("quanti", "se");
 /// Positions of 48 that keep their logits: the ends, and both sides of the windows' size.
 const POSITIONS: &[usize] = &[0, 15, 32, 47];
 /// Tokens of the long text of `reference-logits`: more than Gemma 3's window of 512.

@@ -495,7 +495,7 @@ pub enum OutputKind {
     OwnOrTied,
     /// Always the token embedding.
     Tied,
-    /// There is none: the model gives hidden states only.
+    /// No output matrix: the model gives hidden states only.
     None,
 }
 

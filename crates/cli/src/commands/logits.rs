@@ -163,7 +163,7 @@ fn write_case(
     let mut row = Vec::new();
     for (c, chunk) in case.chunks(chunk_len).enumerate() {
         batch.clear();
-        // The case stands between copies that begin elsewhere, so that no neighbour computes the same.
+        // The case stands between copies that begin elsewhere, so that no neighbor computes the same.
         let first_row = (args.parallel / 2) * chunk.len();
         for copy in 0..args.parallel {
             let shift = (copy + args.parallel - args.parallel / 2) % args.parallel;
