@@ -111,13 +111,13 @@ impl Played {
     fn play(&mut self, layer: usize, batch: &Batch, after: &[Vec<u32>]) {
         let mut pages = self.cache.pages();
         let spec = &self.spec.layers[layer];
-        let rows = |i: usize| AttnRow { position: batch.positions()[i], sequence: batch.sequences()[i] };
+        let rows = |i: usize| AttnRow::causal(batch.positions()[i], batch.sequences()[i]);
         let rows: Vec<AttnRow> = (0..batch.len()).map(rows).collect();
         let of = |layer: usize| [0, 1, 2].map(|sequence| values(&after[sequence], layer));
         let states = of(layer);
         for run in 0..if spec.recurrent.is_some() { pages.n_state_runs() } else { 0 } {
             let (run, state) = pages.state_run(layer, run).unwrap().in_place();
-            for AttnRow { position, sequence } in &rows[run] {
+            for AttnRow { position, sequence, .. } in &rows[run] {
                 let (all, position) = (&states[*sequence as usize], *position as usize);
                 let before = if position == 0 { 0.0 } else { all[position - 1] };
                 assert!(state.iter().all(|x| *x == before), "layer {layer} before position {position}");
@@ -132,7 +132,7 @@ impl Played {
         }
         let kv = pages.layer(layer);
         let KvData::F32(data) = kv.data else { panic!("elements of another type") };
-        for AttnRow { position: at, sequence } in rows {
+        for AttnRow { position: at, sequence, .. } in rows {
             let end = at as usize + 1;
             let first = end.saturating_sub(a.window.map_or(end, |w| w as usize));
             for (position, expected) in stored[sequence as usize].iter().enumerate().take(end).skip(first) {
