@@ -83,7 +83,7 @@ fn sequences_are_shortened_exactly_by_a_rollback_and_else_to_snapshots() {
             assert!(run(&mut r, 0, left, end, 20) == expected[left..end], "after {left}");
             assert_eq!(r.kv.truncate(0, left), Ok(left));
         }
-        // a snapshot where the caller asks for one; without bytes there is none
+        // a snapshot where the caller asks for one; with no bytes for it, no snapshot is kept
         run(&mut r, 0, 0, 300, 100);
         assert_eq!(r.kv.snapshot(0), Ok(true));
         run(&mut r, 0, 300, N, 100);
