@@ -19,7 +19,6 @@ pub(crate) const MISSING: &[(&str, &str)] = &[
     ("jais", "ALiBi"),
     ("kimi-k3", "experiment"),
     ("kimi-linear", "delta net per channel"),
-    ("laguna", "softplus gates"),
     ("llada", "diffusion"),
     ("llada-moe", "diffusion"),
     ("llama4", "chunked windows"),

@@ -19,6 +19,8 @@ pub enum Activation {
     Sigmoid,
     /// tanh x
     Tanh,
+    /// ln(1 + e^x)
+    Softplus,
     /// Apertus: alpha_p x^2 + beta x above 0, else alpha_n (e^min(x, eps) - 1 - x) + beta x.
     Xielu {
         /// Factor of the part below 0.

@@ -14,7 +14,7 @@ const XIELU: Activation = Activation::Xielu { alpha_n: 0.75, alpha_p: 0.625, bet
 /// Around registers, tiles and their multiples.
 const SIZES: [usize; 16] = [0, 1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 256, 257, 1000];
 
-const ACTIVATIONS: [Activation; 11] = [
+const ACTIVATIONS: [Activation; 12] = [
     Activation::Silu,
     Activation::Gelu,
     Activation::GeluErf,
@@ -23,6 +23,7 @@ const ACTIVATIONS: [Activation; 11] = [
     Activation::ReluSquared,
     Activation::Sigmoid,
     Activation::Tanh,
+    Activation::Softplus,
     Activation::SwigluOai { alpha: 1.702, limit: 7.0 },
     Activation::SwigluClamped { limit: 2.0 },
     XIELU,

@@ -6,6 +6,7 @@ use happy_kernels::linear::ActKind;
 
 use crate::error::KvError;
 use crate::kv::{KvCache, KvLayout, KvOptions};
+use crate::names;
 use crate::plan::{self, MemoryPlan};
 use crate::reserve::NoMemory;
 use crate::scratch::Scratch;
@@ -64,6 +65,11 @@ impl Model {
     /// Names of the file's tensors that the model does not need.
     pub fn unused_tensors(&self) -> &[String] {
         &self.unused
+    }
+
+    /// Why the computation skips one of these tensors, in a few words: `blocks that predict further tokens`.
+    pub fn unused_reason(&self, name: &str) -> &'static str {
+        names::why_unused(name, &self.spec)
     }
 
     /// Bytes of weights that decoding one token reads: every matrix, of mixtures the experts of one token.

@@ -173,6 +173,20 @@ pub(crate) fn matters(name: &str, spec: &ModelSpec) -> bool {
         || in_head(name)
 }
 
+/// Why the computation skips a tensor, in a few words.
+pub(crate) fn why_unused(name: &str, spec: &ModelSpec) -> &'static str {
+    let (layer, part) = layer_and_part(name, spec.prefix);
+    let attention = |layer: usize| spec.layers.get(layer).map(|l| l.attention);
+    match layer.map(attention) {
+        _ if part.ends_with(".input_scale") => "scales of activations, which are quantized as they come",
+        _ if part.starts_with("attn_rot_embd") => "rotary angles, which are computed",
+        None => "not part of the text model",
+        Some(None) => "blocks that predict further tokens",
+        Some(Some(Some(a))) if a.kv_from.is_some() => "keys and values of layers that read another layer's",
+        Some(Some(_)) => "not used by this architecture",
+    }
+}
+
 /// Whether the specification names this tensor as one that its computation skips.
 fn inert(name: &str, spec: &ModelSpec) -> bool {
     let (layer, part) = layer_and_part(name, spec.prefix);

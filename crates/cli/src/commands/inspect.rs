@@ -152,9 +152,13 @@ fn print_text(args: &InspectArgs, files: &GgufSetFile, engine: &Result<Engine, E
                 bytes(plan.grammar_bytes)
             )?;
             writeln!(out, "  kernels       {}", model.kernel_names().join(" "))?;
-            let unused = model.unused_tensors();
-            if !unused.is_empty() {
-                writeln!(out, "  not needed    {} tensors: {}", unused.len(), shorten(&unused.join(" ")))?;
+            let mut skipped: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for name in model.unused_tensors() {
+                skipped.entry(model.unused_reason(name)).or_default().push(name);
+            }
+            for (why, names) in skipped {
+                let list = shorten(&names.join(" "));
+                writeln!(out, "  skipped       {} tensors, {why}: {list}", names.len())?;
             }
         }
     }
@@ -261,6 +265,7 @@ fn run_json(engine: &Engine) -> serde_json::Value {
         "isa": engine.kernels().isa.name(),
         "kernels": model.kernel_names(),
         "unused_tensors": model.unused_tensors(),
+        "unused_reasons": model.unused_tensors().iter().map(|name| model.unused_reason(name)).collect::<Vec<_>>(),
     })
 }
 

@@ -59,6 +59,12 @@ fn activate_body<S: Simd>(s: S, activation: Activation, x: &mut [f32]) {
             #[inline(always)]
             |v| math::tanh(s, v),
         ),
+        Activation::Softplus => map(
+            s,
+            x,
+            #[inline(always)]
+            |v| math::softplus(s, v),
+        ),
         Activation::Xielu { alpha_n, alpha_p, beta, eps } => map(
             s,
             x,

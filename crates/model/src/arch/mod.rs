@@ -159,6 +159,7 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("hunyuan-moe", hunyuan::hunyuan_moe),
         &Entry("hunyuan_vl", hunyuan::hunyuan),
         &Entry("internlm2", llama::internlm2),
+        &Entry("laguna", afmoe::laguna),
         &Entry("minicpm3", latent::minicpm3),
         &Entry("mistral4", latent::mistral4),
         &Entry("minicpm", granite::minicpm),
