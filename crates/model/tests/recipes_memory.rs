@@ -127,6 +127,37 @@ impl Case<'_> {
         }
     }
 
+    /// Passes take snapshots of recurrent states at multiples of 256 positions, whatever their size.
+    fn takes_snapshots(&mut self) {
+        const N: usize = 560;
+        let runner = || {
+            let kernels = Kernels::detect().unwrap();
+            let options = KvOptions::new(KvType::F32, 1, N).with_batch(200).with_snapshots(64 << 20);
+            Runner::sized(Model::load(&self.file, &kernels).unwrap(), kernels, 2, options)
+        };
+        let ids: Vec<u32> = self.tokens.iter().cycle().take(N).copied().collect();
+        let run = |r: &mut Runner, from: usize, piece: usize| -> Vec<Vec<u32>> {
+            let pieces = (from..N).step_by(piece).map(|i| (i, &ids[i..(i + piece).min(N)]));
+            pieces.flat_map(|(i, ids)| bits(&r.logits(&batch(ids, i as u32, 0)).unwrap())).collect()
+        };
+        let mut r = runner();
+        if r.model.spec().layers.iter().all(|layer| layer.recurrent.is_none()) {
+            return;
+        }
+        let expected = run(&mut r, 0, 200);
+        for piece in [7, 200] {
+            let mut r = runner();
+            run(&mut r, 0, piece);
+            for (len, left) in [(520, 512), (400, 256), (200, 0)] {
+                assert_eq!(r.kv.truncate(0, len), Ok(left), "{}: pieces of {piece}", self.name);
+                if run(&mut r, left, 200) != expected[left..] {
+                    self.failed.push(format!("{}: from the snapshot at {left}", self.name));
+                }
+                r.kv.truncate(0, left).unwrap();
+            }
+        }
+    }
+
     /// Any number of a speculative batch's rows can be kept.
     fn guesses(&mut self) {
         let mut r = self.runner();
@@ -171,6 +202,7 @@ fn every_recipe_goes_on_with_the_same_bits() {
         case.exports();
         case.fails();
         case.guesses();
+        case.takes_snapshots();
         failed.append(&mut case.failed);
         compared += 1;
     }

@@ -12,7 +12,6 @@ use super::states::{StateRun, States};
 pub(crate) struct Pages<'a> {
     pub(super) layout: &'a KvLayout,
     pub(super) groups: &'a mut [Group],
-    #[allow(dead_code)] // for recurrent layers
     pub(super) states: &'a mut States,
 }
 
@@ -64,13 +63,11 @@ impl Pages<'_> {
 
     /// Number of [`StateRun`]s of the pass: at least one for each sequence of the batch, those of a sequence in ascending
     /// positions, each of which starts with what the run before it wrote. Every recurrent layer computes all of them, in order.
-    #[allow(dead_code)] // for recurrent layers
     pub(crate) fn n_state_runs(&self) -> usize {
         self.states.n_runs()
     }
 
     /// A recurrent layer's state before and after some rows of the batch.
-    #[allow(dead_code)] // for recurrent layers
     pub(crate) fn state_run(&mut self, layer: usize, run: usize) -> Option<StateRun<'_>> {
         self.states.run(self.layout.layers.get(layer)?, run)
     }

@@ -26,7 +26,6 @@ struct Run {
 }
 
 /// One layer's state before and after some consecutive rows of a batch.
-#[allow(dead_code)] // for recurrent layers
 pub(crate) struct StateRun<'a> {
     /// The rows, of one sequence, in ascending positions.
     pub(crate) rows: Range<usize>,
@@ -34,18 +33,6 @@ pub(crate) struct StateRun<'a> {
     pub(crate) before: Option<&'a [f32]>,
     /// Where the state after the last of them goes. What it holds is left over.
     pub(crate) after: &'a mut [f32],
-}
-
-#[allow(dead_code)] // for recurrent layers
-impl<'a> StateRun<'a> {
-    /// The rows, and the state, which now holds what was before them and is changed in place.
-    pub(crate) fn in_place(self) -> (Range<usize>, &'a mut [f32]) {
-        match self.before {
-            Some(before) => self.after.copy_from_slice(before),
-            None => self.after.fill(0.0),
-        }
-        (self.rows, self.after)
-    }
 }
 
 /// The state of a sequence in the middle of a speculative batch.

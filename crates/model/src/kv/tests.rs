@@ -5,6 +5,7 @@ use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits};
 use happy_kernels::ops::attention::KvData;
 use happy_kernels::ops::{AttnRow, KV_PAGE};
 
+use super::states::StateRun;
 use super::*;
 use crate::batch::Want;
 use crate::spec::{RecurrentKind, RecurrentSpec, ShortConvSpec};
@@ -116,7 +117,11 @@ impl Played {
         let of = |layer: usize| [0, 1, 2].map(|sequence| values(&after[sequence], layer));
         let states = of(layer);
         for run in 0..if spec.recurrent.is_some() { pages.n_state_runs() } else { 0 } {
-            let (run, state) = pages.state_run(layer, run).unwrap().in_place();
+            let StateRun { rows: run, before, after: state } = pages.state_run(layer, run).unwrap();
+            match before {
+                Some(before) => state.copy_from_slice(before),
+                None => state.fill(0.0),
+            }
             for AttnRow { position, sequence, .. } in &rows[run] {
                 let (all, position) = (&states[*sequence as usize], *position as usize);
                 let before = if position == 0 { 0.0 } else { all[position - 1] };
