@@ -91,6 +91,11 @@ const VECTORS: &[&str] = &[
     "altup_correct",
     "ssm_conv1d.",
     "shortconv.conv.",
+    "time_mix_lerp",
+    "time_mix_first",
+    "time_mix_ln",
+    "time_mix_decay.",
+    "channel_mix_lerp",
 ];
 
 /// What the loader does with a tensor, by its name.

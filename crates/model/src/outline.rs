@@ -11,6 +11,7 @@ use crate::kv::{KvOptions, LayerLayout};
 use crate::load::encoder::position_bias_values;
 use crate::names::{self, Role, dtype, most_reads};
 use crate::plan::MemoryPlan;
+use crate::recurrent::Recurrent;
 use crate::scratch_sizes::{Matrices, RunOptions};
 use crate::spec::*;
 use crate::weights::{Layer, Rope};
@@ -160,5 +161,6 @@ fn table_bytes(gguf: &GgufSet<'_>, spec: &ModelSpec) -> u64 {
     // each rotation.
     let twice = largest.saturating_mul(1 + 2 * spec.ropes.len() as u64);
     let reads = of(most_reads(gguf.tensors().count()), size_of::<&str>());
-    sum(&[of(n_layers, layer), ropes, vectors, twice, unused, reads, SLACK])
+    let mixers = of(spec.layers.iter().filter(|l| l.recurrent.is_some()).count(), size_of::<Recurrent>());
+    sum(&[of(n_layers, layer), mixers, ropes, vectors, twice, unused, reads, SLACK])
 }

@@ -102,6 +102,7 @@ impl ScratchSizes {
         let n_ff = spec.ffns().map(|ffn| match &ffn.kind {
             FfnKind::Elementwise(_) => 0,
             FfnKind::Dense(d) => d.n_ff,
+            FfnKind::ChannelMix(m) => m.n_ff,
             FfnKind::Moe(m) => m.n_ff.max(m.shared.map_or(0, |s| s.n_ff)),
         });
         let q = most(&|a| a.q_dim());
@@ -159,7 +160,7 @@ fn latent_io(a: &AttentionSpec, l: &LatentSpec) -> usize {
 fn sparse(ffn: &FfnSpec) -> usize {
     match &ffn.kind {
         FfnKind::Dense(DenseSpec { n_ff, sparsity: Some(_), .. }) => *n_ff,
-        FfnKind::Dense(_) | FfnKind::Moe(_) | FfnKind::Elementwise(_) => 0,
+        FfnKind::Dense(_) | FfnKind::Moe(_) | FfnKind::Elementwise(_) | FfnKind::ChannelMix(_) => 0,
     }
 }
 
@@ -180,7 +181,7 @@ fn norm_row(layer: &LayerSpec, n_embd: usize) -> usize {
     let inner = match layer.ffn.map(|ffn| ffn.kind) {
         Some(FfnKind::Dense(d)) => d.sub_norm.map_or(0, |_| d.n_ff),
         Some(FfnKind::Moe(m)) if m.post_norm.or(m.shared.and_then(|s| s.post_norm)).is_some() => n_embd,
-        None | Some(FfnKind::Elementwise(_) | FfnKind::Moe(_)) => 0,
+        None | Some(FfnKind::Elementwise(_) | FfnKind::Moe(_) | FfnKind::ChannelMix(_)) => 0,
     };
     attention.max(inner).max(layer.recurrent.map_or(0, |r| r.widths().normed))
 }
@@ -208,7 +209,7 @@ fn attn_plan(spec: &ModelSpec, options: &RunOptions) -> AttnPlan {
 fn moe_sizes(spec: &ModelSpec, matrices: &Matrices) -> Option<MoeSizes> {
     let specs = spec.ffns().filter_map(|ffn| match &ffn.kind {
         FfnKind::Moe(m) => Some(m),
-        FfnKind::Dense(_) | FfnKind::Elementwise(_) => None,
+        FfnKind::Dense(_) | FfnKind::Elementwise(_) | FfnKind::ChannelMix(_) => None,
     });
     let n_experts = specs.clone().map(|m| m.n_experts).max()?;
     let widest = specs.clone().map(|m| m.n_ff.max(m.shared.map_or(0, |s| s.n_ff))).max()?;

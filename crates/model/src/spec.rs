@@ -424,6 +424,8 @@ pub enum FfnKind {
     Dense(DenseSpec),
     /// Mixture of experts.
     Moe(MoeSpec),
+    /// RWKV's half, which also reads the row before; only beside a recurrent mixer.
+    ChannelMix(ChannelMixSpec),
 }
 
 /// The feed-forward half of a layer.
@@ -459,6 +461,8 @@ pub struct LayerSpec {
     pub laurel: Option<LaurelSpec>,
     /// Whether the residual stream is multiplied by `layer_output_scale` at the end of the layer (Gemma 4).
     pub out_scale: Need,
+    /// The same as a number, for every file (RWKV-6 halves it every few layers).
+    pub scale: Option<f32>,
     /// Tensors of the layer that its computation skips, without `blk.{layer}.`: files have them, and the architecture is
     /// known not to use them. A name that ends in `*` stands for every name that starts with the rest.
     pub inert: &'static [&'static str],
@@ -482,7 +486,11 @@ impl LayerSpec {
 
     /// f32 values that a sequence keeps in this layer between passes, besides keys and values; 0 without a recurrent mixer.
     pub fn state_elements(&self) -> usize {
-        self.recurrent.map_or(0, |r| r.state_elements())
+        let mixer = self.recurrent.map_or(0, |r| r.state_elements());
+        match self.ffn.map(|ffn| ffn.kind) {
+            Some(FfnKind::ChannelMix(mix)) => mixer.saturating_add(mix.width),
+            _ => mixer,
+        }
     }
 }
 

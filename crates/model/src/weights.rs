@@ -4,7 +4,7 @@ use happy_kernels::linear::{ActKinds, Linear, LinearRows};
 use happy_kernels::ops::{Activation, RopeTable};
 use happy_tensor::{Bytes, DType, RowError, dequantize_row};
 
-use crate::recurrent::Recurrent;
+use crate::recurrent::{ChannelMix, Recurrent};
 use crate::spec::{AttentionSpec, LatentSpec, MoeSpec, NormKind};
 
 /// A norm.
@@ -157,6 +157,7 @@ pub(crate) enum Ffn {
     Elementwise(Activation),
     Dense(Mlp),
     Moe(Moe),
+    ChannelMix(ChannelMix),
 }
 
 /// What the feed-forward half reads; decided by the specification and, where it leaves it open, by the file.
@@ -170,7 +171,8 @@ pub(crate) enum FfnIn {
 /// One layer.
 pub(crate) struct Layer {
     pub(crate) attention: Option<Attention>,
-    pub(crate) recurrent: Option<Recurrent>,
+    /// At most one, outside of the layer, because most models have none.
+    pub(crate) recurrent: Vec<Recurrent>,
     pub(crate) ffn: Option<FeedForward>,
     pub(crate) laurel: Option<Laurel>,
     pub(crate) per_layer: Option<PerLayer>,
@@ -302,28 +304,41 @@ impl Layer {
     pub(crate) fn moe(&self) -> Option<&Moe> {
         match &self.ffn.as_ref()?.block {
             Ffn::Moe(moe) => Some(moe),
-            Ffn::Elementwise(_) | Ffn::Dense(_) => None,
+            Ffn::Elementwise(_) | Ffn::Dense(_) | Ffn::ChannelMix(_) => None,
         }
+    }
+
+    /// The mixer with a state.
+    pub(crate) fn recurrent(&self) -> Option<&Recurrent> {
+        self.recurrent.first()
     }
 
     /// Whether there is a mixer.
     pub(crate) fn mixes(&self) -> bool {
-        self.attention.is_some() || self.recurrent.is_some()
+        self.attention.is_some() || self.recurrent().is_some()
     }
 
     /// The norm before the mixer.
     pub(crate) fn mixer_norm(&self) -> Option<&Norm> {
-        match (&self.attention, &self.recurrent) {
+        match (&self.attention, self.recurrent()) {
             (Some(attention), _) => attention.norm.as_ref(),
-            (None, recurrent) => recurrent.as_ref()?.norm.as_ref(),
+            (None, recurrent) => recurrent?.norm.as_ref(),
         }
     }
 
     /// The norm of the mixer's result.
     pub(crate) fn mixer_post_norm(&self) -> Option<&Norm> {
-        match (&self.attention, &self.recurrent) {
+        match (&self.attention, self.recurrent()) {
             (Some(attention), _) => attention.post_norm.as_ref(),
-            (None, recurrent) => recurrent.as_ref()?.post_norm.as_ref(),
+            (None, recurrent) => recurrent?.post_norm.as_ref(),
+        }
+    }
+
+    /// The feed-forward half that reads the row before, too.
+    pub(crate) fn channel_mix(&self) -> Option<&ChannelMix> {
+        match &self.ffn.as_ref()?.block {
+            Ffn::ChannelMix(mix) => Some(mix),
+            Ffn::Elementwise(_) | Ffn::Dense(_) | Ffn::Moe(_) => None,
         }
     }
 
@@ -335,7 +350,7 @@ impl Layer {
     /// Every matrix of the layer.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let (mlp, router, shared) = match self.ffn.as_ref().map(|ffn| &ffn.block) {
-            None | Some(Ffn::Elementwise(_)) => (None, None, None),
+            None | Some(Ffn::Elementwise(_) | Ffn::ChannelMix(_)) => (None, None, None),
             Some(Ffn::Dense(mlp)) => (Some(mlp), None, None),
             Some(Ffn::Moe(moe)) => (Some(&moe.experts), Some(&moe.router), moe.shared.as_ref()),
         };
@@ -346,6 +361,7 @@ impl Layer {
         let laurel = self.laurel.iter().flat_map(|l| [&l.down, &l.up]);
         let altup = self.altup.iter().map(|a| &a.router);
         let recurrent = self.recurrent.iter().flat_map(Recurrent::linears);
+        let recurrent = recurrent.chain(self.channel_mix().into_iter().flat_map(ChannelMix::linears));
         let mixers = attention.chain(recurrent);
         mixers.chain(router).chain(mlp).chain(shared).chain(per_layer).chain(laurel).chain(altup)
     }

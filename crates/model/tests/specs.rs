@@ -102,7 +102,7 @@ fn branches_by_number_of_layers_or_key() {
 fn activation(spec: &ModelSpec) -> Option<Activation> {
     match ffn(spec).kind {
         FfnKind::Dense(dense) => Some(dense.activation),
-        FfnKind::Moe(_) | FfnKind::Elementwise(_) => None,
+        FfnKind::Moe(_) | FfnKind::Elementwise(_) | FfnKind::ChannelMix(_) => None,
     }
 }
 

@@ -57,16 +57,20 @@ fn problem(spec: &ModelSpec) -> Option<String> {
         let mixer = |a| attention(a, &spec.ropes).or_else(|| latent(a, &spec.ropes));
         let mixer = layer.attention.as_ref().and_then(mixer);
         let shared = || layer.attention.as_ref().and_then(|a| shared_kv(spec, i, a));
-        let ffn = || layer.ffn.as_ref().and_then(feed_forward);
-        let found = mixer.or_else(shared).or_else(|| recurrent(layer)).or_else(|| laurel(layer)).or_else(ffn);
+        let ffn = || layer.ffn.as_ref().and_then(feed_forward).or_else(|| channel_mix(spec.n_embd, layer));
+        let found = mixer
+            .or_else(shared)
+            .or_else(|| recurrent(spec.n_embd, layer))
+            .or_else(|| laurel(layer))
+            .or_else(ffn);
         found.map(|problem| format!("layer {i} has {problem}"))
     })
 }
 
 /// What a layer without attention, or with a recurrent mixer, must have.
-fn recurrent(layer: &LayerSpec) -> Option<String> {
+fn recurrent(n_embd: usize, layer: &LayerSpec) -> Option<String> {
     if let Some(r) = &layer.recurrent {
-        return mixer(r, layer.attention.is_some());
+        return mixer(n_embd, r, layer.attention.is_some());
     }
     if layer.attention.is_some() {
         return None;
@@ -81,7 +85,7 @@ fn recurrent(layer: &LayerSpec) -> Option<String> {
 }
 
 /// The numbers of a recurrent mixer.
-fn mixer(r: &RecurrentSpec, beside_attention: bool) -> Option<String> {
+fn mixer(n_embd: usize, r: &RecurrentSpec, beside_attention: bool) -> Option<String> {
     if !is_norm(r.norm_name) {
         return Some(format!("a mixer's norm `{}`, expected a name that ends in _norm", r.norm_name));
     }
@@ -99,6 +103,13 @@ fn mixer(r: &RecurrentSpec, beside_attention: bool) -> Option<String> {
         RecurrentKind::DeltaNet(s) => {
             ([s.conv_dim(), s.head_dim_k, s.head_dim_v, s.n_k_heads], divides(s.n_k_heads, s.n_v_heads))
         }
+        RecurrentKind::Plamo2(s) => {
+            ([s.d_inner.saturating_mul(2), s.d_state, s.dt_rank, s.n_heads], divides(s.n_heads, s.d_inner))
+        }
+        RecurrentKind::Rwkv6(s) => (
+            [s.width().saturating_mul(5), s.mix_rank.saturating_mul(5), s.decay_rank, s.head_size],
+            divides(s.n_kv_heads, s.n_heads) && s.width() == n_embd && s.decay_rank <= n_embd,
+        ),
     };
     if !sizes.into_iter().all(width) || !whole || r.state_elements() > MAX_STATE {
         return Some(format!("a mixer of impossible sizes: {:?}", r.kind));
@@ -202,6 +213,14 @@ fn laurel(layer: &LayerSpec) -> Option<String> {
     })
 }
 
+/// A channel mix uses the buffers of the layer's mixer.
+fn channel_mix(n_embd: usize, layer: &LayerSpec) -> Option<String> {
+    let Some(FfnKind::ChannelMix(mix)) = layer.ffn.map(|ffn| ffn.kind) else { return None };
+    let time_mix = matches!(layer.recurrent.map(|r| r.kind), Some(RecurrentKind::Rwkv6(_)));
+    let fits = mix.width == n_embd && time_mix;
+    (!fits).then(|| format!("a channel mix of width {}, expected {n_embd} and a time mix", mix.width))
+}
+
 /// A layer that reads the keys and values of another.
 fn shared_kv(spec: &ModelSpec, layer: usize, a: &AttentionSpec) -> Option<String> {
     if a.v_is_k && (a.k_dim(), a.fused_rows) != (a.v_dim(), None) {
@@ -226,6 +245,7 @@ fn feed_forward(ffn: &FfnSpec) -> Option<String> {
     let n_ff = match &ffn.kind {
         FfnKind::Elementwise(_) => return None,
         FfnKind::Dense(d) => [d.n_ff, 1],
+        FfnKind::ChannelMix(m) => [m.n_ff, 1],
         FfnKind::Moe(m) => [m.n_ff, m.shared.map_or(1, |s| s.n_ff)],
     };
     if !n_ff.into_iter().all(width) {

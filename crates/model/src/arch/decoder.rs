@@ -152,6 +152,7 @@ pub fn hybrid(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<Mo
             }),
             laurel: None,
             out_scale: Need::Never,
+            scale: None,
             inert: &[],
         });
     }
@@ -165,9 +166,9 @@ pub fn hybrid(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<Mo
         prefix: "",
         learned_positions: false,
         token_types: Need::Never,
-        embedding_norm: None,
         embedding_scale: None,
         residual_scale: None,
+        embedding_norm: None,
         per_layer: None,
         altup: None,
         ropes: match first {
@@ -336,6 +337,7 @@ pub fn norm_heads(spec: &mut ModelSpec, norm: NormSpec, need: Need, after_rope: 
 /// Norms after both halves of every layer.
 pub fn norm_results(spec: &mut ModelSpec, norm: NormSpec) {
     spec.each_attention(|a| a.post_norm = Some(norm));
+    spec.layers.iter_mut().filter_map(|l| l.recurrent.as_mut()).for_each(|r| r.post_norm = Some(norm));
     spec.each_ffn(|f| f.post_norm = Some(norm));
 }
 

@@ -61,6 +61,7 @@ mod qwen;
 mod qwen_next;
 mod refuse;
 pub mod rope;
+mod rwkv;
 mod seed_oss;
 mod smallthinker;
 mod ssm;
@@ -219,6 +220,9 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("mamba2", ssm::mamba2),
         &Entry("nemotron_h", ssm::nemotron_h),
         &Entry("nemotron_h_moe", ssm::nemotron_h),
+        &Entry("plamo2", plamo::plamo2),
+        &Entry("rwkv6", rwkv::rwkv6),
+        &Entry("rwkv6qwen2", rwkv::rwkv6qwen2),
         &Entry("qwen35", qwen_next::qwen35),
         &Entry("qwen35moe", qwen_next::qwen35moe),
         &Entry("qwen3next", qwen_next::qwen3next),

@@ -19,7 +19,7 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
 }
 
 /// What the half reads.
-pub(super) fn input<'s>(step: &Step<'_>, x: Mat<'s>, io: &'s BlockIo, attn_input: &'s Buf) -> Mat<'s> {
+pub(crate) fn input<'s>(step: &Step<'_>, x: Mat<'s>, io: &'s BlockIo, attn_input: &'s Buf) -> Mat<'s> {
     match step.weights.ffn_in() {
         Some(FfnIn::Norm(_)) => io.normed(step.n, step.n_embd),
         None | Some(FfnIn::Residual) => x,

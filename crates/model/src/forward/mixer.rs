@@ -71,7 +71,7 @@ pub(super) fn keep_wanted(step: &Step<'_>, s: &mut Scratch) -> usize {
         rows::keep_part(&mut s.cos_sin, (before * step.n, before * n), rope.n_rot, wanted());
         before += rope.n_rot;
     }
-    if let Some(recurrent) = &step.weights.recurrent {
+    if let Some(recurrent) = step.weights.recurrent() {
         rows::keep_rows(&mut s.recurrent.y, recurrent.spec.widths().y, wanted());
     }
     if let Some(moe) = moe::early_router(step) {

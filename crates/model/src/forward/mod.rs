@@ -12,7 +12,7 @@
 mod altup;
 mod attention;
 mod ends;
-mod ffn;
+pub(crate) mod ffn;
 mod lanes;
 mod latent;
 mod laurel;
@@ -184,7 +184,7 @@ fn layer(
     moe::score_early(&step, s)?; //                     scores = router x, for a router that reads the layer's input
     mixer::norm(&step, s); //                           normed = norm(x)
     laurel::branch(&step, s)?; //                       laurel = normed + norm(R (L normed))
-    if let Some(w) = &step.weights.recurrent {
+    if let Some(w) = step.weights.recurrent() {
         recurrent::scan(&step, w, s, pages)?; //        y = mixer(normed), state = what follows
     }
     if let Some(w) = &step.weights.attention {
@@ -197,7 +197,8 @@ fn layer(
         }
         attention::store(&step, w, s, pages)?; //       cache = k, v
     }
-    if last {
+    // a feed-forward half that looks at other rows needs all of them
+    if last && step.weights.channel_mix().is_none() {
         step.n = mixer::keep_wanted(&step, s); //       the other rows were needed for what the cache has of them
         if step.n == 0 {
             return Ok(0);
@@ -209,7 +210,7 @@ fn layer(
         latent::values(&step, w, s)?; //                heads = Wv[head] heads, if the cache has the short rows
         attention::out(&step, w, s)?; //                mixed = Wo heads
     }
-    if let Some(w) = &step.weights.recurrent {
+    if let Some(w) = step.weights.recurrent() {
         recurrent::out(&step, w, s)?; //                mixed = Wout y, added to attention's, if there is some
     }
     if step.weights.mixes() {
@@ -221,6 +222,7 @@ fn layer(
         match &ffn.block {
             Ffn::Elementwise(act) => ffn::elementwise(&step, s, *act), // ffn_out = act(normed)
             Ffn::Dense(mlp) => ffn::dense(&step, s, mlp)?, // ffn_out = down(act(gate normed) * up normed)
+            Ffn::ChannelMix(mix) => mix.run(&step, s, pages)?, // ffn_out = sigmoid(r) * (value relu(key)^2)
             Ffn::Moe(moe) => moe::mixture(&step, s, moe)?, // ffn_out = weighted sum of the best experts' results
         }
         ffn::add(&step, ffn, s); //                     x += norm(ffn_out)

@@ -13,7 +13,7 @@ use super::tensors::Tensors;
 use super::{encoder, latent, streams};
 use crate::error::{LoadError, excerpt};
 use crate::names::{self, block};
-use crate::recurrent::Recurrent;
+use crate::recurrent::{ChannelMix, Recurrent};
 use crate::reserve::{collected, reserved};
 use crate::spec::*;
 use crate::weights::*;
@@ -130,24 +130,30 @@ fn layer(
     relative: &[(usize, RelativeBias)],
 ) -> Result<Layer, LoadError> {
     let LayerSpec { attention, recurrent, ffn, out_scale, .. } = &spec.layers[i];
+    let n_state = recurrent.map_or(0, |r| r.state_elements());
+    let mut mixer = reserved(usize::from(recurrent.is_some()))?;
+    if let Some(recurrent) = recurrent {
+        mixer.push(Recurrent::load(t, spec.n_embd, recurrent, i)?);
+    }
     let scale = t.opt_vector(*out_scale, &block(i, "layer_output_scale", "weight"), &[1])?;
     Ok(Layer {
         attention: attention
             .as_ref()
             .map(|a| attention_weights(t, spec.n_embd, a, i, relative))
             .transpose()?,
-        recurrent: recurrent.as_ref().map(|r| Recurrent::load(t, spec.n_embd, r, i)).transpose()?,
-        ffn: ffn.as_ref().map(|ffn| feed_forward(t, spec.n_embd, ffn, i)).transpose()?,
+        recurrent: mixer,
+        ffn: ffn.as_ref().map(|ffn| feed_forward(t, spec.n_embd, n_state, ffn, i)).transpose()?,
         laurel: streams::laurel(t, spec, i)?,
         per_layer: streams::per_layer(t, spec, i)?,
         altup: streams::altup(t, spec, i)?,
-        out_scale: scale.and_then(|scale| scale.first().copied()),
+        out_scale: scale.and_then(|scale| scale.first().copied()).or(spec.layers[i].scale),
     })
 }
 
 fn feed_forward(
     t: &mut Tensors<'_>,
     n_embd: usize,
+    n_state: usize,
     ffn: &FfnSpec,
     i: usize,
 ) -> Result<FeedForward, LoadError> {
@@ -167,6 +173,7 @@ fn feed_forward(
             FfnKind::Elementwise(activation) => Ffn::Elementwise(*activation),
             FfnKind::Dense(dense) => Ffn::Dense(dense_weights(t, n_embd, dense, i)?),
             FfnKind::Moe(moe) => moe_weights(t, n_embd, moe, i)?,
+            FfnKind::ChannelMix(mix) => Ffn::ChannelMix(ChannelMix::load(t, mix, n_state, i)?),
         },
         scale: ffn.scale,
         post_norm: t.post_norm(

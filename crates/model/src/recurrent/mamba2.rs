@@ -93,7 +93,7 @@ impl Mamba2 {
 }
 
 /// `out = x * dt`, a step for each head.
-fn times_step(cx: Ctx<'_>, x: Mat<'_>, dt: Mat<'_>, out: MatMut<'_>) {
+pub(super) fn times_step(cx: Ctx<'_>, x: Mat<'_>, dt: Mat<'_>, out: MatMut<'_>) {
     let head_dim = x.cols() / dt.cols();
     rows::each_row(cx, out, &|i, row, _| {
         row.copy_from_slice(x.row(i));
@@ -104,7 +104,7 @@ fn times_step(cx: Ctx<'_>, x: Mat<'_>, dt: Mat<'_>, out: MatMut<'_>) {
 }
 
 /// `y += d * x`, a factor for each head.
-fn add_input(cx: Ctx<'_>, d: &[f32], x: Mat<'_>, y: MatMut<'_>) {
+pub(super) fn add_input(cx: Ctx<'_>, d: &[f32], x: Mat<'_>, y: MatMut<'_>) {
     let head_dim = x.cols() / d.len();
     rows::each_row(cx, y, &|i, row, _| {
         let heads = row.chunks_exact_mut(head_dim).zip(x.row(i).chunks_exact(head_dim));
@@ -115,21 +115,23 @@ fn add_input(cx: Ctx<'_>, d: &[f32], x: Mat<'_>, y: MatMut<'_>) {
 }
 
 /// What the scan of all heads reads.
-struct Heads<'a> {
-    n: usize,
-    dim: usize,
-    per_group: usize,
-    d_state: usize,
-    b: Mat<'a>,
-    c: Mat<'a>,
+pub(super) struct Heads<'a> {
+    pub(super) n: usize,
+    /// Channels of a head.
+    pub(super) dim: usize,
+    /// Heads that share `b` and `c`.
+    pub(super) per_group: usize,
+    pub(super) d_state: usize,
+    pub(super) b: Mat<'a>,
+    pub(super) c: Mat<'a>,
     /// The input times its step.
-    x: Mat<'a>,
-    decay: Mat<'a>,
+    pub(super) x: Mat<'a>,
+    pub(super) decay: Mat<'a>,
 }
 
 impl<'a> Heads<'a> {
     /// The states, `[heads][d_state][dim]`, are at `first` in the layer's.
-    fn scan(&self, step: &Step<'_>, pages: &mut Pages<'_>, first: usize, mut y: MatMut<'_>) {
+    pub(super) fn scan(&self, step: &Step<'_>, pages: &mut Pages<'_>, first: usize, mut y: MatMut<'_>) {
         let (cx, one) = (step.cx, self.d_state * self.dim);
         each_state(step, pages, first..first + self.n * one, |rows, state| {
             let part = |x: &Mat<'a>| x.rows_range(rows.clone());

@@ -8,12 +8,17 @@
 //! Both a convolution and a scan go through the runs of the memory: consecutive rows of a sequence with the state before
 //! them and the one after them. What lies between works on all rows of the batch at once.
 
+mod channel_mix;
 mod delta_net;
 mod mamba;
 mod mamba2;
+mod plamo2;
+mod rwkv6;
 mod short_conv;
 
 use std::ops::Range;
+
+pub(crate) use channel_mix::ChannelMix;
 
 use happy_kernels::linear::{self, Linear};
 use happy_kernels::ops::scan::Conv;
@@ -45,7 +50,9 @@ enum Block {
     ShortConv(short_conv::ShortConv),
     Mamba(mamba::Mamba),
     Mamba2(mamba2::Mamba2),
+    Plamo2(plamo2::Plamo2),
     DeltaNet(delta_net::DeltaNet),
+    Rwkv6(rwkv6::Rwkv6),
 }
 
 impl Recurrent {
@@ -65,6 +72,10 @@ impl Recurrent {
             RecurrentKind::DeltaNet(s) => {
                 (Block::DeltaNet(delta_net::DeltaNet::load(t, n_embd, s, i)?), "ssm_out")
             }
+            RecurrentKind::Plamo2(s) => (Block::Plamo2(plamo2::Plamo2::load(t, n_embd, s, i)?), "ssm_out"),
+            RecurrentKind::Rwkv6(s) => {
+                (Block::Rwkv6(rwkv6::Rwkv6::load(t, n_embd, s, i)?), "time_mix_output")
+            }
         };
         Ok(Recurrent {
             spec: *spec,
@@ -82,8 +93,15 @@ impl Recurrent {
             Block::Mamba(b) => [Some(&b.input), Some(&b.x), Some(&b.dt), None],
             Block::Mamba2(b) => [Some(&b.input), None, None, None],
             Block::DeltaNet(b) => [Some(&b.qkv), Some(&b.z), Some(&b.beta), b.alpha.as_ref()],
+            Block::Plamo2(b) => [Some(&b.input), Some(&b.x), Some(&b.dt), None],
+            Block::Rwkv6(_) => [None; 4],
         };
-        list.into_iter().flatten().chain([&self.out])
+        let rwkv6 = match &self.block {
+            Block::Rwkv6(b) => Some(b),
+            _ => None,
+        };
+        let rwkv6 = rwkv6.into_iter().flat_map(|b| b.linears());
+        list.into_iter().flatten().chain(rwkv6).chain([&self.out])
     }
 }
 
@@ -99,6 +117,8 @@ pub(crate) fn scan(
         Block::Mamba(b) => b.scan(step, s, pages)?,
         Block::Mamba2(b) => b.scan(step, s, pages)?,
         Block::DeltaNet(b) => b.scan(step, s, pages)?,
+        Block::Plamo2(b) => b.scan(step, s, pages)?,
+        Block::Rwkv6(b) => b.scan(step, s, pages)?,
     }
     if step.cx.cancelled() { Err(ForwardError::Cancelled) } else { Ok(()) }
 }
@@ -258,7 +278,9 @@ fn parts_norm(
     spec: &NormSpec,
     (width, parts): (usize, usize),
 ) -> Result<PartsNorm, LoadError> {
-    let name = names::block(i, part, "weight");
+    // some converters leave out `.weight`
+    let (name, short) = (names::block(i, part, "weight"), format!("blk.{i}.{part}"));
+    let name = if !t.has(&name) && t.has(&short) { short } else { name };
     let weight = match spec.weighted {
         true => Some(t.vector(&name, &[width, parts])?),
         false => None,

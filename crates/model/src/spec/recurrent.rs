@@ -28,8 +28,12 @@ pub enum RecurrentKind {
     Mamba(MambaSpec),
     /// A state space with a decay for each head.
     Mamba2(Mamba2Spec),
+    /// A Mamba 2 with other projections.
+    Plamo2(Plamo2Spec),
     /// Linear attention with the gated delta rule.
     DeltaNet(DeltaNetSpec),
+    /// Linear attention of mixtures of each row with the one before it.
+    Rwkv6(Rwkv6Spec),
 }
 
 /// `b, c, x = W_in h;  y = W_out (c * conv(b * x))`, a causal convolution of each channel (LFM2).
@@ -83,6 +87,66 @@ pub struct Mamba2Spec {
     pub norm: Option<NormSpec>,
 }
 
+/// The mixer of PLaMo 2:
+///
+/// ```text
+/// z, x = W_in h, head by head;  x = silu(conv(x));  b, c, dt = norm(W_x x);  dt = softplus(W_dt dt + bias)
+/// S = S * e^(dt a) + dt x b;  y = W_out (silu(z) * (S c + d x))          a step and a decay for each head
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plamo2Spec {
+    /// Channels of all heads.
+    pub d_inner: usize,
+    /// Heads; divides `d_inner`.
+    pub n_heads: usize,
+    /// States of a channel.
+    pub d_state: usize,
+    /// Width of `dt` before `W_dt`.
+    pub dt_rank: usize,
+    /// Positions that the convolution sees; 1 to 16.
+    pub kernel: usize,
+    /// The norm of `b`, `c` and `dt`, each with its own weights.
+    pub norm: NormSpec,
+}
+
+/// The time mix of RWKV-6:
+///
+/// ```text
+/// s = row before - h;  m = tanh(W_1 (h + s * lerp_x));  x_j = h + s * (lerp_j + W_2j m_j)      j: decay, key, value, r, gate
+/// decay = e^-e^(D_2 tanh(D_1 x_decay) + d);  k, v, r, g = W_k x_key, W_v x_value, W_r x_r, W_g x_gate
+/// y = norm((S + bonus k v)^T r) * silu(g);  S = S * decay + k v
+/// ```
+///
+/// As linear attention (Qwen 2 models that were given it): `k = k * (1 - decay)`, `S = S * decay + k v`, and
+/// `y = S^T (r / sqrt(head_size)) * sigmoid(g)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rwkv6Spec {
+    /// Heads; `n_heads * head_size` is the width of the residual stream.
+    pub n_heads: usize,
+    /// Elements of a head.
+    pub head_size: usize,
+    /// Heads of K and V; divides `n_heads`.
+    pub n_kv_heads: usize,
+    /// Width of each `m_j`.
+    pub mix_rank: usize,
+    /// Columns of `D_2`; at most the width of the residual stream.
+    pub decay_rank: usize,
+    /// Whether it is linear attention, without a bonus.
+    pub linear: bool,
+    /// Epsilon of the norm of each head's result; `None`: no norm.
+    pub norm_eps: Option<f32>,
+}
+
+/// The channel mix of RWKV-6, a feed-forward half that also reads the row before:
+/// `sigmoid(W_r lerp_r) * (W_v relu(W_k lerp_k)^2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelMixSpec {
+    /// Width of the residual stream: what it keeps of the last row.
+    pub width: usize,
+    /// Rows of `W_k`.
+    pub n_ff: usize,
+}
+
 /// Gated delta net:
 ///
 /// ```text
@@ -134,6 +198,20 @@ impl Mamba2Spec {
     }
 }
 
+impl Plamo2Spec {
+    /// Columns of `W_x`'s result: b, c, dt.
+    pub fn x_dim(&self) -> usize {
+        self.dt_rank.saturating_add(self.d_state.saturating_mul(2))
+    }
+}
+
+impl Rwkv6Spec {
+    /// Elements of a row of all heads.
+    pub fn width(&self) -> usize {
+        self.n_heads.saturating_mul(self.head_size)
+    }
+}
+
 impl DeltaNetSpec {
     /// Elements of a row of Q or K.
     pub fn k_dim(&self) -> usize {
@@ -171,13 +249,15 @@ pub(crate) struct RecurrentWidths {
 }
 
 impl RecurrentSpec {
-    /// Positions and channels of the convolution.
+    /// Positions and channels of the convolution; RWKV keeps one row as a convolution over two does.
     pub(crate) fn conv(&self) -> (usize, usize) {
         match self.kind {
             RecurrentKind::ShortConv(s) => (s.kernel, s.n_channels),
             RecurrentKind::Mamba(s) => (s.kernel, s.d_inner),
             RecurrentKind::Mamba2(s) => (s.kernel, s.conv_dim()),
+            RecurrentKind::Plamo2(s) => (s.kernel, s.d_inner),
             RecurrentKind::DeltaNet(s) => (s.kernel, s.conv_dim()),
+            RecurrentKind::Rwkv6(s) => (2, s.width()),
         }
     }
 
@@ -193,7 +273,9 @@ impl RecurrentSpec {
             RecurrentKind::ShortConv(_) => 0,
             RecurrentKind::Mamba(s) => s.d_state.saturating_mul(s.d_inner),
             RecurrentKind::Mamba2(s) => s.d_state.saturating_mul(s.d_inner),
+            RecurrentKind::Plamo2(s) => s.d_state.saturating_mul(s.d_inner),
             RecurrentKind::DeltaNet(s) => s.v_dim().saturating_mul(s.head_dim_k),
+            RecurrentKind::Rwkv6(s) => s.width().saturating_mul(s.head_size),
         };
         self.conv_elements().saturating_add(scan)
     }
@@ -220,6 +302,24 @@ impl RecurrentSpec {
                 y: s.d_inner,
                 normed: s.norm.map_or(0, |_| s.d_inner / s.n_groups.max(1)),
                 ..none
+            },
+            RecurrentKind::Plamo2(s) => RecurrentWidths {
+                projected: s.d_inner.saturating_mul(2),
+                gate: s.d_inner,
+                wide: s.d_inner,
+                small: s.x_dim(),
+                decay: s.n_heads,
+                y: s.d_inner,
+                normed: s.dt_rank.max(s.d_state),
+            },
+            RecurrentKind::Rwkv6(s) => RecurrentWidths {
+                projected: s.width().saturating_mul(5),
+                gate: s.width(),
+                wide: s.width(),
+                small: s.width().saturating_mul(2).max(s.mix_rank.saturating_mul(5)),
+                decay: s.width(),
+                y: s.width(),
+                normed: s.norm_eps.map_or(0, |_| s.head_size),
             },
             RecurrentKind::DeltaNet(s) => RecurrentWidths {
                 projected: s.conv_dim(),

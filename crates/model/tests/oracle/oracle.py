@@ -350,6 +350,122 @@ def v_norm():
     return run(c, layer)
 
 
-CASES = [apertus, bitnet, groups, granite_swa, smallthinker, gptneox, hunyuan, mimo2, v_norm]
+def conv(c, i, name, x, bias=None):
+    """The causal convolution of each channel, then SiLU."""
+    w = c.t[f"blk.{i}.{name}.weight"]
+    padded = np.concatenate([np.zeros((w.shape[1] - 1, x.shape[1])), x])
+    y = np.stack([(padded[t : t + w.shape[1]].T * w).sum(1) for t in range(len(x))])
+    return silu(y if bias is None else y + bias)
+
+
+def falcon_mamba():
+    """Mamba whose steps, B and C are normed without weights."""
+    d, n, rank = 2 * E, 16, 32
+    parts = {"ssm_in.weight": [E, 2 * d], "ssm_conv1d.weight": [4, d], "ssm_conv1d.bias": [d], "ssm_x.weight": [d, rank + 2 * n],
+             "ssm_dt.weight": [rank, d], "ssm_dt.bias": [d], "ssm_a": [n, d], "ssm_d": [d], "ssm_out.weight": [d, E]}
+    keys = {**RMS, "attention.head_count": 0, "attention.head_count_kv": 0, "feed_forward_length": 0, "ssm.inner_size": d,
+            "ssm.state_size": n, "ssm.time_step_rank": rank, "ssm.conv_kernel": 4, "ssm.dt_b_c_rms": True}
+    extra = [(f"blk.{i}.{part}", shape) for i in range(2) for part, shape in parts.items()]
+    c = Case("mamba with normed steps", "mamba", ["attn_norm"], keys, extra=extra)
+
+    def layer(c, i, x):
+        xz = c.lin(i, "ssm_in", rms(x, c.b(i, "attn_norm")))
+        u, z = conv(c, i, "ssm_conv1d", xz[:, :d], c.b(i, "ssm_conv1d", "bias")), xz[:, d:]
+        dbc = c.lin(i, "ssm_x", u)
+        dt = np.log1p(np.exp(c.lin(i, "ssm_dt", rms(dbc[:, :rank]))))
+        b, cc = rms(dbc[:, rank : rank + n]), rms(dbc[:, rank + n :])
+        h, y = np.zeros((d, n)), []
+        for t in range(len(x)):
+            h = h * np.exp(dt[t][:, None] * c.t[f"blk.{i}.ssm_a"]) + (dt[t] * u[t])[:, None] * b[t]
+            y.append(h @ cc[t] + c.t[f"blk.{i}.ssm_d"] * u[t])
+        return x + c.lin(i, "ssm_out", np.stack(y) * silu(z))
+
+    return run(c, layer)
+
+
+def qwen3next():
+    """Two heads of V for each of K, one after the other; a layer of attention with gates beside its queries."""
+    nk, nv, dim = 2, 4, 16
+    kd, vd = nk * dim, nv * dim
+    parts = {"attn_qkv.weight": [E, 2 * kd + vd], "attn_gate.weight": [E, vd], "ssm_conv1d.weight": [4, 2 * kd + vd],
+             "ssm_ba.weight": [E, 2 * nv], "ssm_dt.bias": [nv], "ssm_a": [nv], "ssm_norm.weight": [dim], "ssm_out.weight": [vd, E]}
+    extra = [(f"blk.0.{part}", shape) for part, shape in parts.items()] + [("blk.1.attn_q.weight", [E, 2 * E])]
+    extra += [(f"blk.{i}.ffn_gate_inp_shexp.weight", [E]) for i in range(2)]
+    routed = ["attn_norm", "post_attention_norm"] + EXPERTS[1:] + ["ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp"]
+    full = ["attn_k", "attn_v", "attn_output", "attn_q_norm", "attn_k_norm"]
+    keys = {**RMS, "attention.recurrent_layers": [1, 0], "ssm.inner_size": vd, "ssm.state_size": dim, "ssm.time_step_rank": nv,
+            "ssm.group_count": nk, "ssm.conv_kernel": 4, "expert_count": N, "expert_used_count": 2,
+            "expert_feed_forward_length": FFE, "expert_shared_feed_forward_length": FFE}
+    c = Case("qwen3next with groups of heads", "qwen3next", [routed, routed + full], keys, extra=extra)
+    unit = lambda x: x / np.sqrt((x * x).sum(-1, keepdims=True) + EPS)
+
+    def delta(c, i, h):
+        y = conv(c, i, "ssm_conv1d", c.lin(i, "attn_qkv", h))
+        q, k = (unit(y[:, j * kd : (j + 1) * kd].reshape(len(h), nk, dim)) for j in (0, 1))
+        v = y[:, 2 * kd :].reshape(len(h), nv, dim)
+        ba = c.lin(i, "ssm_ba", h).reshape(len(h), nk, 2, nv // nk)
+        beta, alpha = sigmoid(ba[:, :, 0].reshape(len(h), nv)), ba[:, :, 1].reshape(len(h), nv)
+        decay = np.exp(c.t[f"blk.{i}.ssm_a"] * np.log1p(np.exp(alpha + c.b(i, "ssm_dt", "bias"))))
+        s, out = np.zeros((nv, dim, dim)), np.zeros((len(h), nv, dim))
+        for t in range(len(h)):
+            for j in range(nv):
+                s[j] *= decay[t, j]
+                key = k[t, j * nk // nv]
+                s[j] += np.outer(key, beta[t, j] * (v[t, j] - key @ s[j]))
+                out[t, j] = q[t, j * nk // nv] @ s[j] / math.sqrt(dim)
+        out = rms(out, c.b(i, "ssm_norm")).reshape(len(h), vd) * silu(c.lin(i, "attn_gate", h))
+        return c.lin(i, "ssm_out", out)
+
+    def attention(c, i, h):
+        both = c.lin(i, "attn_q", h).reshape(len(h), H, 2 * HD)
+        k, v = (c.lin(i, part, h).reshape(len(h), KV, HD) for part in ("attn_k", "attn_v"))
+        q, k = head_norms(c, i, both[..., :HD], k)
+        heads = attend(rope(q), rope(k), v) * sigmoid(both[..., HD:]).reshape(len(h), -1)
+        return c.lin(i, "attn_output", heads)
+
+    def layer(c, i, x):
+        h = rms(x, c.b(i, "attn_norm"))
+        x = x + (delta(c, i, h) if i == 0 else attention(c, i, h))
+        f = rms(x, c.b(i, "post_attention_norm"))
+
+        def weigh(row):
+            p = softmax(row)
+            ids = np.argsort(-p, kind="stable")[:2]
+            return zip(ids, p[ids] / p[ids].sum())
+
+        shared = c.lin(i, "ffn_down_shexp", silu(c.lin(i, "ffn_gate_shexp", f)) * c.lin(i, "ffn_up_shexp", f))
+        shared *= sigmoid(f @ c.b(i, "ffn_gate_inp_shexp"))[:, None]
+        return x + mixture(c, i, f, c.lin(i, "ffn_gate_inp", f), weigh) + shared
+
+    return run(c, layer)
+
+
+def nemotron_h_moe():
+    """A layer of attention alone, one of experts alone: ungated, sigmoid routing with a bias of the choice, a shared one."""
+    routed = ["attn_norm", "ffn_gate_inp", "ffn_up_exps", "ffn_down_exps", "exp_probs_b.bias", "ffn_up_shexp", "ffn_down_shexp"]
+    keys = {**RMS, "feed_forward_length": [0, FFE], "attention.head_count": H, "attention.head_count_kv": [KV, 0],
+            "ssm.inner_size": E, "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 2, "ssm.conv_kernel": 4,
+            "expert_count": N, "expert_used_count": 2, "expert_feed_forward_length": FFE, "expert_weights_norm": True,
+            "expert_weights_scale": 2.5, "expert_shared_feed_forward_length": 2 * FFE}
+    SHAPES["ffn_down_shexp"] = [2 * FFE, E]
+    c = Case("nemotron_h with experts", "nemotron_h_moe", [ATTENTION, routed], keys)
+    SHAPES["ffn_down_shexp"] = [FFE, E]
+
+    def layer(c, i, x):
+        h = rms(x, c.b(i, "attn_norm"))
+        if i == 0:
+            return x + c.lin(i, "attn_output", attend(*qkv(c, i, h)))
+        logits, out = c.lin(i, "ffn_gate_inp", h), np.zeros_like(x)
+        for t, row in enumerate(sigmoid(logits)):
+            ids = np.argsort(-(row + c.b(i, "exp_probs_b", "bias")), kind="stable")[:2]
+            for e, w in zip(ids, row[ids] / row[ids].sum() * 2.5):
+                out[t] += w * (c.b(i, "ffn_down_exps")[e] @ relu2(c.b(i, "ffn_up_exps")[e] @ h[t]))
+        return x + out + c.lin(i, "ffn_down_shexp", relu2(c.lin(i, "ffn_up_shexp", h)))
+
+    return run(c, layer)
+
+
+CASES = [apertus, bitnet, groups, granite_swa, smallthinker, gptneox, hunyuan, mimo2, v_norm, falcon_mamba, qwen3next,
+         nemotron_h_moe]
 with open("oracle.json", "w") as f:
     f.write("[\n" + ",\n".join(json.dumps(case(), separators=(",", ":")) for case in CASES) + "\n]\n")
