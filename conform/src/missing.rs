@@ -42,8 +42,7 @@ pub(crate) fn block(architecture: &str) -> Option<&'static str> {
 }
 
 /// Recipes of `embeddings` that are refused although their architecture loads, each with what is missing.
-const EMBEDDINGS: &[(&str, &str)] =
-    &[("lfm2-colbert", "centered convolution"), ("lfm2-embedding", "centered convolution")];
+const EMBEDDINGS: &[(&str, &str)] = &[];
 
 /// The block that an embedding model lacks.
 pub(crate) fn embedding(recipe: &str, architecture: &str) -> Option<&'static str> {

@@ -38,9 +38,7 @@ fn causal(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     match p.opt_bool(CAUSAL)? {
         Some(true) if !spec.causal => Err(p.unsupported(CAUSAL, Some("false"))),
         Some(false) if spec.causal => {
-            if spec.attentions().any(|a| a.window.is_some())
-                || spec.layers.iter().any(|l| l.recurrent.is_some())
-            {
+            if spec.attentions().any(|a| a.window.is_some()) || spec.layers.iter().any(one_way) {
                 return Err(p.unsupported(CAUSAL, Some("true for layers with a window or a state")));
             }
             spec.causal = false;
@@ -48,6 +46,14 @@ fn causal(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the layer has a state that runs from the first position to the last: all but short convolutions that can be centered.
+fn one_way(layer: &LayerSpec) -> bool {
+    layer.recurrent.is_some_and(|r| match r.kind {
+        RecurrentKind::ShortConv(conv) => conv.kernel.is_multiple_of(2),
+        _ => true,
+    })
 }
 
 fn pooling(p: &Params<'_>, key: &str) -> Result<Option<Pooling>, LoadError> {

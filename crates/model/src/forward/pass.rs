@@ -22,7 +22,7 @@ pub(super) struct Pass<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Step<'a> {
     pub(crate) cx: Ctx<'a>,
-    pub(super) model: &'a ModelSpec,
+    pub(crate) model: &'a ModelSpec,
     /// Index of the layer.
     pub(crate) layer: usize,
     pub(crate) weights: &'a Layer,

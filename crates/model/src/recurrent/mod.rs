@@ -21,8 +21,8 @@ use std::ops::Range;
 pub(crate) use channel_mix::ChannelMix;
 
 use happy_kernels::linear::{self, Linear};
-use happy_kernels::ops::scan::Conv;
-use happy_kernels::{Ctx, Mat, MatMut};
+use happy_kernels::ops::scan::{Conv, MAX_CONV};
+use happy_kernels::{Columns, Ctx, Mat, MatMut};
 
 use crate::error::{ForwardError, LoadError};
 use crate::forward::pass::Step;
@@ -230,9 +230,31 @@ impl ConvWeights {
                     let bias = self.bias.as_deref().map(|bias| &bias[columns.clone()]);
                     let conv = Conv { weight: weight.columns(columns), bias, silu: self.silu };
                     (step.cx.kernels.ops.conv)(&conv, state, x);
+                    if !step.model.causal {
+                        center(step.cx, &conv, kernel / 2, state, x);
+                    }
                 },
             );
         });
+    }
+}
+
+/// Makes the results of a causal convolution those of one that sees `half` positions on either side: each moves up by `half`
+/// rows, and the last ones come from zeros past the end.
+fn center(cx: Ctx<'_>, conv: &Conv<'_>, half: usize, state: &mut Columns<'_>, x: &mut Columns<'_>) {
+    let (rows, width) = (x.rows(), x.width());
+    let mut past = [0.0; MAX_CONV / 2 * CONV_CHANNELS];
+    let past = &mut past[..half * width];
+    (cx.kernels.ops.conv)(conv, state, &mut Columns::of(MatMut::new(past, half, width)));
+    let mut moved = [0.0; CONV_CHANNELS];
+    for row in 0..rows {
+        match (row + half).checked_sub(rows) {
+            Some(after) => x.row_mut(row).copy_from_slice(&past[after * width..(after + 1) * width]),
+            None => {
+                moved[..width].copy_from_slice(x.row_mut(row + half));
+                x.row_mut(row).copy_from_slice(&moved[..width]);
+            }
+        }
     }
 }
 

@@ -36,7 +36,8 @@ pub enum RecurrentKind {
     Rwkv6(Rwkv6Spec),
 }
 
-/// `b, c, x = W_in h;  y = W_out (c * conv(b * x))`, a causal convolution of each channel (LFM2).
+/// `b, c, x = W_in h;  y = W_out (c * conv(b * x))`, a causal convolution of each channel (LFM2); in a model that is not causal, a
+/// centered one of an odd number of positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortConvSpec {
     /// Channels.
