@@ -162,8 +162,8 @@ mod tests {
         let tips = [
             (&["x", "--kind", "a", "pull"][..], "unrecognized subcommand 'pull'"),
             (
-                &["x", "quantise"],
-                "unrecognized subcommand 'quantise' (a similar subcommand exists: 'quantize')",
+                &["x", "quantizs"],
+                "unrecognized subcommand 'quantizs' (a similar subcommand exists: 'quantize')",
             ),
             (
                 &["x", "--kinb", "a"],

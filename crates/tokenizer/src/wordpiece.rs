@@ -21,7 +21,7 @@ use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 use std::ops::Range;
 
-/// The trie and how words are normalised.
+/// The trie and how words are normalized.
 #[derive(Debug)]
 pub(crate) struct WordPiece {
     trie: Trie,

@@ -233,7 +233,7 @@ fn a_part_of_a_speculative_batch_stays_and_the_rest_goes() {
     assert_eq!(cache.prepare(&rows(9, 9, true)), Err(KvError::Speculative { found: 9, planned: 8 }));
     pass(&mut cache, &rows(9, 8, true));
     assert_eq!(cache.truncate(0, 12), Ok(12));
-    // the states of the other rows are gone, and of rows that nobody guessed there are none
+    // the states of the other rows are gone, and rows that nobody guessed have no state
     assert_eq!(cache.truncate(0, 10), Ok(0));
     pass(&mut cache, &rows(0, 8, true));
     pass(&mut cache, &rows(8, 8, true));

@@ -259,7 +259,7 @@ mod tests {
             ('a', "a"),
             ('\u{301}', ""),
             ('\u{344}', ""),
-            // Nukta is an accent, vowel signs with a place of their own are none.
+            // nukta is an accent; vowel signs with a place of their own stay
             ('\u{958}', "\u{915}"),
             ('\u{93E}', "\u{93E}"),
             ('\u{940}', "\u{940}"),

@@ -14,7 +14,7 @@ pub const MAX_CONV: usize = 16;
 pub struct Conv<'a> {
     /// `[kernel][channels]`, the weight of the oldest position first; `kernel` is 1 to [`MAX_CONV`].
     pub weight: Mat<'a>,
-    /// `[channels]`; zeros if there is none.
+    /// `[channels]`; zeros for a convolution without bias.
     pub bias: Option<&'a [f32]>,
     /// Whether SiLU follows.
     pub silu: bool,
