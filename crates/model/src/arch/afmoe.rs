@@ -3,13 +3,13 @@
 use happy_kernels::ops::{Activation, Gating};
 
 use super::decoder::{
-    HALVES, decoder, each_dense, norm_heads, norm_results, rms, window_rope, windowed, windows,
+    ADJACENT, HALVES, decoder, each_dense, norm_heads, norm_results, rms, window_rope, windowed, windows,
 };
 use super::experts::{experts, routing, shared_experts};
 use super::params::Params;
 use crate::error::LoadError;
 use crate::names;
-use crate::spec::{AttentionGate, GateWidth, ModelSpec, Need, RopeParams};
+use crate::spec::{AttentionGate, GateWidth, ModelSpec, Need, NormSpec, OutputKind, RopeParams};
 
 /// AFMoE: embeddings scaled by `sqrt(n_embd)`, norms before and after both halves, a gate for each element of the heads, no
 /// rotation in every fourth layer, windows in the others, experts after the dense layers at the start.
@@ -77,6 +77,23 @@ pub(super) fn laguna(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let width = p.opt_u32("expert_shared_feed_forward_length")?.filter(|n| *n > 0);
     let count = p.opt_u32("expert_shared_count")?.unwrap_or(1);
     shared_experts(&mut spec, width, if width.is_some() { 1 } else { count });
+    Ok(spec)
+}
+
+/// Muse Glimmer: a norm of the embedding, gates, a rotation in windowed layers only; norms of the results with an epsilon of their own.
+pub(super) fn muse_glimmer(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = rms(p)?;
+    let mut spec = decoder(p, norm, ADJACENT)?;
+    spec.output = OutputKind::Own;
+    spec.embedding_norm = Some(NormSpec { weighted: false, ..norm });
+    spec.logit_scale = Some(p.f32("logit_scale")?);
+    spec.final_soft_cap = p.opt_f32("final_logit_softcapping")?.filter(|cap| *cap != 0.0);
+    norm_heads(&mut spec, norm, Need::Required, false);
+    norm_results(&mut spec, NormSpec { eps: 1e-8, ..norm });
+    gate(&mut spec, GateWidth::PerElement, Activation::Sigmoid);
+    spec.ropes.extend(window_rope(p, &spec)?);
+    windows(p, &mut spec, p.u32("attention.sliding_window")?, 4, 1)?;
+    spec.each_attention(|a| a.rope = a.rope.filter(|_| a.window.is_some()));
     Ok(spec)
 }
 

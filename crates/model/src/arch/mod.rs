@@ -30,6 +30,7 @@
 //! The facts (defaults, patterns, rotary pairings) are llama.cpp's, `src/models/*.cpp`.
 
 mod afmoe;
+mod alibi;
 mod apertus;
 mod beside;
 mod bitnet;
@@ -160,6 +161,12 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("hunyuan-moe", hunyuan::hunyuan_moe),
         &Entry("hunyuan_vl", hunyuan::hunyuan),
         &Entry("internlm2", llama::internlm2),
+        &Entry("bloom", alibi::bloom),
+        &Entry("gpt2", alibi::gpt2),
+        &Entry("jais", alibi::jais),
+        &Entry("muse-glimmer", afmoe::muse_glimmer),
+        &Entry("refact", alibi::refact),
+        &Entry("starcoder", alibi::gpt2),
         &Entry("laguna", afmoe::laguna),
         &Entry("minicpm3", latent::minicpm3),
         &Entry("mistral4", latent::mistral4),

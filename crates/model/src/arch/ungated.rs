@@ -70,7 +70,7 @@ pub(super) fn orion(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 }
 
 /// Biases of the norms, and as `bias` says of the attention's output and the blocks.
-fn ungated(p: &Params<'_>, activation: Activation, bias: Need) -> Result<ModelSpec, LoadError> {
+pub(super) fn ungated(p: &Params<'_>, activation: Activation, bias: Need) -> Result<ModelSpec, LoadError> {
     let mut spec = orion(p)?;
     spec.each_attention(|a| a.out_bias = bias);
     each_dense(&mut spec, |d| {
