@@ -196,6 +196,11 @@ fn every_recipe_goes_on_with_the_same_bits() {
             expected: Vec::new(),
             failed: Vec::new(),
         };
+        // What does not load is another test's; of whole texts the cache keeps nothing.
+        let model = Model::load(&case.file, &Kernels::detect().unwrap());
+        if model.is_ok_and(|model| model.spec().whole_texts) {
+            continue;
+        }
         case.expected = bits(&case.runner().logits(&batch(&case.tokens, 0, 0)).unwrap());
         case.forks();
         case.shortens();
