@@ -39,18 +39,39 @@ pub struct Ctx<'a> {
     /// The kernels of one instruction set.
     pub kernels: &'a Kernels,
     cancel: Option<&'a Cancel<'a>>,
+    adapting: Option<linear::Adapting<'a>>,
 }
 
 impl<'a> Ctx<'a> {
     /// Computes with these threads and kernels, to the end.
     pub fn new(pool: &'a Pool, kernels: &'a Kernels) -> Self {
-        Self { pool, kernels, cancel: None }
+        Self { pool, kernels, cancel: None, adapting: None }
     }
 
     /// The same until `cancel` is raised: tasks that have not begun by then are skipped, and results are unfinished.
     #[must_use]
     pub fn until(self, cancel: &'a Cancel<'a>) -> Self {
         Self { cancel: Some(cancel), ..self }
+    }
+
+    /// The same with additions to matrices; `None` takes them away.
+    #[must_use]
+    pub fn adapting(self, adapting: Option<linear::Adapting<'a>>) -> Self {
+        Self { adapting, ..self }
+    }
+
+    /// The same additions for other rows: `rows` is the set of each.
+    #[must_use]
+    pub fn for_rows<'b>(self, rows: &'b [u32]) -> Ctx<'b>
+    where
+        'a: 'b,
+    {
+        Ctx { adapting: self.adapting.map(|adapting| linear::Adapting { rows, ..adapting }), ..self }
+    }
+
+    /// The set of each row, if there are additions.
+    pub fn row_sets(&self) -> Option<&'a [u32]> {
+        self.adapting.map(|adapting| adapting.rows)
     }
 
     /// Whether the computation is to end. To be asked before each task of more than about a millisecond.

@@ -93,10 +93,12 @@ impl ActBuf {
     /// cancelled computation neither the values nor the answer mean anything.
     ///
     /// # Panics
-    /// If `x` is larger than planned, or a form was not planned, or `x.cols()` is not a multiple of a form's unit.
+    /// If `x` is larger than planned, or a form was not planned (with additions in `cx`, [`ActKind::F32`] always is one), or `x.cols()` is not a multiple of a form's unit.
     #[must_use]
     pub fn set(&mut self, cx: Ctx<'_>, x: Mat<'_>, kinds: ActKinds) -> bool {
         let (rows, k) = (x.rows(), x.cols());
+        // Additions read the values themselves.
+        let kinds = if cx.row_sets().is_some() { kinds.with(ActKind::F32) } else { kinds };
         assert!(rows <= self.max_rows && k <= self.max_k, "{rows} x {k} activations were not planned for");
         (self.rows, self.k, self.set) = (rows, k, kinds);
         // Few rows are quantised faster than a job is handed out.

@@ -5,6 +5,7 @@
 //! many tokens:  task = one panel of weight rows, unpacked once, times all tokens
 //! ```
 
+use super::low_rank::{MAX_MATRICES, Projected, with_projected};
 use super::{ActBuf, LinearRows, Panel};
 use crate::activation::Activation;
 use crate::{Columns, Ctx, MatMut, PerWorker};
@@ -63,15 +64,24 @@ fn task_width(rows: LinearRows<'_>, tokens: usize) -> usize {
     rows / GEMV_ROW_GROUP * GEMV_ROW_GROUP
 }
 
-/// The rows from `first` on, as many as `y` is wide, times all tokens, with the bias.
+/// What the tasks of a job read.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    cx: Ctx<'a>,
+    acts: &'a ActBuf,
+    added: Option<Projected<'a>>,
+}
+
+/// The rows from `first` on of matrix `which` of the job, as many as `y` is wide, times all tokens, with additions and the
+/// bias.
 fn multiply(
-    cx: Ctx<'_>,
-    rows: LinearRows<'_>,
-    acts: &ActBuf,
+    job: Job<'_>,
+    (which, rows): (usize, LinearRows<'_>),
     first: usize,
     y: &mut Columns<'_>,
     panel: &mut Panel,
 ) {
+    let Job { cx, acts, added } = job;
     let (w, acts, kernel) = (rows.bytes_from(first), acts.get(rows.act_kind()), rows.linear.kernel);
     if acts.rows >= GEMM_MIN_TOKENS {
         // Up to rows of 8,192 weights and 256 tokens that is all tokens at once.
@@ -88,6 +98,9 @@ fn multiply(
         for t in 0..acts.rows {
             (kernel.gemv)(w, acts.rows_range(t, 1), y.row_mut(t));
         }
+    }
+    if let Some(added) = added {
+        added.add(&cx.kernels.ops, (which, rows), first, y);
     }
     if let Some(bias) = rows.bias_from(first) {
         for t in 0..acts.rows {
@@ -112,6 +125,10 @@ pub fn forward<'m, M: Copy + Into<LinearRows<'m>>>(
     panels: &Panels,
 ) {
     let tokens = acts.rows();
+    if parts.len() > MAX_MATRICES && cx.row_sets().is_some() {
+        return parts.chunks_mut(MAX_MATRICES).for_each(|parts| forward(cx, acts, parts, panels));
+    }
+    let n_parts = parts.len();
     let mut linears = [None::<LinearRows<'_>>; 16];
     assert!(parts.len() <= linears.len(), "{} matrices in one job, expected at most 16", parts.len());
     for (slot, (matrix, y)) in linears.iter_mut().zip(parts.iter()) {
@@ -120,10 +137,13 @@ pub fn forward<'m, M: Copy + Into<LinearRows<'m>>>(
         *slot = Some(matrix);
     }
     let pieces = parts.iter_mut().map(|(matrix, y)| (y.reborrow(), task_width((*matrix).into(), tokens)));
-    cx.pool.for_each_columns(pieces, &|which, first, y, worker| {
-        if let Some(linear) = linears[which].filter(|_| !cx.cancelled()) {
-            panels.0.with(worker, |panel| multiply(cx, linear, acts, first, y, panel));
-        }
+    with_projected(cx, acts, &linears[..n_parts], |added| {
+        let job = Job { cx, acts, added };
+        cx.pool.for_each_columns(pieces, &|which, first, y, worker| {
+            if let Some(linear) = linears[which].filter(|_| !cx.cancelled()) {
+                panels.0.with(worker, |panel| multiply(job, (which, linear), first, y, panel));
+            }
+        });
     });
 }
 
@@ -144,19 +164,22 @@ pub fn forward_glu<'m, M: Into<LinearRows<'m>>>(
     let (gate, up, tokens) = (gate.into(), up.into(), acts.rows());
     assert!(y.rows() == tokens && y.cols() == gate.n_out() && gate.n_out() == up.n_out());
     let width = task_width(gate, tokens).min(task_width(up, tokens));
-    cx.pool.for_each_columns([(y, width)], &|_, first, y, worker| {
-        if cx.cancelled() {
-            return;
-        }
-        panels.0.with(worker, |panel| {
-            multiply(cx, gate, acts, first, y, panel);
-            let mut outputs = panel.take_outputs();
-            let mut up_y = Columns::of(MatMut::new(&mut outputs, tokens, y.width()));
-            multiply(cx, up, acts, first, &mut up_y, panel);
-            for t in 0..tokens {
-                (cx.kernels.ops.glu)(activation, y.row_mut(t), up_y.row_mut(t));
+    with_projected(cx, acts, &[Some(gate), Some(up)], |added| {
+        let job = Job { cx, acts, added };
+        cx.pool.for_each_columns([(y, width)], &|_, first, y, worker| {
+            if cx.cancelled() {
+                return;
             }
-            panel.give_outputs(outputs);
+            panels.0.with(worker, |panel| {
+                multiply(job, (0, gate), first, y, panel);
+                let mut outputs = panel.take_outputs();
+                let mut up_y = Columns::of(MatMut::new(&mut outputs, tokens, y.width()));
+                multiply(job, (1, up), first, &mut up_y, panel);
+                for t in 0..tokens {
+                    (cx.kernels.ops.glu)(activation, y.row_mut(t), up_y.row_mut(t));
+                }
+                panel.give_outputs(outputs);
+            });
         });
     });
 }

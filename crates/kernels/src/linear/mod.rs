@@ -9,6 +9,7 @@ mod apply;
 mod dispatch;
 pub(crate) mod float;
 pub(crate) mod kernel;
+mod low_rank;
 pub(crate) mod name;
 pub(crate) mod panel;
 pub(crate) mod products;
@@ -22,6 +23,7 @@ pub use acts_buf::{ActBuf, ActKinds};
 pub use apply::{ApplyError, Workspace};
 pub use dispatch::{Panels, forward, forward_glu};
 pub use kernel::{Gemm, Gemv, LinearKernel};
+pub use low_rank::{Adapting, Additions, Hidden, LowRank, Sets};
 pub use panel::Panel;
 
 use crate::Kernels;
@@ -75,6 +77,12 @@ pub enum LinearError {
         /// Values given.
         found: usize,
     },
+    /// The weights of an addition must be floats.
+    #[error("weights of {found} in a low-rank addition, expected F32, F16 or BF16")]
+    NotFloat {
+        /// Format given.
+        found: DType,
+    },
     /// The memory for quantized weights or a bias cannot be reserved.
     #[error("cannot reserve {bytes} bytes for weights or a bias")]
     Memory {
@@ -99,6 +107,16 @@ pub struct Linear {
     row_bytes: usize,
     kernel: &'static LinearKernel,
     bias: Option<Vec<f32>>,
+    place: Option<Place>,
+}
+
+/// Where a matrix comes from, for [`LowRank`] additions.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Its number, or that of the matrix it is a part of.
+    matrix: u32,
+    /// Its first row in that matrix.
+    row: usize,
 }
 
 /// Consecutive rows of a [`Linear`], multiplied as a matrix of their own.
@@ -153,7 +171,7 @@ impl Linear {
         if bytes.len() != expected {
             return Err(LinearError::Size { n_out, row_bytes, expected, found: bytes.len() });
         }
-        Ok(Self { kernel: kernels.linear(dtype), weights, row_bytes, bias: None })
+        Ok(Self { kernel: kernels.linear(dtype), weights, row_bytes, bias: None, place: None })
     }
 
     /// Adds a bias: `y = W x + b`. The values are copied.
@@ -169,6 +187,17 @@ impl Linear {
         own.extend_from_slice(bias);
         self.bias = Some(own);
         Ok(self)
+    }
+
+    /// Says that these are the rows from `row` on of the matrix with a number of the caller's: [`Additions`] to it apply.
+    #[must_use]
+    pub fn placed(self, matrix: u32, row: usize) -> Self {
+        Self { place: Some(Place { matrix, row }), ..self }
+    }
+
+    /// The number that [`Linear::placed`] gave it.
+    pub fn matrix(&self) -> Option<u32> {
+        self.place.map(|place| place.matrix)
     }
 
     /// Rows `first .. first + n_out` as a matrix: expert `e` of a stack is `rows(e * n_out, n_out)`.
