@@ -16,7 +16,7 @@ const MAX_NMSE: f64 = 1e-5;
 /// Where the reference's best two logits are further apart, the best token must be the same.
 const CLEAR_LEAD: f32 = 0.01;
 /// Tokens computed at once in the second computation.
-const PIECE: usize = 7;
+pub(crate) const PIECE: usize = 7;
 
 pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     let files = corpus.open("architectures")?;
@@ -69,14 +69,30 @@ fn judge(recipe: &Recipe, worst: &mut (f64, String)) -> Result<(), String> {
     let ours = runner.rows(&recipe.tokens, n_ctx)?;
     let pieces =
         Runner::on_all_cores(&file, Kernels::scalar(), KvType::F32, n_ctx)?.rows(&recipe.tokens, PIECE)?;
+    let nmse = error_of(&ours, &recipe.logits()?)?;
+    if bits(&ours) != bits(&pieces) {
+        return Err("pieces of 7 tokens and scalar code give other bits".into());
+    }
+    if nmse >= worst.0 {
+        *worst = (nmse, recipe.name.clone());
+    }
+    Ok(())
+}
+
+pub(crate) fn bits(rows: &[Vec<f32>]) -> Vec<u32> {
+    rows.iter().flatten().map(|x| x.to_bits()).collect()
+}
+
+/// The normalized mean squared error against the reference's positions, if it and the best tokens pass.
+pub(crate) fn error_of(ours: &[Vec<f32>], reference: &[(usize, Vec<f32>)]) -> Result<f64, String> {
     let (mut error, mut norm, mut other_best) = (0.0, 0.0, 0);
-    for (position, theirs) in recipe.logits()? {
-        let ours = ours.get(position).ok_or("logits of a position that the recipe does not have")?;
-        for (a, b) in ours.iter().zip(&theirs) {
+    for (position, theirs) in reference {
+        let ours = ours.get(*position).ok_or("logits of a position that the recipe does not have")?;
+        for (a, b) in ours.iter().zip(theirs) {
             error += (f64::from(*a) - f64::from(*b)).powi(2);
             norm += f64::from(*b).powi(2);
         }
-        let top = best(&theirs);
+        let top = best(theirs);
         let others = theirs.iter().enumerate().filter(|(i, _)| *i != top);
         let lead = others.map(|(_, x)| theirs[top] - x).fold(f32::INFINITY, f32::min);
         other_best += usize::from(lead > CLEAR_LEAD && best(ours) != top);
@@ -88,12 +104,5 @@ fn judge(recipe: &Recipe, worst: &mut (f64, String)) -> Result<(), String> {
     if other_best > 0 {
         return Err(format!("{other_best} positions with another best token, error {nmse:.1e}"));
     }
-    let bits = |rows: &[Vec<f32>]| rows.iter().flatten().map(|x| x.to_bits()).collect::<Vec<_>>();
-    if bits(&ours) != bits(&pieces) {
-        return Err("pieces of 7 tokens and scalar code give other bits".into());
-    }
-    if nmse >= worst.0 {
-        *worst = (nmse, recipe.name.clone());
-    }
-    Ok(())
+    Ok(nmse)
 }

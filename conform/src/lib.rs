@@ -23,6 +23,8 @@ mod gguf;
 mod grammar;
 #[cfg(feature = "compute")]
 mod kl;
+#[cfg(feature = "compute")]
+mod lora;
 pub mod make;
 mod missing;
 #[cfg(feature = "files")]
@@ -64,6 +66,8 @@ const READERS: &[(&str, Run)] = &[
     ("architectures", architectures::run),
     #[cfg(feature = "compute")]
     ("embeddings", embeddings::run),
+    #[cfg(feature = "compute")]
+    ("lora", lora::run),
     #[cfg(feature = "compute")]
     ("reference-logits", reference_logits::run),
 ];

@@ -56,7 +56,7 @@ impl Vectors {
 }
 
 #[derive(Deserialize)]
-struct Tensor {
+pub(crate) struct Tensor {
     name: String,
     /// Fastest dimension first.
     shape: Vec<u64>,
@@ -77,34 +77,48 @@ enum Fill {
 impl Recipe {
     /// The model's file.
     pub(crate) fn build(&self) -> Result<GgufFile, String> {
-        let mut writer = GgufWriter::new();
-        for (key, ty, value) in &self.metadata {
-            let value = owned(ty, value).ok_or_else(|| format!("{key}: cannot read {value} as {ty}"))?;
-            writer = writer.kv(key, value);
-        }
-        for tensor in &self.tensors {
-            let (ty, bytes) = tensor.bytes(self.seed)?;
-            writer = writer.tensor(&tensor.name, ty, &tensor.shape, bytes);
-        }
-        let bytes = writer.to_vec().map_err(|e| e.to_string())?;
-        GgufFile::from_shared(Arc::new(bytes), &Limits::default()).map_err(|e| e.to_string())
+        build(self.seed, &self.metadata, &self.tensors)
     }
 
     /// The reference's logits: positions, each with its `n_vocab` logits.
     pub(crate) fn logits(&self) -> Result<Vec<(usize, Vec<f32>)>, String> {
-        let bytes = happy_testkit::base64(&self.logits_f32le_base64).ok_or("bad base64 in the recipe")?;
-        let all = self.positions.clone().unwrap_or_else(|| (0..self.tokens.len()).collect());
-        if bytes.len() != 4 * all.len() * self.n_vocab {
-            return Err(format!(
-                "{} bytes of logits, expected {} positions of {}",
-                bytes.len(),
-                all.len(),
-                self.n_vocab
-            ));
-        }
-        let rows = bytes.chunks_exact(4 * self.n_vocab).map(data::f32_values);
-        Ok(all.into_iter().zip(rows).collect())
+        logits(&self.logits_f32le_base64, self.positions.as_deref(), self.tokens.len(), self.n_vocab)
     }
+}
+
+/// A metadata entry: key, type, value.
+pub(crate) type Entry = (String, String, Json);
+
+/// The file of this metadata and these tensors.
+pub(crate) fn build(seed: u64, metadata: &[Entry], tensors: &[Tensor]) -> Result<GgufFile, String> {
+    let mut writer = GgufWriter::new();
+    for (key, ty, value) in metadata {
+        let value = owned(ty, value).ok_or_else(|| format!("{key}: cannot read {value} as {ty}"))?;
+        writer = writer.kv(key, value);
+    }
+    for tensor in tensors {
+        let (ty, bytes) = tensor.bytes(seed)?;
+        writer = writer.tensor(&tensor.name, ty, &tensor.shape, bytes);
+    }
+    let bytes = writer.to_vec().map_err(|e| e.to_string())?;
+    GgufFile::from_shared(Arc::new(bytes), &Limits::default()).map_err(|e| e.to_string())
+}
+
+/// Positions, each with its `n_vocab` logits; all `n` positions if none are named.
+pub(crate) fn logits(
+    base64: &str,
+    positions: Option<&[usize]>,
+    n: usize,
+    n_vocab: usize,
+) -> Result<Vec<(usize, Vec<f32>)>, String> {
+    let bytes = happy_testkit::base64(base64).ok_or("bad base64 in the recipe")?;
+    let all = positions.map_or_else(|| (0..n).collect(), <[usize]>::to_vec);
+    if bytes.len() != 4 * all.len() * n_vocab {
+        let (found, positions) = (bytes.len(), all.len());
+        return Err(format!("{found} bytes of logits, expected {positions} positions of {n_vocab}"));
+    }
+    let rows = bytes.chunks_exact(4 * n_vocab).map(data::f32_values);
+    Ok(all.into_iter().zip(rows).collect())
 }
 
 impl Tensor {

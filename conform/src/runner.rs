@@ -2,7 +2,8 @@
 
 use happy_gguf::GgufFile;
 use happy_kernels::{Ctx, Kernels, Pool};
-use happy_model::{Batch, KvCache, KvOptions, KvType, Model, NoHook, RunOptions, Scratch, Want};
+use happy_model::{AdapterSet, Batch, KvCache, KvOptions, KvType, Model, NoHook, RunOptions, Scratch, Want};
+use std::sync::Arc;
 
 /// Tokens computed at once when all of them want logits: 64 rows of 262,144 logits are 64 MiB.
 const BATCH: usize = 64;
@@ -14,6 +15,8 @@ pub(crate) struct Runner {
     kv: KvCache,
     scratch: Scratch,
     batch: Batch,
+    run: RunOptions,
+    adapters: Option<Arc<AdapterSet>>,
 }
 
 impl Runner {
@@ -43,14 +46,27 @@ impl Runner {
     ) -> Result<Self, String> {
         let model = Model::load(file, &kernels).map_err(|e| e.to_string())?;
         let kv = model.kv_cache(KvOptions::new(kind, 1, n_ctx)).map_err(|e| e.to_string())?;
-        let run = RunOptions { n_batch: BATCH, n_outputs: BATCH, threads, n_ctx };
+        let run = RunOptions { n_batch: BATCH, n_outputs: BATCH, threads, n_ctx, adapter_rank: 0 };
         let scratch = model.scratch(&run).map_err(|e| e.to_string())?;
         let pool = Pool::new(threads).map_err(|e| e.to_string())?;
-        Ok(Self { model, kernels, pool, kv, scratch, batch: Batch::with_capacity(BATCH) })
+        let batch = Batch::with_capacity(BATCH);
+        Ok(Self { model, kernels, pool, kv, scratch, batch, run, adapters: None })
     }
 
     pub(crate) fn n_vocab(&self) -> usize {
         self.model.n_vocab()
+    }
+
+    /// Starts a new sequence with these adapters and scales.
+    pub(crate) fn use_adapters(&mut self, files: &[GgufFile], scales: &[f32]) -> Result<(), String> {
+        let load = |file| self.model.adapter(file, &self.kernels).map(Arc::new).map_err(|e| e.to_string());
+        let adapters: Vec<_> = files.iter().map(load).collect::<Result<_, String>>()?;
+        let list: Vec<_> = adapters.into_iter().zip(scales.iter().copied()).collect();
+        let set = AdapterSet::new(&list).map_err(|e| e.to_string())?;
+        let run = RunOptions { adapter_rank: set.rank(), ..self.run };
+        self.scratch = self.model.scratch(&run).map_err(|e| e.to_string())?;
+        self.adapters = Some(Arc::new(set));
+        self.clear()
     }
 
     /// Starts a new sequence.
@@ -72,6 +88,7 @@ impl Runner {
         let cx = Ctx::new(&self.pool, &self.kernels);
         for chunk in tokens.chunks(BATCH) {
             self.batch.clear();
+            self.batch.use_adapters(self.adapters.as_ref()).map_err(|e| e.to_string())?;
             let first = self.kv.len(0) as u32;
             for (i, token) in (0..).zip(chunk) {
                 self.batch.push(*token, first + i, 0, Want::Logits).map_err(|e| e.to_string())?;

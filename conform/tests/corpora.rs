@@ -28,7 +28,7 @@ macro_rules! tests {
 mod corpus {
     tests!("files", FILES, gguf: "gguf", quants: "quants");
     tests!("text", TEXT, sampling: "sampling", grammar: "grammar", chat_templates: "chat-templates", tokenizer: "tokenizer");
-    tests!("compute", COMPUTE, architectures: "architectures", embeddings: "embeddings", reference_logits: "reference-logits");
+    tests!("compute", COMPUTE, architectures: "architectures", embeddings: "embeddings", lora: "lora", reference_logits: "reference-logits");
 }
 
 #[test]

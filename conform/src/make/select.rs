@@ -38,6 +38,7 @@ pub(super) const CORPORA: &[(&str, &str, &str, Select)] = &[
             whole(files, selection, &json.collect::<Vec<_>>(), &["gbnf"])
         },
     ),
+    ("lora", "every file, its logits at four positions", "generated", lora),
     ("quants", "everything", "generated", |files, selection| {
         whole(files, selection, &["index.json"], &["blocks", "convert", QUANTIZE_FOLDER, "vecdot"])
     }),
@@ -128,18 +129,35 @@ fn architectures(files: &Files, selection: &mut Selection) -> Result<(), String>
         let Json::Object(mut recipe) = selection.json(files, path)? else {
             return Err(format!("{path} is not an object"));
         };
-        let logits = recipe["logits_f32le_base64"].as_str().and_then(happy_testkit::base64);
-        let n_vocab = recipe["n_vocab"].as_u64();
-        let (Some(logits), Some(n_vocab)) = (logits, n_vocab) else {
-            return Err(format!("{path} has no logits or no n_vocab"));
-        };
-        let row = 4 * n_vocab as usize;
-        let rows = POSITIONS.iter().map(|p| logits.get(p * row..(p + 1) * row));
-        let kept = rows.collect::<Option<Vec<_>>>().ok_or_else(|| format!("{path}: too few logits"))?;
+        let kept = some_logits(&recipe["logits_f32le_base64"], &recipe["n_vocab"])
+            .ok_or_else(|| format!("{path} has no n_vocab or too few logits"))?;
         recipe.insert("positions".into(), POSITIONS.into());
-        recipe.insert("logits_f32le_base64".into(), pack::base64(&kept.concat()).into());
+        recipe.insert("logits_f32le_base64".into(), kept.into());
         selection.add(path, Json::Object(recipe).to_string().into_bytes());
         selection.count("recipes", 1);
+    }
+    Ok(())
+}
+
+/// The logits of [`POSITIONS`] of all, in base64.
+fn some_logits(all: &Json, n_vocab: &Json) -> Option<String> {
+    let (logits, row) = (happy_testkit::base64(all.as_str()?)?, 4 * n_vocab.as_u64()? as usize);
+    let rows = POSITIONS.iter().map(|p| logits.get(p * row..(p + 1) * row));
+    Some(pack::base64(&rows.collect::<Option<Vec<_>>>()?.concat()))
+}
+
+fn lora(files: &Files, selection: &mut Selection) -> Result<(), String> {
+    for path in files.list("")?.iter().filter(|path| path.ends_with(".json")) {
+        let mut file = selection.json(files, path)?;
+        let n_vocab = file["n_vocab"].clone();
+        for case in file["cases"].as_array_mut().into_iter().flatten() {
+            let kept = some_logits(&case["logits_f32le_base64"], &n_vocab);
+            case["logits_f32le_base64"] = kept.ok_or_else(|| format!("{path} has too few logits"))?.into();
+            selection.count("cases", 1);
+        }
+        file["positions"] = POSITIONS.into();
+        selection.add(path, file.to_string().into_bytes());
+        selection.count("files", 1);
     }
     Ok(())
 }

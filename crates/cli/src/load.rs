@@ -3,7 +3,7 @@
 use crate::error::{CliError, CliResult};
 use crate::models;
 use clap::{Args, ValueEnum};
-use happy_engine::{Engine, LoadOptions, ModelFile};
+use happy_engine::{AdapterFile, Engine, LoadOptions, ModelFile};
 use happy_kernels::Isa;
 use happy_model::KvType;
 use happy_tokenizer::Tokenizer;
@@ -75,6 +75,21 @@ impl ContextArgs {
     /// The engine's options together with how to load.
     pub(crate) fn options(&self, load: &LoadArgs) -> LoadOptions {
         LoadOptions { context: self.ctx, batch: self.batch, kv: self.kv.into(), ..load.options() }
+    }
+}
+
+/// What is added to the model.
+#[derive(Debug, Args)]
+pub(crate) struct LoraArgs {
+    /// Add an adapter (LoRA), times SCALE [default: 1]; several add up in the order given
+    #[arg(long = "lora", value_name = "FILE[=SCALE]")]
+    files: Vec<AdapterFile>,
+}
+
+impl LoraArgs {
+    /// The engine's options with the adapters.
+    pub(crate) fn of(&self, options: LoadOptions) -> LoadOptions {
+        LoadOptions { adapters: self.files.clone(), ..options }
     }
 }
 

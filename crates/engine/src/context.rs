@@ -1,9 +1,14 @@
 //! A KV cache, scratch and threads: what computes tokens.
 
+use crate::adapters::SequenceAdapters;
+use crate::reserve::copied;
 use crate::{Cancel, Engine, EngineError};
 use happy_kernels::{Ctx, Pool};
-use happy_model::{Batch, KvCache, KvError, LayerHook, NoHook, Output, Scratch, Want};
+use happy_model::{
+    AdapterSet, Batch, BatchError, KvCache, KvError, LayerHook, NoHook, Output, Scratch, Want,
+};
 use happy_tokenizer::TokenId;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// Sequences of tokens with everything that computing them needs.
@@ -16,6 +21,8 @@ pub struct Context {
     scratch: Scratch,
     batch: Batch,
     histories: Vec<Vec<TokenId>>,
+    /// Of each sequence.
+    adapters: Vec<SequenceAdapters>,
 }
 
 impl Context {
@@ -34,7 +41,14 @@ impl Context {
             histories.push(history);
         }
         let batch = Batch::try_with_capacity(plan.batch)?;
-        Ok(Self { engine, pool, kv, scratch, batch, histories })
+        let first = SequenceAdapters::new(engine.adapters().cloned()).map_err(EngineError::AdapterSet)?;
+        let mut adapters = Vec::new();
+        adapters.try_reserve_exact(plan.sequences).map_err(|_| KvError::Memory {
+            bytes: plan.sequences.saturating_mul(size_of::<SequenceAdapters>()),
+            what: "adapters of a sequence",
+        })?;
+        adapters.resize(plan.sequences, first);
+        Ok(Self { engine, pool, kv, scratch, batch, histories, adapters })
     }
 
     /// The engine that this computes with.
@@ -78,6 +92,7 @@ impl Context {
         cancel: &Cancel,
     ) -> Result<&[f32], EngineError> {
         self.check_prompt(sequence, tokens)?;
+        self.invoke(sequence, tokens, cancel)?;
         let chunk = self.chunk_len();
         let (whole, last) = tokens.split_at((tokens.len() - 1) / chunk * chunk);
         for tokens in whole.chunks(chunk) {
@@ -101,7 +116,11 @@ impl Context {
         cancel: &Cancel,
     ) -> Result<Output<'_>, EngineError> {
         self.batch.clear();
-        self.batch.push_tokens(tokens, self.tokens(sequence).len() as u32, sequence, want)?;
+        let first = self.tokens(sequence).len();
+        for (i, token) in tokens.iter().enumerate() {
+            let want = if i + 1 == tokens.len() { want } else { Want::Nothing };
+            self.push(*token, first + i, sequence, want)?;
+        }
         self.run(cancel.flag(), &mut NoHook)
     }
 
@@ -138,12 +157,13 @@ impl Context {
     fn compute(&mut self, tokens: &[(u32, TokenId)], cancel: &AtomicBool) -> Result<Output<'_>, EngineError> {
         self.batch.clear();
         for &(sequence, token) in tokens {
-            self.batch.push(token, self.tokens(sequence).len() as u32, sequence, Want::Logits)?;
+            self.push(token, self.tokens(sequence).len(), sequence, Want::Logits)?;
         }
         self.run(cancel, &mut NoHook)
     }
 
-    /// Computes a batch of the caller's own making, with a hook between layers.
+    /// Computes a batch of the caller's own making, with a hook between layers. Rows without adapters of their own have their
+    /// sequence's.
     ///
     /// # Errors
     /// As [`happy_model::Model::forward`]. When the hook stops the pass, the sequences keep their lengths.
@@ -153,7 +173,21 @@ impl Context {
         cancel: &Cancel,
         hook: &mut dyn LayerHook,
     ) -> Result<Output<'_>, EngineError> {
-        self.batch.clone_from(batch);
+        self.batch.clear();
+        for i in 0..batch.len().min(self.batch.capacity()) {
+            let (sequence, position) = (batch.sequences()[i], batch.positions()[i]);
+            match batch.adapters(i) {
+                own @ Some(_) => {
+                    self.batch.use_adapters(own)?;
+                    self.batch.push(batch.tokens()[i], position, sequence, batch.wants()[i])?;
+                }
+                None => self.push(batch.tokens()[i], position as usize, sequence, batch.wants()[i])?,
+            }
+        }
+        if batch.len() > self.batch.len() {
+            let (found, planned) = (batch.len(), self.batch.capacity());
+            return Err(BatchError::TooLarge { what: "tokens", found, planned }.into());
+        }
         self.run(cancel.flag(), hook)
     }
 
@@ -166,6 +200,9 @@ impl Context {
         let left = self.kv.truncate(sequence, len)?;
         if let Some(history) = self.histories.get_mut(sequence as usize) {
             history.truncate(left);
+        }
+        if let Some(adapters) = self.adapters.get_mut(sequence as usize) {
+            adapters.truncate(left);
         }
         Ok(left)
     }
@@ -218,6 +255,9 @@ impl Context {
             to.clear();
             to.extend_from_slice(from);
         }
+        if let Ok([from, to]) = self.adapters.get_disjoint_mut([from, to]) {
+            to.clone_from(from);
+        }
         Ok(())
     }
 
@@ -228,7 +268,79 @@ impl Context {
     /// If the sequence does not exist.
     pub fn keep_common_prefix(&mut self, sequence: u32, tokens: &[TokenId]) -> Result<usize, EngineError> {
         let common = self.tokens(sequence).iter().zip(tokens).take_while(|(a, b)| a == b).count();
-        self.truncate(sequence, common.min(tokens.len().saturating_sub(1)))
+        // With other adapters the same tokens have other keys and values.
+        let adapters = self.adapters.get_mut(sequence as usize);
+        let valid = adapters.map_or(common, |adapters| adapters.invoke(tokens, &[], common));
+        self.truncate(sequence, valid.min(tokens.len().saturating_sub(1)))
+    }
+
+    /// The adapters of a sequence; `None`: the model alone.
+    pub fn adapters(&self, sequence: u32) -> Option<&Arc<AdapterSet>> {
+        self.adapters.get(sequence as usize).and_then(SequenceAdapters::set)
+    }
+
+    /// Computes a sequence with these adapters from now on; `None`: with the model alone. Its positions that were computed with
+    /// others are forgotten: an equal set keeps all of them. Returns how many are left; the caller computes the others again.
+    ///
+    /// # Errors
+    /// If the sequence does not exist, or the adapters are of another model or of a greater rank than
+    /// [`Plan::adapter_rank`](crate::Plan::adapter_rank); nothing was changed then.
+    pub fn set_adapters(
+        &mut self,
+        sequence: u32,
+        set: Option<Arc<AdapterSet>>,
+    ) -> Result<usize, EngineError> {
+        if let Some(set) = &set {
+            self.engine.model().check_adapters(set, self.engine.plan().adapter_rank)?;
+        }
+        let new = SequenceAdapters::new(set).map_err(EngineError::AdapterSet)?;
+        let len = self.tokens(sequence).len();
+        let shared = self.adapters.get(sequence as usize).map_or(len, |old| old.shared(&new, len));
+        let left = self.truncate(sequence, shared)?;
+        if let Some(old) = self.adapters.get_mut(sequence as usize) {
+            old.replace(new);
+        }
+        Ok(left)
+    }
+
+    /// Finds where an activated adapter (aLoRA) begins to work, in the sequence with `prompt` after it: at the last place of
+    /// its invocation tokens. What was computed otherwise is computed again. Prefilling does this itself; it is for batches
+    /// of the caller's own.
+    ///
+    /// # Errors
+    /// As [`prefill_until`](Self::prefill_until); positions that were to be computed again may be missing then.
+    pub fn invoke(&mut self, sequence: u32, prompt: &[TokenId], cancel: &Cancel) -> Result<(), EngineError> {
+        let index = sequence as usize;
+        let (Some(known), Some(adapters)) = (self.histories.get(index), self.adapters.get_mut(index)) else {
+            return Ok(());
+        };
+        let valid = adapters.invoke(known, prompt, known.len());
+        if valid >= known.len() {
+            return Ok(());
+        }
+        let mut again = copied(known, "tokens that are computed again")?;
+        let invoked = adapters.clone();
+        let left = self.truncate(sequence, valid)?;
+        if let Some(adapters) = self.adapters.get_mut(index) {
+            *adapters = invoked;
+        }
+        for tokens in again.split_off(left.min(again.len())).chunks(self.chunk_len()) {
+            self.prefill_chunk(sequence, tokens, Want::Nothing, cancel)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a token with the adapters of its sequence and position.
+    fn push(
+        &mut self,
+        token: TokenId,
+        position: usize,
+        sequence: u32,
+        want: Want,
+    ) -> Result<(), EngineError> {
+        let adapters = self.adapters.get(sequence as usize);
+        self.batch.use_adapters(adapters.and_then(|adapters| adapters.at(position)))?;
+        Ok(self.batch.push(token, position as u32, sequence, want)?)
     }
 
     /// Whether `tokens` can follow the sequence.

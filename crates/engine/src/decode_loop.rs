@@ -205,6 +205,15 @@ impl DecodeLoop {
     /// Computes the next chunk of the prompt; no event if that was cancelled.
     fn prefill(&mut self, context: &mut Context, done: usize) -> Result<Option<Event>, EngineError> {
         let started = Instant::now();
+        if done == 0 {
+            match context.invoke(self.sequence, &self.prompt, &self.cancel) {
+                Err(EngineError::Cancelled) => {
+                    self.ending = Some(FinishReason::Cancelled);
+                    return Ok(None);
+                }
+                invoked => invoked?,
+            }
+        }
         let total = self.prompt.len();
         let end = total.min(done + context.chunk_len());
         let want = if end == total { Want::Logits } else { Want::Nothing };

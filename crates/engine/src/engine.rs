@@ -1,5 +1,6 @@
 //! A loaded model with its tokenizer and its chat template.
 
+use crate::adapters::{Loaded, Planned};
 use crate::chat::{ChatTemplate, TemplateError};
 use crate::constraint::Compiled;
 use crate::source::{Opened, Tick};
@@ -7,7 +8,7 @@ use crate::{Context, EngineError, LoadOptions, ModelFile, Plan, Source, default_
 use happy_gguf::{GgufFile, GgufSetFile};
 use happy_grammar::Vocabulary;
 use happy_kernels::{Kernels, Pool};
-use happy_model::{Loader, Model};
+use happy_model::{AdapterSet, Loader, Model};
 use happy_tokenizer::Tokenizer;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -29,6 +30,9 @@ pub(crate) struct Parts {
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) options: LoadOptions,
     pub(crate) plan: Plan,
+    /// Set at the end of loading.
+    pub(crate) adapters: OnceLock<Option<Arc<AdapterSet>>>,
+    pub(crate) loaded: Loaded,
     /// For forms and calls; built when the first one needs it.
     pub(crate) vocabulary: OnceLock<Vocabulary>,
     pub(crate) compiled: Compiled,
@@ -180,7 +184,10 @@ impl Prepared {
         let outline =
             loader.outline(&header).map_err(|error| EngineError::Load { path: name.to_owned(), error })?;
         vocabulary::check_size(header.metadata(), outline.spec().n_vocab, name)?;
-        let plan = Plan::new(&outline, &header, opened.weights, options, threads)
+        let adapters = Planned::new(options)?;
+        let mut weights = opened.weights;
+        weights.bytes = weights.bytes.saturating_add(adapters.bytes);
+        let plan = Plan::new(&outline, &header, weights, options, threads, adapters.rank)
             .map_err(EngineError::OverBudget)?;
         Ok(Self { kernels, plan })
     }
@@ -205,9 +212,22 @@ impl Prepared {
         let tick = RefCell::new(tick);
         let tokenizer = file.tokenizer_until(&|| (tick.borrow_mut())(TENSORS).is_err())?;
         (tick.borrow_mut())(1.0)?;
-        let (options, vocabulary, compiled) = (options.clone(), OnceLock::new(), Compiled::default());
-        let parts =
-            Parts { path, files, file, kernels, model, tokenizer, options, plan, vocabulary, compiled };
-        Ok(Engine(Arc::new(parts)))
+        let (options, adapters, loaded) = (options.clone(), OnceLock::new(), Loaded::default());
+        let (vocabulary, compiled) = (OnceLock::new(), Compiled::default());
+        let parts = Parts {
+            path,
+            files,
+            file,
+            kernels,
+            model,
+            tokenizer,
+            options,
+            plan,
+            adapters,
+            loaded,
+            vocabulary,
+            compiled,
+        };
+        Engine(Arc::new(parts)).load_adapters()
     }
 }

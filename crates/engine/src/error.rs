@@ -10,7 +10,7 @@ use happy_grammar::{
 };
 use happy_kernels::PoolError;
 use happy_kernels::isa::IsaError;
-use happy_model::{BatchError, ForwardError, KvError, LoadError, LoadErrorKind};
+use happy_model::{AdapterError, BatchError, ForwardError, KvError, LoadError, LoadErrorKind};
 use happy_sampler::SamplerError;
 use happy_tokenizer::TokenizerError;
 
@@ -28,6 +28,25 @@ pub enum EngineError {
         path: String,
         /// What is wrong with it.
         error: LoadError,
+    },
+    /// A file is no adapter of the model.
+    #[error("cannot load the adapter `{path}`: {error}")]
+    Adapter {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        error: AdapterError,
+    },
+    /// Adapters do not make a set.
+    #[error(transparent)]
+    AdapterSet(AdapterError),
+    /// An adapter that is not written as `FILE` or `FILE=SCALE`.
+    #[error("`{found}` is not FILE or FILE=SCALE: {problem}")]
+    AdapterOption {
+        /// What was given.
+        found: String,
+        /// What is wrong.
+        problem: &'static str,
     },
     /// The file's tokenizer cannot be built.
     #[error("the tokenizer: {0}")]
@@ -204,6 +223,9 @@ impl EngineError {
             Self::Template(error) => matches!(error, TemplateError::OutOfMemory { .. }),
             Self::File(FileError::Io { error, .. }) => error.kind() == std::io::ErrorKind::OutOfMemory,
             Self::Load { error, .. } => error.kind() == LoadErrorKind::Memory,
+            Self::Adapter { error, .. } | Self::AdapterSet(error) => {
+                matches!(error, AdapterError::Memory { .. })
+            }
             Self::Kv(error) | Self::Forward(ForwardError::Kv(error)) => {
                 matches!(error, KvError::Memory { .. })
             }

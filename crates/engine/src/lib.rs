@@ -12,6 +12,7 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
+mod adapters;
 mod cancel;
 mod chooser;
 mod constraint;
@@ -49,6 +50,7 @@ pub use happy_sampler as sampler;
 pub use happy_tensor as tensor;
 pub use happy_tokenizer as tokenizer;
 
+pub use adapters::AdapterFile;
 pub use cancel::Cancel;
 pub use constraint::compile_reply;
 pub use context::Context;
@@ -61,6 +63,7 @@ pub use finish::{Finish, FinishReason, Unfinished};
 pub use form::Form;
 pub use generate::{GenerateOptions, Generation, Prepared};
 pub use happy_machine::{Cpu, cpus, default_threads};
+pub use happy_model::{Adapter, AdapterSet};
 pub use model_file::ModelFile;
 pub use options::LoadOptions;
 pub use piece::TextPiece;

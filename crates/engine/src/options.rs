@@ -1,6 +1,6 @@
 //! What a caller decides before a model is loaded.
 
-use crate::EngineError;
+use crate::{AdapterFile, EngineError};
 use happy_kernels::{Isa, Pool};
 use happy_model::{Architectures, KvType};
 
@@ -41,6 +41,11 @@ pub struct LoadOptions {
     pub embeddings: bool,
     /// Architectures of your own, which are loaded like the built-in ones: see [`model::arch`](crate::model::arch).
     pub architectures: Architectures,
+    /// Adapters (LoRA) with which every sequence begins, in the order in which they are added. Default: none.
+    pub adapters: Vec<AdapterFile>,
+    /// Rank to plan for: the most that [`Context::set_adapters`](crate::Context::set_adapters) takes, the sum of the ranks of a
+    /// set. Default: 0, the sum of those of [`adapters`](Self::adapters).
+    pub adapter_rank: usize,
 }
 
 impl LoadOptions {
@@ -96,6 +101,8 @@ impl Default for LoadOptions {
             mmap: true,
             embeddings: false,
             architectures: Architectures::default(),
+            adapters: Vec::new(),
+            adapter_rank: 0,
         }
     }
 }

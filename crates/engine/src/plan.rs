@@ -44,6 +44,8 @@ pub struct Plan {
     pub batch: usize,
     /// Threads.
     pub threads: usize,
+    /// Greatest rank of the adapters of a sequence; 0: none.
+    pub adapter_rank: usize,
     /// What may be taken; `None` if the caller gave no budget and the system does not tell.
     pub budget: Option<Budget>,
 }
@@ -90,7 +92,13 @@ impl Plan {
             return (run, KvOptions { n_pages, ..kv });
         }
         let n_outputs = load.outputs.unwrap_or(self.sequences).max(1);
-        let run = RunOptions { n_batch: self.batch, n_outputs, n_ctx: self.context, threads: self.threads };
+        let run = RunOptions {
+            n_batch: self.batch,
+            n_outputs,
+            n_ctx: self.context,
+            threads: self.threads,
+            adapter_rank: self.adapter_rank,
+        };
         let kv = KvOptions::new(load.kv, self.sequences, self.context).with_batch(self.batch);
         let eighth = self.budget.map_or(u64::MAX, |budget| budget.bytes / 8);
         (run, kv.with_snapshots(usize::try_from(eighth).unwrap_or(usize::MAX).min(load.snapshot_bytes)))
@@ -106,6 +114,7 @@ impl Plan {
         weights: Weights,
         load: &LoadOptions,
         threads: usize,
+        adapter_rank: usize,
     ) -> Result<Self, Box<OverBudget>> {
         let trained = outline.spec().n_ctx_train as usize;
         let wanted = load.context.unwrap_or(trained.clamp(1, LoadOptions::DEFAULT_CONTEXT));
@@ -127,6 +136,7 @@ impl Plan {
             sequences: load.sequences,
             batch: load.batch,
             threads,
+            adapter_rank,
             budget,
         };
         let at = |context: usize| {
@@ -139,9 +149,9 @@ impl Plan {
                 (memory.state_bytes as u64, memory.snapshot_bytes as u64);
             let states = plan.state_bytes.saturating_add(plan.snapshot_bytes);
             plan.kv_bytes = (memory.kv_bytes as u64).saturating_add(states);
-            // The ids of each sequence, and four numbers for each token of a batch.
+            // The ids of each sequence, and seven numbers for each token of a batch.
             let ids =
-                positions.saturating_add(plan.batch.saturating_mul(4)).saturating_mul(size_of::<TokenId>());
+                positions.saturating_add(plan.batch.saturating_mul(7)).saturating_mul(size_of::<TokenId>());
             let buffers = memory.scratch_bytes.saturating_add(memory.kv_table_bytes);
             plan.scratch_bytes = (buffers as u64).saturating_add(ids as u64);
             plan

@@ -47,9 +47,10 @@ impl From<EngineError> for Failure {
         let status = match &error {
             error if error.is_out_of_memory() => Status::Memory,
             E::File(file) => status_of_file(file),
-            E::Load { .. } | E::VocabularySize { .. } => Status::Model,
+            E::Load { .. } | E::VocabularySize { .. } | E::Adapter { .. } => Status::Model,
             E::Tokenizer(_) | E::NoTokenizer { .. } => Status::Tokenizer,
             E::Template(_) | E::Unused { .. } => Status::Template,
+            E::AdapterOption { .. } | E::AdapterSet(_) => Status::InvalidArgument,
             E::Option { .. } | E::EmptyPrompt | E::Sampler(_) | E::Tools(_) => Status::InvalidArgument,
             E::Isa(_) => Status::Unsupported,
             E::Pool(_) => Status::System,
@@ -59,7 +60,9 @@ impl From<EngineError> for Failure {
             E::PromptTooLong { .. } => Status::ContextFull,
             E::Cancelled => Status::Cancelled,
             // An id that somebody gave, or that a text became.
-            E::Batch(BatchError::Token { .. })
+            E::Batch(
+                BatchError::Token { .. } | BatchError::AdapterRank { .. } | BatchError::OtherAdapters,
+            )
             | E::Forward(ForwardError::Batch(BatchError::Token { .. })) => Status::InvalidArgument,
             // The library makes the batches: what else is wrong with one is its own mistake.
             _ => Status::Internal,

@@ -1,7 +1,7 @@
 //! CPU kernels for language models that give the same bits on every machine.
 //!
 //! The crate computes on GGUF blocks where they lie: a [`Linear`](linear::Linear) multiplies activations by a
-//! quantised weight matrix without copying it, [`ops`] holds normalisation, rotary embedding, softmax, attention and
+//! quantized weight matrix without copying it, [`ops`] holds normalization, rotary embedding, softmax, attention and
 //! activations, and [`pool`] the threads. [`Kernels`] is the table that binds them to an instruction set.
 //!
 //! **Same bits.** The order of every floating-point operation is fixed (`docs/numerics.md`): scalar code, AVX2,

@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::load(&GgufFile::read(path)?, &kernels)?;
 
     let kv_options = KvOptions::new(KvType::F16, 1, tokens.len());
-    let run = RunOptions { n_batch: tokens.len(), n_outputs: 1, threads, n_ctx: tokens.len() };
+    let run =
+        RunOptions { n_batch: tokens.len(), n_outputs: 1, threads, n_ctx: tokens.len(), adapter_rank: 0 };
     let plan = model.plan(&kv_options, &run);
     let (name, layers) = (model.spec().architecture, model.n_layers());
     println!(

@@ -1,7 +1,9 @@
 //! Batches: the tokens of one forward pass, of one or several sequences.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::adapter::AdapterSet;
 use crate::error::{BatchError, KvError};
 use crate::reserve::{NoMemory, reserved};
 use crate::spec::Pooling;
@@ -18,6 +20,9 @@ pub enum Want {
     Hidden,
 }
 
+/// The number of a row's set that has none.
+const NO_SET: u32 = u32::MAX;
+
 /// Tokens with their positions and sequences. Tokens of a sequence are next to each other, at its next positions.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -26,6 +31,11 @@ pub struct Batch {
     sequences: Vec<u32>,
     wants: Vec<Want>,
     speculative: bool,
+    /// The set of each row: an index of `sets`, or [`NO_SET`].
+    row_sets: Vec<u32>,
+    sets: Vec<Arc<AdapterSet>>,
+    /// The set of the rows that come.
+    set: Option<u32>,
     capacity: usize,
 }
 
@@ -38,6 +48,9 @@ impl Batch {
             sequences: Vec::with_capacity(capacity),
             wants: Vec::with_capacity(capacity),
             speculative: false,
+            row_sets: Vec::with_capacity(capacity),
+            sets: Vec::with_capacity(capacity),
+            set: None,
             capacity,
         }
     }
@@ -54,6 +67,9 @@ impl Batch {
             sequences: reserved(capacity).map_err(memory)?,
             wants: reserved(capacity).map_err(memory)?,
             speculative: false,
+            row_sets: reserved(capacity).map_err(memory)?,
+            sets: reserved(capacity).map_err(memory)?,
+            set: None,
             capacity,
         })
     }
@@ -70,6 +86,7 @@ impl Batch {
         self.positions.push(position);
         self.sequences.push(sequence);
         self.wants.push(want);
+        self.row_sets.push(self.set.unwrap_or(NO_SET));
         Ok(())
     }
 
@@ -116,6 +133,9 @@ impl Batch {
         self.sequences.clear();
         self.wants.clear();
         self.speculative = false;
+        self.row_sets.clear();
+        self.sets.clear();
+        self.set = None;
     }
 
     /// Marks the tokens as guesses, of which a part may be taken back: until the next pass,
@@ -129,6 +149,25 @@ impl Batch {
     /// Whether the tokens are marked as guesses.
     pub fn is_speculative(&self) -> bool {
         self.speculative
+    }
+
+    /// The adapters of the tokens that are added from here on; `None` and an empty set: none, as at the beginning.
+    ///
+    /// # Errors
+    /// As many sets as the batch has room for tokens.
+    pub fn use_adapters(&mut self, set: Option<&Arc<AdapterSet>>) -> Result<(), BatchError> {
+        self.set = match set.filter(|set| !set.is_empty()) {
+            None => None,
+            Some(set) => match self.sets.iter().position(|known| Arc::ptr_eq(known, set)) {
+                Some(index) => Some(index as u32),
+                None if self.sets.len() < self.capacity => {
+                    self.sets.push(set.clone());
+                    Some(self.sets.len() as u32 - 1)
+                }
+                None => return Err(BatchError::Full { capacity: self.capacity }),
+            },
+        };
+        Ok(())
     }
 
     /// Number of tokens.
@@ -164,6 +203,38 @@ impl Batch {
     /// What is wanted of each token.
     pub fn wants(&self) -> &[Want] {
         &self.wants
+    }
+
+    /// The adapters of a token.
+    pub fn adapters(&self, index: usize) -> Option<&Arc<AdapterSet>> {
+        self.row_sets.get(index).and_then(|set| self.set(*set))
+    }
+
+    pub(crate) fn set(&self, set: u32) -> Option<&Arc<AdapterSet>> {
+        self.sets.get(set as usize)
+    }
+
+    pub(crate) fn n_sets(&self) -> u32 {
+        self.sets.len() as u32
+    }
+
+    /// The number of each row's set.
+    pub(crate) fn row_sets(&self) -> &[u32] {
+        &self.row_sets
+    }
+
+    /// Greatest rank of a set.
+    pub(crate) fn adapter_rank(&self) -> usize {
+        self.sets.iter().map(|set| set.rank()).max().unwrap_or(0)
+    }
+
+    /// Checks that the adapters are of this model and planned for.
+    pub(crate) fn check_adapters(&self, model: u64, planned: usize) -> Result<(), BatchError> {
+        if self.sets.iter().any(|set| set.model() != model) {
+            return Err(BatchError::OtherAdapters);
+        }
+        let found = self.adapter_rank();
+        if found > planned { Err(BatchError::AdapterRank { found, planned }) } else { Ok(()) }
     }
 
     /// Rows that want something.

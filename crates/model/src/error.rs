@@ -32,7 +32,7 @@ pub(crate) fn excerpt(text: &str) -> String {
 }
 
 /// A shape in GGUF's order, the row length first; 0 stands for any number.
-fn shape(dims: &[u64]) -> String {
+pub(crate) fn shape(dims: &[u64]) -> String {
     if dims.is_empty() {
         return "scalar".to_owned();
     }
@@ -287,6 +287,17 @@ pub enum BatchError {
         index: usize,
         /// The pooling.
         pooling: &'static str,
+    },
+    /// A set of adapters of another model.
+    #[error("the batch has adapters that were loaded for another model")]
+    OtherAdapters,
+    /// Adapters of a greater rank than the scratch was planned for.
+    #[error("the batch has adapters of rank {found}, the scratch was planned for {planned} (`adapter_rank`)")]
+    AdapterRank {
+        /// Sum of the ranks of a set.
+        found: usize,
+        /// Planned.
+        planned: usize,
     },
     /// The tokens of a sequence are not next to each other.
     #[error(

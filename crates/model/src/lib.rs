@@ -4,12 +4,14 @@
 //! - [`Model::load`] checks every tensor and copies no matrix; a model is immutable and shared between threads.
 //! - [`KvCache`] holds keys and values in pages, and recurrent states, for several sequences that may share their beginnings.
 //! - [`Model::forward`] runs a [`Batch`]: prompt, next token, or many sequences at once, the same path for all.
+//! - [`Model::adapter`] loads a LoRA adapter; rows of a batch name an [`AdapterSet`].
 //! - [`LayerHook`] sees, changes or ends the computation between layers.
 //!
 //! A row's bits depend on its sequence alone: not on the batch, the threads or the instruction set.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod adapter;
 pub mod arch;
 mod batch;
 mod buffers;
@@ -32,6 +34,7 @@ mod scratch_sizes;
 pub mod spec;
 mod weights;
 
+pub use adapter::{Adapter, AdapterError, AdapterSet};
 pub use batch::{Batch, Want};
 pub use embed::Embeddings;
 pub use error::{BatchError, ForwardError, KvError, LoadError, LoadErrorKind};

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use happy_kernels::linear::ActKind;
 
-use crate::error::KvError;
+use crate::adapter::AdapterSet;
+use crate::error::{BatchError, KvError};
 use crate::kv::{KvCache, KvLayout, KvOptions};
 use crate::names;
 use crate::plan::{self, MemoryPlan};
@@ -108,6 +109,21 @@ impl Model {
     /// Memory that cannot be reserved.
     pub fn scratch(&self, options: &RunOptions) -> Result<Scratch, KvError> {
         Scratch::new(&ScratchSizes::new(self.id, &self.spec, &self.matrices, options))
+    }
+
+    /// Checks that a set of adapters can be used with this model and a scratch that was planned for `adapter_rank`.
+    ///
+    /// # Errors
+    /// Adapters of another model, or of a greater rank.
+    pub fn check_adapters(&self, set: &AdapterSet, adapter_rank: usize) -> Result<(), BatchError> {
+        let found = set.rank();
+        if !set.is_empty() && set.model() != self.id {
+            return Err(BatchError::OtherAdapters);
+        }
+        if found > adapter_rank {
+            return Err(BatchError::AdapterRank { found, planned: adapter_rank });
+        }
+        Ok(())
     }
 
     pub(crate) fn id(&self) -> u64 {

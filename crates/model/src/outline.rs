@@ -14,7 +14,7 @@ use crate::plan::MemoryPlan;
 use crate::recurrent::Recurrent;
 use crate::scratch_sizes::{Matrices, RunOptions};
 use crate::spec::*;
-use crate::weights::{Layer, Rope};
+use crate::weights::{Layer, Rope, Target};
 
 /// A model before it is loaded: its specification and the memory that it will take.
 ///
@@ -29,7 +29,7 @@ use crate::weights::{Layer, Rope};
 /// /// Most bytes of anonymous memory for one sequence of 2,048 positions.
 /// fn bytes(header: &GgufSet<'_>, kernels: &Kernels) -> Result<u64, LoadError> {
 ///     let outline = Outline::read(header, kernels)?;
-///     let run = RunOptions { n_batch: 256, n_outputs: 1, threads: 4, n_ctx: 2048 };
+///     let run = RunOptions { n_batch: 256, n_outputs: 1, threads: 4, n_ctx: 2048, adapter_rank: 0 };
 ///     let plan = outline.plan(&KvOptions::new(KvType::F16, 1, 2048), &run);
 ///     Ok(outline.table_bytes() + plan.total_bytes() as u64)
 /// }
@@ -153,14 +153,16 @@ fn table_bytes(gguf: &GgufSet<'_>, spec: &ModelSpec) -> u64 {
                 vectors = vectors.saturating_add(bytes);
                 largest = largest.max(bytes);
             }
-            Role::Matrix { .. } | Role::Table => {}
+            // the name, by which adapters find it
+            Role::Matrix { .. } => unused = sum(&[unused, info.name.len() as u64]),
+            Role::Table => {}
             Role::Unused => unused = sum(&[unused, of(1, size_of::<String>() + info.name.len())]),
         }
     }
     // A bias is decoded and then copied to its matrix: for a moment it is there twice. Rotary factors are decoded for
     // each rotation.
     let twice = largest.saturating_mul(1 + 2 * spec.ropes.len() as u64);
-    let reads = of(most_reads(gguf.tensors().count()), size_of::<&str>());
+    let reads = of(most_reads(gguf.tensors().count()), size_of::<&str>() + size_of::<Target>());
     let mixers = of(spec.layers.iter().filter(|l| l.recurrent.is_some()).count(), size_of::<Recurrent>());
     sum(&[of(n_layers, layer), mixers, ropes, vectors, twice, unused, reads, SLACK])
 }

@@ -2,11 +2,11 @@
 
 use std::collections::TryReserveError;
 
-use happy_kernels::linear::{ActBuf, ActKinds, Panels};
+use happy_kernels::linear::{ActBuf, ActKinds, Hidden, Panels};
 use happy_kernels::ops::{AttnRow, AttnScratch};
 use happy_kernels::{Mat, MatMut, PerWorker};
 
-use crate::batch::Want;
+use crate::batch::{Batch, Want};
 use crate::buffers::{Buffers, Reserved, counted};
 use crate::error::KvError;
 use crate::scratch_sizes::ScratchSizes;
@@ -57,6 +57,29 @@ pub(crate) struct OutputRow {
     pub(crate) slot: usize,
 }
 
+/// What adapters need during a pass.
+#[derive(Default)]
+pub(crate) struct AdaptScratch {
+    pub(crate) hidden: Hidden,
+    /// The sets of the rows of which something is wanted.
+    pub(crate) wanted: Vec<u32>,
+    /// The sets of the rows that want logits.
+    pub(crate) logits: Vec<u32>,
+}
+
+impl AdaptScratch {
+    /// Takes the sets of a batch over, if it has some.
+    pub(crate) fn fill(&mut self, batch: &Batch) {
+        self.wanted.clear();
+        self.logits.clear();
+        if batch.n_sets() > 0 {
+            let rows = || batch.row_sets().iter().zip(batch.wants());
+            self.wanted.extend(rows().filter(|(_, want)| **want != Want::Nothing).map(|(set, _)| *set));
+            self.logits.extend(rows().filter(|(_, want)| **want == Want::Logits).map(|(set, _)| *set));
+        }
+    }
+}
+
 /// Buffers of mixtures of experts.
 #[derive(Default)]
 pub(crate) struct MoeScratch {
@@ -73,6 +96,8 @@ pub(crate) struct MoeScratch {
     pub(crate) starts: Vec<u32>,
     /// Pairs (`row * n_used + rank`) ordered by expert.
     pub(crate) order: Vec<u32>,
+    /// The adapters of an expert's rows.
+    pub(crate) sets: Vec<u32>,
     /// Where in `order` a pair is.
     pub(crate) place: Vec<u32>,
     pub(crate) acts: ActBuf,
@@ -188,6 +213,7 @@ pub struct Scratch {
     /// The rows that go on, for the attention kernel.
     pub(crate) attn_rows: Vec<AttnRow>,
     pub(crate) outputs: Vec<OutputRow>,
+    pub(crate) adapting: AdaptScratch,
 }
 
 impl Scratch {
@@ -204,6 +230,7 @@ impl Scratch {
     fn build(s: &ScratchSizes, memory: &mut impl Buffers) -> Result<Self, KvError> {
         let rows = |per_row: usize| s.rows.saturating_mul(per_row);
         let outputs = |per_row: usize| s.outputs.saturating_mul(per_row);
+        let adapted = if s.adapter_rank > 0 { s.rows } else { 0 };
         let mut moe = MoeScratch::default();
         if let Some(m) = &s.moe {
             moe = MoeScratch {
@@ -216,6 +243,7 @@ impl Scratch {
                 starts: memory.list(m.n_experts.saturating_add(1))?,
                 order: memory.list(rows(m.n_used))?,
                 place: memory.list(rows(m.n_used))?,
+                sets: memory.list(adapted)?,
                 acts: acts(memory, s.rows, m.max_k, m.kinds)?,
             };
         }
@@ -258,6 +286,11 @@ impl Scratch {
             },
             attn_rows: memory.list(s.rows)?,
             outputs: memory.list(s.outputs)?,
+            adapting: AdaptScratch {
+                hidden: Hidden::new(memory.list(Hidden::values(s.rows, s.adapter_rank))?),
+                wanted: memory.list(adapted)?,
+                logits: memory.list(adapted)?,
+            },
         })
     }
 }

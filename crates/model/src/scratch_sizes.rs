@@ -1,7 +1,7 @@
 //! How large the buffers of a forward pass are, by the specification and what is going to be run.
 
 use happy_kernels::Pool;
-use happy_kernels::linear::ActKinds;
+use happy_kernels::linear::{ActKind, ActKinds};
 use happy_kernels::ops::AttnPlan;
 
 use crate::spec::{
@@ -20,11 +20,16 @@ pub struct RunOptions {
     pub threads: usize,
     /// Most positions of a sequence; a longer one is computed with less parallelism.
     pub n_ctx: usize,
+    /// Greatest [`AdapterSet::rank`](crate::AdapterSet::rank) of the sets that rows may have. 0: no adapters.
+    pub adapter_rank: usize,
 }
 
 impl RunOptions {
     /// Most tokens of a batch that can be planned for.
     pub const MAX_BATCH: usize = 1 << 20;
+
+    /// Greatest rank of a set of adapters that can be planned for.
+    pub const MAX_ADAPTER_RANK: usize = 1 << 16;
 
     fn clamped(&self) -> Self {
         RunOptions {
@@ -32,6 +37,7 @@ impl RunOptions {
             n_outputs: self.n_outputs.min(self.n_batch).min(Self::MAX_BATCH),
             threads: self.threads.min(Pool::MAX_THREADS),
             n_ctx: self.n_ctx.min(1 << 28),
+            adapter_rank: self.adapter_rank.min(Self::MAX_ADAPTER_RANK),
         }
     }
 }
@@ -91,6 +97,8 @@ pub(crate) struct ScratchSizes {
     pub(crate) kinds: ActKinds,
     pub(crate) panel_bytes: usize,
     pub(crate) attention: AttnPlan,
+    /// Greatest rank of a set of adapters.
+    pub(crate) adapter_rank: usize,
     pub(crate) moe: Option<MoeSizes>,
     pub(crate) recurrent: RecurrentWidths,
 }
@@ -98,6 +106,7 @@ pub(crate) struct ScratchSizes {
 impl ScratchSizes {
     pub(crate) fn new(model: u64, spec: &ModelSpec, matrices: &Matrices, options: &RunOptions) -> Self {
         let options = &options.clamped();
+        let matrices = &with_adapters(matrices, options.adapter_rank);
         let most = |f: &dyn Fn(&AttentionSpec) -> usize| spec.attentions().map(f).max().unwrap_or(0);
         let n_ff = spec.ffns().map(|ffn| match &ffn.kind {
             FfnKind::Elementwise(_) => 0,
@@ -136,9 +145,10 @@ impl ScratchSizes {
             latent_kv: latent(|_, l| l.row()),
             sparse: spec.ffns().map(sparse).max().unwrap_or(0),
             cos_sin: spec.ropes.iter().map(|r| r.n_rot).fold(0, usize::saturating_add),
-            norm_row,
+            norm_row: norm_row.max(options.adapter_rank),
             max_k: matrices.max_k,
             kinds: matrices.kinds,
+            adapter_rank: options.adapter_rank,
             panel_bytes: matrices.panel_bytes,
             attention: attn_plan(spec, options),
             moe: moe_sizes(spec, matrices),
@@ -167,6 +177,16 @@ fn sparse(ffn: &FfnSpec) -> usize {
 /// Elements of a row of the embedding, if it is normed in place or if something else is added to it.
 fn embedding_row(spec: &ModelSpec) -> usize {
     if spec.embedding_norm.is_some() || spec.learned_positions { spec.n_embd } else { 0 }
+}
+
+/// Adapters read activations as they are.
+fn with_adapters(matrices: &Matrices, rank: usize) -> Matrices {
+    let mut m = *matrices;
+    if rank > 0 {
+        m.kinds = m.kinds.with(ActKind::F32);
+        m.moe_kinds = m.moe_kinds.with(ActKind::F32);
+    }
+    m
 }
 
 /// Elements of the longest row of a layer that is normed in place.

@@ -262,6 +262,18 @@ pub(crate) struct Weights {
     pub(crate) output_norm: Norm,
     pub(crate) output: Option<Linear>,
     pub(crate) head: Head,
+    /// The tensors that matrices are, or parts of, by [`Linear::matrix`].
+    pub(crate) targets: Vec<Target>,
+}
+
+/// A tensor that adapters may add to.
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) n_in: usize,
+    /// Rows of all matrices of a stack.
+    pub(crate) rows: usize,
+    /// Matrices in it: 1, or as many as there are experts.
+    pub(crate) stack: usize,
 }
 
 /// What makes embeddings and ranks of hidden states.

@@ -91,7 +91,7 @@ fn a_cache_of_another_model_is_refused() {
     r.kv = happy_model::KvCache::new(&spec, *r.kv.options()).unwrap();
     assert!(matches!(r.logits(&batch(&[1], 0, 0)), Err(ForwardError::Kv(KvError::Layout { .. }))));
     r.kv = r.model.kv_cache(*r.kv.options()).unwrap();
-    let run = happy_model::RunOptions { n_batch: 200, n_outputs: 1, threads: 1, n_ctx: 1 };
+    let run = happy_model::RunOptions { n_batch: 200, n_outputs: 1, threads: 1, n_ctx: 1, adapter_rank: 0 };
     r.scratch = r.model.scratch(&run).unwrap();
     assert_eq!(r.logits(&batch(&[1], 0, 0)), Err(ForwardError::Scratch), "two threads, one planned");
 }

@@ -61,7 +61,7 @@ fn loading_takes_no_more_than_the_outline_says() {
             failed.push(format!("{name}: the outline took {outline_peak} bytes, expected at most {most}"));
         }
         for (n_batch, threads) in [(1, 1), (7, 3), (256, 2)] {
-            let run = RunOptions { n_batch, n_outputs: n_batch, threads, n_ctx: 1000 };
+            let run = RunOptions { n_batch, n_outputs: n_batch, threads, n_ctx: 1000, adapter_rank: 0 };
             let kv = KvOptions::new(KvType::F16, 2, 1000);
             if outline.plan(&kv, &run) != model.plan(&kv, &run) {
                 failed.push(format!("{name}: outline and model plan differently"));
@@ -98,7 +98,7 @@ fn caches_and_scratches_take_what_the_plan_says() {
         };
         for (n_batch, n_outputs, threads, n_ctx, n_sequences) in RUNS {
             for kind in [KvType::F16, KvType::F32] {
-                let run = RunOptions { n_batch, n_outputs, threads, n_ctx };
+                let run = RunOptions { n_batch, n_outputs, threads, n_ctx, adapter_rank: n_outputs };
                 let mut kv = KvOptions::new(kind, n_sequences, n_ctx);
                 if threads > 1 {
                     // room for a pass and a few snapshots instead of a context in every layer
@@ -138,7 +138,7 @@ fn passes_allocate_nothing() {
         if model.spec().whole_texts {
             continue; // see below
         }
-        let run = RunOptions { n_batch: 24, n_outputs: 24, threads: 1, n_ctx: 128 };
+        let run = RunOptions { n_batch: 24, n_outputs: 24, threads: 1, n_ctx: 128, adapter_rank: 0 };
         let mut kv = model.kv_cache(KvOptions::new(KvType::F16, 3, 128)).unwrap();
         let (mut scratch, pool) = (model.scratch(&run).unwrap(), Pool::new(1).unwrap());
         let mut parallel = Batch::with_capacity(24);
@@ -203,7 +203,7 @@ fn a_failed_allocation_is_an_error() {
                 assert_eq!(e.kind(), LoadErrorKind::Memory, "{e}");
                 e.to_string()
             })?;
-            let run = RunOptions { n_batch: 64, n_outputs: 64, threads: 2, n_ctx: 1024 };
+            let run = RunOptions { n_batch: 64, n_outputs: 64, threads: 2, n_ctx: 1024, adapter_rank: 0 };
             let mut kv = model.kv_cache(KvOptions::new(KvType::F16, 2, 1024)).map_err(|e| e.to_string())?;
             let mut scratch = model.scratch(&run).map_err(|e| e.to_string())?;
             let pool = Pool::new(2).map_err(|e| e.to_string())?;

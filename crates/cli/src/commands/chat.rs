@@ -5,7 +5,7 @@ use crate::constrain::GrammarSource;
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::input::{MessageReader, Typed};
-use crate::load::{ContextArgs, LoadArgs, ModelArgs};
+use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
 use crate::talk::TalkArgs;
 use crate::{answer, load, output};
 use clap::Args;
@@ -28,6 +28,8 @@ In the chat, /help lists the commands. A message of several lines: end lines wit
 pub(crate) struct ChatArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    lora: LoraArgs,
     /// Print answers alone: no notes; errors still show
     #[arg(short, long)]
     quiet: bool,
@@ -83,7 +85,8 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
             output::note(text)
         }
     };
-    let engine = load::engine(&args.model, &args.context.options(&args.load), &note)?;
+    let options = args.lora.of(args.context.options(&args.load));
+    let engine = load::engine(&args.model, &options, &note)?;
     let conversation = talk.begin(&engine)?.ok_or_else(|| {
         CliError::new(format!(
             "`{model}` has no chat template, which a chat needs: it is a base model, which continues text; use `happy run`"

@@ -9,7 +9,7 @@
 //! All little-endian. Positions are written as they are computed: a case's logits are never held at once.
 
 use crate::error::{CliError, CliResult};
-use crate::load::{Kv, LoadArgs, ModelArgs};
+use crate::load::{Kv, LoadArgs, LoraArgs, ModelArgs};
 use crate::{input, load, output};
 use clap::Args;
 use happy_engine::{Cancel, Context, LoadOptions};
@@ -24,6 +24,8 @@ use std::path::PathBuf;
 pub(crate) struct LogitsArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    lora: LoraArgs,
     /// File of token sequences: a case a line, ids separated by white space; nothing is added to them
     #[arg(long, value_name = "CASES")]
     tokens: PathBuf,
@@ -108,6 +110,7 @@ pub(crate) fn run(args: &LogitsArgs) -> CliResult {
         outputs: Some(chunk),
         ..args.load.options()
     };
+    let options = args.lora.of(options);
     let engine = load::engine(&args.model, &options, &output::note)?;
     let n_vocab = engine.model().n_vocab();
     for Case { number, ids } in &cases {
@@ -144,6 +147,16 @@ pub(crate) fn run(args: &LogitsArgs) -> CliResult {
     Ok(())
 }
 
+/// By how much a copy of the case is shifted; the case itself, in the middle, is not.
+fn shift_of(copy: usize, parallel: usize) -> usize {
+    (copy + parallel - parallel / 2) % parallel
+}
+
+/// A token of a copy.
+fn token_of(case: &[u32], position: usize, shift: usize) -> u32 {
+    case[(position + shift * 7) % case.len()]
+}
+
 /// Computes a case chunk by chunk and writes every position.
 fn write_case(
     args: &LogitsArgs,
@@ -156,6 +169,10 @@ fn write_case(
     let n_vocab = context.engine().model().n_vocab();
     for sequence in 0..args.parallel as u32 {
         context.truncate(sequence, 0)?;
+        // An activated adapter begins where its tokens are in the whole case.
+        let shift = shift_of(sequence as usize, args.parallel);
+        let ids: Vec<u32> = (0..case.len()).map(|position| token_of(case, position, shift)).collect();
+        context.invoke(sequence, &ids, &Cancel::new())?;
     }
     sink.write(&(case.len() as u32).to_le_bytes())?;
     sink.write(&(n_vocab as u32).to_le_bytes())?;
@@ -166,10 +183,10 @@ fn write_case(
         // The case stands between copies that begin elsewhere, so that no neighbor computes the same.
         let first_row = (args.parallel / 2) * chunk.len();
         for copy in 0..args.parallel {
-            let shift = (copy + args.parallel - args.parallel / 2) % args.parallel;
+            let shift = shift_of(copy, args.parallel);
             for (i, _) in chunk.iter().enumerate() {
                 let position = c * chunk_len + i;
-                let token = case[(position + shift * 7) % case.len()];
+                let token = token_of(case, position, shift);
                 let want = if copy == args.parallel / 2 { Want::Logits } else { Want::Nothing };
                 batch.push(token, position as u32, copy as u32, want)?;
             }

@@ -3,7 +3,7 @@
 use crate::constrain::GrammarSource;
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
-use crate::load::{ContextArgs, LoadArgs, ModelArgs};
+use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
 use crate::talk::{Talk, TalkArgs};
 use crate::{answer, input, load, models, output};
 use clap::Args;
@@ -27,6 +27,8 @@ Examples:
 pub(crate) struct RunArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    lora: LoraArgs,
     /// The prompt; text that is piped in follows it
     #[arg(value_name = "PROMPT")]
     words: Vec<String>,
@@ -59,7 +61,7 @@ pub(crate) fn run(args: &RunArgs) -> CliResult {
     // What is wrong with the arguments shows before a model is loaded.
     let cancel = generation::cancel_on_interrupt()?;
     args.generation.check()?;
-    let options = args.context.options(&args.load);
+    let options = args.lora.of(args.context.options(&args.load));
     options.check()?;
     let form = args.form.form()?;
     let text = prompt_text(args)?;

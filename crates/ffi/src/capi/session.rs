@@ -2,12 +2,14 @@
 
 use super::barrier::{guard, value};
 use super::options::settings;
-use super::pointers::{Out, OutStruct, give, text};
+use super::pointers::{Out, OutStruct, fields, give, text};
 use super::structs::initialize;
-use super::types::{HappyError, HappyMemory, HappyModel, HappySession, HappySessionOptions, HappyString};
+use super::types::{
+    HappyError, HappyMemory, HappyModel, HappySession, HappySessionOptions, HappyString, HappyText,
+};
 use crate::core::model::Model;
 use crate::core::registry;
-use crate::core::session::Session;
+use crate::core::session::{Session, adapters as core_adapters};
 use crate::failure::Outcome;
 use crate::status::Status;
 use std::ffi::c_char;
@@ -152,6 +154,28 @@ pub unsafe extern "C" fn happy_session_clear(
 ) -> Status {
     // SAFETY: the caller keeps the header's contract.
     unsafe { guard(error, || self::session(session)?.clear()) }
+}
+
+/// Goes on with these adapters (LoRA), each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of them: with the
+/// model alone. What the KV cache holds is computed again with the next turn where it was computed with others. Their ranks
+/// together are at most `adapter_rank` of the load options. Files stay mapped, and no weight is copied.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_set_adapters(
+    session: *const HappySession,
+    adapters: *const HappyText,
+    n_adapters: usize,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let session = self::session(session)?;
+            session.set_adapters(&core_adapters(&fields(adapters, n_adapters, "adapters")?)?)
+        })
+    }
 }
 
 /// What the session and the process take.

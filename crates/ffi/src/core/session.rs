@@ -9,7 +9,8 @@ use crate::status::Status;
 use happy_engine::chat::Message;
 use happy_engine::memory::{self, MemoryUsage};
 use happy_engine::{
-    Cancel, Context, Conversation, EngineError, Event, Finish, FinishReason, GenerateOptions, Plan, Prepared,
+    AdapterFile, Cancel, Context, Conversation, EngineError, Event, Finish, FinishReason, GenerateOptions,
+    Plan, Prepared,
 };
 use serde_json::Value as Json;
 use std::mem::replace;
@@ -190,6 +191,14 @@ fn prepare_text(context: &mut Context, said: Option<&str>, options: GenerateOpti
     Ok(context.prepare(0, ids.get(reused..).unwrap_or_default(), options)?)
 }
 
+/// Adapters as options write them: `FILE` or `FILE=SCALE`.
+///
+/// # Errors
+/// A text that is neither.
+pub fn adapters(texts: &[String]) -> Outcome<Vec<AdapterFile>> {
+    texts.iter().map(|text| Ok(text.parse()?)).collect()
+}
+
 /// A session.
 pub struct Session {
     state: Mutex<State>,
@@ -220,6 +229,20 @@ impl Session {
         let fixed = usize::from(options.system.is_some());
         let state = State { conversation, work, fixed, shown: None, finish: None };
         Ok(Self { state: Mutex::new(state), closing: Cancel::new() })
+    }
+
+    /// Goes on with these adapters; with none: with the model alone. What the KV cache holds is computed again where it was
+    /// computed with others.
+    ///
+    /// # Errors
+    /// If a turn runs, a file cannot be read or is no adapter of the model, or the rank is over what was planned; nothing was
+    /// changed then.
+    pub fn set_adapters(&self, files: &[AdapterFile]) -> Outcome<()> {
+        let mut state = self.idle()?;
+        let context = state.idle()?;
+        let set = context.engine().adapter_set(files)?;
+        context.set_adapters(0, set)?;
+        Ok(())
     }
 
     /// Ends what runs, soon.

@@ -29,9 +29,9 @@ impl ActKinds {
     }
 }
 
-/// One quantised form: integers, scales, sums.
+/// One quantized form: integers, scales, sums.
 #[derive(Debug, Default)]
-struct Quantised {
+struct Quantized {
     q: Vec<i8>,
     d: Vec<f32>,
     sums: Vec<i16>,
@@ -41,7 +41,7 @@ struct Quantised {
 #[derive(Debug, Default)]
 pub struct ActBuf {
     x: Vec<f32>,
-    forms: [Quantised; 2],
+    forms: [Quantized; 2],
     max_rows: usize,
     max_k: usize,
     rows: usize,
@@ -89,7 +89,7 @@ impl ActBuf {
         max_rows.saturating_mul(kinds.map(per_row).fold(0, usize::saturating_add))
     }
 
-    /// Takes over the rows of `x` in the forms `kinds`; false if a value that must be quantised is not finite. Of a
+    /// Takes over the rows of `x` in the forms `kinds`; false if a value that must be quantized is not finite. Of a
     /// cancelled computation neither the values nor the answer mean anything.
     ///
     /// # Panics
@@ -101,7 +101,7 @@ impl ActBuf {
         let kinds = if cx.row_sets().is_some() { kinds.with(ActKind::F32) } else { kinds };
         assert!(rows <= self.max_rows && k <= self.max_k, "{rows} x {k} activations were not planned for");
         (self.rows, self.k, self.set) = (rows, k, kinds);
-        // Few rows are quantised faster than a job is handed out.
+        // Few rows are quantized faster than a job is handed out.
         let rows_per_task = if rows < 4 { rows.max(1) } else { 4 };
         let finite = AtomicBool::new(true);
         if kinds.contains(ActKind::F32) {
@@ -126,7 +126,7 @@ impl ActBuf {
                 (&mut form.sums[..rows * n_sums], rows_per_task * n_sums),
                 &|i, (q, d, sums), _| {
                     if !cx.cancelled() {
-                        quantise_rows(cx, kind, x, i * rows_per_task, (q, d, sums), &finite);
+                        quantize_rows(cx, kind, x, i * rows_per_task, (q, d, sums), &finite);
                     }
                 },
             );
@@ -161,8 +161,8 @@ impl ActBuf {
     }
 }
 
-/// Quantises the rows of `x` from `first` on into pieces that hold as many.
-fn quantise_rows(
+/// Quantizes the rows of `x` from `first` on into pieces that hold as many.
+fn quantize_rows(
     cx: Ctx<'_>,
     kind: ActKind,
     x: Mat<'_>,

@@ -44,7 +44,8 @@ impl LowRank {
         kernels: &Kernels,
     ) -> Result<Self, LinearError> {
         let (rank, rows) = (b.n_in, b.n_out);
-        let wanted = rank.checked_mul(stack).filter(|n| *n == a.n_out && stack > 0 && rows.is_multiple_of(stack));
+        let wanted =
+            rank.checked_mul(stack).filter(|n| *n == a.n_out && stack > 0 && rows.is_multiple_of(stack));
         if wanted.is_none() {
             return Err(LinearError::Empty { n_out: a.n_out, n_in: rank });
         }
@@ -211,7 +212,9 @@ pub(super) fn with_projected(
         }
         for (r, mut h) in rows.chunks_exact_mut(rank).enumerate() {
             let (matrix, token) = ((i * per_task + r) / tokens, (i * per_task + r) % tokens);
-            let Some((rows, place)) = list[matrix].and_then(|rows| Some((rows, rows.linear.place?))) else { continue };
+            let Some((rows, place)) = list[matrix].and_then(|rows| Some((rows, rows.linear.place?))) else {
+                continue;
+            };
             for (low_rank, _) in adapting.of(token, place.matrix) {
                 let (own, rest) = h.split_at_mut(low_rank.rank.min(h.len()));
                 low_rank.project(place.row + rows.first, x.rows_range(token, 1), own);

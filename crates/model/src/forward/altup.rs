@@ -129,7 +129,7 @@ pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), F
     let (Some(w), Some(spec)) = (&pass.model.weights().altup, &pass.model.spec().altup) else {
         return Ok(());
     };
-    let (cx, n_embd, m) = (pass.cx, pass.model.n_embd(), spec.n_streams);
+    let (cx, n_embd, m) = (pass.cx_of(n), pass.model.n_embd(), spec.n_streams);
     let ops = &cx.kernels.ops;
     // the first stream, which a hook may have changed, stays for the lengths
     let x = s.x.mat(n, n_embd);

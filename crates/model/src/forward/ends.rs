@@ -20,6 +20,9 @@ pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
         if weights.embedding.row(batch.tokens()[i], row).is_err() {
             row.fill(f32::NAN);
         }
+        if let Some(set) = batch.adapters(i) {
+            s.row.with(worker, |spare| set.embed(&cx.kernels.ops, batch.tokens()[i], spare, row));
+        }
         if let Some(scale) = spec.embedding_scale {
             (cx.kernels.ops.scale)(row, scale);
         }
@@ -110,11 +113,11 @@ pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), F
         return Err(non_finite);
     }
     let Some(output) = weights.output.as_ref().filter(|_| n_logits > 0) else { return Ok(()) };
-    if !s.acts.set(cx, s.io.normed(n_logits, n_embd), kinds([output])) {
+    if !s.acts.set(pass.logits, s.io.normed(n_logits, n_embd), kinds([output])) {
         return Err(non_finite);
     }
     let logits = s.logits.mat_mut(n_logits, n_vocab);
-    linear::forward(cx, &s.acts, &mut [(output, logits)], &s.panels);
+    linear::forward(pass.logits, &s.acts, &mut [(output, logits)], &s.panels);
     let finite = AtomicBool::new(true);
     cx.pool.for_each_chunk(s.logits.take(n_logits * n_vocab), 1 << 14, &|_, chunk, _| {
         if cx.cancelled() {

@@ -35,7 +35,7 @@ use crate::kv::{KvCache, Pages};
 use crate::model::Model;
 use crate::output::Output;
 use crate::recurrent;
-use crate::scratch::Scratch;
+use crate::scratch::{AdaptScratch, Scratch};
 use crate::spec::{LayerSpec, OutputKind};
 use crate::weights::Ffn;
 use pass::{Pass, Step};
@@ -82,7 +82,11 @@ impl Model {
         let _fp = FpEnv::enter();
         let cancel = Cancel::new(cancel);
         kv.prepare(batch)?;
-        let end = self.run(cx.until(&cancel), batch, kv, scratch, hook);
+        // Its matrices are read while the other buffers are written.
+        let mut adapting = std::mem::take(&mut scratch.adapting);
+        adapting.fill(batch);
+        let end = self.run((cx.until(&cancel), &adapting), batch, kv, scratch, hook);
+        scratch.adapting = adapting;
         // Where a task was skipped, whatever was computed from its results means nothing.
         let end = if cancel.seen() { Err(ForwardError::Cancelled) } else { end };
         match end {
@@ -106,6 +110,7 @@ impl Model {
         kv.check(self.kv_layout())?;
         batch.check(self.spec().n_vocab, |sequence| kv.len(sequence))?;
         self.check_rows(batch)?;
+        batch.check_adapters(self.id(), sizes.adapter_rank)?;
         let limits =
             [("tokens", batch.len(), sizes.rows), ("rows with results", batch.n_outputs(), sizes.outputs)];
         for (what, found, planned) in limits {
@@ -134,14 +139,14 @@ impl Model {
 
     fn run(
         &self,
-        cx: Ctx<'_>,
+        (cx, adapting): (Ctx<'_>, &AdaptScratch),
         batch: &Batch,
         kv: &mut KvCache,
         s: &mut Scratch,
         hook: &mut dyn LayerHook,
     ) -> Result<End, ForwardError> {
         let long = self.spec().long_context_above().is_some_and(|n| kv.options().n_ctx > n as usize);
-        let pass = Pass { model: self, cx, batch, long };
+        let pass = Pass::new(self, (cx, adapting), batch, long);
         ends::start(&pass, s);
         per_layer::inputs(&pass, s)?;
         altup::start(&pass, s)?;
@@ -199,6 +204,7 @@ fn layer(
     }
     // a feed-forward half that looks at other rows needs all of them
     if last && step.weights.channel_mix().is_none() {
+        step.cx = step.wanted;
         step.n = mixer::keep_wanted(&step, s); //       the other rows were needed for what the cache has of them
         if step.n == 0 {
             return Ok(0);

@@ -168,6 +168,12 @@ fn run_expert(
         down: w.experts.down.rows(e * n_embd, n_embd),
     };
     let gathered = moe.gathered.mat(count, n_embd);
+    if let Some(sets) = cx.row_sets() {
+        let of = |pair: &u32| sets.get(*pair as usize / w.spec.n_used).copied().unwrap_or(u32::MAX);
+        moe.sets.clear();
+        moe.sets.extend(order.iter().map(of));
+    }
+    let cx = cx.for_rows(&moe.sets);
     if !ffn::mlp_inner(cx, &expert, gathered, &mut moe.acts, inner, (panels, spare)) {
         return false;
     }

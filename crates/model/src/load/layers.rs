@@ -47,6 +47,13 @@ pub(crate) fn load(
     for i in 0..spec.layers.len() {
         layers.push(layer(&mut t, spec, i, &relative)?);
     }
+    let mut targets = t.take_targets();
+    // What follows the last layer is no part of a pass.
+    for number in head.linears().filter_map(Linear::matrix) {
+        if let Some(target) = targets.get_mut(number as usize) {
+            target.name.clear();
+        }
+    }
     let unused = t.unused()?;
     if let Some(name) = unused.iter().find(|name| names::matters(name, spec)) {
         return Err(LoadError::ExtraTensor { tensor: excerpt(name), architecture: spec.architecture });
@@ -65,6 +72,7 @@ pub(crate) fn load(
         output_norm,
         output,
         head,
+        targets,
     };
     Ok((weights, unused))
 }

@@ -1,6 +1,7 @@
 //! A file's tensors, checked one by one as the loader asks for them.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use happy_gguf::{GgufSet, SharedBytes, TensorInfo};
 use happy_kernels::Kernels;
@@ -11,7 +12,7 @@ use crate::error::LoadError;
 use crate::names::{block, dtype, most_reads};
 use crate::reserve::reserved;
 use crate::spec::{Need, NormSpec};
-use crate::weights::{Embedding, Norm};
+use crate::weights::{Embedding, Norm, Target};
 
 fn shape(dims: &[usize]) -> Vec<u64> {
     dims.iter().map(|d| *d as u64).collect()
@@ -27,6 +28,8 @@ pub(crate) struct Tensors<'a> {
     prefix: &'static str,
     /// Names of the tensors that were read; some more than once.
     used: Vec<&'a str>,
+    /// The tensors of which matrices were made, a few more than once.
+    targets: RefCell<Vec<Target>>,
 }
 
 /// A tensor with its bytes.
@@ -34,6 +37,9 @@ pub(crate) struct Tensor<'a> {
     name: &'a str,
     pub(crate) dtype: DType,
     pub(crate) bytes: Bytes,
+    /// Rows of all matrices of a stack, and how many those are.
+    rows: usize,
+    stack: usize,
 }
 
 impl<'a> Tensors<'a> {
@@ -43,8 +49,9 @@ impl<'a> Tensors<'a> {
         kernels: &'a Kernels,
         prefix: &'static str,
     ) -> Result<Self, LoadError> {
-        let used = reserved(most_reads(gguf.tensors().count()))?;
-        Ok(Tensors { gguf, parts, kernels, prefix, used })
+        let n = most_reads(gguf.tensors().count());
+        let targets = RefCell::new(reserved(n)?);
+        Ok(Tensors { gguf, parts, kernels, prefix, used: reserved(n)?, targets })
     }
 
     /// The name that the file has for a tensor.
@@ -91,7 +98,9 @@ impl<'a> Tensors<'a> {
             .zip(self.parts.get(part))
             .and_then(|((start, end), part)| Bytes::from_owner_range(part.clone(), start..end).ok())
             .ok_or_else(|| damaged(name, "its bytes are not in the file"))?;
-        Ok(Tensor { name: info.name, dtype, bytes })
+        let product = |dims: &[usize]| dims.iter().fold(1, |n: usize, d| n.saturating_mul(*d));
+        let (rows, stack) = (product(dims.get(1..).unwrap_or(&[])), product(dims.get(2..).unwrap_or(&[])));
+        Ok(Tensor { name: info.name, dtype, bytes, rows, stack })
     }
 
     /// The rows of a matrix; 0 if it is missing.
@@ -142,7 +151,8 @@ impl<'a> Tensors<'a> {
             return Err(wrong(&format!("rows of {n_in} elements are not whole blocks of {unit}")));
         }
         let linear = Linear::new(WeightMatrix { dtype: t.dtype, n_out, n_in, bytes }, self.kernels)
-            .map_err(|e| wrong(&e))?;
+            .map_err(|e| wrong(&e))?
+            .placed(self.target(t, n_in)?, first);
         match bias {
             Some(bias) => linear.with_bias(bias).map_err(|e| match e {
                 LinearError::Memory { bytes } => LoadError::memory(bytes),
@@ -150,6 +160,21 @@ impl<'a> Tensors<'a> {
             }),
             None => Ok(linear),
         }
+    }
+
+    /// The number of a tensor that adapters may add to.
+    fn target(&self, t: &Tensor<'_>, n_in: usize) -> Result<u32, LoadError> {
+        let mut targets = self.targets.borrow_mut();
+        if targets.last().is_none_or(|last| last.name != t.name) {
+            targets.try_reserve(1).map_err(|_| LoadError::memory(size_of::<Target>()))?;
+            targets.push(Target { name: owned(t.name)?, n_in, rows: t.rows, stack: t.stack });
+        }
+        Ok(targets.len() as u32 - 1)
+    }
+
+    /// The tensors by those numbers.
+    pub(crate) fn take_targets(&mut self) -> Vec<Target> {
+        self.targets.take()
     }
 
     /// A matrix `blk.{layer}.{part}.weight`, with its bias.
@@ -225,13 +250,18 @@ impl<'a> Tensors<'a> {
         };
         let mut unused = reserved(names().count())?;
         for name in names() {
-            let mut own = String::new();
-            own.try_reserve_exact(name.len()).map_err(|_| LoadError::memory(name.len()))?;
-            own.push_str(name);
-            unused.push(own);
+            unused.push(owned(name)?);
         }
         Ok(unused)
     }
+}
+
+/// A copy of a name.
+fn owned(name: &str) -> Result<String, LoadError> {
+    let mut own = String::new();
+    own.try_reserve_exact(name.len()).map_err(|_| LoadError::memory(name.len()))?;
+    own.push_str(name);
+    Ok(own)
 }
 
 /// The error for a tensor whose bytes cannot be used.

@@ -106,7 +106,8 @@ impl Runner {
 
     /// With a cache of the caller's choice and batches of up to 200 tokens.
     pub(crate) fn sized(model: Model, kernels: Kernels, threads: usize, options: KvOptions) -> Runner {
-        let run = RunOptions { n_batch: 200, n_outputs: 200, threads, n_ctx: options.n_ctx };
+        let run =
+            RunOptions { n_batch: 200, n_outputs: 200, threads, n_ctx: options.n_ctx, adapter_rank: 16 };
         let kv = model.kv_cache(options).unwrap();
         let scratch = model.scratch(&run).unwrap();
         Runner { model, kernels, pool: Pool::new(threads).unwrap(), kv, scratch }

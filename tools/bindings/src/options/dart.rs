@@ -66,7 +66,7 @@ fn form(row: &Row) -> Result<Option<(&'static str, &'static str, &'static str)>>
             let write = "if (NAME.isNotEmpty) setText(it.FIELD, jsonEncode(NAME), allocator);";
             ("Map<String, Object?>", "const {}", write)
         }
-        "Texts" | "TextsOrNone" => ("List<String>", "const []", list),
+        "Texts" | "TextsOrNone" | "Adapters" => ("List<String>", "const []", list),
         "Sampler" => ("HappySamplerOptions?", "", ""),
         "Biases" => {
             let write = "it.FIELD = encodeBiases(NAME, allocator);\nit.COUNT = NAME.length;";

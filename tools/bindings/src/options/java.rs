@@ -21,7 +21,9 @@ pub(super) fn setters(group: &Group) -> Result<String> {
             "Flag" | "Not" => ("boolean value", "value".into()),
             "Text" | "InstructionSet" | "Grammar" | "JsonSchema" | "Choice" | "JsonArray" | "JsonObject"
             | "Steps" => ("String value", format!("Text.text(\"{name}\", value)")),
-            "Texts" | "TextsOrNone" => ("String... values", format!("Text.texts(\"{name}\", values)")),
+            "Texts" | "TextsOrNone" | "Adapters" => {
+                ("String... values", format!("Text.texts(\"{name}\", values)"))
+            }
             "KvType" => ("KvType value", "value == KvType.F32 ? \"f32\" : \"f16\"".into()),
             "Sampler" => ("HappySamplerOptions value", "value.json()".into()),
             "Biases" => ("int token, float value", "biases".into()),

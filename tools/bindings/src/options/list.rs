@@ -36,6 +36,7 @@ const KINDS: &[(&str, &str)] = &[
     ("Steps", "HappyText"),
     ("Texts", "*const HappyText"),
     ("TextsOrNone", "*const HappyText"),
+    ("Adapters", "*const HappyText"),
     ("Biases", "*const HappyLogitBias"),
     ("Sampler", "*const HappySampler"),
     ("Cancel", "*const HappyCancel"),

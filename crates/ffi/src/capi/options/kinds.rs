@@ -5,10 +5,11 @@ use crate::capi::pointers::{field, fields, slice};
 use crate::capi::types::{
     self, HAPPY_SEED_RANDOM, HappyCancel, HappyLogitBias, HappyProgress, HappySampler, HappyText,
 };
+use crate::core::session::adapters;
 use crate::core::{CancelToken, json, registry, sampler};
 use crate::failure::{Failure, Outcome};
-use happy_engine::Form;
 use happy_engine::chat::ToolChoice;
+use happy_engine::{AdapterFile, Form};
 use happy_kernels::Isa;
 use happy_sampler::{MirostatVersion, StepKind};
 use serde_json::{Map, Value as Json};
@@ -314,6 +315,27 @@ impl Kind for Texts {
 
     fn read_json(key: &Key<'_>, to: &mut Vec<String>) -> Outcome<()> {
         set(to, key.texts()?)
+    }
+}
+
+/// Files of adapters with their scales.
+pub(super) struct Adapters;
+
+impl Kind for Adapters {
+    type C = *const HappyText;
+    type Value = Vec<AdapterFile>;
+
+    fn to_c(_: &Self::Value) -> *const HappyText {
+        ptr::null()
+    }
+
+    unsafe fn read_c(name: &str, c: Self::C, count: usize, to: &mut Self::Value) -> Outcome<()> {
+        // SAFETY: the caller's promise.
+        set(to, adapters(&unsafe { fields(c, count, name)? })?)
+    }
+
+    fn read_json(key: &Key<'_>, to: &mut Self::Value) -> Outcome<()> {
+        set(to, adapters(&key.texts()?)?)
     }
 }
 

@@ -34,7 +34,16 @@ options! {
             /// 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
             copy: Not => options.mmap;
         }
-        later {}
+        later {
+            /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`.
+            /// The scale is 1 where none is given. May be NULL: none.
+            adapters, n_adapters: Adapters => options.adapters;
+            /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used
+            /// at once. 0: that of `adapters`.
+            adapter_rank: CountOrDefault => options.adapter_rank;
+            /// 0.
+            reserved: Reserved;
+        }
     }
 
     /// How to choose tokens; names, defaults and order are llama.cpp's. Begin with `happy_sampler_options_init`.
