@@ -108,7 +108,7 @@ fn vectors(
     let n_batch = texts.iter().map(|text| text.len()).sum();
     let kv = KvOptions::new(KvType::F32, texts.len(), n_ctx);
     let mut kv = model.kv_cache(kv).map_err(|e| e.to_string())?;
-    let run = RunOptions { n_batch, n_outputs: n_batch, threads, n_ctx };
+    let run = RunOptions { n_batch, n_outputs: n_batch, threads, n_ctx, adapter_rank: 0 };
     let mut scratch = model.scratch(&run).map_err(|e| e.to_string())?;
     let reads = model.pooling_reads(pooling).map_err(|e| e.to_string())?;
     let mut batch = Batch::with_capacity(n_batch);

@@ -219,17 +219,19 @@ impl Context {
     /// Appends a sequence to `out` as bytes, for a file: see [`KvCache::export`]. Its tokens are not part of them.
     ///
     /// # Errors
-    /// If it does not exist, or memory cannot be reserved.
+    /// If it does not exist or has adapters, or memory cannot be reserved.
     pub fn export(&self, sequence: u32, out: &mut Vec<u8>) -> Result<(), EngineError> {
+        self.check_model_alone(sequence)?;
         Ok(self.kv.export(sequence, out)?)
     }
 
     /// Replaces a sequence by one of the same model that was exported with these tokens. It goes on with the same bits.
     ///
     /// # Errors
-    /// If the sequence does not exist, or the bytes are not an exported sequence of so many tokens of this model. The sequence
+    /// If the sequence does not exist or has adapters, or the bytes are not an exported sequence of so many tokens of this model. The sequence
     /// is then as it was.
     pub fn import(&mut self, sequence: u32, tokens: &[TokenId], bytes: &[u8]) -> Result<(), EngineError> {
+        self.check_model_alone(sequence)?;
         let n_vocab = self.engine.model().n_vocab();
         if self.kv.exported_positions(bytes)? != tokens.len()
             || tokens.iter().any(|id| *id as usize >= n_vocab)
@@ -242,6 +244,17 @@ impl Context {
             history.extend_from_slice(tokens);
         }
         Ok(())
+    }
+
+    /// Exported bytes do not say which adapters computed them, so those of adapted sequences are not written, nor read by one.
+    fn check_model_alone(&self, sequence: u32) -> Result<(), EngineError> {
+        match self.adapters(sequence) {
+            None => Ok(()),
+            Some(_) => {
+                Err(KvError::Import { problem: "a sequence with adapters is neither exported nor imported" }
+                    .into())
+            }
+        }
     }
 
     /// Makes sequence `to` a copy of `from`; they share the pages that neither changes.

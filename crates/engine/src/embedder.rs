@@ -192,6 +192,8 @@ impl Embedder {
                 if tokens.len() > self.batch.capacity() - self.batch.len() {
                     break;
                 }
+                let adapters = self.engine.adapters().filter(|set| set.invocation_tokens().is_empty());
+                self.batch.use_adapters(adapters)?;
                 self.batch.push_text(tokens, count as u32, self.reads)?;
                 count += 1;
             }

@@ -85,7 +85,13 @@ impl Plan {
     pub(crate) fn options(&self, load: &LoadOptions, spec: &ModelSpec) -> (RunOptions, KvOptions) {
         if spec.whole_texts {
             let (n_batch, n_ctx) = (self.batch, self.context);
-            let run = RunOptions { n_batch, n_outputs: n_batch, n_ctx, threads: self.threads };
+            let run = RunOptions {
+                n_batch,
+                n_outputs: n_batch,
+                n_ctx,
+                threads: self.threads,
+                adapter_rank: self.adapter_rank,
+            };
             let kv = KvOptions::new(KvType::F32, self.sequences, n_ctx).with_batch(n_batch);
             // Each text rounds up to a page.
             let n_pages = kv.n_pages.min((n_batch / KV_PAGE).saturating_add(self.sequences));

@@ -24,7 +24,8 @@ fn vectors(
     let n_ctx = texts.iter().map(|text| text.len()).max().unwrap();
     let n_batch = texts.iter().map(|text| text.len()).sum();
     let mut kv = model.kv_cache(KvOptions::new(KvType::F32, texts.len(), n_ctx)).unwrap();
-    let mut scratch = model.scratch(&RunOptions { n_batch, n_outputs: n_batch, threads, n_ctx }).unwrap();
+    let mut scratch =
+        model.scratch(&RunOptions { n_batch, n_outputs: n_batch, threads, n_ctx, adapter_rank: 0 }).unwrap();
     let reads = model.pooling_reads(pooling)?;
     let mut batch = Batch::with_capacity(n_batch);
     for (text, sequence) in texts.iter().zip(0..) {

@@ -165,7 +165,7 @@ fn embedding_allocates_nothing() {
     for recipe in recipes::embeddings() {
         let loader = Loader::new(&kernels).embeddings(true);
         let Ok(model) = loader.load(&recipes::build(&recipe)) else { continue };
-        let run = RunOptions { n_batch: 24, n_outputs: 24, threads: 1, n_ctx: 24 };
+        let run = RunOptions { n_batch: 24, n_outputs: 24, threads: 1, n_ctx: 24, adapter_rank: 0 };
         let mut kv = model.kv_cache(KvOptions::new(KvType::F32, 2, 24)).unwrap();
         let (mut scratch, pool) = (model.scratch(&run).unwrap(), Pool::new(1).unwrap());
         for pooling in Pooling::ALL {

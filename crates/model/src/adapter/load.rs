@@ -79,7 +79,7 @@ impl Model {
         let Some(found) = metadata.metadata().get(INVOCATION) else { return Ok(Vec::new()) };
         let wrong = |found: &str| key(INVOCATION, "a list of token ids, at least one", found);
         let Value::Array(list) = found else { return Err(wrong("no list")) };
-        let mut ids = reserved(usize::try_from(list.len()).unwrap_or(usize::MAX))?;
+        let mut ids = reserved(list.len())?;
         for value in list.iter() {
             let id = value.as_integer().and_then(|id| u32::try_from(id).ok());
             let id = id.filter(|id| (*id as usize) < self.n_vocab());
