@@ -372,6 +372,24 @@ typedef struct HappyLoadOptions {
    * 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
    */
   uint32_t copy;
+  /**
+   * Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
+   * scale is 1 where none is given. May be NULL: none.
+   */
+  const struct HappyText *adapters;
+  /**
+   * How many.
+   */
+  size_t n_adapters;
+  /**
+   * Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used at
+   * once. 0: that of `adapters`.
+   */
+  uint32_t adapter_rank;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
 } HappyLoadOptions;
 
 /**
@@ -1152,6 +1170,16 @@ HappyStatus happy_session_truncate(const struct HappySession *session,
  * Forgets the conversation but for the system message of the options, and all of the KV cache.
  */
 HappyStatus happy_session_clear(const struct HappySession *session, struct HappyError **error);
+
+/**
+ * Goes on with these adapters (LoRA), each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of them: with the
+ * model alone. What the KV cache holds is computed again with the next turn where it was computed with others. Their ranks
+ * together are at most `adapter_rank` of the load options. Files stay mapped, and no weight is copied.
+ */
+HappyStatus happy_session_set_adapters(const struct HappySession *session,
+                                       const struct HappyText *adapters,
+                                       size_t n_adapters,
+                                       struct HappyError **error);
 
 /**
  * What the session and the process take.

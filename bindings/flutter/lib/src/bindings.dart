@@ -210,6 +210,23 @@ final class HappyLoadOptions extends ffi.Struct {
   /// 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
   @ffi.Uint32()
   external int copy;
+
+  /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
+  /// scale is 1 where none is given. May be NULL: none.
+  external ffi.Pointer<HappyText> adapters;
+
+  /// How many.
+  @ffi.Size()
+  external int n_adapters;
+
+  /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used at
+  /// once. 0: that of `adapters`.
+  @ffi.Uint32()
+  external int adapter_rank;
+
+  /// 0.
+  @ffi.Uint32()
+  external int reserved;
 }
 
 /// What running a model takes. Set `size` before the call.
@@ -866,6 +883,13 @@ class HappyBindings {
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_clear = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_clear');
+
+  /// Goes on with these adapters (LoRA), each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of them: with the
+  /// model alone. What the KV cache holds is computed again with the next turn where it was computed with others. Their ranks
+  /// together are at most `adapter_rank` of the load options. Files stay mapped, and no weight is copied.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, int n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_set_adapters = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, ffi.Size n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, int n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_set_adapters');
 
   /// What the session and the process take.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_memory = library.lookupFunction<

@@ -84,6 +84,8 @@ final class HappyLoadOptions {
     this.instructionSet,
     this.kvType,
     this.copy = false,
+    this.adapters = const [],
+    this.adapterRank,
     // </HappyLoadOptions constructor>
   });
 
@@ -109,6 +111,14 @@ final class HappyLoadOptions {
   /// False: map the file, which nobody may write to or truncate while the model lives. True: read it into anonymous
   /// memory.
   final bool copy;
+
+  /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
+  /// scale is 1 where none is given. May be Not set: none.
+  final List<String> adapters;
+
+  /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used at
+  /// once. 0: that of `adapters`.
+  final int? adapterRank;
   // </HappyLoadOptions fields>
 
   /// These options in memory of [allocator].
@@ -126,6 +136,9 @@ final class HappyLoadOptions {
     if (instructionSet != null) setText(it.isa, instructionSet, allocator);
     it.kv_type = kvType?.code ?? it.kv_type;
     it.copy = copy ? 1 : 0;
+    it.adapters = encodeAll(adapters, allocator);
+    it.n_adapters = adapters.length;
+    it.adapter_rank = adapterRank ?? it.adapter_rank;
     // </HappyLoadOptions native>
     return native;
   }

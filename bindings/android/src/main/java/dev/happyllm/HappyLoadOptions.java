@@ -62,6 +62,24 @@ public final class HappyLoadOptions {
         json.put("copy", value);
         return this;
     }
+
+    /**
+     * Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or {@code FILE=SCALE}.
+     * The scale is 1 where none is given. May be Not set: none.
+     */
+    public HappyLoadOptions adapters(String... values) {
+        json.put("adapters", Text.texts("adapters", values));
+        return this;
+    }
+
+    /**
+     * Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used at
+     * once. 0: that of {@code adapters}.
+     */
+    public HappyLoadOptions adapterRank(int value) {
+        json.put("adapter_rank", value);
+        return this;
+    }
     // </HappyLoadOptions setters>
 
     /** Ends loading early; null: nothing does. */
