@@ -3,7 +3,7 @@
 
 /// Why an architecture is refused: the block that is missing. Sorted by name.
 pub(crate) const MISSING: &[(&str, &str)] = &[
-    ("arwkv7", "RWKV"),
+    ("arwkv7", "RWKV 7"),
     ("bailingmoe3", "delta net per channel"),
     ("deepseek32", "attention indexer"),
     ("deepseek4", "experiment"),
@@ -26,7 +26,7 @@ pub(crate) const MISSING: &[(&str, &str)] = &[
     ("qwen3tts", "text to speech"),
     ("qwen4exp", "experiment"),
     ("rnd1", "diffusion"),
-    ("rwkv7", "RWKV"),
+    ("rwkv7", "RWKV 7"),
     ("talkie", "skip connections from the embedding"),
 ];
 
@@ -47,6 +47,19 @@ pub(crate) fn embedding(recipe: &str, architecture: &str) -> Option<&'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_readme_has_the_same_table() {
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+        let table = readme.split("| missing | architectures |").nth(1).expect("a table of what is missing");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let mut found: Vec<(&str, &str)> = rows
+            .filter_map(|row| row.trim_matches(['|', ' ']).split_once(" | "))
+            .flat_map(|(block, names)| names.split(", ").map(move |name| (name, block)))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, MISSING);
+    }
 
     #[test]
     fn the_table_is_sorted_and_names_no_architecture_that_loads() {

@@ -154,7 +154,7 @@ pub(crate) struct SequenceAdapters {
     set: Option<Arc<AdapterSet>>,
     /// The set of the positions before the invocation tokens.
     before: Option<Arc<AdapterSet>>,
-    /// The position of the first invocation token; `None`: there are none.
+    /// The position of the first invocation token; `None` if the prompt has no such token.
     invoked: Option<usize>,
 }
 

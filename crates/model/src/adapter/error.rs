@@ -47,7 +47,7 @@ pub enum AdapterError {
         /// The missing tensor.
         tensor: String,
     },
-    /// The model has no matrix of this name.
+    /// The model has no such matrix.
     #[error(
         "the model has no matrix `{tensor}`, to which the adapter would add: it was made for another model"
     )]
