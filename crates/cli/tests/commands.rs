@@ -233,7 +233,7 @@ fn inspect_shows_files_that_run_and_files_that_do_not() {
     let vocabulary = folder.file("vocabulary.gguf", vocabulary());
     let json = json_of(&succeed(&["inspect", &vocabulary, "--json"], b""));
     assert_eq!(json["run"]["possible"], false);
-    let foreign = folder.file("foreign.gguf", Tiny { architecture: "mamba", ..Tiny::default() }.bytes());
+    let foreign = folder.file("foreign.gguf", Tiny { architecture: "llada", ..Tiny::default() }.bytes());
     let text = succeed(&["inspect", &foreign], b"");
     assert!(text.contains("not possible") && text.contains("unsupported"), "{text}");
 }

@@ -58,7 +58,7 @@ fn files() {
     let header = folder.file("header.gguf", &whole[..20]);
     let empty = folder.file("empty.gguf", b"");
     let text = folder.file("text.gguf", b"this is no model");
-    let foreign = folder.file("foreign.gguf", Tiny { architecture: "mamba", ..Tiny::default() }.bytes());
+    let foreign = folder.file("foreign.gguf", Tiny { architecture: "llada", ..Tiny::default() }.bytes());
     let unknown = folder.file("unknown.gguf", Tiny { architecture: "no-such", ..Tiny::default() }.bytes());
     let tensor = Some("blk.1.attn_k.weight");
     let lacking = folder.file("lacking.gguf", Tiny { without_tensor: tensor, ..Tiny::default() }.bytes());
@@ -77,7 +77,7 @@ fn files() {
         case(run(&header), &["header.gguf", "expected", "found"]),
         case(run(&empty), &["empty.gguf", "expected", "found"]),
         case(run(&text), &["text.gguf", "expected", "found"]),
-        case(run(&foreign), &["foreign.gguf", "unsupported", "mamba"]),
+        case(run(&foreign), &["foreign.gguf", "unsupported", "llada"]),
         case(run(&unknown), &["unknown.gguf", "unsupported", "no-such"]),
         case(run(&lacking), &["lacking.gguf", "blk.1.attn_k.weight"]),
         case(run(&misshapen), &["misshapen.gguf", "blk.1.attn_k.weight", "32", "33"]),
