@@ -214,7 +214,7 @@ fn every_recipe_goes_on_with_the_same_bits() {
         };
         // What does not load is another test's; of whole texts the cache keeps nothing.
         let model = Model::load(&case.file, &Kernels::detect().unwrap());
-        let wanted = |spec: &ModelSpec| !spec.whole_texts && (seen.insert(kinds(spec)) || all);
+        let mut wanted = |spec: &ModelSpec| !spec.whole_texts && (seen.insert(kinds(spec)) || all);
         if !model.is_ok_and(|model| wanted(model.spec())) {
             continue;
         }

@@ -357,7 +357,14 @@ static void tools(void) {
   CHECK(heard.malformed == 1 && heard.calls == 0 && strstr(heard.text, "Noon.") != NULL);
   options.grammar = text_of("");
 
-  /* What `tool_choice` asks for: a call that the limit of tokens cuts off is unfinished; text is not. */
+  /* What `tool_choice` asks for: a call that the limit of tokens cuts off is unfinished; text is not. Greedy, so that no random
+     choice ends the text sooner. */
+  HappySamplerOptions greedy;
+  HappySampler *sampler = NULL;
+  OK(happy_sampler_options_init(&greedy, sizeof greedy, &error));
+  greedy.temperature = 0.0f;
+  OK(happy_sampler_new(&greedy, &sampler, &error));
+  options.sampler = sampler;
   const struct {
     const char *choice;
     HappyFinishReason reason;
@@ -374,6 +381,8 @@ static void tools(void) {
     OK(happy_chat(session, TEXT("Hi"), &options, NULL, NULL, &finish, &error));
     CHECK(finish.reason == choices[i].reason);
   }
+  options.sampler = NULL;
+  OK(happy_sampler_free(sampler));
   options.tool_choice = text_of("later");
   FAILS(HAPPY_INVALID_ARGUMENT, "`later`", happy_chat(session, TEXT("Hi"), &options, NULL, NULL, NULL, &error));
   options.tool_choice = text_of("none");
