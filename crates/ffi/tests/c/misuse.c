@@ -150,7 +150,7 @@ static void texts(const char *path) {
   FAILS(BAD, "expected at most", happy_tokenize(model, "x", (size_t)1 << 30, 0, &token, 1, &n, &error));
   FAILS(BAD, "expected at most", happy_detokenize(model, &token, SIZE_MAX, 0, &text, &error));
   FAILS(BAD, "not aligned", happy_detokenize(model, (uint32_t *)((char *)&n + 1), 1, 0, &text, &error));
-  /* Text without a NUL behind it: only its length counts. */
+  /* Text without a NUL after it: only its length counts. */
   char unterminated[3] = {'a', 'b', 'c'};
   OK(happy_tokenize(model, unterminated, 2, 0, NULL, 0, &n, &error));
   CHECK(n == 2);
@@ -247,7 +247,7 @@ static void structs(const char *path) {
   generate.raw = 7;
   FAILS(BAD, "raw is 7", happy_chat(session, "x", 1, &generate, NULL, NULL, NULL, &error));
   FAILS(BAD, "the log level is 9", happy_set_log(NULL, NULL, 9, &error));
-  /* What failed left no message behind. */
+  /* What failed leaves no message. */
   HappyString messages;
   OK(happy_session_messages(session, &messages, &error));
   CHECK(strcmp(messages.data, "[]") == 0);
@@ -270,7 +270,7 @@ static void files(const char *path, const char *package, uint64_t offset, uint64
   for (load.copy = 0; load.copy < 2; load.copy++) {
     FAILS(HAPPY_FILE, "not inside of it", happy_model_open_fd(fd, UINT64_MAX, 0, &load, &m, &error));
     FAILS(HAPPY_FILE, "not inside of it", happy_model_open_fd(fd, (uint64_t)1 << 40, 5, &load, &m, &error));
-    FAILS(HAPPY_FILE, "behind its end", happy_model_open_fd(fd, offset, UINT64_MAX, &load, &m, &error));
+    FAILS(HAPPY_FILE, "its end", happy_model_open_fd(fd, offset, UINT64_MAX, &load, &m, &error));
     FAILS(HAPPY_MODEL, "cannot parse", happy_model_open_fd(fd, offset + 1, 0, &load, &m, &error));
     FAILS(HAPPY_MODEL, "cannot parse", happy_model_open_fd(fd, offset, length / 2, &load, &m, &error));
     FAILS(HAPPY_MODEL, "cannot parse", happy_model_open_fd(fd, offset, 3, &load, &m, &error));
