@@ -1,10 +1,10 @@
-//! Lists what a GGUF file holds: `cargo run -p happy-gguf --example list_tensors -- model.gguf`
+//! Lists the contents of a GGUF file: `cargo run -p happy-gguf --example list_tensors -- model.gguf`
 
 use happy_gguf::GgufFile;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args_os().nth(1).ok_or("usage: list_tensors FILE.gguf")?;
-    let file = GgufFile::read(path)?; // `GgufFile::map` does not copy, and has a contract
+    let file = GgufFile::read(path)?; // `GgufFile::map` does not copy, but is unsafe: the file must not change
     let gguf = file.view();
     println!(
         "version {}, alignment {}, data at byte {}",

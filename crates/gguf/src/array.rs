@@ -1,4 +1,4 @@
-//! Arrays of metadata, left where they are in the file: typed views and iterators over the raw bytes.
+//! Metadata arrays, left in place in the file: typed views and iterators over the raw bytes.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,7 +15,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A scalar that arrays store packed: the integers, floats and bool.
+/// A scalar type that arrays store packed: integers, floats and bool.
 ///
 /// ```
 /// use happy_gguf::{Element, Gguf, GgufWriter, ValueType};
@@ -23,19 +23,19 @@ mod sealed {
 /// let gguf = Gguf::parse(&file).unwrap();
 /// let array = gguf.metadata().get_array("a").unwrap();
 /// assert_eq!((i16::TYPE, i16::SIZE), (ValueType::I16, 2));
-/// assert_eq!(array.packed::<i16>().unwrap().get(1), Some(-4)); // read where it lies
+/// assert_eq!(array.packed::<i16>().unwrap().get(1), Some(-4)); // read in place
 /// assert!(array.packed::<u16>().is_none());
 /// # Ok::<(), happy_gguf::WriteError>(())
 /// ```
 pub trait Element: sealed::Sealed + Copy + Default + fmt::Debug + PartialEq + 'static {
     /// The element type in the file.
     const TYPE: ValueType;
-    /// Bytes of an element.
+    /// The size of an element in bytes.
     const SIZE: usize;
-    /// From exactly [`Self::SIZE`] bytes.
+    /// Reads exactly [`Self::SIZE`] bytes.
     #[doc(hidden)]
     fn from_bytes(bytes: &[u8], order: ByteOrder) -> Option<Self>;
-    /// The bytes of a file are the first [`Self::SIZE`] of these.
+    /// The first [`Self::SIZE`] bytes are those of the file.
     #[doc(hidden)]
     fn to_bytes(self, order: ByteOrder) -> [u8; 8];
 }
@@ -71,7 +71,7 @@ elements! {
     u64 = U64 read_u64 write_u64, i64 = I64 read_i64 write_i64, f64 = F64 read_f64 write_f64,
 }
 
-/// One byte has no order.
+/// Single-byte types have no byte order.
 macro_rules! byte_elements {
     ($( $t:ty = $ty:ident $from_byte:expr, )*) => { $(
         impl sealed::Sealed for $t {}
@@ -91,7 +91,7 @@ macro_rules! byte_elements {
 }
 byte_elements! { u8 = U8 u8::from, i8 = I8 |byte| byte as i8, bool = Bool |byte| byte != 0, }
 
-/// An array value: element type, length, and the raw elements in the file.
+/// An array value: the element type, the length, and the raw elements in the file.
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgufWriter};
@@ -130,23 +130,24 @@ impl<'a> Array<'a> {
         self.len
     }
 
-    /// Whether there is no element.
+    /// Whether the array has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The elements as the file has them, without type and count; see [`Array::is_canonical`].
+    /// The elements as stored in the file, without type and count; see [`Array::is_canonical`].
     pub fn raw(&self) -> &'a [u8] {
         self.raw
     }
 
-    /// Whether [`Array::raw`] is little-endian with 64-bit lengths, which it is but for files that are big-endian or of
+    /// Whether [`Array::raw`] is little-endian with 64-bit lengths. False only for files that are big-endian or of
     /// version 1.
     pub fn is_canonical(&self) -> bool {
         self.dialect == Dialect::CANONICAL
     }
 
-    /// Element `i`. Scalars in constant time; strings and arrays are walked over (see [`StrIndex`]).
+    /// Element `i`, or `None` if `i` is out of range. Takes constant time for scalars and linear time for strings and
+    /// arrays; see [`StrIndex`].
     pub fn get(&self, i: usize) -> Option<Value<'a>> {
         if i >= self.len {
             return None;
@@ -165,7 +166,7 @@ impl<'a> Array<'a> {
         Values { element: self.element, left: self.len, cursor: Cursor::new(self.raw, self.dialect) }
     }
 
-    /// The elements as numbers of exactly this type; `None` when the element type is another.
+    /// The elements as numbers of exactly this type; `None` if the element type differs.
     pub fn packed<T: Element>(&self) -> Option<Packed<'a, T>> {
         (self.element == T::TYPE).then_some(Packed {
             raw: self.raw,
@@ -174,7 +175,7 @@ impl<'a> Array<'a> {
         })
     }
 
-    /// The strings of an array of strings; `None` when the element type is another.
+    /// The strings of an array of strings; `None` if the element type differs.
     pub fn strings(&self) -> Option<Strings<'a>> {
         let strings = Strings { left: self.len, rest: Cursor::new(self.raw, self.dialect) };
         (self.element == ValueType::String).then_some(strings)
@@ -182,7 +183,7 @@ impl<'a> Array<'a> {
 }
 
 impl PartialEq for Array<'_> {
-    /// Same type, same length, same elements (floats by value, as everywhere).
+    /// Equal if type, length and elements are equal (floats compare by value, so NaN differs from itself).
     fn eq(&self, other: &Self) -> bool {
         self.element == other.element && self.len == other.len && self.iter().eq(other.iter())
     }
@@ -238,7 +239,7 @@ impl<'a> Iterator for Values<'a> {
 
 impl ExactSizeIterator for Values<'_> {}
 
-/// Iterates over the strings of an array of strings: a length read and a slice each, nothing copied.
+/// Iterates over the strings of an array of strings. Each step reads a length and returns a slice; nothing is copied.
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgufWriter};
@@ -246,7 +247,7 @@ impl ExactSizeIterator for Values<'_> {}
 /// let gguf = Gguf::parse(&file).unwrap();
 /// let tokens = gguf.metadata().get_strings("tokenizer.ggml.tokens").unwrap();
 /// assert_eq!(tokens.len(), 3);
-/// let tokens = tokens.index().unwrap(); // 4 bytes a string
+/// let tokens = tokens.index().unwrap(); // 4 bytes per string
 /// assert_eq!(tokens.get(2).unwrap(), "bc");
 /// assert_eq!((tokens.len(), tokens.get(3)), (3, None));
 /// # Ok::<(), happy_gguf::WriteError>(())
@@ -258,9 +259,9 @@ pub struct Strings<'a> {
 }
 
 impl<'a> Strings<'a> {
-    /// Notes where each string begins, for access by number.
+    /// Records where each string begins, for access by number.
     ///
-    /// Costs 4 bytes a string. `None` when the strings together have 4 GiB or more, or the memory is not to be had.
+    /// Costs 4 bytes per string. `None` if the strings total 4 GiB or more, or if memory cannot be reserved.
     pub fn index(self) -> Option<StrIndex<'a>> {
         let raw = self.rest.clone().try_take(self.rest.left())?;
         u32::try_from(raw.len()).ok()?;
@@ -293,18 +294,18 @@ impl<'a> Iterator for Strings<'a> {
 impl ExactSizeIterator for Strings<'_> {}
 impl FusedIterator for Strings<'_> {}
 
-/// The strings of an array with access by number in constant time; made by [`Strings::index`]. Example: [`Strings`].
+/// The strings of an array, with constant-time access by number. Made by [`Strings::index`]. Example: [`Strings`].
 #[derive(Clone, Debug)]
 pub struct StrIndex<'a> {
     raw: &'a [u8],
-    /// Where the string ends, its length field counted in.
+    /// Where each string ends, including its length field.
     ends: Vec<u32>,
-    /// Bytes of a length field.
+    /// The size of a length field in bytes.
     len_size: usize,
 }
 
 impl<'a> StrIndex<'a> {
-    /// String `i`.
+    /// String `i`, or `None` if `i` is out of range.
     pub fn get(&self, i: usize) -> Option<RawStr<'a>> {
         let end = *self.ends.get(i)? as usize;
         let start = i.checked_sub(1).and_then(|p| self.ends.get(p)).map_or(0, |e| *e as usize);
@@ -316,13 +317,13 @@ impl<'a> StrIndex<'a> {
         self.ends.len()
     }
 
-    /// Whether there is no string.
+    /// Whether there are no strings.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 }
 
-/// Numbers as the file has them, in its byte order and at any alignment.
+/// Numbers as stored in the file, in its byte order and at any alignment.
 ///
 /// ```
 /// use happy_gguf::{ByteOrder, Gguf, GgufWriter};
@@ -347,12 +348,12 @@ impl<'a, T: Element> Packed<'a, T> {
         self.raw.len() / T::SIZE
     }
 
-    /// Whether there is no element.
+    /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
 
-    /// Element `i`.
+    /// Element `i`, or `None` if `i` is out of range.
     pub fn get(&self, i: usize) -> Option<T> {
         let start = i.checked_mul(T::SIZE)?;
         self.raw.get(start..)?.get(..T::SIZE).and_then(|b| T::from_bytes(b, self.order))
@@ -360,17 +361,17 @@ impl<'a, T: Element> Packed<'a, T> {
 
     /// The elements.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = T> + Clone + use<'a, T> {
-        // Each chunk has SIZE bytes, so that the conversion cannot fail and the length is exact.
+        // Each chunk has SIZE bytes, so the conversion cannot fail and the length is exact.
         let order = self.order;
         self.raw.chunks_exact(T::SIZE).map(move |c| T::from_bytes(c, order).unwrap_or_default())
     }
 
-    /// The bytes in the file, in [`Packed::byte_order`].
+    /// The bytes as stored in the file, in [`Packed::byte_order`].
     pub fn raw(&self) -> &'a [u8] {
         self.raw
     }
 
-    /// The order of the bytes of [`Packed::raw`].
+    /// The byte order of [`Packed::raw`].
     pub fn byte_order(&self) -> ByteOrder {
         self.order
     }

@@ -1,11 +1,11 @@
-//! A position in the bytes of a file: every read is checked against the bytes that are left.
+//! A position in the bytes of a file. Every read is checked against the remaining bytes.
 
 use alloc::format;
 
 use crate::dialect::Dialect;
 use crate::error::{ParseError, ParseErrorKind};
 
-/// Reads forward. A failed read ends the parse, so the position never goes out of step.
+/// Reads forward. A failed read ends the parse, so the position never gets out of step.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
@@ -39,7 +39,7 @@ impl<'a> Cursor<'a> {
         (self.bytes.len() - self.pos) as u64
     }
 
-    /// The next `n` bytes, if there are so many. `n` is compared before anything is added to it.
+    /// The next `n` bytes, or `None` if fewer remain. `n` is compared with what remains before it is added to anything.
     #[inline]
     pub(crate) fn try_take(&mut self, n: u64) -> Option<&'a [u8]> {
         let n = usize::try_from(n).ok()?;
@@ -62,13 +62,13 @@ impl<'a> Cursor<'a> {
         Some(self.dialect.u32(chunk))
     }
 
-    /// A count or a length.
+    /// A count or a length: a u64, or a u32 in version 1.
     #[inline]
     pub(crate) fn try_len(&mut self) -> Option<u64> {
         if self.dialect.narrow { self.try_u32().map(u64::from) } else { self.try_u64() }
     }
 
-    /// The next `n` bytes, which are `what`.
+    /// The next `n` bytes. `what` names them in the error.
     pub(crate) fn take(&mut self, n: u64, what: &str) -> Result<&'a [u8], ParseError> {
         self.try_take(n).ok_or_else(|| self.too_short(n, what))
     }

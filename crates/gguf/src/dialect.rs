@@ -1,12 +1,12 @@
-//! How a file writes its numbers: byte order, and the width of counts and lengths.
+//! How a file encodes its numbers: the byte order, and the width of counts and lengths.
 
 use core::fmt;
 
 use byteorder::{BE, ByteOrder as _, LE};
 
-/// The order of the bytes of every number in a file, those of the tensors included.
+/// The byte order of every number in a file, including those in the tensors.
 ///
-/// A file carries no mark of it: the order is known by the version, which is only sensible one way round.
+/// A file has no field for it: the order is recognized by the version, which is only valid one way round.
 ///
 /// ```
 /// use happy_gguf::{ByteOrder, Gguf, GgufWriter};
@@ -16,10 +16,10 @@ use byteorder::{BE, ByteOrder as _, LE};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ByteOrder {
-    /// The lowest byte first: nearly all files.
+    /// Least significant byte first: nearly all files.
     #[default]
     Little,
-    /// The highest byte first: files for s390x and the like, since version 3.
+    /// Most significant byte first: files for s390x and similar machines, since version 3.
     Big,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for ByteOrder {
     }
 }
 
-/// Byte order and width of counts and lengths: all that versions and byte orders differ in.
+/// The byte order and the width of counts and lengths: everything in which versions and byte orders differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dialect {
     pub(crate) order: ByteOrder,
@@ -41,14 +41,14 @@ pub(crate) struct Dialect {
 }
 
 impl Dialect {
-    /// Little-endian with 64-bit lengths: what this crate keeps in memory.
+    /// Little-endian with 64-bit lengths: the form that this crate keeps in memory.
     pub(crate) const CANONICAL: Self = Self { order: ByteOrder::Little, narrow: false };
 
     pub(crate) const fn new(version: u32, order: ByteOrder) -> Self {
         Self { order, narrow: version == 1 }
     }
 
-    /// Bytes of a count or a length.
+    /// The size of a count or a length in bytes.
     #[inline]
     pub(crate) const fn len_size(self) -> u64 {
         if self.narrow { 4 } else { 8 }

@@ -1,7 +1,8 @@
-//! Editing metadata: a new header before the same tensor data.
+//! Editing metadata: a new header in front of the same tensor data.
 //!
-//! What is not changed is copied as it is, byte by byte: pairs, tensor entries, and everything from the data offset on. The
-//! tensors keep their offsets, since these count from the data offset; only another alignment moves them (`realign.rs`).
+//! Everything unchanged is copied byte by byte: pairs, tensor entries, and everything from the data offset. Tensor
+//! offsets stay as they are, since they count from the data offset; only a changed alignment moves the tensors
+//! (`realign.rs`).
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -17,7 +18,7 @@ use crate::sink::Growing;
 use crate::write_error::WriteError;
 use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
 
-/// The metadata of a parsed file, to be changed. See [`edit_file`](crate::edit_file) for files on disk.
+/// The metadata of a parsed file, to be edited. For files on disk, see [`edit_file`](crate::edit_file).
 ///
 /// ```
 /// use happy_gguf::{GgmlType, Gguf, GgufEdit, GgufWriter};
@@ -42,19 +43,19 @@ use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
 pub struct GgufEdit<'a> {
     gguf: Gguf<'a>,
     pairs: Vec<(Cow<'a, str>, Pair<'a>)>,
-    /// A pair found no room; said when the file is written.
+    /// Memory for a pair was refused; reported when the file is written.
     out_of_memory: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Pair<'a> {
-    /// Key, type and value as the file has them.
+    /// Key, type and value as stored in the file.
     Kept(&'a [u8]),
     New(OwnedValue),
 }
 
 impl<'a> GgufEdit<'a> {
-    /// The metadata as it is.
+    /// Starts an edit from the file's metadata.
     pub fn new(gguf: &Gguf<'a>) -> Self {
         let (bytes, index) = (gguf.bytes(), gguf.index());
         let len_size = index.dialect.len_size() as usize;
@@ -67,12 +68,12 @@ impl<'a> GgufEdit<'a> {
         this
     }
 
-    /// The file as it was.
+    /// The file before the edit.
     pub fn original(&self) -> &Gguf<'a> {
         &self.gguf
     }
 
-    /// Sets a pair: in the place where it was, or behind all others.
+    /// Sets a pair: replaces the value in place, or adds a new pair after all others.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<OwnedValue>) {
         let (key, value) = (key.into(), Pair::New(value.into()));
         if let Some((_, old)) = self.pairs.iter_mut().find(|(k, _)| *k == key) {
@@ -84,7 +85,7 @@ impl<'a> GgufEdit<'a> {
         }
     }
 
-    /// Takes a pair out; whether it was there.
+    /// Removes a pair. Returns whether it existed.
     pub fn remove(&mut self, key: &str) -> bool {
         let before = self.pairs.len();
         self.pairs.retain(|(k, _)| k != key);
@@ -94,7 +95,7 @@ impl<'a> GgufEdit<'a> {
     /// The new header: everything before the padding in front of the tensor data.
     ///
     /// # Errors
-    /// When a new key or value is one that a reader refuses.
+    /// If a reader would refuse a new key or value, or if memory is refused.
     pub fn header(&self) -> Result<Vec<u8>, WriteError> {
         self.header_for(self.realigned()?.as_ref())
     }
@@ -123,9 +124,9 @@ impl<'a> GgufEdit<'a> {
         Ok(out)
     }
 
-    /// What stands in the new file before its data: the header, and the padding up to the alignment. And the data, where
-    /// they move. A header of the same length keeps the padding that the file has (`old`); a file that ends with its
-    /// header (it has no tensors) gets none.
+    /// The beginning of the new file: the header, and the padding up to the alignment; and the new layout if the
+    /// tensors move. If the header keeps its length, the file's own padding (`old`) is kept. A file that ends with its
+    /// header (it has no tensors) gets no padding.
     pub(crate) fn start(
         &self,
         file_len: u64,
@@ -150,17 +151,17 @@ impl<'a> GgufEdit<'a> {
     /// The edited file as bytes. The edit must be of a whole file, not of a header alone.
     ///
     /// # Errors
-    /// As [`GgufEdit::header`].
+    /// The same as [`GgufEdit::header`].
     pub fn to_vec(&self) -> Result<Vec<u8>, WriteError> {
         let mut out = Growing(Vec::new());
         self.write_to(&mut out)?;
         Ok(out.0)
     }
 
-    /// Writes the edited file; returns the number of bytes. The edit must be of a whole file, not of a header alone.
+    /// Writes the edited file and returns the number of bytes. The edit must be of a whole file, not of a header alone.
     ///
-    /// Another `general.alignment` moves the tensors; their bytes stay what they are, and what belonged to no tensor is
-    /// left out.
+    /// If `general.alignment` changes, the tensors move; their bytes stay the same, and bytes that belong to no tensor
+    /// are dropped.
     ///
     /// ```
     /// use happy_gguf::{ALIGNMENT_KEY, GgmlType, Gguf, GgufEdit, GgufWriter};
@@ -176,7 +177,7 @@ impl<'a> GgufEdit<'a> {
     /// ```
     ///
     /// # Errors
-    /// As [`GgufEdit::header`], and when a write fails.
+    /// The same as [`GgufEdit::header`], and if a write fails.
     pub fn write_to(&self, mut out: impl Write) -> Result<u64, WriteError> {
         let (bytes, index) = (self.gguf.bytes(), self.gguf.index());
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
@@ -198,7 +199,7 @@ impl<'a> GgufEdit<'a> {
         Ok(start.len() as u64 + data_len)
     }
 
-    /// The tensors in their new places, where the alignment changes.
+    /// The tensors in their new places, if the alignment changes.
     fn realigned(&self) -> Result<Option<Realigned>, WriteError> {
         let alignment = match self.pairs.iter().find(|(key, _)| key == ALIGNMENT_KEY) {
             None => DEFAULT_ALIGNMENT,
@@ -209,7 +210,7 @@ impl<'a> GgufEdit<'a> {
     }
 }
 
-/// The first and the behind-last place where two byte strings of the same length differ.
+/// The first place where two byte strings of the same length differ, and the place after the last.
 pub(crate) fn difference(a: &[u8], b: &[u8]) -> Option<(usize, usize)> {
     let differs = |(x, y): (&u8, &u8)| x != y;
     let first = a.iter().zip(b).position(differs)?;

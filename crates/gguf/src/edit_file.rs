@@ -1,4 +1,4 @@
-//! Editing the metadata of a file on disk: in place where the new header fits, else by a new file.
+//! Editing the metadata of a file on disk: in place if the new header fits, otherwise through a new file.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,19 +18,19 @@ use crate::write_error::{WriteError, WriteErrorKind, place_of};
 /// How [`edit_file`] may change a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EditMode {
-    /// Overwrite the header where the new one takes as much room, padding included, and the alignment stays what it is;
-    /// else as [`EditMode::Rewrite`]. The
-    /// tensor data are not copied, and the file must not be mapped by anybody meanwhile.
+    /// Overwrites the header if the new one takes the same space including padding and the alignment does not change;
+    /// otherwise behaves like [`EditMode::Rewrite`]. The tensor data is not copied. No process may have the file mapped
+    /// meanwhile.
     #[default]
     InPlace,
-    /// Write a new file and move it over the old one: who has the old one open or mapped keeps it.
+    /// Writes a new file and moves it over the old one. Processes that have the old file open or mapped keep it.
     Rewrite,
 }
 
 /// How a file was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edited {
-    /// The header is as it was; nothing was written.
+    /// The metadata did not change; nothing was written.
     Unchanged,
     /// The header was overwritten.
     InPlace,
@@ -38,11 +38,12 @@ pub enum Edited {
     Rewritten,
 }
 
-/// Changes the metadata of a file. `change` gets the metadata and changes it; its error ends the edit.
+/// Edits the metadata of a file. `change` receives the metadata and modifies it; if it returns an error, the file stays
+/// as it is.
 ///
-/// A crash loses nothing: a new file is written beside the old one, brought to the disk and moved; before the header is
-/// overwritten in place, the old one is saved to a file `.NAME.undo`, from which the next edit (or [`recover_file`]) puts it
-/// back. The tensor data are never changed; another `general.alignment` moves them ([`GgufEdit::write_to`]).
+/// A crash loses nothing. A new file is written beside the old one, synced to disk, and moved. Before a header is
+/// overwritten in place, the old one is saved to a file `.NAME.undo`, from which the next edit (or [`recover_file`])
+/// restores it. The tensor data never changes; a new `general.alignment` moves it ([`GgufEdit::write_to`]).
 ///
 /// ```
 /// use happy_gguf::{EditMode, Edited, GgmlType, GgufFile, GgufWriter, edit_file};
@@ -66,8 +67,8 @@ pub enum Edited {
 /// ```
 ///
 /// # Errors
-/// When the file cannot be read or written, does not parse, is being edited by somebody else, or when the new metadata is
-/// not valid. The file is as it was then.
+/// If the file cannot be read or written, does not parse, or is being edited by another program, or if the new metadata
+/// is not valid. The file then stays as it was.
 pub fn edit_file<E: From<WriteError>>(
     path: impl AsRef<Path>,
     mode: EditMode,
@@ -76,10 +77,10 @@ pub fn edit_file<E: From<WriteError>>(
     edit_file_with(path, mode, change, &|| false)
 }
 
-/// [`edit_file`], ended when `cancelled` says so: it is asked before each MiB of tensor data that is copied.
+/// Like [`edit_file`], but can be cancelled: `cancelled` is called before each MiB of tensor data that is copied.
 ///
 /// # Errors
-/// As [`edit_file`], and when the work is cancelled.
+/// The same as [`edit_file`], and if `cancelled` returns true.
 pub fn edit_file_with<E: From<WriteError>>(
     path: impl AsRef<Path>,
     mode: EditMode,
@@ -128,7 +129,8 @@ pub fn edit_file_with<E: From<WriteError>>(
     }
 }
 
-/// Puts a header back whose change in place was interrupted; whether there was one. [`edit_file`] does so by itself.
+/// Restores a header whose edit in place was interrupted. Returns whether there was one. [`edit_file`] does this by
+/// itself.
 ///
 /// ```
 /// # let dir = std::env::temp_dir().join(format!("happy-gguf-recover-doc-{}", std::process::id()));
@@ -141,7 +143,7 @@ pub fn edit_file_with<E: From<WriteError>>(
 /// ```
 ///
 /// # Errors
-/// When the file cannot be written, or what was saved is not of this file.
+/// If the file cannot be written, or the undo file is damaged.
 pub fn recover_file(path: impl AsRef<Path>) -> Result<bool, WriteError> {
     let path = path.as_ref();
     if !undo::path_of(path).exists() {
@@ -151,25 +153,26 @@ pub fn recover_file(path: impl AsRef<Path>) -> Result<bool, WriteError> {
     recover(path, &mut file).map_err(|e| WriteError::io(place_of(path), e))
 }
 
-/// For reading and writing, and for nobody else who edits. Where the file system has no locks, for everybody.
+/// Opens a file for reading and writing, and locks out other editors. Without locks in the file system, no editor is
+/// locked out.
 fn open(path: &Path) -> io::Result<File> {
-    /// A fifth of a second: an editor of a header is done by then, and so is a process that holds the lock of another one
-    /// between its fork and its exec.
+    /// 40 tries take a fifth of a second. By then an editor has finished with a header, and so has a process that
+    /// inherited another's lock between fork and exec.
     const TRIES: u32 = 40;
     for _ in 0..TRIES {
         let file = File::options().read(true).write(true).open(path)?;
         match try_lock(&file) {
-            // Another editor may have put a new file in its place before we got the lock.
+            // Another editor may have moved a new file here before we got the lock.
             Ok(_) if is_at(&file, path) => return Ok(file),
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(5)),
             Err(e) => return Err(e),
         }
     }
-    Err(io::Error::new(io::ErrorKind::WouldBlock, "it is being edited by another program"))
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "the file is being edited by another program"))
 }
 
-/// A range of one file, to the end of another.
+/// Copies from an offset of one file up to its length, to the end of another file.
 fn copy_range(
     file: &mut File,
     range: Range<u64>,
@@ -180,7 +183,7 @@ fn copy_range(
     let start = out.stream_position()?;
     let len = range.end.saturating_sub(range.start);
     loop {
-        // Of a copy that a signal ends a part may be done; the position knows.
+        // If a signal interrupts the copy, part of it may be done; the position tells how much.
         let done = out.stream_position()?.saturating_sub(start);
         if done >= len {
             return Ok(());
@@ -193,7 +196,7 @@ fn copy_range(
         match fault::at(Step::Copy).and_then(|()| io::copy(&mut file.take(step), out)) {
             Ok(copied) if copied == step => {}
             Ok(_) => {
-                let what = "it was cut while it was copied";
+                let what = "it was truncated while it was copied";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -202,7 +205,7 @@ fn copy_range(
     }
 }
 
-/// An error of writing, or that the caller ended it.
+/// Turns an I/O error into a write error, or into `Cancelled` if the caller cancelled.
 fn ended(path: &Path, error: io::Error, cancelled: &dyn Fn() -> bool) -> WriteError {
     if error.kind() == io::ErrorKind::Other && cancelled() {
         return WriteError::cancelled(place_of(path));
@@ -210,7 +213,7 @@ fn ended(path: &Path, error: io::Error, cancelled: &dyn Fn() -> bool) -> WriteEr
     WriteError::io(place_of(path), error)
 }
 
-/// The new header and the data, as a new file.
+/// Writes the new header and the data as a new file.
 fn rewrite(
     path: &Path,
     file: &mut File,
@@ -218,7 +221,7 @@ fn rewrite(
     data: impl FnOnce(&mut File, &mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut pending = Pending::create(path)?;
-    // From the start: what a signal cut off is written again.
+    // Starts over, so that what a signal interrupted is written again.
     let write = || {
         pending.file().rewind()?;
         fault::write_all(pending.file(), header)

@@ -1,7 +1,7 @@
-//! Values as bytes, in any dialect: what writing and editing share.
+//! Encoding values as bytes, in any dialect: shared by writing and editing.
 //!
-//! Arrays are kept canonical (little-endian, 64-bit lengths) in memory; for other files they are byte-swapped on the way,
-//! element by element.
+//! In memory, arrays are canonical (little-endian, 64-bit lengths). For other files they are converted element by
+//! element while they are written.
 
 use std::vec::Vec;
 
@@ -19,16 +19,16 @@ use crate::value::{Value, ValueType};
 pub(crate) enum Unencoded {
     /// A length that does not fit the 32 bits of version 1, or arrays nested too deeply.
     TooLarge,
-    /// No memory for it.
+    /// Memory was refused.
     OutOfMemory,
 }
 
-/// What takes encoded bytes.
+/// A destination for encoded bytes.
 pub(crate) trait Out {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Unencoded>;
 }
 
-/// Grows fallibly: how much there is to write follows from files.
+/// Grows fallibly, since the amount to write depends on input files.
 impl Out for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Unencoded> {
         self.try_reserve(bytes.len()).map_err(|_| Unencoded::OutOfMemory)?;
@@ -43,7 +43,7 @@ pub(crate) fn scalar<T: Element>(v: T, to: Dialect, out: &mut impl Out) -> Resul
     out.put(v.to_bytes(to.order).get(..T::SIZE).unwrap_or_default())
 }
 
-/// A value that was read from a file, without its type.
+/// Encodes a value that was read from a file, without its type.
 pub(crate) fn value(v: &Value<'_>, to: Dialect, out: &mut impl Out) -> Result<(), Unencoded> {
     match v {
         Value::String(s) => string(s.as_bytes(), to, out),
@@ -52,7 +52,7 @@ pub(crate) fn value(v: &Value<'_>, to: Dialect, out: &mut impl Out) -> Result<()
             len(array.len() as u64, to, out)?;
             elements(array.element_type(), array.len() as u64, array.raw(), array.dialect(), to, out)
         }
-        // Scalars own nothing.
+        // Scalars own no memory, so this conversion allocates nothing.
         scalar => OwnedValue::from(*scalar).encode(to, out),
     }
 }
@@ -73,7 +73,7 @@ pub(crate) fn string(bytes: &[u8], to: Dialect, out: &mut impl Out) -> Result<()
     out.put(bytes)
 }
 
-/// `count` elements of an array, which `raw` holds in the dialect `from`.
+/// Encodes `count` elements of an array, stored in `raw` in the dialect `from`.
 pub(crate) fn elements(
     ty: ValueType,
     count: u64,
@@ -111,7 +111,7 @@ fn translate(
             if c.dialect().order == to.order || size == 1 {
                 return out.put(bytes);
             }
-            // Whole elements at a time, for every size.
+            // A whole number of elements of every size.
             let mut swapped = [0; 512];
             for bytes in bytes.chunks(swapped.len()) {
                 let swapped = swapped.get_mut(..bytes.len()).unwrap_or_default();
@@ -133,7 +133,7 @@ fn translate(
     Ok(())
 }
 
-/// Elements of 2, 4 or 8 bytes in the other byte order. Bits pass as integers: a NaN keeps its payload.
+/// Swaps the bytes of elements of 2, 4 or 8 bytes. Values pass as integers, so a NaN keeps its payload.
 fn swap(from: &[u8], to: &mut [u8], size: u64) {
     macro_rules! swap {
         ($size:literal $read:ident $write:ident) => {

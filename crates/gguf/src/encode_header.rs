@@ -1,4 +1,4 @@
-//! The parts of a header as bytes, checked as a reader checks them: what writing and editing share.
+//! Encoding and checking the parts of a header, by the reader's rules: shared by writing and editing.
 
 use std::io::{self, Write};
 use std::string::String;
@@ -11,7 +11,7 @@ use crate::value::ValueType;
 use crate::write_error::{WriteError, WriteErrorKind};
 use crate::{ALIGNMENT_KEY, GgmlType, Limits};
 
-/// The alignment that a value of [`ALIGNMENT_KEY`] means, if a reader takes it.
+/// The alignment that a value of [`ALIGNMENT_KEY`] stands for, if a reader accepts it.
 pub(crate) fn alignment_of(value: &OwnedValue) -> Result<u64, WriteError> {
     let max = Limits::default().max_alignment;
     let found = match value {
@@ -63,7 +63,7 @@ impl Start {
     }
 }
 
-/// Checks and appends a pair, the value by `encode`.
+/// Checks and appends a pair; `encode` appends the value.
 pub(crate) fn write_pair(
     key: &str,
     ty: ValueType,
@@ -90,7 +90,7 @@ pub(crate) fn write_pair(
     })
 }
 
-/// Appends a tensor entry; `dims` are at most four.
+/// Appends a tensor entry; `dims` has at most four elements.
 pub(crate) fn write_entry(
     name: &str,
     dims: &[u64],
@@ -106,18 +106,18 @@ pub(crate) fn write_entry(
     encode::scalar(offset, to, out)
 }
 
-/// Rounded up to the alignment; at most `u64::MAX`.
+/// `size` rounded up to the alignment, at most `u64::MAX`.
 pub(crate) fn padded(size: u64, alignment: u64) -> u64 {
     size.checked_next_multiple_of(alignment).unwrap_or(u64::MAX)
 }
 
-/// Zeros up to the alignment; returns how many.
+/// Writes zeros up to the alignment; returns how many.
 pub(crate) fn write_padding(out: &mut impl Write, written: u64, alignment: u64) -> io::Result<u64> {
     let padding = padded(written, alignment) - written;
     io::copy(&mut io::Read::take(io::repeat(0), padding), out)
 }
 
-/// Zeros up to the alignment.
+/// Appends zeros up to the alignment.
 pub(crate) fn pad(out: &mut Vec<u8>, alignment: u64) -> Result<(), WriteError> {
     let len = padded(out.len() as u64, alignment);
     let more = usize::try_from(len).ok().and_then(|len| len.checked_sub(out.len()));

@@ -10,12 +10,13 @@ use crate::index::{Entry, Span};
 use crate::rules::{Rules, reserve, within};
 use crate::tensor_info::{Dims, MAX_DIMS};
 
-/// A tensor entry; its range is relative to the data section until [`place`], and empty for an unknown type.
+/// Reads a tensor entry. Until [`place`], its range is relative to the data section, and empty for a type of unknown
+/// size.
 pub(crate) fn read(c: &mut Cursor<'_>, alignment: u64, rules: &Rules<'_>) -> Result<Entry, ParseError> {
     let at = c.offset();
     let len = c.len("tensor name length")?;
     let limit = rules.limits.max_tensor_name_len;
-    // As with keys: a stream is not read for a name that will be refused.
+    // As with keys: a name over the limit is refused without asking for its bytes.
     if len > c.left() && len <= limit || rules.file_len.is_some_and(|n| len > n) {
         return Err(c.too_short(len, "tensor name"));
     }
@@ -63,7 +64,7 @@ fn fields(c: &mut Cursor<'_>, name: Span, alignment: u64, rules: &Rules<'_>) -> 
     let size = match ty.layout() {
         None => 0,
         Some(layout) => {
-            // Rows hold whole blocks; a scalar counts as a row of one element.
+            // Rows consist of whole blocks. A scalar counts as a row of one element.
             if !dims.padded()[0].is_multiple_of(layout.len.into()) {
                 let expected = format!("rows of whole blocks of {} elements ({ty})", layout.len);
                 return Err(shape(expected, &dims));
@@ -73,7 +74,7 @@ fn fields(c: &mut Cursor<'_>, name: Span, alignment: u64, rules: &Rules<'_>) -> 
         }
     };
     let end = offset.checked_add(size).ok_or_else(|| {
-        let expected = format!("an offset with room for {size} bytes behind it");
+        let expected = format!("an offset with room for {size} bytes after it");
         ParseError::new(Kind::Truncated, at, expected, format!("{offset}"))
     })?;
     Ok(Entry { name, ty, dims, range: offset..end })
@@ -93,8 +94,8 @@ fn tensor_type(id: u32, at: u64) -> Result<GgmlType, ParseError> {
     }
 }
 
-/// Makes the ranges absolute, proves that they lie in the file and share no byte, and gives those of
-/// unknown size their end.
+/// Makes the ranges absolute, checks that they lie in the file and do not overlap, and gives tensors of unknown size
+/// their end.
 pub(crate) fn place(
     bytes: &[u8],
     tensors: &mut [Entry],
@@ -123,26 +124,27 @@ pub(crate) fn place(
     if in_order { Ok(()) } else { place_out_of_order(bytes, tensors, file_len) }
 }
 
-/// The same for files whose tensors are not in order, or of unknown size: by way of their order in the file.
+/// The slow path of [`place`], for files with tensors out of order or of unknown size: sorts by offset.
 fn place_out_of_order(bytes: &[u8], tensors: &mut [Entry], file_len: Option<u64>) -> Result<(), ParseError> {
     let mut order: Vec<u32> = reserve(tensors.len() as u64)?;
     order.extend(0..tensors.len() as u32);
     order.sort_unstable_by_key(|i| tensors.get(*i as usize).map(|t| (t.range.start, t.range.end, *i)));
 
-    // Backwards, so that the start of what follows is known. Tensors without elements hold no bytes.
+    // Walks backwards, so that the start of the next tensor is known. Tensors without elements take no bytes.
     let mut next: Option<Span> = None;
     let mut next_start = file_len.unwrap_or(u64::MAX);
     for i in order.into_iter().rev() {
         let Some(tensor) = tensors.get_mut(i as usize) else { continue };
         if tensor.ty.layout().is_none() {
-            // Elements take bytes, however few. Two of unknown size at one place would get the same ones, or none.
+            // A tensor with elements takes at least one byte. Two of unknown size at one offset would share their
+            // bytes.
             if next_start == tensor.range.start && tensor.dims.elements() != Some(0) {
                 return Err(match next {
                     Some(_) => overlap(bytes, tensor, next),
                     None => no_bytes(bytes, tensor),
                 });
             }
-            // Without a length of the file the last one reaches nobody knows where.
+            // If the file's length is unknown, so is the end of the last tensor.
             let open_end = file_len.is_none() && next.is_none();
             tensor.range.end = if open_end { tensor.range.start } else { next_start };
         }

@@ -1,46 +1,46 @@
-//! The error of parsing: an opaque struct with a kind, a place, and what was expected and found.
+//! The parse error: an opaque struct with a kind, a place, and what was expected and found.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
-/// What is wrong with a file. [`ParseError`] adds where.
+/// What is wrong with a file. [`ParseError`] adds the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
     /// The magic is not `GGUF`.
     NotGguf,
-    /// A version that is not read (0, above 3).
+    /// The version is not supported (0, or above 3).
     UnsupportedVersion,
-    /// The file ends before something that its header promises.
+    /// The file ends before something that its header announces.
     Truncated,
-    /// A bound of [`Limits`](crate::Limits) is exceeded.
+    /// The file exceeds a bound of [`Limits`](crate::Limits).
     LimitExceeded,
-    /// A key that is empty or not UTF-8.
+    /// A key is empty or not UTF-8.
     InvalidKey,
-    /// The same key twice.
+    /// A key occurs twice.
     DuplicateKey,
-    /// A value type or array element type that the format does not have.
+    /// The format has no value type or array element type with this id.
     InvalidValueType,
-    /// A value that its type does not have (a bool other than 0 and 1).
+    /// A value is invalid for its type (a bool other than 0 and 1).
     InvalidValue,
     /// `general.alignment` is not a `u32` power of two.
     InvalidAlignment,
-    /// A tensor name that is not UTF-8.
+    /// A tensor name is not UTF-8.
     InvalidTensorName,
-    /// The same tensor name twice.
+    /// A tensor name occurs twice.
     DuplicateTensor,
-    /// Too many dimensions, or a size that does not fit 63 bits or whole blocks.
+    /// A tensor has too many dimensions, rows that are not whole blocks, or a size that does not fit in 63 bits.
     InvalidShape,
-    /// A tensor type id that was removed from the format or is negative.
+    /// A tensor type id is negative or was removed from the format.
     InvalidTensorType,
-    /// A tensor offset that is not a multiple of the alignment.
+    /// A tensor's offset is not a multiple of the alignment.
     MisalignedTensor,
     /// Two tensors share bytes.
     OverlappingTensors,
-    /// Only from [`Gguf::check_strict`](crate::Gguf::check_strict): a deviation that this reader takes and the reference
-    /// reader refuses.
+    /// Only from [`Gguf::check_strict`](crate::Gguf::check_strict): a deviation that this reader accepts and the
+    /// reference reader refuses.
     NotStrict,
     /// The memory for the index could not be reserved.
     OutOfMemory,
@@ -70,7 +70,7 @@ impl fmt::Display for ParseErrorKind {
     }
 }
 
-/// Why a file could not be parsed: [kind](Self::kind), [byte offset](Self::offset), [key](Self::key) or
+/// Why a file could not be parsed: the [kind](Self::kind), the [byte offset](Self::offset), the [key](Self::key) or
 /// [tensor](Self::tensor), and what was expected and found.
 ///
 /// ```
@@ -89,7 +89,7 @@ struct Inner {
     place: Place,
     expected: Cow<'static, str>,
     found: Cow<'static, str>,
-    /// How many bytes from the start would have been enough to get further.
+    /// How many bytes from the start are needed to get past the place of the error.
     needed: Option<u64>,
 }
 
@@ -113,7 +113,7 @@ impl fmt::Display for Inner {
 }
 
 impl ParseError {
-    /// Built only on the way out, so that the paths which succeed do not allocate.
+    /// Called only on failure, so that successful parsing does not allocate.
     #[cold]
     pub(crate) fn new(
         kind: ParseErrorKind,
@@ -132,7 +132,7 @@ impl ParseError {
         self
     }
 
-    /// Names the key that was being read, unless a place is known already.
+    /// Names the key that was being read, unless a place is already known.
     #[cold]
     pub(crate) fn in_key(mut self, key: &[u8]) -> Self {
         if matches!(self.0.place, Place::Header) {
@@ -141,7 +141,7 @@ impl ParseError {
         self
     }
 
-    /// Names the tensor that was being read, unless a place is known already.
+    /// Names the tensor that was being read, unless a place is already known.
     #[cold]
     pub(crate) fn in_tensor(mut self, name: &[u8]) -> Self {
         if matches!(self.0.place, Place::Header) {
@@ -160,14 +160,14 @@ impl ParseError {
         self.0.offset
     }
 
-    /// Of a file that ends too early: with how many bytes from its start reading gets past this place. More may be
-    /// needed behind it. For who reads a file that is still on its way, see
-    /// [`Gguf::parse_header`](crate::Gguf::parse_header).
+    /// If the file ended too early: how many bytes from its start parsing needs to get past this place. It may need
+    /// more after that. [`Gguf::parse_header`](crate::Gguf::parse_header) shows how to use this for a file that is
+    /// still arriving.
     pub fn needed(&self) -> Option<u64> {
         self.0.needed
     }
 
-    /// The metadata key at fault (shortened and escaped), if one is.
+    /// The metadata key at fault (shortened and escaped), if the error is about one.
     pub fn key(&self) -> Option<&str> {
         match &self.0.place {
             Place::Key(key) => Some(key),
@@ -175,7 +175,7 @@ impl ParseError {
         }
     }
 
-    /// The name of the tensor at fault (shortened and escaped), if one is.
+    /// The name of the tensor at fault (shortened and escaped), if the error is about one.
     pub fn tensor(&self) -> Option<&str> {
         match &self.0.place {
             Place::Tensor(name) => Some(name),
@@ -194,13 +194,13 @@ impl ParseError {
     }
 }
 
-/// Bytes of a file for a message: control characters and what is not UTF-8 escaped, at most about 80 characters, so
-/// that a hostile file cannot flood a log or steer a terminal.
+/// Bytes of a file for a message: at most about 80 characters, with control characters and invalid UTF-8 escaped, so
+/// that a hostile file cannot flood a log or control a terminal.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     printable_up_to(bytes, 80)
 }
 
-/// The same with at most about `max` bytes.
+/// Like [`printable`], with at most about `max` bytes.
 pub(crate) fn printable_up_to(bytes: &[u8], max: usize) -> String {
     let mut out = String::new();
     for chunk in bytes.utf8_chunks() {

@@ -1,5 +1,5 @@
-//! The steps of writing at which a test makes the system fail or the process end. Outside of the crate's own tests nothing
-//! is here but the steps themselves.
+//! The steps of writing at which a test makes the system fail or the process end. Outside the crate's own tests, this
+//! module contains only the steps themselves.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -17,13 +17,13 @@ pub(crate) enum Step {
     Remove,
 }
 
-/// Called before each step.
+/// Called before each step; does nothing outside tests.
 #[cfg(not(test))]
 pub(crate) fn at(_: Step) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes all bytes; of a write that a test makes fail, the first half is written.
+/// Writes all bytes. If a test makes the write fail, the first half is written.
 pub(crate) fn write_all(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     #[cfg(test)]
     tests::half(file, bytes)?;
@@ -70,7 +70,7 @@ mod tests {
         static HALF: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// The step at which the process ends, for a child process.
+    /// Tells a child process at which step to end.
     const DIES_AT: &str = "HAPPY_GGUF_TEST_DIES_AT";
 
     pub(crate) fn at(step: Step) -> io::Result<()> {
@@ -78,17 +78,17 @@ mod tests {
         if let Some(last) = std::env::var(DIES_AT).ok().and_then(|n| n.parse::<u32>().ok())
             && STEPS.fetch_add(1, Ordering::Relaxed) + 1 == last
         {
-            // As by a signal: nothing is dropped.
+            // Like a signal: no destructors run.
             std::process::abort();
         }
-        // Steps within a hook are its own.
+        // Steps that the hook itself performs are not reported to it.
         let Some(mut hook) = HOOK.take() else { return Ok(()) };
         let done = hook(step);
         HOOK.set(Some(hook));
         done
     }
 
-    /// A write that is going to fail or to be the last one writes a half.
+    /// Writes half the bytes, for a write that is about to fail or to be the process's last.
     pub(super) fn half(file: &mut File, bytes: &[u8]) -> io::Result<()> {
         if HALF.get() || std::env::var_os(DIES_AT).is_some() {
             let at = io::Seek::stream_position(file)?;
@@ -126,7 +126,7 @@ mod tests {
             names
         }
 
-        /// The old model and nothing else.
+        /// Restores the folder to the old model and nothing else.
         fn reset(&self) {
             self.names().iter().for_each(|name| fs::remove_file(self.0.join(name)).unwrap());
             fs::write(self.model(), model("a name").to_vec().unwrap()).unwrap();
@@ -154,7 +154,7 @@ mod tests {
     const LONG: &str =
         "a long name that does not fit into the padding of the header, so that a new file is written";
 
-    /// What is done to the model, and the name that it has afterwards.
+    /// What is done to the model, and the name that the model has afterwards.
     type Action = (&'static str, fn(&Path) -> Result<(), WriteError>, &'static str);
     const ACTIONS: [Action; 3] = [
         ("in place", |path| set(path, "general.name", "B NAME").map(drop), "B NAME"),
@@ -164,8 +164,8 @@ mod tests {
 
     const MODEL: &[&str] = &["m.gguf"];
 
-    /// Every error at every step: the file is the old or the new one, as the result says, and
-    /// nothing stays beside it.
+    /// Every error at every step: the file is the old or the new one, as the result says, and nothing remains beside
+    /// it.
     #[test]
     fn an_error_at_each_step() {
         /// EIO, ENOSPC, EINVAL, ENOSYS, EOPNOTSUPP, EACCES, EPERM, EBADF, EINTR, ENOLCK of Linux.
@@ -196,7 +196,7 @@ mod tests {
                     let now = fs::read(folder.model()).unwrap();
                     let whole = if done.is_ok() { now == new } else { now == old };
                     let left = folder.names();
-                    // A file that cannot be removed stays.
+                    // A file that cannot be removed remains.
                     let clean = left == MODEL || step == Step::Remove;
                     let unsupported = [22, 38, 95, 13, 1, 9].contains(&code);
                     let goes_on = code == 4
@@ -218,7 +218,7 @@ mod tests {
         assert!(failures.is_empty(), "{failures:#?}");
     }
 
-    /// A file system without fsync of folders, without fsync, without locks.
+    /// File systems without fsync of folders, without fsync, and without locks.
     #[test]
     fn file_systems_that_cannot() {
         let folder = Folder::new("cannot");
@@ -245,7 +245,7 @@ mod tests {
                 }
             }
         }
-        // Parts of a split model too.
+        // The same for the parts of a split model.
         folder.reset();
         let file = GgufFile::read(folder.model()).unwrap();
         let hook = |s| if s == Step::SyncFolder { Err(io::Error::from_raw_os_error(22)) } else { Ok(()) };
@@ -256,8 +256,8 @@ mod tests {
         assert!(failures.is_empty(), "{failures:#?}");
     }
 
-    /// The overwriting is cut short, and the old bytes cannot be written either: readers refuse the file until it is put
-    /// back.
+    /// The overwrite is cut short and the old bytes cannot be restored either: readers refuse the file until it is
+    /// recovered.
     #[test]
     fn a_torn_header_is_refused_and_put_back() {
         let folder = Folder::new("torn");
@@ -273,7 +273,7 @@ mod tests {
         let error = with(hook, || ACTIONS[0].1(&path)).unwrap_err();
         HALF.set(false);
         assert!(error.to_string().contains("--recover"), "{error}");
-        // Half of the old bytes went over half of the new ones: make it the torn one.
+        // Write half of the old bytes over half of the new ones, to tear the header.
         let mut torn = old.clone();
         let at = torn.windows(6).position(|w| w == b"a name").unwrap();
         torn[at..at + 3].copy_from_slice(b"B N");
@@ -289,12 +289,12 @@ mod tests {
         }
         assert!(recover_file(&path).unwrap());
         assert!(fs::read(&path).unwrap() == old && folder.names() == MODEL);
-        // An edit puts it back by itself.
+        // An edit recovers the file by itself.
         ACTIONS[0].1(&path).unwrap();
         assert_eq!(folder.names(), MODEL);
     }
 
-    /// Another editor puts a new file in the place before this one has its lock: neither change is lost.
+    /// Another editor moves a new file to the path before this one has its lock: neither change is lost.
     #[test]
     fn two_editors_lose_nothing() {
         let folder = Folder::new("two");
@@ -314,7 +314,7 @@ mod tests {
             assert_eq!(view.metadata().get_str("general.author").unwrap(), LONG);
             assert_eq!(view.metadata().get_str(key).unwrap(), value);
         }
-        // What was written anew is locked until its writer is done with it.
+        // A rewritten file stays locked until its writer is done with it.
         folder.reset();
         let path = folder.model();
         let hook = move |step| {
@@ -326,7 +326,7 @@ mod tests {
         with(hook, || ACTIONS[1].1(&folder.model())).unwrap();
     }
 
-    /// For [`death_at_each_step`]: does what it is told and dies of it.
+    /// For [`death_at_each_step`]: performs the action it is told, and dies of it.
     #[test]
     fn child() {
         let Some(path) = std::env::var_os("HAPPY_GGUF_TEST_PATH") else { return };
@@ -334,10 +334,10 @@ mod tests {
         ACTIONS[action].1(Path::new(&path)).unwrap();
     }
 
-    /// The process ends at each step (a write half done): the file is whole or refused, and the next run leaves nothing.
+    /// The process ends at each step (a write half done): the file is whole or refused, and the next run cleans up.
     #[test]
     fn death_at_each_step() {
-        // These machines are emulated, and a program of theirs cannot be started from inside.
+        // These targets run emulated, and a test cannot start its own program from inside the emulator.
         if cfg!(any(target_endian = "big", target_pointer_width = "32")) {
             return;
         }
@@ -370,7 +370,7 @@ mod tests {
                 }
                 let again = action(&folder.model()).map_err(|e| e.to_string());
                 let edited = fs::read(folder.model()).unwrap() == new;
-                // What was left by the death is swept by the next run that writes to the folder.
+                // The next run that writes to the folder removes what the dead process left.
                 let _ = model("x").write_file(folder.0.join("x.gguf"));
                 if again.is_err() || !edited || folder.names() != ["m.gguf", "x.gguf"] {
                     failures.push(format!("{what}, step {nth}: again {again:?}: {:?}", folder.names()));

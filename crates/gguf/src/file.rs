@@ -1,4 +1,4 @@
-//! A file that owns its bytes: parsed once, viewed as often as one likes.
+//! A file that owns its bytes: parsed once, viewed any number of times.
 
 use std::fmt;
 use std::fs::File;
@@ -16,9 +16,9 @@ use crate::limits::Limits;
 use crate::set::SetError;
 use crate::undo::refuse_torn;
 
-/// Bytes that several owners keep alive: a mapped file, a `Vec<u8>`, or whatever holds bytes.
+/// Bytes shared by several owners: a mapped file, a `Vec<u8>`, or anything else that holds bytes.
 ///
-/// `as_ref` must give the same bytes each time. If it does not, values read later may be wrong or empty, but nothing
+/// `as_ref` must return the same bytes each time. Otherwise values read later may be wrong or empty, but nothing
 /// panics.
 pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
@@ -43,18 +43,18 @@ pub struct GgufFile {
 }
 
 impl GgufFile {
-    /// Reads a whole file into memory and parses it. The copy is safe from whoever writes to the file later.
+    /// Reads a whole file into memory and parses it. Later writes to the file do not affect the copy.
     ///
     /// # Errors
-    /// When the file cannot be read, does not fit the memory, or does not parse.
+    /// If the file cannot be read, does not fit in memory, or does not parse.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, FileError> {
         Self::read_with(path, &Limits::default())
     }
 
-    /// [`GgufFile::read`] with limits of one's own.
+    /// Like [`GgufFile::read`], with the caller's limits.
     ///
     /// # Errors
-    /// As [`GgufFile::read`].
+    /// The same as [`GgufFile::read`].
     pub fn read_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, FileError> {
         let path = path.as_ref();
         let (file, _) = open(path)?;
@@ -62,10 +62,10 @@ impl GgufFile {
         Self::parse_shared(Arc::new(bytes), limits).map_err(|e| FileError::parse(path, e))
     }
 
-    /// Parses bytes that the caller has.
+    /// Parses bytes that the caller already holds.
     ///
     /// # Errors
-    /// As [`Gguf::parse_with`].
+    /// The same as [`Gguf::parse_with`].
     pub fn from_shared(bytes: SharedBytes, limits: &Limits) -> Result<Self, ParseError> {
         Self::parse_shared(bytes, limits)
     }
@@ -75,7 +75,7 @@ impl GgufFile {
         Ok(Self { bytes, index })
     }
 
-    /// The parsed view. Costs two reference counts: nothing is parsed again.
+    /// The parsed view. Costs two reference counts; nothing is parsed again.
     pub fn view(&self) -> Gguf<'_> {
         Gguf::from_index(self.bytes(), Arc::clone(&self.index))
     }
@@ -85,13 +85,14 @@ impl GgufFile {
         (*self.bytes).as_ref()
     }
 
-    /// The bytes with their owner, for who keeps ranges of them ([`TensorInfo::range`](crate::TensorInfo::range)).
+    /// The bytes with their owner, for callers that keep ranges of them
+    /// ([`TensorInfo::range`](crate::TensorInfo::range)).
     pub fn shared(&self) -> SharedBytes {
         Arc::clone(&self.bytes)
     }
 }
 
-/// A file of which only the header is at hand: [`Gguf::data`] gives nothing.
+/// A file of which only the header is available: [`Gguf::data`] returns `None`.
 impl From<GgufHeader> for GgufFile {
     fn from(header: GgufHeader) -> Self {
         let (bytes, index) = header.into_parts();
@@ -105,7 +106,7 @@ impl fmt::Debug for GgufFile {
     }
 }
 
-/// A file could not be read, mapped or parsed; names the file.
+/// A file could not be read, mapped or parsed. Names the file.
 ///
 /// ```
 /// use happy_gguf::{FileError, GgufFile};
@@ -113,29 +114,31 @@ impl fmt::Debug for GgufFile {
 /// assert!(error.path().ends_with("absent.gguf"));
 /// ```
 ///
-/// The message tells everything, so none of these has a [`source`](std::error::Error::source): programs find the inner error in the field.
+/// The message includes the cause, so these errors have no [`source`](std::error::Error::source). Programs find the
+/// inner error in the fields.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// What the system said.
+    /// The system reported an error.
     #[error("cannot read `{path}`: {error}", path = shown(path))]
     #[non_exhaustive]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// The system does not map this file: some file systems cannot, and a pipe has no fixed bytes. It can be read.
+    /// The system cannot map this file: some file systems do not support it, and a pipe has no fixed bytes. Reading it
+    /// still works.
     #[error("cannot map `{path}`: {error}; read it into memory instead (--no-mmap)", path = shown(path))]
     #[non_exhaustive]
     Map {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// The file is not one that this crate reads.
+    /// The bytes are not a GGUF file that this crate can parse.
     #[error("cannot parse `{path}`: {error}", path = shown(path))]
     #[non_exhaustive]
     Parse {
@@ -144,17 +147,17 @@ pub enum FileError {
         /// Where and why.
         error: ParseError,
     },
-    /// The file and others do not make one split model.
+    /// The files do not form one split model.
     #[error("cannot read `{path}`: {error}", path = shown(path))]
     #[non_exhaustive]
     Set {
-        /// The file that was to be opened.
+        /// The file that was opened first.
         path: PathBuf,
         /// Which part, and why.
         error: SetError,
     },
-    /// The header is neither the old nor the new one: a change in place was interrupted, or is under way.
-    /// [`recover_file`](crate::recover_file) puts the old one back.
+    /// The header is a mixture of its old and new bytes: an edit in place was interrupted, or is still under way.
+    /// [`recover_file`](crate::recover_file) restores the old header.
     #[error(
         "cannot read `{path}`: a change of its header was interrupted; `happy gguf check --recover {path}` puts the \
          old one back from `{undo}`",
@@ -165,10 +168,10 @@ pub enum FileError {
     Torn {
         /// The file.
         path: PathBuf,
-        /// The file with the old header.
+        /// The undo file, which holds the old header.
         undo: PathBuf,
     },
-    /// The caller ended the work.
+    /// The caller cancelled the operation.
     #[error("cannot read `{path}`: cancelled", path = shown(path))]
     #[non_exhaustive]
     Cancelled {
@@ -203,13 +206,13 @@ impl FileError {
     }
 }
 
-/// A path for a message: control characters and what is not UTF-8 escaped.
+/// A path for a message. Control characters and invalid UTF-8 are escaped.
 pub(crate) fn shown(path: &Path) -> String {
     printable_up_to(path.as_os_str().as_encoded_bytes(), 4096)
 }
 
-/// Opens a file for reading; also whether it is a regular one. A directory opens on some systems and
-/// fails at the first read with a strange message, so it is named here. A torn header is refused.
+/// Opens a file for reading, and tells whether it is a regular file. Refuses directories here, since some systems open
+/// them and fail with an obscure message at the first read. Refuses a torn header.
 pub(crate) fn open(path: &Path) -> Result<(File, bool), FileError> {
     let opened = File::open(path).and_then(|file| file.metadata().map(|m| (file, m)));
     let (file, metadata) = opened.map_err(|e| FileError::io(path, e))?;
@@ -222,8 +225,8 @@ pub(crate) fn open(path: &Path) -> Result<(File, bool), FileError> {
     Ok((file, metadata.is_file()))
 }
 
-/// The whole file, in memory that is reserved fallibly: `read_to_end` would abort where there is none. Stops
-/// behind the magic of what is no GGUF file, be it large or endless.
+/// Reads the whole file into memory that is reserved fallibly, where `read_to_end` would abort. A file without the
+/// magic may be huge or endless, so only its first four bytes are read.
 fn read_all(mut file: File) -> io::Result<Vec<u8>> {
     const STEP: u64 = 1 << 20;
     let len = file.metadata()?.len();
@@ -232,7 +235,7 @@ fn read_all(mut file: File) -> io::Result<Vec<u8>> {
     if bytes != b"GGUF" {
         return Ok(bytes);
     }
-    // One byte more than there should be, so that the first read sees the end.
+    // One more byte than the file's length, so that the first read already sees the end.
     let mut room = len.saturating_sub(4).saturating_add(1);
     loop {
         let no_room = || io::Error::new(io::ErrorKind::OutOfMemory, format!("no memory for {room} bytes"));
@@ -241,7 +244,7 @@ fn read_all(mut file: File) -> io::Result<Vec<u8>> {
         if (&mut file).take(room).read_to_end(&mut bytes)? < more {
             return Ok(bytes);
         }
-        // The file has grown, or is no regular one and has no length: go on in steps.
+        // The file has grown, or it is not a regular file and has no length: continue in steps.
         room = STEP;
     }
 }

@@ -1,18 +1,18 @@
-//! The naming convention of model files, both ways.
+//! The naming convention of model files: parsing and formatting.
 //!
 //! ```text
 //! [Sidecar-]BaseName-[SizeLabel[-FineTune]]-Version[-Encoding][-Type][-Shard].gguf
 //! ```
-//! The format's document gives a regular expression. Dashes stand between the parts and within some of them, so the name is
-//! cut at its dashes, and the pieces are given to the parts as the expression would: `BaseName` takes as many as it can,
-//! then `FineTune`; what does not come out even is tried with one piece less. A name that does not fit is no reason to refuse
-//! a file.
+//! The format's document gives a regular expression. Dashes separate the parts and also occur within some of them. So
+//! the name is split at its dashes, and the pieces are assigned as the expression would: `BaseName` takes as many as it
+//! can, then `FineTune`; if the rest does not match, they try one piece less. A name that does not match is no reason
+//! to refuse a file.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-/// The parts of a file name that follows the convention.
+/// The parts of a file name that follows the naming convention.
 ///
 /// ```
 /// use happy_gguf::FileName;
@@ -27,21 +27,21 @@ use core::fmt;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FileName {
-    /// `mmproj` or `mtp`: a file that goes with another model.
+    /// `mmproj` or `mtp`: the file accompanies another model.
     pub sidecar: Option<String>,
-    /// The kind of the model.
+    /// The base name of the model: `Mixtral`.
     pub base_name: String,
-    /// Its size: `8x7B`, `3.8B-ContextLength4k`.
+    /// The size of the model: `8x7B`, `3.8B-ContextLength4k`.
     pub size_label: Option<String>,
-    /// What it was tuned for.
+    /// What the model was fine-tuned for: `Instruct`.
     pub fine_tune: Option<String>,
-    /// Its version: `v1.0`.
+    /// The version of the model: `v1.0`.
     pub version: String,
-    /// The types of its weights.
+    /// The tensor types of the weights: `Q4_K_M`.
     pub encoding: Option<String>,
-    /// `LoRA` or `vocab`: not a whole model.
+    /// `LoRA` or `vocab`: the file is not a whole model.
     pub kind: Option<String>,
-    /// Which part of how many, from 1.
+    /// The number of the part, from 1, and the number of parts.
     pub shard: Option<(u32, u32)>,
 }
 
@@ -61,11 +61,11 @@ impl Default for FileName {
 }
 
 impl FileName {
-    /// Takes a file name (without folders) apart; `None` when it does not follow the convention.
+    /// Parses a file name (without folders); `None` if it does not follow the convention.
     pub fn parse(file_name: &str) -> Option<Self> {
         let stem = file_name.strip_suffix(".gguf")?;
         let sidecars = ["mmproj-", "mtp-"];
-        // With a sidecar if it fits so, else the same letters are the base name's.
+        // Prefers the reading with a sidecar; otherwise the same letters belong to the base name.
         sidecars
             .iter()
             .find_map(|sidecar| {
@@ -78,7 +78,7 @@ impl FileName {
     fn parse_rest(stem: &str) -> Option<Self> {
         let pieces: Vec<&str> = stem.split('-').collect();
         let is_base = |i: usize| pieces.get(i).is_some_and(|p| is_base_piece(p, i == 0));
-        // No name has more than a few pieces; a hostile one must not take quadratic time.
+        // Real names have few pieces. A hostile name must not take quadratic time.
         if pieces.len() > 64 {
             return None;
         }
@@ -92,7 +92,7 @@ impl FileName {
                 (0..=longest).rev().find_map(|n| {
                     let (tune, rest) = rest.split_at_checked(n)?;
                     let tune = (n > 0).then(|| tune.join("-"));
-                    // A tune of one empty piece would be no letter at all.
+                    // A fine-tune must not be a single empty piece, which would have no letters.
                     let tune = tune.filter(|t| !t.is_empty() || n == 0);
                     if n > 0 && tune.is_none() {
                         return None;
@@ -100,7 +100,7 @@ impl FileName {
                     end(rest, Self { fine_tune: tune, ..name.clone() })
                 })
             });
-            // The expression wants the dash behind the size even where there is none: an empty piece.
+            // The expression requires the dash after the size even if there is no size: an empty piece.
             with_size.or_else(|| match rest {
                 ["", rest @ ..] => end(rest, name),
                 _ => None,
@@ -109,7 +109,8 @@ impl FileName {
     }
 }
 
-/// A piece of the base name: letters, digits and blanks, but not a digit first and letters behind, which would be a size.
+/// A piece of the base name: letters, digits and spaces, but not a leading digit followed by letters, which would be a
+/// size.
 fn is_base_piece(piece: &str, first: bool) -> bool {
     let blank_or_digit = |b: u8| b.is_ascii_digit() || is_blank(b);
     let all_fit = piece.bytes().all(|b| b.is_ascii_alphanumeric() || is_blank(b));
@@ -125,7 +126,7 @@ fn is_fine_tune_piece(piece: &&str) -> bool {
     piece.bytes().all(|b| b.is_ascii_alphanumeric() || is_blank(b))
 }
 
-/// `3.8B-ContextLength4k`, which is two pieces, and `8x7B`: the ways to read a size, the longer one first.
+/// The ways to read a size, longest first: `3.8B-ContextLength4k`, which is two pieces, or `8x7B`.
 fn sizes<'p>(pieces: &'p [&'p str]) -> [Option<(String, &'p [&'p str])>; 2] {
     let [first, rest @ ..] = pieces else { return [None, None] };
     let body = first.split_once('x').filter(|(n, _)| is_digits(n)).map_or(*first, |(_, body)| body);
@@ -156,7 +157,7 @@ fn is_decimal(text: &str) -> bool {
     is_digits(whole) && is_digits(part)
 }
 
-/// Version, encoding, type and shard, and nothing behind.
+/// Parses version, encoding, type and shard, which must use up all pieces.
 fn end(pieces: &[&str], name: FileName) -> Option<FileName> {
     let [version, rest @ ..] = pieces else { return None };
     let numbers = version.strip_prefix('v')?;
@@ -169,7 +170,7 @@ fn end(pieces: &[&str], name: FileName) -> Option<FileName> {
         let word = !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         word && !p.starts_with("LoRA") && !p.starts_with("vocab")
     };
-    // A shard is tried first where both could be: three pieces at the end can be nothing else.
+    // If both are possible, a shard is tried first: three pieces at the end cannot be anything else.
     if let [piece, behind @ ..] = rest
         && is_encoding(piece)
         && !(behind.len() == 2 && shard(rest).is_some())

@@ -1,18 +1,18 @@
-//! The tensor types of ggml: their ids in a file, names, and block sizes.
+//! The tensor types of ggml: their ids, names and block sizes.
 
 use core::fmt;
 
-/// How a tensor type stores its elements: `len` consecutive elements of a row in `bytes` bytes.
+/// How a tensor type stores its elements: each block of `len` consecutive elements of a row takes `bytes` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockLayout {
-    /// Elements in a block (1 for the plain number types).
+    /// Elements per block (1 for the plain number types).
     pub len: u32,
-    /// Bytes of a block.
+    /// Bytes per block.
     pub bytes: u32,
 }
 
-// One row a type: doc, name, id in the file, elements in a block, bytes of a block. The ids and the sizes are
-// those of ggml.h and of gguf-py's GGML_QUANT_SIZES.
+// One row per type: doc, name, id in the file, elements per block, bytes per block. Ids and sizes are those of ggml.h
+// and of gguf-py's GGML_QUANT_SIZES.
 macro_rules! ggml_types {
     ($( $doc:literal $name:ident $id:literal $len:literal $bytes:literal; )*) => {
         /// The element type of a tensor, by its id in the file.
@@ -31,15 +31,15 @@ macro_rules! ggml_types {
         #[non_exhaustive]
         pub enum GgmlType {
             $( #[doc = $doc] $name, )*
-            /// A type id that this version does not know; nothing is known about its size.
+            /// A type id that this version does not know, with an unknown size.
             Unknown(u32),
         }
 
         impl GgmlType {
-            /// Every known type, in the order of the ids.
+            /// Every known type, in id order.
             pub const ALL: &'static [Self] = &[ $( Self::$name, )* ];
 
-            /// The type with this id in a file.
+            /// The type with this id in a file; [`GgmlType::Unknown`] if this version does not know it.
             pub const fn from_id(id: u32) -> Self {
                 match id {
                     $( $id => Self::$name, )*
@@ -47,7 +47,7 @@ macro_rules! ggml_types {
                 }
             }
 
-            /// The id in a file.
+            /// The type's id in a file.
             pub const fn id(self) -> u32 {
                 match self {
                     $( Self::$name => $id, )*
@@ -55,7 +55,7 @@ macro_rules! ggml_types {
                 }
             }
 
-            /// The name as ggml writes it, `"unknown"` for an unknown type.
+            /// The name as ggml writes it; `"unknown"` for an unknown type.
             pub const fn name(self) -> &'static str {
                 match self {
                     $( Self::$name => stringify!($name), )*
@@ -63,7 +63,7 @@ macro_rules! ggml_types {
                 }
             }
 
-            /// Elements and bytes of a block, `None` for an unknown type.
+            /// The elements and bytes of a block; `None` for an unknown type.
             pub const fn layout(self) -> Option<BlockLayout> {
                 match self {
                     $( Self::$name => Some(BlockLayout { len: $len, bytes: $bytes }), )*
@@ -113,8 +113,8 @@ ggml_types! {
 }
 
 impl GgmlType {
-    /// Bytes of `n` consecutive elements. `None` when they are not whole blocks, when the number does not fit, and
-    /// for an unknown type.
+    /// The size of `n` consecutive elements in bytes. `None` if they are not whole blocks, if the size does not fit in
+    /// 64 bits, or if the type is unknown.
     pub const fn row_bytes(self, n: u64) -> Option<u64> {
         let Some(layout) = self.layout() else { return None };
         if !n.is_multiple_of(layout.len as u64) {
@@ -123,13 +123,13 @@ impl GgmlType {
         (n / layout.len as u64).checked_mul(layout.bytes as u64)
     }
 
-    /// Whether the type packs several elements into a block.
+    /// Whether the type packs several elements into a block. False for an unknown type.
     pub const fn is_quantized(self) -> bool {
         matches!(self.layout(), Some(BlockLayout { len: 2.., .. }))
     }
 
-    /// The name of a type whose id was in use once and was taken out of the format; files with these cannot be
-    /// read by anybody any more.
+    /// The name of a type whose id was once in use and has been removed from the format. No current reader supports
+    /// files with these types.
     pub(crate) const fn removed_name(id: u32) -> Option<&'static str> {
         match id {
             4 => Some("Q4_2"),

@@ -13,9 +13,9 @@ use crate::rules::Rules;
 use crate::tensor_info::TensorInfo;
 use crate::warning::{self, Subject, Warning};
 
-/// A parsed GGUF file over borrowed bytes: metadata and tensor entries, every range of which lies in the bytes.
+/// A parsed GGUF file over borrowed bytes. Every range of its metadata and tensor entries is known to lie in the bytes.
 ///
-/// Cheap to clone. Files of versions 1, 2 and 3 are read, little-endian and big-endian.
+/// Cheap to clone. Reads versions 1, 2 and 3, little-endian and big-endian.
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgmlType, GgufWriter};
@@ -46,21 +46,22 @@ impl<'a> Gguf<'a> {
         Self::parse_with(bytes, &Limits::default())
     }
 
-    /// Parses a whole file: proves magic, version, counts, keys, values, alignment, and that every tensor lies in the
-    /// file and shares no byte with another.
+    /// Parses a whole file. Checks the magic, the version, all counts, keys and values, the alignment, and that every
+    /// tensor lies in the file and shares no byte with another.
     ///
-    /// Tensor types that this version does not know are kept, as are the other deviations that
-    /// [`Gguf::warnings`] lists; [`Gguf::check_strict`] refuses them.
+    /// Tensor types that this version does not know are accepted, and so are the other deviations that
+    /// [`Gguf::warnings`] lists. [`Gguf::check_strict`] refuses them.
     ///
     /// # Errors
-    /// When the bytes are not a GGUF file, when the file is cut or broken, or beyond `limits`. The error says where, what was expected and what was found.
+    /// If the bytes are not a GGUF file, if the file is truncated or malformed, or if it exceeds `limits`. The error
+    /// says where, what was expected and what was found.
     pub fn parse_with(bytes: &'a [u8], limits: &Limits) -> Result<Self, ParseError> {
         Self::parse_by(bytes, &Rules { limits, lenient: false, file_len: Some(bytes.len() as u64) })
     }
 
-    /// As [`Gguf::parse_with`], and takes two more things that break the format and that some readers take: bools
-    /// other than 0 and 1 (read as true), and tensors whose offset is not a multiple of the alignment. Both are in
-    /// [`Gguf::warnings`].
+    /// Like [`Gguf::parse_with`], but also accepts two violations of the format that some readers tolerate: bools other
+    /// than 0 and 1 (read as true), and tensors whose offset is not a multiple of the alignment. [`Gguf::warnings`]
+    /// lists both.
     ///
     /// ```
     /// use happy_gguf::{Gguf, GgufWriter, Limits, WarningKind};
@@ -73,16 +74,16 @@ impl<'a> Gguf<'a> {
     /// ```
     ///
     /// # Errors
-    /// As [`Gguf::parse_with`].
+    /// The same as [`Gguf::parse_with`].
     pub fn parse_lenient(bytes: &'a [u8], limits: &Limits) -> Result<Self, ParseError> {
         Self::parse_by(bytes, &Rules { limits, lenient: true, file_len: Some(bytes.len() as u64) })
     }
 
-    /// Parses the beginning of a file: metadata and tensor entries are all there, the tensors' bytes need not be.
+    /// Parses the beginning of a file: all metadata and tensor entries must be there, the tensors' bytes need not be.
     ///
-    /// `file_len` is the length of the whole file where it is known; every tensor must lie in it. [`Gguf::data`] gives
-    /// the tensors that are in `bytes`. When the bytes end before the last tensor entry does, the error's
-    /// [`ParseError::needed`] says how many bytes to fetch before it is worth another try.
+    /// `file_len` is the length of the whole file in bytes, if it is known; every tensor must then lie within it.
+    /// [`Gguf::data`] returns the tensors that lie in `bytes`. If the bytes end before the last tensor entry does, the
+    /// error's [`ParseError::needed`] says how many bytes to fetch before trying again.
     ///
     /// ```
     /// use happy_gguf::{GgmlType, Gguf, GgufWriter, Limits};
@@ -99,7 +100,7 @@ impl<'a> Gguf<'a> {
     /// ```
     ///
     /// # Errors
-    /// As [`Gguf::parse_with`].
+    /// The same as [`Gguf::parse_with`].
     pub fn parse_header(bytes: &'a [u8], file_len: Option<u64>, limits: &Limits) -> Result<Self, ParseError> {
         Self::parse_by(bytes, &Rules { limits, lenient: false, file_len })
     }
@@ -108,7 +109,7 @@ impl<'a> Gguf<'a> {
         Ok(Self::from_index(bytes, Arc::new(parse::parse(bytes, rules)?)))
     }
 
-    /// `bytes` must be those that `index` was made from.
+    /// `bytes` must be the bytes that `index` was made from.
     pub(crate) fn from_index(bytes: &'a [u8], index: Arc<Index>) -> Self {
         let metadata = Metadata::new(bytes, Arc::clone(&index));
         Self { bytes, index, metadata }
@@ -123,7 +124,7 @@ impl<'a> Gguf<'a> {
         self.index.version
     }
 
-    /// The order of the bytes of every number in the file, those in the tensors included.
+    /// The byte order of every number in the file, including those in the tensors.
     pub fn byte_order(&self) -> ByteOrder {
         self.index.dialect.order
     }
@@ -133,18 +134,19 @@ impl<'a> Gguf<'a> {
         self.index.alignment
     }
 
-    /// Where the tensor data begins, in bytes from the start. A file without tensors may end before.
+    /// Where the tensor data begins, in bytes from the start of the file. A file without tensors may end before this
+    /// offset.
     pub fn data_offset(&self) -> u64 {
         self.index.data_offset
     }
 
-    /// Where the tensor entries end. Padding follows, up to [`Gguf::data_offset`].
+    /// Where the tensor entries end, in bytes from the start. Padding follows, up to [`Gguf::data_offset`].
     pub fn header_end(&self) -> u64 {
         self.index.header_end
     }
 
-    /// Where the last tensor's data ends, which is what a complete file has at the least; [`Gguf::header_end`] of a file
-    /// without tensors.
+    /// Where the last tensor's data ends, in bytes from the start. A complete file has at least this many bytes. For a
+    /// file without tensors it is [`Gguf::header_end`].
     pub fn data_end(&self) -> u64 {
         self.index.tensors.iter().map(|tensor| tensor.range.end).fold(self.index.header_end, u64::max)
     }
@@ -154,12 +156,12 @@ impl<'a> Gguf<'a> {
         &self.metadata
     }
 
-    /// The bytes that were parsed: the whole file, but for [`Gguf::parse_header`].
+    /// The bytes that were parsed: the whole file, except after [`Gguf::parse_header`].
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The tensors, in the order of the file.
+    /// The tensors, in file order.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorInfo<'a>> + DoubleEndedIterator + '_ {
         self.index.tensors.iter().map(|tensor| tensor.info(self.bytes))
     }
@@ -168,30 +170,30 @@ impl<'a> Gguf<'a> {
         Some(self.index.tensors.get(i)?.info(self.bytes))
     }
 
-    /// The tensor with this name.
+    /// The tensor named `name`, or `None` if the file has no such tensor.
     pub fn tensor(&self, name: &str) -> Option<TensorInfo<'a>> {
         Some(self.index.find_tensor(self.bytes, name)?.info(self.bytes))
     }
 
-    /// The bytes of a tensor of this file; `None` for a tensor of another file whose range does not lie in this one.
+    /// The bytes of a tensor of this file. `None` if its range does not lie in these bytes: after
+    /// [`Gguf::parse_header`], or for a tensor of another file.
     pub fn data(&self, tensor: &TensorInfo<'_>) -> Option<&'a [u8]> {
         let start = usize::try_from(tensor.range.start).ok()?;
         let end = usize::try_from(tensor.range.end).ok()?;
         self.bytes.get(start..end)
     }
 
-    /// What in the file deviates from the format's document or would not be taken by other readers, in the order of
-    /// the file.
+    /// Deviations from the format's document, and what other readers would refuse, in file order.
     pub fn warnings(&self) -> Vec<Warning> {
         warning::collect(self)
     }
 
-    /// Refuses what the reference reader (llama.cpp, loading the tensor data) refuses and [`Gguf::parse`] takes: tensor
-    /// types it does not know, gaps between tensors or another order than the entries', missing padding at the end, version 1,
-    /// and big-endian files.
+    /// Refuses what [`Gguf::parse`] accepts but the reference reader (llama.cpp, when it loads the tensor data)
+    /// refuses: tensor types it does not know, gaps between tensors, tensors in another order than their entries,
+    /// missing padding at the end, version 1, and big-endian files.
     ///
     /// # Errors
-    /// [`ParseErrorKind::NotStrict`], about the first such [`Warning`].
+    /// [`ParseErrorKind::NotStrict`], for the first such [`Warning`].
     pub fn check_strict(&self) -> Result<(), ParseError> {
         match self.warnings().into_iter().find(Warning::is_refused_elsewhere) {
             None => Ok(()),

@@ -1,13 +1,13 @@
-//! What a model is, in a few bytes: SHA-256 over contents, not over where they are.
+//! The identity of a model in a few bytes: SHA-256 over its contents, not over where they are stored.
 //!
 //! ```text
 //! tensors  = SHA-256( for each tensor, by name: n(name) name n(type) n(dims) dim.. SHA-256(bytes) )
 //! metadata = SHA-256( for each pair, by key: n(key) key n(type) value )
 //! content  = SHA-256( metadata tensors )
 //! ```
-//! `n` is a u64, little-endian; values are written as in a little-endian file of version 3. Left out is what says only how
-//! the content is stored: `general.alignment` and `split.*`. So alignment, order, padding, version and splitting do not
-//! matter. A big-endian file has other tensor bytes, and another hash.
+//! `n` is a u64, little-endian; values are written as in a little-endian file of version 3. Keys that only say how the
+//! content is stored are left out: `general.alignment` and `split.*`. So alignment, order, padding, version and
+//! splitting do not matter. A big-endian file has other tensor bytes, and therefore another hash.
 
 use std::format;
 use std::path::Path;
@@ -23,10 +23,10 @@ use crate::set::GgufSet;
 use crate::set_reader::GgufSetReader;
 use crate::tensor_info::TensorInfo;
 
-/// Bytes that are hashed between two questions whether to go on.
+/// How many bytes are hashed between two checks for cancellation.
 const PIECE: usize = 256 << 10;
 
-/// The caller ended the work.
+/// The caller cancelled the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cancelled")]
 pub struct Cancelled;
@@ -34,17 +34,17 @@ pub struct Cancelled;
 /// The hash of a model's contents. Example: [`ContentHash::of`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentHash {
-    /// Of names, types, shapes and bytes of all tensors.
+    /// The hash of the names, types, shapes and bytes of all tensors.
     pub tensors: [u8; 32],
-    /// Of all metadata but alignment and splitting.
+    /// The hash of all metadata except alignment and splitting.
     pub metadata: [u8; 32],
-    /// Of both.
+    /// The hash of both.
     pub content: [u8; 32],
 }
 
 impl ContentHash {
-    /// Hashes a model with SHA-256. The same contents give the same hash however they are laid out: whole or split, in any
-    /// order, version, and alignment. Edits of the metadata leave [`ContentHash::tensors`] as it is.
+    /// Hashes a model with SHA-256. Equal contents give equal hashes, however they are laid out: whole or split, in any
+    /// order, version and alignment. Editing the metadata does not change [`ContentHash::tensors`].
     ///
     /// ```
     /// use happy_gguf::{ContentHash, GgmlType, Gguf, GgufWriter};
@@ -57,7 +57,7 @@ impl ContentHash {
     /// assert!(plain.tensors == edited.tensors && plain.content != edited.content);
     /// ```
     pub fn of(set: &GgufSet<'_>) -> Self {
-        // Nobody cancels this.
+        // This closure never cancels.
         Self::of_with(set, |_, _| (), &|| false).unwrap_or(Self {
             tensors: [0; 32],
             metadata: [0; 32],
@@ -65,8 +65,8 @@ impl ContentHash {
         })
     }
 
-    /// [`ContentHash::of`], and gives the hash of each tensor's bytes to `each` (with its name) in the order of the names.
-    /// `cancelled` is asked before each 256 KiB whether to end the work.
+    /// Like [`ContentHash::of`], and passes the name and hash of each tensor's bytes to `each`, in name order.
+    /// `cancelled` is called before each 256 KiB; if it returns true, hashing stops.
     ///
     /// ```
     /// use happy_gguf::{ContentHash, GgmlType, Gguf, GgufWriter};
@@ -82,7 +82,7 @@ impl ContentHash {
     /// ```
     ///
     /// # Errors
-    /// When the work is cancelled.
+    /// If `cancelled` returns true.
     pub fn of_with(
         set: &GgufSet<'_>,
         each: impl FnMut(&str, &[u8; 32]),
@@ -101,10 +101,10 @@ impl ContentHash {
         })
     }
 
-    /// [`ContentHash::of_with`] of a model whose tensors are read, not mapped.
+    /// Like [`ContentHash::of_with`], for a model whose tensors are read on request.
     ///
     /// # Errors
-    /// When a file cannot be read or has become shorter, and when the work is cancelled.
+    /// If a file cannot be read or has become shorter, and if `cancelled` returns true.
     pub fn of_reader(
         model: &GgufSetReader,
         each: impl FnMut(&str, &[u8; 32]),
@@ -122,7 +122,7 @@ impl ContentHash {
         })
     }
 
-    /// `update` gives the bytes of a tensor to its hash. Allocates nothing.
+    /// `update` passes the bytes of a tensor to its hash. Allocates nothing.
     fn of_set<'a, E>(
         set: &GgufSet<'a>,
         mut each: impl FnMut(&str, &[u8; 32]),
@@ -146,7 +146,7 @@ impl ContentHash {
         for (key, value) in set.metadata().iter_by_key().filter(|(key, _)| is_content(key)) {
             text(&mut hash, key);
             number(&mut hash, value.value_type().id().into());
-            // Canonical lengths hold any value that was read.
+            // Canonical lengths hold any value that was read, so this cannot fail.
             let _ = encode::value(&value, Dialect::CANONICAL, &mut hash);
         }
         let metadata: [u8; 32] = hash.finalize().into();
@@ -154,7 +154,7 @@ impl ContentHash {
         Ok(Self { tensors, metadata, content })
     }
 
-    /// A hash as 64 hexadecimal digits.
+    /// Formats a hash as 64 hexadecimal digits.
     ///
     /// ```
     /// assert!(happy_gguf::ContentHash::hex(&[0xab; 32]).starts_with("abab"));

@@ -1,4 +1,4 @@
-//! Headers alone: metadata and tensor entries from anything that can be read, without the tensors behind them.
+//! Reading headers alone: metadata and tensor entries from any reader, without the tensor data that follows.
 
 use std::fmt;
 use std::fs::File;
@@ -31,14 +31,14 @@ use crate::rules::Rules;
 /// ```
 #[derive(Clone, Debug)]
 pub struct HeaderOptions {
-    /// Bounds on what the header may ask for.
+    /// Bounds on what the header may ask for (default [`Limits::default`]).
     pub limits: Limits,
-    /// Takes what [`Gguf::parse_lenient`] takes.
+    /// Accepts what [`Gguf::parse_lenient`] accepts (default false).
     pub lenient: bool,
-    /// The length of the whole file, if it is known: every tensor must lie in it. A file that is still being downloaded
-    /// has the length that it will have.
+    /// The length of the whole file in bytes, if it is known (default `None`). Every tensor must then lie within it.
+    /// For a download in progress, this is the final length.
     pub file_len: Option<u64>,
-    /// The most bytes of header to read (default 256 MiB; published models have less than 20).
+    /// Maximum length of the header in bytes (default 256 MiB; published models have less than 20).
     pub max_header_len: u64,
 }
 
@@ -68,7 +68,7 @@ impl Default for HeaderOptions {
 /// ```
 #[derive(Clone)]
 pub struct GgufHeader {
-    /// From the start of the file to the end of the tensor entries, or a little further.
+    /// From the start of the file to the end of the tensor entries.
     bytes: Arc<Vec<u8>>,
     index: Arc<Index>,
 }
@@ -80,7 +80,7 @@ pub enum HeaderError {
     /// Reading failed.
     #[error("cannot read the header: {0}")]
     Io(io::Error),
-    /// What was read is no header.
+    /// The bytes are not a header that can be parsed.
     #[error(transparent)]
     Parse(#[from] ParseError),
 }
@@ -92,10 +92,10 @@ impl From<io::Error> for HeaderError {
 }
 
 impl GgufHeader {
-    /// Reads the header of a file. Every tensor must lie in the file, if it has a length.
+    /// Reads the header of a file. If the file has a length, every tensor must lie within it.
     ///
     /// # Errors
-    /// When the file cannot be read, does not parse, or has a header that was left half written.
+    /// If the file cannot be read, does not parse, or has a header that an interrupted edit left half written.
     pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, FileError> {
         let path = path.as_ref();
         let (file, is_regular) = file::open(path)?;
@@ -105,7 +105,7 @@ impl GgufHeader {
         })
     }
 
-    /// The header of an open file, read from its position on, which must be the start.
+    /// Reads the header of an open file from its current position, which must be the start.
     pub(crate) fn of_file(file: &File, is_regular: bool, limits: &Limits) -> Result<Self, HeaderError> {
         let file_len = if is_regular { Some(file.metadata()?.len()) } else { None };
         let options = HeaderOptions { limits: limits.clone(), file_len, ..HeaderOptions::default() };
@@ -115,7 +115,7 @@ impl GgufHeader {
     /// Reads the header of a part of a file. Every tensor must lie in the part.
     ///
     /// # Errors
-    /// As [`GgufHeader::open`].
+    /// The same as [`GgufHeader::open`].
     pub fn read_part(part: &FilePart<'_>, limits: &Limits) -> Result<Self, FileError> {
         part.refuse_torn()?;
         let options =
@@ -126,22 +126,22 @@ impl GgufHeader {
         })
     }
 
-    /// Reads the header of what begins at the start of `source`, whose length is found by seeking. Every tensor must
-    /// lie in it. Not much more is read than the header has.
+    /// Reads the header at the start of `source`, and finds the length by seeking. Every tensor must lie within that
+    /// length. Reads little more than the header itself.
     ///
     /// # Errors
-    /// When reading or seeking fails, or the header does not parse.
+    /// If reading or seeking fails, or the header does not parse.
     pub fn read(mut source: impl Read + Seek) -> Result<Self, HeaderError> {
         let len = source.seek(SeekFrom::End(0))?;
         source.rewind()?;
         Self::read_with(source, &HeaderOptions { file_len: Some(len), ..HeaderOptions::default() })
     }
 
-    /// Reads the header of what `source` gives next, which need not seek: a connection, the part of a file that has
-    /// arrived.
+    /// Reads a header from the current position of `source`, which need not support seeking: a connection, or the part
+    /// of a file that has arrived so far.
     ///
     /// # Errors
-    /// When reading fails, when `source` ends before the header does, or the header does not parse.
+    /// If reading fails, `source` ends before the header does, or the header does not parse.
     pub fn read_with(mut source: impl Read, options: &HeaderOptions) -> Result<Self, HeaderError> {
         let rules = Rules { limits: &options.limits, lenient: options.lenient, file_len: options.file_len };
         let mut bytes = Vec::new();
@@ -153,7 +153,7 @@ impl GgufHeader {
                     return Ok(Self { bytes: Arc::new(bytes), index: Arc::new(index) });
                 }
                 Err(error) => {
-                    // More helps only where more can be.
+                    // Reading more helps only if the file can have more bytes.
                     let last = options.file_len.unwrap_or(u64::MAX);
                     let more = bytes.len() as u64 + 1..=last;
                     let Some(needed) = error.needed().filter(|n| !ended && more.contains(n)) else {
@@ -165,8 +165,8 @@ impl GgufHeader {
                     needed
                 }
             };
-            // Twice as much each time, so that little is parsed again and again, but in steps that leave the memory taken
-            // near the header's size, which is what a caller plans for.
+            // The step doubles, so that little is parsed repeatedly, but is capped, so that the memory stays close to
+            // the header's size, which is what callers plan for.
             const STEPS: (u64, u64) = (64 << 10, 2 << 20);
             let len = bytes.len() as u64;
             let room = len.clamp(STEPS.0, STEPS.1).max(needed - len).min(options.max_header_len - len);
@@ -174,7 +174,7 @@ impl GgufHeader {
         }
     }
 
-    /// The parsed view. [`Gguf::data`] gives nothing, for there is no tensor's data in a header.
+    /// The parsed view. [`Gguf::data`] returns `None`, since a header holds no tensor data.
     pub fn view(&self) -> Gguf<'_> {
         Gguf::from_index(&self.bytes, Arc::clone(&self.index))
     }
@@ -205,7 +205,7 @@ fn too_long(error: &ParseError, limit: u64) -> ParseError {
     )
 }
 
-/// Appends up to `n` bytes, fewer only at the end; how many.
+/// Appends up to `n` bytes, fewer only at the end of the source. Returns how many.
 fn read_some(source: &mut impl Read, bytes: &mut Vec<u8>, n: u64) -> io::Result<u64> {
     let more = usize::try_from(n).unwrap_or(usize::MAX);
     bytes.try_reserve_exact(more).map_err(|_| {

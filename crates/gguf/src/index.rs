@@ -1,5 +1,5 @@
-//! What parsing finds out, as positions in the file and without a borrow of it, so that one index serves
-//! the borrowed view and the file that owns its bytes.
+//! The result of parsing, as positions in the file without a borrow of it, so that the borrowed view and the file that
+//! owns its bytes share one index.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -9,7 +9,7 @@ use crate::tensor_info::{Dims, TensorInfo};
 use crate::value::ValueType;
 use crate::{GgmlType, cursor::Cursor, value::Value};
 
-/// Proved to lie in the file at parse.
+/// A range that parsing found to lie in the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     pub(crate) start: usize,
@@ -17,23 +17,23 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The bytes; empty if these are not the bytes that were parsed (storage that changed its mind).
+    /// The bytes; empty if these are not the bytes that were parsed (the storage changed).
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         bytes.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The text, proved to be UTF-8 at parse.
+    /// The text, which parsing found to be UTF-8.
     pub(crate) fn str_of(self, bytes: &[u8]) -> &str {
         core::str::from_utf8(self.of(bytes)).unwrap_or_default()
     }
 }
 
-/// A key and where its value is.
+/// A key, and where its value is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
     pub(crate) key: Span,
     pub(crate) ty: ValueType,
-    /// Behind the value type.
+    /// The value starts after its type field.
     pub(crate) value: Span,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Entry {
     pub(crate) name: Span,
     pub(crate) ty: GgmlType,
     pub(crate) dims: Dims,
-    /// Absolute.
+    /// Counted from the start of the file.
     pub(crate) range: Range<u64>,
 }
 
@@ -71,15 +71,15 @@ pub(crate) struct Index {
     /// The length of the file, if it is known.
     pub(crate) file_len: Option<u64>,
     pub(crate) pairs: Vec<Pair>,
-    /// Numbers of pairs, in the byte order of their keys.
+    /// Pair numbers, in byte order of the keys.
     pub(crate) by_key: Vec<u32>,
     pub(crate) tensors: Vec<Entry>,
-    /// Numbers of tensors, in the byte order of their names.
+    /// Tensor numbers, in byte order of the names.
     pub(crate) by_name: Vec<u32>,
 }
 
 impl Index {
-    /// Where the tensor entries begin: behind the last pair, or behind the counts.
+    /// Where the tensor entries begin: after the last pair or, without pairs, after the counts.
     #[cfg(feature = "write")]
     pub(crate) fn entries_start(&self) -> usize {
         self.pairs.last().map_or(8 + 2 * self.dialect.len_size() as usize, |pair| pair.value.end)

@@ -1,6 +1,6 @@
-//! Keys with types: what the format's document and llama.cpp call them, and what stands behind them.
+//! Typed keys: the names that the format's document and llama.cpp use, and the types of their values.
 //!
-//! `{arch}` in a key is the value of `general.architecture`.
+//! `{arch}` in a key stands for the value of `general.architecture`.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What stands behind a [`Key`]: numbers, `bool`, `str`, [`PerLayer`], and slices of these.
+/// The type of a [`Key`]'s value: numbers, `bool`, `str`, [`PerLayer`], and slices of these.
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgufWriter, keys::Key};
@@ -30,7 +30,7 @@ mod sealed {
 /// # Ok::<(), happy_gguf::WriteError>(())
 /// ```
 pub trait KeyType: sealed::Sealed {
-    /// The value, borrowed from the file.
+    /// The value as read, borrowed from the file.
     type Out<'a>: FromValue<'a>;
 }
 
@@ -49,7 +49,7 @@ key_types! {
     PerLayer<u32> => PerLayer<u32>, PerLayer<f32> => PerLayer<f32>, PerLayer<bool> => PerLayer<bool>,
 }
 
-/// A number for all layers, or one for each: some architectures have other sizes in every layer.
+/// One number for all layers, or one for each layer: in some architectures the layers differ in size.
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgufWriter, PerLayer, keys};
@@ -65,14 +65,14 @@ key_types! {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum PerLayer<T> {
-    /// The same for all.
+    /// The same number for all layers.
     All(T),
-    /// One for each layer.
+    /// One number for each layer.
     Each(Vec<T>),
 }
 
 impl<T: Copy> PerLayer<T> {
-    /// The number of a layer; `None` when the file has no number for it.
+    /// The number for a layer, from 0; `None` if the file has no number for it.
     pub fn get(&self, layer: usize) -> Option<T> {
         match self {
             Self::All(value) => Some(*value),
@@ -94,7 +94,7 @@ impl<'a, T: FromValue<'a>> FromValue<'a> for PerLayer<T> {
     }
 }
 
-/// A key of a model file, with the type of its value. Those of the format are in [`keys`](self).
+/// A key of a model file, with the type of its value. The keys of the format are in [`keys`](self).
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgufWriter, keys};
@@ -117,17 +117,17 @@ pub struct Key<T: ?Sized> {
 }
 
 impl<T: KeyType + ?Sized> Key<T> {
-    /// A key, `{arch}.` in front of those that an architecture has for itself.
+    /// Makes a key. A `pattern` that starts with `{arch}.` has the architecture filled in when it is looked up.
     pub const fn new(pattern: &'static str) -> Self {
         Self { pattern, of: PhantomData }
     }
 
-    /// The key as it is listed, with `{arch}`.
+    /// The key as listed here, with `{arch}`.
     pub const fn pattern(&self) -> &'static str {
         self.pattern
     }
 
-    /// The key as a file of this architecture has it.
+    /// The key as it appears in a file of this architecture.
     pub fn name(&self, architecture: &str) -> Cow<'static, str> {
         match self.pattern.strip_prefix("{arch}") {
             Some(rest) => Cow::Owned([architecture, rest].concat()),
@@ -137,10 +137,10 @@ impl<T: KeyType + ?Sized> Key<T> {
 }
 
 impl<'a> Metadata<'a> {
-    /// The value of a typed key; `None` when the file does not have it. Example: [`Key`](crate::Key).
+    /// The value of a typed key; `None` if the file does not have it. Example: [`Key`](crate::Key).
     ///
     /// # Errors
-    /// When the value is of another type, or the key has `{arch}` and the file names no architecture.
+    /// If the value has another type, or if the key has `{arch}` and the file names no architecture.
     pub fn key<T: KeyType + ?Sized>(&self, key: &Key<T>) -> Result<Option<T::Out<'a>>, ValueError> {
         let architecture =
             if key.pattern.starts_with("{arch}") { self.require(ARCHITECTURE.pattern)? } else { "" };
@@ -152,83 +152,83 @@ macro_rules! keys {
     ($( $doc:literal $name:ident $t:ty = $pattern:literal; )*) => {
         $( #[doc = $doc] #[doc = concat!("\n\n`", $pattern, "`")] pub const $name: Key<$t> = Key::new($pattern); )*
 
-        /// The patterns of all keys of this module, with the names of their types.
+        /// The patterns of all keys in this module, with the names of their types.
         pub const ALL: &[(&str, &str)] = &[ $( ($pattern, stringify!($t)), )* ];
     };
 }
 
 keys! {
-    "What the model computes." ARCHITECTURE str = "general.architecture";
-    "The version of the quantised formats: 2 today." QUANTIZATION_VERSION u32 = "general.quantization_version";
+    "The architecture of the model: `llama`, `gemma3`." ARCHITECTURE str = "general.architecture";
+    "The version of the quantized formats, currently 2." QUANTIZATION_VERSION u32 = "general.quantization_version";
     "The alignment of the tensor data in bytes." ALIGNMENT u32 = "general.alignment";
     "The name of the model." NAME str = "general.name";
-    "Who made it." AUTHOR str = "general.author";
+    "The author of the model." AUTHOR str = "general.author";
     "The version of the model." VERSION str = "general.version";
-    "Who brought it out." ORGANIZATION str = "general.organization";
-    "The name without size and version." BASENAME str = "general.basename";
-    "What it was tuned for." FINETUNE str = "general.finetune";
-    "What it is." DESCRIPTION str = "general.description";
-    "Who quantised it." QUANTIZED_BY str = "general.quantized_by";
-    "The class of its size: `8x7B`." SIZE_LABEL str = "general.size_label";
-    "Its licence, as an SPDX expression." LICENSE str = "general.license";
-    "Where to find it." URL str = "general.url";
-    "What the file is: `model`, `adapter`, `vocab`." TYPE str = "general.type";
-    "The mix of types of most tensors, by llama.cpp's numbers." FILE_TYPE u32 = "general.file_type";
-    "What it is about." TAGS [&'static str] = "general.tags";
-    "The languages it knows." LANGUAGES [&'static str] = "general.languages";
+    "The organization that published the model." ORGANIZATION str = "general.organization";
+    "The name of the base model, without size and version." BASENAME str = "general.basename";
+    "What the model was fine-tuned for: `instruct`, `chat`." FINETUNE str = "general.finetune";
+    "A description of the model." DESCRIPTION str = "general.description";
+    "Who quantized the model." QUANTIZED_BY str = "general.quantized_by";
+    "The size class of the model: `8x7B`." SIZE_LABEL str = "general.size_label";
+    "The license of the model, as an SPDX expression." LICENSE str = "general.license";
+    "The model's web page." URL str = "general.url";
+    "What the file contains: `model`, `adapter`, `vocab`." TYPE str = "general.type";
+    "The mix of tensor types, by llama.cpp's numbers." FILE_TYPE u32 = "general.file_type";
+    "Tags that describe the model, for search." TAGS [&'static str] = "general.tags";
+    "The languages that the model supports." LANGUAGES [&'static str] = "general.languages";
 
-    "Which part of a split model the file is, from 0." SPLIT_NO u32 = "split.no";
-    "How many parts there are." SPLIT_COUNT u32 = "split.count";
-    "How many tensors all parts have." SPLIT_TENSORS_COUNT u32 = "split.tensors.count";
+    "The number of this part of a split model, from 0." SPLIT_NO u32 = "split.no";
+    "The number of parts of a split model." SPLIT_COUNT u32 = "split.count";
+    "The number of tensors in all parts together." SPLIT_TENSORS_COUNT u32 = "split.tensors.count";
 
-    "The number of positions that it was trained with." CONTEXT_LENGTH u64 = "{arch}.context_length";
-    "The width of a hidden state." EMBEDDING_LENGTH u64 = "{arch}.embedding_length";
+    "The number of positions that the model was trained on." CONTEXT_LENGTH u64 = "{arch}.context_length";
+    "The width of a hidden state, in elements." EMBEDDING_LENGTH u64 = "{arch}.embedding_length";
     "The number of layers." BLOCK_COUNT u64 = "{arch}.block_count";
-    "The width of the feed-forward part." FEED_FORWARD_LENGTH PerLayer<u32> = "{arch}.feed_forward_length";
-    "The number of tokens." VOCAB_SIZE u32 = "{arch}.vocab_size";
-    "Whether attention and feed-forward part add to the same input." USE_PARALLEL_RESIDUAL bool = "{arch}.use_parallel_residual";
-    "How many experts there are." EXPERT_COUNT u32 = "{arch}.expert_count";
-    "How many experts a token goes to." EXPERT_USED_COUNT u32 = "{arch}.expert_used_count";
-    "How many experts every token goes to." EXPERT_SHARED_COUNT u32 = "{arch}.expert_shared_count";
-    "The width of an expert." EXPERT_FEED_FORWARD_LENGTH u32 = "{arch}.expert_feed_forward_length";
-    "How tokens are pooled to one vector." POOLING_TYPE u32 = "{arch}.pooling_type";
+    "The width of the feed-forward network." FEED_FORWARD_LENGTH PerLayer<u32> = "{arch}.feed_forward_length";
+    "The number of tokens in the vocabulary." VOCAB_SIZE u32 = "{arch}.vocab_size";
+    "Whether attention and feed-forward network run in parallel on the same input." USE_PARALLEL_RESIDUAL bool = "{arch}.use_parallel_residual";
+    "The number of routed experts in a layer." EXPERT_COUNT u32 = "{arch}.expert_count";
+    "The number of experts that each token is routed to." EXPERT_USED_COUNT u32 = "{arch}.expert_used_count";
+    "The number of shared experts, which every token uses." EXPERT_SHARED_COUNT u32 = "{arch}.expert_shared_count";
+    "The width of an expert's feed-forward network." EXPERT_FEED_FORWARD_LENGTH u32 = "{arch}.expert_feed_forward_length";
+    "How token embeddings are pooled into one vector, by llama.cpp's numbers." POOLING_TYPE u32 = "{arch}.pooling_type";
 
-    "Heads of the queries." ATTENTION_HEAD_COUNT PerLayer<u32> = "{arch}.attention.head_count";
-    "Heads of keys and values; as many as of queries when it is missing." ATTENTION_HEAD_COUNT_KV PerLayer<u32> = "{arch}.attention.head_count_kv";
-    "The width of a key." ATTENTION_KEY_LENGTH u32 = "{arch}.attention.key_length";
-    "The width of a value." ATTENTION_VALUE_LENGTH u32 = "{arch}.attention.value_length";
+    "The number of query heads." ATTENTION_HEAD_COUNT PerLayer<u32> = "{arch}.attention.head_count";
+    "The number of key and value heads; the same as of query heads if it is missing." ATTENTION_HEAD_COUNT_KV PerLayer<u32> = "{arch}.attention.head_count_kv";
+    "The width of a key, per head." ATTENTION_KEY_LENGTH u32 = "{arch}.attention.key_length";
+    "The width of a value, per head." ATTENTION_VALUE_LENGTH u32 = "{arch}.attention.value_length";
     "The epsilon of layer norms." ATTENTION_LAYER_NORM_EPSILON f32 = "{arch}.attention.layer_norm_epsilon";
     "The epsilon of RMS norms." ATTENTION_LAYER_NORM_RMS_EPSILON f32 = "{arch}.attention.layer_norm_rms_epsilon";
-    "The slope of ALiBi." ATTENTION_MAX_ALIBI_BIAS f32 = "{arch}.attention.max_alibi_bias";
+    "The maximum ALiBi bias, from which the slope of each head follows." ATTENTION_MAX_ALIBI_BIAS f32 = "{arch}.attention.max_alibi_bias";
     "The bound that queries, keys and values are clamped to." ATTENTION_CLAMP_KQV f32 = "{arch}.attention.clamp_kqv";
-    "How many positions a token looks back." ATTENTION_SLIDING_WINDOW u32 = "{arch}.attention.sliding_window";
-    "Whether a token sees only those before it." ATTENTION_CAUSAL bool = "{arch}.attention.causal";
-    "What scores are multiplied by." ATTENTION_SCALE f32 = "{arch}.attention.scale";
+    "The size of the sliding window, in positions." ATTENTION_SLIDING_WINDOW u32 = "{arch}.attention.sliding_window";
+    "Whether a token attends only to itself and earlier tokens." ATTENTION_CAUSAL bool = "{arch}.attention.causal";
+    "The factor that attention scores are multiplied by." ATTENTION_SCALE f32 = "{arch}.attention.scale";
 
-    "How many dimensions of a head are rotated." ROPE_DIMENSION_COUNT u32 = "{arch}.rope.dimension_count";
-    "The base of the rotation's frequencies." ROPE_FREQ_BASE f32 = "{arch}.rope.freq_base";
-    "How positions beyond the trained ones are reached: `none`, `linear`, `yarn`." ROPE_SCALING_TYPE str = "{arch}.rope.scaling.type";
-    "By how much." ROPE_SCALING_FACTOR f32 = "{arch}.rope.scaling.factor";
-    "The number of positions before." ROPE_SCALING_ORIGINAL_CONTEXT_LENGTH u32 = "{arch}.rope.scaling.original_context_length";
-    "Whether it was trained with that." ROPE_SCALING_FINETUNED bool = "{arch}.rope.scaling.finetuned";
-    "The old form of a linear factor." ROPE_SCALE_LINEAR f32 = "{arch}.rope.scale_linear";
+    "The number of dimensions of a head that are rotated." ROPE_DIMENSION_COUNT u32 = "{arch}.rope.dimension_count";
+    "The base of the rotation frequencies." ROPE_FREQ_BASE f32 = "{arch}.rope.freq_base";
+    "How RoPE is scaled to positions past the trained ones: `none`, `linear`, `yarn`." ROPE_SCALING_TYPE str = "{arch}.rope.scaling.type";
+    "The factor of the RoPE scaling." ROPE_SCALING_FACTOR f32 = "{arch}.rope.scaling.factor";
+    "The trained context length before RoPE scaling." ROPE_SCALING_ORIGINAL_CONTEXT_LENGTH u32 = "{arch}.rope.scaling.original_context_length";
+    "Whether the model was fine-tuned with RoPE scaling." ROPE_SCALING_FINETUNED bool = "{arch}.rope.scaling.finetuned";
+    "The linear RoPE scaling factor, in its older form." ROPE_SCALE_LINEAR f32 = "{arch}.rope.scale_linear";
 
-    "The kernel of the convolution of a state space model." SSM_CONV_KERNEL u32 = "{arch}.ssm.conv_kernel";
-    "The width of its inner part." SSM_INNER_SIZE u32 = "{arch}.ssm.inner_size";
-    "The width of its state." SSM_STATE_SIZE u32 = "{arch}.ssm.state_size";
-    "The rank of its time steps." SSM_TIME_STEP_RANK u32 = "{arch}.ssm.time_step_rank";
+    "The width of the convolution kernel of a state space model, in positions." SSM_CONV_KERNEL u32 = "{arch}.ssm.conv_kernel";
+    "The inner width of a state space model." SSM_INNER_SIZE u32 = "{arch}.ssm.inner_size";
+    "The state size of a state space model." SSM_STATE_SIZE u32 = "{arch}.ssm.state_size";
+    "The time step rank of a state space model." SSM_TIME_STEP_RANK u32 = "{arch}.ssm.time_step_rank";
 
     "The kind of tokenizer: `gpt2`, `llama`, `bert`." TOKENIZER_MODEL str = "tokenizer.ggml.model";
-    "How text is cut before." TOKENIZER_PRE str = "tokenizer.ggml.pre";
-    "The tokens." TOKENIZER_TOKENS [&'static str] = "tokenizer.ggml.tokens";
-    "A score for each token." TOKENIZER_SCORES [f32] = "tokenizer.ggml.scores";
-    "A type for each token." TOKENIZER_TOKEN_TYPE [i32] = "tokenizer.ggml.token_type";
-    "The pairs that are merged, the first ones first." TOKENIZER_MERGES [&'static str] = "tokenizer.ggml.merges";
-    "The token at the start." TOKENIZER_BOS_TOKEN_ID u32 = "tokenizer.ggml.bos_token_id";
-    "The token at the end." TOKENIZER_EOS_TOKEN_ID u32 = "tokenizer.ggml.eos_token_id";
-    "The token for what is unknown." TOKENIZER_UNKNOWN_TOKEN_ID u32 = "tokenizer.ggml.unknown_token_id";
-    "The token that fills." TOKENIZER_PADDING_TOKEN_ID u32 = "tokenizer.ggml.padding_token_id";
-    "Whether the start token is put in front." TOKENIZER_ADD_BOS_TOKEN bool = "tokenizer.ggml.add_bos_token";
-    "Whether the end token is put behind." TOKENIZER_ADD_EOS_TOKEN bool = "tokenizer.ggml.add_eos_token";
-    "How a conversation becomes text: a program of a stranger." CHAT_TEMPLATE str = "tokenizer.chat_template";
+    "The pre-tokenizer, which splits text before tokenization: `qwen2`, `llama-bpe`." TOKENIZER_PRE str = "tokenizer.ggml.pre";
+    "The texts of the tokens, by id." TOKENIZER_TOKENS [&'static str] = "tokenizer.ggml.tokens";
+    "The score of each token, by id." TOKENIZER_SCORES [f32] = "tokenizer.ggml.scores";
+    "The type of each token, by id: llama.cpp's numbers for normal, control, byte and so on." TOKENIZER_TOKEN_TYPE [i32] = "tokenizer.ggml.token_type";
+    "The BPE merges, in order of decreasing priority." TOKENIZER_MERGES [&'static str] = "tokenizer.ggml.merges";
+    "The id of the token that begins a text." TOKENIZER_BOS_TOKEN_ID u32 = "tokenizer.ggml.bos_token_id";
+    "The id of the token that ends a text." TOKENIZER_EOS_TOKEN_ID u32 = "tokenizer.ggml.eos_token_id";
+    "The id of the token for unknown text." TOKENIZER_UNKNOWN_TOKEN_ID u32 = "tokenizer.ggml.unknown_token_id";
+    "The id of the padding token." TOKENIZER_PADDING_TOKEN_ID u32 = "tokenizer.ggml.padding_token_id";
+    "Whether a text gets the start token added in front." TOKENIZER_ADD_BOS_TOKEN bool = "tokenizer.ggml.add_bos_token";
+    "Whether a text gets the end token added at its end." TOKENIZER_ADD_EOS_TOKEN bool = "tokenizer.ggml.add_eos_token";
+    "The chat template: an untrusted program that turns a conversation into text." CHAT_TEMPLATE str = "tokenizer.chat_template";
 }

@@ -1,10 +1,10 @@
 //! Bounds on what a file may ask of the reader.
 
-/// Bounds that a file must keep, on top of those that follow from its length.
+/// Bounds on the contents of a file, in addition to those that follow from its length.
 ///
-/// Every count and length is compared with the bytes that are left before anything is allocated; these
-/// limits bound the rest: the memory of the parsed index (at most about 3.5 MiB with the defaults), and
-/// sizes that only a broken or hostile file has. No published model comes near a default.
+/// Every count and length is compared with the remaining bytes before anything is allocated. These limits bound the
+/// rest: the memory of the parsed index (at most about 3.5 MiB with the defaults), and sizes that only a malformed or
+/// hostile file has. No published model comes close to a default.
 ///
 /// ```
 /// use happy_gguf::{Gguf, Limits, ParseErrorKind};
@@ -14,22 +14,22 @@
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Metadata pairs (default 16,384; published models have fewer than 100).
+    /// Maximum number of metadata pairs (default 16,384; published models have fewer than 100).
     pub max_pairs: u64,
-    /// Tensors (default 32,768; published models have fewer than 4,000).
+    /// Maximum number of tensors (default 32,768; published models have fewer than 4,000).
     pub max_tensors: u64,
-    /// Bytes of a key (default 65,535, the format's own bound).
+    /// Maximum length of a key in bytes (default 65,535, which the format specifies).
     pub max_key_len: u64,
-    /// Bytes of a tensor name (default 64, the format's own bound).
+    /// Maximum length of a tensor name in bytes (default 64, which the format specifies).
     pub max_tensor_name_len: u64,
-    /// Bytes of one string value or array element (default 2^30, as llama.cpp).
+    /// Maximum length of a string value or array element in bytes (default 2^30, as in llama.cpp).
     pub max_string_len: u64,
-    /// Elements of one array (default 2^30, as llama.cpp).
+    /// Maximum number of elements of an array (default 2^30, as in llama.cpp).
     pub max_array_len: u64,
-    /// Nesting of arrays; an array of scalars has depth 1 (default 8). Values above
-    /// [`Limits::MAX_ARRAY_DEPTH`] count as that, since nesting costs stack.
+    /// Maximum nesting of arrays; an array of scalars has depth 1 (default 8). Nesting costs stack, so values above
+    /// [`Limits::MAX_ARRAY_DEPTH`] are treated as that maximum.
     pub max_array_depth: u32,
-    /// Alignment of the tensor data in bytes (default 2^20).
+    /// Maximum alignment of the tensor data in bytes (default 2^20).
     pub max_alignment: u64,
 }
 
@@ -37,7 +37,7 @@ impl Limits {
     /// The deepest nesting of arrays that any setting of [`Limits::max_array_depth`] allows.
     pub const MAX_ARRAY_DEPTH: u32 = 64;
 
-    /// Only the bounds that keep the reader itself safe: for walking over what was parsed before.
+    /// Only the bounds that keep the reader itself safe, for walking over bytes that were parsed before.
     pub(crate) const UNBOUNDED: Self = Self {
         max_pairs: u64::MAX,
         max_tensors: u64::MAX,

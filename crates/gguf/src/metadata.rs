@@ -1,4 +1,4 @@
-//! The metadata of a file: lookup by key, and getters that say what was expected and what was found.
+//! The metadata of a file: lookup by key, and getters whose errors say what was expected and what was found.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -10,10 +10,10 @@ use crate::error::printable;
 use crate::index::Index;
 use crate::value::{RawStr, Value};
 
-/// The metadata pairs of a file. Cheap to clone; the values borrow from the file, not from this.
+/// The metadata pairs of a file. Cheap to clone. Values borrow from the file's bytes, not from this struct.
 ///
-/// The getters take every integer type that holds the value (files store counts as `u32`, `u64` or `i32` alike) and
-/// every float type. `get_*` is for keys that must be there, [`Metadata::optional`] for those that may be missing.
+/// The getters accept any integer type whose value fits (files store counts as `u32`, `u64` or `i32`), and any float
+/// type. Use `get_*` for keys that must exist, [`Metadata::optional`] for keys that may be missing.
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgufWriter, ValueErrorKind};
@@ -32,17 +32,17 @@ pub struct Metadata<'a> {
     index: Arc<Index>,
 }
 
-/// What is wrong with a metadata value that was asked for.
+/// What is wrong with a metadata value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ValueErrorKind {
     /// The file does not have the key.
     Missing,
-    /// The value is of another type, or out of the range of the type that was asked for.
+    /// The value has another type, or does not fit the requested type.
     WrongType,
 }
 
-/// A metadata value is missing or is not what was asked for.
+/// A metadata value is missing or is not what the caller asked for.
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgufWriter, ValueErrorKind};
@@ -63,13 +63,13 @@ pub struct ValueError {
 }
 
 impl ValueError {
-    /// An error about `key`, for callers that find a value wrong for a reason of their own.
+    /// An error about `key`, for callers that reject a value for a reason of their own.
     pub fn new(key: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
         let (key, expected, found) = (printable(key.as_bytes()), expected.into(), found.into());
         Self { kind: ValueErrorKind::WrongType, key, expected, found }
     }
 
-    /// What is wrong.
+    /// Why the value was rejected.
     pub fn kind(&self) -> ValueErrorKind {
         self.kind
     }
@@ -79,7 +79,7 @@ impl ValueError {
         &self.key
     }
 
-    /// What was asked for.
+    /// What the caller asked for.
     pub fn expected(&self) -> &str {
         &self.expected
     }
@@ -95,25 +95,25 @@ mod sealed {
 }
 pub(crate) use sealed::Sealed;
 
-/// A type that a metadata value can be read as: the integers, floats, `bool`, `&str`, [`RawStr`], [`Array`],
-/// [`Strings`], and `Vec`s of these.
+/// A type that a metadata value can be read as: integers, floats, `bool`, `&str`, [`RawStr`], [`Array`], [`Strings`],
+/// and `Vec`s of these.
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgufWriter};
 /// let file = GgufWriter::new().kv("n", 7u16).kv("list", vec![1u8, 2]).to_vec()?;
 /// let gguf = Gguf::parse(&file).unwrap();
-/// // Any integer type that holds the value will do.
+/// // The getter accepts any integer type that holds the value.
 /// assert_eq!(gguf.metadata().require::<i64>("n"), Ok(7));
 /// assert_eq!(gguf.metadata().optional::<Vec<u32>>("list"), Ok(Some(vec![1, 2])));
 /// assert_eq!(gguf.metadata().optional::<f32>("absent"), Ok(None));
 /// # Ok::<(), happy_gguf::WriteError>(())
 /// ```
 pub trait FromValue<'a>: Sized + sealed::Sealed {
-    /// What it takes, for messages.
+    /// What the type accepts, for messages.
     const EXPECTED: &'static str;
-    /// What an array of it takes, for messages.
+    /// What an array of the type accepts, for messages.
     const EXPECTED_ARRAY: &'static str;
-    /// The value, if it can be read so.
+    /// The value converted to this type, or `None` if that is not possible.
     fn from_value(value: Value<'a>) -> Option<Self>;
 }
 
@@ -137,7 +137,7 @@ integers! { u8 i8 u16 i16 u32 i32 u64 i64 usize }
 
 macro_rules! others {
     ($( $t:ty, $expected:literal, $array:literal, $value:ident => $result:expr; )*) => { $(
-        #[allow(clippy::extra_unused_lifetimes)] // `'a` is for those that borrow
+        #[allow(clippy::extra_unused_lifetimes)] // `'a` is used by the types that borrow
         impl<'a> sealed::Sealed for $t {}
         impl<'a> FromValue<'a> for $t {
             const EXPECTED: &'static str = $expected;
@@ -167,7 +167,7 @@ impl<'a, T: FromValue<'a>> FromValue<'a> for Vec<T> {
     const EXPECTED: &'static str = T::EXPECTED_ARRAY;
     const EXPECTED_ARRAY: &'static str = "an array of arrays of one type";
 
-    /// Copies element by element. The memory is reserved fallibly: the count is the file's.
+    /// Copies element by element. Memory is reserved fallibly, since the file determines the count.
     fn from_value(value: Value<'a>) -> Option<Self> {
         let array = Array::from_value(value)?;
         let mut items = Vec::new();
@@ -179,13 +179,13 @@ impl<'a, T: FromValue<'a>> FromValue<'a> for Vec<T> {
     }
 }
 
-/// The getters that are one line each.
+/// The one-line getters.
 macro_rules! getters {
     ($( $(#[$doc:meta])* $name:ident -> $t:ty; )*) => { $(
         $(#[$doc])*
         ///
         /// # Errors
-        /// When the key is missing or its value is something else.
+        /// If the key is missing or its value has another type.
         pub fn $name(&self, key: &str) -> Result<$t, ValueError> {
             self.require(key)
         }
@@ -202,21 +202,21 @@ impl<'a> Metadata<'a> {
         self.index.pairs.len()
     }
 
-    /// Whether there is no pair.
+    /// Whether the file has no pairs.
     pub fn is_empty(&self) -> bool {
         self.index.pairs.is_empty()
     }
 
-    /// The pairs in the order of the file.
+    /// The pairs, in file order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, Value<'a>)> + '_ {
-        // The values were proved at parse: the default is for storage whose bytes changed since.
+        // The values were checked at parse. The default covers storage whose bytes have changed since.
         let value = |pair: &crate::index::Pair| {
             pair.value(self.bytes, self.index.dialect).unwrap_or(Value::Bool(false))
         };
         self.index.pairs.iter().map(move |pair| (pair.key.str_of(self.bytes), value(pair)))
     }
 
-    /// The pairs in the byte order of their keys.
+    /// The pairs in byte order of their keys.
     pub fn iter_by_key(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + '_ {
         self.index.by_key.iter().filter_map(|i| {
             let pair = self.index.pairs.get(*i as usize)?;
@@ -224,7 +224,7 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    /// The value of `key`, as the file has it.
+    /// The value of `key` as stored, or `None` if the file does not have the key.
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
         self.index.find_pair(self.bytes, key)?.value(self.bytes, self.index.dialect)
     }
@@ -234,10 +234,10 @@ impl<'a> Metadata<'a> {
         self.index.find_pair(self.bytes, key).is_some()
     }
 
-    /// The value of `key` read as `T`; `None` when the file does not have the key.
+    /// The value of `key` read as `T`, or `None` if the file does not have the key.
     ///
     /// # Errors
-    /// When the value is something else.
+    /// If the value cannot be read as `T`.
     pub fn optional<T: FromValue<'a>>(&self, key: &str) -> Result<Option<T>, ValueError> {
         let Some(value) = self.get(key) else { return Ok(None) };
         T::from_value(value).map(Some).ok_or_else(|| ValueError::new(key, T::EXPECTED, value.describe()))
@@ -246,7 +246,7 @@ impl<'a> Metadata<'a> {
     /// The value of `key` read as `T`.
     ///
     /// # Errors
-    /// When the key is missing or its value is something else.
+    /// If the key is missing or its value cannot be read as `T`.
     pub fn require<T: FromValue<'a>>(&self, key: &str) -> Result<T, ValueError> {
         self.optional(key)?.ok_or_else(|| ValueError {
             kind: ValueErrorKind::Missing,
@@ -255,29 +255,29 @@ impl<'a> Metadata<'a> {
     }
 
     getters! {
-        /// An integer of any type that fits.
+        /// Reads an integer of any type whose value fits.
         get_u32 -> u32;
-        /// An integer of any type that fits.
+        /// Reads an integer of any type whose value fits.
         get_i32 -> i32;
-        /// An integer of any type that fits.
+        /// Reads an integer of any type whose value fits.
         get_u64 -> u64;
-        /// An integer of any type that fits.
+        /// Reads an integer of any type whose value fits.
         get_i64 -> i64;
-        /// An integer of any type that fits.
+        /// Reads an integer of any type whose value fits.
         get_usize -> usize;
-        /// A float; an `f64` is rounded.
+        /// Reads a float; an `f64` is rounded.
         get_f32 -> f32;
-        /// A float.
+        /// Reads a float; an `f32` is widened.
         get_f64 -> f64;
-        /// A bool.
+        /// Reads a bool.
         get_bool -> bool;
-        /// A string that is UTF-8.
+        /// Reads a string that is valid UTF-8.
         get_str -> &'a str;
-        /// A string, whatever its bytes.
+        /// Reads a string whose bytes need not be UTF-8.
         get_raw_str -> RawStr<'a>;
-        /// An array of anything.
+        /// Reads an array of any element type.
         get_array -> Array<'a>;
-        /// An array of strings.
+        /// Reads an array of strings.
         get_strings -> Strings<'a>;
     }
 }

@@ -1,4 +1,4 @@
-//! Mapping a file: the one place of the crate that needs `unsafe`.
+//! Mapping a file: the one place in the crate that needs `unsafe`.
 #![allow(unsafe_code)]
 
 use std::path::Path;
@@ -10,17 +10,17 @@ use crate::part::FilePart;
 use crate::set_file::GgufSetFile;
 
 impl GgufFile {
-    /// Maps a file into memory, read-only and shared, and parses it. Nothing is copied: the pages stay
-    /// file-backed, and the system may drop and re-read them at will.
+    /// Maps a file into memory, read-only and shared, and parses it. Nothing is copied: the pages stay file-backed, and
+    /// the system may drop and re-read them.
     ///
     /// # Safety
-    /// Until the last owner of the bytes is gone (this, its clones, and every [`SharedBytes`](crate::SharedBytes) taken
-    /// from it), no process may write to the file or truncate it. Writes break Rust's rule that borrowed bytes
-    /// do not change, which is undefined behaviour; reading behind a new, nearer end raises SIGBUS. Where others may
-    /// write to the file, use [`GgufFile::read`].
+    /// Until the last owner of the bytes is gone (this file, its clones, and every [`SharedBytes`](crate::SharedBytes)
+    /// taken from it), no process may write to the file or truncate it. A write breaks Rust's rule that borrowed bytes
+    /// do not change, which is undefined behavior. Reading past a new, nearer end raises SIGBUS. If others may write to
+    /// the file, use [`GgufFile::read`].
     ///
     /// # Errors
-    /// When the file cannot be opened or mapped (only regular files can), or does not parse.
+    /// If the file cannot be opened or mapped (only regular files can), or does not parse.
     ///
     /// ```no_run
     /// // SAFETY: nobody writes to the models of this program while it runs.
@@ -29,17 +29,17 @@ impl GgufFile {
     /// # Ok::<(), happy_gguf::FileError>(())
     /// ```
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self, FileError> {
-        // SAFETY: the caller keeps the contract, which is the same.
+        // SAFETY: the caller upholds the contract, which is the same.
         unsafe { Self::map_with(path, &Limits::default()) }
     }
 
-    /// [`GgufFile::map`] with limits of one's own.
+    /// Like [`GgufFile::map`], with the caller's limits.
     ///
     /// # Safety
-    /// As [`GgufFile::map`].
+    /// The same as [`GgufFile::map`].
     ///
     /// # Errors
-    /// As [`GgufFile::map`].
+    /// The same as [`GgufFile::map`].
     pub unsafe fn map_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, FileError> {
         let path = path.as_ref();
         let (file, is_regular) = open(path)?;
@@ -52,38 +52,38 @@ impl GgufFile {
         Self::parse_shared(Arc::new(map), limits).map_err(|e| FileError::parse(path, e))
     }
 
-    /// Maps a file, or reads it if the system does not map it ([`FileError::Map`]): some network and user-space file
-    /// systems refuse, and pipes cannot be mapped. Reading takes as much memory as the file has bytes; whether it was
-    /// read is `false` only if the file is mapped.
+    /// Maps a file, or reads it if the system cannot map it ([`FileError::Map`]): some network and user-space file
+    /// systems refuse, and pipes cannot be mapped. Reading takes as much memory as the file has bytes. The second value
+    /// is true if the file was read, false if it was mapped.
     ///
     /// # Safety
-    /// As [`GgufFile::map`].
+    /// The same as [`GgufFile::map`].
     ///
     /// # Errors
-    /// As [`GgufFile::map`] and [`GgufFile::read`].
+    /// The same as [`GgufFile::map`] and [`GgufFile::read`].
     pub unsafe fn map_or_read(path: impl AsRef<Path>, limits: &Limits) -> Result<(Self, bool), FileError> {
         let path = path.as_ref();
-        // SAFETY: the caller keeps the contract, which is the same.
+        // SAFETY: the caller upholds the contract, which is the same.
         match unsafe { Self::map_with(path, limits) } {
             Err(FileError::Map { .. }) => Self::read_with(path, limits).map(|file| (file, true)),
             mapped => mapped.map(|file| (file, false)),
         }
     }
 
-    /// Maps a part of a file, which may begin anywhere, and parses it.
+    /// Maps a part of a file, which may begin at any offset, and parses it.
     ///
     /// # Safety
-    /// As [`GgufFile::map`].
+    /// The same as [`GgufFile::map`].
     ///
     /// # Errors
-    /// When the part cannot be mapped or does not parse.
+    /// If the part cannot be mapped or does not parse.
     pub unsafe fn map_part(part: &FilePart<'_>, limits: &Limits) -> Result<Self, FileError> {
         part.refuse_torn()?;
         let path = part.path();
         let too_long =
             || std::io::Error::new(std::io::ErrorKind::OutOfMemory, "longer than the address space");
         let len = usize::try_from(part.len()).map_err(|_| FileError::io(path, too_long()))?;
-        // The options map from the page below, where the part begins inside of one.
+        // A part need not begin at a page: the options map from the start of its page.
         let mut options = memmap2::MmapOptions::new();
         options.offset(part.offset()).len(len);
         // SAFETY: the caller promises that nobody changes or truncates the file while the map lives.
@@ -93,20 +93,20 @@ impl GgufFile {
 }
 
 impl GgufSetFile {
-    /// Maps a model: the file, and when it is a part of a split model all others.
+    /// Maps a model: the file and, if it is a part of a split model, all other parts.
     ///
     /// # Safety
-    /// As [`GgufFile::map`], for every part.
+    /// The same as [`GgufFile::map`], for every part.
     ///
     /// # Errors
-    /// As [`GgufFile::map`], and when the parts do not make one model.
+    /// The same as [`GgufFile::map`], and if the parts do not form one model.
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self, FileError> {
-        // SAFETY: the caller keeps the contract for every part.
+        // SAFETY: the caller upholds the contract for every part.
         Self::open(path.as_ref(), |path| unsafe { GgufFile::map(path) })
     }
 }
 
-/// A file that the system does not map can be read; for one that is too large for the address space that is no way out.
+/// A file that the system cannot map can still be read, unless it is too large for the address space.
 fn not_mapped(path: &Path, error: std::io::Error) -> FileError {
     match error.kind() {
         std::io::ErrorKind::OutOfMemory => FileError::io(path, error),
@@ -114,7 +114,7 @@ fn not_mapped(path: &Path, error: std::io::Error) -> FileError {
     }
 }
 
-/// Read, mapped and shared files side by side; here because mapping is unsafe to call.
+/// Compares read, mapped and shared files. The tests are here because mapping is unsafe to call.
 #[cfg(all(test, feature = "write"))]
 mod tests {
     use std::path::PathBuf;
@@ -123,7 +123,7 @@ mod tests {
 
     use crate::{FileError, GgmlType, GgufFile, GgufWriter, Limits, ParseErrorKind};
 
-    /// A folder that goes away with the test.
+    /// A folder that is removed when the test ends.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     /// # Panics
-    /// When the file is not the one of [`bytes`].
+    /// If the file is not the one that [`bytes`] makes.
     fn check(file: &GgufFile) {
         let gguf = file.view();
         assert_eq!(gguf.metadata().get_str("general.name").unwrap(), "x");
@@ -171,7 +171,7 @@ mod tests {
         let shared = GgufFile::from_shared(Arc::new(bytes()), &Limits::default()).unwrap();
         for file in [mapped, read, shared] {
             check(&file);
-            // The bytes outlive the file, and go to other threads.
+            // The bytes outlive the file, and can move to other threads.
             let (clone, range, owner) = (file.clone(), file.view().tensor("t").unwrap().range, file.shared());
             drop(file);
             thread::spawn(move || check(&clone)).join().unwrap();
@@ -215,7 +215,7 @@ mod tests {
         }
     }
 
-    /// Inside of pages, at their borders, with and without an end.
+    /// Parts that begin inside pages and at page boundaries, with and without an explicit length.
     #[test]
     fn parts_are_mapped_from_any_offset() {
         let folder = Folder::new("parts");
@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    /// Something without a length or an end: never mapped, and read no further than the magic.
+    /// Files without a length or an end are never mapped, and only the magic is read.
     #[cfg(target_os = "linux")]
     #[test]
     fn devices() {

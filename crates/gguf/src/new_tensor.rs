@@ -1,4 +1,4 @@
-//! A tensor to be written: its bytes, or what produces them, checked against type and dimensions.
+//! A tensor to be written: its bytes or a producer of them, checked against type and dimensions.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,13 +20,13 @@ pub(crate) struct NewTensor<'a> {
     pub(crate) data: Data<'a>,
 }
 
-/// Writes a tensor's bytes, all of them, each time it is called.
+/// Writes all bytes of a tensor, each time it is called.
 pub(crate) type Producer<'a> = Arc<dyn Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'a>;
 
 #[derive(Clone)]
 pub(crate) enum Data<'a> {
     Bytes(Cow<'a, [u8]>),
-    /// And how many bytes, where the type does not say it.
+    /// A producer, and the number of bytes if the type does not determine it.
     Produced(Producer<'a>, Option<u64>),
 }
 
@@ -40,7 +40,7 @@ impl fmt::Debug for Data<'_> {
 }
 
 impl NewTensor<'_> {
-    /// The size in bytes: as many as type and dimensions say. A type of unknown size takes any number of bytes.
+    /// The size in bytes that type and dimensions determine. A type of unknown size accepts any number of bytes.
     pub(crate) fn size(&self) -> Result<u64, WriteError> {
         let shape = |expected: &str| {
             let found = format!("{} {:?}", self.ty, self.dims);

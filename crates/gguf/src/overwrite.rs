@@ -1,7 +1,8 @@
-//! A write in the middle of a file that a crash cannot tear: the old bytes are on the disk before the new ones are.
+//! Overwriting part of a file so that a crash cannot tear it: the old bytes are on disk before the new ones are
+//! written.
 //!
-//! The undo file (`undo.rs`) gets its name only when it is complete, and goes when the new bytes are on the disk. A write
-//! that fails is taken back at once; one that was interrupted, by the next edit.
+//! The undo file (`undo.rs`) gets its name only when it is complete, and is removed when the new bytes are on disk. A
+//! write that fails is reverted at once; a write that was interrupted, by the next edit.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
@@ -11,18 +12,18 @@ use crate::fault::{self, Step};
 use crate::pending::{Pending, critical, retried, sync_file, sync_folder};
 use crate::undo::{State, Undo, contents, path_of};
 
-/// What an edit in place replaces.
+/// The bytes that an edit in place replaces.
 pub(crate) struct Change<'b> {
-    /// Bytes before the tensor data.
+    /// The number of bytes before the tensor data.
     pub(crate) header_len: u64,
-    /// Where the old and the new bytes are, which are as many.
+    /// Where the old and the new bytes are; both have the same length.
     pub(crate) offset: u64,
     pub(crate) old: &'b [u8],
     pub(crate) new: &'b [u8],
 }
 
-/// Overwrites the old bytes by the new ones. Whatever happens meanwhile, the file has either the one or the other after
-/// [`recover`]; after an error it has the old ones, unless these could not be written either.
+/// Overwrites the old bytes with the new ones. Whatever happens meanwhile, the file has either the old or the new bytes
+/// after [`recover`]. After an error it has the old ones, unless they could not be restored.
 pub(crate) fn overwrite(path: &Path, file: &mut File, change: &Change<'_>) -> io::Result<()> {
     prepare(path, file, change)?;
     let written = critical(|| {
@@ -43,13 +44,13 @@ pub(crate) fn overwrite(path: &Path, file: &mut File, change: &Change<'_>) -> io
         }
         Err((error, false)) => {
             let undo = path_of(path);
-            let what = "and the old header could not be put back; `happy gguf check --recover` does it from";
+            let what = "and the old header could not be restored; run `happy gguf check --recover` to restore it from";
             Err(io::Error::new(error.kind(), std::format!("{error}, {what} `{}`", undo.display())))
         }
     }
 }
 
-/// Makes the undo file. Its name must be on the disk before anything is overwritten.
+/// Makes the undo file. Its name must be on disk before anything is overwritten.
 pub(crate) fn prepare(path: &Path, file: &File, change: &Change<'_>) -> io::Result<()> {
     let bytes = contents(file, change.header_len, change.offset, change.old, change.new)?;
     let undo = path_of(path);
@@ -68,7 +69,7 @@ pub(crate) fn write_at(file: &mut File, offset: u64, bytes: &[u8]) -> io::Result
     sync_file(file)
 }
 
-/// Removes the undo file. One that stays says of a whole file that it is whole, and goes with the next edit.
+/// Removes the undo file. If that fails, the undo file still says that the file is whole, and the next edit removes it.
 fn done(path: &Path) {
     let undo = path_of(path);
     let remove = || {
@@ -79,8 +80,8 @@ fn done(path: &Path) {
     let _ = sync_folder(&undo);
 }
 
-/// Puts the old bytes back if a write was interrupted; whether there was one. An undo file that says nothing of this file
-/// (any more) is removed.
+/// Restores the old bytes if a write was interrupted. Returns whether there was one. Removes an undo file that does not
+/// belong to this file (any more).
 pub(crate) fn recover(path: &Path, file: &mut File) -> io::Result<bool> {
     let Some(undo) = Undo::beside(path)? else { return Ok(false) };
     let torn = undo.state(file)? == State::Torn;
@@ -110,7 +111,7 @@ mod tests {
         File::options().read(true).write(true).open(path).unwrap()
     }
 
-    /// Is `refuse_torn` of that mind?
+    /// Whether `refuse_torn` refuses the file.
     fn refused(path: &Path) -> bool {
         match refuse_torn(path, &open(path)) {
             Ok(()) => false,
@@ -121,7 +122,7 @@ mod tests {
 
     const CHANGE: Change<'_> = Change { header_len: 8, offset: 3, old: b"3456", new: b"abcd" };
 
-    /// A crash after each step, and after every number of bytes of the step that writes, in either order of the disk.
+    /// A crash after each step, and with any subset of the bytes of the writing step, in either order on the disk.
     #[test]
     fn a_crash_loses_nothing() {
         let folder = folder("crash");
@@ -131,7 +132,7 @@ mod tests {
             prepare(&path, &open(&path), &CHANGE).unwrap();
             let byte = |i: usize| if mask >> i & 1 == 1 { CHANGE.new[i] } else { CHANGE.old[i] };
             write_at(&mut open(&path), 3, &(0..4).map(byte).collect::<Vec<_>>()).unwrap();
-            // Here the machine goes down.
+            // The machine crashes here.
             let torn = mask != 0 && mask != 15;
             assert_eq!(refused(&path), torn, "{mask}");
             assert_eq!(recover(&path, &mut open(&path)).unwrap(), torn);
@@ -148,7 +149,8 @@ mod tests {
         fs::remove_dir_all(folder).unwrap();
     }
 
-    /// Another model of the same length that took the name, or the inode, is left alone and can be read.
+    /// An undo file is not applied to another model of the same length that took the name or the inode; that model can
+    /// be read.
     #[test]
     fn an_undo_file_is_not_applied_to_another_file() {
         let folder = folder("other");
@@ -158,7 +160,7 @@ mod tests {
         let mut others =
             Vec::from([model(b"012xyzw7"), model(b"0123456!"), model(b"!12abcd7"), model(b"!12ab567")]);
         for at in [8, 4000, 299_999] {
-            // In the samples of the data: elsewhere the header alone tells.
+            // Change a byte in the samples of the data: elsewhere only the header can tell the files apart.
             let mut other = model(b"012ab567");
             other[at] ^= 1;
             others.push(other);
@@ -179,7 +181,7 @@ mod tests {
         fs::remove_dir_all(folder).unwrap();
     }
 
-    /// An undo file that is cut or changed is refused, and nothing is written; readers do not stumble over it.
+    /// A truncated or changed undo file is refused, and nothing is written. It does not prevent reading.
     #[test]
     fn a_broken_undo_file_is_refused() {
         let folder = folder("broken");

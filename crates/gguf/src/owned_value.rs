@@ -1,4 +1,4 @@
-//! Metadata values that own their data: what the writer takes.
+//! Metadata values that own their data, for the writer.
 
 use std::string::String;
 use std::vec::Vec;
@@ -8,7 +8,7 @@ use crate::dialect::{ByteOrder, Dialect};
 use crate::encode::{self, Out, Unencoded};
 use crate::value::{RawStr, Value, ValueType};
 
-/// A metadata value to write. Made by `From` from numbers, bools, strings, vectors of these, and values read from
+/// A metadata value to write. Converts with `From` from numbers, bools, strings, vectors of these, and values read from
 /// a file.
 ///
 /// ```
@@ -34,7 +34,7 @@ pub enum OwnedValue {
     F32(f32),
     /// See [`ValueType::Bool`].
     Bool(bool),
-    /// See [`ValueType::String`]; should be UTF-8, but token lists hold what is not.
+    /// See [`ValueType::String`]. Should be UTF-8, but token lists contain strings that are not.
     String(Vec<u8>),
     /// See [`ValueType::Array`].
     Array(OwnedArray),
@@ -46,7 +46,7 @@ pub enum OwnedValue {
     F64(f64),
 }
 
-/// An array to write: elements of one type, already in the bytes of a little-endian file of version 2 or 3.
+/// An array to write: elements of one type, stored as in a little-endian file of version 2 or 3.
 ///
 /// ```
 /// use happy_gguf::{OwnedArray, ValueType};
@@ -62,7 +62,7 @@ pub struct OwnedArray {
 }
 
 impl OwnedArray {
-    /// An empty array of a type.
+    /// An empty array of the given element type.
     pub fn new(element: ValueType) -> Self {
         Self { element, len: 0, raw: Vec::new() }
     }
@@ -107,12 +107,12 @@ impl OwnedArray {
         self.len
     }
 
-    /// Whether there is no element.
+    /// Whether the array has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Appends the array as a canonical file has it.
+    /// Appends the array in canonical form.
     fn write_to(&self, out: &mut Vec<u8>) {
         append(self.element.id(), out);
         append(self.len as u64, out);
@@ -140,7 +140,7 @@ impl OwnedValue {
         }
     }
 
-    /// Appends the value as a file of this dialect has it, without its type.
+    /// Appends the value in the given dialect, without its type.
     pub(crate) fn encode(&self, to: Dialect, out: &mut impl Out) -> Result<(), Unencoded> {
         match self {
             Self::String(v) => encode::string(v, to, out),
@@ -164,13 +164,13 @@ impl OwnedValue {
     }
 }
 
-/// Appends length and bytes, canonical.
+/// Appends length and bytes in canonical form.
 fn write_string(bytes: &[u8], out: &mut Vec<u8>) {
     append(bytes.len() as u64, out);
     out.extend(bytes);
 }
 
-/// Appends a number or bool, canonical.
+/// Appends a number or bool in canonical form.
 fn append<T: Element>(value: T, out: &mut Vec<u8>) {
     out.extend_from_slice(value.to_bytes(ByteOrder::Little).get(..T::SIZE).unwrap_or_default());
 }
@@ -238,7 +238,7 @@ impl From<Array<'_>> for OwnedArray {
         let (element, len) = (array.element_type(), array.len());
         let mut raw = Vec::with_capacity(array.raw().len());
         let to = Dialect::CANONICAL;
-        // Lengths only get wider, and the nesting was checked when the array was parsed: an error cannot be.
+        // This cannot fail: lengths only get wider, and the nesting was checked when the array was parsed.
         match encode::elements(element, len as u64, array.raw(), array.dialect(), to, &mut raw) {
             Ok(()) => Self { element, len, raw },
             Err(_) => Self::new(element),

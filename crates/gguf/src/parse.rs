@@ -1,4 +1,4 @@
-//! The parser: one pass over the header that proves every count, length, type and range once.
+//! The parser: one pass over the header that checks every count, length, type and range once.
 //!
 //! ```text
 //! magic "GGUF", u32 version, len tensor count, len pair count
@@ -8,12 +8,12 @@
 //! padding to the alignment; tensor data, each tensor at data start + offset
 //! ```
 //!
-//! `len` is a u64, in version 1 a u32. A big-endian file has the bytes of every number the other way round; its version
-//! gives it away.
+//! `len` is a u64, or a u32 in version 1. A big-endian file has every number byte-swapped and no other mark, so it is
+//! recognized by its version.
 //!
-//! Nothing is allocated but the index, whose size follows from counts that were compared with the bytes left and
-//! with [`Limits`](crate::Limits). Source: the format's document (ggml `docs/gguf.md`); where real readers differ,
-//! llama.cpp, and for version 1 the llama.cpp of its time.
+//! Only the index is allocated. Its size follows from counts that were compared with the remaining bytes and with
+//! [`Limits`](crate::Limits). Sources: the format's document (ggml `docs/gguf.md`); where readers differ, llama.cpp;
+//! for version 1, the llama.cpp of that time.
 
 use alloc::format;
 
@@ -35,8 +35,8 @@ pub(crate) fn parse(bytes: &[u8], rules: &Rules<'_>) -> Result<Index, ParseError
     let (version, order) = magic_and_version(&mut c)?;
     let dialect = Dialect::new(version, order);
     c.set_dialect(dialect);
-    // Bytes of the smallest pair: a key of one byte with its length, the type, one byte of value; and of the smallest
-    // tensor entry: length of an empty name, number of dimensions, type, offset.
+    // The smallest pair: a one-byte key with its length, the type, one byte of value. The smallest tensor entry: the
+    // length of an empty name, the number of dimensions, the type, the offset.
     let (min_pair, min_tensor) = (dialect.len_size() + 1 + 4 + 1, dialect.len_size() + 4 + 4 + 8);
     let left = |c: &Cursor<'_>| rules.file_len.map_or(u64::MAX, |len| len.saturating_sub(c.offset()));
 
@@ -79,7 +79,7 @@ pub(crate) fn parse(bytes: &[u8], rules: &Rules<'_>) -> Result<Index, ParseError
     )?;
 
     let header_end = c.offset();
-    // Cannot wrap: a position in memory, and an alignment that was capped. u64::MAX stands for "too far anyway".
+    // The sum cannot wrap: a position in memory and a capped alignment. `u64::MAX` means "too far in any case".
     let data_offset = header_end.checked_next_multiple_of(alignment).unwrap_or(u64::MAX);
     entries::place(bytes, &mut tensors, data_offset, rules.file_len)?;
     let file_len = rules.file_len;
@@ -104,7 +104,7 @@ fn magic_and_version(c: &mut Cursor<'_>) -> Result<(u32, ByteOrder), ParseError>
         return Err(ParseError::new(Kind::NotGguf, 0, "the magic `GGUF`", found));
     }
     let version = c.take(4, "version")?;
-    // A big-endian file carries no mark but a version with its bytes the wrong way round.
+    // A big-endian file has no mark other than a version that is only valid when byte-swapped.
     match (LE::read_u32(version), BE::read_u32(version)) {
         (v @ 1..=3, _) => Ok((v, ByteOrder::Little)),
         (_, v @ 1..=3) => Ok((v, ByteOrder::Big)),
@@ -115,17 +115,17 @@ fn magic_and_version(c: &mut Cursor<'_>) -> Result<(u32, ByteOrder), ParseError>
     }
 }
 
-/// Before anything is sized by a count: it must fit the bytes that are left, and the limit.
+/// A count must fit the remaining bytes and the limit before anything is sized by it.
 fn check_count(n: u64, possible: u64, limit: u64, offset: u64, what: &str) -> Result<(), ParseError> {
     if n > possible {
-        let expected = format!("at most {possible} {what} in the bytes that are left");
+        let expected = format!("at most {possible} {what} in the remaining bytes");
         return Err(ParseError::new(Kind::Truncated, offset, expected, format!("a count of {n}")));
     }
-    // The index counts in u32.
+    // The index uses u32 numbers.
     within(n, limit.min(u64::from(u32::MAX)), offset, what)
 }
 
-/// Numbers of `items` in the order of their names; the later one of two with the same name is an error.
+/// The numbers of `items`, sorted by name. If a name occurs twice, the later item is an error.
 fn sorted<T>(
     bytes: &[u8],
     items: &[T],
@@ -136,7 +136,7 @@ fn sorted<T>(
     order.extend(0..items.len() as u32);
     let name_of = |i: &u32| items.get(*i as usize).map_or(&[][..], |item| name(item).of(bytes));
     order.sort_unstable_by(|a, b| name_of(a).cmp(name_of(b)).then(a.cmp(b)));
-    // Of all duplicates the one that comes first in the file, so that the message does not depend on the order.
+    // Reports the duplicate that comes first in the file, so that the message does not depend on the sort.
     let twins = order.windows(2).filter(|w| matches!(w, [a, b] if name_of(a) == name_of(b)));
     match twins.filter_map(|w| w.last()).min().and_then(|i| items.get(*i as usize)) {
         Some(item) => Err(duplicate(item)),
@@ -147,7 +147,7 @@ fn sorted<T>(
 fn pair(c: &mut Cursor<'_>, rules: &Rules<'_>) -> Result<Pair, ParseError> {
     let at = c.offset();
     let len = c.len("key length")?;
-    // A key that the limit refuses is waited for nowhere: what reads a stream would fetch it first.
+    // A key over the limit is refused without asking for its bytes, which the reader of a stream would fetch first.
     if len > c.left() && len <= rules.limits.max_key_len || rules.file_len.is_some_and(|n| len > n) {
         return Err(c.too_short(len, "key"));
     }
@@ -156,7 +156,7 @@ fn pair(c: &mut Cursor<'_>, rules: &Rules<'_>) -> Result<Pair, ParseError> {
     let key = c.take(len, "key")?;
     let invalid = |found| ParseError::new(Kind::InvalidKey, at, "a key of one or more bytes of UTF-8", found);
     if key.is_empty() {
-        return Err(invalid("an empty one"));
+        return Err(invalid("an empty key"));
     }
     if core::str::from_utf8(key).is_err() {
         return Err(invalid("other bytes").in_key(key));

@@ -1,4 +1,4 @@
-//! A part of a file that is a GGUF file: a model inside of a package, from any offset on.
+//! A part of a file that is itself a GGUF file: a model inside a package, at any offset.
 
 use std::format;
 use std::fs::File;
@@ -14,11 +14,11 @@ use crate::file::{FileError, GgufFile};
 use crate::limits::Limits;
 use crate::undo::refuse_torn;
 
-/// Bytes that are read at once, between two words of progress.
+/// Bytes per read. The caller's `progress` is called before each of them.
 const STEP: usize = 1 << 20;
 
-/// A range of an open, regular file. The file's position is not used, and not moved either (but on Windows), so that a
-/// descriptor may be shared.
+/// A range of an open, regular file. Reading does not use the file's position and, except on Windows, does not move it,
+/// so a descriptor may be shared.
 ///
 /// ```
 /// use happy_gguf::{FilePart, GgufFile, GgufWriter, Limits};
@@ -43,10 +43,11 @@ pub struct FilePart<'a> {
 }
 
 impl<'a> FilePart<'a> {
-    /// `len` bytes from `offset` on; `None`: to the end. `name` stands for the file in errors.
+    /// `len` bytes from `offset`, or all bytes to the end if `len` is `None`. `name` identifies the file in error
+    /// messages.
     ///
     /// # Errors
-    /// When the file is not a regular one, or ends before the part does.
+    /// If the file is not a regular file, if `offset` is not before its end, or if it ends before the part does.
     pub fn new(file: &'a File, name: &'a str, offset: u64, len: Option<u64>) -> Result<Self, FileError> {
         let wrong = |kind, what: String| FileError::io(Path::new(name), Error::new(kind, what));
         let metadata = file.metadata().map_err(|e| FileError::io(Path::new(name), e))?;
@@ -57,12 +58,14 @@ impl<'a> FilePart<'a> {
         let rest = size.checked_sub(offset).filter(|rest| *rest > 0).ok_or_else(|| {
             wrong(
                 ErrorKind::InvalidInput,
-                format!("offset {offset} is not inside of it, it has {size} bytes"),
+                format!("offset {offset} is not inside the file, which has {size} bytes"),
             )
         })?;
         let len = len.unwrap_or(rest);
         if len > rest {
-            let what = format!("{len} bytes from offset {offset} on are behind its end, it has {size} bytes");
+            let what = format!(
+                "{len} bytes from offset {offset} extend past the end of the file, which has {size} bytes"
+            );
             return Err(wrong(ErrorKind::UnexpectedEof, what));
         }
         Ok(Self { file, name, offset, len })
@@ -72,22 +75,22 @@ impl<'a> FilePart<'a> {
         Path::new(self.name)
     }
 
-    /// What stands for the file in errors.
+    /// The name that identifies the file in error messages.
     pub fn name(&self) -> &'a str {
         self.name
     }
 
-    /// The file.
+    /// The file that contains the part.
     pub fn file(&self) -> &'a File {
         self.file
     }
 
-    /// Where the part begins, in bytes.
+    /// Where the part begins, in bytes from the start of the file.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Bytes of the part.
+    /// The length of the part in bytes.
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -97,23 +100,24 @@ impl<'a> FilePart<'a> {
         self.len == 0
     }
 
-    /// Fills `buffer` from the bytes after the first `at`.
+    /// Fills `buffer` with the part's bytes from offset `at`.
     fn fill(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
         read_exact_at(self.file, buffer, self.offset + at)
     }
 
-    /// Reads the part from its start on.
+    /// A reader that starts at the beginning of the part.
     pub(crate) fn reader(&self) -> impl Read {
         PartReader { part: *self, at: 0 }
     }
 
-    /// A part that is a whole file whose name is a path may have been left half written.
+    /// Refuses a torn header. Only a part that begins at offset 0 can be a whole file, whose name may then be a path
+    /// with an undo file beside it.
     pub(crate) fn refuse_torn(&self) -> Result<(), FileError> {
         if self.offset == 0 { refuse_torn(self.path(), self.file) } else { Ok(()) }
     }
 }
 
-/// A place in a part.
+/// A position in a part.
 struct PartReader<'a> {
     part: FilePart<'a>,
     at: u64,
@@ -164,11 +168,11 @@ fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
 }
 
 impl GgufFile {
-    /// Reads a part of a file into memory and parses it. `progress` hears which share of the bytes is read, and may end
-    /// the work: the result is `None` then.
+    /// Reads a part of a file into memory and parses it. `progress` is called with the fraction of the bytes read so
+    /// far, 0 to 1, and may cancel the operation, which then returns `None`.
     ///
     /// # Errors
-    /// When the part cannot be read, does not fit the memory, or does not parse.
+    /// If the part cannot be read, does not fit in memory, or does not parse.
     pub fn read_part(
         part: &FilePart<'_>,
         limits: &Limits,
@@ -181,7 +185,7 @@ impl GgufFile {
     }
 }
 
-/// The part's bytes. What does not begin like a GGUF file is read no further than that.
+/// Reads the part's bytes. If they do not begin with the magic, only the first four are read.
 fn read(
     part: &FilePart<'_>,
     progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
@@ -210,9 +214,9 @@ mod tests {
     use super::*;
     use crate::GgufWriter;
 
-    /// A model at every offset of a page's beginning, between other bytes; its end given and not.
+    /// A model at several offsets around page boundaries, between other bytes, with and without an explicit length.
     #[test]
-    fn parts_and_what_is_none() {
+    fn valid_and_invalid_parts() {
         let dir = std::env::temp_dir().join(format!("happy-gguf-part-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("package");
@@ -233,17 +237,17 @@ mod tests {
                 }
                 let broken = GgufFile::read_part(&part, &Limits::default(), &mut |_| ControlFlow::Break(()));
                 if !matches!(broken, Ok(None)) {
-                    failures.push(format!("offset {offset}: not broken off"));
+                    failures.push(format!("offset {offset}: not cancelled"));
                 }
             }
         }
         let file = File::open(&path).unwrap();
         let size = file.metadata().unwrap().len();
         let cases = [
-            (size, None, "is not inside of it"),
-            (u64::MAX, None, "is not inside of it"),
-            (1, Some(size), "behind its end"),
-            (1, Some(u64::MAX), "behind its end"),
+            (size, None, "is not inside the file"),
+            (u64::MAX, None, "is not inside the file"),
+            (1, Some(size), "past the end of the file"),
+            (1, Some(u64::MAX), "past the end of the file"),
             (0, None, "cannot parse `package`"),
             (70_001, Some(3), "cannot parse `package`"),
             (70_001, Some(0), "cannot parse `package`"),

@@ -1,4 +1,4 @@
-//! Finding the other parts of a split model: by the name of one of them, else by what is in its folder.
+//! Finds the other parts of a split model: by the name of one of them, or else by the contents of its folder.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -12,13 +12,13 @@ use crate::limits::Limits;
 use crate::set::{SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS, SetError, SetErrorKind, integer};
 use crate::split_name::SplitName;
 
-/// The most files of a folder that are looked into.
+/// The maximum number of files of a folder to look into.
 const MAX_CANDIDATES: usize = 1024;
 
-/// The paths of all parts of the model that `path` belongs to, in their order, and which of them `path` is.
+/// The paths of all parts of the model that `path` belongs to, in part order, and the index of `path` among them.
 ///
-/// Where a name of the convention says something else than the file, the file counts. A part that is not where the
-/// convention puts it is looked for among the `.gguf` files of the folder.
+/// If the name and the metadata of a file disagree, the metadata counts. A part that the naming convention does not
+/// find is looked for among the `.gguf` files of the folder.
 pub(crate) fn parts_of(path: &Path, gguf: &Gguf<'_>) -> Result<(Vec<PathBuf>, usize), SetError> {
     let name = path.file_name().unwrap_or_default();
     let name_shown = crate::file::shown(Path::new(name));
@@ -68,7 +68,7 @@ pub(crate) fn parts_of(path: &Path, gguf: &Gguf<'_>) -> Result<(Vec<PathBuf>, us
     Ok((paths, given))
 }
 
-/// Looks through the folder for the parts that are not found yet.
+/// Searches the folder for the parts that are not found yet.
 fn search(path: &Path, count: u64, gguf: &Gguf<'_>, found: &mut [Option<PathBuf>]) -> Result<(), SetError> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
@@ -78,7 +78,7 @@ fn search(path: &Path, count: u64, gguf: &Gguf<'_>, found: &mut [Option<PathBuf>
     names.sort();
     let wanted = (Some(count), integer(gguf, SPLIT_TENSORS).ok().flatten());
     let is_found = |(i, path): (usize, &Option<PathBuf>)| path.is_some().then_some(i);
-    // Of a set that is incomplete there are few.
+    // An incomplete set has only a few parts that were found by name.
     let by_name: BTreeSet<usize> = found.iter().enumerate().filter_map(is_found).collect();
     for name in names {
         let candidate = path.with_file_name(&name);
@@ -104,7 +104,7 @@ fn search(path: &Path, count: u64, gguf: &Gguf<'_>, found: &mut [Option<PathBuf>
     Ok(())
 }
 
-/// Prefix, number and count of the file name of a part, which need not be UTF-8.
+/// The prefix, number and count of a part's file name, which need not be UTF-8.
 fn split_os(name: &OsStr) -> Option<(OsString, u32, u32)> {
     if let Some(name) = name.to_str() {
         let name = SplitName::parse(name)?;

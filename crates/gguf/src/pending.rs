@@ -1,14 +1,14 @@
-//! Files that appear whole or not at all: written beside their place, brought to the disk, and moved.
+//! Files that appear whole or not at all: written beside their final place, synced to disk, and moved.
 //!
 //! ```text
 //! .NAME.happy-tmp   the file that will be NAME, locked (flock) by the process that writes it
 //! ```
-//! The name is fixed, so that there is at most one such file for each NAME. Whether its writer is alive is decided by the
-//! lock alone: the system drops it when a process ends, however it ends. What a dead writer left is removed by the next one
-//! that writes to the same folder. The lock goes along when the file is moved, so
-//! that what was just written is not edited by another program before its writer is done.
+//! The name is fixed, so there is at most one such file per NAME. The lock alone decides whether its writer is alive:
+//! the system releases it when a process ends, however it ends. The next process that writes to the same folder removes
+//! what a dead writer left. The lock follows the file when it is moved, so no other program edits the new file before
+//! its writer is done.
 //!
-//! Where the file system has no locks, the name has the process id and a number in it, and nothing is swept.
+//! On file systems without locks, the name contains the process id and a number, and nothing is removed.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -26,18 +26,18 @@ use crate::undo::beside;
 
 const SUFFIX: &str = ".happy-tmp";
 
-/// The temporary files of this process. Held while a file gets its name, and while a header is overwritten.
+/// The temporary files of this process. Locked while a file gets its name, and while a header is overwritten.
 static TEMPORARIES: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn temporaries() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    // The set is whole at any time: a panic elsewhere does not matter.
+    // The set is never left inconsistent, so a panic elsewhere does not matter.
     TEMPORARIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the temporary files of this process, and ends all its writing: whatever tries to create, commit or overwrite a
-/// file afterwards waits for ever. For a program that exits right after, because a signal told it to: call it from an
-/// ordinary thread, not from a signal handler. An overwriting of a header that is under way is finished first, so that
-/// no undo file stays.
+/// Removes the temporary files of this process and stops all its writing: whatever tries to create, commit or overwrite
+/// a file afterwards waits forever. For a program that exits right after this, because of a signal. Call it from an
+/// ordinary thread, not from a signal handler. If a header is being overwritten, that is finished first, so that no
+/// undo file remains.
 ///
 /// ```no_run
 /// happy_gguf::abandon_writes();
@@ -46,25 +46,25 @@ fn temporaries() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 pub fn abandon_writes() {
     let temporaries = temporaries();
     for path in &*temporaries {
-        // Nothing can be done about a temporary file that will not go.
+        // If a temporary file cannot be removed, there is nothing else to do.
         let _ = fs::remove_file(path);
     }
     std::mem::forget(temporaries);
 }
 
-/// Removes what dead writers left in the folder of `path`, which every write does by itself. For a program that may end
-/// before it writes.
+/// Removes what dead writers left in the folder of `path`. Every write does this by itself; this is for programs that
+/// may end before they write.
 pub fn remove_leftovers(path: impl AsRef<Path>) {
     sweep(path.as_ref());
 }
 
-/// Work that [`abandon_writes`] waits for.
+/// Runs work that [`abandon_writes`] waits for.
 pub(crate) fn critical<T>(work: impl FnOnce() -> T) -> T {
     let _guard = temporaries();
     work()
 }
 
-/// A file that has not got its name yet. Dropped without [`Pending::commit`] it goes away.
+/// A file that does not have its final name yet. Dropping it without [`Pending::commit`] removes it.
 #[derive(Debug)]
 pub(crate) struct Pending {
     file: File,
@@ -74,9 +74,9 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// A new file in the folder of `path`: a move within a folder is one step for the file system.
+    /// Creates a new file in the folder of `path`: within a folder, the file system moves a file in one step.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        // What a link points to is replaced, not the link.
+        // If the path is a link, its target is replaced, not the link.
         let path = retried(|| fs::canonicalize(path)).unwrap_or_else(|_| path.to_path_buf());
         if path.file_name().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a path without a file name"));
@@ -92,19 +92,19 @@ impl Pending {
         &mut self.file
     }
 
-    /// Brings the bytes to the disk, then gives the file its name. Gives the file, which is still locked.
+    /// Syncs the bytes to disk, then gives the file its name. Returns the file, which is still locked.
     pub(crate) fn commit(self) -> io::Result<File> {
         let path = self.path.clone();
         let file = self.place()?;
-        // The file is there and whole. If its name is lost in a crash, the old file is there: one or the other.
+        // The file is in place and whole. If a crash loses its new name, the old file is there: one or the other.
         let _ = sync_folder(&path);
         Ok(file)
     }
 
-    /// As [`Pending::commit`], but the name need not be on the disk.
+    /// Like [`Pending::commit`], but does not sync the name to disk.
     pub(crate) fn place(mut self) -> io::Result<File> {
         if let Ok(replaced) = fs::metadata(&self.path) {
-            // Not every file system has permissions.
+            // Some file systems have no permissions.
             supported(self.file.set_permissions(replaced.permissions()))?;
         }
         sync_file(&self.file)?;
@@ -133,9 +133,9 @@ impl Drop for Pending {
     }
 }
 
-/// A new file with the fixed name, locked by us; `None` where there are no locks.
+/// A new file with the fixed name, locked by us; `None` if the file system has no locks.
 fn locked(path: &Path) -> io::Result<Option<(File, PathBuf)>> {
-    /// A fifth of a second: one that sweeps holds a lock for a moment only.
+    /// 40 tries take a fifth of a second. A process that removes leftovers holds the lock only briefly.
     const TRIES: usize = 40;
     let temporary = beside(path, SUFFIX);
     for _ in 0..TRIES {
@@ -155,7 +155,7 @@ fn locked(path: &Path) -> io::Result<Option<(File, PathBuf)>> {
                     fs::remove_file(&temporary)?;
                     return Ok(None);
                 }
-                // Somebody swept it before it was locked.
+                // Another process removed the file before we locked it.
                 Ok(true) | Err(_) => {}
             },
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
@@ -168,7 +168,7 @@ fn locked(path: &Path) -> io::Result<Option<(File, PathBuf)>> {
     Err(io::Error::new(io::ErrorKind::WouldBlock, what))
 }
 
-/// A file with a name that nobody else uses, without a lock.
+/// A file with a unique name, without a lock.
 fn unlocked(path: &Path) -> io::Result<(File, PathBuf)> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -185,7 +185,7 @@ fn unlocked(path: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
-/// Removes what dead writers left in the folder of `path`. What cannot be removed stays; that is no error of this write.
+/// Removes what dead writers left in the folder of `path`. What cannot be removed stays; that does not fail this write.
 fn sweep(path: &Path) {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(entries) = fs::read_dir(folder) else { return };
@@ -206,8 +206,8 @@ fn sweep(path: &Path) {
     }
 }
 
-/// Locks a file for this process; `false` where the file system has no locks. An error of kind `WouldBlock` when
-/// another one has it.
+/// Locks a file for this process; `false` if the file system has no locks. An error of kind `WouldBlock` if another
+/// process holds the lock.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     let lock = || {
         fault::at(Step::Lock)?;
@@ -220,7 +220,7 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// ENOLCK, for which `ErrorKind` has no name.
+/// ENOLCK, which `ErrorKind` has no name for.
 const NO_LOCKS: Option<i32> = if cfg!(any(target_os = "linux", target_os = "android")) {
     Some(37)
 } else if cfg!(unix) {
@@ -229,7 +229,7 @@ const NO_LOCKS: Option<i32> = if cfg!(any(target_os = "linux", target_os = "andr
     None
 };
 
-/// Whether an open file is still the one at `path`: another one may have been moved there.
+/// Whether an open file is still the one at `path`; another file may have been moved there.
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
         (Ok(a), Ok(b)) => is_same(&a, &b),
@@ -243,13 +243,13 @@ fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Elsewhere an open file cannot be moved away.
+/// On other systems an open file cannot be moved away.
 #[cfg(not(unix))]
 fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true
 }
 
-/// Brings the bytes of a file to the disk, where the file system can.
+/// Syncs the contents of a file to disk, if the file system supports it.
 pub(crate) fn sync_file(file: &File) -> io::Result<()> {
     let sync = || {
         fault::at(Step::Sync)?;
@@ -258,8 +258,8 @@ pub(crate) fn sync_file(file: &File) -> io::Result<()> {
     supported(retried(sync))
 }
 
-/// Brings the names in the folder of `path` to the disk, where the system can: many network and user-space file systems
-/// refuse, and so does a folder that may be written but not read.
+/// Syncs the names in the folder of `path` to disk, if the system supports it: many network and user-space file systems
+/// do not, nor does a folder that is writable but not readable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -272,7 +272,7 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Does it again when a signal came between.
+/// Repeats work that a signal interrupted.
 pub(crate) fn retried<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match work() {
@@ -282,7 +282,7 @@ pub(crate) fn retried<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<
     }
 }
 
-/// What the file system does not have is no error.
+/// An operation that the file system does not support is not an error.
 fn supported(done: io::Result<()>) -> io::Result<()> {
     done.or_else(|e| if is_unsupported(&e) { Ok(()) } else { Err(e) })
 }

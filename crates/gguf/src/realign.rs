@@ -1,7 +1,7 @@
-//! Another alignment: the tensors move.
+//! Changing the alignment, which moves the tensors.
 //!
-//! They are laid out as the writer does, in the order of their entries, each padded to the new alignment. What lay between
-//! them or behind the last one belongs to none and stays behind.
+//! They are laid out as the writer does it: in the order of their entries, each padded to the new alignment. Bytes
+//! between them or after the last one belong to no tensor and are dropped.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -17,7 +17,7 @@ pub(crate) struct Realigned {
     alignment: u64,
     /// The tensor entries, with their new offsets.
     entries: Vec<u8>,
-    /// The tensors in the old file, in the order of the new one.
+    /// The tensors' ranges in the old file, in the order of the new one.
     ranges: Vec<Range<u64>>,
 }
 
@@ -52,7 +52,7 @@ impl Realigned {
         &self.entries
     }
 
-    /// Writes the tensor data; `copy` writes a range of the old file. Returns the number of bytes.
+    /// Writes the tensor data; `copy` writes a range of the old file. Returns the number of bytes written.
     pub(crate) fn write<W: Write>(
         &self,
         out: &mut W,

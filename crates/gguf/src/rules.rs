@@ -1,4 +1,4 @@
-//! What the parser is told: bounds, strictness, and how long the file is.
+//! The parser's parameters: bounds, strictness, and the length of the file.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -6,18 +6,18 @@ use alloc::vec::Vec;
 use crate::error::{ParseError, ParseErrorKind as Kind};
 use crate::limits::Limits;
 
-/// How to read: given to every step of a parse.
+/// How to read; passed to every step of a parse.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules<'l> {
     pub(crate) limits: &'l Limits,
-    /// Takes bools other than 0 and 1, and tensors that are not aligned.
+    /// Accepts bools other than 0 and 1, and misaligned tensors.
     pub(crate) lenient: bool,
-    /// The length of the file, of which the bytes at hand may be the beginning; `None` when nobody knows.
+    /// The length of the file, of which the available bytes may be only the beginning; `None` if it is unknown.
     pub(crate) file_len: Option<u64>,
 }
 
 impl Rules<'static> {
-    /// For walking over what was parsed before.
+    /// For walking over bytes that were parsed before.
     pub(crate) const PARSED: Self = Rules { limits: &Limits::UNBOUNDED, lenient: true, file_len: None };
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn within(n: u64, limit: u64, offset: u64, what: &str) -> Result<(), 
     Ok(())
 }
 
-/// Room for `n` items, exactly, without aborting when there is none.
+/// A vector with room for exactly `n` items. Fails instead of aborting if memory is refused.
 pub(crate) fn reserve<T>(n: u64) -> Result<Vec<T>, ParseError> {
     let mut items = Vec::new();
     let reserved = usize::try_from(n).ok().and_then(|n| items.try_reserve_exact(n).ok());

@@ -4,7 +4,8 @@
 //! prefix-00001-of-00003.gguf   all metadata, split.no = 0, split.count = 3, split.tensors.count; the first tensors
 //! prefix-00002-of-00003.gguf   split.no = 1, split.count = 3, ...; more tensors
 //! ```
-//! Alignment and data offset are each file's own. A file without `split.count`, or with one of 0 or 1, is a set of one.
+//! Each file has its own alignment and data offset. A file without `split.count`, or with a `split.count` of 0 or 1, is
+//! a set of one.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -19,32 +20,32 @@ use crate::split_name::SplitName;
 use crate::tensor_info::TensorInfo;
 use crate::value::Value;
 
-/// Which part a file is, from 0 (a `u16`).
+/// The number of this part, from 0 (a `u16`).
 pub(crate) const SPLIT_NO: &str = "split.no";
-/// How many parts there are (a `u16`).
+/// The number of parts (a `u16`).
 pub(crate) const SPLIT_COUNT: &str = "split.count";
-/// How many tensors all parts have together (an `i32`).
+/// The number of tensors in all parts together (an `i32`).
 pub(crate) const SPLIT_TENSORS: &str = "split.tensors.count";
 
 /// What is wrong with a set of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SetErrorKind {
-    /// A part is missing, or several.
+    /// One or more parts are missing.
     MissingPart,
-    /// A file that is not the part of this model that it should be.
+    /// A file is not the part of this model that it should be.
     ForeignPart,
-    /// Two parts have a tensor of the same name.
+    /// Two parts have a tensor with the same name.
     DuplicateTensor,
     /// The parts have more or fewer tensors than `split.tensors.count` says.
     WrongTensorCount,
-    /// Two files of the folder could be the same part.
+    /// Two files of the folder both claim to be the same part.
     AmbiguousPart,
     /// The memory for the index could not be reserved.
     OutOfMemory,
 }
 
-/// Why files do not make one model; names the part.
+/// Why files do not form one model. Names the part.
 ///
 /// ```
 /// use happy_gguf::{GgmlType, Gguf, GgufSet, GgufWriter, SplitBy};
@@ -88,17 +89,17 @@ impl SetError {
         Self { kind, part: part.to_string(), expected: expected.into(), found: found.into() }
     }
 
-    /// What is wrong.
+    /// What is wrong with the set.
     pub fn kind(&self) -> SetErrorKind {
         self.kind
     }
 
-    /// The file at fault; of several missing ones, all of them.
+    /// The file at fault. If several parts are missing, all of them.
     pub fn part(&self) -> &str {
         &self.part
     }
 
-    /// The parts `missing` of a set that has `found` parts.
+    /// An error for the parts `missing` from a set whose files are described by `found`.
     pub(crate) fn missing(
         first: &str,
         missing: impl Iterator<Item = u64> + Clone,
@@ -120,7 +121,7 @@ impl SetError {
     }
 }
 
-/// Where each name is: part and tensor, in the order of the names. A single part has an index of its own.
+/// The part and tensor number of each name, in name order. `None` for a single part, which has an index of its own.
 pub(crate) type ByName = Option<Arc<Vec<(u32, u32)>>>;
 
 /// The files of one model, checked against each other.
@@ -151,17 +152,17 @@ pub struct GgufSet<'a> {
 }
 
 impl<'a> GgufSet<'a> {
-    /// The files, with names for messages, in the order of their numbers.
+    /// Makes a set of files, given in part order with the names to use in messages.
     ///
     /// # Errors
-    /// When a part is missing or foreign, a tensor is there twice, or tensors are missing.
+    /// If a part is missing or foreign, a tensor occurs twice, or tensors are missing.
     pub fn new<N: Into<String>>(parts: impl IntoIterator<Item = (N, Gguf<'a>)>) -> Result<Self, SetError> {
         let parts: Vec<_> = parts.into_iter().map(|(name, gguf)| (name.into(), gguf)).collect();
         let by_name = check(&parts)?;
         Ok(Self { parts, by_name })
     }
 
-    /// What [`GgufSet::new`] made before of the same files.
+    /// A set of the files that an earlier [`GgufSet::new`] checked.
     #[cfg(feature = "std")]
     pub(crate) fn from_checked(parts: Vec<(String, Gguf<'a>)>, by_name: ByName) -> Self {
         Self { parts, by_name }
@@ -172,31 +173,31 @@ impl<'a> GgufSet<'a> {
         &self.by_name
     }
 
-    /// The files with their names.
+    /// The files with their names, in part order.
     pub fn parts(&self) -> impl ExactSizeIterator<Item = (&str, &Gguf<'a>)> + DoubleEndedIterator {
         self.parts.iter().map(|(name, gguf)| (&**name, gguf))
     }
 
-    /// The metadata, which is the first part's.
+    /// The metadata of the model, which the first part holds.
     ///
     /// # Panics
-    /// Never: there is a first part.
+    /// Never: every set has a first part.
     pub fn metadata(&self) -> &Metadata<'a> {
         self.first().metadata()
     }
 
     /// The first part.
     pub fn first(&self) -> &Gguf<'a> {
-        // Neither constructor makes a set without parts.
+        // No constructor makes a set without parts.
         &self.parts[0].1
     }
 
-    /// The tensors of all parts, each with the number of its part.
+    /// The tensors of all parts, each with the number of its part, from 0.
     pub fn tensors(&self) -> impl Iterator<Item = (usize, TensorInfo<'a>)> + '_ {
         self.parts.iter().enumerate().flat_map(|(i, (_, gguf))| gguf.tensors().map(move |t| (i, t)))
     }
 
-    /// The tensor with this name, and the number of its part, from 0.
+    /// The tensor named `name` and the number of its part, from 0; `None` if there is no such tensor.
     pub fn tensor(&self, name: &str) -> Option<(usize, TensorInfo<'a>)> {
         let Some(by_name) = &self.by_name else { return Some((0, self.first().tensor(name)?)) };
         let at = by_name.binary_search_by(|place| self.name(*place).as_bytes().cmp(name.as_bytes())).ok()?;
@@ -204,7 +205,7 @@ impl<'a> GgufSet<'a> {
         Some((part as usize, self.parts.get(part as usize)?.1.nth_tensor(tensor as usize)?))
     }
 
-    /// The tensors in the byte order of their names, each with the number of its part.
+    /// The tensors in byte order of their names, each with the number of its part.
     pub fn tensors_by_name(&self) -> impl Iterator<Item = (usize, TensorInfo<'a>)> + '_ {
         let first = &self.first().index().by_name;
         let len = self.by_name.as_ref().map_or(first.len(), |places| places.len());
@@ -217,7 +218,7 @@ impl<'a> GgufSet<'a> {
         })
     }
 
-    /// The bytes of the tensor with this name.
+    /// The bytes of the tensor named `name`. `None` if there is no such tensor, or only the headers were read.
     pub fn data(&self, name: &str) -> Option<&'a [u8]> {
         let (part, tensor) = self.tensor(name)?;
         self.parts.get(part)?.1.data(&tensor)
@@ -228,7 +229,7 @@ impl<'a> GgufSet<'a> {
     }
 }
 
-/// A file as it is, whatever it says of other parts: for reading one part alone.
+/// A set of one file, whatever the file says about other parts: for reading one part alone.
 impl<'a> From<Gguf<'a>> for GgufSet<'a> {
     fn from(gguf: Gguf<'a>) -> Self {
         Self { parts: alloc::vec![(String::new(), gguf)], by_name: None }
@@ -312,7 +313,7 @@ fn foreign(part: &str, expected: impl Into<String>, found: impl Into<String>) ->
     SetError::new(SetErrorKind::ForeignPart, part, expected, found)
 }
 
-/// A file must say that it is part `no` of `count`, and must not contradict the first part.
+/// Checks that a file says that it is part `no` of `count`, and that it does not contradict the first part.
 fn check_part(name: &str, gguf: &Gguf<'_>, no: u64, count: u64, first: &Gguf<'_>) -> Result<(), SetError> {
     let total = integer(first, SPLIT_TENSORS).ok().flatten();
     for (key, wanted) in [(SPLIT_COUNT, Some(count)), (SPLIT_NO, Some(no)), (SPLIT_TENSORS, total)] {
@@ -338,7 +339,7 @@ fn check_part(name: &str, gguf: &Gguf<'_>, no: u64, count: u64, first: &Gguf<'_>
     Ok(())
 }
 
-/// A non-negative integer of any type; what is there instead.
+/// A non-negative integer of any type, or `None` if the key is missing. The error describes any other value.
 pub(crate) fn integer(gguf: &Gguf<'_>, key: &str) -> Result<Option<u64>, String> {
     let Some(value) = gguf.metadata().get(key) else { return Ok(None) };
     let integer = value.as_integer().and_then(|v| u64::try_from(v).ok());
@@ -346,7 +347,7 @@ pub(crate) fn integer(gguf: &Gguf<'_>, key: &str) -> Result<Option<u64>, String>
 }
 
 impl fmt::Display for GgufSet<'_> {
-    /// The names of the parts.
+    /// Writes the names of the parts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (name, _)) in self.parts.iter().enumerate() {
             write!(f, "{}{name}", if i > 0 { ", " } else { "" })?;

@@ -13,7 +13,7 @@ use crate::part::FilePart;
 use crate::part_name::parts_of;
 use crate::set::{ByName, GgufSet, SPLIT_NO, integer};
 
-/// A model of one file or of several, with their bytes. Cheap to clone, and without a lifetime.
+/// A model of one file or of several, with its bytes. Cheap to clone, and without a lifetime.
 ///
 /// ```
 /// use happy_gguf::{GgmlType, GgufSetFile, GgufWriter, SplitBy};
@@ -49,19 +49,20 @@ struct Part {
 }
 
 impl GgufSetFile {
-    /// Reads a model into memory: the file, and when it is a part of a split model all others.
+    /// Reads a model into memory: the file and, if it is a part of a split model, all other parts.
     ///
     /// # Errors
-    /// When a file cannot be read or does not parse, or the parts do not make one model; missing ones are named.
+    /// If a file cannot be read or does not parse, or if the parts do not form one model. The error names missing
+    /// parts.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, FileError> {
         Self::read_with(path, &Limits::default(), &mut |_| ControlFlow::Continue(()))
     }
 
-    /// [`GgufSetFile::read`] with limits for each part. `progress` hears after each MiB which share of all bytes is
-    /// read, and may end the work, which gives [`FileError::Cancelled`].
+    /// Like [`GgufSetFile::read`], with limits for each part. `progress` is called after each MiB with the fraction of
+    /// all bytes read so far, 0 to 1, and may cancel the operation, which then returns [`FileError::Cancelled`].
     ///
     /// # Errors
-    /// As [`GgufSetFile::read`], and when `progress` ends the work.
+    /// The same as [`GgufSetFile::read`], and if `progress` cancels the operation.
     pub fn read_with(
         path: impl AsRef<Path>,
         limits: &Limits,
@@ -69,7 +70,7 @@ impl GgufSetFile {
     ) -> Result<Self, FileError> {
         let path = path.as_ref();
         if !path.is_file() {
-            // A pipe has no length, and no parts beside it.
+            // A pipe has no length, and no other parts beside it.
             return Self::from_parts([(path, GgufFile::read_with(path, limits)?)]);
         }
         let (mut total, mut done) = (0, 0);
@@ -89,22 +90,22 @@ impl GgufSetFile {
         })
     }
 
-    /// Reads the headers alone: metadata and tensor entries of all parts, checked against each other.
-    /// [`GgufSet::data`] of the view gives nothing. For planning before anything big is read.
+    /// Reads the headers alone: metadata and tensor entries of all parts, checked against each other. [`GgufSet::data`]
+    /// of the view returns `None`. Use it to plan before anything big is read.
     ///
     /// # Errors
-    /// As [`GgufSetFile::read`].
+    /// The same as [`GgufSetFile::read`].
     pub fn headers(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, FileError> {
         Self::open(path.as_ref(), |path| GgufHeader::open(path, limits).map(GgufFile::from))
     }
 
-    /// Opens a model by any of its parts, each file by `open`: for files that are opened in a way of one's own.
+    /// Opens a model by any of its parts, each file with `open`. Use it to open files in a way of your own.
     ///
-    /// The other parts are found by the name (`NAME-00001-of-00003.gguf`) or, if they have others, among the `.gguf`
-    /// files of the same folder. Every part must have the `split.no`, `split.count` and `split.tensors.count` that fit.
+    /// The other parts are found by name (`NAME-00001-of-00003.gguf`) or, failing that, among the `.gguf` files of the
+    /// same folder. The `split.no`, `split.count` and `split.tensors.count` of every part must agree.
     ///
     /// # Errors
-    /// What `open` gives, and when the parts do not make one model.
+    /// The errors of `open`, and if the parts do not form one model.
     pub fn open<E: From<FileError>>(
         path: &Path,
         mut open: impl FnMut(&Path) -> Result<GgufFile, E>,
@@ -125,11 +126,11 @@ impl GgufSetFile {
         Ok(Self::checked(path, parts)?)
     }
 
-    /// Puts parts together that the caller has opened, in any order. One part of several alone is refused, and the error
-    /// names the others.
+    /// Combines parts that the caller has opened, in any order. One of several parts alone is refused, and the error
+    /// names the missing ones.
     ///
     /// # Errors
-    /// When the parts do not make one model.
+    /// If the parts do not form one model.
     pub fn from_parts<P: Into<PathBuf>>(
         parts: impl IntoIterator<Item = (P, GgufFile)>,
     ) -> Result<Self, FileError> {
@@ -157,7 +158,7 @@ impl GgufSetFile {
         GgufSet::from_checked(views, self.by_name.clone())
     }
 
-    /// The files with their names, shown as in messages. The number of a part is its place here.
+    /// The files with their names, escaped for messages. A part's index is its number.
     pub fn parts(&self) -> impl ExactSizeIterator<Item = (&str, &GgufFile)> {
         self.parts.iter().map(|part| (&*part.name, &part.file))
     }
@@ -165,13 +166,13 @@ impl GgufSetFile {
     /// The first part, which has the metadata.
     ///
     /// # Panics
-    /// Never: there is a first part.
+    /// Never: every model has a first part.
     pub fn first(&self) -> &GgufFile {
         // No constructor makes a set without parts.
         &self.parts[0].file
     }
 
-    /// The paths of the files.
+    /// The paths of the files, in part order.
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.parts.iter().map(|part| &*part.path)
     }

@@ -1,4 +1,4 @@
-//! A model on disk whose tensors are read when they are asked for: no map, and no more memory than headers take.
+//! A model on disk whose tensors are read on request: without a map, and with little more memory than the headers take.
 
 use std::fs::File;
 use std::io;
@@ -13,11 +13,11 @@ use crate::set::GgufSet;
 use crate::set_file::GgufSetFile;
 use crate::tensor_info::TensorInfo;
 
-/// The most bytes that [`GgufSetReader::read_tensor`] gives at once.
+/// The most bytes that [`GgufSetReader::read_tensor`] passes to its callback at once.
 const PIECE: u64 = 256 << 10;
 
-/// A model of one file or of several: headers in memory, files open. Where others may write to the files or cut them this
-/// gives errors, which a map cannot.
+/// A model of one file or of several: headers in memory, files open. If another process writes to the files or
+/// truncates them, reading returns an error, where a map would fault.
 ///
 /// ```
 /// use happy_gguf::{GgmlType, GgufSetReader, GgufWriter, Limits};
@@ -36,7 +36,7 @@ const PIECE: u64 = 256 << 10;
 #[derive(Debug)]
 pub struct GgufSetReader {
     headers: GgufSetFile,
-    /// In the order of the parts.
+    /// The files, in part order.
     files: Vec<File>,
 }
 
@@ -44,7 +44,7 @@ impl GgufSetReader {
     /// Opens a model by any of its files, and reads the headers.
     ///
     /// # Errors
-    /// As [`GgufSetFile::headers`], and when a file is not a regular one.
+    /// The same as [`GgufSetFile::headers`], and if a file is not a regular file.
     pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, FileError> {
         let mut opened: Vec<(PathBuf, File)> = Vec::new();
         let headers = GgufSetFile::open(path.as_ref(), |path| {
@@ -60,25 +60,25 @@ impl GgufSetReader {
             opened.push((path.to_path_buf(), file));
             Ok(GgufFile::from(header))
         })?;
-        // The file that was named was opened first, whichever part it is.
+        // The file that the caller named was opened first, whichever part it is.
         opened.sort_by_key(|(path, _)| headers.paths().position(|p| p == path));
         Ok(Self { headers, files: opened.into_iter().map(|(_, file)| file).collect() })
     }
 
-    /// The headers of all parts. [`GgufSet::data`] gives nothing.
+    /// The headers of all parts. [`GgufSet::data`] returns `None`.
     pub fn view(&self) -> GgufSet<'_> {
         self.headers.view()
     }
 
-    /// The paths of the files.
+    /// The paths of the files, in part order.
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.headers.paths()
     }
 
-    /// Bytes of all files.
+    /// The total size of all files in bytes.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// If the system does not report a size.
     pub fn file_len(&self) -> Result<u64, FileError> {
         let mut len = 0u64;
         for (file, path) in self.files.iter().zip(self.paths()) {
@@ -87,10 +87,10 @@ impl GgufSetReader {
         Ok(len)
     }
 
-    /// Fills `buffer` from the bytes of a tensor of part `part`, from `offset` on.
+    /// Fills `buffer` with the bytes of a tensor of part `part` (from 0), starting `offset` bytes into the tensor.
     ///
     /// # Errors
-    /// When the file cannot be read or has become shorter, or the tensor has fewer bytes.
+    /// If the file cannot be read or has become shorter, or if the tensor has fewer bytes than asked for.
     pub fn read_at(
         &self,
         part: usize,
@@ -113,10 +113,10 @@ impl GgufSetReader {
         }
     }
 
-    /// Gives the bytes of a tensor to `each`, up to 256 KiB at once.
+    /// Passes the bytes of a tensor to `each`, up to 256 KiB at a time.
     ///
     /// # Errors
-    /// As [`GgufSetReader::read_at`], and what `each` returns.
+    /// The same as [`GgufSetReader::read_at`], and the errors that `each` returns.
     pub fn read_tensor<E: From<FileError>>(
         &self,
         part: usize,

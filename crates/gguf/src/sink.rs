@@ -1,4 +1,4 @@
-//! Destinations with a bound: so many bytes, so much memory, until somebody says stop.
+//! Writers with a bound: on memory, on the number of bytes, or until they are cancelled.
 
 use std::io::{self, Write};
 use std::vec::Vec;
@@ -18,7 +18,7 @@ impl Write for Growing {
     }
 }
 
-/// Asks before each piece whether to go on.
+/// Calls a cancellation check before each piece.
 pub(crate) struct Checked<'c, W> {
     pub(crate) out: W,
     pub(crate) cancelled: &'c dyn Fn() -> bool,
@@ -40,7 +40,7 @@ impl<W: Write> Write for Checked<'_, W> {
     }
 }
 
-/// Takes so many bytes and no more.
+/// Accepts a fixed number of bytes and no more.
 pub(crate) struct Room<'o> {
     pub(crate) out: &'o mut dyn Write,
     pub(crate) left: u64,

@@ -1,4 +1,4 @@
-//! Values: proved once and gone past, without anything being allocated.
+//! Checks values and moves past them, without allocating.
 
 use alloc::format;
 
@@ -16,7 +16,7 @@ pub(crate) fn value_type(c: &mut Cursor<'_>, what: &str) -> Result<ValueType, Pa
     })
 }
 
-/// Proves a value that lies in `depth` arrays and goes past it.
+/// Checks a value nested in `depth` arrays and moves past it.
 pub(crate) fn value(
     c: &mut Cursor<'_>,
     ty: ValueType,
@@ -36,8 +36,8 @@ pub(crate) fn value(
     elements(c, element, count, depth + 1, rules)
 }
 
-/// Proves `count` values of one type, which lie in `depth` arrays, and goes past them. Takes time linear in
-/// the bytes: each element has at least one.
+/// Checks `count` values of one type, nested in `depth` arrays, and moves past them. The time is linear in the bytes,
+/// since each element takes at least one byte.
 pub(crate) fn elements(
     c: &mut Cursor<'_>,
     ty: ValueType,
@@ -68,12 +68,12 @@ pub(crate) fn elements(
     }
 }
 
-/// The first bool that is neither 0 nor 1, and where it is.
+/// The first bool that is neither 0 nor 1, with its index.
 pub(crate) fn first_odd_bool(bools: &[u8]) -> Option<(usize, u8)> {
     bools.iter().copied().enumerate().find(|(_, b)| *b > 1)
 }
 
-/// `count` elements of at least `size` bytes each must fit the bytes that are left.
+/// Checks that `count` elements of at least `size` bytes each fit in the remaining bytes.
 fn check_room(c: &Cursor<'_>, count: u64, size: u64) -> Result<(), ParseError> {
     if count > c.left() / size {
         let expected = format!("{count} values of at least {size} bytes");
@@ -84,7 +84,7 @@ fn check_room(c: &Cursor<'_>, count: u64, size: u64) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// The long loop of a parse: a vocabulary has 262,144 of these.
+/// The hot loop of a parse: a vocabulary may have 262,144 strings.
 fn strings(c: &mut Cursor<'_>, count: u64, rules: &Rules<'_>) -> Result<(), ParseError> {
     check_room(c, count, c.dialect().len_size())?;
     let limit = rules.limits.max_string_len;

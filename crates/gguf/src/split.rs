@@ -17,30 +17,30 @@ use crate::write_error::{WriteError, WriteErrorKind, place_of};
 use crate::write_options::WriteOptions;
 use crate::writer::GgufWriter;
 
-/// Parts that are open at once: a process may have 1,024 files or fewer.
+/// The number of parts that are open at once. Many systems allow a process 1,024 open files, some fewer.
 const OPEN_PARTS: usize = 256;
 
-/// Where to cut. Example: [`GgufWriter::write_split`].
+/// Where to cut a model into parts. Example: [`GgufWriter::write_split`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitBy {
-    /// So many tensors in each part but the last.
+    /// This many tensors in each part, fewer in the last one.
     Tensors(usize),
-    /// As many tensors as fit so many bytes, at least one.
+    /// As many tensors as fit in this many bytes, at least one.
     Bytes(u64),
 }
 
 impl<'a> GgufWriter<'a> {
-    /// All parts of a set as one file, the tensors borrowed, the `split.` keys left out.
+    /// Combines all parts of a set into one file. The tensors are borrowed, and the `split.` keys are left out.
     /// Example: [`GgufSet`].
     pub fn merge(set: &GgufSet<'a>) -> Self {
         Self::merged(set, |part, tensor| in_memory(set, part, tensor))
     }
 
-    /// A model as several files, the tensors borrowed: the first one has all metadata, the others
-    /// `general.alignment` only. Example: [`GgufSet`].
+    /// Splits a model into several files. The tensors are borrowed. The first file has all metadata, the others only
+    /// `general.alignment` and the `split.` keys. Example: [`GgufSet`].
     ///
     /// # Errors
-    /// When that makes more than 65,535 parts, or there is no memory for their description.
+    /// If there would be more than 65,535 parts, or if memory for their description is refused.
     pub fn split(set: &GgufSet<'a>, by: SplitBy) -> Result<Vec<Self>, WriteError> {
         Self::cut(set, by, |part, tensor| in_memory(set, part, tensor))
     }
@@ -95,7 +95,8 @@ impl<'a> GgufWriter<'a> {
         Ok(parts)
     }
 
-    /// Splits a model into files `prefix-00001-of-0000N.gguf`, each of which appears when it is complete; their paths.
+    /// Splits a model into files `prefix-00001-of-0000N.gguf` and returns their paths. Each file appears when it is
+    /// complete.
     ///
     /// ```
     /// use happy_gguf::{GgmlType, Gguf, GgufSet, GgufSetFile, GgufWriter, SplitBy};
@@ -112,7 +113,7 @@ impl<'a> GgufWriter<'a> {
     /// ```
     ///
     /// # Errors
-    /// As [`GgufWriter::write_parts`].
+    /// The same as [`GgufWriter::write_parts`].
     pub fn write_split(
         set: &GgufSet<'a>,
         by: SplitBy,
@@ -121,12 +122,12 @@ impl<'a> GgufWriter<'a> {
         Self::write_parts(&Self::split(set, by)?, prefix, &WriteOptions::default())
     }
 
-    /// Writes the parts of a split model as `prefix-00001-of-0000N.gguf`. They get their names when all of them are
-    /// complete, so that a full disk leaves none (of more than 256 parts, which would be too many open files: those
-    /// before the last 256); their paths.
+    /// Writes the parts of a split model as `prefix-00001-of-0000N.gguf` and returns their paths. The parts get their
+    /// names when all of them are complete, so that a full disk leaves no incomplete model. More than 256 parts would
+    /// be too many open files; they get their names in batches of 256, each when it is complete.
     ///
     /// # Errors
-    /// When a part cannot be written, one is there that is not to be replaced, or the work is cancelled.
+    /// If a part cannot be written, if a file exists that may not be replaced, or if the work is cancelled.
     pub fn write_parts(
         parts: &[Self],
         prefix: impl AsRef<Path>,
@@ -153,17 +154,17 @@ impl<'a> GgufWriter<'a> {
     }
 }
 
-/// Writing models whose tensors are read while they are written: no map, and little memory.
+/// Writes models whose tensors are read while they are written: without a map, and with little memory.
 impl GgufSetReader {
-    /// As [`GgufWriter::merge`].
+    /// The same as [`GgufWriter::merge`].
     pub fn merge(&self) -> GgufWriter<'_> {
         GgufWriter::merged(&self.view(), |part, tensor| self.data(part, tensor))
     }
 
-    /// As [`GgufWriter::split`].
+    /// The same as [`GgufWriter::split`].
     ///
     /// # Errors
-    /// As [`GgufWriter::split`].
+    /// The same as [`GgufWriter::split`].
     pub fn split(&self, by: SplitBy) -> Result<Vec<GgufWriter<'_>>, WriteError> {
         GgufWriter::cut(&self.view(), by, |part, tensor| self.data(part, tensor))
     }
@@ -180,7 +181,7 @@ impl GgufSetReader {
     }
 }
 
-/// What ends the copying of a tensor.
+/// Why copying a tensor stopped.
 enum Failure {
     Read(FileError),
     Write(io::Error),
@@ -214,7 +215,7 @@ fn in_memory<'a>(set: &GgufSet<'a>, part: usize, tensor: &TensorInfo<'a>) -> Dat
     Data::Bytes(gguf.and_then(|gguf| gguf.data(tensor)).unwrap_or_default().into())
 }
 
-/// All metadata but that which says how the model is split.
+/// All metadata except the keys that say how the model is split.
 fn pairs<'a>(writer: GgufWriter<'a>, set: &GgufSet<'a>) -> GgufWriter<'a> {
     let kept = |key: &str| ![SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS].contains(&key);
     set.metadata()

@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use core::fmt;
 
-/// The file name of a part of a split model, in its parts.
+/// The parsed file name of a part of a split model.
 ///
 /// ```
 /// use happy_gguf::SplitName;
@@ -20,16 +20,17 @@ pub struct SplitName {
 }
 
 impl SplitName {
-    /// The most parts that a name has room for.
+    /// The largest part count that a name has room for.
     pub const MAX_COUNT: u32 = 99_999;
 
-    /// The name of part `no` (from 1) of `count`; `None` when the numbers do not fit.
+    /// The name of part `no` (from 1) of `count`; `None` if `no` is 0 or greater than `count`, or if `count` is too
+    /// large.
     pub fn new(prefix: impl Into<String>, no: u32, count: u32) -> Option<Self> {
         let fits = (1..=count).contains(&no) && count <= Self::MAX_COUNT;
         fits.then(|| Self { prefix: prefix.into(), no, count })
     }
 
-    /// Takes a file name (without folders) apart; `None` when it is not one of a part.
+    /// Parses a file name (without folders); `None` if it is not the name of a part.
     pub fn parse(file_name: &str) -> Option<Self> {
         let (prefix, shard) =
             file_name.strip_suffix(".gguf")?.rsplit_once("-of-").and_then(|(head, count)| {
@@ -39,22 +40,22 @@ impl SplitName {
         Self::new(prefix, number(shard.0)?, number(shard.1)?)
     }
 
-    /// What stands before the numbers.
+    /// The text before the numbers.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Which part, from 1.
+    /// The number of the part, from 1.
     pub fn no(&self) -> u32 {
         self.no
     }
 
-    /// How many parts.
+    /// The number of parts.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// The name of another part of the same model; `None` when there is none of that number.
+    /// The name of another part of the same model; `None` if `no` is 0 or greater than the number of parts.
     pub fn with_no(&self, no: u32) -> Option<Self> {
         Self::new(self.prefix.to_string(), no, self.count)
     }
@@ -66,7 +67,7 @@ impl fmt::Display for SplitName {
     }
 }
 
-/// Five digits.
+/// Parses exactly five digits.
 fn number(digits: &str) -> Option<u32> {
     (digits.len() == 5 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_part() {
+    fn names_that_are_not_parts() {
         let names = [
             "",
             ".gguf",

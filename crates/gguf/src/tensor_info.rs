@@ -1,16 +1,16 @@
-//! What a file says about a tensor.
+//! A tensor entry: what a file says about a tensor.
 
 use core::fmt;
 use core::ops::{Deref, Range};
 
 use crate::GgmlType;
 
-/// The most dimensions that a tensor may have.
+/// The maximum number of dimensions of a tensor.
 pub const MAX_DIMS: usize = 4;
 
-/// The dimensions of a tensor, 0 to [`MAX_DIMS`] of them, the first one the fastest (the row length).
+/// The dimensions of a tensor, 0 to [`MAX_DIMS`] of them. The first is the fastest-varying one, the row length.
 ///
-/// Reads as a slice. No dimension at all is a scalar; a dimension of 0 makes a tensor without elements.
+/// Dereferences to a slice. Without dimensions it is a scalar; a dimension of 0 means that the tensor has no elements.
 ///
 /// ```
 /// use happy_gguf::Dims;
@@ -22,30 +22,30 @@ pub const MAX_DIMS: usize = 4;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Dims {
     n: u8,
-    /// 1 behind the first `n`.
+    /// The dimensions after the first `n` are 1.
     dims: [u64; MAX_DIMS],
 }
 
 impl Dims {
-    /// The dimensions; `None` when there are more than [`MAX_DIMS`].
+    /// Makes dimensions from a slice; `None` if there are more than [`MAX_DIMS`].
     pub fn new(dims: &[u64]) -> Option<Self> {
         let mut all = [1; MAX_DIMS];
         all.get_mut(..dims.len())?.copy_from_slice(dims);
         Some(Self { n: dims.len() as u8, dims: all })
     }
 
-    /// The dimensions that the file has.
+    /// The dimensions that the file gives.
     pub fn as_slice(&self) -> &[u64] {
         self.dims.get(..usize::from(self.n)).unwrap_or(&self.dims)
     }
 
-    /// All [`MAX_DIMS`] dimensions, 1 where the file has none.
+    /// All [`MAX_DIMS`] dimensions; those that the file does not give are 1.
     pub fn padded(&self) -> [u64; MAX_DIMS] {
         self.dims
     }
 
-    /// The number of elements, `None` when it (or a product on the way there, in the order of the dimensions) does not
-    /// fit 63 bits.
+    /// The number of elements. `None` if it, or a partial product in the order of the dimensions, does not fit in 63
+    /// bits.
     pub fn elements(&self) -> Option<u64> {
         let mut product = 1i64;
         for dim in self.dims {
@@ -69,7 +69,7 @@ impl fmt::Debug for Dims {
 }
 
 impl fmt::Display for Dims {
-    /// `576 x 49152`; `scalar` without dimensions.
+    /// Writes `576 x 49152`, or `scalar` if there are no dimensions.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, rest @ ..] = self.as_slice() else { return f.write_str("scalar") };
         write!(f, "{first}")?;
@@ -77,7 +77,7 @@ impl fmt::Display for Dims {
     }
 }
 
-/// A tensor of a file: name, type, dimensions, and where its bytes are.
+/// A tensor of a file: its name, type, dimensions, and the range of its bytes.
 ///
 /// ```
 /// use happy_gguf::{GgmlType, Gguf, GgufWriter};
@@ -96,8 +96,8 @@ pub struct TensorInfo<'a> {
     pub ty: GgmlType,
     /// The dimensions, fastest first.
     pub dims: Dims,
-    /// The bytes of the tensor, from the start of the file. For a type of unknown size: up to the next tensor or the
-    /// end of the file, padding included.
+    /// The bytes of the tensor, counted from the start of the file. If the size of the type is unknown, the range
+    /// extends to the next tensor or to the end of the file, including any padding.
     pub range: Range<u64>,
 }
 

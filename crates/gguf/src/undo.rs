@@ -5,9 +5,9 @@
 //!              n old bytes, n new bytes, u64 checksum of all before
 //! ```
 //! Numbers are little-endian. `context` is a hash of what surrounds the overwritten range: the rest of the header, and
-//! samples of the tensor data. With the length and the bytes themselves it says which file an undo file belongs to. An
-//! inode says less: another model may be copied into the same one, and device numbers change with a restart, which is
-//! when an undo file is needed.
+//! samples of the tensor data. Together with the length and the bytes themselves it identifies the file that an undo
+//! file belongs to. An inode would not: another model may be copied into the same inode, and device numbers change with
+//! a restart, which is when an undo file is needed.
 //!
 //! ```text
 //! length and context fit, the range has the old bytes:       nothing was written      whole
@@ -27,12 +27,12 @@ use crate::part::read_exact_at;
 
 const MAGIC: &[u8; 8] = b"GGUFUND2";
 const HEAD: usize = 8 * 6;
-/// The most old and new bytes together: a header is overwritten, never more.
+/// The maximum of old and new bytes together. Only headers are overwritten.
 const MAX_LEN: u64 = 512 << 20;
-/// Samples of the tensor data, and the bytes of each.
+/// The number of samples of the tensor data, and the bytes of each.
 const SAMPLES: (u64, u64) = (32, 4096);
 
-/// A hidden file beside `path` for the same name: `.NAME.suffix`. A name that would get too long is replaced by its hash.
+/// The path of a hidden file beside `path`: `.NAME.suffix`. A name that would get too long is replaced by its hash.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     const LONG: usize = 200;
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
@@ -51,14 +51,14 @@ pub(crate) fn path_of(path: &Path) -> PathBuf {
     beside(path, ".undo")
 }
 
-/// What an undo file says of the file beside it.
+/// What an undo file says about the file beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// The header is the old one or the new one.
     Whole,
     /// The header is a mixture of both.
     Torn,
-    /// It is about another file.
+    /// The undo file belongs to another file.
     Foreign,
 }
 
@@ -74,13 +74,13 @@ pub(crate) struct Undo {
 }
 
 impl Undo {
-    /// The undo file beside `path`. An error of kind `InvalidData` when it is not complete.
+    /// The undo file beside `path`, if there is one. An error of kind `InvalidData` if it is not complete.
     pub(crate) fn beside(path: &Path) -> io::Result<Option<Self>> {
         let undo = path_of(path);
         let mut bytes = Vec::new();
         match File::open(&undo) {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Err(e),
-            // There is none, or no such name can be.
+            // There is no undo file, or its name is not possible.
             Err(_) => return Ok(None),
             Ok(file) => read_up_to(file, MAX_LEN + 64, &mut bytes)?,
         };
@@ -118,7 +118,7 @@ impl Undo {
         })
     }
 
-    /// What it says of `file`.
+    /// Compares the undo file with `file`.
     pub(crate) fn state(&self, file: &File) -> io::Result<State> {
         let end = self.offset + self.old.len() as u64;
         if file.metadata()?.len() != self.file_len {
@@ -137,12 +137,12 @@ impl Undo {
 /// Refuses a file whose header was left half written.
 ///
 /// # Errors
-/// [`FileError::Torn`], and when the undo file cannot be read.
+/// [`FileError::Torn`], and if the undo file cannot be read.
 pub(crate) fn refuse_torn(path: &Path, file: &File) -> Result<(), FileError> {
     let undo = match Undo::beside(path) {
         Ok(Some(undo)) => undo,
         Ok(None) => return Ok(()),
-        // An undo file gets its name when it is complete: before that nothing is overwritten.
+        // An undo file gets its name when it is complete, and nothing is overwritten before that.
         Err(e) if e.kind() == io::ErrorKind::InvalidData => return Ok(()),
         Err(e) => return Err(FileError::io(&path_of(path), e)),
     };
@@ -153,7 +153,7 @@ pub(crate) fn refuse_torn(path: &Path, file: &File) -> Result<(), FileError> {
     }
 }
 
-/// The bytes of an undo file for a change of `old` to `new` at `offset` of a header of `header_len` bytes.
+/// The bytes of an undo file for a change of `old` to `new` at `offset` in a header of `header_len` bytes.
 #[cfg(feature = "write")]
 pub(crate) fn contents(
     file: &File,
@@ -178,7 +178,7 @@ pub(crate) fn contents(
     Ok(bytes)
 }
 
-/// The hash of the header but for one range, and of samples of the data.
+/// The hash of the header without one range, and of samples of the data.
 fn context(file: &File, file_len: u64, header_len: u64, start: u64, end: u64) -> io::Result<u64> {
     let mut hash = Hash::new();
     let mut buffer = [0; SAMPLES.1 as usize];
@@ -196,7 +196,7 @@ fn context(file: &File, file_len: u64, header_len: u64, start: u64, end: u64) ->
     add(end, header_len)?;
     let data = file_len.saturating_sub(header_len);
     for i in 0..SAMPLES.0 {
-        // The last one ends where the file ends.
+        // The last sample ends where the file ends.
         let spread = u128::from(data.saturating_sub(SAMPLES.1)) * u128::from(i) / u128::from(SAMPLES.0 - 1);
         let at = header_len.saturating_add(spread as u64);
         add(at, at.saturating_add(SAMPLES.1).min(file_len))?;
@@ -204,7 +204,7 @@ fn context(file: &File, file_len: u64, header_len: u64, start: u64, end: u64) ->
     Ok(hash.0)
 }
 
-/// A range of a file, in memory that is reserved fallibly. The file's position is not used.
+/// Reads a range of a file into memory that is reserved fallibly. The file's position is not used.
 pub(crate) fn read_range(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
     let n = to.saturating_sub(from);
     let len = usize::try_from(n).map_err(|_| no_memory(n))?;
@@ -215,10 +215,10 @@ pub(crate) fn read_range(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>>
     Ok(bytes)
 }
 
-/// The file's bytes, at most `max` of them.
+/// Reads the file's bytes, at most `max` of them.
 fn read_up_to(file: File, max: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
     let len = file.metadata()?.len().min(max);
-    // One more, so that the first read sees the end.
+    // One more byte than the file's length, so that the first read already sees the end.
     let room = usize::try_from(len).ok().and_then(|n| n.checked_add(1)).ok_or_else(|| no_memory(len))?;
     bytes.try_reserve_exact(room).map_err(|_| no_memory(len))?;
     file.take(len).read_to_end(bytes).map(drop)
@@ -228,7 +228,7 @@ pub(crate) fn no_memory(n: u64) -> io::Error {
     io::Error::new(io::ErrorKind::OutOfMemory, std::format!("no memory for {n} bytes"))
 }
 
-/// FNV-1a: it tells one file from another and a complete one from a cut one; it does not withstand anybody.
+/// FNV-1a. It tells files apart and detects truncation; it does not withstand an attacker.
 #[derive(Clone, Copy)]
 pub(crate) struct Hash(pub(crate) u64);
 

@@ -52,7 +52,7 @@ pub enum ValueType {
 }
 
 impl ValueType {
-    /// Every type, in the order of the ids.
+    /// Every type, in id order.
     pub const ALL: [Self; 13] = [
         Self::U8,
         Self::I8,
@@ -69,17 +69,17 @@ impl ValueType {
         Self::F64,
     ];
 
-    /// The type with this id in a file.
+    /// The type with this id in a file, or `None` if the format has no such type.
     pub fn from_id(id: u32) -> Option<Self> {
         Self::ALL.get(usize::try_from(id).ok()?).copied()
     }
 
-    /// The id in a file.
+    /// The type's id in a file.
     pub fn id(self) -> u32 {
         self as u32
     }
 
-    /// Bytes of one value; `None` for strings and arrays, whose size varies.
+    /// The size of one value in bytes; `None` for strings and arrays, whose size varies.
     pub fn size(self) -> Option<u64> {
         Some(match self {
             Self::U8 | Self::I8 | Self::Bool => 1,
@@ -116,7 +116,7 @@ impl fmt::Display for ValueType {
     }
 }
 
-/// A string as the file has it: bytes that should be UTF-8 and, in token lists, sometimes are not.
+/// A string as stored in the file. The bytes should be UTF-8, but in token lists they sometimes are not.
 ///
 /// ```
 /// use happy_gguf::RawStr;
@@ -133,7 +133,7 @@ impl<'a> RawStr<'a> {
         Self(bytes)
     }
 
-    /// The bytes, not NUL-terminated; NUL inside is data.
+    /// The bytes. They are not NUL-terminated; a NUL inside is data.
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
@@ -141,12 +141,12 @@ impl<'a> RawStr<'a> {
     /// The text.
     ///
     /// # Errors
-    /// When the bytes are not UTF-8.
+    /// If the bytes are not UTF-8.
     pub fn to_str(self) -> Result<&'a str, Utf8Error> {
         core::str::from_utf8(self.0)
     }
 
-    /// The text, with U+FFFD where the bytes are not UTF-8.
+    /// The text, with each invalid sequence replaced by U+FFFD.
     pub fn to_string_lossy(self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.0)
     }
@@ -235,7 +235,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value of any integer type, in a type that holds all of them.
+    /// The value of any integer type, widened to hold all of them; `None` for other types.
     pub fn as_integer(&self) -> Option<i128> {
         Some(match *self {
             Self::U8(v) => v.into(),
@@ -263,7 +263,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Reads one value of type `ty`. `None` when the bytes do not hold one, which parsing has ruled out.
+    /// Reads one value of type `ty`. `None` if the bytes do not hold one, which parsing has ruled out.
     pub(crate) fn read(ty: ValueType, c: &mut Cursor<'a>) -> Option<Self> {
         fn scalar<T: Element>(c: &mut Cursor<'_>) -> Option<T> {
             let order = c.dialect().order;

@@ -1,4 +1,4 @@
-//! Deviations that the reader takes and names: found on request, from the parsed index.
+//! Deviations that the reader accepts and reports: found on request, from the parsed index.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -12,27 +12,27 @@ use crate::skip::first_odd_bool;
 use crate::value::{Value, ValueType};
 use crate::{ALIGNMENT_KEY, GgmlType, error::printable};
 
-/// What deviates.
+/// How a file deviates from the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// Version 1, which other readers have dropped.
+    /// Version 1, which other readers no longer support.
     OldVersion,
     /// A big-endian file. Its tensors are big-endian too.
     BigEndian,
-    /// A key that is not lower_snake_case segments joined by dots. Common in published files.
+    /// A key that does not consist of lower_snake_case segments joined by dots. Common in published files.
     UnusualKey,
     /// Only from [`Gguf::parse_lenient`]: a bool that is neither 0 nor 1.
     OddBool,
     /// An alignment that is not a multiple of 8.
     SmallAlignment,
-    /// A tensor type that this version does not know. Nothing can compute with it.
+    /// A tensor type that this version does not know and that nothing can compute with.
     UnknownTensorType,
     /// Only from [`Gguf::parse_lenient`]: a tensor whose offset is not a multiple of the alignment.
     Misaligned,
-    /// A tensor that does not begin where the one before it ends (rounded up to the alignment).
+    /// A tensor that does not begin where the previous one ends (rounded up to the alignment).
     Layout,
-    /// The file ends at the last tensor's last byte and not after its padding. Common in published files.
+    /// The file ends right after the last tensor, without its padding. Common in published files.
     MissingPadding,
 }
 
@@ -55,7 +55,7 @@ impl WarningKind {
             Self::UnknownTensorType => "a known tensor type",
             Self::Misaligned => "an offset that is a multiple of the alignment",
             Self::Layout => "tensors one after the other, without gaps",
-            Self::MissingPadding => "padding to the alignment behind the last tensor",
+            Self::MissingPadding => "padding to the alignment after the last tensor",
         }
     }
 
@@ -70,7 +70,7 @@ impl WarningKind {
     }
 }
 
-/// A deviation from the format, or from what other readers take, that did not keep a file from being parsed.
+/// A deviation from the format, or from what other readers accept, that did not prevent parsing.
 ///
 /// ```
 /// use happy_gguf::{Gguf, GgufWriter, ParseErrorKind, WarningKind};
@@ -84,11 +84,11 @@ impl WarningKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// What deviates.
+    /// How the file deviates.
     pub kind: WarningKind,
     /// Where, in bytes from the start of the file.
     pub offset: u64,
-    /// The key or the tensor (shortened and escaped); empty when it is about the whole file.
+    /// The key or the tensor (shortened and escaped); empty if the warning is about the whole file.
     pub name: String,
     /// What was found.
     pub found: String,
@@ -151,7 +151,7 @@ pub(crate) fn collect(gguf: &Gguf<'_>) -> Vec<Warning> {
             let found = format!("a start at {} instead of {expected_start}", tensor.range.start);
             warn(WarningKind::Layout, tensor.range.start, tensor.name, found);
         }
-        // Cannot wrap: both were checked at parse. A tensor of unknown size reaches to the next one.
+        // The sum cannot wrap: both were checked at parse. A tensor of unknown size extends to the next one.
         expected_start = tensor.range.end.next_multiple_of(gguf.alignment());
     }
     if let Some(file_len) = index.file_len
@@ -165,7 +165,7 @@ pub(crate) fn collect(gguf: &Gguf<'_>) -> Vec<Warning> {
     warnings
 }
 
-/// The first bool of a value (nested arrays are not searched) that is neither 0 nor 1, and where it is.
+/// The offset and value of the first bool of a pair that is neither 0 nor 1. Does not search nested arrays.
 fn odd_bool(bytes: &[u8], pair: &Pair, dialect: Dialect) -> Option<(u64, u8)> {
     let bools = match pair.value(bytes, dialect)? {
         Value::Bool(_) => pair.value.of(bytes),
@@ -176,7 +176,7 @@ fn odd_bool(bytes: &[u8], pair: &Pair, dialect: Dialect) -> Option<(u64, u8)> {
     Some(((pair.value.end - bools.len() + i) as u64, b))
 }
 
-/// `segment(.segment)*`, a segment of lower-case letters, digits and `_`.
+/// Whether a key is `segment(.segment)*`, where a segment consists of lower-case letters, digits and `_`.
 fn is_usual_key(key: &str) -> bool {
     let segment = |s: &str| {
         !s.is_empty() && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')

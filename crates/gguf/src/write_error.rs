@@ -1,4 +1,4 @@
-//! The error of writing: an opaque struct with a kind, a place, and what was expected and found.
+//! The write error: an opaque struct with a kind, a place, and what was expected and found.
 
 use std::io;
 use std::path::Path;
@@ -7,39 +7,39 @@ use std::string::String;
 use crate::error::printable;
 use crate::file::FileError;
 
-/// What keeps a file from being written.
+/// What prevented a file from being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WriteErrorKind {
-    /// A key that is empty, too long, or there twice.
+    /// A key is empty, too long, or occurs twice.
     InvalidKey,
-    /// An alignment that is not a `u32` power of two in the limits.
+    /// The alignment is not a `u32` power of two within the limits.
     InvalidAlignment,
-    /// A tensor name that is too long, or there twice.
+    /// A tensor name is too long or occurs twice.
     InvalidTensorName,
-    /// Dimensions that are too many, too large, or not whole blocks.
+    /// Dimensions are too many, too large, or do not form whole blocks.
     InvalidShape,
-    /// Bytes whose number does not follow from type and dimensions.
+    /// The number of bytes does not match type and dimensions.
     WrongSize,
-    /// A version that is not 1, 2 or 3.
+    /// The version is not 1, 2 or 3.
     InvalidVersion,
-    /// A length that does not fit the 32 bits of version 1, or arrays nested more than 64 deep.
+    /// A length does not fit the 32 bits of version 1, or arrays are nested more than 64 deep.
     TooLarge,
-    /// A set that cannot be split or merged as asked.
+    /// The set cannot be split or merged as requested.
     InvalidSplit,
-    /// A file to edit that does not parse.
+    /// The file to edit does not parse.
     InvalidFile,
     /// A write to the destination failed.
     Io,
-    /// There is a file already, and it is not to be replaced.
+    /// The file exists and may not be replaced.
     Exists,
-    /// The memory for what is to be written could not be reserved.
+    /// Memory for what is to be written was refused.
     OutOfMemory,
-    /// The caller ended the work.
+    /// The caller cancelled the operation.
     Cancelled,
 }
 
-/// Why a file could not be written: kind, the key or tensor, what was expected and found.
+/// Why a file could not be written: the kind, the key or tensor, and what was expected and found.
 ///
 /// ```
 /// use happy_gguf::{GgmlType, GgufWriter, WriteErrorKind};
@@ -92,24 +92,24 @@ impl WriteError {
     }
 
     pub(crate) fn cancelled(place: impl Into<String>) -> Self {
-        Self::file(WriteErrorKind::Cancelled, place, "to be let finish", "a request to end")
+        Self::file(WriteErrorKind::Cancelled, place, "the operation to finish", "a request to cancel it")
     }
 
     pub(crate) fn io(place: impl Into<String>, error: io::Error) -> Self {
         Self { place: place.into(), ..error.into() }
     }
 
-    /// Names the file of an error that says "the file".
+    /// Replaces "the file" by the path of the file.
     pub(crate) fn at(self, path: &Path) -> Self {
         if self.place == "the file" { Self { place: place_of(path), ..self } } else { self }
     }
 
-    /// What is wrong.
+    /// What prevented the write.
     pub fn kind(&self) -> WriteErrorKind {
         self.kind
     }
 
-    /// What the system said, if the error is its. The message has it.
+    /// The system's error, if that is the cause. The message includes it.
     pub fn io_error(&self) -> Option<&io::Error> {
         self.io.as_ref()
     }

@@ -1,4 +1,4 @@
-//! How files are written.
+//! Options for writing files.
 
 use std::fmt;
 use std::path::Path;
@@ -21,9 +21,9 @@ use crate::write_error::{WriteError, WriteErrorKind, place_of};
 /// ```
 #[derive(Clone, Copy)]
 pub struct WriteOptions<'o> {
-    /// Whether files that exist are replaced (default true).
+    /// Whether to replace files that exist (default true).
     pub replace: bool,
-    /// Asked before each 256 KiB whether to end the work (default never). What was there before stays then.
+    /// Called before each 256 KiB; if it returns true, writing stops and what was there before stays (default: never).
     pub cancelled: &'o dyn Fn() -> bool,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Debug for WriteOptions<'_> {
 }
 
 impl WriteOptions<'_> {
-    /// Refuses a path that is taken and is to stay.
+    /// Refuses a path that exists and may not be replaced.
     pub(crate) fn check(&self, path: &Path) -> Result<(), WriteError> {
         if self.replace || path.symlink_metadata().is_err() {
             return Ok(());

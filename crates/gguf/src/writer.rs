@@ -1,4 +1,4 @@
-//! The writer: collects pairs and tensors, checks what the reader would refuse, and writes a file.
+//! The writer: collects pairs and tensors, checks them by the reader's rules, and writes a file.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -23,10 +23,10 @@ use crate::write_error::{WriteError, WriteErrorKind, place_of};
 use crate::write_options::WriteOptions;
 use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, GgmlType, Gguf, Limits};
 
-/// Builds a GGUF file: little-endian and of version 3 unless told otherwise.
+/// Builds a GGUF file; little-endian and version 3 by default.
 ///
 /// Pairs and tensors are written in the order in which they were added, every tensor padded to the alignment. Tensor
-/// bytes may be borrowed, or produced while they are written: they are not copied before [`GgufWriter::write_to`]
+/// bytes may be borrowed, or produced while they are written; they are not copied before [`GgufWriter::write_to`]
 /// writes them.
 ///
 /// ```
@@ -48,7 +48,7 @@ pub struct GgufWriter<'a> {
     order: ByteOrder,
     pairs: Vec<(Cow<'a, str>, Pair<'a>)>,
     tensors: Vec<NewTensor<'a>>,
-    /// A pair or a tensor found no room; said when the file is written.
+    /// Memory for a pair or a tensor was refused; reported when the file is written.
     out_of_memory: bool,
 }
 
@@ -92,9 +92,9 @@ impl<'a> GgufWriter<'a> {
         Self::default()
     }
 
-    /// Version, byte order, all pairs and tensors of a parsed file, the tensor bytes borrowed: for editing, or for
-    /// writing it anew. A file that [`Gguf::check_strict`] takes, and that has nothing after its last tensor, comes out
-    /// byte by byte as it was.
+    /// Starts from the version, byte order, pairs and tensors of a parsed file, with the tensor bytes borrowed: for
+    /// editing or rewriting a file. A file that [`Gguf::check_strict`] accepts, and that has no bytes after its last
+    /// tensor, is reproduced byte by byte.
     pub fn from_gguf(gguf: &Gguf<'a>) -> Self {
         let mut writer = Self::new().version(gguf.version()).byte_order(gguf.byte_order());
         for (key, value) in gguf.metadata().iter() {
@@ -107,13 +107,14 @@ impl<'a> GgufWriter<'a> {
         writer
     }
 
-    /// Sets the version of the format: 1, 2 or 3 (the default). Other readers have dropped version 1.
+    /// Sets the version of the format: 1, 2 or 3 (default 3). Other readers no longer support version 1.
     pub fn version(mut self, version: u32) -> Self {
         self.version = version;
         self
     }
 
-    /// Sets the byte order of everything but the tensors' bytes, which must be in it already.
+    /// Sets the byte order of the file (default little-endian). Tensor bytes are not converted: they must already be in
+    /// this order.
     pub fn byte_order(mut self, order: ByteOrder) -> Self {
         self.order = order;
         self
@@ -124,7 +125,7 @@ impl<'a> GgufWriter<'a> {
         self.pair(key.into().into(), Pair::Owned(value.into()))
     }
 
-    /// Adds a metadata pair that was read from a file. The value is borrowed: nothing is copied before it is written.
+    /// Adds a metadata pair that was read from a file. The value is borrowed and not copied before it is written.
     pub fn kv_read(self, key: &'a str, value: Value<'a>) -> Self {
         self.pair(key.into(), Pair::Read(value))
     }
@@ -137,13 +138,12 @@ impl<'a> GgufWriter<'a> {
         self
     }
 
-    /// Sets the alignment of the tensor data in bytes, which is the pair `general.alignment`.
+    /// Sets the alignment of the tensor data in bytes (default 32), by adding the pair `general.alignment`.
     pub fn alignment(self, bytes: u32) -> Self {
         self.kv(ALIGNMENT_KEY, bytes)
     }
 
-    /// Adds a tensor: its type, its dimensions (fastest first, at most four), and its bytes as they are to stand in
-    /// the file.
+    /// Adds a tensor: its type, its dimensions (fastest first, at most four), and its bytes as stored in the file.
     pub fn tensor(
         self,
         name: impl Into<String>,
@@ -154,8 +154,8 @@ impl<'a> GgufWriter<'a> {
         self.push(name.into().into(), ty, dims, Data::Bytes(bytes.into()))
     }
 
-    /// Adds a tensor whose bytes are produced while the file is written, so that they need not be in memory at once.
-    /// `produce` must write as many bytes as follow from type and dimensions.
+    /// Adds a tensor whose bytes are produced while the file is written, so that they need not all be in memory.
+    /// `produce` must write exactly as many bytes as type and dimensions determine. It may be called more than once.
     ///
     /// ```
     /// use happy_gguf::{GgmlType, GgufWriter};
@@ -177,8 +177,8 @@ impl<'a> GgufWriter<'a> {
         self.push(name.into().into(), ty, dims, Data::Produced(Arc::new(produce), None))
     }
 
-    /// [`GgufWriter::tensor_from`] for a type whose size is not known to follow from the dimensions: `len` bytes are
-    /// produced. `None` is as many as type and dimensions say.
+    /// Like [`GgufWriter::tensor_from`], for a type whose size does not follow from the dimensions: `produce` writes
+    /// `len` bytes. `None` stands for the size that type and dimensions determine.
     pub fn tensor_from_sized(
         self,
         name: impl Into<String>,
@@ -190,7 +190,7 @@ impl<'a> GgufWriter<'a> {
         self.push(name.into().into(), ty, dims, Data::Produced(Arc::new(produce), len))
     }
 
-    /// A tensor that was read from a file.
+    /// Adds a tensor that was read from a file.
     pub(crate) fn tensor_read(self, tensor: &TensorInfo<'a>, data: Data<'a>) -> Self {
         self.push(tensor.name.into(), tensor.ty, &tensor.dims, data)
     }
@@ -203,31 +203,31 @@ impl<'a> GgufWriter<'a> {
         self
     }
 
-    /// The file as bytes.
+    /// Writes the file into memory.
     ///
     /// # Errors
-    /// As [`GgufWriter::write_to`].
+    /// The same as [`GgufWriter::write_to`].
     pub fn to_vec(&self) -> Result<Vec<u8>, WriteError> {
         let mut out = Growing(Vec::new());
         self.write_to(&mut out)?;
         Ok(out.0)
     }
 
-    /// Checks everything and writes the file; returns the number of bytes written. Writes are large, so
-    /// that `out` need not be buffered.
+    /// Checks everything and writes the file; returns the number of bytes written. Writes are large, so `out` need not
+    /// be buffered.
     ///
     /// # Errors
-    /// When a key, a name, the alignment or a tensor is one that a reader refuses (nothing is written then), when a
-    /// producer writes too much or too little, or when a write fails.
+    /// If a reader would refuse a key, a name, the alignment or a tensor (nothing is written then), if a producer
+    /// writes too much or too little, or if a write fails.
     pub fn write_to(&self, out: impl Write) -> Result<u64, WriteError> {
         self.write_to_with(out, &|| false)
     }
 
-    /// [`GgufWriter::write_to`], ended when `cancelled` says so. It is asked before each 256 KiB; a producer should ask by
-    /// itself if it computes for long between two writes.
+    /// Like [`GgufWriter::write_to`], but can be cancelled: `cancelled` is called before each 256 KiB. A producer that
+    /// computes for long between two writes should check by itself.
     ///
     /// # Errors
-    /// As [`GgufWriter::write_to`], and when the work is cancelled.
+    /// The same as [`GgufWriter::write_to`], and if `cancelled` returns true.
     pub fn write_to_with(&self, out: impl Write, cancelled: &dyn Fn() -> bool) -> Result<u64, WriteError> {
         let mut out = Checked { out, cancelled, stopped: false };
         let written = self.write_checked(&mut out);
@@ -247,9 +247,9 @@ impl<'a> GgufWriter<'a> {
         Ok(written)
     }
 
-    /// Writes a file, atomically: it is written beside its place, brought to the disk, and moved over what was there.
-    /// A crash leaves the old file or the new one, and at most one file `.NAME.happy-tmp`, which the next write to the same
-    /// folder removes. Returns its length.
+    /// Writes a file atomically: it is written beside its final place, synced to disk, and moved over what was there. A
+    /// crash leaves the old file or the new one, and at most one file `.NAME.happy-tmp`, which the next write to the
+    /// same folder removes. Returns the length of the file in bytes.
     ///
     /// ```
     /// # let dir = std::env::temp_dir().join(format!("happy-gguf-write-doc-{}", std::process::id()));
@@ -262,15 +262,16 @@ impl<'a> GgufWriter<'a> {
     /// ```
     ///
     /// # Errors
-    /// As [`GgufWriter::write_to`], and when the file cannot be made or moved; what was there before stays.
+    /// The same as [`GgufWriter::write_to`], and if the file cannot be created or moved; what was there before stays.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<u64, WriteError> {
         self.write_file_with(path, &WriteOptions::default())
     }
 
-    /// [`GgufWriter::write_file`] with options.
+    /// Like [`GgufWriter::write_file`], with options.
     ///
     /// # Errors
-    /// As [`GgufWriter::write_file`], when there is a file that is not to be replaced, and when the work is cancelled.
+    /// The same as [`GgufWriter::write_file`], and if a file exists that may not be replaced, or if the work is
+    /// cancelled.
     pub fn write_file_with(
         &self,
         path: impl AsRef<Path>,
@@ -284,7 +285,7 @@ impl<'a> GgufWriter<'a> {
         Ok(len)
     }
 
-    /// Writes the file without giving it its name.
+    /// Writes the file without giving it its final name.
     pub(crate) fn write_pending(
         &self,
         path: &Path,
@@ -298,7 +299,7 @@ impl<'a> GgufWriter<'a> {
     /// The number of bytes that [`GgufWriter::write_to`] writes.
     ///
     /// # Errors
-    /// As [`GgufWriter::write_to`], but for what only shows when the tensors are written.
+    /// The same as [`GgufWriter::write_to`], except for errors that only appear when the tensors are written.
     pub fn file_len(&self) -> Result<u64, WriteError> {
         let alignment = self.check_alignment()?;
         let header = self.header(alignment)?.len() as u64;
@@ -306,7 +307,7 @@ impl<'a> GgufWriter<'a> {
         Ok(sizes.fold(header, |sum, size| sum.saturating_add(padded(size, alignment))))
     }
 
-    /// Everything before the tensor data. Padded when there are tensors, as the reference writer does.
+    /// Everything before the tensor data. Padded if there are tensors, as the reference writer does.
     fn header(&self, alignment: u64) -> Result<Vec<u8>, WriteError> {
         let no_memory = || WriteError::out_of_memory("the file");
         if self.out_of_memory {
@@ -364,7 +365,7 @@ impl<'a> GgufWriter<'a> {
         match self.pairs.iter().find(|(key, _)| key == ALIGNMENT_KEY) {
             None => Ok(DEFAULT_ALIGNMENT),
             Some((_, Pair::Owned(value))) => alignment_of(value),
-            // Whatever it is, it is a value that owns nothing, or not an alignment.
+            // Arrays and strings are not valid alignments; the other values own no memory.
             Some((_, Pair::Read(value @ (Value::String(_) | Value::Array(_))))) => {
                 Err(wrong_alignment(format!("a value of type {}", value.value_type())))
             }

@@ -1,4 +1,5 @@
-//! Memory that is refused: each allocation of 4 KiB or more, once. An error then, never an abort, and nothing is left behind.
+//! Each allocation of 4 KiB or more is refused once: the result is an error, never an abort, and no files are left
+//! over.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -108,13 +109,13 @@ fn each_allocation_is_refused_once() {
             let whole = fs::read(&path).unwrap() == bytes;
             match done {
                 Err(_) if whole && names() == before => {}
-                // A hash table may do with less.
+                // A hash table may make do with less memory.
                 Ok(()) => reset(),
                 Err(error) => failures.push(format!("{what}, {n}: {error}: {whole} {:?}", names())),
             }
         }
         if refused == 0 {
-            failures.push(format!("{what}: nothing was refused"));
+            failures.push(format!("{what}: no allocation was refused"));
         }
         println!("{what}: {refused} allocations refused");
     }

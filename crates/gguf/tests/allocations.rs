@@ -1,5 +1,5 @@
-//! What reading takes of the heap, counted by the allocator: little, whatever the file says; and everything that a parsed file
-//! offers can be walked over. Whether the corpus is read rightly, `conform` tests.
+//! Heap use of reading, measured by a counting allocator: small, whatever the file claims. Everything that a parsed
+//! file offers is walked over. `conform` tests that the corpus is read correctly.
 
 mod support;
 
@@ -13,7 +13,7 @@ static METER: Meter = Meter;
 
 const MAX_ALLOCATED: u64 = 4 << 20;
 
-/// Each case of the corpus, right or wrong, is parsed, checked strictly and walked over whole.
+/// Each case of the corpus, valid or not, is parsed, checked strictly and walked over completely.
 #[test]
 fn no_case_of_the_corpus_allocates_much() {
     let (mut n, mut taken, mut failures) = (0, 0, Vec::new());
@@ -33,11 +33,11 @@ fn no_case_of_the_corpus_allocates_much() {
             Ok((result, _)) => taken += usize::from(result.is_ok()),
         }
     }
-    assert!(n > 500 && taken > 100, "{n} cases, {taken} of them taken");
+    assert!(n > 500 && taken > 100, "{n} cases, {taken} of them accepted");
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// Touches everything that a caller can reach.
+/// Visits everything that a caller can reach.
 fn walk(gguf: &Gguf<'_>) {
     fn walk_array(array: &Array<'_>) {
         assert_eq!(array.iter().count(), array.len());
@@ -80,8 +80,8 @@ fn a_large_vocabulary_costs_nothing() {
     assert_eq!(tokens.nth(262_143).unwrap(), "token 262143");
 }
 
-/// The largest index that the default limits allow stays under the bound, and a full table of hostile names is sorted
-/// without trouble.
+/// The largest index that the default limits allow stays within the bound, and a full table of hostile names sorts
+/// quickly.
 #[test]
 fn the_index_is_bounded() {
     let (n_pairs, n_tensors) = (1 << 14, 1 << 15);

@@ -1,4 +1,4 @@
-//! Files beside their bytes: headers from streams, split sets, edits, typed keys, names.
+//! Operations on files: headers from streams, split sets, edits, typed keys, names.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use happy_gguf::*;
 
-/// A folder that goes away with the test.
+/// A folder that is removed when the test ends.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -42,7 +42,7 @@ fn model(n: usize) -> GgufWriter<'static> {
     })
 }
 
-/// Gives a few bytes at a time, and counts them.
+/// Reads a few bytes at a time, and counts them.
 struct Trickle<'a> {
     bytes: &'a [u8],
     step: usize,
@@ -58,7 +58,7 @@ impl Read for Trickle<'_> {
     }
 }
 
-/// A header from a stream is what the whole file's is, and costs little of what follows.
+/// A header read from a stream equals that of the whole file, and reads little of what follows.
 #[test]
 fn headers_of_the_corpus() {
     let corpus = support::corpus();
@@ -91,7 +91,7 @@ fn headers_of_the_corpus() {
                 (a, b) => failures.push(format!("{what}: {:?} / {:?}", a.as_ref().err(), b.err())),
             }
         }
-        // Every prefix of a good file asks for more, and not for more than there is.
+        // Every prefix of a valid file asks for more bytes, and for no more than there are.
         if let Ok(whole) = whole {
             for len in 0..bytes.len() {
                 match Gguf::parse_header(&bytes[..len], Some(bytes.len() as u64), &Limits::default()) {
@@ -122,11 +122,11 @@ fn a_header_needs_no_tensors() {
     assert_eq!(header.bytes().len() as u64, header.view().header_end());
     assert!(header.view().data(&header.view().tensor("t0").unwrap()).is_none());
 
-    // A file that will be too short is refused when its length is known.
+    // A file that will be too short is refused if its length is known.
     let options = HeaderOptions { file_len: Some(1 << 20), ..HeaderOptions::default() };
     let error = GgufHeader::read_with(&file[..], &options).unwrap_err().to_string();
     assert!(error.contains("tensor `big`") && error.contains("in a file of 1048576 bytes"), "{error}");
-    // One whose end is missing says so.
+    // A file whose end is missing is reported as such.
     let error = GgufHeader::read_with(&file[..100], &HeaderOptions::default()).unwrap_err().to_string();
     assert!(error.contains("file ends too early"), "{error}");
     let options = HeaderOptions { max_header_len: 80, ..HeaderOptions::default() };
@@ -134,7 +134,7 @@ fn a_header_needs_no_tensors() {
     assert!(error.contains("limit exceeded") && error.contains("at most 80 bytes"), "{error}");
 }
 
-/// An endless stream that promises more and more is not read forever.
+/// A stream that keeps announcing more is not read forever.
 #[test]
 fn an_endless_header_ends() {
     let start = support::Raw::header(0, 1).string(b"a").u32(8).u64(1 << 60).0;
@@ -176,7 +176,7 @@ fn shards_of_the_corpus() {
     assert_eq!(ContentHash::of(&third.view()), ContentHash::of(&set));
 }
 
-/// Whatever is cut comes together again byte by byte.
+/// A model that was split merges into the original, byte by byte.
 #[test]
 fn split_and_merge() {
     for version in [1, 2, 3] {
@@ -201,7 +201,7 @@ fn split_and_merge() {
             assert_eq!(ContentHash::of(&split), ContentHash::of(&set));
         }
     }
-    // A file without tensors is one part.
+    // A file without tensors makes one part.
     let empty = GgufWriter::new().to_vec().unwrap();
     let parts = GgufWriter::split(&GgufSet::from(Gguf::parse(&empty).unwrap()), SplitBy::Tensors(1)).unwrap();
     assert_eq!(parts.len(), 1);
@@ -269,7 +269,7 @@ fn set_of(file: &GgufSetFile) -> GgufSet<'_> {
     file.view()
 }
 
-/// Parts that somebody renamed are found by what they say, if only one file says so.
+/// Renamed parts are found by their metadata, unless two files claim the same part.
 #[test]
 fn renamed_parts_are_found_in_the_folder() {
     let folder = Folder::new("renamed");
@@ -293,12 +293,12 @@ fn renamed_parts_are_found_in_the_folder() {
         error.contains("`part 1 of 3`: expected one file, found `") && error.contains("uno.gguf"),
         "{error}"
     );
-    // Numbers in a name count for less than those in the file.
+    // If the numbers in a name contradict the metadata, the metadata counts.
     fs::rename(folder.0.join("uno.gguf"), folder.0.join("m-00003-of-00003.gguf")).unwrap();
     assert!(GgufSetFile::read(folder.0.join("m-00003-of-00003.gguf")).is_ok());
 }
 
-/// Reading tells its progress over all parts, and ends when it is told to.
+/// Reading reports its progress over all parts, and stops when it is cancelled.
 #[test]
 fn reading_a_set_is_cancelled() {
     use std::ops::ControlFlow;
@@ -327,7 +327,7 @@ fn reading_a_set_is_cancelled() {
     }
 }
 
-/// Names that are no UTF-8 work as any other.
+/// Names that are not UTF-8 work like any other.
 #[cfg(target_os = "linux")]
 #[test]
 fn names_of_any_bytes() {
@@ -349,7 +349,7 @@ fn names_of_any_bytes() {
     let error = GgufSetFile::read(&paths[1]).unwrap_err();
     assert_eq!(error.path(), paths[1]);
     assert!(error.to_string().contains(r"m\xff\n-00002-of-00003.gguf"), "{error}");
-    // The longest names that there are: what is beside them has a shorter one.
+    // The longest possible names: the files beside them get shorter ones.
     let long = folder.0.join("x".repeat(255));
     model(3).write_file(&long).unwrap();
     let done = edit_file(&long, EditMode::InPlace, |edit| {
@@ -368,7 +368,7 @@ fn sets_on_disk() {
     assert_eq!(folder.names(), ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"]);
     let model = GgufSetFile::read(&paths[0]).unwrap();
     assert!(GgufWriter::merge(&model.clone().view()).to_vec().unwrap() == whole);
-    // Any part opens all, and the headers alone say the same but for the bytes.
+    // Any part opens all of them, and the headers alone give the same view without the bytes.
     for path in &paths {
         let by_part = GgufSetFile::read(path).unwrap();
         assert!(by_part.paths().eq(&paths));
@@ -377,7 +377,7 @@ fn sets_on_disk() {
         assert!(headers.view().tensors().eq(set_of(&model).tensors()));
         assert!(headers.view().data("t0").is_none());
     }
-    // Parts in any order; one alone is refused by naming the others.
+    // Parts are accepted in any order; one part alone is refused, and the error names the others.
     let parts: Vec<_> = paths.iter().rev().map(|p| (p, GgufFile::read(p).unwrap())).collect();
     assert!(
         GgufWriter::merge(&set_of(&GgufSetFile::from_parts(parts.clone()).unwrap())).to_vec().unwrap()
@@ -408,7 +408,7 @@ fn sets_on_disk() {
     assert_eq!(GgufSetFile::read(&single).unwrap().view().tensors().count(), 7);
 }
 
-/// Without a change an edit is the file itself, for every file that parses; with one, only the header differs.
+/// An edit without changes reproduces every file that parses; a change affects only the header.
 #[test]
 fn edits_of_the_corpus() {
     let corpus = support::corpus();
@@ -435,7 +435,7 @@ fn edits_of_the_corpus() {
         let moved = Gguf::parse(&edited).unwrap();
         assert_eq!((moved.alignment(), moved.tensors().len()), (alignment.into(), gguf.tensors().len()));
         for (a, b) in gguf.tensors().zip(moved.tensors()) {
-            // Of unknown types the padding may go along.
+            // A type of unknown size may include the padding.
             let (a_data, b_data) = (gguf.data(&a).unwrap(), moved.data(&b).unwrap());
             assert_eq!((a.name, a.ty, a.dims, a_data), (b.name, b.ty, b.dims, &b_data[..a_data.len()]));
         }
@@ -443,7 +443,7 @@ fn edits_of_the_corpus() {
         let mut edit = GgufEdit::new(&other);
         assert!(edit.remove("test.added"));
         let back = edit.to_vec().unwrap();
-        // The padding behind the header is zeros now, whatever it was.
+        // The padding after the header becomes zeros, whatever it was.
         let (end, start) = (gguf.header_end() as usize, (gguf.data_offset() as usize).min(bytes.len()));
         assert!(back[..end] == bytes[..end] && back[start.min(back.len())..] == bytes[start..]);
     }
@@ -479,7 +479,7 @@ fn edits_on_disk() {
     assert_eq!(done.unwrap(), Edited::Rewritten);
     assert!(fs::read(&path).unwrap() == before);
 
-    // What is refused changes nothing.
+    // A refused edit changes nothing.
     let errors = [
         set(InPlace, "", 1u8.into()).unwrap_err(),
         set(InPlace, "general.alignment", 24u32.into()).unwrap_err(),
@@ -491,7 +491,7 @@ fn edits_on_disk() {
     assert!(set(InPlace, "general.alignment", 32u32.into()).is_ok());
     assert_eq!(hash(&path).tensors, tensors);
 
-    // Another alignment moves the tensors.
+    // A changed alignment moves the tensors.
     for alignment in [64u32, 4096, 8, 32] {
         assert_eq!(set(InPlace, "general.alignment", alignment.into()).unwrap(), Edited::Rewritten);
         assert_eq!(hash(&path).tensors, tensors, "alignment {alignment}");
@@ -504,7 +504,7 @@ fn edits_on_disk() {
     });
     assert_eq!(done.unwrap(), Edited::Rewritten);
     assert!(fs::read(&path).unwrap() == before);
-    assert_eq!(folder.names(), ["m.gguf"], "no file is left behind");
+    assert_eq!(folder.names(), ["m.gguf"], "no extra file remains");
 
     let text = folder.0.join("text");
     fs::write(&text, "no model").unwrap();
@@ -518,7 +518,7 @@ fn edits_on_disk() {
     assert!(!recover_file(&path).unwrap());
 }
 
-/// A write that fails leaves what was there, and no temporary file.
+/// A write that fails leaves the old file, and no temporary file.
 #[test]
 fn a_failed_write_leaves_the_old_file() {
     let folder = Folder::new("atomic");

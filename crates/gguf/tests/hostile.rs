@@ -1,4 +1,4 @@
-//! Broken and odd files, one a row: the kind of the error, its place, and its message.
+//! Broken and odd files, one per row: the kind of the error, its place, and its message.
 
 mod support;
 
@@ -71,21 +71,21 @@ fn errors() {
             Raw(b"GGUF\0\0\0\x03\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\0".to_vec()),
             Kind::Truncated,
             8,
-            "file ends too early: at byte 8, expected at most 0 tensors in the bytes that are left, found a count of 2",
+            "file ends too early: at byte 8, expected at most 0 tensors in the remaining bytes, found a count of 2",
         ),
         case(
             "tensor count",
             Raw::header(u64::MAX, 0),
             Kind::Truncated,
             8,
-            "file ends too early: at byte 8, expected at most 0 tensors in the bytes that are left, found a count of 18446744073709551615",
+            "file ends too early: at byte 8, expected at most 0 tensors in the remaining bytes, found a count of 18446744073709551615",
         ),
         case(
             "pair count",
             Raw::header(0, 1 << 60),
             Kind::Truncated,
             16,
-            "file ends too early: at byte 16, expected at most 0 metadata pairs in the bytes that are left, found a count of 1152921504606846976",
+            "file ends too early: at byte 16, expected at most 0 metadata pairs in the remaining bytes, found a count of 1152921504606846976",
         ),
         case(
             "key length",
@@ -99,7 +99,7 @@ fn errors() {
             Raw::header(0, 1).string(b"").u32(0).u64(0),
             Kind::InvalidKey,
             24,
-            "invalid key: at byte 24, expected a key of one or more bytes of UTF-8, found an empty one",
+            "invalid key: at byte 24, expected a key of one or more bytes of UTF-8, found an empty key",
         ),
         case(
             "key not UTF-8",
@@ -375,7 +375,7 @@ fn limits() {
 }
 
 #[test]
-fn deviations_are_taken_and_listed() {
+fn deviations_are_accepted_and_listed() {
     let cases = [
         (
             "unknown type",
@@ -394,7 +394,7 @@ fn deviations_are_taken_and_listed() {
         ("key", Raw::header(0, 1).string(b"A-b").u32(0).bytes(&[0]), vec![WarningKind::UnusualKey], false),
         ("version 1", Raw(b"GGUF\x01\0\0\0".to_vec()).u64(0), vec![WarningKind::OldVersion], true),
         ("big-endian", Raw(b"GGUF\0\0\0\x03".to_vec()).u64(0).u64(0), vec![WarningKind::BigEndian], true),
-        ("bytes behind", Raw::header(1, 0).tensor(b"t", &[8], 0, 0).data(100), vec![], false),
+        ("trailing bytes", Raw::header(1, 0).tensor(b"t", &[8], 0, 0).data(100), vec![], false),
     ];
     for (name, file, warnings, refused) in cases {
         let gguf = Gguf::parse(&file.0).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -405,7 +405,7 @@ fn deviations_are_taken_and_listed() {
     }
 }
 
-/// What only lenient reading takes; the strict check refuses what the reference reader refuses of it.
+/// What only lenient reading accepts; of that, the strict check refuses what the reference reader refuses.
 #[test]
 fn lenient_reading() {
     let bools =
@@ -429,7 +429,7 @@ fn lenient_reading() {
     }
 }
 
-/// Found by fuzzing: of unknown size and without elements, in front of another tensor, which a merged file may have.
+/// Found by fuzzing: a tensor of unknown size without elements, in front of another tensor. A merged file may have one.
 #[test]
 fn an_unknown_type_without_elements_takes_no_bytes() {
     let file = Raw::header(2, 0).tensor(b"s", &[0], 99, 0).tensor(b"t", &[8], 0, 0).data(32);
@@ -437,7 +437,7 @@ fn an_unknown_type_without_elements_takes_no_bytes() {
     assert_eq!(gguf.tensors().map(|t| t.byte_len()).collect::<Vec<_>>(), [0, 32]);
 }
 
-/// Tensors in another order than their entries; those of unknown size reach to the next one or the file's end.
+/// Tensors in another order than their entries; those of unknown size extend to the next one or to the file's end.
 #[test]
 fn order_and_unknown_sizes() {
     let file = Raw::header(4, 0)

@@ -1,7 +1,7 @@
-//! A fuzz pass that is the same each time: files of the corpus with a few bytes changed, cut, doubled or swapped, through
+//! A deterministic fuzz pass: files of the corpus with a few bytes changed, cut, doubled or swapped are given to
 //! everything that reads.
 //!
-//! `HAPPY_MUTATIONS=n` runs more than the default. The same properties are fuzzed with coverage in `fuzz/`.
+//! Set `HAPPY_MUTATIONS=n` to run more than the default. `fuzz/` checks the same properties with coverage.
 
 mod support;
 
@@ -35,7 +35,7 @@ fn mutate(file: &mut Vec<u8>, random: &mut Random) {
     /// Numbers that have broken readers.
     const ODD: [u64; 10] = [0, 1, 7, 13, 255, 1 << 31, (1 << 32) - 1, 1 << 61, 1 << 63, u64::MAX];
     for _ in 0..=random.below(3) {
-        // Mostly in the header, where it matters.
+        // Mostly in the header, where mutations matter most.
         let end = if random.below(4) > 0 { file.len().min(400) } else { file.len() };
         let at = random.below(end);
         match random.below(7) {
@@ -66,7 +66,7 @@ fn mutate(file: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// What must hold for any bytes.
+/// The properties that hold for any bytes.
 fn check(bytes: &[u8]) -> bool {
     let (whole, allocated) = measured(|| Gguf::parse(bytes));
     assert!(allocated.peak < MAX_ALLOCATED, "{allocated:?}");
@@ -85,10 +85,11 @@ fn check(bytes: &[u8]) -> bool {
         }
         (whole, header) => panic!("whole {:?}, header {:?}", whole.err(), header.err()),
     };
-    let lenient = lenient.expect("what is taken strictly is taken leniently");
+    let lenient = lenient.expect("what normal reading accepts, lenient reading accepts");
     assert_eq!(lenient.warnings(), gguf.warnings());
 
-    // Unchanged edits are the file; what the strict check takes is written as it was, but for what follows the data.
+    // Unchanged edits reproduce the file. What the strict check accepts is written as it was, except for bytes after
+    // the data.
     let (edited, allocated) = measured(|| GgufEdit::new(&gguf).to_vec().expect("an edit"));
     assert!(edited == bytes);
     assert!(allocated.peak < MAX_ALLOCATED + 6 * bytes.len() as u64, "{allocated:?}");
@@ -98,7 +99,7 @@ fn check(bytes: &[u8]) -> bool {
     assert_eq!(format!("{:?}", again.metadata()), format!("{:?}", gguf.metadata()));
     for (a, b) in gguf.tensors().zip(again.tensors()) {
         assert_eq!((a.name, a.ty, a.dims), (b.name, b.ty, b.dims));
-        // A type of unknown size takes the padding along.
+        // A type of unknown size includes the padding.
         assert!(a.ty.layout().is_none() || gguf.data(&a) == again.data(&b));
     }
     if gguf.check_strict().is_ok() && gguf.tensors().len() > 0 {
@@ -122,7 +123,7 @@ fn mutated_files_of_the_corpus() {
     let n = std::env::var("HAPPY_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
     let mut seeds: Vec<Vec<u8>> = support::files(&corpus).into_iter().map(|(_, bytes)| bytes).collect();
     seeds.extend(support::cases(&corpus).into_iter().map(|(_, bytes)| bytes));
-    // The same in other dialects.
+    // The same files in other dialects.
     let others: Vec<Vec<u8>> = seeds
         .iter()
         .filter_map(|seed| {

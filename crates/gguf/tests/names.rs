@@ -1,8 +1,8 @@
-//! Names of files, and typed keys.
+//! File names, and typed keys.
 
 use happy_gguf::*;
 
-/// What the regular expression of the document gives for names that try its corners.
+/// Names that exercise corner cases of the document's regular expression, with the results that it gives.
 #[test]
 fn names_by_hand() {
     let fits = [
@@ -40,7 +40,7 @@ fn names_by_hand() {
     assert_eq!(FileName::parse(&long), None);
 }
 
-/// Every key of the list is made of lower-case segments, is there once, and reads from files of any architecture.
+/// Every listed key consists of lower-case segments, occurs once, and can be read from files of any architecture.
 #[test]
 fn typed_keys() {
     let mut patterns: Vec<_> = keys::ALL.iter().map(|(pattern, _)| *pattern).collect();

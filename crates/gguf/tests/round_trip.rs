@@ -1,4 +1,5 @@
-//! Writing and reading back: by hand, by the corpus, and by proptest, which also cuts and changes what was written.
+//! Writing and reading back: by hand, with the corpus, and with proptest, which also truncates and changes what was
+//! written.
 
 mod support;
 
@@ -7,7 +8,7 @@ use happy_gguf::{
 };
 use proptest::prelude::*;
 
-/// Values of every type, arrays of every type and arrays in arrays.
+/// Values of every type, arrays of every type, and arrays of arrays.
 fn value() -> impl Strategy<Value = OwnedValue> {
     let string = prop::collection::vec(any::<u8>(), 0..12);
     let array = prop_oneof![
@@ -88,7 +89,7 @@ fn write(model: &Model) -> Vec<u8> {
     writer.to_vec().unwrap()
 }
 
-/// Touches all values and all tensor bytes.
+/// Visits all values and all tensor bytes.
 fn walk(gguf: &Gguf<'_>) -> usize {
     let values: usize = gguf.metadata().iter().map(|(_, value)| format!("{value:?}").len()).sum();
     values + gguf.tensors().map(|t| gguf.data(&t).unwrap().len()).sum::<usize>()
@@ -103,7 +104,7 @@ proptest! {
         let alignment = model.alignment.map(|n| ("general.alignment".to_string(), OwnedValue::U32(n)));
         let pairs: Vec<_> = gguf.metadata().iter().map(|(k, v)| (k.to_string(), OwnedValue::from(v))).collect();
         let expected: Vec<_> = alignment.into_iter().chain(model.pairs.iter().cloned()).collect();
-        // By text, so that NaN equals NaN.
+        // Compared as text, so that NaN equals NaN.
         prop_assert_eq!(format!("{pairs:?}"), format!("{expected:?}"));
         prop_assert_eq!(gguf.tensors().len(), model.tensors.len());
         for (tensor, (name, ty, dims, bytes)) in gguf.tensors().zip(&model.tensors) {
@@ -114,7 +115,7 @@ proptest! {
         prop_assert_eq!(GgufWriter::from_gguf(&gguf).to_vec().unwrap(), file);
     }
 
-    /// A file cut anywhere is an error, unless only padding is gone.
+    /// A truncated file is an error, unless only padding is missing.
     #[test]
     fn what_is_cut_is_refused(model in model(), at in any::<prop::sample::Index>()) {
         let file = write(&model);
@@ -129,7 +130,7 @@ proptest! {
         }
     }
 
-    /// A file with changed bytes is an error or reads as something; it never panics.
+    /// A file with changed bytes is an error or reads as something; reading it never panics.
     #[test]
     fn what_is_changed_does_not_panic(
         model in model(),
@@ -153,7 +154,7 @@ proptest! {
     }
 }
 
-/// Every valid file and case of the corpus, byte by byte as it was, and in the other dialects with the same values.
+/// Every valid file and case of the corpus is reproduced byte by byte, and has the same values in the other dialects.
 #[test]
 fn the_corpus_is_written_as_it_was() {
     let corpus = support::corpus();
@@ -179,7 +180,7 @@ fn the_corpus_is_written_as_it_was() {
             if contents(&other) != contents(&gguf) {
                 failures.push(format!("{name}: other values in version {version}, {order}"));
             }
-            // And back again.
+            // And back to the original dialect.
             let back = GgufWriter::from_gguf(&other).version(gguf.version()).byte_order(gguf.byte_order());
             assert!(back.to_vec().unwrap() == *file, "{name}, version {version}, {order}");
         }
@@ -187,7 +188,7 @@ fn the_corpus_is_written_as_it_was() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Everything but where it is; by text, so that NaN equals NaN.
+/// Everything in a file except its layout, as text, so that NaN equals NaN.
 fn contents(gguf: &Gguf<'_>) -> String {
     fn owned(value: Value<'_>) -> String {
         match value {
@@ -308,7 +309,7 @@ fn a_failing_destination_is_an_error() {
     assert_eq!(writer.write_to(&mut vec![0; len][..]).unwrap(), len as u64);
 }
 
-/// A tensor type that nobody knows yet can be written and read.
+/// A tensor type that no version knows yet can be written and read.
 #[test]
 fn unknown_types_are_carried() {
     let file = GgufWriter::new().tensor("t", GgmlType::Unknown(99), &[3, 5], vec![7; 64]).to_vec().unwrap();

@@ -1,5 +1,5 @@
-//! What the tests share: the conformance corpus, hostile headers.
-#![allow(dead_code, unreachable_pub)] // each test binary uses a part
+//! Shared by the tests: the conformance corpus, and a builder of hostile headers.
+#![allow(dead_code, unreachable_pub)] // each test binary uses only some of it
 
 use happy_testkit::{Corpus, Files};
 
@@ -27,7 +27,7 @@ pub fn files(corpus: &Files) -> Vec<(String, Vec<u8>)> {
     paths.into_iter().map(|path| (path.clone(), corpus.bytes(&path).expect("a file"))).collect()
 }
 
-/// Bytes of a file, put together field by field, right or wrong.
+/// The bytes of a file, assembled field by field, valid or not.
 #[derive(Clone, Default)]
 pub struct Raw(pub Vec<u8>);
 
