@@ -1,4 +1,4 @@
-//! What each step leaves of a made-up row of logits, and which tokens each pick takes:
+//! Shows what each step leaves of a made-up row of logits, and which tokens each pick chooses:
 //!
 //! ```text
 //! cargo run -p happy-sampler --example compare
@@ -8,7 +8,7 @@ use happy_sampler::steps::{Dry, Penalties, Temperature, Xtc};
 use happy_sampler::{AdaptiveP, LogProbs, Mirostat, MirostatVersion, Sampler, SamplerBuilder, SamplerError};
 
 fn main() -> Result<(), SamplerError> {
-    // Ten words; the probabilities fall by a fifth of what is left each time.
+    // Ten words; each has about two thirds of the probability of the one before.
     let words = ["the", "a", "one", "this", "that", "my", "her", "no", "some", "zebra"];
     let logits: Vec<f32> = (0..words.len()).map(|i| -0.4 * i as f32).collect();
 
@@ -19,7 +19,7 @@ fn main() -> Result<(), SamplerError> {
     }
 
     let b = Sampler::builder;
-    let history = [0, 1, 2, 0, 1]; // "the a one the a": "one" would go on repeating
+    let history = [0, 1, 2, 0, 1]; // "the a one the a": "one" would continue the repetition
     let steps: [(&str, SamplerBuilder); 11] = [
         ("nothing", b()),
         ("top_k(3)", b().top_k(3)),

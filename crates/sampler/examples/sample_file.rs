@@ -1,10 +1,10 @@
-//! Samples from a file of raw little-endian f32 logits (one row of any length), as a model would have computed them:
+//! Samples from a file with one row of raw little-endian f32 logits, such as a model writes:
 //!
 //! ```text
 //! cargo run -p happy-sampler --example sample_file -- FILE [TEMPERATURE [TOP_K [TOP_P [SEED [COUNT]]]]]
 //! ```
 //!
-//! Prints what the steps left (token, logit, probability) and then COUNT draws.
+//! Prints the tokens that the steps leave (token, logit, probability), then COUNT draws.
 
 use happy_sampler::{Sampler, TokenId};
 

@@ -1,8 +1,8 @@
-//! What can be wrong with a sampler's parameters or with the logits it is given.
+//! Errors about a sampler's parameters or its logits.
 
 use crate::TokenId;
 
-/// Errors of building and running a sampler.
+/// An error of building or running a sampler.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SamplerError {
@@ -13,23 +13,23 @@ pub enum SamplerError {
         step: &'static str,
         /// The parameter's name.
         name: &'static str,
-        /// The allowed range, in words.
+        /// The allowed range, as text.
         expected: &'static str,
-        /// The value given.
+        /// The value that was given.
         found: f64,
     },
-    /// Something that a step cannot do without was not given.
+    /// A step was built without something that it requires.
     #[error("{step} needs {what}")]
     Missing {
         /// The step.
         step: &'static str,
-        /// What it needs.
+        /// What the step requires.
         what: &'static str,
     },
-    /// There is no step of this name.
+    /// A step name is unknown.
     #[error("unknown sampler {name:?}, expected one of {names}", names = crate::StepKind::NAMES.join(", "))]
     UnknownStep {
-        /// What was given.
+        /// The name that was given.
         name: String,
     },
     /// A logit is NaN or +inf (-inf is allowed: it excludes the token).
@@ -40,7 +40,7 @@ pub enum SamplerError {
         /// Its logit.
         value: f32,
     },
-    /// There are no logits at all.
+    /// The row of logits is empty.
     #[error("cannot sample from an empty row of logits")]
     Empty,
     /// There are more logits than a token id can number.
@@ -51,18 +51,18 @@ pub enum SamplerError {
         "no token is left to pick from after {steps} sampling steps: every candidate was removed or excluded"
     )]
     NoCandidate {
-        /// How many steps the chain has.
+        /// The number of steps in the chain.
         steps: usize,
     },
-    /// The buffers could not be allocated.
+    /// Memory for the buffers was refused.
     #[error("out of memory for sampling buffers of {entries} entries")]
     OutOfMemory {
-        /// Entries asked for.
+        /// The number of entries that were requested.
         entries: usize,
     },
 }
 
-/// Fails unless `ok`; the message names step, parameter, range and value.
+/// Fails unless `ok`. The message names step, parameter, range and value.
 pub(crate) fn check(
     ok: bool,
     step: &'static str,

@@ -11,17 +11,17 @@ use crate::{Candidates, SamplerError, TokenId, math};
 pub struct LogProb {
     /// The token.
     pub id: TokenId,
-    /// ln(p), at most 0; -inf for an excluded token.
+    /// ln(p): at most 0, and -inf for an excluded token.
     pub ln_p: f32,
 }
 
-/// Computes log-probabilities, with buffers that are reused from row to row.
+/// Computes log-probabilities, with buffers that are reused between rows.
 ///
 /// ```
 /// use happy_sampler::LogProbs;
 ///
 /// let mut log_probs = LogProbs::new();
-/// let best = log_probs.best(&[0.0, 2.0, 1.0], 2)?; // what the model says, before any step
+/// let best = log_probs.best(&[0.0, 2.0, 1.0], 2)?; // the model's own, before any step
 /// assert_eq!(best.iter().map(|b| b.id).collect::<Vec<_>>(), [1, 2]);
 /// assert!((best[0].ln_p.exp() - 0.665).abs() < 1e-3);
 /// # Ok::<(), happy_sampler::SamplerError>(())
@@ -33,17 +33,17 @@ pub struct LogProbs {
 }
 
 impl LogProbs {
-    /// No rows yet; buffers grow at the first.
+    /// Makes an instance without buffers; the first row allocates them.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The `n` most probable tokens of a row of logits (index = token id), best first, ties to the lower id; all tokens if
-    /// there are fewer. To see what a chain of steps leaves, give the candidates of
-    /// [`Sampler::apply`](crate::Sampler::apply) to [`best_of`](Self::best_of).
+    /// The `n` most probable tokens of a row of logits (index = token id), best first, ties to the lower id; all tokens
+    /// if there are fewer. For the candidates that a chain of steps leaves, use [`best_of`](Self::best_of) with the
+    /// result of [`Sampler::apply`](crate::Sampler::apply).
     ///
     /// # Errors
-    /// An empty row, NaN, +inf, no memory, or a row in which every token is excluded.
+    /// An empty row, NaN, +inf, memory that is refused, or a row in which every token is excluded.
     pub fn best(&mut self, logits: &[f32], n: usize) -> Result<&[LogProb], SamplerError> {
         self.candidates.fill(logits)?;
         let mut candidates = std::mem::take(&mut self.candidates);
@@ -53,10 +53,10 @@ impl LogProbs {
         Ok(&self.best)
     }
 
-    /// The same of candidates; only the best `n` of them stay.
+    /// Like [`best`](Self::best), for candidates. Removes all but the best `n` of them.
     ///
     /// # Errors
-    /// No memory, or no candidate has a finite logit.
+    /// Memory that is refused, or no candidate with a finite logit.
     pub fn best_of(&mut self, candidates: &mut Candidates, n: usize) -> Result<&[LogProb], SamplerError> {
         self.collect(candidates, n)?;
         Ok(&self.best)
@@ -78,8 +78,8 @@ impl LogProbs {
 }
 
 impl Candidates {
-    /// `ln(sum of exp(logit))` of the candidates, in f64, added in the current order (ascending ids before anything was
-    /// sorted): what to subtract from a logit to get the logarithm of its probability. -inf if all are excluded.
+    /// `ln(sum of exp(logit))` of the candidates in f64, summed in the current order (ascending ids unless something
+    /// sorted them). Subtract it from a logit to get the token's log-probability. -inf if all candidates are excluded.
     pub fn log_sum_exp(&self) -> f64 {
         let max = f64::from(self.max_logit());
         if max == f64::NEG_INFINITY {

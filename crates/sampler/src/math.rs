@@ -1,4 +1,5 @@
-//! The transcendental functions of this crate: f64, by the `libm` crate, so equal bits on every platform.
+//! The transcendental functions of this crate, in f64 and from the `libm` crate, so that the bits are equal on every
+//! platform.
 
 /// `e^x`; 0 for -inf.
 #[inline]

@@ -1,7 +1,7 @@
-//! Structs of parameters: each field's type, default and description are written once.
+//! Structs of parameters. The type, default and description of each field are written only once.
 //!
-//! The `parameters!` macro makes the struct, its `Default`, its reader from JSON (feature `serde`) and `help`, from which
-//! command lines and bindings take their descriptions. What stands after `=>` is an attribute for serde.
+//! The `parameters!` macro makes the struct, its `Default`, its JSON reader (feature `serde`) and `help`, which
+//! supplies the descriptions of command lines and bindings. An attribute after `=>` is for serde.
 
 macro_rules! parameters {
     (
@@ -31,7 +31,7 @@ macro_rules! parameters {
         }
 
         impl $name {
-            /// Returns the description of a parameter, as its documentation has it; empty for other names.
+            /// Returns the description of a parameter, taken from its documentation; empty for unknown names.
             pub fn help(parameter: &str) -> &'static str {
                 match parameter {
                     $(stringify!($field) => concat!($($doc),+).trim_ascii(),)+
@@ -43,8 +43,8 @@ macro_rules! parameters {
 }
 pub(crate) use parameters;
 
-/// How numbers are read that llama.cpp allows to be negative: below 0 they are 0, which turns a step off. NaN stays and is
-/// refused when the step is built.
+/// Readers for numbers that llama.cpp allows to be negative: a value below 0 becomes 0, which turns a step off. NaN
+/// stays, and is refused when the step is built.
 #[cfg(feature = "serde")]
 pub(crate) mod json {
     use serde::{Deserialize, Deserializer};
@@ -59,7 +59,7 @@ pub(crate) mod json {
         f32::deserialize(from).map(|x| if x < 0.0 { 0.0 } else { x })
     }
 
-    /// The exponent of an entropy that is not used.
+    /// The default exponent of the entropy.
     pub(crate) fn one() -> f32 {
         1.0
     }

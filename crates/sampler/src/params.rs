@@ -1,20 +1,20 @@
-//! From settings to a sampler.
+//! Building a sampler from settings.
 
 use crate::{MirostatVersion, Params, Sampler, SamplerBuilder, SamplerError, StepKind};
 
 impl Params {
-    /// Makes the sampler of these settings.
+    /// Makes the sampler that these settings describe.
     ///
     /// # Errors
-    /// The first setting outside its range, also of a step that the order does not name; infill or adaptive-p in the order
-    /// without what they need.
+    /// The first setting outside its range, even if the order does not include its step; or infill or adaptive-p in the
+    /// order without the vocabulary or the target.
     pub fn build(&self) -> Result<Sampler, SamplerError> {
         Sampler::builder().params(self).build()
     }
 
     /// Appends the steps to a builder.
     pub(crate) fn add_to(&self, mut b: SamplerBuilder) -> SamplerBuilder {
-        // Every setting is checked, whether or not its step takes part.
+        // Every setting is checked, whether or not its step is in the order.
         for kind in StepKind::DEFAULT_ORDER {
             if let Err(e) = self.append(Sampler::builder(), *kind).build() {
                 b = b.failed(e);
@@ -27,7 +27,7 @@ impl Params {
         if self.mirostat.version != MirostatVersion::Off {
             return self.append(b, StepKind::Temperature).mirostat(self.mirostat.clone());
         }
-        // Greedily, what cuts and keeps the best token can be left out.
+        // A greedy chain can leave out the cuts that keep the best token.
         let edits =
             self.order.iter().take_while(|k| matches!(k, StepKind::Penalties | StepKind::Dry)).count();
         let (edits, others) = self.order.split_at_checked(edits).unwrap_or_default();

@@ -16,7 +16,7 @@ pub struct Rng {
 }
 
 impl Rng {
-    /// The generator of `seed`: its state is the first four outputs of SplitMix64 started at `seed`.
+    /// Makes the generator for `seed`: its state is the first four outputs of SplitMix64 started at `seed`.
     pub fn new(seed: u64) -> Self {
         let mut x = seed;
         let state = std::array::from_fn(|_| {
@@ -29,7 +29,7 @@ impl Rng {
         Rng { state }
     }
 
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
@@ -43,7 +43,7 @@ impl Rng {
         result
     }
 
-    /// A number in `[0, 1)`: the upper 53 bits of [`next_u64`](Self::next_u64) times 2^-53.
+    /// Returns a number in `[0, 1)`: the upper 53 bits of [`next_u64`](Self::next_u64) times 2^-53.
     pub fn next_f64(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
@@ -55,13 +55,13 @@ mod tests {
 
     #[test]
     fn equals_the_reference_program() {
-        // State 1, 2, 3, 4: the first outputs of xoshiro256plusplus.c.
+        // The first outputs of xoshiro256plusplus.c for the state 1, 2, 3, 4.
         let mut rng = Rng { state: [1, 2, 3, 4] };
         let expect = [41943041, 58720359, 3588806011781223, 3591011842654386, 9228616714210784205];
         for e in expect {
             assert_eq!(rng.next_u64(), e);
         }
-        // SplitMix64 started at 0 gives 0xe220a8397b1dcdaf first.
+        // The first output of SplitMix64 started at 0 is 0xe220a8397b1dcdaf.
         assert_eq!(Rng::new(0).state[0], 0xe220_a839_7b1d_cdaf);
     }
 

@@ -4,16 +4,16 @@ use crate::candidates::argmax;
 use crate::steps::{LogitBias, Step, StepParams};
 use crate::{AdaptiveP, Candidates, Dist, Greedy, Mirostat, Params, Pick, SamplerError, StepSpec, TokenId};
 
-/// A chain of steps and a pick, with the buffers they work in. A clone has the same state and draws the same tokens.
+/// A chain of steps and a pick, with its working buffers. A clone has the same state and draws the same tokens.
 pub struct Sampler {
     steps: Vec<Box<dyn Step>>,
     pick: Box<dyn Pick>,
-    // No steps and `Greedy`: one pass over the logits, no buffers.
+    // With no steps and [`Greedy`], sampling is one pass over the logits without buffers.
     only_greedy: bool,
     candidates: Candidates,
 }
 
-/// [`Sampler::greedy`].
+/// The same as [`Sampler::greedy`].
 impl Default for Sampler {
     fn default() -> Self {
         Self::greedy()
@@ -21,12 +21,12 @@ impl Default for Sampler {
 }
 
 impl Sampler {
-    /// A builder; its steps run in the order of the calls.
+    /// Starts a builder. Steps run in the order of the builder's calls.
     pub fn builder() -> SamplerBuilder {
         SamplerBuilder { steps: Vec::new(), pick: None, greedy: false, seed: 0, error: None }
     }
 
-    /// The highest logit, always.
+    /// A sampler that always picks the highest logit.
     pub fn greedy() -> Self {
         Sampler {
             steps: Vec::new(),
@@ -39,7 +39,7 @@ impl Sampler {
     /// Picks the next token from one row of logits (index = token id) and accepts it.
     ///
     /// # Errors
-    /// An empty row, NaN or +inf, or steps that left nothing to pick from. A failed call accepts nothing, but may have
+    /// An empty row, NaN or +inf, or no candidates left after the steps. A failed call accepts no token, but may have
     /// drawn random numbers.
     pub fn sample(&mut self, logits: &[f32]) -> Result<TokenId, SamplerError> {
         let t = self.pick(logits)?;
@@ -47,10 +47,10 @@ impl Sampler {
         Ok(t)
     }
 
-    /// [`sample`](Self::sample) without accepting the token.
+    /// Like [`sample`](Self::sample), without accepting the token.
     ///
     /// # Errors
-    /// As [`sample`](Self::sample).
+    /// The same as [`sample`](Self::sample).
     pub fn pick(&mut self, logits: &[f32]) -> Result<TokenId, SamplerError> {
         let picked = if self.only_greedy {
             argmax(logits)?
@@ -61,11 +61,11 @@ impl Sampler {
         picked.ok_or(SamplerError::NoCandidate { steps: self.steps.len() })
     }
 
-    /// [`sample`](Self::sample) among the tokens that `allowed` holds for: the logits of all others are -inf before the
-    /// first step.
+    /// Like [`sample`](Self::sample), but only among the tokens for which `allowed` returns true: all other logits
+    /// become -inf before the first step.
     ///
     /// # Errors
-    /// As [`sample`](Self::sample).
+    /// The same as [`sample`](Self::sample).
     pub fn sample_among(
         &mut self,
         logits: &[f32],
@@ -80,7 +80,7 @@ impl Sampler {
         Ok(token)
     }
 
-    /// Runs the steps only, and returns what they leave.
+    /// Runs the steps without a pick, and returns the candidates that are left.
     ///
     /// # Errors
     /// An empty row, NaN or +inf.
@@ -92,20 +92,20 @@ impl Sampler {
         Ok(&mut self.candidates)
     }
 
-    /// Tells the steps and the pick about a token that did not come from [`sample`](Self::sample): the prompt's, or one that
-    /// was forced.
+    /// Tells the steps and the pick about a token that did not come from [`sample`](Self::sample): a prompt token, or
+    /// one that was forced.
     pub fn accept(&mut self, t: TokenId) {
         self.steps.iter_mut().for_each(|s| s.accept(t));
         self.pick.accept(t);
     }
 
-    /// Returns to the state after [`SamplerBuilder::build`]: no accepted tokens, random numbers from the start.
+    /// Returns to the state after [`SamplerBuilder::build`]: no accepted tokens, and random numbers from the start.
     pub fn reset(&mut self) {
         self.steps.iter_mut().for_each(|s| s.reset());
         self.pick.reset();
     }
 
-    /// Sets the seed of the pick and of all steps, which start their random numbers over.
+    /// Sets the seed of the pick and of all steps, and restarts their random numbers.
     pub fn seed(&mut self, seed: u64) {
         self.steps.iter_mut().for_each(|s| s.seed(seed));
         self.pick.seed(seed);
@@ -118,7 +118,7 @@ impl Clone for Sampler {
             steps: self.steps.clone(),
             pick: self.pick.clone(),
             only_greedy: self.only_greedy,
-            // Scratch only: the clone grows its own.
+            // Scratch space: the clone grows its own.
             candidates: Candidates::new(),
         }
     }
@@ -133,8 +133,8 @@ impl std::fmt::Debug for Sampler {
     }
 }
 
-/// Builds a [`Sampler`]. Steps run in the order of the calls; the first wrong parameter is reported by
-/// [`build`](Self::build). Without a pick, tokens are drawn by [`Dist`].
+/// Builds a [`Sampler`]. Steps run in the order of the calls; [`build`](Self::build) reports the first invalid
+/// parameter. The default pick is [`Dist`], a random draw.
 pub struct SamplerBuilder {
     steps: Vec<Box<dyn Step>>,
     pick: Option<Box<dyn Pick>>,
@@ -144,23 +144,23 @@ pub struct SamplerBuilder {
 }
 
 impl SamplerBuilder {
-    /// Appends a step of your own.
+    /// Appends a custom step.
     pub fn step(mut self, step: impl Step + 'static) -> Self {
         self.steps.push(Box::new(step));
         self
     }
 
-    /// Appends a step that was read from somewhere.
+    /// Appends a step given as a value, such as one read from JSON.
     pub fn spec(self, step: &StepSpec) -> Self {
         self.built(step.build())
     }
 
-    /// Appends a step of these parameters.
+    /// Appends the step that `params` describes.
     pub(crate) fn params_of_step(self, params: &impl StepParams) -> Self {
         self.built(params.build())
     }
 
-    /// Appends a step unless its parameters were wrong, which is noted.
+    /// Appends a step, or records the error of its parameters.
     fn built(mut self, step: Result<Box<dyn Step>, SamplerError>) -> Self {
         match step {
             Ok(step) => {
@@ -176,18 +176,18 @@ impl SamplerBuilder {
         self.params_of_step(&LogitBias { bias: bias.into_iter().collect() })
     }
 
-    /// Appends all steps of `params`, and takes its pick and its seed.
+    /// Appends all steps of `params`, and sets its pick and seed.
     pub fn params(self, params: &Params) -> Self {
         params.add_to(self)
     }
 
-    /// Takes the token by [`Mirostat`] with the sampler's seed; an ordinary draw if its version is
+    /// Sets the pick to [`Mirostat`] with the sampler's seed; to an ordinary draw if the version is
     /// [`Off`](crate::MirostatVersion::Off).
     pub fn mirostat(self, mirostat: Mirostat) -> Self {
         self.built_pick(mirostat.build())
     }
 
-    /// Takes the token by [`AdaptiveP`] with the sampler's seed; an ordinary draw without a target.
+    /// Sets the pick to [`AdaptiveP`] with the sampler's seed; to an ordinary draw if there is no target.
     pub fn adaptive_p(self, adaptive_p: AdaptiveP) -> Self {
         self.built_pick(adaptive_p.build())
     }
@@ -200,36 +200,37 @@ impl SamplerBuilder {
         }
     }
 
-    /// Notes what is wrong; the first error is the one that is reported.
+    /// Records an error; only the first one is reported.
     pub(crate) fn failed(mut self, e: SamplerError) -> Self {
         self.error.get_or_insert(e);
         self
     }
 
-    /// Takes the best token instead of drawing one.
+    /// Sets the pick to the best token.
     pub fn greedy(mut self) -> Self {
         self.greedy = true;
         self.pick = None;
         self
     }
 
-    /// Takes the token by a pick of your own.
+    /// Sets a custom pick.
     pub fn pick(mut self, pick: impl Pick + 'static) -> Self {
         self.greedy = false;
         self.pick = Some(Box::new(pick));
         self
     }
 
-    /// The seed of every step and pick that draws (0 unless set).
+    /// Sets the seed of every step and pick that draws random numbers (default 0).
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// The sampler, or the first wrong parameter.
+    /// Makes the sampler.
     ///
     /// # Errors
-    /// [`SamplerError::Parameter`], or no memory for a step's history.
+    /// [`SamplerError::Parameter`] or [`SamplerError::Missing`] for the first invalid step,
+    /// [`SamplerError::OutOfMemory`] if memory for a step's history is refused.
     pub fn build(self) -> Result<Sampler, SamplerError> {
         if let Some(e) = self.error {
             return Err(e);

@@ -5,8 +5,8 @@
 //!                                             field      a field of Params and a method of SamplerBuilder
 //!                                             names      of Params::order, and of steps in JSON
 //! ```
-//! The rows under `default` are the default order. What a step is neutral to, whether it keeps the best token and how it is
-//! made are its [`StepParams`].
+//! The rows under `default` are the default order. The [`StepParams`] of a step say whether it is neutral, whether it
+//! keeps the best token, and how it is made.
 
 use crate::steps::{self, Step, StepParams};
 use crate::{AdaptiveP, Mirostat, SamplerBuilder, SamplerError, TokenId};
@@ -36,14 +36,14 @@ macro_rules! steps {
         }
     };
     (all { $($(#[doc = $doc:literal])+ $kind:ident $field:ident: $name:literal $(| $alias:literal)*;)* }) => {
-        /// A step of [`Params::order`], without its parameters.
+        /// The name of a step in [`Params::order`], without its parameters.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum StepKind {
             $($(#[doc = $doc])+ $kind,)*
-            /// Infill, which knows the vocabulary: [`Params::infill`].
+            /// Infill, which needs the vocabulary: [`Params::infill`].
             Infill,
-            /// Adaptive-p: [`Params::adaptive_p`]. It takes the token, so its place does not matter.
+            /// Adaptive-p: [`Params::adaptive_p`]. It picks the token, so its position in the order does not matter.
             AdaptiveP,
         }
 
@@ -59,11 +59,11 @@ macro_rules! steps {
             ];
         }
 
-        /// A step with its parameters, for programs that read chains from somewhere.
+        /// A step with its parameters, for programs that read chains of steps from a file or a request.
         ///
-        /// With the feature `serde` it is read from objects like `{"type": "top_p", "p": 0.9, "min_keep": 1}`. Names, fields
-        /// and their meaning are llama.cpp's: counts, temperatures and top-n-sigma below 0 are 0, which turns a step off;
-        /// `min_keep`, `seed` and `breakers` may be left out and are 0 or empty then.
+        /// With the feature `serde`, it is read from objects like `{"type": "top_p", "p": 0.9, "min_keep": 1}`. Names,
+        /// fields and meaning are llama.cpp's: counts, temperatures and top-n-sigma below 0 become 0, which turns a
+        /// step off. `min_keep`, `seed` and `breakers` are optional; they default to 0 or to no breakers.
         #[derive(Debug, Clone, PartialEq)]
         #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(tag = "type", rename_all = "snake_case"))]
         #[non_exhaustive]
@@ -75,13 +75,13 @@ macro_rules! steps {
             )*
             /// Logit bias.
             LogitBias(steps::LogitBias),
-            /// Infill. It is not read from JSON.
+            /// Infill. Cannot be read from JSON.
             #[cfg_attr(feature = "serde", serde(skip))]
             Infill(steps::Infill),
         }
 
         impl StepSpec {
-            /// The parameters, whichever step they are of.
+            /// The parameters, independent of the kind of step.
             fn params(&self) -> &dyn StepParams {
                 match self {
                     $(StepSpec::$kind(params) => params,)*
@@ -99,7 +99,8 @@ macro_rules! steps {
             }
         }
 
-        /// One method for each step; they run in the order of the calls. A step of one number takes the number or its struct.
+        /// One method per step. Steps run in the order of the calls. A step with one parameter accepts either the
+        /// number or its struct.
         impl SamplerBuilder {
             $(
                 #[doc = concat!("Appends [`", stringify!($kind), "`](steps::", stringify!($kind), ").")]
@@ -110,7 +111,7 @@ macro_rules! steps {
         }
 
         impl Params {
-            /// The step of `kind` with these settings; `None` for adaptive-p, which is no step.
+            /// The step of `kind` with these settings; `None` for adaptive-p, which is a pick.
             pub(crate) fn step(&self, kind: StepKind) -> Result<Option<StepSpec>, SamplerError> {
                 let mut spec = match kind {
                     $(StepKind::$kind => StepSpec::$kind(self.$field.clone()),)*
@@ -132,28 +133,31 @@ macro_rules! steps {
             }
         }
 
-        /// Settings of the common chain: logit bias, then the steps of [`order`](Self::order), then the draw. The default values
-        /// and order are llama.cpp's: every step is neutral but the temperature, which is 0.8, top-k 40, top-p 0.95 and min-p
-        /// 0.05.
+        /// Settings of a common chain: logit bias, then the steps of [`order`](Self::order), then the draw. The default
+        /// order and values are llama.cpp's: temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, and every other step
+        /// neutral.
         ///
-        /// A step of one number can be set from it: `params.top_k = 40.into()`.
+        /// A step with one parameter can be set from a number: `params.top_k = 40.into()`.
         #[derive(Debug, Clone, PartialEq)]
         #[non_exhaustive]
         pub struct Params {
-            /// The steps and their order; a step that is neutral or not named is left out.
+            /// The steps and their order. Steps that are neutral or not in the order are left out. Default:
+            /// [`StepKind::DEFAULT_ORDER`].
             pub order: Vec<StepKind>,
             $($(#[doc = $doc])+ pub $field: steps::$kind,)*
-            /// Minimum number of tokens that top-p, min-p, typical and XTC keep, on top of their own. Default: 0, which is like 1.
+            /// Minimum number of tokens that top-p, min-p, typical and XTC keep, in addition to their own `min_keep`:
+            /// the larger value counts. Default: 0, which has the same effect as 1.
             pub min_keep: usize,
-            /// Added to the logits of these tokens; -inf bans one. Default: none.
+            /// Values added to the logits of single tokens; -inf bans a token. Default: none.
             pub logit_bias: Vec<(TokenId, f32)>,
-            /// Mirostat, as in llama.cpp, replaces the order: there are the bias, the temperature and Mirostat. Default: off.
+            /// Mirostat. As in llama.cpp, it replaces the order: only logit bias, temperature and Mirostat run.
+            /// Default: off.
             pub mirostat: Mirostat,
-            /// Adaptive-p, which takes the token instead of an ordinary draw. Default: off.
+            /// Adaptive-p, which picks the token instead of an ordinary draw. Default: off.
             pub adaptive_p: AdaptiveP,
-            /// The step for [`StepKind::Infill`], which knows the vocabulary.
+            /// The step for [`StepKind::Infill`], which needs the vocabulary. Default: `None`.
             pub infill: Option<steps::Infill>,
-            /// Seed of the draw, and of XTC. Default: 0.
+            /// Seed of the draw and of XTC. Default: 0.
             pub seed: u64,
         }
 
@@ -198,8 +202,8 @@ steps! {
     by_name {}
 }
 
-/// Case does not matter, nor whether words are separated by `_`, `-` or nothing; `typical`, `typ`, `nucleus` and `temp` are
-/// names too.
+/// Parses a step name. Ignores case, and whether words are separated by `_`, `-` or nothing. `typical`, `typ`,
+/// `nucleus` and `temp` are accepted too.
 impl FromStr for StepKind {
     type Err = SamplerError;
 

@@ -1,4 +1,4 @@
-//! [`Params`]: the usual chain, its order, its names, its errors.
+//! [`Params`]: the usual chain, its order, its names and its errors.
 
 use happy_sampler::steps;
 use happy_sampler::{Mirostat, MirostatVersion, Params, Sampler, SamplerBuilder, StepKind};
@@ -12,7 +12,7 @@ fn repeat(repeat: f32) -> steps::Penalties {
     steps::Penalties { repeat, ..Default::default() }
 }
 
-/// Settings equal a chain that was built by hand: the same tokens over twenty rows.
+/// Settings give the same tokens as a chain built by hand, over twenty rows.
 #[test]
 fn params_equal_the_chain() {
     use StepKind::*;
@@ -51,7 +51,7 @@ fn params_equal_the_chain() {
                 .temperature(steps::Temperature { t: 0.8, delta: 0.3, exponent: 1.5 }),
         ),
         (
-            "an order of one's own",
+            "a custom order",
             |p| p.order = vec![Temperature, MinP, TopK],
             b().temperature(0.8).min_p(0.05).top_k(40),
         ),
@@ -134,7 +134,7 @@ fn names() {
     }
 }
 
-/// Also settings that would not take part are checked.
+/// Settings are checked even if their step is not in the order.
 #[test]
 fn wrong_settings() {
     type Set = fn(&mut Params);
@@ -164,7 +164,7 @@ fn wrong_settings() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Command lines and bindings take their descriptions from here.
+/// Command lines and bindings take their descriptions from `help`.
 #[test]
 fn every_parameter_has_a_description() {
     use steps::*;

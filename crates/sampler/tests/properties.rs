@@ -1,4 +1,4 @@
-//! Properties over arbitrary logits: no panic, a valid token or an error, determinism, clone and reset.
+//! Properties for arbitrary logits: no panic, a valid token or an error, determinism, clone and reset.
 
 use happy_sampler::steps::{
     Dry, Infill, LogitBias, MinP, Penalties, Temperature, TopK, TopNSigma, TopP, Typical, Xtc,
@@ -14,7 +14,7 @@ fn logit() -> impl Strategy<Value = f32> {
         6 => -40.0f32..40.0,
         2 => Just(f32::NEG_INFINITY),
         2 => Just(1.5f32),
-        1 => any::<f32>().prop_filter("NaN and +inf are refused, tested apart", |x| *x < f32::INFINITY),
+        1 => any::<f32>().prop_filter("NaN and +inf are refused, tested separately", |x| *x < f32::INFINITY),
     ]
 }
 
@@ -22,10 +22,10 @@ fn mirostat(version: MirostatVersion, tau: f32, eta: f32) -> Mirostat {
     Mirostat { version, tau, eta }
 }
 
-/// How many steps and picks [`add`] knows.
+/// The number of steps and picks that [`add`] knows.
 const KINDS: u8 = 17;
 
-/// Appends step (or sets pick) number `kind` with a parameter in 0..=1.
+/// Appends a step (or sets a pick) by number, with a parameter in 0..=1.
 fn add(b: SamplerBuilder, kind: u8, x: f32) -> SamplerBuilder {
     match kind {
         0 => b.temperature(x * 2.0),
@@ -102,7 +102,7 @@ fn spec() -> impl Strategy<Value = StepSpec> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Steps are refused or work; what they leave is a subset of the row with probabilities that are none or add up to 1.
+    /// Steps are refused or work. They leave a subset of the row, whose probabilities are all 0 or add up to 1.
     #[test]
     fn any_parameters_on_any_logits(
         logits in proptest::collection::vec(prop_oneof![3 => logit(), 1 => number()], 0..300),
@@ -219,7 +219,7 @@ fn wrong_logits_are_errors() {
     }
 }
 
-/// A step of the caller that breaks every rule must end in an error, not in a panic or a hang.
+/// A custom step that breaks every rule leads to an error, not to a panic or a hang.
 #[test]
 fn hostile_step() {
     #[derive(Clone)]
@@ -240,12 +240,12 @@ fn hostile_step() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut s = add(Sampler::builder().step(Fill(bad)), kind, 0.3).build().unwrap();
             let sampled = s.sample(&[0.0; 3000]);
-            // Infinity counts as the greatest number, of which each even token has one.
+            // Infinity becomes the greatest finite number, which each even token then has.
             let even = sampled.as_ref().is_ok_and(|t| t % 2 == 0);
             assert!(kind == 6 || if bad == f32::INFINITY { even } else { sampled.is_err() }, "{kind} {bad}");
         }
         let mut s = add(Sampler::builder().step(Clear), kind, 0.3).build().unwrap();
-        // Infill may put its end token in the place of nothing.
+        // Infill may put its end token into an empty list.
         let sampled = s.sample(&[0.0; 3000]);
         assert!(matches!(sampled, Err(SamplerError::NoCandidate { .. })) || (kind == 12 && sampled == Ok(5)));
     }
@@ -303,13 +303,13 @@ fn wrong_parameters_are_errors() {
         (b().top_p(2.0).min_p(2.0), "top_p: p must be in 0..=1, found 2"),
     ];
     for (builder, expect) in cases {
-        // Floats are widened for the message: compare up to the digits of an f32.
+        // Floats are widened for the message, so compare up to the digits of an f32.
         let got = builder.build().err().map(|e| e.to_string()).unwrap_or_default();
         assert!(got.starts_with(expect), "{got:?}, expected {expect:?}");
     }
 }
 
-/// Fixed results: the same on every platform, and a change here is a breaking change.
+/// Fixed results, the same on every platform. A change here is a breaking change.
 #[test]
 fn golden_draws() {
     let logits: Vec<f32> =

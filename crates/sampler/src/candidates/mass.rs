@@ -1,4 +1,4 @@
-//! Shares of probability, out of the row: no list of all tokens is made, and none is sorted.
+//! Shares of probability, taken from the row: no list of all tokens is made, and none is sorted.
 //!
 //! ```text
 //! one pass:     sum += exp(logit - max), ids ascending;  mass[(max - logit) * 8] += the same
@@ -6,15 +6,16 @@
 //!               up exactly;  in the rare case that rounding leaves this short, again with a lower bar
 //! ```
 //!
-//! What is left, and the bits of its probabilities, are those of a softmax and a sort of everything.
+//! The candidates that are kept, and the bits of their probabilities, are those that a softmax and a sort of everything
+//! would give.
 
 use super::Candidates;
 use crate::math;
 
-/// What a softmax needs to know of all candidates.
+/// What a softmax needs to know about all candidates.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Total {
-    /// The greatest logit; finite.
+    /// The greatest logit, which is finite.
     max: f64,
     /// Sum of `exp(logit - max)`, in the current order.
     sum: f64,
@@ -24,7 +25,7 @@ pub(crate) struct Total {
 }
 
 impl Total {
-    /// The probability of a candidate, with the bits of [`Candidates::softmax`].
+    /// The probability of a candidate, with the same bits as [`Candidates::softmax`].
     #[inline]
     pub(crate) fn p(&self, logit: f32) -> f32 {
         let weight = math::exp(f64::from(logit) - self.max) as f32;
@@ -42,14 +43,14 @@ impl Total {
         self.ln_sum - self.moment / self.sum
     }
 
-    /// A logit a little below that of a candidate with probability `p`, and not above the greatest.
+    /// A logit slightly below that of a candidate with probability `p`, and at most the greatest.
     pub(crate) fn logit_below(&self, p: f64) -> f32 {
         ((self.max + math::ln(p * self.sum).min(0.0) - 1e-3) as f32).next_down()
     }
 }
 
-/// Buckets of [`Candidates::keep_mass`], and how many there are in a unit of the logits. What lies below the last of them has
-/// less than `e^-63` of the best one's probability.
+/// Buckets of [`Candidates::keep_mass`], and how many there are per unit of the logits. A logit below the last bucket
+/// has less than `e^-63` of the best one's probability.
 const BUCKETS: usize = 512;
 const BUCKETS_PER_UNIT: f64 = 8.0;
 
@@ -59,7 +60,8 @@ impl Candidates {
         self.total_with(|_, _| {})
     }
 
-    /// The same, while `each` sees `max - logit` and `exp(logit - max)` of every candidate that has a weight.
+    /// Like [`total`](Self::total), and calls `each` with `max - logit` and `exp(logit - max)` of every candidate that
+    /// has a weight.
     fn total_with(&self, mut each: impl FnMut(f64, f64)) -> Option<Total> {
         let max = f64::from(self.max_logit());
         if max == f64::NEG_INFINITY {
@@ -78,14 +80,14 @@ impl Candidates {
         Some(Total { max, sum, ln_sum: math::ln(sum), moment })
     }
 
-    /// Computes the probability of every candidate of the list as a part of `total`.
+    /// Sets the probability of every candidate in the list, as a share of `total`.
     pub(crate) fn set_probabilities(&mut self, total: &Total) {
         self.make_list();
         self.list.iter_mut().for_each(|c| c.p = total.p(c.logit));
     }
 
-    /// Keeps the shortest head of the order whose probabilities add up to at least `share`, and at least `min_keep`
-    /// candidates; all if there is no such head. What is left is sorted and has its probabilities.
+    /// Keeps the shortest head of the sorted order whose probabilities add up to at least `share`, and at least
+    /// `min_keep` candidates; all if no head does. The result is sorted and has its probabilities.
     pub(crate) fn keep_mass(&mut self, share: f32, min_keep: usize) {
         if !self.is_list && self.keep_mass_of_row(share, min_keep) {
             return;
@@ -97,11 +99,11 @@ impl Candidates {
         }
     }
 
-    /// The same of the row, if the head is short; else the candidates are as before, and it returns false.
+    /// Does this for the row if the head is short. Otherwise returns false and leaves the candidates unchanged.
     fn keep_mass_of_row(&mut self, share: f32, min_keep: usize) -> bool {
         let mut masses = [0.0f64; BUCKETS];
         let total = self.total_with(|below, weight| {
-            // Saturates; what has no bucket has no mass worth speaking of.
+            // The cast saturates. A value without a bucket has negligible mass.
             if let Some(mass) = masses.get_mut((below * BUCKETS_PER_UNIT) as usize) {
                 *mass += weight;
             }
@@ -113,7 +115,7 @@ impl Candidates {
             reached += mass;
             reached >= wanted
         });
-        // The end of that bucket, then lower ones: rounding, or `min_keep`.
+        // Starts at the end of that bucket and goes lower if rounding or `min_keep` requires it.
         let mut end = enough.map_or(BUCKETS, |bucket| bucket + 1);
         while end < BUCKETS {
             let bar = (total.max - end as f64 / BUCKETS_PER_UNIT) as f32;
@@ -131,9 +133,9 @@ impl Candidates {
         false
     }
 
-    /// How long the head of the sorted list is whose probabilities add up to `share`.
+    /// The length of the head of the sorted list whose probabilities add up to `share`; `None` if no head does.
     fn head(&self, share: f32, min_keep: usize) -> Option<usize> {
-        // f32 like the probabilities themselves: 0.4 + 0.3 has to reach 0.7.
+        // Summed in f32 like the probabilities themselves: 0.4 + 0.3 has to reach 0.7.
         let mut sum = 0.0f32;
         let enough = self.list.iter().enumerate().position(|(i, c)| {
             sum += c.p;
@@ -148,7 +150,7 @@ mod tests {
     use super::*;
     use crate::{Candidate, Rng};
 
-    /// The definition: softmax of everything, sort of everything, running sum.
+    /// The definition: a softmax and a sort of everything, then a running sum.
     fn by_definition(logits: &[f32], share: f32, min_keep: usize) -> Vec<Candidate> {
         let mut c = Candidates::new();
         c.fill(logits).unwrap();

@@ -1,13 +1,13 @@
-//! The tokens still in the race.
+//! The tokens that can still be picked.
 //!
 //! ```text
 //! dense:  logits[id]                      after fill(); candidate i is token i
 //! list:   (id, logit, p), any order       after the first step that removes or reorders
 //! ```
 //!
-//! Both live in buffers that are reused from token to token; [`Candidates::fill`] reserves them all, so that no step allocates
-//! (what is reserved and never written takes no memory on systems with paging). Order: logit descending, ties to the lower
-//! id.
+//! Both forms live in buffers that are reused from token to token. [`Candidates::fill`] reserves all of them, so that
+//! no step allocates (on systems with paging, memory that is reserved but never written costs nothing). Sorted order
+//! means: logit descending, ties to the lower id.
 
 mod mass;
 mod row;
@@ -23,23 +23,23 @@ use crate::{SamplerError, TokenId, math};
 pub struct Candidate {
     /// The token.
     pub id: TokenId,
-    /// Its logit as the steps so far left it; -inf excludes it.
+    /// Its logit after the steps so far; -inf excludes the token.
     pub logit: f32,
-    /// Its probability at the last [`Candidates::softmax`], 0 before the first.
+    /// Its probability at the last [`Candidates::softmax`]; 0 before the first.
     pub p: f32,
 }
 
-/// The candidates of one token position. See the module's text for the two forms.
+/// The candidates for one token position, in one of two forms: a dense row of logits, or a list.
 ///
-/// Methods that only read or that change logits in place work on both forms; methods that remove, reorder or need
-/// probabilities turn the dense form into a list first.
+/// Methods that only read, or that change logits in place, work on both forms. Methods that remove, reorder or need
+/// probabilities first turn the dense form into a list.
 #[derive(Debug, Clone, Default)]
 pub struct Candidates {
     logits: Vec<f32>,
     // The greatest logit of each block of `row::BLOCK`, unless `stale`.
     maxima: Vec<f32>,
     stale: bool,
-    // Maxima in another order.
+    // Scratch space for partially sorted maxima.
     scratch: Vec<f32>,
     list: Vec<Candidate>,
     is_list: bool,
@@ -47,19 +47,19 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// No candidates; buffers grow at the first [`fill`](Self::fill).
+    /// Makes an empty set of candidates; the first [`fill`](Self::fill) allocates the buffers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Starts over with all tokens of `logits` (index = token id). The logits are copied: 4 bytes a token, and 12 more for
-    /// steps that need a list.
+    /// Starts over with all tokens of `logits` (index = token id). The logits are copied: 4 bytes per token, and 12
+    /// more for steps that need a list.
     ///
     /// # Errors
-    /// An empty row, NaN, +inf, or no memory for the buffers. Then there are no candidates.
+    /// An empty row, NaN, +inf, or memory that is refused. There are no candidates then.
     pub fn fill(&mut self, logits: &[f32]) -> Result<(), SamplerError> {
         self.clear();
-        // Exact, so that a vocabulary of 262,144 takes 3 MiB and not the 4 of the next power of two.
+        // Exact, so that a vocabulary of 262,144 takes 3 MiB and not the 4 MiB of the next power of two.
         let reserved = self.list.try_reserve_exact(logits.len()).is_ok()
             && self.scratch.try_reserve_exact(logits.len().div_ceil(row::BLOCK)).is_ok();
         let copied = if reserved {
@@ -83,7 +83,7 @@ impl Candidates {
         self.sorted = false;
     }
 
-    /// Length of the row that the candidates come from: every token is below it.
+    /// The length of the row that the candidates come from. Every token id is below it.
     pub fn vocab_size(&self) -> usize {
         self.logits.len()
     }
@@ -93,12 +93,12 @@ impl Candidates {
         self.logits.get(id as usize).copied()
     }
 
-    /// How many candidates are left.
+    /// The number of candidates left.
     pub fn len(&self) -> usize {
         if self.is_list { self.list.len() } else { self.logits.len() }
     }
 
-    /// Whether none is left.
+    /// Whether no candidates are left.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -108,7 +108,7 @@ impl Candidates {
         self.sorted
     }
 
-    /// All candidates as (token, logit), in the current order (ascending ids before anything was sorted).
+    /// All candidates as (token, logit) in the current order, which is ascending by id until something sorts.
     pub fn iter(&self) -> impl Iterator<Item = (TokenId, f32)> + '_ {
         let dense: &[f32] = if self.is_list { &[] } else { &self.logits };
         let list: &[Candidate] = if self.is_list { &self.list } else { &[] };
@@ -116,7 +116,7 @@ impl Candidates {
         dense.chain(list.iter().map(|c| (c.id, c.logit)))
     }
 
-    /// Runs `f` over the candidates in blocks of at most `size`, in the current order, each as a slice of logits.
+    /// Calls `f` with blocks of at most `size` candidates in the current order, each as a slice of logits.
     pub(crate) fn for_blocks(
         &self,
         size: usize,
@@ -133,11 +133,12 @@ impl Candidates {
         }
     }
 
-    /// The best candidate (ties to the lower id); `None` if there is none or all are excluded.
+    /// The best candidate, ties to the lower id; `None` if there are no candidates or all are excluded.
     pub fn best(&self) -> Option<(TokenId, f32)> {
         if !self.is_list {
             let max = self.max_logit();
-            // The first block with the greatest value has the lowest id; where the maxima are out of date, all are searched.
+            // The first block with the greatest value holds the lowest id. If the maxima are stale, all blocks are
+            // searched.
             let block = if self.stale { 0 } else { self.maxima.iter().position(|m| *m == max)? };
             let first = block * row::BLOCK;
             let at = self.logits.get(first..)?.iter().position(|l| *l == max)?;
@@ -156,7 +157,7 @@ impl Candidates {
         best
     }
 
-    /// The highest logit, -inf if there is none.
+    /// The highest logit, or -inf if there are no candidates.
     pub fn max_logit(&self) -> f32 {
         let max = |a: f32, b: f32| if b > a { b } else { a };
         if self.is_list {
@@ -168,14 +169,15 @@ impl Candidates {
         }
     }
 
-    /// Replaces each logit by `f(token, logit)`, +inf by the greatest number and NaN by -inf, so that there are always
-    /// probabilities; the order is no longer known.
+    /// Replaces each logit by `f(token, logit)`. A result of +inf becomes the greatest finite number and NaN becomes
+    /// -inf, so that probabilities can always be computed. The candidates no longer count as sorted.
     pub fn map_logits(&mut self, mut f: impl FnMut(TokenId, f32) -> f32) {
         self.map_monotone(&mut f);
         self.sorted = false;
     }
 
-    /// [`map_logits`](Self::map_logits) for an `f` that keeps the order of any two candidates: a sorted list stays so.
+    /// Like [`map_logits`](Self::map_logits), for a function that preserves the order of any two candidates: a sorted
+    /// list stays sorted.
     pub fn map_monotone(&mut self, mut f: impl FnMut(TokenId, f32) -> f32) {
         if self.is_list {
             self.list.iter_mut().for_each(|c| c.logit = bounded(f(c.id, c.logit)));
@@ -185,8 +187,8 @@ impl Candidates {
         }
     }
 
-    /// Replaces the logits of the tokens in `edits`, which must be ascending by token, by `f(logit, value)`; others stay.
-    /// Costs one look-up an edit in the dense form and one binary search a candidate in the list form.
+    /// Replaces the logits of the tokens in `edits` by `f(logit, value)`. `edits` must be ascending by token. Costs one
+    /// lookup per edit in the dense form, and one binary search per candidate in the list form.
     pub fn edit<T>(&mut self, edits: &[(TokenId, T)], mut f: impl FnMut(f32, &T) -> f32) {
         if edits.is_empty() {
             return;
@@ -207,7 +209,7 @@ impl Candidates {
                     *l = bounded(f(*l, value));
                 }
                 let block = *id as usize / row::BLOCK;
-                // Once a block, after its last edit.
+                // Once per block, after its last edit.
                 if edits.peek().is_none_or(|(next, _)| *next as usize / row::BLOCK != block) {
                     self.refresh_block(block);
                 }
@@ -216,7 +218,7 @@ impl Candidates {
         self.sorted = false;
     }
 
-    /// Takes the maximum of a block anew.
+    /// Recomputes the maximum of a block.
     fn refresh_block(&mut self, block: usize) {
         let first = block * row::BLOCK;
         let end = (first + row::BLOCK).min(self.logits.len());
@@ -225,7 +227,7 @@ impl Candidates {
         }
     }
 
-    /// Takes the maxima anew if a step has changed all logits.
+    /// Recomputes the maxima if a step has changed all logits.
     fn refresh_maxima(&mut self) {
         if self.stale {
             self.maxima.clear();
@@ -240,39 +242,39 @@ impl Candidates {
         self.map_monotone(|id, l| if id == best { l } else { f32::NEG_INFINITY });
     }
 
-    /// The candidates as a list, in the current order.
+    /// Returns the candidates as a list, in the current order.
     pub fn as_slice(&mut self) -> &[Candidate] {
         self.make_list();
         &self.list
     }
 
-    /// The candidates as a list that may be changed and reordered; the order is no longer known.
+    /// Returns the candidates as a list that may be changed and reordered. They no longer count as sorted.
     pub fn as_mut_slice(&mut self) -> &mut [Candidate] {
         self.make_list();
         self.sorted = false;
         &mut self.list
     }
 
-    /// Keeps the candidates for which `f` is true, in their order.
+    /// Keeps the candidates for which `f` returns true, in their order.
     pub fn retain(&mut self, f: impl FnMut(&Candidate) -> bool) {
         self.make_list();
         self.list.retain(f);
     }
 
-    /// Keeps the first `n` of the current order.
+    /// Keeps the first `n` candidates of the current order.
     pub fn truncate(&mut self, n: usize) {
         self.make_list();
         self.list.truncate(n);
     }
 
-    /// Drops the first `n` of the current order.
+    /// Drops the first `n` candidates of the current order.
     pub fn drop_first(&mut self, n: usize) {
         self.make_list();
         let n = n.min(self.list.len());
         self.list.drain(..n);
     }
 
-    /// Replaces the list's content, in the given order, which counts as unsorted.
+    /// Replaces the list by `items` in the given order, which counts as unsorted.
     pub fn replace(&mut self, items: impl IntoIterator<Item = Candidate>) {
         self.is_list = true;
         self.sorted = false;
@@ -280,8 +282,8 @@ impl Candidates {
         self.list.extend(items);
     }
 
-    /// Computes every candidate's `p = exp(logit - max) / sum`; exp and sum in f64, added in the current order.
-    /// With all logits -inf every `p` is 0.
+    /// Sets every candidate's `p = exp(logit - max) / sum`, with exp and sum in f64, summed in the current order. If
+    /// all logits are -inf, every `p` is 0.
     pub fn softmax(&mut self) {
         self.make_list();
         let max = match self.list.first() {
@@ -314,7 +316,7 @@ impl Candidates {
     }
 }
 
-/// A logit that a step has computed: parameters at the edge of what a float holds may give +inf or NaN.
+/// Bounds a logit that a step has computed: parameters near the limits of a float may give +inf or NaN.
 #[inline]
 fn bounded(logit: f32) -> f32 {
     if logit < f32::INFINITY {
@@ -345,7 +347,7 @@ mod tests {
         assert_eq!(argmax(&logits), Ok(None));
     }
 
-    /// What is remembered of the row stays true whatever changes it.
+    /// The block maxima stay correct whatever changes the row.
     #[test]
     fn maxima_follow_edits() {
         let mut rng = crate::Rng::new(8);

@@ -4,19 +4,19 @@
 //! for each block of 64 logits:  maxima[block] = max;  every value < +inf (which NaN is not)
 //! ```
 //!
-//! Whoever looks for large values afterwards skips the blocks whose maximum is small: the row is read once, however many
-//! steps cut it.
+//! A search for large values then skips the blocks whose maximum is small, so the row is read once, however many steps
+//! cut it.
 
 use crate::{SamplerError, TokenId};
 
-/// Logits a block. Small, because a block with one large value is searched whole; large, because the maxima are read instead
-/// of the logits.
+/// Logits per block. Small, because a block with one large value is searched completely; large, because the maxima are
+/// read instead of the logits.
 pub(super) const BLOCK: usize = 64;
 
-/// Logits that are checked before they are copied: they stay in the first-level cache between the two.
+/// Logits that are checked before they are copied, few enough to stay in the first-level cache in between.
 const CHUNK: usize = 16 * BLOCK;
 
-/// The greater of two values, the first if the second is NaN. One instruction, unlike `f32::max`.
+/// The greater of two values; the first if the second is NaN. Compiles to one instruction, unlike `f32::max`.
 #[inline(always)]
 fn greater(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
@@ -32,7 +32,7 @@ fn all_usable(x: &[f32]) -> bool {
     usable
 }
 
-/// The greatest value of `x` in each of `N` lanes; NaN is passed over. Lanes, so that the compiler uses vector registers.
+/// The greatest value of `x` in each of `N` lanes, ignoring NaN. With lanes, the compiler uses vector registers.
 #[inline(always)]
 fn lanes<const N: usize>(x: &[f32]) -> [f32; N] {
     let mut top = [f32::NEG_INFINITY; N];
@@ -48,7 +48,7 @@ fn lanes<const N: usize>(x: &[f32]) -> [f32; N] {
     top
 }
 
-/// The greatest value, -inf if there is none; NaN is passed over.
+/// The greatest value, ignoring NaN; -inf for an empty slice.
 #[inline]
 pub(super) fn max(x: &[f32]) -> f32 {
     let mut greatest = f32::NEG_INFINITY;
@@ -77,10 +77,10 @@ fn check_len(logits: &[f32]) -> Result<(), SamplerError> {
     Ok(())
 }
 
-/// Copies `logits` to `out` and the maxima of its blocks to `maxima`, both of which are empty.
+/// Copies `logits` to `out` and the maxima of its blocks to `maxima`. Both must be empty.
 ///
 /// # Errors
-/// An empty row, NaN, +inf, or no memory. What was copied until then stays.
+/// An empty row, NaN, +inf, or memory that is refused. What was copied until then stays.
 pub(super) fn copy(logits: &[f32], out: &mut Vec<f32>, maxima: &mut Vec<f32>) -> Result<(), SamplerError> {
     check_len(logits)?;
     let blocks = logits.len().div_ceil(BLOCK);
@@ -92,8 +92,8 @@ pub(super) fn copy(logits: &[f32], out: &mut Vec<f32>, maxima: &mut Vec<f32>) ->
             return Err(non_finite(logits, i * CHUNK));
         }
         out.extend_from_slice(chunk);
-        // Four lanes of every block first, then one of four: a block's lanes need not wait for those of the block before.
-        // Loops and no iterator chains, whose closures are not always inlined.
+        // First reduces every block to four lanes, then these to one, so that a block's lanes need not wait for the
+        // block before. Uses loops instead of iterator chains, whose closures are not always inlined.
         let mut quarters = [[f32::NEG_INFINITY; 4]; CHUNK / BLOCK];
         for (block, quarter) in chunk.chunks(BLOCK).zip(&mut quarters) {
             *quarter = lanes(block);
@@ -105,10 +105,10 @@ pub(super) fn copy(logits: &[f32], out: &mut Vec<f32>, maxima: &mut Vec<f32>) ->
     Ok(())
 }
 
-/// The token with the highest logit, ties to the lower id, in one pass without any buffer; `None` if all are -inf.
+/// The token with the highest logit, ties to the lower id, in one pass without a buffer; `None` if all logits are -inf.
 ///
 /// # Errors
-/// An empty row, NaN, +inf.
+/// An empty row, NaN or +inf.
 pub(crate) fn argmax(logits: &[f32]) -> Result<Option<TokenId>, SamplerError> {
     check_len(logits)?;
     let (mut best, mut best_chunk) = (f32::NEG_INFINITY, None);
@@ -140,7 +140,7 @@ mod tests {
             let greatest = |b: &[f32]| b.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             assert_eq!(out, logits);
             assert_eq!(maxima, logits.chunks(BLOCK).map(greatest).collect::<Vec<_>>(), "n {n}");
-            // Every position is checked.
+            // A bad value is found at every position.
             for at in [0, n / 2, n - 1] {
                 let mut bad = logits.clone();
                 bad[at] = f32::NAN;

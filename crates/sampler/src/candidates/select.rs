@@ -1,20 +1,20 @@
-//! Order: full and partial sorts, the best k, and all above a bar.
+//! Sorting and selecting: full and partial sorts, the best k, and all above a bar.
 //!
 //! ```text
 //! best k of a row:   bar = k-th greatest of the blocks' maxima     # k values >= bar exist, so none below it is among the best
 //!                    list = the logits >= bar of blocks whose maximum is >= bar;  sort its best k
 //! ```
 //!
-//! At most `k` blocks have a maximum above the bar, and of the values equal to the bar the first `k` suffice: the list never
-//! gets more than `64 k + k` entries, in whatever order the logits come.
+//! At most `k` blocks have a maximum above the bar, and of the values equal to the bar the first `k` suffice. So the
+//! list never exceeds `64 k + k` entries, in whatever order the logits come.
 
 use std::cmp::Ordering;
 
 use super::{Candidate, Candidates, row};
 use crate::TokenId;
 
-/// Logit descending, ties to the lower id; NaN (which only a step of the caller can bring in) goes last.
-/// A total order, as sorting requires.
+/// Logit descending, ties to the lower id; NaN, which only a custom step can introduce, goes last. A total order, as
+/// sorting requires.
 #[inline]
 pub(crate) fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
     b.logit
@@ -24,7 +24,7 @@ pub(crate) fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
 }
 
 impl Candidates {
-    /// Sorts: logit descending, ties to the lower id.
+    /// Sorts by logit descending, ties to the lower id.
     pub fn sort(&mut self) {
         self.make_list();
         if !self.sorted {
@@ -33,8 +33,8 @@ impl Candidates {
         }
     }
 
-    /// Puts the best `n` first, in order; the others follow in any order (and the list does not count as sorted
-    /// unless all of it is).
+    /// Moves the best `n` to the front, in order; the others follow in any order. The list counts as sorted only if all
+    /// of it is.
     pub fn sort_first(&mut self, n: usize) {
         if n >= self.len() {
             return self.sort();
@@ -49,11 +49,11 @@ impl Candidates {
         }
     }
 
-    /// Keeps the best `k`, sorted. From the dense form without a list of all tokens.
+    /// Keeps the best `k`, sorted. From the dense form, this makes no list of all tokens.
     pub fn keep_best(&mut self, k: usize) {
         if !self.is_list && k > 0 {
             self.refresh_maxima();
-            // With fewer blocks than candidates to keep there is no bar, and little to gain.
+            // With fewer blocks than candidates to keep, there is no bar and little to gain.
             if k <= self.maxima.len() {
                 self.list_best_blocks(k);
             }
@@ -63,7 +63,7 @@ impl Candidates {
         self.sorted = true;
     }
 
-    /// Calls `f` with the best `n`, sorted, or with all if there are fewer. A row stays a row, without a list of all tokens.
+    /// Calls `f` with the best `n` in order, or with all if there are fewer. A dense row stays dense.
     pub(crate) fn with_best<R>(&mut self, n: usize, f: impl FnOnce(&[Candidate]) -> R) -> R {
         let is_row = !self.is_list;
         if is_row {
@@ -81,7 +81,7 @@ impl Candidates {
         result
     }
 
-    /// Lists what may be among the best `k`, which is at least 1 and at most the number of blocks.
+    /// Lists the candidates that may be among the best `k`, which is between 1 and the number of blocks.
     fn list_best_blocks(&mut self, k: usize) {
         self.scratch.clear();
         self.scratch.extend_from_slice(&self.maxima);
@@ -98,8 +98,8 @@ impl Candidates {
         });
     }
 
-    /// Keeps the candidates whose logit is at least `bar`, in their order, if they are `min_keep` or more; else nothing
-    /// changes and it returns false.
+    /// Keeps the candidates whose logit is at least `bar`, in their order, if they are `min_keep` or more. Otherwise
+    /// returns false and changes nothing.
     pub(crate) fn keep_from(&mut self, bar: f32, min_keep: usize) -> bool {
         if self.is_list {
             let kept = self.list.iter().filter(|c| c.logit >= bar).count();
@@ -117,7 +117,8 @@ impl Candidates {
         kept >= min_keep
     }
 
-    /// Turns the row into a list of the candidates that `take` wants, out of the blocks with a maximum of at least `bar`.
+    /// Turns the row into a list of the candidates for which `take` returns true, from the blocks with a maximum of at
+    /// least `bar`.
     pub(super) fn list_blocks(&mut self, bar: f32, mut take: impl FnMut(f32) -> bool) {
         self.is_list = true;
         self.sorted = false;

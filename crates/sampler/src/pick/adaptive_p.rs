@@ -1,4 +1,4 @@
-//! Adaptive-p: prefers tokens whose probability is near a target, which follows what was chosen before.
+//! Adaptive-p: prefers tokens whose probability is near a target, which adapts to earlier choices.
 //!
 //! ```text
 //! target'   = clamp(2 target - weighted / total, 0, 1)       weighted, total: decaying sums of chosen probabilities, of 1
@@ -42,7 +42,7 @@ impl AdaptiveP {
     }
 }
 
-/// The pick, with what it knows of past choices.
+/// The pick, with its record of past choices.
 #[derive(Debug, Clone)]
 struct NearTarget {
     target: f64,
@@ -76,7 +76,7 @@ impl Pick for NearTarget {
         let target = self.adapted_target();
         let weight = |x: &crate::Candidate| {
             let d = (f64::from(x.p) - target).abs() / WIDTH;
-            // NaN can only come from a step of the caller; such a candidate has no weight.
+            // NaN can only come from a custom step; such a candidate has no weight.
             if x.logit > f32::NEG_INFINITY { math::exp(-SHARPNESS * d * d / (1.0 + d)) } else { 0.0 }
         };
         let drawn = draw(c.as_slice(), &mut self.rng, weight).map(|x| (x.id, f64::from(x.p)));
@@ -85,7 +85,7 @@ impl Pick for NearTarget {
     }
 
     fn accept(&mut self, t: TokenId) {
-        // A token that was forced or read says nothing about the choice.
+        // A token that was forced or read from the prompt says nothing about the choice.
         if let Some((id, p)) = self.pending.take()
             && id == t
         {
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn prefers_the_target() {
         let logits: Vec<f32> = [0.6f64, 0.3, 0.1].map(|p| math::ln(p) as f32).to_vec();
-        // Weights by hand, the first choice's target being the given one: d = |p - target| / 0.3.
+        // Weights by hand, with the given target for the first choice: d = |p - target| / 0.3.
         let weight = |p: f64, target: f64| {
             let d = (p - target).abs() / 0.3;
             (-10.0 * d * d / (1.0 + d)).exp()
@@ -130,7 +130,7 @@ mod tests {
             let mut pick = NearTarget::new(target, 0.9).unwrap();
             pick.seed(5);
             for _ in 0..4000 {
-                // Nothing is accepted: the target stays.
+                // Nothing is accepted, so the target stays.
                 counts[pick.pick(&mut fill(&logits)).unwrap() as usize] += 1.0 / 4000.0;
             }
             let weights = [0.6, 0.3, 0.1].map(|p| weight(p, f64::from(target)));
@@ -148,7 +148,7 @@ mod tests {
         pick.seed(1);
         assert_eq!(pick.adapted_target(), 0.5);
         let token = pick.pick(&mut fill(&logits)).unwrap();
-        // Another token than the drawn one changes nothing, and forgets the draw.
+        // Accepting another token than the drawn one changes nothing, and discards the draw.
         pick.accept(token + 1);
         pick.accept(token);
         assert_eq!(pick.adapted_target(), 0.5);

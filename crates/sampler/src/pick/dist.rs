@@ -3,9 +3,9 @@
 use super::Pick;
 use crate::{Candidates, Rng, TokenId, math};
 
-/// A random draw from the softmax of the logits: with `u` of [`Rng::next_f64`], the first candidate at which the running sum of
-/// `exp(logit - max)` (f64, current order) exceeds `u` times the total. One number is drawn a pick, also when there is
-/// only one candidate.
+/// A random draw from the softmax of the logits. With `u` from [`Rng::next_f64`], it picks the first candidate at which
+/// the running sum of `exp(logit - max)` (f64, current order) exceeds `u` times the total. Each pick draws one number,
+/// even if there is only one candidate.
 #[derive(Debug, Clone)]
 pub struct Dist {
     seed: u64,
@@ -17,7 +17,7 @@ pub struct Dist {
 const BLOCK: usize = 512;
 
 impl Dist {
-    /// A draw with this seed.
+    /// Makes a draw with this seed.
     pub fn new(seed: u64) -> Self {
         Dist { seed, rng: Rng::new(seed), sums: Vec::new() }
     }
@@ -32,7 +32,7 @@ impl Pick for Dist {
         }
         let weight = |logit: f32| {
             let w = math::exp(f64::from(logit) - max);
-            // NaN can only come from a step of the caller; such a candidate has no weight.
+            // NaN can only come from a custom step; such a candidate has no weight.
             if w > 0.0 { w } else { 0.0 }
         };
         self.sums.clear();
@@ -49,7 +49,7 @@ impl Pick for Dist {
             }
             below += sum;
         }
-        // Where rounding lets the running sum end short of the target, the last candidate with a weight is taken.
+        // If rounding makes the running sum end below the target, the last candidate with a weight is picked.
         let (mut run, mut found, mut block_index) = (below, None, 0);
         if below + self.sums.get(chosen)? <= target {
             run = f64::NEG_INFINITY;
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn blocks_do_not_change_the_draw() {
-        // 3 blocks; all weight in the last candidate of the middle one, then spread evenly.
+        // Three blocks: first all weight in the last candidate of the middle one, then spread evenly.
         let mut logits = vec![f32::NEG_INFINITY; 3 * BLOCK];
         logits[2 * BLOCK - 1] = 0.0;
         let mut c = Candidates::new();

@@ -8,32 +8,32 @@
 //!              draw from the softmax of what is left;  mu -= eta (-log2(p of the token) - tau)
 //! ```
 //! Source: Basu, Ramachandran, Keskar and Varshney 2021, "Mirostat" (<https://arxiv.org/abs/2007.14966>); llama.cpp
-//! `llama_sampler_mirostat_apply` and `llama_sampler_mirostat_v2_apply`, from which this differs in computing in f64 and in
-//! what it does where those formulas divide by 0 (see `rank_limit`).
+//! `llama_sampler_mirostat_apply` and `llama_sampler_mirostat_v2_apply`. This differs from them by computing in f64,
+//! and where those formulas divide by 0 (see `rank_limit`).
 
 use super::{Pick, draw};
 use crate::error::check;
 use crate::parameters::parameters;
 use crate::{Candidates, Rng, SamplerError, TokenId, math};
 
-/// Candidates from which version 1 estimates the slope.
+/// The number of candidates from which version 1 estimates the slope.
 const HEAD: usize = 100;
 
-/// Version of [`Mirostat`].
+/// The version of [`Mirostat`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 pub enum MirostatVersion {
     /// An ordinary draw.
     #[default]
     Off,
-    /// Estimates how many tokens to keep.
+    /// Version 1, which estimates how many tokens to keep.
     V1,
-    /// Cuts by surprise.
+    /// Version 2, which cuts by surprise.
     V2,
 }
 
 parameters! {
-    /// Mirostat. It replaces top-k and the like: give it all candidates.
+    /// Mirostat. It replaces top-k and other cuts, so give it all candidates.
     pub struct Mirostat {
         /// Version of Mirostat, which replaces all steps but temperature and logit bias: 1 or 2. 0 turns it off. Default: 0.
         pub version: MirostatVersion = MirostatVersion::Off,
@@ -58,7 +58,7 @@ impl Mirostat {
     }
 }
 
-/// What both versions do after the cut.
+/// The part that both versions share: the draw after the cut.
 #[derive(Debug, Clone)]
 struct Control {
     tau: f64,
@@ -104,7 +104,7 @@ impl V1 {
             let (mut tb, mut tt) = (0.0, 0.0);
             for (i, pair) in head.windows(2).enumerate() {
                 let [a, b] = pair else { break };
-                // ln(p / 0): candidates that are excluded say nothing about the slope.
+                // ln(p / 0): excluded candidates say nothing about the slope.
                 if b.logit == f32::NEG_INFINITY {
                     break;
                 }
@@ -119,11 +119,11 @@ impl V1 {
         }
         let s = tb / tt;
         let power = math::pow(2.0, self.0.mu);
-        // At s = 1 both numerator and denominator are 0; this is the limit. At s = 0 the exponent is infinite, and so is the
-        // result unless the base is below 1.
+        // At s = 1 numerator and denominator are both 0; this is the limit. At s = 0 the exponent is infinite, and so
+        // is the result unless the base is below 1.
         let base =
             if s == 1.0 { power / math::ln(n) } else { (s - 1.0) * power / (1.0 - math::pow(n, 1.0 - s)) };
-        // Saturates, and is 0 for NaN.
+        // The cast saturates, and turns NaN into 0.
         (math::pow(base, 1.0 / s) as usize).max(1)
     }
 }
@@ -153,7 +153,8 @@ impl Pick for V2 {
     fn pick(&mut self, c: &mut Candidates) -> Option<TokenId> {
         let total = c.total()?;
         let (best, _) = c.best()?;
-        // -log2(p) <= mu, without a logarithm for each candidate, and without a probability for those far from it.
+        // The same as -log2(p) <= mu, without a logarithm per candidate, and without probabilities for those far from
+        // it.
         let least = math::pow(2.0, -self.0.mu);
         c.keep_from(total.logit_below(least), 1);
         c.set_probabilities(&total);
@@ -188,13 +189,13 @@ mod tests {
         control
     }
 
-    /// Zipf's law with exponent s gives the slope s exactly, and then the formula's k is known in closed form.
+    /// Zipf's law with exponent s gives exactly the slope s, for which the formula's k is known in closed form.
     #[test]
     fn version_1_keeps_as_many_as_the_formula_says() {
         let n = 5000;
         let mut wrong = Vec::new();
         for (s, tau, expect) in [
-            // k = ((s - 1) 2^(2 tau) / (1 - 5000^(1 - s)))^(1 / s), computed apart.
+            // k = ((s - 1) 2^(2 tau) / (1 - 5000^(1 - s)))^(1 / s), computed separately.
             (1.5f64, 1.0f32, 1),
             (1.5, 3.0, 10),
             (1.5, 5.0, 64),
@@ -231,7 +232,7 @@ mod tests {
         }
     }
 
-    /// What the algorithm is for.
+    /// The purpose of the algorithm.
     #[test]
     fn the_mean_surprise_is_near_the_target() {
         let logits: Vec<f32> = (1..=1000).map(|r| (-1.1 * math::ln(f64::from(r))) as f32).collect();

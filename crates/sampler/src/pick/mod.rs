@@ -1,4 +1,4 @@
-//! Taking one token out of the candidates that are left.
+//! Picking one token out of the candidates that are left.
 
 mod adaptive_p;
 mod dist;
@@ -10,19 +10,19 @@ pub use mirostat::{Mirostat, MirostatVersion};
 
 use crate::{Candidate, Candidates, Rng, TokenId};
 
-/// Takes one token. Implement it for another draw; `Clone` gives [`ClonePick`].
+/// Picks one token. Implement it for a custom draw; deriving `Clone` provides [`ClonePick`].
 pub trait Pick: ClonePick + Send {
-    /// The token to take; `None` if no candidate has a finite logit. It may cut and reorder the candidates.
+    /// Returns the token; `None` if no candidate has a finite logit. May cut and reorder the candidates.
     fn pick(&mut self, c: &mut Candidates) -> Option<TokenId>;
-    /// Takes notice of a token that was chosen (or read from the prompt).
+    /// Observes a token that was picked, or read from the prompt.
     fn accept(&mut self, _t: TokenId) {}
     /// Returns to the state after construction.
     fn reset(&mut self) {}
-    /// Sets the seed and returns to the state after construction; nothing for picks without chance.
+    /// Sets the seed and returns to the state after construction. Does nothing for picks without randomness.
     fn seed(&mut self, _seed: u64) {}
 }
 
-/// Cloning of boxed picks; every `Pick + Clone` has it.
+/// Cloning of boxed picks; every `Pick + Clone` implements it.
 pub trait ClonePick {
     /// A boxed clone.
     fn clone_pick(&self) -> Box<dyn Pick>;
@@ -40,7 +40,7 @@ impl Clone for Box<dyn Pick> {
     }
 }
 
-/// The highest logit, ties to the lower id.
+/// Picks the highest logit, ties to the lower id.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Greedy;
 
@@ -50,8 +50,8 @@ impl Pick for Greedy {
     }
 }
 
-/// One random number of `rng`, and the first candidate at which the running sum of `weight` exceeds that share of the
-/// total; candidates without weight are never taken.
+/// Draws one random number from `rng`, and returns the first candidate at which the running sum of `weight` exceeds
+/// that share of the total. Candidates without weight are never picked.
 fn draw<'a>(
     items: &'a [Candidate],
     rng: &mut Rng,
@@ -69,6 +69,6 @@ fn draw<'a>(
             }
         }
     }
-    // Where rounding lets the running sum end short of the target, the last candidate with a weight is taken.
+    // If rounding makes the running sum end below the target, the last candidate with a weight is picked.
     last
 }

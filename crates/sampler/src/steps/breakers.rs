@@ -1,4 +1,4 @@
-//! From a text that ends repetitions to the token sequences that spell it.
+//! Turns a text that ends repetitions into the token sequences that spell it.
 //!
 //! ```text
 //! for each token of the vocabulary, with its bytes:
@@ -9,15 +9,16 @@
 
 use crate::TokenId;
 
-/// Bytes of the text that count.
+/// How many bytes of the text are used.
 const MAX_TEXT: usize = 40;
 
-/// Tokens of the rest that count.
+/// How many tokens of the remaining text are used.
 const MAX_TAIL: usize = 20;
 
-/// The token sequences in which `text` occurs, for [`Dry::breakers`](super::Dry::breakers). `pieces` are the bytes of all tokens, the
-/// first one token 0's; `encode` gives the tokens of the rest of a text, or `None` if it cannot (a rest may begin inside a
-/// character), and then that sequence is left out. Of the text the first 40 bytes count, of the rest the first 20 tokens.
+/// Returns the token sequences in which `text` occurs, for [`Dry::breakers`](super::Dry::breakers). `pieces` are the
+/// bytes of all tokens, in id order. `encode` returns the tokens of the rest of a text, or `None` if it cannot encode
+/// it (a rest may begin inside a character); that sequence is then left out. Uses at most 40 bytes of the text and 20
+/// tokens of the rest.
 ///
 /// ```
 /// use happy_sampler::steps::breaker_sequences;
@@ -36,7 +37,7 @@ pub fn breaker_sequences<P: AsRef<[u8]>>(
     if text.is_empty() {
         return sequences;
     }
-    // The tokens of text[n..], made when they are first needed.
+    // The tokens of text[n..], computed when they are first needed.
     let mut tails: Vec<Option<Option<Vec<TokenId>>>> = vec![None; text.len()];
     for (id, piece) in (0 as TokenId..=TokenId::MAX).zip(pieces) {
         let piece = piece.as_ref();
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn overlaps() {
-        // A rest becomes one token a byte.
+        // Encodes a rest as one token per byte.
         let encode = |rest: &[u8]| Some(rest.iter().map(|b| 100 + TokenId::from(*b)).collect());
         let b = |c: u8| 100 + TokenId::from(c);
         struct Case<'a> {
@@ -87,7 +88,7 @@ mod tests {
                 pieces: &[b"\n", b"\n\n", b"x\n"],
                 expect: vec![vec![0, b(b'\n')], vec![1], vec![2, b(b'\n')]],
             },
-            // Two overlaps of one token: "aa" and "a".
+            // Two overlaps with one token: "aa" and "a".
             Case {
                 text: b"aab",
                 pieces: &[b"aa", b"b"],

@@ -1,4 +1,4 @@
-//! DRY ("don't repeat yourself"): penalises the token that would continue a repetition.
+//! DRY ("don't repeat yourself"): penalizes the token that would continue a repetition.
 //!
 //! ```text
 //! history backwards: h[0] is the last token
@@ -90,26 +90,26 @@ struct PenalizeRepetition {
     base: f32,
     allowed: usize,
     last_n: usize,
-    // Tokens that end a repetition alone, ascending.
+    // Single tokens that end a repetition, ascending.
     single: Vec<TokenId>,
-    // Longer sequences that do, ascending by their first token.
+    // Longer sequences that end a repetition, ascending by their first token.
     longer: Vec<Vec<TokenId>>,
     max_exponent: usize,
-    // Ring of the last tokens; `next` is the oldest once it is full.
+    // Ring of the last tokens; once it is full, `next` is the oldest.
     ring: Vec<TokenId>,
     next: usize,
-    // Scratch: history backwards, common prefixes, penalized tokens.
+    // Scratch space: the history backwards, common prefixes, penalized tokens.
     history: Vec<TokenId>,
     z: Vec<usize>,
     longest: Vec<(TokenId, usize)>,
 }
 
 impl PenalizeRepetition {
-    /// How many of the last tokens a repetition may span: up to the nearest breaker.
+    /// How many of the last tokens a repetition may span: those after the nearest breaker.
     fn limit(&self) -> usize {
         let h = &self.history;
         for (i, token) in h.iter().enumerate() {
-            // The breaker's first token is h[i], the others follow towards the end of the text.
+            // The breaker's first token is h[i]; the others follow towards the end of the text.
             let start = self.longer.partition_point(|b| b.first() < Some(token));
             let same_first = self.longer.iter().skip(start).take_while(|b| b.first() == Some(token));
             let fits = |b: &&Vec<TokenId>| {
@@ -135,7 +135,7 @@ impl PenalizeRepetition {
         for k in 1..n {
             let inside = right.saturating_sub(k);
             let known = if inside > 0 { self.z.get(k - left).copied().unwrap_or(0) } else { 0 };
-            // `known` may have been cut to the limit, which is then the right (cut) value here as well.
+            // `known` may have been capped at the limit; the capped value is right here as well.
             let len = if inside > 0 && known < inside {
                 known
             } else {
@@ -168,7 +168,7 @@ impl Step for PenalizeRepetition {
         self.fill_z(limit);
 
         self.longest.clear();
-        // z[k] belongs to the token before it in `history`, the one that came after it in the text.
+        // z[k] belongs to the token before it in `history`, which came after it in the text.
         let followers = self.history.iter().zip(self.z.iter().skip(1));
         self.longest.extend(followers.filter(|(_, z)| **z >= self.allowed).map(|(t, z)| (*t, *z)));
         self.longest.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));

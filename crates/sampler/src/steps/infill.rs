@@ -1,26 +1,26 @@
-//! Infill: decides early between going on and ending, for text in the middle of text.
+//! Infill: decides early between continuing and ending, for text in the middle of text.
 //!
 //! ```text
 //! softmax, sorted; n candidates; end = sum of p of the end tokens, text = sum of the others
 //! 3 n end > text:  only the end tokens stay                        the model wants to stop
 //! else             of two tokens of which one begins the other, the more probable takes both probabilities
-//!                  tokens below 0.2 go, renormalise, tokens below 1 / (tokens left + 1) go; end tokens stay
+//!                  tokens below 0.2 go, renormalize, tokens below 1 / (tokens left + 1) go; end tokens stay
 //!                  no text token is left: the one token that ends the text
 //! ```
 //!
-//! Probabilities decide what stays; the logits of what stays are unchanged, so a draw afterwards does not see the sums.
-//! Source: llama.cpp `llama_sampler_infill_apply`. There, prefixes are found by comparing all pairs; here by the order of
-//! the pieces, in which the tokens that begin with a piece are neighbours.
+//! Probabilities decide which tokens stay; the logits of those that stay are unchanged, so a later draw does not see
+//! the sums. Source: llama.cpp `llama_sampler_infill_apply`. It finds prefixes by comparing all pairs; here the pieces
+//! are ordered, and the tokens that begin with a piece are adjacent.
 
 use std::sync::Arc;
 
 use super::{Step, StepParams, boxed};
 use crate::{Candidate, Candidates, SamplerError, TokenId};
 
-/// Least probability of a text token after prefixes were joined.
+/// Minimum probability of a text token after prefixes were joined.
 const THRESHOLD: f32 = 0.2;
 
-/// What the step knows of a vocabulary.
+/// What the step knows about a vocabulary.
 #[derive(Debug, PartialEq)]
 struct Vocabulary {
     bytes: Vec<u8>,
@@ -42,12 +42,12 @@ impl Vocabulary {
     }
 }
 
-/// The infill step. See the module's text. It should follow a top-k or top-p.
+/// The infill step; its file describes the algorithm. It should follow a top-k or top-p.
 #[derive(Debug, Clone)]
 pub struct Infill {
     vocabulary: Arc<Vocabulary>,
     fallback: TokenId,
-    // Ranks in the order of the pieces; ranks of the candidates that a piece begins.
+    // Candidates in the order of their pieces, and the candidates that a piece begins.
     order: Vec<usize>,
     longer: Vec<usize>,
 }
@@ -59,8 +59,9 @@ impl PartialEq for Infill {
 }
 
 impl Infill {
-    /// `pieces`: the bytes of all tokens, the first one token 0's; empty for tokens without text. `end_tokens`: those that
-    /// end a generation. `fallback`: the token that ends the text if nothing else is left (the end of turn, else of text).
+    /// Makes the step. `pieces` are the bytes of all tokens in id order, empty for tokens without text. `end_tokens`
+    /// are the tokens that end a generation. `fallback` is the token that ends the text if nothing else is left: the
+    /// end-of-turn token, otherwise end-of-text.
     pub fn new<P: AsRef<[u8]>>(
         pieces: impl IntoIterator<Item = P>,
         end_tokens: impl IntoIterator<Item = TokenId>,
@@ -77,8 +78,8 @@ impl Infill {
         Infill { vocabulary, fallback, order: Vec::new(), longer: Vec::new() }
     }
 
-    /// Joins the probabilities of tokens of which one begins the other; the one that is absorbed gets p = 0 and a logit of
-    /// -inf. `items` are in descending order of their logits.
+    /// Joins the probabilities of tokens where one begins the other. The token that is absorbed gets p = 0 and a logit
+    /// of -inf. `items` must be in descending order of their logits.
     fn join_prefixes(&mut self, items: &mut [Candidate]) {
         let Infill { vocabulary, order, longer, .. } = self;
         let piece = |items: &[Candidate], rank: usize| {
@@ -92,7 +93,7 @@ impl Infill {
             if begin.is_empty() {
                 continue;
             }
-            // All candidates that begin with it are neighbours; they take their turns by rank.
+            // All candidates that begin with it are adjacent; they are visited by rank.
             let first = order.partition_point(|&r| piece(items, r) < begin);
             let same = order.iter().skip(first).take_while(|r| piece(items, **r).starts_with(begin));
             longer.clear();
@@ -114,7 +115,7 @@ impl Infill {
         }
     }
 
-    /// Keeps end tokens and what has at least the probability `least`; then the probabilities add up to 1 again.
+    /// Keeps end tokens and candidates with a probability of at least `least`, then normalizes the probabilities.
     fn cut(&self, c: &mut Candidates, least: f32) {
         c.retain(|x| x.p >= least || self.vocabulary.is_end(x.id));
         let sum: f32 = c.as_slice().iter().map(|x| x.p).sum();

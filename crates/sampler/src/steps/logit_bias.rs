@@ -39,7 +39,7 @@ impl StepParams for LogitBias {
     }
 }
 
-// Ascending by token, each once.
+// The bias is ascending by token, and each token occurs once.
 impl Step for Checked<LogitBias> {
     fn apply(&mut self, c: &mut Candidates) {
         c.edit(&self.0.bias, |logit, bias| logit + bias);

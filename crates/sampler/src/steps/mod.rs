@@ -1,5 +1,5 @@
-//! The steps, each as a struct of its parameters. Building one makes a [`Step`], which changes [`Candidates`] in place and
-//! keeps the accepted tokens if it needs them.
+//! The steps, each as a struct of its parameters. Building one makes a [`Step`], which changes [`Candidates`] in place
+//! and tracks the accepted tokens if it needs them.
 
 mod breakers;
 mod dry;
@@ -23,19 +23,19 @@ pub use xtc::Xtc;
 
 use crate::{Candidates, SamplerError, TokenId};
 
-/// A sampling step. Implement `apply` (and derive `Clone`) to add one of your own to a chain.
+/// A sampling step. To add a custom step to a chain, implement `apply` and derive `Clone`.
 pub trait Step: CloneStep + Send {
     /// Changes the candidates of one position.
     fn apply(&mut self, c: &mut Candidates);
-    /// Takes notice of a token that was chosen (or read from the prompt).
+    /// Observes a token that was picked, or read from the prompt.
     fn accept(&mut self, _t: TokenId) {}
-    /// Forgets all accepted tokens and returns to the state after construction.
+    /// Discards all accepted tokens and returns to the state after construction.
     fn reset(&mut self) {}
-    /// Sets the seed and returns to the state after construction; nothing for steps without chance.
+    /// Sets the seed and returns to the state after construction. Does nothing for steps without randomness.
     fn seed(&mut self, _seed: u64) {}
 }
 
-/// Cloning of boxed steps; every `Step + Clone` has it.
+/// Cloning of boxed steps; every `Step + Clone` implements it.
 pub trait CloneStep {
     /// A boxed clone, with its state.
     fn clone_step(&self) -> Box<dyn Step>;
@@ -53,29 +53,29 @@ impl Clone for Box<dyn Step> {
     }
 }
 
-/// The parameters of a step: what the table of steps has to know of it.
+/// The parameters of a step, and what the table of steps needs to know about it.
 pub trait StepParams {
-    /// Returns whether the step would change nothing, so that a chain can leave it out.
+    /// Returns whether the step changes nothing, so that a chain can leave it out.
     fn is_neutral(&self) -> bool {
         false
     }
 
-    /// Returns whether the best candidate before the step is always the best after it, so that greedy sampling can leave it out.
+    /// Returns whether the best candidate always stays the best, so that greedy sampling can leave the step out.
     fn keeps_best(&self) -> bool {
         false
     }
 
-    /// Keeps at least `n` tokens, if the step has a number of tokens to keep.
+    /// Raises the step's `min_keep` to at least `n`, if it has one.
     fn keep_at_least(&mut self, _n: usize) {}
 
     /// Makes the step, with its buffers.
     ///
     /// # Errors
-    /// A parameter outside its range, or no memory for the step's history.
+    /// A parameter outside its range, or memory for the step's history that is refused.
     fn build(&self) -> Result<Box<dyn Step>, SamplerError>;
 }
 
-/// Parameters that were checked, for steps that need nothing else.
+/// Checked parameters, for steps that need nothing else.
 #[derive(Clone)]
 struct Checked<P>(P);
 
@@ -83,5 +83,5 @@ fn boxed(step: impl Step + 'static) -> Result<Box<dyn Step>, SamplerError> {
     Ok(Box::new(step))
 }
 
-/// Most tokens that penalties and DRY may look back on; their buffers are allocated at construction.
+/// The maximum number of tokens that penalties and DRY may look back on. Their buffers are allocated at construction.
 pub(crate) const MAX_LAST_N: usize = 1 << 20;

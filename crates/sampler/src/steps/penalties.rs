@@ -54,7 +54,7 @@ struct Penalize {
     repeat: f32,
     frequency: f32,
     presence: f32,
-    // Ring of the last tokens; `next` is the oldest once it is full.
+    // Ring of the last tokens; once it is full, `next` is the oldest.
     ring: Vec<TokenId>,
     next: usize,
     // Occurrences in the ring, ascending by token.

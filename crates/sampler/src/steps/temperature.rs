@@ -1,12 +1,12 @@
-//! Temperature, fixed and by entropy.
+//! Temperature, fixed or dependent on the entropy.
 
 use super::{Checked, Step, StepParams, boxed};
 use crate::error::check;
 use crate::parameters::parameters;
 use crate::{Candidates, SamplerError, math};
 
-/// Divides the logits by `t`. With `t = 0`, or so small that the best logit would overflow, all but the best candidate are
-/// excluded (their logits become -inf; they stay in the list).
+/// Divides the logits by `t`. If `t` is 0, or so small that the best logit would overflow, all but the best candidate
+/// are excluded: their logits become -inf, and they stay in the list.
 pub(crate) fn divide(c: &mut Candidates, t: f32) {
     let divides = t > 0.0 && {
         let best = c.max_logit();
@@ -20,9 +20,9 @@ pub(crate) fn divide(c: &mut Candidates, t: f32) {
 }
 
 parameters! {
-    /// Divides the logits by a temperature, fixed or by entropy (llama.cpp: `temp`, `temp_ext`, "dynatemp"). With `H` the
-    /// entropy of the softmax over its maximum `ln(n)`, the dynamic temperature is `lo + (hi - lo) * H^exponent`,
-    /// `lo = max(0, t - delta)`, `hi = t + delta`.
+    /// Divides the logits by a fixed temperature or one that depends on the entropy (llama.cpp: `temp`, `temp_ext`,
+    /// "dynatemp"). With `H` the entropy of the softmax divided by its maximum `ln(n)`, the dynamic temperature is `lo
+    /// + (hi - lo) * H^exponent`, where `lo = max(0, t - delta)` and `hi = t + delta`.
     pub struct Temperature {
         /// Divide the logits by this. At least 0; 0 always takes the best token, 1 changes nothing. Default: 0.8.
         pub t: f32 = 0.8 => serde(deserialize_with = "crate::parameters::json::at_least_0"),

@@ -1,4 +1,4 @@
-//! Steps that cut the list by rank, probability mass, or distance from the best logit.
+//! Steps that cut the list by rank, by probability mass, or by distance from the best logit.
 
 use super::{Checked, Step, StepParams, boxed};
 use crate::error::check;
@@ -87,8 +87,8 @@ impl Step for Checked<TopP> {
 }
 
 parameters! {
-    /// Keeps the candidates whose probability is at least `p` times the best one's, and at least `min_keep`
-    /// (<https://arxiv.org/abs/2407.01082>). No softmax is needed: `logit >= max + ln(p)`.
+    /// Keeps the candidates whose probability is at least `p` times the best one's, and at least `min_keep` candidates
+    /// (<https://arxiv.org/abs/2407.01082>). Needs no softmax: `logit >= max + ln(p)`.
     pub struct MinP {
         /// Keep tokens whose probability is at least this share of the best one's. From 0 to 1; 0 keeps all. Default: 0.05.
         pub p: f32 = 0.05,
@@ -144,8 +144,8 @@ impl Step for KeepFrom {
 }
 
 parameters! {
-    /// Excludes (sets to -inf) the logits below `max - n * sigma`, sigma the standard deviation of the logits that are not
-    /// excluded yet (<https://arxiv.org/abs/2411.07641>).
+    /// Excludes the logits below `max - n * sigma` by setting them to -inf, where sigma is the standard deviation of
+    /// the logits that are not excluded yet (<https://arxiv.org/abs/2411.07641>).
     pub struct TopNSigma {
         /// Keep tokens whose logit is at most this many standard deviations below the best one. At least 0; 0 keeps all.
         /// Default: 0.

@@ -7,9 +7,9 @@ use crate::parameters::parameters;
 use crate::{Candidate, Candidates, SamplerError};
 
 parameters! {
-    /// Keeps the candidates whose surprise `-ln(p)` is nearest to the entropy, until their probabilities exceed `p`, and at
-    /// least `min_keep` (Meister et al. 2022, <https://arxiv.org/abs/2202.00666>). The list is left in that order; equal
-    /// distances stay in the order logit descending, id ascending.
+    /// Keeps the candidates whose surprise `-ln(p)` is nearest to the entropy, until their probabilities exceed `p`,
+    /// and at least `min_keep` candidates (Meister et al. 2022, <https://arxiv.org/abs/2202.00666>). The list is left
+    /// in order of that distance; equal distances are ordered by logit descending, then id ascending.
     pub struct Typical {
         /// Keep the tokens whose surprise is nearest to the entropy, until their probabilities add up to this. From 0 to 1; 1
         /// keeps all. Default: 1.
@@ -49,7 +49,7 @@ impl StepParams for Typical {
 struct KeepTypical {
     p: f32,
     min_keep: usize,
-    // (distance, candidate); reused.
+    // (distance, candidate), reused.
     scored: Vec<(f32, Candidate)>,
 }
 
@@ -68,7 +68,8 @@ impl Step for KeepTypical {
         let order = |a: &(f32, Candidate), b: &(f32, Candidate)| {
             a.0.total_cmp(&b.0).then_with(|| best_first(&a.1, &b.1))
         };
-        // A long list is sorted only as far as the sum needs it: 256 candidates first, then eight times as many ...
+        // A long list is sorted only as far as the sum needs: 256 candidates first, then eight times as many, and so
+        // on.
         let (mut sum, mut sorted, mut chunk) = (0.0f32, 0, 256);
         let keep = 'kept: loop {
             let rest = self.scored.get_mut(sorted..).unwrap_or_default();

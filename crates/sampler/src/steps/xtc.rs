@@ -1,4 +1,4 @@
-//! Exclude top choices.
+//! XTC: exclude top choices.
 
 use super::{Step, StepParams, boxed};
 use crate::error::check;
@@ -6,8 +6,8 @@ use crate::parameters::parameters;
 use crate::{Candidates, Rng, SamplerError};
 
 parameters! {
-    /// With chance `probability`, removes every candidate with `p >= threshold` but the last of them (XTC; llama.cpp
-    /// `llama_sampler_init_xtc`). Only if at least `min_keep` remain.
+    /// With chance `probability`, removes every candidate with `p >= threshold` except the least probable of them (XTC;
+    /// llama.cpp `llama_sampler_init_xtc`). Does so only if at least `min_keep` candidates remain.
     pub struct Xtc {
         /// Chance that the top choices but the least probable of them are excluded (XTC). From 0 to 1; 0 turns XTC off.
         /// Default: 0.
@@ -17,12 +17,12 @@ parameters! {
         pub threshold: f32 = 0.1,
         /// Minimum number of tokens to keep.
         pub min_keep: usize = 1 => serde(default),
-        /// Seed of the chance. A sampler replaces it by its own.
+        /// Seed of the step's random numbers. A sampler replaces it with its own seed.
         pub seed: u64 = 0 => serde(default),
     }
 }
 
-// Keeps the chance of this step apart from the draw of the token, which has the same seed.
+// Separates the random numbers of this step from those of the draw, which has the same seed.
 const STREAM: u64 = 0x5854_4300_0000_0000;
 
 impl StepParams for Xtc {
