@@ -31,6 +31,9 @@ pub(crate) trait Simd: Copy + 'static {
     /// Dot products that a block of attention keeps in registers: those of 1, 4 or 8 queries.
     const QUERIES: usize;
 
+    /// Rows and tokens of a tile of float weights, whose outputs are a register of 16 lanes each: (4, 6) or (2, 3).
+    const FLOAT_TILE: (usize, usize) = (2, 3);
+
     /// The token; tables are built only where [`crate::Isa::supported`] holds.
     ///
     /// # Panics
@@ -38,6 +41,10 @@ pub(crate) trait Simd: Copy + 'static {
     fn token() -> Self;
     /// Runs `op` compiled for these instructions.
     fn vectorize<O: Op>(self, op: O) -> O::Out;
+
+    /// Asks for the cache line that holds `w[at]`, which may lie past the end; or does nothing.
+    #[inline(always)]
+    fn prefetch(self, _w: &[u8], _at: usize) {}
 
     fn splat(self, x: f32) -> Self::V;
     fn load(self, x: &[f32; 16]) -> Self::V;

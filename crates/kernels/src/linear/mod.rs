@@ -13,6 +13,7 @@ mod low_rank;
 pub(crate) mod name;
 pub(crate) mod panel;
 pub(crate) mod products;
+#[allow(dead_code, reason = "for formats that are not decoded in place")]
 pub(crate) mod rows;
 pub(crate) mod source;
 pub(crate) mod table;

@@ -116,6 +116,11 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn prefetch(self, w: &[u8], at: usize) {
+        super::vector::prefetch::<0>(w.as_ptr().wrapping_add(at));
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         // SAFETY: the token proves NEON.
         unsafe { [vdupq_n_f32(x); 4] }

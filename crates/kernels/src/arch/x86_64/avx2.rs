@@ -1,5 +1,6 @@
 //! [`Simd`] on AVX2, FMA and F16C: 16 lanes are two registers of eight.
 
+use super::vector::V;
 use super::{in_place, unpacked};
 use crate::arch::{missing, pretends_old};
 use crate::isa::Isa;
@@ -13,7 +14,8 @@ use happy_tensor::DType;
 
 /// The formats decoded in place, in the order of the list.
 static LINEAR: [LinearKernel; DType::COUNT] = kernel_table!(Avx2, in place [
-    Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K IQ2XS IQ4NL IQ4XS TQ2_0 MXFP4
+    Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K Q1_0 Q2_0 IQ1S IQ1M IQ2XXS IQ2XS IQ2S IQ3XXS IQ3S IQ4NL IQ4XS TQ1_0 TQ2_0
+    MXFP4 NVFP4
 ]);
 
 /// Everything on this instruction set.
@@ -125,6 +127,11 @@ impl Simd for Avx2 {
     fn vectorize<O: Op>(self, op: O) -> O::Out {
         // SAFETY: the token proves the features.
         unsafe { with_features(self, op) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, w: &[u8], at: usize) {
+        V::of(self).prefetch(w, at);
     }
 
     #[inline(always)]

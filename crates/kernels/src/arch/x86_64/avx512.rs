@@ -60,7 +60,8 @@ for_avx512! {
 
 /// The formats decoded in place, in the order of the list.
 static LINEAR: [LinearKernel; DType::COUNT] = kernel_table!(Avx512, in place [
-    Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K IQ4NL IQ4XS TQ2_0 MXFP4
+    Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K Q1_0 Q2_0 IQ1S IQ1M IQ2XXS IQ2XS IQ2S IQ3XXS IQ3S IQ4NL IQ4XS TQ1_0 TQ2_0
+    MXFP4 NVFP4
 ]);
 
 /// Everything on this instruction set.
@@ -114,6 +115,7 @@ impl Simd for Avx512 {
     type I = __m512i;
 
     const QUERIES: usize = 8;
+    const FLOAT_TILE: (usize, usize) = (4, 6);
 
     #[inline(always)]
     fn token() -> Self {
@@ -127,6 +129,11 @@ impl Simd for Avx512 {
     fn vectorize<O: Op>(self, op: O) -> O::Out {
         // SAFETY: the token proves the features.
         unsafe { with_features(self, op) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, w: &[u8], at: usize) {
+        V::of(self.0).prefetch(w, at);
     }
 
     #[inline(always)]
@@ -298,7 +305,7 @@ impl X86Products for Avx512 {
 
     #[inline(always)]
     fn v(self) -> V {
-        V::of(self.0)
+        V::with_masks(self)
     }
 
     #[inline(always)]
@@ -310,6 +317,19 @@ impl X86Products for Avx512 {
             #[inline(always)]
             |q| self.dot4_256(zero, if is_signed::<F>() { v.xor(q, v.splat8(-128)) } else { q }, a),
         ))
+    }
+
+    #[inline(always)]
+    fn dots8_halves<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> [__m256i; 2] {
+        let v = self.v();
+        let zero = v.zero();
+        let dots = map(
+            q,
+            #[inline(always)]
+            |q| self.dot4_256(zero, if is_signed::<F>() { v.xor(q, v.splat8(-128)) } else { q }, a),
+        );
+        let [x, y] = v.quads(dots, V::add32);
+        [v.halves::<0x20>(x, y), v.halves::<0x31>(x, y)]
     }
 
     #[inline(always)]

@@ -1,17 +1,36 @@
 //! Decoding in place, and what else the kernels need of a format: 32 integers at a time, and the scales as lanes. The
-//! blocks of 32 are here, those of 256 in `super_blocks`, and in `lattice` those that are points of a table.
+//! blocks of 32 are here, blocks of several units and 4-bit floats in `small`, those of 256 in `super_blocks`; in
+//! `lattice` those that are points of a table with signs, in `ternary` those of -1, 0 and 1.
 
 mod lattice;
+mod small;
 mod super_blocks;
+mod ternary;
 
 pub(super) use super_blocks::{even_odd, signed_scales};
 
+use super::products::X86Products;
 use super::vector::V;
 use crate::acts::ActKind;
 use crate::linear::source::Source;
 use crate::linear::unit::Unit;
-use core::arch::x86_64::__m256i;
+use core::arch::x86_64::{__m256, __m256i};
 use happy_tensor::*;
+
+/// What [`Decode::prepare`] leaves in memory, where each number is read by itself. The blocks of a group of rows are
+/// prepared before the first is multiplied: what was just written as vectors takes a while to be read as numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Prepared {
+    /// Numbers of the points of a table.
+    numbers: [u16; 64],
+    /// A bit for each element that is negative.
+    minus: [u32; 8],
+}
+
+impl Prepared {
+    /// Nothing.
+    pub(super) const NONE: Self = Self { numbers: [0; 64], minus: [0; 8] };
+}
 
 /// A block as vectors.
 pub(super) trait Decode: Copy + 'static {
@@ -27,22 +46,79 @@ pub(super) trait Decode: Copy + 'static {
     const HAS_MIN: bool = Self::Unit::HAS_MIN;
     /// Sub-blocks with scales of their own: 8 or 16 in a unit of 256.
     const SUBS: usize = Self::Unit::SUBS;
+    /// Units in a block.
+    const PARTS: usize = 1;
     /// What makes the integers unsigned when added to them; 128 for signed bytes.
     const OFFSET: u8;
     /// The greatest integer, [`Decode::OFFSET`] added: 2^bits - 1. For signed bytes the greatest magnitude.
     const MAX: i32;
-    /// Whether [`Decode::d_min`] is an f32.
+    /// Whether [`Decode::d_lanes`] makes the scales; else they are f16.
     const F32_SCALE: bool = false;
+    /// Whether [`Decode::d_min`] is a byte.
+    const BYTE_SCALE: bool = false;
     /// A power of two that `d` is multiplied with, where it is an f16 without a minimum.
     const D_FACTOR: f32 = 1.0;
 
-    /// Calls `f` with `i` and integers `32 i .. 32 i + 32`, in ascending order. [`Decode::OFFSET`] is added to them, so
-    /// that they are unsigned; signed bytes are as stored.
+    /// Calls `f` with `i` and integers `32 i .. 32 i + 32` of the block, in ascending order. [`Decode::OFFSET`] is added
+    /// to them, so that they are unsigned; signed bytes are as stored.
     fn each_32(&self, v: V, f: impl FnMut(usize, __m256i));
 
-    /// The f16 bits of `d`, and in the upper half those of the minimum's scale as it is stored, if there is one; or the
-    /// f32 bits of `d`.
+    /// The `i`-th of [`Decode::each_32`]. Two units of 16 are halves of it.
+    #[inline(always)]
+    fn group(&self, v: V, i: usize) -> __m256i {
+        let mut group = v.zero();
+        self.each_32(
+            v,
+            #[inline(always)]
+            |at, q| {
+                if at == i {
+                    group = q;
+                }
+            },
+        );
+        group
+    }
+
+    /// What of the block is computed as a whole, for [`Decode::each_product`].
+    #[inline(always)]
+    fn prepare(&self, _: V, _: &mut Prepared) {}
+
+    /// Calls `f` with `i`, unsigned bytes and signed bytes, whose products are those of integers `32 i .. 32 i + 32` (or,
+    /// unless they are signed, of what [`Decode::each_32`] gives) and `a[i]`.
+    ///
+    /// # Safety
+    /// `prepared` is what [`Decode::prepare`] of this block left.
+    #[inline(always)]
+    unsafe fn each_product<I: X86Products>(
+        &self,
+        s: I,
+        _prepared: &Prepared,
+        a: &[[i8; 32]],
+        mut f: impl FnMut(usize, __m256i, __m256i),
+    ) {
+        let v = s.v();
+        self.each_32(
+            v,
+            #[inline(always)]
+            |i, q| {
+                let a = v.load_i8(&a[i]);
+                // The magnitudes, with the signs moved to the activations: sums of two products fit an i16.
+                let (q, a) = if is_signed::<Self>() { (v.abs8(q), v.sign8(a, q)) } else { (q, a) };
+                f(i, q, a);
+            },
+        );
+    }
+
+    /// The f16 bits of `d`, and in the upper half those of the minimum's scale as it is stored, if there is one; or what
+    /// [`Decode::d_lanes`] makes `d` of.
     fn d_min(&self) -> u32;
+
+    /// `d` of unit `part` in lanes, of [`Decode::d_min`] of 8 blocks: its f32 bits, unless the format says otherwise.
+    #[inline(always)]
+    fn d_lanes(v: V, stored: __m256i, part: usize) -> __m256 {
+        debug_assert!(part < Self::PARTS);
+        v.of_bits(stored)
+    }
 
     /// The f32 bits of the minimum's scale, with the sign with which it is stored; where [`Decode::F32_SCALE`].
     #[inline(always)]
@@ -66,6 +142,11 @@ pub(super) const fn is_signed<F: Decode>() -> bool {
     F::OFFSET == 128
 }
 
+/// Whether 32 integers of a block are two units of 16. (Portable code unpacks such units one by one.)
+pub(super) const fn two_units<F: Decode>() -> bool {
+    F::REPEAT == 2 && F::PARTS > 1
+}
+
 #[inline(always)]
 fn f16_bits(d: [u8; 2]) -> u32 {
     u32::from(u16::from_le_bytes(d))
@@ -83,19 +164,10 @@ fn nibbles(v: V, qs: &[u8; 16]) -> __m256i {
     v.and(v.shr32_each(v.twice(v.load_128(qs)), shifts), v.splat8(0xF))
 }
 
-/// All ones in the bytes whose bit is set.
-#[inline(always)]
-fn set_bits(v: V, bits: u32) -> __m256i {
-    let spread =
-        v.words([0, 0, 0x0101_0101, 0x0101_0101, 0x0202_0202, 0x0202_0202, 0x0303_0303, 0x0303_0303]);
-    let each = v.splat64(0x8040_2010_0804_0201u64 as i64);
-    v.equal8(v.and(v.shuffle8(v.splat32(bits as i32), spread), each), each)
-}
-
 /// 16 in the bytes whose bit of `qh` is set.
 #[inline(always)]
 fn fifth_bits(v: V, qh: u32) -> __m256i {
-    v.and(set_bits(v, qh), v.splat8(16))
+    v.and(v.set_bits(qh), v.splat8(16))
 }
 
 impl Decode for BlockQ4_0 {
@@ -191,21 +263,5 @@ impl Decode for BlockIQ4NL {
     #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits(self.d)
-    }
-}
-
-impl Decode for BlockMXFP4 {
-    type Unit = <Self as Source>::Unit;
-    const OFFSET: u8 = 128;
-    const MAX: i32 = 12;
-    const F32_SCALE: bool = true;
-
-    #[inline(always)]
-    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
-        f(0, look_up(v, &FP4_LEVELS, &self.qs));
-    }
-    #[inline(always)]
-    fn d_min(&self) -> u32 {
-        self.d().to_bits()
     }
 }

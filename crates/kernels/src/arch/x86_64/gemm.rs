@@ -76,7 +76,7 @@ pub(super) fn gemm<I: X86Products, F: Decode + Source>(
     y: &mut Columns<'_>,
     panel: &mut Panel,
 ) {
-    let (units, width) = (x.k / F::LEN, y.width());
+    let (units, width) = (x.k / F::LEN * F::REPEAT / <F as Decode>::PARTS, y.width());
     x.assert_fits(F::KIND, w, width, units.saturating_mul(size_of::<F>()));
     let blocks = F::blocks(&w[..width * units * size_of::<F>()]);
     assert!(blocks.len() == width * units);

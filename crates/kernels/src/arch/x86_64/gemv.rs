@@ -10,7 +10,7 @@
 //! 8 rows are 8 short streams that hardware prefetchers do not follow, so the rows of the next group are asked for in
 //! the order in which they lie in the file.
 
-use super::decode::{Decode, is_signed};
+use super::decode::{Decode, Prepared, is_signed, two_units};
 use super::products::X86Products;
 use super::vector::{V, array, map};
 use crate::acts::Acts;
@@ -30,7 +30,9 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
     if y.is_empty() {
         return;
     }
-    let units = x.k / F::LEN;
+    // Blocks of activations in a block of weights, and blocks in a row.
+    let groups = <F as Decode>::PARTS / F::REPEAT;
+    let units = x.k / F::LEN / groups;
     let unit_bytes = size_of::<F>();
     let row_bytes = units.saturating_mul(unit_bytes);
     x.assert_fits(F::KIND, w, y.len(), row_bytes);
@@ -41,6 +43,7 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
     let blocks = F::blocks(&w[..y.len() * row_bytes]);
     assert!(blocks.len() == y.len() * units);
     let last = y.len() - 1;
+    let mut prepared = [Prepared::NONE; ROWS];
     for (g, y) in y.chunks_mut(ROWS).enumerate() {
         // Where the rows start; a group that is not whole repeats the last row.
         let mut start = [0; ROWS];
@@ -57,41 +60,28 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
             }
             // SAFETY: there are `last + 1` rows of `units` blocks, as was checked, and `u` is below `units`.
             let unit: [&F; ROWS] = map(start, |start| unsafe { blocks.get_unchecked(start + u) });
-            let (d, min) = scales(v, unit);
-            // SAFETY: there are `units` scales.
-            let da = unsafe { *x.d.get_unchecked(u) };
-            let da = v.splat_f32(da);
             if F::SUBS == 1 {
-                // SAFETY: `LEN` is 32.
-                let (a, &[s0, s1]) =
-                    unsafe { (array::<i8, 32>(x.q, u * 32), array::<i16, 2>(x.sums, u * 2)) };
-                let sum = i32::from(s0) + i32::from(s1);
-                let mut isum = s.dots8::<F>(
-                    map(
-                        unit,
-                        #[inline(always)]
-                        |block| integers(v, block),
-                    ),
-                    v.load_i8(a),
-                );
-                if F::OFFSET != 0 && !(I::SIGNED && is_signed::<F>()) {
-                    isum = v.add32(isum, v.splat32(-i32::from(F::OFFSET) * sum));
-                }
-                acc = v.fma(v.to_f32(isum), v.mul(d, da), acc);
-                if F::HAS_MIN {
-                    // The minimum is stored with the sign with which it is added.
-                    acc = v.fma(v.splat_f32(sum as f32), v.mul(min, da), acc);
+                for i in 0..groups {
+                    // SAFETY: there are `units * groups` blocks of activations.
+                    acc = unsafe { one_scale(s, unit, i, x, u * groups + i, acc) };
                 }
             } else {
+                let (d, min) = scales(v, unit, 0);
+                // SAFETY: there are `units` scales.
+                let da = v.splat_f32(unsafe { *x.d.get_unchecked(u) });
                 // SAFETY: `LEN` is 256.
                 let (a, sums) = unsafe { (array::<i8, 256>(x.q, u * 256), array::<i16, 16>(x.sums, u * 16)) };
                 let (a, sums) = (a.as_chunks::<32>().0, v.load_i16(sums));
+                for r in 0..ROWS {
+                    unit[r].prepare(v, &mut prepared[r]);
+                }
                 let [mut isums, mut msums] = [[v.zero(); ROWS]; 2];
                 for r in 0..ROWS {
                     for line in 0..unit_bytes.div_ceil(64) {
                         v.prefetch(w, at + r * unit_bytes + line * 64);
                     }
-                    let (isum, msum) = sub_blocks(s, unit[r], a, sums);
+                    // SAFETY: the block was prepared above.
+                    let (isum, msum) = unsafe { sub_blocks(s, unit[r], &prepared[r], a, sums) };
                     isums[r] = if F::HAS_MIN || is_signed::<F>() { isum } else { v.add32(isum, msum) };
                     msums[r] = msum;
                 }
@@ -111,51 +101,101 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
     }
 }
 
-/// The integers of a block of 32.
+/// Adds integers `32 i .. 32 i + 32` of 8 blocks, which are one unit or two, times block `at` of the activations.
+///
+/// # Safety
+/// The activations have that block.
 #[inline(always)]
-fn integers<F: Decode>(v: V, block: &F) -> __m256i {
-    let mut q = v.zero();
-    block.each_32(
-        v,
+unsafe fn one_scale<I: X86Products, F: Decode>(
+    s: I,
+    unit: [&F; ROWS],
+    i: usize,
+    x: Acts<'_>,
+    at: usize,
+    acc: __m256,
+) -> __m256 {
+    let v = s.v();
+    // SAFETY: the caller's block has 32 integers, two sums and a scale.
+    let (a, sums, da) =
+        unsafe { (array::<i8, 32>(x.q, at * 32), *array::<i16, 2>(x.sums, at * 2), *x.d.get_unchecked(at)) };
+    let (a, da) = (v.load_i8(a), v.splat_f32(da));
+    let q = map(
+        unit,
         #[inline(always)]
-        |_, x| q = x,
+        |block| block.group(v, i),
     );
-    q
+    let sum = i32::from(sums[0]) + i32::from(sums[1]);
+    let corrected = |isum, sum| {
+        if F::OFFSET != 0 && !(I::SIGNED && is_signed::<F>()) {
+            v.add32(isum, v.splat32(-i32::from(F::OFFSET) * sum))
+        } else {
+            isum
+        }
+    };
+    if two_units::<F>() {
+        let mut acc = acc;
+        let isums = s.dots8_halves::<F>(q, a);
+        for half in 0..2 {
+            let (d, _) = scales(v, unit, 2 * i + half);
+            let isum = corrected(isums[half], i32::from(sums[half]));
+            acc = v.fma(v.to_f32(isum), v.mul(d, da), acc);
+        }
+        return acc;
+    }
+    let (d, min) = scales(v, unit, i);
+    let acc = v.fma(v.to_f32(corrected(s.dots8::<F>(q, a), sum)), v.mul(d, da), acc);
+    if F::HAS_MIN {
+        // The minimum is stored with the sign with which it is added.
+        return v.fma(v.splat_f32(sum as f32), v.mul(min, da), acc);
+    }
+    acc
 }
 
 /// Partial sums of a block: of the integers times sub-scales, and of the sums times minimums or offsets; the latter are
 /// not for signed bytes.
+///
+/// # Safety
+/// `prepared` is what [`Decode::prepare`] of the block left.
 #[inline(always)]
-pub(super) fn sub_blocks<I: X86Products, F: Decode>(
+pub(super) unsafe fn sub_blocks<I: X86Products, F: Decode>(
     s: I,
     block: &F,
+    prepared: &Prepared,
     a: &[[i8; 32]],
     sums: __m256i,
 ) -> (__m256i, __m256i) {
     let v = s.v();
     let (scales, mins) = block.sub_scales(v);
     let mut isum = v.zero();
-    block.each_32(
-        v,
-        #[inline(always)]
-        |i, q| {
-            let ith = v.splat16(0x0100 + 0x0202 * i as i16);
-            let a = v.load_i8(&a[i]);
-            // The magnitudes, with the signs moved to the activations: sums of two products fit an i16.
-            let (q, a) = if is_signed::<F>() { (v.abs8(q), v.sign8(a, q)) } else { (q, a) };
-            isum = s.scaled_dot(isum, q, a, v.shuffle8(scales, ith));
-        },
-    );
+    // SAFETY: the caller's promise.
+    unsafe {
+        block.each_product(
+            s,
+            prepared,
+            a,
+            #[inline(always)]
+            |i, q, a| {
+                let ith = v.splat16(0x0100 + 0x0202 * i as i16);
+                isum = s.scaled_dot(isum, q, a, v.shuffle8(scales, ith));
+            },
+        );
+    }
     (isum, v.madd16(mins, sums))
 }
 
-/// `d` of 8 rows in lanes, and the stored scale of the minimum.
+/// `d` of unit `part` of 8 rows in lanes, and the stored scale of the minimum.
 #[inline(always)]
-pub(super) fn scales<F: Decode>(v: V, unit: [&F; ROWS]) -> (__m256, __m256) {
+pub(super) fn scales<F: Decode>(v: V, unit: [&F; ROWS], part: usize) -> (__m256, __m256) {
     let bits = map(unit, F::d_min);
+    if F::BYTE_SCALE {
+        let four = |[a, b, c, d]: [u32; 4]| a | b << 8 | c << 16 | d << 24;
+        let [a, b, c, d, e, f, g, h] = bits;
+        let joined = u64::from(four([a, b, c, d])) | u64::from(four([e, f, g, h])) << 32;
+        return (F::d_lanes(v, v.widen_u8_u32(v.of_u64(joined as i64)), part), v.zero_f32());
+    }
     if F::F32_SCALE {
         let min = if F::HAS_MIN { v.of_bits(v.words(map(unit, F::min))) } else { v.zero_f32() };
-        return (v.of_bits(v.words(bits)), min);
+        return (F::d_lanes(v, v.words(bits), part), min);
     }
     if !F::HAS_MIN {
         // Joined with integer instructions, which have nothing else to do.

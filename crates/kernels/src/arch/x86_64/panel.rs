@@ -3,7 +3,7 @@
 //! All of the panel is 32-bit columns of 8 rows (4 integers, a scale, two i16, an f32), so one transposition of 8 x 8
 //! words makes all of it.
 
-use super::decode::{Decode, is_signed};
+use super::decode::{Decode, is_signed, two_units};
 use super::gemm::{Layout, Line, ROWS};
 use super::gemv::scales;
 use super::products::X86Products;
@@ -16,25 +16,27 @@ use core::arch::x86_64::__m256i;
 #[inline(always)]
 pub(super) fn fill<I: X86Products, F: Decode>(s: I, rows: [&[F]; ROWS], next: &[u8], panel: &mut [Line]) {
     let v = s.v();
-    let units = rows[0].len();
-    for (u, lines) in panel.chunks_exact_mut(Layout::<I, F>::LINES).enumerate().take(units) {
-        let at = u * ROWS * size_of::<F>();
+    let blocks = rows[0].len();
+    for (b, lines) in panel.chunks_exact_mut(Layout::<I, F>::LINES * F::PARTS).enumerate().take(blocks) {
+        let at = b * ROWS * size_of::<F>();
         if at < next.len() {
             for line in 0..(ROWS * size_of::<F>()).div_ceil(64) {
                 v.prefetch(next, at + line * 64);
             }
         }
-        let mut units = [&rows[0][u]; ROWS];
-        for (unit, row) in units.iter_mut().zip(rows) {
-            *unit = &row[u];
+        let mut blocks = [&rows[0][b]; ROWS];
+        for (block, row) in blocks.iter_mut().zip(rows) {
+            *block = &row[b];
         }
-        unit::<I, F>(s, units, lines);
+        for (part, lines) in lines.chunks_exact_mut(Layout::<I, F>::LINES).enumerate() {
+            unit::<I, F>(s, blocks, part, lines);
+        }
     }
 }
 
-/// Fills the lines of a unit of 16 rows.
+/// Fills the lines of unit `part` of the blocks of 16 rows.
 #[inline(always)]
-pub(super) fn unit<I: X86Products, F: Decode>(s: I, units: [&F; ROWS], lines: &mut [Line]) {
+pub(super) fn unit<I: X86Products, F: Decode>(s: I, units: [&F; ROWS], part: usize, lines: &mut [Line]) {
     let v = s.v();
     let (quants, rest) = lines.split_at_mut(Layout::<I, F>::QUANTS);
     let (sub_scales, rest) = rest.split_at_mut(Layout::<I, F>::SCALES);
@@ -42,11 +44,11 @@ pub(super) fn unit<I: X86Products, F: Decode>(s: I, units: [&F; ROWS], lines: &m
     for half in 0..2 {
         let mut unit = [units[0]; 8];
         unit.copy_from_slice(&units[8 * half..8 * half + 8]);
-        integers(s, unit, half, quants);
-        let (dw, min) = scales(v, unit);
-        v.store_f32_bytes(dw, part(&mut d[0], half));
+        integers(s, unit, part, half, quants);
+        let (dw, min) = scales(v, unit, part);
+        v.store_f32_bytes(dw, side(&mut d[0], half));
         if F::HAS_MIN {
-            v.store_f32_bytes(min, part(&mut d[1], half));
+            v.store_f32_bytes(min, side(&mut d[1], half));
         }
         if F::SUBS > 1 {
             sub_blocks(s, unit, half, sub_scales, pairs);
@@ -56,7 +58,7 @@ pub(super) fn unit<I: X86Products, F: Decode>(s: I, units: [&F; ROWS], lines: &m
 
 /// The part of a line that belongs to rows `8 half .. 8 half + 8`.
 #[inline(always)]
-fn part(line: &mut Line, half: usize) -> &mut [u8; 32] {
+fn side(line: &mut Line, half: usize) -> &mut [u8; 32] {
     &mut line.as_chunks_mut().0[half]
 }
 
@@ -64,20 +66,41 @@ fn part(line: &mut Line, half: usize) -> &mut [u8; 32] {
 #[inline(always)]
 fn put(v: V, rows: [__m256i; 8], half: usize, stride: usize, lines: &mut [Line]) {
     for (x, line) in v.transpose(rows).into_iter().zip(lines.iter_mut().step_by(stride)) {
-        v.store(x, part(line, half));
+        v.store(x, side(line, half));
     }
 }
 
-/// The integers of a unit of 8 rows.
+/// The integers of unit `part` of 8 rows.
 #[inline(always)]
-fn integers<I: X86Products, F: Decode>(s: I, unit: [&F; 8], half: usize, quants: &mut [Line]) {
+fn integers<I: X86Products, F: Decode>(s: I, unit: [&F; 8], part: usize, half: usize, quants: &mut [Line]) {
     let v = s.v();
+    let unsigned = |q| if is_signed::<F>() && !I::SIGNED { v.xor(q, v.splat8(-128)) } else { q };
+    if F::SUBS == 1 {
+        let rows = map(
+            unit,
+            #[inline(always)]
+            |block| {
+                let q = block.group(v, part / F::REPEAT);
+                if !two_units::<F>() {
+                    return unsigned(q);
+                }
+                // The other unit's half is what stands for 0.
+                let zero = v.splat8(if is_signed::<F>() { 0 } else { F::OFFSET as i8 });
+                unsigned(if part % 2 == 0 {
+                    v.blend32::<0b1111_0000>(q, zero)
+                } else {
+                    v.blend32::<0b1111_0000>(zero, q)
+                })
+            },
+        );
+        return put(v, rows, half, 1, quants);
+    }
     let mut rows = [[v.zero(); 8]; 8];
     for (r, block) in unit.into_iter().enumerate() {
         block.each_32(
             v,
             #[inline(always)]
-            |i, q| rows[i][r] = if is_signed::<F>() && !I::SIGNED { v.xor(q, v.splat8(-128)) } else { q },
+            |i, q| rows[i][r] = unsigned(q),
         );
     }
     for (rows, lines) in rows.into_iter().zip(quants.chunks_exact_mut(8)) {

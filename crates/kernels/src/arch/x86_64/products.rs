@@ -32,6 +32,8 @@ pub(super) trait X86Products: Products {
 
     /// The dot products of 8 rows of 32 integers with the same activations.
     fn dots8<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> __m256i;
+    /// The dot products of the first and of the last 16 integers of 8 rows with the same activations.
+    fn dots8_halves<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> [__m256i; 2];
     /// Adds products of 32 integers and activations, times the i16 in `scale`, to the lanes of `acc`.
     fn scaled_dot(self, acc: __m256i, q: __m256i, a: __m256i, scale: __m256i) -> __m256i;
 
@@ -145,6 +147,29 @@ impl X86Products for Avx2 {
                 |p| v.madd16(p, ones),
             )),
         }
+    }
+
+    #[inline(always)]
+    fn dots8_halves<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> [__m256i; 2] {
+        let v = self.v();
+        let ones = v.splat16(1);
+        let p = map(
+            q,
+            #[inline(always)]
+            |q| self.products::<F>(q, a),
+        );
+        let [x, y] = if 4 * 2 * 127 * F::MAX <= Self::SUM_MAX {
+            let [x, y] = v.quads(p, V::add16);
+            [v.madd16(x, ones), v.madd16(y, ones)]
+        } else {
+            let p = map(
+                p,
+                #[inline(always)]
+                |p| v.madd16(p, ones),
+            );
+            v.quads(p, V::add32)
+        };
+        [v.halves::<0x20>(x, y), v.halves::<0x31>(x, y)]
     }
 
     #[inline(always)]

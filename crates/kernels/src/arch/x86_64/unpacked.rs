@@ -7,7 +7,7 @@
 //! gemm: units are unpacked into the panel of `gemm`, whose tiles do the rest; formats of one kind of unit share them
 //! ```
 
-use super::decode::{Decode, even_odd, signed_scales};
+use super::decode::{Decode, Prepared, even_odd, signed_scales};
 use super::gemm::{Layout, Line, ROWS as PANEL_ROWS};
 use super::gemv::{ROWS, sub_blocks};
 use super::panel;
@@ -98,7 +98,7 @@ pub(super) fn fill<I: X86Products, S: Source<Unit: Decode>>(
         for (slot, unit) in refs.iter_mut().zip(&units) {
             *slot = unit;
         }
-        panel::unit::<I, S::Unit>(s, refs, lines);
+        panel::unit::<I, S::Unit>(s, refs, 0, lines);
     }
 }
 
@@ -119,7 +119,8 @@ pub(super) fn gemv<I: X86Products, S: Source<Unit: Decode>>(s: I, w: &[u8], x: A
             let ([mut isum, mut msum], [mut d, mut min]) = ([[v.zero(); ROWS]; 2], [[0; ROWS]; 2]);
             for r in 0..ROWS {
                 let unit = rows.unit(g * ROWS + r, u);
-                (isum[r], msum[r]) = sub_blocks(s, &unit, a, sub_sums);
+                // SAFETY: nothing of a unit is prepared.
+                (isum[r], msum[r]) = unsafe { sub_blocks(s, &unit, &Prepared::NONE, a, sub_sums) };
                 (d[r], min[r]) = (unit.d_min(), unit.min());
             }
             let (d, da) = (v.of_bits(v.words(d)), v.splat_f32(x.d[at]));

@@ -1,20 +1,54 @@
-//! 256-bit vectors as a token: who has a [`V`] may use AVX2, FMA and F16C.
+//! 256-bit vectors as a token: who has a [`V`] may use AVX2, FMA and F16C, and with it a few instructions of AVX-512
+//! where it was made from a proof of that.
 //!
 //! The methods are the instructions under shorter names. They are `#[inline(always)]`, so that they end up in a
 //! function that is compiled for these features.
 
 use super::avx2::Avx2;
+use super::avx512::Avx512;
 use core::arch::x86_64::*;
 
 /// Proof that AVX2, FMA and F16C are there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct V(());
+pub(super) struct V {
+    /// Whether AVX-512 BW and VL are there too. Kernels make their token from a constant, so nothing asks at run time.
+    masks: bool,
+}
 
 impl V {
     /// The token, for those who have proof.
     #[inline(always)]
     pub(super) fn of(_: Avx2) -> Self {
-        V(())
+        V { masks: false }
+    }
+
+    /// The token with masks, which the emulation of AVX-512 does without.
+    #[inline(always)]
+    pub(super) fn with_masks(_: Avx512) -> Self {
+        V { masks: cfg!(not(emulate_avx512)) }
+    }
+
+    /// All ones in the bytes whose bit is set.
+    #[inline(always)]
+    pub(super) fn set_bits(self, bits: u32) -> __m256i {
+        if self.masks {
+            // SAFETY: the token proves AVX-512 BW and VL.
+            return unsafe { _mm256_movm_epi8(bits) };
+        }
+        let spread =
+            self.words([0, 0, 0x0101_0101, 0x0101_0101, 0x0202_0202, 0x0202_0202, 0x0303_0303, 0x0303_0303]);
+        let each = self.splat64(0x8040_2010_0804_0201u64 as i64);
+        self.equal8(self.and(self.shuffle8(self.splat32(bits as i32), spread), each), each)
+    }
+
+    /// `a` with the bytes negated whose bit is set.
+    #[inline(always)]
+    pub(super) fn negate8(self, a: __m256i, bits: u32) -> __m256i {
+        if self.masks {
+            // SAFETY: the token proves AVX-512 BW and VL.
+            return unsafe { _mm256_mask_sub_epi8(a, bits, _mm256_setzero_si256(), a) };
+        }
+        self.sign8(a, self.or(self.set_bits(bits), self.splat8(1)))
     }
 }
 
@@ -63,6 +97,11 @@ impl V {
         fn and(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256;
         fn or(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256;
         fn xor(a: __m256i, b: __m256i) -> __m256i = _mm256_xor_si256;
+        /// `b` without the bits of `a`.
+        fn and_not(a: __m256i, b: __m256i) -> __m256i = _mm256_andnot_si256;
+        fn add8(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi8;
+        fn sub8(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi8;
+        fn greater8(a: __m256i, b: __m256i) -> __m256i = _mm256_cmpgt_epi8;
         fn add16(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi16;
         fn add32(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32;
         /// The low halves of the products of i16.
@@ -79,6 +118,17 @@ impl V {
         fn shuffle8(a: __m256i, b: __m256i) -> __m256i = _mm256_shuffle_epi8;
         fn shr16<const N: i32>(a: __m256i) -> __m256i = _mm256_srli_epi16;
         fn shl16<const N: i32>(a: __m256i) -> __m256i = _mm256_slli_epi16;
+        /// Copies of the sign.
+        fn sign16<const N: i32>(a: __m256i) -> __m256i = _mm256_srai_epi16;
+        fn shl32<const N: i32>(a: __m256i) -> __m256i = _mm256_slli_epi32;
+        fn shr32<const N: i32>(a: __m256i) -> __m256i = _mm256_srli_epi32;
+        fn min32(a: __m256i, b: __m256i) -> __m256i = _mm256_min_epi32;
+        fn max32(a: __m256i, b: __m256i) -> __m256i = _mm256_max_epi32;
+        fn equal32(a: __m256i, b: __m256i) -> __m256i = _mm256_cmpeq_epi32;
+        /// In each half: 8 lanes of `a`, then of `b`, as unsigned numbers of half the bits.
+        fn narrow16(a: __m256i, b: __m256i) -> __m256i = _mm256_packus_epi16;
+        fn narrow32(a: __m256i, b: __m256i) -> __m256i = _mm256_packus_epi32;
+        fn shr64_each(a: __m256i, n: __m256i) -> __m256i = _mm256_srlv_epi64;
         /// Each lane of `a` shifted right by its own number.
         fn shr32_each(a: __m256i, n: __m256i) -> __m256i = _mm256_srlv_epi32;
         fn low32(a: __m256i, b: __m256i) -> __m256i = _mm256_unpacklo_epi32;
@@ -99,6 +149,9 @@ impl V {
         fn widen_u8(a: __m128i) -> __m256i = _mm256_cvtepu8_epi16;
         fn widen_i8(a: __m128i) -> __m256i = _mm256_cvtepi8_epi16;
         fn widen_i16(a: __m128i) -> __m256i = _mm256_cvtepi16_epi32;
+        fn widen_u8_u32(a: __m128i) -> __m256i = _mm256_cvtepu8_epi32;
+        fn widen_u16(a: __m128i) -> __m256i = _mm256_cvtepu16_epi32;
+        fn widen_i16_i64(a: __m128i) -> __m256i = _mm256_cvtepi16_epi64;
         fn to_f32(a: __m256i) -> __m256 = _mm256_cvtepi32_ps;
         /// Bits as f32.
         fn of_bits(a: __m256i) -> __m256 = _mm256_castsi256_ps;
@@ -139,14 +192,26 @@ impl V {
         unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
     }
 
+    /// Words 1 and 3 of each half of `a`, then those of `b`.
+    #[inline(always)]
+    pub(super) fn odd32(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the token proves the features; the intrinsics take and give values only.
+        unsafe {
+            let odd = _mm256_shuffle_ps::<0b11_01_11_01>(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+            _mm256_castps_si256(odd)
+        }
+    }
+
     /// 32 signed bytes from four places.
     #[inline(always)]
     pub(super) fn load_i8_by_8(self, [a, b, c, d]: [&[i8; 8]; 4]) -> __m256i {
         // SAFETY: the token proves the features; 8 bytes are read through each reference.
         unsafe {
-            let (a, b) = (_mm_loadl_epi64(a.as_ptr().cast()), _mm_loadl_epi64(b.as_ptr().cast()));
-            let (c, d) = (_mm_loadl_epi64(c.as_ptr().cast()), _mm_loadl_epi64(d.as_ptr().cast()));
-            _mm256_set_m128i(_mm_unpacklo_epi64(c, d), _mm_unpacklo_epi64(a, b))
+            let both = |a: &[i8; 8], b: &[i8; 8]| {
+                let low = _mm_castsi128_pd(_mm_loadl_epi64(a.as_ptr().cast()));
+                _mm_castpd_si128(_mm_loadh_pd(low, b.as_ptr().cast()))
+            };
+            _mm256_set_m128i(both(c, d), both(a, b))
         }
     }
 
@@ -168,6 +233,13 @@ impl V {
         unsafe { _mm_loadu_si128(x.as_ptr().cast()) }
     }
 
+    /// Four u16 in the low half.
+    #[inline(always)]
+    pub(super) fn load_u16_64(self, x: &[u16; 4]) -> __m128i {
+        // SAFETY: the token proves the features; 8 bytes are read through the reference.
+        unsafe { _mm_loadl_epi64(x.as_ptr().cast()) }
+    }
+
     #[inline(always)]
     pub(super) fn load_f32(self, x: &[u8; 32]) -> __m256 {
         // SAFETY: the token proves the features; 32 bytes are read through the reference.
@@ -178,6 +250,21 @@ impl V {
     pub(super) fn store(self, a: __m256i, y: &mut [u8; 32]) {
         // SAFETY: the token proves the features; 32 bytes are written through the reference.
         unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), a) }
+    }
+
+    #[inline(always)]
+    pub(super) fn store_u16(self, a: __m256i, y: &mut [u16; 16]) {
+        // SAFETY: the token proves the features; 32 bytes are written through the reference.
+        unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), a) }
+    }
+
+    /// The lanes as numbers in memory.
+    #[inline(always)]
+    pub(super) fn to_u32(self, a: __m256i) -> [u32; 8] {
+        let mut y = [0; 8];
+        // SAFETY: the token proves the features; 32 bytes are written to an array of 32.
+        unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), a) }
+        y
     }
 
     #[inline(always)]

@@ -12,6 +12,13 @@ pub(in crate::arch::x86_64) fn even_odd(v: V, x: __m128i) -> __m128i {
     v.shuffle8_128(x, v.load_128(&[0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]))
 }
 
+/// 16 lanes with the even ones first.
+#[inline(always)]
+pub(super) fn even_odd_16(v: V, x: __m256i) -> __m256i {
+    let within = [0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15];
+    v.quarters::<0b11_01_10_00>(v.shuffle8(x, v.twice(v.load_128(&within))))
+}
+
 /// [`Decode::sub_scales`] of 16 signed bytes and an offset.
 #[inline(always)]
 pub(in crate::arch::x86_64) fn signed_scales(v: V, x: __m128i, offset: i16) -> (__m256i, __m256i) {
@@ -30,7 +37,7 @@ fn scales_of_32(v: V, (scales, mins): ([u8; 8], [u8; 8])) -> (__m256i, __m256i) 
 
 /// The pairs of bits of 64 bytes, as Q2_K and TQ2_0 lay them out.
 #[inline(always)]
-fn pairs(v: V, qs: &[u8; 64], mut f: impl FnMut(usize, __m256i)) {
+pub(super) fn pairs(v: V, qs: &[u8; 64], mut f: impl FnMut(usize, __m256i)) {
     let low = v.splat8(3);
     let [q0, q1] = two(qs);
     let (x, y) = (v.load(q0), v.load(q1));
@@ -221,25 +228,6 @@ impl Decode for BlockIQ4XS {
         let high = v.shuffle8_128(high, v.load_128(&[0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13]));
         let scales = v.sub8_128(v.or_128(low, v.shl16_128::<4>(high)), v.splat8_128(32));
         signed_scales(v, v.low8_128(scales, scales), i16::from(Self::OFFSET))
-    }
-}
-
-impl Decode for BlockTQ2_0 {
-    type Unit = <Self as Source>::Unit;
-    const OFFSET: u8 = 1;
-    const MAX: i32 = 3;
-
-    #[inline(always)]
-    fn each_32(&self, v: V, f: impl FnMut(usize, __m256i)) {
-        pairs(v, &self.qs, f);
-    }
-    #[inline(always)]
-    fn d_min(&self) -> u32 {
-        f16_bits(self.d)
-    }
-    #[inline(always)]
-    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
-        (v.splat16(1), v.splat16(-1))
     }
 }
 
