@@ -11,7 +11,7 @@ mod template;
 pub use digits::messages_from_json;
 pub use memory::OutOfMemory;
 pub use reply::constraint::{
-    ConstraintError, NameError, Part, ReplyGrammar, ReplyShape, ToolChoice, reply_grammar,
+    ConstraintError, NameError, Part, ReplyGrammar, ReplyShape, ToolChoice, reply_grammar, without_schema,
 };
 pub use reply::{Channel, Malformed, Reply, ReplyEvent, ReplyFormat, ReplyParser, ToolCall, UnknownFormat};
 pub use template::{

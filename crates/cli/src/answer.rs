@@ -13,6 +13,12 @@ pub(crate) fn stream(answer: Generation<&mut Context>) -> CliResult<(Reply, Opti
     for tool in answer.left_out() {
         output::note(&format!("[a tool cannot be called: {tool}]"));
     }
+    for tool in answer.unconstrained() {
+        let (name, reason) = (&tool.tool, &tool.reason);
+        output::note(&format!(
+            "[calls of the tool `{name}` may have any arguments, no grammar can follow its schema: {reason}]"
+        ));
+    }
     let mut page = Page::new();
     let bar = output::progress(answer.prefill() as u64, "reading the prompt");
     let mut thinking = output::Aside::new("thinking");

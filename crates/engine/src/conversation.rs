@@ -8,18 +8,17 @@
 //!
 //! A template may rewrite what was said before (most drop earlier reasoning): the prefix then ends there.
 
+use crate::calls::Constrained;
 use crate::chat::{
-    Channel, ChatTemplate, Message, NameError, Rendered, ReplyFormat, ReplyParser, ReplyShape, TemplateInput,
-    ToolChoice, json, reply_grammar,
+    Channel, ChatTemplate, Message, Rendered, ReplyFormat, ReplyParser, TemplateInput, ToolChoice, json,
 };
 use crate::chooser::Thinking;
-use crate::constraint::Constraint;
 use crate::decode_loop::DecodeLoop;
 use crate::generate::{Generation, Prepared};
 use crate::reply_reader::ReplyReader;
 use crate::reserve;
 use crate::transcript::{Recorder, Transcript, begin};
-use crate::{Cancel, Context, Engine, EngineError, Form, GenerateOptions};
+use crate::{Cancel, Context, Engine, EngineError, GenerateOptions};
 use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Map, Value as Json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,13 +26,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A conversation with a model. Clones share what is known of the answers' tokens.
 #[derive(Clone)]
 pub struct Conversation {
-    engine: Engine,
+    pub(crate) engine: Engine,
     template: ChatTemplate,
-    format: ReplyFormat,
+    pub(crate) format: ReplyFormat,
     /// Markers of the format that are control tokens.
     markers: Vec<TokenId>,
     input: TemplateInput,
-    tool_choice: ToolChoice,
+    pub(crate) tool_choice: ToolChoice,
     ignore_unused: bool,
     /// What the template was found to have a place for.
     checked: Arc<Mutex<Option<Given>>>,
@@ -97,7 +96,7 @@ impl Conversation {
     }
 
     /// The control token whose string a marker is.
-    fn marker_token(&self, marker: &str) -> Option<TokenId> {
+    pub(crate) fn marker_token(&self, marker: &str) -> Option<TokenId> {
         let tokenizer = self.engine.tokenizer()?;
         let is_marker =
             |id: &&TokenId| tokenizer.token_text(**id).is_ok_and(|text| text == marker.as_bytes());
@@ -207,7 +206,8 @@ impl Conversation {
             .after_conversation(rendered.said())?
             .with_tokens(|marker| self.marker_token(marker).is_some())
             .after_prompt(&rendered.text);
-        let (constraint, left_out) = self.constraint(&parser, options.form.as_ref(), &cancel)?;
+        let Constrained { constraint, left_out, unconstrained } =
+            self.constrained(&parser, options.form.as_ref(), &cancel)?;
         let must_complete =
             options.form.is_some() || matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         let reused = context.keep_common_prefix(sequence, &ids)?;
@@ -221,6 +221,7 @@ impl Conversation {
         let reader = ReplyReader::new(parser, self.recorder.clone());
         let mut prepared = Prepared::new(steps, stop, must_complete, Some(Box::new(reader)))?;
         prepared.left_out = left_out;
+        prepared.unconstrained = unconstrained;
         Ok(prepared)
     }
 
@@ -281,48 +282,11 @@ impl Conversation {
 
     /// Whether the model is one that thinks: its template knows the mark, or its vocabulary has it. Others must not be led
     /// to it by a constraint that leaves them little else.
-    fn may_think(&self) -> bool {
+    pub(crate) fn may_think(&self) -> bool {
         self.format.thinking().is_some_and(|(open, _)| {
             let tokenizer = self.engine.tokenizer();
             self.template.source().contains(open) || tokenizer.is_some_and(|t| t.token(open).is_some())
         })
-    }
-
-    /// What the reply must match: the form where the answer begins, and the calls where they do; and the tools that no
-    /// call can be of.
-    fn constraint(
-        &self,
-        parser: &ReplyParser,
-        form: Option<&Form>,
-        cancel: &Cancel,
-    ) -> Result<(Option<Constraint>, Vec<NameError>), EngineError> {
-        let token = |marker: &str| self.marker_token(marker);
-        let shape = ReplyShape {
-            format: self.format,
-            opened: parser.channel(),
-            may_think: self.may_think(),
-            tools: tools_of(&self.input),
-            choice: match &self.tool_choice {
-                ToolChoice::Named(name) => ToolChoice::Named(reserve::copied_text(name, "the tool choice")?),
-                choice => choice.clone(),
-            },
-            answer: form.is_some(),
-            token: &token,
-        };
-        let none = (None, Vec::new());
-        let Some(mut grammar) = reply_grammar(&shape)? else { return Ok(none) };
-        let left_out = std::mem::take(&mut grammar.left_out);
-        match self.engine.reply_constraint(grammar, form, cancel) {
-            Ok(constraint) => Ok((Some(constraint), left_out)),
-            Err(error) if !matches!(error, EngineError::Parts(_)) || error.is_out_of_memory() => Err(error),
-            // Calls whose schema no grammar can follow are read, but not constrained, unless a call was asked for.
-            Err(_) if form.is_none() && self.tool_choice == ToolChoice::Auto => Ok(none),
-            Err(error) => {
-                // If the form itself is at fault, its own error says so better.
-                form.map_or(Ok(()), |form| self.engine.constraint(form, cancel).map(drop))?;
-                Err(error)
-            }
-        }
     }
 }
 
@@ -374,12 +338,12 @@ fn is_system(message: &Json) -> bool {
     message.get("role").and_then(Json::as_str) == Some("system")
 }
 
-fn tools_of(input: &TemplateInput) -> &[Json] {
+pub(crate) fn tools_of(input: &TemplateInput) -> &[Json] {
     input.tools.as_deref().unwrap_or_default()
 }
 
 /// The name of a tool: of its function, or its own.
-fn tool_name(tool: &Json) -> Option<&str> {
+pub(crate) fn tool_name(tool: &Json) -> Option<&str> {
     tool.get("function").unwrap_or(tool).get("name")?.as_str()
 }
 

@@ -11,7 +11,7 @@ use crate::decode_loop::DecodeLoop;
 use crate::reply_reader::{ReplyReader, event_of};
 use crate::reserve::refused;
 use crate::stop::StopBuffer;
-use crate::{Cancel, Context, EngineError, Event, FinishReason, Form};
+use crate::{Cancel, Context, EngineError, Event, FinishReason, Form, Unconstrained};
 use happy_sampler::Sampler;
 use happy_tokenizer::TokenId;
 use std::borrow::BorrowMut;
@@ -75,6 +75,8 @@ pub struct Prepared {
     must_complete: bool,
     /// The tools that no call can be of.
     pub(crate) left_out: Vec<NameError>,
+    /// The tools whose calls may have any arguments.
+    pub(crate) unconstrained: Vec<Unconstrained>,
     /// Events that one token gave.
     ready: VecDeque<Event>,
     over: bool,
@@ -142,6 +144,12 @@ impl<C: BorrowMut<Context>> Generation<C> {
         &self.run.left_out
     }
 
+    /// The tools whose schema no grammar can follow, and what is in the way: their calls may have any arguments. The calls of
+    /// other tools are constrained.
+    pub fn unconstrained(&self) -> &[Unconstrained] {
+        &self.run.unconstrained
+    }
+
     /// The context in which it computes.
     pub fn context(&self) -> &Context {
         self.context.borrow()
@@ -189,6 +197,7 @@ impl Prepared {
             content_len: 0,
             must_complete,
             left_out: Vec::new(),
+            unconstrained: Vec::new(),
             ready: VecDeque::new(),
             over: false,
         };

@@ -13,6 +13,7 @@
 #![deny(unsafe_code)]
 
 mod adapters;
+mod calls;
 mod cancel;
 mod chooser;
 mod constraint;
@@ -51,6 +52,7 @@ pub use happy_tensor as tensor;
 pub use happy_tokenizer as tokenizer;
 
 pub use adapters::AdapterFile;
+pub use calls::Unconstrained;
 pub use cancel::Cancel;
 pub use constraint::compile_reply;
 pub use context::Context;

@@ -6,7 +6,7 @@ mod common;
 use common::script::{answer, ids, saying};
 use happy_engine::chat::{Message, Reply, ToolChoice};
 use happy_engine::{
-    Context, Conversation, ConversationOptions, EngineError, FinishReason, Form, GenerateOptions,
+    Context, Conversation, ConversationOptions, EngineError, Event, FinishReason, Form, GenerateOptions,
     LoadOptions, Unfinished,
 };
 use serde_json::{Value, json};
@@ -170,6 +170,63 @@ fn a_call_that_is_cut_off_is_unfinished() {
     assert_eq!(end(answer(&conversation, &mut context, options(3)).unwrap()), FinishReason::Length);
     let cut = FinishReason::Unfinished(Unfinished::Length);
     assert_eq!(end(answer(&conversation, &mut context, options(12)).unwrap()), cut);
+}
+
+/// A schema that no grammar can follow leaves that tool's arguments free, and is told; the other tools stay constrained.
+#[test]
+fn a_tool_without_a_grammar_is_unconstrained_alone() {
+    let odd = json!({"name": "odd", "parameters": {
+        "type": "object", "properties": {"x": {"type": "string", "pattern": "(?<=a)b"}}, "required": ["x"]}});
+    let call = |name: &str, arguments: &str| {
+        format!(r#"<tool_call>{{"name": "{name}", "arguments": {arguments}}}</tool_call>"#)
+    };
+    let form = || Some(Form::json_schema(r#"{"enum": [7]}"#));
+    let cases = [
+        (call("odd", r#"{"x": 5, "y": [true]}"#), None, true),
+        (call("odd", "{}"), None, true),
+        (call("odd", "7"), None, false),
+        (call("f", r#"{"a": 1}"#), None, true),
+        (call("f", r#"{"a": "one"}"#), None, false),
+        (call("h", "{}"), None, false),
+        ("No call.".to_owned(), None, true),
+        ("7".to_owned(), form(), true),
+        ("8".to_owned(), form(), false),
+        (call("odd", r#"{"x": 5}"#), form(), true),
+        (call("f", r#"{"a": "one"}"#), form(), false),
+    ];
+    let mut all = tools();
+    all.insert(1, odd);
+    let mut wrong = Vec::new();
+    for (text, form, allowed) in cases {
+        let mut context = context(TEMPLATE);
+        let conversation = conversation(&context, Some(all.clone()));
+        let options = GenerateOptions { form, ..say(&text) };
+        let generation = conversation.answer(&mut context, 0, options).unwrap();
+        let told: Vec<_> = generation.unconstrained().iter().map(|it| it.tool.clone()).collect();
+        assert_eq!(told, ["odd"], "{text:?}");
+        assert!(generation.unconstrained()[0].reason.contains("not supported"));
+        assert!(generation.left_out().is_empty());
+        let last = generation.last().unwrap();
+        let took =
+            matches!(&last, Ok(Event::Done(finish)) if finish.reason == FinishReason::EndOfGeneration(2));
+        if took != allowed {
+            wrong.push(format!("{text:?}: {last:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // A call that is asked for has to be one that can be followed.
+    for choice in [ToolChoice::Required, ToolChoice::Named("odd".into())] {
+        let mut context = context(TEMPLATE);
+        let mut conversation = conversation(&context, Some(all.clone()));
+        conversation.set_tool_choice(choice).unwrap();
+        let refused = conversation.answer(&mut context, 0, say("x")).map(drop);
+        assert!(matches!(refused, Err(EngineError::Parts(_))), "{refused:?}");
+    }
+    let mut context = context(TEMPLATE);
+    let mut conversation = conversation(&context, Some(all));
+    conversation.set_tool_choice(ToolChoice::Named("f".into())).unwrap();
+    let (_, _, reply) = answer(&conversation, &mut context, say(&call("f", r#"{"a": 1}"#))).unwrap();
+    assert_eq!(reply.tool_calls.len(), 1);
 }
 
 #[test]

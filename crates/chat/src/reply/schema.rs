@@ -47,6 +47,11 @@ impl Tool<'_> {
         &self.parameters
     }
 
+    /// Whether the schema is `true`: any arguments.
+    pub(super) fn is_free(&self) -> bool {
+        *self.parameters() == Json::Bool(true)
+    }
+
     /// Whether the schema says anything about arguments. If not, a call has no arguments.
     pub(super) fn has_parameters(&self) -> bool {
         let Json::Object(map) = self.parameters() else { return false };

@@ -6,7 +6,7 @@ mod notation;
 
 use happy_chat::{
     Channel, ChatTemplate, ConstraintError, LocalTime, ReplyFormat, ReplyGrammar, ReplyParser, ReplyShape,
-    ToolChoice, reply_grammar,
+    ToolChoice, reply_grammar, without_schema,
 };
 use happy_engine::{Form, compile_reply};
 use happy_grammar::{Grammar, Limits, Recognizer};

@@ -112,3 +112,26 @@ fn a_tool_with_an_impossible_name_falls_out_alone() {
     }
     assert!(wrong.is_empty(), "{} faults\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// In every notation a tool without its schema takes calls with the values that its schema would not, and its neighbors do not.
+#[test]
+fn tools_without_their_schema_take_any_arguments() {
+    let mut wrong = Vec::new();
+    for format in constrained() {
+        for (i, tool) in tools().iter().enumerate() {
+            let mut all = tools();
+            all[i] = without_schema(tool).unwrap();
+            let shape = shape(format, &all, ToolChoice::Auto);
+            let mut reply = Reply::new(&shape, &[]).unwrap().unwrap();
+            let own = tool.get("function").unwrap_or(tool)["name"].as_str().unwrap();
+            for (name, arguments, right) in calls() {
+                let text = call(format, name, &arguments, Style::Spaced);
+                let found = reply.accepts(&text);
+                if found != (right || name == own) {
+                    wrong.push(format!("{format}, {own} is free: {text:?} is {found}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} faults\n{}", wrong.len(), wrong.join("\n"));
+}

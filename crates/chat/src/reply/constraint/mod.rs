@@ -163,7 +163,7 @@ impl fmt::Display for NameError {
     }
 }
 
-/// The grammar of a reply, or `None` if nothing is asked of it. With [`ToolChoice::Auto`] and a format that has no calls or
+/// The grammar of a reply, or `None` if nothing is asked of it. A tool whose `parameters` are the schema `true` takes any arguments. With [`ToolChoice::Auto`] and a format that has no calls or
 /// whose calls cannot be constrained, calls are left as they are. A tool with a name that the notation cannot carry is left
 /// out of the grammar, and told in [`ReplyGrammar::left_out`]; under `Auto`, if no other tool is left, calls are left as they are.
 ///
@@ -248,13 +248,34 @@ pub fn reply_grammar(shape: &ReplyShape<'_>) -> Result<Option<ReplyGrammar>, Con
     Ok(Some(ReplyGrammar { gbnf, parts, left_out }))
 }
 
+/// A tool of the same name whose arguments may be anything, in place of one whose schema no grammar can follow: the schema `true`.
+/// Null if the tool has no name.
+///
+/// # Errors
+/// If memory is refused.
+pub fn without_schema(tool: &Json) -> R<Json> {
+    let one = Schema::new(std::slice::from_ref(tool))?;
+    let Some(tool) = one.tools().next() else { return Ok(Json::Null) };
+    let members = [("name", Json::from(text!("{}", tool.name)?)), ("parameters", Json::Bool(true))];
+    Ok(Json::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
+}
+
+/// Whether rules of a format lead to one of these places.
+fn leads(format: ReplyFormat, to: &[At]) -> bool {
+    format.grammar().rules.iter().any(|rule| to.contains(&rule.2))
+}
+
+/// Whether a format writes the names of parameters without quotes, instead of a JSON object.
+fn writes_keys(format: ReplyFormat) -> bool {
+    leads(format, &[At::Key, At::Literals])
+}
+
 /// The name of a tool (`None`) or of one of its parameters that stands without quotes in the format and could not be read
 /// back from there.
 fn unwritable<'t>(tool: &'t Tool<'_>, format: ReplyFormat) -> Option<Option<&'t str>> {
     let grammar = format.grammar();
-    let leads = |to: &[At]| grammar.rules.iter().any(|rule| to.contains(&rule.2));
-    let names = grammar.keyed || format == ReplyFormat::Harmony || leads(&[At::Name, At::List]);
-    let keys = leads(&[At::Key, At::Literals]);
+    let names = grammar.keyed || format == ReplyFormat::Harmony || leads(format, &[At::Name, At::List]);
+    let keys = writes_keys(format);
     let is_word = |name: &str, marks: &str| {
         let is_apart = |c: char| c.is_whitespace() || c.is_control() || marks.contains(c);
         !name.is_empty() && name.len() <= MAX_NAME && !name.contains(is_apart)

@@ -52,15 +52,19 @@ impl Writer<'_> {
             let optional = if tool.is_required(key) { "" } else { "?" };
             all.add(&text!("({name} ws){optional} ")?)?;
         }
-        let ends = self
-            .grammar
-            .rules
-            .iter()
-            .filter(|rule| rule.0 == At::Params && matches!(rule.2, At::Open | At::Content));
-        let ends: Vec<String> = ends.map(|rule| self.marker(rule.1)).collect::<R<_>>()?;
+        let rules = self.grammar.rules;
+        let ends =
+            rules.iter().filter(|rule| rule.0 == At::Params && matches!(rule.2, At::Open | At::Content));
+        let ends = gathered(ends.map(|rule| rule.1))?;
         // The tag of the name ends before the parameters, if it has an end of its own.
         let name_end = self.grammar.rules.iter().find(|rule| rule.0 == At::Name && rule.2 == At::Params);
         let name_end = name_end.map_or(Ok(String::new()), |rule| self.marker(rule.1))?;
+        if tool.is_free() {
+            let of_values = |at| matches!(at, At::Params | At::Key | At::Typed | At::Plain);
+            let marks = rules.iter().filter(|rule| of_values(rule.0) && of_values(rule.2)).map(|rule| rule.1);
+            return text!("{name_end} {}", self.anything(&gathered(marks)?, &ends)?);
+        }
+        let ends: Vec<String> = ends.iter().map(|end| self.marker(end)).collect::<R<_>>()?;
         text!("{name_end} ws {}{}", all.0, any_of(&ends)?)
     }
 
@@ -123,6 +127,10 @@ impl Writer<'_> {
     /// Arguments as `key=value` up to the closing bracket.
     pub(super) fn literals(&mut self, i: usize, tool: &Tool<'_>) -> R<String> {
         let close = self.notation.close;
+        if tool.is_free() {
+            let marks = gathered(self.notation.quotes.iter().map(|quote| quote.mark))?;
+            return self.anything(&marks, if close == ')' { &[")"] } else { &["}"] });
+        }
         let properties = gathered(tool.properties())?;
         let orders =
             self.members(&text!("literal-{i}")?, tool, properties, &|key| tool.is_required(key), 0)?;

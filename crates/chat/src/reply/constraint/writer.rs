@@ -128,6 +128,17 @@ impl<'a> Writer<'a> {
         self.part("text", Part::Until(strings))
     }
 
+    /// Text of any kind up to a mark that ends it, with these marks and ends in it.
+    pub(super) fn anything(&mut self, marks: &[&'static str], ends: &[&'static str]) -> R<String> {
+        let mut all = gathered(marks.iter().chain(ends).copied().filter(|mark| !mark.is_empty()))?;
+        all.sort_unstable();
+        all.dedup();
+        let text = self.until(all.iter().copied())?;
+        let inside: Vec<String> = all.iter().map(|mark| self.marker(mark)).collect::<R<_>>()?;
+        let ends: Vec<String> = ends.iter().map(|end| self.marker(end)).collect::<R<_>>()?;
+        text!("{text} ({} {text})* {}", any_of(&inside)?, any_of(&ends)?)
+    }
+
     /// What opens thinking, and thoughts with their end.
     pub(super) fn thinking(&mut self) -> R<Option<(String, (String, String))>> {
         let (open, close) = self.grammar.think;
@@ -191,6 +202,12 @@ impl<'a> Writer<'a> {
 
     /// A tool's arguments as a JSON object, also where the schema says nothing of types, or allows others.
     pub(super) fn arguments(&mut self, tool: &Tool<'_>) -> R<String> {
+        if tool.is_free() {
+            return self.part(
+                "arguments",
+                Part::Schema(text!(r#"{{"type":"object","additionalProperties":true}}"#)?),
+            );
+        }
         let Some(map) = tool.parameters().as_object().filter(|_| tool.has_parameters()) else {
             let none = text!(r#"{{"type":"object","properties":{{}},"additionalProperties":false}}"#)?;
             return self.part("arguments", Part::Schema(none));
