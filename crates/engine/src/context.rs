@@ -27,6 +27,9 @@ pub struct Context {
 
 impl Context {
     pub(crate) fn new(engine: Engine, pool: Pool) -> Result<Self, EngineError> {
+        if engine.model().spec().whole_texts {
+            return Err(EngineError::OnlyEmbeddings);
+        }
         let plan = *engine.plan();
         let (run, kv) = plan.options(&engine.0.options, engine.model().spec());
         let kv = KvCache::new(engine.model().spec(), kv)?;
@@ -99,7 +102,7 @@ impl Context {
             self.prefill_chunk(sequence, tokens, Want::Nothing, cancel)?;
         }
         let output = self.prefill_chunk(sequence, last, Want::Logits, cancel)?;
-        Ok(output.logits(last.len() - 1).unwrap_or(&[]))
+        logits(&output, last.len() - 1)
     }
 
     /// Most tokens of a chunk.
@@ -130,7 +133,7 @@ impl Context {
     /// If the sequence is full or does not exist, or the id is out of range.
     pub fn step(&mut self, sequence: u32, token: TokenId) -> Result<&[f32], EngineError> {
         let output = self.decode(&[(sequence, token)])?;
-        Ok(output.logits(0).unwrap_or(&[]))
+        logits(&output, 0)
     }
 
     /// Computes one more token for each of several sequences at once; row `i` of the result follows `tokens[i]`.
@@ -380,4 +383,9 @@ impl Context {
         }
         Ok(output)
     }
+}
+
+/// The logits of a row that wants them.
+pub(crate) fn logits<'a>(output: &Output<'a>, row: usize) -> Result<&'a [f32], EngineError> {
+    output.logits(row).ok_or(EngineError::NoLogits { row })
 }

@@ -12,6 +12,7 @@
 
 use crate::chooser::{Chooser, Thinking};
 use crate::constraint::Constraint;
+use crate::context::logits;
 use crate::{Cancel, Context, EngineError, Event, Finish, FinishReason, GenerateOptions, Unfinished};
 use happy_model::Want;
 use happy_tokenizer::{StreamDecoder, TokenId};
@@ -147,7 +148,7 @@ impl DecodeLoop {
                         }
                         output => output?,
                     };
-                    let chosen = self.chooser.choose(output.logits(0).unwrap_or(&[]))?;
+                    let chosen = self.chooser.choose(logits(&output, 0)?)?;
                     self.decode_time += started.elapsed();
                     self.decoded += 1;
                     self.go_on(chosen);
@@ -230,7 +231,7 @@ impl DecodeLoop {
         if end < total {
             self.state = State::Prefill(end);
         } else {
-            let chosen = self.chooser.choose(output.logits(chunk.len() - 1).unwrap_or(&[]))?;
+            let chosen = self.chooser.choose(logits(&output, chunk.len() - 1)?)?;
             self.go_on(chosen);
             context.snapshot(self.sequence)?;
         }

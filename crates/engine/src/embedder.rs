@@ -96,12 +96,12 @@ impl Engine {
     /// of a model without a classifier, an engine that was loaded to generate text, or memory and threads that cannot be had.
     pub fn embedder(&self, options: &EmbedOptions) -> Result<Embedder, EngineError> {
         let (model, plan) = (self.model(), self.plan());
-        let head = &model.spec().head;
-        let pooling = options.pooling.or(head.pooling).ok_or(EngineError::NoPooling)?;
-        let reads = model.pooling_reads(pooling)?;
         if !model.spec().whole_texts {
             return Err(EngineError::NotForEmbeddings);
         }
+        let head = &model.spec().head;
+        let pooling = options.pooling.or(head.pooling).ok_or(EngineError::NoPooling)?;
+        let reads = model.pooling_reads(pooling)?;
         let width = head.width(pooling, model.n_embd());
         if let Some(found) = options.dimensions.filter(|n| !(1..=width).contains(n)) {
             return Err(EngineError::Dimensions { found, width });
@@ -117,6 +117,22 @@ impl Engine {
             scratch: model.scratch(&run)?,
             batch: Batch::try_with_capacity(plan.batch)?,
         })
+    }
+}
+
+impl Engine {
+    /// Embeds texts once, with an embedder of its own: see [`Engine::embedder`] and [`Embedder::embed`]. For several calls make an
+    /// embedder, whose memory and threads are used again.
+    ///
+    /// # Errors
+    /// As [`Engine::embedder`] and [`Embedder::embed`].
+    pub fn embed(
+        &self,
+        texts: &[&str],
+        options: &EmbedOptions,
+        cancel: &Cancel,
+    ) -> Result<Vec<Embedding>, EngineError> {
+        self.embedder(options)?.embed(texts, cancel)
     }
 }
 

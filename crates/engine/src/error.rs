@@ -162,9 +162,20 @@ pub enum EngineError {
     NoPooling,
     /// The engine was loaded to generate text.
     #[error(
-        "the model was loaded to generate text, not for embeddings: load it with `LoadOptions::embeddings`"
+        "the model was loaded to generate text: load it with the option `embeddings` to embed or rank texts"
     )]
     NotForEmbeddings,
+    /// The engine was loaded for embeddings, or its model sees texts as a whole.
+    #[error(
+        "the model sees texts as a whole and cannot generate: it is an encoder, or was loaded with the option `embeddings`"
+    )]
+    OnlyEmbeddings,
+    /// A row of a batch has no logits, although it wants them.
+    #[error("row {row} of the batch has no logits: please report it")]
+    NoLogits {
+        /// The row.
+        row: usize,
+    },
     /// More values of a vector were asked for than it has.
     #[error("{found} dimensions of an embedding, expected 1 to {width}")]
     Dimensions {

@@ -37,7 +37,7 @@ fn context(adapters: Vec<AdapterFile>, adapter_rank: usize) -> Context {
         threads: Some(2),
         batch: 8,
         context: Some(128),
-        sequences: 3,
+        sequences: 4,
         adapters,
         adapter_rank,
         ..LoadOptions::default()
@@ -142,4 +142,51 @@ fn an_activated_adapter_works_from_its_last_invocation_on() {
     assert_eq!(context.tokens(0), tokens);
     context.truncate(0, tokens.len() - 1).unwrap();
     assert!(prefill(&mut context, &tokens[tokens.len() - 1..]) == expected, "generated");
+}
+
+/// Four sequences with four sets of adapters: each has the bits that it has alone, while they prefill in turn and decode together.
+#[test]
+fn four_sequences_with_four_sets_have_the_bits_that_they_have_alone() {
+    let folder = Folder::new("adapters-four");
+    let files = [0.37, 0.73, 0.59].map(|seed| adapter(&folder, &format!("{seed}.gguf"), seed, &[]));
+    let sets = [
+        vec![file(&files[0], 1.0)],
+        vec![file(&files[1], 0.5), file(&files[2], -1.0)],
+        vec![file(&files[2], 2.0)],
+        vec![],
+    ];
+    let prompts = [prompt(20), prompt(1), prompt(7), prompt(20)];
+    let next = [5, 80, 81, 7];
+    let new = || context(vec![], 6);
+    let set = |context: &mut Context, sequence: u32, files: &[AdapterFile]| {
+        let set = context.engine().adapter_set(files).unwrap();
+        context.set_adapters(sequence, set).unwrap();
+    };
+    let alone: Vec<Vec<u32>> = (0..4)
+        .map(|i| {
+            let mut context = new();
+            set(&mut context, 0, &sets[i]);
+            prefill(&mut context, &prompts[i]);
+            bits(context.step(0, next[i]).unwrap())
+        })
+        .collect();
+    // Of two sequences with the same tokens only the adapters differ.
+    assert!((1..4).all(|i| alone[0] != alone[i]));
+    let mut together = new();
+    for (i, prompt) in prompts.iter().enumerate() {
+        set(&mut together, i as u32, &sets[i]);
+        together.prefill(i as u32, prompt).unwrap();
+    }
+    let tokens: Vec<(u32, u32)> = (0..).zip(next).collect();
+    let output = together.decode(&tokens).unwrap();
+    for (i, alone) in alone.iter().enumerate() {
+        assert!(bits(output.logits(i).unwrap()) == *alone, "sequence {i}");
+    }
+    // A copy of a sequence has its adapters, and forgets what they computed when it is given others.
+    together.fork(0, 3).unwrap();
+    assert_eq!(together.adapters(3), together.adapters(0));
+    assert_eq!(together.keep_common_prefix(3, &prompts[0]).unwrap(), 19);
+    set(&mut together, 3, &sets[1]);
+    assert_eq!(together.keep_common_prefix(3, &prompts[0]).unwrap(), 0);
+    assert_eq!(together.keep_common_prefix(0, &prompts[0]).unwrap(), 19);
 }
