@@ -69,12 +69,22 @@ pub(crate) struct ContextArgs {
     /// Element type of the KV cache
     #[arg(long, default_value = "f16", hide_short_help = true)]
     pub(crate) kv: Kv,
+    /// Most memory in MiB for snapshots: places in a conversation to go back to in models with windows or states; 0: none
+    #[arg(long, value_name = "MIB", default_value_t = LoadOptions::DEFAULT_SNAPSHOTS >> 20, hide_short_help = true)]
+    pub(crate) snapshots: usize,
 }
 
 impl ContextArgs {
     /// The engine's options together with how to load.
     pub(crate) fn options(&self, load: &LoadArgs) -> LoadOptions {
-        LoadOptions { context: self.ctx, batch: self.batch, kv: self.kv.into(), ..load.options() }
+        let snapshot_bytes = self.snapshots.saturating_mul(1 << 20);
+        LoadOptions {
+            context: self.ctx,
+            batch: self.batch,
+            kv: self.kv.into(),
+            snapshot_bytes,
+            ..load.options()
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::process::Stdio;
 use support::{Folder, N_VOCAB, Tiny, happy, output, succeed, vocabulary};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "run",
     "chat",
     "bench",
@@ -16,6 +16,8 @@ const COMMANDS: [&str; 14] = [
     "quantize",
     "tokenize",
     "detokenize",
+    "embed",
+    "rerank",
     "logits",
     "sample",
     "grammar",
@@ -46,6 +48,8 @@ fn help_names_every_command_and_option() {
         "--quiet",
         "--tool-choice",
         "--ctx",
+        "--snapshots",
+        "--lora",
         "--threads",
         "--temp",
         "--top-k",

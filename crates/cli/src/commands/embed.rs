@@ -66,7 +66,7 @@ pub(crate) struct EmbedArgs {
     #[arg(long, overrides_with = "no_normalize")]
     normalize: bool,
     /// Leave vectors as the model gives them [default for --tokens]
-    #[arg(long)]
+    #[arg(long, overrides_with = "normalize")]
     no_normalize: bool,
     /// Keep the first N values of each vector: for models that were trained for it
     #[arg(long, value_name = "N")]

@@ -78,7 +78,7 @@ pub fn succeed(args: &[&str], stdin: &[u8]) -> String {
 }
 
 /// The tiny model's size of everything.
-const N_EMBD: u64 = 32;
+pub const N_EMBD: u64 = 32;
 const N_FF: u64 = 64;
 const N_LAYERS: u32 = 2;
 /// 256 bytes, a merge, and two special tokens.
@@ -107,12 +107,24 @@ pub struct Tiny {
     pub misshapen: Option<&'static str>,
     pub template: &'static str,
     pub tokenizer: bool,
+    /// The file's `pooling_type`.
+    pub pooling: Option<u32>,
+    /// Whether it has a classifier of one label.
+    pub classifier: bool,
 }
 
 impl Default for Tiny {
     fn default() -> Self {
         let template = TEMPLATE;
-        Self { architecture: "llama", without_tensor: None, misshapen: None, template, tokenizer: true }
+        Self {
+            architecture: "llama",
+            without_tensor: None,
+            misshapen: None,
+            template,
+            tokenizer: true,
+            pooling: None,
+            classifier: false,
+        }
     }
 }
 
@@ -129,6 +141,9 @@ impl Tiny {
             .kv(format!("{a}.attention.head_count_kv"), 1u32)
             .kv(format!("{a}.attention.layer_norm_rms_epsilon"), 1e-5f32)
             .kv(format!("{a}.rope.dimension_count"), 16u32);
+        if let Some(pooling) = self.pooling {
+            writer = writer.kv(format!("{a}.pooling_type"), pooling);
+        }
         if self.tokenizer {
             writer = tokenizer(writer).kv("tokenizer.chat_template", self.template);
         }
@@ -151,6 +166,9 @@ impl Tiny {
                 tensors.push((format!("blk.{layer}.{name}.weight"), dims));
             }
         }
+        if self.classifier {
+            tensors.push(("cls.output.weight".into(), vec![N_EMBD, 1]));
+        }
         let mut seed = 1u64;
         for (name, mut dims) in tensors {
             if self.without_tensor == Some(&name) {
@@ -165,6 +183,21 @@ impl Tiny {
         }
         writer.to_vec().expect("a valid file")
     }
+}
+
+/// An adapter of rank 2 for the query matrix of the tiny model's first layer, or of a model of another width.
+pub fn adapter(width: u64, mut seed: u64) -> Vec<u8> {
+    let mut values = || -> Vec<u8> { (0..width * 2).flat_map(|_| value(&mut seed).to_le_bytes()).collect() };
+    let (a, b) = (values(), values());
+    GgufWriter::new()
+        .kv("general.architecture", "llama")
+        .kv("general.type", "adapter")
+        .kv("adapter.type", "lora")
+        .kv("adapter.lora.alpha", 8.0f32)
+        .tensor("blk.0.attn_q.weight.lora_a", GgmlType::F32, &[width, 2], a)
+        .tensor("blk.0.attn_q.weight.lora_b", GgmlType::F32, &[2, width], b)
+        .to_vec()
+        .expect("a valid file")
 }
 
 /// A vocabulary-only file.
