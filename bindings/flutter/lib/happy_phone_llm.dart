@@ -12,6 +12,7 @@
 library;
 
 export 'src/cancel.dart';
+export 'src/embedder.dart';
 export 'src/events.dart' hide readEvent;
 export 'src/exception.dart' hide sendable;
 export 'src/library.dart';

@@ -5,7 +5,7 @@
  *
  * Handles are checked: NULL, a handle of another kind or one that was freed gives HAPPY_INVALID_HANDLE.
  * A session is used by one call at a time: others get HAPPY_BUSY, from other threads and from within its own callbacks.
- * Models, samplers and cancel tokens may be used by any number of threads.
+ * An embedder is, too. Models, samplers, embeddings and cancel tokens may be used by any number of threads.
  *
  * Structs of options and results begin with their size, so that programs and libraries of different versions fit together:
  * fill options with their _init function and then set fields; set `size` of results before the call.
@@ -260,9 +260,61 @@ typedef int32_t HappyFinishReason;
 #endif // __cplusplus
 
 /**
- * A flag that ends loading or generating early. Any thread may raise it, also from within callbacks.
+ * How the hidden states of a text's tokens become one vector.
+ */
+enum HappyPooling
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * As the model's file says.
+   */
+  HAPPY_POOLING_MODEL = 0,
+  /**
+   * They do not: a vector for each token.
+   */
+  HAPPY_POOLING_NONE = 1,
+  /**
+   * Their mean.
+   */
+  HAPPY_POOLING_MEAN = 2,
+  /**
+   * The first token's.
+   */
+  HAPPY_POOLING_CLS = 3,
+  /**
+   * The last token's.
+   */
+  HAPPY_POOLING_LAST = 4,
+  /**
+   * What the model's classifier makes of them: a score for each label, mostly one.
+   */
+  HAPPY_POOLING_RANK = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum HappyPooling HappyPooling;
+#else
+typedef int32_t HappyPooling;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A flag that ends loading, generating or embedding early. Any thread may raise it, also from within callbacks.
  */
 typedef struct HappyCancel HappyCancel;
+
+/**
+ * Memory and threads that turn texts into vectors, or rank documents.
+ */
+typedef struct HappyEmbedder HappyEmbedder;
+
+/**
+ * The vectors of the texts of one call. They never change: any number of threads may read them. Free them with
+ * `happy_embeddings_free`.
+ */
+typedef struct HappyEmbeddings HappyEmbeddings;
 
 /**
  * Why a call failed. Free it with `happy_error_free`.
@@ -374,7 +426,7 @@ typedef struct HappyLoadOptions {
   uint32_t copy;
   /**
    * Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
-   * scale is 1 where none is given. May be NULL: none.
+   * scale is 1 where none is given. NULL: none.
    */
   const struct HappyText *adapters;
   /**
@@ -387,9 +439,16 @@ typedef struct HappyLoadOptions {
    */
   uint32_t adapter_rank;
   /**
-   * 0.
+   * 1: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
+   * logits; sessions of such a model cannot generate. 0: load for sessions.
    */
-  uint32_t reserved;
+  uint32_t embeddings;
+  /**
+   * Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent states, which
+   * would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
+   * models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+   */
+  uint64_t snapshot_bytes;
 } HappyLoadOptions;
 
 /**
@@ -882,6 +941,105 @@ typedef struct HappyFinish {
   double decode_rate;
 } HappyFinish;
 
+/**
+ * How texts become vectors. Begin with `happy_embed_options_init`.
+ */
+typedef struct HappyEmbedOptions {
+  /**
+   * `sizeof(HappyEmbedOptions)`.
+   */
+  uint32_t size;
+  /**
+   * How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; if it does
+   * not, that is an error.
+   */
+  int32_t pooling;
+  /**
+   * Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all.
+   */
+  uint32_t dimensions;
+  /**
+   * 1: leave vectors as the model gives them. 0: divide them by their length, so that their dot product is their
+   * cosine. Ranks are never divided.
+   */
+  uint32_t unnormalized;
+  /**
+   * 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: they are an error.
+   */
+  uint32_t truncate;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} HappyEmbedOptions;
+
+/**
+ * What an embedder gives and takes. Set `size` before the call.
+ */
+typedef struct HappyEmbedderInfo {
+  /**
+   * `sizeof(HappyEmbedderInfo)`.
+   */
+  uint32_t size;
+  /**
+   * A `HappyPooling`; never `HAPPY_POOLING_MODEL`.
+   */
+  int32_t pooling;
+  /**
+   * Values of a vector.
+   */
+  uint32_t width;
+  /**
+   * Maximum number of tokens of a text.
+   */
+  uint32_t most_tokens;
+} HappyEmbedderInfo;
+
+/**
+ * What a text became. Set `size` before the call.
+ */
+typedef struct HappyEmbedding {
+  /**
+   * `sizeof(HappyEmbedding)`.
+   */
+  uint32_t size;
+  /**
+   * Values of a vector.
+   */
+  uint32_t width;
+  /**
+   * The text's vector; with `HAPPY_POOLING_NONE` those of its tokens, one after the other. Valid until the embeddings are
+   * freed.
+   */
+  const float *values;
+  /**
+   * Values: `width`, or with `HAPPY_POOLING_NONE` `width` times `tokens`.
+   */
+  size_t count;
+  /**
+   * Tokens that were computed.
+   */
+  uint64_t tokens;
+  /**
+   * Tokens that were left out, because the text is too long.
+   */
+  uint64_t left_out;
+} HappyEmbedding;
+
+/**
+ * How well a document matches a query.
+ */
+typedef struct HappyRank {
+  /**
+   * The document's place in what was given, from 0.
+   */
+  uint32_t index;
+  /**
+   * The model's score, the higher the better; its scale is the model's own.
+   */
+  float score;
+} HappyRank;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1182,6 +1340,15 @@ HappyStatus happy_session_set_adapters(const struct HappySession *session,
                                        struct HappyError **error);
 
 /**
+ * The tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with `tool` (its name),
+ * `callable` and `reason`. If `callable` is false, the reply format cannot carry one of the tool's names, and the model cannot call
+ * it. If it is true, no grammar can follow the tool's schema, and its calls may have any arguments. Mostly empty.
+ */
+HappyStatus happy_session_left_out(const struct HappySession *session,
+                                   struct HappyString *out,
+                                   struct HappyError **error);
+
+/**
  * What the session and the process take.
  */
 HappyStatus happy_session_memory(const struct HappySession *session,
@@ -1241,17 +1408,6 @@ HappyStatus happy_session_finish(const struct HappySession *session,
                                  struct HappyError **error);
 
 /**
- * The embedding of a text. Not supported yet: gives `HAPPY_UNSUPPORTED`.
- */
-HappyStatus happy_embed(const struct HappyModel *model,
-                        const char *text_data,
-                        size_t text_len,
-                        float *out,
-                        size_t capacity,
-                        size_t *count,
-                        struct HappyError **error);
-
-/**
  * Writes the session to a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
  */
 HappyStatus happy_session_save(const struct HappySession *session,
@@ -1266,6 +1422,74 @@ HappyStatus happy_session_restore(const struct HappySession *session,
                                   const char *path,
                                   size_t path_len,
                                   struct HappyError **error);
+
+/**
+ * Sets all fields to their defaults; `size` is `sizeof(HappyEmbedOptions)`.
+ */
+HappyStatus happy_embed_options_init(struct HappyEmbedOptions *options,
+                                     size_t size,
+                                     struct HappyError **error);
+
+/**
+ * An embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must have been
+ * loaded with the option `embeddings`. `options` may be NULL: all defaults.
+ */
+HappyStatus happy_embedder_new(const struct HappyModel *model,
+                               const struct HappyEmbedOptions *options,
+                               struct HappyEmbedder **out,
+                               struct HappyError **error);
+
+/**
+ * Frees an embedder. A call that another thread has in it goes on to its end. NULL is fine.
+ */
+HappyStatus happy_embedder_free(struct HappyEmbedder *embedder);
+
+/**
+ * What an embedder gives and takes.
+ */
+HappyStatus happy_embedder_info(const struct HappyEmbedder *embedder,
+                                struct HappyEmbedderInfo *out,
+                                struct HappyError **error);
+
+/**
+ * The vectors of `count` texts, of which as many as fit are computed together; a vector does not depend on the texts beside
+ * its own. `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
+ * `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors by `happy_embeddings_get`, and free `out` with
+ * `happy_embeddings_free`.
+ */
+HappyStatus happy_embed(const struct HappyEmbedder *embedder,
+                        const struct HappyText *texts,
+                        size_t count,
+                        const struct HappyCancel *cancel,
+                        struct HappyEmbeddings **out,
+                        struct HappyError **error);
+
+/**
+ * What text number `index` of the call became, from 0. The values stay where they are until the embeddings are freed.
+ */
+HappyStatus happy_embeddings_get(const struct HappyEmbeddings *embeddings,
+                                 size_t index,
+                                 struct HappyEmbedding *out,
+                                 struct HappyError **error);
+
+/**
+ * Frees embeddings. NULL is fine.
+ */
+HappyStatus happy_embeddings_free(struct HappyEmbeddings *embeddings);
+
+/**
+ * How well `count` documents match a query, by a model with a classifier and an embedder with the pooling
+ * `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier document
+ * comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
+ */
+HappyStatus happy_rerank(const struct HappyEmbedder *embedder,
+                         const char *query,
+                         size_t query_len,
+                         const struct HappyText *documents,
+                         size_t count,
+                         const struct HappyCancel *cancel,
+                         struct HappyRank *ranks,
+                         struct HappyError **error);
 
 #ifdef __cplusplus
 }  // extern "C"

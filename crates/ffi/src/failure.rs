@@ -51,13 +51,19 @@ impl From<EngineError> for Failure {
             E::Tokenizer(_) | E::NoTokenizer { .. } => Status::Tokenizer,
             E::Template(_) | E::Unused { .. } => Status::Template,
             E::AdapterOption { .. } | E::AdapterSet(_) => Status::InvalidArgument,
+            E::NoPooling
+            | E::NotForEmbeddings
+            | E::OnlyEmbeddings
+            | E::Dimensions { .. }
+            | E::NotRanking
+            | E::EmptyText { .. } => Status::InvalidArgument,
             E::Option { .. } | E::EmptyPrompt | E::Sampler(_) | E::Tools(_) => Status::InvalidArgument,
             E::Isa(_) => Status::Unsupported,
             E::Pool(_) => Status::System,
             E::Kv(kv) | E::Forward(ForwardError::Kv(kv)) => status_of_kv(kv),
-            E::Forward(ForwardError::NonFinite { .. }) => Status::Model,
+            E::Forward(ForwardError::NonFinite { .. } | ForwardError::NoClassifier { .. }) => Status::Model,
             E::Grammar(_) | E::Parts(_) | E::Schema(_) | E::Match(_) | E::Vocabulary(_) => Status::Grammar,
-            E::PromptTooLong { .. } => Status::ContextFull,
+            E::PromptTooLong { .. } | E::TextTooLong { .. } => Status::ContextFull,
             E::Cancelled => Status::Cancelled,
             // An id that somebody gave, or that a text became.
             E::Batch(

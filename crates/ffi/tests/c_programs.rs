@@ -4,7 +4,10 @@
 mod support;
 
 use std::process::Command;
-use support::{Folder, TEMPLATE, greedy_answer, have, library_folder, package, smollm2, succeed, tiny_model};
+use support::{
+    Folder, TEMPLATE, greedy_answer, have, library_folder, package, smollm2, succeed, tiny_adapter,
+    tiny_embedding_model, tiny_model,
+};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 const SANITIZED: [&str; 4] = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1"];
@@ -16,7 +19,7 @@ fn compile(folder: &Folder, name: &str, flags: &[&str]) -> Command {
     cc.arg("-std=gnu11").args(WARNINGS).args(flags);
     cc.arg("-I").arg(package().join("include")).arg("-o").arg(&program);
     cc.arg(package().join(format!("tests/c/{name}.c")));
-    cc.arg("-L").arg(&library).arg("-lhappy").arg("-lpthread");
+    cc.arg("-L").arg(&library).arg("-lhappy").arg("-lpthread").arg("-lm");
     cc.arg(format!("-Wl,-rpath,{}", library.display()));
     succeed(&mut cc);
     let mut run = Command::new(program);
@@ -96,6 +99,34 @@ fn misuse_gives_errors_sanitized() {
         let folder = Folder::new("misuse-asan");
         let text = succeed(compile(&folder, "misuse", &SANITIZED).args(misuse_arguments(&folder)));
         assert!(text.ends_with("misuse: passed\n"), "{text}");
+    }
+}
+
+/// The arguments of `embed`: a model for embeddings, one without a word about them, and two adapters, one of another model.
+fn embed_arguments(folder: &Folder) -> Vec<String> {
+    vec![
+        folder.file("embedding.gguf", tiny_embedding_model()),
+        folder.file("plain.gguf", tiny_model(Some(TEMPLATE))),
+        folder.file("adapter=1.gguf", tiny_adapter(64, 77)),
+        folder.file("foreign.gguf", tiny_adapter(32, 77)),
+    ]
+}
+
+#[test]
+fn embeddings_ranks_and_adapters() {
+    if have("cc") {
+        let folder = Folder::new("embed");
+        let text = succeed(compile(&folder, "embed", &[]).args(embed_arguments(&folder)));
+        assert!(text.ends_with("embed: passed\n"), "{text}");
+    }
+}
+
+#[test]
+fn embeddings_ranks_and_adapters_sanitized() {
+    if have("cc") {
+        let folder = Folder::new("embed-asan");
+        let text = succeed(compile(&folder, "embed", &SANITIZED).args(embed_arguments(&folder)));
+        assert!(text.ends_with("embed: passed\n"), "{text}");
     }
 }
 

@@ -13,7 +13,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
-use support::{Folder, TEMPLATE, greedy_answer, have, package, smollm2, tiny_model};
+use support::{
+    Folder, TEMPLATE, greedy_answer, have, package, smollm2, tiny_adapter, tiny_embedding_model, tiny_model,
+};
 
 /// Bytes before the model in the file that is opened at an offset: no multiple of a page, nor of anything.
 const OFFSET: usize = 12_345;
@@ -57,6 +59,21 @@ fn java_without_the_library() {
         let classes = compile(&folder).display().to_string();
         run(&folder, java(&folder.path(""), &classes, "dev.happyllm.NoLibraryTest"));
     }
+}
+
+#[test]
+fn java_embeds_ranks_and_swaps_adapters() {
+    if !have("javac") || !have("java") {
+        return;
+    }
+    let folder = Folder::new("jvm-embed");
+    let classes = compile(&folder).display().to_string();
+    let mut java = java(&library_with_jni(), &classes, "dev.happyllm.EmbeddingTest");
+    java.arg(folder.file("embedding.gguf", tiny_embedding_model()));
+    java.arg(folder.file("plain.gguf", tiny_model(Some(TEMPLATE))));
+    java.arg(folder.file("adapter=1.gguf", tiny_adapter(64, 77)));
+    java.arg(folder.file("foreign.gguf", tiny_adapter(32, 77)));
+    run(&folder, java);
 }
 
 /// `HAPPY_CYCLES` says how often the model is loaded and closed, instead of 100 times.

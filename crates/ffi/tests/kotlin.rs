@@ -10,7 +10,7 @@ mod support;
 
 use java::{compile, java, library_with_jni, run, sources};
 use std::process::Command;
-use support::{Folder, smollm2, succeed};
+use support::{Folder, package, smollm2, succeed, tiny_embedding_model};
 
 #[test]
 fn coroutines_and_flows() {
@@ -23,8 +23,11 @@ fn coroutines_and_flows() {
     kotlinc.args(["-cp", &kotlin, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect"]);
     kotlinc.args(["-Werror", "-jvm-target", "1.8", "-cp", &path, "-d"]).arg(&out);
     kotlinc.args(sources(&["../../bindings/android/src/main/kotlin/dev/happyllm", "tests/kotlin"], "kt"));
+    kotlinc.args(
+        ["Chat.kt", "Search.kt"].map(|name| package().join("../../bindings/android/sample").join(name)),
+    );
     succeed(&mut kotlinc);
     let mut java = java(&library_with_jni(), &format!("{}:{path}", out.display()), "dev.happyllm.FlowTestKt");
-    java.arg(&model);
+    java.arg(&model).arg(folder.file("embedding.gguf", tiny_embedding_model()));
     run(&folder, java);
 }

@@ -26,6 +26,7 @@ const SOURCES: &[&str] = &[
     "capi/sampler",
     "capi/session",
     "capi/turn",
+    "capi/embed",
 ];
 
 /// Names of enums in Rust and in C.
@@ -35,6 +36,7 @@ const ENUMS: &[(&str, &str)] = &[
     ("LogLevel", "HappyLogLevel"),
     ("EventKind", "HappyEventKind"),
     ("FinishReason", "HappyFinishReason"),
+    ("PoolingKind", "HappyPooling"),
 ];
 
 /// Prefixes of enum values as cbindgen makes them, and as C programs want to write them.
@@ -54,7 +56,7 @@ const INTRODUCTION: &str = "\
  *
  * Handles are checked: NULL, a handle of another kind or one that was freed gives HAPPY_INVALID_HANDLE.
  * A session is used by one call at a time: others get HAPPY_BUSY, from other threads and from within its own callbacks.
- * Models, samplers and cancel tokens may be used by any number of threads.
+ * An embedder is, too. Models, samplers, embeddings and cancel tokens may be used by any number of threads.
  *
  * Structs of options and results begin with their size, so that programs and libraries of different versions fit together:
  * fill options with their _init function and then set fields; set `size` of results before the call.
@@ -100,7 +102,8 @@ fn generate() -> Result<String> {
     config.enumeration.rename_variants = cbindgen::RenameRule::ScreamingSnakeCase;
     config.export.rename = ENUMS.iter().map(|(rust, c)| ((*rust).to_owned(), (*c).to_owned())).collect();
     // No function names these types: their fields are plain numbers, so that any number may come in.
-    config.export.include = ["KvType", "LogLevel", "EventKind", "FinishReason"].map(str::to_owned).to_vec();
+    config.export.include =
+        ["KvType", "LogLevel", "EventKind", "FinishReason", "PoolingKind"].map(str::to_owned).to_vec();
     let source = |name: &&str| -> PathBuf { paths::root().join(format!("crates/ffi/src/{name}.rs")) };
     let mut builder = cbindgen::Builder::new().with_config(config);
     for path in SOURCES.iter().map(source) {

@@ -104,8 +104,31 @@ abstract final class HappyFinishReason {
   static const int HAPPY_FINISH_UNFINISHED = 6;
 }
 
-/// A flag that ends loading or generating early. Any thread may raise it, also from within callbacks.
+/// How the hidden states of a text's tokens become one vector.
+abstract final class HappyPooling {
+  /// As the model's file says.
+  static const int HAPPY_POOLING_MODEL = 0;
+  /// They do not: a vector for each token.
+  static const int HAPPY_POOLING_NONE = 1;
+  /// Their mean.
+  static const int HAPPY_POOLING_MEAN = 2;
+  /// The first token's.
+  static const int HAPPY_POOLING_CLS = 3;
+  /// The last token's.
+  static const int HAPPY_POOLING_LAST = 4;
+  /// What the model's classifier makes of them: a score for each label, mostly one.
+  static const int HAPPY_POOLING_RANK = 5;
+}
+
+/// A flag that ends loading, generating or embedding early. Any thread may raise it, also from within callbacks.
 final class HappyCancel extends ffi.Opaque {}
+
+/// Memory and threads that turn texts into vectors, or rank documents.
+final class HappyEmbedder extends ffi.Opaque {}
+
+/// The vectors of the texts of one call. They never change: any number of threads may read them. Free them with
+/// `happy_embeddings_free`.
+final class HappyEmbeddings extends ffi.Opaque {}
 
 /// Why a call failed. Free it with `happy_error_free`.
 final class HappyError extends ffi.Opaque {}
@@ -212,7 +235,7 @@ final class HappyLoadOptions extends ffi.Struct {
   external int copy;
 
   /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
-  /// scale is 1 where none is given. May be NULL: none.
+  /// scale is 1 where none is given. NULL: none.
   external ffi.Pointer<HappyText> adapters;
 
   /// How many.
@@ -224,9 +247,16 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Uint32()
   external int adapter_rank;
 
-  /// 0.
+  /// 1: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
+  /// logits; sessions of such a model cannot generate. 0: load for sessions.
   @ffi.Uint32()
-  external int reserved;
+  external int embeddings;
+
+  /// Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent states, which
+  /// would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
+  /// models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+  @ffi.Uint64()
+  external int snapshot_bytes;
 }
 
 /// What running a model takes. Set `size` before the call.
@@ -671,6 +701,92 @@ final class HappyFinish extends ffi.Struct {
   external double decode_rate;
 }
 
+/// How texts become vectors. Begin with `happy_embed_options_init`.
+final class HappyEmbedOptions extends ffi.Struct {
+  /// `sizeof(HappyEmbedOptions)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; if it does
+  /// not, that is an error.
+  @ffi.Int32()
+  external int pooling;
+
+  /// Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all.
+  @ffi.Uint32()
+  external int dimensions;
+
+  /// 1: leave vectors as the model gives them. 0: divide them by their length, so that their dot product is their
+  /// cosine. Ranks are never divided.
+  @ffi.Uint32()
+  external int unnormalized;
+
+  /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: they are an error.
+  @ffi.Uint32()
+  external int truncate;
+
+  /// 0.
+  @ffi.Uint32()
+  external int reserved;
+}
+
+/// What an embedder gives and takes. Set `size` before the call.
+final class HappyEmbedderInfo extends ffi.Struct {
+  /// `sizeof(HappyEmbedderInfo)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// A `HappyPooling`; never `HAPPY_POOLING_MODEL`.
+  @ffi.Int32()
+  external int pooling;
+
+  /// Values of a vector.
+  @ffi.Uint32()
+  external int width;
+
+  /// Maximum number of tokens of a text.
+  @ffi.Uint32()
+  external int most_tokens;
+}
+
+/// What a text became. Set `size` before the call.
+final class HappyEmbedding extends ffi.Struct {
+  /// `sizeof(HappyEmbedding)`.
+  @ffi.Uint32()
+  external int size;
+
+  /// Values of a vector.
+  @ffi.Uint32()
+  external int width;
+
+  /// The text's vector; with `HAPPY_POOLING_NONE` those of its tokens, one after the other. Valid until the embeddings are
+  /// freed.
+  external ffi.Pointer<ffi.Float> values;
+
+  /// Values: `width`, or with `HAPPY_POOLING_NONE` `width` times `tokens`.
+  @ffi.Size()
+  external int count;
+
+  /// Tokens that were computed.
+  @ffi.Uint64()
+  external int tokens;
+
+  /// Tokens that were left out, because the text is too long.
+  @ffi.Uint64()
+  external int left_out;
+}
+
+/// How well a document matches a query.
+final class HappyRank extends ffi.Struct {
+  /// The document's place in what was given, from 0.
+  @ffi.Uint32()
+  external int index;
+
+  /// The model's score, the higher the better; its scale is the model's own.
+  @ffi.Float()
+  external double score;
+}
+
 /// The functions of libhappy. Each is looked up when it is called first.
 class HappyBindings {
   /// The functions of [library].
@@ -891,6 +1007,13 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, ffi.Size n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, int n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_set_adapters');
 
+  /// The tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with `tool` (its name),
+  /// `callable` and `reason`. If `callable` is false, the reply format cannot carry one of the tool's names, and the model cannot call
+  /// it. If it is true, no grammar can follow the tool's schema, and its calls may have any arguments. Mostly empty.
+  late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_left_out = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_left_out');
+
   /// What the session and the process take.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_memory = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
@@ -932,11 +1055,6 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_finish');
 
-  /// The embedding of a text. Not supported yet: gives `HAPPY_UNSUPPORTED`.
-  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<ffi.Float> out, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embed = library.lookupFunction<
-      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<ffi.Float> out, ffi.Size capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error),
-      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<ffi.Float> out, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embed');
-
   /// Writes the session to a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_save = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
@@ -946,4 +1064,50 @@ class HappyBindings {
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_restore = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_restore');
+
+  /// Sets all fields to their defaults; `size` is `sizeof(HappyEmbedOptions)`.
+  late final int Function(ffi.Pointer<HappyEmbedOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embed_options_init = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyEmbedOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyEmbedOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embed_options_init');
+
+  /// An embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must have been
+  /// loaded with the option `embeddings`. `options` may be NULL: all defaults.
+  late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embedder_new = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embedder_new');
+
+  /// Frees an embedder. A call that another thread has in it goes on to its end. NULL is fine.
+  late final int Function(ffi.Pointer<HappyEmbedder> embedder) happy_embedder_free = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder),
+      int Function(ffi.Pointer<HappyEmbedder> embedder)>('happy_embedder_free');
+
+  /// What an embedder gives and takes.
+  late final int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyEmbedderInfo> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embedder_info = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyEmbedderInfo> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyEmbedderInfo> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embedder_info');
+
+  /// The vectors of `count` texts, of which as many as fit are computed together; a vector does not depend on the texts beside
+  /// its own. `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
+  /// `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors by `happy_embeddings_get`, and free `out` with
+  /// `happy_embeddings_free`.
+  late final int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyText> texts, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyEmbeddings>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embed = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyText> texts, ffi.Size count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyEmbeddings>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyText> texts, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyEmbeddings>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embed');
+
+  /// What text number `index` of the call became, from 0. The values stay where they are until the embeddings are freed.
+  late final int Function(ffi.Pointer<HappyEmbeddings> embeddings, int index, ffi.Pointer<HappyEmbedding> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embeddings_get = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyEmbeddings> embeddings, ffi.Size index, ffi.Pointer<HappyEmbedding> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyEmbeddings> embeddings, int index, ffi.Pointer<HappyEmbedding> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embeddings_get');
+
+  /// Frees embeddings. NULL is fine.
+  late final int Function(ffi.Pointer<HappyEmbeddings> embeddings) happy_embeddings_free = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyEmbeddings> embeddings),
+      int Function(ffi.Pointer<HappyEmbeddings> embeddings)>('happy_embeddings_free');
+
+  /// How well `count` documents match a query, by a model with a classifier and an embedder with the pooling
+  /// `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier document
+  /// comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
+  late final int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, int query_len, ffi.Pointer<HappyText> documents, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_rerank = library.lookupFunction<
+      ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, ffi.Size query_len, ffi.Pointer<HappyText> documents, ffi.Size count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error),
+      int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, int query_len, ffi.Pointer<HappyText> documents, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_rerank');
 }

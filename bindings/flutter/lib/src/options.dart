@@ -8,6 +8,7 @@ import 'bindings.dart' as c;
 import 'calls.dart';
 import 'library.dart';
 import 'sampler.dart';
+import 'values.dart';
 
 /// A part of a file that is open.
 final class HappyFilePart {
@@ -86,6 +87,8 @@ final class HappyLoadOptions {
     this.copy = false,
     this.adapters = const [],
     this.adapterRank,
+    this.embeddings = false,
+    this.snapshotBytes,
     // </HappyLoadOptions constructor>
   });
 
@@ -113,12 +116,21 @@ final class HappyLoadOptions {
   final bool copy;
 
   /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
-  /// scale is 1 where none is given. May be Not set: none.
+  /// scale is 1 where none is given. Not set: none.
   final List<String> adapters;
 
   /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used at
   /// once. 0: that of `adapters`.
   final int? adapterRank;
+
+  /// True: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
+  /// logits; sessions of such a model cannot generate. False: load for sessions.
+  final bool embeddings;
+
+  /// Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent states, which
+  /// would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
+  /// models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+  final int? snapshotBytes;
   // </HappyLoadOptions fields>
 
   /// These options in memory of [allocator].
@@ -139,6 +151,8 @@ final class HappyLoadOptions {
     it.adapters = encodeAll(adapters, allocator);
     it.n_adapters = adapters.length;
     it.adapter_rank = adapterRank ?? it.adapter_rank;
+    it.embeddings = embeddings ? 1 : 0;
+    it.snapshot_bytes = snapshotBytes ?? it.snapshot_bytes;
     // </HappyLoadOptions native>
     return native;
   }
@@ -260,6 +274,51 @@ final class HappyGenerateOptions {
     final toolChoice = this.toolChoice;
     if (toolChoice != null) setText(it.tool_choice, toolChoice, allocator);
     // </HappyGenerateOptions native>
+    return native;
+  }
+}
+
+/// How texts become vectors.
+final class HappyEmbedOptions {
+  /// Options; all of them have defaults.
+  const HappyEmbedOptions({
+    // <HappyEmbedOptions constructor>
+    this.pooling,
+    this.dimensions,
+    this.unnormalized = false,
+    this.truncate = false,
+    // </HappyEmbedOptions constructor>
+  });
+
+  // <HappyEmbedOptions fields>
+  /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; if it does
+  /// not, that is an error.
+  final HappyPooling? pooling;
+
+  /// Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all.
+  final int? dimensions;
+
+  /// True: leave vectors as the model gives them. False: divide them by their length, so that their dot product is their
+  /// cosine. Ranks are never divided.
+  final bool unnormalized;
+
+  /// True: shorten texts of more tokens than the context; the special token at the end stays there. False: they are an
+  /// error.
+  final bool truncate;
+  // </HappyEmbedOptions fields>
+
+  /// These options in memory of [allocator].
+  Pointer<c.HappyEmbedOptions> toNative(Allocator allocator) {
+    final native = allocator<c.HappyEmbedOptions>();
+    final size = sizeOf<c.HappyEmbedOptions>();
+    check((error) => HappyLibrary.bindings.happy_embed_options_init(native, size, error));
+    final it = native.ref;
+    // <HappyEmbedOptions native>
+    it.pooling = pooling?.code ?? it.pooling;
+    it.dimensions = dimensions ?? it.dimensions;
+    it.unnormalized = unnormalized ? 1 : 0;
+    it.truncate = truncate ? 1 : 0;
+    // </HappyEmbedOptions native>
     return native;
   }
 }

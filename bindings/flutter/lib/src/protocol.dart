@@ -124,6 +124,21 @@ final class Clear extends SessionAction {
   const Clear();
 }
 
+/// Goes on with other adapters.
+final class SetAdapters extends SessionAction {
+  /// With [adapters], each a file or `FILE=SCALE`.
+  const SetAdapters(this.adapters);
+
+  /// The adapters, in the order in which they are added.
+  final List<String> adapters;
+}
+
+/// Asks for the tools that the last turn could not constrain, as JSON.
+final class ReadLeftOut extends SessionAction {
+  /// The question.
+  const ReadLeftOut();
+}
+
 /// Asks what the session takes.
 final class ReadMemory extends SessionAction {
   /// The question.

@@ -100,6 +100,18 @@ final class HappySession {
   /// Forgets the conversation but for the system message of the options.
   Future<void> clear() => _ask(const Clear());
 
+  /// Goes on with these adapters (LoRA), each `FILE` or `FILE=SCALE`, in the order in which they are added; with none of them:
+  /// with the model alone. What was computed with others is computed again with the next turn. Their ranks together are at most
+  /// [HappyLoadOptions.adapterRank]. After an error the adapters are as they were.
+  Future<void> setAdapters(List<String> adapters) => _ask(SetAdapters(adapters));
+
+  /// The tools that the last turn, or the one that runs, could not constrain. Mostly none.
+  Future<List<HappyLeftOutTool>> leftOut() async {
+    final text = await _ask(const ReadLeftOut()) as String;
+    final tools = (jsonDecode(text) as List<Object?>).cast<Map<String, Object?>>();
+    return tools.map(HappyLeftOutTool.fromJson).toList();
+  }
+
   /// What the session and the process take.
   Future<HappyMemory> memory() async => await _ask(const ReadMemory()) as HappyMemory;
 

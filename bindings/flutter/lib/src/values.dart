@@ -1,6 +1,10 @@
 /// What the library tells in structs, as Dart values.
 library;
 
+import 'dart:ffi';
+import 'dart:math';
+import 'dart:typed_data';
+
 import 'bindings.dart' as c;
 
 /// What running a model takes.
@@ -193,4 +197,112 @@ final class HappyFinish {
 
   /// Generated tokens a second.
   final double decodeRate;
+}
+
+/// How the hidden states of a text's tokens become one vector.
+enum HappyPooling {
+  // <HappyPooling values>
+  /// As the model's file says.
+  model(c.HappyPooling.HAPPY_POOLING_MODEL),
+
+  /// They do not: a vector for each token.
+  none(c.HappyPooling.HAPPY_POOLING_NONE),
+
+  /// Their mean.
+  mean(c.HappyPooling.HAPPY_POOLING_MEAN),
+
+  /// The first token's.
+  cls(c.HappyPooling.HAPPY_POOLING_CLS),
+
+  /// The last token's.
+  last(c.HappyPooling.HAPPY_POOLING_LAST),
+
+  /// What the model's classifier makes of them: a score for each label, mostly one.
+  rank(c.HappyPooling.HAPPY_POOLING_RANK),
+  // </HappyPooling values>
+
+  /// A way of a newer library.
+  other(-1);
+
+  const HappyPooling(this.code);
+
+  /// The number of the way in C.
+  final int code;
+
+  /// The way with this number in C.
+  static HappyPooling fromCode(int code) => values.firstWhere((pooling) => pooling.code == code, orElse: () => other);
+}
+
+/// What a text became.
+final class HappyEmbedding {
+  /// The values of a native embedding, copied.
+  HappyEmbedding.read(c.HappyEmbedding embedding)
+      : tokens = embedding.tokens,
+        leftOut = embedding.left_out,
+        width = embedding.width,
+        values = embedding.count == 0
+            ? Float32List(0)
+            : Float32List.fromList(embedding.values.asTypedList(embedding.count));
+
+  /// Tokens that were computed.
+  final int tokens;
+
+  /// Tokens that were left out, because the text is too long.
+  final int leftOut;
+
+  /// Values of a vector.
+  final int width;
+
+  /// The text's vector; with [HappyPooling.none] those of its tokens, one after the other.
+  final Float32List values;
+
+  /// The cosine with another vector of the same width: 1 if they have the same direction, 0 if one of them is all zeros.
+  double cosine(HappyEmbedding other) {
+    if (values.length != other.values.length) {
+      throw ArgumentError('the embeddings have ${values.length} and ${other.values.length} values');
+    }
+    final lengths = sqrt(_dot(values, values) * _dot(other.values, other.values));
+    return lengths > 0 ? _dot(values, other.values) / lengths : 0;
+  }
+
+  static double _dot(Float32List a, Float32List b) {
+    var sum = 0.0;
+    for (var i = 0; i < a.length; i += 1) {
+      sum += a[i] * b[i];
+    }
+    return sum;
+  }
+}
+
+/// How well a document matches a query.
+final class HappyRank {
+  /// The values of a native rank.
+  HappyRank.read(c.HappyRank rank)
+      : index = rank.index,
+        score = rank.score;
+
+  /// The document's place in what was given, from 0.
+  final int index;
+
+  /// The model's score, the higher the better; its scale is the model's own.
+  final double score;
+}
+
+/// A tool that a turn could not constrain.
+final class HappyLeftOutTool {
+  /// The values of an object of the library.
+  HappyLeftOutTool.fromJson(Map<String, Object?> json)
+      : tool = json['tool']! as String,
+        callable = json['callable']! as bool,
+        reason = json['reason']! as String;
+
+  /// The tool's name.
+  final String tool;
+
+  /// False: the reply format cannot carry one of the tool's names, and the model cannot call it. True: no grammar can follow the
+  /// tool's schema, and its calls may have any arguments.
+  final bool callable;
+
+  /// What is in the way.
+  final String reason;
 }

@@ -109,6 +109,13 @@ final class SessionWorker implements Finalizable {
         check((error) => _bindings.happy_session_truncate(_session, count, error));
       case Clear():
         check((error) => _bindings.happy_session_clear(_session, error));
+      case SetAdapters(:final adapters):
+        using((arena) {
+          final native = encodeAll(adapters, arena);
+          check((error) => _bindings.happy_session_set_adapters(_session, native, adapters.length, error));
+        });
+      case ReadLeftOut():
+        return readString((out, error) => _bindings.happy_session_left_out(_session, out, error));
       case ReadMemory():
         return using((arena) {
           final out = arena<c.HappyMemory>();

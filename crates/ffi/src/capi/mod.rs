@@ -9,13 +9,14 @@
 //! results.rs     the core's results -> C's structs
 //! callbacks.rs   calling the caller
 //! descriptor.rs  file descriptors
-//! error, library, load, text, sampler, session, turn   the functions
+//! error, library, load, text, sampler, session, turn, embed   the functions
 //! ```
 #![allow(unsafe_code)]
 
 pub(crate) mod barrier;
 mod callbacks;
 pub(crate) mod descriptor;
+pub mod embed;
 pub mod error;
 pub mod library;
 pub mod load;

@@ -6,6 +6,7 @@
 use super::types::{HappyString, HappyText};
 use crate::core::strings;
 use crate::failure::{Failure, Outcome};
+use crate::status::Status;
 use std::ffi::c_char;
 use std::mem::{align_of, size_of};
 use std::slice;
@@ -79,6 +80,24 @@ pub(super) unsafe fn fields(list: *const HappyText, count: usize, what: &str) ->
     texts.iter().map(|text| unsafe { field(*text, what) }.map(str::to_owned)).collect()
 }
 
+/// As [`fields`], without copies.
+///
+/// # Safety
+/// As [`fields`], for as long as the texts are read.
+pub(super) unsafe fn views<'a>(list: *const HappyText, count: usize, what: &str) -> Outcome<Vec<&'a str>> {
+    // SAFETY: the caller's promise.
+    let texts = unsafe { slice(list, count, what)? };
+    let mut views = Vec::new();
+    views
+        .try_reserve_exact(texts.len())
+        .map_err(|_| Failure::new(Status::Memory, format!("no memory for {what}, {count} elements")))?;
+    for text in texts {
+        // SAFETY: the caller's promise.
+        views.push(unsafe { field(*text, what)? });
+    }
+    Ok(views)
+}
+
 /// Where a result goes.
 pub(super) struct Out<T>(*mut T);
 
@@ -113,9 +132,14 @@ impl<T: Copy> OutSlice<T> {
 
     /// Writes as many as there is room for.
     pub(super) fn set(&self, values: &[T]) {
-        for (i, value) in values.iter().take(self.capacity).enumerate() {
+        values.iter().enumerate().for_each(|(index, value)| self.set_at(index, *value));
+    }
+
+    /// Writes one, if there is room for it.
+    pub(super) fn set_at(&self, index: usize, value: T) {
+        if index < self.capacity {
             // SAFETY: below the capacity, and the promise of `new`.
-            unsafe { self.first.add(i).write_unaligned(*value) };
+            unsafe { self.first.add(index).write_unaligned(value) };
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The core's results as C's structs.
 
-use super::types::{EventKind, FinishReason, HappyEvent, HappyFinish, HappyMemory, HappyPlan, HappyText};
+use super::types::{
+    EventKind, FinishReason, HappyEmbedderInfo, HappyEmbedding, HappyEvent, HappyFinish, HappyMemory,
+    HappyPlan, HappyText, PoolingKind,
+};
+use crate::core::embedder::EmbedderInfo;
 use crate::core::model::Planned;
 use crate::core::session::SessionMemory;
-use happy_engine::{Event, Finish, FinishReason as Reason};
+use happy_engine::{Embedding, Event, Finish, FinishReason as Reason};
 use std::mem::size_of;
 
 /// A count in 32 bits, at most the largest.
-fn count(n: usize) -> u32 {
+pub(super) fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
@@ -50,6 +54,31 @@ impl From<SessionMemory> for HappyMemory {
             process_file_bytes: process.file_bytes,
             process_peak_bytes: process.peak_bytes,
             positions: memory.positions as u64,
+        }
+    }
+}
+
+impl From<EmbedderInfo> for HappyEmbedderInfo {
+    fn from(info: EmbedderInfo) -> Self {
+        Self {
+            size: size_of::<Self>() as u32,
+            pooling: PoolingKind::from(Some(info.pooling)) as i32,
+            width: count(info.width),
+            most_tokens: count(info.most_tokens),
+        }
+    }
+}
+
+impl HappyEmbedding {
+    /// Borrowed by the struct: valid as long as the text's vectors.
+    pub(super) fn new(text: &Embedding, width: usize) -> Self {
+        Self {
+            size: size_of::<Self>() as u32,
+            width: count(width),
+            values: text.values.as_ptr(),
+            count: text.values.len(),
+            tokens: text.tokens as u64,
+            left_out: text.left_out as u64,
         }
     }
 }

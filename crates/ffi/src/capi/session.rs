@@ -178,6 +178,27 @@ pub unsafe extern "C" fn happy_session_set_adapters(
     }
 }
 
+/// The tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with `tool` (its name),
+/// `callable` and `reason`. If `callable` is false, the reply format cannot carry one of the tool's names, and the model cannot call
+/// it. If it is true, no grammar can follow the tool's schema, and its calls may have any arguments. Mostly empty.
+///
+/// # Safety
+/// As for every function: pointers are NULL or point to what the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn happy_session_left_out(
+    session: *const HappySession,
+    out: *mut HappyString,
+    error: *mut *mut HappyError,
+) -> Status {
+    // SAFETY: the caller keeps the header's contract.
+    unsafe {
+        guard(error, || {
+            let (out, session) = (Out::new(out, "out")?, self::session(session)?);
+            give(out, session.left_out()?)
+        })
+    }
+}
+
 /// What the session and the process take.
 ///
 /// # Safety

@@ -5,7 +5,7 @@
 //! caller's struct larger:   what follows ours must be 0 (options), or becomes 0 (results)
 //! ```
 
-use super::types::{HappyEvent, HappyFinish, HappyMemory, HappyPlan};
+use super::types::{HappyEmbedderInfo, HappyEmbedding, HappyEvent, HappyFinish, HappyMemory, HappyPlan};
 use crate::failure::{Failure, Outcome};
 use std::mem::{offset_of, size_of};
 use std::ptr;
@@ -60,6 +60,8 @@ versioned! {
     HappyEvent first size_of::<HappyEvent>();
     HappyFinish first size_of::<HappyFinish>();
     HappyMemory first size_of::<HappyMemory>();
+    HappyEmbedderInfo first size_of::<HappyEmbedderInfo>();
+    HappyEmbedding first size_of::<HappyEmbedding>();
 }
 
 // Without padding on 64-bit machines: a field that is added later begins after the first version. On 32-bit machines these
@@ -71,6 +73,8 @@ const _: () = {
     assert!(size_of::<HappyEvent>() == 4 * 4 + 2 * 8 + 3 * 16);
     assert!(size_of::<HappyFinish>() == 2 * 4 + 7 * 8);
     assert!(size_of::<HappyMemory>() == 2 * 4 + 9 * 8);
+    assert!(size_of::<HappyEmbedderInfo>() == 4 * 4);
+    assert!(size_of::<HappyEmbedding>() == 2 * 4 + 4 * 8);
 };
 
 /// Options with defaults.

@@ -3,14 +3,10 @@
 use super::barrier::guard;
 use super::callbacks;
 use super::options::settings;
-use super::pointers::{Out, OutSlice, OutStruct, optional, text};
+use super::pointers::{OutStruct, optional, text};
 use super::session::session;
 use super::structs::initialize;
-use super::types::{
-    HappyError, HappyEvent, HappyFinish, HappyGenerateOptions, HappyModel, HappyOnEvent, HappySession,
-};
-use crate::core::model::Model;
-use crate::core::registry;
+use super::types::{HappyError, HappyEvent, HappyFinish, HappyGenerateOptions, HappyOnEvent, HappySession};
 use crate::failure::{Failure, Outcome};
 use crate::status::Status;
 use std::ffi::{c_char, c_void};
@@ -140,32 +136,6 @@ pub unsafe extern "C" fn happy_session_finish(
 
 fn not_yet(what: &str) -> Outcome<()> {
     Err(Failure::new(Status::Unsupported, format!("{what}: not supported yet")))
-}
-
-/// The embedding of a text. Not supported yet: gives `HAPPY_UNSUPPORTED`.
-///
-/// # Safety
-/// As for every function: pointers are NULL or point to what the header says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn happy_embed(
-    model: *const HappyModel,
-    text_data: *const c_char,
-    text_len: usize,
-    out: *mut f32,
-    capacity: usize,
-    count: *mut usize,
-    error: *mut *mut HappyError,
-) -> Status {
-    // SAFETY: the caller keeps the header's contract.
-    unsafe {
-        guard(error, || {
-            OutSlice::new(out, capacity, "out")?;
-            Out::new(count, "count")?;
-            registry::get::<Model>(model as usize)?;
-            text(text_data, text_len, "text")?;
-            not_yet("embeddings")
-        })
-    }
 }
 
 /// Writes the session to a file. Not supported yet: gives `HAPPY_UNSUPPORTED`.

@@ -3,7 +3,10 @@
 //! Structs have no padding, so that a later version can add fields after the last one: what a caller compiled against an
 //! older header does not give takes its default.
 
-pub use super::options::{HappyGenerateOptions, HappyLoadOptions, HappySamplerOptions, HappySessionOptions};
+pub use super::options::{
+    HappyEmbedOptions, HappyGenerateOptions, HappyLoadOptions, HappySamplerOptions, HappySessionOptions,
+};
+use happy_engine::model::Pooling;
 use std::ffi::{c_char, c_void};
 
 /// The version of this interface, as `happy_abi_version` gives it: the library that runs may be another one.
@@ -27,7 +30,18 @@ pub struct HappySampler {
     _opaque: [u8; 0],
 }
 
-/// A flag that ends loading or generating early. Any thread may raise it, also from within callbacks.
+/// Memory and threads that turn texts into vectors, or rank documents.
+pub struct HappyEmbedder {
+    _opaque: [u8; 0],
+}
+
+/// The vectors of the texts of one call. They never change: any number of threads may read them. Free them with
+/// `happy_embeddings_free`.
+pub struct HappyEmbeddings {
+    _opaque: [u8; 0],
+}
+
+/// A flag that ends loading, generating or embedding early. Any thread may raise it, also from within callbacks.
 pub struct HappyCancel {
     _opaque: [u8; 0],
 }
@@ -66,6 +80,24 @@ pub enum KvType {
     F16 = 0,
     /// 32-bit floats: twice the memory.
     F32 = 1,
+}
+
+/// How the hidden states of a text's tokens become one vector.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolingKind {
+    /// As the model's file says.
+    Model = 0,
+    /// They do not: a vector for each token.
+    None = 1,
+    /// Their mean.
+    Mean = 2,
+    /// The first token's.
+    Cls = 3,
+    /// The last token's.
+    Last = 4,
+    /// What the model's classifier makes of them: a score for each label, mostly one.
+    Rank = 5,
 }
 
 /// What an event tells.
@@ -265,4 +297,60 @@ pub struct HappyMemory {
     pub process_peak_bytes: u64,
     /// Positions of the context that are taken.
     pub positions: u64,
+}
+
+/// What an embedder gives and takes. Set `size` before the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyEmbedderInfo {
+    /// `sizeof(HappyEmbedderInfo)`.
+    pub size: u32,
+    /// A `HappyPooling`; never `HAPPY_POOLING_MODEL`.
+    pub pooling: i32,
+    /// Values of a vector.
+    pub width: u32,
+    /// Maximum number of tokens of a text.
+    pub most_tokens: u32,
+}
+
+/// What a text became. Set `size` before the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyEmbedding {
+    /// `sizeof(HappyEmbedding)`.
+    pub size: u32,
+    /// Values of a vector.
+    pub width: u32,
+    /// The text's vector; with `HAPPY_POOLING_NONE` those of its tokens, one after the other. Valid until the embeddings are
+    /// freed.
+    pub values: *const f32,
+    /// Values: `width`, or with `HAPPY_POOLING_NONE` `width` times `tokens`.
+    pub count: usize,
+    /// Tokens that were computed.
+    pub tokens: u64,
+    /// Tokens that were left out, because the text is too long.
+    pub left_out: u64,
+}
+
+/// How well a document matches a query.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HappyRank {
+    /// The document's place in what was given, from 0.
+    pub index: u32,
+    /// The model's score, the higher the better; its scale is the model's own.
+    pub score: f32,
+}
+
+impl From<Option<Pooling>> for PoolingKind {
+    fn from(pooling: Option<Pooling>) -> Self {
+        match pooling {
+            None => Self::Model,
+            Some(Pooling::None) => Self::None,
+            Some(Pooling::Mean) => Self::Mean,
+            Some(Pooling::Cls) => Self::Cls,
+            Some(Pooling::Last) => Self::Last,
+            Some(Pooling::Rank) => Self::Rank,
+        }
+    }
 }

@@ -7,6 +7,7 @@
 //! sampler.rs    how tokens are chosen
 //! session.rs    a conversation with its memory; one caller at a time
 //! turn.rs       a turn: events, stopping, what becomes of the answer
+//! embedder.rs   texts to vectors and ranks; one caller at a time
 //! coalesce.rs   text that waits to be delivered together
 //! cpu.rs        what the processor has
 //! json.rs       JSON from callers
@@ -16,6 +17,7 @@
 
 mod coalesce;
 pub mod cpu;
+pub mod embedder;
 mod failed;
 pub mod json;
 pub mod log;

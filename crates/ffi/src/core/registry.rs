@@ -9,6 +9,7 @@
 //! a later object. A call holds the object while it runs: freeing takes the handle away, and the object goes with its last
 //! call.
 
+use super::embedder::{Embedder, Embeddings};
 use super::model::Model;
 use super::sampler::Sampler;
 use super::session::Session;
@@ -52,6 +53,8 @@ kinds! {
     3 "a sampler" Sampler;
     4 "a cancel token" CancelToken;
     5 "an error" Failed;
+    6 "an embedder" Embedder;
+    7 "embeddings" Embeddings;
 }
 
 struct Slot {

@@ -59,6 +59,8 @@ struct State {
     /// The event whose texts the caller reads.
     shown: Option<Event>,
     finish: Option<Finish>,
+    /// Tools that the last turn could not constrain, as JSON.
+    left_out: Vec<Json>,
 }
 
 impl State {
@@ -108,8 +110,13 @@ impl State {
         let cancelled = matches!(&prepared, Err(failure) if failure.status == Status::Cancelled);
         let prepared = if cancelled { None } else { Some(prepared?) };
         let Work::Idle(context) = replace(&mut self.work, Work::Moving) else { return Err(broken()) };
+        self.left_out.clear();
         let turn = match prepared {
-            Some(prepared) => Turn::new(prepared, context, settings.coalesce),
+            Some(prepared) => {
+                let turn = Turn::new(prepared, context, settings.coalesce);
+                self.left_out = turn.left_out();
+                turn
+            }
             None => Turn::cancelled(context),
         };
         let drop_cancelled = settings.drop_cancelled;
@@ -227,7 +234,7 @@ impl Session {
         }
         let work = Work::Idle(Box::new(engine.context()?));
         let fixed = usize::from(options.system.is_some());
-        let state = State { conversation, work, fixed, shown: None, finish: None };
+        let state = State { conversation, work, fixed, shown: None, finish: None, left_out: Vec::new() };
         Ok(Self { state: Mutex::new(state), closing: Cancel::new() })
     }
 
@@ -390,6 +397,14 @@ impl Session {
     pub fn finish(&self) -> Outcome<Finish> {
         let finish = self.lock()?.finish.clone();
         finish.ok_or_else(|| Failure::argument("no turn of this session has ended"))
+    }
+
+    /// The tools that the last turn, or the one that runs, could not constrain, as a JSON array.
+    ///
+    /// # Errors
+    /// If the session is busy.
+    pub fn left_out(&self) -> Outcome<String> {
+        Ok(Json::Array(self.lock()?.left_out.clone()).to_string())
     }
 
     /// What the session and the process take.

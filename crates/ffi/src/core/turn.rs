@@ -6,6 +6,7 @@ use super::sampler::{Sampler, SamplerSettings};
 use crate::failure::{Failure, Outcome};
 use happy_engine::chat::{Reply, ToolChoice};
 use happy_engine::{Cancel, Context, Engine, Event, Finish, Form, GenerateOptions, Generation, Prepared};
+use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
 /// How to generate.
@@ -94,6 +95,20 @@ impl Turn {
                 event => self.outbox.push(event),
             }
         }
+    }
+
+    /// The tools that it could not constrain, and why: `{"tool": .., "callable": .., "reason": ..}`.
+    pub(super) fn left_out(&self) -> Vec<Json> {
+        let Run::Going(generation) = &self.run else { return Vec::new() };
+        let names = generation.left_out().iter().map(|error| {
+            let (tool, reason) = (&error.tool, error.to_string());
+            json!({ "tool": tool, "callable": false, "reason": reason })
+        });
+        let schemas = generation.unconstrained().iter().map(|it| {
+            let (tool, reason) = (&it.tool, &it.reason);
+            json!({ "tool": tool, "callable": true, "reason": reason })
+        });
+        names.chain(schemas).collect()
     }
 
     /// Lets the turn end soon, as if its cancel token had been raised.

@@ -3,11 +3,13 @@
 //! Texts are UTF-8 in byte arrays. A null array is an error of the caller, never followed.
 
 use super::call::Trouble;
+use crate::core::json;
 use crate::failure::Failure;
 use crate::status::Status;
 use jni::Env;
 use jni::objects::{JByteArray, JIntArray, JLongArray};
 use jni::refs::Reference;
+use serde_json::Value as Json;
 
 /// The bytes of an array.
 pub(super) fn bytes(env: &Env<'_>, array: &JByteArray<'_>, what: &str) -> Result<Vec<u8>, Trouble> {
@@ -29,6 +31,20 @@ pub(super) fn text(env: &Env<'_>, array: &JByteArray<'_>, what: &str) -> Result<
 /// The text of an array that may be null.
 pub(super) fn optional(env: &Env<'_>, array: &JByteArray<'_>, what: &str) -> Result<Option<String>, Trouble> {
     if array.is_null() { Ok(None) } else { text(env, array, what).map(Some) }
+}
+
+/// The texts of a JSON array.
+pub(super) fn texts(env: &Env<'_>, array: &JByteArray<'_>, what: &str) -> Result<Vec<String>, Trouble> {
+    let items = json::array(&text(env, array, what)?, what)?.unwrap_or_default();
+    let mut texts = Vec::new();
+    for item in items {
+        let Json::String(item) = item else {
+            return Err(Failure::argument(format!("{what}: expected an array of texts")).into());
+        };
+        texts.try_reserve(1).map_err(|_| Failure::new(Status::Memory, format!("no memory for {what}")))?;
+        texts.push(item);
+    }
+    Ok(texts)
 }
 
 /// The ids of an array of tokens.

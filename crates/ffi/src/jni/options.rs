@@ -1,6 +1,9 @@
 //! Options as Java writes them: JSON objects with only what was set, under the names of the C interface.
 
-use crate::capi::options::{HappyGenerateOptions, HappyLoadOptions, HappySessionOptions, Options, from_json};
+use crate::capi::options::{
+    HappyEmbedOptions, HappyGenerateOptions, HappyLoadOptions, HappySessionOptions, Options, from_json,
+};
+use crate::core::embedder::EmbedOptions;
 use crate::core::json;
 use crate::core::session::{ConversationOptions, TurnSettings};
 use crate::failure::Outcome;
@@ -25,13 +28,19 @@ pub(super) fn turn(text: &str) -> Outcome<TurnSettings> {
     read::<HappyGenerateOptions>(text)
 }
 
+/// How texts become vectors.
+pub(super) fn embed(text: &str) -> Outcome<EmbedOptions> {
+    read::<HappyEmbedOptions>(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::failure::Failure;
+    use happy_engine::TooLong;
     use happy_engine::chat::ToolChoice;
     use happy_kernels::Isa;
-    use happy_model::KvType;
+    use happy_model::{KvType, Pooling};
     use std::time::Duration;
 
     #[test]
@@ -65,6 +74,18 @@ mod tests {
         ] {
             assert_eq!(super::turn(&format!(r#"{{"tool_choice":"{text}"}}"#)).unwrap().tool_choice, expected);
         }
+        let embedding = load(r#"{"embeddings":true,"snapshot_bytes":0}"#).unwrap();
+        assert_eq!(embedding, LoadOptions { snapshot_bytes: 0, ..LoadOptions::embeddings() });
+        assert_eq!(embed("{}").unwrap(), EmbedOptions::default());
+        let set = r#"{"pooling":"cls","dimensions":8,"unnormalized":true,"truncate":true}"#;
+        let expected = EmbedOptions {
+            pooling: Some(Pooling::Cls),
+            normalize: false,
+            dimensions: Some(8),
+            too_long: TooLong::Truncate,
+        };
+        assert_eq!(embed(set).unwrap(), expected);
+        assert_eq!(embed(r#"{"pooling":"model"}"#).unwrap().pooling, None);
         assert!(session(r#"{"ignore_unused":true}"#).unwrap().ignore_unused);
         assert!(!session("{}").unwrap().ignore_unused);
     }
@@ -74,7 +95,10 @@ mod tests {
         type Read = fn(&str) -> Option<Failure>;
         let (l, s, t): (Read, Read, Read) =
             (|text| load(text).err(), |text| session(text).err(), |text| turn(text).err());
-        let cases: [(Read, &str, &str); 16] = [
+        let e: Read = |text| embed(text).err();
+        let cases: [(Read, &str, &str); 18] = [
+            (e, r#"{"pooling":"max"}"#, "option pooling: \"max\", expected model, none, mean"),
+            (l, r#"{"snapshot_bytes":-1}"#, "option snapshot_bytes: -1"),
             (l, "", ""),
             (l, "[]", "the options: expected a JSON object, found an array"),
             (l, "{", "the options: EOF"),

@@ -1,11 +1,11 @@
 //! The methods of `HappySession`.
 
-use super::arrays::{give, give_numbers, optional, text};
+use super::arrays::{give, give_numbers, optional, text, texts};
 use super::call::{Trouble, call};
 use super::library::{free, from_java, to_java};
 use super::{events, numbers, options};
 use crate::core::model::Model;
-use crate::core::session::Session;
+use crate::core::session::{Session, adapters as core_adapters};
 use crate::core::{CancelToken, registry};
 use crate::failure::{Failure, Outcome};
 use jni::EnvUnowned;
@@ -104,6 +104,30 @@ pub extern "system" fn Java_dev_happyllm_Native_sessionClear(
     session: jlong,
 ) {
     call(env, |_| Ok(self::session(session)?.clear()?));
+}
+
+/// Goes on with other adapters, a JSON array.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_dev_happyllm_Native_sessionSetAdapters<'l>(
+    env: EnvUnowned<'l>,
+    _: JClass<'l>,
+    session: jlong,
+    adapters: JByteArray<'l>,
+) {
+    call(env, |env| {
+        let files = core_adapters(&texts(env, &adapters, "adapters")?)?;
+        Ok(self::session(session)?.set_adapters(&files)?)
+    });
+}
+
+/// The tools that the last turn could not constrain, as JSON.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_dev_happyllm_Native_sessionLeftOut<'l>(
+    env: EnvUnowned<'l>,
+    _: JClass<'l>,
+    session: jlong,
+) -> JByteArray<'l> {
+    call(env, |env| give(env, self::session(session)?.left_out()?.as_bytes()))
 }
 
 /// What it takes.

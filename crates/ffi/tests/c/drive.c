@@ -1,4 +1,4 @@
-/* Drives every function of the header with a model, a package that contains it, and where in it.
+/* Drives every function of the header, but for those that `embed.c` drives, with a model, a package that contains it, and where in it.
  *
  * usage: drive MODEL PACKAGE OFFSET LENGTH
  */
@@ -50,6 +50,7 @@ static HappyLoadOptions load_options(void) {
   memset(&options, 0xff, sizeof options);
   OK(happy_load_options_init(&options, sizeof options, &error));
   CHECK(options.size == sizeof options && options.threads == 0 && options.cancel == NULL);
+  CHECK(options.snapshot_bytes == 32u << 20 && options.embeddings == 0 && options.n_adapters == 0);
   options.threads = 2;
   options.context = 256;
   return options;
@@ -175,8 +176,6 @@ static void texts(void) {
   OK(happy_model_info(model, 1, &text, &error));
   CHECK(strstr(text.data, "\"llama.block_count\":2") != NULL && strstr(text.data, "\"reply_format\":\"hermes\"") != NULL);
   happy_string_free(&text);
-  float embedding[4];
-  FAILS(HAPPY_UNSUPPORTED, "not supported yet", happy_embed(model, TEXT("x"), embedding, 4, &count, &error));
 }
 
 static HappyGenerateOptions generate_options(void) {
@@ -383,6 +382,10 @@ static void tools(void) {
   }
   options.sampler = NULL;
   OK(happy_sampler_free(sampler));
+  HappyString left_out;
+  OK(happy_session_left_out(session, &left_out, &error));
+  CHECK(strcmp(left_out.data, "[]") == 0);
+  happy_string_free(&left_out);
   options.tool_choice = text_of("later");
   FAILS(HAPPY_INVALID_ARGUMENT, "`later`", happy_chat(session, TEXT("Hi"), &options, NULL, NULL, NULL, &error));
   options.tool_choice = text_of("none");
@@ -393,6 +396,27 @@ static void tools(void) {
   memset(&heard, 0, sizeof heard);
   OK(happy_chat(session, TEXT("Hi"), &options, on_event, &heard, NULL, &error));
   CHECK(strstr(heard.text, "\"a\"") != NULL);
+  OK(happy_session_free(session));
+}
+
+/* A schema that no grammar can follow leaves that tool unconstrained, and is told while the turn runs and after it. */
+static void a_tool_without_a_grammar(void) {
+  HappySession *session = session_with(
+      "[{\"name\": \"odd\", \"parameters\": {\"type\": \"object\", \"properties\": {\"a\": "
+      "{\"type\": \"string\", \"pattern\": \"(?<=x)y\"}}}}, {\"name\": \"now\", \"parameters\": {}}]");
+  HappyGenerateOptions options = generate_options();
+  options.max_tokens = 2;
+  OK(happy_start(session, TEXT("Hi"), &options, &error));
+  for (int during = 1; during >= 0; during--) {
+    HappyString left_out;
+    OK(happy_session_left_out(session, &left_out, &error));
+    CHECK(strstr(left_out.data, "[{\"tool\":\"odd\",\"callable\":true,\"reason\":\"") == left_out.data);
+    CHECK(strstr(left_out.data, "not supported") != NULL && strstr(left_out.data, "\"now\"") == NULL);
+    happy_string_free(&left_out);
+    OK(happy_stop(session, &error));
+  }
+  options.tool_choice = text_of("required");
+  FAILS(HAPPY_GRAMMAR, "", happy_chat(session, TEXT("Hi"), &options, NULL, NULL, NULL, &error));
   OK(happy_session_free(session));
 }
 
@@ -487,6 +511,7 @@ int main(int argc, char **argv) {
   turns();
   samplers();
   tools();
+  a_tool_without_a_grammar();
   pulled();
   OK(happy_model_free(model));
   CHECK(logged > 10);

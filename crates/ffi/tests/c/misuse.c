@@ -25,7 +25,7 @@ static void nulls(const char *path) {
   HappyMemory memory = {.size = sizeof memory};
   uint32_t token = 5;
   size_t n;
-  float f;
+  HappyEmbeddings *e;
   FAILS(BAD, "out is NULL", happy_cpu(NULL, &error));
   FAILS(BAD, "is NULL", happy_load_options_init(NULL, 80, &error));
   FAILS(BAD, "is NULL", happy_session_options_init(NULL, 80, &error));
@@ -55,7 +55,9 @@ static void nulls(const char *path) {
   FAILS(HANDLE, "expected a model", happy_apply_template(NULL, "[]", 2, NULL, 0, 1, &text, &error));
   FAILS(BAD, "messages is NULL", happy_apply_template(model, NULL, 2, NULL, 0, 1, &text, &error));
   FAILS(BAD, "out is NULL", happy_apply_template(model, "[]", 2, NULL, 0, 1, NULL, &error));
-  FAILS(HANDLE, "expected a model", happy_embed(NULL, "x", 1, &f, 1, &n, &error));
+  FAILS(HANDLE, "expected an embedder", happy_embed(NULL, NULL, 0, NULL, &e, &error));
+  FAILS(HANDLE, "expected a session", happy_session_left_out(NULL, &text, &error));
+  FAILS(HANDLE, "expected a session", happy_session_set_adapters(NULL, NULL, 0, &error));
   FAILS(BAD, "out is NULL", happy_sampler_new(NULL, NULL, &error));
   FAILS(HANDLE, "expected a model", happy_session_new(NULL, NULL, &s, &error));
   FAILS(BAD, "out is NULL", happy_session_new(model, NULL, NULL, &error));

@@ -1,6 +1,7 @@
-/** Drives the Kotlin interface with a real model. Argument: the model. */
+/** Drives the Kotlin interface. Arguments: a real model that chats, and a tiny one for embeddings and ranks. */
 package dev.happyllm
 
+import dev.happyllm.sample.Search
 import kotlin.system.exitProcess
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.Dispatchers
@@ -128,6 +129,37 @@ fun main(args: Array<String>) {
                 withTimeout(60_000) { job.cancelAndJoin() }
             }
             Check.equal(Happy.liveHandles(), live)
+        }
+    }
+    check.run("vectors and ranks come to a coroutine, and end with it") {
+        runBlocking {
+            val texts = List(400) { "note $it" }
+            loadModel(args[1], HappyLoadOptions().context(64).threads(2).embeddings(true)).use { embedding ->
+                embedding.newEmbedder().use { embedder ->
+                    val blocking = embedder.embed(texts, null)
+                    val found = embedder.embedding(texts)
+                    Check.equal(found.map { it.values().toList() }, blocking.map { it.values().toList() })
+                    val search = Search(embedding)
+                    search.use {
+                        search.add(texts)
+                        Check.equal(search.find("note 77", 3).first(), "note 77")
+                    }
+                    repeat(20) {
+                        val job = launch(Dispatchers.Default) { embedder.embedding(texts) }
+                        delay(it.toLong())
+                        withTimeout(60_000) { job.cancelAndJoin() }
+                        // When the coroutine has ended, the call has: the embedder is free.
+                        Check.equal(embedder.embedding(texts.take(1)).size, 1)
+                    }
+                    Check.equal(failure { embedder.ranking("note", texts) }, HappyStatus.INVALID_ARGUMENT)
+                }
+                val ranking = HappyEmbedOptions().pooling(HappyEmbedOptions.Pooling.RANK)
+                embedding.newEmbedder(ranking).use { embedder ->
+                    val ranks = embedder.ranking("note", texts.take(5))
+                    Check.equal(ranks.map { it.index() }.sorted(), (0..4).toList())
+                    Check.equal(ranks.map { it.score() }, ranks.map { it.score() }.sortedDescending())
+                }
+            }
         }
     }
     model.close()

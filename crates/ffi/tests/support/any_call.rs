@@ -6,20 +6,30 @@
 use super::tiny;
 
 use happy::Status;
+use happy::capi::embed::{
+    happy_embed, happy_embedder_free, happy_embedder_new, happy_embeddings_free, happy_embeddings_get,
+    happy_rerank,
+};
 use happy::capi::error::{happy_error_free, happy_error_message, happy_error_status, happy_string_free};
 use happy::capi::load::{happy_model_open_file, happy_plan_file};
 use happy::capi::sampler::{happy_sampler_free, happy_sampler_new};
-use happy::capi::session::{happy_session_clear, happy_session_free, happy_session_new};
+use happy::capi::session::{
+    happy_session_clear, happy_session_free, happy_session_left_out, happy_session_new,
+    happy_session_set_adapters,
+};
 use happy::capi::text::{happy_apply_template, happy_detokenize, happy_tokenize};
 use happy::capi::turn::{happy_chat, happy_next};
 use happy::capi::types::{
-    HappyCancel, HappyError, HappyEvent, HappyGenerateOptions, HappyLoadOptions, HappyModel, HappyPlan,
-    HappySampler, HappySamplerOptions, HappySession, HappySessionOptions, HappyString, HappyText,
+    HappyCancel, HappyEmbedOptions, HappyEmbedder, HappyEmbedding, HappyEmbeddings, HappyError, HappyEvent,
+    HappyGenerateOptions, HappyLoadOptions, HappyModel, HappyPlan, HappyRank, HappySampler,
+    HappySamplerOptions, HappySession, HappySessionOptions, HappyString, HappyText,
 };
+use happy::core::embedder::{EmbedOptions, Embedder};
 use happy::core::model::{Model, Place};
 use happy::core::session::{ConversationOptions, Session};
 use happy::core::{registry, strings};
 use happy_engine::LoadOptions;
+use happy_engine::model::Pooling;
 use std::ffi::c_char;
 use std::mem::{offset_of, size_of};
 use std::ptr;
@@ -70,6 +80,25 @@ fn made() -> (usize, usize) {
     })
 }
 
+/// A model for embeddings, and embedders that give vectors and ranks.
+fn made_for_texts() -> [usize; 3] {
+    static MADE: OnceLock<[usize; 3]> = OnceLock::new();
+    *MADE.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("happy-any-embed-{}.gguf", std::process::id()));
+        std::fs::write(&path, tiny::tiny_embedding_model()).expect("a temporary file");
+        let place = Place::path(&path.display().to_string()).expect("a path");
+        let options =
+            LoadOptions { threads: Some(1), context: Some(64), mmap: false, ..LoadOptions::embeddings() };
+        let model = Model::open(&place, &options, None, None).expect("a model");
+        std::fs::remove_file(&path).expect("the file");
+        let embedders = [None, Some(Pooling::Rank)].map(|pooling| {
+            let options = EmbedOptions { pooling, ..EmbedOptions::default() };
+            registry::insert(Embedder::new(&model, &options).expect("an embedder")).expect("a handle")
+        });
+        [registry::insert(model).expect("a handle"), embedders[0], embedders[1]]
+    })
+}
+
 /// Checks a status against the error, and frees that.
 fn check(status: Status, error: *mut HappyError) {
     assert_eq!(status == Status::Ok, error.is_null());
@@ -95,6 +124,9 @@ pub fn any_call(data: &[u8]) {
     let any = rest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)) as usize;
     let (model, session) = if c & 1 == 0 { made() } else { (any, any) };
     let (model, session) = (model as *const HappyModel, session as *const HappySession);
+    let [embedding, embedder, ranker] = if c & 1 == 0 { made_for_texts() } else { [any; 3] };
+    let (embedding, embedder, ranker) =
+        (embedding as *const HappyModel, embedder as *const HappyEmbedder, ranker as *const HappyEmbedder);
     let mut caller = Caller::new(rest);
     // Most sizes are refused at once.
     let sized = c & 2 == 0;
@@ -104,13 +136,14 @@ pub fn any_call(data: &[u8]) {
         }
     };
     made();
+    made_for_texts();
     let live = registry::live() + strings::live();
     let none = HappyText { data: ptr::null(), len: 0 };
     let mut error = ptr::null_mut();
     let path = b"/dev/null".as_ptr().cast::<c_char>();
     // SAFETY: every pointer points to as much as is said, or is NULL.
     let status = unsafe {
-        match kind % 11 {
+        match kind % 16 {
             0 => {
                 let mut out = ptr::null_mut::<HappySampler>();
                 size_is(&mut caller, size_of::<HappySamplerOptions>());
@@ -134,7 +167,9 @@ pub fn any_call(data: &[u8]) {
                 size_is(&mut caller, size_of::<HappyLoadOptions>());
                 caller
                     .set(offset_of!(HappyLoadOptions, isa), view)
-                    .set(offset_of!(HappyLoadOptions, progress), 0usize);
+                    .set(offset_of!(HappyLoadOptions, progress), 0usize)
+                    .set(offset_of!(HappyLoadOptions, adapters), ptr::from_ref(&view))
+                    .set(offset_of!(HappyLoadOptions, n_adapters), usize::from(b & 1));
                 happy_model_open_file(path, 9, caller.get::<HappyLoadOptions>(), &mut out, &mut error)
             }
             2 => happy_plan_file(path, 9, ptr::null(), caller.get_mut::<HappyPlan>(), &mut error),
@@ -195,6 +230,46 @@ pub fn any_call(data: &[u8]) {
                 let mut out = HappyString { data: ptr::null_mut(), len: 0 };
                 let (data, len) = (view.data, view.len);
                 let status = happy_apply_template(model, data, len, data, len, 1, &mut out, &mut error);
+                assert_eq!(happy_string_free(&mut out), Status::Ok);
+                status
+            }
+            10 => {
+                let mut out = ptr::null_mut::<HappyEmbedder>();
+                size_is(&mut caller, size_of::<HappyEmbedOptions>());
+                let status =
+                    happy_embedder_new(embedding, caller.get::<HappyEmbedOptions>(), &mut out, &mut error);
+                assert_eq!(happy_embedder_free(out), Status::Ok);
+                status
+            }
+            11 => {
+                let mut out = ptr::null_mut::<HappyEmbeddings>();
+                let (texts, count) = ([view, view], usize::from(b % 4));
+                let texts = if count > 2 { ptr::null() } else { texts.as_ptr() };
+                let cancel = if b & 4 == 0 { ptr::null() } else { any as *const HappyCancel };
+                let status = happy_embed(embedder, texts, count, cancel, &mut out, &mut error);
+                if status == Status::Ok {
+                    let found = caller.get_mut::<HappyEmbedding>();
+                    let mut error = ptr::null_mut();
+                    check(happy_embeddings_get(out, usize::from(b & 1), found, &mut error), error);
+                }
+                assert_eq!(happy_embeddings_free(out), Status::Ok);
+                status
+            }
+            12 => {
+                let (documents, count) = ([view, view], usize::from(b % 3));
+                let mut ranks = [HappyRank { index: 7, score: 0.0 }; 2];
+                let (data, len) = (view.data, view.len);
+                let ranker = if b & 4 == 0 { ranker } else { embedder };
+                let first = documents.as_ptr();
+                happy_rerank(ranker, data, len, first, count, ptr::null(), ranks.as_mut_ptr(), &mut error)
+            }
+            13 => {
+                let adapters = if b & 4 == 0 { ptr::from_ref(&view) } else { ptr::null() };
+                happy_session_set_adapters(session, adapters, usize::from(b & 1), &mut error)
+            }
+            14 => {
+                let mut out = HappyString { data: ptr::null_mut(), len: 0 };
+                let status = happy_session_left_out(session, &mut out, &mut error);
                 assert_eq!(happy_string_free(&mut out), Status::Ok);
                 status
             }

@@ -1,5 +1,5 @@
 //! What the tests share: a tiny model, the built library, and other people's compilers and interpreters.
-#![allow(dead_code, unreachable_pub)] // each test binary uses a part
+#![allow(dead_code, unreachable_pub, unused_imports)] // each test binary uses a part
 
 use happy_engine::chat::Message;
 use happy_engine::{Conversation, Engine, Event, GenerateOptions, LoadOptions};
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 mod tiny;
 
-pub use tiny::{TEMPLATE, tiny_model};
+pub use tiny::{TEMPLATE, tiny_adapter, tiny_embedding_model, tiny_model};
 
 /// A folder that goes away with its owner.
 pub struct Folder(PathBuf);

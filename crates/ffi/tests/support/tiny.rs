@@ -25,6 +25,29 @@ fn weights(n: usize, seed: u64) -> Vec<u8> {
 
 /// A model of two layers with a vocabulary of bytes: 0 unknown, 1 begin, 2 end, 3 + byte.
 pub fn tiny_model(template: Option<&str>) -> Vec<u8> {
+    tiny(template, false)
+}
+
+/// The same, with mean pooling as its own way and a classifier of one label.
+pub fn tiny_embedding_model() -> Vec<u8> {
+    tiny(None, true)
+}
+
+/// An adapter of rank 3 for the query matrix of the first layer of the tiny model, or of a model of another width.
+pub fn tiny_adapter(width: u64, seed: u64) -> Vec<u8> {
+    let values = |n: u64, seed| weights(n as usize, seed);
+    GgufWriter::new()
+        .kv("general.architecture", "llama")
+        .kv("general.type", "adapter")
+        .kv("adapter.type", "lora")
+        .kv("adapter.lora.alpha", 30.0f32)
+        .tensor("blk.0.attn_q.weight.lora_a", GgmlType::F32, &[width, 3], values(width * 3, seed))
+        .tensor("blk.0.attn_q.weight.lora_b", GgmlType::F32, &[3, width], values(width * 3, seed + 1))
+        .to_vec()
+        .expect("an adapter")
+}
+
+fn tiny(template: Option<&str>, embeds: bool) -> Vec<u8> {
     let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "</s>".to_owned()];
     tokens.extend((0..256).map(|b| format!("<0x{b:02X}>")));
     let mut types = vec![2i32, 3, 3];
@@ -48,6 +71,9 @@ pub fn tiny_model(template: Option<&str>) -> Vec<u8> {
     if let Some(template) = template {
         file = file.kv("tokenizer.chat_template", template.to_owned());
     }
+    if embeds {
+        file = file.kv("llama.pooling_type", 1u32);
+    }
     let (e, v, kv, ff) = (N_EMBD, n_vocab as u64, 32, 96);
     let mut shapes: Vec<(String, Vec<u64>)> =
         vec![("token_embd".into(), vec![e, v]), ("output_norm".into(), vec![e])];
@@ -64,6 +90,9 @@ pub fn tiny_model(template: Option<&str>) -> Vec<u8> {
             shape("ffn_up", &[e, ff]),
             shape("ffn_down", &[ff, e]),
         ]);
+    }
+    if embeds {
+        shapes.push(("cls.output".into(), vec![e, 1]));
     }
     for (seed, (name, dims)) in (1..).zip(shapes) {
         let n = dims.iter().product::<u64>() as usize;

@@ -1,14 +1,14 @@
 //! Dart's option classes: what the constructor takes, the fields, and how they are written to the struct of C.
 
 use super::list::{Group, Row};
-use super::{about, camel, wrap};
+use super::{about, camel, is_flag, wrap};
 use happy_tool_kit::Result;
 
 /// The files with option classes, and their classes.
 pub(super) const FILES: &[(&str, &[&str])] = &[
     (
         "bindings/flutter/lib/src/options.dart",
-        &["HappyLoadOptions", "HappySessionOptions", "HappyGenerateOptions"],
+        &["HappyLoadOptions", "HappySessionOptions", "HappyGenerateOptions", "HappyEmbedOptions"],
     ),
     ("bindings/flutter/lib/src/sampler.dart", &["HappySamplerOptions"]),
 ];
@@ -48,11 +48,14 @@ fn form(row: &Row) -> Result<Option<(&'static str, &'static str, &'static str)>>
     let list = "it.FIELD = encodeAll(NAME, allocator);\nit.COUNT = NAME.length;";
     Ok(Some(match row.kind.as_str() {
         "Reserved" | "Cancel" | "Progress" | "Pointer" => return Ok(None),
-        "Count" | "CountOrNone" | "CountOrDefault" | "Mirostat" | "Bytes" | "Seed" => ("int?", "", number),
+        "Count" | "CountOrNone" | "CountOrDefault" | "Mirostat" | "Bytes" | "Size" | "Seed" => {
+            ("int?", "", number)
+        }
         "Number" | "NumberOrNone" => ("double?", "", number),
-        "Flag" | "Not" => ("bool", "false", "it.FIELD = NAME ? 1 : 0;"),
+        kind if is_flag(kind) => ("bool", "false", "it.FIELD = NAME ? 1 : 0;"),
         // Two frames, so that a screen is not drawn for each token.
         "Millis" => ("Duration", "const Duration(milliseconds: 33)", "it.FIELD = NAME.inMilliseconds;"),
+        "Pooling" => ("HappyPooling?", "", "it.FIELD = NAME?.code ?? it.FIELD;"),
         "KvType" => ("HappyKvType?", "", "it.FIELD = NAME?.code ?? it.FIELD;"),
         "Text" | "InstructionSet" | "Grammar" | "JsonSchema" | "Choice" | "Steps" => {
             let write = "final NAME = this.NAME;\nif (NAME != null) setText(it.FIELD, NAME, allocator);";

@@ -8,6 +8,8 @@ use happy_tool_kit::Result;
 pub(super) const FILES: &[(&str, &str, &str)] = &[
     ("HappyEventKind", "bindings/android/src/main/java/dev/happyllm/HappyEvent.java", "HappyEvent"),
     ("HappyFinishReason", "bindings/android/src/main/java/dev/happyllm/HappyFinish.java", "HappyFinish"),
+    ("HappyPooling", "bindings/android/src/main/java/dev/happyllm/HappyEmbedOptions.java", "HappyPooling"),
+    ("HappyPooling", "bindings/flutter/lib/src/values.dart", "HappyPooling"),
     ("HappyFinishReason", "bindings/flutter/lib/src/values.dart", "HappyFinishReason"),
 ];
 

@@ -1,7 +1,7 @@
 //! The setters of Java's option classes.
 
 use super::list::{Group, Row};
-use super::{about, camel, wrap};
+use super::{about, camel, is_flag, wrap};
 use happy_tool_kit::Result;
 use std::fmt::Write;
 
@@ -16,14 +16,15 @@ pub(super) fn setters(group: &Group) -> Result<String> {
             "Count" | "CountOrNone" | "CountOrDefault" | "Millis" | "Mirostat" => {
                 ("int value", "value".into())
             }
-            "Bytes" | "Seed" => ("long value", "value".into()),
+            "Bytes" | "Size" | "Seed" => ("long value", "value".into()),
             "Number" | "NumberOrNone" => ("float value", "value".into()),
-            "Flag" | "Not" => ("boolean value", "value".into()),
+            kind if is_flag(kind) => ("boolean value", "value".into()),
             "Text" | "InstructionSet" | "Grammar" | "JsonSchema" | "Choice" | "JsonArray" | "JsonObject"
             | "Steps" => ("String value", format!("Text.text(\"{name}\", value)")),
             "Texts" | "TextsOrNone" | "Adapters" => {
                 ("String... values", format!("Text.texts(\"{name}\", values)"))
             }
+            "Pooling" => ("Pooling value", "value.name().toLowerCase(Locale.ROOT)".into()),
             "KvType" => ("KvType value", "value == KvType.F32 ? \"f32\" : \"f16\"".into()),
             "Sampler" => ("HappySamplerOptions value", "value.json()".into()),
             "Biases" => ("int token, float value", "biases".into()),

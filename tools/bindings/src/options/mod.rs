@@ -64,30 +64,39 @@ pub(crate) fn plain_structs() -> Result<PathBuf> {
 /// Each file with option classes: its name, its text, and what the text must be.
 fn files() -> Result<Vec<(String, String, String)>> {
     let groups = list::read()?;
-    let mut files = Vec::new();
+    let mut files = Files(Vec::new());
     for group in &groups {
         let name = format!("bindings/android/src/main/java/dev/happyllm/{}.java", group.name);
-        let found = read(&name)?;
-        let made = splice(&name, &found, &group.name, "setters", &java::setters(group)?)?;
-        files.push((name, found, made));
+        files.splice(&name, &group.name, "setters", &java::setters(group)?)?;
     }
     for (name, classes) in dart::FILES {
-        let found = read(name)?;
-        let mut made = found.clone();
         for group in groups.iter().filter(|group| classes.contains(&group.name.as_str())) {
             for (part, body) in dart::parts(group)? {
-                made = splice(name, &made, &group.name, part, &body)?;
+                files.splice(name, &group.name, part, &body)?;
             }
         }
-        files.push(((*name).to_owned(), found, made));
     }
     let header = crate::dart::header()?;
     for (name, file, class) in enums::FILES {
-        let found = read(file)?;
-        let made = splice(file, &found, class, "values", &enums::values(&header, name, file)?)?;
-        files.push(((*file).to_owned(), found, made));
+        files.splice(file, class, "values", &enums::values(&header, name, file)?)?;
     }
-    Ok(files)
+    Ok(files.0)
+}
+
+/// Files whose parts are replaced: name, text, and what the text must be. A file may have parts of several kinds.
+struct Files(Vec<(String, String, String)>);
+
+impl Files {
+    fn splice(&mut self, name: &str, class: &str, part: &str, body: &str) -> Result<()> {
+        if !self.0.iter().any(|(known, ..)| known == name) {
+            let text = read(name)?;
+            self.0.push((name.to_owned(), text.clone(), text));
+        }
+        for (_, _, made) in self.0.iter_mut().filter(|(known, ..)| known == name) {
+            *made = splice(name, made, class, part, body)?;
+        }
+        Ok(())
+    }
 }
 
 fn read(name: &str) -> Result<String> {
@@ -130,12 +139,17 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Whether values of a kind are 0 or 1 in C.
+fn is_flag(kind: &str) -> bool {
+    matches!(kind, "Flag" | "Not" | "Embeddings" | "Truncate")
+}
+
 /// A description with 0 and 1 as false and true, for languages in which flags are not numbers, and without NULL.
 fn about(row: &list::Row) -> String {
     let about =
         row.about.replace("; may be NULL.", ".").replace(" May be NULL.", "").replace("NULL:", "Not set:");
     match row.kind.as_str() {
-        "Flag" | "Not" => about.replace("0:", "False:").replace("1:", "True:"),
+        kind if is_flag(kind) => about.replace("0:", "False:").replace("1:", "True:"),
         _ => about,
     }
 }

@@ -3,13 +3,13 @@
 use super::{HappySamplerOptions, from_json};
 use crate::capi::pointers::{field, fields, slice};
 use crate::capi::types::{
-    self, HAPPY_SEED_RANDOM, HappyCancel, HappyLogitBias, HappyProgress, HappySampler, HappyText,
+    self, HAPPY_SEED_RANDOM, HappyCancel, HappyLogitBias, HappyProgress, HappySampler, HappyText, PoolingKind,
 };
 use crate::core::session::adapters;
 use crate::core::{CancelToken, json, registry, sampler};
 use crate::failure::{Failure, Outcome};
 use happy_engine::chat::ToolChoice;
-use happy_engine::{AdapterFile, Form};
+use happy_engine::{AdapterFile, Form, LoadOptions, TooLong};
 use happy_kernels::Isa;
 use happy_sampler::{MirostatVersion, StepKind};
 use serde_json::{Map, Value as Json};
@@ -157,6 +157,10 @@ numbers! {
     Bytes(u64): Option<u64>,
         to_c |n| n.unwrap_or(0), read |_, c, to| set(to, (c != 0).then_some(c)),
         json |key| key.value.as_u64().map_or_else(|| key.wrong("a whole number of bytes"), Ok);
+    /// A number of bytes.
+    Size(u64): usize,
+        to_c |n| *n as u64, read |_, c, to| set(to, usize::try_from(c).unwrap_or(usize::MAX)),
+        json |key| key.value.as_u64().map_or_else(|| key.wrong("a whole number of bytes"), Ok);
     /// A time.
     Millis(u32): Duration,
         to_c |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX),
@@ -174,6 +178,38 @@ numbers! {
     /// A flag that is set where the library's is not.
     Not(u32): bool,
         to_c |flag| (!*flag).into(), read |name, c, to| set(to, !flag(name, c)?), json json_flag;
+    /// Whether a model is loaded for embeddings: several texts share a pass then.
+    Embeddings(u32): LoadOptions,
+        to_c |options| options.embeddings.into(),
+        read |name, c, to| {
+            if flag(name, c)? {
+                let LoadOptions { embeddings, sequences, .. } = LoadOptions::embeddings();
+                (to.embeddings, to.sequences) = (embeddings, sequences);
+            }
+            Ok(())
+        },
+        json json_flag;
+    /// Whether texts that are too long are shortened.
+    Truncate(u32): TooLong,
+        to_c |too_long| (*too_long == TooLong::Truncate).into(),
+        read |name, c, to| set(to, if flag(name, c)? { TooLong::Truncate } else { TooLong::Refuse }),
+        json json_flag;
+    /// How hidden states become a vector.
+    Pooling(i32): Option<happy_model::Pooling>,
+        to_c |pooling| PoolingKind::from(*pooling) as i32,
+        read |name, c, to| {
+            let all = happy_model::Pooling::ALL.map(Some);
+            let found = all.into_iter().chain([None]).find(|kind| PoolingKind::from(*kind) as i32 == c);
+            found.map_or_else(|| wrong(name, c, "0 to 5, a HappyPooling"), |kind| set(to, kind))
+        },
+        json |key| {
+            let text = key.text()?;
+            let named = happy_model::Pooling::ALL.into_iter().find(|kind| kind.name() == text);
+            match named {
+                None if text != "model" => key.wrong("model, none, mean, cls, last or rank"),
+                kind => Ok(PoolingKind::from(kind) as i32),
+            }
+        };
     /// A version of Mirostat.
     Mirostat(u32): MirostatVersion,
         to_c |version| match version {

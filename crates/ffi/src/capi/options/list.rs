@@ -4,6 +4,7 @@
 use super::kinds::{self, Key, Kind};
 use super::{Loading, Options, options, place};
 use crate::capi::structs::{Defaults, Versioned};
+use crate::core::embedder::EmbedOptions;
 use crate::core::sampler::SamplerSettings;
 use crate::core::session::{ConversationOptions, TurnSettings};
 use crate::failure::Outcome;
@@ -36,13 +37,18 @@ options! {
         }
         later {
             /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`.
-            /// The scale is 1 where none is given. May be NULL: none.
+            /// The scale is 1 where none is given. NULL: none.
             adapters, n_adapters: Adapters => options.adapters;
             /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used
             /// at once. 0: that of `adapters`.
             adapter_rank: CountOrDefault => options.adapter_rank;
-            /// 0.
-            reserved: Reserved;
+            /// 1: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no logits;
+            /// sessions of such a model cannot generate. 0: load for sessions.
+            embeddings: Embeddings => options;
+            /// Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent states, which
+            /// would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
+            /// models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+            snapshot_bytes: Size => options.snapshot_bytes;
         }
     }
 
@@ -137,5 +143,24 @@ options! {
             /// (at least one call, all of this tool). Empty: `auto`. Not used with `raw`.
             tool_choice: Choice => tool_choice;
         }
+    }
+
+    /// How texts become vectors. Begin with `happy_embed_options_init`.
+    struct HappyEmbedOptions for EmbedOptions {
+        first {
+            /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; if it does
+            /// not, that is an error.
+            pooling: Pooling => pooling;
+            /// Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all.
+            dimensions: CountOrNone => dimensions;
+            /// 1: leave vectors as the model gives them. 0: divide them by their length, so that their dot product is their
+            /// cosine. Ranks are never divided.
+            unnormalized: Not => normalize;
+            /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: they are an error.
+            truncate: Truncate => too_long;
+            /// 0.
+            reserved: Reserved;
+        }
+        later {}
     }
 }

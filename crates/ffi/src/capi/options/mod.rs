@@ -15,7 +15,9 @@
 mod kinds;
 mod list;
 
-pub use list::{HappyGenerateOptions, HappyLoadOptions, HappySamplerOptions, HappySessionOptions};
+pub use list::{
+    HappyEmbedOptions, HappyGenerateOptions, HappyLoadOptions, HappySamplerOptions, HappySessionOptions,
+};
 
 use super::structs::{Defaults, read};
 use super::types::HappyProgress;

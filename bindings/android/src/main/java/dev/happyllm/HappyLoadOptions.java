@@ -65,7 +65,7 @@ public final class HappyLoadOptions {
 
     /**
      * Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or {@code FILE=SCALE}.
-     * The scale is 1 where none is given. May be Not set: none.
+     * The scale is 1 where none is given. Not set: none.
      */
     public HappyLoadOptions adapters(String... values) {
         json.put("adapters", Text.texts("adapters", values));
@@ -78,6 +78,25 @@ public final class HappyLoadOptions {
      */
     public HappyLoadOptions adapterRank(int value) {
         json.put("adapter_rank", value);
+        return this;
+    }
+
+    /**
+     * True: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no
+     * logits; sessions of such a model cannot generate. False: load for sessions.
+     */
+    public HappyLoadOptions embeddings(boolean value) {
+        json.put("embeddings", value);
+        return this;
+    }
+
+    /**
+     * Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent states, which
+     * would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
+     * models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+     */
+    public HappyLoadOptions snapshotBytes(long value) {
+        json.put("snapshot_bytes", value);
         return this;
     }
     // </HappyLoadOptions setters>

@@ -1,7 +1,7 @@
 package dev.happyllm;
 
 /**
- * A loaded model. It never changes: any number of sessions and threads may use it. Its sessions keep what they need of it:
+ * A loaded model. It never changes: any number of sessions and threads may use it. Its sessions and embedders keep what they need of it:
  * it may be closed before them.
  */
 public final class HappyModel implements AutoCloseable {
@@ -134,6 +134,16 @@ public final class HappyModel implements AutoCloseable {
     /** A session: a conversation with KV cache, scratch and threads as planned. */
     public HappySession newSession(HappySessionOptions options) {
         return new HappySession(Native.sessionNew(handle.get(), options.utf8()));
+    }
+
+    /** An embedder with all defaults. */
+    public HappyEmbedder newEmbedder() {
+        return newEmbedder(new HappyEmbedOptions());
+    }
+
+    /** An embedder: memory and threads that turn texts into vectors. The model must be loaded with {@code embeddings}. */
+    public HappyEmbedder newEmbedder(HappyEmbedOptions options) {
+        return new HappyEmbedder(Native.embedderNew(handle.get(), options.utf8()));
     }
 
     /** Frees the model, once its sessions are closed too. Closing twice is fine. */

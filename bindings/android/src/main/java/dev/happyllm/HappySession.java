@@ -1,5 +1,7 @@
 package dev.happyllm;
 
+import java.util.Arrays;
+
 /**
  * A conversation with its memory. It belongs to one caller at a time: a second thread gets {@link HappyStatus#BUSY}. Only
  * {@link #cancel} and {@link #close} may be called from everywhere.
@@ -46,6 +48,27 @@ public final class HappySession implements AutoCloseable {
     /** Forgets the conversation but for the system message of the options, and all of the KV cache. */
     public void clear() {
         Native.sessionClear(handle.get());
+    }
+
+    /**
+     * Goes on with these adapters (LoRA), each {@code FILE} or {@code FILE=SCALE}, in the order in which they are added; with none of
+     * them: with the model alone. What was computed with others is computed again with the next turn. Their ranks together are at
+     * most {@link HappyLoadOptions#adapterRank}. Files stay mapped, and no weight is copied.
+     *
+     * @throws HappyException the adapters are then as they were
+     */
+    public void setAdapters(String... adapters) {
+        Native.sessionSetAdapters(handle.get(), Json.array("adapters", Arrays.asList(adapters)));
+    }
+
+    /**
+     * The tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with {@code tool} (its
+     * name), {@code callable} and {@code reason}. If {@code callable} is false, the reply format cannot carry one of the tool's names,
+     * and the model cannot call it. If it is true, no grammar can follow the tool's schema, and its calls may have any arguments.
+     * Mostly empty.
+     */
+    public String leftOut() {
+        return Text.string(Native.sessionLeftOut(handle.get()));
     }
 
     /** What the session and the process take. */

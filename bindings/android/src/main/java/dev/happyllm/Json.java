@@ -28,11 +28,20 @@ final class Json {
     }
 
     void put(String key, List<String> values) {
+        fields.put(key, array(values));
+    }
+
+    /** Texts that are not null as a JSON array in UTF-8. */
+    static byte[] array(String what, List<String> texts) {
+        return Text.utf8(what, array(Text.texts(what, texts.toArray(new String[0]))));
+    }
+
+    private static String array(List<String> values) {
         StringBuilder out = new StringBuilder("[");
         for (String value : values) {
             separate(out).append(quote(value));
         }
-        fields.put(key, out.append(']').toString());
+        return out.append(']').toString();
     }
 
     /** Pairs of token and bias. Minus infinity, which forbids a token, is written as null. */

@@ -95,6 +95,11 @@ final class Native {
 
     static native long[] sessionMemory(long session);
 
+    /** {@code adapters} is a JSON array of texts. */
+    static native void sessionSetAdapters(long session, byte[] adapters);
+
+    static native byte[] sessionLeftOut(long session);
+
     /** {@code text} may be null: the messages are answered as they are. */
     static native void start(long session, byte[] text, byte[] options, long cancel);
 
@@ -102,4 +107,17 @@ final class Native {
     static native byte[] next(long session);
 
     static native void stop(long session);
+
+    static native long embedderNew(long model, byte[] options);
+
+    static native void embedderFree(long embedder);
+
+    /** Pooling, values of a vector, maximum number of tokens of a text. */
+    static native long[] embedderInfo(long embedder);
+
+    /** Vectors as {@link HappyEmbedding#decode} reads them; {@code texts} is a JSON array. */
+    static native byte[] embed(long embedder, byte[] texts, long cancel);
+
+    /** Ranks as {@link HappyRank#decode} reads them; {@code documents} is a JSON array. */
+    static native byte[] rerank(long embedder, byte[] query, byte[] documents, long cancel);
 }

@@ -1,4 +1,4 @@
-/** Loading and chatting from coroutines, on top of the Java interface. */
+/** Loading, chatting and embedding from coroutines, on top of the Java interface. */
 package dev.happyllm
 
 import kotlinx.coroutines.CancellationException
@@ -78,4 +78,45 @@ public fun HappySession.chatFlow(
     }
     // Does nothing when the turn has ended. Where it has not begun yet, its first event finds the channel closed.
     awaitClose { session.cancel() }
+}
+
+/**
+ * The vectors of [texts], off the caller's thread: see [HappyEmbedder.embed]. Cancelling the coroutine ends the call at once.
+ *
+ * @throws HappyException as [HappyEmbedder.embed]
+ */
+public suspend fun HappyEmbedder.embedding(texts: List<String>): List<HappyEmbedding> =
+    cancellable { cancel -> embed(texts, cancel) }
+
+/**
+ * [documents] by how well they match [query], best first, off the caller's thread: see [HappyEmbedder.rank]. Cancelling the
+ * coroutine ends the call at once.
+ *
+ * @throws HappyException as [HappyEmbedder.rank]
+ */
+public suspend fun HappyEmbedder.ranking(query: String, documents: List<String>): List<HappyRank> =
+    cancellable { cancel -> rank(query, documents, cancel) }
+
+/** What a blocking call gives that a cancel token ends. */
+private suspend fun <T : Any> cancellable(call: (HappyCancel) -> T): T {
+    var found: T? = null
+    HappyCancel().use { cancel ->
+        try {
+            // The scope ends when the work has ended, also if it is cancelled: then nobody uses `cancel` any more.
+            coroutineScope {
+                val work = launch(Dispatchers.IO) { found = call(cancel) }
+                try {
+                    work.join()
+                } catch (e: CancellationException) {
+                    cancel.raise()
+                    throw e
+                }
+            }
+        } catch (e: HappyException) {
+            // That the call was cancelled is no failure of a coroutine that was.
+            currentCoroutineContext().ensureActive()
+            throw e
+        }
+    }
+    return checkNotNull(found)
 }

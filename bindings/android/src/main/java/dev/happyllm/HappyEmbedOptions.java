@@ -1,0 +1,65 @@
+package dev.happyllm;
+
+import java.util.Locale;
+
+/** How texts become vectors. What is not set takes the library's default. */
+public final class HappyEmbedOptions {
+    /** How the hidden states of a text's tokens become one vector. Made from the C header by {@code cargo xtask options}. */
+    public enum Pooling {
+        // <HappyPooling values>
+        /** As the model's file says. */
+        MODEL,
+        /** They do not: a vector for each token. */
+        NONE,
+        /** Their mean. */
+        MEAN,
+        /** The first token's. */
+        CLS,
+        /** The last token's. */
+        LAST,
+        /** What the model's classifier makes of them: a score for each label, mostly one. */
+        RANK,
+        // </HappyPooling values>
+    }
+
+    private final Json json = new Json();
+
+    // <HappyEmbedOptions setters>
+    /**
+     * How the hidden states of a text become one vector, a {@code HappyPooling}. Default: as the model's file says; if it
+     * does not, that is an error.
+     */
+    public HappyEmbedOptions pooling(Pooling value) {
+        json.put("pooling", value.name().toLowerCase(Locale.ROOT));
+        return this;
+    }
+
+    /** Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all. */
+    public HappyEmbedOptions dimensions(int value) {
+        json.put("dimensions", value);
+        return this;
+    }
+
+    /**
+     * True: leave vectors as the model gives them. False: divide them by their length, so that their dot product is their
+     * cosine. Ranks are never divided.
+     */
+    public HappyEmbedOptions unnormalized(boolean value) {
+        json.put("unnormalized", value);
+        return this;
+    }
+
+    /**
+     * True: shorten texts of more tokens than the context; the special token at the end stays there. False: they are an
+     * error.
+     */
+    public HappyEmbedOptions truncate(boolean value) {
+        json.put("truncate", value);
+        return this;
+    }
+    // </HappyEmbedOptions setters>
+
+    byte[] utf8() {
+        return json.utf8();
+    }
+}
