@@ -4,7 +4,10 @@
 //! y[r] = tree(lanes),  lanes[i % 16] = fma(w[r][i], x[i], lanes[i % 16]) for ascending i
 //! ```
 //!
-//! Each output is its own sum, so that the number of rows and tokens taken at a time changes no bit.
+//! Each output is its own sum, so that the number of rows and tokens taken at a time changes no bit. A tile of the gemm
+//! keeps the 16 lanes of each of its outputs in registers; what it reads of a chunk of K is `R + T` vectors for `R * T`
+//! fused multiply-adds. AVX-512 has room for 4 x 6 outputs, the others for 2 x 3. All rows of a panel are multiplied with a
+//! tile's tokens before the next tokens, so that both stay in the second-level cache.
 
 use super::kernel::LinearKernel;
 use super::name::Name;
@@ -19,134 +22,213 @@ use happy_tensor::{Block, BlockBF16, BlockF16, BlockF32};
 /// A float format.
 pub(crate) trait Weight: Copy + 'static {
     /// Bytes of 16 weights.
-    const BYTES: usize = 16 * size_of::<Self>();
-    /// Loads 16 weights; `w` has [`Weight::BYTES`] bytes.
-    fn load<S: Simd>(s: S, w: &[u8]) -> S::V;
+    type Chunk: Copy;
+    /// Whole chunks, and the bytes after them.
+    fn chunks(w: &[u8]) -> (&[Self::Chunk], &[u8]);
+    /// A chunk that starts with `w` and ends with zeros.
+    fn part(w: &[u8]) -> Self::Chunk;
+    /// 16 weights.
+    fn load<S: Simd>(s: S, w: &Self::Chunk) -> S::V;
 }
 
 macro_rules! weight {
-    ($block:ident, $load:ident) => {
+    ($block:ident, $bytes:literal, $load:ident) => {
         impl Weight for $block {
+            type Chunk = [u8; $bytes];
+
             #[inline(always)]
-            fn load<S: Simd>(s: S, w: &[u8]) -> S::V {
-                w.first_chunk().map_or(s.splat(0.0), |w| s.$load(w))
+            fn chunks(w: &[u8]) -> (&[Self::Chunk], &[u8]) {
+                w.as_chunks()
+            }
+            #[inline(always)]
+            fn part(w: &[u8]) -> Self::Chunk {
+                let mut chunk = [0; $bytes];
+                for (chunk, w) in chunk.iter_mut().zip(w) {
+                    *chunk = *w;
+                }
+                chunk
+            }
+            #[inline(always)]
+            fn load<S: Simd>(s: S, w: &Self::Chunk) -> S::V {
+                s.$load(w)
             }
         }
     };
 }
 
-weight!(BlockF32, load_f32_bytes);
-weight!(BlockF16, load_f16_bytes);
-weight!(BlockBF16, load_bf16_bytes);
+weight!(BlockF32, 64, load_f32_bytes);
+weight!(BlockF16, 32, load_f16_bytes);
+weight!(BlockBF16, 32, load_bf16_bytes);
 
-/// Dot products of `R` weight rows with `T` tokens.
+/// Lanes of the dot products of `R` weight rows with `T` tokens, which are all of one length.
+///
+/// `ahead` is called with the number of each chunk.
 #[inline(always)]
-fn dots<S: Simd, W: Weight, const R: usize, const T: usize>(
+fn lanes<S: Simd, W: Weight, const R: usize, const T: usize>(
     s: S,
     w: [&[u8]; R],
     x: [&[f32]; T],
-) -> [[f32; T]; R] {
-    let x = x.map(|x| x.as_chunks::<16>());
+    ahead: impl Fn(usize),
+) -> [[S::V; T]; R] {
+    let (mut weights, mut w_rest) = ([&[][..]; R], [&[][..]; R]);
+    for r in 0..R {
+        (weights[r], w_rest[r]) = W::chunks(w[r]);
+    }
+    let (mut tokens, mut x_rest) = ([&[][..]; T], [&[][..]; T]);
+    for t in 0..T {
+        (tokens[t], x_rest[t]) = x[t].as_chunks::<16>();
+    }
+    // All of one length: indices need no checks.
+    let whole = tokens[0].len();
+    for weights in &mut weights {
+        *weights = &weights[..whole];
+    }
+    for tokens in &mut tokens {
+        *tokens = &tokens[..whole];
+    }
     let mut lanes = [[s.splat(0.0); T]; R];
-    let whole = x[0].0.len();
     for i in 0..whole {
-        let mut token = [s.splat(0.0); T];
-        for (v, x) in token.iter_mut().zip(&x) {
-            *v = s.load(&x.0[i]);
+        ahead(i);
+        let mut w = [s.splat(0.0); R];
+        for r in 0..R {
+            w[r] = W::load(s, &weights[r][i]);
         }
-        for (w, lanes) in w.iter().zip(&mut lanes) {
-            let w = W::load(s, &w[i * W::BYTES..(i + 1) * W::BYTES]);
-            for (x, lane) in token.iter().zip(lanes) {
-                *lane = s.fma(w, *x, *lane);
+        for t in 0..T {
+            let x = s.load(&tokens[t][i]);
+            for r in 0..R {
+                lanes[r][t] = s.fma(w[r], x, lanes[r][t]);
             }
         }
     }
-    if !x[0].1.is_empty() {
-        let mut token = [s.splat(0.0); T];
-        for (v, x) in token.iter_mut().zip(&x) {
-            *v = s.load_part(x.1);
+    if !x_rest[0].is_empty() {
+        let mut w = [s.splat(0.0); R];
+        for r in 0..R {
+            w[r] = W::load(s, &W::part(w_rest[r]));
         }
-        for (w, lanes) in w.iter().zip(&mut lanes) {
-            let mut padded = [0; 64];
-            let rest = &w[whole * W::BYTES..];
-            padded[..rest.len()].copy_from_slice(rest);
-            let w = W::load(s, &padded);
-            for (x, lane) in token.iter().zip(lanes) {
-                *lane = s.fma(w, *x, *lane);
+        for t in 0..T {
+            let x = s.load_part(x_rest[t]);
+            for r in 0..R {
+                lanes[r][t] = s.fma(w[r], x, lanes[r][t]);
             }
         }
     }
-    let mut sums = [[0.0; T]; R];
-    for (sums, lanes) in sums.iter_mut().zip(lanes) {
-        for (sum, v) in sums.iter_mut().zip(lanes) {
-            *sum = s.reduce_add(v);
-        }
-    }
-    sums
+    lanes
 }
 
 /// Rows that the gemv takes at a time.
 const GEMV_ROWS: usize = 4;
 
+/// How far ahead of what is being read memory is asked for, at least, in bytes.
+const AHEAD: usize = 4096;
+
 #[inline(always)]
 fn gemv_body<S: Simd, W: Weight>(s: S, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
-    let row_bytes = x.k.saturating_mul(W::BYTES / 16);
+    let chunk = size_of::<W::Chunk>();
+    let row_bytes = x.k.saturating_mul(chunk / 16);
     x.assert_fits(ActKind::F32, w, y.len(), row_bytes);
     let row = |r: usize| &w[r * row_bytes..(r + 1) * row_bytes];
+    let group_bytes = GEMV_ROWS * row_bytes;
+    // Whole groups ahead, in the order of the file: four rows are four short streams that no prefetcher follows.
+    let next = AHEAD.next_multiple_of(group_bytes.max(1));
     let (groups, rest) = y.as_chunks_mut::<GEMV_ROWS>();
     let first = groups.len() * GEMV_ROWS;
     for (g, y) in groups.iter_mut().enumerate() {
-        *y = dots::<S, W, GEMV_ROWS, 1>(s, core::array::from_fn(|i| row(g * GEMV_ROWS + i)), [x.x])
-            .map(|[y]| y);
+        let (mut rows, at) = ([w; GEMV_ROWS], g * group_bytes + next);
+        for (i, slot) in rows.iter_mut().enumerate() {
+            *slot = row(g * GEMV_ROWS + i);
+        }
+        let lanes = lanes::<S, W, GEMV_ROWS, 1>(
+            s,
+            rows,
+            [x.x],
+            #[inline(always)]
+            |i| {
+                for line in 0..GEMV_ROWS * chunk / 64 {
+                    s.prefetch(w, at + GEMV_ROWS * chunk * i + 64 * line);
+                }
+            },
+        );
+        for (y, [lanes]) in y.iter_mut().zip(lanes) {
+            *y = s.reduce_add(lanes);
+        }
     }
     for (i, y) in rest.iter_mut().enumerate() {
-        [[*y]] = dots::<S, W, 1, 1>(s, [row(first + i)], [x.x]);
+        let [[lanes]] = lanes::<S, W, 1, 1>(s, [row(first + i)], [x.x], |_| ());
+        *y = s.reduce_add(lanes);
     }
 }
 
-/// Tokens that the gemm takes at a time, and rows.
-const GEMM_TOKENS: usize = 3;
-const GEMM_ROWS: usize = 2;
+/// Rows that are multiplied with the same tokens, one tile after the other, before the next tokens.
+const PANEL_ROWS: usize = 16;
 
+/// `R` rows from `first` on times tokens `t .. t + T`.
 #[inline(always)]
-fn gemm_rows<S: Simd, W: Weight, const R: usize>(
+fn tile<S: Simd, W: Weight, const R: usize, const T: usize>(
     s: S,
-    w: [&[u8]; R],
+    w: &[u8],
     first: usize,
     x: Acts<'_>,
+    t: usize,
     y: &mut Columns<'_>,
 ) {
-    let token = |t: usize| &x.x[t * x.k..(t + 1) * x.k];
-    let mut t = 0;
-    while t + GEMM_TOKENS <= x.rows {
-        let sums = dots::<S, W, R, GEMM_TOKENS>(s, w, core::array::from_fn(|i| token(t + i)));
-        for i in 0..GEMM_TOKENS {
-            for (y, sums) in y.row_mut(t + i)[first..].iter_mut().zip(sums) {
-                *y = sums[i];
-            }
-        }
-        t += GEMM_TOKENS;
+    let row_bytes = x.k * size_of::<W::Chunk>() / 16;
+    let (mut rows, mut tokens) = ([w; R], [x.x; T]);
+    for (r, row) in rows.iter_mut().enumerate() {
+        *row = &w[(first + r) * row_bytes..(first + r + 1) * row_bytes];
     }
-    while t < x.rows {
-        let sums = dots::<S, W, R, 1>(s, w, [token(t)]);
-        for (y, [sum]) in y.row_mut(t)[first..].iter_mut().zip(sums) {
-            *y = sum;
-        }
-        t += 1;
+    for (i, token) in tokens.iter_mut().enumerate() {
+        *token = &x.x[(t + i) * x.k..(t + i + 1) * x.k];
     }
+    let lanes = lanes::<S, W, R, T>(s, rows, tokens, |_| ());
+    // A token's sums lie side by side; the trees of 16 sums cost little more than one.
+    let mut sums = [0.0; 16];
+    let mut trees = [s.splat(0.0); 16];
+    for (i, group) in (0..T).step_by(16 / R).enumerate() {
+        for (at, tree) in trees.iter_mut().enumerate() {
+            *tree = lanes[at % R][(group + at / R).min(T - 1)];
+        }
+        s.store(s.reduce_add_16(&trees), &mut sums);
+        for (i, sums) in sums.chunks_exact(R).enumerate().take((T - group).min(16 / R)) {
+            y.row_mut(t + group + i)[first..first + R].copy_from_slice(sums);
+        }
+        debug_assert!(i * (16 / R) == group);
+    }
+}
+
+/// Rows of a panel times tokens `t .. t + T`, in tiles of `R` rows.
+#[inline(always)]
+fn tokens<S: Simd, W: Weight, const R: usize, const T: usize>(
+    s: S,
+    w: &[u8],
+    rows: core::ops::Range<usize>,
+    x: Acts<'_>,
+    t: usize,
+    y: &mut Columns<'_>,
+) -> usize {
+    let whole = rows.len() / R * R;
+    for r in (rows.start..rows.start + whole).step_by(R) {
+        tile::<S, W, R, T>(s, w, r, x, t, y);
+    }
+    for r in rows.start + whole..rows.end {
+        tile::<S, W, 1, T>(s, w, r, x, t, y);
+    }
+    T
 }
 
 #[inline(always)]
 fn gemm_body<S: Simd, W: Weight>(s: S, w: &[u8], x: Acts<'_>, y: &mut Columns<'_>) {
-    let row_bytes = x.k.saturating_mul(W::BYTES / 16);
-    x.assert_fits(ActKind::F32, w, y.width(), row_bytes);
-    let row = |r: usize| &w[r * row_bytes..(r + 1) * row_bytes];
-    let whole = y.width() / GEMM_ROWS * GEMM_ROWS;
-    for r in (0..whole).step_by(GEMM_ROWS) {
-        gemm_rows::<S, W, GEMM_ROWS>(s, core::array::from_fn(|i| row(r + i)), r, x, y);
-    }
-    for r in whole..y.width() {
-        gemm_rows::<S, W, 1>(s, [row(r)], r, x, y);
+    let width = y.width();
+    x.assert_fits(ActKind::F32, w, width, x.k.saturating_mul(size_of::<W::Chunk>() / 16));
+    for first in (0..width).step_by(PANEL_ROWS) {
+        let rows = first..width.min(first + PANEL_ROWS);
+        let mut t = 0;
+        while t < x.rows {
+            t += match x.rows - t {
+                6.. if S::FLOAT_TILE == (4, 6) => tokens::<S, W, 4, 6>(s, w, rows.clone(), x, t, y),
+                3.. => tokens::<S, W, 2, 3>(s, w, rows.clone(), x, t, y),
+                _ => tokens::<S, W, 4, 1>(s, w, rows.clone(), x, t, y),
+            };
+        }
     }
 }
 
@@ -156,10 +238,12 @@ pub(crate) const fn kernel<P: Products, W: Weight + Block>() -> LinearKernel {
         dtype: W::DTYPE,
         isa: P::ISA,
         gemv_name: const { &Name::new("gemv", W::DTYPE, GEMV_ROWS, 1, P::ISA) }.as_str(),
-        gemm_name: const { &Name::new("gemm", W::DTYPE, GEMM_ROWS, GEMM_TOKENS, P::ISA) }.as_str(),
+        gemm_name:
+            const { &Name::new("gemm", W::DTYPE, P::Floats::FLOAT_TILE.0, P::Floats::FLOAT_TILE.1, P::ISA) }
+                .as_str(),
         gemv: gemv::<P::Floats, W>,
         gemm: gemm::<P::Floats, W>,
-        panel_rows: 16,
+        panel_rows: PANEL_ROWS,
         panel_bytes: |_| 0,
     }
 }
