@@ -1,4 +1,5 @@
-//! Decoding on NEON: 16 integers of a unit as a vector, one function a format.
+//! Decoding on NEON: 16 integers of a unit as a vector, one function a format. Points of tables are in `lattice`, blocks of
+//! several units in `small`, those of -1, 0 and 1 in `ternary`.
 //!
 //! A group is what costs least to decode; it may be off from the integers by a constant [`Decode::BIAS`], which
 //! `gemv` corrects by the sums of the activations and which a panel's unpacker adds. Bits that a format stores apart
@@ -10,10 +11,10 @@ use super::vector::*;
 use crate::acts::ActKind;
 use crate::linear::source::Source;
 use crate::linear::unit::Unit;
-use core::arch::aarch64::{int8x16_t, uint8x16_t};
+use core::arch::aarch64::{float32x4_t, int8x16_t, uint8x16_t};
 use happy_tensor::{
     BlockIQ4NL, BlockIQ4XS, BlockMXFP4, BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0,
-    BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0, BlockTQ2_0, FP4_LEVELS, IQ4_LEVELS,
+    BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0, FP4_LEVELS, IQ4_LEVELS,
 };
 
 /// A block, or an unpacked unit, as vectors.
@@ -32,16 +33,32 @@ pub(super) trait Decode: Copy + 'static {
     const HAS_MIN: bool = Self::Unit::HAS_MIN;
     /// Sub-blocks with scales of their own: 8 or 16 in a unit of 256.
     const SUBS: usize = Self::Shape::SUBS;
+    /// Units in a block.
+    const PARTS: usize = 1;
     /// What is added to a group to give the integers.
     const BIAS: i32 = 0;
-    /// Whether [`Decode::d_min_bits`] is an f32.
+    /// Whether [`Decode::d_lanes`] makes the scales; else they are f16.
     const F32_SCALE: bool = false;
+    /// A power of two that `d` is multiplied with, where it is an f16 without a minimum.
+    const D_FACTOR: f32 = 1.0;
 
     /// Elements `16 G ..` of the unit, less the bias.
     fn group<const G: usize>(&self) -> int8x16_t;
-    /// The f16 bits of `d`, and above them those of the scale of the minimum, 0 without one; or the f32 bits of `d`.
-    /// [`Shape::HAS_MIN`] says with what sign the minimum counts.
+    /// Elements `16 G ..` of unit `part` of the block, less the bias; zeros in the half that a unit of 16 does not have.
+    #[inline(always)]
+    fn group_of<const G: usize>(&self, part: usize) -> int8x16_t {
+        debug_assert!(part == 0);
+        self.group::<G>()
+    }
+    /// The f16 bits of `d`, and above them those of the scale of the minimum, 0 without one; or what
+    /// [`Decode::d_lanes`] makes `d` of. [`Shape::HAS_MIN`] says with what sign the minimum counts.
     fn d_min_bits(&self) -> u32;
+    /// `d` of unit `part` of four blocks, of their [`Decode::d_min_bits`]: its f32 bits, unless the format says otherwise.
+    #[inline(always)]
+    fn d_lanes(bits: [u32; 4], part: usize) -> float32x4_t {
+        debug_assert!(part < Self::PARTS);
+        f32_of_bits(bits)
+    }
     /// The f32 bits of the minimum's scale; where [`Decode::F32_SCALE`].
     #[inline(always)]
     fn min_bits(&self) -> u32 {
@@ -113,6 +130,11 @@ macro_rules! scales {
         }
     };
 }
+
+// After the macro, which they use.
+mod lattice;
+mod small;
+mod ternary;
 
 impl Decode for BlockQ4_0 {
     type Unit = <Self as Source>::Unit;
@@ -327,17 +349,5 @@ impl Decode for BlockIQ4XS {
         let low = and(shift(low, load_i8(&LOW)), splat_u8(15));
         let high = and(shift(high, load_i8(&HIGH)), splat_u8(3));
         add_i8(signed(insert::<4>(low, high)), splat_i8(-32))
-    }
-}
-
-impl Decode for BlockTQ2_0 {
-    type Unit = <Self as Source>::Unit;
-    type Shape = Subs16;
-    const BIAS: i32 = -1;
-    scales!(d);
-
-    #[inline(always)]
-    fn group<const G: usize>(&self) -> int8x16_t {
-        signed(pairs(part(&self.qs, G / 8 * 2 + G % 2), G / 2 % 4))
     }
 }

@@ -17,7 +17,8 @@ use happy_tensor::DType;
 
 /// The formats decoded in place, in the order of the list.
 static LINEAR: [LinearKernel; DType::COUNT] = kernel_table!(Dotprod, in place [
-    Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K IQ4NL IQ4XS TQ2_0 MXFP4
+    Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K Q1_0 Q2_0 IQ1S IQ1M IQ2XXS IQ2XS IQ2S IQ3XXS IQ3S IQ4NL IQ4XS TQ1_0 TQ2_0
+    MXFP4 NVFP4
 ]);
 
 /// Everything on this instruction set. Operations on floats are NEON's.

@@ -11,6 +11,7 @@
 //! ```
 
 use super::decode::Decode;
+use super::gemv::blocks_of_activations;
 use super::panel::{Layout, ROWS, unpack};
 use super::products::ArmProducts;
 use super::shape::Shape;
@@ -41,7 +42,8 @@ pub(super) fn gemm<F: Decode + Source, D: ArmProducts>(
     y: &mut Columns<'_>,
     panel: &mut Panel,
 ) {
-    let units = x.k / F::LEN;
+    let each = blocks_of_activations::<F>();
+    let units = x.k / F::LEN / each;
     x.assert_fits(F::KIND, w, y.width(), units.saturating_mul(size_of::<F>()));
     let blocks = F::blocks(w);
     let last = y.width().saturating_sub(1);
@@ -49,7 +51,7 @@ pub(super) fn gemm<F: Decode + Source, D: ArmProducts>(
         // Rows beyond the last are the last again; their results are not stored.
         let mut rows = [&blocks[..0]; ROWS];
         for (r, slot) in rows.iter_mut().enumerate() {
-            *slot = &blocks[(row + r).min(last) * units + unit..][..n];
+            *slot = &blocks[(row + r).min(last) * units + unit / each..][..n / each];
         }
         unpack(rows, panel);
     });

@@ -21,11 +21,16 @@ pub(super) const fn rows<F: Decode>() -> usize {
     if F::SUBS > 1 { 4 } else { 8 }
 }
 
+/// Blocks of activations that go with a block of weights.
+pub(super) const fn blocks_of_activations<F: Decode>() -> usize {
+    <F as Decode>::PARTS / F::REPEAT
+}
+
 /// `y[r] = w[r] . x`, for as many rows as `y` holds.
 #[inline(always)]
 pub(super) fn gemv<F: Decode + Source, D: ArmProducts>(dot: D, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
-    x.assert_fits(F::KIND, w, y.len(), (x.k / F::LEN).saturating_mul(size_of::<F>()));
-    let units = x.d.len();
+    let units = x.d.len() / blocks_of_activations::<F>();
+    x.assert_fits(F::KIND, w, y.len(), units.saturating_mul(size_of::<F>()));
     let blocks = F::blocks(w);
     let mut first = 0;
     while first < y.len() {
@@ -94,21 +99,23 @@ fn units<'a, F>(rows: [&'a [F]; 4], u: usize) -> [&'a F; 4] {
     [&rows[0][u], &rows[1][u], &rows[2][u], &rows[3][u]]
 }
 
-/// `d` and the scale of the minimum, 0 without one, of four rows.
+/// `d` of unit `part` and the scale of the minimum, 0 without one, of four rows.
 #[inline(always)]
-pub(super) fn scales<F: Decode>(b: [&F; 4]) -> [float32x4_t; 2] {
+pub(super) fn scales<F: Decode>(b: [&F; 4], part: usize) -> [float32x4_t; 2] {
     if const { F::F32_SCALE } {
         let bits = [b[0].d_min_bits(), b[1].d_min_bits(), b[2].d_min_bits(), b[3].d_min_bits()];
         let mut min = splat_f32(0.0);
         if const { F::HAS_MIN } {
             min = f32_of_bits([b[0].min_bits(), b[1].min_bits(), b[2].min_bits(), b[3].min_bits()]);
         }
-        [f32_of_bits(bits), min]
+        [F::d_lanes(bits, part), min]
     } else if const { F::HAS_MIN } {
         f32_of_f16_pairs([b[0].d_min_bits(), b[1].d_min_bits(), b[2].d_min_bits(), b[3].d_min_bits()])
     } else {
         let bits = [b[0].d_min_bits(), b[1].d_min_bits(), b[2].d_min_bits(), b[3].d_min_bits()];
-        [f32_of_f16([bits[0] as u16, bits[1] as u16, bits[2] as u16, bits[3] as u16]), splat_f32(0.0)]
+        let d = f32_of_f16([bits[0] as u16, bits[1] as u16, bits[2] as u16, bits[3] as u16]);
+        let d = if const { F::D_FACTOR == 1.0 } { d } else { mul_f32(d, splat_f32(F::D_FACTOR)) };
+        [d, splat_f32(0.0)]
     }
 }
 
@@ -154,39 +161,61 @@ fn units_of_32<F: Decode, D: ArmProducts, const Q: usize>(
     rows: [[&[F]; 4]; Q],
     x: Acts<'_>,
 ) -> [float32x4_t; Q] {
-    let n = rows[0][0].len();
+    let blocks = rows[0][0].len();
+    let n = blocks * blocks_of_activations::<F>();
     let (a, sums, da) = (&x.q.as_chunks::<32>().0[..n], &x.sums.as_chunks::<2>().0[..n], &x.d[..n]);
     let mut acc = [splat_f32(0.0); Q];
-    for u in 0..n {
+    let mut at = 0;
+    for u in 0..blocks {
         prefetch_next(&rows, u);
-        let (q, sums) = (a[u].as_chunks::<16>().0, sums_of_32(&sums[u]));
-        let mut bias = splat_i32(0);
-        if const { F::BIAS != 0 } {
-            bias = mul_lo_i16(sums, first_two_i16(F::BIAS as i16));
-        }
-        let sum = to_f32(lane::<0>(pair_sums(sums)));
-        let x = Acts32 { q: [load_i8(&q[0]), load_i8(&q[1])], d: splat_f32(da[u]), bias, sum };
-        acc[0] = unit_of_32(dot, acc[0], units(rows[0], u), x);
-        if const { Q == 2 } {
-            acc[Q - 1] = unit_of_32(dot, acc[Q - 1], units(rows[Q - 1], u), x);
+        for i in 0..blocks_of_activations::<F>() {
+            let (q, sums) = (a[at].as_chunks::<16>().0, sums_of_32(&sums[at]));
+            let mut bias = splat_i32(0);
+            if const { F::BIAS != 0 } {
+                bias = mul_lo_i16(sums, first_two_i16(F::BIAS as i16));
+            }
+            let sum = to_f32(lane::<0>(pair_sums(sums)));
+            let x = Acts32 { q: [load_i8(&q[0]), load_i8(&q[1])], d: splat_f32(da[at]), bias, sum };
+            at += 1;
+            acc[0] = unit_of_32(dot, acc[0], units(rows[0], u), i, x);
+            if const { Q == 2 } {
+                acc[Q - 1] = unit_of_32(dot, acc[Q - 1], units(rows[Q - 1], u), i, x);
+            }
         }
     }
     acc
 }
 
-/// Adds a unit of four rows.
+/// Adds what goes with the `i`-th block of activations of four rows: a unit, or two of 16.
 #[inline(always)]
-fn unit_of_32<F: Decode, D: ArmProducts>(dot: D, acc: float32x4_t, b: [&F; 4], x: Acts32) -> float32x4_t {
+fn unit_of_32<F: Decode, D: ArmProducts>(
+    dot: D,
+    acc: float32x4_t,
+    b: [&F; 4],
+    i: usize,
+    x: Acts32,
+) -> float32x4_t {
     let mut isum = [x.bias; 4];
+    if const { F::REPEAT == 2 } {
+        const { assert!(F::REPEAT == 1 || F::BIAS == 0, "the sums of both halves") };
+        for r in 0..4 {
+            isum[r] = dot.dot16(b[r].group_of::<0>(2 * i), x.q[0]);
+        }
+        let acc = add_scaled(acc, sums_of(isum), scales(b, 2 * i)[0], x.d);
+        for r in 0..4 {
+            isum[r] = dot.dot16(b[r].group_of::<1>(2 * i + 1), x.q[1]);
+        }
+        return add_scaled(acc, sums_of(isum), scales(b, 2 * i + 1)[0], x.d);
+    }
     for r in 0..4 {
-        let w = [b[r].group::<0>(), b[r].group::<1>()];
+        let w = [b[r].group_of::<0>(i), b[r].group_of::<1>(i)];
         isum[r] = if const { F::Shape::WIDE } {
             dot.dot32::<true>(x.bias, w, x.q)
         } else {
             dot.dot32::<false>(x.bias, w, x.q)
         };
     }
-    let [d, dmin] = scales(b);
+    let [d, dmin] = scales(b, i);
     let acc = add_scaled(acc, sums_of(isum), d, x.d);
     if const { F::HAS_MIN } { add_min::<F::Shape>(acc, x.sum, dmin, x.d) } else { acc }
 }
@@ -206,7 +235,7 @@ fn units_of_256<F: Decode, D: ArmProducts>(dot: D, rows: [&[F]; 4], x: Acts<'_>)
         for r in 0..4 {
             isum[r] = unit_of_256(dot, b[r], &a[u], sums);
         }
-        let [d, dmin] = scales(b);
+        let [d, dmin] = scales(b, 0);
         acc = add_scaled(acc, sums_of(isum), d, da);
         if const { F::HAS_MIN } {
             let mut msum = [splat_i32(0); 4];

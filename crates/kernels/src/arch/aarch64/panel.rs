@@ -38,25 +38,27 @@ impl<S: Shape> Layout<S> {
 /// A function of its own, which both instruction sets share.
 #[inline(never)]
 pub(super) fn unpack<F: Decode>(rows: [&[F]; ROWS], panel: &mut [Bytes]) {
-    let units = rows[0].len();
-    for (u, unit) in panel.chunks_exact_mut(Layout::<F::Shape>::UNIT).enumerate().take(units) {
+    let blocks = rows[0].len();
+    let parts = <F as Decode>::PARTS;
+    for (u, unit) in panel.chunks_exact_mut(Layout::<F::Shape>::UNIT).enumerate().take(blocks * parts) {
+        let (u, part) = (u / parts, u % parts);
         for half in 0..2 {
             let r = 4 * half;
-            unpack_4([&rows[r][u], &rows[r + 1][u], &rows[r + 2][u], &rows[r + 3][u]], unit, half);
+            unpack_4([&rows[r][u], &rows[r + 1][u], &rows[r + 2][u], &rows[r + 3][u]], part, unit, half);
         }
     }
 }
 
-/// Unpacks a unit of rows `4 half ..`.
+/// Unpacks unit `part` of the blocks of rows `4 half ..`.
 #[inline(always)]
-pub(super) fn unpack_4<F: Decode>(b: [&F; 4], unit: &mut [Bytes], half: usize) {
+pub(super) fn unpack_4<F: Decode>(b: [&F; 4], part: usize, unit: &mut [Bytes], half: usize) {
     macro_rules! groups {
         ($($g:literal)*) => {$(
             if const { 16 * $g < F::LEN } {
                 let bias = splat_i8(F::BIAS as i8);
                 let mut v = [bias; 4];
                 for r in 0..4 {
-                    v[r] = b[r].group::<$g>();
+                    v[r] = b[r].group_of::<$g>(part);
                     if const { F::BIAS != 0 } {
                         v[r] = add_i8(v[r], bias);
                     }
@@ -73,7 +75,7 @@ pub(super) fn unpack_4<F: Decode>(b: [&F; 4], unit: &mut [Bytes], half: usize) {
     } else {
         groups!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     }
-    let [d, dmin] = scales(b);
+    let [d, dmin] = scales(b, part);
     store(&mut unit[Layout::<F::Shape>::D + half], bytes_of_f32(d));
     if const { F::HAS_MIN } {
         store(&mut unit[Layout::<F::Shape>::DMIN + half], bytes_of_f32(dmin));

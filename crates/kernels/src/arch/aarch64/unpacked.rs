@@ -85,7 +85,8 @@ pub(super) fn gemv<S: Source<Unit: Decode>, D: ArmProducts>(dot: D, w: &[u8], x:
             for r in 0..4 {
                 isum[r] = products(dot, &units[r], a);
             }
-            let ([d, min], da) = (scales([&units[0], &units[1], &units[2], &units[3]]), splat_f32(x.d[at]));
+            let ([d, min], da) =
+                (scales([&units[0], &units[1], &units[2], &units[3]], 0), splat_f32(x.d[at]));
             acc = add_scaled(acc, sums_of(isum), d, da);
             if const { <S::Unit as Unit>::HAS_MIN } {
                 acc = add_min::<<S::Unit as Decode>::Shape>(acc, min_sums(&units, sums), min, da);
@@ -160,7 +161,7 @@ fn fill<S: Source<Unit: Decode>>(
         for half in 0..ROWS / 4 {
             let row = row + 4 * half;
             let [a, b, c, d] = [row, row + 1, row + 2, row + 3].map(|row| rows.unit(row, first + u));
-            unpack_4([&a, &b, &c, &d], unit, half);
+            unpack_4([&a, &b, &c, &d], 0, unit, half);
         }
     }
 }

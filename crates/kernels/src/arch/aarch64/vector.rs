@@ -40,6 +40,20 @@ wrap! {
     fn test(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vtstq_u8(a, b) }
     /// Shifts to the right where the count is negative.
     fn shift(a: uint8x16_t, count: int8x16_t) -> uint8x16_t { vshlq_u8(a, count) }
+    /// The same of lanes of 16 bits.
+    fn shift_16(a: uint8x16_t, count: int16x8_t) -> uint8x16_t { vreinterpretq_u8_u16(vshlq_u16(vreinterpretq_u16_u8(a), count)) }
+    fn mul_u8(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vmulq_u8(a, b) }
+    fn mul_i8(a: int8x16_t, b: int8x16_t) -> int8x16_t { vmulq_s8(a, b) }
+    fn xor(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { veorq_u8(a, b) }
+    fn add_u8(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vaddq_u8(a, b) }
+    fn sub_u8(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vsubq_u8(a, b) }
+    /// Half the sum, rounded down.
+    fn half_sum(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vhaddq_u8(a, b) }
+    /// The even bytes of `a`, then those of `b`.
+    fn even_bytes(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vuzp1q_u8(a, b) }
+    /// The lower halves, or the upper ones.
+    fn low_halves(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vreinterpretq_u8_u64(vzip1q_u64(vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b))) }
+    fn high_halves(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vreinterpretq_u8_u64(vzip2q_u64(vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b))) }
     fn table(t: uint8x16_t, i: uint8x16_t) -> uint8x16_t { vqtbl1q_u8(t, i) }
     fn signed(a: uint8x16_t) -> int8x16_t { vreinterpretq_s8_u8(a) }
     fn unsigned(a: int8x16_t) -> uint8x16_t { vreinterpretq_u8_s8(a) }
@@ -163,6 +177,53 @@ pub(super) fn f32_of_f16_pairs(bits: [u32; 4]) -> [float32x4_t; 2] {
             |h| vcvt_f32_f16(vreinterpret_f16_u16(h)),
         )
     }
+}
+
+/// `2^119` times the f32 numbers whose bits are those of four unsigned E4M3 in their place: bits `shift ..` of `words`.
+/// 0x7F is 0.
+#[inline(always)]
+pub(super) fn half_e4m3(words: [u32; 4], shift: usize) -> float32x4_t {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe {
+        let words = vreinterpretq_u32_f32(f32_of_bits(words));
+        let byte = vandq_u32(vshlq_u32(words, vdupq_n_s32(-(shift as i32))), vdupq_n_u32(0xFF));
+        let seven = vdupq_n_u32(0x7F);
+        let bits = vbicq_u32(vandq_u32(byte, seven), vceqq_u32(byte, seven));
+        let scale = vdupq_n_f32(f32::from_bits((127 + 119) << 23));
+        vmulq_f32(vreinterpretq_f32_u32(vshlq_n_u32::<20>(bits)), scale)
+    }
+}
+
+/// Two times 8 bytes from memory.
+#[inline(always)]
+pub(super) fn load_8([a, b]: [&[i8; 8]; 2]) -> int8x16_t {
+    // SAFETY: 8 bytes are read from arrays of 8.
+    unsafe { vcombine_s8(vld1_s8(a.as_ptr()), vld1_s8(b.as_ptr())) }
+}
+
+/// Four times 4 bytes from memory.
+#[inline(always)]
+pub(super) fn load_4([a, b, c, d]: [&[i8; 4]; 4]) -> int8x16_t {
+    // SAFETY: 4 bytes are read from arrays of 4, at any alignment.
+    unsafe {
+        let x = vdupq_n_u32(a.as_ptr().cast::<u32>().read_unaligned());
+        let x = vsetq_lane_u32::<1>(b.as_ptr().cast::<u32>().read_unaligned(), x);
+        let x = vsetq_lane_u32::<2>(c.as_ptr().cast::<u32>().read_unaligned(), x);
+        vreinterpretq_s8_u32(vsetq_lane_u32::<3>(d.as_ptr().cast::<u32>().read_unaligned(), x))
+    }
+}
+
+/// Bytes of 32 by their numbers, and of 64.
+#[inline(always)]
+pub(super) fn table_32(x: &[u8; 32], i: uint8x16_t) -> uint8x16_t {
+    // SAFETY: 32 bytes are read from an array of 32.
+    unsafe { vqtbl2q_u8(vld1q_u8_x2(x.as_ptr()), i) }
+}
+
+#[inline(always)]
+pub(super) fn table_64(x: &[u8; 64], i: uint8x16_t) -> uint8x16_t {
+    // SAFETY: 64 bytes are read from an array of 64.
+    unsafe { vqtbl4q_u8(vld1q_u8_x4(x.as_ptr()), i) }
 }
 
 /// 16 bytes from memory.
