@@ -41,6 +41,34 @@ fn one_workspace_serves_matrices_of_all_shapes() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
+/// One factor for all rows, one for each matrix of a stack; the bias comes after it.
+#[test]
+fn scales_multiply_the_products() {
+    let (kernels, pool, mut rng) = (Kernels::detect().unwrap(), Pool::new(2).unwrap(), Rng::new(5));
+    let mut floats = |n: usize| (0..n).map(|_| rng.normal()).collect::<Vec<f32>>();
+    let (n_out, n_in, rows) = (12, 64, 9);
+    let (weights, x, bias) = (floats(n_out * n_in), floats(rows * n_in), floats(n_out));
+    let run = |linear: Linear| {
+        let mut y = vec![f32::NAN; rows * n_out];
+        linear.apply(Ctx::new(&pool, &kernels), &x, &mut y, &mut Workspace::default()).unwrap();
+        y
+    };
+    let linear = || Linear::quantize(DType::Q4_0, n_out, n_in, &weights, &kernels).unwrap();
+    let plain = run(linear());
+    for scales in [&[3.0][..], &[0.5, -2.0, 7.0]] {
+        let found = run(linear().with_scales(scales).unwrap().with_bias(&bias).unwrap());
+        for (i, (y, plain)) in found.iter().zip(&plain).enumerate() {
+            let row = i % n_out;
+            let expected = plain * scales[row / (n_out / scales.len())] + bias[row];
+            assert_eq!(y.to_bits(), expected.to_bits(), "{scales:?}, row {row}");
+        }
+    }
+    for wrong in [&[][..], &[1.0; 5], &[1.0; 24]] {
+        let expected = LinearError::Scales { n_out, found: wrong.len() };
+        assert_eq!(linear().with_scales(wrong).map(|_| ()), Err(expected));
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let (kernels, pool) = (Kernels::detect().unwrap(), Pool::new(1).unwrap());

@@ -20,6 +20,8 @@ struct Case {
     past: usize,
     rows: usize,
     window: Option<u32>,
+    /// The window is the size of chunks.
+    chunks: bool,
     soft_cap: Option<f32>,
     sinks: bool,
     causal: bool,
@@ -46,13 +48,14 @@ const PLAIN: Case = Case {
     past: 0,
     rows: 70,
     window: None,
+    chunks: false,
     soft_cap: None,
     sinks: false,
     causal: true,
     bias: Bias::None,
 };
 
-const CASES: [Case; 24] = [
+const CASES: [Case; 28] = [
     PLAIN,
     Case { name: "one row, no past", rows: 1, ..PLAIN },
     Case { name: "one row, past ends a tile", past: 63, rows: 1, ..PLAIN },
@@ -70,6 +73,17 @@ const CASES: [Case; 24] = [
     Case { name: "window", past: 100, rows: 90, window: Some(40), ..PLAIN },
     Case { name: "window over chunks", past: 1000, rows: 66, window: Some(600), ..PLAIN },
     Case { name: "window of one", past: 5, rows: 20, window: Some(1), ..PLAIN },
+    Case { name: "chunks", past: 100, rows: 90, window: Some(40), chunks: true, ..PLAIN },
+    Case { name: "chunks of a tile", past: 60, rows: 70, window: Some(64), chunks: true, ..PLAIN },
+    Case {
+        name: "one row that begins a chunk",
+        past: 600,
+        rows: 1,
+        window: Some(600),
+        chunks: true,
+        ..PLAIN
+    },
+    Case { name: "one row that ends a chunk", past: 1199, rows: 1, window: Some(600), chunks: true, ..PLAIN },
     Case { name: "soft cap", past: 30, rows: 40, soft_cap: Some(3.0), ..PLAIN },
     Case { name: "sinks", past: 600, rows: 5, sinks: true, ..PLAIN },
     Case { name: "head of 80, values of 48", dk: 80, dv: 48, past: 64, rows: 33, ..PLAIN },
@@ -169,6 +183,7 @@ fn truth(case: &Case, cache: &Cache, q: &[f32], spec: &AttnSpec<'_>) -> Vec<f64>
         let end = if case.causal { position + 1 } else { case.past + case.rows };
         let (start, end) = match case.window.map(|w| w as usize) {
             None => (0, end),
+            Some(w) if case.chunks => (position / w * w, end),
             Some(w) if case.causal => ((position + 1).saturating_sub(w), end),
             Some(w) => (position.saturating_sub(w / 2), end.min(position + w / 2 + 1)),
         };
@@ -247,7 +262,11 @@ fn spec<'a>(case: &Case, numbers: &'a [f32]) -> AttnSpec<'a> {
         n_heads: case.n_heads,
         scale: 1.0 / (case.dk as f32).sqrt(),
         soft_cap: case.soft_cap,
-        window: case.window.map(|w| if case.causal { Window::Last(w) } else { Window::Around(w / 2) }),
+        window: case.window.map(|w| match (case.chunks, case.causal) {
+            (true, _) => Window::Chunk(w),
+            (false, true) => Window::Last(w),
+            (false, false) => Window::Around(w / 2),
+        }),
         bias: match case.bias {
             Bias::None => None,
             Bias::Slopes => Some(PositionBias::Slopes(&numbers[..case.n_heads])),

@@ -357,6 +357,14 @@ fn routing() {
             weights: [sigmoid(1.0), sigmoid(-1.0)],
         },
         Case {
+            name: "sigmoid after the choice, of logits whose sigmoids are equal",
+            spec: spec(Gating::SigmoidAfterTopK, false, 1.0),
+            logits: [20.0, 22.0, 21.0, 0.0],
+            bias: None,
+            ids: [1, 2],
+            weights: [1.0, 1.0],
+        },
+        Case {
             name: "sigmoid with a bias of the choice",
             spec: spec(Gating::Sigmoid, false, 1.0),
             logits,

@@ -63,7 +63,8 @@ impl Inputs {
     }
 }
 
-const NAMES: [&str; 8] = ["conv", "conv silu", "mamba", "linear", "linear keys", "delta", "wkv6", "wkv7"];
+const NAMES: [&str; 9] =
+    ["conv", "conv silu", "mamba", "linear", "linear keys", "delta", "delta keys", "wkv6", "wkv7"];
 
 /// Runs scan `which` over rows `range`; the results go to `y` and the state goes on.
 fn run(
@@ -103,11 +104,12 @@ fn run(
             let (q, k, v, decay) = (key(0), key(1), channel(0), key(2));
             (ops.linear_attention)(&LinearAttention { q, k, v, decay, scale: 0.5 }, state, &mut y);
         }
-        5 => {
-            let (q, k, v, decay, beta) = (key(0), key(1), channel(0), one(0), one(1));
+        5 | 6 => {
+            let (q, k, v, beta) = (key(0), key(1), channel(0), one(1));
+            let decay = if which == 5 { one(0) } else { key(2) };
             (ops.delta)(&Delta { q, k, v, decay, beta, scale: 0.5 }, state, &mut y);
         }
-        6 => {
+        7 => {
             let (r, k, v, decay, bonus) = (key(0), key(1), channel(0), key(2), &x.by_key[3][..keys]);
             (ops.wkv6)(&Wkv6 { r, k, v, decay, bonus }, state, &mut y);
         }
@@ -207,7 +209,7 @@ fn truth(which: usize, x: &Inputs) -> (Vec<f64>, Vec<f64>) {
                         *out += state[at(k)] * key(0, k) * 0.5;
                     }
                 }
-                5 => {
+                5 | 6 => {
                     let found: f64 = (0..keys).map(|k| old[k] * decay(k) * key(1, k)).sum();
                     let change = (channel(0, c) - found) * f(x.single[1][row]);
                     for k in 0..keys {
@@ -215,7 +217,7 @@ fn truth(which: usize, x: &Inputs) -> (Vec<f64>, Vec<f64>) {
                         *out += state[at(k)] * key(0, k) * 0.5;
                     }
                 }
-                6 => {
+                7 => {
                     for k in 0..keys {
                         let kv = key(1, k) * channel(0, c);
                         *out += (old[k] + f(x.by_key[3][k]) * kv) * key(0, k);

@@ -84,19 +84,57 @@ pub(crate) fn block(layer: usize, part: &str, kind: &str) -> String {
 /// How the names of vectors start that have no other mark.
 const VECTORS: &[&str] = &[
     "attn_sinks",
+    "ffn.act.",
     "rope_",
     "exp_probs_b",
     "layer_output_scale",
     "altup_predict",
     "altup_correct",
-    "ssm_conv1d.",
+    "ssm_conv1d",
     "shortconv.conv.",
     "time_mix_lerp",
     "time_mix_first",
     "time_mix_ln",
     "time_mix_decay.",
+    "time_mix_w0.",
+    "time_mix_a0.",
+    "time_mix_v0.",
+    "time_mix_k_k.",
+    "time_mix_k_a.",
+    "time_mix_r_k.",
     "channel_mix_lerp",
 ];
+
+/// The matrices whose product a tensor `X.scale` multiplies.
+const SCALED: &[&str] = &[
+    "attn_q",
+    "attn_k",
+    "attn_v",
+    "attn_qkv",
+    "attn_gate",
+    "attn_output",
+    "ffn_gate",
+    "ffn_up",
+    "ffn_down",
+    "ffn_gate_shexp",
+    "ffn_up_shexp",
+    "ffn_down_shexp",
+    "ffn_gate_exps",
+    "ffn_up_exps",
+    "ffn_down_exps",
+    "ssm_in",
+    "ssm_out",
+    "ssm_alpha",
+    "ssm_beta",
+    "output",
+];
+
+/// The name of the scales of a matrix `X.weight`, if it may have some.
+pub(crate) fn scale_of(weight: &str, prefix: &str) -> Option<String> {
+    let stem = weight.strip_suffix(".weight")?;
+    let (_, part) = layer_and_part(stem, prefix);
+    SCALED.contains(&part).then(|| format!("{stem}.scale"))
+}
 
 /// What the loader does with a tensor, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +193,7 @@ pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
     if vector {
         return Role::Vector;
     }
-    Role::Matrix { layer, expert: part.ends_with("_exps.weight") || part.contains("_shexp") }
+    Role::Matrix { layer, expert: part.ends_with("exps.weight") || part.contains("_shexp") }
 }
 
 /// Whether leaving this tensor out of the computation would change what the model computes. Such a tensor that no

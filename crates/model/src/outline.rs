@@ -126,6 +126,19 @@ fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices
     m
 }
 
+/// f32 values that are made of a few numbers: factors of heads, and decays.
+fn derived_values(spec: &ModelSpec) -> usize {
+    let gains = spec.attentions().map(|a| match a.qk_norm.map(|norm| norm.kind) {
+        Some(QkNormKind::PerHeadGain) => a.q_dim(),
+        _ => 0,
+    });
+    let decays = spec.layers.iter().map(|layer| match layer.recurrent.map(|r| r.kind) {
+        Some(RecurrentKind::Lightning(l)) => l.n_heads,
+        _ => 0,
+    });
+    gains.chain(decays).fold(0, usize::saturating_add)
+}
+
 /// Names of tensors and keys that are put together while loading, and messages.
 const SLACK: u64 = 16 << 10;
 
@@ -144,8 +157,8 @@ fn table_bytes(gguf: &GgufSet<'_>, spec: &ModelSpec) -> u64 {
         of(spec.ropes.len().max(4), 2 * (size_of::<RopeParams>() + size_of::<Rope>())),
         spec.ropes.iter().map(rope).fold(0, u64::saturating_add),
     ]);
-    let (mut vectors, mut largest, mut unused) =
-        (of(position_bias_values(spec), size_of::<f32>()), 0u64, 0u64);
+    let derived = position_bias_values(spec).saturating_add(derived_values(spec));
+    let (mut vectors, mut largest, mut unused) = (of(derived, size_of::<f32>()), 0u64, 0u64);
     for (_, info) in gguf.tensors() {
         match names::role(info.name, spec) {
             Role::Vector => {

@@ -6,7 +6,7 @@ use crate::kv::{GroupLayout, KvCache, KvOptions, groups};
 use crate::scratch::Scratch;
 use crate::scratch_sizes::{Matrices, RunOptions, ScratchSizes};
 use crate::spec::ModelSpec;
-use crate::weights::{Layer, Weights};
+use crate::weights::{Layer, Mlp, Weights};
 
 /// The bytes that a run takes, besides the file that is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,10 @@ pub(crate) fn bytes_per_token(weights: &Weights) -> usize {
         let all: usize = layer.linears().map(Linear::weight_bytes).sum();
         let Some(moe) = layer.moe() else { return all };
         let stacks: usize = moe.experts.linears().map(Linear::weight_bytes).sum();
-        all - stacks + moe.expert_bytes() / moe.spec.n_experts * moe.spec.n_used
+        let small: usize = moe.of_groups.iter().flat_map(Mlp::linears).map(Linear::weight_bytes).sum();
+        let groups = moe.spec.of_groups.map_or(1, |g| moe.spec.n_experts / g.group);
+        let expert = moe.expert_bytes() / moe.spec.n_experts + small / groups;
+        all - stacks - small + expert * moe.spec.n_used
     };
     let layers: usize = weights.layers.iter().map(layer).sum();
     let per_layer = weights.per_layer.as_ref().map_or(0, |p| p.proj.weight_bytes() + p.table.row_bytes);

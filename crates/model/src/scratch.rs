@@ -112,6 +112,7 @@ pub(crate) struct RecurrentScratch {
     pub(crate) small: Buf,
     pub(crate) decay: Buf,
     pub(crate) y: Buf,
+    pub(crate) first: Buf,
 }
 
 /// Matrices that take turns in one buffer, each under its own name.
@@ -177,6 +178,8 @@ pub struct Scratch {
     pub(crate) io: BlockIo,
     /// What the mixer read, for layers whose halves run in parallel.
     pub(crate) attn_input: Buf,
+    /// The embedding, for layers that add it, `[rows][n_embd]`.
+    pub(crate) embedding: Buf,
     pub(crate) inner: Inner,
     pub(crate) k: Buf,
     pub(crate) v: Buf,
@@ -254,6 +257,7 @@ impl Scratch {
             x: floats(memory, rows(s.n_embd))?,
             io: BlockIo(floats(memory, rows(s.io))?),
             attn_input: floats(memory, rows(s.attn_input))?,
+            embedding: floats(memory, rows(s.embedding))?,
             inner: Inner(floats(memory, rows(s.inner))?),
             k: floats(memory, rows(s.k))?,
             v: floats(memory, rows(s.v))?,
@@ -283,6 +287,7 @@ impl Scratch {
                 small: floats(memory, rows(s.recurrent.small))?,
                 decay: floats(memory, rows(s.recurrent.decay))?,
                 y: floats(memory, rows(s.recurrent.y))?,
+                first: floats(memory, rows(s.recurrent.first))?,
             },
             attn_rows: memory.list(s.rows)?,
             outputs: memory.list(s.outputs)?,

@@ -5,8 +5,8 @@ use happy_kernels::linear::{ActKind, ActKinds};
 use happy_kernels::ops::AttnPlan;
 
 use crate::spec::{
-    AttentionSpec, DenseSpec, FfnKind, FfnSpec, LatentForm, LatentSpec, LayerSpec, ModelSpec, OutputKind,
-    RecurrentWidths,
+    AttentionSpec, DenseSpec, FfnKind, FfnSpec, LatentForm, LatentSpec, LayerSpec, ModelSpec, MoeSpec,
+    OutputKind, RecurrentWidths,
 };
 
 /// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
@@ -81,6 +81,7 @@ pub(crate) struct ScratchSizes {
     pub(crate) head: usize,
     pub(crate) io: usize,
     pub(crate) attn_input: usize,
+    pub(crate) embedding: usize,
     pub(crate) inner: usize,
     pub(crate) k: usize,
     pub(crate) v: usize,
@@ -112,7 +113,7 @@ impl ScratchSizes {
             FfnKind::Elementwise(_) => 0,
             FfnKind::Dense(d) => d.n_ff,
             FfnKind::ChannelMix(m) => m.n_ff,
-            FfnKind::Moe(m) => m.n_ff.max(m.shared.map_or(0, |s| s.n_ff)),
+            FfnKind::Moe(m) => widest_expert(m),
         });
         let q = most(&|a| a.q_dim());
         let latent =
@@ -134,9 +135,10 @@ impl ScratchSizes {
             head: spec.head.widest(),
             io: spec.n_embd.max(most(&|a| a.out_dim().max(a.result_dim()))).max(latent(latent_io)),
             attn_input: if matrices.parallel { spec.n_embd } else { 0 },
+            embedding: if spec.embedding_skips { spec.n_embd } else { 0 },
             inner: n_ff.max().unwrap_or(0).max(q).max(spec.n_embd).max(width).max(rank.unwrap_or(0)),
             k: most(&|a| a.k_dim()),
-            v: most(&|a| a.v_dim()),
+            v: most(&|a| a.stored_v_dim()),
             gate: most(&|a| a.gate_dim()),
             per_layer,
             laurel: rank.map_or(0, |_| spec.n_embd),
@@ -164,6 +166,11 @@ fn latent_io(a: &AttentionSpec, l: &LatentSpec) -> usize {
         LatentForm::Expanded => l.head_dim_expanded(),
     };
     a.n_heads.saturating_mul(of_head)
+}
+
+/// Width of the widest expert of a mixture.
+fn widest_expert(m: &MoeSpec) -> usize {
+    m.n_ff.max(m.shared.map_or(0, |s| s.n_ff)).max(m.of_groups.map_or(0, |g| g.n_ff))
 }
 
 /// Width of a block with sparse gates.
@@ -216,6 +223,7 @@ fn recurrent_widths(spec: &ModelSpec) -> RecurrentWidths {
         small: a.small.max(b.small),
         decay: a.decay.max(b.decay),
         y: a.y.max(b.y),
+        first: a.first.max(b.first),
         normed: a.normed.max(b.normed),
     })
 }
@@ -232,7 +240,7 @@ fn moe_sizes(spec: &ModelSpec, matrices: &Matrices) -> Option<MoeSizes> {
         FfnKind::Dense(_) | FfnKind::Elementwise(_) | FfnKind::ChannelMix(_) => None,
     });
     let n_experts = specs.clone().map(|m| m.n_experts).max()?;
-    let widest = specs.clone().map(|m| m.n_ff.max(m.shared.map_or(0, |s| s.n_ff))).max()?;
+    let widest = specs.clone().map(widest_expert).max()?;
     Some(MoeSizes {
         n_experts,
         n_used: specs.map(|m| m.n_used).max()?,

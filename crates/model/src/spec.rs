@@ -9,19 +9,23 @@
 //! q, k = qk_norm(q), qk_norm(k);  rope(q), rope(k);  q *= temperature(position)      norm before or after rope
 //! a  = attention(q, cache) * act(Wg h)               scale, soft cap, window, sinks; gates
 //! o  = post_norm(Wo sub_norm(a) + bo) * residual_scale
-//! x  = x + o                                          post-norms (BERT): x = norm(x + o)
+//! x  = x + o                                          post-norms (BERT): x = norm(x + o);  MiniMax 01: x = h * factor + o
 //! f  = ffn.input: norm(x) | x | h | norm(x at the layer's start)     the last two: both halves in parallel
 //! x  = x + post_norm(ffn(f) * scale) * residual_scale        dense or mixture of experts, maybe with a shared expert
 //! ```
 //!
 //! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`, or what [`HeadSpec`] says of embeddings and ranks.
 
+mod experts;
 mod latent;
 mod recurrent;
+mod rwkv;
 mod streams;
 
+pub use experts::*;
 pub use latent::*;
 pub use recurrent::*;
+pub use rwkv::*;
 pub use streams::*;
 
 pub use crate::head::{ClassifierSpec, HeadSpec, Pooling, ProjectionSpec};
@@ -78,6 +82,8 @@ pub enum QkNormKind {
     PerHeadOwnWeight,
     /// One norm over the whole row of all heads (OLMo 2, OLMoE).
     WholeRow,
+    /// No weights for K, and one factor for each head of Q (Talkie).
+    PerHeadGain,
 }
 
 /// A norm of Q and K.
@@ -162,19 +168,21 @@ pub struct RopeParams {
     pub factors: RopeFactors,
 }
 
-/// Q is multiplied by `ln(floor(position / floor) + 1) * scale + 1` (Mistral 3, Llama 4).
+/// Q is multiplied by `ln(floor((position + offset) / floor) + 1) * scale + 1` (Mistral 3, Llama 4).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TemperatureSpec {
     /// Strength.
     pub scale: f32,
-    /// Positions below this are left alone.
+    /// Positions below this, the offset included, are left alone.
     pub floor: u32,
+    /// Added to the position: 0, or 1 where positions are counted from 1 (Llama 4).
+    pub offset: u32,
 }
 
 impl TemperatureSpec {
     /// The factor of Q at a position.
     pub fn factor(&self, position: u32) -> f32 {
-        let steps = position.checked_div(self.floor).unwrap_or(0);
+        let steps = position.saturating_add(self.offset).checked_div(self.floor).unwrap_or(0);
         (libm::log(f64::from(steps) + 1.0) * f64::from(self.scale) + 1.0) as f32
     }
 }
@@ -232,6 +240,8 @@ pub struct AttentionSpec {
     /// A position sees itself and `window - 1` positions before it; in a model that is not causal, itself and `window / 2`
     /// positions on either side.
     pub window: Option<u32>,
+    /// Positions are cut into chunks of `window`, and one sees those of its own chunk up to itself instead (Llama 4).
+    pub chunked: bool,
     /// The layer before this one whose keys and values this one reads; it computes and stores none of its own (Gemma 4,
     /// Gemma 3n). That layer has keys and values of its own, of the same sizes and with the same window.
     pub kv_from: Option<usize>,
@@ -242,7 +252,7 @@ pub struct AttentionSpec {
     /// Scales Q by the position.
     pub temperature: Option<TemperatureSpec>,
     /// Keys and values are made of one short row a position. Then the heads and their sizes here are those of the cache, and there
-    /// are no biases, norms of Q, K and V, clamps, gates or sub-norms.
+    /// are no biases, norms of Q, K and V, clamps, gates of elements or sub-norms.
     pub latent: Option<LatentSpec>,
     /// V is K as it is projected, before its norm and rotation; the file has no `attn_v` (Gemma 4).
     pub v_is_k: bool,
@@ -276,6 +286,14 @@ impl AttentionSpec {
     /// Elements of a row of V.
     pub fn v_dim(&self) -> usize {
         self.n_kv_heads.saturating_mul(self.head_dim_v)
+    }
+
+    /// Elements of a row of V that the cache stores: none where the values are the rows that it stores as keys.
+    pub fn stored_v_dim(&self) -> usize {
+        match self.latent {
+            Some(LatentSpec { form: LatentForm::Absorbed, .. }) => 0,
+            _ => self.v_dim(),
+        }
     }
 
     /// Elements of a row of what attention gives.
@@ -328,91 +346,13 @@ pub struct DenseSpec {
     pub fused: bool,
     /// Biases of the matrices.
     pub bias: Need,
+    /// What the activations are divided by, element by element (`ffn.act.scales`); ungated blocks only (MPT).
+    pub divisors: Need,
     /// The norm before the down matrix (`ffn_sub_norm`; BitNet).
     pub sub_norm: Option<NormSpec>,
     /// Only the gates that lie this many standard deviations above their row's mean count, by what they lie above it: `gate =
     /// max(gate - (mean + sparsity * deviation), 0)` before the activation; gated blocks only (Gemma 3n). `None`: all gates.
     pub sparsity: Option<f32>,
-}
-
-/// An expert that every token passes through.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SharedExpertSpec {
-    /// Width.
-    pub n_ff: usize,
-    /// Its result is multiplied by `sigmoid(w . x)` (Qwen2 MoE).
-    pub gated: bool,
-    /// Gate and up are the halves of `ffn_up_shexp.weight`, gate first (Granite SWA).
-    pub fused: bool,
-    /// It is the layer's dense block: its tensors are `ffn_gate`, `ffn_up` and `ffn_down`, without `_shexp` (Gemma 4).
-    pub dense: bool,
-    /// It reads the residual stream with this norm, `ffn_norm`; `None`: it reads what the other experts read.
-    pub norm: Option<NormSpec>,
-    /// The norm of its result, `post_ffw_norm_1`.
-    pub post_norm: Option<NormSpec>,
-}
-
-impl SharedExpertSpec {
-    /// A plain expert of a width: it reads what the other experts read, and its result is added as it is.
-    pub fn new(n_ff: usize) -> Self {
-        SharedExpertSpec { n_ff, gated: false, fused: false, dense: false, norm: None, post_norm: None }
-    }
-}
-
-/// Experts in groups of the same size, one after the other: a token's experts come from its best groups only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExpertGroups {
-    /// Groups; divides the number of experts.
-    pub n_groups: usize,
-    /// Groups a token is routed to. A group's score is the sum of its two best experts' scores.
-    pub n_used: usize,
-}
-
-/// What the router of a mixture reads.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum RouterInput {
-    /// What the feed-forward half reads.
-    Block,
-    /// The residual stream with a norm of the router's own, whose weights are `ffn_gate_inp.scale` over
-    /// `sqrt(n_embd)` (Gemma 4).
-    Scaled(NormSpec),
-    /// The residual stream as it enters the layer, before the attention's norm (SmallThinker).
-    Layer,
-}
-
-/// A mixture of experts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MoeSpec {
-    /// Experts.
-    pub n_experts: usize,
-    /// Experts a token is routed to.
-    pub n_used: usize,
-    /// Width of one expert.
-    pub n_ff: usize,
-    /// What the router reads.
-    pub router_input: RouterInput,
-    /// How scores become weights.
-    pub gating: Gating,
-    /// A bias that is added to the scores for the choice only (`exp_probs_b`).
-    pub choice_bias: Need,
-    /// Groups of experts.
-    pub groups: Option<ExpertGroups>,
-    /// Divide the chosen weights by their sum.
-    pub normalize: bool,
-    /// Multiplies the weights, after they are normalized; 1 for none.
-    pub weight_scale: f32,
-    /// The activation of the experts.
-    pub activation: Activation,
-    /// `down(act(gate x) * up x)` or `down(act(up x))`. Gate and up may be one tensor in the file, `ffn_gate_up_exps`.
-    pub gated: bool,
-    /// Biases of the router and the experts.
-    pub bias: Need,
-    /// Each expert's weight is multiplied by its entry of `ffn_down_exps.scale` (Gemma 4).
-    pub down_scale: Need,
-    /// The norm of the sum of the routed experts, before the shared one is added (`post_ffw_norm_2`).
-    pub post_norm: Option<NormSpec>,
-    /// The shared expert.
-    pub shared: Option<SharedExpertSpec>,
 }
 
 /// Dense or routed.
@@ -459,7 +399,8 @@ pub struct LayerSpec {
     pub ffn: Option<FfnSpec>,
     /// A matrix of low rank beside the attention.
     pub laurel: Option<LaurelSpec>,
-    /// Whether the residual stream is multiplied by `layer_output_scale` at the end of the layer (Gemma 4).
+    /// Whether the residual stream is multiplied by `layer_output_scale` at the end of the layer (Gemma 4), or, with
+    /// [`ModelSpec::embedding_skips`], the embedding times it is added.
     pub out_scale: Need,
     /// The same as a number, for every file (RWKV-6 halves it every few layers).
     pub scale: Option<f32>,
@@ -532,6 +473,11 @@ pub struct ModelSpec {
     pub embedding_norm: Option<NormSpec>,
     /// Multiplies the token embedding.
     pub embedding_scale: Option<f32>,
+    /// Whether each layer adds the embedding, as it enters the first one, times its `layer_output_scale` (Talkie).
+    pub embedding_skips: bool,
+    /// Each half adds its result to what it read, the normed residual stream, times this, instead of to the residual stream
+    /// (MiniMax 01).
+    pub normed_residual: Option<f32>,
     /// Multiplies what attention and feed forward add to the residual stream (Granite).
     pub residual_scale: Option<f32>,
     /// Embeddings of the token for each layer.

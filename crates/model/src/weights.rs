@@ -112,6 +112,8 @@ pub(crate) struct Mlp {
     pub(crate) sparsity: Option<f32>,
     pub(crate) gate: Option<Linear>,
     pub(crate) up: Linear,
+    /// What the activations are divided by.
+    pub(crate) divisors: Option<Vec<f32>>,
     pub(crate) sub_norm: Option<PartsNorm>,
     pub(crate) down: Linear,
 }
@@ -133,14 +135,14 @@ pub(crate) struct Moe {
     /// The norm of the residual stream that the router reads instead of what the experts read.
     pub(crate) router_norm: Option<Norm>,
     pub(crate) choice_bias: Option<Vec<f32>>,
-    /// Factors of the experts' weights.
-    pub(crate) down_scale: Option<Vec<f32>>,
     /// Stacks: the rows of all experts, one expert after the other.
     pub(crate) experts: Mlp,
     /// Whether gate and up are the same stack, which has an expert's gate rows before its up rows.
     pub(crate) fused: bool,
     pub(crate) post_norm: Option<Norm>,
     pub(crate) shared: Option<SharedExpert>,
+    /// Stacks of the small experts of groups.
+    pub(crate) of_groups: Option<Mlp>,
 }
 
 impl Moe {
@@ -369,6 +371,8 @@ impl Layer {
         let attention = self.attention.iter().flat_map(Attention::linears);
         let mlp = mlp.into_iter().flat_map(Mlp::linears);
         let shared = shared.into_iter().flat_map(|s| s.mlp.linears().chain(&s.gate));
+        let of_groups = self.moe().and_then(|moe| moe.of_groups.as_ref());
+        let shared = shared.chain(of_groups.into_iter().flat_map(Mlp::linears));
         let per_layer = self.per_layer.iter().flat_map(|p| [&p.gate, &p.proj]);
         let laurel = self.laurel.iter().flat_map(|l| [&l.down, &l.up]);
         let altup = self.altup.iter().map(|a| &a.router);

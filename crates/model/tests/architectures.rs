@@ -8,8 +8,8 @@ use happy_kernels::Kernels;
 use happy_model::arch::{ADJACENT, Architecture, Params, decoder, find, mixture, rms};
 use happy_model::spec::{
     AltUpSpec, AttentionGate, AttentionSpec, ExpertGroups, FfnInput, FfnKind, FfnSpec, FusedRows, GateWidth,
-    LatentForm, LatentSpec, LaurelSpec, Need, NormKind, PerLayerSpec, QkNormKind, QkNormSpec, RopeParams,
-    RouterInput,
+    GroupExpertsSpec, LatentForm, LatentSpec, LaurelSpec, Need, NormKind, PerLayerSpec, QkNormKind,
+    QkNormSpec, RecurrentKind, RecurrentSpec, RopeParams, RouterInput, Rwkv7Spec,
 };
 use happy_model::{KvType, LoadError, LoadErrorKind, Loader, Model, ModelSpec};
 
@@ -171,12 +171,13 @@ fn an_impossible_specification_is_an_error() {
             groups: None,
             normalize: true,
             weight_scale: 1.0,
+            weigh_input: false,
             activation: dense.activation,
             gated: true,
             bias: dense.bias,
-            down_scale: Need::Never,
             post_norm: None,
             shared: None,
+            of_groups: None,
         });
     }
     fn groups(spec: &mut ModelSpec, n_groups: usize, n_used: usize) {
@@ -216,6 +217,36 @@ fn an_impossible_specification_is_an_error() {
                 form: LatentForm::Absorbed,
             };
             attention(s, 0).latent = Some(latent);
+        }),
+        ("4 experts with a small one for each 3", |s| {
+            moe(s, 4, 2);
+            if let FfnKind::Moe(moe) = &mut ffn(s, 0).kind {
+                moe.of_groups = Some(GroupExpertsSpec { n_ff: 16, group: 3, scale: 1.0 });
+            }
+        }),
+        ("divisors of the activations of a gated block", |s| {
+            if let FfnKind::Dense(dense) = &mut ffn(s, 1).kind {
+                dense.divisors = Need::Optional;
+            }
+        }),
+        ("no norm before each", |s| {
+            s.normed_residual = Some(2.0);
+            attention(s, 1).norm = None;
+        }),
+        ("a time mix that reads the values of one before it", |s| {
+            let mix = Rwkv7Spec {
+                n_heads: 4,
+                head_size: s.n_embd / 4,
+                decay_rank: 8,
+                rate_rank: 8,
+                value_rank: Some(8),
+                gate_rank: None,
+                norm_eps: None,
+            };
+            let (norm, kind) = (Some(s.output_norm), RecurrentKind::Rwkv7(mix));
+            s.layers[0].attention = None;
+            s.layers[0].recurrent =
+                Some(RecurrentSpec { norm, norm_name: "attn_norm", kind, post_norm: None });
         }),
         ("0 layers, expected 1 to 1024", |s| s.layers.clear()),
         ("1025 layers", |s| s.layers = vec![s.layers[0]; 1025]),

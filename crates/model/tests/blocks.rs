@@ -8,10 +8,26 @@ use happy_kernels::Kernels;
 use happy_model::{Batch, KvType, LoadErrorKind, Model, NoHook, Want};
 
 /// A recipe of each block.
-const RECIPES: [&str; 6] = ["gemma4-e2b", "gemma4-e4b", "gemma4-moe", "gemma3n", "deepseek2-moe", "minicpm3"];
+const RECIPES: [&str; 10] = [
+    "gemma4-e2b",
+    "gemma4-e4b",
+    "gemma4-moe",
+    "gemma3n",
+    "deepseek2-moe",
+    "minicpm3",
+    "llama4-moe-plain",
+    "grovemoe-moe-plain",
+    "mpt-plain",
+    "talkie-plain",
+];
 
 /// Tensors that a file may leave out: the computation is another one then, or the output is the embedding.
-const OPTIONAL: [&str; 8] = [
+const OPTIONAL: [&str; 13] = [
+    "attn_norm.bias",
+    "ffn_norm.bias",
+    "output_norm.bias",
+    "ffn.act.scales",
+    "position_embd.weight",
     "output.weight",
     "rope_freqs.weight",
     "rope_factors_long.weight",
@@ -23,7 +39,7 @@ const OPTIONAL: [&str; 8] = [
 ];
 
 /// Tensors without which the error names another one: what may stand for them, or what is left of the block.
-const ELSEWISE: [&str; 2] = ["ffn_gate_up_exps.weight", "ffn_gate_inp.weight"];
+const ELSEWISE: [&str; 3] = ["ffn_gate_up_exps.weight", "ffn_gate_inp.weight", "attn_qkv.weight"];
 
 /// The file with a tensor left out, or with other dimensions.
 fn without(file: &GgufFile, name: &str, dims: Option<&[u64]>) -> GgufFile {

@@ -5,7 +5,7 @@ mod common;
 use common::parse;
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
 use happy_kernels::Kernels;
-use happy_model::spec::{Activation, AttentionSpec, FfnInput, FfnKind, FfnSpec, Need, QkNormKind};
+use happy_model::spec::{Activation, AttentionSpec, FfnInput, FfnKind, FfnSpec, LayerSpec, Need, QkNormKind};
 use happy_model::{LoadErrorKind, ModelSpec, Outline};
 
 /// A header: the keys that all have, these, and a token embedding. Layers have no tensors.
@@ -76,6 +76,37 @@ fn branches_by_number_of_layers_or_key() {
             &[("use_parallel_residual", false.into())],
             |s| matches!(ffn(s).input, FfnInput::Norm(norm) if norm.bias == Need::Required),
         ),
+        ("llama4", &[], |s| {
+            let a = |i: usize| (attention(s, i).window, attention(s, i).chunked, attention(s, i).rope);
+            let normed = |i: usize| attention(s, i).qk_norm.is_some();
+            let factor = |i: usize, position| attention(s, i).temperature.map(|t| t.factor(position));
+            a(2) == (Some(8192), true, Some(1)) && a(3) == (None, false, None)
+                && (normed(2), normed(3)) == (true, false)
+                // positions count from 1: ln 2 / 10 + 1 from the last one of the first chunk on
+                && (factor(2, 8191), factor(3, 8190), factor(3, 8191)) == (None, Some(1.0), Some(1.069_314_7))
+        }),
+        ("llama4", &[("attention.sliding_window", 0u32.into())], |s| {
+            s.attentions().all(|a| (a.window, a.rope, a.temperature) == (None, Some(0), None))
+        }),
+        (
+            "llama4",
+            &[
+                ("expert_count", 128u32.into()),
+                ("expert_used_count", 1u32.into()),
+                ("expert_feed_forward_length", 32u32.into()),
+                ("interleave_moe_layer_step", 2u32.into()),
+            ],
+            |s| {
+                let routed =
+                    |l: &LayerSpec| matches!(l.ffn.map(|f| f.kind), Some(FfnKind::Moe(m)) if m.weigh_input);
+                s.attentions().all(|a| a.qk_norm.is_none())
+                    && s.layers.iter().map(routed).eq([false, true, false, true])
+            },
+        ),
+        ("mpt", &[("attention.clamp_kqv", 2.0f32.into())], |s| {
+            let a = attention(s, 0);
+            (a.clamp, a.position_bias, a.rope) == (Some(2.0), None, None) && !s.learned_positions
+        }),
         ("glm4", &[], |s| s.ropes[0].pairing == happy_model::arch::ADJACENT),
         ("glm4", &[("rope.dimension_sections", vec![4u32, 2, 2, 0].into())], |s| {
             s.ropes[0].pairing == happy_model::arch::HALVES
@@ -122,6 +153,15 @@ fn what_no_block_computes_is_refused() {
             "mimo2",
             experts(&[("attention.sliding_window", 8u32.into()), ("expert_group_count", 2u32.into())]),
             "group",
+        ),
+        (
+            "bailingmoe3",
+            experts(&[
+                ("attention.kv_lora_rank", 16u32.into()),
+                ("expert_gating_func", 2u32.into()),
+                ("kda.safe_gate", false.into()),
+            ]),
+            "kda.safe_gate = bool false, expected true",
         ),
         ("llama", vec![("rope.dimension_sections", vec![8u32, 8, 0, 0].into())], "rope.dimension_sections"),
     ];

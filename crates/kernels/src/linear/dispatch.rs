@@ -72,8 +72,8 @@ struct Job<'a> {
     added: Option<Projected<'a>>,
 }
 
-/// The rows from `first` on of matrix `which` of the job, as many as `y` is wide, times all tokens, with additions and the
-/// bias.
+/// The rows from `first` on of matrix `which` of the job, as many as `y` is wide, times all tokens, with scales, additions
+/// and the bias.
 fn multiply(
     job: Job<'_>,
     (which, rows): (usize, LinearRows<'_>),
@@ -97,6 +97,11 @@ fn multiply(
     } else {
         for t in 0..acts.rows {
             (kernel.gemv)(w, acts.rows_range(t, 1), y.row_mut(t));
+        }
+    }
+    if let Some(scales) = &rows.linear.scales {
+        for t in 0..acts.rows {
+            scales.apply(cx.kernels.ops.scale, rows.first + first, y.row_mut(t));
         }
     }
     if let Some(added) = added {

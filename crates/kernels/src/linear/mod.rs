@@ -78,6 +78,14 @@ pub enum LinearError {
         /// Values given.
         found: usize,
     },
+    /// Factors that cannot be shared out among the rows evenly.
+    #[error("{found} scales of a matrix of {n_out} rows, expected one, or one for each matrix of a stack")]
+    Scales {
+        /// Rows of the matrix, or of all matrices of the stack.
+        n_out: usize,
+        /// Scales given.
+        found: usize,
+    },
     /// The weights of an addition must be floats.
     #[error("weights of {found} in a low-rank addition, expected F32, F16 or BF16")]
     NotFloat {
@@ -107,8 +115,32 @@ pub struct Linear {
     weights: WeightMatrix,
     row_bytes: usize,
     kernel: &'static LinearKernel,
+    scales: Option<Scales>,
     bias: Option<Vec<f32>>,
     place: Option<Place>,
+}
+
+/// Factors of the products: one for so many rows each.
+#[derive(Debug)]
+struct Scales {
+    values: Vec<f32>,
+    rows: usize,
+}
+
+impl Scales {
+    /// Multiplies products of the rows from `first` on.
+    fn apply(&self, scale: fn(&mut [f32], f32), first: usize, y: &mut [f32]) {
+        let mut rest = y;
+        let mut at = first;
+        while !rest.is_empty() {
+            let n = (self.rows - at % self.rows).min(rest.len());
+            let (part, after) = rest.split_at_mut(n);
+            if let Some(value) = self.values.get(at / self.rows) {
+                scale(part, *value);
+            }
+            (rest, at) = (after, at + n);
+        }
+    }
 }
 
 /// Where a matrix comes from, for [`LowRank`] additions.
@@ -157,6 +189,14 @@ impl<'a> LinearRows<'a> {
     }
 }
 
+/// A copy of a few numbers.
+fn copied(values: &[f32]) -> Result<Vec<f32>, LinearError> {
+    let mut own = Vec::new();
+    own.try_reserve_exact(values.len()).map_err(|_| LinearError::Memory { bytes: size_of_val(values) })?;
+    own.extend_from_slice(values);
+    Ok(own)
+}
+
 impl Linear {
     /// Binds `weights` to the kernel that `kernels` has for their format.
     ///
@@ -172,7 +212,21 @@ impl Linear {
         if bytes.len() != expected {
             return Err(LinearError::Size { n_out, row_bytes, expected, found: bytes.len() });
         }
-        Ok(Self { kernel: kernels.linear(dtype), weights, row_bytes, bias: None, place: None })
+        Ok(Self { kernel: kernels.linear(dtype), weights, row_bytes, scales: None, bias: None, place: None })
+    }
+
+    /// Multiplies the product, before additions and a bias: `y = s W x`. `scales` has one number for all rows, or one for each
+    /// matrix of a stack. The values are copied.
+    ///
+    /// # Errors
+    /// If the rows cannot be shared out among them evenly, or their memory cannot be reserved.
+    pub fn with_scales(mut self, scales: &[f32]) -> Result<Self, LinearError> {
+        let n_out = self.weights.n_out;
+        if scales.is_empty() || !n_out.is_multiple_of(scales.len()) {
+            return Err(LinearError::Scales { n_out, found: scales.len() });
+        }
+        self.scales = Some(Scales { values: copied(scales)?, rows: n_out / scales.len() });
+        Ok(self)
     }
 
     /// Adds a bias: `y = W x + b`. The values are copied.
@@ -183,10 +237,7 @@ impl Linear {
         if bias.len() != self.weights.n_out {
             return Err(LinearError::Bias { expected: self.weights.n_out, found: bias.len() });
         }
-        let mut own = Vec::new();
-        own.try_reserve_exact(bias.len()).map_err(|_| LinearError::Memory { bytes: size_of_val(bias) })?;
-        own.extend_from_slice(bias);
-        self.bias = Some(own);
+        self.bias = Some(copied(bias)?);
         Ok(self)
     }
 

@@ -11,6 +11,9 @@ pub enum Gating {
     Sigmoid,
     /// The greatest logits are taken, then softmax over these (gpt-oss).
     SoftmaxAfterTopK,
+    /// The greatest logits are taken, then a sigmoid for each of these (Llama 4). Where sigmoids round to the same number,
+    /// the logits still differ.
+    SigmoidAfterTopK,
 }
 
 /// How a token is routed.
@@ -51,7 +54,7 @@ pub fn route(
     match spec.gating {
         Gating::Softmax => (ops.softmax)(logits),
         Gating::Sigmoid => (ops.activate)(super::Activation::Sigmoid, logits),
-        Gating::SoftmaxAfterTopK => {}
+        Gating::SoftmaxAfterTopK | Gating::SigmoidAfterTopK => {}
     }
     // 0.0 is added so that -0 and 0 are equal scores
     let score = |p: &[f32], i: usize| p[i] + bias.map_or(0.0, |b| b[i]) + 0.0;
@@ -67,8 +70,10 @@ pub fn route(
         *id = i as u32;
         *weight = probabilities[i];
     }
-    if spec.gating == Gating::SoftmaxAfterTopK {
-        (ops.softmax)(weights);
+    match spec.gating {
+        Gating::SoftmaxAfterTopK => (ops.softmax)(weights),
+        Gating::SigmoidAfterTopK => (ops.activate)(super::Activation::Sigmoid, weights),
+        Gating::Softmax | Gating::Sigmoid => {}
     }
     if spec.normalize {
         let mut sum = 0.0f32;

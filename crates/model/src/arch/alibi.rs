@@ -2,10 +2,11 @@
 
 use happy_kernels::ops::Activation;
 
-use super::decoder::{ADJACENT, decoder, each_dense, rms};
+use super::decoder::{ADJACENT, HALVES, decoder, each_dense, layer_norm, rms};
 use super::params::Params;
 use super::ungated::ungated;
 use crate::error::LoadError;
+use crate::names::{self, block};
 use crate::spec::*;
 
 /// GPT-2 and StarCoder: an embedding of each position.
@@ -34,6 +35,35 @@ pub(super) fn jais(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     match p.opt_f32("attention.max_alibi_bias")?.filter(|max| *max > 0.0) {
         Some(max) => alibi(&mut spec, max),
         None => no_rotation(&mut spec),
+    }
+    Ok(spec)
+}
+
+/// MPT: ALiBi, an embedding of each position, or both, biases where the file has some, and activations that may be divided.
+pub(super) fn mpt(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    let norm = NormSpec { bias: Need::Optional, ..layer_norm(p)? };
+    let mut spec = decoder(p, norm, HALVES)?;
+    let clamp = p.opt_f32("attention.clamp_kqv")?.filter(|c| *c > 0.0);
+    match p.opt_f32("attention.max_alibi_bias")?.filter(|max| *max > 0.0) {
+        Some(max) => alibi(&mut spec, max),
+        None => no_rotation(&mut spec),
+    }
+    spec.learned_positions = p.gguf().tensor(names::POSITION_EMBD).is_some();
+    each_dense(&mut spec, |d| {
+        (d.gated, d.activation) = (false, Activation::Gelu);
+        (d.bias, d.divisors) = (Need::Optional, Need::Optional);
+    });
+    for (i, layer) in spec.layers.iter_mut().enumerate() {
+        let Some(a) = &mut layer.attention else { continue };
+        (a.out_bias, a.clamp) = (Need::Optional, clamp);
+        // llama.cpp norms K only where it norms Q
+        match p.gguf().tensor(&block(i, "attn_q_norm", "weight")) {
+            Some(_) => {
+                let kind = QkNormKind::WholeRow;
+                a.qk_norm = Some(QkNormSpec { kind, norm, need: Need::Required, after_rope: false });
+            }
+            None => layer.inert = &["attn_k_norm.weight", "attn_k_norm.bias"],
+        }
     }
     Ok(spec)
 }

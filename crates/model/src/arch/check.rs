@@ -53,7 +53,11 @@ fn problem(spec: &ModelSpec) -> Option<String> {
     if let Some(AltUpSpec { n_streams, .. }) = spec.altup.filter(|a| !(2..=16).contains(&a.n_streams)) {
         return Some(format!("{n_streams} residual streams, expected 2 to 16"));
     }
+    let mut values = 0;
     spec.layers.iter().enumerate().find_map(|(i, layer)| {
+        if let Some(problem) = first_value(layer, &mut values).or_else(|| normed_residual(spec, layer)) {
+            return Some(format!("layer {i} has {problem}"));
+        }
         let mixer = |a| attention(a, &spec.ropes).or_else(|| latent(a, &spec.ropes));
         let mixer = layer.attention.as_ref().and_then(mixer);
         let shared = || layer.attention.as_ref().and_then(|a| shared_kv(spec, i, a));
@@ -65,6 +69,32 @@ fn problem(spec: &ModelSpec) -> Option<String> {
             .or_else(ffn);
         found.map(|problem| format!("layer {i} has {problem}"))
     })
+}
+
+/// A layer that reads the values of the first one comes after one that has no such step; `values` of those have been seen.
+fn first_value(layer: &LayerSpec, values: &mut usize) -> Option<String> {
+    let RecurrentKind::Rwkv7(s) = layer.recurrent?.kind else { return None };
+    match s.value_rank {
+        None => *values += 1,
+        Some(_) if *values == 0 => {
+            return Some(
+                "a time mix that reads the values of one before it, expected one before it".to_owned(),
+            );
+        }
+        Some(_) => {}
+    }
+    None
+}
+
+/// Halves that add to what they read must read a norm of the residual stream.
+fn normed_residual(spec: &ModelSpec, layer: &LayerSpec) -> Option<String> {
+    let factor = spec.normed_residual?;
+    let mixer = match (&layer.attention, &layer.recurrent) {
+        (Some(a), _) => a.norm.is_some(),
+        (None, r) => r.is_none_or(|r| r.norm.is_some()),
+    };
+    let fits = mixer && layer.ffn.is_none_or(|f| matches!(f.input, FfnInput::Norm(_))) && factor.is_finite();
+    (!fits).then(|| format!("halves that add to their input times {factor}, and no norm before each"))
 }
 
 /// What a layer without attention, or with a recurrent mixer, must have.
@@ -110,6 +140,19 @@ fn mixer(n_embd: usize, r: &RecurrentSpec, beside_attention: bool) -> Option<Str
             [s.width().saturating_mul(5), s.mix_rank.saturating_mul(5), s.decay_rank, s.head_size],
             divides(s.n_kv_heads, s.n_heads) && s.width() == n_embd && s.decay_rank <= n_embd,
         ),
+        RecurrentKind::Rwkv7(s) => {
+            let ranks = [s.rate_rank, s.value_rank.unwrap_or(1), s.gate_rank.unwrap_or(1)];
+            let fits = ranks.into_iter().all(|rank| (1..=n_embd).contains(&rank));
+            let sizes = [s.width().saturating_mul(6), s.n_heads, s.decay_rank, s.head_size];
+            (sizes, fits && s.width() == n_embd && s.decay_rank <= n_embd)
+        }
+        RecurrentKind::Kda(s) => {
+            let bound = s.lower_bound.is_none_or(|bound| bound.is_finite() && bound < 0.0);
+            ([s.conv_dim(), s.n_heads, s.head_dim, s.rank.unwrap_or(1)], bound)
+        }
+        RecurrentKind::Lightning(s) => {
+            ([s.width().saturating_mul(3), s.n_heads, s.head_dim, 1], s.strength.is_finite())
+        }
     };
     if !sizes.into_iter().all(width) || !whole || r.state_elements() > MAX_STATE {
         return Some(format!("a mixer of impossible sizes: {:?}", r.kind));
@@ -191,7 +234,7 @@ fn latent(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     if l.form == LatentForm::Absorbed && l.head_dim_plain() == 0 {
         return Some("latent attention whose queries are rotated as a whole, expected attn_kv_b".to_owned());
     }
-    let rotated = a.rope.and_then(|rope| ropes.get(rope)).map(|rope| rope.n_rot);
+    let rotated = a.rope.map_or(Some(l.n_rot), |rope| ropes.get(rope).map(|rope| rope.n_rot));
     let cached = (a.n_kv_heads, a.head_dim_k, a.head_dim_v);
     if cached != l.cached(a.n_heads) || rotated != Some(l.n_rot) || a.kv_from.is_some() {
         return Some(format!(
@@ -199,9 +242,11 @@ fn latent(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
             l.cached(a.n_heads)
         ));
     }
-    let other = a.clamp.is_some() || a.qk_norm.is_some() || a.v_norm.is_some() || a.gate.is_some();
-    (other || a.sub_norm.is_some() || a.v_is_k || a.qkv_bias == Need::Required)
-        .then(|| "latent attention with biases, norms of heads, clamps or gates, expected none".to_owned())
+    let gates = a.gate.is_some_and(|gate| gate.width != GateWidth::PerHead);
+    let other = a.clamp.is_some() || a.qk_norm.is_some() || a.v_norm.is_some() || gates;
+    (other || a.sub_norm.is_some() || a.v_is_k || a.qkv_bias == Need::Required).then(|| {
+        "latent attention with biases, norms of heads, clamps or gates of elements, expected none".to_owned()
+    })
 }
 
 /// What a layer with a matrix of low rank beside its attention must have.
@@ -216,7 +261,8 @@ fn laurel(layer: &LayerSpec) -> Option<String> {
 /// A channel mix uses the buffers of the layer's mixer.
 fn channel_mix(n_embd: usize, layer: &LayerSpec) -> Option<String> {
     let Some(FfnKind::ChannelMix(mix)) = layer.ffn.map(|ffn| ffn.kind) else { return None };
-    let time_mix = matches!(layer.recurrent.map(|r| r.kind), Some(RecurrentKind::Rwkv6(_)));
+    let kind = layer.recurrent.map(|r| r.kind);
+    let time_mix = matches!(kind, Some(RecurrentKind::Rwkv6(_) | RecurrentKind::Rwkv7(_)));
     let fits = mix.width == n_embd && time_mix;
     (!fits).then(|| format!("a channel mix of width {}, expected {n_embd} and a time mix", mix.width))
 }
@@ -227,7 +273,7 @@ fn shared_kv(spec: &ModelSpec, layer: usize, a: &AttentionSpec) -> Option<String
         return Some(format!("V of {} elements that is K of {}, expected as many", a.v_dim(), a.k_dim()));
     }
     let from = a.kv_from?;
-    let sizes = |a: &AttentionSpec| (a.n_kv_heads, a.head_dim_k, a.head_dim_v, a.window);
+    let sizes = |a: &AttentionSpec| (a.n_kv_heads, a.head_dim_k, a.head_dim_v, a.window, a.chunked);
     let owner = spec.layers.get(from).and_then(|l| l.attention.as_ref()).filter(|_| from < layer);
     let fits = owner.is_some_and(|owner| owner.kv_from.is_none() && sizes(owner) == sizes(a));
     (!fits).then(|| {
@@ -248,8 +294,22 @@ fn feed_forward(ffn: &FfnSpec) -> Option<String> {
         FfnKind::ChannelMix(m) => [m.n_ff, 1],
         FfnKind::Moe(m) => [m.n_ff, m.shared.map_or(1, |s| s.n_ff)],
     };
+    let small = match &ffn.kind {
+        FfnKind::Moe(m) => m.of_groups.map(|g| (m.n_experts, g)),
+        _ => None,
+    };
+    if let Some((n, g)) = small
+        && (g.group == 0 || !n.is_multiple_of(g.group) || !width(g.n_ff) || !g.scale.is_finite())
+    {
+        return Some(format!("{n} experts with a small one for each {}, of width {}", g.group, g.n_ff));
+    }
     if !n_ff.into_iter().all(width) {
         return Some(format!("a feed-forward length of {n_ff:?}, expected 1 to {MAX_WIDTH}"));
+    }
+    if let FfnKind::Dense(DenseSpec { divisors: Need::Optional | Need::Required, gated: true, .. }) =
+        &ffn.kind
+    {
+        return Some("divisors of the activations of a gated block, expected one without gates".to_owned());
     }
     if let FfnKind::Dense(DenseSpec { sparsity: Some(m), gated, .. }) = &ffn.kind
         && (!gated || !m.is_finite())

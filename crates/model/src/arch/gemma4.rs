@@ -100,7 +100,6 @@ fn experts(p: &Params<'_>, spec: &mut ModelSpec, norm: NormSpec) -> Result<(), L
         let Some(FfnSpec { norm_name, kind: FfnKind::Moe(moe), .. }) = &mut layer.ffn else { continue };
         moe.router_input = RouterInput::Scaled(norm);
         moe.activation = Activation::Gelu;
-        moe.down_scale = Need::Optional;
         moe.post_norm = Some(norm);
         let shared = SharedExpertSpec::new(n_ff as usize);
         moe.shared =

@@ -38,7 +38,7 @@ fn family(p: &Params<'_>, in_rotation: fn(f32) -> f32) -> Result<ModelSpec, Load
     let scale = p.opt_f32("attention.temperature_scale")?.unwrap_or(0.0);
     if scale != 0.0 {
         let floor = p.u32("attention.temperature_length")?;
-        spec.each_attention(|a| a.temperature = Some(TemperatureSpec { scale, floor }));
+        spec.each_attention(|a| a.temperature = Some(TemperatureSpec { scale, floor, offset: 0 }));
     }
     experts(p, &mut spec)?;
     // files of GLM 4.7 Flash don't say that it routes by sigmoids
@@ -63,6 +63,12 @@ pub(super) fn minicpm3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 fn latent(p: &Params<'_>, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, pairing)?;
+    make_latent(p, &mut spec, norm)?;
+    Ok(spec)
+}
+
+/// Makes the attention of all layers that have one latent.
+pub(super) fn make_latent(p: &Params<'_>, spec: &mut ModelSpec, norm: NormSpec) -> Result<(), LoadError> {
     let kv_rank = p.u32("attention.kv_lora_rank")? as usize;
     let q_rank = p.opt_u32("attention.q_lora_rank")?.map(|n| n as usize);
     let key_length = p.opt_u32("attention.key_length_mla")?.map(|n| n as usize);
@@ -86,5 +92,5 @@ fn latent(p: &Params<'_>, pairing: RopePairing) -> Result<ModelSpec, LoadError> 
         (a.n_kv_heads, a.head_dim_k, a.head_dim_v) = latent.cached(a.n_heads);
         a.latent = Some(latent);
     }
-    Ok(spec)
+    Ok(())
 }

@@ -57,7 +57,7 @@ pub(super) fn mistral3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
         if floor == 0 {
             return Err(p.invalid("rope.scaling.original_context_length", "at least 1"));
         }
-        spec.each_attention(|a| a.temperature = Some(TemperatureSpec { scale, floor }));
+        spec.each_attention(|a| a.temperature = Some(TemperatureSpec { scale, floor, offset: 0 }));
     }
     Ok(spec)
 }

@@ -48,12 +48,16 @@ mod gemma4;
 mod glm;
 mod gpt_oss;
 mod granite;
+mod grovemoe;
 mod head;
 mod hunyuan;
+mod kimi;
 mod latent;
 mod lfm2;
 mod llama;
+mod llama4;
 mod mimo2;
+mod minimax;
 mod olmo;
 mod params;
 mod phi;
@@ -67,6 +71,7 @@ mod seed_oss;
 mod smallthinker;
 mod ssm;
 mod stablelm;
+mod talkie;
 mod ungated;
 
 pub use decoder::{
@@ -118,6 +123,7 @@ impl Architecture for Entry {
 pub fn registry() -> &'static [&'static dyn Architecture] {
     &[
         &Entry("llama", llama::llama),
+        &Entry("llama4", llama4::llama4),
         &Entry("mistral3", llama::mistral3),
         &Entry("smollm3", llama::smollm3),
         &Entry("qwen2", qwen::qwen2),
@@ -157,6 +163,7 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("glm4moe", glm::glm4moe),
         &Entry("granite_swa", granite::granite_swa),
         &Entry("grok", beside::grok),
+        &Entry("grovemoe", grovemoe::grovemoe),
         &Entry("hunyuan-dense", hunyuan::hunyuan),
         &Entry("hunyuan-moe", hunyuan::hunyuan_moe),
         &Entry("hunyuan_vl", hunyuan::hunyuan),
@@ -164,6 +171,7 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("bloom", alibi::bloom),
         &Entry("gpt2", alibi::gpt2),
         &Entry("jais", alibi::jais),
+        &Entry("mpt", alibi::mpt),
         &Entry("muse-glimmer", afmoe::muse_glimmer),
         &Entry("refact", alibi::refact),
         &Entry("starcoder", alibi::gpt2),
@@ -182,6 +190,7 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("seed_oss", seed_oss::seed_oss),
         &Entry("smallthinker", smallthinker::smallthinker),
         &Entry("spark2_5", afmoe::spark2_5),
+        &Entry("talkie", talkie::talkie),
         &Entry("bert", encoder::bert),
         &Entry("eurobert", encoder::eurobert),
         &Entry("gemma-embedding", encoder::gemma_embedding),
@@ -230,6 +239,11 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
         &Entry("plamo2", plamo::plamo2),
         &Entry("rwkv6", rwkv::rwkv6),
         &Entry("rwkv6qwen2", rwkv::rwkv6qwen2),
+        &Entry("rwkv7", rwkv::rwkv7),
+        &Entry("arwkv7", rwkv::arwkv7),
+        &Entry("kimi-linear", kimi::kimi_linear),
+        &Entry("bailingmoe3", kimi::bailingmoe3),
+        &Entry("minimax-01", minimax::minimax_01),
         &Entry("qwen35", qwen_next::qwen35),
         &Entry("qwen35moe", qwen_next::qwen35moe),
         &Entry("qwen3next", qwen_next::qwen3next),

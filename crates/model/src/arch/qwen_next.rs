@@ -3,7 +3,7 @@
 use super::decoder::{HALVES, each_moe, hybrid, norm_heads, rms};
 use super::experts::experts;
 use super::params::Params;
-use super::ssm::mixers;
+use super::ssm::{mixers, recurrent_layers};
 use crate::error::LoadError;
 use crate::names;
 use crate::spec::*;
@@ -68,17 +68,12 @@ fn family(p: &Params<'_>, grouped: bool) -> Result<ModelSpec, LoadError> {
     if p.u32("ssm.inner_size")? as usize != n_v_heads.saturating_mul(head_dim) {
         return Err(p.invalid("ssm.inner_size", "ssm.time_step_rank x ssm.state_size"));
     }
-    let recurrent = p.opt_array("attention.recurrent_layers", spec.layers.len())?;
-    let interval = p.opt_u32("full_attention_interval")?.unwrap_or(4).max(1) as usize;
-    let is_recurrent = |i: usize| match &recurrent {
-        Some(flags) => flags.get(i).is_some_and(|flag| *flag != 0),
-        None => !(i + 1).is_multiple_of(interval),
-    };
-    for (i, layer) in spec.layers.iter_mut().enumerate() {
-        if is_recurrent(i) {
+    let recurrent = recurrent_layers(p, spec.layers.len(), 4)?;
+    for (layer, recurrent) in spec.layers.iter_mut().zip(&recurrent) {
+        if *recurrent {
             layer.attention = None;
         }
     }
-    mixers(&mut spec, Some(norm), kind, |_, i| is_recurrent(i));
+    mixers(&mut spec, Some(norm), kind, |_, i| recurrent.get(i) == Some(&true));
     Ok(spec)
 }

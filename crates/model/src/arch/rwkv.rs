@@ -1,4 +1,4 @@
-//! RWKV-6, and Qwen 2 with its attention.
+//! RWKV-6 and RWKV-7, and Qwen 2 with their attention.
 
 use super::decoder::{HALVES, hybrid, layer_norm, rms};
 use super::params::Params;
@@ -23,7 +23,7 @@ pub(super) fn rwkv6(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     for (layer, n_ff) in spec.layers.iter_mut().zip(n_ff) {
         if let Some(ffn) = &mut layer.ffn {
             ffn.norm_name = names::ATTN_NORM_2;
-            ffn.kind = FfnKind::ChannelMix(ChannelMixSpec { width, n_ff: n_ff as usize });
+            ffn.kind = FfnKind::ChannelMix(ChannelMixSpec { width, n_ff: n_ff as usize, gated: true });
         }
     }
     halve(p, &mut spec)?;
@@ -41,6 +41,58 @@ pub(super) fn rwkv6qwen2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     mixers(&mut spec, Some(norm), kind, |_, _| true);
     halve(p, &mut spec)?;
     Ok(spec)
+}
+
+/// RWKV-7: layer norms with biases, also of the embedding; time mix and channel mix.
+pub(super) fn rwkv7(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    shifts(p, 2)?;
+    let norm = NormSpec { bias: Need::Required, ..layer_norm(p)? };
+    let mut spec = hybrid(p, norm, HALVES)?;
+    spec.output = OutputKind::Own;
+    spec.embedding_norm = Some(norm);
+    time_mix7(p, &mut spec, norm)?;
+    let (width, n_ff) = (spec.n_embd, p.per_layer("feed_forward_length", spec.layers.len())?);
+    for (layer, n_ff) in spec.layers.iter_mut().zip(n_ff) {
+        if let Some(ffn) = &mut layer.ffn {
+            ffn.norm_name = names::ATTN_NORM_2;
+            ffn.kind = FfnKind::ChannelMix(ChannelMixSpec { width, n_ff: n_ff as usize, gated: false });
+        }
+    }
+    Ok(spec)
+}
+
+/// Qwen 2 with RWKV-7's time mix, which may have neither gates nor a norm of each head.
+pub(super) fn arwkv7(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
+    shifts(p, 1)?;
+    let norm = rms(p)?;
+    let mut spec = hybrid(p, norm, HALVES)?;
+    spec.output = OutputKind::Own;
+    time_mix7(p, &mut spec, norm)?;
+    Ok(spec)
+}
+
+/// The time mix of RWKV-7 in every layer; the first has no values before its own, and its matrices for them are not used.
+fn time_mix7(p: &Params<'_>, spec: &mut ModelSpec, norm: NormSpec) -> Result<(), LoadError> {
+    let head_size = p.u32("wkv.head_size")? as usize;
+    let normed = p.gguf().tensor(&names::block(0, "time_mix_ln", "weight")).is_some();
+    let rank = |key: &str| Ok::<_, LoadError>(p.u32(key)? as usize);
+    let value_rank = rank("attention.value_residual_mix_lora_rank")?;
+    let first = Rwkv7Spec {
+        n_heads: spec.n_embd.checked_div(head_size).unwrap_or(0),
+        head_size,
+        decay_rank: rank("attention.decay_lora_rank")?,
+        rate_rank: rank("attention.iclr_lora_rank")?,
+        value_rank: None,
+        gate_rank: p.opt_u32("attention.gate_lora_rank")?.filter(|n| *n > 0).map(|n| n as usize),
+        norm_eps: (normed || p.architecture() == "rwkv7").then_some(HEAD_EPS),
+    };
+    let others = Rwkv7Spec { value_rank: Some(value_rank), ..first };
+    mixers(spec, Some(norm), RecurrentKind::Rwkv7(others), |_, i| i > 0);
+    mixers(spec, Some(norm), RecurrentKind::Rwkv7(first), |_, i| i == 0);
+    if let Some(layer) = spec.layers.first_mut() {
+        layer.inert = &["time_mix_v0.weight", "time_mix_v1.weight", "time_mix_v2.weight"];
+    }
+    Ok(())
 }
 
 /// How many rows a layer keeps.

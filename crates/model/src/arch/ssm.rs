@@ -5,6 +5,7 @@ use super::granite;
 use super::params::Params;
 use crate::error::LoadError;
 use crate::names;
+use crate::reserve::collected;
 use crate::spec::*;
 
 /// Gives the layers that `which` chooses a recurrent mixer.
@@ -20,6 +21,21 @@ pub fn mixers(
                 Some(RecurrentSpec { norm, norm_name: names::ATTN_NORM, kind, post_norm: None });
         }
     }
+}
+
+/// Which of `n` layers are recurrent: those that `attention.recurrent_layers` says, or all but every
+/// `full_attention_interval`-th, every `default`-th unless the file says.
+///
+/// # Errors
+/// A key that has an impossible value.
+pub(super) fn recurrent_layers(p: &Params<'_>, n: usize, default: u32) -> Result<Vec<bool>, LoadError> {
+    let flags = p.opt_array("attention.recurrent_layers", n)?;
+    let interval = p.opt_u32("full_attention_interval")?.unwrap_or(default).max(1) as usize;
+    let is_recurrent = |i: usize| match &flags {
+        Some(flags) => flags.get(i).is_some_and(|flag| *flag != 0),
+        None => !(i + 1).is_multiple_of(interval),
+    };
+    Ok(collected(n, (0..n).map(is_recurrent))?)
 }
 
 /// Mamba as metadata describes it.

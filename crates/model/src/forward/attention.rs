@@ -138,7 +138,7 @@ pub(super) fn store(
     if a.kv_from.is_some() {
         return Ok(());
     }
-    let (k, v) = (s.k.mat(n, a.k_dim()), s.v.mat(n, a.v_dim()));
+    let (k, v) = (s.k.mat(n, a.k_dim()), s.v.mat(n, a.stored_v_dim()));
     for (i, row) in s.attn_rows.iter().enumerate() {
         if cx.cancelled() {
             return Err(ForwardError::Cancelled);
@@ -155,7 +155,11 @@ pub(super) fn attend(step: &Step<'_>, w: &Attention, s: &mut Scratch, pages: &Pa
         n_heads: a.n_heads,
         scale: a.scale,
         soft_cap: a.soft_cap,
-        window: a.window.map(|n| if step.model.causal { Window::Last(n) } else { Window::Around(n / 2) }),
+        window: a.window.map(|n| match (a.chunked, step.model.causal) {
+            (true, _) => Window::Chunk(n),
+            (false, true) => Window::Last(n),
+            (false, false) => Window::Around(n / 2),
+        }),
         bias: position_bias(step, w),
         sinks: w.sinks.as_deref(),
     };

@@ -43,6 +43,10 @@ pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
     if let Some(norm) = &weights.embedding_norm {
         rows::norm_parts(cx, norm, s.x.mat_mut(n, spec.n_embd), &s.row);
     }
+    if spec.embedding_skips {
+        let x = s.x.mat(n, spec.n_embd);
+        rows::each_row(cx, s.embedding.mat_mut(n, spec.n_embd), &|i, row, _| row.copy_from_slice(x.row(i)));
+    }
     let mut rest = s.cos_sin.take(n * s.sizes.cos_sin);
     for rope in &weights.ropes {
         let table = rope.table(pass.long);

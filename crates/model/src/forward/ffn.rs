@@ -15,6 +15,7 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
     if let Some(FfnIn::Norm(norm)) = step.weights.ffn_in() {
         let (n, n_embd) = (step.n, step.n_embd);
         rows::norm(step.cx, norm, s.x.mat(n, n_embd), s.io.normed_mut(n, n_embd));
+        rows::replace_residual(step, s);
     }
 }
 
@@ -69,6 +70,7 @@ pub(super) struct MlpRows<'a> {
     pub(super) sparsity: Option<f32>,
     pub(super) gate: Option<LinearRows<'a>>,
     pub(super) up: LinearRows<'a>,
+    pub(super) divisors: Option<&'a [f32]>,
     pub(super) sub_norm: Option<&'a PartsNorm>,
     pub(super) down: LinearRows<'a>,
 }
@@ -77,12 +79,13 @@ impl<'a> From<&'a Mlp> for MlpRows<'a> {
     fn from(mlp: &'a Mlp) -> Self {
         let gate = mlp.gate.as_ref().map(LinearRows::from);
         let (up, down, sub_norm) = ((&mlp.up).into(), (&mlp.down).into(), mlp.sub_norm.as_ref());
-        MlpRows { activation: mlp.activation, sparsity: mlp.sparsity, gate, up, sub_norm, down }
+        let divisors = mlp.divisors.as_deref();
+        MlpRows { activation: mlp.activation, sparsity: mlp.sparsity, gate, up, divisors, sub_norm, down }
     }
 }
 
-/// `acts = norm(act(gate x) * up x)` (`act(up x)` without a gate), in the form that the down matrix wants; false if a value
-/// was not finite.
+/// `acts = norm(act(gate x) * up x)` (`act(up x)` without a gate, maybe over divisors), in the form that the down matrix wants;
+/// false if a value was not finite.
 pub(super) fn mlp_inner(
     cx: Ctx<'_>,
     mlp: &MlpRows<'_>,
@@ -102,6 +105,9 @@ pub(super) fn mlp_inner(
             linear::forward(cx, acts, &mut [(mlp.up, out)], panels);
             rows::each_row(cx, inner.ffn_inner_mut(n, n_ff), &|_, row, _| {
                 (cx.kernels.ops.activate)(mlp.activation, row);
+                if let Some(divisors) = mlp.divisors {
+                    row.iter_mut().zip(divisors).for_each(|(x, divisor)| *x /= divisor);
+                }
             });
         }
     }
@@ -111,10 +117,14 @@ pub(super) fn mlp_inner(
     acts.set(cx, inner.ffn_inner(n, n_ff), kinds([mlp.down]))
 }
 
-/// `x *= scale`, the layer's last step
+/// `x *= scale`, or `x += scale * embedding`, the layer's last step
 pub(super) fn scale(step: &Step<'_>, s: &mut Scratch) {
     let Some(scale) = step.weights.out_scale else { return };
     let cx = step.cx;
+    if step.model.embedding_skips {
+        let embedding = s.embedding.mat(step.n, step.n_embd);
+        return rows::add_residual(cx, s.x.mat_mut(step.n, step.n_embd), embedding, Some(scale));
+    }
     rows::each_row(cx, s.x.mat_mut(step.n, step.n_embd), &|_, row, _| (cx.kernels.ops.scale)(row, scale));
 }
 

@@ -13,6 +13,22 @@ fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     for (lane, x) in lanes.iter_mut().zip(rest) {
         *lane += f(*x);
     }
+    tree(lanes)
+}
+
+/// `sum x y`, by fma.
+pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    for (x, y) in x.chunks(16).zip(y.chunks(16)) {
+        for (lane, (x, y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
+            *lane = x.mul_add(*y, *lane);
+        }
+    }
+    tree(lanes)
+}
+
+/// The sum of the lanes.
+fn tree(mut lanes: [f32; 16]) -> f32 {
     for half in [8, 4, 2, 1] {
         let (low, high) = lanes.split_at_mut(half);
         low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
@@ -44,6 +60,7 @@ mod tests {
             let x: Vec<f32> = (0..n).map(|i| ((i * 37) % 11) as f32 - 4.0).collect();
             let truth: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
             assert!((f64::from(length(&x)) - truth.sqrt()).abs() < 1e-4, "{n}");
+            assert!((f64::from(dot(&x, &x)) - truth).abs() < 1e-3, "{n}");
             let mean = x.iter().sum::<f32>() / n as f32;
             let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / n as f32;
             let mut y = x.clone();

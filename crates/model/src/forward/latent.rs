@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! project:  q = Wqb norm(Wqa h) or Wq h;  c, k_rot = Wkv h;  c = norm(c);  q_rot, k_rot = rope(q_rot), rope(k_rot)
-//!           absorbed:  q = [Wk[head] q, q_rot] * temperature,  k = [c, k_rot],  v = c
+//!           absorbed:  q = [Wk[head] q, q_rot] * temperature,  k = v = [c, k_rot]
 //!           expanded:  q = [q, q_rot] * temperature,  k, v = [k part of Wkv_b c, k_rot], v part of Wkv_b c
 //! attend:   heads = attention(q, cache)
-//! values:   absorbed:  heads = Wv[head] heads
+//! values:   absorbed:  heads = Wv[head] first part of heads
 //! ```
 
 use happy_kernels::linear::{self, Linear};
@@ -28,8 +28,13 @@ pub(super) fn project(
 ) -> Result<(), ForwardError> {
     let (cx, n, spec) = (step.cx, step.n, &l.spec);
     let first_q = l.q_a.as_ref().map_or(&w.q, |(q_a, _)| q_a);
-    if !s.acts.set(cx, mixer::input(step, &s.x, &s.io), kinds([first_q, &l.kv_a])) {
+    let matrices = [first_q, &l.kv_a].into_iter().chain(&w.gate);
+    if !s.acts.set(cx, mixer::input(step, &s.x, &s.io), kinds(matrices)) {
         return Err(step.non_finite());
+    }
+    if let Some(gate) = &w.gate {
+        let gates = s.gate.mat_mut(n, w.spec.gate_dim());
+        linear::forward(cx, &s.acts, &mut [(gate, gates)], &s.panels);
     }
     let short = match l.up {
         LatentUp::Absorbed { .. } => s.k.mat_mut(n, spec.row()),
@@ -91,7 +96,7 @@ impl Rest<'_> {
     }
 }
 
-/// `q = [Wk[head] q, rope(q_rot)]`; the short rows are the keys, and their first parts the values.
+/// `q = [Wk[head] q, rope(q_rot)]`; the short rows are the keys and the values.
 fn absorb(
     step: &Step<'_>,
     w: &Attention,
@@ -103,8 +108,6 @@ fn absorb(
     let (plain, rank, dim) = (spec.head_dim_plain(), spec.kv_rank, a.head_dim_k);
     let rest = Rest { cos_sin: rotation(step, a, &s.cos_sin), spare: &s.row };
     finish_short(step, l, s.k.mat_mut(n, spec.row()), &rest);
-    let short = s.k.mat(n, spec.row());
-    rows::each_row(cx, s.v.mat_mut(n, rank), &|i, row, _| row.copy_from_slice(&short.row(i)[..rank]));
     let q = s.io.plain_q(n, w.q.n_out());
     for head in 0..a.n_heads {
         let first = head * spec.head_dim_q;
@@ -168,7 +171,7 @@ fn expand(
 /// `heads = Wv[head] heads`, where the cache holds the short rows.
 pub(super) fn values(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result<(), ForwardError> {
     let Some(Latent { spec, up: LatentUp::Absorbed { v, .. }, .. }) = &w.latent else { return Ok(()) };
-    let (cx, n, rank, dim) = (step.cx, step.n, spec.kv_rank, spec.head_dim_out);
+    let (cx, n, rank, dim, row) = (step.cx, step.n, spec.kv_rank, spec.head_dim_out, w.spec.head_dim_v);
     let all = w.spec.n_heads * dim;
     let heads = s.io.heads(n, w.spec.out_dim());
     for head in 0..w.spec.n_heads {
@@ -176,7 +179,7 @@ pub(super) fn values(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result<
         if cx.cancelled() {
             return Ok(());
         }
-        if !s.acts.set(cx, heads.columns(head * rank..(head + 1) * rank), kinds([part])) {
+        if !s.acts.set(cx, heads.columns(head * row..head * row + rank), kinds([part])) {
             return Err(step.non_finite());
         }
         let mut out = s.latent.mat_mut(n, all);

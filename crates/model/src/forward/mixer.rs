@@ -13,6 +13,7 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     if let Some(norm) = step.weights.mixer_norm() {
         rows::norm(cx, norm, s.x.mat(n, n_embd), s.io.normed_mut(n, n_embd));
+        rows::replace_residual(step, s);
     }
     match step.weights.ffn_in() {
         Some(FfnIn::Attention) => {
@@ -51,6 +52,9 @@ pub(super) fn keep_wanted(step: &Step<'_>, s: &mut Scratch) -> usize {
     rows::keep_rows(&mut s.x, step.n_embd, wanted());
     if keeps_input(step) {
         rows::keep_rows(&mut s.attn_input, step.n_embd, wanted());
+    }
+    if step.model.embedding_skips {
+        rows::keep_rows(&mut s.embedding, step.n_embd, wanted());
     }
     if let Some(attention) = &step.weights.attention {
         rows::keep_rows(&mut s.inner.0, attention.spec.q_dim(), wanted());

@@ -13,7 +13,7 @@ mod altup;
 mod attention;
 mod ends;
 pub(crate) mod ffn;
-mod lanes;
+pub(crate) mod lanes;
 mod latent;
 mod laurel;
 pub(crate) mod mixer;
@@ -187,7 +187,7 @@ fn layer(
 ) -> Result<usize, ForwardError> {
     altup::predict(&step, s)?; //                       x = what the residual streams predict of it, if there are several
     moe::score_early(&step, s)?; //                     scores = router x, for a router that reads the layer's input
-    mixer::norm(&step, s); //                           normed = norm(x)
+    mixer::norm(&step, s); //                           normed = norm(x); x = normed * factor, in models that add to that
     laurel::branch(&step, s)?; //                       laurel = normed + norm(R (L normed))
     if let Some(w) = step.weights.recurrent() {
         recurrent::scan(&step, w, s, pages)?; //        y = mixer(normed), state = what follows
@@ -235,7 +235,7 @@ fn layer(
     }
     altup::correct(&step, s)?; //                       the streams take their part of what changed in x
     per_layer::add(&step, s)?; //                       x += norm(proj(gelu(gate x) * inputs of the layer))
-    ffn::scale(&step, s); //                            x *= the layer's scale
+    ffn::scale(&step, s); //                            x *= the layer's scale, or x += it times the embedding
     check_finite(&step, s)?;
     Ok(step.n)
 }

@@ -4,6 +4,7 @@
 //! scores = router x; for each row the best experts with their weights      (equal scores: the lower id)
 //! pairs (row, rank) ordered by expert
 //! for each expert with pairs: results[pairs] = down(act(gate x) * up x)    its rows as one matrix
+//!                             results[pairs] += scale * the same of its group's small expert
 //! ffn_out[row] = sum over ranks, best first, of weight * result;  + shared expert
 //! ```
 
@@ -17,7 +18,7 @@ use super::rows;
 use crate::error::ForwardError;
 use crate::scratch::{Inner, MoeScratch, Scratch};
 use crate::spec::RouterInput;
-use crate::weights::{Moe, SharedExpert, kinds};
+use crate::weights::{Mlp, Moe, SharedExpert, kinds};
 
 /// `ffn_out = experts(x)`
 pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), ForwardError> {
@@ -110,9 +111,6 @@ fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, w: &Moe, n: usize) {
             break;
         }
         route(&cx.kernels.ops, &route_spec, scores, bias, ids, weights);
-        if let Some(scales) = &w.down_scale {
-            weights.iter_mut().zip(ids.iter()).for_each(|(weight, id)| *weight *= scales[*id as usize]);
-        }
     }
     // counting sort: pairs of an expert keep the order of their rows
     moe.starts.clear();
@@ -154,19 +152,14 @@ fn run_expert(
         return true;
     }
     let order = &moe.order[start..end];
+    let weights = moe.weights.values();
     rows::each_row(cx, moe.gathered.mat_mut(count, n_embd), &|i, row, _| {
         row.copy_from_slice(input.row(order[i] as usize / w.spec.n_used));
+        if w.spec.weigh_input {
+            (cx.kernels.ops.scale)(row, weights[order[i] as usize]);
+        }
     });
-    // an expert's rows of a fused stack are its gate's, then its up matrix's
-    let (rows, skip) = if w.fused { (2 * n_ff, n_ff) } else { (n_ff, 0) };
-    let expert = MlpRows {
-        activation: w.experts.activation,
-        sparsity: None,
-        gate: w.experts.gate.as_ref().map(|gate| gate.rows(e * rows, n_ff)),
-        up: w.experts.up.rows(e * rows + skip, n_ff),
-        sub_norm: None,
-        down: w.experts.down.rows(e * n_embd, n_embd),
-    };
+    let expert = of_stack(&w.experts, e, n_ff, w.fused);
     let gathered = moe.gathered.mat(count, n_embd);
     if let Some(sets) = cx.row_sets() {
         let of = |pair: &u32| sets.get(*pair as usize / w.spec.n_used).copied().unwrap_or(u32::MAX);
@@ -180,7 +173,30 @@ fn run_expert(
     let results = moe.results.take(end * n_embd);
     let out = MatMut::new(&mut results[start * n_embd..], count, n_embd);
     linear::forward(cx, &moe.acts, &mut [(expert.down, out)], panels);
+    let (Some(stack), Some(g)) = (&w.of_groups, &w.spec.of_groups) else { return true };
+    let small = of_stack(stack, e / g.group, g.n_ff, false);
+    if !ffn::mlp_inner(cx, &small, moe.gathered.mat(count, n_embd), &mut moe.acts, inner, (panels, spare)) {
+        return false;
+    }
+    linear::forward(cx, &moe.acts, &mut [(small.down, moe.gathered.mat_mut(count, n_embd))], panels);
+    let out = MatMut::new(&mut moe.results.take(end * n_embd)[start * n_embd..], count, n_embd);
+    rows::add_residual(cx, out, moe.gathered.mat(count, n_embd), Some(g.scale));
     true
+}
+
+/// The matrices of an expert; its rows of a fused stack are its gate's, then its up matrix's.
+fn of_stack(stack: &Mlp, e: usize, n_ff: usize, fused: bool) -> MlpRows<'_> {
+    let (rows, skip) = if fused { (2 * n_ff, n_ff) } else { (n_ff, 0) };
+    let n_embd = stack.up.n_in();
+    MlpRows {
+        activation: stack.activation,
+        sparsity: None,
+        gate: stack.gate.as_ref().map(|gate| gate.rows(e * rows, n_ff)),
+        up: stack.up.rows(e * rows + skip, n_ff),
+        divisors: None,
+        sub_norm: None,
+        down: stack.down.rows(e * n_embd, n_embd),
+    }
 }
 
 /// The shared expert's result for every row, in `gathered`, and its gate in `gate`; false if a value was not finite.
@@ -221,7 +237,11 @@ fn gather(cx: Ctx<'_>, moe: &mut MoeScratch, w: &Moe, spare: &PerWorker<Vec<f32>
     rows::each_row(cx, out, &|i, row, worker| {
         row.fill(0.0);
         for pair in i * n_used..(i + 1) * n_used {
-            (ops.add_scaled)(row, results.row(moe.place[pair] as usize), moe.weights.values()[pair]);
+            let result = results.row(moe.place[pair] as usize);
+            match w.spec.weigh_input {
+                true => (ops.add)(row, result),
+                false => (ops.add_scaled)(row, result, moe.weights.values()[pair]),
+            }
         }
         if let Some(norm) = &w.post_norm {
             spare.with(worker, |copy| rows::norm_in_place(cx, norm, row, copy));

@@ -3,7 +3,8 @@
 
 use happy_kernels::{Ctx, Mat, MatMut, PerWorker};
 
-use crate::scratch::Buf;
+use super::pass::Step;
+use crate::scratch::{Buf, Scratch};
 use crate::spec::NormKind;
 use crate::weights::{Norm, PartsNorm};
 
@@ -65,6 +66,16 @@ pub(crate) fn norm_from(
 ) {
     let (weight, bias) = (norm.weight.as_deref(), norm.bias.as_deref());
     each_row(cx, y, &|i, y, _| norm_row(cx, norm.kind, norm.eps, weight, bias, x.row(from(i)), y));
+}
+
+/// `x = normed * factor`, in models whose halves add to that.
+pub(super) fn replace_residual(step: &Step<'_>, s: &mut Scratch) {
+    let Some(factor) = step.model.normed_residual else { return };
+    let normed = s.io.normed(step.n, step.n_embd);
+    each_row(step.cx, s.x.mat_mut(step.n, step.n_embd), &|i, x, _| {
+        x.copy_from_slice(normed.row(i));
+        (step.cx.kernels.ops.scale)(x, factor);
+    });
 }
 
 /// `x += y * scale`

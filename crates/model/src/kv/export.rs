@@ -46,7 +46,9 @@ fn fingerprint(layout: &KvLayout) -> u64 {
 fn filled(layout: &KvLayout, group: usize, n: usize) -> impl Iterator<Item = Range<usize>> + '_ {
     let layers = layout.layers.iter().filter(move |l| l.owns && l.group == group);
     layers.flat_map(move |l| {
-        [(l.k_offset, l.head_dim_k), (l.v_offset, l.head_dim_v)].into_iter().flat_map(move |(offset, dim)| {
+        let parts = [(l.k_offset, l.head_dim_k), (l.v_offset, l.head_dim_v)].into_iter();
+        let n_parts = if l.v_offset == l.k_offset { 1 } else { 2 };
+        parts.take(n_parts).flat_map(move |(offset, dim)| {
             (0..l.n_kv_heads).map(move |head| {
                 let first = offset + head * KV_PAGE * dim;
                 first..first + n * dim

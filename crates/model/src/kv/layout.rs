@@ -33,6 +33,7 @@ pub(crate) struct LayerLayout {
     /// Index of the group whose pages hold the keys and values.
     pub(crate) group: usize,
     pub(crate) k_offset: usize,
+    /// The same as `k_offset` where the values are the rows that are stored as keys.
     pub(crate) v_offset: usize,
     pub(crate) n_kv_heads: usize,
     pub(crate) head_dim_k: usize,
@@ -67,7 +68,7 @@ fn owner(layer: &LayerSpec) -> Option<&AttentionSpec> {
 
 /// Elements of the keys and values of a page of a layer.
 fn layer_elements(a: &AttentionSpec) -> usize {
-    a.k_dim().saturating_add(a.v_dim()).saturating_mul(KV_PAGE)
+    a.k_dim().saturating_add(a.stored_v_dim()).saturating_mul(KV_PAGE)
 }
 
 /// The layers that own keys and values, with their indices.
@@ -138,7 +139,10 @@ impl KvLayout {
                             owns: true,
                             group: groups.iter().position(|g| g.window == window).unwrap_or(0),
                             k_offset,
-                            v_offset: k_offset.saturating_add(a.k_dim().saturating_mul(KV_PAGE)),
+                            v_offset: match a.stored_v_dim() {
+                                0 => k_offset,
+                                _ => k_offset.saturating_add(a.k_dim().saturating_mul(KV_PAGE)),
+                            },
                             n_kv_heads: a.n_kv_heads,
                             head_dim_k: a.head_dim_k,
                             head_dim_v: a.head_dim_v,

@@ -35,7 +35,8 @@ impl Pages<'_> {
         }
     }
 
-    /// Stores the keys and values (`[kv head][head_dim]` each) of one row, whose page there is.
+    /// Stores the keys and values (`[kv head][head_dim]` each) of one row, whose page there is. No values are given where they are
+    /// the keys.
     pub(crate) fn store(
         &mut self,
         layer: usize,

@@ -133,7 +133,7 @@ impl Played {
         let stored = of(a.kv_from.unwrap_or(layer));
         for row in rows.iter().filter(|_| a.kv_from.is_none()) {
             let x = stored[row.sequence as usize][row.position as usize];
-            pages.store(layer, row, &vec![x; a.k_dim()], &vec![-x; a.v_dim()], |_, _| ());
+            pages.store(layer, row, &vec![x; a.k_dim()], &vec![-x; a.stored_v_dim()], |_, _| ());
         }
         let kv = pages.layer(layer);
         let KvData::F32(data) = kv.data else { panic!("elements of another type") };

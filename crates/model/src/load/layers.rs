@@ -10,7 +10,7 @@ use happy_kernels::linear::Linear;
 use happy_kernels::ops::{RopeError, RopeSpec, RopeTable, Yarn};
 
 use super::tensors::Tensors;
-use super::{encoder, latent, streams};
+use super::{encoder, experts, latent, streams};
 use crate::error::{LoadError, excerpt};
 use crate::names::{self, block};
 use crate::recurrent::{ChannelMix, Recurrent};
@@ -180,7 +180,7 @@ fn feed_forward(
         block: match &ffn.kind {
             FfnKind::Elementwise(activation) => Ffn::Elementwise(*activation),
             FfnKind::Dense(dense) => Ffn::Dense(dense_weights(t, n_embd, dense, i)?),
-            FfnKind::Moe(moe) => moe_weights(t, n_embd, moe, i)?,
+            FfnKind::Moe(moe) => experts::load(t, n_embd, moe, i)?,
             FfnKind::ChannelMix(mix) => Ffn::ChannelMix(ChannelMix::load(t, mix, n_state, i)?),
         },
         scale: ffn.scale,
@@ -317,13 +317,20 @@ fn qk_norm(
 ) -> Result<Option<PartsNorm>, LoadError> {
     let dim = a.head_dim_k;
     let (dims, width): (&[usize], usize) = match spec.kind {
-        QkNormKind::PerHead => (&[dim], dim),
+        QkNormKind::PerHead | QkNormKind::PerHeadGain => (&[dim], dim),
         QkNormKind::PerHeadOwnWeight => (&[dim, heads], dim),
         QkNormKind::WholeRow => (&[dim * heads], dim * heads),
     };
     let (kind, eps, after_rope) = (spec.norm.kind, spec.norm.eps, spec.after_rope);
-    if !spec.norm.weighted {
+    let gain = spec.kind == QkNormKind::PerHeadGain;
+    if !spec.norm.weighted || gain && part == "attn_k_norm" {
         return Ok(Some(PartsNorm { after_rope, ..weightless(&spec.norm, width) }));
+    }
+    if gain {
+        let gains = t.vector(&block(i, part, "weight"), &[1, heads])?;
+        let weight = gains.iter().flat_map(|gain| std::iter::repeat_n(*gain, dim));
+        let weight = Some(collected(dim.saturating_mul(heads), weight)?);
+        return Ok(Some(PartsNorm { norm: Norm { kind, eps, weight, bias: None }, width, after_rope }));
     }
     let weight = t.opt_vector(spec.need, &block(i, part, "weight"), dims)?;
     let bias = match weight {
@@ -336,6 +343,7 @@ fn qk_norm(
 
 fn dense_weights(t: &mut Tensors<'_>, n_embd: usize, d: &DenseSpec, i: usize) -> Result<Mlp, LoadError> {
     let down = t.linear(i, "ffn_down", d.n_ff, n_embd, d.bias)?;
+    let divisors = t.opt_vector(d.divisors, &block(i, "ffn.act", "scales"), &[d.n_ff])?;
     let sub_norm = sub_norm(t, i, "ffn_sub_norm", d.sub_norm.as_ref(), d.n_ff)?;
     if d.fused {
         // gate rows first, then up rows
@@ -346,93 +354,12 @@ fn dense_weights(t: &mut Tensors<'_>, n_embd: usize, d: &DenseSpec, i: usize) ->
             sparsity: d.sparsity,
             gate,
             up: t.rows(&tensor, d.n_ff, d.n_ff, n_embd, None)?,
+            divisors,
             sub_norm,
             down,
         });
     }
     let gate = if d.gated { Some(t.linear(i, "ffn_gate", n_embd, d.n_ff, d.bias)?) } else { None };
     let up = t.linear(i, "ffn_up", n_embd, d.n_ff, d.bias)?;
-    Ok(Mlp { activation: d.activation, sparsity: d.sparsity, gate, up, sub_norm, down })
-}
-
-fn moe_weights(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) -> Result<Ffn, LoadError> {
-    let router = t.linear(i, "ffn_gate_inp", n_embd, m.n_experts, m.bias)?;
-    let router_norm = match &m.router_input {
-        RouterInput::Scaled(norm) => {
-            let factor = 1.0 / (n_embd as f32).sqrt();
-            Some(t.scaled_norm(&block(i, "ffn_gate_inp", "scale"), norm, n_embd, factor)?)
-        }
-        RouterInput::Block | RouterInput::Layer => None,
-    };
-    let choice_bias = choice_bias(t, m, i)?;
-    let down_scale = t.opt_vector(m.down_scale, &block(i, "ffn_down_exps", "scale"), &[m.n_experts])?;
-    let fused = m.gated && t.has(&block(i, "ffn_gate_up_exps", "weight"));
-    let mut stack = |part: &str, n_in: usize, n_out: usize| -> Result<Linear, LoadError> {
-        let tensor = t.tensor(&block(i, part, "weight"), &[n_in, n_out, m.n_experts])?;
-        let bias = t.opt_vector(m.bias, &block(i, part, "bias"), &[n_out, m.n_experts])?;
-        t.rows(&tensor, 0, n_out.saturating_mul(m.n_experts), n_in, bias.as_deref())
-    };
-    let mut gate_or_up = |part: &str| match fused {
-        true => stack("ffn_gate_up_exps", n_embd, 2 * m.n_ff),
-        false => stack(part, n_embd, m.n_ff),
-    };
-    let gate = if m.gated { Some(gate_or_up("ffn_gate_exps")?) } else { None };
-    let up = gate_or_up("ffn_up_exps")?;
-    let down = stack("ffn_down_exps", m.n_ff, n_embd)?;
-    let experts = Mlp { activation: m.activation, sparsity: None, gate, up, sub_norm: None, down };
-    let shared = m.shared.as_ref().map(|s| shared_expert(t, n_embd, s, m, i)).transpose()?;
-    let post_norm = t.opt_norm(i, names::FFN_POST_NORM_2, m.post_norm.as_ref(), n_embd)?;
-    Ok(Ffn::Moe(Moe {
-        spec: *m,
-        router,
-        router_norm,
-        choice_bias,
-        down_scale,
-        experts,
-        fused,
-        post_norm,
-        shared,
-    }))
-}
-
-/// The bias of the choice; some converters leave out `.bias`.
-fn choice_bias(t: &mut Tensors<'_>, m: &MoeSpec, i: usize) -> Result<Option<Vec<f32>>, LoadError> {
-    let (name, short) = (block(i, "exp_probs_b", "bias"), format!("blk.{i}.exp_probs_b"));
-    let name = if !t.has(&name) && t.has(&short) { short } else { name };
-    t.opt_vector(m.choice_bias, &name, &[m.n_experts])
-}
-
-fn shared_expert(
-    t: &mut Tensors<'_>,
-    n_embd: usize,
-    s: &SharedExpertSpec,
-    m: &MoeSpec,
-    i: usize,
-) -> Result<SharedExpert, LoadError> {
-    let gate = if s.gated {
-        let tensor = t.tensor(&block(i, "ffn_gate_inp_shexp", "weight"), &[n_embd])?;
-        Some(t.rows(&tensor, 0, 1, n_embd, None)?)
-    } else {
-        None
-    };
-    let [gate_name, up_name, down_name] = match s.dense {
-        true => ["ffn_gate", "ffn_up", "ffn_down"],
-        false => ["ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp"],
-    };
-    let down = t.linear(i, down_name, s.n_ff, n_embd, Need::Never)?;
-    let (own, up) = if s.fused {
-        let tensor = t.tensor(&block(i, up_name, "weight"), &[n_embd, 2 * s.n_ff])?;
-        let half = |first| t.rows(&tensor, first, s.n_ff, n_embd, None);
-        (Some(half(0)?), half(s.n_ff)?)
-    } else {
-        let mut linear = |part: &str| t.linear(i, part, n_embd, s.n_ff, Need::Never);
-        (if m.gated { Some(linear(gate_name)?) } else { None }, linear(up_name)?)
-    };
-    let mlp = Mlp { activation: m.activation, sparsity: None, gate: own, up, sub_norm: None, down };
-    Ok(SharedExpert {
-        mlp,
-        gate,
-        norm: t.opt_norm(i, names::FFN_NORM, s.norm.as_ref(), n_embd)?,
-        post_norm: t.opt_norm(i, names::FFN_POST_NORM_1, s.post_norm.as_ref(), n_embd)?,
-    })
+    Ok(Mlp { activation: d.activation, sparsity: d.sparsity, gate, up, divisors, sub_norm, down })
 }

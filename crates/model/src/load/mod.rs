@@ -1,6 +1,7 @@
 //! [`Loader`]: from a parsed file to a [`Model`].
 
 pub(crate) mod encoder;
+mod experts;
 mod latent;
 mod layers;
 mod streams;

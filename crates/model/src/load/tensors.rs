@@ -9,7 +9,7 @@ use happy_kernels::linear::{Linear, LinearError, WeightMatrix};
 use happy_tensor::{Bytes, DType, RowError, dequantize_to_vec};
 
 use crate::error::LoadError;
-use crate::names::{block, dtype, most_reads};
+use crate::names::{self, block, dtype, most_reads};
 use crate::reserve::reserved;
 use crate::spec::{Need, NormSpec};
 use crate::weights::{Embedding, Norm, Target};
@@ -40,6 +40,8 @@ pub(crate) struct Tensor<'a> {
     /// Rows of all matrices of a stack, and how many those are.
     rows: usize,
     stack: usize,
+    /// What the product is multiplied by, one number or one for each matrix of the stack.
+    scales: Option<Vec<f32>>,
 }
 
 impl<'a> Tensors<'a> {
@@ -100,7 +102,18 @@ impl<'a> Tensors<'a> {
             .ok_or_else(|| damaged(name, "its bytes are not in the file"))?;
         let product = |dims: &[usize]| dims.iter().fold(1, |n: usize, d| n.saturating_mul(*d));
         let (rows, stack) = (product(dims.get(1..).unwrap_or(&[])), product(dims.get(2..).unwrap_or(&[])));
-        Ok(Tensor { name: info.name, dtype, bytes, rows, stack })
+        let scales = self.scales(info.name, stack)?;
+        Ok(Tensor { name: info.name, dtype, bytes, rows, stack, scales })
+    }
+
+    /// The tensor `X.scale` of a matrix `X.weight`, if it is one of those that may have scales, as NVFP4 and ternary files have
+    /// them.
+    fn scales(&mut self, weight: &str, stack: usize) -> Result<Option<Vec<f32>>, LoadError> {
+        let Some(name) = names::scale_of(weight, self.prefix).filter(|name| self.gguf.tensor(name).is_some())
+        else {
+            return Ok(None);
+        };
+        self.vector(name.strip_prefix(self.prefix).unwrap_or(&name), &[stack]).map(Some)
     }
 
     /// The rows of a matrix; 0 if it is missing.
@@ -153,6 +166,16 @@ impl<'a> Tensors<'a> {
         let linear = Linear::new(WeightMatrix { dtype: t.dtype, n_out, n_in, bytes }, self.kernels)
             .map_err(|e| wrong(&e))?
             .placed(self.target(t, n_in)?, first);
+        let linear = match &t.scales {
+            None => linear,
+            // a part of a stack takes its own
+            Some(scales) if scales.len() > 1 && n_out != t.rows => {
+                let each = (t.rows / scales.len()).max(1);
+                let own = scales.get(first / each..first.saturating_add(n_out) / each).unwrap_or(&[]);
+                linear.with_scales(own).map_err(|e| wrong(&e))?
+            }
+            Some(scales) => linear.with_scales(scales).map_err(|e| wrong(&e))?,
+        };
         match bias {
             Some(bias) => linear.with_bias(bias).map_err(|e| match e {
                 LinearError::Memory { bytes } => LoadError::memory(bytes),

@@ -1,14 +1,15 @@
-//! The channel mix of RWKV-6, its feed-forward half:
+//! The channel mix of RWKV, its feed-forward half:
 //!
 //! ```text
-//! k, r = lerp_k(x, row before), lerp_r(x, row before);  ffn_out = sigmoid(W_r r) * (W_v relu(W_k k)^2)
+//! k = lerp_k(x, row before);  ffn_out = W_v relu(W_k k)^2
+//! RWKV-6:  r = lerp_r(x, row before);  ffn_out *= sigmoid(W_r r)
 //! ```
 
 use happy_kernels::linear::{self, Linear};
 use happy_kernels::ops::Activation;
 
-use super::project;
 use super::rwkv6::{lerp, shift};
+use super::{gate, project};
 use crate::error::{ForwardError, LoadError};
 use crate::forward::pass::Step;
 use crate::forward::{ffn, rows};
@@ -24,10 +25,10 @@ pub(crate) struct ChannelMix {
     first: usize,
     n_ff: usize,
     lerp_k: Vec<f32>,
-    lerp_r: Vec<f32>,
     key: Linear,
     value: Linear,
-    receptance: Linear,
+    /// What makes the gates: the mixture with the row before, and the matrix.
+    gates: Option<(Vec<f32>, Linear)>,
 }
 
 impl ChannelMix {
@@ -42,15 +43,20 @@ impl ChannelMix {
             first,
             n_ff,
             lerp_k: t.vector(&block(i, "channel_mix_lerp_k", "weight"), &[n_embd])?,
-            lerp_r: t.vector(&block(i, "channel_mix_lerp_r", "weight"), &[n_embd])?,
             key: t.linear(i, "channel_mix_key", n_embd, n_ff, Need::Never)?,
             value: t.linear(i, "channel_mix_value", n_ff, n_embd, Need::Never)?,
-            receptance: t.linear(i, "channel_mix_receptance", n_embd, n_embd, Need::Never)?,
+            gates: match spec.gated {
+                true => {
+                    let lerp = t.vector(&block(i, "channel_mix_lerp_r", "weight"), &[n_embd])?;
+                    Some((lerp, t.linear(i, "channel_mix_receptance", n_embd, n_embd, Need::Never)?))
+                }
+                false => None,
+            },
         })
     }
 
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        [&self.key, &self.value, &self.receptance].into_iter()
+        [&self.key, &self.value].into_iter().chain(self.gates.iter().map(|(_, gates)| gates))
     }
 
     /// `ffn_out = channel_mix(normed)`, for all rows of the batch.
@@ -69,23 +75,27 @@ impl ChannelMix {
         rows::each_row(cx, r.projected.mat_mut(n, 2 * width), &|i, row, _| {
             let (k, r) = row.split_at_mut(width);
             lerp(cx, &self.lerp_k, shifted.row(i), input.row(i), k);
-            lerp(cx, &self.lerp_r, shifted.row(i), input.row(i), r);
+            if let Some((lerp_r, _)) = &self.gates {
+                lerp(cx, lerp_r, shifted.row(i), input.row(i), r);
+            }
         });
         let mixed = r.projected.mat(n, 2 * width);
         let key = (&self.key, inner.ffn_inner_mut(n, self.n_ff));
         project(step, mixed.columns(0..width), (acts, panels), &mut [key])?;
-        let gate = (&self.receptance, r.gate.mat_mut(n, width));
-        project(step, mixed.columns(width..2 * width), (acts, panels), &mut [gate])?;
+        if let Some((_, gates)) = &self.gates {
+            let gates = (gates, r.gate.mat_mut(n, width));
+            project(step, mixed.columns(width..2 * width), (acts, panels), &mut [gates])?;
+        }
         rows::each_row(cx, inner.ffn_inner_mut(n, self.n_ff), &|_, row, _| {
             (ops.activate)(Activation::ReluSquared, row);
         });
-        rows::each_row(cx, r.gate.mat_mut(n, width), &|_, row, _| (ops.activate)(Activation::Sigmoid, row));
         if !acts.set(cx, inner.ffn_inner(n, self.n_ff), kinds([&self.value])) {
             return Err(step.non_finite());
         }
         linear::forward(cx, acts, &mut [(&self.value, io.ffn_out_mut(n, width))], panels);
-        let gate = r.gate.mat(n, width);
-        rows::each_row(cx, io.ffn_out_mut(n, width), &|i, row, _| (ops.mul)(row, gate.row(i)));
+        if self.gates.is_some() {
+            gate(cx, Activation::Sigmoid, r.gate.mat_mut(n, width), io.ffn_out_mut(n, width));
+        }
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! The gated delta net of Qwen 3.5 and Qwen 3 Next: see [`DeltaNetSpec`].
 
-use happy_kernels::MatMut;
 use happy_kernels::linear::Linear;
 use happy_kernels::ops::{Activation, scan::Delta};
+use happy_kernels::{Mat, MatMut};
 
 use super::{ConvWeights, decays, each_state, gate, parts_norm, project, steps};
 use crate::error::{ForwardError, LoadError};
@@ -45,7 +45,6 @@ impl DeltaNet {
                 (t.linear(i, "ssm_beta", n_embd, heads, Need::Never)?, Some(alpha))
             }
         };
-        let unit = Norm { kind: NormKind::Rms, eps: spec.eps / dim_k as f32, weight: None, bias: None };
         Ok(DeltaNet {
             spec: *spec,
             qkv: t.linear(i, "attn_qkv", n_embd, spec.conv_dim(), Need::Never)?,
@@ -55,7 +54,7 @@ impl DeltaNet {
             conv: ConvWeights::load(t, i, "ssm_conv1d", (spec.kernel, spec.conv_dim()), Need::Never, true)?,
             dt_bias: t.vector(&block(i, "ssm_dt", "bias"), &[heads])?,
             a: t.vector(&format!("blk.{i}.ssm_a"), &[heads])?,
-            unit: PartsNorm { norm: unit, width: dim_k, after_rope: false },
+            unit: unit_norm(spec.eps, dim_k),
             norm: parts_norm(t, i, "ssm_norm", &spec.norm, (spec.head_dim_v, 1))?,
         })
     }
@@ -114,34 +113,74 @@ impl DeltaNet {
         steps(cx, &self.dt_bias, decay.reborrow());
         decays(cx, &self.a, decay);
 
-        let projected = r.projected.mat(n, all);
-        let (decay, beta) = (r.decay.mat(n, n_v_heads), r.small.mat(n, width));
         let mut y = r.y.mat_mut(n, v_dim);
-        let (one, first) = (head_dim_k * head_dim_v, self.conv.elements());
-        each_state(step, pages, first..first + n_v_heads * one, |rows, state| {
-            let part =
-                |from: usize, width: usize| projected.rows_range(rows.clone()).columns(from..from + width);
-            let (decay, beta) = (decay.rows_range(rows.clone()), beta.rows_range(rows.clone()));
-            let state = (MatMut::new(state, 1, n_v_heads * one), one);
-            let y = (y.rows_range_mut(rows.clone()), head_dim_v);
+        let heads = Heads {
+            projected: r.projected.mat(n, all),
+            decay: r.decay.mat(n, n_v_heads),
+            beta: r.small.mat(n, width),
+            n: n_v_heads,
+            n_k: n_k_heads,
+            grouped,
+            dims: (head_dim_k, head_dim_v),
+        };
+        heads.scan(step, pages, self.conv.elements(), y.reborrow());
+        rows::norm_parts(cx, &self.norm, y.reborrow(), spare);
+        gate(cx, Activation::Silu, r.gate.mat_mut(n, v_dim), y);
+        Ok(())
+    }
+}
+
+/// What gives each head of Q and K unit length, together with a factor of `1 / sqrt(width)`.
+pub(super) fn unit_norm(eps: f32, width: usize) -> PartsNorm {
+    let norm = Norm { kind: NormKind::Rms, eps: eps / width as f32, weight: None, bias: None };
+    PartsNorm { norm, width, after_rope: false }
+}
+
+/// What the scan of all heads reads.
+pub(super) struct Heads<'a> {
+    /// `[rows][q, k, v]`
+    pub(super) projected: Mat<'a>,
+    /// A decay for each head, or for each channel of K of each head.
+    pub(super) decay: Mat<'a>,
+    /// `[rows][n]`
+    pub(super) beta: Mat<'a>,
+    /// Heads of V, and of K.
+    pub(super) n: usize,
+    pub(super) n_k: usize,
+    /// Head `h` of V uses head `h / (n / n_k)` of K, not `h % n_k`.
+    pub(super) grouped: bool,
+    /// Elements of a head of K and of V.
+    pub(super) dims: (usize, usize),
+}
+
+impl Heads<'_> {
+    /// The states, `[heads][K][V]`, are at `first` in the layer's. Q counts over the root of its head's size.
+    pub(super) fn scan(&self, step: &Step<'_>, pages: &mut Pages<'_>, first: usize, mut y: MatMut<'_>) {
+        let (cx, (dim_k, dim_v)) = (step.cx, self.dims);
+        let (one, k_dim, per_head) = (dim_k * dim_v, self.n_k * dim_k, self.decay.cols() / self.n);
+        let scale = 1.0 / (dim_k as f32).sqrt();
+        each_state(step, pages, first..first + self.n * one, |rows, state| {
+            let part = |from: usize, width: usize| {
+                self.projected.rows_range(rows.clone()).columns(from..from + width)
+            };
+            let (decay, beta) = (self.decay.rows_range(rows.clone()), self.beta.rows_range(rows.clone()));
+            let state = (MatMut::new(state, 1, self.n * one), one);
+            let y = (y.rows_range_mut(rows.clone()), dim_v);
             cx.pool.for_each_columns2(state, y, &|head, state, y, _| {
                 if cx.cancelled() {
                     return;
                 }
-                let of_k = if grouped { head / (n_v_heads / n_k_heads) } else { head % n_k_heads };
+                let of_k = if self.grouped { head / (self.n / self.n_k) } else { head % self.n_k };
                 let delta = Delta {
-                    q: part(of_k * head_dim_k, head_dim_k),
-                    k: part(k_dim + of_k * head_dim_k, head_dim_k),
-                    v: part(2 * k_dim + head * head_dim_v, head_dim_v),
-                    decay: decay.columns(head..head + 1),
+                    q: part(of_k * dim_k, dim_k),
+                    k: part(k_dim + of_k * dim_k, dim_k),
+                    v: part(2 * k_dim + head * dim_v, dim_v),
+                    decay: decay.columns(head * per_head..(head + 1) * per_head),
                     beta: beta.columns(head..head + 1),
                     scale,
                 };
-                (ops.delta)(&delta, state.row_mut(0), y);
+                (cx.kernels.ops.delta)(&delta, state.row_mut(0), y);
             });
         });
-        rows::norm_parts(cx, &self.norm, y.reborrow(), spare);
-        gate(cx, r.gate.mat_mut(n, v_dim), y);
-        Ok(())
     }
 }

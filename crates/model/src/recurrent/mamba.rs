@@ -1,6 +1,7 @@
 //! Mamba: see [`MambaSpec`].
 
 use happy_kernels::linear::Linear;
+use happy_kernels::ops::Activation;
 use happy_kernels::ops::scan;
 use happy_kernels::{Mat, MatMut};
 
@@ -106,7 +107,7 @@ impl Mamba {
                 }
             });
         });
-        gate(cx, r.projected.mat_mut(n, 2 * d_inner).columns_mut(d_inner..2 * d_inner), y);
+        gate(cx, Activation::Silu, r.projected.mat_mut(n, 2 * d_inner).columns_mut(d_inner..2 * d_inner), y);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Mamba 2: see [`Mamba2Spec`].
 
 use happy_kernels::linear::Linear;
+use happy_kernels::ops::Activation;
 use happy_kernels::ops::scan::LinearAttention;
 use happy_kernels::{Ctx, Mat, MatMut};
 
@@ -84,7 +85,7 @@ impl Mamba2 {
         let mut y = r.y.mat_mut(n, d_inner);
         heads.scan(step, pages, self.conv.elements(), y.reborrow());
         add_input(cx, &self.d, x, y.reborrow());
-        gate(cx, r.projected.mat_mut(n, all).columns_mut(0..d_inner), y.reborrow());
+        gate(cx, Activation::Silu, r.projected.mat_mut(n, all).columns_mut(0..d_inner), y.reborrow());
         if let Some(norm) = &self.norm {
             rows::norm_parts(cx, norm, y, row);
         }

@@ -10,10 +10,13 @@
 
 mod channel_mix;
 mod delta_net;
+mod kda;
+mod lightning;
 mod mamba;
 mod mamba2;
 mod plamo2;
 mod rwkv6;
+mod rwkv7;
 mod short_conv;
 
 use std::ops::Range;
@@ -21,6 +24,7 @@ use std::ops::Range;
 pub(crate) use channel_mix::ChannelMix;
 
 use happy_kernels::linear::{self, Linear};
+use happy_kernels::ops::Activation;
 use happy_kernels::ops::scan::{Conv, MAX_CONV};
 use happy_kernels::{Columns, Ctx, Mat, MatMut};
 
@@ -52,7 +56,10 @@ enum Block {
     Mamba2(mamba2::Mamba2),
     Plamo2(plamo2::Plamo2),
     DeltaNet(delta_net::DeltaNet),
+    Kda(kda::Kda),
+    Lightning(lightning::Lightning),
     Rwkv6(rwkv6::Rwkv6),
+    Rwkv7(rwkv7::Rwkv7),
 }
 
 impl Recurrent {
@@ -73,8 +80,15 @@ impl Recurrent {
                 (Block::DeltaNet(delta_net::DeltaNet::load(t, n_embd, s, i)?), "ssm_out")
             }
             RecurrentKind::Plamo2(s) => (Block::Plamo2(plamo2::Plamo2::load(t, n_embd, s, i)?), "ssm_out"),
+            RecurrentKind::Kda(s) => (Block::Kda(kda::Kda::load(t, n_embd, s, i)?), names::ATTN_OUTPUT),
+            RecurrentKind::Lightning(s) => {
+                (Block::Lightning(lightning::Lightning::load(t, n_embd, s, i)?), names::ATTN_OUTPUT)
+            }
             RecurrentKind::Rwkv6(s) => {
                 (Block::Rwkv6(rwkv6::Rwkv6::load(t, n_embd, s, i)?), "time_mix_output")
+            }
+            RecurrentKind::Rwkv7(s) => {
+                (Block::Rwkv7(rwkv7::Rwkv7::load(t, n_embd, s, i)?), "time_mix_output")
             }
         };
         Ok(Recurrent {
@@ -94,14 +108,19 @@ impl Recurrent {
             Block::Mamba2(b) => [Some(&b.input), None, None, None],
             Block::DeltaNet(b) => [Some(&b.qkv), Some(&b.z), Some(&b.beta), b.alpha.as_ref()],
             Block::Plamo2(b) => [Some(&b.input), Some(&b.x), Some(&b.dt), None],
-            Block::Rwkv6(_) => [None; 4],
+            Block::Lightning(b) => [Some(&b.qkv), Some(&b.gate), None, None],
+            Block::Kda(_) | Block::Rwkv6(_) | Block::Rwkv7(_) => [None; 4],
         };
-        let rwkv6 = match &self.block {
-            Block::Rwkv6(b) => Some(b),
-            _ => None,
+        let (kda, rwkv6, rwkv7) = match &self.block {
+            Block::Kda(b) => (Some(b), None, None),
+            Block::Rwkv6(b) => (None, Some(b), None),
+            Block::Rwkv7(b) => (None, None, Some(b)),
+            _ => (None, None, None),
         };
-        let rwkv6 = rwkv6.into_iter().flat_map(|b| b.linears());
-        list.into_iter().flatten().chain(rwkv6).chain([&self.out])
+        let many = kda.into_iter().flat_map(|b| b.linears());
+        let many = many.chain(rwkv6.into_iter().flat_map(|b| b.linears()));
+        let many = many.chain(rwkv7.into_iter().flat_map(|b| b.linears()));
+        list.into_iter().flatten().chain(many).chain([&self.out])
     }
 }
 
@@ -118,7 +137,10 @@ pub(crate) fn scan(
         Block::Mamba2(b) => b.scan(step, s, pages)?,
         Block::DeltaNet(b) => b.scan(step, s, pages)?,
         Block::Plamo2(b) => b.scan(step, s, pages)?,
+        Block::Kda(b) => b.scan(step, s, pages)?,
+        Block::Lightning(b) => b.scan(step, s, pages)?,
         Block::Rwkv6(b) => b.scan(step, s, pages)?,
+        Block::Rwkv7(b) => b.scan(step, s, pages)?,
     }
     if step.cx.cancelled() { Err(ForwardError::Cancelled) } else { Ok(()) }
 }
@@ -282,12 +304,10 @@ fn steps(cx: Ctx<'_>, bias: &[f32], x: MatMut<'_>) {
     });
 }
 
-/// `y *= silu(gate)`; the gates are changed.
-fn gate(cx: Ctx<'_>, mut gate: MatMut<'_>, y: MatMut<'_>) {
+/// `y *= act(gate)`; the gates are changed.
+fn gate(cx: Ctx<'_>, act: Activation, mut gate: MatMut<'_>, y: MatMut<'_>) {
     let ops = &cx.kernels.ops;
-    rows::each_row(cx, gate.reborrow(), &|_, row, _| {
-        (ops.activate)(happy_kernels::ops::Activation::Silu, row);
-    });
+    rows::each_row(cx, gate.reborrow(), &|_, row, _| (ops.activate)(act, row));
     let gate = gate.as_ref();
     rows::each_row(cx, y, &|i, row, _| (ops.mul)(row, gate.row(i)));
 }

@@ -1,6 +1,7 @@
 //! The mixer of PLaMo 2, a Mamba 2 with other projections: see [`Plamo2Spec`].
 
 use happy_kernels::linear::Linear;
+use happy_kernels::ops::Activation;
 
 use super::mamba2::{Heads, add_input, times_step};
 use super::{ConvWeights, decays, gate, parts_norm, project};
@@ -98,7 +99,7 @@ impl Plamo2 {
         let mut y = r.y.mat_mut(n, d_inner);
         heads.scan(step, pages, self.conv.elements(), y.reborrow());
         add_input(cx, &self.d, x, y.reborrow());
-        gate(cx, r.gate.mat_mut(n, d_inner), y);
+        gate(cx, Activation::Silu, r.gate.mat_mut(n, d_inner), y);
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 use happy_kernels::linear::Linear;
 use happy_kernels::ops::Activation;
 use happy_kernels::ops::scan::{LinearAttention, Wkv6};
-use happy_kernels::{Ctx, Mat, MatMut};
+use happy_kernels::{Ctx, Mat, MatMut, PerWorker};
 
-use super::{each_state, project};
+use super::{each_state, gate, project};
 use crate::error::{ForwardError, LoadError};
 use crate::forward::pass::Step;
 use crate::forward::{mixer, rows};
@@ -34,8 +34,7 @@ pub(super) struct Rwkv6 {
     pub(super) gate: Linear,
     /// What the current position counts more, `[heads][head_size]`; without it the scan is gated linear attention.
     bonus: Option<Vec<f32>>,
-    /// The norm of each head, with its weight and bias over all heads.
-    norm: Option<(PartsNorm, Vec<f32>, Vec<f32>)>,
+    norm: Option<HeadNorm>,
 }
 
 impl Rwkv6 {
@@ -67,15 +66,7 @@ impl Rwkv6 {
                 own("time_mix_lerp_g")?,
             ]
         };
-        let norm = match spec.norm_eps {
-            Some(eps) => {
-                let norm = Norm { kind: NormKind::Layer, eps, weight: None, bias: None };
-                let norm = PartsNorm { norm, width: head_size, after_rope: false };
-                let weight = t.vector(&block(i, "time_mix_ln", "weight"), &[n])?;
-                Some((norm, weight, t.vector(&block(i, "time_mix_ln", "bias"), &[n])?))
-            }
-            None => None,
-        };
+        let norm = spec.norm_eps.map(|eps| HeadNorm::load(t, i, eps, (head_size, n_heads))).transpose()?;
         let kv = n_kv_heads * head_size;
         Ok(Rwkv6 {
             spec: *spec,
@@ -147,18 +138,11 @@ impl Rwkv6 {
                 }
             });
         });
-        if let Some((norm, weight, bias)) = &self.norm {
-            rows::norm_parts(cx, norm, y.reborrow(), spare);
-            rows::each_row(cx, y.reborrow(), &|_, row, _| {
-                (cx.kernels.ops.mul)(row, weight);
-                (cx.kernels.ops.add)(row, bias);
-            });
+        if let Some(norm) = &self.norm {
+            norm.apply(cx, y.reborrow(), spare);
         }
         let act = if linear { Activation::Sigmoid } else { Activation::Silu };
-        let mut gates = r.gate.mat_mut(n, width);
-        rows::each_row(cx, gates.reborrow(), &|_, row, _| (cx.kernels.ops.activate)(act, row));
-        let gates = gates.as_ref();
-        rows::each_row(cx, y, &|i, row, _| (cx.kernels.ops.mul)(row, gates.row(i)));
+        gate(cx, act, r.gate.mat_mut(n, width), y);
         Ok(())
     }
 
@@ -233,6 +217,37 @@ impl Rwkv6 {
         });
         project(step, part(3), (acts, panels), &mut [(&self.receptance, r.wide.mat_mut(n, width))])?;
         project(step, part(4), (acts, panels), &mut [(&self.gate, r.gate.mat_mut(n, width))])
+    }
+}
+
+/// The norm of each head's result, with a weight and a bias over all heads.
+pub(super) struct HeadNorm {
+    norm: PartsNorm,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl HeadNorm {
+    /// Of heads of so many elements, and so many heads.
+    pub(super) fn load(
+        t: &mut Tensors<'_>,
+        i: usize,
+        eps: f32,
+        (size, n_heads): (usize, usize),
+    ) -> Result<Self, LoadError> {
+        let norm = Norm { kind: NormKind::Layer, eps, weight: None, bias: None };
+        let mut vector = |kind: &str| t.vector(&block(i, "time_mix_ln", kind), &[size * n_heads]);
+        let (weight, bias) = (vector("weight")?, vector("bias")?);
+        Ok(HeadNorm { norm: PartsNorm { norm, width: size, after_rope: false }, weight, bias })
+    }
+
+    /// Norms every head of every row.
+    pub(super) fn apply(&self, cx: Ctx<'_>, mut y: MatMut<'_>, spare: &PerWorker<Vec<f32>>) {
+        rows::norm_parts(cx, &self.norm, y.reborrow(), spare);
+        rows::each_row(cx, y, &|_, row, _| {
+            (cx.kernels.ops.mul)(row, &self.weight);
+            (cx.kernels.ops.add)(row, &self.bias);
+        });
     }
 }
 

@@ -5,8 +5,8 @@ use super::NormSpec;
 /// Which rows of latent attention the cache holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LatentForm {
-    /// The short rows `[c, k_rot]`, as one key-value head for all heads. Each head's query is multiplied by its `attn_k_b`, and its
-    /// result by its `attn_v_b`.
+    /// The short rows `[c, k_rot]`, as one key-value head for all heads. Each head's query is multiplied by its `attn_k_b`. The
+    /// values are the same rows, which are stored once; the first part of each head's result is multiplied by its `attn_v_b`.
     Absorbed,
     /// Whole keys and values, which `attn_kv_b` makes of the short rows.
     Expanded,
@@ -56,7 +56,7 @@ impl LatentSpec {
     /// Key-value heads, and elements of their keys and values, of `n_heads` query heads.
     pub fn cached(&self, n_heads: usize) -> (usize, usize, usize) {
         match self.form {
-            LatentForm::Absorbed => (1, self.row(), self.kv_rank),
+            LatentForm::Absorbed => (1, self.row(), self.row()),
             LatentForm::Expanded => (n_heads, self.head_dim_q, self.head_dim_out),
         }
     }

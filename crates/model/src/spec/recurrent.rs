@@ -4,7 +4,7 @@
 //! convolution, then what the scan keeps. A scan reads and writes it position by position, so its bits do not depend on how
 //! a prompt is cut into batches.
 
-use super::NormSpec;
+use super::{NormSpec, Rwkv6Spec, Rwkv7Spec};
 
 /// The recurrent mixer of a layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,8 +32,14 @@ pub enum RecurrentKind {
     Plamo2(Plamo2Spec),
     /// Linear attention with the gated delta rule.
     DeltaNet(DeltaNetSpec),
+    /// The same with a decay for each channel of K (Kimi's delta attention).
+    Kda(KdaSpec),
+    /// Linear attention with a constant decay for each head.
+    Lightning(LightningSpec),
     /// Linear attention of mixtures of each row with the one before it.
     Rwkv6(Rwkv6Spec),
+    /// The delta rule of mixtures of each row with the one before it.
+    Rwkv7(Rwkv7Spec),
 }
 
 /// `b, c, x = W_in h;  y = W_out (c * conv(b * x))`, a causal convolution of each channel (LFM2); in a model that is not causal, a
@@ -110,44 +116,6 @@ pub struct Plamo2Spec {
     pub norm: NormSpec,
 }
 
-/// The time mix of RWKV-6:
-///
-/// ```text
-/// s = row before - h;  m = tanh(W_1 (h + s * lerp_x));  x_j = h + s * (lerp_j + W_2j m_j)      j: decay, key, value, r, gate
-/// decay = e^-e^(D_2 tanh(D_1 x_decay) + d);  k, v, r, g = W_k x_key, W_v x_value, W_r x_r, W_g x_gate
-/// y = norm((S + bonus k v)^T r) * silu(g);  S = S * decay + k v
-/// ```
-///
-/// As linear attention (Qwen 2 models that were given it): `k = k * (1 - decay)`, `S = S * decay + k v`, and
-/// `y = S^T (r / sqrt(head_size)) * sigmoid(g)`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rwkv6Spec {
-    /// Heads; `n_heads * head_size` is the width of the residual stream.
-    pub n_heads: usize,
-    /// Elements of a head.
-    pub head_size: usize,
-    /// Heads of K and V; divides `n_heads`.
-    pub n_kv_heads: usize,
-    /// Width of each `m_j`.
-    pub mix_rank: usize,
-    /// Columns of `D_2`; at most the width of the residual stream.
-    pub decay_rank: usize,
-    /// Whether it is linear attention, without a bonus.
-    pub linear: bool,
-    /// Epsilon of the norm of each head's result; `None`: no norm.
-    pub norm_eps: Option<f32>,
-}
-
-/// The channel mix of RWKV-6, a feed-forward half that also reads the row before:
-/// `sigmoid(W_r lerp_r) * (W_v relu(W_k lerp_k)^2)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChannelMixSpec {
-    /// Width of the residual stream: what it keeps of the last row.
-    pub width: usize,
-    /// Rows of `W_k`.
-    pub n_ff: usize,
-}
-
 /// Gated delta net:
 ///
 /// ```text
@@ -173,6 +141,68 @@ pub struct DeltaNetSpec {
     pub grouped: bool,
     /// The norm of each head's result.
     pub norm: NormSpec,
+}
+
+/// Kimi's delta attention, a gated delta net with a decay for each channel of K:
+///
+/// ```text
+/// q, k, v = silu(conv(W_q h, W_k h, W_v h));  q = q / |q|, k / |k|;  beta = sigmoid(W_beta h);  f = F_b F_a h + bias
+/// decay = e^(a softplus(f)), or with a lower bound e^(bound * sigmoid(a f))                 a: a number for each head
+/// S = S * decay;  S = S + k beta (v - S^T k);  y = W_out (norm(S^T q / sqrt(head_dim)) * sigmoid(G_b G_a h))
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KdaSpec {
+    /// Heads.
+    pub n_heads: usize,
+    /// Elements of a head of Q, K or V.
+    pub head_dim: usize,
+    /// Positions that the convolution sees; 1 to 16.
+    pub kernel: usize,
+    /// Added to the sum of squares under the root when Q and K get unit length.
+    pub eps: f32,
+    /// Rows of `F_a` and `G_a`; `None`: `F_a` and `G_a` are whole matrices, without `F_b` and `G_b` (Ling 3).
+    pub rank: Option<usize>,
+    /// Bound of the decays' logarithms, below 0.
+    pub lower_bound: Option<f32>,
+    /// The norm of each head's result.
+    pub norm: NormSpec,
+}
+
+/// Lightning attention (MiniMax 01), linear attention whose decay depends on the head alone:
+///
+/// ```text
+/// q, k, v = silu(W_qkv h), head by head;  S = S * decay + k v;  y = W_out (norm(S^T q) * sigmoid(W_g h))
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LightningSpec {
+    /// Heads.
+    pub n_heads: usize,
+    /// Elements of a head of Q, K or V.
+    pub head_dim: usize,
+    /// Multiplies the slopes: head `n` of `n_heads` decays by `e^-(strength * slope)`, where the slope falls geometrically
+    /// from head to head as ALiBi's does.
+    pub strength: f32,
+    /// The norm of the row of all heads, `attn_norm_2`.
+    pub norm: NormSpec,
+}
+
+impl KdaSpec {
+    /// Elements of a row of Q, K or V.
+    pub fn width(&self) -> usize {
+        self.n_heads.saturating_mul(self.head_dim)
+    }
+
+    /// Channels of the convolution: q, k, v.
+    pub fn conv_dim(&self) -> usize {
+        self.width().saturating_mul(3)
+    }
+}
+
+impl LightningSpec {
+    /// Elements of a row of Q, K or V.
+    pub fn width(&self) -> usize {
+        self.n_heads.saturating_mul(self.head_dim)
+    }
 }
 
 impl MambaSpec {
@@ -203,13 +233,6 @@ impl Plamo2Spec {
     /// Columns of `W_x`'s result: b, c, dt.
     pub fn x_dim(&self) -> usize {
         self.dt_rank.saturating_add(self.d_state.saturating_mul(2))
-    }
-}
-
-impl Rwkv6Spec {
-    /// Elements of a row of all heads.
-    pub fn width(&self) -> usize {
-        self.n_heads.saturating_mul(self.head_size)
     }
 }
 
@@ -245,12 +268,14 @@ pub(crate) struct RecurrentWidths {
     pub(crate) decay: usize,
     /// The scan's result.
     pub(crate) y: usize,
+    /// V of the first layer, which later ones read.
+    pub(crate) first: usize,
     /// The longest part that is normed in place.
     pub(crate) normed: usize,
 }
 
 impl RecurrentSpec {
-    /// Positions and channels of the convolution; RWKV keeps one row as a convolution over two does.
+    /// Positions and channels of the convolution, 0 channels without one; RWKV keeps one row as a convolution over two does.
     pub(crate) fn conv(&self) -> (usize, usize) {
         match self.kind {
             RecurrentKind::ShortConv(s) => (s.kernel, s.n_channels),
@@ -258,7 +283,10 @@ impl RecurrentSpec {
             RecurrentKind::Mamba2(s) => (s.kernel, s.conv_dim()),
             RecurrentKind::Plamo2(s) => (s.kernel, s.d_inner),
             RecurrentKind::DeltaNet(s) => (s.kernel, s.conv_dim()),
+            RecurrentKind::Kda(s) => (s.kernel, s.conv_dim()),
+            RecurrentKind::Lightning(_) => (1, 0),
             RecurrentKind::Rwkv6(s) => (2, s.width()),
+            RecurrentKind::Rwkv7(s) => (2, s.width()),
         }
     }
 
@@ -276,7 +304,10 @@ impl RecurrentSpec {
             RecurrentKind::Mamba2(s) => s.d_state.saturating_mul(s.d_inner),
             RecurrentKind::Plamo2(s) => s.d_state.saturating_mul(s.d_inner),
             RecurrentKind::DeltaNet(s) => s.v_dim().saturating_mul(s.head_dim_k),
+            RecurrentKind::Kda(s) => s.width().saturating_mul(s.head_dim),
+            RecurrentKind::Lightning(s) => s.width().saturating_mul(s.head_dim),
             RecurrentKind::Rwkv6(s) => s.width().saturating_mul(s.head_size),
+            RecurrentKind::Rwkv7(s) => s.width().saturating_mul(s.head_size),
         };
         self.conv_elements().saturating_add(scan)
     }
@@ -312,6 +343,7 @@ impl RecurrentSpec {
                 decay: s.n_heads,
                 y: s.d_inner,
                 normed: s.dt_rank.max(s.d_state),
+                ..none
             },
             RecurrentKind::Rwkv6(s) => RecurrentWidths {
                 projected: s.width().saturating_mul(5),
@@ -321,6 +353,35 @@ impl RecurrentSpec {
                 decay: s.width(),
                 y: s.width(),
                 normed: s.norm_eps.map_or(0, |_| s.head_size),
+                ..none
+            },
+            RecurrentKind::Rwkv7(s) => RecurrentWidths {
+                projected: s.width().saturating_mul(6),
+                gate: s.width(),
+                wide: s.width(),
+                small: s.width().saturating_mul(2),
+                decay: s.width(),
+                y: s.width(),
+                first: s.width(),
+                normed: s.width(),
+            },
+            RecurrentKind::Kda(s) => RecurrentWidths {
+                projected: s.conv_dim(),
+                gate: s.width(),
+                wide: s.rank.unwrap_or(0).saturating_mul(2),
+                small: s.n_heads,
+                decay: s.width(),
+                y: s.width(),
+                normed: s.head_dim,
+                ..none
+            },
+            RecurrentKind::Lightning(s) => RecurrentWidths {
+                projected: s.width().saturating_mul(3),
+                gate: s.width(),
+                decay: s.n_heads,
+                y: s.width(),
+                normed: s.width(),
+                ..none
             },
             RecurrentKind::DeltaNet(s) => RecurrentWidths {
                 projected: s.conv_dim(),

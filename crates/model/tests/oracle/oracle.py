@@ -465,7 +465,220 @@ def nemotron_h_moe():
     return run(c, layer)
 
 
+def shifted(x):
+    """Each row less than the one before it."""
+    return np.concatenate([np.zeros((1, x.shape[1])), x[:-1]]) - x
+
+
+def time_mix7(c, i, x, first, size):
+    """The time mix of RWKV-7, and its values for the layers after the first."""
+    w = lambda part: c.b(i, "time_mix_" + part)
+    lerp = w("lerp_fused").reshape(-1, E)
+    r, wx, kx, vx, ax, *gx = (x + shifted(x) * m for m in lerp)
+    low = lambda part, h, act=lambda y: y: act(h @ w(part + "1").T) @ w(part + "2").T
+    r, k, v = r @ w("receptance").T, kx @ w("key").T, vx @ w("value").T
+    decay = np.exp(-math.exp(-0.5) * sigmoid(w("w0") + low("w", wx, np.tanh)))
+    if first is not None:
+        v = v + (first - v) * sigmoid(w("v0") + low("v", vx))
+    rate = sigmoid(w("a0") + low("a", ax))
+    heads = lambda y: y.reshape(len(x), -1, size)
+    unit = heads(k * w("k_k"))
+    unit = unit / np.sqrt((unit * unit).sum(-1, keepdims=True))
+    key = heads(k * (1 + (rate - 1) * w("k_a")))
+    state, out = np.zeros((E // size, size, size)), np.zeros((len(x), E // size, size))
+    for t in range(len(x)):
+        for h in range(E // size):
+            # [channel of V][channel of K]
+            s, u = state[h], unit[t, h]
+            s = s * heads(decay)[t, h] - np.outer(s @ u, u * heads(rate)[t, h]) + np.outer(heads(v)[t, h], key[t, h])
+            state[h], out[t, h] = s, s @ heads(r)[t, h]
+    if w("ln") is not None:
+        d = out - out.mean(-1, keepdims=True)
+        out = d / np.sqrt((d * d).mean(-1, keepdims=True) + 64e-5)
+        out = out * w("ln").reshape(-1, size) + c.b(i, "time_mix_ln", "bias").reshape(-1, size)
+    out = out + (heads(r) * key * w("r_k").reshape(-1, size)).sum(-1, keepdims=True) * heads(v)
+    out = out.reshape(len(x), E)
+    if gx:
+        out = out * low("g", gx[0], sigmoid)
+    return out @ w("output").T, v
+
+
+def rwkv7_parts(i, gates, norm):
+    ranks = {"w": 24, "a": 16, "v": 8, "g": 40}
+    parts = {"lerp_fused.weight": [E, 1, 1, 6 if gates else 5]}
+    for part, rank in ranks.items():
+        if part == "g" and not gates or part == "v" and i == 0:
+            continue
+        parts |= {f"{part}1.weight": [E, rank], f"{part}2.weight": [rank, E]}
+        if part != "g":
+            parts[f"{part}0.weight"] = [E]
+    parts |= {f"{part}.weight": [E] for part in ("k_k", "k_a", "r_k")}
+    parts |= {f"{part}.weight": [E, E] for part in ("receptance", "key", "value", "output")}
+    if norm:
+        parts |= {"ln.weight": [E], "ln.bias": [E]}
+    return [(f"blk.{i}.time_mix_{part}", shape) for part, shape in parts.items()]
+
+
+def rwkv7_keys(size, gates):
+    return {"attention.head_count": 0, "attention.head_count_kv": 0, "wkv.head_size": size, "attention.decay_lora_rank": 24,
+            "attention.iclr_lora_rank": 16, "attention.value_residual_mix_lora_rank": 8,
+            "attention.gate_lora_rank": 40 if gates else 0}
+
+
+def rwkv7(size):
+    """RWKV-7 with heads of 16, 32 or 64."""
+    norms = ["attn_norm", "attn_norm.bias", "attn_norm_2", "attn_norm_2.bias"]
+    mix = {"channel_mix_lerp_k": [E], "channel_mix_key": [E, FF], "channel_mix_value": [FF, E]}
+    extra = [(f"blk.{i}.{part}.weight", shape) for i in range(3) for part, shape in mix.items()]
+    extra += [t for i in range(3) for t in rwkv7_parts(i, True, True)]
+    top = OWN + ("output_norm.bias", "token_embd_norm.weight", "token_embd_norm.bias")
+    SHAPES["attn_norm_2"] = [E]
+    c = Case(f"rwkv7 with heads of {size}", "rwkv7", norms, {**LAYER, **rwkv7_keys(size, True)}, top, layers=3, extra=extra)
+    norm = lambda i, part, x: layer_norm(x, c.b(i, part), c.b(i, part, "bias"))
+    first = [None]
+
+    def layer(c, i, x):
+        if i == 0:
+            x = layer_norm(x, c.t["token_embd_norm.weight"], c.t["token_embd_norm.bias"])
+        y, v = time_mix7(c, i, norm(i, "attn_norm", x), first[0], size)
+        first[0] = v if i == 0 else first[0]
+        x = x + y
+        f = norm(i, "attn_norm_2", x)
+        key = (f + shifted(f) * c.b(i, "channel_mix_lerp_k")) @ c.b(i, "channel_mix_key").T
+        return x + relu2(key) @ c.b(i, "channel_mix_value").T
+
+    return run(c, layer, layer_norm)
+
+
+def arwkv7(size, gates):
+    """RWKV-7's attention in Qwen 2, with gates and norms of the heads or without either."""
+    extra = [t for i in range(2) for t in rwkv7_parts(i, gates, gates)]
+    c = Case(f"arwkv7 with heads of {size}", "arwkv7", ["attn_norm"] + DENSE, {**RMS, **rwkv7_keys(size, gates)}, OWN, extra=extra)
+    first = [None]
+
+    def layer(c, i, x):
+        y, v = time_mix7(c, i, rms(x, c.b(i, "attn_norm")), first[0], size)
+        first[0] = v if i == 0 else first[0]
+        x = x + y
+        return x + dense(c, i, rms(x, c.b(i, "ffn_norm")))
+
+    return run(c, layer)
+
+
+def delta_by_channel(arch, rank):
+    """Delta attention with a decay for each channel and several heads, of low rank or bounded; latent attention with several
+    heads, in Ling 3 with a gate for each."""
+    dim, rot, plain, kv_rank, vd, bound = 16, 8, 12, 24, 10, -4.0
+    w = H * dim
+    parts = {"ssm_a": [1, H], "ssm_dt.bias": [w], "ssm_beta.weight": [E, H], "ssm_norm.weight": [dim], "attn_output.weight": [w, E]}
+    parts |= {f"attn_{x}.weight": [E, w] for x in "qkv"} | {f"ssm_conv1d_{x}.weight": [4, 1, w] for x in "qkv"}
+    for x in "fg":
+        parts |= {f"ssm_{x}_a.weight": [E, dim], f"ssm_{x}_b.weight": [dim, w]} if rank else {f"ssm_{x}_a.weight": [E, w]}
+    extra = [(f"blk.0.{part}", shape) for part, shape in parts.items()]
+    mla = {"attn_q": [E, H * (plain + rot)], "attn_kv_a_mqa": [E, kv_rank + rot], "attn_kv_a_norm": [kv_rank],
+           "attn_k_b": [plain, kv_rank, H], "attn_v_b": [kv_rank, vd, H], "attn_output": [H * vd, E]}
+    if not rank:
+        mla["attn_gate"] = [E, H]
+    extra += [(f"blk.1.{part}.weight", shape) for part, shape in mla.items()]
+    routed = ["attn_norm"] + EXPERTS + ["exp_probs_b.bias", "ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp"]
+    keys = {**RMS, "attention.head_count": H, "attention.head_count_kv": [0, H], "attention.kv_lora_rank": kv_rank,
+            "attention.key_length_mla": plain + rot, "attention.value_length_mla": vd, "rope.dimension_count": rot,
+            "ssm.conv_kernel": 4, "kda.head_dim": dim, "expert_count": N, "expert_used_count": 2, "expert_shared_count": 1,
+            "expert_feed_forward_length": FFE, "expert_gating_func": 2, "expert_weights_scale": 1.5, "leading_dense_block_count": 1}
+    if not rank:
+        keys |= {"kda.gate_lower_bound": bound, "expert_weights_norm": True}
+    c = Case(f"{arch} with {H} heads", arch, [["attn_norm"] + DENSE, routed], keys, OWN, extra=extra)
+
+    def delta(c, i, h):
+        heads = lambda y: y.reshape(len(h), H, dim)
+        taps = lambda x: c.t[f"blk.{i}.ssm_conv1d_{x}.weight"].reshape(w, 4)
+
+        def causal(x):
+            y = c.lin(i, f"attn_{x}", h)
+            padded = np.concatenate([np.zeros((3, w)), y])
+            return heads(silu(np.stack([(padded[t : t + 4].T * taps(x)).sum(1) for t in range(len(h))])))
+
+        q, k, v = map(causal, "qkv")
+        q, k = (y / np.sqrt((y * y).sum(-1, keepdims=True) + EPS) for y in (q, k))
+        low = lambda x: c.lin(i, f"ssm_{x}_b", c.lin(i, f"ssm_{x}_a", h)) if rank else c.lin(i, f"ssm_{x}_a", h)
+        f, a = heads(low("f") + c.b(i, "ssm_dt", "bias")), c.t[f"blk.{i}.ssm_a"]
+        decay = np.exp(a * np.log1p(np.exp(f)) if rank else bound * sigmoid(a * f))
+        beta, state, out = sigmoid(c.lin(i, "ssm_beta", h)), np.zeros((H, dim, dim)), np.zeros((len(h), H, dim))
+        for t in range(len(h)):
+            for j in range(H):
+                s = state[j] * decay[t, j][:, None]
+                state[j] = s + np.outer(k[t, j], beta[t, j] * (v[t, j] - k[t, j] @ s))
+                out[t, j] = q[t, j] @ state[j] / math.sqrt(dim)
+        out = rms(out, c.b(i, "ssm_norm")) * sigmoid(heads(low("g")))
+        return c.lin(i, "attn_output", out.reshape(len(h), w))
+
+    def turn(x):
+        if rank:
+            return x
+        angle = np.arange(len(x))[:, None, None] * 10000.0 ** (-2.0 * np.arange(rot // 2) / rot)
+        a, b, y = x[..., 0::2], x[..., 1::2], np.empty_like(x)
+        y[..., 0::2], y[..., 1::2] = a * np.cos(angle) - b * np.sin(angle), a * np.sin(angle) + b * np.cos(angle)
+        return y
+
+    def latent(c, i, h):
+        q = c.lin(i, "attn_q", h).reshape(len(h), H, plain + rot)
+        short = c.lin(i, "attn_kv_a_mqa", h)
+        latent, k_rot = rms(short[:, :kv_rank], c.b(i, "attn_kv_a_norm")), turn(short[:, None, kv_rank:])
+        q_rot, out = turn(q[..., plain:]), np.zeros((len(h), H, vd))
+        for t in range(len(h)):
+            for j in range(H):
+                k, v = latent[: t + 1] @ c.b(i, "attn_k_b")[j], latent[: t + 1] @ c.b(i, "attn_v_b")[j].T
+                score = k @ q[t, j, :plain] + k_rot[: t + 1, 0] @ q_rot[t, j]
+                out[t, j] = softmax(score / math.sqrt(plain + rot)) @ v
+        if not rank:
+            out = out * sigmoid(c.lin(i, "attn_gate", h))[..., None]
+        return c.lin(i, "attn_output", out.reshape(len(h), -1))
+
+    def layer(c, i, x):
+        h = rms(x, c.b(i, "attn_norm"))
+        x = x + (delta(c, i, h) if i == 0 else latent(c, i, h))
+        f = rms(x, c.b(i, "ffn_norm"))
+        if i == 0:
+            return x + dense(c, i, f)
+
+        def weigh(row):
+            p = sigmoid(row)
+            ids = np.argsort(-(p + c.b(i, "exp_probs_b", "bias")), kind="stable")[:2]
+            return zip(ids, 1.5 * p[ids] / p[ids].sum())
+
+        shared = c.lin(i, "ffn_down_shexp", silu(c.lin(i, "ffn_gate_shexp", f)) * c.lin(i, "ffn_up_shexp", f))
+        return x + mixture(c, i, f, c.lin(i, "ffn_gate_inp", f), weigh) + shared
+
+    return run(c, layer)
+
+
+def grovemoe():
+    """Four small experts, one for each two large ones, with the same input and weights."""
+    small, scale = 16, 0.5
+    shapes = {"gate": [E, small, N // 2], "up": [E, small, N // 2], "down": [small, E, N // 2]}
+    extra = [(f"blk.{i}.ffn_{x}_chexps.weight", shape) for i in range(2) for x, shape in shapes.items()]
+    keys = {**RMS, "expert_count": N, "expert_used_count": 3, "expert_feed_forward_length": FFE, "experts_per_group": 2,
+            "expert_group_scale": scale, "expert_chunk_feed_forward_length": small}
+    c = Case("grovemoe with pairs of experts", "grovemoe", ATTENTION + ["attn_q_norm", "attn_k_norm"] + EXPERTS, keys, extra=extra)
+
+    def layer(c, i, x):
+        q, k, v = qkv(c, i, rms(x, c.b(i, "attn_norm")))
+        q, k = head_norms(c, i, q, k)
+        x = x + c.lin(i, "attn_output", attend(rope(q), rope(k), v))
+        f = rms(x, c.b(i, "ffn_norm"))
+        logits, own = c.lin(i, "ffn_gate_inp", f), np.zeros_like(x)
+        for t, row in enumerate(logits):
+            for e, weight in top(row, 3):
+                gate, up, down = (c.b(i, f"ffn_{part}_chexps")[e // 2] for part in ("gate", "up", "down"))
+                own[t] += weight * (down @ (silu(gate @ f[t]) * (up @ f[t])))
+        return x + mixture(c, i, f, logits, lambda row: top(row, 3)) + scale * own
+
+    return run(c, layer)
+
+
 CASES = [apertus, bitnet, groups, granite_swa, smallthinker, gptneox, hunyuan, mimo2, v_norm, falcon_mamba, qwen3next,
-         nemotron_h_moe]
+         nemotron_h_moe, lambda: rwkv7(16), lambda: rwkv7(32), lambda: rwkv7(64), lambda: arwkv7(32, True),
+         lambda: arwkv7(64, False), lambda: delta_by_channel("kimi-linear", True), lambda: delta_by_channel("bailingmoe3", False),
+         grovemoe]
 with open("oracle.json", "w") as f:
     f.write("[\n" + ",\n".join(json.dumps(case(), separators=(",", ":")) for case in CASES) + "\n]\n")

@@ -216,6 +216,7 @@ impl Visible {
         match spec.window {
             None => Self { start: 0, end },
             Some(Window::Last(n)) => Self { start: (position + 1).saturating_sub(n as usize), end },
+            Some(Window::Chunk(n)) => Self { start: position - position % (n as usize).max(1), end },
             Some(Window::Around(n)) => {
                 let n = n as usize;
                 Self { start: position.saturating_sub(n), end: end.min(position + n + 1) }

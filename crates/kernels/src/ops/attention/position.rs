@@ -16,6 +16,8 @@ pub enum Window {
     Last(u32),
     /// Its own and so many on either side.
     Around(u32),
+    /// Those of its own chunk: positions are cut into chunks of so many, at least 1, from 0 on.
+    Chunk(u32),
 }
 
 /// What the distance of two positions adds to a score.
