@@ -1,6 +1,6 @@
-//! Writes random documents that satisfy a JSON schema (or match a GBNF grammar), as a language model that knows nothing would:
-//! `cargo run -p happy-grammar --example random_document -- FILE [SEED]`. The vocabulary is one of single characters and a
-//! few words.
+//! Writes a random document that satisfies a JSON schema (or matches a GBNF grammar), as a language model that knows nothing
+//! would: `cargo run -p happy-grammar --example random_document -- FILE [SEED]`. The vocabulary consists of single characters
+//! and a few words.
 
 use happy_grammar::{Grammar, Matcher, Piece, TokenSet, Vocabulary};
 use std::error::Error;
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut document = String::new();
     while !matcher.is_dead() {
         matcher.mask(&mut allowed)?;
-        // A model would pick by its logits; here a draw decides (splitmix64), and takes the end where it may.
+        // A model would pick by its logits. Here a random number decides (splitmix64), and the text ends as soon as it may.
         seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let draw = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 32;
         let choices: Vec<u32> = allowed.iter().collect();

@@ -2,10 +2,11 @@
 
 /// The last scalar value.
 const LAST: u32 = 0x10_FFFF;
-/// The surrogates, which no text has.
+/// The surrogates, which cannot occur in text.
 const SURROGATES: (u32, u32) = (0xD800, 0xDFFF);
 
-/// How many ranges a class that somebody writes may have: sets of as many take less than 64 KiB, which are allocated infallibly.
+/// The maximum number of ranges in a character class of a grammar. A set of this size takes less than 64 KiB, which is
+/// allocated infallibly.
 pub(crate) const MOST_RANGES: usize = 8_000;
 
 /// A set of characters.
@@ -13,7 +14,7 @@ pub(crate) const MOST_RANGES: usize = 8_000;
 pub(crate) struct CharSet(Vec<(u32, u32)>);
 
 impl CharSet {
-    /// Characters in the given ranges (both ends included); surrogates and what is above U+10FFFF are left out.
+    /// The characters in the given ranges (inclusive). Surrogates and values above U+10FFFF are left out.
     pub(crate) fn new(ranges: impl IntoIterator<Item = (u32, u32)>) -> Self {
         let (low, high) = SURROGATES;
         let ranges = ranges.into_iter();
@@ -71,7 +72,7 @@ impl CharSet {
             .is_ok()
     }
 
-    /// What is in neither, none of or both: everything that is not in the set.
+    /// All characters that are not in the set.
     pub(crate) fn complement(&self) -> Self {
         let mut gaps = Vec::with_capacity(self.0.len() + 1);
         let mut next = 0;

@@ -1,15 +1,15 @@
-//! What goes wrong, where, and what was expected.
+//! The errors of the crate: what is wrong, where, and what was expected.
 
 use crate::halt::Halt;
 use core::fmt;
 
-/// What kind of mistake a grammar has.
+/// What is wrong with a grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GrammarErrorKind {
     /// The text is not GBNF.
     Syntax,
-    /// A rule is used and not defined.
+    /// A rule is used but not defined.
     UndefinedRule,
     /// A rule is defined twice.
     DuplicateRule,
@@ -17,19 +17,19 @@ pub enum GrammarErrorKind {
     MissingRoot,
     /// A rule begins with itself.
     LeftRecursion,
-    /// No text of the grammar ever ends.
+    /// Every text of the grammar would be endless.
     Endless,
-    /// A token that the vocabulary does not have.
+    /// The vocabulary does not have a token that the grammar names.
     UnknownToken,
-    /// Something is beyond its limit in [`Limits`](crate::Limits).
+    /// The grammar exceeds a bound of [`Limits`](crate::Limits).
     Limit,
     /// The caller cancelled the work.
     Cancelled,
-    /// There is not enough memory.
+    /// Memory was refused.
     OutOfMemory,
 }
 
-/// A grammar that cannot be built: what, and at which line and column (both from 1; columns count characters).
+/// Why a grammar cannot be built: what is wrong, and at which line and column (both from 1; columns count characters).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrammarError {
     kind: GrammarErrorKind,
@@ -37,7 +37,7 @@ pub struct GrammarError {
     message: String,
 }
 
-/// A place in a text.
+/// A position in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) line: u32,
@@ -60,22 +60,22 @@ impl GrammarError {
         Self { kind, place, message: message.into() }
     }
 
-    /// What kind of mistake it is.
+    /// What is wrong with the grammar.
     pub fn kind(&self) -> GrammarErrorKind {
         self.kind
     }
 
-    /// The line, from 1, where the mistake belongs to one.
+    /// The line, from 1; `None` if the error has no place in the text.
     pub fn line(&self) -> Option<u32> {
         self.place.map(|place| place.line)
     }
 
-    /// The column, from 1, in characters.
+    /// The column, from 1, in characters; `None` if the error has no place in the text.
     pub fn column(&self) -> Option<u32> {
         self.place.map(|place| place.column)
     }
 
-    /// The message without the place.
+    /// The message without the position.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -106,23 +106,23 @@ impl From<Halt> for GrammarError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchemaErrorKind {
-    /// The text is no JSON, or a keyword has a value that JSON Schema does not allow.
+    /// The text is not JSON, or a keyword has a value that JSON Schema does not allow.
     Malformed,
-    /// A keyword, or a use of it, that is not supported: building on would let wrong documents through.
+    /// A keyword, or a use of it, is not supported. Ignoring it would accept invalid documents.
     Unsupported,
-    /// A `$ref` that leads nowhere, or only back to itself.
+    /// A `$ref` leads nowhere, or only back to itself.
     Reference,
     /// No document can satisfy the schema.
     Unsatisfiable,
-    /// Something is beyond its limit in [`Limits`](crate::Limits).
+    /// The schema exceeds a bound of [`Limits`](crate::Limits).
     Limit,
     /// The caller cancelled the work.
     Cancelled,
-    /// There is not enough memory.
+    /// Memory was refused.
     OutOfMemory,
 }
 
-/// A schema that cannot become a grammar: what, and where in the schema (a JSON pointer as a URI fragment).
+/// Why a schema cannot become a grammar: what is wrong, and where in the schema (a JSON pointer as a URI fragment).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaError {
     kind: SchemaErrorKind,
@@ -135,12 +135,13 @@ impl SchemaError {
         Self { kind, pointer, message: message.into() }
     }
 
-    /// Why.
+    /// Why the schema was refused.
     pub fn kind(&self) -> SchemaErrorKind {
         self.kind
     }
 
-    /// Where: `#/properties/a` and the like. `None` where the text itself is no JSON; the message has line and column then.
+    /// The place in the schema, such as `#/properties/a`. `None` if the text itself is not JSON; the message then has
+    /// line and column.
     pub fn pointer(&self) -> Option<&str> {
         self.pointer.as_deref()
     }
@@ -172,22 +173,22 @@ impl From<Halt> for SchemaError {
     }
 }
 
-/// A grammar of parts that cannot be built: which part, and what is wrong with it.
+/// Why a grammar of parts cannot be built: which part is at fault, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PartsError {
-    /// The text in which the parts are named, or all of it together (limits, no memory, cancelled).
+    /// The text that names the parts is at fault, or all parts together (limits, memory, cancellation).
     #[error("{0}")]
     Grammar(GrammarError),
-    /// A part that is a GBNF grammar.
+    /// A part that is a GBNF grammar is at fault.
     #[error("part '{part}': {error}")]
     Gbnf {
         /// The part's name.
         part: String,
-        /// What is wrong, with the line in the part's own text.
+        /// What is wrong; lines count in the part's own text.
         error: GrammarError,
     },
-    /// A part that is a JSON schema.
+    /// A part that is a JSON schema is at fault.
     #[error("part '{part}': {error}")]
     Schema {
         /// The part's name.
@@ -195,18 +196,18 @@ pub enum PartsError {
         /// What is wrong, with the place in the schema.
         error: SchemaError,
     },
-    /// A list of strings that text goes up to.
+    /// A part that is a list of strings is at fault.
     #[error("part '{part}': {error}")]
     Until {
         /// The part's name.
         part: String,
-        /// What is wrong with the list: an empty string is [`Syntax`](GrammarErrorKind::Syntax).
+        /// What is wrong with the list. An empty string has the kind [`Syntax`](GrammarErrorKind::Syntax).
         error: GrammarError,
     },
 }
 
 impl PartsError {
-    /// The part that cannot be built; `None` for the text around the parts, or all of it together.
+    /// The name of the part at fault; `None` for the text around the parts, or for all parts together.
     pub fn part(&self) -> Option<&str> {
         match self {
             Self::Grammar(_) => None,
@@ -214,7 +215,7 @@ impl PartsError {
         }
     }
 
-    /// Whether the caller cancelled the work.
+    /// Whether the caller cancelled the operation.
     pub fn is_cancelled(&self) -> bool {
         match self {
             Self::Grammar(error) | Self::Gbnf { error, .. } | Self::Until { error, .. } => {
@@ -225,11 +226,11 @@ impl PartsError {
     }
 }
 
-/// Why a machine does not go on.
+/// Why a matcher or recognizer stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MatchError {
-    /// The grammar does not allow the token here; the state is unchanged.
+    /// The grammar does not allow the token here. The state is unchanged.
     #[error("token {token} is not allowed here")]
     NotAllowed {
         /// The token.
@@ -240,31 +241,31 @@ pub enum MatchError {
     UnknownToken {
         /// The token.
         token: u32,
-        /// How many tokens there are.
+        /// The number of tokens in the vocabulary.
         vocabulary: usize,
     },
     /// More tokens were to be taken back than were accepted.
     #[error("cannot take back {asked} tokens: {accepted} were accepted")]
     Rollback {
-        /// How many were asked for.
+        /// The number of tokens to take back.
         asked: usize,
-        /// How many there are.
+        /// The number of accepted tokens.
         accepted: usize,
     },
-    /// The grammar is so ambiguous, or the text so deep, that a limit is reached.
+    /// A limit is reached, because the grammar is too ambiguous or the text too deeply nested.
     #[error("the machine needs more than {limit} {what} (Limits::{name})")]
     Limit {
-        /// What there is too much of.
+        /// What exceeds the limit.
         what: &'static str,
-        /// The field of [`Limits`](crate::Limits).
+        /// The name of the field of [`Limits`](crate::Limits).
         name: &'static str,
         /// The limit.
         limit: usize,
     },
-    /// The caller cancelled the work; the state is unchanged.
+    /// The caller cancelled the operation. The state is unchanged.
     #[error("{}", Halt::CANCELLED)]
     Cancelled,
-    /// There is not enough memory; the state is unchanged.
+    /// Memory was refused. The state is unchanged.
     #[error("{}", Halt::OUT_OF_MEMORY)]
     OutOfMemory,
 }

@@ -9,19 +9,19 @@ use crate::schema;
 use core::fmt;
 use std::sync::Arc;
 
-/// What documents a schema asks for where it is silent. In both readings what is accepted is valid.
+/// How a schema is read where it says nothing. In both readings, every accepted document is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reading {
-    /// What its writer means, so that a model makes nothing that nobody asked for: a schema of `properties` without `type` is
-    /// about objects, with those properties and no others; numbers and spaces are short.
+    /// What the schema's writer means, so that a model adds nothing that was not asked for. A schema with `properties`
+    /// but without `type` describes objects with those properties and no others; numbers and whitespace are short.
     #[default]
     Writer,
-    /// What the specification says, as far as a grammar can: any type, other properties and items, whole numbers with a
-    /// point, up to 40 digits, more spaces.
+    /// What the specification allows, as far as a grammar can: any type, additional properties and items, whole numbers
+    /// with a decimal point, up to 40 digits, and more whitespace.
     Specification,
 }
 
-/// A compiled grammar: immutable, shared by all that run it. A clone is another handle on the same one.
+/// A compiled grammar: immutable, and shared by everything that runs it. A clone is another handle to the same grammar.
 #[derive(Clone)]
 pub struct Grammar {
     program: Arc<Program>,
@@ -39,7 +39,7 @@ impl fmt::Debug for Grammar {
 }
 
 impl Grammar {
-    /// Compiles a GBNF grammar; texts begin with its rule `root`.
+    /// Compiles a GBNF grammar. Texts start from its rule `root`.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl Grammar {
         Self::from_gbnf_with(text, "root", &Limits::default())
     }
 
-    /// Compiles a GBNF grammar whose texts begin with the rule `root`, within limits.
+    /// Compiles a GBNF grammar whose texts start from the rule `root`, within limits.
     ///
     /// # Errors
     ///
@@ -63,11 +63,12 @@ impl Grammar {
         Self::from_gbnf_cancellable(text, root, limits, &|| false)
     }
 
-    /// The same for callers that may cancel it: `cancelled` is asked about once per millisecond of work.
+    /// Like [`Grammar::from_gbnf_with`], but can be cancelled: `cancelled` is called about once per millisecond of
+    /// work.
     ///
     /// # Errors
     ///
-    /// The first mistake, with line and column; [`GrammarErrorKind::Cancelled`](crate::GrammarErrorKind).
+    /// The first mistake, with line and column, or [`GrammarErrorKind::Cancelled`](crate::GrammarErrorKind).
     pub fn from_gbnf_cancellable(
         text: &str,
         root: &str,
@@ -78,14 +79,15 @@ impl Grammar {
         Ok(Self::new(program, limits))
     }
 
-    /// Compiles a GBNF grammar some of whose rules are defined outside of its text, by what they are named there: JSON
-    /// schemas, grammars with rules of their own, and text up to a string. Texts begin with the rule `root`.
+    /// Compiles a GBNF grammar in which some rules are defined by parts outside its text: JSON schemas, grammars with
+    /// rules of their own, and text up to a string. Each part has the name by which the text refers to it. Texts start
+    /// from the rule `root`.
     ///
-    /// `Limits` hold for all parts together.
+    /// The default `Limits` apply to all parts together.
     ///
     /// # Errors
     ///
-    /// The first mistake, with the part that it is in, and its place there.
+    /// The first mistake, with the part that contains it and its place there.
     ///
     /// ```
     /// use happy_grammar::{Grammar, Part, Reading, Recognizer};
@@ -103,11 +105,13 @@ impl Grammar {
         Self::from_parts_cancellable(text, root, parts, &Limits::default(), &|| false)
     }
 
-    /// The same within limits, and for callers that may cancel it: `cancelled` is asked about once per millisecond of work.
+    /// Like [`Grammar::from_parts`], within limits, and can be cancelled: `cancelled` is called about once per
+    /// millisecond of work.
     ///
     /// # Errors
     ///
-    /// The first mistake, with the part that it is in, and its place there; cancelled ([`PartsError::is_cancelled`]).
+    /// The first mistake, with the part that contains it and its place there; or cancelled
+    /// ([`PartsError::is_cancelled`]).
     pub fn from_parts_cancellable(
         text: &str,
         root: &str,
@@ -119,12 +123,12 @@ impl Grammar {
         Ok(Self::new(program, limits))
     }
 
-    /// Compiles a JSON Schema (draft 2020-12) in its writer's reading: what the grammar accepts, the schema allows. The
-    /// crate's documentation says what is supported and which documents are left out.
+    /// Compiles a JSON Schema (draft 2020-12) in its writer's reading. The schema allows every document that the
+    /// grammar accepts. The crate's documentation lists what is supported and which valid documents are not accepted.
     ///
     /// # Errors
     ///
-    /// What is wrong or not supported, with the place in the schema.
+    /// What is wrong or not supported, with its place in the schema.
     ///
     /// ```
     /// use happy_grammar::Grammar;
@@ -135,20 +139,22 @@ impl Grammar {
         Self::from_json_schema_with(text, Reading::default(), &Limits::default())
     }
 
-    /// The same in either reading and within limits.
+    /// Like [`Grammar::from_json_schema`], in either reading and within limits.
     ///
     /// # Errors
     ///
-    /// What is wrong or not supported, with the place in the schema.
+    /// What is wrong or not supported, with its place in the schema.
     pub fn from_json_schema_with(text: &str, reading: Reading, limits: &Limits) -> Result<Self, SchemaError> {
         Self::from_json_schema_cancellable(text, reading, limits, &|| false)
     }
 
-    /// The same for callers that may cancel it: `cancelled` is asked about once per millisecond of work.
+    /// Like [`Grammar::from_json_schema_with`], but can be cancelled: `cancelled` is called about once per millisecond
+    /// of work.
     ///
     /// # Errors
     ///
-    /// What is wrong or not supported, with the place in the schema; [`SchemaErrorKind::Cancelled`](crate::SchemaErrorKind).
+    /// What is wrong or not supported, with its place in the schema; or
+    /// [`SchemaErrorKind::Cancelled`](crate::SchemaErrorKind).
     pub fn from_json_schema_cancellable(
         text: &str,
         reading: Reading,
@@ -163,8 +169,8 @@ impl Grammar {
         Self { program: Arc::new(program), limits: Arc::new(limits.clone()) }
     }
 
-    /// What a schema says that the grammar does not check, with its place: a `format` that is not one of those that the crate
-    /// knows, which is an annotation to JSON Schema.
+    /// Constraints of the schema that the grammar does not check, each with its place: `format`s that the crate does
+    /// not know, which JSON Schema treats as annotations.
     ///
     /// ```
     /// use happy_grammar::Grammar;

@@ -1,9 +1,9 @@
-//! Why work stops early: the caller cancels it, or there is no memory for it.
+//! Why work stops early: the caller cancels it, or memory is refused.
 
 use core::cell::Cell;
 use std::collections::TryReserveError;
 
-/// Work was stopped. Every error of the crate has a kind for either.
+/// Why work was stopped. Every error type of the crate has a kind for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Halt {
     Cancelled,
@@ -28,7 +28,7 @@ impl From<TryReserveError> for Halt {
     }
 }
 
-/// `vec![value; len]` that may fail.
+/// `vec![value; len]`, with fallible allocation.
 pub(crate) fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>, Halt> {
     let mut all = Vec::new();
     all.try_reserve_exact(len)?;
@@ -36,14 +36,14 @@ pub(crate) fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>, Halt> {
     Ok(all)
 }
 
-/// `Vec::push` that may fail.
+/// `Vec::push`, with fallible allocation.
 pub(crate) fn push<T>(all: &mut Vec<T>, value: T) -> Result<(), Halt> {
     all.try_reserve(1)?;
     all.push(value);
     Ok(())
 }
 
-/// A copy of a list that may fail.
+/// Copies a list, with fallible allocation.
 pub(crate) fn copied<T: Copy>(items: &[T]) -> Result<Vec<T>, Halt> {
     let mut all = Vec::new();
     all.try_reserve_exact(items.len())?;
@@ -51,7 +51,7 @@ pub(crate) fn copied<T: Copy>(items: &[T]) -> Result<Vec<T>, Halt> {
     Ok(all)
 }
 
-/// A copy of a text that may fail.
+/// Copies a text, with fallible allocation.
 pub(crate) fn copied_text(text: &str) -> Result<String, Halt> {
     let mut copy = String::new();
     copy.try_reserve_exact(text.len())?;
@@ -59,11 +59,11 @@ pub(crate) fn copied_text(text: &str) -> Result<String, Halt> {
     Ok(copy)
 }
 
-/// Steps of work between two questions whether to stop. A step is some tens of nanoseconds (a node of a trie, a position of
-/// the machine, a part of a term), so a slow core asks about once a millisecond.
+/// Steps of work between two calls of the cancellation check. A step takes some tens of nanoseconds (a node of a trie,
+/// a position of the machine, a part of a term), so a slow core checks about once per millisecond.
 const STEPS: usize = 8_192;
 
-/// Counts steps of work and asks now and then whether to stop.
+/// Counts steps of work and checks for cancellation from time to time.
 pub(crate) struct Meter<'a> {
     cancelled: &'a dyn Fn() -> bool,
     left: Cell<usize>,
@@ -71,12 +71,12 @@ pub(crate) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    /// A meter that asks at its first step.
+    /// Makes a meter that checks at its first step.
     pub(crate) fn new(cancelled: &'a dyn Fn() -> bool) -> Self {
         Self { cancelled, left: Cell::new(0), stopped: Cell::new(false) }
     }
 
-    /// Counts steps; `Cancelled` once the caller wants it.
+    /// Counts steps. Returns `Cancelled` once the caller has cancelled.
     #[inline]
     pub(crate) fn step(&self, steps: usize) -> Result<(), Halt> {
         match self.left.get().checked_sub(steps.max(1)) {
@@ -90,7 +90,7 @@ impl<'a> Meter<'a> {
 
     #[cold]
     fn ask(&self) -> Result<(), Halt> {
-        // Once is enough: what was cancelled stays so.
+        // Checking once is enough: cancelled work stays cancelled.
         if self.stopped.get() || (self.cancelled)() {
             self.stopped.set(true);
             self.left.set(0);

@@ -1,61 +1,60 @@
-//! Constrained output for language models: GBNF grammars and JSON Schema as a mask over tokens.
+#![doc = include_str!("../README.md")]
 //!
-//! * [`Grammar`]: compiled from GBNF or from a JSON schema, immutable, shared.
-//! * [`Vocabulary`]: a model's tokens, prepared once.
-//! * [`Matcher`]: follows a text token by token; [`Matcher::mask`] says which tokens may come next.
-//! * [`Recognizer`]: the same for plain text, without a vocabulary.
-//!
-//! Nothing here panics on any grammar, schema or token, nothing loops, and what a grammar may cost stands in [`Limits`].
-//!
-//! # GBNF
+//! ## GBNF
 //!
 //! Everything that llama.cpp reads: rules, alternatives, literals and classes with escapes, `.`, groups, `*`, `+`, `?`,
-//! `{m}`, `{m,}`, `{m,n}`, comments, and tokens as `<[id]>`, `<name>` and `!<..>`. Left recursion is refused, as there.
+//! `{m}`, `{m,}`, `{m,n}`, comments, and tokens as `<[id]>`, `<name>` and `!<..>`. Left recursion is refused, as in
+//! llama.cpp.
 //!
-//! [`Grammar::from_parts`] takes GBNF in which some rules are defined outside, by [`Part`]: JSON schemas, other grammars, and text
-//! up to the first of some strings.
+//! [`Grammar::from_parts`] takes GBNF in which some rules are defined outside its text, as [`Part`]s: JSON schemas, other
+//! grammars, and text up to the first of some strings.
 //!
-//! # Stopping, memory, stack
+//! ## Cancellation, memory, stack
 //!
-//! The `.._cancellable` forms of long work ask their flag about once per millisecond, and end in an error of the kind `Cancelled`
-//! as soon as it is raised. Lists that grow with a grammar, a schema, a vocabulary or a text are reserved fallibly and end in an
-//! error of the kind `OutOfMemory`; single values of a schema (one array or object of thousands of members, while its text is
-//! read) are not yet. Nothing recurses along its input: a stack of 256 KiB is enough.
+//! The `.._cancellable` forms of long operations call `cancelled` about once per millisecond, and return an error of the kind
+//! `Cancelled` soon after it returns true. Lists that grow with a grammar, a schema, a vocabulary or a text are reserved
+//! fallibly; if memory is refused, the error has the kind `OutOfMemory`. The exception are single values of a schema (one
+//! array or object with thousands of members, while its text is read). Nothing recurses along its input, so a stack of
+//! 256 KiB is enough.
 //!
-//! # JSON Schema
+//! ## JSON Schema
 //!
-//! Draft 2020-12. What a grammar accepts, the schema allows; not everything that the schema allows is accepted. Where a schema
-//! is silent, [`Reading`] says what is made; by default what its writer means:
+//! Draft 2020-12. The schema allows every document that the grammar accepts, but the grammar does not accept every document
+//! that the schema allows. [`Reading`] decides what happens where a schema says nothing. By default, it is what the schema's
+//! writer means:
 //!
-//! * With `properties` and without `additionalProperties` no other names are made; with `prefixItems` and without `items` no
-//!   other items.
-//! * A schema without `type` whose keywords are about one type makes documents of that type only.
-//! * Numbers have at most 16 digits before and after the point (more where a bound has more), bounded ones no exponent;
-//!   integers are written without a point. Whitespace is a space, or up to two line ends and 20 spaces or tabs, and none
-//!   around the document.
+//! * With `properties` and without `additionalProperties`, no other names are accepted; with `prefixItems` and without
+//!   `items`, no other items.
+//! * A schema without `type` whose keywords are about one type accepts documents of that type only.
+//! * Numbers have at most 16 digits before and after the point (more if a bound has more), numbers with bounds have no
+//!   exponent, and integers have no point. Whitespace is one space, or up to two line ends and 20 spaces or tabs, and
+//!   a document has none around it.
 //!
 //! In both readings:
 //!
 //! * Properties come in the order of the schema, and before others.
-//! * Strings of `enum` and `const`, and names, have one spelling; halves of surrogate pairs have none.
-//! * Items of `uniqueItems` have one spelling, without spaces inside, and at most one member that is not named. They are begun
-//!   only where they can become new ones. Arrays that must differ inside of such items are refused.
-//! * Members that are not named may repeat a name, but as many as `minProperties` asks for differ. One that a schema that must
-//!   fail asks for is the only one that is not named.
+//! * Strings of `enum` and `const`, and names, have one spelling; halves of surrogate pairs cannot be written.
+//! * Items of `uniqueItems` have one spelling, without spaces inside, and at most one member with an unlisted name. An item is
+//!   only started if it can become a new one. Arrays that must differ inside such items are refused.
+//! * Members with unlisted names may repeat a name, but as many as `minProperties` requires differ. If a schema that must
+//!   fail requires such a member, it is the only one with an unlisted name.
 //! * Formats leave out rare spellings (leap seconds, quoted local parts of addresses, zones of IPv6).
-//! * `unevaluatedProperties` and `unevaluatedItems` allow what the alternatives taken speak of, not what others that happen to
-//!   hold would add.
+//! * `unevaluatedProperties` and `unevaluatedItems` take into account the alternatives that were taken, not others that also
+//!   happen to hold.
 //!
 //! Supported: `type`, `enum`, `const`, `properties`, `required`, `additionalProperties`, `patternProperties`,
-//! `propertyNames`, `minProperties`, `maxProperties`, `dependentRequired`, `dependentSchemas`, `dependencies` (of older drafts),
-//! `unevaluatedProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `uniqueItems`, `contains`, `minContains`,
-//! `maxContains`, `unevaluatedItems`, `minLength`, `maxLength`, `pattern`, `format` (date, time, date-time, duration, uuid, ipv4,
-//! ipv6, email, hostname, uri, json-pointer), `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum`, `multipleOf` (up to
-//! 1000000 without the point), `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then`, `else`, `$ref` into the document (by pointer,
-//! `$id` and `$anchor`). Other formats are annotations, which [`Grammar::ignored`] names. In a schema that must not hold, `format`, `uniqueItems`, `dependencies` and the unevaluated keywords are
-//! refused, as are `$dynamicRef`, references that lead outside, and more alternatives than [`Limits`] allows. What is refused is
-//! named with its place, and so is what was not looked at where nothing was found; annotations and unknown keywords are ignored, as the specification says.
-#![doc = include_str!("../README.md")]
+//! `propertyNames`, `minProperties`, `maxProperties`, `dependentRequired`, `dependentSchemas`, `dependencies` (of older
+//! drafts), `unevaluatedProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `uniqueItems`, `contains`,
+//! `minContains`, `maxContains`, `unevaluatedItems`, `minLength`, `maxLength`, `pattern`, `format` (date, time, date-time,
+//! duration, uuid, ipv4, ipv6, email, hostname, uri, json-pointer), `minimum`, `maximum`, `exclusiveMinimum`,
+//! `exclusiveMaximum`, `multipleOf` (up to 1000000 without the point), `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then`,
+//! `else`, `$ref` into the document (by pointer, `$id` and `$anchor`).
+//!
+//! Other formats are annotations, which [`Grammar::ignored`] lists. Unknown keywords and annotations are ignored, as the
+//! specification says. In a schema that must not hold, `format`, `uniqueItems`, `dependencies` and the unevaluated keywords
+//! are refused. Also refused are `$dynamicRef`, references that lead outside the document, and more alternatives than
+//! [`Limits`] allows. Errors name what is refused and its place. If no document was found and something was not examined,
+//! the error names that too.
 #![forbid(unsafe_code)]
 
 mod charset;

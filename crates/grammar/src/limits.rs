@@ -1,36 +1,37 @@
-//! What a grammar may cost.
+//! Bounds on the cost of a grammar.
 
-/// Bounds on a grammar and on the machine that runs it. What goes beyond one is refused with an error that names it.
+/// Bounds on a grammar and on the machine that runs it. An error names the bound that was exceeded.
 ///
-/// The defaults fit grammars that people write; a server that takes grammars from strangers may lower them.
+/// The defaults fit grammars written by people. A server that accepts grammars from untrusted clients may lower them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of a grammar's or a schema's text.
+    /// Maximum size of a grammar's or schema's text in bytes (default 1 MiB).
     pub text_bytes: usize,
-    /// Groups (GBNF, regular expressions) or schemas inside one another.
+    /// Maximum nesting of groups (GBNF, regular expressions) or schemas (default 100).
     pub nesting: usize,
-    /// The largest `m` of `{m}`, `{m,}` and `{m,n}`, of `minItems` and of `minLength`.
+    /// Maximum `m` of `{m}`, `{m,}` and `{m,n}`, of `minItems` and of `minLength` (default 2,000).
     pub min_repetitions: u32,
-    /// The largest `n` of `{m,n}`, of `maxItems` and of `maxLength`.
+    /// Maximum `n` of `{m,n}`, of `maxItems` and of `maxLength` (default 100,000).
     pub max_repetitions: u32,
-    /// Symbols of the grammar when every repetition of a rule is written out as often as its bound says.
+    /// Maximum number of symbols in the grammar with every repetition written out (default 1,000,000).
     pub expanded_symbols: u64,
-    /// Nodes of the compiled program.
+    /// Maximum number of nodes in the compiled program (default 1,000,000).
     pub nodes: usize,
-    /// Bytes of one regular expression.
+    /// Maximum size of one regular expression in bytes (default 2,000).
     pub pattern_bytes: usize,
-    /// States of one regular expression, after `allOf` and the like are worked in.
+    /// Maximum number of states of one regular expression, including what `allOf` and similar keywords add to it (default 10,000).
     pub pattern_states: usize,
-    /// Alternatives that `anyOf`, `oneOf` and lists of types make together at one place of a schema.
+    /// Maximum number of alternatives at one place of a schema, from combinations of `anyOf`, `oneOf` and lists of
+    /// types (default 1,000).
     pub schema_branches: usize,
-    /// Values of one `enum`.
+    /// Maximum number of values in one `enum` (default 5,000).
     pub schema_values: usize,
-    /// States that a machine may meet.
+    /// Maximum number of states that a machine may create (default 200,000).
     pub states: usize,
-    /// Positions in the grammar that one state may hold at once (ambiguity).
+    /// Maximum number of grammar positions in one state (ambiguity) (default 20,000).
     pub state_items: usize,
-    /// Bytes of remembered masks; when they are full, all are forgotten.
+    /// Maximum size of the mask cache in bytes. When it is full, it is cleared. Default 16 MiB.
     pub mask_cache_bytes: usize,
 }
 

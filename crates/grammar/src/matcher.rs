@@ -1,4 +1,4 @@
-//! Tokens that may follow.
+//! Matching token by token, and masks of the tokens that may follow.
 
 use crate::error::{GrammarError, GrammarErrorKind, MatchError};
 use crate::grammar::Grammar;
@@ -9,10 +9,11 @@ use crate::vocabulary::{Slice, Vocabulary};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Follows a text token by token and says which tokens may come next.
+/// Follows a text token by token, and tells which tokens may come next.
 ///
-/// A clone is cheap and goes on from the same place; clones share what they learn about the grammar (behind a lock, so they
-/// may live in different threads). What is learned grows with the different places that texts reach, up to
+/// A clone is cheap and continues from the same place. Clones share what they learn about the grammar, guarded by a
+/// lock, so they may live in different threads. What is learned grows with the number of different places that texts
+/// reach, up to [`Limits::states`](crate::Limits); using a new matcher for each text keeps it small.
 /// [`Limits::states`](crate::Limits); a new matcher for each text keeps it small.
 ///
 /// ```
@@ -32,11 +33,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Matcher {
     shared: Arc<Shared>,
     at: Place,
-    /// Where each accepted token found the text.
+    /// The place before each accepted token.
     before: Vec<Place>,
 }
 
-/// Where a text is, and whether an end-of-generation token has ended it.
+/// A place in a text: the machine's position, and whether an end-of-generation token has ended the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
     position: Position,
@@ -54,16 +55,16 @@ struct Shared {
 struct Memory {
     machine: Machine,
     masks: HashMap<StateId, Vec<u64>>,
-    /// States on the way to a node of a trie.
+    /// The states on the way to a node of a trie.
     path: Vec<StateId>,
 }
 
 impl Matcher {
-    /// A matcher at the beginning of a text.
+    /// Makes a matcher at the beginning of a text.
     ///
     /// # Errors
     ///
-    /// The grammar names a token that the vocabulary does not have; a limit.
+    /// The grammar names a token that the vocabulary does not have, or a limit is exceeded.
     pub fn new(grammar: &Grammar, vocabulary: &Vocabulary) -> Result<Self, GrammarError> {
         let program = grammar.program();
         let mut named = Vec::new();
@@ -83,23 +84,24 @@ impl Matcher {
         Ok(Self { shared, at, before: Vec::new() })
     }
 
-    /// Writes the tokens that may follow into `allowed`: by their bytes, by their names, and where the text may end those
-    /// that end it. An empty set means that no token may follow: the text is at its end if it [is complete](Self::is_complete),
-    /// else it has no end that tokens of the vocabulary reach.
+    /// Writes the tokens that may follow into `allowed`: tokens allowed by their bytes or their names and, if the text
+    /// may end here, the end-of-generation tokens. An empty set means that no token may follow. The text is then at its
+    /// end if it [is complete](Self::is_complete); otherwise the tokens of this vocabulary cannot complete it.
     ///
     /// # Errors
     ///
-    /// A limit of the machine; `allowed` is of no use then.
+    /// A limit of the machine is reached. The contents of `allowed` are then meaningless.
     pub fn mask(&mut self, allowed: &mut TokenSet) -> Result<(), MatchError> {
         self.mask_cancellable(allowed, &|| false)
     }
 
-    /// The same for callers that may cancel it: `cancelled` is asked about once per millisecond of work. What was learned
-    /// until then is kept, so a mask that is asked for again goes on rather than begins anew.
+    /// Like [`mask`](Self::mask), but can be cancelled: `cancelled` is called about once per millisecond of work. What
+    /// was learned until then is kept, so a repeated call continues the work.
     ///
     /// # Errors
     ///
-    /// A limit of the machine, no memory, or cancelled; `allowed` is of no use then.
+    /// A limit of the machine is reached, memory is refused, or the work is cancelled. The contents of `allowed` are
+    /// then meaningless.
     pub fn mask_cancellable(
         &mut self,
         allowed: &mut TokenSet,
@@ -128,11 +130,12 @@ impl Matcher {
         Ok(())
     }
 
-    /// Goes on by a token.
+    /// Advances by one token.
     ///
     /// # Errors
     ///
-    /// The grammar does not allow it here (the matcher is unchanged), there is no such token, or a limit.
+    /// The grammar does not allow the token here (the matcher is unchanged), the vocabulary does not have it, or a
+    /// limit is reached.
     pub fn accept(&mut self, token: u32) -> Result<(), MatchError> {
         let vocabulary = &self.shared.vocabulary;
         if token as usize >= vocabulary.len() {
@@ -165,7 +168,7 @@ impl Matcher {
     ///
     /// # Errors
     ///
-    /// Fewer were accepted; nothing is taken back then.
+    /// Fewer tokens were accepted. Nothing is taken back then.
     pub fn rollback(&mut self, tokens: usize) -> Result<(), MatchError> {
         let accepted = self.before.len();
         if tokens > accepted {
@@ -178,7 +181,7 @@ impl Matcher {
         Ok(())
     }
 
-    /// Goes back to the beginning; what was learned stays.
+    /// Returns to the beginning, and keeps what was learned.
     pub fn reset(&mut self) {
         if let Some(first) = self.before.first() {
             self.at = first.clone();
@@ -186,12 +189,12 @@ impl Matcher {
         }
     }
 
-    /// How many tokens were accepted.
+    /// The number of accepted tokens.
     pub fn accepted(&self) -> usize {
         self.before.len()
     }
 
-    /// Whether the text so far is a whole text of the grammar: it may end here, though more may be allowed to follow.
+    /// Whether the text so far is a complete text of the grammar: it may end here, even if more may follow.
     pub fn is_complete(&self) -> bool {
         self.at.ended || self.shared.memory().machine.is_accepting(self.at.position.state)
     }
@@ -201,12 +204,12 @@ impl Matcher {
         self.at.ended
     }
 
-    /// Whether nothing can follow: no byte and no token. Complete or not, the text is over.
+    /// Whether nothing can follow, neither a byte nor a token. The text cannot continue, whether or not it is complete.
     pub fn is_dead(&self) -> bool {
         self.at.ended || self.shared.memory().machine.is_stuck(self.at.position.state)
     }
 
-    /// How many states the machine has met so far.
+    /// The number of states that the machine has created so far.
     pub fn states(&self) -> usize {
         self.shared.memory().machine.states()
     }
@@ -214,7 +217,8 @@ impl Matcher {
 
 impl Shared {
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        // A thread that panicked elsewhere leaves nothing half done that a state's number leads to.
+        // Recovers from a poisoned lock: a thread that panicked has left nothing half done that a state number refers
+        // to.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -249,12 +253,12 @@ impl Memory {
         }
         let may_end = self.machine.is_accepting(state);
         vocabulary.end_of_generation().iter().for_each(|token| set(*token, may_end));
-        // An end-of-generation token that the grammar names is a part of the text, as any other.
+        // An end-of-generation token that the grammar names is part of the text, like any other token.
         named.iter().filter(|(_, others)| !others).for_each(|(token, _)| set(*token, true));
         Ok(())
     }
 
-    /// Follows the tokens of a slice together.
+    /// Follows all tokens of a slice together.
     fn walk(
         &mut self,
         state: StateId,

@@ -1,4 +1,4 @@
-//! Grammars of parts: GBNF in which some rules are defined outside.
+//! Grammars of parts: GBNF in which some rules are defined outside its text.
 //!
 //! ```text
 //! rules of the text; the parts' names are its first rules   ->   rules of part after part added, each numbered on
@@ -15,16 +15,17 @@ use crate::rules::{Expr, RuleId, Rules};
 use crate::until::{self, UntilError};
 use crate::{gbnf, schema};
 
-/// A rule that is defined outside of a grammar's text.
+/// A rule that is defined outside a grammar's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'a> {
-    /// A JSON schema, as [`Grammar::from_json_schema_with`](crate::Grammar::from_json_schema_with) takes it.
+    /// A JSON schema, as [`Grammar::from_json_schema_with`](crate::Grammar::from_json_schema_with) accepts it.
     Schema(&'a str, Reading),
-    /// A GBNF grammar with a rule `root`. Its names are its own: they neither meet those of the text nor of other parts.
+    /// A GBNF grammar with a rule `root`. Its rule names do not conflict with those of the text or of other parts.
     Gbnf(&'a str),
-    /// Text up to one of these strings: every text in which none of them occurs, and to whose end none of them can be added
-    /// so that one occurs earlier. So `Until(&["</think>"])`, followed by the literal `"</think>"`, matches the texts up to the
-    /// first `</think>`, and that. None of the strings may be empty; without strings it is any text.
+    /// Text up to the first occurrence of one of these strings. Matches every text that contains none of them and in
+    /// which none would occur earlier once one of them follows. So `Until(&["</think>"])` followed by the literal
+    /// `"</think>"` matches a text up to and including its first `</think>`. No string may be empty. An empty list
+    /// matches any text.
     Until(&'a [&'a str]),
 }
 
@@ -36,12 +37,12 @@ pub(crate) fn gbnf(
     meter: &Meter<'_>,
 ) -> Result<(Rules, Program), GrammarError> {
     let rules = gbnf::parse(text, root, &[], limits, meter)?;
-    // All rules are checked, also those that are left out because no text of theirs ends.
+    // Checks all rules, including those that are left out because none of their texts ends.
     let program = program::build(&rules, limits, meter)?;
     finish(rules, program, root, limits, meter)
 }
 
-/// Leaves out what never ends.
+/// Leaves out alternatives that never end.
 fn finish(
     rules: Rules,
     program: Program,
@@ -88,12 +89,12 @@ pub(crate) fn compile(
         rules.ignored.extend(added.ignored.iter().map(|what| format!("part '{name}': {what}")));
         append(&mut rules, i, added, meter).map_err(|halt| whole(halt.into()))?;
     }
-    // A mistake that is left is one of the text, or a limit: the parts were built alone.
+    // An error here is one of the text, or a limit: the parts were compiled separately before.
     let program = program::build(&rules, limits, meter).map_err(whole)?;
     finish(rules, program, root, limits, meter).map(|(_, program)| program).map_err(whole)
 }
 
-/// The rules of a part.
+/// Compiles the rules of a part.
 fn rules_of(name: &str, part: &Part<'_>, limits: &Limits, meter: &Meter<'_>) -> Result<Rules, PartsError> {
     let name = || name.to_owned();
     match part {
@@ -116,7 +117,7 @@ fn rules_of(name: &str, part: &Part<'_>, limits: &Limits, meter: &Meter<'_>) -> 
     }
 }
 
-/// Adds a part's rules, and makes the rule `name` what the part matches.
+/// Adds a part's rules, and lets the rule `name` match what the part matches.
 fn append(rules: &mut Rules, name: usize, added: Rules, meter: &Meter<'_>) -> Result<(), Halt> {
     let (base, plans) = (rules.rules.len() as RuleId, rules.plans.len() as u32);
     rules.rules.try_reserve(added.rules.len())?;

@@ -1,18 +1,18 @@
-//! Taking out what cannot be finished: `a ::= "x" a` has no end, and a property whose value nothing satisfies must not be
-//! begun.
+//! Removes what cannot be finished: `a ::= "x" a` has no end, and a property whose value nothing satisfies must not be
+//! started.
 
 use crate::halt::{Halt, Meter, filled, push};
 use crate::rules::{Expr, LeftOut, Plan, PlanWay, Rule, Rules, UniqueStep};
 
-/// What is left.
+/// The result of pruning.
 pub(crate) enum Pruned {
-    /// The rules, and whether something was taken out.
+    /// The remaining rules, and whether something was removed.
     Rules(Rules, bool),
-    /// The root matches nothing; and texts that were left out before, which may be why.
+    /// The root matches nothing. The texts that were left out before may be the reason.
     Nothing(Option<LeftOut>),
 }
 
-/// The rules without ways that match nothing, without arrays whose plans are `empty`.
+/// Removes alternatives that match nothing, and arrays whose plans are `empty`.
 pub(crate) fn prune(mut rules: Rules, empty: &[bool], meter: &Meter<'_>) -> Result<Pruned, Halt> {
     let mut changed = false;
     for Rule { expr, .. } in rules.rules.iter_mut().filter(|_| empty.contains(&true)) {
@@ -22,7 +22,7 @@ pub(crate) fn prune(mut rules: Rules, empty: &[bool], meter: &Meter<'_>) -> Resu
     for (i, rule) in rules.rules.iter().enumerate() {
         calls(&rule.expr, &mut |to| push(&mut callers[to], i))?;
     }
-    // The least fixed point: rules that can be finished by way of rules that can.
+    // The least fixed point: the rules that can be finished using rules that can be finished.
     let mut finishes = filled(false, rules.rules.len())?;
     let mut work: Vec<usize> = Vec::new();
     work.try_reserve(rules.rules.len())?;
@@ -52,7 +52,7 @@ pub(crate) fn prune(mut rules: Rules, empty: &[bool], meter: &Meter<'_>) -> Resu
     Ok(Pruned::Rules(rules, changed))
 }
 
-/// Makes the beginnings of arrays that no items fill match nothing.
+/// Makes the start of an array match nothing if no items can fill the array.
 fn leave_out(expr: &mut Expr, empty: &[bool]) -> bool {
     match expr {
         Expr::Unique(UniqueStep::Enter { plan }) if empty.get(*plan as usize) == Some(&true) => {
@@ -87,7 +87,7 @@ fn can_finish(expr: &Expr, finishes: &[bool]) -> bool {
     }
 }
 
-/// Whether anything was left out.
+/// Removes alternatives that cannot be finished. Returns whether there were any.
 fn shorten(expr: &mut Expr, finishes: &[bool]) -> bool {
     if !can_finish(expr, finishes) {
         let nothing = Expr::Alt(Vec::new());

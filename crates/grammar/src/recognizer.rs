@@ -1,4 +1,4 @@
-//! Following a text without a vocabulary.
+//! Matching text without a vocabulary.
 
 use crate::error::{GrammarError, GrammarErrorKind, MatchError};
 use crate::grammar::Grammar;
@@ -6,7 +6,7 @@ use crate::halt::Meter;
 use crate::machine::{DEAD, Machine, Position};
 use std::sync::Arc;
 
-/// Says whether texts match a grammar, byte by byte. For tokens and masks there is [`Matcher`](crate::Matcher).
+/// Tells whether texts match a grammar, byte by byte. For tokens and masks, use [`Matcher`](crate::Matcher).
 ///
 /// ```
 /// use happy_grammar::{Grammar, Recognizer};
@@ -26,16 +26,17 @@ pub struct Recognizer {
 }
 
 impl Recognizer {
-    /// Begins at the beginning.
+    /// Makes a recognizer at the beginning of a text.
     ///
     /// # Errors
     ///
-    /// A grammar that names tokens by their text needs a vocabulary; a limit.
+    /// The grammar names tokens by their text, which needs a vocabulary; or a limit is exceeded.
     pub fn new(grammar: &Grammar) -> Result<Self, GrammarError> {
         let program = grammar.program();
         if let Some((text, place)) = program.named_tokens.first() {
-            let message =
-                format!("the token {text} has a number in a vocabulary only, and there is none here");
+            let message = format!(
+                "the token {text} is named by its text, which only a vocabulary can resolve; use a Matcher"
+            );
             return Err(GrammarError::new(GrammarErrorKind::UnknownToken, *place, message));
         }
         let machine =
@@ -43,20 +44,20 @@ impl Recognizer {
         Ok(Self { grammar: grammar.clone(), at: machine.start(), machine })
     }
 
-    /// Follows these bytes, which may end inside a character.
+    /// Advances by these bytes, which may end inside a character.
     ///
     /// # Errors
     ///
-    /// A limit of the machine.
+    /// A limit of the machine is reached.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), MatchError> {
         self.push_cancellable(bytes, &|| false)
     }
 
-    /// The same for callers that may cancel it: `cancelled` is asked about once per millisecond of work.
+    /// Like [`push`](Self::push), but can be cancelled: `cancelled` is called about once per millisecond of work.
     ///
     /// # Errors
     ///
-    /// A limit of the machine; cancelled, with a part of the bytes followed.
+    /// A limit of the machine is reached, or the work is cancelled; some of the bytes may have been consumed.
     pub fn push_cancellable(&mut self, bytes: &[u8], cancelled: &dyn Fn() -> bool) -> Result<(), MatchError> {
         let meter = Meter::new(cancelled);
         for &byte in bytes {
@@ -65,30 +66,30 @@ impl Recognizer {
         Ok(())
     }
 
-    /// Follows one token: by its bytes, and where the grammar names tokens by its id.
+    /// Advances by one token: by its bytes and, if the grammar names tokens, by its id.
     ///
     /// # Errors
     ///
-    /// A limit of the machine.
+    /// A limit of the machine is reached.
     pub fn push_token(&mut self, id: Option<u32>, bytes: &[u8]) -> Result<(), MatchError> {
         self.machine.advance_token(&mut self.at, id, bytes, &Meter::new(&|| false))
     }
 
-    /// Whether the text so far is a whole text of the grammar.
+    /// Whether the text so far is a complete text of the grammar.
     pub fn is_complete(&self) -> bool {
         self.machine.is_accepting(self.at.state)
     }
 
-    /// Whether no text of the grammar begins like this.
+    /// Whether no text of the grammar begins with the text so far.
     pub fn is_dead(&self) -> bool {
         self.at.state == DEAD
     }
 
-    /// Goes back to the beginning. What was learned about the grammar stays, unless it has reached its limit.
+    /// Returns to the beginning. Keeps what was learned about the grammar, unless the limit of states was reached.
     pub fn reset(&mut self) {
         if self.machine.is_full() {
             let program = Arc::clone(self.grammar.program());
-            // It was built with these limits before.
+            // This succeeded with the same limits before.
             if let Ok(fresh) =
                 Machine::new(program, Vec::new(), self.grammar.limits(), &Meter::new(&|| false))
             {
@@ -98,11 +99,11 @@ impl Recognizer {
         self.at = self.machine.start();
     }
 
-    /// Whether a whole text matches; begins anew, and ends at the text's end.
+    /// Whether a whole text matches. Starts from the beginning.
     ///
     /// # Errors
     ///
-    /// A limit of the machine.
+    /// A limit of the machine is reached.
     pub fn accepts(&mut self, text: &[u8]) -> Result<bool, MatchError> {
         self.reset();
         self.push(text)?;

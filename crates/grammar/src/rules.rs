@@ -1,4 +1,4 @@
-//! Rules as both languages write them: what GBNF and JSON Schema are turned into, and what the program is compiled from.
+//! Rules: the common form of GBNF and JSON Schema, from which the program is compiled.
 
 use crate::charset::CharSet;
 use crate::error::Place;
@@ -10,43 +10,44 @@ pub(crate) type RuleId = u32;
 /// What a rule matches.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expr {
-    /// These characters in a row.
+    /// These characters, one after the other.
     Literal(String),
     /// One character of a set.
     Class(CharSet),
-    /// One whole token, by what it is called; with `negated` any other token.
+    /// One whole token, by id or name; with `negated`, any other token.
     Token { token: TokenRef, negated: bool, place: Option<Place> },
-    /// What another rule matches.
+    /// The language of another rule.
     Rule(RuleId),
-    /// One after the other; an empty list matches the empty string.
+    /// One after the other. An empty list matches the empty string.
     Seq(Vec<Expr>),
-    /// One of these; an empty list matches nothing.
+    /// One of these. An empty list matches nothing.
     Alt(Vec<Expr>),
     /// The body, `min` to `max` times.
     Repeat { body: Box<Expr>, min: u32, max: Option<u32> },
-    /// A step of the check that an array's items differ.
+    /// A step of the check that the items of an array differ.
     Unique(UniqueStep),
 }
 
-/// What happens at a place in an array whose items must differ.
+/// An event in an array whose items must differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum UniqueStep {
-    /// The array begins, which a plan describes.
+    /// The array begins; `plan` describes it.
     Enter { plan: u32 },
-    /// An item begins, of the kind that a rule matches; after it the array is at `next` in its plan, or [`BY_COUNT`].
+    /// An item begins, of the kind that the rule `kind` matches. After it, the array is at state `next` of its plan, or
+    /// at [`BY_COUNT`].
     Begin { plan: u32, kind: RuleId, next: u32 },
-    /// What stands before an item comes, which must not be where none can begin.
+    /// The separator before an item comes. Not allowed if no such item can begin.
     Follow { plan: u32, kind: RuleId, next: u32 },
-    /// An item ends: its text must be new.
+    /// An item ends. Its text must be new.
     End,
     /// The array is over.
     Leave,
 }
 
-/// An array's place in its plan is the number of its items so far, or the last one.
+/// The array's state in its plan is the number of its items so far, capped at the last state.
 pub(crate) const BY_COUNT: u32 = u32::MAX;
 
-/// What an array whose items must differ still needs: an automaton of kinds of items, from state 0.
+/// What an array whose items must differ still needs: an automaton over kinds of items that starts in state 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Plan {
     pub(crate) states: Vec<PlanState>,
@@ -54,13 +55,13 @@ pub(crate) struct Plan {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct PlanState {
-    /// The array may end.
+    /// Whether the array may end here.
     pub(crate) ends: bool,
     pub(crate) ways: Vec<PlanWay>,
 }
 
 impl Plan {
-    /// A copy that may fail.
+    /// Copies the plan, with fallible allocation.
     pub(crate) fn copied(&self) -> Result<Self, Halt> {
         let mut states = Vec::new();
         states.try_reserve_exact(self.states.len())?;
@@ -71,12 +72,12 @@ impl Plan {
     }
 }
 
-/// An item of a kind leads to another state.
+/// A transition: an item of a kind leads to another state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PlanWay {
-    /// The rule that matches the text which must be new.
+    /// The rule that matches the item's text, which must be new.
     pub(crate) kind: RuleId,
-    /// The rule that must have texts, too, for the way to be gone.
+    /// A rule that must also have texts for the transition to be possible.
     pub(crate) needs: RuleId,
     pub(crate) next: u32,
 }
@@ -102,7 +103,7 @@ impl Expr {
         Self::Repeat { body: Box::new(body), min, max }
     }
 
-    /// Numbers all rules from `base` on, and all plans from `plans` on.
+    /// Renumbers all rules from `base` on, and all plans from `plans` on.
     pub(crate) fn shift(&mut self, base: RuleId, plans: u32) {
         match self {
             Self::Rule(id) => *id += base,
@@ -127,28 +128,28 @@ impl Expr {
 pub(crate) struct Rule {
     pub(crate) name: String,
     pub(crate) expr: Expr,
-    /// Where it is defined, in a text that has lines.
+    /// Where the rule is defined, if its source is a text with lines.
     pub(crate) place: Option<Place>,
 }
 
-/// Valid texts that rules do not match, which matters where a rule matches nothing: that is no proof then.
+/// Valid texts that the rules do not match. They matter if a rule matches nothing: that is no proof then.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LeftOut {
-    /// The rule that matches less than it might; `None` where that is not one of the rules.
+    /// The rule that matches less than it should; `None` if that is not a single rule.
     pub(crate) rule: Option<RuleId>,
-    /// Where, as in [`SchemaError::pointer`](crate::SchemaError::pointer).
+    /// The place in the schema, as in [`SchemaError::pointer`](crate::SchemaError::pointer).
     pub(crate) pointer: String,
     pub(crate) what: &'static str,
 }
 
-/// A grammar: every [`Expr::Rule`] is an index of `rules`.
+/// A grammar. Every [`Expr::Rule`] is an index into `rules`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rules {
     pub(crate) rules: Vec<Rule>,
     pub(crate) root: RuleId,
-    /// What arrays whose items must differ need.
+    /// The plans of arrays whose items must differ.
     pub(crate) plans: Vec<Plan>,
     pub(crate) left_out: Vec<LeftOut>,
-    /// What was met on the way and constrains nothing, though its writer may think so.
+    /// Constraints that the grammar does not check, though the schema's writer may expect it.
     pub(crate) ignored: Vec<String>,
 }

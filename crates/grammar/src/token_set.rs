@@ -1,8 +1,8 @@
-//! A set of token ids: one bit each.
+//! A set of token ids, one bit per token.
 
 use crate::halt::Halt;
 
-/// Token ids from 0 to the vocabulary's size, a bit each: what a mask is written into.
+/// A set of token ids below the vocabulary's size, with one bit per token. Masks are written into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSet {
     words: Vec<u64>,
@@ -10,13 +10,14 @@ pub struct TokenSet {
 }
 
 impl TokenSet {
-    /// An empty set for a vocabulary of `vocabulary` tokens. Takes a bit for each; `new(0)` takes nothing until
-    /// [`Matcher::mask`](crate::Matcher::mask) fits it to the vocabulary, which is an error where there is no memory for it.
+    /// Makes an empty set for a vocabulary of `vocabulary` tokens, with one bit for each. `new(0)` allocates nothing
+    /// until [`Matcher::mask`](crate::Matcher::mask) fits it to the vocabulary, which returns an error if memory is
+    /// refused.
     pub fn new(vocabulary: usize) -> Self {
         Self { words: vec![0; vocabulary.div_ceil(64)], len: vocabulary }
     }
 
-    /// How many tokens the vocabulary has.
+    /// The number of tokens in the vocabulary.
     pub fn vocabulary(&self) -> usize {
         self.len
     }
@@ -31,7 +32,7 @@ impl TokenSet {
         self.words.iter().all(|word| *word == 0)
     }
 
-    /// How many tokens are in the set.
+    /// The number of tokens in the set.
     pub fn count(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
@@ -54,7 +55,7 @@ impl TokenSet {
         &mut self.words
     }
 
-    /// Empties the set and fits it to a vocabulary.
+    /// Empties the set and resizes it for a vocabulary.
     pub(crate) fn reset(&mut self, vocabulary: usize) -> Result<(), Halt> {
         let words = vocabulary.div_ceil(64);
         self.words.clear();

@@ -1,5 +1,5 @@
-//! Texts up to the first of some strings, as rules: the automaton of Aho and Corasick (1975), without the states that have met
-//! one.
+//! Texts up to the first of some strings, as rules: the automaton of Aho and Corasick (1975), without the states in
+//! which a string has occurred.
 //!
 //! ```text
 //! states:      the beginnings of the strings: the longest that the text so far ends with
@@ -8,8 +8,8 @@
 //!              follow, the first string would have begun earlier
 //! ```
 //!
-//! The last rule is what makes `until("aba") "aba"` the texts up to the first "aba": "ab" is not one of them, for "ababa" begins
-//! with "aba".
+//! Because of the last rule, `until("aba") "aba"` matches exactly the texts up to the first "aba": "ab" is not accepted
+//! before it, since "ababa" begins with "aba".
 
 use crate::charset::CharSet;
 use crate::halt::{Halt, Meter};
@@ -17,12 +17,12 @@ use crate::limits::Limits;
 use crate::rules::{Expr, Rule, Rules};
 use std::collections::{BTreeMap, HashMap};
 
-/// Why there is no such automaton.
+/// Why the automaton cannot be made.
 #[derive(Debug)]
 pub(crate) enum UntilError {
     /// A string of the list is empty.
     Empty(usize),
-    /// The strings need too many states, or ways between them.
+    /// The strings need too many states, or too many transitions between them.
     Limit(String),
     Halt(Halt),
 }
@@ -33,20 +33,20 @@ impl From<Halt> for UntilError {
     }
 }
 
-/// A beginning of a string.
+/// A prefix of a string.
 struct State {
-    /// Where characters lead: at first those that go on in the tree, at last all that do not lead to the start.
+    /// Where characters lead: first only along the tree, in the end everything that does not lead to the start.
     ways: BTreeMap<char, usize>,
     depth: usize,
-    /// The longest other beginning that this one ends with.
+    /// The longest other prefix that this one ends with.
     ending: usize,
-    /// A string ends here.
+    /// Whether a string ends here.
     met: bool,
-    /// A text must not end here.
+    /// Whether a text must not end here.
     begun: bool,
 }
 
-/// The texts in which none of the strings occurs, and with none of which one that follows would have begun earlier. Without
+/// The texts in which none of the strings occurs, and after which no following string would have begun earlier. Without
 /// strings: all texts.
 pub(crate) fn rules(strings: &[&str], limits: &Limits, meter: &Meter<'_>) -> Result<Rules, UntilError> {
     if let Some(i) = strings.iter().position(|text| text.is_empty()) {
@@ -54,7 +54,7 @@ pub(crate) fn rules(strings: &[&str], limits: &Limits, meter: &Meter<'_>) -> Res
     }
     let (mut states, ends) = tree(strings, limits, meter)?;
     link(&mut states, &ends, strings, limits, meter)?;
-    // States that are reached without meeting a string, in the order of their rules.
+    // The states that are reached without completing a string, in the order of their rules.
     let mut numbers: HashMap<usize, u32> = HashMap::from([(0, 0)]);
     let mut reached = vec![0];
     let mut rules = Vec::new();
@@ -65,7 +65,7 @@ pub(crate) fn rules(strings: &[&str], limits: &Limits, meter: &Meter<'_>) -> Res
         reached.try_reserve(state.ways.len()).map_err(Halt::from)?;
         rules.try_reserve(1).map_err(Halt::from)?;
         let named = CharSet::new(state.ways.keys().map(|c| (*c as u32, *c as u32)));
-        // Characters by where they lead; those without a way lead to the start.
+        // Characters grouped by where they lead. Those without an entry lead to the start.
         let mut sets: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
         sets.insert(0, named.complement().ranges().to_vec());
         for (c, to) in state.ways.iter().filter(|(_, to)| !states[**to].met) {
@@ -87,7 +87,7 @@ pub(crate) fn rules(strings: &[&str], limits: &Limits, meter: &Meter<'_>) -> Res
     Ok(Rules { rules, root: 0, plans: Vec::new(), left_out: Vec::new(), ignored: Vec::new() })
 }
 
-/// The beginnings of the strings, and where each string ends.
+/// Builds the tree of prefixes, and finds where each string ends.
 fn tree(
     strings: &[&str],
     limits: &Limits,
@@ -117,7 +117,8 @@ fn tree(
     Ok((states, ends))
 }
 
-/// Completes the ways, breadth first: what a state does with a character that does not go on in the tree, its ending does.
+/// Completes the transitions, breadth first: if a character does not continue in the tree, a state does what its ending
+/// does.
 fn link(
     states: &mut [State],
     ends: &[usize],
@@ -163,7 +164,7 @@ fn link(
             states[at].ways.entry(c).or_insert(to);
         }
     }
-    // The endings of a whole string are the parts of it with which a string begins.
+    // The endings of a whole string are those of its suffixes that begin a string.
     for (path, end) in paths.iter().zip(ends) {
         let mut ending = states[*end].ending;
         while ending != 0 {

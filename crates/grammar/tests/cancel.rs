@@ -1,4 +1,4 @@
-//! Long work asks again and again whether to stop, and stops at once.
+//! Long work keeps checking for cancellation, and stops at once.
 
 use happy_grammar::{
     Grammar, GrammarErrorKind, Limits, MatchError, Matcher, Part, Piece, Reading, Recognizer,
@@ -6,8 +6,8 @@ use happy_grammar::{
 };
 use std::cell::Cell;
 
-/// Runs `work` with a flag that rises at the n-th question, for several n: it must stop there, and not ask again. Returns how
-/// often it asks when it is let be.
+/// Runs `work` with a flag that is raised at the n-th check, for several n: the work must stop there, without another
+/// check. Returns the number of checks if it is not cancelled.
 fn stops(name: &str, work: &dyn Fn(&dyn Fn() -> bool) -> Result<(), bool>) -> usize {
     let asked = Cell::new(0usize);
     let never = || {
@@ -24,12 +24,12 @@ fn stops(name: &str, work: &dyn Fn(&dyn Fn() -> bool) -> Result<(), bool>) -> us
         };
         // `Err(true)` is "cancelled".
         assert_eq!(work(&at_n), Err(true), "{name}, cancelled at question {n} of {total}");
-        assert_eq!(asked.get(), n, "{name} asks on after question {n} of {total}");
+        assert_eq!(asked.get(), n, "{name} goes on asking after question {n} of {total}");
     }
     total
 }
 
-/// An error is expected to be a limit where it is not the cancellation.
+/// Any error that is not the cancellation is expected to be a limit.
 fn schema(text: &str) -> impl Fn(&dyn Fn() -> bool) -> Result<(), bool> {
     move |cancelled| match Grammar::from_json_schema_cancellable(
         text,
@@ -142,7 +142,7 @@ fn vocabularies_and_masks() {
         let mut allowed = TokenSet::new(0);
         match matcher.mask_cancellable(&mut allowed, cancelled) {
             Err(MatchError::Cancelled) => {
-                // It can be asked for again.
+                // The mask can be asked for again.
                 matcher.mask(&mut allowed).expect("a mask");
                 Err(true)
             }

@@ -1,4 +1,5 @@
-//! Grammars, schemas and texts that are made to crash, to loop or to eat memory: each is refused or works, soon.
+//! Grammars, schemas and texts made to crash, to loop or to exhaust memory: each is refused or works, within a short
+//! time.
 
 use happy_grammar::{Grammar, GrammarErrorKind, MatchError, Recognizer, SchemaErrorKind};
 
@@ -38,7 +39,7 @@ fn grammars() {
             false,
         ),
         (
-            "left recursion behind what can be empty",
+            "left recursion after what can be empty",
             "root ::= ws root \"a\" | \"b\"\nws ::= \" \"*".to_owned(),
             false,
         ),
@@ -88,7 +89,7 @@ fn schemas() {
             Err(SchemaErrorKind::Unsatisfiable),
         ),
         (
-            "objects that are endless, so that none is meant",
+            "objects that are endless, so the writer cannot mean them",
             r##"{"properties":{"a":{"$ref":"#"}},"required":["a"]}"##.to_owned(),
             Ok(()),
         ),
@@ -231,7 +232,7 @@ fn schemas() {
 
 #[test]
 fn texts() {
-    // All callers of a rule at one place are one frame: 2^n ways through n letters take n frames.
+    // All callers of a rule at one place share a frame, so 2^n ways through n letters take n frames.
     let grammar =
         Grammar::from_gbnf("root ::= \"x\" root \"y\" | \"x\" root \"z\" | \"\"").expect("a grammar");
     let mut recognizer = Recognizer::new(&grammar).expect("a recognizer");
@@ -239,20 +240,20 @@ fn texts() {
     assert_eq!(recognizer.accepts(text.as_bytes()), Ok(true));
     assert_eq!(recognizer.accepts(&text.as_bytes()[1..]), Ok(false));
 
-    // Depth has a limit, which is an error and not a crash.
+    // Depth has a limit, which gives an error and not a crash.
     let grammar = Grammar::from_json_schema("{}").expect("a schema");
     let mut recognizer = Recognizer::new(&grammar).expect("a recognizer");
     let deep = "[".repeat(1_000_000);
     assert!(matches!(recognizer.accepts(deep.as_bytes()), Err(MatchError::Limit { name: "states", .. })));
     assert_eq!(recognizer.accepts(b"[[]]"), Ok(true));
 
-    // What never ends is not begun.
+    // What never ends is not started.
     let grammar = Grammar::from_gbnf("root ::= a | \"b\"\na ::= \"x\" a").expect("a grammar");
     let mut endless = Recognizer::new(&grammar).expect("a recognizer");
     endless.push(b"x").expect("within the limits");
     assert!(endless.is_dead());
 
-    // Nothing follows what is dead, and it stays so.
+    // Nothing can follow a dead state, and it stays dead.
     recognizer.reset();
     recognizer.push(b"]").expect("within the limits");
     assert!(recognizer.is_dead() && !recognizer.is_complete());
@@ -283,7 +284,7 @@ fn kinds_and_places() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Runs on a thread with a stack of 256 KiB, which is what some hosts give theirs: a fault there ends the process.
+/// Runs on a thread with a stack of 256 KiB, as some hosts provide. A stack overflow there would end the process.
 fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(work).expect("a thread");
     thread.join().expect("no panic");

@@ -1,15 +1,15 @@
-//! Every large allocation is refused once: what comes back is an error, and the process lives.
+//! Every large allocation is refused once: the result is an error, and the process lives on.
 
 use happy_grammar::{Grammar, Limits, Matcher, Part, Piece, Reading, TokenSet, Vocabulary};
 use happy_testkit::{Meter, refusing_from};
 
-/// Allocations of this many bytes and above are refused, one at a time. Smaller ones are bounded and may be infallible.
+/// Allocations of at least this many bytes are refused, one at a time. Smaller ones are bounded and may be infallible.
 const LARGE: usize = 64 << 10;
 
 #[global_allocator]
 static METER: Meter = Meter;
 
-/// Refuses each large allocation of `work` in turn, which must then fail for want of memory. Returns how many there are.
+/// Refuses each large allocation of `work` in turn, which must then fail because of memory. Returns how many there are.
 fn refuse_each(name: &str, work: &dyn Fn() -> Result<(), String>) -> usize {
     for n in 1.. {
         let (found, refused) = refusing_from(LARGE, n, work);
@@ -17,13 +17,13 @@ fn refuse_each(name: &str, work: &dyn Fn() -> Result<(), String>) -> usize {
             assert_eq!(found, Ok(()), "{name}");
             return n - 1;
         }
-        // A list that a collection of std can do without is refused without harm.
+        // A list that one of std's collections can do without may be refused without an error.
         assert!(
             found.as_ref().map_or_else(|error| error == "out of memory", |()| true),
             "{name}: allocation {n}: {found:?}"
         );
     }
-    unreachable!("an end of the allocations")
+    unreachable!("the allocations never end")
 }
 
 fn list(n: usize, one: &dyn Fn(usize) -> String) -> String {

@@ -1,4 +1,4 @@
-//! GBNF with parts that are defined outside: schemas, other grammars, text up to a string.
+//! GBNF with parts that are defined outside its text: schemas, other grammars, text up to a string.
 
 use happy_grammar::{
     Grammar, GrammarErrorKind, Limits, Matcher, Part, PartsError, Piece, Reading, Recognizer,
@@ -47,7 +47,7 @@ fn parts_match_what_they_say() {
             &["", "hi", "<call>{\"a\":1}</call>", "x<call>{\"a\":1}</call>y<call>{\"a\":2}</call>", "a <cal"],
             &["<call>", "x<calls>", "<call>{}</call>", "<call>{\"a\":1}</call><calls>"],
         ),
-        // The name `b` is each part's own, and `a` may come twice.
+        // The name `b` is separate in each part, and `a` may be used twice.
         ("root ::= a b a\nb ::= \"-\" c", &names, &["1-31", "12-312"], &["1-1", "-3", "1-212"]),
         ("root ::= a", &[("a", Part::Until(&[]))], &["", "anything", "é\n"], &[]),
         ("x ::= \"x\"", &[("root", Part::Gbnf("root ::= \"y\""))], &["y"], &["x"]),
@@ -101,7 +101,7 @@ fn until_is_the_text_before_the_first_string() {
         let mut alone = Recognizer::new(&built("root ::= t", &[("t", Part::Until(strings))])).expect("one");
         let alphabet = if strings.contains(&"aé") { ['a', 'é'] } else { ['a', 'b'] };
         for text in texts(&alphabet, 7) {
-            // By definition: no string, and none that begins earlier once one of them follows.
+            // By definition: no string occurs, and none would begin earlier once one of them follows.
             let first = |text: &str| strings.iter().filter_map(|s| text.find(s)).min();
             let expected = first(&text).is_none()
                 && strings.iter().all(|s| first(&format!("{text}{s}")) == Some(text.len()));
@@ -113,7 +113,7 @@ fn until_is_the_text_before_the_first_string() {
             let text = format!("root ::= t \"{string}\"");
             let mut followed = Recognizer::new(&built(&text, &[("t", Part::Until(strings))])).expect("one");
             for text in texts(&alphabet, 6) {
-                // With one string: exactly the texts whose first string is their end.
+                // With one string: exactly the texts whose first occurrence of the string is at their end.
                 let expected = text.find(string).is_some_and(|at| at + string.len() == text.len());
                 if strings.len() == 1 && followed.accepts(text.as_bytes()) != Ok(expected) {
                     failures.push(format!("{string:?} after: {text:?} expected {expected}"));
@@ -136,7 +136,7 @@ fn tokens_cross_borders() {
     let mut allowed = TokenSet::new(vocabulary.len());
     let mut failures = Vec::new();
     let steps: &[(u32, &[u32])] = &[
-        // What is picked, and all that may be picked there.
+        // The token that is picked, and all tokens that may be picked there.
         (3, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
         (0, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
         (1, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
@@ -157,13 +157,13 @@ fn tokens_cross_borders() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(matcher.is_complete());
     matcher.reset();
-    matcher.accept(10).expect("one token over two borders");
-    matcher.accept(11).expect("and on");
+    matcher.accept(10).expect("one token across two borders");
+    matcher.accept(11).expect("the token after it");
 }
 
 #[test]
 fn named_tokens_around_parts() {
-    // 2 ends generation, and the grammar names it: it is a part of the text there.
+    // Token 2 ends generation, but the grammar names it, so here it is part of the text.
     let pieces = [Piece::Text(b"x"), Piece::Special(b"<a>"), Piece::Special(b"<end>"), Piece::Text(b"</a>")];
     let vocabulary = Vocabulary::new(pieces, &[2]).expect("a vocabulary");
     let grammar = built("root ::= text <[1]> text <[2]>", &[("text", Part::Until(&["</a>"]))]);

@@ -1,4 +1,5 @@
-//! "No document satisfies the schema" is said only where it is proved; what is not looked at is not supported.
+//! "No document satisfies the schema" is only reported if it is proved. If not everything was examined, the error is
+//! "not supported".
 
 use happy_grammar::{Grammar, Recognizer, SchemaErrorKind};
 
@@ -63,10 +64,10 @@ fn only_what_is_proved_is_unsatisfiable() {
         (r#"{"type": "object", "propertyNames": {"enum": ["a", "b"]}, "minProperties": 3}"#, Unsatisfiable),
         (r#"{"type": "string", "minLength": 3, "pattern": "^a$"}"#, Unsatisfiable),
         (r#"{"type": "integer", "minimum": 1, "maximum": 8, "multipleOf": 9}"#, Unsatisfiable),
-        // A quoted local part is an email, which is not looked at here.
+        // An email address with a quoted local part is valid, but this crate does not examine those.
         (r#"{"type": "string", "format": "email", "pattern": "^\"a b\"@c.de$"}"#, Unsupported),
         (r#"{"const": "\"a b\"@c.de", "format": "email"}"#, Unsupported),
-        // Four objects, one of which has two members that are not named.
+        // Four objects, one of which has two members with unlisted names.
         (
             r#"{"type": "array", "items": {"type": "object", "propertyNames": {"enum": ["a", "b"]},
                 "additionalProperties": {"const": 1}}, "uniqueItems": true, "minItems": 4}"#,

@@ -1,10 +1,10 @@
-//! The machine against a matcher that tries everything, and masks against trying every token.
+//! Compares the machine with a matcher that tries everything, and masks with trying every token.
 
 use happy_grammar::{Grammar, Limits, Matcher, Piece, Recognizer, TokenSet, Vocabulary};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// A grammar's right side over the letters a, b, c, é and the rules r0, r1, r2.
+/// The right side of a rule over the letters a, b, c, é and the rules r0, r1, r2.
 #[derive(Debug, Clone)]
 enum Expr {
     Char(char),
@@ -30,7 +30,7 @@ impl Expr {
         }
     }
 
-    /// Where a match that begins at each of `from` may end. `depth` bounds what rules may call.
+    /// Where a match may end that begins at one of `from`. `depth` bounds the nesting of calls.
     fn ends(&self, rules: &[Expr], text: &[char], from: &BTreeSet<usize>, depth: usize) -> BTreeSet<usize> {
         let one = |fits: &dyn Fn(char) -> bool| {
             from.iter().filter(|&&i| text.get(i).is_some_and(|c| fits(*c))).map(|i| i + 1).collect()
@@ -47,7 +47,7 @@ impl Expr {
             Expr::Repeat(body, min, max) => {
                 let mut at = from.clone();
                 let mut all = if *min == 0 { at.clone() } else { BTreeSet::new() };
-                // More rounds than characters and forced ones bring nothing new.
+                // More rounds than characters and required ones add nothing.
                 for round in 1..=max.unwrap_or(min + text.len()) {
                     at = body.ends(rules, text, &at, depth);
                     if round >= *min {
@@ -87,7 +87,7 @@ fn texts() -> impl Strategy<Value = Vec<String>> {
 fn build(rules: &[Expr]) -> Option<Grammar> {
     let text: String =
         rules.iter().enumerate().map(|(i, rule)| format!("r{i} ::= {}\n", rule.text())).collect();
-    // Left recursion is refused; the strategy makes some.
+    // Left recursion is refused; the strategy generates some.
     Grammar::from_gbnf_with(&text, "r0", &Limits::default()).ok()
 }
 
@@ -100,7 +100,8 @@ proptest! {
         let mut recognizer = Recognizer::new(&grammar).expect("a recognizer");
         for text in texts {
             let chars: Vec<char> = text.chars().collect();
-            // Each call within a text of n characters takes one, or is one of three that follow without.
+            // Within a text of n characters, each call consumes one, or is one of three nested calls that consume
+            // nothing.
             let ends = rules[0].ends(&rules, &chars, &BTreeSet::from([0]), 3 * chars.len() + 3);
             let expected = ends.contains(&chars.len());
             prop_assert_eq!(recognizer.accepts(text.as_bytes()).expect("limits"), expected, "{:?}", text);
@@ -142,7 +143,8 @@ const SCHEMAS: &[&str] = &[
     r#"{"type": "string", "maxLength": 4}"#,
 ];
 
-/// At each step of a random walk: the mask is what `accept` takes, token by token; taking back changes nothing.
+/// At each step of a random walk, the mask contains exactly the tokens that `accept` accepts, and taking a token back
+/// restores the state.
 fn check_masks(
     matcher: &mut Matcher,
     vocabulary: &Vocabulary,

@@ -1,5 +1,5 @@
-//! Random schemas against an evaluator of a page: what is accepted is valid, and where one document has one spelling, what is
-//! valid is accepted.
+//! Compares random schemas with a one-page evaluator: what is accepted is valid and, if a document has only one
+//! spelling, what is valid is accepted.
 
 use happy_grammar::{
     Grammar, Limits, MatchError, Matcher, Piece, Reading, Recognizer, SchemaErrorKind, TokenSet, Vocabulary,
@@ -50,13 +50,13 @@ const DOCUMENTS: &[&str] = &[
     r#"{"a":[1]}"#,
 ];
 
-/// Whether a value satisfies a schema, by the words of the specification.
+/// Whether a value satisfies a schema, directly by the specification.
 fn valid(schema: &Value, value: &Value) -> bool {
     let Value::Object(keywords) = schema else { return *schema == true };
     keywords.iter().all(|(keyword, held)| holds(keywords, keyword, held, value))
 }
 
-/// Whether two values are equal: 1 is 1.0, everywhere.
+/// Whether two values are equal: 1 equals 1.0 at any depth.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
@@ -160,7 +160,7 @@ fn leaf() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Schemas of a few values, for items that must differ.
+/// Schemas with few values, for items that must differ.
 fn few() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(json!({ "type": "boolean" })),
@@ -209,12 +209,12 @@ fn schema() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Whether a document may be written in one order only, so that a valid one is accepted.
+/// Whether a document can only be written in one order, so that a valid one must be accepted.
 fn has_one_order(value: &Value) -> bool {
     value.as_object().is_none_or(|members| members.len() < 2)
 }
 
-/// Tokens of one character and of some; the last one ends a text.
+/// Tokens of one character and some longer ones; the last token ends a text.
 fn vocabulary() -> Vocabulary {
     let single: Vec<String> = (0x20..0x7Fu8).map(|b| char::from(b).to_string()).collect();
     let more = [
@@ -227,7 +227,8 @@ fn vocabulary() -> Vocabulary {
     Vocabulary::new(pieces, &[end]).expect("a vocabulary")
 }
 
-/// Picks allowed tokens at random: there is always one until the text ends, and what has ended satisfies the schema.
+/// Picks allowed tokens at random. There must always be one until the text ends, and the finished text must satisfy the
+/// schema.
 fn walk_at_random(grammar: &Grammar, schema: &Value, seed: u64) -> Result<(), String> {
     let vocabulary = vocabulary();
     let end = vocabulary.len() as u32 - 1;
@@ -249,7 +250,7 @@ fn walk_at_random(grammar: &Grammar, schema: &Value, seed: u64) -> Result<(), St
             return Err(format!("a dead end after {:?}", String::from_utf8_lossy(&text)));
         }
         let mut token = tokens[pick(tokens.len())];
-        // Texts should come to an end.
+        // Prefers closing tokens, so that texts come to an end.
         let close = tokens.iter().copied().find(|t| matches!(vocabulary.piece(*t), b"]" | b"}" | b"\""));
         if step > 20 && pick(3) > 0 {
             token = close.unwrap_or(token);
@@ -261,7 +262,7 @@ fn walk_at_random(grammar: &Grammar, schema: &Value, seed: u64) -> Result<(), St
         if token == end {
             let value = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
             let text = String::from_utf8_lossy(&text);
-            // Longer numbers than f64 holds are not for the evaluator.
+            // The evaluator cannot judge numbers with more digits than f64 holds.
             let long =
                 text.as_bytes().split(|b| !matches!(b, b'0'..=b'9' | b'.')).any(|number| number.len() > 12);
             return if long || valid(schema, &value) { Ok(()) } else { Err(format!("{text} is not valid")) };

@@ -1,4 +1,4 @@
-//! Schemas with the documents that they allow and do not, in both readings.
+//! Schemas with documents that they allow and documents that they do not, in both readings.
 
 use happy_grammar::{Grammar, Limits, Reading, Recognizer, SchemaErrorKind};
 
@@ -8,7 +8,7 @@ struct Case {
     rejects: &'static [&'static str],
 }
 
-/// What both readings say.
+/// Cases with the same result in both readings.
 const CASES: &[Case] = &[
     Case {
         schema: r#"{"not": {"type": ["integer", "object"]}}"#,
@@ -97,7 +97,7 @@ const CASES: &[Case] = &[
         accepts: &["5", "6", "7"],
         rejects: &["4", "8"],
     },
-    // The condition must not be thought to be ruled out by the schema that asks for it.
+    // The condition must not be considered ruled out by the schema that requires it.
     Case {
         schema: r#"{"if": {"const": "a"}, "then": {"minLength": 2}, "else": {"minimum": 0}}"#,
         accepts: &["1"],
@@ -191,7 +191,8 @@ fn both_readings() {
 
 #[test]
 fn what_silence_means() {
-    // A schema, what its writer does not mean and the specification allows, what neither does.
+    // A schema, documents that its writer does not mean but the specification allows, and documents that neither
+    // allows.
     let cases: &[(&str, &[&str], &[&str])] = &[
         (
             r#"{"properties": {"a": {"type": "null"}}}"#,
@@ -213,7 +214,7 @@ fn what_silence_means() {
         found.extend(failures(&Case { schema, accepts: rejects, rejects: never }, Reading::Specification));
         found.extend(failures(&Case { schema, accepts: &[], rejects: never }, Reading::Writer));
     }
-    // What seems to be meant may be impossible; then it is not meant.
+    // If what seems to be meant is impossible, it is not what is meant.
     found.extend(failures(
         &Case { schema: r#"{"contains": false}"#, accepts: &["1"], rejects: &["[]"] },
         Reading::Writer,

@@ -1,4 +1,5 @@
-//! Items that must differ: what could not become a new one is not begun, and what needs more than there are is refused.
+//! Items that must differ: an item that could not become a new one is not started, and arrays that need more items than
+//! exist are refused.
 
 use happy_grammar::{Grammar, Reading, Recognizer, SchemaErrorKind};
 
@@ -11,7 +12,7 @@ fn dead(recognizer: &mut Recognizer, text: &str) -> bool {
 #[test]
 fn only_what_can_become_new_is_begun() {
     type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
-    // A schema, beginnings that must go on, and beginnings that must not be.
+    // A schema, prefixes that must be able to go on, and prefixes that must not.
     let cases: &[Case<'_>] = &[
         (
             r#"{"type": "array", "items": {"enum": ["a", "b"]}, "uniqueItems": true}"#,
@@ -39,7 +40,7 @@ fn only_what_can_become_new_is_begun() {
             &["[{\"x\":1},{\"x\":2"],
             &["[{\"x\":1},{\"x\":1", "[{\"x\":1},{\"x\":2},"],
         ),
-        // The second item has one value only, so the first must leave it.
+        // The second item has only one possible value, so the first must leave it free.
         (
             r#"{"type": "array", "prefixItems": [{"enum": [1, 2]}, {"const": 1}], "minItems": 2, "uniqueItems": true}"#,
             &["[2,1]"],
@@ -51,7 +52,7 @@ fn only_what_can_become_new_is_begun() {
             &["[3,1,2]", "[3,2,1]"],
             &["[1", "[2", "[3,1,1"],
         ),
-        // "c" must come, and only once.
+        // "c" must occur, and only once.
         (
             r#"{"type": "array", "items": {"enum": ["a", "b", "c"]}, "contains": {"const": "c"}, "minItems": 3, "maxItems": 3,
                 "uniqueItems": true}"#,
@@ -118,7 +119,7 @@ fn more_different_items_than_there_are() {
 
 #[test]
 fn many_items_cost_little() {
-    // Most of two hundred values, in order: a step asks for what is near it, not for all that was seen.
+    // Most of two hundred values, in order: a step looks at nearby texts, not at all that were seen.
     let values: Vec<String> = (0..200).map(|i| format!("\"v{i}\"")).collect();
     let list = values.join(",");
     let schema =

@@ -1,4 +1,4 @@
-//! GBNF, the grammar notation of llama.cpp (its `grammars/README.md`), as text to rules.
+//! GBNF, the grammar notation of llama.cpp (its `grammars/README.md`): text to rules.
 //!
 //! ```text
 //! grammar     = { rule } ;
@@ -11,7 +11,7 @@
 //! escape      = \t \r \n \\ \" \[ \] \- \xHH \uHHHH \UHHHHHHHH ;
 //! ```
 //!
-//! Two things that llama.cpp lets pass are errors here: a rule that is defined twice, and an empty or reversed range.
+//! Two things that llama.cpp accepts are errors here: a rule that is defined twice, and an empty or reversed range.
 
 mod parse;
 mod scan;

@@ -1,4 +1,4 @@
-//! The parser: recursive descent, with a bound on the depth.
+//! The parser: recursive descent with bounded depth.
 
 use super::scan::Scanner;
 use crate::charset::{CharSet, MOST_RANGES};
@@ -8,12 +8,12 @@ use crate::limits::Limits;
 use crate::rules::{Expr, Rule, RuleId, Rules, TokenRef};
 use std::collections::HashMap;
 
-/// How often `a*+?` may go on: it says no more than its shortest form, and is as deep as it is long.
+/// How many repetition marks may follow one another, as in `a*+?`. More add no meaning, but each adds depth.
 const REPETITIONS_IN_A_ROW: usize = 8;
 
-/// Turns a grammar's text into rules, of which the one called `root` is where texts begin.
+/// Turns the text of a grammar into rules. Texts start from the rule named `root`.
 ///
-/// `outside` are names of rules that are defined elsewhere: they are the first rules, and match nothing here.
+/// `outside` has the names of rules that are defined elsewhere. They become the first rules, and match nothing here.
 pub(crate) fn parse<'a>(
     text: &'a str,
     root: &str,
@@ -46,10 +46,10 @@ pub(crate) fn parse<'a>(
     parser.finish(root)
 }
 
-/// A rule that was mentioned, and, once it is known, what it matches.
+/// A rule that was mentioned and, once that is known, what it matches.
 struct Entry<'a> {
     name: &'a str,
-    /// Where it was first mentioned.
+    /// Where the rule was first mentioned.
     used: Place,
     defined: Option<(Option<Place>, Expr)>,
 }
@@ -63,7 +63,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    /// The number of a rule that is mentioned here.
+    /// The number of the rule that is mentioned here.
     fn id(&mut self, name: &'a str, used: Place) -> Result<RuleId, Halt> {
         self.meter.step(1)?;
         self.names.try_reserve(1)?;
@@ -95,7 +95,8 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Alternatives up to what cannot belong to them. In groups (`depth > 0`) a line end is a space.
+    /// Parses alternatives, up to the first symbol that cannot belong to them. In groups (`depth > 0`) a line end
+    /// counts as a space.
     fn alternates(&mut self, depth: usize) -> Result<Expr, GrammarError> {
         if depth > self.limits.nesting {
             let message =
@@ -184,7 +185,7 @@ impl<'a> Parser<'a> {
                 );
                 return Err(GrammarError::new(GrammarErrorKind::Limit, Some(start), message));
             }
-            // All at once, for it is not to grow beyond what is needed.
+            // Reserved all at once, so that it does not grow beyond what is needed.
             if ranges.capacity() == 0 {
                 ranges.try_reserve_exact(self.at.class_length().min(MOST_RANGES)).map_err(Halt::from)?;
             }
@@ -199,7 +200,7 @@ impl<'a> Parser<'a> {
         Ok(Expr::Class(if negated { set.complement() } else { set }))
     }
 
-    /// `<[id]>`, `<text>`, or either with `!` before it.
+    /// `<[id]>`, `<text>`, or either with a leading `!`.
     fn token(&mut self) -> Result<Expr, GrammarError> {
         let place = self.at.place();
         let negated = self.at.take("!");
@@ -216,7 +217,7 @@ impl<'a> Parser<'a> {
         Ok(Expr::Token { token, negated, place: Some(place) })
     }
 
-    /// What follows a symbol and says how often it comes: `*`, `+`, `?`, `{..}`, and those again.
+    /// Parses the repetitions after a symbol: `*`, `+`, `?`, `{..}`, or several of them.
     fn repetition(&mut self, symbol: Expr, depth: usize) -> Result<Expr, GrammarError> {
         let mut expr = symbol;
         for _ in 0..=REPETITIONS_IN_A_ROW {
@@ -241,7 +242,7 @@ impl<'a> Parser<'a> {
         Err(GrammarError::new(GrammarErrorKind::Limit, Some(self.at.place()), message))
     }
 
-    /// `m}`, `m,}` or `m,n}`.
+    /// Parses `m}`, `m,}` or `m,n}`.
     fn bounds(&mut self) -> Result<(u32, Option<u32>), GrammarError> {
         self.at.spaces(false);
         let place = self.at.place();

@@ -1,4 +1,4 @@
-//! Walking over the text: characters, places, spaces, names, escapes, and errors that quote what was found.
+//! Scanning the text: characters, positions, spaces, names, escapes, and errors that quote what was found.
 
 use crate::error::{GrammarError, GrammarErrorKind, Place};
 
@@ -38,12 +38,12 @@ impl<'a> Scanner<'a> {
         Some(c)
     }
 
-    /// How many characters a class has from here on, at most.
+    /// The maximum number of characters in a class that starts here.
     pub(super) fn class_length(&self) -> usize {
         self.rest.chars().take_while(|c| *c != ']').count() + 1
     }
 
-    /// Takes `text` if it comes next.
+    /// Consumes `text` if it comes next.
     pub(super) fn take(&mut self, text: &str) -> bool {
         let found = self.rest.starts_with(text);
         if found {
@@ -58,7 +58,7 @@ impl<'a> Scanner<'a> {
         if self.take(text) { Ok(()) } else { Err(self.expected(what)) }
     }
 
-    /// Skips spaces and comments, and line ends where they mean nothing.
+    /// Skips spaces and comments, and line ends if they have no meaning here.
     pub(super) fn spaces(&mut self, newlines: bool) {
         while let Some(c) = self.peek() {
             match c {
@@ -76,17 +76,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The longest run of characters that `accepts` takes.
+    /// Consumes the longest run of characters that `accepts` accepts.
     pub(super) fn run(&mut self, accepts: fn(char) -> bool) -> &'a str {
         let text = self.rest;
         let len = text.find(|c| !accepts(c)).unwrap_or(text.len());
-        // No run holds a line end, so only the column moves.
+        // No run contains a line end, so only the column moves.
         self.column = self.column.saturating_add(text[..len].chars().count() as u32);
         self.rest = &text[len..];
         &text[..len]
     }
 
-    /// A rule's name.
+    /// Parses a rule name.
     pub(super) fn name(&mut self) -> Result<&'a str, GrammarError> {
         match self.run(|c| c.is_ascii_alphanumeric() || c == '-') {
             "" => Err(self.expected("a rule name (letters, digits, '-')")),
@@ -94,7 +94,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A decimal number.
+    /// Parses a decimal number.
     pub(super) fn number(&mut self) -> Result<u32, GrammarError> {
         let place = self.place();
         match self.run(|c| c.is_ascii_digit()) {
@@ -106,7 +106,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A character of a literal or a class, with its escapes; `what` names what it belongs to.
+    /// Parses a character of a literal or class, with escapes. `what` names the construct for errors.
     pub(super) fn character(&mut self, what: &str) -> Result<char, GrammarError> {
         let place = self.place();
         let Some(c) = self.next() else { return Err(self.expected(&format!("the end of {what}"))) };
@@ -139,12 +139,13 @@ impl<'a> Scanner<'a> {
             self.next();
         }
         char::from_u32(code).ok_or_else(|| {
-            let message = format!("expected a character, found U+{code:04X}, which is none");
+            let message =
+                format!("expected a character, found U+{code:04X}, which is not a Unicode scalar value");
             GrammarError::new(GrammarErrorKind::Syntax, Some(place), message)
         })
     }
 
-    /// "expected this, found what comes next".
+    /// An error of the form "expected this, found what comes next".
     pub(super) fn expected(&self, what: &str) -> GrammarError {
         let found = match self.peek() {
             None => "the end of the grammar".to_owned(),

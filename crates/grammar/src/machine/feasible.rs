@@ -1,4 +1,4 @@
-//! Whether an array whose items must differ can still come to its end: what the guards of `unique.rs` ask.
+//! Whether an array whose items must differ can still be completed: the question that the guards of `unique.rs` ask.
 //!
 //! ```text
 //! count_new(kind, seen):   texts of a kind of items that were not seen: breadth first over the states of the kind's rule, up to
@@ -18,23 +18,23 @@ use crate::rules::BY_COUNT;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-/// How many ways through a plan are looked at.
+/// The maximum number of paths through a plan that are examined.
 const WAYS: usize = 20_000;
 
-/// Items and the texts that they take.
+/// Items matched with texts.
 #[derive(Default)]
 struct Matching {
-    /// The texts of each kind, as numbers; `None` for kinds that have enough.
+    /// The texts of each kind, by number; `None` for kinds that have enough.
     texts: HashMap<u32, Option<Vec<usize>>>,
     numbers: HashMap<Vec<u8>, usize>,
     all: Vec<Vec<u8>>,
-    /// Which item takes a text.
+    /// Which item has each text.
     owner: Vec<Option<usize>>,
     items: Vec<u32>,
 }
 
 impl Matching {
-    /// Adds an item; `false` where no text is left for it, whatever the others take.
+    /// Adds an item. Returns `false` if no text is left for it, however the other items share theirs.
     fn add(&mut self, kind: u32, meter: &Meter<'_>) -> Result<bool, Halt> {
         let item = self.items.len();
         push(&mut self.items, kind)?;
@@ -62,7 +62,7 @@ impl Matching {
         Ok(false)
     }
 
-    /// Hands texts on along a path that ends at a free one.
+    /// Passes texts on along a path that ends at a free one.
     fn augment(&mut self, free: usize, from: &[Option<usize>]) {
         let mut text = free;
         while let Some(item) = from[text] {
@@ -86,7 +86,7 @@ impl Matching {
 }
 
 impl Machine {
-    /// The state at the beginning of a rule's own texts.
+    /// The state at the beginning of a rule that is matched alone.
     pub(super) fn kind_start(&mut self, rule: u32, meter: &Meter<'_>) -> Result<StateId, MatchError> {
         if let Some(&known) = self.kinds.get(&rule) {
             return Ok(known);
@@ -96,7 +96,7 @@ impl Machine {
         Ok(state)
     }
 
-    /// The bytes that may follow a state, ascending, and where they lead.
+    /// The bytes that may follow a state, ascending, and the states they lead to.
     fn live(&mut self, state: StateId, meter: &Meter<'_>) -> Result<Arc<Vec<(u8, StateId)>>, MatchError> {
         if let Some(known) = self.live.get(&state) {
             return Ok(Arc::clone(known));
@@ -114,7 +114,8 @@ impl Machine {
         Ok(found)
     }
 
-    /// How many texts a state leads to that are not among some, of which `depth` bytes led here: up to `most`.
+    /// How many texts a state leads to, other than those in a given list, of which the first `depth` bytes are already
+    /// consumed. Counts up to `most`.
     pub(super) fn count_new(
         &mut self,
         state: StateId,
@@ -139,7 +140,7 @@ impl Machine {
             };
             done += near.iter().filter(ends).count();
             for (&state, &ways) in &free {
-                // What can go on comes to an end.
+                // A state that can continue can also be completed, so it stands for at least one text.
                 let count = if self.is_accepting(state) { &mut done } else { &mut open };
                 *count = count.saturating_add(ways);
             }
@@ -175,7 +176,7 @@ impl Machine {
         }
     }
 
-    /// The texts of a kind that are not among some. There must be few.
+    /// The texts of a kind that are not in a given list. There must be few.
     fn new_texts(&mut self, kind: u32, avoid: &Texts, meter: &Meter<'_>) -> Result<Vec<Vec<u8>>, MatchError> {
         let mut found = Vec::new();
         let mut work: Vec<(StateId, Vec<u8>)> = vec![(self.kind_start(kind, meter)?, Vec::new())];
@@ -193,7 +194,8 @@ impl Machine {
         Ok(found)
     }
 
-    /// Texts that complete an array from a state of its plan, as far as they are scarce; `None` where nothing completes it.
+    /// Texts that complete an array from a state of its plan, as far as they are scarce; `None` if the array cannot be
+    /// completed.
     fn completion(
         &mut self,
         plan: u32,
@@ -215,7 +217,7 @@ impl Machine {
         }
         let mut matching = Matching::default();
         let mut tried: HashSet<(usize, BTreeMap<u32, usize>)> = HashSet::new();
-        // The states on the way, and which way each takes next.
+        // The states on the path, and the transition that each takes next.
         let mut path = vec![(state, 0)];
         while let Some(&(at, way)) = path.last() {
             if states[at].ends {
@@ -255,7 +257,7 @@ impl Machine {
         Ok(None)
     }
 
-    /// The texts of a kind for a matching: all new ones where they are fewer than items may come.
+    /// Adds the texts of a kind to a matching: all new ones, if they are fewer than the items that may come.
     fn add_kind(
         &mut self,
         matching: &mut Matching,
@@ -283,8 +285,8 @@ impl Machine {
         Ok(())
     }
 
-    /// What the next item, of a kind, must not be, so that the items after it find texts of their own; `None` where they do not
-    /// anyway.
+    /// The texts that the next item, of a given kind, must not be, so that enough texts remain for the items after it.
+    /// `None` if there are not enough in any case.
     fn avoided(
         &mut self,
         plan: u32,
@@ -305,7 +307,8 @@ impl Machine {
         Ok(Some(avoid))
     }
 
-    /// Whether an item of a kind may begin after some texts, and the array still comes to its end: what it must not be.
+    /// Whether an item of a kind may begin after some texts so that the array can still be completed. Returns the texts
+    /// that the item must not be.
     pub(super) fn may_begin(
         &mut self,
         plan: u32,
@@ -321,7 +324,7 @@ impl Machine {
         Ok(Some(avoid).filter(|_| some))
     }
 
-    /// Whether the same is so whatever one more text is.
+    /// Whether this holds whatever one more text is.
     pub(super) fn surely_begins(
         &mut self,
         plan: u32,
@@ -344,7 +347,7 @@ impl Machine {
         Ok(true)
     }
 
-    /// Which plans of the program no items fill.
+    /// The plans of the program that no items can fill.
     pub(crate) fn empty_plans(&mut self, meter: &Meter<'_>) -> Result<Vec<bool>, MatchError> {
         let mut empty = Vec::new();
         for plan in 0..self.program.plans.len() as u32 {
@@ -355,7 +358,7 @@ impl Machine {
     }
 }
 
-/// The fewest items from a state of a plan to its end, and the kinds that they are of.
+/// The fewest items from a state of a plan to its end, and the kinds that occur on such paths.
 fn shortest(program: &Program, plan: u32, state: usize) -> Result<Option<(usize, HashSet<u32>)>, Halt> {
     let states = &program.plans[plan as usize].states;
     let mut from: Vec<Option<(usize, u32)>> = filled(None, states.len())?;

@@ -1,4 +1,4 @@
-//! How many plain characters surely may follow, whatever they are: inside a JSON string, any number.
+//! How many plain characters may surely follow, whatever they are. Inside a JSON string it is any number.
 
 use super::{DEAD, Machine, StateId};
 use crate::error::MatchError;
@@ -6,12 +6,12 @@ use crate::halt::{Halt, Meter, push};
 use crate::program::sequences;
 use std::collections::HashSet;
 
-/// No need to look further: longer tokens are looked at one by one, unless any number may follow.
+/// Looking further is not worthwhile: longer tokens are examined one by one, unless any number may follow.
 const ENOUGH: u16 = 16;
 
 impl Machine {
-    /// A number of plain characters (no quote, backslash or control character) all sequences of which may follow. At most
-    /// [`ENOUGH`], or `u16::MAX` where it is any number.
+    /// A number of plain characters (no quote, backslash or control character) such that every sequence of them may
+    /// follow. At most [`ENOUGH`], or `u16::MAX` if any number may follow.
     pub(crate) fn free_characters(&mut self, state: StateId, meter: &Meter<'_>) -> Result<u16, MatchError> {
         let mut seen = HashSet::from([state]);
         let mut front = vec![state];
@@ -29,7 +29,7 @@ impl Machine {
         Ok(ENOUGH)
     }
 
-    /// The states after each plain character; `None` where one of them cannot follow.
+    /// The states after each plain character; `None` if one of them cannot follow.
     fn after_plain(&mut self, state: StateId, meter: &Meter<'_>) -> Result<Option<Vec<StateId>>, MatchError> {
         if let Some(known) = self.after_plain.get(&state) {
             return Ok(known.clone());
@@ -46,7 +46,7 @@ impl Machine {
         meter: &Meter<'_>,
     ) -> Result<Option<Vec<StateId>>, MatchError> {
         let mut found = Vec::new();
-        // Most states fail at one of these at once.
+        // In most states, one of these ranges fails at once.
         for (low, high) in [(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0x10_FFFF)] {
             for sequence in sequences(low, high) {
                 let mut front = vec![state];

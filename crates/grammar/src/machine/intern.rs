@@ -1,20 +1,20 @@
-//! Lists of items by number: equal lists have one number.
+//! Interned lists of items: equal lists have the same number.
 
 use crate::halt::{Halt, push};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A position in the program, and what is to be done when its rule ends.
+/// A position in the program, and what follows when its rule ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Item {
     pub(super) node: u32,
-    /// The list of items to go on with where the rule ends; [`ROOT`] where the text may end.
+    /// The list of items to continue with when the rule ends; [`ROOT`] if the text may end.
     pub(super) frame: u32,
-    /// What is known about the items of the array around it (`unique.rs`); 0 in frames.
+    /// What is known about the items of the enclosing array (`unique.rs`); 0 in frames.
     pub(super) guard: u32,
 }
 
-/// The frame of the rule that texts begin with.
+/// The frame of the rule that texts start from.
 pub(super) const ROOT: u32 = 0;
 
 /// Numbered lists. Number 0 is the empty list.
@@ -34,14 +34,14 @@ impl Lists {
         self.lists.len()
     }
 
-    /// The number of a list that was met; it is sorted and freed of repetitions first.
+    /// The number of a known list. Sorts and deduplicates the items first.
     pub(super) fn find(&self, items: &mut Vec<Item>) -> Option<u32> {
         items.sort_unstable();
         items.dedup();
         self.numbers.get(&*items).copied()
     }
 
-    /// The number of a list, a new one if need be.
+    /// The number of a list, assigning a new one if needed.
     pub(super) fn number(&mut self, items: &mut Vec<Item>) -> Result<u32, Halt> {
         if let Some(number) = self.find(items) {
             return Ok(number);

@@ -1,7 +1,7 @@
-//! The machine: sets of positions in the program, followed byte by byte, every set and every step remembered.
+//! The machine: sets of positions in the program, followed byte by byte. Every set and every step is cached.
 //!
-//! A state is a sorted list of items (node, frame). A frame is the list of items to go on with when a rule ends: the rule's
-//! callers, all of them in one frame when they call at the same place in the text (as in Earley's chart and Tomita's
+//! A state is a sorted list of items (node, frame). A frame is the list of items to continue with when a rule ends: all
+//! callers of the rule that called it at the same place in the text share one frame (as in Earley's chart and Tomita's
 //! graph-structured stack, but without the position, so that equal futures are one state):
 //!
 //! ```text
@@ -12,8 +12,9 @@
 //!   keep the items at bytes, tokens and the accepting end; number the list
 //! ```
 //!
-//! Nothing here recurses and nothing loops: a position is followed once a step, and rules that begin with one another (left
-//! recursion) were refused. A call in last position hands on its caller's frame, so right recursion is flat.
+//! Nothing here recurses or loops forever: each position is followed once per step, and rules that begin with one
+//! another (left recursion) were refused. A call in last position passes on its caller's frame, so right recursion
+//! takes no depth.
 
 mod feasible;
 mod free;
@@ -35,41 +36,42 @@ pub(crate) type StateId = u32;
 /// The state without positions: nothing can follow, and the text does not match.
 pub(crate) const DEAD: StateId = 0;
 
-/// A step that was not made yet.
+/// A step that has not been computed yet.
 const UNKNOWN: StateId = u32::MAX;
 
-/// What a state is, beside its items.
+/// Properties of a state beside its items.
 #[derive(Debug, Clone, Copy, Default)]
 struct Traits {
-    /// The text may end.
+    /// Whether the text may end here.
     accepting: bool,
-    /// Whole tokens are named here.
+    /// Whether whole tokens are named here.
     tokens: bool,
-    /// An item of an array of different items has just begun; is being written; has ended.
+    /// Whether an item of an array of different items has just begun (`fresh`), is being written (`inside`), or has
+    /// ended (`ended`).
     fresh: bool,
     inside: bool,
     ended: bool,
 }
 
-/// A program with its memory.
+/// A program with its caches.
 #[derive(Debug)]
 pub(crate) struct Machine {
     program: Arc<Program>,
-    /// Ids of the program's named tokens.
+    /// The ids of the program's named tokens.
     named: Vec<u32>,
     max_states: usize,
     max_items: usize,
     frames: Lists,
     states: Lists,
     traits: Vec<Traits>,
-    /// Steps: a row of the alphabet's size for each state.
+    /// Steps: one row for each state, with an entry per byte class.
     rows: Vec<StateId>,
     guards: Guards,
-    /// For states that were asked: the states after plain characters.
+    /// The states after plain characters, for states where that was needed.
     after_plain: HashMap<StateId, Option<Vec<StateId>>>,
-    /// States at the beginning of rules, for the kinds of items that must differ.
+    /// The states at the beginning of rules that match items which must differ.
     kinds: HashMap<u32, StateId>,
-    /// For their states: the bytes that may follow, and where they lead.
+    /// For their states: the bytes that may follow, and the states they lead to.
     live: HashMap<StateId, Arc<Vec<(u8, StateId)>>>,
     start: StateId,
     scratch: Scratch,
@@ -81,11 +83,11 @@ struct Scratch {
     work: Vec<Item>,
     seen: HashSet<Item>,
     kept: Vec<Item>,
-    /// Callers of rules, by (the rule's rank, guard).
+    /// Callers of rules, by (rank of the rule, guard).
     calls: BTreeMap<(u32, u32), (u32, Vec<Item>)>,
 }
 
-/// Where a text is: the state, and the text of the array item it is in, where that matters.
+/// The position in a text: the state and, inside an array whose items must differ, the text of the current item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) state: StateId,
@@ -93,7 +95,7 @@ pub(crate) struct Position {
 }
 
 impl Machine {
-    /// A machine at the beginning; `named` holds the ids of the program's named tokens.
+    /// Makes a machine at the beginning of a text. `named` has the ids of the program's named tokens.
     pub(crate) fn new(
         program: Arc<Program>,
         named: Vec<u32>,
@@ -121,7 +123,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// The state at the beginning of a rule's own texts.
+    /// The state at the beginning of a rule that is matched alone.
     fn enter(&mut self, rule: u32, meter: &Meter<'_>) -> Result<StateId, MatchError> {
         let node = self.program.starts[rule as usize];
         self.scratch.work.clear();
@@ -129,12 +131,12 @@ impl Machine {
         self.settle(meter)
     }
 
-    /// Where every text begins.
+    /// The position at which every text begins.
     pub(crate) fn start(&self) -> Position {
         Position { state: self.start, item: Vec::new() }
     }
 
-    /// How many classes of bytes there are.
+    /// The number of byte classes.
     pub(crate) fn alphabet(&self) -> usize {
         self.program.members.len()
     }
@@ -149,7 +151,7 @@ impl Machine {
         self.traits[state as usize].accepting
     }
 
-    /// Whether no more states may be met.
+    /// Whether the limit of states is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.states.len() + self.frames.len() + self.guards.len() >= self.max_states
     }
@@ -159,7 +161,7 @@ impl Machine {
         self.states.get(state).iter().all(|item| self.program.nodes[item.node as usize] == Node::Accept)
     }
 
-    /// How many states were met.
+    /// The number of states created so far.
     pub(crate) fn states(&self) -> usize {
         self.states.len()
     }
@@ -179,7 +181,7 @@ impl Machine {
     #[cold]
     fn new_step(&mut self, state: StateId, class: u8, meter: &Meter<'_>) -> Result<StateId, MatchError> {
         let byte = self.program.members[usize::from(class)];
-        // A guard may take steps of its own.
+        // A guard may need steps of its own.
         let mut work = core::mem::take(&mut self.scratch.work);
         work.clear();
         for item in self.states.get(state).iter() {
@@ -198,7 +200,7 @@ impl Machine {
         Ok(next)
     }
 
-    /// The state after these bytes, without leaving a token; dead for no bytes.
+    /// The state after these bytes, which belong to one token; dead for no bytes.
     pub(crate) fn walk(
         &mut self,
         state: StateId,
@@ -215,7 +217,7 @@ impl Machine {
         Ok(at)
     }
 
-    /// The tokens that the state names: each with whether all others are meant.
+    /// The tokens that the state names, each with whether it is negated.
     pub(crate) fn named_tokens(&self, state: StateId) -> Vec<(u32, bool)> {
         if !self.traits[state as usize].tokens {
             return Vec::new();
@@ -235,7 +237,7 @@ impl Machine {
         }
     }
 
-    /// Moves on by one byte.
+    /// Advances by one byte.
     pub(crate) fn advance(
         &mut self,
         at: &mut Position,
@@ -250,7 +252,7 @@ impl Machine {
         self.commit(at, state, meter)
     }
 
-    /// Moves on by one token, which the state takes by its bytes, by its name, or both.
+    /// Advances by one token, which the state accepts by its bytes, by its name, or both.
     pub(crate) fn advance_token(
         &mut self,
         at: &mut Position,
@@ -261,7 +263,7 @@ impl Machine {
         let mut state = self.walk(at.state, bytes, meter)?;
         let mut after = at.clone();
         if state != DEAD {
-            // What the token does byte by byte is at least that much; items of arrays are noted on the way.
+            // Following the token byte by byte allows at least as much, and records the items of arrays.
             for &byte in bytes {
                 self.advance(&mut after, byte, meter)?;
             }
@@ -288,7 +290,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Enters a state, and notes the text of an array's item that has ended.
+    /// Enters a state, and records the text of an array item that has ended.
     fn commit(&mut self, at: &mut Position, state: StateId, meter: &Meter<'_>) -> Result<(), MatchError> {
         at.state = state;
         let Traits { fresh, inside, ended, .. } = self.traits[state as usize];
@@ -316,7 +318,8 @@ impl Machine {
         scratch.seen.clear();
         scratch.kept.clear();
         scratch.calls.clear();
-        // The first round ends rules; rules that are called in this very step and end at once were passed over instead.
+        // The first round ends rules. Rules that were called in this same step and could end at once have been skipped
+        // over instead.
         let mut first_round = true;
         loop {
             while let Some(item) = scratch.work.pop() {
@@ -377,13 +380,13 @@ impl Machine {
         state
     }
 
-    /// The number of a state, with a row for its steps.
+    /// The number of a state, creating a row for its steps if it is new.
     fn state(&mut self, items: &mut Vec<Item>) -> Result<StateId, MatchError> {
         if self.is_full() && self.states.find(items).is_none() {
             let limit = self.max_states;
             return Err(MatchError::Limit { what: "states", name: "states", limit });
         }
-        // The rows of a state come before its number, so that a number never lacks them.
+        // The row is made before the number, so that every number has a row.
         let alphabet = self.program.members.len();
         self.traits.try_reserve(1).map_err(Halt::from)?;
         self.rows.try_reserve(alphabet).map_err(Halt::from)?;
@@ -403,7 +406,7 @@ impl Machine {
     }
 }
 
-/// A list's items, to be changed.
+/// A list's items as a copy that can be changed.
 fn copied(items: &[Item]) -> Result<Vec<Item>, Halt> {
     let mut copy = Vec::new();
     copy.try_reserve(items.len())?;

@@ -1,7 +1,7 @@
-//! The check that an array's items, or an object's names, differ, which no context-free grammar can make.
+//! The check that an array's items, or an object's names, differ. No context-free grammar can express it.
 //!
-//! Items have one spelling each, so they differ when their texts do. A guard rides with the positions inside such an array: the
-//! texts seen so far, and how far the current item agrees with one that it must not be.
+//! Each item has only one spelling, so items differ if their texts differ. Positions inside such an array carry a
+//! guard: the texts seen so far, and how far the current item agrees with a text that it must not be.
 //!
 //! ```text
 //! none --enter--> between(seen) --begin--> same(seen, avoid, "") --byte--> same(seen, avoid, prefix) or new(seen)
@@ -12,8 +12,8 @@
 //! same(prefix):  only where some text of the item's language begins with the prefix and is not to be avoided
 //! ```
 //!
-//! While a mask is walked no text is at hand, so an item that ends inside a token cannot be followed by the beginning of
-//! another in the same token: `ended --begin--> dead`. `accept` follows the same rule and commits afterwards.
+//! A mask is computed without the text at hand, so after an item that ends inside a token, another item cannot begin in
+//! the same token: `ended --begin--> dead`. `accept` follows the same rule, and records the texts afterwards.
 
 use super::{Machine, StateId};
 use crate::error::MatchError;
@@ -22,7 +22,7 @@ use crate::rules::UniqueStep;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Texts, ascending.
+/// Texts, in ascending order.
 pub(super) type Texts = Arc<Vec<Vec<u8>>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,7 +47,7 @@ enum Guard {
         outer: u32,
         seen: Texts,
     },
-    /// An item has ended, and whether one of a kind may follow depends on its text.
+    /// An item has ended; whether one of a certain kind may follow depends on its text.
     Asking {
         outer: u32,
         seen: Texts,
@@ -57,7 +57,7 @@ enum Guard {
     },
 }
 
-/// Outside of any array whose items must differ.
+/// Outside any array whose items must differ.
 pub(super) const NONE: u32 = 0;
 
 /// Guards by number.
@@ -83,7 +83,7 @@ impl Guards {
         Ok(number)
     }
 
-    /// How many there are.
+    /// The number of guards.
     pub(super) fn len(&self) -> usize {
         self.guards.len()
     }
@@ -122,7 +122,7 @@ pub(super) fn with(texts: &Texts, text: &[u8]) -> Result<Texts, Halt> {
     Ok(Arc::new(all))
 }
 
-/// Those of some ascending texts that begin with a prefix.
+/// The texts of an ascending list that begin with a prefix.
 pub(super) fn beginning<'t>(texts: &'t [Vec<u8>], prefix: &[u8]) -> &'t [Vec<u8>] {
     let from = texts.partition_point(|text| text.as_slice() < prefix);
     let rest = &texts[from..];
@@ -130,7 +130,7 @@ pub(super) fn beginning<'t>(texts: &'t [Vec<u8>], prefix: &[u8]) -> &'t [Vec<u8>
 }
 
 impl Machine {
-    /// A guard with the text of the item that has ended; `None` where none may follow and one should.
+    /// The guard after the text of the ended item is known; `None` if another item should follow but none can.
     pub(super) fn commit_guard(
         &mut self,
         guard: u32,
@@ -153,7 +153,7 @@ impl Machine {
         Ok(Some(self.guards.number(Guard::Between { outer, seen })?))
     }
 
-    /// A guard after a byte; `None` where the item cannot become a new one.
+    /// The guard after a byte; `None` if the item cannot become a new one.
     pub(super) fn guard_byte(
         &mut self,
         guard: u32,
@@ -179,7 +179,7 @@ impl Machine {
         Ok(Some(self.guards.number(Guard::Same { outer, seen, avoid, item, prefix })?))
     }
 
-    /// A guard after a step; `None` where it is not allowed.
+    /// The guard after a step; `None` if the step is not allowed.
     pub(super) fn guard_step(
         &mut self,
         guard: u32,

@@ -1,4 +1,5 @@
-//! What the compiler must know about rules: which match the empty string, how large they are, and who begins with whom.
+//! What the compiler needs to know about rules: which match the empty string, how large they are, and which begin with
+//! which.
 
 use crate::halt::{Halt, Meter, filled};
 use crate::rules::{Expr, Rules};
@@ -26,7 +27,7 @@ pub(super) fn is_nullable(expr: &Expr, rules: &[bool]) -> bool {
     match expr {
         Expr::Literal(text) => text.is_empty(),
         Expr::Class(_) | Expr::Token { .. } => false,
-        // Steps take no text, but must not be passed over.
+        // These steps consume no text, but must not be skipped.
         Expr::Unique(_) => false,
         Expr::Rule(id) => rules[*id as usize],
         Expr::Seq(parts) => parts.iter().all(|part| is_nullable(part, rules)),
@@ -35,7 +36,7 @@ pub(super) fn is_nullable(expr: &Expr, rules: &[bool]) -> bool {
     }
 }
 
-/// How many symbols an expression has when its repetitions are written out.
+/// The number of symbols in an expression with its repetitions written out.
 pub(super) fn expanded_symbols(expr: &Expr) -> u64 {
     match expr {
         Expr::Literal(text) => text.len() as u64,
@@ -53,9 +54,9 @@ pub(super) fn expanded_symbols(expr: &Expr) -> u64 {
 ///
 /// # Errors
 ///
-/// The nodes of a cycle, in its order.
+/// The nodes of a cycle, in cycle order.
 pub(super) fn topological(edges: &[Vec<u32>], meter: &Meter<'_>) -> Result<Result<Vec<u32>, Vec<u32>>, Halt> {
-    // Depth-first search with a stack of its own: (node, edges already followed).
+    // Depth-first search with an explicit stack: (node, edges already followed).
     let mut state = filled(0u8, edges.len())?; // 0 new, 1 on the path, 2 done
     let (mut done, mut path): (Vec<u32>, Vec<(u32, usize)>) = (Vec::new(), Vec::new());
     done.try_reserve_exact(edges.len())?;

@@ -1,4 +1,4 @@
-//! From rules to nodes, back to front: each expression is given the node that follows it and returns where it begins.
+//! From rules to nodes, back to front: each expression is given the node that follows it, and returns where it begins.
 
 use super::analysis::{expanded_symbols, is_nullable, nullable_rules, topological};
 use super::{ACCEPT, ByteSet, NAMED_TOKEN, Node, NodeId, Program, utf8};
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 ///
 /// # Errors
 ///
-/// Left recursion (by a cycle of rules that begin with one another), and limits.
+/// Left recursion (with a cycle of rules that begin with one another), and limits.
 pub(crate) fn build<'a>(
     rules: &'a Rules,
     limits: &'a Limits,
@@ -49,7 +49,7 @@ pub(crate) fn build<'a>(
         depth: 0,
     };
     let mut starts: Vec<NodeId> = Vec::new();
-    // Compiling a rule may add rules, for bodies of repetitions and for characters.
+    // Compiling a rule may add rules: for bodies of repetitions, and for characters.
     while let Some(body) = builder.bodies.get(starts.len()).cloned() {
         let start = match body {
             Body::Expr(expr) => builder.expr(expr, ACCEPT),
@@ -86,7 +86,7 @@ pub(crate) fn build<'a>(
 }
 
 fn left_recursion(rules: &Rules, cycle: &[u32]) -> GrammarError {
-    // Rules that the compiler added have no name; what they belong to is in the cycle as well.
+    // Rules that the compiler added have no name, but a rule with a name is always in the cycle too.
     let named: Vec<_> = cycle.iter().filter_map(|&id| rules.rules.get(id as usize)).collect();
     let names: Vec<&str> = named.iter().map(|rule| rule.name.as_str()).collect();
     let place = named.first().and_then(|rule| rule.place);
@@ -100,7 +100,7 @@ fn left_recursion(rules: &Rules, cycle: &[u32]) -> GrammarError {
     GrammarError::new(GrammarErrorKind::LeftRecursion, place, message)
 }
 
-/// The rules that a rule may call before it takes anything.
+/// The rules that a rule may call before it consumes anything.
 fn first_calls(
     start: NodeId,
     nodes: &[Node],
@@ -138,16 +138,17 @@ fn first_calls(
     Ok(calls)
 }
 
-/// Every byte a group of its own.
+/// Puts every byte into a group of its own.
 fn single_bytes() -> ([u8; 256], Vec<u8>) {
     (core::array::from_fn(|i| i as u8), (0..=255).collect())
 }
 
-/// Groups bytes that are in the same sets: each byte's group, and a byte of each group.
+/// Groups bytes that occur in the same sets. Returns each byte's group, and one byte of each group.
 fn byte_classes(sets: &[ByteSet]) -> ([u8; 256], Vec<u8>) {
     let mut class_of = [0u8; 256];
     let mut members = Vec::new();
-    // Sets split the classes one by one: a byte's class is known by its class so far and whether the set has it.
+    // The sets split the classes one by one: a byte's new class depends on its class so far and on whether the set
+    // contains it.
     for set in sets {
         let mut known: HashMap<(u8, bool), u8> = HashMap::new();
         members.clear();
@@ -165,11 +166,11 @@ fn byte_classes(sets: &[ByteSet]) -> ([u8; 256], Vec<u8>) {
     (class_of, members)
 }
 
-/// What a rule of the program is compiled from.
+/// The source of a rule of the program.
 #[derive(Clone)]
 enum Body<'a> {
     Expr(&'a Expr),
-    /// The characters outside ASCII of a set.
+    /// The characters of a set that are outside ASCII.
     Class(CharSet),
 }
 
@@ -177,7 +178,7 @@ struct Builder<'a> {
     limits: &'a Limits,
     nullable: Vec<bool>,
     nodes: Vec<Node>,
-    /// Equal nodes are one node, which shares common endings.
+    /// Equal nodes are created once, which shares common endings.
     shared: HashMap<Node, NodeId>,
     sets: Vec<ByteSet>,
     set_ids: HashMap<ByteSet, u32>,
@@ -187,15 +188,15 @@ struct Builder<'a> {
     too_large: Option<String>,
     meter: &'a Meter<'a>,
     halt: Option<Halt>,
-    /// How deep `expr` is in itself.
+    /// The current recursion depth of `expr`.
     depth: usize,
 }
 
-/// Splits of at most so many ways are one node where they are equal.
+/// Splits with more ways than this are not deduplicated.
 const SHARED_WAYS: usize = 4_096;
 
-/// How deep the compiler recurses into an expression. What lies deeper becomes a rule, so the stack that it takes is bounded
-/// whatever `Limits::nesting` is.
+/// The maximum recursion depth of the compiler. Deeper expressions become rules, which bounds the stack whatever
+/// `Limits::nesting` is.
 const DEPTH: usize = 24;
 
 impl<'a> Builder<'a> {
@@ -228,7 +229,8 @@ impl<'a> Builder<'a> {
         id
     }
 
-    /// Makes room for a node, a rule and a set, and counts work; `true` once that fails, and then nodes are no more made.
+    /// Reserves room for a node, a rule and a set, and counts work. Returns `true` once that fails; no more nodes are
+    /// created then.
     fn halted(&mut self, steps: usize) -> bool {
         if self.halt.is_none() {
             self.halt = self.make_room(steps).err();
@@ -265,7 +267,7 @@ impl<'a> Builder<'a> {
         to.dedup();
         match to.as_slice() {
             [one] => *one,
-            // Sharing keeps a second copy.
+            // Deduplication would keep a second copy.
             to_many if to_many.len() > SHARED_WAYS => {
                 if self.halted(to.len()) || self.nodes.len() >= self.limits.nodes {
                     return self.node(Node::Split(Vec::new()));
@@ -289,7 +291,7 @@ impl<'a> Builder<'a> {
         start
     }
 
-    /// A rule that no text names.
+    /// Adds a rule that no text names.
     fn add_rule(&mut self, body: Body<'a>, nullable: bool) -> u32 {
         if self.halted(1) {
             return 0;
@@ -344,7 +346,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// `body{min,max}`. A body that is written more than once is a rule of its own.
+    /// Compiles `body{min,max}`. A body that is used more than once becomes a rule.
     fn repeat(&mut self, body: &'a Expr, min: u32, max: Option<u32>, next: NodeId) -> NodeId {
         let nullable = is_nullable(body, &self.nullable);
         // A body that can be empty satisfies any minimum.
@@ -364,7 +366,7 @@ impl<'a> Builder<'a> {
         let mut required = min;
         match max {
             None => {
-                // loop: split (body, back to loop), next. With a minimum, its last copy is the body of the loop.
+                // loop: split (body, back to loop), next. If there is a minimum, its last copy is the body of the loop.
                 let hold = self.nodes.len() as NodeId;
                 if self.nodes.len() >= self.limits.nodes {
                     return self.node(Node::Accept);
@@ -382,7 +384,8 @@ impl<'a> Builder<'a> {
                 required = min.saturating_sub(1);
             }
             Some(max) => {
-                // Each optional copy may be left out together with all after it: none has to be passed over alone.
+                // Each optional copy can only be left out together with all copies after it, so none needs to be
+                // skipped alone.
                 for _ in min..max {
                     let entry = one(self, at, false);
                     at = self.split(vec![entry, next]);
@@ -419,7 +422,8 @@ impl<'a> Builder<'a> {
         self.split(to)
     }
 
-    /// The characters of a set, spelled in UTF-8. Equal endings share nodes, equal (first bytes, ending) share one.
+    /// Compiles the characters of a set, spelled in UTF-8. Equal endings share nodes, as do equal (first bytes, ending)
+    /// pairs.
     fn utf8(&mut self, set: &CharSet) -> NodeId {
         let mut first: HashMap<NodeId, ByteSet> = HashMap::new();
         for &(low, high) in set.ranges() {

@@ -1,11 +1,11 @@
-//! The program that the machine runs: a small automaton of bytes for each rule, with calls between them.
+//! The program that the machine runs: a small automaton over bytes for each rule, with calls between them.
 //!
 //! ```text
 //! rule "a" [x-z]* b   becomes   n1: 'a' -> n2;   n2: split n3, n4;   n3: [x-z] -> n2;   n4: call b, then accept
 //! ```
 //!
-//! Characters outside ASCII are calls of a rule that spells their UTF-8 (`utf8.rs`), one for each set of characters: so a
-//! counter of a thousand characters costs two nodes each.
+//! Characters outside ASCII are calls of a rule that spells their UTF-8 (`utf8.rs`), one rule per set of characters. So
+//! a repetition of a thousand characters costs two nodes for each.
 
 mod analysis;
 mod build;
@@ -25,15 +25,15 @@ pub(crate) const ACCEPT: NodeId = 0;
 /// A step of the automaton.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Node {
-    /// The rule is matched.
+    /// The rule has been matched.
     Accept,
     /// One byte of a set.
     Bytes { set: u32, next: NodeId },
-    /// One whole token: this one, or with `negated` any other.
+    /// One whole token: this one or, with `negated`, any other.
     Token { token: u32, negated: bool, next: NodeId },
-    /// Any of these, without taking anything.
+    /// Any of these, without consuming anything.
     Split(Vec<NodeId>),
-    /// A rule, and then `next`. With `skip` a rule that can be empty may be passed over.
+    /// A rule, and then `next`. With `skip`, a rule that can be empty may be skipped.
     Call { rule: u32, next: NodeId, skip: bool },
     /// A step of the check that items differ.
     Unique { step: UniqueStep, next: NodeId },
@@ -60,26 +60,27 @@ impl ByteSet {
 pub(crate) struct Program {
     pub(crate) nodes: Vec<Node>,
     pub(crate) sets: Vec<ByteSet>,
-    /// Where each rule begins.
+    /// The node at which each rule begins.
     pub(crate) starts: Vec<NodeId>,
     /// Whether each rule matches the empty string.
     pub(crate) nullable: Vec<bool>,
-    /// Callers before callees, as far as a rule is called before anything is taken: each rule's place in that order.
+    /// Each rule's place in an order with callers before callees, for calls that happen before anything is consumed.
     pub(crate) rank: Vec<u32>,
-    /// The rule to start from.
+    /// The rule that texts start from.
     pub(crate) root: u32,
-    /// Bytes that no set tells apart are in one class; where arrays have to have different items, each is in its own.
+    /// The class of each byte. Bytes that no set distinguishes share a class; if the items of an array must differ,
+    /// each byte has its own.
     pub(crate) class_of: [u8; 256],
-    /// A byte of each class.
+    /// One byte of each class.
     pub(crate) members: Vec<u8>,
-    /// Texts of tokens that only a vocabulary can number, with the place of mention. A [`Node::Token`] with the number
-    /// [`NAMED_TOKEN`]` + i` means the `i`-th.
+    /// The texts of tokens whose ids only a vocabulary knows, and where they are mentioned. A [`Node::Token`] with the
+    /// number [`NAMED_TOKEN`]` + i` refers to entry `i`.
     pub(crate) named_tokens: Vec<(String, Option<crate::error::Place>)>,
-    /// What arrays whose items must differ need; kinds are numbers of `starts`.
+    /// The plans of arrays whose items must differ; kinds are indices of `starts`.
     pub(crate) plans: Vec<Plan>,
-    /// What the rules' sources say and nothing here checks.
+    /// Constraints of the rules' sources that are not checked.
     pub(crate) ignored: Vec<String>,
 }
 
-/// Token numbers from here on are indices of [`Program::named_tokens`].
+/// Token numbers from here on are indices into [`Program::named_tokens`].
 pub(crate) const NAMED_TOKEN: u32 = 1 << 31;

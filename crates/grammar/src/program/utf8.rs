@@ -2,8 +2,8 @@
 
 /// Splits a range of fixed-width numbers into products of digit ranges, most significant digit first.
 ///
-/// `low` and `high` have `digits` digits of `bits` bits. Each result is a list of `digits` ranges; together they cover the
-/// range once. Also used for hexadecimal digits.
+/// `low` and `high` have `digits` digits of `bits` bits. Each result is a list of `digits` ranges; together they cover
+/// the range exactly once. Also used for hexadecimal digits.
 pub(crate) fn digit_ranges(low: u32, high: u32, bits: u32, digits: u32) -> Vec<Vec<(u32, u32)>> {
     let mut found = Vec::new();
     split(low, high, bits, digits, &mut Vec::new(), &mut found);
@@ -52,7 +52,7 @@ fn split(
 
 /// The UTF-8 of all characters from `low` to `high`, as products of byte ranges.
 pub(crate) fn sequences(low: u32, high: u32) -> Vec<Vec<(u8, u8)>> {
-    // Length, first and last character of it, and the bits that mark its first byte.
+    // Length, first and last character of that length, and the marker bits of the first byte.
     const LENGTHS: [(u32, u32, u32, u32); 4] =
         [(1, 0, 0x7F, 0), (2, 0x80, 0x7FF, 0xC0), (3, 0x800, 0xFFFF, 0xE0), (4, 0x1_0000, 0x10_FFFF, 0xF0)];
     let mut found = Vec::new();
@@ -61,7 +61,8 @@ pub(crate) fn sequences(low: u32, high: u32) -> Vec<Vec<(u8, u8)>> {
         if low > high {
             continue;
         }
-        // A sequence is a number of `len` digits of six bits; the first digit's spare bits hold the mark. One byte: seven.
+        // A sequence is a number of `len` digits of six bits, where the first digit also holds the marker. A single
+        // byte has seven bits.
         let bits = if len == 1 { 7 } else { 6 };
         for digits in digit_ranges(low, high, bits, len) {
             let byte = |i: usize, d: u32| (d | if i == 0 { mark } else { 0x80 }) as u8;

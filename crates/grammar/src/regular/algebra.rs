@@ -1,11 +1,11 @@
-//! Terms, their smart constructors (which keep the number of different derivatives finite), and derivatives.
+//! Terms, their derivatives, and smart constructors that keep the number of different derivatives finite.
 
 use crate::charset::CharSet;
 use crate::halt::{Halt, Meter};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// A term's number in its [`Algebra`]; equal terms have one number.
+/// The number of a term in its [`Algebra`]. Equal terms have the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Term(u32);
 
@@ -15,16 +15,16 @@ enum Shape {
     Class(CharSet),
     /// The empty string.
     Empty,
-    /// One after the other; the first part is no `Concat`.
+    /// One after the other. The first part is never a `Concat`.
     Concat(Term, Term),
-    /// The body so many times; never `{0,0}` or `{1,1}`.
+    /// The body, repeated; never `{0,0}` or `{1,1}`.
     Repeat(Term, u32, Option<u32>),
-    /// Any of these, ascending, at least two.
+    /// Any of these: at least two, ascending.
     Or(Rc<[Term]>),
-    /// All of these, ascending, at least two.
+    /// All of these: at least two, ascending.
     And(Rc<[Term]>),
     Not(Term),
-    /// Decimal digits of a number that is `(remainder - digits so far) modulo` ... see [`Algebra::multiple_of`].
+    /// The decimal digits of a number that is `(remainder - digits so far) modulo` ...; see [`Algebra::multiple_of`].
     Multiple {
         modulus: u64,
         remainder: u64,
@@ -33,8 +33,8 @@ enum Shape {
 
 /// All terms of one compilation.
 ///
-/// Work that is cancelled, or for which there is no memory, gives [`NOTHING`] from then on: who has made terms asks
-/// [`check`](Self::check) before they count.
+/// If work is cancelled or memory is refused, every operation returns [`NOTHING`] from then on. Callers must ask
+/// [`check`](Self::check) before they use a term.
 pub(crate) struct Algebra<'m> {
     meter: &'m Meter<'m>,
     stopped: Option<Halt>,
@@ -42,7 +42,7 @@ pub(crate) struct Algebra<'m> {
     shapes: Vec<Shape>,
     nullable: Vec<bool>,
     derivatives: HashMap<(Term, u32), Term>,
-    /// Parts that were sorted into terms: what the algebra has cost.
+    /// The number of parts that were sorted into terms: the cost so far.
     work: usize,
 }
 
@@ -72,12 +72,12 @@ impl<'m> Algebra<'m> {
         self.stopped.map_or(Ok(()), Err)
     }
 
-    /// Ends the work.
+    /// Stops the work.
     pub(super) fn stop(&mut self, halt: Halt) {
         self.stopped.get_or_insert(halt);
     }
 
-    /// Counts work; `false` once it has stopped.
+    /// Counts work. Returns `false` once the work has stopped.
     fn goes_on(&mut self, steps: usize) -> bool {
         if self.stopped.is_none() {
             self.stopped = self.meter.step(steps).err();
@@ -94,7 +94,7 @@ impl<'m> Algebra<'m> {
 
     fn term(&mut self, shape: Shape) -> Term {
         self.work += 1;
-        // The first two are made whatever happens.
+        // The first two terms are always created.
         if self.shapes.len() > 1 && !self.goes_on(4) {
             return NOTHING;
         }
@@ -127,7 +127,7 @@ impl<'m> Algebra<'m> {
         &self.shapes[term.0 as usize]
     }
 
-    /// What the terms have cost so far, in parts that were looked at.
+    /// The cost of the terms so far, in parts that were examined.
     pub(crate) fn work(&self) -> usize {
         self.work
     }
@@ -157,7 +157,7 @@ impl<'m> Algebra<'m> {
         self.concat(parts)
     }
 
-    /// All parts in a row.
+    /// All parts, one after the other.
     pub(crate) fn concat(
         &mut self,
         parts: impl IntoIterator<Item = Term, IntoIter: DoubleEndedIterator>,
@@ -176,7 +176,7 @@ impl<'m> Algebra<'m> {
         if second == EMPTY {
             return first;
         }
-        // To the right: a chain of `Concat` is walked, not recursed into, however long it is.
+        // Right-associated, so that a chain of `Concat` of any length is walked, not recursed into.
         let mut parts = Vec::new();
         let mut last = first;
         while let Shape::Concat(a, b) = *self.shape(last) {
@@ -281,12 +281,14 @@ impl<'m> Algebra<'m> {
         }
     }
 
-    /// Decimal digits, also none, of a multiple of `modulus` (at least 1); points between them are passed over.
+    /// The decimal digits (possibly none) of a multiple of `modulus`, which is at least 1. Decimal points between them
+    /// are skipped.
     pub(crate) fn multiple_of(&mut self, modulus: u64) -> Term {
         self.term(Shape::Multiple { modulus, remainder: 0 })
     }
 
-    /// Sets of characters that together are all characters, and none of which the term's derivative tells apart.
+    /// Sets of characters that together are all characters, such that the term's derivative is the same for all
+    /// characters of a set.
     pub(crate) fn classes(&mut self, term: Term) -> Vec<CharSet> {
         let mut found = vec![CharSet::any()];
         let mut work = vec![term];
@@ -320,7 +322,7 @@ impl<'m> Algebra<'m> {
         found
     }
 
-    /// What may follow after the character `c`.
+    /// The language that remains after the character `c`.
     pub(crate) fn derivative(&mut self, term: Term, c: u32) -> Term {
         if let Some(&known) = self.derivatives.get(&(term, c)) {
             return known;
@@ -372,11 +374,12 @@ impl<'m> Algebra<'m> {
         }
     }
 
-    /// The derivative of parts in a row, from the last one that counts: there may be as many as a pattern has letters.
+    /// The derivative of a concatenation, starting from the last part that matters. There may be as many parts as a
+    /// pattern has letters.
     fn concat_derivative(&mut self, term: Term, c: u32) -> Term {
         let mut row = Vec::new();
         let mut at = term;
-        // What follows a part counts if that one can be empty.
+        // What follows a part matters only if that part can be empty.
         let mut after = loop {
             match *self.shape(at) {
                 _ if self.derivatives.contains_key(&(at, c)) => break Some(self.derivatives[&(at, c)]),

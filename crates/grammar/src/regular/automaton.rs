@@ -14,19 +14,19 @@ pub(crate) struct Automaton {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) accepting: bool,
-    /// Disjoint sets of characters, each with the state that it leads to; different states.
+    /// Disjoint sets of characters, each with the state that it leads to. No two lead to the same state.
     pub(crate) next: Vec<(CharSet, usize)>,
 }
 
-/// What a state may cost on average: some patterns of few states have terms of many parts.
+/// The average cost that a state may have: some patterns with few states have terms of many parts.
 const WORK_PER_STATE: usize = 200;
 
-/// A term has more states than are allowed, they cost too much, there is no memory for them, or the work was cancelled.
+/// A term has too many states or is too costly, memory was refused, or the work was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyStates;
 
 impl Automaton {
-    /// The automaton of a term; `None` where it matches nothing.
+    /// The automaton of a term; `None` if the term matches nothing.
     pub(crate) fn new(
         algebra: &mut Algebra,
         term: Term,
@@ -71,7 +71,7 @@ impl Automaton {
         Ok(Self { states }.trimmed())
     }
 
-    /// Without the states that reach no accepting one.
+    /// Removes the states from which no accepting state can be reached.
     fn trimmed(self) -> Option<Self> {
         let mut callers = vec![Vec::new(); self.states.len()];
         let mut work = Vec::new();

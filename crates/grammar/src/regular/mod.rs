@@ -1,7 +1,7 @@
 //! Regular languages with intersection and complement, by derivatives (Brzozowski 1964; Owens, Reppy, Turon 2009).
 //!
-//! Patterns, lengths, formats, names that are taken and bounds of numbers all become terms of one algebra, so `allOf`, two
-//! patterns on one string or "any name but these" are intersections and complements, not special cases.
+//! Patterns, lengths, formats, excluded names and bounds of numbers all become terms of one algebra. So `allOf`, two
+//! patterns on one string, or "any name but these" are intersections and complements, not special cases.
 //!
 //! ```text
 //! automaton(term): states are terms, the start is the term itself

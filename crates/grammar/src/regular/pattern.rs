@@ -1,7 +1,8 @@
-//! Regular expressions of ECMA-262, as JSON Schema's `pattern` has them, to terms.
+//! Regular expressions of ECMA-262, as used by JSON Schema's `pattern`, to terms.
 //!
-//! A pattern is searched for, not matched whole: it may stand anywhere unless `^` and `$` tie it down. Both, and looking
-//! ahead, are zero-width and concern what follows, so a term is built from the end, with the term of all that follows:
+//! A pattern is searched for, not matched as a whole: it may occur anywhere unless `^` and `$` anchor it. Anchors and
+//! lookaheads are zero-width and concern what follows, so a term is built from the end, with the term of all that
+//! follows:
 //!
 //! ```text
 //! term(a b, rest) = term(a, term(b, rest))        term($, rest)      = rest and empty
@@ -10,7 +11,7 @@
 //! whole           = term(pattern at the beginning, anything) or anything term(pattern elsewhere, anything)
 //! ```
 //!
-//! Anchors and looking ahead inside a repetition are not supported.
+//! Anchors and lookaheads inside a repetition are not supported.
 
 use super::algebra::{Algebra, EMPTY, NOTHING, Term};
 use super::syntax::{Ast, PatternError, parse};
@@ -30,7 +31,7 @@ pub(crate) fn pattern(
     Ok(algebra.or([at_start, elsewhere]))
 }
 
-/// What matches `ast` and then `rest`.
+/// The strings that match `ast` followed by `rest`.
 fn term(ast: &Ast, rest: Term, at_start: bool, algebra: &mut Algebra) -> Result<Term, PatternError> {
     Ok(match ast {
         Ast::Class(set) => {
@@ -74,7 +75,7 @@ fn term(ast: &Ast, rest: Term, at_start: bool, algebra: &mut Algebra) -> Result<
                 algebra.or([with, rest])
             }
             Some(at) => {
-                let message = "an anchor or a look-ahead in a repetition is not supported".to_owned();
+                let message = "an anchor or a lookahead in a repetition is not supported".to_owned();
                 return Err(PatternError { malformed: false, at, message });
             }
         },
@@ -97,7 +98,7 @@ fn term(ast: &Ast, rest: Term, at_start: bool, algebra: &mut Algebra) -> Result<
     })
 }
 
-/// Where an anchor or a look-ahead stands in this part, if one does.
+/// The position of an anchor or a lookahead in this part, if it contains one.
 fn zero_width(ast: &Ast) -> Option<usize> {
     match ast {
         Ast::Class(_) => None,
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn patterns_are_found() {
-        // Pattern, what it is found in, what not.
+        // A pattern, strings in which it is found, and strings in which it is not.
         let cases: &[(&str, &[&str], &[&str])] = &[
             ("^abc?d*efg+(hij)?kl$", &["abefgkl", "abcdddefgghijkl"], &["abefkl", "xabefgkl", "abefgklx"]),
             ("^A|B|C|D$", &["A", "Axx", "xBx", "C", "xD"], &["xA", "Dx", ""]),
@@ -182,7 +183,7 @@ mod tests {
             ("\\bfoo", false, "character 2 of the pattern: '\\b'"),
             ("(a)\\1", false, "'\\1'"),
             ("\\p{L}", false, "'\\p'"),
-            ("(?<=a)b", false, "behind"),
+            ("(?<=a)b", false, "lookbehind"),
             ("(?:(?=a)b)*", false, "repetition"),
             ("a?^b", false, "'^' after"),
             ("((((((((((((a))))))))))))", false, "Limits::nesting"),

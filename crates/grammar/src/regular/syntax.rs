@@ -1,17 +1,17 @@
-//! Regular expressions of ECMA-262 as a tree: recursive descent, with a bound on the depth.
+//! Regular expressions of ECMA-262 as a tree: recursive descent with bounded depth.
 //!
-//! `\d`, `\w` and `\s` are ECMA-262's: digits and word characters are ASCII. Not regular, or not supported: `\b`, `\B`,
-//! backreferences, looking behind, `\p{..}`.
+//! `\d`, `\w` and `\s` are those of ECMA-262: digits and word characters are ASCII. Not regular, or not supported:
+//! `\b`, `\B`, backreferences, lookbehind, `\p{..}`.
 
 use crate::charset::CharSet;
 use core::fmt;
 
-/// A pattern that does not become a term.
+/// Why a pattern cannot become a term.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PatternError {
-    /// Whether it is wrong, not only unsupported.
+    /// Whether the pattern is malformed, rather than unsupported.
     pub(crate) malformed: bool,
-    /// Characters before the place.
+    /// The number of characters before the place of the error.
     pub(super) at: usize,
     pub(super) message: String,
 }
@@ -130,7 +130,7 @@ impl Parser<'_> {
             look = Some(true);
         } else if self.take("?<") {
             if matches!(self.peek(), Some('=' | '!')) {
-                return Err(self.unsupported("looking behind is not supported"));
+                return Err(self.unsupported("lookbehind is not supported"));
             }
             while self.peek().is_some_and(|c| c != '>') {
                 self.at += 1;
@@ -151,7 +151,7 @@ impl Parser<'_> {
         })
     }
 
-    /// `*`, `+`, `?` or `{..}` after a part; lazy ones match the same strings.
+    /// Parses `*`, `+`, `?` or `{..}` after a part. Lazy forms match the same strings.
     fn quantified(&mut self, part: Ast) -> Result<Ast, PatternError> {
         let (min, max) = match self.peek() {
             Some('*') => (0, None),
@@ -165,7 +165,7 @@ impl Parser<'_> {
         Ok(Ast::Repeat(Box::new(part), min, max))
     }
 
-    /// `{m`, `{m,` or `{m,n`, up to the closing brace.
+    /// Parses `{m`, `{m,` or `{m,n`, up to the closing brace.
     fn bounds(&mut self) -> Result<(u32, Option<u32>), PatternError> {
         let number = |this: &mut Self| {
             let mut value: Option<u32> = None;
@@ -227,7 +227,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `\` and what follows.
+    /// Parses what follows a `\`.
     fn escape(&mut self, in_class: bool) -> Result<CharSet, PatternError> {
         self.at += 1;
         let Some(c) = self.peek() else {
@@ -286,7 +286,7 @@ impl Parser<'_> {
         Ok(code)
     }
 
-    /// `HHHH`, two of them that are a surrogate pair, or `{H..}`.
+    /// Parses `HHHH`, two of them that form a surrogate pair, or `{H..}`.
     fn unicode(&mut self) -> Result<u32, PatternError> {
         if self.take("{") {
             let mut code = 0u32;

@@ -1,4 +1,4 @@
-//! Arrays: items by their place, how many there are and how many of a kind, and that they differ.
+//! Arrays: items by their index, how many there are, how many there are of a kind, and whether they must differ.
 //!
 //! ```text
 //! items(i, n1, n2, ..)  (i items so far, of which n1 meet the first counted goal ..; all up to where they matter):
@@ -13,20 +13,20 @@ use super::source::Result;
 use crate::rules::{BY_COUNT, Expr, Plan, PlanState, PlanWay, RuleId, UniqueStep};
 use std::rc::Rc;
 
-/// How many goals of an array's items may be counted: their combinations are looked at one by one.
+/// The maximum number of goals of an array's items that may be counted, since all their combinations are examined.
 const MAX_COUNTS: usize = 4;
 
 /// The goals of an array's items.
 pub(super) struct ArrayLayout<'a> {
     sources: Vec<Rc<Items<'a>>>,
-    /// How many items come before all are alike.
+    /// The number of items before all further ones are alike.
     pub(super) prefix: usize,
-    /// Nothing is known of items that a `prefixItems` does not speak of, so none are made.
+    /// Whether items that no `prefixItems` describes are left out.
     closed: bool,
 }
 
 impl<'a> ArrayLayout<'a> {
-    /// What item `i` must meet.
+    /// The goals of item `i`.
     pub(super) fn item(&self, i: usize) -> Vec<Goal<'a>> {
         let one = |items: &Rc<Items<'a>>| match items.first.get(i) {
             Some(goal) => goal.clone(),
@@ -46,7 +46,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// An array.
+    /// Makes an array.
     pub(super) fn array(&mut self, shape: &Shape<'a>, spelling: Spelling) -> Result<Expr> {
         let mut layout = self.array_layout(shape);
         self.check_span(shape.item_count, "items")?;
@@ -62,7 +62,7 @@ impl<'a> Compiler<'a> {
         }
         layout.prefix = layout.prefix.min(max.map_or(usize::MAX, |max| max as usize));
         let span = Span { min, max };
-        // The plan is filled in by what makes the items.
+        // The code that makes the items fills in the plan.
         let plan = unique.is_some().then_some(self.plans.len() as u32);
         self.plans.extend(plan.map(|_| Plan::default()));
         let items = match span {
@@ -83,16 +83,16 @@ impl<'a> Compiler<'a> {
         ]))
     }
 
-    /// An item, after which its array is at `next` in its plan, if it has one.
+    /// Makes an item. If the array has a plan, it is at `next` in it afterwards.
     fn item(&mut self, goals: &[Goal<'a>], plan: Option<u32>, next: u32, spelling: Spelling) -> Result<Expr> {
         let Some(plan) = plan else { return Ok(Expr::Rule(self.rule(goals, spelling)?)) };
-        // Only by their text can they be told apart.
+        // Such items can be told apart only by their text.
         let kind = self.rule(goals, Spelling::One)?;
         let begin = Expr::Unique(UniqueStep::Begin { plan, kind, next });
         Ok(Expr::Seq(vec![begin, Expr::Rule(kind), Expr::Unique(UniqueStep::End)]))
     }
 
-    /// The comma before such an item.
+    /// Makes the comma before such an item.
     fn comma(
         &mut self,
         goals: &[Goal<'a>],
@@ -108,8 +108,8 @@ impl<'a> Compiler<'a> {
         Ok(Expr::Seq(comma))
     }
 
-    /// Items that are not counted by kind: those after the prefix, then the prefix from its end; each part is optional from
-    /// the minimum on.
+    /// Makes items that are not counted by kind: those after the prefix, then the prefix from its end. From the minimum
+    /// on, each part is optional.
     fn items(
         &mut self,
         layout: &ArrayLayout<'a>,
@@ -154,7 +154,7 @@ impl<'a> Compiler<'a> {
         Ok(tail)
     }
 
-    /// Items that are counted by kind.
+    /// Makes items that are counted by kind.
     fn counted(
         &mut self,
         layout: &ArrayLayout<'a>,
@@ -170,7 +170,7 @@ impl<'a> Compiler<'a> {
             let message = format!("more than {MAX_COUNTS} kinds of items to count are not supported");
             return Err(count.goal.loc.unsupported("", message));
         }
-        // Up to where each number matters; a number at its top stands for more.
+        // Up to where each number matters. A number at its maximum also stands for larger ones.
         let from = counts.iter().map(|count| count.from).max().unwrap_or(0).max(layout.prefix);
         let mut tops = vec![span.min.max(span.max.unwrap_or(0)).max(from as u32).max(1)];
         tops.extend(counts.iter().map(|Count { span, .. }| span.max.unwrap_or(span.min)));
@@ -210,7 +210,7 @@ impl<'a> Compiler<'a> {
             if let Some(plan) = plan {
                 self.plans[plan as usize].states[(number(&at) - base) as usize] = state;
             }
-            // The next combination, the last number first.
+            // The next combination; the last number changes fastest.
             let Some(i) = (0..at.len()).rev().find(|&i| at[i] < tops[i]) else { break };
             at[i] += 1;
             at[i + 1..].fill(0);
@@ -219,7 +219,8 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The goals of an item that is counted in the given kinds, and the numbers after it; `None` where there is no such item.
+/// The goals of an item that is counted in the given kinds, and the numbers after it; `None` if such an item is not
+/// possible.
 fn kind<'a>(
     layout: &ArrayLayout<'a>,
     counts: &[Count<'a>],
@@ -235,7 +236,7 @@ fn kind<'a>(
         match (is_counted, span.max) {
             (true, _) if !is_looked_at => return None,
             (true, Some(max)) if n >= max => return None,
-            // Enough of them: whether one more is of the kind does not matter.
+            // There are enough of this kind already, so whether one more item is of the kind does not matter.
             (true, None) if n >= span.min => return None,
             (true, _) => goals.push(goal.clone()),
             (false, Some(_)) if is_looked_at => goals.push(goal.negated()),

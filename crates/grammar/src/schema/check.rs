@@ -1,4 +1,4 @@
-//! Whether a value satisfies a schema: for the values of `enum` and `const`, which documents may be.
+//! Whether a value satisfies a schema: for the values of `enum` and `const`, which are complete documents.
 
 use super::decimal::{Decimal, canonical, same};
 use super::emit::Compiler;
@@ -14,13 +14,13 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// How many schemas of the same value may lead to one another.
+/// The maximum number of schemas of the same value that may lead to one another.
 const DEPTH: usize = 200;
-/// What looking at one schema costs, in steps of an expansion.
+/// The cost of examining one schema, in steps of an expansion.
 const STEPS: usize = 5;
 
 impl<'a> Compiler<'a> {
-    /// Whether the value meets all of the goals, as JSON Schema has it.
+    /// Whether the value meets all of the goals, as defined by JSON Schema.
     pub(super) fn is_valid(&mut self, goals: &[Goal<'a>], value: &Value) -> Result<bool> {
         for goal in goals {
             let found =
@@ -70,7 +70,8 @@ impl<'a> Compiler<'a> {
         Ok(own && self.applied_hold(schema, value, depth + 1)?)
     }
 
-    /// Whether a value is one of an `enum`: by a table that is made once, for thousands of values are each checked.
+    /// Whether a value is one of an `enum`. Uses a table that is made once, since thousands of values may each be
+    /// checked.
     fn enumerates(&mut self, schema: &Loc<'a>, values: &[Value], value: &Value) -> Result<bool> {
         if let Some(known) = self.enums.get(&schema.pointer) {
             return Ok(known.contains(&canonical(value)));
@@ -179,7 +180,7 @@ impl<'a> Compiler<'a> {
         Ok(true)
     }
 
-    /// Keywords that apply schemas to the same value.
+    /// Checks the keywords that apply schemas to the same value.
     fn applied_hold(&mut self, schema: &Loc<'a>, value: &Value, depth: usize) -> Result<bool> {
         let all = schema.children("allOf")?.unwrap_or_default();
         for part in all.into_iter().chain(self.references.target(schema)?) {

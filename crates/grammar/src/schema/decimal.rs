@@ -1,10 +1,10 @@
-//! Decimal numbers as they are written, compared exactly.
+//! Decimal numbers as written, compared exactly.
 
 use core::cmp::Ordering;
 use core::fmt;
 use serde_json::{Number, Value};
 
-/// A decimal number: no leading zeros before the point, no trailing ones after it; zero is not negative.
+/// A decimal number: no leading zeros before the point, no trailing zeros after it, and zero is not negative.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Decimal {
     pub(super) negative: bool,
@@ -20,7 +20,7 @@ impl Decimal {
         let (negative, text) = text.strip_prefix('-').map_or((false, text.as_str()), |rest| (true, rest));
         let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        // A JSON number that serde_json holds is finite in f64: its exponent is small.
+        // A JSON number that serde_json accepts is finite in f64, so its exponent is small.
         let exponent: i32 = exponent.parse().unwrap_or(0);
         let (mut whole, mut fraction) = (whole.to_owned(), fraction.to_owned());
         for _ in 0..exponent.max(0) {
@@ -39,7 +39,7 @@ impl Decimal {
         self.fraction.is_empty()
     }
 
-    /// Without its sign.
+    /// The number without its sign.
     pub(super) fn abs(&self) -> Self {
         Self { negative: false, ..self.clone() }
     }
@@ -48,8 +48,8 @@ impl Decimal {
         self.whole.is_empty() && self.fraction.is_empty()
     }
 
-    /// The whole number that the digits before and `n` digits after the point make; `None` where more digits follow or it
-    /// is above u64.
+    /// The whole number formed by the digits before the point and `n` digits after it; `None` if there are more digits,
+    /// or if it does not fit in a u64.
     pub(super) fn scaled(&self, n: usize) -> Option<u64> {
         if self.fraction.len() > n {
             return None;
@@ -88,7 +88,7 @@ impl PartialOrd for Decimal {
     }
 }
 
-/// The one text that all spellings of a JSON value have: 1 is 1.0, and members have no order.
+/// The canonical text of a JSON value, the same for all its spellings: 1 equals 1.0, and members have no order.
 pub(super) fn canonical(value: &Value) -> String {
     let mut text = String::new();
     write_canonical(value, &mut text);
@@ -122,9 +122,9 @@ fn write_canonical(value: &Value, text: &mut String) {
     }
 }
 
-/// Whether two JSON values are the same to JSON Schema: 1 is 1.0.
+/// Whether JSON Schema considers two values equal: 1 equals 1.0.
 pub(super) fn same(a: &Value, b: &Value) -> bool {
-    // Most values differ in their type or size.
+    // Most values already differ in type or size.
     core::mem::discriminant(a) == core::mem::discriminant(b) && canonical(a) == canonical(b)
 }
 

@@ -1,4 +1,4 @@
-//! The compiler's state, and the rule of a set of goals.
+//! The compiler's state, and the rule for a set of goals.
 
 use super::decimal::Decimal;
 use super::expand::Sense;
@@ -22,13 +22,13 @@ use std::rc::Rc;
 /// How scalars may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Spelling {
-    /// As JSON allows.
+    /// Any spelling that JSON allows.
     Any,
-    /// In one way, so that equal values have equal texts.
+    /// Only one spelling, so that equal values have equal texts.
     One,
 }
 
-/// Which goals, in which spelling: what a rule is made for.
+/// The key of a rule: its goals and their spelling.
 type Key = (Vec<GoalKey>, Spelling);
 
 /// The compiler.
@@ -38,24 +38,24 @@ pub(super) struct Compiler<'a> {
     pub(super) reading: Reading,
     pub(super) algebra: Algebra<'a>,
     pub(super) references: References<'a>,
-    /// Goals that were expanded, and what that gave (`expand.rs`).
+    /// Expanded goals, and the results (`expand.rs`).
     pub(super) expanded: HashMap<(Vec<GoalKey>, Sense), Rc<[Shape<'a>]>>,
     pub(super) chains: Chains,
-    /// The conditions that led to the expansion that is being made.
+    /// The conditions that led to the current expansion.
     pub(super) around: HashSet<GoalKey>,
-    /// The values of each `enum` that was looked at, in one spelling.
+    /// The values of each `enum` that was examined, in canonical form.
     pub(super) enums: HashMap<Rc<str>, Rc<HashSet<String>>>,
-    /// Steps of expansions so far, and how deep in one another they are.
+    /// The steps of all expansions so far, and how deeply they are nested.
     pub(super) steps: usize,
     pub(super) depth: usize,
-    /// The schema that is being worked on, for messages.
+    /// The schema that is being compiled, for messages.
     pub(super) at: Rc<str>,
     rules: Vec<Rule>,
     pub(super) plans: Vec<Plan>,
     left_out: Vec<LeftOut>,
     /// The rule that is being made.
     making: Option<RuleId>,
-    /// There was no memory for a rule.
+    /// Whether memory for a rule was refused.
     starved: bool,
     made: HashMap<Key, RuleId>,
     queue: Vec<(RuleId, Vec<Goal<'a>>, Spelling)>,
@@ -65,7 +65,7 @@ pub(super) struct Compiler<'a> {
     nothing: HashMap<Term, bool>,
 }
 
-/// The rules of a schema.
+/// Compiles a schema to rules.
 pub(super) fn rules<'a>(
     root: &'a Value,
     reading: Reading,
@@ -132,13 +132,13 @@ impl<'a> Compiler<'a> {
         (self.rules.len() - 1) as RuleId
     }
 
-    /// Whether the work may go on: rules and terms that have none are made of nothing until somebody asks.
+    /// Whether the work may go on. After a failure, rules and terms are made of nothing until this is called.
     pub(super) fn check(&self) -> core::result::Result<(), Halt> {
         self.algebra.check()?;
         if self.starved { Err(Halt::OutOfMemory) } else { Ok(()) }
     }
 
-    /// `count` rules in a row, to be set later; the first one's number.
+    /// Reserves `count` consecutive rules, to be set later. Returns the number of the first.
     pub(super) fn reserve(&mut self, count: usize) -> RuleId {
         let first = self.rules.len() as RuleId;
         for _ in 0..count {
@@ -153,7 +153,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The rule of goals that must all be met; made later, once.
+    /// The rule for goals that must all be met. Its body is made later, and only once.
     pub(super) fn rule(&mut self, goals: &[Goal<'a>], spelling: Spelling) -> Result<RuleId> {
         let key = (keys(goals), spelling);
         if let Some(&known) = self.made.get(&key) {
@@ -167,12 +167,12 @@ impl<'a> Compiler<'a> {
         Ok(rule)
     }
 
-    /// Whether the schema is read as the specification has it.
+    /// Whether the schema is read as the specification defines it.
     pub(super) fn is_wide(&self) -> bool {
         self.reading == Reading::Specification
     }
 
-    /// Whitespace where JSON has it: little of it, so that a model cannot fill its context with it.
+    /// Whitespace where JSON allows it. Bounded, so that a model cannot fill its context with it.
     pub(super) fn space(&mut self, spelling: Spelling) -> Expr {
         if spelling == Spelling::One {
             return Expr::EMPTY;
@@ -189,7 +189,7 @@ impl<'a> Compiler<'a> {
         Expr::Rule(rule)
     }
 
-    /// Refuses counts that no grammar should spell out.
+    /// Refuses counts that are too large to be spelled out in a grammar.
     pub(super) fn check_span(&self, span: Span, what: &str) -> Result<()> {
         let wrong = if span.min > self.limits.min_repetitions {
             let (found, limit) = (span.min, self.limits.min_repetitions);
@@ -203,18 +203,18 @@ impl<'a> Compiler<'a> {
         Err(self.error_here(SchemaErrorKind::Limit, wrong))
     }
 
-    /// An error that concerns the schema that is being worked on as a whole.
+    /// An error about the schema that is being compiled as a whole.
     pub(super) fn error_here(&self, kind: SchemaErrorKind, message: impl Into<String>) -> SchemaError {
         SchemaError::new(kind, Some(self.at.to_string()), message)
     }
 
-    /// Notes that the rule that is being made matches less than the schema allows.
+    /// Records that the current rule matches less than the schema allows.
     pub(super) fn leave_out_here(&mut self, what: &'static str) {
         let left_out = LeftOut { rule: self.making, pointer: self.at.to_string(), what };
         self.leave_out(left_out);
     }
 
-    /// Notes that less than what a schema allows was looked at, and nothing found.
+    /// Records that not all of what a schema allows was examined, and nothing was found.
     pub(super) fn leave_out_at(&mut self, schema: &Loc<'a>, what: &'static str) {
         self.leave_out(LeftOut { rule: None, pointer: schema.pointer.to_string(), what });
     }
@@ -236,7 +236,7 @@ impl<'a> Compiler<'a> {
         self.error_here(SchemaErrorKind::Limit, message)
     }
 
-    /// What meets all of the goals.
+    /// Makes an expression for the values that meet all of the goals.
     fn value(&mut self, goals: &[Goal<'a>], spelling: Spelling) -> Result<Expr> {
         if let Some(goal) = goals.first() {
             self.at = Rc::clone(&goal.loc.pointer);
@@ -293,7 +293,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// A value as it is, but for the space in it, and in the wide reading for zeros of numbers.
+    /// Writes a value literally, except for whitespace and, in the specification's reading, trailing zeros of numbers.
     fn listed(&mut self, value: &Value, spelling: Spelling) -> Result<Expr> {
         let space = self.space(spelling);
         let comma = || [Expr::literal(","), space.clone()];
@@ -342,7 +342,7 @@ impl<'a> Compiler<'a> {
         self.scalar(term, Some(spelling))
     }
 
-    /// Notes where numbers of any length would meet what those of the usual ones do not.
+    /// Records where longer numbers would meet what those of the usual length do not.
     pub(super) fn look_beyond(&mut self, shape: &Shape<'a>) {
         let all = number::of_any_length(shape, &mut self.algebra);
         if !self.is_nothing(all) {
@@ -351,7 +351,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Whether a term matches nothing; `false` where that takes too much to see.
+    /// Whether a term matches nothing; `false` if finding out would be too costly.
     pub(super) fn is_nothing(&mut self, term: Term) -> bool {
         if let Some(&known) = self.nothing.get(&term) {
             return known;
@@ -361,7 +361,7 @@ impl<'a> Compiler<'a> {
         found
     }
 
-    /// The rule of a term: as a string with a spelling, as it is without.
+    /// Makes the rule of a term: as a quoted string if there is a spelling, literally otherwise.
     fn scalar(&mut self, term: Term, spelling: Option<Spelling>) -> Result<Expr> {
         if let Some(&rule) = self.scalars.get(&(term, spelling)) {
             return Ok(Expr::Rule(rule));

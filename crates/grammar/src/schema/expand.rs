@@ -1,4 +1,4 @@
-//! From goals to shapes: following `$ref` and `allOf`, taking one way at each choice.
+//! From goals to shapes: following `$ref` and `allOf`, and taking one alternative at each choice.
 //!
 //! ```text
 //! shapes(goals):
@@ -22,11 +22,11 @@ use crate::halt::{Halt, push};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
-/// How deep members and items are looked into to see that nothing satisfies a shape.
+/// How deeply members and items are examined to see that nothing satisfies a shape.
 const DEPTH: usize = 4;
-/// How many steps all expansions may take together, for each branch that a schema may have.
+/// The maximum number of steps of all expansions together, for each branch that a schema may have.
 const STEPS_PER_BRANCH: usize = 2_000;
-/// What a way that branches off costs, beside its size.
+/// The cost of branching, in addition to the size of what is copied.
 const STEPS_PER_COPY: usize = 10;
 
 /// What the unevaluated keywords leave out.
@@ -35,18 +35,18 @@ const UNEVALUATED: &str = "members and items that alternatives evaluate which we
 /// What to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Sense {
-    /// What documents are made of: types that nobody stated are those that the keywords are about.
+    /// What documents are made of: if no type is stated, the types that the keywords are about.
     Made,
-    /// What the schema says.
+    /// Exactly what the schema states.
     Stated,
-    /// What follows from the schemas that must hold, which may be more than what is allowed.
+    /// What follows from the schemas that must hold, which may allow more than the schema does.
     Loose,
 }
 
 #[derive(Clone)]
 struct Choice<'a> {
     ways: Vec<Way<'a>>,
-    /// For a limit's message.
+    /// For the message about a limit.
     place: (Loc<'a>, &'static str),
     chain: Chain,
 }
@@ -65,12 +65,12 @@ struct Partial<'a> {
 }
 
 impl<'a> Partial<'a> {
-    /// How many parts it has.
+    /// The number of parts.
     fn size(&self) -> usize {
         self.met.len() + self.goals.len() + self.choices.len() + self.fails.len()
     }
 
-    /// Puts goals on top, the first uppermost.
+    /// Pushes goals so that the first is examined first.
     fn push(
         &mut self,
         goals: impl IntoIterator<Item = Goal<'a>, IntoIter: DoubleEndedIterator>,
@@ -97,7 +97,7 @@ impl<'a> Compiler<'a> {
         Ok(found)
     }
 
-    /// The goals' last is looked at first.
+    /// Expands goals to shapes; the last goal is examined first.
     fn expand(&mut self, shape: Shape<'a>, goals: Vec<Reached<'a>>, sense: Sense) -> Result<Vec<Shape<'a>>> {
         let first = Partial {
             shape,
@@ -142,7 +142,7 @@ impl<'a> Compiler<'a> {
                     }
                 };
                 let Choice { ways, place, chain } = choice;
-                // A way that holds for all that is left settles the choice.
+                // If one alternative holds in any case, the choice is settled.
                 if ways.iter().any(|way| way.goals.is_empty() && way.shape.says_nothing_of(&partial.shape)) {
                     continue;
                 }
@@ -175,7 +175,7 @@ impl<'a> Compiler<'a> {
         Ok(found)
     }
 
-    /// Works off one goal; `false` where nothing can meet it.
+    /// Works off one goal; `false` if nothing can meet it.
     fn take(&mut self, to: &mut Partial<'a>, goal: Goal<'a>, before: Option<Chain>) -> Result<bool> {
         let key = goal.key();
         if goal.is_never() || to.met.contains(&goal.negated().key()) {
@@ -185,7 +185,7 @@ impl<'a> Compiler<'a> {
         if goal.is_always() || (!goal.is_value && schema.keywords()?.is_none()) {
             return Ok(true);
         }
-        // A chain leads through conditions that were met, or through those around this expansion.
+        // A chain leads through conditions that were met here, or through those around this expansion.
         if to.met.contains(&key) || self.around.contains(&key) {
             let steps = self.chains.keys(before).take_while(|met| **met != key).count();
             let is_circle = self.chains.keys(before).nth(steps).is_some();
@@ -220,7 +220,7 @@ impl<'a> Compiler<'a> {
         Ok(true)
     }
 
-    /// The choices that a schema gives which holds.
+    /// The choices of a schema that must hold.
     fn choices(&mut self, schema: &Loc<'a>) -> Result<Vec<(&'static str, Vec<Way<'a>>)>> {
         let mut found = Vec::new();
         for keyword in ["anyOf", "oneOf"] {
@@ -263,7 +263,7 @@ impl<'a> Compiler<'a> {
         Ok(found)
     }
 
-    /// Whether a schema that must fail cannot hold anyway.
+    /// Whether a schema that must fail cannot hold in any case.
     fn is_refuted(&mut self, partial: &Partial<'a>, goal: &Goal<'a>, chain: Option<Chain>) -> Result<bool> {
         if goal.is_value || self.depth >= DEPTH {
             return Ok(false);
@@ -276,7 +276,7 @@ impl<'a> Compiler<'a> {
         self.around = around;
         let mut empty = true;
         for shape in held? {
-            // Only the shape counts: that this goal must fail is what the schemas met so far may say themselves.
+            // Only the shape counts: the schemas met so far may themselves say that this goal must fail.
             let values = match &shape.values {
                 None => {
                     empty = empty && self.is_visibly_empty(&shape)?;
@@ -292,7 +292,7 @@ impl<'a> Compiler<'a> {
         Ok(empty)
     }
 
-    /// Whether one sees that nothing satisfies a shape.
+    /// Whether it is easy to see that nothing satisfies a shape.
     pub(super) fn is_visibly_empty(&mut self, shape: &Shape<'a>) -> Result<bool> {
         let empty = self.looks_empty(shape)?;
         if let Some((schema, what)) = shape.narrow.as_ref().filter(|_| empty) {
@@ -326,7 +326,7 @@ impl<'a> Compiler<'a> {
         empty
     }
 
-    /// Whether an item or a member that must be there cannot.
+    /// Whether a required item or member is impossible.
     fn has_empty_part(&mut self, shape: &Shape<'a>, types: u8) -> Result<bool> {
         if types & ARRAY != 0 {
             let layout = self.array_layout(shape);
@@ -350,7 +350,7 @@ impl<'a> Compiler<'a> {
         Ok(true)
     }
 
-    /// Whether one sees that no value meets the goals.
+    /// Whether it is easy to see that no value meets the goals.
     fn is_nobody(&mut self, goals: &[Goal<'a>]) -> Result<bool> {
         if goals.is_empty() {
             return Ok(false);
@@ -393,8 +393,8 @@ impl<'a> Compiler<'a> {
         Err(self.error_here(SchemaErrorKind::Limit, message))
     }
 
-    /// Turns `unevaluatedProperties` and `unevaluatedItems` into conditions on what the schemas that were taken on the way do not
-    /// speak of. A document may satisfy others too, which would allow it more: those are left out.
+    /// Turns `unevaluatedProperties` and `unevaluatedItems` into conditions on what the schemas that were taken do not
+    /// describe. A document may satisfy other schemas too, which would allow it more; those documents are left out.
     fn evaluate(&mut self, shape: &mut Shape<'a>) -> Result<()> {
         for goal in core::mem::take(&mut shape.unevaluated) {
             let key: GoalKey = goal.key();
@@ -409,7 +409,8 @@ impl<'a> Compiler<'a> {
                     .cloned()
                     .collect();
                 if below.iter().all(|members| members.additional.is_none()) {
-                    // The same goals again: what they say is known, that they speak of a name is what counts.
+                    // The same goals again: their conditions are already known, what counts is which names they
+                    // describe.
                     let properties = below.iter().flat_map(|m| m.properties.iter().cloned()).collect();
                     let patterns = below.iter().flat_map(|m| m.patterns.iter().cloned()).collect();
                     shape.narrow = Some((goal.loc.clone(), UNEVALUATED));

@@ -1,6 +1,6 @@
 //! The formats of JSON Schema that are regular, as patterns.
 
-/// Whether the pattern of a format is known to leave something out.
+/// Whether the pattern of a format is known to leave out some valid texts.
 pub(super) fn is_narrow(format: &str) -> bool {
     matches!(format, "time" | "date-time" | "ipv6" | "email" | "hostname" | "uri")
 }
@@ -8,17 +8,18 @@ pub(super) fn is_narrow(format: &str) -> bool {
 /// What the patterns leave out.
 pub(super) const LEFT_OUT: &str = "rare spellings of a format";
 
-/// The pattern of a format; `None` where it is not known here.
+/// The pattern of a format; `None` if the format is not known here.
 ///
-/// Sources: RFC 3339 (date, time, date-time; 2000-02-30 and 1900-02-29 are no dates; leap seconds are left out), RFC 3339
-/// appendix A (duration), RFC 4122 (uuid), RFC 2673 and 4291 (ipv4, ipv6 without zone and embedded ipv4), RFC 5321 (email:
-/// dot-atoms only), RFC 1123 (hostname), RFC 3986 (uri with a host or a path, no IP literals), RFC 6901 (json-pointer).
+/// Sources: RFC 3339 (date, time, date-time; 2000-02-30 and 1900-02-29 are not dates; leap seconds are left out), RFC
+/// 3339 appendix A (duration), RFC 4122 (uuid), RFC 2673 and 4291 (ipv4, ipv6 without zone and embedded ipv4), RFC 5321
+/// (email: dot-atoms only), RFC 1123 (hostname), RFC 3986 (uri with a host or a path, no IP literals), RFC 6901
+/// (json-pointer).
 pub(super) fn pattern(format: &str) -> Option<String> {
     let date = "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)\
                 |02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)";
     let time = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])";
     let label = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
-    // No "--" in the third and fourth place: such labels are encoded and have rules of their own.
+    // No "--" in the third and fourth position: such labels are encoded and follow other rules.
     let host = format!("(?!(?:.*\\.)?..--){label}(?:\\.{label}){{0,8}}");
     let byte = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
     let group = "[0-9A-Fa-f]{1,4}";

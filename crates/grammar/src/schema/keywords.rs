@@ -1,4 +1,4 @@
-//! Keywords of one schema, read and checked.
+//! The keywords of one schema, read and checked.
 
 use super::decimal::Decimal;
 use super::formats;
@@ -10,7 +10,7 @@ use crate::limits::Limits;
 use crate::regular::{Algebra, Term, pattern};
 use serde_json::Value;
 
-/// The values that both `enum` and `const` allow at most; `None` without either.
+/// The values that both `enum` and `const` allow; `None` if the schema has neither.
 pub(super) fn listed<'a>(schema: &Loc<'a>, limits: &Limits) -> Result<Option<Vec<&'a Value>>> {
     let Some(values) = enumerated(schema, limits)? else {
         return Ok(schema.get("const").map(|value| vec![value]));
@@ -33,7 +33,7 @@ pub(super) fn enumerated<'a>(schema: &Loc<'a>, limits: &Limits) -> Result<Option
     Ok(Some(values))
 }
 
-/// The number that a bound is.
+/// The number given as a bound.
 pub(super) fn bound(schema: &Loc<'_>, keyword: &str) -> Result<Option<Decimal>> {
     match schema.get(keyword) {
         None => Ok(None),
@@ -42,7 +42,7 @@ pub(super) fn bound(schema: &Loc<'_>, keyword: &str) -> Result<Option<Decimal>> 
     }
 }
 
-/// `multipleOf` as a whole number of a power of ten: (25, 2) is 0.25.
+/// `multipleOf` as a whole number and a power of ten: (25, 2) is 0.25.
 pub(super) fn multiple_of(schema: &Loc<'_>) -> Result<Option<(u64, u32)>> {
     const MOST: u64 = 1_000_000;
     const PLACES: usize = 10;
@@ -69,14 +69,14 @@ pub(super) fn string_terms(schema: &Loc<'_>, limits: &Limits, a: &mut Algebra) -
     if let Some(text) = schema.text("pattern")? {
         terms.push(pattern_term(schema, "pattern", text, limits, a)?);
     }
-    // A format that is not known is an annotation, as the specification has it.
+    // The specification treats an unknown format as an annotation.
     if let Some(text) = schema.text("format")?.and_then(formats::pattern) {
         terms.push(pattern_term(schema, "format", &text, limits, a)?);
     }
     Ok(terms)
 }
 
-/// A pattern that stands at `keyword`.
+/// The term of the pattern at `keyword`.
 pub(super) fn pattern_term(
     schema: &Loc<'_>,
     keyword: &str,
@@ -95,8 +95,8 @@ pub(super) fn pattern_term(
     })
 }
 
-/// The schemas of the first items, and of the others. `items` as an array is what older drafts call `prefixItems`;
-/// `additionalItems` is the rest then.
+/// The schemas of the first items, and of all others. An array as `items` is what newer drafts call `prefixItems`, with
+/// `additionalItems` for the rest.
 pub(super) fn items<'a>(schema: &Loc<'a>) -> Result<(Vec<Loc<'a>>, Option<Loc<'a>>)> {
     if schema.get("items").is_some_and(Value::is_array) {
         return Ok((schema.children("items")?.unwrap_or_default(), schema.child("additionalItems")));
@@ -108,7 +108,7 @@ pub(super) fn items<'a>(schema: &Loc<'a>) -> Result<(Vec<Loc<'a>>, Option<Loc<'a
     Ok((first, schema.child("items")))
 }
 
-/// `contains`, and how many items it asks for.
+/// `contains`, and how many such items are required.
 pub(super) fn contains<'a>(schema: &Loc<'a>) -> Result<Option<(Loc<'a>, Span)>> {
     let Some(goal) = schema.child("contains") else { return Ok(None) };
     let mut span = Span::new(schema, "Contains")?;
@@ -118,9 +118,9 @@ pub(super) fn contains<'a>(schema: &Loc<'a>) -> Result<Option<(Loc<'a>, Span)>> 
     Ok(Some((goal, span)))
 }
 
-/// `dependentRequired`, `dependentSchemas`, and `dependencies` of older drafts, which is both.
+/// `dependentRequired`, `dependentSchemas`, and `dependencies` of older drafts, which combines both.
 pub(super) struct Dependent<'a> {
-    /// The member on whose presence it depends.
+    /// The member whose presence triggers it.
     pub(super) name: &'a str,
     pub(super) required: Vec<&'a str>,
     pub(super) schema: Option<Loc<'a>>,

@@ -7,8 +7,8 @@
 //!   alternatives of the shapes' values, or of their types                      -> an expression     (emit.rs, object.rs ..)
 //! ```
 //!
-//! The rule of a set of goals is made once, so recursive schemas are recursive rules. What cannot be checked is refused;
-//! keywords that JSON Schema does not know, and annotations, constrain nothing there and nothing here.
+//! The rule of a set of goals is made once, so recursive schemas become recursive rules. What cannot be checked is
+//! refused. Annotations and keywords unknown to JSON Schema have no effect.
 
 mod array;
 mod check;
@@ -49,7 +49,7 @@ pub(crate) fn compile(
 }
 
 fn build(rules: &Rules, limits: &Limits, meter: &Meter<'_>) -> Result<Program, SchemaError> {
-    // Rules made of schemas do not recurse to the left: what is left are limits.
+    // Rules made from schemas are not left-recursive, so only limits can fail.
     program::build(rules, limits, meter).map_err(stopped)
 }
 
@@ -62,7 +62,8 @@ fn stopped(error: impl Into<GrammarError>) -> SchemaError {
     }
 }
 
-/// Bytes that the small pieces of a schema take for each byte of its text: 30 were measured for enumerations of short strings.
+/// The bytes that the small pieces of a schema take for each byte of its text. 30 were measured for enumerations of
+/// short strings.
 const ROOM: usize = 48;
 
 /// The rules of a schema, without those that match nothing.
@@ -77,14 +78,14 @@ pub(crate) fn rules(
         let message = format!("the schema has {found} bytes, more than {limit} (Limits::text_bytes)");
         return Err(SchemaError::new(SchemaErrorKind::Limit, None, message));
     }
-    // Asked for and given back: lists are reserved fallibly, but a schema also becomes many small pieces.
+    // Reserved and released again: lists are reserved fallibly, but a schema also becomes many small pieces.
     let room = Vec::<u8>::new().try_reserve_exact(ROOM * text.len());
     room.map_err(|_| Halt::OutOfMemory)?;
     let root = json::parse(text).map_err(|e| match e.is_data() {
         true => Halt::OutOfMemory.into(),
         false => SchemaError::new(SchemaErrorKind::Malformed, None, format!("expected JSON: {e}")),
     })?;
-    // Where nothing is left of what the writer seems to mean, it is not what is meant.
+    // If the writer's reading leaves no document, it is not what the writer means.
     let mut why = None;
     for reading in [reading, Reading::Specification] {
         let made = emit::rules(&root, reading, limits, meter)?;

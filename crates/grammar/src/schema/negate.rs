@@ -1,4 +1,4 @@
-//! What it takes for a schema to fail: one of its keywords fails, each in one of a few ways.
+//! What makes a schema fail: one of its keywords fails, in one of a few ways.
 //!
 //! ```text
 //! type           another type                        properties         a member is there whose value fails
@@ -21,7 +21,7 @@ use super::types::*;
 use serde_json::Value;
 use std::rc::Rc;
 
-/// A way to meet a choice: conditions, and goals of the same value that are still to be looked into.
+/// A way to meet a choice: conditions, and goals about the same value that are still to be expanded.
 #[derive(Debug, Clone)]
 pub(super) struct Way<'a> {
     pub(super) shape: Shape<'a>,
@@ -42,7 +42,7 @@ impl<'a> Way<'a> {
     }
 }
 
-/// Keywords whose failure cannot be told from their success here.
+/// Keywords whose failure cannot be distinguished from their success here.
 const ONE_SIDED: &[&str] =
     &["dependencies", "format", "unevaluatedItems", "unevaluatedProperties", "uniqueItems"];
 
@@ -52,7 +52,7 @@ pub(super) fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 impl<'a> Compiler<'a> {
-    /// The ways in which a goal of the kind "fails" or "differs" is met.
+    /// The ways to meet a goal that a schema fails or a value differs.
     pub(super) fn ways_to_fail(&mut self, goal: &Goal<'a>) -> Result<Vec<Way<'a>>> {
         if goal.is_value {
             return Ok(self.ways_to_differ(&goal.loc));
@@ -226,7 +226,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// The ways to be another value than the one at `loc`.
+    /// The ways to differ from the value at `loc`.
     fn ways_to_differ(&mut self, loc: &Loc<'a>) -> Vec<Way<'a>> {
         let ty = of(loc.value);
         match loc.value {
@@ -270,7 +270,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Arrays that have an item at an index, and it meets a goal.
+/// Arrays that have an item at index `i` which meets a goal.
 fn item_at<'a>(i: usize, goal: Goal<'a>) -> Shape<'a> {
     let mut first = vec![None; i];
     first.push(Some(goal));
@@ -279,7 +279,7 @@ fn item_at<'a>(i: usize, goal: Goal<'a>) -> Shape<'a> {
     Shape { items, item_count: Span { min, max: None }, ..Shape::of_types(ARRAY) }
 }
 
-/// Objects that have a member, and its value meets a goal.
+/// Objects that have a member whose value meets a goal.
 fn member<'a>(name: &'a str, goal: Goal<'a>) -> Shape<'a> {
     let members = vec![Rc::new(Members {
         properties: vec![(name, goal)],

@@ -12,24 +12,24 @@ use super::types::{FRACTION, INTEGER};
 use crate::charset::CharSet;
 use crate::regular::{Algebra, EMPTY, Term};
 
-/// A bound; an exclusive one does not belong to the range.
+/// A bound. An exclusive bound is not part of the range itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bound {
     pub(super) value: Decimal,
     pub(super) exclusive: bool,
 }
 
-/// Digits before and after the point. More help no model, and f64 does not hold them.
+/// The number of digits before and after the point. More are no use to a model, and f64 cannot hold them.
 const DIGITS: u32 = 16;
-/// The same where what the specification allows is asked for.
+/// The number of digits in the specification's reading.
 const WIDE_DIGITS: u32 = 40;
 
-/// The spellings of a shape's numbers; `wide` with more digits, and with a point also where they are whole.
+/// The spellings of a shape's numbers. `wide` allows more digits, and a decimal point for whole numbers.
 pub(super) fn numbers(shape: &Shape<'_>, wide: bool, a: &mut Algebra) -> Term {
     numbers_of(shape, wide, if wide { WIDE_DIGITS } else { DIGITS }, a)
 }
 
-/// The spellings of a shape's numbers, however long.
+/// The spellings of a shape's numbers, of any length.
 pub(super) fn of_any_length(shape: &Shape<'_>, a: &mut Algebra) -> Term {
     numbers_of(shape, true, u32::MAX, a)
 }
@@ -77,7 +77,8 @@ pub(super) fn equal(number: &Decimal, a: &mut Algebra) -> Term {
     a.concat([sign, whole, fraction])
 }
 
-/// Numbers of which no other spelling is taken, so that equal ones have equal texts: `1`, not `1.0`, `1e0`; `0`, not `-0`.
+/// The numbers in their only accepted spelling, so that equal numbers have equal texts: `1`, not `1.0` or `1e0`; `0`,
+/// not `-0`.
 pub(super) fn shortest(a: &mut Algebra) -> Term {
     let (anything, point, zero) = (a.anything(), a.literal("."), a.literal("0"));
     let trailing = a.concat([anything, point, anything, zero]);
@@ -90,8 +91,8 @@ pub(super) fn shortest(a: &mut Algebra) -> Term {
 
 /// Spellings of multiples of `modulus` times 10 to the power of minus `places`.
 ///
-/// A number of j places is one when its digits, read as a whole number, are a multiple of
-/// modulus / gcd(modulus, 10^(places - j)); further places are zeros.
+/// A number with j decimal places is a multiple if its digits, read as a whole number, are a multiple of modulus /
+/// gcd(modulus, 10^(places - j)); further places are zeros.
 pub(super) fn multiple(modulus: u64, places: u32, a: &mut Algebra) -> Term {
     let digit = digit(a);
     let (some, point, zero) = (a.repeat(digit, 1, None), a.literal("."), a.literal("0"));
@@ -120,8 +121,8 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The spellings of numbers in a range, `integer` without point and exponent, with at most `decimals` digits after the point.
-/// `exact` where more is asked of the spelling: without exponents.
+/// The spellings of numbers in a range: with `integer`, without point and exponent; with at most `decimals` digits
+/// after the point; with `exact`, without exponents, since the spelling has to meet other conditions too.
 fn range(
     min: Option<&Bound>,
     max: Option<&Bound>,
@@ -144,7 +145,7 @@ fn range(
         let fraction = a.optional(fraction);
         if integer { whole } else { a.then(whole, fraction) }
     };
-    // Sizes of what is not negative: from max(min, 0) to max; of what is: from max(-max, 0) to -min.
+    // Magnitudes of the non-negative numbers: from max(min, 0) to max; of the negative ones: from max(-max, 0) to -min.
     let below_zero = |b: &Bound| b.value.negative || (b.value.is_zero() && b.exclusive);
     let mut ways = Vec::new();
     if !max.is_some_and(below_zero) {
@@ -156,7 +157,7 @@ fn range(
         let to = min.map(Bound::abs);
         let size = sized(from.as_ref(), to.as_ref(), syntax, a);
         let minus = a.literal("-");
-        // Minus zero is zero: left out where a bound might be crossed, and of no use elsewhere.
+        // Minus zero equals zero. It is left out where it might cross a bound, and is of no use elsewhere.
         let zero = zero(a);
         let not_zero = a.not(zero);
         let size = if exact || integer { a.and([size, not_zero]) } else { size };
@@ -183,7 +184,8 @@ fn digit(a: &mut Algebra) -> Term {
     a.class(CharSet::new([(0x30, 0x39)]))
 }
 
-/// The digits of an exponent. With `digits` before the point a number stays below 10^308, which parsers that hold f64 accept.
+/// The digits of an exponent. With `digits` digits before the point, a number stays below 10^308, which parsers that
+/// use f64 accept.
 fn exponent(digits: u32, a: &mut Algebra) -> Term {
     let tens = if digits > DIGITS { '5' } else { '8' };
     let (digit, low, two) = (digit(a), a.chars("01"), a.literal("2"));
@@ -210,7 +212,7 @@ fn zero(a: &mut Algebra) -> Term {
     a.then(zero, fraction)
 }
 
-/// Sizes from one bound to another, both at least 0.
+/// Magnitudes from one bound to another, both at least 0.
 fn sized(from: Option<&Bound>, to: Option<&Bound>, syntax: Term, a: &mut Algebra) -> Term {
     let mut parts = vec![syntax];
     for (bound, up) in [(from, true), (to, false)] {
@@ -221,7 +223,7 @@ fn sized(from: Option<&Bound>, to: Option<&Bound>, syntax: Term, a: &mut Algebra
     a.and(parts)
 }
 
-/// Unsigned spellings on one side of a bound: above it, or below. Leading zeros are the syntax's matter.
+/// Unsigned spellings on one side of a bound, above or below. `syntax` takes care of leading zeros.
 fn side(bound: &Bound, up: bool, a: &mut Algebra) -> Term {
     let digit = digit(a);
     let any = a.repeat(digit, 0, None);
@@ -231,13 +233,13 @@ fn side(bound: &Bound, up: bool, a: &mut Algebra) -> Term {
     let fraction = a.optional(fraction);
     let whole = if bound.value.whole.is_empty() { "0" } else { &bound.value.whole };
     let mut ways = Vec::new();
-    // Another number of digits.
+    // A different number of digits.
     let len = whole.len() as u32;
     let other = if up { a.repeat(digit, len + 1, None) } else { a.repeat(digit, 1, Some(len - 1)) };
     if up || len > 1 {
         ways.push(a.then(other, fraction));
     }
-    // As many, and a first digit that differs.
+    // The same number of digits, but one digit differs.
     for (before, differs, after) in deviations(whole, up) {
         let (before, differs) = (a.literal(before), a.class(differs));
         let rest = a.repeat(digit, after, Some(after));
@@ -252,7 +254,7 @@ fn side(bound: &Bound, up: bool, a: &mut Algebra) -> Term {
         tails.push(a.concat([point, before, differs, any]));
     }
     if up {
-        // Exactly the bound and more digits: above it where one of them is not 0.
+        // Exactly the bound's digits and more: above the bound if one of the others is not 0.
         let exact = a.literal(part);
         let nonzero = a.class(CharSet::new([(0x31, 0x39)]));
         let above = a.concat([any, nonzero, any]);
@@ -261,7 +263,7 @@ fn side(bound: &Bound, up: bool, a: &mut Algebra) -> Term {
             tails.push(a.literal(""));
         }
     } else {
-        // Beginnings of the bound's digits and zeros: below it, or equal when they are all of them.
+        // Prefixes of the bound's digits followed by zeros: below the bound, or equal if the prefix is all of them.
         let zero = a.literal("0");
         let zeros = a.repeat(zero, 0, None);
         for end in 0..=part.len() {
@@ -280,7 +282,8 @@ fn side(bound: &Bound, up: bool, a: &mut Algebra) -> Term {
     a.or(ways)
 }
 
-/// The ways to leave a number's digits upwards or downwards: what is the same, the digits that differ, how many follow.
+/// The ways to deviate upwards or downwards from a number's digits: the common prefix, the digits that differ, and how
+/// many follow.
 fn deviations(digits: &str, up: bool) -> Vec<(&str, CharSet, u32)> {
     let mut found = Vec::new();
     for (i, digit) in digits.bytes().enumerate() {

@@ -7,9 +7,10 @@
 //! after the last:    other names, any number of times;  where members that must exist are missing: one that is all of them
 //! ```
 //!
-//! A schema with `properties` and without `additionalProperties` makes no other names: what a model may invent there nobody
-//! asked for. Other names may repeat; then each of their values satisfies the schema, whichever a reader keeps. As many as
-//! the minimum asks for differ (`machine/unique.rs`). One that must exist does not repeat, so it is the only other one.
+//! A schema with `properties` but without `additionalProperties` gets no other names, since nobody asked for what a
+//! model might invent there. Other names may repeat; each of their values then satisfies the schema, whichever a reader
+//! keeps. As many of them as the minimum requires differ (`machine/unique.rs`). A member that must exist does not
+//! repeat, so it is the only one with another name.
 
 use super::emit::{Compiler, Spelling};
 use super::goal::Goal;
@@ -22,12 +23,12 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// Patterns of names with different schemas in one object: their combinations are looked at one by one.
+/// The maximum number of name patterns with different schemas in one object, since all their combinations are examined.
 const MAX_PATTERNS: usize = 5;
-/// Members that must exist, whatever their name: the same.
+/// The maximum number of members that must exist under any name, for the same reason.
 const MAX_EXISTS: usize = 4;
 
-/// What is said of an object's members.
+/// What is said about an object's members.
 pub(super) struct ObjectLayout<'a> {
     /// All named properties, in order.
     properties: Vec<&'a str>,
@@ -37,7 +38,7 @@ pub(super) struct ObjectLayout<'a> {
 }
 
 impl<'a> ObjectLayout<'a> {
-    /// What the member `name` must meet.
+    /// The goals of the member `name`.
     pub(super) fn member(&self, name: &str, a: &mut Algebra) -> Vec<Goal<'a>> {
         let mut found = Vec::new();
         for source in &self.sources {
@@ -66,7 +67,8 @@ impl<'a> ObjectLayout<'a> {
     }
 }
 
-/// A property: its ways to be written, each with the members that must exist that it is, and whether it is required.
+/// A property: the ways to write it, each with the required members that it satisfies, and whether the property is
+/// required.
 struct Property {
     pairs: Vec<(Expr, usize)>,
     required: bool,
@@ -88,7 +90,7 @@ impl<'a> Compiler<'a> {
         layout
     }
 
-    /// An object.
+    /// Makes an object.
     pub(super) fn object(&mut self, shape: &Shape<'a>, spelling: Spelling) -> Result<Expr> {
         let layout = self.object_layout(shape);
         self.check_span(shape.member_count, "properties")?;
@@ -114,7 +116,7 @@ impl<'a> Compiler<'a> {
         Ok(Expr::Seq(vec![Expr::literal("{"), space.clone(), inside, space, Expr::literal("}")]))
     }
 
-    /// The ways to write a property: as it is, and as each combination of the members that must exist.
+    /// The ways to write a property: plainly, and as each combination of the members that must exist.
     fn named_pairs(
         &mut self,
         layout: &ObjectLayout<'a>,
@@ -139,7 +141,7 @@ impl<'a> Compiler<'a> {
         Ok(pairs)
     }
 
-    /// `key : value`.
+    /// Makes `key : value`.
     fn pair(&mut self, key: Expr, goals: &[Goal<'a>], spelling: Spelling) -> Result<Expr> {
         let value = self.rule(goals, spelling)?;
         Ok(self.pair_of(key, value, spelling))
@@ -151,7 +153,7 @@ impl<'a> Compiler<'a> {
         Expr::Rule(self.new_rule("member", pair))
     }
 
-    /// `count` members that are not named, whose names differ.
+    /// Makes `count` members with unlisted names that differ.
     fn different(&mut self, pairs: &[(Expr, RuleId)], count: u32, comma: &Expr, spelling: Spelling) -> Expr {
         let plan = self.plans.len() as u32;
         let mut states = vec![PlanState::default(); count as usize + 1];
@@ -177,8 +179,8 @@ impl<'a> Compiler<'a> {
         ])
     }
 
-    /// Members that are not named and are all of `exists`, as the key and the value's rule: a pair for each combination of
-    /// patterns that the name may match. `names_spelling` is that of the key.
+    /// Members with unlisted names that are all of `exists`, as the key and the value's rule: a pair for each
+    /// combination of patterns that the name may match. `names_spelling` is the spelling of the key.
     fn other(
         &mut self,
         layout: &ObjectLayout<'a>,
@@ -235,7 +237,7 @@ impl<'a> Compiler<'a> {
         Ok(pairs)
     }
 
-    /// The members between the braces, made from the end. Counts are kept where the schema bounds them.
+    /// Makes the members between the braces, starting from the end. Tracks counts if the schema bounds them.
     fn members(
         &mut self,
         layout: &ObjectLayout<'a>,
@@ -275,8 +277,8 @@ impl<'a> Compiler<'a> {
             }
             different = self.other(layout, shape, &[], Spelling::One, spelling)?;
         }
-        // After the last named member, for each number of them. Other names may be the same and then count as one, so as many
-        // as must be there differ.
+        // After the last named member, for each count. Other names may be equal and then count as one, so as many names
+        // as are required differ.
         let mut after: Vec<RuleId> = Vec::new();
         for (n, mask) in (0..=top).flat_map(|n| (0..masks).map(move |mask| (n, mask))) {
             let complete = mask + 1 == masks;
@@ -294,7 +296,7 @@ impl<'a> Compiler<'a> {
             }
             if let Some(other) = others[mask].as_ref().filter(|_| room(n) && n + 1 >= min) {
                 let mut way = vec![separator(n), other.clone()];
-                // In one spelling there is one other at most: they have no order.
+                // In the single spelling there is at most one other member, since members have no order.
                 if complete && spelling == Spelling::Any {
                     let more = Expr::Seq(vec![comma.clone(), other.clone()]);
                     way.push(Expr::repeat(more, 0, max.map(|max| max - n - 1)));
@@ -321,7 +323,7 @@ impl<'a> Compiler<'a> {
         Ok(Expr::Rule(after[0]))
     }
 
-    /// A string in quotes that a term describes; `None` where it describes none.
+    /// A quoted string that a term describes; `None` if it describes none.
     fn quoted(&mut self, term: Term, spelling: Spelling) -> Result<Option<Expr>> {
         let Ok(automaton) = Automaton::new(&mut self.algebra, term, self.limits.pattern_states) else {
             return Err(self.too_many_states());

@@ -1,4 +1,4 @@
-//! Where references lead: to schemas of the document by `$id`, `$anchor` and JSON pointer (RFC 3986 and 6901).
+//! Resolving references to schemas of the document: by `$id`, `$anchor` and JSON pointer (RFC 3986 and 6901).
 //!
 //! ```text
 //! once:     walk all places of schemas;  note the URI of each $id (resolved against the one around it) and of each anchor
@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Keywords that hold a schema, or an array of them.
+/// Keywords whose value is a schema or an array of schemas.
 const SCHEMAS: &[&str] = &[
     "additionalItems",
     "additionalProperties",
@@ -32,23 +32,23 @@ const SCHEMAS: &[&str] = &[
     "unevaluatedProperties",
 ];
 
-/// Keywords that hold schemas by name.
+/// Keywords whose value is an object of schemas.
 const NAMED: &[&str] =
     &["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"];
 
-/// The document's schemas that have a URI.
+/// The schemas of the document that have a URI.
 #[derive(Debug)]
 pub(super) struct References<'a> {
     /// By `$id`, and by `$id#anchor`.
     targets: HashMap<String, Loc<'a>>,
     /// The URI at each place that has an `$id`.
     bases: HashMap<Rc<str>, String>,
-    /// Keywords that are met and constrain nothing, though their writer may think so.
+    /// Constraints that are not checked, though the schema's writer may expect it.
     pub(super) ignored: Vec<String>,
 }
 
 impl<'a> References<'a> {
-    /// Finds all of them.
+    /// Collects all of them.
     pub(super) fn new(root: &Loc<'a>, meter: &Meter<'_>) -> core::result::Result<Self, Halt> {
         let mut references = Self { targets: HashMap::new(), bases: HashMap::new(), ignored: Vec::new() };
         references.targets.insert(String::new(), root.clone());
@@ -58,7 +58,7 @@ impl<'a> References<'a> {
             references.targets.try_reserve(3)?;
             references.bases.try_reserve(1)?;
             references.ignored.try_reserve(1)?;
-            // Places before what they contain: the first of two equal names counts.
+            // A place comes before what it contains, and the first of two equal names counts.
             if let Some(id) = schema.get("$id").and_then(Value::as_str) {
                 base = resolve(&base, id.trim_end_matches('#'));
                 references.targets.entry(base.clone()).or_insert_with(|| schema.clone());
@@ -94,7 +94,7 @@ impl<'a> References<'a> {
         Ok(references)
     }
 
-    /// Where the `$ref` of a schema leads.
+    /// The schema that the `$ref` of a schema refers to.
     pub(super) fn target(&self, schema: &Loc<'a>) -> Result<Option<Loc<'a>>> {
         let Some(text) = schema.text("$ref")? else { return Ok(None) };
         let (document, fragment) = text.split_once('#').unwrap_or((text, ""));
@@ -115,7 +115,7 @@ impl<'a> References<'a> {
         Ok(Some(at))
     }
 
-    /// The URI that counts at a place: of the nearest `$id` around it.
+    /// The base URI at a place: that of the nearest enclosing `$id`.
     fn base(&self, pointer: &str) -> &str {
         let mut at = Some(pointer);
         while let Some(place) = at {
@@ -128,7 +128,7 @@ impl<'a> References<'a> {
     }
 }
 
-/// A reference without its fragment, as seen from a base.
+/// A reference without its fragment, resolved against a base.
 fn resolve(base: &str, reference: &str) -> String {
     if reference.is_empty() {
         return base.to_owned();
@@ -139,7 +139,7 @@ fn resolve(base: &str, reference: &str) -> String {
     if reference.starts_with("//") {
         return format!("{scheme}:{reference}");
     }
-    // Only what has a path of folders can be a base of relative references; urn: has none.
+    // Only a URI with a hierarchical path can be the base of relative references; `urn:` has none.
     let (authority, path) = match rest.strip_prefix("//") {
         Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
         None => return reference.to_owned(),
@@ -160,7 +160,7 @@ fn resolve(base: &str, reference: &str) -> String {
     format!("{scheme}://{authority}/{}", parts.join("/"))
 }
 
-/// The scheme and what follows its colon.
+/// The scheme, and what follows its colon.
 fn split_scheme(uri: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = uri.split_once(':')?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -168,7 +168,7 @@ fn split_scheme(uri: &str) -> Option<(&str, &str)> {
     is_scheme.then_some((scheme, rest))
 }
 
-/// `%41` and the like in a URI fragment.
+/// Decodes `%41` and the like in a URI fragment.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -1,4 +1,4 @@
-//! A shape: conditions on a value that all hold, sorted by what they are about. No choice is left in one.
+//! A shape: conditions on a value that must all hold, grouped by type. It contains no more choices.
 
 use super::decimal::Decimal;
 use super::formats;
@@ -13,7 +13,7 @@ use crate::regular::{Algebra, NOTHING, Term};
 use serde_json::Value;
 use std::rc::Rc;
 
-/// From `min` to `max`, both included.
+/// From `min` to `max`, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) min: u32,
@@ -23,7 +23,7 @@ pub(super) struct Span {
 impl Span {
     pub(super) const ANY: Self = Self { min: 0, max: None };
 
-    /// A schema's `min..` and `max..` of `Length`, `Items`, `Properties` or `Contains`.
+    /// Reads a schema's `min..` and `max..` of `Length`, `Items`, `Properties` or `Contains`.
     pub(super) fn new(schema: &Loc<'_>, what: &str) -> Result<Self> {
         let min = schema.count(&format!("min{what}"))?.unwrap_or(0);
         Ok(Self { min, max: schema.count(&format!("max{what}"))? })
@@ -42,7 +42,7 @@ impl Span {
         n >= self.min as usize && self.max.is_none_or(|max| n <= max as usize)
     }
 
-    /// What is below, and what is above.
+    /// The spans below and above this one.
     pub(super) fn outside(self) -> impl Iterator<Item = Self> {
         let below = self.min.checked_sub(1).map(|max| Self { min: 0, max: Some(max) });
         let above = self.max.map(|max| Self { min: max.saturating_add(1), max: None });
@@ -50,7 +50,7 @@ impl Span {
     }
 }
 
-/// What one schema says of an object's members.
+/// What one schema says about an object's members.
 #[derive(Debug)]
 pub(super) struct Members<'a> {
     pub(super) properties: Vec<(&'a str, Goal<'a>)>,
@@ -60,7 +60,7 @@ pub(super) struct Members<'a> {
     pub(super) chain: Option<Chain>,
 }
 
-/// What one schema says of an array's items.
+/// What one schema says about an array's items.
 #[derive(Debug)]
 pub(super) struct Items<'a> {
     pub(super) first: Vec<Option<Goal<'a>>>,
@@ -69,7 +69,7 @@ pub(super) struct Items<'a> {
     pub(super) chain: Option<Chain>,
 }
 
-/// A number of items, from the index `from` on, that meet a goal.
+/// How many items, from index `from`, must meet a goal.
 #[derive(Debug, Clone)]
 pub(super) struct Count<'a> {
     pub(super) from: usize,
@@ -77,28 +77,28 @@ pub(super) struct Count<'a> {
     pub(super) span: Span,
 }
 
-/// A member that there must be: its name is one of these, its value meets the goal.
+/// A member that must exist: its name is one of a set, and its value meets a goal.
 #[derive(Debug, Clone)]
 pub(super) struct Exists<'a> {
     pub(super) names: Term,
     pub(super) value: Option<Goal<'a>>,
 }
 
-/// The conditions. What is about one type holds for values of others.
+/// The conditions. A condition on one type does not affect values of other types.
 #[derive(Debug, Clone)]
 pub(super) struct Shape<'a> {
     pub(super) types: u8,
-    /// What a list of values leaves, of which the other conditions allow some.
+    /// The remaining values of a list; the other conditions may exclude some of them.
     pub(super) values: Option<Vec<&'a Value>>,
-    /// Types that the keywords are about, and whether a `type` or a list of values was among them.
+    /// The types that the keywords are about, and whether a `type` or a list of values was present.
     pub(super) about: u8,
     pub(super) stated: bool,
 
     pub(super) min: Option<Bound>,
     pub(super) max: Option<Bound>,
-    /// `multipleOf`: so many times 10 to the power of minus so much.
+    /// `multipleOf`: each (n, p) stands for n times 10 to the power of -p.
     pub(super) multiples: Vec<(u64, u32)>,
-    /// Other conditions on a number's spelling.
+    /// Other conditions on the spelling of a number.
     pub(super) numbers: Vec<Term>,
 
     pub(super) length: Span,
@@ -117,7 +117,7 @@ pub(super) struct Shape<'a> {
     pub(super) exists: Vec<Exists<'a>>,
     /// Schemas with `unevaluatedProperties` or `unevaluatedItems`.
     pub(super) unevaluated: Vec<Goal<'a>>,
-    /// Where the conditions above are more than what a schema asks for, and what they leave out.
+    /// Set if the conditions above are stricter than the schema: where, and what they leave out.
     pub(super) narrow: Option<(Loc<'a>, &'static str)>,
 }
 
@@ -155,12 +155,12 @@ fn both<T: Clone>(all: &mut Vec<T>, more: &[T]) {
 }
 
 impl<'a> Shape<'a> {
-    /// Nothing but types.
+    /// A shape with no conditions except the types.
     pub(super) fn of_types(types: u8) -> Self {
         Self { types, ..Self::default() }
     }
 
-    /// What one schema says by keywords that lead to no other schema of the same value.
+    /// The conditions of one schema, from keywords that do not lead to other schemas of the same value.
     pub(super) fn of(schema: &Loc<'a>, chain: Chain, limits: &Limits, a: &mut Algebra) -> Result<Self> {
         let mut shape = Self::of_types(stated(schema)?);
         shape.about = about(schema);
@@ -190,7 +190,7 @@ impl<'a> Shape<'a> {
     /// Adds the conditions of another shape.
     pub(super) fn and(&mut self, other: &Self) {
         self.types &= other.types;
-        // One list is enough: its values are looked at one by one.
+        // One list is enough, since its values are checked one by one.
         if self.values.is_none() {
             self.values.clone_from(&other.values);
         }
@@ -225,7 +225,7 @@ impl<'a> Shape<'a> {
         self.settle();
     }
 
-    /// Leaves out types that contradictions rule out.
+    /// Removes types that contradictions rule out.
     fn settle(&mut self) {
         if self.length.is_empty() {
             self.types &= !STRING;
@@ -238,15 +238,15 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Without any `type`, the types that the keywords are about: a schema of `properties` means objects to those who write
-    /// it, though it allows 7.
+    /// If there is no `type`, restricts the shape to the types that the keywords are about: with `properties`, writers
+    /// mean objects, though the schema also allows 7.
     pub(super) fn infer(&mut self) {
         if !self.stated && self.about != 0 {
             self.types &= self.about;
         }
     }
 
-    /// Whether the shape asks nothing of the values of another one.
+    /// Whether the shape adds no condition to values of another shape.
     pub(super) fn says_nothing_of(&self, other: &Self) -> bool {
         let mut about = 0;
         let mut says = |something: bool, types: u8| about |= if something { types } else { 0 };
@@ -260,7 +260,7 @@ impl<'a> Shape<'a> {
         self.values.is_none() && other.types & !self.types == 0 && other.types & about == 0
     }
 
-    /// Whether a value may be of the shape, as far as one sees without looking into it.
+    /// Whether a value may be of the shape, as far as that is visible without looking inside the value.
     pub(super) fn may_be(&self, value: &Value, a: &mut Algebra) -> bool {
         let fits = match value {
             Value::Null | Value::Bool(_) => true,
@@ -283,7 +283,7 @@ impl<'a> Shape<'a> {
         fits && self.types & of(value) != 0
     }
 
-    /// Whether anything is asked of numbers.
+    /// Whether there are conditions on numbers.
     pub(super) fn bounds_numbers(&self) -> bool {
         self.min.is_some() || self.max.is_some() || !self.numbers.is_empty() || !self.multiples.is_empty()
     }
@@ -326,7 +326,7 @@ impl<'a> Shape<'a> {
     fn add_items(&mut self, schema: &Loc<'a>, chain: Chain) -> Result<()> {
         let (first, rest) = items(schema)?;
         if schema.get("prefixItems").is_some_and(Value::is_object) {
-            // A `prefixItems` that is none: no item can be checked against it.
+            // This `prefixItems` is not an array, so no item can be checked against it.
             self.item_count.max = Some(0);
             self.narrow = Some((schema.clone(), "items where `prefixItems` is an object"));
         }

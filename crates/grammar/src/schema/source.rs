@@ -1,4 +1,4 @@
-//! Places in a schema, what stands there, and where references lead.
+//! Places in a schema, their values, and the schemas next to and below them.
 
 use crate::error::{SchemaError, SchemaErrorKind};
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 pub(super) type Result<T> = core::result::Result<T, SchemaError>;
 
-/// A schema inside the document; equal pointers are the same schema.
+/// A schema inside the document. Equal pointers mean the same schema.
 #[derive(Debug, Clone)]
 pub(super) struct Loc<'a> {
     pub(super) value: &'a Value,
@@ -14,7 +14,7 @@ pub(super) struct Loc<'a> {
     pub(super) pointer: Rc<str>,
 }
 
-/// Keywords whose meaning depends on the way by which a schema was reached.
+/// Keywords whose meaning depends on how a schema was reached.
 const DYNAMIC: &[&str] = &["$dynamicRef", "$recursiveRef"];
 
 impl<'a> Loc<'a> {
@@ -54,7 +54,7 @@ impl<'a> Loc<'a> {
         self.error(keyword, SchemaErrorKind::Unsupported, message)
     }
 
-    /// The schema leads to itself, and no value is gone down on the way.
+    /// The schema leads back to itself without descending into a value.
     pub(super) fn circle(&self) -> SchemaError {
         let message = "the schema refers back to itself without a property or an item between";
         self.error("", SchemaErrorKind::Reference, message)
@@ -69,13 +69,13 @@ impl<'a> Loc<'a> {
         self.value.as_object()?.get(keyword)
     }
 
-    /// The schema that a keyword holds.
+    /// The schema that is the value of a keyword.
     pub(super) fn child(&self, keyword: &str) -> Option<Self> {
         let value = self.get(keyword)?;
         Some(Self { value, pointer: self.step(keyword) })
     }
 
-    /// The schemas of a keyword that holds an array of them.
+    /// The schemas in the array that is the value of a keyword.
     pub(super) fn children(&self, keyword: &str) -> Result<Option<Vec<Self>>> {
         let Some(list) = self.child(keyword) else { return Ok(None) };
         let Some(values) = list.value.as_array() else {
@@ -85,7 +85,7 @@ impl<'a> Loc<'a> {
         Ok(Some(values.iter().enumerate().map(child).collect()))
     }
 
-    /// The schemas of a keyword that holds an object of them.
+    /// The schemas in the object that is the value of a keyword.
     pub(super) fn members(&self, keyword: &str) -> Result<Vec<(&'a str, Self)>> {
         let Some(object) = self.child(keyword) else { return Ok(Vec::new()) };
         let Some(values) = object.value.as_object() else {
@@ -104,7 +104,7 @@ impl<'a> Loc<'a> {
         }
     }
 
-    /// A bool; absent is `false`.
+    /// A bool; `false` if the keyword is absent.
     pub(super) fn flag(&self, keyword: &str) -> Result<bool> {
         match self.get(keyword) {
             None => Ok(false),
@@ -129,7 +129,7 @@ impl<'a> Loc<'a> {
         names.flatten().ok_or_else(|| self.malformed("required", "an array of strings", value))
     }
 
-    /// The object that the schema is; `None` for `true` and `false`.
+    /// The schema's object; `None` for `true` and `false`.
     pub(super) fn keywords(&self) -> Result<Option<&'a Map<String, Value>>> {
         let object = match self.value {
             Value::Object(object) => object,
@@ -144,12 +144,12 @@ impl<'a> Loc<'a> {
         Ok(Some(object))
     }
 
-    /// Whether the schema is `value`.
+    /// Whether the schema is the bool `value`.
     pub(super) fn is_bool(&self, value: bool) -> bool {
         *self.value == Value::Bool(value)
     }
 
-    /// The value that stands below this one at a name or an index.
+    /// The value below this one, by name or index.
     pub(super) fn below(&self, part: &str) -> Option<Self> {
         let value = match self.value {
             Value::Object(object) => object.get(part),

@@ -1,4 +1,4 @@
-//! Strings: characters as JSON spells them, and automata of characters as rules.
+//! Strings: characters as JSON spells them, and automata over characters as rules.
 
 use super::emit::{Compiler, Spelling};
 use crate::charset::CharSet;
@@ -6,7 +6,7 @@ use crate::program::digit_ranges;
 use crate::regular::Automaton;
 use crate::rules::{Expr, RuleId};
 
-/// Escapes of one letter.
+/// Single-letter escapes.
 const SHORT: [(char, char); 8] = [
     ('"', '"'),
     ('\\', '\\'),
@@ -18,13 +18,13 @@ const SHORT: [(char, char); 8] = [
     ('\t', 't'),
 ];
 
-/// What must not stand in a string as it is.
+/// Characters that must be escaped in a string.
 fn escaped() -> CharSet {
     CharSet::new([(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C)])
 }
 
 impl Compiler<'_> {
-    /// One character of a set, in any spelling or in the one that this crate would write.
+    /// One character of a set, in any spelling, or in the one that this crate would write.
     pub(super) fn character(&mut self, set: &CharSet, spelling: Spelling) -> RuleId {
         if let Some(&known) = self.characters.get(&(set.clone(), spelling)) {
             return known;
@@ -41,7 +41,7 @@ impl Compiler<'_> {
         }
         let by_number = match spelling {
             Spelling::Any => set.clone(),
-            // Control characters without a letter, in lowercase digits.
+            // Control characters without a single-letter escape, in lower-case digits.
             Spelling::One => {
                 let letters: String = SHORT.iter().map(|(c, _)| *c).collect();
                 set.intersection(&escaped()).minus(&CharSet::of(&letters))
@@ -68,7 +68,7 @@ impl Compiler<'_> {
         rule
     }
 
-    /// A string in quotes that the automaton accepts.
+    /// A quoted string that the automaton accepts.
     pub(super) fn string_automaton(&mut self, automaton: &Automaton, spelling: Spelling) -> Expr {
         let base = self.reserve(automaton.states.len());
         for (i, state) in automaton.states.iter().enumerate() {
@@ -85,7 +85,7 @@ impl Compiler<'_> {
         Expr::Seq(vec![Expr::literal("\""), Expr::Rule(base)])
     }
 
-    /// The characters of an automaton as they are.
+    /// The characters of an automaton, without quotes and escapes.
     pub(super) fn plain_automaton(&mut self, automaton: &Automaton) -> Expr {
         let base = self.reserve(automaton.states.len());
         for (i, state) in automaton.states.iter().enumerate() {
@@ -102,9 +102,9 @@ impl Compiler<'_> {
     }
 }
 
-/// `\uHHHH` of all numbers from `low` to `high`.
+/// `\uHHHH` for all numbers from `low` to `high`.
 fn unicode_escapes(low: u32, high: u32, spelling: Spelling) -> Vec<Expr> {
-    // Surrogates in between are no characters and not in the set; a pair's halves come alone.
+    // Surrogates in between are not characters and not in the set; the halves of a pair are handled separately.
     let digit = |(a, b): (u32, u32)| {
         let lower = (a..=b).filter_map(|d| char::from_digit(d, 16));
         let upper = lower.clone().filter(|_| spelling == Spelling::Any).map(|c| c.to_ascii_uppercase());

@@ -1,4 +1,4 @@
-//! JSON's types as a set of bits, with numbers and booleans in two.
+//! JSON's types as a set of bits. Numbers and booleans have two bits each.
 
 use super::decimal::Decimal;
 use super::source::{Loc, Result};
@@ -18,7 +18,7 @@ pub(super) const OBJECT: u8 = 128;
 pub(super) const NUMBER: u8 = INTEGER | FRACTION;
 pub(super) const ALL: u8 = 255;
 
-/// Keywords that say which type a schema is about when it has no `type`.
+/// Keywords that tell which type a schema is about if it has no `type`.
 const ABOUT: &[(&str, u8)] = &[
     ("properties", OBJECT),
     ("patternProperties", OBJECT),
@@ -63,7 +63,7 @@ pub(super) fn of(value: &Value) -> u8 {
     }
 }
 
-/// The types that `type` allows; all where it is absent.
+/// The types that `type` allows; all types if it is absent.
 pub(super) fn stated(schema: &Loc<'_>) -> Result<u8> {
     let Some(value) = schema.get("type") else { return Ok(ALL) };
     let one = |value: &Value| {

@@ -1,8 +1,9 @@
-//! A vocabulary, prepared for masks: built once, shared by all grammars.
+//! A vocabulary prepared for masks: built once, shared by all grammars.
 //!
-//! Tokens stand in tries, in depth-first order, so that a mask is one pass that jumps over what the grammar excludes. Tokens
-//! made of plain characters only (no quote, backslash or control character, nothing half) stand apart, by their number of
-//! characters: inside a string a grammar takes them all, which is seen without looking at any (`machine::free_characters`).
+//! Tokens are stored in tries, in depth-first order, so that a mask is one pass that jumps over what the grammar
+//! excludes. Tokens of plain characters only (no quote, backslash or control character, and no incomplete character)
+//! are stored separately, by their number of characters: inside a string a grammar allows all of them, which is known
+//! without examining any (`machine::free_characters`).
 
 mod trie;
 
@@ -11,41 +12,41 @@ use std::collections::HashMap;
 use std::sync::Arc;
 pub(crate) use trie::Trie;
 
-/// A token's bytes.
+/// The bytes of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Text: the bytes that the token stands for, which may be a part of a character. A grammar takes it by these bytes.
+    /// Text: the bytes of the token, which may end inside a character. A grammar matches the token by these bytes.
     Text(&'a [u8]),
-    /// Not text, only a name (`<|im_start|>`): a grammar takes it by `<name>` or `<[id]>`, never as text.
+    /// Not text but a name (`<|im_start|>`). A grammar matches the token by `<name>` or `<[id]>`, never as text.
     Special(&'a [u8]),
 }
 
-/// A vocabulary that cannot be prepared.
+/// Why a vocabulary cannot be prepared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VocabularyError {
-    /// Too many tokens, or too many bytes of text.
+    /// The vocabulary has too many tokens, or too many bytes of text.
     #[error("the vocabulary has {found} {what}, expected at most {limit}")]
     TooLarge {
-        /// Tokens, or bytes.
+        /// What there is too much of: tokens, or bytes.
         what: &'static str,
-        /// How many there are.
+        /// The number found.
         found: usize,
-        /// How many there may be.
+        /// The maximum.
         limit: usize,
     },
-    /// An end-of-generation token that is not in the vocabulary.
+    /// An end-of-generation token is not in the vocabulary.
     #[error("the end-of-generation token {token} is not in the vocabulary of {vocabulary} tokens")]
     UnknownToken {
         /// The token.
         token: u32,
-        /// How many tokens there are.
+        /// The number of tokens in the vocabulary.
         vocabulary: usize,
     },
     /// The caller cancelled the work.
     #[error("{}", Halt::CANCELLED)]
     Cancelled,
-    /// There is not enough memory.
+    /// Memory was refused.
     #[error("{}", Halt::OUT_OF_MEMORY)]
     OutOfMemory,
 }
@@ -59,44 +60,44 @@ impl From<Halt> for VocabularyError {
     }
 }
 
-/// The tokens of a model. A clone is another handle on the same one.
+/// The tokens of a model. A clone is another handle to the same vocabulary.
 #[derive(Debug, Clone)]
 pub struct Vocabulary(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Ends of the tokens' bytes in `bytes`; special ones have none.
+    /// Where the bytes of each token end in `bytes`; special tokens have none.
     ends: Vec<u32>,
     bytes: Vec<u8>,
-    /// Names of special tokens.
+    /// The names of special tokens.
     special: HashMap<Vec<u8>, u32>,
     end_of_generation: Vec<u32>,
     slices: Vec<Slice>,
 }
 
-/// Tokens that are looked at together.
+/// Tokens that are examined together.
 #[derive(Debug)]
 pub(crate) struct Slice {
     pub(crate) trie: Trie,
-    /// The most characters that one of the tokens has, where all of them are plain.
+    /// The largest number of characters in one of the tokens, if all of them are plain.
     pub(crate) plain: Option<u16>,
-    /// All of the tokens, a bit each.
+    /// The set of all these tokens, one bit each.
     pub(crate) all: Vec<u64>,
 }
 
-/// Numbers of characters that are looked at together.
+/// Bounds of the groups of tokens by number of characters.
 const LENGTHS: [u16; 10] = [1, 2, 3, 4, 5, 6, 8, 11, 16, u16::MAX];
 
-/// Beyond this many tokens ids mean something else in a program.
+/// The maximum number of tokens: in a program, larger ids have another meaning.
 const MAX_TOKENS: usize = 1 << 30;
 
 impl Vocabulary {
-    /// Prepares the tokens with ids 0, 1, ..; `end_of_generation` are those that end a text, which a mask offers where the
-    /// grammar's text may end, and nowhere else.
+    /// Prepares the tokens with ids 0, 1, .. in order. The `end_of_generation` tokens end a text: a mask allows them
+    /// where the grammar's text may end, and nowhere else.
     ///
     /// # Errors
     ///
-    /// More than 2^30 tokens or 2^31 bytes; an end-of-generation id that is not among the tokens.
+    /// More than 2^30 tokens or 2^31 bytes, or an end-of-generation id that is not in the vocabulary.
     pub fn new<'a>(
         pieces: impl IntoIterator<Item = Piece<'a>>,
         end_of_generation: &[u32],
@@ -104,11 +105,12 @@ impl Vocabulary {
         Self::new_cancellable(pieces, end_of_generation, &|| false)
     }
 
-    /// The same for callers that may cancel it: `cancelled` is asked about once per millisecond of work.
+    /// Like [`Vocabulary::new`], but can be cancelled: `cancelled` is called about once per millisecond of work.
     ///
     /// # Errors
     ///
-    /// More than 2^30 tokens or 2^31 bytes; an end-of-generation id that is not among the tokens; no memory; cancelled.
+    /// More than 2^30 tokens or 2^31 bytes; an end-of-generation id that is not in the vocabulary; memory is refused;
+    /// or the work is cancelled.
     pub fn new_cancellable<'a>(
         pieces: impl IntoIterator<Item = Piece<'a>>,
         end_of_generation: &[u32],
@@ -141,7 +143,7 @@ impl Vocabulary {
         if let Some(&token) = end_of_generation.iter().find(|token| **token as usize >= vocabulary) {
             return Err(VocabularyError::UnknownToken { token, vocabulary });
         }
-        // Held as long as the model is, so without room to grow.
+        // Kept as long as the model, so without spare capacity.
         let (ends, bytes) = (exact(&ends)?, exact(&bytes)?);
         let end_of_generation = exact(end_of_generation)?;
         let mut inner = Inner { ends, bytes, special, end_of_generation, slices: Vec::new() };
@@ -149,17 +151,17 @@ impl Vocabulary {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// How many tokens there are.
+    /// The number of tokens.
     pub fn len(&self) -> usize {
         self.0.ends.len()
     }
 
-    /// Whether there are none.
+    /// Whether the vocabulary has no tokens.
     pub fn is_empty(&self) -> bool {
         self.0.ends.is_empty()
     }
 
-    /// A token's bytes; empty for special tokens and ids beyond the vocabulary.
+    /// The bytes of a token; empty for special tokens and for ids that are out of range.
     pub fn piece(&self, token: u32) -> &[u8] {
         self.0.piece(token)
     }
@@ -169,13 +171,13 @@ impl Vocabulary {
         self.0.end_of_generation.contains(&token)
     }
 
-    /// The bytes of memory that the vocabulary takes, about.
+    /// The approximate memory that the vocabulary takes, in bytes.
     pub fn memory(&self) -> usize {
         let slices = self.slices().iter().map(|slice| slice.trie.memory() + slice.all.len() * 8);
         slices.sum::<usize>() + self.0.bytes.len() + self.0.ends.len() * 4
     }
 
-    /// The token that is called so: a special one, else one with this text.
+    /// The token with this name: a special token, otherwise one with this text.
     pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
         let text = || (0..self.len() as u32).find(|token| self.piece(*token) == name);
         self.0.special.get(name).copied().or_else(text)
@@ -198,7 +200,7 @@ impl Inner {
     }
 }
 
-/// A copy without room to grow.
+/// A copy without spare capacity.
 fn exact<T: Copy>(all: &[T]) -> Result<Vec<T>, Halt> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(all.len())?;
@@ -206,7 +208,7 @@ fn exact<T: Copy>(all: &[T]) -> Result<Vec<T>, Halt> {
     Ok(copy)
 }
 
-/// How many characters a piece has, when all of them are plain.
+/// The number of characters in a piece, if all of them are plain.
 fn plain_characters(piece: &[u8]) -> Option<usize> {
     let text = core::str::from_utf8(piece).ok()?;
     let is_plain = |c: char| !c.is_ascii_control() && c != '"' && c != '\\';
@@ -218,7 +220,7 @@ fn slices(vocabulary: &Inner, meter: &Meter<'_>) -> Result<Vec<Slice>, Halt> {
     for token in 0..vocabulary.ends.len() as u32 {
         let piece = vocabulary.piece(token);
         meter.step(1 + piece.len() / 64)?;
-        // Longer pieces than a trie counts are never offered; no vocabulary has them.
+        // A piece longer than a trie can count is never allowed; no real vocabulary has one.
         if piece.is_empty()
             || piece.len() > usize::from(u16::MAX)
             || vocabulary.end_of_generation.contains(&token)

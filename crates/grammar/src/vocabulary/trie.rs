@@ -2,16 +2,16 @@
 
 use crate::halt::{Halt, Meter};
 
-/// What a node has for a token when none ends there.
+/// The value of a node at which no token ends.
 const NO_TOKEN: u32 = u32::MAX;
 
-/// A byte of tokens that begin alike.
+/// One byte of all tokens that share the bytes before it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
-    /// The index behind the node's descendants.
+    /// The index after the node's descendants.
     pub(crate) skip: u32,
     token: u32,
-    /// How many bytes lead here, at least 1.
+    /// The number of bytes on the path to here, at least 1.
     pub(crate) depth: u16,
     pub(crate) byte: u8,
 }
@@ -28,16 +28,16 @@ impl Node {
 #[derive(Debug)]
 pub(crate) struct Trie {
     nodes: Vec<Node>,
-    /// Tokens with the bytes of an earlier one: (that one, this one).
+    /// Tokens with the same bytes as an earlier one: (earlier, this one).
     twins: Vec<(u32, u32)>,
     depth: usize,
 }
 
 impl Trie {
-    /// A trie of tokens, none of them empty or longer than a `u16` counts.
+    /// Makes a trie of tokens. None may be empty or longer than a `u16` can count.
     pub(super) fn new(mut tokens: Vec<(&[u8], u32)>, meter: &Meter<'_>) -> Result<Self, Halt> {
         sort(&mut tokens, meter)?;
-        // Held as long as the model is, so without room to grow: counted first.
+        // Kept as long as the model, so it is counted first and allocated without spare capacity.
         let (mut count, mut same, mut depth) = (0, 0, 0);
         let mut before: &[u8] = &[];
         for (bytes, _) in &tokens {
@@ -86,7 +86,7 @@ impl Trie {
         &self.twins
     }
 
-    /// The longest token's bytes.
+    /// The length of the longest token in bytes.
     pub(crate) fn depth(&self) -> usize {
         self.depth
     }
@@ -96,15 +96,15 @@ impl Trie {
     }
 }
 
-/// How many bytes two tokens begin with in common.
+/// The length of the common prefix of two tokens in bytes.
 fn common(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// How many tokens are sorted between two questions whether to stop.
+/// The number of tokens to sort between two checks for cancellation.
 const RUN: usize = 4_096;
 
-/// Sorts in place, in pieces that take a millisecond or so: runs, then merges of neighbors by way of a second list.
+/// Sorts in place, in pieces of about a millisecond: runs first, then merges of adjacent runs through a second list.
 fn sort<'a>(tokens: &mut Vec<(&'a [u8], u32)>, meter: &Meter<'_>) -> Result<(), Halt> {
     for run in tokens.chunks_mut(RUN) {
         run.sort_unstable();
