@@ -1,4 +1,4 @@
-//! Counts the tokens of standard input, and says what the tokenizer costs: `count_tokens model.gguf < text.txt`.
+//! Counts the tokens of standard input, and measures time and memory: `count_tokens model.gguf < text.txt`.
 
 use happy_gguf::GgufFile;
 use happy_tokenizer::{EncodeOptions, EncodeScratch, Tokenizer};

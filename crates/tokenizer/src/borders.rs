@@ -1,14 +1,14 @@
-//! Where a text whose spaces are written as U+2581 may be cut without changing its tokens.
+//! Where a text whose spaces are spelled U+2581 may be cut without changing its tokens.
 //!
-//! The kinds that know no words would see a whole paragraph as one piece. But where no token has a space behind some
-//! other character, no token and no merge crosses that border: the text is cut there, which leaves short pieces, most
-//! of them tokens as a whole.
+//! The kinds that know no words would treat a whole paragraph as one piece. But if no token contains a space after some
+//! other character, no token and no merge crosses that border. The text is cut there, which leaves short pieces, most
+//! of them single tokens.
 
 use crate::TokenizerError;
 use crate::bytes;
 use crate::vocab::Vocab;
 
-/// What SentencePiece writes for a space.
+/// SentencePiece's spelling of a space.
 pub(crate) const SPACE: &str = "\u{2581}";
 
 /// The first byte of [`SPACE`].
@@ -17,11 +17,11 @@ const FIRST: u8 = 0xE2;
 /// Which borders tokens cross.
 #[derive(Debug)]
 pub(crate) struct Borders {
-    /// Last bytes of the characters that some token has before a [`SPACE`].
+    /// The last bytes of characters that occur before a [`SPACE`] inside some token.
     joined: [bool; 256],
 }
 
-/// The places before each [`SPACE`] that does not follow another one, with the byte before.
+/// The positions before each [`SPACE`] that does not follow another one, with the byte before.
 fn borders(text: &[u8]) -> impl Iterator<Item = (usize, u8)> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -46,7 +46,7 @@ impl Borders {
         let mut joined = [false; 256];
         let storage = vocab.strings().storage();
         for (start, len) in vocab.strings().places() {
-            // Most tokens have no such character inside, which is seen at once.
+            // Most tokens do not contain such a character, which is quickly seen.
             let end = start + len;
             if bytes::find(storage, start + 1, end, FIRST).is_none() {
                 continue;
@@ -60,7 +60,7 @@ impl Borders {
         Self { joined }
     }
 
-    /// Hands the stretches between the borders to `each`, with the place where they begin.
+    /// Passes the stretches between the borders to `each`, with the positions where they begin.
     #[inline]
     pub(crate) fn pieces<'t>(
         &self,

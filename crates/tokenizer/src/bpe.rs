@@ -1,8 +1,8 @@
-//! BPE with merge rules: tokens merge by the rank of their rule. Two ways to begin:
+//! BPE with merge rules: tokens merge by the rank of their rule. It can begin in two ways:
 //!
-//! - byte-level: every byte is written as a printable character, and begins as that character's token;
-//! - raw (Gemma 4 and its like): spaces are written as U+2581, every character begins as its token, and what is no
-//!   token in the end becomes bytes.
+//! - byte-level: every byte is spelled as a printable character, and begins as that character's token;
+//! - raw (Gemma 4 and similar): spaces are spelled U+2581, every character begins as its token, and what is not a token
+//!   in the end becomes bytes.
 
 use crate::borders::Borders;
 use crate::bytes::SHORT;
@@ -18,12 +18,12 @@ use crate::vocab::Vocab;
 use crate::watch::Watch;
 use crate::{TokenizerError, byte_level, split};
 
-/// The merge rules and the cut.
+/// The merge rules, and how text is split.
 #[derive(Debug)]
 pub(crate) struct Bpe {
     pub(crate) pre: PreTokenizer,
     rules: Rules,
-    /// Raw: where a line may be cut.
+    /// For the raw way: where a line may be cut.
     borders: Option<Box<Borders>>,
 }
 
@@ -38,7 +38,7 @@ impl Bpe {
         Ok(Self { pre, rules: Rules::new(merges, watch)?, borders })
     }
 
-    /// Appends the tokens of a stretch of text without special tokens.
+    /// Appends the tokens of a stretch of text that contains no special tokens.
     pub(crate) fn encode<S: Sink>(
         &self,
         job: &Job<'_>,
@@ -61,7 +61,7 @@ impl Bpe {
             });
         };
         split::split(self.pre.stages, text, &mut |line| {
-            // Gemma 4: some line ends are one token, whatever the merges say.
+            // Gemma 4: some runs of line ends are one token, whatever the merges say.
             let ends = self.pre.line_ends && line.starts_with('\n');
             match ends.then(|| job.find_in(line.as_bytes(), 0, line.len())).flatten() {
                 Some(id) => out.push(id, at, at + line.len())?,
@@ -76,8 +76,8 @@ impl Bpe {
         })
     }
 
-    /// The tokens of a piece, the first `len` bytes of `word`, written as the vocabulary writes it; `base` is where it
-    /// begins in the text. What follows it in `word` does not matter, but makes it faster to read.
+    /// The tokens of a piece: the first `len` bytes of `word`, in the vocabulary's spelling. `base` is where the piece
+    /// begins in the text. The bytes after it in `word` do not matter, but make reading faster.
     fn encode_word<S: Sink>(
         &self,
         job: &Job<'_>,
@@ -87,7 +87,7 @@ impl Bpe {
         scratch: &mut MergeScratch,
         out: &mut S,
     ) -> Result<(), TokenizerError> {
-        // Most pieces are a token; whether the merges find it is learnt once.
+        // Most pieces are a token. Whether the merges produce it is found out once.
         let vocab = job.vocab;
         let token = job.find_in(word, 0, len);
         let whole = token.and_then(|id| if self.pre.ignore_merges { Some(true) } else { vocab.whole(id) });
@@ -120,7 +120,7 @@ impl Bpe {
         Ok(())
     }
 
-    /// A symbol that is no token: its bytes. One that has no token either is left out, as in llama.cpp.
+    /// Encodes a symbol that is not a token as its bytes. A byte without a token is left out, as in llama.cpp.
     fn fall_back<S: Sink>(
         &self,
         job: &Job<'_>,
@@ -142,7 +142,7 @@ impl Bpe {
         Ok(())
     }
 
-    /// How many bytes of the text a part of a word stands for: a character of a byte-level vocabulary is one.
+    /// How many bytes of the text a part of a word stands for: in a byte-level vocabulary, one per character.
     fn length(&self, word: &[u8]) -> usize {
         if self.borders.is_some() {
             return word.len();
@@ -155,7 +155,7 @@ impl Bpe {
     }
 }
 
-/// Bytes of the character at the begin of some text, which has one.
+/// The length of the first character of a non-empty text, in bytes.
 #[inline]
 fn character(text: &[u8]) -> usize {
     let length = match text.first() {

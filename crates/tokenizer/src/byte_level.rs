@@ -1,5 +1,5 @@
-//! GPT-2's printable stand-ins for bytes: the strings of a byte-level vocabulary write each byte as one character.
-//! Bytes that print keep their Latin-1 character, the others get U+0100, U+0101 ... in ascending order.
+//! GPT-2's printable stand-ins for bytes: a byte-level vocabulary spells each byte as one character. Printable bytes
+//! keep their Latin-1 character; the others become U+0100, U+0101 and so on, in ascending order.
 
 use crate::TokenizerError;
 use crate::reserve::Reserve;
@@ -56,7 +56,7 @@ pub(crate) fn byte_of(c: char) -> Option<u8> {
     }
 }
 
-/// Appends the stand-ins of `bytes`, as UTF-8.
+/// Appends the stand-ins of `bytes` as UTF-8.
 #[inline]
 pub(crate) fn encode_into(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), TokenizerError> {
     for &byte in bytes {
@@ -71,7 +71,7 @@ pub(crate) fn encode_into(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Tokeniz
     Ok(())
 }
 
-/// Appends the bytes that a vocabulary string stands for; characters that stand for no byte are kept as they are.
+/// Appends the bytes that a vocabulary string stands for. Characters that are not stand-ins are kept.
 pub(crate) fn decode_into(text: &[u8], out: &mut Vec<u8>) -> Result<(), TokenizerError> {
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {

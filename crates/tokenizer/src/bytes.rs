@@ -1,16 +1,16 @@
-//! Short byte strings inside of longer ones, read by machine words: a vocabulary's strings in the mapped file, symbols in a
-//! piece of text. What lies behind a string is read with it and masked, so that no branch depends on its length.
+//! Short byte strings inside longer ones, read in machine words: a vocabulary's strings in the mapped file, or symbols
+//! in a piece of text. The bytes after a string are read too and masked off, so that no branch depends on its length.
 
-/// Strings of up to so many bytes fit into [`words`].
+/// The maximum length of strings that fit into [`words`].
 pub(crate) const SHORT: usize = 16;
 
-/// The `N` bytes at `at`, where there are so many.
+/// The `N` bytes at `at`, if that many are left.
 #[inline(always)]
 fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-/// `n` bytes of ones, from the lowest on.
+/// A mask of the `n` lowest bytes.
 #[inline(always)]
 fn mask(n: usize) -> u64 {
     if n >= 8 { u64::MAX } else { (1 << (8 * n)) - 1 }
@@ -28,7 +28,7 @@ pub(crate) fn words(bytes: &[u8], start: usize, len: usize) -> (u64, u64) {
     }
 }
 
-/// [`words`] where fewer than [`SHORT`] bytes are left: by parts that overlap.
+/// [`words`] if fewer than [`SHORT`] bytes are left: read in parts that overlap.
 #[inline(never)]
 fn words_at_the_end(bytes: &[u8], start: usize, len: usize) -> (u64, u64) {
     let byte = |at: usize| u64::from(bytes.get(start + at).copied().unwrap_or(0)) << (8 * at);
@@ -43,7 +43,7 @@ fn words_at_the_end(bytes: &[u8], start: usize, len: usize) -> (u64, u64) {
     }
 }
 
-/// Whether the `len` bytes at `a_start` of `a` and at `b_start` of `b` are equal, and both there.
+/// Whether the `len` bytes at `a_start` of `a` and at `b_start` of `b` exist and are equal.
 #[inline(always)]
 pub(crate) fn equal(a: &[u8], a_start: usize, b: &[u8], b_start: usize, len: usize) -> bool {
     let end = |start: usize| start.saturating_add(len);
@@ -56,7 +56,7 @@ pub(crate) fn equal(a: &[u8], a_start: usize, b: &[u8], b_start: usize, len: usi
     a.get(a_start..end(a_start)) == b.get(b_start..end(b_start))
 }
 
-/// The first `wanted` of the bytes from `start` to `end`.
+/// The position of the first `wanted` byte between `start` and `end`.
 #[inline]
 pub(crate) fn find(bytes: &[u8], start: usize, end: usize, wanted: u8) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
@@ -64,7 +64,7 @@ pub(crate) fn find(bytes: &[u8], start: usize, end: usize, wanted: u8) -> Option
     while at < end
         && let Some(eight) = chunk(bytes, at)
     {
-        // The lowest byte that is zero is found exactly; those above it may not be.
+        // The lowest zero byte is found exactly; higher ones may be false.
         let differs = u64::from_le_bytes(eight) ^ (ONES * u64::from(wanted));
         let zero = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
         if zero != 0 {

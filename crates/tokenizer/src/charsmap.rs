@@ -1,4 +1,4 @@
-//! SentencePiece's precompiled normalisation map: which strings of a text are replaced by which.
+//! SentencePiece's precompiled normalization map: which strings of a text are replaced, and by what.
 //!
 //! ```text
 //! bytes of the trie (u32) | trie: units of four bytes | replacements, each ended by a zero byte
@@ -11,15 +11,15 @@
 use crate::TokenizerError;
 use crate::spec::SharedBytes;
 
-/// Longest string that is replaced, in bytes; real maps have 15.
+/// The maximum length of a string to replace, in bytes; real maps have 15.
 const LONGEST: usize = 64;
 
-/// A precompiled normalisation map (`tokenizer.ggml.precompiled_charsmap`), read in place.
+/// A precompiled normalization map (`tokenizer.ggml.precompiled_charsmap`), read in place.
 #[derive(Clone)]
 pub struct CharsMap {
     storage: SharedBytes,
     start: usize,
-    /// Units of the trie.
+    /// The number of units in the trie.
     units: usize,
     end: usize,
 }
@@ -31,10 +31,10 @@ impl std::fmt::Debug for CharsMap {
 }
 
 impl CharsMap {
-    /// The map in `len` bytes at `start`.
+    /// Makes a map from the `len` bytes at `start`.
     ///
     /// # Errors
-    /// `OutOfStorage` when it, or the trie that it begins with, is longer than the bytes are.
+    /// `OutOfStorage` if the map, or the trie that it begins with, extends past the end of the bytes.
     pub fn in_storage(storage: SharedBytes, start: usize, len: usize) -> Result<Self, TokenizerError> {
         let what = "precompiled_charsmap";
         let (end, available) = (start.saturating_add(len), (*storage).as_ref().len());
@@ -63,7 +63,7 @@ impl CharsMap {
         if (i as usize) < self.units { self.number(4 + 4 * i as usize) } else { None }
     }
 
-    /// The longest string at the beginning of `input` that is replaced: its length, and what replaces it.
+    /// The longest string at the beginning of `input` that is replaced: its length, and its replacement.
     pub(crate) fn replace(&self, input: &[u8]) -> Option<(usize, &[u8])> {
         let offset = |unit: u32| (unit >> 10) << ((unit & 1 << 9) >> 6);
         let mut node = offset(self.unit(0)?);

@@ -1,4 +1,4 @@
-//! Ids to text, at once or as they come.
+//! Ids to text, all at once or one by one.
 
 use crate::borders::SPACE;
 use crate::kind::Writing;
@@ -6,28 +6,29 @@ use crate::reserve::{Reserve, add_str, exactly, lossy};
 use crate::vocab::attr;
 use crate::{TokenId, Tokenizer, TokenizerError, byte_level, rwkv};
 
-/// How to decode.
+/// Options of decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeOptions {
-    /// Write the strings of control and unknown tokens too.
+    /// Writes the strings of control and unknown tokens too (default true).
     pub special: bool,
-    /// Remove spaces before punctuation where the tokenizer asks for it, as llama.cpp does.
+    /// Removes spaces before punctuation if the tokenizer's pre-tokenizer asks for it, as llama.cpp does (default
+    /// true).
     pub clean_spaces: bool,
 }
 
 impl Default for DecodeOptions {
-    /// Writes special tokens and cleans spaces.
+    /// Writes special tokens, and cleans spaces.
     fn default() -> Self {
         Self { special: true, clean_spaces: true }
     }
 }
 
 impl Tokenizer {
-    /// Appends the bytes of a token, which may be a part of a character; of control and unknown tokens only where
-    /// `special` says so.
+    /// Appends the bytes of a token, which may be part of a character. Bytes of control and unknown tokens are appended
+    /// only if `special` is true.
     ///
     /// # Errors
-    /// An id that does not exist.
+    /// If the id is out of range.
     pub fn token_bytes(&self, id: TokenId, special: bool, out: &mut Vec<u8>) -> Result<(), TokenizerError> {
         self.vocab.check(id)?;
         let (attrs, text) = (self.vocab.attrs(id), self.vocab.text(id));
@@ -54,26 +55,26 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// The bytes of a token, control tokens too; they may be a part of a character.
+    /// The bytes of a token, including control tokens. They may be part of a character.
     ///
     /// # Errors
-    /// An id that does not exist.
+    /// If the id is out of range.
     pub fn piece(&self, id: TokenId) -> Result<Vec<u8>, TokenizerError> {
         let mut bytes = Vec::new();
         self.token_bytes(id, true, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// The bytes of some tokens. They are valid UTF-8 when the tokens are those of a text.
+    /// The bytes of several tokens. They are valid UTF-8 if the tokens are those of a text.
     ///
     /// # Errors
-    /// An id that does not exist.
+    /// If an id is out of range.
     pub fn decode_bytes(&self, ids: &[TokenId], options: DecodeOptions) -> Result<Vec<u8>, TokenizerError> {
         let mut out = Vec::new();
         for (i, id) in ids.iter().enumerate() {
             let start = out.len();
             self.token_bytes(*id, options.special, &mut out)?;
-            // The space that encoding put before the text.
+            // Remove the space that encoding put before the text.
             if i == 0 && self.add_space_prefix && out.get(start) == Some(&b' ') {
                 out.remove(start);
             }
@@ -84,10 +85,10 @@ impl Tokenizer {
         Ok(out)
     }
 
-    /// The text of some tokens; bytes that are not UTF-8 become U+FFFD.
+    /// The text of several tokens. Bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Errors
-    /// An id that does not exist.
+    /// If an id is out of range.
     pub fn decode(&self, ids: &[TokenId], options: DecodeOptions) -> Result<String, TokenizerError> {
         let bytes = self.decode_bytes(ids, options)?;
         let error = match String::from_utf8(bytes) {
@@ -100,7 +101,7 @@ impl Tokenizer {
     }
 }
 
-/// Spaces instead of their stand-ins.
+/// Replaces U+2581 by spaces.
 fn unescape(text: &[u8], out: &mut Vec<u8>) -> Result<(), TokenizerError> {
     let space = SPACE.as_bytes();
     let mut rest = text;
@@ -118,14 +119,14 @@ fn unescape(text: &[u8], out: &mut Vec<u8>) -> Result<(), TokenizerError> {
 
 /// llama.cpp's cleaning, in its three passes.
 fn clean(text: &mut Vec<u8>) -> Result<(), TokenizerError> {
-    // " ?" " !" " ." " ,": the space goes.
+    // " ?" " !" " ." " ,": removes the space.
     rewrite(text, |before, rest, out| {
         if before == b' ' && matches!(rest.first(), Some(b'?' | b'!' | b'.' | b',')) {
             out.pop();
         }
         0
     })?;
-    // " ' ": both spaces go.
+    // " ' ": removes both spaces.
     rewrite(text, |before, rest, out| {
         if before == b' ' && matches!(rest, [b'\'', b' ', ..]) {
             out.pop();
@@ -133,7 +134,7 @@ fn clean(text: &mut Vec<u8>) -> Result<(), TokenizerError> {
         }
         0
     })?;
-    // " 's" " 'm" " 're" " 've": the space goes.
+    // " 's" " 'm" " 're" " 've": removes the space.
     rewrite(text, |before, rest, out| {
         let contraction = matches!(rest, [b'\'', b's' | b'm', ..] | [b'\'', b'r' | b'v', b'e', ..]);
         if before == b' ' && contraction {
@@ -143,8 +144,8 @@ fn clean(text: &mut Vec<u8>) -> Result<(), TokenizerError> {
     })
 }
 
-/// Copies the text byte by byte; `edit` sees the byte before, the rest, and what was written, and says how many
-/// bytes behind the first of the rest to leave out.
+/// Copies the text byte by byte. `edit` receives the byte before, the rest, and what was written, and returns how many
+/// bytes after the first of the rest to leave out.
 fn rewrite(
     text: &mut Vec<u8>,
     edit: impl Fn(u8, &[u8], &mut Vec<u8>) -> usize,
@@ -155,7 +156,7 @@ fn rewrite(
     while let (Some(before), Some(rest)) = (text.get(at - 1), text.get(at..).filter(|r| !r.is_empty())) {
         let skipped = edit(*before, rest, &mut out);
         out.extend(rest.first());
-        // What was left out counts as written for the byte that follows it.
+        // For the byte that follows, what was left out counts as written.
         if skipped > 0
             && let Some(byte) = text.get_mut(at + 1)
         {
@@ -167,8 +168,8 @@ fn rewrite(
     Ok(())
 }
 
-/// Decodes tokens as they come. Text is handed out in whole characters; bytes that can no longer become one are
-/// written as U+FFFD.
+/// Decodes tokens one by one. Returns text in whole characters; bytes that can no longer become a character are written
+/// as U+FFFD.
 #[derive(Debug, Default)]
 pub struct DecodeStream {
     pending: Vec<u8>,
@@ -176,25 +177,25 @@ pub struct DecodeStream {
     special: bool,
 }
 
-/// The same under its first name.
+/// The former name of [`DecodeStream`].
 pub type StreamDecoder = DecodeStream;
 
 impl DecodeStream {
-    /// A decoder that leaves control tokens out.
+    /// Makes a decoder that leaves out control tokens.
     pub fn new() -> Self {
         Self::with_special(false)
     }
 
-    /// A decoder that writes the strings of control tokens where `special` says so.
+    /// Makes a decoder that writes the strings of control tokens if `special` is true.
     #[allow(clippy::disallowed_methods)] // of fixed small sizes, so that most tokens allocate nothing
     pub fn with_special(special: bool) -> Self {
         Self { pending: Vec::with_capacity(256), text: String::with_capacity(1024), special }
     }
 
-    /// Takes a token and returns the text that is complete now; it may be empty.
+    /// Adds a token, and returns the text that is complete now, which may be empty.
     ///
     /// # Errors
-    /// An id that does not exist, and too little memory for its bytes; nothing is lost.
+    /// If the id is out of range, or memory for its bytes is refused. The state is then unchanged.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: TokenId) -> Result<&str, TokenizerError> {
         let before = self.pending.len();
         let taken = tokenizer.token_bytes(id, self.special, &mut self.pending).and_then(|()| self.take());
@@ -205,17 +206,16 @@ impl DecodeStream {
         Ok(&self.text)
     }
 
-    /// The beginning of a character whose other bytes did not come yet: at most three bytes, which more tokens may
-    /// complete.
+    /// The beginning of a character that is still incomplete: at most three bytes, which further tokens may complete.
     pub fn incomplete(&self) -> &[u8] {
         &self.pending
     }
 
-    /// No more tokens: drops the beginning of a character that was not completed, and returns how many bytes that are, at
-    /// most three. The stream can be used again.
+    /// Ends the stream: drops the beginning of an incomplete character, and returns how many bytes that was, at most
+    /// three. The stream can then be reused.
     ///
     /// The text ends before that character, as if generation had stopped one token earlier. Bytes that cannot become a
-    /// character came out of [`DecodeStream::push`] as U+FFFD.
+    /// character were already returned by [`DecodeStream::push`] as U+FFFD.
     pub fn finish(&mut self) -> usize {
         let dropped = self.pending.len();
         self.pending.clear();
@@ -232,7 +232,7 @@ impl DecodeStream {
             add_str(&mut self.text, chunk.valid())?;
             at += chunk.valid().len();
             let invalid = chunk.invalid();
-            // An invalid stretch at the very end may be the beginning of a character.
+            // Invalid bytes at the very end may be the beginning of a character.
             if !invalid.is_empty() && at + invalid.len() == total && may_continue(invalid) {
                 kept = invalid.len();
                 break;
@@ -247,7 +247,7 @@ impl DecodeStream {
     }
 }
 
-/// Whether more bytes could make these, which are no character, the beginning of one.
+/// Whether these bytes, which are not a character, could become one with more bytes.
 fn may_continue(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|e| e.error_len().is_none())
 }

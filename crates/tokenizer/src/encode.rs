@@ -9,15 +9,16 @@ use crate::watch::Watch;
 use crate::{TokenId, Tokenizer, TokenizerError};
 use std::ops::Range;
 
-/// Longest text, in bytes: positions are 32-bit, and a space may become three bytes.
+/// The maximum length of a text in bytes: positions have 32 bits, and a space may become three bytes.
 const MAX_TEXT: usize = (u32::MAX / 4) as usize;
 
-/// How to encode.
+/// Options of encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncodeOptions {
-    /// Add BOS, EOS and (BERT) SEP as the model's file says.
+    /// Adds BOS, EOS and (BERT) SEP as the model's file says (default true).
     pub add_special: bool,
-    /// Read the strings of control tokens in the text as those tokens, not as plain text.
+    /// Reads the strings of control tokens in the text as those tokens instead of as plain text (default true). For
+    /// untrusted text, see [`Tokenizer::encode_marked`].
     pub parse_special: bool,
 }
 
@@ -27,7 +28,7 @@ impl EncodeOptions {
     }
 }
 
-/// Options, what is found in the text, and which tokens pieces of text must not become.
+/// The options, what is searched for in the text, and the tokens that pieces of text must not become.
 type How<'r> = (EncodeOptions, Wanted<'r>, Barred<'r>);
 
 impl From<EncodeOptions> for How<'_> {
@@ -37,53 +38,53 @@ impl From<EncodeOptions> for How<'_> {
 }
 
 impl Default for EncodeOptions {
-    /// Adds what the model wants and reads control tokens.
+    /// Adds the tokens that the model expects, and reads control tokens.
     fn default() -> Self {
         Self { add_special: true, parse_special: true }
     }
 }
 
-/// Buffers of encoding, to be used again.
+/// Reusable buffers for encoding.
 #[derive(Debug, Default)]
 pub struct EncodeScratch {
     pub(crate) kind: KindScratch,
 }
 
-/// Tokens, and the part of the text that each of them stands for.
+/// Tokens, and the part of the text that each one stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Encoded {
     /// The tokens.
     pub ids: Vec<TokenId>,
-    /// The bytes of the text that became each token, ascending. A token that is added (BOS, a space before the text)
-    /// has an empty range; tokens that share one character (its bytes) may share its range; what a kind leaves out or
-    /// writes otherwise (accents, several spaces as one) belongs to no token or to its neighbour.
+    /// The bytes of the text that became each token, ascending. A token that was added (BOS, a space before the text)
+    /// has an empty range. The tokens of a character that is encoded as single bytes may share its range. Text that a
+    /// kind drops or replaces (accents, several spaces as one) belongs to no token or to an adjacent one.
     pub ranges: Vec<Range<usize>>,
 }
 
 impl Tokenizer {
-    /// The ids of a text.
+    /// Encodes a text.
     ///
     /// # Errors
-    /// A text of more than a gigabyte.
+    /// If the text has more than a gigabyte, or memory is refused.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<TokenId>, TokenizerError> {
         self.encode_with(text, options, &|| false)
     }
 
-    /// As [`Tokenizer::encode`], for a text of which some parts are a stranger's: in them the strings of control tokens
-    /// are text.
+    /// Like [`Tokenizer::encode`], for a text with untrusted parts. In them, the strings of control tokens are plain
+    /// text.
     ///
-    /// `plain` are the byte ranges of those parts, ascending and disjoint. No control or unknown token, and none that ends
-    /// the generation, is found in the text where it overlaps one of them, not even one that begins outside. User-defined
-    /// tokens are found as without [`EncodeOptions::parse_special`], but for those that the file types as control
-    /// tokens. A token that the file types as normal is text, also one that ends the generation: it is not found, but pieces
-    /// of text may merge into it. The ranges cut nothing: where no such string occurs, the ids are those of
-    /// [`Tokenizer::encode`].
+    /// `plain` are the byte ranges of those parts, ascending and disjoint. No control or unknown token, and no token
+    /// that ends the generation, is recognized if it overlaps one of them, even if it begins outside. User-defined
+    /// tokens are recognized as they are without [`EncodeOptions::parse_special`], except those that the file types as
+    /// control tokens. A token that the file types as normal is text, even if it ends the generation: it is not
+    /// searched for, but pieces of text may merge into it. The ranges do not split the text: without such strings, the
+    /// ids are those of [`Tokenizer::encode`].
     ///
-    /// `cancelled` is asked at least once a millisecond or so.
+    /// `cancelled` is called about once per millisecond.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`]; `PlainRange` for a range that is reversed, is not one of whole characters of the text, or
-    /// begins before the one before it ends; `Cancelled` soon after `cancelled` returns true.
+    /// The same as [`Tokenizer::encode`]; `PlainRange` if a range is reversed, does not consist of whole characters of
+    /// the text, or begins before the previous one ends; `Cancelled` soon after `cancelled` returns true.
     pub fn encode_marked(
         &self,
         text: &str,
@@ -96,10 +97,10 @@ impl Tokenizer {
         Ok(out)
     }
 
-    /// As [`Tokenizer::encode`]; `cancelled` is asked at least once a millisecond or so.
+    /// Like [`Tokenizer::encode`], but can be cancelled: `cancelled` is called about once per millisecond.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`], and `Cancelled` soon after `cancelled` returns true.
+    /// The same as [`Tokenizer::encode`], and `Cancelled` soon after `cancelled` returns true.
     pub fn encode_with(
         &self,
         text: &str,
@@ -111,10 +112,10 @@ impl Tokenizer {
         Ok(out)
     }
 
-    /// Appends the ids of a text to `out`, using buffers again.
+    /// Appends the ids of a text to `out`, and reuses buffers.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`]; `out` is then unchanged.
+    /// The same as [`Tokenizer::encode`]; `out` is then unchanged.
     pub fn encode_into(
         &self,
         text: &str,
@@ -130,10 +131,10 @@ impl Tokenizer {
         result
     }
 
-    /// The ids of some texts, in their order.
+    /// Encodes several texts, in order.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`].
+    /// The same as [`Tokenizer::encode`].
     pub fn encode_batch<T: AsRef<str>>(
         &self,
         texts: impl IntoIterator<Item = T>,
@@ -142,10 +143,10 @@ impl Tokenizer {
         self.encode_batch_with(texts, options, &|| false)
     }
 
-    /// As [`Tokenizer::encode_batch`]; `cancelled` is asked at least once a millisecond or so.
+    /// Like [`Tokenizer::encode_batch`], but can be cancelled: `cancelled` is called about once per millisecond.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode_with`].
+    /// The same as [`Tokenizer::encode_with`].
     pub fn encode_batch_with<T: AsRef<str>>(
         &self,
         texts: impl IntoIterator<Item = T>,
@@ -163,20 +164,20 @@ impl Tokenizer {
         Ok(all)
     }
 
-    /// The ids of a text, and the part of the text that became each of them.
+    /// Encodes a text, and returns the part of the text that became each token.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`].
+    /// The same as [`Tokenizer::encode`].
     pub fn encode_with_ranges(&self, text: &str, options: EncodeOptions) -> Result<Encoded, TokenizerError> {
         let (mut spans, watch) = (Spans::default(), &Watch::new(&|| false));
         self.encode_to(text, options.into(), &mut EncodeScratch::default(), &mut spans, watch)?;
         Ok(Encoded { ids: spans.ids, ranges: spans.ranges })
     }
 
-    /// As [`encode_marked`](Self::encode_marked), and the part of the text that became each token.
+    /// Like [`encode_marked`](Self::encode_marked), and returns the part of the text that became each token.
     ///
     /// # Errors
-    /// As [`encode_marked`](Self::encode_marked).
+    /// The same as [`encode_marked`](Self::encode_marked).
     pub fn encode_marked_with_ranges(
         &self,
         text: &str,
@@ -203,18 +204,18 @@ impl Tokenizer {
         self.encode_to(text, wanted, &mut EncodeScratch::default(), out, &Watch::new(cancelled))
     }
 
-    /// How many tokens a text has; nothing is stored.
+    /// Counts the tokens of a text without storing them.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`].
+    /// The same as [`Tokenizer::encode`].
     pub fn count(&self, text: &str, options: EncodeOptions) -> Result<usize, TokenizerError> {
         self.count_with(text, options, &|| false)
     }
 
-    /// As [`Tokenizer::count`]; `cancelled` is asked at least once a millisecond or so.
+    /// Like [`Tokenizer::count`], but can be cancelled: `cancelled` is called about once per millisecond.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode_with`].
+    /// The same as [`Tokenizer::encode_with`].
     pub fn count_with(
         &self,
         text: &str,
@@ -226,9 +227,9 @@ impl Tokenizer {
         Ok(count.0)
     }
 
-    /// Whether these tokens begin with BOS twice: the text began with it, and encoding added another one.
+    /// Whether these tokens begin with BOS twice: the text began with it, and encoding added another.
     ///
-    /// Encoding leaves that as it is, as llama.cpp does; a caller may warn, or encode without
+    /// Encoding does not change that, as in llama.cpp. A caller may warn about it, or encode without
     /// [`EncodeOptions::add_special`].
     pub fn has_double_bos(&self, ids: &[TokenId]) -> bool {
         self.adds_bos() && matches!(ids, [a, b, ..] if a == b && self.bos() == Some(*a))
@@ -258,7 +259,7 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// What is added before a text.
+    /// Appends the tokens that are added before a text.
     pub(crate) fn begin<S: Sink>(&self, out: &mut S) -> Result<(), TokenizerError> {
         if let Some(bos) = self.ids.bos.filter(|_| self.add_bos) {
             out.push(bos, 0, 0)?;
@@ -266,7 +267,7 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// What is added behind a text of `length` bytes.
+    /// Appends the tokens that are added after a text of `length` bytes.
     pub(crate) fn end<S: Sink>(&self, length: usize, out: &mut S) -> Result<(), TokenizerError> {
         if let Some(eos) = self.ids.eos.filter(|_| self.add_eos) {
             out.push(eos, length, length)?;
@@ -277,7 +278,7 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// `after_special`: SentencePiece puts a space before a text that begins or follows a special token.
+    /// `after_special`: SentencePiece puts a space before a fragment that begins the text or follows a special token.
     pub(crate) fn encode_fragment<S: Sink>(
         &self,
         job: &Job<'_>,
@@ -313,7 +314,7 @@ pub(crate) fn check_length(text: &str) -> Result<(), TokenizerError> {
     Ok(())
 }
 
-/// Plain ranges ascend, don't overlap, and hold whole characters.
+/// Checks that plain ranges ascend, do not overlap, and hold whole characters.
 fn check_ranges(text: &str, plain: &[Range<usize>]) -> Result<(), TokenizerError> {
     let mut end = 0;
     for (index, range) in plain.iter().enumerate() {
@@ -322,13 +323,13 @@ fn check_ranges(text: &str, plain: &[Range<usize>]) -> Result<(), TokenizerError
             return Err(wrong("it ends before it begins"));
         }
         if range.start < end {
-            return Err(wrong("it begins before the one before it ends; sort and join them"));
+            return Err(wrong("it begins before the previous range ends; sort and join the ranges"));
         }
         if range.end > text.len() {
-            return Err(wrong("it ends after the text"));
+            return Err(wrong("it ends after the end of the text"));
         }
         if text.get(range.clone()).is_none() {
-            return Err(wrong("it begins or ends inside of a character"));
+            return Err(wrong("it begins or ends inside a character"));
         }
         end = range.end;
     }

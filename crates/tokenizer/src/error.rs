@@ -1,20 +1,20 @@
-//! What can go wrong: building a tokenizer from a description or a file, and ids that are not in the vocabulary.
+//! The errors of this crate: building a tokenizer from a description or a file, and invalid arguments.
 
 use crate::TokenId;
 
-/// An error of this crate. Messages say what, where, what was expected and what was found.
+/// An error of this crate. Messages say what is wrong, where, and what was expected and found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
-    /// The kind of vocabulary is one that this crate does not implement.
+    /// This crate does not implement this kind of vocabulary.
     #[error("unsupported tokenizer model '{model}' (supported: {supported})")]
     UnsupportedModel {
         /// The value of `tokenizer.ggml.model`.
         model: String,
-        /// The names that are implemented.
+        /// The names of the kinds that are implemented.
         supported: &'static str,
     },
-    /// The pre-tokenizer's name is not known; guessing would give wrong ids without an error.
+    /// The name of the pre-tokenizer is unknown. Guessing would silently give wrong ids.
     #[error("unsupported pre-tokenizer '{pre}' (tokenizer.ggml.pre) of a '{model}' vocabulary")]
     UnsupportedPreTokenizer {
         /// The value of `tokenizer.ggml.pre`.
@@ -22,32 +22,32 @@ pub enum TokenizerError {
         /// The value of `tokenizer.ggml.model`.
         model: String,
     },
-    /// A part without which this kind of tokenizer cannot work.
+    /// A part that this kind of tokenizer requires is missing.
     #[error("missing '{key}': {why}")]
     Missing {
         /// The metadata key.
         key: &'static str,
-        /// What needs it.
+        /// Why it is needed.
         why: &'static str,
     },
-    /// A value of another type than the key's.
+    /// A metadata value has the wrong type.
     #[error("'{key}': expected {expected}, found {found}")]
     WrongType {
         /// The metadata key.
         key: String,
-        /// The type that the key has.
+        /// The type that the key requires.
         expected: &'static str,
         /// The type in the file.
         found: String,
     },
-    /// A metadata value that cannot be read.
+    /// A metadata value cannot be read.
     #[error("{message}")]
     Value {
-        /// The key, what was expected and what was found.
+        /// The key, and what was expected and found.
         message: String,
     },
-    /// An array that is too short for the vocabulary.
-    #[error("'{key}': expected at least {expected} entries, one a token, found {found}")]
+    /// An array is too short for the vocabulary.
+    #[error("'{key}': expected at least {expected} entries, one per token, found {found}")]
     WrongLength {
         /// The metadata key.
         key: &'static str,
@@ -56,7 +56,7 @@ pub enum TokenizerError {
         /// The number of entries.
         found: usize,
     },
-    /// More tokens, merges or bytes than this crate's 32-bit positions reach.
+    /// There are more tokens, merges or bytes than this crate's 32-bit positions can address.
     #[error("{what}: {found} is more than the supported {limit}")]
     TooLarge {
         /// What is too large.
@@ -66,19 +66,19 @@ pub enum TokenizerError {
         /// The limit.
         limit: usize,
     },
-    /// Positions that lie outside of the bytes they refer to.
-    #[error("{what}: bytes {start}..{end} lie outside of the {len} bytes of the storage")]
+    /// Positions lie outside the bytes that they refer to.
+    #[error("{what}: bytes {start}..{end} lie outside the {len} bytes of the storage")]
     OutOfStorage {
         /// What the positions belong to.
         what: &'static str,
-        /// First byte.
+        /// The first byte.
         start: usize,
-        /// First byte behind.
+        /// The first byte after the range.
         end: usize,
-        /// Bytes in the storage.
+        /// The length of the storage in bytes.
         len: usize,
     },
-    /// A token id that the vocabulary does not have.
+    /// The vocabulary has no token with this id.
     #[error("token id {id} is out of range: the vocabulary has {vocab_size} tokens")]
     TokenOutOfRange {
         /// The id.
@@ -86,33 +86,34 @@ pub enum TokenizerError {
         /// The number of tokens.
         vocab_size: usize,
     },
-    /// An allocation failed. Nothing is lost but the result.
+    /// Memory was refused. The operation has no result, but nothing else is lost.
     #[error("out of memory: no room for {bytes} bytes")]
     OutOfMemory {
-        /// Bytes that the buffer was to hold, at least.
+        /// The minimum size of the buffer that was needed, in bytes.
         bytes: usize,
     },
     /// The caller's `cancelled` returned true.
     #[error("cancelled")]
     Cancelled,
-    /// A token whose text is longer than any real vocabulary has; one such token could fill the memory when generated.
+    /// The text of a token is longer than that of any real vocabulary. Generating such a token repeatedly could exhaust
+    /// memory.
     #[error("token id {id}: its text has {length} bytes, more than the supported {limit}")]
     TokenTooLong {
         /// The id.
         id: TokenId,
-        /// Bytes of its text.
+        /// The length of its text in bytes.
         length: usize,
-        /// The limit.
+        /// The maximum length in bytes.
         limit: usize,
     },
-    /// A plain range of [`crate::Tokenizer::encode_marked`] that is not one of the text's.
+    /// A plain range of [`crate::Tokenizer::encode_marked`] is not valid for the text.
     #[error("plain range {index} ({start}..{end}): {why}")]
     PlainRange {
-        /// Its place in the list.
+        /// The index of the range in the list.
         index: usize,
-        /// First byte.
+        /// The first byte.
         start: usize,
-        /// First byte after it.
+        /// The first byte after the range.
         end: usize,
         /// What is wrong with it.
         why: &'static str,

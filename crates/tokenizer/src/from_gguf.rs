@@ -1,4 +1,4 @@
-//! Building a tokenizer from a GGUF file's metadata. Strings and scores stay in the file.
+//! Building a tokenizer from the metadata of a GGUF file. Strings and scores stay in the file.
 
 use crate::reserve::{copy, exactly};
 use crate::spec::{Normalizer, Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
@@ -6,33 +6,33 @@ use crate::{CharsMap, TokenId, Tokenizer, TokenizerError};
 use happy_gguf::{Array, ByteOrder, FromValue, GgufFile, Metadata, ValueType};
 
 impl Tokenizer {
-    /// The tokenizer of a file; vocabulary-only files will do.
+    /// Makes the tokenizer of a file. A vocabulary-only file is sufficient.
     ///
     /// # Errors
-    /// As [`Tokenizer::new`], and metadata that is missing or of the wrong type.
+    /// The same as [`Tokenizer::new`], and if metadata is missing or has the wrong type.
     pub fn from_gguf(file: &GgufFile) -> Result<Self, TokenizerError> {
         Self::from_gguf_with(file, &|| false)
     }
 
-    /// As [`Tokenizer::from_gguf`]; `cancelled` is asked at least once a millisecond or so.
+    /// Like [`Tokenizer::from_gguf`], but can be cancelled: `cancelled` is called about once per millisecond.
     ///
     /// # Errors
-    /// As [`Tokenizer::from_gguf`], and `Cancelled` soon after `cancelled` returns true.
+    /// The same as [`Tokenizer::from_gguf`], and `Cancelled` soon after `cancelled` returns true.
     pub fn from_gguf_with(file: &GgufFile, cancelled: &dyn Fn() -> bool) -> Result<Self, TokenizerError> {
         Tokenizer::new_with(TokenizerSpec::from_gguf(file)?, cancelled)
     }
 }
 
 impl TokenizerSpec {
-    /// What a file says of its tokenizer.
+    /// Reads the description of a file's tokenizer.
     ///
     /// # Errors
-    /// Metadata that is missing or of the wrong type.
+    /// If metadata is missing or has the wrong type.
     pub fn from_gguf(file: &GgufFile) -> Result<Self, TokenizerError> {
         let view = file.view();
         let (metadata, storage) = (view.metadata(), file.shared());
         if view.version() == 1 || view.byte_order() != ByteOrder::Little {
-            // Tokens and scores are read where they are in the file.
+            // Tokens and scores are read in place, which requires this layout.
             let found = format!("version {}, {}", view.version(), view.byte_order());
             let message = format!("the vocabulary: expected version 2 or 3, little-endian, found {found}");
             return Err(TokenizerError::Value { message });
@@ -91,7 +91,7 @@ fn read<'a, T: FromValue<'a>>(metadata: &Metadata<'a>, key: &str) -> Result<Opti
     metadata.optional(key).map_err(|e| TokenizerError::Value { message: e.to_string() })
 }
 
-/// A list of ids; what is no id is left out, as it is where one id is expected.
+/// A list of ids. Entries that are not valid ids are left out, as they are for keys with a single id.
 fn ids(metadata: &Metadata<'_>, key: &str) -> Result<Vec<TokenId>, TokenizerError> {
     let Some(array) = read::<Array<'_>>(metadata, key).ok().flatten() else { return Ok(Vec::new()) };
     let mut ids = exactly(array.len())?;
@@ -99,14 +99,14 @@ fn ids(metadata: &Metadata<'_>, key: &str) -> Result<Vec<TokenId>, TokenizerErro
     Ok(ids)
 }
 
-/// A name that nothing depends on but details.
+/// A name that only affects details.
 fn name(metadata: &Metadata<'_>, key: &str) -> Result<Option<String>, TokenizerError> {
     read::<&str>(metadata, key).ok().flatten().map(copy).transpose()
 }
 
 /// Where a part of the file's bytes begins.
 fn offset(storage: &SharedBytes, part: &[u8]) -> usize {
-    // `part` is borrowed from the storage; were it not, the bounds checks of the parts would refuse the offset.
+    // `part` is borrowed from the storage. If it were not, the bounds checks of the parts would refuse the offset.
     (part.as_ptr() as usize).wrapping_sub((**storage).as_ref().as_ptr() as usize)
 }
 
@@ -135,7 +135,7 @@ fn scores(metadata: &Metadata<'_>, storage: &SharedBytes) -> Result<Option<Score
     Scores::in_storage(storage.clone(), offset(storage, array.raw()), array.len(), integers).map(Some)
 }
 
-/// The normalisation map, left in place.
+/// The normalization map, left in place.
 fn charsmap(metadata: &Metadata<'_>, storage: &SharedBytes) -> Result<Option<CharsMap>, TokenizerError> {
     let key = "tokenizer.ggml.precompiled_charsmap";
     let Some(array) = read::<Array<'_>>(metadata, key)? else { return Ok(None) };

@@ -1,12 +1,12 @@
-//! The tokens of a text that grows at its end, as a chat does, without encoding all of it anew.
+//! The tokens of a text that grows at its end, such as a chat, without encoding all of it again.
 //!
 //! ```text
 //! cut the new text at special tokens                                  one cheap pass
-//! fragments that are equal, and lie where the texts are equal: their tokens stay
-//! the first other fragment and all behind it: encoded
+//! fragments that are equal, and end before the texts differ: their tokens stay
+//! the first fragment that differs, and all after it: encoded
 //! ```
 //!
-//! The tokens of a fragment depend on its bytes only, so the result is that of encoding the whole text.
+//! The tokens of a fragment depend only on its bytes, so the result is the same as encoding the whole text.
 
 use crate::encode::{EncodeOptions, EncodeScratch, check_length};
 use crate::job::{Barred, Job};
@@ -22,41 +22,41 @@ pub struct GrowingText<'t> {
     options: EncodeOptions,
     text: String,
     ids: Vec<TokenId>,
-    /// The fragments, and how many tokens there are up to the end of each.
+    /// The fragments, and the number of tokens up to the end of each.
     parts: Vec<(Part, usize)>,
     scratch: EncodeScratch,
 }
 
 impl<'t> GrowingText<'t> {
-    /// An empty text.
+    /// Makes an empty text.
     pub fn new(tokenizer: &'t Tokenizer, options: EncodeOptions) -> Self {
         let (text, ids, parts, scratch) = Default::default();
         Self { tokenizer, options, text, ids, parts, scratch }
     }
 
-    /// The tokens of the text.
+    /// The tokens of the current text.
     pub fn ids(&self) -> &[TokenId] {
         &self.ids
     }
 
-    /// The text.
+    /// The current text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Takes another text, which may begin as the one before did, and returns how many tokens at the beginning
-    /// stayed the same: what a cache of the model's state can keep.
+    /// Replaces the text, which may begin like the previous one. Returns how many tokens at the beginning stayed the
+    /// same: the part that a cache of the model's state can keep.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`]; the text before is then kept.
+    /// The same as [`Tokenizer::encode`]; the previous text is then kept.
     pub fn update(&mut self, text: &str) -> Result<usize, TokenizerError> {
         self.update_with(text, &|| false)
     }
 
-    /// As [`GrowingText::update`]; `cancelled` is asked at least once a millisecond or so.
+    /// Like [`GrowingText::update`], but can be cancelled: `cancelled` is called about once per millisecond.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode_with`]; the text before is then kept.
+    /// The same as [`Tokenizer::encode_with`]; the previous text is then kept.
     pub fn update_with(&mut self, text: &str, cancelled: &dyn Fn() -> bool) -> Result<usize, TokenizerError> {
         let watch = &Watch::new(cancelled);
         check_length(text)?;
@@ -90,7 +90,7 @@ impl<'t> GrowingText<'t> {
         }
         self.scratch.kind.shrink();
         let stayed = self.ids.iter().zip(&ids).take_while(|(a, b)| a == b).count();
-        // The last that may fail: before it, the old text is whole.
+        // The last step that may fail: until here, the previous text is intact.
         let text = copy(text)?;
         (self.ids, self.parts, self.text) = (ids, ends, text);
         Ok(stayed)

@@ -1,15 +1,15 @@
-//! A hash table of numbers below 2^31 in 32-bit slots: the keys stay where they are (in the mapped file, in an
-//! array), the table holds positions only. The bits of a slot that a number does not need hold a part of its hash,
-//! so that most misses touch no key.
+//! A hash table of numbers below 2^31 in 32-bit slots. The keys stay in place (in the mapped file, in an array), and
+//! the table holds only positions. The bits of a slot that a number does not need hold part of its hash, so that most
+//! misses touch no key.
 
 use crate::TokenizerError;
 use crate::bytes::{SHORT, words};
 use crate::reserve::filled;
 use crate::watch::Watch;
 
-/// So many numbers are looked at before the first of them is inserted.
+/// How many numbers are examined before the first of them is inserted.
 const AHEAD: usize = 16;
-/// Below all slots in use.
+/// Less than any slot in use.
 const EMPTY: u32 = 0;
 const K0: u64 = 0x9E37_79B9_7F4A_7C15;
 const K1: u64 = 0xD6E8_FEB8_6659_FD93;
@@ -20,11 +20,12 @@ fn fold(a: u64, b: u64) -> u64 {
     (wide as u64) ^ ((wide >> 64) as u64)
 }
 
-/// Hash of the `len` bytes at `start`: 16 bytes a step, the last of them overlapping, folded multiplication. Not meant to
-/// resist an attacker: the strings are a vocabulary's, and probing has no worse case than a scan of the table.
+/// The hash of the `len` bytes at `start`: 16 bytes per step, where the last step may overlap, with folded
+/// multiplication. Does not resist attackers: the strings come from a vocabulary, and the worst case of probing is a
+/// scan of the table.
 #[inline(always)]
 pub(crate) fn hash_in(bytes: &[u8], start: usize, len: usize) -> u64 {
-    // The length goes where bytes are only in strings that fill the last step.
+    // The length goes into bits that hold bytes only for strings that fill the last step.
     let last = K1 ^ (len as u64) << 56;
     let step = |h: u64, (a, b): (u64, u64), k: u64| fold(h ^ a, k ^ b);
     if len <= SHORT {
@@ -38,28 +39,28 @@ pub(crate) fn hash_in(bytes: &[u8], start: usize, len: usize) -> u64 {
     step(h, words(bytes, start + len - SHORT, SHORT), last)
 }
 
-/// Hash of a pair of hashes.
+/// The hash of a pair of hashes.
 #[inline]
 pub(crate) fn hash_pair(left: u64, right: u64) -> u64 {
     fold(left.rotate_left(32) ^ K1, right ^ K0)
 }
 
-/// Slots of a table for `n` numbers.
+/// The number of slots of a table for `n` numbers.
 fn capacity(n: u64) -> u64 {
     n + n / 2 + 8
 }
 
-/// Heap bytes of a table for `n` numbers.
+/// The heap size of a table for `n` numbers, in bytes.
 #[cfg(feature = "gguf")]
 pub(crate) fn planned_bytes(n: u64) -> u64 {
     capacity(n) * size_of::<u32>() as u64
 }
 
-/// Open addressing with linear probing, two thirds full. A slot holds a tag, which is bits of the hash, above the number
-/// and one.
+/// Open addressing with linear probing, two thirds full. A slot holds a tag (bits of the hash) in its upper bits, and
+/// the number plus one below.
 ///
-/// On the way to a slot all others have the same tag or a higher one (Amble and Knuth, "Ordered hash tables", 1974): a
-/// search for what is not there ends after two slots on average, where it would be five.
+/// All slots on the way to a slot have the same tag or a higher one (Amble and Knuth, "Ordered hash tables", 1974). So
+/// a search for an absent key ends after two slots on average instead of five.
 #[derive(Debug, Default)]
 pub(crate) struct SlotTable {
     slots: Vec<u32>,
@@ -67,7 +68,7 @@ pub(crate) struct SlotTable {
 }
 
 impl SlotTable {
-    /// A table for the numbers below `n`, each inserted at most once.
+    /// Makes a table for the numbers below `n`, each to be inserted at most once.
     pub(crate) fn new(n: usize) -> Result<Self, TokenizerError> {
         let number_bits = u32::BITS - (n as u32).leading_zeros();
         Ok(SlotTable { slots: filled(capacity(n as u64) as usize, EMPTY)?, number_bits: number_bits.max(1) })
@@ -88,22 +89,22 @@ impl SlotTable {
         1u32.checked_shl(self.number_bits).map_or(u32::MAX, |bit| bit - 1)
     }
 
-    /// The number whose key is equal, as `same` says.
+    /// The number whose key is equal according to `same`.
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
         let (tag, mask) = (self.tag(hash), self.number_mask());
         let mut at = self.start(hash);
-        // There is always a free slot: the table has more slots than numbers.
+        // There is always a free slot, since the table has more slots than numbers.
         loop {
             let Some(&slot) = self.slots.get(at) else {
-                // Behind the last slot comes the first; an empty table has none.
+                // The slot after the last one is the first; an empty table has none.
                 if at == 0 {
                     return None;
                 }
                 at = 0;
                 continue;
             };
-            // A lower tag, or free.
+            // A lower tag, or a free slot.
             if slot <= tag {
                 return None;
             }
@@ -114,14 +115,14 @@ impl SlotTable {
         }
     }
 
-    /// Reads the slot where a search begins, so that it is in the cache when it is wanted.
+    /// Prefetches the slot where a search begins.
     #[inline]
     pub(crate) fn touch(&self, hash: u64) {
         std::hint::black_box(self.slots.get(self.start(hash)).copied());
     }
 
-    /// Inserts the numbers below `n` that have a key, by its hash; `same` tells whether two numbers have equal keys, and
-    /// `replace` which one of them stays.
+    /// Inserts the numbers below `n` that have a key, by its hash. `same` tells whether two numbers have equal keys,
+    /// and `replace` which of them stays.
     ///
     /// The slots of some keys are read before the first of them is inserted: a large table is not in the cache, and so
     /// the processor waits for several slots at once.
@@ -151,8 +152,8 @@ impl SlotTable {
         Ok(())
     }
 
-    /// Inserts `number`; where a number with an equal key is there, `replace` decides which one stays. Returns how many
-    /// slots were looked at.
+    /// Inserts `number`. If a number with an equal key exists, `replace` decides which one stays. Returns how many
+    /// slots were examined.
     #[inline]
     fn insert(&mut self, hash: u64, number: u32, replace: bool, mut same: impl FnMut(u32) -> bool) -> usize {
         let (mut tag, mask) = (self.tag(hash), self.number_mask());
@@ -164,7 +165,7 @@ impl SlotTable {
                 continue;
             };
             if *slot <= tag {
-                // What had the slot goes on behind it, where its tag belongs.
+                // The displaced entry continues after it, until its tag's place.
                 std::mem::swap(slot, &mut new);
                 if new == EMPTY {
                     return passed;
@@ -181,7 +182,7 @@ impl SlotTable {
         self.slots.len()
     }
 
-    /// Bytes on the heap.
+    /// The size on the heap in bytes.
     pub(crate) fn owned_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<u32>()
     }
@@ -209,18 +210,18 @@ mod tests {
         }
     }
 
-    /// The same bytes, at the beginning, in the middle and at the end of others.
+    /// The same bytes at the beginning, in the middle and at the end of others.
     #[test]
     fn surroundings_do_not_change_a_hash() {
         let text: Vec<u8> = (1..=60).collect();
         for len in 0..=40 {
             let expected = hash_bytes(&text[..len]);
-            for (before, behind) in [(0, 0), (0, 40), (3, 0), (3, 5), (3, 15), (3, 16), (17, 40)] {
-                let all = [&[255u8; 60][..before], &text[..len], &[255; 60][..behind]].concat();
+            for (before, after) in [(0, 0), (0, 40), (3, 0), (3, 5), (3, 15), (3, 16), (17, 40)] {
+                let all = [&[255u8; 60][..before], &text[..len], &[255; 60][..after]].concat();
                 assert_eq!(
                     hash_in(&all, before, len),
                     expected,
-                    "{len} bytes, {before} before, {behind} behind"
+                    "{len} bytes, {before} before, {after} after"
                 );
             }
             let others = (0..=40).filter(|n| *n != len).map(|n| hash_bytes(&text[..n]));

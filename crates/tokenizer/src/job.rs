@@ -1,4 +1,4 @@
-//! What every kind's encoder needs besides the text: the vocabulary, and whether to go on.
+//! What the encoder of every kind needs besides the text: the vocabulary, and whether to go on.
 
 use crate::vocab::{Vocab, attr};
 use crate::watch::Watch;
@@ -13,12 +13,12 @@ pub(crate) struct Job<'j> {
     barred: Barred<'j>,
 }
 
-/// Tokens that are kept out of a text.
+/// Tokens that a text must not become.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Barred<'b> {
-    /// Those with one of these attributes.
+    /// Tokens with one of these attributes.
     pub(crate) attrs: u8,
-    /// And these user-defined ones, ascending.
+    /// These user-defined tokens as well, ascending.
     pub(crate) ids: &'b [TokenId],
 }
 
@@ -38,7 +38,7 @@ impl<'j> Job<'j> {
         attrs & barred == 0 && (attrs & attr::USER_DEFINED == 0 || ids.binary_search(&id).is_err())
     }
 
-    /// The token whose string is the `len` bytes at `start`, if a piece of text may become it.
+    /// The token whose string is the `len` bytes at `start`, unless pieces of text may not become it.
     #[inline]
     pub(crate) fn find_in(&self, bytes: &[u8], start: usize, len: usize) -> Option<TokenId> {
         self.vocab.find_in(bytes, start, len).filter(|id| self.allows(*id))

@@ -1,4 +1,4 @@
-//! The kinds of vocabularies (`tokenizer.ggml.model`), and what each implies where a file says nothing.
+//! The kinds of vocabularies (`tokenizer.ggml.model`), and the defaults of each.
 
 use crate::borders::SPACE;
 use crate::bpe::Bpe;
@@ -17,10 +17,10 @@ use crate::watch::Watch;
 use crate::wordpiece::WordPiece;
 use crate::{TokenId, TokenizerError};
 
-/// Kinds of vocabularies that are implemented.
+/// The kinds of vocabularies that are implemented.
 const SUPPORTED: &str = "gpt2, llama, gemma4, bert, t5, rwkv, plamo2";
 
-/// What distinguishes the kinds.
+/// The parts in which the kinds differ.
 #[derive(Debug)]
 pub(crate) enum Kind {
     Bpe(Box<Bpe>),
@@ -31,33 +31,34 @@ pub(crate) enum Kind {
     Plamo2(Box<Plamo2>),
 }
 
-/// How the strings of ordinary tokens are written.
+/// How the strings of ordinary tokens are spelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Writing {
-    /// A printable character for each byte.
+    /// One printable character per byte.
     Bytes,
-    /// U+2581 for a space.
+    /// With U+2581 in place of spaces.
     Escaped,
-    /// As they are.
+    /// Literally.
     Plain,
-    /// With `\n`, `\x80`.
+    /// With escapes such as `
+    /// ` and `\x80`.
     Rwkv,
 }
 
-/// A kind, and what a file's metadata may change.
+/// A kind, and the defaults that a file's metadata may change.
 pub(crate) struct Defaults {
     pub(crate) kind: Kind,
     pub(crate) ids: SpecialIds,
     pub(crate) add_bos: bool,
     pub(crate) add_eos: bool,
     pub(crate) add_sep: bool,
-    /// Whatever the metadata say.
+    /// Always, whatever the metadata says.
     pub(crate) always_bos: bool,
     pub(crate) clean_spaces: bool,
     pub(crate) space_prefix: bool,
 }
 
-/// Buffers of all kinds.
+/// The buffers of all kinds.
 #[derive(Debug, Default)]
 pub(crate) struct KindScratch {
     merge: MergeScratch,
@@ -69,7 +70,7 @@ pub(crate) struct KindScratch {
 }
 
 impl KindScratch {
-    /// Gives back what one extraordinarily long text needed.
+    /// Releases the memory that one extraordinarily long text needed.
     pub(crate) fn shrink(&mut self) {
         const KEEP: usize = 1 << 16;
         self.merge.shrink();
@@ -84,7 +85,7 @@ impl KindScratch {
     }
 }
 
-/// A name from a file as a message has it: no longer than a line.
+/// A name from a file, shortened to fit a message.
 fn shown(name: &str) -> String {
     const MOST: usize = 100;
     let short = name.get(..name.floor_char_boundary(MOST)).unwrap_or("");
@@ -105,7 +106,7 @@ fn ids(bos: Option<TokenId>, eos: Option<TokenId>, unk: Option<TokenId>) -> Spec
 }
 
 impl Defaults {
-    /// The kind that a description asks for.
+    /// Makes the kind that a description asks for.
     pub(crate) fn new(
         spec: &mut TokenizerSpec,
         vocab: &Vocab,
@@ -177,7 +178,7 @@ impl Defaults {
             let (pre, model) = (shown(name), shown(&spec.model));
             return Err(TokenizerError::UnsupportedPreTokenizer { pre, model });
         };
-        // Kimi's vocabularies come without rules; llama.cpp takes them so.
+        // Kimi's vocabularies come without merge rules; llama.cpp accepts them.
         if spec.merges.is_none() && name != "kimi-k2" {
             let why = "byte-pair encoding needs its merge rules";
             return Err(TokenizerError::Missing { key: "tokenizer.ggml.merges", why });
@@ -198,7 +199,7 @@ impl Defaults {
 }
 
 impl Kind {
-    /// The token for what has none, known after the roles are.
+    /// Sets the token for text without a token, which is known once the roles are assigned.
     pub(crate) fn set_unknown(&mut self, unknown: Option<TokenId>) {
         match self {
             Kind::Spm(spm) => spm.set_unknown(unknown),
@@ -219,8 +220,8 @@ impl Kind {
         }
     }
 
-    /// Appends the tokens of a stretch of text without special tokens. `space` asks for a space before it, where the
-    /// kind puts one there.
+    /// Appends the tokens of a stretch of text that contains no special tokens. If `space` is true, kinds that put a
+    /// space before a text do so.
     pub(crate) fn encode<S: Sink>(
         &self,
         job: &Job<'_>,
@@ -260,7 +261,7 @@ impl Kind {
     }
 }
 
-/// Spaces as U+2581, with one more before the text where `prefix` says so.
+/// Replaces spaces by U+2581, and adds one before the text if `prefix` is true.
 fn escape(
     job: &Job<'_>,
     text: &str,

@@ -1,14 +1,3 @@
-//! Tokenizers of GGUF models: BPE, SentencePiece BPE, WordPiece, Unigram and more, without regular expressions.
-//!
-//! ```text
-//! TokenizerSpec   plain data: strings (that may stay in a mapped file), types, scores, merges, flags
-//! Tokenizer       text -> ids, ids -> text; immutable, Send + Sync
-//! DecodeStream    ids as they come -> text that never splits a character
-//! GrowingText     a chat that grows -> its tokens, and how many of them stayed
-//! ```
-//!
-//! Ids equal llama.cpp's on the conformance corpus. A vocabulary kind or pre-tokenizer that is not implemented is an
-//! error that names it.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
@@ -58,5 +47,5 @@ pub use growing::GrowingText;
 pub use spec::{Normalizer, Scores, SharedBytes, SpecialIds, Strings, TokenType, TokenizerSpec};
 pub use tokenizer::Tokenizer;
 
-/// Number of a token in its vocabulary.
+/// The id of a token: its index in the vocabulary, from 0.
 pub type TokenId = u32;

@@ -1,4 +1,4 @@
-//! The merging loop of byte-pair encoding, shared by the byte-level and the SentencePiece kind.
+//! The merging loop of byte-pair encoding, shared by the byte-level and the SentencePiece kinds.
 //!
 //! ```text
 //! symbols = the characters (or bytes) of a piece
@@ -6,17 +6,16 @@
 //!     replace the pair of lowest rank, the leftmost of equals, by its merged symbol
 //! ```
 //!
-//! Up to [`SMALL`] symbols a plain search for the lowest rank is fastest. Longer pieces use a queue of
-//! `(rank, position)`: each symbol remembers the rank of the pair that it begins, so an entry of the queue is out of
-//! date exactly when its symbol is gone or remembers another rank. A merge adds at most two entries:
-//! O(n log n) for n symbols.
+//! Up to [`SMALL`] symbols, a plain search for the lowest rank is fastest. Longer pieces use a queue of `(rank,
+//! position)`. Each symbol stores the rank of the pair that it begins, so an entry of the queue is stale exactly if its
+//! symbol is gone or stores another rank. A merge adds at most two entries, which gives O(n log n) for n symbols.
 
 use crate::TokenizerError;
 use crate::queue::Queue;
 use crate::reserve::Reserve;
 use crate::watch::Watch;
 
-/// Pieces of up to so many symbols are merged by plain search.
+/// The maximum number of symbols that are merged by plain search.
 const SMALL: usize = 40;
 const NO_RANK: u32 = u32::MAX;
 const NO_NODE: u32 = u32::MAX;
@@ -28,7 +27,7 @@ pub(crate) struct Node {
     pub(crate) hash: u64,
     /// Where it starts in the piece, in bytes.
     pub(crate) start: u32,
-    /// Bytes of it; 0 when it was merged into the one before.
+    /// Its length in bytes; 0 if it was merged into the one before.
     pub(crate) len: u32,
     rank: u32,
     prev: u32,
@@ -51,28 +50,29 @@ impl Node {
 
 /// The merge rules.
 pub(crate) trait Pairs {
-    /// Rank of merging two neighbours: lower merges first; `None`: never.
+    /// The rank of merging two adjacent symbols: lower ranks merge first, and `None` never merges.
     fn rank(&self, piece: &[u8], left: &Node, right: &Node) -> Option<u32>;
 
-    /// Says that [`Pairs::rank`] will be asked soon.
+    /// Announces a call of [`Pairs::rank`], so that it can prefetch.
     fn expect(&self, _left: &Node, _right: &Node) {}
 
-    /// What [`Pairs::rank`] wants to know of the symbol of `_len` bytes at `_start`, besides its bytes.
+    /// What [`Pairs::rank`] needs to know about the symbol of `_len` bytes at `_start`, besides its bytes.
     fn hash(&self, _piece: &[u8], _start: u32, _len: u32) -> u64 {
         0
     }
 }
 
-/// Buffers of the merging loop, kept between pieces.
+/// The buffers of the merging loop, kept between pieces.
 #[derive(Debug, Default)]
 pub(crate) struct MergeScratch {
-    /// The symbols of the piece: filled by the caller, then merged in place; the merged ones are removed.
+    /// The symbols of the piece. The caller fills it; merging happens in place, and merged symbols are removed.
     pub(crate) nodes: Vec<Node>,
     queue: Queue,
 }
 
 impl MergeScratch {
-    /// Merges `nodes`, whose symbols lie in `piece`, until no rule applies. More bytes may follow behind the symbols.
+    /// Merges `nodes`, whose symbols lie in `piece`, until no rule applies. `piece` may contain more bytes after the
+    /// symbols.
     pub(crate) fn run(
         &mut self,
         piece: &[u8],
@@ -87,7 +87,7 @@ impl MergeScratch {
         Ok(())
     }
 
-    /// Looks up the pair that begins at node `i` and ends at `j`.
+    /// Looks up the pair of the symbols at nodes `i` and `j`.
     #[inline]
     fn set_pair(&mut self, piece: &[u8], pairs: &impl Pairs, i: usize, j: usize) {
         let found = match (self.nodes.get(i), self.nodes.get(j)) {
@@ -182,7 +182,7 @@ impl MergeScratch {
         Ok(())
     }
 
-    /// Gives back what one extraordinarily long piece needed.
+    /// Releases the memory that one extraordinarily long piece needed.
     pub(crate) fn shrink(&mut self) {
         const KEEP: usize = 1 << 14;
         self.nodes.keep(KEEP);
@@ -194,8 +194,8 @@ impl MergeScratch {
 mod tests {
     use super::*;
 
-    /// Rules over bytes: a pair may merge when its text is in the list; the rank is the place in the list, divided
-    /// so that ranks repeat.
+    /// Rules over bytes: a pair may merge if its text is in the list. The rank is the index in the list, divided so
+    /// that ranks repeat.
     struct Rules(Vec<Vec<u8>>);
 
     impl Pairs for Rules {
@@ -241,7 +241,8 @@ mod tests {
         }
     }
 
-    /// Every pair merges, with few ranks or many: the number of looked-up pairs grows with the number of symbols.
+    /// Every pair merges, with few ranks or many: the number of pairs that are looked up grows linearly with the
+    /// symbols.
     #[test]
     fn a_long_word_takes_linear_work() {
         struct Counted(std::cell::Cell<usize>, u32);

@@ -1,4 +1,4 @@
-//! PLaMo 2: of all ways to cut a text into tokens, the one of least cost, found from the end.
+//! PLaMo 2: of all ways to cut a text into tokens, the one with the lowest cost, found from the end.
 //!
 //! ```text
 //! cost[n] = 0
@@ -7,7 +7,7 @@
 //!     the character alone, as its bytes, at 10,000,000
 //! ```
 //!
-//! Costs are integers, so nothing rounds; of equal costs the longer token stays.
+//! Costs are integers, so there is no rounding. Among equal costs the longer token wins.
 
 use crate::job::Job;
 use crate::reserve::Reserve;
@@ -18,9 +18,9 @@ use crate::vocab::Vocab;
 use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
-/// The score of a character without token.
+/// The score of a character without a token.
 const UNKNOWN: i32 = -10_000_000;
-/// Tokens of this score or below do not count.
+/// Tokens with this score or a lower one do not count.
 const INVALID: i32 = -20_000_000;
 const UNREACHED: i64 = 1 << 60;
 
@@ -32,12 +32,12 @@ pub(crate) struct Plamo2 {
     bytes: Vec<Option<TokenId>>,
 }
 
-/// The best way from a place on.
+/// The best way from a position to the end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
     cost: i64,
     end: u32,
-    /// `TokenId::MAX`: the character's bytes.
+    /// `TokenId::MAX` stands for the character's bytes.
     token: TokenId,
 }
 
@@ -68,7 +68,7 @@ impl Plamo2 {
         if score.is_finite() { (score * 1e4).round() as i32 } else { INVALID }
     }
 
-    /// Appends the tokens of a stretch of text; a byte order mark at its begin is left out.
+    /// Appends the tokens of a stretch of text. A byte order mark at its beginning is left out.
     pub(crate) fn encode<K: Sink>(
         &self,
         job: &Job<'_>,
@@ -108,7 +108,7 @@ impl Plamo2 {
                 if score > INVALID && after < UNREACHED && cost < best.cost {
                     best = Step { cost, end: (at + length) as u32, token };
                 }
-                // In the original's table a row of this score ends the list.
+                // In the original's table, a row with this score ends the list.
                 if score == UNKNOWN {
                     break;
                 }

@@ -1,19 +1,20 @@
-//! How much memory a tokenizer will take, told from the metadata before anything is built.
+//! The memory that a tokenizer will take, computed from the metadata before anything is built.
 
 use crate::{Tokenizer, hash, special, trie, vocab};
 use happy_gguf::{Array, Metadata, ValueType};
 
-/// What is allocated whatever the file says: the kinds' fixed tables, warnings, allocations below a kilobyte.
+/// What is allocated for any file: the kinds' fixed tables, warnings, and allocations below a kilobyte.
 const FIXED: u64 = 64 << 10;
 
-/// Tokens that become special by their well-known strings, and the bytes that they may have.
+/// The maximum number of tokens that become special by their well-known strings, and their maximum size in bytes.
 const ROLES: (u64, u64) = (128, 4096);
 
 impl Tokenizer {
-    /// Heap bytes that building the tokenizer of a file takes at most, also in between, beside the file's own bytes.
+    /// The maximum heap size in bytes while a file's tokenizer is built and afterwards, in addition to the file's own
+    /// bytes.
     ///
-    /// Reads the lengths of the tokens' texts and their types, and allocates nothing. Metadata that building refuses has
-    /// some bound, too; a file without a tokenizer takes nothing.
+    /// Reads the lengths of the tokens' texts and their types, and allocates nothing. Metadata that cannot be built
+    /// into a tokenizer also gives a bound; a file without a tokenizer gives 0.
     pub fn planned_bytes(metadata: &Metadata<'_>) -> u64 {
         let array = |key: &str| metadata.optional::<Array<'_>>(key).ok().flatten();
         let count = |array: &Option<Array<'_>>| array.as_ref().map_or(0, |array| array.len() as u64);
@@ -44,7 +45,7 @@ impl Tokenizer {
     }
 }
 
-/// What the search for special tokens takes.
+/// The size of the search for special tokens.
 fn special_bytes(tokens: &Array<'_>, types: Option<&Array<'_>>) -> u64 {
     let special = |i: usize| {
         let number = |array: &Array<'_>| array.get(i).and_then(|value| value.as_integer());

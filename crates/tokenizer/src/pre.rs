@@ -1,7 +1,7 @@
-//! Pre-tokenizers by name (`tokenizer.ggml.pre`): which stages cut the text, and what else a name implies.
+//! Pre-tokenizers by name (`tokenizer.ggml.pre`): the stages that split the text, and what else a name implies.
 //!
-//! The names are llama.cpp's (`src/llama-vocab.cpp`). A name that is not in the table is an error; a *missing* name
-//! means `default`, which is what llama.cpp takes for files from before the key existed.
+//! The names are llama.cpp's (`src/llama-vocab.cpp`). A name that is not in the table is an error. A *missing* name
+//! means `default`, which llama.cpp uses for files that are older than the key.
 
 use crate::split::{Capitals, Cased, DeepSeek, Stage, Words};
 use crate::unicode::{L, M, N, P, W, is};
@@ -9,25 +9,25 @@ use crate::unicode::{L, M, N, P, W, is};
 /// A pre-tokenizer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PreTokenizer {
-    /// Applied one after the other.
+    /// The stages, applied one after the other.
     pub(crate) stages: &'static [Stage],
-    /// Decoding a whole text removes the spaces before punctuation and some apostrophes.
+    /// Decoding a whole text removes spaces before punctuation and some apostrophes.
     pub(crate) clean_spaces: bool,
-    /// A piece that is a token is that token, whatever the merges would make of it.
+    /// A piece that is a token becomes that token, whatever the merges would make of it.
     pub(crate) ignore_merges: bool,
     /// Begin the text with BOS unless the file says otherwise.
     pub(crate) add_bos: bool,
-    /// Begin the text with BOS whatever the file says (Gemma 4, whose first files were wrong).
+    /// Always begin the text with BOS, whatever the file says (Gemma 4, whose first files were wrong).
     pub(crate) always_bos: bool,
-    /// No BOS unless the file names one.
+    /// There is no BOS unless the file names one.
     pub(crate) no_bos: bool,
-    /// A pair of texts is separated by `sep`.
+    /// Two texts are separated by `sep`.
     pub(crate) add_sep: bool,
-    /// Merging begins with characters, not with bytes.
+    /// Merging begins with characters instead of bytes.
     pub(crate) raw: bool,
-    /// Spaces are written as U+2581.
+    /// Spaces are spelled U+2581.
     pub(crate) escape: bool,
-    /// A run of line ends that is a token is that token.
+    /// A run of line ends that is a token becomes that token.
     pub(crate) line_ends: bool,
 }
 
@@ -75,7 +75,7 @@ const BLOOM: &[Stage] = &[Stage::BlankedRun(is_bloom_word)];
 const VIKING: &[Stage] = &[Stage::BlankedRun(is_bloom_word), NUMBERS_ONE_BY_ONE];
 const TEKKEN: &[Stage] =
     &[Stage::Cased(Cased { digits: 1, contractions: false, word: L, capitals: Capitals::Ascii })];
-/// As the original has it: llama.cpp cuts words at combining marks, which tears Indic, Arabic and Thai ones apart.
+/// As in the original. llama.cpp cuts words at combining marks, which tears Indic, Arabic and Thai words apart.
 const GPT4O: &[Stage] =
     &[Stage::Cased(Cased { digits: 3, contractions: true, word: L | M, capitals: Capitals::All })];
 const GRANITE_EMBED: &[Stage] =
@@ -146,14 +146,14 @@ fn is_bloom_word(c: char) -> bool {
         && !matches!(c, '…' | '。' | '，' | '、' | '।' | '۔' | '،')
 }
 
-/// `[!-/:-~！-／：-～‘-‟　-。]`; the white space in that range is white space.
+/// `[!-/:-~！-／：-～‘-‟　-。]`, except white space in that range.
 fn is_deepseek_punctuation(c: char) -> bool {
     matches!(c, '!'..='/' | ':'..='~' | '\u{FF01}'..='\u{FF0F}' | '\u{FF1A}'..='\u{FF5E}')
         || matches!(c, '\u{2018}'..='\u{201F}' | '\u{3001}'..='\u{3002}')
 }
 
-/// The Asian scripts that AFMoE cuts out. (The range from U+8C48 was to begin at U+F900, a character that
-/// normalisation turned into this one; llama.cpp has it so.)
+/// The Asian scripts that AFMoE cuts out. (The range from U+8C48 was meant to begin at U+F900, a character that
+/// normalization turned into this one; llama.cpp has it like this.)
 fn is_afmoe_asian(c: char) -> bool {
     matches!(c, '\u{4E00}'..='\u{9FFF}' | '\u{3400}'..='\u{4DBF}' | '\u{8C48}'..='\u{FAFF}')
         || matches!(c, '\u{3040}'..='\u{30FF}' | '\u{FF65}'..='\u{FF9F}' | '\u{2F00}'..='\u{2FDF}')
@@ -161,18 +161,18 @@ fn is_afmoe_asian(c: char) -> bool {
         || matches!(c, '\u{1100}'..='\u{11FF}')
 }
 
-/// `[一-龥ࠀ-一가-퟿]`, without the white space in that range.
+/// `[一-龥ࠀ-一가-퟿]`, except white space in that range.
 fn is_deepseek_asian(c: char) -> bool {
     matches!(c, '\u{0800}'..='\u{9FA5}' | '\u{AC00}'..='\u{D7FF}') && !is(c, W)
 }
 
-/// The letters that the original expression lists, by ascending ranges.
+/// The letters that the original expression lists, in ascending ranges.
 fn is_deepseek_letter(c: char) -> bool {
     let after = DEEPSEEK_LETTERS.partition_point(|&(first, _)| first <= c);
     DEEPSEEK_LETTERS.get(after.wrapping_sub(1)).is_some_and(|&(_, last)| c <= last)
 }
 
-/// One row of the table: the names, and what they mean.
+/// One row of the table: names, and their meaning.
 struct Row(&'static [&'static str], PreTokenizer);
 
 const fn row(names: &'static [&'static str], stages: &'static [Stage]) -> Row {
@@ -201,7 +201,7 @@ impl Row {
     const fn raw_escaped(self) -> Row {
         Row(self.0, PreTokenizer { raw: true, escape: true, ..self.1 })
     }
-    /// Gemma 4's two peculiarities.
+    /// Adds Gemma 4's two peculiarities.
     const fn gemma4(self) -> Row {
         Row(self.0, PreTokenizer { line_ends: true, always_bos: true, ..self.1 })
     }

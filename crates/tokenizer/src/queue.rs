@@ -1,4 +1,4 @@
-//! The pairs of a long piece in the order in which they merge: by rank, and from the left.
+//! The pairs of a long piece in the order in which they merge: by rank, then from the left.
 //!
 //! ```text
 //! buckets   the positions of each rank above the open one, in the order in which they were found: mostly ascending
@@ -6,8 +6,8 @@
 //! late      a heap of pairs that were found when their rank was open or past
 //! ```
 //!
-//! In a trained vocabulary a merge makes pairs of higher ranks only, so that the heap stays empty, and a pair costs one
-//! append and one read in order. Whatever the ranks are, it costs no more than a heap of all pairs: O(log n).
+//! In a trained vocabulary, a merge only makes pairs of higher ranks, so the heap stays empty, and a pair costs one
+//! append and one read in order. For other ranks it costs no more than a heap of all pairs: O(log n).
 
 use crate::TokenizerError;
 use crate::hash::hash_pair;
@@ -24,19 +24,19 @@ pub(crate) struct Queue {
     ranks: BinaryHeap<Reverse<u32>>,
     open: Open,
     late: BinaryHeap<Reverse<(u32, u32)>>,
-    /// Empty vectors to be used again.
+    /// Empty vectors for reuse.
     spare: Vec<Vec<u32>>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
-    /// `None` before the first bucket.
+    /// `None` before the first bucket is opened.
     rank: Option<u32>,
     positions: Vec<u32>,
     next: usize,
 }
 
-/// Ranks are numbers, not chosen by an attacker who would gain anything: one multiplication.
+/// No attacker gains anything by choosing ranks, so one multiplication is enough.
 #[derive(Debug, Default)]
 struct RankHasher(u64);
 
@@ -54,11 +54,11 @@ impl Hasher for RankHasher {
     }
 }
 
-/// So many empty vectors are kept.
+/// The maximum number of empty vectors to keep.
 const SPARE: usize = 64;
 
 impl Queue {
-    /// Forgets all pairs.
+    /// Removes all pairs.
     pub(crate) fn clear(&mut self) {
         for (_, positions) in self.buckets.drain() {
             spare(&mut self.spare, positions);
@@ -87,7 +87,7 @@ impl Queue {
         bucket.add(position)
     }
 
-    /// Takes the pair of lowest rank, the leftmost of equals.
+    /// Removes and returns the pair with the lowest rank, the leftmost among equals.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<(u32, u32)> {
         loop {
@@ -115,7 +115,7 @@ impl Queue {
         }
     }
 
-    /// Gives back what one extraordinarily long piece needed.
+    /// Releases the memory that one extraordinarily long piece needed.
     pub(crate) fn shrink(&mut self) {
         const KEEP: usize = 1 << 10;
         self.clear();
@@ -127,7 +127,7 @@ impl Queue {
     }
 }
 
-/// Keeps an empty vector to be used again.
+/// Keeps an empty vector for reuse.
 fn spare(list: &mut Vec<Vec<u32>>, mut positions: Vec<u32>) {
     positions.clear();
     if list.len() < SPARE {

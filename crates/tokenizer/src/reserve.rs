@@ -1,9 +1,9 @@
-//! Buffers that grow fallibly: what a file or a text asks for may be more than there is.
+//! Buffers that grow fallibly, since files and texts may ask for more memory than there is.
 
 use crate::TokenizerError;
 use std::collections::BinaryHeap;
 
-/// Growth that returns [`TokenizerError::OutOfMemory`] where the standard methods abort.
+/// Growth that returns [`TokenizerError::OutOfMemory`] where the standard methods would abort.
 pub(crate) trait Reserve<T> {
     /// Appends a value.
     fn add(&mut self, value: T) -> Result<(), TokenizerError>;
@@ -13,10 +13,10 @@ pub(crate) trait Reserve<T> {
     where
         T: Copy;
 
-    /// Empties the vector; one with room for more than `most` values gives its memory back.
+    /// Empties the vector, and releases its memory if it has room for more than `most` values.
     fn keep(&mut self, most: usize);
 
-    /// Makes the length `n`; new places hold `value`.
+    /// Resizes to length `n`; new entries are `value`.
     fn fill_to(&mut self, n: usize, value: T) -> Result<(), TokenizerError>
     where
         T: Clone;
@@ -27,7 +27,7 @@ pub(crate) fn out_of_memory<T>(n: usize) -> TokenizerError {
     TokenizerError::OutOfMemory { bytes: n.saturating_mul(size_of::<T>()) }
 }
 
-/// Room for `n` more values, and for more than that as vectors do, so that appending stays cheap.
+/// Makes room for `n` more values, and for extra ones as vectors do, so that appending stays cheap.
 #[cold]
 fn grow<T>(values: &mut Vec<T>, n: usize) -> Result<(), TokenizerError> {
     values.try_reserve(n).map_err(|_| out_of_memory::<T>(values.len().saturating_add(n)))
@@ -40,14 +40,14 @@ pub(crate) fn exactly<T>(n: usize) -> Result<Vec<T>, TokenizerError> {
     Ok(values)
 }
 
-/// A vector of `n` times `value`, and no room for more.
+/// A vector of `n` copies of `value`, without spare capacity.
 pub(crate) fn filled<T: Clone>(n: usize, value: T) -> Result<Vec<T>, TokenizerError> {
     let mut values = exactly(n)?;
     values.resize(n, value);
     Ok(values)
 }
 
-/// A copy of some text.
+/// A copy of a text.
 pub(crate) fn copy(text: &str) -> Result<String, TokenizerError> {
     let mut bytes = exactly(text.len())?;
     bytes.extend_from_slice(text.as_bytes());
@@ -64,7 +64,7 @@ pub(crate) fn add_str(text: &mut String, new: &str) -> Result<(), TokenizerError
     Ok(())
 }
 
-/// Bytes as text; what is none becomes U+FFFD, in `buffer`.
+/// Bytes as text. Invalid bytes become U+FFFD, written to `buffer`.
 pub(crate) fn lossy<'b>(bytes: &'b [u8], buffer: &'b mut String) -> Result<&'b str, TokenizerError> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Ok(text);
@@ -112,7 +112,7 @@ impl<T> Reserve<T> for Vec<T> {
 
     fn keep(&mut self, most: usize) {
         self.clear();
-        // Not `shrink_to`, which would allocate.
+        // `shrink_to` would allocate.
         if self.capacity() > most {
             *self = Vec::new();
         }

@@ -1,6 +1,6 @@
-//! Which tokens have which role: what the file says, the defaults of the vocabulary's kind, and well-known strings.
+//! Which tokens have which role: from the file, from the defaults of the vocabulary's kind, and by well-known strings.
 //!
-//! Files rarely name all of them, so llama.cpp looks for the strings that models use; the lists are its lists.
+//! Files rarely name all roles, so llama.cpp looks for the strings that models use. These are its lists.
 
 use crate::spec::{SpecialIds, TokenizerSpec};
 use crate::vocab::{Vocab, attr};
@@ -54,7 +54,7 @@ const FIM_PAD: &[&str] = &["<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[P
 const FIM_REPO: &[&str] = &["<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"];
 const FIM_SEPARATOR: &[&str] = &["<|file_sep|>"];
 
-/// Strings that end the generation in whatever model has them.
+/// Strings that end the generation in any model that has them.
 const END: &[&str] = &[
     "<|eot_id|>",
     "<|im_end|>",
@@ -80,14 +80,14 @@ const END: &[&str] = &[
     "[e~[",
 ];
 
-/// Control tokens of gpt-oss that are part of the text.
+/// Control tokens of gpt-oss that belong to the text.
 const RENDERED: &[&str] = &["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"];
 
 fn find(vocab: &Vocab, text: &str) -> Option<TokenId> {
     vocab.find(text.as_bytes())
 }
 
-/// Completes the ids and marks the tokens in the vocabulary.
+/// Completes the ids, and marks the tokens in the vocabulary.
 pub(crate) fn assign(
     vocab: &mut Vocab,
     spec: &TokenizerSpec,
@@ -133,7 +133,7 @@ pub(crate) fn assign(
     }
     mark_ends(vocab, &ids, &spec.eos_ids);
     let ends = |id: &TokenId| vocab.attrs(*id) & attr::EOG != 0;
-    // gpt-oss: `<|end|>` turned out to end messages only.
+    // gpt-oss: `<|end|>` only ends messages.
     if named.eot.is_none() && !ids.eot.as_ref().is_some_and(ends) {
         ids.eot = EOT.iter().filter_map(|text| find(vocab, text)).find(ends);
     }
@@ -156,7 +156,7 @@ fn mark_ends(vocab: &mut Vocab, ids: &SpecialIds, more: &[TokenId]) {
         vocab.add_attrs(id, attr::EOG);
     }
     let ends = |vocab: &Vocab, text: &str| find(vocab, text).filter(|id| vocab.attrs(*id) & attr::EOG != 0);
-    // gpt-oss and Solar have an `<|end|>` of messages beside tokens that end the answer.
+    // In gpt-oss and Solar, `<|end|>` ends a message, and other tokens end the answer.
     let call = ends(vocab, "<|call|>").or(ends(vocab, "<|calls|>"));
     if let Some(end) = ends(vocab, "<|end|>")
         && call.is_some()
@@ -164,7 +164,7 @@ fn mark_ends(vocab: &mut Vocab, ids: &SpecialIds, more: &[TokenId]) {
     {
         vocab.set_attrs(end, attr::USER_DEFINED);
     }
-    // Gemma 4 and PLaMo have an ordinary token `</s>`.
+    // In Gemma 4 and PLaMo, `</s>` is an ordinary token.
     if let Some(s) = ends(vocab, "</s>")
         && (ends(vocab, "<|tool_response>").is_some() || ends(vocab, "<|plamo:eos|>").is_some())
     {
@@ -172,7 +172,7 @@ fn mark_ends(vocab: &mut Vocab, ids: &SpecialIds, more: &[TokenId]) {
     }
 }
 
-/// Tokens that swallow the white space beside them: the files do not say which, only names tell.
+/// Marks tokens that absorb the white space beside them. Files do not say which; only names tell.
 fn strip_spaces(vocab: &mut Vocab, spec: &TokenizerSpec) {
     let contains = |text: &Option<String>, names: &[&str]| {
         text.as_ref().is_some_and(|text| names.iter().any(|name| text.contains(name)))

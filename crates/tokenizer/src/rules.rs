@@ -1,7 +1,7 @@
-//! The merge rules of byte-pair encoding: which two strings become one, and how soon.
+//! The merge rules of byte-pair encoding: which two strings become one, and with what priority.
 //!
-//! The rules stay in the file, as strings `left right`; a table finds them by the hashes of the two parts. Nothing is
-//! looked up in the vocabulary to load them, and a rule costs ten bytes.
+//! The rules stay in the file as strings `left right`. A table finds them by the hashes of the two parts. Loading them
+//! does not look up anything in the vocabulary, and a rule costs ten bytes.
 
 use crate::TokenizerError;
 use crate::bytes;
@@ -12,14 +12,15 @@ use crate::vocab::{MAX_ENTRIES, MAX_TOKEN_BYTES};
 use crate::watch::Watch;
 use std::ops::Range;
 
-/// The rules by rank.
+/// The rules, ordered by rank.
 #[derive(Debug)]
 pub(crate) struct Rules {
     merges: Option<Strings>,
     table: SlotTable,
 }
 
-/// Left and right of the rule of `len` bytes at `start`: the first space that does not begin it separates them.
+/// The left and right part of the rule of `len` bytes at `start`. They are separated by the first space that is not the
+/// first byte.
 #[inline]
 fn parts(storage: &[u8], start: usize, len: usize) -> Option<(Range<usize>, Range<usize>)> {
     let end = start + len;
@@ -36,7 +37,7 @@ impl Rules {
         let mut table = SlotTable::new(n)?;
         if let Some(merges) = &merges {
             let storage = merges.storage();
-            // A rule without two parts, or for more than a token may have, never applies; it keeps its number.
+            // A rule that does not have two parts, or is too long for a token, never applies, but keeps its number.
             let hash_of = |i| {
                 let (start, len) = merges.place(i);
                 if len > MAX_TOKEN_BYTES + 1 {
@@ -46,7 +47,7 @@ impl Rules {
                 let hash = |part: Range<usize>| hash_in(storage, part.start, part.len());
                 Some(hash_pair(hash(left), hash(right)))
             };
-            // Of two equal rules the first counts.
+            // Of two equal rules the first one counts.
             table.fill(n, hash_of, false, |a, b| merges.get(a as usize) == merges.get(b as usize), watch)?;
         }
         Ok(Self { merges, table })
@@ -102,11 +103,11 @@ mod tests {
             ("long-left-part right", Some(("long-left-part", "right"))),
         ];
         for (rule, expected) in cases {
-            for behind in ["", " x y z ..........."] {
-                let all = format!(" {rule}{behind}");
+            for after in ["", " x y z ..........."] {
+                let all = format!(" {rule}{after}");
                 let found = parts(all.as_bytes(), 1, rule.len());
                 let found = found.map(|(left, right)| (&all[left], &all[right]));
-                assert_eq!(found, *expected, "{rule:?} before {behind:?}");
+                assert_eq!(found, *expected, "{rule:?} before {after:?}");
             }
         }
     }

@@ -1,4 +1,5 @@
-//! RWKV's World vocabulary: the longest token at each place. Its strings are written with escapes (`\n`, `\x80`).
+//! RWKV's World vocabulary: the longest token at each position. Its strings are spelled with escapes (`
+//! `, `\x80`).
 
 use crate::job::Job;
 use crate::reserve::{Reserve, exactly};
@@ -11,7 +12,7 @@ use crate::{TokenId, TokenizerError};
 
 #[derive(Debug)]
 pub(crate) struct Rwkv {
-    /// What the tokens stand for.
+    /// The unescaped strings of the tokens.
     strings: Strings,
     bytes: usize,
     trie: Trie,
@@ -67,7 +68,8 @@ impl Rwkv {
         self.strings.get(id as usize)
     }
 
-    /// Appends the tokens of a stretch of text. A byte that begins no token becomes the unknown token, if there is one.
+    /// Appends the tokens of a stretch of text. A byte with which no token begins becomes the unknown token, if the
+    /// model has one.
     pub(crate) fn encode<K: Sink>(
         &self,
         job: &Job<'_>,

@@ -1,28 +1,28 @@
-//! Where encoding puts its tokens: a list of ids, a count, or ids with the bytes of the text that they stand for.
+//! Destinations for tokens: a list of ids, a count, or ids with the bytes of the text that they stand for.
 
 use crate::reserve::Reserve;
 use crate::{TokenId, TokenizerError};
 use std::ops::Range;
 
-/// Takes tokens in order.
+/// Receives tokens in order.
 pub(crate) trait Sink {
-    /// Whether positions are kept; where not, nobody computes them.
+    /// Whether positions are kept; if not, they are not computed.
     const SPANS: bool;
 
-    /// A token and the bytes of the fragment (as the kind's encoder sees it) that became it.
+    /// Adds a token, with the bytes of the fragment (as the kind's encoder sees it) that became it.
     fn push(&mut self, id: TokenId, start: usize, end: usize) -> Result<(), TokenizerError>;
 
-    /// How many tokens there are.
+    /// The number of tokens so far.
     fn count(&self) -> usize;
 
-    /// The tokens from `from` on are of a fragment that begins at `base` in the text. `origins` has an entry for each
-    /// byte of what the encoder saw, or none where it saw the text itself.
+    /// Tells that the tokens from `from` on belong to a fragment that begins at `base` in the text. `origins` has an
+    /// entry for each byte that the encoder saw, or is empty if it saw the text itself.
     fn place(&mut self, from: usize, base: usize, origins: &Origins) {
         let _ = (from, base, origins);
     }
 }
 
-/// For each byte that an encoder saw: the bytes of the fragment that it was made of.
+/// For each byte that an encoder saw, the bytes of the fragment that it was made from.
 #[derive(Debug, Default)]
 pub(crate) struct Origins(Vec<(u32, u32)>);
 
@@ -31,7 +31,7 @@ impl Origins {
         self.0.clear();
     }
 
-    /// `count` bytes were made of the fragment's bytes `start..end`.
+    /// Records that `count` bytes were made from the fragment's bytes `start..end`.
     pub(crate) fn extend(&mut self, count: usize, start: usize, end: usize) -> Result<(), TokenizerError> {
         self.0.fill_to(self.0.len() + count, (start as u32, end as u32))
     }
@@ -54,7 +54,7 @@ impl Sink for Vec<TokenId> {
     }
 }
 
-/// Only the number of tokens.
+/// Only counts the tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Count(pub(crate) usize);
 
@@ -72,7 +72,7 @@ impl Sink for Count {
     }
 }
 
-/// Ids, and beside each the bytes of the text.
+/// Ids, each with its bytes of the text.
 #[derive(Debug, Default)]
 pub(crate) struct Spans {
     pub(crate) ids: Vec<TokenId>,

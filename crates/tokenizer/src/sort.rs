@@ -5,16 +5,16 @@ use crate::reserve::exactly;
 use crate::watch::Watch;
 use std::cmp::Ordering;
 
-/// Values that are sorted without a question.
+/// The number of values that are sorted without checking for cancellation.
 const RUN: usize = 1 << 13;
 
-/// Heap bytes that sorting `n` values of type `T` takes.
+/// The heap size that sorting `n` values of type `T` takes, in bytes.
 #[cfg(feature = "gguf")]
 pub(crate) fn planned_bytes<T>(n: u64) -> u64 {
     n * size_of::<T>() as u64
 }
 
-/// Sorts values; equal ones come in any order. Short runs first, which are merged then.
+/// Sorts values; equal ones end up in any order. Sorts short runs first, then merges them.
 pub(crate) fn sort<T: Copy>(
     values: &mut [T],
     order: impl Fn(&T, &T) -> Ordering,
@@ -35,7 +35,7 @@ pub(crate) fn sort<T: Copy>(
             let (mut left, mut right) = pair.split_at_checked(width).unwrap_or((pair, &[]));
             while let ([l, left_rest @ ..], [r, right_rest @ ..]) = (left, right) {
                 watch.work(1)?;
-                // Runs that are in order already, as most are, need no more looks.
+                // Runs that are already in order, as most are, need no merging.
                 if left.last().is_some_and(|last| order(last, r).is_le()) {
                     break;
                 }

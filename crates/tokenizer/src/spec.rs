@@ -1,21 +1,21 @@
-//! The plain description of a tokenizer: what a model file says, and nothing of the file's format.
+//! A plain description of a tokenizer: the contents of a model file, independent of the file's format.
 
 use crate::bytes::equal;
 use crate::reserve::{Reserve, exactly};
 use crate::{CharsMap, TokenId, TokenizerError};
 use std::sync::Arc;
 
-/// Bytes that several parts of a program share and that stay where they are: a mapped file, a vector.
+/// Bytes shared by several owners that never move: a mapped file, a vector.
 pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
-/// A list of byte strings inside shared bytes. Consecutive strings have the same number of bytes between them:
-/// none when packed, eight in a GGUF file (each string's length). Costs 4 bytes a string beside the storage.
+/// A list of byte strings inside shared bytes. Consecutive strings have a fixed gap between them: none if packed, eight
+/// bytes in a GGUF file (each string's length). Costs 4 bytes per string in addition to the storage.
 #[derive(Clone)]
 pub struct Strings {
     storage: SharedBytes,
     base: usize,
     gap: u32,
-    /// Start of each string from `base`, and behind the last where a next one would start.
+    /// The start of each string relative to `base`, and after the last string the start of a next one.
     offsets: Vec<u32>,
 }
 
@@ -26,10 +26,10 @@ impl std::fmt::Debug for Strings {
 }
 
 impl Strings {
-    /// Positions of strings that lie in `storage` from `base` on, `gap` bytes between two of them.
+    /// Strings in `storage` that begin at `base`, with `gap` bytes between two of them.
     ///
     /// # Errors
-    /// `TooLarge` when they reach further than 4 GiB, `OutOfStorage` when they reach behind the storage's end.
+    /// `TooLarge` if they extend past 4 GiB, `OutOfStorage` if they extend past the end of the storage.
     pub fn in_storage(
         storage: SharedBytes,
         base: usize,
@@ -43,7 +43,7 @@ impl Strings {
             at = at.saturating_add(length).saturating_add(gap as usize);
             offsets.add(at as u32)?;
         }
-        // They ascend: when the last fits, all do.
+        // The offsets ascend, so if the last one fits, all do.
         if u32::try_from(at).is_err() {
             let (what, limit) = ("bytes of a string array", u32::MAX as usize);
             return Err(TokenizerError::TooLarge { what, found: at, limit });
@@ -56,11 +56,10 @@ impl Strings {
         Ok(Strings { storage, base, gap, offsets })
     }
 
-    /// Positions of `count` strings from `base` on, each behind its length in eight bytes (little-endian), as GGUF files
-    /// have them.
+    /// `count` strings from `base`, each after its length in eight bytes (little-endian), as in GGUF files.
     ///
     /// # Errors
-    /// As [`Strings::in_storage`].
+    /// The same as [`Strings::in_storage`].
     #[cfg(feature = "gguf")]
     pub(crate) fn behind_lengths(
         storage: SharedBytes,
@@ -70,7 +69,7 @@ impl Strings {
         const LENGTH: usize = 8;
         let bytes = (*storage).as_ref().get(base..).unwrap_or(&[]);
         let mut at = 0usize;
-        // A length that is not there is one that leads out of the storage.
+        // A length that is missing counts as one that leads out of the storage.
         let lengths = (0..count).map(|_| {
             let length =
                 bytes.get(at..at.saturating_add(LENGTH)).and_then(|b| <[u8; LENGTH]>::try_from(b).ok());
@@ -85,7 +84,7 @@ impl Strings {
     /// Copies strings into storage of their own.
     ///
     /// # Errors
-    /// `TooLarge` when they have more than 4 GiB together.
+    /// `TooLarge` if they have more than 4 GiB together.
     pub fn from_list<S: AsRef<[u8]>>(strings: impl IntoIterator<Item = S>) -> Result<Self, TokenizerError> {
         let mut bytes = Vec::new();
         let mut lengths = Vec::new();
@@ -96,23 +95,23 @@ impl Strings {
         Self::in_storage(Arc::new(bytes), 0, 0, lengths.into_iter())
     }
 
-    /// The strings, leaving none.
+    /// Takes the strings, leaving an empty list.
     pub(crate) fn take(&mut self) -> Self {
         let (offsets, storage) = (std::mem::take(&mut self.offsets), self.storage.clone());
         Strings { storage, base: self.base, gap: self.gap, offsets }
     }
 
-    /// How many strings there are.
+    /// The number of strings.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The `i`-th string; empty where there is none.
+    /// String `i`; empty if `i` is out of range.
     #[inline]
     pub fn get(&self, i: usize) -> &[u8] {
         let (start, len) = self.place(i);
@@ -125,13 +124,13 @@ impl Strings {
         self.places().map(move |(start, len)| bytes.get(start..start + len).unwrap_or(&[]))
     }
 
-    /// What the strings lie in.
+    /// The bytes that contain the strings.
     #[inline]
     pub(crate) fn storage(&self) -> &[u8] {
         (*self.storage).as_ref()
     }
 
-    /// Where in [`Strings::storage`] string `i` begins, and its length; an empty one where there is none.
+    /// The start of string `i` in [`Strings::storage`], and its length; an empty place if `i` is out of range.
     #[inline]
     pub(crate) fn place(&self, i: usize) -> (usize, usize) {
         match self.offsets.get(i..).unwrap_or(&[]) {
@@ -140,7 +139,7 @@ impl Strings {
         }
     }
 
-    /// [`Strings::place`] of all strings.
+    /// [`Strings::place`] for all strings.
     #[inline]
     pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.offsets.windows(2).map(|pair| match pair {
@@ -154,20 +153,20 @@ impl Strings {
         (self.base + start as usize, next.saturating_sub(start).saturating_sub(self.gap) as usize)
     }
 
-    /// Whether string `i` is the `len` bytes at `start` of `bytes`.
+    /// Whether string `i` equals the `len` bytes at `start` of `bytes`.
     #[inline]
     pub(crate) fn is(&self, i: usize, bytes: &[u8], start: usize, len: usize) -> bool {
         let (own_start, own_len) = self.place(i);
         own_len == len && equal(self.storage(), own_start, bytes, start, len)
     }
 
-    /// Bytes on the heap, without the storage.
+    /// The size on the heap in bytes, without the storage.
     pub fn owned_bytes(&self) -> usize {
         self.offsets.capacity() * size_of::<u32>()
     }
 }
 
-/// Scores of the tokens, little-endian in shared bytes (a GGUF file's array, read in place).
+/// The scores of tokens, little-endian in shared bytes (the array in a GGUF file, read in place).
 #[derive(Clone)]
 pub struct Scores {
     storage: SharedBytes,
@@ -183,10 +182,10 @@ impl std::fmt::Debug for Scores {
 }
 
 impl Scores {
-    /// `len` values of four bytes each at `start`: f32, or i32 where `integers` says so.
+    /// `len` values of four bytes each at `start`: f32, or i32 if `integers` is true.
     ///
     /// # Errors
-    /// `OutOfStorage`.
+    /// `OutOfStorage` if the values extend past the end of the storage.
     pub fn in_storage(
         storage: SharedBytes,
         start: usize,
@@ -207,17 +206,17 @@ impl Scores {
         Scores { storage: Arc::new(bytes), start: 0, len: scores.len(), integers: false }
     }
 
-    /// How many scores there are.
+    /// The number of scores.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether there are no scores.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The `i`-th score; 0 where there is none.
+    /// Score `i`; 0 if `i` is out of range.
     #[inline]
     pub fn get(&self, i: usize) -> f32 {
         if i >= self.len {
@@ -233,24 +232,24 @@ impl Scores {
     }
 }
 
-/// What a token is, by GGUF's numbers (`tokenizer.ggml.token_type`).
+/// The type of a token, by GGUF's numbers (`tokenizer.ggml.token_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum TokenType {
-    /// Not said, or a number that is not known: decodes to nothing.
+    /// Not given, or an unknown number. Decodes to nothing.
     Undefined = 0,
     /// A piece of text.
     #[default]
     Normal = 1,
     /// The unknown token.
     Unknown = 2,
-    /// A token with a meaning of its own (begin of text, turn markers ...); no text unless asked for.
+    /// A token with a special meaning (begin of text, turn markers). Decodes to text only on request.
     Control = 3,
-    /// Added by the model's makers: its string is found in the text before anything else.
+    /// Added by the model's makers. Its string is searched for in the text before anything else.
     UserDefined = 4,
-    /// Reserved: decodes to nothing.
+    /// Reserved. Decodes to nothing.
     Unused = 5,
-    /// One raw byte, written `<0x41>`.
+    /// A single raw byte, spelled `<0x41>`.
     Byte = 6,
 }
 
@@ -268,8 +267,9 @@ impl From<i64> for TokenType {
     }
 }
 
-/// Ids of tokens with a role. In a [`TokenizerSpec`]: what the file says; of a [`crate::Tokenizer`]: after the
-/// defaults of the vocabulary's kind and the search by well-known strings.
+/// The ids of tokens with a role. In a [`TokenizerSpec`], they are those that the file gives; in a
+/// [`crate::Tokenizer`], they also include the defaults of the vocabulary's kind and tokens found by well-known
+/// strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs)] // the names are the field's
 pub struct SpecialIds {
@@ -293,17 +293,17 @@ pub struct SpecialIds {
     pub fim_separator: Option<TokenId>,
 }
 
-/// What WordPiece does to a text first; what is not said has BERT's defaults.
+/// What WordPiece does to a text first. `None` means BERT's default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Normalizer {
-    /// Lower case (default: yes).
+    /// Converts to lower case (default true).
     pub lowercase: Option<bool>,
-    /// Letters lose their accents (default: as `lowercase`).
+    /// Removes accents from letters (default: the same as `lowercase`).
     pub strip_accents: Option<bool>,
 }
 
-/// Everything that [`crate::Tokenizer::new`] needs. Fields left at their default take the meaning that a missing
-/// metadata key has in llama.cpp.
+/// Everything that [`crate::Tokenizer::new`] needs. A field left at its default means the same as a missing metadata
+/// key in llama.cpp.
 #[derive(Debug, Clone)]
 pub struct TokenizerSpec {
     /// `tokenizer.ggml.model`: `gpt2` (BPE with merges), `llama` (SentencePiece BPE), `gemma4`, `bert` (WordPiece),
@@ -311,41 +311,42 @@ pub struct TokenizerSpec {
     pub model: String,
     /// `tokenizer.ggml.pre`, the pre-tokenizer of a byte-level BPE.
     pub pre: Option<String>,
-    /// The tokens' strings, by id.
+    /// The tokens' strings, in id order.
     pub tokens: Strings,
-    /// The tokens' types, by id; empty: all normal.
+    /// The tokens' types, in id order. Empty means that all tokens are normal.
     pub token_types: Vec<TokenType>,
-    /// The tokens' scores, by id (needed by `llama` and `t5`).
+    /// The tokens' scores, in id order (required by `llama` and `t5`).
     pub scores: Option<Scores>,
-    /// Merge rules `left right`, the most important first (needed by `gpt2` and `gemma4`).
+    /// The merge rules `left right`, highest priority first (required by `gpt2` and `gemma4`).
     pub merges: Option<Strings>,
-    /// Ids that the file names.
+    /// The ids that the file names.
     pub special: SpecialIds,
-    /// `tokenizer.ggml.eos_token_ids`: ids that end the generation, besides `special.eos`, whose place the first of them
-    /// takes where it is missing. Ids that don't exist are ignored. Empty by default.
+    /// `tokenizer.ggml.eos_token_ids`: ids that end the generation, in addition to `special.eos`. If `special.eos` is
+    /// missing, the first of them takes its place. Ids that are out of range are ignored. Default: empty.
     pub eos_ids: Vec<TokenId>,
-    /// Begin the encoded text with `bos`.
+    /// Whether encoded text begins with `bos`.
     pub add_bos: Option<bool>,
-    /// End the encoded text with `eos`.
+    /// Whether encoded text ends with `eos`.
     pub add_eos: Option<bool>,
-    /// Put a space before the text (SentencePiece).
+    /// Whether a space is added before the text (SentencePiece).
     pub add_space_prefix: Option<bool>,
-    /// A model that separates texts wants `sep` between them ([`crate::Tokenizer::adds_sep`]).
+    /// Whether the model expects `sep` between texts ([`crate::Tokenizer::adds_sep`]).
     pub add_sep: Option<bool>,
-    /// Runs of spaces count as one (Unigram).
+    /// Whether a run of spaces counts as one (Unigram).
     pub remove_extra_whitespaces: Option<bool>,
     /// Replacements made before anything else (Unigram).
     pub charsmap: Option<CharsMap>,
     /// What WordPiece does to a text first.
     pub normalizer: Normalizer,
-    /// `general.architecture`: the mask token of some embedding models swallows the white space before it.
+    /// `general.architecture`. The mask token of some embedding models absorbs the white space before it.
     pub architecture: Option<String>,
-    /// `general.name`: Phi-3's special tokens swallow the white space behind them, and only the name tells.
+    /// `general.name`. The special tokens of Phi-3 absorb the white space after them, and only the name identifies the
+    /// model.
     pub model_name: Option<String>,
 }
 
 impl TokenizerSpec {
-    /// A description with nothing but the kind and the tokens.
+    /// A description with only the kind and the tokens.
     pub fn new(model: impl Into<String>, tokens: Strings) -> Self {
         TokenizerSpec {
             model: model.into(),

@@ -1,4 +1,4 @@
-//! Finding the strings of special tokens in a text, before anything else is done with it.
+//! Finds the strings of special tokens in a text, before anything else is done with it.
 //!
 //! ```text
 //! candidates = at each place, the longest special string that ends there         one pass
@@ -7,10 +7,10 @@
 //!     its beginning is covered: the longest string that begins after the cover becomes the candidate
 //! ```
 //!
-//! The order is llama.cpp's: a longer string wins over a shorter one that begins before it. What was cut before is at
-//! least as long, so that it touches a candidate only where it covers its first or its last byte. A place whose
-//! candidate is shortened has less than half of the room from then on, so it happens a logarithmic number of times. Time
-//! and memory grow as the text does, whatever the strings are.
+//! The order is llama.cpp's: a longer string wins over a shorter one that begins before it. What was cut earlier is at
+//! least as long as a candidate, so it can overlap a candidate only at its first or its last byte. When a candidate is
+//! shortened, the room at its place is more than halved, so that happens only a logarithmic number of times. Time and
+//! memory grow linearly with the text, whatever the strings are.
 
 mod automaton;
 mod bits;
@@ -30,7 +30,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-/// What a stretch of the text is.
+/// The kind of a stretch of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fragment {
     Text,
@@ -43,7 +43,7 @@ impl Fragment {
     }
 }
 
-/// A fragment and the bytes that it has.
+/// A fragment, and its bytes in the text.
 pub(crate) type Part = (Range<usize>, Fragment);
 
 /// An occurrence of a special token.
@@ -51,12 +51,12 @@ pub(crate) type Part = (Range<usize>, Fragment);
 struct Cut {
     start: u32,
     end: u32,
-    /// How much white space it swallows on its left and on its right.
+    /// How many bytes of white space it absorbs on its left and on its right.
     spaces: (u32, u32),
     id: TokenId,
 }
 
-/// The strings of tokens that are found in the text.
+/// The strings of tokens that are searched for in the text.
 #[derive(Debug, Default)]
 pub(crate) struct SpecialStrings {
     strings: Automaton,
@@ -64,30 +64,31 @@ pub(crate) struct SpecialStrings {
     all: Chain,
     /// The user-defined ones, which are found in plain text too.
     user_defined: Chain,
-    /// Those of a plain range: the user-defined ones that neither the file nor a role makes a control token.
+    /// Those that are found in a plain range: the user-defined ones that neither the file nor a role makes a control
+    /// token.
     plain: Chain,
-    /// The user-defined tokens that are not of `plain`, ascending.
+    /// The user-defined tokens that are not in `plain`, ascending.
     kept_out: Vec<TokenId>,
 }
 
-/// Which strings are looked for, and where.
+/// Which strings to search for, and where.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wanted<'r> {
     /// All special tokens.
     All,
-    /// User-defined tokens.
+    /// Only user-defined tokens.
     UserDefined,
-    /// All special tokens, but of those that overlap one of the ranges only what belongs into plain text.
+    /// All special tokens, except that those which overlap one of the ranges must be allowed in plain text.
     Outside(&'r [Range<usize>]),
 }
 
-/// White space as C's `isspace` has it.
+/// White space as defined by C's `isspace`.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// The tokens to look for. Vocabulary strings may be cut characters; such a string is never found, and of equal strings
-/// the last counts.
+/// The tokens to search for. Vocabulary strings may be incomplete characters; such a string is never found. Of equal
+/// strings the last one counts.
 fn specials(vocab: &Vocab) -> impl Iterator<Item = TokenId> + '_ {
     vocab.with_attrs(attr::IN_TEXT).filter(|id| {
         let text = vocab.text(*id);
@@ -95,7 +96,7 @@ fn specials(vocab: &Vocab) -> impl Iterator<Item = TokenId> + '_ {
     })
 }
 
-/// Heap bytes that building takes at most for `n` special tokens of `bytes` bytes together.
+/// The maximum heap size of building for `n` special tokens of `bytes` bytes together, in bytes.
 #[cfg(feature = "gguf")]
 pub(crate) fn planned_bytes(n: u64, bytes: u64) -> u64 {
     // The tokens that are kept out of plain text: a list that grows.
@@ -103,7 +104,7 @@ pub(crate) fn planned_bytes(n: u64, bytes: u64) -> u64 {
 }
 
 impl SpecialStrings {
-    /// `types`: what the file says of the tokens; empty when it says nothing.
+    /// `types` are the types of the tokens by the file; empty if it gives none.
     pub(crate) fn new(vocab: &Vocab, types: &[TokenType], watch: &Watch<'_>) -> Result<Self, TokenizerError> {
         let mut n = 0;
         for _ in specials(vocab) {
@@ -132,8 +133,8 @@ impl SpecialStrings {
         })
     }
 
-    /// The tokens that a stranger's text must not become: control and unknown tokens, and user-defined ones that end the
-    /// generation or that the file types otherwise.
+    /// The tokens that untrusted text must not become: control and unknown tokens, and user-defined tokens that end the
+    /// generation or have another type in the file.
     pub(crate) fn barred(&self) -> Barred<'_> {
         Barred { attrs: attr::CONTROL | attr::UNKNOWN, ids: &self.kept_out }
     }
@@ -145,7 +146,7 @@ impl SpecialStrings {
             + chains.iter().map(|chain| chain.owned_bytes()).sum::<usize>()
     }
 
-    /// Cuts `text` at special tokens.
+    /// Splits `text` at special tokens.
     pub(crate) fn partition(
         &self,
         vocab: &Vocab,
@@ -172,7 +173,7 @@ impl SpecialStrings {
         Ok(parts)
     }
 
-    /// Where to cut, in no order.
+    /// Where to cut, in no particular order.
     fn cuts(
         &self,
         vocab: &Vocab,
@@ -212,7 +213,8 @@ impl SpecialStrings {
                     at += 1;
                     continue;
                 }
-                // As often as it follows itself: the places between are covered by that, and need no other string.
+                // Handles consecutive repetitions at once: the positions between them are covered, and need no other
+                // string.
                 loop {
                     let cut = cut_at(text, at..at + length, id, &taken, vocab);
                     let whole = cut.start as usize - cut.spaces.0 as usize..(cut.end + cut.spaces.1) as usize;
@@ -232,7 +234,7 @@ impl SpecialStrings {
     }
 }
 
-/// The occurrence of a token with the white space beside it that is its own.
+/// The occurrence of a token, including the white space beside it that it absorbs.
 fn cut_at(text: &str, token: Range<usize>, id: TokenId, taken: &Bits, vocab: &Vocab) -> Cut {
     let attrs = vocab.attrs(id);
     let space = |at: usize| text.as_bytes().get(at).copied().is_some_and(is_space) && !taken.get(at);
@@ -246,15 +248,15 @@ fn cut_at(text: &str, token: Range<usize>, id: TokenId, taken: &Bits, vocab: &Vo
     Cut { start: token.start as u32, end: token.end as u32, spaces: (left as u32, right as u32), id }
 }
 
-/// A string, and the first and after the last place of a run of places where it begins. The largest is taken first.
+/// A string, and the first position and the end of a run of positions where it begins. The largest is taken first.
 type Candidate = (StringId, Reverse<u32>, u32);
 
-/// A text and what is looked for in it.
+/// A text, and what is searched for in it.
 struct Search<'s> {
     specials: &'s SpecialStrings,
     text: &'s [u8],
     chain: &'s Chain,
-    /// Bytes of plain ranges.
+    /// The bytes of plain ranges.
     plain: Option<Bits>,
     watch: &'s Watch<'s>,
 }
@@ -284,8 +286,8 @@ impl<'s> Search<'s> {
         Ok(Search { specials, text: text.as_bytes(), chain, plain, watch })
     }
 
-    /// Of `string` and the shorter ones that end at the same place, before byte `end`: the longest that is looked for there
-    /// and has at most `most` bytes.
+    /// Among `string` and the shorter ones that end at the same position, before byte `end`: the longest that is
+    /// searched for there and has at most `most` bytes.
     #[inline]
     fn longest(&self, string: StringId, end: usize, most: usize) -> Result<StringId, TokenizerError> {
         let SpecialStrings { strings, plain: plain_chain, .. } = self.specials;
@@ -299,7 +301,7 @@ impl<'s> Search<'s> {
         Ok(if strings.length(inside) > strings.length(after) { inside } else { after })
     }
 
-    /// The longest string that ends at each place.
+    /// The longest string that ends at each position.
     fn candidates(&self) -> Result<BinaryHeap<Candidate>, TokenizerError> {
         let strings = &self.specials.strings;
         let mut heap = BinaryHeap::new();
@@ -344,7 +346,7 @@ mod tests {
         specials.partition(vocab, text, wanted, &Watch::new(&|| false)).unwrap()
     }
 
-    /// One token after the other through the whole text, as llama.cpp does it.
+    /// Searches for one token after the other through the whole text, as llama.cpp does.
     fn plainly(vocab: &Vocab, text: &str) -> Vec<Part> {
         let mut ids: Vec<TokenId> = vocab.with_attrs(attr::IN_TEXT).collect();
         ids.retain(|id| vocab.find(vocab.text(*id)) == Some(*id));

@@ -1,14 +1,14 @@
-//! Pre-tokenizers: a text is cut into pieces that the merges never cross.
+//! Pre-tokenizers split a text into pieces that merges never cross.
 //!
-//! llama.cpp and the original tokenizers describe the cuts by regular expressions, applied one after the other:
-//! each cuts the pieces of the one before into its matches and what lies between them. Here every expression is a
-//! [`Stage`], a hand-written function that says how many bytes the first piece of a text has; the expression stands
-//! beside it. Look-aheads see the end of the piece as the end of the text, as there.
+//! llama.cpp and the original tokenizers describe this by regular expressions that are applied one after the other:
+//! each splits the pieces of the previous one into its matches and what lies between them. Here every expression is a
+//! [`Stage`], a hand-written function that returns the length of the first piece of a text, with the expression in its
+//! documentation. Lookaheads see the end of the piece as the end of the text, as in the originals.
 
 mod numbers;
 mod phrases;
 #[cfg(feature = "regex")]
-#[cfg_attr(not(test), allow(dead_code))] // for proofs only
+#[cfg_attr(not(test), allow(dead_code))] // used by tests only
 mod regex;
 #[cfg(test)]
 mod tests;
@@ -21,7 +21,7 @@ pub(crate) use words::{Capitals, Cased, Words};
 /// One expression of a pre-tokenizer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stage {
-    /// `[class]`: every character of the class alone.
+    /// `[class]`: every character of the class is a piece of its own.
     Each(fn(char) -> bool),
     /// `[class]+`
     Run(fn(char) -> bool),
@@ -37,9 +37,9 @@ pub(crate) enum Stage {
     TrailingSpace,
     /// `[^\n]+|[\n]+`
     Lines,
-    /// `[class 1]+|[class 2]+|...`, of classes that have no character in common.
+    /// `[class 1]+|[class 2]+|...`, for classes that have no character in common.
     RunOfOne(&'static [fn(char) -> bool]),
-    /// Groups of three `\p{N}` from the right; the first group goes with the text before it.
+    /// Groups of three `\p{N}` from the right; the first group stays with the text before it.
     NumbersFromTheRight,
     /// `(?=(\d{3})+(?!\d))`: a cut before every group of three digits from the right.
     BeforeThreeDigits,
@@ -64,7 +64,7 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    /// Bytes of the first piece of `text`: at least one character of a text that has one.
+    /// The length of the first piece of `text` in bytes: at least one character, if the text has one.
     fn first(self, text: &str) -> usize {
         match self {
             Stage::Each(class) => match text.chars().next() {
@@ -106,15 +106,15 @@ impl Stage {
             Stage::DeepSeek(options) => search(text, |rest| phrases::deepseek(rest, options)),
             Stage::Phrases => phrases::phrases(text),
             Stage::Kimi => phrases::kimi(text),
-            // These look further ahead than one piece: see `split`.
+            // These need to look further ahead than one piece: see `split`.
             Stage::NumbersFromTheRight | Stage::BeforeThreeDigits => text.len(),
         }
     }
 }
 
-/// Cuts `text` by all stages and hands the pieces to `each`, in order.
+/// Splits `text` by all stages, and passes the pieces to `each`, in order.
 ///
-/// An error of `each` ends it.
+/// Stops at the first error of `each`.
 pub(crate) fn split<E, F: FnMut(&str) -> Result<(), E>>(
     stages: &[Stage],
     text: &str,
@@ -141,20 +141,20 @@ pub(crate) fn split<E, F: FnMut(&str) -> Result<(), E>>(
     Ok(())
 }
 
-/// End of the characters from byte `start` on that satisfy `wanted`.
+/// The end of the run of characters from byte `start` on that satisfy `wanted`.
 #[inline]
 fn run(text: &str, start: usize, wanted: impl Fn(char) -> bool) -> usize {
     let rest = text.get(start..).unwrap_or("");
     rest.find(|c| !wanted(c)).map_or(text.len(), |length| start + length)
 }
 
-/// As [`run`], at most `most` characters.
+/// Like [`run`], for at most `most` characters.
 fn run_up_to(text: &str, start: usize, most: usize, wanted: impl Fn(char) -> bool) -> usize {
     let rest = text.get(start..).unwrap_or("");
     start + rest.chars().take(most).take_while(|&c| wanted(c)).map(char::len_utf8).sum::<usize>()
 }
 
-/// The characters at the beginning that are all of the class, or all not.
+/// The length of the first run of characters that are all of the class, or all not.
 fn either_run(text: &str, wanted: impl Fn(char) -> bool) -> usize {
     let first = text.chars().next().is_some_and(&wanted);
     run(text, 0, |c| wanted(c) == first)
@@ -172,7 +172,7 @@ fn led_run(text: &str, lead: impl Fn(char) -> bool, wanted: impl Fn(char) -> boo
     (end > start).then_some(end)
 }
 
-/// The match at the beginning, or the text before the first match.
+/// The length of the match at the beginning, or of the text before the first match.
 fn search(text: &str, matched: impl Fn(&str) -> Option<usize>) -> usize {
     if let Some(length) = matched(text) {
         return length;
@@ -186,7 +186,7 @@ fn char_at(text: &str, at: usize) -> Option<char> {
     text.get(at..)?.chars().next()
 }
 
-/// `'s|'t|'re|'ve|'m|'ll|'d` at byte `at`: its length, 0 when there is none.
+/// The length of a match of `'s|'t|'re|'ve|'m|'ll|'d` at byte `at`; 0 if there is no match.
 fn contraction(text: &str, at: usize, any_case: bool) -> usize {
     let bytes = text.as_bytes().get(at..).unwrap_or(&[]);
     let letter = |i: usize| {
@@ -203,7 +203,7 @@ fn contraction(text: &str, at: usize, any_case: bool) -> usize {
     }
 }
 
-/// `\s+(?!\S)|\s+`: white space, of which the last character is left for the word behind.
+/// `\s+(?!\S)|\s+`: white space, of which the last character is left for the word after it.
 fn white_space(text: &str) -> usize {
     let end = run(text, 0, |c| is(c, W));
     let last = text.get(..end).and_then(|space| space.char_indices().next_back()).map_or(0, |(at, _)| at);

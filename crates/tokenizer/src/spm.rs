@@ -1,4 +1,4 @@
-//! SentencePiece BPE: characters merge into tokens, the highest score first; what is no token becomes bytes.
+//! SentencePiece BPE: characters merge into tokens, the highest score first. What is not a token becomes bytes.
 
 use crate::borders::Borders;
 use crate::job::Job;
@@ -17,15 +17,15 @@ pub(crate) struct Spm {
     borders: Borders,
 }
 
-/// The rules: neighbours whose joined string is a token, by its score.
+/// The rules: adjacent symbols whose joined string is a token, ranked by its score.
 struct Rules<'a> {
     job: &'a Job<'a>,
     scores: &'a Scores,
 }
 
-/// Scores as ranks: the highest score has the lowest rank.
+/// Converts scores to ranks: the highest score has the lowest rank.
 fn rank(score: f32) -> u32 {
-    // Adding zero makes -0 and 0 one score; NaN, which no file should have, comes last.
+    // Adding zero maps -0 and 0 to the same score. NaN, which no file should contain, comes last.
     let bits = (score + 0.0).to_bits();
     let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
     if score.is_nan() { u32::MAX - 1 } else { (!ascending).min(u32::MAX - 1) }
@@ -44,12 +44,12 @@ impl Spm {
         Spm { scores, unknown: None, borders: Borders::new(vocab) }
     }
 
-    /// The token that stands for a character without token or bytes.
+    /// Sets the token for a character that has neither a token nor byte tokens.
     pub(crate) fn set_unknown(&mut self, unknown: Option<TokenId>) {
         self.unknown = unknown;
     }
 
-    /// Appends the tokens of a stretch of text whose spaces are written as U+2581.
+    /// Appends the tokens of a stretch of text whose spaces are spelled U+2581.
     pub(crate) fn encode<S: Sink>(
         &self,
         job: &Job<'_>,
@@ -64,7 +64,7 @@ impl Spm {
         })
     }
 
-    /// The tokens of a piece that begins at `base`; `rest` is the text from there on.
+    /// Appends the tokens of a piece that begins at `base`; `rest` is the text from there on.
     fn encode_piece<S: Sink>(
         &self,
         job: &Job<'_>,

@@ -1,4 +1,4 @@
-//! [`Tokenizer`]: how one is built, and what it knows of its tokens.
+//! [`Tokenizer`]: building one, and asking about its tokens.
 
 use crate::kind::{Defaults, Kind, Writing};
 use crate::spec::{SpecialIds, TokenizerSpec};
@@ -7,7 +7,7 @@ use crate::vocab::{Vocab, attr};
 use crate::watch::Watch;
 use crate::{TokenId, TokenizerError, roles};
 
-/// A tokenizer. Immutable; share it between threads.
+/// A tokenizer. Immutable, so that threads can share it.
 #[derive(Debug)]
 pub struct Tokenizer {
     pub(crate) vocab: Vocab,
@@ -17,7 +17,7 @@ pub struct Tokenizer {
     pub(crate) add_bos: bool,
     pub(crate) add_eos: bool,
     add_sep: bool,
-    /// Only BERT's kind writes SEP by itself; others leave it to who puts texts together.
+    /// Only BERT's kind adds SEP by itself; other kinds leave it to the caller that joins texts.
     pub(crate) ends_with_sep: bool,
     pub(crate) add_space_prefix: bool,
     pub(crate) clean_spaces: bool,
@@ -28,16 +28,16 @@ impl Tokenizer {
     /// Builds a tokenizer.
     ///
     /// # Errors
-    /// A kind or pre-tokenizer that is not implemented (the message contains `unsupported` and its name), or a part
-    /// that is missing or too short.
+    /// If the kind or the pre-tokenizer is not implemented (the message contains `unsupported` and its name), or if a
+    /// part is missing or too short.
     pub fn new(spec: TokenizerSpec) -> Result<Self, TokenizerError> {
         Self::new_with(spec, &|| false)
     }
 
-    /// As [`Tokenizer::new`]; `cancelled` is asked at least once a millisecond or so.
+    /// Like [`Tokenizer::new`], but can be cancelled: `cancelled` is called about once per millisecond.
     ///
     /// # Errors
-    /// As [`Tokenizer::new`], and `Cancelled` soon after `cancelled` returns true.
+    /// The same as [`Tokenizer::new`], and `Cancelled` soon after `cancelled` returns true.
     pub fn new_with(mut spec: TokenizerSpec, cancelled: &dyn Fn() -> bool) -> Result<Self, TokenizerError> {
         let watch = &Watch::new(cancelled);
         let mut vocab = Vocab::new(spec.tokens.take(), &spec.token_types, watch)?;
@@ -48,11 +48,12 @@ impl Tokenizer {
         kind.set_unknown(ids.unk);
         let add_bos = spec.add_bos.unwrap_or(defaults.add_bos);
         if defaults.always_bos && !add_bos {
-            warnings
-                .push("tokenizer.ggml.add_bos_token is not true: taken as true, as Gemma 4 wants".to_owned());
+            warnings.push(
+                "tokenizer.ggml.add_bos_token is not true: using true, which Gemma 4 requires".to_owned(),
+            );
         }
         let wordpiece = matches!(kind, Kind::WordPiece(_));
-        // RWKV and PLaMo add nothing, whatever the metadata say; BERT always has both ends.
+        // RWKV and PLaMo add nothing, whatever the metadata says; BERT always adds both ends.
         let bare = matches!(kind, Kind::Rwkv(_) | Kind::Plamo2(_));
         Ok(Self {
             specials: SpecialStrings::new(&vocab, &spec.token_types, watch)?,
@@ -69,22 +70,22 @@ impl Tokenizer {
         })
     }
 
-    /// The number of tokens.
+    /// The number of tokens in the vocabulary.
     pub fn vocab_size(&self) -> usize {
         self.vocab.len()
     }
 
-    /// The tokens with roles.
+    /// The ids of tokens with a role.
     pub fn special_ids(&self) -> &SpecialIds {
         &self.ids
     }
 
-    /// The token that begins a text, where the model has one.
+    /// The token that begins a text, if the model has one.
     pub fn bos(&self) -> Option<TokenId> {
         self.ids.bos
     }
 
-    /// The token that ends a text, where the model has one.
+    /// The token that ends a text, if the model has one.
     pub fn eos(&self) -> Option<TokenId> {
         self.ids.eos
     }
@@ -103,31 +104,31 @@ impl Tokenizer {
         self.add_eos && self.ids.eos.is_some()
     }
 
-    /// Whether the model wants SEP behind a text, and between two texts that are compared. BERT's kind writes the one
-    /// behind the text itself.
+    /// Whether the model expects SEP after a text, and between two texts that are compared. BERT's kind adds the one
+    /// after the text by itself.
     pub fn adds_sep(&self) -> bool {
         self.add_sep && self.ids.sep.is_some()
     }
 
-    /// Whether a token ends the generation; false for an id that does not exist.
+    /// Whether a token ends the generation; false for an id that is out of range.
     pub fn is_eog(&self, id: TokenId) -> bool {
         self.vocab.attrs(id) & attr::EOG != 0
     }
 
-    /// Whether a token is a control token; false for an id that does not exist.
+    /// Whether a token is a control token; false for an id that is out of range.
     pub fn is_control(&self, id: TokenId) -> bool {
         self.vocab.attrs(id) & attr::CONTROL != 0
     }
 
-    /// The token with exactly this string, as the vocabulary writes it.
+    /// The token whose string in the vocabulary is exactly `text`.
     pub fn token(&self, text: &str) -> Option<TokenId> {
         self.vocab.find(text.as_bytes())
     }
 
-    /// The string of a token as the vocabulary writes it.
+    /// The string of a token, as the vocabulary spells it.
     ///
     /// # Errors
-    /// An id that does not exist.
+    /// If the id is out of range.
     pub fn token_text(&self, id: TokenId) -> Result<&[u8], TokenizerError> {
         self.vocab.check(id)?;
         Ok(self.vocab.text(id))
@@ -137,12 +138,12 @@ impl Tokenizer {
         self.kind.writing()
     }
 
-    /// What was missing in the file and assumed.
+    /// What the file did not say, and what was assumed instead.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Bytes on the heap; strings and scores that stay in shared storage are not counted.
+    /// The size of the tokenizer on the heap in bytes. Strings and scores in shared storage are not counted.
     pub fn heap_bytes(&self) -> usize {
         self.vocab.owned_bytes() + self.specials.owned_bytes() + self.kind.owned_bytes()
     }

@@ -1,11 +1,11 @@
-//! A trie over the strings of a vocabulary: which tokens begin a text.
+//! A trie over the strings of a vocabulary: finds the tokens that a text begins with.
 //!
 //! ```text
 //! nodes in breadth-first order; children of node i: first[i] .. first[i + 1], ascending by label
 //! a node under which only one string is left has no children: the rest of the string is compared
 //! ```
 //!
-//! Nine bytes a node, about one node and a half a token; the strings stay where they are.
+//! Nine bytes per node, and about one and a half nodes per token. The strings stay in place.
 
 use crate::job::Job;
 use crate::reserve::exactly;
@@ -18,15 +18,15 @@ const MAX_NODES: usize = u32::MAX as usize - 1;
 
 #[derive(Debug, Default)]
 pub(crate) struct Trie {
-    /// First child of each node; one entry more for the end.
+    /// The first child of each node, with one more entry for the end.
     first: Vec<u32>,
     /// The byte that leads to each node.
     labels: Vec<u8>,
-    /// The token that ends at each node; of a node without children: the token whose string goes on from here.
+    /// The token that ends at each node. For a node without children: the token whose string continues from here.
     tokens: Vec<TokenId>,
 }
 
-/// A token's string: its first bytes as a number that sorts as they do, with zeros behind a shorter string.
+/// A token's string, with its first bytes as a number that sorts like them; shorter strings are padded with zeros.
 #[derive(Debug, Clone, Copy)]
 struct Key {
     bytes: u128,
@@ -45,25 +45,25 @@ impl Key {
         Key { bytes: u128::from_be_bytes(bytes), id, length: text.len() as u32 }
     }
 
-    /// The byte at `depth`, without a look at the string where the key has it.
+    /// The byte at `depth`, read from the key if it is there, otherwise from the string.
     #[inline]
     fn byte<'a>(&self, depth: usize, text: impl Fn(TokenId) -> &'a [u8]) -> u8 {
         match KEY_BYTES.checked_sub(depth + 1) {
-            Some(behind) => (self.bytes >> (8 * behind)) as u8,
+            Some(after) => (self.bytes >> (8 * after)) as u8,
             None => text(self.id).get(depth).copied().unwrap_or(0),
         }
     }
 }
 
-/// Heap bytes that building takes at most, the result included, for `n` strings of `bytes` bytes together. A node that is
-/// no string's last has two strings below it.
+/// The maximum heap size of building, including the result, for `n` strings of `bytes` bytes together. A node at which
+/// no string ends has at least two strings below it.
 #[cfg(feature = "gguf")]
 pub(crate) fn planned_bytes(n: u64, bytes: u64) -> u64 {
     let nodes = 1 + n + bytes / 2;
     nodes * 9 + 4 + n * size_of::<Key>() as u64 + sort::planned_bytes::<Key>(n) + (n + 1) * 16
 }
 
-/// The strings in ascending order, each once.
+/// The strings in ascending order, without duplicates.
 fn sorted_keys<'a>(
     ids: impl Iterator<Item = TokenId>,
     n: usize,
@@ -80,12 +80,12 @@ fn sorted_keys<'a>(
     let order =
         |a: &Key, b: &Key| a.bytes.cmp(&b.bytes).then_with(|| rest(a, b)).then_with(|| b.id.cmp(&a.id));
     sort(&mut sorted, order, watch)?;
-    // The later of equal strings comes first and stays.
+    // Among equal strings, the later token comes first and stays.
     sorted.dedup_by(|b, a| a.bytes == b.bytes && rest(a, b).is_eq());
     Ok(sorted)
 }
 
-/// How many nodes the trie has: of each string those that no string before it has, down to where no other goes along.
+/// Counts the nodes of the trie: for each string, those that no string before it has, down to where it is the only one.
 fn count_nodes<'a>(
     sorted: &[Key],
     text: impl Fn(TokenId) -> &'a [u8],
@@ -104,10 +104,10 @@ fn count_nodes<'a>(
 }
 
 impl Trie {
-    /// A trie of some tokens, at most `n`; of two equal strings the later counts, and empty strings are left out.
+    /// Makes a trie of at most `n` tokens. Of two equal strings the later token counts, and empty strings are left out.
     ///
     /// # Errors
-    /// `TooLarge` when the strings have more than 4 G bytes in common.
+    /// `TooLarge` if the trie would have more than 4 G nodes.
     pub(crate) fn new<'a>(
         ids: impl Iterator<Item = TokenId>,
         n: usize,
@@ -123,7 +123,7 @@ impl Trie {
         let mut trie = Trie { first: exactly(nodes + 1)?, labels: exactly(nodes)?, tokens: exactly(nodes)? };
         trie.labels.push(0);
         trie.tokens.push(NO_TOKEN);
-        // The stretches of `sorted` below the nodes of one depth, and of the next.
+        // The ranges of `sorted` below the nodes of one depth, and of the next.
         let (mut level, mut below): (Vec<(u32, u32)>, Vec<(u32, u32)>) = (exactly(n + 1)?, exactly(n + 1)?);
         level.push((0, sorted.len() as u32));
         let mut depth = 0;
@@ -165,8 +165,8 @@ impl Trie {
         (start, self.labels.get(start..end).unwrap_or(&[]))
     }
 
-    /// Hands the tokens that begin `input` to `each`, with their lengths, the shortest first. Returns how many bytes were
-    /// looked at.
+    /// Passes the tokens that `input` begins with to `each`, with their lengths, shortest first. Returns how many bytes
+    /// were examined.
     #[inline]
     pub(crate) fn prefixes<'a>(
         &self,
@@ -204,7 +204,7 @@ impl Trie {
         input.len()
     }
 
-    /// The longest token that begins `input`, of those that a piece of text may become.
+    /// The longest token that `input` begins with, among those that a piece of text may become.
     #[inline]
     pub(crate) fn longest<'a>(
         &self,
@@ -222,7 +222,7 @@ impl Trie {
         Ok(longest)
     }
 
-    /// Bytes on the heap.
+    /// The size on the heap in bytes.
     pub(crate) fn owned_bytes(&self) -> usize {
         self.first.capacity() * 4 + self.labels.capacity() + self.tokens.capacity() * 4
     }

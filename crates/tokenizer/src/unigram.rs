@@ -1,14 +1,15 @@
 //! Unigram (T5's SentencePiece): of all ways to cut a text into tokens, the one with the highest sum of scores.
 //!
 //! ```text
-//! normalise: the precompiled map's replacements; runs of spaces become one where the file says so; spaces as U+2581
+//! normalize: the precompiled map's replacements; runs of spaces become one if the file says so; spaces as U+2581
 //! best[0] = 0
 //! for each character at i, for each token t = text[i..j]:   best[j] = max(best[j], best[i] + score(t))
 //!     no token for the character alone: the unknown token, at 10 less than the worst score
-//! back from the end; neighbouring unknown tokens become one
+//! back from the end; adjacent unknown tokens become one
 //! ```
 //!
-//! No token crosses a border ([`Borders`]), so the text is cut there; the sum goes on, so that rounding is the same.
+//! No token crosses a border ([`Borders`]), so the text is cut there; the sum continues, so that rounding stays the
+//! same.
 
 use crate::borders::{Borders, SPACE};
 use crate::charsmap::CharsMap;
@@ -21,7 +22,7 @@ use crate::vocab::{Vocab, attr};
 use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
-/// Longest normalised text; a hostile map could make a gigabyte of a kilobyte.
+/// The maximum length of the normalized text: a hostile map could turn a kilobyte into a gigabyte.
 const MAX_NORMALIZED: usize = u32::MAX as usize / 2;
 
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(crate) struct Unigram {
     space_prefix: bool,
 }
 
-/// The best way to reach a place of the text.
+/// The best way to reach a position of the text.
 #[derive(Debug, Clone, Copy)]
 struct Best {
     score: f64,
@@ -47,12 +48,12 @@ struct Best {
 
 const UNREACHED: Best = Best { score: -f64::MAX, start: 0, token: TokenId::MAX };
 
-/// Buffers of the search.
+/// The buffers of the search.
 #[derive(Debug, Default)]
 pub(crate) struct UnigramScratch {
     best: Vec<Best>,
     path: Vec<(TokenId, u32, u32)>,
-    /// The text, where the map wrote bytes that are none.
+    /// The text with replacement characters, if the map wrote invalid UTF-8.
     lossy: String,
 }
 
@@ -66,10 +67,10 @@ impl UnigramScratch {
     }
 }
 
-/// What goes on from one stretch of the text to the next.
+/// What is carried over from one stretch of the text to the next.
 struct Carried {
     score: f64,
-    /// A run of unknown characters: where it began and ends.
+    /// A run of unknown characters: its beginning and end.
     unknown: Option<(usize, usize)>,
 }
 
@@ -114,7 +115,7 @@ impl Unigram {
         out: &mut K,
     ) -> Result<(), TokenizerError> {
         self.normalize(job, text, buffer, origins, K::SPANS)?;
-        // What the map writes should be text; where it is not, it counts as the replacement character.
+        // What the map writes should be text. Invalid bytes count as the replacement character.
         let mut storage = std::mem::take(&mut scratch.lossy);
         let lossy = lossy(buffer, &mut storage)?;
         let mut carried = Carried { score: 0.0, unknown: None };
@@ -140,7 +141,7 @@ impl Unigram {
             job.work(1)?;
             let rest = bytes.get(at..).unwrap_or(&[]);
             let replaced = self.charsmap.as_ref().and_then(|map| map.replace(rest));
-            // A map of whole strings leaves whole characters; of others the rest of the character goes too.
+            // A map of whole strings leaves whole characters. For other maps, the rest of a character is dropped too.
             let (length, new) = match replaced {
                 Some((length, new)) => {
                     let end = (at + length..=bytes.len()).find(|end| text.is_char_boundary(*end));
@@ -170,7 +171,7 @@ impl Unigram {
             }
             at += length;
             if out.len() > MAX_NORMALIZED {
-                let (what, found) = ("bytes of the normalised text", out.len());
+                let (what, found) = ("bytes of the normalized text", out.len());
                 return Err(TokenizerError::TooLarge { what, found, limit: MAX_NORMALIZED });
             }
         }
@@ -227,7 +228,7 @@ impl Unigram {
         path.clear();
         let mut end = text.len();
         while end > 0 {
-            // A score of minus infinity leaves a place unreached: the rest of the text is unknown.
+            // A score of minus infinity leaves a position unreachable: the rest of the text is then unknown.
             let Some(step) = best.get(end).filter(|step| (step.start as usize) < end) else { break };
             path.add((step.token, step.start, end as u32))?;
             end = step.start as usize;
@@ -248,7 +249,7 @@ impl Unigram {
         Ok(())
     }
 
-    /// One unknown token for a run of unknown characters.
+    /// Appends one unknown token for a run of unknown characters.
     fn end_unknown<K: Sink>(&self, carried: &mut Carried, out: &mut K) -> Result<(), TokenizerError> {
         if let (Some((start, end)), Some(unknown)) = (carried.unknown.take(), self.unknown) {
             out.push(unknown, start, end)?;

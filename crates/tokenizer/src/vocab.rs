@@ -1,4 +1,4 @@
-//! The vocabulary: strings that stay in shared storage, a hash table over them, one byte of attributes a token.
+//! The vocabulary: strings that stay in shared storage, a hash table over them, and one byte of attributes per token.
 
 use crate::hash::{SlotTable, hash_in};
 use crate::reserve::{exactly, filled};
@@ -7,20 +7,20 @@ use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Attributes of a token, bits of one byte.
+/// Attributes of a token, one bit each.
 pub(crate) mod attr {
     pub(crate) const NORMAL: u8 = 1;
     pub(crate) const UNKNOWN: u8 = 2;
     pub(crate) const CONTROL: u8 = 4;
     pub(crate) const USER_DEFINED: u8 = 8;
     pub(crate) const BYTE: u8 = 16;
-    /// White space before the token's string belongs to it.
+    /// The token absorbs the white space before its string.
     pub(crate) const LSTRIP: u8 = 32;
-    /// White space behind the token's string belongs to it.
+    /// The token absorbs the white space after its string.
     pub(crate) const RSTRIP: u8 = 64;
     /// Ends the generation.
     pub(crate) const EOG: u8 = 128;
-    /// Found in the text as strings, before anything else.
+    /// Its string is searched for in the text before anything else.
     pub(crate) const IN_TEXT: u8 = UNKNOWN | CONTROL | USER_DEFINED;
 }
 
@@ -28,14 +28,14 @@ const UNTRIED: u8 = 0;
 const WHOLE: u8 = 1;
 const IN_PARTS: u8 = 2;
 
-/// Largest number of tokens and of merges.
+/// The maximum number of tokens, and of merges.
 pub(crate) const MAX_ENTRIES: usize = 1 << 30;
 
-/// Longest text of a token, in bytes. The vocabularies of the corpus stay below 600; a generated token of a megabyte would
-/// fill the memory of whoever keeps the text.
+/// The maximum length of a token's text in bytes. In the vocabularies of the corpus it stays below 600. A generated
+/// token of a megabyte would exhaust the memory of programs that keep the text.
 pub(crate) const MAX_TOKEN_BYTES: usize = 4096;
 
-/// Heap bytes of a vocabulary of `n` tokens, without its strings.
+/// The heap size of a vocabulary of `n` tokens in bytes, without its strings.
 #[cfg(feature = "gguf")]
 pub(crate) fn planned_bytes(n: u64) -> u64 {
     crate::hash::planned_bytes(n) + 2 * n
@@ -46,9 +46,9 @@ pub(crate) struct Vocab {
     strings: Strings,
     table: SlotTable,
     attrs: Vec<u8>,
-    /// Per token, whether a piece of text with its string becomes that token alone; see [`Vocab::whole`].
+    /// For each token, whether a piece of text with its string becomes that token alone; see [`Vocab::whole`].
     whole: Vec<AtomicU8>,
-    /// Bytes of the longest token.
+    /// The length of the longest token in bytes.
     max_len: usize,
 }
 
@@ -99,7 +99,7 @@ impl Vocab {
             (_, 0) => None,
             (start, len) => Some(hash_in(storage, start, len)),
         };
-        // Of two equal strings the later wins, as in the dictionaries of the original tokenizers.
+        // Of two equal strings the later one wins, as in the dictionaries of the original tokenizers.
         table.fill(n, hash_of, true, |a, b| strings.get(a as usize) == strings.get(b as usize), watch)?;
         let mut whole = exactly(n)?;
         whole.resize_with(n, || AtomicU8::new(UNTRIED));
@@ -116,19 +116,19 @@ impl Vocab {
         &self.strings
     }
 
-    /// The token's string, as the file has it; empty for an id that does not exist.
+    /// The token's string as stored in the file; empty for an id that is out of range.
     #[inline]
     pub(crate) fn text(&self, id: TokenId) -> &[u8] {
         self.strings.get(id as usize)
     }
 
-    /// The token with exactly this string.
+    /// The token whose string is exactly `text`.
     #[inline]
     pub(crate) fn find(&self, text: &[u8]) -> Option<TokenId> {
         self.find_in(text, 0, text.len())
     }
 
-    /// The token whose string is the `len` bytes at `start`. Fastest where more bytes follow, whatever they are.
+    /// The token whose string is the `len` bytes at `start`. Fastest if more bytes follow, whatever they are.
     #[inline]
     pub(crate) fn find_in(&self, bytes: &[u8], start: usize, len: usize) -> Option<TokenId> {
         if len > self.max_len {
@@ -138,8 +138,9 @@ impl Vocab {
         self.table.find(hash, |id| self.strings.is(id as usize, bytes, start, len))
     }
 
-    /// Whether the merges make this token out of a piece of text that has its string, where that was tried before.
-    /// The answer is a property of the vocabulary: who learns it first does not matter, so it is kept without locks.
+    /// Whether the merges turn a piece of text with this token's string into this token; `None` if that has not been
+    /// tried yet. The answer depends only on the vocabulary, so it does not matter which thread finds it first, and no
+    /// locks are needed.
     #[inline]
     pub(crate) fn whole(&self, id: TokenId) -> Option<bool> {
         match self.whole.get(id as usize)?.load(Ordering::Relaxed) {
@@ -149,14 +150,14 @@ impl Vocab {
         }
     }
 
-    /// Notes what [`Vocab::whole`] answers from now on.
+    /// Sets the answer of [`Vocab::whole`].
     pub(crate) fn set_whole(&self, id: TokenId, whole: bool) {
         if let Some(slot) = self.whole.get(id as usize) {
             slot.store(if whole { WHOLE } else { IN_PARTS }, Ordering::Relaxed);
         }
     }
 
-    /// Attribute bits; none for an id that does not exist.
+    /// The attribute bits; 0 for an id that is out of range.
     #[inline]
     pub(crate) fn attrs(&self, id: TokenId) -> u8 {
         self.attrs.get(id as usize).copied().unwrap_or(0)
@@ -172,7 +173,7 @@ impl Vocab {
         self.set_attrs(id, self.attrs(id) | attrs);
     }
 
-    /// The tokens that have one of the attributes.
+    /// The tokens that have at least one of the attributes.
     pub(crate) fn with_attrs(&self, attrs: u8) -> impl Iterator<Item = TokenId> + '_ {
         self.attrs.iter().enumerate().filter(move |&(_, &a)| a & attrs != 0).map(|(id, _)| id as TokenId)
     }
@@ -185,7 +186,7 @@ impl Vocab {
         }
     }
 
-    /// The byte that a token written `<0x41>` stands for.
+    /// The byte that a token spelled `<0x41>` stands for.
     pub(crate) fn byte_value(&self, id: TokenId) -> Option<u8> {
         match self.text(id) {
             [b'<', b'0', b'x', high, low, b'>'] => {
@@ -196,12 +197,12 @@ impl Vocab {
         }
     }
 
-    /// The token written `<0x41>` for a byte, or the one whose string is that byte.
+    /// The token spelled `<0x41>` for a byte, otherwise the one whose string is that byte.
     pub(crate) fn byte_token(&self, byte: u8) -> Option<TokenId> {
         self.hex_token(byte).or_else(|| self.find(&[byte]))
     }
 
-    /// The token written `<0x41>` for a byte.
+    /// The token spelled `<0x41>` for a byte.
     pub(crate) fn hex_token(&self, byte: u8) -> Option<TokenId> {
         const HEX: [u8; 16] = *b"0123456789ABCDEF";
         let digit = |n: u8| HEX.get(usize::from(n & 15)).copied().unwrap_or(b'0');

@@ -1,13 +1,13 @@
-//! Whether to go on: asked once per block of work, so that a long operation ends soon after it is cancelled.
+//! Cancellation: checked once per block of work, so that a long operation stops soon after it is cancelled.
 
 use crate::TokenizerError;
 use std::cell::Cell;
 
-/// Units of work between two questions. A unit is a byte of text or a step of a search; a slow core does so many in
+/// Units of work between two checks. A unit is a byte of text or a step of a search; a slow core does this many in
 /// about a millisecond.
 const BLOCK: usize = 1 << 13;
 
-/// Counts work and asks.
+/// Counts work, and checks for cancellation.
 pub(crate) struct Watch<'c> {
     cancelled: &'c dyn Fn() -> bool,
     left: Cell<usize>,
@@ -18,7 +18,7 @@ impl<'c> Watch<'c> {
         Watch { cancelled, left: Cell::new(0) }
     }
 
-    /// Notes that so many units of work are done, or are about to be.
+    /// Records that this many units of work are done, or are about to be.
     #[inline]
     pub(crate) fn work(&self, units: usize) -> Result<(), TokenizerError> {
         match self.left.get().checked_sub(units) {

@@ -1,4 +1,4 @@
-//! WordPiece, BERT's way: words in lower case without accents, each cut into the longest tokens from the left.
+//! WordPiece as in BERT: words in lower case without accents, each cut into the longest tokens from the left.
 //!
 //! ```text
 //! clean     drop controls; white space ends a word; punctuation, ASCII symbols and Han characters are words
@@ -7,7 +7,7 @@
 //!           than 100 characters
 //! ```
 //!
-//! The vocabulary of a GGUF file writes the begin of a word as U+2581 and the rest of a word without `##`.
+//! The vocabulary of a GGUF file marks the beginning of a word by U+2581, and spells the rest of a word without `##`.
 
 use crate::borders::SPACE;
 use crate::job::Job;
@@ -21,7 +21,7 @@ use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 use std::ops::Range;
 
-/// The trie and how words are normalized.
+/// The trie, and how words are normalized.
 #[derive(Debug)]
 pub(crate) struct WordPiece {
     trie: Trie,
@@ -30,27 +30,27 @@ pub(crate) struct WordPiece {
     pub(crate) unknown: Option<TokenId>,
 }
 
-/// Han characters, as the original has them (one range of it begins at 2B920 by mistake; everybody follows).
+/// Han characters, as the original defines them (one of its ranges begins at 2B920 by mistake; everybody follows).
 fn is_han(c: char) -> bool {
     matches!(c as u32,
         0x4E00..=0x9FFF | 0x3400..=0x4DBF | 0x20000..=0x2A6DF | 0x2A700..=0x2B73F | 0x2B740..=0x2B81F
         | 0x2B920..=0x2CEAF | 0xF900..=0xFAFF | 0x2F800..=0x2FA1F)
 }
 
-/// Controls, also those that are white space elsewhere, but for tabs and line ends.
+/// Control characters, including some that are white space elsewhere, but not tabs and line ends.
 fn is_dropped(c: char) -> bool {
     matches!(c, '\0' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{FFFD}') || is(c, C)
 }
 
-/// A longer word is unknown, as in the original.
+/// A longer word is unknown, as in the original. Counted in characters.
 const LONGEST_WORD: usize = 100;
 
 /// The word under construction.
 struct Word<'a> {
     text: &'a mut Vec<u8>,
-    /// Characters in it, without the one that marks its begin.
+    /// The number of its characters, without the one that marks its beginning.
     n_chars: usize,
-    /// Of the whole fragment.
+    /// The origins of the whole fragment.
     origins: &'a mut Origins,
     /// Where the word begins in what the origins describe.
     base: usize,
@@ -121,7 +121,7 @@ impl WordPiece {
         self.finish(job, &mut word, out)
     }
 
-    /// Adds a character to the word, or makes it one of its own.
+    /// Adds a character to the word, or makes it a word by itself.
     fn character<K: Sink>(
         &self,
         job: &Job<'_>,
@@ -145,12 +145,12 @@ impl WordPiece {
         Ok(())
     }
 
-    /// The tokens of the word, if there is one.
+    /// Appends the tokens of the word, if there is one.
     fn finish<K: Sink>(&self, job: &Job<'_>, word: &mut Word<'_>, out: &mut K) -> Result<(), TokenizerError> {
         if word.text.is_empty() {
             return Ok(());
         }
-        // Twice, so that a word that ends in nothing leaves no tokens behind.
+        // Runs twice, so that a word whose end has no token does not leave tokens in the output.
         let cut = |mut each: Option<&mut K>| {
             let mut at = 0;
             while let Some(rest) = word.text.get(at..).filter(|rest| !rest.is_empty()) {

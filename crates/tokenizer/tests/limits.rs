@@ -1,4 +1,4 @@
-//! Work, depth and sizes: linear whatever the strings are, cancelled soon, on a small stack.
+//! Work, depth and sizes: linear for any strings, cancelled soon, on a small stack.
 
 use happy_tokenizer::{
     CharsMap, DecodeStream, EncodeOptions, GrowingText, Scores, Strings, TokenId, TokenType, Tokenizer,
@@ -8,10 +8,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 const KINDS: [&str; 7] = ["gpt2", "llama", "gemma4", "bert", "t5", "rwkv", "plamo2"];
-/// Units of work between two questions.
+/// Units of work between two checks for cancellation.
 const BLOCK: usize = 1 << 13;
 
-/// All bytes, and some more tokens of a type.
+/// A tokenizer with all bytes, and more tokens of a given type.
 fn tokenizer(kind: &str, more: &[String], more_type: TokenType) -> Tokenizer {
     Tokenizer::new(spec(kind, more, more_type)).unwrap()
 }
@@ -30,7 +30,7 @@ fn spec(kind: &str, more: &[String], more_type: TokenType) -> TokenizerSpec {
     spec
 }
 
-/// How often a text's encoding asks whether it is cancelled.
+/// How often encoding a text checks for cancellation.
 fn asked(tokenizer: &Tokenizer, text: &str) -> usize {
     let asked = Cell::new(0);
     let ask = || {
@@ -41,8 +41,8 @@ fn asked(tokenizer: &Tokenizer, text: &str) -> usize {
     asked.get()
 }
 
-/// 999 tokens of one letter and a text of 8,000,000 of it (llama.cpp #8029): hours where each length is tried at each
-/// place.
+/// 999 tokens of one letter and a text of 8,000,000 of that letter (llama.cpp #8029). This takes hours if each length
+/// is tried at each position.
 #[test]
 fn special_tokens_of_one_letter_take_linear_work() {
     let tokens: Vec<String> = (2..=1000).map(|n| "a".repeat(n)).collect();
@@ -51,13 +51,13 @@ fn special_tokens_of_one_letter_take_linear_work() {
         let text = "a".repeat(8_000_000);
         assert!(asked(&tokenizer, &text) <= 4 * text.len() / BLOCK);
         assert_eq!(tokenizer.count(&text, EncodeOptions::default()).unwrap(), 8_000);
-        // Control tokens are not looked for here, but their strings are on the way.
+        // Control tokens are not searched for here, but their strings occur on the way.
         let plain = EncodeOptions { add_special: false, parse_special: false };
         assert!(tokenizer.count(&text, plain).is_ok());
     }
 }
 
-/// Strings that overlap in many ways, of which few fit.
+/// Strings that overlap in many ways, few of which fit.
 #[test]
 fn overlapping_special_tokens_take_linear_work() {
     let vocabularies: &[(&str, Vec<String>)] = &[
@@ -90,7 +90,7 @@ fn overlapping_special_tokens_take_linear_work() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Twice the text is about twice the work, for every kind.
+/// Twice the text takes about twice the work, for every kind.
 #[test]
 fn every_kind_takes_linear_work() {
     let tokens: Vec<String> = (2..=64).map(|n| "a".repeat(n)).chain(["▁▁".into(), "ab".into()]).collect();
@@ -109,7 +109,7 @@ fn every_kind_takes_linear_work() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Wherever it is cancelled, it asks no more and ends with the error.
+/// Wherever it is cancelled, it stops checking and returns the error.
 #[test]
 fn everything_can_be_cancelled() {
     let tokens: Vec<String> = (0..30_000).map(|n| format!("[{n}]")).collect();
@@ -188,7 +188,7 @@ fn nothing_recurses_along_its_input() {
 fn a_stream_drops_what_was_not_completed() {
     let built = tokenizer("llama", &[], TokenType::Normal);
     let id = |byte: u8| TokenId::from(byte);
-    // Bytes, the text that comes out, and how many bytes are dropped in the end.
+    // Bytes, the resulting text, and how many bytes are dropped at the end.
     let cases: &[(&[u8], &str, usize)] = &[
         (b"ok ", "ok ", 0),
         ("ok 🫠".as_bytes(), "ok 🫠", 0),
@@ -220,7 +220,7 @@ fn more_ends_of_the_generation() {
     let ends = |tokenizer: &Tokenizer, ids: &[TokenId]| ids.iter().all(|id| tokenizer.is_eog(*id));
     let both = with(Some(353), &[354, 20]);
     assert!(ends(&both, &[353, 354, 20]) && both.eos() == Some(353) && !both.is_eog(21));
-    // Without a single one, the first that exists is it.
+    // Without a single id, the first valid one in the list takes its place.
     let list = with(None, &[9_999_999, 354, 20]);
     assert!(ends(&list, &[354, 20]) && list.eos() == Some(354));
     assert_eq!(with(None, &[TokenId::MAX]).eos(), with(None, &[]).eos());
@@ -239,7 +239,7 @@ fn a_second_bos_is_noticed() {
     }
 }
 
-/// A map that writes a hundred times what it reads ends with an error, not without end.
+/// A map that writes a hundred times what it reads leads to an error, not to an endless loop.
 #[test]
 fn a_map_cannot_write_without_end() {
     let mut bytes = 8u32.to_le_bytes().to_vec();

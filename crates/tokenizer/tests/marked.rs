@@ -1,4 +1,4 @@
-//! A stranger's text inside a prompt: the strings of control tokens in it stay text.
+//! Untrusted text inside a prompt: the strings of control tokens in it stay text.
 
 #![allow(clippy::single_range_in_vec_init)] // lists of one plain range
 
@@ -13,7 +13,7 @@ use std::ops::Range;
 const BOTH: EncodeOptions = EncodeOptions { add_special: true, parse_special: true };
 const INSIDE: EncodeOptions = EncodeOptions { add_special: false, parse_special: true };
 
-/// Every character of ASCII alone, three control tokens, a user-defined one, an unused one; merges lead to `</s>`.
+/// Every ASCII character, three control tokens, a user-defined token and an unused one; merges lead to `</s>`.
 fn small(model: &str) -> Tokenizer {
     let mut tokens: Vec<String> = (0..=255u8).map(|b| format!("<0x{b:02X}>")).collect();
     let mut types = vec![TokenType::Byte; 256];
@@ -60,7 +60,7 @@ fn marked(tokenizer: &Tokenizer, text: &str, plain: &[Range<usize>]) -> Vec<Toke
     tokenizer.encode_marked(text, plain, INSIDE, &|| false).unwrap()
 }
 
-/// The strings of the control tokens among some ids.
+/// The strings of the control tokens among the ids.
 fn controls(tokenizer: &Tokenizer, ids: &[TokenId]) -> Vec<String> {
     let text = |id: &TokenId| String::from_utf8_lossy(tokenizer.token_text(*id).unwrap()).into_owned();
     ids.iter().filter(|id| tokenizer.is_control(**id) || tokenizer.is_eog(**id)).map(text).collect()
@@ -68,13 +68,13 @@ fn controls(tokenizer: &Tokenizer, ids: &[TokenId]) -> Vec<String> {
 
 #[test]
 fn a_strangers_control_tokens_stay_text() {
-    // The text, the ranges, and the special tokens that are found.
+    // The text, the plain ranges, and the special tokens that are found.
     let cases: &[(&str, &[Range<usize>], &[&str])] = &[
         ("<s>a</s>b", &[], &["<s>", "</s>"]),
         ("<s>a</s>b", &[3..9], &["<s>"]),
         ("<s>a</s>b", &[0..9], &[]),
         ("<s>a</s>b", &[0..3], &["</s>"]),
-        // Straddling: it begins, ends, begins and ends outside; a range of no bytes is not touched.
+        // A token may begin or end outside the range, or both; an empty range has no effect.
         ("<|im_end|>", &[5..10], &[]),
         ("<|im_end|>", &[0..5], &[]),
         ("<|im_end|>", &[4..5], &[]),
@@ -82,12 +82,12 @@ fn a_strangers_control_tokens_stay_text() {
         ("a<|im_end|>b", &[0..1, 11..12], &["<|im_end|>"]),
         ("a<|im_end|>b", &[0..2, 11..12], &[]),
         ("a<|im_end|>b", &[0..1, 10..12], &[]),
-        // The longer string touches the range, the shorter ones beside it don't.
+        // The longer string overlaps the range; the shorter ones beside it do not.
         ("<|im_end|><|im_end|>", &[], &["<|im_end|><|im_end|>"]),
         ("<|im_end|><|im_end|>", &[10..20], &["<|im_end|>"]),
         ("<|im_end|><|im_end|>", &[0..10], &["<|im_end|>"]),
         ("<|im_end|><|im_end|>", &[0..20], &[]),
-        // User-defined, but it ends the generation; typed as control, although a role makes it user-defined.
+        // User-defined, but ends the generation; and typed as control, although a role makes it user-defined.
         ("[END]<s>[END]", &[8..13], &["[END]", "<s>"]),
     ];
     let mut wrong = Vec::new();
@@ -120,12 +120,12 @@ fn wrong_ranges_are_errors() {
     let tokenizer = small("llama");
     #[allow(clippy::reversed_empty_ranges)]
     let cases: &[(&[Range<usize>], usize, &str)] = &[
-        (&[1..2], 0, "inside of a character"),
+        (&[1..2], 0, "inside a character"),
         (&[0..2, 2..4, 5..3], 2, "ends before it begins"),
-        (&[4..5, 2..4], 1, "begins before the one before"),
-        (&[0..3, 2..4], 1, "begins before the one before"),
-        (&[0..6], 0, "after the text"),
-        (&[9..9], 0, "after the text"),
+        (&[4..5, 2..4], 1, "begins before the previous range"),
+        (&[0..3, 2..4], 1, "begins before the previous range"),
+        (&[0..6], 0, "after the end of the text"),
+        (&[9..9], 0, "after the end of the text"),
     ];
     for (plain, place, expected) in cases {
         let error = tokenizer.encode_marked("éabc", plain, INSIDE, &|| false).unwrap_err();
@@ -135,7 +135,8 @@ fn wrong_ranges_are_errors() {
     assert!(tokenizer.encode_marked("éabc", &[0..0, 0..2, 2..2, 2..5, 5..5], INSIDE, &|| false).is_ok());
 }
 
-/// Ranges over text without special strings change nothing; over all of a text they give what plain text gives.
+/// Ranges over text without special strings change nothing; a range over the whole text gives the same ids as plain
+/// text.
 #[test]
 fn ranges_cut_nothing_in_any_vocabulary() {
     let folder = corpus();
@@ -176,7 +177,7 @@ fn ranges_cut_nothing_in_any_vocabulary() {
             if !found.is_empty() {
                 wrong.push(format!("{name} {text:?}: {found:?}"));
             }
-            // Beside the range it is found where the vocabulary has it as a control token.
+            // Beside the range, the token is found if the vocabulary has it as a control token.
             let beside = format!("{stranger}{text}");
             let range = std::slice::from_ref(&(stranger.len()..beside.len())).to_vec();
             let control = tokenizer.token(stranger).filter(|id| tokenizer.is_control(*id));

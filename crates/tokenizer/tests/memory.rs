@@ -1,4 +1,4 @@
-//! What a tokenizer takes of the heap, counted by the allocator: with the strings in shared storage a few bytes a token.
+//! The heap size of a tokenizer, counted by the allocator: a few bytes per token, if the strings are in shared storage.
 
 mod conformance;
 mod made;
@@ -12,7 +12,7 @@ use made::{KINDS, TYPES, file};
 #[global_allocator]
 static METER: Meter = Meter;
 
-/// Bytes a token that are the tokenizer's own.
+/// The maximum number of bytes per token that the tokenizer itself takes.
 const MOST: f64 = 40.0;
 
 #[test]
@@ -27,9 +27,9 @@ fn few_bytes_a_token() {
         let tokens = tokenizer.vocab_size() as f64;
         println!("{name}: {tokens} tokens, {:.1} bytes each", allocated / tokens);
         if allocated / tokens > MOST {
-            failures.push(format!("{name}: {:.1} bytes a token", allocated / tokens));
+            failures.push(format!("{name}: {:.1} bytes per token", allocated / tokens));
         }
-        // What the tokenizer says of itself leaves out lists of a few entries and what the allocator adds.
+        // The tokenizer's own figure leaves out short lists and the allocator's overhead.
         let said = tokenizer.heap_bytes() as f64;
         if (said - allocated).abs() > 0.02 * allocated + 16384.0 {
             failures.push(format!("{name}: {said} bytes by its own account, {allocated} counted"));
@@ -38,7 +38,7 @@ fn few_bytes_a_token() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Building never takes more than the plan, which takes nothing itself. Returns the plan and what building took.
+/// Building never takes more than planned, and planning allocates nothing. Returns the plan, and what building took.
 fn check_plan(name: &str, file: &GgufFile) -> (u64, u64) {
     let view = file.view();
     let (planned, own) = measured(|| Tokenizer::planned_bytes(view.metadata()));
@@ -71,7 +71,7 @@ fn the_plan_is_an_upper_bound() {
     }
 }
 
-/// A million tokens: the plan holds, and is not far from what is taken.
+/// A million tokens: the plan is an upper bound and not far from what is taken.
 #[test]
 fn a_million_tokens_are_planned() {
     for kind in ["gpt2", "llama", "t5"] {

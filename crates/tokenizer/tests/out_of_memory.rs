@@ -1,5 +1,5 @@
-//! Every allocation of 4 KiB or more is refused once, while a vocabulary is loaded and texts are encoded and decoded: an
-//! error each time, never an abort.
+//! Every allocation of 4 KiB or more is refused once, while a vocabulary is loaded and texts are encoded and decoded:
+//! an error each time, never an abort.
 
 mod made;
 
@@ -51,11 +51,11 @@ fn a_refused_allocation_is_an_error() {
                 growing.update(&text[..5000]).and_then(|_| growing.update(&text))
             }),
             refuse_each("decode", || built.decode(&ids, all)),
-            refuse_each("decode what is no text", || built.decode(&broken, all)),
+            refuse_each("decode invalid text", || built.decode(&broken, all)),
         ];
         refuse_each("count", || built.count(&text, options));
         assert!(loaded >= 5 && counts.iter().all(|n| *n > 0), "{kind}: {loaded} at load, {counts:?}");
-        // What failed left nothing behind.
+        // Failures had no lasting effect.
         assert_eq!(built.encode(&text, options).unwrap(), ids, "{kind}");
     }
 }
@@ -64,7 +64,7 @@ fn a_refused_allocation_is_an_error() {
 fn lists_and_streams() {
     let texts: Vec<String> = (0..4000).map(|i| i.to_string()).collect();
     assert!(refuse_each("strings", || Strings::from_list(&texts)) >= 3);
-    // A token is at most 4,096 bytes long; that many bytes come out of a stream at once.
+    // A token is at most 4,096 bytes long; a stream returns that many bytes at once.
     let long = file("gpt2", 1, |_| "x".repeat(4096), &[1]);
     let tokenizer = Tokenizer::from_gguf(&long).unwrap();
     let pushed = refuse_each("stream", || {
@@ -72,7 +72,7 @@ fn lists_and_streams() {
         stream.push(&tokenizer, 351).map(str::len)
     });
     assert!(pushed >= 2);
-    // Nothing is lost: the same token can come again.
+    // Nothing is lost: the same token can be pushed again.
     let mut stream = DecodeStream::new();
     assert!(refusing(1, || stream.push(&tokenizer, 351).is_err()).0);
     assert_eq!(stream.push(&tokenizer, 351).unwrap().len(), 4096);

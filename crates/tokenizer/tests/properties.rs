@@ -1,4 +1,4 @@
-//! Properties over arbitrary texts, ids and descriptions, on small vocabularies made here.
+//! Properties for arbitrary texts, ids and descriptions, with small vocabularies made here.
 
 use happy_tokenizer::{
     CharsMap, DecodeOptions, DecodeStream, EncodeOptions, GrowingText, Scores, Strings, TokenId, TokenType,
@@ -31,7 +31,7 @@ fn byte_level(pre: &str) -> Tokenizer {
     Tokenizer::new(spec).unwrap()
 }
 
-/// All bytes as fallback, some words.
+/// All bytes as fallback, and some words.
 fn sentence_piece() -> Tokenizer {
     let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "</s>".to_owned()];
     tokens.extend((0..=255u8).map(|b| format!("<0x{b:02X}>")));
@@ -46,7 +46,7 @@ fn sentence_piece() -> Tokenizer {
     Tokenizer::new(spec).unwrap()
 }
 
-/// All bytes as fallback, some words, and what the kind needs.
+/// All bytes as fallback, some words, and what the kind requires.
 fn with_bytes(model: &str) -> Tokenizer {
     let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "</s>".to_owned(), "<pad>".to_owned()];
     tokens.extend((0..=255u8).map(|b| format!("<0x{b:02X}>")));
@@ -70,7 +70,7 @@ fn rwkv() -> Tokenizer {
     Tokenizer::new(TokenizerSpec::new("rwkv", Strings::from_list(tokens).unwrap())).unwrap()
 }
 
-/// All kinds whose tokens give the text back.
+/// All kinds whose tokens decode to the original text.
 fn reversible() -> Vec<Tokenizer> {
     vec![
         byte_level("gpt-2"),
@@ -108,7 +108,7 @@ proptest! {
     fn byte_level_texts_come_back(text in texts(), parse_special: bool) {
         for pre in ["gpt-2", "smollm", "llama-bpe", "qwen2", "gpt-4o", "deepseek-v3", "deepseek-llm", "default"] {
             let tokenizer = byte_level(pre);
-            // Twice: the second time, what was learnt about whole pieces is used.
+            // Twice: the second time uses what was learned about whole pieces.
             let options = EncodeOptions { add_special: false, parse_special };
             let ids = tokenizer.encode(&text, options).unwrap();
             prop_assert_eq!(&ids, &tokenizer.encode(&text, options).unwrap());
@@ -139,7 +139,7 @@ proptest! {
         }
     }
 
-    /// Any bytes as tokens of single bytes: what decodes is what went in, whole or as it comes.
+    /// Any bytes, as tokens of single bytes: decoding returns the same bytes, all at once or one by one.
     #[test]
     fn bytes_come_back(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
         let tokenizer = rwkv();

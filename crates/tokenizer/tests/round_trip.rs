@@ -1,4 +1,4 @@
-//! Encode then decode gives the text back, in every real vocabulary that can.
+//! Encoding and decoding returns the original text, for every real vocabulary that can.
 
 mod conformance;
 
@@ -7,13 +7,13 @@ use happy_tokenizer::{DecodeOptions, EncodeOptions, TokenId, Tokenizer};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// WordPiece and Unigram normalise, and have no token for much.
+/// WordPiece and Unigram normalize text, and have no token for much of it.
 const CHANGE_TEXTS: [&str; 2] = ["bert-bge", "nomic-bert-moe"];
 
 const PLAIN: EncodeOptions = EncodeOptions { add_special: false, parse_special: false };
 const EXACT: DecodeOptions = DecodeOptions { special: true, clean_spaces: false };
 
-/// Any Unicode, any bytes (what is no text as U+FFFD), and what some tokens say, in any order.
+/// Any Unicode text, any bytes (invalid ones as U+FFFD), and the texts of some tokens, in any order.
 fn texts(tokenizer: &Tokenizer) -> impl Strategy<Value = String> {
     let bytes = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let said = |ids: Vec<TokenId>| tokenizer.decode(&ids, EXACT).unwrap();
@@ -25,8 +25,8 @@ fn texts(tokenizer: &Tokenizer) -> impl Strategy<Value = String> {
     ]
 }
 
-/// Bytes that a vocabulary cannot write alone, among those that texts have: Falcon has no token for some of those that
-/// begin characters of no script.
+/// Bytes that occur in text but that a vocabulary cannot spell alone: Falcon has no token for some that begin
+/// characters of unused scripts.
 fn bytes_without_token(tokenizer: &Tokenizer) -> Vec<u8> {
     let mut has = [false; 256];
     for id in 0..tokenizer.vocab_size() as TokenId {
@@ -49,7 +49,7 @@ fn texts_come_back() {
         if !missing.is_empty() {
             println!("{name}: no token for the bytes {missing:02x?}");
         }
-        // These write U+2581 for a space, and cannot tell the two apart.
+        // These spell a space as U+2581, and cannot distinguish the two.
         let escaped = tokenizer.encode("\u{2581}", PLAIN) == tokenizer.encode(" ", PLAIN);
         let config = Config { cases: 400, failure_persistence: None, ..Config::default() };
         let result = TestRunner::new(config).run(&texts(&tokenizer), |text| {

@@ -1,18 +1,18 @@
-//! WordPiece does what Hugging Face's BertNormalizer and WordPiece do. The ids of real vocabularies are checked elsewhere; here
-//! each rule has its case.
+//! WordPiece does what Hugging Face's BertNormalizer and WordPiece do. Ids of real vocabularies are tested elsewhere;
+//! here each rule has its case.
 
 use happy_gguf::{GgufFile, GgufWriter, Limits, OwnedArray};
 use happy_tokenizer::{EncodeOptions, Tokenizer};
 use std::sync::Arc;
 
-/// [UNK], [CLS], [SEP], and then these.
+/// [UNK], [CLS], [SEP], followed by these.
 const WORDS: [&str; 14] = [
     "\u{2581}e",
     "\u{2581}\u{1100}", // first letters of 가 and 각
     "\u{1161}",
     "\u{11A8}",
     "\u{2581}\u{915}", // Devanagari ka
-    "\u{93E}",         // and its long a
+    "\u{93E}",         // with its long a
     "\u{2581}\u{9C7}", // Bengali e, of which o is made,
     "\u{9BE}",         // with aa
     "\u{2581}a",
@@ -41,7 +41,7 @@ fn ids(text: &str, lowercase: bool) -> Vec<u32> {
     tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: false }).expect("ids")
 }
 
-/// The tokens of a text, by their place in [`WORDS`]; `None` for the unknown one.
+/// The tokens of a text, as indices of [`WORDS`]; `None` for the unknown token.
 fn words(text: &str) -> Vec<Option<usize>> {
     ids(text, true).into_iter().map(|id| (id as usize).checked_sub(3)).collect()
 }
@@ -54,18 +54,18 @@ fn hangul_syllables_become_all_of_their_letters() {
 
 #[test]
 fn marks_with_a_place_of_their_own_stay() {
-    // Devanagari ka with its long a (Mc), with a nukta (Mn), and the letter that is made of ka and nukta.
+    // Devanagari ka with its long a (Mc), with a nukta (Mn), and the letter composed of ka and nukta.
     assert_eq!(words("\u{915}\u{93E}"), [Some(4), Some(5)]);
     assert_eq!(words("\u{915}\u{93C}\u{93E}"), [Some(4), Some(5)]);
     assert_eq!(words("\u{958}\u{93E}"), [Some(4), Some(5)]);
-    // Bengali o is two marks, each with its place.
+    // Bengali o is two spacing marks.
     assert_eq!(words("\u{9CB}"), [Some(6), Some(7)]);
 }
 
 #[test]
 fn accents_go_where_they_are_stripped() {
     assert_eq!(words("É e\u{301} \u{301}"), [Some(0), Some(0)]);
-    // A capital that is two small characters: without its accent one.
+    // A capital whose lower case is two characters, one of which is an accent.
     assert_eq!(words("\u{37E}"), [Some(12)]);
     assert_eq!(ids("É", false), [0]);
 }
@@ -82,7 +82,7 @@ fn words_of_more_than_100_characters_are_unknown() {
     assert_eq!(word(100).len(), 100);
     assert_eq!(word(101), [None]);
     assert_eq!(words(&format!("ab {} ab", "b".repeat(200))), [Some(11), None, Some(11)]);
-    // Characters count after accents went, and letters of syllables one by one.
+    // Characters are counted after accents are stripped, and the letters of syllables one by one.
     assert_eq!(words(&"a\u{301}".repeat(100)).len(), 100);
     assert_eq!(words(&"각".repeat(34)), [None]);
 }

@@ -1,4 +1,4 @@
-//! All strings that end at each place of a text, in time linear in the text (Aho and Corasick, 1975).
+//! Finds all strings that end at each position of a text, in time linear in the text (Aho and Corasick, 1975).
 //!
 //! ```text
 //! a trie of the strings: nodes in breadth-first order, children of node i: first[i] .. first[i + 1]
@@ -7,8 +7,8 @@
 //! shorter[s] the next shorter string that ends where string s does
 //! ```
 //!
-//! Strings are numbered by priority: 1 has the lowest, the highest number the highest; 0 is no string. A longer string
-//! comes before a shorter one, and of equally long ones the lower token id first, which is llama.cpp's order.
+//! Strings are numbered by priority, where higher numbers have higher priority and 0 stands for no string. A longer
+//! string has priority over a shorter one, and among equally long ones the lower token id comes first, as in llama.cpp.
 
 use crate::reserve::{exactly, filled};
 use crate::sort::sort;
@@ -16,7 +16,7 @@ use crate::vocab::Vocab;
 use crate::watch::Watch;
 use crate::{TokenId, TokenizerError};
 
-/// Number of a string, by priority.
+/// The number of a string, by priority.
 pub(super) type StringId = u32;
 
 /// No string.
@@ -24,31 +24,31 @@ pub(super) const NONE: StringId = 0;
 
 #[derive(Debug, Default)]
 pub(super) struct Automaton {
-    /// First child of each node; one entry more for the end.
+    /// The first child of each node, with one more entry for the end.
     first: Vec<u32>,
     /// The byte that leads to each node.
     labels: Vec<u8>,
     fail: Vec<u32>,
     found: Vec<StringId>,
-    /// The root's children by byte; 0 for a byte that leads nowhere.
+    /// The root's children by byte; 0 for a byte without a child.
     roots: Vec<u32>,
     /// The token of each string.
     ids: Vec<TokenId>,
-    /// Bytes of each string.
+    /// The length of each string in bytes.
     lengths: Vec<u32>,
     shorter: Vec<StringId>,
 }
 
-/// Heap bytes that building takes at most, the result included, for `n` strings of `bytes` bytes together.
+/// The maximum heap size of building, including the result, for `n` strings of `bytes` bytes together.
 pub(super) fn planned_bytes(n: u64, bytes: u64) -> u64 {
     let nodes = bytes + 1;
     let node = 4 + 1 + 4 + 4;
-    // Ids, lengths, shorter; order, its sorting, and the stretches of two levels.
+    // Ids, lengths, `shorter`; the order, its sorting, and the ranges of two levels.
     let string = 3 * 4 + 4 + 4 + 2 * 12;
     nodes * node + 4 + (n + 1) * string + 256 * 4
 }
 
-/// How many nodes the trie of some sorted strings has: of each string those that the one before does not have.
+/// Counts the nodes of the trie of sorted strings: for each string, those that the one before does not have.
 fn count_nodes<'a>(
     strings: impl Iterator<Item = &'a [u8]>,
     watch: &Watch<'_>,
@@ -63,11 +63,11 @@ fn count_nodes<'a>(
     Ok(nodes)
 }
 
-/// Strings `low..high` of the sorted list, all below one node.
+/// The strings `low..high` of the sorted list, all below one node.
 type Stretch = (u32, u32, u32);
 
 impl Automaton {
-    /// An automaton for `n` tokens, of which none is empty and no two have the same string.
+    /// Makes an automaton for `n` tokens. No string may be empty, and no two may be equal.
     pub(super) fn new(
         vocab: &Vocab,
         tokens: impl Iterator<Item = TokenId>,
@@ -105,7 +105,7 @@ impl Automaton {
         Ok(automaton)
     }
 
-    /// The trie, level by level: the stretches of the sorted strings that have the next byte in common.
+    /// Builds the trie level by level, from ranges of the sorted strings that share the next byte.
     fn add_nodes(
         &mut self,
         vocab: &Vocab,
@@ -124,7 +124,7 @@ impl Automaton {
                 let strings = order.get(low as usize..high as usize).unwrap_or(&[]);
                 watch.work(strings.len() + 1)?;
                 let ids = &self.ids;
-                // A string that ends here comes first.
+                // A string that ends here sorts first.
                 let next = |string: &StringId| {
                     vocab.text(ids.get(*string as usize).copied().unwrap_or(0)).get(depth).copied()
                 };
@@ -154,7 +154,7 @@ impl Automaton {
         Ok(())
     }
 
-    /// Where to go on when no child fits, and which strings end at the same place.
+    /// Computes where to continue when no child fits, and which strings end at the same position.
     fn add_links(&mut self, watch: &Watch<'_>) -> Result<(), TokenizerError> {
         self.fail = filled(self.labels.len(), 0)?;
         let (start, end) = self.children(0);
@@ -233,13 +233,13 @@ impl Automaton {
         self.ids.get(string as usize).copied().unwrap_or(0)
     }
 
-    /// Bytes of a string; 0 for none.
+    /// The length of a string in bytes; 0 for no string.
     #[inline]
     pub(super) fn length(&self, string: StringId) -> usize {
         self.lengths.get(string as usize).copied().unwrap_or(0) as usize
     }
 
-    /// The number of strings, and one.
+    /// The number of strings plus one.
     pub(super) fn len(&self) -> usize {
         self.ids.len()
     }

@@ -1,4 +1,4 @@
-//! A bit for each byte of a text.
+//! One bit for each byte of a text.
 
 use crate::TokenizerError;
 use crate::reserve::filled;
@@ -8,7 +8,7 @@ use std::ops::Range;
 pub(super) struct Bits(Vec<u64>);
 
 impl Bits {
-    /// No bit set, for a text of `n` bytes.
+    /// Makes a set without bits, for a text of `n` bytes.
     pub(super) fn new(n: usize) -> Result<Self, TokenizerError> {
         filled(n.div_ceil(64), 0).map(Bits)
     }
@@ -33,7 +33,7 @@ impl Bits {
         }
     }
 
-    /// The last bit that is set in the range.
+    /// The last bit in the range that is set.
     pub(super) fn last_in(&self, range: Range<usize>) -> Option<usize> {
         let base = range.start / 64;
         let words = self.0.get(base..range.end.div_ceil(64).min(self.0.len()))?;

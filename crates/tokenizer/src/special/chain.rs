@@ -1,7 +1,7 @@
-//! Of the strings that end at one place, those of some tokens only, the longest first.
+//! Selects, from the strings that end at one position, those of certain tokens, longest first.
 //!
-//! Each string links to the next shorter one, and by a jump further down, so that the longest string of at most so many
-//! bytes is found in logarithmic time (Myers, "An applicative random-access stack", 1983).
+//! Each string has a link to the next shorter one and a jump further down, so that the longest string of at most a
+//! given length is found in logarithmic time (Myers, "An applicative random-access stack", 1983).
 
 use super::automaton::{Automaton, NONE, StringId};
 use crate::reserve::filled;
@@ -10,14 +10,14 @@ use crate::{TokenId, TokenizerError};
 
 #[derive(Debug, Default)]
 pub(super) struct Chain {
-    /// The string itself where it is one of the chain's, otherwise the next shorter one that is.
+    /// The string itself if it is in the chain, otherwise the next shorter one that is.
     head: Vec<StringId>,
     jump: Vec<StringId>,
-    /// How many strings of the chain there are from this one on.
+    /// The number of strings in the chain from this one on.
     depth: Vec<u32>,
 }
 
-/// Heap bytes of a chain over `n` strings.
+/// The heap size of a chain over `n` strings, in bytes.
 pub(super) fn planned_bytes(n: u64) -> u64 {
     (n + 1) * 12
 }
@@ -67,7 +67,7 @@ impl Chain {
         self.depth.get(string as usize).copied().unwrap_or(0)
     }
 
-    /// Of `string` and the shorter ones that end at the same place: the longest of the chain with at most `most`
+    /// Among `string` and the shorter ones that end at the same position, the longest in the chain with at most `most`
     /// bytes.
     pub(super) fn longest(
         &self,

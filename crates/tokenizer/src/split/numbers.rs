@@ -1,10 +1,10 @@
-//! Stages that cut numbers from the right, and so must see the whole of a number first.
+//! Stages that cut numbers from the right, and so must see a whole number first.
 
 use super::run;
 use crate::unicode::{N, is};
 
-/// Numbers in groups of three from the right. The text before a number goes with its first group: so does llama.cpp,
-/// which forgets to cut there.
+/// Numbers in groups of three from the right. The text before a number stays with its first group, as in llama.cpp,
+/// which omits that cut.
 pub(super) fn from_the_right<E>(text: &str, mut each: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
     let mut piece = 0;
     let mut at = 0;
@@ -29,7 +29,7 @@ pub(super) fn from_the_right<E>(text: &str, mut each: impl FnMut(&str) -> Result
     Ok(())
 }
 
-/// A cut before every group of three ASCII digits, counted from the end of the number.
+/// Cuts before every group of three ASCII digits, counted from the end of the number.
 pub(super) fn before_three_digits<E>(
     text: &str,
     mut each: impl FnMut(&str) -> Result<(), E>,

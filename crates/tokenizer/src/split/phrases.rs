@@ -7,13 +7,14 @@ use crate::unicode::{L, M, N, P, S, W, is};
 /// The family of DeepSeek V3.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DeepSeek {
-    /// Line ends belong to what is before them.
+    /// Line ends belong to the punctuation before them.
     pub(crate) line_ends: bool,
 }
 
 /// ``[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|``
 /// `\s*[\r\n]+|\s+(?!\S)|\s+`
-/// Without `line_ends`: ` ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+` in the end.
+/// Without `line_ends`, the end is ` ?[\p{P}\p{S}]+|[\r
+/// ]|\s+(?!\S)|\s+`.
 pub(super) fn deepseek(text: &str, options: DeepSeek) -> Option<usize> {
     let first = text.chars().next()?;
     let second = char_at(text, first.len_utf8());
@@ -63,7 +64,7 @@ pub(super) fn phrases(text: &str) -> usize {
     }
 }
 
-/// Han characters as Kimi has them.
+/// Han characters, as Kimi defines them.
 pub(super) fn is_han(c: char) -> bool {
     matches!(c as u32,
         0x4E00..=0x9FFF | 0x3400..=0x4DBF | 0x20000..=0x2A6DF | 0x2A700..=0x2EBEF | 0xF900..=0xFAFF

@@ -1,8 +1,9 @@
-//! The stages as regular expressions (feature `regex`), to prove the hand-written splitters equal. Not used otherwise.
+//! The stages as regular expressions (feature `regex`), to prove that the hand-written splitters are equal. Not used
+//! otherwise.
 //!
-//! The expressions are those that the tokenizers' authors and llama.cpp write, in the syntax of `fancy-regex`. The table
-//! of characters here is Unicode 15.1; the one of the regular expressions may be newer, so the proofs leave out characters
-//! on which the two disagree.
+//! The expressions are those of the tokenizers' authors and llama.cpp, in the syntax of `fancy-regex`. The character
+//! tables here are those of Unicode 15.1. Those of the regular expressions may be newer, so the proofs leave out
+//! characters on which they disagree.
 
 use super::{Capitals, Cased, DeepSeek, Stage, Words};
 use crate::unicode::{L, M, N, P, S, W, is};
@@ -15,7 +16,7 @@ const LINES: &str = r"\s*[\r\n]+|\s+(?!\S)|\s+";
 fn class(of: impl Fn(char) -> bool) -> String {
     let mut ranges = String::from("[");
     let mut start = None;
-    // One step behind the last character ends the last range.
+    // One step after the last character ends the last range.
     for point in 0..=0x11_0000u32 {
         let inside = char::from_u32(point).is_some_and(&of);
         match (start, inside) {
@@ -108,7 +109,7 @@ pub(crate) fn expression(stage: &Stage) -> Option<String> {
     })
 }
 
-/// The cuts of one stage after the other, by regular expressions.
+/// Splits by one stage after the other, with regular expressions.
 pub(crate) struct RegexSplitter(Vec<Option<Regex>>);
 
 impl RegexSplitter {
@@ -117,7 +118,7 @@ impl RegexSplitter {
         stages.iter().map(compile).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The pieces of a text; `stages` are those of the splitter, for the one without an expression.
+    /// The pieces of a text. `stages` are those of the splitter, used for the one without an expression.
     pub(crate) fn split(&self, stages: &[Stage], text: &str) -> Result<Vec<String>, fancy_regex::Error> {
         let mut pieces = vec![text.to_owned()];
         for (regex, stage) in self.0.iter().zip(stages) {
@@ -146,7 +147,7 @@ impl RegexSplitter {
     }
 }
 
-/// Whether the regular expressions know a character as the table does.
+/// Whether the regular expressions classify a character as the table does.
 pub(crate) fn agrees(c: char, classes: &[(Regex, u8)]) -> bool {
     let text = c.to_string();
     classes.iter().all(|(regex, class)| regex.is_match(&text).is_ok_and(|found| found == is(c, *class)))

@@ -1,4 +1,4 @@
-//! What the pre-tokenizers cut, by examples.
+//! Examples of what the pre-tokenizers cut.
 
 use super::*;
 use crate::pre::PreTokenizer;
@@ -51,7 +51,7 @@ fn cuts() {
     assert!(wrong.is_empty(), "expected {wrong:?}, found {found:?}");
 }
 
-/// Work is counted as characters whose class is asked for.
+/// Work is counted as the number of characters that are classified.
 #[test]
 fn long_runs_take_linear_work() {
     let mut failures = Vec::new();
@@ -91,7 +91,7 @@ fn long_runs_take_linear_work() {
             assert_eq!(length, text.len());
             let per_character = (crate::unicode::LOOKUPS.get() - before) / text.chars().count();
             if per_character > 40 {
-                failures.push(format!("{name}: {per_character} lookups a character of {unit:?}"));
+                failures.push(format!("{name}: {per_character} lookups per character of {unit:?}"));
             }
         }
     }

@@ -21,15 +21,15 @@ pub(super) fn gpt2(text: &str) -> usize {
 /// The family of Llama 3 and Qwen 2.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Words {
-    /// Numbers at most so long; 0: of any length.
+    /// The maximum number of digits in a piece; 0 means any number.
     pub(crate) digits: usize,
-    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)` first.
+    /// Whether `(?i:'s|'t|'re|'ve|'m|'ll|'d)` comes first.
     pub(crate) contractions: bool,
-    /// Classes of a word: `\p{L}`, or `\p{L}` and `\p{M}`.
+    /// The classes of a word: `\p{L}`, or `\p{L}` and `\p{M}`.
     pub(crate) word: u8,
-    /// Line ends belong to the punctuation before them.
+    /// Whether line ends belong to the punctuation before them.
     pub(crate) line_ends: bool,
-    /// White space in pieces of 512, 256 ... 8, 4, 2, 1 characters: see [`cascade`].
+    /// Whether white space is cut into pieces of 512, 256, ... 8, 4, 2 or 1 characters: see [`cascade`].
     pub(crate) cascade: bool,
 }
 
@@ -72,9 +72,9 @@ pub(super) fn punctuation(text: &str, classes: u8, trail: &str) -> Option<usize>
 /// Which capitals begin a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Capitals {
-    /// None. (llama.cpp reads `\p{Lu}` and `\p{Ll}` as `\p{L}`, where it translates expressions by itself.)
+    /// No capitals do. (Where llama.cpp translates expressions by itself, it reads `\p{Lu}` and `\p{Ll}` as `\p{L}`.)
     None,
-    /// `A-Z`: how llama.cpp writes expressions that have `\p{Lu}` in the original.
+    /// `A-Z`: llama.cpp's translation of expressions that have `\p{Lu}` in the original.
     Ascii,
     /// `\p{Lu}` and `\p{Lt}`, as in the original expressions.
     All,
@@ -83,16 +83,16 @@ pub(crate) enum Capitals {
 /// The family of GPT-4o and Tekken, where words are cut before capitals.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cased {
-    /// Numbers at most so long.
+    /// The maximum number of digits in a piece.
     pub(crate) digits: usize,
-    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)?` behind words.
+    /// Whether `(?i:'s|'t|'re|'ve|'m|'ll|'d)?` follows words.
     pub(crate) contractions: bool,
-    /// Classes of a word: `\p{L}`, or `\p{L}` and `\p{M}`.
+    /// The classes of a word: `\p{L}`, or `\p{L}` and `\p{M}`.
     pub(crate) word: u8,
     pub(crate) capitals: Capitals,
 }
 
-/// With U = word characters that are no small letters, V = word characters that are no capitals:
+/// With U = word characters that are not lower case, V = word characters that are not capitals:
 /// `[^\r\n\p{L}\p{N}]?U*V+(?:'s|..)?|[^\r\n\p{L}\p{N}]?U+V*(?:'s|..)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|`
 /// `\s*[\r\n]+|\s+(?!\S)|\s+`
 pub(super) fn cased(text: &str, options: Cased) -> usize {
@@ -104,7 +104,7 @@ pub(super) fn cased(text: &str, options: Cased) -> usize {
     };
     let upper = |c: char| is(c, options.word) && !small(c);
     let lower = |c: char| is(c, options.word) && !capital(c);
-    // U*V+, greedy with backtracking: V+ begins at the end of the U's, else at the last of them that is also a V.
+    // U*V+ is greedy with backtracking: V+ begins at the end of the U's, otherwise at the last U that is also a V.
     let lower_word = |start: usize| {
         let capitals = run(text, start, upper);
         let end = run(text, capitals, lower);
@@ -132,7 +132,7 @@ pub(super) fn cased(text: &str, options: Cased) -> usize {
     punctuation(text, L | N | W, "\r\n/").unwrap_or_else(|| white_space_by_lines(text))
 }
 
-/// As [`words`], with white space cut by
+/// Like [`words`], with white space cut by
 /// `\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|..|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}`.
 pub(super) fn cascade<E>(
     text: &str,
@@ -140,7 +140,7 @@ pub(super) fn cascade<E>(
     mut each: impl FnMut(&str) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut at = 0;
-    // Up to here the text is white space without line ends.
+    // Up to here, the text is white space without line ends.
     let mut clear = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
         let first = rest.chars().next().map_or(1, char::len_utf8);
@@ -157,7 +157,7 @@ pub(super) fn cascade<E>(
         let length = if space && (at + first < clear || clear == text.len()) {
             let run = text.get(at..clear).unwrap_or("");
             let known = run.chars().take(513).count();
-            // Whether a piece of so many characters is followed by white space or by nothing.
+            // Whether a piece of `size` characters is followed by white space or by the end of the text.
             let fits = |size: usize| known > size || (known == size && clear == text.len());
             let size = [512, 256, 128, 64, 32, 16, 8, 4, 2].into_iter().find(|size| fits(*size)).unwrap_or(1);
             run.chars().take(size).map(char::len_utf8).sum()

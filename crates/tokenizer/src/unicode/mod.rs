@@ -1,7 +1,7 @@
-//! Classes of characters, as the pre-tokenizers' regular expressions use them (`\p{L}`, `\p{N}`, `\s` ...).
+//! Character classes, as used in the pre-tokenizers' regular expressions (`\p{L}`, `\p{N}`, `\s` and so on).
 //!
-//! [`class`] returns one bit. ASCII has a table of its own; other characters are found in the generated list of
-//! ranges, by a binary search among the ranges of their 128-character block.
+//! [`class`] returns one bit. ASCII has its own table. Other characters are found in the generated list of ranges, by
+//! binary search among the ranges of their 128-character block.
 
 mod cases;
 mod classes;
@@ -25,7 +25,7 @@ pub(crate) const P: u8 = 8;
 pub(crate) const S: u8 = 16;
 /// `\s`: white space.
 pub(crate) const W: u8 = 32;
-/// `\p{C}` without the unassigned: controls (those that are no white space), formats, surrogates, private use.
+/// `\p{C}` without unassigned characters: controls (those that are not white space), formats, surrogates, private use.
 pub(crate) const C: u8 = 64;
 /// Everything else: unassigned.
 pub(crate) const O: u8 = 0;
@@ -33,7 +33,7 @@ pub(crate) const O: u8 = 0;
 const BLOCK_BITS: u32 = 7;
 const BLOCKS: usize = 0x11_0000 >> BLOCK_BITS;
 
-/// For each block of 128 code points, the range that its first code point lies in; one entry more for the end.
+/// For each block of 128 code points, the range that contains its first code point, with one more entry for the end.
 static BLOCK_START: [u16; BLOCKS + 1] = block_starts();
 static ASCII: [u8; 128] = ascii();
 
@@ -68,7 +68,7 @@ const fn ascii() -> [u8; 128] {
 
 #[cfg(test)]
 thread_local! {
-    /// How often a class was asked for, so that tests can count work.
+    /// How often a class was looked up, so that tests can count work.
     pub(crate) static LOOKUPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
@@ -94,24 +94,24 @@ fn class_in_ranges(point: u32) -> u8 {
     ranges.get(after.wrapping_sub(1)).map_or(O, |&(_, class)| class)
 }
 
-/// Whether the character's class is one of `classes` (bits together).
+/// Whether the character's class is one of `classes` (bits combined with `|`).
 #[inline]
 pub(crate) fn is(c: char, classes: u8) -> bool {
     class(c) & classes != 0
 }
 
-/// The cases of a run of letters.
+/// The cases in a run of letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cases {
     /// `\p{Lu}` and `\p{Lt}`.
     Upper,
     /// `\p{Ll}`.
     Lower,
-    /// Capitals first and small letters, in turns.
+    /// Capital and small letters alternate, beginning with a capital.
     Pairs,
 }
 
-/// The run that the letter is in, and its place there.
+/// The run that contains the letter, and its index there.
 fn case_run(c: char) -> Option<(Cases, u32)> {
     let point = c as u32;
     let after = RUNS.partition_point(|run| run.0 <= point);
@@ -119,7 +119,7 @@ fn case_run(c: char) -> Option<(Cases, u32)> {
     (point <= last).then(|| (cases, point - first))
 }
 
-/// `[\p{Lu}\p{Lt}]`: capitals, of ligatures the first letter being one.
+/// `[\p{Lu}\p{Lt}]`: capitals, and ligatures that begin with one.
 pub(crate) fn is_upper(c: char) -> bool {
     c.is_ascii_uppercase()
         || !c.is_ascii()
@@ -143,8 +143,8 @@ fn is_accent(c: char) -> bool {
     is(c, M) && !is_spacing
 }
 
-/// The canonical decomposition of a character without its nonspacing marks: a letter without its accents, nothing of an accent,
-/// the two or three letters of a Hangul syllable. At most three characters.
+/// The canonical decomposition of a character without its nonspacing marks: a letter without accents, nothing for an
+/// accent, the two or three letters of a Hangul syllable. At most three characters.
 pub(crate) fn without_accents(c: char) -> impl Iterator<Item = char> {
     let stripped = |point: u32| match STRIPPED.binary_search_by_key(&point, |entry| entry.0) {
         Ok(at) => STRIPPED.get(at).map_or([0; 3], |entry| entry.1),
@@ -155,7 +155,7 @@ pub(crate) fn without_accents(c: char) -> impl Iterator<Item = char> {
         }
     };
     let parts = match c {
-        // The NUL that ends the parts of others.
+        // NUL is the padding of shorter entries, so it is handled here.
         '\0' => [0; 3],
         c if c.is_ascii() => [c as u32, 0, 0],
         '\u{AC00}'..='\u{D7A3}' => hangul(c as u32 - 0xAC00),
@@ -168,7 +168,7 @@ pub(crate) fn without_accents(c: char) -> impl Iterator<Item = char> {
         .filter(|c| c.is_ascii() || !is_accent(*c))
 }
 
-/// The letters of a Hangul syllable by its number: a leading consonant, a vowel, and in most a trailing consonant.
+/// The letters of a Hangul syllable by its number: a leading consonant, a vowel and, in most, a trailing consonant.
 fn hangul(syllable: u32) -> [u32; 3] {
     let (vowels, trailing) = (21, 28);
     let last = syllable % trailing;
@@ -259,12 +259,12 @@ mod tests {
             ('a', "a"),
             ('\u{301}', ""),
             ('\u{344}', ""),
-            // nukta is an accent; vowel signs with a place of their own stay
+            // The nukta is an accent; spacing vowel signs stay.
             ('\u{958}', "\u{915}"),
             ('\u{93E}', "\u{93E}"),
             ('\u{940}', "\u{940}"),
             ('\u{941}', ""),
-            // Two marks, each with its place; an accent before a mark with a place.
+            // Two spacing marks; and an accent before a spacing mark.
             ('\u{9CB}', "\u{9C7}\u{9BE}"),
             ('\u{CC0}', "\u{CD5}"),
         ];
@@ -287,7 +287,7 @@ mod tests {
         }
     }
 
-    /// std's tables are made independently (and are newer: they may know more numbers and letters).
+    /// std's tables are made independently. They are newer and may contain more numbers and letters.
     #[test]
     fn agrees_with_std() {
         for c in '\0'..=char::MAX {
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// std's properties are wider: letters of other kinds count as small there, and numerals and symbols have cases.
+    /// std's properties are wider: other letters count as lower case there, and numerals and symbols have cases.
     #[test]
     fn cases_agree_with_std() {
         assert!(RUNS.windows(2).all(|w| w[0].1 < w[1].0));
@@ -307,7 +307,7 @@ mod tests {
             assert!(!(upper && lower) && (!(upper || lower) || class(c) == L), "U+{:04X}", c as u32);
             // U+0295 lost its case in a later version.
             assert!(!lower || c.is_lowercase() || c == 'ʕ', "U+{:04X}", c as u32);
-            // Title case is neither to std.
+            // To std, title case is neither upper nor lower.
             let title = upper && !c.is_uppercase();
             assert_eq!(
                 title,

@@ -5,13 +5,14 @@ use happy_testkit::{Corpus, Files};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// The corpus of vocabularies: the full data where `HAPPY_CONFORMANCE` names them, else the selection in the repository.
+/// The corpus of vocabularies: the full data if `HAPPY_CONFORMANCE` names it, otherwise the selection in the
+/// repository.
 pub(crate) fn corpus() -> Files {
     let corpus = Corpus::full().unwrap_or_else(Corpus::repository);
     corpus.open("tokenizer").unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// What the corpus knows of each vocabulary, by name.
+/// What the corpus says about each vocabulary, by name.
 pub(crate) fn vocabularies(corpus: &Files) -> serde_json::Map<String, Value> {
     match serde_json::from_slice(&corpus.bytes("vocabs.json").unwrap()).unwrap() {
         Value::Object(all) if all.len() > 10 => all,

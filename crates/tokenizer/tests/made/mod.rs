@@ -1,4 +1,4 @@
-//! GGUF files of vocabularies made here, for each kind.
+//! GGUF files with vocabularies made here, for each kind.
 
 use happy_gguf::{GgufFile, GgufWriter, Limits, OwnedArray};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ pub(crate) const KINDS: [&str; 7] = ["gpt2", "llama", "gemma4", "bert", "t5", "r
 /// Normal, control, user-defined, byte.
 pub(crate) const TYPES: [i32; 4] = [1, 3, 4, 6];
 
-/// A file with all byte tokens and `n` tokens more, of which `text` makes the strings; their types go round `types`.
+/// A file with all byte tokens and `n` more tokens. `text` makes their strings, and their types cycle through `types`.
 pub(crate) fn file(kind: &str, n: usize, text: impl Fn(usize) -> String, types: &[i32]) -> GgufFile {
     let bytes = (0..=255u8).map(|b| format!("<0x{b:02X}>"));
     let ascii = (' '..='~').map(String::from);
