@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! .NAME.undo:  "GGUFUND2", u64 length of the file, u64 length of the header, u64 offset, u64 n, u64 context,
-//!              n old bytes, n new bytes, u64 checksum of all before
+//!              n old bytes, n new bytes, u64 checksum of everything before it
 //! ```
 //! Numbers are little-endian. `context` is a hash of what surrounds the overwritten range: the rest of the header, and
 //! samples of the tensor data. Together with the length and the bytes themselves it identifies the file that an undo
@@ -10,10 +10,10 @@
 //! a restart, which is when an undo file is needed.
 //!
 //! ```text
-//! length and context fit, the range has the old bytes:       nothing was written      whole
-//!                         the range has the new bytes:       all was written          whole
-//!                         each byte is the old or the new:   something was written    torn
-//! else: another file took the name                                                    foreign
+//! length and context match, the range has the old bytes:    nothing was written      whole
+//!                           the range has the new bytes:    everything was written   whole
+//!                           each byte is old or new:        part was written         torn
+//! otherwise: another file took the name                                            foreign
 //! ```
 
 use std::ffi::OsString;

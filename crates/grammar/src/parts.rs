@@ -1,8 +1,8 @@
 //! Grammars of parts: GBNF in which some rules are defined outside its text.
 //!
 //! ```text
-//! rules of the text; the parts' names are its first rules   ->   rules of part after part added, each numbered on
-//! rule of a name  :=  the root rule of its part
+//! rules := the text's rules (the names of the parts come first), then the rules of each part, renumbered
+//! rule of a part's name := the root rule of that part
 //! ```
 
 use crate::error::{GrammarError, GrammarErrorKind, PartsError};

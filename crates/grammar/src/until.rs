@@ -2,10 +2,10 @@
 //! which a string has occurred.
 //!
 //! ```text
-//! states:      the beginnings of the strings: the longest that the text so far ends with
-//! state q, c:  the longest beginning that q c ends with; no way where q c ends with a whole string
-//! the end:     not where the text ends with u, and u v is a string, and v begins a string (u, v not empty): were that one to
-//!              follow, the first string would have begun earlier
+//! states:      the prefixes of the strings; the state is the longest one that the text so far ends with
+//! state q, c:  the longest prefix that q c ends with; no transition if q c ends with a whole string
+//! the end:     not allowed if the text ends with u, where u v is a string and v is a prefix of a string (u, v not empty):
+//!              if that string followed, the first string would have begun earlier
 //! ```
 //!
 //! Because of the last rule, `until("aba") "aba"` matches exactly the texts up to the first "aba": "ab" is not accepted

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes of the trie (u32) | trie: units of four bytes | replacements, each ended by a zero byte
-//! unit: bits 0-7 label, 8 has a value, 10-30 offset (times 256 where bit 9 is set), 31 set in values
+//! unit: bits 0-7 label, 8 has a value, 10-30 offset (times 256 if bit 9 is set), 31 set in values
 //! walk: next = here ^ offset ^ byte; a value lies at next ^ offset(next)
 //! ```
 //!

@@ -1,10 +1,10 @@
 //! Finds the strings of special tokens in a text, before anything else is done with it.
 //!
 //! ```text
-//! candidates = at each place, the longest special string that ends there         one pass
+//! candidates = for each position, the longest special string that ends there                one pass
 //! take them by priority: longer strings first, then lower ids, then from the left
-//!     free: cut it out
-//!     its beginning is covered: the longest string that begins after the cover becomes the candidate
+//!     if it is free: cut it out
+//!     if its beginning is covered: the longest string that begins after the cover becomes the candidate
 //! ```
 //!
 //! The order is llama.cpp's: a longer string wins over a shorter one that begins before it. What was cut earlier is at

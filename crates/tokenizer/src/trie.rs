@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! nodes in breadth-first order; children of node i: first[i] .. first[i + 1], ascending by label
-//! a node under which only one string is left has no children: the rest of the string is compared
+//! a node with only one string below it has no children: the rest of the string is compared
 //! ```
 //!
 //! Nine bytes per node, and about one and a half nodes per token. The strings stay in place.

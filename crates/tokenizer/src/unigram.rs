@@ -4,7 +4,7 @@
 //! normalize: the precompiled map's replacements; runs of spaces become one if the file says so; spaces as U+2581
 //! best[0] = 0
 //! for each character at i, for each token t = text[i..j]:   best[j] = max(best[j], best[i] + score(t))
-//!     no token for the character alone: the unknown token, at 10 less than the worst score
+//!     if the character alone has no token: the unknown token, with a score 10 below the worst
 //! back from the end; adjacent unknown tokens become one
 //! ```
 //!

@@ -3,8 +3,8 @@
 //! ```text
 //! clean     drop controls; white space ends a word; punctuation, ASCII symbols and Han characters are words
 //! strip     decompose, drop nonspacing marks; lower case
-//! cut       SPACE + word: the longest token at each place; a place without one makes the whole word unknown, and so do more
-//!           than 100 characters
+//! cut       SPACE + word: the longest token at each position; a word is unknown if a position has no token, or if it has
+//!           more than 100 characters
 //! ```
 //!
 //! The vocabulary of a GGUF file marks the beginning of a word by U+2581, and spells the rest of a word without `##`.

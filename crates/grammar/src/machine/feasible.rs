@@ -1,12 +1,12 @@
 //! Whether an array whose items must differ can still be completed: the question that the guards of `unique.rs` ask.
 //!
 //! ```text
-//! count_new(kind, seen):   texts of a kind of items that were not seen: breadth first over the states of the kind's rule, up to
-//!                          as many as matter
-//! completion(plan, state): items that are still to come, and different texts for them.  Kinds that have more new texts than
-//!                          items may come are never short of one; for the others items are matched with texts by augmenting
-//!                          paths, along the ways of the plan, depth first, every (state, kinds so far) once
-//! avoided(next item):      texts that it must not be: what was seen, and what leaves none for one of the items after it
+//! count_new(kind, seen):   counts the texts of a kind of items that were not seen: breadth first over the states of the
+//!                          kind's rule, up to as many as matter
+//! completion(plan, state): items that are still to come, with different texts for them.  A kind with more new texts than
+//!                          items that may come never runs short.  For other kinds, items are matched with texts through
+//!                          augmenting paths, along the plan's transitions, depth first, each (state, kinds so far) once
+//! avoided(next item):      texts that it must not be: those seen, and those that an item after it needs
 //! ```
 
 use super::unique::{Texts, with};

@@ -7,7 +7,7 @@
 //! ```text
 //! step(state, byte):
 //!   take every item whose node accepts the byte to its next node, then settle:
-//!     split: follow all;   accept: follow the items of the frame;   call: note (rule, caller); pass over if it can be empty
+//!     split: follow all;   accept: follow the items of the frame;   call: note (rule, caller); skip if it can be empty
 //!     then rule by rule, callers before callees:  frame := number(callers);  follow the rule's start with that frame
 //!   keep the items at bytes, tokens and the accepting end; number the list
 //! ```

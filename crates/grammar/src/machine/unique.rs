@@ -6,10 +6,10 @@
 //! ```text
 //! none --enter--> between(seen) --begin--> same(seen, avoid, "") --byte--> same(seen, avoid, prefix) or new(seen)
 //! same(text in avoid) --end--> dead;  same, new --end--> ended(seen) --commit(text)--> between(seen + text)
-//! between, ended --leave--> what was around;  ended --follow--> ended, or asking until the text is known
+//! between, ended --leave--> the enclosing guard;  ended --follow--> ended, or asking until the text is known
 //!
-//! avoid:  what was seen, and what must be left for items that are still to come (`feasible.rs`)
-//! same(prefix):  only where some text of the item's language begins with the prefix and is not to be avoided
+//! avoid:         the texts that were seen, and those that items still to come need (`feasible.rs`)
+//! same(prefix):  only if some text of the item's language begins with the prefix and need not be avoided
 //! ```
 //!
 //! A mask is computed without the text at hand, so after an item that ends inside a token, another item cannot begin in

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! automaton(term): states are terms, the start is the term itself
-//!   for each state t, for each set c of characters that t does not tell apart:  t --c--> derivative(t, c)
-//!   t accepts where it matches the empty string; states that can reach no accepting one are left out
+//!   for each state t, for each set c of characters that are equivalent in t:  t --c--> derivative(t, c)
+//!   t accepts if it matches the empty string; states that cannot reach an accepting state are left out
 //! ```
 
 mod algebra;

@@ -1,9 +1,9 @@
 //! Arrays: items by their index, how many there are, how many there are of a kind, and whether they must differ.
 //!
 //! ```text
-//! items(i, n1, n2, ..)  (i items so far, of which n1 meet the first counted goal ..; all up to where they matter):
-//!   end, where the minima are reached
-//!   an item that meets some of the goals (and of those with a maximum fails the others), then items(i + 1, ..)
+//! items(i, n1, n2, ..)  (i items so far, n1 of which meet the first counted goal, ..; all capped where they stop mattering):
+//!   end, if the minima are reached
+//!   an item that meets some of the goals (and fails the others that have a maximum), then items(i + 1, ..)
 //! ```
 
 use super::emit::{Compiler, Spelling};

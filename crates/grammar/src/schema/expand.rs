@@ -3,10 +3,10 @@
 //! ```text
 //! shapes(goals):
 //!   work off all goals:  a schema that holds adds its conditions, and its anyOf, oneOf (this one and none of the others),
-//!                        if, dependents as choices;  one that fails is put off
-//!   a list of values was met: done, its values are tried one by one
-//!   else the next choice: ways that contradict what is known fall away;  each of the others goes on by itself
-//!   no choice is left: the next schema that must fail.  Where it cannot hold anyway it is forgotten, else it is a choice
+//!                        if and dependents as choices;  a schema that fails is put off
+//!   if a list of values was found: done, its values are tried one by one
+//!   otherwise the next choice: alternatives that contradict known conditions are dropped;  the others continue separately
+//!   if no choice is left: the next schema that must fail.  If it cannot hold anyway it is dropped, otherwise it is a choice
 //! ```
 
 use super::emit::Compiler;

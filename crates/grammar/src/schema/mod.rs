@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! rule(goals: this schema holds, that one fails ..):
-//!   shapes := follow $ref and allOf, take one way at each anyOf, oneOf, if, and at each schema that must fail  (expand.rs,
-//!             negate.rs);  a shape is all that is asked of a value, sorted by its type                          (shape.rs)
-//!   alternatives of the shapes' values, or of their types                      -> an expression     (emit.rs, object.rs ..)
+//!   shapes := follow $ref and allOf, take one alternative at each anyOf, oneOf, if, and schema that must fail  (expand.rs,
+//!             negate.rs);  a shape is the set of all conditions on a value, grouped by type                    (shape.rs)
+//!   alternatives: the values of the shapes, or their types             -> an expression             (emit.rs, object.rs ..)
 //! ```
 //!
 //! The rule of a set of goals is made once, so recursive schemas become recursive rules. What cannot be checked is

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! members(i, n, m):  (i-th property, n written so far, m: which of the members that must exist are there)
-//!   write it:        "," key ":" value members(i+1, n+1, m and what this one is)
-//!   leave it out, where it is not required:  members(i+1, n, m)
-//! after the last:    other names, any number of times;  where members that must exist are missing: one that is all of them
+//!   write it:        "," key ":" value members(i+1, n+1, m plus those that it satisfies)
+//!   leave it out, if it is not required:  members(i+1, n, m)
+//! after the last:    other names, any number of times;  if members that must exist are missing: one that is all of them
 //! ```
 //!
 //! A schema with `properties` but without `additionalProperties` gets no other names, since nobody asked for what a

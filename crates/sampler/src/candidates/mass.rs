@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! one pass:     sum += exp(logit - max), ids ascending;  mass[(max - logit) * 8] += the same
-//! top-p:        bar = the logit at which the greatest masses reach the share;  list what is not below it, sort it, and add
-//!               up exactly;  in the rare case that rounding leaves this short, again with a lower bar
+//! top-p:        bar = the logit at which the greatest masses reach the share;  list and sort the candidates at or above it,
+//!               and add up exactly;  in the rare case that rounding leaves this short, repeat with a lower bar
 //! ```
 //!
 //! The candidates that are kept, and the bits of their probabilities, are those that a softmax and a sort of everything

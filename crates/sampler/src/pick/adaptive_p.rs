@@ -1,7 +1,7 @@
 //! Adaptive-p: prefers tokens whose probability is near a target, which adapts to earlier choices.
 //!
 //! ```text
-//! target'   = clamp(2 target - weighted / total, 0, 1)       weighted, total: decaying sums of chosen probabilities, of 1
+//! target'   = clamp(2 target - weighted / total, 0, 1)       weighted, total: decaying sums of the chosen probabilities and of 1
 //! d         = |p - target'| / 0.3
 //! weight    = exp(-10 d d / (1 + d));  draw;  when the token is accepted:
 //! weighted  = p + decay weighted;  total = 1 + decay total   p: its probability before weighting

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! softmax, sorted; n candidates; end = sum of p of the end tokens, text = sum of the others
-//! 3 n end > text:  only the end tokens stay                        the model wants to stop
-//! else             of two tokens of which one begins the other, the more probable takes both probabilities
-//!                  tokens below 0.2 go, renormalize, tokens below 1 / (tokens left + 1) go; end tokens stay
-//!                  no text token is left: the one token that ends the text
+//! if 3 n end > text:  keep only the end tokens                      (the model wants to stop)
+//! otherwise:          if one token begins another, the more probable one gets both probabilities
+//!                     drop tokens below 0.2, normalize, drop tokens below 1 / (tokens left + 1); keep end tokens
+//!                     if no text token is left: keep only the token that ends the text
 //! ```
 //!
 //! Probabilities decide which tokens stay; the logits of those that stay are unchanged, so a later draw does not see

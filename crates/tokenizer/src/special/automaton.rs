@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! a trie of the strings: nodes in breadth-first order, children of node i: first[i] .. first[i + 1]
-//! fail[i]    the longest proper suffix of node i's string that is a node, too
-//! found[i]   the longest string that ends at node i, or at a node that fail leads to: it ends where the reader is
+//! fail[i]    the longest proper suffix of node i's string that is also a node
+//! found[i]   the longest string that ends at node i, or at a node that `fail` leads to
 //! shorter[s] the next shorter string that ends where string s does
 //! ```
 //!
