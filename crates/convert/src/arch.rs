@@ -15,6 +15,8 @@ pub(crate) struct Architecture {
     pub(crate) interleaved: bool,
     /// 1 is added to the weights of norms, which Gemma does when it runs.
     pub(crate) norm_plus_one: bool,
+    /// Its results are vectors of texts, which need more exact matrices than logits do.
+    pub(crate) is_encoder: bool,
     /// The pairs from the configuration.
     pub(crate) pairs: fn(&Object, &mut Pairs) -> Result<(), ConvertError>,
 }
@@ -24,12 +26,12 @@ const fn plain(
     from: &'static [&'static str],
     pairs: fn(&Object, &mut Pairs) -> Result<(), ConvertError>,
 ) -> Architecture {
-    Architecture { name, from, interleaved: false, norm_plus_one: false, pairs }
+    Architecture { name, from, interleaved: false, norm_plus_one: false, is_encoder: false, pairs }
 }
 
 pub(crate) static ARCHITECTURES: &[Architecture] = &[
-    plain("bert", &["BertModel", "BertForMaskedLM"], bert),
-    plain("nomic-bert", &["NomicBertModel"], nomic_bert),
+    Architecture { is_encoder: true, ..plain("bert", &["BertModel", "BertForMaskedLM"], bert) },
+    Architecture { is_encoder: true, ..plain("nomic-bert", &["NomicBertModel"], nomic_bert) },
     Architecture {
         interleaved: true,
         ..plain("llama", &["LlamaForCausalLM", "LlamaModel", "MistralForCausalLM"], llama)

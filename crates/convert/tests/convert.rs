@@ -113,7 +113,7 @@ fn matrices_get_the_type_that_is_asked_for() {
         let bytes = convert(&folder.0, output_type);
         let gguf = Gguf::parse(&bytes).expect("a file");
         let type_of = |name: &str| gguf.tensor(name).map(|t| t.ty.to_string()).unwrap_or_default();
-        assert_eq!(type_of("blk.0.attn_q.weight"), name);
+        assert_eq!(type_of("blk.0.ffn_down.weight"), name);
         assert_eq!(type_of("token_embd.weight"), name);
         for vector in
             ["blk.0.attn_q.bias", "token_embd_norm.weight", "position_embd.weight", "token_types.weight"]
@@ -124,6 +124,31 @@ fn matrices_get_the_type_that_is_asked_for() {
         assert_eq!(name.to_lowercase().parse::<OutputType>().ok(), Some(output_type));
     }
     assert!("q4_0".parse::<OutputType>().is_err());
+}
+
+/// What counts most in a text's vector stays F16; `crates/cli/tests/minilm.rs` has the figures.
+#[test]
+fn an_encoder_of_8_bits_keeps_its_sensitive_matrices() {
+    let types = |make: fn(&Path) -> Vec<Values>, names: &[&str]| -> Vec<String> {
+        let folder = Folder::new();
+        make(&folder.0);
+        let bytes = convert(&folder.0, OutputType::Q8_0);
+        let gguf = Gguf::parse(&bytes).expect("a file");
+        assert_eq!(gguf.metadata().require::<u32>("general.file_type").ok(), Some(7));
+        names.iter().map(|name| gguf.tensor(name).map(|t| t.ty.to_string()).unwrap_or_default()).collect()
+    };
+    let names = [
+        "blk.0.attn_q.weight",
+        "blk.0.attn_k.weight",
+        "blk.1.attn_v.weight",
+        "blk.1.ffn_up.weight",
+        "blk.0.ffn_up.weight",
+        "blk.1.ffn_down.weight",
+        "blk.1.attn_output.weight",
+        "token_embd.weight",
+    ];
+    assert_eq!(types(tiny_bert, &names), ["F16", "F16", "F16", "F16", "Q8_0", "Q8_0", "Q8_0", "Q8_0"]);
+    assert_eq!(types(tiny_llama, &names), ["Q8_0"; 8]);
 }
 
 #[test]
