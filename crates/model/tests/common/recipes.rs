@@ -10,7 +10,7 @@ use super::{le_bytes, parse, uniform};
 
 /// Every recipe of the conformance data: the full data if `HAPPY_CONFORMANCE` names them, else the selection in the
 /// repository.
-fn all() -> Vec<Value> {
+pub(crate) fn all() -> Vec<Value> {
     of("architectures")
 }
 
@@ -19,6 +19,22 @@ pub(crate) fn embeddings() -> Vec<Value> {
     let mut recipes = of("embeddings");
     recipes.retain(|recipe| happy_model::arch::find(recipe["architecture"].as_str().unwrap()).is_some());
     recipes
+}
+
+/// Models of the corpus `lora`, each with adapters for it.
+pub(crate) fn adapters() -> Vec<(GgufFile, Vec<GgufFile>)> {
+    let files = Corpus::full().unwrap_or_else(Corpus::repository);
+    let (loras, models) = (files.open("lora").unwrap(), files.open("architectures").unwrap());
+    let read = |files: &happy_testkit::Files, path: &str| -> Value {
+        serde_json::from_slice(&files.bytes(path).unwrap()).unwrap()
+    };
+    let case = |path: &String| {
+        let lora = read(&loras, path);
+        let model = read(&models, &format!("{}.json", lora["base"].as_str().unwrap()));
+        (build(&model), lora["adapters"].as_array().unwrap().iter().map(build).collect())
+    };
+    let paths = loras.list("").unwrap();
+    paths.iter().filter(|path| path.ends_with(".json")).map(case).collect()
 }
 
 /// The recipes of a corpus.
@@ -73,7 +89,7 @@ fn kv(ty: &str, v: &Value) -> OwnedValue {
     }
 }
 
-/// The file that a recipe describes.
+/// The file that a recipe, or an adapter of one, describes.
 pub(crate) fn build(recipe: &Value) -> GgufFile {
     let mut w = GgufWriter::new();
     for pair in recipe["metadata"].as_array().unwrap() {
