@@ -32,6 +32,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
         report.notes.push(format!("only these recipes ran: {names}"));
     }
     let mut worst = (0.0, String::new());
+    report.holds(paths.len());
     for path in paths {
         let recipe: Recipe = data::json(&files, &path)?;
         let known = arch::find(&recipe.architecture).is_some();

@@ -32,6 +32,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
         let recipe: Recipe = data::json(&files, &path)?;
         let known = arch::find(&recipe.architecture).is_some();
         let file = recipe.build()?;
+        report.holds(recipe.outputs.len());
         for output in &recipe.outputs {
             let name = format!("{}, {}", recipe.name, output.pooling);
             report.case(&name, || match (known, missing::embedding(&recipe.name, &recipe.architecture)) {

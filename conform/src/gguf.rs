@@ -73,12 +73,15 @@ struct Naming {
 
 pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     let files = corpus.open("gguf")?;
-    for case in data::json_lines::<Case>(&files, "cases.jsonl.gz")? {
+    let (cases, names): (Vec<Case>, Vec<Naming>) =
+        (data::json_lines(&files, "cases.jsonl.gz")?, data::json(&files, "naming.json")?);
+    report.holds(cases.len() + names.len());
+    for case in cases {
         let bytes = happy_testkit::base64(&case.b64).ok_or_else(|| format!("{}: bad base64", case.id))?;
         report.case(&format!("{} ({})", case.id, case.what), || judge(&case, &bytes).into());
     }
     valid_files(&files, report)?;
-    for case in data::json::<Vec<Naming>>(&files, "naming.json")? {
+    for case in names {
         report.case(&format!("name {}", case.filename), || name(&case).into());
     }
     Ok(())
@@ -112,6 +115,7 @@ fn judge(case: &Case, bytes: &[u8]) -> Result<(), String> {
 /// The files that gguf-py wrote: entries, values, and the SHA-256 of each tensor's bytes; and one of another byte order.
 fn valid_files(files: &Files, report: &mut Report) -> Result<(), String> {
     for entry in data::json::<Vec<Json>>(files, "files/index.json")? {
+        report.holds(entry["shards"].as_array().map_or(1, Vec::len));
         if let Some(shards) = entry["shards"].as_array() {
             for entry in shards {
                 let (name, bytes) = named(files, entry)?;

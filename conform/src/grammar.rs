@@ -26,6 +26,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
             case["builds_with_root"].as_object().ok_or("parse.json: a case without roots")?
         {
             let built = Grammar::from_gbnf_with(text(&case["grammar"]), root, &Limits::default());
+            report.holds(1);
             builds_as(
                 &case["grammar"].to_string(),
                 *builds == true,
@@ -35,10 +36,12 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
         }
     }
     for case in data::json::<Vec<Value>>(&files, "schema_to_gbnf.json")? {
+        report.holds(1);
         let built = Grammar::from_json_schema(&schema(&case)).map_err(|e| e.to_string());
         builds_as(text(&case["name"]), case["status"] == "SUCCESS", built, report);
         // llama.cpp's own text is a grammar like any other.
         if let Some(source) = case["expected_gbnf"].as_str().filter(|source| !source.trim().is_empty()) {
+            report.holds(1);
             let built = Grammar::from_gbnf(source).map_err(|e| e.to_string());
             builds_as(&format!("{}: its GBNF", text(&case["name"])), true, built, report);
         }
@@ -77,6 +80,7 @@ fn strings(name: &str, case: &Value, grammar: Result<Grammar, String>, report: &
             report.fail(name, format!("the case has no list `{list}`"));
             continue;
         };
+        report.holds(strings.len());
         for string in strings {
             report.case(&format!("{name}: {list} {string}"), || {
                 match grammar.as_ref().map_err(Clone::clone).and_then(|grammar| accepts(grammar, string)) {
@@ -187,6 +191,7 @@ fn instances(files: &Files, report: &mut Report) -> Result<(), String> {
         let mut tally = Tally::new(reading);
         for case in data::json::<Vec<Value>>(files, "schema_instances.json")? {
             let grammar = tally.build(&case);
+            report.holds(list(&case, "instances")?.len());
             for instance in list(&case, "instances")? {
                 let name = format!("{}: {}", case["schema"], instance["text"]);
                 let is_valid = instance["jsonschema_valid"] == true;
@@ -202,7 +207,9 @@ fn instances(files: &Files, report: &mut Report) -> Result<(), String> {
 fn suite(files: &Files, report: &mut Report) -> Result<(), String> {
     for reading in [Reading::Writer, Reading::Specification] {
         let mut tally = Tally::new(reading);
-        for case in data::json::<Vec<Value>>(files, "json_schema_test_suite.json")? {
+        let cases: Vec<Value> = data::json(files, "json_schema_test_suite.json")?;
+        report.holds(cases.len());
+        for case in cases {
             let name =
                 format!("{}: {}: {}", text(&case["keyword"]), text(&case["group"]), text(&case["test"]));
             let document = Value::from(case["data"].to_string());

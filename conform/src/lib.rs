@@ -101,8 +101,9 @@ pub fn run(name: &str, corpus: &Corpus) -> Result<Report, String> {
     };
     let start = Instant::now();
     let mut report = Report::new(name, corpus.name());
-    if let Err(message) = reader(corpus, &mut report) {
-        report.fail("the corpus itself", message);
+    match reader(corpus, &mut report) {
+        Ok(()) => report.finish(),
+        Err(message) => report.fail("the corpus itself", message),
     }
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)

@@ -45,6 +45,8 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     for path in files.list("")?.iter().filter(|path| path.ends_with(".json")) {
         let lora: Lora = data::json(&files, path)?;
         let prepared = Prepared::new(&lora, &models);
+        // Each case, and the model without its adapters.
+        report.holds(lora.cases.len() + 1);
         for case in &lora.cases {
             let name = format!("{} {:?}", lora.name, case.scales);
             report.case(&name, || {

@@ -34,6 +34,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
             }
             continue;
         }
+        report.holds(1);
         let format = Format::deserialize(entry).map_err(|e| format!("index.json: {name}: {e}"))?;
         let encoded = files.bytes(&format!("blocks/{name}.bin"))?;
         let values = data::f32_file(&files, &format!("blocks/{name}.f32"))?;
@@ -86,19 +87,20 @@ fn encode(files: &Files, index: &BTreeMap<String, Json>, report: &mut Report) ->
         if ["F16", "BF16"].contains(&name.as_str()) {
             continue;
         }
-        let expected = files.bytes(&format!("quantise/{name}.bin"))?;
-        if searches(name) && without_search {
-            report.notes.push(format!("not run, since HAPPY_NO_SEARCH is set: quantize {name}"));
-            continue;
-        }
-        report.case(&format!("quantize {name}"), || quantize(name, &x, &expected));
-        if searches(name) {
-            let expected = files.bytes(&format!("vecdot/w_{name}.bin"))?;
-            report.case(&format!("quantize {name}, weights"), || quantize(name, &weights, &expected));
+        let sets = [("quantise/", "", &x), ("vecdot/w_", ", weights", &weights)];
+        let sets = sets.iter().take(if searches(name) { 2 } else { 1 });
+        report.holds(sets.len());
+        for (place, what, values) in sets {
+            let expected = files.bytes(&format!("{place}{name}.bin"))?;
+            report.case(&format!("quantize {name}{what}"), || match searches(name) && without_search {
+                true => Verdict::Unsupported("not run, since HAPPY_NO_SEARCH is set".into()),
+                false => quantize(name, values, &expected),
+            });
         }
     }
     for (x, expected) in [("quantise/x.f32", "quantise/Q8_K.bin"), ("vecdot/act.f32", "vecdot/act_Q8_K.bin")]
     {
+        report.holds(1);
         let (values, wanted) = (data::f32_file(files, x)?, files.bytes(expected)?);
         report.case(&format!("activations {expected}"), || {
             let found: Vec<u8> = values.as_chunks().0.iter().flat_map(quantize_q8_k).collect();
@@ -141,6 +143,7 @@ fn quantize(name: &str, x: &[f32], expected: &[u8]) -> Verdict {
 fn converted(files: &Files, report: &mut Report) -> Result<(), String> {
     let x = data::f32_file(files, "convert/x.f32")?;
     for (name, of) in [("f16", convert::f16_from_f32 as fn(f32) -> u16), ("bf16", convert::bf16_from_f32)] {
+        report.holds(1);
         let expected = data::u16_file(files, &format!("convert/{name}.u16"))?;
         report.case(&format!("convert {name}"), || {
             let wrong = x.iter().zip(&expected).filter(|(x, bits)| of(**x) != **bits).count();
@@ -159,7 +162,12 @@ fn tensors_of_files(files: &Files, report: &mut Report) -> Result<(), String> {
         else {
             continue;
         };
+        report.holds(1);
         if NOT_COMPUTED.contains(&name) {
+            report.case(&format!("tensor of type-{name}.gguf"), || match DType::from_name(name) {
+                None => Verdict::Unsupported("a type that is stored and never computed with".into()),
+                Some(_) => Verdict::Failed("a type that is computed with: remove its row".into()),
+            });
             continue;
         }
         let tensor = entry["tensors"].as_array().into_iter().flatten().find(|t| t["name"] == "w2");

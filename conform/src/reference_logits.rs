@@ -38,9 +38,13 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     let shape = if files.has("shape.json") { data::json(&files, "shape.json")? } else { FULL };
     for model in MODELS {
         let name = model.name;
+        let caches = [(KvType::F32, "f32", model.max_f32), (KvType::F16, "f16", model.max_f16)];
+        report.holds(caches.len());
         let Some(path) = happy_testkit::model(model.file) else {
             let why = "its model is not here: run `cargo xtask fetch-models`";
-            report.case(name, || Verdict::Unsupported(why.into()));
+            for (_, cache, _) in caches {
+                report.case(&format!("{name} {cache} cache"), || Verdict::Unsupported(why.into()));
+            }
             continue;
         };
         let file = GgufFile::read(&path).map_err(|e| e.to_string())?;
@@ -55,9 +59,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
         let of_peer = divergences_of_file(&truth, &peer);
         report.notes.push(format!("{name} llama.cpp:    {}", summary(&of_peer)));
         let peer_mean = mean(&of_peer);
-        for (kind, cache, factor) in
-            [(KvType::F32, "f32", model.max_f32), (KvType::F16, "f16", model.max_f16)]
-        {
+        for (kind, cache, factor) in caches {
             let mut line = String::new();
             report.case(&format!("{name} {cache} cache"), || {
                 judge(&file, kind, &cases, &truth, factor * peer_mean, &mut line)

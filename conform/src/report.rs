@@ -33,16 +33,23 @@ pub struct Report {
     pub corpus: &'static str,
     /// Where the data are from: `selection` (in the repository) or `full`.
     pub data: &'static str,
+    /// Number of cases in the data: the sum of those that passed, failed and are not supported, unless a fault of the corpus
+    /// itself is among the failures.
+    pub cases: usize,
     /// Number of cases that passed.
     pub passed: usize,
     /// Cases with another result.
     pub failed: Vec<Case>,
-    /// Cases of something that the crates do not have, or that differ on purpose.
+    /// Cases of something that the crates do not have, that cannot be compared, or that differ on purpose: not run or not
+    /// counted as passed, each with the reason.
     pub unsupported: Vec<Case>,
     /// Measurements worth knowing that decide nothing.
     pub notes: Vec<String>,
     /// Wall-clock time of the whole corpus.
     pub seconds: f64,
+    /// Number of cases that were run.
+    #[serde(skip)]
+    judged: usize,
 }
 
 impl Report {
@@ -50,16 +57,32 @@ impl Report {
         Self {
             corpus,
             data,
+            cases: 0,
             passed: 0,
             failed: Vec::new(),
             unsupported: Vec::new(),
             notes: Vec::new(),
             seconds: 0.0,
+            judged: 0,
+        }
+    }
+
+    /// Says that the data have `n` more cases, each of which must come to [`case`](Self::case).
+    pub(crate) fn holds(&mut self, n: usize) {
+        self.cases += n;
+    }
+
+    /// Fails unless every case of the data was run.
+    pub(crate) fn finish(&mut self) {
+        if self.judged != self.cases {
+            let (judged, cases) = (self.judged, self.cases);
+            self.fail("the corpus itself", format!("{cases} cases, of which {judged} were run"));
         }
     }
 
     /// Runs one case; a panic in it is a failure like any other.
     pub(crate) fn case(&mut self, name: &str, run: impl FnOnce() -> Verdict) {
+        self.judged += 1;
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Verdict::Passed) => self.passed += 1,
             Ok(Verdict::Failed(why)) => self.fail(name, why),
@@ -76,15 +99,15 @@ impl Report {
 /// Returns the table, then every failure and everything unsupported by name, then the notes.
 pub fn table(reports: &[Report]) -> String {
     let mut text = format!(
-        "{:<18}{:<11}{:>8}{:>8}{:>13}{:>10}\n",
-        "corpus", "data", "passed", "failed", "unsupported", "seconds"
+        "{:<18}{:<11}{:>8}{:>8}{:>8}{:>13}{:>10}\n",
+        "corpus", "data", "cases", "passed", "failed", "unsupported", "seconds"
     );
     for r in reports {
         let (failed, unsupported) = (r.failed.len(), r.unsupported.len());
         let _ = writeln!(
             text,
-            "{:<18}{:<11}{:>8}{failed:>8}{unsupported:>13}{:>10.1}",
-            r.corpus, r.data, r.passed, r.seconds
+            "{:<18}{:<11}{:>8}{:>8}{failed:>8}{unsupported:>13}{:>10.1}",
+            r.corpus, r.data, r.cases, r.passed, r.seconds
         );
     }
     for r in reports {
@@ -129,20 +152,31 @@ mod tests {
     #[test]
     fn everything_is_listed_by_name() {
         let mut report = Report::new("toy", "selection");
+        report.holds(5);
         report.case("a", || Verdict::Passed);
         report.case("b", || Verdict::Failed("off by one".into()));
         for name in ["c", "d"] {
             report.case(name, || Verdict::Unsupported("no such sampler".into()));
         }
         report.case("e", || panic!("a panic in a case"));
+        report.finish();
         let text = table(&[report]);
         for line in [
-            "toy               selection         1       2            2",
+            "toy               selection         5       1       2            2",
             "  b: off by one",
             "  no such sampler: c, d",
             "  e: it panicked",
         ] {
             assert!(text.contains(line), "no '{line}' in:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_case_that_was_not_run_is_a_failure() {
+        let mut report = Report::new("toy", "selection");
+        report.holds(2);
+        report.case("a", || Verdict::Passed);
+        report.finish();
+        assert_eq!(report.failed.first().map(|case| case.why.as_str()), Some("2 cases, of which 1 were run"));
     }
 }

@@ -73,15 +73,19 @@ struct OracleCase {
 
 pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     let files = corpus.open("sampling")?;
-    for case in data::json::<Vec<UpstreamCase>>(&files, "upstream_cases.json")? {
+    let upstream_cases: Vec<UpstreamCase> = data::json(&files, "upstream_cases.json")?;
+    let queues: Vec<QueueCase> = data::json(&files, "upstream_queue.json")?;
+    let oracles: Vec<OracleCase> = data::json_lines(&files, "oracle_cases.jsonl.gz")?;
+    report.holds(upstream_cases.len() + queues.len() + oracles.len());
+    for case in upstream_cases {
         report.case(&format!("{} {}", case.id, case.sampler), || {
             upstream(&case).unwrap_or_else(|verdict| verdict)
         });
     }
-    for case in data::json::<Vec<QueueCase>>(&files, "upstream_queue.json")? {
+    for case in queues {
         report.case(&case.id, || queue(&case).unwrap_or_else(|verdict| verdict));
     }
-    for case in data::json_lines::<OracleCase>(&files, "oracle_cases.jsonl.gz")? {
+    for case in oracles {
         report
             .case(&format!("{} {}", case.id, case.kind), || oracle(&case).unwrap_or_else(|verdict| verdict));
     }
