@@ -21,9 +21,15 @@ pub struct Cpu {
 
 /// The CPUs that this process may use; empty if the system does not tell (it needs Linux's `/proc`).
 pub fn cpus() -> Vec<Cpu> {
-    let allowed = std::fs::read_to_string("/proc/self/status").ok();
+    cpus_at(Path::new("/"))
+}
+
+/// [`cpus`] from the files below another root than `/`, such as a copy of a phone's.
+pub fn cpus_at(root: &Path) -> Vec<Cpu> {
+    let allowed = std::fs::read_to_string(root.join("proc/self/status")).ok();
     let numbers = allowed.as_deref().and_then(allowed_list).unwrap_or_default();
-    let cpu = |number| Cpu { number, capacity: capacity(Path::new("/sys/devices/system/cpu"), number) };
+    let folder = root.join("sys/devices/system/cpu");
+    let cpu = |number| Cpu { number, capacity: capacity(&folder, number) };
     numbers.into_iter().map(cpu).collect()
 }
 

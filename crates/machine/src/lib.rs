@@ -5,4 +5,4 @@
 mod cpus;
 pub mod memory;
 
-pub use cpus::{Cpu, cpus, default_threads};
+pub use cpus::{Cpu, cpus, cpus_at, default_threads};

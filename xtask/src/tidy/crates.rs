@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-grammar", &[]),
     ("happy-chat", &[]),
     ("happy-machine", &[]),
+    ("happy-governor", &["happy-machine"]),
     ("happy-tokenizer", &["happy-gguf"]),
     ("happy-quantize", &["happy-gguf", "happy-tensor"]),
     ("happy-convert", &["happy-gguf", "happy-tensor"]),
@@ -40,6 +41,7 @@ const LIBRARIES_BELOW_ENGINE: &[&str] = &[
     "happy-tokenizer",
     "happy-kernels",
     "happy-machine",
+    "happy-governor",
     "happy-model",
 ];
 const LIBRARIES: &[&str] = &[
@@ -51,6 +53,7 @@ const LIBRARIES: &[&str] = &[
     "happy-tokenizer",
     "happy-kernels",
     "happy-machine",
+    "happy-governor",
     "happy-quantize",
     "happy-convert",
     "happy-model",
