@@ -24,11 +24,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut allowed = TokenSet::new(vocabulary.len());
     for token in [0, 1, 2, 3, 4, 6, 7, 2, 7, 8] {
         matcher.mask(&mut allowed)?;
-        println!("{:<12} of {:?}", TOKENS[token as usize], names(&allowed));
+        println!("{:<16} of {:?}", format!("{:?}", TOKENS[token as usize]), names(&allowed));
         matcher.accept(token)?;
     }
     matcher.mask(&mut allowed)?;
-    println!("at the end   {:?}, complete: {}", names(&allowed), matcher.is_complete());
+    println!("at the end          {:?}, complete: {}", names(&allowed), matcher.is_complete());
     Ok(())
 }
 

@@ -13,15 +13,14 @@
 //!
 //! The `.._cancellable` forms of long operations call `cancelled` about once per millisecond, and return an error of the kind
 //! `Cancelled` soon after it returns true. Lists that grow with a grammar, a schema, a vocabulary or a text are reserved
-//! fallibly; if memory is refused, the error has the kind `OutOfMemory`. The exception are single values of a schema (one
+//! fallibly; if memory is refused, the error has the kind `OutOfMemory`. The exceptions are single values of a schema (one
 //! array or object with thousands of members, while its text is read). Nothing recurses along its input, so a stack of
 //! 256 KiB is enough.
 //!
-//! ## JSON Schema
+//! ## What a schema's grammar leaves out
 //!
-//! Draft 2020-12. The schema allows every document that the grammar accepts, but the grammar does not accept every document
-//! that the schema allows. [`Reading`] decides what happens where a schema says nothing. By default, it is what the schema's
-//! writer means:
+//! A grammar does not accept every document that its schema allows. [`Reading`] decides what happens where a schema says
+//! nothing. By default, it is what the schema's writer means:
 //!
 //! * With `properties` and without `additionalProperties`, no other names are accepted; with `prefixItems` and without
 //!   `items`, no other items.
@@ -41,20 +40,6 @@
 //! * Formats leave out rare spellings (leap seconds, quoted local parts of addresses, zones of IPv6).
 //! * `unevaluatedProperties` and `unevaluatedItems` take into account the alternatives that were taken, not others that also
 //!   happen to hold.
-//!
-//! Supported: `type`, `enum`, `const`, `properties`, `required`, `additionalProperties`, `patternProperties`,
-//! `propertyNames`, `minProperties`, `maxProperties`, `dependentRequired`, `dependentSchemas`, `dependencies` (of older
-//! drafts), `unevaluatedProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `uniqueItems`, `contains`,
-//! `minContains`, `maxContains`, `unevaluatedItems`, `minLength`, `maxLength`, `pattern`, `format` (date, time, date-time,
-//! duration, uuid, ipv4, ipv6, email, hostname, uri, json-pointer), `minimum`, `maximum`, `exclusiveMinimum`,
-//! `exclusiveMaximum`, `multipleOf` (up to 1000000 without the point), `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then`,
-//! `else`, `$ref` into the document (by pointer, `$id` and `$anchor`).
-//!
-//! Other formats are annotations, which [`Grammar::ignored`] lists. Unknown keywords and annotations are ignored, as the
-//! specification says. In a schema that must not hold, `format`, `uniqueItems`, `dependencies` and the unevaluated keywords
-//! are refused. Also refused are `$dynamicRef`, references that lead outside the document, and more alternatives than
-//! [`Limits`] allows. Errors name what is refused and its place. If no document was found and something was not examined,
-//! the error names that too.
 #![forbid(unsafe_code)]
 
 mod charset;

@@ -1,7 +1,7 @@
 //! A generation loop around a sampler, with a made-up model in place of a real one:
 //!
 //! ```text
-//! cargo run -p happy-sampler --example generate
+//! cargo run -p happy-sampler --example generation_loop
 //! ```
 
 use happy_sampler::steps::Penalties;
