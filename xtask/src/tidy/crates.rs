@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-tokenizer", &["happy-gguf"]),
     ("happy-quantize", &["happy-gguf", "happy-tensor"]),
     ("happy-convert", &["happy-gguf", "happy-tensor"]),
+    ("happy-hub", &["happy-gguf"]),
     ("happy-kernels", &["happy-tensor"]),
     ("happy-model", &["happy-gguf", "happy-tensor", "happy-kernels"]),
     ("happy-engine", LIBRARIES_BELOW_ENGINE),
@@ -56,6 +57,7 @@ const LIBRARIES: &[&str] = &[
     "happy-governor",
     "happy-quantize",
     "happy-convert",
+    "happy-hub",
     "happy-model",
     "happy-engine",
 ];
