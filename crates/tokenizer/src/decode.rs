@@ -156,7 +156,7 @@ fn rewrite(
     while let (Some(before), Some(rest)) = (text.get(at - 1), text.get(at..).filter(|r| !r.is_empty())) {
         let skipped = edit(*before, rest, &mut out);
         out.extend(rest.first());
-        // For the byte that follows, what was left out counts as written.
+        // As in llama.cpp, the byte that was left out becomes NUL, so that it is not a space before the next byte.
         if skipped > 0
             && let Some(byte) = text.get_mut(at + 1)
         {
