@@ -5,6 +5,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use happy_kernels::kernels::all_linear;
 use happy_kernels::linear::{ActKind, Acts};
+use happy_tensor::DType;
 
 /// Bytes of all matrices of a benchmark.
 const WEIGHTS: usize = 128 << 20;
@@ -16,7 +17,7 @@ const K: usize = 1536;
 fn gemv(c: &mut Criterion) {
     // No byte has bits 2 and 6 set, so every f16, bf16 and f32 in them is finite.
     let mut state = 1u64;
-    let weights: Vec<u8> = std::iter::repeat_with(|| {
+    let mut weights: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8 & 0xBB
     })
@@ -37,6 +38,13 @@ fn gemv(c: &mut Criterion) {
             _ => Acts { kind, rows: 1, k: K, x: &[], q: &q, d: &d, sums: &sums },
         };
         let bytes = kernel.dtype.row_bytes(K).expect("whole blocks") * N;
+        // Scales of 8 bits as models have them: products with subnormal numbers take a processor many times as long.
+        let scales = if kernel.dtype == DType::NVFP4 { 4 } else { 1 };
+        if matches!(kernel.dtype, DType::MXFP4 | DType::NVFP4) {
+            for block in weights.chunks_exact_mut(kernel.dtype.block_bytes()) {
+                block[..scales].fill(if kernel.dtype == DType::MXFP4 { 120 } else { 0x38 });
+            }
+        }
         let mut matrices = weights.chunks_exact(bytes).cycle();
         let mut y = vec![0.0; N];
         group.throughput(Throughput::Bytes(bytes as u64));
