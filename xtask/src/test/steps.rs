@@ -70,7 +70,7 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         when: Always,
         name: "fetch-models",
-        what: "the two real models, checked",
+        what: "the real models, checked",
         advice: "put the file named above into the models' folder",
         beside: false,
         run: || fetch::run(&[]).map(|()| Outcome::Passed),
