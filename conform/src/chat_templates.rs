@@ -112,7 +112,7 @@ pub(crate) fn run(corpus: &Corpus, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// Renders the corpus' template of this name; the outer error is a corpus that cannot be read.
+/// Renders the corpus' template `name`; the outer error is a corpus that cannot be read.
 fn render(
     templates: &mut Templates,
     files: &Files,

@@ -78,8 +78,8 @@ fn same_values(dtype: DType, encoded: &[u8], values: &[f32]) -> Verdict {
 
 /// Rows encoded as the reference does: the rows of `quantise/` for all formats, the weights of `vecdot/` for those that search.
 fn encode(files: &Files, index: &BTreeMap<String, Json>, report: &mut Report) -> Result<(), String> {
-    let x = data::f32_file(files, "quantise/x.f32")?;
-    let weights = data::f32_file(files, "vecdot/weights.f32")?;
+    let (x, weights) =
+        (data::f32_file(files, "quantise/x.f32")?, data::f32_file(files, "vecdot/weights.f32")?);
     // Emulated, searching takes minutes, and it does nothing but compute with floats, which are the same on every machine.
     let without_search = std::env::var_os("HAPPY_NO_SEARCH").is_some();
     for name in index.keys().filter(|name| !name.starts_with('_')) {

@@ -119,7 +119,11 @@ const PHRASES: &[Phrase] = &[
     ),
     phrase("normalis*", "normalize", "The scores are normalised.", "The scores are normalized."),
     phrase("initialis*", "initialize", "It is initialised.", "It is initialized."),
-    phrase("quantis*", "quantize", "The quantised weights.", "The quantized weights."),
+    unless(
+        // names of the corpus' files
+        &["vecdot"],
+        phrase("quantis*", "quantize", "The quantised weights.", "The quantized weights."),
+    ),
     unless(
         &["optimist*|optimism"],
         phrase("optimis*", "optimize", "An optimised build.", "An optimistic guess."),

@@ -224,7 +224,7 @@ impl<'a> Runs<'a> {
         let (found, used) = measured(|| model.embed(cx, &batch, kv, scratch, pooling, &flag));
         let bits = found.map(|found| found.rows().flatten().map(|x| x.to_bits()).collect());
         assert!(used.calls == 0 || bits.is_err(), "a pass allocates");
-        // A text that fails leaves nothing behind; of one that does not, a causal model keeps the cache.
+        // Each pass begins with empty sequences, also where a causal model keeps them.
         for sequence in 0..2 {
             self.kv.clear(sequence).unwrap();
         }
