@@ -76,7 +76,7 @@ fn print(probes: &[build::Probe], columns: &[Measured], inputs: &Inputs) {
             format!("{} / {} / {} / {}", h.accepted, h.panicked, h.aborted, h.hung)
         }),
         (format!("panics, aborts and hangs on all {}", inputs.all.len()), |m| m.crashes.to_string()),
-        ("writes a file that `check_strict` takes".into(), |m| m.writes.clone()),
+        ("writes a file that `check_strict` accepts".into(), |m| m.writes.clone()),
         ("150,000 tokens opened, ms".into(), |m| format!("{:.1}", m.millis)),
         ("dependencies / KB that it adds to a program".into(), |m| {
             format!("{} / {:.0}", m.dependencies, m.added as f64 / 1000.0)
