@@ -270,9 +270,9 @@ static void files(const char *path, const char *package, uint64_t offset, uint64
   HappyLoadOptions load;
   OK(happy_load_options_init(&load, sizeof load, &error));
   for (load.copy = 0; load.copy < 2; load.copy++) {
-    FAILS(HAPPY_FILE, "not inside of it", happy_model_open_fd(fd, UINT64_MAX, 0, &load, &m, &error));
-    FAILS(HAPPY_FILE, "not inside of it", happy_model_open_fd(fd, (uint64_t)1 << 40, 5, &load, &m, &error));
-    FAILS(HAPPY_FILE, "its end", happy_model_open_fd(fd, offset, UINT64_MAX, &load, &m, &error));
+    FAILS(HAPPY_FILE, "not inside the file", happy_model_open_fd(fd, UINT64_MAX, 0, &load, &m, &error));
+    FAILS(HAPPY_FILE, "not inside the file", happy_model_open_fd(fd, (uint64_t)1 << 40, 5, &load, &m, &error));
+    FAILS(HAPPY_FILE, "past the end", happy_model_open_fd(fd, offset, UINT64_MAX, &load, &m, &error));
     FAILS(HAPPY_MODEL, "cannot parse", happy_model_open_fd(fd, offset + 1, 0, &load, &m, &error));
     FAILS(HAPPY_MODEL, "cannot parse", happy_model_open_fd(fd, offset, length / 2, &load, &m, &error));
     FAILS(HAPPY_MODEL, "cannot parse", happy_model_open_fd(fd, offset, 3, &load, &m, &error));
