@@ -1,5 +1,5 @@
-//! Llama 4: attention within chunks of positions in three of four layers, none of whose queries are rotated in the fourth, and
-//! experts whose weights multiply what they read.
+//! Llama 4: three of four layers see chunks of positions, the fourth sees everything and does not rotate; experts whose weights
+//! multiply what they read.
 
 use happy_kernels::ops::Gating;
 
@@ -8,13 +8,12 @@ use super::experts::{shared_experts, weight_scale};
 use super::params::Params;
 use super::rope;
 use crate::error::LoadError;
-use crate::spec::Need;
-use crate::spec::{ModelSpec, NormSpec, QkNormKind, QkNormSpec, TemperatureSpec};
+use crate::spec::{ModelSpec, Need, NormSpec, QkNormKind, QkNormSpec, TemperatureSpec};
 
-/// Positions of a chunk, and from which on queries without a rotation grow: no key says so.
+/// Positions of a chunk. From the end of the first chunk on, queries that are not rotated grow. No key says either number.
 const CHUNK: u32 = 8192;
 
-/// Every so many layers one does not rotate.
+/// One layer in so many does not rotate.
 const NO_ROPE: usize = 4;
 
 /// Llama 4 Scout and Maverick; with a window of 0, all layers see everything and rotate (MobileLLM).
@@ -50,7 +49,7 @@ fn chunks(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
         if chunked {
             (a.window, a.chunked, a.rope) = (Some(CHUNK), true, Some(1));
         }
-        if (i + 1) % NO_ROPE == 0 {
+        if (i + 1).is_multiple_of(NO_ROPE) {
             (a.rope, a.temperature) = (None, Some(temperature));
         }
     }
@@ -62,7 +61,7 @@ fn experts(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     let mut n_ff = p.per_layer("expert_feed_forward_length", spec.layers.len())?;
     let step = p.u32("interleave_moe_layer_step")? as usize;
     for (i, n_ff) in n_ff.iter_mut().enumerate() {
-        if step == 0 || (i + 1) % step != 0 {
+        if !(i + 1).is_multiple_of(step) {
             *n_ff = 0;
         }
     }
