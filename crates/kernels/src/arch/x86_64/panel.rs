@@ -86,7 +86,7 @@ fn integers<I: X86Products, F: Decode>(s: I, unit: [&F; 8], part: usize, half: u
                 }
                 // The other unit's half is what stands for 0.
                 let zero = v.splat8(if is_signed::<F>() { 0 } else { F::OFFSET as i8 });
-                unsigned(if part % 2 == 0 {
+                unsigned(if part.is_multiple_of(2) {
                     v.blend32::<0b1111_0000>(q, zero)
                 } else {
                     v.blend32::<0b1111_0000>(zero, q)

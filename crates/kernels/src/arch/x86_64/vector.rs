@@ -106,9 +106,9 @@ impl V {
         fn add32(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32;
         /// The low halves of the products of i16.
         fn mul16(a: __m256i, b: __m256i) -> __m256i = _mm256_mullo_epi16;
-        /// Products of i16, neighbours added to an i32.
+        /// Products of i16, neighbors added to an i32.
         fn madd16(a: __m256i, b: __m256i) -> __m256i = _mm256_madd_epi16;
-        /// Products of u8 and i8, neighbours added to an i16 that saturates.
+        /// Products of u8 and i8, neighbors added to an i16 that saturates.
         fn madd_u8_i8(a: __m256i, b: __m256i) -> __m256i = _mm256_maddubs_epi16;
         fn abs8(a: __m256i) -> __m256i = _mm256_abs_epi8;
         /// `a` with the sign of `b`: `-a` where `b < 0`, 0 where `b == 0`.
@@ -150,7 +150,6 @@ impl V {
         fn widen_i8(a: __m128i) -> __m256i = _mm256_cvtepi8_epi16;
         fn widen_i16(a: __m128i) -> __m256i = _mm256_cvtepi16_epi32;
         fn widen_u8_u32(a: __m128i) -> __m256i = _mm256_cvtepu8_epi32;
-        fn widen_u16(a: __m128i) -> __m256i = _mm256_cvtepu16_epi32;
         fn widen_i16_i64(a: __m128i) -> __m256i = _mm256_cvtepi16_epi64;
         fn to_f32(a: __m256i) -> __m256 = _mm256_cvtepi32_ps;
         /// Bits as f32.

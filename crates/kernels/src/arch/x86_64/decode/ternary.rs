@@ -145,9 +145,9 @@ impl Decode for BlockIQ1S {
         a: &[[i8; 32]],
         mut f: impl FnMut(usize, __m256i, __m256i),
     ) {
-        for i in 0..8 {
+        for (i, a) in a.iter().enumerate().take(8) {
             // SAFETY: the caller's promise.
-            f(i, unsafe { self.integers(s.v(), prepared, i) }, s.v().load_i8(&a[i]));
+            f(i, unsafe { self.integers(s.v(), prepared, i) }, s.v().load_i8(a));
         }
     }
     #[inline(always)]
@@ -230,9 +230,9 @@ impl Decode for BlockIQ1M {
         a: &[[i8; 32]],
         mut f: impl FnMut(usize, __m256i, __m256i),
     ) {
-        for i in 0..8 {
+        for (i, a) in a.iter().enumerate().take(8) {
             // SAFETY: the caller's promise.
-            f(i, unsafe { self.integers(s.v(), prepared, i) }, s.v().load_i8(&a[i]));
+            f(i, unsafe { self.integers(s.v(), prepared, i) }, s.v().load_i8(a));
         }
     }
     #[inline(always)]
