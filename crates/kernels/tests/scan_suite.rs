@@ -5,11 +5,11 @@ mod common;
 
 use common::{Rng, accelerated, bits, required_is_there};
 use happy_kernels::ops::Ops;
-use happy_kernels::ops::scan::{Conv, Delta, LinearAttention, Mamba, Wkv6, Wkv7};
+use happy_kernels::ops::scan::{Conv, Delta, LinearAttention, Mamba, State, Wkv6, Wkv7};
 use happy_kernels::{Columns, Kernels, Mat, MatMut};
 
 /// Rows, keys (or states, or the kernel of a convolution), channels: around registers and their multiples.
-const SHAPES: [(usize, usize, usize); 10] = [
+const SHAPES: [(usize, usize, usize); 12] = [
     (1, 1, 1),
     (1, 4, 16),
     (2, 3, 15),
@@ -20,6 +20,8 @@ const SHAPES: [(usize, usize, usize); 10] = [
     (2, 16, 65),
     (6, 5, 80),
     (7, 3, 33),
+    (5, 6, 32),
+    (4, 5, 127),
 ];
 
 /// What a scan reads, by name, and the numbers of its columns.
@@ -66,6 +68,15 @@ impl Inputs {
 const NAMES: [&str; 9] =
     ["conv", "conv silu", "mamba", "linear", "linear keys", "delta", "delta keys", "wkv6", "wkv7"];
 
+/// The state in place; for ranges that start at an even row, another one, over which the scan writes.
+fn before<'a>(old: &'a [f32], state: &'a mut [f32], range: &core::ops::Range<usize>) -> State<'a> {
+    if !range.start.is_multiple_of(2) {
+        return State::in_place(state);
+    }
+    state.fill(f32::NAN);
+    State { before: Some(old), after: state }
+}
+
 /// Runs scan `which` over rows `range`; the results go to `y` and the state goes on.
 fn run(
     ops: &Ops,
@@ -80,6 +91,7 @@ fn run(
     let channel = |i| x.channel(i).rows_range(range.clone());
     let one = |i| x.one(i).rows_range(range.clone());
     let mut y = Columns::of(MatMut::new(y, n, channels));
+    let old = state.to_vec();
     match which {
         0 | 1 => {
             for (i, row) in range.clone().enumerate() {
@@ -98,24 +110,32 @@ fn run(
         }
         3 => {
             let (q, k, v, decay) = (key(0), key(1), channel(0), one(0));
-            (ops.linear_attention)(&LinearAttention { q, k, v, decay, scale: 0.5 }, state, &mut y);
+            (ops.linear_attention)(
+                &LinearAttention { q, k, v, decay, scale: 0.5 },
+                before(&old, state, &range),
+                &mut y,
+            );
         }
         4 => {
             let (q, k, v, decay) = (key(0), key(1), channel(0), key(2));
-            (ops.linear_attention)(&LinearAttention { q, k, v, decay, scale: 0.5 }, state, &mut y);
+            (ops.linear_attention)(
+                &LinearAttention { q, k, v, decay, scale: 0.5 },
+                before(&old, state, &range),
+                &mut y,
+            );
         }
         5 | 6 => {
             let (q, k, v, beta) = (key(0), key(1), channel(0), one(1));
             let decay = if which == 5 { one(0) } else { key(2) };
-            (ops.delta)(&Delta { q, k, v, decay, beta, scale: 0.5 }, state, &mut y);
+            (ops.delta)(&Delta { q, k, v, decay, beta, scale: 0.5 }, before(&old, state, &range), &mut y);
         }
         7 => {
             let (r, k, v, decay, bonus) = (key(0), key(1), channel(0), key(2), &x.by_key[3][..keys]);
-            (ops.wkv6)(&Wkv6 { r, k, v, decay, bonus }, state, &mut y);
+            (ops.wkv6)(&Wkv6 { r, k, v, decay, bonus }, before(&old, state, &range), &mut y);
         }
         _ => {
             let (r, k, v, decay, a, b) = (key(0), key(1), channel(0), key(2), key(3), key(4));
-            (ops.wkv7)(&Wkv7 { r, k, v, decay, a, b }, state, &mut y);
+            (ops.wkv7)(&Wkv7 { r, k, v, decay, a, b }, before(&old, state, &range), &mut y);
         }
     }
 }

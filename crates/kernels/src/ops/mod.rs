@@ -72,14 +72,14 @@ pub struct Ops {
     pub conv: fn(&scan::Conv<'_>, &mut Columns<'_>, &mut Columns<'_>),
     /// The scan of Mamba over some channels: see [`scan::Mamba`]. The state is `[states][channels]`.
     pub mamba: fn(&scan::Mamba<'_>, &mut Columns<'_>, &mut Columns<'_>),
-    /// Linear attention of one head: see [`scan::LinearAttention`]. The state is `[keys][channels]`, as for those below.
-    pub linear_attention: fn(&scan::LinearAttention<'_>, &mut [f32], &mut Columns<'_>),
+    /// Linear attention of one head: see [`scan::LinearAttention`].
+    pub linear_attention: fn(&scan::LinearAttention<'_>, scan::State<'_>, &mut Columns<'_>),
     /// The gated delta rule of one head: see [`scan::Delta`].
-    pub delta: fn(&scan::Delta<'_>, &mut [f32], &mut Columns<'_>),
+    pub delta: fn(&scan::Delta<'_>, scan::State<'_>, &mut Columns<'_>),
     /// RWKV-6 of one head: see [`scan::Wkv6`].
-    pub wkv6: fn(&scan::Wkv6<'_>, &mut [f32], &mut Columns<'_>),
+    pub wkv6: fn(&scan::Wkv6<'_>, scan::State<'_>, &mut Columns<'_>),
     /// RWKV-7 of one head: see [`scan::Wkv7`].
-    pub wkv7: fn(&scan::Wkv7<'_>, &mut [f32], &mut Columns<'_>),
+    pub wkv7: fn(&scan::Wkv7<'_>, scan::State<'_>, &mut Columns<'_>),
     /// One task of [`attention`].
     pub(crate) attend: fn(&attention::Task<'_>, &mut attention::Work, attention::Target<'_, '_>),
     /// The sum of the chunks of one query.

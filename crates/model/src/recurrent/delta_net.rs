@@ -159,7 +159,7 @@ impl Heads<'_> {
         let (cx, (dim_k, dim_v)) = (step.cx, self.dims);
         let (one, k_dim, per_head) = (dim_k * dim_v, self.n_k * dim_k, self.decay.cols() / self.n);
         let scale = 1.0 / (dim_k as f32).sqrt();
-        each_state(step, pages, first..first + self.n * one, |rows, state| {
+        each_state(step, pages, first..first + self.n * one, |rows, before, state| {
             let part = |from: usize, width: usize| {
                 self.projected.rows_range(rows.clone()).columns(from..from + width)
             };
@@ -179,7 +179,8 @@ impl Heads<'_> {
                     beta: beta.columns(head..head + 1),
                     scale,
                 };
-                (cx.kernels.ops.delta)(&delta, state.row_mut(0), y);
+                let state = before.state(head * one, state.row_mut(0));
+                (cx.kernels.ops.delta)(&delta, state, y);
             });
         });
     }

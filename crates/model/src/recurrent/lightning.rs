@@ -64,7 +64,7 @@ impl Lightning {
         rows::each_row(cx, r.decay.mat_mut(n, n_heads), &|_, row, _| row.copy_from_slice(&self.decay));
         let (projected, decay) = (r.projected.mat(n, 3 * width), r.decay.mat(n, n_heads));
         let (mut y, one) = (r.y.mat_mut(n, width), dim * dim);
-        each_state(step, pages, 0..n_heads * one, |rows, state| {
+        each_state(step, pages, 0..n_heads * one, |rows, before, state| {
             let state = (MatMut::new(state, 1, n_heads * one), one);
             let y = (y.rows_range_mut(rows.clone()), dim);
             cx.pool.for_each_columns2(state, y, &|head, state, y, _| {
@@ -77,7 +77,8 @@ impl Lightning {
                 };
                 let decay = decay.rows_range(rows.clone()).columns(head..head + 1);
                 let scan = LinearAttention { q: part(0), k: part(1), v: part(2), decay, scale: 1.0 };
-                (ops.linear_attention)(&scan, state.row_mut(0), y);
+                let state = before.state(head * one, state.row_mut(0));
+                (ops.linear_attention)(&scan, state, y);
             });
         });
         rows::norm_parts(cx, &self.norm, y.reborrow(), row);

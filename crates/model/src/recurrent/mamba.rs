@@ -94,7 +94,7 @@ impl Mamba {
         let (dt, a) = (r.wide.mat(n, d_inner), Mat::new(&self.a, d_state, d_inner));
         let mut y = r.y.mat_mut(n, d_inner);
         let first = self.conv.elements();
-        each_state(step, pages, first..first + d_state * d_inner, |rows, state| {
+        each_state(step, pages, first..first + d_state * d_inner, |rows, before, state| {
             let (b, c) = (b.rows_range(rows.clone()), c.rows_range(rows.clone()));
             let (dt, x) = (dt.rows_range(rows.clone()), x.rows_range(rows.clone()));
             let state = (MatMut::new(state, d_state, d_inner), CHANNELS);
@@ -103,6 +103,7 @@ impl Mamba {
                 let part = piece * CHANNELS..piece * CHANNELS + y.width();
                 let (x, dt, a) = (x.columns(part.clone()), dt.columns(part.clone()), a.columns(part.clone()));
                 if !cx.cancelled() {
+                    before.copy_columns(part.start, d_inner, state);
                     (ops.mamba)(&scan::Mamba { x, dt, a, b, c, d: &self.d[part] }, state, y);
                 }
             });

@@ -134,7 +134,7 @@ impl<'a> Heads<'a> {
     /// The states, `[heads][d_state][dim]`, are at `first` in the layer's.
     pub(super) fn scan(&self, step: &Step<'_>, pages: &mut Pages<'_>, first: usize, mut y: MatMut<'_>) {
         let (cx, one) = (step.cx, self.d_state * self.dim);
-        each_state(step, pages, first..first + self.n * one, |rows, state| {
+        each_state(step, pages, first..first + self.n * one, |rows, before, state| {
             let part = |x: &Mat<'a>| x.rows_range(rows.clone());
             let (b, c, x, decay) = (part(&self.b), part(&self.c), part(&self.x), part(&self.decay));
             let state = (MatMut::new(state, 1, self.n * one), one);
@@ -151,7 +151,8 @@ impl<'a> Heads<'a> {
                     decay: decay.columns(head..head + 1),
                     scale: 1.0,
                 };
-                (cx.kernels.ops.linear_attention)(&scan, state.row_mut(0), y);
+                let state = before.state(head * one, state.row_mut(0));
+                (cx.kernels.ops.linear_attention)(&scan, state, y);
             });
         });
     }

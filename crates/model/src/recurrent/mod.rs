@@ -25,7 +25,7 @@ pub(crate) use channel_mix::ChannelMix;
 
 use happy_kernels::linear::{self, Linear};
 use happy_kernels::ops::Activation;
-use happy_kernels::ops::scan::{Conv, MAX_CONV};
+use happy_kernels::ops::scan::{Conv, MAX_CONV, State};
 use happy_kernels::{Columns, Ctx, Mat, MatMut};
 
 use crate::error::{ForwardError, LoadError};
@@ -177,13 +177,43 @@ fn project(
     Ok(())
 }
 
-/// Calls `f(rows, state)` for every run of the batch, with part `range` of the layer's state: what is before the rows, to be
-/// changed into what is after them.
+/// What is before the rows of a run: a scan of heads reads its part where it is, others copy theirs in their tasks.
+#[derive(Clone, Copy)]
+struct Before<'a>(Option<&'a [f32]>);
+
+impl<'a> Before<'a> {
+    /// The values from `first` on as a state that becomes `after`; zeros where the sequence begins.
+    fn state(self, first: usize, after: &'a mut [f32]) -> State<'a> {
+        let before = self.0.and_then(|before| before.get(first..first + after.len()));
+        if before.is_none() {
+            after.fill(0.0);
+        }
+        State { before, after }
+    }
+
+    /// Writes the values from `first` on into `part` of the state after the rows; zeros where the sequence begins.
+    fn copy(self, first: usize, part: &mut [f32]) {
+        match self.0.and_then(|before| before.get(first..first + part.len())) {
+            Some(before) => part.copy_from_slice(before),
+            None => part.fill(0.0),
+        }
+    }
+
+    /// The same for columns from `first` on of a state that has rows of `width` values.
+    fn copy_columns(self, first: usize, width: usize, part: &mut Columns<'_>) {
+        for row in 0..part.rows() {
+            self.copy(row * width + first, part.row_mut(row));
+        }
+    }
+}
+
+/// Calls `f(rows, before, after)` for every run of the batch, with part `range` of the layer's state: what is before the rows,
+/// and where what is after them goes. What that holds at first is left over.
 fn each_state(
     step: &Step<'_>,
     pages: &mut Pages<'_>,
     range: Range<usize>,
-    mut f: impl FnMut(Range<usize>, &mut [f32]),
+    mut f: impl FnMut(Range<usize>, Before<'_>, &mut [f32]),
 ) {
     for run in 0..pages.n_state_runs() {
         if step.cx.cancelled() {
@@ -191,11 +221,7 @@ fn each_state(
         }
         let Some(run) = pages.state_run(step.layer, run) else { return };
         let Some(after) = run.after.get_mut(range.clone()) else { return };
-        match run.before.and_then(|before| before.get(range.clone())) {
-            Some(before) => after.copy_from_slice(before),
-            None => after.fill(0.0),
-        }
-        f(run.rows, after);
+        f(run.rows, Before(run.before.and_then(|before| before.get(range.clone()))), after);
     }
 }
 
@@ -237,7 +263,7 @@ impl ConvWeights {
     fn run(&self, step: &Step<'_>, pages: &mut Pages<'_>, mut x: MatMut<'_>, first: usize) {
         let (kernel, channels) = (self.kernel, self.channels);
         let weight = Mat::new(&self.weight, kernel, channels);
-        each_state(step, pages, 0..self.elements(), |rows, state| {
+        each_state(step, pages, 0..self.elements(), |rows, before, state| {
             let state = MatMut::new(state, kernel - 1, channels);
             let mut x = x.rows_range_mut(rows);
             let x = x.columns_mut(first..first + channels);
@@ -249,6 +275,7 @@ impl ConvWeights {
                         return;
                     }
                     let columns = piece * CONV_CHANNELS..piece * CONV_CHANNELS + x.width();
+                    before.copy_columns(columns.start, channels, state);
                     let bias = self.bias.as_deref().map(|bias| &bias[columns.clone()]);
                     let conv = Conv { weight: weight.columns(columns), bias, silu: self.silu };
                     (step.cx.kernels.ops.conv)(&conv, state, x);

@@ -113,7 +113,7 @@ impl Rwkv6 {
         let mut y = r.y.mat_mut(n, width);
         let one = head_size * head_size;
         let scale = 1.0 / (head_size as f32).sqrt();
-        each_state(step, pages, width..width + n_heads * one, |rows, state| {
+        each_state(step, pages, width..width + n_heads * one, |rows, before, state| {
             let state = (MatMut::new(state, 1, n_heads * one), one);
             let y = (y.rows_range_mut(rows.clone()), head_size);
             cx.pool.for_each_columns2(state, y, &|head, state, y, _| {
@@ -121,6 +121,7 @@ impl Rwkv6 {
                     return;
                 }
                 let at = head * head_size..(head + 1) * head_size;
+                let state = before.state(head * one, state.row_mut(0));
                 let columns = |from: usize| from + at.start..from + at.end;
                 let q = receptance.columns(columns(0)).rows_range(rows.clone());
                 let k = small.columns(columns(0)).rows_range(rows.clone());
@@ -129,11 +130,11 @@ impl Rwkv6 {
                 match &self.bonus {
                     Some(bonus) => {
                         let scan = Wkv6 { r: q, k, v, decay, bonus: &bonus[at.clone()] };
-                        (cx.kernels.ops.wkv6)(&scan, state.row_mut(0), y);
+                        (cx.kernels.ops.wkv6)(&scan, state, y);
                     }
                     None => {
                         let scan = LinearAttention { q, k, v, decay, scale };
-                        (cx.kernels.ops.linear_attention)(&scan, state.row_mut(0), y);
+                        (cx.kernels.ops.linear_attention)(&scan, state, y);
                     }
                 }
             });
@@ -254,7 +255,8 @@ impl HeadNorm {
 /// `out = before - x`, where `before` is the row before, which the state from `first` on keeps between batches.
 pub(super) fn shift(step: &Step<'_>, pages: &mut Pages<'_>, first: usize, x: Mat<'_>, mut out: MatMut<'_>) {
     let ops = &step.cx.kernels.ops;
-    each_state(step, pages, first..first + x.cols(), |rows, state| {
+    each_state(step, pages, first..first + x.cols(), |rows, before, state| {
+        before.copy(0, state);
         for i in rows {
             let row = out.row_mut(i);
             row.copy_from_slice(x.row(i));

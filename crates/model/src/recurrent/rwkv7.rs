@@ -165,7 +165,7 @@ impl Rwkv7 {
             (r.wide.mat(n, width), r.small.mat(n, 2 * width), r.decay.mat(n, width));
         let projected = r.projected.mat(n, 6 * width);
         let (mut y, one) = (r.y.mat_mut(n, width), size * size);
-        each_state(step, pages, width..width + n_heads * one, |rows, state| {
+        each_state(step, pages, width..width + n_heads * one, |rows, before, state| {
             let state = (MatMut::new(state, 1, n_heads * one), one);
             let y = (y.rows_range_mut(rows.clone()), size);
             cx.pool.for_each_columns2(state, y, &|head, state, y, _| {
@@ -181,7 +181,8 @@ impl Rwkv7 {
                     a: projected.columns(columns(KEY * width)).rows_range(rows.clone()),
                     b: projected.columns(columns(RATE * width)).rows_range(rows.clone()),
                 };
-                (ops.wkv7)(&scan, state.row_mut(0), y);
+                let state = before.state(head * one, state.row_mut(0));
+                (ops.wkv7)(&scan, state, y);
             });
         });
         if let Some(norm) = &self.norm {

@@ -24,19 +24,30 @@ pub struct Conv<'a> {
 /// those of `state`, `[kernel - 1][channels]`, the oldest first. The state then has the last inputs.
 #[inline(always)]
 fn conv_body<S: Simd>(s: S, conv: &Conv<'_>, state: &mut Columns<'_>, x: &mut Columns<'_>) {
+    // The kernels of the models that are there: weights and window stay in registers.
+    match conv.weight.rows() {
+        3 => each::<S, 3>(s, conv, state, x),
+        4 => each::<S, 4>(s, conv, state, x),
+        _ => each::<S, MAX_CONV>(s, conv, state, x),
+    }
+}
+
+/// All channels of a kernel of `K` positions; of [`MAX_CONV`]: of up to so many.
+#[inline(always)]
+fn each<S: Simd, const K: usize>(s: S, conv: &Conv<'_>, state: &mut Columns<'_>, x: &mut Columns<'_>) {
     let n = conv.weight.cols();
     let mut column = 0;
     while n - column >= 16 {
-        channels(s, conv, state, x, column, Whole);
+        channels::<S, Whole, K>(s, conv, state, x, column, Whole);
         column += 16;
     }
     if column < n {
-        channels(s, conv, state, x, column, Part(n - column));
+        channels::<S, Part, K>(s, conv, state, x, column, Part(n - column));
     }
 }
 
 #[inline(always)]
-fn channels<S: Simd, W: Width>(
+fn channels<S: Simd, W: Width, const K: usize>(
     s: S,
     conv: &Conv<'_>,
     state: &mut Columns<'_>,
@@ -44,10 +55,9 @@ fn channels<S: Simd, W: Width>(
     column: usize,
     width: W,
 ) {
-    let kernel = conv.weight.rows().min(MAX_CONV);
+    let kernel = if K < MAX_CONV { K } else { conv.weight.rows().min(MAX_CONV) };
     let last = kernel.saturating_sub(1);
-    let mut window = [s.splat(0.0); MAX_CONV];
-    let mut weights = [s.splat(0.0); MAX_CONV];
+    let [mut window, mut weights] = [[s.splat(0.0); K]; 2];
     for (j, weight) in weights.iter_mut().enumerate().take(kernel) {
         *weight = width.load(s, &conv.weight.row(j)[column..]);
     }

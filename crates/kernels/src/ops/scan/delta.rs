@@ -1,7 +1,7 @@
 //! The gated delta rule: Qwen 3 Next and 3.5; with a decay for each key, Kimi's.
 
 use super::linear::factor;
-use super::{Position, Width, each_channel, registers, write};
+use super::{Scan, State, Width, cells, each_channel, registers, write};
 use crate::mat::Mat;
 use crate::pool::Columns;
 use crate::simd::{Simd, entry};
@@ -23,66 +23,99 @@ pub struct Delta<'a> {
     pub scale: f32,
 }
 
-struct One<'a> {
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
-    decay: &'a [f32],
-    beta: f32,
-    scale: f32,
-    state: &'a mut [f32],
-    y: &'a mut [f32],
+struct Run<'a, 'm, 'y> {
+    scan: &'a Delta<'m>,
+    state: State<'a>,
+    y: &'a mut Columns<'y>,
 }
 
-impl<S: Simd> Position<S> for One<'_> {
+impl<S: Simd> Scan<S> for Run<'_, '_, '_> {
+    /// Each position goes through the state once: what it stores is decayed for the next one, whose key is looked up on the way.
     #[inline(always)]
     fn channels<W: Width, const N: usize>(&mut self, s: S, column: usize, width: W) {
-        let n_channels = self.v.len();
-        // what the decayed state has for this key
+        let n = self.scan.v.rows();
+        if n == 0 {
+            return;
+        }
+        let mut found = self.find(s, column, width);
+        for row in 0..n {
+            let mut change: [S::V; N] = registers(s, width, &self.scan.v.row(row)[column..]);
+            for (change, found) in change.iter_mut().zip(found) {
+                *change = s.mul(s.sub(*change, found), s.splat(self.scan.beta.row(row)[0]));
+            }
+            let sum;
+            (sum, found) = match (row == 0, row + 1 == n) {
+                (true, true) => self.position::<S, W, N, true, true>(s, row, column, width, change),
+                (true, false) => self.position::<S, W, N, true, false>(s, row, column, width, change),
+                (false, true) => self.position::<S, W, N, false, true>(s, row, column, width, change),
+                (false, false) => self.position::<S, W, N, false, false>(s, row, column, width, change),
+            };
+            write(s, width, sum, &mut self.y.row_mut(row)[column..]);
+        }
+    }
+}
+
+impl Run<'_, '_, '_> {
+    /// What the decayed state has for the first key.
+    #[inline(always)]
+    fn find<S: Simd, W: Width, const N: usize>(&self, s: S, column: usize, width: W) -> [S::V; N] {
+        let (k, decay) = (self.scan.k.row(0), self.scan.decay.row(0));
         let mut found = [s.splat(0.0); N];
-        for (i, (cells, k)) in self.state.chunks_exact(n_channels).zip(self.k).enumerate() {
-            let (decay, k) = (s.splat(factor(self.decay, i)), s.splat(*k));
+        let state = self.state.before.unwrap_or(&*self.state.after);
+        for (i, (old, k)) in state.chunks_exact(self.scan.v.cols()).zip(k).enumerate() {
+            let old: [S::V; N] = registers(s, width, &old[column..]);
+            let (decay, k) = (s.splat(factor(decay, i)), s.splat(*k));
             for n in 0..N {
-                let h = s.mul(width.load(s, &cells[column + 16 * n..]), decay);
-                found[n] = s.fma(h, k, found[n]);
+                found[n] = s.fma(s.mul(old[n], decay), k, found[n]);
             }
         }
-        let mut change: [S::V; N] = registers(s, width, &self.v[column..]);
-        for n in 0..N {
-            change[n] = s.mul(s.sub(change[n], found[n]), s.splat(self.beta));
-        }
-        let mut sum = [s.splat(0.0); N];
-        let rows = self.state.chunks_exact_mut(n_channels);
-        for (i, (cells, (k, q))) in rows.zip(self.k.iter().zip(self.q)).enumerate() {
-            let cells = &mut cells[column..];
-            let (decay, k, q) = (s.splat(factor(self.decay, i)), s.splat(*k), s.splat(*q * self.scale));
+        found
+    }
+
+    /// The result of a position, and what the state, decayed once more, has for the next key. `FIRST`: the state is not decayed
+    /// yet. `LAST`: there is no next one.
+    #[inline(always)]
+    fn position<S: Simd, W: Width, const N: usize, const FIRST: bool, const LAST: bool>(
+        &mut self,
+        s: S,
+        row: usize,
+        column: usize,
+        width: W,
+        change: [S::V; N],
+    ) -> ([S::V; N], [S::V; N]) {
+        let Delta { q, k, decay, scale, .. } = *self.scan;
+        let next = if LAST { row } else { row + 1 };
+        let (k, q, decay) = ((k.row(row), k.row(next)), q.row(row), (decay.row(row), decay.row(next)));
+        let [mut sum, mut found] = [[s.splat(0.0); N]; 2];
+        let keys = k.0.iter().zip(k.1).zip(q);
+        let state = self.state.keys(row, self.scan.v.cols());
+        for (i, ((before, after), ((k, next_k), q))) in state.zip(keys).enumerate() {
+            let old: [S::V; N] = cells(s, width, before, after, column);
+            let after = &mut after[column..];
+            let (k, next_k, q) = (s.splat(*k), s.splat(*next_k), s.splat(*q * scale));
+            let (decay, next_decay) = (s.splat(factor(decay.0, i)), s.splat(factor(decay.1, i)));
             for n in 0..N {
-                let h = s.mul(width.load(s, &cells[16 * n..]), decay);
-                let h = s.fma(k, change[n], h);
-                width.store(s, h, &mut cells[16 * n..]);
+                let mut h = old[n];
+                if FIRST {
+                    h = s.mul(h, decay);
+                }
+                h = s.fma(k, change[n], h);
                 sum[n] = s.fma(h, q, sum[n]);
+                if !LAST {
+                    h = s.mul(h, next_decay);
+                    found[n] = s.fma(h, next_k, found[n]);
+                }
+                width.store(s, h, &mut after[16 * n..]);
             }
         }
-        write(s, width, sum, &mut self.y[column..]);
+        (sum, found)
     }
 }
 
-/// `state` is `[keys][channels]`, `y` is `[rows][channels]`.
+/// `y` is `[rows][channels]`.
 #[inline(always)]
-fn delta_body<S: Simd>(s: S, scan: &Delta<'_>, state: &mut [f32], y: &mut Columns<'_>) {
-    for row in 0..scan.v.rows() {
-        let mut one = One {
-            q: scan.q.row(row),
-            k: scan.k.row(row),
-            v: scan.v.row(row),
-            decay: scan.decay.row(row),
-            beta: scan.beta.row(row)[0],
-            scale: scan.scale,
-            state,
-            y: y.row_mut(row),
-        };
-        each_channel(s, scan.v.cols(), &mut one);
-    }
+fn delta_body<S: Simd>(s: S, scan: &Delta<'_>, state: State<'_>, y: &mut Columns<'_>) {
+    each_channel(s, scan.v.cols(), &mut Run { scan, state, y });
 }
 
-entry!(pub(crate) fn delta(scan: &Delta<'_>, state: &mut [f32], y: &mut Columns<'_>) = delta_body);
+entry!(pub(crate) fn delta(scan: &Delta<'_>, state: State<'_>, y: &mut Columns<'_>) = delta_body);

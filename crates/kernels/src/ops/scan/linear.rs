@@ -1,6 +1,6 @@
 //! Linear attention with a decay: Mamba-2, gated linear attention, RWKV-6.
 
-use super::{Position, Width, each_channel, registers, write};
+use super::{Scan, State, Width, cells, each_channel, registers, write};
 use crate::mat::Mat;
 use crate::pool::Columns;
 use crate::simd::{Simd, entry};
@@ -41,103 +41,82 @@ pub(super) fn factor(row: &[f32], i: usize) -> f32 {
     if row.len() == 1 { row[0] } else { row[i] }
 }
 
-struct One<'a> {
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
-    decay: &'a [f32],
-    scale: f32,
-    state: &'a mut [f32],
-    y: &'a mut [f32],
+struct Run<'a, 'm, 'y> {
+    scan: &'a LinearAttention<'m>,
+    state: State<'a>,
+    y: &'a mut Columns<'y>,
 }
 
-impl<S: Simd> Position<S> for One<'_> {
+impl<S: Simd> Scan<S> for Run<'_, '_, '_> {
     #[inline(always)]
     fn channels<W: Width, const N: usize>(&mut self, s: S, column: usize, width: W) {
-        let v: [S::V; N] = registers(s, width, &self.v[column..]);
-        let mut sum = [s.splat(0.0); N];
-        let rows = self.state.chunks_exact_mut(self.v.len());
-        for (i, (cells, (k, q))) in rows.zip(self.k.iter().zip(self.q)).enumerate() {
-            let cells = &mut cells[column..];
-            let (k, q) = (s.splat(*k), s.splat(*q * self.scale));
-            let decay = s.splat(factor(self.decay, i));
-            for n in 0..N {
-                let h = s.fma(width.load(s, &cells[16 * n..]), decay, s.mul(k, v[n]));
-                width.store(s, h, &mut cells[16 * n..]);
-                sum[n] = s.fma(h, q, sum[n]);
+        let LinearAttention { q, k, v, decay, scale } = *self.scan;
+        for row in 0..v.rows() {
+            let (q, k, decay) = (q.row(row), k.row(row), decay.row(row));
+            let v: [S::V; N] = registers(s, width, &v.row(row)[column..]);
+            let mut sum = [s.splat(0.0); N];
+            let keys = self.state.keys(row, self.scan.v.cols());
+            for (i, ((before, after), (k, q))) in keys.zip(k.iter().zip(q)).enumerate() {
+                let old: [S::V; N] = cells(s, width, before, after, column);
+                let after = &mut after[column..];
+                let (k, q) = (s.splat(*k), s.splat(*q * scale));
+                let decay = s.splat(factor(decay, i));
+                for n in 0..N {
+                    let h = s.fma(old[n], decay, s.mul(k, v[n]));
+                    width.store(s, h, &mut after[16 * n..]);
+                    sum[n] = s.fma(h, q, sum[n]);
+                }
             }
+            write(s, width, sum, &mut self.y.row_mut(row)[column..]);
         }
-        write(s, width, sum, &mut self.y[column..]);
     }
 }
 
-/// `state` is `[keys][channels]`, `y` is `[rows][channels]`.
+/// `y` is `[rows][channels]`.
 #[inline(always)]
-fn linear_attention_body<S: Simd>(s: S, scan: &LinearAttention<'_>, state: &mut [f32], y: &mut Columns<'_>) {
-    for row in 0..scan.v.rows() {
-        let mut one = One {
-            q: scan.q.row(row),
-            k: scan.k.row(row),
-            v: scan.v.row(row),
-            decay: scan.decay.row(row),
-            scale: scan.scale,
-            state,
-            y: y.row_mut(row),
-        };
-        each_channel(s, scan.v.cols(), &mut one);
-    }
+fn linear_attention_body<S: Simd>(s: S, scan: &LinearAttention<'_>, state: State<'_>, y: &mut Columns<'_>) {
+    each_channel(s, scan.v.cols(), &mut Run { scan, state, y });
 }
 
-struct OneWkv<'a> {
-    r: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
-    decay: &'a [f32],
-    bonus: &'a [f32],
-    state: &'a mut [f32],
-    y: &'a mut [f32],
+struct RunWkv<'a, 'm, 'y> {
+    scan: &'a Wkv6<'m>,
+    state: State<'a>,
+    y: &'a mut Columns<'y>,
 }
 
-impl<S: Simd> Position<S> for OneWkv<'_> {
+impl<S: Simd> Scan<S> for RunWkv<'_, '_, '_> {
     #[inline(always)]
     fn channels<W: Width, const N: usize>(&mut self, s: S, column: usize, width: W) {
-        let v: [S::V; N] = registers(s, width, &self.v[column..]);
-        let mut sum = [s.splat(0.0); N];
-        for (i, cells) in self.state.chunks_exact_mut(self.v.len()).enumerate() {
-            let cells = &mut cells[column..];
-            let (k, r) = (s.splat(self.k[i]), s.splat(self.r[i]));
-            let (decay, bonus) = (s.splat(self.decay[i]), s.splat(self.bonus[i]));
-            for n in 0..N {
-                let kv = s.mul(k, v[n]);
-                let h = width.load(s, &cells[16 * n..]);
-                sum[n] = s.fma(s.fma(kv, bonus, h), r, sum[n]);
-                width.store(s, s.fma(h, decay, kv), &mut cells[16 * n..]);
+        let Wkv6 { r, k, v, decay, bonus } = *self.scan;
+        for row in 0..v.rows() {
+            let (r, k, decay) = (r.row(row), k.row(row), decay.row(row));
+            let v: [S::V; N] = registers(s, width, &v.row(row)[column..]);
+            let mut sum = [s.splat(0.0); N];
+            for (i, (before, after)) in self.state.keys(row, self.scan.v.cols()).enumerate() {
+                let old: [S::V; N] = cells(s, width, before, after, column);
+                let after = &mut after[column..];
+                let (k, r, decay, bonus) =
+                    (s.splat(k[i]), s.splat(r[i]), s.splat(decay[i]), s.splat(bonus[i]));
+                for n in 0..N {
+                    let kv = s.mul(k, v[n]);
+                    sum[n] = s.fma(s.fma(kv, bonus, old[n]), r, sum[n]);
+                    width.store(s, s.fma(old[n], decay, kv), &mut after[16 * n..]);
+                }
             }
+            write(s, width, sum, &mut self.y.row_mut(row)[column..]);
         }
-        write(s, width, sum, &mut self.y[column..]);
     }
 }
 
-/// `state` is `[keys][channels]`, `y` is `[rows][channels]`.
+/// `y` is `[rows][channels]`.
 #[inline(always)]
-fn wkv6_body<S: Simd>(s: S, scan: &Wkv6<'_>, state: &mut [f32], y: &mut Columns<'_>) {
-    for row in 0..scan.v.rows() {
-        let mut one = OneWkv {
-            r: scan.r.row(row),
-            k: scan.k.row(row),
-            v: scan.v.row(row),
-            decay: scan.decay.row(row),
-            bonus: scan.bonus,
-            state,
-            y: y.row_mut(row),
-        };
-        each_channel(s, scan.v.cols(), &mut one);
-    }
+fn wkv6_body<S: Simd>(s: S, scan: &Wkv6<'_>, state: State<'_>, y: &mut Columns<'_>) {
+    each_channel(s, scan.v.cols(), &mut RunWkv { scan, state, y });
 }
 
 entry!(pub(crate) fn linear_attention(
     scan: &LinearAttention<'_>,
-    state: &mut [f32],
+    state: State<'_>,
     y: &mut Columns<'_>,
 ) = linear_attention_body);
-entry!(pub(crate) fn wkv6(scan: &Wkv6<'_>, state: &mut [f32], y: &mut Columns<'_>) = wkv6_body);
+entry!(pub(crate) fn wkv6(scan: &Wkv6<'_>, state: State<'_>, y: &mut Columns<'_>) = wkv6_body);

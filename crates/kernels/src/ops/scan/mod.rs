@@ -33,6 +33,30 @@ pub(super) use wkv7::wkv7;
 
 use crate::simd::Simd;
 
+/// The state of a head, `[keys][channels]`.
+#[derive(Debug)]
+pub struct State<'a> {
+    /// The state before the first row, which stays as it is; `None`: `after` holds it. Reading it from where it is spares a copy.
+    pub before: Option<&'a [f32]>,
+    /// The state after the last row.
+    pub after: &'a mut [f32],
+}
+
+impl<'a> State<'a> {
+    /// A state that is changed in place.
+    pub fn in_place(state: &'a mut [f32]) -> Self {
+        Self { before: None, after: state }
+    }
+
+    /// The keys' cells of `n` channels each: of those before `row`, where they are not in `after`, and of `after`.
+    #[inline(always)]
+    fn keys(&mut self, row: usize, n: usize) -> impl Iterator<Item = (Option<&[f32]>, &mut [f32])> {
+        let before = self.before.filter(|_| row == 0).unwrap_or(&[]);
+        let mut before = before.chunks_exact(n);
+        self.after.chunks_exact_mut(n).map(move |after| (before.next(), after))
+    }
+}
+
 /// The channels of a register: all 16, or the first few.
 trait Width: Copy {
     fn load<S: Simd>(self, s: S, x: &[f32]) -> S::V;
@@ -76,30 +100,47 @@ impl Width for Part {
     }
 }
 
-/// What a scan does with some channels of one position.
-trait Position<S: Simd> {
-    /// The channels from `column` on: `N` registers of `width`.
+/// What a scan does with some channels.
+trait Scan<S: Simd> {
+    /// All positions of the channels from `column` on: `N` registers of `width`. Their part of the state is small enough to stay
+    /// in the nearest cache from one position to the next.
     fn channels<W: Width, const N: usize>(&mut self, s: S, column: usize, width: W);
 }
 
-/// All channels of one position: four registers at a time, which hide the latency of a sum, then what is left.
+/// All `n` channels: four registers at a time, which hide the latency of a sum, then what is left.
 #[inline(always)]
-fn each_channel<S: Simd>(s: S, n: usize, position: &mut impl Position<S>) {
+fn each_channel<S: Simd>(s: S, n: usize, scan: &mut impl Scan<S>) {
     let mut column = 0;
     while n - column >= 64 {
-        position.channels::<Whole, 4>(s, column, Whole);
+        scan.channels::<Whole, 4>(s, column, Whole);
         column += 64;
     }
-    while n - column >= 16 {
-        position.channels::<Whole, 1>(s, column, Whole);
+    if n - column >= 32 {
+        scan.channels::<Whole, 2>(s, column, Whole);
+        column += 32;
+    }
+    if n - column >= 16 {
+        scan.channels::<Whole, 1>(s, column, Whole);
         column += 16;
     }
     if column < n {
-        position.channels::<Part, 1>(s, column, Part(n - column));
+        scan.channels::<Part, 1>(s, column, Part(n - column));
     }
 }
 
-/// `N` registers of channels, from `x[column]` on.
+/// `N` registers of the cells of a key from `column` on: those `before` the first row, or those that are there.
+#[inline(always)]
+fn cells<S: Simd, W: Width, const N: usize>(
+    s: S,
+    width: W,
+    before: Option<&[f32]>,
+    cells: &[f32],
+    column: usize,
+) -> [S::V; N] {
+    registers(s, width, &before.unwrap_or(cells)[column..])
+}
+
+/// `N` registers of channels, the first ones of `x`.
 #[inline(always)]
 fn registers<S: Simd, W: Width, const N: usize>(s: S, width: W, x: &[f32]) -> [S::V; N] {
     let mut out = [s.splat(0.0); N];
