@@ -93,6 +93,11 @@ pub(crate) trait Simd: Copy + 'static {
     /// Stores lanes that lie in -128 ..= 127 as bytes.
     fn store_i8(self, v: Self::I, y: &mut [i8; 16]);
 
+    /// Asks for the cache line that holds `x[at]`, to be read soon. Nothing happens past the end, and nothing where the
+    /// machine has no such instruction.
+    #[inline(always)]
+    fn prefetch_near<T>(self, _x: &[T], _at: usize) {}
+
     /// Writes the transposed square: element `j` of row `i` of `out`, whose rows are `stride` apart, is
     /// `rows[j][i]`.
     #[inline(always)]

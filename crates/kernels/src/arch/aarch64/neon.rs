@@ -111,6 +111,11 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn prefetch_near<T>(self, x: &[T], at: usize) {
+        super::vector::prefetch::<0>(x.as_ptr().wrapping_add(at).cast());
+    }
+
+    #[inline(always)]
     fn vectorize<O: Op>(self, op: O) -> O::Out {
         // SAFETY: the token proves NEON.
         unsafe { with_features(self, op) }

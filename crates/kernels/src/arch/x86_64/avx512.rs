@@ -126,6 +126,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch_near<T>(self, x: &[T], at: usize) {
+        // SAFETY: a prefetch reads nothing the program can see and cannot fault, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(at).cast()) }
+    }
+
+    #[inline(always)]
     fn vectorize<O: Op>(self, op: O) -> O::Out {
         // SAFETY: the token proves the features.
         unsafe { with_features(self, op) }

@@ -176,6 +176,31 @@ fn attend_in<S: Simd, T: Element>(
     }
 }
 
+/// What is asked for while something else is read: rows of `len` elements, one for each position of a tile.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'a, T> {
+    rows: &'a [T],
+    len: usize,
+}
+
+impl<T> Default for Ahead<'_, T> {
+    /// Nothing.
+    fn default() -> Self {
+        Self { rows: &[], len: 0 }
+    }
+}
+
+impl<T: Copy> Ahead<'_, T> {
+    /// Asks for a position's row.
+    #[inline(always)]
+    pub(super) fn row<S: Simd>(self, s: S, position: usize) {
+        let line = 64 / size_of::<T>().max(1);
+        for first in (0..self.len).step_by(line) {
+            s.prefetch_near(self.rows, position * self.len + first);
+        }
+    }
+}
+
 /// Up to this many queries read the keys as they lie; more share a transposed copy of the tile.
 const FEW: usize = 8;
 
@@ -187,6 +212,15 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
     let page = task.kv.tables[task.rows[0].sequence as usize][tile] as usize * task.kv.page_stride;
     let keys = &data[page + task.kv.k_offset + task.kv_head * TILE * dk..][..TILE * dk];
     let tile_values = &data[page + task.kv.v_offset + task.kv_head * TILE * dv..][..TILE * dv];
+    // Few queries are done with a tile before the next one is there: what is read next is asked for row by row.
+    let (mut after_keys, mut after_values) = (Ahead::default(), Ahead::default());
+    if n <= FEW {
+        after_keys = Ahead { rows: tile_values, len: dv };
+        if let Some(page) = task.kv.tables[task.rows[0].sequence as usize].get(tile + 1) {
+            let first = *page as usize * task.kv.page_stride + task.kv.k_offset + task.kv_head * TILE * dk;
+            after_values = Ahead { rows: data.get(first..first + TILE * dk).unwrap_or(&[]), len: dk };
+        }
+    }
     let Work { q, keys: transposed, values: widened, scores, visible, chunk, .. } = work;
     // positions that some query sees
     let (mut low, mut high) = (TILE, 0);
@@ -205,7 +239,7 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
     let q = q.as_chunks::<16>().0;
     let scores = scores.as_chunks_mut::<TILE>().0;
     if n <= FEW {
-        scores::direct(s, &q[..n * padded(dk) / 16], keys, dk, low..high, &mut scores[..n]);
+        scores::direct(s, &q[..n * padded(dk) / 16], keys, dk, low..high, &mut scores[..n], after_keys);
     } else {
         scores::transpose(s, keys, dk, low..high, transposed);
         scores::shared(s, &q[..n * padded(dk) / 16], transposed, low..high, &mut scores[..n]);
@@ -224,8 +258,16 @@ fn attend_tile<S: Simd, T: Element>(s: S, task: &Task<'_>, data: &[T], tile: usi
     match T::as_f32(tile_values) {
         None if n > FEW => {
             values::widen(s, tile_values, dv, low..high, widened);
-            values::add(s, &scores[..n], visible, &widened[..TILE * dv], dv, &mut chunk.values);
+            values::add(
+                s,
+                &scores[..n],
+                visible,
+                &widened[..TILE * dv],
+                dv,
+                &mut chunk.values,
+                Ahead::default(),
+            );
         }
-        _ => values::add(s, &scores[..n], visible, tile_values, dv, &mut chunk.values),
+        _ => values::add(s, &scores[..n], visible, tile_values, dv, &mut chunk.values, after_values),
     }
 }

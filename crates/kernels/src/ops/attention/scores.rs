@@ -4,7 +4,7 @@
 //! [`direct`] keeps the lanes of one position in a register and adds 16 positions' trees at once; [`shared`] has 16
 //! positions in a register, runs through the lanes one after the other, and adds them in the tree's order.
 
-use super::block::Element;
+use super::block::{Ahead, Element};
 use super::position::TileBias;
 use super::{AttnSpec, TILE};
 use crate::ops::{elementwise, math};
@@ -12,7 +12,7 @@ use crate::simd::Simd;
 use core::ops::Range;
 
 /// Scores of few queries. `q` is `[query][channels / 16]`, `keys` is `[TILE][dk]`; positions outside `range` get any
-/// value.
+/// value. `next` is asked for on the way: what is read after the keys.
 #[inline(always)]
 pub(super) fn direct<S: Simd, T: Element>(
     s: S,
@@ -21,18 +21,20 @@ pub(super) fn direct<S: Simd, T: Element>(
     dk: usize,
     range: Range<usize>,
     scores: &mut [[f32; TILE]],
+    next: Ahead<'_, T>,
 ) {
     let per_query = dk.div_ceil(16);
     let mut i = 0;
     while i < scores.len() {
         let q = &q[i * per_query..];
         let rest = &mut scores[i..];
+        let next = if i == 0 { next } else { Ahead::default() };
         match rest.len() {
-            _ if S::QUERIES == 1 => i += direct_n::<S, T, 1>(s, q, keys, dk, range.clone(), rest),
-            1 => i += direct_n::<S, T, 1>(s, q, keys, dk, range.clone(), rest),
-            2 => i += direct_n::<S, T, 2>(s, q, keys, dk, range.clone(), rest),
-            3 | 5 | 6 => i += direct_n::<S, T, 3>(s, q, keys, dk, range.clone(), rest),
-            _ => i += direct_n::<S, T, 4>(s, q, keys, dk, range.clone(), rest),
+            _ if S::QUERIES == 1 => i += direct_n::<S, T, 1>(s, q, keys, dk, range.clone(), rest, next),
+            1 => i += direct_n::<S, T, 1>(s, q, keys, dk, range.clone(), rest, next),
+            2 => i += direct_n::<S, T, 2>(s, q, keys, dk, range.clone(), rest, next),
+            3 | 5 | 6 => i += direct_n::<S, T, 3>(s, q, keys, dk, range.clone(), rest, next),
+            _ => i += direct_n::<S, T, 4>(s, q, keys, dk, range.clone(), rest, next),
         }
     }
 }
@@ -56,6 +58,7 @@ fn direct_n<S: Simd, T: Element, const N: usize>(
     dk: usize,
     range: Range<usize>,
     scores: &mut [[f32; TILE]],
+    next: Ahead<'_, T>,
 ) -> usize {
     let per_query = dk.div_ceil(16);
     let whole = dk / 16;
@@ -64,6 +67,7 @@ fn direct_n<S: Simd, T: Element, const N: usize>(
     for group in range.start / 16..range.end.div_ceil(16) {
         let positions = range.start.max(16 * group)..range.end.min(16 * (group + 1));
         for (key, p) in keys[positions.start * dk..positions.end * dk].chunks_exact(dk).zip(positions) {
+            next.row(s, p);
             let mut sums = [s.splat(0.0); N];
             let (chunks, rest) = key.as_chunks::<16>();
             for (c, key) in chunks.iter().enumerate() {

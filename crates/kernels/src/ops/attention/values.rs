@@ -1,7 +1,7 @@
 //! Weighted sums of values: per channel one fused multiply-add for each visible position, in ascending order.
 
 use super::TILE;
-use super::block::Element;
+use super::block::{Ahead, Element};
 use super::state::padded;
 use crate::simd::Simd;
 use core::ops::Range;
@@ -25,7 +25,9 @@ pub(super) fn widen<S: Simd, T: Element>(
 }
 
 /// `sums[query][channel] = fma(p[query][j], values[j][channel], ..)` for the positions `j` that each query sees.
+/// `next` is asked for on the way: what is read after the values.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 pub(super) fn add<S: Simd, T: Element>(
     s: S,
     p: &[[f32; TILE]],
@@ -33,6 +35,7 @@ pub(super) fn add<S: Simd, T: Element>(
     values: &[T],
     dv: usize,
     sums: &mut [f32],
+    next: Ahead<'_, T>,
 ) {
     let width = padded(dv);
     let mut i = 0;
@@ -48,15 +51,16 @@ pub(super) fn add<S: Simd, T: Element>(
         let visible = &visible[i..i + n];
         let (low, high) = visible.iter().fold((0, TILE), |(low, high), (l, h)| (low.max(*l), high.min(*h)));
         let common = if low < high { low..high } else { TILE..TILE };
+        let next = if i == 0 { next } else { Ahead::default() };
         for phase in 0..3 {
             if phase == 1 {
                 match n {
-                    _ if S::QUERIES == 1 => rows::<S, T, 1>(s, p, common.clone(), values, dv, sums),
-                    8 if S::QUERIES == 8 => rows::<S, T, 8>(s, p, common.clone(), values, dv, sums),
-                    4 => rows::<S, T, 4>(s, p, common.clone(), values, dv, sums),
-                    3 => rows::<S, T, 3>(s, p, common.clone(), values, dv, sums),
-                    2 => rows::<S, T, 2>(s, p, common.clone(), values, dv, sums),
-                    _ => rows::<S, T, 1>(s, p, common.clone(), values, dv, sums),
+                    _ if S::QUERIES == 1 => rows::<S, T, 1>(s, p, common.clone(), values, dv, sums, next),
+                    8 if S::QUERIES == 8 => rows::<S, T, 8>(s, p, common.clone(), values, dv, sums, next),
+                    4 => rows::<S, T, 4>(s, p, common.clone(), values, dv, sums, next),
+                    3 => rows::<S, T, 3>(s, p, common.clone(), values, dv, sums, next),
+                    2 => rows::<S, T, 2>(s, p, common.clone(), values, dv, sums, next),
+                    _ => rows::<S, T, 1>(s, p, common.clone(), values, dv, sums, next),
                 }
                 continue;
             }
@@ -70,6 +74,7 @@ pub(super) fn add<S: Simd, T: Element>(
                         values,
                         dv,
                         &mut sums[q * width..(q + 1) * width],
+                        Ahead::default(),
                     );
                 }
             }
@@ -80,6 +85,7 @@ pub(super) fn add<S: Simd, T: Element>(
 
 /// All channels of `N` queries over the positions of `range`.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn rows<S: Simd, T: Element, const N: usize>(
     s: S,
     p: &[[f32; TILE]],
@@ -87,29 +93,32 @@ fn rows<S: Simd, T: Element, const N: usize>(
     values: &[T],
     dv: usize,
     sums: &mut [f32],
+    next: Ahead<'_, T>,
 ) {
     let Some(p) = p.first_chunk::<N>() else { return };
     let first = range.start;
     let values = &values[range.start * dv..range.end * dv];
     let whole = dv / 16;
     let mut column = 0;
+    // asked for while the first columns are read
+    let next = |column: usize| if column == 0 { next } else { Ahead::default() };
     match N {
         1 => {
             while column + 4 <= whole {
-                columns::<S, T, N, 4>(s, p, first, values, dv, column, sums);
+                columns::<S, T, N, 4>(s, p, first, values, dv, column, sums, next(column));
                 column += 4;
             }
         }
         2 | 3 => {
             while column + 2 <= whole {
-                columns::<S, T, N, 2>(s, p, first, values, dv, column, sums);
+                columns::<S, T, N, 2>(s, p, first, values, dv, column, sums, next(column));
                 column += 2;
             }
         }
         _ => {}
     }
     while column < whole {
-        columns::<S, T, N, 1>(s, p, first, values, dv, column, sums);
+        columns::<S, T, N, 1>(s, p, first, values, dv, column, sums, next(column));
         column += 1;
     }
     if !dv.is_multiple_of(16) {
@@ -127,6 +136,7 @@ fn rows<S: Simd, T: Element, const N: usize>(
 
 /// `C` times 16 channels from `16 * column` of `N` queries; the first row of `values` is position `first`.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn columns<S: Simd, T: Element, const N: usize, const C: usize>(
     s: S,
     p: &[[f32; TILE]; N],
@@ -135,6 +145,7 @@ fn columns<S: Simd, T: Element, const N: usize, const C: usize>(
     dv: usize,
     column: usize,
     sums: &mut [f32],
+    next: Ahead<'_, T>,
 ) {
     let width = padded(dv);
     let place = |n: usize, c: usize| n * width / 16 + column + c;
@@ -146,6 +157,7 @@ fn columns<S: Simd, T: Element, const N: usize, const C: usize>(
         }
     }
     for (j, row) in values.chunks_exact(dv).enumerate() {
+        next.row(s, first + j);
         let row = row[16 * column..16 * (column + C)].as_chunks::<16>().0;
         let mut v = [s.splat(0.0); C];
         for (v, row) in v.iter_mut().zip(row) {
