@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = Pool::new(std::thread::available_parallelism().map_or(1, usize::from))?;
     let cx = Ctx::new(&pool, &kernels);
     let kinds = ActKinds::default().with(linear.act_kind());
-    let mut acts = ActBuf::new(1, N_IN, kinds)?;
+    let mut acts = ActBuf::new(1, kinds.up_to(N_IN))?;
     if !acts.set(cx, Mat::new(&[1.0; N_IN], 1, N_IN), kinds) {
         return Err("the activations are not finite".into());
     }

@@ -53,7 +53,7 @@ fn tasks_that_have_not_begun_are_skipped() {
             let pool = Pool::new(threads).unwrap();
             let (a, b) = (matrix(&kernels, n_out, k), matrix(&kernels, n_out, k));
             let kinds = ActKinds::default().with(ActKind::Q8x32);
-            let mut acts = ActBuf::new(tokens, k, kinds).unwrap();
+            let mut acts = ActBuf::new(tokens, kinds.up_to(k)).unwrap();
             let x = vec![0.5; tokens * k];
             let mut y = vec![0.0; tokens * n_out];
             let panels = Panels::new(threads, tokens, a.panel_bytes()).unwrap();
@@ -91,7 +91,7 @@ fn no_look_at_the_flag_is_far_away() {
     {
         MOST.store(0, Ordering::SeqCst);
         let a = matrix(&kernels, 48, k);
-        let mut acts = ActBuf::new(tokens, k, kinds).unwrap();
+        let mut acts = ActBuf::new(tokens, kinds.up_to(k)).unwrap();
         let x = vec![0.5; tokens * k];
         let mut y = vec![0.0; tokens * 48];
         let panels = Panels::new(1, tokens, a.panel_bytes()).unwrap();
@@ -122,7 +122,7 @@ fn pieces_of_a_long_panel_give_the_same_bits() {
         let mut out = Vec::new();
         for x in x.chunks(count * k) {
             let tokens = x.len() / k;
-            let mut acts = ActBuf::new(tokens, k, kinds).unwrap();
+            let mut acts = ActBuf::new(tokens, kinds.up_to(k)).unwrap();
             let mut y = vec![0.0f32; tokens * n_out];
             let panels = Panels::new(2, tokens, a.panel_bytes()).unwrap();
             let cx = Ctx::new(&pool, kernels);

@@ -6,7 +6,7 @@ use happy_kernels::linear::ActKind;
 
 use crate::adapter::AdapterSet;
 use crate::error::{BatchError, KvError};
-use crate::kv::{KvCache, KvLayout, KvOptions};
+use crate::kv::{KvCache, KvLayout, KvOptions, KvType};
 use crate::names;
 use crate::plan::{self, MemoryPlan};
 use crate::reserve::NoMemory;
@@ -78,6 +78,12 @@ impl Model {
         plan::bytes_per_token(&self.weights)
     }
 
+    /// Bytes of the cache that decoding the token at `position` of a sequence moves: keys and values that are read, with `kind`
+    /// elements, and recurrent states that are read and written.
+    pub fn cache_bytes_per_token(&self, kind: KvType, position: usize) -> usize {
+        plan::cache_bytes_per_token(&self.spec, kind, position)
+    }
+
     /// Names of the matrix kernels in use, `gemv` and `gemm` of each format, sorted.
     pub fn kernel_names(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = Vec::new();
@@ -139,7 +145,7 @@ impl Model {
     }
 
     pub(crate) fn has_float_matrices(&self) -> bool {
-        self.matrices.kinds.contains(ActKind::F32)
+        [self.matrices.acts, self.matrices.moe_acts].iter().any(|widths| widths.of(ActKind::F32) > 0)
     }
 }
 

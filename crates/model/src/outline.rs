@@ -106,14 +106,13 @@ fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices
         let n_in = info.dims.first().and_then(|n| usize::try_from(*n).ok()).unwrap_or(0);
         let Some(dtype) = dtype(info.ty) else { continue };
         let kind = ActKind::of(dtype);
-        m.kinds = m.kinds.with(kind);
         m.panel_bytes = m.panel_bytes.max((kernels.linear(dtype).panel_bytes)(n_in));
         if !expert {
-            m.max_k = m.max_k.max(n_in);
+            m.acts = m.acts.with(kind, n_in);
         }
         let moe = |layer: usize| matches!(spec.layers[layer].ffn.map(|ffn| ffn.kind), Some(FfnKind::Moe(_)));
         if layer.is_some_and(moe) {
-            m.moe_kinds = m.moe_kinds.with(kind);
+            m.moe_acts = m.moe_acts.with(kind, n_in);
         }
     }
     m.parallel = spec.layers.iter().enumerate().any(|(i, layer)| {

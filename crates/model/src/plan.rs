@@ -2,7 +2,7 @@
 
 use happy_kernels::linear::Linear;
 
-use crate::kv::{GroupLayout, KvCache, KvOptions, groups};
+use crate::kv::{GroupLayout, KvCache, KvOptions, KvType, groups, state_elements};
 use crate::scratch::Scratch;
 use crate::scratch_sizes::{Matrices, RunOptions, ScratchSizes};
 use crate::spec::ModelSpec;
@@ -77,6 +77,21 @@ pub fn state_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
 pub fn snapshot_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     let sizes = options.sizes(spec);
     sizes.snapshot_bytes.saturating_mul(sizes.n_snapshots)
+}
+
+/// Bytes of keys and values that the token at `position` of a sequence reads, and of states that it reads and writes.
+pub(crate) fn cache_bytes_per_token(spec: &ModelSpec, kind: KvType, position: usize) -> usize {
+    let visible = |window: Option<u32>| {
+        let all = position.saturating_add(1);
+        window.map_or(all, |n| all.min(n as usize))
+    };
+    // A layer that owns no keys and values reads those of another.
+    let values = spec.attentions().map(|a| {
+        let row = a.k_dim().saturating_add(a.v_dim()).saturating_mul(kind.bytes());
+        row.saturating_mul(visible(a.window))
+    });
+    let states = state_elements(spec).saturating_mul(2 * size_of::<f32>());
+    values.fold(states, usize::saturating_add)
 }
 
 /// Bytes of weights that one token reads.

@@ -2,7 +2,7 @@
 
 use std::collections::TryReserveError;
 
-use happy_kernels::linear::{ActBuf, ActKinds, Hidden, Panels};
+use happy_kernels::linear::{ActBuf, ActWidths, Hidden, Panels};
 use happy_kernels::ops::{AttnRow, AttnScratch};
 use happy_kernels::{Mat, MatMut, PerWorker};
 
@@ -247,7 +247,7 @@ impl Scratch {
                 order: memory.list(rows(m.n_used))?,
                 place: memory.list(rows(m.n_used))?,
                 sets: memory.list(adapted)?,
-                acts: acts(memory, s.rows, m.max_k, m.kinds)?,
+                acts: acts(memory, s.rows, m.acts)?,
             };
         }
         let row_bytes = s.threads.saturating_mul(s.norm_row.saturating_mul(size_of::<f32>()));
@@ -273,7 +273,7 @@ impl Scratch {
             logits: floats(memory, outputs(s.n_vocab))?,
             hidden: floats(memory, outputs(s.n_embd))?,
             head: [floats(memory, outputs(s.head))?, floats(memory, outputs(s.head))?],
-            acts: acts(memory, s.rows, s.max_k, s.kinds)?,
+            acts: acts(memory, s.rows, s.acts)?,
             panels: memory.part(Panels::bytes(s.threads, s.rows, s.panel_bytes), || {
                 Panels::new(s.threads, s.rows, s.panel_bytes)
             })?,
@@ -305,9 +305,9 @@ fn floats(memory: &mut impl Buffers, n: usize) -> Result<Buf, KvError> {
     memory.list(n).map(Buf)
 }
 
-/// Room for `rows` quantized rows of up to `k` values.
-fn acts(memory: &mut impl Buffers, rows: usize, k: usize, kinds: ActKinds) -> Result<ActBuf, KvError> {
-    memory.part(ActBuf::bytes(rows, k, kinds), || ActBuf::new(rows, k, kinds))
+/// Room for `rows` rows of activations.
+fn acts(memory: &mut impl Buffers, rows: usize, widths: ActWidths) -> Result<ActBuf, KvError> {
+    memory.part(ActBuf::bytes(rows, widths), || ActBuf::new(rows, widths))
 }
 
 /// `n` zeros.

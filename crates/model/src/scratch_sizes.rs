@@ -1,7 +1,7 @@
 //! How large the buffers of a forward pass are, by the specification and what is going to be run.
 
 use happy_kernels::Pool;
-use happy_kernels::linear::{ActKind, ActKinds};
+use happy_kernels::linear::{ActKind, ActWidths};
 use happy_kernels::ops::AttnPlan;
 
 use crate::spec::{
@@ -45,12 +45,10 @@ impl RunOptions {
 /// What the sizes of a scratch depend on besides the specification.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Matrices {
-    /// Forms of activations that the matrices want.
-    pub(crate) kinds: ActKinds,
-    /// The same for the layers with a mixture of experts.
-    pub(crate) moe_kinds: ActKinds,
-    /// Longest row of a matrix that is not part of an expert.
-    pub(crate) max_k: usize,
+    /// Longest rows of the matrices that are not part of an expert, by the form of activations that they want.
+    pub(crate) acts: ActWidths,
+    /// The same for all matrices of the layers with a mixture of experts.
+    pub(crate) moe_acts: ActWidths,
     /// Largest panel of any matrix.
     pub(crate) panel_bytes: usize,
     /// Whether a feed-forward block reads what the attention read.
@@ -62,8 +60,7 @@ pub(crate) struct Matrices {
 pub(crate) struct MoeSizes {
     pub(crate) n_experts: usize,
     pub(crate) n_used: usize,
-    pub(crate) max_k: usize,
-    pub(crate) kinds: ActKinds,
+    pub(crate) acts: ActWidths,
 }
 
 /// Sizes of a [`Scratch`](crate::Scratch): numbers of f32 values a row, unless they say otherwise.
@@ -94,8 +91,7 @@ pub(crate) struct ScratchSizes {
     pub(crate) latent_kv: usize,
     pub(crate) cos_sin: usize,
     pub(crate) norm_row: usize,
-    pub(crate) max_k: usize,
-    pub(crate) kinds: ActKinds,
+    pub(crate) acts: ActWidths,
     pub(crate) panel_bytes: usize,
     pub(crate) attention: AttnPlan,
     /// Greatest rank of a set of adapters.
@@ -148,8 +144,7 @@ impl ScratchSizes {
             sparse: spec.ffns().map(sparse).max().unwrap_or(0),
             cos_sin: spec.ropes.iter().map(|r| r.n_rot).fold(0, usize::saturating_add),
             norm_row: norm_row.max(options.adapter_rank),
-            max_k: matrices.max_k,
-            kinds: matrices.kinds,
+            acts: matrices.acts,
             adapter_rank: options.adapter_rank,
             panel_bytes: matrices.panel_bytes,
             attention: attn_plan(spec, options),
@@ -190,8 +185,8 @@ fn embedding_row(spec: &ModelSpec) -> usize {
 fn with_adapters(matrices: &Matrices, rank: usize) -> Matrices {
     let mut m = *matrices;
     if rank > 0 {
-        m.kinds = m.kinds.with(ActKind::F32);
-        m.moe_kinds = m.moe_kinds.with(ActKind::F32);
+        m.acts = m.acts.with(ActKind::F32, m.acts.longest());
+        m.moe_acts = m.moe_acts.with(ActKind::F32, m.moe_acts.longest());
     }
     m
 }
@@ -244,7 +239,7 @@ fn moe_sizes(spec: &ModelSpec, matrices: &Matrices) -> Option<MoeSizes> {
     Some(MoeSizes {
         n_experts,
         n_used: specs.map(|m| m.n_used).max()?,
-        max_k: widest.max(spec.n_embd),
-        kinds: matrices.moe_kinds,
+        // The attention's matrices may be wider; they take no part.
+        acts: matrices.moe_acts.at_most(widest.max(spec.n_embd)),
     })
 }

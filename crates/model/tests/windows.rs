@@ -4,7 +4,7 @@ mod common;
 
 use common::{Runner, batch, bits, recipes};
 use happy_kernels::Kernels;
-use happy_model::{ForwardError, KV_PAGE, KvError, KvOptions, KvType, Model};
+use happy_model::{ForwardError, KV_PAGE, KvError, KvOptions, KvType, Model, RunOptions};
 
 const N: usize = 700;
 
@@ -149,4 +149,29 @@ fn imports_are_checked_before_anything_changes() {
     assert!(run(&mut r, 1, 250, 300, 100) == expected[250..300], "the sequence is as it was");
     r.kv.import(1, &bytes).unwrap();
     assert!(run(&mut r, 1, N - 30, N, 100) == expected[N - 30..]);
+}
+
+#[test]
+fn a_token_reads_what_its_layers_see() {
+    let model = model();
+    let moved = |position: usize| model.cache_bytes_per_token(KvType::F16, position);
+    let window = model.spec().attentions().find_map(|a| a.window).unwrap() as usize;
+    let options = KvOptions::new(KvType::F16, 1, 768);
+    let run = RunOptions { n_batch: 1, n_outputs: 1, threads: 1, n_ctx: 768, adapter_rank: 0 };
+    let row = model.plan(&options, &run).kv_page_bytes / KV_PAGE;
+    assert_eq!(moved(0), row);
+    assert_eq!(moved(window - 1), row * window);
+    // further positions are read by the layers without a window only
+    let windowed: usize =
+        model.spec().attentions().filter(|a| a.window.is_some()).map(|a| 2 * (a.k_dim() + a.v_dim())).sum();
+    assert!(windowed > 0 && windowed < row);
+    assert_eq!(moved(window + 9), row * (window + 10) - windowed * 10);
+    assert_eq!(model.cache_bytes_per_token(KvType::F32, 5), 2 * moved(5));
+    // a state is read and written
+    let recipe = recipes::named(&["mamba2"]).remove(0);
+    let model = Model::load(&recipes::build(&recipe), &Kernels::detect().unwrap()).unwrap();
+    let state = model.plan(&KvOptions::new(KvType::F16, 1, 768), &run).state_bytes;
+    let moved = model.cache_bytes_per_token(KvType::F16, 700);
+    assert!(moved > 0 && state.is_multiple_of(moved / 2), "{moved} of {state}");
+    assert_eq!(moved, model.cache_bytes_per_token(KvType::F16, 0));
 }

@@ -2,7 +2,6 @@
 
 use super::install::Peer;
 use super::{Kind, N_GEN};
-use happy_tool_kit::models::Model;
 use happy_tool_kit::{Result, process};
 use std::io::Read;
 use std::path::Path;
@@ -32,13 +31,25 @@ pub(super) enum Side<'a> {
     Peer(&'a Peer),
 }
 
-impl Side<'_> {
+/// What a process measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
     /// Tokens per second, or seconds for [`Kind::FirstToken`].
-    pub(super) fn measure(&self, kind: Kind, file: &Path, model: &Model, threads: u32) -> Result<f64> {
+    pub(super) value: f64,
+    /// Bytes that a decoded token moves: weights, keys and values that are read, states that are read and written. Ours tells.
+    pub(super) bytes_per_token: Option<f64>,
+}
+
+impl Side<'_> {
+    /// Measures the model called `name` in a process of its own.
+    pub(super) fn measure(&self, kind: Kind, file: &Path, name: &str, threads: u32) -> Result<Measured> {
         match kind {
             Kind::Prefill(n) => self.throughput(file, threads, n, 0, 0, "prefill_tok_s"),
             Kind::Decode { depth } => self.throughput(file, threads, 0, N_GEN, depth, "decode_tok_s"),
-            Kind::FirstToken => self.first_token(file, model, threads),
+            Kind::FirstToken => {
+                let value = self.first_token(file, name, threads)?;
+                Ok(Measured { value, bytes_per_token: None })
+            }
         }
     }
 
@@ -50,7 +61,7 @@ impl Side<'_> {
         n_gen: u32,
         depth: u32,
         field: &str,
-    ) -> Result<f64> {
+    ) -> Result<Measured> {
         let [threads, n_prompt, n_gen, depth] = [threads, n_prompt, n_gen, depth].map(|n| n.to_string());
         let mut command;
         match self {
@@ -73,18 +84,22 @@ impl Side<'_> {
                 done.stderr.trim()
             ));
         }
-        field_of(&done.stdout, field).ok_or_else(|| {
+        let value = number_of(&done.stdout, field).ok_or_else(|| {
             format!("`{}` printed no {field}, but: {}", process::display(&command), done.stdout.trim())
-        })
+        })?;
+        let weights = number_of(&done.stdout, "weight_bytes_per_token");
+        // 0 of a model without a cache that counts
+        let cache = number_of(&done.stdout, "cache_bytes_per_token").unwrap_or(0.0);
+        Ok(Measured { value, bytes_per_token: weights.map(|weights| weights + cache) })
     }
 
     /// Seconds from the start of the process to its first byte on standard output.
-    fn first_token(&self, file: &Path, model: &Model, threads: u32) -> Result<f64> {
+    fn first_token(&self, file: &Path, name: &str, threads: u32) -> Result<f64> {
         let prompt = PROMPTS
             .iter()
-            .find(|(name, _)| *name == model.name)
+            .find(|(model, _)| *model == name)
             .map(|(_, prompt)| *prompt)
-            .ok_or_else(|| format!("no prompt of 28 tokens is known for {}", model.name))?;
+            .ok_or_else(|| format!("no prompt of 28 tokens is known for {name}"))?;
         let mut command;
         match self {
             Self::Ours(happy) => {
@@ -116,8 +131,8 @@ impl Side<'_> {
     }
 }
 
-/// The number called `field` in a JSON object, or in the first object of an array.
-fn field_of(json: &str, field: &str) -> Option<f64> {
+/// The positive number called `field` in a JSON object, or in the first object of an array.
+pub(super) fn number_of(json: &str, field: &str) -> Option<f64> {
     let value: serde_json::Value = serde_json::from_str(json).ok()?;
     let object = if value.is_array() { &value[0] } else { &value };
     object[field].as_f64().filter(|value| *value > 0.0)
@@ -180,9 +195,9 @@ mod tests {
 
     #[test]
     fn both_forms_of_json_are_read() {
-        assert_eq!(field_of(r#"{"decode_tok_s": 90.5}"#, "decode_tok_s"), Some(90.5));
-        assert_eq!(field_of(r#"[{"threads": 1, "decode_tok_s": 90.5}]"#, "decode_tok_s"), Some(90.5));
-        assert_eq!(field_of(r#"[{"decode_tok_s": 0.0}]"#, "decode_tok_s"), None);
-        assert_eq!(field_of("error", "decode_tok_s"), None);
+        assert_eq!(number_of(r#"{"decode_tok_s": 90.5}"#, "decode_tok_s"), Some(90.5));
+        assert_eq!(number_of(r#"[{"threads": 1, "decode_tok_s": 90.5}]"#, "decode_tok_s"), Some(90.5));
+        assert_eq!(number_of(r#"[{"decode_tok_s": 0.0}]"#, "decode_tok_s"), None);
+        assert_eq!(number_of("error", "decode_tok_s"), None);
     }
 }

@@ -5,12 +5,14 @@
 
 mod install;
 mod measure;
+mod phones;
 mod report;
 
 use happy_tool_kit::models::{self, Model};
 use happy_tool_kit::{Result, fetch, paths, process};
 use install::Peer;
-use measure::{Load, Side, median};
+use measure::{Load, Measured, Side, median};
+use phones::Phones;
 use report::Row;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,13 +23,16 @@ pub(crate) struct Args {
     /// Rounds; the medians over them are reported
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Only this model: smollm2 or gemma3
+    /// Only this model: smollm2, gemma3, or one in the shapes of a phone's models, such as lfm2-1.2b
     #[arg(short, long)]
     model: Option<String>,
+    /// Only the models in the shapes of those that phones run; their files, with random weights, are made if they are missing
+    #[arg(long, conflicts_with_all = ["busy", "model"])]
+    phones: bool,
     /// Measure decode with one core taken by a busy loop pinned to it, instead of the idle table
     #[arg(long)]
     busy: bool,
-    /// Measure both, the idle table and the one beside a busy loop, and write them into docs/benchmarks.md
+    /// Write what is measured into docs/benchmarks.md: with --phones their table, else the idle table and the one beside a busy loop
     #[arg(long, conflicts_with_all = ["busy", "peer_only", "model"])]
     write: bool,
     /// Measure the peer alone
@@ -67,6 +72,13 @@ const CASES: &[Case] = &[
     Case { what: "start to first token", model: "gemma3", kind: Kind::FirstToken, wanted: 0.5 },
 ];
 
+/// The cases of each of a phone's models: (what, kind, the least ratio that the project promises with two threads).
+const PHONE_CASES: &[(&str, Kind, f64)] = &[
+    ("prefill 512", Kind::Prefill(512), 1.5),
+    ("decode 64", Kind::Decode { depth: 0 }, 1.0),
+    ("decode 64 after 4096", Kind::Decode { depth: 4096 }, 1.2),
+];
+
 /// What `bench-peer` has at hand.
 struct Bench {
     peer: Peer,
@@ -77,36 +89,22 @@ struct Bench {
 
 /// `cargo xtask bench-peer`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let models: Vec<&Model> = match &args.model {
-        Some(name) => vec![models::find(name)?],
-        None => models::MODELS.iter().collect(),
-    };
+    let real = args.model.as_ref().is_none_or(|name| models::MODELS.iter().any(|m| m.name == *name));
     let peer = Peer::find_or_install()?;
     let happy = if args.peer_only { None } else { Some(process::build_happy(&[])?) };
     let bench = Bench { peer, happy, rounds: args.rounds };
-    let mut idle = Vec::new();
-    let mut busy = Vec::new();
-    for model in models {
-        let file = fetch::fetch(model)?;
-        if !args.busy {
-            idle.extend(bench.idle(model, &file)?);
-        }
-        if args.busy || args.write {
-            busy.extend(bench.under_load(model, &file)?);
-        }
-    }
+    let sections = match args.phones || !real {
+        true => bench.phones(args.model.as_deref())?,
+        false => bench.real(args)?,
+    };
     if args.write {
         let path = paths::root().join("docs/benchmarks.md");
-        fs::write(&path, report::document(&idle, &busy, args.rounds))
+        let old = fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        fs::write(&path, report::document(&old, &sections))
             .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
         println!("wrote {}", paths::short(&path));
     }
-    if !idle.is_empty() {
-        println!("{}", report::idle_table(&idle, args.rounds));
-    }
-    if !busy.is_empty() {
-        println!("{}", report::busy_table(&busy, args.rounds));
-    }
+    sections.iter().for_each(|section| println!("{}", section.text));
     Ok(())
 }
 
@@ -124,34 +122,86 @@ impl Bench {
         sides
     }
 
+    /// The tables of the real models.
+    fn real(&self, args: &Args) -> Result<Vec<report::Section>> {
+        let (mut idle, mut busy) = (Vec::new(), Vec::new());
+        for model in models::MODELS.iter().filter(|m| args.model.as_ref().is_none_or(|name| m.name == *name))
+        {
+            let file = fetch::fetch(model)?;
+            if !args.busy {
+                idle.extend(self.idle(model, &file)?);
+            }
+            if args.busy || args.write {
+                busy.extend(self.under_load(model, &file)?);
+            }
+        }
+        let idle = (!idle.is_empty()).then(|| report::idle(&idle, self.rounds));
+        let busy = (!busy.is_empty()).then(|| report::busy(&busy, self.rounds));
+        Ok(idle.into_iter().chain(busy).collect())
+    }
+
+    /// The table of the models in the shapes of a phone's, or of one of them.
+    fn phones(&self, only: Option<&str>) -> Result<Vec<report::Section>> {
+        let phones = Phones::build()?;
+        let names: Vec<&String> =
+            phones.names.iter().filter(|name| only.is_none_or(|only| only == *name)).collect();
+        if names.is_empty() {
+            let known = models::MODELS.iter().map(|m| m.name).chain(phones.names.iter().map(String::as_str));
+            let known: Vec<&str> = known.collect();
+            let name = only.unwrap_or_default();
+            return Err(format!("unknown model '{name}': expected one of {}", known.join(", ")));
+        }
+        let mut rows = Vec::new();
+        for name in names {
+            let file = phones.file(name)?;
+            for threads in [1, 2] {
+                let limit = phones.read_loop(&file, threads)?;
+                for (what, kind, wanted) in PHONE_CASES {
+                    // promised with two threads, stated with one
+                    let wanted = (threads == 2).then_some(*wanted);
+                    let row = self.row(name, &file, (what, *kind, threads, wanted))?;
+                    let row = Row { read_loop: matches!(kind, Kind::Decode { .. }).then_some(limit), ..row };
+                    eprintln!("  {}", report::line(&row));
+                    rows.push(row);
+                }
+            }
+        }
+        Ok(vec![report::phones(&rows, self.rounds)])
+    }
+
     /// All cases of a model on an idle machine.
     fn idle(&self, model: &Model, file: &Path) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for case in CASES.iter().filter(|case| case.model == model.name) {
             let threads: &[u32] = if matches!(case.kind, Kind::FirstToken) { &[2] } else { &[1, 2] };
             for &threads in threads {
-                let mut ours = Vec::new();
-                let mut peers = Vec::new();
-                for round in 0..self.rounds {
-                    for side in self.order(round) {
-                        let value = side.measure(case.kind, file, model, threads)?;
-                        if matches!(side, Side::Ours(_)) { ours.push(value) } else { peers.push(value) }
-                    }
-                    progress(model, case.what, threads, round + 1, self.rounds);
-                }
-                let is_time = matches!(case.kind, Kind::FirstToken);
-                rows.push(Row {
-                    model: model.name,
-                    what: case.what,
-                    threads,
-                    ours: median(&ours),
-                    peer: median(&peers),
-                    wanted: case.wanted,
-                    is_time,
-                });
+                let wanted = Some(case.wanted);
+                rows.push(self.row(model.name, file, (case.what, case.kind, threads, wanted))?);
             }
         }
         Ok(rows)
+    }
+
+    /// One case: both sides in turns.
+    fn row(
+        &self,
+        name: &str,
+        file: &Path,
+        (what, kind, threads, wanted): (&'static str, Kind, u32, Option<f64>),
+    ) -> Result<Row> {
+        let (mut ours, mut peers, mut bytes_per_token) = (Vec::new(), Vec::new(), None);
+        for round in 0..self.rounds {
+            for side in self.order(round) {
+                let Measured { value, bytes_per_token: bytes } = side.measure(kind, file, name, threads)?;
+                bytes_per_token = bytes.or(bytes_per_token);
+                if matches!(side, Side::Ours(_)) { ours.push(value) } else { peers.push(value) }
+            }
+            progress(name, what, threads, round + 1, self.rounds);
+        }
+        let (ours, peer) = (median(&ours), median(&peers));
+        let is_time = matches!(kind, Kind::FirstToken);
+        let model = name.to_owned();
+        Ok(Row { model, what, threads, ours, peer, wanted, is_time, bytes_per_token, read_loop: None })
     }
 
     /// Decode with two threads while a pinned loop takes a core, against decode with one thread on the idle machine.
@@ -162,9 +212,9 @@ impl Bench {
             self.sides().iter().map(|side| (matches!(side, Side::Ours(_)), Vec::new(), Vec::new())).collect();
         for round in 0..self.rounds {
             for side in self.order(round) {
-                let alone = side.measure(kind, file, model, 1)?;
+                let alone = side.measure(kind, file, model.name, 1)?.value;
                 let load = Load::start()?;
-                let loaded = side.measure(kind, file, model, 2);
+                let loaded = side.measure(kind, file, model.name, 2).map(|measured| measured.value);
                 load.stop();
                 let is_ours = matches!(side, Side::Ours(_));
                 for (_, one, two) in results.iter_mut().filter(|(ours, ..)| *ours == is_ours) {
@@ -172,23 +222,25 @@ impl Bench {
                     two.push(*loaded.as_ref().map_err(Clone::clone)?);
                 }
             }
-            progress(model, "decode 64 beside a busy loop", 2, round + 1, self.rounds);
+            progress(model.name, "decode 64 beside a busy loop", 2, round + 1, self.rounds);
         }
         for (is_ours, alone, loaded) in results {
             rows.push(Row {
-                model: model.name,
+                model: model.name.to_owned(),
                 what: if is_ours { "happy" } else { "llama.cpp" },
                 threads: 2,
                 ours: median(&loaded),
                 peer: median(&alone),
-                wanted: 0.85,
+                wanted: is_ours.then_some(0.85),
                 is_time: false,
+                bytes_per_token: None,
+                read_loop: None,
             });
         }
         Ok(rows)
     }
 }
 
-fn progress(model: &Model, what: &str, threads: u32, round: u32, rounds: u32) {
-    eprintln!("{}: {what}, {threads} thread(s): round {round} of {rounds}", model.name);
+fn progress(model: &str, what: &str, threads: u32, round: u32, rounds: u32) {
+    eprintln!("{model}: {what}, {threads} thread(s): round {round} of {rounds}");
 }

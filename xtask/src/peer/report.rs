@@ -1,19 +1,23 @@
-//! The tables of `bench-peer`, in Markdown.
+//! The tables of `bench-peer`, in Markdown, and how they get into docs/benchmarks.md.
 
 use std::fmt::Write;
 use std::fs;
 
 /// A line of a table. In the busy table, `ours` is the rate under load and `peer` the rate of one thread alone.
 pub(super) struct Row {
-    pub(super) model: &'static str,
+    pub(super) model: String,
     pub(super) what: &'static str,
     pub(super) threads: u32,
     pub(super) ours: f64,
     pub(super) peer: f64,
-    /// The promised ratio.
-    pub(super) wanted: f64,
+    /// The promised ratio, if there is a promise.
+    pub(super) wanted: Option<f64>,
     /// Seconds (less is better) instead of tokens per second.
     pub(super) is_time: bool,
+    /// Bytes that a decoded token moves.
+    pub(super) bytes_per_token: Option<f64>,
+    /// GB/s of a plain read loop over the file, of what is judged by it.
+    pub(super) read_loop: Option<f64>,
 }
 
 impl Row {
@@ -22,18 +26,22 @@ impl Row {
     }
 
     /// Whether the promise holds; false where a side was not measured.
-    fn holds(&self) -> bool {
-        if self.is_time { self.ratio() <= self.wanted } else { self.ratio() >= self.wanted }
+    fn holds(&self, wanted: f64) -> bool {
+        if self.is_time { self.ratio() <= wanted } else { self.ratio() >= wanted }
     }
 
     fn verdict(&self) -> &'static str {
-        if self.ratio().is_nan() {
-            "-"
-        } else if self.holds() {
-            "yes"
-        } else {
-            "no"
+        match self.wanted {
+            None => "",
+            Some(_) if self.ratio().is_nan() => "-",
+            Some(wanted) if self.holds(wanted) => "yes",
+            Some(_) => "no",
         }
+    }
+
+    fn promise(&self) -> String {
+        let sign = if self.is_time { "<=" } else { ">=" };
+        self.wanted.map_or(String::new(), |wanted| format!("{sign} {wanted}"))
     }
 
     fn value(&self, value: f64) -> String {
@@ -43,77 +51,113 @@ impl Row {
             (false, false) => format!("{value:.1} tok/s"),
         }
     }
+
+    /// MB that a token moves, and the share of the read loop that this is: ours, then the peer's.
+    fn bandwidth(&self) -> (String, String) {
+        let (Some(bytes), Some(limit)) = (self.bytes_per_token, self.read_loop) else {
+            return (String::new(), String::new());
+        };
+        let share = |rate: f64| match rate.is_nan() {
+            true => "-".to_owned(),
+            false => format!("{:.0}%", 100.0 * rate * bytes / 1e9 / limit),
+        };
+        let of = format!("{} ({}) of {limit:.1} GB/s", share(self.ours), share(self.peer));
+        (format!("{:.1} MB", bytes / 1e6), of)
+    }
 }
 
-/// What docs/benchmarks.md says around its tables.
-const METHOD: &str = "\
-# Beside llama.cpp
+/// A part of docs/benchmarks.md.
+pub(super) struct Section {
+    /// Its heading, by which the old one is found.
+    pub(super) heading: &'static str,
+    pub(super) text: String,
+}
 
-Written by `cargo xtask bench-peer --write`; run it on an idle machine to check it. The peer is llama.cpp as the
-Python package llama-cpp-python 0.3.36 builds it on the same machine, timed by a C program on its library. Both sides run the same
-file with the same number of threads, each measurement in a process of its own, alternating.
-
-- **prefill 512**: tokens per second of computing 512 prompt tokens, after a warm-up.
-- **decode 64**: tokens per second of 64 single-token steps from an empty context, as llama-bench does; *after 4096*: after
-  4,096 tokens of context. Both sides compute the logits of every step; the peer does not even pick a token.
-- **start to first token**: from starting the process to the first byte of the answer to a prompt of 28 tokens, with the file in
-  the page cache; `happy run -n 1` with its own defaults.
-
-";
-
-/// The whole of docs/benchmarks.md.
-pub(super) fn document(idle: &[Row], busy: &[Row], rounds: u32) -> String {
-    format!(
-        "{METHOD}## An idle machine\n\n{}\n## One core taken by another program\n\n\
-         A busy loop is pinned to the last core while two threads decode.\n\n{}",
-        idle_table(idle, rounds),
-        busy_table(busy, rounds)
-    )
+/// `old` with these sections replaced, or added at the end.
+pub(super) fn document(old: &str, sections: &[Section]) -> String {
+    let mut text = old.to_owned();
+    for section in sections {
+        let heading = format!("## {}\n", section.heading);
+        let new = format!("{heading}\n{}", section.text);
+        let Some(start) = text.find(&heading) else {
+            text = format!("{}\n{new}", text.trim_end_matches('\n').to_owned() + "\n");
+            continue;
+        };
+        let rest = &text[start + heading.len()..];
+        let end = rest.find("\n## ").map_or(text.len(), |at| start + heading.len() + at);
+        text.replace_range(start..end, &new);
+    }
+    text
 }
 
 /// Ours beside the peer's on an idle machine.
-pub(super) fn idle_table(rows: &[Row], rounds: u32) -> String {
+pub(super) fn idle(rows: &[Row], rounds: u32) -> Section {
+    Section { heading: "An idle machine", text: idle_table(rows, rounds) }
+}
+
+fn idle_table(rows: &[Row], rounds: u32) -> String {
     let mut text = format!("{}, medians of {rounds} alternating rounds\n\n", machine());
     text += "| model | what | threads | happy | llama.cpp | ratio | promised | holds |\n|---|---|---|---|---|---|---|---|\n";
     for row in rows {
-        let sign = if row.is_time { "<=" } else { ">=" };
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {} | {sign} {} | {} |",
-            row.model,
-            row.what,
-            row.threads,
-            row.value(row.ours),
-            row.value(row.peer),
-            ratio(row),
-            row.wanted,
-            row.verdict()
-        );
+        let _ = writeln!(text, "| {} | {} | {} |", columns(row), row.promise(), row.verdict());
     }
     text
 }
 
+/// What the idle table and the phones' have in common.
+fn columns(row: &Row) -> String {
+    let (ours, peer) = (row.value(row.ours), row.value(row.peer));
+    format!("{} | {} | {} | {ours} | {peer} | {}", row.model, row.what, row.threads, ratio(row))
+}
+
+/// A line for whoever waits for the table.
+pub(super) fn line(row: &Row) -> String {
+    let (bytes, share) = row.bandwidth();
+    format!("{} | {} | {} | {bytes} | {share}", columns(row), row.promise(), row.verdict())
+}
+
+/// What the phones' table means.
+const PHONES: &str = "\
+Files with random weights in the shapes of models that phones run (`cargo run --release -p happy-benches --bin phone_models`):
+speed and memory are those of the real ones. The promises are for two threads. A decoded token moves its weights, the keys
+and values that it reads, and the states that it reads and writes; in the last column is the share of a plain read loop over
+the same mapped file (`read_loop` in `benches/`) with as many threads, ours and, for the same bytes, llama.cpp's.
+
+";
+
+/// The models that phones run.
+pub(super) fn phones(rows: &[Row], rounds: u32) -> Section {
+    let mut text = format!("{PHONES}{}, medians of {rounds} alternating rounds\n\n", machine());
+    text += "| model | what | threads | happy | llama.cpp | ratio | promised | holds | a token moves | of the read loop |\n";
+    text += "|---|---|---|---|---|---|---|---|---|---|\n";
+    for row in rows {
+        let _ = writeln!(text, "| {} |", line(row));
+    }
+    Section { heading: "Models that phones run", text }
+}
+
+/// What the busy table means.
+const BUSY: &str = "A busy loop is pinned to the last core while two threads decode.\n\n";
+
 /// Two threads with one core taken, beside one thread alone.
-pub(super) fn busy_table(rows: &[Row], rounds: u32) -> String {
-    let mut text = format!("{}, medians of {rounds} alternating rounds; decode of 64 tokens\n\n", machine());
+pub(super) fn busy(rows: &[Row], rounds: u32) -> Section {
+    let mut text =
+        format!("{BUSY}{}, medians of {rounds} alternating rounds; decode of 64 tokens\n\n", machine());
     text += "| model | engine | 1 thread, idle | 2 threads, one core taken | ratio | promised of happy | holds |\n|---|---|---|---|---|---|---|\n";
     for row in rows {
-        let (wanted, verdict) = if row.what == "happy" {
-            (format!(">= {}", row.wanted), row.verdict())
-        } else {
-            (String::new(), "")
-        };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {wanted} | {verdict} |",
+            "| {} | {} | {} | {} | {} | {} | {} |",
             row.model,
             row.what,
             row.value(row.peer),
             row.value(row.ours),
-            ratio(row)
+            ratio(row),
+            row.promise(),
+            row.verdict()
         );
     }
-    text
+    Section { heading: "One core taken by another program", text }
 }
 
 fn ratio(row: &Row) -> String {
@@ -143,7 +187,17 @@ mod tests {
     use super::*;
 
     fn row(ours: f64, peer: f64, wanted: f64, is_time: bool) -> Row {
-        Row { model: "smollm2", what: "decode 64", threads: 1, ours, peer, wanted, is_time }
+        Row {
+            model: "smollm2".to_owned(),
+            what: "decode 64",
+            threads: 1,
+            ours,
+            peer,
+            wanted: Some(wanted),
+            is_time,
+            bytes_per_token: None,
+            read_loop: None,
+        }
     }
 
     #[test]
@@ -153,6 +207,7 @@ mod tests {
         assert_eq!(row(0.1, 0.2, 0.5, true).verdict(), "yes");
         assert_eq!(row(0.11, 0.2, 0.5, true).verdict(), "no");
         assert_eq!(row(f64::NAN, 100.0, 1.4, false).verdict(), "-");
+        assert_eq!(Row { wanted: None, ..row(1.0, 2.0, 0.0, false) }.verdict(), "");
     }
 
     #[test]
@@ -163,5 +218,18 @@ mod tests {
                 .ends_with("| smollm2 | decode 64 | 1 | 140.0 tok/s | 100.0 tok/s | 1.40 | >= 1.4 | yes |\n"),
             "{table}"
         );
+        let decode =
+            Row { bytes_per_token: Some(50e6), read_loop: Some(10.0), ..row(140.0, 100.0, 1.4, false) };
+        let table = phones(&[decode], 5).text;
+        assert!(table.ends_with("| 1.40 | >= 1.4 | yes | 50.0 MB | 70% (50%) of 10.0 GB/s |\n"), "{table}");
+    }
+
+    #[test]
+    fn a_section_is_replaced_where_it_is_and_others_stay() {
+        let old = "# Title\n\nabout\n\n## One\n\nold\n\n## By hand\n\nstays\n";
+        let section = |heading| Section { heading, text: "new\n".to_owned() };
+        let new = document(old, &[section("One"), section("Two")]);
+        assert_eq!(new, "# Title\n\nabout\n\n## One\n\nnew\n\n## By hand\n\nstays\n\n## Two\n\nnew\n");
+        assert_eq!(document(&new, &[section("One"), section("Two")]), new);
     }
 }

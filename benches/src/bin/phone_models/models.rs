@@ -249,14 +249,15 @@ fn gemma4() -> Result<GgufWriter<'static>, String> {
 fn granite() -> Result<GgufWriter<'static>, String> {
     const LAYERS: usize = 32;
     let full = |i: usize| [10, 13, 17, 27].contains(&i);
-    let heads = |n: u32| counts((0..LAYERS).map(move |i| if full(i) { n } else { 0 }));
+    // a layer without keys and values is a recurrent one
+    let kv_heads = counts((0..LAYERS).map(|i| if full(i) { 4 } else { 0 }));
     let mut shape = Shape::new("granitehybrid", 100_352)
         .key("context_length", 32_768u32)
         .key("embedding_length", 768u32)
         .key("block_count", LAYERS as u32)
         .key("feed_forward_length", 2048u32)
-        .key("attention.head_count", heads(12))
-        .key("attention.head_count_kv", heads(4))
+        .key("attention.head_count", 12u32)
+        .key("attention.head_count_kv", kv_heads)
         .key("attention.layer_norm_rms_epsilon", 1e-5f32)
         .key("attention.scale", 0.015_625f32)
         .key("embedding_scale", 12f32)

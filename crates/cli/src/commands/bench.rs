@@ -1,6 +1,6 @@
 //! `happy bench`: prefill and decode speed, load time, memory.
 //!
-//! Decode starts from an empty context, as llama-bench's does, or after `-d N` tokens. Thread counts take turns in
+//! Decode starts from an empty context after a warm-up, as llama-bench's does, or after `-d N` tokens. Thread counts take turns in
 //! every repetition, so that a machine that slows down slows all of them. Decoding computes given tokens, as
 //! llama-bench does: choosing them is not part of it.
 
@@ -9,6 +9,7 @@ use crate::load::{Kv, ModelArgs};
 use crate::{load, output};
 use clap::Args;
 use happy_engine::{Engine, LoadOptions, memory};
+use happy_model::KvType;
 use happy_sampler::Sampler;
 use serde::Serialize;
 use std::io::Write;
@@ -77,8 +78,13 @@ struct Report {
     rss_anon_bytes: u64,
     kv_bytes: usize,
     weight_bytes_per_token: usize,
+    /// Bytes of keys and values that a token in the middle of the decoded ones reads, and of states that it reads and writes.
+    cache_bytes_per_token: usize,
     kernels: Vec<&'static str>,
 }
+
+/// Tokens of a prompt that is computed, and dropped, before decoding starts from an empty context.
+const WARM_UP: usize = 32;
 
 /// The samples of one number of threads.
 #[derive(Default)]
@@ -135,7 +141,7 @@ pub(crate) fn run(args: &BenchArgs) -> CliResult {
 fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult<Engine> {
     let options = LoadOptions {
         threads: Some(threads),
-        context: Some(args.prompt.max(args.depth.saturating_add(args.gen_tokens))),
+        context: Some(args.prompt.max(args.depth.saturating_add(args.gen_tokens)).max(WARM_UP)),
         batch: args.batch,
         isa: args.isa,
         kv: args.kv.into(),
@@ -150,7 +156,7 @@ fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult
     let n_vocab = engine.model().n_vocab();
     // Any ids do: the work does not depend on them.
     let id = |i: usize| (i.wrapping_mul(7919).wrapping_add(13) % n_vocab.max(1)) as u32;
-    let prompt: Vec<u32> = (0..args.prompt.max(args.depth)).map(id).collect();
+    let prompt: Vec<u32> = (0..args.prompt.max(args.depth).max(WARM_UP)).map(id).collect();
     if args.prompt > 0 {
         let before = Instant::now();
         Sampler::greedy().sample(context.prefill(0, &prompt[..args.prompt])?)?;
@@ -161,6 +167,11 @@ fn measure(args: &BenchArgs, threads: usize, samples: &mut Samples) -> CliResult
         let kept = context.truncate(0, args.depth.min(context.tokens(0).len()))?;
         if kept < args.depth {
             context.prefill(0, &prompt[kept..args.depth])?;
+        }
+        if args.prompt.max(args.depth) == 0 {
+            // What a prompt would have brought into the process; llama-bench warms up too.
+            context.prefill(0, &prompt)?;
+            context.truncate(0, 0)?;
         }
         let before = Instant::now();
         for i in 0..args.gen_tokens {
@@ -205,6 +216,8 @@ fn report(args: &BenchArgs, engine: &Engine, threads: usize, mut s: Samples) -> 
         rss_anon_bytes: spread(&mut s.anon).0 as u64,
         kv_bytes: spread(&mut s.kv).0 as usize,
         weight_bytes_per_token: model.bytes_per_token(),
+        cache_bytes_per_token: model
+            .cache_bytes_per_token(KvType::from(args.kv), args.depth.saturating_add(args.gen_tokens / 2)),
         kernels: model.kernel_names(),
     }
 }

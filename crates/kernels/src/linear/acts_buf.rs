@@ -22,10 +22,48 @@ impl ActKinds {
         self.0[kind.index()]
     }
 
-    /// The members of both sets.
+    /// Rows of up to `k` values in each of these forms.
+    pub fn up_to(self, k: usize) -> ActWidths {
+        ActWidths(self.0.map(|kept| if kept { k } else { 0 }))
+    }
+}
+
+/// The longest rows that an [`ActBuf`] keeps in each form; 0 for a form that nothing wants.
+///
+/// The widest matrix of a model is rarely one of floats, whose activations take four times the bytes of quantized ones. So every form
+/// has a width of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ActWidths([usize; 3]);
+
+impl ActWidths {
+    /// The widths with room for rows of `k` values in the form `kind`.
+    #[must_use]
+    pub fn with(mut self, kind: ActKind, k: usize) -> Self {
+        let width = &mut self.0[kind.index()];
+        *width = k.max(*width);
+        self
+    }
+
+    /// The greater ones of both.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
-        Self(core::array::from_fn(|i| self.0[i] || other.0[i]))
+        Self(core::array::from_fn(|i| self.0[i].max(other.0[i])))
+    }
+
+    /// None longer than `k`.
+    #[must_use]
+    pub fn at_most(self, k: usize) -> Self {
+        Self(self.0.map(|width| width.min(k)))
+    }
+
+    /// The longest row in the form `kind`.
+    pub fn of(self, kind: ActKind) -> usize {
+        self.0[kind.index()]
+    }
+
+    /// The longest row in any form.
+    pub fn longest(self) -> usize {
+        self.0.into_iter().fold(0, usize::max)
     }
 }
 
@@ -43,7 +81,7 @@ pub struct ActBuf {
     x: Vec<f32>,
     forms: [Quantized; 2],
     max_rows: usize,
-    max_k: usize,
+    widths: ActWidths,
     rows: usize,
     k: usize,
     set: ActKinds,
@@ -52,11 +90,11 @@ pub struct ActBuf {
 const FORMS: [ActKind; 2] = [ActKind::Q8x32, ActKind::Q8x256];
 
 impl ActBuf {
-    /// Room for `max_rows` tokens of `max_k` values in the forms `kinds`.
+    /// Room for `max_rows` tokens of rows of these widths.
     ///
     /// # Errors
     /// If the memory cannot be had.
-    pub fn new(max_rows: usize, max_k: usize, kinds: ActKinds) -> Result<Self, TryReserveError> {
+    pub fn new(max_rows: usize, widths: ActWidths) -> Result<Self, TryReserveError> {
         fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>, TryReserveError> {
             let mut v = Vec::new();
             v.try_reserve_exact(len)?;
@@ -64,42 +102,39 @@ impl ActBuf {
             Ok(v)
         }
         let of = |per_row: usize| max_rows.saturating_mul(per_row);
-        let n = of(max_k);
-        let mut buf = Self { max_rows, max_k, ..Self::default() };
-        if kinds.contains(ActKind::F32) {
-            buf.x = zeros(n)?;
-        }
+        let mut buf = Self { max_rows, widths, ..Self::default() };
+        buf.x = zeros(of(widths.of(ActKind::F32)))?;
         for (form, kind) in buf.forms.iter_mut().zip(FORMS) {
-            if kinds.contains(kind) {
-                form.q = zeros(n)?;
-                form.d = zeros(of(max_k / kind.unit()))?;
-                form.sums = zeros(of(max_k / 16))?;
-            }
+            let k = widths.of(kind);
+            form.q = zeros(of(k))?;
+            form.d = zeros(of(k / kind.unit()))?;
+            form.sums = zeros(of(k / 16))?;
         }
         Ok(buf)
     }
 
     /// Bytes that [`ActBuf::new`] reserves, for plans.
-    pub fn bytes(max_rows: usize, max_k: usize, kinds: ActKinds) -> usize {
-        let per_row = |kind: ActKind| match kind {
-            ActKind::F32 => max_k.saturating_mul(4),
-            _ => max_k.saturating_add(4 * (max_k / kind.unit()) + 2 * (max_k / 16)),
+    pub fn bytes(max_rows: usize, widths: ActWidths) -> usize {
+        let per_row = |kind: ActKind| match (kind, widths.of(kind)) {
+            (ActKind::F32, k) => k.saturating_mul(4),
+            (_, k) => k.saturating_add(4 * (k / kind.unit()) + 2 * (k / 16)),
         };
-        let kinds = ActKind::ALL.into_iter().filter(|k| kinds.contains(*k));
-        max_rows.saturating_mul(kinds.map(per_row).fold(0, usize::saturating_add))
+        max_rows.saturating_mul(ActKind::ALL.into_iter().map(per_row).fold(0, usize::saturating_add))
     }
 
     /// Takes over the rows of `x` in the forms `kinds`; false if a value that must be quantized is not finite. Of a
     /// cancelled computation neither the values nor the answer mean anything.
     ///
     /// # Panics
-    /// If `x` is larger than planned, or a form was not planned (with additions in `cx`, [`ActKind::F32`] always is one), or `x.cols()` is not a multiple of a form's unit.
+    /// If `x` has more rows than planned or longer ones than a form was planned for (with additions in `cx`, [`ActKind::F32`] always is one), or `x.cols()` is not a multiple of a form's unit.
     #[must_use]
     pub fn set(&mut self, cx: Ctx<'_>, x: Mat<'_>, kinds: ActKinds) -> bool {
         let (rows, k) = (x.rows(), x.cols());
         // Additions read the values themselves.
         let kinds = if cx.row_sets().is_some() { kinds.with(ActKind::F32) } else { kinds };
-        assert!(rows <= self.max_rows && k <= self.max_k, "{rows} x {k} activations were not planned for");
+        let fits = |kind: &ActKind| !kinds.contains(*kind) || k <= self.widths.of(*kind);
+        let planned = rows <= self.max_rows && ActKind::ALL.iter().all(fits);
+        assert!(planned, "{rows} x {k} activations were not planned for");
         (self.rows, self.k, self.set) = (rows, k, kinds);
         // Few rows are quantized faster than a job is handed out.
         let rows_per_task = if rows < 4 { rows.max(1) } else { 4 };

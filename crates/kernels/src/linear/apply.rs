@@ -1,7 +1,7 @@
 //! A matrix alone: quantize it, multiply by it. A model plans its buffers and runs several matrices as one job instead,
 //! with [`forward`](super::forward).
 
-use super::{ActBuf, ActKinds, Linear, LinearError, Panels, WeightMatrix, forward};
+use super::{ActBuf, ActKinds, ActWidths, Linear, LinearError, Panels, WeightMatrix, forward};
 use crate::{Ctx, Kernels, Mat, MatMut};
 use happy_tensor::{Bytes, DType, RowError, quantize_row};
 
@@ -17,8 +17,7 @@ pub struct Workspace {
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
     rows: usize,
-    n_in: usize,
-    kinds: ActKinds,
+    widths: ActWidths,
     threads: usize,
     panel_bytes: usize,
 }
@@ -97,8 +96,7 @@ impl Linear {
         let kinds = ActKinds::default().with(self.act_kind());
         workspace.grow(Size {
             rows,
-            n_in,
-            kinds,
+            widths: kinds.up_to(n_in),
             threads: cx.pool.threads(),
             panel_bytes: self.panel_bytes(),
         })?;
@@ -112,18 +110,17 @@ impl Linear {
 
 impl Workspace {
     fn grow(&mut self, wanted: Size) -> Result<(), ApplyError> {
-        let memory = |_| ApplyError::Memory { rows: wanted.rows, n_in: wanted.n_in };
+        let memory = |_| ApplyError::Memory { rows: wanted.rows, n_in: wanted.widths.longest() };
         let old = self.size;
         let size = Size {
             rows: old.rows.max(wanted.rows),
-            n_in: old.n_in.max(wanted.n_in),
-            kinds: old.kinds.union(wanted.kinds),
+            widths: old.widths.union(wanted.widths),
             threads: old.threads.max(wanted.threads),
             panel_bytes: old.panel_bytes.max(wanted.panel_bytes),
         };
         let more_rows = size.rows > old.rows;
-        if more_rows || size.n_in > old.n_in || size.kinds != old.kinds {
-            self.acts = ActBuf::new(size.rows, size.n_in, size.kinds).map_err(memory)?;
+        if more_rows || size.widths != old.widths {
+            self.acts = ActBuf::new(size.rows, size.widths).map_err(memory)?;
         }
         if more_rows || size.threads > old.threads || size.panel_bytes > old.panel_bytes {
             self.panels = Panels::new(size.threads, size.rows, size.panel_bytes).map_err(memory)?;

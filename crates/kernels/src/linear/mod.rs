@@ -20,7 +20,7 @@ pub(crate) mod table;
 pub(crate) mod unit;
 
 pub use crate::acts::{ActKind, Acts};
-pub use acts_buf::{ActBuf, ActKinds};
+pub use acts_buf::{ActBuf, ActKinds, ActWidths};
 pub use apply::{ApplyError, Workspace};
 pub use dispatch::{Panels, forward, forward_glu};
 pub use kernel::{Gemm, Gemv, LinearKernel};

@@ -33,7 +33,7 @@ use crate::error::KvError;
 use crate::spec::ModelSpec;
 use group::Group;
 pub use layout::KvType;
-pub(crate) use layout::{GroupLayout, KvLayout, LayerLayout, groups};
+pub(crate) use layout::{GroupLayout, KvLayout, LayerLayout, groups, state_elements};
 pub use options::KvOptions;
 pub(crate) use pages::Pages;
 use snapshots::{INTERVAL, Snapshots};

@@ -1,0 +1,53 @@
+//! The models that phones run, as files with random weights: which there are, where they lie, and the programs of `happy-benches`
+//! that make and read them.
+
+use super::measure::number_of;
+use happy_tool_kit::{Result, paths, process};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The programs.
+pub(super) struct Phones {
+    models: PathBuf,
+    read_loop: PathBuf,
+    /// Names of the models that can be made.
+    pub(super) names: Vec<String>,
+}
+
+impl Phones {
+    /// Builds the programs.
+    pub(super) fn build() -> Result<Self> {
+        let mut cargo = process::cargo(&["build", "--release", "--package", "happy-benches", "--bins"]);
+        let built = process::build(&mut cargo)?;
+        let find = |name: &str| {
+            let found = built.iter().find(|program| program.target == name);
+            let found = found.map(|program| program.executable.clone());
+            found
+                .ok_or_else(|| format!("cargo built happy-benches but reported no executable named `{name}`"))
+        };
+        let (models, read_loop) = (find("phone_models")?, find("read_loop")?);
+        let list = process::output(&mut Command::new(&models))?;
+        let names = list.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned);
+        Ok(Self { names: names.collect(), models, read_loop })
+    }
+
+    /// The model's file, made first if it is missing.
+    pub(super) fn file(&self, name: &str) -> Result<PathBuf> {
+        let folder = paths::models()?.join("phone");
+        let file = folder.join(format!("{name}.gguf"));
+        if !file.is_file() {
+            fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
+            process::run(Command::new(&self.models).arg(name).arg(&file))?;
+        }
+        Ok(file)
+    }
+
+    /// GB that a plain loop reads of the mapped file in a second.
+    pub(super) fn read_loop(&self, file: &Path, threads: u32) -> Result<f64> {
+        let mut command = Command::new(&self.read_loop);
+        let text = process::output(command.arg(file).arg(threads.to_string()))?;
+        let found = number_of(&text, "gb_s");
+        found.ok_or_else(|| format!("`{}` printed no gb_s, but: {}", process::display(&command), text.trim()))
+    }
+}
