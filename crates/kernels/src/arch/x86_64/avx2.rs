@@ -1,7 +1,7 @@
 //! [`Simd`] on AVX2, FMA and F16C: 16 lanes are two registers of eight.
 
-use super::vector::V;
 use super::in_place;
+use super::vector::V;
 use crate::arch::{missing, pretends_old};
 use crate::isa::Isa;
 use crate::kernels::IsaKernels;

@@ -4,10 +4,10 @@
 
 use super::avx2::{Avx2, add_16};
 use super::decode::{Decode, is_signed};
+use super::in_place;
 use super::intrinsics::*;
 use super::products::{X86Products, pair, word};
 use super::vector::{V, map};
-use super::in_place;
 use crate::arch::{missing, pretends_old};
 use crate::isa::Isa;
 use crate::kernels::IsaKernels;
