@@ -12,13 +12,24 @@
 //! Ctrl-C ends it at any moment; the next run goes on from there.
 
 use std::io::Write;
+use std::process::ExitCode;
 
 use happy_hub::{ALIASES, Event, Hub, Offer, PullOptions, Verdict};
 
 /// What this example takes for a plan of the memory: an engine would make one from the header.
 const MOST: u64 = 8 << 30;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let Some(name) = std::env::args().nth(1) else {
         println!("usage: pull NAME\n\nshort names:");
         for alias in ALIASES {

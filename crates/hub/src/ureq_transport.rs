@@ -95,14 +95,31 @@ impl Transport for UreqTransport {
 }
 
 fn failure(error: &ureq::Error) -> TransportError {
-    let passing = matches!(
-        error,
-        ureq::Error::Io(_)
-            | ureq::Error::Timeout(_)
-            | ureq::Error::HostNotFound
-            | ureq::Error::ConnectionFailed
-            | ureq::Error::Protocol(_)
-    );
+    let passing = match error {
+        // A certificate that is not valid, which stays so: rustls' errors come as this kind.
+        ureq::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
+        ureq::Error::Timeout(_)
+        | ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::Protocol(_) => true,
+        _ => false,
+    };
     let message = error.to_string();
     if passing { TransportError::passing(message) } else { TransportError::lasting(message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    #[test]
+    fn a_bad_certificate_is_not_tried_again() {
+        let io = |kind: ErrorKind| failure(&ureq::Error::Io(kind.into())).is_passing();
+        assert!(
+            io(ErrorKind::ConnectionReset) && io(ErrorKind::UnexpectedEof) && !io(ErrorKind::InvalidData)
+        );
+        assert!(failure(&ureq::Error::HostNotFound).is_passing());
+        assert!(!failure(&ureq::Error::BadUri("x".into())).is_passing());
+    }
 }
