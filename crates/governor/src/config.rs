@@ -35,7 +35,8 @@ pub struct Config {
     pub tolerance: f64,
     /// How long a number of threads is measured. Default: 200 ms.
     pub probe: Duration,
-    /// What was measured before on this device with a model of this class; `None` measures anew.
+    /// What was measured before on this device with a model of this class. `None` measures anew, and so does an empty table, whose
+    /// names are kept for [`Governor::table`](crate::Governor::table).
     pub table: Option<RateTable>,
 }
 

@@ -82,7 +82,8 @@ impl Governor {
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         let costs = Costs::new(&config.capacities, config.max_threads);
-        let table = config.table.clone().unwrap_or_else(|| RateTable::new("", ""));
+        let mut table = config.table.clone().unwrap_or_else(|| RateTable::new("", ""));
+        table.reserve(config.max_threads);
         let threads = config.first_threads;
         let mut governor = Self {
             costs,

@@ -61,6 +61,11 @@ impl RateTable {
         }
     }
 
+    /// Makes room for counts up to `threads`, so that setting their rates allocates nothing.
+    pub(crate) fn reserve(&mut self, threads: usize) {
+        self.rates.reserve(threads.saturating_sub(self.rates.len()));
+    }
+
     /// The measured numbers of threads with their tokens per second, ascending.
     pub fn rates(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         (1..).zip(self.rates.iter().copied()).filter(|(_, rate)| *rate > 0.0)
