@@ -299,6 +299,17 @@ impl Avx512 {
         fn dot4_256(acc: __m256i, w: __m256i, a: __m256i) -> __m256i = _mm256_dpbusd_epi32;
         fn dot2_256(acc: __m256i, w: __m256i, a: __m256i) -> __m256i = _mm256_dpwssd_epi32;
     }
+
+    /// Sums of four products each.
+    #[inline(always)]
+    fn dots<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> [__m256i; 8] {
+        let v = self.v();
+        map(
+            q,
+            #[inline(always)]
+            |q| self.dot4_256(v.zero(), if is_signed::<F>() { v.xor(q, v.splat8(-128)) } else { q }, a),
+        )
+    }
 }
 
 impl X86Products for Avx512 {
@@ -316,31 +327,24 @@ impl X86Products for Avx512 {
 
     #[inline(always)]
     fn dots8<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> __m256i {
-        let v = self.v();
-        let zero = v.zero();
-        v.sums8(map(
-            q,
-            #[inline(always)]
-            |q| self.dot4_256(zero, if is_signed::<F>() { v.xor(q, v.splat8(-128)) } else { q }, a),
-        ))
+        self.v().sums8(self.dots::<F>(q, a))
     }
 
     #[inline(always)]
     fn dots8_halves<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> [__m256i; 2] {
         let v = self.v();
-        let zero = v.zero();
-        let dots = map(
-            q,
-            #[inline(always)]
-            |q| self.dot4_256(zero, if is_signed::<F>() { v.xor(q, v.splat8(-128)) } else { q }, a),
-        );
-        let [x, y] = v.quads(dots, V::add32);
+        let [x, y] = v.quads(self.dots::<F>(q, a), V::add32);
         [v.halves::<0x20>(x, y), v.halves::<0x31>(x, y)]
     }
 
     #[inline(always)]
     fn scaled_dot(self, acc: __m256i, q: __m256i, a: __m256i, scale: __m256i) -> __m256i {
         self.dot2_256(acc, self.v().madd_u8_i8(q, a), scale)
+    }
+
+    #[inline(always)]
+    fn full_dot(self, acc: __m256i, q: __m256i, a: __m256i) -> __m256i {
+        self.dot4_256(acc, q, a)
     }
 
     #[inline(always)]

@@ -109,6 +109,36 @@ pub(super) trait Decode: Copy + 'static {
         );
     }
 
+    /// Partial sums of the products of [`Decode::each_product`] times `scales`, the first of [`Decode::sub_scales`].
+    ///
+    /// # Safety
+    /// `prepared` is what [`Decode::prepare`] of this block left.
+    #[inline(always)]
+    unsafe fn scaled_sum<I: X86Products>(
+        &self,
+        s: I,
+        prepared: &Prepared,
+        a: &[[i8; 32]],
+        scales: __m256i,
+    ) -> __m256i {
+        let v = s.v();
+        let mut sum = v.zero();
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.each_product(
+                s,
+                prepared,
+                a,
+                #[inline(always)]
+                |i, q, a| {
+                    let ith = v.splat16(0x0100 + 0x0202 * i as i16);
+                    sum = s.scaled_dot(sum, q, a, v.shuffle8(scales, ith));
+                },
+            );
+        }
+        sum
+    }
+
     /// The f16 bits of `d`, and in the upper half those of the minimum's scale as it is stored, if there is one; or what
     /// [`Decode::d_lanes`] makes `d` of.
     fn d_min(&self) -> u32;

@@ -180,20 +180,8 @@ pub(super) unsafe fn sub_blocks<I: X86Products, F: Decode>(
 ) -> (__m256i, __m256i) {
     let v = s.v();
     let (scales, mins) = block.sub_scales(v);
-    let mut isum = v.zero();
     // SAFETY: the caller's promise.
-    unsafe {
-        block.each_product(
-            s,
-            prepared,
-            a,
-            #[inline(always)]
-            |i, q, a| {
-                let ith = v.splat16(0x0100 + 0x0202 * i as i16);
-                isum = s.scaled_dot(isum, q, a, v.shuffle8(scales, ith));
-            },
-        );
-    }
+    let isum = unsafe { block.scaled_sum(s, prepared, a, scales) };
     (isum, v.madd16(mins, sums))
 }
 

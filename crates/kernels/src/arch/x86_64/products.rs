@@ -37,6 +37,9 @@ pub(super) trait X86Products: Products {
     /// Adds products of 32 integers and activations, times the i16 in `scale`, to the lanes of `acc`.
     fn scaled_dot(self, acc: __m256i, q: __m256i, a: __m256i, scale: __m256i) -> __m256i;
 
+    /// Adds products of 32 unsigned bytes, of 8 bits, and activations to the lanes of `acc`.
+    fn full_dot(self, acc: __m256i, q: __m256i, a: __m256i) -> __m256i;
+
     fn zero_p(self) -> Self::P;
     fn zero_i(self) -> Self::I;
     fn zero_r(self) -> Self::R;
@@ -176,6 +179,16 @@ impl X86Products for Avx2 {
     fn scaled_dot(self, acc: __m256i, q: __m256i, a: __m256i, scale: __m256i) -> __m256i {
         let v = self.v();
         v.add32(acc, v.madd16(v.madd_u8_i8(q, a), scale))
+    }
+
+    #[inline(always)]
+    fn full_dot(self, acc: __m256i, q: __m256i, a: __m256i) -> __m256i {
+        let v = self.v();
+        // Halves of the bytes, so that sums of two products fit an i16.
+        let low = v.and(q, v.splat8(0x0F));
+        let high = v.and(v.shr16::<4>(q), v.splat8(0x0F));
+        let acc = v.add32(acc, v.madd16(v.madd_u8_i8(low, a), v.splat16(1)));
+        v.add32(acc, v.madd16(v.madd_u8_i8(high, a), v.splat16(16)))
     }
 
     #[inline(always)]

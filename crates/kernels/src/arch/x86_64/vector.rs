@@ -118,10 +118,13 @@ impl V {
         fn shuffle8(a: __m256i, b: __m256i) -> __m256i = _mm256_shuffle_epi8;
         fn shr16<const N: i32>(a: __m256i) -> __m256i = _mm256_srli_epi16;
         fn shl16<const N: i32>(a: __m256i) -> __m256i = _mm256_slli_epi16;
-        /// Copies of the sign.
+        /// Shifted with copies of the sign.
         fn sign16<const N: i32>(a: __m256i) -> __m256i = _mm256_srai_epi16;
         fn shl32<const N: i32>(a: __m256i) -> __m256i = _mm256_slli_epi32;
         fn shr32<const N: i32>(a: __m256i) -> __m256i = _mm256_srli_epi32;
+        fn sub32(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32;
+        /// Shifted with copies of the sign.
+        fn sign32<const N: i32>(a: __m256i) -> __m256i = _mm256_srai_epi32;
         fn min32(a: __m256i, b: __m256i) -> __m256i = _mm256_min_epi32;
         fn max32(a: __m256i, b: __m256i) -> __m256i = _mm256_max_epi32;
         fn equal32(a: __m256i, b: __m256i) -> __m256i = _mm256_cmpeq_epi32;

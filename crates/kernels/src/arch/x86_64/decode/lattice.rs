@@ -80,7 +80,7 @@ macro_rules! decode {
 }
 
 decode! {
-    BlockIQ2XXS: max 43, subs 8, d times 0.125, |b, v| odd_scales_of_32(v, v.shr32::<28>(b.words(v)));
+    BlockIQ2XXS: max 43, subs 8, d times 0.125, |b, v| odd_scales_of_32(v, v.shr32::<28>(words(v, b)));
     BlockIQ2XS: max 43, subs 16, d times 0.125, |b, v| odd_scales_of_16(v, b.scales);
     BlockIQ2S: max 43, subs 16, d times 0.125, |b, v| odd_scales_of_16(v, b.scales);
     BlockIQ3XXS: max 62, subs 8, d times 0.25,
@@ -196,23 +196,17 @@ fn stored_signs(signs: &[u8; 32], i: usize) -> u32 {
     u32::from_le_bytes(signs.as_chunks().0[i])
 }
 
-trait Words {
-    /// Signs and scales of the sub-blocks.
-    fn words(&self, v: V) -> __m256i;
-}
-
-impl Words for BlockIQ2XXS {
-    #[inline(always)]
-    fn words(&self, v: V) -> __m256i {
-        let halves = self.qs.as_flattened().as_chunks().0;
-        v.quarters::<0b11_01_10_00>(v.odd32(v.load(&halves[0]), v.load(&halves[1])))
-    }
+/// Signs and scales of the sub-blocks, a word each.
+#[inline(always)]
+fn words(v: V, block: &BlockIQ2XXS) -> __m256i {
+    let halves = block.qs.as_flattened().as_chunks().0;
+    v.quarters::<0b11_01_10_00>(v.odd32(v.load(&halves[0]), v.load(&halves[1])))
 }
 
 impl Signed for BlockIQ2XXS {
     #[inline(always)]
     fn prepare(&self, v: V, prepared: &mut Prepared) {
-        prepared.minus = signs_of_28(v, self.words(v));
+        prepared.minus = signs_of_28(v, words(v, self));
     }
     #[inline(always)]
     unsafe fn signed(&self, v: V, prepared: &Prepared, i: usize) -> (__m256i, u32) {

@@ -29,19 +29,51 @@ impl Decode for BlockTQ2_0 {
     }
 }
 
-/// The first trit of each byte, which is a fraction of 256 in thirds: 0 up to 85, 1 up to 170, else 2. The bytes are less
-/// 128, because comparisons are signed.
+/// Three times each byte, modulo 256. A byte of TQ1_0 is a fraction of 256: what is carried out is its first trit, and what
+/// is left the fraction that has the next trit as its first. Less 128 they stay less 128, since 3 * 128 is 128.
+#[inline(always)]
+fn next_trit(v: V, bytes: __m256i) -> __m256i {
+    v.add8(v.add8(bytes, bytes), bytes)
+}
+
+/// The first trit of each byte less 128: 0 up to 85, 1 up to 170, else 2.
 #[inline(always)]
 fn first_trit(v: V, bytes: __m256i) -> __m256i {
-    // 85 and 170, less 128.
+    // 85 and 170, less 128: comparisons are signed.
     let (one, two) = (v.splat8(-43), v.splat8(42));
     v.sub8(v.sub8(v.zero(), v.greater8(bytes, one)), v.greater8(bytes, two))
 }
 
-/// Three times each byte, modulo 256: the next trit becomes the first. 128 stays: 3 * 128 is 128.
+/// Calls `f` with `i`, the bytes whose first trits are integers `32 i .. 32 i + 32`, and [`next_trit`] of them; all of
+/// them xor `x`.
 #[inline(always)]
-fn next_trit(v: V, bytes: __m256i) -> __m256i {
-    v.add8(v.add8(bytes, bytes), bytes)
+fn each_fraction(v: V, block: &BlockTQ1_0, x: __m256i, mut f: impl FnMut(usize, __m256i, __m256i)) {
+    let (Some(long), Some(short)) = (block.qs.first_chunk::<32>(), block.qs.last_chunk::<16>()) else {
+        return;
+    };
+    let mut bytes = v.xor(v.load(long), x);
+    for i in 0..5 {
+        let next = next_trit(v, bytes);
+        f(i, bytes, next);
+        bytes = next;
+    }
+    // 16 bytes: two trits of each in a vector.
+    let bytes = v.xor(v.twice(v.load_128(short)), x);
+    let bytes = v.blend32::<0b1111_0000>(bytes, next_trit(v, bytes));
+    let next = next_trit(v, bytes);
+    f(5, bytes, next);
+    let bytes = next_trit(v, next);
+    let next = next_trit(v, bytes);
+    f(6, bytes, next);
+    // The fifth of those, and four trits of four bytes.
+    let four = v.xor(v.splat32(i32::from_le_bytes(block.qh)), x);
+    let bytes = v.blend32::<0b1111_0000>(next_trit(v, next), four);
+    let four = next_trit(v, four);
+    let bytes = v.blend32::<0b0010_0000>(bytes, four);
+    let four = next_trit(v, four);
+    let bytes = v.blend32::<0b0100_0000>(bytes, four);
+    let bytes = v.blend32::<0b1000_0000>(bytes, next_trit(v, four));
+    f(7, bytes, next_trit(v, bytes));
 }
 
 impl Decode for BlockTQ1_0 {
@@ -51,30 +83,42 @@ impl Decode for BlockTQ1_0 {
 
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
-        let half = v.splat8(-128);
-        let (Some(long), Some(short)) = (self.qs.first_chunk::<32>(), self.qs.last_chunk::<16>()) else {
-            return;
-        };
-        let mut x = v.xor(v.load(long), half);
-        f(0, first_trit(v, x));
-        for i in 1..5 {
-            x = next_trit(v, x);
-            f(i, first_trit(v, x));
+        each_fraction(
+            v,
+            self,
+            v.splat8(-128),
+            #[inline(always)]
+            |i, bytes, _| f(i, first_trit(v, bytes)),
+        );
+    }
+    /// With one instruction for the products of whole bytes, trits need not be taken apart: `3 byte = 256 trit + next`, so
+    /// the sum of the trits times activations is that of `3 byte - next`, over 256.
+    #[inline(always)]
+    unsafe fn scaled_sum<I: X86Products>(&self, s: I, _: &Prepared, a: &[[i8; 32]], _: __m256i) -> __m256i {
+        let v = s.v();
+        if I::SUM_MAX < i32::MAX {
+            let mut sum = v.zero();
+            self.each_32(
+                v,
+                #[inline(always)]
+                |i, q| sum = s.scaled_dot(sum, q, v.load_i8(&a[i]), v.splat16(1)),
+            );
+            return sum;
         }
-        // 16 bytes: two trits of each in a vector.
-        let x = v.xor(v.twice(v.load_128(short)), half);
-        let x = v.blend32::<0b1111_0000>(x, next_trit(v, x));
-        f(5, first_trit(v, x));
-        let x = next_trit(v, next_trit(v, x));
-        f(6, first_trit(v, x));
-        // The fifth of those, and four trits of four bytes.
-        let y = v.xor(v.splat32(i32::from_le_bytes(self.qh)), half);
-        let x = v.blend32::<0b1111_0000>(next_trit(v, next_trit(v, x)), y);
-        let y = next_trit(v, y);
-        let x = v.blend32::<0b0010_0000>(x, y);
-        let y = next_trit(v, y);
-        let x = v.blend32::<0b0100_0000>(x, y);
-        f(7, first_trit(v, v.blend32::<0b1000_0000>(x, next_trit(v, y))));
+        let (mut bytes_sum, mut next_sum) = (v.zero(), v.zero());
+        each_fraction(
+            v,
+            self,
+            v.zero(),
+            #[inline(always)]
+            |i, bytes, next| {
+                let a = v.load_i8(&a[i]);
+                bytes_sum = s.full_dot(bytes_sum, bytes, a);
+                next_sum = s.full_dot(next_sum, next, a);
+            },
+        );
+        let three = v.add32(v.add32(bytes_sum, bytes_sum), bytes_sum);
+        v.sign32::<8>(v.sub32(three, next_sum))
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
