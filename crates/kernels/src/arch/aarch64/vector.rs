@@ -74,10 +74,10 @@ wrap! {
     fn mla_lo_i16(acc: int32x4_t, a: int16x8_t, b: int16x8_t) -> int32x4_t { vmlal_s16(acc, vget_low_s16(a), vget_low_s16(b)) }
     fn mla_hi_i16(acc: int32x4_t, a: int16x8_t, b: int16x8_t) -> int32x4_t { vmlal_high_s16(acc, a, b) }
 
-    /// Sums of neighbours, widened.
+    /// Sums of neighbors, widened.
     fn pair_sums(a: int16x8_t) -> int32x4_t { vpaddlq_s16(a) }
     fn add_pair_sums(acc: int32x4_t, a: int16x8_t) -> int32x4_t { vpadalq_s16(acc, a) }
-    /// Sums of neighbours, of `a` and then of `b`.
+    /// Sums of neighbors, of `a` and then of `b`.
     fn pair_add_i16(a: int16x8_t, b: int16x8_t) -> int16x8_t { vpaddq_s16(a, b) }
     fn pair_add(a: int32x4_t, b: int32x4_t) -> int32x4_t { vpaddq_s32(a, b) }
 
@@ -312,8 +312,8 @@ pub(super) fn not(a: uint8x16_t) -> uint8x16_t {
     out
 }
 
-/// `acc + a * b[lane]`. As assembly, because the compiler makes two instructions more of the intrinsic: it moves the
-/// widening of `b` behind the choice of the lane.
+/// `acc + a * b[lane]`. As assembly, because the compiler makes two instructions more of the intrinsic: it
+/// chooses the lane first and widens `b` then.
 macro_rules! mla_lanes {
     ($($name:ident = $lane:literal;)*) => {$(
         #[inline(always)]
