@@ -6,6 +6,7 @@ use happy::Status;
 use happy::core::CancelToken;
 use happy::core::model::{Model, Place};
 use happy::core::registry;
+use happy::core::sampler::{Sampler, SamplerSettings};
 use happy::core::session::{ConversationOptions, Session, TurnSettings};
 use happy_engine::chat::ToolChoice;
 use happy_engine::{Event, FinishReason, Form, LoadOptions};
@@ -84,10 +85,18 @@ fn turns_are_cancelled_before_anything_is_computed() {
 fn tool_choices_and_unused_options() {
     let model = model();
     let tools = Some(vec![serde_json::json!({"name": "f"})]);
+    // Greedy: a token chosen by chance may begin a call, which two tokens don't end.
+    let mut greedy = SamplerSettings::default();
+    greedy.params.temperature.t = 0.0;
+    let sampler = Arc::new(Sampler::new(greedy).unwrap());
     let chat = |settings: &ConversationOptions, choice: &str, max_tokens| {
         let session = Session::new(&model, settings).unwrap();
-        let turn =
-            TurnSettings { tool_choice: choice.parse().unwrap(), max_tokens, ..TurnSettings::default() };
+        let turn = TurnSettings {
+            tool_choice: choice.parse().unwrap(),
+            max_tokens,
+            sampler: Some(sampler.clone()),
+            ..TurnSettings::default()
+        };
         session.chat(Some("Hi"), &turn, &mut |_| true)
     };
     // The template shows no tools.

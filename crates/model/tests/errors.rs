@@ -84,7 +84,7 @@ fn programs_reach_what_is_wrong() {
         ("llama.block_count", 0u32.into(), LoadErrorKind::Metadata),
         ("llama.pooling_type", 5u32.into(), LoadErrorKind::Unsupported),
         ("llama.rope.scaling.type", "su".into(), LoadErrorKind::Unsupported),
-        ("general.architecture", "llama4".into(), LoadErrorKind::Unsupported),
+        ("general.architecture", "dream".into(), LoadErrorKind::Unsupported),
         ("general.architecture", 4u32.into(), LoadErrorKind::Metadata),
     ];
     for (key, value, kind) in keys {
@@ -117,7 +117,7 @@ fn with(pairs: &[(&str, OwnedValue)], extra: &[(&str, Vec<u64>)]) -> GgufFile {
 #[test]
 fn what_would_change_the_result_is_refused() {
     let cases: &[(&str, OwnedValue)] = &[
-        ("general.architecture", "llama4".into()),
+        ("general.architecture", "dream".into()),
         ("general.architecture", "pockettts".into()),
         ("llama.rope.scaling.type", "su".into()),
         ("llama.pooling_type", 5u32.into()),
