@@ -1,10 +1,10 @@
 //! NEON with dot product instructions.
 
+use super::in_place;
 use super::neon::Neon;
 use super::products::ArmProducts;
 use super::sdot::{sdot, sdot_lane0, sdot_lane1, sdot_lane2, sdot_lane3};
 use super::vector::*;
-use super::{in_place, unpacked};
 use crate::arch::{missing, pretends_old};
 use crate::isa::Isa;
 use crate::kernels::IsaKernels;

@@ -1,6 +1,6 @@
 //! [`Simd`] on NEON: 16 lanes are four registers of four. Everything here is part of armv8.0.
 
-use super::{in_place, unpacked};
+use super::in_place;
 use crate::arch::{missing, pretends_old};
 use crate::isa::Isa;
 use crate::kernels::IsaKernels;

@@ -23,10 +23,6 @@ pub(super) const ROWS: usize = 8;
 /// How far ahead of what is being read memory is asked for, at least, in bytes.
 const AHEAD: usize = 4096;
 
-/// Units from the one that is read to one that is asked for once more, out of L2 into L1: neither do prefetchers follow 8 streams
-/// there. On Zen 4 one thread then reads 20 GB/s of Q4_0 in rows of 8,192 weights, and 15 without.
-const NEAR: usize = 16;
-
 /// See [`crate::linear::Gemv`].
 #[inline(always)]
 pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
@@ -44,11 +40,6 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
     let group_bytes = ROWS * row_bytes;
     // Whole groups ahead, so that a group is asked for from its first byte to its last.
     let ahead = AHEAD.next_multiple_of(group_bytes.max(1));
-    // Where unit `u` of a group's first row lies, which may be one of the next group.
-    let later = |g: usize, u: usize| match u.checked_sub(units) {
-        None => g * group_bytes + u * unit_bytes,
-        Some(u) => (g + 1) * group_bytes + u * unit_bytes,
-    };
     let blocks = F::blocks(&w[..y.len() * row_bytes]);
     assert!(blocks.len() == y.len() * units);
     let last = y.len() - 1;
@@ -63,11 +54,8 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
         for u in 0..units {
             let at = g * group_bytes + u * ROWS * unit_bytes + ahead;
             if F::SUBS == 1 {
-                // one row in turn: as much of it as 8 units are
-                let near = later(g, u / ROWS * ROWS + NEAR) + u % ROWS * row_bytes;
                 for line in 0..(ROWS * unit_bytes).div_ceil(64) {
                     v.prefetch(w, at + line * 64);
-                    v.prefetch_near(w, near + line * 64);
                 }
             }
             // SAFETY: there are `last + 1` rows of `units` blocks, as was checked, and `u` is below `units`.
@@ -89,10 +77,8 @@ pub(super) fn gemv<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'
                 }
                 let [mut isums, mut msums] = [[v.zero(); ROWS]; 2];
                 for r in 0..ROWS {
-                    let near = later(g, u + 1) + r * row_bytes;
                     for line in 0..unit_bytes.div_ceil(64) {
                         v.prefetch(w, at + r * unit_bytes + line * 64);
-                        v.prefetch_near(w, near + line * 64);
                     }
                     // SAFETY: the block was prepared above.
                     let (isum, msum) = unsafe { sub_blocks(s, unit[r], &prepared[r], a, sums) };
@@ -133,36 +119,46 @@ unsafe fn one_scale<I: X86Products, F: Decode>(
     let (a, sums, da) =
         unsafe { (array::<i8, 32>(x.q, at * 32), *array::<i16, 2>(x.sums, at * 2), *x.d.get_unchecked(at)) };
     let (a, da) = (v.load_i8(a), v.splat_f32(da));
-    let q = map(
-        unit,
-        #[inline(always)]
-        |block| block.group(v, i),
-    );
     let sum = i32::from(sums[0]) + i32::from(sums[1]);
-    let corrected = |isum, sum| {
-        if F::OFFSET != 0 && !(I::SIGNED && is_signed::<F>()) {
-            v.add32(isum, v.splat32(-i32::from(F::OFFSET) * sum))
-        } else {
-            isum
-        }
-    };
     if two_units::<F>() {
         let mut acc = acc;
-        let isums = s.dots8_halves::<F>(q, a);
+        let isums = s.dots8_halves::<F>(group8(v, unit, i), a);
         for half in 0..2 {
             let (d, _) = scales(v, unit, 2 * i + half);
-            let isum = corrected(isums[half], i32::from(sums[half]));
+            let isum = corrected::<I, F>(v, isums[half], i32::from(sums[half]));
             acc = v.fma(v.to_f32(isum), v.mul(d, da), acc);
         }
         return acc;
     }
+    // Before the products: what is loaded here arrives while they are computed.
     let (d, min) = scales(v, unit, i);
-    let acc = v.fma(v.to_f32(corrected(s.dots8::<F>(q, a), sum)), v.mul(d, da), acc);
+    let isum = corrected::<I, F>(v, s.dots8::<F>(group8(v, unit, i), a), sum);
+    let acc = v.fma(v.to_f32(isum), v.mul(d, da), acc);
     if F::HAS_MIN {
         // The minimum is stored with the sign with which it is added.
         return v.fma(v.splat_f32(sum as f32), v.mul(min, da), acc);
     }
     acc
+}
+
+/// Integers `32 i .. 32 i + 32` of 8 blocks.
+#[inline(always)]
+fn group8<F: Decode>(v: V, unit: [&F; ROWS], i: usize) -> [__m256i; ROWS] {
+    map(
+        unit,
+        #[inline(always)]
+        |block| block.group(v, i),
+    )
+}
+
+/// The sums of integers that are multiplied with what was added to them, without that.
+#[inline(always)]
+fn corrected<I: X86Products, F: Decode>(v: V, isum: __m256i, sum: i32) -> __m256i {
+    if F::OFFSET != 0 && !(I::SIGNED && is_signed::<F>()) {
+        v.add32(isum, v.splat32(-i32::from(F::OFFSET) * sum))
+    } else {
+        isum
+    }
 }
 
 /// Partial sums of a block: of the integers times sub-scales, and of the sums times minimums or offsets; the latter are

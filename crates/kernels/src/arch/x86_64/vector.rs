@@ -288,13 +288,6 @@ impl V {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(w.as_ptr().wrapping_add(at).cast()) }
     }
 
-    /// The same, into L1: of what is read next.
-    #[inline(always)]
-    pub(super) fn prefetch_near(self, w: &[u8], at: usize) {
-        // SAFETY: a prefetch reads nothing the program can see and cannot fault, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(at).cast()) }
-    }
-
     /// 8 words as a vector.
     #[inline(always)]
     pub(super) fn words(self, x: [u32; 8]) -> __m256i {
