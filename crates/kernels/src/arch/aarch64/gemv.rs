@@ -95,7 +95,7 @@ fn prefetch_next<F: Decode, const Q: usize>(rows: &[[&[F]; 4]; Q], u: usize) {
 
 /// Unit `u` of four rows.
 #[inline(always)]
-fn units<'a, F>(rows: [&'a [F]; 4], u: usize) -> [&'a F; 4] {
+fn units<F>(rows: [&[F]; 4], u: usize) -> [&F; 4] {
     [&rows[0][u], &rows[1][u], &rows[2][u], &rows[3][u]]
 }
 
