@@ -78,6 +78,8 @@ struct Inner {
     /// Bodies of files, in bytes.
     sent: u64,
     requests: usize,
+    /// Answers of the host of bytes that have begun and not ended.
+    answering: usize,
     plan: Option<Plan>,
     /// The listing that is sent instead of the true one.
     listing: Option<String>,
@@ -163,9 +165,14 @@ impl Server {
         self.inner(|inner| inner.no_api = true);
     }
 
-    /// Bytes of files that were sent since the last call.
+    /// Bytes of files that were sent since the last call. The client may have the last bytes before they are counted, so this
+    /// waits for answers to end, but not for one whose client neither reads nor closes.
     pub fn take_sent(&self) -> u64 {
-        self.inner(|inner| std::mem::take(&mut inner.sent))
+        let inner = self.shared.inner.lock().unwrap();
+        let busy = |inner: &mut Inner| inner.answering > 0;
+        let (mut inner, _) =
+            self.shared.moved.wait_timeout_while(inner, Duration::from_secs(2), busy).unwrap();
+        std::mem::take(&mut inner.sent)
     }
 
     pub fn take_log(&self) -> Vec<Logged> {
@@ -230,7 +237,12 @@ fn read_request(reader: &mut BufReader<TcpStream>, at_host: bool) -> Option<Logg
 fn answer(stream: &mut TcpStream, shared: &Shared, request: Logged, host: SocketAddr) -> Option<()> {
     let path = request.target.split('?').next()?.to_owned();
     if request.at_host {
-        return bytes(stream, shared, request, path.strip_prefix("/host/")?);
+        let name = path.strip_prefix("/host/")?;
+        shared.inner.lock().unwrap().answering += 1;
+        let open = bytes(stream, shared, request, name);
+        shared.inner.lock().unwrap().answering -= 1;
+        shared.moved.notify_all();
+        return open;
     }
     let (reply, head) = {
         let mut inner = shared.inner.lock().unwrap();
