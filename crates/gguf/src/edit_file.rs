@@ -11,7 +11,7 @@ use crate::edit::{GgufEdit, difference};
 use crate::fault::{self, Step};
 use crate::header::{GgufHeader, HeaderError};
 use crate::overwrite::{Change, overwrite, recover};
-use crate::pending::{Pending, is_at, retried, try_lock};
+use crate::pending::{Pending, SyncSteps, is_at, retried, try_lock};
 use crate::undo::{self, read_range};
 use crate::write_error::{WriteError, WriteErrorKind, place_of};
 
@@ -182,6 +182,7 @@ fn copy_range(
     const STEP: u64 = 1 << 20;
     let start = out.stream_position()?;
     let len = range.end.saturating_sub(range.start);
+    let mut steps = SyncSteps::default();
     loop {
         // If a signal interrupts the copy, part of it may be done; the position tells how much.
         let done = out.stream_position()?.saturating_sub(start);
@@ -194,7 +195,7 @@ fn copy_range(
         file.seek(SeekFrom::Start(range.start.saturating_add(done)))?;
         let step = (len - done).min(STEP);
         match fault::at(Step::Copy).and_then(|()| io::copy(&mut file.take(step), out)) {
-            Ok(copied) if copied == step => {}
+            Ok(copied) if copied == step => steps.wrote(out, step)?,
             Ok(_) => {
                 let what = "it was truncated while it was copied";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));

@@ -15,7 +15,7 @@ use crate::encode_header::{
 };
 use crate::new_tensor::{Data, NewTensor};
 use crate::owned_value::OwnedValue;
-use crate::pending::Pending;
+use crate::pending::{Pending, Synced};
 use crate::sink::{Checked, Growing};
 use crate::tensor_info::TensorInfo;
 use crate::value::{Value, ValueType};
@@ -292,7 +292,8 @@ impl<'a> GgufWriter<'a> {
         options: &WriteOptions<'_>,
     ) -> Result<(Pending, u64), WriteError> {
         let mut pending = Pending::create(path).map_err(|e| WriteError::io(place_of(path), e))?;
-        let len = self.write_to_with(pending.file(), options.cancelled).map_err(|e| e.at(path))?;
+        let out = Synced::new(pending.file());
+        let len = self.write_to_with(out, options.cancelled).map_err(|e| e.at(path))?;
         Ok((pending, len))
     }
 
