@@ -25,7 +25,9 @@ final class HappyPlan {
         weightsCopied = plan.weights_copied != 0,
         shrunkFrom = plan.shrunk_from,
         tableBytes = plan.table_bytes,
-        grammarBytes = plan.grammar_bytes;
+        grammarBytes = plan.grammar_bytes,
+        stateBytes = plan.state_bytes,
+        snapshotBytes = plan.snapshot_bytes;
 
   /// Whether it fits the budget.
   final bool fits;
@@ -52,7 +54,7 @@ final class HappyPlan {
   /// Positions of a session.
   final int context;
 
-  /// Where it does not fit: the largest context that would, or 0 if none would. Else as [context].
+  /// If it does not fit: the largest context that would, or 0 if none would. Else as [context].
   final int fittingContext;
 
   /// Most tokens of a prompt that are computed at once.
@@ -74,6 +76,12 @@ final class HappyPlan {
   /// Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of [anonBytes]: taken when the first of
   /// them is used.
   final int grammarBytes;
+
+  /// The part of [kvBytes] that holds the states of recurrent layers; 0 if the model has none.
+  final int stateBytes;
+
+  /// The part of [kvBytes] that holds snapshots (`snapshotBytes` of the load options); 0 if the model needs none.
+  final int snapshotBytes;
 }
 
 /// What a session and the process take, in bytes.

@@ -43,7 +43,7 @@ impl From<Kind> for Pooling {
 #[derive(Debug, Args)]
 pub(crate) struct EmbedArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    model: EmbeddingModelArgs,
     /// Texts [default: each line of standard input is one]
     #[arg(value_name = "TEXT", conflicts_with = "tokens")]
     texts: Vec<String>,
@@ -75,6 +75,21 @@ pub(crate) struct EmbedArgs {
     room: RoomArgs,
     #[command(flatten)]
     load: LoadArgs,
+}
+
+/// Which model: there is no default, since the models that `happy run` knows generate text.
+#[derive(Debug, Args)]
+pub(crate) struct EmbeddingModelArgs {
+    /// Model that was made for this: a path, or the name of a file in the models folder
+    #[arg(short, long, value_name = "MODEL")]
+    model: PathBuf,
+}
+
+impl EmbeddingModelArgs {
+    /// The model as other commands take it.
+    pub(crate) fn args(&self) -> ModelArgs {
+        ModelArgs { model: self.model.clone() }
+    }
 }
 
 /// How long texts may be.
@@ -130,7 +145,7 @@ pub(crate) fn run(args: &EmbedArgs) -> CliResult {
         options.context = Some(args.room.ctx.unwrap_or(longest));
     }
     let normalize = if cases.is_some() { args.normalize } else { !args.no_normalize };
-    let engine = load::engine(&args.model, &options, &output::note)?;
+    let engine = load::engine(&args.model.args(), &options, &output::note)?;
     let mut embedder = engine.embedder(&EmbedOptions {
         pooling: args.pooling.map(Pooling::from),
         normalize,

@@ -1,8 +1,8 @@
 //! `happy rerank`: documents by how well they match a query, best first.
 
-use super::embed::{RoomArgs, texts};
+use super::embed::{EmbeddingModelArgs, RoomArgs, texts};
 use crate::error::CliResult;
-use crate::load::{LoadArgs, ModelArgs};
+use crate::load::LoadArgs;
 use crate::{load, output};
 use clap::Args;
 use happy_engine::{Cancel, EmbedOptions};
@@ -14,7 +14,7 @@ use std::io::Write;
 #[derive(Debug, Args)]
 pub(crate) struct RerankArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    model: EmbeddingModelArgs,
     /// What the documents should match
     query: String,
     /// Documents [default: each line of standard input is one]
@@ -40,7 +40,7 @@ struct Line {
 pub(crate) fn run(args: &RerankArgs) -> CliResult {
     let documents = texts(&args.documents)?;
     let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
-    let engine = load::engine(&args.model, &args.room.options(&args.load), &output::note)?;
+    let engine = load::engine(&args.model.args(), &args.room.options(&args.load), &output::note)?;
     let (pooling, too_long) = (Some(Pooling::Rank), args.room.too_long());
     let mut embedder = engine.embedder(&EmbedOptions { pooling, too_long, ..EmbedOptions::default() })?;
     let mut out = output::buffered(std::io::stdout().lock());

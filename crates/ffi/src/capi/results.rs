@@ -35,6 +35,8 @@ impl From<Planned> for HappyPlan {
             shrunk_from: count(plan.shrunk_from.unwrap_or(0)),
             table_bytes: plan.table_bytes,
             grammar_bytes: plan.grammar_bytes,
+            state_bytes: plan.state_bytes,
+            snapshot_bytes: plan.snapshot_bytes,
         }
     }
 }

@@ -210,6 +210,10 @@ pub struct HappyPlan {
     /// Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when the first
     /// of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
     pub grammar_bytes: u64,
+    /// The part of `kv_bytes` that holds the states of recurrent layers; 0 if the model has none.
+    pub state_bytes: u64,
+    /// The part of `kv_bytes` that holds snapshots (`snapshot_bytes` of the load options); 0 if the model needs none.
+    pub snapshot_bytes: u64,
 }
 
 /// Something to add to the logit of a token.

@@ -5,7 +5,7 @@ use crate::core::model::Planned;
 use crate::core::session::SessionMemory;
 
 /// The fields of a `HappyPlan`.
-pub(super) fn plan(planned: Planned) -> [i64; 15] {
+pub(super) fn plan(planned: Planned) -> [i64; 17] {
     let plan = HappyPlan::from(planned);
     [
         plan.fits.into(),
@@ -23,6 +23,8 @@ pub(super) fn plan(planned: Planned) -> [i64; 15] {
         plan.shrunk_from.into(),
         long(plan.table_bytes),
         long(plan.grammar_bytes),
+        long(plan.state_bytes),
+        long(plan.snapshot_bytes),
     ]
 }
 

@@ -52,7 +52,7 @@ public final class HappyPlan {
         return (int) fields[7];
     }
 
-    /** Where it does not fit: the largest context that would, or 0 if none would. Else as {@link #context}. */
+    /** If it does not fit: the largest context that would, or 0 if none would. Else as {@link #context}. */
     public int fittingContext() {
         return (int) fields[8];
     }
@@ -91,5 +91,18 @@ public final class HappyPlan {
      */
     public long grammarBytes() {
         return fields[14];
+    }
+
+    /** The part of {@link #kvBytes} that holds the states of recurrent layers; 0 if the model has none. */
+    public long stateBytes() {
+        return fields[15];
+    }
+
+    /**
+     * The part of {@link #kvBytes} that holds snapshots, {@code snapshotBytes} of {@link HappyLoadOptions}; 0 if the model needs
+     * none.
+     */
+    public long snapshotBytes() {
+        return fields[16];
     }
 }
