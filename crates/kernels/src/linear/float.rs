@@ -119,7 +119,7 @@ fn lanes<S: Simd, W: Weight, const R: usize, const T: usize>(
 const GEMV_ROWS: usize = 4;
 
 /// How far ahead of what is being read memory is asked for, at least, in bytes.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 16 << 10;
 
 #[inline(always)]
 fn gemv_body<S: Simd, W: Weight>(s: S, w: &[u8], x: Acts<'_>, y: &mut [f32]) {
