@@ -523,6 +523,14 @@ typedef struct HappyPlan {
    * of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
    */
   uint64_t grammar_bytes;
+  /**
+   * The part of `kv_bytes` that holds the states of recurrent layers; 0 if the model has none.
+   */
+  uint64_t state_bytes;
+  /**
+   * The part of `kv_bytes` that holds snapshots (`snapshot_bytes` of the load options); 0 if the model needs none.
+   */
+  uint64_t snapshot_bytes;
 } HappyPlan;
 
 /**

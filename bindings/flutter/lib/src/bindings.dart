@@ -328,6 +328,14 @@ final class HappyPlan extends ffi.Struct {
   /// of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
   @ffi.Uint64()
   external int grammar_bytes;
+
+  /// The part of `kv_bytes` that holds the states of recurrent layers; 0 if the model has none.
+  @ffi.Uint64()
+  external int state_bytes;
+
+  /// The part of `kv_bytes` that holds snapshots (`snapshot_bytes` of the load options); 0 if the model needs none.
+  @ffi.Uint64()
+  external int snapshot_bytes;
 }
 
 /// A part of an open file.
