@@ -32,7 +32,7 @@ pub(crate) struct LoadArgs {
     /// Threads [default: the big cores but one; all cores where they are equal]
     #[arg(short, long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Instruction set: scalar, avx2, avx512, neon, dotprod [default: the best]
+    /// Instruction set: scalar, avx2, avx512, neon, dotprod, i8mm [default: the best]
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(crate) isa: Option<Isa>,
     /// Most anonymous memory in MiB [default: what the machine, its control groups and ulimit leave]

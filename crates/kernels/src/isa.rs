@@ -34,6 +34,10 @@ macro_rules! for_each_isa {
                 in aarch64::dotprod, "dotprod", needs ["neon" "dotprod"],
                 "AArch64 with dot product instructions (armv8.2 and later)."
             }
+            I8mm [target_arch = "aarch64"] {
+                in aarch64::i8mm, "i8mm", needs ["neon" "dotprod" "i8mm"],
+                "AArch64 with dot products and matrix products of bytes (armv8.6, most phones since 2022)."
+            }
         }
     };
 }
@@ -220,7 +224,7 @@ fn other_features() -> Vec<(&'static str, bool)> {
     #[cfg(target_arch = "aarch64")]
     macro_rules! others { ($($name:tt)*) => { vec![$(($name, detected!($name))),*] } }
     #[cfg(target_arch = "aarch64")]
-    return others!("i8mm" "fp16" "bf16" "sve" "sve2");
+    return others!("fp16" "bf16" "sve" "sve2");
     #[cfg(not(target_arch = "aarch64"))]
     Vec::new()
 }

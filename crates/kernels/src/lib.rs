@@ -5,7 +5,7 @@
 //! activations, and [`pool`] the threads. [`Kernels`] is the table that binds them to an instruction set.
 //!
 //! **Same bits.** The order of every floating-point operation is fixed (`docs/numerics.md`): scalar code, AVX2,
-//! AVX-512, NEON and NEON with dot products return identical results, at any number of threads and for any
+//! AVX-512, NEON, and NEON with dot or matrix products return identical results, at any number of threads and for any
 //! grouping of tokens. Threads split outputs, never a sum.
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]

@@ -6,7 +6,7 @@
 //! ```
 
 use super::low_rank::{MAX_MATRICES, Projected, with_projected};
-use super::{ActBuf, LinearRows, Panel};
+use super::{ActBuf, LinearRows, Panel, panel::PANEL_MAX_ROWS};
 use crate::activation::Activation;
 use crate::{Columns, Ctx, MatMut, PerWorker};
 use std::collections::TryReserveError;
@@ -52,7 +52,7 @@ impl Panels {
 
 /// Results that a task of [`forward_glu`] may have to keep.
 fn outputs(max_rows: usize) -> usize {
-    max_rows.saturating_mul(GEMV_ROW_GROUP).max((GEMM_MIN_TOKENS - 1) * GEMV_MAX_ROWS)
+    max_rows.saturating_mul(PANEL_MAX_ROWS).max((GEMM_MIN_TOKENS - 1) * GEMV_MAX_ROWS)
 }
 
 /// Weight rows of a task.

@@ -3,6 +3,9 @@
 /// Alignment of a panel's start: a cache line, and the widest vector.
 const ALIGN: usize = 64;
 
+/// Most weight rows of a panel.
+pub(crate) const PANEL_MAX_ROWS: usize = 32;
+
 /// Scratch that one worker's gemm unpacks weight rows into; its size is planned beforehand.
 #[derive(Debug, Default)]
 pub struct Panel {

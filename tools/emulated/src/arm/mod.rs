@@ -25,10 +25,11 @@ struct Cpu {
     packages: &'static [&'static str],
 }
 
-/// A CPU with everything qemu knows; plain armv8.0, which is given other kernels; and a phone's big core with dot products, which
-/// is given those of the first: that none of them has an instruction too many, the program's own check shows.
+/// A CPU with everything qemu knows; plain armv8.0, which is given other kernels; and a phone's big core with dot products and no
+/// matrix products, whose kernels the tests run on the first: that none of them has an instruction too many, the program's own
+/// check shows.
 const CPUS: &[Cpu] = &[
-    Cpu { name: "max", require: &["neon", "dotprod"], packages: PACKAGES },
+    Cpu { name: "max", require: &["neon", "dotprod", "i8mm"], packages: PACKAGES },
     Cpu { name: "cortex-a53", require: &["neon"], packages: &["happy-kernels"] },
     Cpu { name: "cortex-a76", require: &["neon", "dotprod"], packages: &[] },
 ];

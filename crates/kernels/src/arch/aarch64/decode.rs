@@ -6,7 +6,7 @@
 //! are sign-extended into place: `insert` of all ones above `n` bits subtracts `2^n`, so the inverted high bit gives
 //! the signed integer (`x - 2^n` where the bit is clear, `x` where it is set).
 
-use super::shape::{Plain, PlainMin, Shape, Subs8Min, Subs16, Subs16Min, Wide, WideSubs16};
+use super::shape::{Plain, PlainMin, Shape, Subs8Min, Subs16, Subs16Min, Wide, WideSubs8};
 use super::vector::*;
 use crate::acts::ActKind;
 use crate::linear::source::Source;
@@ -330,20 +330,20 @@ impl Decode for BlockMXFP4 {
 
 impl Decode for BlockIQ4XS {
     type Unit = <Self as Source>::Unit;
-    type Shape = WideSubs16;
+    type Shape = WideSubs8;
     scales!(d);
 
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
         look_up(&IQ4_LEVELS, &self.qs[G / 2], G % 2 == 1)
     }
-    /// Each twice: low four bits from the nibbles of `scales_l`, high two from the pairs of `scales_h`.
+    /// Low four bits from the nibbles of `scales_l`, high two from the pairs of `scales_h`.
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
-        const LOW_BYTES: Bytes = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3];
-        const LOW: [i8; 16] = [0, 0, -4, -4, 0, 0, -4, -4, 0, 0, -4, -4, 0, 0, -4, -4];
-        const HIGH_BYTES: Bytes = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
-        const HIGH: [i8; 16] = [0, 0, -2, -2, -4, -4, -6, -6, 0, 0, -2, -2, -4, -4, -6, -6];
+        const LOW_BYTES: Bytes = [0, 0, 1, 1, 2, 2, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0];
+        const LOW: [i8; 16] = [0, -4, 0, -4, 0, -4, 0, -4, 0, 0, 0, 0, 0, 0, 0, 0];
+        const HIGH_BYTES: Bytes = [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        const HIGH: [i8; 16] = [0, -2, -4, -6, 0, -2, -4, -6, 0, 0, 0, 0, 0, 0, 0, 0];
         let low = table(splat_u32(u32::from_le_bytes(self.scales_l)), load(&LOW_BYTES));
         let high = table(splat_u32(u32::from(u16::from_le_bytes(self.scales_h))), load(&HIGH_BYTES));
         let low = and(shift(low, load_i8(&LOW)), splat_u8(15));

@@ -4,6 +4,7 @@ use super::in_place;
 use super::neon::Neon;
 use super::products::ArmProducts;
 use super::sdot::{sdot, sdot_lane0, sdot_lane1, sdot_lane2, sdot_lane3};
+use super::shape::Shape;
 use super::vector::*;
 use crate::arch::{missing, pretends_old};
 use crate::isa::Isa;
@@ -76,6 +77,8 @@ macro_rules! dotprod {
 }
 
 impl ArmProducts for Dotprod {
+    type Of<S: Shape> = S::Narrow;
+
     #[inline(always)]
     fn dot16(self, w: int8x16_t, a: int8x16_t) -> int32x4_t {
         dotprod!(sdot, splat_i32(0), w, a)

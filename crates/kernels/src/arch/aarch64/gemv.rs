@@ -220,6 +220,13 @@ fn unit_of_32<F: Decode, D: ArmProducts>(
     if const { F::HAS_MIN } { add_min::<F::Shape>(acc, x.sum, dmin, x.d) } else { acc }
 }
 
+/// A vector whose lanes add up to the products of 32 weights.
+#[inline(always)]
+fn dot32<F: Decode, D: ArmProducts>(dot: D, w: [int8x16_t; 2], x: [int8x16_t; 2]) -> int32x4_t {
+    let zero = splat_i32(0);
+    if const { F::Shape::WIDE } { dot.dot32::<true>(zero, w, x) } else { dot.dot32::<false>(zero, w, x) }
+}
+
 /// K formats: a unit is 256 values with their own scales, a row after the other.
 #[inline(always)]
 fn units_of_256<F: Decode, D: ArmProducts>(dot: D, rows: [&[F]; 4], x: Acts<'_>) -> float32x4_t {
@@ -288,9 +295,9 @@ fn unit_of_256<F: Decode, D: ArmProducts>(dot: D, b: &F, a: &[i8; 256], sums: [i
                 isum = mla_lane3(isum, dot.dot16(b.group::<$g3>(), load_i8(&a[$g3])), scales[$s]);
             } else {
                 let (w, x) = ([b.group::<$g0>(), b.group::<$g1>()], [load_i8(&a[$g0]), load_i8(&a[$g1])]);
-                let first = dot.dot32::<false>(splat_i32(0), w, x);
+                let first = dot32::<F, D>(dot, w, x);
                 let (w, x) = ([b.group::<$g2>(), b.group::<$g3>()], [load_i8(&a[$g2]), load_i8(&a[$g3])]);
-                let second = dot.dot32::<false>(splat_i32(0), w, x);
+                let second = dot32::<F, D>(dot, w, x);
                 if $s % 2 == 0 {
                     isum = mla_lane1(mla_lane0(isum, first, scales[$s / 2]), second, scales[$s / 2]);
                 } else {

@@ -14,6 +14,9 @@ use core::arch::aarch64::{int8x16_t, int16x8_t, int32x4_t};
 /// `WIDE` says that the weights have 8 bits; without it, `|w| <= 63` in the products of a row and `|w| <= 32` in
 /// those of a panel. Activations lie in -127 ..= 127. Lanes wrap; whole sums are exact.
 pub(super) trait ArmProducts: Products {
+    /// The shape whose code is used for a shape: [`Shape::Narrow`] where `WIDE` makes no difference.
+    type Of<S: Shape>: Shape;
+
     /// A vector whose lanes add up to the sum of `w[i] * a[i]`.
     fn dot16(self, w: int8x16_t, a: int8x16_t) -> int32x4_t;
 
@@ -82,6 +85,8 @@ impl Neon {
 }
 
 impl ArmProducts for Neon {
+    type Of<S: Shape> = S;
+
     #[inline(always)]
     fn dot16(self, w: int8x16_t, a: int8x16_t) -> int32x4_t {
         // |sum of two products| <= 2 * 128 * 127 = 32512.

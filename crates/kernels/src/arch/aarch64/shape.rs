@@ -10,8 +10,12 @@ pub(super) trait Shape: 'static {
     const HAS_MIN: bool;
     /// Whether the integers have 8 bits.
     const WIDE: bool;
-    /// Units that share a block of activations.
+    /// Units that share a block of activations, each of which has zeros in the places of the others.
     const REPEAT: usize;
+    /// Elements of a unit in their places that are stored in a panel: all of them, or those that are not always zero.
+    const VALUES: usize = Self::LEN / Self::REPEAT;
+    /// The shape of the same numbers for an instruction set that doesn't care whether integers have 8 bits.
+    type Narrow: Shape;
 
     /// The activations of a unit: `[LEN / 16][16]`.
     type Quants: AsRef<[[i8; 16]]>;
@@ -25,7 +29,7 @@ pub(super) trait Shape: 'static {
 }
 
 macro_rules! shape {
-    ($($(#[$doc:meta])* $name:ident: len $len:literal, subs $subs:literal, min $min:literal, wide $wide:literal, repeat $repeat:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: len $len:literal, subs $subs:literal, min $min:literal, wide $wide:literal, repeat $repeat:literal, narrow $narrow:ident;)*) => {$(
         $(#[$doc])*
         pub(super) struct $name;
 
@@ -35,6 +39,7 @@ macro_rules! shape {
             const HAS_MIN: bool = $min;
             const WIDE: bool = $wide;
             const REPEAT: usize = $repeat;
+            type Narrow = $narrow;
             type Quants = [[i8; 16]; $len / 16];
             type Sums = [i16; $len / 16];
 
@@ -47,28 +52,37 @@ macro_rules! shape {
                 x.as_chunks().0
             }
         }
+
+        const _: () = {
+            type Narrow = <$name as Shape>::Narrow;
+            assert!(Narrow::LEN == $len && Narrow::SUBS == $subs && Narrow::HAS_MIN == $min && Narrow::REPEAT == $repeat);
+        };
     )*};
 }
 
 shape! {
     /// Q4_0, Q5_0.
-    Plain: len 32, subs 1, min false, wide false, repeat 1;
+    Plain: len 32, subs 1, min false, wide false, repeat 1, narrow Plain;
     /// Q4_1, Q5_1.
-    PlainMin: len 32, subs 1, min true, wide false, repeat 1;
+    PlainMin: len 32, subs 1, min true, wide false, repeat 1, narrow PlainMin;
     /// Q8_0, and unpacked units of 32.
-    Wide: len 32, subs 1, min false, wide true, repeat 1;
+    Wide: len 32, subs 1, min false, wide true, repeat 1, narrow Plain;
     /// Q4_K, Q5_K.
-    Subs8Min: len 256, subs 8, min true, wide false, repeat 1;
-    /// Q3_K, Q6_K.
-    Subs16: len 256, subs 16, min false, wide false, repeat 1;
+    Subs8Min: len 256, subs 8, min true, wide false, repeat 1, narrow Subs8Min;
+    /// IQ1_S, IQ3_S, TQ1_0, TQ2_0.
+    Subs8: len 256, subs 8, min false, wide false, repeat 1, narrow Subs8;
+    /// IQ2_XXS, IQ3_XXS, IQ4_XS.
+    WideSubs8: len 256, subs 8, min false, wide true, repeat 1, narrow Subs8;
+    /// Q3_K, Q6_K, IQ1_M.
+    Subs16: len 256, subs 16, min false, wide false, repeat 1, narrow Subs16;
     /// Unpacked units of 16.
-    WideHalves: len 32, subs 1, min false, wide true, repeat 2;
-    /// Unpacked units of 256.
-    WideSubs16: len 256, subs 16, min false, wide true, repeat 1;
+    WideHalves: len 32, subs 1, min false, wide true, repeat 2, narrow WideHalves;
+    /// IQ2_XS, IQ2_S, and unpacked units of 256.
+    WideSubs16: len 256, subs 16, min false, wide true, repeat 1, narrow Subs16;
     /// Unpacked units of 32 with a minimum.
-    WideMin: len 32, subs 1, min true, wide true, repeat 1;
+    WideMin: len 32, subs 1, min true, wide true, repeat 1, narrow PlainMin;
     /// Unpacked units of 256 with minimums.
-    WideSubs16Min: len 256, subs 16, min true, wide true, repeat 1;
+    WideSubs16Min: len 256, subs 16, min true, wide true, repeat 1, narrow Subs16Min;
     /// Q2_K.
-    Subs16Min: len 256, subs 16, min true, wide false, repeat 1;
+    Subs16Min: len 256, subs 16, min true, wide false, repeat 1, narrow Subs16Min;
 }

@@ -1,6 +1,7 @@
 //! Every kernel of this folder against the scalar reference, bit for bit.
 
 use super::dotprod::{self, Dotprod};
+use super::i8mm::{self, I8mm};
 use super::neon::{self, Neon};
 use super::unpacked;
 use crate::arch::scalar;
@@ -11,7 +12,7 @@ use crate::mat::MatMut;
 use crate::pool::Columns;
 use happy_tensor::DType;
 
-const ROWS: [usize; 7] = [1, 4, 7, 8, 9, 17, 33];
+const ROWS: [usize; 8] = [1, 4, 7, 8, 9, 17, 33, 41];
 const TOKENS: [usize; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17];
 
 /// A generator of reproducible bytes (xorshift64*, Vigna 2016).
@@ -170,11 +171,18 @@ fn dotprod_gives_the_bits_of_the_reference() {
     check(dotprod::KERNELS.linear);
 }
 
+#[test]
+fn i8mm_gives_the_bits_of_the_reference() {
+    check(i8mm::KERNELS.linear);
+}
+
 /// A format may be decoded in place or unpacked on any instruction set: the tables unpack what they can, here all.
 #[test]
 fn every_format_can_be_unpacked() {
     static NEON: [LinearKernel; DType::COUNT] = kernel_table!(Neon, in place []);
     static DOTPROD: [LinearKernel; DType::COUNT] = kernel_table!(Dotprod, in place []);
+    static I8MM: [LinearKernel; DType::COUNT] = kernel_table!(I8mm, in place []);
     check(&NEON);
     check(&DOTPROD);
+    check(&I8MM);
 }

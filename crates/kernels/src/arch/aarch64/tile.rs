@@ -34,6 +34,8 @@ pub(super) fn tile<S: Shape, D: ArmProducts, const T: usize>(
     y: &mut [Row; T],
 ) {
     let blocks = tokens[0].d.len();
+    // Vectors of activations of a unit.
+    let groups = S::VALUES / 16;
     let units = blocks * S::REPEAT;
     let mut a = *tokens;
     let mut acc = [[splat_f32(0.0); 2]; T];
@@ -47,7 +49,7 @@ pub(super) fn tile<S: Shape, D: ArmProducts, const T: usize>(
         let at = u / S::REPEAT;
         let mut x = [&[][..]; T];
         for t in 0..T {
-            x[t] = a[t].q[at].as_ref();
+            x[t] = &a[t].q[at].as_ref()[u % S::REPEAT * groups..][..groups];
         }
         let isum = if const { S::SUBS == 1 } {
             dots::<S, D, T>(dot, &unit[..Layout::<S>::SUB], x)

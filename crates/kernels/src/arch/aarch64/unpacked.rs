@@ -8,9 +8,9 @@
 //! ```
 
 use super::decode::{Decode, same_shape};
-use super::gemm::panels;
+use super::gemm::{Panels, panels};
 use super::gemv::{add_min, add_scaled, scaled_sums, scales, sub_sums};
-use super::panel::{Layout, ROWS, unpack_4};
+use super::panel::{self, ROWS, unit_len, unpack_4};
 use super::products::ArmProducts;
 use super::shape::{Wide, WideHalves, WideMin, WideSubs16, WideSubs16Min};
 use super::vector::*;
@@ -133,17 +133,16 @@ fn products<F: Decode + Unit, D: ArmProducts>(dot: D, unit: &F, a: &[[i8; 16]]) 
 }
 
 /// `y.row_mut(t)[r] = w[r] . x[t]`, for as many rows as `y` is wide.
-#[inline(always)]
-pub(super) fn gemm<S: Source<Unit: Decode>, D: ArmProducts>(
-    dot: D,
+pub(super) fn gemm<S: Source<Unit: Decode>, P: Panels>(
     w: &[u8],
     x: Acts<'_>,
     y: &mut Columns<'_>,
     panel: &mut Panel,
 ) {
     let rows = Rows::<S>::new(w, x, y.width());
-    panels::<S::Unit, D>(dot, x, y, panel, |row, block, n, panel| {
-        fill(&rows, row, block * <S::Unit as Unit>::REPEAT, n * <S::Unit as Unit>::REPEAT, panel);
+    panels::<P::Of<<S::Unit as Decode>::Shape>, P>(x, y, panel, &|row, block, n, panel| {
+        let repeat = <S::Unit as Unit>::REPEAT;
+        fill(&rows, row, block * repeat, n * repeat, panel, P::PAIRS);
     });
 }
 
@@ -154,14 +153,16 @@ fn fill<S: Source<Unit: Decode>>(
     row: usize,
     first: usize,
     n: usize,
-    panel: &mut [Bytes],
+    to: &mut [Bytes],
+    pairs: bool,
 ) {
-    let unit_len = Layout::<<S::Unit as Decode>::Shape>::UNIT;
-    for (u, unit) in panel.chunks_exact_mut(unit_len).enumerate().take(n) {
+    let len = unit_len::<<S::Unit as Decode>::Shape>(pairs);
+    for (u, unit) in to.chunks_exact_mut(len).enumerate().take(n) {
+        let which = panel::Unit { part: 0, of_block: u % <S::Unit as Unit>::REPEAT, pairs };
         for half in 0..ROWS / 4 {
             let row = row + 4 * half;
             let [a, b, c, d] = [row, row + 1, row + 2, row + 3].map(|row| rows.unit(row, first + u));
-            unpack_4([&a, &b, &c, &d], 0, unit, half);
+            unpack_4([&a, &b, &c, &d], which, unit, half);
         }
     }
 }

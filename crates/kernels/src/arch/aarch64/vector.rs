@@ -54,6 +54,9 @@ wrap! {
     /// The lower halves, or the upper ones.
     fn low_halves(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vreinterpretq_u8_u64(vzip1q_u64(vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b))) }
     fn high_halves(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vreinterpretq_u8_u64(vzip2q_u64(vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b))) }
+    /// The even words of `a`, then those of `b`, and the odd ones.
+    fn even_words(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vreinterpretq_u8_u32(vuzp1q_u32(vreinterpretq_u32_u8(a), vreinterpretq_u32_u8(b))) }
+    fn odd_words(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vreinterpretq_u8_u32(vuzp2q_u32(vreinterpretq_u32_u8(a), vreinterpretq_u32_u8(b))) }
     fn table(t: uint8x16_t, i: uint8x16_t) -> uint8x16_t { vqtbl1q_u8(t, i) }
     fn signed(a: uint8x16_t) -> int8x16_t { vreinterpretq_s8_u8(a) }
     fn unsigned(a: int8x16_t) -> uint8x16_t { vreinterpretq_u8_s8(a) }
@@ -80,6 +83,12 @@ wrap! {
     /// Sums of neighbors, of `a` and then of `b`.
     fn pair_add_i16(a: int16x8_t, b: int16x8_t) -> int16x8_t { vpaddq_s16(a, b) }
     fn pair_add(a: int32x4_t, b: int32x4_t) -> int32x4_t { vpaddq_s32(a, b) }
+
+    /// The upper half of `a`, then the lower half of `b`.
+    fn inner_halves(a: int16x8_t, b: int16x8_t) -> int16x8_t { vextq_s16::<4>(a, b) }
+    fn sub_i16(a: int16x8_t, b: int16x8_t) -> int16x8_t { vsubq_s16(a, b) }
+    /// The bytes of numbers that fit in them: of `a`, then of `b`.
+    fn low_bytes(a: int16x8_t, b: int16x8_t) -> int8x16_t { vuzp1q_s8(vreinterpretq_s8_s16(a), vreinterpretq_s8_s16(b)) }
 
     fn widen_lo_i8(a: int8x16_t) -> int16x8_t { vmovl_s8(vget_low_s8(a)) }
     fn widen_hi_i8(a: int8x16_t) -> int16x8_t { vmovl_high_s8(a) }
@@ -118,6 +127,20 @@ pub(super) fn i16_words(a: int16x8_t) -> [u64; 2] {
 pub(super) fn shr<const N: i32>(a: uint8x16_t) -> uint8x16_t {
     // SAFETY: registers only; the target has NEON (asserted above).
     unsafe { vshrq_n_u8::<N>(a) }
+}
+
+/// `a >> N` of signed lanes.
+#[inline(always)]
+pub(super) fn shr_i16<const N: i32>(a: int16x8_t) -> int16x8_t {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe { vshrq_n_s16::<N>(a) }
+}
+
+/// `a << N`.
+#[inline(always)]
+pub(super) fn shl_i32<const N: i32>(a: int32x4_t) -> int32x4_t {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    unsafe { vshlq_n_s32::<N>(a) }
 }
 
 /// The lower `N` bits of `a` below the bits of `b`, shifted left by `N`.
@@ -213,6 +236,18 @@ pub(super) fn load_4([a, b, c, d]: [&[i8; 4]; 4]) -> int8x16_t {
     }
 }
 
+/// Four points whose numbers are the lower or the upper words of 16 bits; their bits from the tenth on don't count.
+#[inline(always)]
+pub(super) fn look_up_4(table: &[[i8; 4]; 512], numbers: uint8x16_t, upper: bool) -> int8x16_t {
+    // SAFETY: registers only; the target has NEON (asserted above).
+    let words = unsafe { vreinterpretq_u64_u16(vandq_u16(vreinterpretq_u16_u8(numbers), vdupq_n_u16(511))) };
+    // SAFETY: as above.
+    let words = unsafe { if upper { vgetq_lane_u64::<1>(words) } else { vgetq_lane_u64::<0>(words) } };
+    // SAFETY: a number has nine bits.
+    let point = |i: u32| unsafe { table.get_unchecked((words >> (16 * i)) as usize & 0xFFFF) };
+    load_4([point(0), point(1), point(2), point(3)])
+}
+
 /// Bytes of 32 by their numbers, and of 64.
 #[inline(always)]
 pub(super) fn table_32(x: &[u8; 32], i: uint8x16_t) -> uint8x16_t {
@@ -274,27 +309,12 @@ pub(super) fn sums_of(v: [int32x4_t; 4]) -> int32x4_t {
     pair_add(pair_add(v[0], v[1]), pair_add(v[2], v[3]))
 }
 
-/// Four vectors of four words, columns for rows.
-#[inline(always)]
-pub(super) fn transpose(v: [int8x16_t; 4]) -> [int8x16_t; 4] {
-    let [a, b, c, d] = v.map(words);
-    // SAFETY: registers only; the target has NEON (asserted above).
-    let rows = unsafe {
-        let (ab0, ab1) = (vtrn1q_s32(a, b), vtrn2q_s32(a, b));
-        let (cd0, cd1) = (vtrn1q_s32(c, d), vtrn2q_s32(c, d));
-        let lo = |x, y| vreinterpretq_s32_s64(vtrn1q_s64(vreinterpretq_s64_s32(x), vreinterpretq_s64_s32(y)));
-        let hi = |x, y| vreinterpretq_s32_s64(vtrn2q_s64(vreinterpretq_s64_s32(x), vreinterpretq_s64_s32(y)));
-        [lo(ab0, cd0), lo(ab1, cd1), hi(ab0, cd0), hi(ab1, cd1)]
-    };
-    rows.map(bytes_of_words)
-}
-
 /// Asks for the line at `p + OFFSET` in the second-level cache. Any address may be given: a prefetch never faults.
 #[inline(always)]
 pub(super) fn prefetch<const OFFSET: usize>(p: *const u8) {
     // SAFETY: the instruction is a hint; it changes neither memory nor registers.
     unsafe {
-        asm!("prfm pldl2keep, [{p}, #{offset}]", p = in(reg) p, offset = const OFFSET,
+        asm!("prfm pldl2keep, [{p}, #{offset}]", p = in(reg) p.addr(), offset = const OFFSET,
             options(nomem, nostack, preserves_flags));
     }
 }

@@ -1,7 +1,7 @@
 //! IQ1 to IQ3: integers, eight or four at a time, as a point of a table.
 
 use super::Decode;
-use crate::arch::aarch64::shape::{Subs16, WideSubs16};
+use crate::arch::aarch64::shape::{Subs8, Subs16, WideSubs8, WideSubs16};
 use crate::arch::aarch64::vector::*;
 use crate::linear::source::Source;
 use core::arch::aarch64::{int8x16_t, uint8x16_t};
@@ -31,12 +31,22 @@ fn with_14_signs(q: int8x16_t, first: u32, second: u32) -> int8x16_t {
     mul_i8(q, load_8([&SIGNS[(first & 127) as usize], &SIGNS[(second & 127) as usize]]))
 }
 
-/// Integers with 16 signs, a bit each.
+/// Ones in the bytes whose bit is set: bit `16 i + j` for byte `j`.
 #[inline(always)]
-fn with_16_signs(q: int8x16_t, minus: [u8; 2]) -> int8x16_t {
-    const BYTES: Bytes = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
-    let bits = table(splat_u32(u32::from(u16::from_le_bytes(minus))), load(&BYTES));
-    let minus = test(bits, splat_u64(0x8040_2010_0804_0201));
+fn set_bits(bits: [u8; 8], i: usize) -> uint8x16_t {
+    const BYTES: [Bytes; 4] = [
+        [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1],
+        [2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3],
+        [4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5],
+        [6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7],
+    ];
+    test(table(splat_u64(u64::from_le_bytes(bits)), load(&BYTES[i])), splat_u64(0x8040_2010_0804_0201))
+}
+
+/// Integers `16 group ..` with their signs, a bit each.
+#[inline(always)]
+fn with_signs(q: int8x16_t, signs: &[u8; 32], group: usize) -> int8x16_t {
+    let minus = set_bits(signs.as_chunks().0[group / 4], group % 4);
     signed(sub_u8(xor(unsigned(q), minus), minus))
 }
 
@@ -62,7 +72,7 @@ fn number(low: u8, high: u32) -> usize {
 
 impl Decode for BlockIQ2XXS {
     type Unit = <Self as Source>::Unit;
-    type Shape = WideSubs16;
+    type Shape = WideSubs8;
     const D_FACTOR: f32 = 0.125;
     scales!(d);
 
@@ -76,7 +86,7 @@ impl Decode for BlockIQ2XXS {
     /// The upper nibbles of the last bytes of the sub-blocks.
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
-        const LAST: Bytes = [7, 7, 15, 15, 23, 23, 31, 31, 39, 39, 47, 47, 55, 55, 63, 63];
+        const LAST: Bytes = [7, 15, 23, 31, 39, 47, 55, 63, 0, 0, 0, 0, 0, 0, 0, 0];
         odd(shr::<4>(table_64(&self.qs.as_flattened().as_chunks().0[0], load(&LAST))))
     }
 }
@@ -109,7 +119,7 @@ impl Decode for BlockIQ2S {
     fn group<const G: usize>(&self) -> int8x16_t {
         let high = u32::from(self.qh[G / 2]) >> (G % 2 * 4);
         let point = |l: usize| &IQ2_S[number(self.qs[2 * G + l], high >> (2 * l) & 3)];
-        with_16_signs(load_8([point(0), point(1)]), self.signs.as_chunks().0[G])
+        with_signs(load_8([point(0), point(1)]), &self.signs, G)
     }
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
@@ -119,7 +129,7 @@ impl Decode for BlockIQ2S {
 
 impl Decode for BlockIQ3XXS {
     type Unit = <Self as Source>::Unit;
-    type Shape = WideSubs16;
+    type Shape = WideSubs8;
     const D_FACTOR: f32 = 0.25;
     scales!(d);
 
@@ -134,28 +144,27 @@ impl Decode for BlockIQ3XXS {
     /// The upper nibbles of the last bytes of the signs.
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
-        const LAST: Bytes = [3, 3, 7, 7, 11, 11, 15, 15, 19, 19, 23, 23, 27, 27, 31, 31];
+        const LAST: Bytes = [3, 7, 11, 15, 19, 23, 27, 31, 0, 0, 0, 0, 0, 0, 0, 0];
         odd(shr::<4>(table_32(&self.signs.as_flattened().as_chunks().0[0], load(&LAST))))
     }
 }
 
 impl Decode for BlockIQ3S {
     type Unit = <Self as Source>::Unit;
-    type Shape = Subs16;
+    type Shape = Subs8;
     scales!(d);
 
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
-        let high = u32::from(self.qh[G / 2]) >> (G % 2 * 4);
-        let point = |l: usize| &IQ3_S[number(self.qs[4 * G + l], high >> l & 1)];
-        let points = load_4([point(0), point(1), point(2), point(3)]);
-        with_16_signs(points, self.signs.as_chunks().0[G])
+        // The numbers of 16 points are computed at once, which serves four groups.
+        let (low, high) = (signed(load(&self.qs.as_chunks().0[G / 4])), signed(set_bits(self.qh, G / 4)));
+        let numbers = if const { G % 4 < 2 } { zip_lo(low, high) } else { zip_hi(low, high) };
+        with_signs(look_up_4(&IQ3_S, unsigned(numbers), G % 2 == 1), &self.signs, G)
     }
-    /// Each nibble twice.
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
-        const BYTES: Bytes = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3];
-        const SHIFTS: [i8; 16] = [0, 0, -4, -4, 0, 0, -4, -4, 0, 0, -4, -4, 0, 0, -4, -4];
+        const BYTES: Bytes = [0, 0, 1, 1, 2, 2, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0];
+        const SHIFTS: [i8; 16] = [0, -4, 0, -4, 0, -4, 0, -4, 0, 0, 0, 0, 0, 0, 0, 0];
         let bytes = table(splat_u32(u32::from_le_bytes(self.scales)), load(&BYTES));
         odd(and(shift(bytes, load_i8(&SHIFTS)), splat_u8(15)))
     }
@@ -163,7 +172,7 @@ impl Decode for BlockIQ3S {
 
 impl Decode for BlockIQ1S {
     type Unit = <Self as Source>::Unit;
-    type Shape = Subs16;
+    type Shape = Subs8;
     const D_FACTOR: f32 = 0.125;
     scales!(d);
 
@@ -179,7 +188,7 @@ impl Decode for BlockIQ1S {
     /// Bits 12 .. 15 of each u16.
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
-        const UPPER: Bytes = [1, 1, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13, 15, 15];
+        const UPPER: Bytes = [1, 3, 5, 7, 9, 11, 13, 15, 0, 0, 0, 0, 0, 0, 0, 0];
         let upper = table(load(&self.qh.as_flattened().as_chunks().0[0]), load(&UPPER));
         odd(and(shr::<4>(upper), splat_u8(7)))
     }

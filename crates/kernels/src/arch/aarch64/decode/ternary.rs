@@ -1,7 +1,7 @@
 //! Blocks of 256 whose integers are -1, 0 and 1: TQ1_0 and TQ2_0.
 
 use super::{Decode, pairs, part};
-use crate::arch::aarch64::shape::Subs16;
+use crate::arch::aarch64::shape::Subs8;
 use crate::arch::aarch64::vector::*;
 use crate::linear::source::Source;
 use core::arch::aarch64::{int8x16_t, uint8x16_t};
@@ -9,7 +9,7 @@ use happy_tensor::{BlockTQ1_0, BlockTQ2_0};
 
 impl Decode for BlockTQ2_0 {
     type Unit = <Self as Source>::Unit;
-    type Shape = Subs16;
+    type Shape = Subs8;
     const BIAS: i32 = -1;
     scales!(d);
 
@@ -28,7 +28,7 @@ fn first_trit(bytes: uint8x16_t) -> int8x16_t {
 
 impl Decode for BlockTQ1_0 {
     type Unit = <Self as Source>::Unit;
-    type Shape = Subs16;
+    type Shape = Subs8;
     const BIAS: i32 = -1;
     scales!(d);
 

@@ -1,0 +1,353 @@
+//! NEON with matrix products of bytes: tiles whose registers are two tokens times two rows.
+//!
+//! ```text
+//! pack the activations of 4 tokens once for all rows of the panel: pairs of tokens, 8 values each
+//! for each 8 rows, for each unit:
+//!     K formats, for each sub-block:  sum += tokens x rows;  isum += sum * (scale - next scale)
+//!     others:                         isum = tokens x rows
+//!     acc = fma(isum, d * da, acc);  acc = fma(-msum, dmin * da, acc)
+//! ```
+//!
+//! `sum` is never set back within a unit. What it has of earlier sub-blocks cancels, because the scales are taken as steps:
+//! `sum_0 s_0 + (sum_1 - sum_0) s_1 + .. = sum_0 (s_0 - s_1) + sum_1 (s_1 - s_2) + ..`, exactly, as lanes wrap.
+//!
+//! The minimums are bytes and the sums of activations are not: those are taken as `64 high + low`.
+//! One token is multiplied by the kernels of [`Dotprod`], of which a matrix product would waste half.
+
+use super::dotprod::Dotprod;
+use super::gemm::{Panels, Place, copy, stretch_len};
+use super::gemv::{add_min, add_scaled, sub_sums};
+use super::neon::Neon;
+use super::panel::{PairLayout, ROWS};
+use super::shape::Shape;
+use super::smmla::smmla;
+use super::vector::*;
+use super::{in_place, tile::Row};
+use crate::acts::Acts;
+use crate::arch::{missing, pretends_old};
+use crate::isa::Isa;
+use crate::kernels::IsaKernels;
+use crate::linear::LinearKernel;
+use crate::linear::products::Products;
+use crate::linear::table::kernel_table;
+use crate::ops::Ops;
+use crate::pool::Columns;
+use core::arch::aarch64::{float32x4_t, int8x16_t, int32x4_t, uint8x16_t};
+use happy_tensor::DType;
+
+/// The formats decoded in place, in the order of the list.
+static LINEAR: [LinearKernel; DType::COUNT] = kernel_table!(I8mm, in place [
+    Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K Q1_0 Q2_0 IQ1S IQ1M IQ2XXS IQ2XS IQ2S IQ3XXS IQ3S IQ4NL IQ4XS TQ1_0 TQ2_0
+    MXFP4 NVFP4
+]);
+
+/// Everything on this instruction set. Operations on floats are NEON's.
+pub(crate) static KERNELS: IsaKernels = IsaKernels {
+    isa: Isa::I8mm,
+    ops: || I8mm::new().and_then(|_| Neon::new()).map(Ops::new),
+    linear: &LINEAR,
+};
+
+/// Proof that the machine has `smmla`, besides NEON and `sdot`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct I8mm(());
+
+impl I8mm {
+    /// The token, where the machine has the instructions.
+    #[inline(always)]
+    pub(super) fn new() -> Option<Self> {
+        let have = Dotprod::new().is_some() && std::arch::is_aarch64_feature_detected!("i8mm");
+        (have && !pretends_old()).then_some(I8mm(()))
+    }
+
+    #[inline(always)]
+    fn product(self, acc: int32x4_t, tokens: int8x16_t, rows: int8x16_t) -> int32x4_t {
+        // SAFETY: an `I8mm` is made only where the processor has the feature.
+        unsafe { smmla(acc, tokens, rows) }
+    }
+
+    /// Tokens from `place` on, up to `2 P` of them; returns how many.
+    #[inline(never)]
+    fn pairs<S: Shape, const P: usize>(
+        self,
+        place: Place,
+        panel: &[Bytes],
+        scratch: &mut [Bytes],
+        x: Acts<'_>,
+        y: &mut Columns<'_>,
+    ) -> usize {
+        let Place { t, row, unit, n } = place;
+        let scratch = &mut scratch[..n * Packed::<S, P>::UNIT];
+        pack::<S, P>(x, t, unit, scratch);
+        let tokens = (x.rows - t).min(2 * P);
+        for (i, panel) in panel.chunks_exact(panel.len() / Self::TILES).enumerate() {
+            let first = row + ROWS * i;
+            let width = y.width().saturating_sub(first).min(ROWS);
+            if width == 0 {
+                break;
+            }
+            let mut acc = [[[0.0; ROWS]; 2]; P];
+            if unit > 0 {
+                for (i, acc) in acc.as_flattened_mut().iter_mut().enumerate().take(tokens) {
+                    copy(&y.row_mut(t + i)[first..][..width], acc);
+                }
+            }
+            self.run(
+                #[inline(always)]
+                |s| tile::<S, P>(s, panel, scratch, &mut acc),
+            );
+            for (i, acc) in acc.as_flattened().iter().enumerate().take(tokens) {
+                copy(acc, &mut y.row_mut(t + i)[first..][..width]);
+            }
+        }
+        tokens
+    }
+}
+
+impl Products for I8mm {
+    const ISA: Isa = Isa::I8mm;
+    const TOKENS: usize = 4;
+    type Floats = Neon;
+
+    #[inline(always)]
+    fn proof() -> Self {
+        match Self::new() {
+            Some(token) => token,
+            None => missing(),
+        }
+    }
+
+    #[inline(always)]
+    fn run(self, body: impl FnOnce(Self)) {
+        #[target_feature(enable = "neon,dotprod,i8mm")]
+        fn with_features(s: I8mm, body: impl FnOnce(I8mm)) {
+            body(s);
+        }
+        // SAFETY: the token proves the features.
+        unsafe { with_features(self, body) }
+    }
+}
+
+impl Panels for I8mm {
+    type Rows = Dotprod;
+    type Of<S: Shape> = S::Narrow;
+    const PAIRS: bool = true;
+    const TILES: usize = 4;
+
+    fn scratch_len<S: Shape>(k: usize) -> usize {
+        stretch_len::<S>(k) * Packed::<S, 2>::UNIT
+    }
+
+    #[inline(always)]
+    fn tokens<S: Shape>(
+        self,
+        place: Place,
+        panel: &[Bytes],
+        scratch: &mut [Bytes],
+        x: Acts<'_>,
+        y: &mut Columns<'_>,
+    ) -> usize {
+        match x.rows - place.t {
+            3.. => self.pairs::<S, 2>(place, panel, scratch, x, y),
+            _ => self.pairs::<S, 1>(place, panel, scratch, x, y),
+        }
+    }
+}
+
+/// Where the parts of a block of activations of `P` pairs of tokens begin, in vectors.
+///
+/// ```text
+/// integers  [LEN / 8][P][2 tokens][8]            i8
+/// da        [P][2 tokens][2]                     f32     each twice: once a row
+/// sums      [P][2 tokens][2]                     f32     formats of 32 with a minimum
+/// sums      [SUBS / 8][high, low][P][2][8]       i8      K formats with a minimum
+/// ```
+struct Packed<S, const P: usize>(core::marker::PhantomData<S>);
+
+impl<S: Shape, const P: usize> Packed<S, P> {
+    const D: usize = S::LEN / 8 * P;
+    const SUMS: usize = Self::D + P;
+    const UNIT: usize = Self::SUMS
+        + match (S::HAS_MIN, S::SUBS) {
+            (false, _) => 0,
+            (true, 1) => P,
+            (true, _) => S::SUBS / 8 * 2 * P,
+        };
+}
+
+/// Packs the activations of tokens `t ..`, blocks `first ..`. Tokens after the last are the last again.
+#[inline(always)]
+fn pack<S: Shape, const P: usize>(x: Acts<'_>, t: usize, first: usize, packed: &mut [Bytes]) {
+    let n = packed.len() / Packed::<S, P>::UNIT;
+    let blocks = x.k / S::LEN;
+    for p in 0..P {
+        let token = |i: usize| {
+            let from = (t + 2 * p + i).min(x.rows - 1) * blocks + first;
+            let values = from * S::LEN..(from + n) * S::LEN;
+            (
+                S::quants(&x.q[values.clone()]),
+                &x.d[from..from + n],
+                S::sums(&x.sums[values.start / 16..values.end / 16]),
+            )
+        };
+        let (a, b) = (token(0), token(1));
+        for (u, packed) in packed.chunks_exact_mut(Packed::<S, P>::UNIT).enumerate() {
+            for (g, (a, b)) in a.0[u].as_ref().iter().zip(b.0[u].as_ref()).enumerate() {
+                let (a, b) = (unsigned(load_i8(a)), unsigned(load_i8(b)));
+                store(&mut packed[2 * g * P + p], low_halves(a, b));
+                store(&mut packed[(2 * g + 1) * P + p], high_halves(a, b));
+            }
+            store(&mut packed[Packed::<S, P>::D + p], twice(a.1[u], b.1[u]));
+            if const { S::HAS_MIN } {
+                let sums = (a.2[u].as_ref(), b.2[u].as_ref());
+                pack_sums::<S, P>(sums.0, sums.1, &mut packed[Packed::<S, P>::SUMS + p..]);
+            }
+        }
+    }
+}
+
+/// Packs the sums of the activations of a pair of tokens.
+#[inline(always)]
+fn pack_sums<S: Shape, const P: usize>(a: &[i16], b: &[i16], packed: &mut [Bytes]) {
+    if const { S::SUBS == 1 } {
+        let sum = |x: &[i16]| (i32::from(x[0]) + i32::from(x[1])) as f32;
+        store(&mut packed[0], twice(sum(a), sum(b)));
+        return;
+    }
+    let (a, b) = (sub_sums::<S>(a), sub_sums::<S>(b));
+    for i in 0..S::SUBS / 8 {
+        let high = low_bytes(shr_i16::<6>(a[i]), shr_i16::<6>(b[i]));
+        let low = and(unsigned(low_bytes(a[i], b[i])), splat_u8(63));
+        store(&mut packed[2 * i * P], unsigned(high));
+        store(&mut packed[(2 * i + 1) * P], low);
+    }
+}
+
+/// Adds 8 rows times `P` pairs of tokens to `y`.
+#[inline(always)]
+fn tile<S: Shape, const P: usize>(dot: I8mm, panel: &[Bytes], packed: &[Bytes], y: &mut [[Row; 2]; P]) {
+    let mut acc = [[splat_f32(0.0); 4]; P];
+    for p in 0..P {
+        acc[p] = to_pairs(&y[p]);
+    }
+    let units = panel.chunks_exact(PairLayout::<S>::UNIT * S::REPEAT);
+    for (units, a) in units.zip(packed.chunks_exact(Packed::<S, P>::UNIT)) {
+        for (u, unit) in units.chunks_exact(PairLayout::<S>::UNIT).enumerate() {
+            let n = S::VALUES / 8 * P;
+            let isum = products::<S, P>(dot, unit, &a[u * n..][..n]);
+            for i in 0..4 {
+                let d = load_f32_bytes(&unit[PairLayout::<S>::D + i]);
+                for p in 0..P {
+                    let da = load_f32_bytes(&a[Packed::<S, P>::D + p]);
+                    acc[p][i] = add_scaled(acc[p][i], isum[p][i], d, da);
+                }
+            }
+            if const { S::HAS_MIN } {
+                add_mins::<S, P>(dot, unit, a, &mut acc);
+            }
+        }
+    }
+    for p in 0..P {
+        from_pairs(acc[p], &mut y[p]);
+    }
+}
+
+/// The integer sums of a unit: `[pair of tokens][pair of rows]`.
+#[inline(always)]
+fn products<S: Shape, const P: usize>(dot: I8mm, unit: &[Bytes], a: &[Bytes]) -> [[int32x4_t; 4]; P] {
+    let mut sum = [[splat_i32(0); 4]; P];
+    let mut isum = sum;
+    let steps = PairLayout::<S>::STEPS / 4;
+    let chunks = unit[..PairLayout::<S>::D].chunks_exact(PairLayout::<S>::CHUNK);
+    for (chunk, a) in chunks.zip(a.chunks_exact(steps * P)) {
+        for step in 0..steps {
+            let mut rows = [splat_i8(0); 4];
+            for i in 0..4 {
+                rows[i] = signed(load(&chunk[4 * step + i]));
+            }
+            for p in 0..P {
+                let tokens = signed(load(&a[P * step + p]));
+                for i in 0..4 {
+                    sum[p][i] = dot.product(sum[p][i], tokens, rows[i]);
+                }
+            }
+            // The end of a sub-block: of 16 values, or of 32.
+            if S::SUBS == 16 && step % 2 == 1 || S::SUBS == 8 && step == 3 {
+                let at = PairLayout::<S>::STEPS + if S::SUBS == 16 { step / 2 * 4 } else { 0 };
+                for i in 0..4 {
+                    let change = words_of_bytes(load(&chunk[at + i]));
+                    for p in 0..P {
+                        isum[p][i] = mla_i32(isum[p][i], sum[p][i], change);
+                    }
+                }
+            }
+        }
+    }
+    if const { S::SUBS == 1 } { sum } else { isum }
+}
+
+/// Adds the minimums times the sums of the activations.
+#[inline(always)]
+fn add_mins<S: Shape, const P: usize>(
+    dot: I8mm,
+    unit: &[Bytes],
+    a: &[Bytes],
+    acc: &mut [[float32x4_t; 4]; P],
+) {
+    for i in 0..4 {
+        let dmin = load_f32_bytes(&unit[PairLayout::<S>::DMIN + i]);
+        for p in 0..P {
+            let da = load_f32_bytes(&a[Packed::<S, P>::D + p]);
+            let msum = if const { S::SUBS == 1 } {
+                load_f32_bytes(&a[Packed::<S, P>::SUMS + p])
+            } else {
+                let mut sum = splat_i32(0);
+                for (part, shift) in [(0, true), (1, false)] {
+                    for j in 0..S::SUBS / 8 {
+                        let mins = signed(load(&unit[PairLayout::<S>::MINS + 4 * j + i]));
+                        let sums = signed(load(&a[Packed::<S, P>::SUMS + (2 * j + part) * P + p]));
+                        sum = dot.product(sum, sums, mins);
+                    }
+                    if shift {
+                        sum = shl_i32::<6>(sum);
+                    }
+                }
+                to_f32(sum)
+            };
+            acc[p][i] = add_min::<S>(acc[p][i], msum, dmin, da);
+        }
+    }
+}
+
+/// The results of two tokens as pairs: two rows of one, then the same of the other.
+#[inline(always)]
+fn to_pairs(y: &[Row; 2]) -> [float32x4_t; 4] {
+    let mut out = [splat_f32(0.0); 4];
+    for half in 0..2 {
+        let token = |t: usize| bytes_of_f32(load_f32(&y[t].as_chunks().0[half]));
+        out[2 * half] = f32_of_bytes(low_halves(token(0), token(1)));
+        out[2 * half + 1] = f32_of_bytes(high_halves(token(0), token(1)));
+    }
+    out
+}
+
+/// What [`to_pairs`] took apart.
+#[inline(always)]
+fn from_pairs(v: [float32x4_t; 4], y: &mut [Row; 2]) {
+    for half in 0..2 {
+        let (a, b) = (bytes_of_f32(v[2 * half]), bytes_of_f32(v[2 * half + 1]));
+        store_f32(&mut y[0].as_chunks_mut().0[half], f32_of_bytes(low_halves(a, b)));
+        store_f32(&mut y[1].as_chunks_mut().0[half], f32_of_bytes(high_halves(a, b)));
+    }
+}
+
+#[inline(always)]
+fn load_f32_bytes(x: &Bytes) -> float32x4_t {
+    f32_of_bytes(load(x))
+}
+
+/// `[a, a, b, b]`.
+#[inline(always)]
+fn twice(a: f32, b: f32) -> uint8x16_t {
+    low_halves(bytes_of_f32(splat_f32(a)), bytes_of_f32(splat_f32(b)))
+}
