@@ -29,10 +29,18 @@ impl Beside {
             |what: &'static str| move |e: io::Error| format!("cannot start the steps beside: {what}: {e}");
         fs::create_dir_all(paths::target()).map_err(at("the target folder"))?;
         let output = File::create(&log).map_err(at("their log"))?;
-        let mut command = Command::new(std::env::current_exe().map_err(at("this program's path"))?);
-        command.arg("test").args(&names).arg("--report").arg(&report).stdin(Stdio::null());
-        command.stdout(output.try_clone().map_err(at("their log"))?).stderr(output);
-        let child = command.spawn().map_err(at("the program"))?;
+        let program = std::env::current_exe().map_err(at("this program's path"))?;
+        let start = |command: &mut Command| -> io::Result<Child> {
+            command.arg("test").args(&names).arg("--report").arg(&report).stdin(Stdio::null());
+            command.stdout(output.try_clone()?).stderr(output.try_clone()?).spawn()
+        };
+        // These take the cores that the other steps leave idle: many tests use one core only.
+        let child = match start(Command::new("nice").args(["-n", "10"]).arg(&program)) {
+            // Not every system has this program.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => start(&mut Command::new(&program)),
+            started => started,
+        };
+        let child = child.map_err(at("the program"))?;
         let names = names.join(", ");
         eprintln!("beside the others, with output at the end: {names}");
         Ok(Some(Self { child, names, log, report }))
