@@ -23,9 +23,9 @@ fuzz_target!(|bytes: &[u8]| {
     // In pieces of up to so many characters; control tokens stand alone.
     let read = |most: usize| {
         let mut parser = ReplyParser::new(format).with_tools(if with_tools { &tools } else { &[] }).unwrap();
-        parser = parser.with_tokens(|marker| with_tokens && markers.contains(&marker));
+        parser = parser.with_tokens(|marker| with_tokens && markers.contains(&marker)).unwrap();
         if let (true, Some((open, _))) = (thinks, format.thinking()) {
-            parser = parser.after_prompt(open);
+            parser = parser.after_prompt(open).unwrap();
         }
         for run in pieces.chunk_by(|a, b| !a.1 && !b.1) {
             let text: Vec<char> = run.iter().flat_map(|(text, _)| text.chars()).collect();
@@ -35,10 +35,11 @@ fuzz_target!(|bytes: &[u8]| {
                     parser.push_control(&piece)
                 } else {
                     parser.push(&piece)
-                };
+                }
+                .unwrap();
             }
         }
-        parser.finish().1
+        parser.finish().unwrap().1
     };
     let whole = read(usize::MAX);
     assert_eq!(whole, read(usize::from(how % 17) + 1));

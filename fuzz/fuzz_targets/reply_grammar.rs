@@ -102,8 +102,8 @@ fuzz_target!(|bytes: &[u8]| {
     let start = if format == ReplyFormat::Harmony { "<|start|>assistant" } else { "" };
     let thinking = format.thinking().map_or("<|channel|>analysis<|message|>", |(open, _)| open);
     let prompt = format!("{start}{}", if is(3) { thinking } else { "" });
-    let parser = ReplyParser::new(format).with_tools(&tools).unwrap().with_tokens(|text| tokens.contains(&text));
-    let mut parser = parser.after_prompt(&prompt);
+    let parser = ReplyParser::new(format).with_tools(&tools).unwrap().with_tokens(|text| tokens.contains(&text)).unwrap();
+    let mut parser = parser.after_prompt(&prompt).unwrap();
     let token = |text: &str| tokens.iter().position(|token| *token == text).map(|i| 256 + i as u32);
     let shape = ReplyShape {
         format,
@@ -125,8 +125,9 @@ fuzz_target!(|bytes: &[u8]| {
                 parser.push_control(&piece)
             } else {
                 parser.push(&piece)
-            };
+            }
+            .unwrap();
         }
-        check(&parser.finish().1, &shape, &walk.text());
+        check(&parser.finish().unwrap().1, &shape, &walk.text());
     }
 });

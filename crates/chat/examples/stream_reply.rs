@@ -4,7 +4,7 @@
 //! cargo run -p happy-chat --example stream_reply
 //! ```
 
-use happy_chat::{ReplyFormat, ReplyParser};
+use happy_chat::{OutOfMemory, ReplyFormat, ReplyParser};
 
 const PIECES: [&str; 7] = [
     "<think>The user asks",
@@ -16,12 +16,13 @@ const PIECES: [&str; 7] = [
     "call>",
 ];
 
-fn main() {
+fn main() -> Result<(), OutOfMemory> {
     let mut parser = ReplyParser::new(ReplyFormat::Hermes);
     for piece in PIECES {
-        let events = parser.push(piece);
+        let events = parser.push(piece)?;
         println!("{piece:?} -> {:?} {events:?}", parser.channel());
     }
-    let (events, reply) = parser.finish();
+    let (events, reply) = parser.finish()?;
     println!("end -> {events:?}\n\n{reply:#?}");
+    Ok(())
 }

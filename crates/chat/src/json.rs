@@ -2,9 +2,12 @@
 
 mod read;
 
+pub(crate) use read::object;
 use read::{Reserved, reserve};
 use serde::de::{Deserialize, Error};
 use serde_json::{Map, Value};
+
+use crate::memory::{OutOfMemory, R};
 
 /// Reads any JSON value, nested at most 128 deep.
 ///
@@ -13,6 +16,22 @@ use serde_json::{Map, Value};
 /// [`is_data`](serde_json::Error::is_data).
 pub fn parse(text: &str) -> serde_json::Result<Value> {
     read::parse(text)
+}
+
+/// A JSON value, or `None` if the text is not JSON.
+pub(crate) fn read(text: &str) -> R<Option<Value>> {
+    Ok(read::read(text)?)
+}
+
+/// As [`read()`], with what is wrong with a text that is not JSON.
+pub(crate) fn attempt(text: &str) -> R<serde_json::Result<Value>> {
+    if let Some(value) = read(text)? {
+        return Ok(Ok(value));
+    }
+    match read::explained(text) {
+        Err(error) if error.is_data() => Err(OutOfMemory),
+        result => Ok(result),
+    }
 }
 
 /// A copy of a value.

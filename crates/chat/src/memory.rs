@@ -1,15 +1,17 @@
-//! Memory that may be refused, for what grows with the tools.
+//! Memory that may be refused, for what grows with the tools and with the reply.
 
 use std::collections::TryReserveError;
 use std::fmt::{self, Write as _};
 use std::io;
+use std::ops::Deref;
 
 use serde::Serialize;
 
-/// The system refused memory for what is made of the tools. More may be free later; fewer or shorter tools need less.
+/// The system refused memory for what is made of the tools, or for a reply. More may be free later; fewer or shorter tools and
+/// shorter replies need less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "out of memory for the tools' schemas and the grammar of their calls: free some, or give fewer or shorter tools"
+    "out of memory for the tools or the reply: free some, give fewer or shorter tools, or end the reply earlier"
 )]
 pub struct OutOfMemory;
 
@@ -34,6 +36,29 @@ pub(crate) fn gathered<T>(items: impl IntoIterator<Item = T>) -> R<Vec<T>> {
     let mut list = Vec::new();
     items.into_iter().try_for_each(|item| push(&mut list, item))?;
     Ok(list)
+}
+
+/// `Box::new` that may fail. An array of one is what can be made without a panic in between.
+pub(crate) fn boxed<T>(item: T) -> R<Box<[T; 1]>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(1)?;
+    list.push(item);
+    list.try_into().map_err(|_| OutOfMemory)
+}
+
+/// `String::push_str` that may fail.
+pub(crate) fn add(text: &mut String, more: &str) -> R<()> {
+    text.try_reserve(more.len())?;
+    text.push_str(more);
+    Ok(())
+}
+
+/// `to_owned` that may fail.
+pub(crate) fn copied(text: &str) -> R<String> {
+    let mut copy = String::new();
+    copy.try_reserve_exact(text.len())?;
+    copy.push_str(text);
+    Ok(copy)
 }
 
 /// `format!` that may fail.
@@ -66,15 +91,32 @@ pub(crate) fn json_text(value: &(impl Serialize + ?Sized)) -> R<String> {
     Ok(text.0)
 }
 
-/// A text that grows fallibly.
+/// A text that grows fallibly, and in no other way.
 #[derive(Debug, Default)]
 pub(crate) struct Text(pub(crate) String);
 
 impl Text {
     pub(crate) fn add(&mut self, more: &str) -> R<()> {
-        self.0.try_reserve(more.len())?;
-        self.0.push_str(more);
+        add(&mut self.0, more)
+    }
+
+    pub(crate) fn add_char(&mut self, c: char) -> R<()> {
+        self.0.try_reserve(c.len_utf8())?;
+        self.0.push(c);
         Ok(())
+    }
+
+    /// Empties it, and keeps its memory.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 

@@ -80,15 +80,15 @@ fn rendered_calls_are_read_back() {
             continue;
         };
         let tools = vars["tools"].as_array().cloned().unwrap_or_default();
-        let mut parser = ReplyParser::new(*format).with_tools(&tools).unwrap().after_prompt(&prompt);
+        let mut parser = ReplyParser::new(*format).with_tools(&tools).unwrap().after_prompt(&prompt).unwrap();
         // In pieces, as a model writes.
         let mut rest = turn.as_str();
         while !rest.is_empty() {
             let (piece, tail) = rest.split_at(rest.ceil_char_boundary(3.min(rest.len())));
-            parser.push(piece);
+            parser.push(piece).unwrap();
             rest = tail;
         }
-        let (_, reply) = parser.finish();
+        let (_, reply) = parser.finish().unwrap();
         let found: Vec<(String, Value)> =
             reply.tool_calls.iter().map(|c| (c.name.clone(), Value::Object(c.arguments.clone()))).collect();
         let content = messages[i]["content"].as_str().unwrap_or_default();

@@ -6,7 +6,7 @@
 use happy_chat::{
     Channel, ConstraintError, ReplyFormat, ReplyGrammar, ReplyParser, ReplyShape, ToolChoice, reply_grammar,
 };
-use happy_testkit::{Meter, granted, refusing_from};
+use happy_testkit::{Meter, granted, refusing_after_probes, refusing_from};
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -81,6 +81,35 @@ fn parsers_of_sixty_tools_without_memory_are_an_error() {
         Ok(parser.after_conversation(["word1", "Word2"])?.channel())
     });
     assert!(count > 100, "{count} allocations");
+}
+
+/// The table of an object is one that only serde_json can reserve: it is asked for first, and given back.
+#[test]
+fn objects_without_memory_are_an_error() {
+    for n in [1, 2, 3, 4, 7, 8, 14, 15, 28, 29, 56, 57, 300] {
+        let members: Vec<String> = (0..n).map(|i| format!(r#""member {i}":[{i}]"#)).collect();
+        let text = format!("{{{}}}", members.join(","));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        for (copied, on) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut count = 0;
+            for nth in 1.. {
+                // What serde_json says of refused memory takes less.
+                let (found, refused) = refusing_after_probes(48, nth, on, || match copied {
+                    true => happy_chat::json::copy(&value),
+                    false => happy_chat::json::parse(&text),
+                });
+                match found {
+                    Err(error) if refused => assert!(error.is_data(), "{error}"),
+                    found => assert!(!refused && found.unwrap() == value, "{n} members, allocation {nth}"),
+                }
+                if !refused {
+                    break;
+                }
+                count += 1;
+            }
+            assert!(count >= n, "{n} members: {count} allocations");
+        }
+    }
 }
 
 #[test]

@@ -125,6 +125,7 @@ from_display!(
     happy_tokenizer::TokenizerError,
     happy_sampler::SamplerError,
     happy_engine::chat::TemplateError,
+    happy_engine::chat::OutOfMemory,
     happy_model::BatchError,
     happy_quantize::QuantizeError,
     happy_convert::ConvertError,

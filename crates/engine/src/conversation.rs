@@ -204,8 +204,8 @@ impl Conversation {
         let parser = ReplyParser::new(self.format)
             .with_tools(tools_of(&self.input))?
             .after_conversation(rendered.said())?
-            .with_tokens(|marker| self.marker_token(marker).is_some())
-            .after_prompt(&rendered.text);
+            .with_tokens(|marker| self.marker_token(marker).is_some())?
+            .after_prompt(&rendered.text)?;
         let Constrained { constraint, left_out, unconstrained } =
             self.constrained(&parser, options.form.as_ref(), &cancel)?;
         let must_complete =
@@ -251,7 +251,10 @@ impl Conversation {
         }
         let unused = |what: String| EngineError::Unused { path: self.engine.0.path.clone(), what };
         if let Some(name) = given.vars.keys().find(|name| !rendered.used.contains(*name)) {
-            return Err(unused(format!("the variable `{name}`")));
+            return Err(unused(reserve::text_of(
+                &format_args!("the variable `{name}`"),
+                "a variable's name",
+            )?));
         }
         // A template that refuses the conversation without them has a place for them.
         let differs = |input: TemplateInput| match self.template.render_marked(&input, cancelled) {

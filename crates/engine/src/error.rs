@@ -130,7 +130,7 @@ pub enum EngineError {
     /// The choice of tools cannot be met.
     #[error("{0}")]
     Tools(String),
-    /// There is no memory for what is made of the tools.
+    /// There is no memory for what is made of the tools, or for the reply.
     #[error(transparent)]
     ToolMemory(#[from] OutOfMemory),
     /// The template has no place for something that was given: it would be dropped.

@@ -272,7 +272,7 @@ impl Prepared {
         let mut whole = None;
         if let Some(reader) = self.reader.take() {
             must_complete |= reader.is_in_call();
-            let (events, reply, record) = reader.finish();
+            let (events, reply, record) = reader.finish()?;
             self.tell(events)?;
             whole = Some((reply, record));
         }

@@ -2,6 +2,7 @@
 
 use crate::chat::{Channel, Reply, ReplyEvent, ReplyParser};
 use crate::decode_loop::DecodeLoop;
+use crate::reserve::reserve;
 use crate::transcript::{Recorder, Said};
 use crate::{EngineError, Event, FinishReason};
 use happy_tokenizer::TokenId;
@@ -29,9 +30,11 @@ impl ReplyReader {
         if !matches!(steps.ending(), Some(FinishReason::EndOfGeneration(_))) {
             self.said.push(token, steps.text(), steps.marker())?;
         }
-        let mut events = self.parser.push(steps.text());
+        let mut events = self.parser.push(steps.text())?;
         if let Some(marker) = steps.marker() {
-            events.extend(self.parser.push_control(marker));
+            let mut more = self.parser.push_control(marker)?;
+            reserve(&mut events, more.len(), "events of a token")?;
+            events.append(&mut more);
         }
         steps.set_thinking(self.parser.channel() == Channel::Reasoning);
         Ok(events)
@@ -43,9 +46,9 @@ impl ReplyReader {
     }
 
     /// No more tokens will come: the last events, the reply as a whole, and what records it.
-    pub(crate) fn finish(self) -> (Vec<ReplyEvent>, Reply, impl FnOnce(&Reply)) {
-        let (events, reply) = self.parser.finish();
-        (events, reply, move |reply: &Reply| self.recorder.record(reply, self.said))
+    pub(crate) fn finish(mut self) -> Result<(Vec<ReplyEvent>, Reply, impl FnOnce(&Reply)), EngineError> {
+        let (events, reply) = self.parser.finish()?;
+        Ok((events, reply, move |reply: &Reply| self.recorder.record(reply, self.said)))
     }
 }
 
@@ -62,7 +65,9 @@ pub(crate) fn event_of(event: ReplyEvent, tool: &mut Arc<str>) -> Option<Event> 
             Event::CallArguments { index, name: tool.clone(), text: delta.into() }
         }
         ReplyEvent::CallEnd { index, call } => Event::Call { index, call },
-        ReplyEvent::Malformed { index, reason } => Event::MalformedCall { index, reason },
+        ReplyEvent::Malformed { index, reason } => {
+            Event::MalformedCall { index, reason: reason.into_owned() }
+        }
         _ => return None,
     })
 }

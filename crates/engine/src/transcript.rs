@@ -79,9 +79,10 @@ pub(crate) struct Recorder(Arc<Mutex<Vec<Record>>>);
 impl Recorder {
     /// Keeps the tokens of an answer for when its message is rendered.
     pub(crate) fn record(&self, reply: &Reply, said: Said) {
-        let record = Record { message: reply.message(), said: Arc::new(said) };
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Without room for the record the answer is encoded like one from elsewhere.
+        let Ok(message) = reply.message() else { return };
+        let record = Record { message, said: Arc::new(said) };
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if records.try_reserve(1).is_ok() {
             records.push(record);
         }
@@ -127,7 +128,7 @@ impl Transcript<'_> {
         let mut ids = Vec::new();
         // Bytes of the text that have their ids.
         let mut done = 0;
-        for stretch in self.stretches(rendered) {
+        for stretch in self.stretches(rendered)? {
             self.put(text, &plain, &whole, &stretch, &mut done, &mut ids)?;
         }
         let rest = whole.ranges.partition_point(|range| range.start < done);
@@ -176,7 +177,7 @@ impl Transcript<'_> {
     }
 
     /// Where the text of generated answers stands, ascending.
-    fn stretches(&self, rendered: &Rendered) -> Vec<Stretch> {
+    fn stretches(&self, rendered: &Rendered) -> Result<Vec<Stretch>, EngineError> {
         let text = rendered.text.as_bytes();
         let mut found: Vec<Stretch> = Vec::new();
         for (index, message) in self.messages.iter().enumerate().filter(|(_, m)| is_assistant(m)) {
@@ -196,10 +197,11 @@ impl Transcript<'_> {
             let right = after.take_while(|(a, b)| a == b).count();
             let range = longest.start - left..longest.end + right;
             if !range.is_empty() && range.start >= least {
+                reserve(&mut found, 1, "answers in the prompt")?;
                 found.push(Stretch { text: range, from: at - left, said });
             }
         }
-        found
+        Ok(found)
     }
 
     /// Puts the ids up to a stretch, and its own, as far as both cuttings of the text have borders in common.
@@ -221,7 +223,7 @@ impl Transcript<'_> {
         while place(byte) < stretch.text.end && !cuts(whole, text, place(byte)) {
             if byte == 0 {
                 let cut = place(0);
-                let ranges = clipped(plain, cut);
+                let ranges = clipped(plain, cut)?;
                 let encoded = self.ids_of(&text[..cut], &ranges)?;
                 let known = *done == 0 || cuts(&encoded, &text[..cut], *done);
                 if known {
@@ -273,9 +275,12 @@ fn cuts(encoded: &Encoded, text: &str, byte: usize) -> bool {
 }
 
 /// The ranges of a text that is cut.
-fn clipped(ranges: &[Range<usize>], end: usize) -> Vec<Range<usize>> {
+fn clipped(ranges: &[Range<usize>], end: usize) -> Result<Vec<Range<usize>>, EngineError> {
+    let mut clipped = Vec::new();
+    reserve(&mut clipped, ranges.len(), "ranges of the prompt")?;
     let within = ranges.iter().take_while(|range| range.start < end);
-    within.map(|range| range.start..range.end.min(end)).collect()
+    clipped.extend(within.map(|range| range.start..range.end.min(end)));
+    Ok(clipped)
 }
 
 fn extend(ids: &mut Vec<TokenId>, more: &[TokenId]) -> Result<(), EngineError> {

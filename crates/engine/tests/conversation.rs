@@ -44,7 +44,7 @@ fn answer(conversation: &mut Conversation, context: &mut Context, text: &str) ->
     };
     let (finish, reply) = (finish.clone(), reply.clone());
     assert_eq!((total, finish.prompt_tokens, finish.reused_tokens), (Some(prefill), prefill, reused));
-    conversation.push(reply.message());
+    conversation.push(reply.message().unwrap());
     (reused, finish, reply)
 }
 

@@ -316,7 +316,7 @@ fn an_answer_keeps_its_tokens() {
     for text in ["Hi <|end|", "<think>so</think>Yes.", &format!("Well.{call}"), "é 🦀"] {
         let before = conversation.prompt_ids().unwrap();
         let (_, _, reply) = answer(&conversation, &mut context, say(text)).unwrap();
-        conversation.push(reply.message());
+        conversation.push(reply.message().unwrap());
         let after = conversation.prompt_ids().unwrap();
         let generated = ids(text, &CONTROL);
         let end = before.len() + generated.len();

@@ -2,15 +2,19 @@
 //!
 //! serde_json's own `Value` reserves infallibly: a long document ends the process where memory is scarce. Here texts and arrays
 //! are reserved fallibly as they are read. What only serde_json can reserve is asked for first, and given back: the table of an
-//! object, and the buffer in which it takes escapes out of a text. Between asking and using, another thread may take the
-//! memory; for a single thread refusal is an error.
+//! object, and, to say what is wrong with a text that is not JSON, the buffer in which it takes escapes out of a text. Between
+//! asking and using, another thread may take the memory; for a single thread refusal is an error.
 //!
 //! This file stands in happy-chat and in happy-grammar, letter for letter: each is useful alone, and neither depends on
 //! another crate of ours. Tidy checks that the two are equal.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use std::collections::TryReserveError;
 use std::fmt;
+
+/// The deepest nesting, which is serde_json's.
+const MAX_DEPTH: usize = 127;
 
 /// Reads any JSON value, nested at most 128 deep.
 ///
@@ -18,10 +22,188 @@ use std::fmt;
 /// If the text is not JSON; and if memory is refused: then, and only then, the error
 /// [`is_data`](serde_json::Error::is_data).
 pub(crate) fn parse(text: &str) -> serde_json::Result<Value> {
+    match read(text) {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) => explained(text),
+        Err(_) => Err(Error::custom("out of memory")),
+    }
+}
+
+/// A JSON value; `None` if the text is not JSON.
+pub(crate) fn read(text: &str) -> Result<Option<Value>, TryReserveError> {
+    let mut source = Source { rest: text };
+    match source.value(0) {
+        Ok(value) => Ok(Some(value).filter(|_| source.next().is_empty())),
+        Err(Stop::NotJson) => Ok(None),
+        Err(Stop::Memory(error)) => Err(error),
+    }
+}
+
+/// What serde_json says of a text that is not JSON.
+pub(crate) fn explained(text: &str) -> serde_json::Result<Value> {
     if text.contains('\\') {
-        room::<serde_json::Error, u8>(2 * longest_text(text))?;
+        reserve::<serde_json::Error, u8>(&mut Vec::new(), 2 * longest_text(text))?;
     }
     serde_json::from_str::<Reserved>(text).map(|Reserved(value)| value)
+}
+
+/// Why nothing is read.
+enum Stop {
+    NotJson,
+    Memory(TryReserveError),
+}
+
+impl From<TryReserveError> for Stop {
+    fn from(error: TryReserveError) -> Self {
+        Stop::Memory(error)
+    }
+}
+
+/// Text that is read from its beginning.
+struct Source<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Source<'a> {
+    /// What comes after white space.
+    fn next(&mut self) -> &'a str {
+        self.rest = self.rest.trim_start_matches([' ', '\n', '\r', '\t']);
+        self.rest
+    }
+
+    fn take(&mut self, word: &str) -> bool {
+        let after = self.next().strip_prefix(word);
+        self.rest = after.unwrap_or(self.rest);
+        after.is_some()
+    }
+
+    fn expect(&mut self, word: &str) -> Result<(), Stop> {
+        if self.take(word) { Ok(()) } else { Err(Stop::NotJson) }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value, Stop> {
+        match self.next().as_bytes().first() {
+            Some(b'{' | b'[') if depth >= MAX_DEPTH => Err(Stop::NotJson),
+            Some(b'{') => {
+                let mut members = Vec::new();
+                self.items("{", "}", |source| {
+                    let key = source.string()?;
+                    source.expect(":")?;
+                    let value = source.value(depth + 1)?;
+                    members.try_reserve(1)?;
+                    members.push((key, value));
+                    Ok(())
+                })?;
+                Ok(Value::Object(object(members)?))
+            }
+            Some(b'[') => {
+                let mut items = Vec::new();
+                self.items("[", "]", |source| {
+                    let item = source.value(depth + 1)?;
+                    items.try_reserve(1)?;
+                    items.push(item);
+                    Ok(())
+                })?;
+                Ok(Value::Array(items))
+            }
+            Some(b'"') => self.string().map(Value::String),
+            _ => {
+                let is_end = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+                let (word, rest) = self.rest.split_at(self.rest.find(is_end).unwrap_or(self.rest.len()));
+                self.rest = rest;
+                match word {
+                    "null" => Ok(Value::Null),
+                    "true" => Ok(Value::Bool(true)),
+                    "false" => Ok(Value::Bool(false)),
+                    _ if word.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+                        // A number needs no memory.
+                        serde_json::from_str(word).map(|Reserved(value)| value).map_err(|_| Stop::NotJson)
+                    }
+                    _ => Err(Stop::NotJson),
+                }
+            }
+        }
+    }
+
+    /// What stands between brackets, with commas between.
+    fn items(
+        &mut self,
+        open: &str,
+        close: &str,
+        mut item: impl FnMut(&mut Self) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        self.expect(open)?;
+        if self.take(close) {
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            if self.take(close) {
+                return Ok(());
+            }
+            self.expect(",")?;
+        }
+    }
+
+    fn string(&mut self) -> Result<String, Stop> {
+        self.expect("\"")?;
+        let mut escaped = false;
+        let end = self.rest.bytes().position(|byte| {
+            let is_end = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            is_end
+        });
+        let (mut written, rest) = self.rest.split_at(end.ok_or(Stop::NotJson)?);
+        self.rest = rest.get(1..).unwrap_or_default();
+        if written.bytes().any(|byte| byte < b' ') {
+            return Err(Stop::NotJson);
+        }
+        let mut text = String::new();
+        // No character is longer than its escape.
+        text.try_reserve_exact(written.len())?;
+        while let Some((plain, after)) = written.split_once('\\') {
+            let (c, rest) = unescaped(after).ok_or(Stop::NotJson)?;
+            text.push_str(plain);
+            text.push(c);
+            written = rest;
+        }
+        text.push_str(written);
+        Ok(text)
+    }
+}
+
+/// The character of an escape, without its backslash, and what stands after it.
+fn unescaped(text: &str) -> Option<(char, &str)> {
+    let mut chars = text.chars();
+    let c = match chars.next()? {
+        c @ ('"' | '\\' | '/') => c,
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => {
+            let (first, rest) = code(chars.as_str())?;
+            let Some(c) = char::from_u32(first) else {
+                // A pair of surrogates.
+                let (second, rest) = code(rest.strip_prefix("\\u")?)?;
+                let pair =
+                    char::decode_utf16([u16::try_from(first).ok()?, u16::try_from(second).ok()?]).next()?;
+                return Some((pair.ok()?, rest));
+            };
+            return Some((c, rest));
+        }
+        _ => return None,
+    };
+    Some((c, chars.as_str()))
+}
+
+/// A number of four hexadecimal digits, and what stands after it.
+fn code(text: &str) -> Option<(u32, &str)> {
+    let (digits, rest) = text.split_at_checked(4)?;
+    let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex.then_some(())?;
+    Some((u32::from_str_radix(digits, 16).ok()?, rest))
 }
 
 /// The most bytes between two quotes, with those that escapes hide.
@@ -34,11 +216,6 @@ fn longest_text(text: &str) -> usize {
     });
     let mut last = 0;
     quotes.fold(0, |longest: usize, (at, _)| longest.max(at - std::mem::replace(&mut last, at)))
-}
-
-/// An error unless there is room for `n` items, which is given back.
-fn room<E: Error, T>(n: usize) -> Result<(), E> {
-    reserve(&mut Vec::<T>::new(), n)
 }
 
 pub(super) fn reserve<E: Error, T>(list: &mut Vec<T>, more: usize) -> Result<(), E> {
@@ -75,6 +252,13 @@ impl<'de> Deserialize<'de> for Key {
 }
 
 struct Reader;
+
+/// An object of these members; of two with the same key the last one counts.
+pub(crate) fn object(members: Vec<(String, Value)>) -> Result<Map<String, Value>, TryReserveError> {
+    // Given back at once: `Map` takes memory only in ways that can't fail. One more, since small tables have empty places.
+    Vec::<Entry>::new().try_reserve(members.len() + 1)?;
+    Ok(Map::from_iter(members))
+}
 
 /// Bytes that a member takes in the table of its object, with the index and what is free after growth.
 type Entry = [u64; (size_of::<(usize, String, Value)>() + 4 * size_of::<usize>()).div_ceil(8)];
@@ -125,8 +309,7 @@ impl<'de> Visitor<'de> for Reader {
             reserve(&mut list, 1)?;
             list.push((key, value));
         }
-        room::<A::Error, Entry>(list.len())?;
-        Ok(Value::Object(Map::from_iter(list)))
+        object(list).map(Value::Object).map_err(|_| A::Error::custom("out of memory"))
     }
 }
 
@@ -149,6 +332,33 @@ mod tests {
             r#""""#,
             r#""a\n\u00e9\ud83d\ude00\\\"b""#,
             r#""\ud800""#,
+            r#""\ud800\u0041""#,
+            r#""\udc00\ud800""#,
+            r#""\u+041""#,
+            r#""\u00é""#,
+            r#""\x""#,
+            r#""\b\f\r\t\/\u0000\u00E9""#,
+            "\"a\nb\"",
+            "[1 ,\t2\r\n]",
+            "[1\u{a0}]",
+            "{\"a\" : 1 , \"b\":[ ]}",
+            "{\"a\":1,}",
+            "{,}",
+            "[,]",
+            "[1 2]",
+            "{\"a\" 1}",
+            "01",
+            "+1",
+            "1.",
+            "1e",
+            ".5",
+            "-",
+            "1x",
+            "NaN",
+            "true1",
+            "[true,false]",
+            "[1,\"\\\"\",{\"\\\\\":\"\\\\\"}]",
+            "[1]]",
             "\"é\"",
             "[]",
             "[1,[2,{}],\"x\"]",
@@ -164,7 +374,7 @@ mod tests {
             "\"a",
             "[\"\\",
         ];
-        let deep = ["[".repeat(127) + &"]".repeat(127), "[".repeat(129) + &"]".repeat(129)];
+        let deep = [127, 128, 129].map(|n| "[".repeat(n) + &"]".repeat(n));
         for text in texts.iter().copied().chain(deep.iter().map(String::as_str)) {
             let (found, expected) = (parse(text), serde_json::from_str::<Value>(text));
             match (found, expected) {

@@ -26,7 +26,9 @@ mod skips;
 pub use base64::base64;
 pub use checkpoint::{BERT_TOKENS, Values, safetensors, tiny_bert, tiny_llama};
 pub use corpus::{Corpus, Files};
-pub use meter::{LARGE, Meter, Used, granted, measured, process_calls, refusing, refusing_from};
+pub use meter::{
+    LARGE, Meter, Used, granted, measured, process_calls, refusing, refusing_after_probes, refusing_from,
+};
 pub use models::{model, models_folder};
 pub use skips::{skip, skip_without_root};
 

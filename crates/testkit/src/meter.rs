@@ -5,6 +5,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The system's allocator, counting and refusing. Without it all counts are 0 and nothing is refused.
@@ -28,7 +29,11 @@ thread_local! {
     static NOW: Cell<i64> = const { Cell::new(0) };
     static PEAK: Cell<i64> = const { Cell::new(0) };
     static CALLS: Cell<usize> = const { Cell::new(0) };
-    static REFUSAL: Cell<Refusal> = const { Cell::new(Refusal { least: usize::MAX, nth: 0, met: 0 }) };
+    static REFUSAL: Cell<Refusal> = const { Cell::new(NONE) };
+    /// The latest allocation, if it is still there.
+    static LATEST: Cell<*mut u8> = const { Cell::new(null_mut()) };
+    /// Bytes of a block that was given back as soon as it was granted, which are still there.
+    static FREE: Cell<usize> = const { Cell::new(0) };
 }
 
 static PROCESS_CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -37,19 +42,26 @@ static PROCESS_CALLS: AtomicUsize = AtomicUsize::new(0);
 struct Refusal {
     /// Allocations below this are not counted.
     least: usize,
-    /// Which of them is refused, from 1.
-    nth: usize,
+    /// Which of them are refused, counted from 1.
+    first: usize,
+    last: usize,
     /// How many there were.
     met: usize,
+    /// Whether the bytes of `FREE` are granted.
+    keeps: bool,
 }
+
+const NONE: Refusal = Refusal { least: usize::MAX, first: 1, last: 0, met: 0, keeps: false };
 
 /// Takes note of an allocation of `size` bytes in place of `old`; false if it is refused.
 fn grant(size: usize, old: usize) -> bool {
     let mut refusal = REFUSAL.get();
-    if size >= refusal.least {
+    let free = FREE.get().checked_sub(size);
+    FREE.set(free.unwrap_or(0));
+    if size >= refusal.least && !(refusal.keeps && free.is_some()) {
         refusal.met += 1;
         REFUSAL.set(refusal);
-        if refusal.met == refusal.nth {
+        if (refusal.first..=refusal.last).contains(&refusal.met) {
             return false;
         }
     }
@@ -62,6 +74,11 @@ fn grant(size: usize, old: usize) -> bool {
     true
 }
 
+fn latest(at: *mut u8) -> *mut u8 {
+    LATEST.set(at);
+    at
+}
+
 // SAFETY: every request goes to the system's allocator as it is, or is refused by a null pointer, as the contract allows. The counters are
 // plain cells without destructors, and do not allocate.
 unsafe impl GlobalAlloc for Meter {
@@ -70,7 +87,7 @@ unsafe impl GlobalAlloc for Meter {
             return core::ptr::null_mut();
         }
         // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
+        latest(unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -78,7 +95,7 @@ unsafe impl GlobalAlloc for Meter {
             return core::ptr::null_mut();
         }
         // SAFETY: the caller's promise.
-        unsafe { System.alloc_zeroed(layout) }
+        latest(unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
@@ -86,11 +103,14 @@ unsafe impl GlobalAlloc for Meter {
             return core::ptr::null_mut();
         }
         // SAFETY: the caller's promise.
-        unsafe { System.realloc(at, layout, size) }
+        latest(unsafe { System.realloc(at, layout, size) })
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         NOW.set(NOW.get() - layout.size() as i64);
+        if LATEST.replace(null_mut()) == at {
+            FREE.set(layout.size());
+        }
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(at, layout) }
     }
@@ -118,15 +138,30 @@ pub fn refusing<T>(n: usize, work: impl FnOnce() -> T) -> (T, bool) {
 
 /// [`refusing`], with the size from which on allocations are refused.
 pub fn refusing_from<T>(least: usize, n: usize, work: impl FnOnce() -> T) -> (T, bool) {
-    REFUSAL.set(Refusal { least, nth: n, met: 0 });
+    refused(Refusal { least, first: n, last: n, ..NONE }, work)
+}
+
+/// [`refusing_from`] for work whose small allocations count too; with `on`, those after the `n`-th are refused as well: memory
+/// that is gone stays gone.
+///
+/// Work that asks for a block and gives it back at once makes sure of the memory before something takes it that can't fail. Any
+/// allocator still has that block, so as many bytes are granted after it without being counted.
+pub fn refusing_after_probes<T>(least: usize, n: usize, on: bool, work: impl FnOnce() -> T) -> (T, bool) {
+    let last = if on { usize::MAX } else { n };
+    refused(Refusal { least, first: n, last, keeps: true, ..NONE }, work)
+}
+
+fn refused<T>(refusal: Refusal, work: impl FnOnce() -> T) -> (T, bool) {
+    FREE.set(0);
+    REFUSAL.set(refusal);
     let result = work();
-    let met = REFUSAL.replace(Refusal { least: usize::MAX, nth: 0, met: 0 }).met;
-    (result, met >= n)
+    let met = REFUSAL.replace(NONE).met;
+    (result, met >= refusal.first)
 }
 
 /// Runs `work`, a part of what [`refusing`] runs, without refusals and uncounted by them: what a test itself allocates.
 pub fn granted<T>(work: impl FnOnce() -> T) -> T {
-    let refusal = REFUSAL.replace(Refusal { least: usize::MAX, nth: 0, met: 0 });
+    let refusal = REFUSAL.replace(NONE);
     let result = work();
     REFUSAL.set(refusal);
     result

@@ -1,54 +1,58 @@
 //! Text and transitions inside of a block of calls.
 
+use super::fault::{Step, fault};
 use super::grammar::{At, Heading, Notation};
 use super::guess::Guess;
 use super::literals::{Literals, Piece};
 use super::objects::{Objects, Taken};
 use super::output::Draft;
-use super::parser::{ReplyParser, Text};
+use super::parser::{Character, ReplyParser};
 use super::scan::{Extent, Scan};
 use super::schema;
+use crate::memory::{R, copied, json_text};
 
 impl ReplyParser {
     /// A character of text.
     ///
     /// # Errors
     /// Why the block holds no proper call; the character was not taken.
-    pub(super) fn text(&mut self, c: char) -> Result<Text, String> {
+    pub(super) fn text(&mut self, c: char) -> Step<Character> {
         match self.at {
             At::Content if self.begins_bare(c) => {
                 self.open_bare();
-                return Ok(Text::Again);
+                return Ok(Character::Again);
             }
             At::Content
                 if self.begins_loose(c)
-                    && let Some(guess) = Guess::loose(self, c) =>
+                    && let Some(guess) = Guess::loose(self, c)? =>
             {
                 self.begin_guess(guess);
             }
             At::Content => {
                 self.may_think &= c.is_whitespace();
-                self.out.content(c);
+                self.out.content(c)?;
             }
-            At::Reasoning => self.out.reasoning(c),
-            At::Failed => self.out.debris(c.encode_utf8(&mut [0; 4])),
+            At::Reasoning => self.out.reasoning(c)?,
+            At::Failed => self.out.debris(c.encode_utf8(&mut [0; 4]))?,
             At::Name if matches!(c, '[' | '{') && self.may_be_objects() => {
                 self.enter(At::Objects);
-                return Ok(Text::Again);
+                return Ok(Character::Again);
             }
             At::List if c == '{' && self.grammar.objects_for_name => {
                 self.enter(At::Objects);
-                return Ok(Text::Again);
+                return Ok(Character::Again);
             }
             At::Open if !c.is_whitespace() && c != ';' && self.grammar.lines => {
                 self.enter(At::Name);
-                return Ok(Text::Again);
+                return Ok(Character::Again);
             }
             // Models close more braces than they opened.
-            At::Open if c == '}' && self.calls > 0 && !self.json.text().is_empty() => self.raw.push(c),
+            At::Open if c == '}' && self.calls > 0 && !self.json.text().is_empty() => {
+                self.raw.add_char(c)?;
+            }
             At::List if !c.is_whitespace() => {
                 self.enter(At::Name);
-                return Ok(Text::Again);
+                return Ok(Character::Again);
             }
             At::Open | At::Params if !c.is_whitespace() => return self.foreign(c),
             At::Objects => {
@@ -58,27 +62,27 @@ impl ReplyParser {
                 }
                 match taken {
                     Taken::No => return self.foreign(c),
-                    Taken::Yes => self.raw.push(c),
+                    Taken::Yes => self.raw.add_char(c)?,
                     Taken::End => self.end_object()?,
                 }
-                return Ok(Text::Taken);
+                return Ok(Character::Taken);
             }
             At::Json => return self.json(c),
             At::Literals => return self.literal(c),
             At::Name => {
                 let words = self.field.trim_start();
                 if !c.is_whitespace() && words.ends_with(char::is_whitespace) {
-                    return Err(format!("a tool's name has white space: `{words}{c}`"));
+                    return Err(fault!("a tool's name has white space: `{words}{c}`"));
                 }
-                self.field.push(c);
-                self.raw.push(c);
+                self.field.add_char(c)?;
+                self.raw.add_char(c)?;
             }
             _ => {
-                self.field.push(c);
-                self.raw.push(c);
+                self.field.add_char(c)?;
+                self.raw.add_char(c)?;
             }
         }
-        Ok(Text::Taken)
+        Ok(Character::Taken)
     }
 
     /// Whether `c` begins a reply that is a call without any marker.
@@ -96,9 +100,9 @@ impl ReplyParser {
     }
 
     /// JSON that has no marker is a call only of a tool that there is.
-    fn check_declared(&self) -> Result<(), String> {
+    fn check_declared(&self) -> Step<()> {
         match &self.draft.name {
-            Some(name) if !self.schema.is_declared(name) => Err(format!("unknown tool `{name}`")),
+            Some(name) if !self.schema.is_declared(name) => Err(fault!("unknown tool `{name}`")),
             _ => Ok(()),
         }
     }
@@ -115,36 +119,36 @@ impl ReplyParser {
     }
 
     /// Text where only markers should be: after a call it is content.
-    fn foreign(&mut self, c: char) -> Result<Text, String> {
+    fn foreign(&mut self, c: char) -> Step<Character> {
         if self.calls == 0 || self.at == At::Params {
-            return Err(format!("expected a call, found `{c}`"));
+            return Err(fault!("expected a call, found `{c}`"));
         }
         self.leave_block();
-        Ok(Text::Again)
+        Ok(Character::Again)
     }
 
     /// The last character of an object.
-    fn end_object(&mut self) -> Result<(), String> {
+    fn end_object(&mut self) -> Step<()> {
         if self.bare && !self.objects.has_arguments {
-            return Err("the object has no arguments".to_owned());
+            return Err("the object has no arguments".into());
         }
         self.finish_call()
     }
 
-    fn json(&mut self, c: char) -> Result<Text, String> {
+    fn json(&mut self, c: char) -> Step<Character> {
         if self.json.text().is_empty() && c.is_whitespace() {
-            self.raw.push(c);
-            return Ok(Text::Taken);
+            self.raw.add_char(c)?;
+            return Ok(Character::Taken);
         }
         if self.json.text().is_empty() && !matches!(c, '{' | '"') {
-            return Err(format!("expected the arguments as a JSON object, found `{c}`"));
+            return Err(fault!("expected the arguments as a JSON object, found `{c}`"));
         }
         let before = self.json.text().len();
         let extent = self.json.feed(c)?;
-        self.raw.push(c);
+        self.raw.add_char(c)?;
         let quoted = self.json.text().starts_with('"');
         if !quoted {
-            self.draft.arguments(self.json.text().get(before..).unwrap_or_default(), &mut self.out);
+            self.draft.arguments(self.json.text().get(before..).unwrap_or_default(), &mut self.out)?;
         }
         if extent == Extent::Last {
             // The character was taken; whatever is wrong with the call, it is a part of it.
@@ -153,45 +157,46 @@ impl ReplyParser {
                 false => Ok(()),
             };
             let finished = finished.and_then(|()| self.finish_call());
-            self.settle(finished);
+            self.settle(finished)?;
         }
-        Ok(Text::Taken)
+        Ok(Character::Taken)
     }
 
-    fn literal(&mut self, c: char) -> Result<Text, String> {
+    fn literal(&mut self, c: char) -> Step<Character> {
         let piece = self.literals.feed(c)?;
-        self.raw.push(c);
+        self.raw.add_char(c)?;
         match piece {
             Piece::None => {}
-            Piece::Member(key, value) => self.member(&key, &value),
+            Piece::Member(key, value) => self.member(&key, &value)?,
             Piece::End(last) => {
                 if let Some((key, value)) = last {
-                    self.member(&key, &value);
+                    self.member(&key, &value)?;
                 }
-                self.close_members();
+                self.close_members()?;
                 let finished = self.finish_call();
-                self.settle(finished);
+                self.settle(finished)?;
             }
         }
-        Ok(Text::Taken)
+        Ok(Character::Taken)
     }
 
     /// Goes on after arguments that were complete, or fails.
-    fn settle(&mut self, finished: Result<(), String>) {
+    fn settle(&mut self, finished: Step<()>) -> R<()> {
         match finished {
             Ok(()) => self.enter(At::Open),
-            Err(reason) => self.fail(reason, false),
+            Err(fault) => self.fail(fault.reason()?, false)?,
         }
+        Ok(())
     }
 
-    fn member(&mut self, key: &str, value: &str) {
-        let text = schema::member(self.draft.has_no_arguments(), key, value);
-        self.draft.arguments(&text, &mut self.out);
+    fn member(&mut self, key: &str, value: &str) -> R<()> {
+        let text = schema::member(self.draft.has_no_arguments(), key, value)?;
+        self.draft.arguments(&text, &mut self.out)
     }
 
-    fn close_members(&mut self) {
+    fn close_members(&mut self) -> R<()> {
         let text = if self.draft.has_no_arguments() { "{}" } else { "}" };
-        self.draft.arguments(text, &mut self.out);
+        self.draft.arguments(text, &mut self.out)
     }
 
     /// Begins a state.
@@ -207,7 +212,7 @@ impl ReplyParser {
     }
 
     /// From one state of a block to the next.
-    pub(super) fn advance(&mut self, from: At, to: At) -> Result<(), String> {
+    pub(super) fn advance(&mut self, from: At, to: At) -> Step<()> {
         let field = std::mem::take(&mut self.field);
         match (from, to) {
             (At::Header, At::Content | At::Reasoning) => {
@@ -219,19 +224,19 @@ impl ReplyParser {
                 self.enter(to);
                 return Ok(());
             }
-            (At::Typed, At::Plain) => return Err(format!("a value begins twice: `{}`", field.trim())),
+            (At::Typed, At::Plain) => return Err(fault!("a value begins twice: `{}`", field.trim())),
             _ => {}
         }
         match from {
-            At::Id => self.draft.set_id(&field),
+            At::Id => self.draft.set_id(&field)?,
             At::Name => {
                 let (name, id) = (self.grammar.name)(field.trim());
                 self.draft.set_name(name)?;
                 if let Some(id) = id {
-                    self.draft.set_id(id);
+                    self.draft.set_id(id)?;
                 }
             }
-            At::Key => self.draft.key = Some(field.trim().to_owned()),
+            At::Key => self.draft.key = Some(copied(field.trim())?),
             At::Typed | At::Plain => self.parameter(from, &field)?,
             _ => {}
         }
@@ -240,7 +245,7 @@ impl ReplyParser {
         }
         // A call whose end is a tag ends where its parameters do.
         if matches!(to, At::Open | At::Content) && matches!(from, At::Name | At::Params) {
-            self.close_members();
+            self.close_members()?;
             self.finish_call()?;
         }
         if to == At::Content {
@@ -251,24 +256,23 @@ impl ReplyParser {
     }
 
     /// The end of a parameter's value. Line feeds beside the tags are not part of it.
-    fn parameter(&mut self, from: At, text: &str) -> Result<(), String> {
+    fn parameter(&mut self, from: At, text: &str) -> Step<()> {
         let key = self.draft.key.take().ok_or("a value has no name")?;
         let text = text.strip_prefix('\n').unwrap_or(text);
         let text = text.strip_suffix('\n').unwrap_or(text);
-        let tool = self.draft.name.clone().unwrap_or_default();
+        let tool = self.draft.name.as_deref().unwrap_or_default();
         let value = match from {
-            At::Plain => serde_json::Value::from(text).to_string(),
-            _ => self.schema.value(&tool, &key, text),
+            At::Plain => json_text(text)?,
+            _ => self.schema.value(tool, &key, text)?,
         };
-        self.member(&key, &value);
-        Ok(())
+        Ok(self.member(&key, &value)?)
     }
 
     /// What a header says.
-    fn begin_message(&mut self, header: &str) -> Result<(), String> {
+    fn begin_message(&mut self, header: &str) -> Step<()> {
         match (self.grammar.heading)(header.trim()) {
             Heading::Call(name) => {
-                self.draft.set_name(&name)?;
+                self.draft.set_name(name)?;
                 self.enter(At::Json);
             }
             Heading::Object => self.enter(At::Objects),
@@ -284,7 +288,7 @@ impl ReplyParser {
     }
 
     /// A call is complete.
-    fn finish_call(&mut self) -> Result<(), String> {
+    fn finish_call(&mut self) -> Step<()> {
         self.draft.finish(&mut self.out)?;
         self.calls += 1;
         self.raw.clear();
@@ -292,9 +296,9 @@ impl ReplyParser {
     }
 
     /// The end of a block.
-    pub(super) fn finish_block(&mut self) -> Result<(), String> {
+    pub(super) fn finish_block(&mut self) -> Step<()> {
         if self.calls == 0 {
-            return Err("the block holds no call".to_owned());
+            return Err("the block holds no call".into());
         }
         self.leave_block();
         Ok(())
@@ -309,21 +313,22 @@ impl ReplyParser {
     }
 
     /// The end of the reply: a block that lacks only its end is complete.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self) -> R<()> {
         let done = match self.at {
-            At::Content | At::Reasoning | At::Failed => return,
+            At::Content | At::Reasoning | At::Failed => return Ok(()),
             At::Open | At::List => self.finish_block(),
             At::Objects if self.objects.is_outside() => self.finish_block(),
             // The mark that ends one message and begins another one ends replies too.
             At::Header if self.grammar.rules.iter().any(|rule| rule.1 == self.field.trim()) => {
                 self.begin_text(At::Content);
-                return;
+                return Ok(());
             }
-            At::Header => Err("the reply ends in the header of a message".to_owned()),
-            _ => Err("the reply ends inside of a call".to_owned()),
+            At::Header => Err("the reply ends in the header of a message".into()),
+            _ => Err("the reply ends inside of a call".into()),
         };
-        if let Err(reason) = done {
-            self.fail(reason, true);
+        match done {
+            Ok(()) => Ok(()),
+            Err(fault) => self.fail(fault.reason()?, true),
         }
     }
 }

@@ -83,13 +83,13 @@ impl Notation {
 
 /// What a header says about its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Heading {
+pub(super) enum Heading<'a> {
     /// It is for the user.
     Content,
     /// It is thinking.
     Reasoning,
     /// It is the arguments of a call of this tool.
-    Call(String),
+    Call(&'a str),
     /// It is a call as an object with name and arguments.
     Object,
 }
@@ -147,7 +147,7 @@ pub(super) struct Grammar {
     /// The notation of `Literals`.
     pub(super) notation: Notation,
     /// What the words of a header mean, the marker that began it included.
-    pub(super) heading: fn(&str) -> Heading,
+    pub(super) heading: fn(&str) -> Heading<'_>,
 }
 
 impl Grammar {

@@ -18,6 +18,7 @@ use super::grammar::{At, Grammar};
 use super::held::Held;
 use super::output::Output;
 use super::parser::ReplyParser;
+use crate::memory::{R, Text, boxed};
 
 /// Longest text that is held back, in bytes: what is longer is no call.
 const MAX_HELD: usize = 1 << 20;
@@ -40,7 +41,7 @@ const LANGUAGES: &[&str] = &["", "json", "tool_call", "tool_calls", "tool_code",
 #[derive(Debug)]
 pub(super) struct Guess {
     /// Reads the text as a call.
-    inner: Box<ReplyParser>,
+    inner: Box<[ReplyParser; 1]>,
     /// The text.
     held: Held,
     stage: Stage,
@@ -49,10 +50,10 @@ pub(super) struct Guess {
 }
 
 /// Where in the text.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Stage {
     /// What stands before the first call of a loose text.
-    Opening(String),
+    Opening(Text),
     /// In the calls.
     Calls,
     /// In the end of a wrapper, of which so many bytes were seen.
@@ -73,22 +74,22 @@ enum Opening<'a> {
 
 impl Guess {
     /// A block that begins with a marker inside of the thinking.
-    pub(super) fn early(outer: &ReplyParser, marker: &str) -> Self {
-        let mut guess = Self::new(outer, outer.grammar, Stage::Calls);
+    pub(super) fn early(outer: &ReplyParser, marker: &str) -> R<Self> {
+        let mut guess = Self::new(outer, outer.grammar, Stage::Calls)?;
         for (i, c) in marker.char_indices() {
             let token = outer.tokens.of(marker).iter().any(|part| part.contains(&i));
-            guess.held.push(c, token);
-            guess.inner.feed(c, token);
+            guess.held.push(c, token)?;
+            guess.inner_mut().feed(c, token)?;
         }
-        guess
+        Ok(guess)
     }
 
     /// Calls without the format's markers, with the held character `c` as their first. `None` if they cannot begin with
     /// it: a guess that takes nothing would be begun at the same place again, for ever.
-    pub(super) fn loose(outer: &ReplyParser, c: char) -> Option<Self> {
+    pub(super) fn loose(outer: &ReplyParser, c: char) -> R<Option<Self>> {
         let control = outer.held.first().is_some_and(|(_, control)| control);
-        let mut guess = Self::new(outer, &LOOSE, Stage::Opening(String::new()));
-        guess.feed(c, control).then_some(guess)
+        let mut guess = Self::new(outer, &LOOSE, Stage::Opening(Text::default()))?;
+        Ok(guess.feed(c, control)?.then_some(guess))
     }
 
     /// Whether a loose text may begin with this character.
@@ -96,9 +97,8 @@ impl Guess {
         matches!(c, '{' | '[') || WRAPPERS.iter().any(|(begin, _)| begin.starts_with(c))
     }
 
-    fn new(outer: &ReplyParser, grammar: &'static Grammar, stage: Stage) -> Self {
-        let mut inner = ReplyParser::of_grammar(grammar);
-        inner.schema = outer.schema.clone();
+    fn new(outer: &ReplyParser, grammar: &'static Grammar, stage: Stage) -> R<Self> {
+        let mut inner = ReplyParser::of_grammar(grammar, outer.schema.clone());
         inner.unsaid = outer.unsaid.clone();
         inner.guessed = true;
         inner.may_think = false;
@@ -106,36 +106,58 @@ impl Guess {
         if std::ptr::eq(grammar, outer.grammar) {
             inner.tokens = outer.tokens.clone();
         }
-        Guess { inner: Box::new(inner), held: Held::default(), stage, end: "" }
+        Ok(Guess { inner: boxed(inner)?, held: Held::default(), stage, end: "" })
+    }
+
+    fn inner(&self) -> &ReplyParser {
+        let [inner] = &*self.inner;
+        inner
+    }
+
+    fn inner_mut(&mut self) -> &mut ReplyParser {
+        let [inner] = &mut *self.inner;
+        inner
+    }
+
+    /// Whether the call stands without the format's markers.
+    fn is_loose(&self) -> bool {
+        std::ptr::eq(self.inner().grammar, &LOOSE)
     }
 
     /// Takes a character if the text may still be a call with it.
-    pub(super) fn feed(&mut self, c: char, control: bool) -> bool {
-        let taken = self.held.len() < MAX_HELD && self.take(c, control);
+    pub(super) fn feed(&mut self, c: char, control: bool) -> R<bool> {
+        let taken = self.held.len() < MAX_HELD && self.take(c, control)?;
         if taken {
-            self.held.push(c, control);
+            self.held.push(c, control)?;
         }
-        taken
+        Ok(taken)
     }
 
-    fn take(&mut self, c: char, control: bool) -> bool {
-        let loose = std::ptr::eq(self.inner.grammar, &LOOSE);
-        if loose && control {
-            return false;
+    fn take(&mut self, c: char, control: bool) -> R<bool> {
+        if self.is_loose() && control {
+            return Ok(false);
         }
         let ends = !self.end.is_empty() && self.end.starts_with(c) && self.is_resting();
-        match &mut self.stage {
+        Ok(match &mut self.stage {
             Stage::Opening(text) => {
-                text.push(c);
-                let text = text.clone();
+                text.add_char(c)?;
+                let text = std::mem::take(text);
                 match opening(&text) {
-                    Opening::Open => true,
+                    Opening::Open => {
+                        self.stage = Stage::Opening(text);
+                        true
+                    }
                     Opening::Other => false,
                     Opening::Calls(end, first, at) => {
                         (self.stage, self.end) = (Stage::Calls, end);
-                        self.inner.enter(at);
-                        self.inner.bare = true;
-                        first.chars().all(|c| self.call(c, false))
+                        self.inner_mut().enter(at);
+                        self.inner_mut().bare = true;
+                        for c in first.chars() {
+                            if !self.call(c, false)? {
+                                return Ok(false);
+                            }
+                        }
+                        true
                     }
                 }
             }
@@ -143,7 +165,7 @@ impl Guess {
                 self.stage = Stage::Closing(c.len_utf8());
                 true
             }
-            Stage::Calls => self.call(c, control),
+            Stage::Calls => self.call(c, control)?,
             Stage::Closing(seen) => {
                 let fits = self.end.get(*seen..).is_some_and(|rest| rest.starts_with(c));
                 *seen += c.len_utf8();
@@ -153,22 +175,22 @@ impl Guess {
                 fits
             }
             Stage::Over => c.is_whitespace(),
-        }
+        })
     }
 
-    fn call(&mut self, c: char, control: bool) -> bool {
-        self.inner.feed(c, control);
-        self.is_possible()
+    fn call(&mut self, c: char, control: bool) -> R<bool> {
+        self.inner_mut().feed(c, control)?;
+        Ok(self.is_possible())
     }
 
     /// Whether a call is complete and no other one has begun.
     fn is_resting(&self) -> bool {
-        self.inner.calls > 0 && self.inner.is_resting()
+        self.inner().calls > 0 && self.inner().is_resting()
     }
 
     /// Whether everything so far is calls of declared tools.
     fn is_possible(&self) -> bool {
-        let inner = &self.inner;
+        let inner = self.inner();
         let reply = &inner.out.reply;
         let known = |name: &str| inner.schema.is_declared(name);
         let begun = match inner.at {
@@ -187,28 +209,30 @@ impl Guess {
     }
 
     /// The reply is over: the calls, or the guess without calls.
-    pub(super) fn finish(mut self) -> Result<Output, Guess> {
+    pub(super) fn finish(mut self) -> R<Result<Output, Guess>> {
+        let loose = self.is_loose();
         let complete = match self.stage {
             Stage::Opening(_) => false,
             Stage::Closing(_) | Stage::Over => true,
-            Stage::Calls if std::ptr::eq(self.inner.grammar, &LOOSE) => self.is_resting(),
+            Stage::Calls if loose => self.is_resting(),
             Stage::Calls => {
-                self.inner.flush();
+                self.inner_mut().flush()?;
                 // A whole block, up to its end mark if it has one.
-                let ended = self.inner.at == At::Content;
-                ended || (!self.inner.grammar.has_ends() && self.is_resting())
+                let ended = self.inner().at == At::Content;
+                ended || (!self.inner().grammar.has_ends() && self.is_resting())
             }
         };
-        let calls = &self.inner.out.reply.tool_calls;
-        let known = calls.iter().all(|call| self.inner.schema.is_declared(&call.name));
-        let loose = std::ptr::eq(self.inner.grammar, &LOOSE);
-        let copied = self.inner.unsaid.as_ref().filter(|_| loose).is_some_and(|unsaid| {
-            calls.iter().all(|call| unsaid.is_copied(&self.inner.schema, &call.name, &call.arguments))
+        let inner = self.inner();
+        let calls = &inner.out.reply.tool_calls;
+        let known = calls.iter().all(|call| inner.schema.is_declared(&call.name));
+        let copied = inner.unsaid.as_ref().filter(|_| loose).is_some_and(|unsaid| {
+            calls.iter().all(|call| unsaid.is_copied(&inner.schema, &call.name, &call.arguments))
         });
         if !complete || !known || copied || calls.is_empty() || !self.is_possible() {
-            return Err(self);
+            return Ok(Err(self));
         }
-        Ok(self.inner.out)
+        let [inner] = *self.inner;
+        Ok(Ok(inner.out))
     }
 
     /// The text, for another reading.
@@ -228,15 +252,15 @@ impl ReplyParser {
     }
 
     /// A guess was wrong: its text is what it would have been without it.
-    pub(super) fn release(&mut self, guess: Guess) {
+    pub(super) fn release(&mut self, guess: Guess) -> R<()> {
         let early = self.at == At::Reasoning;
         let text = guess.into_held();
         if early {
             self.replay = text.len();
-            self.held.put_back(text);
+            self.held.put_back(text)
         } else {
-            text.text().chars().for_each(|c| self.out.content(c));
             self.may_think = false;
+            text.text().chars().try_for_each(|c| self.out.content(c))
         }
     }
 }

@@ -2,14 +2,16 @@
 // Lists of ranges, some of one range.
 #![allow(clippy::single_range_in_vec_init)]
 
+use std::iter;
 use std::ops::Range;
 
 use super::grammar::Grammar;
+use crate::memory::{R, Text, gathered, push};
 
 /// Characters that may begin a marker, and which of them are a control token's.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    text: String,
+    text: Text,
     /// For each byte, whether a control token brought it.
     control: Vec<bool>,
     /// Where what is still held begins: dropping from the front does not move the rest each time.
@@ -17,9 +19,11 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn push(&mut self, c: char, control: bool) {
-        self.text.push(c);
+    pub(super) fn push(&mut self, c: char, control: bool) -> R<()> {
+        self.control.try_reserve(c.len_utf8())?;
+        self.text.add_char(c)?;
         self.control.resize(self.text.len(), control);
+        Ok(())
     }
 
     pub(super) fn text(&self) -> &str {
@@ -40,17 +44,20 @@ impl Held {
     pub(super) fn drop_front(&mut self, bytes: usize) {
         self.at = (self.at + bytes).min(self.text.len());
         if self.at * 2 >= self.text.len() {
-            self.text.drain(..self.at);
+            self.text.0.drain(..self.at);
             self.control.drain(..self.at);
             self.at = 0;
         }
     }
 
     /// Puts other characters before those that are held.
-    pub(super) fn put_back(&mut self, mut before: Held) {
-        before.text.push_str(self.text());
-        before.control.extend_from_slice(self.control.get(self.at..).unwrap_or_default());
+    pub(super) fn put_back(&mut self, mut before: Held) -> R<()> {
+        let control = self.control.get(self.at..).unwrap_or_default();
+        before.control.try_reserve(control.len())?;
+        before.control.extend_from_slice(control);
+        before.text.add(self.text())?;
         *self = before;
+        Ok(())
     }
 
     /// Whether `marker` begins with what is held or the other way round, control tokens with control tokens.
@@ -68,13 +75,19 @@ impl Held {
 
 /// Which parts of a format's markers are control tokens of the vocabulary: there only the token counts, and the same
 /// characters as ordinary text are text.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Tokens(Vec<(&'static str, Vec<Range<usize>>)>);
 
 impl Tokens {
-    pub(super) fn new(grammar: &'static Grammar, is_token: &dyn Fn(&str) -> bool) -> Self {
-        let parts = |marker: &'static str| (marker, token_parts(marker, is_token));
-        Tokens(grammar.markers().map(parts).filter(|(_, parts)| !parts.is_empty()).collect())
+    pub(super) fn new(grammar: &'static Grammar, is_token: &dyn Fn(&str) -> bool) -> R<Self> {
+        let mut all = Vec::new();
+        for marker in grammar.markers() {
+            let parts = gathered(token_parts(marker, is_token))?;
+            if !parts.is_empty() {
+                push(&mut all, (marker, parts))?;
+            }
+        }
+        Ok(Tokens(all))
     }
 
     /// The parts of a marker that are tokens.
@@ -89,21 +102,26 @@ impl Tokens {
 }
 
 /// Where control tokens stand in a marker: the whole of it, or what is between brackets, as in `<|open|>think<|sep|>`.
-pub(super) fn token_parts(marker: &str, is_token: &dyn Fn(&str) -> bool) -> Vec<Range<usize>> {
-    if is_token(marker) {
-        return vec![0..marker.len()];
-    }
-    let (mut parts, mut from) = (Vec::new(), 0);
-    while let Some(rest) = marker.get(from..) {
-        let Some(open) = rest.find(['<', '[']) else { break };
-        let close = if rest[open..].starts_with('<') { '>' } else { ']' };
-        let Some(end) = rest[open..].find(close).map(|end| open + end + 1) else { break };
-        if is_token(&rest[open..end]) {
-            parts.push(from + open..from + end);
+pub(super) fn token_parts(
+    marker: &str,
+    is_token: &dyn Fn(&str) -> bool,
+) -> impl Iterator<Item = Range<usize>> {
+    let mut whole = is_token(marker).then_some(0..marker.len());
+    let mut from = if whole.is_some() { marker.len() } else { 0 };
+    let mut next = move || {
+        loop {
+            let rest = marker.get(from..)?;
+            let open = rest.find(['<', '['])?;
+            let close = if rest[open..].starts_with('<') { '>' } else { ']' };
+            let end = rest[open..].find(close).map(|end| open + end + 1)?;
+            let part = from + open..from + end;
+            from += end;
+            if is_token(&rest[open..end]) {
+                return Some(part);
+            }
         }
-        from += end;
-    }
-    parts
+    };
+    iter::from_fn(move || whole.take().or_else(&mut next))
 }
 
 #[cfg(test)]
@@ -121,18 +139,19 @@ mod tests {
             ("<a", &[]),
         ];
         for (marker, parts) in cases {
-            assert_eq!(token_parts(marker, &|text| tokens.contains(&text)), parts, "{marker}");
+            let found: Vec<_> = token_parts(marker, &|text| tokens.contains(&text)).collect();
+            assert_eq!(found, parts, "{marker}");
         }
     }
 
     #[test]
     fn dropping_and_putting_back_keep_the_order() {
         let mut held = Held::default();
-        "ab<é".chars().for_each(|c| held.push(c, c == '<'));
+        "ab<é".chars().for_each(|c| held.push(c, c == '<').unwrap());
         held.drop_front(1);
         let mut before = Held::default();
-        before.push('x', true);
-        held.put_back(before);
+        before.push('x', true).unwrap();
+        held.put_back(before).unwrap();
         assert_eq!((held.text(), held.len(), held.first()), ("xb<é", 5, Some(('x', true))));
         held.drop_front(2);
         assert_eq!((held.text(), held.first()), ("<é", Some(('<', true))));

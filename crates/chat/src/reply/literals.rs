@@ -4,18 +4,22 @@
 //! key [=:] value (, key [=:] value)* close
 //! ```
 
-use serde_json::{Map, Value as Json};
+use std::fmt::{self, Write as _};
 
+use serde_json::Value as Json;
+
+use super::fault::{Step, fault};
 use super::grammar::Notation;
 use super::scan::{Extent, Scan};
 use super::{MAX_DEPTH, MAX_NAME};
-use crate::digits;
+use crate::memory::{OutOfMemory, R, Text, copied, push};
+use crate::{digits, json};
 
 /// Arguments that are being read.
 #[derive(Debug)]
 pub(super) struct Literals {
     notation: Notation,
-    key: String,
+    key: Text,
     /// The value, once the key is complete.
     value: Option<Scan>,
 }
@@ -33,7 +37,7 @@ pub(super) enum Piece {
 
 impl Literals {
     pub(super) fn new(notation: Notation) -> Self {
-        Literals { notation, key: String::new(), value: None }
+        Literals { notation, key: Text::default(), value: None }
     }
 
     /// Whether the key began with a quote and has not ended.
@@ -58,17 +62,17 @@ impl Literals {
     }
 
     /// Takes a character.
-    pub(super) fn feed(&mut self, c: char) -> Result<Piece, String> {
+    pub(super) fn feed(&mut self, c: char) -> Step<Piece> {
         let close = c == self.notation.close;
         if self.key.len() > MAX_NAME {
-            return Err(format!("an argument's name has more than {MAX_NAME} bytes"));
+            return Err(fault!("an argument's name has more than {MAX_NAME} bytes"));
         }
         let Some(scan) = &mut self.value else {
             let empty = self.key.trim().is_empty();
             return match c {
                 // A key in quotes ends with its quote.
                 c if self.in_quotes() => {
-                    self.key.push(c);
+                    self.key.add_char(c)?;
                     Ok(Piece::None)
                 }
                 _ if close && empty => Ok(Piece::End(None)),
@@ -76,9 +80,9 @@ impl Literals {
                     self.value = Some(Scan::new(self.notation));
                     Ok(Piece::None)
                 }
-                ',' | '(' | '[' | '{' | ')' | ']' | '}' => Err("an argument has no name".to_owned()),
+                ',' | '(' | '[' | '{' | ')' | ']' | '}' => Err("an argument has no name".into()),
                 c => {
-                    self.key.push(c);
+                    self.key.add_char(c)?;
                     Ok(Piece::None)
                 }
             };
@@ -96,24 +100,24 @@ impl Literals {
             }
             Extent::After => {}
         }
-        let value = value(scan.text(), self.notation)?.text();
+        let value = value(scan.text(), self.notation)?.text()?;
         let key = key(&std::mem::take(&mut self.key), self.notation)?;
         self.value = None;
         match c {
             ',' => Ok(Piece::Member(key, value)),
             _ if close => Ok(Piece::End(Some((key, value)))),
-            _ => Err(format!("expected a comma or `{}`, found `{c}`", self.notation.close)),
+            _ => Err(fault!("expected a comma or `{}`, found `{c}`", self.notation.close)),
         }
     }
 }
 
 /// The key that `text` writes, with quotes or without.
-fn key(text: &str, notation: Notation) -> Result<String, String> {
+fn key(text: &str, notation: Notation) -> Step<String> {
     let mut reader = Reader::new(text, notation);
     match reader.string()? {
         Some(key) if reader.rest.trim().is_empty() => Ok(key),
-        Some(_) => Err(format!("expected nothing after a key, found `{}`", start(reader.rest.trim()))),
-        None => Ok(text.trim().to_owned()),
+        Some(_) => Err(fault!("expected nothing after a key, found `{}`", Start(reader.rest.trim()))),
+        None => Ok(copied(text.trim())?),
     }
 }
 
@@ -126,24 +130,28 @@ pub(super) struct Literal {
 
 impl Literal {
     /// The value as JSON.
-    pub(super) fn text(&self) -> String {
-        digits::text_of(&self.value, &self.numbers).unwrap_or_else(|_| self.value.to_string())
+    pub(super) fn text(&self) -> R<String> {
+        digits::text_of(&self.value, &self.numbers)
     }
 }
 
 /// The value that `text` writes.
-pub(super) fn value(text: &str, notation: Notation) -> Result<Literal, String> {
+pub(super) fn value(text: &str, notation: Notation) -> Step<Literal> {
     let mut reader = Reader::new(text, notation);
     let value = reader.value(0)?;
     match reader.rest.trim_start() {
         "" => Ok(Literal { value, numbers: reader.numbers }),
-        rest => Err(format!("expected nothing after a value, found `{}`", start(rest))),
+        rest => Err(fault!("expected nothing after a value, found `{}`", Start(rest))),
     }
 }
 
 /// The first characters of a text, for messages.
-fn start(text: &str) -> String {
-    text.chars().take(20).collect()
+struct Start<'a>(&'a str);
+
+impl fmt::Display for Start<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().take(20).try_for_each(|c| f.write_char(c))
+    }
 }
 
 struct Reader<'a> {
@@ -176,9 +184,9 @@ impl<'a> Reader<'a> {
         word.trim()
     }
 
-    fn value(&mut self, depth: usize) -> Result<Json, String> {
+    fn value(&mut self, depth: usize) -> Step<Json> {
         if depth > MAX_DEPTH {
-            return Err(format!("the arguments are nested more than {MAX_DEPTH} deep"));
+            return Err(fault!("the arguments are nested more than {MAX_DEPTH} deep"));
         }
         if let Some(text) = self.string()? {
             return Ok(text.into());
@@ -187,26 +195,26 @@ impl<'a> Reader<'a> {
             if self.take(open) {
                 let mut items = Vec::new();
                 while !self.take(close) {
-                    items.push(self.value(depth + 1)?);
+                    push(&mut items, self.value(depth + 1)?)?;
                     self.comma_or(close)?;
                 }
                 return Ok(Json::Array(items));
             }
         }
         if self.take("{") {
-            let mut map = Map::new();
+            let mut members = Vec::new();
             while !self.take("}") {
                 let key = match self.string()? {
                     Some(key) => key,
-                    None => self.until(&[':', '}', ',']).to_owned(),
+                    None => copied(self.until(&[':', '}', ',']))?,
                 };
                 if !self.take(":") {
-                    return Err(format!("expected `:` after the key `{}`", start(&key)));
+                    return Err(fault!("expected `:` after the key `{}`", Start(&key)));
                 }
-                map.insert(key, self.value(depth + 1)?);
+                push(&mut members, (key, self.value(depth + 1)?))?;
                 self.comma_or("}")?;
             }
-            return Ok(Json::Object(map));
+            return Ok(Json::Object(json::object(members).map_err(OutOfMemory::from)?));
         }
         let word = self.until(&[',', ']', '}', ')']);
         match word {
@@ -215,51 +223,50 @@ impl<'a> Reader<'a> {
             "None" => Ok(Json::Null),
             // Numbers, true, false, null; a string would have been found above.
             _ => {
-                let value = serde_json::from_str(word);
-                let value: Json = value.map_err(|_| format!("`{}` is not a value", start(word)))?;
+                let value = json::read(word)?.ok_or_else(|| fault!("`{}` is not a value", Start(word)))?;
                 if value.is_number() {
-                    self.numbers.push(word.to_owned());
+                    push(&mut self.numbers, copied(word)?)?;
                 }
                 Ok(value)
             }
         }
     }
 
-    fn comma_or(&mut self, close: &str) -> Result<(), String> {
+    fn comma_or(&mut self, close: &str) -> Step<()> {
         self.rest = self.rest.trim_start();
         if self.take(",") || self.rest.starts_with(close) {
             return Ok(());
         }
-        Err(format!("expected a comma or `{close}`, found `{}`", start(self.rest)))
+        Err(fault!("expected a comma or `{close}`, found `{}`", Start(self.rest)))
     }
 
     /// A string, if one begins here.
-    fn string(&mut self) -> Result<Option<String>, String> {
+    fn string(&mut self) -> Step<Option<String>> {
         let quotes = self.notation.quotes;
         let Some(quote) = quotes.iter().find(|quote| self.take(quote.mark)) else { return Ok(None) };
-        let mut text = String::new();
+        let mut text = Text::default();
         loop {
             if let Some(rest) = self.rest.strip_prefix(quote.mark) {
                 self.rest = rest;
-                return Ok(Some(text));
+                return Ok(Some(text.0));
             }
             let mut chars = self.rest.chars();
             match chars.next() {
-                None => return Err("a string has no end".to_owned()),
+                None => return Err("a string has no end".into()),
                 Some('\\') if quote.escapes => {
                     self.rest = chars.as_str();
                     self.escape(&mut text)?;
                 }
                 Some(c) => {
                     self.rest = chars.as_str();
-                    text.push(c);
+                    text.add_char(c)?;
                 }
             }
         }
     }
 
     /// What stands after a backslash, by Python's rules.
-    fn escape(&mut self, text: &mut String) -> Result<(), String> {
+    fn escape(&mut self, text: &mut Text) -> Step<()> {
         let mut chars = self.rest.chars();
         let c = chars.next().ok_or("a string has no end")?;
         self.rest = chars.as_str();
@@ -269,20 +276,23 @@ impl<'a> Reader<'a> {
             'U' => 8,
             _ => {
                 match c {
-                    'n' => text.push('\n'),
-                    't' => text.push('\t'),
-                    'r' => text.push('\r'),
-                    '\\' | '\'' | '"' => text.push(c),
+                    'n' => text.add_char('\n')?,
+                    't' => text.add_char('\t')?,
+                    'r' => text.add_char('\r')?,
+                    '\\' | '\'' | '"' => text.add_char(c)?,
                     '\n' => {}
                     // Python keeps the backslash of an escape that it doesn't know.
-                    c => text.extend(['\\', c]),
+                    c => {
+                        text.add_char('\\')?;
+                        text.add_char(c)?;
+                    }
                 }
                 return Ok(());
             }
         };
         let code = self.rest.get(..digits).filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()));
         let found = code.and_then(|code| char::from_u32(u32::from_str_radix(code, 16).ok()?));
-        text.push(found.ok_or_else(|| format!("`\\{c}{}` is not a character", start(self.rest)))?);
+        text.add_char(found.ok_or_else(|| fault!("`\\{c}{}` is not a character", Start(self.rest)))?)?;
         self.rest = self.rest.get(digits..).unwrap_or_default();
         Ok(())
     }
@@ -299,8 +309,10 @@ mod tests {
         let mut literals = Literals::new(notation);
         let mut out = String::new();
         let member = |out: &mut String, key: &str, value: &str| {
-            let text =
-                schema::member(out.is_empty(), key, value).replace(", \"", ",\"").replace("\": ", "\":");
+            let text = schema::member(out.is_empty(), key, value)
+                .unwrap()
+                .replace(", \"", ",\"")
+                .replace("\": ", "\":");
             out.push_str(&text);
         };
         for (i, c) in text.char_indices() {
@@ -312,7 +324,7 @@ mod tests {
                     assert_eq!(i + c.len_utf8(), text.len(), "{text}");
                     return if out.is_empty() { "{}".to_owned() } else { out + "}" };
                 }
-                Err(e) => return e,
+                Err(e) => return e.reason().unwrap().into_owned(),
             }
         }
         "no end".to_owned()
@@ -362,6 +374,6 @@ mod tests {
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         let deep = "[".repeat(MAX_DEPTH + 2);
-        assert!(value(&deep, Notation::PYTHON).unwrap_err().contains("deep"));
+        assert!(value(&deep, Notation::PYTHON).unwrap_err().reason().unwrap().contains("deep"));
     }
 }

@@ -23,12 +23,12 @@ pub(super) static HARMONY: Grammar = Grammar {
 };
 
 /// The recipient decides, else the channel.
-fn harmony(header: &str) -> Heading {
+fn harmony(header: &str) -> Heading<'_> {
     let channel = header.rsplit_once("<|channel|>").map(|(_, words)| first_word(words));
     // What is for the user, or for the model itself, is a message and no call.
     let recipient = recipient(header).filter(|to| !matches!(*to, "assistant" | "user" | "all"));
     match (recipient, channel) {
-        (Some(to), _) => Heading::Call(to.strip_prefix("functions.").unwrap_or(to).to_owned()),
+        (Some(to), _) => Heading::Call(to.strip_prefix("functions.").unwrap_or(to)),
         (None, Some("analysis")) => Heading::Reasoning,
         (None, _) => Heading::Content,
     }
@@ -86,7 +86,7 @@ pub(super) static GIGACHAT3: Grammar = Grammar {
 pub(super) static FUNCTIONARY32: Grammar = Grammar {
     heading: |header| match header.trim_start_matches('>').trim() {
         "all" => Heading::Content,
-        name => Heading::Call(name.to_owned()),
+        name => Heading::Call(name),
     },
     ..Grammar::new(&[(Content, ">>>", Header), (Header, "\n", Message)])
 };

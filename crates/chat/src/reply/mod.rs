@@ -17,6 +17,7 @@
 //! schema.rs    which parameters are strings, for notations that do not say
 //! constraint/  the grammar of a constrained reply, from the same declarations
 //! output.rs    what has been found: events, and the reply as a whole
+//! fault.rs     why a character is not taken: no proper call, or refused memory
 //! ```
 //!
 //! Characters are taken one at a time and nothing looks at what has not come yet, so that a reply gives the same result
@@ -27,6 +28,7 @@ mod blocks;
 mod calls;
 pub(crate) mod constraint;
 mod examples;
+mod fault;
 mod format;
 mod grammar;
 mod guess;
@@ -40,10 +42,13 @@ mod scan;
 mod schema;
 mod tagged;
 
-use serde_json::value::RawValue;
-use serde_json::{Map, Value as Json, json};
+use std::borrow::Cow;
 
-use crate::digits;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json};
+
+use crate::memory::{OutOfMemory, R, copied, json_text, push, text};
+use crate::{digits, json};
 
 pub use format::{ReplyFormat, UnknownFormat};
 pub use parser::ReplyParser;
@@ -83,6 +88,39 @@ pub struct ToolCall {
     pub arguments_text: String,
 }
 
+impl ToolCall {
+    /// A copy.
+    fn copy(&self) -> R<Self> {
+        Ok(ToolCall {
+            id: self.id.as_deref().map(copied).transpose()?,
+            name: copied(&self.name)?,
+            arguments: json::copy_object(&self.arguments).map_err(|_| OutOfMemory)?,
+            arguments_text: copied(&self.arguments_text)?,
+        })
+    }
+
+    /// The call in a message, as the `index`-th of a reply.
+    fn message(&self, index: usize) -> R<Json> {
+        let ToolCall { id, name, arguments, arguments_text } = self.copy()?;
+        let arguments = Json::Object(arguments);
+        let is_rounded = json_text(&arguments)? != arguments_text;
+        let id = id.map_or_else(|| text!("call{index:05}"), Ok)?;
+        let text = is_rounded.then(|| (digits::TEXT_KEY, Json::from(arguments_text)));
+        let function = [("name", Json::from(name)), ("arguments", arguments)].into_iter().chain(text);
+        let kind = Json::from(copied("function")?);
+        object([("id", Json::from(id)), ("type", kind), ("function", object(function)?)])
+    }
+}
+
+/// An object of these members.
+fn object(members: impl IntoIterator<Item = (&'static str, Json)>) -> R<Json> {
+    let mut all = Vec::new();
+    for (key, value) in members {
+        push(&mut all, (copied(key)?, value))?;
+    }
+    Ok(Json::Object(json::object(all)?))
+}
+
 /// Writes JSON text as it is.
 fn raw<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     let raw: &RawValue = serde_json::from_str(text).map_err(serde::ser::Error::custom)?;
@@ -93,7 +131,7 @@ fn raw<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Erro
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Malformed {
     /// What is wrong with it.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// Its text, markers included.
     pub text: String,
 }
@@ -120,26 +158,25 @@ impl Reply {
     /// `reasoning_content` and `tool_calls`. A call without an id gets one of nine letters and digits, as Mistral's
     /// templates want it; a tool's answer names it as `tool_call_id`. If `arguments` can't hold a number as the model wrote
     /// it, `arguments_text` stands beside them: templates don't see it, but take the digits from it.
-    pub fn message(&self) -> Json {
-        let mut message = Map::new();
-        message.insert("role".into(), "assistant".into());
-        message.insert("content".into(), self.content.as_str().into());
+    ///
+    /// # Errors
+    /// If memory is refused for the message.
+    pub fn message(&self) -> Result<Json, OutOfMemory> {
+        let text = |text| copied(text).map(Json::from);
+        let mut message = Vec::new();
+        push(&mut message, ("role", text("assistant")?))?;
+        push(&mut message, ("content", text(&self.content)?))?;
         if !self.reasoning.is_empty() {
-            message.insert("reasoning_content".into(), self.reasoning.as_str().into());
+            push(&mut message, ("reasoning_content", text(&self.reasoning)?))?;
         }
         if !self.tool_calls.is_empty() {
-            let calls = self.tool_calls.iter().enumerate().map(|(i, call)| {
-                let id = call.id.clone().unwrap_or_else(|| format!("call{i:05}"));
-                let mut function = json!({ "name": call.name, "arguments": call.arguments });
-                let rounded = function["arguments"].to_string();
-                if rounded != call.arguments_text {
-                    function[digits::TEXT_KEY] = call.arguments_text.as_str().into();
-                }
-                json!({ "id": id, "type": "function", "function": function })
-            });
-            message.insert("tool_calls".into(), calls.collect());
+            let mut calls = Vec::new();
+            for (i, call) in self.tool_calls.iter().enumerate() {
+                push(&mut calls, call.message(i)?)?;
+            }
+            push(&mut message, ("tool_calls", calls.into()))?;
         }
-        Json::Object(message)
+        object(message)
     }
 }
 
@@ -179,6 +216,6 @@ pub enum ReplyEvent {
         /// The place of the call, if its start was announced: it is withdrawn, and the next call takes its place.
         index: Option<usize>,
         /// What is wrong with it.
-        reason: String,
+        reason: Cow<'static, str>,
     },
 }

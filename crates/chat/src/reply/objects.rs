@@ -1,8 +1,12 @@
 //! Calls as JSON objects: `{"name": "f", "arguments": {..}}` or `{"f": {..}}`, alone, after one another, or in an array.
 
+use serde_json::Value as Json;
+
+use super::fault::{Step, fault};
 use super::grammar::Notation;
 use super::output::{Draft, Output};
 use super::scan::{Extent, Scan};
+use crate::json;
 
 /// Where between the characters of objects.
 #[derive(Debug, Default)]
@@ -66,8 +70,8 @@ impl Objects {
     }
 
     /// Takes a character and writes what it tells to the call.
-    pub(super) fn feed(&mut self, c: char, call: &mut Draft, out: &mut Output) -> Result<Taken, String> {
-        let unexpected = |expected: &str| Err(format!("expected {expected}, found `{c}`"));
+    pub(super) fn feed(&mut self, c: char, call: &mut Draft, out: &mut Output) -> Step<Taken> {
+        let unexpected = |expected: &str| Err(fault!("expected {expected}, found `{c}`"));
         // Values take white space into account themselves.
         let between = !matches!(self.state, State::Key(_) | State::Value(..));
         if between && c.is_whitespace() {
@@ -106,7 +110,7 @@ impl Objects {
                         "arguments" | "parameters" => Part::Arguments,
                         "id" | "tool_call_id" => Part::Id,
                         "type" | "index" => Part::Other,
-                        _ if self.strict => return Err(format!("a call has no key {}", scan.text())),
+                        _ if self.strict => return Err(fault!("a call has no key {}", scan.text())),
                         _ => Part::Other,
                     };
                     let repeated = match part {
@@ -115,7 +119,7 @@ impl Objects {
                         _ => false,
                     };
                     if repeated {
-                        return Err(format!("the key {} stands there twice", scan.text()));
+                        return Err(fault!("the key {} stands there twice", scan.text()));
                     }
                     if self.keyed {
                         call.set_name(&key)?;
@@ -131,7 +135,7 @@ impl Objects {
                 let extent = scan.feed(c)?;
                 // An object is handed on as it comes.
                 if *part == Part::Arguments && scan.text().starts_with('{') && extent != Extent::After {
-                    call.arguments(scan.text().get(before..).unwrap_or_default(), out);
+                    call.arguments(scan.text().get(before..).unwrap_or_default(), out)?;
                 }
                 if extent != Extent::Inside {
                     self.has_arguments |= value(*part, scan.text(), self.has_arguments, call, out)?;
@@ -148,27 +152,30 @@ impl Objects {
     }
 }
 
-fn string(text: &str) -> Result<String, String> {
-    serde_json::from_str(text).map_err(|e| format!("not valid JSON: {e}"))
+fn string(text: &str) -> Step<String> {
+    match json::attempt(text)? {
+        Ok(Json::String(text)) => Ok(text),
+        Ok(_) => Err("not a JSON string".into()),
+        Err(e) => Err(fault!("not valid JSON: {e}")),
+    }
 }
 
 /// Writes a complete value to the call, and tells whether it held arguments.
-fn value(
-    part: Part,
-    text: &str,
-    has_arguments: bool,
-    call: &mut Draft,
-    out: &mut Output,
-) -> Result<bool, String> {
+fn value(part: Part, text: &str, has_arguments: bool, call: &mut Draft, out: &mut Output) -> Step<bool> {
     match part {
         Part::Function if text.starts_with('{') => return wrapped(text, has_arguments, call, out),
         Part::Name | Part::Function => {
-            call.set_name(&string(text).map_err(|_| "the name is not a string".to_owned())?)?;
+            let Some(Json::String(name)) = json::read(text)? else {
+                return Err("the name is not a string".into());
+            };
+            call.set_name(&name)?;
         }
         Part::Id => {
             // A number is an id too.
-            let id = string(text).unwrap_or_else(|_| text.to_owned());
-            call.set_id(&id);
+            match json::read(text)? {
+                Some(Json::String(id)) => call.set_id(&id)?,
+                _ => call.set_id(text)?,
+            }
         }
         Part::Arguments if text.starts_with('{') || text == "null" => {}
         Part::Arguments => call.quoted_arguments(text, out)?,
@@ -178,19 +185,19 @@ fn value(
 }
 
 /// The call in `{"function": {"name": "f", "arguments": {..}}}`.
-fn wrapped(text: &str, has_arguments: bool, call: &mut Draft, out: &mut Output) -> Result<bool, String> {
+fn wrapped(text: &str, has_arguments: bool, call: &mut Draft, out: &mut Output) -> Step<bool> {
     let mut inner = Objects::new(false, true);
     let mut outer_arguments = has_arguments;
     for c in text.chars() {
         if matches!(inner.state, State::Colon(Part::Function)) {
-            return Err("a function stands in a function".to_owned());
+            return Err("a function stands in a function".into());
         }
         let taken = inner.feed(c, call, out)?;
         if taken == Taken::No {
-            return Err(format!("expected a call, found `{c}`"));
+            return Err(fault!("expected a call, found `{c}`"));
         }
         if inner.has_arguments && std::mem::take(&mut outer_arguments) {
-            return Err("a call has arguments twice".to_owned());
+            return Err("a call has arguments twice".into());
         }
     }
     Ok(inner.has_arguments)

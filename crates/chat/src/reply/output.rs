@@ -2,38 +2,37 @@
 
 use serde_json::Value as Json;
 
+use super::fault::{Reason, Step, fault, same};
 use super::{MAX_NAME, Malformed, Reply, ReplyEvent, ToolCall, scan, schema};
-use crate::digits;
+use crate::memory::{R, Text, add, copied, push};
+use crate::{digits, json};
 
 /// A text that grows beside markers: white space next to them is dropped.
 #[derive(Debug, Default)]
 struct Flow {
     /// White space that belongs to the text if more of it follows.
-    pending: String,
+    pending: Text,
     /// Whether the last thing was a marker.
     fresh: bool,
 }
 
 impl Flow {
-    /// What has to be written for `c`, given whether anything was before.
-    fn push(&mut self, c: char, empty: bool) -> String {
+    /// Adds to `text` what has to be written for `c`, given whether anything was before.
+    fn push(&mut self, c: char, empty: bool, text: &mut Text) -> R<()> {
         if c.is_whitespace() {
-            if !self.fresh {
-                self.pending.push(c);
-            }
-            return String::new();
+            return if self.fresh { Ok(()) } else { self.pending.add_char(c) };
         }
-        let mut text = std::mem::take(&mut self.pending);
+        text.add(&self.pending)?;
+        self.pending.clear();
         // Stretches of a text with markers between them are lines.
         if std::mem::take(&mut self.fresh) && !empty {
-            text.push('\n');
+            text.add_char('\n')?;
         }
-        text.push(c);
-        text
+        text.add_char(c)
     }
 
     /// A marker; returns the white space before it.
-    fn marker(&mut self) -> String {
+    fn marker(&mut self) -> Text {
         self.fresh = true;
         std::mem::take(&mut self.pending)
     }
@@ -46,63 +45,63 @@ pub(super) struct Output {
     pub(super) reply: Reply,
     content: Flow,
     reasoning: Flow,
+    /// What one character adds: kept, since it would be a new allocation for each.
+    more: Text,
 }
 
 impl Output {
-    pub(super) fn content(&mut self, c: char) {
-        let text = self.content.push(c, self.reply.content.is_empty());
-        self.write_content(&text);
+    pub(super) fn content(&mut self, c: char) -> R<()> {
+        self.more.clear();
+        self.content.push(c, self.reply.content.is_empty(), &mut self.more)?;
+        write_content(&mut self.reply, &mut self.events, &self.more)
     }
 
-    pub(super) fn reasoning(&mut self, c: char) {
-        let text = self.reasoning.push(c, self.reply.reasoning.is_empty());
-        if text.is_empty() {
-            return;
+    pub(super) fn reasoning(&mut self, c: char) -> R<()> {
+        self.more.clear();
+        self.reasoning.push(c, self.reply.reasoning.is_empty(), &mut self.more)?;
+        if self.more.is_empty() {
+            return Ok(());
         }
-        self.reply.reasoning.push_str(&text);
+        add(&mut self.reply.reasoning, &self.more)?;
         match self.events.last_mut() {
-            Some(ReplyEvent::Reasoning(last)) => last.push_str(&text),
-            _ => self.events.push(ReplyEvent::Reasoning(text)),
+            Some(ReplyEvent::Reasoning(last)) => add(last, &self.more),
+            _ => push(&mut self.events, ReplyEvent::Reasoning(copied(&self.more)?)),
         }
     }
 
     /// A marker of any kind; returns the white space of the content before it.
-    pub(super) fn marker(&mut self) -> String {
+    pub(super) fn marker(&mut self) -> Text {
         self.reasoning.marker();
         self.content.marker()
     }
 
     /// Content exactly as it is.
-    pub(super) fn verbatim(&mut self, text: &str) {
+    pub(super) fn verbatim(&mut self, text: &str) -> R<()> {
         self.content.fresh = false;
-        let pending = std::mem::take(&mut self.content.pending);
-        self.write_content(&(pending + text));
+        self.write_pending()?;
+        write_content(&mut self.reply, &mut self.events, text)
     }
 
-    fn write_content(&mut self, text: &str) {
-        if text.is_empty() {
-            return;
-        }
-        self.reply.content.push_str(text);
-        match self.events.last_mut() {
-            Some(ReplyEvent::Content(last)) => last.push_str(text),
-            _ => self.events.push(ReplyEvent::Content(text.to_owned())),
-        }
+    /// The white space that was held back is content.
+    fn write_pending(&mut self) -> R<()> {
+        write_content(&mut self.reply, &mut self.events, &self.content.pending)?;
+        self.content.pending.clear();
+        Ok(())
     }
 
     /// Text that looked like a call and can't be read as one.
-    pub(super) fn malformed(&mut self, index: Option<usize>, reason: String, text: &str) {
-        self.events.push(ReplyEvent::Malformed { index, reason: reason.clone() });
-        self.reply.malformed.push(Malformed { reason, text: text.to_owned() });
-        self.verbatim(text);
+    pub(super) fn malformed(&mut self, index: Option<usize>, reason: Reason, text: &str) -> R<()> {
+        push(&mut self.events, ReplyEvent::Malformed { index, reason: same(&reason)? })?;
+        push(&mut self.reply.malformed, Malformed { reason, text: copied(text)? })?;
+        self.verbatim(text)
     }
 
     /// More of the text of the last malformed call.
-    pub(super) fn debris(&mut self, text: &str) {
+    pub(super) fn debris(&mut self, text: &str) -> R<()> {
         if let Some(last) = self.reply.malformed.last_mut() {
-            last.text.push_str(text);
+            add(&mut last.text, text)?;
         }
-        self.verbatim(text);
+        self.verbatim(text)
     }
 
     /// Whether content that comes now begins a line.
@@ -111,9 +110,11 @@ impl Output {
     }
 
     /// Calls that were read on trial.
-    pub(super) fn adopt(&mut self, other: Output) {
+    pub(super) fn adopt(&mut self, mut other: Output) -> R<()> {
         self.marker();
         let before = self.reply.tool_calls.len();
+        self.events.try_reserve(other.events.len())?;
+        self.reply.tool_calls.try_reserve(other.reply.tool_calls.len())?;
         self.events.extend(other.events.into_iter().map(|event| match event {
             ReplyEvent::CallStart { index, name, id } => {
                 ReplyEvent::CallStart { index: index + before, name, id }
@@ -124,13 +125,24 @@ impl Output {
             ReplyEvent::CallEnd { index, call } => ReplyEvent::CallEnd { index: index + before, call },
             event => event,
         }));
-        self.reply.tool_calls.extend(other.reply.tool_calls);
+        self.reply.tool_calls.append(&mut other.reply.tool_calls);
+        Ok(())
     }
 
     /// The end: white space at the end of the content is content if nothing but it was there.
-    pub(super) fn finish(&mut self) {
-        let rest = std::mem::take(&mut self.content.pending);
-        self.write_content(&rest);
+    pub(super) fn finish(&mut self) -> R<()> {
+        self.write_pending()
+    }
+}
+
+fn write_content(reply: &mut Reply, events: &mut Vec<ReplyEvent>, text: &str) -> R<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    add(&mut reply.content, text)?;
+    match events.last_mut() {
+        Some(ReplyEvent::Content(last)) => add(last, text),
+        _ => push(events, ReplyEvent::Content(copied(text)?)),
     }
 }
 
@@ -141,26 +153,27 @@ pub(super) struct Draft {
     pub(super) name: Option<String>,
     /// The name of the parameter whose value comes next.
     pub(super) key: Option<String>,
-    arguments: String,
+    arguments: Text,
     /// Bytes of `arguments` that were handed on.
     sent: usize,
     announced: bool,
 }
 
 impl Draft {
-    pub(super) fn set_id(&mut self, id: &str) {
-        self.id = Some(id.trim().to_owned()).filter(|id| !id.is_empty());
+    pub(super) fn set_id(&mut self, id: &str) -> R<()> {
+        self.id = Some(copied(id.trim())?).filter(|id| !id.is_empty());
+        Ok(())
     }
 
-    pub(super) fn set_name(&mut self, name: &str) -> Result<(), String> {
+    pub(super) fn set_name(&mut self, name: &str) -> Step<()> {
         let name = name.trim();
         if name.is_empty() {
-            return Err("the call has no name".to_owned());
+            return Err("the call has no name".into());
         }
         if name.len() > MAX_NAME {
-            return Err(format!("the name has {} bytes, at most {MAX_NAME} are allowed", name.len()));
+            return Err(fault!("the name has {} bytes, at most {MAX_NAME} are allowed", name.len()));
         }
-        self.name = Some(name.to_owned());
+        self.name = Some(copied(name)?);
         Ok(())
     }
 
@@ -170,55 +183,57 @@ impl Draft {
     }
 
     /// Adds to the text of the arguments, and hands it on once the name is known.
-    pub(super) fn arguments(&mut self, text: &str, out: &mut Output) {
-        self.arguments.push_str(text);
-        self.hand_on(out);
+    pub(super) fn arguments(&mut self, text: &str, out: &mut Output) -> R<()> {
+        self.arguments.add(text)?;
+        self.hand_on(out)
     }
 
     /// Takes an object in a JSON string, which is how programs pass arguments on.
-    pub(super) fn quoted_arguments(&mut self, text: &str, out: &mut Output) -> Result<(), String> {
-        let inner: String =
-            serde_json::from_str(text).map_err(|_| "the arguments are not a JSON object".to_owned())?;
+    pub(super) fn quoted_arguments(&mut self, text: &str, out: &mut Output) -> Step<()> {
+        let Some(Json::String(inner)) = json::read(text)? else {
+            return Err("the arguments are not a JSON object".into());
+        };
         let inner = scan::mended(inner.trim())?;
         schema::object(&inner)?;
-        self.arguments(&inner, out);
-        Ok(())
+        Ok(self.arguments(&inner, out)?)
     }
 
-    fn hand_on(&mut self, out: &mut Output) {
-        let Some(name) = &self.name else { return };
+    fn hand_on(&mut self, out: &mut Output) -> R<()> {
+        let Some(name) = &self.name else { return Ok(()) };
         let index = out.reply.tool_calls.len();
         if !self.announced {
+            let (name, id) = (copied(name)?, self.id.as_deref().map(copied).transpose()?);
+            push(&mut out.events, ReplyEvent::CallStart { index, name, id })?;
             self.announced = true;
-            out.events.push(ReplyEvent::CallStart { index, name: name.clone(), id: self.id.clone() });
         }
-        let Some(delta) = self.arguments.get(self.sent..).filter(|delta| !delta.is_empty()) else { return };
+        let Some(delta) = self.arguments.get(self.sent..).filter(|delta| !delta.is_empty()) else {
+            return Ok(());
+        };
         match out.events.last_mut() {
-            Some(ReplyEvent::CallArguments { delta: last, .. }) => last.push_str(delta),
-            _ => out.events.push(ReplyEvent::CallArguments { index, delta: delta.to_owned() }),
+            Some(ReplyEvent::CallArguments { delta: last, .. }) => add(last, delta)?,
+            _ => push(&mut out.events, ReplyEvent::CallArguments { index, delta: copied(delta)? })?,
         }
         self.sent = self.arguments.len();
+        Ok(())
     }
 
     /// The call is complete.
-    pub(super) fn finish(&mut self, out: &mut Output) -> Result<(), String> {
+    pub(super) fn finish(&mut self, out: &mut Output) -> Step<()> {
         if self.name.is_none() {
-            return Err("the call has no name".to_owned());
+            return Err("the call has no name".into());
         }
         if self.arguments.is_empty() {
-            self.arguments.push_str("{}");
+            self.arguments.add("{}")?;
         }
-        self.hand_on(out);
+        self.hand_on(out)?;
         let arguments = Json::Object(schema::object(&self.arguments)?);
-        let numbers = digits::numbers(&self.arguments);
-        let arguments_text = numbers.and_then(|numbers| digits::text_of(&arguments, &numbers));
-        let arguments_text = arguments_text.map_err(|_| "out of memory")?;
+        let arguments_text = digits::text_of(&arguments, &digits::numbers(&self.arguments)?)?;
         let Json::Object(arguments) = arguments else { return Ok(()) };
         let done = std::mem::take(self);
         let call = ToolCall { id: done.id, name: done.name.unwrap_or_default(), arguments, arguments_text };
-        out.events.push(ReplyEvent::CallEnd { index: out.reply.tool_calls.len(), call: call.clone() });
-        out.reply.tool_calls.push(call);
-        Ok(())
+        let (index, copy) = (out.reply.tool_calls.len(), call.copy()?);
+        push(&mut out.reply.tool_calls, call)?;
+        Ok(push(&mut out.events, ReplyEvent::CallEnd { index, call: copy })?)
     }
 
     /// Forgets the call; its place if it was announced.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::examples::Unsaid;
+use super::fault::{Reason, Step};
 use super::grammar::{At, Grammar, Rule, closes, opens};
 use super::guess::Guess;
 use super::held::{Held, Tokens};
@@ -25,21 +26,25 @@ use super::output::{Draft, Output};
 use super::scan::Scan;
 use super::schema::Schema;
 use super::{Channel, Reply, ReplyEvent, ReplyFormat};
-use crate::OutOfMemory;
+use crate::memory::{OutOfMemory, R, Text};
 
 /// Takes a reply apart while it is being generated.
+///
+/// Memory that the system refuses is an error, [`OutOfMemory`], of whatever needed it. The parser then takes no more of the
+/// reply: every further call is the same error. What it had read stays in [`reply`](Self::reply).
 ///
 /// ```
 /// use happy_chat::{Channel, ReplyFormat, ReplyParser};
 /// let mut parser = ReplyParser::new(ReplyFormat::Hermes);
-/// parser.push("<think>Hm.");
+/// parser.push("<think>Hm.")?;
 /// assert_eq!(parser.channel(), Channel::Reasoning);
-/// parser.push("</think>Let me see.\n<tool_call>{\"name\": \"now\", \"argu");
+/// parser.push("</think>Let me see.\n<tool_call>{\"name\": \"now\", \"argu")?;
 /// assert_eq!(parser.channel(), Channel::Call);
-/// parser.push("ments\": {\"zone\": \"UTC\"}}</tool_call>");
-/// let (_, reply) = parser.finish();
+/// parser.push("ments\": {\"zone\": \"UTC\"}}</tool_call>")?;
+/// let (_, reply) = parser.finish()?;
 /// assert_eq!((reply.reasoning.as_str(), reply.content.as_str()), ("Hm.", "Let me see."));
 /// assert_eq!((reply.tool_calls[0].name.as_str(), &reply.tool_calls[0].arguments["zone"]), ("now", &"UTC".into()));
+/// # Ok::<(), happy_chat::OutOfMemory>(())
 /// ```
 #[derive(Debug)]
 pub struct ReplyParser {
@@ -48,7 +53,7 @@ pub struct ReplyParser {
     /// Characters that may begin a marker.
     pub(super) held: Held,
     /// Which markers are control tokens.
-    pub(super) tokens: Tokens,
+    pub(super) tokens: Arc<Tokens>,
     /// What may be a call though it does not stand where calls do.
     pub(super) guess: Option<Guess>,
     /// Bytes at the front of `held` that were a guess already: no other begins in them.
@@ -60,9 +65,9 @@ pub struct ReplyParser {
     /// Whether the mark before the answer was seen.
     in_answer: bool,
     /// Everything since the block or its last complete call, to give it back.
-    pub(super) raw: String,
+    pub(super) raw: Text,
     /// The words that are being collected: a header, id, name, key or value.
-    pub(super) field: String,
+    pub(super) field: Text,
     /// Calls that this block had so far.
     pub(super) calls: usize,
     /// Whether the block began without a marker.
@@ -76,11 +81,13 @@ pub struct ReplyParser {
     /// `None`: what was said is not known.
     pub(super) unsaid: Option<Arc<Unsaid>>,
     pub(super) out: Output,
+    /// Whether memory was refused: the states above may then not fit together.
+    refused: bool,
 }
 
 /// What happened to a character of text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Text {
+pub(super) enum Character {
     Taken,
     /// The state has changed, and the character belongs to the new one.
     Again,
@@ -89,22 +96,22 @@ pub(super) enum Text {
 impl ReplyParser {
     /// A parser for replies in a format, whose markers are all ordinary text: see [`with_tokens`](Self::with_tokens).
     pub fn new(format: ReplyFormat) -> Self {
-        Self::of_grammar(format.grammar())
+        Self::of_grammar(format.grammar(), Arc::default())
     }
 
-    pub(super) fn of_grammar(grammar: &'static Grammar) -> Self {
+    pub(super) fn of_grammar(grammar: &'static Grammar, schema: Arc<Schema<'static>>) -> Self {
         ReplyParser {
             grammar,
             at: At::Content,
             held: Held::default(),
-            tokens: Tokens::default(),
+            tokens: Arc::default(),
             guess: None,
             replay: 0,
             guessed: false,
             may_think: true,
             in_answer: false,
-            raw: String::new(),
-            field: String::new(),
+            raw: Text::default(),
+            field: Text::default(),
             calls: 0,
             bare: false,
             may_be_bare: grammar.bare,
@@ -112,9 +119,10 @@ impl ReplyParser {
             objects: Objects::default(),
             json: Scan::new(super::grammar::Notation::JSON),
             literals: Literals::new(grammar.notation),
-            schema: Arc::default(),
+            schema,
             unsaid: None,
             out: Output::default(),
+            refused: false,
         }
     }
 
@@ -146,64 +154,80 @@ impl ReplyParser {
 
     /// Declares which texts are control tokens of the vocabulary. Markers that are, or parts of them, count only as what
     /// [`push_control`](Self::push_control) brings; the same characters as ordinary text are text.
-    #[must_use]
-    pub fn with_tokens(mut self, is_control: impl Fn(&str) -> bool) -> Self {
-        self.tokens = Tokens::new(self.grammar, &is_control);
-        self
+    ///
+    /// # Errors
+    /// If memory is refused for the list of these markers.
+    pub fn with_tokens(mut self, is_control: impl Fn(&str) -> bool) -> Result<Self, OutOfMemory> {
+        self.tokens = Arc::new(Tokens::new(self.grammar, &is_control)?);
+        Ok(self)
     }
 
     /// Begins where the prompt ends: templates may open the thinking, or begin a message. [`channel`](Self::channel) tells
     /// which.
-    #[must_use]
-    pub fn after_prompt(mut self, prompt: &str) -> Self {
+    ///
+    /// # Errors
+    /// If memory is refused for the message that the prompt began.
+    pub fn after_prompt(mut self, prompt: &str) -> Result<Self, OutOfMemory> {
         let (open, _) = self.grammar.think;
         let tail = prompt.trim_end();
         if !open.is_empty() && tail.ends_with(open) {
             self.out.marker();
             self.at = At::Reasoning;
             self.may_think = false;
-            return self;
+            return Ok(self);
         }
         self.in_answer = !self.grammar.answer.0.is_empty() && tail.ends_with(self.grammar.answer.0);
         // A message that the prompt began, in formats of messages.
         let start = self.grammar.rules.iter().find(|rule| rule.2 == At::Header).map(|rule| rule.1);
         let begun = start.and_then(|start| prompt.get(prompt.rfind(start)?..)).unwrap_or_default();
         if begun.is_empty() {
-            return self;
+            return Ok(self);
         }
         for c in begun.chars() {
             // What the template wrote are the tokens.
-            self.held.push(c, true);
-            self.run();
+            self.feed(c, true)?;
         }
         // The prompt's words are not the reply's.
         self.raw.clear();
         self.out = Output::default();
         self.out.marker();
-        self
+        Ok(self)
     }
 
     /// Takes the next piece of the reply, the text of ordinary tokens, and returns what is known now that was not known
     /// before.
-    pub fn push(&mut self, text: &str) -> Vec<ReplyEvent> {
+    ///
+    /// # Errors
+    /// If memory is refused, now or before.
+    pub fn push(&mut self, text: &str) -> Result<Vec<ReplyEvent>, OutOfMemory> {
         self.take(text, false)
     }
 
     /// Takes a control token that is a marker of the format ([`ReplyFormat::markers`]) or a part of one.
-    pub fn push_control(&mut self, text: &str) -> Vec<ReplyEvent> {
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_control(&mut self, text: &str) -> Result<Vec<ReplyEvent>, OutOfMemory> {
         self.take(text, true)
     }
 
-    fn take(&mut self, text: &str, control: bool) -> Vec<ReplyEvent> {
-        for c in text.chars() {
-            self.feed(c, control);
-        }
-        std::mem::take(&mut self.out.events)
+    fn take(&mut self, text: &str, control: bool) -> R<Vec<ReplyEvent>> {
+        self.unless_refused(|parser| text.chars().try_for_each(|c| parser.feed(c, control)))
     }
 
-    pub(super) fn feed(&mut self, c: char, control: bool) {
-        self.held.push(c, control);
-        self.run();
+    /// Goes on, and returns what came of it.
+    fn unless_refused(&mut self, go: impl FnOnce(&mut Self) -> R<()>) -> R<Vec<ReplyEvent>> {
+        if std::mem::replace(&mut self.refused, true) {
+            return Err(OutOfMemory);
+        }
+        go(self)?;
+        self.refused = false;
+        Ok(std::mem::take(&mut self.out.events))
+    }
+
+    pub(super) fn feed(&mut self, c: char, control: bool) -> R<()> {
+        self.held.push(c, control)?;
+        self.run()
     }
 
     /// The channel that the next character belongs to, as far as it is known: text that is held back because it may be a
@@ -223,55 +247,61 @@ impl ReplyParser {
         &self.out.reply
     }
 
-    /// The reply is over: returns the last events and the reply as a whole.
-    pub fn finish(mut self) -> (Vec<ReplyEvent>, Reply) {
-        self.flush();
-        self.end();
-        self.out.finish();
-        (std::mem::take(&mut self.out.events), self.out.reply)
+    /// The reply is over: returns the last events and the reply as a whole. Call it once: the parser is empty afterwards.
+    ///
+    /// # Errors
+    /// If memory is refused, now or before: what was read is still in [`reply`](Self::reply).
+    pub fn finish(&mut self) -> Result<(Vec<ReplyEvent>, Reply), OutOfMemory> {
+        let events = self.unless_refused(|parser| {
+            parser.flush()?;
+            parser.end()?;
+            parser.out.finish()
+        })?;
+        Ok((events, std::mem::take(&mut self.out.reply)))
     }
 
     /// Nothing follows what is held: what looked like the beginning of a marker is text.
-    pub(super) fn flush(&mut self) {
+    pub(super) fn flush(&mut self) -> R<()> {
         loop {
             while let Some((first, _)) = self.held.first() {
                 if self.guess.is_none() {
-                    self.take_text(first);
+                    self.take_text(first)?;
                 }
-                self.run();
+                self.run()?;
             }
-            let Some(guess) = self.guess.take() else { return };
-            match guess.finish() {
+            let Some(guess) = self.guess.take() else { return Ok(()) };
+            match guess.finish()? {
                 Ok(calls) => {
-                    self.out.adopt(calls);
+                    self.out.adopt(calls)?;
                     self.begin_text(At::Content);
                 }
-                Err(guess) => self.release(guess),
+                Err(guess) => self.release(guess)?,
             }
         }
     }
 
     /// Deals with what is held, but for what may begin a marker.
-    fn run(&mut self) {
+    fn run(&mut self) -> R<()> {
         while let Some((first, control)) = self.held.first() {
             if let Some(guess) = &mut self.guess {
-                if guess.feed(first, control) {
+                if guess.feed(first, control)? {
                     self.drop_held(first.len_utf8());
                 } else if let Some(guess) = self.guess.take() {
-                    self.release(guess);
+                    self.release(guess)?;
                 }
             } else if let Some(rule) = self.next_rule() {
                 if self.held.len() < rule.1.len() {
-                    return;
+                    return Ok(());
                 }
                 self.drop_held(rule.1.len());
-                if let Err(reason) = self.follow(rule) {
-                    self.fail(reason, closes(&rule));
+                if let Err(fault) = self.follow(rule) {
+                    self.fail(fault.reason()?, closes(&rule))?;
                 }
             } else {
-                self.take_text(first);
+                self.take_text(first)?;
             }
         }
+        Ok(())
     }
 
     /// The rule whose marker is held, or may come to be.
@@ -305,16 +335,18 @@ impl ReplyParser {
     }
 
     /// Takes the first held character as text.
-    fn take_text(&mut self, first: char) {
+    fn take_text(&mut self, first: char) -> R<()> {
         match self.text(first) {
-            Ok(Text::Again) => return,
-            Ok(Text::Taken) => {}
-            Err(reason) => {
-                self.raw.push(first);
-                self.fail(reason, false);
+            Ok(Character::Again) => return Ok(()),
+            Ok(Character::Taken) => {}
+            Err(fault) => {
+                let reason = fault.reason()?;
+                self.raw.add_char(first)?;
+                self.fail(reason, false)?;
             }
         }
         self.drop_held(first.len_utf8());
+        Ok(())
     }
 
     /// Between calls, where only white space and markers stand.
@@ -336,39 +368,36 @@ impl ReplyParser {
     }
 
     /// A marker: finishes what its state collected, and begins the next.
-    fn follow(&mut self, rule: Rule) -> Result<(), String> {
+    fn follow(&mut self, rule: Rule) -> Step<()> {
         let (from, marker, to) = rule;
         match self.at {
             At::Failed => {
                 if closes(&rule) {
-                    self.out.debris(marker);
+                    self.out.debris(marker)?;
                     self.at = At::Content;
                 } else {
-                    self.open(marker, to);
+                    self.open(marker, to)?;
                 }
                 return Ok(());
             }
             // The next block, without the end of the last one.
             at if from == At::Content && !matches!(at, At::Content | At::Reasoning) => {
-                let early = self.finish_block();
-                if let Err(reason) = early {
-                    self.fail(reason, true);
+                if let Err(fault) = self.finish_block() {
+                    self.fail(fault.reason()?, true)?;
                 }
-                self.open(marker, to);
-                return Ok(());
+                return Ok(self.open(marker, to)?);
             }
             _ => {}
         }
         if from == At::Content && self.at == At::Reasoning {
-            let guess = Guess::early(self, marker);
+            let guess = Guess::early(self, marker)?;
             self.begin_guess(guess);
             return Ok(());
         }
         if opens(&rule) {
-            self.open(marker, to);
-            return Ok(());
+            return Ok(self.open(marker, to)?);
         }
-        self.raw.push_str(marker);
+        self.raw.add(marker)?;
         match (from, to) {
             (At::Content | At::Reasoning, _) => {
                 self.out.marker();
@@ -381,7 +410,7 @@ impl ReplyParser {
                 Ok(())
             }
             (At::Header, At::Header) => {
-                self.field.push_str(marker);
+                self.field.add(marker)?;
                 Ok(())
             }
             _ => self.advance(from, to),
@@ -389,29 +418,29 @@ impl ReplyParser {
     }
 
     /// A marker that begins a block of calls, or a header.
-    fn open(&mut self, marker: &str, to: At) {
-        self.raw = self.out.marker() + marker;
+    fn open(&mut self, marker: &str, to: At) -> R<()> {
+        self.raw = self.out.marker();
+        self.raw.add(marker)?;
         self.calls = 0;
         self.bare = false;
         self.draft = Draft::default();
         self.enter(to);
-        if to == At::Header {
-            self.field.push_str(marker);
-        }
+        if to == At::Header { self.field.add(marker) } else { Ok(()) }
     }
 
     /// Gives the block back as content. `closed`: what comes next is content, not more of the block.
-    pub(super) fn fail(&mut self, reason: String, closed: bool) {
+    pub(super) fn fail(&mut self, reason: Reason, closed: bool) -> R<()> {
         let text = std::mem::take(&mut self.raw);
         let announced = self.draft.withdraw(&self.out);
         let bare = std::mem::take(&mut self.bare);
         if bare && announced.is_none() {
             // JSON that never looked like a call.
-            self.out.verbatim(&text);
+            self.out.verbatim(&text)?;
         } else {
-            self.out.malformed(announced, reason, &text);
+            self.out.malformed(announced, reason, &text)?;
         }
         let more = !closed && !bare && self.grammar.has_ends();
         self.at = if more { At::Failed } else { At::Content };
+        Ok(())
     }
 }

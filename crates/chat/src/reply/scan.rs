@@ -1,7 +1,11 @@
 //! Where a value ends, found while its characters come.
 
+use std::fmt::Write as _;
+
 use super::MAX_DEPTH;
+use super::fault::{Step, fault};
 use super::grammar::{Notation, Quote};
+use crate::memory::{OutOfMemory, R, Text};
 
 /// What a character means for the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub(super) enum Extent {
 #[derive(Debug)]
 pub(super) struct Scan {
     notation: Notation,
-    text: String,
+    text: Text,
     depth: usize,
     /// The quote of the string that is open, and where its inside begins.
     string: Option<(&'static Quote, usize)>,
@@ -29,7 +33,7 @@ pub(super) struct Scan {
 
 impl Scan {
     pub(super) fn new(notation: Notation) -> Self {
-        Scan { notation, text: String::new(), depth: 0, string: None, escaped: false, over: false }
+        Scan { notation, text: Text::default(), depth: 0, string: None, escaped: false, over: false }
     }
 
     /// The characters that were taken.
@@ -51,12 +55,12 @@ impl Scan {
     ///
     /// A value of brackets ends with the last of them, one that is a string with its quote where nothing else can
     /// follow, others before a bracket, comma or white space.
-    pub(super) fn feed(&mut self, c: char) -> Result<Extent, String> {
+    pub(super) fn feed(&mut self, c: char) -> Step<Extent> {
         if let Some((quote, start)) = self.string {
             if self.notation.json {
-                self.mend(c);
+                self.mend(c)?;
             } else {
-                self.text.push(c);
+                self.text.add_char(c)?;
             }
             if self.escaped {
                 self.escaped = false;
@@ -73,13 +77,13 @@ impl Scan {
         if self.depth == 0 && (closing || c == ',' || c.is_whitespace()) {
             return Ok(Extent::After);
         }
-        self.text.push(c);
+        self.text.add_char(c)?;
         if let Some(quote) = self.opened(c) {
             self.string = Some((quote, self.text.len()));
         } else if matches!(c, '{' | '[' | '(') {
             self.depth += 1;
             if self.depth > MAX_DEPTH {
-                return Err(format!("the arguments are nested more than {MAX_DEPTH} deep"));
+                return Err(fault!("the arguments are nested more than {MAX_DEPTH} deep"));
             }
         } else if closing {
             self.depth -= 1;
@@ -108,36 +112,36 @@ impl Scan {
 
     /// Takes a character of a JSON string. Models write line feeds and other control characters as they are, and
     /// escapes that JSON does not know: `\\'` is the quote, any other keeps its backslash.
-    fn mend(&mut self, c: char) {
+    fn mend(&mut self, c: char) -> R<()> {
         if self.escaped {
             match c {
                 '\'' => {}
-                '"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't' | 'u' => self.text.push('\\'),
-                _ => self.text.push_str("\\\\"),
+                '"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't' | 'u' => self.text.add_char('\\')?,
+                _ => self.text.add("\\\\")?,
             }
         }
         match c {
             // Written together with the character after it.
-            '\\' if !self.escaped => {}
-            '\n' => self.text.push_str("\\n"),
-            '\r' => self.text.push_str("\\r"),
-            '\t' => self.text.push_str("\\t"),
-            c if c < ' ' => self.text.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => self.text.push(c),
+            '\\' if !self.escaped => Ok(()),
+            '\n' => self.text.add("\\n"),
+            '\r' => self.text.add("\\r"),
+            '\t' => self.text.add("\\t"),
+            c if c < ' ' => write!(self.text, "\\u{:04x}", u32::from(c)).map_err(|_| OutOfMemory),
+            c => self.text.add_char(c),
         }
     }
 }
 
 /// The text of JSON values with its strings mended as [`Scan`] does.
-pub(super) fn mended(text: &str) -> Result<String, String> {
+pub(super) fn mended(text: &str) -> Step<String> {
     let mut scan = Scan { depth: 1, ..Scan::new(Notation::JSON) };
     for c in text.chars() {
         if scan.depth == 0 {
-            return Err("brackets close that did not open".to_owned());
+            return Err("brackets close that did not open".into());
         }
         scan.feed(c)?;
     }
-    Ok(scan.text)
+    Ok(scan.text.0)
 }
 
 #[cfg(test)]

@@ -15,13 +15,15 @@
 //! ```
 
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value as Json};
 
+use super::fault::{Step, fault, if_right};
 use super::grammar::Notation;
 use super::literals::Literal;
 use super::{MAX_DEPTH, literals, scan};
-use crate::memory::{OutOfMemory, R, push, text};
+use crate::memory::{OutOfMemory, R, copied, json_text, push, text};
 use crate::{digits, json};
 
 /// Most schemas that are looked at for one value.
@@ -140,10 +142,10 @@ impl<'a> Schema<'a> {
     }
 
     /// The value of a parameter that is written without quotes, by the table above, as JSON.
-    pub(super) fn value(&self, tool: &str, parameter: &str, text: &str) -> String {
+    pub(super) fn value(&self, tool: &str, parameter: &str, text: &str) -> R<String> {
         let schema = self.tool(tool).and_then(|tool| Some((tool.parameters(), tool.property(parameter)?)));
-        let looks = looks_like(text);
-        let string = || Json::from(text).to_string();
+        let looks = looks_like(text)?;
+        let string = || json_text(text);
         let found = || looks.as_ref().map_or_else(string, Literal::text);
         let Some((root, schema)) = schema else { return found() };
         let value = looks.as_ref().map_or(&Json::Null, |looks| &looks.value);
@@ -151,7 +153,7 @@ impl<'a> Schema<'a> {
             let mut reader = Reader { root, text, value, exact, steps: MAX_STEPS };
             let allows = reader.allows(schema, 0);
             if value.is_null() && looks.is_some() && allows.null == Some(true) {
-                return Json::Null.to_string();
+                return copied("null");
             }
             if allows.string == Some(true) {
                 return string();
@@ -165,20 +167,23 @@ impl<'a> Schema<'a> {
 }
 
 /// What a text without quotes is if it is no string.
-fn looks_like(original: &str) -> Option<Literal> {
-    let mended = scan::mended(original).ok();
+fn looks_like(original: &str) -> R<Option<Literal>> {
+    let mended = if_right(scan::mended(original))?;
     let text = mended.as_deref().unwrap_or(original);
-    match json::parse(text) {
+    match json::read(text)? {
         // A string would stand without quotes; these belong to it.
-        Ok(Json::String(_)) => None,
-        Ok(value) => {
-            let numbers = digits::numbers(text).unwrap_or_default();
-            Some(Literal { value, numbers: numbers.into_iter().map(str::to_owned).collect() })
+        Some(Json::String(_)) => Ok(None),
+        Some(value) => {
+            let mut numbers = Vec::new();
+            for number in digits::numbers(text)? {
+                push(&mut numbers, copied(number)?)?;
+            }
+            Ok(Some(Literal { value, numbers }))
         }
         // Templates that print values as Python does leave their mark on models.
-        Err(_) => match original.trim_start().chars().next() {
-            Some('[' | '{' | 'T' | 'F' | 'N') => literals::value(original.trim(), Notation::PYTHON).ok(),
-            _ => None,
+        None => match original.trim_start().chars().next() {
+            Some('[' | '{' | 'T' | 'F' | 'N') => if_right(literals::value(original.trim(), Notation::PYTHON)),
+            _ => Ok(None),
         },
     }
 }
@@ -294,7 +299,17 @@ impl<'a> Reader<'a> {
 }
 
 fn is_whole(number: &serde_json::Number) -> bool {
-    number.is_i64() || number.is_u64() || number.to_string().bytes().all(|b| b == b'-' || b.is_ascii_digit())
+    number.is_i64() || number.is_u64() || write!(Digits, "{number}").is_ok()
+}
+
+/// Takes what is written of a number without fraction and exponent, and keeps nothing.
+struct Digits;
+
+impl fmt::Write for Digits {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let is_whole = text.bytes().all(|b| b == b'-' || b.is_ascii_digit());
+        if is_whole { Ok(()) } else { Err(fmt::Error) }
+    }
 }
 
 /// Whether a value, which is `depth` deep in another one, nests more than [`MAX_DEPTH`] deep.
@@ -309,16 +324,16 @@ fn is_deep(value: &Json, depth: usize) -> bool {
 }
 
 /// Adds a member to the text of an object that is being written; `value` is JSON.
-pub(super) fn member(empty: bool, key: &str, value: &str) -> String {
-    format!("{}{}: {value}", if empty { "{" } else { ", " }, Json::from(key))
+pub(super) fn member(empty: bool, key: &str, value: &str) -> R<String> {
+    text!("{}{}: {value}", if empty { "{" } else { ", " }, json_text(key)?)
 }
 
 /// An object from the text of one.
-pub(super) fn object(text: &str) -> Result<Map<String, Json>, String> {
-    match json::parse(text) {
+pub(super) fn object(text: &str) -> Step<Map<String, Json>> {
+    match json::attempt(text)? {
         Ok(Json::Object(map)) => Ok(map),
-        Ok(_) => Err("the arguments are not a JSON object".to_owned()),
-        Err(e) => Err(format!("the arguments are not valid JSON: {e}")),
+        Ok(_) => Err("the arguments are not a JSON object".into()),
+        Err(e) => Err(fault!("the arguments are not valid JSON: {e}")),
     }
 }
 
@@ -401,11 +416,11 @@ mod tests {
         let wrong: Vec<String> = cases
             .iter()
             .filter_map(|(parameter, text, expect)| {
-                let got = schema.value("f", parameter, text);
+                let got = schema.value("f", parameter, text).unwrap();
                 (got != *expect).then(|| format!("{parameter} {text}: got {got}, expected {expect}"))
             })
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-        assert_eq!(schema.value("g", "s", "12"), "12");
+        assert_eq!(schema.value("g", "s", "12").unwrap(), "12");
     }
 }

@@ -65,8 +65,11 @@ fn hostile_replies_on_a_small_stack() {
                     let parser = ReplyParser::new(format).with_tools(&tools).unwrap();
                     let (events, reply) = parse(parser, &text, &[1000]);
                     drop((events, reply));
-                    let parser =
-                        ReplyParser::new(format).with_tools(&tools).unwrap().after_prompt("<think>\n");
+                    let parser = ReplyParser::new(format)
+                        .with_tools(&tools)
+                        .unwrap()
+                        .after_prompt("<think>\n")
+                        .unwrap();
                     drop(parse(parser, &text, &[1000]));
                 }
                 // A quadratic walk takes minutes.
@@ -88,11 +91,12 @@ fn control_tokens_anywhere_end() {
             for (first, second) in markers.iter().flat_map(|a| markers.iter().map(move |b| (*a, *b))) {
                 let (mut told, mut parser) =
                     (Vec::new(), ReplyParser::new(format).with_tools(&tools()).unwrap());
-                parser = parser.with_tokens(|text| markers.contains(&text));
+                parser = parser.with_tokens(|text| markers.contains(&text)).unwrap();
                 for text in [first, second, "\n", second] {
-                    told.extend(if text == "\n" { parser.push(text) } else { parser.push_control(text) });
+                    let events = if text == "\n" { parser.push(text) } else { parser.push_control(text) };
+                    told.extend(events.unwrap());
                 }
-                drop((told, parser.finish()));
+                drop((told, parser.finish().unwrap()));
             }
             done.send(format).unwrap();
         }
@@ -154,7 +158,7 @@ proptest! {
         thinks in any::<bool>(),
     ) {
         let prompt = if thinks { "<think>\n" } else { "" };
-        let parser = || ReplyParser::new(format).with_tools(&tools()).unwrap().after_prompt(prompt);
+        let parser = || ReplyParser::new(format).with_tools(&tools()).unwrap().after_prompt(prompt).unwrap();
         let whole = parse(parser(), &text, &[]);
         prop_assert_eq!(&whole, &parse(parser(), &text, &pieces));
         let told = told(&whole.0).map_err(TestCaseError::fail)?;

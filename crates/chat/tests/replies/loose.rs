@@ -7,15 +7,15 @@ use ReplyFormat::*;
 
 use crate::{parse, seen, told, weather};
 
-fn tools() -> Vec<Value> {
+pub(crate) fn tools() -> Vec<Value> {
     let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {}}});
     vec![tool("w"), tool("get_weather")]
 }
 
-struct Loose {
-    format: ReplyFormat,
-    prompt: &'static str,
-    text: &'static str,
+pub(crate) struct Loose {
+    pub(crate) format: ReplyFormat,
+    pub(crate) prompt: &'static str,
+    pub(crate) text: &'static str,
     expect: Value,
 }
 
@@ -31,7 +31,7 @@ fn thinks(format: ReplyFormat, text: &'static str, reasoning: &str, content: &st
     Loose { format, prompt: "<think>\n", text, expect: json!([content, reasoning, calls, []]) }
 }
 
-fn cases() -> Vec<Loose> {
+pub(crate) fn cases() -> Vec<Loose> {
     const BARE: &str = "{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}";
     vec![
         call(Hermes, BARE),
@@ -161,7 +161,7 @@ fn calls_of_small_models_and_what_is_none() {
         {
             expect[2] = calls.clone();
         }
-        let parser = || ReplyParser::new(format).with_tools(&tools()).unwrap().after_prompt(prompt);
+        let parser = || ReplyParser::new(format).with_tools(&tools()).unwrap().after_prompt(prompt).unwrap();
         let (events, reply) = parse(parser(), text, &[]);
         if seen(&reply) != expect {
             wrong.push(format!("{format} {text:?}:\n    got    {}\n    expect {expect}", seen(&reply)));
@@ -177,7 +177,7 @@ fn calls_of_small_models_and_what_is_none() {
         }
         // Without declared tools nothing is read that is not the format's.
         let (_, bare) =
-            parse(ReplyParser::new(format).with_tools(&[]).unwrap().after_prompt(prompt), text, &[]);
+            parse(ReplyParser::new(format).with_tools(&[]).unwrap().after_prompt(prompt).unwrap(), text, &[]);
         if !bare.tool_calls.is_empty() && format != Llama3 {
             wrong.push(format!("{format} {text:?}: a call without tools"));
         }
@@ -221,8 +221,8 @@ fn copied_examples_are_no_calls() {
         if let Some(said) = said {
             parser = parser.after_conversation([*said]).unwrap();
         }
-        parser.push(text);
-        let (_, reply) = parser.finish();
+        parser.push(text).unwrap();
+        let (_, reply) = parser.finish().unwrap();
         if reply.tool_calls.len() != *n || (*n == 0) != (reply.content == *text) {
             wrong.push(format!("{said:?}, {text}: {reply:?}, expected {n} calls"));
         }

@@ -3,6 +3,7 @@
 mod hostile;
 mod loose;
 mod messages;
+mod no_memory;
 mod objects;
 mod tagged;
 
@@ -14,6 +15,10 @@ use serde_json::{Value, json};
 
 use ReplyFormat::*;
 
+/// Refuses in the tests of `no_memory` alone.
+#[global_allocator]
+static METER: happy_testkit::Meter = happy_testkit::Meter;
+
 /// Parses a reply in pieces of these lengths, again and again.
 fn parse(parser: ReplyParser, text: &str, pieces: &[usize]) -> (Vec<ReplyEvent>, Reply) {
     let (mut parser, mut events) = (parser, Vec::new());
@@ -22,9 +27,9 @@ fn parse(parser: ReplyParser, text: &str, pieces: &[usize]) -> (Vec<ReplyEvent>,
     while chars.peek().is_some() {
         let n = lengths.next().unwrap_or(usize::MAX).max(1);
         let piece: String = chars.by_ref().take(n).collect();
-        events.extend(parser.push(&piece));
+        events.extend(parser.push(&piece).unwrap());
     }
-    let (last, reply) = parser.finish();
+    let (last, reply) = parser.finish().unwrap();
     events.extend(last);
     (joined(events), reply)
 }
@@ -107,7 +112,7 @@ fn seen(reply: &Reply) -> Value {
             None => json!([c.name, c.arguments]),
         })
         .collect();
-    let reasons: Vec<&str> = reply.malformed.iter().map(|m| m.reason.as_str()).collect();
+    let reasons: Vec<&str> = reply.malformed.iter().map(|m| &*m.reason).collect();
     json!([reply.content, reply.reasoning, calls, reasons])
 }
 
@@ -176,7 +181,7 @@ fn prompts_that_begin_the_reply() {
     ];
     for (format, prompt, text, expect) in cases {
         for pieces in [&[][..], &[1]] {
-            let (_, reply) = parse(ReplyParser::new(format).after_prompt(prompt), text, pieces);
+            let (_, reply) = parse(ReplyParser::new(format).after_prompt(prompt).unwrap(), text, pieces);
             assert_eq!(seen(&reply), expect, "{format} {prompt:?} {text:?}");
         }
     }
@@ -289,32 +294,32 @@ proptest! {
 #[test]
 fn text_that_spells_a_control_token_is_text() {
     let token = |text: &str| matches!(text, "<think>" | "</think>" | "<tool_call>" | "<|open|>" | "<|sep|>");
-    let mut parser = ReplyParser::new(Hermes).with_tokens(token);
-    parser.push_control("<think>");
-    parser.push("not </think> yet");
+    let mut parser = ReplyParser::new(Hermes).with_tokens(token).unwrap();
+    parser.push_control("<think>").unwrap();
+    parser.push("not </think> yet").unwrap();
     assert_eq!(parser.channel(), Channel::Reasoning);
-    parser.push_control("</think>");
-    parser.push("So <think> and <tool_call>{\"name\": \"f\"}</tool_call>, then ");
+    parser.push_control("</think>").unwrap();
+    parser.push("So <think> and <tool_call>{\"name\": \"f\"}</tool_call>, then ").unwrap();
     assert_eq!(parser.channel(), Channel::Content);
-    parser.push_control("<think>");
-    parser.push("again");
-    parser.push_control("</think>");
-    parser.push_control("<tool_call>");
+    parser.push_control("<think>").unwrap();
+    parser.push("again").unwrap();
+    parser.push_control("</think>").unwrap();
+    parser.push_control("<tool_call>").unwrap();
     assert_eq!(parser.channel(), Channel::Call);
     // Its end is no token here.
-    parser.push("{\"name\": \"f\"}</tool_call>");
+    parser.push("{\"name\": \"f\"}</tool_call>").unwrap();
     assert_eq!(parser.channel(), Channel::Content);
-    let (_, reply) = parser.finish();
+    let (_, reply) = parser.finish().unwrap();
     let content = "So <think> and <tool_call>{\"name\": \"f\"}</tool_call>, then";
     assert_eq!(seen(&reply), json!([content, "not </think> yet\nagain", [["f", {}]], []]));
 
     // A marker of two tokens with text between them.
-    let mut parser = ReplyParser::new(KimiK3).with_tokens(token);
-    parser.push_control("<|open|>");
-    parser.push("think");
-    parser.push_control("<|sep|>");
-    parser.push("hm <|open|>");
-    let (_, reply) = parser.finish();
+    let mut parser = ReplyParser::new(KimiK3).with_tokens(token).unwrap();
+    parser.push_control("<|open|>").unwrap();
+    parser.push("think").unwrap();
+    parser.push_control("<|sep|>").unwrap();
+    parser.push("hm <|open|>").unwrap();
+    let (_, reply) = parser.finish().unwrap();
     assert_eq!(seen(&reply), json!(["", "hm <|open|>", [], []]));
 }
 
@@ -330,8 +335,9 @@ fn prompts_tell_the_channel() {
         (Hunyuan, "<think>\n\n</think>\n<answer>\n", Channel::Content),
     ];
     for (format, prompt, channel) in cases {
-        let all_tokens = ReplyParser::new(format).with_tokens(|_| true).after_prompt(prompt);
-        let none = ReplyParser::new(format).after_prompt(prompt);
+        let all_tokens =
+            ReplyParser::new(format).with_tokens(|_| true).unwrap().after_prompt(prompt).unwrap();
+        let none = ReplyParser::new(format).after_prompt(prompt).unwrap();
         assert_eq!((all_tokens.channel(), none.channel()), (channel, channel), "{format} {prompt:?}");
     }
 }
@@ -375,9 +381,9 @@ fn numbers_keep_their_digits() {
         );
         let rendered = format!("{{\"name\": \"f\", \"arguments\": {{\"a\": {numbers}}}}}");
         let render = |message: Value| template.render(&TemplateInput::new([message])).unwrap();
-        check(format, "prompt", &render(reply.message()), &rendered);
+        check(format, "prompt", &render(reply.message().unwrap()), &rendered);
         // The message as other programs keep it: as JSON text, or with the arguments' own text in it.
-        let kept = serde_json::from_str(&reply.message().to_string()).unwrap();
+        let kept = serde_json::from_str(&reply.message().unwrap().to_string()).unwrap();
         check(format, "kept", &render(kept), &rendered);
         let written = format!("[{{\"tool_calls\": [{{\"function\": {rendered}}}]}}]");
         let read = messages_from_json(&written).unwrap();

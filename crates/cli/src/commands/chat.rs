@@ -189,9 +189,10 @@ impl Chat<'_> {
     /// Answers the last message. At a terminal the chat goes on without a turn that failed.
     fn turn(&mut self) -> CliResult {
         self.cancel.clear();
-        match self.answer() {
-            Ok(reply) => {
-                self.conversation.push(reply.message());
+        let message = self.answer().and_then(|reply| Ok(reply.message().map_err(EngineError::from)?));
+        match message {
+            Ok(message) => {
+                self.conversation.push(message);
                 if self.interactive {
                     self.note("");
                 }

@@ -44,11 +44,11 @@ pub(crate) fn run(args: &ReplyArgs) -> CliResult {
     };
     let mut parser = ReplyParser::new(format);
     if let Some(path) = &args.tools {
-        parser = parser.with_tools(&input::read_array(path)?).map_err(|e| CliError::new(e.to_string()))?;
+        parser = parser.with_tools(&input::read_array(path)?)?;
     }
-    parser = parser.after_prompt(&args.after);
-    parser.push(&input::read_stdin()?);
-    let (_, reply) = parser.finish();
+    parser = parser.after_prompt(&args.after)?;
+    parser.push(&input::read_stdin()?)?;
+    let (_, reply) = parser.finish()?;
     writeln!(out, "{}", serde_json::to_string_pretty(&reply)?)?;
     Ok(())
 }

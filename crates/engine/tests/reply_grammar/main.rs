@@ -482,7 +482,7 @@ fn rendered_calls_are_allowed() {
             let turn = ChatTemplate::new(&source).ok().and_then(|t| turn(&t, vars, i));
             let Some((prompt, turn)) = turn.filter(|(_, turn)| turn.contains(names[0])) else { continue };
             let tools = vars["tools"].as_array().cloned().unwrap_or_default();
-            let opened = match ReplyParser::new(format).after_prompt(&prompt).channel() {
+            let opened = match ReplyParser::new(format).after_prompt(&prompt).unwrap().channel() {
                 // The rendered turn has no thinking.
                 Channel::Reasoning if !turn.contains(thinking(format).unwrap().1) => Channel::Content,
                 opened => opened,

@@ -153,7 +153,7 @@ impl State {
         }
         let event = running.turn.next();
         if let Ok(Event::Done(_)) | Err(_) = event {
-            self.settle(event.as_ref().ok());
+            self.settle(event.as_ref().ok())?;
         }
         event
     }
@@ -170,23 +170,33 @@ impl State {
     }
 
     /// The turn is over: its answer becomes a message, or the whole turn is taken back.
-    fn settle(&mut self, last: Option<&Event>) {
+    fn settle(&mut self, last: Option<&Event>) -> Outcome<()> {
         match replace(&mut self.work, Work::Moving) {
             Work::Turn(running) => {
                 let Running { turn, before, drop_cancelled } = *running;
                 let (context, reply) = turn.end();
                 self.work = Work::Idle(context);
-                let Some(Event::Done(finish)) = last else { return self.take_back(before) };
+                let Some(Event::Done(finish)) = last else {
+                    self.take_back(before);
+                    return Ok(());
+                };
                 log_turn(finish);
                 if drop_cancelled && finish.reason == FinishReason::Cancelled {
                     self.take_back(before);
                 } else if let (Ok(conversation), Some(reply)) = (&mut self.conversation, reply) {
-                    conversation.push(reply.message());
+                    match reply.message() {
+                        Ok(message) => conversation.push(message),
+                        Err(error) => {
+                            self.take_back(before);
+                            return Err(EngineError::from(error).into());
+                        }
+                    }
                 }
                 self.finish = Some(finish.clone());
             }
             other => self.work = other,
         }
+        Ok(())
     }
 }
 

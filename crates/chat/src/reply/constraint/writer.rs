@@ -115,8 +115,8 @@ impl<'a> Writer<'a> {
 
     /// The part of a marker that text must not contain, if it does not begin with a token anyway.
     fn as_text(&self, marker: &'static str) -> Option<&'static str> {
-        let parts = token_parts(marker, &|text| (self.token)(text).is_some());
-        let end = parts.first().map_or(marker.len(), |part| part.start);
+        let first = token_parts(marker, &|text| (self.token)(text).is_some()).next();
+        let end = first.map_or(marker.len(), |part| part.start);
         marker.get(..end).filter(|text| !text.is_empty())
     }
 
