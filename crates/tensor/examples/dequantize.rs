@@ -1,10 +1,11 @@
-//! Decodes a run of elements that a file stores at some offset, and prints their first values and statistics.
+//! Decodes a run of elements at a given offset of a file, and prints their first values and statistics.
 //!
 //! ```text
-//! cargo run --example dequantize -- model.gguf Q4_K 1622176 163840
+//! cargo run -p happy-tensor --example dequantize -- model.gguf Q4_K 1622176 163840
 //! ```
 //!
-//! Offsets and types of a GGUF file's tensors are what a GGUF reader lists. Memory does not grow with the tensor.
+//! `list_tensors` of happy-gguf lists the types and offsets of a file's tensors. The tensor is decoded piece by piece, so that
+//! memory does not grow with its size.
 
 use std::error::Error;
 use std::fs::File;
@@ -14,7 +15,7 @@ use happy_tensor::{DType, dequantize_row};
 
 const USAGE: &str = "usage: dequantize FILE TYPE OFFSET ELEMENTS";
 
-/// Elements decoded at a time: a multiple of every block length.
+/// Number of elements decoded at a time: a multiple of every block length.
 const CHUNK: usize = 4096;
 
 fn main() {

@@ -1,25 +1,25 @@
-//! Makes `src/formats/lattice/codes.rs`: the points of the IQ formats as packed codes, from the tables of a ggml source
-//! tree, where they are spelt out coordinate by coordinate.
+//! Makes `src/formats/lattice/codes.rs` (the points of the IQ formats as packed codes) from the tables of a ggml source tree,
+//! which list every coordinate. Only maintainers of this crate need it.
 //!
 //! ```text
 //! cargo run -p happy-tensor --example lattice -- ggml/src/ggml-common.h > crates/tensor/src/formats/lattice/codes.rs
 //! ```
 //!
-//! A coordinate becomes its index among the values that occur in its table (2 bits in tables of 8 coordinates, 3 bits
-//! in tables of 4); coordinate 0 is in the lowest bits. The program refuses a table that is not in ascending order of
-//! its codes, so nothing but the set of points is in the result.
+//! A coordinate becomes its index among the values that occur in its table: 2 bits in tables of 8 coordinates, 3 bits in
+//! tables of 4. Coordinate 0 is in the lowest bits. The program refuses a table that is not in ascending order of its codes,
+//! so that the result contains nothing but the set of points.
 
 use std::error::Error;
 use std::fmt::Write as _;
 
 struct Table {
-    /// Its name in the header.
+    /// Name of the table in the header.
     header: &'static str,
     name: &'static str,
     doc: &'static str,
-    /// Coordinates of a point.
+    /// Number of coordinates of a point.
     dims: usize,
-    /// Their values, as bytes, in the order of the codes.
+    /// The values of coordinates, as bytes, in the order of the codes.
     values: &'static [u8],
 }
 
@@ -74,7 +74,7 @@ fn codes(path: &str) -> Result<String, Box<dyn Error>> {
     for table in &TABLES {
         let points = points(&header, table.header)?;
         let bits = 16 / table.dims;
-        // 3 bits of the 4 that a coordinate could have
+        // Tables of 4 coordinates use 3 of the 4 bits that a coordinate could have.
         let bits = if table.dims == 4 { bits - 1 } else { bits };
         let mut codes = Vec::new();
         for point in points {
@@ -104,7 +104,7 @@ fn codes(path: &str) -> Result<String, Box<dyn Error>> {
     Ok(out)
 }
 
-/// The numbers of a table of the header.
+/// Reads the numbers of a table of the header.
 fn points(header: &str, name: &str) -> Result<Vec<u64>, Box<dyn Error>> {
     let start = header.find(&format!(", {name},")).ok_or_else(|| format!("no table {name}"))?;
     let body = header[start..].split("GGML_TABLE_END").next().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Activations as int8 blocks: the scalar reference that every SIMD quantiser must equal bit for bit.
+//! Activations as int8 blocks: the scalar reference that every SIMD version must match bit for bit.
 //!
-//! For a unit of `N` values (32 or 256, whichever the weight format pairs with, see [`DType::activation_len`]):
+//! For a unit of `N` values (32 or 256, depending on the weight format, see [`DType::activation_len`]):
 //!
 //! ```text
 //! amax = max over i of the bits of x[i] with the sign cleared, compared as integers
@@ -10,13 +10,13 @@
 //! sums[s] = q[16 s] + .. + q[16 s + 15]
 //! ```
 //!
-//! `d` stays f32. The threshold keeps `127 / amax` finite and `d` normal, so flush-to-zero modes of a CPU can't
-//! change the result, and the integer maximum is the same in any order, NaNs included. `|q[i]| <= 127`, a sum
-//! lies in -2032..=2032.
+//! `d` stays f32. The threshold keeps `127 / amax` finite and `d` normal, so that a CPU's flush-to-zero mode cannot
+//! change the result. The maximum of integers is the same in any order, even with NaNs. `|q[i]| <= 127`, and a sum
+//! is in -2032..=2032.
 //!
 //! [`DType::activation_len`]: crate::DType::activation_len
 
-/// The activation holds an infinity or a NaN, for which the engine promises no result.
+/// The activations contain an infinity or a NaN, which cannot be quantized.
 ///
 /// ```
 /// use happy_tensor::{NonFinite, quantize_unit};
@@ -27,22 +27,22 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("non-finite activation in unit {unit}")]
 pub struct NonFinite {
-    /// Index of the unit in its row, 0 for a single unit.
+    /// Index of the unit in its row; 0 for a single unit.
     pub unit: usize,
 }
 
-/// Values that one entry of `sums` covers.
+/// Number of values that one entry of `sums` covers.
 pub const SUM_LEN: usize = 16;
 
 /// Units whose greatest magnitude is below this become zeros: 2^-100.
 pub const AMAX_MIN: f32 = f32::from_bits((127 - 100) << 23);
 
-/// Quantises one unit; returns its scale `d`. See the [module](self) for the rule.
+/// Quantizes one unit and returns its scale `d`. The [module](self) describes the rule.
 ///
 /// `N` must be a multiple of 16 and `S` must be `N / 16`; anything else does not compile.
 ///
 /// # Errors
-/// [`NonFinite`] when `x` holds an infinity or a NaN; `q` and `sums` are zeros then.
+/// [`NonFinite`] if `x` contains an infinity or a NaN. `q` and `sums` are then filled with zeros.
 ///
 /// ```
 /// use happy_tensor::quantize_unit;
@@ -78,37 +78,37 @@ pub fn quantize_unit<const N: usize, const S: usize>(
     Ok(amax / 127.0)
 }
 
-/// The outputs of [`quantize_row`]: an entry of `d` for a unit, of `sums` for every 16 values.
+/// The outputs of [`quantize_row`].
 #[derive(Debug)]
 pub struct RowMut<'a> {
-    /// Integers, one for each value.
+    /// Integers, one per value.
     pub q: &'a mut [i8],
-    /// Scales, one for each unit.
+    /// Scales, one per unit.
     pub d: &'a mut [f32],
-    /// Sums of 16 consecutive integers.
+    /// Sums of 16 consecutive integers, `N / 16` per unit.
     pub sums: &'a mut [i16],
 }
 
-/// Why a row of activations could not be quantised.
+/// Why a row of activations could not be quantized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActivationError {
     /// A value is not finite.
     #[error(transparent)]
     NonFinite(#[from] NonFinite),
-    /// The lengths do not fit each other.
+    /// A slice has the wrong length.
     #[error("{what}: expected a length of {expected}, found {found}")]
     Length {
-        /// Which slice.
+        /// Name of the slice.
         what: &'static str,
-        /// The length that follows from the number of units of the row.
+        /// The length that it should have. For `x`, the length of its whole units.
         expected: usize,
-        /// Its length.
+        /// The length that it has.
         found: usize,
     },
 }
 
-/// Quantises a row in units of `N` values (`S = N / 16`), as [`quantize_unit`] does each.
+/// Quantizes a row in units of `N` values (`S = N / 16`), each like [`quantize_unit`].
 ///
 /// ```
 /// use happy_tensor::activation::{RowMut, quantize_row};
@@ -120,8 +120,9 @@ pub enum ActivationError {
 /// ```
 ///
 /// # Errors
-/// [`ActivationError::Length`] when `x` is not whole units or an output has the wrong length (nothing is written);
-/// [`ActivationError::NonFinite`] with the first unit that is not finite (units before it are written).
+/// [`ActivationError::Length`] if `x` is not a whole number of units or an output has the wrong length; nothing is
+/// written then. [`ActivationError::NonFinite`] names the first unit that is not finite; the units before it have been
+/// written.
 pub fn quantize_row<const N: usize, const S: usize>(
     x: &[f32],
     out: &mut RowMut<'_>,

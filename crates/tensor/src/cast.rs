@@ -1,9 +1,9 @@
-//! From bytes to blocks and back without a copy. The only file of this crate with `unsafe`.
+//! Casts bytes to blocks and back without a copy. This is the only file of the crate with `unsafe` code.
 //!
-//! Every block type is a `#[repr(C)]` struct of `u8` and `i8` (arrays): alignment 1, no padding, and every bit
-//! pattern is a value. So `&[u8]` can be read as `&[Block]` wherever it starts, when its length is a multiple
-//! of the block's size. The macro at the bottom implements [`Block`] for all of the list and proves
-//! the alignment at compile time; each block's file proves its size.
+//! Every block type is a `#[repr(C)]` struct of `u8` and `i8` arrays: it has alignment 1 and no padding, and every bit
+//! pattern is valid. So `&[u8]` can be read as `&[Block]` wherever it starts, if its length is a multiple of the block's
+//! size. The macro at the bottom implements [`Block`] for every format of the list and asserts the alignment at compile
+//! time; the file of each block asserts its size.
 #![allow(unsafe_code)]
 
 use core::slice;
@@ -15,22 +15,22 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A block of a stored format: a plain struct of bytes that can be cast from the bytes of a file.
+/// A block of a stored format: a plain struct of bytes that the bytes of a file can be cast to.
 ///
 /// # Safety
 /// An implementation must have alignment 1, no padding, no invalid bit patterns, no interior mutability, and a
-/// size that is not 0. (The trait is sealed; the contract is for its one implementing macro.)
+/// size that is not 0. (The trait is sealed: only one macro of this crate implements it.)
 pub unsafe trait Block: sealed::Sealed + Copy + Send + Sync + 'static {
     /// The element type.
     const DTYPE: DType;
-    /// Elements in a block.
+    /// Number of elements in a block.
     const LEN: usize;
     /// The decoded values of a block: `[f32; Self::LEN]`.
     type Values: AsRef<[f32]> + AsMut<[f32]> + Copy + Send + Sync + 'static;
-    /// A block's worth of zeros, to decode into.
+    /// Zeros for one block, to decode into.
     const ZEROS: Self::Values;
 
-    /// Decodes the block, bit-equal to ggml's scalar reference.
+    /// Decodes the block. The values have the same bits as those of ggml's scalar reference.
     fn dequantize(&self, out: &mut Self::Values);
 
     /// Decodes consecutive blocks.
@@ -44,13 +44,13 @@ pub unsafe trait Block: sealed::Sealed + Copy + Send + Sync + 'static {
     /// ```
     ///
     /// # Errors
-    /// [`ShapeError::Elements`] when `out.len() != blocks.len() * LEN`; nothing is written then.
+    /// [`ShapeError::Elements`] if `out.len() != blocks.len() * LEN`; nothing is written then.
     fn dequantize_blocks(blocks: &[Self], out: &mut [f32]) -> Result<(), ShapeError>;
 
     /// Reads bytes as blocks, in place.
     ///
     /// # Errors
-    /// [`CastError`] when the length is not a multiple of the block's size.
+    /// [`CastError`] if the length is not a multiple of the block's size.
     ///
     /// ```
     /// use happy_tensor::{Block, BlockQ8_0};
@@ -86,20 +86,20 @@ pub unsafe trait Block: sealed::Sealed + Copy + Send + Sync + 'static {
             return Err(CastError { dtype: Self::DTYPE, len: bytes.len() });
         }
         let n = bytes.len() / size_of::<Self>();
-        // SAFETY: as in `from_bytes`; the exclusive borrow carries over, and blocks have no padding, so that
-        // whatever is written through the result leaves initialised bytes behind.
+        // SAFETY: as in `from_bytes`. The exclusive borrow carries over, and blocks have no padding, so that every
+        // write through the result leaves all bytes initialized.
         Ok(unsafe { slice::from_raw_parts_mut(bytes.as_mut_ptr().cast::<Self>(), n) })
     }
 
-    /// The bytes of blocks, as a file stores them.
+    /// Returns the bytes of blocks, as a file stores them.
     ///
     /// ```
     /// use happy_tensor::{Block, BlockF16, Quantize};
     /// assert_eq!(BlockF16::as_bytes(&[BlockF16::quantize(&[1.0])]), [0x00, 0x3C]);
     /// ```
     fn as_bytes(blocks: &[Self]) -> &[u8] {
-        // SAFETY: by the trait's contract `Self` has no padding, so all its bytes are initialised, and no
-        // interior mutability; the size is that of the borrowed slice.
+        // SAFETY: by the trait's contract `Self` has no padding, so all its bytes are initialized, and no
+        // interior mutability. The size is that of the borrowed slice.
         unsafe { slice::from_raw_parts(blocks.as_ptr().cast::<u8>(), size_of_val(blocks)) }
     }
 }
@@ -137,7 +137,9 @@ macro_rules! blocks {
         }
     )+
 
-        /// Evaluates an expression with a type name bound to the block type of a [`DType`] value.
+        /// Evaluates an expression in which a type name stands for the block type of a [`DType`] value.
+        ///
+        /// This turns a format that is known at run time into a generic call: `with_block!(dtype, B => f::<B>())`.
         ///
         /// ```
         /// use happy_tensor::{Block, DType, with_block};

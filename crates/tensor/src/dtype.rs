@@ -1,4 +1,4 @@
-//! [`DType`]: the element types that can be computed with, and the arithmetic of their sizes.
+//! [`DType`]: the element types that can be decoded, and their sizes.
 
 use core::fmt;
 use core::mem::offset_of;
@@ -12,10 +12,10 @@ macro_rules! dtypes {
     })*) => {
         /// Element type of a stored tensor.
         ///
-        /// Elements are stored in blocks of [`block_len`](Self::block_len) consecutive elements of a row that take
-        /// [`block_bytes`](Self::block_bytes) bytes; for F32, F16 and BF16 a block is one element.
+        /// A row is stored in blocks of [`block_len`](Self::block_len) consecutive elements. Each block takes
+        /// [`block_bytes`](Self::block_bytes) bytes. For F32, F16 and BF16, a block is one element.
         ///
-        /// The enum is exhaustive on purpose: code that chooses by format should stop compiling when a format is added.
+        /// The enum is exhaustive on purpose: code that matches on it should stop compiling when a format is added.
         ///
         /// ```
         /// use happy_tensor::DType;
@@ -51,7 +51,7 @@ macro_rules! dtypes {
 
 for_each_format!(dtypes);
 
-/// What [`DType`] knows of a format.
+/// What [`DType`] knows about a format.
 #[derive(Clone, Copy)]
 struct Info {
     name: &'static str,
@@ -59,7 +59,7 @@ struct Info {
     id: u32,
     block_len: usize,
     block_bytes: usize,
-    /// Elements in one activation block that the format pairs with; 0: activations stay f32.
+    /// Elements in a block of the activations that the format is multiplied with; 0 if activations stay f32.
     activation_len: usize,
     /// Byte offsets of the f16 fields in a block.
     f16_fields: &'static [usize],
@@ -70,12 +70,12 @@ impl DType {
         Self::INFO[self as usize]
     }
 
-    /// The usual name, as GGUF tools print it: `"Q4_K"`, `"F16"`.
+    /// Returns the usual name, as GGUF tools print it, such as `"Q4_K"` or `"F16"`.
     pub const fn name(self) -> &'static str {
         self.info().name
     }
 
-    /// The type with this [`name`](Self::name); ASCII case does not matter.
+    /// Returns the type with a given [`name`](Self::name). ASCII case does not matter.
     ///
     /// ```
     /// use happy_tensor::DType;
@@ -86,7 +86,7 @@ impl DType {
         Self::ALL.into_iter().find(|t| t.name().eq_ignore_ascii_case(name))
     }
 
-    /// The number of the type in a GGUF file.
+    /// Returns the number of the type in a GGUF file.
     ///
     /// ```
     /// use happy_tensor::DType;
@@ -98,28 +98,29 @@ impl DType {
         self.info().id
     }
 
-    /// The type with this [`id`](Self::id); `None` for other types of a file, such as integers.
+    /// Returns the type with a given [`id`](Self::id), or `None` if the id is unknown or belongs to a type that is only
+    /// stored, such as integers and F64.
     pub fn from_id(id: u32) -> Option<DType> {
         Self::ALL.into_iter().find(|t| t.id() == id)
     }
 
-    /// Elements in a block.
+    /// Returns the number of elements in a block.
     pub const fn block_len(self) -> usize {
         self.info().block_len
     }
 
-    /// Bytes of a block.
+    /// Returns the size of a block in bytes.
     pub const fn block_bytes(self) -> usize {
         self.info().block_bytes
     }
 
-    /// Whether an element is a float of its own (F32, F16, BF16) and not part of an integer block.
+    /// Returns whether each element is stored as a float of its own (F32, F16, BF16), not as part of a block.
     pub const fn is_float(self) -> bool {
         self.block_len() == 1
     }
 
-    /// Elements in the int8 activation block that this format is multiplied with (32 or 256);
-    /// `None` for float types, whose activations stay f32.
+    /// Returns the number of elements in a block of the int8 activations that this format is multiplied with (32 or 256),
+    /// or `None` for float types, whose activations stay f32.
     pub const fn activation_len(self) -> Option<usize> {
         match self.info().activation_len {
             0 => None,
@@ -127,18 +128,20 @@ impl DType {
         }
     }
 
-    /// Byte offsets, within a block, of its f16 fields: with F32 and BF16 elements and the f16 that IQ1_M keeps in four
-    /// pieces (see [`BlockIQ1M`](crate::BlockIQ1M)) the only fields that can hold a non-finite value. The values of
-    /// MXFP4 blocks with an exponent above 252 overflow.
+    /// Returns the byte offsets of a block's f16 fields.
+    ///
+    /// A check for infinities and NaNs has to look at these fields, at F32 and BF16 elements, and at the f16 that IQ1_M
+    /// keeps in four pieces (see [`BlockIQ1M`](crate::BlockIQ1M)). No other field can be non-finite, but the values of
+    /// MXFP4 blocks with an exponent above 252 can overflow.
     pub const fn f16_fields(self) -> &'static [usize] {
         self.info().f16_fields
     }
 
-    /// Bytes of a row of `k` elements.
+    /// Returns the size in bytes of a row of `k` elements.
     ///
     /// # Errors
-    /// [`ShapeError::NotWholeBlocks`] when `k` is not a multiple of [`block_len`](Self::block_len),
-    /// [`ShapeError::Overflow`] when the size does not fit `usize`.
+    /// [`ShapeError::NotWholeBlocks`] if `k` is not a multiple of [`block_len`](Self::block_len),
+    /// [`ShapeError::Overflow`] if the size does not fit in `usize`.
     ///
     /// ```
     /// use happy_tensor::DType;
@@ -174,7 +177,7 @@ impl fmt::Display for DType {
     }
 }
 
-/// A string that names no [`DType`].
+/// The error for a string that is not the name of a [`DType`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown element type {name:?}: expected one of {}", DType::ALL.map(DType::name).join(", "))]
 pub struct UnknownDType {

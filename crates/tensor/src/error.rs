@@ -1,8 +1,8 @@
-//! The errors of this crate: small enums and structs whose messages say what was expected and what was found.
+//! The errors of this crate. Their messages say what was expected and what was found.
 
 use crate::DType;
 
-/// A number of elements or bytes does not fit the format of a row or matrix.
+/// A number of elements or bytes does not fit a row or matrix of a given format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
@@ -14,58 +14,58 @@ pub enum ShapeError {
     NotWholeBlocks {
         /// Element type of the row.
         dtype: DType,
-        /// Elements in the row.
+        /// Number of elements in the row.
         elements: usize,
     },
-    /// The size in bytes does not fit `usize`.
+    /// The size in bytes does not fit in `usize`.
     #[error("{rows} rows of {elements} {dtype} elements: the size in bytes overflows usize")]
     Overflow {
         /// Element type of the matrix.
         dtype: DType,
         /// Number of rows.
         rows: usize,
-        /// Elements in a row.
+        /// Number of elements in a row.
         elements: usize,
     },
     /// The two sides of a conversion hold different numbers of elements.
-    #[error("the {dtype} side holds {expected} elements, the f32 side {found}")]
+    #[error("the {dtype} side has {expected} elements, but the f32 side has {found}")]
     Elements {
         /// Element type of the encoded side.
         dtype: DType,
-        /// Elements that the encoded side holds.
+        /// Number of elements on the encoded side.
         expected: usize,
-        /// Elements of the f32 side.
+        /// Number of elements on the f32 side.
         found: usize,
     },
 }
 
-/// Bytes that are not a whole number of blocks.
+/// A number of bytes is not a whole number of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{len} bytes are not a whole number of {dtype} blocks: expected a multiple of {block}, found a remainder of {rest}",
     block = dtype.block_bytes(), rest = len % dtype.block_bytes()
 )]
 pub struct CastError {
-    /// Format that was asked for.
+    /// The requested format.
     pub dtype: DType,
-    /// Length of the bytes.
+    /// The number of bytes.
     pub len: usize,
 }
 
-/// Why a row could not be converted.
+/// Why a row could not be decoded or encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
     /// The encoded side is not a whole number of blocks.
     #[error(transparent)]
     Cast(#[from] CastError),
-    /// The two sides do not fit each other.
+    /// The encoded side and the f32 side have different numbers of elements.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// The f32 side of a newly made row could not be allocated.
+    /// The vector for the decoded values could not be allocated.
     #[error("no memory for {elements} f32 values")]
     OutOfMemory {
-        /// Elements that were asked for.
+        /// Number of values that needed memory.
         elements: usize,
     },
 }

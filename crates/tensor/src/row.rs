@@ -1,11 +1,12 @@
-//! Rows of a format that is known at run time only, to and from f32.
+//! Decodes and encodes rows whose format is known only at run time.
 
 use crate::{Block, DType, Quantize, RowError, ShapeError};
 
-/// Decodes a row (or any run of whole blocks) into `out`, bit-equal to ggml's scalar reference.
+/// Decodes a row, or any run of whole blocks, into `out`. The values have the same bits as those of ggml's scalar
+/// reference.
 ///
 /// # Errors
-/// [`RowError::Cast`] when `bytes` are not whole blocks, [`RowError::Shape`] when `out` does not have as many
+/// [`RowError::Cast`] if `bytes` is not a whole number of blocks, [`RowError::Shape`] if `out` does not have as many
 /// elements as they hold. Nothing is written then.
 ///
 /// ```
@@ -28,7 +29,8 @@ pub fn dequantize_row(dtype: DType, bytes: &[u8], out: &mut [f32]) -> Result<(),
 /// ```
 ///
 /// # Errors
-/// [`RowError::Cast`] when `bytes` are not whole blocks, [`RowError::OutOfMemory`] when the vector cannot be allocated.
+/// [`RowError::Cast`] if `bytes` is not a whole number of blocks, [`RowError::OutOfMemory`] if the vector cannot be
+/// allocated.
 pub fn dequantize_to_vec(dtype: DType, bytes: &[u8]) -> Result<Vec<f32>, RowError> {
     let elements = (bytes.len() / dtype.block_bytes()).saturating_mul(dtype.block_len());
     let mut out = Vec::new();
@@ -38,12 +40,13 @@ pub fn dequantize_to_vec(dtype: DType, bytes: &[u8]) -> Result<Vec<f32>, RowErro
     Ok(out)
 }
 
-/// Encodes a row (or any run of whole blocks) into `out`. Q4_0 .. Q8_0, Q1_0, Q2_0, TQ1_0, TQ2_0, MXFP4 and NVFP4 are
-/// bit-equal to ggml's reference quantiser without importance weights; K and IQ formats are searched for the least
-/// squared error. Values must be finite and of a size that f16 scales can hold, see [`Quantize`].
+/// Encodes a row, or any run of whole blocks, into `out`.
+///
+/// Values must be finite and small enough for f16 scales; see [`Quantize`], also for how each format is encoded.
 ///
 /// # Errors
-/// [`RowError::Cast`] and [`RowError::Shape`] as for [`dequantize_row`]; nothing is written then.
+/// [`RowError::Cast`] if `out` is not a whole number of blocks, [`RowError::Shape`] if `x` does not have as many elements
+/// as they hold. Nothing is written then.
 ///
 /// ```
 /// use happy_tensor::{DType, dequantize_to_vec, quantize_row};
@@ -60,8 +63,10 @@ pub fn quantize_row(dtype: DType, x: &[f32], out: &mut [u8]) -> Result<(), RowEr
     })
 }
 
-/// Encodes a row so that the sum of squared errors, each times its weight in `importance`, is small; `importance` has a
-/// weight for each element (an importance matrix has one for each column). See [`Quantize::quantize_weighted`].
+/// Encodes a row and minimizes the sum of squared errors, each multiplied by the element's weight.
+///
+/// `importance` has one weight per element; the columns of an importance matrix are such weights. Weights must be finite
+/// and not negative. See [`Quantize::quantize_weighted`].
 ///
 /// ```
 /// use happy_tensor::{DType, dequantize_to_vec, quantize_row_weighted};
@@ -74,7 +79,7 @@ pub fn quantize_row(dtype: DType, x: &[f32], out: &mut [u8]) -> Result<(), RowEr
 /// ```
 ///
 /// # Errors
-/// As [`quantize_row`]; [`ShapeError::Elements`] also when `importance` is not as long as `x`.
+/// As for [`quantize_row`]. [`ShapeError::Elements`] also if `importance` is not as long as `x`.
 pub fn quantize_row_weighted(
     dtype: DType,
     x: &[f32],

@@ -1,16 +1,16 @@
-//! [`Bytes`]: a shared, immutable range of somebody's memory: a mapped file, a vector, a static array.
+//! [`Bytes`]: a shared, immutable range of memory, such as a part of a mapped file, of a vector or of a static array.
 
 use core::fmt;
 use core::ops::{Deref, Range};
 use std::sync::Arc;
 
-/// A cheap handle on a range of bytes that an owner keeps alive.
+/// A cheap handle to a range of bytes that an owner keeps alive.
 ///
-/// Cloning and slicing copy no bytes; they share the owner. A model holds its weights this way, so that it needs no
-/// lifetime and the bytes stay where the file is mapped.
+/// Clones and slices share the owner and copy no bytes. A model holds its weights this way: it needs no lifetime, and the
+/// bytes stay where the file is mapped.
 ///
-/// The range is checked against the owner once, when the handle is made. An owner must return the same bytes from every
-/// `as_ref` call; one that shrinks afterwards is seen as empty from then on, never out of range.
+/// The range is checked against the owner when the handle is made. An owner must return the same bytes from every call of
+/// `as_ref`. If one returns fewer bytes than the range needs, the handle is empty; nothing is read out of bounds.
 ///
 /// ```
 /// use happy_tensor::Bytes;
@@ -26,18 +26,18 @@ pub struct Bytes {
     range: Range<usize>,
 }
 
-/// A range that does not lie within the bytes it should be taken from.
+/// A range exceeds the bytes that it was requested from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("byte range {}..{} does not lie within {len} bytes", range.start, range.end)]
 pub struct RangeError {
-    /// The range that was asked for.
+    /// The requested range.
     pub range: Range<usize>,
-    /// How many bytes there are.
+    /// The number of bytes that exist.
     pub len: usize,
 }
 
 impl Bytes {
-    /// All bytes of an owner; an `Arc<T>` of any `T: AsRef<[u8]>` coerces (a mapped file, for one).
+    /// Returns a handle to all bytes of an owner. An `Arc<T>` of any `T: AsRef<[u8]>` coerces, such as one of a mapped file.
     ///
     /// ```
     /// use happy_tensor::Bytes;
@@ -53,10 +53,10 @@ impl Bytes {
         Self { owner, range }
     }
 
-    /// A range of an owner's bytes.
+    /// Returns a handle to a range of an owner's bytes.
     ///
     /// # Errors
-    /// [`RangeError`] when the range does not lie within them.
+    /// [`RangeError`] if the range exceeds them or is reversed.
     pub fn from_owner_range(
         owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
         range: Range<usize>,
@@ -64,31 +64,31 @@ impl Bytes {
         Self::from_owner(owner).slice(range)
     }
 
-    /// A part of these bytes; `range` counts from their start.
+    /// Returns a handle to a part of these bytes. `range` is relative to their start.
     ///
     /// # Errors
-    /// [`RangeError`] when the range does not lie within them.
+    /// [`RangeError`] if the range exceeds them or is reversed.
     pub fn slice(&self, range: Range<usize>) -> Result<Self, RangeError> {
         let len = self.len();
         if range.start > range.end || range.end > len {
             return Err(RangeError { range, len });
         }
-        // Can't overflow: `self.range.start + len` is `self.range.end`.
+        // Cannot overflow: `self.range.start + len` is `self.range.end`.
         let range = self.range.start + range.start..self.range.start + range.end;
         Ok(Self { owner: Arc::clone(&self.owner), range })
     }
 
-    /// Number of bytes.
+    /// Returns the number of bytes.
     pub fn len(&self) -> usize {
         self.range.end - self.range.start
     }
 
-    /// Whether there are none.
+    /// Returns whether the range is empty.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
     }
 
-    /// Where the bytes lie in their owner's.
+    /// Returns the position of these bytes within the owner's.
     pub fn range_in_owner(&self) -> Range<usize> {
         self.range.clone()
     }
@@ -128,7 +128,7 @@ impl Default for Bytes {
 
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Weights are megabytes: print where they are, not what they are.
+        // Weights are megabytes: print the range, not the bytes.
         f.debug_struct("Bytes").field("range", &self.range).finish_non_exhaustive()
     }
 }
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(part.map(|p| p.as_ptr()), Ok(all.as_ptr().wrapping_add(50)));
     }
 
-    /// A safe but wrong owner cannot cause a panic or a read out of range.
+    /// A safe but wrong owner cannot cause a panic or a read out of bounds.
     #[test]
     fn an_owner_that_shrinks_is_seen_as_empty() {
         struct Shrinking(AtomicBool);

@@ -1,4 +1,4 @@
-//! Properties over random values and bytes: error bounds of round trips, casts, and that nothing panics.
+//! Properties that hold for random values and bytes: error bounds of round trips, exact casts, and no panics.
 
 use happy_tensor::formats::{scales_k3, scales_mins_k4};
 use happy_tensor::{
@@ -12,8 +12,8 @@ use proptest::prelude::*;
 const F16_REL: f32 = 1.0 / 2048.0;
 const F16_ABS: f32 = 1.0 / 33_554_432.0;
 
-/// What a round trip through `dtype` may change a value by: half a step (a whole one at the end of the range that
-/// the asymmetric formats clip), and what the f16 fields lose.
+/// Returns the greatest error that a round trip through `dtype` may cause: half a step (a whole one at the end of the range
+/// that the asymmetric formats clip), plus the rounding of the f16 fields.
 fn bound(dtype: DType, x: &[f32]) -> f32 {
     let amax = x.iter().fold(0.0f32, |a, v| a.max(v.abs()));
     let (min, max) = x.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
@@ -35,7 +35,7 @@ fn bound(dtype: DType, x: &[f32]) -> f32 {
     }
 }
 
-/// Blocks of random bytes whose f16 fields are finite.
+/// Changes random bytes so that the f16 fields of their blocks are finite.
 fn random_blocks(dtype: DType, bytes: &mut [u8]) {
     for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
         if dtype == DType::IQ1M {
@@ -58,8 +58,9 @@ fn values(n: usize) -> impl Strategy<Value = Vec<f32>> {
     })
 }
 
-/// What a searched format may leave of the sum of squares of uniformly distributed values, some of them zero.
-fn left_over(dtype: DType) -> f64 {
+/// Returns the share of the sum of squares that a format's error may have, for uniformly distributed values of which some are
+/// zero.
+fn relative_error(dtype: DType) -> f64 {
     match dtype {
         DType::Q2K => 0.08,
         DType::Q3K => 0.03,
@@ -76,7 +77,7 @@ fn left_over(dtype: DType) -> f64 {
     }
 }
 
-/// Sums of squares, of the differences and of the values.
+/// Returns the weighted sums of squares of the differences and of the values.
 fn squares(x: &[f32], back: &[f32], w: &[f32]) -> (f64, f64) {
     let mut sums = (0.0, 0.0);
     for ((x, b), w) in x.iter().zip(back).zip(w) {
@@ -86,7 +87,7 @@ fn squares(x: &[f32], back: &[f32], w: &[f32]) -> (f64, f64) {
     sums
 }
 
-/// Formats whose blocks are searched among the points of a table, which takes long.
+/// Returns whether encoding searches the points of a table, which takes long.
 fn is_slow(dtype: DType) -> bool {
     dtype.name().starts_with("IQ") && dtype.block_len() == 256
 }
@@ -100,10 +101,10 @@ fn encode(dtype: DType, x: &[f32], w: Option<&[f32]>) -> Vec<f32> {
     dequantize_to_vec(dtype, &bytes).unwrap()
 }
 
-/// Rows that broke encoders: the reciprocal of a subnormal is infinite, and where hardware decides what is greater, a signalling
-/// NaN is.
+/// Rows that broke encoders: the reciprocal of a subnormal is infinite, and some hardware takes a signaling NaN as the greater
+/// value.
 #[test]
-fn subnormal_rows_and_signalling_nans_are_encoded() {
+fn subnormal_rows_and_signaling_nans_are_encoded() {
     let nan = f32::from_bits(0x7F80_0001);
     assert!(nan.is_nan());
     let mut late_nan = [1e-3; 256];
@@ -120,12 +121,12 @@ fn subnormal_rows_and_signalling_nans_are_encoded() {
 
 fn blocks_are_close(dtype: DType, x: &[f32]) -> Result<(), TestCaseError> {
     let (error, energy) = squares(x, &encode(dtype, x, None), &[1.0; 256]);
-    // Scales below the least f16 are lost, and those of NVFP4 below 2^-9.
+    // Scales below the least f16 are lost, as are those of NVFP4 below 2^-9.
     let least = if dtype == DType::NVFP4 { 2.0f64.powi(-8) } else { 2.0f64.powi(-12) };
-    let bound = left_over(dtype) * energy + 256.0 * least * least;
-    prop_assert!(error <= bound, "{dtype}: {error:e} of {energy:e} is left, bound {bound:e}");
+    let bound = relative_error(dtype) * energy + 256.0 * least * least;
+    prop_assert!(error <= bound, "{dtype}: an error of {error:e} for {energy:e}, bound {bound:e}");
 
-    // Weights that all are the same change nothing, whatever they are; those that tell halves apart help the first.
+    // Equal weights, whatever their value, do no harm.
     let same = encode(dtype, x, Some(&[0.25; 256]));
     let even = squares(x, &same, &[1.0; 256]).0;
     prop_assert!(even <= bound, "{dtype}: {even:e} with weights");
@@ -173,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn quantising_any_bits_does_not_panic(bits in vec(any::<u32>(), 32)) {
+    fn encoding_any_bits_does_not_panic(bits in vec(any::<u32>(), 32)) {
         let x: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
         for dtype in DType::ALL.into_iter().filter(|t| t.block_len() <= 32) {
             let mut bytes = vec![0; dtype.row_bytes(x.len()).unwrap()];
@@ -213,7 +214,7 @@ proptest! {
 
     #[test]
     fn quants_times_scales_are_the_values(mut bytes in vec(any::<u8>(), 210)) {
-        // The integers and unpacked scales that kernels use give what `dequantize` gives.
+        // The integers and unpacked scales that kernels use give the values that `dequantize` returns.
         for dtype in [DType::Q2K, DType::Q3K, DType::Q4K, DType::Q5K, DType::Q6K] {
             let bytes = &mut bytes[..dtype.block_bytes()];
             random_blocks(dtype, bytes);
@@ -265,7 +266,7 @@ proptest! {
             prop_assert_eq!(i32::from(*sum), q.iter().map(|&q| i32::from(q)).sum::<i32>());
         }
 
-        // A power of two moves the scale alone, a sign the integers' signs alone, and order does not matter.
+        // A power of two changes only the scale, a negation only the integers' signs, and order does not matter.
         let scale = 2.0f32.powi(shift);
         let (mut q2, mut sums2) = ([0; 256], [0; 16]);
         prop_assert_eq!(quantize_unit(&x.map(|v| v * scale), &mut q2, &mut sums2), Ok(d * scale));
@@ -280,7 +281,7 @@ proptest! {
     }
 }
 
-/// Eight unpacked scales in the sixteen places of the other formats.
+/// Puts eight unpacked scales into the sixteen places of the other formats.
 fn widen(s: [u8; 8]) -> [i32; 16] {
     std::array::from_fn(|i| s.get(i).copied().map_or(0, i32::from))
 }
@@ -293,10 +294,13 @@ fn errors_say_what_was_expected() {
             quantize_row(DType::Q4_0, &[0.0; 32], &mut out),
             "20 bytes are not a whole number of Q4_0 blocks: expected a multiple of 18, found a remainder of 2",
         ),
-        (quantize_row(DType::Q4_1, &[0.0; 31], &mut out), "the Q4_1 side holds 32 elements, the f32 side 31"),
+        (
+            quantize_row(DType::Q4_1, &[0.0; 31], &mut out),
+            "the Q4_1 side has 32 elements, but the f32 side has 31",
+        ),
         (
             happy_tensor::dequantize_row(DType::Q4_1, &out, &mut [0.0; 64]),
-            "the Q4_1 side holds 32 elements, the f32 side 64",
+            "the Q4_1 side has 32 elements, but the f32 side has 64",
         ),
     ];
     for (result, message) in cases {

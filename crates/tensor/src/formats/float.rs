@@ -19,7 +19,7 @@ macro_rules! float_block {
         const _: () = assert!(size_of::<$ty>() == $bytes);
 
         impl $ty {
-            /// The value as f32 (exact).
+            /// Returns the value as f32. This is exact.
             #[inline]
             pub fn value(&self) -> f32 {
                 $decode(self.bits)
@@ -33,7 +33,7 @@ macro_rules! float_block {
         }
 
         impl Quantize for $ty {
-            /// Rounds to nearest, ties to even; every value is welcome.
+            /// Rounds to nearest, ties to even. Every value is allowed, including infinities and NaNs.
             fn quantize(x: &[f32; 1]) -> Self {
                 let [v] = *x;
                 Self { bits: $encode(v) }

@@ -1,20 +1,20 @@
-//! MXFP4 and NVFP4: 4-bit floats (E2M1) with shared scales that are floats of 8 bits.
+//! MXFP4 and NVFP4: 4-bit floats (E2M1) that share a scale of 8 bits.
 //!
 //! ```text
-//! MXFP4, 32 elements in 17 bytes (4.25 bits an element; OCP Microscaling Formats 1.0):
+//! MXFP4, 32 elements in 17 bytes (4.25 bits per element; OCP Microscaling Formats 1.0):
 //! |0  e: u8|1  qs: 16 bytes  16|
 //!     qs[j]            element j in bits 0..4, element j + 16 in bits 4..8
 //!     x[i] = 2^(e - 127) * E2M1[i]
 //!
-//! NVFP4, 64 elements in 36 bytes (4.5 bits an element), 4 sub-blocks of 16:
+//! NVFP4, 64 elements in 36 bytes (4.5 bits per element), 4 sub-blocks of 16:
 //! |0  d: 4 x u8  3|4  qs: 32 bytes  35|
 //!     d[s]             scale of elements 16 s .. 16 s + 16: 4 bits of exponent with a bias of 7, 3 of mantissa, no
 //!                      sign (bit 7 is ignored); 0x7F is 0
 //!     qs[8 s + j]      element 16 s + j in bits 0..4, 16 s + 8 + j in bits 4..8
 //!     x[i] = d[i / 16] * E2M1[i]
 //!
-//! E2M1 bits: sign, two of exponent, one of mantissa: 0, 0.5, 1, 1.5, 2, 3, 4, 6. Twice that is an integer, so the
-//! accessors give doubled values and halved scales.
+//! E2M1 has one sign bit, two of exponent and one of mantissa: 0, 0.5, 1, 1.5, 2, 3, 4, 6. Twice these values are
+//! integers, so the accessors return doubled values and halved scales.
 //! ```
 
 use super::iq4::look_up;
@@ -89,33 +89,33 @@ impl BlockMXFP4 {
     }
 }
 
-/// [`FP4_LEVELS`] of eight nibbles, a byte each.
+/// Looks up [`FP4_LEVELS`] of eight nibbles, one per byte.
 ///
-/// The magnitudes 0 .. 7 stand for 0, 1, 2, 3, 4, 6, 8, 12: from 5 on one more, from 6 on another one, for 7 three more.
-/// Adding `8 - n` carries into bit 3 from `n` on.
+/// The magnitudes 0 .. 7 stand for 0, 1, 2, 3, 4, 6, 8, 12. That is the number itself, plus 1 from 5 on, plus another 1
+/// from 6 on, plus another 3 for 7. Adding `8 - n` to a magnitude carries into bit 3 if it is at least `n`.
 #[inline]
 fn levels8(nibbles: u64) -> u64 {
     let m = nibbles & (7 * ONES);
     let from = |n: u64| (m + (8 - n) * ONES) >> 3 & ONES;
     let level = m + from(5) + from(6) + 3 * from(7);
-    // The sign in the bytes that are not 0, which are negated as the points of `lattice` are.
+    // The bytes that are not 0 are negated like the points of `lattice`.
     let minus = nibbles >> 3 & from(1);
     (level ^ (0xFF * minus)) + minus
 }
 
-/// Half the value of an unsigned E4M3 scale.
+/// Returns half the value of an unsigned E4M3 scale.
 #[inline]
 fn half_e4m3(bits: u8) -> f32 {
     let (exponent, mantissa) = (bits >> 3 & 0xF, bits & 7);
     match (bits, exponent) {
         (0x7F, _) => 0.0,
-        // 2^-9 and a half
+        // half of 2^-9, the step of subnormal values
         (_, 0) => f32::from(mantissa) * f32::from_bits((127 - 10) << 23),
         _ => f32::from_bits((u32::from(exponent) + 127 - 8) << 23 | u32::from(mantissa) << 20),
     }
 }
 
-/// The E4M3 bits nearest to `x`, halves up; 448 is the greatest.
+/// Returns the E4M3 bits nearest to `x`. Ties round up, and 448 is the greatest value.
 fn e4m3_from(x: f32) -> u8 {
     if x <= 0.0 || x.is_nan() {
         return 0;
@@ -186,7 +186,7 @@ impl BlockNVFP4 {
     }
 }
 
-/// The level nearest to `x` when levels are `d` apart; the lower number of two equally near.
+/// Returns the number of the level nearest to `x` if the levels are scaled by `d`; the lower number of two equally near.
 fn nearest(x: f32, d: f32) -> u8 {
     let mut best = (x.abs(), 0);
     for (i, level) in FP4_LEVELS.into_iter().enumerate() {
@@ -198,7 +198,7 @@ fn nearest(x: f32, d: f32) -> u8 {
     best.1
 }
 
-/// Two halves of values as nibbles.
+/// Packs values as nibbles: the first half as low nibbles, the second half as high ones.
 fn pack(x: &[f32], d: f32, qs: &mut [u8]) {
     let (lo, hi) = x.split_at(qs.len());
     for ((b, &lo), &hi) in qs.iter_mut().zip(lo).zip(hi) {
@@ -207,8 +207,8 @@ fn pack(x: &[f32], d: f32, qs: &mut [u8]) {
 }
 
 impl Quantize for BlockMXFP4 {
-    /// The scale is the power of two that puts the greatest magnitude between 4 and 8 (of levels up to 6), as the
-    /// specification recommends.
+    /// The scale is the power of two for which the greatest magnitude becomes at least 4 and less than 8. The greatest
+    /// level is 6. The specification recommends this.
     fn quantize(x: &[f32; 32]) -> Self {
         // The exponent of a float is the floor of its logarithm.
         let e = ((greatest_magnitude(x).to_bits() >> 23) as u8).saturating_sub(2);

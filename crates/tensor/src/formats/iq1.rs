@@ -1,20 +1,20 @@
-//! IQ1_S and IQ1_M: 256 elements, eight at a time as a point of a table of {-1, 0, 1}^8, shifted by an eighth.
+//! IQ1_S and IQ1_M: 256 elements. Each group of eight is a point from a table of {-1, 0, 1}^8, shifted by an eighth.
 //!
 //! ```text
-//! IQ1_S, 50 bytes (1.5625 bits an element):
+//! IQ1_S, 50 bytes (1.5625 bits per element):
 //! |0  d: f16  1|2  qs: 32 bytes  33|34  qh: 8 x u16  49|
 //!     point l of sub-block b (32 elements): bits 0..8 qs[4 b + l], bits 8..11 qh[b] bits 3 l .. 3 l + 3
 //!     qh[b]            bits 12..15 scale of the sub-block, bit 15 shift: 0 up, 1 down
 //!
-//! IQ1_M, 56 bytes (1.75 bits an element):
+//! IQ1_M, 56 bytes (1.75 bits per element):
 //! |0  qs: 32 bytes  31|32  qh: 16 bytes  47|48  scales: 4 x u16  55|
 //!     point i (8 elements): bits 0..8 qs[i], bits 8..11 qh[i / 2] bits 4 (i % 2) .. + 3;
 //!     bit 4 (i % 2) + 3 of qh[i / 2]: its shift
 //!     scales[c]        bits 3 j .. 3 j + 3 (j < 4): scale of elements 64 c + 16 j .. + 16;
 //!                      bits 12..16: nibble c of d, an f16 in four pieces
 //!
-//! x[i] = d * (2 scale + 1) * (point[i] + 1/8)      or - 1/8 when shifted down
-//!      = d/8 * (2 scale + 1) * q[i],  q[i] = 8 point[i] + 1  or - 1
+//! x[i] = d * (2 scale + 1) * (point[i] + 1/8)      (- 1/8 if shifted down)
+//!      = d/8 * (2 scale + 1) * q[i],  q[i] = 8 point[i] + 1  (- 1 if shifted down)
 //! ```
 
 use super::lattice::IQ1;
@@ -64,7 +64,7 @@ pub struct BlockIQ1M {
 const _: () = assert!(size_of::<BlockIQ1S>() == 50);
 const _: () = assert!(size_of::<BlockIQ1M>() == 56);
 
-/// A point in eighths, shifted.
+/// Looks up a point, in eighths, and shifts it.
 #[inline]
 fn shifted(high: u16, low: u8, down: bool) -> [i8; 8] {
     let shift = if down { u64::MAX } else { ONES };

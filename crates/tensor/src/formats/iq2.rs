@@ -1,21 +1,21 @@
-//! IQ2_XXS, IQ2_XS, IQ2_S: 256 elements, eight at a time as a point of a lattice table with signs.
+//! IQ2_XXS, IQ2_XS and IQ2_S: 256 elements. Each group of eight is a point from a lattice table, with signs.
 //!
 //! ```text
-//! IQ2_XXS, 66 bytes (2.0625 bits an element):
+//! IQ2_XXS, 66 bytes (2.0625 bits per element):
 //! |0  d: f16  1|2  qs: 8 x 8 bytes  65|       8 bytes for 32 elements: 4 numbers of points (8 bits each), then
 //!                                             a u32: signs of 8 elements in bits 7 l .. 7 l + 7 (l < 4, see
 //!                                             `lattice`), bits 28..32 scale
-//! IQ2_XS, 74 bytes (2.3125 bits an element):
+//! IQ2_XS, 74 bytes (2.3125 bits per element):
 //! |0  d: f16  1|2  qs: 32 x u16  65|66  scales: 8 bytes  73|
 //!                                             a u16 for 8 elements: bits 0..9 point, 9..16 signs
-//! IQ2_S, 82 bytes (2.5625 bits an element):
+//! IQ2_S, 82 bytes (2.5625 bits per element):
 //! |0  d: f16  1|2  qs: 32 bytes  33|34  signs: 32 bytes  65|66  qh: 8 bytes  73|74  scales: 8 bytes  81|
 //!                                             point l of sub-block b (32 elements): bits 0..8 qs[4 b + l],
 //!                                             bits 8..10 qh[b] bits 2 l ..; signs: all 8
 //! scales[b]       elements 32 b .. 32 b + 16 in bits 0..4, 32 b + 16 .. 32 b + 32 in bits 4..8
 //!
 //! x[i] = d * (scale + 1/2) / 4 * point[i] * sign[i]
-//!      = d/8 * (2 scale + 1) * q[i]           all but d/8 integers: this is how the accessors have it
+//!      = d/8 * (2 scale + 1) * q[i]           the accessors return these factors: all but d/8 are integers
 //! ```
 
 use super::lattice::{IQ2_S, IQ2_XS, IQ2_XXS, eight_signs, signed8};
@@ -75,7 +75,7 @@ pub struct BlockIQ2S {
     pub d: [u8; 2],
     /// Low bits of the points.
     pub qs: [u8; 32],
-    /// Signs, a bit an element.
+    /// Signs, one bit per element.
     pub signs: [u8; 32],
     /// High bits of the points.
     pub qh: [u8; 8],
@@ -96,7 +96,7 @@ fn odd_scales(scales: [u8; 8]) -> [i8; 16] {
     out
 }
 
-/// What the three have in common.
+/// Methods that the three formats have in common.
 macro_rules! scaled {
     ($($block:ident),*) => {$(
         impl $block {
@@ -116,7 +116,7 @@ macro_rules! scaled {
 scaled!(BlockIQ2XXS, BlockIQ2XS, BlockIQ2S);
 
 impl BlockIQ2XXS {
-    /// The last four bytes of each sub-block.
+    /// Returns the last four bytes of a sub-block as a number: the signs and the scale.
     fn signs_and_scale(qs: &[u8; 8]) -> u32 {
         let [.., a, b, c, d] = *qs;
         u32::from_le_bytes([a, b, c, d])

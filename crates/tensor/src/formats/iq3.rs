@@ -1,17 +1,17 @@
-//! IQ3_XXS and IQ3_S: 256 elements, four at a time as a point of a lattice table with signs.
+//! IQ3_XXS and IQ3_S: 256 elements. Each group of four is a point from a lattice table, with signs.
 //!
 //! ```text
-//! IQ3_XXS, 98 bytes (3.0625 bits an element):
+//! IQ3_XXS, 98 bytes (3.0625 bits per element):
 //! |0  d: f16  1|2  qs: 64 bytes  65|66  signs: 8 x u32  97|
 //!     qs[i]            point of elements 4 i .. 4 i + 4
 //!     signs[b]         bits 7 l .. 7 l + 7 (l < 4): signs of elements 32 b + 8 l .. + 8, see `lattice`;
 //!                      bits 28..32: scale of elements 32 b .. 32 b + 32
 //!     x[i] = d * (scale + 1/2) / 2 * point[i] * sign[i]  =  d/4 * (2 scale + 1) * q[i]
 //!
-//! IQ3_S, 110 bytes (3.4375 bits an element):
+//! IQ3_S, 110 bytes (3.4375 bits per element):
 //! |0  d: f16  1|2  qs: 64 bytes  65|66  qh: 8 bytes  73|74  signs: 32 bytes  105|106  scales: 4 bytes  109|
 //!     point of elements 4 i .. 4 i + 4: bits 0..8 qs[i], bit 8 is bit i % 8 of qh[i / 8]
-//!     signs            a bit an element
+//!     signs            one bit per element
 //!     scales[c]        elements 64 c .. 64 c + 32 in bits 0..4, 64 c + 32 .. 64 c + 64 in bits 4..8
 //!     x[i] = d * (2 scale + 1) * point[i] * sign[i]  =  d * (2 scale + 1) * q[i]
 //! ```
@@ -58,7 +58,7 @@ pub struct BlockIQ3S {
     pub qs: [u8; 64],
     /// High bits of the points.
     pub qh: [u8; 8],
-    /// Signs, a bit an element.
+    /// Signs, one bit per element.
     pub signs: [u8; 32],
     /// Scales of 8 sub-blocks, 4 bits each.
     pub scales: [u8; 4],

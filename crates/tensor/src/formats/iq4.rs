@@ -1,12 +1,12 @@
-//! IQ4_NL and IQ4_XS: 4 bits that choose one of 16 values which lie closer together near zero.
+//! IQ4_NL and IQ4_XS: 4 bits that choose one of 16 values, which are closer together near zero.
 //!
 //! ```text
-//! IQ4_NL, 32 elements in 18 bytes (4.5 bits an element):
+//! IQ4_NL, 32 elements in 18 bytes (4.5 bits per element):
 //! |0  d: f16  1|2  qs: 16 bytes  17|
 //!     qs[j]            element j in bits 0..4, element j + 16 in bits 4..8
 //!     x[i] = d * LEVELS[i]
 //!
-//! IQ4_XS, 256 elements in 136 bytes (4.25 bits an element):
+//! IQ4_XS, 256 elements in 136 bytes (4.25 bits per element):
 //! |0  d: f16  1|2  scales_h: u16  3|4  scales_l: 4 bytes  7|8  qs: 128 bytes  135|
 //!     scale of sub-block b (32 elements): bits 0..4 nibble b of scales_l, bits 4..6 bits 2 b .. of scales_h, less 32
 //!     qs               16 bytes a sub-block, as in IQ4_NL
@@ -16,8 +16,8 @@
 use super::words::map;
 use super::{dequantize_sub_blocks, f16_le};
 
-/// The 16 values. They follow the density of normally distributed weights, as the levels of NF4 do; ggml's author
-/// fitted them to model weights, with a slight lean to the positive side, so that 16 values reach both ends.
+/// The 16 values. Like the levels of NF4, they follow the density of normally distributed weights. ggml's author fitted
+/// them to the weights of models. They are not symmetric, and none of them is 0.
 pub const IQ4_LEVELS: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// A block of IQ4_NL.
@@ -63,7 +63,7 @@ pub struct BlockIQ4XS {
 const _: () = assert!(size_of::<BlockIQ4NL>() == 18);
 const _: () = assert!(size_of::<BlockIQ4XS>() == 136);
 
-/// The values of 32 nibbles, low ones first.
+/// Looks up the values of 32 nibbles, the low ones first.
 #[inline]
 pub(super) fn look_up(levels: &[i8; 16], qs: &[u8; 16]) -> [i8; 32] {
     let mut q = [0; 32];

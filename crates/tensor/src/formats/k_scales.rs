@@ -1,4 +1,4 @@
-//! The packed 6-bit sub-block scales of Q3_K and of Q4_K and Q5_K: two different layouts of 12 bytes.
+//! The packed 6-bit sub-block scales of the K formats: one layout of 12 bytes for Q3_K, another for Q4_K and Q5_K.
 
 use super::words::map;
 
@@ -15,7 +15,7 @@ pub fn scales_mins_k4(scales: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
     let a = u32::from_le_bytes([a0, a1, a2, a3]);
     let b = u32::from_le_bytes([b0, b1, b2, b3]);
     let c = u32::from_le_bytes([c0, c1, c2, c3]);
-    // Four scales at a time, a byte each: the masks keep the bits of neighbouring bytes out.
+    // Four scales at a time, one per byte: the masks remove bits that the shifts bring in from neighboring bytes.
     let sc_lo = a & 0x3F3F_3F3F;
     let sc_hi = (c & 0x0F0F_0F0F) | ((a >> 6) & 0x0303_0303) << 4;
     let mn_lo = b & 0x3F3F_3F3F;
@@ -34,7 +34,7 @@ pub(crate) fn pack_scales_mins_k4(scales: &[u8; 8], mins: &[u8; 8]) -> [u8; 12] 
     out
 }
 
-/// The inverse of [`scales_k3`], of scales with the offset added: 0..=63.
+/// The inverse of [`scales_k3`]. It takes scales with the offset added, 0..=63.
 pub(crate) fn pack_scales_k3(scales: &[u8; 16]) -> [u8; 12] {
     let mut out = [0; 12];
     for (i, s) in scales.iter().enumerate() {
@@ -44,7 +44,7 @@ pub(crate) fn pack_scales_k3(scales: &[u8; 16]) -> [u8; 12] {
     out
 }
 
-/// Unpacks the 16 scales of Q3_K: 6 bits each, stored with an offset of 32, so -32..=31.
+/// Unpacks the 16 scales of Q3_K, -32..=31: 6 bits each, stored with an offset of 32.
 ///
 /// ```text
 /// byte     0..4                    4..8                     8..12
@@ -67,7 +67,7 @@ pub fn scales_k3(scales: &[u8; 12]) -> [i8; 16] {
     map(join::<4, 16>(words), |s| s as i8 - 32)
 }
 
-/// The bytes of some words, in order.
+/// Returns the bytes of words, in order.
 #[inline]
 fn join<const W: usize, const B: usize>(words: [u32; W]) -> [u8; B] {
     let mut out = [0; B];

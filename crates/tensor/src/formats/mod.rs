@@ -1,9 +1,10 @@
-//! The stored formats, one (or one family) a file: the struct with its layout drawn, decoding, and encoding where it is exact.
+//! The stored formats. Each file has one format or one family: the struct with a drawing of its layout, decoding, and
+//! encoding if a formula defines it.
 //!
-//! Fields have the names that ggml and the literature give them. They are bytes, little-endian, with alignment 1;
-//! scales in f16 are `[u8; 2]` with an accessor of the same name that returns f32 (`block.d()`). Each integer
-//! format has `quants()`, the stored integers in element order with their offset removed, so that
-//! an element is `scale * quant` (plus or minus the minimum where the format has one).
+//! Fields are named as in ggml and the literature. They are little-endian bytes with alignment 1. An f16 scale is a
+//! `[u8; 2]`, with an accessor of the same name that returns an f32 (`block.d()`). Each integer format has `quants()`,
+//! which returns the stored integers in element order, without their offset. So an element is `scale * quant`, plus or
+//! minus the minimum if the format has one.
 
 mod float;
 mod fp4;
@@ -45,12 +46,15 @@ macro_rules! export_blocks {
 }
 for_each_format!(export_blocks);
 
-/// Encoding. Formats whose encoder is a formula are bit-equal to ggml's reference (without importance weights): Q4_0 ..
-/// Q8_0, Q1_0, Q2_0, TQ1_0, TQ2_0, MXFP4, NVFP4. The K and IQ formats are searched for the least squared error.
+/// Encoding of blocks.
+///
+/// Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q1_0, Q2_0, TQ1_0, TQ2_0, MXFP4 and NVFP4 are encoded by a formula. Without weights, the
+/// result has the same bytes as that of ggml's reference. For the K and IQ formats, a search looks for the least squared
+/// error; it usually finds other bytes than ggml's.
 ///
 /// ```
 /// use happy_tensor::{Block, Quantize};
-/// /// The greatest difference that encoding makes.
+/// /// Returns the greatest error of encoding `x`.
 /// fn worst<B: Quantize>(x: &B::Values) -> f32 {
 ///     let mut back = B::ZEROS;
 ///     B::quantize(x).dequantize(&mut back);
@@ -62,38 +66,40 @@ for_each_format!(export_blocks);
 pub trait Quantize: Block {
     /// Encodes the values of one block.
     ///
-    /// Values must be finite and small enough for the f16 fields (the scale of a block must not exceed 65504).
-    /// Others give some block whose decoded values mean nothing; nothing panics.
+    /// Values must be finite and small enough for the f16 fields: the scale of a block must not exceed 65504. Other values
+    /// never cause a panic, but the decoded values are meaningless.
     fn quantize(x: &Self::Values) -> Self;
 
-    /// Encodes the values so that the sum of squared errors, each times its weight in `w`, is small. Weights must be
-    /// finite and not negative. Formats that have nothing to choose ignore them: floats, Q8_0, Q1_0, Q2_0, TQ1_0, TQ2_0,
-    /// MXFP4, NVFP4.
+    /// Encodes the values of one block and minimizes the sum of squared errors, each multiplied by its weight in `w`.
+    ///
+    /// Weights must be finite and not negative. Formats without alternatives ignore them: floats, Q8_0, Q1_0, Q2_0, TQ1_0,
+    /// TQ2_0, MXFP4 and NVFP4.
     fn quantize_weighted(x: &Self::Values, w: &Self::Values) -> Self {
         let _ = w;
         Self::quantize(x)
     }
 }
 
-/// f32 value of a little-endian f16 field.
+/// Reads a little-endian f16 field.
 #[inline]
 fn f16_le(bytes: [u8; 2]) -> f32 {
     half::f16::from_le_bytes(bytes).to_f32()
 }
 
-/// A little-endian f16 field from an f32, rounded to nearest, ties to even.
+/// Makes a little-endian f16 field of an f32, rounded to nearest, ties to even.
 #[inline]
 fn f16_le_from(x: f32) -> [u8; 2] {
     half::f16::from_f32(x).to_le_bytes()
 }
 
-/// Reciprocal of a scale; 0 for the scale 0, so that the block becomes zeros.
+/// Returns the reciprocal of a scale, or 0 for the scale 0, so that the block becomes zeros.
 #[inline]
 fn inverse(d: f32) -> f32 {
     if d != 0.0 { 1.0 / d } else { 0.0 }
 }
 
-/// The greatest magnitude, 0 where all are NaN. By comparison: `f32::max` of a signalling NaN is not the same on every machine.
+/// Returns the greatest magnitude, or 0 if all values are NaN. It compares, since `f32::max` treats signaling NaNs differently
+/// on different machines.
 #[inline]
 fn greatest_magnitude(x: &[f32]) -> f32 {
     x.iter().fold(0.0f32, |a, v| if v.abs() > a { v.abs() } else { a })
@@ -107,7 +113,7 @@ fn dequantize_block<const N: usize>(d: f32, q: &[i8; N], out: &mut [f32; N]) {
     }
 }
 
-/// Decodes a super-block: `d * scale * q`, the sub-blocks of equal length.
+/// Decodes a super-block of sub-blocks of equal length: `d * scale * q`.
 fn dequantize_sub_blocks<const N: usize>(d: f32, scales: [i8; N], q: &[i8; 256], out: &mut [f32; 256]) {
     let subs = out.chunks_exact_mut(256 / N).zip(q.chunks_exact(256 / N));
     for ((out, q), scale) in subs.zip(scales) {

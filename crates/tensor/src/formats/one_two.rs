@@ -1,10 +1,10 @@
-//! Q1_0 and Q2_0: one and two bits an element with one scale.
+//! Q1_0 and Q2_0: one or two bits per element, and one scale.
 //!
 //! ```text
-//! Q1_0, 128 elements in 18 bytes (1.125 bits an element):
+//! Q1_0, 128 elements in 18 bytes (1.125 bits per element):
 //! |0  d: f16  1|2  qs: 16 bytes  17|      bit i % 8 of qs[i / 8]: element i is d (1) or -d (0)
 //!
-//! Q2_0, 64 elements in 18 bytes (2.25 bits an element):
+//! Q2_0, 64 elements in 18 bytes (2.25 bits per element):
 //! |0  d: f16  1|2  qs: 16 bytes  17|      bits 2 (i % 4) .. of qs[i / 4]: element i is d * (bits - 1), so -d .. 2 d
 //! ```
 
@@ -25,7 +25,7 @@ use super::{Quantize, dequantize_block, f16_le, f16_le_from, greatest_magnitude,
 pub struct BlockQ1_0 {
     /// Scale, f16.
     pub d: [u8; 2],
-    /// A bit an element.
+    /// One bit per element.
     pub qs: [u8; 16],
 }
 
@@ -43,14 +43,14 @@ pub struct BlockQ1_0 {
 pub struct BlockQ2_0 {
     /// Scale, f16.
     pub d: [u8; 2],
-    /// Two bits an element.
+    /// Two bits per element.
     pub qs: [u8; 16],
 }
 
 const _: () = assert!(size_of::<BlockQ1_0>() == 18);
 const _: () = assert!(size_of::<BlockQ2_0>() == 18);
 
-/// All integers, 32 at a time.
+/// Collects all integers, 32 at a time.
 #[inline]
 fn parts<const N: usize>(part: impl Fn(usize) -> [i8; 32]) -> [i8; N] {
     let mut q = [0; N];
@@ -67,7 +67,7 @@ impl BlockQ1_0 {
         f16_le(self.d)
     }
 
-    /// Integers `32 part .. 32 part + 32`, -1 or 1.
+    /// Returns integers `32 part .. 32 part + 32`, -1 or 1.
     ///
     /// # Panics
     /// If `part` is not below 4.
@@ -100,7 +100,7 @@ impl BlockQ2_0 {
         f16_le(self.d)
     }
 
-    /// Integers `32 part .. 32 part + 32`, -1..=2.
+    /// Returns integers `32 part .. 32 part + 32`, -1..=2.
     ///
     /// # Panics
     /// If `part` is not below 2.
@@ -132,7 +132,7 @@ impl BlockQ2_0 {
 }
 
 impl Quantize for BlockQ1_0 {
-    /// The mean magnitude and the signs; zeros are positive. Least squares: the best scale for signs is that mean.
+    /// Stores the signs and the mean magnitude, which is the scale with the least squared error. Zeros count as positive.
     fn quantize(x: &[f32; 128]) -> Self {
         let sum = x.iter().fold(0.0f32, |sum, v| sum + v.abs());
         let mut qs = [0; 16];
@@ -146,7 +146,7 @@ impl Quantize for BlockQ1_0 {
 }
 
 impl Quantize for BlockQ2_0 {
-    /// The greatest magnitude becomes 1 or -1; nothing becomes 2. (The format is meant for weights trained in it.)
+    /// The greatest magnitude becomes 1 or -1, and no value becomes 2. The format is meant for weights that were trained in it.
     fn quantize(x: &[f32; 64]) -> Self {
         let d = greatest_magnitude(x);
         let id = inverse(d);

@@ -1,4 +1,4 @@
-//! Q2_K: 256 elements in 84 bytes (2.625 bits an element), 16 sub-blocks of 16.
+//! Q2_K: 256 elements in 84 bytes (2.625 bits per element), 16 sub-blocks of 16.
 //!
 //! ```text
 //! |0  scales: 16 bytes  15|16  qs: 64 bytes  79|80  d: f16  81|82  dmin: f16  83|
@@ -29,7 +29,7 @@ use super::two_bits::unpack_2;
 pub struct BlockQ2K {
     /// Scale (low nibble) and minimum (high nibble) of each sub-block.
     pub scales: [u8; 16],
-    /// Two bits an element.
+    /// Two bits per element.
     pub qs: [u8; 64],
     /// Scale of the scales, f16.
     pub d: [u8; 2],

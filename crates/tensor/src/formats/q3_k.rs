@@ -1,4 +1,4 @@
-//! Q3_K: 256 elements in 110 bytes (3.4375 bits an element), 16 sub-blocks of 16.
+//! Q3_K: 256 elements in 110 bytes (3.4375 bits per element), 16 sub-blocks of 16.
 //!
 //! ```text
 //! |0  hmask: 32 bytes  31|32  qs: 64 bytes  95|96  scales: 12 bytes  107|108  d: f16  109|
@@ -27,7 +27,7 @@ use super::{dequantize_sub_blocks, f16_le, scales_k3};
 pub struct BlockQ3K {
     /// Third bits.
     pub hmask: [u8; 32],
-    /// Low two bits an element.
+    /// Low two bits per element.
     pub qs: [u8; 64],
     /// Packed 6-bit scales of the sub-blocks.
     pub scales: [u8; 12],

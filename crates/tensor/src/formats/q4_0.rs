@@ -1,4 +1,4 @@
-//! Q4_0: 32 elements in 18 bytes (4.5 bits an element).
+//! Q4_0: 32 elements in 18 bytes (4.5 bits per element).
 //!
 //! ```text
 //! |0  d: f16  1|2  qs: 16 bytes  17|      qs[j]:  bits 0..4 element j,  bits 4..8 element j + 16
@@ -22,7 +22,7 @@ use super::{f16_le, f16_le_from, inverse, search::signed_max};
 pub struct BlockQ4_0 {
     /// Scale, f16.
     pub d: [u8; 2],
-    /// Nibbles: the low ones are elements 0..16, the high ones 16..32.
+    /// Nibbles: the low ones hold elements 0..16, the high ones 16..32.
     pub qs: [u8; 16],
 }
 
@@ -59,7 +59,7 @@ impl BlockQ4_0 {
 
 /// Encoding by a formula, without weights.
 impl BlockQ4_0 {
-    /// The value of greatest magnitude becomes -8 (`d = max / -8`), so that the asymmetric range is used whole.
+    /// The value of greatest magnitude becomes -8 (`d = max / -8`), so that the whole asymmetric range is used.
     pub(crate) fn by_formula(x: &[f32; 32]) -> Self {
         let d = signed_max(x) / -8.0;
         let id = inverse(d);

@@ -1,4 +1,4 @@
-//! Q4_1: 32 elements in 20 bytes (5 bits an element).
+//! Q4_1: 32 elements in 20 bytes (5 bits per element).
 //!
 //! ```text
 //! |0  d: f16  1|2  m: f16  3|4  qs: 16 bytes  19|      qs[j]:  bits 0..4 element j,  bits 4..8 element j + 16
@@ -24,7 +24,7 @@ pub struct BlockQ4_1 {
     pub d: [u8; 2],
     /// Minimum, f16; it is added.
     pub m: [u8; 2],
-    /// Nibbles: the low ones are elements 0..16, the high ones 16..32.
+    /// Nibbles: the low ones hold elements 0..16, the high ones 16..32.
     pub qs: [u8; 16],
 }
 

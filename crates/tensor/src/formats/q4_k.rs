@@ -1,4 +1,4 @@
-//! Q4_K: 256 elements in 144 bytes (4.5 bits an element), 8 sub-blocks of 32.
+//! Q4_K: 256 elements in 144 bytes (4.5 bits per element), 8 sub-blocks of 32.
 //!
 //! ```text
 //! |0  d: f16  1|2  dmin: f16  3|4  scales: 12 bytes  15|16  qs: 128 bytes  143|
@@ -77,7 +77,7 @@ impl BlockQ4K {
     }
 }
 
-/// Decoding that Q4_K and Q5_K share: they differ in the width of the integers only.
+/// Decodes Q4_K and Q5_K, which differ only in the width of the integers.
 pub(super) fn dequantize_k4(
     d: f32,
     dmin: f32,

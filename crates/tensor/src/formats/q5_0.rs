@@ -1,4 +1,4 @@
-//! Q5_0: 32 elements in 22 bytes (5.5 bits an element).
+//! Q5_0: 32 elements in 22 bytes (5.5 bits per element).
 //!
 //! ```text
 //! |0  d: f16  1|2  qh: u32  5|6  qs: 16 bytes  21|
@@ -62,7 +62,7 @@ impl BlockQ5_0 {
     }
 }
 
-/// Joins nibbles and fifth bits, for Q5_0 and Q5_1: 32 numbers, 0..=31.
+/// Joins nibbles and fifth bits to 32 numbers, 0..=31, for Q5_0 and Q5_1.
 #[inline]
 pub(super) fn unpack_5(qh: u32, qs: &[u8; 16]) -> [u8; 32] {
     let mut q = [0; 32];

@@ -1,4 +1,4 @@
-//! Q5_1: 32 elements in 24 bytes (6 bits an element).
+//! Q5_1: 32 elements in 24 bytes (6 bits per element).
 //!
 //! ```text
 //! |0  d: f16  1|2  m: f16  3|4  qh: u32  7|8  qs: 16 bytes  23|

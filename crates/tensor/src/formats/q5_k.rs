@@ -1,4 +1,4 @@
-//! Q5_K: 256 elements in 176 bytes (5.5 bits an element), 8 sub-blocks of 32.
+//! Q5_K: 256 elements in 176 bytes (5.5 bits per element), 8 sub-blocks of 32.
 //!
 //! ```text
 //! |0  d: f16  1|2  dmin: f16  3|4  scales: 12 bytes  15|16  qh: 32 bytes  47|48  qs: 128 bytes  175|

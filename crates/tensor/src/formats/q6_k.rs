@@ -1,4 +1,4 @@
-//! Q6_K: 256 elements in 210 bytes (6.5625 bits an element), 16 sub-blocks of 16.
+//! Q6_K: 256 elements in 210 bytes (6.5625 bits per element), 16 sub-blocks of 16.
 //!
 //! ```text
 //! |0  ql: 128 bytes  127|128  qh: 64 bytes  191|192  scales: 16 x i8  207|208  d: f16  209|
@@ -26,7 +26,7 @@ use super::f16_le;
 pub struct BlockQ6K {
     /// Low nibbles.
     pub ql: [u8; 128],
-    /// High two bits an element.
+    /// High two bits per element.
     pub qh: [u8; 64],
     /// Scales of the sub-blocks.
     pub scales: [i8; 16],

@@ -1,4 +1,4 @@
-//! Q8_0: 32 elements in 34 bytes (8.5 bits an element).
+//! Q8_0: 32 elements in 34 bytes (8.5 bits per element).
 //!
 //! ```text
 //! |0  d: f16  1|2  qs: 32 x i8  33|
@@ -22,7 +22,7 @@ use super::{Quantize, f16_le, f16_le_from, greatest_magnitude, inverse};
 pub struct BlockQ8_0 {
     /// Scale, f16.
     pub d: [u8; 2],
-    /// The elements. The quantiser makes -127..=127; a file may hold -128.
+    /// The elements. The encoder writes -127..=127, but a file may contain -128.
     pub qs: [i8; 32],
 }
 
@@ -52,7 +52,7 @@ impl BlockQ8_0 {
 }
 
 impl Quantize for BlockQ8_0 {
-    /// The greatest magnitude becomes 127; ties round away from zero, as the reference does.
+    /// The greatest magnitude becomes 127. Ties round away from zero, as in the reference.
     fn quantize(x: &[f32; 32]) -> Self {
         let amax = greatest_magnitude(x);
         let d = amax / 127.0;

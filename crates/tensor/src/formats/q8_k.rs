@@ -1,5 +1,5 @@
-//! Q8_K: the activations of ggml's kernels for blocks of 256, for comparisons; no file has it and nothing computes with
-//! it here (see [`crate::activation`] for what does).
+//! Q8_K: the format of activations that ggml's kernels use with blocks of 256. It exists here only for comparisons: no file
+//! contains it, and the project's own activations are described in [`crate::activation`].
 //!
 //! ```text
 //! |0  d: f32  3|4  qs: 256 x i8  259|260  sums of 16: 16 x i16  291|
@@ -7,10 +7,10 @@
 //! x[i] = d * qs[i];  the value of greatest magnitude becomes -127
 //! ```
 
-/// Bytes of a block.
+/// Size of a block in bytes.
 pub const Q8_K_BYTES: usize = 292;
 
-/// The block of 256 values, bit-equal to ggml's reference.
+/// Encodes 256 values. The block has the same bytes as that of ggml's reference.
 ///
 /// ```
 /// use happy_tensor::formats::quantize_q8_k;

@@ -1,6 +1,6 @@
-//! The scans over a block's values that the encoders of the 4- and 5-bit formats start with.
+//! Scans over a block's values with which encoders start.
 
-/// The value with the greatest magnitude, with its sign; the first one of several. 0 when all are 0 or NaN.
+/// Returns the value with the greatest magnitude, with its sign; the first one if there are several, 0 if all are 0 or NaN.
 pub(crate) fn signed_max(x: &[f32]) -> f32 {
     let mut max = 0.0f32;
     for &v in x {
@@ -11,7 +11,7 @@ pub(crate) fn signed_max(x: &[f32]) -> f32 {
     max
 }
 
-/// The least and the greatest value.
+/// Returns the least and the greatest value.
 pub(super) fn min_max<const N: usize>(x: &[f32; N]) -> (f32, f32) {
     let (mut min, mut max) = (f32::MAX, f32::MIN);
     for &v in x {

@@ -1,20 +1,20 @@
 //! TQ1_0 and TQ2_0: 256 elements that are -d, 0 or d.
 //!
 //! ```text
-//! TQ1_0, 54 bytes (1.6875 bits an element): five trits a byte
+//! TQ1_0, 54 bytes (1.6875 bits per element): five trits per byte
 //! |0  qs: 48 bytes  47|48  qh: 4 bytes  51|52  d: f16  53|
 //!     qs[l]            elements 32 n + l                (n < 5, l < 32)
 //!     qs[32 + l]       elements 160 + 16 n + l          (n < 5, l < 16)
 //!     qh[l]            elements 240 + 4 n + l           (n < 4, l < 4)
 //!
-//!     A byte is a fraction of 256: b = ceil(256 v / 243), where v = 81 t0 + 27 t1 + 9 t2 + 3 t3 + t4. So trit n is the
-//!     digit before the point of 3 * (b 3^n mod 256) / 256: multiplied out, nothing is divided.
+//!     A byte is a fraction of 256: b = ceil(256 v / 243), where v = 81 t0 + 27 t1 + 9 t2 + 3 t3 + t4. So trit n is
+//!     floor(3 * (b 3^n mod 256) / 256), which needs no division.
 //!
-//! TQ2_0, 66 bytes (2.0625 bits an element):
+//! TQ2_0, 66 bytes (2.0625 bits per element):
 //! |0  qs: 64 bytes  63|64  d: f16  65|
 //!     qs[32 h + l]     bits 2 j .. 2 j + 2  element 128 h + 32 j + l    (h < 2, j < 4, l < 32)
 //!
-//! x[i] = d * (t[i] - 1)                      TQ2_0 can hold t = 3, which a quantiser does not make
+//! x[i] = d * (t[i] - 1)                      TQ2_0 can store t = 3, which encoders do not write
 //! ```
 
 use super::two_bits::{pack_2, unpack_2};
@@ -33,9 +33,9 @@ use super::{Quantize, dequantize_block, f16_le, f16_le_from, greatest_magnitude,
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockTQ1_0 {
-    /// Five trits a byte.
+    /// Five trits per byte.
     pub qs: [u8; 48],
-    /// Four trits a byte.
+    /// Four trits per byte.
     pub qh: [u8; 4],
     /// Scale, f16.
     pub d: [u8; 2],
@@ -53,7 +53,7 @@ pub struct BlockTQ1_0 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockTQ2_0 {
-    /// Two bits an element.
+    /// Two bits per element.
     pub qs: [u8; 64],
     /// Scale, f16.
     pub d: [u8; 2],
@@ -62,7 +62,7 @@ pub struct BlockTQ2_0 {
 const _: () = assert!(size_of::<BlockTQ1_0>() == 54);
 const _: () = assert!(size_of::<BlockTQ2_0>() == 66);
 
-/// Trit `n` of each byte, less 1, bytes in order, for `n` ascending.
+/// Unpacks trits and subtracts 1: trit 0 of every byte, then trit 1 of every byte, and so on.
 #[inline]
 fn unpack_trits<const BYTES: usize>(bytes: &[u8; BYTES], q: &mut [i8]) {
     let mut power = 1u8;
@@ -74,7 +74,7 @@ fn unpack_trits<const BYTES: usize>(bytes: &[u8; BYTES], q: &mut [i8]) {
     }
 }
 
-/// The inverse: `trits[n][l]` (0..=2) is trit `n` of byte `l`; trits that are missing are 0.
+/// The inverse: `trits[n * bytes.len() + l]` (0..=2) becomes trit `n` of byte `l`. Missing trits are 0.
 fn pack_trits(trits: &[u8], bytes: &mut [u8]) {
     let stride = bytes.len();
     for (l, b) in bytes.iter_mut().enumerate() {
@@ -83,7 +83,7 @@ fn pack_trits(trits: &[u8], bytes: &mut [u8]) {
     }
 }
 
-/// -1, 0 or 1, plus 1, of each value over the greatest magnitude, and that magnitude.
+/// Returns the greatest magnitude, and the trit of each value: its quotient by that magnitude, rounded, plus 1.
 fn trits(x: &[f32; 256]) -> (f32, [u8; 256]) {
     let d = greatest_magnitude(x);
     let id = inverse(d);

@@ -4,7 +4,7 @@
 //! byte 32 h + l    bits 2 j .. 2 j + 2: element 128 h + 32 j + l    (h < 2, j < 4, l < 32)
 //! ```
 
-/// The integers, 0..=3, in the order of the elements.
+/// Unpacks the integers, 0..=3, in the order of the elements.
 #[inline]
 pub(super) fn unpack_2(qs: &[u8; 64]) -> [u8; 256] {
     let mut q = [0; 256];
@@ -18,7 +18,7 @@ pub(super) fn unpack_2(qs: &[u8; 64]) -> [u8; 256] {
     q
 }
 
-/// The low two bits of integers.
+/// Packs the low two bits of integers.
 pub(crate) fn pack_2(q: &[u8; 256]) -> [u8; 64] {
     let mut qs = [0; 64];
     for (qs, q) in qs.as_chunks_mut::<32>().0.iter_mut().zip(q.as_chunks::<128>().0) {

@@ -1,14 +1,14 @@
-//! Eight bytes at a time, in a word: what decoding does to each byte by itself, without vector instructions.
+//! Operations on eight bytes at a time, held in one word: they make decoding fast without vector instructions.
 //!
-//! Loops, and [`map`] for `array::map`: that is not inlined into functions that have instruction sets of their own, and a
-//! call for each byte is ten times the work.
+//! The code uses loops, and [`map`] instead of `array::map`: the latter is not inlined into functions with other target
+//! features, and a call per byte is ten times the work.
 
 /// 1 in every byte.
 pub(super) const ONES: u64 = 0x0101_0101_0101_0101;
 /// The highest bit of every byte.
 const HIGH: u64 = 0x80 * ONES;
 
-/// Bytes with all bits set for the bits of an index that are set, the lowest first.
+/// For each index: byte `i` is 0xFF if bit `i` of the index is set, otherwise 0.
 static MASKS: [u64; 256] = {
     let mut masks = [0; 256];
     let mut bits = 0;
@@ -25,7 +25,7 @@ static MASKS: [u64; 256] = {
     masks
 };
 
-/// 0xFF in byte `i` where bit `i` is set, else 0.
+/// Returns a word whose byte `i` is 0xFF if bit `i` is set, otherwise 0.
 #[inline]
 pub(super) fn byte_masks(bits: u8) -> u64 {
     MASKS[usize::from(bits)]
@@ -59,10 +59,10 @@ pub(super) fn bytes8(word: u64) -> [i8; 8] {
     bytes
 }
 
-/// The sums of the bytes, each modulo 256.
+/// Adds the bytes, each modulo 256.
 #[inline]
 pub(super) fn add8(a: u64, b: u64) -> u64 {
-    // What would be carried out of a byte is kept from it; the highest bits are added by themselves.
+    // The highest bits are added separately, so that no byte carries into the next.
     ((a & !HIGH) + (b & !HIGH)) ^ ((a ^ b) & HIGH)
 }
 
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_do_not_meet() {
+    fn bytes_do_not_affect_each_other() {
         let a = [0i8, 1, -1, 127, -128, -8, 8, 100];
         for b in [0i8, 1, -1, 127, -128] {
             let sum = bytes8(add8(word8(&a), word8(&[b; 8])));

@@ -1,4 +1,4 @@
-//! The search for formats with a minimum: an element is `d * scale * q - dmin * min`, all integers unsigned.
+//! The search for formats with a minimum: an element is `d * scale * q - dmin * min`, with unsigned integers.
 
 use super::round;
 use half::f16;
@@ -22,22 +22,23 @@ pub(super) struct Fitted<const N: usize> {
 
 const MAX_SUB: usize = 32;
 
-/// `q[i] = round((x[i] + min) * inverse)` within `0 ..= hi`.
+/// Sets `q[i] = round((x[i] + min) * inverse)`, clamped to `0 ..= hi`.
 fn nearest(x: &[f32], min: f32, inverse: f32, hi: i32, q: &mut [u8]) {
     for (q, x) in q.iter_mut().zip(x) {
         *q = round::nearest((x + min) * inverse).clamp(0, hi) as u8;
     }
 }
 
-/// The weighted error of `scale * q - min`.
+/// Returns the weighted error of `scale * q - min`.
 fn error(x: &[f32], w: &[f32], q: &[u8], scale: f32, min: f32) -> f32 {
     let one = |x: f32, q: u8| x - (scale * f32::from(q) - min);
     x.iter().zip(w).zip(q).map(|((&x, w), &q)| one(x, q) * one(x, q) * w).sum()
 }
 
-/// Scale and minimum of a sub-block alone. The minimum is subtracted; where `any_sign` does not hold it is not negative.
+/// Returns the best scale and minimum of a sub-block by itself. The minimum is subtracted. Unless `any_sign` is set, it is not
+/// negative.
 pub(super) fn fit(x: &[f32], w: &[f32], hi: i32, any_sign: bool) -> (f32, f32) {
-    // By comparison: `f32::max` of a signalling NaN is not the same on every machine.
+    // Comparisons, since `f32::max` treats signaling NaNs differently on different machines.
     let (low, high) = x.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| {
         (if v < low { v } else { low }, if v > high { v } else { high })
     });
@@ -52,7 +53,7 @@ pub(super) fn fit(x: &[f32], w: &[f32], hi: i32, any_sign: bool) -> (f32, f32) {
     for step in -10..=12 {
         let mut inverse = (hi as f32 + step as f32 * 0.1) / range;
         let mut min = -low;
-        // The second time with what the first one found.
+        // The second pass starts from what the first one found.
         for _ in 0..2 {
             nearest(x, min, inverse, hi, q);
             // Least squares of x = scale q - min.
@@ -87,7 +88,7 @@ pub(super) fn fit(x: &[f32], w: &[f32], hi: i32, any_sign: bool) -> (f32, f32) {
     (best.1, best.2)
 }
 
-/// The nearest integer and its neighbours within `0 ..= hi`.
+/// Returns the nearest integer and its neighbors, all within `0 ..= hi`.
 fn around(v: f32, hi: i32) -> [i32; 3] {
     let n = round::nearest(v).clamp(0, hi);
     [n, (n + 1).min(hi), (n - 1).max(0)]
@@ -97,7 +98,7 @@ fn stored(d: f32) -> f32 {
     f16::from_f32(d).to_f32()
 }
 
-/// The best encoding found for a super-block.
+/// Searches for the best encoding of a super-block.
 pub(super) fn super_block<const N: usize>(limits: Limits, x: &[f32; 256], w: &[f32; 256]) -> Fitted<N> {
     let sub = 256 / N;
     let mut alone = [(0.0, 0.0); N];
@@ -106,7 +107,7 @@ pub(super) fn super_block<const N: usize>(limits: Limits, x: &[f32; 256], w: &[f
         *alone = fit(x, w, limits.q, false);
         (scale, min) = (scale.max(alone.0), min.max(alone.1));
     }
-    // Nothing is worse than a scale of 0.
+    // The starting point is a scale of 0; every try has to be better.
     let error = x.iter().zip(w).map(|(x, w)| w * x * x).sum();
     let mut best = Fitted { d: 0.0, dmin: 0.0, scales: [0; N], mins: [0; N], q: [0; 256], error };
     let top = limits.scale as f32;
@@ -121,7 +122,7 @@ pub(super) fn super_block<const N: usize>(limits: Limits, x: &[f32; 256], w: &[f
 }
 
 impl<const N: usize> Fitted<N> {
-    /// Least squares of `x = d (scale q) - dmin (min)` with all integers as they are.
+    /// Returns the `d` and `dmin` with the least squared error for the integers as they are.
     fn refined(&self, x: &[f32; 256], w: &[f32; 256]) -> (f32, f32) {
         let sub = 256 / N;
         let (mut aa, mut ab, mut bb, mut ax, mut bx) = (0.0, 0.0, 0.0, 0.0, 0.0);

@@ -4,13 +4,13 @@ use super::round;
 use crate::formats::search::signed_max;
 use half::f16;
 
-/// The integers that a format can hold.
+/// The integers that a format can store.
 pub(super) trait Levels {
-    /// The integers nearest to `x * inverse`; `w` weighs the errors where elements depend on each other.
+    /// Finds the integers nearest to `x * inverse`. `w` weighs the errors of elements that are encoded together.
     fn nearest(&self, x: &[f32], w: &[f32], inverse: f32, q: &mut [i8]);
-    /// The level that the greatest magnitude gets in each try.
+    /// Returns the level that the greatest magnitude becomes in each try.
     fn steps(&self) -> &[f32];
-    /// Whether scales can be negative; if so, levels have the sign that the value of greatest magnitude gets.
+    /// Whether scales can be negative. If so, steps have the sign that the value of greatest magnitude gets.
     const SIGNED: bool;
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Range<const LO: i8, const HI: i8> {
 }
 
 impl<const LO: i8, const HI: i8> Range<LO, HI> {
-    /// The tries: the greatest magnitude becomes about `LO` or about `HI`.
+    /// Makes the tries: the greatest magnitude becomes about `LO` or about `HI`.
     pub(super) fn new() -> Self {
         let steps = std::array::from_fn(|i| match i {
             0..17 => f32::from(LO) + (i as f32 - 8.0) * 0.1,
@@ -45,8 +45,8 @@ impl<const LO: i8, const HI: i8> Levels for Range<LO, HI> {
     }
 }
 
-/// The sums of `w x q` and `w q q`: their quotient is the best scale for these integers, the square of the first over the
-/// second is by how much it lowers the error.
+/// Returns the sums of `w x q` and `w q q`. Their quotient is the best scale for these integers. The square of the first,
+/// divided by the second, is how much that scale reduces the error.
 fn sums(x: &[f32], w: &[f32], q: &[i8]) -> (f32, f32) {
     let (mut xq, mut qq) = (0.0, 0.0);
     for ((x, w), &q) in x.iter().zip(w).zip(q) {
@@ -57,7 +57,7 @@ fn sums(x: &[f32], w: &[f32], q: &[i8]) -> (f32, f32) {
     (xq, qq)
 }
 
-/// The weighted error of `scale * q`.
+/// Returns the weighted error of `scale * q`.
 pub(super) fn error(x: &[f32], w: &[f32], q: &[i8], scale: f32) -> f32 {
     x.iter()
         .zip(w)
@@ -66,10 +66,10 @@ pub(super) fn error(x: &[f32], w: &[f32], q: &[i8], scale: f32) -> f32 {
         .sum()
 }
 
-/// The longest sub-block.
+/// Length of the longest sub-block.
 const MAX_SUB: usize = 32;
 
-/// The best scale found for a sub-block alone, 0 if all is zero.
+/// Returns the best scale that was found for a sub-block by itself, or 0 if all values are 0.
 pub(super) fn fit<L: Levels>(levels: &L, x: &[f32], w: &[f32]) -> f32 {
     let max = signed_max(x);
     let max = if L::SIGNED { max } else { max.abs() };
@@ -81,7 +81,7 @@ pub(super) fn fit<L: Levels>(levels: &L, x: &[f32], w: &[f32]) -> f32 {
     let q = &mut q[..x.len()];
     for step in levels.steps() {
         let mut inverse = step / max;
-        // The second time with the scale that the first one found.
+        // The second pass starts from the scale that the first one found.
         for _ in 0..2 {
             levels.nearest(x, w, inverse, q);
             let (xq, qq) = sums(x, w, q);
@@ -97,32 +97,31 @@ pub(super) fn fit<L: Levels>(levels: &L, x: &[f32], w: &[f32]) -> f32 {
     scale
 }
 
-/// The sub-scales that a format can hold.
+/// The sub-scales that a format can store.
 #[derive(Clone, Copy)]
 pub(super) struct Scales {
     /// The least.
     pub(super) lo: i32,
     /// The greatest.
     pub(super) hi: i32,
-    /// The distance between two: 1, or 2 for odd numbers.
+    /// The distance between two sub-scales: 1, or 2 if only odd numbers are stored.
     pub(super) step: i32,
-    /// What the greatest scale becomes in each try for `d`.
+    /// The sub-scale that the greatest scale becomes in each try for `d`.
     pub(super) ends: &'static [i8],
-    /// `d` of an element over the stored f16.
+    /// The effective `d`, divided by the stored f16.
     pub(super) unit: f32,
 }
 
 impl Scales {
-    /// The sub-scale nearest to `v`, and its neighbours.
+    /// Returns the sub-scale nearest to `v`, and its neighbors.
     fn around(&self, v: f32) -> [i32; 3] {
         let n = round::nearest((v - self.lo as f32) / self.step as f32);
         let last = (self.hi - self.lo) / self.step;
-        // 0 is as good a middle as any for what is out of range
         let n = n.clamp(0, last);
         [n, (n + 1).min(last), (n - 1).max(0)].map(|n| self.lo + n * self.step)
     }
 
-    /// `d` as it can be stored.
+    /// Rounds `d` to a value that can be stored.
     fn round(&self, d: f32) -> f32 {
         f16::from_f32(d / self.unit).to_f32() * self.unit
     }
@@ -136,7 +135,7 @@ pub(super) struct Fitted<const N: usize> {
     pub(super) q: [i8; 256],
 }
 
-/// The best encoding found for a super-block.
+/// Searches for the best encoding of a super-block.
 pub(super) fn super_block<const N: usize>(
     levels: &impl Levels,
     scales: Scales,
@@ -148,7 +147,7 @@ pub(super) fn super_block<const N: usize>(
     for ((s, x), w) in alone.iter_mut().zip(x.chunks_exact(sub)).zip(w.chunks_exact(sub)) {
         *s = fit(levels, x, w);
     }
-    // Nothing is worse than a scale of 0.
+    // The starting point is a scale of 0; every try has to be better.
     let zero = x.iter().zip(w).map(|(x, w)| w * x * x).sum();
     let mut best = Best { error: zero, d: 0.0, scales: [scales.lo.max(1); N], q: [0; 256] };
     levels_of_zero(levels, x, w, sub, &mut best.q);
@@ -174,7 +173,7 @@ pub(super) fn super_block<const N: usize>(
     Fitted { stored_d, scales: best.scales, q: best.q }
 }
 
-/// Integers for a scale of 0, which must be ones that the format has.
+/// Chooses integers for a scale of 0. They do not matter, but the format must be able to store them.
 fn levels_of_zero(levels: &impl Levels, x: &[f32; 256], w: &[f32; 256], sub: usize, q: &mut [i8; 256]) {
     for ((x, w), q) in x.chunks_exact(sub).zip(w.chunks_exact(sub)).zip(q.chunks_exact_mut(sub)) {
         levels.nearest(x, w, 0.0, q);

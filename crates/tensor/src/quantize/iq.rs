@@ -1,4 +1,4 @@
-//! IQ1_S .. IQ4_XS: what the search found, in the layouts of the formats.
+//! IQ1_S .. IQ4_XS: packs what the search found into the layouts of the formats.
 
 use super::k::EVEN;
 use super::simple::{nibbles, one_scale};
@@ -6,37 +6,37 @@ use super::{Fitted, Levels, Scales, lattice, super_block};
 use crate::formats::lattice as tables;
 use crate::formats::*;
 
-/// Sub-scales `2 s + 1` for `s` in 0..16.
+/// Sub-scales `2 s + 1`, with `s` in 0..16.
 const ODD: Scales = Scales { lo: 1, hi: 31, step: 2, ends: &[31, 29, 27], unit: 0.125 };
-/// Sub-scales `2 s + 1` for `s` in 0..8.
+/// Sub-scales `2 s + 1`, with `s` in 0..8.
 const ODD_8: Scales = Scales { lo: 1, hi: 15, step: 2, ends: &[15, 14, 13], unit: 0.125 };
 
-/// `s` of `2 s + 1`.
+/// Returns `s` of `2 s + 1`.
 fn half(scale: i32) -> u8 {
     (scale / 2) as u8
 }
 
-/// Two 4-bit scales.
+/// Packs two 4-bit scales.
 fn pair([a, b]: [i32; 2]) -> u8 {
     half(a) | half(b) << 4
 }
 
-/// The number of a point: it is one of the table, for the search took it from there.
+/// Returns the number of a point. It is always found, since the search took it from the table.
 fn number<const N: usize>(points: tables::Points<N>, point: [i8; N]) -> u16 {
     points.iter().position(|p| *p == point).unwrap_or(0) as u16
 }
 
-/// The bit of each element that is negative.
+/// Returns a byte whose bit `i` says that element `i` is negative.
 fn signs(q: &[i8; 8]) -> u8 {
     q.iter().enumerate().map(|(i, q)| u8::from(*q < 0) << i).sum()
 }
 
-/// Groups of 8.
+/// Splits the integers into groups of 8.
 fn eights(q: &[i8; 256]) -> &[[i8; 8]] {
     q.as_chunks::<8>().0
 }
 
-/// Encoding without weights is encoding with equal ones.
+/// Implements encoding without weights as encoding with equal weights.
 macro_rules! evenly {
     () => {
         fn quantize(x: &Self::Values) -> Self {
@@ -94,7 +94,7 @@ impl Quantize for BlockIQ2S {
     }
 }
 
-/// Two 4-bit scales a byte.
+/// Packs 4-bit scales, two per byte.
 fn pairs<const N: usize, const B: usize>(scales: &[i32; N]) -> [u8; B] {
     std::array::from_fn(|i| pair([scales[2 * i], scales[2 * i + 1]]))
 }
@@ -143,9 +143,9 @@ impl Quantize for BlockIQ3S {
     }
 }
 
-/// The number of a point of IQ1, and whether it is shifted down.
+/// Returns the number of a point of IQ1, and whether it is shifted down.
 fn shifted(q: &[i8; 8]) -> (u16, bool) {
-    // -9 -1 7 are shifted down, -7 1 9 up
+    // -9, -1 and 7 are shifted down; -7, 1 and 9 are shifted up.
     let down = q[0].rem_euclid(8) == 7;
     let shift = if down { -1 } else { 1 };
     (number(&tables::IQ1, q.map(|q| q - shift)), down)
@@ -199,7 +199,7 @@ impl Levels for Table {
     fn nearest(&self, x: &[f32], _w: &[f32], inverse: f32, q: &mut [i8]) {
         for (q, x) in q.iter_mut().zip(x) {
             let v = x * inverse;
-            // How many midpoints lie below.
+            // The number of midpoints below the value.
             let n = IQ4_LEVELS
                 .windows(2)
                 .filter(|pair| v * 2.0 > f32::from(pair[0]) + f32::from(pair[1]))
@@ -216,7 +216,7 @@ impl Levels for Table {
     }
 }
 
-/// The numbers of levels.
+/// Returns the numbers of levels.
 fn numbers(q: &[i8; 32]) -> [u8; 32] {
     q.map(|q| IQ4_LEVELS.iter().position(|level| *level == q).unwrap_or(0) as u8)
 }

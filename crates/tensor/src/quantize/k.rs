@@ -1,14 +1,14 @@
-//! Q2_K .. Q6_K: what the search found, in the layouts of the formats.
+//! Q2_K .. Q6_K: packs what the search found into the layouts of the formats.
 
 use super::affine::{self, Limits};
 use super::{Fitted, Range, Scales, super_block};
 use crate::formats::*;
 use half::f16;
 
-/// Weights that say nothing.
+/// Equal weights.
 pub(super) const EVEN: [f32; 256] = [1.0; 256];
 
-/// The low four bits of integers: byte `32 g + l` holds elements `64 g + l` and `64 g + 32 + l`.
+/// Packs the low four bits of integers: byte `32 g + l` holds elements `64 g + l` and `64 g + 32 + l`.
 fn pack_4(q: &[u8; 256]) -> [u8; 128] {
     let mut qs = [0; 128];
     for (qs, q) in qs.as_chunks_mut::<32>().0.iter_mut().zip(q.as_chunks::<64>().0) {

@@ -1,8 +1,8 @@
-//! Points of the IQ tables as [`Levels`]: the nearest of all points, by trying each.
+//! The points of the IQ tables as [`Levels`]: every point is tried to find the nearest.
 //!
-//! With `v = x / scale` the weighted error of a point `g` is, but for what does not depend on the point,
-//! `sum of w g g - 2 w v g`. Tables are stored eight points abreast, so that a vector register holds one coordinate of
-//! several points: the sum of each is still formed in the order of its coordinates.
+//! With `v = x / scale`, the weighted error of a point `g` is the sum of `w g g - 2 w v g`, plus a term that does not depend
+//! on the point. Tables store eight points side by side, so that a vector register holds one coordinate of several points.
+//! The sum of each point is still formed in the order of its coordinates.
 
 use super::Levels;
 use crate::formats::{lattice, lattice::Points};
@@ -18,23 +18,23 @@ pub(super) enum Signs {
     Even,
 }
 
-/// Points that are compared abreast; every table has a multiple of it.
+/// Number of points that are compared at once. The number of points of every table is a multiple of it.
 const LANES: usize = 8;
 
 /// A table of points of `N` coordinates: coordinate `i` of point `LANES c + l` is `[c][i][l]`.
 type Table<const N: usize> = [[[f32; LANES]; N]];
 
-/// Magnitudes of `N` elements at a time, with signs for 8.
+/// Magnitudes of `N` elements at a time, and signs of 8.
 pub(super) struct Magnitudes<const N: usize> {
     points: &'static Table<N>,
     signs: Signs,
     steps: &'static [f32],
 }
 
-/// IQ1: no signs, but a shift of all points up or down, for 8 elements each or for a whole sub-block.
+/// IQ1: no signs, but all points of a run are shifted up or down. A run is 8 elements or a whole sub-block.
 pub(super) struct Shifted {
     points: &'static Table<8>,
-    /// Elements that share a shift.
+    /// Number of elements that share a shift.
     run: usize,
 }
 
@@ -57,7 +57,8 @@ table!(IQ1, 8, IQ1);
 table!(IQ3_XXS, 4, IQ3_XXS);
 table!(IQ3_S, 4, IQ3_S);
 
-/// What the greatest magnitude becomes: normally distributed weights are best encoded with their tails cut.
+/// The values that the greatest magnitude becomes in each try. Some exceed the greatest level: normally distributed weights
+/// are best encoded with their tails cut off.
 const STEPS_2: [f32; 9] = [32.0, 38.0, 43.0, 47.0, 52.0, 57.0, 63.0, 70.0, 80.0];
 const STEPS_3_XXS: [f32; 8] = [50.0, 54.0, 58.0, 62.0, 66.0, 70.0, 75.0, 80.0];
 const STEPS_3_S: [f32; 9] = [11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 20.0];
@@ -78,16 +79,16 @@ pub(super) fn iq3_xxs() -> Magnitudes<4> {
 pub(super) fn iq3_s() -> Magnitudes<4> {
     Magnitudes { points: &IQ3_S, signs: Signs::All, steps: &STEPS_3_S }
 }
-/// A shift for every `run` elements.
+/// One shift per `run` elements.
 pub(super) fn iq1(run: usize) -> Shifted {
     Shifted { points: &IQ1, run }
 }
 
-/// The point nearest to `v`; the first one of several.
+/// Returns the point nearest to `v`; the first one if there are several.
 fn nearest_point<const N: usize>(points: &Table<N>, v: [f32; N], w: [f32; N]) -> [f32; N] {
     let wv: [f32; N] = array::from_fn(|i| v[i] * (2.0 * w[i]));
-    // Of each lane the least error, and the chunk that has it. No error of a NaN is less than infinity: any point will
-    // do then, but it must be one.
+    // The least error of each lane, and its chunk. With a NaN, no error is less than infinity, and the first point is taken:
+    // any point will do.
     let (mut least, mut chunks) = ([f32::INFINITY; LANES], [0u32; LANES]);
     for (c, chunk) in (0..).zip(points) {
         let mut errors = [0.0; LANES];
@@ -119,7 +120,7 @@ impl<const N: usize> Levels for Magnitudes<N> {
         for ((x, w), q) in eights {
             let mut minus = x.map(|x| x * inverse < 0.0);
             if self.signs == Signs::Even && !minus.iter().filter(|m| **m).count().is_multiple_of(2) {
-                // The sign of what matters least is turned.
+                // Flip the sign of the element that matters least.
                 let (mut least, mut which) = (f32::INFINITY, 0);
                 for (i, (x, w)) in x.iter().zip(w).enumerate() {
                     if w * x * x < least {

@@ -1,18 +1,18 @@
-//! Encoding by search, for the formats whose best encoding has no formula: the K and IQ formats, and the simple ones
-//! when weights say which elements matter.
+//! Encoding by search: for the K and IQ formats, whose best encoding has no formula, and for the simple formats if weights
+//! are given.
 //!
 //! ```text
-//! minimise  sum over i of w[i] * (x[i] - decoded[i])^2
+//! minimize  sum over i of w[i] * (x[i] - decoded[i])^2
 //!
-//! each sub-block alone:      try scales around the one that spans it; with the integers of a try fixed the best scale
-//!                            is a quotient of sums (least squares); keep the try that explains most
-//! all together:              try scales of scales d; for each the integer sub-scales beside scale / d, with integers
-//!                            chosen anew, and keep the best; then with all integers fixed the best d is a quotient of
-//!                            sums again, which may change integers, twice
+//! each sub-block alone:      try scales around the one that spans the sub-block. With the integers of a try fixed, the
+//!                            best scale is a quotient of sums (least squares). Keep the try with the least error.
+//! the whole super-block:     try several scales of scales d. For each, try the integer sub-scales next to scale / d, with
+//!                            the integers chosen anew, and keep the best. Then, twice: with all integers fixed, the best
+//!                            d is again a quotient of sums; choose the integers anew for it.
 //! ```
 //!
-//! `w` is 1 where nothing else is said, so that what is minimised is the mean squared error; ggml's encoders weigh
-//! elements by their size then. With an importance matrix `w` is that of the element's column.
+//! Without weights, `w` is 1, so that the mean squared error is minimized. (ggml's encoders then weigh elements by their
+//! size.) With an importance matrix, `w` is the weight of the element's column.
 
 mod affine;
 mod fit;

@@ -1,13 +1,13 @@
-//! Rounding to integers where the target has no instruction for it: a call for each element is what the searches would
-//! spend most of their time on.
+//! Rounding to integers without a special instruction. On targets that lack one, rounding is a function call, on which the
+//! searches would spend most of their time.
 
-/// 1.5 x 2^23: a float of this size has no room for a fraction, so that adding it rounds to the nearest, ties to even, and
+/// 1.5 x 2^23. A float of this size has no fraction bits, so that adding it to a value rounds to nearest, ties to even, and
 /// leaves the integer in the low bits.
 const MAGIC: f32 = 12_582_912.0;
-/// What can be added to [`MAGIC`] without leaving its binade.
+/// Greatest magnitude that can be added to [`MAGIC`] without leaving its binade.
 const MAX: f32 = 2_097_152.0;
 
-/// The nearest integer, ties to even; 0 for a NaN, and at most 2^21 either way.
+/// Returns the nearest integer, ties to even. A NaN becomes 0, and the magnitude of the result is at most 2^21.
 #[inline]
 pub(super) fn nearest(v: f32) -> i32 {
     let v = if v.is_nan() { 0.0 } else { v };

@@ -4,7 +4,7 @@ use super::{Levels, Range, affine, fit, round};
 use crate::formats::*;
 use half::f16;
 
-/// The scale, and the integers for it as it is stored.
+/// Returns the stored scale, and the integers that fit it best.
 pub(super) fn one_scale(levels: &impl Levels, x: &[f32; 32], w: &[f32; 32]) -> ([u8; 2], [i8; 32]) {
     let d = f16::from_f32(fit(levels, x, w));
     let mut q = [0; 32];
@@ -13,7 +13,7 @@ pub(super) fn one_scale(levels: &impl Levels, x: &[f32; 32], w: &[f32; 32]) -> (
     (d.to_le_bytes(), q)
 }
 
-/// Scale and minimum (to be added), and the integers for them as they are stored.
+/// Returns the stored scale and minimum, which is added, and the integers that fit them best.
 fn with_min(x: &[f32; 32], w: &[f32; 32], hi: i32) -> ([u8; 2], [u8; 2], [u8; 32]) {
     let (scale, min) = affine::fit(x, w, hi, true);
     let (d, m) = (f16::from_f32(scale), f16::from_f32(-min));
@@ -22,7 +22,7 @@ fn with_min(x: &[f32; 32], w: &[f32; 32], hi: i32) -> ([u8; 2], [u8; 2], [u8; 32
     (d.to_le_bytes(), m.to_le_bytes(), q)
 }
 
-/// Nibbles: elements 0..16 in bits 0..4, 16..32 in bits 4..8.
+/// Packs nibbles: elements 0..16 in bits 0..4, 16..32 in bits 4..8.
 pub(super) fn nibbles(q: &[u8; 32]) -> [u8; 16] {
     std::array::from_fn(|j| q[j] | q[j + 16] << 4)
 }
