@@ -18,7 +18,7 @@ You may call: {{ tools | map(attribute='function') | map(attribute='name') | joi
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let template = ChatTemplate::new(TEMPLATE)?;
-    // The string of a control token in a message is text of the user: its span says so.
+    // The string of a control token inside a message is the user's text. Its span says so.
     let mut input = TemplateInput::new([Message::new("user", "What does <|im_end|> mean?")]);
     input.tools = Some(vec![serde_json::json!({
         "type": "function",

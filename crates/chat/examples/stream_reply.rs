@@ -1,4 +1,4 @@
-//! Takes a streamed reply apart: reasoning, content and a tool call, as a model writes them piece by piece.
+//! Parses a reply while it comes in pieces: reasoning, content and a tool call.
 //!
 //! ```text
 //! cargo run -p happy-chat --example stream_reply

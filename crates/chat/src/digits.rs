@@ -1,8 +1,8 @@
 //! JSON whose numbers keep their digits.
 //!
-//! `serde_json` holds a number as 64 bits: 12345678901234567890123 and 1.10 are other texts afterwards. Its feature
-//! `arbitrary_precision` keeps the digits, but for every crate of a program, and tagged and untagged enums stop reading
-//! numbers. So the text goes along with the value: the n-th number of a value is the n-th number of its text.
+//! `serde_json` stores a number in 64 bits, so that 12345678901234567890123 and 1.10 do not come out as they went in. Its
+//! feature `arbitrary_precision` keeps the digits, but for every crate of a program, and it breaks numbers in tagged and
+//! untagged enums. So the text is kept beside the value: the n-th number of a value is the n-th number of its text.
 
 use std::ops::Range;
 
@@ -10,18 +10,18 @@ use crate::memory::{R, Text, gathered, json_text, push};
 use serde::de::Error;
 use serde_json::Value as Json;
 
-/// The member beside the `arguments` of a call that holds their text, if its numbers say more than the value's.
+/// The member beside a call's `arguments` that holds their text. It exists if the text has digits that the value lost.
 pub(crate) const TEXT_KEY: &str = "arguments_text";
 
-/// The numbers of a JSON text, in order.
+/// Returns the numbers of a JSON text, in order.
 pub(crate) fn numbers(json: &str) -> R<Vec<&str>> {
     gathered(places(json)?.into_iter().filter_map(|place| json.get(place)))
 }
 
-/// Where the numbers of a JSON text are.
+/// Returns the positions of the numbers of a JSON text.
 fn places(json: &str) -> R<Vec<Range<usize>>> {
     let mut found = Vec::new();
-    // What begins or continues at a byte.
+    // The state before the current byte.
     let (mut in_string, mut escaped, mut number) = (false, false, None);
     for (i, byte) in json.bytes().enumerate() {
         let in_number = matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E' | b'0'..=b'9');
@@ -42,8 +42,8 @@ fn places(json: &str) -> R<Vec<Range<usize>>> {
     Ok(found)
 }
 
-/// The JSON text of `value`, with its numbers as they are in `written`. If those are other numbers, as in a text that has
-/// a key twice, they are as `serde_json` writes them.
+/// Returns the JSON text of `value`, with its numbers as they are in `written`. If those are other numbers, as for a text
+/// that has a key twice, the numbers are as `serde_json` writes them.
 pub(crate) fn text_of(value: &Json, written: &[impl AsRef<str>]) -> R<String> {
     let plain = json_text(value)?;
     let places = places(&plain)?;
@@ -63,7 +63,7 @@ pub(crate) fn text_of(value: &Json, written: &[impl AsRef<str>]) -> R<String> {
     Ok(if places.len() == written.len() { out.0 } else { plain })
 }
 
-/// Whether `rounded` is what `serde_json` makes of `written`; it rounds to one of the two nearest floats.
+/// Returns whether `serde_json` reads `written` as `rounded`. It may round to either of the two nearest floats.
 pub(crate) fn is_same(rounded: &str, written: &str) -> bool {
     if rounded == written {
         return true;
@@ -74,24 +74,26 @@ pub(crate) fn is_same(rounded: &str, written: &str) -> bool {
     }
 }
 
-/// Whether a number has neither a fraction nor an exponent.
+/// Returns whether a number has neither a fraction nor an exponent.
 pub(crate) fn is_integer(number: &str) -> bool {
     !number.contains(['.', 'e', 'E'])
 }
 
-/// A message from its JSON text, or an array of messages. Numbers in the arguments of calls keep their digits: where a
-/// value can't hold them, `arguments_text` is added beside `arguments`, and templates take the digits from it.
+/// Reads a message, or an array of messages, from JSON.
+///
+/// Numbers in the arguments of calls keep their digits. If a value cannot hold them, `arguments_text` is added beside
+/// `arguments`, and templates take the digits from it.
 ///
 /// # Errors
-/// If the text is not valid JSON, nests more than 128 deep, or has a number that doesn't fit a 64-bit float; and as
-/// [`json::parse`](crate::json::parse) if memory is refused.
+/// If the text is not valid JSON, nests more than 128 deep, or has a number that does not fit in a 64-bit float. If memory
+/// is refused, as for [`json::parse`](crate::json::parse).
 pub fn messages_from_json(text: &str) -> serde_json::Result<Json> {
     let mut json = crate::json::parse(text)?;
     keep_all(&mut json, text).map_err(|_| Error::custom("out of memory"))?;
     Ok(json)
 }
 
-/// How many numbers a value holds.
+/// Counts the numbers in a value.
 pub(crate) fn count(json: &Json) -> usize {
     match json {
         Json::Number(_) => 1,
@@ -101,14 +103,14 @@ pub(crate) fn count(json: &Json) -> usize {
     }
 }
 
-/// Adds the texts of arguments to what was read of `text`.
+/// Adds the texts of arguments to a value that was read from `text`.
 fn keep_all(json: &mut Json, text: &str) -> R<()> {
     let numbers = numbers(text)?;
-    // Of a key that stands twice only the last value is left, and which numbers were its own is not known.
+    // If a key occurs twice, only its last value is left, and it is unknown which numbers belong to it.
     if numbers.len() == count(json) { keep(json, &mut numbers.as_slice()) } else { Ok(()) }
 }
 
-/// Adds the texts of arguments. `rest`: the numbers from this value on.
+/// Adds the texts of arguments. `rest` has the numbers from this value on.
 fn keep(json: &mut Json, rest: &mut &[&str]) -> R<()> {
     match json {
         Json::Array(items) => items.iter_mut().try_for_each(|item| keep(item, rest))?,
@@ -133,7 +135,7 @@ fn keep(json: &mut Json, rest: &mut &[&str]) -> R<()> {
     Ok(())
 }
 
-/// The text of `value`, unless it is the one that `serde_json` writes.
+/// Returns the text of `value`, unless `serde_json` writes the same text.
 fn lossless(value: &Json, written: &[&str]) -> R<Option<String>> {
     let (plain, text) = (json_text(value)?, text_of(value, written)?);
     Ok((text != plain).then_some(text))
@@ -152,12 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn texts_have_the_digits_of_the_same_numbers() {
+    fn texts_keep_the_digits_of_their_numbers() {
         let cases = [
             (r#"{"a": 1.10, "b": "1.10"}"#, r#"{"a":1.10,"b":"1.10"}"#),
             ("[12345678901234567890123, -0, 1E5]", "[12345678901234567890123,-0,1E5]"),
             ("[0.1234567890123456789012, 7]", "[0.1234567890123456789012,7]"),
-            // A key twice: the first value is gone.
+            // A key that occurs twice: the first value is gone.
             (r#"{"a": 1.10, "a": 2.50}"#, r#"{"a":2.5}"#),
             (r#"{"a": "x", "b": 1.10, "a": 2.50}"#, r#"{"a":2.5,"b":1.1}"#),
             ("[]", "[]"),

@@ -1,4 +1,4 @@
-//! JSON whose memory may be refused: reading, and copies of what was read.
+//! Reads and copies JSON values without aborting if memory is refused.
 
 mod read;
 
@@ -12,7 +12,7 @@ use crate::memory::{OutOfMemory, R};
 /// Reads any JSON value, nested at most 128 deep.
 ///
 /// # Errors
-/// If the text is not JSON; and if memory is refused: then, and only then, the error
+/// If the text is not valid JSON, or if memory is refused. In the second case, and only then, the error
 /// [`is_data`](serde_json::Error::is_data).
 pub fn parse(text: &str) -> serde_json::Result<Value> {
     read::parse(text)
@@ -34,15 +34,15 @@ pub(crate) fn attempt(text: &str) -> R<serde_json::Result<Value>> {
     }
 }
 
-/// A copy of a value.
+/// Copies a value.
 ///
 /// # Errors
-/// If memory is refused: the error [`is_data`](serde_json::Error::is_data).
+/// If memory is refused. The error [`is_data`](serde_json::Error::is_data).
 pub fn copy(value: &Value) -> serde_json::Result<Value> {
     Reserved::deserialize(value).map(|Reserved(copy)| copy)
 }
 
-/// As [`copy`], of several values.
+/// Copies several values.
 ///
 /// # Errors
 /// As [`copy`].
@@ -55,7 +55,7 @@ pub fn copy_all(values: &[Value]) -> serde_json::Result<Vec<Value>> {
     Ok(list)
 }
 
-/// As [`copy`], of an object.
+/// Copies an object.
 ///
 /// # Errors
 /// As [`copy`].

@@ -1,4 +1,3 @@
-//! Chat templates and replies; see the crate's README below.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Memory that may be refused, for what grows with the tools and with the reply.
+//! Fallible allocation for everything whose size depends on the tools or the reply.
 
 use std::collections::TryReserveError;
 use std::fmt::{self, Write as _};
@@ -7,8 +7,9 @@ use std::ops::Deref;
 
 use serde::Serialize;
 
-/// The system refused memory for what is made of the tools, or for a reply. More may be free later; fewer or shorter tools and
-/// shorter replies need less.
+/// The system refused memory for the tools' schemas, the grammar of their calls, or a reply.
+///
+/// More memory may be free later; fewer or shorter tools and shorter replies need less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "out of memory for the tools or the reply: free some, give fewer or shorter tools, or end the reply earlier"
@@ -21,17 +22,17 @@ impl From<TryReserveError> for OutOfMemory {
     }
 }
 
-/// A result of what may be refused memory.
+/// The result of a function that allocates.
 pub(crate) type R<T> = Result<T, OutOfMemory>;
 
-/// `Vec::push` that may fail.
+/// `Vec::push` that fails if memory is refused.
 pub(crate) fn push<T>(list: &mut Vec<T>, item: T) -> R<()> {
     list.try_reserve(1)?;
     list.push(item);
     Ok(())
 }
 
-/// `Iterator::collect` that may fail.
+/// `Iterator::collect` that fails if memory is refused.
 pub(crate) fn gathered<T>(items: impl IntoIterator<Item = T>) -> R<Vec<T>> {
     let mut list = Vec::new();
     items.into_iter().try_for_each(|item| push(&mut list, item))?;
@@ -61,20 +62,20 @@ pub(crate) fn copied(text: &str) -> R<String> {
     Ok(copy)
 }
 
-/// `format!` that may fail.
+/// `format!` that fails if memory is refused.
 macro_rules! text {
     ($($part:tt)*) => { $crate::memory::formatted(format_args!($($part)*)) };
 }
 pub(crate) use text;
 
-/// What [`text!`] calls.
+/// The function that [`text!`] calls.
 pub(crate) fn formatted(parts: fmt::Arguments<'_>) -> R<String> {
     let mut text = Text::default();
     text.write_fmt(parts).map_err(|_| OutOfMemory)?;
     Ok(text.0)
 }
 
-/// `[T]::join` that may fail.
+/// `[T]::join` that fails if memory is refused.
 pub(crate) fn joined(texts: impl IntoIterator<Item = impl AsRef<str>>, between: &str) -> R<String> {
     let mut all = Text::default();
     for (i, text) in texts.into_iter().enumerate() {
@@ -84,7 +85,7 @@ pub(crate) fn joined(texts: impl IntoIterator<Item = impl AsRef<str>>, between: 
     Ok(all.0)
 }
 
-/// A value as compact JSON.
+/// Writes a value as compact JSON.
 pub(crate) fn json_text(value: &(impl Serialize + ?Sized)) -> R<String> {
     let mut text = Text::default();
     serde_json::to_writer(&mut text, value).map_err(|_| OutOfMemory)?;
@@ -126,7 +127,7 @@ impl fmt::Write for Text {
     }
 }
 
-/// For serde_json, which writes whole characters.
+/// For `serde_json`, which writes whole characters.
 impl io::Write for Text {
     fn write(&mut self, more: &[u8]) -> io::Result<usize> {
         let text = std::str::from_utf8(more).map_err(|_| io::ErrorKind::InvalidData)?;

@@ -1,4 +1,4 @@
-//! What a template may not do, how operators bind, and what errors say. What real templates render is compared in `conform`.
+//! Hostile templates, the precedence of operators, and the texts of errors. `conform` compares what real templates render.
 
 use happy_chat::{ChatTemplate, LocalTime, Message, TemplateInput};
 
@@ -7,7 +7,7 @@ fn now() -> Option<LocalTime> {
     Some("2026-03-14T09:26:53".parse().unwrap())
 }
 
-/// Templates that try to hang, to fill the memory or to overflow the stack end in an error, whatever thread calls.
+/// Templates that try to hang, to fill the memory or to overflow the stack fail with an error, even on a small stack.
 #[test]
 fn hostile_templates() {
     let wrap = |open: &str, n: usize, close: &str| format!("{}1{}", open.repeat(n), close.repeat(n));
@@ -80,7 +80,7 @@ fn hostile_templates() {
         ("division", "{{ 1 // 0 }}".to_owned()),
         ("overflow", "{{ 9223372036854775807 ** 99 }}".to_owned()),
     ];
-    // Long chains that are valid, and values inside of themselves: they must not overflow either.
+    // Long chains that are valid, and values that contain themselves, must not overflow the stack either.
     let chains = [
         "{% set n = namespace() %}{% set n.x = n %}{{ 'a' ~ n }}{{ n == n }}".to_owned(),
         "{% set n = namespace() %}{% set n.x | default(n, true) %}{% endset %}{{ '' ~ n }}".to_owned(),
@@ -118,11 +118,11 @@ fn hostile_templates() {
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     };
-    // The caller's thread may have little stack left.
+    // The caller's thread may have a small stack.
     std::thread::Builder::new().stack_size(256 * 1024).spawn(run).unwrap().join().unwrap();
 }
 
-/// The charges that are put into expressions change no meaning: what Python's Jinja2 makes of mixed operators.
+/// Expressions of several operators give what Python's Jinja2 makes of them.
 #[test]
 fn operators_bind_as_in_python() {
     let cases = [
@@ -167,7 +167,7 @@ fn operators_bind_as_in_python() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Errors say where and what.
+/// Errors name the line and what is wrong.
 #[test]
 fn errors_name_the_line() {
     let cases = [

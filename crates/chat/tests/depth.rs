@@ -1,16 +1,16 @@
-//! Depth: nothing in here recurses over what others wrote further than a small stack allows.
+//! Depth: no recursion over a template or its data needs more than a small stack.
 
 use happy_chat::{ChatTemplate, TemplateError, TemplateInput};
 use serde_json::{Value, json};
 
-/// The stack of a thread as an app may have it.
+/// A stack as small as that of a thread in an app.
 const STACK: usize = 256 << 10;
 
 fn on_small_stack(f: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new().stack_size(STACK).spawn(f).unwrap().join().unwrap();
 }
 
-/// Nested JSON. It is leaked: dropping it recurses, and so does `json!`, which serializes what it is given.
+/// Makes nested JSON. It is leaked, since dropping it recurses. So does `json!`, which serializes its arguments.
 fn deep(depth: usize) -> &'static Value {
     let mut value = json!("x");
     for i in 0..depth {
@@ -68,14 +68,14 @@ fn deep_data() {
     });
 }
 
-/// Moves a leaked value without cloning what is inside.
+/// Moves a leaked value without cloning its contents.
 trait CloneShallow {
     fn clone_shallow(&self) -> Value;
 }
 
 impl CloneShallow for Value {
     fn clone_shallow(&self) -> Value {
-        // Depth by depth, from the inside out, so that no recursion is needed.
+        // From the inside out, so that no recursion is needed.
         let mut depth = 0;
         let mut at = self;
         while let Some(inner) = at.get(0).or_else(|| at.get("k")) {
@@ -94,7 +94,7 @@ impl CloneShallow for Value {
     }
 }
 
-/// Values that a template nests, in the ways it has, and lists and dicts inside of themselves.
+/// Values that a template nests, in all possible ways, and lists and dicts that contain themselves.
 #[test]
 fn deep_values_of_templates() {
     on_small_stack(|| {

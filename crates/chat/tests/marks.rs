@@ -174,11 +174,11 @@ fn marks_survive_every_operation() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Appends a word of its own to every text of a message, which tells whose it is.
+/// Appends a word to every text of a message that identifies the message.
 fn sign(value: &mut Value, key: &str, message: usize) {
     match value {
         Value::String(s) if !matches!(key, "role" | "type" | "name" | "id" | "tool_call_id") => {
-            // A JSON object as a string stays one.
+            // A string that is a JSON object stays one.
             match s.strip_suffix('}') {
                 Some(open) if s.len() > 2 => *s = format!("{open}, \"Qx{message}xQ\": 1}}"),
                 _ => *s += &format!("Qx{message}xQ"),
@@ -190,7 +190,7 @@ fn sign(value: &mut Value, key: &str, message: usize) {
     }
 }
 
-/// Every text of a message that templates of the corpus write is marked as that message's.
+/// Every text of a message that a template of the corpus writes is marked with that message.
 #[test]
 fn corpus_marks() {
     let corpus = Corpus::open();
@@ -248,7 +248,7 @@ fn used_variables() {
     }
 }
 
-/// The caller is asked again and again while a template works, and what it says counts.
+/// `cancelled` is called again and again while a template runs, and stops it.
 #[test]
 fn cancelling() {
     let sources = [
@@ -269,7 +269,7 @@ fn cancelling() {
         assert_eq!(result, Err(TemplateError::Cancelled), "{source}");
         assert_eq!(asked.get(), 4, "{source}");
     }
-    // A short template is asked about once, before it begins.
+    // For a short template, it is called once, before the start.
     let input = TemplateInput::new([Message::new("user", "Hi")]);
     let result = ChatTemplate::new("x").unwrap().render_marked(&input, &|| true);
     assert_eq!(result, Err(TemplateError::Cancelled));

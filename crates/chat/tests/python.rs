@@ -1,9 +1,9 @@
-//! What Python's Jinja2 makes of every filter, test, method, operator and statement (`jinja/generate.py`).
+//! Every filter, test, method, operator and statement gives what Python's Jinja2 makes of it (`jinja/generate.py`).
 
 use happy_chat::ChatTemplate;
 use serde_json::Value;
 
-/// What differs on purpose, and why.
+/// The deliberate differences, and why they exist.
 const KNOWN: [(&str, &str); 2] = [
     (
         "{% set a = [[]] * 2 %}{{ a[0].append(1) or '' }}{{ a }}",
@@ -32,7 +32,7 @@ fn as_python() {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Fields of numbers: zeros in front of grouped digits, and bases. As Python 3.11's `format`.
+/// Fields of numbers are written as by Python 3.11's `format`: leading zeros in grouped digits, and bases.
 #[test]
 fn number_fields() {
     let cases = [

@@ -1,4 +1,4 @@
-//! Memory that the system refuses: whichever large allocation fails, compiling or rendering ends with an error.
+//! Refused memory: whichever large allocation fails, compiling or rendering returns an error.
 
 use happy_chat::{ChatTemplate, Message, TemplateError, TemplateInput, messages_from_json};
 use happy_testkit::{Meter, refusing};
@@ -34,7 +34,7 @@ fn refused_memory_is_an_error() {
                 refusing(n, || ChatTemplate::new(source).and_then(|t| t.render_marked(&input, &|| false)));
             match result {
                 Err(TemplateError::OutOfMemory { .. }) if reached => refusals += 1,
-                // A dict that is refused twice its size asks for less.
+                // If a dict cannot double its size, it requests less.
                 Ok(rendered) if rendered.text == whole => {}
                 other => wrong
                     .push(format!("template {number}, allocation {n}: {:?}", other.map(|r| r.text.len()))),

@@ -1,5 +1,5 @@
-//! What templates make of calls, parsed back: the assistant's turn is cut out of the rendered conversation and its calls
-//! are compared with those that the template was given.
+//! Parses the calls that templates render: the assistant's turn is cut out of the rendered conversation, and its calls are
+//! compared with the template's input.
 
 mod corpus;
 
@@ -9,9 +9,9 @@ use corpus::{Corpus, now};
 use happy_chat::{ChatTemplate, ReplyFormat, ReplyParser};
 use serde_json::{Map, Value};
 
-/// Templates, or single conversations of theirs, whose calls are not read back, by reason.
+/// Templates, or single conversations of a template, whose calls are not read back, with the reason.
 const NOT_COVERED: &[(&str, &[&str])] = &[
-    // In the other conversations these are read.
+    // The calls of the other conversations are read.
     ("the template puts arguments that are a string between braces", &["gguf-vocab-gemma-4 c08_str_args"]),
     (
         "the template renders the first of several calls only",
@@ -20,7 +20,7 @@ const NOT_COVERED: &[(&str, &[&str])] = &[
     ("the template renders content and calls as two turns", &["NVIDIA-Nemotron-Nano-v2 c07_parallel"]),
 ];
 
-/// Calls as the template was given them.
+/// Returns the calls in the template's input.
 fn given(message: &Value) -> Vec<(String, Value)> {
     let calls = message["tool_calls"].as_array().cloned().unwrap_or_default();
     let call = |call: Value| {
@@ -34,7 +34,7 @@ fn given(message: &Value) -> Vec<(String, Value)> {
     calls.into_iter().map(call).collect()
 }
 
-/// The prompt before message `i`, and the text that stands for the message.
+/// Returns the prompt before message `i`, and the text of the message.
 fn turn(template: &ChatTemplate, vars: &Map<String, Value>, i: usize) -> Option<(String, String)> {
     let messages = vars["messages"].as_array()?;
     let render = |n: usize, prompt: bool| {
@@ -50,7 +50,7 @@ fn turn(template: &ChatTemplate, vars: &Map<String, Value>, i: usize) -> Option<
     // The generation prompt opens or closes the thinking, and the rendered turn has none.
     let common: usize =
         prompt.chars().zip(whole.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
-    // Not from the middle of a marker on.
+    // The cut must not be inside of a marker.
     let cut = whole[..common].rfind('<').filter(|i| !whole[*i..common].contains('>')).unwrap_or(common);
     Some((String::new(), whole[cut..].to_owned()))
 }
@@ -76,12 +76,12 @@ fn rendered_calls_are_read_back() {
         let calls = given(&messages[i]);
         let turn = ChatTemplate::new(&source).ok().and_then(|t| turn(&t, vars, i));
         let Some((prompt, turn)) = turn.filter(|(_, turn)| turn.contains(&calls[0].0)) else {
-            // It shows no call, or the template refuses the conversation or cannot render it.
+            // It renders no call, or the template refuses the conversation or cannot render it.
             continue;
         };
         let tools = vars["tools"].as_array().cloned().unwrap_or_default();
         let mut parser = ReplyParser::new(*format).with_tools(&tools).unwrap().after_prompt(&prompt).unwrap();
-        // In pieces, as a model writes.
+        // In pieces, like a model's output.
         let mut rest = turn.as_str();
         while !rest.is_empty() {
             let (piece, tail) = rest.split_at(rest.ceil_char_boundary(3.min(rest.len())));

@@ -1,4 +1,4 @@
-//! Templates that try to fill the memory: whatever way they take, they end within a bound that fuel sets.
+//! Templates that try to fill the memory: however they do it, fuel bounds what they use.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use happy_testkit::{Meter, Used, measured};
 #[global_allocator]
 static METER: Meter = Meter;
 
-/// Fuel of a render here; a unit pays for 64 bytes.
+/// Fuel of each render. A unit pays for 64 bytes.
 const FUEL: u64 = 30_000;
-/// What a render may have in use at a time: four times its fuel's worth, since what grows exists twice while it moves,
-/// and JSON is indented; and the compiled template.
+/// Maximum memory that a render may have in use: four times what its fuel pays for, since a growing buffer exists twice while it
+/// moves and JSON is indented, plus the compiled template.
 const MOST: u64 = 4 * 64 * FUEL + (4 << 20);
-/// Far beyond what any case takes: it finds what never ends.
+/// Much longer than any case takes, to detect cases that never end.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// `x` is set, and then this many times over.
+/// Sets `x`, then replaces it this many times.
 fn again(start: &str, step: &str, times: usize, end: &str) -> String {
     format!("{{% set x = {start} %}}{}{end}", format!("{{% set x = {step} %}}").repeat(times))
 }
@@ -36,11 +36,11 @@ fn in_macro(start: &str, step: &str, end: &str) -> String {
     )
 }
 
-/// Templates that would take more memory or time than there is.
+/// Templates that would need too much memory or time.
 fn cases() -> Vec<(String, String)> {
     let mut out = Vec::new();
     let mut case = |name: &str, source: String| out.push((name.to_owned(), source));
-    // Values that grow, and the ends that make something of them.
+    // Growing values, and expressions that use them at the end.
     let strings = [
         "x + x",
         "x ~ x",
@@ -143,7 +143,7 @@ fn cases() -> Vec<(String, String)> {
         case(&format!("list {step} in a loop"), looped("[1]", &step.replace('x', "n.x"), "{{ n.x }}"));
         case(&format!("list {step} in a macro"), in_macro("[1]", step, "{{ x }}{{ x == x + [] }}"));
     }
-    // Two trees that are equal, but not the same.
+    // Two trees that are equal, but not the same object.
     let twins = "{% set x = [1] %}{% set y = [1] %}".to_owned()
         + &"{% set x = [x, x] %}{% set y = [y, y] %}".repeat(60);
     for end in ends {
@@ -224,6 +224,6 @@ fn memory_is_bounded() {
     let (refused, rendered, wrong, most) = runner.join().unwrap();
     println!("{refused} templates were refused, {rendered} rendered, with at most {most} bytes in use");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // Most of them do try.
+    // Most of them must really try.
     assert!(refused > rendered, "{refused} refused, {rendered} rendered");
 }

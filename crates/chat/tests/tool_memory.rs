@@ -1,5 +1,5 @@
-//! What is made of many tools is reserved fallibly: each allocation is refused once, and what comes back is an error, or
-//! what it would have been.
+//! Memory for many tools is reserved fallibly: each allocation is refused once, and the result is an error, or the same as
+//! without the refusal.
 //!
 //! An allocation that is not reserved fallibly ends this whole process.
 
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 #[global_allocator]
 static METER: Meter = Meter;
 
-/// Allocations of this many bytes and above are refused, one at a time. Smaller ones are of constant size, or tables of objects
-/// with few members, for which memory is asked and given back before serde_json takes it.
+/// Allocations of at least this many bytes are refused, one at a time. Smaller ones have a constant size, or are tables of objects
+/// with few members: memory for those is reserved and freed again just before serde_json takes it.
 const LEAST: usize = 1 << 10;
 
-/// Tools with something of everything, one of them with a name that few notations can carry.
+/// Tools of all kinds. One has a name that few notations can express.
 fn tools() -> Vec<Value> {
     let text = |i: usize| format!("Word{i} ").repeat(200);
     let tool = |i: usize| {
@@ -37,7 +37,7 @@ fn tools() -> Vec<Value> {
     (0..60).map(tool).collect()
 }
 
-/// The grammar of a format's replies.
+/// Writes the grammar of a format's replies.
 fn grammar(
     format: ReplyFormat,
     choice: &ToolChoice,
@@ -54,8 +54,8 @@ fn grammar(
     })
 }
 
-/// Refuses each allocation of `work` in turn, or one in about ten; the result must then be the error, or as without. Returns how
-/// many were refused.
+/// Refuses each allocation of `work` in turn, or about every tenth. The result must be the error, or the same as without the
+/// refusal. Returns the number of refusals.
 fn refuse_each<T: PartialEq>(all: bool, work: impl Fn() -> Result<T, ConstraintError>) -> usize {
     let expected = work();
     let (mut n, mut count) = (1, 0);
@@ -65,7 +65,7 @@ fn refuse_each<T: PartialEq>(all: bool, work: impl Fn() -> Result<T, ConstraintE
             assert!(found == expected);
             return count;
         }
-        // A collection may ask again for less, and get it.
+        // A collection may request less memory and get it.
         let right = found == expected || matches!(found, Err(ConstraintError::OutOfMemory(_)));
         assert!(right, "allocation {n}: {:?}", found.err());
         n += if all { 1 } else { 1 + n / 10 };
@@ -118,7 +118,7 @@ fn grammars_of_sixty_tools_without_memory_are_an_error() {
     let tools = tools();
     let long = ToolChoice::Named("t".repeat(LEAST));
     for format in ReplyFormat::ALL.iter().copied() {
-        // One of each kind of notation is tried with every allocation.
+        // For one format of each kind of notation, every allocation is refused.
         let all = [Hermes, Qwen3Coder, Mistral, Gemma4, Lfm2, Harmony].contains(&format);
         let count = refuse_each(all, || grammar(format, &ToolChoice::Auto, &tools));
         assert!(!all || count > 100, "{format}: {count} allocations");

@@ -1,4 +1,4 @@
-//! Text and transitions inside of a block of calls.
+//! Text and changes of state inside of a block of calls.
 
 use super::fault::{Step, fault};
 use super::grammar::{At, Heading, Notation};
@@ -12,10 +12,10 @@ use super::schema;
 use crate::memory::{R, copied, json_text};
 
 impl ReplyParser {
-    /// A character of text.
+    /// Takes a character of text.
     ///
     /// # Errors
-    /// Why the block holds no proper call; the character was not taken.
+    /// If the block is not a proper call, with the reason. The character was not taken.
     pub(super) fn text(&mut self, c: char) -> Step<Character> {
         match self.at {
             At::Content if self.begins_bare(c) => {
@@ -46,7 +46,7 @@ impl ReplyParser {
                 self.enter(At::Name);
                 return Ok(Character::Again);
             }
-            // Models close more braces than they opened.
+            // Models write too many closing braces.
             At::Open if c == '}' && self.calls > 0 && !self.json.text().is_empty() => {
                 self.raw.add_char(c)?;
             }
@@ -85,13 +85,13 @@ impl ReplyParser {
         Ok(Character::Taken)
     }
 
-    /// Whether `c` begins a reply that is a call without any marker.
+    /// Returns whether `c` begins a reply that is a call without any marker.
     fn begins_bare(&self, c: char) -> bool {
         let reply = &self.out.reply;
         self.may_be_bare && c == '{' && reply.content.is_empty() && reply.tool_calls.is_empty()
     }
 
-    /// Whether `c` may begin a call that does not stand where the format has one.
+    /// Returns whether `c` may begin a call outside of the format's notation.
     fn begins_loose(&self, c: char) -> bool {
         let reply = &self.out.reply;
         let first = reply.content.is_empty() && Guess::may_begin(c);
@@ -99,7 +99,7 @@ impl ReplyParser {
         (first || last) && reply.tool_calls.is_empty() && reply.malformed.is_empty() && self.may_guess()
     }
 
-    /// JSON that has no marker is a call only of a tool that there is.
+    /// Checks that a call without a marker names a declared tool.
     fn check_declared(&self) -> Step<()> {
         match &self.draft.name {
             Some(name) if !self.schema.is_declared(name) => Err(fault!("unknown tool `{name}`")),
@@ -118,7 +118,7 @@ impl ReplyParser {
         self.grammar.objects_for_name && self.field.trim().is_empty()
     }
 
-    /// Text where only markers should be: after a call it is content.
+    /// Handles text where only markers are expected. After a call, it is content.
     fn foreign(&mut self, c: char) -> Step<Character> {
         if self.calls == 0 || self.at == At::Params {
             return Err(fault!("expected a call, found `{c}`"));
@@ -127,7 +127,7 @@ impl ReplyParser {
         Ok(Character::Again)
     }
 
-    /// The last character of an object.
+    /// Handles the last character of an object.
     fn end_object(&mut self) -> Step<()> {
         if self.bare && !self.objects.has_arguments {
             return Err("the object has no arguments".into());
@@ -151,7 +151,7 @@ impl ReplyParser {
             self.draft.arguments(self.json.text().get(before..).unwrap_or_default(), &mut self.out)?;
         }
         if extent == Extent::Last {
-            // The character was taken; whatever is wrong with the call, it is a part of it.
+            // The character was taken: it is part of the call, even if something is wrong with the call.
             let finished = match quoted {
                 true => self.draft.quoted_arguments(self.json.text(), &mut self.out),
                 false => Ok(()),
@@ -180,7 +180,7 @@ impl ReplyParser {
         Ok(Character::Taken)
     }
 
-    /// Goes on after arguments that were complete, or fails.
+    /// Continues after complete arguments, or fails.
     fn settle(&mut self, finished: Step<()>) -> R<()> {
         match finished {
             Ok(()) => self.enter(At::Open),
@@ -211,7 +211,7 @@ impl ReplyParser {
         self.at = to;
     }
 
-    /// From one state of a block to the next.
+    /// Goes from one state of a block to the next.
     pub(super) fn advance(&mut self, from: At, to: At) -> Step<()> {
         let field = std::mem::take(&mut self.field);
         match (from, to) {
@@ -219,7 +219,7 @@ impl ReplyParser {
                 self.begin_text(to);
                 return Ok(());
             }
-            // A value in quotes: nothing may stand before them.
+            // A value in quotes: nothing may come before the quotes.
             (At::Typed, At::Plain) if field.trim().is_empty() => {
                 self.enter(to);
                 return Ok(());
@@ -243,7 +243,7 @@ impl ReplyParser {
         if to == At::Message {
             return self.begin_message(&field);
         }
-        // A call whose end is a tag ends where its parameters do.
+        // A call in tags ends with its parameters.
         if matches!(to, At::Open | At::Content) && matches!(from, At::Name | At::Params) {
             self.close_members()?;
             self.finish_call()?;
@@ -255,7 +255,7 @@ impl ReplyParser {
         Ok(())
     }
 
-    /// The end of a parameter's value. Line feeds beside the tags are not part of it.
+    /// Handles the end of a parameter's value. Line feeds next to the tags are not part of it.
     fn parameter(&mut self, from: At, text: &str) -> Step<()> {
         let key = self.draft.key.take().ok_or("a value has no name")?;
         let text = text.strip_prefix('\n').unwrap_or(text);
@@ -268,7 +268,7 @@ impl ReplyParser {
         Ok(self.member(&key, &value)?)
     }
 
-    /// What a header says.
+    /// Begins the message that a header announces.
     fn begin_message(&mut self, header: &str) -> Step<()> {
         match (self.grammar.heading)(header.trim()) {
             Heading::Call(name) => {
@@ -287,7 +287,7 @@ impl ReplyParser {
         self.enter(at);
     }
 
-    /// A call is complete.
+    /// Completes a call.
     fn finish_call(&mut self) -> Step<()> {
         self.draft.finish(&mut self.out)?;
         self.calls += 1;
@@ -295,7 +295,7 @@ impl ReplyParser {
         Ok(())
     }
 
-    /// The end of a block.
+    /// Completes a block.
     pub(super) fn finish_block(&mut self) -> Step<()> {
         if self.calls == 0 {
             return Err("the block holds no call".into());
@@ -312,13 +312,13 @@ impl ReplyParser {
         self.enter(At::Content);
     }
 
-    /// The end of the reply: a block that lacks only its end is complete.
+    /// Handles the end of the reply. A block that lacks only its end marker is complete.
     pub(super) fn end(&mut self) -> R<()> {
         let done = match self.at {
             At::Content | At::Reasoning | At::Failed => return Ok(()),
             At::Open | At::List => self.finish_block(),
             At::Objects if self.objects.is_outside() => self.finish_block(),
-            // The mark that ends one message and begins another one ends replies too.
+            // A marker that ends one message and begins the next also ends replies.
             At::Header if self.grammar.rules.iter().any(|rule| rule.1 == self.field.trim()) => {
                 self.begin_text(At::Content);
                 return Ok(());

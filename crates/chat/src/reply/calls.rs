@@ -1,4 +1,4 @@
-//! The formats whose calls are JSON, with or without the name inside.
+//! The formats whose calls are JSON, with the name inside of it or not.
 
 use super::grammar::At::{Content, Id, Json, List, Literals, Name, Objects, Open, Skip};
 use super::grammar::{Grammar, Notation};
@@ -10,7 +10,7 @@ pub(super) static PLAIN: Grammar = Grammar::new(&[]);
 pub(super) static HERMES: Grammar =
     Grammar::new(&[(Content, "<tool_call>", Objects), (Objects, "</tool_call>", Content)]);
 
-/// `<tool_calls>[{"name": "f", "arguments": {..}}, ..]</tool_calls>`, also without the brackets.
+/// `<tool_calls>[{"name": "f", "arguments": {..}}, ..]</tool_calls>`; the brackets may be missing.
 pub(super) static TOOL_CALLS: Grammar =
     Grammar::new(&[(Content, "<tool_calls>", Objects), (Objects, "</tool_calls>", Content)]);
 
@@ -30,7 +30,7 @@ pub(super) static FUNCTIONARY: Grammar = Grammar::new(&[
     (Content, "<|python_tag|>", Objects),
 ]);
 
-/// `<|tool_call|>[{"name": "f", "arguments": {..}}, ..]`, with an end mark or without; 3.3 marks the answer.
+/// `<|tool_call|>[{"name": "f", "arguments": {..}}, ..]`, with an end marker or without; Granite 3.3 marks the answer.
 pub(super) static GRANITE3: Grammar = Grammar {
     answer: ("<response>", "</response>"),
     optional_end: true,
@@ -49,8 +49,8 @@ pub(super) static PHI4_MINI: Grammar = Grammar::new(&[
     (Content, "functools[", Objects),
 ]);
 
-/// Hunyuan: `<tool_calls>[{"name": "f", "arguments": {..}}, ..]</tool_calls>`, also as `<tool_call>f<tool_sep>{..}`; the
-/// answer and the calls may stand in `<answer>`.
+/// Hunyuan: `<tool_calls>[{"name": "f", "arguments": {..}}, ..]</tool_calls>`, or with `<tool_call>f<tool_sep>{..}`; the
+/// answer and the calls may be in `<answer>`.
 pub(super) static HUNYUAN: Grammar = Grammar {
     answer: ("<answer>", "</answer>"),
     ..Grammar::new(&[
@@ -66,7 +66,7 @@ pub(super) static HUNYUAN: Grammar = Grammar {
     ])
 };
 
-/// Kimi K2: `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{..}<|tool_call_end|>`, in a section
+/// Kimi K2: `<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{..}<|tool_call_end|>`, in a section of calls. of calls.
 pub(super) static KIMI_K2: Grammar = Grammar {
     name: |id| {
         let name = id.strip_prefix("functions.").unwrap_or(id);
@@ -85,15 +85,15 @@ pub(super) static KIMI_K2: Grammar = Grammar {
     ])
 };
 
-/// What small models write instead of their format, without what stands around it.
+/// The calls that small models write instead of their format, without the text around them.
 pub(super) static LOOSE: Grammar = Grammar {
     notation: Notation::PYTHON,
     objects_for_name: true,
     ..Grammar::new(&[(List, "[", List), (Name, "(", Literals), (Open, ",", List), (Open, "]", Open)])
 };
 
-/// `[TOOL_CALLS][{"name": "f", "arguments": {..}, "id": ".."}, ..]`, and since 2025 `[TOOL_CALLS]f[ARGS]{..}` with
-/// `[CALL_ID]..` between the two or not.
+/// `[TOOL_CALLS][{"name": "f", "arguments": {..}, "id": ".."}, ..]`, and since 2025 `[TOOL_CALLS]f[ARGS]{..}`, optionally with
+/// `[CALL_ID]..` before `[ARGS]`.
 pub(super) static MISTRAL: Grammar = Grammar {
     think: ("[THINK]", "[/THINK]"),
     objects_for_name: true,
@@ -144,8 +144,8 @@ pub(super) static APERTUS: Grammar = Grammar {
     ])
 };
 
-/// Cohere Command R7B, Command A: `<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "f", "parameters": {..}}]`, and the
-/// answer between markers of its own.
+/// Cohere Command R7B, Command A: `<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "f", "parameters": {..}}]`. The answer
+/// has markers of its own.
 pub(super) static COHERE: Grammar = Grammar {
     think: ("<|START_THINKING|>", "<|END_THINKING|>"),
     ..Grammar::new(&[

@@ -1,20 +1,20 @@
-//! Calls that repeat the example of a parameter's own description.
+//! Recognizes calls that only repeat the example in a parameter's description.
 //!
-//! A small model that has nothing to call may write a call all the same, with the value that the schema gives as an example
-//! ("The city, e.g. Paris"). Such a call is told from a real one by its free texts: each has only words that stand in the
-//! description of its parameter and that nobody has said in the conversation.
+//! A small model may write a call although there is nothing to call, with the value that the schema gives as an example
+//! ("The city, e.g. Paris"). Such a call differs from a real one in its free texts: they consist of words that are in the
+//! description of their parameter and that nobody has said in the conversation.
 
 use serde_json::{Map, Value as Json};
 
 use super::schema::Schema;
 use crate::memory::{R, push};
 
-/// Words of the descriptions of parameters that were not said in the conversation, in lower case, ascending.
+/// The words of the parameters' descriptions that were not said in the conversation, in lower case and sorted.
 #[derive(Debug, Default)]
 pub(super) struct Unsaid(Vec<String>);
 
 impl Unsaid {
-    /// The words of all descriptions, but for those of `said`.
+    /// Collects the words of all descriptions, except those in `said`.
     pub(super) fn new<'a>(schema: &Schema<'_>, said: impl IntoIterator<Item = &'a str>) -> R<Self> {
         let properties = schema.tools().flat_map(|tool| tool.properties());
         let mut all: Vec<(String, bool)> = Vec::new();
@@ -35,7 +35,7 @@ impl Unsaid {
         Ok(Unsaid(unsaid))
     }
 
-    /// Whether a call has arguments, and all that the model was free to choose are copied texts.
+    /// Returns whether a call has arguments and every text that the model was free to choose is copied.
     pub(super) fn is_copied(&self, schema: &Schema<'_>, name: &str, arguments: &Map<String, Json>) -> bool {
         let Some(tool) = schema.tool(name) else { return false };
         let chosen = |key: &str| {
@@ -53,7 +53,7 @@ impl Unsaid {
     }
 }
 
-/// The texts of a parameter's schema that may hold an example.
+/// Returns the texts of a parameter's schema that may contain an example.
 fn examples(schema: &Json) -> impl Iterator<Item = &str> {
     let alone = ["description", "default", "example"].into_iter().filter_map(|key| schema.get(key));
     let listed = schema.get("examples").and_then(Json::as_array).into_iter().flatten();
@@ -70,7 +70,7 @@ fn lower(word: &str) -> impl Iterator<Item = char> {
 
 fn lowered(word: &str) -> R<String> {
     let mut text = String::new();
-    // Few characters are longer in lower case.
+    // Lower case is rarely longer.
     text.try_reserve(word.len())?;
     for c in lower(word) {
         text.try_reserve(c.len_utf8())?;

@@ -1,4 +1,4 @@
-//! Why a character or a marker is not taken: the block holds no proper call, or memory was refused.
+//! Why a character or a marker is not taken: the block is not a proper call, or memory was refused.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,17 +11,17 @@ pub(super) type Reason = Cow<'static, str>;
 /// Why a character or a marker is not taken.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The block holds no proper call.
+    /// The block is not a proper call.
     Call(Reason),
-    /// Memory was refused: what the block holds is not known.
+    /// Memory was refused, so the contents of the block are unknown.
     Memory,
 }
 
-/// A result of what takes a part of a call.
+/// The result of functions that take a part of a call.
 pub(super) type Step<T> = Result<T, Fault>;
 
 impl Fault {
-    /// What [`fault!`] calls.
+    /// The function that [`fault!`] calls.
     pub(super) fn because(reason: fmt::Arguments<'_>) -> Self {
         formatted(reason).map_or(Fault::Memory, |reason| Fault::Call(reason.into()))
     }
@@ -47,13 +47,13 @@ impl From<&'static str> for Fault {
     }
 }
 
-/// A [`Fault`] of the call, with a reason as `format!` takes it.
+/// Makes a [`Fault`] of the call, with a reason in the form of `format!`.
 macro_rules! fault {
     ($($part:tt)*) => { $crate::reply::fault::Fault::because(format_args!($($part)*)) };
 }
 pub(super) use fault;
 
-/// What was read, or `None` if it is not what was looked for.
+/// What was read, or `None` if something else was found.
 pub(super) fn if_right<T>(step: Step<T>) -> R<Option<T>> {
     match step {
         Ok(value) => Ok(Some(value)),
@@ -61,7 +61,7 @@ pub(super) fn if_right<T>(step: Step<T>) -> R<Option<T>> {
     }
 }
 
-/// A copy of a reason.
+/// Copies a reason.
 pub(super) fn same(reason: &Reason) -> R<Reason> {
     match reason {
         Cow::Borrowed(reason) => Ok(Cow::Borrowed(reason)),

@@ -1,4 +1,4 @@
-//! The formats of replies by name, and which of them a template speaks.
+//! The formats of replies by name, and how a template's format is recognized.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,10 @@ use super::{calls, messages, tagged};
 
 macro_rules! formats {
     ($($(#[$doc:meta])* $variant:ident, $name:literal, $grammar:expr;)*) => {
-        /// How a family of models writes thinking and tool calls.
+        /// The notation in which a family of models writes thinking and tool calls.
+        ///
+        /// [`of_template`](Self::of_template) recognizes the format of a chat template. Formats have names, which
+        /// `FromStr` and `Display` use.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ReplyFormat {
@@ -16,10 +19,10 @@ macro_rules! formats {
         }
 
         impl ReplyFormat {
-            /// All of them.
+            /// All formats.
             pub const ALL: &'static [ReplyFormat] = &[$(ReplyFormat::$variant,)*];
 
-            /// The name, as it is parsed.
+            /// Returns the name, which can be parsed.
             pub fn name(self) -> &'static str {
                 match self {
                     $(ReplyFormat::$variant => $name,)*
@@ -42,7 +45,7 @@ formats! {
     Hermes, "hermes", calls::HERMES;
     /// Qwen3-Coder, Nemotron 3: parameters as tags in `<tool_call>`.
     Qwen3Coder, "qwen3-coder", tagged::QWEN3_CODER;
-    /// Llama 3.1 and later: a reply that is JSON, or `<|python_tag|>`.
+    /// Llama 3.1 and later: JSON as the whole reply, or after `<|python_tag|>`.
     Llama3, "llama3", calls::LLAMA3;
     /// Functionary 3.1: JSON in `<function=name>`.
     Functionary, "functionary", calls::FUNCTIONARY;
@@ -66,9 +69,9 @@ formats! {
     Hunyuan, "hunyuan", calls::HUNYUAN;
     /// Kimi K2: `<|tool_call_begin|>functions.name:0`.
     KimiK2, "kimi-k2", calls::KIMI_K2;
-    /// OLMo 3: Python's calls, a line each, in `<function_calls>`.
+    /// OLMo 3: Python calls, one per line, in `<function_calls>`.
     Olmo3, "olmo3", tagged::OLMO3;
-    /// LFM2: a list of Python's calls.
+    /// LFM2: a list of Python calls.
     Lfm2, "lfm2", tagged::LFM2;
     /// gpt-oss: messages in channels.
     Harmony, "harmony", messages::HARMONY;
@@ -86,9 +89,9 @@ formats! {
     Apertus, "apertus", calls::APERTUS;
     /// Cohere Command R7B and Command A: JSON in `<|START_ACTION|>`.
     Cohere, "cohere", calls::COHERE;
-    /// GigaChat 3: a message `function call`, or `<|function_call|>`.
+    /// GigaChat 3: JSON in a message `function call`, or after `<|function_call|>`.
     GigaChat3, "gigachat3", messages::GIGACHAT3;
-    /// Functionary 3.2: `>>>name`.
+    /// Functionary 3.2: `>>>name`, followed by the arguments.
     Functionary32, "functionary-3.2", messages::FUNCTIONARY32;
     /// Kimi K3: elements between `<|open|>`, `<|sep|>` and `<|close|>`.
     KimiK3, "kimi-k3", messages::KIMI_K3;
@@ -100,7 +103,7 @@ formats! {
     Solar, "solar", messages::SOLAR;
 }
 
-/// What a template contains that shows its format: all of the texts of the first line that fits.
+/// Texts by which a template's format is recognized. The first line counts all of whose texts the template contains.
 const SIGNS: &[(&[&str], ReplyFormat)] = &[
     (&["<atem:invoke"], ReplyFormat::Atem),
     (&["<|tool_calls_section_begin|>"], ReplyFormat::KimiK2),
@@ -141,20 +144,20 @@ const SIGNS: &[(&[&str], ReplyFormat)] = &[
 ];
 
 impl ReplyFormat {
-    /// The format of the models that a template is for, by the markers it contains; [`ReplyFormat::Plain`] where it
-    /// contains none that is known.
+    /// Recognizes the format of the models that a template is for, by the markers in the template's text. Returns
+    /// [`ReplyFormat::Plain`] if it contains no known markers.
     pub fn of_template(source: &str) -> Self {
         let fits = |signs: &&(&[&str], ReplyFormat)| signs.0.iter().all(|sign| source.contains(sign));
         SIGNS.iter().find(fits).map_or(ReplyFormat::Plain, |signs| signs.1)
     }
 
-    /// The marks that begin and end thinking; `None` for formats that have messages for it, or no thinking.
+    /// Returns the markers that begin and end thinking, or `None` if the format has no thinking or puts it into messages.
     pub fn thinking(self) -> Option<(&'static str, &'static str)> {
         Some(self.grammar().think).filter(|(open, _)| !open.is_empty())
     }
 
-    /// The texts that mean something in this format. Where they are control tokens, a decoder that leaves those out
-    /// must let them through.
+    /// Returns the texts that have a meaning in this format. Some of them are control tokens in most vocabularies: a decoder
+    /// that drops control tokens must let these through.
     pub fn markers(self) -> impl Iterator<Item = &'static str> {
         self.grammar().markers()
     }
@@ -166,11 +169,11 @@ impl fmt::Display for ReplyFormat {
     }
 }
 
-/// A name that no format has.
+/// The error for a string that is not the name of a format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown reply format `{name}`, expected one of {}", ReplyFormat::ALL.iter().map(|f| f.name()).collect::<Vec<_>>().join(", "))]
 pub struct UnknownFormat {
-    /// The name that was given.
+    /// The unknown name.
     pub name: String,
 }
 
@@ -197,7 +200,7 @@ mod tests {
         assert!(error.contains("`hermès`") && error.contains("qwen3-coder"), "{error}");
     }
 
-    /// Parts of the templates that tell formats apart, in our words.
+    /// Texts like those in real templates that distinguish formats.
     #[test]
     fn templates_show_their_format() {
         let cases = [
@@ -217,7 +220,7 @@ mod tests {
         }
     }
 
-    /// Which marker it is must not depend on what comes next.
+    /// Otherwise it would depend on the next piece which marker a text is.
     #[test]
     fn no_marker_begins_with_another_one() {
         use At::*;

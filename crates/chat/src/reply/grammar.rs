@@ -1,4 +1,4 @@
-//! What a format of replies is made of.
+//! The parts of a format of replies.
 
 /// Where in a reply the parser is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,59 +7,59 @@ pub(super) enum At {
     Content,
     /// In the thinking.
     Reasoning,
-    /// In the words before a message that say what it is.
+    /// In a header: the words before a message that say what it is.
     Header,
-    /// After a header, whose words decide what comes: a [`Heading`].
+    /// After a header, whose words decide what follows: a [`Heading`].
     Message,
-    /// Beside calls: only white space and markers.
+    /// Between calls: only white space and markers.
     Open,
-    /// In a list of calls: the next character begins a name.
+    /// In a list of calls, where the next character begins a name.
     List,
-    /// In words that do not matter.
+    /// In text that does not matter.
     Skip,
     /// In a call's id.
     Id,
     /// In a call's name.
     Name,
-    /// Objects with name and arguments.
+    /// In objects with name and arguments.
     Objects,
-    /// The arguments, as one JSON object.
+    /// In the arguments, as one JSON object.
     Json,
-    /// The arguments, as `key=value` in brackets.
+    /// In the arguments, as `key=value` in brackets.
     Literals,
     /// Between parameters.
     Params,
     /// In a parameter's name.
     Key,
-    /// In a parameter's value, whose type the schema or its looks tell.
+    /// In a parameter's value. Its type follows from the schema, or from the text itself.
     Typed,
     /// In a parameter's value that is a string.
     Plain,
-    /// In what is left of a block that holds no proper call.
+    /// In the rest of a block that is not a proper call.
     Failed,
 }
 
-/// In state `.0`, the text `.1` leads to state `.2`.
+/// A rule: in state `.0`, the marker `.1` leads to state `.2`.
 pub(super) type Rule = (At, &'static str, At);
 
-/// What a string stands between: it ends with what it began with.
+/// The quote that begins a string, and ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Quote {
     pub(super) mark: &'static str,
-    /// Whether a backslash in the string takes the next character along.
+    /// Whether a backslash in the string escapes the next character.
     pub(super) escapes: bool,
 }
 
 /// How values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Notation {
-    /// What strings stand between: any of these.
+    /// The quotes that strings may have.
     pub(super) quotes: &'static [Quote],
-    /// Whether strings are JSON's, in which line feeds and escapes that JSON does not know are mended.
+    /// Whether strings are JSON's. Line feeds in them, and escapes that JSON does not know, are then corrected.
     pub(super) json: bool,
-    /// What stands after a key.
+    /// The character after a key.
     pub(super) key_end: char,
-    /// What ends the arguments.
+    /// The character that ends the arguments.
     pub(super) close: char,
 }
 
@@ -70,7 +70,7 @@ impl Notation {
     pub(super) const JSON: Self = Notation { quotes: &[DOUBLE], json: true, key_end: ':', close: '}' };
     pub(super) const PYTHON: Self =
         Notation { quotes: &[SINGLE, DOUBLE], json: false, key_end: '=', close: ')' };
-    /// Gemma's, with a quote of its own; its models write those of JSON and Python too.
+    /// Gemma's notation, which has its own quote. The models also write the quotes of JSON and Python.
     pub(super) const GEMMA4: Self = Notation {
         quotes: &[Quote { mark: "<|\"|>", escapes: false }, DOUBLE, SINGLE],
         json: false,
@@ -94,7 +94,7 @@ pub(super) enum Heading<'a> {
     Object,
 }
 
-/// How calls are written whose parameters are tags:
+/// The markers of a notation whose parameters are tags:
 /// `block .. call f name_end .. parameter k key_end value value_end .. call_end .. block_end`
 pub(super) struct Tags {
     pub(super) block: &'static str,
@@ -108,7 +108,7 @@ pub(super) struct Tags {
 }
 
 impl Tags {
-    /// The rules of such calls.
+    /// Returns the rules of such calls.
     pub(super) const fn rules(&self) -> [Rule; 8] {
         [
             (At::Content, self.block, At::Open),
@@ -126,32 +126,32 @@ impl Tags {
 /// A format of replies.
 #[derive(Debug)]
 pub(super) struct Grammar {
-    /// What begins and ends thinking.
+    /// The markers that begin and end thinking.
     pub(super) think: (&'static str, &'static str),
-    /// What stands before and after the answer, in formats that mark it.
+    /// The markers before and after the answer, in formats that mark it.
     pub(super) answer: (&'static str, &'static str),
-    /// All other markers. None may begin with another one of the same state.
+    /// All other markers. No marker may begin with another one of the same state.
     pub(super) rules: &'static [Rule],
     /// Whether a reply may be a call without any marker: a JSON object from its first character on.
     pub(super) bare: bool,
-    /// Whether an array or object of calls may stand where a name is expected.
+    /// Whether an array or object of calls may come in place of a name.
     pub(super) objects_for_name: bool,
     /// Whether calls in a list may follow one another without a comma.
     pub(super) lines: bool,
-    /// The name and the id in what stands where a name does.
+    /// Splits the text in the place of a name into the name and the id.
     pub(super) name: fn(&str) -> (&str, Option<&str>),
-    /// Whether models may leave out what ends a block.
+    /// Whether models may leave out the marker that ends a block.
     pub(super) optional_end: bool,
     /// Whether objects are `{name: arguments}`.
     pub(super) keyed: bool,
     /// The notation of `Literals`.
     pub(super) notation: Notation,
-    /// What the words of a header mean, the marker that began it included.
+    /// Interprets the words of a header, including the marker that began it.
     pub(super) heading: fn(&str) -> Heading<'_>,
 }
 
 impl Grammar {
-    /// A format with `<think>` and JSON.
+    /// Makes a format with `<think>` and JSON.
     pub(super) const fn new(rules: &'static [Rule]) -> Self {
         Grammar {
             think: ("<think>", "</think>"),
@@ -168,15 +168,15 @@ impl Grammar {
         }
     }
 
-    /// The rules that hold in state `at`; of two with the same marker the first counts. `resting`: between calls, where
-    /// the next block may begin without the end of the last one.
+    /// Returns the rules that apply in state `at`. If two have the same marker, the first counts. `resting` means between calls,
+    /// where the next block may begin without the end of the last one.
     pub(super) fn rules(&self, at: At, resting: bool) -> impl Iterator<Item = Rule> + '_ {
         let think = match at {
             At::Content => Some((At::Content, self.think.0, At::Reasoning)),
             At::Reasoning => Some((At::Reasoning, self.think.1, At::Content)),
             _ => None,
         };
-        // Formats without thinking in tags have no such markers.
+        // Formats without thinking in tags have empty markers.
         let think = think.into_iter().filter(|rule| !rule.1.is_empty());
         let own = move |rule: &Rule| match at {
             At::Failed => opens(rule) || closes(rule),
@@ -187,12 +187,12 @@ impl Grammar {
         think.chain(rules().filter(own)).chain(rules().filter(next))
     }
 
-    /// Whether calls stand in blocks with an end.
+    /// Returns whether blocks of calls have an end marker.
     pub(super) fn has_ends(&self) -> bool {
         self.rules.iter().any(closes)
     }
 
-    /// All texts that have a meaning.
+    /// Returns all texts that have a meaning.
     pub(super) fn markers(&self) -> impl Iterator<Item = &'static str> + '_ {
         let think = [self.think.0, self.think.1].into_iter();
         let all = think
@@ -202,12 +202,12 @@ impl Grammar {
     }
 }
 
-/// Whether a rule begins calls.
+/// Returns whether a rule begins calls.
 pub(super) fn opens(rule: &Rule) -> bool {
     rule.0 == At::Content && !matches!(rule.2, At::Content | At::Reasoning)
 }
 
-/// Whether a rule ends a block of calls.
+/// Returns whether a rule ends a block of calls.
 pub(super) fn closes(rule: &Rule) -> bool {
     rule.2 == At::Content && !matches!(rule.0, At::Content | At::Reasoning | At::Header)
 }

@@ -1,10 +1,10 @@
-//! Calls that do not stand where a format has them, taken on trial.
+//! Calls outside of the format's notation, which are read on trial.
 //!
-//! Models below 3B write the call of a declared tool without its wrapper, in another one, or before the end of their
-//! thinking. Text that may be such a call is held back and read by a parser of its own. It is a call only if it is
-//! complete, names declared tools alone, is no copy of an example, and nothing but white space follows to the end of the reply. At the first
-//! character that rules it out, the text is what it would have been: content, or thinking. So a reply that talks about
-//! calls, or that is JSON for another purpose, stays as it is.
+//! Models below 3B parameters write the call of a declared tool without its wrapper, in another wrapper, or before the end of
+//! their thinking. Text that may be such a call is held back and read by a parser of its own. It is a call only if it is
+//! complete, names only declared tools, is not a copied example, and only white space follows until the end of the reply.
+//! At the first character that rules this out, the text becomes what it would have been otherwise: content or thinking. So a
+//! reply that talks about calls, or that is JSON for another purpose, stays as it is.
 //!
 //! ```text
 //! loose    objects | [objects] | [f(a=1), ..]       as the whole reply, alone,
@@ -20,10 +20,10 @@ use super::output::Output;
 use super::parser::ReplyParser;
 use crate::memory::{R, Text, boxed};
 
-/// Longest text that is held back, in bytes: what is longer is no call.
+/// Length of the longest text that is held back, in bytes. Longer text is not a call.
 const MAX_HELD: usize = 1 << 20;
 
-/// What may stand around objects in a reply, and what ends it.
+/// Texts that may come before the objects of a reply, and the texts that end them.
 const WRAPPERS: &[(&str, &str)] = &[
     ("<tools>", "</tools>"),
     ("<tool_call>", "</tool_call>"),
@@ -34,46 +34,46 @@ const WRAPPERS: &[(&str, &str)] = &[
 
 const FENCE: &str = "```";
 
-/// The language of a fence around calls.
+/// The languages that a fence around calls may name.
 const LANGUAGES: &[&str] = &["", "json", "tool_call", "tool_calls", "tool_code", "python"];
 
-/// A call on trial.
+/// A call that is read on trial.
 #[derive(Debug)]
 pub(super) struct Guess {
-    /// Reads the text as a call.
+    /// The parser that reads the text as a call.
     inner: Box<[ReplyParser; 1]>,
     /// The text.
     held: Held,
     stage: Stage,
-    /// What ends a wrapper.
+    /// The text that ends the wrapper.
     end: &'static str,
 }
 
-/// Where in the text.
+/// The position in the text.
 #[derive(Debug)]
 enum Stage {
-    /// What stands before the first call of a loose text.
+    /// Before the first call, with the text so far.
     Opening(Text),
     /// In the calls.
     Calls,
-    /// In the end of a wrapper, of which so many bytes were seen.
+    /// In the end of a wrapper, of which this many bytes were seen.
     Closing(usize),
     /// After everything.
     Over,
 }
 
-/// What the beginning of a text is.
+/// What the beginning of a text may be.
 enum Opening<'a> {
     /// It may become calls.
     Open,
-    /// It is followed by calls, which begin with this text, in a state.
+    /// Calls follow: the end of the wrapper, the first text of the calls, and the state in which it is read.
     Calls(&'static str, &'a str, At),
     /// It is something else.
     Other,
 }
 
 impl Guess {
-    /// A block that begins with a marker inside of the thinking.
+    /// Makes a guess for a block that begins with a marker inside of the thinking.
     pub(super) fn early(outer: &ReplyParser, marker: &str) -> R<Self> {
         let mut guess = Self::new(outer, outer.grammar, Stage::Calls)?;
         for (i, c) in marker.char_indices() {
@@ -84,15 +84,15 @@ impl Guess {
         Ok(guess)
     }
 
-    /// Calls without the format's markers, with the held character `c` as their first. `None` if they cannot begin with
-    /// it: a guess that takes nothing would be begun at the same place again, for ever.
+    /// Makes a guess for calls without the format's markers, with `c` as the first character. Returns `None` if they cannot begin
+    /// with it: a guess that takes no character would begin again at the same place, forever.
     pub(super) fn loose(outer: &ReplyParser, c: char) -> R<Option<Self>> {
         let control = outer.held.first().is_some_and(|(_, control)| control);
         let mut guess = Self::new(outer, &LOOSE, Stage::Opening(Text::default()))?;
         Ok(guess.feed(c, control)?.then_some(guess))
     }
 
-    /// Whether a loose text may begin with this character.
+    /// Returns whether calls without the format's markers may begin with this character.
     pub(super) fn may_begin(c: char) -> bool {
         matches!(c, '{' | '[') || WRAPPERS.iter().any(|(begin, _)| begin.starts_with(c))
     }
@@ -183,18 +183,18 @@ impl Guess {
         Ok(self.is_possible())
     }
 
-    /// Whether a call is complete and no other one has begun.
+    /// Returns whether a call is complete and no other one has begun.
     fn is_resting(&self) -> bool {
         self.inner().calls > 0 && self.inner().is_resting()
     }
 
-    /// Whether everything so far is calls of declared tools.
+    /// Returns whether everything so far may be calls of declared tools.
     fn is_possible(&self) -> bool {
         let inner = self.inner();
         let reply = &inner.out.reply;
         let known = |name: &str| inner.schema.is_declared(name);
         let begun = match inner.at {
-            // A name that no tool's name begins with.
+            // The name so far must be the beginning of a tool's name.
             At::Name => inner.schema.begins_name(inner.field.trim()),
             _ => true,
         };
@@ -203,12 +203,12 @@ impl Guess {
             && reply.malformed.is_empty()
             && !matches!(inner.at, At::Reasoning | At::Failed)
             && inner.draft.name.as_deref().is_none_or(known)
-            // Those before were looked at when they were the last.
+            // Earlier calls were checked when they were the last.
             && reply.tool_calls.last().is_none_or(|call| known(&call.name))
             && begun
     }
 
-    /// The reply is over: the calls, or the guess without calls.
+    /// Handles the end of the reply. Returns the calls, or the guess if it was wrong.
     pub(super) fn finish(mut self) -> R<Result<Output, Guess>> {
         let loose = self.is_loose();
         let complete = match self.stage {
@@ -217,7 +217,7 @@ impl Guess {
             Stage::Calls if loose => self.is_resting(),
             Stage::Calls => {
                 self.inner_mut().flush()?;
-                // A whole block, up to its end mark if it has one.
+                // A whole block, including its end marker if it has one.
                 let ended = self.inner().at == At::Content;
                 ended || (!self.inner().grammar.has_ends() && self.is_resting())
             }
@@ -235,14 +235,14 @@ impl Guess {
         Ok(Ok(inner.out))
     }
 
-    /// The text, for another reading.
+    /// Returns the text, to be read in another way.
     pub(super) fn into_held(self) -> Held {
         self.held
     }
 }
 
 impl ReplyParser {
-    /// Whether what follows may be taken for a call on trial.
+    /// Returns whether the following text may be read as a call on trial.
     pub(super) fn may_guess(&self) -> bool {
         !self.guessed && self.replay == 0 && self.schema.has_tools()
     }
@@ -251,7 +251,7 @@ impl ReplyParser {
         self.guess = Some(guess);
     }
 
-    /// A guess was wrong: its text is what it would have been without it.
+    /// Handles a wrong guess: its text is read again without guessing.
     pub(super) fn release(&mut self, guess: Guess) -> R<()> {
         let early = self.at == At::Reasoning;
         let text = guess.into_held();
@@ -265,9 +265,9 @@ impl ReplyParser {
     }
 }
 
-/// Reads the beginning of a loose text: white space may stand before calls.
+/// Reads the beginning of a text that may be calls. White space may come before the calls.
 fn opening(text: &str) -> Opening<'_> {
-    // A wrapper that is being written.
+    // A wrapper that is not complete yet.
     if WRAPPERS.iter().any(|(begin, _)| begin.len() > text.len() && begin.starts_with(text)) {
         return Opening::Open;
     }
@@ -284,7 +284,7 @@ fn opening(text: &str) -> Opening<'_> {
         }
         rest = after;
     }
-    // Longer white space stands before something else.
+    // After so much white space, something else follows.
     if rest.len() > 64 {
         return Opening::Other;
     }

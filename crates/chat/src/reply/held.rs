@@ -1,4 +1,4 @@
-//! Characters that wait, and which markers they may become.
+//! Characters that are held back, and which markers they may become.
 // Lists of ranges, some of one range.
 #![allow(clippy::single_range_in_vec_init)]
 
@@ -8,13 +8,13 @@ use std::ops::Range;
 use super::grammar::Grammar;
 use crate::memory::{R, Text, gathered, push};
 
-/// Characters that may begin a marker, and which of them are a control token's.
+/// Characters that may begin a marker, and which of them came as control tokens.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     text: Text,
-    /// For each byte, whether a control token brought it.
+    /// For each byte, whether it came in a control token.
     control: Vec<bool>,
-    /// Where what is still held begins: dropping from the front does not move the rest each time.
+    /// Start of the bytes that are still held, so that dropping bytes from the front does not move the rest each time.
     at: usize,
 }
 
@@ -34,13 +34,13 @@ impl Held {
         self.text.len() - self.at
     }
 
-    /// The first character, and whether a control token brought it.
+    /// Returns the first character, and whether it came in a control token.
     pub(super) fn first(&self) -> Option<(char, bool)> {
         let c = self.text().chars().next()?;
         Some((c, self.control.get(self.at).copied().unwrap_or_default()))
     }
 
-    /// Forgets the first `bytes` bytes.
+    /// Drops the first `bytes` bytes.
     pub(super) fn drop_front(&mut self, bytes: usize) {
         self.at = (self.at + bytes).min(self.text.len());
         if self.at * 2 >= self.text.len() {
@@ -60,7 +60,7 @@ impl Held {
         Ok(())
     }
 
-    /// Whether `marker` begins with what is held or the other way round, control tokens with control tokens.
+    /// Returns whether `marker` begins with the held text, or the held text with `marker`. Control tokens match only control tokens.
     pub(super) fn meets(&self, marker: &str, tokens: &[Range<usize>]) -> bool {
         let text = self.text();
         if !text.starts_with(marker) && !marker.starts_with(text) {
@@ -73,7 +73,7 @@ impl Held {
     }
 }
 
-/// Which parts of a format's markers are control tokens of the vocabulary: there only the token counts, and the same
+/// The parts of a format's markers that are control tokens of the vocabulary. For these, only the token counts; the same
 /// characters as ordinary text are text.
 #[derive(Debug, Default)]
 pub(super) struct Tokens(Vec<(&'static str, Vec<Range<usize>>)>);
@@ -90,18 +90,18 @@ impl Tokens {
         Ok(Tokens(all))
     }
 
-    /// The parts of a marker that are tokens.
+    /// Returns the parts of a marker that are tokens.
     pub(super) fn of(&self, marker: &str) -> &[Range<usize>] {
         self.0.iter().find(|(known, _)| *known == marker).map_or(&[], |(_, parts)| parts)
     }
 
-    /// Whether a marker is one token or several, and nothing else.
+    /// Returns whether a marker consists only of tokens.
     pub(super) fn is_whole(&self, marker: &str) -> bool {
         self.of(marker).iter().map(|part| part.len()).sum::<usize>() == marker.len()
     }
 }
 
-/// Where control tokens stand in a marker: the whole of it, or what is between brackets, as in `<|open|>think<|sep|>`.
+/// Finds the control tokens in a marker: the whole marker, or the parts in angle brackets, as in `<|open|>think<|sep|>`.
 pub(super) fn token_parts(
     marker: &str,
     is_token: &dyn Fn(&str) -> bool,

@@ -1,4 +1,4 @@
-//! Arguments as `key=value` in brackets: Python's keywords (LFM2) and Gemma's own notation, turned into JSON.
+//! Arguments as `key=value` in brackets, converted to JSON: Python's keyword arguments (LFM2) and Gemma's own notation.
 //!
 //! ```text
 //! key [=:] value (, key [=:] value)* close
@@ -24,14 +24,14 @@ pub(super) struct Literals {
     value: Option<Scan>,
 }
 
-/// What a character completes.
+/// What a character completed.
 #[derive(Debug, PartialEq)]
 pub(super) enum Piece {
     /// Nothing.
     None,
-    /// A key with its value, as JSON.
+    /// A key and its value, as JSON.
     Member(String, String),
-    /// The arguments; the last member with them.
+    /// All arguments, with the last member if there is one.
     End(Option<(String, String)>),
 }
 
@@ -40,11 +40,11 @@ impl Literals {
         Literals { notation, key: Text::default(), value: None }
     }
 
-    /// Whether the key began with a quote and has not ended.
+    /// Returns whether the key began with a quote that has not ended.
     fn in_quotes(&self) -> bool {
         let key = self.key.trim_start();
         let Some(quote) = self.notation.quotes.iter().find(|quote| key.starts_with(quote.mark)) else {
-            // `<|"|>` is being written.
+            // An incomplete `<|"|>`.
             return self.notation.quotes.iter().any(|q| !key.is_empty() && q.mark.starts_with(key));
         };
         let inside = key.get(quote.mark.len()..).unwrap_or_default();
@@ -87,8 +87,8 @@ impl Literals {
                 }
             };
         };
-        // White space stands around values, and after one that ended with its last character; the comma or bracket
-        // then completes the member.
+        // White space may come before and after values. A value that ended with its last character is completed as a member by
+        // the comma or bracket.
         if c.is_whitespace() && (scan.text().is_empty() || scan.is_over()) {
             return Ok(Piece::None);
         }
@@ -111,7 +111,7 @@ impl Literals {
     }
 }
 
-/// The key that `text` writes, with quotes or without.
+/// Reads a key, with quotes or without.
 fn key(text: &str, notation: Notation) -> Step<String> {
     let mut reader = Reader::new(text, notation);
     match reader.string()? {
@@ -121,7 +121,7 @@ fn key(text: &str, notation: Notation) -> Step<String> {
     }
 }
 
-/// A value, and its numbers as they are written.
+/// A value, and its numbers as the model wrote them.
 #[derive(Debug, PartialEq)]
 pub(super) struct Literal {
     pub(super) value: Json,
@@ -129,13 +129,13 @@ pub(super) struct Literal {
 }
 
 impl Literal {
-    /// The value as JSON.
+    /// Returns the value as JSON.
     pub(super) fn text(&self) -> R<String> {
         digits::text_of(&self.value, &self.numbers)
     }
 }
 
-/// The value that `text` writes.
+/// Reads a value.
 pub(super) fn value(text: &str, notation: Notation) -> Step<Literal> {
     let mut reader = Reader::new(text, notation);
     let value = reader.value(0)?;
@@ -145,7 +145,7 @@ pub(super) fn value(text: &str, notation: Notation) -> Step<Literal> {
     }
 }
 
-/// The first characters of a text, for messages.
+/// Returns the first characters of a text, for messages.
 struct Start<'a>(&'a str);
 
 impl fmt::Display for Start<'_> {
@@ -157,7 +157,7 @@ impl fmt::Display for Start<'_> {
 struct Reader<'a> {
     rest: &'a str,
     notation: Notation,
-    /// The numbers so far, as they are written.
+    /// The numbers so far, as the model wrote them.
     numbers: Vec<String>,
 }
 
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Everything before the first of `ends`.
+    /// Takes everything before the first of `ends`.
     fn until(&mut self, ends: &[char]) -> &'a str {
         let (word, rest) = self.rest.split_at(self.rest.find(ends).unwrap_or(self.rest.len()));
         self.rest = rest;
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
         Err(fault!("expected a comma or `{close}`, found `{}`", Start(self.rest)))
     }
 
-    /// A string, if one begins here.
+    /// Reads a string, if one begins here.
     fn string(&mut self) -> Step<Option<String>> {
         let quotes = self.notation.quotes;
         let Some(quote) = quotes.iter().find(|quote| self.take(quote.mark)) else { return Ok(None) };
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands after a backslash, by Python's rules.
+    /// Reads the characters after a backslash, by Python's rules.
     fn escape(&mut self, text: &mut Text) -> Step<()> {
         let mut chars = self.rest.chars();
         let c = chars.next().ok_or("a string has no end")?;

@@ -1,4 +1,4 @@
-//! The formats in which a reply is several messages, each with words before it that say what it is.
+//! The formats in which a reply consists of several messages, each with a header that says what it is.
 
 use super::grammar::At::{Content, Header, Id, Json, Key, Message, Name, Objects, Open, Params, Plain};
 use super::grammar::At::{Reasoning, Skip, Typed};
@@ -22,10 +22,10 @@ pub(super) static HARMONY: Grammar = Grammar {
     ])
 };
 
-/// The recipient decides, else the channel.
+/// The recipient decides; without one, the channel does.
 fn harmony(header: &str) -> Heading<'_> {
     let channel = header.rsplit_once("<|channel|>").map(|(_, words)| first_word(words));
-    // What is for the user, or for the model itself, is a message and no call.
+    // A message to the user or to the model itself is not a call.
     let recipient = recipient(header).filter(|to| !matches!(*to, "assistant" | "user" | "all"));
     match (recipient, channel) {
         (Some(to), _) => Heading::Call(to.strip_prefix("functions.").unwrap_or(to)),
@@ -34,7 +34,7 @@ fn harmony(header: &str) -> Heading<'_> {
     }
 }
 
-/// What stands after `to=`.
+/// Returns the word after `to=`.
 fn recipient(header: &str) -> Option<&str> {
     header.split_once("to=").map(|(_, to)| first_word(to))
 }
@@ -44,7 +44,7 @@ fn first_word(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// Muse Glimmer: messages to the user, to the model itself, or to a tool; these hold the call as tags.
+/// Muse Glimmer: messages to the user, to the model itself, or to a tool. The latter contain the call as tags.
 pub(super) static ATEM: Grammar = Grammar {
     think: ("", ""),
     heading: |header| match recipient(header) {
@@ -69,7 +69,7 @@ pub(super) static ATEM: Grammar = Grammar {
     ])
 };
 
-/// GigaChat 3: a message `function call` that is an object; since 3.1 an object after `<|function_call|>`.
+/// GigaChat 3: an object in a message `function call`; since 3.1, an object after `<|function_call|>`.
 pub(super) static GIGACHAT3: Grammar = Grammar {
     heading: |header| match header.ends_with("function call") {
         true => Heading::Object,
@@ -82,7 +82,7 @@ pub(super) static GIGACHAT3: Grammar = Grammar {
     ])
 };
 
-/// Functionary 3.2: `>>>f`, a line feed, and the arguments; `>>>all` for the user.
+/// Functionary 3.2: `>>>f`, a line feed, and the arguments. `>>>all` begins a message to the user.
 pub(super) static FUNCTIONARY32: Grammar = Grammar {
     heading: |header| match header.trim_start_matches('>').trim() {
         "all" => Heading::Content,
@@ -110,7 +110,7 @@ pub(super) static SOLAR: Grammar = Grammar {
     ])
 };
 
-/// Kimi K3: everything in elements, `<|open|>call tool="f" index="1"<|sep|>` .. `<|close|>call<|sep|>`; the arguments one
+/// Kimi K3: everything is an element, `<|open|>call tool="f" index="1"<|sep|>` .. `<|close|>call<|sep|>`. The arguments come one
 /// by one with their types, or as one object.
 pub(super) static KIMI_K3: Grammar = Grammar {
     think: ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),

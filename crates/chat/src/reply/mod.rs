@@ -1,28 +1,28 @@
-//! Replies taken apart: what a model wrote, as content, reasoning and tool calls.
+//! Replies: parses what a model wrote into content, reasoning and tool calls.
 //!
 //! ```text
-//! format.rs    the formats by name, and which of them a template speaks
+//! format.rs    the formats by name, and how a template's format is recognized
 //! grammar.rs   what a format is made of: rules (state, marker, state)
 //! calls.rs     the formats whose calls are JSON
 //! tagged.rs    the formats whose calls are tags or lists of literals
 //! messages.rs  the formats whose replies are several messages
 //! parser.rs    the one machine that follows the rules, character by character
-//! held.rs      characters that wait, and which markers are control tokens
-//! guess.rs     calls that do not stand where the format has them, taken on trial
-//! examples.rs  which of those repeat an example of the schema
-//! blocks.rs    what it does in the states inside of a call
+//! held.rs      characters that may begin a marker, and which markers are control tokens
+//! guess.rs     calls outside of the format's notation, which are read on trial
+//! examples.rs  which of those only repeat an example of the schema
+//! blocks.rs    what the machine does inside of a call
 //! objects.rs   {"name": .., "arguments": ..}, alone or in an array
-//! literals.rs  a="b", c=[1]: arguments in Python's or Gemma's notation, to JSON
-//! scan.rs      where a value ends
-//! schema.rs    which parameters are strings, for notations that do not say
+//! literals.rs  a="b", c=[1]: converts arguments in Python's or Gemma's notation to JSON
+//! scan.rs      finds the end of a value
+//! schema.rs    which parameters are strings, for notations that do not say so
 //! constraint/  the grammar of a constrained reply, from the same declarations
-//! output.rs    what has been found: events, and the reply as a whole
+//! output.rs    the results: events, and the reply as a whole
 //! fault.rs     why a character is not taken: no proper call, or refused memory
 //! ```
 //!
-//! Characters are taken one at a time and nothing looks at what has not come yet, so that a reply gives the same result
-//! in pieces of any size. A call that turns out to be malformed is given back as content together with the reason;
-//! nothing of a reply is lost but markers and the white space beside them.
+//! Characters are taken one at a time, without looking ahead, so that a reply gives the same result in pieces of any size. A
+//! call that turns out to be malformed becomes content, together with the reason. Nothing of a reply is lost except
+//! markers and the white space beside them.
 
 mod blocks;
 mod calls;
@@ -59,31 +59,31 @@ pub(super) const MAX_DEPTH: usize = 100;
 /// Longest name of a tool or an argument, in bytes.
 const MAX_NAME: usize = 256;
 
-/// What a part of a reply is for.
+/// What a part of a reply is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Channel {
-    /// The model thinks.
+    /// Thinking.
     Reasoning,
-    /// The answer: what stop strings and constraints of the answer are about.
+    /// The answer. Stop strings and constraints of the answer apply to it.
     Content,
     /// A tool call, or text that may be one.
     Call,
-    /// Words between messages that say what comes.
+    /// The header of a message.
     Control,
 }
 
 /// A tool call of a reply.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct ToolCall {
-    /// The call's id, in formats whose models write one.
+    /// The call's id, if the model wrote one. Only some formats have ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The tool's name, as the model wrote it: it need not exist.
+    /// The tool's name, as the model wrote it. There may be no such tool.
     pub name: String,
-    /// The arguments, in the model's order: they need not fit the tool's schema. Numbers are rounded to 64 bits.
+    /// The arguments in the model's order. They may not fit the tool's schema. Numbers are rounded to 64 bits.
     #[serde(skip)]
     pub arguments: Map<String, Json>,
-    /// The arguments as compact JSON, with numbers as the model wrote them. This is what is serialized.
+    /// The arguments as compact JSON, with numbers as the model wrote them. Serialization writes this text.
     #[serde(rename = "arguments", serialize_with = "raw")]
     pub arguments_text: String,
 }
@@ -121,18 +121,18 @@ fn object(members: impl IntoIterator<Item = (&'static str, Json)>) -> R<Json> {
     Ok(Json::Object(json::object(all)?))
 }
 
-/// Writes JSON text as it is.
+/// Serializes JSON text as it is.
 fn raw<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     let raw: &RawValue = serde_json::from_str(text).map_err(serde::ser::Error::custom)?;
     serde::Serialize::serialize(raw, serializer)
 }
 
-/// Text that looked like a call and can't be read as one: it is part of the reply's content.
+/// Text that looked like a call but cannot be read as one. It is part of the reply's content.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Malformed {
     /// What is wrong with it.
     pub reason: Cow<'static, str>,
-    /// Its text, markers included.
+    /// The text, including markers.
     pub text: String,
 }
 
@@ -142,10 +142,10 @@ pub struct Malformed {
 pub struct Reply {
     /// The answer's text.
     pub content: String,
-    /// What the model wrote while thinking.
+    /// The text of the thinking; empty if there was none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reasoning: String,
-    /// The calls, in order.
+    /// The tool calls, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
     /// Calls that could not be read.
@@ -154,10 +154,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The reply as a message for the next turn's template: `role`, `content`, and where there are any
-    /// `reasoning_content` and `tool_calls`. A call without an id gets one of nine letters and digits, as Mistral's
-    /// templates want it; a tool's answer names it as `tool_call_id`. If `arguments` can't hold a number as the model wrote
-    /// it, `arguments_text` stands beside them: templates don't see it, but take the digits from it.
+    /// Returns the reply as a message for the next turn's template.
+    ///
+    /// The message has `role` and `content`, and `reasoning_content` and `tool_calls` unless they are empty. A call without
+    /// an id gets one of nine letters and digits, which Mistral's templates require; the message with the tool's result
+    /// names it as `tool_call_id`. If `arguments` cannot hold a number as the model wrote it, `arguments_text` is added
+    /// beside them. Templates don't see this member, but take the digits from it.
     ///
     /// # Errors
     /// If memory is refused for the message.
@@ -180,7 +182,7 @@ impl Reply {
     }
 }
 
-/// What a piece of a reply turned out to be.
+/// What [`ReplyParser`] found in the text so far.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ReplyEvent {
@@ -190,30 +192,31 @@ pub enum ReplyEvent {
     Reasoning(String),
     /// A call begins.
     CallStart {
-        /// Its place among the reply's calls.
+        /// The call's index among the reply's calls, from 0.
         index: usize,
         /// The tool's name.
         name: String,
-        /// The call's id, where it stands before the arguments.
+        /// The call's id, if the model wrote it before the arguments.
         id: Option<String>,
     },
     /// More of a call's arguments.
     CallArguments {
-        /// The call's place.
+        /// The call's index.
         index: usize,
-        /// The next part of the text of a JSON object.
+        /// The next part of the arguments' text, which is a JSON object.
         delta: String,
     },
-    /// A call is complete: it is now [`Reply::tool_calls`]`[index]`.
+    /// A call is complete. It is now [`Reply::tool_calls`]`[index]`.
     CallEnd {
-        /// The call's place.
+        /// The call's index.
         index: usize,
         /// The whole call.
         call: ToolCall,
     },
-    /// What looked like a call can't be read as one; its text follows as content.
+    /// Text that looked like a call cannot be read as one. It follows as content.
     Malformed {
-        /// The place of the call, if its start was announced: it is withdrawn, and the next call takes its place.
+        /// The call's index, if a [`CallStart`](Self::CallStart) was sent for it. That call is withdrawn, and the next one
+        /// gets the same index.
         index: Option<usize>,
         /// What is wrong with it.
         reason: Cow<'static, str>,

@@ -1,4 +1,4 @@
-//! Calls as JSON objects: `{"name": "f", "arguments": {..}}` or `{"f": {..}}`, alone, after one another, or in an array.
+//! Calls as JSON objects: `{"name": "f", "arguments": {..}}` or `{"f": {..}}`, one or several, also in an array.
 
 use serde_json::Value as Json;
 
@@ -8,29 +8,29 @@ use super::output::{Draft, Output};
 use super::scan::{Extent, Scan};
 use crate::json;
 
-/// Where between the characters of objects.
+/// The position in the objects.
 #[derive(Debug, Default)]
 enum State {
     #[default]
     Outside,
-    /// A key or the object's end comes.
+    /// A key or the object's end is next.
     Member,
     Key(Scan),
     Colon(Part),
     Value(Part, Scan),
-    /// A comma or the object's end comes.
+    /// A comma or the object's end is next.
     After,
 }
 
-/// What a member of an object is for.
+/// The kind of a member of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Id,
     Name,
     Arguments,
-    /// A name, or an object with name and arguments, as OpenAI's interface wraps them: `{"function": {..}}`.
+    /// A name, or an object with name and arguments, as in OpenAI's API: `{"function": {..}}`.
     Function,
-    /// `type` and whatever else a model adds.
+    /// `type`, or any other key that a model adds.
     Other,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Taken {
     Yes,
     /// The end of one of them.
     End,
-    /// None of theirs: it was not taken.
+    /// It belongs to none of the objects and was not taken.
     No,
 }
 
@@ -53,9 +53,9 @@ pub(super) struct Objects {
     pub(super) has_arguments: bool,
     /// Whether the key is the name, and its value the arguments.
     keyed: bool,
-    /// Whether a key that calls do not have means that this is no call.
+    /// Whether an unknown key means that this is not a call.
     strict: bool,
-    /// Whether an object has been complete.
+    /// Whether at least one object is complete.
     any: bool,
 }
 
@@ -64,15 +64,15 @@ impl Objects {
         Objects { keyed, strict, ..Objects::default() }
     }
 
-    /// Whether no object is open.
+    /// Returns whether no object is open.
     pub(super) fn is_outside(&self) -> bool {
         matches!(self.state, State::Outside)
     }
 
-    /// Takes a character and writes what it tells to the call.
+    /// Takes a character and adds to the call what it completes.
     pub(super) fn feed(&mut self, c: char, call: &mut Draft, out: &mut Output) -> Step<Taken> {
         let unexpected = |expected: &str| Err(fault!("expected {expected}, found `{c}`"));
-        // Values take white space into account themselves.
+        // Values handle white space themselves.
         let between = !matches!(self.state, State::Key(_) | State::Value(..));
         if between && c.is_whitespace() {
             return Ok(Taken::Yes);
@@ -83,9 +83,9 @@ impl Objects {
                     self.state = State::Member;
                     self.has_arguments = false;
                 }
-                // An array's brackets and commas are not looked at closely: models forget them.
+                // The brackets and commas of an array are not checked: models forget them.
                 '[' | ']' | ',' | ';' => {}
-                // Models close more braces than they opened.
+                // Models write too many closing braces.
                 '}' if self.any => {}
                 _ => return Ok(Taken::No),
             },
@@ -119,7 +119,7 @@ impl Objects {
                         _ => false,
                     };
                     if repeated {
-                        return Err(fault!("the key {} stands there twice", scan.text()));
+                        return Err(fault!("the key {} occurs twice", scan.text()));
                     }
                     if self.keyed {
                         call.set_name(&key)?;
@@ -133,7 +133,7 @@ impl Objects {
             State::Value(part, scan) => {
                 let before = scan.text().len();
                 let extent = scan.feed(c)?;
-                // An object is handed on as it comes.
+                // An object is passed on as it comes.
                 if *part == Part::Arguments && scan.text().starts_with('{') && extent != Extent::After {
                     call.arguments(scan.text().get(before..).unwrap_or_default(), out)?;
                 }
@@ -160,7 +160,7 @@ fn string(text: &str) -> Step<String> {
     }
 }
 
-/// Writes a complete value to the call, and tells whether it held arguments.
+/// Adds a complete value to the call, and returns whether it contained arguments.
 fn value(part: Part, text: &str, has_arguments: bool, call: &mut Draft, out: &mut Output) -> Step<bool> {
     match part {
         Part::Function if text.starts_with('{') => return wrapped(text, has_arguments, call, out),
@@ -171,7 +171,7 @@ fn value(part: Part, text: &str, has_arguments: bool, call: &mut Draft, out: &mu
             call.set_name(&name)?;
         }
         Part::Id => {
-            // A number is an id too.
+            // An id may be a number.
             match json::read(text)? {
                 Some(Json::String(id)) => call.set_id(&id)?,
                 _ => call.set_id(text)?,
@@ -184,13 +184,13 @@ fn value(part: Part, text: &str, has_arguments: bool, call: &mut Draft, out: &mu
     Ok(false)
 }
 
-/// The call in `{"function": {"name": "f", "arguments": {..}}}`.
+/// Reads the call in `{"function": {"name": "f", "arguments": {..}}}`.
 fn wrapped(text: &str, has_arguments: bool, call: &mut Draft, out: &mut Output) -> Step<bool> {
     let mut inner = Objects::new(false, true);
     let mut outer_arguments = has_arguments;
     for c in text.chars() {
         if matches!(inner.state, State::Colon(Part::Function)) {
-            return Err("a function stands in a function".into());
+            return Err("a function is nested in a function".into());
         }
         let taken = inner.feed(c, call, out)?;
         if taken == Taken::No {

@@ -1,4 +1,4 @@
-//! What has been found so far: events not yet handed on, and the reply.
+//! The results so far: events that were not returned yet, and the reply.
 
 use serde_json::Value as Json;
 
@@ -7,7 +7,7 @@ use super::{MAX_NAME, Malformed, Reply, ReplyEvent, ToolCall, scan, schema};
 use crate::memory::{R, Text, add, copied, push};
 use crate::{digits, json};
 
-/// A text that grows beside markers: white space next to them is dropped.
+/// A text with markers in it. White space next to the markers is dropped.
 #[derive(Debug, Default)]
 struct Flow {
     /// White space that belongs to the text if more of it follows.
@@ -17,28 +17,28 @@ struct Flow {
 }
 
 impl Flow {
-    /// Adds to `text` what has to be written for `c`, given whether anything was before.
+    /// Adds to `text` what has to be written for `c`. `empty` means that nothing was written before.
     fn push(&mut self, c: char, empty: bool, text: &mut Text) -> R<()> {
         if c.is_whitespace() {
             return if self.fresh { Ok(()) } else { self.pending.add_char(c) };
         }
         text.add(&self.pending)?;
         self.pending.clear();
-        // Stretches of a text with markers between them are lines.
+        // Parts of a text that a marker separates become lines.
         if std::mem::take(&mut self.fresh) && !empty {
             text.add_char('\n')?;
         }
         text.add_char(c)
     }
 
-    /// A marker; returns the white space before it.
+    /// Takes a marker and returns the white space before it.
     fn marker(&mut self) -> Text {
         self.fresh = true;
         std::mem::take(&mut self.pending)
     }
 }
 
-/// Where everything goes.
+/// Where all results are collected.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     pub(super) events: Vec<ReplyEvent>,
@@ -69,13 +69,13 @@ impl Output {
         }
     }
 
-    /// A marker of any kind; returns the white space of the content before it.
+    /// Takes a marker of any kind and returns the white space of the content before it.
     pub(super) fn marker(&mut self) -> Text {
         self.reasoning.marker();
         self.content.marker()
     }
 
-    /// Content exactly as it is.
+    /// Adds content exactly as it is.
     pub(super) fn verbatim(&mut self, text: &str) -> R<()> {
         self.content.fresh = false;
         self.write_pending()?;
@@ -89,14 +89,14 @@ impl Output {
         Ok(())
     }
 
-    /// Text that looked like a call and can't be read as one.
+    /// Adds text that looked like a call but cannot be read as one.
     pub(super) fn malformed(&mut self, index: Option<usize>, reason: Reason, text: &str) -> R<()> {
         push(&mut self.events, ReplyEvent::Malformed { index, reason: same(&reason)? })?;
         push(&mut self.reply.malformed, Malformed { reason, text: copied(text)? })?;
         self.verbatim(text)
     }
 
-    /// More of the text of the last malformed call.
+    /// Adds text to the last malformed call.
     pub(super) fn debris(&mut self, text: &str) -> R<()> {
         if let Some(last) = self.reply.malformed.last_mut() {
             add(&mut last.text, text)?;
@@ -104,12 +104,12 @@ impl Output {
         self.verbatim(text)
     }
 
-    /// Whether content that comes now begins a line.
+    /// Returns whether content that comes now begins a line.
     pub(super) fn begins_line(&self) -> bool {
         self.content.pending.contains('\n')
     }
 
-    /// Calls that were read on trial.
+    /// Adds calls that were read on trial.
     pub(super) fn adopt(&mut self, mut other: Output) -> R<()> {
         self.marker();
         let before = self.reply.tool_calls.len();
@@ -129,7 +129,7 @@ impl Output {
         Ok(())
     }
 
-    /// The end: white space at the end of the content is content if nothing but it was there.
+    /// Handles the end. White space at the end is content only if there is no other content.
     pub(super) fn finish(&mut self) -> R<()> {
         self.write_pending()
     }
@@ -154,7 +154,7 @@ pub(super) struct Draft {
     /// The name of the parameter whose value comes next.
     pub(super) key: Option<String>,
     arguments: Text,
-    /// Bytes of `arguments` that were handed on.
+    /// Number of bytes of `arguments` that were passed on.
     sent: usize,
     announced: bool,
 }
@@ -177,18 +177,18 @@ impl Draft {
         Ok(())
     }
 
-    /// Whether nothing of the arguments was written yet.
+    /// Returns whether no arguments were written yet.
     pub(super) fn has_no_arguments(&self) -> bool {
         self.arguments.is_empty()
     }
 
-    /// Adds to the text of the arguments, and hands it on once the name is known.
+    /// Adds to the text of the arguments, and passes it on once the name is known.
     pub(super) fn arguments(&mut self, text: &str, out: &mut Output) -> R<()> {
         self.arguments.add(text)?;
         self.hand_on(out)
     }
 
-    /// Takes an object in a JSON string, which is how programs pass arguments on.
+    /// Takes an object inside of a JSON string, which is how many programs pass arguments on.
     pub(super) fn quoted_arguments(&mut self, text: &str, out: &mut Output) -> Step<()> {
         let Some(Json::String(inner)) = json::read(text)? else {
             return Err("the arguments are not a JSON object".into());
@@ -217,7 +217,7 @@ impl Draft {
         Ok(())
     }
 
-    /// The call is complete.
+    /// Completes the call.
     pub(super) fn finish(&mut self, out: &mut Output) -> Step<()> {
         if self.name.is_none() {
             return Err("the call has no name".into());
@@ -236,7 +236,7 @@ impl Draft {
         Ok(push(&mut out.events, ReplyEvent::CallEnd { index, call: copy })?)
     }
 
-    /// Forgets the call; its place if it was announced.
+    /// Drops the call. Returns its index if its start was announced.
     pub(super) fn withdraw(&mut self, out: &Output) -> Option<usize> {
         let announced = std::mem::take(self).announced;
         announced.then_some(out.reply.tool_calls.len())

@@ -3,12 +3,12 @@
 //! ```text
 //! for each character:  held += character
 //!   while held is not empty:
-//!     a guess is open?                   the guess takes it, or is given up and its text goes where it belongs
+//!     a guess is open?                   the guess takes it, or is given up and its text is read without it
 //!     a marker of the state?             take it and go where its rule leads
-//!     the beginning of one?              wait for the next character
+//!     the beginning of a marker?         wait for the next character
 //!     else                               the first held character is text of the state
-//! a call that fails:                     everything since its block began is content, with the reason;
-//!                                        what follows too, until a marker begins or ends a block
+//! a call that fails:                     everything since the start of its block is content, with the reason;
+//!                                        so is all that follows, until a marker begins or ends a block
 //! ```
 
 use std::sync::Arc;
@@ -28,7 +28,10 @@ use super::schema::Schema;
 use super::{Channel, Reply, ReplyEvent, ReplyFormat};
 use crate::memory::{OutOfMemory, R, Text};
 
-/// Takes a reply apart while it is being generated.
+/// Parses a reply while it is being generated.
+///
+/// Make one parser per reply, and tell it what is known: the tools, the conversation, the control tokens, and the prompt.
+/// Then pass the text as it comes.
 ///
 /// Memory that the system refuses is an error, [`OutOfMemory`], of whatever needed it. The parser then takes no more of the
 /// reply: every further call is the same error. What it had read stays in [`reply`](Self::reply).
@@ -78,14 +81,14 @@ pub struct ReplyParser {
     pub(super) json: Scan,
     pub(super) literals: Literals,
     pub(super) schema: Arc<Schema<'static>>,
-    /// `None`: what was said is not known.
+    /// `None` if the conversation is not known.
     pub(super) unsaid: Option<Arc<Unsaid>>,
     pub(super) out: Output,
     /// Whether memory was refused: the states above may then not fit together.
     refused: bool,
 }
 
-/// What happened to a character of text.
+/// What was done with a character of text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Character {
     Taken,
@@ -94,7 +97,8 @@ pub(super) enum Character {
 }
 
 impl ReplyParser {
-    /// A parser for replies in a format, whose markers are all ordinary text: see [`with_tokens`](Self::with_tokens).
+    /// Makes a parser for replies in a format. All markers are expected as ordinary text, unless
+    /// [`with_tokens`](Self::with_tokens) says otherwise.
     pub fn new(format: ReplyFormat) -> Self {
         Self::of_grammar(format.grammar(), Arc::default())
     }
@@ -126,9 +130,11 @@ impl ReplyParser {
         }
     }
 
-    /// Declares the tools, as templates take them. Their schemas tell strings from other values where the notation does
-    /// not, and calls of declared tools are read in the notations of small models too (the crate's docs list them).
-    /// Without tools, a reply that is nothing but a JSON object stays content.
+    /// Declares the tools, in the form that templates take.
+    ///
+    /// Their schemas distinguish strings from other values in notations that do not. Calls of declared tools are also read in
+    /// other notations, which small models use ([docs/tools.md](https://github.com/happy-llm/happy-phone-llm/blob/main/docs/tools.md)
+    /// lists them). Without tools, a reply that is only a JSON object stays content.
     ///
     /// # Errors
     /// If memory is refused for a copy of the tools' schemas.
@@ -138,9 +144,11 @@ impl ReplyParser {
         Ok(self)
     }
 
-    /// Tells what was said in the conversation; call it after [`with_tools`](Self::with_tools). A call that is not written in the
-    /// format's own notation is then content if it only repeats an example of a parameter's description, such as Paris for
-    /// "The city, e.g. Paris", that nobody has mentioned: small models do so where there is nothing to call.
+    /// Declares what was said in the conversation. Call this after [`with_tools`](Self::with_tools).
+    ///
+    /// A call outside of the format's own notation is then content if it only repeats an example from a parameter's
+    /// description that nobody has mentioned, such as Paris for "The city, e.g. Paris". Small models write such calls when there
+    /// is nothing to call.
     ///
     /// # Errors
     /// If memory is refused for the words of the descriptions.
@@ -152,8 +160,8 @@ impl ReplyParser {
         Ok(self)
     }
 
-    /// Declares which texts are control tokens of the vocabulary. Markers that are, or parts of them, count only as what
-    /// [`push_control`](Self::push_control) brings; the same characters as ordinary text are text.
+    /// Declares which texts are control tokens of the vocabulary. Markers, or parts of them, that are control tokens count only
+    /// if they come through [`push_control`](Self::push_control). The same characters as ordinary text are text.
     ///
     /// # Errors
     /// If memory is refused for the list of these markers.
@@ -162,8 +170,8 @@ impl ReplyParser {
         Ok(self)
     }
 
-    /// Begins where the prompt ends: templates may open the thinking, or begin a message. [`channel`](Self::channel) tells
-    /// which.
+    /// Starts in the state in which the prompt ends, since a template may open the thinking or begin a message.
+    /// [`channel`](Self::channel) then returns that state.
     ///
     /// # Errors
     /// If memory is refused for the message that the prompt began.
@@ -177,25 +185,24 @@ impl ReplyParser {
             return Ok(self);
         }
         self.in_answer = !self.grammar.answer.0.is_empty() && tail.ends_with(self.grammar.answer.0);
-        // A message that the prompt began, in formats of messages.
+        // In formats of messages: a message that the prompt has begun.
         let start = self.grammar.rules.iter().find(|rule| rule.2 == At::Header).map(|rule| rule.1);
         let begun = start.and_then(|start| prompt.get(prompt.rfind(start)?..)).unwrap_or_default();
         if begun.is_empty() {
             return Ok(self);
         }
         for c in begun.chars() {
-            // What the template wrote are the tokens.
+            // Markers that the template wrote are control tokens.
             self.feed(c, true)?;
         }
-        // The prompt's words are not the reply's.
+        // The text of the prompt is not part of the reply.
         self.raw.clear();
         self.out = Output::default();
         self.out.marker();
         Ok(self)
     }
 
-    /// Takes the next piece of the reply, the text of ordinary tokens, and returns what is known now that was not known
-    /// before.
+    /// Takes the next piece of the reply, which must be text of ordinary tokens, and returns the new events.
     ///
     /// # Errors
     /// If memory is refused, now or before.
@@ -203,7 +210,8 @@ impl ReplyParser {
         self.take(text, false)
     }
 
-    /// Takes a control token that is a marker of the format ([`ReplyFormat::markers`]) or a part of one.
+    /// Takes a control token that is a marker of the format ([`ReplyFormat::markers`]) or a part of one, and returns the new
+    /// events.
     ///
     /// # Errors
     /// As [`push`](Self::push).
@@ -230,8 +238,8 @@ impl ReplyParser {
         self.run()
     }
 
-    /// The channel that the next character belongs to, as far as it is known: text that is held back because it may be a
-    /// call counts as [`Channel::Call`].
+    /// Returns the channel that the next character belongs to, as far as it is known. While text is held back because it may
+    /// be a call, this is [`Channel::Call`].
     pub fn channel(&self) -> Channel {
         match self.at {
             _ if self.guess.is_some() => Channel::Call,
@@ -242,12 +250,12 @@ impl ReplyParser {
         }
     }
 
-    /// The reply so far: what is still held back is missing.
+    /// Returns the reply so far, without text that is still held back.
     pub fn reply(&self) -> &Reply {
         &self.out.reply
     }
 
-    /// The reply is over: returns the last events and the reply as a whole. Call it once: the parser is empty afterwards.
+    /// Ends the reply, and returns the last events and the whole reply. Call it once: the parser is empty afterwards.
     ///
     /// # Errors
     /// If memory is refused, now or before: what was read is still in [`reply`](Self::reply).
@@ -260,7 +268,7 @@ impl ReplyParser {
         Ok((events, std::mem::take(&mut self.out.reply)))
     }
 
-    /// Nothing follows what is held: what looked like the beginning of a marker is text.
+    /// Handles the held characters if nothing follows them: what looked like the beginning of a marker is text.
     pub(super) fn flush(&mut self) -> R<()> {
         loop {
             while let Some((first, _)) = self.held.first() {
@@ -280,7 +288,7 @@ impl ReplyParser {
         }
     }
 
-    /// Deals with what is held, but for what may begin a marker.
+    /// Handles the held characters, except for those that may begin a marker.
     fn run(&mut self) -> R<()> {
         while let Some((first, control)) = self.held.first() {
             if let Some(guess) = &mut self.guess {
@@ -304,12 +312,12 @@ impl ReplyParser {
         Ok(())
     }
 
-    /// The rule whose marker is held, or may come to be.
+    /// Returns the rule whose marker is held, completely or in part.
     fn next_rule(&self) -> Option<Rule> {
         if !self.takes_markers() {
             return None;
         }
-        // A call before the end of thinking that never comes: see `Guess`.
+        // A call inside of thinking that has no end: see `Guess`.
         let early = self.at == At::Reasoning && self.may_guess();
         let early =
             self.grammar.rules.iter().copied().filter(move |r| early && opens(r) && r.2 != At::Header);
@@ -317,7 +325,7 @@ impl ReplyParser {
         rules.find(|rule| self.held.meets(rule.1, self.tokens.of(rule.1)) && self.counts(rule))
     }
 
-    /// Whether a marker has its meaning here, or is a word that somebody writes about.
+    /// Returns whether a marker has its meaning here. Otherwise it is text, such as a sentence about the marker.
     fn counts(&self, rule: &Rule) -> bool {
         let token = || self.tokens.is_whole(rule.1);
         let (answer, answer_end) = self.grammar.answer;
@@ -349,7 +357,7 @@ impl ReplyParser {
         Ok(())
     }
 
-    /// Between calls, where only white space and markers stand.
+    /// Returns whether the parser is between calls, where only white space and markers are expected.
     pub(super) fn is_resting(&self) -> bool {
         match self.at {
             At::Open | At::List => true,
@@ -358,7 +366,7 @@ impl ReplyParser {
         }
     }
 
-    /// Values end by themselves: what looks like a marker inside of them is text.
+    /// Returns whether markers count here. Inside of a value whose end is known by itself, they are text.
     fn takes_markers(&self) -> bool {
         match self.at {
             At::Json | At::Literals => false,
@@ -367,7 +375,7 @@ impl ReplyParser {
         }
     }
 
-    /// A marker: finishes what its state collected, and begins the next.
+    /// Takes a marker: finishes what the state collected, and begins the next state.
     fn follow(&mut self, rule: Rule) -> Step<()> {
         let (from, marker, to) = rule;
         match self.at {
@@ -380,7 +388,7 @@ impl ReplyParser {
                 }
                 return Ok(());
             }
-            // The next block, without the end of the last one.
+            // The next block begins without the end of the last one.
             at if from == At::Content && !matches!(at, At::Content | At::Reasoning) => {
                 if let Err(fault) = self.finish_block() {
                     self.fail(fault.reason()?, true)?;
@@ -417,7 +425,7 @@ impl ReplyParser {
         }
     }
 
-    /// A marker that begins a block of calls, or a header.
+    /// Takes a marker that begins a block of calls or a header.
     fn open(&mut self, marker: &str, to: At) -> R<()> {
         self.raw = self.out.marker();
         self.raw.add(marker)?;
@@ -428,7 +436,7 @@ impl ReplyParser {
         if to == At::Header { self.field.add(marker) } else { Ok(()) }
     }
 
-    /// Gives the block back as content. `closed`: what comes next is content, not more of the block.
+    /// Turns the block into content. If `closed`, the text after it is content, not more of the failed block.
     pub(super) fn fail(&mut self, reason: Reason, closed: bool) -> R<()> {
         let text = std::mem::take(&mut self.raw);
         let announced = self.draft.withdraw(&self.out);

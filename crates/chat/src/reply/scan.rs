@@ -1,4 +1,4 @@
-//! Where a value ends, found while its characters come.
+//! Finds the end of a value while its characters come.
 
 use std::fmt::Write as _;
 
@@ -18,14 +18,14 @@ pub(super) enum Extent {
     After,
 }
 
-/// A value that is being read: brackets are counted and strings skipped. Whether it is a value at all is found out
-/// by whoever takes its text.
+/// A value that is being read: brackets are counted and strings skipped. Whoever takes the text has to check whether it is a
+/// valid value.
 #[derive(Debug)]
 pub(super) struct Scan {
     notation: Notation,
     text: Text,
     depth: usize,
-    /// The quote of the string that is open, and where its inside begins.
+    /// The quote of the string that is open, and the start of its contents.
     string: Option<(&'static Quote, usize)>,
     escaped: bool,
     over: bool,
@@ -36,25 +36,25 @@ impl Scan {
         Scan { notation, text: Text::default(), depth: 0, string: None, escaped: false, over: false }
     }
 
-    /// The characters that were taken.
+    /// Returns the characters that were taken.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether the value is known to be complete.
+    /// Returns whether the value is known to be complete.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Ends the value before what comes next.
+    /// Ends the value.
     pub(super) fn end(&mut self) {
         self.over = true;
     }
 
-    /// Takes a character, but not one that is [`Extent::After`] the value.
+    /// Takes a character, unless it is [`Extent::After`] the value.
     ///
-    /// A value of brackets ends with the last of them, one that is a string with its quote where nothing else can
-    /// follow, others before a bracket, comma or white space.
+    /// An array or object ends with its last bracket. A string ends with its quote if nothing else can follow. Other values end
+    /// before a bracket, a comma or white space.
     pub(super) fn feed(&mut self, c: char) -> Step<Extent> {
         if let Some((quote, start)) = self.string {
             if self.notation.json {
@@ -95,7 +95,7 @@ impl Scan {
         Ok(Extent::Inside)
     }
 
-    /// The quote that `c`, the last character, completes, if it is not a part of a longer one.
+    /// Returns the quote that `c`, the last character, completes, unless it is part of a longer one.
     fn opened(&self, c: char) -> Option<&'static Quote> {
         let quotes = self.notation.quotes;
         let longer = |quote: &Quote| {
@@ -110,8 +110,8 @@ impl Scan {
         quotes.iter().find(|quote| self.text.ends_with(quote.mark))
     }
 
-    /// Takes a character of a JSON string. Models write line feeds and other control characters as they are, and
-    /// escapes that JSON does not know: `\\'` is the quote, any other keeps its backslash.
+    /// Takes a character of a JSON string, and corrects what models do wrong: they write line feeds and other control characters
+    /// without escapes, and escapes that JSON does not know. `\'` becomes the quote; other escapes keep their backslash.
     fn mend(&mut self, c: char) -> R<()> {
         if self.escaped {
             match c {
@@ -121,7 +121,7 @@ impl Scan {
             }
         }
         match c {
-            // Written together with the character after it.
+            // Written together with the next character.
             '\\' if !self.escaped => Ok(()),
             '\n' => self.text.add("\\n"),
             '\r' => self.text.add("\\r"),
@@ -132,7 +132,7 @@ impl Scan {
     }
 }
 
-/// The text of JSON values with its strings mended as [`Scan`] does.
+/// Returns the text of JSON values, with strings corrected as [`Scan`] does.
 pub(super) fn mended(text: &str) -> Step<String> {
     let mut scan = Scan { depth: 1, ..Scan::new(Notation::JSON) };
     for c in text.chars() {

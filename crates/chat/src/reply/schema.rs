@@ -1,4 +1,4 @@
-//! What the tools' schemas say about a parameter that is written without quotes.
+//! Determines, from the tools' schemas, the value of a parameter that is written without quotes.
 //!
 //! ```text
 //! keyword                  what the value may be
@@ -26,10 +26,10 @@ use super::{MAX_DEPTH, literals, scan};
 use crate::memory::{OutOfMemory, R, copied, json_text, push, text};
 use crate::{digits, json};
 
-/// Most schemas that are looked at for one value.
+/// Maximum number of schemas that are visited for one value.
 const MAX_STEPS: usize = 1000;
 
-/// What the arguments of a tool are that says nothing of them.
+/// The schema of a tool that declares no arguments.
 const SILENT: &Json = &Json::Null;
 
 /// The tools that were declared.
@@ -44,17 +44,17 @@ pub(super) struct Tool<'a> {
 }
 
 impl Tool<'_> {
-    /// The schema of the arguments.
+    /// Returns the schema of the arguments.
     pub(super) fn parameters(&self) -> &Json {
         &self.parameters
     }
 
-    /// Whether the schema is `true`: any arguments.
+    /// Returns whether the schema is `true`, which allows any arguments.
     pub(super) fn is_free(&self) -> bool {
         *self.parameters() == Json::Bool(true)
     }
 
-    /// Whether the schema says anything about arguments. If not, a call has no arguments.
+    /// Returns whether the tool declares arguments. If not, a call has none.
     pub(super) fn has_parameters(&self) -> bool {
         let Json::Object(map) = self.parameters() else { return false };
         let silent = ["type", "title", "description", "required", "$schema"];
@@ -65,13 +65,13 @@ impl Tool<'_> {
         })
     }
 
-    /// The parameters by name, in the schema's order.
+    /// Returns the parameters by name, in the schema's order.
     pub(super) fn properties(&self) -> impl Iterator<Item = (&str, &Json)> {
         let map = self.parameters.get("properties").and_then(Json::as_object);
         map.into_iter().flatten().map(|(key, schema)| (key.as_str(), schema))
     }
 
-    /// The schema of a parameter.
+    /// Returns the schema of a parameter.
     pub(super) fn property(&self, key: &str) -> Option<&Json> {
         self.parameters.get("properties")?.get(key)
     }
@@ -88,8 +88,8 @@ impl Tool<'_> {
 }
 
 impl<'a> Schema<'a> {
-    /// From tools as templates take them: `{"type": "function", "function": {"name", "parameters"}}`, or the inner
-    /// object alone. Anything else is of no use and no error; so are parameters that nest more than [`MAX_DEPTH`] deep.
+    /// Reads tools as templates take them: `{"type": "function", "function": {"name", "parameters"}}`, or the inner object alone.
+    /// Anything else is ignored, and so are parameters that nest more than [`MAX_DEPTH`] deep.
     pub(super) fn new(tools: &'a [Json]) -> R<Self> {
         let mut all = Vec::new();
         for tool in tools {
@@ -102,7 +102,7 @@ impl<'a> Schema<'a> {
         Ok(Schema(all))
     }
 
-    /// With copies of what the tools say.
+    /// Copies everything that is borrowed from the tools.
     pub(super) fn into_owned(self) -> R<Schema<'static>> {
         let mut all = Vec::new();
         for tool in self.0 {
@@ -123,7 +123,7 @@ impl<'a> Schema<'a> {
         self.0.iter().map(|tool| &*tool.name)
     }
 
-    /// Forgets the tools for which `keep` is false.
+    /// Drops the tools for which `keep` returns false.
     pub(super) fn retain(&mut self, keep: impl FnMut(&Tool<'a>) -> bool) {
         self.0.retain(keep);
     }
@@ -136,12 +136,12 @@ impl<'a> Schema<'a> {
         self.tool(name).is_some()
     }
 
-    /// Whether a tool's name begins with `text`.
+    /// Returns whether some tool's name begins with `text`.
     pub(super) fn begins_name(&self, text: &str) -> bool {
         self.0.iter().any(|tool| tool.name.starts_with(text))
     }
 
-    /// The value of a parameter that is written without quotes, by the table above, as JSON.
+    /// Returns the value of a parameter that is written without quotes, as JSON. The table above has the rules.
     pub(super) fn value(&self, tool: &str, parameter: &str, text: &str) -> R<String> {
         let schema = self.tool(tool).and_then(|tool| Some((tool.parameters(), tool.property(parameter)?)));
         let looks = looks_like(text)?;
@@ -166,12 +166,12 @@ impl<'a> Schema<'a> {
     }
 }
 
-/// What a text without quotes is if it is no string.
+/// Reads a text without quotes as a value that is not a string, if it looks like one.
 fn looks_like(original: &str) -> R<Option<Literal>> {
     let mended = if_right(scan::mended(original))?;
     let text = mended.as_deref().unwrap_or(original);
     match json::read(text)? {
-        // A string would stand without quotes; these belong to it.
+        // A string has no quotes in these notations, so these quotes belong to it.
         Some(Json::String(_)) => Ok(None),
         Some(value) => {
             let mut numbers = Vec::new();
@@ -180,7 +180,7 @@ fn looks_like(original: &str) -> R<Option<Literal>> {
             }
             Ok(Some(Literal { value, numbers }))
         }
-        // Templates that print values as Python does leave their mark on models.
+        // Models learn Python's notation from templates that print values as Python does.
         None => match original.trim_start().chars().next() {
             Some('[' | '{' | 'T' | 'F' | 'N') => if_right(literals::value(original.trim(), Notation::PYTHON)),
             _ => Ok(None),
@@ -188,7 +188,7 @@ fn looks_like(original: &str) -> R<Option<Literal>> {
     }
 }
 
-/// What a schema says about a text as null, as a string, and as the other value that it looks like: yes or no, or nothing.
+/// Whether a schema allows a text as null, as a string, and as the other value that it looks like: yes, no, or undecided.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Allows {
     null: Option<bool>,
@@ -225,9 +225,9 @@ impl Allows {
 struct Reader<'a> {
     root: &'a Json,
     text: &'a str,
-    /// What the text looks like.
+    /// The value that the text looks like.
     value: &'a Json,
-    /// Whether `enum` and `const` ask for their values, or for their types only.
+    /// Whether `enum` and `const` require their values, or only the types of their values.
     exact: bool,
     steps: usize,
 }
@@ -312,7 +312,7 @@ impl fmt::Write for Digits {
     }
 }
 
-/// Whether a value, which is `depth` deep in another one, nests more than [`MAX_DEPTH`] deep.
+/// Returns whether a value that is `depth` levels deep in another one exceeds [`MAX_DEPTH`].
 fn is_deep(value: &Json, depth: usize) -> bool {
     let below = |value| is_deep(value, depth + 1);
     depth > MAX_DEPTH
@@ -328,7 +328,7 @@ pub(super) fn member(empty: bool, key: &str, value: &str) -> R<String> {
     text!("{}{}: {value}", if empty { "{" } else { ", " }, json_text(key)?)
 }
 
-/// An object from the text of one.
+/// Reads an object.
 pub(super) fn object(text: &str) -> Step<Map<String, Json>> {
     match json::attempt(text)? {
         Ok(Json::Object(map)) => Ok(map),
@@ -342,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schemas_decide_and_looks_where_they_do_not() {
+    fn schemas_decide_and_otherwise_the_text_itself() {
         let parameters = serde_json::json!({
         "$defs": {"id": {"type": "string"}, "loop": {"$ref": "#/$defs/loop"},
             "wide": {"anyOf": [{"$ref": "#/$defs/wide"}, {"$ref": "#/$defs/wide"}]}},

@@ -20,7 +20,7 @@ pub(super) static QWEN3_CODER: Grammar = Grammar::new(&[
     (Open, "</tool_call>", Content),
 ]);
 
-/// The same in `<seed:tool_call>`.
+/// The same notation in `<seed:tool_call>`.
 pub(super) static SEED: Grammar =
     Grammar { think: ("<seed:think>", "</seed:think>"), ..Grammar::new(&SEED_RULES) };
 
@@ -51,7 +51,7 @@ const MINIMAX_M2_RULES: [Rule; 8] = Tags {
 }
 .rules();
 
-/// MiniCPM 5: `<function name="f"><param name="k">value</param></function>`; a value with markup in it is CDATA.
+/// MiniCPM 5: `<function name="f"><param name="k">value</param></function>`. Values that contain markup are CDATA.
 pub(super) static MINICPM5: Grammar = Grammar::new(&[
     (Content, "<function name=\"", Name),
     (Name, "\">", Params),
@@ -63,7 +63,7 @@ pub(super) static MINICPM5: Grammar = Grammar::new(&[
     (Params, "</function>", Content),
 ]);
 
-/// DeepSeek V3.2 and V4: the same with other words, and the value's type beside the key.
+/// DeepSeek V3.2 and V4: similar tags with other names, and the value's type beside the key.
 pub(super) static DEEPSEEK_V32: Grammar = Grammar::new(&[
     (Content, "<｜DSML｜function_calls>", Open),
     (Content, "<｜DSML｜tool_calls>", Open),
@@ -91,7 +91,7 @@ pub(super) static GLM: Grammar = Grammar::new(&[
     (Params, "</tool_call>", Content),
 ]);
 
-/// `<|tool_call_start|>[f(k="value"), g(n=1)]<|tool_call_end|>`, also `[{"name": "f", "arguments": {..}}]`
+/// `<|tool_call_start|>[f(k="value"), g(n=1)]<|tool_call_end|>`, or `[{"name": "f", "arguments": {..}}]` between the markers
 pub(super) static LFM2: Grammar = Grammar {
     notation: Notation::PYTHON,
     objects_for_name: true,

@@ -1,4 +1,4 @@
-//! Arguments of a call, bound by Python's rules.
+//! Binds the arguments of a call to parameters, by Python's rules.
 
 use super::error::{R, fail};
 use super::text::Text;
@@ -11,7 +11,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// The arguments of a function `what` with these parameters, each given or not.
+    /// Binds the arguments to the parameters `names` of the function `what`. Arguments may be missing.
     pub(super) fn bind<const N: usize>(self, what: &str, names: [&str; N]) -> R<[Option<Value>; N]> {
         let mut out = [const { None }; N];
         let given = self.positional.len();
@@ -36,7 +36,7 @@ impl Args {
         Ok(out)
     }
 
-    /// As [`bind`](Self::bind), and all of them must be given.
+    /// Does the same as [`bind`](Self::bind), but no argument may be missing.
     pub(super) fn all<const N: usize>(self, what: &str, names: [&str; N]) -> R<[Value; N]> {
         let mut out = [const { Value::None }; N];
         for ((slot, value), name) in out.iter_mut().zip(self.bind(what, names)?).zip(names) {
@@ -49,7 +49,7 @@ impl Args {
     }
 }
 
-/// An argument that is given and not none.
+/// Returns an argument that is given and not none.
 pub(super) fn given(value: Option<Value>) -> Option<Value> {
     value.filter(|value| !matches!(value, Value::None))
 }

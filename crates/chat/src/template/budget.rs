@@ -1,26 +1,26 @@
-//! What a render may do: one budget for work and memory.
+//! The budget of a render, for work and memory.
 //!
-//! Whoever makes a value or walks over one charges first. A unit of fuel pays for one instruction, one part of a value that
-//! is walked over, or 64 bytes of text; nothing that a unit pays for takes more than 256 bytes. So the fuel bounds the
-//! memory too, and a program that asks for more ends before it gets it.
+//! Code that makes or visits a value charges for it first. A unit of fuel pays for one instruction, one part of a value that is
+//! visited, or 64 bytes of text. Whatever a unit pays for takes at most 256 bytes. So the fuel also bounds the memory, and a
+//! program that needs more ends before the memory is reserved.
 
 use std::cell::Cell;
 
 use super::error::{Fail, R};
 
-/// Makes room for `more` items: memory that the system refuses is an error.
+/// Reserves room for `more` items. It is an error if the system refuses the memory.
 pub(super) fn reserve<T>(list: &mut Vec<T>, more: usize) -> R<()> {
     list.try_reserve(more).map_err(|_| Box::new(Fail::Memory))
 }
 
-/// Appends an item, as [`reserve`] allows.
+/// Appends an item, or returns the error of [`reserve`].
 pub(super) fn push<T>(list: &mut Vec<T>, item: T) -> R<()> {
     reserve(list, 1)?;
     list.push(item);
     Ok(())
 }
 
-/// The items of an iterator that has at most `len`.
+/// Collects the items of an iterator that has at most `len`.
 pub(super) fn gathered<T>(len: usize, items: impl Iterator<Item = T>) -> R<Vec<T>> {
     let mut out = Vec::new();
     reserve(&mut out, len)?;
@@ -31,12 +31,12 @@ pub(super) fn gathered<T>(len: usize, items: impl Iterator<Item = T>) -> R<Vec<T
 /// Bytes of text that one unit of fuel pays for.
 pub(super) const BYTES_PER_FUEL: u64 = 64;
 
-/// Units after which the caller is asked whether to go on: well below a millisecond of work.
+/// Number of units after which `cancelled` is called again: well below a millisecond of work.
 const UNITS_PER_QUESTION: u64 = 2048;
 
 pub(super) struct Budget<'a> {
     left: Cell<u64>,
-    /// Bytes that were charged for and do not make a whole unit yet.
+    /// Bytes that were charged for and do not add up to a unit yet.
     bytes: Cell<u64>,
     unasked: Cell<u64>,
     cancelled: &'a dyn Fn() -> bool,
@@ -68,7 +68,7 @@ impl<'a> Budget<'a> {
         if (self.cancelled)() { Err(Box::new(Fail::Cancelled)) } else { Ok(()) }
     }
 
-    /// Charges for items of a list, fields of a format, and the like.
+    /// Charges for items of a list, fields of a format and the like.
     pub(super) fn items(&self, count: usize) -> R<()> {
         self.charge(count as u64)
     }

@@ -11,7 +11,7 @@ use super::value::{Id, Value};
 use super::{functions, lookup};
 
 impl Machine<'_> {
-    /// The arguments of a call, off the stack.
+    /// Pops the arguments of a call off the stack.
     pub(super) fn arguments(&mut self, arguments: u32) -> R<Args> {
         let Some(kinds) = self.program.arguments.get(arguments as usize) else {
             return fail("no such arguments");
@@ -43,7 +43,7 @@ impl Machine<'_> {
         Ok(args)
     }
 
-    /// Calls a value: pushes the result, or goes to the code that will.
+    /// Calls a value: pushes the result, or jumps to the code that will push it.
     pub(super) fn call(&mut self, callee: &Value, args: Args) -> R<()> {
         match callee {
             Value::Macro(id) => self.call_macro(*id, args),
@@ -141,7 +141,7 @@ impl Machine<'_> {
     pub(super) fn loop_begin(&mut self, recursive: bool) -> R<()> {
         let entry = recursive.then_some((self.at - 1, self.scopes.current()));
         if recursive {
-            // The scope is come back to.
+            // The caller's scope is needed again after the call.
             self.scopes.share();
         }
         let source = match self.pop()? {
@@ -170,7 +170,7 @@ impl Machine<'_> {
         push(&mut self.loops, running)
     }
 
-    /// A fresh scope for an iteration of the innermost loop.
+    /// Makes a fresh scope for an iteration of the innermost loop.
     pub(super) fn iteration(&mut self) -> R<Option<(Id, usize)>> {
         let Some(running) = self.loops.last_mut() else { return fail("no loop") };
         running.inner = self.scopes.fresh(running.outer)?;

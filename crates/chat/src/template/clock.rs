@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A date and time of day without a time zone, as `strftime_now` prints it.
+/// A date and time of day without a time zone, which `strftime_now` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalTime {
     year: i64,
@@ -15,7 +15,7 @@ pub struct LocalTime {
     micro: u32,
 }
 
-/// A text that is not a date and time.
+/// The error for a text that is not a date and time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a time must look like 2026-03-14T09:26:53, found `{0}`")]
 pub struct ClockParseError(String);
@@ -50,7 +50,7 @@ fn days_in_month(year: i64, month: u32) -> u32 {
 }
 
 impl LocalTime {
-    /// A time of the Gregorian calendar; `None` if there is no such day or time of day. Years are 1 to 9999.
+    /// Makes a time of the Gregorian calendar. Returns `None` if there is no such day or time of day. Years are 1 to 9999.
     pub fn new(year: i64, month: u32, day: u32, hour: u32, minute: u32, second: u32) -> Option<Self> {
         let date = (1..=9999).contains(&year)
             && (1..=12).contains(&month)
@@ -59,7 +59,8 @@ impl LocalTime {
         (date && time).then_some(LocalTime { year, month, day, hour, minute, second, micro: 0 })
     }
 
-    /// The system's clock, in UTC: the standard library knows no time zones. A program that wants local time passes it.
+    /// Returns the time of the system's clock, in UTC. The standard library knows no time zones: a program that wants local
+    /// time has to pass it.
     pub fn now_utc() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut t = Self::from_unix(i64::try_from(since.as_secs()).unwrap_or(0));
@@ -67,11 +68,11 @@ impl LocalTime {
         t
     }
 
-    /// Seconds since 1970-01-01T00:00:00, limited to the years 1 to 9999.
+    /// Makes a time from the seconds since 1970-01-01T00:00:00. Times outside of the years 1 to 9999 are clamped.
     pub fn from_unix(seconds: i64) -> Self {
         let seconds = seconds.clamp(-62_135_596_800, 253_402_300_799);
         let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-        // Howard Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
+        // civil_from_days of Howard Hinnant's "chrono-compatible low-level date algorithms".
         let z = days + 719_468;
         let era = z.div_euclid(146_097);
         let doe = z.rem_euclid(146_097);
@@ -85,12 +86,12 @@ impl LocalTime {
         LocalTime { year, month, day, hour: rest / 3600, minute: rest / 60 % 60, second: rest % 60, micro: 0 }
     }
 
-    /// Day of the year, counted from 0.
+    /// Returns the day of the year, from 0.
     fn day_of_year(&self) -> u32 {
         (1..self.month).map(|m| days_in_month(self.year, m)).sum::<u32>() + self.day - 1
     }
 
-    /// Days since Sunday.
+    /// Returns the number of days since Sunday.
     fn weekday(&self) -> u32 {
         // Sakamoto's method over the proleptic Gregorian calendar.
         const SHIFT: [i64; 12] = [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4];
@@ -99,8 +100,8 @@ impl LocalTime {
         (y + y / 4 - y / 100 + y / 400 + shift + i64::from(self.day)).rem_euclid(7) as u32
     }
 
-    /// Python's `datetime.strftime` in the C locale. Unknown directives are left as they are; time zone directives
-    /// (`%Z`, `%z`) are empty, as for a datetime without one.
+    /// Formats like Python's `datetime.strftime` in the C locale. Unknown directives are left as they are. Time zone directives
+    /// (`%Z`, `%z`) become empty, as for a datetime without a time zone.
     pub fn strftime(&self, format: &str) -> String {
         let mut out = String::with_capacity(format.len() + 16);
         let mut chars = format.chars();
@@ -183,7 +184,7 @@ impl LocalTime {
 impl std::str::FromStr for LocalTime {
     type Err = ClockParseError;
 
-    /// `2026-03-14T09:26:53`; a space may stand for the `T`, the time of day may be missing.
+    /// Reads `2026-03-14T09:26:53`. A space may replace the `T`, and the time of day may be missing.
     fn from_str(s: &str) -> Result<Self, ClockParseError> {
         let parse = || {
             let (date, time) = s.split_once(['T', ' ']).unwrap_or((s, "00:00:00"));

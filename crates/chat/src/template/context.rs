@@ -1,4 +1,4 @@
-//! The variables that a template is rendered with, converted when it first reads them.
+//! The caller's variables, which are converted when the template first reads them.
 
 use serde_json::{Map, Value as Json};
 
@@ -9,7 +9,7 @@ use super::text::Origin;
 use super::value::Value;
 use super::{Message, TemplateInput};
 
-/// Where variables come from.
+/// The source of variables.
 #[derive(Clone, Copy)]
 pub(super) enum Context<'a> {
     Input(&'a TemplateInput),
@@ -17,7 +17,7 @@ pub(super) enum Context<'a> {
 }
 
 impl Context<'_> {
-    /// The variable `name`, with the origin of its texts.
+    /// Returns the variable `name`. Its texts get their origin.
     pub(super) fn get(&self, cx: &mut Cx<'_>, name: &str) -> R<Option<Value>> {
         let input = match self {
             Context::Json(map) => return map.get(name).map(|json| variable(cx, name, json)).transpose(),
@@ -40,7 +40,7 @@ impl Context<'_> {
         }))
     }
 
-    /// About how many bytes the variables have as JSON.
+    /// Returns the approximate size of the variables as JSON, in bytes.
     pub(super) fn size(&self) -> R<u64> {
         let names = |map: &Map<String, Json>| map.keys().map(|key| key.len() as u64 + 6).sum::<u64>();
         Ok(match self {
@@ -67,7 +67,7 @@ fn variable(cx: &mut Cx<'_>, name: &str, json: &Json) -> R<Value> {
     }
 }
 
-/// Messages, each with its index, or tools.
+/// Converts messages, each with its index as origin, or tools.
 fn list(cx: &mut Cx<'_>, items: &[Json], message: Option<fn(usize) -> Origin>) -> R<Value> {
     let mut out = Vec::new();
     for (i, item) in items.iter().enumerate() {
@@ -77,7 +77,7 @@ fn list(cx: &mut Cx<'_>, items: &[Json], message: Option<fn(usize) -> Origin>) -
     cx.list(out)
 }
 
-/// The size of values, without recursion: they may be deep.
+/// Returns the size of values, without recursion, since they may be deep.
 fn size<'j>(values: impl Iterator<Item = &'j Json>) -> R<u64> {
     let mut todo: Vec<&Json> = Vec::new();
     let mut bytes = 0;

@@ -1,4 +1,4 @@
-//! What can go wrong with a template.
+//! The errors of templates.
 
 use crate::OutOfMemory;
 
@@ -9,54 +9,55 @@ pub enum TemplateError {
     /// The template is not valid.
     #[error("chat template, line {line}: syntax error: {message}")]
     Syntax {
-        /// Counted from 1.
+        /// The line, from 1.
         line: usize,
         /// What is wrong.
         message: String,
     },
-    /// The template called `raise_exception`: it does not accept this conversation.
+    /// The template called `raise_exception`, which means that it does not accept this conversation.
     #[error("the chat template refuses this conversation: {message}")]
     Raised {
-        /// The template's words.
+        /// The template's message.
         message: String,
     },
-    /// The template did more work than it may.
+    /// The template used up its fuel ([`ChatTemplate::set_fuel`](crate::ChatTemplate::set_fuel)).
     #[error("chat template, line {line}: gave up after {fuel} units of work; the template may not end")]
     OutOfFuel {
-        /// Where it was, counted from 1.
+        /// The line that was running, from 1.
         line: usize,
-        /// The limit.
+        /// The limit, in units.
         fuel: u64,
     },
-    /// The system has no memory left for what the template makes.
+    /// The system refused memory.
     #[error("chat template, line {line}: out of memory")]
     OutOfMemory {
-        /// Where it was, counted from 1.
+        /// The line that was running, from 1.
         line: usize,
     },
     /// The caller cancelled the render.
     #[error("rendering the chat template was cancelled")]
     Cancelled,
-    /// An operation failed: an undefined value, a wrong type, an unknown filter ...
+    /// An operation failed, for example because of an undefined value, a wrong type or an unknown filter.
     #[error("chat template, line {line}: {message}")]
     Runtime {
-        /// Counted from 1.
+        /// The line, from 1.
         line: usize,
         /// What is wrong.
         message: String,
     },
-    /// The context is not one JSON object.
+    /// The context is not a JSON object.
     #[error("the context of a chat template must be a JSON object, found {found}")]
     Context {
-        /// The kind of value found.
+        /// The kind of value that was found.
         found: &'static str,
     },
-    /// The file's metadata hold something else than a text where a template should be.
+    /// The model file has no template, or something else in its place. This crate does not return this error; programs that
+    /// read templates from files do.
     #[error("no chat template: {0}")]
     Metadata(String),
 }
 
-/// What ends a render, before the line is known.
+/// Why a render ended, before the line is known.
 #[derive(Debug)]
 pub(super) enum Fail {
     Raised(String),
@@ -66,10 +67,10 @@ pub(super) enum Fail {
     Runtime(String),
 }
 
-/// A result of the evaluator. The error is boxed: it is rare, and results are everywhere.
+/// A result of the evaluator. The error is boxed, since it is rare and results are everywhere.
 pub(super) type R<T> = Result<T, Box<Fail>>;
 
-/// An operation that failed.
+/// Returns the error of an operation that failed.
 pub(super) fn fail<T>(message: impl Into<String>) -> R<T> {
     Err(Box::new(Fail::Runtime(message.into())))
 }

@@ -1,4 +1,4 @@
-//! Expressions, compiled as they are read: operands first, then the operator.
+//! Compiles expressions as they are read: operands first, then the operator.
 
 use super::lexer::Tok;
 use super::parser::{P, Parser};
@@ -6,7 +6,7 @@ use super::program::{Argument, Binary, Compare, Op};
 use super::text::Text;
 use super::value::Value;
 
-/// How tightly operators bind, as in Jinja2's parser.
+/// The precedence of operators, as in Jinja2's parser.
 mod level {
     pub(super) const OR: u8 = 0;
     pub(super) const AND: u8 = 1;
@@ -20,7 +20,7 @@ mod level {
 }
 
 impl<'s> Parser<'s> {
-    /// An expression, with `a if b else c`.
+    /// Reads an expression, which may be `a if b else c`.
     pub(super) fn expression(&mut self) -> P<()> {
         self.nested(Self::conditional_expression)
     }
@@ -45,7 +45,8 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    /// One expression, or a tuple of several by commas. It ends at the end of a tag, a closing parenthesis, or one of `ends`.
+    /// Reads one expression, or a tuple of several with commas between them. It ends at the end of a tag, a closing parenthesis,
+    /// or one of `ends`.
     pub(super) fn tuple(&mut self, ends: &[&str], conditional: bool) -> P<()> {
         let mut count = 0;
         let mut is_tuple = false;
@@ -107,7 +108,7 @@ impl<'s> Parser<'s> {
         })
     }
 
-    /// Operators that bind at least as tightly as `least`, and their operands.
+    /// Reads operators of at least the precedence `least`, and their operands.
     fn operators(&mut self, least: u8) -> P<()> {
         let mut negations = 0;
         while least <= level::NOT && self.skip_word("not") {
@@ -156,7 +157,7 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// `a < b < c`: each with its neighbor.
+    /// Reads `a < b < c`, which compares each operand with the next.
     fn comparisons(&mut self, first: Compare) -> P<()> {
         let mut compare = first;
         let mut skips = Vec::new();
@@ -177,7 +178,7 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    /// Signs, an operand, and what follows it: subscripts, calls, filters, tests.
+    /// Reads signs, an operand, and the subscripts, calls, filters and tests after it.
     fn unary(&mut self) -> P<()> {
         const { assert!(level::UNARY > level::POWER) };
         let mut signs = Vec::new();
@@ -275,7 +276,7 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    /// Items by commas up to a closing bracket; how many there were.
+    /// Reads items with commas between them up to a closing bracket, and returns their number.
     fn items(&mut self, close: &str, mut item: impl FnMut(&mut Self) -> P<()>) -> P<u32> {
         let mut count = 0;
         while !self.skip_op(close) {
@@ -323,7 +324,7 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// What is between `[` and `]`. None at all is an empty tuple.
+    /// Reads the text between `[` and `]`. If there is none, it is an empty tuple.
     fn subscript(&mut self) -> P<()> {
         let mut count = 0;
         let mut comma = false;
@@ -363,7 +364,7 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    /// `(a, *b, c=d, **e)`: the values on the stack; returns the number of their kinds.
+    /// Reads `(a, *b, c=d, **e)`. The values are pushed on the stack. Returns the number of the list of their kinds.
     fn arguments(&mut self) -> P<u32> {
         let mut kinds: Vec<Argument> = Vec::new();
         self.expect_op("(")?;
@@ -390,7 +391,7 @@ impl<'s> Parser<'s> {
         Ok(self.argument_kinds(kinds))
     }
 
-    /// Names may have dots in filters and tests.
+    /// Reads the name of a filter or test, which may contain dots.
     fn dotted_name(&mut self, what: &str) -> P<u32> {
         let name = self.expect_name(what)?;
         if self.is_op(".") {
@@ -403,7 +404,7 @@ impl<'s> Parser<'s> {
         self.argument_kinds(Vec::new())
     }
 
-    /// A filter after its `|`; its input is on the stack.
+    /// Reads a filter after its `|`. Its input is on the stack.
     pub(super) fn filter(&mut self) -> P<()> {
         let name = self.dotted_name("the name of a filter")?;
         let arguments = if self.is_op("(") { self.arguments()? } else { self.no_arguments() };
@@ -411,7 +412,7 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    /// `is [not] name`, with arguments in parentheses or one without.
+    /// Reads `is [not] name`, with arguments in parentheses, or with one argument without them.
     fn test(&mut self) -> P<()> {
         self.next();
         let negated = self.skip_word("not");

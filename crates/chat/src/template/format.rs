@@ -9,13 +9,13 @@ use super::print::float_repr;
 use super::text::{Builder, Text};
 use super::value::{Id, Value};
 
-/// What `%` is given.
+/// The right operand of `%`.
 pub(super) enum Given {
     Positional(Vec<Value>),
     Dict(Id),
 }
 
-/// How a value is written into a field: Python's format specification, of which `%` uses a part.
+/// Python's format specification, which says how a value is written into a field. `%` uses a part of it.
 #[derive(Clone)]
 struct Spec {
     fill: char,
@@ -43,7 +43,7 @@ impl Default for Spec {
     }
 }
 
-/// Widest precision of a float; a width is bounded by the fuel.
+/// Maximum precision of a float. A width is bounded by the fuel.
 const MAX_PRECISION: usize = 1000;
 
 fn fitting(cx: &Cx<'_>, digits: &str) -> R<usize> {
@@ -162,7 +162,7 @@ pub(super) fn percent(cx: &mut Cx<'_>, text: &Text, given: &Given) -> R<Text> {
                 let digits = spec.precision.take_if(|_| integral);
                 let mut spec = spec;
                 if let Some(digits) = digits {
-                    // %.5d: at least so many digits.
+                    // %.5d means at least five digits.
                     let text =
                         value.as_int().map_or(String::new(), |i| format!("{:0>digits$}", i.unsigned_abs()));
                     let negative = value.as_int().is_some_and(|i| i < 0);
@@ -200,7 +200,7 @@ fn repr(cx: &Cx<'_>, value: &Value) -> R<Text> {
     Ok(out.finish())
 }
 
-/// A text cut to the precision and padded to the width.
+/// Writes a text, cut to the precision and padded to the width.
 fn padded_text(cx: &Cx<'_>, out: &mut Builder, text: &Text, spec: &Spec) -> R<()> {
     let string = text.as_str();
     cx.budget.bytes(string.len())?;
@@ -234,7 +234,7 @@ fn padded_number(cx: &Cx<'_>, out: &mut Builder, sign: &str, digits: &str, spec:
     out.repeat(&cx.budget, &fill, right)
 }
 
-/// Digits in groups: of three, or of four if they are binary, octal or hexadecimal.
+/// Separates digits into groups: of three, or of four if they are binary, octal or hexadecimal.
 fn grouped(digits: &str, separator: char, size: usize) -> String {
     let digit = |c: char| if size == 3 { c.is_ascii_digit() } else { c.is_ascii_hexdigit() };
     let whole = digits.find(|c| !digit(c)).unwrap_or(digits.len());
@@ -249,7 +249,7 @@ fn grouped(digits: &str, separator: char, size: usize) -> String {
     out + rest
 }
 
-/// `x` in the style `e`: one digit, the fraction, an exponent of at least two digits.
+/// Writes `x` in the style `e`: one digit, the fraction, and an exponent of at least two digits.
 fn exponential(x: f64, precision: usize) -> String {
     let text = format!("{x:.precision$e}");
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -257,7 +257,7 @@ fn exponential(x: f64, precision: usize) -> String {
     format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.unsigned_abs())
 }
 
-/// `x` in the style `g`.
+/// Writes `x` in the style `g`.
 fn general(x: f64, precision: usize, alternate: bool) -> String {
     let precision = precision.max(1);
     let scientific = exponential(x, precision - 1);
@@ -274,7 +274,7 @@ fn general(x: f64, precision: usize, alternate: bool) -> String {
     strip(&format!("{x:.decimals$}"))
 }
 
-/// A number by its format.
+/// Writes a number in its format.
 fn number_field(cx: &Cx<'_>, out: &mut Builder, value: &Value, spec: &Spec) -> R<()> {
     let kind = spec.kind;
     let lower = kind.map(|k| k.to_ascii_lowercase());
@@ -329,7 +329,7 @@ fn number_field(cx: &Cx<'_>, out: &mut Builder, value: &Value, spec: &Spec) -> R
         (_, Some(' ')) => " ",
         _ => "",
     };
-    // What stands before the padding: the sign and the base.
+    // The sign and the base come before the padding.
     let base = match lower {
         Some('b') if spec.alternate => "0b",
         Some('o') if spec.alternate => "0o",
@@ -344,10 +344,10 @@ fn number_field(cx: &Cx<'_>, out: &mut Builder, value: &Value, spec: &Spec) -> R
         }
         let plain = digits;
         digits = grouped(&plain, separator, size);
-        // Zeros in front are digits of groups too.
+        // Leading zeros are part of groups too.
         let short = spec.width.saturating_sub(sign.len() + digits.len());
         if spec.fill == '0' && spec.align == Some('=') && short > 0 {
-            // Of `size + 1` characters, `size` are digits.
+            // `size` of every `size + 1` characters are digits.
             let mut zeros = (short / (size + 1)) * size;
             loop {
                 cx.budget.bytes(spec.width)?;
@@ -366,7 +366,7 @@ fn number_field(cx: &Cx<'_>, out: &mut Builder, value: &Value, spec: &Spec) -> R
     padded_number(cx, out, &sign, &digits, spec)
 }
 
-/// A format specification as `str.format` has it.
+/// Reads a format specification of `str.format`.
 fn specification(cx: &Cx<'_>, text: &str) -> R<Spec> {
     let mut spec = Spec::default();
     let mut rest = text;
@@ -388,7 +388,7 @@ fn specification(cx: &Cx<'_>, text: &str) -> R<Spec> {
     };
     spec.sign = skip(&mut rest, &['+', '-', ' ']);
     spec.alternate = skip(&mut rest, &['#']).is_some();
-    // After a fill of its own, a zero is a digit of the width.
+    // If a fill character is given, a zero is a digit of the width.
     if !filled && skip(&mut rest, &['0']).is_some() {
         spec.fill = '0';
         spec.align = spec.align.or(Some('='));
@@ -423,8 +423,8 @@ pub(super) fn braces(cx: &mut Cx<'_>, text: &Text, args: Args) -> R<Text> {
     Ok(out.finish().with_safe(text.safe))
 }
 
-/// Writes a part of a format text: what is between fields, and the fields. Fields may have fields in their
-/// specification, one level deep.
+/// Writes a part of a format text: the fields and the text between them. The specification of a field may contain fields, one
+/// level deep.
 fn fields(
     cx: &mut Cx<'_>,
     text: &Text,
@@ -452,7 +452,7 @@ fn fields(
         if from.starts_with('}') {
             return fail("Single '}' encountered in format string");
         }
-        // The field ends at its brace; one more level may be inside.
+        // The field ends at its closing brace; there may be one more level inside.
         let mut level = 0usize;
         let end = from.char_indices().find(|(_, c)| {
             level = match c {
@@ -507,7 +507,7 @@ fn field(
         Some(c) => return fail(format!("unknown conversion specifier '{c}'")),
     };
     let is_number = value.as_int().is_some() || matches!(value, Value::Float(_));
-    // Without a specification, `str(True)`; with one, a number.
+    // Without a specification, a bool is written as `str(True)`; with one, as a number.
     let bool_text = matches!(value, Value::Bool(_)) && spec_at >= inside.len();
     if is_number && !bool_text {
         return number_field(cx, out, &value, &spec);
@@ -519,7 +519,7 @@ fn field(
     padded_text(cx, out, &body, &spec)
 }
 
-/// The value that a field names: `0.a[b]`, a name, or the next one.
+/// Returns the value that a field refers to: `0.a[b]`, a name, or the next argument.
 fn field_value(cx: &mut Cx<'_>, path: &str, args: &Args, auto: &mut usize) -> R<Value> {
     let head = path.find(['.', '[']).unwrap_or(path.len());
     let (name, mut rest) = path.split_at(head);

@@ -1,4 +1,4 @@
-//! Functions that every template knows, and calls of methods.
+//! The global functions of templates, and calls of methods.
 
 use super::LocalTime;
 use super::args::Args;
@@ -49,7 +49,7 @@ pub(super) fn call(cx: &mut Cx<'_>, callee: &Value, args: Args) -> R<Value> {
     }
 }
 
-/// Calls a method that `lookup::method` has found.
+/// Calls a method that `lookup::method` found.
 pub(super) fn method(cx: &mut Cx<'_>, value: &Value, name: &'static str, args: Args) -> R<Value> {
     match value {
         Value::Str(text) => string::call(cx, text, name, args),
@@ -165,12 +165,12 @@ fn call_function(cx: &mut Cx<'_>, function: Function, args: Args) -> R<Value> {
     }
 }
 
-/// The attribute or item that filters look up by a path: `a.b.0`, or an index.
+/// Looks up an attribute or item by a path, as filters do: `a.b.0`, or an index.
 pub(super) fn by_path(cx: &mut Cx<'_>, value: &Value, path: &Value) -> R<Value> {
     by_path_or(cx, value, path, None)
 }
 
-/// As [`by_path`], with what stands for a part that is undefined.
+/// Does the same as [`by_path`], with a default for a part that is undefined.
 pub(super) fn by_path_or(cx: &mut Cx<'_>, value: &Value, path: &Value, default: Option<&Value>) -> R<Value> {
     let or_default = |found: Value| match default {
         Some(default) if found.is_undefined() => default.clone(),

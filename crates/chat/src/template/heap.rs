@@ -1,4 +1,4 @@
-//! The objects of a render, and what operations on values work with.
+//! The objects of a render, and the context of all operations on values.
 
 use indexmap::IndexMap;
 use indexmap::map::Entry;
@@ -12,13 +12,13 @@ use super::text::{Builder, Text};
 use super::value::{Id, Key, MAX_DEPTH, Value, View, range_len, too_deep};
 use crate::digits;
 
-/// A dict: keys in the order of their insertion.
+/// A dict. Its keys are in insertion order.
 pub(super) type Dict = IndexMap<Key, (Value, Value)>;
 
-/// Dicts up to this size are searched key by key: a message has two to four keys, and hashing a name costs more.
+/// Dicts up to this size are searched key by key. A message has two to four keys, and hashing a name would cost more.
 const FEW: usize = 8;
 
-/// The key and the value of a text in a dict, if it is there.
+/// Finds the key and the value of a text in a dict.
 fn find<'a>(dict: &'a Dict, name: &Text) -> Option<&'a (Value, Value)> {
     if dict.len() > FEW {
         return dict.get(&Key::Str(name.clone()));
@@ -29,16 +29,16 @@ fn find<'a>(dict: &'a Dict, name: &Text) -> Option<&'a (Value, Value)> {
 /// The state of a `{% for %}`.
 pub(super) struct Loop {
     pub(super) source: Source,
-    /// The index of the current item; `None` before the first.
+    /// The index of the current item; `None` before the first one.
     pub(super) index: Option<usize>,
     pub(super) depth: usize,
-    /// What `loop.changed` saw last.
+    /// The last arguments of `loop.changed`.
     pub(super) last: Option<Vec<Value>>,
-    /// Of a recursive loop: where its code begins, and the scope around it.
+    /// For a recursive loop: the start of its code, and the scope around it.
     pub(super) entry: Option<(usize, Id)>,
 }
 
-/// What a loop goes over. A list is read as it is at that moment, as Python does.
+/// The items of a loop. A list is read when its item is needed, as in Python.
 #[derive(Clone)]
 pub(super) enum Source {
     List(Id),
@@ -46,7 +46,7 @@ pub(super) enum Source {
     Range(i64, i64, i64),
 }
 
-/// A macro and the scope that it was made in.
+/// A macro, and the scope in which it was made.
 pub(super) struct Macro {
     pub(super) code: u32,
     pub(super) scope: Id,
@@ -58,12 +58,13 @@ pub(super) struct Heap {
     pub(super) dicts: Vec<Dict>,
     pub(super) loops: Vec<Loop>,
     pub(super) macros: Vec<Macro>,
-    /// Positions of cyclers, whose items are the list with the same entry's number; and whether joiners were used.
+    /// The list with a cycler's items, and its position.
     pub(super) cyclers: Vec<(Id, usize)>,
+    /// A joiner's text, and whether it was used.
     pub(super) joiners: Vec<(Text, bool)>,
 }
 
-/// What every operation works with: the objects, the budget, the clock.
+/// The context of every operation: the objects, the budget and the clock.
 pub(super) struct Cx<'a> {
     pub(super) heap: Heap,
     pub(super) budget: Budget<'a>,
@@ -84,7 +85,7 @@ impl Cx<'_> {
         Ok(new)
     }
 
-    /// A list object; its items are charged for.
+    /// Makes a list object and charges for its items.
     pub(super) fn new_list(&mut self, items: Vec<Value>) -> R<Id> {
         self.budget.items(items.len())?;
         self.add(|heap| &mut heap.lists, items)
@@ -127,7 +128,7 @@ impl Cx<'_> {
         self.heap.lists.get(list as usize).map_or(&[], Vec::as_slice)
     }
 
-    /// The items of a list, to be changed. Whoever adds charges.
+    /// Returns the items of a list for changes. The caller charges for items that it adds.
     pub(super) fn list_mut(&mut self, list: Id) -> R<&mut Vec<Value>> {
         self.heap.lists.get_mut(list as usize).map_or_else(|| fail("no such list"), Ok)
     }
@@ -140,7 +141,7 @@ impl Cx<'_> {
         self.heap.dicts.get_mut(dict as usize).map_or_else(|| fail("no such dict"), Ok)
     }
 
-    /// `d[key] = value`. A key that is there already stays the object that it was.
+    /// `d[key] = value`. An existing key stays the same object.
     pub(super) fn set_item(&mut self, dict: Id, key: Value, value: Value) -> R<()> {
         self.budget.charge(3)?;
         let hashed = self.key(&key)?;
@@ -153,7 +154,7 @@ impl Cx<'_> {
         Ok(())
     }
 
-    /// `d[key]`, if it is there.
+    /// `d[key]`, if it exists.
     pub(super) fn get_item(&self, dict: Id, key: &Value) -> R<Option<Value>> {
         let dict = self.dict_of(dict)?;
         let found = match key {
@@ -166,12 +167,12 @@ impl Cx<'_> {
         Ok(found.map(|(_, value)| value.clone()))
     }
 
-    /// `d[name]`, if it is there.
+    /// `d[name]`, if it exists.
     pub(super) fn get_named(&self, dict: Id, name: &Text) -> R<Option<Value>> {
         Ok(find(self.dict_of(dict)?, name).map(|(_, value)| value.clone()))
     }
 
-    /// What a value is hashed as.
+    /// Returns the key for a value.
     pub(super) fn key(&self, value: &Value) -> R<Key> {
         Ok(match value {
             Value::None => Key::None,
@@ -208,7 +209,7 @@ impl Cx<'_> {
         })
     }
 
-    /// A text that is the same for equal tuples only.
+    /// Writes a text that is equal only for equal tuples.
     fn write_key(&self, out: &mut Builder, value: &Value, depth: usize) -> R<()> {
         if depth > MAX_DEPTH {
             return too_deep();
@@ -232,7 +233,7 @@ impl Cx<'_> {
         out.str(&self.budget, &text, None)
     }
 
-    /// Everything that a value goes over, as a list of its own.
+    /// Collects all items of an iterable value.
     pub(super) fn collect(&mut self, value: &Value) -> R<Vec<Value>> {
         let items = match value {
             Value::List(list) | Value::Tuple(list) => {
@@ -240,7 +241,7 @@ impl Cx<'_> {
                 gathered(self.items_of(*list).len(), self.items_of(*list).iter().cloned())?
             }
             Value::Iter(list) => {
-                // As a generator: the second one who asks finds nothing.
+                // Like a generator, it yields its items only once.
                 let items = std::mem::take(self.list_mut(*list)?);
                 self.budget.items(items.len())?;
                 items
@@ -327,7 +328,7 @@ impl Cx<'_> {
         }
     }
 
-    /// A dict of names and values, from JSON or keyword arguments.
+    /// Makes a dict of names and values, from JSON or keyword arguments.
     pub(super) fn named_dict(&mut self, named: Vec<(Text, Value)>) -> R<Id> {
         let dict = self.new_dict()?;
         for (name, value) in named {
@@ -336,7 +337,7 @@ impl Cx<'_> {
         Ok(dict)
     }
 
-    /// A JSON value whose strings come from `origin`.
+    /// Converts a JSON value whose strings come from `origin`.
     pub(super) fn json_value(
         &mut self,
         json: &serde_json::Value,
@@ -346,7 +347,7 @@ impl Cx<'_> {
         self.json_part(json, &mut [].iter(), origin, depth)
     }
 
-    /// A JSON value whose numbers are written as in `numbers`.
+    /// Converts a JSON value whose numbers are written as in `numbers`.
     pub(super) fn exact_json_value(
         &mut self,
         json: &serde_json::Value,
@@ -355,12 +356,12 @@ impl Cx<'_> {
         depth: usize,
     ) -> R<Value> {
         self.budget.items(numbers.len())?;
-        // If a key stood twice, which numbers are left is not known.
+        // If a key occurred twice, it is unknown which numbers are left.
         let known = numbers.len() == digits::count(json);
         self.json_part(json, &mut if known { numbers } else { &[] }.iter(), origin, depth)
     }
 
-    /// A part of a JSON value; `digits` are its numbers, as they are written, and those after it.
+    /// Converts a part of a JSON value. `digits` has its numbers, as they are written, and all later ones.
     fn json_part(
         &mut self,
         json: &serde_json::Value,
@@ -417,7 +418,7 @@ impl Cx<'_> {
     }
 }
 
-/// A number as JSON has it, and as it is written if that is known: its digits stay.
+/// Converts a number. If its text is known, it keeps its digits.
 fn number(n: &serde_json::Number, written: Option<&str>) -> Value {
     if let Some(i) = n.as_i128() {
         return Value::Int(i);

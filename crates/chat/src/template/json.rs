@@ -12,7 +12,7 @@ use crate::digits;
 struct Style {
     ensure_ascii: bool,
     sort_keys: bool,
-    /// What one level is indented by; `None`: all on one line.
+    /// The indentation of one level. If it is `None`, everything is on one line.
     indent: Option<Text>,
     item_separator: Text,
     key_separator: Text,
@@ -57,7 +57,7 @@ fn not_json<T>(value: &Value) -> R<T> {
 fn write_value(cx: &Cx<'_>, out: &mut Builder, style: &Style, value: &Value, depth: usize) -> R<()> {
     cx.budget.charge(1)?;
     if depth > MAX_DEPTH {
-        // A list that holds itself ends here too; Python says "Circular reference detected".
+        // A list that contains itself also ends here. Python says "Circular reference detected".
         return too_deep();
     }
     match value {
@@ -79,7 +79,7 @@ fn write_value(cx: &Cx<'_>, out: &mut Builder, style: &Style, value: &Value, dep
     }
 }
 
-/// Numbers, booleans and none.
+/// Writes numbers, booleans and none.
 fn scalar(value: &Value) -> Option<String> {
     Some(match value {
         Value::None => "null".into(),
@@ -179,7 +179,7 @@ pub(super) fn from_json(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     cx.budget.charge(text.as_str().len() as u64)?;
     match crate::json::parse(text.as_str()) {
         Ok(json) => {
-            // Python's floats are rounded, its integers are not.
+            // Python rounds floats, but not integers.
             let mut numbers = digits::numbers(text.as_str())?;
             numbers.iter_mut().filter(|number| !digits::is_integer(number)).for_each(|number| *number = "");
             cx.exact_json_value(&json, &numbers, text.origin(), 0)

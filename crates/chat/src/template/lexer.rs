@@ -1,8 +1,8 @@
-//! The template's text as tokens, as Jinja2's lexer makes them with `trim_blocks` and `lstrip_blocks`.
+//! Splits the template into tokens, as Jinja2's lexer does with `trim_blocks` and `lstrip_blocks`.
 
 use super::TemplateError;
 
-/// Largest template, in bytes; the largest that are known have 25 KB.
+/// Size of the largest template, in bytes. The largest known templates have 25 KB.
 const MAX_BYTES: usize = 512 * 1024;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -49,10 +49,10 @@ const OPERATORS: [&str; 25] = [
     "=", ".", ":", "|", ",",
 ];
 
-/// The source as Jinja2 reads it: line ends are line feeds, and a last one is dropped.
+/// Normalizes the source as Jinja2 does: line ends become line feeds, and one at the very end is dropped.
 ///
 /// # Errors
-/// If the template is larger than any that is meant to be rendered.
+/// If the template is too large.
 pub(super) fn normalized(source: &str) -> Result<String, TemplateError> {
     if source.len() > MAX_BYTES {
         let message = format!("the template has {} bytes, at most {MAX_BYTES} are allowed", source.len());
@@ -61,7 +61,7 @@ pub(super) fn normalized(source: &str) -> Result<String, TemplateError> {
     let mut text = String::new();
     text.try_reserve_exact(source.len()).map_err(|_| TemplateError::OutOfMemory { line: 1 })?;
     for (i, line) in source.split('\r').enumerate() {
-        // After a carriage return, a line feed belongs to it.
+        // A line feed after a carriage return belongs to it.
         let line = if i == 0 { line } else { line.strip_prefix('\n').unwrap_or(line) };
         text.push_str(if i == 0 { "" } else { "\n" });
         text.push_str(line);
@@ -72,7 +72,7 @@ pub(super) fn normalized(source: &str) -> Result<String, TemplateError> {
     Ok(text)
 }
 
-/// Python's idea of whitespace in `str.strip()`: Unicode's, and the four information separators.
+/// Returns whether `str.strip()` of Python treats a character as white space: Unicode's, and the four information separators.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -82,12 +82,12 @@ pub(super) struct Lexer<'s> {
     at: usize,
     line: u32,
     out: Vec<Token<'s>>,
-    /// Whether memory was refused: tokens are missing.
+    /// Whether memory was refused, so that tokens are missing.
     out_of_memory: bool,
 }
 
 impl<'s> Lexer<'s> {
-    /// All tokens of a normalized source.
+    /// Splits a normalized source into tokens.
     pub(super) fn tokens(source: &'s str) -> Result<Vec<Token<'s>>, TemplateError> {
         let mut lexer = Lexer { source, at: 0, line: 1, out: Vec::new(), out_of_memory: false };
         while !lexer.out_of_memory && lexer.text_and_tag()? {}
@@ -123,7 +123,7 @@ impl<'s> Lexer<'s> {
         Err(TemplateError::Syntax { line: self.line as usize, message: message.into() })
     }
 
-    /// `text`, without what a tag strips that begins after it with `sign`.
+    /// Returns `text` without the white space that the following tag, which begins with `sign`, strips from it.
     fn stripped(&self, text: &'s str, sign: &str, is_output: bool) -> &'s str {
         if sign == "-" {
             return text.trim_end_matches(is_space);
@@ -137,7 +137,7 @@ impl<'s> Lexer<'s> {
         if starts_line && blank { text.get(..line).unwrap_or_default() } else { text }
     }
 
-    /// Text and the tag that follows it; `false` at the end.
+    /// Reads text and the tag that follows it. Returns `false` at the end.
     fn text_and_tag(&mut self) -> Result<bool, TemplateError> {
         let rest = self.rest();
         let opens = |i: &usize| matches!(rest.as_bytes().get(i + 1), Some(b'%' | b'{' | b'#'));
@@ -183,7 +183,7 @@ impl<'s> Lexer<'s> {
         Ok(())
     }
 
-    /// Strips what a closing tag with this sign strips.
+    /// Skips the white space that the end of a tag with this sign strips.
     fn after_tag(&mut self, sign: Option<u8>) {
         match sign {
             Some(b'-') => self.skip_spaces(),
@@ -193,7 +193,7 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    /// The bytes to the end of `word %}`, if that comes next in the tag that has been opened.
+    /// Returns the number of bytes up to the end of `word %}`, if that is next in the tag that has been opened.
     fn after_word(&self, word: &str, plus: bool) -> Option<usize> {
         let inside = self.rest().trim_start_matches(is_space);
         let close = inside.strip_prefix(word)?.trim_start_matches(is_space);
@@ -233,7 +233,7 @@ impl<'s> Lexer<'s> {
         self.error("expected `{% endraw %}`, found the end of the template")
     }
 
-    /// The tokens of a tag, to its end.
+    /// Reads the tokens of a tag, up to its end.
     fn inside(&mut self, is_output: bool) -> Result<(), TemplateError> {
         let mut open: Vec<&'static str> = Vec::new();
         loop {
@@ -336,7 +336,7 @@ impl<'s> Lexer<'s> {
         let mut out = String::new();
         let mut chars = rest.char_indices().skip(1);
         while let Some((i, c)) = chars.next() {
-            // No escape makes more than one character of what it is.
+            // No escape becomes more than one character.
             if out.try_reserve(16).is_err() {
                 return Err(TemplateError::OutOfMemory { line: self.line as usize });
             }
@@ -350,7 +350,7 @@ impl<'s> Lexer<'s> {
                 continue;
             }
             let Some((_, escape)) = chars.next() else { break };
-            // The digits of an escape, at most `most`.
+            // Reads the digits of an escape, at most `most`.
             let code = |first: &str,
                         radix: u32,
                         most: usize,
@@ -374,7 +374,7 @@ impl<'s> Lexer<'s> {
             };
             match (escape, hex) {
                 (_, Some(most)) => match code("", 16, most, &mut chars) {
-                    // A lone surrogate has no place in UTF-8.
+                    // UTF-8 cannot express a lone surrogate.
                     Some((n, len)) if len == most => out.push(char::from_u32(n).unwrap_or('\u{fffd}')),
                     _ => return self.error(format!("truncated \\{escape} escape in a string")),
                 },

@@ -9,7 +9,7 @@ use super::program::Program;
 use super::text::{Builder, Text};
 use super::value::{Id, Value, range_len};
 
-/// The method of that name that values of this kind have.
+/// Finds the method with this name, if values of this kind have one.
 pub(super) fn method(value: &Value, name: &str) -> Option<&'static str> {
     let names: &[&'static str] = match value {
         Value::Str(_) => string::NAMES,
@@ -58,7 +58,7 @@ fn attribute_only(cx: &mut Cx<'_>, program: &Program, value: &Value, name: &Text
                 None => None,
             }
         }
-        // What `groupby` returns are named tuples in Jinja2.
+        // In Jinja2, `groupby` returns named tuples.
         Value::Tuple(pair) => match (name.as_str(), cx.items_of(*pair)) {
             ("grouper", [grouper, _]) => Some(grouper.clone()),
             ("list", [_, list]) => Some(list.clone()),
@@ -91,7 +91,7 @@ fn macro_attribute(cx: &mut Cx<'_>, program: &Program, id: Id, name: &str) -> R<
     }))
 }
 
-/// The item of a loop at an index.
+/// Returns the item of a loop at an index.
 pub(super) fn loop_item(cx: &Cx<'_>, id: Id, index: usize) -> Option<Value> {
     match cx.heap.loops.get(id as usize)?.source {
         Source::List(list) | Source::Items(list) => cx.items_of(list).get(index).cloned(),
@@ -129,13 +129,13 @@ fn loop_attribute(cx: &Cx<'_>, id: Id, name: &str) -> Option<Value> {
     })
 }
 
-/// Python's index: negative ones count from the end.
+/// Resolves an index as Python does: negative ones count from the end.
 pub(super) fn position(index: i128, len: usize) -> Option<usize> {
     let index = if index < 0 { index + len as i128 } else { index };
     usize::try_from(index).ok().filter(|index| *index < len)
 }
 
-/// `value[key]`: an item, or an attribute of that name. What is not there is undefined.
+/// `value[key]`: an item, or an attribute with that name. A missing item is undefined.
 pub(super) fn item(cx: &mut Cx<'_>, program: &Program, value: &Value, key: &Value) -> R<Value> {
     if value.is_undefined() {
         return Err(undefined(value));
@@ -185,7 +185,7 @@ fn character(cx: &mut Cx<'_>, text: &Text, index: i128) -> R<Option<Value>> {
     range.map(|range| text.slice(&cx.budget, range).map(Value::Str)).transpose()
 }
 
-/// The indices that a slice takes out of `len` items: first index, step, count.
+/// Returns the indices that a slice takes out of `len` items, as first index, step and count.
 fn indices(cx: &Cx<'_>, slice: Id, len: usize) -> R<(i128, i128, usize)> {
     let parts = cx.items_of(slice);
     let number = |i: usize| -> R<Option<i128>> {
@@ -238,7 +238,7 @@ fn sliced(cx: &mut Cx<'_>, value: &Value, slice: Id) -> R<Value> {
     })
 }
 
-/// How far `count` steps go, in steps of the range that is sliced.
+/// Returns how far `count` steps go, in steps of the range that is sliced.
 fn step_times(count: usize, step: i64, of: i64) -> i128 {
     count as i128 * i128::from(step) / i128::from(of).max(1).max(i128::from(of).abs())
 }
@@ -261,7 +261,7 @@ fn characters(cx: &mut Cx<'_>, text: &Text, start: i128, step: i128, count: usiz
         return text.slice(&cx.budget, byte(start)..byte(start + count));
     }
     let mut out = Builder::default();
-    // Places of the characters, so that any of them is found at once.
+    // The positions of the characters, for random access.
     cx.budget.bytes(string.len().saturating_mul(8))?;
     let places = gathered(string.chars().count(), string.char_indices())?;
     for i in 0..count {

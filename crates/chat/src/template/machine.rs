@@ -1,7 +1,7 @@
 //! The stack machine that runs a compiled template.
 //!
-//! Nothing here recurses: macros, loops and blocks that call each other are entries of `frames`, so the caller's stack need
-//! not be deep, however deep a template calls.
+//! Nothing here recurses: macros, loops and blocks that call each other are entries of `frames`. So a template's calls need no
+//! space on the caller's stack.
 
 use std::collections::BTreeSet;
 
@@ -16,30 +16,30 @@ use super::text::{Builder, Text};
 use super::value::{Id, Value};
 use super::{filters, functions, lookup, operators, tests};
 
-/// Deepest nesting of calls of macros, recursive loops and blocks.
+/// Maximum nesting of calls of macros, recursive loops and blocks.
 pub(super) const MAX_FRAMES: usize = 300;
 
-/// A call that is to be returned from.
+/// A call that has not returned yet.
 pub(super) struct Frame {
     pub(super) back: usize,
-    /// The caller's scope, and how many loops it has open.
+    /// The caller's scope, and its number of open loops.
     pub(super) scope: Id,
     pub(super) loops: usize,
     pub(super) outputs: usize,
-    /// Whether `loop(..)` called.
+    /// Whether this is a call of `loop(..)`.
     pub(super) of_loop: bool,
 }
 
-/// A loop that runs.
+/// A running loop.
 pub(super) struct Running {
     pub(super) id: Id,
     pub(super) outer: Id,
     pub(super) inner: Id,
     pub(super) outputs: usize,
     pub(super) stack: usize,
-    /// Whether an iteration came to its end.
+    /// Whether an iteration was completed.
     pub(super) done: bool,
-    /// While the loop's filter is asked: the next item's index, the current item, those that are kept.
+    /// While the loop's filter runs: the next item's index, the current item, and the items that are kept.
     pub(super) asked: usize,
     pub(super) item: Value,
     pub(super) kept: Vec<Value>,
@@ -49,7 +49,7 @@ pub(super) struct Machine<'a> {
     pub(super) program: &'a Program,
     pub(super) cx: Cx<'a>,
     pub(super) context: Context<'a>,
-    /// Variables of the context that have been read, by number of name.
+    /// Variables of the context that have been read, by the number of their name.
     pub(super) roots: Vec<Option<Value>>,
     pub(super) used: BTreeSet<u32>,
     pub(super) at: usize,
@@ -58,7 +58,7 @@ pub(super) struct Machine<'a> {
     pub(super) scopes: Scopes,
     pub(super) frames: Vec<Frame>,
     pub(super) loops: Vec<Running>,
-    /// Depth of the recursive loop that begins next.
+    /// Depth of the next recursive loop.
     pub(super) depth: usize,
 }
 
@@ -94,13 +94,13 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The line of the instruction that ran last.
+    /// Returns the line of the last instruction that ran.
     pub(super) fn line(&self) -> usize {
         let at = self.at.saturating_sub(1);
         self.program.code.get(at).map_or(1, |(_, line)| *line as usize)
     }
 
-    /// What was written, and the names of the variables that were read.
+    /// Returns the output, and the names of the variables that were read.
     pub(super) fn finish(mut self) -> (Builder, BTreeSet<String>) {
         let names = &self.program.names;
         let used = self.used.iter().filter_map(|name| names.get(*name as usize));
@@ -112,7 +112,7 @@ impl<'a> Machine<'a> {
         self.stack.pop().map_or_else(|| fail("the stack is empty"), Ok)
     }
 
-    /// The last `count` values of the stack.
+    /// Pops the last `count` values off the stack.
     pub(super) fn pop_many(&mut self, count: u32) -> R<Vec<Value>> {
         let start = self.stack.len().saturating_sub(count as usize);
         gathered(self.stack.len() - start, self.stack.drain(start..))
@@ -130,7 +130,7 @@ impl<'a> Machine<'a> {
         self.program.constants.get(constant as usize).cloned().unwrap_or(Value::None)
     }
 
-    /// Moves by a jump's distance, which counts from the jump.
+    /// Jumps by a distance, which counts from the jump.
     pub(super) fn jump(&mut self, distance: i32) {
         self.at = (self.at - 1).saturating_add_signed(distance as isize);
     }
@@ -244,14 +244,14 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Instructions that make or call something.
+    /// Runs an instruction that makes or calls something.
     pub(super) fn large_step(&mut self, op: Op) -> R<()> {
         let value = match op {
             Op::StoreAttribute(name, attribute) => {
                 let value = self.pop()?;
                 let Value::Namespace(dict) = self.load(name)? else {
                     let name = self.name(name)?.as_str();
-                    return fail(format!("cannot assign to an attribute of `{name}`, which is no namespace"));
+                    return fail(format!("cannot assign to an attribute of `{name}`: it is not a namespace"));
                 };
                 let key = Value::Str(self.name(attribute)?.clone());
                 return self.cx.set_item(dict, key, value);
@@ -385,7 +385,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A variable: of the scopes, of the context, or a function.
+    /// Loads a variable: from the scopes, from the context, or a global function.
     pub(super) fn load(&mut self, name: u32) -> R<Value> {
         if let Some(value) = self.scopes.load(name) {
             return Ok(value.clone());
@@ -416,7 +416,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// An operation on an undefined value.
+/// Returns the error for an operation on an undefined value.
 pub(super) fn undefined(value: &Value) -> Box<super::error::Fail> {
     let name = match value {
         Value::Undefined(name) => name.as_str().chars().take(100).collect(),

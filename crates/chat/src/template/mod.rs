@@ -1,11 +1,11 @@
 //! Chat templates: compiling and rendering.
 //!
 //! ```text
-//! lexer.rs       the source as tokens, as Jinja2 cuts it
-//! parser.rs      statements, expression.rs  expressions: instructions as they are read
+//! lexer.rs       splits the source into tokens, as Jinja2 does
+//! parser.rs      compiles them to instructions; statements.rs and expression.rs have the syntax
 //! program.rs     the instructions
 //! machine.rs     runs them;  scopes.rs  variables;  context.rs  the caller's variables, converted when they are read
-//! value.rs       values;  heap.rs  lists, dicts and the like, which values name by numbers;  text.rs  strings that know where they come from
+//! value.rs       values;  heap.rs  lists, dicts and other objects, which values refer to by number;  text.rs  strings with their origin
 //! operators.rs, lookup.rs, print.rs, format.rs, json.rs    what Python does with values
 //! filters/, tests.rs, methods/, functions.rs               what Jinja2 and Python's types have
 //! budget.rs      fuel and memory;  clock.rs  strftime_now
@@ -52,7 +52,8 @@ pub use clock::{ClockParseError, LocalTime};
 pub use error::TemplateError;
 pub use text::{Origin, Span};
 
-/// One message of a conversation, as most templates want it: a role and a text.
+/// A message with a role and a text, which is enough for most templates. It converts to the JSON object of
+/// [`TemplateInput::messages`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// `system`, `user`, `assistant`, `tool` ...
@@ -62,39 +63,41 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message.
+    /// Makes a message.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
         Message { role: role.into(), content: content.into() }
     }
 }
 
-/// What a template is rendered with.
+/// The input of a template.
 #[derive(Debug, Clone, Default)]
 pub struct TemplateInput {
-    /// The conversation: a JSON object each, with `role`, `content`, and whatever the template knows (`tool_calls` ...).
+    /// The conversation. Each message is a JSON object with `role`, `content`, and whatever else the template reads, such as
+    /// `tool_calls`.
     pub messages: Vec<Json>,
-    /// The tools as JSON schemas; `None` leaves the variable `tools` defined and none, as transformers does.
+    /// The tools, with their JSON schemas. If this is `None`, the variable `tools` is defined and none, as in transformers.
     pub tools: Option<Vec<Json>>,
     /// Whether to end with the header of the assistant's answer.
     pub add_generation_prompt: bool,
-    /// The text of the BOS token; empty without a BOS token.
+    /// The text of the BOS token; empty if there is none.
     pub bos_token: String,
-    /// The text of the EOS token; empty without an EOS token.
+    /// The text of the EOS token; empty if there is none.
     pub eos_token: String,
-    /// More variables (`enable_thinking` ...); they replace the ones above.
+    /// More variables, such as `enable_thinking`. A variable with the name of a field above replaces it.
     pub vars: Map<String, Json>,
-    /// What `strftime_now` prints; `None`: the system's clock in UTC.
+    /// The time that `strftime_now` prints. If this is `None`, it is the system's clock in UTC.
     pub now: Option<LocalTime>,
 }
 
 impl TemplateInput {
-    /// A conversation that the assistant is to answer.
+    /// Makes the input for a conversation that the assistant is to answer: `add_generation_prompt` is set, and there are no
+    /// tools or variables.
     pub fn new<M: Into<Json>>(messages: impl IntoIterator<Item = M>) -> Self {
         let messages = messages.into_iter().map(Into::into).collect();
         TemplateInput { messages, add_generation_prompt: true, ..TemplateInput::default() }
     }
 
-    /// The context that the template sees, as one JSON object.
+    /// Returns all variables that the template sees, as one JSON object.
     pub fn context(&self) -> Json {
         let mut map = Map::new();
         map.insert("messages".into(), Json::Array(self.messages.clone()));
@@ -110,27 +113,27 @@ impl TemplateInput {
     }
 }
 
-/// A rendered conversation, and where its text comes from.
+/// A rendered conversation, and the origin of its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rendered {
     /// The prompt.
     pub text: String,
-    /// The stretches that came with messages, tools, documents or variables: ascending and disjoint. All other text is the
-    /// template's own, or a BOS or EOS token.
+    /// The ranges of text that came with messages, tools, documents or variables, ascending and disjoint. All other text is
+    /// the template's own, or a BOS or EOS token.
     pub spans: Vec<Span>,
-    /// The variables of the caller that rendering asked for, whether they were given or not.
+    /// The names of the variables that the template read, whether they were given or not.
     pub used: BTreeSet<String>,
 }
 
 impl Rendered {
-    /// What came with messages and documents, in the prompt's order.
+    /// Returns the texts that came with messages and documents, in the prompt's order.
     pub fn said(&self) -> impl Iterator<Item = &str> {
         let said = |span: &&Span| matches!(span.origin, Origin::Message(_) | Origin::Documents);
         self.spans.iter().filter(said).filter_map(|span| self.text.get(span.range.clone()))
     }
 }
 
-/// A compiled chat template. Immutable; a clone shares the compiled program.
+/// A compiled chat template. Clones share the compiled program.
 #[derive(Clone)]
 pub struct ChatTemplate {
     program: Arc<Program>,
@@ -138,10 +141,10 @@ pub struct ChatTemplate {
     fuel: u64,
 }
 
-/// Fuel for a render: this much, and [`FUEL_PER_BYTE`] for each byte of the context. A unit pays for one instruction, one
-/// part of a value that is walked over, or 64 bytes of text (`budget.rs`), and none takes more than 256 bytes of memory. So a
-/// render has at most 128 MB in use, and 4 KB for each byte of the context. Known templates take 2 to 8 units a byte; one is
-/// quadratic in the number of messages, and renders 400 short ones.
+/// Fuel for a render: this much, plus [`FUEL_PER_BYTE`] for each byte of the context. A unit pays for one instruction, one
+/// part of a value that is visited, or 64 bytes of text (`budget.rs`), and takes at most 256 bytes of memory. So a render uses
+/// at most 128 MB, plus 4 KB per byte of the context. Known templates need 2 to 8 units per byte. One of them is quadratic in
+/// the number of messages; this suffices for 400 short messages.
 const FUEL: u64 = 500_000;
 const FUEL_PER_BYTE: u64 = 16;
 
@@ -149,8 +152,7 @@ impl ChatTemplate {
     /// Compiles a template.
     ///
     /// # Errors
-    /// [`TemplateError::Syntax`] with the line, what was expected and what was found;
-    /// [`TemplateError::OutOfMemory`].
+    /// [`TemplateError::Syntax`] with the line, what was expected and what was found, or [`TemplateError::OutOfMemory`].
     pub fn new(source: &str) -> Result<Self, TemplateError> {
         let program = Arc::new(parser::compile(source)?);
         let mut copy = String::new();
@@ -159,14 +161,16 @@ impl ChatTemplate {
         Ok(ChatTemplate { program, source: Arc::new(copy), fuel: FUEL })
     }
 
-    /// The template's text as given.
+    /// Returns the template's source.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Sets how much work a render may do (plus a share for the size of the context): one unit is about one
-    /// instruction, one part of a value that is walked over, or 64 bytes of data. It bounds the memory too, at 256 bytes
-    /// a unit.
+    /// Sets how much work a render may do. The default is 500,000 units. Rendering gets another 16 units per byte of the
+    /// context.
+    ///
+    /// One unit is about one instruction, one part of a value that is visited, or 64 bytes of text. This also bounds the
+    /// memory, to 256 bytes per unit.
     pub fn set_fuel(&mut self, fuel: u64) {
         self.fuel = fuel;
     }
@@ -174,17 +178,18 @@ impl ChatTemplate {
     /// Renders a conversation.
     ///
     /// # Errors
-    /// [`TemplateError::Raised`] if the template refuses the conversation, otherwise what failed in which line.
+    /// [`TemplateError::Raised`] if the template refuses the conversation; otherwise an error with the line and what failed.
     pub fn render(&self, input: &TemplateInput) -> Result<String, TemplateError> {
         self.render_marked(input, &|| false).map(|rendered| rendered.text)
     }
 
-    /// Renders a conversation and tells which stretches of the prompt came with a message, the tools, the documents or a
-    /// variable: text from outside, in which the string of a control token is just a string. `cancelled` is asked about
-    /// every millisecond.
+    /// Renders a conversation, and reports which ranges of the prompt came with a message, the tools, the documents or a
+    /// variable. In such text, the string of a control token should not become the token.
+    ///
+    /// `cancelled` is called about once per millisecond; rendering stops if it returns true.
     ///
     /// # Errors
-    /// As [`render`](Self::render), and [`TemplateError::Cancelled`].
+    /// As for [`render`](Self::render), and [`TemplateError::Cancelled`].
     pub fn render_marked(
         &self,
         input: &TemplateInput,
@@ -193,18 +198,19 @@ impl ChatTemplate {
         self.run(Context::Input(input), input.now, cancelled)
     }
 
-    /// Renders with the whole context given as one JSON object, whose order of keys is kept.
+    /// Renders with all variables given as one JSON object. The order of keys is kept.
     ///
     /// # Errors
-    /// As [`render`](Self::render), and if `context` is not an object.
+    /// As for [`render`](Self::render), and [`TemplateError::Context`] if `context` is not an object.
     pub fn render_context(&self, context: &Json, now: Option<LocalTime>) -> Result<String, TemplateError> {
         self.render_context_marked(context, now, &|| false).map(|rendered| rendered.text)
     }
 
-    /// [`render_context`](Self::render_context) with marks, as [`render_marked`](Self::render_marked).
+    /// Does the same as [`render_context`](Self::render_context), and reports origins as
+    /// [`render_marked`](Self::render_marked) does.
     ///
     /// # Errors
-    /// As these.
+    /// As for these.
     pub fn render_context_marked(
         &self,
         context: &Json,

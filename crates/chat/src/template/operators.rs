@@ -23,7 +23,7 @@ fn unsupported<T>(op: &str, left: &Value, right: &Value) -> R<T> {
     fail(format!("unsupported operand types for {op}: '{left}' and '{right}'"))
 }
 
-/// A number as a float.
+/// Converts a number to a float.
 pub(super) fn float(value: &Value) -> Option<f64> {
     match value {
         Value::Float(x) => Some(*x),
@@ -147,7 +147,7 @@ fn floats(op: Binary, a: f64, b: f64) -> R<Value> {
         Binary::Sub => a - b,
         Binary::Mul => a * b,
         Binary::Div => a / b,
-        // As CPython's float_divmod.
+        // As in CPython's float_divmod.
         Binary::FloorDiv => {
             let r = remainder(a, b);
             let q = (a - r) / b;
@@ -165,7 +165,7 @@ fn floats(op: Binary, a: f64, b: f64) -> R<Value> {
     }))
 }
 
-/// The remainder with the sign of the divisor.
+/// Returns the remainder with the sign of the divisor.
 fn remainder(a: f64, b: f64) -> f64 {
     let r = a % b;
     if r != 0.0 { if (r < 0.0) != (b < 0.0) { r + b } else { r } } else { 0f64.copysign(b) }
@@ -213,7 +213,7 @@ impl Cx<'_> {
             (Value::None, Value::None)
             | (Value::Undefined(_), Value::Undefined(_))
             | (Value::Blocks, Value::Blocks) => true,
-            // Objects are equal to themselves, whatever is in them: as Python, which looks at the identity of items first.
+            // An object is always equal to itself, as in Python, which compares identities first.
             (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
                 a == b || self.equal_items(self.items_of(*a), self.items_of(*b), depth + 1)?
             }
@@ -349,7 +349,7 @@ impl Cx<'_> {
         }
     }
 
-    /// The order of two values; `None` with NaN.
+    /// Compares two values. Returns `None` if one is NaN.
     pub(super) fn order(&self, a: &Value, b: &Value, depth: usize) -> R<Option<Ordering>> {
         self.budget.charge(1)?;
         if depth > MAX_DEPTH {
@@ -387,8 +387,8 @@ impl Cx<'_> {
         }
     }
 
-    /// `sorted(..)` by the first value of each pair: stable. A merge sort of our own: the library's may panic if an order
-    /// contradicts itself, as NaN's does.
+    /// Sorts by the first value of each pair, as `sorted(..)` does: the order of equal values is kept. The merge sort is our own,
+    /// since the library's may panic if an order is inconsistent, as it is with NaN.
     pub(super) fn sort_by_key(&self, pairs: Vec<(Value, Value)>, reverse: bool) -> R<Vec<(Value, Value)>> {
         let mut from = pairs;
         let mut width = 1;

@@ -1,4 +1,5 @@
-//! The compiler's reading head and its code. Statements are in `statements.rs`, expressions in `expression.rs`.
+//! The compiler: its position in the tokens, and the code so far. Statements are in `statements.rs`, expressions in
+//! `expression.rs`.
 
 use std::collections::HashMap;
 
@@ -8,7 +9,7 @@ use super::program::{Argument, Op, Program};
 use super::text::Text;
 use super::value::Value;
 
-/// Deepest nesting of tags and brackets together: the parser recurses over them, on whatever stack its caller has.
+/// Maximum nesting of tags and brackets together. The parser recurses over them on its caller's stack.
 const MAX_NESTING: usize = 64;
 
 pub(super) type P<T> = Result<T, TemplateError>;
@@ -19,11 +20,11 @@ pub(super) struct Parser<'s> {
     pub(super) program: Program,
     names: HashMap<&'s str, u32>,
     depth: usize,
-    /// Whether memory was refused: parts of the program are missing.
+    /// Whether memory was refused, so that parts of the program are missing.
     pub(super) out_of_memory: bool,
     /// Macros whose bodies are being read.
     pub(super) open_macros: Vec<usize>,
-    /// For each loop that is open in this macro: where its `break`s and `continue`s are.
+    /// For each loop that is open in this macro, the positions of its `break`s and `continue`s.
     pub(super) loops: Vec<Jumps>,
 }
 
@@ -33,7 +34,7 @@ pub(super) struct Jumps {
     pub(super) continues: Vec<usize>,
 }
 
-/// Appends an item and returns its number. If memory is refused, notes that and returns a number that is of no use.
+/// Appends an item and returns its number. If memory is refused, sets the flag and returns a meaningless number.
 pub(super) fn add<T>(list: &mut Vec<T>, item: T, out_of_memory: &mut bool) -> u32 {
     let number = list.len() as u32;
     match list.try_reserve(1) {
@@ -62,7 +63,7 @@ pub(super) fn compile(source: &str) -> P<Program> {
     parser.program.known = super::program::Known { looping, caller, varargs, kwargs };
     let parsed = parser.body(&[]);
     parser.emit(Op::Return);
-    // First: what is missing may look like a syntax error.
+    // This comes first, since missing tokens may look like a syntax error.
     if parser.out_of_memory {
         return Err(TemplateError::OutOfMemory { line: parser.line() as usize });
     }
@@ -144,7 +145,7 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// Counts a level of nesting; `f` reads what is inside.
+    /// Counts a level of nesting. `f` reads the inside.
     pub(super) fn nested<T>(&mut self, f: impl FnOnce(&mut Self) -> P<T>) -> P<T> {
         if self.depth >= MAX_NESTING {
             return self.error(format!("tags and brackets are nested more than {MAX_NESTING} deep"));
@@ -155,7 +156,7 @@ impl<'s> Parser<'s> {
         result
     }
 
-    /// The number of a name.
+    /// Returns the number of a name.
     pub(super) fn name(&mut self, name: &'s str) -> u32 {
         if let Some(number) = self.names.get(name) {
             return *number;
@@ -169,7 +170,7 @@ impl<'s> Parser<'s> {
         number
     }
 
-    /// The number of a name that is read: macros find out what their bodies ask for.
+    /// Returns the number of a name that is read. Open macros take note of special names, such as `varargs`.
     pub(super) fn read_name(&mut self, name: &'s str) -> u32 {
         for open in &self.open_macros {
             let Some(code) = self.program.macros.get_mut(*open) else { continue };
@@ -187,7 +188,7 @@ impl<'s> Parser<'s> {
         add(&mut self.program.constants, value, &mut self.out_of_memory)
     }
 
-    /// A copy of a part of the source.
+    /// Copies a part of the source.
     pub(super) fn text(&mut self, part: &str) -> Text {
         let mut copy = String::new();
         match copy.try_reserve_exact(part.len()) {
@@ -197,12 +198,12 @@ impl<'s> Parser<'s> {
         Text::plain(copy)
     }
 
-    /// The number of kinds of arguments.
+    /// Stores the kinds of a call's arguments and returns their number.
     pub(super) fn argument_kinds(&mut self, kinds: Vec<Argument>) -> u32 {
         add(&mut self.program.arguments, kinds, &mut self.out_of_memory)
     }
 
-    /// Takes the code from `start` on away, to be appended later.
+    /// Removes the code from `start` on, to be appended later.
     pub(super) fn cut(&mut self, start: usize) -> Vec<(Op, u32)> {
         let mut code = Vec::new();
         match code.try_reserve_exact(self.here().saturating_sub(start)) {
@@ -212,7 +213,7 @@ impl<'s> Parser<'s> {
         code
     }
 
-    /// Appends code that was cut.
+    /// Appends code that was removed by `cut`.
     pub(super) fn paste(&mut self, mut code: Vec<(Op, u32)>) {
         match self.program.code.try_reserve(code.len()) {
             Ok(()) => self.program.code.append(&mut code),
@@ -224,13 +225,13 @@ impl<'s> Parser<'s> {
         self.program.code.len()
     }
 
-    /// Appends an instruction; returns its place.
+    /// Appends an instruction and returns its position.
     pub(super) fn emit(&mut self, op: Op) -> usize {
         let line = self.line();
         add(&mut self.program.code, (op, line), &mut self.out_of_memory) as usize
     }
 
-    /// Lets the jump at `from` go to the next instruction.
+    /// Makes the jump at `from` go to the next instruction.
     pub(super) fn land(&mut self, from: usize) {
         self.land_at(from, self.here());
     }

@@ -7,7 +7,7 @@ use super::heap::Cx;
 use super::text::{Builder, Text};
 use super::value::{Function, Id, MAX_DEPTH, Value, View, too_deep};
 
-/// `repr(float)`: the shortest digits that read back, exponents below 1e-4 and from 1e16 on.
+/// `repr(float)`: the shortest digits that read back as the same value, with an exponent below 1e-4 and from 1e16 on.
 pub(super) fn float_repr(x: f64) -> String {
     if x.is_nan() {
         return "nan".into();
@@ -26,8 +26,8 @@ pub(super) fn float_repr(x: f64) -> String {
     if text.contains('.') { text } else { text + ".0" }
 }
 
-/// Whether `repr(str)` escapes a character: controls, separators other than the space, formats, private use, and what is
-/// not assigned (here: the ranges that occur in practice).
+/// Returns whether `repr(str)` escapes a character: controls, separators other than the space, formats, private use, and
+/// unassigned characters (here only the ranges that occur in practice).
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || (c.is_whitespace() && c != ' ')
@@ -37,10 +37,10 @@ fn is_hidden(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..='\u{10ffff}')
 }
 
-/// What nests while a value is printed.
+/// The values that are being printed.
 #[derive(Default)]
 struct Nesting {
-    /// Lists and dicts that are being printed: one of them inside of itself is printed as `[...]`.
+    /// The lists and dicts that are being printed. Inside of itself, such an object is printed as `[...]`.
     open: Vec<(bool, Id)>,
 }
 
@@ -129,7 +129,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Brackets around what `inside` writes; an object inside of itself is three dots.
+    /// Writes brackets around what `inside` writes. An object inside of itself becomes three dots.
     fn nest(
         &self,
         out: &mut Builder,
@@ -193,7 +193,7 @@ impl Cx<'_> {
         Ok(())
     }
 
-    /// `repr(str)`: single quotes unless there are only single ones inside; control characters escaped.
+    /// `repr(str)`: in single quotes, unless the text contains single quotes and no double ones. Control characters are escaped.
     fn string_repr(&self, out: &mut Builder, text: &Text) -> R<()> {
         let string = text.as_str();
         let quote = if string.contains('\'') && !string.contains('"') { '"' } else { '\'' };

@@ -1,7 +1,7 @@
 //! A compiled template: instructions of a stack machine.
 //!
-//! The parser writes them as it reads; there is no tree, so nothing that nests has to be walked over or dropped by
-//! recursion. Jumps are relative, so that a stretch of code can be moved (`a if b else c` runs `b` first).
+//! The parser writes them as it reads. There is no tree, so nothing has to be visited or dropped by recursion. Jumps are
+//! relative, so that a part of the code can be moved (`a if b else c` runs `b` first).
 
 use super::text::Text;
 use super::value::Value;
@@ -43,7 +43,7 @@ impl Binary {
     }
 }
 
-/// Numbers are those of names, constants, argument lists and macros in the [`Program`].
+/// An instruction. Numbers refer to names, constants, argument lists and macros of the [`Program`].
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
     /// Writes a constant.
@@ -53,7 +53,7 @@ pub(super) enum Op {
     Const(u32),
     Load(u32),
     Store(u32),
-    /// Pops a value and sets an attribute of the namespace of that name.
+    /// Pops a value and sets an attribute of a namespace, which is given by name.
     StoreAttribute(u32, u32),
     /// Pops a sequence and pushes its items, the first one on top.
     Unpack(u32),
@@ -68,55 +68,55 @@ pub(super) enum Op {
     Concat(u32),
     Binary(Binary),
     Compare(Compare),
-    /// `a < b < c`: a false result stays and jumps; otherwise the right operand stays.
+    /// `a < b < c`: if the result is false, keeps it and jumps; otherwise keeps the right operand.
     Chain(Compare, i32),
     Not,
     Negative,
     Positive,
     Jump(i32),
-    /// Pops; jumps if false.
+    /// Pops a value and jumps if it is false.
     Unless(i32),
-    /// `and`, `or`: jumps and keeps the value if it decides, pops it otherwise.
+    /// `and`: jumps and keeps the value if it decides the result; otherwise pops it. `or` does the same.
     And(i32),
     Or(i32),
     Pop,
     Undefined,
     Call(u32),
-    /// Name and arguments; the receiver is below them.
+    /// Calls a method, given by its name and the kinds of its arguments. The receiver is below the arguments.
     Method(u32, u32),
     Filter(u32, u32),
     Test(u32, u32),
     PushScope,
     PopScope,
-    /// Pops what to go over; the flag tells a recursive loop.
+    /// Pops the iterable. The flag says whether the loop is recursive.
     LoopBegin(bool),
-    /// Pushes the next item that the loop's filter is asked about, or jumps.
+    /// Pushes the next item for the loop's filter, or jumps.
     FilterNext(i32),
-    /// Pops whether the item is kept.
+    /// Pops the filter's result, which says whether the item is kept.
     FilterKeep,
     FilterEnd,
     /// Pushes the next item or jumps.
     LoopNext(i32),
-    /// An iteration came to its end.
+    /// Notes that an iteration was completed.
     LoopDone,
-    /// Ends the loop; pushes whether an iteration came to its end.
+    /// Ends the loop and pushes whether an iteration was completed.
     LoopEnd,
     /// At the end of a recursive loop: returns if `loop(..)` called it.
     LoopReturn,
-    /// Back to the state at the start of an iteration: before `break` and `continue`.
+    /// Restores the state at the start of an iteration, before `break` and `continue`.
     LoopUnwind,
     CaptureBegin,
     CaptureEnd,
-    /// Pushes a macro that knows the scope.
+    /// Pushes a macro that knows the current scope.
     Macro(u32),
     /// Jumps if the parameter was given.
     IfGiven(u32, i32),
-    /// Calls a block; the flag tells whether it sees the scope around it.
+    /// Calls a block. The flag says whether it sees the scope around it.
     Block(u32, bool),
     Return,
 }
 
-/// An argument at a call, in the order of the values on the stack.
+/// The kind of an argument of a call, in the order of the values on the stack.
 pub(super) enum Argument {
     Positional,
     Named(Text),
@@ -133,7 +133,7 @@ pub(super) struct MacroCode {
     pub(super) entry: usize,
     /// Names of parameters, and whether they have a default.
     pub(super) parameters: Vec<(u32, bool)>,
-    /// Whether the body asks for these.
+    /// Whether the body reads these.
     pub(super) varargs: bool,
     pub(super) kwargs: bool,
     pub(super) caller: bool,
@@ -149,7 +149,7 @@ pub(super) struct Program {
     pub(super) macros: Vec<MacroCode>,
     /// Blocks by name, with the number of their macro.
     pub(super) blocks: Vec<(String, u32)>,
-    /// Names that the machine looks up itself.
+    /// The names that the machine itself needs.
     pub(super) known: Known,
 }
 

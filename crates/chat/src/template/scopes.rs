@@ -1,7 +1,7 @@
 //! Variables by scope.
 //!
-//! A scope knows its parent; macros keep the number of the scope that they were made in. A scope that nobody kept is used
-//! again once it has been left, so that a loop takes one, however long it runs.
+//! A scope knows its parent. A macro stores the number of the scope in which it was made. A scope that no macro stored is
+//! reused after it has been left, so that a loop needs one scope for all iterations.
 
 use super::budget::{push, reserve};
 use super::error::{R, fail};
@@ -10,7 +10,7 @@ use super::value::{Id, Value};
 struct Scope {
     variables: Vec<(u32, Value)>,
     parent: Option<Id>,
-    /// Whether a macro may come back to it.
+    /// Whether a macro or a call may return to it.
     shared: bool,
 }
 
@@ -50,7 +50,7 @@ impl Scopes {
         None
     }
 
-    /// Whether the current scope itself has the variable.
+    /// Returns whether the current scope itself has the variable.
     pub(super) fn has(&self, name: u32) -> bool {
         self.get(self.current).is_some_and(|scope| scope.variables.iter().any(|(known, _)| *known == name))
     }
@@ -83,7 +83,7 @@ impl Scopes {
         }
         let Ok(id) = Id::try_from(self.all.len()) else { return fail("too many scopes") };
         push(&mut self.all, scope)?;
-        // Room for every scope to be free at a time, so that leaving one cannot fail.
+        // Room for all scopes to be free at the same time, so that leaving one cannot fail.
         reserve(&mut self.free, self.all.len())?;
         self.current = id;
         Ok(())
@@ -96,7 +96,7 @@ impl Scopes {
         self.current = parent;
     }
 
-    /// The current scope is used again by others, unless a macro may come back to it.
+    /// Lets the current scope be reused, unless something may return to it.
     fn release(&mut self) {
         if let Some(scope) = self.all.get_mut(self.current as usize)
             && !scope.shared
@@ -106,14 +106,14 @@ impl Scopes {
         }
     }
 
-    /// Closes scopes up to `ancestor`, which becomes the current one.
+    /// Closes scopes until `ancestor` is the current one.
     pub(super) fn leave(&mut self, ancestor: Id) {
         while self.current != ancestor && self.get(self.current).is_some_and(|scope| scope.parent.is_some()) {
             self.pop();
         }
     }
 
-    /// Back from a called macro, whose scope is the current one, to the caller's.
+    /// Returns from a macro, whose scope is the current one, to the caller's scope.
     pub(super) fn back_to(&mut self, caller: Id) {
         if self.current != caller {
             self.release();
@@ -121,14 +121,14 @@ impl Scopes {
         self.current = caller;
     }
 
-    /// An empty scope in `parent` in place of the current one, for the next iteration of a loop.
+    /// Replaces the current scope by an empty one in `parent`, for the next iteration of a loop.
     pub(super) fn fresh(&mut self, parent: Id) -> R<Id> {
         self.leave(parent);
         self.go_to(parent)?;
         Ok(self.current)
     }
 
-    /// Keeps the current scope and those around it: something may come back to them.
+    /// Protects the current scope and its ancestors from reuse, since something may return to them.
     pub(super) fn share(&mut self) -> Id {
         let mut at = Some(self.current);
         while let Some(scope) = at.and_then(|id| self.all.get_mut(id as usize)).filter(|scope| !scope.shared)

@@ -6,7 +6,7 @@ use super::program::{MacroCode, Op};
 use super::text::Text;
 use super::value::Value;
 
-/// What `set` and `for` assign to.
+/// The target of `set` and `for`.
 enum Target {
     Name(u32),
     Attribute(u32, u32),
@@ -20,7 +20,7 @@ impl<'s> Parser<'s> {
         self.land_at(jump, to);
     }
 
-    /// Text, outputs and tags up to a tag that starts with one of `ends`; the word that ended it is taken.
+    /// Reads text, outputs and tags up to a tag that starts with one of `ends`. Takes that word and returns it.
     pub(super) fn body(&mut self, ends: &[&str]) -> P<&'s str> {
         loop {
             match self.peek() {
@@ -70,7 +70,7 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// The end of a tag that has a body, which may be marked by a colon, and the body with its last tag's word.
+    /// Reads the end of a tag that has a body (a colon may precede it) and the body, with the word that ends it.
     fn block(&mut self, ends: &[&str]) -> P<&'s str> {
         self.skip_op(":");
         self.end_tag()?;
@@ -121,7 +121,7 @@ impl<'s> Parser<'s> {
         self.end_tag()
     }
 
-    /// A body in a scope of its own.
+    /// Reads a body in a scope of its own.
     fn scope(&mut self, end: &str) -> P<()> {
         self.emit(Op::PushScope);
         self.block(&[end])?;
@@ -193,7 +193,7 @@ impl<'s> Parser<'s> {
         }
         self.emit(Op::LoopEnd);
         if word == "else" {
-            // Unless an iteration came to its end, as Jinja2 has it: not if all were left by `break` or `continue`.
+            // As in Jinja2, `else` runs unless an iteration was completed. An iteration that `break` or `continue` left does not count.
             let skip = self.emit(Op::Or(0));
             self.block(&["endfor"])?;
             self.emit(Op::Undefined);
@@ -224,7 +224,7 @@ impl<'s> Parser<'s> {
             self.tuple(&[], true)?;
             return self.store(&target);
         }
-        // The filters' code comes after the body's.
+        // The code of the filters comes after the code of the body.
         let start = self.here();
         while self.skip_op("|") {
             self.filter()?;
@@ -246,7 +246,7 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    /// A body whose text goes through filters.
+    /// Reads a body whose text goes through filters.
     fn capture(&mut self, ends: &[&str], filters: Vec<(Op, u32)>) -> P<()> {
         self.emit(Op::CaptureBegin);
         self.emit(Op::PushScope);
@@ -276,7 +276,7 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    /// One or several targets, by commas.
+    /// Reads one or several targets, separated by commas.
     fn targets(&mut self, attributes: bool) -> P<Target> {
         let first = self.target(attributes)?;
         if !self.is_op(",") {
@@ -321,7 +321,7 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    /// Adds a macro; its code begins at the next instruction but one, after a jump over it, whose place is returned.
+    /// Adds a macro. Its code begins after a jump over it, whose position is returned.
     fn macro_begin(&mut self, name: &str) -> (usize, usize) {
         let number = self.program.macros.len();
         let skip = self.emit(Op::Jump(0));
@@ -340,7 +340,7 @@ impl<'s> Parser<'s> {
         self.open_macros.pop();
     }
 
-    /// `(a, b=1)`: the parameters and the code of their defaults.
+    /// Reads `(a, b=1)`: the parameters and their defaults.
     fn signature(&mut self, number: usize) -> P<()> {
         self.expect_op("(")?;
         let mut parameters = Vec::new();
@@ -368,7 +368,7 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    /// The body of a macro, whose loops are its own.
+    /// Reads the body of a macro, which does not see the loops around it.
     fn macro_body(&mut self, end: &str) -> P<()> {
         let loops = std::mem::take(&mut self.loops);
         self.block(&[end])?;
@@ -393,7 +393,7 @@ impl<'s> Parser<'s> {
         if self.is_op("(") {
             self.signature(number)?;
         }
-        // The call's code comes after the body's, and is no part of it.
+        // The code of the call comes after the body and is not part of it.
         self.open_macros.pop();
         let start = self.here();
         self.expression()?;

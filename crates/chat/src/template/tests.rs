@@ -55,7 +55,7 @@ fn is_divisible(cx: &mut Cx<'_>, value: &Value, by: i128, rest: i128) -> R<bool>
     cx.equal(&remainder, &Value::Int(rest), 0)
 }
 
-/// `str.islower()`, `str.isupper()`: all cased characters are of that case, and there is one.
+/// `str.islower()` and `str.isupper()`: there is at least one cased character, and all of them have that case.
 fn is_cased(cx: &Cx<'_>, value: &Value, lower: bool) -> R<bool> {
     let text = cx.str(value)?;
     cx.budget.bytes(text.as_str().len())?;
@@ -106,7 +106,7 @@ pub(super) fn apply(cx: &mut Cx<'_>, name: &str, value: &Value, args: Args) -> R
         "number" => matches!(value, Value::Bool(_) | Value::Int(_) | Value::Big(_) | Value::Float(_)),
         "string" => matches!(value, Value::Str(_)),
         "mapping" => matches!(value, Value::Dict(_)),
-        // What has a length and items.
+        // Values with a length and items.
         "sequence" => {
             matches!(
                 value,

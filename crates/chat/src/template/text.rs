@@ -1,7 +1,7 @@
 //! Text that knows where its characters come from.
 //!
-//! A [`Text`] is a string and the stretches of it that came with a message, the tools, the documents or a variable. Most
-//! texts come from one place, so that a mark costs nothing; a [`Builder`] joins stretches of many.
+//! A [`Text`] is a string, and the ranges of it that came with a message, the tools, the documents or a variable. Most texts
+//! have a single origin, which costs nothing. A [`Builder`] joins parts with different origins.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::budget::{Budget, push};
 use super::error::{Fail, R};
 
-/// Where a stretch of rendered text comes from.
+/// The origin of a range of rendered text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Origin {
@@ -19,16 +19,16 @@ pub enum Origin {
     Tools,
     /// The documents.
     Documents,
-    /// Another variable of the caller's.
+    /// Another variable that the caller set.
     Variable,
 }
 
-/// A stretch of rendered text and its origin.
+/// A range of rendered text and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
-    /// Bytes of the text.
+    /// The range, in bytes of the text.
     pub range: Range<usize>,
-    /// Where they come from.
+    /// The origin of these bytes.
     pub origin: Origin,
 }
 
@@ -40,17 +40,17 @@ enum Marks {
     Parts(Arc<Vec<Span>>),
 }
 
-/// A string with marks. Immutable; a clone shares the bytes.
+/// A string with the origin of its parts. Immutable; a clone shares the bytes.
 #[derive(Clone)]
 pub(super) struct Text {
     string: Arc<String>,
     marks: Marks,
-    /// `Markup` of markupsafe: what is added to it is escaped.
+    /// Whether this is `Markup` of markupsafe: text that is added to it is escaped.
     pub(super) safe: bool,
 }
 
 impl Text {
-    /// A text of the template's own.
+    /// Makes a text of the template's own.
     pub(super) fn plain(string: impl Into<String>) -> Self {
         Text::marked(string.into(), None)
     }
@@ -64,7 +64,7 @@ impl Text {
         &self.string
     }
 
-    /// The origin of the first marked stretch: for texts made of this one in a way that loses the places.
+    /// Returns the first origin. It is used for texts that are made of this one in a way that loses positions.
     pub(super) fn origin(&self) -> Option<Origin> {
         match &self.marks {
             Marks::None => None,
@@ -73,13 +73,13 @@ impl Text {
         }
     }
 
-    /// The same text, safe or not.
+    /// Returns the same text, marked as safe or not.
     pub(super) fn with_safe(mut self, safe: bool) -> Self {
         self.safe = safe;
         self
     }
 
-    /// The stretches of a range of bytes, each with its origin.
+    /// Returns the parts of a range of bytes, each with its origin.
     pub(super) fn stretches(&self, range: Range<usize>) -> Stretches<'_> {
         let (all, spans) = match &self.marks {
             Marks::None => (None, &[][..]),
@@ -92,7 +92,7 @@ impl Text {
         Stretches { string: &self.string, at: range.start, end: range.end.min(self.string.len()), all, spans }
     }
 
-    /// A part of the text, by bytes.
+    /// Returns a part of the text, by bytes.
     pub(super) fn slice(&self, budget: &Budget<'_>, range: Range<usize>) -> R<Text> {
         if range == (0..self.string.len()) {
             return Ok(self.clone());
@@ -102,7 +102,7 @@ impl Text {
         Ok(out.finish().with_safe(self.safe))
     }
 
-    /// Each character replaced by what `f` pushes for it.
+    /// Replaces each character by the characters that `f` pushes for it.
     pub(super) fn map_chars(
         &self,
         budget: &Budget<'_>,
@@ -120,7 +120,7 @@ impl Text {
     }
 }
 
-/// A text in pieces of about a kilobyte, so that work on it is charged for piece by piece.
+/// Splits a text into pieces of about a kilobyte, so that work on it is charged for piece by piece.
 fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let mut cut = text.len().min(1024);
@@ -133,7 +133,7 @@ fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Iterator of [`Text::stretches`].
+/// The iterator of [`Text::stretches`].
 pub(super) struct Stretches<'a> {
     string: &'a str,
     at: usize,
@@ -164,7 +164,7 @@ impl<'a> Iterator for Stretches<'a> {
     }
 }
 
-/// A text that grows. Every byte is charged for before it is written.
+/// A growing text. Every byte is charged for before it is written.
 #[derive(Default)]
 pub(super) struct Builder {
     string: String,
@@ -210,12 +210,12 @@ impl Builder {
         text.stretches(range).try_for_each(|(part, origin)| self.str(budget, part, origin))
     }
 
-    /// The same text several times.
+    /// Appends the same text several times.
     pub(super) fn repeat(&mut self, budget: &Budget<'_>, text: &Text, count: usize) -> R<()> {
         if text.as_str().is_empty() || count == 0 {
             return Ok(());
         }
-        // Paid for as a whole first, so that what is too long fails at once; then written in pieces.
+        // The whole length is checked first, so that a text that is too long fails at once. Then it is written in pieces.
         let whole = text.as_str().len().saturating_mul(count);
         budget.bytes(whole)?;
         if self.string.try_reserve(whole).is_err() {
@@ -237,7 +237,7 @@ impl Builder {
         Text { string: Arc::new(string), marks, safe: false }
     }
 
-    /// The bytes and the marked stretches.
+    /// Returns the text and the ranges with an origin.
     pub(super) fn into_parts(self) -> (String, Vec<Span>) {
         (self.string, self.spans)
     }

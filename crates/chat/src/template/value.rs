@@ -1,8 +1,8 @@
-//! Values as Python has them.
+//! Python's values.
 //!
-//! Lists and dicts live in a heap (`heap.rs`) and are named by numbers: two values with one number are one object, so that
-//! aliases see each other's changes, an object may hold itself, and nothing recurses when a render ends and the heap is
-//! dropped. Strings and numbers are values.
+//! Lists and dicts live in a heap (`heap.rs`) and are referred to by number. Two values with the same number are one object, so
+//! that aliases see each other's changes. An object may contain itself, and nothing recurses when the heap is dropped at
+//! the end of a render. Strings and numbers are stored in the value.
 
 use std::sync::Arc;
 
@@ -10,34 +10,34 @@ use super::error::{R, fail};
 use super::text::Text;
 use crate::digits;
 
-/// The number of an object in its part of the heap.
+/// The number of an object, within its part of the heap.
 pub(super) type Id = u32;
 
-/// Deepest nesting of values that may be printed, compared or hashed; these recurse. JSON parsers allow 128.
+/// Deepest nesting of values that may be printed, compared or hashed, which is done by recursion. JSON parsers allow 128.
 pub(super) const MAX_DEPTH: usize = 200;
 
 #[derive(Clone)]
 pub(super) enum Value {
-    /// What has no value, and by what name it was asked for.
+    /// An undefined value, and the name by which it was requested.
     Undefined(Text),
     None,
     Bool(bool),
     Int(i128),
-    /// A number whose digits an integer or a float can't hold, as JSON writes it: it is printed as it is, and calculated
-    /// with as a float.
+    /// A number whose digits do not fit in an integer or a float, as in the JSON text. It is printed as it is; calculations use a
+    /// float.
     Big(Arc<str>),
     Float(f64),
     Str(Text),
     List(Id),
     Tuple(Id),
     Dict(Id),
-    /// `d.keys()`, `d.values()`, `d.items()`: they follow the dict.
+    /// `d.keys()`, `d.values()` and `d.items()`, which reflect changes of the dict.
     View(View, Id),
     Range(i64, i64, i64),
-    /// What `map`, `select` and the like return: a list that is empty after somebody went over it.
+    /// The result of `map`, `select` and other filters that return generators: a list that is empty after the first iteration.
     Iter(Id),
     Namespace(Id),
-    /// `a[1:2]`, before it is applied: start, stop and step in a list of the heap.
+    /// A slice such as `1:2`: start, stop and step, in a list of the heap.
     Slice(Id),
     Loop(Id),
     Macro(Id),
@@ -45,7 +45,7 @@ pub(super) enum Value {
     Cycler(Id),
     Joiner(Id),
     Function(Function),
-    /// A method and the value that it belongs to.
+    /// A method, and the value that it is bound to.
     Method(Arc<(Value, &'static str)>),
     /// `self`: the template's blocks.
     Blocks,
@@ -69,16 +69,16 @@ pub(super) enum Function {
     StrftimeNow,
 }
 
-/// What a dict is looked up by. Equal numbers are equal keys; text marks do not count.
+/// The key of a dict's entry. Equal numbers are equal keys, and the origin of a text does not matter.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) enum Key {
     None,
     Int(i128),
     Float(u64),
     Str(Text),
-    /// A tuple, written out.
+    /// A tuple, as a text.
     Tuple(String),
-    /// A function, a namespace ..: the kind and the number.
+    /// A function, a namespace or another object: its kind and number.
     Object(&'static str, Id),
 }
 
@@ -100,7 +100,7 @@ pub(super) fn too_deep<T>() -> R<T> {
     fail(format!("a value is nested more than {MAX_DEPTH} deep"))
 }
 
-/// The number of items of a range.
+/// Returns the number of items of a range.
 pub(super) fn range_len(range: &Value) -> usize {
     let Value::Range(start, stop, step) = *range else { return 0 };
     let (start, stop, step) = (i128::from(start), i128::from(stop), i128::from(step));
@@ -110,7 +110,7 @@ pub(super) fn range_len(range: &Value) -> usize {
 }
 
 impl Value {
-    /// Python's name of the type.
+    /// Returns Python's name of the type.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Value::Undefined(_) => "Undefined",
@@ -149,7 +149,7 @@ impl Value {
         }
     }
 
-    /// An index or a count.
+    /// Returns the value as an index or a count.
     pub(super) fn index(&self) -> R<i64> {
         match self.as_int() {
             Some(i) => Ok(i64::try_from(i).unwrap_or(if i < 0 { i64::MIN } else { i64::MAX })),
@@ -168,7 +168,7 @@ impl Value {
         matches!(self, Value::Undefined(_))
     }
 
-    /// An undefined value of this name.
+    /// Makes an undefined value with a name.
     pub(super) fn undefined(name: &str) -> Value {
         Value::Undefined(Text::plain(name))
     }

@@ -1,4 +1,4 @@
-//! The chat template corpus: the full data if `HAPPY_CONFORMANCE` names them, the selection in the repository otherwise.
+//! The corpus of chat templates: the full one if `HAPPY_CONFORMANCE` is set, otherwise the selection in the repository.
 
 use happy_chat::LocalTime;
 use happy_testkit::Files;
@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The corpus `chat-templates`.
 pub(crate) struct Corpus {
     files: Files,
-    /// Whether these are the full data.
+    /// Whether this is the full corpus.
     pub(crate) full: bool,
 }
 
@@ -18,19 +18,19 @@ impl Corpus {
         Corpus { files, full: corpus.is_full() }
     }
 
-    /// The cases of `renderings.jsonl.gz`.
+    /// Reads the cases of `renderings.jsonl.gz`.
     pub(crate) fn renderings(&self) -> Vec<Value> {
         let text = self.files.text("renderings.jsonl.gz").unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The text of the template that a case names.
+    /// Returns the source of the template that a case names.
     pub(crate) fn source(&self, name: &Value) -> String {
         self.files.text(&format!("templates/{}.jinja", name.as_str().unwrap())).unwrap()
     }
 }
 
-/// The moment at which the corpus froze its clock.
+/// The time of the corpus' clock.
 pub(crate) fn now() -> Option<LocalTime> {
     Some("2026-03-14T09:26:53".parse().unwrap())
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{parse, reply_text, told};
 
-/// What a thread has on small systems, and half of that.
+/// The stack of a thread on small systems.
 const STACK: usize = 256 << 10;
 
 fn tools() -> Vec<Value> {
@@ -24,7 +24,7 @@ fn on_small_stack(work: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new().stack_size(STACK).spawn(work).unwrap().join().unwrap();
 }
 
-/// Texts that nest, that are guesses over and over, or that are held back for long.
+/// Texts that nest, that begin guesses again and again, or that are held back for long.
 fn texts(format: ReplyFormat) -> Vec<String> {
     let deep = "[".repeat(20_000);
     let objects = "{\"a\":".repeat(5_000);
@@ -80,8 +80,8 @@ fn hostile_replies_on_a_small_stack() {
     }
 }
 
-/// A control token that means nothing where it stands, with which a call without markers seemed to begin: the guess took
-/// nothing, was given up, and was begun anew, for ever.
+/// A case that never ended: a call without markers seemed to begin with a control token that has no meaning there. The guess took
+/// no character, was given up, and began again.
 #[test]
 fn control_tokens_anywhere_end() {
     let (done, ended) = std::sync::mpsc::channel();
@@ -106,7 +106,7 @@ fn control_tokens_anywhere_end() {
     }
 }
 
-/// More than is held back: the text is content, and nothing is lost.
+/// A text that is too long to be held back is content, and nothing of it is lost.
 #[test]
 fn what_is_longer_than_is_held_back() {
     on_small_stack(|| {
@@ -132,7 +132,7 @@ fn many_guesses_on_a_small_stack() {
     });
 }
 
-/// A call is read when it comes as the format has it, however long.
+/// A call in the format's own notation is read, however long it is.
 #[test]
 fn long_arguments_are_read_in_linear_time() {
     let start = std::time::Instant::now();
@@ -150,7 +150,7 @@ fn long_arguments_are_read_in_linear_time() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Guesses too do not depend on how the text is cut.
+    /// Guesses do not depend on the size of pieces either.
     #[test]
     fn pieces_of_any_size_give_the_same_with_tools(
         (format, text) in reply_text(),
@@ -166,7 +166,7 @@ proptest! {
         prop_assert_eq!((&told.content, &told.reasoning, &told.tool_calls), (&reply.content, &reply.reasoning, &reply.tool_calls));
     }
 
-    /// The words of loose calls in any order.
+    /// Parts of calls without the format's markers, in any order.
     #[test]
     fn loose_pieces_give_the_same(
         words in prop::collection::vec(prop::sample::select(&[

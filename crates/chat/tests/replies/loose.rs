@@ -1,4 +1,4 @@
-//! Calls that are not written as the format has them, and what must not be taken for one.
+//! Calls outside of the format's notation, and texts that must not be taken for calls.
 
 use happy_chat::{ReplyFormat, ReplyParser};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ pub(crate) fn cases() -> Vec<Loose> {
             text: "<think>hm</think>\n{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}\n{\"name\": \"get_weather\", \"arguments\": {\"n\": 12345678901234567890123}}",
             expect: json!(["", "hm", [["w", {"city": "Zürich"}], ["get_weather", {"n": serde_json::from_str::<Value>("12345678901234567890123").unwrap()}]], []]),
         },
-        // Talk about calls, other JSON, other tools.
+        // Text about calls, other JSON, other tools.
         content(
             Hermes,
             "An example:\n```json\n{\"name\": \"Alice\", \"arguments\": {\"a\": 1}}\n```\nThat is all.",
@@ -92,7 +92,7 @@ pub(crate) fn cases() -> Vec<Loose> {
         content(Hermes, "<table>{}</table>"),
         content(Hermes, "{\"a\": [{\"name\": \"w\", \"arguments\": {}}]}\n"),
         content(Hermes, "{\"name\": \"w\", \"arguments\": {}}\n\n{\"name\": \"Alice\", \"arguments\": {}}"),
-        // A call at the end of thinking that never ends.
+        // A call at the end of thinking that has no end.
         thinks(
             Hermes,
             "hm\n<tool_call>\n{\"name\": \"w\", \"arguments\": {\"city\": \"Zürich\"}}\n</tool_call>\n",
@@ -153,7 +153,7 @@ pub(crate) fn cases() -> Vec<Loose> {
 }
 
 #[test]
-fn calls_of_small_models_and_what_is_none() {
+fn calls_of_small_models_are_read_and_other_texts_are_not() {
     let mut wrong = Vec::new();
     for Loose { format, prompt, text, mut expect } in cases() {
         // `weather()` is the list of calls.
@@ -175,7 +175,7 @@ fn calls_of_small_models_and_what_is_none() {
             Ok(told) if (&told.content, &told.tool_calls) == (&reply.content, &reply.tool_calls) => {}
             other => wrong.push(format!("{format} {text:?}: the events tell {other:?}")),
         }
-        // Without declared tools nothing is read that is not the format's.
+        // Without declared tools, only the format's own notation is read.
         let (_, bare) =
             parse(ReplyParser::new(format).with_tools(&[]).unwrap().after_prompt(prompt).unwrap(), text, &[]);
         if !bare.tool_calls.is_empty() && format != Llama3 {
@@ -187,7 +187,7 @@ fn calls_of_small_models_and_what_is_none() {
 
 /// With nothing to call, small models call a tool with the example of its description.
 #[test]
-fn copied_examples_are_no_calls() {
+fn copied_examples_are_not_calls() {
     let parameter = json!({"type": "string", "description": "The city, e.g. Paris"});
     let unit = json!({"type": "string", "enum": ["celsius", "fahrenheit"]});
     let tools = [
@@ -212,7 +212,7 @@ fn copied_examples_are_no_calls() {
         (Some("hi"), call("timer", json!({"label": "Boiled eggs"})), 0),
         (Some("hi"), call("timer", json!({"label": "eggs", "minutes": 5})), 1),
         (Some("eggs are boiled"), call("timer", json!({"label": "Boiled eggs"})), 1),
-        // In the format's own notation a call is a call.
+        // A call in the format's own notation always counts.
         (Some("hi"), format!("<tool_call>\n{paris}\n</tool_call>"), 1),
     ];
     let mut wrong = Vec::new();

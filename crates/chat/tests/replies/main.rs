@@ -1,4 +1,4 @@
-//! Replies taken apart: every format by examples, hostile texts, and arbitrary pieces.
+//! Parsing of replies: examples of every format, hostile texts, and pieces of any size.
 
 mod hostile;
 mod loose;
@@ -19,7 +19,7 @@ use ReplyFormat::*;
 #[global_allocator]
 static METER: happy_testkit::Meter = happy_testkit::Meter;
 
-/// Parses a reply in pieces of these lengths, again and again.
+/// Parses a reply in pieces of these lengths, which are used in turn.
 fn parse(parser: ReplyParser, text: &str, pieces: &[usize]) -> (Vec<ReplyEvent>, Reply) {
     let (mut parser, mut events) = (parser, Vec::new());
     let mut chars = text.chars().peekable();
@@ -34,7 +34,7 @@ fn parse(parser: ReplyParser, text: &str, pieces: &[usize]) -> (Vec<ReplyEvent>,
     (joined(events), reply)
 }
 
-/// Events with neighboring texts of a kind made one.
+/// Joins neighboring texts of the same kind into one event.
 fn joined(events: Vec<ReplyEvent>) -> Vec<ReplyEvent> {
     let mut out: Vec<ReplyEvent> = Vec::new();
     for event in events {
@@ -51,7 +51,7 @@ fn joined(events: Vec<ReplyEvent>) -> Vec<ReplyEvent> {
     out
 }
 
-/// What the events alone say, for comparison with the reply; calls by name and arguments.
+/// Builds the reply from the events alone, to compare it with the parser's. Calls have only a name and arguments.
 fn told(events: &[ReplyEvent]) -> Result<Reply, String> {
     let mut reply = Reply::default();
     let mut open: Option<(usize, String, String)> = None;
@@ -116,7 +116,7 @@ fn seen(reply: &Reply) -> Value {
     json!([reply.content, reply.reasoning, calls, reasons])
 }
 
-/// The arguments that most examples have.
+/// The arguments of most examples.
 fn weather() -> Value {
     json!([["w", {"city": "Zürich"}]])
 }
@@ -198,7 +198,7 @@ fn tools_tell_strings_and_whether_json_may_be_a_call() {
     assert_eq!(seen(&reply), json!([text, "", [], []]));
 }
 
-/// Deep nesting and long texts end in a reply, quickly.
+/// Deep nesting and long texts give a reply, quickly.
 #[test]
 fn hostile_replies() {
     let deep = "[".repeat(100_000);
@@ -219,12 +219,12 @@ fn hostile_replies() {
         let kept = reply.content.len()
             + reply.reasoning.len()
             + reply.tool_calls.iter().map(|c| c.arguments["a"].to_string().len()).sum::<usize>();
-        // Only the markers of thinking are not text.
+        // Everything except the markers of thinking is text.
         assert!(kept >= text.len() / 2 || format == Plain, "{format}: {kept} of {}", text.len());
     }
 }
 
-/// Texts of markers, of what stands in calls, and of anything else.
+/// Texts that consist of markers, parts of calls, and anything else.
 fn reply_text() -> impl Strategy<Value = (ReplyFormat, String)> {
     let format = prop::sample::select(ReplyFormat::ALL);
     format.prop_flat_map(|format| {
@@ -261,7 +261,7 @@ fn reply_text() -> impl Strategy<Value = (ReplyFormat, String)> {
             "```",
         ];
         words.extend(common.map(str::to_owned));
-        // A part of a marker is the interesting case.
+        // Incomplete markers are the interesting case.
         words.extend(format.markers().map(|m| m.chars().take(m.chars().count() / 2).collect()));
         let example: Vec<String> =
             cases().into_iter().filter(|c| c.format == format).map(|c| c.text.to_owned()).collect();
@@ -290,7 +290,7 @@ proptest! {
     }
 }
 
-/// Where the vocabulary has markers as control tokens, only these count.
+/// If the vocabulary has markers as control tokens, only the tokens count.
 #[test]
 fn text_that_spells_a_control_token_is_text() {
     let token = |text: &str| matches!(text, "<think>" | "</think>" | "<tool_call>" | "<|open|>" | "<|sep|>");
@@ -306,7 +306,7 @@ fn text_that_spells_a_control_token_is_text() {
     parser.push_control("</think>").unwrap();
     parser.push_control("<tool_call>").unwrap();
     assert_eq!(parser.channel(), Channel::Call);
-    // Its end is no token here.
+    // The end marker is not a token here.
     parser.push("{\"name\": \"f\"}</tool_call>").unwrap();
     assert_eq!(parser.channel(), Channel::Content);
     let (_, reply) = parser.finish().unwrap();
@@ -342,7 +342,7 @@ fn prompts_tell_the_channel() {
     }
 }
 
-/// Numbers stay as they are written: in the reply's JSON, in events and in the next turn's prompt.
+/// Numbers stay as the model wrote them: in the reply's JSON, in events and in the next turn's prompt.
 #[test]
 fn numbers_keep_their_digits() {
     let numbers = "[18446744073709551615, -9223372036854775808, 9007199254740993, 0.5, 1, \
@@ -382,7 +382,7 @@ fn numbers_keep_their_digits() {
         let rendered = format!("{{\"name\": \"f\", \"arguments\": {{\"a\": {numbers}}}}}");
         let render = |message: Value| template.render(&TemplateInput::new([message])).unwrap();
         check(format, "prompt", &render(reply.message().unwrap()), &rendered);
-        // The message as other programs keep it: as JSON text, or with the arguments' own text in it.
+        // The message as other programs store it: as JSON text, or with the text of the arguments in it.
         let kept = serde_json::from_str(&reply.message().unwrap().to_string()).unwrap();
         check(format, "kept", &render(kept), &rendered);
         let written = format!("[{{\"tool_calls\": [{{\"function\": {rendered}}}]}}]");
@@ -390,7 +390,7 @@ fn numbers_keep_their_digits() {
         check(format, "read", &render(read[0].clone()), &rendered);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // Arguments that were changed have their own numbers.
+    // If arguments were changed, their own numbers count.
     let message = json!({"tool_calls": [{"function": {"name": "f", "arguments": {"a": 2.5, "b": 1e30}, "arguments_text": "{\"a\":1.10,\"b\":1E30}"}}]});
     let expect = "{\"name\": \"f\", \"arguments\": {\"a\": 2.5, \"b\": 1E30}}";
     assert_eq!(template.render(&TemplateInput::new([message])).unwrap(), expect);

@@ -1,4 +1,4 @@
-//! Formats in which a reply is several messages.
+//! Formats in which a reply consists of several messages.
 
 use happy_chat::ReplyFormat::*;
 use serde_json::json;

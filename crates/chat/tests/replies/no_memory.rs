@@ -1,5 +1,5 @@
-//! Memory that the system refuses while a reply is read: whichever allocation fails, alone or with all that follow it, the
-//! result is an error, and what was read before it is there.
+//! Refused memory while a reply is read: whichever allocation fails, alone or with all later ones, the result is an error, and
+//! everything that was read before is kept.
 //!
 //! An allocation that cannot fail ends this whole process.
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{cases, loose};
 
-/// Smaller allocations are of constant size: what serde_json says of a text that is not JSON.
+/// Smaller allocations have a constant size: serde_json's messages about texts that are not JSON.
 const LEAST: usize = 48;
 
 /// The tools of the examples, with parameters of all kinds.
@@ -27,7 +27,7 @@ struct Example {
     pieces: Vec<String>,
 }
 
-/// In pieces of three characters, with words that are longer than [`LEAST`].
+/// Reads it in pieces of three characters, with words that are longer than [`LEAST`].
 fn example(format: ReplyFormat, prompt: &'static str, text: &str) -> Example {
     let text = text.replace("Zürich", "Zürich, the largest city of Switzerland, and not its capital");
     let chars: Vec<char> = text.chars().collect();
@@ -46,7 +46,7 @@ fn parser(format: ReplyFormat, prompt: &str, tools: &[Value]) -> Result<ReplyPar
     parser.with_tokens(is_token)?.after_prompt(prompt)
 }
 
-/// Reads an example to its end. What came goes to `told`.
+/// Reads an example to its end, and adds the events to `told`.
 fn read(
     parser: &mut ReplyParser,
     pieces: &[String],
@@ -61,7 +61,7 @@ fn read(
     Ok(reply)
 }
 
-/// Whether a reply is the beginning of another one.
+/// Returns whether a reply is the beginning of another one.
 fn begins(whole: &Reply, part: &Reply) -> bool {
     whole.content.starts_with(&part.content)
         && whole.reasoning.starts_with(&part.reasoning)
@@ -69,7 +69,7 @@ fn begins(whole: &Reply, part: &Reply) -> bool {
         && whole.malformed.len() >= part.malformed.len()
 }
 
-/// The content that events tell.
+/// Returns the content of the events.
 fn content(told: &[ReplyEvent]) -> String {
     let texts = told.iter().filter_map(|event| match event {
         ReplyEvent::Content(text) => Some(text.as_str()),
@@ -103,7 +103,7 @@ fn replies_without_memory_are_an_error() {
                     break;
                 }
                 refusals += 1;
-                // It goes on no more, whatever memory there is.
+                // It does not continue after that, even if there is memory.
                 let (so_far, later) =
                     (so_far.clone(), (parser.push("x"), parser.push_control("x"), parser.finish()));
                 if !matches!(later, (Err(_), Err(_), Err(_))) || *parser.reply() != so_far {
@@ -116,7 +116,7 @@ fn replies_without_memory_are_an_error() {
     assert!(refusals > 5_000, "{refusals} refusals");
 }
 
-/// What is made before the reply, and of it.
+/// Everything that is made before and from the reply.
 #[test]
 fn parsers_and_messages_without_memory_are_an_error() {
     let tools = tools();

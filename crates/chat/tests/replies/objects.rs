@@ -13,7 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(Plain, "<think>\nhm\n\nso\n</think>\n\nYes.\n", "Yes.\n", "hm\n\nso", json!([])),
         case(Plain, "<think>cut <of", "", "cut <of", json!([])),
         case(Plain, "a <thin", "a <thin", "", json!([])),
-        // Thinking begins with the reply; later its mark is a word.
+        // Thinking begins at the start of the reply. Later, its marker is a word.
         case(Plain, "<think>a</think> b <think>c</think> d", "b <think>c</think> d", "a", json!([])),
         case(Plain, "Put <think> first.", "Put <think> first.", "", json!([])),
         case(Plain, "\n<think>a</think><think> is a tag.", "<think> is a tag.", "a", json!([])),
@@ -102,7 +102,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Hermes,
             "<tool_call>{\"name\": \"a\", \"name\": \"b\"}</tool_call>",
             "<tool_call>{\"name\": \"a\", \"name\": \"b\"}</tool_call>",
-            "the key \"name\" stands there twice",
+            "the key \"name\" occurs twice",
         ),
         broken(
             Hermes,
@@ -241,7 +241,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Apertus,
             "<|tools_prefix|>[{\"a\": {}, \"b\": {}}]<|tools_suffix|>",
             "<|tools_prefix|>[{\"a\": {}, \"b\": {}}]<|tools_suffix|>",
-            "the key \"b\" stands there twice",
+            "the key \"b\" occurs twice",
         ),
         broken(
             Apertus,
@@ -365,7 +365,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Hermes,
             "<tool_call>{\"function\": {\"function\": {\"function\": {}}}}</tool_call>",
             "<tool_call>{\"function\": {\"function\": {\"function\": {}}}}</tool_call>",
-            "a function stands in a function",
+            "a function is nested in a function",
         ),
         // Cohere
         case(

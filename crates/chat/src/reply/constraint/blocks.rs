@@ -1,13 +1,13 @@
-//! Blocks of calls, from a format's rules.
+//! Writes the rules for blocks of calls, from a format's rules.
 //!
 //! ```text
 //! calls     block (ws block)*
-//! block     opener body                       one alternative for each marker that begins calls
+//! block     opener body                       one alternative per marker that begins calls
 //! body      Objects     objects end
 //!           List        [call, ..] end
 //!           Open        (begin call)+ end      where `begin` leads from Open into a call
 //!           Name, ..    call (begin call)* end?
-//! call      from its first state on, tool by tool: name, markers, arguments
+//! call      one alternative per tool: name, markers, arguments
 //! ```
 
 use super::super::grammar::{At, Rule, closes};
@@ -36,13 +36,13 @@ impl Writer<'_> {
         match to {
             At::Objects => {
                 let objects = self.objects(marker)?;
-                // A block that no marker opens has none that ends it; some models leave it out.
+                // A block without a marker has no end marker, and some models leave it out.
                 let end = match marker.ends_with('[') || self.grammar.optional_end {
                     true => text!("({})?", self.end(At::Objects)?)?,
                     false => self.end(At::Objects)?,
                 };
                 match self.begin(At::Objects)? {
-                    // Calls in tags of their own.
+                    // Each call has tags of its own.
                     Some(call) => {
                         let tags = self.end(At::Open)?;
                         text!("ws ({objects} {end} | {call} (ws {call})* {tags})")
@@ -63,7 +63,7 @@ impl Writer<'_> {
                 };
                 let end = self.end(At::Open)?;
                 let end = if end.is_empty() { end } else { text!("({end})?")? };
-                // Where the call's end is the block's, nothing more belongs to it.
+                // If the end of the call also ends the block, nothing follows in it.
                 let rest = if self.ends_in_content() { String::new() } else { text!("{more} {end}")? };
                 match self.grammar.objects_for_name {
                     true => text!("ws ({} | {call} {rest})", self.objects(marker)?),
@@ -73,14 +73,14 @@ impl Writer<'_> {
         }
     }
 
-    /// The marks that end a block.
+    /// Returns the markers that end a block.
     fn end(&self, from: At) -> R<String> {
         let ends = self.grammar.rules.iter().filter(|rule| rule.0 == from && closes(rule));
         let ends: Vec<String> = ends.map(|rule| self.marker(rule.1)).collect::<R<_>>()?;
         if ends.is_empty() { Ok(String::new()) } else { text!("ws {}", any_of(&ends)?) }
     }
 
-    /// Whether the mark that ends a call's parameters ends the block too.
+    /// Returns whether the marker that ends a call's parameters also ends the block.
     fn ends_in_content(&self) -> bool {
         self.rules_from(At::Params).any(|rule| rule.2 == At::Content)
     }
@@ -89,7 +89,7 @@ impl Writer<'_> {
         self.grammar.rules.iter().copied().filter(move |rule| rule.0 == from)
     }
 
-    /// A call with the marker that begins it in `from`.
+    /// Writes a call with the marker that begins it in state `from`.
     fn begin(&mut self, from: At) -> R<Option<String>> {
         let leads = |to| matches!(to, At::Name | At::Id | At::Skip);
         let Some((_, marker, to)) = self.rules_from(from).find(|rule| leads(rule.2)) else { return Ok(None) };
@@ -97,7 +97,7 @@ impl Writer<'_> {
         text!("{} {call}", self.marker(marker)?).map(Some)
     }
 
-    /// A call of any tool from the state on in which it begins.
+    /// Writes a call of any tool, starting in state `from`.
     fn call(&mut self, from: At) -> R<String> {
         let name = format!("call-{}", format!("{from:?}").to_lowercase());
         if !self.has_rule(&name) {
@@ -110,7 +110,7 @@ impl Writer<'_> {
         Ok(name)
     }
 
-    /// The call of a tool from a state on.
+    /// Writes the call of a tool, starting in a state.
     fn from(&mut self, at: At, i: usize, tool: &Tool<'_>) -> R<String> {
         let next = self.rules_from(at).next();
         match at {
@@ -125,7 +125,7 @@ impl Writer<'_> {
                 if self.grammar.rules.iter().any(|rule| rule.0 == At::Params) {
                     return text!("{name} {}", self.parameters(i, tool)?);
                 }
-                // The arguments' own marker; one for an id may stand before it.
+                // The marker of the arguments. A marker with an id may come before it.
                 let next = self.rules_from(At::Name).find(|rule| matches!(rule.2, At::Json | At::Literals));
                 let id = match self.rules_from(At::Name).find(|rule| rule.2 == At::Id) {
                     Some((_, marker, _)) => text!("({} [a-zA-Z0-9_-]{{0,64}})?", self.marker(marker)?)?,
@@ -151,7 +151,7 @@ impl Writer<'_> {
         text!("{words} {} {rest}", self.marker(marker)?)
     }
 
-    /// Calls in brackets, or one on each line.
+    /// Writes calls in brackets, or one per line.
     fn list(&mut self) -> R<String> {
         let call = self.call(At::Name)?;
         let end = self.end(At::Open)?;
@@ -161,7 +161,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Objects in an array or after one another.
+    /// Writes objects, in an array or one after another.
     fn objects(&mut self, marker: &str) -> R<String> {
         let object = self.object()?;
         if marker.ends_with('[') && !self.grammar.objects_for_name {
@@ -170,7 +170,7 @@ impl Writer<'_> {
         text!("(\"[\" ws {object} (ws \",\" ws {object})* ws \"]\" | {object} (ws {object})*)")
     }
 
-    /// An object with name and arguments.
+    /// Writes an object with name and arguments.
     fn object(&mut self) -> R<&'static str> {
         if self.has_rule("object") {
             return Ok("object");

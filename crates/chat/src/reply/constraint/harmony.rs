@@ -1,7 +1,7 @@
-//! gpt-oss: messages in channels.
+//! Writes the rules for replies of gpt-oss: messages in channels.
 //!
 //! ```text
-//! reply     (note start)* (final | call (start call)*)      the first message without its start, if the prompt wrote that
+//! reply     (note start)* (final | call (start call)*)      the first message has no start if the prompt wrote it
 //! note      <|channel|>analysis|commentary <|message|> text <|end|>
 //! final     <|channel|>final <|message|> answer
 //! call      to=functions.f <|channel|>commentary .. <|message|> arguments <|call|>
@@ -15,7 +15,7 @@ pub(super) fn write(writer: &mut Writer<'_>, shape: &ReplyShape<'_>, must_call: 
     let channel = writer.marker("<|channel|>")?;
     let message = writer.marker("<|message|>")?;
     let end = writer.marker("<|end|>")?;
-    // White space or the marker: the letters alone would belong to the name before them.
+    // White space or the marker must come first; otherwise the letters would belong to the name before them.
     let constrain = writer.marker("<|constrain|>")?;
     let json = text!("((ws {constrain} ws | [ \\t\\r\\n]{{1,32}}) (\"json\" | \"code\"))?")?;
     let text = writer.until(["<|end|>", "<|return|>", "<|call|>", "<|start|>", "<|channel|>"])?;
@@ -24,7 +24,7 @@ pub(super) fn write(writer: &mut Writer<'_>, shape: &ReplyShape<'_>, must_call: 
     let note = text!("{channel} (\"analysis\" | \"commentary\") ws {message} {text} {end}")?;
     writer.rule("note", &note)?;
     let answer = if shape.answer { writer.answer()? } else { text!("{text}")? };
-    // The model ends with a token of its own, or with the one that ends generation.
+    // The model ends with a special token, or with the token that ends generation.
     let over = text!("({} | {end})?", writer.marker("<|return|>")?)?;
     writer.rule("final", &text!("{channel} \"final\" {json} ws {message} {answer} ws {over}")?)?;
     let mut last = if must_call { "" } else { "final" };

@@ -1,20 +1,19 @@
 //! The grammar of a constrained reply, derived from a format's declarations.
 //!
 //! ```text
-//! reply     thinking? body                         thinking up to its end mark, if the prompt or the model opens it
+//! reply     thinking? body                         thinking up to its end marker, if the prompt or the model opens it
 //! body      none      content                      without anything that begins a call
 //!           auto      content (call content)*      or, with a grammar for the answer: answer | calls
-//!           required  calls                        of any tool, or of the named one
+//!           required  calls                        of any tool, or only of the named one
 //! content   answer, or free text
-//! call      the format's markers, with a tool's name and its arguments under its schema
+//! call      the format's markers, with a tool's name and arguments that fit its schema
 //! ```
 //!
-//! Constraints are lazy by construction: free text may be anything that does not begin a call, and once a call has begun
-//! it must be a valid one. Calls in the notations of small models that [`ReplyParser`](crate::ReplyParser) reads too are
-//! free text here.
+//! Constraints are lazy: free text may be anything that does not begin a call, and once a call has begun, it must be a valid
+//! one. Calls in the notations of small models, which [`ReplyParser`](crate::ReplyParser) also reads, are free text here.
 //!
-//! Arguments come in the schema's order. A string argument in a notation without quotes is free text, or one of its
-//! `enum`; its other keywords are not asked for.
+//! Arguments come in the schema's order. A string argument in a notation without quotes is free text, or one of its `enum`;
+//! its other keywords are ignored.
 
 mod blocks;
 mod harmony;
@@ -43,14 +42,14 @@ pub enum ToolChoice {
     Auto,
     /// At least one call of any tool.
     Required,
-    /// At least one call, all of this tool.
+    /// At least one call. All calls are of this tool.
     Named(String),
 }
 
 impl FromStr for ToolChoice {
     type Err = Infallible;
 
-    /// `none`, `auto`, `required`, or a tool's name.
+    /// Reads `none`, `auto` or `required`. Any other text is a tool's name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text {
             "none" => ToolChoice::None,
@@ -61,48 +60,48 @@ impl FromStr for ToolChoice {
     }
 }
 
-/// What a reply is to be like.
+/// What a reply has to look like.
 pub struct ReplyShape<'a> {
-    /// How the model writes.
+    /// The format in which the model writes.
     pub format: ReplyFormat,
-    /// Where the prompt left the model: [`ReplyParser::channel`](crate::ReplyParser::channel) after the prompt.
+    /// The channel in which the reply begins: [`ReplyParser::channel`](crate::ReplyParser::channel) after the prompt.
     pub opened: Channel,
     /// Whether the model may open thinking by itself.
     pub may_think: bool,
-    /// The tools, as templates take them.
+    /// The tools, in the form that templates take.
     pub tools: &'a [Json],
-    /// Whether they may or must be called.
+    /// Whether tools may or must be called.
     pub choice: ToolChoice,
-    /// Whether the content is under a grammar of its own, [`Part::Answer`].
+    /// Whether the caller has a grammar for the answer, [`Part::Answer`].
     pub answer: bool,
-    /// The id of a marker that is a control token of the vocabulary; `None` for text.
+    /// Returns the id of a marker that is a control token of the vocabulary, or `None` if the marker is ordinary text.
     pub token: &'a dyn Fn(&str) -> Option<u32>,
 }
 
-/// A grammar: GBNF text whose root is `root`, and the rules that it names and that are defined outside.
+/// A grammar of replies: GBNF text whose root is `root`, and the rules that it uses but does not define.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplyGrammar {
-    /// The text. Control tokens stand in it by number, `<[7]>`.
+    /// The text. Control tokens are written by number, such as `<[7]>`.
     pub gbnf: String,
-    /// Rules that are not in the text, by name.
+    /// The rules that the caller has to add, by name.
     pub parts: Vec<(String, Part)>,
-    /// The tools that no rule calls, since the notation cannot carry one of their names, and which name that is. The other
-    /// tools are constrained as if these had not been declared.
+    /// The tools that the grammar leaves out because the notation cannot express one of their names. The other tools are
+    /// constrained as if these had not been declared.
     pub left_out: Vec<NameError>,
 }
 
-/// A rule that is defined outside of the text.
+/// A rule that is defined outside of the GBNF text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
-    /// A document of this JSON schema, the text of one.
+    /// A document that fits this JSON schema, which is given as text.
     Schema(String),
-    /// Text up to the first of these strings; any text if the list is empty.
+    /// Text before the first of these strings; any text if the list is empty.
     Until(Vec<&'static str>),
-    /// The answer: the caller's grammar.
+    /// The answer, for which the caller has a grammar.
     Answer,
 }
 
-/// Why there is no grammar.
+/// Why no grammar could be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConstraintError {
@@ -111,21 +110,21 @@ pub enum ConstraintError {
         "replies in the format `{0}` cannot be constrained: leave out the tool choice and the grammar, or give another reply format"
     )]
     Unsupported(ReplyFormat),
-    /// No tool that may be called has names that the notation can carry. This is the first that has not.
+    /// The notation cannot express the names of any tool that may be called. This is the first of these tools.
     #[error(transparent)]
     Name(NameError),
     /// The format has no calls.
     #[error("the reply format `{0}` has no notation for calls: a call cannot be required")]
     NoCalls(ReplyFormat),
-    /// A call is required and there are no tools.
+    /// A call is required, but there are no tools.
     #[error("a call is required, but no tools were given")]
     NoTools,
-    /// The tool that is to be called is not there.
+    /// The tool that must be called was not declared.
     #[error("unknown tool `{name}`, expected one of {expected}")]
     UnknownTool {
-        /// The name that was given.
+        /// The unknown name.
         name: String,
-        /// The names that there are.
+        /// The names of the declared tools, separated by commas.
         expected: String,
     },
     /// Memory was refused.
@@ -133,16 +132,18 @@ pub enum ConstraintError {
     OutOfMemory(#[from] OutOfMemory),
 }
 
-/// A tool with a name that a notation cannot carry: it stands there without quotes, and has white space, a bracket or the
-/// like, is empty, or longer than 256 bytes. It would not be read back.
+/// A tool with a name that the notation cannot express.
+///
+/// The notation has no quotes around names, so a name cannot be read back if it is empty, longer than 256 bytes, or contains
+/// white space, a bracket or the like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NameError {
-    /// The notation.
+    /// The format of the reply.
     pub format: ReplyFormat,
     /// The tool's name.
     pub tool: String,
-    /// The name of the parameter that is at fault; `None` if it is the tool's own.
+    /// The name of the parameter that cannot be expressed; `None` if it is the tool's own name.
     pub parameter: Option<String>,
 }
 
@@ -163,12 +164,14 @@ impl fmt::Display for NameError {
     }
 }
 
-/// The grammar of a reply, or `None` if nothing is asked of it. A tool whose `parameters` are the schema `true` takes any arguments. With [`ToolChoice::Auto`] and a format that has no calls or
-/// whose calls cannot be constrained, calls are left as they are. A tool with a name that the notation cannot carry is left
-/// out of the grammar, and told in [`ReplyGrammar::left_out`]; under `Auto`, if no other tool is left, calls are left as they are.
+/// Writes the grammar of a reply. Returns `None` if nothing is to be constrained.
+///
+/// A tool whose `parameters` are the schema `true` takes any arguments. With [`ToolChoice::Auto`], calls are not constrained if
+/// the format has no calls or its calls cannot be constrained. A tool with a name that the notation cannot express is left out
+/// of the grammar and listed in [`ReplyGrammar::left_out`]. If no other tool is left, calls are not constrained under `Auto`.
 ///
 /// # Errors
-/// If a call or an answer under a grammar is asked for and cannot be had; if memory is refused.
+/// [`ConstraintError`] if a call or a grammar for the answer is required but impossible, or if memory is refused.
 ///
 /// ```
 /// use happy_chat::{Channel, ReplyFormat, ReplyShape, ToolChoice, reply_grammar};
@@ -207,7 +210,7 @@ pub fn reply_grammar(shape: &ReplyShape<'_>) -> Result<Option<ReplyGrammar>, Con
     let grammar = format.grammar();
     let has_calls = grammar.bare || grammar.rules.iter().any(super::grammar::opens);
     let messages = grammar.rules.iter().any(|rule| rule.2 == At::Header);
-    // Answers stand between markers that are no wrapper of calls; see docs/tools.md.
+    // In other formats of messages, the answer has markers of its own; see docs/tools.md.
     let supported = match format {
         ReplyFormat::Harmony => true,
         ReplyFormat::KimiK3 => false,
@@ -248,8 +251,8 @@ pub fn reply_grammar(shape: &ReplyShape<'_>) -> Result<Option<ReplyGrammar>, Con
     Ok(Some(ReplyGrammar { gbnf, parts, left_out }))
 }
 
-/// A tool of the same name whose arguments may be anything, in place of one whose schema no grammar can follow: the schema `true`.
-/// Null if the tool has no name.
+/// Returns a tool of the same name that takes any arguments (the schema `true`), for use in place of a tool whose schema cannot
+/// become a grammar. Returns null if the tool has no name.
 ///
 /// # Errors
 /// If memory is refused.
@@ -260,18 +263,18 @@ pub fn without_schema(tool: &Json) -> R<Json> {
     Ok(Json::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
 }
 
-/// Whether rules of a format lead to one of these places.
+/// Returns whether a rule of a format leads to one of these states.
 fn leads(format: ReplyFormat, to: &[At]) -> bool {
     format.grammar().rules.iter().any(|rule| to.contains(&rule.2))
 }
 
-/// Whether a format writes the names of parameters without quotes, instead of a JSON object.
+/// Returns whether a format writes names of parameters without quotes, instead of a JSON object.
 fn writes_keys(format: ReplyFormat) -> bool {
     leads(format, &[At::Key, At::Literals])
 }
 
-/// The name of a tool (`None`) or of one of its parameters that stands without quotes in the format and could not be read
-/// back from there.
+/// Finds a name that the format writes without quotes and that could not be read back: of a tool (`Some(None)`) or of one of
+/// its parameters.
 fn unwritable<'t>(tool: &'t Tool<'_>, format: ReplyFormat) -> Option<Option<&'t str>> {
     let grammar = format.grammar();
     let names = grammar.keyed || format == ReplyFormat::Harmony || leads(format, &[At::Name, At::List]);
@@ -287,7 +290,7 @@ fn unwritable<'t>(tool: &'t Tool<'_>, format: ReplyFormat) -> Option<Option<&'t 
     properties.find(|key| keys && !is_word(key, "<>[](){}\"'=:,")).map(Some)
 }
 
-/// The rules of a reply that is one text.
+/// Writes the rules of a reply that is a single text.
 fn write(writer: &mut Writer<'_>, shape: &ReplyShape<'_>, must_call: bool, has_calls: bool) -> R<()> {
     let calls = has_calls && shape.choice != ToolChoice::None && writer.has_tools();
     let body = match (must_call, shape.answer) {
@@ -317,7 +320,7 @@ fn write(writer: &mut Writer<'_>, shape: &ReplyShape<'_>, must_call: bool, has_c
     };
     let free = !must_call && !shape.answer;
     let root = match writer.thinking()? {
-        // A model that ends within its thoughts has said all it has to say; an answer is asked for otherwise.
+        // Without a required answer or call, a model may end inside of its thinking.
         Some((_, rest)) if shape.opened == Channel::Reasoning && free => {
             let (thoughts, close) = rest;
             text!("{thoughts} ({close} {body})?")?

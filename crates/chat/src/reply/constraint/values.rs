@@ -1,4 +1,4 @@
-//! Arguments that are not one JSON object: parameters in tags, and literals.
+//! Writes the rules for arguments that are not one JSON object: parameters in tags, and literals.
 
 use serde_json::{Map, Value as Json};
 
@@ -7,13 +7,13 @@ use super::super::schema::Tool;
 use super::writer::{Writer, any_of, quote};
 use crate::memory::{R, Text, gathered, json_text, push, text};
 
-/// Deepest nesting of a literal that has rules of its own; what is deeper is JSON.
+/// Deepest nesting of a literal that has rules of its own. Deeper values are JSON.
 const MAX_LITERAL: usize = 4;
 
-/// Most rules of a grammar for which literals have rules of their own.
+/// Maximum number of rules in a grammar. If it is reached, further literals are JSON.
 const MAX_RULES: usize = 2000;
 
-/// Most schemas that are looked at to tell what a parameter may be.
+/// Maximum number of schemas that are visited to determine what a parameter may be.
 const MAX_STEPS: usize = 1000;
 
 /// Keywords that do not restrict a value.
@@ -37,12 +37,12 @@ enum Shape<'s> {
     /// Any text.
     Text,
     Boolean,
-    /// A document of the schema.
+    /// A document that fits the schema.
     Document(&'s Json),
 }
 
 impl Writer<'_> {
-    /// Parameters in tags, in the schema's order, and what ends them.
+    /// Writes parameters in tags, in the schema's order, and the markers that end them.
     pub(super) fn parameters(&mut self, i: usize, tool: &Tool<'_>) -> R<String> {
         let mut all = Text::default();
         for (n, (key, schema)) in tool.properties().enumerate() {
@@ -56,7 +56,7 @@ impl Writer<'_> {
         let ends =
             rules.iter().filter(|rule| rule.0 == At::Params && matches!(rule.2, At::Open | At::Content));
         let ends = gathered(ends.map(|rule| rule.1))?;
-        // The tag of the name ends before the parameters, if it has an end of its own.
+        // If the tag with the name has an end of its own, it ends before the parameters.
         let name_end = self.grammar.rules.iter().find(|rule| rule.0 == At::Name && rule.2 == At::Params);
         let name_end = name_end.map_or(Ok(String::new()), |rule| self.marker(rule.1))?;
         if tool.is_free() {
@@ -75,7 +75,7 @@ impl Writer<'_> {
             || matches!(&shape, Shape::Choice(values) if values.iter().all(|value| value.is_string()));
         let open = rules.iter().find(|rule| rule.2 == At::Key);
         let open = open.map_or(Ok(String::new()), |rule| self.marker(rule.1))?;
-        // The type may stand beside the key.
+        // Some notations write the type beside the key.
         let to = |to| rules.iter().find(|rule| rule.0 == At::Key && rule.2 == to);
         let key_end = if text { to(At::Plain).or(to(At::Typed)) } else { to(At::Typed) };
         let (mark, state) = match key_end.or(to(At::Params)) {
@@ -91,7 +91,7 @@ impl Writer<'_> {
         let from = if state == At::Plain { At::Plain } else { At::Typed };
         let end = rules.iter().find(|rule| rule.0 == from && rule.2 == At::Params).map_or("", |rule| rule.1);
         let value = match shape {
-            // Text may stand in marks of its own.
+            // Text may have markers of its own.
             Shape::Text => {
                 let inner =
                     rules.iter().find(|rule| (rule.0, rule.2) == (At::Typed, At::Plain) && from == At::Typed);
@@ -112,7 +112,7 @@ impl Writer<'_> {
                 any_of(&all)?
             }
             Shape::Boolean => text!("(\"true\" | \"false\" | \"True\" | \"False\")")?,
-            // Some templates print values as Python does, and models learn it.
+            // Models learn Python's notation from templates that print values as Python does.
             Shape::Document(schema) => {
                 let json = self.document(tool, schema)?;
                 let notation = std::mem::replace(&mut self.notation, Notation::PYTHON);
@@ -124,7 +124,7 @@ impl Writer<'_> {
         text!("{begin} ws {value} ws {}", self.marker(end)?)
     }
 
-    /// Arguments as `key=value` up to the closing bracket.
+    /// Writes arguments as `key=value`, with the closing bracket.
     pub(super) fn literals(&mut self, i: usize, tool: &Tool<'_>) -> R<String> {
         let close = self.notation.close;
         if tool.is_free() {
@@ -137,7 +137,7 @@ impl Writer<'_> {
         text!("ws {orders} ws \"{close}\"")
     }
 
-    /// Members with commas between them, in the schema's order; Gemma's templates sort them.
+    /// Writes members with commas between them, in the schema's order. Gemma's templates sort them by key.
     fn members(
         &mut self,
         name: &str,
@@ -179,7 +179,7 @@ impl Writer<'_> {
         any_of(&all)
     }
 
-    /// A key, in quotes inside of Python's dictionaries.
+    /// Writes a key. Inside of Python's dictionaries, it has quotes.
     fn key(&mut self, key: &str, depth: usize) -> R<String> {
         match self.notation == Notation::PYTHON && depth > 0 {
             true => self.quoted(key),
@@ -187,7 +187,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A known string in any of the notation's quotes that it fits in.
+    /// Writes a known string, in each of the notation's quotes that it does not contain.
     fn quoted(&mut self, text: &str) -> R<String> {
         let quotes = self.notation.quotes;
         let fits = |mark: &str, escapes: bool| !(text.contains(mark) || escapes && text.contains('\\'));
@@ -202,7 +202,7 @@ impl Writer<'_> {
         any_of(&all)
     }
 
-    /// Any string.
+    /// Writes any string.
     fn string(&mut self) -> R<String> {
         let Some(quote) = self.notation.quotes.first().filter(|quote| !quote.escapes) else {
             let of = |q: &str| format!("\"{q}\" ([^{q}\\\\] | \"\\\\\" [^xuU])* \"{q}\"");
@@ -214,8 +214,8 @@ impl Writer<'_> {
         text!("{mark} {text} {mark}")
     }
 
-    /// Whether a schema has rules of its own, or is JSON: it has no keywords that these do not follow, and there are not
-    /// too many, as a schema that refers to itself would have.
+    /// Returns whether a schema gets rules of its own; otherwise it is JSON. It must have only keywords that these rules support,
+    /// and the number of rules must not be exceeded, which also stops schemas that refer to themselves.
     fn is_plain(&self, schema: &Json, depth: usize) -> bool {
         depth < MAX_LITERAL
             && self.rules() < MAX_RULES
@@ -223,7 +223,7 @@ impl Writer<'_> {
             && (schema.get("anyOf").is_none() || alternatives(schema).is_some())
     }
 
-    /// A value under a schema.
+    /// Writes a value that fits a schema.
     fn literal(&mut self, name: &str, tool: &Tool<'_>, schema: &Json, depth: usize) -> R<String> {
         let python = self.notation == Notation::PYTHON;
         match shape(tool, schema)? {
@@ -248,7 +248,7 @@ impl Writer<'_> {
             Shape::Boolean => text!("(\"true\" | \"false\")"),
             Shape::Text => match is_only_string(schema) {
                 true => self.string(),
-                // A string, or whatever else the schema names.
+                // A string, or any other type that the schema names.
                 false => {
                     let document = self.document(tool, schema)?;
                     let null = if python && may_be_null(schema, 0) { " | \"None\"" } else { "" };
@@ -295,13 +295,13 @@ impl Writer<'_> {
     }
 }
 
-/// The schemas of which a value fits any.
+/// Returns the schemas of `anyOf`, of which a value must fit one.
 fn alternatives(schema: &Json) -> Option<&Vec<Json>> {
     let all = schema.get("anyOf").and_then(Json::as_array)?;
     (!all.is_empty() && schema.get("properties").is_none() && schema.get("items").is_none()).then_some(all)
 }
 
-/// Whether a schema names null.
+/// Returns whether a schema names null.
 fn may_be_null(schema: &Json, depth: usize) -> bool {
     let named = |kind: &Json| kind == "null";
     let alternatives = ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(*key)?.as_array());
@@ -312,12 +312,12 @@ fn may_be_null(schema: &Json, depth: usize) -> bool {
         || depth < 2 && alternatives.flatten().any(|schema| may_be_null(schema, depth + 1))
 }
 
-/// Whether a schema is about strings and nothing else.
+/// Returns whether a schema allows only strings.
 fn is_only_string(schema: &Json) -> bool {
     schema.get("type").and_then(Json::as_str) == Some("string")
 }
 
-/// What a parameter may be, seen through references.
+/// Determines what a parameter may be. References are followed.
 fn shape<'s>(tool: &'s Tool<'_>, schema: &'s Json) -> R<Shape<'s>> {
     let mut schema = schema;
     for _ in 0..32 {
@@ -342,7 +342,7 @@ fn shape<'s>(tool: &'s Tool<'_>, schema: &'s Json) -> R<Shape<'s>> {
     })
 }
 
-/// Whether a string is among the values of a schema, or anything at all.
+/// Returns whether a schema allows strings.
 fn may_be_text(tool: &Tool<'_>, schema: &Json, depth: usize, steps: &mut usize) -> bool {
     if depth > 8 || *steps == 0 {
         return true;
@@ -369,6 +369,6 @@ fn may_be_text(tool: &Tool<'_>, schema: &Json, depth: usize, steps: &mut usize) 
     if let Some(Json::Array(values)) = schema.get("enum") {
         return values.iter().any(Json::is_string);
     }
-    // What lists properties or items is about these.
+    // A schema that lists properties or items is meant for objects or arrays.
     !["properties", "items", "const"].iter().any(|key| schema.get(key).is_some())
 }

@@ -1,4 +1,4 @@
-//! GBNF text that is being written.
+//! The writer of GBNF text.
 
 use super::super::calls;
 use super::super::grammar::{At, Grammar, Notation, Rule, opens};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json, json};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-/// Rules and parts so far.
+/// The rules and parts so far.
 pub(super) struct Writer<'a> {
     pub(super) grammar: &'static Grammar,
     pub(super) schema: &'a Schema<'a>,
@@ -62,7 +62,7 @@ impl<'a> Writer<'a> {
         self.rules.contains_key(name)
     }
 
-    /// The name of a part; equal parts are one.
+    /// Adds a part and returns its name. Equal parts share a name.
     pub(super) fn part(&mut self, kind: &str, part: Part) -> R<String> {
         if let Some((name, _)) = self.parts.iter().find(|(_, known)| *known == part) {
             return text!("{name}");
@@ -73,19 +73,19 @@ impl<'a> Writer<'a> {
         Ok(name)
     }
 
-    /// How many rules there are.
+    /// Returns the number of rules.
     pub(super) fn rules(&self) -> usize {
         self.rules.len()
     }
 
-    /// The text and its parts.
+    /// Returns the text and its parts.
     pub(super) fn finish(self) -> R<(String, Vec<(String, Part)>)> {
         let mut used = HashSet::new();
         for word in self.rules.values().flat_map(|expr| words(expr)) {
             used.try_reserve(1)?;
             used.insert(word);
         }
-        // The root first, as people write it.
+        // The root comes first, as is usual.
         let root = self.rules.get_key_value("root");
         let others = self.rules.iter().filter(|(name, _)| used.contains(name.as_str()));
         let mut gbnf = Text::default();
@@ -95,7 +95,7 @@ impl<'a> Writer<'a> {
         Ok((gbnf.0, self.parts))
     }
 
-    /// A marker, its tokens by number.
+    /// Writes a marker, with its control tokens by number.
     pub(super) fn marker(&self, marker: &str) -> R<String> {
         let (mut out, mut from) = (Vec::new(), 0);
         for part in token_parts(marker, &|text| (self.token)(text).is_some()) {
@@ -113,14 +113,15 @@ impl<'a> Writer<'a> {
         joined(&out, " ")
     }
 
-    /// The part of a marker that text must not contain, if it does not begin with a token anyway.
+    /// Returns the part of a marker that text must not contain, or `None` if the marker begins with a control token, which text
+    /// never contains.
     fn as_text(&self, marker: &'static str) -> Option<&'static str> {
         let first = token_parts(marker, &|text| (self.token)(text).is_some()).next();
         let end = first.map_or(marker.len(), |part| part.start);
         marker.get(..end).filter(|text| !text.is_empty())
     }
 
-    /// Text up to the first of some markers.
+    /// Writes text up to the first of some markers.
     pub(super) fn until(&mut self, markers: impl IntoIterator<Item = &'static str>) -> R<String> {
         let mut strings = gathered(markers.into_iter().filter_map(|marker| self.as_text(marker)))?;
         strings.sort_unstable();
@@ -128,7 +129,7 @@ impl<'a> Writer<'a> {
         self.part("text", Part::Until(strings))
     }
 
-    /// Text of any kind up to a mark that ends it, with these marks and ends in it.
+    /// Writes any text up to one of the markers `ends`. The text may contain the markers `marks`.
     pub(super) fn anything(&mut self, marks: &[&'static str], ends: &[&'static str]) -> R<String> {
         let mut all = gathered(marks.iter().chain(ends).copied().filter(|mark| !mark.is_empty()))?;
         all.sort_unstable();
@@ -139,7 +140,7 @@ impl<'a> Writer<'a> {
         text!("{text} ({} {text})* {}", any_of(&inside)?, any_of(&ends)?)
     }
 
-    /// What opens thinking, and thoughts with their end.
+    /// Writes the marker that opens thinking, and the thinking with its end marker.
     pub(super) fn thinking(&mut self) -> R<Option<(String, (String, String))>> {
         let (open, close) = self.grammar.think;
         if open.is_empty() {
@@ -149,12 +150,12 @@ impl<'a> Writer<'a> {
         Ok(Some((self.marker(open)?, (thoughts, self.marker(close)?))))
     }
 
-    /// The rules that begin calls.
+    /// Returns the rules that begin calls.
     pub(super) fn openers(&self) -> impl Iterator<Item = Rule> + use<> {
         self.grammar.rules.iter().copied().filter(|rule| opens(rule) && rule.2 != At::Header)
     }
 
-    /// Text that begins no call; control tokens that may stand in it are markers of content, and thinking.
+    /// Writes text that does not begin a call. Control tokens in it may be markers of content, and thinking.
     pub(super) fn free_text(&mut self) -> R<&'static str> {
         let text = self.until(self.openers().map(|rule| rule.1))?;
         let content = |rule: &&Rule| (rule.0, rule.2) == (At::Content, At::Content);
@@ -176,7 +177,7 @@ impl<'a> Writer<'a> {
         Ok("free")
     }
 
-    /// The beginning of a trigger at the end of a reply, where free text may not stop by itself: `>` before `>>>`.
+    /// Writes the incomplete beginnings of triggers, such as `>` of `>>>`. Free text excludes them, but a reply may end with one.
     pub(super) fn ending(&mut self) -> R<String> {
         let mut ends: Vec<String> = Vec::new();
         for rule in self.openers() {
@@ -189,7 +190,7 @@ impl<'a> Writer<'a> {
         if ends.is_empty() { Ok(String::new()) } else { text!("({})?", joined(&ends, " | ")?) }
     }
 
-    /// The answer, in the marks of the format or without.
+    /// Writes the answer, with the markers of the format or without.
     pub(super) fn answer(&mut self) -> R<String> {
         let answer = self.part("answer", Part::Answer)?;
         let (open, close) = self.grammar.answer;
@@ -200,7 +201,7 @@ impl<'a> Writer<'a> {
         text!("({answer} | {open} ws {answer} (ws {close})?)")
     }
 
-    /// A tool's arguments as a JSON object, also where the schema says nothing of types, or allows others.
+    /// Writes a tool's arguments as a JSON object, even if the schema names no type or allows other types too.
     pub(super) fn arguments(&mut self, tool: &Tool<'_>) -> R<String> {
         if tool.is_free() {
             return self.part(
@@ -216,7 +217,7 @@ impl<'a> Writer<'a> {
         let schema = match map.get("type") {
             Some(kind) if *kind == object => json_text(map)?,
             Some(kind) if !kind.as_array().is_some_and(|kinds| kinds.contains(&object)) => {
-                // Nothing satisfies it, which the schema's own error says.
+                // Nothing satisfies this schema. Compiling it reports that.
                 json_text(&With(map, &[("allOf", Some(&json!([{"type": "object"}])))]))?
             }
             _ => json_text(&With(map, &[("type", Some(&object))]))?,
@@ -224,7 +225,7 @@ impl<'a> Writer<'a> {
         self.part("arguments", Part::Schema(schema))
     }
 
-    /// A document of a schema inside of a tool's.
+    /// Writes a document that fits a schema inside of a tool's schema.
     pub(super) fn document(&mut self, tool: &Tool<'_>, schema: &Json) -> R<String> {
         let definition = |key| match schema.get(key) {
             Some(own) => (key, Some(own)),
@@ -237,13 +238,13 @@ impl<'a> Writer<'a> {
         self.part("value", Part::Schema(schema))
     }
 
-    /// Whether an argument's name in the place of a name carries a number, as Kimi K2's do.
+    /// Returns whether calls have numbered names, as Kimi K2's do (`functions.f:0`).
     pub(super) fn has_numbered_names(&self) -> bool {
         std::ptr::eq(self.grammar, &calls::KIMI_K2)
     }
 }
 
-/// An object with these members in place of its own, those that are there.
+/// An object in which some members are replaced or added. A member given as `None` is left as it is.
 struct With<'a>(&'a Map<String, Json>, &'a [(&'a str, Option<&'a Json>)]);
 
 impl Serialize for With<'_> {
@@ -256,11 +257,11 @@ impl Serialize for With<'_> {
     }
 }
 
-/// A GBNF literal.
+/// Writes a GBNF literal.
 pub(super) fn quote(text: &str) -> R<String> {
     let mut out = Text::default();
     out.add("\"")?;
-    // What needs no escape is copied in stretches.
+    // Characters that need no escape are copied together.
     for stretch in text.split_inclusive(|c| matches!(c, '"' | '\\' | '\0'..' ' | '\u{7f}')) {
         let mut chars = stretch.chars();
         match chars.next_back() {
@@ -277,7 +278,7 @@ pub(super) fn quote(text: &str) -> R<String> {
     Ok(out.0)
 }
 
-/// Alternatives as one expression.
+/// Writes alternatives as one expression.
 pub(super) fn any_of(alternatives: &[String]) -> R<String> {
     match alternatives {
         [one] => text!("{one}"),
@@ -285,7 +286,7 @@ pub(super) fn any_of(alternatives: &[String]) -> R<String> {
     }
 }
 
-/// The names in an expression: what is not in quotes or brackets.
+/// Returns the names in an expression: the words that are not in quotes or brackets.
 fn words(expr: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     let mut escaped = false;

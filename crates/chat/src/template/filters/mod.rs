@@ -1,4 +1,4 @@
-//! Jinja2's filters, by name. What transforms texts is in `texts.rs`, what goes over sequences in `sequences.rs`.
+//! Jinja2's filters, by name. Those on texts are in `texts.rs`, those on sequences in `sequences.rs`.
 
 mod sequences;
 mod texts;
@@ -21,7 +21,7 @@ pub(super) use texts::escape;
 
 pub(super) type Filter = fn(&mut Cx<'_>, Value, Args) -> R<Value>;
 
-/// The filter of that name.
+/// Finds the filter with this name.
 pub(super) fn find(name: &str) -> Option<Filter> {
     Some(match name {
         "abs" => abs,
@@ -99,7 +99,7 @@ pub(super) fn apply(cx: &mut Cx<'_>, name: &str, value: Value, args: Args) -> R<
     }
 }
 
-/// What an optional argument says, none counting as absent.
+/// Returns whether an optional argument is given and true.
 fn flag(cx: &Cx<'_>, value: Option<Value>) -> bool {
     value.is_some_and(|value| cx.truth(&value))
 }
@@ -114,7 +114,7 @@ fn default(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
 fn attr(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     let [name] = args.all("attr", ["name"])?;
     let name = Text::plain(name.as_text()?.as_str());
-    // Attributes only, not the items of a dict.
+    // Only attributes, not the items of a dict.
     if matches!(value, Value::Dict(_)) && lookup::method(&value, name.as_str()).is_none() {
         return Ok(Value::Undefined(name));
     }
@@ -188,7 +188,8 @@ fn abs(_: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     }
 }
 
-/// The text of a number as Python's `int()` and `float()` take it: trimmed, with single underscores between digits.
+/// Normalizes the text of a number as Python's `int()` and `float()` do: it is trimmed, and may have single underscores between
+/// digits.
 fn number_text(text: &str) -> Option<String> {
     let text = text.trim_matches(is_space);
     let bytes = text.as_bytes();
@@ -224,11 +225,11 @@ fn parse_int(text: &str, base: u32) -> Option<i128> {
 
 pub(super) fn parse_float(text: &str) -> Option<f64> {
     let text = number_text(text)?;
-    // Rust takes the same words for infinity and NaN, in any case.
+    // Rust accepts the same words for infinity and NaN, in upper or lower case.
     text.parse().ok()
 }
 
-/// `int(x)` of a float: the integer part.
+/// `int(x)` of a float: returns the integer part.
 fn truncated(x: f64) -> Option<Value> {
     (x.is_finite() && x.abs() < 1e38).then_some(Value::Int(x as i128))
 }
@@ -264,7 +265,7 @@ fn to_float(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     Ok(found.map(Value::Float).or(default).unwrap_or(Value::Float(0.0)))
 }
 
-/// `round(x, digits)` of Python: exact, halves to even.
+/// Python's `round(x, digits)`: exact, with halves to even.
 pub(super) fn round_to(x: f64, digits: i32) -> f64 {
     if !x.is_finite() || digits > 300 {
         return x;
@@ -339,12 +340,12 @@ fn filesizeformat(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     Ok(Value::Str(Text::plain(text)))
 }
 
-/// The sum of two values, for `sum`.
+/// Adds two values, for `sum`.
 fn add(cx: &mut Cx<'_>, a: &Value, b: &Value) -> R<Value> {
     binary(cx, Binary::Add, a, b)
 }
 
-/// `ignore_case`: strings compare without case.
+/// Converts strings to lower case, to compare them without case.
 fn without_case(cx: &Cx<'_>, value: Value) -> R<Value> {
     match value {
         Value::Str(text) => texts::lower(cx, &text).map(Value::Str),
@@ -352,7 +353,7 @@ fn without_case(cx: &Cx<'_>, value: Value) -> R<Value> {
     }
 }
 
-/// An error of an argument that must be a number.
+/// Reads an argument that must be a number of at least 1.
 fn count(value: &Value, what: &str) -> R<usize> {
     match usize::try_from(value.index()?) {
         Ok(count) if count > 0 => Ok(count),

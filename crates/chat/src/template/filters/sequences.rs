@@ -1,4 +1,4 @@
-//! Filters that go over lists, dicts and other iterables.
+//! Filters on lists, dicts and other iterables.
 
 use super::super::args::{Args, given};
 use super::super::budget::{gathered, push};
@@ -11,7 +11,7 @@ use super::super::text::{Builder, Text};
 use super::super::value::Value;
 use super::{add, count, flag, without_case};
 
-/// What values are sorted, grouped and told apart by: an attribute, perhaps without case.
+/// Returns the key by which a value is sorted, grouped or compared: an attribute, or the value itself, with or without case.
 fn key(cx: &mut Cx<'_>, value: &Value, attribute: Option<&Value>, case_sensitive: bool) -> R<Value> {
     cx.budget.charge(1)?;
     let found = match attribute {
@@ -21,7 +21,7 @@ fn key(cx: &mut Cx<'_>, value: &Value, attribute: Option<&Value>, case_sensitive
     if case_sensitive { Ok(found) } else { without_case(cx, found) }
 }
 
-/// `join(d='', attribute=None)`: the items as Python's `str`.
+/// `join(d='', attribute=None)`: joins the items, converted by `str`.
 pub(super) fn join(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     let [separator, attribute] = args.bind("join", ["d", "attribute"])?;
     let separator = separator.map_or(Ok(Text::plain("")), |d| cx.str(&d))?;
@@ -96,7 +96,7 @@ pub(super) fn sort(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     let [reverse, case_sensitive, attribute] =
         args.bind("sort", ["reverse", "case_sensitive", "attribute"])?;
     let (reverse, case_sensitive) = (flag(cx, reverse), flag(cx, case_sensitive));
-    // Several attributes by commas: the keys are lists of them.
+    // Several attributes are separated by commas. The keys are then lists.
     let attributes: Option<Vec<Value>> = given(attribute).map(|attribute| match &attribute {
         Value::Str(names) => names.as_str().split(',').map(|name| Value::Str(Text::plain(name))).collect(),
         _ => vec![attribute],
@@ -159,7 +159,7 @@ pub(super) fn unique(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     cx.iter(out)
 }
 
-/// `min` and `max`: the first of the best.
+/// `min` and `max`: returns the first if there are several.
 pub(super) fn extreme(cx: &mut Cx<'_>, value: Value, args: Args, better: Compare) -> R<Value> {
     let [case_sensitive, attribute] = args.bind("min or max", ["case_sensitive", "attribute"])?;
     let (case_sensitive, attribute) = (flag(cx, case_sensitive), given(attribute));
@@ -210,7 +210,7 @@ pub(super) fn groupby(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     }
     let mut out = Vec::new();
     for (by, items) in groups {
-        // Without case, the group has the name that its first item has.
+        // If case is ignored, the group has the name of its first item.
         let name = match items.first() {
             Some(first) if !case_sensitive => by_path_or(cx, first, &attribute, default.as_ref())?,
             _ => by,

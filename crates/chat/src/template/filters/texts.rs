@@ -1,4 +1,4 @@
-//! Filters that make texts of texts. What a character comes from stays with it.
+//! Filters that convert texts to texts. Characters keep their origin.
 
 use super::super::args::{Args, given};
 use super::super::budget::gathered;
@@ -10,7 +10,7 @@ use super::super::text::{Builder, Text};
 use super::super::value::Value;
 use super::flag;
 
-/// `markupsafe.escape` of a text that is not safe.
+/// `markupsafe.escape`, for a text that is not safe.
 pub(in super::super) fn escape(cx: &Cx<'_>, text: &Text) -> R<Text> {
     let mut escape = |c: char, push: &mut dyn FnMut(char)| match c {
         '&' => "&amp;".chars().for_each(push),
@@ -50,7 +50,7 @@ pub(super) fn capitalize(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> 
     cased(cx, value, args, "capitalize")
 }
 
-/// `title`: the first letter of each word, words ending at white space, hyphens and opening brackets.
+/// `title`: upper case for the first letter of each word. Words end at white space, hyphens and opening brackets.
 pub(super) fn title(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     args.all("title", [])?;
     let text = cx.str(&value)?;
@@ -111,7 +111,7 @@ pub(super) fn indent(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     if first {
         out.text(&cx.budget, &indention)?;
     }
-    // A line feed at the end is one more, empty line.
+    // After a line feed at the end, there is an empty line.
     let mut lines = string::line_ranges(text.as_str());
     if text.as_str().is_empty() || lines.last().is_some_and(|(line, end)| *end > line.end) {
         let end = text.as_str().len();
@@ -168,8 +168,8 @@ pub(super) fn wordcount(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     Ok(Value::from(text.as_str().split(|c| !word(c)).filter(|w| !w.is_empty()).count()))
 }
 
-/// `wordwrap(width=79, break_long_words=True, wrapstring=None, break_on_hyphens=True)`: lines of words. Words are broken at
-/// hyphens between letters.
+/// `wordwrap(width=79, break_long_words=True, wrapstring=None, break_on_hyphens=True)`. Words may be broken at hyphens between
+/// letters.
 pub(super) fn wordwrap(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     let names = ["width", "break_long_words", "wrapstring", "break_on_hyphens"];
     let [width, long, wrap, hyphens] = args.bind("wordwrap", names)?;
@@ -197,7 +197,7 @@ pub(super) fn wordwrap(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     Ok(Value::Str(out.finish()))
 }
 
-/// The lines that a line is wrapped into (Python's `textwrap`, greedy), as ranges of bytes.
+/// Wraps a line as Python's `textwrap` does, and returns the new lines as ranges of bytes.
 fn wrapped(
     text: &str,
     line: std::ops::Range<usize>,
@@ -233,7 +233,7 @@ fn wrapped(
     let mut chunks = chunks.into_iter().peekable();
     while chunks.peek().is_some() {
         if !lines.is_empty() {
-            // White space at the start of a line is dropped, but for the first.
+            // White space at the start of a line is dropped, except for the first line.
             while chunks.next_if(|(_, _, blank)| *blank).is_some() {}
         }
         let mut taken = 0;
@@ -245,7 +245,7 @@ fn wrapped(
         if parts.is_empty()
             && let Some((range, len, _)) = chunks.peek_mut()
         {
-            // A word longer than a line: cut, or a line of its own.
+            // A word that is longer than a line is cut, or gets a line of its own.
             let cut = if long {
                 let part = text.get(range.clone()).unwrap_or_default();
                 part.char_indices().nth(width).map_or(range.end, |(i, _)| range.start + i)
@@ -305,7 +305,7 @@ pub(super) fn urlencode(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     Ok(Value::Str(out.finish()))
 }
 
-/// `whole`: slashes stay and spaces are `%20`; otherwise, in queries, spaces are `+`.
+/// Percent-encodes a text. If `whole`, slashes stay and spaces become `%20`. Otherwise, in queries, spaces become `+`.
 fn quote(cx: &Cx<'_>, out: &mut Builder, text: &Text, whole: bool) -> R<()> {
     let quoted = text.map_chars(&cx.budget, |c, push| match c {
         'A'..='Z' | 'a'..='z' | '0'..='9' | '_' | '.' | '-' | '~' => push(c),
@@ -320,7 +320,7 @@ fn quote(cx: &Cx<'_>, out: &mut Builder, text: &Text, whole: bool) -> R<()> {
     out.text(&cx.budget, &quoted)
 }
 
-/// Tags and comments removed, white space collapsed.
+/// Removes tags and comments, and collapses white space.
 pub(super) fn striptags(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     args.all("striptags", [])?;
     let text = cx.str(&value)?;
@@ -336,7 +336,7 @@ pub(super) fn striptags(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     unescape(cx, &out.finish()).map(Value::Str)
 }
 
-/// The text without what is from `open` to `close`.
+/// Removes everything from `open` to `close`.
 fn without(cx: &Cx<'_>, text: &Text, open: &str, close: &str) -> R<Text> {
     let string = text.as_str();
     let mut out = Builder::default();
@@ -352,7 +352,7 @@ fn without(cx: &Cx<'_>, text: &Text, open: &str, close: &str) -> R<Text> {
     Ok(out.finish())
 }
 
-/// The five characters that `escape` escapes, back.
+/// Restores the five characters that `escape` escapes.
 fn unescape(cx: &Cx<'_>, text: &Text) -> R<Text> {
     let mut text = text.clone();
     for (from, to) in
@@ -363,7 +363,7 @@ fn unescape(cx: &Cx<'_>, text: &Text) -> R<Text> {
     Ok(text)
 }
 
-/// `pprint`: one line, as `repr`.
+/// `pprint`: writes one line, as `repr` does.
 pub(super) fn pprint(cx: &mut Cx<'_>, value: Value, args: Args) -> R<Value> {
     args.all("pprint", [])?;
     let mut out = Builder::default();

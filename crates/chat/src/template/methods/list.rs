@@ -1,4 +1,4 @@
-//! Methods of list, and those that tuple and range share with it.
+//! Methods of list. Some of them are also methods of tuple and range.
 
 use super::super::args::Args;
 use super::super::budget::{gathered, push, reserve};
@@ -11,7 +11,7 @@ pub(in super::super) const NAMES: &[&str] =
     &["append", "extend", "insert", "pop", "remove", "clear", "reverse", "copy", "index", "count", "sort"];
 pub(in super::super) const TUPLE_NAMES: &[&str] = &["index", "count"];
 
-/// Python's index for `insert` and the bounds of `index`: clamped.
+/// Clamps an index as Python does for `insert` and for the bounds of `index`.
 fn clamped(index: i64, len: usize) -> usize {
     let index = if index < 0 { index.saturating_add(len as i64).max(0) } else { index };
     usize::try_from(index).unwrap_or(len).min(len)
@@ -80,7 +80,7 @@ pub(in super::super) fn call(cx: &mut Cx<'_>, list: Id, name: &'static str, args
     Ok(Value::None)
 }
 
-/// The first place of an item from `start` on and before `stop`.
+/// Finds the first position of an item in `start..stop`.
 fn find(cx: &mut Cx<'_>, value: &Value, item: &Value, start: usize, stop: usize) -> R<Option<usize>> {
     let items = match value {
         Value::List(list) | Value::Tuple(list) => {

@@ -1,4 +1,4 @@
-//! Methods of str. They work on ranges of bytes, so that parts keep their marks.
+//! Methods of str. They work on ranges of bytes, so that parts keep their origin.
 
 use super::super::budget::gathered;
 use std::ops::Range;
@@ -195,7 +195,7 @@ pub(in super::super) fn lower(cx: &Cx<'_>, text: &Text) -> R<Text> {
     text.map_chars(&cx.budget, |c, push| lower_char(c, &mut sigmas).for_each(push))
 }
 
-/// What each `Σ` of a text becomes in lower case: another letter at the end of a word.
+/// Returns the lower case of each `Σ` of a text. It is a different letter at the end of a word.
 fn sigmas(string: &str) -> std::vec::IntoIter<char> {
     let mut out = Vec::new();
     let mut before = ' ';
@@ -210,13 +210,13 @@ fn sigmas(string: &str) -> std::vec::IntoIter<char> {
     out.into_iter()
 }
 
-/// A character in lower case, given what is left of a text's sigmas.
+/// Converts a character to lower case. `sigmas` has the lower case of the text's remaining sigmas.
 fn lower_char(c: char, sigmas: &mut std::vec::IntoIter<char>) -> std::char::ToLowercase {
     let c = if c == 'Σ' { sigmas.next().unwrap_or('σ') } else { c };
     c.to_lowercase()
 }
 
-/// A character in upper case; a sigma is passed over.
+/// Converts a character to upper case, and skips the entry of a sigma.
 fn upper_char(c: char, sigmas: &mut std::vec::IntoIter<char>) -> std::char::ToUppercase {
     if c == 'Σ' {
         sigmas.next();
@@ -226,7 +226,7 @@ fn upper_char(c: char, sigmas: &mut std::vec::IntoIter<char>) -> std::char::ToUp
 
 fn stripped(string: &str, name: &str, chars: Option<&Value>) -> R<Range<usize>> {
     let chars = chars.map(Value::as_text).transpose()?.map(Text::as_str);
-    // A set of few characters is searched directly.
+    // The set has few characters, so it is searched one by one.
     let strips = |c: char| chars.map_or_else(|| is_space(c), |set| set.contains(c));
     let start = if name == "rstrip" { 0 } else { string.len() - string.trim_start_matches(strips).len() };
     let rest = string.get(start..).unwrap_or_default();
@@ -234,7 +234,7 @@ fn stripped(string: &str, name: &str, chars: Option<&Value>) -> R<Range<usize>> 
     Ok(start..start + end)
 }
 
-/// `text.replace(old, new, count)`; a negative count is all.
+/// `text.replace(old, new, count)`. A negative count means all.
 pub(in super::super) fn replace(cx: &Cx<'_>, text: &Text, old: &Text, new: &Text, count: i64) -> R<Text> {
     let string = text.as_str();
     cx.budget.bytes(string.len())?;
@@ -269,7 +269,7 @@ fn padded(cx: &mut Cx<'_>, text: &Text, name: &'static str, args: Args) -> R<Tex
         "ljust" => (0, missing),
         "rjust" | "zfill" => (missing, 0),
         _ => {
-            // CPython: the odd character goes left if the width is odd.
+            // As in CPython, an odd padding character goes to the left if the width is odd.
             let left = missing / 2 + (missing & width & 1);
             (left, missing - left)
         }
@@ -282,12 +282,12 @@ fn padded(cx: &mut Cx<'_>, text: &Text, name: &'static str, args: Args) -> R<Tex
     Ok(out.finish().with_safe(text.safe))
 }
 
-/// The words of a text, at runs of white space.
+/// Splits a text into words at runs of white space.
 pub(in super::super) fn word_ranges(string: &str) -> Vec<Range<usize>> {
     split_words(string, usize::MAX, false)
 }
 
-/// `str.split(None, limit)`: what is left after the limit keeps its space, but for that at the cut.
+/// `str.split(None, limit)`. The rest after the limit keeps its white space, except at the cut.
 fn split_words(string: &str, limit: usize, from_end: bool) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut rest = 0..string.len();
@@ -341,7 +341,7 @@ fn split_at(string: &str, separator: &str, limit: usize, from_end: bool) -> Vec<
     out
 }
 
-/// The lines of a text as `str.splitlines()` cuts it, each with the end of its line break.
+/// Splits a text into lines as `str.splitlines()` does, each with the end of its line break.
 pub(in super::super) fn line_ranges(string: &str) -> Vec<(Range<usize>, usize)> {
     let ends = |c: char| {
         matches!(
@@ -362,7 +362,7 @@ pub(in super::super) fn line_ranges(string: &str) -> Vec<(Range<usize>, usize)> 
     out
 }
 
-/// Methods that cut a text into several.
+/// Methods that split a text.
 fn parts(cx: &mut Cx<'_>, text: &Text, name: &'static str, args: Args) -> R<Value> {
     let string = text.as_str();
     let ranges = match name {
@@ -404,7 +404,7 @@ fn parts(cx: &mut Cx<'_>, text: &Text, name: &'static str, args: Args) -> R<Valu
                     if separator.is_empty() {
                         return fail("empty separator");
                     }
-                    // A place takes as much as a value.
+                    // A position takes as much memory as a value.
                     cx.budget.items(string.len() / separator.len() / 4)?;
                     split_at(string, separator, limit, name == "rsplit")
                 }
@@ -417,7 +417,7 @@ fn parts(cx: &mut Cx<'_>, text: &Text, name: &'static str, args: Args) -> R<Valu
     cx.list(parts)
 }
 
-/// The bytes between two indices of characters, as slices have them.
+/// Returns the range of bytes between two indices of characters, with the rules of slices.
 fn window(string: &str, start: Option<Value>, end: Option<Value>) -> R<Option<Range<usize>>> {
     let len = string.chars().count() as i64;
     let clamp = |value: Option<Value>, default: i64| -> R<i64> {
@@ -434,7 +434,7 @@ fn window(string: &str, start: Option<Value>, end: Option<Value>) -> R<Option<Ra
     Ok(Some(byte(start)..byte(end)))
 }
 
-/// Methods that answer a question about a text.
+/// Methods that examine a text.
 fn ask(cx: &mut Cx<'_>, text: &Text, name: &'static str, args: Args) -> R<Value> {
     let string = text.as_str();
     match name {
@@ -501,7 +501,7 @@ fn ask(cx: &mut Cx<'_>, text: &Text, name: &'static str, args: Args) -> R<Value>
     }))
 }
 
-/// Decimal digits of the scripts that occur, and superscripts.
+/// Returns whether a character is a decimal digit of a common script, or a superscript digit.
 fn is_digit(c: char) -> bool {
     c.is_ascii_digit()
         || matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉' | '٠'..='٩' | '۰'..='۹' | '०'..='९' | '০'..='৯' | '０'..='９')
