@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (input, output, mix, imatrix) = match args.as_slice() {
         [input, output, mix] => (input, output, mix, None),
         [input, output, mix, imatrix] => (input, output, mix, Some(imatrix)),
-        _ => return Err("expected: INPUT.gguf OUTPUT.gguf MIX [IMATRIX]".into()),
+        _ => return Err("usage: quantize_file INPUT.gguf OUTPUT.gguf MIX [IMATRIX]".into()),
     };
     let mut quantizer = Quantizer::new(mix.parse::<Mix>()?);
     if let Some(path) = imatrix {

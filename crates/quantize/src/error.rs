@@ -1,4 +1,4 @@
-//! The error of the crate: opaque, with a kind and the tensor that it is about.
+//! The error of the crate. It is opaque, and has a kind and the tensor that it is about.
 
 use happy_gguf::{FileError, ParseError, ParseErrorKind, WriteError, WriteErrorKind};
 use std::io;
@@ -7,17 +7,17 @@ use std::io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QuantizeErrorKind {
-    /// A name that is not one of a mix, or a text that is not `PATTERN=TYPE`.
+    /// The name of a mix or type is unknown, or a text is not of the form `PATTERN=TYPE`.
     UnknownName,
-    /// An importance matrix that cannot be read, or whose sizes differ from the model's.
+    /// An importance matrix cannot be read, or its size does not fit the model.
     InvalidImatrix,
-    /// A matrix of the input is quantized already, and [`Quantizer::requantize`](crate::Quantizer::requantize) is off.
+    /// A matrix of the input is already quantized, and [`Quantizer::requantize`](crate::Quantizer::requantize) is off.
     AlreadyQuantized,
-    /// An override that no matrix's name fits.
+    /// An override matches no matrix.
     UnusedOverride,
-    /// A model that this crate doesn't quantize: one with big-endian tensors.
+    /// This crate cannot quantize the model, because its tensors are big-endian or a size is not supported.
     Unsupported,
-    /// A value of the input that cannot be encoded: infinite or not a number.
+    /// A value of the input is infinite or NaN and cannot be encoded.
     NotFinite,
     /// The input could not be read.
     Read,
@@ -25,7 +25,7 @@ pub enum QuantizeErrorKind {
     Write,
     /// Memory could not be reserved.
     OutOfMemory,
-    /// The caller ended the work.
+    /// The caller cancelled the work.
     Cancelled,
 }
 
@@ -66,7 +66,7 @@ impl QuantizeError {
         Self::new(QuantizeErrorKind::OutOfMemory, format!("no memory for {}", what.into()))
     }
 
-    /// What went wrong.
+    /// Returns what went wrong.
     pub fn kind(&self) -> QuantizeErrorKind {
         let kind_of = |kind, error: &io::Error| match error.kind() {
             io::ErrorKind::OutOfMemory => QuantizeErrorKind::OutOfMemory,
@@ -86,7 +86,7 @@ impl QuantizeError {
         }
     }
 
-    /// The name of the tensor that the error is about, if it is about one; control characters are escaped.
+    /// Returns the name of the tensor that the error is about, if there is one. Control characters are escaped.
     pub fn tensor(&self) -> Option<&str> {
         match &self.0 {
             Repr::Tensor { tensor, .. } => Some(tensor),

@@ -1,4 +1,4 @@
-//! Importance matrices: a weight for each column of a matrix, the mean square of the activations that meet it.
+//! Importance matrices: one weight per column of a matrix, which is the mean square of the activations it is multiplied with.
 //!
 //! ```text
 //! GGUF:    tensors NAME.in_sum2 [columns, matrices] and NAME.counts [1, matrices]; weight = sum / count
@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Weights for the columns of matrices, by the name of the tensor, as llama.cpp's `llama-imatrix` writes them.
+/// An importance matrix: weights for the columns of matrices, by tensor name. llama.cpp's `llama-imatrix` writes such files.
 ///
 /// ```
 /// use happy_gguf::{GgmlType, GgufWriter};
@@ -45,10 +45,11 @@ impl From<String> for Wrong {
 }
 
 impl Imatrix {
-    /// Reads a file of either format: GGUF, or the older one of `imatrix.dat`.
+    /// Reads a file in GGUF or in the older format (`imatrix.dat`).
     ///
     /// # Errors
-    /// [`QuantizeErrorKind::InvalidImatrix`] if the file cannot be read or is not an importance matrix; out of memory.
+    /// [`QuantizeErrorKind::InvalidImatrix`] if the file cannot be read or is not an importance matrix,
+    /// [`QuantizeErrorKind::OutOfMemory`] if memory is refused.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, QuantizeError> {
         let path = path.as_ref();
         let place = format!("importance matrix `{}`", path.to_string_lossy().escape_debug());
@@ -64,7 +65,8 @@ impl Imatrix {
     /// Reads the bytes of such a file.
     ///
     /// # Errors
-    /// [`QuantizeErrorKind::InvalidImatrix`] if the bytes are not an importance matrix; out of memory.
+    /// [`QuantizeErrorKind::InvalidImatrix`] if the bytes are not an importance matrix,
+    /// [`QuantizeErrorKind::OutOfMemory`] if memory is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, QuantizeError> {
         Self::parse_at(bytes, "importance matrix")
     }
@@ -83,12 +85,13 @@ impl Imatrix {
         })
     }
 
-    /// The weights for a tensor: a weight for each column, for a stack of matrices those of each matrix in turn.
+    /// Returns the weights of a tensor, one per column. For a stack of matrices (experts), the weights of each matrix follow in
+    /// turn.
     pub fn get(&self, tensor: &str) -> Option<&[f32]> {
         self.0.get(tensor).map(Vec::as_slice)
     }
 
-    /// The names of the tensors, in no particular order.
+    /// Returns the names of the tensors, in no particular order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
@@ -123,7 +126,7 @@ impl Imatrix {
                 )));
             }
             for (sums, &count) in sums.chunks_exact_mut(columns).zip(&counts) {
-                // An expert that was never asked has no preferences.
+                // An expert that was never used gets equal weights.
                 sums.iter_mut().for_each(|s| *s = if count > 0.0 { *s / count } else { 1.0 });
             }
             matrix.insert(name, sums)?;
@@ -170,7 +173,7 @@ impl Imatrix {
     }
 }
 
-/// The bytes of a regular file: another may never end.
+/// Reads a regular file. Other files, such as pipes, may never end.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
@@ -184,7 +187,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What is left to read of the older format.
+/// The unread rest of a file in the older format.
 struct Rest<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -200,7 +203,7 @@ impl<'a> Rest<'a> {
         Ok(taken)
     }
 
-    /// An `i32` that is not negative.
+    /// Reads an `i32` that must not be negative.
     fn number(&mut self) -> Result<usize, Wrong> {
         let at = self.at;
         let number = LE::read_i32(self.take(4)?);

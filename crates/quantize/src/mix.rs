@@ -1,4 +1,4 @@
-//! The mixes of types, by the names of llama.cpp.
+//! The mixes of types, with llama.cpp's names.
 
 use crate::error::{QuantizeError, QuantizeErrorKind};
 use happy_tensor::DType;
@@ -7,10 +7,10 @@ use std::str::FromStr;
 
 macro_rules! mixes {
     ($($variant:ident $name:literal $dtype:ident $file_type:literal;)*) => {
-        /// Which type each matrix gets: most get the type in the mix's name, those that matter more get more bits.
+        /// A rule for the types of matrices. Most get the type in the mix's name; more important ones get more bits.
         ///
-        /// `S`, `M` and `L` spend few, some and many bits on the matrices that matter more. Without `_K` the name is the
-        /// type itself, and only the output matrix may get another.
+        /// `S`, `M` and `L` spend few, some or many bits on the more important matrices. A mix without `_K` is named after a
+        /// type, and only the output matrix may get another one.
         ///
         /// ```
         /// use happy_quantize::Mix;
@@ -29,17 +29,17 @@ macro_rules! mixes {
             /// Every mix.
             pub const ALL: &[Mix] = &[$(Mix::$variant),*];
 
-            /// The name in llama.cpp: `Q4_K_M`.
+            /// Returns the name in llama.cpp, such as `Q4_K_M`.
             pub const fn name(self) -> &'static str {
                 match self { $(Mix::$variant => $name,)* }
             }
 
-            /// The type that most matrices get.
+            /// Returns the type that most matrices get.
             pub const fn dtype(self) -> DType {
                 match self { $(Mix::$variant => DType::$dtype,)* }
             }
 
-            /// The number that stands for the mix in the metadata, under `general.file_type`.
+            /// Returns the number of the mix in the metadata, under `general.file_type`.
             pub const fn file_type(self) -> u32 {
                 match self { $(Mix::$variant => $file_type,)* }
             }
@@ -74,7 +74,7 @@ impl fmt::Display for Mix {
 impl FromStr for Mix {
     type Err = QuantizeError;
 
-    /// The name in any case; `Q3_K`, `Q4_K` and `Q5_K` stand for their `_M`.
+    /// Reads the name in upper or lower case. `Q3_K`, `Q4_K` and `Q5_K` are short for their `_M`.
     fn from_str(s: &str) -> Result<Self, QuantizeError> {
         let is = |name: &str| name.eq_ignore_ascii_case(s);
         let found =

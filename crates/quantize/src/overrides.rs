@@ -1,14 +1,14 @@
-//! Types that the caller chooses by the names of tensors.
+//! Types that the caller chooses for tensors by name.
 
 use crate::error::{QuantizeError, QuantizeErrorKind};
 use happy_tensor::DType;
 use std::fmt;
 use std::str::FromStr;
 
-/// A type for the matrices whose name matches a pattern, parsed from `PATTERN=TYPE`.
+/// A type for the matrices whose names match a pattern. It is parsed from `PATTERN=TYPE`.
 ///
-/// The pattern matches if it occurs anywhere in the name; a `*` in it stands for any characters, also for no character.
-/// TYPE is any [`DType`] by name, in any case.
+/// The pattern matches if it occurs anywhere in the name. A `*` in it stands for any number of characters, also none. TYPE is
+/// the name of any [`DType`], in upper or lower case.
 ///
 /// ```
 /// use happy_quantize::Override;
@@ -24,12 +24,12 @@ pub struct Override {
 }
 
 impl Override {
-    /// The type that matching matrices get.
+    /// Returns the type that matching matrices get.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// Whether the pattern matches a tensor's name.
+    /// Returns whether the pattern matches a tensor's name.
     pub fn matches(&self, name: &str) -> bool {
         let mut rest = name;
         self.pattern.split('*').all(|part| match rest.split_once(part) {

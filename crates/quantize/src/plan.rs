@@ -1,4 +1,4 @@
-//! What to do with each tensor: chosen and checked completely before anything is written.
+//! Plans what to do with each tensor. Everything is chosen and checked before anything is written.
 
 use crate::error::{QuantizeError, QuantizeErrorKind as Kind};
 use crate::imatrix::Imatrix;
@@ -8,7 +8,7 @@ use crate::rules::{Chooser, is_covered, order, that_fits};
 use happy_gguf::{ByteOrder, GgmlType, GgufSetReader, TensorInfo};
 use happy_tensor::DType;
 
-/// What decides the types of a model's matrices: a mix, exceptions from it, and an importance matrix.
+/// The settings for quantizing a model: a mix, exceptions from it, and an importance matrix.
 ///
 /// ```
 /// use happy_gguf::{GgmlType, GgufSetReader, GgufWriter, Limits};
@@ -35,35 +35,35 @@ pub struct Quantizer {
 }
 
 impl Quantizer {
-    /// A mix without exceptions.
+    /// Starts with a mix, without exceptions and without an importance matrix.
     pub fn new(mix: Mix) -> Self {
         Self { mix, overrides: Vec::new(), imatrix: None, requantize: false }
     }
 
-    /// Adds an exception from the mix. The first that matches a name counts.
+    /// Adds an exception from the mix. If several match a tensor, the first one counts.
     pub fn with_override(mut self, rule: Override) -> Self {
         self.overrides.push(rule);
         self
     }
 
-    /// Sets the importance matrix (default none). Tensors that it doesn't name are quantized without weights.
+    /// Sets the importance matrix (default: none). Tensors that it does not name are quantized without weights.
     pub fn with_imatrix(mut self, imatrix: Imatrix) -> Self {
         self.imatrix = Some(imatrix);
         self
     }
 
-    /// Sets whether matrices that are quantized already may be decoded and quantized again (default false): it loses more
-    /// than quantizing the original.
+    /// Sets whether matrices that are already quantized may be quantized again (default: false). This loses more than
+    /// quantizing the original.
     pub fn requantize(mut self, allowed: bool) -> Self {
         self.requantize = allowed;
         self
     }
 
-    /// Chooses the types for a model. Reads no tensor.
+    /// Chooses the types for a model. No tensor is read.
     ///
     /// # Errors
-    /// When a matrix is quantized already ([`Quantizer::requantize`]), no matrix's name matches an override, the importance
-    /// matrix has the wrong number of weights for a matrix, the model is big-endian, or memory is refused.
+    /// If a matrix is already quantized (see [`Quantizer::requantize`]), an override matches no matrix, the importance matrix
+    /// has the wrong number of weights for a matrix, the model is big-endian, or memory is refused.
     pub fn plan<'a>(&'a self, model: &'a GgufSetReader) -> Result<Plan<'a>, QuantizeError> {
         let set = model.view();
         if set.parts().any(|(_, part)| part.byte_order() == ByteOrder::Big) {
@@ -92,7 +92,7 @@ impl Quantizer {
                 *used |= rule.matches(t.info.name);
             }
             let to = that_fits(asked, t.info.dims.padded()[0]);
-            // A type without an id in files cannot be written: the tensor stays as it is.
+            // A type without an id in files cannot be written, so the tensor stays as it is.
             if ggml_type(to).is_some() {
                 (t.asked, t.to) = (Some(asked), Some(to));
             }
@@ -100,7 +100,7 @@ impl Quantizer {
         }
         if let Some((_, rule)) = used.iter().zip(&self.overrides).find(|(used, _)| !**used) {
             let rule = rule.to_string();
-            let message = format!("no matrix has a name that fits `{}`", rule.escape_debug());
+            let message = format!("no matrix has a name that matches `{}`", rule.escape_debug());
             return Err(QuantizeError::new(Kind::UnusedOverride, message));
         }
         Ok(Plan { quantizer: self, model, tensors })
@@ -113,7 +113,7 @@ impl Quantizer {
             return wrong(
                 Kind::AlreadyQuantized,
                 format!(
-                    "{from} already, and quantizing it again to {to} loses more than quantizing the original"
+                    "{from} already: quantizing it again to {to} loses more than quantizing the original, so use that, or allow requantizing"
                 ),
             );
         }
@@ -136,7 +136,7 @@ impl Quantizer {
     }
 }
 
-/// The type that files have for a computed type.
+/// Returns the type in files for an element type.
 pub(crate) fn ggml_type(dtype: DType) -> Option<GgmlType> {
     GgmlType::ALL.iter().copied().find(|t| t.name() == dtype.name())
 }
@@ -145,19 +145,20 @@ pub(crate) fn ggml_type(dtype: DType) -> Option<GgmlType> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TensorPlan<'a> {
-    /// Name, dimensions and place of the tensor in the input.
+    /// Name, dimensions and position of the tensor in the input.
     pub info: TensorInfo<'a>,
-    /// The type in the input; `None` if it is not one that can be decoded.
+    /// The type in the input; `None` if it cannot be decoded, as for integers.
     pub from: Option<DType>,
-    /// The type that an override or the mix asks for; `None` if they don't cover the tensor, which is copied then.
+    /// The type that an override or the mix requests; `None` if they do not cover the tensor. It is then copied.
     pub asked: Option<DType>,
-    /// The type in the output: `asked`, or another if rows are not whole blocks of it. `None` if the tensor is copied.
+    /// The type in the output: `asked`, or another one if rows are not a whole number of its blocks. `None` if the tensor is
+    /// copied.
     pub to: Option<DType>,
     pub(crate) part: usize,
 }
 
 impl TensorPlan<'_> {
-    /// The types before and after, if they differ; otherwise the bytes are copied.
+    /// Returns the types before and after if they differ. Otherwise, the bytes are copied.
     pub fn encoded(&self) -> Option<(DType, DType)> {
         self.from.zip(self.to).filter(|(from, to)| from != to)
     }
@@ -167,7 +168,7 @@ impl TensorPlan<'_> {
     }
 }
 
-/// What to do with each tensor of a model; made by [`Quantizer::plan`] and carried out by [`Plan::write_file`].
+/// What to do with each tensor of a model. [`Quantizer::plan`] makes it, and [`Plan::write_file`] carries it out.
 #[derive(Debug)]
 pub struct Plan<'a> {
     pub(crate) quantizer: &'a Quantizer,
@@ -176,7 +177,7 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Every tensor, in the order of the files.
+    /// Returns every tensor, in the order of the files.
     pub fn tensors(&self) -> &[TensorPlan<'a>] {
         &self.tensors
     }

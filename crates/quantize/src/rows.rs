@@ -1,7 +1,7 @@
-//! Rows decoded and encoded by several threads.
+//! Decodes and encodes rows on several threads.
 //!
-//! A group of rows is cut into tasks of about 16,384 elements; each thread takes the next task until none is left. A row's bytes
-//! depend on the row and its weights alone, so the threads don't change them.
+//! A group of rows is split into tasks of about 16,384 elements. Each thread takes the next task until none is left. A row's bytes
+//! depend only on the row and its weights, so threads don't change them.
 
 use crate::error::{QuantizeError, QuantizeErrorKind as Kind};
 use happy_tensor::{DType, dequantize_row, quantize_row, quantize_row_weighted};
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-/// Elements of a task, at least a row: small enough that a cancelled search of an IQ format ends soon.
+/// Number of elements in a task, which has at least one row. It is small, so that a cancelled search of an IQ format ends soon.
 const TASK: usize = 16 << 10;
 
 /// The rows of one tensor.
@@ -17,21 +17,21 @@ pub(crate) struct Rows<'a> {
     pub(crate) tensor: &'a str,
     pub(crate) from: DType,
     pub(crate) to: DType,
-    /// Elements of a row.
+    /// Number of elements in a row.
     pub(crate) columns: usize,
-    /// Rows of each matrix of the stack.
+    /// Number of rows in each matrix of the stack.
     pub(crate) rows: usize,
-    /// Bytes of a row, decoded from and encoded to.
+    /// Bytes of a row in the input and in the output.
     pub(crate) from_row: usize,
     pub(crate) to_row: usize,
-    /// A weight for each column of each matrix.
+    /// One weight per column of each matrix.
     pub(crate) weights: Option<&'a [f32]>,
 }
 
-/// The failure of the first row that fails, whichever thread meets it.
+/// The failure of the first row that fails, whichever thread finds it.
 #[derive(Default)]
 struct Failure {
-    /// With the row.
+    /// The row, and the error.
     first: Mutex<Option<(usize, QuantizeError)>>,
     is_recorded: AtomicBool,
 }
@@ -52,8 +52,8 @@ impl Failure {
 }
 
 impl Rows<'_> {
-    /// Encodes whole rows, the first of which is row `first` of the tensor. `cancelled` is asked by the calling thread before
-    /// each of its tasks.
+    /// Encodes whole rows, starting with row `first` of the tensor. The calling thread calls `cancelled` before each of its
+    /// tasks.
     pub(crate) fn encode(
         &self,
         first: usize,
@@ -74,7 +74,7 @@ impl Rows<'_> {
                 Ok(x) => x,
                 Err(e) => return failure.record(0, e),
             };
-            // Tasks are taken in order, so that all before one that fails are at work or done: the first failure is found.
+            // Tasks are taken in order. So when one fails, all earlier ones are done or running, and the first failure is found.
             while !failure.is_recorded() {
                 if cancelled() {
                     return failure.record(0, QuantizeError::new(Kind::Cancelled, "cancelled"));
@@ -92,7 +92,7 @@ impl Rows<'_> {
         };
         thread::scope(|scope| {
             for _ in 1..threads.min(n_tasks) {
-                // If the system gives no more threads, those that there are do the work.
+                // If the system refuses another thread, the existing ones do the work.
                 if thread::Builder::new().spawn_scoped(scope, || work(&|| false)).is_err() {
                     break;
                 }
@@ -128,7 +128,7 @@ impl Rows<'_> {
     }
 }
 
-/// `n` zeros, or that there is no memory for them.
+/// Returns `n` zeros, or an error if there is no memory for them.
 pub(crate) fn zeros<T: Clone + Default>(n: usize, tensor: &str) -> Result<Vec<T>, QuantizeError> {
     let mut values = Vec::new();
     values.try_reserve_exact(n).map_err(|_| {

@@ -1,13 +1,13 @@
-//! Which matrix gets which type in a mix.
+//! The rules for which matrix gets which type in a mix.
 //!
-//! The rules follow `llama_tensor_get_type` of llama.cpp (`src/llama-quant.cpp`), so that files of one name hold the same types
+//! They follow `llama_tensor_get_type` of llama.cpp (`src/llama-quant.cpp`), so that files of the same name have the same types,
 //! whoever made them.
 
 use crate::mix::Mix;
 use happy_gguf::{GgufSet, TensorInfo, Value};
 use happy_tensor::DType;
 
-/// Parts of the names of tensors that stay as they are: small, or not multiplied as matrices.
+/// Parts of the names of tensors that stay as they are, because they are small or not multiplied as matrices.
 const KEPT: [&str; 26] = [
     "_norm.weight",
     "ffn_gate_inp.weight",
@@ -37,7 +37,7 @@ const KEPT: [&str; 26] = [
     ".patch_embd",
 ];
 
-/// Whether a tensor is a matrix that a mix covers.
+/// Returns whether a tensor is a matrix that a mix covers.
 pub(crate) fn is_covered(tensor: &TensorInfo<'_>) -> bool {
     // GGUF writes [n] for a vector, but [n, 1] is one too.
     tensor.dims.padded()[1..].iter().any(|d| *d > 1)
@@ -45,12 +45,12 @@ pub(crate) fn is_covered(tensor: &TensorInfo<'_>) -> bool {
         && !KEPT.iter().any(|part| tensor.name.contains(part))
 }
 
-/// What a tensor is for.
+/// The purpose of a tensor.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Output,
     Embedding,
-    /// Values of attention, alone or with what is stored with them.
+    /// The values of attention, by themselves or in one tensor with queries and keys.
     Value,
     Key,
     AttentionOutput,
@@ -71,17 +71,17 @@ fn kind(name: &str) -> Kind {
     }
 }
 
-/// The number after `blk.`.
+/// Returns the number after `blk.`.
 fn layer(name: &str) -> Option<usize> {
     name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
 }
 
-/// What the rules ask of a model.
+/// The facts about a model that the rules need.
 struct Model {
     n_layers: usize,
     n_values: usize,
     n_experts: usize,
-    /// Query heads that share a key.
+    /// Number of query heads that share a key.
     group: usize,
     is_falcon: bool,
     is_70b: bool,
@@ -114,27 +114,27 @@ impl Model {
     }
 }
 
-/// The layers that get more bits: the first and the last eighth, and of the others every third.
+/// Returns whether a layer gets more bits: the first and the last eighth do, and every third one between them.
 fn use_more_bits(i: usize, n: usize) -> bool {
     i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2
 }
 
-/// Chooses types by a mix. Asked for the matrices in the [`order`] of the layers, since the rules count those before.
+/// Chooses types by a mix. It has to be called for the matrices in the [`order`] of the layers, since the rules count them.
 pub(crate) struct Chooser {
     model: Model,
     mix: Mix,
-    /// Matrices so far: values of attention, and `ffn_down`.
+    /// Number of matrices so far: values of attention, and `ffn_down`.
     values: usize,
     downs: usize,
 }
 
 impl Chooser {
-    /// `weighted`: with an importance matrix.
+    /// Makes a chooser. `weighted` means that there is an importance matrix.
     pub(crate) fn new(gguf: &GgufSet<'_>, mix: Mix, weighted: bool) -> Self {
         Self { model: Model::new(gguf, weighted), mix, values: 0, downs: 0 }
     }
 
-    /// The type of the next matrix; its rows may not be whole blocks of it.
+    /// Chooses the type of the next matrix, whose rows may not be a whole number of its blocks.
     pub(crate) fn choose(&mut self, t: &TensorInfo<'_>) -> DType {
         let dtype = of_mix(&self.model, self.mix, t, self.values, self.downs);
         match kind(t.name) {
@@ -146,12 +146,12 @@ impl Chooser {
     }
 }
 
-/// What to sort tensors by for [`Chooser::choose`].
+/// Returns the key by which tensors are sorted for [`Chooser::choose`].
 pub(crate) fn order(name: &str) -> (usize, &str) {
     (layer(name).map_or(0, |l| l.saturating_add(1)), name)
 }
 
-/// The type, or another of about as many bits whose blocks fit rows of `k` elements.
+/// Returns the type, or another one with about as many bits whose blocks fit rows of `k` elements.
 pub(crate) fn that_fits(dtype: DType, k: u64) -> DType {
     let fits = |dtype: DType| k.is_multiple_of(dtype.block_len() as u64);
     if fits(dtype) {
@@ -167,7 +167,7 @@ pub(crate) fn that_fits(dtype: DType, k: u64) -> DType {
     if fits(smaller) { smaller } else { DType::F16 }
 }
 
-/// `values` and `downs` are how many tensors of these kinds were before.
+/// Chooses a type. `values` and `downs` are the numbers of earlier tensors of these kinds.
 fn of_mix(m: &Model, mix: Mix, t: &TensorInfo<'_>, values: usize, downs: usize) -> DType {
     let base = mix.dtype();
     let name = t.name;
@@ -228,18 +228,18 @@ fn of_mix(m: &Model, mix: Mix, t: &TensorInfo<'_>, values: usize, downs: usize) 
         Kind::Key | Kind::Embedding | Kind::Other => base,
     };
     match (kind(name), dtype) {
-        // With eight experts these are a small part of the file.
+        // With eight experts, these are a small part of the file.
         (Kind::Value | Kind::Key, _) if m.n_experts == 8 => DType::Q8_0,
-        // Eight heads share a value here, so it is small too.
+        // Eight heads share a value here, so it is small.
         (Kind::Value, DType::Q3K | DType::Q4K) if m.is_70b && !qkv => DType::Q5K,
         (_, dtype) => dtype,
     }
 }
 
-/// The output matrix, which may be the embedding.
+/// Chooses the type of the output matrix, which may be the embedding.
 fn output(m: &Model, mix: Mix, t: &TensorInfo<'_>) -> DType {
     let base = mix.dtype();
-    // Q8_0 is what the mixes ask for here, not a replacement.
+    // The mixes request Q8_0 here; it is not a replacement.
     if m.is_falcon || !t.dims.padded()[0].is_multiple_of(base.block_len() as u64) || base == DType::Q8_0 {
         DType::Q8_0
     } else {

@@ -1,4 +1,5 @@
-//! Writing in a stream: each tensor is read, decoded and encoded in groups of rows when its turn comes. Nothing is mapped.
+//! Writes the output as a stream: each tensor is read, decoded and encoded in groups of rows when its turn comes. Nothing is
+//! mapped.
 
 use crate::error::{QuantizeError, QuantizeErrorKind as Kind};
 use crate::plan::{Plan, TensorPlan};
@@ -12,10 +13,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-/// Elements that are in memory at once, at least a row: 4 MiB as f32.
+/// Number of elements that are in memory at once, but at least one row. This is 4 MiB as f32.
 const GROUP: usize = 1 << 20;
 
-/// How a plan is carried out.
+/// Options for carrying out a plan.
 ///
 /// ```
 /// use happy_quantize::RunOptions;
@@ -25,14 +26,15 @@ const GROUP: usize = 1 << 20;
 /// ```
 #[derive(Clone, Copy)]
 pub struct RunOptions<'o> {
-    /// Threads that encode, the calling one included (default: one for each core; 0 counts as 1). They don't change the output.
+    /// Number of threads that encode, including the calling one. 0 counts as 1. The default is the number of cores. The
+    /// output does not depend on it.
     pub threads: usize,
-    /// Whether [`Plan::write_file`] replaces a file that exists (default true).
+    /// Whether [`Plan::write_file`] replaces an existing file. The default is true.
     pub replace: bool,
-    /// Asked on the calling thread, many times a second, whether to end the work (default never).
+    /// Called on the calling thread, many times per second; the work ends if it returns true. By default, it never does.
     pub cancelled: &'o (dyn Fn() -> bool + Sync),
-    /// Called on the calling thread when a tensor begins and after each group of about a million elements of it (default:
-    /// does nothing).
+    /// Called on the calling thread when a tensor begins, and after each group of about a million of its elements. By default,
+    /// it does nothing.
     pub progress: &'o (dyn Fn(&Progress<'_>) + Sync),
 }
 
@@ -52,25 +54,25 @@ impl fmt::Debug for RunOptions<'_> {
     }
 }
 
-/// How far the work is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Progress<'p> {
     /// The tensor that is being written.
     pub tensor: &'p TensorPlan<'p>,
-    /// Bytes of this tensor's input that are done: 0 when it begins.
+    /// Bytes of this tensor in the input that are done: 0 when it begins.
     pub tensor_done: u64,
-    /// Bytes of all tensors' input that are done.
+    /// Bytes of all tensors in the input that are done.
     pub done: u64,
-    /// Bytes of all tensors' input.
+    /// Bytes of all tensors in the input.
     pub total: u64,
 }
 
-/// One run of a plan.
+/// A run of a plan.
 struct Run<'r> {
     plan: &'r Plan<'r>,
     options: &'r RunOptions<'r>,
-    /// What ended the work, where the writer only sees that a producer failed.
+    /// Why the work ended. The GGUF writer only sees that a producer failed.
     failure: Mutex<Option<QuantizeError>>,
     done: AtomicU64,
     total: u64,
@@ -79,21 +81,22 @@ struct Run<'r> {
 type Produce<'w> = &'w (dyn Fn(&TensorPlan<'w>, &mut dyn Write) -> io::Result<()> + Send + Sync);
 
 impl Plan<'_> {
-    /// The size of the output in bytes.
+    /// Returns the size of the output in bytes. Nothing is written.
     ///
     /// # Errors
-    /// When the model has pairs or tensors that cannot be written.
+    /// If the model has metadata or tensors that cannot be written.
     pub fn file_len(&self) -> Result<u64, QuantizeError> {
         Ok(self.writer(&|_, _| Ok(())).file_len()?)
     }
 
-    /// Writes the output file, and returns its size in bytes. It gets its name when it is complete: after an error what was
-    /// there before is still there.
+    /// Writes the output file, and returns its size in bytes. The file gets its name when it is complete. After an error, the
+    /// file that was there before is unchanged.
     ///
-    /// Memory: the headers of the input, a group of about a million elements in both types, and a row of f32 for each thread.
+    /// This needs memory for the headers of the input, a group of about a million elements in both types, and a row of f32 per
+    /// thread.
     ///
     /// # Errors
-    /// When the input cannot be read or the output cannot be written, a value is not finite, memory is refused, or the work is
+    /// If the input cannot be read, the output cannot be written, a value is not finite, memory is refused, or the work is
     /// cancelled.
     pub fn write_file(&self, path: impl AsRef<Path>, options: &RunOptions<'_>) -> Result<u64, QuantizeError> {
         let cancelled = || (options.cancelled)();
@@ -101,10 +104,10 @@ impl Plan<'_> {
         self.run(options, |writer| writer.write_file_with(path.as_ref(), &how))
     }
 
-    /// [`Plan::write_file`] to anything that takes bytes, which need not be buffered.
+    /// Writes the output to anything that takes bytes. It does not have to be buffered.
     ///
     /// # Errors
-    /// As [`Plan::write_file`]; what was written before the error stays.
+    /// As for [`Plan::write_file`]. The bytes before the error have been written.
     pub fn write_to(&self, out: impl Write, options: &RunOptions<'_>) -> Result<u64, QuantizeError> {
         let cancelled = || (options.cancelled)();
         self.run(options, |writer| writer.write_to_with(out, &cancelled))
@@ -136,7 +139,7 @@ impl Plan<'_> {
             writer = writer.kv(key, value);
         }
         for t in self.tensors() {
-            // A copied tensor may have a type whose size doesn't follow from the dimensions.
+            // The size of a copied tensor's type may not follow from the dimensions.
             let len = t.encoded().is_none().then(|| t.info.byte_len());
             let (name, ty, dims) = (t.info.name, t.output_type(), &t.info.dims);
             writer = writer.tensor_from_sized(name, ty, dims, len, move |out| produce(t, out));
@@ -145,7 +148,7 @@ impl Plan<'_> {
     }
 }
 
-/// Reading and writing fail in different ways.
+/// A failure of reading or of writing.
 enum Failed {
     Here(QuantizeError),
     Writing(io::Error),
@@ -215,7 +218,7 @@ impl Run<'_> {
         let wrong =
             |e: happy_tensor::ShapeError| QuantizeError::tensor_error(Kind::Unsupported, name, e.to_string());
         let [columns, rows, ..] = t.info.dims.padded();
-        let too_large = |_| QuantizeError::tensor_error(Kind::OutOfMemory, name, "rows that fit no memory");
+        let too_large = |_| QuantizeError::tensor_error(Kind::OutOfMemory, name, "rows do not fit in memory");
         let (columns, rows) =
             (usize::try_from(columns).map_err(too_large)?, usize::try_from(rows).map_err(too_large)?);
         let (from_row, to_row) =

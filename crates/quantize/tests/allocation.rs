@@ -1,4 +1,4 @@
-//! Memory that is refused: each allocation of 4 KiB or more, once. An error then, never an abort, and nothing is left over.
+//! Refused memory: each allocation of 4 KiB or more is refused once. The result is an error, never an abort, and no file is left.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn quantize(folder: &Folder, matrix: Option<&Path>) -> Result<(), QuantizeError>
     let model = GgufSetReader::open(folder.path("m.gguf"), &Limits::default())?;
     let plan = quantizer.plan(&model)?;
     plan.file_len()?;
-    // Allocations of this thread are refused.
+    // Only allocations of this thread are refused.
     plan.write_file(folder.path("out.gguf"), &RunOptions { threads: 1, ..RunOptions::default() }).map(drop)
 }
 
@@ -64,7 +64,7 @@ fn each_allocation_is_refused_once() {
             refused += 1;
             match done {
                 Err(e) if e.kind() == Kind::OutOfMemory && folder.names() == before => {}
-                // A hash table may do with less.
+                // A hash table may manage with less.
                 Ok(()) => {}
                 other => failures.push(format!("{what}, {n}: {other:?}: {:?}", folder.names())),
             }

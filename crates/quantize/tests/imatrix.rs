@@ -1,4 +1,4 @@
-//! Both formats of importance matrices, and what is refused.
+//! Both formats of importance matrices, and files that are refused.
 
 mod support;
 
@@ -23,7 +23,7 @@ fn gguf(sums: &[f32], counts: &[f32]) -> GgufWriter<'static> {
 fn both_formats_give_means() {
     let cases = [
         ("GGUF", gguf(&[2.0, 4.0], &[2.0]).to_vec().expect("a file"), vec![1.0, 2.0]),
-        // Two experts, the second of which was never asked.
+        // Two experts, the second of which was never used.
         (
             "experts",
             gguf(&[2.0, 4.0, 0.0, 0.0], &[4.0, 0.0]).to_vec().expect("a file"),
@@ -94,7 +94,7 @@ fn files_are_named_in_errors() {
     }
 }
 
-/// Whatever the bytes are: a matrix or an error, and no more memory than a small multiple of them.
+/// Any bytes give a matrix or an error, and need at most a small multiple of their size.
 #[test]
 fn mutated_bytes_never_panic() {
     let seeds =

@@ -1,4 +1,4 @@
-//! Which tensors get which types, and what is refused before anything is written.
+//! Which tensors get which types, and mistakes that are refused before anything is written.
 
 mod support;
 
@@ -8,7 +8,7 @@ use happy_tensor::DType;
 use support::{Folder, model, older, open};
 
 #[test]
-fn a_mix_gives_more_bits_to_what_matters_more() {
+fn a_mix_gives_more_bits_to_important_matrices() {
     let folder = Folder::new("types");
     let path = folder.path("m.gguf");
     model("llama", 16, 256, 2).write_file(&path).expect("a file");
@@ -45,7 +45,7 @@ fn a_mix_gives_more_bits_to_what_matters_more() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The first override that matches counts; what has no whole blocks gets another type.
+/// The first matching override counts. A matrix whose rows are not whole blocks gets another type.
 #[test]
 fn overrides_come_before_the_mix() {
     let folder = Folder::new("overrides");
@@ -86,7 +86,7 @@ fn the_mixes_are_those_of_real_files() {
 }
 
 #[test]
-fn what_cannot_be_right_is_refused_before_anything_is_written() {
+fn mistakes_are_refused_before_anything_is_written() {
     let folder = Folder::new("refused");
     let (plain, big, encoded) = (folder.path("m.gguf"), folder.path("big.gguf"), folder.path("q.gguf"));
     model("llama", 2, 64, 2).write_file(&plain).expect("a file");

@@ -1,4 +1,4 @@
-//! What is written, by how many threads ever, and how it ends early.
+//! The output, with any number of threads, and runs that end early.
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{Folder, floats, model, older, open, values};
 
-/// Each row as `quantize_row` makes it, in every number of threads, to a file and to a vector, of a whole model and of a split one.
+/// Each row is what `quantize_row` makes, with any number of threads, in a file and in a vector, for a whole model and a split one.
 #[test]
 fn rows_are_encoded_one_by_one() {
     let folder = Folder::new("rows");
@@ -90,9 +90,9 @@ fn progress_ends_at_the_total() {
     assert_eq!(seen.last().map(|(_, _, done, total)| done == total), Some(true), "{seen:?}");
 }
 
-/// Cancelled at each question: an error, and the folder is as before.
+/// If any call of `cancelled` returns true, the result is an error and the folder is as before.
 #[test]
-fn work_that_is_cancelled_leaves_nothing() {
+fn cancelled_work_leaves_nothing() {
     let folder = Folder::new("cancel");
     let path = folder.path("m.gguf");
     // More than one group, and several tasks in each.
@@ -114,7 +114,7 @@ fn work_that_is_cancelled_leaves_nothing() {
     };
     let (done, questions) = run(usize::MAX);
     assert!(done.is_ok());
-    // A question for each task of 16,384 elements at least.
+    // At least one call per task of 16,384 elements.
     assert!(questions > 256 * 5000 / (16 << 10), "{questions}");
     std::fs::remove_file(&out).expect("the output");
     for n in (0..questions).step_by(7).chain([questions - 1]) {
@@ -124,7 +124,7 @@ fn work_that_is_cancelled_leaves_nothing() {
     }
 }
 
-/// The first row that cannot be encoded, whichever thread meets it; a file that is cut; a file that is to stay.
+/// The first row that cannot be encoded, whichever thread finds it; a truncated input; an existing output.
 #[test]
 fn failures_say_where() {
     let folder = Folder::new("failures");
@@ -146,7 +146,7 @@ fn failures_say_where() {
     let fail = |threads: usize, replace: bool| {
         let input = open(&path);
         let plan = quantizer.plan(&input).expect("a plan");
-        // The input is cut after it was opened.
+        // The input is truncated after it was opened.
         if threads == 0 {
             let file = std::fs::File::options().write(true).open(&path).expect("the file");
             file.set_len(5000).expect("a cut");

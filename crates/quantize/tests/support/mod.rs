@@ -1,10 +1,10 @@
-//! What the tests share: a folder, and a small model.
+//! Shared by the tests: a temporary folder, and a small model.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
 use happy_gguf::{GgmlType, GgufSetReader, GgufWriter, Limits};
 use std::path::{Path, PathBuf};
 
-/// A folder that goes away with its owner.
+/// A folder that is removed when it is dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -18,7 +18,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// The names of all files, sorted.
+    /// Returns the names of all files, sorted.
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.0).expect("the folder");
         let mut names: Vec<String> =
@@ -38,12 +38,12 @@ pub fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
-/// Values between -1 and 1 that differ from element to element.
+/// Returns varying values between -1 and 1.
 pub fn values(n: usize, seed: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
 }
 
-/// A model with `layers` layers, each matrix of `rows` rows of `columns` elements.
+/// Makes a model with `layers` layers. Each matrix has `rows` rows of `columns` elements.
 pub fn model(architecture: &'static str, layers: u32, columns: usize, rows: usize) -> GgufWriter<'static> {
     let mut writer = GgufWriter::new()
         .kv("general.architecture", architecture)
@@ -65,7 +65,7 @@ pub fn open(path: impl AsRef<Path>) -> GgufSetReader {
     GgufSetReader::open(path, &Limits::default()).expect("a model")
 }
 
-/// An importance matrix of the older format.
+/// Makes an importance matrix in the older format.
 pub fn older(name: &[u8], calls: i32, weights: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for word in [1, name.len() as i32] {
