@@ -1,4 +1,4 @@
-//! The architectures: their names, what of their configuration a GGUF file says how, and what is done to their tensors.
+//! The architectures: their names, how their configuration becomes metadata, and how their tensors are changed.
 
 use crate::error::{ConvertError, printable};
 use crate::json::Object;
@@ -8,16 +8,16 @@ use crate::pairs::Pairs;
 pub(crate) struct Architecture {
     /// `general.architecture`.
     pub(crate) name: &'static str,
-    /// What `architectures` in `config.json` may say.
+    /// The names in `architectures` of `config.json`.
     pub(crate) from: &'static [&'static str],
-    /// The first halves and the second halves of a head's rows are interleaved, because llama's rotation in GGUF files turns
-    /// neighbors: row `2 i + s` of a head comes from row `s d/2 + i`.
+    /// Whether the two halves of the rows of each head of Q and K are interleaved: row `2 i + s` of a head comes from row
+    /// `s d/2 + i`. llama's rotation in GGUF files rotates neighboring rows.
     pub(crate) interleaved: bool,
-    /// 1 is added to the weights of norms, which Gemma does when it runs.
+    /// Whether 1 is added to the weights of norms. (The original Gemma adds it at run time.)
     pub(crate) norm_plus_one: bool,
-    /// Its results are vectors of texts, which need more exact matrices than logits do.
+    /// Whether the results are vectors of texts, which need more exact matrices than logits do.
     pub(crate) is_encoder: bool,
-    /// The pairs from the configuration.
+    /// Adds the metadata from the configuration.
     pub(crate) pairs: fn(&Object, &mut Pairs) -> Result<(), ConvertError>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) static ARCHITECTURES: &[Architecture] = &[
     },
 ];
 
-/// The architecture of a configuration.
+/// Returns the architecture of a configuration.
 pub(crate) fn architecture(config: &Object) -> Result<&'static Architecture, ConvertError> {
     let names = config.get("architectures").and_then(|v| v.as_array());
     let Some(name) = names.and_then(|names| names.first()?.as_str()) else {
@@ -60,9 +60,9 @@ pub(crate) fn architecture(config: &Object) -> Result<&'static Architecture, Con
     })
 }
 
-/// The number of layers.
+/// Reads the number of layers.
 pub(crate) fn n_layers(config: &Object) -> Result<u32, ConvertError> {
-    /// More than any model has, few enough to make all names of.
+    /// More than any model has, but few enough to make all names.
     const MOST: u32 = 4096;
     let n = config.require_u32(&["num_hidden_layers", "n_layer"])?;
     if n > MOST {
@@ -71,7 +71,7 @@ pub(crate) fn n_layers(config: &Object) -> Result<u32, ConvertError> {
     Ok(n)
 }
 
-/// Heads of queries, and of keys and values.
+/// Reads the number of query heads, and of key and value heads.
 pub(crate) fn heads(config: &Object) -> Result<(u32, u32), ConvertError> {
     let n = config.require_u32(&["num_attention_heads", "n_head"])?;
     let n_kv = config.u32("num_key_value_heads")?.unwrap_or(n);
@@ -82,7 +82,7 @@ pub(crate) fn heads(config: &Object) -> Result<(u32, u32), ConvertError> {
     }
 }
 
-/// What all architectures have.
+/// Adds the sizes that all architectures have.
 fn sizes(config: &Object, pairs: &mut Pairs) -> Result<(), ConvertError> {
     let mut size = |key: &str, keys: &[&str]| {
         let value = config.require_u32(keys)?;
@@ -96,7 +96,7 @@ fn sizes(config: &Object, pairs: &mut Pairs) -> Result<(), ConvertError> {
     size("attention.head_count", &["num_attention_heads", "n_head"])
 }
 
-/// Refuses a setting with another value than the only one that is converted. A key that is missing has it.
+/// Refuses a setting whose value is not the only one that is converted. A missing key has that value.
 fn only(config: &Object, key: &str, value: impl Into<serde_json::Value>) -> Result<(), ConvertError> {
     let value = value.into();
     match config.get(key) {
@@ -137,7 +137,7 @@ fn nomic_bert(config: &Object, pairs: &mut Pairs) -> Result<(), ConvertError> {
         only(config, key, false)?;
     }
     encoder(config, pairs)?;
-    // Trained with 2,048 positions, whatever the extended length is.
+    // The model was trained with 2,048 positions, whatever the extended length is.
     if let Some(trained) = config.u32("max_trained_positions")? {
         pairs.arch("context_length", trained.min(config.require_u32(&["n_positions"])?));
     }
@@ -145,7 +145,7 @@ fn nomic_bert(config: &Object, pairs: &mut Pairs) -> Result<(), ConvertError> {
     Ok(())
 }
 
-/// What llama-like decoders have.
+/// Adds the metadata of llama-like decoders.
 fn decoder(config: &Object, pairs: &mut Pairs) -> Result<(), ConvertError> {
     sizes(config, pairs)?;
     pairs.arch("attention.head_count_kv", heads(config)?.1);
@@ -182,7 +182,7 @@ fn gemma3(config: &Object, pairs: &mut Pairs) -> Result<(), ConvertError> {
     if config.get("attn_logit_softcapping").is_some() {
         only(config, "attn_logit_softcapping", serde_json::Value::Null)?;
     }
-    // Files leave out what is a default of the first Gemma 3.
+    // Files leave out values that are defaults of the first Gemma 3.
     let or = |key: &str, value: u32| Ok::<_, ConvertError>(config.u32(key)?.unwrap_or(value));
     let (n_heads, n_kv) = (or("num_attention_heads", 8)?, or("num_key_value_heads", 4)?);
     let head = or("head_dim", 256)?;
@@ -207,7 +207,7 @@ fn gemma3(config: &Object, pairs: &mut Pairs) -> Result<(), ConvertError> {
     rope(config, pairs)
 }
 
-/// Files of Gemma 3 don't say which layers have a window: five of six do.
+/// Checks that five of six layers have a window. GGUF files of Gemma 3 cannot say anything else.
 fn check_pattern(config: &Object) -> Result<(), ConvertError> {
     only(config, "sliding_window_pattern", 6)?;
     let Some(kinds) = config.get("layer_types").and_then(|v| v.as_array()) else { return Ok(()) };
@@ -218,7 +218,7 @@ fn check_pattern(config: &Object) -> Result<(), ConvertError> {
     Ok(())
 }
 
-/// The width of a head.
+/// Reads the width of a head.
 fn head_dim(config: &Object) -> Result<u32, ConvertError> {
     match config.u32("head_dim")? {
         Some(head) => Ok(head),
@@ -226,7 +226,7 @@ fn head_dim(config: &Object) -> Result<u32, ConvertError> {
     }
 }
 
-/// The base and the scaling of the rotation, in the old form and in that of transformers 5.
+/// Adds the base and the scaling of the rotation, in the old form or in that of transformers 5.
 fn rope(config: &Object, pairs: &mut Pairs) -> Result<(), ConvertError> {
     let Some(all) = config.object("rope_parameters").or_else(|| config.object("rope_scaling")) else {
         if let Some(theta) = config.f32("rope_theta")? {
@@ -261,9 +261,9 @@ fn rope(config: &Object, pairs: &mut Pairs) -> Result<(), ConvertError> {
     Ok(())
 }
 
-/// What each frequency is divided by: 1 for short waves, `factor` for long ones, between them what lies between.
+/// Returns the divisor of each frequency: 1 for short wavelengths, `factor` for long ones, and interpolated values between.
 fn llama3_factors(rope: &Object, theta: f32, head: u32) -> Result<Vec<f32>, ConvertError> {
-    /// Far more than the width of any head.
+    /// Much more than the width of any head.
     const WIDEST: u32 = 1 << 16;
     if head > WIDEST {
         return Err(rope.wrong("head_dim", &format!("at most {WIDEST}")));

@@ -1,4 +1,4 @@
-//! A folder as Hugging Face has them: the configuration, and where each tensor is in which file.
+//! A folder in Hugging Face's form: the configuration, and the position of each tensor.
 
 use crate::error::{ConvertError, printable};
 use crate::json::{Object, parse_optional};
@@ -10,13 +10,13 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// The file of models whose tensors are in one, and the list of files of the others.
+/// The file of models with a single file, and the index of the others.
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// A folder with a model: `config.json`, and `model.safetensors` or the files that `model.safetensors.index.json` lists.
+/// An open folder with a model: `config.json`, and `model.safetensors` or the files that `model.safetensors.index.json` lists.
 ///
-/// Only headers are in memory.
+/// Only headers are kept in memory.
 #[derive(Debug)]
 pub struct Checkpoint {
     pub(crate) dir: PathBuf,
@@ -24,7 +24,7 @@ pub struct Checkpoint {
     files: Vec<PathBuf>,
     /// Ordered by name.
     tensors: Vec<Tensor>,
-    /// The file that was read last, which mostly is the one that is read next.
+    /// The file that was read last, which is usually the next one to be read.
     open: Mutex<Option<(usize, File)>>,
 }
 
@@ -50,7 +50,7 @@ impl Checkpoint {
     /// Reads the configuration and the headers of all files.
     ///
     /// # Errors
-    /// When a file is missing or cannot be read, is not valid, or a tensor that the index lists is not in its file.
+    /// If a file is missing, cannot be read or is not valid, or if a tensor that the index lists is not in its file.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, ConvertError> {
         let dir = dir.as_ref().to_path_buf();
         let config = Object::open(dir.join("config.json"))?.flattened("text_config");
@@ -66,7 +66,7 @@ impl Checkpoint {
         Ok(Self { dir, config, files, tensors, open: Mutex::new(None) })
     }
 
-    /// The files that are read: for a caller that must not overwrite them.
+    /// Returns the files that are read. A caller must not overwrite them.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(PathBuf::as_path)
     }
@@ -103,7 +103,7 @@ fn read_header(path: &Path, number: usize) -> Result<Vec<Tensor>, ConvertError> 
     let len = header_len(first, file_len).map_err(|e| ConvertError::invalid(path, e))?;
     debug_assert!(len <= MAX_HEADER);
     let mut header = Vec::new();
-    // Room for what is parsed from it too.
+    // Also room for the parsed values.
     let room = usize::try_from(len).unwrap_or(usize::MAX).saturating_mul(3);
     header
         .try_reserve_exact(room)
@@ -123,7 +123,7 @@ fn read_header(path: &Path, number: usize) -> Result<Vec<Tensor>, ConvertError> 
     Ok(entries.into_iter().map(tensor).collect())
 }
 
-/// The tensors of all files of an index, each from the file that the index names for it.
+/// Reads the tensors of all files of an index. Each must be in the file that the index names.
 fn read_shards(
     dir: &Path,
     index: &Path,
@@ -144,7 +144,7 @@ fn read_shards(
         files.push(path);
     }
     tensors.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    // Both are ordered, and each file has its names once: the first that differs is missing.
+    // Both lists are sorted, and names are unique in each file. So the first difference is a missing tensor.
     let found = tensors.iter().map(|t| &t.name);
     if let Some((name, file)) = weight_map
         .iter()
@@ -154,7 +154,7 @@ fn read_shards(
         let (name, file) = (printable(name), printable(file));
         return Err(ConvertError::invalid(
             index,
-            format!("tensor `{name}`: not in `{file}`, where it should be"),
+            format!("tensor `{name}`: not in `{file}`, although the index says so"),
         ));
     }
     Ok((files, tensors))

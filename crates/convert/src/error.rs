@@ -1,4 +1,4 @@
-//! The error of the crate: opaque, with a kind.
+//! The error of the crate. It is opaque and has a kind.
 
 use happy_gguf::{WriteError, WriteErrorKind};
 use std::io;
@@ -10,23 +10,23 @@ use std::path::Path;
 pub enum ConvertErrorKind {
     /// A file could not be read.
     Read,
-    /// A file that is not what it should be: no valid JSON, a wrong header, a key of the wrong type.
+    /// A file is not valid: it has bad JSON, a wrong header, or a key of the wrong type.
     InvalidFile,
-    /// A file, key or tensor that is needed and is not there.
+    /// A required file, key or tensor is missing.
     Missing,
-    /// A model, tokenizer, type or setting that this crate doesn't convert.
+    /// This crate does not convert a model, tokenizer, type or setting.
     Unsupported,
-    /// A value that the output type cannot hold: infinite, not a number, or too large.
+    /// A value does not fit the output type: it is infinite, NaN, or too large.
     OutOfRange,
     /// The output could not be written.
     Write,
     /// Memory could not be reserved.
     OutOfMemory,
-    /// The caller ended the work.
+    /// The caller cancelled the work.
     Cancelled,
 }
 
-/// Why a model could not be converted: where, what was expected, what was found.
+/// Why a model could not be converted. The message says where, what was expected and what was found.
 ///
 /// ```
 /// use happy_convert::{Checkpoint, ConvertErrorKind};
@@ -42,7 +42,7 @@ pub struct ConvertError {
 }
 
 impl ConvertError {
-    /// What went wrong.
+    /// Returns what went wrong.
     pub fn kind(&self) -> ConvertErrorKind {
         self.kind
     }
@@ -59,7 +59,7 @@ impl ConvertError {
         Self::new(ConvertErrorKind::Missing, message)
     }
 
-    /// An error in a file: its name comes first.
+    /// Makes an error about a file, whose name comes first.
     pub(crate) fn invalid(path: &Path, message: impl std::fmt::Display) -> Self {
         Self::new(ConvertErrorKind::InvalidFile, format!("`{}`: {message}", shown(path)))
     }
@@ -88,12 +88,12 @@ impl From<WriteError> for ConvertError {
     }
 }
 
-/// A path for a message: lossy, and control characters escaped.
+/// Formats a path for a message. Control characters are escaped, and invalid characters replaced.
 pub(crate) fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy())
 }
 
-/// A text from a file for a message: at most 100 characters, control characters escaped.
+/// Formats a text from a file for a message: at most 100 characters, with control characters escaped.
 pub(crate) fn printable(text: &str) -> String {
     const LONGEST: usize = 100;
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };

@@ -1,4 +1,4 @@
-//! JSON files of a folder, and the values in them by key.
+//! Reads the JSON files of a folder, and values in them by key.
 
 use crate::error::{ConvertError, printable};
 use serde::de::DeserializeOwned;
@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The longest JSON or text file that is read: the largest tokenizers have about 35 MiB.
+/// Size of the largest JSON or text file that is read. The largest tokenizers have about 35 MiB.
 const MAX_FILE: u64 = 256 << 20;
 
-/// The bytes of a small file; `None` if there is no such file.
+/// Reads a small file. Returns `None` if it does not exist.
 pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, ConvertError> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -26,7 +26,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     if len > MAX_FILE {
         return Err(io::Error::other(format!("{len} bytes, expected at most {MAX_FILE}")));
     }
-    // Text and what is parsed from it: serde_json itself cannot tell that there is no memory.
+    // Room for the text and the parsed values is reserved here, since serde_json cannot report that there is no memory.
     let room = usize::try_from(len).unwrap_or(usize::MAX).saturating_mul(6).saturating_add(1 << 20);
     bytes.try_reserve_exact(room).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     bytes.shrink_to(usize::try_from(len).unwrap_or(0));
@@ -34,13 +34,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A parsed JSON file; `None` if there is no such file.
+/// Reads and parses a JSON file. Returns `None` if it does not exist.
 pub(crate) fn parse_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ConvertError> {
     let Some(bytes) = read_optional(path)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|e| ConvertError::invalid(path, e))
 }
 
-/// A JSON object and the file it is from, for messages.
+/// A JSON object, and its file for messages.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
     pub(crate) path: PathBuf,
@@ -48,29 +48,29 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// The object in a file; `None` if there is no such file.
+    /// Reads the object in a file. Returns `None` if the file does not exist.
     pub(crate) fn optional(path: PathBuf) -> Result<Option<Self>, ConvertError> {
         Ok(parse_optional(&path)?.map(|values| Self { path, values }))
     }
 
-    /// The object in a file.
+    /// Reads the object in a file.
     pub(crate) fn open(path: PathBuf) -> Result<Self, ConvertError> {
         let not_found = || ConvertError::read(&path, &io::Error::from(io::ErrorKind::NotFound));
         Self::optional(path.clone())?.ok_or_else(not_found)
     }
 
-    /// The value of a key; null counts as missing.
+    /// Returns the value of a key. Null counts as missing.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
-    /// An object within this one.
+    /// Returns an object within this one.
     pub(crate) fn object(&self, key: &str) -> Option<Self> {
         let values = self.get(key)?.as_object()?.clone();
         Some(Self { path: self.path.clone(), values })
     }
 
-    /// This object with the pairs of an inner one over its own.
+    /// Merges an inner object into this one. Its values replace those of this object.
     pub(crate) fn flattened(mut self, key: &str) -> Self {
         if let Some(Value::Object(inner)) = self.values.remove(key) {
             self.values.extend(inner);
@@ -88,7 +88,7 @@ impl Object {
         read(value).map(Some).ok_or_else(|| self.wrong(key, expected))
     }
 
-    /// That the value of a key is not what it should be.
+    /// Returns the error for an unexpected value.
     pub(crate) fn wrong(&self, key: &str, expected: &str) -> ConvertError {
         let found = self.get(key).map_or("nothing".to_owned(), |value| printable(&value.to_string()));
         ConvertError::invalid(&self.path, format!("key `{key}`: expected {expected}, found {found}"))
@@ -110,7 +110,7 @@ impl Object {
         self.read(key, "a string", Value::as_str)
     }
 
-    /// The first of several keys that is there: models name the same thing differently.
+    /// Reads the first of several keys that exists, since models use different names for the same thing.
     pub(crate) fn require_u32(&self, keys: &[&str]) -> Result<u32, ConvertError> {
         for key in keys {
             if let Some(value) = self.u32(key)? {

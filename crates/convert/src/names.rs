@@ -1,17 +1,17 @@
-//! The one table of names: what a tensor is called in a checkpoint and in a GGUF file.
+//! The one table of names: the names of tensors in checkpoints and in GGUF files.
 
-/// What a row's tensors are for an architecture.
+/// Which tensors of a row an architecture requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// `.weight` must be there; `.bias` may be.
+    /// `.weight` is required, `.bias` is optional.
     Weight,
-    /// `.weight` and `.bias` must be there.
+    /// `.weight` and `.bias` are required.
     Both,
-    /// Neither must be there.
+    /// Both are optional.
     Optional,
 }
 
-/// One row: the architectures it is for, the two names without `.weight` or `.bias`, and what must be there. `{}` is the
+/// A row: the architectures that have it, the two names without `.weight` or `.bias`, and which tensors are required. `{}` is the
 /// number of a layer.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -34,13 +34,13 @@ const BERT: &[&str] = &["bert"];
 const NOMIC: &[&str] = &["nomic-bert"];
 const BERTS: &[&str] = &["bert", "nomic-bert"];
 const DECODERS: &[&str] = &["llama", "qwen2", "qwen3", "gemma3"];
-/// Decoders with two norms to a layer.
+/// Decoders with two norms per layer.
 const TWO_NORMS: &[&str] = &["llama", "qwen2", "qwen3"];
 const GEMMA3: &[&str] = &["gemma3"];
 const HEAD_NORMS: &[&str] = &["qwen3", "gemma3"];
 
-/// The rows before those of layers are written first, the ones after them last, so that a file has its tensors in the order
-/// in which they are read.
+/// All rows. Those before the rows of layers are written first, and those after them last, so that the tensors of a file are in the
+/// order in which an engine reads them.
 #[rustfmt::skip]
 pub(crate) static ROWS: &[Row] = &[
     row(BERTS, "embeddings.word_embeddings", "token_embd", Need::Weight),
@@ -86,11 +86,11 @@ pub(crate) static ROWS: &[Row] = &[
     row(DECODERS, "lm_head", "output", Need::Optional),
 ];
 
-/// What stands before the names, by the kind of checkpoint: a model alone, one with a head, one with other modalities.
+/// The prefixes of names for the kinds of checkpoints: a model alone, one with a head, one with other modalities.
 pub(crate) const PREFIXES: &[&str] =
     &["", "bert.", "model.", "language_model.model.", "model.language_model.", "language_model."];
 
-/// Beginnings and ends of names of tensors that no file needs: heads for training, buffers, other modalities.
+/// Beginnings and ends of the names of tensors that are not needed: heads for training, buffers, other modalities.
 const IGNORED_STARTS: &[&str] = &[
     "cls.predictions",
     "cls.seq_relationship",
@@ -108,13 +108,13 @@ const IGNORED_ENDS: &[&str] = &[
     "attention.masked_bias",
 ];
 
-/// Whether a tensor of a checkpoint is left out.
+/// Returns whether a tensor of a checkpoint is left out.
 pub(crate) fn is_ignored(name: &str) -> bool {
     IGNORED_STARTS.iter().any(|start| name.starts_with(start))
         || IGNORED_ENDS.iter().any(|end| name.ends_with(end))
 }
 
-/// The rows of an architecture.
+/// Returns the rows of an architecture.
 pub(crate) fn rows(architecture: &str) -> impl Iterator<Item = &'static Row> {
     ROWS.iter().filter(move |row| row.architectures.contains(&architecture))
 }

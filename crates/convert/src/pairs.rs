@@ -1,13 +1,13 @@
-//! The metadata of the output, while it is collected.
+//! Collects the metadata of the output.
 
 use happy_gguf::OwnedValue;
 
-/// Keys and values in order, and what else is learned on the way.
+/// Keys and values in order, and other facts that are found on the way.
 #[derive(Debug, Default)]
 pub(crate) struct Pairs {
     architecture: &'static str,
     pub(crate) list: Vec<(String, OwnedValue)>,
-    /// For `rope_freqs.weight`.
+    /// The values of `rope_freqs.weight`.
     pub(crate) rope_factors: Option<Vec<f32>>,
     pub(crate) warnings: Vec<String>,
 }
@@ -20,7 +20,7 @@ impl Pairs {
         pairs
     }
 
-    /// Sets a key; one that is set already gets the new value.
+    /// Sets a key. If it is already set, its value is replaced.
     pub(crate) fn add(&mut self, key: impl Into<String>, value: impl Into<OwnedValue>) {
         let (key, value) = (key.into(), value.into());
         match self.list.iter_mut().find(|(known, _)| *known == key) {

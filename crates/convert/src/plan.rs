@@ -1,4 +1,4 @@
-//! What becomes of each tensor and which pairs the file gets: chosen and checked completely before anything is written.
+//! Plans what becomes of each tensor, and the metadata. Everything is chosen and checked before anything is written.
 
 use crate::arch::{Architecture, architecture, heads, n_layers};
 use crate::checkpoint::{Checkpoint, Tensor};
@@ -14,19 +14,19 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-/// The type of the matrices of the output. Vectors, norms and the embeddings of positions are F32 in any case.
+/// The type of the output's matrices. Vectors, norms and position embeddings are always F32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OutputType {
-    /// 32 bits: the same values as any checkpoint.
+    /// 32 bits: the same values as in the checkpoint, unless it has F64.
     F32,
-    /// 16 bits, half precision (default).
+    /// 16 bits, half precision. This is the default.
     #[default]
     F16,
-    /// 16 bits, the range of F32.
+    /// 16 bits, with the range of F32.
     BF16,
-    /// 8.5 bits. Matrices whose rows are not whole blocks of 32 become F16, and of encoders (`bert`, `nomic-bert`) also Q, K
-    /// and V, and in the second half of the layers what leads into the feed-forward network.
+    /// 8.5 bits. Matrices whose rows are not a whole number of blocks of 32 become F16. In encoders (`bert`, `nomic-bert`), so
+    /// do Q, K and V, and in the second half of the layers the matrices that lead into the feed-forward network.
     Q8_0,
 }
 
@@ -42,7 +42,7 @@ impl OutputType {
         }
     }
 
-    /// llama.cpp's number for it, `general.file_type`.
+    /// Returns llama.cpp's number for the type, `general.file_type`.
     fn file_type(self) -> u32 {
         match self {
             Self::F32 => 0,
@@ -59,7 +59,7 @@ impl fmt::Display for OutputType {
     }
 }
 
-/// The names in any case.
+/// Reads a name in upper or lower case.
 impl FromStr for OutputType {
     type Err = ConvertError;
 
@@ -73,28 +73,28 @@ impl FromStr for OutputType {
     }
 }
 
-/// What can be chosen.
+/// Options for planning a conversion.
 #[derive(Clone, Debug, Default)]
 pub struct ConvertOptions {
-    /// The type of the matrices (default F16).
+    /// The type of the matrices. The default is F16.
     pub output_type: OutputType,
-    /// `general.name` (default: the name of the folder).
+    /// The model's name, `general.name`. The default is the name of the folder.
     pub name: Option<String>,
-    /// `tokenizer.ggml.pre`, for a byte-pair encoding whose pre-tokenizer is not one that is recognized (default: what
-    /// `tokenizer.json` says).
+    /// The name of the pre-tokenizer, `tokenizer.ggml.pre`, for a byte-pair encoding. By default, it is recognized by its
+    /// description in `tokenizer.json`; set it if that fails.
     pub pre: Option<String>,
 }
 
-/// What is done to a tensor's values.
+/// A change of a tensor's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Change {
     None,
-    /// The rows of each of so many heads are interleaved.
+    /// The rows of each head are interleaved. This is the number of heads.
     Interleave(u64),
     PlusOne,
 }
 
-/// Where the values of an output tensor are from.
+/// The source of an output tensor's values.
 #[derive(Clone, Debug)]
 pub(crate) enum Source<'a> {
     Tensor(&'a Tensor, Change),
@@ -108,27 +108,27 @@ pub struct TensorPlan<'a> {
     pub(crate) from: Source<'a>,
     pub(crate) to: DType,
     pub(crate) file_type: GgmlType,
-    /// The fastest first.
+    /// The fastest dimension comes first.
     pub(crate) dims: Vec<u64>,
 }
 
 impl TensorPlan<'_> {
-    /// The name in the output.
+    /// Returns the name in the output.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The type in the output.
+    /// Returns the type in the output.
     pub fn output_type(&self) -> DType {
         self.to
     }
 
-    /// The dimensions, the fastest first.
+    /// Returns the dimensions, the fastest first.
     pub fn dims(&self) -> &[u64] {
         &self.dims
     }
 
-    /// The name in the checkpoint; `None` for a tensor that is computed.
+    /// Returns the name in the checkpoint, or `None` for a tensor that is computed.
     pub fn source_name(&self) -> Option<&str> {
         match &self.from {
             Source::Tensor(tensor, _) => Some(&tensor.name),
@@ -141,7 +141,7 @@ impl TensorPlan<'_> {
     }
 }
 
-/// What the output will be; carried out by [`Conversion::write_file`].
+/// The plan of a conversion. [`Conversion::write_file`] carries it out.
 #[derive(Debug)]
 pub struct Conversion<'a> {
     pub(crate) checkpoint: &'a Checkpoint,
@@ -151,11 +151,11 @@ pub struct Conversion<'a> {
 }
 
 impl<'a> Conversion<'a> {
-    /// Chooses names, types and pairs for a model. Reads its tokenizer, and no tensor.
+    /// Chooses names, types and metadata for a model. This reads the tokenizer, but no tensor.
     ///
     /// # Errors
-    /// When the architecture or the tokenizer is not one that is converted, a key or tensor is missing or of a form that is
-    /// not converted, or there are tensors that the architecture doesn't have.
+    /// If the architecture or the tokenizer is not converted, a key or tensor is missing or of a form that is not converted, or
+    /// there is a tensor that the architecture does not have.
     pub fn plan(checkpoint: &'a Checkpoint, options: &ConvertOptions) -> Result<Self, ConvertError> {
         let config = &checkpoint.config;
         let arch = architecture(config)?;
@@ -171,12 +171,12 @@ impl<'a> Conversion<'a> {
         Ok(Self { checkpoint, pairs: pairs.list, tensors, warnings: pairs.warnings })
     }
 
-    /// Every tensor of the output, in its order.
+    /// Returns every tensor of the output, in order.
     pub fn tensors(&self) -> &[TensorPlan<'a>] {
         &self.tensors
     }
 
-    /// What the output does not carry over, a sentence each.
+    /// Returns what the output does not carry over, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -187,7 +187,7 @@ fn folder_name(dir: &Path) -> String {
     full.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// What stands before the names: the first row of an architecture is always there.
+/// Finds the prefix of the names. The first row of an architecture always exists.
 fn prefix(checkpoint: &Checkpoint, arch: &Architecture) -> Result<&'static str, ConvertError> {
     let first = rows(arch.name).next().map_or("", |row| row.from);
     let is_there = |prefix: &&&str| checkpoint.get(&format!("{prefix}{first}.weight")).is_some();
@@ -227,7 +227,7 @@ fn tensors<'a>(
     if let Some(t) = checkpoint.tensors().iter().find(rest) {
         let (name, arch) = (printable(&t.name), arch.name);
         return Err(ConvertError::unsupported(format!(
-            "tensor `{name}` is not one that architecture {arch} has, of the {} layers that the configuration names",
+            "tensor `{name}` does not belong to architecture {arch} with {} layers, as in the configuration",
             n_layers(&checkpoint.config)?
         )));
     }
@@ -252,7 +252,7 @@ impl<'a> Builder<'a, '_> {
     ) -> Result<(), ConvertError> {
         let numbered = |name: &str| layer.map_or(name.to_owned(), |n| name.replace("{}", &n.to_string()));
         let (from, to) = (numbered(row.from), numbered(row.to));
-        // Old checkpoints of BERT have other names for what norms have.
+        // Old checkpoints of BERT have other names for the tensors of norms.
         for (ends, end, is_needed) in [
             (["weight", "gamma"], "weight", row.need != Need::Optional),
             (["bias", "beta"], "bias", row.need == Need::Both),
@@ -278,7 +278,7 @@ impl<'a> Builder<'a, '_> {
 
     fn find(&self, from: &str, end: &str) -> Option<&'a Tensor> {
         let at = |prefix: &str| self.checkpoint.get(&format!("{prefix}{from}.{end}"));
-        // A head is beside the model, not in it.
+        // The name of a head does not have the prefix of the model.
         at(self.prefix)
             .or_else(|| if from == "lm_head" { at("").or_else(|| at("language_model.")) } else { None })
     }
@@ -328,7 +328,7 @@ impl<'a> Builder<'a, '_> {
         Ok(Change::Interleave(n))
     }
 
-    /// Vectors, norms and what is added to embeddings stay F32, as llama.cpp's converter has it.
+    /// Chooses the type of a tensor. As in llama.cpp's converter, vectors, norms and everything that is added to embeddings is F32.
     fn type_of(
         &self,
         name: &str,
@@ -347,12 +347,12 @@ impl<'a> Builder<'a, '_> {
         })
     }
 
-    /// Whether a matrix of an encoder stays F16 in a file of Q8_0, so that its input isn't encoded either.
+    /// Returns whether a matrix of an encoder stays F16 in a file of Q8_0, so that its input is not quantized either.
     ///
-    /// A vector of a text is a mean over few rows, so errors of 8 bits show in it. Measured on all-MiniLM-L6-v2, 200 texts, the
-    /// greatest `1 - cosine` of what each contributes alone: inputs of Q, K and V 9.0e-4, of `ffn_up` 4.1e-4, of `ffn_down`
-    /// 2.2e-4, of `attn_output` 2e-5; weights of Q, K and V 2.5e-4, `ffn_up` 1.6e-4, `ffn_down` 1.5e-4, the others 4e-5. The
-    /// later layers count most. All Q8_0: 25.5e-4; with this choice 4.3e-4, for a sixth more bytes.
+    /// The vector of a text is a mean over few rows, so errors of 8 bits show in it. The greatest `1 - cosine` that each part causes
+    /// by itself, measured with all-MiniLM-L6-v2 on 200 texts: inputs of Q, K and V 9.0e-4, of `ffn_up` 4.1e-4, of `ffn_down`
+    /// 2.2e-4, of `attn_output` 2e-5; weights of Q, K and V 2.5e-4, of `ffn_up` 1.6e-4, of `ffn_down` 1.5e-4, others 4e-5. Later
+    /// layers matter most. With everything in Q8_0 it is 25.5e-4, with this choice 4.3e-4, for a sixth more bytes.
     fn is_sensitive(&self, name: &str, layer: Option<u32>) -> Result<bool, ConvertError> {
         let Some(layer) = layer.filter(|_| self.arch.is_encoder) else { return Ok(false) };
         let is_late = u64::from(layer) * 2 >= u64::from(n_layers(&self.checkpoint.config)?);

@@ -1,4 +1,5 @@
-//! How a sentence's vector is made of those of its tokens: sentence-transformers' `modules.json` and the module that it names.
+//! Pooling: how the vector of a sentence is made of those of its tokens. It is read from sentence-transformers' `modules.json` and
+//! the module that it names.
 
 use crate::error::{ConvertError, printable, shown};
 use crate::json::{Object, parse_optional};
@@ -13,12 +14,12 @@ struct Module {
     path: String,
 }
 
-/// llama.cpp's numbers of the kinds that are converted.
+/// llama.cpp's numbers of the kinds of pooling that are converted.
 const MEAN: u32 = 1;
 const CLS: u32 = 2;
 const LAST: u32 = 3;
 
-/// Adds `pooling_type`, if the folder says how to pool.
+/// Adds `pooling_type`, if the folder specifies the pooling.
 pub(crate) fn pairs(dir: &Path, pairs: &mut Pairs) -> Result<(), ConvertError> {
     let modules = dir.join("modules.json");
     for module in parse_optional::<Vec<Module>>(&modules)?.unwrap_or_default() {
@@ -40,7 +41,7 @@ pub(crate) fn pairs(dir: &Path, pairs: &mut Pairs) -> Result<(), ConvertError> {
     Ok(())
 }
 
-/// A path below a folder; `None` if it leads out of it.
+/// Joins a path to a folder. Returns `None` if it leads out of the folder.
 fn inside(dir: &Path, path: &str) -> Option<std::path::PathBuf> {
     let path = Path::new(path);
     path.components().all(|c| matches!(c, Component::Normal(_))).then(|| dir.join(path))

@@ -1,18 +1,18 @@
-//! The header of a safetensors file, read and checked.
+//! Reads and checks the header of a safetensors file.
 //!
 //! ```text
 //! u64 n, little-endian | n bytes of JSON: { name: { dtype, shape, data_offsets: [begin, end] }, .. } | data
 //! ```
 //!
-//! Nothing that the header says is believed: lengths are bounded by the file, names are unique, a tensor's bytes follow from
-//! its type and shape, and the tensors fill the data without gaps or overlaps, which the format asks for.
+//! The header is not trusted: lengths are bounded by the file, names are unique, a tensor's bytes follow from its type and shape,
+//! and the tensors fill the data without gaps or overlaps, as the format requires.
 
 use crate::error::printable;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use std::fmt;
 
-/// The longest header that is read, in bytes; the format's own limit.
+/// Size of the longest header that is read, in bytes. This is the format's own limit.
 pub const MAX_HEADER: u64 = 100_000_000;
 
 /// The type of a tensor's elements.
@@ -27,9 +27,9 @@ pub enum Dtype {
     F16,
     /// bfloat16.
     BF16,
-    /// A type of this many bytes that is not converted: integers, bools, 8-bit floats.
+    /// A type that is not converted, with the size of its elements in bytes: integers, bools, 8-bit floats.
     Other(u8),
-    /// A type that this crate doesn't know; the size of its elements is unknown too.
+    /// An unknown type. The size of its elements is unknown too.
     Unknown,
 }
 
@@ -48,7 +48,7 @@ impl Dtype {
         }
     }
 
-    /// Bytes of an element, if known.
+    /// Returns the size of an element in bytes, if it is known.
     pub fn size(self) -> Option<u64> {
         Some(match self {
             Self::F64 => 8,
@@ -63,19 +63,19 @@ impl Dtype {
 /// One tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The name, unique in the file.
+    /// The name, which is unique in the file.
     pub name: String,
     /// The type of the elements.
     pub dtype: Dtype,
-    /// The name of the type as the file has it.
+    /// The name of the type in the file.
     pub dtype_name: String,
-    /// The dimensions, the slowest first; empty for a scalar.
+    /// The dimensions, the slowest first. Empty for a scalar.
     pub shape: Vec<u64>,
-    /// The first byte, counted from the begin of the data, and the one after the last.
+    /// The bytes of the tensor, counted from the start of the data after the header.
     pub range: std::ops::Range<u64>,
 }
 
-/// What a header must hold and doesn't.
+/// Why a header is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct HeaderError(String);
@@ -84,10 +84,10 @@ fn wrong<T>(message: impl Into<String>) -> Result<T, HeaderError> {
     Err(HeaderError(message.into()))
 }
 
-/// The length of the header, from the first eight bytes of a file of `file_len` bytes.
+/// Returns the length of the header, given the first eight bytes of a file of `file_len` bytes. The header follows these bytes.
 ///
 /// # Errors
-/// When the header would be longer than [`MAX_HEADER`] or than the file.
+/// If the header would be shorter than 2 bytes, or longer than [`MAX_HEADER`] or the rest of the file.
 ///
 /// ```
 /// use happy_convert::safetensors::header_len;
@@ -109,11 +109,11 @@ pub fn header_len(first: [u8; 8], file_len: u64) -> Result<u64, HeaderError> {
     }
 }
 
-/// The tensors that a header describes, ordered by name. `data_len` is the number of bytes after the header.
+/// Returns the tensors that a header describes, ordered by name. `data_len` is the number of bytes after the header.
 ///
 /// # Errors
-/// When the header is not valid JSON of the expected form, a name is there twice, the bytes of a tensor don't follow from its
-/// type and shape, or the tensors don't fill the data exactly.
+/// If the header is not valid JSON of the expected form, a name occurs twice, the size of a tensor does not follow from its type
+/// and shape, or the tensors do not fill the data exactly.
 ///
 /// ```
 /// use happy_convert::safetensors::{Dtype, parse};
@@ -149,7 +149,7 @@ pub fn parse(header: &[u8], data_len: u64) -> Result<Vec<Entry>, HeaderError> {
     }
     tensors.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     if let Some([twice, _]) = tensors.array_windows().find(|[a, b]| a.name == b.name) {
-        return wrong(format!("tensor `{}` is there twice", printable(&twice.name)));
+        return wrong(format!("tensor `{}` occurs twice", printable(&twice.name)));
     }
     Ok(tensors)
 }
@@ -178,7 +178,7 @@ fn check_size(t: &Entry, data_len: u64) -> Result<(), HeaderError> {
 
 struct Header(Vec<Entry>);
 
-/// A tensor as the header has it.
+/// A tensor in the header's JSON.
 #[derive(Deserialize)]
 struct Raw {
     dtype: String,

@@ -1,4 +1,4 @@
-//! Writing in a stream: each tensor is read, changed and encoded in pieces when its turn comes. Nothing is mapped.
+//! Writes the output as a stream: each tensor is read, changed and encoded in pieces when its turn comes. Nothing is mapped.
 
 use crate::checkpoint::Tensor;
 use crate::error::{ConvertError, ConvertErrorKind as Kind, printable};
@@ -12,17 +12,18 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Elements that are in memory at once: 1 MiB as f32, and whole blocks of any format.
+/// Number of elements that are in memory at once: 1 MiB as f32, and a whole number of blocks of any format.
 const PIECE: usize = 1 << 18;
 
-/// How a conversion is carried out.
+/// Options for carrying out a conversion.
 #[derive(Clone, Copy)]
 pub struct RunOptions<'o> {
-    /// Whether [`Conversion::write_file`] replaces a file that exists (default true).
+    /// Whether [`Conversion::write_file`] replaces an existing file. The default is true.
     pub replace: bool,
-    /// Asked many times a second whether to end the work (default never).
+    /// Called many times per second; the work ends if it returns true. By default, it never does.
     pub cancelled: &'o (dyn Fn() -> bool + Sync),
-    /// Called with the number of elements that are written, after each piece of about 260,000 of them (default: does nothing).
+    /// Called with the number of elements that have been written, after each piece of about 260,000. By default, it does
+    /// nothing.
     pub progress: &'o (dyn Fn(u64) + Sync),
 }
 
@@ -41,37 +42,38 @@ impl fmt::Debug for RunOptions<'_> {
 type Produce<'w> = &'w (dyn Fn(&TensorPlan<'_>, &mut dyn Write) -> io::Result<()> + Send + Sync);
 
 impl Conversion<'_> {
-    /// The size of the output in bytes.
+    /// Returns the size of the output in bytes. Nothing is written.
     ///
     /// # Errors
-    /// When there are pairs or tensors that cannot be written.
+    /// If there are metadata or tensors that cannot be written.
     pub fn file_len(&self) -> Result<u64, ConvertError> {
         Ok(self.writer(&|_, _| Ok(())).file_len()?)
     }
 
-    /// The number of elements of all tensors: what `progress` ends with.
+    /// Returns the number of elements of all tensors, which is the last number that `progress` gets.
     pub fn elements(&self) -> u64 {
         self.tensors.iter().fold(0, |n: u64, t| n.saturating_add(t.elements()))
     }
 
-    /// Writes the output file, and returns its size in bytes. It gets its name when it is complete: after an error what was
-    /// there before is still there.
+    /// Writes the output file, and returns its size in bytes. The file gets its name when it is complete. After an error, the
+    /// file that was there before is unchanged.
     ///
-    /// Memory: the metadata, and a piece of about 260,000 elements, as the checkpoint has them, in f32, and encoded.
+    /// This needs memory for the metadata, and for a piece of about 260,000 elements as they are in the checkpoint, in f32, and
+    /// encoded.
     ///
     /// # Errors
-    /// When the checkpoint cannot be read or the output cannot be written, a value doesn't fit the type, memory is refused, or
-    /// the work is cancelled.
+    /// If the checkpoint cannot be read, the output cannot be written, a value does not fit the type, memory is refused, or the
+    /// work is cancelled.
     pub fn write_file(&self, path: impl AsRef<Path>, options: &RunOptions<'_>) -> Result<u64, ConvertError> {
         let cancelled = || (options.cancelled)();
         let how = WriteOptions { replace: options.replace, cancelled: &cancelled };
         self.run(options, |writer| writer.write_file_with(path.as_ref(), &how))
     }
 
-    /// [`Conversion::write_file`] to anything that takes bytes.
+    /// Writes the output to anything that takes bytes.
     ///
     /// # Errors
-    /// As [`Conversion::write_file`]; what was written before the error stays.
+    /// As for [`Conversion::write_file`]. The bytes before the error have been written.
     pub fn write_to(&self, out: impl Write, options: &RunOptions<'_>) -> Result<u64, ConvertError> {
         let cancelled = || (options.cancelled)();
         self.run(options, |writer| writer.write_to_with(out, &cancelled))
@@ -82,7 +84,7 @@ impl Conversion<'_> {
         options: &RunOptions<'_>,
         write: impl FnOnce(&GgufWriter<'_>) -> Result<u64, WriteError>,
     ) -> Result<u64, ConvertError> {
-        // The writer only sees that a producer failed: why is kept here.
+        // The GGUF writer only sees that a producer failed. The reason is kept here.
         let (failure, done) = (Mutex::new(None), AtomicU64::new(0));
         let produce = |t: &TensorPlan<'_>, out: &mut dyn Write| {
             let report = |n: usize| {
@@ -122,7 +124,7 @@ impl Conversion<'_> {
         }
     }
 
-    /// Fills pieces with runs of elements that are together in the checkpoint, and writes each when it is full.
+    /// Fills pieces with runs of elements that are adjacent in the checkpoint, and writes each piece when it is full.
     fn stream(
         &self,
         tensor: &Tensor,
@@ -163,9 +165,9 @@ impl Conversion<'_> {
 /// The order in which the rows of a tensor are written.
 struct Rows {
     n: u64,
-    /// Elements of a row.
+    /// Number of elements in a row.
     len: u64,
-    /// Rows of a head, if they are interleaved.
+    /// Number of rows in a head, if they are interleaved.
     head: Option<u64>,
 }
 
@@ -180,7 +182,7 @@ impl Rows {
         }
     }
 
-    /// The elements of the checkpoint that become a row: row `2 i + s` of a head is row `s d/2 + i`.
+    /// Returns the elements of the checkpoint that become a row. Row `2 i + s` of a head is row `s d/2 + i` of the checkpoint.
     fn range(&self, row: u64) -> (u64, u64) {
         let from = self.head.map_or(row, |head| {
             let (first, at) = (row - row % head, row % head);
@@ -190,13 +192,13 @@ impl Rows {
     }
 }
 
-/// Values to f32; those of F64 are rounded.
+/// Converts values to f32. Those of F64 are rounded.
 fn decode(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
     match dtype {
         Dtype::F64 => each(bytes, out, |b| f64::from_le_bytes(b) as f32),
         Dtype::F16 => each(bytes, out, |b| f16::from_le_bytes(b).to_f32()),
         Dtype::BF16 => each(bytes, out, |b| bf16::from_le_bytes(b).to_f32()),
-        // The plan has refused all others.
+        // The plan has refused the other types.
         Dtype::F32 | Dtype::Other(_) | Dtype::Unknown => each(bytes, out, f32::from_le_bytes),
     }
 }
@@ -211,21 +213,21 @@ struct Pieces<'t> {
     name: &'t str,
     to: DType,
     encoded: Vec<u8>,
-    /// Elements that are done, for messages.
+    /// Number of elements that are done, for messages.
     done: u64,
-    /// Values from here on don't fit the type.
+    /// Magnitudes from this one on do not fit the type.
     limit: f32,
 }
 
 impl<'t> Pieces<'t> {
     fn new(t: &'t TensorPlan<'_>) -> Result<Self, ConvertError> {
-        /// Half a unit over the largest f16, which rounds to infinity.
+        /// Half a unit above the largest f16, which rounds to infinity.
         const F16_LIMIT: f32 = 65_520.0;
         let limit = match t.to {
             DType::F16 => F16_LIMIT,
-            // The scale of a block is its largest value by 127, as f16.
+            // The scale of a block is its largest magnitude divided by 127, as f16.
             DType::Q8_0 => F16_LIMIT * 127.0,
-            // Half a unit over the largest bf16.
+            // Half a unit above the largest bf16.
             DType::BF16 => f32::from_bits(0x7F7F_8000),
             _ => f32::INFINITY,
         };
@@ -259,7 +261,7 @@ impl<'t> Pieces<'t> {
     }
 }
 
-/// Making a tensor and writing it fail in different ways.
+/// A failure of making a tensor, or of writing it.
 enum Failed {
     Here(ConvertError),
     Writing(io::Error),

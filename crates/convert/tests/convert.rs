@@ -1,4 +1,4 @@
-//! Tiny folders become files: names, types, values, pairs; and what is wrong with a folder is said with its place.
+//! Tiny folders become files with the right names, types, values and metadata. Errors say what is wrong with a folder, and where.
 
 use happy_convert::{Checkpoint, Conversion, ConvertErrorKind, ConvertOptions, OutputType, RunOptions};
 use happy_gguf::{Gguf, GgufFile};
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder that goes away with its owner.
+/// A folder that is removed when it is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -47,7 +47,7 @@ fn convert(dir: &Path, output_type: OutputType) -> Vec<u8> {
     try_convert(dir, output_type).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// The sentence of a folder that cannot be converted.
+/// Returns the kind and message for a folder that cannot be converted.
 fn refused(dir: &Path) -> (ConvertErrorKind, String) {
     let error = try_convert(dir, OutputType::F32).expect_err("an error");
     (error.kind(), error.to_string())
@@ -104,7 +104,7 @@ fn a_bert_keeps_its_values() {
 }
 
 #[test]
-fn matrices_get_the_type_that_is_asked_for() {
+fn matrices_get_the_requested_type() {
     let folder = Folder::new();
     tiny_bert(&folder.0);
     for (output_type, name) in
@@ -126,7 +126,7 @@ fn matrices_get_the_type_that_is_asked_for() {
     assert!("q4_0".parse::<OutputType>().is_err());
 }
 
-/// What counts most in a text's vector stays F16; `crates/cli/tests/minilm.rs` has the figures.
+/// The matrices that matter most for a text's vector stay F16; `crates/cli/tests/minilm.rs` has the figures.
 #[test]
 fn an_encoder_of_8_bits_keeps_its_sensitive_matrices() {
     let types = |make: fn(&Path) -> Vec<Values>, names: &[&str]| -> Vec<String> {
@@ -158,7 +158,7 @@ fn rows_of_q_and_k_are_interleaved() {
     let bytes = convert(&folder.0, OutputType::F32);
     let gguf = Gguf::parse(&bytes).expect("a file");
     gguf.check_strict().expect("no deviations");
-    // Two heads of 16 rows: the two halves of each take turns.
+    // Two heads of 16 rows. The two halves of each are interleaved.
     let half = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15];
     let order: Vec<usize> = half.into_iter().chain(half.map(|row| row + 16)).collect();
     for (to, from, rows) in [
@@ -183,7 +183,7 @@ fn rows_of_q_and_k_are_interleaved() {
 }
 
 #[test]
-fn gemma_gets_its_one() {
+fn one_is_added_to_the_norms_of_gemma() {
     let folder = Folder::new();
     let mut tensors = tiny_llama(&folder.0);
     let config = r#"{"architectures":["Gemma3ForCausalLM"],"hidden_size":32,"intermediate_size":64,"num_attention_heads":2,
@@ -216,7 +216,7 @@ fn gemma_gets_its_one() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_place() {
+fn errors_name_the_file_and_the_place() {
     let cases: [(&str, &str, &str, &str); 8] = [
         ("config.json", "BertModel", "TapasModel", "architecture `TapasModel` is not converted"),
         (
@@ -254,7 +254,7 @@ fn what_is_wrong_is_said_with_its_place() {
     folder.replace("model.safetensors.index.json", "model-00002-of-00002", "model-00001-of-00002");
     let (kind, said) = refused(&folder.0);
     assert_eq!(kind, ConvertErrorKind::InvalidFile);
-    assert!(said.contains("not in `model-00001-of-00002.safetensors`, where it should be"), "{said}");
+    assert!(said.contains("not in `model-00001-of-00002.safetensors`, although the index says so"), "{said}");
     folder.replace("model.safetensors.index.json", "model-00001-of-00002", "../model-00001-of-00002");
     assert!(refused(&folder.0).1.contains("expected a name without folders"));
 }

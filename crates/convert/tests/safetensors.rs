@@ -1,9 +1,9 @@
-//! Headers that others wrote: no panic, and what is taken is consistent.
+//! Headers of safetensors: any bytes are handled without a panic, and accepted headers are consistent.
 
 use happy_convert::safetensors::{MAX_HEADER, header_len, parse};
 use proptest::prelude::*;
 
-/// The sentence of a header that is refused.
+/// Returns the message for a header that is refused.
 fn refused(header: &str, data_len: u64) -> String {
     parse(header.as_bytes(), data_len).expect_err("an error").to_string()
 }
@@ -50,7 +50,7 @@ fn wrong_headers_are_refused_with_the_tensor() {
     let deep = format!("{{\"w\":{}", "[".repeat(100_000));
     assert!(refused(&deep, 0).contains("tensor `w`"));
     let twice = r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
-    assert_eq!(refused(twice, 8), "tensor `w` is there twice");
+    assert_eq!(refused(twice, 8), "tensor `w` occurs twice");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Byte-pair encoding: of bytes, written as GPT-2 has them, or of characters, as SentencePiece has it.
+//! Byte-pair encoding, of bytes (in GPT-2's notation) or of characters (as in SentencePiece).
 
 use super::file::{Merge, TokenizerFile};
 use super::{TokenType, Vocab, pre};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Adds the pairs of either kind.
+/// Adds the metadata of either kind.
 pub(crate) fn pairs(
     path: &Path,
     file: &TokenizerFile,
@@ -33,7 +33,7 @@ pub(crate) fn pairs(
     super::add_added(file, vocab)?;
     pairs.add("tokenizer.ggml.model", "gpt2");
     pairs.add("tokenizer.ggml.pre", name);
-    // Bytes are written as characters that are no spaces; some files have spaces nevertheless.
+    // Bytes are written as characters other than spaces, but some files contain spaces.
     let safe = |text: &str| text.replace(' ', "\u{120}");
     let merge = |Merge(a, b): &Merge| format!("{} {}", safe(a), safe(b));
     let merges = OwnedArray::strings(file.model.merges.iter().map(merge));
@@ -41,10 +41,10 @@ pub(crate) fn pairs(
     Ok(())
 }
 
-/// SentencePiece's vocabulary from its merges: the token that is merged first has the highest score. (SentencePiece itself
-/// scores tokens, and `tokenizer.json` was made from those scores.)
+/// Restores SentencePiece's scores from the merges: the token that is merged first gets the highest score. (SentencePiece
+/// scores tokens, and `tokenizer.json` was made from these scores.)
 fn characters(file: &TokenizerFile, vocab: &mut Vocab, pairs: &mut Pairs) -> Result<(), ConvertError> {
-    /// What llama.cpp gives tokens that are never merged.
+    /// The score that llama.cpp gives to tokens that are never merged.
     const NEVER: f32 = -1e9;
     let model = &file.model;
     for token in &model.vocab.0 {
@@ -81,13 +81,13 @@ fn characters(file: &TokenizerFile, vocab: &mut Vocab, pairs: &mut Pairs) -> Res
     Ok(())
 }
 
-/// `<0x00>` to `<0xFF>`.
+/// Returns whether a text is one of `<0x00>` to `<0xFF>`.
 fn is_byte(text: &str) -> bool {
     let digits = text.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
     digits.is_some_and(|d| d.len() == 2 && d.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Whether a space is put before the text, by the normalizer of old files or the pre-tokenizer of new ones.
+/// Returns whether a space is put before the text, by the normalizer of old files or the pre-tokenizer of new ones.
 fn begins_with_space(file: &TokenizerFile) -> bool {
     let kind = |part: &Value, name: &str| part.get("type").and_then(Value::as_str) == Some(name);
     let normalizer = TokenizerFile::parts(&file.normalizer, "normalizers");

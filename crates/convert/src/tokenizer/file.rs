@@ -1,4 +1,4 @@
-//! What is read of `tokenizer.json`.
+//! The parts of `tokenizer.json` that are read.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -44,19 +44,19 @@ pub(crate) struct Model {
 }
 
 impl TokenizerFile {
-    /// The id of a text, added or not.
+    /// Returns the id of a text, whether it is an added token or not.
     pub(crate) fn id(&self, text: &str) -> Option<u32> {
         let added = self.added_tokens.iter().find(|t| t.content == text).map(|t| t.id);
         added.or_else(|| self.model.vocab.0.iter().find(|t| t.text == text).map(|t| t.id))
     }
 
-    /// The parts of a normalizer, a pre-tokenizer or a post-processor: a sequence's own, or the one that there is.
+    /// Returns the parts of a normalizer, a pre-tokenizer or a post-processor: those of a sequence, or the single one.
     pub(crate) fn parts<'v>(value: &'v Value, list: &str) -> Vec<&'v Value> {
         match value.get("type").and_then(Value::as_str) {
             None => Vec::new(),
             Some("Sequence") => {
                 let parts = value.get(list).and_then(Value::as_array);
-                // A sequence within one is not known to exist.
+                // Sequences inside of sequences are not known to exist.
                 parts.into_iter().flatten().collect()
             }
             Some(_) => vec![value],
@@ -112,7 +112,7 @@ fn push<T, E: serde::de::Error>(list: &mut Vec<T>, item: T) -> Result<(), E> {
     Ok(())
 }
 
-/// A pair that is merged: `"a b"`, or `["a", "b"]` in new files.
+/// A merge of two texts: `"a b"`, or `["a", "b"]` in new files.
 pub(crate) struct Merge(pub(crate) String, pub(crate) String);
 
 impl<'de> Deserialize<'de> for Merge {

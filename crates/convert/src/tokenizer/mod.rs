@@ -1,4 +1,4 @@
-//! The tokenizer: `tokenizer.json`, or `vocab.txt` of old BERT models, to the pairs of a GGUF file.
+//! Converts the tokenizer, `tokenizer.json` or `vocab.txt` of old BERT models, to the metadata of a GGUF file.
 
 mod bpe;
 mod file;
@@ -14,7 +14,7 @@ use crate::pairs::Pairs;
 use file::TokenizerFile;
 use happy_gguf::{OwnedArray, OwnedValue};
 
-/// What a token is, by the numbers of `tokenizer.ggml.token_type`.
+/// The type of a token, with the numbers of `tokenizer.ggml.token_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum TokenType {
@@ -34,7 +34,7 @@ pub(crate) struct Vocab {
 }
 
 impl Vocab {
-    /// Room for the tokens that the embedding has rows for. Ids without a token stay unused.
+    /// Makes room for the tokens that the embedding has rows for. Ids without a token stay unused.
     fn new(n: u64) -> Result<Self, ConvertError> {
         let (mut texts, mut types) = (Vec::new(), Vec::new());
         let no_memory = |_| ConvertError::no_memory(n.saturating_mul(32), "the vocabulary");
@@ -64,13 +64,13 @@ impl Vocab {
         self.texts.len()
     }
 
-    /// The tokens that are there.
+    /// Returns the ids that have a token, with the token.
     fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
         self.texts.iter().enumerate().filter_map(|(id, text)| Some((id, text.as_deref()?)))
     }
 
-    /// The pairs of tokens and types. Two tokens of one text would make one of them unreachable, so ids without a token get a
-    /// name of their own.
+    /// Writes the metadata of tokens and types. Ids without a token get different texts, since two tokens with the same text would
+    /// make one of them unreachable.
     fn write(&self, pairs: &mut Pairs) {
         let text =
             |(id, text): (usize, &Option<String>)| text.clone().unwrap_or_else(|| format!("[PAD{id}]"));
@@ -83,7 +83,7 @@ impl Vocab {
     }
 }
 
-/// Adds the pairs of the tokenizer. `n` is the number of rows of the embedding.
+/// Adds the metadata of the tokenizer. `n` is the number of rows of the embedding.
 pub(crate) fn pairs(
     checkpoint: &Checkpoint,
     n: u64,
@@ -100,7 +100,7 @@ pub(crate) fn pairs(
     match file.model.kind.as_deref() {
         Some("WordPiece") => wordpiece::pairs(&path, &file, &mut vocab, pairs)?,
         Some("Unigram") => unigram::pairs(&path, &file, &mut vocab, pairs)?,
-        // Old files don't name it.
+        // Old files do not name the type.
         Some("BPE") | None => bpe::pairs(&path, &file, pre, &mut vocab, pairs)?,
         Some(other) => {
             let message =
@@ -112,7 +112,7 @@ pub(crate) fn pairs(
     special::pairs(checkpoint, settings.as_ref(), &file, pairs)
 }
 
-/// Sets the tokens that were added to a vocabulary: control tokens, and texts that are never cut.
+/// Sets the tokens that were added to a vocabulary: control tokens, and texts that are never split.
 fn add_added(file: &TokenizerFile, vocab: &mut Vocab) -> Result<(), ConvertError> {
     for token in &file.added_tokens {
         let kind = if token.special { TokenType::Control } else { TokenType::UserDefined };

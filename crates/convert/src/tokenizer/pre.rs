@@ -1,6 +1,7 @@
-//! The name of a pre-tokenizer from what `tokenizer.json` says that it does.
+//! Finds the name of a pre-tokenizer from its stages in `tokenizer.json`.
 //!
-//! llama.cpp's converter tokenizes a text and looks its hash up; the stages themselves say the same without a tokenizer.
+//! llama.cpp's converter tokenizes a text and looks up the hash of the result. The stages give the same answer without a
+//! tokenizer.
 
 use super::file::TokenizerFile;
 use crate::error::{ConvertError, printable};
@@ -12,7 +13,7 @@ use std::path::Path;
 enum Stage<'a> {
     /// Pieces that match a regular expression.
     Split(&'a str),
-    /// Bytes as characters, after GPT-2's expression or not.
+    /// Bytes as characters, with or without splitting by GPT-2's expression before.
     Bytes { regex: bool },
     /// Digits, one by one or in runs.
     Digits { individual: bool },
@@ -26,10 +27,10 @@ const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const GPT4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Stages, whether whole pieces are looked up before merging, and the name.
+/// The stages, whether whole pieces are looked up before merging, and the name.
 const KNOWN: &[(&[Stage<'_>], bool, &str)] = &[
     (&[Split(LLAMA3), Bytes { regex: false }], true, "llama-bpe"),
-    // Without the look-up it is another name's.
+    // The same stages without the look-up have another name.
     (&[Split(LLAMA3), Bytes { regex: false }], false, "dbrx"),
     (&[Split(QWEN2), Bytes { regex: false }], false, "qwen2"),
     (&[Split(QWEN35), Bytes { regex: false }], false, "qwen35"),
@@ -39,7 +40,7 @@ const KNOWN: &[(&[Stage<'_>], bool, &str)] = &[
     (&[Digits { individual: true }, Bytes { regex: true }], false, "smollm"),
 ];
 
-/// The name of a byte-level pre-tokenizer. `whole` tells whether pieces that are tokens are not merged.
+/// Returns the name of a byte-level pre-tokenizer. `whole` says whether a piece that is a token is used without merging.
 pub(crate) fn name(path: &Path, value: &Value, whole: bool) -> Result<&'static str, ConvertError> {
     let parts = TokenizerFile::parts(value, "pretokenizers");
     let stages: Option<Vec<Stage<'_>>> = parts.into_iter().map(stage).collect();
@@ -52,7 +53,7 @@ pub(crate) fn name(path: &Path, value: &Value, whole: bool) -> Result<&'static s
     found.ok_or_else(|| {
         let found = printable(&value.to_string());
         ConvertError::unsupported(format!(
-            "`{}`: key `pre_tokenizer`: not one that is recognized, name it by the option pre: {found}",
+            "`{}`: key `pre_tokenizer`: unknown pre-tokenizer, give its name by the option pre: {found}",
             crate::error::shown(path)
         ))
     })

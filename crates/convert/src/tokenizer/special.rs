@@ -1,4 +1,4 @@
-//! The ids of special tokens, what stands around a text, and the chat template.
+//! The ids of special tokens, the tokens around a text, and the chat template.
 
 use super::file::TokenizerFile;
 use crate::checkpoint::Checkpoint;
@@ -8,23 +8,23 @@ use crate::pairs::Pairs;
 use happy_gguf::{OwnedArray, OwnedValue};
 use serde_json::Value;
 
-/// The key in `tokenizer_config.json` (`bos_token`) and in `config.json` (`bos_token_id`) begins with the first; the second is
-/// the key of a GGUF file.
+/// The beginning of the keys in `tokenizer_config.json` (`bos_token`) and `config.json` (`bos_token_id`), and the key of a GGUF
+/// file.
 const ROLES: [(&str, &str); 6] = [
     ("bos", "tokenizer.ggml.bos_token_id"),
     ("eos", "tokenizer.ggml.eos_token_id"),
     ("unk", "tokenizer.ggml.unknown_token_id"),
-    // Spelled so by the format.
+    // The format spells it this way.
     ("sep", "tokenizer.ggml.seperator_token_id"),
     ("pad", "tokenizer.ggml.padding_token_id"),
     ("mask", "tokenizer.ggml.mask_token_id"),
 ];
 
-/// What BERT's vocabularies call them, if no file does.
+/// The names in BERT's vocabularies, for folders whose files do not name the tokens.
 const BERT_NAMES: [(&str, &str); 5] =
     [("cls", "[CLS]"), ("sep", "[SEP]"), ("unk", "[UNK]"), ("pad", "[PAD]"), ("mask", "[MASK]")];
 
-/// Adds the pairs.
+/// Adds the metadata.
 pub(crate) fn pairs(
     checkpoint: &Checkpoint,
     settings: Option<&Object>,
@@ -67,18 +67,18 @@ pub(crate) fn pairs(
     chat_template(checkpoint, settings, pairs)
 }
 
-/// The text of a token: a string, or an object that has it.
+/// Returns the text of a token, which is a string or an object with the text.
 fn content(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// One id, or a list of them.
+/// Returns the ids of a value, which is an id or a list of ids.
 fn ids(value: &Value) -> impl Iterator<Item = u32> {
     let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     list.iter().filter_map(|value| value.as_u64()?.try_into().ok())
 }
 
-/// Whether a text begins and ends with special tokens: what the post-processor says, else the settings.
+/// Adds whether a text begins and ends with special tokens. The post-processor decides; without one, the settings do.
 fn around(settings: Option<&Object>, file: &TokenizerFile, pairs: &mut Pairs) -> Result<(), ConvertError> {
     let setting = |key| settings.map_or(Ok(None), |settings| settings.bool(key));
     let (mut bos, mut eos, mut sep) = (None, None, None);
@@ -108,7 +108,8 @@ fn around(settings: Option<&Object>, file: &TokenizerFile, pairs: &mut Pairs) ->
     Ok(())
 }
 
-/// The chat template: of the settings, or in a file of its own. A list names several, `default` being the one.
+/// Adds the chat template, from the settings or from a file of its own. If there is a list of templates, it is the one named
+/// `default`.
 fn chat_template(
     checkpoint: &Checkpoint,
     settings: Option<&Object>,
@@ -140,7 +141,7 @@ fn chat_template(
                 }
             }
         }
-        Some(_) => pairs.warn("the chat template is left out: it is neither a text nor a list"),
+        Some(_) => pairs.warn("the chat template is left out, since it is neither a text nor a list"),
     }
     Ok(())
 }

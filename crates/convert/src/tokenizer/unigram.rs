@@ -1,4 +1,4 @@
-//! Unigram: SentencePiece's other kind, which multilingual encoders have.
+//! Unigram: SentencePiece's other kind of vocabulary, which multilingual encoders have.
 
 use super::file::TokenizerFile;
 use super::{TokenType, Vocab};
@@ -14,7 +14,7 @@ pub(crate) fn pairs(
     vocab: &mut Vocab,
     pairs: &mut Pairs,
 ) -> Result<(), ConvertError> {
-    /// What llama.cpp gives ids without a token.
+    /// The score that llama.cpp gives to ids without a token.
     const NEVER: f32 = -10_000.0;
     let unknown = file.model.unk_id;
     for token in &file.model.vocab.0 {
@@ -46,7 +46,7 @@ pub(crate) fn pairs(
     Ok(())
 }
 
-/// The bytes of a base64 text, with or without `=` at its end.
+/// Decodes base64, with or without `=` at its end.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let digit = |b: u8| {
         Some(u32::from(match b {
@@ -64,7 +64,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
         for &b in group {
             bits = bits << 6 | digit(b)?;
         }
-        // Two digits are a byte, three are two, four are three.
+        // Two digits are one byte, three are two, four are three.
         let n = match group.len() {
             2..=4 => group.len() - 1,
             _ => return None,

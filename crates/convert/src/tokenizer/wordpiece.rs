@@ -1,4 +1,4 @@
-//! WordPiece: BERT's vocabulary. GGUF files write the begin of a word as U+2581 and the rest of one without `##`.
+//! WordPiece: BERT's vocabulary. GGUF files mark the beginning of a word with U+2581, and write the rest of a word without `##`.
 
 use super::file::{AddedToken, Model, Token, TokenizerFile, Tokens};
 use super::{TokenType, Vocab};
@@ -8,11 +8,11 @@ use crate::pairs::Pairs;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// What continues a word in `tokenizer.json` and `vocab.txt`.
+/// The mark of a token that continues a word, in `tokenizer.json` and `vocab.txt`.
 const CONTINUED: &str = "##";
-/// What begins a word in a GGUF file.
+/// The mark of a token that begins a word, in a GGUF file.
 const BEGIN: char = '\u{2581}';
-/// Longer words are unknown; the number is not a key of GGUF files.
+/// Longer words become the unknown token. GGUF files have no key for this number.
 const LONGEST_WORD: u64 = 100;
 
 pub(crate) fn pairs(
@@ -29,7 +29,7 @@ pub(crate) fn pairs(
     }
     if let Some(other) = model.max_input_chars_per_word.filter(|n| *n != LONGEST_WORD) {
         pairs.warn(format!(
-            "words of more than {LONGEST_WORD} characters are unknown, in the original of {other}"
+            "words of more than {LONGEST_WORD} characters become the unknown token; in the original, of more than {other}"
         ));
     }
     for Token { text, id, .. } in &model.vocab.0 {
@@ -38,7 +38,7 @@ pub(crate) fn pairs(
     }
     super::add_added(file, vocab)?;
     pairs.add("tokenizer.ggml.model", "bert");
-    // llama.cpp cuts all vocabularies of this kind in one way; the name is that of the most common one.
+    // llama.cpp splits text in the same way for all vocabularies of this kind. The name is that of the most common one.
     pairs.add("tokenizer.ggml.pre", "jina-v2-en");
     for part in TokenizerFile::parts(&file.normalizer, "normalizers") {
         normalizer(path, part, pairs)?;
@@ -73,7 +73,7 @@ fn normalizer(path: &Path, part: &Value, pairs: &mut Pairs) -> Result<(), Conver
     Ok(())
 }
 
-/// The tokenizer of a folder without `tokenizer.json`: the lines of `vocab.txt`, and BERT's defaults.
+/// Makes the tokenizer of a folder without `tokenizer.json`, from the lines of `vocab.txt` and BERT's defaults.
 pub(crate) fn from_vocab_txt(dir: &Path, settings: Option<&Object>) -> Result<TokenizerFile, ConvertError> {
     let path = dir.join("vocab.txt");
     let Some(bytes) = read_optional(&path)? else {
