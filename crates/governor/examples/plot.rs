@@ -1,7 +1,7 @@
-//! Half an hour on three phones in software, as an SVG: `cargo run -p happy-governor --example plot > docs/governor.svg`.
+//! Draws half an hour on three simulated phones as an SVG: `cargo run -p happy-governor --example plot > docs/governor.svg`
 //!
-//! Above: tokens per second of all threads at full speed with the phone's own throttling (naive), of the best constant setting and
-//! governed. Below: the case's temperature. The phones are those of the tests.
+//! The upper part shows tokens per second for three cases: all threads at full speed with the phone's own throttling (naive), the
+//! best constant setting, and governed. The lower part shows the case's temperature. The phones are those of the tests.
 
 #[path = "../tests/phone/mod.rs"]
 mod phone;
@@ -20,7 +20,7 @@ const SMOOTH: f64 = 15.0;
 const NAMES: [(&str, &str); 3] =
     [("naive", "#c0392b"), ("best constant", "#7f8c8d"), ("governed", "#1f6fb2")];
 
-/// Speed and temperature per [`SMOOTH`] seconds, and the tokens in the end.
+/// Speed and temperature per [`SMOOTH`] seconds, and the total number of tokens.
 struct Curve {
     points: Vec<(f64, f64)>,
     tokens: f64,

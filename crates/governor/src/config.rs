@@ -1,20 +1,21 @@
-//! What the governor is made with.
+//! The settings of the governor.
 
 use crate::{Core, RateTable};
 use core::time::Duration;
 
-/// What the caller wants most.
+/// What matters most to the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Goal {
     /// As many tokens as the device can sustain.
     #[default]
     Fastest,
-    /// So many tokens per second and no more, with as little energy as possible. Above 0; reading takes 5 to 10.
+    /// This many tokens per second and no more, with as little energy as possible. 0.01 to 1,000,000. People read 5 to 10 tokens
+    /// per second.
     Rate(f64),
-    /// Little energy per token: up to this fraction slower than possible. 0.0 to 0.9; 0.0 saves what costs no speed.
+    /// Little energy per token, at the cost of some speed.
     Energy {
-        /// Largest accepted loss of speed.
+        /// The largest accepted loss of speed, as a fraction: 0.0 to 0.9. 0.0 saves only energy that costs no speed.
         slowdown: f64,
     },
 }
@@ -22,26 +23,26 @@ pub enum Goal {
 /// Settings of a [`Governor`](crate::Governor).
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Most threads that the engine can use: 1 to 256. The threads of its pool.
+    /// Maximum number of threads that the engine can use, usually the size of its pool: 1 to 256.
     pub max_threads: usize,
-    /// Threads of the first token, before anything is measured: 1 to `max_threads`.
+    /// Number of threads for the first token, before anything is measured: 1 to `max_threads`.
     pub first_threads: usize,
-    /// Capacities of the cores that the process may use, in any order, as the kernel gives them (1024: the strongest); empty
-    /// if unknown. They tell what a core costs before anything is measured.
+    /// Capacities of the cores that the process may use, in any order, as the kernel reports them (1024: the strongest). Empty
+    /// if unknown. They say what a core costs before anything is measured.
     pub capacities: Vec<u32>,
-    /// What the caller wants. Default: [`Goal::Fastest`].
+    /// What matters most to the caller. Default: [`Goal::Fastest`].
     pub goal: Goal,
-    /// How much slower than the best a smaller number of threads may be to be preferred: 0.0 to 0.5. Default: 0.05.
+    /// A smaller number of threads is preferred if it is at most this fraction slower than the best: 0.0 to 0.5. Default: 0.05.
     pub tolerance: f64,
-    /// How long a number of threads is measured. Default: 200 ms.
+    /// How long each number of threads is measured: 10 ms to 10 s. Default: 200 ms.
     pub probe: Duration,
-    /// What was measured before on this device with a model of this class. `None` measures anew, and so does an empty table, whose
-    /// names are kept for [`Governor::table`](crate::Governor::table).
+    /// What was measured before on this device with a model of this class. With `None` or an empty table, everything is measured.
+    /// The names of an empty table are kept for [`Governor::table`](crate::Governor::table).
     pub table: Option<RateTable>,
 }
 
 impl Config {
-    /// Settings for a device with these cores, and for a pool of as many threads.
+    /// Makes settings for a device with these cores, and for a pool with as many threads.
     pub fn for_cores(cores: &[Core]) -> Self {
         let mut capacities: Vec<u32> = cores.iter().map(|core| core.capacity).collect();
         capacities.sort_unstable_by(|a, b| b.cmp(a));
@@ -59,7 +60,7 @@ impl Config {
         }
     }
 
-    /// Most threads that can be governed.
+    /// Maximum number of threads that can be governed.
     pub const MOST_THREADS: usize = 256;
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
@@ -75,7 +76,7 @@ impl Config {
             return Err(ConfigError::Threads { name: "first_threads", found, most });
         }
         let within = |name, found: f64, least: f64, most: f64| {
-            // NaN is in no range.
+            // NaN is outside of every range.
             if (least..=most).contains(&found) {
                 Ok(())
             } else {
@@ -103,7 +104,7 @@ pub enum ConfigError {
         name: &'static str,
         /// Its value.
         found: usize,
-        /// Largest value.
+        /// The largest allowed value.
         most: usize,
     },
     /// A number is out of range.
@@ -113,9 +114,9 @@ pub enum ConfigError {
         name: &'static str,
         /// Its value.
         found: f64,
-        /// Least value.
+        /// The smallest allowed value.
         least: f64,
-        /// Largest value.
+        /// The largest allowed value.
         most: f64,
     },
 }

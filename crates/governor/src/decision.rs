@@ -1,24 +1,24 @@
-//! What the governor tells its caller.
+//! The decisions of the governor.
 
 use core::fmt;
 use core::time::Duration;
 
-/// How to compute the next tokens. It changes pace and threads, never a result.
+/// How to compute the next tokens. It changes the pace and the number of threads, never a result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decision {
-    /// Threads to compute with, the caller's included; at least 1, at most [`Config::max_threads`](crate::Config::max_threads).
+    /// Number of threads to compute with, including the caller's: 1 to [`Config::max_threads`](crate::Config::max_threads).
     pub threads: usize,
-    /// Most tokens per second, above 0; `None`: as fast as they come. [`Decision::pause`] turns it into a pause.
+    /// Maximum tokens per second, above 0, or `None` for no limit. [`Decision::pause`] converts it to a pause.
     pub tokens_per_second_cap: Option<f64>,
-    /// Why.
+    /// The reason for the decision.
     pub reason: Reason,
 }
 
 impl Decision {
-    /// How long to sleep after `tokens` tokens that took `busy`, so that the cap holds; zero without a cap.
+    /// Returns how long to sleep after `tokens` tokens that took `busy`, so that the cap holds. This is zero without a cap.
     ///
-    /// Sleep after every token and not after many: the system's frequency governor then sees a thread that is busy a part of
-    /// the time and lowers the clock, which saves more energy than the same pause after a sprint.
+    /// Sleep after every token, not after many. The system's frequency governor then sees a thread that is busy for a part of the
+    /// time and lowers the clock, which saves more energy than the same pause after a sprint.
     pub fn pause(&self, tokens: u32, busy: Duration) -> Duration {
         match self.tokens_per_second_cap {
             Some(cap) => {
@@ -29,25 +29,25 @@ impl Decision {
     }
 }
 
-/// Why a [`Decision`] is as it is: the strongest reason of those that hold.
+/// The reason for a [`Decision`]. If several apply, it is the strongest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// Nothing is measured yet.
     Start,
-    /// Thread counts are being measured, a fraction of a second each.
+    /// Thread counts are being measured, each for a fraction of a second.
     Survey,
     /// The smallest number of threads that is about as fast as the best.
     Fastest,
-    /// The device is warm or the system has lowered its clock: the number of threads that computes most for the same heat.
+    /// The device is warm or the system lowered the clock, so the number of threads computes most for the same heat.
     Warm,
-    /// The pace that keeps the device just below the heat at which the system would slow it down by more.
+    /// The pace keeps the device just below the heat at which the system would slow it down by more.
     Heat,
-    /// The goal that the caller set.
+    /// The pace follows the goal that the caller set.
     Goal,
-    /// The user has switched the battery saver on.
+    /// The user switched the battery saver on.
     BatterySaver,
-    /// The system reports severe heat: the pace is cut whatever the goal is.
+    /// The system reports severe heat, so the pace is reduced whatever the goal is.
     Status,
 }
 
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_fills_the_rest_of_a_tokens_time() {
+    fn a_pause_fills_the_rest_of_the_time_of_a_token() {
         let decision = |cap| Decision { threads: 1, tokens_per_second_cap: cap, reason: Reason::Heat };
         let ms = Duration::from_millis;
         for (cap, tokens, busy, pause) in [
@@ -81,7 +81,7 @@ mod tests {
             (Some(10.0), 1, ms(100), ms(0)),
             (Some(10.0), 1, ms(140), ms(0)),
             (Some(10.0), 0, ms(0), ms(0)),
-            // Too small to be a duration: no pause rather than one that never ends.
+            // A pause that exceeds what a duration can hold becomes none, not one that never ends.
             (Some(f64::MIN_POSITIVE), 1, ms(1), ms(0)),
         ] {
             assert_eq!(decision(cap).pause(tokens, busy), pause, "{cap:?} {tokens} {busy:?}");

@@ -3,15 +3,15 @@
 //! ```text
 //! observe(sample):
 //!   heat, clock <- readings
-//!   a survey runs?      measure the count in use; next count, or choose
-//!   otherwise           every second of computing: has the speed changed by an eighth, the clock by a tenth, the device become
-//!                       warm or cool, or has a while passed?  begin a survey
+//!   a survey runs?      measure the count in use; then the next count, or choose
+//!   otherwise           every second of computing: did the speed change by an eighth or the clock by a tenth, did the device become
+//!                       warm or cool, or has much time passed?  begin a survey
 //!   pace                the cap that holds the heat (pace.rs)
-//!   decision            threads, the least of all caps, the strongest reason
+//!   decision            threads, the lowest of all caps, the strongest reason
 //!
 //! choose:  cool         the smallest count within `tolerance` of the fastest
-//!          warm         the count of most worth (energy.rs)
-//!          with a goal  the count of most worth among those that are fast enough
+//!          warm         the count with the highest worth (energy.rs)
+//!          with a goal  the count with the highest worth among those that are fast enough
 //! ```
 
 use crate::energy::Costs;
@@ -21,50 +21,50 @@ use crate::pace::{Moment, Pace};
 use crate::survey::Survey;
 use crate::{Config, ConfigError, Decision, Goal, RateTable, Reason, Sample, ThermalStatus};
 
-/// From this headroom on, heat decides over the number of threads. The CPU throttling of phones begins at 0.7 to 0.9.
+/// From this headroom on, heat decides the number of threads. The CPU throttling of phones begins at 0.7 to 0.9.
 const WARM: f64 = 0.8;
-/// And until it falls below this.
+/// Below this headroom, it no longer does.
 const COOL: f64 = 0.75;
 /// The system limits the clock if it allows less than this.
 const FULL_CLOCK: f64 = 0.97;
-/// A speed that differs by more from the survey's is a surprise.
+/// A speed that differs from the survey's by more than this is a surprise.
 const SURPRISE: f64 = 0.12;
-/// A caller that waits for other threads for so much of the time has a straggler.
+/// If the caller waits for other threads for more than this share of the time, there is a straggler.
 const STALLED: f64 = 0.25;
-/// Seconds of computing between looks at the speed.
+/// Seconds of computing after which the speed is checked.
 const WINDOW: f64 = 1.0;
-/// Seconds between surveys without a cause.
+/// Seconds between routine surveys.
 const ROUTINE: f64 = 120.0;
-/// Seconds between surveys for a cause: doubled by each, so that a load that comes and goes does not keep us measuring.
+/// Seconds between surveys that have a cause. Each doubles them, so that a load that comes and goes does not cause endless surveys.
 const SHORTEST_GAP: f64 = 2.0;
 const LONGEST_GAP: f64 = 60.0;
 /// Seconds between choices while a pace is held.
 const CHOICE: f64 = 10.0;
-/// The battery saver accepts so much less speed.
+/// Loss of speed that the battery saver accepts.
 const SAVER_SLOWDOWN: f64 = 0.3;
-/// A count in use is left for one that is better by so much.
+/// Another count replaces the one in use if it is better by more than this.
 const BETTER: f64 = 0.03;
 
-/// Chooses threads and pace from what it observes. See the crate's documentation.
+/// Chooses the number of threads and the pace from what it observes. See the crate's documentation.
 #[derive(Clone, Debug)]
 pub struct Governor {
     config: Config,
     costs: Costs,
-    /// Measured cool and alone; what a cache keeps.
+    /// Rates measured while the device was cool and not shared. This is what a cache keeps.
     table: RateTable,
-    /// Tokens per second now, by number of threads less one; 0.0 if unknown.
+    /// Present tokens per second. The index is the number of threads minus one; 0.0 means unknown.
     now: Vec<f64>,
     threads: usize,
     /// The rate of the count in use when it was chosen.
     reference: f64,
     meter: Meter,
     survey: Option<Survey>,
-    /// Something else takes a part of the cores.
+    /// Whether other programs use a part of the cores.
     contended: bool,
     warm: bool,
-    /// Clock limit and warmth at the last survey.
+    /// The clock limit at the last survey, and whether the device was warm.
     surveyed: (f64, bool),
-    /// Windows in a row that surprised.
+    /// Number of consecutive windows with a surprise.
     surprises: u32,
     next_survey: f64,
     next_choice: f64,
@@ -75,7 +75,7 @@ pub struct Governor {
 }
 
 impl Governor {
-    /// A governor that has seen nothing yet.
+    /// Makes a governor.
     ///
     /// # Errors
     /// If a setting is out of range.
@@ -115,20 +115,20 @@ impl Governor {
         Ok(governor)
     }
 
-    /// The decision in force.
+    /// Returns the current decision.
     pub fn decision(&self) -> Decision {
         self.decision
     }
 
-    /// What was measured, to be cached for the next session on this device with this class of models.
+    /// Returns what was measured. Cache it for the next session on this device with this class of models.
     pub fn table(&self) -> &RateTable {
         &self.table
     }
 
-    /// Another goal from now on.
+    /// Changes the goal.
     ///
     /// # Errors
-    /// If it is out of range; the goal before stays.
+    /// If the goal is out of range. The previous goal then stays.
     pub fn set_goal(&mut self, goal: Goal) -> Result<(), ConfigError> {
         let before = core::mem::replace(&mut self.config.goal, goal);
         self.config.check().inspect_err(|_| self.config.goal = before)?;
@@ -139,16 +139,16 @@ impl Governor {
         Ok(())
     }
 
-    /// Tokens per second that are expected from now on: the rate of the count in use, or the cap if that is less. `None` while nothing
-    /// is measured. A performance hint session takes its inverse as the target duration of a token.
+    /// Returns the expected tokens per second: the rate of the count in use, or the cap if that is lower. It is `None` until something
+    /// was measured. Android's performance hint sessions take the inverse as the target duration of a token.
     pub fn expected_rate(&self) -> Option<f64> {
         let rate = self.now[self.threads - 1];
         let capped = self.decision.tokens_per_second_cap.map_or(rate, |cap| cap.min(rate));
         (rate > 0.0).then_some(capped)
     }
 
-    /// Takes what happened since the last call and says how to go on. Call it after every token or every few; also, with 0
-    /// tokens, while the engine is idle, so that the heat is known when it goes on. Allocates nothing.
+    /// Takes what happened since the last call, and returns how to go on. Call it after every token or every few tokens. Also call it
+    /// with 0 tokens from time to time while the engine is idle, so that the heat is known when it continues. This allocates nothing.
     pub fn observe(&mut self, sample: &Sample) -> Decision {
         let at = sample.at.as_secs_f64();
         self.heat.update(at, sample.readings);
@@ -170,7 +170,7 @@ impl Governor {
         self.decision
     }
 
-    /// The clock that the system allows, relative to the hardware's; 1.0 if unknown.
+    /// Returns the clock that the system allows, relative to the hardware's, or 1.0 if it is unknown.
     fn clock(&self) -> f64 {
         self.heat.readings.speed_limit.unwrap_or(1.0)
     }
@@ -183,14 +183,14 @@ impl Governor {
             hot || status >= ThermalStatus::Moderate || self.clock() < FULL_CLOCK || self.pace.holds();
     }
 
-    /// What a count is worth at the moment. Cool and as fast as possible: its rate. At a pace: the less power it takes, the more.
-    /// Warm without a pace: its rate at the power that is sustained.
+    /// Returns the present worth of a count. If the device is cool and no pace is set, this is its rate. With a pace, less power is
+    /// worth more. If the device is warm and no pace is set, it is the rate at the power that can be sustained.
     fn value(&self, threads: usize) -> f64 {
         let rate = self.now[threads - 1];
         if rate <= 0.0 {
             return 0.0;
         }
-        // Rates were measured at the clock that the system allows.
+        // Rates were measured at the clock that the system allows now.
         let clock = self.clock();
         let single = self.table.rate(1).unwrap_or(self.now[0]) * clock;
         if let Some(target) = self.target() {
@@ -201,12 +201,12 @@ impl Governor {
             return rate;
         }
         let used = self.costs.of(self.threads);
-        // Warm, and not limited yet: phones sustain about half of what they draw at full speed.
+        // Warm, but not limited yet: phones sustain about half of the power that they draw at full speed.
         let power = if clock < FULL_CLOCK { used } else { 0.5 * used };
         self.costs.worth(threads, rate, single, power, 1.0 / clock)
     }
 
-    /// The pace that is to be kept, if it is one.
+    /// Returns the pace to keep, if there is one.
     fn target(&self) -> Option<f64> {
         let goal = match self.goal() {
             Goal::Fastest => None,
@@ -217,7 +217,7 @@ impl Governor {
         pace.map_or(goal, |pace| Some(goal.map_or(pace, |goal| goal.min(pace))))
     }
 
-    /// The caller's goal, or what the battery saver makes of it.
+    /// Returns the caller's goal, or the goal of the battery saver if it is on.
     fn goal(&self) -> Goal {
         match self.config.goal {
             Goal::Fastest if self.heat.readings.battery_saver => Goal::Energy { slowdown: SAVER_SLOWDOWN },
@@ -232,13 +232,13 @@ impl Governor {
         self.now.iter().copied().fold(0.0, f64::max)
     }
 
-    /// Least rate that the pace accepts.
+    /// Returns the lowest rate that is enough for the pace.
     fn needed(&self) -> f64 {
-        // A count that is as fast as the pace and no faster misses it as soon as anything disturbs it.
+        // A count that is only as fast as the pace would miss it after any disturbance.
         self.target().map_or(0.0, |target| (target * 1.03).min(self.fastest()))
     }
 
-    /// Sets `threads` from the rates that are known.
+    /// Chooses `threads` by the known rates.
     fn choose(&mut self) {
         let fastest = self.fastest();
         let enough = |rate: f64, least: f64| rate > 0.0 && rate >= least;
@@ -273,7 +273,7 @@ impl Governor {
         let Some(survey) = &mut self.survey else { return };
         let more = survey.advance(value, slack);
         let next = survey.at;
-        // Severe heat is no time for full speed.
+        // No survey at full speed during severe heat.
         if more && self.heat.readings.status < Some(ThermalStatus::Severe) {
             self.threads = next;
             self.meter.restart();
@@ -294,14 +294,14 @@ impl Governor {
         self.next_survey = at + if self.contended { self.gap } else { ROUTINE };
     }
 
-    /// A second of computing has passed outside of a survey.
+    /// Handles a second of computing outside of a survey.
     fn look(&mut self, at: f64, window: Window) {
-        // Under a cap the clock follows the load, so that the speed says nothing unless the cap is missed.
+        // With a cap, the clock follows the load, so the speed means nothing unless the cap is missed.
         let missed = self.decision.tokens_per_second_cap.is_none_or(|cap| window.rate < cap * 0.97);
         if missed {
             let before = self.now[self.threads - 1];
             if before > 0.0 {
-                // Whatever slows this count down slows the others down too, until they are measured.
+                // Whatever slows this count down also slows down the others, until they are measured.
                 self.now.iter_mut().for_each(|rate| *rate *= window.rate / before);
             } else {
                 self.now[self.threads - 1] = window.rate;
@@ -342,7 +342,7 @@ impl Governor {
         if let Some(knee) = self.pace.knee() {
             self.table.set_knee(knee);
         }
-        // Another pace, another best count.
+        // The best count depends on the pace.
         if at >= self.next_choice {
             self.next_choice = at + CHOICE;
             if self.target().is_some() {
@@ -351,11 +351,11 @@ impl Governor {
         }
     }
 
-    /// Puts the decision together.
+    /// Makes the decision.
     fn decide(&mut self) {
         let capped = self.decision.tokens_per_second_cap.is_some();
         self.decision = self.put_together();
-        // Speeds with and without pauses are not to be mixed.
+        // Speeds with and without pauses must not be mixed.
         if self.decision.tokens_per_second_cap.is_some() != capped {
             self.meter.restart();
         }

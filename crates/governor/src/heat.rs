@@ -1,12 +1,12 @@
-//! The course of the headroom.
+//! The course of the headroom over time.
 
 use crate::Readings;
 
-/// Readings and the last minute of headroom, a value per second.
+/// The last readings, and the last minute of headroom with one value per second.
 #[derive(Clone, Debug)]
 pub(crate) struct Heat {
     pub(crate) readings: Readings,
-    /// (seconds, headroom), the oldest overwritten first.
+    /// Pairs of seconds and headroom. The oldest is overwritten first.
     ring: [(f64, f64); Self::KEPT],
     len: usize,
     next: usize,
@@ -19,7 +19,7 @@ impl Heat {
         Self { readings: Readings::default(), ring: [(0.0, 0.0); Self::KEPT], len: 0, next: 0 }
     }
 
-    /// Takes the readings of a moment. Readings may repeat: a value that did not change within a second is kept once.
+    /// Takes new readings. Readings may repeat: a value that does not change within a second is kept once.
     pub(crate) fn update(&mut self, at: f64, readings: Readings) {
         self.readings = readings.checked();
         let Some(headroom) = self.readings.headroom else { return };
@@ -35,13 +35,13 @@ impl Heat {
         (self.len > 0).then(|| self.ring[(self.next + Self::KEPT - 1) % Self::KEPT])
     }
 
-    /// The present headroom. A device whose headroom has always been 0.0 does not measure it.
+    /// Returns the present headroom. A device whose headroom has always been 0.0 does not measure it.
     pub(crate) fn headroom(&self) -> Option<f64> {
         let measured = self.ring[..self.len].iter().any(|(_, headroom)| *headroom > 0.0);
         self.readings.headroom.filter(|_| measured)
     }
 
-    /// Change of the headroom per second over the last `seconds`, by least squares; `None` with fewer than 5 values.
+    /// Returns the change of the headroom per second over the last `seconds`, by least squares, or `None` with fewer than 5 values.
     pub(crate) fn slope(&self, at: f64, seconds: f64) -> Option<f64> {
         let recent = || self.ring[..self.len].iter().filter(|(time, _)| *time >= at - seconds);
         let n = recent().count() as f64;
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_says_zero_does_not_measure() {
+    fn a_device_that_always_reports_zero_does_not_measure() {
         let mut heat = Heat::new();
         heat.update(0.0, reading(0.0));
         assert_eq!(heat.headroom(), None);

@@ -1,18 +1,18 @@
-//! Speed of the thread count in use.
+//! Measures the speed of the thread count in use.
 
 use crate::Sample;
 
-/// Sums up samples since the last change of threads or cap.
+/// Sums up the samples since the last change of threads or cap.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
-    /// The first sample after a change is left out: threads wake up, and the clock follows the load.
+    /// Whether the first sample after a change has passed. It is left out, since threads wake up and the clock adapts to the load.
     warmed: bool,
     tokens: f64,
     busy: f64,
     stalled: f64,
 }
 
-/// What a finished window says.
+/// The result of a window of time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     /// Tokens per second of computing.
@@ -22,7 +22,7 @@ pub(crate) struct Window {
 }
 
 impl Meter {
-    /// Begins anew with other threads or another cap.
+    /// Starts again, after a change of threads or cap.
     pub(crate) fn restart(&mut self) {
         *self = Self::default();
     }
@@ -39,7 +39,7 @@ impl Meter {
         self.warmed = true;
     }
 
-    /// The window, once it has at least `seconds` and two tokens; the next one begins.
+    /// Returns the window, once it has at least `seconds` and two tokens, and begins the next one.
     pub(crate) fn take(&mut self, seconds: f64) -> Option<Window> {
         if self.busy < seconds || self.busy <= 0.0 || self.tokens < 2.0 {
             return None;
@@ -67,7 +67,7 @@ mod tests {
         meter.add(&sample(1, 900)); // the change
         meter.add(&sample(0, 0));
         meter.add(&sample(1, 100));
-        assert!(meter.take(0.0).is_none(), "one token is no measurement");
+        assert!(meter.take(0.0).is_none(), "one token is not a measurement");
         meter.add(&sample(1, 100));
         assert!(meter.take(0.3).is_none());
         let window = meter.take(0.2).expect("0.2 s were measured");

@@ -1,51 +1,51 @@
-//! Holding the device just below the heat at which its own throttling takes more than cooling needs.
+//! Keeps the device just below the heat at which its own throttling takes more speed than cooling needs.
 //!
 //! ```text
-//! Free ──the system slows down at once by a third or more───> Watching ──it still gets hotter──> Free: it had to
+//! Free ──the system suddenly slows down by a third or more──> Watching ──it still gets hotter: that was needed──> Free
 //!                                                               │
-//!                                                               └─it gets cooler: too much was taken──> Holding
-//! Holding, slowed:  wait until the system gives the speed back; if that would take long, cool down with half of the speed left
-//! Holding, at full speed:  cap = base (1 + P error), base follows the error slowly
+//!                                                               └─it gets cooler: that was too much─────────────> Holding
+//! Holding, slowed down:    wait until the speed is back; if that would take long, cool down at half of what is left
+//! Holding, at full speed:  cap = base (1 + P error), and base follows the error slowly
 //! ```
-//! A system that lowers the clock bit by bit until the heat stays finds the best pace by itself, and a cap could only lose. One that
-//! halves the speed at a threshold and gives it back some degrees below swings between too much and too little, or is caught
-//! below: half the speed still makes almost all the heat that the device can lose. So a cap is set only after a slowdown that
-//! cooled the device, near the heat (the *knee*) at which it came. The knee can be cached, so that the next session does not meet it.
+//! A system that lowers the clock step by step until the heat is stable finds the best pace by itself, and a cap could only lose speed.
+//! A system that halves the speed at a threshold, and gives it back some degrees below, swings between too much and too little. Or it
+//! stays at half the speed, which still makes almost all the heat that the device can lose. So a cap is set only after a slowdown that
+//! cooled the device, near the heat at which it came (the *knee*). The knee can be cached, so that the next session does not reach it.
 
-/// A slowdown to less than this share of the speed, at once, is an event. What takes less swings so little that a cap gains nothing.
+/// A sudden slowdown to less than this share of the speed is an event. Smaller ones swing so little that a cap gains nothing.
 const EVENT: f64 = 0.7;
-/// The heat that is held is so much below the knee (0.36 K on Android), and a fall by as much proves that too much was taken.
+/// Distance of the heat that is held from the knee (0.36 K on Android). A fall by as much proves that a slowdown was too much.
 const MARGIN: f64 = 0.012;
-/// A rise by so much proves that the slowdown was needed.
+/// A rise by this much proves that the slowdown was needed.
 const RISE: f64 = 0.02;
-/// Seconds after a slowdown from which on the slope tells as well: until then it is that of the time before.
+/// Seconds after a slowdown from which on the slope is used, too. Before, it is the slope of the time before the slowdown.
 const SETTLED: f64 = 30.0;
-/// Within this of the speed before, a slowdown is over.
+/// A slowdown is over if the speed is within this fraction of the speed before.
 const RESTORED: f64 = 0.03;
-/// Speed is given back so far below the knee, unless it was seen where (2 K on Android).
+/// Distance from the knee at which speed is given back, until it has been observed (2 K on Android).
 const USUAL_WIDTH: f64 = 0.067;
-/// Waiting longer than so many seconds for the speed is worse than cooling down for it.
+/// If waiting for the speed takes longer than this many seconds, it is better to cool down.
 const LONG: f64 = 200.0;
-/// The share of the speed that is kept while cooling down: enough to read along.
+/// The share of the speed that is kept while cooling down. This is enough to read along.
 const COOLING: f64 = 0.5;
-/// While cooling down, the full speed is tried once in so many seconds, for so many, if the clock is not known.
+/// While cooling down without knowing the clock, the full speed is tried once in this many seconds, for `LOOK_FOR` seconds.
 const LOOK_EVERY: f64 = 20.0;
 const LOOK_FOR: f64 = 3.0;
-/// Below the knee by so much (6 K on Android), speed is kept for another cause, and cooling is given up.
+/// If the device is this much below the knee (6 K on Android), the slowdown has another cause, and cooling down is given up.
 const DEEP: f64 = 0.2;
-/// Without a knee, heat is held here: at 1.0 the system throttles severely.
+/// Without a knee, heat is held here. At 1.0, the system throttles severely.
 const SEVERE: f64 = 0.97;
-/// Change of the cap for an error of 1.0 in headroom. A case of 170 J/K at 2.5 W then settles within about a minute.
+/// Relative change of the cap for an error of 1.0 in headroom. A case of 170 J/K at 2.5 W then settles within about a minute.
 const PROPORTIONAL: f64 = 10.0;
-/// And per second; three times as much downwards, because the way back over the knee is long.
+/// The same per second. It is three times as much downwards, because the way back from above the knee is long.
 const INTEGRAL: f64 = 0.06;
-/// An error that falls by so much per second is not summed up: the way to the target says nothing about the pace at it.
+/// An error that falls by this much per second is not summed up, since the way to the target says nothing about the pace at it.
 const MOVING: f64 = 1e-4;
-/// The target is neared in about so many seconds.
+/// The target is approached in about this many seconds.
 const APPROACH: f64 = 60.0;
 /// Change of the cap per second for a slope that is too steep by 1.0 per second.
 const DAMPING: f64 = 15.0;
-/// The speed that is "before" a slowdown follows the present one within so many seconds.
+/// The speed "before" a slowdown follows the present speed within this many seconds.
 const CALM: f64 = 10.0;
 
 #[derive(Clone, Debug)]
@@ -55,12 +55,12 @@ enum State {
     Holding(Hold),
 }
 
-/// A slowdown, as it began.
+/// The start of a slowdown.
 #[derive(Clone, Debug)]
 struct Event {
     at: f64,
     heat: f64,
-    /// Ability, rate and slope of the time before.
+    /// The ability, rate and slope before it.
     before: f64,
     rate: f64,
     slope: f64,
@@ -71,16 +71,16 @@ struct Hold {
     target: f64,
     /// The ability without a slowdown.
     before: f64,
-    /// No cap is lower: the system leaves as much when it slows down.
+    /// The lowest cap: the system leaves as much when it slows down.
     floor: f64,
-    /// Tokens per second at which the heat stays, as far as is known.
+    /// The tokens per second at which the heat is stable, as far as is known.
     base: f64,
-    /// Since when the system slows down, and whether we cool down for that.
+    /// The time since which the system slows down, and whether we cool down because of it.
     slowed: Option<f64>,
     cooling: bool,
 }
 
-/// What the pace depends on, at one moment.
+/// The inputs of the pace at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     /// Seconds.
@@ -89,11 +89,11 @@ pub(crate) struct Moment {
     pub(crate) heat: f64,
     /// Its change per second; 0.0 if unknown.
     pub(crate) slope: f64,
-    /// Present speed relative to the full one, without a cap.
+    /// The speed that is possible now, relative to the full speed.
     pub(crate) ability: f64,
-    /// Tokens per second that are possible now, without a cap.
+    /// The tokens per second that are possible now.
     pub(crate) rate: f64,
-    /// Whether the ability is seen by the speed alone, which a cap hides.
+    /// Whether the ability is known only from the speed, which a cap hides.
     pub(crate) blind: bool,
 }
 
@@ -101,11 +101,11 @@ pub(crate) struct Moment {
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     state: State,
-    /// The ability, slowly.
+    /// A slow average of the ability.
     calm: f64,
     at: f64,
     knee: Option<f64>,
-    /// How far below the knee the speed comes back.
+    /// Distance from the knee at which the speed comes back.
     width: f64,
     cap: Option<f64>,
 }
@@ -115,17 +115,17 @@ impl Pace {
         Self { state: State::Free, calm: 1.0, at: f64::NEG_INFINITY, knee, width: USUAL_WIDTH, cap: None }
     }
 
-    /// Where the system took too much, if it did.
+    /// Returns the heat at which the system took too much speed, if it did.
     pub(crate) fn knee(&self) -> Option<f64> {
         self.knee
     }
 
-    /// Tokens per second at most.
+    /// Returns the maximum tokens per second.
     pub(crate) fn cap(&self) -> Option<f64> {
         self.cap
     }
 
-    /// The cap, unless it is one to cool down with.
+    /// Returns the cap, unless it is for cooling down.
     pub(crate) fn sustained(&self) -> Option<f64> {
         match &self.state {
             State::Holding(hold) if hold.slowed.is_none() => self.cap,
@@ -134,12 +134,12 @@ impl Pace {
         }
     }
 
-    /// Whether heat is being held.
+    /// Returns whether heat is being held.
     pub(crate) fn holds(&self) -> bool {
         matches!(self.state, State::Holding(_))
     }
 
-    /// Once per second is enough; earlier calls change nothing.
+    /// Updates the cap, at most once per second. Earlier calls change nothing.
     pub(crate) fn update(&mut self, now: Moment) {
         let step = now.at - self.at;
         if step < 1.0 {
@@ -196,7 +196,7 @@ impl Pace {
             return Some(self.event(now));
         }
         if cooled {
-            // Where the heat would stay: on the line through the speeds before and after, by the slopes that they had.
+            // The speed at which the heat is stable, interpolated between the speeds before and after by their slopes.
             let (up, down) = (event.slope.max(0.0), (-now.slope).max(0.0));
             let share = if up + down > 0.0 { down / (up + down) } else { 0.5 };
             let base = now.rate + (event.rate - now.rate).max(0.0) * share;
@@ -213,10 +213,10 @@ impl Pace {
         (restored || now.heat >= event.heat + RISE).then_some(State::Free)
     }
 
-    /// The cap while heat is held.
+    /// Returns the cap while heat is held.
     fn hold(&mut self, now: Moment, slowed: bool, step: f64, hold: &mut Hold) -> Option<f64> {
         if slowed && hold.slowed.is_none() {
-            // Held too high: the threshold is lower than thought, or is measured elsewhere in the device.
+            // The held heat was too high: the threshold is lower than assumed, or it is measured elsewhere in the device.
             hold.target = hold.target.min(now.heat) - MARGIN;
             hold.base = (hold.base * 0.93).max(hold.floor);
             hold.slowed = Some(now.at);
@@ -236,7 +236,7 @@ impl Pace {
             let most = now.rate.max(hold.floor) * 1.05;
             hold.base = (hold.base * (1.0 + INTEGRAL * weight * error * step)).clamp(hold.floor, most);
         }
-        // On the way up, slower the nearer: heat has momentum.
+        // The rise slows down near the target, since heat has momentum.
         let excess = now.slope - error.max(0.0) / APPROACH;
         if excess > 0.0 {
             hold.base = (hold.base * (1.0 - DAMPING * excess * step)).max(hold.floor);
@@ -245,13 +245,13 @@ impl Pace {
         (cap < now.rate * 0.99).then_some(cap)
     }
 
-    /// The cap while the system slows the device down: none, unless cooling down is the faster way back.
+    /// Returns the cap while the system slows the device down. There is none, unless cooling down brings the speed back sooner.
     fn cool(&self, now: Moment, since: f64, hold: &mut Hold) -> Option<f64> {
         let knee = hold.target + MARGIN;
         let left = now.heat - (knee - self.width);
         let long = now.slope >= 0.0 || left / -now.slope > LONG;
         hold.cooling = (hold.cooling || now.at - since >= SETTLED && long) && now.heat > knee - DEEP;
-        // Whoever sees the speed alone looks from time to time whether it is back.
+        // If only the speed is known, the full speed is tried from time to time.
         let look = now.blind && (now.at - since) % LOOK_EVERY < LOOK_FOR;
         (hold.cooling && !look).then_some(now.rate * COOLING)
     }

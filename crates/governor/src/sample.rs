@@ -1,41 +1,41 @@
-//! What the governor is told.
+//! The input of the governor.
 
 use core::time::Duration;
 
-/// What the engine did since the sample before, and what the system says.
+/// What the engine did since the last sample, and what the system reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
-    /// Time of this sample on a clock that never goes back, counted from any fixed moment.
+    /// Time of this sample on a monotonic clock, counted from any fixed moment.
     pub at: Duration,
-    /// Tokens that were generated one after the other (decode). Tokens of prompts do not count: they cost something else.
+    /// Number of tokens that were generated one after the other (decode). Do not count tokens of prompts, which cost something
+    /// else.
     pub tokens: u32,
     /// Time that these tokens took to compute, without pauses.
     pub busy: Duration,
-    /// The part of `busy` for which the calling thread had no work left and waited for another thread. Zero if unknown.
+    /// The part of `busy` in which the calling thread had no work left and waited for another thread. Zero if unknown.
     pub stalled: Duration,
-    /// Threads that computed them. Samples with another number than the decision's are left out of the measurement.
+    /// Number of threads that computed them. A sample is not measured if this differs from the decision.
     pub threads: usize,
-    /// What the system says; see [`Monitor`](crate::Monitor).
+    /// What the system reports; see [`Monitor`](crate::Monitor).
     pub readings: Readings,
 }
 
-/// What the system says about heat and energy. Whatever is unknown is `None`.
+/// What the system reports about heat and energy. Unknown values are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Readings {
-    /// Heat relative to severe throttling, which begins at 1.0; a forecast of some seconds if the system gives one. On Android
-    /// `AThermal_getThermalHeadroom`: 0.0 is about 30 K below, and a call within a second of the one before gives NaN.
+    /// Heat relative to severe throttling, which begins at 1.0; a forecast of some seconds if the system gives one. On Android,
+    /// this is `AThermal_getThermalHeadroom`: 0.0 is about 30 K below, and a second call within a second gives NaN.
     pub headroom: Option<f64>,
-    /// How hot the system says the device is.
+    /// The thermal status that the system reports.
     pub status: Option<ThermalStatus>,
-    /// The highest clock that the system allows at the moment, relative to the hardware's, over the cores in use: above 0, at
-    /// most 1.0.
+    /// The highest clock that the system allows now over the cores in use, relative to the hardware's: above 0, at most 1.0.
     pub speed_limit: Option<f64>,
-    /// Whether the user has switched the battery saver on.
+    /// Whether the user switched the battery saver on.
     pub battery_saver: bool,
 }
 
 impl Readings {
-    /// The same without values that mean nothing: NaN, infinite, negative or out of range.
+    /// Returns the readings without meaningless values: NaN, infinite, negative or out of range.
     pub(crate) fn checked(self) -> Self {
         Self {
             headroom: self.headroom.filter(|h| h.is_finite() && *h >= 0.0),
@@ -76,7 +76,7 @@ impl ThermalStatus {
         Self::Shutdown,
     ];
 
-    /// The status of a number that Android gives; `None` for -1 (an error) and unknown numbers.
+    /// Converts Android's number. Returns `None` for -1 (an error) and unknown numbers.
     pub fn from_number(number: i32) -> Option<Self> {
         usize::try_from(number).ok().and_then(|number| Self::ALL.get(number).copied())
     }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_mean_nothing_are_left_out() {
+    fn meaningless_values_are_left_out() {
         for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.5] {
             let readings =
                 Readings { headroom: Some(wrong), speed_limit: Some(wrong), ..Readings::default() };

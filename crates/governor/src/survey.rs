@@ -1,10 +1,10 @@
-//! Which thread counts to measure, one after the other.
+//! Decides which thread counts to measure, one after the other.
 //!
 //! ```text
 //! at the start:  the first count, then 1, 2, 3 ... until two in a row are clearly slower than the best
-//! later:         the count in use, then downwards and then upwards from it, until two in a row are worse
+//! later:         the count in use, then downwards and then upwards from it, each until two in a row are worse
 //! ```
-//! Two, because a speed can dip where the first core of a weaker kind joins, and rise again with the second.
+//! It takes two, because the speed can dip when the first core of a weaker kind joins, and rise again with the second.
 
 /// A walk over thread counts.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Survey {
     /// The count that is being measured.
     pub(crate) at: usize,
     way: Way,
-    /// Counts in a row that were worse.
+    /// Number of consecutive counts that were worse.
     worse: usize,
     best: f64,
 }
@@ -27,21 +27,21 @@ enum Way {
     Up,
 }
 
-/// Counts in a row that may be worse before the walk turns.
+/// Number of consecutive worse counts after which the walk turns.
 const PATIENCE: usize = 2;
 
 impl Survey {
-    /// Every count up to `most` that may be useful, from nothing known.
+    /// Makes a survey of every count up to `most` that may be useful, if nothing is known.
     pub(crate) fn all(first: usize, most: usize) -> Self {
         Self { center: first, most, at: first, way: Way::All, worse: 0, best: 0.0 }
     }
 
-    /// The counts around the one in use.
+    /// Makes a survey of the counts around the one in use.
     pub(crate) fn around(center: usize, most: usize) -> Self {
         Self { way: Way::Center, ..Self::all(center, most) }
     }
 
-    /// Takes the value of the count that was measured; false if it was the last. Larger is better.
+    /// Takes the value of the measured count, where larger is better. Returns false if it was the last.
     pub(crate) fn advance(&mut self, value: f64, slack: f64) -> bool {
         let better = value > self.best * (1.0 - slack);
         self.worse = if better { 0 } else { self.worse + 1 };
@@ -50,7 +50,7 @@ impl Survey {
             Way::All => {
                 let next = if self.at == self.center && self.center != 1 { 1 } else { self.at + 1 };
                 let next = if next == self.center { next + 1 } else { next };
-                // That counts below the first are slower says nothing about those above it.
+                // Slower counts below the first one say nothing about those above it.
                 if next == self.center + 1 {
                     self.worse = 0;
                 }

@@ -1,11 +1,13 @@
-//! What was measured on a device, as text that a file can keep.
+//! Measurements of a device, as text that a file can keep.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// Tokens per second by number of threads, for one device and one class of models, measured cool and alone.
+/// Tokens per second by number of threads, for one device and one class of models. They are measured while the device is cool and
+/// not shared with other programs.
 ///
-/// As text one line, its fields separated by tabs; it can be cached and given to [`Config::table`](crate::Config::table):
+/// As text, the table is one line with fields separated by tabs. It can be cached and passed as
+/// [`Config::table`](crate::Config::table):
 ///
 /// ```
 /// use happy_governor::RateTable;
@@ -20,7 +22,7 @@ use core::str::FromStr;
 pub struct RateTable {
     device: String,
     model_class: String,
-    /// By number of threads less one; 0.0 where nothing was measured.
+    /// The index is the number of threads minus one. 0.0 means that nothing was measured.
     rates: Vec<f64>,
     knee: Option<f64>,
 }
@@ -28,30 +30,32 @@ pub struct RateTable {
 const HEAD: &str = "happy-governor 1";
 
 impl RateTable {
-    /// An empty table. `device` should change when the system is updated (model and build), `model_class` when speeds do
-    /// (size and format of the weights). Tabs and line ends in the names become spaces.
+    /// Makes an empty table.
+    ///
+    /// `device` should change when the system is updated (device model and build), and `model_class` when speeds change (size and
+    /// format of the weights). Control characters in the names become spaces.
     pub fn new(device: &str, model_class: &str) -> Self {
         let plain = |text: &str| text.replace(|c: char| c.is_control(), " ");
         Self { device: plain(device), model_class: plain(model_class), rates: Vec::new(), knee: None }
     }
 
-    /// The device that was measured.
+    /// Returns the device that was measured.
     pub fn device(&self) -> &str {
         &self.device
     }
 
-    /// The class of models that was measured.
+    /// Returns the class of models that was measured.
     pub fn model_class(&self) -> &str {
         &self.model_class
     }
 
-    /// Tokens per second with so many threads; `None` if it was not measured.
+    /// Returns the tokens per second with this number of threads, or `None` if it was not measured.
     pub fn rate(&self, threads: usize) -> Option<f64> {
         let rate = self.rates.get(threads.checked_sub(1)?).copied();
         rate.filter(|rate| *rate > 0.0)
     }
 
-    /// Sets the tokens per second of a number of threads. Numbers out of range are ignored.
+    /// Sets the tokens per second of a number of threads. Values out of range are ignored.
     pub fn set_rate(&mut self, threads: usize, rate: f64) {
         if (1..=crate::Config::MOST_THREADS).contains(&threads) && rate > 0.0 && rate.is_finite() {
             if self.rates.len() < threads {
@@ -61,22 +65,22 @@ impl RateTable {
         }
     }
 
-    /// Makes room for counts up to `threads`, so that setting their rates allocates nothing.
+    /// Reserves room for counts up to `threads`, so that setting their rates allocates nothing.
     pub(crate) fn reserve(&mut self, threads: usize) {
         self.rates.reserve(threads.saturating_sub(self.rates.len()));
     }
 
-    /// The measured numbers of threads with their tokens per second, ascending.
+    /// Returns the measured numbers of threads, ascending, with their tokens per second.
     pub fn rates(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         (1..).zip(self.rates.iter().copied()).filter(|(_, rate)| *rate > 0.0)
     }
 
-    /// The heat (as headroom) at which the system once slowed the device down by more than cooling needs.
+    /// Returns the heat (as headroom) at which the system once slowed the device down by more than cooling needs.
     pub fn knee(&self) -> Option<f64> {
         self.knee
     }
 
-    /// Sets the knee. NaN and values out of 0.0 to 2.0 are ignored.
+    /// Sets the knee. NaN and values outside of 0.0 to 2.0 are ignored.
     pub fn set_knee(&mut self, knee: f64) {
         if (0.0..=2.0).contains(&knee) {
             self.knee = Some(knee);
@@ -97,22 +101,22 @@ impl fmt::Display for RateTable {
     }
 }
 
-/// Why a line is not a table. A cache that cannot be read is best thrown away: the table is measured anew within two seconds.
+/// Why a line is not a table. Discard a cache that cannot be read: the table is measured again within two seconds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableError {
-    /// Not a table of this version.
+    /// The line is not a table, or one of another version.
     #[error("not a table of speeds: the line does not begin with `{HEAD}`")]
     Head,
-    /// A field is missing or too much.
+    /// The number of fields is wrong.
     #[error("a table of speeds has 4 or 5 fields separated by tabs, found {0}")]
     Fields(usize),
     /// A field cannot be read.
     #[error("a table of speeds has `{found}`, expected {expected}")]
     Value {
-        /// What stands there.
+        /// The field.
         found: String,
-        /// What should.
+        /// What was expected.
         expected: &'static str,
     },
 }
@@ -159,7 +163,7 @@ mod tests {
     fn text_and_back() {
         let mut table = RateTable::new("a\tphone\n", "");
         assert_eq!(table.to_string().parse(), Ok(table.clone()));
-        // Digits that a shorter form would lose.
+        // Numbers whose digits a shorter form would lose.
         for (threads, rate) in [(1, 0.1 + 0.2), (3, 1.0 / 3.0), (256, 1e-9)] {
             table.set_rate(threads, rate);
         }

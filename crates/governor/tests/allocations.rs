@@ -1,4 +1,4 @@
-//! Observing a token allocates nothing, whatever the governor does about it.
+//! Observing a token allocates nothing, whatever the governor does.
 
 use happy_governor::{Config, Governor, Readings, Sample, ThermalStatus};
 use happy_testkit::{Meter, measured};
@@ -13,7 +13,7 @@ fn no_allocation_per_token() {
     let mut governor = Governor::new(config).expect("settings in range");
     let ((), used) = measured(|| {
         for i in 0..20_000u32 {
-            // Warms up, meets a cliff, cools down and begins again, with other speeds each time.
+            // The device warms up, reaches a cliff, cools down and begins again, with other speeds each time.
             let phase = f64::from(i % 4000) / 4000.0;
             let limit = if (0.5..0.7).contains(&phase) { 0.4 } else { 1.0 };
             let threads = governor.decision().threads;
@@ -34,6 +34,6 @@ fn no_allocation_per_token() {
         }
     });
     assert_eq!(used.calls, 0);
-    // It did something: a knee was met and held.
+    // It did something: a knee was reached and held.
     assert!(governor.table().knee().is_some());
 }

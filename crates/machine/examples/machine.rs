@@ -1,11 +1,11 @@
-//! What this machine leaves a process: `cargo run -p happy-machine --example machine`.
+//! Prints how much memory and which cores a process may use: `cargo run -p happy-machine --example machine`
 
 use happy_machine::{cpus, default_threads, memory};
 
 fn main() {
     match memory::left(0) {
-        Some(budget) => println!("{} MiB of memory may be taken: {}", budget.bytes >> 20, budget.bound),
-        None => println!("this system does not tell how much memory may be taken"),
+        Some(budget) => println!("{} MiB of memory may be used: {}", budget.bytes >> 20, budget.bound),
+        None => println!("this system does not report how much memory may be used"),
     }
     for cpu in cpus() {
         match cpu.capacity {

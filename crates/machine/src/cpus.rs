@@ -1,30 +1,31 @@
-//! How many threads a model runs on unless told otherwise.
+//! The default number of threads for a computation.
 //!
 //! ```text
-//! CPUs that this process may use, each with the capacity that the kernel gives it (1024: the strongest at its top speed)
+//! CPUs that this process may use, each with the capacity that the kernel reports (1024: the strongest at its top speed)
 //! some are weaker than others?  big = those with at least half of the largest capacity;  threads = big - 1
 //! otherwise                     threads = all of them
 //! ```
-//! Work is claimed in small pieces, so that a slow core costs little; but it costs power, and where all big cores are taken the app's
-//! own threads, which draw the answer, wait for one.
+//! With work that is claimed in small pieces, a slow core costs little time, but it costs power. And if all big cores are busy, the
+//! app's own threads, which draw the result, wait for one.
 
 use std::path::Path;
 
 /// A CPU that this process may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cpu {
-    /// Its number.
+    /// Its number, from 0.
     pub number: usize,
-    /// Its capacity relative to the others'; `None` if the system does not tell.
+    /// Its capacity as the kernel reports it: 1024 is the strongest CPU at its top speed. `None` if the system does not report
+    /// it.
     pub capacity: Option<u32>,
 }
 
-/// The CPUs that this process may use; empty if the system does not tell (it needs Linux's `/proc`).
+/// Returns the CPUs that this process may use. The list is empty on systems without Linux's `/proc`.
 pub fn cpus() -> Vec<Cpu> {
     cpus_at(Path::new("/"))
 }
 
-/// [`cpus`] from the files below another root than `/`, such as a copy of a phone's.
+/// Does the same as [`cpus`] with the files below a folder, such as a copy of a phone's `/proc` and `/sys`.
 pub fn cpus_at(root: &Path) -> Vec<Cpu> {
     let allowed = std::fs::read_to_string(root.join("proc/self/status")).ok();
     let numbers = allowed.as_deref().and_then(allowed_list).unwrap_or_default();
@@ -33,14 +34,14 @@ pub fn cpus_at(root: &Path) -> Vec<Cpu> {
     numbers.into_iter().map(cpu).collect()
 }
 
-/// The threads of a model unless told otherwise: the big cores but one where cores differ, else all; at least 1.
+/// Returns the default number of threads: all cores, or all big cores except one if some cores are weaker. It is at least 1.
 pub fn default_threads() -> usize {
     let granted = std::thread::available_parallelism().map_or(1, usize::from);
     let capacities: Vec<Option<u32>> = cpus().iter().map(|cpu| cpu.capacity).collect();
     threads_for(&capacities, granted)
 }
 
-/// [`default_threads`] for CPUs of these capacities, of which the system grants the time of `granted`.
+/// Returns [`default_threads`] for CPUs with these capacities, if the system grants the process the time of `granted` CPUs.
 fn threads_for(capacities: &[Option<u32>], granted: usize) -> usize {
     let known: Option<Vec<u32>> = capacities.iter().copied().collect();
     let known = known.unwrap_or_default();
@@ -51,13 +52,13 @@ fn threads_for(capacities: &[Option<u32>], granted: usize) -> usize {
     wanted.min(granted).max(1)
 }
 
-/// The capacity of a CPU.
+/// Reads the capacity of a CPU.
 fn capacity(folder: &Path, number: usize) -> Option<u32> {
     let text = std::fs::read_to_string(folder.join(format!("cpu{number}/cpu_capacity"))).ok()?;
     text.trim().parse().ok().filter(|capacity| *capacity > 0)
 }
 
-/// The CPUs in the line `Cpus_allowed_list: 0-3,6` of `/proc/self/status`.
+/// Reads the CPUs in the line `Cpus_allowed_list: 0-3,6` of `/proc/self/status`.
 fn allowed_list(status: &str) -> Option<Vec<usize>> {
     /// More CPUs than this are a mistake.
     const MOST: usize = 4096;
@@ -81,7 +82,7 @@ mod tests {
     #[test]
     fn threads_by_capacities() {
         let cases: &[(&str, &[u32], usize, usize)] = &[
-            ("a desktop: the system does not tell", &[], 8, 8),
+            ("a desktop: no capacities", &[], 8, 8),
             ("equal cores", &[1024; 4], 4, 4),
             ("equal cores, of which a quota grants two", &[1024; 4], 2, 2),
             ("four big, four little", &[250, 250, 250, 250, 1024, 1024, 1024, 1024], 8, 3),

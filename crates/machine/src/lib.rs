@@ -1,4 +1,3 @@
-//! What the machine and the system leave a process: memory and cores; see the crate's README below.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What the process takes of the machine's memory, and how much more it may take.
+//! The memory that the process uses, and how much more it may use.
 //!
 //! ```text
 //! left = the smallest of
@@ -7,7 +7,7 @@
 //!   RLIMIT_DATA - VmData                                of the process
 //!   RLIMIT_AS - VmSize                                  of the process
 //! ```
-//! All of it is Linux's; other systems tell nothing, and nothing is bounded there unless the caller gives a budget.
+//! All of this needs Linux. Other systems report nothing.
 
 mod cgroup;
 mod limits;
@@ -18,15 +18,15 @@ use std::path::Path;
 /// Resident memory of this process, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryUsage {
-    /// Anonymous pages: what the process allocated and touched. This is what a phone kills apps for.
+    /// Anonymous pages: memory that the process allocated and touched. Phones kill apps that have too much of it.
     pub anon_bytes: u64,
-    /// Pages of mapped files: clean, shared, evictable.
+    /// Pages of mapped files, which the system can drop if they are clean.
     pub file_bytes: u64,
-    /// The highest resident size so far, both kinds together.
+    /// The highest resident size so far, of both kinds together.
     pub peak_bytes: u64,
 }
 
-/// Resident memory of this process; `None` if the system does not tell (it needs Linux's `/proc`).
+/// Returns the resident memory of this process, or `None` on systems without Linux's `/proc`.
 pub fn usage() -> Option<MemoryUsage> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     Some(MemoryUsage {
@@ -40,11 +40,11 @@ pub fn usage() -> Option<MemoryUsage> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Bound {
-    /// The caller: a limit of the program's own.
+    /// A limit that the caller set. This crate never returns it.
     Caller,
-    /// Memory that the machine has free, or can free by dropping file pages (`MemAvailable`).
+    /// The memory that the machine has free, or can free by dropping file pages (`MemAvailable`).
     Machine,
-    /// The limit of the process's control group, or of one that contains it.
+    /// The limit of the process's control group, or of a group that contains it.
     Cgroup,
     /// `RLIMIT_DATA` (`ulimit -d`).
     Data,
@@ -64,29 +64,31 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Bytes of anonymous memory that may be taken, and what bounds them.
+/// An amount of anonymous memory that may be used, and what bounds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Bytes.
+    /// The amount in bytes.
     pub bytes: u64,
-    /// What bounds them.
+    /// What bounds it.
     pub bound: Bound,
 }
 
-/// Bytes that new allocations can have without swapping and within the limits of this process; `None` if the system
-/// does not tell.
+/// Returns the number of bytes that new allocations can have without swapping and within the limits of this process, or `None` if
+/// the system does not report it.
 pub fn available() -> Option<u64> {
     Some(left(0)?.bytes)
 }
 
-/// What the machine, the control groups and the limits of this process leave, whichever is smallest; `None` if the system
-/// does not tell. The limits of the process count address space, not use: `reserved` bytes of it, such as the stacks of threads
-/// that are to be started, are taken off.
+/// Returns how much memory the machine, the control groups and the limits of this process leave, whichever is least, or `None` if
+/// the system does not report it.
+///
+/// The limits of the process count address space, even if it is not used. `reserved` bytes are subtracted from what they leave. Pass
+/// the size of the stacks of threads that will be started, or 0.
 pub fn left(reserved: u64) -> Option<Budget> {
     left_under(Path::new("/"), reserved)
 }
 
-/// [`left`] with another root for `/proc` and `/sys`.
+/// Does the same as [`left`] with another root for `/proc` and `/sys`.
 fn left_under(root: &Path, reserved: u64) -> Option<Budget> {
     let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
     let machine = read("proc/meminfo").and_then(|text| field(&text, "MemAvailable"));
@@ -106,7 +108,7 @@ fn left_under(root: &Path, reserved: u64) -> Option<Budget> {
     .min_by_key(|budget| budget.bytes)
 }
 
-/// The value of a line like `RssAnon:      1234 kB`, in bytes.
+/// Reads the value of a line like `RssAnon:      1234 kB`, in bytes.
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -118,7 +120,7 @@ mod tests {
     use super::*;
     use std::path::PathBuf;
 
-    /// A root with files, which goes away with the test.
+    /// A folder with files that is removed after the test.
     pub(super) struct Root(pub(super) PathBuf);
 
     impl Root {
@@ -182,7 +184,7 @@ mod tests {
         let group = [group, mount, max, current];
         type Case<'a> = (&'a str, Vec<(&'a str, String)>, bool, u64, Option<(u64, Bound)>);
         let cases: &[Case<'_>] = &[
-            ("nothing is told", vec![], false, 0, None),
+            ("no files", vec![], false, 0, None),
             ("only free memory", with(&free), false, 0, Some((1024, Bound::Machine))),
             ("a control group", with(&free), true, 0, Some((140, Bound::Cgroup))),
             ("RLIMIT_DATA", with(&data), false, 0, Some((180, Bound::Data))),

@@ -1,4 +1,4 @@
-//! Where readings come from.
+//! Sources of readings.
 
 mod sysfs;
 
@@ -10,53 +10,53 @@ use core::time::Duration;
 /// A core that the process may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Core {
-    /// Its number.
+    /// Its number, from 0.
     pub number: usize,
-    /// Its capacity; 1024 is the strongest core of the device at its highest clock. 1024 for all if the system does not tell.
+    /// Its capacity. 1024 is the strongest core of the device at its highest clock. If the system does not report capacities, all
+    /// cores have 1024.
     pub capacity: u32,
-    /// Its highest clock in kHz; `None` if the system does not tell.
+    /// Its highest clock in kHz, or `None` if the system does not report it.
     pub max_khz: Option<u32>,
 }
 
-/// What a system tells about its cores, heat and energy. Every method may say that it does not know, which is what they do
-/// unless implemented.
+/// A source of facts about a system's cores, heat and energy. Each method may return that a value is unknown, which is the default.
 ///
-/// On Android the thermal functions are `AThermal_getThermalHeadroom` (from API level 31) and `AThermal_getCurrentThermalStatus`
-/// (30) of `libandroid.so`, and the battery saver is `PowerManager.isPowerSaveMode`. A tuple of two sources asks the second where
-/// the first does not know: `(my_thermal, Sysfs::new("/"))`.
+/// On Android, the thermal functions are `AThermal_getThermalHeadroom` (from API level 31) and `AThermal_getCurrentThermalStatus`
+/// (30) of `libandroid.so`, and the battery saver is `PowerManager.isPowerSaveMode`. A tuple of two sources asks the second one for
+/// values that the first one does not know: `(my_thermal, Sysfs::new("/"))`.
 pub trait Source {
-    /// The cores that the process may use, by number; empty if unknown.
+    /// Returns the cores that the process may use, by number. The list is empty if they are unknown.
     fn cores(&mut self) -> Vec<Core> {
         Vec::new()
     }
 
-    /// The highest clock that the system allows now over the cores in use, relative to the hardware's.
+    /// Returns [`Readings::speed_limit`].
     fn speed_limit(&mut self) -> Option<f64> {
         None
     }
 
-    /// Headroom as [`Readings::headroom`] has it, forecast by so much time. [`Monitor`] calls it at most once in
+    /// Returns [`Readings::headroom`], forecast for a time from now. [`Monitor`] calls it at most once in
     /// [`Monitor::HEADROOM_EVERY`].
     fn headroom(&mut self, forecast: Duration) -> Option<f64> {
         let _ = forecast;
         None
     }
 
-    /// How hot the system says the device is.
+    /// Returns the thermal status that the system reports.
     fn status(&mut self) -> Option<ThermalStatus> {
         None
     }
 
-    /// Whether the battery saver is on.
+    /// Returns whether the battery saver is on.
     fn battery_saver(&mut self) -> Option<bool> {
         None
     }
 }
 
-/// A source that knows nothing: all readings are unknown, and the governor goes by measured speeds alone.
+/// A source that knows nothing. All readings are unknown, and the governor relies on measured speeds alone.
 impl Source for () {}
 
-/// The first where it knows, else the second.
+/// Returns the values of the first source, or of the second if the first does not know them.
 impl<A: Source, B: Source> Source for (A, B) {
     fn cores(&mut self) -> Vec<Core> {
         let cores = self.0.cores();
@@ -80,7 +80,7 @@ impl<A: Source, B: Source> Source for (A, B) {
     }
 }
 
-/// Asks a source as often as is useful and no more often than it allows.
+/// Asks a source as often as is useful, and no more often than it allows.
 #[derive(Clone, Debug)]
 pub struct Monitor<S> {
     source: S,
@@ -89,22 +89,22 @@ pub struct Monitor<S> {
 }
 
 impl<S: Source> Monitor<S> {
-    /// Time between two questions for the headroom. Android answers NaN if it is asked much more often than once per second.
+    /// Minimum time between two questions for the headroom. Android answers NaN if it is asked much more often than once per second.
     pub const HEADROOM_EVERY: Duration = Duration::from_millis(1500);
-    /// How far headroom is forecast: a cap takes some seconds to show.
+    /// The time for which headroom is forecast. A cap takes some seconds to have an effect.
     pub const FORECAST: Duration = Duration::from_secs(5);
 
-    /// Asks `source`.
+    /// Makes a monitor of `source`.
     pub fn new(source: S) -> Self {
         Self { source, readings: Readings::default(), next: None }
     }
 
-    /// The source.
+    /// Returns the source.
     pub fn source(&mut self) -> &mut S {
         &mut self.source
     }
 
-    /// What is known at this moment; files and services are asked only if [`Monitor::HEADROOM_EVERY`] has passed.
+    /// Returns the readings at the time `at`. The source is asked only if [`Monitor::HEADROOM_EVERY`] has passed.
     pub fn poll(&mut self, at: Duration) -> Readings {
         if self.next.is_none_or(|next| at >= next) {
             self.next = Some(at + Self::HEADROOM_EVERY);

@@ -1,16 +1,16 @@
-//! Linux's and Android's files about cores.
+//! Reads Linux's and Android's files about cores.
 
 use super::{Core, Source};
 use std::path::{Path, PathBuf};
 
-/// Reads `/proc` and `/sys`, which apps on Android may: affinity mask, capacities, clocks and their limits.
+/// Reads the affinity mask, capacities, clocks and their limits from `/proc` and `/sys`, which Android's apps may do.
 ///
 /// | file | for |
 /// |---|---|
 /// | `/proc/self/status`, `Cpus_allowed_list` | the cores that the process may use |
-/// | `/sys/devices/system/cpu/cpu*/cpu_capacity` | capacities; kernels before 4.14 lack it: then the highest clocks stand for them |
-/// | `.../cpufreq/cpuinfo_max_freq` | highest clock of the hardware |
-/// | `.../cpufreq/scaling_max_freq` | highest clock that is allowed now; thermal throttling lowers it |
+/// | `/sys/devices/system/cpu/cpu*/cpu_capacity` | capacities. Kernels before 4.14 lack it; the highest clocks are then used instead |
+/// | `.../cpufreq/cpuinfo_max_freq` | the highest clock of the hardware |
+/// | `.../cpufreq/scaling_max_freq` | the highest clock that is allowed now, which thermal throttling lowers |
 #[derive(Clone, Debug)]
 pub struct Sysfs {
     root: PathBuf,
@@ -18,7 +18,7 @@ pub struct Sysfs {
 }
 
 impl Sysfs {
-    /// Reads below `root`: `/`, or a folder that holds a copy of these files.
+    /// Makes a source that reads below `root`: `/`, or a folder with a copy of these files.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let mut sysfs = Self { root: root.into(), cores: Vec::new() };
         sysfs.cores = sysfs.read_cores();
@@ -33,7 +33,7 @@ impl Sysfs {
         let highest = clocks.as_ref().and_then(|clocks| clocks.iter().copied().max()).unwrap_or(0);
         let capacity = |i: usize| match (&capacities, &clocks) {
             (Some(capacities), _) => capacities[i],
-            // At most 1024, as each clock is at most the highest.
+            // At most 1024, since no clock exceeds the highest.
             (None, Some(clocks)) => (u64::from(clocks[i]) * 1024 / u64::from(highest.max(1))) as u32,
             (None, None) => 1024,
         };
@@ -53,13 +53,14 @@ impl Sysfs {
 }
 
 impl Source for Sysfs {
-    /// Read anew: a process is moved between sets of cores as its app comes to the front and leaves it.
+    /// Reads the files each time, since a process is moved between sets of cores when its app comes to the foreground or leaves it.
     fn cores(&mut self) -> Vec<Core> {
         self.cores = self.read_cores();
         self.cores.clone()
     }
 
-    /// Over all cores by capacity, because threads run on the strongest first. Unknown if no core tells both clocks.
+    /// Averages over all cores, weighted by capacity, because threads run on the strongest cores first. It is unknown if no core
+    /// reports both clocks.
     fn speed_limit(&mut self) -> Option<f64> {
         let (mut allowed, mut full) = (0.0, 0.0);
         for core in &self.cores {

@@ -1,4 +1,4 @@
-//! A phone that heats up, in software: cores that decode, two bodies that get warm, and the system's own throttling.
+//! A simulated phone that heats up: cores that decode, two bodies that get warm, and the system's own throttling.
 //!
 //! ```text
 //!             power                   R soc-case              R case-air
@@ -6,7 +6,7 @@
 //!     ^                      │                          │
 //!     └──── clock <────── throttling <── its sensor <───┘            headroom <── skin (case)
 //! ```
-//! The constants are in [`models`], each with where it is from.
+//! The constants are in [`models`], each with its source.
 
 // The plot and the tests each use a part.
 #![allow(dead_code, unreachable_pub)]
@@ -24,11 +24,11 @@ pub struct CoreKind {
     pub count: usize,
 }
 
-/// How the system throttles.
+/// The system's throttling.
 #[derive(Clone, Debug)]
 pub enum Throttle {
-    /// A power allocator: the power that the cores may draw follows the distance to a set point, looked at every `period`.
-    /// Watts and watts per kelvin; the integral's limit in watts.
+    /// A power allocator: the power that the cores may draw follows the distance to a set point, which is read every `period`
+    /// seconds. Units are watts and watts per kelvin; the integral's limit is in watts.
     Allocator {
         set_point: f64,
         sustainable: f64,
@@ -39,7 +39,7 @@ pub enum Throttle {
         most: f64,
         period: f64,
     },
-    /// Limits of the clock by temperature, each with the temperature at which it is lifted again, looked at every `period`.
+    /// Limits of the clock by temperature, each with the temperature at which it is lifted again, read every `period` seconds.
     Steps { steps: Vec<Step>, period: f64 },
 }
 
@@ -47,11 +47,11 @@ pub enum Throttle {
 pub struct Step {
     pub on: f64,
     pub off: f64,
-    /// What is left of the clock and of the speed of memory.
+    /// The remaining speed of the cores and of memory.
     pub limit: Limit,
 }
 
-/// Speeds of cores and memory that throttling allows, relative to the highest.
+/// The speeds of cores and memory that throttling allows, relative to the highest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limit {
     pub clock: f64,
@@ -66,14 +66,14 @@ impl Limit {
     }
 }
 
-/// Which body the throttling looks at.
+/// The body whose temperature the throttling follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sensor {
     Soc,
     Case,
 }
 
-/// Constants of a phone and of a model of language on it.
+/// The constants of a phone and of a language model on it.
 #[derive(Clone, Debug)]
 pub struct Phone {
     pub name: &'static str,
@@ -100,20 +100,21 @@ pub struct Phone {
     pub severe: f64,
 }
 
-/// A core that pauses for memory still draws so much of its power.
+/// Share of its power that a core draws while it waits for memory.
 const WAITING_POWER: f64 = 0.6;
-/// Points of synchronization per token times what waking one more thread costs, in seconds.
+/// Number of synchronization points per token, times the cost of waking one more thread, in seconds.
 const WAKE: f64 = 150.0 * 2e-6;
-/// Tasks that a job is cut into, per thread: the last one on the slowest core is waited for, by half on average.
+/// Number of tasks per thread that a job is split into. The others wait for the last task on the slowest core, on average for half of
+/// it.
 const TASKS: f64 = 16.0;
-/// `schedutil` sets the clock so that the load is 80 % of it (kernel documentation, scheduler/schedutil).
+/// `schedutil` sets the clock so that a core is busy for 80 % of the time (kernel documentation, scheduler/schedutil).
 const SCHEDUTIL: f64 = 1.25;
 /// The lowest clock, relative to the highest.
 const LOWEST_CLOCK: f64 = 0.2;
-/// Time that a thread loses to the one it shares its core with, per token: the scheduler's slices.
+/// Time per token that a thread loses to another one on the same core, because of the scheduler's slices.
 const SHARED_STALL: f64 = 0.008;
-/// The screen shows the answer as it comes: 60 frames per second, 2 ms each on some core. If none is free, a thread of ours waits,
-/// and the others for it.
+/// The screen shows the answer as it comes: 60 frames per second, each 2 ms on some core. If no core is free, one of our threads waits,
+/// and the others wait for it.
 const FRAMES: f64 = 60.0 * 0.002;
 
 impl Phone {
@@ -126,7 +127,7 @@ impl Phone {
         self.cores.iter().flat_map(|kind| std::iter::repeat_n(*kind, kind.count))
     }
 
-    /// As the kernel gives them.
+    /// The capacities that the kernel reports.
     pub fn capacities(&self) -> Vec<u32> {
         self.each().map(|core| (core.speed * 1024.0).round() as u32).collect()
     }
@@ -139,7 +140,7 @@ impl Phone {
     /// Tokens per second of `threads` threads, with `busy` cores, the strongest, each shared with another program's thread.
     pub fn rate(&self, threads: usize, limit: Limit, busy: usize) -> f64 {
         let (mut speed, mut slowest, mut shared) = (0.0, f64::INFINITY, 0);
-        // Threads take the strongest cores that are free, then those that others use.
+        // Threads take the strongest free cores first, then those that other programs use.
         let free = self.each().skip(busy).map(|core| (core.speed, false));
         let taken = self.each().take(busy).map(|core| (core.speed * 0.5, true));
         for (core, is_shared) in free.chain(taken).take(threads) {
@@ -151,7 +152,7 @@ impl Phone {
         let work = 1.0 / self.tokens_per_core;
         let compute = work / speed;
         let memory = 1.0 / (self.tokens_of_memory * limit.memory);
-        // A soft maximum: near saturation both hold each other up.
+        // A soft maximum: near saturation, cores and memory wait for each other.
         let both = (compute.powi(4) + memory.powi(4)).sqrt().sqrt();
         let tail = work / (threads as f64 * TASKS * 2.0) / slowest;
         let frames = if threads + busy >= self.n_cores() { FRAMES } else { 0.0 };
@@ -169,13 +170,13 @@ impl Phone {
     fn core_watts(&self, threads: usize, limit: Limit) -> f64 {
         let clock = limit.clock;
         let full: f64 = self.each().take(threads).map(|core| core.watts).sum();
-        // The share of the time that is computing and not waiting for memory.
+        // The share of the time in which cores compute instead of waiting for memory.
         let speed: f64 = self.each().take(threads).map(|core| core.speed * clock).sum();
         let computing = (self.rate(threads, limit, 0) / (speed * self.tokens_per_core)).min(1.0);
         full * self.power_at(clock) * (WAITING_POWER + (1.0 - WAITING_POWER) * computing)
     }
 
-    /// The lowest clock, up to `limit`, at which so many tokens per second keep the cores busy for 80 % of the time.
+    /// The lowest clock, up to `limit`, at which `cap` tokens per second keep the cores busy for 80 % of the time.
     fn clock_for(&self, threads: usize, cap: f64, limit: Limit) -> f64 {
         let (mut low, mut high) = (LOWEST_CLOCK.min(limit.clock), limit.clock);
         if self.rate(threads, limit, 0) <= SCHEDUTIL * cap {
@@ -192,7 +193,7 @@ impl Phone {
         high
     }
 
-    /// The clock at which busy cores draw so much.
+    /// The clock at which busy cores draw `watts`.
     fn clock_of_watts(&self, threads: usize, watts: f64) -> f64 {
         let (mut low, mut high) = (LOWEST_CLOCK, 1.0);
         if self.core_watts(threads, Limit::NONE) <= watts {
@@ -238,9 +239,9 @@ pub struct Device {
     integral: f64,
     active: Vec<bool>,
     next_look: f64,
-    /// Cores, the strongest, that other programs keep busy.
+    /// Number of the strongest cores that other programs keep busy.
     pub competitors: usize,
-    /// The last setting and what it made: a constant setting is computed once per limit.
+    /// The last setting and its result, so that a constant setting is computed once per limit.
     last: Option<(Setting, Pace)>,
 }
 
@@ -252,7 +253,7 @@ struct Setting {
     competitors: usize,
 }
 
-/// Tokens per second, share of the time that is computing, watts.
+/// Tokens per second, share of the time spent computing, and watts.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     rate: f64,
@@ -260,7 +261,7 @@ struct Pace {
     watts: f64,
 }
 
-/// What a step made.
+/// The result of a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Made {
     pub tokens: f64,
@@ -271,7 +272,7 @@ pub struct Made {
 
 impl Device {
     pub fn new(phone: &Phone) -> Self {
-        // Idle for a long time: the rest keeps the case a little warm.
+        // After a long time without work, the other parts keep the case a little warm.
         let case = phone.ambient + phone.r_case * phone.other_watts * 0.3;
         let steps = match &phone.throttle {
             Throttle::Steps { steps, .. } => steps.len(),
@@ -309,7 +310,7 @@ impl Device {
         Made { tokens: pace.rate * dt, busy: pace.busy * dt, watts: pace.watts }
     }
 
-    /// The system's own throttling.
+    /// Applies the system's own throttling.
     fn look(&mut self, threads: usize) {
         if self.time < self.next_look {
             return;
@@ -348,7 +349,7 @@ impl Device {
         }
     }
 
-    /// As Android has it: 30 K below severe is 0.0.
+    /// The headroom as on Android: 30 K below severe is 0.0.
     pub fn headroom(&self) -> f64 {
         ((self.case - (self.phone.severe - 30.0)) / 30.0).max(0.0)
     }

@@ -1,4 +1,4 @@
-//! Three phones of different kinds. Decode is that of a model of 1.5 billion weights in 4 bits, about 1 GB per token.
+//! Three phones of different kinds. The model has 1.5 billion weights of 4 bits, and reads about 1 GB per token.
 //!
 //! Sources, by letter:
 //! - `[F]` freqbench (github.com/kdrag0n/freqbench, `results`): CoreMark and milliwatts per core by frequency, measured.
@@ -159,7 +159,7 @@ pub fn variants(phone: &Phone) -> Vec<(String, Phone)> {
             *constant(&mut varied) *= factor;
             found.push((format!("{name} x {factor}"), varied));
         }
-        // A temperature has no factor: 30 % of the 17 K between the air and the case's limit.
+        // A factor makes no sense for a temperature. It changes by 30 % of the 17 K between the air and the case's limit.
         let mut varied = phone.clone();
         varied.ambient += 17.0 * (factor - 1.0);
         found.push((format!("air {:.1} °C", varied.ambient), varied));

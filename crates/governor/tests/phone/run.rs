@@ -1,4 +1,4 @@
-//! Runs of half an hour: naive, with a constant setting, governed.
+//! Runs of half an hour: naive, with a constant setting, and governed.
 
 use super::{Device, Phone};
 use happy_governor::{Config, Decision, Governor, Monitor, RateTable, Sample, Source, ThermalStatus};
@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub const HALF_AN_HOUR: f64 = 1800.0;
-/// Time per step: a few tokens.
+/// Time per step, in seconds: a few tokens.
 pub const STEP: f64 = 0.25;
-/// A constant setting needs no measurements, so its steps may be longer; the bodies' time constants are over 10 s.
+/// A constant setting needs no measurements, so its steps may be longer. The bodies' time constants exceed 10 s.
 const LONG_STEP: f64 = 1.0;
 
 /// A moment of a run.
@@ -45,7 +45,7 @@ pub fn best_constant(phone: &Phone) -> (usize, Option<f64>, f64) {
         let full = phone.full_rate(threads);
         let caps = (8..32).map(|i| Some(full * f64::from(i) / 32.0));
         for cap in caps.chain([None]) {
-            // A cap allows so many tokens: no need to try what cannot win.
+            // A cap that does not allow enough tokens to win need not be tried.
             if cap.is_some_and(|cap| cap * HALF_AN_HOUR <= best.2) {
                 continue;
             }
@@ -58,7 +58,7 @@ pub fn best_constant(phone: &Phone) -> (usize, Option<f64>, f64) {
     best
 }
 
-/// What a phone tells the governor.
+/// The readings that a phone reports to the governor.
 #[derive(Clone)]
 pub struct Sensors {
     pub device: Rc<RefCell<Device>>,
@@ -76,10 +76,10 @@ impl Sensors {
 impl Source for Sensors {
     fn headroom(&mut self, forecast: Duration) -> Option<f64> {
         let device = self.device.borrow();
-        // A sensor has steps of 0.1 K. The forecast goes on as in the last seconds.
+        // A sensor has steps of 0.1 K. The forecast extrapolates the last seconds.
         let now = (device.headroom() * 300.0).round() / 300.0;
         let (time, before) = self.last.unwrap_or((device.time - 1.0, now));
-        // Too soon: Android gives NaN.
+        // Asked too soon, Android returns NaN.
         if self.last.is_some() && device.time < time + 1.0 {
             return Some(f64::NAN);
         }
@@ -100,7 +100,7 @@ impl Source for Sensors {
     }
 }
 
-/// A governed run of so many seconds. `change` may change the device before each step.
+/// A governed run for a number of seconds. `change` may change the device before each step.
 pub fn governed(
     phone: &Phone,
     governor: &mut Governor,
@@ -122,7 +122,7 @@ pub fn governed(
         };
         tokens += made.tokens;
         busy += made.busy;
-        // Whole tokens are reported, with the time that they took.
+        // Only whole tokens are reported, with the time that they took.
         let whole = (tokens - seen).floor();
         let share = if made.tokens > 0.0 { (tokens - seen - whole) / made.tokens * made.busy } else { 0.0 };
         let at = Duration::from_secs_f64(time);

@@ -1,10 +1,10 @@
-//! Half an hour in closed loop against the best constant setting and against the phone's own throttling alone.
+//! Half an hour in a closed loop, compared with the best constant setting and with the phone's own throttling alone.
 
 use crate::phone::{Phone, models, run};
 
-/// Least share of the tokens of the best constant setting, which is found by trying all of them in the same model.
+/// Minimum share of the tokens of the best constant setting, which is found by trying all of them in the same simulation.
 const LEAST: f64 = 0.95;
-/// In other air than 25 °C, which is not a constant of the phone, and where clocks cannot be read.
+/// The same for air that is not at 25 °C (which is not a constant of the phone), and for clocks that cannot be read.
 const LEAST_ELSEWHERE: f64 = 0.94;
 
 fn hold(phone: &Phone) {
@@ -48,16 +48,16 @@ fn a_phone_with_steps() {
 
 /// The second session knows where the cliff is and does not go over it.
 #[test]
-fn a_cached_knee_is_not_met_again() {
+fn a_cached_knee_is_not_reached_again() {
     let phone = models::galaxy_s25();
     let mut first = run::governor(&phone);
     let points = run::governed(&phone, &mut first, true, run::HALF_AN_HOUR, |_| ());
-    assert!(points.iter().any(|point| point.clock < 1.0), "the first session meets the cliff");
+    assert!(points.iter().any(|point| point.clock < 1.0), "the first session reaches the cliff");
     let table = first.table().to_string().parse().expect("the table is text");
     let mut second = run::governor_with(&phone, Some(table));
     let again = run::governed(&phone, &mut second, true, run::HALF_AN_HOUR, |_| ());
     assert!(again.iter().all(|point| point.clock == 1.0), "the second session stays below it");
-    // Nor does it measure anything before the first answer.
+    // It also measures nothing before the first answer.
     assert_ne!(second.decision().reason, happy_governor::Reason::Start);
     assert!(again[0].decision.reason != happy_governor::Reason::Survey);
 }

@@ -25,7 +25,7 @@ fn best(phone: &Phone, competitors: usize, from: f64, to: f64) -> f64 {
 fn stragglers_are_backed_off() {
     let mut failures = Vec::new();
     for phone in models::all() {
-        // Cool enough that heat plays no part: two minutes from a cold start.
+        // Two minutes from a cold start, in which heat does not matter.
         for competitors in [1, 2] {
             for (from, to) in [(0.0, 120.0), (40.0, 80.0), (5.0, 120.0)] {
                 let share = governed(&phone, competitors, from, to) / best(&phone, competitors, from, to);

@@ -1,4 +1,4 @@
-//! The governor on phones in software: files, replayed traces, half an hour of heat, other programs.
+//! The governor on simulated phones: files, replayed traces, half an hour of heat, other programs.
 
 mod closed_loop;
 mod competitors;

@@ -1,4 +1,4 @@
-//! What the limits of control groups leave, versions 1 and 2.
+//! The memory that the limits of control groups leave, for versions 1 and 2.
 //!
 //! ```text
 //! /proc/self/cgroup      the group of the process in each hierarchy:  0::/a/b (version 2),  4:memory:/a/b (version 1)
@@ -6,24 +6,24 @@
 //! levels                 mount point + the group's path below that root, and every folder above, up to the mount point
 //! left of a level        limit - (usage - file pages that can be dropped)
 //! ```
-//! The limit of a level is the smaller of `memory.max`, over which the kernel kills, and `memory.high`, over which it slows the group
-//! down to a crawl. File pages are counted in a group's usage but dropped before anything is killed, as `MemAvailable`
-//! counts them for the machine; dirty ones are not, as they have to be written first. In a container, the groups above the mount
-//! cannot be seen; version 1 tells the smallest limit of them (`hierarchical_memory_limit`), version 2 does not.
+//! The limit of a level is the smaller of `memory.max`, above which the kernel kills, and `memory.high`, above which it slows the
+//! group down to a crawl. A group's usage includes file pages, but these are dropped before anything is killed, so they count as
+//! free, as in `MemAvailable`. Dirty pages do not, since they have to be written first. In a container, the groups above the mount
+//! cannot be seen. Version 1 reports the smallest of their limits (`hierarchical_memory_limit`); version 2 does not.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 /// The names of a version's files and of the lines in its `memory.stat`.
 struct Version {
-    /// Files with a limit; `max` or a huge number stands for no limit.
+    /// Files with a limit. `max` or a huge number means no limit.
     limits: &'static [&'static str],
     usage: &'static str,
     /// A limit in `memory.stat`.
     stat_limit: Option<&'static str>,
     droppable: &'static [&'static str],
     dirty: &'static [&'static str],
-    /// Where the hierarchy is if the system does not tell.
+    /// Where the hierarchy usually is, if `mountinfo` cannot be read.
     usual: &'static str,
 }
 
@@ -45,8 +45,7 @@ const V2: Version = Version {
     usual: "/sys/fs/cgroup",
 };
 
-/// Bytes that the process may still take by its control groups; `None` if no level has a limit.
-/// `root` stands for `/`.
+/// Returns the bytes that the control groups of the process leave, or `None` if no level has a limit. `root` replaces `/`.
 pub(super) fn left(root: &Path) -> Option<u64> {
     let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let mounts = std::fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
@@ -57,12 +56,12 @@ pub(super) fn left(root: &Path) -> Option<u64> {
     [of(&V2, group(&groups, true)), of(&V1, group(&groups, false))].into_iter().flatten().min()
 }
 
-/// An absolute path below another root.
+/// Moves an absolute path below another root.
 fn under(root: &Path, path: &Path) -> PathBuf {
     path.strip_prefix("/").map_or_else(|_| path.to_owned(), |path| root.join(path))
 }
 
-/// The process's group in the hierarchy of version 2, or of version 1 that controls memory.
+/// Returns the process's group in the hierarchy of version 2 (`unified`), or in the one of version 1 that controls memory.
 fn group(groups: &str, unified: bool) -> Option<&str> {
     groups.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':');
@@ -73,14 +72,14 @@ fn group(groups: &str, unified: bool) -> Option<&str> {
     })
 }
 
-/// The folders of a group and of all that contain it, as far as they can be seen.
+/// Returns the folders of a group and of all groups that contain it, as far as they can be seen.
 fn levels(group: &str, mounts: &str, version: &Version) -> Vec<PathBuf> {
     let unified = version.stat_limit.is_none();
     let found: Vec<(PathBuf, PathBuf)> = mounts.lines().filter_map(|line| mount(line, unified)).collect();
     let below = |root: &Path| Path::new(group).strip_prefix(root).ok().filter(|below| plain(below));
     let (point, below) = match found.iter().find_map(|(root, point)| Some((point.clone(), below(root)?))) {
         Some((point, below)) => (point, below),
-        // The mount shows another part of the hierarchy, as in some containers: its root is all that can be seen.
+        // The mount shows another part of the hierarchy, as in some containers. Only its root can be seen.
         None => match found.into_iter().next() {
             Some((_, point)) => (point, Path::new("")),
             None => (PathBuf::from(version.usual), below(Path::new("/")).unwrap_or(Path::new(""))),
@@ -89,12 +88,12 @@ fn levels(group: &str, mounts: &str, version: &Version) -> Vec<PathBuf> {
     below.ancestors().map(|part| point.join(part)).collect()
 }
 
-/// Whether a path stays below where it begins.
+/// Returns whether a path has no `..`, so that it stays below its start.
 fn plain(path: &Path) -> bool {
     path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Root and mount point of a line of `mountinfo`, if it mounts the hierarchy.
+/// Returns root and mount point of a line of `mountinfo`, if it mounts the hierarchy.
 ///
 /// ```text
 /// 35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory
@@ -113,7 +112,7 @@ fn mount(line: &str, unified: bool) -> Option<(PathBuf, PathBuf)> {
     wanted.then(|| (unescape(root), unescape(point)))
 }
 
-/// A path of `mountinfo`, in which spaces and the like are written as `\040`.
+/// Decodes a path of `mountinfo`, in which spaces and other characters are written as `\040`.
 fn unescape(text: &str) -> PathBuf {
     let mut parts = text.split('\\');
     let mut path = OsString::from(parts.next().unwrap_or_default());
@@ -134,7 +133,7 @@ fn unescape(text: &str) -> PathBuf {
 }
 
 impl Version {
-    /// What the limit of a level leaves; `None` if it has none, or does not tell what is used.
+    /// Returns what the limit of a level leaves, or `None` if there is no limit or the usage cannot be read.
     fn left(&self, level: &Path) -> Option<u64> {
         let number = |name: &&str| std::fs::read_to_string(level.join(name)).ok()?.trim().parse::<u64>().ok();
         let stat = std::fs::read_to_string(level.join("memory.stat")).unwrap_or_default();
@@ -162,7 +161,7 @@ mod tests {
                           41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
     const NO_LIMIT: &str = "9223372036854771712\n";
 
-    /// What is left of `files`, in MiB.
+    /// Returns what the groups in `files` leave, in MiB.
     fn mib(name: &str, groups: &str, mounts: &str, files: &[(&str, &str)]) -> Option<u64> {
         let mut all = vec![("proc/self/cgroup", groups), ("proc/self/mountinfo", mounts)];
         all.extend_from_slice(files);
@@ -175,7 +174,7 @@ mod tests {
         let (m10, m50, m100, m300) = ("10485760", "52428800", "104857600", "314572800");
         type Case<'a> = (&'a str, &'a str, &'a str, Vec<(&'a str, &'a str)>, Option<u64>);
         let cases: Vec<Case<'_>> = vec![
-            ("v2: no group tells", "0::/\n", V2_MOUNT, vec![], None),
+            ("v2: no files", "0::/\n", V2_MOUNT, vec![], None),
             (
                 "v2: no limit",
                 "0::/a\n",
@@ -216,7 +215,7 @@ mod tests {
                 Some(50),
             ),
             (
-                "v2: file pages can be dropped, but dirty ones",
+                "v2: file pages can be dropped, except for dirty ones",
                 "0::/a\n",
                 V2_MOUNT,
                 vec![

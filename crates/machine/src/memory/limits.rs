@@ -1,6 +1,6 @@
-//! The limits of a process: what `RLIMIT_DATA` and `RLIMIT_AS` leave, read from `/proc/self`.
+//! The memory that `RLIMIT_DATA` and `RLIMIT_AS` leave a process, read from `/proc/self`.
 
-/// A limit, by its name in `limits`, and the line of `status` that is counted against it.
+/// A limit: its name in `limits`, and the line of `status` that counts against it.
 #[derive(Clone, Copy)]
 pub(super) struct Limit {
     name: &'static str,
@@ -9,11 +9,12 @@ pub(super) struct Limit {
 
 /// Private writable mappings: the heap, and the stacks of threads.
 pub(super) const DATA: Limit = Limit { name: "Max data size", used: "VmData" };
-/// All mappings, of files too.
+/// All mappings, including those of files.
 pub(super) const ADDRESS_SPACE: Limit = Limit { name: "Max address space", used: "VmSize" };
 
 impl Limit {
-    /// Bytes up to the soft limit; `None` without a limit. `limits` and `status` are the texts of `/proc/self`'s files.
+    /// Returns the bytes up to the soft limit, or `None` without a limit. `limits` and `status` are the texts of the files in
+    /// `/proc/self`.
     pub(super) fn left(self, limits: &str, status: &str) -> Option<u64> {
         let line = limits.lines().find_map(|line| line.strip_prefix(self.name))?;
         let soft: u64 = line.split_whitespace().next()?.parse().ok()?;
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn soft_limits_less_what_is_used() {
+    fn soft_limits_minus_usage() {
         let status = "VmSize:\t    4096 kB\nVmData:\t    1024 kB\n";
         let cases = [
             (
@@ -42,7 +43,7 @@ mod tests {
         for (limits, expected) in cases {
             assert_eq!(DATA.left(limits, status), expected, "{limits:?}");
         }
-        assert_eq!(DATA.left(cases[0].0, "VmSize:\t 1 kB\n"), None, "a status that does not tell");
+        assert_eq!(DATA.left(cases[0].0, "VmSize:\t 1 kB\n"), None, "a status without the line");
         assert_eq!(ADDRESS_SPACE.left("Max address space  4195328 unlimited bytes", status), Some(1024));
     }
 }
