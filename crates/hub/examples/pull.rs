@@ -1,22 +1,22 @@
-//! Gets a model by name, and shows how it goes.
+//! Downloads a model by name, and shows the progress.
 //!
 //! ```sh
 //! cargo run -p happy-hub --features tls --example pull -- qwen3-0.6b
 //! ```
-//! Without the network, against a server on this machine (any that serves files, with or without ranges):
+//! Without the network, use a server on this machine (any that serves files, with or without ranges):
 //!
 //! ```sh
 //! python3 -m http.server 8000 --bind 127.0.0.1 &
 //! HF_HUB_CACHE=/tmp/cache cargo run -p happy-hub --example pull -- http://127.0.0.1:8000/model.gguf
 //! ```
-//! Ctrl-C ends it at any moment; the next run goes on from there.
+//! Ctrl-C ends it at any moment, and the next run continues from there.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use happy_hub::{ALIASES, Event, Hub, Offer, PullOptions, Verdict};
 
-/// What this example takes for a plan of the memory: an engine would make one from the header.
+/// The limit of this example, in bytes. An engine would plan the memory from the header instead.
 const MOST: u64 = 8 << 30;
 
 fn main() -> ExitCode {
@@ -49,12 +49,12 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         println!("{} ({} bytes, {checked})", file.path.display(), file.bytes);
     }
     if let Some(why) = pulled.stale {
-        println!("from the cache, because the server cannot be asked: {why}");
+        println!("from the cache, because the server cannot be reached: {why}");
     }
     Ok(())
 }
 
-/// The header is here, the weights are not: the time to say no.
+/// The header is here, the weights are not: this is the time to refuse.
 fn judge(offer: &Offer) -> Verdict {
     for file in &offer.files {
         let view = file.header.view();
@@ -63,7 +63,7 @@ fn judge(offer: &Offer) -> Verdict {
     }
     match offer.total() {
         0..=MOST => Verdict::Accept,
-        bytes => Verdict::Refuse(format!("{bytes} bytes, and this example takes {MOST} at most")),
+        bytes => Verdict::Refuse(format!("{bytes} bytes, and this example takes at most {MOST}")),
     }
 }
 
@@ -80,7 +80,7 @@ fn tell(event: Event<'_>) {
         Event::Retry { file, pause, why, .. } => {
             println!("\r{file}: {why}; again in {:.1} s", pause.as_secs_f64())
         }
-        Event::Restarted { file, why } => println!("\r{file}: from the beginning: {why}"),
+        Event::Restarted { file, why } => println!("\r{file}: starting again: {why}"),
         _ => {}
     }
 }

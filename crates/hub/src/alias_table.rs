@@ -1,33 +1,34 @@
-//! Short names: the one table of models that people with a phone ask for first.
+//! Short names: the one table of models that are useful on phones.
 //!
-//! Repository, file and size are what the publisher showed in 2026. None of it is trusted: at a pull the server tells the size
+//! Repository, file and size are as the publisher showed them in 2026. They are not trusted: during a pull, the server reports the size
 //! and the SHA-256, and the header is judged before the download. Licenses are those of the model cards; read them there.
 
 /// A short name for a file of the Hugging Face Hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Alias {
-    /// What to type, in lower case.
+    /// The short name, in lower case.
     pub name: &'static str,
-    /// `owner/repo`.
+    /// The repository, `owner/repo`.
     pub repo: &'static str,
-    /// The file within the repository.
+    /// The path of the file within the repository.
     pub file: &'static str,
     /// The file's size in bytes, as published.
     pub bytes: u64,
-    /// The license, as the model card names it.
+    /// The license that the model card names.
     pub license: &'static str,
 }
 
 impl Alias {
-    /// The entry with this name, in any case.
+    /// Finds an entry by name, in upper or lower case.
     pub fn find(name: &str) -> Option<&'static Self> {
         ALIASES.iter().find(|alias| alias.name.eq_ignore_ascii_case(name))
     }
 
-    /// Memory in bytes of the smallest usual device (3, 4, 6, 8, 12 or 16 GiB) on which the model is worth a try: its file
-    /// is at most a third of it, because the system and the other apps take more than half. A rule of thumb for lists;
-    /// the plan made from the header decides.
+    /// Returns the memory in bytes of the smallest usual device (3, 4, 6, 8, 12 or 16 GiB) on which the model is worth a try.
+    ///
+    /// Its file is at most a third of that memory, because the system and other apps need more than half. This is a rule of thumb
+    /// for lists. The plan that an engine makes from the header decides.
     pub fn min_ram(&self) -> u64 {
         const USUAL_GIB: [u64; 5] = [3, 4, 6, 8, 12];
         let usual = USUAL_GIB.into_iter().map(|gib| gib << 30);
@@ -86,11 +87,7 @@ mod tests {
                 "{}",
                 alias.name
             );
-            assert!(
-                ALIASES[..i].iter().all(|other| other.name != alias.name),
-                "{} is there twice",
-                alias.name
-            );
+            assert!(ALIASES[..i].iter().all(|other| other.name != alias.name), "{} occurs twice", alias.name);
             assert!((alias.bytes * 3..=16 << 30).contains(&alias.min_ram()), "{}", alias.name);
         }
         assert_eq!(Alias::find("Gemma3-1B").map(|alias| alias.min_ram() >> 30), Some(3));

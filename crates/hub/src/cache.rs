@@ -3,7 +3,7 @@
 //! ```text
 //! models--owner--repo/refs/main                    the commit of a branch
 //! models--owner--repo/blobs/<sha256>               the bytes, or a link into a store that repositories share
-//! models--owner--repo/snapshots/<commit>/<path>    a link to ../../blobs/<sha256>, or the file where there are no links
+//! models--owner--repo/snapshots/<commit>/<path>    a link to ../../blobs/<sha256>, or the file if links are not supported
 //! .locks/models--owner--repo/<sha256>.lock         held while the blob is written
 //! ```
 
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::partial;
 use crate::safe;
 
-/// The most files of a snapshot and the deepest folder that are looked at.
+/// Maximum number of files of a snapshot, and depth of folders, that are visited.
 const MAX_FILES: usize = 20_000;
 const MAX_DEPTH: usize = 16;
 
@@ -29,12 +29,12 @@ pub(crate) struct RepoDir {
 }
 
 impl RepoDir {
-    /// Of `owner/repo`, which was checked.
+    /// Returns the folder of `owner/repo`, which must have been checked.
     pub(crate) fn new(cache: &Path, repo: &str) -> Self {
         Self::of_folder(cache, format!("models--{}", repo.replace('/', "--")))
     }
 
-    /// Of an address outside the hub. No repository can have a name that begins with a dot.
+    /// Returns the folder of an address outside of the hub. It begins with a dot, as no repository's name does.
     pub(crate) fn of_url(cache: &Path, url_hash: &str) -> Self {
         Self::of_folder(cache, format!("models--.url--{}", url_hash.get(..32).unwrap_or(url_hash)))
     }
@@ -43,7 +43,7 @@ impl RepoDir {
         Self { cache: cache.to_path_buf(), folder }
     }
 
-    /// `owner/repo`, as the folder's name tells it.
+    /// Returns `owner/repo`, from the folder's name.
     pub(crate) fn repo(&self) -> Option<String> {
         Some(self.folder.strip_prefix("models--")?.replacen("--", "/", 1))
     }
@@ -80,12 +80,12 @@ impl RepoDir {
         self.locks().join(format!("{blob}.lock"))
     }
 
-    /// The file that says where an address outside the hub came from.
+    /// Returns the path of the file that stores the address of a file outside of the hub.
     pub(crate) fn origin(&self) -> PathBuf {
         self.path().join("origin")
     }
 
-    /// The commit of a revision: itself, or what the ref says.
+    /// Returns the commit of a revision: the revision itself, or the contents of the ref.
     pub(crate) fn commit(&self, revision: &str) -> Option<String> {
         if safe::is_commit(revision) {
             return Some(revision.to_owned());
@@ -102,14 +102,14 @@ impl RepoDir {
         write_whole(&self.refs().join(revision), commit)
     }
 
-    /// The path of a file in a snapshot, if it is there with its `size` (`None`: any).
+    /// Returns the path of a file in a snapshot, if it exists with this size (`None`: any size).
     pub(crate) fn file(&self, commit: &str, path: &str, size: Option<u64>) -> Option<PathBuf> {
         let path = self.snapshot(commit).join(path);
         let found = fs::metadata(&path).ok()?;
         (found.is_file() && size.is_none_or(|size| size == found.len())).then_some(path)
     }
 
-    /// The files of a snapshot: paths within it and sizes, sorted. Links that lead nowhere are left out.
+    /// Returns the files of a snapshot, sorted: paths within it, and sizes. Dangling links are left out.
     pub(crate) fn files(&self, commit: &str) -> Vec<(String, u64)> {
         let mut found = Vec::new();
         walk(&self.snapshot(commit), "", 0, &mut found);
@@ -117,10 +117,10 @@ impl RepoDir {
         found
     }
 
-    /// Puts a blob that is complete into a snapshot; the path there.
+    /// Puts a complete blob into a snapshot, and returns the path there.
     ///
-    /// A link is made beside its place and moved there, so that no other process sees half of it. In a place without links
-    /// the blob itself is moved.
+    /// A link is made beside its place and then moved, so that no other process sees it half made. If links are not supported, the
+    /// blob itself is moved.
     pub(crate) fn link(
         &self,
         disk: &dyn Disk,
@@ -135,7 +135,8 @@ impl RepoDir {
         let beside = folder.join(format!(".{blob}.happy-link"));
         let from = match disk.link(Path::new(&format!("{up}blobs/{blob}")), &beside) {
             Ok(()) => beside,
-            // Of another process, or of one that was killed between the two steps: with this file name it leads to the same blob.
+            // It was left by another process, or by one that was killed between the two steps. Its name says that it leads to the
+            // same blob.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => beside,
             Err(_) => self.blob(blob),
         };
@@ -148,7 +149,7 @@ impl RepoDir {
         Ok(place)
     }
 
-    /// Makes a finished download, at `from`, the blob.
+    /// Moves a finished download from `from` to the place of the blob.
     pub(crate) fn place(&self, disk: &dyn Disk, from: &Path, blob: &str) -> Result<(), Error> {
         let to = self.blob(blob);
         fs::rename(from, &to).map_err(Error::io("move a download to", &to))?;
@@ -157,7 +158,7 @@ impl RepoDir {
         Ok(())
     }
 
-    /// The blob is there as a whole.
+    /// Returns whether the complete blob exists.
     pub(crate) fn has_blob(&self, blob: &str, size: u64) -> bool {
         fs::metadata(self.blob(blob)).is_ok_and(|found| found.is_file() && found.len() == size)
     }
@@ -184,14 +185,14 @@ fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut Vec<(String, u64)
     }
 }
 
-/// The text of a small file without white space around it.
+/// Reads the text of a small file, without white space around it.
 pub(crate) fn read_short(path: &Path) -> Option<String> {
     let mut text = String::new();
     fs::File::open(path).ok()?.take(4096).read_to_string(&mut text).ok()?;
     Some(text.trim().to_owned())
 }
 
-/// Writes a small file so that it is there with all of its text or not at all.
+/// Writes a small file, so that it exists either with all of its text or not at all.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder).map_err(Error::io("make the folder", folder))?;
@@ -201,12 +202,12 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).map_err(Error::io("write", path))
 }
 
-/// Brings a new name in a folder to the disk, where the system can do that.
+/// Syncs a new name in a folder to the disk, if the system supports it.
 fn sync_folder(disk: &dyn Disk, folder: &Path) {
     if cfg!(unix)
         && let Ok(folder) = fs::File::open(folder)
     {
-        // A file system that cannot do it keeps the order of its own accord, or nothing can be done.
+        // A file system that does not support it keeps the order by itself, or nothing can be done.
         let _ = disk.sync(&folder);
     }
 }

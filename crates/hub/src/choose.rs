@@ -1,11 +1,11 @@
-//! Which files of a repository make the model that a name means.
+//! Chooses the files of a repository that a name refers to.
 
 use happy_gguf::SplitName;
 
 use crate::error::Error;
 use crate::listing::Listed;
 
-/// What a file is to a model.
+/// The purpose of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
@@ -18,7 +18,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// What a file's name says; `None` for files that no model needs, such as importance matrices.
+    /// Returns the role of a file by its name, or `None` for files that no model needs, such as importance matrices.
     pub fn of_name(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
         let has = |word: &str| words(&name).any(|w| w == word);
@@ -34,24 +34,25 @@ impl Role {
     }
 }
 
-/// Quantizations in the order in which they are taken where a name does not say one: small enough for a phone, and good.
+/// The order of preference for names without a quantization: small enough for a phone, and good.
 const USUAL: &[&str] =
     &["Q4_K_M", "Q4_0", "Q4_K_S", "IQ4_NL", "Q5_K_M", "Q8_0", "MXFP4", "BF16", "F16", "F32"];
 
-/// Projectors are small and sensitive: the most precise first, but for F32, which is no better.
+/// The order of preference for projectors. They are small and sensitive, so the most precise comes first, except for F32, which is no
+/// better.
 const USUAL_PROJECTORS: &[&str] = &["F16", "BF16", "Q8_0", "F32"];
 
-/// A model of one file or of several parts.
+/// A model in one file or in several parts.
 #[derive(Clone, Debug)]
 struct Group<'a> {
     /// The path without number and ending.
     stem: String,
     parts: Vec<&'a Listed>,
-    /// How many parts the names promise.
+    /// The number of parts, from the names.
     count: u32,
 }
 
-/// The files of the model with the quantization `quant`, or with the usual one, in the order of their parts.
+/// Returns the files of the model with the quantization `quant`, or with the usual one, in the order of their parts.
 pub(crate) fn model<'a>(
     files: &'a [Listed],
     quant: Option<&str>,
@@ -60,7 +61,7 @@ pub(crate) fn model<'a>(
     let groups = groups(files, Role::Model);
     let missing = |problem: String| Error::NotFound { what: what.to_owned(), problem };
     if groups.is_empty() {
-        return Err(missing("there is no .gguf file of a model".into()));
+        return Err(missing("no .gguf file of a model".into()));
     }
     let found = match quant {
         Some(quant) => with_quant(&groups, quant),
@@ -77,7 +78,7 @@ pub(crate) fn model<'a>(
     match found[..] {
         [group] => complete(group, what),
         [] => Err(missing(format!(
-            "no file with quantization {}; there are: {}",
+            "no file with quantization {}, found: {}",
             quant.unwrap_or("Q4_K_M or another usual one"),
             names(&mut groups.iter())
         ))),
@@ -85,11 +86,11 @@ pub(crate) fn model<'a>(
     }
 }
 
-/// The parts of the model to which `file` belongs: itself, or the whole set.
+/// Returns the files of the model to which `file` belongs: the file itself, or all parts.
 pub(crate) fn set_of<'a>(files: &'a [Listed], file: &str, what: &str) -> Result<Vec<&'a Listed>, Error> {
     let wanted = files.iter().find(|listed| listed.path == file);
     let wanted = wanted.ok_or_else(|| {
-        let problem = format!("there is no file `{}`", crate::error::shown(file));
+        let problem = format!("no file `{}`", crate::error::shown(file));
         Error::NotFound { what: what.to_owned(), problem }
     })?;
     match part_paths(file) {
@@ -102,9 +103,9 @@ pub(crate) fn set_of<'a>(files: &'a [Listed], file: &str, what: &str) -> Result<
     }
 }
 
-/// The paths of all parts of the split model to which `file` belongs; `None` if it is a whole model.
+/// Returns the paths of all parts of the split model to which `file` belongs, or `None` if it is a whole model.
 pub(crate) fn part_paths(file: &str) -> Option<Vec<String>> {
-    /// No repository has more; a name can claim 99,999.
+    /// No repository has more, but a name could claim 99,999.
     const MAX_PARTS: u32 = 1_000;
     let (folder, name) = file.rsplit_once('/').map_or(("", file), |(folder, name)| (folder, name));
     let split = SplitName::parse(name).filter(|split| (2..=MAX_PARTS).contains(&split.count()))?;
@@ -113,7 +114,7 @@ pub(crate) fn part_paths(file: &str) -> Option<Vec<String>> {
     Some((1..=split.count()).filter_map(|no| split.with_no(no)).map(path).collect())
 }
 
-/// The projector beside a model, in the same folder or at the repository's top.
+/// Returns the projector for a model, from the same folder or the top folder of the repository.
 pub(crate) fn projector<'a>(files: &'a [Listed], beside: &str, what: &str) -> Result<&'a Listed, Error> {
     let folder = |path: &str| path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
     let groups = groups(files, Role::Projector);
@@ -127,7 +128,7 @@ pub(crate) fn projector<'a>(files: &'a [Listed], beside: &str, what: &str) -> Re
     let group = usual.or_else(|| near.first().cloned());
     group.and_then(|group| group.parts.first().copied()).ok_or_else(|| Error::NotFound {
         what: what.to_owned(),
-        problem: "there is no projector (mmproj) beside the model".into(),
+        problem: "no projector (mmproj) beside the model".into(),
     })
 }
 
@@ -136,11 +137,11 @@ fn complete<'a>(group: &Group<'a>, what: &str) -> Result<Vec<&'a Listed>, Error>
         return Ok(group.parts.clone());
     }
     let (name, found, count) = (crate::error::shown(&group.stem), group.parts.len(), group.count);
-    let problem = format!("`{name}` is a split model of which {found} of {count} parts are there");
+    let problem = format!("`{name}` is a split model, found {found} of {count} parts");
     Err(Error::NotFound { what: what.to_owned(), problem })
 }
 
-/// The files of a role, those of split models together. `files` are sorted by path, so parts are in their order.
+/// Groups the files of a role by model. `files` is sorted by path, so parts are in order.
 fn groups(files: &[Listed], role: Role) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for file in files.iter().filter(|file| Role::of_name(&file.path) == Some(role)) {
@@ -159,7 +160,7 @@ fn groups(files: &[Listed], role: Role) -> Vec<Group<'_>> {
     groups
 }
 
-/// The groups whose name has `quant` as its last word, else those that have it as any word.
+/// Returns the groups whose name has `quant` as its last word; if there are none, those that have it as any word.
 fn with_quant<'g, 'a>(groups: &'g [Group<'a>], quant: &str) -> Vec<&'g Group<'a>> {
     let quant = quant.to_ascii_lowercase();
     let at_end = |group: &&Group<'_>| {
@@ -168,7 +169,7 @@ fn with_quant<'g, 'a>(groups: &'g [Group<'a>], quant: &str) -> Vec<&'g Group<'a>
         before.is_some_and(|last| last.is_none_or(|c| matches!(c, '-' | '.' | '_' | '/')))
     };
     let found: Vec<_> = groups.iter().filter(at_end).collect();
-    // `UD-Q4_K_XL` ends in `Q4_K_XL`, and `UD-Q4_K_M` beside `Q4_K_M` is another recipe: the plain one is meant.
+    // `UD-Q4_K_XL` ends with `Q4_K_XL`. But if there are both `UD-Q4_K_M` and `Q4_K_M`, the plain one is meant.
     let plain: Vec<_> = found
         .iter()
         .copied()
@@ -184,7 +185,7 @@ fn with_quant<'g, 'a>(groups: &'g [Group<'a>], quant: &str) -> Vec<&'g Group<'a>
     groups.iter().filter(within).collect()
 }
 
-/// The pieces of a name between dashes, dots and slashes: `a-1.5b-q4_k_m` has `q4_k_m`.
+/// Splits a name at dashes, dots and slashes: `a-1.5b-q4_k_m` contains `q4_k_m`.
 fn words(name: &str) -> impl Iterator<Item = &str> {
     name.split(['-', '.', '/'])
 }
@@ -228,7 +229,7 @@ mod tests {
         ] {
             assert_eq!(chosen(&paths, quant), Ok(vec![file.to_owned()]), "{quant:?}");
         }
-        // `Q4_K` is a part of four names, and the whole quantization of none.
+        // `Q4_K` is part of four names, but not the whole quantization of any.
         assert!(chosen(&paths, Some("Q4_K")).unwrap_err().contains("LFM2-350M-Q4_K_S"));
         assert_eq!(
             chosen(&["Phi-3.5-mini.Q4_K_M.gguf", "Phi-3.5-mini.Q8_0.gguf"], None).unwrap(),
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn companions_are_told_from_models() {
+    fn companions_are_distinguished_from_models() {
         for (path, role) in [
             ("mmproj-model-f16.gguf", Some(Role::Projector)),
             ("x/model-mmproj.gguf", Some(Role::Projector)),

@@ -1,4 +1,4 @@
-//! Requests to servers: redirects, who may see the token, and when to try again.
+//! Requests to servers: redirects, the token, and retries.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -18,15 +18,15 @@ const MAX_REDIRECTS: usize = 8;
 /// The longest wait that a server may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
 
-/// How often and how fast to try again.
+/// How often and after which pauses to try again.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Attempts without a new byte before giving up (default 6).
+    /// Number of attempts without a new byte before giving up. The default is 6.
     pub attempts: u32,
-    /// Pause after the first failure (default 500 ms); it doubles each time, with some chance in it.
+    /// Pause after the first failure. It doubles each time, with some randomness. The default is 500 ms.
     pub first: Duration,
-    /// The longest pause (default 30 s).
+    /// The longest pause. The default is 30 s.
     pub longest: Duration,
 }
 
@@ -37,8 +37,8 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The pause after failure number `n` (from 1): between half and all of the doubled one, so that many devices that
-    /// lost a server at once do not come back at once.
+    /// Returns the pause after failure number `n`, from 1. It is between half and all of the doubled pause, so that many devices that
+    /// lost a server at the same time do not return at the same time.
     pub(crate) fn pause(&self, n: u32, asked: Option<Duration>) -> Duration {
         if let Some(asked) = asked {
             return asked.min(MAX_RETRY_AFTER);
@@ -50,7 +50,7 @@ impl RetryPolicy {
     }
 }
 
-/// The caller's wish to stop.
+/// The caller's cancel flag.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cancel(pub(crate) Option<Arc<AtomicBool>>);
 
@@ -79,10 +79,10 @@ impl Cancel {
 /// Why a request failed, and whether another attempt may help.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// Boxed, because an error is much larger than most answers.
+    /// Boxed, since an error is much larger than most answers.
     pub(crate) error: Box<Error>,
     pub(crate) retry: bool,
-    /// How long the server asks to wait.
+    /// How long the server asked to wait.
     pub(crate) after: Option<Duration>,
 }
 
@@ -96,23 +96,23 @@ impl Failure {
     }
 }
 
-/// What the hub says of a file, in the answer that redirects to its bytes.
+/// What the hub says about a file, in the answer that redirects to its bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Linked {
     pub(crate) commit: Option<String>,
-    /// The SHA-256, bare.
+    /// The SHA-256, without quotes.
     pub(crate) etag: Option<String>,
     pub(crate) size: Option<u64>,
 }
 
-/// An answer that is not a redirect, or one to another host whose metadata was all that was wanted.
+/// An answer that is not a redirect, or a redirect to another host if only its metadata was wanted.
 pub(crate) struct Answer {
     pub(crate) url: Url,
     pub(crate) response: Response,
     pub(crate) linked: Linked,
 }
 
-/// A transport, and whom to show the token.
+/// A transport, and the token with the host that may see it.
 pub(crate) struct Client {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) endpoint: Url,
@@ -120,8 +120,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Sends a request and follows redirects. With `head`, a redirect to another host ends the way if the answer says of
-    /// the file what the hub says: the bytes' host knows less.
+    /// Sends a request and follows redirects. With `head`, a redirect to another host is not followed if the answer describes the file
+    /// as the hub does: the host of the bytes knows less.
     pub(crate) fn exchange(
         &self,
         head: bool,
@@ -130,7 +130,7 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let mut url = url.clone();
         let mut linked = Linked::default();
-        // Once a redirect has left the endpoint, no later one brings the token back into play.
+        // After a redirect has left the endpoint, the token is not sent any more.
         let mut trusted = true;
         for _ in 0..=MAX_REDIRECTS {
             trusted = trusted && url.same_origin(&self.endpoint);
@@ -152,7 +152,7 @@ impl Client {
                 return Ok(Answer { url, response, linked });
             }
             let wrong = |found: String| {
-                let expected = "a Location to go to".to_owned();
+                let expected = "a Location".to_owned();
                 Failure::lasting(Error::Protocol { url: url.to_string(), expected, found })
             };
             let location =
@@ -170,7 +170,7 @@ impl Client {
         Err(Failure::lasting(Error::Protocol { url: url.to_string(), expected, found }))
     }
 
-    /// Runs `request` until it succeeds, fails for good, or has used its attempts.
+    /// Runs `request` until it succeeds, fails permanently, or has used up its attempts.
     pub(crate) fn retrying<T>(
         policy: &RetryPolicy,
         cancel: &Cancel,
@@ -211,7 +211,7 @@ impl Linked {
 }
 
 impl Answer {
-    /// The answer, if its status is one of `good`; otherwise why not.
+    /// Returns the answer if its status is one of `good`, otherwise an error.
     pub(crate) fn expect(self, good: &[u16]) -> Result<Self, Failure> {
         let status = self.response.status;
         if good.contains(&status) {
@@ -220,7 +220,7 @@ impl Answer {
         let hint = match status {
             401 => ": a token is needed, or the repository does not exist (set HF_TOKEN)",
             403 => ": the token has no access; accept the model's license on its page",
-            404 | 410 => ": there is no such repository, revision or file",
+            404 | 410 => ": no such repository, revision or file",
             429 => ": too many requests; wait, or set HF_TOKEN",
             _ => "",
         };
@@ -230,12 +230,12 @@ impl Answer {
         Err(Failure { error: Box::new(error), retry, after: after.map(Duration::from_secs) })
     }
 
-    /// The whole body, of at most `most` bytes.
+    /// Returns the whole body, of at most `most` bytes.
     pub(crate) fn body(self, most: u64) -> Result<Vec<u8>, Failure> {
         let url = self.url.to_string();
         let mut bytes = Vec::new();
         let mut body = self.response.body.take(most + 1);
-        // Grown by what came, never by what a header promises.
+        // It grows by what arrives, never by what a header promises.
         let mut buffer = [0; 16 << 10];
         loop {
             let n = match body.read(&mut buffer) {
@@ -256,7 +256,7 @@ impl Answer {
     }
 }
 
-/// A connection that ended before the body did.
+/// The failure of a connection that ended before the body.
 pub(crate) fn lost(url: &str, error: &std::io::Error) -> Failure {
     let error = crate::transport::TransportError::passing(error.to_string());
     Failure::passing(Error::Transport { url: url.to_owned(), error })
@@ -278,13 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_stop_ends_a_pause() {
+    fn cancelling_ends_a_pause() {
         let flag = Arc::new(AtomicBool::new(true));
         assert!(matches!(Cancel(Some(flag)).sleep(Duration::MAX), Err(Error::Cancelled)));
         assert!(Cancel::default().sleep(Duration::from_millis(1)).is_ok());
     }
 
-    /// Answers each request with the next of these: status, headers.
+    /// Answers each request with the next status and headers of a list.
     struct Script(std::sync::Mutex<Vec<Answered>>, std::sync::Mutex<Vec<Request>>);
 
     type Answered = (u16, Vec<(&'static str, &'static str)>);
@@ -297,7 +297,7 @@ mod tests {
         }
     }
 
-    /// The last answer's status, and which requests had the token.
+    /// Returns the last answer's status, and which requests had the token.
     fn follow(answers: Vec<Answered>) -> (Result<u16, String>, Vec<(String, bool)>) {
         let script = Arc::new(Script(answers.into(), Vec::new().into()));
         let endpoint = Url::parse("https://hub").unwrap();

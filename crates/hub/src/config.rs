@@ -1,4 +1,4 @@
-//! Where the cache is, which hub is asked, and with what token: from the variables that the Hugging Face tools use.
+//! The cache folder, the hub's address and the token, from the variables that the Hugging Face tools use.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -7,32 +7,32 @@ use std::path::PathBuf;
 use crate::error::Error;
 use crate::url::Url;
 
-/// The hub that is asked unless `HF_ENDPOINT` names a mirror.
+/// The hub's address, unless `HF_ENDPOINT` names a mirror.
 const ENDPOINT: &str = "https://huggingface.co";
 
 /// Settings of a [`Hub`](crate::Hub).
 ///
 /// [`Config::from_env`] reads the variables that the Hugging Face tools read, so that downloads are shared with them:
 ///
-/// | variable | what it sets |
+/// | variable | effect |
 /// |---|---|
-/// | `HF_HUB_CACHE`, else `HUGGINGFACE_HUB_CACHE` | the cache folder |
-/// | `HF_HOME` | the cache is `hub` in it, the token is in its file `token` |
-/// | `XDG_CACHE_HOME` | `HF_HOME` is `huggingface` in it; without it `~/.cache/huggingface` |
+/// | `HF_HUB_CACHE`, otherwise `HUGGINGFACE_HUB_CACHE` | the cache folder |
+/// | `HF_HOME` | the cache is its folder `hub`, and the token is in its file `token` |
+/// | `XDG_CACHE_HOME` | the default of `HF_HOME` is its folder `huggingface`. Without it, the default is `~/.cache/huggingface` |
 /// | `HF_ENDPOINT` | the address of a mirror |
-/// | `HF_TOKEN`, else the file `HF_TOKEN_PATH` | the access token |
+/// | `HF_TOKEN`, otherwise the file `HF_TOKEN_PATH` | the access token |
 /// | `HF_HUB_DISABLE_IMPLICIT_TOKEN` | the token's file is not read |
-/// | `HF_HUB_OFFLINE` | nothing is asked over the network |
+/// | `HF_HUB_OFFLINE` | the network is not used |
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// The cache folder; it is made when it is needed.
+    /// The cache folder. It is created when it is needed.
     pub cache: PathBuf,
     /// The address of the hub, without a slash at its end.
     pub endpoint: String,
-    /// The access token, for gated and private repositories. Only the endpoint's own host ever sees it.
+    /// The access token, for gated and private repositories. Only the endpoint's own host gets it.
     pub token: Option<Token>,
-    /// Uses the cache alone.
+    /// Whether to use only the cache, and never the network. The default is false.
     pub offline: bool,
 }
 
@@ -41,7 +41,7 @@ pub struct Config {
 pub struct Token(String);
 
 impl Token {
-    /// A token, or `None` if it cannot be one: empty, or with characters that have no place in a header.
+    /// Makes a token. Returns `None` if it is empty or has characters that a header cannot contain.
     pub fn new(token: impl Into<String>) -> Option<Self> {
         let token: String = token.into();
         let token = token.trim();
@@ -61,23 +61,23 @@ impl fmt::Debug for Token {
 }
 
 impl Config {
-    /// The default endpoint and no token, with this cache folder: for apps, which have folders of their own.
+    /// Makes settings with this cache folder, the default endpoint and no token. This is for apps, which have folders of their own.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self { cache: cache.into(), endpoint: ENDPOINT.to_owned(), token: None, offline: false }
     }
 
-    /// What the environment says.
+    /// Reads the environment.
     ///
     /// # Errors
-    /// When no folder can be told, or `HF_ENDPOINT` is not an address.
+    /// If no variable determines the cache folder, or `HF_ENDPOINT` is not an address.
     pub fn from_env() -> Result<Self, Error> {
         Self::from_vars(|name| std::env::var_os(name))
     }
 
-    /// As [`Config::from_env`], with the variables given by a function.
+    /// Does the same as [`Config::from_env`], with variables from a function.
     ///
     /// # Errors
-    /// As [`Config::from_env`].
+    /// As for [`Config::from_env`].
     pub fn from_vars(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let var = |name: &str| var(name).filter(|value| !value.is_empty());
         let user = || ["HOME", "USERPROFILE"].into_iter().find_map(var).map(PathBuf::from);

@@ -1,30 +1,31 @@
-//! What a download asks of the disk, so that tests and apps can put something else in its place.
+//! The operations of a disk that a download needs. Tests and apps can replace them.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// The disk on which the cache lies. The default, [`SystemDisk`], is the system's; a test gives one that is full.
+/// The disk with the cache. The default is [`SystemDisk`]. A test may use one that is full.
 pub trait Disk: Send + Sync {
-    /// How many bytes may still be written in `folder`, which exists; `None`: unknown, and no reason to refuse.
+    /// Returns how many bytes can still be written in `folder`, which exists, or `None` if this is unknown. Unknown space is not a
+    /// reason to refuse a download.
     fn free(&self, folder: &Path) -> Option<u64>;
 
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors
-    /// As the system; [`io::ErrorKind::StorageFull`] and [`io::ErrorKind::QuotaExceeded`] say that the disk is full.
+    /// Those of the system. [`io::ErrorKind::StorageFull`] and [`io::ErrorKind::QuotaExceeded`] mean that the disk is full.
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Brings what was written to a file, or the names in a folder, to the disk: what a power failure must not take.
+    /// Syncs the contents of a file, or the names in a folder, to the disk, so that they survive a power failure.
     ///
     /// # Errors
-    /// As the system.
+    /// Those of the system.
     fn sync(&self, file: &File) -> io::Result<()>;
 
     /// Makes `link` a symbolic link to `target`, which is relative to the link's folder.
     ///
     /// # Errors
-    /// As the system; a place without links is one reason.
+    /// Those of the system, for example if links are not supported.
     fn link(&self, target: &Path, link: &Path) -> io::Result<()>;
 }
 
@@ -38,7 +39,7 @@ impl Disk for SystemDisk {
     }
 
     fn write_at(&self, mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        // Two calls instead of one that only some systems have: a file is written by one thread at a time.
+        // Two calls, since only some systems have a single one. Only one thread writes to a file at a time.
         file.seek(SeekFrom::Start(offset))?;
         file.write_all(bytes)
     }
@@ -82,7 +83,7 @@ fn symlink(_target: &Path, _link: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The disk has no room, or the user's share of it.
+/// Returns whether the disk, or the user's share of it, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

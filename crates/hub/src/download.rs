@@ -1,12 +1,12 @@
-//! The bytes of one file: several connections, each with a piece at a time, and one hash over what is there from the start on.
+//! Downloads the bytes of one file: several connections, each with a piece at a time, and one hash from the start on.
 //!
 //! ```text
-//! workers      take a piece, ask for it, write what comes, say how much; after a failure they go on where it stopped
-//! the caller   hears them, hashes the prefix that has no holes, tells the progress, looks at the wish to stop
+//! workers      take a piece, request it, write what arrives, and report how much; after a failure they continue where it stopped
+//! the caller   listens to them, hashes the prefix without holes, reports the progress, and checks the cancel flag
 //! ```
-//! The hash reads back from the file what it has not seen, whether it came in order, out of order or in an earlier run: what is
-//! hashed is what the file holds, and the bytes are still in the system's cache. A worker that waits for a server is never
-//! waited for: it finds the file closed when it comes back, and ends.
+//! The hash reads all bytes back from the file, whether they arrived in order, out of order or in an earlier run. So it covers what
+//! the file contains, and the bytes are still in the system's cache. Nobody waits for a worker that waits for a server: it finds the
+//! file closed when it returns, and ends.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -24,26 +24,26 @@ use crate::partial::Partial;
 use crate::remote::{Bytes, Remote};
 use crate::transport::TransportError;
 
-/// What is read from a connection, written and recorded at once.
+/// Number of bytes that are read from a connection, written and recorded at once.
 const BUFFER: usize = 128 << 10;
-/// What the hash takes between two looks at the workers.
+/// Number of bytes that are hashed before the workers' messages are read again.
 const HASH_STEP: u64 = 4 << 20;
-/// The longest time without a look at the wish to stop.
+/// The longest time between two checks of the cancel flag.
 const TICK: Duration = Duration::from_millis(40);
-/// A piece that fails this often is given up even if each attempt brings some bytes: a server that drips.
+/// A piece that fails this often is given up, even if each attempt brings some bytes.
 const MAX_FAILURES: u32 = 256;
 
-/// How to fetch.
+/// The settings of a download.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) connections: usize,
-    /// Bytes of a piece; times `connections`, what is asked for at one time.
+    /// Size of a piece in bytes. Each connection requests one piece at a time.
     pub(crate) piece: u64,
     pub(crate) retry: RetryPolicy,
     pub(crate) cancel: Cancel,
 }
 
-/// What happens meanwhile.
+/// What happens during a download.
 pub(crate) enum Signal<'a> {
     Fetched(u64),
     Retry { attempt: u32, pause: Duration, why: &'a str },
@@ -51,18 +51,18 @@ pub(crate) enum Signal<'a> {
     Tick,
 }
 
-/// How it ended without an error.
+/// How a download ended without an error.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// All bytes are there; their SHA-256.
+    /// All bytes have arrived. This is their SHA-256.
     Complete(String),
     /// The server seems to have another file now.
     Changed,
-    /// The server gives whole files only, and what came is of no use.
+    /// The server sends only whole files, and what arrived is useless.
     Again(TransportError),
 }
 
-/// A body that goes on at a position, of a server that gives whole files only.
+/// A body that continues at a position, from a server that sends only whole files.
 pub(crate) struct Stream {
     pub(crate) body: Box<dyn Read + Send>,
     pub(crate) at: u64,
@@ -75,9 +75,9 @@ enum Message {
         pause: Duration,
         why: String,
     },
-    /// Nothing helps: a status, a full disk.
+    /// The download failed permanently, for example because of a status or a full disk.
     Failed(Error),
-    /// This worker has no attempts left; others may.
+    /// This worker has no attempts left. Others may have some.
     GaveUp(Error),
     End(End),
 }
@@ -90,12 +90,12 @@ struct Shared {
 }
 
 struct State {
-    /// `None`: it is over, and nothing may be written any more.
+    /// `None` if the download is over, and nothing may be written any more.
     partial: Option<Partial>,
     pieces: VecDeque<(u64, u64)>,
 }
 
-/// Fetches what is missing of `partial`. After an error the file is closed and kept.
+/// Fetches the missing bytes of `partial`. After an error, the file is closed and kept.
 pub(crate) fn run(
     client: &Arc<Client>,
     remote: &Arc<Remote>,
@@ -107,7 +107,7 @@ pub(crate) fn run(
     let (size, have) = (partial.size(), partial.have());
     let whole = remote.is_whole_only();
     if whole && stream.is_none() && (1..size).contains(&have.total()) {
-        return Ok((partial, End::Again(TransportError::passing("the server gives whole files only"))));
+        return Ok((partial, End::Again(TransportError::passing("the server sends only whole files"))));
     }
     let piece = if whole { u64::MAX } else { settings.piece };
     let pieces: VecDeque<(u64, u64)> = have.missing(size, piece).collect();
@@ -137,7 +137,7 @@ fn watch(
     loop {
         shared.settings.cancel.check()?;
         let more = hash.advance(shared.prefix(), HASH_STEP)?;
-        // There is no time to wait while there is something to hash.
+        // No waiting while there is something to hash.
         let message = messages.recv_timeout(if more { Duration::ZERO } else { TICK });
         match message {
             Ok(Message::Fetched(bytes)) => tell(Signal::Fetched(bytes)),
@@ -151,7 +151,7 @@ fn watch(
     }
     let size = shared.remote.size;
     if shared.prefix() < size {
-        let message = "the connections ended before the file did";
+        let message = "the connections ended before the file was complete";
         let error = TransportError::passing(message);
         return Err(last_error.unwrap_or(Error::Transport { url: shared.remote.label.clone(), error }));
     }
@@ -162,7 +162,7 @@ fn watch(
     Ok(End::Complete(hash.finish()))
 }
 
-/// Starts the workers. Fewer than were asked for are enough.
+/// Starts the workers. It is enough if some of the requested ones start.
 fn start(
     shared: &Arc<Shared>,
     workers: usize,
@@ -224,9 +224,9 @@ fn work(shared: &Shared, send: &SyncSender<Message>, mut stream: Option<Stream>)
     }
 }
 
-/// Why an attempt ended before its piece did.
+/// Why an attempt ended before its piece was complete.
 enum Stop {
-    /// The caller has gone.
+    /// The download is over.
     Over,
     Failure(Failure),
     End(End),
@@ -240,7 +240,7 @@ impl From<Failure> for Stop {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // A thread that panicked left whole records: bytes are recorded after they are written.
+        // A thread that panicked leaves consistent records, since bytes are recorded after they are written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -257,7 +257,7 @@ impl Shared {
         self.state().pieces.push_front(piece);
     }
 
-    /// Sleeps; `false` if it is over meanwhile.
+    /// Sleeps. Returns `false` if the download is over meanwhile.
     fn sleep(&self, mut pause: Duration) -> bool {
         while !pause.is_zero() {
             if self.state().partial.is_none() || self.settings.cancel.check().is_err() {
@@ -270,7 +270,7 @@ impl Shared {
         true
     }
 
-    /// Asks for `start..end`, and moves `start` on with every byte that was written.
+    /// Requests `start..end`, and advances `start` with every byte that was written.
     fn attempt(
         &self,
         start: &mut u64,
@@ -289,7 +289,7 @@ impl Shared {
                 Bytes::Changed { .. } => return Err(Stop::End(End::Changed)),
                 Bytes::Whole(body) if *start == 0 && end == self.remote.size => (body, end),
                 Bytes::Whole(_) => {
-                    let error = TransportError::passing("the server does not give ranges any more");
+                    let error = TransportError::passing("the server no longer sends ranges");
                     return Err(Stop::End(End::Again(error)));
                 }
             },
@@ -318,13 +318,13 @@ impl Shared {
             *start += n as u64;
             send.send(Message::Fetched(n as u64)).map_err(|_| Stop::Over)?;
         }
-        // The end of the body, which lets the transport use the connection again.
+        // Reads the end of the body, so that the transport can reuse the connection.
         let _ = body.read(buffer.get_mut(..1).unwrap_or_default());
         Ok(())
     }
 }
 
-/// The SHA-256 of a file's beginning, which grows.
+/// The SHA-256 of a growing prefix of a file.
 struct Prefix {
     file: File,
     path: std::path::PathBuf,
@@ -343,7 +343,7 @@ impl Prefix {
         Ok(Self { file, path: path.to_path_buf(), at: 0, sha256: Sha256::new(), buffer })
     }
 
-    /// Hashes up to `to`, but at most `step` bytes; whether there is more.
+    /// Hashes up to `to`, but at most `step` bytes. Returns whether there is more.
     fn advance(&mut self, to: u64, step: u64) -> Result<bool, Error> {
         let end = to.min(self.at.saturating_add(step));
         while self.at < end {
@@ -366,7 +366,7 @@ impl Prefix {
     }
 }
 
-/// The SHA-256 of a text, in hexadecimal.
+/// Returns the SHA-256 of a text, in hexadecimal.
 pub(crate) fn sha256_of(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }

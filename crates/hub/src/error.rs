@@ -1,4 +1,4 @@
-//! What can go wrong between a name and a file.
+//! The errors of the crate.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,24 +7,24 @@ use happy_gguf::{FileError, ParseError};
 
 use crate::transport::TransportError;
 
-/// Why a name did not become a file. The message says what to do where something can be done.
+/// Why a name did not become a file. The message says what can be done about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The name is not one that this crate understands.
+    /// The name is not valid.
     #[error("`{name}` is not a model name: {problem}")]
     Name {
-        /// What was given.
+        /// The name.
         name: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// Nothing is there.
+    /// A repository, file or folder was not found.
     #[error("{what}: {problem}")]
     NotFound {
         /// The repository, file or path.
         what: String,
-        /// What was looked for, and what there is.
+        /// What was searched for, and what was found.
         problem: String,
     },
     /// Several files fit the name.
@@ -38,10 +38,10 @@ pub enum Error {
     /// The network is needed, and `HF_HUB_OFFLINE` or [`Config::offline`](crate::Config::offline) forbids it.
     #[error("{what} is not in the cache, and the network is switched off (HF_HUB_OFFLINE)")]
     Offline {
-        /// What was asked for.
+        /// The requested model or file.
         what: String,
     },
-    /// The server refused.
+    /// The server answered with an error status.
     #[error("{url}: status {status}{hint}")]
     Status {
         /// The address, without its query.
@@ -51,12 +51,12 @@ pub enum Error {
         /// What can be done about it; empty if nothing is known.
         hint: &'static str,
     },
-    /// No answer came, also after retries.
+    /// No answer arrived, even after retries.
     #[error("{url}: {error}")]
     Transport {
         /// The address, without its query.
         url: String,
-        /// What the transport says.
+        /// The transport's error.
         error: TransportError,
     },
     /// The server's answer breaks HTTP or the hub's conventions.
@@ -64,19 +64,19 @@ pub enum Error {
     Protocol {
         /// The address, without its query.
         url: String,
-        /// What the answer should have.
+        /// What was expected.
         expected: String,
-        /// What it has.
+        /// What was found.
         found: String,
     },
-    /// The file on the server is not the one that was asked for, or changes while it is fetched.
+    /// The file on the server is not the requested one, or changed while it was fetched.
     #[error("{file} changed on the server: expected {expected}, found {found}; try again")]
     Changed {
         /// The file.
         file: String,
         /// What was promised.
         expected: String,
-        /// What came.
+        /// What arrived.
         found: String,
     },
     /// The beginning of the file is not a GGUF header.
@@ -84,7 +84,7 @@ pub enum Error {
     Header {
         /// The file.
         file: String,
-        /// Where and why.
+        /// Why it is not a header, with the position.
         error: ParseError,
     },
     /// The header is longer than [`MAX_HEADER_BYTES`](crate::MAX_HEADER_BYTES).
@@ -94,50 +94,48 @@ pub enum Error {
         file: String,
         /// The limit in bytes.
         limit: u64,
-        /// How many bytes the header has at least.
+        /// The minimum number of bytes of the header.
         needed: u64,
     },
-    /// A file that lies in the cache or was given as a path cannot be read as a model.
+    /// A file in the cache, or one that was given as a path, cannot be read as a model.
     #[error(transparent)]
     Model(#[from] FileError),
-    /// The caller's judge refused.
+    /// The caller refused the offer.
     #[error("{name} is not downloaded: {reason}")]
     Refused {
         /// The model.
         name: String,
-        /// What the judge says.
+        /// The caller's reason.
         reason: String,
     },
-    /// The disk has too little room.
+    /// The disk has too little space.
     #[error("{} has {free} bytes free, {needed} are needed; remove models or set HF_HUB_CACHE to another disk", .folder.display())]
     DiskFull {
         /// The folder.
         folder: PathBuf,
-        /// How many bytes are to be written.
+        /// Number of bytes to write.
         needed: u64,
-        /// How many bytes are free.
+        /// Number of free bytes.
         free: u64,
     },
-    /// The system refused to read or write.
+    /// The system could not read or write.
     #[error("cannot {action} {}: {error}", .path.display())]
     Io {
         /// What was tried.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// All bytes came, and they are not the ones that the publisher promised. They are deleted.
-    #[error(
-        "{file}: the SHA-256 is {found}, the publisher promised {expected}; what was downloaded is deleted"
-    )]
+    /// All bytes arrived, but they are not those that the publisher promised. They were deleted.
+    #[error("{file}: the SHA-256 is {found}, the publisher promised {expected}; the download was deleted")]
     Hash {
         /// The file.
         file: String,
-        /// The publisher's.
+        /// The publisher's SHA-256.
         expected: String,
-        /// That of the bytes.
+        /// The SHA-256 of the bytes.
         found: String,
     },
     /// Another process downloads or uses the file.
@@ -146,13 +144,13 @@ pub enum Error {
         /// The lock file.
         path: PathBuf,
     },
-    /// The caller's flag was set. What has arrived is kept.
+    /// The caller's cancel flag was set. What has arrived is kept.
     #[error("cancelled")]
     Cancelled,
     /// The system refused memory or a thread.
     #[error("no memory for {what}")]
     OutOfMemory {
-        /// What it was for.
+        /// The purpose of the memory.
         what: String,
     },
 }
@@ -163,7 +161,7 @@ impl Error {
         move |error| Self::Io { action, path, error }
     }
 
-    /// No answer came, or a server that is overloaded asks for patience: what the cache holds may serve instead.
+    /// Returns whether no answer arrived or the server is overloaded. The contents of the cache may be used instead.
     pub fn is_connection(&self) -> bool {
         match self {
             Self::Transport { .. } => true,
@@ -173,7 +171,7 @@ impl Error {
     }
 }
 
-/// Text from a server or a file, fit for a message: short, without control characters.
+/// Formats text from a server or a file for a message: short, and without control characters.
 pub(crate) fn shown(text: &str) -> String {
     const MOST: usize = 120;
     let mut out: String = text.chars().take(MOST).flat_map(char::escape_default).collect();

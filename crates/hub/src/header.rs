@@ -1,21 +1,21 @@
-//! A header by growing prefixes: what a model is, before its weights are fetched.
+//! Reads a header from growing prefixes of a file, before its weights are fetched.
 
 use happy_gguf::{Gguf, GgufHeader, HeaderOptions, Limits};
 
 use crate::error::Error;
 
-/// Headers beyond this are refused: 64 MiB. Published models have less than 20 MiB.
+/// Maximum size of a header: 64 MiB. Larger ones are refused. Headers of published models have less than 20 MiB.
 pub const MAX_HEADER_BYTES: u64 = 64 << 20;
 
-/// The first request; it holds the header of a model without a vocabulary.
+/// Size of the first request. It is enough for the header of a model without a vocabulary.
 const FIRST: u64 = 64 << 10;
-/// What is fetched beyond a header at most. Steps double up to this.
+/// Maximum number of bytes that are fetched beyond a header. Steps double up to this.
 const STEP: u64 = 1 << 20;
 
-/// Reads the header of a file of `size` bytes. `grow` appends bytes from the end of what is there up to a position.
+/// Reads the header of a file of `size` bytes. `grow` appends bytes up to a position.
 ///
-/// Not more than the header and [`STEP`] is asked for: a step is as long as what is there, at most `STEP`, or as long as the
-/// parser knows that the header is.
+/// At most the header and [`STEP`] are requested: a step is as long as what has arrived, but at most `STEP`, or as long as the
+/// parser knows the header to be.
 pub(crate) fn read(
     label: &str,
     size: u64,
@@ -49,7 +49,7 @@ pub(crate) fn read(
     match GgufHeader::read_with(&bytes[..], &options) {
         Ok(header) => Ok(header),
         Err(happy_gguf::HeaderError::Parse(error)) => Err(failed(error)),
-        // Memory is all that can lack.
+        // Only memory can be missing.
         Err(_) => Err(Error::OutOfMemory { what: format!("the header of {label}") }),
     }
 }
@@ -69,7 +69,7 @@ mod tests {
             .unwrap()
     }
 
-    /// The header, and how many bytes were asked for.
+    /// Returns the header, and the number of requested bytes.
     fn read_counted(file: &[u8], size: u64) -> (Result<GgufHeader, Error>, u64) {
         let mut asked = 0;
         let header = read("x", size, &mut |bytes, to| {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_all_sizes_cost_a_step_more_at_most() {
+    fn headers_of_all_sizes_cost_at_most_a_step_more() {
         for tokens in [0, 1, 2_000, 3_000, 30_000, 100_000, 300_000] {
             let file = model(tokens);
             let (header, asked) = read_counted(&file, file.len() as u64);
@@ -91,10 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_refused_early() {
+    fn other_bytes_are_refused_early() {
         let (error, asked) = read_counted(&vec![0; 1 << 20], 1 << 20);
         assert!(matches!(error, Err(Error::Header { .. })) && asked == FIRST);
-        // A file that ends within its header.
+        // A file that ends inside of its header.
         let file = model(10_000);
         let (error, _) = read_counted(&file[..100_000], 100_000);
         assert!(matches!(error, Err(Error::Header { .. })));

@@ -1,16 +1,16 @@
-//! The header fields of ranges and entity tags, and addresses of the next page.
+//! Parses the header fields of ranges, entity tags and retries.
 
-/// The value of `Content-Range`: which bytes came, of how many.
+/// The value of `Content-Range`: which bytes were sent, and of how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ContentRange {
-    /// First byte and the byte after the last; `None`: the asked range is not in the file.
+    /// The first byte, and the byte after the last; `None` if the requested range is not in the file.
     pub(crate) range: Option<(u64, u64)>,
-    /// The length of the file; `None`: not told.
+    /// The length of the file; `None` if it is not given.
     pub(crate) total: Option<u64>,
 }
 
 impl ContentRange {
-    /// Reads `bytes 0-99/1234`, `bytes 0-99/*` or `bytes */1234`; everything else is `None`.
+    /// Reads `bytes 0-99/1234`, `bytes 0-99/*` or `bytes */1234`. Returns `None` for everything else.
     pub(crate) fn parse(value: &str) -> Option<Self> {
         let (unit, rest) = value.trim().split_once(' ')?;
         if !unit.eq_ignore_ascii_case("bytes") {
@@ -32,27 +32,28 @@ impl ContentRange {
     }
 }
 
-/// Digits alone: no sign, no space.
+/// Reads a number that consists only of digits, without a sign or spaces.
 pub(crate) fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if digits { text.parse().ok() } else { None }
 }
 
-/// An entity tag that promises equal bytes, with its quotes; a weak one (`W/"..."`) only promises equal meaning.
+/// Returns an entity tag, with its quotes, if it is strong. It then promises equal bytes; a weak one (`W/"..."`) only promises equal
+/// meaning.
 pub(crate) fn strong_etag(value: &str) -> Option<&str> {
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;
-    // It goes into a header of the next request, and into the journal.
+    // It is written into a header of the next request, and into the journal.
     let plain =
         !inner.is_empty() && inner.len() <= 256 && inner.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
     plain.then_some(value)
 }
 
-/// An entity tag without `W/` and quotes, as the cache names its blobs.
+/// Returns an entity tag without `W/` and quotes, which is how the cache names its blobs.
 pub(crate) fn bare_etag(value: &str) -> &str {
     value.trim_start_matches("W/").trim_matches('"')
 }
 
-/// The value of `Retry-After` in seconds. The other form, a date, needs the server's clock and is not read.
+/// Reads the value of `Retry-After` in seconds. The other form, a date, needs the server's clock and is not supported.
 pub(crate) fn retry_after(value: &str) -> Option<u64> {
     number(value.trim())
 }

@@ -1,4 +1,4 @@
-//! The front door: names in, files out.
+//! [`Hub`], the entry point of the crate.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::resolve::{Resolved, Wanted, parse_url, url_dir, url_file};
 use crate::safe;
 use crate::transport::Transport;
 
-/// How often a server may say that its file is another one, or give up ranges, before it is believed.
+/// How often a server may report another file, or stop supporting ranges, before it is believed.
 pub(crate) const MAX_DOUBTS: u32 = 4;
 
 /// Turns names of models into files on this device.
@@ -49,20 +49,20 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub with these settings that asks over this transport.
+    /// Makes a hub with these settings and this transport.
     ///
     /// # Errors
-    /// When [`Config::endpoint`] is not an address.
+    /// If [`Config::endpoint`] is not an address.
     pub fn new(config: Config, transport: Arc<dyn Transport>) -> Result<Self, Error> {
         let endpoint = parse_url(&config.endpoint)?;
         let client = Arc::new(Client { transport, endpoint, token: config.token.clone() });
         Ok(Self { config, client, disk: Arc::new(SystemDisk) })
     }
 
-    /// A hub as the environment says ([`Config::from_env`]), over ureq.
+    /// Makes a hub with the settings of the environment ([`Config::from_env`]) and ureq as the transport.
     ///
     /// # Errors
-    /// As [`Config::from_env`] and [`UreqTransport::new`](crate::UreqTransport::new).
+    /// As for [`Config::from_env`] and [`UreqTransport::new`](crate::UreqTransport::new).
     #[cfg(feature = "ureq")]
     pub fn from_env() -> Result<Self, Error> {
         let config = Config::from_env()?;
@@ -71,21 +71,21 @@ impl Hub {
         Self::new(config, Arc::new(transport))
     }
 
-    /// The same hub on another disk.
+    /// Replaces the disk.
     #[must_use]
     pub fn with_disk(self, disk: Arc<dyn Disk>) -> Self {
         Self { disk, ..self }
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Looks for a model on this device alone. `None`: not all of its files are there.
+    /// Searches for a model on this device only. Returns `None` if not all of its files are there.
     ///
     /// # Errors
-    /// When the name fits several models of the cache.
+    /// If the name matches several models of the cache.
     pub fn find(&self, name: &Name) -> Result<Option<Pulled>, Error> {
         let (dir, revision, choice) = match name {
             Name::Path(path) => {
@@ -129,10 +129,10 @@ impl Hub {
         Ok(Some(Pulled { files: found.into_iter().map(file).collect(), fetched: 0, stale: None }))
     }
 
-    /// Reads what a model is, without downloading it: the headers alone, a little more than their size. Nothing is written.
+    /// Reads the headers of a model without downloading it. This fetches a little more than their size, and writes nothing.
     ///
     /// # Errors
-    /// When the name leads to no model, or the server cannot be asked.
+    /// If the name does not lead to a model, or the server cannot be reached.
     pub fn inspect(
         &self,
         name: &Name,
@@ -176,8 +176,8 @@ impl Hub {
         Ok(self.offer(name, &resolved, files))
     }
 
-    /// Where a file is, if it is there. A blob that no snapshot of this commit has yet is linked later, and so is one that a
-    /// snapshot links to another blob than the one the publisher promises.
+    /// Returns the path of a file in the cache, if it exists. A blob that no snapshot of this commit contains yet is linked later. So is
+    /// a file whose snapshot links to another blob than the one that the publisher promises.
     pub(crate) fn place_of(&self, resolved: &Resolved, wanted: &Wanted) -> Option<PathBuf> {
         let (dir, size) = (&resolved.dir, wanted.remote.size);
         let promised = |path: &PathBuf| {

@@ -1,15 +1,15 @@
-//! What the fuzz target calls. Not a part of the interface, and without promises.
+//! The entry point of the fuzz target. It is not part of the public interface, and may change at any time.
 
 use crate::http::ContentRange;
 use crate::name::Name;
 use crate::url::Url;
 use crate::{listing, partial};
 
-/// Reads bytes as one of the things that come from servers, other programs and people (the first byte says which), and checks
-/// what must hold of everything that is taken.
+/// Parses bytes as one of the things that come from servers, other programs and users (the first byte says which), and checks the
+/// properties of everything that is accepted.
 ///
 /// # Panics
-/// When it does not hold.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else { return };
     match (kind % 5, std::str::from_utf8(data)) {
@@ -33,7 +33,7 @@ pub fn check(data: &[u8]) {
         (3, Ok(text)) => {
             let (base, location) = text.split_once('\n').unwrap_or(("https://host/folder/file?query", text));
             if let Ok(url) = Url::parse(base).and_then(|base| base.join(location)) {
-                // It becomes a line of a request, and is read again as the same; its query is not shown.
+                // It becomes a line of a request, and is parsed to the same again. Its query is not shown.
                 let full = url.full();
                 assert!(full.bytes().all(|byte| byte.is_ascii_graphic()), "{full:?}");
                 assert_eq!(Url::parse(&full).ok(), Some(url.clone()), "{full:?}");
@@ -41,7 +41,7 @@ pub fn check(data: &[u8]) {
             }
         }
         (4, Ok(text)) => {
-            // A name prints as something that is the same name again.
+            // A printed name is parsed to the same name again.
             if let Ok(name @ (Name::Repo { .. } | Name::File { .. })) = text.parse() {
                 assert_eq!(name.to_string().parse::<Name>().ok(), Some(name));
             }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mutations_of_what_servers_say() {
+    fn mutations_of_what_servers_send() {
         let sha = "ab".repeat(32);
         let listing = format!(
             r#"{{"sha":"{}","tags":["license:mit"],"siblings":[{{"rfilename":"a/b.gguf","size":7,"lfs":{{"sha256":"{sha}","size":7}}}}]}}"#,

@@ -1,4 +1,4 @@
-//! What the cache holds, and removing it.
+//! Lists and removes the models in the cache.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, Metadata};
@@ -16,7 +16,7 @@ use crate::partial::{self, PARTIAL};
 use crate::resolve::{parse_url, url_dir, url_file};
 use crate::safe;
 
-/// The most repositories and snapshots of each that are looked at.
+/// Maximum number of repositories, and of snapshots of each, that are visited.
 const MAX_REPOS: usize = 10_000;
 const MAX_SNAPSHOTS: usize = 1_000;
 
@@ -24,43 +24,43 @@ const MAX_SNAPSHOTS: usize = 1_000;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Cached {
-    /// Models and their companions, by repository, commit and path.
+    /// Models and their companions, sorted by repository, commit and path.
     pub models: Vec<CachedModel>,
-    /// Downloads that have begun.
+    /// Incomplete downloads.
     pub partial: Vec<CachedPartial>,
-    /// Bytes that all of them take on the disk; what several snapshots or repositories share counts once.
+    /// Bytes that all of them use on the disk. Bytes that several snapshots or repositories share count once.
     pub bytes_on_disk: u64,
 }
 
-/// A model of a cache, whole or in parts.
+/// A model in the cache, in one file or in parts.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CachedModel {
-    /// What to type for it: an `hf:` name, or the address that it came from.
+    /// Its name: an `hf:` name, or the address that it came from.
     pub name: String,
-    /// `owner/repo`; `None` for a file that came from another address.
+    /// The repository, `owner/repo`; `None` for a file that came from another address.
     pub repo: Option<String>,
     /// The commit of the snapshot.
     pub commit: String,
-    /// Branches and tags that mean this commit.
+    /// The branches and tags that point to this commit.
     pub refs: Vec<String>,
-    /// What it is for, as its name says.
+    /// Its purpose, by its name.
     pub role: Role,
-    /// The files, the first part first.
+    /// The files, in the order of the parts.
     pub files: Vec<PathBuf>,
-    /// Their bytes.
+    /// The total size of the files in bytes.
     pub bytes: u64,
 }
 
-/// A download that has begun.
+/// An incomplete download.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CachedPartial {
-    /// `owner/repo`; `None` for a file that came from another address.
+    /// The repository, `owner/repo`; `None` for a file that comes from another address.
     pub repo: Option<String>,
     /// The file with the bytes.
     pub path: PathBuf,
-    /// Bytes that it takes on the disk.
+    /// Bytes that it uses on the disk.
     pub bytes: u64,
 }
 
@@ -68,12 +68,12 @@ pub struct CachedPartial {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Removed {
-    /// Files of snapshots that are gone.
+    /// Number of removed files of snapshots.
     pub files: usize,
-    /// Bytes that are free again.
+    /// Number of freed bytes.
     pub bytes: u64,
-    /// Bytes that stay, because they lie in a store that repositories share: other tools wrote it, and
-    /// `hf cache prune` cleans it.
+    /// Number of bytes that stay because they are in a store that repositories share. Other tools wrote it, and `hf cache prune`
+    /// cleans it.
     pub shared: u64,
 }
 
@@ -81,7 +81,7 @@ impl Hub {
     /// Lists the GGUF files of the cache, whichever program downloaded them.
     ///
     /// # Errors
-    /// When the cache folder is there and cannot be read.
+    /// If the cache folder exists but cannot be read.
     pub fn list(&self) -> Result<Cached, Error> {
         let (mut cached, mut counted) = (Cached::default(), HashSet::new());
         for dir in self.repos()? {
@@ -98,24 +98,23 @@ impl Hub {
         Ok(cached)
     }
 
-    /// Removes a model: its files from the snapshots (for the branch `main`: from all of them) and the blobs that nothing
-    /// in the repository links to any more. `hf:owner/repo` without a quantization means all GGUF files of the repository,
-    /// and downloads that have begun. Files of other kinds, which other tools put there, stay.
+    /// Removes a model: its files from the snapshots (for the branch `main`, from all of them), and the blobs that nothing in the
+    /// repository links to any more. `hf:owner/repo` without a quantization means all GGUF files of the repository and incomplete
+    /// downloads. Files of other kinds, which other tools put there, stay.
     ///
-    /// Nothing is deleted outside the repository's folder: of a blob in a store that repositories share, the link alone.
+    /// Nothing is deleted outside of the repository's folder. Of a blob in a store that repositories share, only the link is deleted.
     ///
     /// # Errors
-    /// When nothing fits the name, when another process holds a lock on one of the blobs, or the system refuses.
+    /// If nothing matches the name, another process holds a lock on one of the blobs, or the system refuses.
     pub fn remove(&self, name: &Name) -> Result<Removed, Error> {
-        let missing =
-            || Error::NotFound { what: name.to_string(), problem: "the cache does not hold it".into() };
+        let missing = || Error::NotFound { what: name.to_string(), problem: "not in the cache".into() };
         let (dir, revision) = match name {
             Name::Repo { repo, revision, .. } | Name::File { repo, revision, .. } => {
                 (RepoDir::new(&self.config().cache, repo), revision.as_str())
             }
             Name::Url(url) => (url_dir(self, &parse_url(url)?), MAIN),
             Name::Path(path) => {
-                let problem = "files outside the cache are not removed".to_owned();
+                let problem = "files outside of the cache are not removed".to_owned();
                 return Err(Error::Name { name: path.display().to_string(), problem });
             }
         };
@@ -123,7 +122,7 @@ impl Hub {
             MAIN => commits(&dir),
             revision => dir.commit(revision).into_iter().collect(),
         };
-        // The folder of an address holds nothing but its file.
+        // The folder of an address contains only its file.
         let whole_repo = matches!(name, Name::Repo { quant: None, .. } | Name::Url(_));
         let mut doomed = BTreeSet::new();
         for commit in &commits {
@@ -157,7 +156,7 @@ impl Hub {
     }
 }
 
-/// `owner/repo`, if the folder is that of one.
+/// Returns `owner/repo` if the folder belongs to a repository.
 fn repo_of(dir: &RepoDir) -> Option<String> {
     dir.repo().filter(|repo| safe::repo(repo).is_ok())
 }
@@ -176,7 +175,7 @@ fn list_snapshot(
     let mut listed = BTreeSet::new();
     for file in files.iter().filter(|file| file.path.to_ascii_lowercase().ends_with(".gguf")) {
         let Some(role) = Role::of_name(&file.path) else { continue };
-        // A split model of which parts are missing is listed by what is there.
+        // If parts of a split model are missing, the existing ones are listed.
         let parts: Vec<&Listed> = match choose::part_paths(&file.path) {
             Some(paths) => files.iter().filter(|other| paths.contains(&other.path)).collect(),
             None => vec![file],
@@ -202,7 +201,7 @@ fn list_snapshot(
     }
 }
 
-/// The paths in a snapshot that a name means.
+/// Returns the paths in a snapshot that a name refers to.
 fn chosen(dir: &RepoDir, commit: &str, name: &Name) -> Result<Vec<String>, Error> {
     let is_gguf = |path: &str| path.to_ascii_lowercase().ends_with(".gguf");
     let files: Vec<Listed> = dir
@@ -237,7 +236,7 @@ fn remove_files(
     let blobs: BTreeSet<String> = doomed.iter().filter_map(|file| blob_of(dir, &place(file))).collect();
     let name_of = |path: &Path| Some(path.file_name()?.to_str()?.strip_suffix(PARTIAL)?.to_owned());
     let begun: BTreeSet<String> = begun.iter().filter_map(|(path, _)| name_of(path)).collect();
-    // Whoever holds a lock writes the blob right now.
+    // A process that holds a lock is writing the blob.
     let mut locks = Vec::new();
     for blob in blobs.union(&begun) {
         let path = dir.lock(blob);
@@ -249,7 +248,7 @@ fn remove_files(
         let own = fs::symlink_metadata(&path).map_err(Error::io("read", &path))?;
         fs::remove_file(&path).map_err(Error::io("delete", &path))?;
         removed.files += 1;
-        // Where there are no links, the file itself lies here.
+        // If links are not supported, the file itself is here.
         removed.bytes += if own.is_file() { partial::on_disk(&own) } else { 0 };
         prune(path.parent(), &dir.snapshots());
     }
@@ -267,7 +266,7 @@ fn remove_files(
     let left: BTreeSet<String> = commits(dir).into_iter().collect();
     for (name, _) in refs(dir).iter().filter(|(_, commit)| !left.contains(*commit)) {
         let path = dir.refs().join(name);
-        // A ref that stays is harmless: it leads nowhere.
+        // A remaining ref is harmless, since it leads nowhere.
         let _ = fs::remove_file(&path);
         prune(path.parent(), &dir.refs());
     }
@@ -275,9 +274,9 @@ fn remove_files(
     Ok(removed)
 }
 
-/// Deletes what holds nothing: the repository's folders and those of its locks.
+/// Deletes empty folders: those of the repository and of its locks.
 fn remove_if_empty(dir: &RepoDir) {
-    // `remove_dir` deletes empty folders only.
+    // `remove_dir` deletes only empty folders.
     for folder in [dir.snapshots(), dir.blobs(), dir.refs()] {
         let _ = fs::remove_dir(folder);
     }
@@ -300,7 +299,7 @@ fn prune(folder: Option<&Path>, top: &Path) {
     }
 }
 
-/// The name of the blob that a file of a snapshot links to, if it is one of this repository.
+/// Returns the name of the blob that a file of a snapshot links to, if the blob belongs to this repository.
 fn blob_of(dir: &RepoDir, place: &Path) -> Option<String> {
     let target = fs::read_link(place).ok()?;
     let name = target.file_name()?.to_str().filter(|name| safe::is_blob(name))?;
@@ -308,7 +307,7 @@ fn blob_of(dir: &RepoDir, place: &Path) -> Option<String> {
     (folder == fs::canonicalize(dir.blobs()).ok()?).then(|| name.to_owned())
 }
 
-/// The blobs that files of any kind in any snapshot link to.
+/// Returns the blobs that files of any kind in any snapshot link to.
 fn linked_blobs(dir: &RepoDir) -> BTreeSet<String> {
     let of = |commit: &String| -> Vec<String> {
         let files = dir.files(commit).into_iter();
@@ -318,7 +317,7 @@ fn linked_blobs(dir: &RepoDir) -> BTreeSet<String> {
 }
 
 fn commits(dir: &RepoDir) -> Vec<String> {
-    // A link is not followed: what it leads to is not the cache's.
+    // Links are not followed, since their targets do not belong to the cache.
     let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
     let entries = fs::read_dir(dir.snapshots()).into_iter().flatten().flatten().filter(is_folder);
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -327,7 +326,7 @@ fn commits(dir: &RepoDir) -> Vec<String> {
     names
 }
 
-/// Branches and tags with their commits.
+/// Returns branches and tags with their commits.
 fn refs(dir: &RepoDir) -> BTreeMap<String, String> {
     fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_SNAPSHOTS) {
@@ -347,7 +346,7 @@ fn refs(dir: &RepoDir) -> BTreeMap<String, String> {
     found
 }
 
-/// Downloads that have begun in a repository.
+/// Returns the incomplete downloads of a repository.
 fn partials(dir: &RepoDir) -> Vec<(PathBuf, Metadata)> {
     let entries = fs::read_dir(dir.blobs()).into_iter().flatten().flatten();
     let is_partial = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(PARTIAL));
@@ -356,7 +355,7 @@ fn partials(dir: &RepoDir) -> Vec<(PathBuf, Metadata)> {
     paths.into_iter().filter_map(|path| Some((path.clone(), fs::metadata(&path).ok()?))).collect()
 }
 
-/// What is the same for all links to one file.
+/// The identity of a file, which is the same for all links to it.
 #[cfg(unix)]
 type Id = (u64, u64);
 #[cfg(not(unix))]

@@ -1,4 +1,4 @@
-//! What a repository holds, as the hub's API lists it.
+//! Parses the hub's description of a repository.
 
 use serde::Deserialize;
 
@@ -6,7 +6,7 @@ use crate::error::{Error, shown};
 use crate::remote::MAX_FILE;
 use crate::safe;
 
-/// The longest answer that is read, and the most files that are taken from it.
+/// Maximum size of the answer in bytes, and maximum number of files.
 pub(crate) const MAX_LISTING: u64 = 32 << 20;
 const MAX_FILES: usize = 20_000;
 
@@ -14,7 +14,7 @@ const MAX_FILES: usize = 20_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) commit: String,
-    /// As a tag of the repository names it.
+    /// The license that a tag of the repository names.
     pub(crate) license: Option<String>,
     /// The `.gguf` files.
     pub(crate) files: Vec<Listed>,
@@ -51,15 +51,15 @@ struct Lfs {
     size: Option<u64>,
 }
 
-/// Reads the answer of `/api/models/{repo}/revision/{revision}?blobs=true`. Files with paths that would be unsafe or
-/// ambiguous on some system are left out, as are those that are not `.gguf`.
+/// Parses the answer of `/api/models/{repo}/revision/{revision}?blobs=true`. Files are left out if they are not `.gguf`, or if their
+/// paths would be unsafe or ambiguous on some system.
 pub(crate) fn parse(url: &str, json: &[u8]) -> Result<Listing, Error> {
     let wrong = |expected: &str, found: String| Error::Protocol {
         url: url.to_owned(),
         expected: expected.to_owned(),
         found,
     };
-    // serde_json itself bounds the depth.
+    // serde_json bounds the depth.
     let answer: Answer = serde_json::from_slice(json)
         .map_err(|error| wrong("the hub's description of a repository", shown(&error.to_string())))?;
     if !safe::is_commit(&answer.sha) {

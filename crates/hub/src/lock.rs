@@ -1,4 +1,4 @@
-//! Locks between processes, in the files that the Hugging Face tools lock for the same blobs.
+//! Locks between processes. The Hugging Face tools lock the same files for the same blobs.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// How often a lock that another process holds is tried again.
+/// Pause before a lock that another process holds is tried again.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// A lock that is held until it is dropped, or the process ends in any way.
+/// A lock that is held until it is dropped or the process ends in any way.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    /// `None`: this file system has no locks, and downloads go on without.
+    /// `None` if this file system has no locks. Downloads continue without them.
     _file: Option<File>,
 }
 
@@ -38,7 +38,7 @@ impl Lock {
             let file = File::options().write(true).create(true).truncate(false).open(path);
             let file = file.map_err(Error::io("open the lock", path))?;
             match file.try_lock() {
-                // Whoever held it before may have deleted the file: a lock on that protects from nobody.
+                // The previous holder may have deleted the file. A lock on a deleted file does not protect anything.
                 Ok(()) if is_still_there(&file, path) => return Ok(Some(Self { _file: Some(file) })),
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
@@ -61,7 +61,7 @@ impl Lock {
     }
 }
 
-/// ENOLCK and ENOSYS, as some network file systems and Android's emulated storage give.
+/// Returns whether the error is ENOLCK or ENOSYS, as on some network file systems and Android's emulated storage.
 fn has_no_locks(error: &io::Error) -> bool {
     const ENOLCK_AND_ENOSYS: [i32; 2] = [37, 38];
     error.kind() == io::ErrorKind::Unsupported

@@ -1,4 +1,4 @@
-//! Names of models: what people type.
+//! Names of models, as users type them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,19 +9,19 @@ use crate::error::{Error, shown};
 use crate::safe;
 use crate::url::Url;
 
-/// The branch that a name without a revision means.
+/// The branch of a name without a revision.
 pub(crate) const MAIN: &str = "main";
 
-/// A model by name.
+/// The name of a model.
 ///
-/// | written | means |
+/// | name | meaning |
 /// |---|---|
 /// | `hf:owner/repo` | the repository's usual quantization: Q4_K_M if it has one |
-/// | `hf:owner/repo:Q8_0` | that quantization, in any case |
-/// | `hf:owner/repo/folder/file.gguf` | that file |
-/// | `hf:owner/repo@revision:Q8_0` | of a branch, tag or commit |
-/// | `https://host/path/file.gguf` | a file anywhere; pages and files on huggingface.co become `hf:` names |
-/// | `qwen3-0.6b`, `qwen3-0.6b:Q4_0` | an entry of [`ALIASES`], in any case |
+/// | `hf:owner/repo:Q8_0` | a quantization, in upper or lower case |
+/// | `hf:owner/repo/folder/file.gguf` | a file |
+/// | `hf:owner/repo@revision:Q8_0` | a branch, tag or commit |
+/// | `https://host/path/file.gguf` | a file anywhere. Pages and files on huggingface.co become `hf:` names |
+/// | `qwen3-0.6b`, `qwen3-0.6b:Q4_0` | an entry of [`ALIASES`], in upper or lower case |
 /// | `folder/file.gguf`, `./file`, `~/file` | a file on this device |
 ///
 /// ```
@@ -43,10 +43,10 @@ pub enum Name {
         repo: String,
         /// A branch, tag or commit.
         revision: String,
-        /// The quantization, as a part of the file's name; `None`: the usual one.
+        /// The quantization, which is part of the file's name; `None` for the usual one.
         quant: Option<String>,
     },
-    /// A file of such a repository. One part of a split model stands for all.
+    /// A file of such a repository. For a split model, any part names the whole.
     File {
         /// `owner/repo`.
         repo: String,
@@ -55,7 +55,7 @@ pub enum Name {
         /// The path within the repository.
         file: String,
     },
-    /// An address of a file.
+    /// The address of a file.
     Url(String),
     /// A file on this device.
     Path(PathBuf),
@@ -94,7 +94,7 @@ impl FromStr for Name {
     }
 }
 
-/// What can be typed in order to get the same again.
+/// Prints a name that can be parsed again. Only the query of an address is left out.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = |revision: &str| match revision {
@@ -107,7 +107,7 @@ impl fmt::Display for Name {
                 quant.as_ref().map_or(Ok(()), |quant| write!(f, ":{quant}"))
             }
             Self::File { repo, revision, file } => write!(f, "hf:{repo}{}/{file}", at(revision)),
-            // A signed address holds a secret in its query.
+            // The query of a signed address contains a secret.
             Self::Url(url) => f.write_str(url.split('?').next().unwrap_or_default()),
             Self::Path(path) => write!(f, "{}", path.display()),
         }
@@ -150,7 +150,7 @@ fn check_quant(quant: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The `hf:` name of a page or file on huggingface.co, which people copy from their browser.
+/// Returns the `hf:` name of a page or file on huggingface.co, as users copy it from their browser.
 fn page(url: &Url) -> Option<String> {
     if !url.is_https() || !matches!(url.host(), "huggingface.co" | "hf.co") {
         return None;
@@ -175,7 +175,7 @@ fn unknown(text: &str) -> String {
     )
 }
 
-/// A path whose `~/` is the user's folder, for names that no shell has seen.
+/// Replaces `~/` in a path by the user's folder, for names that no shell has expanded.
 fn home(text: &str) -> PathBuf {
     let home = ["HOME", "USERPROFILE"].into_iter().find_map(std::env::var_os);
     match (text.strip_prefix("~/"), home) {
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_apart_and_print_as_they_are_typed() {
+    fn names_are_distinguished_and_print_as_typed() {
         for (text, shown) in [
             ("hf:a/b", "hf:a/b"),
             (" hf:a/b:Q4_0 ", "hf:a/b:Q4_0"),

@@ -1,4 +1,4 @@
-//! What a caller says about a download, and hears of it.
+//! The options, events and results of a download.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use crate::choose::Role;
 use crate::client::RetryPolicy;
 use crate::progress::Progress;
 
-/// How to download, and what besides the model.
+/// Options for a download.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PullOptions {
-    /// Connections at one time (default 4, at most 64). More than a few help only on networks that slow each one down.
+    /// Number of simultaneous connections, at most 64. The default is 4. More help only on networks that slow down each connection.
     pub connections: usize,
-    /// Bytes asked for at one time, over all connections (default 32 MiB). What a killed process had asked for and not yet
-    /// written comes again: less than this.
+    /// Number of bytes that are requested at one time, over all connections. The default is 32 MiB. After a process was killed, less
+    /// than this is fetched again.
     pub chunk_bytes: u64,
-    /// How often and how fast to try again.
+    /// How often and after which pauses to try again.
     pub retry: RetryPolicy,
-    /// Fetches the projector (`mmproj`) beside the model too.
+    /// Whether to also fetch the projector (`mmproj`) beside the model. The default is false.
     pub projector: bool,
-    /// Other `.gguf` files of the same repository to fetch too, such as adapters: paths within it.
+    /// Paths of other `.gguf` files in the same repository to fetch, such as adapters.
     pub also: Vec<String>,
-    /// The SHA-256 that the file must have, in lower-case hexadecimal: for addresses outside the hub, whose servers
-    /// promise none. Not for models in several parts.
+    /// The SHA-256 that the file must have, in lower-case hexadecimal. Use it for addresses outside of the hub, whose servers do not
+    /// promise one. It cannot be used for models in several parts.
     pub sha256: Option<String>,
-    /// Set it from another thread or a signal handler to stop. What has arrived is kept for the next time.
+    /// A flag that another thread or a signal handler can set to stop the download. What has arrived is kept for the next time.
     pub cancel: Option<Arc<AtomicBool>>,
 }
 
@@ -47,32 +47,32 @@ impl Default for PullOptions {
     }
 }
 
-/// What would be downloaded: shown to the caller's judge before anything big is.
+/// What would be downloaded. The caller sees it before anything large is fetched.
 ///
-/// The headers have all metadata and tensor shapes, which is what a plan of the memory needs. Those of a split model make one
-/// set: `GgufSetFile::from_parts(offer.files.iter().map(|file| (file.path.clone(), file.header.clone().into())))`.
+/// The headers have all metadata and tensor shapes, which is enough to plan the memory. Those of a split model make one set:
+/// `GgufSetFile::from_parts(offer.files.iter().map(|file| (file.path.clone(), file.header.clone().into())))`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Offer {
-    /// The name, as it can be typed again.
+    /// The name, in the form that can be parsed again.
     pub name: String,
-    /// The repository's commit, or what stands for it of an address outside the hub.
+    /// The repository's commit, or its substitute for an address outside of the hub.
     pub commit: String,
-    /// The license, as the repository's tags say; `None`: they don't.
+    /// The license that the repository's tags name; `None` if they name none.
     pub license: Option<String>,
-    /// The files: the parts of the model in their order, then what else was asked for.
+    /// The files: the parts of the model in order, then the other requested files.
     pub files: Vec<OfferedFile>,
-    /// Free bytes where the cache is; `None`: unknown.
+    /// Free bytes on the disk with the cache; `None` if unknown.
     pub free_disk: Option<u64>,
 }
 
 impl Offer {
-    /// Bytes of all files.
+    /// Returns the size of all files in bytes.
     pub fn total(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// Bytes that are still to be fetched.
+    /// Returns the number of bytes that have to be fetched.
     pub fn missing(&self) -> u64 {
         self.files.iter().map(|file| file.missing).sum()
     }
@@ -84,25 +84,25 @@ impl Offer {
 pub struct OfferedFile {
     /// The path within the repository.
     pub path: String,
-    /// What the file is for.
+    /// The purpose of the file.
     pub role: Role,
     /// Its size in bytes.
     pub bytes: u64,
-    /// Bytes that are not in the cache yet.
+    /// Number of bytes that are not in the cache yet.
     pub missing: u64,
-    /// The SHA-256 that the publisher promises.
+    /// The SHA-256 that the publisher promises; `None` if there is none.
     pub sha256: Option<String>,
-    /// Metadata and tensor entries.
+    /// The header, with metadata and tensor entries.
     pub header: GgufHeader,
 }
 
-/// The judgment of an [`Offer`].
+/// The caller's answer to an [`Offer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
     /// Download it.
     Accept,
-    /// Don't; the reason becomes the error's message ([`Error::Refused`](crate::Error::Refused)).
+    /// Do not download it. The reason becomes part of the error's message ([`Error::Refused`](crate::Error::Refused)).
     Refuse(String),
 }
 
@@ -110,11 +110,11 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The name is resolved to files.
+    /// The name was resolved to files.
     Resolved {
-        /// How many files.
+        /// Number of files.
         files: usize,
-        /// Their bytes.
+        /// Their total size in bytes.
         bytes: u64,
     },
     /// Another process downloads the same file; this one waits for it.
@@ -123,36 +123,36 @@ pub enum Event<'a> {
     Header {
         /// The file.
         file: &'a str,
-        /// Bytes of the header.
+        /// Size of the header in bytes.
         bytes: u64,
     },
-    /// Bytes came; at most ten times a second, and at the end.
+    /// Bytes arrived. This is sent at most ten times per second, and at the end.
     Progress(Progress),
     /// Something failed and is tried again after a pause.
     Retry {
         /// The file.
         file: &'a str,
-        /// How often it failed without a new byte.
+        /// Number of failures without a new byte.
         attempt: u32,
         /// The pause.
         pause: Duration,
         /// What failed.
         why: &'a str,
     },
-    /// All bytes are there, and those that were not hashed yet are read back.
+    /// All bytes have arrived, and those that were not hashed yet are read back.
     Verifying {
         /// The file.
         file: &'a str,
-        /// Bytes that are hashed.
+        /// Number of bytes that were hashed.
         done: u64,
-        /// Bytes of the file.
+        /// Size of the file in bytes.
         total: u64,
     },
-    /// What was there is of no use; the file comes from its beginning.
+    /// The bytes so far are useless, and the download of the file starts again.
     Restarted {
         /// The file.
         file: &'a str,
-        /// Why.
+        /// The reason.
         why: &'a str,
     },
     /// A file is complete, verified and in its place.
@@ -166,16 +166,16 @@ pub enum Event<'a> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Pulled {
-    /// The files: the parts of the model in their order, then what else was asked for. Never empty.
+    /// The files: the parts of the model in order, then the other requested files. Never empty.
     pub files: Vec<PulledFile>,
-    /// Bytes that came over the network.
+    /// Number of bytes that were fetched over the network.
     pub fetched: u64,
-    /// The server could not be asked, for this reason, and the files are what the cache holds.
+    /// Why the server could not be reached, so that the files come from the cache; `None` if it was reached or not needed.
     pub stale: Option<String>,
 }
 
 impl Pulled {
-    /// The model, or its first part, by which the others are found.
+    /// Returns the path of the model, or of its first part, by which readers find the others.
     pub fn path(&self) -> &Path {
         self.files.first().map_or(Path::new(""), |file| &file.path)
     }
@@ -185,13 +185,13 @@ impl Pulled {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PulledFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it is for.
+    /// Its purpose.
     pub role: Role,
     /// Its size in bytes.
     pub bytes: u64,
-    /// It lies in the cache under the SHA-256 that the publisher promises, where this crate puts nothing without checking it.
-    /// `false`: none is promised, or the publisher was not asked.
+    /// Whether it is in the cache under the SHA-256 that the publisher promises. This crate puts nothing there without checking it.
+    /// `false` if no SHA-256 is promised, or the publisher was not asked.
     pub verified: bool,
 }

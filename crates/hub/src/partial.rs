@@ -1,13 +1,13 @@
-//! A file that has not come whole yet: its bytes, and a journal of which of them are there.
+//! An incomplete file: its bytes, and a journal of the ranges that have arrived.
 //!
 //! ```text
-//! blobs/<name>.happy-partial           the bytes, at their places; what is missing is a hole
+//! blobs/<name>.happy-partial           the bytes at their positions; missing bytes are holes
 //! blobs/<name>.happy-partial.ranges    a line with size and identity, then records of 24 bytes: start, end, check
 //! ```
-//! A record is written after its bytes, so that a process that is killed at any moment loses at most the bytes of one write.
-//! After a power failure the journal may claim bytes that the disk never got; the hash of the whole file finds that.
+//! A record is written after its bytes. So if a process is killed at any moment, at most the bytes of one write are lost. After a
+//! power failure, the journal may list bytes that the disk never got; the hash of the whole file reveals this.
 //!
-//! The Hugging Face tools resume `<name>.incomplete` by its length, which would take a hole for data: hence other names.
+//! The names differ from `<name>.incomplete`, which the Hugging Face tools resume by its length: they would take a hole for data.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -18,17 +18,17 @@ use crate::disk::{Disk, is_full};
 use crate::error::Error;
 use crate::ranges::Ranges;
 
-/// What the names of partial files end in.
+/// The ending of the names of partial files.
 pub(crate) const PARTIAL: &str = ".happy-partial";
 const JOURNAL: &str = ".happy-partial.ranges";
 
-/// A journal of this size is written anew when it is opened, and never more of one is read than the second number says.
+/// Size at which a journal is compacted when it is opened, and maximum size of a journal that is read.
 const COMPACT_AT: u64 = 1 << 20;
 const MAX_JOURNAL: u64 = 64 << 20;
 
 const RECORD: usize = 24;
 
-/// A download that has begun. Its lock is held by the caller.
+/// An incomplete download. The caller holds its lock.
 pub(crate) struct Partial {
     data: File,
     path: PathBuf,
@@ -39,14 +39,13 @@ pub(crate) struct Partial {
     have: Ranges,
     size: u64,
     disk: Arc<dyn Disk>,
-    /// Bytes of an earlier run are among those that are there.
+    /// Whether some bytes are from an earlier run.
     resumed: bool,
 }
 
 impl Partial {
-    /// Opens the partial file of `blob` (a path in `blobs`), or begins one. What is there of a file with another size or
-    /// identity is deleted. Without an identity nothing can be resumed, because nothing tells whether the server still
-    /// has the same file.
+    /// Opens the partial file of `blob` (a path in `blobs`), or creates one. Bytes of a file with another size or identity are deleted.
+    /// Without an identity, nothing can be resumed, since it is unknown whether the server still has the same file.
     pub(crate) fn open(
         blob: &Path,
         size: u64,
@@ -63,7 +62,7 @@ impl Partial {
             None => Ranges::default(),
         };
         let data = open(&path)?;
-        // Bytes that the file does not have were lost with the power.
+        // Bytes beyond the end of the file were lost in a power failure.
         let len = data.metadata().map_err(Error::io("read", &path))?.len();
         have.truncate(len.min(size));
         let is_new = have.total() == 0;
@@ -92,7 +91,7 @@ impl Partial {
         })
     }
 
-    /// Writes bytes that came, and records them.
+    /// Writes bytes that arrived, and records them.
     pub(crate) fn write(&mut self, start: u64, bytes: &[u8]) -> Result<(), Error> {
         let end = start.saturating_add(bytes.len() as u64).min(self.size);
         let bytes = bytes.get(..end.saturating_sub(start) as usize).unwrap_or_default();
@@ -120,7 +119,7 @@ impl Partial {
         Error::io("write", &self.path)(error)
     }
 
-    /// Appends the bytes from the end of `bytes` up to `to`, which must be there.
+    /// Reads the bytes from the end of `bytes` up to `to`, which must have arrived, and appends them.
     pub(crate) fn read_prefix(&self, bytes: &mut Vec<u8>, to: u64) -> Result<(), Error> {
         let from = bytes.len() as u64;
         let more = to.saturating_sub(from);
@@ -153,13 +152,13 @@ impl Partial {
         &self.path
     }
 
-    /// Brings the bytes to the disk and gives the path from which the file may be moved.
+    /// Syncs the bytes to the disk, and returns the path from which the file can be moved.
     pub(crate) fn finish(self) -> Result<PathBuf, Error> {
         self.disk.sync(&self.data).map_err(|error| self.failed(error))?;
         Ok(self.path)
     }
 
-    /// Forgets all bytes.
+    /// Discards all bytes.
     pub(crate) fn reset(&mut self) -> Result<(), Error> {
         self.data.set_len(0).map_err(Error::io("write", &self.path))?;
         self.have = Ranges::default();
@@ -176,12 +175,12 @@ impl Partial {
     }
 }
 
-/// A journal lies beside a blob.
+/// Returns whether there is a journal beside a blob.
 pub(crate) fn has_leftovers(blob: &Path) -> bool {
     with_ending(blob, JOURNAL).exists()
 }
 
-/// Deletes what is left of a download that is not wanted any more, or whose file was moved; how many bytes it took.
+/// Deletes the remains of a download that is no longer wanted or whose file was moved. Returns the number of freed bytes.
 pub(crate) fn remove_leftovers(blob: &Path) -> u64 {
     let path = with_ending(blob, PARTIAL);
     let bytes = path.metadata().map_or(0, |m| on_disk(&m));
@@ -191,7 +190,7 @@ pub(crate) fn remove_leftovers(blob: &Path) -> u64 {
     bytes
 }
 
-/// The bytes of a file that take room; a hole takes none.
+/// Returns the number of bytes that a file uses on the disk. Holes use none.
 pub(crate) fn on_disk(metadata: &std::fs::Metadata) -> u64 {
     #[cfg(unix)]
     {
@@ -227,12 +226,12 @@ fn record(start: u64, end: u64) -> [u8; RECORD] {
     record
 }
 
-/// Tells a record from zeros and garbage; the bytes themselves are checked by their hash.
+/// Distinguishes a record from zeros and garbage. The hash checks the bytes themselves.
 fn check(start: u64, end: u64) -> u64 {
     (start.rotate_left(17) ^ end).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x6861_7070_7968_7562
 }
 
-/// The ranges of a journal that begins with `head`; `None` if there is no such journal.
+/// Reads the ranges of a journal. Returns `None` if it does not exist or does not begin with `head`.
 fn read_journal(path: &Path, head: &str) -> Option<Ranges> {
     let mut bytes = Vec::new();
     let file = File::open(path).ok()?;
@@ -242,7 +241,7 @@ fn read_journal(path: &Path, head: &str) -> Option<Ranges> {
     Some(parse_journal(bytes.strip_prefix(head.as_bytes())?))
 }
 
-/// The ranges of a journal's records, up to the first that is torn.
+/// Returns the ranges of a journal's records, up to the first damaged one.
 pub(crate) fn parse_journal(records: &[u8]) -> Ranges {
     let mut have = Ranges::default();
     for record in records.as_chunks::<RECORD>().0 {
@@ -256,7 +255,7 @@ pub(crate) fn parse_journal(records: &[u8]) -> Ranges {
     have
 }
 
-/// A new journal in place of the old one.
+/// Replaces the journal by a new one.
 fn write_journal(path: &Path, head: &str, have: &Ranges) -> Result<(), Error> {
     let mut bytes = head.as_bytes().to_vec();
     have.iter().for_each(|(start, end)| bytes.extend(record(start, end)));
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_found_again_by_the_same_identity_only() {
+    fn bytes_are_found_again_only_by_the_same_identity() {
         let dir = folder("identity");
         let mut partial = open(&dir, 100, Some("a"));
         partial.write(10, &[1; 20]).unwrap();

@@ -1,25 +1,25 @@
-//! How far a download is, how fast, and how long it will take.
+//! Progress, rate and remaining time of a download.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The state of a download, of all its files together.
+/// The state of a download, for all of its files together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Bytes that are there, those of earlier runs included.
+    /// Number of bytes that have arrived, including those of earlier runs.
     pub done: u64,
-    /// Bytes that the files have.
+    /// Total size of the files in bytes.
     pub total: u64,
-    /// Bytes that came over the network since the headers were read, also those that had to come again.
+    /// Number of bytes that were fetched since the headers were read, including those that were fetched again.
     pub fetched: u64,
-    /// Bytes a second over the last seconds; `None` until something can be said.
+    /// Bytes per second over the last seconds; `None` until it is known.
     pub rate: Option<f64>,
-    /// Time until the end at that rate.
+    /// Time until the end at that rate; `None` if it is unknown or longer than a year.
     pub eta: Option<Duration>,
 }
 
-/// Makes [`Progress`] from counts and times. It reads no clock, so that an app with a transport of its own can use it too.
+/// Computes [`Progress`] from counts and times. It reads no clock, so that an app with its own downloads can use it, too.
 ///
 /// ```
 /// use happy_hub::RateMeter;
@@ -34,38 +34,38 @@ pub struct RateMeter {
     done: u64,
     total: u64,
     fetched: u64,
-    /// Times since the start, with what had been fetched by then; ascending.
+    /// Times since the start, ascending, with the number of bytes that had been fetched by then.
     samples: VecDeque<(Duration, u64)>,
 }
 
-/// The time over which the rate is taken: long enough to be calm, short enough to show a lost network.
+/// The time over which the rate is computed: long enough to be stable, short enough to show a lost network.
 const WINDOW: Duration = Duration::from_secs(8);
-/// The least time that says something about a rate, and the least between two samples.
+/// Minimum time for a rate, and between two samples.
 const LEAST: Duration = Duration::from_millis(200);
 
 impl RateMeter {
-    /// A download of `total` bytes of which `done` are there already.
+    /// Starts a meter for `total` bytes, of which `done` have already arrived.
     pub fn new(done: u64, total: u64) -> Self {
         Self { done, total, fetched: 0, samples: VecDeque::from([(Duration::ZERO, 0)]) }
     }
 
-    /// Bytes came, and are there to stay.
+    /// Counts bytes that arrived and were stored.
     pub fn fetched(&mut self, bytes: u64) {
         self.done = self.done.saturating_add(bytes).min(self.total);
         self.fetched = self.fetched.saturating_add(bytes);
     }
 
-    /// Bytes that were there are lost: the server has another file, or the hash is wrong.
+    /// Subtracts bytes that are lost, because the server has another file or the hash is wrong.
     pub fn lost(&mut self, bytes: u64) {
         self.done = self.done.saturating_sub(bytes);
     }
 
-    /// The state at `now`, the time since the start.
+    /// Returns the state at `now`, the time since the start.
     pub fn at(&mut self, now: Duration) -> Progress {
         if self.samples.back().is_none_or(|last| now.saturating_sub(last.0) >= LEAST) {
             self.samples.push_back((now, self.fetched));
         }
-        // One sample stays that is at least as old as the window.
+        // Keeps one sample that is at least as old as the window.
         while self.samples.get(1).is_some_and(|second| now.saturating_sub(second.0) >= WINDOW) {
             self.samples.pop_front();
         }
@@ -73,7 +73,7 @@ impl RateMeter {
         let time = now.saturating_sub(first.0);
         let rate = (time >= LEAST).then(|| (self.fetched - first.1) as f64 / time.as_secs_f64());
         let left = (self.total - self.done.min(self.total)) as f64;
-        // An estimate beyond a year says nothing, and may be no duration at all.
+        // An estimate of more than a year is meaningless, and may not fit in a duration.
         let seconds = rate.filter(|rate| *rate > 0.0).map(|rate| left / rate).filter(|s| *s < 3.2e7);
         let eta = seconds.map(Duration::from_secs_f64);
         Progress { done: self.done, total: self.total, fetched: self.fetched, rate, eta }
@@ -94,7 +94,7 @@ mod tests {
             assert_eq!(now.rate, Some(5_000.0), "second {second}");
         }
         assert_eq!(meter.at(Duration::from_secs(10)).eta, Some(Duration::from_secs(10)));
-        // The network is gone: the rate falls to nothing, and there is no estimate.
+        // The network is gone: the rate falls to zero, and there is no estimate.
         for second in 11..=30 {
             meter.at(Duration::from_secs(second));
         }

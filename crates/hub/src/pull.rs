@@ -1,4 +1,4 @@
-//! From a name to files on this device: locks, headers, the judge, the download, the hash, the place.
+//! [`Hub::pull`]: takes locks, reads headers, asks the caller, downloads, verifies, and puts the files in their places.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,18 +18,18 @@ use crate::partial::{self, Partial};
 use crate::progress::RateMeter;
 use crate::resolve::{Resolved, Wanted};
 
-/// Room that stays free on the disk.
+/// Number of bytes that stay free on the disk.
 const SPARE_DISK: u64 = 32 << 20;
-/// The time between two progress events.
+/// Minimum time between two progress events.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
-/// A file of a name, on its way.
+/// A file that is being downloaded.
 struct Job<'a> {
     wanted: &'a Wanted,
     state: State,
     header: GgufHeader,
     missing: u64,
-    /// Bytes that came with the header.
+    /// Number of bytes that were fetched with the header.
     fetched: u64,
 }
 
@@ -39,15 +39,15 @@ enum State {
 }
 
 impl Hub {
-    /// Gets a model: from the cache if all of it is there, otherwise from the server.
+    /// Gets a model from the cache if it is complete there, otherwise from the server.
     ///
-    /// `judge` sees the headers before anything big is downloaded, and may refuse: this is where an engine's memory plan
-    /// belongs. It is not asked if all files are in the cache. Both closures are called on the calling thread.
+    /// `judge` sees the headers before anything large is downloaded, and may refuse. This is the place for an engine's memory plan.
+    /// It is not called if all files are in the cache. Both closures are called on the calling thread.
     ///
     /// # Errors
-    /// When the name leads to no model, the judge refuses, the disk is full, the server fails for longer than
-    /// [`PullOptions::retry`] bears, or the bytes are not the promised ones. What has arrived is kept, but for the last
-    /// case, and the next call goes on from there.
+    /// If the name does not lead to a model, `judge` refuses, the disk is full, the server fails more often than
+    /// [`PullOptions::retry`] allows, or the bytes are not the promised ones. Except in the last case, what has arrived is kept, and
+    /// the next call continues from there.
     pub fn pull(
         &self,
         name: &Name,
@@ -58,8 +58,7 @@ impl Hub {
         if let Name::Path(path) = name {
             return self.find(name)?.ok_or_else(|| Error::NotFound {
                 what: path.display().to_string(),
-                problem: "there is no such file; a repository of the Hugging Face Hub is hf:owner/repo"
-                    .into(),
+                problem: "no such file; write hf:owner/repo for a repository of the Hugging Face Hub".into(),
             });
         }
         if self.config.offline {
@@ -68,7 +67,7 @@ impl Hub {
         let resolved = match self.resolve(name, options, &mut retry_event(&mut on_event)) {
             Ok(resolved) => resolved,
             Err(error) if error.is_connection() => {
-                // Files that were asked for beside the model are not looked for: what is missing would go unnoticed.
+                // The cache alone cannot say whether other requested files are missing.
                 let alone = !options.projector && options.also.is_empty();
                 let found = if alone { self.find(name)? } else { None };
                 let stale = Some(error.to_string());
@@ -133,7 +132,7 @@ impl Hub {
         Ok(Pulled { files, fetched: told.fetched, stale: None })
     }
 
-    /// Opens what is there of a file, and reads its header.
+    /// Opens the partial file, and reads its header.
     fn begin<'a>(
         &self,
         resolved: &Resolved,
@@ -142,7 +141,7 @@ impl Hub {
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Job<'a>, Error> {
         let remote = &wanted.remote;
-        // Again, because another process may have placed it while this one waited for the lock.
+        // Checked again, since another process may have placed the file while this one waited for the lock.
         if let Some(path) = self.place_of(resolved, wanted) {
             let header = GgufHeader::open(&path, &Limits::default())?;
             return Ok(Job { wanted, state: State::There(path), header, missing: 0, fetched: 0 });
@@ -164,7 +163,7 @@ impl Hub {
         let header = match header {
             Ok(header) => header,
             Err(error) => {
-                // What is no model is of no use; what came before a lost connection is.
+                // Bytes that are not a model are useless. Those that arrived before a lost connection are not.
                 let useless = matches!(error, Error::Header { .. } | Error::HeaderTooLarge { .. });
                 if useless || partial.have().total() == 0 {
                     partial.discard()?;
@@ -187,7 +186,7 @@ impl Hub {
         }
     }
 
-    /// Downloads what is missing of a file, verifies it, and puts it in its place.
+    /// Downloads the missing bytes of a file, verifies it, and puts it in its place.
     fn finish(
         &self,
         resolved: &Resolved,
@@ -199,7 +198,7 @@ impl Hub {
         let (wanted, dir, commit) = (job.wanted, &resolved.dir, &resolved.commit);
         let place = match job.state {
             State::There(path) if path == dir.blob(&wanted.blob) => {
-                // Of a process that was killed right after it had moved the blob.
+                // They were left by a process that was killed right after it moved the blob.
                 if partial::has_leftovers(&path)
                     && let Some(_lock) = Lock::try_take(&dir.lock(&wanted.blob))?
                 {
@@ -208,7 +207,7 @@ impl Hub {
                 dir.link(&*self.disk, &wanted.blob, commit, &wanted.path)?
             }
             State::There(path) => path,
-            // Another path of the same repository has the same bytes, and they came with it.
+            // Another path of the same repository has the same bytes, and was downloaded before.
             State::Begun { .. } if dir.has_blob(&wanted.blob, wanted.remote.size) => {
                 dir.link(&*self.disk, &wanted.blob, commit, &wanted.path)?
             }
@@ -225,7 +224,7 @@ impl Hub {
         Ok(PulledFile { path: place, role: wanted.role, bytes: wanted.remote.size, verified })
     }
 
-    /// Downloads until all bytes are there and their hash is the promised one.
+    /// Downloads until all bytes have arrived and their hash is the promised one.
     fn complete(
         &self,
         wanted: &Wanted,
@@ -257,7 +256,7 @@ impl Hub {
             let why = match end {
                 End::Complete(found) => match &remote.sha256 {
                     Some(expected) if *expected != found => {
-                        // Bytes of an earlier run may have been lost with the power: worth one attempt more.
+                        // Bytes of an earlier run may have been lost in a power failure, so it is worth another attempt.
                         if !partial.is_resumed() || doubts >= MAX_DOUBTS {
                             partial.discard()?;
                             let (file, expected) = (file.to_owned(), expected.clone());
@@ -292,7 +291,7 @@ impl Hub {
     }
 }
 
-/// Progress events, not too many.
+/// Sends progress events, but not too many.
 struct Told {
     meter: RateMeter,
     start: Instant,
@@ -320,10 +319,10 @@ impl Told {
     }
 }
 
-/// A header that nobody wants leaves nothing, unless an earlier run had begun to download.
+/// Deletes what was fetched for a refused offer, unless an earlier run had begun to download.
 fn drop_if_new(job: Job<'_>) {
     if let State::Begun { partial, is_new: true, .. } = job.state {
-        // The refusal is the error that counts.
+        // The refusal is the error to report.
         let _ = partial.discard();
     }
 }

@@ -1,6 +1,6 @@
-//! Which bytes of a file are there.
+//! The set of bytes of a file that have arrived.
 
-/// A set of byte positions, as ranges in ascending order that neither overlap nor touch.
+/// A set of byte positions, as ascending ranges that neither overlap nor touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ranges(Vec<(u64, u64)>);
 
@@ -16,17 +16,17 @@ impl Ranges {
         self.0.splice(first..after, [merged]);
     }
 
-    /// Where the range that begins at 0 ends; 0 if byte 0 is missing.
+    /// Returns the end of the range that begins at 0, or 0 if byte 0 is missing.
     pub(crate) fn prefix(&self) -> u64 {
         self.0.first().filter(|range| range.0 == 0).map_or(0, |range| range.1)
     }
 
-    /// How many bytes are there.
+    /// Returns the number of bytes in the set.
     pub(crate) fn total(&self) -> u64 {
         self.0.iter().map(|range| range.1 - range.0).sum()
     }
 
-    /// Forgets everything from `len` on.
+    /// Removes everything from `len` on.
     pub(crate) fn truncate(&mut self, len: u64) {
         self.0.retain(|range| range.0 < len);
         if let Some(last) = self.0.last_mut() {
@@ -34,7 +34,7 @@ impl Ranges {
         }
     }
 
-    /// The ranges that are missing up to `len`, in pieces of at most `piece` bytes, ascending.
+    /// Returns the missing ranges up to `len`, ascending and in pieces of at most `piece` bytes.
     pub(crate) fn missing(&self, len: u64, piece: u64) -> impl Iterator<Item = (u64, u64)> {
         let piece = piece.max(1);
         let starts = std::iter::once(0).chain(self.0.iter().map(|range| range.1));
@@ -88,7 +88,7 @@ mod tests {
             for (a, b) in ranges.missing(LEN, 2) {
                 assert!(a < b && b - a <= 2);
                 for byte in &mut filled[a as usize..b as usize] {
-                    assert!(!*byte, "{a}..{b} is there already");
+                    assert!(!*byte, "{a}..{b} is already in the set");
                     *byte = true;
                 }
             }

@@ -1,4 +1,4 @@
-//! One file on a server, and ranges of its bytes.
+//! A file on a server, and requests for ranges of its bytes.
 
 use std::io::Read;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use crate::http::{self, ContentRange};
 use crate::safe;
 use crate::url::Url;
 
-/// Files beyond this are refused; no file system of today takes them, and sums of sizes cannot overflow.
+/// Maximum size of a file. Larger ones are refused, so that sums of sizes cannot overflow.
 pub(crate) const MAX_FILE: u64 = 1 << 50;
 
-/// What a server says of a file before its bytes are asked for.
+/// What a server says about a file before its bytes are requested.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     pub(crate) size: u64,
@@ -24,33 +24,33 @@ pub(crate) struct Probe {
 
 /// A file that can be fetched.
 pub(crate) struct Remote {
-    /// For messages: the path in the repository, or the address.
+    /// The path in the repository, or the address, for messages.
     pub(crate) label: String,
     url: Url,
     pub(crate) size: u64,
-    /// What the publisher promises.
+    /// The SHA-256 that the publisher promises.
     pub(crate) sha256: Option<String>,
-    /// The entity tag that the file had when it was asked for first; `None`: the server gives none.
+    /// The entity tag in the first answer; `None` if the server sends none.
     etag: Option<String>,
     found: Mutex<Found>,
 }
 
-/// What answers have told so far.
+/// What is known from the answers so far.
 #[derive(Default)]
 struct Found {
-    /// Where the redirects led to.
+    /// The address to which the redirects led.
     direct: Option<Url>,
-    /// The strong entity tag of the bytes' host.
+    /// The strong entity tag of the host of the bytes.
     validator: Option<String>,
-    /// The server gives whole files only.
+    /// Whether the server sends only whole files.
     whole_only: bool,
 }
 
 /// The answer to a request for a range.
 pub(crate) enum Bytes {
-    /// The bytes from the start of the range on, up to here at most.
+    /// The bytes from the start of the range, up to at most this position.
     Range(Box<dyn Read + Send>, u64),
-    /// The file from its beginning: the server does not give ranges.
+    /// The file from its beginning, since the server does not support ranges.
     Whole(Box<dyn Read + Send>),
     /// The server has another file now.
     Changed { expected: String, found: String },
@@ -63,7 +63,7 @@ impl Remote {
         Self { label, url, size: probe.size, sha256: probe.sha256.clone(), etag: probe.etag.clone(), found }
     }
 
-    /// What must be equal for a download to go on where an earlier one stopped.
+    /// Returns the identity of the file, which must be equal for a download to continue.
     pub(crate) fn identity(&self) -> Option<String> {
         match (&self.sha256, &self.etag) {
             (Some(sha256), _) => Some(format!("sha256:{sha256}")),
@@ -73,7 +73,7 @@ impl Remote {
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
-        // Nothing that holds the lock can panic halfway through a change.
+        // No code can panic in the middle of a change while it holds the lock.
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -81,7 +81,7 @@ impl Remote {
         self.found().whole_only
     }
 
-    /// Asks again what the file is: `Ok` if it is still the same, and then another host's entity tag is taken as new.
+    /// Asks the server about the file again. Returns `Ok` if it is still the same. The entity tag of another host is then accepted.
     pub(crate) fn confirm(&self, client: &Client) -> Result<(), Failure> {
         let probe = probe(client, &self.url)?;
         let told = |size: u64, sha256: &Option<String>, etag: &Option<String>| match (sha256, etag) {
@@ -89,7 +89,7 @@ impl Remote {
             (None, Some(etag)) => format!("{size} bytes, ETag {etag}"),
             (None, None) => format!("{size} bytes"),
         };
-        // Without a hash from the publisher the tag decides; with it, tags may differ between hosts.
+        // Without a hash from the publisher, the tag decides. With one, tags may differ between hosts.
         let expected = told(self.size, &self.sha256, &self.etag);
         let sha256 = if self.sha256.is_some() { probe.sha256.or_else(|| self.sha256.clone()) } else { None };
         let found = told(probe.size, &sha256, &probe.etag);
@@ -104,7 +104,7 @@ impl Remote {
         Ok(())
     }
 
-    /// Asks for `start..end`. An answer may bring fewer bytes, never others.
+    /// Requests `start..end`. An answer may have fewer bytes, but no other ones.
     pub(crate) fn fetch(&self, client: &Client, start: u64, end: u64) -> Result<Bytes, Failure> {
         let (direct, validator, whole_only) = {
             let found = self.found();
@@ -120,7 +120,7 @@ impl Remote {
         let url = direct.as_ref().unwrap_or(&self.url);
         let answer = client.exchange(false, url, &headers)?;
         if direct.is_some() && matches!(answer.response.status, 400 | 401 | 403 | 404 | 410) {
-            // A signed address ends after some time: the next attempt asks the hub for a new one.
+            // A signed address expires after some time. The next attempt asks the hub for a new one.
             self.found().direct = None;
             let failure = answer.expect(&[]).err();
             return Err(
@@ -138,7 +138,7 @@ impl Remote {
         if let (Some(expected), Some(found)) = (&validator, etag)
             && expected != found
         {
-            // No server needs to know of it: another host of the same bytes may have other tags.
+            // The tag is not sent to the server, since another host of the same bytes may have other tags.
             self.found().validator = None;
             return Ok(Bytes::Changed { expected: expected.clone(), found: shown(found) });
         }
@@ -150,7 +150,7 @@ impl Remote {
             return Err(self.odd("the bytes as they are", "a Content-Encoding"));
         }
         let content_range = response.headers.get("content-range");
-        // Some servers give the range with status 200: what came is what `Content-Range` says.
+        // Some servers send the range with status 200. `Content-Range` decides.
         let bytes = match (response.status, content_range) {
             (_, Some(value)) => {
                 let range = ContentRange::parse(value);
@@ -185,7 +185,7 @@ impl Remote {
         Ok(bytes)
     }
 
-    /// What the hub says now must be what it said first.
+    /// Checks that the hub says the same as at first.
     fn check_promise(&self, linked: &Linked) -> Result<(), Failure> {
         let etag = linked.etag.as_ref().filter(|etag| safe::is_sha256(etag));
         if let (Some(expected), Some(found)) = (&self.sha256, etag)
@@ -197,14 +197,14 @@ impl Remote {
         Ok(())
     }
 
-    /// An answer that breaks the rules, which another attempt may not do.
+    /// Returns the failure for an answer that breaks the rules. Another attempt may succeed.
     fn odd(&self, expected: &str, found: &str) -> Failure {
         let url = self.url.to_string();
         Failure::passing(Error::Protocol { url, expected: expected.to_owned(), found: found.to_owned() })
     }
 }
 
-/// Asks what a file is: by `HEAD`, or by its first byte where `HEAD` is refused.
+/// Asks about a file with `HEAD`, or by its first byte if `HEAD` is refused.
 pub(crate) fn probe(client: &Client, url: &Url) -> Result<Probe, Failure> {
     let answer = client.exchange(true, url, &[])?;
     let refused = matches!(answer.response.status, 400 | 403 | 405 | 501);

@@ -1,4 +1,4 @@
-//! From a name to files on a server: which they are, how long, and what hash the publisher promises.
+//! Resolves a name to files on a server, with their sizes and the hashes that the publisher promises.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::remote::{self, Probe, Remote};
 use crate::safe;
 use crate::url::Url;
 
-/// A file that a name means.
+/// A file that a name refers to.
 pub(crate) struct Wanted {
     /// The path within the repository.
     pub(crate) path: String,
@@ -25,19 +25,19 @@ pub(crate) struct Wanted {
     pub(crate) blob: String,
 }
 
-/// All of them.
+/// All files that a name refers to.
 pub(crate) struct Resolved {
     pub(crate) dir: RepoDir,
-    /// The ref to write when all files are there.
+    /// The ref to write when all files have arrived.
     pub(crate) revision: String,
     pub(crate) commit: String,
     pub(crate) license: Option<String>,
     pub(crate) wanted: Vec<Wanted>,
-    /// Of an address outside the hub: where it leads, without its query.
+    /// For an address outside of the hub, the address without its query.
     pub(crate) origin: Option<String>,
 }
 
-/// Tells of a request that is tried again: file, attempt, pause, reason.
+/// Called when a request is tried again, with file, attempt, pause and reason.
 pub(crate) type OnRetry<'a> = &'a mut dyn FnMut(&str, u32, std::time::Duration, &Error);
 
 impl Hub {
@@ -62,7 +62,7 @@ impl Hub {
                     let model = choose::set_of(&listing.files, file, repo)?;
                     self.of_listing(repo, revision, &listing, &model, options, on_retry)?
                 }
-                // Some mirrors have files but no API.
+                // Some mirrors have the files, but no API.
                 Err(Error::Status { status: 404 | 405 | 501, .. }) => {
                     self.of_file(repo, revision, file, options, on_retry)?
                 }
@@ -70,7 +70,7 @@ impl Hub {
             },
             Name::Url(url) => self.of_url(url, options, on_retry)?,
             Name::Path(path) => {
-                let problem = "it is a file on this device already".to_owned();
+                let problem = "it is already a file on this device".to_owned();
                 return Err(Error::Name { name: path.display().to_string(), problem });
             }
         };
@@ -143,7 +143,7 @@ impl Hub {
             let url = self.file_url(repo, &listing.commit, &file.path);
             let probe = match &file.sha256 {
                 Some(_) => Probe { size: file.size, sha256: file.sha256.clone(), etag: None, commit: None },
-                // A file in git itself: only its own answer tells an entity tag.
+                // A file in git itself. Only its own answer has an entity tag.
                 None => {
                     self.ask(&file.path, options, &mut *on_retry, || remote::probe(&self.client, &url))?
                 }
@@ -160,7 +160,7 @@ impl Hub {
         })
     }
 
-    /// By the file's own address, for servers without the API.
+    /// Resolves a file by its own address, for servers without the API.
     fn of_file(
         &self,
         repo: &str,
@@ -245,12 +245,12 @@ pub(crate) fn parse_url(text: &str) -> Result<Url, Error> {
     Url::parse(text).map_err(|problem| Error::Name { name: shown(text), problem: problem.to_owned() })
 }
 
-/// The folder of a file outside the hub. The query does not count: signed addresses have another one each time.
+/// Returns the folder of a file outside of the hub. The query does not count, since signed addresses have another one each time.
 pub(crate) fn url_dir(hub: &Hub, url: &Url) -> RepoDir {
     RepoDir::of_url(&hub.config.cache, &sha256_of(&url.to_string()))
 }
 
-/// The file name of an address, if it can be one on every system, and its query.
+/// Returns the file name of an address, if it is valid on every system, and its query.
 pub(crate) fn url_file(url: &Url) -> (String, Option<String>) {
     let name = url.path().rsplit('/').next().unwrap_or_default();
     let name = if safe::file_path(name).is_ok() { name } else { "model.gguf" };

@@ -1,16 +1,16 @@
-//! What may become part of a path or an address: repository names, revisions, file paths, hashes. All of it comes from users,
-//! servers or other programs' files, and none of it may lead out of the cache.
+//! Checks everything that becomes part of a path or an address: repository names, revisions, file paths and hashes. They come from
+//! users, servers and other programs' files, and must not lead out of the cache.
 
-/// The longest path of a file within a repository, and the longest of its names (most file systems take 255 bytes).
+/// Maximum length of a path within a repository, and of each of its names (most file systems allow 255 bytes).
 const MAX_PATH: usize = 1024;
 const MAX_NAME: usize = 240;
-/// The most folders of a path.
+/// Maximum number of parts of a path.
 const MAX_DEPTH: usize = 16;
 
-/// Names that Windows gives to devices, in any folder and with any ending.
+/// Names of devices on Windows, in any folder and with any ending.
 const DEVICES: &[&str] = &["con", "prn", "aux", "nul"];
 
-/// A path within a repository: relative, of plain names, on every system. What is wrong with it otherwise.
+/// Checks that a path within a repository is relative and consists of plain names on every system. Otherwise, returns what is wrong.
 pub(crate) fn file_path(path: &str) -> Result<(), &'static str> {
     if path.is_empty() || path.len() > MAX_PATH {
         return Err("a path of 1 to 1,024 bytes is needed");
@@ -31,7 +31,7 @@ fn file_name(name: &str) -> Result<(), &'static str> {
     if name.chars().any(|c| c.is_control() || matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')) {
         return Err("a path has no control characters and none of \\ : * ? \" < > |");
     }
-    // Windows drops them, so that two names would be one file.
+    // Windows drops them, so that two names would be the same file.
     if name.ends_with(['.', ' ']) || name.starts_with(' ') {
         return Err("a name does not begin or end with a space, nor end with a dot");
     }
@@ -44,7 +44,7 @@ fn file_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// `owner/repo` as the Hugging Face Hub allows it. What is wrong with it otherwise.
+/// Checks that a repository name is allowed on the Hugging Face Hub. Otherwise, returns what is wrong.
 pub(crate) fn repo(name: &str) -> Result<(), &'static str> {
     let Some((owner, repo)) = name.split_once('/') else { return Err("a repository is `owner/repo`") };
     for part in [owner, repo] {
@@ -52,9 +52,9 @@ pub(crate) fn repo(name: &str) -> Result<(), &'static str> {
             return Err("owner and repository have 1 to 96 characters");
         }
         if !part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
-            return Err("owner and repository have letters, digits, `-`, `_` and `.` only");
+            return Err("owner and repository have only letters, digits, `-`, `_` and `.`");
         }
-        // `--` stands for the slash in the cache's folder names.
+        // `--` means the slash in the cache's folder names.
         if part.contains("--")
             || part.contains("..")
             || part.starts_with(['-', '.'])
@@ -68,25 +68,25 @@ pub(crate) fn repo(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A branch, tag or commit.
+/// Checks a branch, tag or commit. Otherwise, returns what is wrong.
 pub(crate) fn revision(name: &str) -> Result<(), &'static str> {
     if name.bytes().any(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))) {
-        return Err("a revision has letters, digits, `-`, `_`, `.` and `/` only");
+        return Err("a revision has only letters, digits, `-`, `_`, `.` and `/`");
     }
     file_path(name)
 }
 
-/// A commit as the hub names them.
+/// Returns whether a text is a commit of the hub.
 pub(crate) fn is_commit(text: &str) -> bool {
     text.len() == 40 && is_hex(text)
 }
 
-/// A SHA-256 in lower-case hexadecimal.
+/// Returns whether a text is a SHA-256 in lower-case hexadecimal.
 pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && is_hex(text)
 }
 
-/// The name of a file in `blobs`: a SHA-256, or git's SHA-1.
+/// Returns whether a text is the name of a file in `blobs`: a SHA-256, or git's SHA-1.
 pub(crate) fn is_blob(text: &str) -> bool {
     is_commit(text) || is_sha256(text)
 }
@@ -99,7 +99,7 @@ fn is_hex(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What attackers of other programs tried, and what breaks on some system.
+    /// Paths with which other programs were attacked, and paths that break on some system.
     const HOSTILE_PATHS: &[&str] = &[
         "",
         "/",

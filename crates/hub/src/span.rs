@@ -1,4 +1,4 @@
-//! A range of a file in order: what headers are read from.
+//! Fetches a range of a file in order, for headers.
 
 use std::io::Read;
 
@@ -11,8 +11,8 @@ use crate::remote::{Bytes, Remote};
 use crate::resolve::OnRetry;
 
 impl Hub {
-    /// Fetches `from..to` in order, with retries, and gives the bytes to `sink`. A server that gives whole files only leaves a
-    /// stream, from which the next call goes on.
+    /// Fetches `from..to` in order, with retries, and passes the bytes to `sink`. If the server sends only whole files, a stream
+    /// remains, from which the next call continues.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn span(
         &self,
@@ -57,7 +57,7 @@ impl Hub {
                 if remote.is_whole_only() {
                     *stream = Some(Stream { body, at });
                 } else {
-                    // The end of the body, which lets the transport use the connection again.
+                    // Reads the end of the body, so that the transport can reuse the connection.
                     let _ = body.read(buffer.get_mut(..1).unwrap_or_default());
                 }
             }
@@ -66,7 +66,7 @@ impl Hub {
     }
 }
 
-/// Reads from a body up to `last`; `Ok` errors are the connection's, `Err` errors the sink's.
+/// Reads from a body up to `last`. An error inside of `Ok` is the connection's; `Err` is the sink's error.
 fn read_some(
     body: &mut dyn Read,
     at: &mut u64,

@@ -1,31 +1,31 @@
-//! The one thing that a download needs from the outside: an HTTP exchange.
+//! The interface to an HTTP client.
 
 use std::fmt;
 use std::io::Read;
 
 /// Carries one HTTP exchange. Implement it to download with the platform's own client (OkHttp, URLSession).
 ///
-/// The hub follows redirects, retries and decides who may see the token, so that an implementation has little to do.
+/// The hub follows redirects, retries, and decides who gets the token, so an implementation has little to do.
 pub trait Transport: Send + Sync {
-    /// Sends a request and returns the answer as soon as its headers are there.
+    /// Sends a request and returns the answer as soon as its headers have arrived.
     ///
-    /// Redirects must not be followed. Every status is an answer, also 404 and 500. Bodies must come as they are: the
-    /// request asks for `Accept-Encoding: identity`. Both this call and reads from the body must end after some time
-    /// without data (30 seconds are usual); a cancelled download leaves a thread that waits so long.
+    /// Redirects must not be followed. Every status is an answer, including 404 and 500. Bodies must not be decoded: the request has
+    /// `Accept-Encoding: identity`. Both this call and reads from the body must fail after some time without data (usually 30
+    /// seconds). After a download was cancelled, a thread may wait for that long.
     ///
     /// # Errors
-    /// When no answer came.
+    /// If no answer arrived.
     fn send(&self, request: &Request) -> Result<Response, TransportError>;
 }
 
-/// What to ask.
+/// An HTTP request.
 #[derive(Clone)]
 pub struct Request {
-    /// Asks for the headers alone (`HEAD` instead of `GET`).
+    /// Whether only the headers are requested (`HEAD` instead of `GET`).
     pub head: bool,
-    /// The absolute address, `http` or `https`.
+    /// The absolute address, with `http` or `https`.
     pub url: String,
-    /// Names and values, free of line breaks.
+    /// Names and values of headers, without line breaks.
     pub headers: Vec<(&'static str, String)>,
 }
 
@@ -37,13 +37,13 @@ impl fmt::Debug for Request {
     }
 }
 
-/// What came back.
+/// An HTTP answer.
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
-    /// The headers, names in any case.
+    /// The headers, with names in upper or lower case.
     pub headers: Headers,
-    /// The body, which fails if the connection ends before it does.
+    /// The body. Reading fails if the connection ends before the body.
     pub body: Box<dyn Read + Send>,
 }
 
@@ -52,7 +52,7 @@ pub struct Response {
 pub struct Headers(Vec<(String, String)>);
 
 impl Headers {
-    /// The first value of a header, whatever the case of its name.
+    /// Returns the first value of a header. The case of its name does not matter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
@@ -64,7 +64,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
     }
 }
 
-/// No answer came.
+/// Why no answer arrived.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct TransportError {
@@ -73,17 +73,17 @@ pub struct TransportError {
 }
 
 impl TransportError {
-    /// An error that another attempt may not meet: a lost connection, a timeout.
+    /// Makes an error that may not occur again, such as a lost connection or a timeout.
     pub fn passing(message: impl Into<String>) -> Self {
         Self { message: message.into(), retry: true }
     }
 
-    /// An error that stays: a certificate that is not valid, a scheme that is not supported.
+    /// Makes a permanent error, such as an invalid certificate or an unsupported scheme.
     pub fn lasting(message: impl Into<String>) -> Self {
         Self { message: message.into(), retry: false }
     }
 
-    /// Another attempt may succeed.
+    /// Returns whether another attempt may succeed.
     pub fn is_passing(&self) -> bool {
         self.retry
     }

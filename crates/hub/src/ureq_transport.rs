@@ -1,10 +1,10 @@
-//! [`Transport`] by ureq.
+//! [`Transport`] with ureq.
 
 use std::time::Duration;
 
 use crate::transport::{Request, Response, Transport, TransportError};
 
-/// How long to wait for a connection, an answer, or the next bytes of a body.
+/// The timeout for a connection, an answer, or the next bytes of a body.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A blocking HTTP client (ureq), with a pool of connections. HTTPS needs the feature `tls`.
@@ -17,18 +17,18 @@ pub struct UreqTransport {
 }
 
 impl UreqTransport {
-    /// A client with the default timeouts: 30 seconds without a connection, an answer or the next bytes.
+    /// Makes a client with the default timeout of 30 seconds for a connection, an answer or the next bytes.
     ///
     /// # Errors
-    /// When `SSL_CERT_FILE` names a file that cannot be read or holds no certificate.
+    /// If `SSL_CERT_FILE` names a file that cannot be read or has no certificate.
     pub fn new() -> Result<Self, TransportError> {
         Self::with_patience(PATIENCE)
     }
 
-    /// A client that waits at most `patience` for a connection, an answer or the next bytes.
+    /// Makes a client that waits at most `patience` for a connection, an answer or the next bytes.
     ///
     /// # Errors
-    /// As [`UreqTransport::new`].
+    /// As for [`UreqTransport::new`].
     pub fn with_patience(patience: Duration) -> Result<Self, TransportError> {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -50,7 +50,7 @@ impl UreqTransport {
     }
 }
 
-/// The certificates of `SSL_CERT_FILE`, as OpenSSL's programs take them: what a company with a proxy of its own sets.
+/// Reads the certificates of `SSL_CERT_FILE`, which OpenSSL's programs also use. Companies with their own proxy set it.
 #[cfg(feature = "tls")]
 fn roots() -> Result<Option<ureq::tls::RootCerts>, TransportError> {
     use ureq::tls::{PemItem, RootCerts, parse_pem};
@@ -87,7 +87,7 @@ impl Transport for UreqTransport {
         let response = builder.call().map_err(|e| failure(&e))?;
         let (parts, body) = response.into_parts();
         let headers = parts.headers.iter();
-        // A value that is not text belongs to no header that the hub reads.
+        // The hub reads no headers whose values are not text.
         let headers =
             headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
         Ok(Response { status: parts.status.as_u16(), headers, body: Box::new(body.into_reader()) })
@@ -96,7 +96,7 @@ impl Transport for UreqTransport {
 
 fn failure(error: &ureq::Error) -> TransportError {
     let passing = match error {
-        // A certificate that is not valid, which stays so: rustls' errors come as this kind.
+        // rustls' errors, such as an invalid certificate, have this kind. They are permanent.
         ureq::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
         ureq::Error::Timeout(_)
         | ureq::Error::HostNotFound

@@ -1,23 +1,23 @@
-//! The little of URLs that downloads need: absolute `http` and `https` addresses, and what a `Location` means beside one.
+//! The part of URLs that downloads need: absolute `http` and `https` addresses, and the resolution of `Location`.
 
 use std::fmt;
 
-/// The longest address that is taken; signed addresses have some 2,000 bytes.
+/// Maximum length of an address. Signed addresses have about 2,000 bytes.
 const MAX_LEN: usize = 16 << 10;
 
-/// An absolute address, in its parts.
+/// The parts of an absolute address.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Url {
     https: bool,
-    /// Lower case; an IPv6 address has its brackets.
+    /// The host in lower case. An IPv6 address has its brackets.
     host: String,
     port: u16,
-    /// From `/` on, with the query.
+    /// Everything from `/` on, including the query.
     path: String,
 }
 
 impl Url {
-    /// Takes an address apart; what is wrong with it.
+    /// Parses an address. Otherwise, returns what is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > MAX_LEN {
             return Err("it is longer than 16 KiB");
@@ -34,9 +34,9 @@ impl Url {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         if authority.contains('@') {
-            return Err("it holds a user name or password; use HF_TOKEN");
+            return Err("it contains a user name or password; use HF_TOKEN");
         }
-        // A colon within the brackets of an IPv6 address is not the port's.
+        // A colon inside of the brackets of an IPv6 address does not begin a port.
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (
                 host,
@@ -46,7 +46,7 @@ impl Url {
         };
         let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         let is_ipv6 = |b: u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
-        // A colon in a name would be taken for that of a port.
+        // A colon in a name would be taken for the beginning of a port.
         let valid = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             Some(address) => !address.is_empty() && address.bytes().all(is_ipv6),
             None => !host.is_empty() && host.bytes().all(is_name),
@@ -59,7 +59,7 @@ impl Url {
         Ok(Self { https, host: host.to_ascii_lowercase(), port, path })
     }
 
-    /// What `location` means in an answer of this address.
+    /// Resolves the `Location` of an answer from this address.
     pub(crate) fn join(&self, location: &str) -> Result<Self, &'static str> {
         let scheme = if self.https { "https" } else { "http" };
         if let Some(rest) = location.strip_prefix("//") {
@@ -78,7 +78,7 @@ impl Url {
         Self::parse(&format!("{scheme}://{}:{}{path}", self.host, self.port))
     }
 
-    /// The address with `segments` after its path, each percent-encoded, slashes too.
+    /// Returns the address with `segments` after its path. Each is percent-encoded, including slashes.
     pub(crate) fn with_path(&self, segments: &[&str]) -> Self {
         let mut path = self.path.trim_end_matches('/').to_owned();
         for segment in segments {
@@ -100,7 +100,7 @@ impl Url {
         self
     }
 
-    /// Scheme, host and port are the same: a token for one is fit for the other.
+    /// Returns whether scheme, host and port are the same, so that a token for one may be sent to the other.
     pub(crate) fn same_origin(&self, other: &Self) -> bool {
         (self.https, &self.host, self.port) == (other.https, &other.host, other.port)
     }
@@ -113,12 +113,12 @@ impl Url {
         &self.host
     }
 
-    /// From `/` on, without the query.
+    /// Returns the path from `/` on, without the query.
     pub(crate) fn path(&self) -> &str {
         self.path.split('?').next().unwrap_or_default()
     }
 
-    /// The whole address, for the transport.
+    /// Returns the whole address, for the transport.
     pub(crate) fn full(&self) -> String {
         format!("{}{}", self.origin(), self.path)
     }
@@ -130,7 +130,7 @@ impl Url {
     }
 }
 
-/// For messages: without the query, which may hold a signature.
+/// Prints the address without the query, which may contain a signature, for messages.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.origin(), self.path())
