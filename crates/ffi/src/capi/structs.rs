@@ -69,7 +69,7 @@ versioned! {
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     assert!(size_of::<super::types::HappyText>() == 16);
-    assert!(size_of::<HappyPlan>() == 2 * 4 + 6 * 8 + 6 * 4 + 2 * 8);
+    assert!(size_of::<HappyPlan>() == 2 * 4 + 6 * 8 + 6 * 4 + 4 * 8);
     assert!(size_of::<HappyEvent>() == 4 * 4 + 2 * 8 + 3 * 16);
     assert!(size_of::<HappyFinish>() == 2 * 4 + 7 * 8);
     assert!(size_of::<HappyMemory>() == 2 * 4 + 9 * 8);
