@@ -102,7 +102,9 @@ impl Engine {
         let path = path.as_ref();
         let files = Source::Path(path).files(&self.0.options)?;
         let failed = |error| EngineError::Adapter { path: path.display().to_string(), error };
-        Ok(Arc::new(self.model().adapter(files.first(), self.kernels()).map_err(failed)?))
+        let adapter = self.model().adapter(files.first(), self.kernels()).map_err(failed)?;
+        self.know_adapter(adapter.id(), &files)?;
+        Ok(Arc::new(adapter))
     }
 
     /// The adapters of [`LoadOptions::adapters`], with which sequences begin.
@@ -215,6 +217,16 @@ impl SequenceAdapters {
             return computed;
         }
         computed.min(old.unwrap_or(usize::MAX)).min(found.unwrap_or(usize::MAX))
+    }
+
+    /// The position of the first invocation token.
+    pub(crate) fn invoked(&self) -> Option<usize> {
+        self.invoked
+    }
+
+    /// The sequence was restored with this invocation.
+    pub(crate) fn set_invoked(&mut self, invoked: Option<usize>) {
+        self.invoked = invoked;
     }
 
     /// Forgets the invocation if it is not among the first `len` positions.

@@ -5,7 +5,7 @@ use crate::reserve::copied;
 use crate::{Cancel, Engine, EngineError};
 use happy_kernels::{Ctx, Pool};
 use happy_model::{
-    AdapterSet, Batch, BatchError, KvCache, KvError, LayerHook, NoHook, Output, Scratch, Want,
+    AdapterSet, Batch, BatchError, KvCache, KvError, KvRestore, LayerHook, NoHook, Output, Scratch, Want,
 };
 use happy_tokenizer::TokenId;
 use std::sync::Arc;
@@ -35,7 +35,9 @@ impl Context {
         let kv = KvCache::new(engine.model().spec(), kv)?;
         let scratch = engine.model().scratch(&run)?;
         let mut histories = Vec::new();
-        for _ in 0..plan.sequences {
+        // Branches are sequences, too.
+        let n = plan.sequences.saturating_add(plan.branches);
+        for _ in 0..n {
             let mut history = Vec::new();
             history.try_reserve_exact(plan.context).map_err(|_| KvError::Memory {
                 bytes: plan.context.saturating_mul(size_of::<TokenId>()),
@@ -46,11 +48,11 @@ impl Context {
         let batch = Batch::try_with_capacity(plan.batch)?;
         let first = SequenceAdapters::new(engine.adapters().cloned()).map_err(EngineError::AdapterSet)?;
         let mut adapters = Vec::new();
-        adapters.try_reserve_exact(plan.sequences).map_err(|_| KvError::Memory {
-            bytes: plan.sequences.saturating_mul(size_of::<SequenceAdapters>()),
+        adapters.try_reserve_exact(n).map_err(|_| KvError::Memory {
+            bytes: n.saturating_mul(size_of::<SequenceAdapters>()),
             what: "adapters of a sequence",
         })?;
-        adapters.resize(plan.sequences, first);
+        adapters.resize(n, first);
         Ok(Self { engine, pool, kv, scratch, batch, histories, adapters })
     }
 
@@ -123,6 +125,14 @@ impl Context {
         for (i, token) in tokens.iter().enumerate() {
             let want = if i + 1 == tokens.len() { want } else { Want::Nothing };
             self.push(*token, first + i, sequence, want)?;
+        }
+        if want == Want::Logits {
+            // Where the prompt can be answered again: its last token is computed anew for the logits.
+            let before = first + tokens.len().saturating_sub(1);
+            if before == first {
+                self.kv.snapshot(sequence)?;
+            }
+            self.batch.set_snapshot(sequence, u32::try_from(before).unwrap_or(u32::MAX));
         }
         self.run(cancel.flag(), &mut NoHook)
     }
@@ -210,8 +220,28 @@ impl Context {
         Ok(left)
     }
 
+    /// The tokens that [`truncate`](Self::truncate) to `len` would leave: all of them where every layer sees everything, else those up
+    /// to the nearest snapshot.
+    ///
+    /// # Errors
+    /// As [`truncate`](Self::truncate).
+    pub fn reachable(&self, sequence: u32, len: usize) -> Result<usize, EngineError> {
+        Ok(self.kv.reachable(sequence, len)?)
+    }
+
+    /// How many tokens of a prompt a sequence has and can go back to, but less than all of them.
+    pub(crate) fn reachable_prefix(&self, sequence: u32, prompt: &[TokenId]) -> Result<usize, EngineError> {
+        let common = self.tokens(sequence).iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        self.reachable(sequence, common.min(prompt.len().saturating_sub(1)))
+    }
+
+    /// Whether `n` tokens more of a sequence fit the context and the pages that are free.
+    pub fn has_room(&self, sequence: u32, n: usize) -> bool {
+        self.kv.has_room(sequence, n)
+    }
+
     /// Takes a snapshot of a sequence as it is, to which [`truncate`](Self::truncate) can go back: see [`KvCache::snapshot`].
-    /// Generations take one where the prompt ends and where the answer ends. Returns whether there is one now.
+    /// Prefilling takes one before the last token of a prompt, generations one where the answer ends. Returns whether there is one now.
     ///
     /// # Errors
     /// If the sequence does not exist.
@@ -258,6 +288,38 @@ impl Context {
                     .into())
             }
         }
+    }
+
+    /// The KV cache.
+    pub(crate) fn kv(&self) -> &KvCache {
+        &self.kv
+    }
+
+    /// Where the activated adapter of a sequence begins to work.
+    pub(crate) fn invoked(&self, sequence: u32) -> Option<usize> {
+        self.adapters.get(sequence as usize).and_then(SequenceAdapters::invoked)
+    }
+
+    /// Replaces a sequence by one with these tokens, whose rows and state `fill` gives. If that fails, the sequence is empty.
+    pub(crate) fn restore(
+        &mut self,
+        sequence: u32,
+        tokens: &[TokenId],
+        invoked: Option<usize>,
+        fill: impl FnOnce(&mut KvRestore<'_>) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let mut restore = self.kv.restore(sequence, tokens.len())?;
+        let index = sequence as usize;
+        let (history, adapters) = (self.histories.get_mut(index), self.adapters.get_mut(index));
+        let (Some(history), Some(adapters)) = (history, adapters) else { return Ok(()) };
+        history.clear();
+        adapters.truncate(0);
+        fill(&mut restore)?;
+        restore.finish()?;
+        // within the reservation: the cache has no more positions than the context
+        history.extend_from_slice(tokens);
+        adapters.set_invoked(invoked);
+        Ok(())
     }
 
     /// Makes sequence `to` a copy of `from`; they share the pages that neither changes.

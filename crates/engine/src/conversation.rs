@@ -17,7 +17,7 @@ use crate::decode_loop::DecodeLoop;
 use crate::generate::{Generation, Prepared};
 use crate::reply_reader::ReplyReader;
 use crate::reserve;
-use crate::transcript::{Recorder, Transcript, begin};
+use crate::transcript::{Recorder, Said, Transcript, begin};
 use crate::{Cancel, Context, Engine, EngineError, GenerateOptions};
 use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Map, Value as Json};
@@ -281,6 +281,24 @@ impl Conversation {
         let close = self.engine.require_tokenizer()?.encode(close, options)?;
         let now = parser.channel() == Channel::Reasoning;
         Ok(Some(Thinking::new(self.engine.clone(), close, room, now)))
+    }
+
+    /// The tokens of an answer that this conversation generated, by its message.
+    pub(crate) fn said(&self, message: &Json) -> Option<Arc<Said>> {
+        self.recorder.find(message)
+    }
+
+    /// Other messages, and the tokens of the answers among them. A clone made before keeps its messages.
+    pub(crate) fn replace_messages(
+        &mut self,
+        messages: Vec<Json>,
+        answers: Vec<(Json, Said)>,
+    ) -> Result<(), EngineError> {
+        let recorder = Recorder::default();
+        recorder.replace(answers)?;
+        self.recorder = recorder;
+        self.input.messages = messages;
+        Ok(())
     }
 
     /// Whether the model is one that thinks: its template knows the mark, or its vocabulary has it. Others must not be led

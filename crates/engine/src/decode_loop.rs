@@ -233,7 +233,6 @@ impl DecodeLoop {
         } else {
             let chosen = self.chooser.choose(logits(&output, chunk.len() - 1)?)?;
             self.go_on(chosen);
-            context.snapshot(self.sequence)?;
         }
         Ok(Some(Event::Prefill { done: end, total }))
     }

@@ -3,6 +3,7 @@
 use crate::adapters::{Loaded, Planned};
 use crate::chat::{ChatTemplate, TemplateError};
 use crate::constraint::Compiled;
+use crate::session::identity::{self, Identity};
 use crate::source::{Opened, Tick};
 use crate::{Context, EngineError, LoadOptions, ModelFile, Plan, Source, default_threads, vocabulary};
 use happy_gguf::{GgufFile, GgufSetFile};
@@ -36,6 +37,10 @@ pub(crate) struct Parts {
     /// For forms and calls; built when the first one needs it.
     pub(crate) vocabulary: OnceLock<Vocabulary>,
     pub(crate) compiled: Compiled,
+    /// For sessions; computed when the first one needs it.
+    pub(crate) identity: OnceLock<Identity>,
+    pub(crate) vocabulary_identity: OnceLock<Identity>,
+    pub(crate) adapter_identities: identity::Adapters,
 }
 
 impl Engine {
@@ -227,6 +232,9 @@ impl Prepared {
             loaded,
             vocabulary,
             compiled,
+            identity: OnceLock::new(),
+            vocabulary_identity: OnceLock::new(),
+            adapter_identities: identity::Adapters::default(),
         };
         Engine(Arc::new(parts)).load_adapters()
     }

@@ -4,6 +4,7 @@ use crate::chat::{ConstraintError, OutOfMemory, TemplateError};
 use crate::memory::Budget;
 use crate::plan::{OverBudget, human};
 use crate::reserve::text_of;
+use crate::session::SessionError;
 use happy_gguf::FileError;
 use happy_grammar::{
     GrammarError, GrammarErrorKind, MatchError, PartsError, SchemaError, SchemaErrorKind, VocabularyError,
@@ -206,6 +207,9 @@ pub enum EngineError {
         /// The most tokens of a text.
         most: usize,
     },
+    /// A session cannot be saved or restored.
+    #[error(transparent)]
+    Session(SessionError),
     /// There is nothing to compute.
     #[error("the prompt is empty: at least one token is needed")]
     EmptyPrompt,
@@ -243,6 +247,7 @@ impl EngineError {
             Self::Tokenizer(error) => matches!(error, TokenizerError::OutOfMemory { .. }),
             Self::Vocabulary(error) => matches!(error, VocabularyError::OutOfMemory),
             Self::Match(error) => matches!(error, MatchError::OutOfMemory),
+            Self::Session(error) => error.is_out_of_memory(),
             Self::Grammar(error)
             | Self::Parts(
                 PartsError::Grammar(error) | PartsError::Gbnf { error, .. } | PartsError::Until { error, .. },

@@ -7,6 +7,7 @@
 //! Generation  an iterator of events: text in pieces, and why it ended
 //! Embedder  texts to vectors, documents to ranks
 //! Form      a grammar or a JSON schema that the generated text must match
+//! Session   a sequence and its conversation in a file, which survives the process
 //! Conversation  messages and tools; an answer is a generation with its reply taken apart
 //! ```
 #![doc = include_str!("../README.md")]
@@ -32,9 +33,11 @@ mod model_file;
 mod options;
 mod piece;
 mod plan;
+mod prefix;
 mod reply_reader;
 mod reserve;
 mod sampling;
+pub mod session;
 mod source;
 mod stop;
 mod transcript;
@@ -70,5 +73,7 @@ pub use model_file::ModelFile;
 pub use options::LoadOptions;
 pub use piece::TextPiece;
 pub use plan::{OverBudget, Plan};
+pub use prefix::{PrefixStats, PrefixTree};
 pub use sampling::{DRY_BREAKERS, dry_breakers, infill};
+pub use session::Session;
 pub use source::Source;

@@ -18,6 +18,12 @@ pub struct LoadOptions {
     pub context: Option<usize>,
     /// Sequences that a [`Context`](crate::Context) holds at a time.
     pub sequences: usize,
+    /// Sequences beside these that a [`PrefixTree`](crate::PrefixTree) keeps, so that prompts which begin alike are computed once.
+    /// Default: 0.
+    pub branches: usize,
+    /// Bytes of keys and values for what branches don't share with the sequences. With fewer than they need, branches are given up
+    /// sooner. Default: 0.
+    pub branch_bytes: usize,
     /// Most tokens that are computed at once; longer prompts come in chunks. The result does not depend on it.
     pub batch: usize,
     /// Most rows of a batch whose logits are wanted; `None`: one for each sequence.
@@ -94,6 +100,8 @@ impl Default for LoadOptions {
             kv: KvType::F16,
             context: None,
             sequences: 1,
+            branches: 0,
+            branch_bytes: 0,
             batch: Self::DEFAULT_BATCH,
             outputs: None,
             snapshot_bytes: Self::DEFAULT_SNAPSHOTS,

@@ -5,7 +5,7 @@ use crate::{LoadOptions, vocabulary};
 use core::fmt;
 use happy_gguf::GgufSet;
 use happy_kernels::ops::attention::KV_PAGE;
-use happy_model::{KvOptions, KvType, ModelSpec, Outline, RunOptions};
+use happy_model::{KvOptions, KvType, ModelSpec, Outline, RunOptions, kv_page_bytes};
 use happy_tokenizer::{TokenId, Tokenizer};
 
 /// Bytes that running a model takes.
@@ -40,6 +40,8 @@ pub struct Plan {
     pub shrunk_from: Option<usize>,
     /// Sequences.
     pub sequences: usize,
+    /// Further sequences, for [`PrefixTree`](crate::PrefixTree).
+    pub branches: usize,
     /// Most tokens that are computed at once.
     pub batch: usize,
     /// Threads.
@@ -106,6 +108,13 @@ impl Plan {
             adapter_rank: self.adapter_rank,
         };
         let kv = KvOptions::new(load.kv, self.sequences, self.context).with_batch(self.batch);
+        let per_branch = self.context.div_ceil(KV_PAGE);
+        let pages = load.branch_bytes.checked_div(kv_page_bytes(spec, &kv)).unwrap_or(0);
+        let kv = KvOptions {
+            n_sequences: self.sequences.saturating_add(self.branches),
+            n_pages: kv.n_pages.saturating_add(pages.min(per_branch.saturating_mul(self.branches))),
+            ..kv
+        };
         let eighth = self.budget.map_or(u64::MAX, |budget| budget.bytes / 8);
         (run, kv.with_snapshots(usize::try_from(eighth).unwrap_or(usize::MAX).min(load.snapshot_bytes)))
     }
@@ -140,6 +149,7 @@ impl Plan {
             context: wanted,
             shrunk_from: None,
             sequences: load.sequences,
+            branches: if outline.spec().whole_texts { 0 } else { load.branches },
             batch: load.batch,
             threads,
             adapter_rank,
@@ -156,8 +166,11 @@ impl Plan {
             let states = plan.state_bytes.saturating_add(plan.snapshot_bytes);
             plan.kv_bytes = (memory.kv_bytes as u64).saturating_add(states);
             // The ids of each sequence, and seven numbers for each token of a batch.
-            let ids =
-                positions.saturating_add(plan.batch.saturating_mul(7)).saturating_mul(size_of::<TokenId>());
+            let branches = context.saturating_mul(plan.branches);
+            let ids = positions
+                .saturating_add(branches)
+                .saturating_add(plan.batch.saturating_mul(7))
+                .saturating_mul(size_of::<TokenId>());
             let buffers = memory.scratch_bytes.saturating_add(memory.kv_table_bytes);
             plan.scratch_bytes = (buffers as u64).saturating_add(ids as u64);
             plan

@@ -29,6 +29,27 @@ pub(crate) struct Said {
 }
 
 impl Said {
+    /// Tokens with the bytes of text after each; `None` if they do not fit the text.
+    pub(crate) fn new(ids: Vec<TokenId>, ends: Vec<usize>, text: String) -> Option<Self> {
+        let fits = ids.len() == ends.len()
+            && ends.is_sorted()
+            && ends.iter().all(|end| text.is_char_boundary(*end))
+            && ends.last().copied().unwrap_or(0) == text.len();
+        fits.then_some(Self { ids, ends, text })
+    }
+
+    pub(crate) fn ids(&self) -> &[TokenId] {
+        &self.ids
+    }
+
+    pub(crate) fn ends(&self) -> &[usize] {
+        &self.ends
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Adds a token with the text and the marker that it completed.
     pub(crate) fn push(&mut self, id: TokenId, text: &str, marker: Option<&str>) -> Result<(), EngineError> {
         let marker = marker.unwrap_or_default();
@@ -94,8 +115,17 @@ impl Recorder {
         records.retain(|record| messages.contains(&record.message));
     }
 
+    /// Forgets all answers but these.
+    pub(crate) fn replace(&self, answers: Vec<(Json, Said)>) -> Result<(), EngineError> {
+        let mut records = Vec::new();
+        reserve(&mut records, answers.len(), "answers of the conversation")?;
+        records.extend(answers.into_iter().map(|(message, said)| Record { message, said: Arc::new(said) }));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = records;
+        Ok(())
+    }
+
     /// The tokens of the latest answer that became this message.
-    fn find(&self, message: &Json) -> Option<Arc<Said>> {
+    pub(crate) fn find(&self, message: &Json) -> Option<Arc<Said>> {
         let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         records.iter().rev().find(|record| record.message == *message).map(|record| record.said.clone())
     }

@@ -31,6 +31,8 @@ pub struct Batch {
     sequences: Vec<u32>,
     wants: Vec<Want>,
     speculative: bool,
+    /// A sequence and a position at which the pass takes a snapshot.
+    snapshot: Option<(u32, u32)>,
     /// The set of each row: an index of `sets`, or [`NO_SET`].
     row_sets: Vec<u32>,
     sets: Vec<Arc<AdapterSet>>,
@@ -48,6 +50,7 @@ impl Batch {
             sequences: Vec::with_capacity(capacity),
             wants: Vec::with_capacity(capacity),
             speculative: false,
+            snapshot: None,
             row_sets: Vec::with_capacity(capacity),
             sets: Vec::with_capacity(capacity),
             set: None,
@@ -67,6 +70,7 @@ impl Batch {
             sequences: reserved(capacity).map_err(memory)?,
             wants: reserved(capacity).map_err(memory)?,
             speculative: false,
+            snapshot: None,
             row_sets: reserved(capacity).map_err(memory)?,
             sets: reserved(capacity).map_err(memory)?,
             set: None,
@@ -133,6 +137,7 @@ impl Batch {
         self.sequences.clear();
         self.wants.clear();
         self.speculative = false;
+        self.snapshot = None;
         self.row_sets.clear();
         self.sets.clear();
         self.set = None;
@@ -149,6 +154,18 @@ impl Batch {
     /// Whether the tokens are marked as guesses.
     pub fn is_speculative(&self) -> bool {
         self.speculative
+    }
+
+    /// Takes a snapshot of a sequence within the pass, after `position` of its positions, as
+    /// [`KvCache::snapshot`](crate::KvCache::snapshot) does between passes: for a prompt whose last token will be computed again. A
+    /// position at which no token of the batch ends is ignored. None in a new and in a cleared batch.
+    pub fn set_snapshot(&mut self, sequence: u32, position: u32) {
+        self.snapshot = Some((sequence, position));
+    }
+
+    /// Where the pass takes a snapshot.
+    pub(crate) fn snapshot(&self) -> Option<(u32, u32)> {
+        self.snapshot
     }
 
     /// The adapters of the tokens that are added from here on; `None` and an empty set: none, as at the beginning.

@@ -40,7 +40,7 @@ pub use embed::Embeddings;
 pub use error::{BatchError, ForwardError, KvError, LoadError, LoadErrorKind};
 pub use happy_kernels::ops::KV_PAGE;
 pub use hook::{LayerHook, NoHook};
-pub use kv::{KvCache, KvOptions, KvType};
+pub use kv::{KvCache, KvOptions, KvRestore, KvShape, KvType};
 pub use load::{Architectures, Loader};
 pub use model::Model;
 pub use outline::Outline;
@@ -49,3 +49,7 @@ pub use plan::{MemoryPlan, kv_bytes, kv_page_bytes, snapshot_bytes, state_bytes}
 pub use scratch::Scratch;
 pub use scratch_sizes::RunOptions;
 pub use spec::{ModelSpec, Pooling};
+
+/// The version of the numerics, which `docs/numerics.md` states: raised whenever any bit of a result may change. What was computed
+/// with another version is not continued.
+pub const NUMERICS_VERSION: u32 = 1;

@@ -1,6 +1,8 @@
 //! `happy chat`: turns with history. What the KV cache holds of the conversation is not computed again: only the
 //! tokens after the longest common prefix of what was computed and what the template now renders are prefilled.
 
+mod saved;
+
 use crate::constrain::GrammarSource;
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
@@ -10,14 +12,17 @@ use crate::talk::TalkArgs;
 use crate::{answer, load, output};
 use clap::Args;
 use happy_engine::chat::{Message, Reply};
-use happy_engine::{Cancel, Context, Conversation, Engine, EngineError, Finish, Form};
+use happy_engine::{Cancel, Context, Conversation, Engine, EngineError, Finish, Form, Session};
+use saved::Branches;
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
   happy chat
   happy chat -m model.gguf --system \"You are a patient teacher.\"
   happy chat -m qwen25 --tools tools.json
+  happy chat -m qwen25 --session notes.happy
 
 In the chat, /help lists the commands. A message of several lines: end lines with
 \\ or Alt-Enter, or put it between two \"\"\".";
@@ -33,6 +38,9 @@ pub(crate) struct ChatArgs {
     /// Print answers alone: no notes; errors still show
     #[arg(short, long)]
     quiet: bool,
+    /// Save the conversation in this file after each turn, and go on with it if it is there
+    #[arg(long, value_name = "FILE.happy")]
+    session: Option<PathBuf>,
     #[command(flatten)]
     talk: TalkArgs,
     #[command(flatten)]
@@ -46,13 +54,20 @@ pub(crate) struct ChatArgs {
 }
 
 const HELP: &str = "\
-/undo    take the last turn back
-/retry   answer the last message again
-/reset   forget the conversation
-/stats   tokens, speed and memory
-/help    this list
-/quit    leave (also Ctrl-D); Ctrl-C stops an answer, or clears the line
+/undo           take the last turn back
+/regen          answer the last message again
+/edit [N] TEXT  say your last message, or your message N, otherwise
+/branch [N]     go on in a copy of the conversation, or in branch N
+/save FILE      save the conversation, now and after each turn
+/load FILE      go on with a saved conversation
+/reset          forget the conversation
+/stats          tokens, speed and memory
+/help           this list
+/quit           leave (also Ctrl-D); Ctrl-C stops an answer, or clears the line
 A message of several lines: end lines with \\ or Alt-Enter, or put it between two \"\"\"";
+
+/// Commands that take something after their name.
+const WITH_ARGUMENTS: [&str; 4] = ["/edit", "/branch", "/save", "/load"];
 
 /// A chat and what it adds up.
 struct Chat<'a> {
@@ -69,6 +84,9 @@ struct Chat<'a> {
     last: Option<Finish>,
     prefilled: usize,
     generated: usize,
+    /// Where turns are saved.
+    session: Option<Session>,
+    branches: Branches,
 }
 
 /// Runs the command.
@@ -111,7 +129,12 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
         last: None,
         prefilled: 0,
         generated: 0,
+        session: None,
+        branches: Branches::default(),
     };
+    if let Some(path) = &args.session {
+        chat.open(path)?;
+    }
     loop {
         match messages.read()? {
             Typed::End => return Ok(()),
@@ -131,9 +154,16 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     }
 }
 
-/// Whether a message is a command: a slash and letters alone, unlike a path.
+/// Whether a message is a command: a slash and letters alone, unlike a path, or one of those that take arguments.
 fn is_command(text: &str) -> bool {
-    text.strip_prefix('/').is_some_and(|word| !word.is_empty() && word.chars().all(char::is_alphabetic))
+    let (word, rest) = split(text);
+    let is_word = word.strip_prefix('/').is_some_and(|w| !w.is_empty() && w.chars().all(char::is_alphabetic));
+    is_word && (rest.is_empty() || WITH_ARGUMENTS.contains(&word))
+}
+
+/// The first word and what follows it.
+fn split(text: &str) -> (&str, &str) {
+    text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim()))
 }
 
 impl Chat<'_> {
@@ -149,7 +179,8 @@ impl Chat<'_> {
 
     /// Does what a command says; false ends the chat.
     fn command(&mut self, command: &str) -> CliResult<bool> {
-        match command {
+        let (name, argument) = split(command);
+        match name {
             "/quit" | "/exit" | "/bye" => return Ok(false),
             "/help" => output::note(HELP),
             "/reset" | "/clear" => {
@@ -157,22 +188,38 @@ impl Chat<'_> {
                 self.messages().truncate(fixed);
                 self.context.truncate(0, 0)?;
                 (self.last, self.prefilled, self.generated) = (None, 0, 0);
+                self.branches = Branches::default();
+                self.keep();
                 self.note("the conversation is forgotten");
             }
             "/undo" => match self.last_question() {
                 Some(at) => {
                     self.messages().truncate(at);
+                    self.keep();
                     self.note("the last turn is taken back");
                 }
                 None => output::note("there is no turn to take back"),
             },
-            "/retry" => match self.last_question() {
+            "/regen" | "/retry" => match self.last_question() {
                 Some(at) => {
                     self.messages().truncate(at + 1);
                     self.turn()?;
                 }
                 None => output::note("there is no message to answer again"),
             },
+            "/edit" => self.edit(argument)?,
+            "/branch" => self.branch(argument)?,
+            "/save" | "/load" if argument.is_empty() => {
+                output::note(&format!("{name} needs the name of a file"))
+            }
+            "/save" => {
+                let done = self.save(Path::new(argument));
+                self.attempt(done)?;
+            }
+            "/load" => {
+                let done = self.load(Path::new(argument));
+                self.attempt(done)?;
+            }
             "/stats" => self.stats(),
             other => output::note(&format!("unknown command `{other}`\n{HELP}")),
         }
@@ -193,6 +240,7 @@ impl Chat<'_> {
         match message {
             Ok(message) => {
                 self.conversation.push(message);
+                self.keep();
                 if self.interactive {
                     self.note("");
                 }
@@ -254,7 +302,7 @@ mod tests {
 
     #[test]
     fn paths_are_no_commands() {
-        for command in ["/help", "/undo", "/unknown"] {
+        for command in ["/help", "/undo", "/unknown", "/save a b.happy", "/edit 2 what?", "/branch"] {
             assert!(is_command(command), "{command}");
         }
         for text in ["/usr/bin", "/", "/etc/passwd is a file", "help", "/2+2", "/help me", "//"] {

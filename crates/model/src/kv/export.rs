@@ -15,7 +15,7 @@ use std::ops::Range;
 use happy_kernels::ops::KV_PAGE;
 
 use super::KvCache;
-use super::layout::KvLayout;
+use super::layout::{KvLayout, KvType};
 use super::pool::Data;
 use crate::error::KvError;
 
@@ -32,7 +32,7 @@ fn checksum(bytes: &[u8]) -> u64 {
 }
 
 /// A number that tells layouts apart.
-fn fingerprint(layout: &KvLayout) -> u64 {
+pub(super) fn fingerprint(layout: &KvLayout) -> u64 {
     let add = |hash: u64, n: u64| (hash ^ n).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
     let groups = layout.groups.iter().flat_map(|g| [g.window.map_or(0, u64::from), g.page_elements as u64]);
     let layers = layout.layers.iter().flat_map(|l| {
@@ -193,19 +193,17 @@ impl KvCache {
         let values = body.get(HEADER..).unwrap_or(&[]);
         let split = values.len().saturating_sub(self.state_len(len) * size_of::<f32>());
         let (pages, state) = values.split_at_checked(split).unwrap_or((&[], &[]));
-        let f32s = |bytes: &[u8]| bytes.as_chunks::<4>().0.iter().all(|x| f32::from_le_bytes(*x).is_finite());
-        let f16s =
-            |bytes: &[u8]| bytes.as_chunks::<2>().0.iter().all(|x| u16::from_le_bytes(*x) & 0x7c00 != 0x7c00);
-        let finite = match self.options.kind {
-            super::KvType::F32 => f32s(pages),
-            super::KvType::F16 => f16s(pages),
-        };
-        if finite && f32s(state) { Ok(len) } else { problem("it has a value that is not finite") }
+        let finite = self.options.kind.are_finite(pages) && KvType::F32.are_finite(state);
+        if finite { Ok(len) } else { problem("it has a value that is not finite") }
     }
 }
 
 /// Reads the elements of `to`, and returns the bytes after them.
-fn read<'a, T, const N: usize>(bytes: &'a [u8], to: Option<&mut [T]>, get: fn([u8; N]) -> T) -> &'a [u8] {
+pub(super) fn read<'a, T, const N: usize>(
+    bytes: &'a [u8],
+    to: Option<&mut [T]>,
+    get: fn([u8; N]) -> T,
+) -> &'a [u8] {
     let to = to.unwrap_or(&mut []);
     let (own, rest) = bytes.split_at_checked(to.len() * N).unwrap_or((&[], &[]));
     for (to, bytes) in to.iter_mut().zip(own.as_chunks::<N>().0) {

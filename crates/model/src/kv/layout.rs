@@ -23,6 +23,14 @@ impl KvType {
             KvType::F16 => 2,
         }
     }
+
+    /// Whether bytes of little-endian elements hold finite values alone. A part of an element at the end is not looked at.
+    pub fn are_finite(self, bytes: &[u8]) -> bool {
+        match self {
+            KvType::F32 => bytes.as_chunks::<4>().0.iter().all(|x| f32::from_le_bytes(*x).is_finite()),
+            KvType::F16 => bytes.as_chunks::<2>().0.iter().all(|x| u16::from_le_bytes(*x) & 0x7c00 != 0x7c00),
+        }
+    }
 }
 
 /// Where a layer's memory lies, in elements; zeros for what the layer does not have.

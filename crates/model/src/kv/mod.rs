@@ -20,10 +20,13 @@ mod layout;
 mod options;
 mod pages;
 mod pool;
+mod rows;
 mod snapshots;
 mod states;
 #[cfg(test)]
 mod tests;
+
+use std::cmp::Ordering;
 
 use happy_kernels::ops::KV_PAGE;
 
@@ -36,6 +39,7 @@ pub use layout::KvType;
 pub(crate) use layout::{GroupLayout, KvLayout, LayerLayout, groups, state_elements};
 pub use options::KvOptions;
 pub(crate) use pages::Pages;
+pub use rows::{KvRestore, KvShape};
 use snapshots::{INTERVAL, Snapshots};
 use states::States;
 
@@ -163,11 +167,8 @@ impl KvCache {
         if len == found {
             return Ok(len);
         }
+        let (left, exact) = self.reach(sequence, len);
         let row = self.states.row(sequence, len);
-        let stateless = self.layout.state_elements == 0;
-        let seen = self.groups.iter().all(|group| group.has_seen(sequence, len));
-        let exact = len == 0 || seen && (stateless || row.is_some());
-        let left = if exact { len } else { self.snapshots.nearest(sequence, len).unwrap_or(0) };
         if exact || left == 0 {
             for group in &mut self.groups {
                 group.shrink(sequence, left);
@@ -180,6 +181,35 @@ impl KvCache {
         self.states.drop_rows(sequence);
         self.set_len(sequence, left);
         Ok(left)
+    }
+
+    /// The positions that [`truncate`](Self::truncate) to `len` would leave.
+    ///
+    /// # Errors
+    /// As [`truncate`](Self::truncate).
+    pub fn reachable(&self, sequence: u32, len: usize) -> Result<usize, KvError> {
+        let found = self.sequence(sequence)?;
+        match len.cmp(&found) {
+            Ordering::Greater => Err(KvError::Truncate { sequence, len: found, to: len }),
+            Ordering::Equal => Ok(len),
+            Ordering::Less => Ok(self.reach(sequence, len).0),
+        }
+    }
+
+    /// Where a sequence that is longer than `len` can be shortened to, and whether its pages and states are all there.
+    fn reach(&self, sequence: u32, len: usize) -> (usize, bool) {
+        let stateless = self.layout.state_elements == 0;
+        let seen = self.groups.iter().all(|group| group.has_seen(sequence, len));
+        let exact = len == 0 || seen && (stateless || self.states.row(sequence, len).is_some());
+        (if exact { len } else { self.snapshots.nearest(sequence, len).unwrap_or(0) }, exact)
+    }
+
+    /// Whether `n` positions more of a sequence fit the context and the free pages. Layers with a window always have room.
+    pub fn has_room(&self, sequence: u32, n: usize) -> bool {
+        let (len, n_ctx) = (self.len(sequence), self.options.n_ctx);
+        let fits = |group: &Group| group.needed(sequence, len, len + n) <= group.pool.n_free();
+        len.saturating_add(n) <= n_ctx
+            && self.groups.iter().all(|group| group.window.is_some() || fits(group))
     }
 
     /// Takes a snapshot of a sequence, to which [`truncate`](Self::truncate) can go back: at the end of a prompt or a turn.
@@ -272,9 +302,16 @@ impl KvCache {
         }
         for (sequence, rows) in batch.groups() {
             let len = self.len(sequence);
+            // The one that the caller asked for goes first: the others give way to it.
+            let within = |at: &usize| *at > len && *at <= len + rows.len();
+            let asked = batch.snapshot().filter(|(of, _)| *of == sequence).map(|(_, at)| at as usize);
+            if let Some(at) = asked.filter(within) {
+                self.snapshots.reserve((sequence, at, true), &mut self.groups, &mut self.states);
+            }
             let (first, last) = (len / INTERVAL + 1, (len + rows.len()) / INTERVAL);
-            for i in first.max((last + 1).saturating_sub(n))..=last {
-                self.snapshots.reserve(sequence, i * INTERVAL, &mut self.groups, &mut self.states);
+            let left = n - usize::from(asked.is_some());
+            for i in first.max((last + 1).saturating_sub(left))..=last {
+                self.snapshots.reserve((sequence, i * INTERVAL, false), &mut self.groups, &mut self.states);
             }
         }
     }

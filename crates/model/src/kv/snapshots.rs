@@ -33,6 +33,7 @@ struct Slot {
 pub(super) struct Pending {
     pub(super) sequence: u32,
     pub(super) position: usize,
+    asked: bool,
     slot: usize,
 }
 
@@ -243,17 +244,19 @@ impl Snapshots {
     /// Makes room for a snapshot that the pass to come will take at a position, if there can be.
     pub(super) fn reserve(
         &mut self,
-        sequence: u32,
-        position: usize,
+        (sequence, position, asked): (u32, usize, bool),
         groups: &mut [Group],
         states: &mut States,
     ) {
+        if self.pending.iter().any(|p| (p.sequence, p.position) == (sequence, position)) {
+            return;
+        }
         let Some(slot) = self.choose() else { return };
         self.give_up(slot, groups, states);
         if let Some(slot) = self.slots.get_mut(slot) {
             slot.pending = true;
         }
-        self.pending.push(Pending { sequence, position, slot });
+        self.pending.push(Pending { sequence, position, asked, slot });
     }
 
     /// Slots that a pass can write.
@@ -272,8 +275,8 @@ impl Snapshots {
         groups: &mut [Group],
         mut state_at: impl FnMut(u32, usize) -> Option<u32>,
     ) {
-        while let Some(Pending { sequence, position, slot }) = self.pending.pop() {
-            self.write(slot, (sequence, position, false), state_at(sequence, position), groups);
+        while let Some(Pending { sequence, position, asked, slot }) = self.pending.pop() {
+            self.write(slot, (sequence, position, asked), state_at(sequence, position), groups);
         }
     }
 

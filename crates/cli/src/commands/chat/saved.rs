@@ -1,0 +1,143 @@
+//! What a chat keeps: its file, its branches, and what was said otherwise.
+
+use super::Chat;
+use crate::error::{CliError, CliResult};
+use crate::output;
+use happy_engine::EngineError;
+use happy_engine::chat::Message;
+use happy_engine::session::{SavedMessages, Session, SessionError, Turn};
+use serde_json::Value;
+use std::path::Path;
+
+/// The branches of a chat. What is said in the current one is in the conversation.
+#[derive(Default)]
+pub(super) struct Branches {
+    all: Vec<SavedMessages>,
+    current: usize,
+}
+
+fn role(message: &Value) -> Option<&str> {
+    message.get("role")?.as_str()
+}
+
+impl Chat<'_> {
+    /// Goes on with the file if it is there, else makes it.
+    pub(super) fn open(&mut self, path: &Path) -> CliResult {
+        if path.exists() { self.load(path) } else { self.save(path) }
+    }
+
+    /// Saves the conversation, now and after each turn.
+    pub(super) fn save(&mut self, path: &Path) -> CliResult {
+        // The file may be the one that is open.
+        self.session = None;
+        let mut session = Session::create(path, &self.context, 0)?;
+        session.append(&self.context, Turn { conversation: Some(&self.conversation), app: None })?;
+        self.note(&format!("saved in {}, as every turn from now on", path.display()));
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// Goes on with a saved conversation.
+    pub(super) fn load(&mut self, path: &Path) -> CliResult {
+        self.session = None;
+        let opened = match Session::open(path, &mut self.context, 0) {
+            Err(EngineError::Session(SessionError::Other { mismatch })) if mismatch.can_replay() => {
+                self.note(&format!("{mismatch}: its tokens are computed again"));
+                self.cancel.clear();
+                Session::replay(path, &mut self.context, 0, &self.cancel)
+            }
+            opened => opened,
+        };
+        let (session, restored) = opened?;
+        self.conversation.resume(&restored.messages)?;
+        let messages = &self.conversation.input().messages;
+        self.fixed = messages.iter().take_while(|message| role(message) == Some("system")).count();
+        self.branches = Branches::default();
+        let (tokens, n) = (restored.tokens, messages.len() - self.fixed);
+        self.note(&format!("{n} messages, {tokens} tokens need not be computed; saved after each turn"));
+        if restored.lost_bytes > 0 {
+            output::note(&format!(
+                "the end of the file was damaged or not finished: {} bytes after turn {} are lost",
+                restored.lost_bytes, restored.turns
+            ));
+        }
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// Saves the turn that ended, if the chat is saved. A disk that is full does not end a chat.
+    pub(super) fn keep(&mut self) {
+        let Some(session) = &mut self.session else { return };
+        let turn = Turn { conversation: Some(&self.conversation), app: None };
+        let kept = if session.is_wasteful() {
+            session.compact(&self.context, turn)
+        } else {
+            session.append(&self.context, turn)
+        };
+        if let Err(error) = kept {
+            output::note(&format!("the turn is not saved: {error}; the next one tries again"));
+        }
+    }
+
+    /// Says a message otherwise and answers it: `N TEXT` the user's message `N`, from 1, `TEXT` the last one.
+    pub(super) fn edit(&mut self, text: &str) -> CliResult {
+        let messages = &self.conversation.input().messages;
+        let asked = messages.iter().enumerate().skip(self.fixed);
+        let questions: Vec<usize> =
+            asked.filter(|(_, message)| role(message) == Some("user")).map(|(at, _)| at).collect();
+        let numbered =
+            text.split_once(char::is_whitespace).and_then(|(n, text)| Some((n.parse().ok()?, text)));
+        let (n, text) = numbered.unwrap_or((questions.len(), text));
+        let found = n.checked_sub(1).and_then(|n: usize| questions.get(n));
+        let (Some(at), false) = (found.copied(), text.trim().is_empty()) else {
+            output::note(&format!(
+                "/edit [N] TEXT needs a text, and N from 1 to {}, the messages that you wrote",
+                questions.len()
+            ));
+            return Ok(());
+        };
+        self.messages().truncate(at);
+        self.conversation.push(Message::new("user", text.trim()));
+        self.turn()
+    }
+
+    /// Keeps the conversation as it is and goes on in a copy; with a number, goes to that branch.
+    pub(super) fn branch(&mut self, number: &str) -> CliResult {
+        let now = self.conversation.saved()?;
+        let Branches { all, current } = &mut self.branches;
+        match all.get_mut(*current) {
+            Some(kept) => kept.clone_from(&now),
+            None => all.push(now.clone()),
+        }
+        if number.is_empty() {
+            all.push(now);
+            *current = all.len() - 1;
+            let (branch, from) = (all.len(), all.len() - 1);
+            self.note(&format!("this is branch {branch}; /branch {from} goes back"));
+            return Ok(());
+        }
+        let wanted = number.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).filter(|n| *n < all.len());
+        let Some(wanted) = wanted else {
+            let n = all.len();
+            output::note(&format!("there is no branch `{number}`: expected 1 to {n}"));
+            return Ok(());
+        };
+        *current = wanted;
+        let messages = all.get(wanted).cloned().unwrap_or_default();
+        self.conversation.resume(&messages)?;
+        let n = self.conversation.input().messages.len() - self.fixed;
+        self.note(&format!("this is branch {}, of {n} messages", wanted + 1));
+        Ok(())
+    }
+
+    /// At a terminal a chat goes on after a command that failed.
+    pub(super) fn attempt(&self, done: CliResult) -> CliResult {
+        match done {
+            Err(error) if self.interactive && !CliError::is_closed_pipe(&error) => {
+                output::report(&error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+}

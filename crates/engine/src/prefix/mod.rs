@@ -1,0 +1,255 @@
+//! Prompts that begin alike are computed once: a tree of prefixes over the sequences of a context.
+//!
+//! ```text
+//! branch    a sequence of the context that the tree keeps: its tokens are a path from the root, and it shares the pages of what it
+//!           has in common with others (a fork copies none)
+//! prepare   of all branches and of the sequence itself, the one that reaches farthest into the prompt; what the sequence held
+//!           before becomes a branch, if more of it would be lost than kept elsewhere
+//! budget    bytes of the KV cache; over it the least recently used branch goes, pinned ones never
+//! ```
+//!
+//! How far a branch reaches is what [`Context::reachable`] says: every position where all layers see everything, else the nearest
+//! snapshot. So regenerating, editing an earlier message, going back to a branch and a system prompt that many chats share cost
+//! the tokens after that.
+//!
+//! ```no_run
+//! use happy_engine::{Conversation, Engine, LoadOptions, PrefixTree};
+//! let options = LoadOptions { branches: 4, branch_bytes: 64 << 20, ..LoadOptions::default() };
+//! let engine = Engine::open("model.gguf", &options)?;
+//! let (mut context, conversation) = (engine.context()?, Conversation::new(&engine)?);
+//! let mut tree = PrefixTree::new(&context);
+//! let reused = tree.prepare(&mut context, 0, &conversation.prompt_ids()?)?;
+//! for event in conversation.answer(&mut context, 0, Default::default())? {}
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::{Context, EngineError};
+use happy_tokenizer::TokenId;
+use std::ops::Range;
+
+/// The branches of a context: the sequences after [`LoadOptions::sequences`](crate::LoadOptions::sequences).
+#[derive(Debug)]
+pub struct PrefixTree {
+    /// The sequences that it uses.
+    sequences: Range<u32>,
+    branches: Vec<Branch>,
+    budget: usize,
+    clock: u64,
+    stats: PrefixStats,
+}
+
+/// A sequence that is kept.
+#[derive(Clone, Copy, Debug)]
+struct Branch {
+    sequence: u32,
+    used: u64,
+    pinned: bool,
+}
+
+/// What a tree saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PrefixStats {
+    /// Prompts that were prepared.
+    pub prompts: u64,
+    /// Tokens of those prompts.
+    pub tokens: u64,
+    /// Tokens among them that need not be computed.
+    pub reused: u64,
+    /// Branches that were given up, for want of sequences, pages or budget.
+    pub evicted: u64,
+}
+
+impl PrefixTree {
+    /// A tree over the branches that the context was planned for ([`LoadOptions::branches`](crate::LoadOptions::branches)). One tree
+    /// at a time: what another one keeps is overwritten.
+    pub fn new(context: &Context) -> Self {
+        let plan = context.engine().plan();
+        let first = u32::try_from(plan.sequences).unwrap_or(u32::MAX);
+        let end = u32::try_from(plan.sequences.saturating_add(plan.branches)).unwrap_or(u32::MAX);
+        Self {
+            sequences: first..end,
+            branches: Vec::new(),
+            budget: usize::MAX,
+            clock: 0,
+            stats: PrefixStats::default(),
+        }
+    }
+
+    /// Most bytes of the KV cache that sequences and branches together may use; branches are given up to keep to it. Default: what
+    /// was planned.
+    pub fn set_budget(&mut self, context: &mut Context, bytes: usize) -> Result<(), EngineError> {
+        self.budget = bytes;
+        self.keep_to_budget(context, None)
+    }
+
+    /// What was saved so far.
+    pub fn stats(&self) -> PrefixStats {
+        self.stats
+    }
+
+    /// Branches that are kept.
+    pub fn len(&self) -> usize {
+        self.branches.len()
+    }
+
+    /// Whether no branch is kept.
+    pub fn is_empty(&self) -> bool {
+        self.branches.is_empty()
+    }
+
+    /// Gives the sequence the longest prefix of a prompt that is there, but less than all of it, so that something is left to
+    /// compute. Returns its length; the caller computes the tokens after it, as
+    /// [`Conversation::answer`](crate::Conversation::answer) does. What the sequence held stays as a branch if it would be lost.
+    ///
+    /// # Errors
+    /// If the sequence does not exist or is one of the tree's.
+    pub fn prepare(
+        &mut self,
+        context: &mut Context,
+        sequence: u32,
+        prompt: &[TokenId],
+    ) -> Result<usize, EngineError> {
+        self.clock += 1;
+        let own = context.reachable_prefix(sequence, prompt)?;
+        let mut best = (own, None);
+        for (i, branch) in self.branches.iter().enumerate() {
+            // With other adapters the same tokens have other keys and values.
+            if context.adapters(branch.sequence) == context.adapters(sequence) {
+                let reach = context.reachable_prefix(branch.sequence, prompt)?;
+                if reach > best.0 {
+                    best = (reach, Some(i));
+                }
+            }
+        }
+        if let Some(branch) = best.1.and_then(|i| self.branches.get_mut(i)) {
+            branch.used = self.clock;
+        }
+        let from = best.1.and_then(|i| self.branches.get(i)).map(|branch| branch.sequence);
+        let reach = if from.is_some() { 0 } else { own };
+        if context.tokens(sequence).len() > reach {
+            self.keep(context, sequence, from)?;
+        }
+        if let Some(from) = from {
+            context.fork(from, sequence)?;
+        }
+        let reused = context.keep_common_prefix(sequence, prompt)?;
+        self.make_room(context, sequence, prompt.len() - reused, from)?;
+        self.stats.prompts += 1;
+        self.stats.tokens += prompt.len() as u64;
+        self.stats.reused += reused as u64;
+        Ok(reused)
+    }
+
+    /// Keeps the sequence as it is, as a branch that stays until [`unpin`](Self::unpin) or [`clear`](Self::clear): a system prompt that
+    /// many chats share. Returns false if there is no sequence for it.
+    ///
+    /// # Errors
+    /// If the sequence does not exist.
+    pub fn pin(&mut self, context: &mut Context, sequence: u32) -> Result<bool, EngineError> {
+        self.clock += 1;
+        context.snapshot(sequence)?;
+        let Some(kept) = self.keep(context, sequence, None)? else { return Ok(false) };
+        if let Some(branch) = self.branches.iter_mut().find(|branch| branch.sequence == kept) {
+            branch.pinned = true;
+        }
+        Ok(true)
+    }
+
+    /// Branches that were pinned go like the others.
+    pub fn unpin(&mut self) {
+        self.branches.iter_mut().for_each(|branch| branch.pinned = false);
+    }
+
+    /// Forgets all branches, also those that are pinned.
+    ///
+    /// # Errors
+    /// If the context is not the tree's.
+    pub fn clear(&mut self, context: &mut Context) -> Result<(), EngineError> {
+        while let Some(branch) = self.branches.pop() {
+            context.truncate(branch.sequence, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the sequence a branch, and returns the branch's sequence; `spared` is not given up for it.
+    fn keep(
+        &mut self,
+        context: &mut Context,
+        sequence: u32,
+        spared: Option<u32>,
+    ) -> Result<Option<u32>, EngineError> {
+        let tokens = context.tokens(sequence).len();
+        if tokens == 0 {
+            return Ok(None);
+        }
+        // Another branch may hold it already: a chat that goes back and forth would fill the tree with copies.
+        for branch in &mut self.branches {
+            let same = context.adapters(branch.sequence) == context.adapters(sequence);
+            if same && context.tokens(branch.sequence).starts_with(context.tokens(sequence)) {
+                let reach = context.reachable(branch.sequence, tokens)?;
+                if reach == tokens {
+                    branch.used = self.clock;
+                    return Ok(Some(branch.sequence));
+                }
+            }
+        }
+        // It holds all that a shorter branch holds.
+        let mut held = None;
+        for (i, branch) in self.branches.iter().enumerate().filter(|(_, branch)| !branch.pinned) {
+            let len = context.tokens(branch.sequence).len();
+            let same = context.adapters(branch.sequence) == context.adapters(sequence);
+            let begins = context.tokens(sequence).starts_with(context.tokens(branch.sequence));
+            if same && begins && Some(branch.sequence) != spared && context.reachable(sequence, len)? == len {
+                held = Some(i);
+            }
+        }
+        let free = match held {
+            Some(i) => Some(self.branches.swap_remove(i).sequence),
+            None => {
+                let used = |n: &u32| self.branches.iter().any(|branch| branch.sequence == *n);
+                match self.sequences.clone().find(|n| !used(n)) {
+                    Some(free) => Some(free),
+                    None => self.evict(context, spared)?,
+                }
+            }
+        };
+        let Some(free) = free else { return Ok(None) };
+        context.fork(sequence, free)?;
+        crate::reserve::reserve(&mut self.branches, 1, "branches")?;
+        self.branches.push(Branch { sequence: free, used: self.clock, pinned: false });
+        self.keep_to_budget(context, spared)?;
+        Ok(self.branches.iter().any(|branch| branch.sequence == free).then_some(free))
+    }
+
+    /// Gives up the least recently used branch that may go, and returns its sequence, which is empty then.
+    fn evict(&mut self, context: &mut Context, spared: Option<u32>) -> Result<Option<u32>, EngineError> {
+        let may_go = |branch: &&Branch| !branch.pinned && Some(branch.sequence) != spared;
+        let oldest = self.branches.iter().filter(may_go).min_by_key(|branch| branch.used);
+        let Some(sequence) = oldest.map(|branch| branch.sequence) else { return Ok(None) };
+        self.branches.retain(|branch| branch.sequence != sequence);
+        context.truncate(sequence, 0)?;
+        self.stats.evicted += 1;
+        Ok(Some(sequence))
+    }
+
+    fn keep_to_budget(&mut self, context: &mut Context, spared: Option<u32>) -> Result<(), EngineError> {
+        while context.kv_resident_bytes() > self.budget && self.evict(context, spared)?.is_some() {}
+        Ok(())
+    }
+
+    /// Gives up branches until the rest of a prompt and the answer fit: as far as the sequence can grow.
+    fn make_room(
+        &mut self,
+        context: &mut Context,
+        sequence: u32,
+        more: usize,
+        spared: Option<u32>,
+    ) -> Result<(), EngineError> {
+        let room = context.capacity().saturating_sub(context.tokens(sequence).len());
+        while !context.has_room(sequence, room.max(more)) && self.evict(context, spared)?.is_some() {}
+        // The branch that was forked shares all that it has with the sequence by now.
+        while !context.has_room(sequence, room.max(more)) && self.evict(context, None)?.is_some() {}
+        self.keep_to_budget(context, spared)
+    }
+}

@@ -1,0 +1,198 @@
+//! Why a session cannot be written, or goes on nowhere.
+
+use super::identity::Identity;
+use crate::EngineError;
+use happy_model::KvType;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a session could not be saved or restored. The sequence of the context is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The file system refuses.
+    #[error("cannot {what} the session `{}`: {error}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The storage refuses. What was saved before is still there.
+    #[error("cannot {what} the session: {error}")]
+    Storage {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The bytes are not a session, or its beginning is damaged.
+    #[error("this is not a session: {problem}")]
+    NotASession {
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The file has another version of the format.
+    #[error("the session has version {found} of the format, expected {expected}: update the app to read it")]
+    Version {
+        /// The file's.
+        found: u32,
+        /// Ours.
+        expected: u32,
+    },
+    /// A record whose checksum is right says what cannot be.
+    #[error(
+        "the session's record at byte {offset}: {problem}; a program wrote it that is not this one, or is newer"
+    )]
+    Record {
+        /// Where the record begins.
+        offset: u64,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The session was computed with something else.
+    #[error("the session cannot be continued here: {mismatch}{}", mismatch.advice())]
+    Other {
+        /// The first difference.
+        mismatch: Mismatch,
+    },
+    /// The session is longer than the context.
+    #[error(
+        "the session has {tokens} tokens, the context holds {context}: load the model with a larger context"
+    )]
+    TooLong {
+        /// Tokens of the session.
+        tokens: usize,
+        /// Positions of the context.
+        context: usize,
+    },
+    /// An adapter of the sequence was not loaded by the engine, so a session cannot name it.
+    #[error(
+        "the sequence has an adapter that `Engine::adapter` did not load: a session cannot tell which one it is"
+    )]
+    UnknownAdapter,
+}
+
+/// What differs between a session and the context that should go on with it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// Token ids mean something else.
+    Vocabulary {
+        /// The session's.
+        found: Identity,
+        /// The context's.
+        expected: Identity,
+    },
+    /// Another model with the same vocabulary: another quantization, or other weights.
+    Model {
+        /// The session's.
+        found: Identity,
+        /// The context's.
+        expected: Identity,
+    },
+    /// The bits of results have changed since: see [`NUMERICS_VERSION`](crate::model::NUMERICS_VERSION).
+    Numerics {
+        /// The session's.
+        found: u32,
+        /// Ours.
+        expected: u32,
+    },
+    /// Another element type of the KV cache.
+    KvType {
+        /// The session's.
+        found: KvType,
+        /// The context's.
+        expected: KvType,
+    },
+    /// Rotary factors of one for long contexts, of the other not.
+    LongContext {
+        /// Whether the session's are.
+        found: bool,
+    },
+    /// Other adapters or scales.
+    Adapters {
+        /// How many the session has.
+        found: usize,
+        /// How many the sequence has.
+        expected: usize,
+    },
+    /// The memory of a sequence is laid out otherwise.
+    Layout,
+}
+
+impl Mismatch {
+    /// Whether the stored tokens can be computed again here.
+    pub fn can_replay(&self) -> bool {
+        !matches!(self, Mismatch::Vocabulary { .. })
+    }
+
+    fn advice(&self) -> &'static str {
+        if self.can_replay() {
+            "; its tokens can be computed again (`Session::replay`)"
+        } else {
+            "; only its messages can be used, in a new session"
+        }
+    }
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = |kind: &KvType| match kind {
+            KvType::F32 => "f32",
+            KvType::F16 => "f16",
+        };
+        match self {
+            Mismatch::Vocabulary { found, expected } => {
+                write!(f, "it belongs to a model with another vocabulary ({found}, expected {expected})")
+            }
+            Mismatch::Model { found, expected } => {
+                write!(f, "it belongs to another model file ({found}, expected {expected})")
+            }
+            Mismatch::Numerics { found, expected } => {
+                write!(f, "it was computed by version {found} of the numerics, expected {expected}")
+            }
+            Mismatch::KvType { found, expected } => {
+                write!(f, "its kv cache is {}, expected {}", kind(found), kind(expected))
+            }
+            Mismatch::LongContext { found: true } => f.write_str(
+                "it was computed with the rotary factors of a long context, this context is short",
+            ),
+            Mismatch::LongContext { found: false } => f.write_str(
+                "it was computed with the rotary factors of a short context, this context is long",
+            ),
+            Mismatch::Adapters { found, expected } => {
+                write!(f, "it was computed with {found} adapters, the sequence has {expected}, or others")
+            }
+            Mismatch::Layout => f.write_str("its memory is laid out otherwise than the context's"),
+        }
+    }
+}
+
+impl SessionError {
+    pub(super) fn io(path: &Path, what: &'static str, error: io::Error) -> Self {
+        Self::File { what, path: path.to_owned(), error }
+    }
+
+    pub(super) fn storage(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Storage { what, error }
+    }
+
+    /// Whether memory was missing.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::File { error, .. } | Self::Storage { error, .. } => {
+                error.kind() == io::ErrorKind::OutOfMemory
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<SessionError> for EngineError {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}

@@ -1,0 +1,169 @@
+//! Disks that are full, writes that are short, processes that are killed.
+
+use crate::common::Folder;
+use crate::support::{context, next_logits, turn};
+use happy_engine::session::{MemoryStorage, Saved, Session, SessionError, Storage, Turn};
+use happy_engine::{Conversation, EngineError};
+use std::io;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// A disk that takes so many bytes more, and then a part of a write.
+#[derive(Debug, Default)]
+struct Disk {
+    bytes: MemoryStorage,
+    room: usize,
+    /// Whether it can be shortened when it is full.
+    shortens: bool,
+    syncs: bool,
+}
+
+impl Storage for Disk {
+    fn len(&mut self) -> io::Result<u64> {
+        self.bytes.len()
+    }
+
+    fn read_at(&mut self, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        self.bytes.read_at(offset, to)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let n = bytes.len().min(self.room);
+        self.room -= n;
+        self.bytes.write_at(offset, &bytes[..n])?;
+        if n < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        if self.shortens { self.bytes.set_len(len) } else { Err(io::ErrorKind::ReadOnlyFilesystem.into()) }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.syncs { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+    }
+}
+
+/// Wherever the disk is full, the turns before are whole, the session goes on once there is room, and nothing is lost.
+#[test]
+fn a_full_disk_costs_the_turn_that_did_not_fit() {
+    let mut context = context();
+    let mut conversation = Conversation::new(context.engine()).unwrap();
+    turn(&mut conversation, &mut context, "one", "Yes.");
+    let disk = Disk { room: usize::MAX, shortens: true, syncs: true, ..Disk::default() };
+    let mut session = Session::create_in(disk, &context, 0).unwrap();
+    session.append(&context, Turn { conversation: Some(&conversation), app: None }).unwrap();
+    let first = (context.tokens(0).to_vec(), session.into_storage().bytes);
+    turn(&mut conversation, &mut context, "two", "No.");
+    let second = (context.tokens(0).to_vec(), next_logits(&mut context));
+    let with = Turn { conversation: Some(&conversation), app: None };
+    let mut other = crate::support::context();
+    let (mut failed, mut room) = (0, 0);
+    loop {
+        let shortens = room % 2 == 0;
+        let disk = Disk { bytes: first.1.clone(), room, shortens, syncs: true };
+        let (mut session, _) = Session::open_in(disk, &mut other, 0).unwrap();
+        let Err(error) = session.append(&context, with) else { break };
+        assert!(
+            matches!(&error, EngineError::Session(SessionError::Storage { what: "write", .. })),
+            "{room}: {error}"
+        );
+        failed += 1;
+        // What is on the disk now, if the process ends.
+        let mut found = session.into_storage();
+        let saved = Saved::read_from(&mut found).unwrap();
+        assert_eq!((saved.tokens(), saved.restored().turns), (&first.0[..], 1), "{room}");
+        assert!(!shortens || found.bytes == first.1, "what did not fit is taken back");
+        // There is room again.
+        let disk = Disk { room: usize::MAX, shortens: true, ..found };
+        let (mut session, restored) = Session::open_in(disk, &mut other, 0).unwrap();
+        assert!(restored.turns == 1 && (shortens || restored.lost_bytes > 0 || room == 0));
+        session.append(&context, with).unwrap();
+        let (_, restored) = Session::open_in(session.into_storage(), &mut other, 0).unwrap();
+        assert_eq!((other.tokens(0), restored.turns), (&second.0[..], 2), "{room}");
+        assert!(restored.lost_bytes == 0 && next_logits(&mut other) == second.1, "{room}");
+        room += 61;
+    }
+    assert!(failed > 40, "{failed} disks were full");
+}
+
+/// A turn that could not be synced is not counted as saved, and is written again.
+#[test]
+fn a_failed_sync_is_a_failed_turn() {
+    let mut context = context();
+    let disk = Disk { room: usize::MAX, shortens: true, syncs: true, ..Disk::default() };
+    let mut session = Session::create_in(disk, &context, 0).unwrap();
+    context.prefill(0, &[1, 70, 71]).unwrap();
+    let mut disk = session.into_storage();
+    disk.syncs = false;
+    (session, _) = Session::open_in(disk, &mut crate::support::context(), 0).unwrap();
+    let failed = session.append(&context, Turn::default());
+    assert!(matches!(failed, Err(EngineError::Session(SessionError::Storage { what: "sync", .. }))));
+    assert_eq!((session.turns(), session.tokens().len()), (0, 0));
+    session.set_sync(false);
+    session.append(&context, Turn::default()).unwrap();
+    assert_eq!((session.turns(), session.tokens().len()), (1, 3));
+}
+
+/// Names the file that a child process writes to.
+const CHILD: &str = "HAPPY_SESSION_TEST_FILE";
+
+/// Turn `i` of a process that is killed: as many tokens as it says, all different from those of other turns.
+fn tokens(turn: u64) -> Vec<u32> {
+    (0..2 + turn % 3).map(|i| 3 + ((turn * 31 + i * 7) % 250) as u32).collect()
+}
+
+/// The child: appends turns until it is killed. Does nothing in the parent.
+#[test]
+fn child_writes_turns() {
+    let Some(path) = std::env::var_os(CHILD) else { return };
+    let mut context = context();
+    let (mut session, _) = Session::open(path, &mut context, 0).unwrap();
+    session.set_sync(false);
+    // Far more than there is time for; without a parent that kills it, the child ends.
+    for _ in 0..5_000 {
+        let next = tokens(session.turns());
+        if context.tokens(0).len() + next.len() > context.capacity() {
+            context.truncate(0, 0).unwrap();
+            session.compact(&context, Turn::default()).unwrap();
+        }
+        let next = tokens(session.turns());
+        context.prefill(0, &next).unwrap();
+        session.append(&context, Turn::default()).unwrap();
+    }
+}
+
+/// Killed at any time, a process leaves whole turns: the tokens that they had, and the logits of a fresh run.
+#[cfg(unix)]
+#[test]
+fn a_killed_process_leaves_whole_turns() {
+    let folder = Folder::new("session-kill");
+    let path = folder.0.join("chat.happy");
+    let mut context = context();
+    drop(Session::create(&path, &context, 0).unwrap());
+    let mut most = 0;
+    for round in 0..12u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "faults::child_writes_turns", "--test-threads=1"])
+            .env(CHILD, &path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(40 + 7 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (session, restored) = Session::open(&path, &mut context, 0).unwrap();
+        most = most.max(restored.turns);
+        let expected: Vec<u32> = (0..restored.turns).flat_map(tokens).collect();
+        // After a compaction the first turn is the empty one.
+        let compacted: Vec<u32> = (1..restored.turns).flat_map(tokens).collect();
+        assert!([&expected, &compacted].contains(&&session.tokens().to_vec()), "round {round}");
+        if !session.tokens().is_empty() {
+            let logits = next_logits(&mut context);
+            context.truncate(0, 0).unwrap();
+            context.prefill(0, session.tokens()).unwrap();
+            assert!(next_logits(&mut context) == logits, "round {round}");
+        }
+    }
+    assert!(most > 1, "the children wrote turns");
+}
