@@ -8,14 +8,15 @@
 //!
 //! A template may rewrite what was said before (most drop earlier reasoning): the prefix then ends there.
 
-use crate::calls::Constrained;
+mod composed;
+
+pub use composed::Composed;
+
 use crate::chat::{
     Channel, ChatTemplate, Message, Rendered, ReplyFormat, ReplyParser, TemplateInput, ToolChoice, json,
 };
 use crate::chooser::Thinking;
-use crate::decode_loop::DecodeLoop;
 use crate::generate::{Generation, Prepared};
-use crate::reply_reader::ReplyReader;
 use crate::reserve;
 use crate::transcript::{Recorder, Said, Transcript, begin};
 use crate::{Cancel, Context, Engine, EngineError, GenerateOptions};
@@ -194,35 +195,9 @@ impl Conversation {
         &self,
         context: &mut Context,
         sequence: u32,
-        mut options: GenerateOptions,
+        options: GenerateOptions,
     ) -> Result<Prepared, EngineError> {
-        let cancel = options.cancel.clone();
-        let cancelled = || cancel.is_cancelled();
-        let rendered = self.template.render_marked(&self.input, &cancelled)?;
-        self.check_used(&rendered, &cancelled)?;
-        let ids = self.encode(&rendered, &cancelled)?;
-        let parser = ReplyParser::new(self.format)
-            .with_tools(tools_of(&self.input))?
-            .after_conversation(rendered.said())?
-            .with_tokens(|marker| self.marker_token(marker).is_some())?
-            .after_prompt(&rendered.text)?;
-        let Constrained { constraint, left_out, unconstrained } =
-            self.constrained(&parser, options.form.as_ref(), &cancel)?;
-        let must_complete =
-            options.form.is_some() || matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
-        let reused = context.keep_common_prefix(sequence, &ids)?;
-        let rest = ids.get(reused..).unwrap_or_default();
-        let stop = std::mem::take(&mut options.stop);
-        let room = context.capacity().saturating_sub(ids.len());
-        let room = options.max_tokens.map_or(room, |most| most.min(room));
-        let thinking = if must_complete { self.thinking(room, &parser)? } else { None };
-        let steps = DecodeLoop::new(context, sequence, rest, options, constraint)?
-            .with_reply(self.markers.clone(), thinking);
-        let reader = ReplyReader::new(parser, self.recorder.clone());
-        let mut prepared = Prepared::new(steps, stop, must_complete, Some(Box::new(reader)))?;
-        prepared.left_out = left_out;
-        prepared.unconstrained = unconstrained;
-        Ok(prepared)
+        self.compose(options)?.prepare(context, sequence)
     }
 
     fn encode(&self, rendered: &Rendered, cancelled: &dyn Fn() -> bool) -> Result<Vec<TokenId>, EngineError> {

@@ -10,6 +10,8 @@
 //! It knows nothing of stop strings and replies: [`Generation`](crate::Generation) reads the text of each token and may end the
 //! loop.
 
+mod rows;
+
 use crate::chooser::{Chooser, Thinking};
 use crate::constraint::Constraint;
 use crate::context::logits;

@@ -1,5 +1,7 @@
 //! A loaded model with its tokenizer and its chat template.
 
+mod headers;
+
 use crate::adapters::{Loaded, Planned};
 use crate::chat::{ChatTemplate, TemplateError};
 use crate::constraint::Compiled;

@@ -6,6 +6,10 @@
 //!                                                       -- reasoning, calls ---------> their events
 //! ```
 
+mod batched;
+
+pub use batched::BatchedGeneration;
+
 use crate::chat::{NameError, ReplyEvent};
 use crate::decode_loop::DecodeLoop;
 use crate::reply_reader::{ReplyReader, event_of};

@@ -1,0 +1,106 @@
+//! A prompt as ids, with everything that its generation needs but a context.
+//!
+//! Rendering a template, encoding its text and compiling a grammar take milliseconds to seconds. A program with many
+//! conversations does them on any thread, and gives the context's thread what came out.
+
+use super::{Conversation, tools_of};
+use crate::calls::{Constrained, Unconstrained};
+use crate::chat::{NameError, ReplyParser, ToolChoice};
+use crate::chooser::Thinking;
+use crate::constraint::Constraint;
+use crate::decode_loop::DecodeLoop;
+use crate::generate::Prepared;
+use crate::reply_reader::ReplyReader;
+use crate::{Context, Engine, EngineError, GenerateOptions};
+use happy_tokenizer::TokenId;
+
+/// A prompt that was rendered and encoded, with its grammar compiled: see [`Conversation::compose`] and [`Engine::compose`].
+pub struct Composed {
+    ids: Vec<TokenId>,
+    options: GenerateOptions,
+    constraint: Option<Constraint>,
+    /// Whether a text that the constraint does not let end is unfinished wherever its end falls.
+    must_complete: bool,
+    /// Of a conversation's answer.
+    reply: Option<Reading>,
+}
+
+/// How a reply is read.
+struct Reading {
+    reader: Box<ReplyReader>,
+    markers: Vec<TokenId>,
+    thinking: Option<Thinking>,
+    left_out: Vec<NameError>,
+    unconstrained: Vec<Unconstrained>,
+}
+
+impl Conversation {
+    /// The answer to the last message, before there is a context for it.
+    ///
+    /// # Errors
+    /// As [`Conversation::prompt`]; [`EngineError::Unused`] if the template has no place for the tools, the system message or
+    /// a variable; and if a form or the tools' schemas cannot be followed. That the prompt fits is checked by
+    /// [`Composed::prepare`].
+    pub fn compose(&self, options: GenerateOptions) -> Result<Composed, EngineError> {
+        let cancel = options.cancel.clone();
+        let cancelled = || cancel.is_cancelled();
+        let rendered = self.template.render_marked(&self.input, &cancelled)?;
+        self.check_used(&rendered, &cancelled)?;
+        let ids = self.encode(&rendered, &cancelled)?;
+        let parser = ReplyParser::new(self.format)
+            .with_tools(tools_of(&self.input))?
+            .after_conversation(rendered.said())?
+            .with_tokens(|marker| self.marker_token(marker).is_some())?
+            .after_prompt(&rendered.text)?;
+        let Constrained { constraint, left_out, unconstrained } =
+            self.constrained(&parser, options.form.as_ref(), &cancel)?;
+        let must_complete =
+            options.form.is_some() || matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+        let room = self.engine.plan().context.saturating_sub(ids.len());
+        let room = options.max_tokens.map_or(room, |most| most.min(room));
+        let thinking = if must_complete { self.thinking(room, &parser)? } else { None };
+        let reader = Box::new(ReplyReader::new(parser, self.recorder.clone()));
+        let reply = Reading { reader, markers: self.markers.clone(), thinking, left_out, unconstrained };
+        Ok(Composed { ids, options, constraint, must_complete, reply: Some(reply) })
+    }
+}
+
+impl Engine {
+    /// A text that continues these ids, before there is a context for it. Unlike [`Context::prepare`], the sequence is
+    /// shortened to what it has in common with them.
+    ///
+    /// # Errors
+    /// If the form is not valid.
+    pub fn compose(&self, ids: Vec<TokenId>, options: GenerateOptions) -> Result<Composed, EngineError> {
+        let form = options.form.as_ref();
+        let constraint = form.map(|form| self.constraint(form, &options.cancel)).transpose()?;
+        Ok(Composed { ids, options, constraint, must_complete: true, reply: None })
+    }
+}
+
+impl Composed {
+    /// The whole prompt.
+    pub fn ids(&self) -> &[TokenId] {
+        &self.ids
+    }
+
+    /// What the sequence has in common with the prompt is kept, the rest of the sequence is dropped.
+    ///
+    /// # Errors
+    /// If the prompt is empty or does not fit, or the sequence does not exist.
+    pub fn prepare(self, context: &mut Context, sequence: u32) -> Result<Prepared, EngineError> {
+        let Self { ids, mut options, constraint, must_complete, reply } = self;
+        let reused = context.keep_common_prefix(sequence, &ids)?;
+        let rest = ids.get(reused..).unwrap_or_default();
+        let stop = std::mem::take(&mut options.stop);
+        let steps = DecodeLoop::new(context, sequence, rest, options, constraint)?;
+        let Some(Reading { reader, markers, thinking, left_out, unconstrained }) = reply else {
+            return Prepared::new(steps, stop, must_complete, None);
+        };
+        let steps = steps.with_reply(markers, thinking);
+        let mut prepared = Prepared::new(steps, stop, must_complete, Some(reader))?;
+        prepared.left_out = left_out;
+        prepared.unconstrained = unconstrained;
+        Ok(prepared)
+    }
+}

@@ -1,0 +1,71 @@
+//! The loop for an owner who computes the tokens of several loops in one pass.
+
+use super::{DecodeLoop, State};
+use crate::{EngineError, Event};
+use happy_tokenizer::TokenId;
+use std::slice;
+use std::time::Duration;
+
+impl DecodeLoop {
+    /// The sequence that it continues.
+    pub(crate) fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// Tokens that are to be computed next: what is left of the prompt, or the token that was chosen last. Empty if a step
+    /// comes first.
+    pub(crate) fn pending(&self) -> &[TokenId] {
+        match &self.state {
+            _ if self.ending.is_some() => &[],
+            State::Prefill(done) => self.prompt.get(*done..).unwrap_or_default(),
+            State::Compute(token) => slice::from_ref(token),
+            State::Chosen(_) | State::Ended => &[],
+        }
+    }
+
+    /// The token that was chosen and has not been told yet.
+    pub(crate) fn chosen(&self) -> Option<TokenId> {
+        match self.state {
+            State::Chosen(token) => Some(token),
+            _ => None,
+        }
+    }
+
+    /// The whole of the prompt, before any of it is computed.
+    pub(crate) fn untouched(&self) -> Option<&[TokenId]> {
+        (self.state == State::Prefill(0)).then_some(self.prompt.as_slice())
+    }
+
+    /// Whether a token was chosen from the logits that follow the prompt, and none before it.
+    pub(crate) fn is_at_end_of_prompt(&self) -> bool {
+        matches!(self.state, State::Chosen(_)) && self.generated == 0
+    }
+
+    /// The first `count` of the pending tokens were computed, in `time`; if these were all, `logits` follow the last.
+    pub(crate) fn computed(
+        &mut self,
+        count: usize,
+        logits: Option<&[f32]>,
+        time: Duration,
+    ) -> Result<Option<Event>, EngineError> {
+        let prefilled = match self.state {
+            State::Prefill(done) => {
+                self.prefilled = self.prompt.len().min(done + count);
+                self.prefill_time += time;
+                Some(Event::Prefill { done: self.prefilled, total: self.prompt.len() })
+            }
+            _ => {
+                self.decode_time += time;
+                self.decoded += 1;
+                None
+            }
+        };
+        if prefilled.is_some() && self.prefilled < self.prompt.len() {
+            self.state = State::Prefill(self.prefilled);
+        } else {
+            let chosen = self.chooser.choose(logits.ok_or(EngineError::NoLogits { row: count })?)?;
+            self.go_on(chosen);
+        }
+        Ok(prefilled)
+    }
+}

@@ -1,0 +1,105 @@
+//! Generations that share forward passes.
+//!
+//! ```text
+//! repeat:  rows of all generations' pending tokens --Context::forward--> logits
+//!          each generation: computed(rows, logits)
+//!          each generation: next() until it has no event
+//! ```
+
+use super::Prepared;
+use crate::{Cancel, Context, EngineError, Event, FinishReason};
+use happy_tokenizer::TokenId;
+use std::time::Duration;
+
+/// A generation whose tokens its owner computes, together with those of others: the same events as a
+/// [`Generation`](crate::Generation) alone gives, whatever its neighbors are.
+pub struct BatchedGeneration(Prepared);
+
+impl Prepared {
+    /// Runs it in passes that its owner makes, in the context in which it was prepared.
+    ///
+    /// # Errors
+    /// As [`Context::invoke`].
+    pub fn batched(self, context: &mut Context, cancel: &Cancel) -> Result<BatchedGeneration, EngineError> {
+        if let Some(prompt) = self.steps.untouched() {
+            context.invoke(self.steps.sequence(), prompt, cancel)?;
+        }
+        Ok(BatchedGeneration(self))
+    }
+}
+
+impl BatchedGeneration {
+    /// Its sequence in the context.
+    pub fn sequence(&self) -> u32 {
+        self.0.steps.sequence()
+    }
+
+    /// Tokens that are to be computed at the sequence's next positions before it goes on: some of the prompt, or the token
+    /// that was chosen last. Empty while there are events, and at the end.
+    pub fn pending(&self) -> &[TokenId] {
+        if self.0.ready.is_empty() && !self.0.over { self.0.steps.pending() } else { &[] }
+    }
+
+    /// Tokens of the prompt that the sequence held already.
+    pub fn reused(&self) -> usize {
+        self.0.steps.reused()
+    }
+
+    /// The token that was chosen last, if its event is still to come: for its probability among the logits.
+    pub fn chosen(&self) -> Option<TokenId> {
+        self.0.steps.chosen()
+    }
+
+    /// Takes in that the first `count` of the pending tokens were computed, in `time`. If these were all, `logits` are those
+    /// that follow the last of them.
+    ///
+    /// # Errors
+    /// If logits are missing or not finite, or the grammar meets a limit: the generation cannot go on.
+    pub fn computed(
+        &mut self,
+        count: usize,
+        logits: Option<&[f32]>,
+        time: Duration,
+    ) -> Result<(), EngineError> {
+        match self.0.steps.computed(count, logits, time)? {
+            Some(event) => self.0.say(event),
+            None => Ok(()),
+        }
+    }
+
+    /// The next event. `None`: there are [`pending`](Self::pending) tokens, or it is [over](Self::is_over).
+    ///
+    /// # Errors
+    /// As those that a [`Generation`](crate::Generation) yields; it is over then.
+    pub fn next(&mut self, context: &mut Context) -> Result<Option<Event>, EngineError> {
+        let run = &mut self.0;
+        loop {
+            if let Some(event) = run.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            if run.over || !run.steps.pending().is_empty() {
+                return Ok(None);
+            }
+            if run.steps.is_at_end_of_prompt() {
+                context.snapshot(run.steps.sequence())?;
+            }
+            if let Err(error) = run.step(context) {
+                run.over = true;
+                run.ready.clear();
+                return Err(error);
+            }
+        }
+    }
+
+    /// Whether nothing more comes.
+    pub fn is_over(&self) -> bool {
+        self.0.over && self.0.ready.is_empty()
+    }
+
+    /// Ends the text here: what was held back comes, then the last events.
+    pub fn stop(&mut self) {
+        if !self.0.over && self.0.steps.ending().is_none() {
+            self.0.steps.end(FinishReason::Cancelled);
+        }
+    }
+}
