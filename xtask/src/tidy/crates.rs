@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-kernels", &["happy-tensor"]),
     ("happy-model", &["happy-gguf", "happy-tensor", "happy-kernels"]),
     ("happy-engine", LIBRARIES_BELOW_ENGINE),
+    ("happy-server", &["happy-engine"]),
     ("happy-cli", LIBRARIES),
     ("happy-ffi", LIBRARIES),
     ("happy-testkit", &[]),
@@ -27,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-benches", LIBRARIES),
     ("happy-tool-kit", &[]),
     ("happy-tool-bindings", &["happy-tool-kit"]),
+    ("happy-tool-clients", &["happy-tool-kit"]),
     ("happy-tool-android", &["happy-tool-kit"]),
     ("happy-tool-emulated", &["happy-tool-kit"]),
     ("happy-tool-device", &["happy-tool-kit", "happy-tool-android", "happy-tool-emulated"]),
@@ -60,6 +62,7 @@ const LIBRARIES: &[&str] = &[
     "happy-hub",
     "happy-model",
     "happy-engine",
+    "happy-server",
 ];
 
 /// What any package's tests may depend on, and what these two packages, which are nothing but tests, do.

@@ -1,0 +1,154 @@
+//! OpenAI's `/v1/embeddings`, and `/v1/rerank` as Jina and Cohere have it.
+
+use crate::embeddings::{Found, Work};
+use crate::error::ApiError;
+use crate::fields::Fields;
+use crate::http::Call;
+use crate::http::reply::Reply;
+use happy_engine::Embedding;
+use serde_json::{Value as Json, json};
+
+/// Most texts of one request.
+const MAX_TEXTS: usize = 2048;
+
+/// Texts to vectors.
+pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
+    let body = call.json()?;
+    let fields = Fields::of(&body, "")?;
+    call.state.check_model(fields.text("model")?)?;
+    let texts = texts(&call, fields, "input")?;
+    let dimensions = fields.count("dimensions", 1, usize::MAX)?;
+    let base64 = match fields.text("encoding_format")? {
+        None | Some("float") => false,
+        Some("base64") => true,
+        Some(other) => {
+            return Err(
+                fields.wrong("encoding_format", format_args!("is {other:?}, expected float or base64"))
+            );
+        }
+    };
+    let found = embed(&call, texts, dimensions, false).await?;
+    let tokens: usize = found.iter().map(|one| one.tokens).sum();
+    let data = found.into_iter().enumerate().map(|(index, one)| {
+        let vector = if base64 { Json::from(encode(&one.values)) } else { one.values.into() };
+        json!({ "object": "embedding", "index": index, "embedding": vector })
+    });
+    Ok(Reply::Json(json!({
+        "object": "list",
+        "data": data.collect::<Vec<_>>(),
+        "model": call.state.options.model_name,
+        "usage": { "prompt_tokens": tokens, "total_tokens": tokens },
+    })))
+}
+
+/// The vectors of texts.
+pub(crate) async fn embed(
+    call: &Call,
+    texts: Vec<String>,
+    dimensions: Option<usize>,
+    truncate: bool,
+) -> Result<Vec<Embedding>, ApiError> {
+    match call.state.embeddings.run(Work::Embed { texts, dimensions, truncate }).await? {
+        Found::Embeddings(found) => Ok(found),
+        Found::Ranks(_) => Err(ApiError::internal("ranks instead of vectors: please report it")),
+    }
+}
+
+/// One text or several; texts may be token ids.
+pub(crate) fn texts(call: &Call, fields: Fields<'_, '_>, key: &str) -> Result<Vec<String>, ApiError> {
+    let is_ids = |value: &Json| value.as_array().is_some_and(|all| all.first().is_some_and(Json::is_number));
+    let texts = match fields.get(key) {
+        Some(ids) if is_ids(ids) => vec![text_of(call, fields, key, ids)?],
+        Some(Json::Array(all)) if all.first().is_some_and(is_ids) => {
+            all.iter().map(|ids| text_of(call, fields, key, ids)).collect::<Result<_, _>>()?
+        }
+        _ => fields.texts(key)?,
+    };
+    match texts.len() {
+        0 => Err(fields.wrong(key, "is missing or empty, expected a string or an array of strings")),
+        found if found > MAX_TEXTS => {
+            Err(fields.wrong(key, format_args!("{found} texts, expected at most {MAX_TEXTS}")))
+        }
+        _ => Ok(texts),
+    }
+}
+
+/// The text of token ids: some clients cut texts by a tokenizer of their own, which must be this model's.
+fn text_of(call: &Call, fields: Fields<'_, '_>, key: &str, ids: &Json) -> Result<String, ApiError> {
+    let tokenizer = call.state.engine.require_tokenizer()?;
+    let mut bytes = Vec::new();
+    for id in ids.as_array().into_iter().flatten() {
+        let piece = id.as_u64().and_then(|id| tokenizer.piece(u32::try_from(id).ok()?).ok());
+        let Some(piece) = piece else {
+            return Err(fields.wrong(key, format_args!("{id} is not a valid token id")));
+        };
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Documents by how well they match a query.
+pub(crate) async fn rerank(call: Call) -> Result<Reply, ApiError> {
+    let body = call.json()?;
+    let fields = Fields::of(&body, "")?;
+    call.state.check_model(fields.text("model")?)?;
+    let query = fields.need_text("query")?.to_owned();
+    let mut documents = Vec::new();
+    for (i, document) in fields.need_array("documents")?.iter().enumerate() {
+        let text = document.as_str().or_else(|| document.get("text")?.as_str());
+        let expected = "expected a string, or an object with a `text`";
+        documents.push(text.ok_or_else(|| ApiError::field(&format!("documents.{i}"), expected))?.to_owned());
+    }
+    if !(1..=MAX_TEXTS).contains(&documents.len()) {
+        let found = documents.len();
+        return Err(fields.wrong("documents", format_args!("{found}, expected 1 to {MAX_TEXTS}")));
+    }
+    let most = fields.count("top_n", 1, usize::MAX)?.unwrap_or(usize::MAX);
+    let with_text = fields.flag("return_documents")?.unwrap_or(false);
+    let work = Work::Rank { query, documents: documents.clone() };
+    let Found::Ranks(ranks) = call.state.embeddings.run(work).await? else {
+        return Err(ApiError::internal("vectors instead of ranks: please report it"));
+    };
+    let results = ranks.into_iter().take(most).map(|rank| {
+        let mut result = json!({ "index": rank.index, "relevance_score": rank.score });
+        if with_text {
+            result["document"] = json!({ "text": documents.get(rank.index) });
+        }
+        result
+    });
+    Ok(Reply::Json(json!({
+        "object": "list",
+        "model": call.state.options.model_name,
+        "results": results.collect::<Vec<_>>(),
+    })))
+}
+
+/// Base64 (RFC 4648) of floats, little-endian, as OpenAI's clients read it.
+fn encode(values: &[f32]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let at = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for i in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * i)) as usize & 63];
+            text.push(if i <= group.len() { digit.into() } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_in_base64() {
+        // By Python: base64.b64encode(struct.pack("<2f", 1, -2.5))
+        assert_eq!(encode(&[1.0, -2.5]), "AACAPwAAIMA=");
+        assert_eq!(encode(&[1.0]), "AACAPw==");
+        assert_eq!(encode(&[0.0, 1.0, 2.0]), "AAAAAAAAgD8AAABA");
+        assert_eq!(encode(&[]), "");
+    }
+}

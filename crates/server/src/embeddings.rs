@@ -1,0 +1,149 @@
+//! The thread that embeds and ranks. A model that also generates is mapped a second time for it when the first request comes,
+//! so that who never embeds pays nothing.
+
+use crate::error::ApiError;
+use happy_engine::model::Pooling;
+use happy_engine::{Cancel, EmbedOptions, Embedder, Embedding, Engine, LoadOptions, Rank, TooLong};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// What is asked of the thread.
+pub(crate) enum Work {
+    /// Texts to vectors.
+    Embed { texts: Vec<String>, dimensions: Option<usize>, truncate: bool },
+    /// Documents by how well they match.
+    Rank { query: String, documents: Vec<String> },
+}
+
+/// What the thread found.
+pub(crate) enum Found {
+    Embeddings(Vec<Embedding>),
+    Ranks(Vec<Rank>),
+}
+
+struct Order {
+    work: Work,
+    cancel: Cancel,
+    reply: oneshot::Sender<Result<Found, ApiError>>,
+}
+
+/// Where the thread gets a model from.
+pub(crate) enum Source {
+    /// It was loaded for embeddings.
+    Loaded(Engine),
+    /// It is loaded when it is needed, with these options.
+    File(PathBuf, Box<LoadOptions>),
+    /// The model came from no file.
+    None,
+}
+
+/// The thread, which starts with the first order.
+pub(crate) struct Embeddings {
+    orders: SyncSender<Order>,
+    /// What the thread needs, until it has started.
+    start: Mutex<Option<(Source, Receiver<Order>)>>,
+}
+
+/// Orders that may wait.
+const QUEUE: usize = 64;
+
+/// Most positions of a text when the model was not loaded for embeddings: activations of a pass grow with it.
+pub(crate) const CONTEXT: usize = 2048;
+
+impl Embeddings {
+    pub(crate) fn new(source: Source) -> Self {
+        let (orders, waiting) = sync_channel(QUEUE);
+        Self { orders, start: Mutex::new(Some((source, waiting))) }
+    }
+
+    /// Does the work on the thread.
+    ///
+    /// # Errors
+    /// As [`Embedder::embed`] and [`Embedder::rank`], and if too much work waits.
+    pub(crate) async fn run(&self, work: Work) -> Result<Found, ApiError> {
+        self.start()?;
+        let cancel = crate::stream::CancelOnDrop(Cancel::new());
+        let (reply, answer) = oneshot::channel();
+        let order = Order { work, cancel: cancel.0.clone(), reply };
+        self.orders.try_send(order).map_err(|refused| match refused {
+            TrySendError::Full(_) => {
+                ApiError::new(crate::error::Kind::Busy, format!("{QUEUE} requests to embed wait already"))
+            }
+            TrySendError::Disconnected(_) => crate::scheduler::ended(),
+        })?;
+        answer.await.map_err(|_| crate::scheduler::ended())?
+    }
+
+    fn start(&self) -> Result<(), ApiError> {
+        let start = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((source, orders)) = start else { return Ok(()) };
+        let thread = std::thread::Builder::new().name("happy-embeddings".to_owned());
+        let started = thread.spawn(move || {
+            let mut worker = Worker { source, embedder: None };
+            while let Ok(order) = orders.recv() {
+                if !order.cancel.is_cancelled() {
+                    let found = worker.run(&order.work, &order.cancel);
+                    // A client that is gone does not hear it.
+                    let _ = order.reply.send(found);
+                }
+            }
+        });
+        started.map(drop).map_err(|error| ApiError::internal(format!("cannot start a thread: {error}")))
+    }
+}
+
+struct Worker {
+    source: Source,
+    /// The one that was used last, and its options.
+    embedder: Option<(EmbedOptions, Embedder)>,
+}
+
+impl Worker {
+    fn engine(&mut self) -> Result<Engine, ApiError> {
+        let engine = match &self.source {
+            Source::Loaded(engine) => return Ok(engine.clone()),
+            Source::File(path, options) => Engine::open(path, options)?,
+            Source::None => {
+                return Err(ApiError::invalid("this server's model was not loaded for embeddings"));
+            }
+        };
+        self.source = Source::Loaded(engine.clone());
+        Ok(engine)
+    }
+
+    fn embedder(&mut self, options: EmbedOptions) -> Result<&mut Embedder, ApiError> {
+        let known = self.embedder.take().filter(|(known, _)| *known == options);
+        let made = match known {
+            Some(known) => known,
+            // What the model cannot do, the request should not ask for.
+            None => {
+                let made = self.engine()?.embedder(&options);
+                (options, made.map_err(|error| ApiError::invalid(error.to_string()))?)
+            }
+        };
+        Ok(&mut self.embedder.insert(made).1)
+    }
+
+    fn run(&mut self, work: &Work, cancel: &Cancel) -> Result<Found, ApiError> {
+        match work {
+            Work::Embed { texts, dimensions, truncate } => {
+                // A model that only generates says nothing of pooling: the mean is what most were read by.
+                let known = self.engine()?.model().spec().head.pooling;
+                let pooling = known.filter(|pooling| *pooling != Pooling::None).or(Some(Pooling::Mean));
+                let too_long = if *truncate { TooLong::Truncate } else { TooLong::Refuse };
+                let options =
+                    EmbedOptions { pooling, dimensions: *dimensions, too_long, ..EmbedOptions::default() };
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                Ok(Found::Embeddings(self.embedder(options)?.embed(&texts, cancel)?))
+            }
+            Work::Rank { query, documents } => {
+                let (pooling, too_long) = (Some(Pooling::Rank), TooLong::Truncate);
+                let options = EmbedOptions { pooling, too_long, ..EmbedOptions::default() };
+                let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+                Ok(Found::Ranks(self.embedder(options)?.rank(query, &documents, cancel)?))
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The one table of endpoints.
+
+use super::Call;
+use super::reply::Reply;
+use crate::api::{anthropic, chat, completions, embeddings, ollama, plain, responses};
+use crate::error::{ApiError, Kind};
+use hyper::Method;
+use std::pin::Pin;
+
+/// Whose API an endpoint belongs to: how failures are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    OpenAi,
+    Anthropic,
+    Ollama,
+}
+
+/// What a handler returns.
+pub(crate) type Handled = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
+
+/// An endpoint.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    /// The path; one that ends with `/` takes whatever follows.
+    pub(crate) path: &'static str,
+    pub(crate) style: Style,
+    pub(crate) handler: fn(Call) -> Handled,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $style:ident $($handler:ident)::+;)*) => {
+        /// All endpoints.
+        pub(crate) const ROUTES: &[Route] = &[$(Route {
+            method: Method::$method,
+            path: $path,
+            style: Style::$style,
+            handler: |call| Box::pin($($handler)::+(call)),
+        }),*];
+    };
+}
+
+routes! {
+    GET  "/" OpenAi plain::page;
+    GET  "/health" OpenAi plain::health;
+    GET  "/metrics" OpenAi plain::metrics;
+    POST "/tokenize" OpenAi plain::tokenize;
+    POST "/detokenize" OpenAi plain::detokenize;
+    POST "/apply-template" OpenAi plain::apply_template;
+    GET  "/v1/models" OpenAi plain::models;
+    GET  "/v1/models/" OpenAi plain::model;
+    POST "/v1/chat/completions" OpenAi chat::create;
+    POST "/v1/completions" OpenAi completions::create;
+    POST "/v1/responses" OpenAi responses::create;
+    POST "/v1/embeddings" OpenAi embeddings::create;
+    POST "/v1/rerank" OpenAi embeddings::rerank;
+    POST "/v1/messages" Anthropic anthropic::create;
+    POST "/v1/messages/count_tokens" Anthropic anthropic::count_tokens;
+    POST "/api/chat" Ollama ollama::chat;
+    POST "/api/generate" Ollama ollama::generate;
+    GET  "/api/tags" Ollama ollama::tags;
+    GET  "/api/ps" Ollama ollama::ps;
+    POST "/api/show" Ollama ollama::show;
+    POST "/api/embed" Ollama ollama::embed;
+    POST "/api/embeddings" Ollama ollama::embeddings;
+    GET  "/api/version" Ollama ollama::version;
+}
+
+/// A route that was found, and the rest of the path.
+pub(crate) struct Found {
+    pub(crate) route: &'static Route,
+    pub(crate) rest: String,
+}
+
+impl Found {
+    /// Whose API it is.
+    pub(crate) fn style(&self) -> Style {
+        self.route.style
+    }
+}
+
+/// The endpoint of a path.
+pub(crate) fn find(method: &Method, path: &str) -> Result<Found, ApiError> {
+    let matches = |route: &&Route| match route.path.strip_suffix('/') {
+        Some(folder) if !folder.is_empty() => {
+            path.strip_prefix(route.path).is_some_and(|rest| !rest.is_empty())
+        }
+        _ => path == route.path,
+    };
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let mut others = ROUTES.iter().filter(matches).peekable();
+    let Some(first) = others.peek().copied() else {
+        return Err(ApiError::new(Kind::NotFound, format!("there is no endpoint `{path}`")));
+    };
+    let expected = first.method.clone();
+    match others.find(|route| route.method == *method) {
+        Some(route) => {
+            Ok(Found { route, rest: path.strip_prefix(route.path).unwrap_or_default().to_owned() })
+        }
+        None => {
+            let message = format!("`{path}` does not take {method}, expected {expected}");
+            Err(ApiError::new(Kind::Method, message))
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Counters in Prometheus' text format.
+
+use crate::delta::Summary;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that threads change.
+#[derive(Debug, Default)]
+pub(crate) struct Number(AtomicU64);
+
+impl Number {
+    pub(crate) fn add(&self, n: usize) {
+        self.0.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, n: usize) {
+        self.0.fetch_sub(n as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A generation that runs, and is counted as long as this lives.
+pub(crate) struct Counted(Arc<Metrics>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.running.sub(1);
+    }
+}
+
+/// What the server has done.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) requests: Number,
+    pub(crate) refused: Number,
+    pub(crate) connections: Number,
+    /// Generations that wait for a slot.
+    pub(crate) waiting: Number,
+    /// Generations that run.
+    running: Number,
+    answers: Number,
+    prompt_tokens: Number,
+    cached_tokens: Number,
+    generated_tokens: Number,
+    prefill_micros: Number,
+    decode_micros: Number,
+}
+
+impl Metrics {
+    /// Counts a generation that runs.
+    pub(crate) fn running(self: &Arc<Self>) -> Counted {
+        self.running.add(1);
+        Counted(self.clone())
+    }
+
+    /// A generation begins.
+    pub(crate) fn begun(&self, prompt: usize, cached: usize) {
+        self.prompt_tokens.add(prompt);
+        self.cached_tokens.add(cached);
+    }
+
+    /// A generation has ended.
+    pub(crate) fn done(&self, summary: &Summary) {
+        self.answers.add(1);
+        self.generated_tokens.add(summary.usage.generated);
+        self.prefill_micros.add(summary.prefill.as_micros() as usize);
+        self.decode_micros.add(summary.decode.as_micros() as usize);
+    }
+
+    /// The text for Prometheus.
+    pub(crate) fn text(&self) -> String {
+        let counter = "counter";
+        let gauge = "gauge";
+        let seconds = |micros: &Number| micros.get() as f64 / 1e6;
+        let rows: [(&str, &str, &str, f64); 11] = [
+            ("requests_total", counter, "HTTP requests", self.requests.get() as f64),
+            ("requests_refused_total", counter, "HTTP requests that were refused", self.refused.get() as f64),
+            ("answers_total", counter, "Answers that were generated to their end", self.answers.get() as f64),
+            ("prompt_tokens_total", counter, "Tokens of prompts", self.prompt_tokens.get() as f64),
+            (
+                "prompt_tokens_cached_total",
+                counter,
+                "Tokens of prompts that were not computed again",
+                self.cached_tokens.get() as f64,
+            ),
+            ("generated_tokens_total", counter, "Tokens of answers", self.generated_tokens.get() as f64),
+            ("prefill_seconds_total", counter, "Time that prompts took", seconds(&self.prefill_micros)),
+            ("decode_seconds_total", counter, "Time that answers took", seconds(&self.decode_micros)),
+            ("generations_running", gauge, "Answers that are being generated", self.running.get() as f64),
+            ("generations_waiting", gauge, "Answers that wait for a slot", self.waiting.get() as f64),
+            ("connections", gauge, "Open connections", self.connections.get() as f64),
+        ];
+        let mut text = String::new();
+        for (name, kind, help, value) in rows {
+            let _ = writeln!(
+                text,
+                "# HELP happy_{name} {help}.\n# TYPE happy_{name} {kind}\nhappy_{name} {value}"
+            );
+        }
+        text
+    }
+}

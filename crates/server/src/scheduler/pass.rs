@@ -1,0 +1,139 @@
+//! One forward pass: which rows it has, and who gets their logits.
+
+use super::Worker;
+use super::slot::Slot;
+use happy_engine::model::{Batch, NoHook, Want};
+use happy_engine::{Cancel, Context, EngineError};
+use std::time::Instant;
+
+/// Rows of prompts in a pass in which others decode: enough to use the weights that are read anyway, few enough that an answer
+/// does not stall.
+const PREFILL_BESIDE_DECODE: usize = 64;
+
+/// What a slot computes in a pass: its first so many pending tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Share {
+    slot: usize,
+    rows: usize,
+}
+
+impl Worker {
+    /// Computes one pass for all slots that have tokens to compute.
+    pub(super) fn pass(&mut self) {
+        let pending: Vec<usize> = self.slots.iter().map(|slot| slot.pending().len()).collect();
+        let shares = shares(&pending, self.batch.capacity());
+        let Self { context, slots, batch, stop, .. } = self;
+        let Err(error) = compute(context, slots, batch, &shares, stop) else { return };
+        match shares.as_slice() {
+            [] => {}
+            [one] => {
+                if let Some(slot) = slots.get_mut(one.slot) {
+                    slot.fail(error);
+                }
+            }
+            // One of them is at fault; the sequences have kept their lengths.
+            several => {
+                for share in several {
+                    if let Err(error) = compute(context, slots, batch, &[*share], stop)
+                        && let Some(slot) = slots.get_mut(share.slot)
+                    {
+                        slot.fail(error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Shares the rows of a pass out: first those that have one token left, then the others, the shorter first, each an equal part of
+/// what is left.
+fn shares(pending: &[usize], capacity: usize) -> Vec<Share> {
+    let mut left = capacity;
+    let mut shares = Vec::new();
+    for (slot, _) in pending.iter().enumerate().filter(|(_, n)| **n == 1) {
+        if left > 0 {
+            shares.push(Share { slot, rows: 1 });
+            left -= 1;
+        }
+    }
+    if !shares.is_empty() {
+        left = left.min(PREFILL_BESIDE_DECODE);
+    }
+    let mut long: Vec<(usize, usize)> =
+        pending.iter().enumerate().filter(|(_, n)| **n > 1).map(|(slot, n)| (*n, slot)).collect();
+    long.sort_unstable();
+    let mut waiting = long.len();
+    for (n, slot) in long {
+        let rows = n.min(left.div_ceil(waiting.max(1)));
+        waiting -= 1;
+        if rows > 0 {
+            shares.push(Share { slot, rows });
+            left -= rows;
+        }
+    }
+    shares
+}
+
+/// Computes these rows and hands the logits on.
+fn compute(
+    context: &mut Context,
+    slots: &mut [Slot],
+    batch: &mut Batch,
+    shares: &[Share],
+    stop: &Cancel,
+) -> Result<(), EngineError> {
+    if shares.is_empty() {
+        return Ok(());
+    }
+    batch.clear();
+    for share in shares {
+        let Some(slot) = slots.get(share.slot) else { continue };
+        let (pending, sequence) = (slot.pending(), slot.sequence());
+        let first = context.tokens(sequence).len() as u32;
+        let want = if share.rows == pending.len() { Want::Logits } else { Want::Nothing };
+        batch.push_tokens(pending.get(..share.rows).unwrap_or_default(), first, sequence, want)?;
+    }
+    let engine = context.engine().clone();
+    let tokenizer = engine.require_tokenizer()?;
+    let bytes_of = |id| tokenizer.piece(id).map(|piece| piece.to_vec()).unwrap_or_default();
+    let started = Instant::now();
+    let output = context.forward(batch, stop, &mut NoHook)?;
+    let time = started.elapsed();
+    let mut row = 0;
+    for share in shares {
+        row += share.rows;
+        if let Some(slot) = slots.get_mut(share.slot) {
+            let logits = if share.rows == slot.pending().len() { output.logits(row - 1) } else { None };
+            slot.computed(logits, share.rows, time, &bytes_of);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_shared_fairly() {
+        // Pending tokens of each slot, rows of a pass, rows of each slot.
+        let cases: [(&[usize], usize, &[usize]); 8] = [
+            (&[0, 0], 256, &[0, 0]),
+            (&[1, 1, 0, 1], 256, &[1, 1, 0, 1]),
+            (&[1000], 256, &[256]),
+            (&[1000, 1000], 256, &[128, 128]),
+            // The short one ends, and the long one gets what it leaves.
+            (&[1000, 10], 256, &[246, 10]),
+            // Beside others that decode.
+            (&[1, 1000], 256, &[1, 64]),
+            (&[1, 40, 40, 40], 256, &[1, 22, 21, 21]),
+            // No room for all.
+            (&[1, 1, 1], 2, &[1, 1, 0]),
+        ];
+        for (pending, capacity, expected) in cases {
+            let mut rows = vec![0; pending.len()];
+            shares(pending, capacity).iter().for_each(|share| rows[share.slot] = share.rows);
+            assert_eq!(rows, expected, "{pending:?} of {capacity}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A sequence of the context and the generation that runs in it.
+
+use super::Job;
+use crate::delta::{Delta, Deltas, TokenLogProb, TokenText};
+use crate::error::ApiError;
+use crate::metrics::{Counted, Metrics};
+use happy_engine::sampler::LogProbs;
+use happy_engine::{BatchedGeneration, Cancel, Context, EngineError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// A sequence; what it holds stays for the next prompt that begins alike.
+pub(super) struct Slot {
+    sequence: u32,
+    last_used: u64,
+    running: Option<Running>,
+}
+
+/// A generation and its client.
+struct Running {
+    generation: BatchedGeneration,
+    events: Deltas,
+    deltas: UnboundedSender<Delta>,
+    log_probs: Option<(usize, LogProbs)>,
+    one_call: bool,
+    _counted: Counted,
+}
+
+impl Slot {
+    pub(super) fn new(sequence: u32) -> Self {
+        Self { sequence, last_used: 0, running: None }
+    }
+
+    pub(super) fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    pub(super) fn last_used(&self) -> u64 {
+        self.last_used
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Begins a job.
+    pub(super) fn begin(&mut self, job: Job, context: &mut Context, now: u64, metrics: &Arc<Metrics>) {
+        let Job { composed, top_log_probs, one_call, deltas } = job;
+        self.last_used = now;
+        let prompt = composed.ids().len();
+        let begun = composed
+            .prepare(context, self.sequence)
+            .and_then(|prepared| prepared.batched(context, &Cancel::new()));
+        match begun {
+            Ok(generation) => {
+                let cached = generation.reused();
+                metrics.begun(prompt, cached);
+                // A client that is gone is noticed before the next pass.
+                let _ = deltas.send(Delta::Begun { prompt, cached });
+                let log_probs = top_log_probs.map(|n| (n, LogProbs::new()));
+                let counted = metrics.running();
+                let events = Deltas::default();
+                self.running =
+                    Some(Running { generation, events, deltas, log_probs, one_call, _counted: counted });
+            }
+            Err(error) => {
+                let _ = deltas.send(Delta::Failed(error.into()));
+            }
+        }
+    }
+
+    /// Frees the slot if nobody hears its answer. What was computed stays.
+    pub(super) fn drop_if_gone(&mut self, context: &mut Context) {
+        if self.running.as_ref().is_some_and(|running| running.deltas.is_closed()) {
+            self.running = None;
+            // Without a snapshot less of it can be used again.
+            let _ = context.snapshot(self.sequence);
+        }
+    }
+
+    /// Tokens that it has to compute next.
+    pub(super) fn pending(&self) -> &[u32] {
+        self.running.as_ref().map_or(&[], |running| running.generation.pending())
+    }
+
+    /// Takes what a pass computed.
+    pub(super) fn computed(
+        &mut self,
+        context_logits: Option<&[f32]>,
+        count: usize,
+        time: Duration,
+        bytes_of: &dyn Fn(u32) -> Vec<u8>,
+    ) {
+        let Some(running) = &mut self.running else { return };
+        let done = running.generation.computed(count, context_logits, time);
+        let told = done.and_then(|()| running.log_probs_of(context_logits, bytes_of));
+        if let Err(error) = told {
+            self.fail(error);
+        }
+    }
+
+    /// Ends the answer by an error.
+    pub(super) fn fail(&mut self, error: EngineError) {
+        if let Some(running) = self.running.take() {
+            let _ = running.into_deltas().send(Delta::Failed(ApiError::from(error)));
+        }
+    }
+
+    /// Sends what has happened, and frees the slot at the end.
+    pub(super) fn tell(&mut self, context: &mut Context, metrics: &Metrics) {
+        while let Some(running) = &mut self.running {
+            match running.generation.next(context) {
+                Ok(Some(event)) => match running.events.of(event) {
+                    Some(Delta::Done(summary)) => {
+                        let Some(running) = self.running.take() else { return };
+                        // An answer that nobody hears was cut off by that.
+                        if !running.deltas.is_closed() {
+                            metrics.done(&summary);
+                        }
+                        // Its client may look at the counters at once.
+                        let deltas = running.into_deltas();
+                        let _ = deltas.send(Delta::Done(summary));
+                    }
+                    Some(delta) => {
+                        if running.one_call && matches!(delta, Delta::CallEnd { .. }) {
+                            running.generation.stop();
+                        }
+                        let _ = running.deltas.send(delta);
+                    }
+                    None => {}
+                },
+                Ok(None) => return,
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Ends it, but for the way to its client.
+    fn into_deltas(self) -> UnboundedSender<Delta> {
+        self.deltas
+    }
+
+    /// Sends the probability of the token that was chosen from these logits.
+    fn log_probs_of(
+        &mut self,
+        logits: Option<&[f32]>,
+        bytes_of: &dyn Fn(u32) -> Vec<u8>,
+    ) -> Result<(), EngineError> {
+        let (Some((n, log_probs)), Some(logits)) = (&mut self.log_probs, logits) else { return Ok(()) };
+        let Some(chosen) = self.generation.chosen() else { return Ok(()) };
+        let best = log_probs.best(logits, (*n).max(1))?;
+        let logit = |id: u32| logits.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let text = |id: u32, ln_p: f32| TokenText { id, bytes: bytes_of(id), ln_p };
+        // All differences of logarithms are differences of logits.
+        let ln_p = match best.iter().find(|best| best.id == chosen) {
+            Some(best) => best.ln_p,
+            None => best.first().map_or(0.0, |best| best.ln_p + (logit(chosen) - logit(best.id))),
+        };
+        let top = best.iter().take(*n).map(|best| text(best.id, best.ln_p)).collect();
+        let _ = self.deltas.send(Delta::LogProb(TokenLogProb { token: text(chosen, ln_p), top }));
+        Ok(())
+    }
+}
