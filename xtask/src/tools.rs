@@ -15,11 +15,12 @@ struct Command {
 
 pub(crate) const ANDROID: &str = "happy-tool-android";
 pub(crate) const BINDINGS: &str = "happy-tool-bindings";
+pub(crate) const CLIENTS: &str = "happy-tool-clients";
 pub(crate) const DEVICE: &str = "happy-tool-device";
 pub(crate) const EMULATED: &str = "happy-tool-emulated";
 
 /// The packages.
-pub(crate) const PACKAGES: &[&str] = &[ANDROID, BINDINGS, DEVICE, EMULATED];
+pub(crate) const PACKAGES: &[&str] = &[ANDROID, BINDINGS, CLIENTS, DEVICE, EMULATED];
 
 const fn command(name: &'static str, package: &'static str, about: &'static str) -> Command {
     Command { name, package, about }
@@ -37,6 +38,7 @@ const COMMANDS: &[Command] = &[
         BINDINGS,
         "Write the option classes of Java and Dart (--check: compare them with the list)",
     ),
+    command("test-clients", CLIENTS, "Run clients from PyPI and npm against `happy serve` with a real model"),
     command("setup-arm", EMULATED, "Make this Debian machine able to build and emulate aarch64"),
     command(
         "test-arm",

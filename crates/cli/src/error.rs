@@ -129,6 +129,7 @@ from_display!(
     happy_model::BatchError,
     happy_quantize::QuantizeError,
     happy_convert::ConvertError,
+    happy_hub::Error,
 );
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod commands;
 mod constrain;
 mod error;
 mod generation;
+mod hub;
 mod input;
 mod interrupt;
 mod load;

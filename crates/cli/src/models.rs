@@ -1,6 +1,7 @@
 //! Models by name, and where they are kept.
 
 use crate::error::{CliError, CliResult};
+use crate::hub;
 use std::path::{Path, PathBuf};
 
 /// A model that `cargo xtask fetch-models` fetches.
@@ -45,6 +46,9 @@ pub(crate) fn resolve(model: impl AsRef<Path>) -> CliResult<PathBuf> {
     let known = KNOWN.iter().find(|known| known.name == model);
     if let Some(file) = known.and_then(|known| in_folder(known.file)).or_else(|| in_folder(model)) {
         return Ok(file);
+    }
+    if hub::is_hub_name(model) {
+        return hub::find_or_pull(model);
     }
     if model.contains(['/', '\\']) {
         // Opening it says why it is not there.

@@ -125,6 +125,14 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         when: Long,
+        name: "test-clients",
+        what: "cargo xtask test-clients: clients from PyPI and npm against `happy serve`",
+        advice: "run `cargo xtask test-clients` alone",
+        beside: false,
+        run: || tools::step(tools::CLIENTS, "test-clients"),
+    },
+    Step {
+        when: Long,
         name: "test-avx512",
         what: "cargo xtask test-avx512: the kernels for AVX-512 by emulated intrinsics",
         advice: "run `cargo xtask test-avx512` alone",

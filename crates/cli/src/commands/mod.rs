@@ -9,12 +9,17 @@ mod embed;
 mod gguf;
 mod grammar;
 mod inspect;
+mod list;
 mod logits;
+mod pull;
 mod quantize;
 mod reply;
 mod rerank;
+mod rm;
 mod run;
 mod sample;
+mod serve;
+mod show;
 mod template;
 mod tokenize;
 
@@ -28,6 +33,16 @@ pub(crate) enum Command {
     Run(run::RunArgs),
     /// Talk with a model; earlier turns stay in the KV cache
     Chat(chat::ChatArgs),
+    /// Serve a model to programs: the APIs of OpenAI, Anthropic and Ollama
+    Serve(serve::ServeArgs),
+    /// Download a model by name, if it would run here
+    Pull(pull::PullArgs),
+    /// List the models that are here, or the short names
+    List(list::ListArgs),
+    /// Show what a model is and whether it would run here, before it is downloaded
+    Show(show::ShowArgs),
+    /// Remove models from the cache
+    Rm(rm::RmArgs),
     /// Measure prefill and decode speed, load time and memory
     Bench(bench::BenchArgs),
     /// Show what is in a GGUF file and what running it would need
@@ -66,6 +81,11 @@ impl Command {
         match self {
             Command::Run(args) => run::run(&args),
             Command::Chat(args) => chat::run(&args),
+            Command::Serve(args) => serve::run(&args),
+            Command::Pull(args) => pull::run(&args),
+            Command::List(args) => list::run(&args),
+            Command::Show(args) => show::run(&args),
+            Command::Rm(args) => rm::run(&args),
             Command::Bench(args) => bench::run(&args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Gguf(args) => gguf::run(&args),

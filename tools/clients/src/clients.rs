@@ -1,0 +1,67 @@
+//! Installing the clients and running their scripts.
+
+use crate::server::Server;
+use happy_tool_kit::outcome::Outcome;
+use happy_tool_kit::process::{self, TEST_PROFILE};
+use happy_tool_kit::{Result, fetch, models, paths};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs the clients of all languages whose tools are here.
+pub(crate) fn run() -> Result<Outcome> {
+    let own = paths::root().join("tools/clients");
+    let folder = paths::target().join("clients");
+    std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    let (python, node) = match (python(&own, &folder), node(&own, &folder)) {
+        (Ok(python), Ok(node)) => (python, node),
+        (Err(why), _) | (_, Err(why)) => return Ok(Outcome::Unavailable(why)),
+    };
+    let model = fetch::fetch(models::find("smollm2")?)?;
+    let happy = process::build_happy(TEST_PROFILE)?;
+    let server = Server::start(&happy, &model)?;
+    let name = model.file_stem().unwrap_or_default();
+    let mut failed = Vec::new();
+    for mut command in [python, node] {
+        // The scripts print a line for each test; no client may ask elsewhere.
+        let command = command
+            .arg(&server.url)
+            .arg(name)
+            .env("NO_PROXY", "*")
+            .env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
+        if let Err(why) = process::run(command) {
+            failed.push(why);
+        }
+    }
+    if failed.is_empty() { Ok(Outcome::Passed) } else { Err(failed.join("; ")) }
+}
+
+/// The script of the Python clients, in an environment of their own.
+fn python(own: &Path, folder: &Path) -> Result<Command> {
+    let environment = folder.join("python");
+    let python = environment.join("bin/python");
+    if !python.is_file() {
+        process::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    }
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+    process::run(pip.arg(own.join("python/requirements.txt")))?;
+    let mut command = Command::new(python);
+    command.arg(own.join("python/clients.py"));
+    Ok(command)
+}
+
+/// The script of the npm clients, beside their packages, where node looks for them.
+fn node(own: &Path, folder: &Path) -> Result<Command> {
+    let folder: PathBuf = folder.join("node");
+    std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    for file in ["package.json", "clients.mjs"] {
+        let (from, to) = (own.join("node").join(file), folder.join(file));
+        std::fs::copy(&from, &to).map_err(|e| format!("cannot copy {}: {e}", from.display()))?;
+    }
+    process::run(
+        Command::new("npm").args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&folder),
+    )?;
+    let mut command = Command::new("node");
+    command.arg("clients.mjs").current_dir(&folder);
+    Ok(command)
+}

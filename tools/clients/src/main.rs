@@ -1,0 +1,41 @@
+//! Unmodified clients from PyPI and npm against `happy serve` with a real model.
+
+#![forbid(unsafe_code)]
+
+mod clients;
+mod server;
+
+use clap::{Parser, Subcommand};
+use happy_tool_kit::outcome::{self, Outcome};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Real clients against the server", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install clients from PyPI and npm under target/clients, and run them against `happy serve` with smollm2
+    TestClients,
+    /// A step of `cargo xtask test`
+    #[command(subcommand, hide = true)]
+    Step(Step),
+}
+
+#[derive(Subcommand)]
+enum Step {
+    TestClients,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Task::TestClients => outcome::exit(clients::run().and_then(|ended| match ended {
+            Outcome::Passed => Ok(()),
+            Outcome::Skipped(why) | Outcome::Unavailable(why) => Err(why),
+        })),
+        Task::Step(Step::TestClients) => outcome::tell(&clients::run()),
+    }
+}

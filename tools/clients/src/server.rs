@@ -1,0 +1,46 @@
+//! A `happy serve` that ends with this process's interest in it.
+
+use happy_tool_kit::Result;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// The running program.
+pub(crate) struct Server {
+    child: Child,
+    /// `http://ADDRESS`.
+    pub(crate) url: String,
+}
+
+impl Server {
+    /// Starts it on any free port, and waits until it listens.
+    pub(crate) fn start(happy: &Path, model: &Path) -> Result<Self> {
+        let mut command = Command::new(happy);
+        command.arg("serve").arg("-m").arg(model).args(["--port", "0", "--ctx", "2048"]);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("cannot start {}: {e}", happy.display()))?;
+        let mut line = String::new();
+        let out = child.stdout.take().ok_or("happy serve has no output")?;
+        let read = BufReader::new(out).read_line(&mut line);
+        let url = line.trim().strip_prefix("listening on ").map(str::to_owned);
+        let mut server = Self { child, url: url.clone().unwrap_or_default() };
+        match (read, url) {
+            (Ok(_), Some(_)) => Ok(server),
+            _ => {
+                let ended = server.child.try_wait();
+                Err(format!("happy serve did not say where it listens, but {line:?}; it ended: {ended:?}"))
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself, which its clients have noticed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
