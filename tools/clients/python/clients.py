@@ -104,11 +104,11 @@ def openai_errors():
 def anthropic_messages():
     client = anthropic.Anthropic(base_url=BASE, api_key="none", max_retries=0)
     whole = client.messages.create(
-        model=MODEL, max_tokens=16, system="Be brief.", messages=QUESTION, temperature=0
+        model=MODEL, max_tokens=16, system="Be brief.", messages=QUESTION, extra_body={"temperature": 0}
     )
     check(whole.content[0].type == "text" and whole.stop_reason in ("end_turn", "max_tokens"), whole)
     with client.messages.stream(
-        model=MODEL, max_tokens=16, system="Be brief.", messages=QUESTION, temperature=0
+        model=MODEL, max_tokens=16, system="Be brief.", messages=QUESTION, extra_body={"temperature": 0}
     ) as stream:
         text = "".join(stream.text_stream)
         final = stream.get_final_message()
