@@ -3,11 +3,10 @@
 mod read;
 
 pub(crate) use read::object;
-use read::{Reserved, reserve};
-use serde::de::{Deserialize, Error};
+use serde::de::Error;
 use serde_json::{Map, Value};
 
-use crate::memory::{OutOfMemory, R};
+use crate::memory::{self, OutOfMemory, R};
 
 /// Reads any JSON value, nested at most 128 deep.
 ///
@@ -39,7 +38,7 @@ pub(crate) fn attempt(text: &str) -> R<serde_json::Result<Value>> {
 /// # Errors
 /// If memory is refused. The error [`is_data`](serde_json::Error::is_data).
 pub fn copy(value: &Value) -> serde_json::Result<Value> {
-    Reserved::deserialize(value).map(|Reserved(copy)| copy)
+    copied(value).map_err(refused)
 }
 
 /// Copies several values.
@@ -47,12 +46,7 @@ pub fn copy(value: &Value) -> serde_json::Result<Value> {
 /// # Errors
 /// As [`copy`].
 pub fn copy_all(values: &[Value]) -> serde_json::Result<Vec<Value>> {
-    let mut list = Vec::new();
-    reserve::<serde_json::Error, _>(&mut list, values.len())?;
-    for value in values {
-        list.push(copy(value)?);
-    }
-    Ok(list)
+    copied_all(values).map_err(refused)
 }
 
 /// Copies an object.
@@ -60,10 +54,41 @@ pub fn copy_all(values: &[Value]) -> serde_json::Result<Vec<Value>> {
 /// # Errors
 /// As [`copy`].
 pub fn copy_object(members: &Map<String, Value>) -> serde_json::Result<Map<String, Value>> {
-    match Reserved::deserialize(members)? {
-        Reserved(Value::Object(copy)) => Ok(copy),
-        Reserved(_) => Err(Error::custom("expected an object")),
+    copied_object(members).map_err(refused)
+}
+
+fn refused(_: OutOfMemory) -> serde_json::Error {
+    Error::custom("out of memory")
+}
+
+/// As [`copy`].
+pub(crate) fn copied(value: &Value) -> R<Value> {
+    Ok(match value {
+        Value::String(text) => Value::String(memory::copied(text)?),
+        Value::Array(items) => Value::Array(copied_all(items)?),
+        Value::Object(members) => Value::Object(copied_object(members)?),
+        // Needs no memory.
+        plain => plain.clone(),
+    })
+}
+
+fn copied_all(values: &[Value]) -> R<Vec<Value>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(values.len())?;
+    for value in values {
+        list.push(copied(value)?);
     }
+    Ok(list)
+}
+
+/// As [`copy_object`].
+pub(crate) fn copied_object(members: &Map<String, Value>) -> R<Map<String, Value>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(members.len())?;
+    for (key, value) in members {
+        list.push((memory::copied(key)?, copied(value)?));
+    }
+    Ok(object(list)?)
 }
 
 #[cfg(test)]

@@ -147,21 +147,24 @@ impl<'a> Source<'a> {
 
     fn string(&mut self) -> Result<String, Stop> {
         self.expect("\"")?;
-        let mut escaped = false;
-        let end = self.rest.bytes().position(|byte| {
-            let is_end = byte == b'"' && !escaped;
-            escaped = byte == b'\\' && !escaped;
-            is_end
-        });
-        let (mut written, rest) = self.rest.split_at(end.ok_or(Stop::NotJson)?);
-        self.rest = rest.get(1..).unwrap_or_default();
-        if written.bytes().any(|byte| byte < b' ') {
-            return Err(Stop::NotJson);
+        let (mut end, mut has_escapes) = (0, false);
+        loop {
+            end += match self.rest.as_bytes().get(end) {
+                None | Some(0..b' ') => return Err(Stop::NotJson),
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    has_escapes = true;
+                    2
+                }
+                Some(_) => 1,
+            };
         }
+        let (mut written, rest) = self.rest.split_at_checked(end).ok_or(Stop::NotJson)?;
+        self.rest = rest.get(1..).unwrap_or_default();
         let mut text = String::new();
         // No character is longer than its escape.
         text.try_reserve_exact(written.len())?;
-        while let Some((plain, after)) = written.split_once('\\') {
+        while has_escapes && let Some((plain, after)) = written.split_once('\\') {
             let (c, rest) = unescaped(after).ok_or(Stop::NotJson)?;
             text.push_str(plain);
             text.push(c);
@@ -218,7 +221,7 @@ fn longest_text(text: &str) -> usize {
     quotes.fold(0, |longest: usize, (at, _)| longest.max(at - std::mem::replace(&mut last, at)))
 }
 
-pub(super) fn reserve<E: Error, T>(list: &mut Vec<T>, more: usize) -> Result<(), E> {
+fn reserve<E: Error, T>(list: &mut Vec<T>, more: usize) -> Result<(), E> {
     list.try_reserve(more).map_err(|_| E::custom("out of memory"))
 }
 
@@ -231,7 +234,7 @@ fn copied<E: Error>(text: &str) -> Result<String, E> {
 }
 
 /// A value that is read with fallible reservations.
-pub(super) struct Reserved(pub(super) Value);
+struct Reserved(Value);
 
 impl<'de> Deserialize<'de> for Reserved {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -20,10 +20,8 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn push(&mut self, c: char, control: bool) -> R<()> {
-        self.control.try_reserve(c.len_utf8())?;
         self.text.add_char(c)?;
-        self.control.resize(self.text.len(), control);
-        Ok(())
+        (0..c.len_utf8()).try_for_each(|_| push(&mut self.control, control))
     }
 
     pub(super) fn text(&self) -> &str {

@@ -94,7 +94,7 @@ impl ToolCall {
         Ok(ToolCall {
             id: self.id.as_deref().map(copied).transpose()?,
             name: copied(&self.name)?,
-            arguments: json::copy_object(&self.arguments).map_err(|_| OutOfMemory)?,
+            arguments: json::copied_object(&self.arguments)?,
             arguments_text: copied(&self.arguments_text)?,
         })
     }

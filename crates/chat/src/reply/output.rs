@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::fault::{Reason, Step, fault, same};
 use super::{MAX_NAME, Malformed, Reply, ReplyEvent, ToolCall, scan, schema};
-use crate::memory::{R, Text, add, copied, push};
+use crate::memory::{R, Text, add, begun, copied, push};
 use crate::{digits, json};
 
 /// A text with markers in it. White space next to the markers is dropped.
@@ -65,7 +65,7 @@ impl Output {
         add(&mut self.reply.reasoning, &self.more)?;
         match self.events.last_mut() {
             Some(ReplyEvent::Reasoning(last)) => add(last, &self.more),
-            _ => push(&mut self.events, ReplyEvent::Reasoning(copied(&self.more)?)),
+            _ => push(&mut self.events, ReplyEvent::Reasoning(begun(&self.more)?)),
         }
     }
 
@@ -142,7 +142,7 @@ fn write_content(reply: &mut Reply, events: &mut Vec<ReplyEvent>, text: &str) ->
     add(&mut reply.content, text)?;
     match events.last_mut() {
         Some(ReplyEvent::Content(last)) => add(last, text),
-        _ => push(events, ReplyEvent::Content(copied(text)?)),
+        _ => push(events, ReplyEvent::Content(begun(text)?)),
     }
 }
 
@@ -211,7 +211,7 @@ impl Draft {
         };
         match out.events.last_mut() {
             Some(ReplyEvent::CallArguments { delta: last, .. }) => add(last, delta)?,
-            _ => push(&mut out.events, ReplyEvent::CallArguments { index, delta: copied(delta)? })?,
+            _ => push(&mut out.events, ReplyEvent::CallArguments { index, delta: begun(delta)? })?,
         }
         self.sent = self.arguments.len();
         Ok(())

@@ -23,7 +23,7 @@ use super::fault::{Step, fault, if_right};
 use super::grammar::Notation;
 use super::literals::Literal;
 use super::{MAX_DEPTH, literals, scan};
-use crate::memory::{OutOfMemory, R, copied, json_text, push, text};
+use crate::memory::{R, copied, json_text, push, text};
 use crate::{digits, json};
 
 /// Maximum number of schemas that are visited for one value.
@@ -82,7 +82,7 @@ impl Tool<'_> {
     }
 
     fn into_owned(self) -> R<Tool<'static>> {
-        let parameters = json::copy(&self.parameters).map_err(|_| OutOfMemory)?;
+        let parameters = json::copied(&self.parameters)?;
         Ok(Tool { name: Cow::Owned(text!("{}", self.name)?), parameters: Cow::Owned(parameters) })
     }
 }
