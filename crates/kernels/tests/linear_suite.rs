@@ -3,7 +3,7 @@
 //! A kernel that this machine cannot run is reported as skipped; `HAPPY_REQUIRE_ISA` makes that a failure.
 
 use happy_kernels::kernels::all_linear;
-use happy_kernels::linear::{ActKind, Acts, LinearKernel, Panel};
+use happy_kernels::linear::{ActKind, Acts, FewKernel, LinearKernel, Panel};
 use happy_kernels::{Columns, Isa, MatMut};
 use happy_tensor::{Block, DType, with_block};
 
@@ -166,13 +166,23 @@ fn run_gemm(kernel: &LinearKernel, w: &[u8], x: Acts<'_>, n: usize) -> Vec<f32> 
         let w = &w[first * (w.len() / n.max(1))..];
         (kernel.gemm)(w, x, &mut Columns::of(all.columns_mut(cols.start + 1..cols.end + 1)), &mut panel);
     }
-    let rows = y.chunks_exact(stride);
+    inner_columns(kernel.gemm_name, &y, n)
+}
+
+/// The outputs of a kernel for few tokens, as those of [`run_gemm`].
+fn run_few(kernel: &FewKernel, w: &[u8], x: Acts<'_>, n: usize) -> Vec<f32> {
+    let stride = n + 3;
+    let mut y = vec![7.0; x.rows * stride];
+    let mut all = MatMut::new(&mut y, x.rows, stride);
+    (kernel.multiply)(w, x, &mut Columns::of(all.columns_mut(1..n + 1)));
+    inner_columns(kernel.name, &y, n)
+}
+
+/// What a kernel wrote into columns `1 .. 1 + n` of `n + 3`, and nowhere else.
+fn inner_columns(name: &str, y: &[f32], n: usize) -> Vec<f32> {
+    let rows = y.chunks_exact(n + 3);
     for row in rows.clone() {
-        assert!(
-            row[0] == 7.0 && row[n + 1..] == [7.0, 7.0],
-            "{}: wrote outside its columns",
-            kernel.gemm_name
-        );
+        assert!(row[0] == 7.0 && row[n + 1..] == [7.0, 7.0], "{name}: wrote outside its columns");
     }
     rows.flat_map(|row| row[1..=n].to_vec()).collect()
 }
@@ -212,7 +222,7 @@ fn first_difference(found: &[f32], want: &[f32]) -> Option<String> {
     (0..found.len()).find(differ).map(|i| format!("output {i} is {}, expected {}", found[i], want[i]))
 }
 
-/// Compares a kernel's gemv and gemm with the scalar kernel's.
+/// Compares a kernel's gemv, gemm and kernel for few tokens with the scalar kernel's gemv.
 fn compare(
     (kernel, scalar): (&LinearKernel, &LinearKernel),
     (n, tokens, k): (usize, usize, usize),
@@ -229,6 +239,11 @@ fn compare(
     let gemm = run_gemm(kernel, &w, x.get(), n);
     if let Some(d) = first_difference(&gemm, &want) {
         failed.push(format!("{}: {what}: {d}", kernel.gemm_name));
+    }
+    if let Some(few) = &kernel.few
+        && let Some(d) = first_difference(&run_few(few, &w, x.get(), n), &want)
+    {
+        failed.push(format!("{}: {what}: {d}", few.name));
     }
     for t in 0..tokens {
         let gemv = run_gemv(kernel, &w, x.get().rows_range(t, 1), n);
@@ -332,7 +347,9 @@ fn integer_sums_are_exact() {
                     let sum: i64 = values.iter().zip(&x.q).map(|(&w, &x)| w as i64 * i64::from(x)).sum();
                     want.push(sum as f32);
                 }
-                for found in [run_gemv(kernel, &w, x.get(), 11), run_gemm(kernel, &w, x.get(), 11)] {
+                let few = kernel.few.iter().map(|few| run_few(few, &w, x.get(), 11));
+                let both = [run_gemv(kernel, &w, x.get(), 11), run_gemm(kernel, &w, x.get(), 11)];
+                for found in both.into_iter().chain(few) {
                     // A sum of zero may have either sign.
                     if found.iter().zip(&want).any(|(f, w)| f != w) {
                         failed.push(format!(
@@ -356,6 +373,9 @@ fn an_overlong_matrix_is_read_as_far_as_asked() {
         let all = run_gemv(kernel, &w, x.get(), 40);
         for n in [1, 9, 24] {
             assert_eq!(run_gemv(kernel, &w, x.get(), n), all[..n], "{}", kernel.gemv_name);
+            if let Some(few) = &kernel.few {
+                assert_eq!(run_few(few, &w, x.get(), n), all[..n], "{}", few.name);
+            }
         }
     }
 }

@@ -113,6 +113,22 @@ fn kernels_check_their_activations() {
                 (kernel.gemm)(&w, acts, &mut Columns::of(MatMut::new(&mut y, rows, 1)), &mut panel);
             })
         };
+        let few = |w: &[u8], acts: Acts<'_>, rows, cols| {
+            kernel.few.is_none_or(|few| {
+                panics(|| {
+                    let mut y = [0.0; 64];
+                    (few.multiply)(w, acts, &mut Columns::of(MatMut::new(&mut y, rows, cols)));
+                })
+            })
+        };
+        if kernel.few.is_some() && few(&w, good, 1, 1) {
+            failed.push(format!("{}: right shapes panic for few tokens", kernel.gemv_name));
+        }
+        // More tokens than rows of outputs, and more weight rows than there are.
+        let two = Acts { rows: 2, ..good };
+        if !few(&w, two, 1, 1) || !few(&w[..8], good, 1, 64) {
+            failed.push(format!("{}: wrong shapes for few tokens do not panic", kernel.gemv_name));
+        }
         if gemv(good) || gemm(good, 1) {
             failed.push(format!("{}: right shapes panic", kernel.gemv_name));
         }
@@ -125,6 +141,9 @@ fn kernels_check_their_activations() {
             }
             if !gemm(acts, 4) {
                 failed.push(format!("{what}: the gemm does not panic"));
+            }
+            if !few(&w, acts, 4, 1) {
+                failed.push(format!("{what}: the kernel for few tokens does not panic"));
             }
         }
         // 2^20 rows of 2^44 activations: a product of 2^64.

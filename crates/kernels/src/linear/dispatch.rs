@@ -1,17 +1,19 @@
 //! Cutting matrices into tasks.
 //!
 //! ```text
-//! few tokens:   task = some weight rows, as many as are worth a claim; gemv for each token (the rows stay in L1)
+//! one token:    task = some weight rows, as many as are worth a claim
+//! few tokens:   task = such rows, each weight decoded once; or gemv for each token (the rows stay in L1)
 //! many tokens:  task = one panel of weight rows, unpacked once, times all tokens
 //! ```
 
 use super::low_rank::{MAX_MATRICES, Projected, with_projected};
-use super::{ActBuf, LinearRows, Panel, panel::PANEL_MAX_ROWS};
+use super::{ActBuf, Few, Gemm, Gemv, LinearKernel, LinearRows, Panel, panel::PANEL_MAX_ROWS};
 use crate::activation::Activation;
 use crate::{Columns, Ctx, MatMut, PerWorker};
 use std::collections::TryReserveError;
 
-/// From this many tokens on, unpacking a panel is cheaper than reading the blocks once a token.
+/// From this many tokens on, unpacking a panel is cheaper than reading the blocks once a token, where there is no kernel
+/// for few tokens.
 const GEMM_MIN_TOKENS: usize = 4;
 
 /// Weight bytes of a gemv task: two microseconds of memory bandwidth, many times the cost of a claim.
@@ -19,6 +21,9 @@ const GEMV_TASK_BYTES: usize = 24 << 10;
 
 /// Most rows of a gemv task.
 const GEMV_MAX_ROWS: usize = 256;
+
+/// Most outputs of a task that reads blocks where they lie.
+const GEMV_MAX_OUTPUTS: usize = 3 * GEMV_MAX_ROWS;
 
 /// Rows of a gemv task are a multiple of this: every kernel's row group divides it.
 const GEMV_ROW_GROUP: usize = 16;
@@ -52,15 +57,36 @@ impl Panels {
 
 /// Results that a task of [`forward_glu`] may have to keep.
 fn outputs(max_rows: usize) -> usize {
-    max_rows.saturating_mul(PANEL_MAX_ROWS).max((GEMM_MIN_TOKENS - 1) * GEMV_MAX_ROWS)
+    max_rows.saturating_mul(PANEL_MAX_ROWS).max(GEMV_MAX_OUTPUTS)
+}
+
+/// How a task multiplies.
+enum Way {
+    /// Token by token.
+    Gemv(Gemv),
+    /// All tokens at once, from the blocks.
+    Few(Few),
+    /// All tokens at once, from a panel.
+    Gemm(Gemm),
+}
+
+impl Way {
+    fn of(kernel: &LinearKernel, tokens: usize) -> Self {
+        match &kernel.few {
+            Some(few) if (2..=few.max_tokens).contains(&tokens) => Way::Few(few.multiply),
+            _ if tokens >= GEMM_MIN_TOKENS => Way::Gemm(kernel.gemm),
+            _ => Way::Gemv(kernel.gemv),
+        }
+    }
 }
 
 /// Weight rows of a task.
 fn task_width(rows: LinearRows<'_>, tokens: usize) -> usize {
-    if tokens >= GEMM_MIN_TOKENS {
+    if let Way::Gemm(_) = Way::of(rows.linear.kernel, tokens) {
         return rows.linear.kernel.panel_rows;
     }
-    let rows = (GEMV_TASK_BYTES / rows.linear.row_bytes).clamp(GEMV_ROW_GROUP, GEMV_MAX_ROWS);
+    let most = (GEMV_MAX_OUTPUTS / tokens.max(1)).clamp(GEMV_ROW_GROUP, GEMV_MAX_ROWS);
+    let rows = (GEMV_TASK_BYTES / rows.linear.row_bytes).clamp(GEMV_ROW_GROUP, most);
     rows / GEMV_ROW_GROUP * GEMV_ROW_GROUP
 }
 
@@ -83,20 +109,20 @@ fn multiply(
 ) {
     let Job { cx, acts, added } = job;
     let (w, acts, kernel) = (rows.bytes_from(first), acts.get(rows.act_kind()), rows.linear.kernel);
-    if acts.rows >= GEMM_MIN_TOKENS {
-        // Up to rows of 8,192 weights and 256 tokens that is all tokens at once.
-        let step = LOOK_MACS / (kernel.panel_rows * acts.k).max(1) / 8 * 8;
-        let step = step.max(LOOK_MIN_TOKENS);
-        for t in (0..acts.rows).step_by(step) {
-            if t > 0 && cx.cancelled() {
-                return;
+    match Way::of(kernel, acts.rows) {
+        Way::Gemv(gemv) => (0..acts.rows).for_each(|t| gemv(w, acts.rows_range(t, 1), y.row_mut(t))),
+        Way::Few(few) => few(w, acts, y),
+        Way::Gemm(gemm) => {
+            // Up to rows of 8,192 weights and 256 tokens that is all tokens at once.
+            let step = LOOK_MACS / (kernel.panel_rows * acts.k).max(1) / 8 * 8;
+            let step = step.max(LOOK_MIN_TOKENS);
+            for t in (0..acts.rows).step_by(step) {
+                if t > 0 && cx.cancelled() {
+                    return;
+                }
+                let count = step.min(acts.rows - t);
+                gemm(w, acts.rows_range(t, count), &mut y.rows_range_mut(t, count), panel);
             }
-            let count = step.min(acts.rows - t);
-            (kernel.gemm)(w, acts.rows_range(t, count), &mut y.rows_range_mut(t, count), panel);
-        }
-    } else {
-        for t in 0..acts.rows {
-            (kernel.gemv)(w, acts.rows_range(t, 1), y.row_mut(t));
         }
     }
     if let Some(scales) = &rows.linear.scales {

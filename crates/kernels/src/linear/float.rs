@@ -242,6 +242,7 @@ pub(crate) const fn kernel<P: Products, W: Weight + Block>() -> LinearKernel {
                 .as_str(),
         gemv: gemv::<P::Floats, W>,
         gemm: gemm::<P::Floats, W>,
+        few: None,
         panel_rows: PANEL_ROWS,
         panel_bytes: |_| 0,
     }

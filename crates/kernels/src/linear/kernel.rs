@@ -12,6 +12,22 @@ use happy_tensor::DType;
 /// not otherwise read. `x.rows` is 1.
 pub type Gemv = fn(w: &[u8], x: Acts<'_>, y: &mut [f32]);
 
+/// Multiplies `y.width()` weight rows by a few tokens, decoding each weight once: `y.row_mut(t)[r] = w[r] . x[t]`.
+///
+/// `w` is as for [`Gemv`].
+pub type Few = fn(w: &[u8], x: Acts<'_>, y: &mut Columns<'_>);
+
+/// A kernel for a few tokens.
+#[derive(Clone, Copy)]
+pub struct FewKernel {
+    /// Name, parseable as `docs/kernels.md` says.
+    pub name: &'static str,
+    /// Up to so many tokens it is faster than the gemm. It multiplies any number.
+    pub max_tokens: usize,
+    /// The kernel.
+    pub multiply: Few,
+}
+
 /// Multiplies `y.width()` weight rows by `x.rows` tokens: `y.row_mut(t)[r] = w[r] . x[t]`.
 ///
 /// `panel` is this worker's scratch; its contents are meaningless before and after.
@@ -30,6 +46,8 @@ pub struct LinearKernel {
     pub gemm_name: &'static str,
     /// The kernel for one token.
     pub gemv: Gemv,
+    /// The kernel for 2 tokens up to its limit; without one, each token is multiplied by the gemv, and four by the gemm.
+    pub few: Option<FewKernel>,
     /// The kernel for many tokens.
     pub gemm: Gemm,
     /// Weight rows that the gemm unpacks at a time: tasks are multiples of it.

@@ -23,7 +23,7 @@ pub use crate::acts::{ActKind, Acts};
 pub use acts_buf::{ActBuf, ActKinds, ActWidths};
 pub use apply::{ApplyError, Workspace};
 pub use dispatch::{Panels, forward, forward_glu};
-pub use kernel::{Gemm, Gemv, LinearKernel};
+pub use kernel::{Few, FewKernel, Gemm, Gemv, LinearKernel};
 pub use low_rank::{Adapting, Additions, Hidden, LowRank, Sets};
 pub use panel::Panel;
 

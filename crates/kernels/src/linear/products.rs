@@ -16,6 +16,7 @@ use crate::simd::Simd;
 /// | `decode` | the blocks that can be read in place, as integers in registers |
 /// | `products` | integer dot products: the part that instruction sets of the architecture do differently |
 /// | `gemv` | one token: blocks where they lie, rows in lanes |
+/// | `few` | x86: 2 to 4 tokens, blocks where they lie, each decoded once |
 /// | `panel`, `gemm` | many tokens: rows unpacked into a panel, then tiles of rows and tokens |
 /// | `unpacked` | both for formats that portable code unpacks |
 /// | `avx2`, `avx512`; `neon`, `dotprod` | an instruction set: its token and its row of [`crate::isa`] |
@@ -49,7 +50,8 @@ use crate::simd::Simd;
 ///
 /// *Four tokens* are the fewest that a gemm is used for: they fill a tile of AVX2 and of the dot products, so each
 /// weight that is loaded is used four times. With fewer tokens most of the time would go into unpacking, which costs as
-/// much as about five tokens of a tile; gemv reads the rows, which stay in the cache, once a token.
+/// much as about five tokens of a tile; gemv reads the rows, which stay in the cache, once a token. Where there is a kernel for
+/// few tokens ([`LinearKernel::few`](super::LinearKernel::few)), it takes up to as many as it says.
 ///
 /// # Adding an instruction set
 ///

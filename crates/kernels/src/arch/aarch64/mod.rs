@@ -53,6 +53,7 @@ const fn in_place<P: Panels, B: Decode + Source + Block>() -> LinearKernel {
         gemm_name: const { &Name::new("gemm", B::DTYPE, panel::ROWS, P::TOKENS, P::ISA) }.as_str(),
         gemv: in_place_gemv::<P::Rows, B>,
         gemm: gemm::gemm::<B, P>,
+        few: None,
         panel_rows: P::TILES * panel::ROWS,
         panel_bytes: gemm::panel_bytes::<B::Shape, P>,
     }
@@ -78,6 +79,7 @@ const fn unpacked<P: Panels, B: Source<Unit: Decode> + Block>() -> LinearKernel 
         gemm_name: const { &Name::new("gemm", B::DTYPE, panel::ROWS, P::TOKENS, P::ISA) }.as_str(),
         gemv: unpacked_gemv::<P::Rows, B>,
         gemm: unpacked::gemm::<B, P>,
+        few: None,
         panel_rows: P::TILES * panel::ROWS,
         panel_bytes: gemm::panel_bytes::<<B::Unit as Decode>::Shape, P>,
     }

@@ -53,6 +53,7 @@ const fn unpacked<P: Products, B: Source + Block>() -> LinearKernel {
         gemm_name: const { &Name::new("gemm", B::DTYPE, 1, P::TOKENS, P::ISA) }.as_str(),
         gemv: gemv::<B>,
         gemm: gemm::<B>,
+        few: None,
         panel_rows: 16,
         panel_bytes: |_| 0,
     }

@@ -348,6 +348,25 @@ impl X86Products for Avx512 {
     }
 
     #[inline(always)]
+    fn dots_of_words<F: Decode, const N: usize>(
+        self,
+        acc: __m256i,
+        w: &[__m256i; N],
+        a: &[[i8; 4]; N],
+    ) -> __m256i {
+        let mut acc = acc;
+        for j in 0..N {
+            acc = self.dot4_256(acc, w[j], self.v().splat32(word(a[j])));
+        }
+        acc
+    }
+
+    #[inline(always)]
+    fn add_pairs8(self, acc: __m256i, pairs: __m256i, sums: [i16; 2]) -> __m256i {
+        self.dot2_256(acc, pairs, self.v().splat32(pair(sums)))
+    }
+
+    #[inline(always)]
     fn zero_p(self) -> Self::P {
         self.splat32(0)
     }

@@ -10,7 +10,7 @@ mod ternary;
 pub(super) use super_blocks::{even_odd, signed_scales};
 
 use super::products::X86Products;
-use super::vector::V;
+use super::vector::{V, map};
 use crate::acts::ActKind;
 use crate::linear::source::Source;
 use crate::linear::unit::Unit;
@@ -77,6 +77,72 @@ pub(super) trait Decode: Copy + 'static {
             },
         );
         group
+    }
+
+    /// The `i`-th of [`Decode::each_32`] of 8 blocks as columns: lane `r` of result `j` is integers `4 j .. 4 j + 4` of block `r`.
+    /// For formats without sub-blocks.
+    #[inline(always)]
+    fn columns(v: V, blocks: [&Self; 8], i: usize) -> [__m256i; 8] {
+        v.transpose(map(
+            blocks,
+            #[inline(always)]
+            |block| block.group(v, i),
+        ))
+    }
+
+    /// Calls `f` with `i`, `j` and, in lanes, integers `32 i + 4 j .. 32 i + 4 j + 4` of 8 blocks. For formats with sub-blocks.
+    #[inline(always)]
+    fn each_word(v: V, blocks: [&Self; 8], mut f: impl FnMut(usize, usize, __m256i)) {
+        let mut rows = [[v.zero(); 8]; 8];
+        for (r, block) in blocks.into_iter().enumerate() {
+            block.each_32(
+                v,
+                #[inline(always)]
+                |i, q| rows[i][r] = q,
+            );
+        }
+        for (i, rows) in rows.into_iter().enumerate() {
+            for (j, q) in v.transpose(rows).into_iter().enumerate() {
+                f(i, j, q);
+            }
+        }
+    }
+
+    /// [`Decode::sub_scales`] of 8 blocks as columns. `scales` gets those of integers `32 i .. 32 i + 16` and `32 i + 16 .. 32 i + 32`
+    /// side by side, as [`X86Products::scale_lanes`] lays them out, only the former where there are 8; `pairs` what goes with
+    /// two sums of activations.
+    #[inline(always)]
+    fn sub_columns<I: X86Products>(
+        s: I,
+        blocks: [&Self; 8],
+        scales: &mut [__m256i; 16],
+        pairs: &mut [__m256i; 8],
+    ) {
+        let v = s.v();
+        let (mut each, mut other) = ([v.zero(); 8], [v.zero(); 8]);
+        for r in 0..8 {
+            (each[r], other[r]) = blocks[r].sub_scales(v);
+        }
+        let low = map(
+            each,
+            #[inline(always)]
+            |x| s.scale_lanes(v.widen_i16(v.low_half(x))),
+        );
+        let (scales, _) = scales.as_chunks_mut::<2>();
+        for (x, scales) in v.transpose(low).into_iter().zip(&mut *scales) {
+            scales[0] = x;
+        }
+        if Self::SUBS == 16 {
+            let high = map(
+                each,
+                #[inline(always)]
+                |x| s.scale_lanes(v.widen_i16(v.high_half::<1>(x))),
+            );
+            for (x, scales) in v.transpose(high).into_iter().zip(scales) {
+                scales[1] = x;
+            }
+        }
+        *pairs = v.transpose(other);
     }
 
     /// What of the block is computed as a whole, for [`Decode::each_product`].
@@ -194,6 +260,29 @@ fn nibbles(v: V, qs: &[u8; 16]) -> __m256i {
     v.and(v.shr32_each(v.twice(v.load_128(qs)), shifts), v.splat8(0xF))
 }
 
+/// [`nibbles`] of 8 blocks as columns. Words of nibbles are transposed before they are taken apart, half as many.
+#[inline(always)]
+fn nibble_columns(v: V, qs: [&[u8; 16]; 8]) -> [__m256i; 8] {
+    let low = v.splat8(0xF);
+    let [a, b, c, d] = v.columns4(map(
+        qs,
+        #[inline(always)]
+        |qs| v.load_128(qs),
+    ));
+    let high = |x| v.and(v.shr16::<4>(x), low);
+    [v.and(a, low), v.and(b, low), v.and(c, low), v.and(d, low), high(a), high(b), high(c), high(d)]
+}
+
+/// The bytes that columns of nibbles choose.
+#[inline(always)]
+fn look_up_columns(v: V, table: __m256i, qs: [&[u8; 16]; 8]) -> [__m256i; 8] {
+    map(
+        nibble_columns(v, qs),
+        #[inline(always)]
+        |nibbles| v.shuffle8(table, nibbles),
+    )
+}
+
 /// 16 in the bytes whose bit of `qh` is set.
 #[inline(always)]
 fn fifth_bits(v: V, qh: u32) -> __m256i {
@@ -210,6 +299,10 @@ impl Decode for BlockQ4_0 {
         f(0, nibbles(v, &self.qs));
     }
     #[inline(always)]
+    fn columns(v: V, blocks: [&Self; 8], _: usize) -> [__m256i; 8] {
+        nibble_columns(v, map(blocks, |block| &block.qs))
+    }
+    #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits(self.d)
     }
@@ -223,6 +316,10 @@ impl Decode for BlockQ4_1 {
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
         f(0, nibbles(v, &self.qs));
+    }
+    #[inline(always)]
+    fn columns(v: V, blocks: [&Self; 8], _: usize) -> [__m256i; 8] {
+        nibble_columns(v, map(blocks, |block| &block.qs))
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
@@ -270,6 +367,18 @@ impl Decode for BlockQ8_0 {
         f(0, v.load_i8(&self.qs));
     }
     #[inline(always)]
+    fn columns(v: V, blocks: [&Self; 8], _: usize) -> [__m256i; 8] {
+        let half = |i: usize| {
+            map(
+                blocks,
+                #[inline(always)]
+                |block| v.load_i8_128(&block.qs.as_chunks().0[i]),
+            )
+        };
+        let ([a, b, c, d], [e, f, g, h]) = (v.columns4(half(0)), v.columns4(half(1)));
+        [a, b, c, d, e, f, g, h]
+    }
+    #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits(self.d)
     }
@@ -289,6 +398,10 @@ impl Decode for BlockIQ4NL {
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
         f(0, look_up(v, &IQ4_LEVELS, &self.qs));
+    }
+    #[inline(always)]
+    fn columns(v: V, blocks: [&Self; 8], _: usize) -> [__m256i; 8] {
+        look_up_columns(v, v.twice(v.load_i8_128(&IQ4_LEVELS)), map(blocks, |block| &block.qs))
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {

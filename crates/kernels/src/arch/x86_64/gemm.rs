@@ -48,7 +48,7 @@ impl<I: X86Products, F: Decode> Layout<I, F> {
     /// Lines of integers in a sub-block.
     const SUB: usize = Self::QUANTS / F::SUBS;
     /// Steps of 4 integers after which the sums of products must leave their lanes: a divisor of [`Self::SUB`].
-    const STEPS: usize = {
+    pub(super) const STEPS: usize = {
         let fit = (I::SUM_MAX / (2 * 127 * F::MAX)) as usize;
         let mut steps = Self::SUB;
         while steps > fit {

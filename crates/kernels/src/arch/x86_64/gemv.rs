@@ -22,7 +22,7 @@ pub(super) const ROWS: usize = 8;
 
 /// How far ahead of what is being read memory is asked for, at least, in bytes. Rows of 2,048 weights at 4 bits, one thread of
 /// a Zen 4: 9 KiB ahead, which is one group, reach 16 of 24 GB/s, 18 KiB and more 19. With 32 KiB some models are slower.
-const AHEAD: usize = 16 << 10;
+pub(super) const AHEAD: usize = 16 << 10;
 
 /// See [`crate::linear::Gemv`].
 #[inline(always)]

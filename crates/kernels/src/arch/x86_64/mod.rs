@@ -10,6 +10,7 @@ pub(crate) mod avx512;
 mod decode;
 #[cfg(any(emulate_avx512, test))]
 mod emulated512;
+mod few;
 mod gemm;
 mod gemv;
 mod panel;
@@ -27,7 +28,7 @@ use crate::acts::Acts;
 use crate::linear::name::Name;
 use crate::linear::rows::Rows;
 use crate::linear::source::Source;
-use crate::linear::{LinearKernel, Panel};
+use crate::linear::{FewKernel, LinearKernel, Panel};
 use crate::pool::Columns;
 use decode::Decode;
 use happy_tensor::Block;
@@ -59,8 +60,23 @@ const fn in_place<P: X86Products, B: Decode + Source + Block>() -> LinearKernel 
                 move |s| gemm::gemm::<P, B>(s, w, x, y, panel),
             );
         },
+        few: if <B as Decode>::SUBS == 1 { Some(few_tokens::<P, B>()) } else { None },
         panel_rows: gemm::ROWS,
         panel_bytes: gemm::panel_bytes::<P, B>,
+    }
+}
+
+/// The kernel for a few tokens of a format without sub-blocks.
+const fn few_tokens<P: X86Products, B: Decode + Source + Block>() -> FewKernel {
+    FewKernel {
+        name: const { &Name::new("few", B::DTYPE, gemv::ROWS, few::MAX_TOKENS, P::ISA) }.as_str(),
+        max_tokens: few::MAX_TOKENS,
+        multiply: |w, x, y| {
+            P::proof().run(
+                #[inline(always)]
+                move |s| few::few::<P, B>(s, w, x, y),
+            );
+        },
     }
 }
 
@@ -90,6 +106,7 @@ const fn unpacked<P: X86Products, B: Source<Unit: Decode> + Block>() -> LinearKe
                 );
             });
         },
+        few: None,
         panel_rows: gemm::ROWS,
         panel_bytes: gemm::panel_bytes::<P, B::Unit>,
     }

@@ -7,7 +7,7 @@ use super::decode::{Decode, is_signed, two_units};
 use super::gemm::{Layout, Line, ROWS};
 use super::gemv::scales;
 use super::products::X86Products;
-use super::vector::{V, map};
+use super::vector::V;
 use core::arch::x86_64::__m256i;
 
 /// Fills the panel with all units of 16 rows.
@@ -51,7 +51,14 @@ pub(super) fn unit<I: X86Products, F: Decode>(s: I, units: [&F; ROWS], part: usi
             v.store_f32_bytes(min, side(&mut d[1], half));
         }
         if F::SUBS > 1 {
-            sub_blocks(s, unit, half, sub_scales, pairs);
+            let (mut scales, mut other) = ([v.zero(); 16], [v.zero(); 8]);
+            F::sub_columns(s, unit, &mut scales, &mut other);
+            for i in 0..F::SUBS {
+                v.store(scales[16 / F::SUBS * i], side(&mut sub_scales[i], half));
+            }
+            for (pair, line) in other.iter().zip(&mut *pairs) {
+                v.store(*pair, side(line, half));
+            }
         }
     }
 }
@@ -62,83 +69,30 @@ fn side(line: &mut Line, half: usize) -> &mut [u8; 32] {
     &mut line.as_chunks_mut().0[half]
 }
 
-/// Stores words `0 .. 8` of 8 rows as parts of lines that are `stride` apart.
+/// Integers as they are multiplied: unsigned, unless signed bytes are multiplied as such.
 #[inline(always)]
-fn put(v: V, rows: [__m256i; 8], half: usize, stride: usize, lines: &mut [Line]) {
-    for (x, line) in v.transpose(rows).into_iter().zip(lines.iter_mut().step_by(stride)) {
-        v.store(x, side(line, half));
-    }
+pub(super) fn unsigned<I: X86Products, F: Decode>(v: V, q: __m256i) -> __m256i {
+    if is_signed::<F>() && !I::SIGNED { v.xor(q, v.splat8(-128)) } else { q }
 }
 
 /// The integers of unit `part` of 8 rows.
 #[inline(always)]
 fn integers<I: X86Products, F: Decode>(s: I, unit: [&F; 8], part: usize, half: usize, quants: &mut [Line]) {
     let v = s.v();
-    let unsigned = |q| if is_signed::<F>() && !I::SIGNED { v.xor(q, v.splat8(-128)) } else { q };
     if F::SUBS == 1 {
-        let rows = map(
-            unit,
-            #[inline(always)]
-            |block| {
-                let q = block.group(v, part / F::REPEAT);
-                if !two_units::<F>() {
-                    return unsigned(q);
-                }
-                // The other unit's half is what stands for 0.
-                let zero = v.splat8(if is_signed::<F>() { 0 } else { F::OFFSET as i8 });
-                unsigned(if part.is_multiple_of(2) {
-                    v.blend32::<0b1111_0000>(q, zero)
-                } else {
-                    v.blend32::<0b1111_0000>(zero, q)
-                })
-            },
-        );
-        return put(v, rows, half, 1, quants);
+        // The other unit's half is what stands for 0.
+        let zero = v.splat8(if is_signed::<F>() { 0 } else { F::OFFSET as i8 });
+        let columns = F::columns(v, unit, part / F::REPEAT);
+        for (j, (q, line)) in columns.into_iter().zip(quants).enumerate() {
+            let q = if two_units::<F>() && j / 4 != part % 2 { zero } else { q };
+            v.store(unsigned::<I, F>(v, q), side(line, half));
+        }
+        return;
     }
-    let mut rows = [[v.zero(); 8]; 8];
-    for (r, block) in unit.into_iter().enumerate() {
-        block.each_32(
-            v,
-            #[inline(always)]
-            |i, q| rows[i][r] = unsigned(q),
-        );
-    }
-    for (rows, lines) in rows.into_iter().zip(quants.chunks_exact_mut(8)) {
-        put(v, rows, half, 1, lines);
-    }
-}
-
-/// The scales of the sub-blocks, and the pairs that go with sums of activations.
-#[inline(always)]
-fn sub_blocks<I: X86Products, F: Decode>(
-    s: I,
-    unit: [&F; 8],
-    half: usize,
-    sub_scales: &mut [Line],
-    pairs: &mut [Line],
-) {
-    let v = s.v();
-    let (mut scales, mut other) = ([v.zero(); 8], [v.zero(); 8]);
-    for r in 0..8 {
-        (scales[r], other[r]) = unit[r].sub_scales(v);
-    }
-    let low = map(
-        scales,
+    F::each_word(
+        v,
+        unit,
         #[inline(always)]
-        |x| s.scale_lanes(v.widen_i16(v.low_half(x))),
+        |i, j, q| v.store(unsigned::<I, F>(v, q), side(&mut quants[8 * i + j], half)),
     );
-    if F::LEN / F::SUBS == 32 {
-        put(v, low, half, 1, sub_scales);
-    } else {
-        let high = map(
-            scales,
-            #[inline(always)]
-            |x| s.scale_lanes(v.widen_i16(v.high_half::<1>(x))),
-        );
-        put(v, low, half, 2, sub_scales);
-        put(v, high, half, 2, &mut sub_scales[1..]);
-    }
-    if Layout::<I, F>::PAIRS > 0 {
-        put(v, other, half, 1, pairs);
-    }
 }

@@ -6,6 +6,7 @@
 
 use super::avx2::Avx2;
 use super::decode::{Decode, is_signed};
+use super::gemm::Layout;
 use super::vector::{V, map};
 use crate::isa::Isa;
 use crate::linear::products::Products;
@@ -39,6 +40,16 @@ pub(super) trait X86Products: Products {
 
     /// Adds products of 32 unsigned bytes, of 8 bits, and activations to the lanes of `acc`.
     fn full_dot(self, acc: __m256i, q: __m256i, a: __m256i) -> __m256i;
+
+    /// `acc` plus the dot products of 8 rows, whose words lie side by side in `w`, with the same activations.
+    fn dots_of_words<F: Decode, const N: usize>(
+        self,
+        acc: __m256i,
+        w: &[__m256i; N],
+        a: &[[i8; 4]; N],
+    ) -> __m256i;
+    /// `acc` plus, in each of 8 rows, the products of two i16 with two sums of activations.
+    fn add_pairs8(self, acc: __m256i, pairs: __m256i, sums: [i16; 2]) -> __m256i;
 
     fn zero_p(self) -> Self::P;
     fn zero_i(self) -> Self::I;
@@ -189,6 +200,33 @@ impl X86Products for Avx2 {
         let high = v.and(v.shr16::<4>(q), v.splat8(0x0F));
         let acc = v.add32(acc, v.madd16(v.madd_u8_i8(low, a), v.splat16(1)));
         v.add32(acc, v.madd16(v.madd_u8_i8(high, a), v.splat16(16)))
+    }
+
+    #[inline(always)]
+    fn dots_of_words<F: Decode, const N: usize>(
+        self,
+        acc: __m256i,
+        w: &[__m256i; N],
+        a: &[[i8; 4]; N],
+    ) -> __m256i {
+        let v = self.v();
+        let steps = Layout::<Self, F>::STEPS.min(N);
+        let mut acc = acc;
+        for run in 0..N / steps {
+            let first = run * steps;
+            let mut p = self.products::<F>(w[first], v.splat32(word(a[first])));
+            for j in first + 1..first + steps {
+                p = v.add16(p, self.products::<F>(w[j], v.splat32(word(a[j]))));
+            }
+            acc = v.add32(acc, v.madd16(p, v.splat16(1)));
+        }
+        acc
+    }
+
+    #[inline(always)]
+    fn add_pairs8(self, acc: __m256i, pairs: __m256i, sums: [i16; 2]) -> __m256i {
+        let v = self.v();
+        v.add32(acc, v.madd16(pairs, v.splat32(pair(sums))))
     }
 
     #[inline(always)]

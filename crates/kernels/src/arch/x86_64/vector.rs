@@ -148,6 +148,8 @@ impl V {
         fn quarters<const N: i32>(a: __m256i) -> __m256i = _mm256_permute4x64_epi64;
         fn low_half(a: __m256i) -> __m128i = _mm256_castsi256_si128;
         fn high_half<const N: i32>(a: __m256i) -> __m128i = _mm256_extracti128_si256;
+        /// The high half, then the low one.
+        fn joined(high: __m128i, low: __m128i) -> __m256i = _mm256_set_m128i;
         fn twice(a: __m128i) -> __m256i = _mm256_broadcastsi128_si256;
         fn widen_u8(a: __m128i) -> __m256i = _mm256_cvtepu8_epi16;
         fn widen_i8(a: __m128i) -> __m256i = _mm256_cvtepi8_epi16;
@@ -288,6 +290,18 @@ impl V {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(w.as_ptr().wrapping_add(at).cast()) }
     }
 
+    /// The bytes of each word of `a` that `bytes` names, 0 to 3; 0x80 gives 0.
+    #[inline(always)]
+    pub(super) fn bytes_of_words(self, a: __m256i, bytes: [u8; 4]) -> __m256i {
+        let first = [0, 0x0404_0404, 0x0808_0808, 0x0C0C_0C0C];
+        let [b, c, d, e] = map(
+            first,
+            #[inline(always)]
+            |first| u32::from_le_bytes(bytes).wrapping_add(first),
+        );
+        self.shuffle8(a, self.words([b, c, d, e, b, c, d, e]))
+    }
+
     /// 8 words as a vector.
     #[inline(always)]
     pub(super) fn words(self, x: [u32; 8]) -> __m256i {
@@ -334,6 +348,27 @@ impl V {
         add: impl Fn(Self, __m256i, __m256i) -> __m256i,
     ) -> __m256i {
         add(self, self.blend32::<0b1111_0000>(x, y), self.halves::<0x21>(x, y))
+    }
+
+    /// Columns of 8 rows of 4 words: lane `r` of result `j` is word `j` of `rows[r]`.
+    #[inline(always)]
+    pub(super) fn columns4(self, [a, b, c, d, e, f, g, h]: [__m128i; 8]) -> [__m256i; 4] {
+        // Joined as they are loaded, which needs no shuffle.
+        self.transpose_halves([self.joined(e, a), self.joined(f, b), self.joined(g, c), self.joined(h, d)])
+    }
+
+    /// Columns of 8 rows of 8 words.
+    #[inline(always)]
+    pub(super) fn columns8(self, rows: [&[u8; 32]; 8]) -> [__m256i; 8] {
+        let half = |i: usize| {
+            map(
+                rows,
+                #[inline(always)]
+                |row| self.load_128(&row.as_chunks::<16>().0[i]),
+            )
+        };
+        let ([a, b, c, d], [e, f, g, h]) = (self.columns4(half(0)), self.columns4(half(1)));
+        [a, b, c, d, e, f, g, h]
     }
 
     /// Rows to columns: lane `r` of result `i` is lane `i` of `rows[r]`.

@@ -1,7 +1,7 @@
 //! Small blocks: 4-bit floats, and blocks of several units of 1 or 2 bits.
 
-use super::{Decode, f16_bits, nibbles};
-use crate::arch::x86_64::vector::V;
+use super::{Decode, f16_bits, look_up_columns, nibbles};
+use crate::arch::x86_64::vector::{V, map};
 use crate::linear::source::Source;
 use core::arch::x86_64::{__m256, __m256i};
 use happy_tensor::{BlockMXFP4, BlockNVFP4, BlockQ1_0, BlockQ2_0, FP4_LEVELS};
@@ -36,6 +36,10 @@ impl Decode for BlockMXFP4 {
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
         f(0, fp4(v, nibbles(v, &self.qs)));
+    }
+    #[inline(always)]
+    fn columns(v: V, blocks: [&Self; 8], _: usize) -> [__m256i; 8] {
+        look_up_columns(v, v.twice(v.load_128(&FP4_UNSIGNED)), map(blocks, |block| &block.qs))
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {

@@ -1,7 +1,8 @@
 //! Blocks of 256, with sub-scales.
 
-use super::{Decode, f16_bits, f16_bits_2, look_up};
-use crate::arch::x86_64::vector::V;
+use super::{Decode, f16_bits, f16_bits_2, look_up, look_up_columns};
+use crate::arch::x86_64::products::X86Products;
+use crate::arch::x86_64::vector::{V, map};
 use crate::linear::source::Source;
 use core::arch::x86_64::{__m128i, __m256i};
 use happy_tensor::*;
@@ -35,12 +36,95 @@ fn scales_of_32(v: V, (scales, mins): ([u8; 8], [u8; 8])) -> (__m256i, __m256i) 
     (both, v.widen_u8(v.low8_128(mins, mins)))
 }
 
+/// [`Decode::sub_columns`] of Q4_K and Q5_K, whose blocks start with 4 bytes of scales and 12 of [`scales_of_32`].
+#[inline(always)]
+fn sub_columns_of_32<I: X86Products, B: Block>(
+    s: I,
+    blocks: [&B; 8],
+    scales: &mut [__m256i; 16],
+    pairs: &mut [__m256i; 8],
+) {
+    let v = s.v();
+    let starts = map(
+        blocks,
+        #[inline(always)]
+        |block| match B::as_bytes(core::slice::from_ref(block)).first_chunk() {
+            Some(start) => v.load_128(start),
+            None => v.of_u64(0),
+        },
+    );
+    // Of words of 4 bytes, four a block, as `happy_tensor::scales_mins_k4` has it.
+    let [_, a, b, c] = v.columns4(starts);
+    let (six, four, two) = (v.splat8(0x3F), v.splat8(0x0F), v.splat8(0x30));
+    let high = |low, x| v.or(low, v.and(v.shr16::<2>(x), two));
+    let both =
+        [(v.and(a, six), v.and(b, six)), (high(v.and(c, four), a), high(v.and(v.shr16::<4>(c), four), b))];
+    let (scales, _) = scales.as_chunks_mut::<2>();
+    for (i, (low, mins)) in both.into_iter().enumerate() {
+        for j in 0..4 {
+            let byte = j as u8;
+            scales[4 * i + j][0] = s.scale_lanes(v.bytes_of_words(low, [byte, 0x80, 0x80, 0x80]));
+            pairs[4 * i + j] = v.bytes_of_words(mins, [byte, 0x80, byte, 0x80]);
+        }
+    }
+}
+
+/// [`Decode::sub_columns`] of 16 signed bytes of each block, and an offset.
+#[inline(always)]
+fn signed_columns<I: X86Products>(
+    s: I,
+    blocks: [__m128i; 8],
+    offset: i16,
+    scales: &mut [__m256i; 16],
+    pairs: &mut [__m256i; 8],
+) {
+    let v = s.v();
+    let (scales, _) = scales.as_chunks_mut::<4>();
+    let (pairs, _) = pairs.as_chunks_mut::<2>();
+    for ((x, scales), pairs) in v.columns4(blocks).into_iter().zip(scales).zip(pairs) {
+        scales[0] = s.scale_lanes(v.sign32::<24>(v.shl32::<24>(x)));
+        scales[1] = s.scale_lanes(v.sign32::<24>(v.shl32::<16>(x)));
+        scales[2] = s.scale_lanes(v.sign32::<24>(v.shl32::<8>(x)));
+        scales[3] = s.scale_lanes(v.sign32::<24>(x));
+        for (pair, bytes) in pairs.iter_mut().zip([[0x80, 0, 0x80, 1], [0x80, 2, 0x80, 3]]) {
+            *pair = v.mul16(v.sign16::<8>(v.bytes_of_words(x, bytes)), v.splat16(-offset));
+        }
+    }
+}
+
+/// [`Decode::sub_scales`] and [`Decode::sub_columns`] of blocks with a `signed_bytes`, which are their scales.
+macro_rules! signed_bytes {
+    () => {
+        #[inline(always)]
+        fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
+            signed_scales(v, self.signed_bytes(v), i16::from(Self::OFFSET))
+        }
+        #[inline(always)]
+        fn sub_columns<I: X86Products>(
+            s: I,
+            blocks: [&Self; 8],
+            scales: &mut [__m256i; 16],
+            pairs: &mut [__m256i; 8],
+        ) {
+            let bytes = map(
+                blocks,
+                #[inline(always)]
+                |block| block.signed_bytes(s.v()),
+            );
+            signed_columns(s, bytes, i16::from(Self::OFFSET), scales, pairs);
+        }
+    };
+}
+
+/// Blocks with 16 scales that are signed bytes, or are unpacked to them.
+trait SignedScales {
+    fn signed_bytes(&self, v: V) -> __m128i;
+}
+
 /// The pairs of bits of 64 bytes, as Q2_K and TQ2_0 lay them out.
 #[inline(always)]
-pub(super) fn pairs(v: V, qs: &[u8; 64], mut f: impl FnMut(usize, __m256i)) {
+pub(super) fn pairs(v: V, [x, y]: [__m256i; 2], mut f: impl FnMut(usize, __m256i)) {
     let low = v.splat8(3);
-    let [q0, q1] = two(qs);
-    let (x, y) = (v.load(q0), v.load(q1));
     f(0, v.and(x, low));
     f(1, v.and(v.shr16::<2>(x), low));
     f(2, v.and(v.shr16::<4>(x), low));
@@ -51,15 +135,89 @@ pub(super) fn pairs(v: V, qs: &[u8; 64], mut f: impl FnMut(usize, __m256i)) {
     f(7, v.and(v.shr16::<6>(y), low));
 }
 
+/// Blocks whose integers are computed byte by byte from whole vectors. So columns of 8 rows of these vectors give columns of
+/// integers, and fewer vectors are transposed than if the integers were.
+pub(super) trait Bytewise<const N: usize>: Copy {
+    /// The vectors.
+    fn vectors(&self) -> [&[u8; 32]; N];
+    /// [`Decode::each_32`] of them.
+    fn integers(v: V, vectors: [__m256i; N], f: impl FnMut(usize, __m256i));
+}
+
+/// [`Decode::each_32`].
+#[inline(always)]
+pub(super) fn each_32_of<B: Bytewise<N>, const N: usize>(v: V, block: &B, f: impl FnMut(usize, __m256i)) {
+    let vectors = map(
+        block.vectors(),
+        #[inline(always)]
+        |x| v.load(x),
+    );
+    B::integers(v, vectors, f);
+}
+
+/// [`Decode::each_word`].
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "the loop indexes several arrays of registers")]
+pub(super) fn each_word_of<B: Bytewise<N>, const N: usize>(
+    v: V,
+    blocks: [&B; 8],
+    mut f: impl FnMut(usize, usize, __m256i),
+) {
+    let mut columns = [[v.zero(); 8]; N];
+    for (k, columns) in columns.iter_mut().enumerate() {
+        *columns = v.columns8(map(
+            blocks,
+            #[inline(always)]
+            |block| block.vectors()[k],
+        ));
+    }
+    for j in 0..8 {
+        // Indexed in place: an array that is passed is copied, once a word.
+        let mut column = [v.zero(); N];
+        for k in 0..N {
+            column[k] = columns[k][j];
+        }
+        B::integers(
+            v,
+            column,
+            #[inline(always)]
+            |i, q| f(i, j, q),
+        );
+    }
+}
+
+/// [`Decode::each_32`] and [`Decode::each_word`] of blocks that are [`Bytewise`].
+macro_rules! bytewise {
+    () => {
+        #[inline(always)]
+        fn each_32(&self, v: V, f: impl FnMut(usize, __m256i)) {
+            each_32_of(v, self, f);
+        }
+        #[inline(always)]
+        fn each_word(v: V, blocks: [&Self; 8], f: impl FnMut(usize, usize, __m256i)) {
+            each_word_of(v, blocks, f);
+        }
+    };
+}
+pub(super) use bytewise;
+
+impl Bytewise<2> for BlockQ2K {
+    #[inline(always)]
+    fn vectors(&self) -> [&[u8; 32]; 2] {
+        two(&self.qs)
+    }
+    #[inline(always)]
+    fn integers(v: V, vectors: [__m256i; 2], f: impl FnMut(usize, __m256i)) {
+        pairs(v, vectors, f);
+    }
+}
+
 impl Decode for BlockQ2K {
     type Unit = <Self as Source>::Unit;
     const OFFSET: u8 = 0;
     const MAX: i32 = 3;
 
-    #[inline(always)]
-    fn each_32(&self, v: V, f: impl FnMut(usize, __m256i)) {
-        pairs(v, &self.qs, f);
-    }
+    bytewise!();
     #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits_2(self.d, self.dmin)
@@ -73,17 +231,15 @@ impl Decode for BlockQ2K {
     }
 }
 
-impl Decode for BlockQ3K {
-    type Unit = <Self as Source>::Unit;
-    const OFFSET: u8 = 4;
-    const MAX: i32 = 7;
-
+impl Bytewise<3> for BlockQ3K {
     #[inline(always)]
-    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+    fn vectors(&self) -> [&[u8; 32]; 3] {
+        let [x, y] = two(&self.qs);
+        [x, y, &self.hmask]
+    }
+    #[inline(always)]
+    fn integers(v: V, [x, y, m]: [__m256i; 3], mut f: impl FnMut(usize, __m256i)) {
         let (low, third) = (v.splat8(3), v.splat8(4));
-        let m = v.load(&self.hmask);
-        let [q0, q1] = two(&self.qs);
-        let (x, y) = (v.load(q0), v.load(q1));
         f(0, v.or(v.and(x, low), v.and(v.shl16::<2>(m), third)));
         f(1, v.or(v.and(v.shr16::<2>(x), low), v.and(v.shl16::<1>(m), third)));
         f(2, v.or(v.and(v.shr16::<4>(x), low), v.and(m, third)));
@@ -93,12 +249,11 @@ impl Decode for BlockQ3K {
         f(6, v.or(v.and(v.shr16::<4>(y), low), v.and(v.shr16::<4>(m), third)));
         f(7, v.or(v.and(v.shr16::<6>(y), low), v.and(v.shr16::<5>(m), third)));
     }
+}
+
+impl SignedScales for BlockQ3K {
     #[inline(always)]
-    fn d_min(&self) -> u32 {
-        f16_bits(self.d)
-    }
-    #[inline(always)]
-    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
+    fn signed_bytes(&self, v: V) -> __m128i {
         // The layout is drawn in `happy_tensor::scales_k3`: 16 nibbles, then the high two bits of four scales a byte.
         let [a0, a1, a2, a3, b0, b1, b2, b3, c @ ..] = self.scales;
         let x = v.of_u64(i64::from_le_bytes([a0, a1, a2, a3, b0, b1, b2, b3]));
@@ -106,22 +261,31 @@ impl Decode for BlockQ3K {
         let shifts = v.load_128(&[0, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 6, 0, 0, 0]);
         let high = v.shr32_each_128(v.splat32_128(i32::from_le_bytes(c)), shifts);
         let high = v.shl16_128::<4>(v.and_128(high, v.splat8_128(3)));
-        let scales = v.sub8_128(v.or_128(nibbles, high), v.splat8_128(32));
-        signed_scales(v, scales, i16::from(Self::OFFSET))
+        v.sub8_128(v.or_128(nibbles, high), v.splat8_128(32))
     }
 }
 
-impl Decode for BlockQ4K {
+impl Decode for BlockQ3K {
     type Unit = <Self as Source>::Unit;
-    const SUBS: usize = 8;
-    const OFFSET: u8 = 0;
-    const MAX: i32 = 15;
+    const OFFSET: u8 = 4;
+    const MAX: i32 = 7;
 
+    bytewise!();
     #[inline(always)]
-    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+    fn d_min(&self) -> u32 {
+        f16_bits(self.d)
+    }
+    signed_bytes!();
+}
+
+impl Bytewise<4> for BlockQ4K {
+    #[inline(always)]
+    fn vectors(&self) -> [&[u8; 32]; 4] {
+        four(&self.qs)
+    }
+    #[inline(always)]
+    fn integers(v: V, [x, y, z, w]: [__m256i; 4], mut f: impl FnMut(usize, __m256i)) {
         let low = v.splat8(0xF);
-        let [q0, q1, q2, q3] = four(&self.qs);
-        let (x, y, z, w) = (v.load(q0), v.load(q1), v.load(q2), v.load(q3));
         f(0, v.and(x, low));
         f(1, v.and(v.shr16::<4>(x), low));
         f(2, v.and(y, low));
@@ -131,6 +295,24 @@ impl Decode for BlockQ4K {
         f(6, v.and(w, low));
         f(7, v.and(v.shr16::<4>(w), low));
     }
+}
+
+impl Decode for BlockQ4K {
+    type Unit = <Self as Source>::Unit;
+    const SUBS: usize = 8;
+    const OFFSET: u8 = 0;
+    const MAX: i32 = 15;
+
+    bytewise!();
+    #[inline(always)]
+    fn sub_columns<I: X86Products>(
+        s: I,
+        blocks: [&Self; 8],
+        scales: &mut [__m256i; 16],
+        pairs: &mut [__m256i; 8],
+    ) {
+        sub_columns_of_32(s, blocks, scales, pairs);
+    }
     #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits_2(self.d, self.dmin)
@@ -141,18 +323,15 @@ impl Decode for BlockQ4K {
     }
 }
 
-impl Decode for BlockQ5K {
-    type Unit = <Self as Source>::Unit;
-    const SUBS: usize = 8;
-    const OFFSET: u8 = 0;
-    const MAX: i32 = 31;
-
+impl Bytewise<5> for BlockQ5K {
     #[inline(always)]
-    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
+    fn vectors(&self) -> [&[u8; 32]; 5] {
+        let [x, y, z, w] = four(&self.qs);
+        [x, y, z, w, &self.qh]
+    }
+    #[inline(always)]
+    fn integers(v: V, [x, y, z, w, h]: [__m256i; 5], mut f: impl FnMut(usize, __m256i)) {
         let (low, fifth) = (v.splat8(0xF), v.splat8(16));
-        let h = v.load(&self.qh);
-        let [q0, q1, q2, q3] = four(&self.qs);
-        let (x, y, z, w) = (v.load(q0), v.load(q1), v.load(q2), v.load(q3));
         f(0, v.or(v.and(x, low), v.and(v.shl16::<4>(h), fifth)));
         f(1, v.or(v.and(v.shr16::<4>(x), low), v.and(v.shl16::<3>(h), fifth)));
         f(2, v.or(v.and(y, low), v.and(v.shl16::<2>(h), fifth)));
@@ -162,6 +341,24 @@ impl Decode for BlockQ5K {
         f(6, v.or(v.and(w, low), v.and(v.shr16::<2>(h), fifth)));
         f(7, v.or(v.and(v.shr16::<4>(w), low), v.and(v.shr16::<3>(h), fifth)));
     }
+}
+
+impl Decode for BlockQ5K {
+    type Unit = <Self as Source>::Unit;
+    const SUBS: usize = 8;
+    const OFFSET: u8 = 0;
+    const MAX: i32 = 31;
+
+    bytewise!();
+    #[inline(always)]
+    fn sub_columns<I: X86Products>(
+        s: I,
+        blocks: [&Self; 8],
+        scales: &mut [__m256i; 16],
+        pairs: &mut [__m256i; 8],
+    ) {
+        sub_columns_of_32(s, blocks, scales, pairs);
+    }
     #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits_2(self.d, self.dmin)
@@ -172,33 +369,58 @@ impl Decode for BlockQ5K {
     }
 }
 
+impl Bytewise<6> for BlockQ6K {
+    #[inline(always)]
+    fn vectors(&self) -> [&[u8; 32]; 6] {
+        let ([x, y, z, w], [g, h]) = (four(&self.ql), two(&self.qh));
+        [x, y, z, w, g, h]
+    }
+    #[inline(always)]
+    fn integers(v: V, [x, y, z, w, g, h]: [__m256i; 6], mut f: impl FnMut(usize, __m256i)) {
+        let (low, high) = (v.splat8(0xF), v.splat8(0x30));
+        f(0, v.or(v.and(x, low), v.and(v.shl16::<4>(g), high)));
+        f(1, v.or(v.and(y, low), v.and(v.shl16::<2>(g), high)));
+        f(2, v.or(v.and(v.shr16::<4>(x), low), v.and(g, high)));
+        f(3, v.or(v.and(v.shr16::<4>(y), low), v.and(v.shr16::<2>(g), high)));
+        f(4, v.or(v.and(z, low), v.and(v.shl16::<4>(h), high)));
+        f(5, v.or(v.and(w, low), v.and(v.shl16::<2>(h), high)));
+        f(6, v.or(v.and(v.shr16::<4>(z), low), v.and(h, high)));
+        f(7, v.or(v.and(v.shr16::<4>(w), low), v.and(v.shr16::<2>(h), high)));
+    }
+}
+
+impl SignedScales for BlockQ6K {
+    #[inline(always)]
+    fn signed_bytes(&self, v: V) -> __m128i {
+        v.load_i8_128(&self.scales)
+    }
+}
+
 impl Decode for BlockQ6K {
     type Unit = <Self as Source>::Unit;
     const OFFSET: u8 = 32;
     const MAX: i32 = 63;
 
-    #[inline(always)]
-    fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
-        let (low, high) = (v.splat8(0xF), v.splat8(0x30));
-        let ([l0, l1, l2, l3], [h0, h1]) = (four(&self.ql), two(&self.qh));
-        let (x, y, h) = (v.load(l0), v.load(l1), v.load(h0));
-        f(0, v.or(v.and(x, low), v.and(v.shl16::<4>(h), high)));
-        f(1, v.or(v.and(y, low), v.and(v.shl16::<2>(h), high)));
-        f(2, v.or(v.and(v.shr16::<4>(x), low), v.and(h, high)));
-        f(3, v.or(v.and(v.shr16::<4>(y), low), v.and(v.shr16::<2>(h), high)));
-        let (x, y, h) = (v.load(l2), v.load(l3), v.load(h1));
-        f(4, v.or(v.and(x, low), v.and(v.shl16::<4>(h), high)));
-        f(5, v.or(v.and(y, low), v.and(v.shl16::<2>(h), high)));
-        f(6, v.or(v.and(v.shr16::<4>(x), low), v.and(h, high)));
-        f(7, v.or(v.and(v.shr16::<4>(y), low), v.and(v.shr16::<2>(h), high)));
-    }
+    bytewise!();
     #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits(self.d)
     }
+    signed_bytes!();
+}
+
+impl SignedScales for BlockIQ4XS {
     #[inline(always)]
-    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
-        signed_scales(v, v.load_i8_128(&self.scales), i16::from(Self::OFFSET))
+    fn signed_bytes(&self, v: V) -> __m128i {
+        let x = v.of_u64(i64::from(u32::from_le_bytes(self.scales_l)));
+        let low = v.and_128(v.low8_128(x, v.shr16_128::<4>(x)), v.splat8_128(0xF));
+        // Bits 2 b of 16: the low byte of word b for the first four sub-blocks, the next byte for the others.
+        let shifts = v.load_128(&[0, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 6, 0, 0, 0]);
+        let words = v.splat32_128(i32::from(u16::from_le_bytes(self.scales_h)));
+        let high = v.and_128(v.shr32_each_128(words, shifts), v.splat8_128(3));
+        let high = v.shuffle8_128(high, v.load_128(&[0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13]));
+        let scales = v.sub8_128(v.or_128(low, v.shl16_128::<4>(high)), v.splat8_128(32));
+        v.low8_128(scales, scales)
     }
 }
 
@@ -214,26 +436,25 @@ impl Decode for BlockIQ4XS {
         }
     }
     #[inline(always)]
+    fn each_word(v: V, blocks: [&Self; 8], mut f: impl FnMut(usize, usize, __m256i)) {
+        let table = v.twice(v.load_i8_128(&IQ4_LEVELS));
+        for i in 0..8 {
+            let columns = look_up_columns(v, table, map(blocks, |block| &block.qs[i]));
+            for (j, q) in columns.into_iter().enumerate() {
+                f(i, j, q);
+            }
+        }
+    }
+    #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits(self.d)
     }
-    #[inline(always)]
-    fn sub_scales(&self, v: V) -> (__m256i, __m256i) {
-        let x = v.of_u64(i64::from(u32::from_le_bytes(self.scales_l)));
-        let low = v.and_128(v.low8_128(x, v.shr16_128::<4>(x)), v.splat8_128(0xF));
-        // Bits 2 b of 16: the low byte of word b for the first four sub-blocks, the next byte for the others.
-        let shifts = v.load_128(&[0, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 6, 0, 0, 0]);
-        let words = v.splat32_128(i32::from(u16::from_le_bytes(self.scales_h)));
-        let high = v.and_128(v.shr32_each_128(words, shifts), v.splat8_128(3));
-        let high = v.shuffle8_128(high, v.load_128(&[0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13]));
-        let scales = v.sub8_128(v.or_128(low, v.shl16_128::<4>(high)), v.splat8_128(32));
-        signed_scales(v, v.low8_128(scales, scales), i16::from(Self::OFFSET))
-    }
+    signed_bytes!();
 }
 
 /// The two vectors of an array.
 #[inline(always)]
-fn two(x: &[u8; 64]) -> [&[u8; 32]; 2] {
+pub(super) fn two(x: &[u8; 64]) -> [&[u8; 32]; 2] {
     {
         let x = x.as_chunks().0;
         [&x[0], &x[1]]

@@ -1,7 +1,7 @@
 //! Blocks of 256 whose integers are -1, 0 and 1: TQ1_0, TQ2_0, and the points of IQ1_S and IQ1_M.
 
 use super::lattice::{leave_parts, points_of_8};
-use super::super_blocks::{even_odd_16, pairs};
+use super::super_blocks::{Bytewise, bytewise, each_32_of, each_word_of, even_odd_16, pairs, two};
 use super::{Decode, Prepared, f16_bits};
 use crate::arch::x86_64::products::X86Products;
 use crate::arch::x86_64::vector::V;
@@ -10,15 +10,23 @@ use core::arch::x86_64::__m256i;
 use happy_tensor::formats::lattice::IQ1;
 use happy_tensor::{BlockIQ1M, BlockIQ1S, BlockTQ1_0, BlockTQ2_0};
 
+impl Bytewise<2> for BlockTQ2_0 {
+    #[inline(always)]
+    fn vectors(&self) -> [&[u8; 32]; 2] {
+        two(&self.qs)
+    }
+    #[inline(always)]
+    fn integers(v: V, vectors: [__m256i; 2], f: impl FnMut(usize, __m256i)) {
+        pairs(v, vectors, f);
+    }
+}
+
 impl Decode for BlockTQ2_0 {
     type Unit = <Self as Source>::Unit;
     const OFFSET: u8 = 1;
     const MAX: i32 = 3;
 
-    #[inline(always)]
-    fn each_32(&self, v: V, f: impl FnMut(usize, __m256i)) {
-        pairs(v, &self.qs, f);
-    }
+    bytewise!();
     #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits(self.d)
