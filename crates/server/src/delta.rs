@@ -31,7 +31,7 @@ pub(crate) enum Delta {
         index: usize,
         arguments: String,
     },
-    /// What began as this call is none: its text follows.
+    /// What began as this call is not a call: its text follows.
     CallGone {
         index: usize,
     },

@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("happy-kernels", &["happy-tensor"]),
     ("happy-model", &["happy-gguf", "happy-tensor", "happy-kernels"]),
     ("happy-engine", LIBRARIES_BELOW_ENGINE),
-    ("happy-server", &["happy-engine"]),
+    ("happy-server", &["happy-engine", "happy-gguf", "happy-sampler"]),
     ("happy-cli", LIBRARIES),
     ("happy-ffi", LIBRARIES),
     ("happy-testkit", &[]),

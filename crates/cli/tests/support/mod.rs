@@ -41,7 +41,9 @@ impl Drop for Folder {
 pub fn happy(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_happy"));
     command.args(args);
-    for name in ["HAPPY_ISA", "HAPPY_DISABLE", "HAPPY_MODELS", "XDG_DATA_HOME"] {
+    let ours = ["HAPPY_ISA", "HAPPY_DISABLE", "HAPPY_MODELS", "HAPPY_API_KEY", "XDG_DATA_HOME"];
+    let hub = ["HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"];
+    for name in ours.into_iter().chain(hub) {
         command.env_remove(name);
     }
     command
