@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kernels = Kernels::detect()?;
     let threads = std::thread::available_parallelism()?.get().min(4);
     let pool = Pool::new(threads)?;
-    // `GgufFile::read` copies the file; a mapped one (`GgufFile::map`, unsafe) stays on disk.
+    // `GgufFile::read` copies the file. A mapped one (`GgufFile::map`, unsafe) stays on disk.
     let model = Model::load(&GgufFile::read(path)?, &kernels)?;
 
     let kv_options = KvOptions::new(KvType::F16, 1, tokens.len());

@@ -1,4 +1,4 @@
-//! Batches: the tokens of one forward pass, of one or several sequences.
+//! Batches: the tokens of a forward pass, from one or several sequences.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,22 +8,22 @@ use crate::error::{BatchError, KvError};
 use crate::reserve::{NoMemory, reserved};
 use crate::spec::Pooling;
 
-/// What the caller wants of a token's row.
+/// What the caller wants of a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Want {
-    /// Only its keys and values.
+    /// Only that its keys and values are stored.
     #[default]
     Nothing,
-    /// The logits of the token that follows.
+    /// The logits of the next token.
     Logits,
     /// The hidden state after the last norm.
     Hidden,
 }
 
-/// The number of a row's set that has none.
+/// The number of the adapter set for rows without one.
 const NO_SET: u32 = u32::MAX;
 
-/// Tokens with their positions and sequences. Tokens of a sequence are next to each other, at its next positions.
+/// Tokens with their positions and sequences. The tokens of a sequence must be next to each other, and have its next positions.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     tokens: Vec<u32>,
@@ -33,16 +33,16 @@ pub struct Batch {
     speculative: bool,
     /// A sequence and a position at which the pass takes a snapshot.
     snapshot: Option<(u32, u32)>,
-    /// The set of each row: an index of `sets`, or [`NO_SET`].
+    /// The set of each row: an index into `sets`, or [`NO_SET`].
     row_sets: Vec<u32>,
     sets: Vec<Arc<AdapterSet>>,
-    /// The set of the rows that come.
+    /// The set of the rows that are added next.
     set: Option<u32>,
     capacity: usize,
 }
 
 impl Batch {
-    /// An empty batch with room for `capacity` tokens; nothing is allocated later.
+    /// Makes an empty batch with room for `capacity` tokens. Nothing is allocated later.
     pub fn with_capacity(capacity: usize) -> Self {
         Batch {
             tokens: Vec::with_capacity(capacity),
@@ -58,10 +58,10 @@ impl Batch {
         }
     }
 
-    /// The same, where the capacity comes from outside.
+    /// Does the same as [`with_capacity`](Self::with_capacity), for a capacity that comes from outside.
     ///
     /// # Errors
-    /// Memory that cannot be reserved.
+    /// If memory cannot be reserved.
     pub fn try_with_capacity(capacity: usize) -> Result<Self, KvError> {
         let memory = |e: NoMemory| e.of("batch");
         Ok(Batch {
@@ -81,7 +81,7 @@ impl Batch {
     /// Adds a token.
     ///
     /// # Errors
-    /// A batch that is full.
+    /// If the batch is full.
     pub fn push(&mut self, token: u32, position: u32, sequence: u32, want: Want) -> Result<(), BatchError> {
         if self.tokens.len() == self.capacity {
             return Err(BatchError::Full { capacity: self.capacity });
@@ -94,10 +94,10 @@ impl Batch {
         Ok(())
     }
 
-    /// Adds tokens of a sequence from position `first` on; `want` is what the last of them wants, the others nothing.
+    /// Adds tokens of a sequence, from position `first` on. `want` applies to the last token; nothing is wanted of the others.
     ///
     /// # Errors
-    /// A batch that has too little room; nothing is added then.
+    /// If the batch has too little room. Nothing is added then.
     pub fn push_tokens(
         &mut self,
         tokens: &[u32],
@@ -115,11 +115,11 @@ impl Batch {
         Ok(())
     }
 
-    /// Adds the whole text of a sequence, of which a pooling reads these hidden states (see
-    /// [`Model::pooling_reads`](crate::Model::pooling_reads)).
+    /// Adds the whole text of a sequence for [`Model::embed`](crate::Model::embed). `reads` are the hidden states that the pooling
+    /// reads; [`Model::pooling_reads`](crate::Model::pooling_reads) returns them.
     ///
     /// # Errors
-    /// A batch that has too little room; nothing is added then.
+    /// If the batch has too little room. Nothing is added then.
     pub fn push_text(&mut self, tokens: &[u32], sequence: u32, reads: Pooling) -> Result<(), BatchError> {
         if tokens.len() > self.capacity - self.tokens.len() {
             return Err(BatchError::Full { capacity: self.capacity });
@@ -143,35 +143,35 @@ impl Batch {
         self.set = None;
     }
 
-    /// Marks the tokens as guesses, of which a part may be taken back: until the next pass,
-    /// [`KvCache::truncate`](crate::KvCache::truncate) shortens its sequences to any number of them exactly. For that,
-    /// recurrent layers keep the state after each row, of up to [`KvOptions::n_speculative`](crate::KvOptions::n_speculative)
-    /// rows. False in a new and in a cleared batch.
+    /// Marks the tokens as guesses, some of which may be taken back. Until the next pass,
+    /// [`KvCache::truncate`](crate::KvCache::truncate) can shorten the sequences to any number of these tokens exactly. For that,
+    /// recurrent layers keep the state after each row, for up to [`KvOptions::n_speculative`](crate::KvOptions::n_speculative)
+    /// rows. The default is false, also after [`clear`](Self::clear).
     pub fn set_speculative(&mut self, speculative: bool) {
         self.speculative = speculative;
     }
 
-    /// Whether the tokens are marked as guesses.
+    /// Returns whether the tokens are marked as guesses.
     pub fn is_speculative(&self) -> bool {
         self.speculative
     }
 
-    /// Takes a snapshot of a sequence within the pass, after `position` of its positions, as
-    /// [`KvCache::snapshot`](crate::KvCache::snapshot) does between passes: for a prompt whose last token will be computed again. A
-    /// position at which no token of the batch ends is ignored. None in a new and in a cleared batch.
+    /// Makes the pass take a snapshot of a sequence once `position` of its positions are computed, as
+    /// [`KvCache::snapshot`](crate::KvCache::snapshot) does between passes. This helps if the last token of a prompt is going to be
+    /// computed again. The snapshot is left out if none of the batch's tokens ends at that position. A new or cleared batch takes none.
     pub fn set_snapshot(&mut self, sequence: u32, position: u32) {
         self.snapshot = Some((sequence, position));
     }
 
-    /// Where the pass takes a snapshot.
+    /// Returns the sequence and the position at which the pass takes a snapshot.
     pub(crate) fn snapshot(&self) -> Option<(u32, u32)> {
         self.snapshot
     }
 
-    /// The adapters of the tokens that are added from here on; `None` and an empty set: none, as at the beginning.
+    /// Sets the adapters of the tokens that are added from now on. `None` or an empty set means no adapters, which is the default.
     ///
     /// # Errors
-    /// As many sets as the batch has room for tokens.
+    /// If the batch already has as many sets as it has room for tokens.
     pub fn use_adapters(&mut self, set: Option<&Arc<AdapterSet>>) -> Result<(), BatchError> {
         self.set = match set.filter(|set| !set.is_empty()) {
             None => None,
@@ -187,42 +187,42 @@ impl Batch {
         Ok(())
     }
 
-    /// Number of tokens.
+    /// Returns the number of tokens.
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether there are no tokens.
+    /// Returns whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// Tokens it has room for.
+    /// Returns the number of tokens that it has room for.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Token ids.
+    /// Returns the token ids.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
 
-    /// Positions.
+    /// Returns the positions.
     pub fn positions(&self) -> &[u32] {
         &self.positions
     }
 
-    /// Sequence ids.
+    /// Returns the sequence ids.
     pub fn sequences(&self) -> &[u32] {
         &self.sequences
     }
 
-    /// What is wanted of each token.
+    /// Returns what is wanted of each token.
     pub fn wants(&self) -> &[Want] {
         &self.wants
     }
 
-    /// The adapters of a token.
+    /// Returns the adapters of a token.
     pub fn adapters(&self, index: usize) -> Option<&Arc<AdapterSet>> {
         self.row_sets.get(index).and_then(|set| self.set(*set))
     }
@@ -235,17 +235,17 @@ impl Batch {
         self.sets.len() as u32
     }
 
-    /// The number of each row's set.
+    /// Returns the number of each row's set.
     pub(crate) fn row_sets(&self) -> &[u32] {
         &self.row_sets
     }
 
-    /// Greatest rank of a set.
+    /// Returns the greatest rank of a set.
     pub(crate) fn adapter_rank(&self) -> usize {
         self.sets.iter().map(|set| set.rank()).max().unwrap_or(0)
     }
 
-    /// Checks that the adapters are of this model and planned for.
+    /// Checks that the adapters belong to this model and that their rank was planned for.
     pub(crate) fn check_adapters(&self, model: u64, planned: usize) -> Result<(), BatchError> {
         if self.sets.iter().any(|set| set.model() != model) {
             return Err(BatchError::OtherAdapters);
@@ -254,12 +254,12 @@ impl Batch {
         if found > planned { Err(BatchError::AdapterRank { found, planned }) } else { Ok(()) }
     }
 
-    /// Rows that want something.
+    /// Returns the number of tokens of which something is wanted.
     pub fn n_outputs(&self) -> usize {
         self.wants.iter().filter(|w| **w != Want::Nothing).count()
     }
 
-    /// The runs of tokens of one sequence: its id and their indices.
+    /// Returns the runs of tokens of a sequence: its id, and their indices.
     pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, Range<usize>)> + '_ {
         let mut at = 0;
         self.sequences.chunk_by(|a, b| a == b).map(move |run| {
@@ -269,8 +269,8 @@ impl Batch {
         })
     }
 
-    /// Checks everything that does not depend on the cache's room: ids, grouping, and that positions continue
-    /// sequences of these lengths.
+    /// Checks everything that does not depend on the space in the cache: ids, grouping, and that positions continue sequences of
+    /// these lengths.
     pub(crate) fn check(&self, n_vocab: usize, len: impl Fn(u32) -> usize) -> Result<(), BatchError> {
         if self.is_empty() {
             return Err(BatchError::Empty);

@@ -1,24 +1,24 @@
-//! One list of buffers, folded twice: a plan counts it, and what was planned reserves it. So both always agree.
+//! One list of buffers that is used twice: a plan counts it, and the cache or scratch reserves it. So both always agree.
 
 use crate::error::KvError;
 use crate::reserve::reserved;
 
-/// What is done with each buffer of a list.
+/// An operation on each buffer of a list.
 pub(crate) trait Buffers {
-    /// A buffer, or several, of `bytes` bytes in all, which `make` reserves.
+    /// Handles one or several buffers with a total of `bytes` bytes, which `make` reserves.
     fn part<T: Default, E>(
         &mut self,
         bytes: usize,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, KvError>;
 
-    /// Room for `n` elements.
+    /// Handles a list with room for `n` elements.
     fn list<T>(&mut self, n: usize) -> Result<Vec<T>, KvError> {
         self.part(n.saturating_mul(size_of::<T>()), || reserved(n))
     }
 }
 
-/// Reserves the buffers of what it names.
+/// Reserves the buffers. The name is for error messages.
 pub(crate) struct Reserved(pub(crate) &'static str);
 
 impl Buffers for Reserved {
@@ -31,7 +31,7 @@ impl Buffers for Reserved {
     }
 }
 
-/// Adds the sizes up, and leaves every buffer empty.
+/// Adds up the sizes, and leaves every buffer empty.
 pub(crate) struct Counted(usize);
 
 impl Buffers for Counted {
@@ -41,7 +41,7 @@ impl Buffers for Counted {
     }
 }
 
-/// Bytes of the buffers that `build` lists.
+/// Returns the bytes of the buffers that `build` lists.
 pub(crate) fn counted<T>(build: impl FnOnce(&mut Counted) -> Result<T, KvError>) -> usize {
     let mut counted = Counted(0);
     // Counting reserves nothing, so it cannot fail.

@@ -1,4 +1,4 @@
-//! From the hidden states of texts to embeddings and ranks; see [`crate::spec::HeadSpec`].
+//! Turns the hidden states of texts into embeddings and ranks; see [`crate::spec::HeadSpec`].
 
 use std::sync::atomic::AtomicBool;
 
@@ -15,7 +15,7 @@ use crate::scratch::{Buf, Scratch};
 use crate::spec::Pooling;
 use crate::weights::kinds;
 
-/// Vectors of a batch of texts, borrowed from the scratch: one for each text, or for each token with [`Pooling::None`].
+/// The vectors of a batch of texts, borrowed from the scratch: one per text, or one per token with [`Pooling::None`].
 #[derive(Clone, Copy, Debug)]
 pub struct Embeddings<'s> {
     values: &'s [f32],
@@ -23,18 +23,18 @@ pub struct Embeddings<'s> {
 }
 
 impl<'s> Embeddings<'s> {
-    /// Values of a vector.
+    /// Returns the number of values in a vector.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The vectors, in the order of the batch.
+    /// Returns the vectors, in the order of the batch.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &'s [f32]> + use<'s> {
         self.values.chunks_exact(self.width)
     }
 }
 
-/// Where the rows are that the next step of the head reads.
+/// The place of the rows that the next step of the head reads.
 #[derive(Clone, Copy)]
 enum At {
     Hidden,
@@ -42,11 +42,11 @@ enum At {
 }
 
 impl Model {
-    /// The hidden states that a pooling reads: those of all tokens, their mean, or the first or last of each text.
-    /// [`Batch::push_text`] takes it.
+    /// Returns which hidden states a pooling reads: those of all tokens, their mean, or the first or last of each text. Pass it to
+    /// [`Batch::push_text`].
     ///
     /// # Errors
-    /// [`Pooling::Rank`] of a model without a classifier.
+    /// [`ForwardError::NoClassifier`] for [`Pooling::Rank`] and a model without a classifier.
     pub fn pooling_reads(&self, pooling: Pooling) -> Result<Pooling, ForwardError> {
         match (pooling, &self.spec().head.classifier) {
             (Pooling::Rank, Some(classifier)) => Ok(classifier.pooling),
@@ -57,11 +57,11 @@ impl Model {
         }
     }
 
-    /// Runs a batch of whole texts, one a sequence, and pools their hidden states. The batch has them from
-    /// [`Batch::push_text`], with what [`Model::pooling_reads`] says of `pooling`.
+    /// Runs a batch of whole texts, one per sequence, and pools their hidden states. Fill the batch with [`Batch::push_text`] and
+    /// the result of [`Model::pooling_reads`] for `pooling`.
     ///
     /// # Errors
-    /// As [`Model::forward_until`], a batch whose rows want something else, or [`Model::pooling_reads`].
+    /// As for [`Model::forward_until`] and [`Model::pooling_reads`], and if the batch's rows want something else.
     pub fn embed<'s>(
         &self,
         cx: Ctx<'_>,
@@ -100,8 +100,8 @@ impl Model {
         Ok(Embeddings { values, width })
     }
 
-    /// The mean of each text's rows, in place: sums in ascending order, then one division. Text `i` goes to row `i`, which is not
-    /// after its first row.
+    /// Computes the mean of each text's rows in place: sums in ascending order, then one division. The mean of text `i` is written to
+    /// row `i`, which is never after the text's first row.
     fn means(&self, cx: Ctx<'_>, batch: &Batch, hidden: &mut Buf) {
         let n_embd = self.n_embd();
         let values = hidden.take(batch.len() * n_embd);
@@ -116,7 +116,7 @@ impl Model {
         }
     }
 
-    /// The projections of every row; `None` if a value was not finite.
+    /// Computes the projections of every row. Returns `None` if a value was not finite.
     fn project(&self, cx: Ctx<'_>, s: &mut Scratch, rows: usize) -> Option<(At, usize)> {
         let (mut at, mut width) = (At::Hidden, self.n_embd());
         for (spec, projection) in self.spec().head.projections.iter().zip(&self.weights().head.projections) {
@@ -125,7 +125,7 @@ impl Model {
         Some((at, width))
     }
 
-    /// The scores of every row; `None` if a value was not finite.
+    /// Computes the scores of every row. Returns `None` if a value was not finite.
     fn rank(&self, cx: Ctx<'_>, s: &mut Scratch, rows: usize) -> Option<(At, usize)> {
         let (mut at, mut width) = (At::Hidden, self.n_embd());
         let (spec, weights) =
@@ -149,7 +149,8 @@ impl Model {
     }
 }
 
-/// `output = matrix input`, for rows of this many columns; returns where the output is, or `None` if a value was not finite.
+/// Computes `output = matrix input` for rows of this many columns. Returns the place of the output, or `None` if a value was not
+/// finite.
 fn multiply(
     cx: Ctx<'_>,
     s: &mut Scratch,
@@ -166,7 +167,7 @@ fn multiply(
     Some(to)
 }
 
-/// Scores become probabilities: exponentials and their sum in f64, ascending, each quotient rounded once.
+/// Turns scores into probabilities. Exponentials and their sum are f64, in ascending order, and each quotient is rounded once.
 fn softmax(scores: &mut [f32]) {
     let greatest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let exp = |x: f32| libm::exp(f64::from(x) - f64::from(greatest));
@@ -175,7 +176,7 @@ fn softmax(scores: &mut [f32]) {
 }
 
 impl Scratch {
-    /// What the next step of the head reads.
+    /// Returns the input of the next step of the head.
     fn head_input(&self, at: At) -> &Buf {
         match at {
             At::Hidden => &self.hidden,
@@ -183,7 +184,7 @@ impl Scratch {
         }
     }
 
-    /// The same, to change it.
+    /// Returns the same for changes.
     fn head_output(&mut self, at: At) -> &mut Buf {
         match at {
             At::Hidden => &mut self.hidden,
@@ -192,7 +193,7 @@ impl Scratch {
     }
 }
 
-/// What a step of the head reads, what it writes, and where that is.
+/// Returns the input of a step of the head, its output, and the place of the output.
 fn step<'a>(hidden: &'a Buf, [a, b]: &'a mut [Buf; 2], at: At) -> (&'a Buf, &'a mut Buf, At) {
     match at {
         At::Hidden => (hidden, a, At::Head(0)),

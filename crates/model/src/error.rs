@@ -1,37 +1,34 @@
-//! Errors: [`LoadError`] while a model is read, [`BatchError`] for a batch that does not fit, [`KvError`] for the
-//! cache, [`ForwardError`] while it runs.
+//! The errors: [`LoadError`] of loading, [`BatchError`] of a batch, [`KvError`] of the cache, and [`ForwardError`] of a pass.
 
 use happy_gguf::GgmlType;
 use happy_tensor::DType;
 
-/// What kind of failure a [`LoadError`] is, and who can do something about it.
+/// The kind of a [`LoadError`], and who can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoadErrorKind {
-    /// Nobody's fault: the file may be right, but it needs something that this library does not have. Its message contains
-    /// `unsupported`. Another file of the model (in another format, say), or a later version of the library, may work.
+    /// Nobody's fault: the file may be valid, but it needs something that this library does not support. The message contains
+    /// `unsupported`. Another file of the model, for example in another format, or a later version of the library may work.
     Unsupported,
-    /// The fault of the program that wrote the file: a metadata key is missing, has the wrong type or an impossible
-    /// value. For a caller's own [`Architecture`](crate::arch::Architecture), it may be the fault of its specification.
+    /// The fault of the program that wrote the file: a metadata key is missing, or has the wrong type or an impossible value. For a
+    /// caller's own [`Architecture`](crate::arch::Architecture), its specification may be at fault.
     Metadata,
-    /// The fault of the program that wrote the file, or of an incomplete download: a tensor that the architecture needs
-    /// is missing.
+    /// The fault of the program that wrote the file, or of an incomplete download: a required tensor is missing.
     MissingTensor,
-    /// The fault of the program that wrote the file: a tensor's shape or size is not what metadata and architecture ask
-    /// for.
+    /// The fault of the program that wrote the file: a tensor's shape or size does not fit the metadata and the architecture.
     Tensor,
-    /// Not the file's fault: memory could not be reserved. It may work once more is free.
+    /// Not the file's fault: memory could not be reserved. It may work when more is free.
     Memory,
 }
 
-/// The beginning of a file's text, for a message: it may be megabytes long.
+/// Returns the beginning of a text from a file, for a message. The text may have megabytes.
 pub(crate) fn excerpt(text: &str) -> String {
     const CHARS: usize = 64;
     let more = if text.chars().nth(CHARS).is_some() { "..." } else { "" };
     format!("{}{more}", text.chars().take(CHARS).flat_map(char::escape_debug).collect::<String>())
 }
 
-/// A shape in GGUF's order, the row length first; 0 stands for any number.
+/// Formats a shape in GGUF's order, with the row length first. 0 means any number.
 pub(crate) fn shape(dims: &[u64]) -> String {
     if dims.is_empty() {
         return "scalar".to_owned();
@@ -44,10 +41,10 @@ fn expected(expected: &Option<String>) -> String {
     expected.as_ref().map_or_else(String::new, |expected| format!(", expected {expected}"))
 }
 
-/// A model cannot be loaded: what is wrong, where, what was expected and what was found.
+/// Why a model cannot be loaded: what is wrong, where, what was expected and what was found.
 ///
-/// Names and texts from the file are shortened and escaped. A caller's own [`Architecture`](crate::arch::Architecture)
-/// returns these errors too; [`Params`](crate::arch::Params) makes most of them.
+/// Names and texts from the file are shortened and escaped. A caller's own [`Architecture`](crate::arch::Architecture) also returns
+/// these errors; [`Params`](crate::arch::Params) makes most of them.
 ///
 /// ```
 /// use happy_gguf::{GgufFile, GgufWriter, Limits};
@@ -69,17 +66,17 @@ pub enum LoadError {
     Architecture {
         /// The file's `general.architecture`.
         found: String,
-        /// The known ones.
+        /// The known architectures.
         expected: Vec<&'static str>,
     },
-    /// A metadata key asks for something that is not implemented.
+    /// A metadata key requires something that is not implemented.
     #[error("unsupported: metadata key {key} = {found}{}", self::expected(expected))]
     UnsupportedKey {
         /// The full name of the key.
         key: String,
         /// Its value.
         found: String,
-        /// The values that are implemented, if that can be said.
+        /// The values that are implemented, if they can be listed.
         expected: Option<String>,
     },
     /// The file's numbers are stored in another byte order than little-endian.
@@ -120,7 +117,7 @@ pub enum LoadError {
     Key {
         /// The full name of the key.
         key: String,
-        /// What it may be.
+        /// The allowed values.
         expected: String,
         /// Its type and value.
         found: String,
@@ -141,7 +138,7 @@ pub enum LoadError {
         /// The shape it should have, the row length first; 0 stands for any number.
         expected: Vec<u64>,
     },
-    /// A tensor has another shape than metadata and architecture ask for.
+    /// A tensor's shape does not fit the metadata and the architecture.
     #[error("tensor {tensor}: expected shape {}, found {}", shape(expected), shape(found))]
     TensorShape {
         /// The tensor's name.
@@ -162,7 +159,7 @@ pub enum LoadError {
     /// Memory could not be reserved.
     #[error("cannot reserve {bytes} bytes for the model's tables")]
     Memory {
-        /// How many bytes.
+        /// The number of bytes.
         bytes: usize,
     },
 }
@@ -172,7 +169,7 @@ impl LoadError {
         LoadError::Memory { bytes }
     }
 
-    /// The kind of failure.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> LoadErrorKind {
         match self {
             LoadError::Architecture { .. }
@@ -189,7 +186,7 @@ impl LoadError {
         }
     }
 
-    /// The full name of the metadata key at fault, if one is.
+    /// Returns the full name of the metadata key that is at fault, if there is one.
     pub fn key(&self) -> Option<&str> {
         match self {
             LoadError::Architecture { .. } => Some(crate::names::ARCHITECTURE),
@@ -200,7 +197,7 @@ impl LoadError {
         }
     }
 
-    /// The name of the tensor at fault, if one is.
+    /// Returns the name of the tensor that is at fault, if there is one.
     pub fn tensor(&self) -> Option<&str> {
         match self {
             LoadError::TensorType { tensor, .. }
@@ -213,30 +210,30 @@ impl LoadError {
     }
 }
 
-/// A batch that cannot be run; nothing was changed.
+/// Why a batch cannot be run. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// No tokens.
+    /// It has no tokens.
     #[error("the batch is empty")]
     Empty,
-    /// The batch already holds as many tokens as it has room for.
+    /// The batch has no room for more tokens.
     #[error("the batch is full: it holds {capacity} tokens")]
     Full {
-        /// Tokens it can hold.
+        /// The number of tokens that it has room for.
         capacity: usize,
     },
-    /// More tokens, or more rows that want a result, than the scratch was planned for.
+    /// There are more tokens, or more rows that want a result, than the scratch was planned for.
     #[error("the batch has {found} {what}, the scratch was planned for {planned}")]
     TooLarge {
-        /// `tokens` or `rows with logits`.
+        /// `tokens` or `rows with results`.
         what: &'static str,
-        /// In the batch.
+        /// Their number in the batch.
         found: usize,
-        /// Planned.
+        /// The planned number.
         planned: usize,
     },
-    /// A token id outside the vocabulary.
+    /// A token id is not in the vocabulary.
     #[error("token {index} of the batch has id {token}, the vocabulary has ids 0 to {}", .n_vocab - 1)]
     Token {
         /// Index in the batch.
@@ -246,31 +243,31 @@ pub enum BatchError {
         /// Size of the vocabulary.
         n_vocab: usize,
     },
-    /// A position that is not the next one of its sequence.
+    /// A position is not the next one of its sequence.
     #[error(
         "token {index} of the batch is at position {found} of sequence {sequence}, the next position is {expected}"
     )]
     Position {
         /// Index in the batch.
         index: usize,
-        /// Sequence.
+        /// The sequence.
         sequence: u32,
-        /// Next position of the sequence.
+        /// The next position of the sequence.
         expected: u32,
-        /// Position given.
+        /// The position in the batch.
         found: u32,
     },
-    /// A position that a model of learned positions has no row for.
+    /// The model has learned positions, and none for this one.
     #[error("token {index} of the batch is at position {position}, the model has learned positions 0 to {}", .n - 1)]
     NotLearned {
         /// Index in the batch.
         index: usize,
         /// Its position.
         position: u32,
-        /// Positions of the model.
+        /// The number of learned positions.
         n: u32,
     },
-    /// Logits of a model that has no output matrix.
+    /// Logits are wanted, but the model has no output matrix.
     #[error(
         "token {index} of the batch wants logits, the model has no output matrix: it gives hidden states only"
     )]
@@ -278,7 +275,7 @@ pub enum BatchError {
         /// Index in the batch.
         index: usize,
     },
-    /// A row that does not want what the pooling reads.
+    /// A row does not want what the pooling reads.
     #[error(
         "token {index} of the batch does not want what pooling `{pooling}` reads: fill the batch by `push_text`"
     )]
@@ -288,15 +285,15 @@ pub enum BatchError {
         /// The pooling.
         pooling: &'static str,
     },
-    /// A set of adapters of another model.
+    /// A set of adapters belongs to another model.
     #[error("the batch has adapters that were loaded for another model")]
     OtherAdapters,
-    /// Adapters of a greater rank than the scratch was planned for.
+    /// The rank of the adapters exceeds what the scratch was planned for.
     #[error("the batch has adapters of rank {found}, the scratch was planned for {planned} (`adapter_rank`)")]
     AdapterRank {
-        /// Sum of the ranks of a set.
+        /// The sum of the ranks of a set.
         found: usize,
-        /// Planned.
+        /// The planned rank.
         planned: usize,
     },
     /// The tokens of a sequence are not next to each other.
@@ -311,63 +308,63 @@ pub enum BatchError {
     },
 }
 
-/// The KV cache refuses; nothing was changed.
+/// Why an operation on the KV cache failed. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KvError {
-    /// A sequence id that the cache was not made for.
+    /// The cache was not made for this sequence id.
     #[error("sequence {sequence} is out of range: the cache holds {n_sequences} sequences")]
     Sequence {
-        /// Given.
+        /// The id.
         sequence: u32,
-        /// Sequences of the cache.
+        /// The number of sequences of the cache.
         n_sequences: usize,
     },
-    /// A sequence would grow over the context size.
+    /// A sequence would exceed the context size.
     #[error("sequence {sequence} has {len} positions and would need {needed}, the context holds {n_ctx}")]
     Context {
-        /// Sequence.
+        /// The sequence.
         sequence: u32,
-        /// Positions it has.
+        /// Its number of positions.
         len: usize,
-        /// Positions it would have.
+        /// The number of positions it would have.
         needed: usize,
-        /// Largest.
+        /// The maximum number of positions.
         n_ctx: usize,
     },
-    /// No free pages.
+    /// There are too few free pages.
     #[error(
         "the kv cache is full: {needed} more pages of {page} positions are needed, {free} of {total} are free"
     )]
     Full {
-        /// Pages needed.
+        /// The number of needed pages.
         needed: usize,
-        /// Pages free.
+        /// The number of free pages.
         free: usize,
-        /// Pages of the cache.
+        /// The number of pages in the cache.
         total: usize,
-        /// Positions of a page.
+        /// The number of positions in a page.
         page: usize,
     },
-    /// Truncation to more positions than there are.
+    /// A sequence cannot be truncated to more positions than it has.
     #[error("sequence {sequence} has {len} positions and cannot be truncated to {to}")]
     Truncate {
-        /// Sequence.
+        /// The sequence.
         sequence: u32,
-        /// Positions it has.
+        /// Its number of positions.
         len: usize,
-        /// Positions asked for.
+        /// The requested number of positions.
         to: usize,
     },
-    /// More speculative rows than were planned for.
+    /// There are more speculative rows than planned.
     #[error("a speculative batch of {found} rows, the cache was planned for {planned}")]
     Speculative {
-        /// Rows.
+        /// The number of rows.
         found: usize,
         /// [`KvOptions::n_speculative`](crate::KvOptions::n_speculative).
         planned: usize,
     },
-    /// Bytes that are not an exported sequence of this model and these options.
+    /// The bytes are not an exported sequence of this model and these options.
     #[error("the exported sequence cannot be restored: {problem}")]
     Import {
         /// What is wrong.
@@ -378,44 +375,44 @@ pub enum KvError {
         "the kv cache was made for another model: its pages hold {found} elements, this model's {expected}"
     )]
     Layout {
-        /// Elements a page of this model.
+        /// The number of elements in a page of this model.
         expected: usize,
-        /// Elements a page of the cache.
+        /// The number of elements in a page of the cache.
         found: usize,
     },
     /// Memory could not be reserved.
     #[error("cannot reserve {bytes} bytes for the {what}")]
     Memory {
-        /// Bytes.
+        /// The number of bytes.
         bytes: usize,
-        /// What for.
+        /// The purpose of the memory.
         what: &'static str,
     },
 }
 
-/// A forward pass that gave no result. The KV cache keeps the sequences as they were before it.
+/// Why a forward pass has no result. The sequences of the KV cache are as before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError {
-    /// The batch is wrong.
+    /// The batch cannot be run.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// The cache refuses.
+    /// The cache has no room for the batch, or does not fit the model.
     #[error(transparent)]
     Kv(#[from] KvError),
     /// The scratch was made for another model, or for fewer threads than the pool has.
     #[error("the scratch was made for another model, or for fewer threads than the pool has")]
     Scratch,
-    /// An activation is infinite or not a number; `layer` equal to the number of layers means the output.
+    /// An activation is infinite or NaN.
     #[error(
         "a value that is not finite appeared in layer {layer}: the weights are damaged, or a value is too large for the \
          f16 kv cache (an f32 cache, `--kv f32`, holds it)"
     )]
     NonFinite {
-        /// Layer, from 0.
+        /// The layer, from 0. The number of layers means the output.
         layer: usize,
     },
-    /// Ranks of a model without a classifier.
+    /// Ranks are wanted, but the model has no classifier.
     #[error("the {architecture} model has no classifier (tensors `cls.*`): it cannot rank")]
     NoClassifier {
         /// Its architecture.

@@ -1,10 +1,10 @@
-//! Hooks: look at, change, or end the computation between layers.
+//! Hooks, which see, change or end the computation between layers.
 
 use std::ops::ControlFlow;
 
 use happy_kernels::MatMut;
 
-/// Called after every layer.
+/// A hook that is called after every layer.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -20,13 +20,16 @@ use happy_kernels::MatMut;
 /// }
 /// ```
 pub trait LayerHook {
-    /// `hidden` is the residual stream after `layer`, a row of `n_embd` values for each token of the batch; it may be
-    /// changed. `Break` ends the pass: [`Output::stopped`](crate::Output::stopped) tells, rows that want
-    /// [`Hidden`](crate::Want::Hidden) get this residual stream, nobody gets logits, and the KV cache keeps the
-    /// lengths it had.
+    /// Called with the residual stream after `layer`, which has a row of `n_embd` values per token of the batch. The hook may change
+    /// it.
+    ///
+    /// `Break` ends the pass. [`Output::stopped`](crate::Output::stopped) then returns the layer, rows that want
+    /// [`Hidden`](crate::Want::Hidden) get this residual stream, there are no logits, and the sequences of the KV cache keep their
+    /// lengths.
     fn after_layer(&mut self, layer: usize, hidden: MatMut<'_>) -> ControlFlow<()>;
 
-    /// Whether the hook needs every row after the last layer too. If not, rows that want nothing are left out there.
+    /// Returns whether the hook needs every row after the last layers, too. If not, rows of which nothing is wanted are left out
+    /// there. The default is true.
     fn all_rows(&self) -> bool {
         true
     }

@@ -1,13 +1,3 @@
-//! Language models as data: a GGUF file's metadata becomes a [`ModelSpec`], and one forward pass runs every one of
-//! them on the file's own bytes.
-//!
-//! - [`Model::load`] checks every tensor and copies no matrix; a model is immutable and shared between threads.
-//! - [`KvCache`] holds keys and values in pages, and recurrent states, for several sequences that may share their beginnings.
-//! - [`Model::forward`] runs a [`Batch`]: prompt, next token, or many sequences at once, the same path for all.
-//! - [`Model::adapter`] loads a LoRA adapter; rows of a batch name an [`AdapterSet`].
-//! - [`LayerHook`] sees, changes or ends the computation between layers.
-//!
-//! A row's bits depend on its sequence alone: not on the batch, the threads or the instruction set.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
@@ -50,6 +40,6 @@ pub use scratch::Scratch;
 pub use scratch_sizes::RunOptions;
 pub use spec::{ModelSpec, Pooling};
 
-/// The version of the numerics, which `docs/numerics.md` states: raised whenever any bit of a result may change. What was computed
-/// with another version is not continued.
+/// The version of the numerics, as in `docs/numerics.md`. It goes up whenever a single bit of any result may change. Sequences that were
+/// computed with another version must not be continued.
 pub const NUMERICS_VERSION: u32 = 1;

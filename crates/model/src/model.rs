@@ -15,7 +15,7 @@ use crate::scratch_sizes::{Matrices, RunOptions, ScratchSizes};
 use crate::spec::ModelSpec;
 use crate::weights::Weights;
 
-/// A language model: what it computes and the weights, which stay in the file's memory.
+/// A language model: its specification, and its weights, which stay in the file's memory.
 pub struct Model {
     id: u64,
     spec: ModelSpec,
@@ -38,53 +38,53 @@ impl Model {
         Ok(Model { id, spec, weights, layout, unused, matrices })
     }
 
-    /// What the model computes.
+    /// Returns the specification: what the model computes.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
     }
 
-    /// Size of the vocabulary.
+    /// Returns the size of the vocabulary.
     pub fn n_vocab(&self) -> usize {
         self.spec.n_vocab
     }
 
-    /// Width of a hidden state.
+    /// Returns the width of a hidden state.
     pub fn n_embd(&self) -> usize {
         self.spec.n_embd
     }
 
-    /// Number of layers.
+    /// Returns the number of layers.
     pub fn n_layers(&self) -> usize {
         self.spec.layers.len()
     }
 
-    /// The context length the model was trained for.
+    /// Returns the context length that the model was trained for.
     pub fn n_ctx_train(&self) -> u32 {
         self.spec.n_ctx_train
     }
 
-    /// Names of the file's tensors that the model does not need.
+    /// Returns the names of the file's tensors that the model does not use.
     pub fn unused_tensors(&self) -> &[String] {
         &self.unused
     }
 
-    /// Why the computation skips one of these tensors, in a few words: `blocks that predict further tokens`.
+    /// Returns why the computation skips one of these tensors, in a few words, such as `blocks that predict further tokens`.
     pub fn unused_reason(&self, name: &str) -> &'static str {
         names::why_unused(name, &self.spec)
     }
 
-    /// Bytes of weights that decoding one token reads: every matrix, of mixtures the experts of one token.
+    /// Returns the bytes of weights that decoding a token reads: every matrix, but only the experts of one token.
     pub fn bytes_per_token(&self) -> usize {
         plan::bytes_per_token(&self.weights)
     }
 
-    /// Bytes of the cache that decoding the token at `position` of a sequence moves: keys and values that are read, with `kind`
-    /// elements, and recurrent states that are read and written.
+    /// Returns the bytes of the cache that decoding the token at `position` of a sequence moves: keys and values of `kind` that are
+    /// read, and recurrent states that are read and written.
     pub fn cache_bytes_per_token(&self, kind: KvType, position: usize) -> usize {
         plan::cache_bytes_per_token(&self.spec, kind, position)
     }
 
-    /// Names of the matrix kernels in use, `gemv` and `gemm` of each format, sorted.
+    /// Returns the sorted names of the matrix kernels in use: `gemv` and `gemm` of each format.
     pub fn kernel_names(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = Vec::new();
         for name in self.weights.linears().flat_map(|l| [l.kernel().gemv_name, l.kernel().gemm_name]) {
@@ -96,23 +96,23 @@ impl Model {
         names
     }
 
-    /// Returns the exact sizes of a cache and a scratch; nothing is allocated.
+    /// Returns the exact sizes of a cache and a scratch. Nothing is allocated.
     pub fn plan(&self, kv: &KvOptions, run: &RunOptions) -> MemoryPlan {
         MemoryPlan::new(&self.spec, &self.matrices, kv, run)
     }
 
-    /// A cache for this model.
+    /// Makes a cache for this model.
     ///
     /// # Errors
-    /// Memory that cannot be reserved.
+    /// If memory cannot be reserved.
     pub fn kv_cache(&self, options: KvOptions) -> Result<KvCache, KvError> {
         KvCache::new(&self.spec, options)
     }
 
-    /// Buffers for passes of at most this size; passes allocate nothing.
+    /// Makes the buffers for passes of at most this size. Passes allocate nothing.
     ///
     /// # Errors
-    /// Memory that cannot be reserved.
+    /// If memory cannot be reserved.
     pub fn scratch(&self, options: &RunOptions) -> Result<Scratch, KvError> {
         Scratch::new(&ScratchSizes::new(self.id, &self.spec, &self.matrices, options))
     }
@@ -120,7 +120,7 @@ impl Model {
     /// Checks that a set of adapters can be used with this model and a scratch that was planned for `adapter_rank`.
     ///
     /// # Errors
-    /// Adapters of another model, or of a greater rank.
+    /// If the adapters belong to another model, or their rank is greater.
     pub fn check_adapters(&self, set: &AdapterSet, adapter_rank: usize) -> Result<(), BatchError> {
         let found = set.rank();
         if !set.is_empty() && set.model() != self.id {

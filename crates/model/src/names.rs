@@ -13,13 +13,13 @@ pub(crate) const TOKEN_EMBD: &str = "token_embd.weight";
 pub(crate) const OUTPUT: &str = "output.weight";
 /// Embeddings of a token for each layer, read row by row.
 pub(crate) const PER_LAYER_EMBD: &str = "per_layer_token_embd.weight";
-/// From the embedding to the per-layer inputs.
+/// The matrix from the embedding to the per-layer inputs.
 pub(crate) const PER_LAYER_PROJ: &str = "per_layer_model_proj.weight";
-/// The norm of that, without `.weight`.
+/// The norm of the per-layer inputs, without `.weight`.
 pub(crate) const PER_LAYER_NORM: &str = "per_layer_proj_norm";
-/// From the embedding to the other residual streams.
+/// The matrices that make the other residual streams from the embedding.
 pub(crate) const ALTUP_PROJ: &str = "altup_proj.weight";
-/// From the other residual streams to what the output reads.
+/// The matrices through which the other residual streams reach the output.
 pub(crate) const ALTUP_UNEMBD: &str = "altup_unembd_proj.weight";
 /// The output matrix's bias.
 pub(crate) const OUTPUT_BIAS: &str = "output.bias";
@@ -33,55 +33,55 @@ pub(crate) const TOKEN_TYPES: &str = "token_types.weight";
 pub(crate) const TOKEN_EMBD_NORM: &str = "token_embd_norm";
 /// The classifier's hidden matrix.
 pub(crate) const CLS: &str = "cls";
-/// The norm of what it gives, without `.weight`.
+/// The norm after the hidden matrix, without `.weight`.
 pub(crate) const CLS_NORM: &str = "cls.norm";
 /// The classifier's last matrix.
 pub(crate) const CLS_OUTPUT: &str = "cls.output";
 /// Divisors of the rotary frequencies.
 pub(crate) const ROPE_FREQS: &str = "rope_freqs.weight";
-/// The same for contexts beyond the original one.
+/// The divisors for contexts longer than the original one.
 pub(crate) const ROPE_LONG: &str = "rope_factors_long.weight";
-/// The same for contexts within the original one.
+/// The divisors for contexts within the original one.
 pub(crate) const ROPE_SHORT: &str = "rope_factors_short.weight";
 
-/// Before the attention.
+/// The norm before the attention.
 pub(crate) const ATTN_NORM: &str = "attn_norm";
-/// Before the attention, where the feed-forward block reads [`ATTN_NORM`] (Falcon 40B).
+/// The norm before the attention where the feed-forward block reads [`ATTN_NORM`] (Falcon 40B).
 pub(crate) const ATTN_NORM_2: &str = "attn_norm_2";
 /// The attention's last matrix.
 pub(crate) const ATTN_OUTPUT: &str = "attn_output";
-/// A layer's values by distance (T5).
+/// What a layer adds to its scores, by distance (T5).
 pub(crate) const ATTN_REL_B: &str = "attn_rel_b";
-/// Of the residual stream after the attention (BERT).
+/// The norm of the residual stream after the attention (BERT).
 pub(crate) const ATTN_SUM_NORM: &str = "attn_output_norm";
-/// Of the residual stream after the feed-forward block (BERT).
+/// The norm of the residual stream after the feed-forward block (BERT).
 pub(crate) const FFN_SUM_NORM: &str = "layer_output_norm";
-/// After the attention.
+/// The norm after the attention.
 pub(crate) const ATTN_POST_NORM: &str = "post_attention_norm";
-/// Before the feed-forward block.
+/// The norm before the feed-forward block.
 pub(crate) const FFN_NORM: &str = "ffn_norm";
-/// After the feed-forward block.
+/// The norm after the feed-forward block.
 pub(crate) const FFN_POST_NORM: &str = "post_ffw_norm";
 
-/// After a dense block beside experts.
+/// The norm after a dense block beside experts.
 pub(crate) const FFN_POST_NORM_1: &str = "post_ffw_norm_1";
-/// Before routed experts beside a dense block.
+/// The norm before routed experts beside a dense block.
 pub(crate) const FFN_NORM_2: &str = "pre_ffw_norm_2";
-/// Before experts that read what enters the layer (Arctic).
+/// The norm before experts that read what enters the layer (Arctic).
 pub(crate) const FFN_NORM_EXPS: &str = "ffn_norm_exps";
 /// What Grok's files call [`ATTN_POST_NORM`].
 pub(crate) const ATTN_POST_NORM_GROK: &str = "attn_output_norm";
 /// What Grok's files call [`FFN_POST_NORM`].
 pub(crate) const FFN_POST_NORM_GROK: &str = "layer_output_norm";
-/// After routed experts beside a dense block.
+/// The norm after routed experts beside a dense block.
 pub(crate) const FFN_POST_NORM_2: &str = "post_ffw_norm_2";
 
-/// `blk.{layer}.{part}.{kind}`; kind is `weight` or `bias`.
+/// Returns `blk.{layer}.{part}.{kind}`, where the kind is `weight` or `bias`.
 pub(crate) fn block(layer: usize, part: &str, kind: &str) -> String {
     format!("blk.{layer}.{part}.{kind}")
 }
 
-/// How the names of vectors start that have no other mark.
+/// The beginnings of the names of vectors that nothing else in the name marks as vectors.
 const VECTORS: &[&str] = &[
     "attn_sinks",
     "ffn.act.",
@@ -105,7 +105,7 @@ const VECTORS: &[&str] = &[
     "channel_mix_lerp",
 ];
 
-/// The matrices whose product a tensor `X.scale` multiplies.
+/// The matrices that may have a tensor `X.scale`, which multiplies their products.
 const SCALED: &[&str] = &[
     "attn_q",
     "attn_k",
@@ -129,7 +129,7 @@ const SCALED: &[&str] = &[
     "output",
 ];
 
-/// The name of the scales of a matrix `X.weight`, if it may have some.
+/// Returns the name of the scales of a matrix `X.weight`, if that matrix may have scales.
 pub(crate) fn scale_of(weight: &str, prefix: &str) -> Option<String> {
     let stem = weight.strip_suffix(".weight")?;
     let (_, part) = layer_and_part(stem, prefix);
@@ -139,40 +139,40 @@ pub(crate) fn scale_of(weight: &str, prefix: &str) -> Option<String> {
 /// What the loader does with a tensor, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Its rows are read one by one where they lie in the file; it may also be the output matrix.
+    /// Its rows are read one at a time from the mapped file. It may also be the output matrix.
     Table,
-    /// It is multiplied with, where it lies in the file.
+    /// A matrix that rows are multiplied with. It stays in the mapped file.
     Matrix {
-        /// Index of its layer; `None` outside of the layers.
+        /// The index of its layer, or `None` if it belongs to no layer.
         layer: Option<usize>,
-        /// Whether it belongs to experts, shared ones included.
+        /// Whether it belongs to experts, including shared ones.
         expert: bool,
     },
-    /// A norm, a bias, sinks or rotary factors: copied as f32.
+    /// A norm, a bias, attention sinks or rotary factors. It is copied as f32.
     Vector,
-    /// No part of the computation; only its name is kept.
+    /// Not used in the computation. Only its name is kept.
     Unused,
 }
 
-/// The layer of a tensor and the rest of its name, or no layer and its name.
+/// Splits a tensor's name into its layer, if it has one, and the rest of the name.
 fn layer_and_part<'n>(name: &'n str, prefix: &str) -> (Option<usize>, &'n str) {
     let blocks = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix("blk."));
     let rest = blocks.and_then(|rest| rest.split_once('.'));
     rest.map_or((None, name), |(layer, part)| (layer.parse().ok(), part))
 }
 
-/// Whether a tensor belongs to the head.
+/// Returns whether a tensor belongs to the head.
 fn in_head(name: &str) -> bool {
     name.starts_with("cls.") || name.starts_with("dense_")
 }
 
-/// Whether a part, without `.weight`, is a norm.
+/// Returns whether a part of a name, without `.weight`, is that of a norm.
 pub(crate) fn is_norm(part: &str) -> bool {
     part.ends_with("_norm")
         || [ATTN_NORM_2, FFN_POST_NORM_1, FFN_NORM_2, FFN_POST_NORM_2, FFN_NORM_EXPS].contains(&part)
 }
 
-/// The role of a tensor of a file that loads.
+/// Returns the role of a tensor in a file that loads.
 pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
     if !matters(name, spec) {
         return Role::Unused;
@@ -196,8 +196,8 @@ pub(crate) fn role(name: &str, spec: &ModelSpec) -> Role {
     Role::Matrix { layer, expert: part.ends_with("exps.weight") || part.contains("_shexp") }
 }
 
-/// Whether leaving this tensor out of the computation would change what the model computes. Such a tensor that no
-/// part of the specification claims makes the loader refuse the file.
+/// Returns whether the model would compute something else without this tensor. If no part of the specification uses such a tensor,
+/// the loader refuses the file.
 pub(crate) fn matters(name: &str, spec: &ModelSpec) -> bool {
     if inert(name, spec) {
         return false;
@@ -205,7 +205,7 @@ pub(crate) fn matters(name: &str, spec: &ModelSpec) -> bool {
     let n_layers = spec.layers.len();
     if let Some(rest) = name.strip_prefix(spec.prefix).and_then(|rest| rest.strip_prefix("blk.")) {
         let (layer, part) = rest.split_once('.').unwrap_or((rest, ""));
-        // old converters stored the rotary angles, and scales of activations are no part of the computation
+        // old converters stored the rotary angles, which are computed here; scales of activations are not used
         let derived = part.starts_with("attn_rot_embd") || part.ends_with(".input_scale");
         return layer.parse::<usize>().is_ok_and(|l| l < n_layers) && !derived;
     }
@@ -216,7 +216,7 @@ pub(crate) fn matters(name: &str, spec: &ModelSpec) -> bool {
         || in_head(name)
 }
 
-/// Why the computation skips a tensor, in a few words.
+/// Says in a few words why the computation skips a tensor.
 pub(crate) fn why_unused(name: &str, spec: &ModelSpec) -> &'static str {
     let (layer, part) = layer_and_part(name, spec.prefix);
     let attention = |layer: usize| spec.layers.get(layer).map(|l| l.attention);
@@ -230,7 +230,7 @@ pub(crate) fn why_unused(name: &str, spec: &ModelSpec) -> &'static str {
     }
 }
 
-/// Whether the specification names this tensor as one that its computation skips.
+/// Returns whether the specification lists this tensor as one that the computation skips.
 fn inert(name: &str, spec: &ModelSpec) -> bool {
     let (layer, part) = layer_and_part(name, spec.prefix);
     let list = match layer {
@@ -243,12 +243,13 @@ fn inert(name: &str, spec: &ModelSpec) -> bool {
     })
 }
 
-/// The element type of a tensor, if it is one that can be computed with.
+/// Returns the element type of a tensor, if the kernels can compute with it.
 pub(crate) fn dtype(ty: GgmlType) -> Option<DType> {
     DType::from_id(ty.id())
 }
 
-/// How often a file's tensors may be read: a tied embedding and the factors of each rotation more than once.
+/// Returns the largest number of times that a file's tensors may be read: a tied embedding and the factors of each rotation are read
+/// more than once.
 pub(crate) fn most_reads(n_tensors: usize) -> usize {
     n_tensors.saturating_add(16)
 }
@@ -257,7 +258,7 @@ pub(crate) fn most_reads(n_tensors: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// The parser and the kernels each have a table of formats, because the parser stands alone.
+    /// The parser doesn't depend on other crates, so it has a table of formats of its own. This test compares it with the kernels'.
     #[test]
     fn formats_are_what_the_parser_says_of_their_ids() {
         let mut failed = Vec::new();

@@ -1,4 +1,4 @@
-//! [`Outline`]: what a file's header says about the memory that its model takes.
+//! [`Outline`]: the memory that a model needs, from its file's header.
 
 use happy_gguf::{ByteOrder, GgufSet};
 use happy_kernels::Kernels;
@@ -16,17 +16,17 @@ use crate::scratch_sizes::{Matrices, RunOptions};
 use crate::spec::*;
 use crate::weights::{Layer, Rope, Target};
 
-/// A model before it is loaded: its specification and the memory that it will take.
+/// A model before it is loaded: its specification and the memory that it will need.
 ///
-/// It reads the header alone: metadata, and the names, types and shapes of tensors. So a file that does not fit can be
-/// refused before a weight is read or a table is built. It takes a few hundred bytes for each layer.
+/// It is read from the header alone: metadata, and the names, types and shapes of tensors. So a model that does not fit can be refused
+/// before any weight is read or table is built. An outline takes a few hundred bytes per layer.
 ///
 /// ```
 /// use happy_gguf::GgufSet;
 /// use happy_kernels::Kernels;
 /// use happy_model::{KvOptions, KvType, LoadError, Outline, RunOptions};
 ///
-/// /// Most bytes of anonymous memory for one sequence of 2,048 positions.
+/// /// Returns the maximum anonymous memory, in bytes, for one sequence of 2,048 positions.
 /// fn bytes(header: &GgufSet<'_>, kernels: &Kernels) -> Result<u64, LoadError> {
 ///     let outline = Outline::read(header, kernels)?;
 ///     let run = RunOptions { n_batch: 256, n_outputs: 1, threads: 4, n_ctx: 2048, adapter_rank: 0 };
@@ -42,16 +42,16 @@ pub struct Outline {
 }
 
 impl Outline {
-    /// Reads the header of a model, or the headers of the parts of a split one; `kernels` decides which matrix kernels it will run.
+    /// Reads the header of a model, or the headers of the parts of a split one. `kernels` decides which matrix kernels it will use.
     ///
     /// # Errors
-    /// An architecture or feature that is not implemented (the message contains `unsupported`), or metadata that is
-    /// missing or wrong. Tensors are checked by [`Model::load`](crate::Model::load).
+    /// If an architecture or feature is not implemented (the message contains `unsupported`), or metadata is missing or wrong.
+    /// [`Model::load`](crate::Model::load) checks the tensors.
     pub fn read(gguf: &GgufSet<'_>, kernels: &Kernels) -> Result<Self, LoadError> {
         Self::new(gguf, kernels, &[], false)
     }
 
-    /// The same, with architectures of the caller's own.
+    /// Does the same with the caller's own architectures.
     pub(crate) fn new(
         gguf: &GgufSet<'_>,
         kernels: &Kernels,
@@ -71,24 +71,24 @@ impl Outline {
         Ok(Outline { spec, matrices, table_bytes })
     }
 
-    /// What the model computes.
+    /// Returns the specification: what the model computes.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
     }
 
-    /// Most bytes of heap that [`Model::load`](crate::Model::load) has allocated at any time, and that the model keeps:
-    /// layers, norms, biases, rotary tables. Matrices stay in the file and are not counted.
+    /// Returns the maximum heap size in bytes during [`Model::load`](crate::Model::load), and of the loaded model: layers, norms,
+    /// biases and rotary tables. Matrices stay in the file and are not counted.
     pub fn table_bytes(&self) -> u64 {
         self.table_bytes
     }
 
-    /// The exact sizes of a cache and a scratch, as [`Model::plan`](crate::Model::plan) gives them.
+    /// Returns the exact sizes of a cache and a scratch, as [`Model::plan`](crate::Model::plan) does.
     pub fn plan(&self, kv: &KvOptions, run: &RunOptions) -> MemoryPlan {
         MemoryPlan::new(&self.spec, &self.matrices, kv, run)
     }
 }
 
-/// Folds over the tensors that are matrices. A tensor of a wrong type or shape, which loading refuses, may be missing.
+/// Collects the sizes of the tensors that are matrices. A tensor of a wrong type or shape, which loading refuses, may be left out.
 fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices {
     let mut m = Matrices::default();
     let own_output = spec.output != OutputKind::Tied && gguf.tensor(names::OUTPUT).is_some();
@@ -125,7 +125,7 @@ fn matrices(gguf: &GgufSet<'_>, spec: &ModelSpec, kernels: &Kernels) -> Matrices
     m
 }
 
-/// f32 values that are made of a few numbers: factors of heads, and decays.
+/// Returns the number of f32 values that are computed from a few numbers: factors of heads, and decays.
 fn derived_values(spec: &ModelSpec) -> usize {
     let gains = spec.attentions().map(|a| match a.qk_norm.map(|norm| norm.kind) {
         Some(QkNormKind::PerHeadGain) => a.q_dim(),
@@ -138,20 +138,20 @@ fn derived_values(spec: &ModelSpec) -> usize {
     gains.chain(decays).fold(0, usize::saturating_add)
 }
 
-/// Names of tensors and keys that are put together while loading, and messages.
+/// Bytes for names of tensors and keys that are composed while loading, and for messages.
 const SLACK: u64 = 16 << 10;
 
 fn table_bytes(gguf: &GgufSet<'_>, spec: &ModelSpec) -> u64 {
     let sum = |terms: &[u64]| terms.iter().fold(0, |a: u64, b| a.saturating_add(*b));
     let of = |n: usize, bytes: usize| (n as u64).saturating_mul(bytes as u64);
     let n_layers = spec.layers.len();
-    // Per-layer values of metadata are held while the specification is made: at most 6 lists of u32.
+    // Per-layer values of metadata are kept while the specification is made: at most 6 lists of u32.
     let layer = size_of::<LayerSpec>() + size_of::<Layer>() + size_of::<LayerLayout>() + 6 * size_of::<u32>();
     let rope = |r: &RopeParams| {
         let tables = if r.factors == RopeFactors::LongShort { 2 } else { 1 };
         of(tables, RopeTable::bytes(r.n_rot))
     };
-    // A list of rotations may have room for twice as many.
+    // The list of rotations may have twice the needed capacity.
     let ropes = sum(&[
         of(spec.ropes.len().max(4), 2 * (size_of::<RopeParams>() + size_of::<Rope>())),
         spec.ropes.iter().map(rope).fold(0, u64::saturating_add),
@@ -165,14 +165,14 @@ fn table_bytes(gguf: &GgufSet<'_>, spec: &ModelSpec) -> u64 {
                 vectors = vectors.saturating_add(bytes);
                 largest = largest.max(bytes);
             }
-            // the name, by which adapters find it
+            // The name, by which adapters find it.
             Role::Matrix { .. } => unused = sum(&[unused, info.name.len() as u64]),
             Role::Table => {}
             Role::Unused => unused = sum(&[unused, of(1, size_of::<String>() + info.name.len())]),
         }
     }
-    // A bias is decoded and then copied to its matrix: for a moment it is there twice. Rotary factors are decoded for
-    // each rotation.
+    // A bias is decoded and then copied to its matrix, so for a moment it exists twice. Rotary factors are decoded for each
+    // rotation.
     let twice = largest.saturating_mul(1 + 2 * spec.ropes.len() as u64);
     let reads = of(most_reads(gguf.tensors().count()), size_of::<&str>() + size_of::<Target>());
     let mixers = of(spec.layers.iter().filter(|l| l.recurrent.is_some()).count(), size_of::<Recurrent>());

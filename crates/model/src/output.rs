@@ -1,9 +1,9 @@
-//! What a forward pass gives back.
+//! The result of a forward pass.
 
 use crate::batch::Want;
 use crate::scratch::Scratch;
 
-/// Logits and hidden states of the rows that wanted them; borrowed from the scratch.
+/// The logits and hidden states of the tokens of which they were wanted. They are borrowed from the scratch.
 #[derive(Clone, Copy)]
 pub struct Output<'a> {
     scratch: &'a Scratch,
@@ -21,27 +21,27 @@ impl<'a> Output<'a> {
         outputs.get(found).filter(|o| o.want == want).map(|o| o.slot)
     }
 
-    /// The `n_vocab` logits of token `index` of the batch, if it wanted [`Want::Logits`] and the pass was not stopped.
+    /// Returns the `n_vocab` logits of token `index` of the batch, if it wanted [`Want::Logits`] and no hook stopped the pass.
     pub fn logits(&self, index: usize) -> Option<&'a [f32]> {
         let n = self.scratch.sizes.n_vocab;
         let slot = self.row(index, Want::Logits).filter(|_| self.stopped.is_none())?;
         self.scratch.logits.values().get(slot * n..(slot + 1) * n)
     }
 
-    /// The hidden state of token `index` of the batch, if it wanted [`Want::Hidden`]: `n_embd` values after the last
-    /// norm, or the residual stream where a hook stopped the pass.
+    /// Returns the hidden state of token `index` of the batch, if it wanted [`Want::Hidden`]: `n_embd` values after the last norm, or
+    /// the residual stream if a hook stopped the pass.
     pub fn hidden(&self, index: usize) -> Option<&'a [f32]> {
         let n = self.scratch.sizes.n_embd;
         let slot = self.row(index, Want::Hidden)?;
         self.scratch.hidden.values().get(slot * n..(slot + 1) * n)
     }
 
-    /// Indices of the batch's tokens that want logits, ascending.
+    /// Returns the indices of the batch's tokens that want logits, ascending.
     pub fn logits_indices(&self) -> impl Iterator<Item = usize> + 'a {
         self.scratch.outputs.iter().filter(|o| o.want == Want::Logits).map(|o| o.index)
     }
 
-    /// The layer after which a hook stopped the pass.
+    /// Returns the layer after which a hook stopped the pass, if one did.
     pub fn stopped(&self) -> Option<usize> {
         self.stopped
     }

@@ -1,4 +1,4 @@
-//! Exact sizes before anything is allocated: what a cache page, the whole cache and the scratch of a forward pass take.
+//! Exact sizes before anything is allocated: of a cache page, the whole cache, and the scratch of a forward pass.
 
 use happy_kernels::linear::Linear;
 
@@ -8,26 +8,27 @@ use crate::scratch_sizes::{Matrices, RunOptions, ScratchSizes};
 use crate::spec::ModelSpec;
 use crate::weights::{Layer, Mlp, Weights};
 
-/// The bytes that a run takes, besides the file that is mapped.
+/// The memory of a run, besides the mapped file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryPlan {
-    /// Bytes of keys and values of [`KV_PAGE`](crate::KV_PAGE) positions that every layer sees.
+    /// Bytes of the keys and values of [`KV_PAGE`](crate::KV_PAGE) positions in all layers.
     pub kv_page_bytes: usize,
-    /// Bytes of the sequences' pages of all groups of layers, resident once every page was used.
+    /// Bytes of the sequences' pages, for all groups of layers. They are resident once every page was used.
     pub kv_bytes: usize,
-    /// Bytes of recurrent states: of each sequence, one that a pass writes, and of speculative rows; 0 without recurrent layers.
+    /// Bytes of recurrent states: two per sequence (one that a pass reads, one that it writes), and those of speculative rows. 0
+    /// without recurrent layers.
     pub state_bytes: usize,
-    /// Bytes of the pages and states of snapshots; 0 for a model whose layers all see every position.
+    /// Bytes of the pages and states of snapshots. 0 for a model whose layers all see every position.
     pub snapshot_bytes: usize,
-    /// Bytes of the tables that say which page and which state belongs to which sequence.
+    /// Bytes of the tables that map pages and states to sequences.
     pub kv_table_bytes: usize,
-    /// Bytes of the scratch, resident once a batch of the largest size was run.
+    /// Bytes of the scratch. They are resident once a batch of the largest size was run.
     pub scratch_bytes: usize,
 }
 
 impl MemoryPlan {
-    /// Folds over the same lists of buffers that a cache and a scratch reserve.
+    /// Counts the same lists of buffers that a cache and a scratch reserve.
     pub(crate) fn new(spec: &ModelSpec, matrices: &Matrices, kv: &KvOptions, run: &RunOptions) -> Self {
         let (kv_bytes, state_bytes) = (kv_bytes(spec, kv), state_bytes(spec, kv));
         let snapshot_bytes = snapshot_bytes(spec, kv);
@@ -42,8 +43,8 @@ impl MemoryPlan {
         }
     }
 
-    /// Cache and scratch: to the byte what [`Model::kv_cache`](crate::Model::kv_cache) and
-    /// [`Model::scratch`](crate::Model::scratch) ask of the allocator.
+    /// Returns the bytes of cache and scratch. [`Model::kv_cache`](crate::Model::kv_cache) and
+    /// [`Model::scratch`](crate::Model::scratch) request exactly this much from the allocator.
     pub fn total_bytes(&self) -> usize {
         [self.kv_bytes, self.state_bytes, self.snapshot_bytes, self.kv_table_bytes, self.scratch_bytes]
             .into_iter()
@@ -51,7 +52,7 @@ impl MemoryPlan {
     }
 }
 
-/// Returns the bytes of the pages of all sequences of a cache with these options; needs no weights.
+/// Returns the bytes of the pages of all sequences in a cache with these options. No weights are needed.
 pub fn kv_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     let sizes = options.sizes(spec);
     let bytes = |group: GroupLayout| {
@@ -61,31 +62,31 @@ pub fn kv_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     groups(spec).map(bytes).fold(0, usize::saturating_add)
 }
 
-/// Bytes of keys and values of [`KV_PAGE`](crate::KV_PAGE) positions that every layer sees.
+/// Returns the bytes of the keys and values of [`KV_PAGE`](crate::KV_PAGE) positions in all layers.
 pub fn kv_page_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     let elements = groups(spec).map(|group| group.page_elements).fold(0, usize::saturating_add);
     elements.saturating_mul(options.kind.bytes())
 }
 
-/// Returns the bytes of the recurrent states of all sequences of a cache with these options; needs no weights.
+/// Returns the bytes of the recurrent states of all sequences in a cache with these options. No weights are needed.
 pub fn state_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     let sizes = options.sizes(spec);
     sizes.state_elements.saturating_mul(size_of::<f32>()).saturating_mul(sizes.live_states())
 }
 
-/// Returns the bytes of the snapshots of a cache with these options, at most [`KvOptions::snapshot_bytes`]; needs no weights.
+/// Returns the bytes of the snapshots of a cache with these options, at most [`KvOptions::snapshot_bytes`]. No weights are needed.
 pub fn snapshot_bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
     let sizes = options.sizes(spec);
     sizes.snapshot_bytes.saturating_mul(sizes.n_snapshots)
 }
 
-/// Bytes of keys and values that the token at `position` of a sequence reads, and of states that it reads and writes.
+/// Returns the bytes of keys and values that the token at `position` of a sequence reads, and of the states that it reads and writes.
 pub(crate) fn cache_bytes_per_token(spec: &ModelSpec, kind: KvType, position: usize) -> usize {
     let visible = |window: Option<u32>| {
         let all = position.saturating_add(1);
         window.map_or(all, |n| all.min(n as usize))
     };
-    // A layer that owns no keys and values reads those of another.
+    // A layer without keys and values of its own reads those of another.
     let values = spec.attentions().map(|a| {
         let row = a.k_dim().saturating_add(a.v_dim()).saturating_mul(kind.bytes());
         row.saturating_mul(visible(a.window))
@@ -94,7 +95,7 @@ pub(crate) fn cache_bytes_per_token(spec: &ModelSpec, kind: KvType, position: us
     values.fold(states, usize::saturating_add)
 }
 
-/// Bytes of weights that one token reads.
+/// Returns the bytes of weights that one token reads.
 pub(crate) fn bytes_per_token(weights: &Weights) -> usize {
     let layer = |layer: &Layer| {
         let all: usize = layer.linears().map(Linear::weight_bytes).sum();

@@ -1,16 +1,15 @@
-//! Memory whose size comes from a file or from the caller is reserved here, so that a lack of it is an error and not an
-//! abort.
+//! Reserves memory whose size comes from a file or from the caller, so that a lack of memory is an error, not an abort.
 
 use crate::error::{KvError, LoadError};
 
-/// An empty vector with room for exactly `n` elements.
+/// Returns an empty vector with room for exactly `n` elements.
 pub(crate) fn reserved<T>(n: usize) -> Result<Vec<T>, NoMemory> {
     let mut v = Vec::new();
     v.try_reserve_exact(n).map_err(|_| NoMemory { bytes: n.saturating_mul(size_of::<T>()) })?;
     Ok(v)
 }
 
-/// The elements of an iterator that yields at most `n`.
+/// Collects the elements of an iterator that yields at most `n`.
 pub(crate) fn collected<T>(n: usize, items: impl Iterator<Item = T>) -> Result<Vec<T>, NoMemory> {
     let mut v = reserved(n)?;
     v.extend(items.take(n));
@@ -24,7 +23,7 @@ pub(crate) struct NoMemory {
 }
 
 impl NoMemory {
-    /// The error of a cache or a scratch.
+    /// Converts it to the error of a cache or a scratch.
     pub(crate) fn of(self, what: &'static str) -> KvError {
         KvError::Memory { bytes: self.bytes, what }
     }

@@ -1,4 +1,4 @@
-//! The buffers of a forward pass: reserved once by a plan, reused by every pass.
+//! The buffers of a forward pass, which are reserved once, as planned, and used again by every pass.
 
 use std::collections::TryReserveError;
 
@@ -11,12 +11,12 @@ use crate::buffers::{Buffers, Reserved, counted};
 use crate::error::KvError;
 use crate::scratch_sizes::ScratchSizes;
 
-/// A reservation of f32 values that becomes resident as far as it is used.
+/// A reservation of f32 values, of which only the used part becomes resident.
 #[derive(Default)]
 pub(crate) struct Buf(Vec<f32>);
 
 impl Buf {
-    /// The first `n` values, which are within the reservation: no allocation.
+    /// Returns the first `n` values. They are within the reservation, so this doesn't allocate.
     pub(crate) fn take(&mut self, n: usize) -> &mut [f32] {
         if self.0.len() < n {
             self.0.resize(n, 0.0);
@@ -24,22 +24,22 @@ impl Buf {
         &mut self.0[..n]
     }
 
-    /// A matrix to write.
+    /// Returns the beginning of the buffer as a matrix, to write to.
     pub(crate) fn mat_mut(&mut self, rows: usize, cols: usize) -> MatMut<'_> {
         MatMut::new(self.take(rows * cols), rows, cols)
     }
 
-    /// A matrix that was written before.
+    /// Returns the beginning of the buffer as a matrix that was written earlier.
     pub(crate) fn mat(&self, rows: usize, cols: usize) -> Mat<'_> {
         Mat::new(&self.0, rows, cols)
     }
 
-    /// What was written before.
+    /// Returns the values that were written earlier.
     pub(crate) fn values(&self) -> &[f32] {
         &self.0
     }
 
-    /// Moves `n` values.
+    /// Moves `n` values from one index to another.
     pub(crate) fn move_values(&mut self, from: usize, to: usize, n: usize) {
         if from != to {
             self.0.copy_within(from..from + n, to);
@@ -47,13 +47,13 @@ impl Buf {
     }
 }
 
-/// A row that the caller wants something of.
+/// A row of which the caller wants a result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutputRow {
-    /// Index in the batch.
+    /// Its index in the batch.
     pub(crate) index: usize,
     pub(crate) want: Want,
-    /// Row among those that want the same.
+    /// Its index among the rows of which the same result is wanted.
     pub(crate) slot: usize,
 }
 
@@ -61,14 +61,14 @@ pub(crate) struct OutputRow {
 #[derive(Default)]
 pub(crate) struct AdaptScratch {
     pub(crate) hidden: Hidden,
-    /// The sets of the rows of which something is wanted.
+    /// The adapter sets of the rows of which a result is wanted.
     pub(crate) wanted: Vec<u32>,
-    /// The sets of the rows that want logits.
+    /// The adapter sets of the rows of which logits are wanted.
     pub(crate) logits: Vec<u32>,
 }
 
 impl AdaptScratch {
-    /// Takes the sets of a batch over, if it has some.
+    /// Copies the adapter sets of a batch, if it has any.
     pub(crate) fn fill(&mut self, batch: &Batch) {
         self.wanted.clear();
         self.logits.clear();
@@ -83,22 +83,22 @@ impl AdaptScratch {
 /// Buffers of mixtures of experts.
 #[derive(Default)]
 pub(crate) struct MoeScratch {
-    /// Inputs of an expert, `[rows][n_embd]`; then the shared expert's result.
+    /// First the inputs of an expert, `[rows][n_embd]`; later the shared expert's result.
     pub(crate) gathered: Buf,
     /// Results of the experts, `[rows * n_used][n_embd]`, ordered by expert.
     pub(crate) results: Buf,
     pub(crate) router: Buf,
     pub(crate) weights: Buf,
     pub(crate) gate: Buf,
-    /// Chosen experts, `[rows][n_used]`.
+    /// The chosen experts, `[rows][n_used]`.
     pub(crate) ids: Vec<u32>,
-    /// First pair of each expert, and the end.
+    /// The index of each expert's first pair in `order`, and the end of the last.
     pub(crate) starts: Vec<u32>,
     /// Pairs (`row * n_used + rank`) ordered by expert.
     pub(crate) order: Vec<u32>,
     /// The adapters of an expert's rows.
     pub(crate) sets: Vec<u32>,
-    /// Where in `order` a pair is.
+    /// The index in `order` of each pair.
     pub(crate) place: Vec<u32>,
     pub(crate) acts: ActBuf,
 }
@@ -115,7 +115,7 @@ pub(crate) struct RecurrentScratch {
     pub(crate) first: Buf,
 }
 
-/// Matrices that take turns in one buffer, each under its own name.
+/// Defines buffers that hold different matrices one after the other, each of which has a name of its own.
 macro_rules! turns {
     ($(#[$doc:meta])* $name:ident { $($(#[$view_doc:meta])* $view:ident, $view_mut:ident;)* }) => {
         $(#[$doc])*
@@ -157,7 +157,7 @@ turns! {
 }
 
 turns! {
-    /// The inside of the halves of a layer.
+    /// Intermediate results inside the halves of a layer.
     Inner {
         /// `[rows][n_heads * head_dim_k]`
         q, q_mut;
@@ -176,35 +176,35 @@ pub struct Scratch {
     /// The residual stream, `[rows][n_embd]`.
     pub(crate) x: Buf,
     pub(crate) io: BlockIo,
-    /// What the mixer read, for layers whose halves run in parallel.
+    /// What the mixer read, in layers whose halves run in parallel.
     pub(crate) attn_input: Buf,
-    /// The embedding, for layers that add it, `[rows][n_embd]`.
+    /// The embedding, `[rows][n_embd]`, in models whose layers add it.
     pub(crate) embedding: Buf,
     pub(crate) inner: Inner,
     pub(crate) k: Buf,
     pub(crate) v: Buf,
-    /// Gates of attention's result, `[rows][gates]`.
+    /// The gates that multiply the attention's result, `[rows][gates]`.
     pub(crate) gate: Buf,
     /// Inputs of the per-layer embeddings, `[rows][layers * width]`.
     pub(crate) per_layer: Buf,
-    /// What the matrix of low rank beside the attention gives, `[rows][n_embd]`.
+    /// The result of the low-rank matrix beside the attention, `[rows][n_embd]`.
     pub(crate) laurel: Buf,
-    /// Residual streams, `[rows][streams][n_embd]`; the first is `x` between layers, and as predicted within one.
+    /// The residual streams, `[rows][streams][n_embd]`. Between layers, the first is `x`; inside a layer, it is the predicted one.
     pub(crate) streams: Buf,
-    /// What says how streams are predicted and corrected, `[rows][streams]`.
+    /// The values from which the coefficients of AltUp's predictions and corrections are computed, `[rows][streams]`.
     pub(crate) modalities: Buf,
-    /// What the up matrix of a block with sparse gates gives, `[rows][n_ff]`.
+    /// The result of the up matrix in a block with sparse gates, `[rows][n_ff]`.
     pub(crate) sparse: Buf,
-    /// What the queries of latent attention are made of, then the heads' results: `[rows][..]`.
+    /// In latent attention, first what the queries are computed from, later the heads' results: `[rows][..]`.
     pub(crate) latent: Buf,
-    /// Short rows of latent attention whose cache holds whole keys and values, `[rows][row]`.
+    /// The short rows of latent attention whose cache holds full keys and values, `[rows][row]`.
     pub(crate) latent_kv: Buf,
     /// Cosines and sines, `[rope][rows][n_rot]`.
     pub(crate) cos_sin: Buf,
     pub(crate) logits: Buf,
-    /// Hidden states, `[outputs][n_embd]`; then, in the same place, what their pooling gives.
+    /// The hidden states, `[outputs][n_embd]`; later, in the same place, what pooling makes of them.
     pub(crate) hidden: Buf,
-    /// What the head's matrices give, in turns.
+    /// The results of the head's matrices, which use the two buffers in turn.
     pub(crate) head: [Buf; 2],
     pub(crate) acts: ActBuf,
     pub(crate) panels: Panels,
@@ -213,7 +213,7 @@ pub struct Scratch {
     pub(crate) row: PerWorker<Vec<f32>>,
     pub(crate) moe: MoeScratch,
     pub(crate) recurrent: RecurrentScratch,
-    /// The rows that go on, for the attention kernel.
+    /// The rows that are still computed, as the attention kernel takes them.
     pub(crate) attn_rows: Vec<AttnRow>,
     pub(crate) outputs: Vec<OutputRow>,
     pub(crate) adapting: AdaptScratch,
@@ -224,12 +224,12 @@ impl Scratch {
         Self::build(sizes, &mut Reserved("activations of the forward pass"))
     }
 
-    /// Bytes of a scratch of these sizes.
+    /// Returns how many bytes a scratch of these sizes takes.
     pub(crate) fn bytes(sizes: &ScratchSizes) -> usize {
         counted(|memory| Self::build(sizes, memory))
     }
 
-    /// The one list of buffers: the plan counts it, and a scratch reserves it.
+    /// Lists all buffers, in one place: the plan counts their bytes, and a scratch reserves them.
     fn build(s: &ScratchSizes, memory: &mut impl Buffers) -> Result<Self, KvError> {
         let rows = |per_row: usize| s.rows.saturating_mul(per_row);
         let outputs = |per_row: usize| s.outputs.saturating_mul(per_row);
@@ -300,17 +300,17 @@ impl Scratch {
     }
 }
 
-/// Room for `n` values.
+/// Reserves room for `n` values.
 fn floats(memory: &mut impl Buffers, n: usize) -> Result<Buf, KvError> {
     memory.list(n).map(Buf)
 }
 
-/// Room for `rows` rows of activations.
+/// Reserves room for `rows` rows of activations.
 fn acts(memory: &mut impl Buffers, rows: usize, widths: ActWidths) -> Result<ActBuf, KvError> {
     memory.part(ActBuf::bytes(rows, widths), || ActBuf::new(rows, widths))
 }
 
-/// `n` zeros.
+/// Returns `n` zeros.
 fn filled(n: usize) -> Result<Vec<f32>, TryReserveError> {
     let mut zeros = Vec::new();
     zeros.try_reserve_exact(n)?;

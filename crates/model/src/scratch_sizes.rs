@@ -1,4 +1,4 @@
-//! How large the buffers of a forward pass are, by the specification and what is going to be run.
+//! The sizes of the buffers of a forward pass, from the specification and the run options.
 
 use happy_kernels::Pool;
 use happy_kernels::linear::{ActKind, ActWidths};
@@ -9,26 +9,26 @@ use crate::spec::{
     OutputKind, RecurrentWidths,
 };
 
-/// What a caller is going to run. Numbers over [`RunOptions::MAX_BATCH`] count as that.
+/// The limits of the passes that a caller is going to run. Numbers above [`RunOptions::MAX_BATCH`] are reduced to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunOptions {
-    /// Most tokens of a batch.
+    /// Maximum number of tokens in a batch.
     pub n_batch: usize,
-    /// Most rows of a batch that want logits or a hidden state.
+    /// Maximum number of tokens in a batch that want logits or a hidden state.
     pub n_outputs: usize,
-    /// Threads of the pool.
+    /// Number of threads of the pool.
     pub threads: usize,
-    /// Most positions of a sequence; a longer one is computed with less parallelism.
+    /// Maximum number of positions in a sequence. A longer sequence is computed with less parallelism.
     pub n_ctx: usize,
-    /// Greatest [`AdapterSet::rank`](crate::AdapterSet::rank) of the sets that rows may have. 0: no adapters.
+    /// Maximum [`AdapterSet::rank`](crate::AdapterSet::rank) of the sets that rows may have. 0 means no adapters.
     pub adapter_rank: usize,
 }
 
 impl RunOptions {
-    /// Most tokens of a batch that can be planned for.
+    /// Maximum number of tokens in a batch that can be planned for.
     pub const MAX_BATCH: usize = 1 << 20;
 
-    /// Greatest rank of a set of adapters that can be planned for.
+    /// Maximum rank of a set of adapters that can be planned for.
     pub const MAX_ADAPTER_RANK: usize = 1 << 16;
 
     fn clamped(&self) -> Self {
@@ -42,14 +42,14 @@ impl RunOptions {
     }
 }
 
-/// What the sizes of a scratch depend on besides the specification.
+/// The facts about a model's matrices on which the sizes of a scratch depend.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Matrices {
-    /// Longest rows of the matrices that are not part of an expert, by the form of activations that they want.
+    /// Longest rows of the matrices that are not part of an expert, by the form of their activations.
     pub(crate) acts: ActWidths,
     /// The same for all matrices of the layers with a mixture of experts.
     pub(crate) moe_acts: ActWidths,
-    /// Largest panel of any matrix.
+    /// Bytes of the largest panel of any matrix.
     pub(crate) panel_bytes: usize,
     /// Whether a feed-forward block reads what the attention read.
     pub(crate) parallel: bool,
@@ -63,18 +63,18 @@ pub(crate) struct MoeSizes {
     pub(crate) acts: ActWidths,
 }
 
-/// Sizes of a [`Scratch`](crate::Scratch): numbers of f32 values a row, unless they say otherwise.
+/// Sizes of a [`Scratch`](crate::Scratch): numbers of f32 values per row, unless they say otherwise.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScratchSizes {
-    /// The model it is for.
+    /// The id of the model.
     pub(crate) model: u64,
     pub(crate) rows: usize,
     pub(crate) outputs: usize,
     pub(crate) threads: usize,
     pub(crate) n_embd: usize,
-    /// Logits of a row; 0 in models that have none.
+    /// Logits of a row; 0 for models without logits.
     pub(crate) n_vocab: usize,
-    /// The head's widest row.
+    /// The widest row of the head.
     pub(crate) head: usize,
     pub(crate) io: usize,
     pub(crate) attn_input: usize,
@@ -154,7 +154,7 @@ impl ScratchSizes {
     }
 }
 
-/// Elements of a row of what latent attention makes before the attention.
+/// Returns the elements per row of what latent attention computes before the attention.
 fn latent_io(a: &AttentionSpec, l: &LatentSpec) -> usize {
     let of_head = match l.form {
         LatentForm::Absorbed => l.head_dim_q,
@@ -163,12 +163,12 @@ fn latent_io(a: &AttentionSpec, l: &LatentSpec) -> usize {
     a.n_heads.saturating_mul(of_head)
 }
 
-/// Width of the widest expert of a mixture.
+/// Returns the width of the widest expert of a mixture.
 fn widest_expert(m: &MoeSpec) -> usize {
     m.n_ff.max(m.shared.map_or(0, |s| s.n_ff)).max(m.of_groups.map_or(0, |g| g.n_ff))
 }
 
-/// Width of a block with sparse gates.
+/// Returns the width of a block with sparse gates.
 fn sparse(ffn: &FfnSpec) -> usize {
     match &ffn.kind {
         FfnKind::Dense(DenseSpec { n_ff, sparsity: Some(_), .. }) => *n_ff,
@@ -176,12 +176,12 @@ fn sparse(ffn: &FfnSpec) -> usize {
     }
 }
 
-/// Elements of a row of the embedding, if it is normed in place or if something else is added to it.
+/// Returns the elements per row of the embedding, if it is normed in place or something is added to it.
 fn embedding_row(spec: &ModelSpec) -> usize {
     if spec.embedding_norm.is_some() || spec.learned_positions { spec.n_embd } else { 0 }
 }
 
-/// Adapters read activations as they are.
+/// Adds the activations that adapters read, which are not quantized.
 fn with_adapters(matrices: &Matrices, rank: usize) -> Matrices {
     let mut m = *matrices;
     if rank > 0 {
@@ -191,7 +191,7 @@ fn with_adapters(matrices: &Matrices, rank: usize) -> Matrices {
     m
 }
 
-/// Elements of the longest row of a layer that is normed in place.
+/// Returns the length of the longest row of a layer that is normed in place.
 fn norm_row(layer: &LayerSpec, n_embd: usize) -> usize {
     let attention = layer.attention.map_or(0, |a| {
         let qk = a.qk_norm.map_or(0, |_| a.q_dim().max(a.k_dim()));
@@ -208,7 +208,7 @@ fn norm_row(layer: &LayerSpec, n_embd: usize) -> usize {
     attention.max(inner).max(layer.recurrent.map_or(0, |r| r.widths().normed))
 }
 
-/// The widest of each buffer.
+/// Returns the maximum width of each buffer of recurrent mixers.
 fn recurrent_widths(spec: &ModelSpec) -> RecurrentWidths {
     let each = spec.layers.iter().filter_map(|l| l.recurrent).map(|r| r.widths());
     each.fold(RecurrentWidths::default(), |a, b| RecurrentWidths {
@@ -223,7 +223,7 @@ fn recurrent_widths(spec: &ModelSpec) -> RecurrentWidths {
     })
 }
 
-/// Room for the attention of every layer.
+/// Plans the buffers for the attention of every layer.
 fn attn_plan(spec: &ModelSpec, options: &RunOptions) -> AttnPlan {
     let plan = AttnPlan::new(options.threads, options.n_batch, options.n_ctx);
     spec.attentions().fold(plan, |plan, a| plan.layer(a.n_heads, a.n_kv_heads, a.head_dim_k, a.head_dim_v))
@@ -239,7 +239,7 @@ fn moe_sizes(spec: &ModelSpec, matrices: &Matrices) -> Option<MoeSizes> {
     Some(MoeSizes {
         n_experts,
         n_used: specs.map(|m| m.n_used).max()?,
-        // The attention's matrices may be wider; they take no part.
+        // The matrices of the attention may be wider, but they are not part of the mixture.
         acts: matrices.moe_acts.at_most(widest.max(spec.n_embd)),
     })
 }

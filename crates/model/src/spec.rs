@@ -1,7 +1,7 @@
-//! What a model computes, as plain data.
+//! The specification of a model: what it computes, as plain data.
 //!
-//! An architecture is a function from the file's metadata to a [`ModelSpec`] (see [`crate::arch`]); the loader
-//! checks the tensors against it and the one forward pass reads nothing else. In words, for every layer:
+//! An architecture is a function from a file's metadata to a [`ModelSpec`] (see [`crate::arch`]). The loader checks the tensors
+//! against it, and the forward pass reads nothing else. For every layer:
 //!
 //! ```text
 //! h  = attn.input == Norm ? norm(x) : x
@@ -14,7 +14,7 @@
 //! x  = x + post_norm(ffn(f) * scale) * residual_scale        dense or mixture of experts, maybe with a shared expert
 //! ```
 //!
-//! and at the end `logits = soft_cap((Wout norm(x) + b) * logit_scale)`, or what [`HeadSpec`] says of embeddings and ranks.
+//! At the end, `logits = soft_cap((Wout norm(x) + b) * logit_scale)`; [`HeadSpec`] describes embeddings and ranks.
 
 mod experts;
 mod latent;
@@ -32,43 +32,43 @@ pub use crate::head::{ClassifierSpec, HeadSpec, Pooling, ProjectionSpec};
 
 pub use happy_kernels::ops::{Activation, Gating, RopePairing};
 
-/// Whether a tensor takes part in the computation.
+/// Whether an architecture uses a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// The architecture has no such tensor; a file that has it is refused, because ignoring it would change results.
+    /// The architecture has no such tensor. A file that has it is refused, because ignoring it would change results.
     Never,
-    /// Used where the file has it.
+    /// The tensor is used if the file has it.
     Optional,
-    /// The loader reports the tensor as missing when the file lacks it.
+    /// The tensor is required. If the file lacks it, loading fails.
     Required,
 }
 
-/// What a norm computes of a row `x`, before its weight and bias.
+/// What a norm computes from a row `x`, before its weight and bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
     /// `x / sqrt(mean(x^2) + eps)`
     Rms,
     /// `(x - mean(x)) / sqrt(var(x) + eps)`
     Layer,
-    /// `x` as it is: there is no norm.
+    /// `x` unchanged: there is no norm.
     Identity,
 }
 
-/// A normalization, mostly with a learned weight and maybe a learned bias.
+/// A normalization, usually with a learned weight, and possibly with a learned bias.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormSpec {
-    /// Root mean square or mean and variance.
+    /// The kind of norm.
     pub kind: NormKind,
-    /// Added under the root.
+    /// The epsilon, which is added under the root.
     pub eps: f32,
-    /// Whether the norm has a tensor of weights. Without one it only divides (OLMo 1).
+    /// Whether the norm has a tensor of weights. Without one, it only divides (OLMo 1).
     pub weighted: bool,
-    /// Whether a bias follows the weight.
+    /// Whether there is a bias, which is added after the weight.
     pub bias: Need,
 }
 
 impl NormSpec {
-    /// No norm, where a specification must have one: it has no tensors and changes nothing.
+    /// A norm that has no tensors and changes nothing, for fields that are not optional.
     pub const IDENTITY: NormSpec =
         NormSpec { kind: NormKind::Identity, eps: 0.0, weighted: false, bias: Need::Never };
 }
@@ -78,128 +78,128 @@ impl NormSpec {
 pub enum QkNormKind {
     /// One weight of `head_dim` values, shared by all heads (Qwen3, Gemma 3).
     PerHead,
-    /// A weight of `head_dim` values for each head (StableLM 2 12B).
+    /// A weight of `head_dim` values per head (StableLM 2 12B).
     PerHeadOwnWeight,
     /// One norm over the whole row of all heads (OLMo 2, OLMoE).
     WholeRow,
-    /// No weights for K, and one factor for each head of Q (Talkie).
+    /// No weights for K, and one factor per head of Q (Talkie).
     PerHeadGain,
 }
 
 /// A norm of Q and K.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QkNormSpec {
-    /// What one norm covers.
+    /// What each norm covers.
     pub kind: QkNormKind,
     /// The norm.
     pub norm: NormSpec,
-    /// [`Need::Optional`] or [`Need::Required`].
+    /// Whether the tensors are required: [`Need::Optional`] or [`Need::Required`].
     pub need: Need,
-    /// Whether the norm follows the rotation instead of preceding it (Hunyuan).
+    /// Whether the norm comes after the rotation instead of before it (Hunyuan).
     pub after_rope: bool,
 }
 
-/// Where the parts of a fused Q, K and V matrix are that has more rows than these; Q starts at row 0.
+/// The positions of the parts in a fused Q, K and V matrix that also has other rows. Q starts at row 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FusedRows {
-    /// First row of K.
+    /// The first row of K.
     pub k: usize,
-    /// First row of V.
+    /// The first row of V.
     pub v: usize,
-    /// Rows of the matrix.
+    /// The number of rows of the matrix.
     pub all: usize,
 }
 
-/// How many gates the result of the attention has.
+/// The number of gates of the attention's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateWidth {
-    /// One for each head (Spark).
+    /// One per head (Spark).
     PerHead,
-    /// One for each element of each head (AFMoE).
+    /// One per element of each head (AFMoE).
     PerElement,
-    /// The same, but the rows of a head's gates follow those of its query in `attn_q`, which has twice as many rows
-    /// (Qwen 3 Next).
+    /// One per element, but the rows of a head's gates are in `attn_q` after those of its query. `attn_q` then has twice as many
+    /// rows (Qwen 3 Next).
     BesideQ,
 }
 
-/// Gates of the attention's result: `heads *= act(Wg h)`, with `h` what the projections read (`attn_gate`).
+/// Gates of the attention's result: `heads *= act(Wg h)`, where `h` is the input of the projections (`attn_gate`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionGate {
-    /// Gates a row.
+    /// The number of gates per row.
     pub width: GateWidth,
-    /// The activation, mostly [`Activation::Sigmoid`].
+    /// The activation, usually [`Activation::Sigmoid`].
     pub activation: Activation,
 }
 
-/// Which tensor holds the divisors of the rotation's frequencies.
+/// Which tensor has the divisors of the rotation's frequencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopeFactors {
-    /// None.
+    /// No tensor: frequencies are not divided.
     None,
-    /// `rope_freqs.weight`, where the file has it (Llama 3).
+    /// `rope_freqs.weight`, if the file has it (Llama 3).
     Freqs,
-    /// `rope_factors_long.weight` if the context is longer than the one of training, else
-    /// `rope_factors_short.weight`, where the file has them (Phi 3).
+    /// `rope_factors_long.weight` if the context is longer than that of training, otherwise `rope_factors_short.weight`, if the
+    /// file has them (Phi 3).
     LongShort,
 }
 
-/// One rotary position embedding; the meaning of the numbers is ggml's `ggml_rope_ext`.
+/// A rotary position embedding. The numbers have the same meaning as in ggml's `ggml_rope_ext`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RopeParams {
     /// Which elements form a pair.
     pub pairing: RopePairing,
-    /// The number of rotated elements at the start of each head; even.
+    /// The number of rotated elements at the start of each head. Even.
     pub n_rot: usize,
     /// The base of the geometric series of frequencies.
     pub theta: f32,
-    /// Positions are multiplied by this (1 / scaling factor).
+    /// The factor of positions, which is 1 / scaling factor. 1 means no scaling.
     pub freq_scale: f32,
-    /// 1 for YaRN, 0 without.
+    /// 1 with YaRN, 0 without.
     pub ext_factor: f32,
-    /// Multiplies cos and sin (YaRN multiplies its own magnitude correction on top).
+    /// The factor of cos and sin. (YaRN also multiplies its own magnitude correction.)
     pub attn_factor: f32,
-    /// YaRN: rotations within the original context above which a dimension is left alone.
+    /// For YaRN: a dimension with more rotations than this within the original context is not changed.
     pub beta_fast: f32,
-    /// YaRN: rotations below which a dimension is interpolated.
+    /// For YaRN: a dimension with fewer rotations than this is interpolated.
     pub beta_slow: f32,
     /// The context length before scaling.
     pub n_ctx_orig: u32,
-    /// Frequency factors.
+    /// The divisors of the frequencies.
     pub factors: RopeFactors,
 }
 
-/// Q is multiplied by `ln(floor((position + offset) / floor) + 1) * scale + 1` (Mistral 3, Llama 4).
+/// A factor of Q: `ln(floor((position + offset) / floor) + 1) * scale + 1` (Mistral 3, Llama 4).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TemperatureSpec {
-    /// Strength.
+    /// The strength.
     pub scale: f32,
-    /// Positions below this, the offset included, are left alone.
+    /// Positions below this, including the offset, are not changed.
     pub floor: u32,
-    /// Added to the position: 0, or 1 where positions are counted from 1 (Llama 4).
+    /// Added to the position: 0, or 1 if positions are counted from 1 (Llama 4).
     pub offset: u32,
 }
 
 impl TemperatureSpec {
-    /// The factor of Q at a position.
+    /// Returns the factor of Q at a position.
     pub fn factor(&self, position: u32) -> f32 {
         let steps = position.saturating_add(self.offset).checked_div(self.floor).unwrap_or(0);
         (libm::log(f64::from(steps) + 1.0) * f64::from(self.scale) + 1.0) as f32
     }
 }
 
-/// What the distance of two positions adds to their score.
+/// A bias that is added to the score of two positions and depends on their distance.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PositionBiasSpec {
     /// `-slope[head] * distance`, with slopes that fall geometrically from head to head: `2^(-max n / n_heads)` for the `n`-th
     /// of `n_heads`, a power of two (ALiBi).
     Alibi {
-        /// The exponent of the last head's slope, mostly 8; above 0.
+        /// The exponent of the last head's slope. Above 0, usually 8.
         max: f32,
     },
-    /// A learned value per head for each of these buckets of distances, `attn_rel_b`, half of them for later positions (T5). A
-    /// layer without the tensor takes the first layer's.
+    /// A learned value per head and bucket of distances, `attn_rel_b`. Half of the buckets are for later positions (T5). A layer
+    /// without the tensor uses the first layer's.
     Relative {
-        /// Buckets; even.
+        /// The number of buckets. Even.
         n_buckets: usize,
     },
 }
@@ -207,88 +207,88 @@ pub enum PositionBiasSpec {
 /// The attention half of a layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionSpec {
-    /// The norm before the projections; `None` leaves the residual stream as it is (OLMo 2).
+    /// The norm before the projections. With `None`, they read the residual stream itself (OLMo 2).
     pub norm: Option<NormSpec>,
-    /// The name of that norm's tensor, without `blk.{layer}.` and `.weight`. Mostly `attn_norm`.
+    /// The name of that norm's tensor, without `blk.{layer}.` and `.weight`. Usually `attn_norm`.
     pub norm_name: &'static str,
-    /// Query heads.
+    /// The number of query heads.
     pub n_heads: usize,
-    /// Key and value heads; divides `n_heads`.
+    /// The number of key and value heads. It divides `n_heads`.
     pub n_kv_heads: usize,
-    /// Elements of a query or key head.
+    /// The number of elements in a query or key head.
     pub head_dim_k: usize,
-    /// Elements of a value head.
+    /// The number of elements in a value head.
     pub head_dim_v: usize,
-    /// Biases of Q, K and V.
+    /// The biases of Q, K and V.
     pub qkv_bias: Need,
-    /// Where K and V are in a fused matrix, `attn_qkv`; `None`: Q, K and V follow each other without a gap.
+    /// The positions of K and V in a fused matrix, `attn_qkv`. With `None`, Q, K and V follow one another without a gap.
     pub fused_rows: Option<FusedRows>,
-    /// Q, K and V are clamped to `-clamp..=clamp` right after the projection; finite and above 0 (OLMo 1, DBRX).
+    /// The bound to which Q, K and V are clamped right after the projection, `-clamp..=clamp`. Finite and above 0 (OLMo 1, DBRX).
     pub clamp: Option<f32>,
-    /// Bias of the output projection.
+    /// The bias of the output projection.
     pub out_bias: Need,
-    /// Norm of Q and K.
+    /// The norm of Q and K.
     pub qk_norm: Option<QkNormSpec>,
-    /// Norm of each head of V; it has no weights.
+    /// The norm of each head of V, which has no weights.
     pub v_norm: Option<NormSpec>,
-    /// Index into [`ModelSpec::ropes`]; `None`: no rotation in this layer.
+    /// The rotation, as an index into [`ModelSpec::ropes`]. `None` means no rotation in this layer.
     pub rope: Option<usize>,
-    /// Multiplies `q . k`.
+    /// The factor of scores, `q . k`.
     pub scale: f32,
-    /// `cap * tanh(score / cap)`.
+    /// The cap of scores: `cap * tanh(score / cap)`.
     pub soft_cap: Option<f32>,
-    /// A position sees itself and `window - 1` positions before it; in a model that is not causal, itself and `window / 2`
-    /// positions on either side.
+    /// The window: a position sees itself and `window - 1` positions before it. In a model that is not causal, it sees itself and
+    /// `window / 2` positions on either side. `None` means all positions.
     pub window: Option<u32>,
-    /// Positions are cut into chunks of `window`, and one sees those of its own chunk up to itself instead (Llama 4).
+    /// Whether positions are split into chunks of `window`, and a position sees its own chunk up to itself instead (Llama 4).
     pub chunked: bool,
-    /// The layer before this one whose keys and values this one reads; it computes and stores none of its own (Gemma 4,
-    /// Gemma 3n). That layer has keys and values of its own, of the same sizes and with the same window.
+    /// An earlier layer whose keys and values this one reads instead of computing and storing its own (Gemma 4, Gemma 3n). That
+    /// layer has its own keys and values, of the same sizes and with the same window.
     pub kv_from: Option<usize>,
-    /// What the distance of two positions adds to their score.
+    /// The bias of scores by the distance of positions.
     pub position_bias: Option<PositionBiasSpec>,
-    /// A learned score per head that takes part in the softmax only (gpt-oss).
+    /// Whether there is a learned score per head that is used only in the softmax (gpt-oss).
     pub sinks: bool,
-    /// Scales Q by the position.
+    /// The factor of Q by its position.
     pub temperature: Option<TemperatureSpec>,
-    /// Keys and values are made of one short row a position. Then the heads and their sizes here are those of the cache, and there
-    /// are no biases, norms of Q, K and V, clamps, gates of elements or sub-norms.
+    /// Latent attention, in which keys and values are made from one short row per position. The heads and their sizes here are then
+    /// those of the cache, and there are no biases, norms of Q, K and V, clamps, gates of elements or sub-norms.
     pub latent: Option<LatentSpec>,
-    /// V is K as it is projected, before its norm and rotation; the file has no `attn_v` (Gemma 4).
+    /// Whether V is the projected K before its norm and rotation. The file then has no `attn_v` (Gemma 4).
     pub v_is_k: bool,
-    /// Gates of the heads' results.
+    /// The gates of the heads' results.
     pub gate: Option<AttentionGate>,
     /// The norm before the output projection, over all heads (`attn_sub_norm`; BitNet).
     pub sub_norm: Option<NormSpec>,
-    /// Multiplies the result of the output projection, before the norm after it (MiMo 2).
+    /// The factor of the output projection's result, before the norm after it (MiMo 2).
     pub out_scale: Option<f32>,
-    /// The name of the output projection's tensor, without `blk.{layer}.`. Mostly `attn_output`.
+    /// The name of the output projection's tensor, without `blk.{layer}.`. Usually `attn_output`.
     pub out_name: &'static str,
     /// The norm after the output projection (`post_attention_norm`).
     pub post_norm: Option<NormSpec>,
-    /// The norm of the residual stream after the half was added to it (`attn_output_norm`; BERT).
+    /// The norm of the residual stream after the result was added to it (`attn_output_norm`; BERT).
     pub sum_norm: Option<NormSpec>,
     /// After that norm, the norm of its result plus the layer's input (`attn_norm_2`; Jina BERT v2 for code).
     pub second_sum_norm: Option<NormSpec>,
 }
 
 impl AttentionSpec {
-    /// Elements of a row of Q.
+    /// Returns the number of elements in a row of Q.
     pub fn q_dim(&self) -> usize {
         self.n_heads.saturating_mul(self.head_dim_k)
     }
 
-    /// Elements of a row of K.
+    /// Returns the number of elements in a row of K.
     pub fn k_dim(&self) -> usize {
         self.n_kv_heads.saturating_mul(self.head_dim_k)
     }
 
-    /// Elements of a row of V.
+    /// Returns the number of elements in a row of V.
     pub fn v_dim(&self) -> usize {
         self.n_kv_heads.saturating_mul(self.head_dim_v)
     }
 
-    /// Elements of a row of V that the cache stores: none where the values are the rows that it stores as keys.
+    /// Returns the number of elements in a row of V that the cache stores: none if the values are the rows that it stores as keys.
     pub fn stored_v_dim(&self) -> usize {
         match self.latent {
             Some(LatentSpec { form: LatentForm::Absorbed, .. }) => 0,
@@ -296,17 +296,19 @@ impl AttentionSpec {
         }
     }
 
-    /// Elements of a row of what attention gives.
+    /// Returns the number of elements in a row of the attention's result.
     pub fn out_dim(&self) -> usize {
         self.n_heads.saturating_mul(self.head_dim_v)
     }
 
-    /// Elements of a row that the output projection reads: the same, but for latent attention.
+    /// Returns the number of elements in a row that the output projection reads. Except for latent attention, it is
+    /// [`out_dim`](Self::out_dim).
     pub fn result_dim(&self) -> usize {
         self.latent.map_or(self.out_dim(), |l| self.n_heads.saturating_mul(l.head_dim_out))
     }
 
-    /// Values that a row's gates take: one for each gate, and its query, if they are in one matrix. 0 without gates.
+    /// Returns the number of values in a row of the gates' buffer: the gates, and also the queries if both are in one matrix. 0 without
+    /// gates.
     pub fn gate_dim(&self) -> usize {
         match self.gate.map(|gate| gate.width) {
             None => 0,
@@ -317,115 +319,116 @@ impl AttentionSpec {
     }
 }
 
-/// What the feed-forward half reads.
+/// The input of the feed-forward half.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FfnInput {
     /// The normed residual stream.
     Norm(NormSpec),
-    /// The same, where the file has the norm; otherwise [`FfnInput::Attention`] (StableLM 2 12B).
+    /// The normed residual stream if the file has the norm, otherwise [`FfnInput::Attention`] (StableLM 2 12B).
     NormOrAttention(NormSpec),
-    /// The residual stream as it is (OLMo 2).
+    /// The residual stream without a norm (OLMo 2).
     Residual,
-    /// What the attention half read: both halves run in parallel.
+    /// The input of the attention half: both halves run in parallel.
     Attention,
-    /// The residual stream as it enters the layer, normed: both halves run in parallel, each with a norm of its own
-    /// (GPT-NeoX, Falcon 40B).
+    /// The residual stream at the start of the layer, normed: both halves run in parallel, each with its own norm (GPT-NeoX,
+    /// Falcon 40B).
     Layer(NormSpec),
 }
 
-/// A feed-forward block of one matrix pair or triple.
+/// A feed-forward block of two or three matrices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DenseSpec {
-    /// Width.
+    /// The width.
     pub n_ff: usize,
     /// The activation.
     pub activation: Activation,
-    /// `down(act(gate x) * up x)` or `down(act(up x))`.
+    /// Whether the block is gated: `down(act(gate x) * up x)`. Otherwise it is `down(act(up x))`.
     pub gated: bool,
-    /// Gate and up are the halves of `ffn_up.weight`, gate first (Phi 3).
+    /// Whether gate and up are the halves of `ffn_up.weight`, gate first (Phi 3).
     pub fused: bool,
-    /// Biases of the matrices.
+    /// The biases of the matrices.
     pub bias: Need,
-    /// What the activations are divided by, element by element (`ffn.act.scales`); ungated blocks only (MPT).
+    /// The divisors of the activations, one per element (`ffn.act.scales`). Only for blocks without gates (MPT).
     pub divisors: Need,
     /// The norm before the down matrix (`ffn_sub_norm`; BitNet).
     pub sub_norm: Option<NormSpec>,
-    /// Only the gates that lie this many standard deviations above their row's mean count, by what they lie above it: `gate =
-    /// max(gate - (mean + sparsity * deviation), 0)` before the activation; gated blocks only (Gemma 3n). `None`: all gates.
+    /// Keeps only gates that exceed their row's mean by this many standard deviations: `gate = max(gate - (mean + sparsity *
+    /// deviation), 0)`, before the activation. Only for gated blocks (Gemma 3n). `None` keeps all gates.
     pub sparsity: Option<f32>,
 }
 
-/// Dense or routed.
+/// What the feed-forward half computes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FfnKind {
-    /// No matrices: the activation of what the half reads. llama.cpp computes this where a file lacks the block.
+    /// No matrices: the activation of the input. llama.cpp computes this if a file lacks the block.
     Elementwise(Activation),
     /// One block for every token.
     Dense(DenseSpec),
-    /// Mixture of experts.
+    /// A mixture of experts.
     Moe(MoeSpec),
-    /// RWKV's half, which also reads the row before; only beside a recurrent mixer.
+    /// RWKV's half, which also reads the previous row. Only in layers with a recurrent mixer.
     ChannelMix(ChannelMixSpec),
 }
 
 /// The feed-forward half of a layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FfnSpec {
-    /// What it reads.
+    /// Its input.
     pub input: FfnInput,
-    /// The name of the input norm's tensor, without `blk.{layer}.` and `.weight`; it ends in `_norm`. Mostly `ffn_norm`;
+    /// The name of the input norm's tensor, without `blk.{layer}.` and `.weight`. It ends with `_norm`. Usually `ffn_norm`;
     /// `post_attention_norm` for gpt-oss.
     pub norm_name: &'static str,
     /// What it computes.
     pub kind: FfnKind,
-    /// Multiplies its result, before the norm after it.
+    /// The factor of its result, before the norm after it.
     pub scale: Option<f32>,
     /// The norm of its result (`post_ffw_norm`).
     pub post_norm: Option<NormSpec>,
-    /// The norm of the residual stream after the half was added to it (`layer_output_norm`; BERT).
+    /// The norm of the residual stream after the result was added to it (`layer_output_norm`; BERT).
     pub sum_norm: Option<NormSpec>,
 }
 
-/// One layer: a mixer, which looks at other positions (attention, a recurrent one, or both), and a feed-forward half. A
-/// layer may lack either half, not both (Nemotron-H has layers of one kind only).
+/// A layer: a mixer, which reads other positions (attention, a recurrent mixer, or both), and a feed-forward half. One of them may be
+/// missing (in Nemotron-H, each layer has only one).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerSpec {
-    /// Attention.
+    /// The attention.
     pub attention: Option<AttentionSpec>,
-    /// A mixer with a state instead of keys and values. Beside attention it reads the same normed rows, and both results are
-    /// added to the residual stream as one sum (Falcon-H1).
+    /// A mixer with a state instead of keys and values. Beside attention, it reads the same normed rows, and the sum of both results
+    /// is added to the residual stream (Falcon-H1).
     pub recurrent: Option<RecurrentSpec>,
-    /// Feed forward.
+    /// The feed-forward half.
     pub ffn: Option<FfnSpec>,
     /// A matrix of low rank beside the attention.
     pub laurel: Option<LaurelSpec>,
-    /// Whether the residual stream is multiplied by `layer_output_scale` at the end of the layer (Gemma 4), or, with
-    /// [`ModelSpec::embedding_skips`], the embedding times it is added.
+    /// Whether the residual stream is multiplied by `layer_output_scale` at the end of the layer (Gemma 4). With
+    /// [`ModelSpec::embedding_skips`], the embedding is multiplied by it and added instead.
     pub out_scale: Need,
-    /// The same as a number, for every file (RWKV-6 halves it every few layers).
+    /// The same factor as a number, for every file (RWKV-6 halves the stream every few layers).
     pub scale: Option<f32>,
-    /// Tensors of the layer that its computation skips, without `blk.{layer}.`: files have them, and the architecture is
-    /// known not to use them. A name that ends in `*` stands for every name that starts with the rest.
+    /// Tensors of the layer that are not used, without `blk.{layer}.`: files have them, and the architecture is known to ignore them.
+    /// A name that ends with `*` means every name that starts with the rest.
     pub inert: &'static [&'static str],
 }
 
 impl LayerSpec {
-    /// What the feed-forward half computes, to change it.
+    /// Returns what the feed-forward half computes, for changes.
     pub fn ffn_kind_mut(&mut self) -> Option<&mut FfnKind> {
         self.ffn.as_mut().map(|ffn| &mut ffn.kind)
     }
 
-    /// Whether the layer looks at other positions than a row's own.
+    /// Returns whether the layer reads other positions than a row's own.
     pub fn mixes(&self) -> bool {
         self.attention.is_some() || self.recurrent.is_some()
     }
 
-    /// Whether the layer keeps something of every row for later positions: keys and values of its own, or a state.
+    /// Returns whether the layer keeps something of every row for later positions: its own keys and values, or a state.
     pub fn stores(&self) -> bool {
         self.attention.is_some_and(|a| a.kv_from.is_none()) || self.recurrent.is_some()
     }
 
-    /// f32 values that a sequence keeps in this layer between passes, besides keys and values; 0 without a recurrent mixer.
+    /// Returns the number of f32 values that a sequence keeps in this layer between passes, besides keys and values. 0 without a
+    /// recurrent mixer.
     pub fn state_elements(&self) -> usize {
         let mixer = self.recurrent.map_or(0, |r| r.state_elements());
         match self.ffn.map(|ffn| ffn.kind) {
@@ -435,84 +438,84 @@ impl LayerSpec {
     }
 }
 
-/// Where the output matrix comes from.
+/// The output matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputKind {
-    /// `output.weight` must be there.
+    /// `output.weight`, which is required.
     Own,
-    /// `output.weight` where the file has it, else the token embedding.
+    /// `output.weight` if the file has it, otherwise the token embedding.
     OwnOrTied,
     /// Always the token embedding.
     Tied,
-    /// No output matrix: the model gives hidden states only.
+    /// No output matrix: the model has only hidden states.
     None,
 }
 
-/// Everything the forward pass needs to know about a model, except its weights.
+/// Everything that the forward pass needs to know about a model, except its weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
-    /// `general.architecture`.
+    /// The file's `general.architecture`.
     pub architecture: &'static str,
-    /// Rows of the token embedding.
+    /// The size of the vocabulary: the number of rows in the token embedding.
     pub n_vocab: usize,
-    /// Width of the residual stream.
+    /// The width of the residual stream.
     pub n_embd: usize,
-    /// The context length the model was trained for.
+    /// The context length that the model was trained for.
     pub n_ctx_train: u32,
-    /// Whether a position sees only those before it. Otherwise it sees its whole text.
+    /// Whether a position sees only those before it. Otherwise, it sees its whole text.
     pub causal: bool,
-    /// Whether a pass has whole texts, of which the cache keeps nothing: always of a model that is not causal.
+    /// Whether passes have whole texts, of which the cache keeps nothing. Always true for a model that is not causal.
     pub whole_texts: bool,
-    /// What the names of the layers' tensors start with, before `blk.{layer}.`: mostly nothing, `enc.` for T5.
+    /// The prefix of the names of the layers' tensors, before `blk.{layer}.`. Usually empty; `enc.` for T5.
     pub prefix: &'static str,
-    /// Whether the token embedding has `position_embd` added, a row for each position up to `n_ctx_train` (BERT).
+    /// Whether `position_embd`, which has a row per position up to `n_ctx_train`, is added to the token embedding (BERT).
     pub learned_positions: bool,
     /// Whether the first row of `token_types` is added to the token embedding (BERT).
     pub token_types: Need,
     /// The norm of the embedding, `token_embd_norm`.
     pub embedding_norm: Option<NormSpec>,
-    /// Multiplies the token embedding.
+    /// The factor of the token embedding.
     pub embedding_scale: Option<f32>,
-    /// Whether each layer adds the embedding, as it enters the first one, times its `layer_output_scale` (Talkie).
+    /// Whether each layer adds the embedding at the start of the first layer, times its `layer_output_scale` (Talkie).
     pub embedding_skips: bool,
-    /// Each half adds its result to what it read, the normed residual stream, times this, instead of to the residual stream
-    /// (MiniMax 01).
+    /// If set, each half adds its result to its input (the normed residual stream) times this factor, instead of to the residual
+    /// stream (MiniMax 01).
     pub normed_residual: Option<f32>,
-    /// Multiplies what attention and feed forward add to the residual stream (Granite).
+    /// The factor of everything that the halves add to the residual stream (Granite).
     pub residual_scale: Option<f32>,
     /// Embeddings of the token for each layer.
     pub per_layer: Option<PerLayerSpec>,
-    /// Residual streams beside the one that the layers compute.
+    /// Residual streams besides the one that the layers compute.
     pub altup: Option<AltUpSpec>,
     /// The rotations that layers refer to.
     pub ropes: Vec<RopeParams>,
     /// The layers, first to last.
     pub layers: Vec<LayerSpec>,
-    /// The norm before the output matrix, mostly `output_norm`.
+    /// The norm before the output matrix, usually `output_norm`.
     pub output_norm: NormSpec,
     /// The name of its tensor, without `.weight`: `output_norm`; `token_embd_norm` for LFM2.
     pub output_norm_name: &'static str,
     /// The output matrix.
     pub output: OutputKind,
-    /// The output matrix's bias.
+    /// The bias of the output matrix.
     pub output_bias: Need,
-    /// Multiplies the logits.
+    /// The factor of the logits.
     pub logit_scale: Option<f32>,
-    /// `cap * tanh(logit / cap)`.
+    /// The cap of the logits: `cap * tanh(logit / cap)`.
     pub final_soft_cap: Option<f32>,
-    /// What makes embeddings and ranks of hidden states.
+    /// How hidden states become embeddings and ranks.
     pub head: HeadSpec,
-    /// Tensors outside of the layers that the computation skips, as [`LayerSpec::inert`].
+    /// Tensors outside of the layers that are not used, in the form of [`LayerSpec::inert`].
     pub inert: &'static [&'static str],
 }
 
 impl ModelSpec {
-    /// The attention of each layer that has one.
+    /// Returns the attention of each layer that has one.
     pub fn attentions(&self) -> impl Iterator<Item = &AttentionSpec> + Clone {
         self.layers.iter().filter_map(|l| l.attention.as_ref())
     }
 
-    /// The same with the layer's index, to change it.
+    /// Returns the attention of each layer that has one, with the layer's index, for changes.
     pub fn attentions_mut(&mut self) -> impl Iterator<Item = (usize, &mut AttentionSpec)> {
         self.layers.iter_mut().enumerate().filter_map(|(i, l)| Some((i, l.attention.as_mut()?)))
     }
@@ -522,7 +525,7 @@ impl ModelSpec {
         self.attentions_mut().for_each(|(_, attention)| change(attention));
     }
 
-    /// The feed-forward half of each layer that has one.
+    /// Returns the feed-forward half of each layer that has one.
     pub fn ffns(&self) -> impl Iterator<Item = &FfnSpec> + Clone {
         self.layers.iter().filter_map(|l| l.ffn.as_ref())
     }
@@ -532,7 +535,7 @@ impl ModelSpec {
         self.layers.iter_mut().filter_map(|l| l.ffn.as_mut()).for_each(change);
     }
 
-    /// The longest context for which the short rotary factors hold, where the model has such.
+    /// Returns the longest context for which the short rotary factors are used, if the model has such factors.
     pub fn long_context_above(&self) -> Option<u32> {
         self.ropes.iter().find(|r| r.factors == RopeFactors::LongShort).map(|r| r.n_ctx_orig)
     }

@@ -1,4 +1,4 @@
-//! A model's weights: matrices stay in the mapped file, small vectors are copied so that they are aligned.
+//! The weights of a model. Matrices stay in the mapped file; small vectors are copied, so that they are aligned.
 
 use happy_kernels::linear::{ActKinds, Linear, LinearRows};
 use happy_kernels::ops::{Activation, RopeTable};
@@ -15,16 +15,17 @@ pub(crate) struct Norm {
     pub(crate) bias: Option<Vec<f32>>,
 }
 
-/// The norm of parts of a row, for instance of the heads of Q; `weight` has one part's values, or those of all parts.
+/// The norm of each part of a row, for instance of each head of Q. Its weights are those of one part, used for every part, or those of
+/// the whole row.
 pub(crate) struct PartsNorm {
     pub(crate) norm: Norm,
-    /// Elements of a part.
+    /// Number of elements in a part.
     pub(crate) width: usize,
-    /// Whether it follows the rotation.
+    /// Whether the norm comes after the rotation.
     pub(crate) after_rope: bool,
 }
 
-/// The token embedding; rows are decoded on demand.
+/// The token embedding, whose rows are decoded when they are needed.
 pub(crate) struct Embedding {
     pub(crate) dtype: DType,
     pub(crate) bytes: Bytes,
@@ -32,7 +33,7 @@ pub(crate) struct Embedding {
 }
 
 impl Embedding {
-    /// Decodes the row of a token below the vocabulary's size.
+    /// Decodes the row of a token. Its id must be below the vocabulary's size.
     pub(crate) fn row(&self, token: u32, out: &mut [f32]) -> Result<(), RowError> {
         let start = token as usize * self.row_bytes;
         dequantize_row(self.dtype, self.bytes.get(start..start + self.row_bytes).unwrap_or(&[]), out)
@@ -44,11 +45,11 @@ pub(crate) struct Attention {
     pub(crate) spec: AttentionSpec,
     pub(crate) norm: Option<Norm>,
     pub(crate) q: Linear,
-    /// What latent attention has instead of K and V.
+    /// The matrices that latent attention has instead of K and V.
     pub(crate) latent: Option<Latent>,
     /// `None` where the layer reads another layer's keys and values.
     pub(crate) k: Option<Linear>,
-    /// `None` there too, and where V is K.
+    /// `None` in such a layer too, and where the values are the keys.
     pub(crate) v: Option<Linear>,
     pub(crate) q_norm: Option<PartsNorm>,
     pub(crate) k_norm: Option<PartsNorm>,
@@ -63,35 +64,35 @@ pub(crate) struct Attention {
     pub(crate) second_sum_norm: Option<Norm>,
 }
 
-/// What distances add to a layer's scores.
+/// What is added to a layer's attention scores, by distance.
 pub(crate) enum PositionBias {
     /// A slope for each head.
     Slopes(Vec<f32>),
-    /// Index in [`Weights::relative`].
+    /// An index in [`Weights::relative`].
     Relative(usize),
 }
 
-/// Values for the distances from `-most` to `most`, `[head][2 * most + 1]`.
+/// What is added at each distance from `-most` to `most`: `[head][2 * most + 1]`.
 pub(crate) struct RelativeBias {
     pub(crate) values: Vec<f32>,
     pub(crate) most: u32,
 }
 
-/// The matrices of latent attention, besides the one that makes the queries.
+/// The matrices of latent attention, except for the one that computes the queries.
 pub(crate) struct Latent {
     pub(crate) spec: LatentSpec,
-    /// What the queries are made of, and its norm.
+    /// The matrix whose result the queries are computed from, and the norm of that result.
     pub(crate) q_a: Option<(Linear, Norm)>,
     pub(crate) kv_a: Linear,
     pub(crate) kv_norm: Norm,
     pub(crate) up: LatentUp,
 }
 
-/// What makes keys and values of short rows.
+/// The matrices that turn short rows into keys and values.
 pub(crate) enum LatentUp {
-    /// Stacks of a matrix for each head: from its query to a short row, and from a short row to its result.
+    /// Two stacks, each with one matrix for each head: from the head's query to a short row, and from a short row to the head's result.
     Absorbed { k: Linear, v: Linear },
-    /// The keys and values of all heads.
+    /// One matrix that computes the keys and values of all heads.
     Expanded(Linear),
 }
 
@@ -105,10 +106,10 @@ impl Latent {
     }
 }
 
-/// Matrices of one feed-forward block; `gate` is there if it is gated.
+/// The matrices of one feed-forward block. A gated block has a `gate`.
 pub(crate) struct Mlp {
     pub(crate) activation: Activation,
-    /// Standard deviations above the mean from which a gate counts.
+    /// How many standard deviations above the mean a gate must be to count.
     pub(crate) sparsity: Option<f32>,
     pub(crate) gate: Option<Linear>,
     pub(crate) up: Linear,
@@ -123,7 +124,7 @@ pub(crate) struct SharedExpert {
     pub(crate) mlp: Mlp,
     /// The weight of its gate.
     pub(crate) gate: Option<Linear>,
-    /// The norm of the residual stream that it reads instead of what the other experts read.
+    /// The norm of the residual stream, if the shared expert reads that and not what the other experts read.
     pub(crate) norm: Option<Norm>,
     pub(crate) post_norm: Option<Norm>,
 }
@@ -132,28 +133,28 @@ pub(crate) struct SharedExpert {
 pub(crate) struct Moe {
     pub(crate) spec: MoeSpec,
     pub(crate) router: Linear,
-    /// The norm of the residual stream that the router reads instead of what the experts read.
+    /// The norm of the residual stream, if the router reads that and not what the experts read.
     pub(crate) router_norm: Option<Norm>,
     pub(crate) choice_bias: Option<Vec<f32>>,
-    /// Stacks: the rows of all experts, one expert after the other.
+    /// Stacked matrices, which hold the rows of all experts, one expert after the other.
     pub(crate) experts: Mlp,
-    /// Whether gate and up are the same stack, which has an expert's gate rows before its up rows.
+    /// Whether gate and up are one stack, in which each expert's gate rows come before its up rows.
     pub(crate) fused: bool,
     pub(crate) post_norm: Option<Norm>,
     pub(crate) shared: Option<SharedExpert>,
-    /// Stacks of the small experts of groups.
+    /// The stacked matrices of the small experts that groups have.
     pub(crate) of_groups: Option<Mlp>,
 }
 
 impl Moe {
-    /// Bytes of all experts.
+    /// Returns how many bytes all experts take.
     pub(crate) fn expert_bytes(&self) -> usize {
         let all: usize = self.experts.linears().map(Linear::weight_bytes).sum();
         if self.fused { all - self.experts.up.weight_bytes() } else { all }
     }
 }
 
-/// Dense or routed.
+/// A dense feed-forward block, or one that routes to experts.
 #[allow(clippy::large_enum_variant, reason = "one a layer: a few hundred bytes against an allocation more")]
 pub(crate) enum Ffn {
     Elementwise(Activation),
@@ -162,7 +163,7 @@ pub(crate) enum Ffn {
     ChannelMix(ChannelMix),
 }
 
-/// What the feed-forward half reads; decided by the specification and, where it leaves it open, by the file.
+/// What the feed-forward half reads. The specification decides that or, where it leaves the choice open, the file.
 pub(crate) enum FfnIn {
     Norm(Norm),
     Residual,
@@ -173,7 +174,7 @@ pub(crate) enum FfnIn {
 /// One layer.
 pub(crate) struct Layer {
     pub(crate) attention: Option<Attention>,
-    /// At most one, outside of the layer, because most models have none.
+    /// The recurrent mixer: at most one. A list keeps it out of the layer's own memory, because most models have none.
     pub(crate) recurrent: Vec<Recurrent>,
     pub(crate) ffn: Option<FeedForward>,
     pub(crate) laurel: Option<Laurel>,
@@ -192,7 +193,7 @@ pub(crate) struct FeedForward {
     pub(crate) sum_norm: Option<Norm>,
 }
 
-/// A matrix of low rank beside the attention.
+/// A low-rank matrix beside the attention.
 pub(crate) struct Laurel {
     pub(crate) down: Linear,
     pub(crate) up: Linear,
@@ -201,20 +202,20 @@ pub(crate) struct Laurel {
 
 /// How a layer predicts and corrects the residual streams.
 pub(crate) struct AltUp {
-    /// Its weights are over `n_embd`.
+    /// The router's norm. Its weights are already divided by `n_embd`.
     pub(crate) router_norm: Norm,
     pub(crate) router: Linear,
     /// `[n * n][n]`
     pub(crate) predict: Vec<f32>,
     /// `[n][n]`
     pub(crate) correct: Vec<f32>,
-    /// Multiplies what the branch of the per-layer embeddings reads.
+    /// Multiplies what the branch with the per-layer embeddings reads.
     pub(crate) correct_scale: Vec<f32>,
 }
 
-/// What makes the streams, and one of them again.
+/// The matrices that make the residual streams at the start, and one row of all of them at the end.
 pub(crate) struct AltUpEnds {
-    /// Stacks of a matrix for each stream but the first.
+    /// A stack with one matrix for each stream except the first.
     pub(crate) proj: Linear,
     pub(crate) unembd: Linear,
 }
@@ -226,12 +227,12 @@ pub(crate) struct PerLayer {
     pub(crate) post_norm: Norm,
 }
 
-/// What makes every layer's inputs of the per-layer embeddings.
+/// What the per-layer embeddings' inputs of all layers are computed from.
 pub(crate) struct PerLayerInputs {
-    /// A row has a token's values of all layers; it is read in place.
+    /// Each row has one token's values for all layers. Rows are read from the mapped file.
     pub(crate) table: Embedding,
     pub(crate) proj: Linear,
-    /// The norm of each layer's part.
+    /// The norm of each layer's part of a row.
     pub(crate) norm: PartsNorm,
 }
 
@@ -242,7 +243,7 @@ pub(crate) struct Rope {
 }
 
 impl Rope {
-    /// The angles for short or long contexts.
+    /// Returns the angles for short or long contexts.
     pub(crate) fn table(&self, long: bool) -> &RopeTable {
         self.long.as_ref().filter(|_| long).unwrap_or(&self.short)
     }
@@ -264,29 +265,29 @@ pub(crate) struct Weights {
     pub(crate) output_norm: Norm,
     pub(crate) output: Option<Linear>,
     pub(crate) head: Head,
-    /// The tensors that matrices are, or parts of, by [`Linear::matrix`].
+    /// The tensors that the matrices come from, indexed by [`Linear::matrix`]. A matrix may be part of a tensor.
     pub(crate) targets: Vec<Target>,
 }
 
-/// A tensor that adapters may add to.
+/// A tensor to which adapters may add.
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) n_in: usize,
-    /// Rows of all matrices of a stack.
+    /// Number of rows of all matrices in a stack together.
     pub(crate) rows: usize,
-    /// Matrices in it: 1, or as many as there are experts.
+    /// Number of matrices in it: 1, or the number of experts.
     pub(crate) stack: usize,
 }
 
-/// What makes embeddings and ranks of hidden states.
+/// The matrices that turn hidden states into embeddings and ranks.
 #[derive(Default)]
 pub(crate) struct Head {
-    /// Of every embedding, in this order.
+    /// The matrices that every embedding goes through, in this order.
     pub(crate) projections: Vec<Linear>,
     pub(crate) classifier: Option<Classifier>,
 }
 
-/// What makes ranks.
+/// The matrices that compute ranks.
 pub(crate) struct Classifier {
     pub(crate) hidden: Option<Linear>,
     pub(crate) norm: Option<Norm>,
@@ -314,7 +315,7 @@ impl Attention {
 }
 
 impl Layer {
-    /// The mixture of experts, if that is the feed-forward half.
+    /// Returns the mixture of experts, if the feed-forward half is one.
     pub(crate) fn moe(&self) -> Option<&Moe> {
         match &self.ffn.as_ref()?.block {
             Ffn::Moe(moe) => Some(moe),
@@ -322,17 +323,17 @@ impl Layer {
         }
     }
 
-    /// The mixer with a state.
+    /// Returns the recurrent mixer, if there is one.
     pub(crate) fn recurrent(&self) -> Option<&Recurrent> {
         self.recurrent.first()
     }
 
-    /// Whether there is a mixer.
+    /// Returns whether the layer has a mixer.
     pub(crate) fn mixes(&self) -> bool {
         self.attention.is_some() || self.recurrent().is_some()
     }
 
-    /// The norm before the mixer.
+    /// Returns the norm before the mixer.
     pub(crate) fn mixer_norm(&self) -> Option<&Norm> {
         match (&self.attention, self.recurrent()) {
             (Some(attention), _) => attention.norm.as_ref(),
@@ -340,7 +341,7 @@ impl Layer {
         }
     }
 
-    /// The norm of the mixer's result.
+    /// Returns the norm of the mixer's result.
     pub(crate) fn mixer_post_norm(&self) -> Option<&Norm> {
         match (&self.attention, self.recurrent()) {
             (Some(attention), _) => attention.post_norm.as_ref(),
@@ -348,7 +349,7 @@ impl Layer {
         }
     }
 
-    /// The feed-forward half that reads the row before, too.
+    /// Returns RWKV's channel mix, a feed-forward half that also reads the previous row.
     pub(crate) fn channel_mix(&self) -> Option<&ChannelMix> {
         match &self.ffn.as_ref()?.block {
             Ffn::ChannelMix(mix) => Some(mix),
@@ -356,12 +357,12 @@ impl Layer {
         }
     }
 
-    /// What the feed-forward half reads.
+    /// Returns what the feed-forward half reads.
     pub(crate) fn ffn_in(&self) -> Option<&FfnIn> {
         self.ffn.as_ref().map(|ffn| &ffn.input)
     }
 
-    /// Every matrix of the layer.
+    /// Returns every matrix of the layer.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let (mlp, router, shared) = match self.ffn.as_ref().map(|ffn| &ffn.block) {
             None | Some(Ffn::Elementwise(_) | Ffn::ChannelMix(_)) => (None, None, None),
@@ -384,7 +385,7 @@ impl Layer {
 }
 
 impl Weights {
-    /// Every matrix that takes part in a forward pass.
+    /// Returns every matrix that takes part in a forward pass.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let ends = self.altup.iter().flat_map(|a| [&a.proj, &a.unembd]);
         let inputs = self.per_layer.iter().map(|p| &p.proj);
@@ -398,7 +399,7 @@ impl Weights {
     }
 }
 
-/// The forms of activations that some matrices want.
+/// Returns the forms of activations that these matrices take.
 pub(crate) fn kinds<'a, M: Into<LinearRows<'a>>>(matrices: impl IntoIterator<Item = M>) -> ActKinds {
     matrices.into_iter().fold(ActKinds::default(), |set, m| set.with(m.into().act_kind()))
 }

@@ -1,4 +1,4 @@
-//! Adapters: the bits of a row depend on its sequence and its adapters alone, and what does not fit the model is refused.
+//! Adapters: the bits of a row depend only on its sequence and its adapters, and an adapter that doesn't fit the model is refused.
 
 mod common;
 
@@ -15,7 +15,7 @@ use happy_model::{
 
 const FORMATS: [(&str, Edit<'static>); 2] = [("F32", &plain), ("Q4_0", &q4_0)];
 
-/// The header of an adapter for Llama.
+/// Returns the header of an adapter for Llama.
 fn header() -> GgufWriter<'static> {
     GgufWriter::new()
         .kv("general.architecture", "llama")
@@ -44,7 +44,7 @@ fn pair(name: &str, n_in: u64, rank: u64, n_out: u64) -> [Dims; 2] {
     [(format!("{name}.lora_a"), vec![n_in, rank]), (format!("{name}.lora_b"), vec![rank, n_out])]
 }
 
-/// Pairs for every matrix of `small_llama`, the tied output included.
+/// Returns a pair of matrices for every matrix of `small_llama`, including the tied output matrix.
 fn every_matrix(rank: u64) -> Vec<Dims> {
     let (e, kv, ff, v) = (64, 32, 96, 96);
     let mut all = Vec::from(pair("output.weight", e, rank, v));
@@ -64,7 +64,7 @@ fn load(runner: &Runner, file: &GgufFile) -> Arc<Adapter> {
     Arc::new(runner.model.adapter(file, &runner.kernels).unwrap())
 }
 
-/// Four sets: one adapter, two, another, none.
+/// Returns four sets, with one adapter, two adapters, another adapter, and none.
 fn sets(runner: &Runner) -> [Option<Arc<AdapterSet>>; 4] {
     let few: Vec<Dims> = every_matrix(5).into_iter().filter(|(name, _)| name.contains("attn_q")).collect();
     let a = load(runner, &with(header(), &every_matrix(3), 11));
@@ -74,7 +74,7 @@ fn sets(runner: &Runner) -> [Option<Arc<AdapterSet>>; 4] {
     [set(&[(a.clone(), 1.0)]), set(&[(b, 0.5), (a, -0.25)]), set(&[(c, 2.0)]), None]
 }
 
-/// A batch of one sequence with a set.
+/// Returns a batch of one sequence with an adapter set.
 fn adapted(tokens: &[u32], first: usize, sequence: u32, set: Option<&Arc<AdapterSet>>) -> Batch {
     let mut all = Batch::with_capacity(tokens.len());
     all.use_adapters(set).unwrap();
@@ -120,7 +120,7 @@ fn four_sequences_with_four_sets_have_the_bits_that_they_have_alone() {
                     bits(&runner.logits(&all).unwrap()) == bits(&expected),
                     "{format} {isa} {threads} threads"
                 );
-                // in chunks, of which only the last row is wanted
+                // in chunks, where only the last row's logits are wanted
                 let mut runner = Runner::new(&file, kernels, threads, KvType::F16, 8);
                 let sets = self::sets(&runner);
                 for (at, part) in prompts[0].chunks(6).enumerate() {
@@ -142,7 +142,7 @@ fn four_sequences_with_four_sets_have_the_bits_that_they_have_alone() {
     }
 }
 
-/// `s = scale * alpha / rank`, and an adapter in one matrix gives what a merged matrix gives.
+/// With `s = scale * alpha / rank`, an adapter of one matrix gives the same result as a merged matrix.
 #[test]
 fn an_adapter_is_what_merged_weights_are() {
     let ids = tokens(9, 5);

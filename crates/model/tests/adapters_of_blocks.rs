@@ -1,6 +1,6 @@
-//! Adapters of the matrices of every kind of block: latent attention, Gemma 3n's alternating updates, RWKV, short convolutions,
-//! state spaces, delta nets, and encoders. Each adapted model computes what merged weights compute, with the same bits in any chunks
-//! and any number of threads.
+//! Adapters for the matrices of every kind of block: latent attention, Gemma 3n's alternating updates, RWKV, short convolutions, state
+//! space models, delta nets, and encoders. Each adapted model computes the same as merged weights, with the same bits for any size of
+//! chunks and any number of threads.
 
 mod common;
 
@@ -15,7 +15,7 @@ use happy_model::{AdapterSet, Batch, KvOptions, KvType, Loader, Pooling, Want};
 const RANK: u64 = 3;
 const ALPHA: f32 = 6.0;
 
-/// Recipes, how many of their matrices take an adapter at least, and some that must.
+/// Recipes, the smallest number of their matrices that must take an adapter, and some matrices that must be among them.
 const CASES: [(&str, usize, &[&str]); 9] = [
     ("deepseek2-moe", 19, &["attn_q_b", "attn_kv_a_mqa", "attn_output"]),
     ("minicpm3", 16, &["attn_q_a", "attn_kv_b", "ffn_down"]),
@@ -28,10 +28,10 @@ const CASES: [(&str, usize, &[&str]); 9] = [
     ("modern-bert", 20, &["attn_output", "ffn_down"]),
 ];
 
-/// A matrix: its name, and its dimensions, the row length first.
+/// A matrix: its name and its dimensions, with the row length first.
 type Matrix = (String, u64, u64);
 
-/// The recipe's file, and its tokens.
+/// Returns the recipe's file and its tokens.
 fn recipe(name: &str) -> (GgufFile, Vec<u32>) {
     let mut all = recipes::embeddings();
     all.retain(|recipe| recipe["name"] == name);
@@ -40,7 +40,7 @@ fn recipe(name: &str) -> (GgufFile, Vec<u32>) {
     (recipes::build(&recipe), tokens.collect())
 }
 
-/// The matrices of layers.
+/// Returns the matrices of all layers.
 fn matrices(file: &GgufFile) -> Vec<Matrix> {
     let gguf = Gguf::parse(file.bytes()).unwrap();
     let of_layer = gguf.tensors().filter(|t| t.name.starts_with("blk.") && t.name.ends_with(".weight"));
@@ -52,7 +52,7 @@ fn half(name: &str, part: &str, n: u64) -> Vec<f32> {
     uniform(&format!("{name}.{part}"), 5, n as usize).map(|u| 0.1 * u).collect()
 }
 
-/// An adapter of these matrices.
+/// Returns an adapter for these matrices.
 fn adapter(architecture: &str, matrices: &[Matrix]) -> GgufFile {
     let mut writer = GgufWriter::new()
         .kv("general.architecture", architecture)
@@ -68,7 +68,7 @@ fn adapter(architecture: &str, matrices: &[Matrix]) -> GgufFile {
     parse(writer.to_vec().unwrap())
 }
 
-/// The file with `s B A` added to these matrices.
+/// Returns the file with `s B A` added to these matrices.
 fn merged(file: &GgufFile, matrices: &[Matrix]) -> GgufFile {
     let gguf = Gguf::parse(file.bytes()).unwrap();
     let mut writer = GgufWriter::new();
@@ -94,7 +94,7 @@ fn merged(file: &GgufFile, matrices: &[Matrix]) -> GgufFile {
     parse(writer.to_vec().unwrap())
 }
 
-/// What each token gives: its logits, or for models of whole texts its hidden state.
+/// Returns the result of each token: its logits or, for models that see texts as a whole, its hidden state.
 fn rows(
     file: &GgufFile,
     adapter: Option<&GgufFile>,
@@ -150,7 +150,7 @@ fn every_block_computes_what_merged_weights_compute() {
         let kernels = Kernels::detect().unwrap();
         let model = Loader::new(&kernels).load(&file).unwrap();
         let architecture = model.spec().architecture;
-        // What is not a matrix that a row is multiplied with takes none: tables, vectors in two dimensions, convolutions.
+        // Only matrices that rows are multiplied with take an adapter; tables, two-dimensional vectors and convolutions don't.
         let mut takes = matrices(&file);
         let all = takes.len();
         takes

@@ -1,4 +1,4 @@
-//! Architectures of a caller's own: they load like built-in ones, and a specification that is impossible is an error.
+//! Architectures that the caller provides: they load like built-in ones, and an impossible specification is an error.
 
 mod common;
 
@@ -13,7 +13,7 @@ use happy_model::spec::{
 };
 use happy_model::{KvType, LoadError, LoadErrorKind, Loader, Model, ModelSpec};
 
-/// Metadata and tensors of the small Llama, its keys under the name `own`.
+/// Returns the small Llama with the architecture name `own`, also in its keys.
 fn renamed(file: &GgufFile) -> GgufFile {
     let view = file.view();
     let mut w = GgufWriter::new().kv("general.architecture", "own");
@@ -28,7 +28,7 @@ fn renamed(file: &GgufFile) -> GgufFile {
     parse(w.to_vec().unwrap())
 }
 
-/// What a test does with the specification of a Llama.
+/// An architecture that changes the specification of a Llama as a test wants it.
 struct Own<F>(F);
 
 impl<F: Fn(&Params<'_>, &mut ModelSpec) -> Result<(), LoadError> + Sync> Architecture for Own<F> {
@@ -50,7 +50,7 @@ fn own(
     Loader::new(&Kernels::scalar()).architectures(&[&Own(change)]).load(file)
 }
 
-/// Logits of a few tokens.
+/// Returns the logits of a few tokens.
 fn logits(model: Model) -> Vec<Vec<u32>> {
     let mut r = Runner::of(model, Kernels::scalar(), 2, KvType::F32, 4);
     bits(&r.logits(&batch(&tokens(9, 1), 0, 0)).unwrap())
@@ -85,7 +85,7 @@ fn an_architecture_of_the_caller_runs() {
     }
 }
 
-/// An architecture that is found by name, under the caller's name; and one that takes a built-in one's place.
+/// A caller can use a built-in architecture under another name, or replace one by its own.
 #[test]
 fn built_in_architectures_can_be_varied_and_replaced() {
     struct Named(&'static str);
@@ -146,17 +146,17 @@ fn keys_that_change_the_result_must_be_read() {
 
 type Change = fn(&mut ModelSpec);
 
-/// The attention of a layer that has one.
+/// Returns the attention of a layer, which must have one.
 fn attention(spec: &mut ModelSpec, layer: usize) -> &mut AttentionSpec {
     spec.layers[layer].attention.as_mut().expect("attention")
 }
 
-/// The feed-forward half of a layer that has one.
+/// Returns the feed-forward half of a layer, which must have one.
 fn ffn(spec: &mut ModelSpec, layer: usize) -> &mut FfnSpec {
     spec.layers[layer].ffn.as_mut().expect("a feed-forward half")
 }
 
-/// Each of these would divide by 0, index out of bounds or ask for memory without end, if it was not refused.
+/// If these were not refused, each would divide by 0, index out of bounds or ask for endless memory.
 #[test]
 fn an_impossible_specification_is_an_error() {
     fn moe(spec: &mut ModelSpec, n_experts: usize, n_used: usize) {
@@ -333,7 +333,7 @@ fn an_impossible_specification_is_an_error() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// Specifications that ask for other tensors than the file has, or compute something odd, do not panic.
+/// Specifications that need other tensors than the file has, or that compute something odd, don't panic.
 #[test]
 fn a_specification_of_another_model_is_an_error_or_runs() {
     let cases: &[(&str, Change)] = &[
@@ -411,7 +411,7 @@ fn a_specification_of_another_model_is_an_error_or_runs() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// What an architecture returns comes through, and tells a program which key is at fault.
+/// The caller gets the errors that an architecture returns, and a program can tell which key caused them.
 #[test]
 fn errors_of_an_architecture_come_through() {
     type Read = fn(&Params<'_>, &mut ModelSpec) -> Result<(), LoadError>;

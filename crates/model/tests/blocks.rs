@@ -1,4 +1,4 @@
-//! The blocks that only a few architectures have: what they say of wrong tensors, and what no recipe shows.
+//! Blocks that only a few architectures have: their errors for wrong tensors, and properties that no recipe tests.
 
 mod common;
 
@@ -7,7 +7,7 @@ use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
 use happy_kernels::Kernels;
 use happy_model::{Batch, KvType, LoadErrorKind, Model, NoHook, Want};
 
-/// A recipe of each block.
+/// A recipe for each block.
 const RECIPES: [&str; 10] = [
     "gemma4-e2b",
     "gemma4-e4b",
@@ -21,7 +21,7 @@ const RECIPES: [&str; 10] = [
     "talkie-plain",
 ];
 
-/// Tensors that a file may leave out: the computation is another one then, or the output is the embedding.
+/// Tensors that a file may leave out. Without them the model computes something else, or its output matrix is the embedding.
 const OPTIONAL: [&str; 13] = [
     "attn_norm.bias",
     "ffn_norm.bias",
@@ -38,10 +38,10 @@ const OPTIONAL: [&str; 13] = [
     "attn_v.weight",
 ];
 
-/// Tensors without which the error names another one: what may stand for them, or what is left of the block.
+/// If one of these tensors is missing, the error names another one: one that could replace it, or one that is left of the block.
 const ELSEWISE: [&str; 3] = ["ffn_gate_up_exps.weight", "ffn_gate_inp.weight", "attn_qkv.weight"];
 
-/// The file with a tensor left out, or with other dimensions.
+/// Returns the file without a tensor, or with other dimensions of it.
 fn without(file: &GgufFile, name: &str, dims: Option<&[u64]>) -> GgufFile {
     let view = file.view();
     let mut w = GgufWriter::new();
@@ -61,7 +61,7 @@ fn without(file: &GgufFile, name: &str, dims: Option<&[u64]>) -> GgufFile {
     parse(w.to_vec().unwrap())
 }
 
-/// One clear error for each tensor that is missing or has another shape.
+/// Each tensor that is missing or has another shape gives one clear error.
 #[test]
 fn tensors_of_every_block_are_checked() {
     let mut failed = Vec::new();
@@ -106,7 +106,8 @@ fn tensors_of_every_block_are_checked() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// Rows of which nothing is wanted leave after the last layer that stores something; the others keep their bits.
+/// Rows of which nothing is wanted are dropped after the last layer that stores something. The results of the others stay the same, bit
+/// for bit.
 #[test]
 fn rows_that_are_dropped_early_change_nothing() {
     let mut failed = Vec::new();
@@ -208,7 +209,7 @@ fn latent(absorbed: bool) -> GgufFile {
     parse(w.to_vec().unwrap())
 }
 
-/// The recipes have one head; here several heads go both ways.
+/// The recipes have only one head. This model has several, and computes both ways.
 #[test]
 fn both_forms_of_latent_attention_agree() {
     let ids = tokens(40, 5).into_iter().map(|id| id % 64).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! The cache: truncation, forks, room.
+//! The cache: truncation, forks, and too little room.
 
 mod common;
 
@@ -10,7 +10,7 @@ fn runner(n_pages: usize) -> Runner {
     Runner::new(&small_llama(&q4_0), Kernels::detect().unwrap(), 2, KvType::F16, n_pages)
 }
 
-/// The logits of the last `n` tokens of a sequence that is computed in one piece.
+/// Returns the logits of the last `n` tokens of a sequence that is computed in one piece.
 fn fresh(ids: &[u32], n: usize) -> Vec<Vec<u32>> {
     let all = runner(4).logits(&batch(ids, 0, 0)).unwrap();
     bits(&all[ids.len() - n..])
@@ -55,7 +55,7 @@ fn forks_share_pages_and_write_their_own() {
         assert!(r.kv.free_pages() >= free, "{sequence}: {}", r.kv.free_pages());
     }
     assert_eq!((r.kv.free_pages(), r.kv.resident_bytes()), (8, 0));
-    // forking over a sequence forgets it, forking onto itself does nothing
+    // a fork replaces the sequence that it goes to; a fork of a sequence onto itself does nothing
     r.logits(&batch(&a, 0, 0)).unwrap();
     r.logits(&batch(&b, 0, 1)).unwrap();
     r.kv.fork(1, 1).unwrap();

@@ -1,4 +1,4 @@
-//! Cancelling a pass: counted work after the flag is raised, and a cache that is as before.
+//! Cancels passes: counts how much work is still done after the flag is raised, and checks that the cache is as it was before.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn count() {
     }
 }
 
-/// Scalar code that counts the calls of its matrix kernels.
+/// Returns scalar kernels that count the calls of their matrix kernels.
 fn counting() -> Kernels {
     static SCALAR: OnceLock<Kernels> = OnceLock::new();
     fn scalar(dtype: DType) -> &'static LinearKernel {
@@ -49,7 +49,7 @@ fn counting() -> Kernels {
     kernels
 }
 
-/// The small Llama with an output matrix of many tasks.
+/// Returns the small Llama with an output matrix that takes many tasks.
 fn wide_output() -> GgufFile {
     let (small, n) = (small_llama(&plain), 65_536u64);
     let mut w = GgufWriter::new();
@@ -84,7 +84,7 @@ fn few_tasks_end_after_the_flag_and_the_cache_is_as_before() {
         // prefill, three tokens, one token
         for (from, to) in [(0usize, 40usize), (40, 43), (43, 44)] {
             let wants = batch(&ids[from..to], from as u32, 1);
-            // What comes before, in sequence 0; each try is made in a fork.
+            // The tokens before are in sequence 0. Each attempt runs in a fork of it.
             r.kv.clear(0).unwrap();
             if from > 0 {
                 r.logits(&prompt).unwrap();
@@ -107,13 +107,13 @@ fn few_tasks_end_after_the_flag_and_the_cache_is_as_before() {
                 let out = r.model.forward_until(cx, &wants, &mut r.kv, &mut r.scratch, &mut NoHook, &FLAG);
                 let cancelled = matches!(out, Err(ForwardError::Cancelled));
                 RAISE_AT.store(usize::MAX, Ordering::SeqCst);
-                // A task of up to three tokens calls a kernel for each, twice where gate and up are one task.
+                // A task for up to three tokens calls a kernel for each of them, and twice if gate and up are one task.
                 let (calls, most) = (CALLS.load(Ordering::SeqCst), raise_at + 6 * threads);
                 let at = format!("{name}, tokens {from} to {to}, raised at {raise_at} of {all}");
                 if !cancelled || calls > most {
                     failed.push(format!("{at}: cancelled {cancelled}, {calls} calls, at most {most}"));
                 }
-                // The pass may have copied the page that the sequences share; it is the sequence's own then.
+                // The pass may have copied the page that the sequences shared, so that the sequence now has a page of its own.
                 if r.kv.len(1) != from || r.kv.free_pages() + 1 < free {
                     failed.push(format!("{at}: the cache has {} positions", r.kv.len(1)));
                     continue;
@@ -128,7 +128,7 @@ fn few_tasks_end_after_the_flag_and_the_cache_is_as_before() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// A flag that is lowered while tasks are skipped does not let their gaps pass for results.
+/// If the flag is lowered again while tasks are being skipped, the unfinished results are not returned as if they were finished.
 #[test]
 fn a_flag_that_was_seen_counts() {
     use happy_kernels::MatMut;

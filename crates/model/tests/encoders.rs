@@ -1,5 +1,5 @@
-//! Embedding and ranking models: the same bits with any number of threads, on every instruction set, alone or among other texts;
-//! and what is wrong is an error.
+//! Embedding and ranking models: they give the same bits with any number of threads, on every instruction set, alone or among other texts;
+//! and wrong uses are errors.
 
 mod common;
 
@@ -12,7 +12,7 @@ use happy_model::{
     Batch, BatchError, ForwardError, KvOptions, KvType, LoadError, Loader, Model, Pooling, RunOptions,
 };
 
-/// The bits of the vectors of each text, computed in one pass.
+/// Returns the bits of each text's vectors, computed in one pass.
 fn vectors(
     model: &Model,
     kernels: &Kernels,
@@ -80,7 +80,7 @@ fn every_recipe_has_the_same_bits_however_it_is_computed() {
     assert!(compared > 200, "only {compared} comparisons");
 }
 
-/// A decoder gives embeddings too, and cannot rank without a classifier.
+/// A decoder can make embeddings too, but without a classifier it can't rank.
 #[test]
 fn a_decoder_embeds_and_does_not_rank() {
     let (kernels, file) = (Kernels::detect().unwrap(), small_llama(&plain));
@@ -94,7 +94,7 @@ fn a_decoder_embeds_and_does_not_rank() {
     assert!(error.to_string().contains("llama") && error.to_string().contains("cls"), "{error}");
 }
 
-/// What a model for embeddings cannot do.
+/// What an embedding model can't do gives errors.
 #[test]
 fn logits_of_embeddings_and_other_wants_are_errors() {
     let (kernels, file) = (Kernels::detect().unwrap(), small_llama(&plain));
@@ -112,7 +112,7 @@ fn logits_of_embeddings_and_other_wants_are_errors() {
     assert!(kv.is_empty(0) && kv.free_pages() == 4);
 }
 
-/// A model of learned positions has no row for those that follow.
+/// A model with learned positions can't compute positions beyond them.
 #[test]
 fn positions_that_were_not_learned_are_an_error() {
     let recipe = recipes::embeddings().into_iter().find(|recipe| recipe["name"] == "bert").unwrap();

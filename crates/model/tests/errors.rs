@@ -1,4 +1,4 @@
-//! Wrong files and wrong batches: one clear error each.
+//! Wrong files and wrong batches: each gives one clear error.
 
 mod common;
 
@@ -54,7 +54,7 @@ fn tensors_are_checked() {
     fails(&odd, LoadErrorKind::Unsupported, &["unsupported", "blk.0.attn_q.weight", "I32"]);
 }
 
-/// Programs reach key, tensor, shapes and types without reading the text.
+/// Programs can get at the key, tensor, shapes and types without parsing the message.
 #[test]
 fn programs_reach_what_is_wrong() {
     let name = "blk.1.ffn_up.weight";
@@ -147,7 +147,7 @@ fn what_would_change_the_result_is_refused() {
     assert_eq!(model.unused_tensors(), ["v.patch_embd.weight", "blk.2.attn_norm.weight"]);
 }
 
-/// Blocks that predict further tokens are no layers; their tensors are listed as not needed.
+/// Blocks that predict further tokens are not layers. Their tensors are listed as not needed.
 #[test]
 fn blocks_that_predict_further_tokens_are_skipped() {
     let file =
@@ -159,7 +159,7 @@ fn blocks_that_predict_further_tokens_are_skipped() {
     assert!(unused.iter().any(|name| name == "blk.1.nextn.eh_proj.weight"), "{unused:?}");
 }
 
-/// Embedding and output are two lists of the same tokens.
+/// The embedding and the output matrix must have a row for each of the same tokens.
 #[test]
 fn embedding_and_output_have_the_same_tokens() {
     for rows in [64, 95, 97, 200] {

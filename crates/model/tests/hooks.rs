@@ -13,7 +13,7 @@ fn runner() -> Runner {
     Runner::new(&small_llama(&q4_0), Kernels::detect().unwrap(), 2, KvType::F32, 4)
 }
 
-/// Copies what it sees; may stop.
+/// A hook that copies what it sees, and may stop the pass.
 #[derive(Default)]
 struct Tap {
     seen: Vec<Vec<Vec<f32>>>,
@@ -51,7 +51,7 @@ fn a_tap_sees_every_row_of_every_layer() {
     for (i, (logits, hidden)) in with_tap.iter().enumerate() {
         assert_eq!((logits.is_some(), hidden.is_some()), (i % 3 == 2, i % 3 == 1), "{i}");
     }
-    // without the tap, rows that want nothing are left out of the last layer: same results
+    // without the tap, the last layer leaves out rows of which nothing is wanted, with the same results
     let mut r = runner();
     let cx = happy_kernels::Ctx::new(&r.pool, &r.kernels);
     let out = r.model.forward(cx, &b, &mut r.kv, &mut r.scratch, &mut NoHook).unwrap();

@@ -1,5 +1,5 @@
-//! Memory is known before it is taken: loading takes what the outline says, caches and scratches what the plan says,
-//! and an allocation that fails is an error.
+//! Memory is known before it is allocated: loading takes at most what the outline says, caches and scratches take exactly what the plan
+//! says, and an allocation that fails is an error.
 
 mod common;
 
@@ -16,7 +16,7 @@ use happy_testkit::{Meter, Used, measured, refusing};
 #[global_allocator]
 static METER: Meter = Meter;
 
-/// Every model that the tests know.
+/// Returns every model that the tests have.
 fn files() -> Vec<(String, GgufFile)> {
     let mut all = vec![
         ("small llama".to_owned(), small_llama(&plain)),
@@ -52,7 +52,7 @@ fn loading_takes_no_more_than_the_outline_says() {
         if peak > planned {
             failed.push(format!("{name}: loading took {peak} bytes, planned were {planned}"));
         }
-        // Not so much more that files are refused that would fit.
+        // Too large a plan would refuse files that fit.
         if planned > 2 * held + (64 << 10) {
             failed.push(format!("{name}: planned were {planned} bytes, the model holds {held}"));
         }
@@ -71,7 +71,7 @@ fn loading_takes_no_more_than_the_outline_says() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// A model of 200 layers of 4,096 experts took 358 MiB: three matrices of an own for each expert.
+/// A model of 200 layers with 4,096 experts each once took 358 MiB, because each expert had three matrix objects of its own.
 #[test]
 fn experts_cost_no_memory() {
     let kernels = Kernels::detect().unwrap();
@@ -83,10 +83,10 @@ fn experts_cost_no_memory() {
     assert!(many <= few + 4096 && many < 2 << 20, "8 experts: {few} bytes, 4,096 experts: {many}");
 }
 
-/// To the byte, and nothing more at any time in between: the plan and the allocation fold over one list of buffers.
+/// They take the planned number of bytes exactly, and never more in between: one list of buffers serves both the plan and the allocation.
 #[test]
 fn caches_and_scratches_take_what_the_plan_says() {
-    // Tokens of a batch, rows with results, threads, positions, sequences.
+    // The numbers are: tokens in a batch, rows with results, threads, positions, sequences.
     const RUNS: [(usize, usize, usize, usize, usize); 5] =
         [(1, 1, 1, 64, 1), (7, 2, 3, 640, 2), (64, 64, 2, 5000, 1), (33, 8, 2, 100, 8), (0, 0, 0, 0, 0)];
     let kernels = Kernels::detect().unwrap();
@@ -101,7 +101,7 @@ fn caches_and_scratches_take_what_the_plan_says() {
                 let run = RunOptions { n_batch, n_outputs, threads, n_ctx, adapter_rank: n_outputs };
                 let mut kv = KvOptions::new(kind, n_sequences, n_ctx);
                 if threads > 1 {
-                    // room for a pass and a few snapshots instead of a context in every layer
+                    // room for a pass and a few snapshots, instead of a full context in every layer
                     kv = kv.with_batch(n_batch).with_snapshots(3 << 20).with_speculation(n_batch.min(8));
                 }
                 let plan = model.plan(&kv, &run);
@@ -128,7 +128,7 @@ fn caches_and_scratches_take_what_the_plan_says() {
     assert!(compared >= 20 * 4, "only {compared} comparisons");
 }
 
-/// A pass takes nothing beyond the plan: prompts, parallel sequences and single tokens, with experts and without.
+/// A pass takes nothing beyond the plan. This covers prompts, parallel sequences and single tokens, with experts and without.
 #[test]
 fn passes_allocate_nothing() {
     let kernels = Kernels::detect().unwrap();
@@ -157,7 +157,7 @@ fn passes_allocate_nothing() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// The same for passes of texts, by every pooling that the model has.
+/// The same holds for passes over texts, with every pooling that the model has.
 #[test]
 fn embedding_allocates_nothing() {
     let kernels = Kernels::detect().unwrap();
@@ -189,7 +189,7 @@ fn embedding_allocates_nothing() {
 /// Refuses each allocation of 4 KiB or more once, from the choice of kernels to the first logits.
 #[test]
 fn a_failed_allocation_is_an_error() {
-    // Experts with sinks, experts of two kinds, windows, layer norms with biases, and fused matrices.
+    // These have experts and sinks, two kinds of experts, windows, layer norms with biases, and fused matrices.
     let kinds = ["gpt-oss-moe", "qwen2moe-moe", "gemma3", "stablelm", "phi3"];
     let recipe =
         |recipe: serde_json::Value| (recipe["name"].as_str().unwrap().to_owned(), recipes::build(&recipe));
@@ -227,7 +227,7 @@ fn a_failed_allocation_is_an_error() {
             );
             n += 1;
         }
-        // Cache, scratch and tables; the check of x86's kernels makes more.
+        // The cache, the scratch and the tables are allocated; on x86, checking the kernels allocates more.
         assert!(n > 8, "{name}: only {n} allocations were refused");
     }
 }

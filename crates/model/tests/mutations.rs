@@ -1,6 +1,6 @@
-//! A fuzz pass that is the same each time: models and adapters with wrong keys, tensors and bits are computed, or refused
-//! with an error. `HAPPY_MUTATIONS=n` runs more than the default, `m..n` some of them. The fuzz targets `recipe` and `adapter` do the same with
-//! every recipe, and with coverage.
+//! Fuzzing that does the same every time: models and adapters with wrong keys, tensors and bits are either computed, or refused with an
+//! error. `HAPPY_MUTATIONS=n` runs `n` cases, `HAPPY_MUTATIONS=m..n` only those with these numbers. The fuzz targets `recipe` and `adapter`
+//! do the same with every recipe, guided by coverage.
 
 mod any;
 mod common;
@@ -16,7 +16,7 @@ use happy_testkit::Meter;
 #[global_allocator]
 static METER: Meter = Meter;
 
-/// Mixtures, windows, shared keys, latents, each kind of state, encoders.
+/// These have mixtures, windows, shared keys, latent attention, every kind of state, and encoders.
 const RECIPES: [&str; 12] = [
     "llama",
     "gemma3n",
@@ -32,7 +32,7 @@ const RECIPES: [&str; 12] = [
     "cohere2",
 ];
 
-/// Tells which case it was that panicked.
+/// Says which case it was, if one panics.
 struct Case(u64);
 
 impl Drop for Case {
@@ -43,14 +43,14 @@ impl Drop for Case {
     }
 }
 
-/// Which cases run: the first `n`, unless the variable has other numbers.
+/// Returns which cases run: the first `n`, unless the variable says otherwise.
 fn cases(n: u64) -> Range<u64> {
     let Ok(text) = std::env::var("HAPPY_MUTATIONS") else { return 0..n };
     let (first, end) = text.split_once("..").unwrap_or(("0", &text));
     first.parse().unwrap()..end.parse().unwrap()
 }
 
-/// Runs `work` on bytes of splitmix64, and returns how often it got how far.
+/// Runs `work` on bytes from splitmix64, and returns how many cases got how far.
 fn repeated(cases: Range<u64>, work: impl Fn(&[u8]) -> Reached) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for i in cases {
@@ -67,7 +67,7 @@ fn repeated(cases: Range<u64>, work: impl Fn(&[u8]) -> Reached) -> BTreeMap<Stri
     counts
 }
 
-/// Some are computed, some refused: neither is left out.
+/// Checks that some cases were computed and some were refused.
 fn both(counts: &BTreeMap<String, usize>) {
     println!("{counts:?}");
     let some = |reached: &str| counts.get(reached).is_some_and(|n| *n > 5);

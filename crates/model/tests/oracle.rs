@@ -1,4 +1,4 @@
-//! What no recipe of the conformance corpus has: small models whose logits `oracle/oracle.py` has computed in float64.
+//! Small models that compute things that no recipe of the conformance corpus has. `oracle/oracle.py` computed their logits, in float64.
 
 mod common;
 
@@ -8,7 +8,7 @@ use happy_model::arch::{ADJACENT, Architecture, Params, decoder, rms};
 use happy_model::spec::{Need, NormSpec};
 use happy_model::{KvType, LoadError, Loader, ModelSpec};
 
-/// A Llama whose V is normed, which no built-in architecture is.
+/// A Llama with a norm of V, which no built-in architecture has in this form.
 struct Own;
 
 impl Architecture for Own {

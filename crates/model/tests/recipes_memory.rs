@@ -1,5 +1,5 @@
-//! For every recipe of a registered architecture: a sequence that was forked, shortened, taken back to a snapshot, exported and
-//! imported, or shortened to any part of a speculative batch goes on with the bits of one that was computed at once.
+//! For every recipe of a registered architecture: a sequence may be forked, shortened, taken back to a snapshot, exported and imported, or
+//! shortened to any part of a speculative batch, and then goes on with the same bits as one that was computed in one piece.
 
 mod common;
 
@@ -14,12 +14,12 @@ use happy_kernels::{Ctx, Kernels, MatMut};
 use happy_model::spec::{AttentionSpec, LayerSpec};
 use happy_model::{KvOptions, KvType, LayerHook, Model, ModelSpec, NoHook, arch};
 
-/// Rows of a speculative batch.
+/// The number of rows in a speculative batch.
 const GUESSES: usize = 8;
-/// Positions after which the histories part.
+/// The number of positions after which the sequences go different ways.
 const HALF: usize = 24;
 
-/// A model with the tokens of its recipe, and their logits when they are computed at once.
+/// A model with the tokens of its recipe, and the logits of these tokens when they are computed in one piece.
 struct Case<'a> {
     name: &'a str,
     file: GgufFile,
@@ -36,12 +36,12 @@ impl Case<'_> {
         Runner::sized(model, kernels, 2, options.with_speculation(GUESSES))
     }
 
-    /// Other tokens than those of the recipe.
+    /// Returns tokens other than those of the recipe.
     fn others(&self, n: usize) -> Vec<u32> {
         self.tokens.iter().rev().map(|token| token ^ 1).take(n).collect()
     }
 
-    /// Computes the recipe's tokens after the first `len` of them.
+    /// Computes the recipe's tokens after the first `len`, and checks their logits.
     fn goes_on(&mut self, r: &mut Runner, sequence: u32, len: usize, what: &str) {
         let found = r.logits(&batch(&self.tokens[len..], len as u32, sequence)).map(|rows| bits(&rows));
         if found.as_deref() != Ok(&self.expected[len..]) {
@@ -105,7 +105,7 @@ impl Case<'_> {
         }
     }
 
-    /// A pass that a hook ends, a flag cancels or the memory refuses leaves the sequence as it was.
+    /// A pass that a hook stops, a flag cancels or the cache has no room for leaves the sequence as it was.
     fn fails(&mut self) {
         struct Stop(usize);
         impl LayerHook for Stop {
@@ -183,7 +183,7 @@ impl Case<'_> {
     }
 }
 
-/// What a model's memory is made of: the kinds of its layers, in words.
+/// Returns, in words, the kinds of layers that decide what a model keeps in memory.
 fn kinds(spec: &ModelSpec) -> BTreeSet<String> {
     let kind = |layer: &LayerSpec| {
         let kept = |a: &AttentionSpec| (a.window.is_some(), a.kv_from.is_some(), a.latent.is_some());
@@ -193,7 +193,7 @@ fn kinds(spec: &ModelSpec) -> BTreeSet<String> {
     spec.layers.iter().map(kind).collect()
 }
 
-/// One recipe for each mixture of kinds of layers; those of [`recipes::some`] in a sweep or on an emulated machine.
+/// Runs one recipe for each combination of kinds of layers; in a sweep or on an emulated machine, those of [`recipes::some`].
 #[test]
 fn every_recipe_goes_on_with_the_same_bits() {
     let (mut failed, mut compared) = (Vec::new(), 0);
@@ -212,7 +212,7 @@ fn every_recipe_goes_on_with_the_same_bits() {
             expected: Vec::new(),
             failed: Vec::new(),
         };
-        // What does not load is another test's; of whole texts the cache keeps nothing.
+        // Models that don't load are for another test, and the cache keeps nothing of texts that are seen as a whole.
         let model = Model::load(&case.file, &Kernels::detect().unwrap());
         let mut wanted = |spec: &ModelSpec| !spec.whole_texts && (seen.insert(kinds(spec)) || all);
         if !model.is_ok_and(|model| wanted(model.spec())) {

@@ -1,5 +1,5 @@
-//! For every recipe of a registered architecture: the same bits with any number of threads, in pieces of any size, on every
-//! instruction set, and beside other sequences.
+//! Every recipe of a registered architecture gives the same bits with any number of threads, in pieces of any size, on every instruction
+//! set, and together with other sequences.
 
 mod common;
 
@@ -8,7 +8,7 @@ use happy_gguf::GgufFile;
 use happy_kernels::{Isa, Kernels};
 use happy_model::{Batch, KvType, Want, arch};
 
-/// The logits of `tokens`, computed in pieces.
+/// Returns the logits of `tokens`, computed in pieces.
 fn rows(file: &GgufFile, kernels: Kernels, threads: usize, piece: usize, tokens: &[u32]) -> Vec<Vec<u32>> {
     let mut runner = Runner::new(file, kernels, threads, KvType::F32, 4);
     let mut all = Vec::new();
@@ -18,7 +18,7 @@ fn rows(file: &GgufFile, kernels: Kernels, threads: usize, piece: usize, tokens:
     bits(&all)
 }
 
-/// The logits of each of four sequences in one batch.
+/// Returns the logits of each of four sequences that are computed in one batch.
 fn together(file: &GgufFile, kernels: Kernels, sequences: &[Vec<u32>; 4]) -> [Vec<Vec<u32>>; 4] {
     let mut runner = Runner::new(file, kernels, 2, KvType::F32, 8);
     let mut all = Batch::with_capacity(200);

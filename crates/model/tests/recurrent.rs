@@ -1,4 +1,4 @@
-//! Recurrent layers: forks go on from the same state, and tensors that are missing or misshapen are errors.
+//! Recurrent layers: forks go on from the same state, and tensors that are missing or have the wrong shape are errors.
 
 mod common;
 
@@ -7,7 +7,7 @@ use happy_kernels::Kernels;
 use happy_model::{KvType, LoadError, Model};
 use serde_json::Value;
 
-/// A recipe with each block.
+/// A recipe for each block.
 const RECIPES: [&str; 16] = [
     "arwkv7-plain",
     "bailingmoe3-moe",
@@ -116,7 +116,7 @@ fn tensors_that_are_missing_or_misshapen_are_errors() {
     assert!(tried > 150, "{tried} tensors");
 }
 
-/// Metadata that would divide by 0, or ask for memory without end.
+/// This metadata would make the loader divide by 0 or ask for endless memory.
 #[test]
 fn impossible_sizes_are_errors() {
     let cases = [

@@ -1,4 +1,4 @@
-//! A token's logits depend on its sequence alone: not on chunks, threads, instruction sets, or other sequences.
+//! A token's logits depend only on its sequence, and not on chunks, threads, instruction sets or other sequences.
 
 mod common;
 
@@ -56,7 +56,7 @@ fn sequences_in_one_batch_give_the_bits_they_have_alone() {
             expected.extend(alone.logits(&batch(prompt, 0, 0)).unwrap());
         }
         assert!(bits(&found) == bits(&expected), "{format}");
-        // one more token for each of them, in another order
+        // one more token for each sequence, in another order
         let mut next = Batch::with_capacity(4);
         for s in [2usize, 0, 3, 1] {
             next.push(5, prompts[s].len() as u32, s as u32, Want::Logits).unwrap();

@@ -1,4 +1,4 @@
-//! `X.scale` tensors multiply the products of `X.weight`: NVFP4 files have one for each matrix, or for each expert.
+//! A tensor `X.scale` multiplies the products with `X.weight`. NVFP4 files have one such scale for each matrix, or for each expert.
 
 mod common;
 
@@ -7,10 +7,10 @@ use happy_gguf::{GgmlType, GgufFile, GgufWriter, OwnedValue};
 use happy_kernels::Kernels;
 use happy_model::{KvType, LoadErrorKind, Model};
 
-/// The matrices that may have scales are in these recipes.
+/// Recipes that contain all matrices that may have scales.
 const RECIPES: [&str; 3] = ["qwen2moe-moe", "qwen35-interval3", "mamba2"];
 
-/// The parts of names, without `.weight`, that llama.cpp looks for scales of.
+/// The parts of names, without `.weight`, for which llama.cpp looks for scales.
 const PARTS: [&str; 20] = [
     "attn_q",
     "attn_k",
@@ -34,19 +34,19 @@ const PARTS: [&str; 20] = [
     "output",
 ];
 
-/// The part of a matrix that may have scales.
+/// Returns which of these parts a name is, if it is one.
 fn scaled(name: &str) -> Option<&'static str> {
     let stem = name.strip_suffix(".weight")?;
     let part = stem.strip_prefix("blk.").and_then(|rest| rest.split_once('.')).map_or(stem, |(_, part)| part);
     PARTS.iter().find(|p| **p == part).copied()
 }
 
-/// A power of two for each matrix of a stack.
+/// Returns a power of two for each matrix of a stack.
 fn factor(i: usize) -> f32 {
     [2.0, 0.5, 4.0, 1.0, 0.25][i % 5]
 }
 
-/// The file with scales, or with the weights multiplied by them; `more` are tensors beside.
+/// Returns the file with scales, or with weights that are already multiplied by them, and with the tensors in `more`.
 fn file(source: &GgufFile, multiplied: bool, more: &[(&str, usize)]) -> GgufFile {
     let view = source.view();
     let mut w = GgufWriter::new();
@@ -103,7 +103,7 @@ fn scales_give_the_bits_of_weights_that_were_multiplied() {
     });
 }
 
-/// Scales of another shape, or of a matrix that has none, stop the load: to ignore them would change the result.
+/// Scales with a wrong shape, or for a matrix that can't have any, make loading fail, because ignoring them would change the result.
 #[test]
 fn other_scales_are_errors() {
     let source = recipes::build(&recipes::named(&["qwen2moe-moe"])[0]);

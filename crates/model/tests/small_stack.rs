@@ -1,4 +1,4 @@
-//! Loading and running take little stack: an app's threads may have 256 KiB.
+//! Loading and running take little stack, because the threads of an app may only have 256 KiB.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn on_a_small_stack(f: impl FnOnce() + Send + 'static) {
 fn load_and_forward() {
     for isa in Isa::ALL {
         on_a_small_stack(move || {
-            // The choice of kernels compares them with scalar code.
+            // Choosing kernels also compares them with scalar code.
             let Ok(kernels) = Kernels::with_isa(isa) else {
                 println!("isa: {isa} skipped");
                 return;
@@ -32,7 +32,7 @@ fn load_and_forward() {
     }
 }
 
-/// The most layers that a file may have.
+/// Loads a file with the largest number of layers that one may have.
 #[test]
 fn a_thousand_layers() {
     on_a_small_stack(|| {

@@ -1,4 +1,4 @@
-//! Branches of architectures that hang on a number of layers or a key, and that no small model shows.
+//! Branches in architectures that depend on the number of layers or on a key, and that no small model reaches.
 
 mod common;
 
@@ -8,7 +8,7 @@ use happy_kernels::Kernels;
 use happy_model::spec::{Activation, AttentionSpec, FfnInput, FfnKind, FfnSpec, LayerSpec, Need, QkNormKind};
 use happy_model::{LoadErrorKind, ModelSpec, Outline};
 
-/// A header: the keys that all have, these, and a token embedding. Layers have no tensors.
+/// Returns a file with the keys that every model has, these keys, and a token embedding. Its layers have no tensors.
 fn header(architecture: &str, keys: &[(&str, OwnedValue)]) -> GgufFile {
     let common: [(&str, OwnedValue); 8] = [
         ("context_length", 256u32.into()),
@@ -33,12 +33,12 @@ fn header(architecture: &str, keys: &[(&str, OwnedValue)]) -> GgufFile {
 
 type Check = fn(&ModelSpec) -> bool;
 
-/// The attention of a layer that has one.
+/// Returns the attention of a layer, which must have one.
 fn attention(spec: &ModelSpec, layer: usize) -> AttentionSpec {
     spec.layers[layer].attention.expect("attention")
 }
 
-/// The feed-forward half of the first layer.
+/// Returns the feed-forward half of the first layer.
 fn ffn(spec: &ModelSpec) -> FfnSpec {
     spec.layers[0].ffn.expect("a feed-forward half")
 }

@@ -1,5 +1,5 @@
-//! Experts that a batch is not routed to, and rows of per-layer embeddings of tokens that it does not have, are never touched: their
-//! whole pages may not even be read.
+//! Experts to which no token of a batch is routed, and per-layer embeddings of tokens that are not in it, are never touched. The tests make
+//! their pages unreadable to prove it.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
@@ -13,14 +13,14 @@ use happy_kernels::Kernels;
 use happy_model::KvType;
 
 const EXPERTS: u64 = 8;
-/// A bias chooses these for every token.
+/// The experts that a bias chooses for every token.
 const ROUTED: [u64; 2] = [1, 5];
-/// Experts with the largest and the smallest rows of a router.
+/// The experts with the largest and the smallest rows in the router.
 const ENDS: [u64; 4] = [1, 3, 5, 6];
 const PAGE: usize = 4096;
 const PER_LAYER: &str = "per_layer_token_embd.weight";
 
-/// Two layers of experts whose matrices take several pages each, and the bytes of the file.
+/// Returns a model with two layers of experts, whose matrices take several pages each, and the bytes of its file.
 fn mixture(edit: Edit<'_>) -> (GgufFile, Arc<Vec<u8>>) {
     let (e, kv, ff, v) = (256u64, 64u64, 256u64, 96u64);
     let mut w = GgufWriter::new()
@@ -73,8 +73,9 @@ fn mixture(edit: Edit<'_>) -> (GgufFile, Arc<Vec<u8>>) {
     (GgufFile::from_shared(bytes.clone(), &Limits::default()).unwrap(), bytes)
 }
 
-/// A Gemma 4 with experts beside its dense block. The rows of its router are multiples of one row, the largest and the smallest
-/// those of [`ENDS`]: only these are ever among the best two. `per_layer`: values of a layer of the per-layer embeddings, 0 for none.
+/// Returns a Gemma 4 with experts beside its dense block. The rows of its router are multiples of one row. The largest and the smallest
+/// belong to the experts in [`ENDS`], so only these are ever among the best two. `per_layer` is the width of the per-layer embeddings, or 0
+/// for a model without them.
 fn beside(per_layer: u64) -> (GgufFile, Arc<Vec<u8>>) {
     let (e, ff, v) = (256u64, 128u64, 96u64);
     let mut w = GgufWriter::new().kv("general.architecture", "gemma4");
@@ -153,7 +154,7 @@ fn beside(per_layer: u64) -> (GgufFile, Arc<Vec<u8>>) {
     (GgufFile::from_shared(bytes.clone(), &Limits::default()).unwrap(), bytes)
 }
 
-/// The whole pages of every expert that no token is routed to, as offsets into the file.
+/// Returns the full pages of all experts to which no token is routed, as offsets into the file.
 fn unrouted_pages(file: &GgufFile, bytes: &[u8], routed: &[u64]) -> Vec<(usize, usize)> {
     let first_page = bytes.as_ptr().align_offset(PAGE);
     let mut pages = Vec::new();
@@ -174,8 +175,8 @@ fn unrouted_pages(file: &GgufFile, bytes: &[u8], routed: &[u64]) -> Vec<(usize, 
 fn protect(bytes: &[u8], pages: &[(usize, usize)], protection: i32) {
     for (start, end) in pages {
         let at = bytes[*start..*end].as_ptr().cast_mut().cast();
-        // SAFETY: whole pages of an allocation that outlives the protection; nothing reads them while it lasts, or the test
-        // dies, which is what it is for.
+        // SAFETY: These are full pages of an allocation that outlives the protection. Nothing reads them while it lasts; if something
+        // does, the process dies, and that is what this test is for.
         let result = unsafe { libc::mprotect(at, end - start, protection) };
         assert_eq!(result, 0, "mprotect");
     }
@@ -205,7 +206,7 @@ fn experts_that_no_token_is_routed_to_are_never_touched() {
     }
 }
 
-/// The per-layer table is the largest tensor of a phone's Gemma 4: a pass reads the rows of its tokens, and nothing else of it.
+/// The per-layer table is the largest tensor of the Gemma 4 models for phones. A pass reads only its tokens' rows.
 #[test]
 fn per_layer_rows_of_other_tokens_are_never_touched() {
     let (file, bytes) = beside(1024);

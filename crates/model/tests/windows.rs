@@ -1,4 +1,4 @@
-//! Layers with windows: what they keep, what they give back, and how far their sequences can be shortened.
+//! Layers with windows: what they keep, what they release, and how far their sequences can be shortened.
 
 mod common;
 
@@ -8,7 +8,7 @@ use happy_model::{ForwardError, KV_PAGE, KvError, KvOptions, KvType, Model, RunO
 
 const N: usize = 700;
 
-/// The smallest recipe of Gemma 3: some layers see everything, the others few positions.
+/// Returns the smallest recipe of Gemma 3, in which some layers see everything, and the others only a few positions.
 fn model() -> Model {
     let recipe = recipes::named(&["gemma3"]).remove(0);
     Model::load(&recipes::build(&recipe), &Kernels::detect().unwrap()).unwrap()
@@ -23,7 +23,7 @@ fn ids() -> Vec<u32> {
     (0..N as u32).map(|i| (i * 7 + i * i / 5) % 64).collect()
 }
 
-/// The logits of `ids[from..]` in pieces.
+/// Returns the logits of `ids[from..to]`, computed in pieces.
 fn run(r: &mut Runner, sequence: u32, from: usize, to: usize, piece: usize) -> Vec<Vec<u32>> {
     let ids = ids();
     let pieces = (from..to).step_by(piece);
@@ -53,7 +53,7 @@ fn pages_before_the_window_are_given_back() {
     r.kv.clear(0).unwrap();
     r.kv.clear(1).unwrap();
     assert_eq!(r.kv.resident_bytes(), 0);
-    // a batch over the plan is refused when it does not fit, and changes nothing
+    // a batch that is larger than planned and doesn't fit is refused, and changes nothing
     run(&mut r, 0, 0, 300, 100);
     run(&mut r, 1, 0, 300, 100);
     let used = r.kv.resident_bytes();
@@ -74,7 +74,7 @@ fn sequences_are_shortened_exactly_by_a_rollback_and_else_to_snapshots() {
     for piece in [7, 100] {
         let mut r = runner(|options| options.with_snapshots(64 << 20));
         run(&mut r, 0, 0, N, piece);
-        // (shortened to, left): exact within the rollback, then multiples of 256
+        // (shortened to, left): exact within the rollback, otherwise a multiple of 256
         for (len, left) in
             [(N - 1, N - 1), (N - KvOptions::ROLLBACK, N - 64), (530, 512), (400, 256), (150, 0)]
         {
@@ -161,7 +161,7 @@ fn a_token_reads_what_its_layers_see() {
     let row = model.plan(&options, &run).kv_page_bytes / KV_PAGE;
     assert_eq!(moved(0), row);
     assert_eq!(moved(window - 1), row * window);
-    // further positions are read by the layers without a window only
+    // positions further back are read only by layers without a window
     let windowed: usize =
         model.spec().attentions().filter(|a| a.window.is_some()).map(|a| 2 * (a.k_dim() + a.v_dim())).sum();
     assert!(windowed > 0 && windowed < row);

@@ -1,27 +1,27 @@
-//! Why a file is not an adapter of a model, or adapters do not make a set.
+//! The errors of adapters and sets of adapters.
 
 use happy_gguf::{ByteOrder, GgmlType};
 
-/// An adapter that cannot be used. Nothing was changed. Names and texts from the file are shortened and escaped.
+/// Why an adapter cannot be used. Nothing was changed. Names and texts from the file are shortened and escaped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdapterError {
-    /// A metadata key that says what the file is has another value.
+    /// A metadata key has a value that an adapter cannot have.
     #[error("`{key}` is {found}, expected {expected}")]
     Key {
         /// The key.
         key: &'static str,
-        /// What it must be.
+        /// The allowed value.
         expected: String,
-        /// What it is.
+        /// The value in the file.
         found: String,
     },
     /// The adapter was made for another architecture.
     #[error("the adapter is for the architecture `{found}`, the model is `{expected}`")]
     Architecture {
-        /// The model's.
+        /// The model's architecture.
         expected: &'static str,
-        /// The adapter's.
+        /// The adapter's architecture.
         found: String,
     },
     /// The file is big-endian.
@@ -33,7 +33,7 @@ pub enum AdapterError {
     /// The file has no tensors.
     #[error("the adapter has no tensors")]
     Empty,
-    /// A tensor that is neither `.lora_a` nor `.lora_b`. Leaving it out would give other results than the adapter's.
+    /// A tensor is neither `.lora_a` nor `.lora_b`. Ignoring it would give other results than the adapter's.
     #[error(
         "unsupported: tensor `{tensor}` of the adapter, expected names that end in `.lora_a` or `.lora_b`"
     )]
@@ -55,7 +55,7 @@ pub enum AdapterError {
         /// Name of the matrix in the model.
         tensor: String,
     },
-    /// A tensor has another shape than the model asks for.
+    /// A tensor's shape does not fit the model.
     #[error(
         "tensor `{tensor}` of the adapter is {found}, expected {expected}: it was made for another model"
     )]
@@ -67,7 +67,7 @@ pub enum AdapterError {
         /// Its dimensions.
         found: String,
     },
-    /// A tensor's type is not one that can be read.
+    /// A tensor's type cannot be decoded.
     #[error("unsupported: tensor `{tensor}` of the adapter has type {found}")]
     Type {
         /// Its name.
@@ -83,7 +83,7 @@ pub enum AdapterError {
         /// What is wrong.
         problem: String,
     },
-    /// A scale that is not finite.
+    /// A scale is not finite.
     #[error("the scale of adapter {index} is {scale}, expected a finite number")]
     Scale {
         /// Index in the list.
@@ -91,13 +91,13 @@ pub enum AdapterError {
         /// The scale, as text.
         scale: String,
     },
-    /// Adapters of different models in one set.
+    /// The adapters of a set belong to different models.
     #[error("adapter {index} was loaded for another model")]
     OtherModel {
         /// Index in the list.
         index: usize,
     },
-    /// A set may hold one adapter with invocation tokens.
+    /// A set has more than one adapter with invocation tokens.
     #[error("adapter {index} is the second that waits for invocation tokens, expected at most one in a set")]
     SecondInvoked {
         /// Index in the list.
@@ -106,7 +106,7 @@ pub enum AdapterError {
     /// Memory could not be reserved.
     #[error("cannot reserve {bytes} bytes for an adapter")]
     Memory {
-        /// Bytes.
+        /// The number of bytes.
         bytes: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! From a GGUF file to an [`Adapter`]: everything is checked against the model here.
+//! Loads an [`Adapter`] from a GGUF file, and checks everything against the model.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,11 +34,11 @@ impl From<NoMemory> for AdapterError {
 }
 
 impl Model {
-    /// Loads an adapter: checks its metadata, and every tensor against the model's. Matrices of F32, F16 and BF16 stay in the
-    /// file's memory; others are decoded to F32. `kernels` are those that the model was loaded with.
+    /// Loads an adapter: checks its metadata, and every tensor against the model's. Matrices of F32, F16 and BF16 stay in the file's
+    /// memory; others are decoded to F32. `kernels` must be those that the model was loaded with.
     ///
     /// # Errors
-    /// [`AdapterError`]: the file is no adapter, or one of another model.
+    /// If the file is not an adapter, or an adapter for another model.
     pub fn adapter(&self, file: &GgufFile, kernels: &Kernels) -> Result<Adapter, AdapterError> {
         let view = file.view();
         if view.byte_order() != ByteOrder::Little {

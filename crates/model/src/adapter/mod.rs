@@ -6,9 +6,9 @@
 //! y = y + bias                                  then the activation
 //! ```
 //!
-//! [`Model::adapter`] checks a whole file against the model before anything is kept. An [`AdapterSet`] names adapters with
-//! scales; rows of a [`Batch`](crate::Batch) name their set, so sequences with different sets run in one batch and have the
-//! bits that they have alone. A and B are read where the file is mapped; making a set copies no weights.
+//! [`Model::adapter`] checks a whole file against the model before anything is kept. An [`AdapterSet`] has adapters with scales. Each
+//! row of a [`Batch`](crate::Batch) names its set, so sequences with different sets run in one batch and have the same bits as alone.
+//! A and B are read where the file is mapped; making a set copies no weights.
 
 mod error;
 mod load;
@@ -23,7 +23,7 @@ use happy_kernels::linear::{Linear, LowRank};
 
 use crate::weights::Embedding;
 
-/// A loaded adapter of one model. It keeps the file's bytes alive.
+/// A loaded adapter for one model. It keeps the file's bytes alive.
 pub struct Adapter {
     /// Different for each adapter that this process loaded.
     id: u64,
@@ -48,28 +48,28 @@ pub(crate) struct EmbeddingProduct {
 }
 
 impl Adapter {
-    /// A number that no other adapter of this process has.
+    /// Returns a number that no other adapter of this process has.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// Greatest rank of its matrices. A set of several needs the sum: see
+    /// Returns the greatest rank of its matrices. A set of several adapters needs the sum; see
     /// [`RunOptions::adapter_rank`](crate::RunOptions::adapter_rank).
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// `adapter.lora.alpha`, which is divided by the rank of each matrix; 0 if the file has none.
+    /// Returns `adapter.lora.alpha`, which is divided by the rank of each matrix, or 0 if the file has none.
     pub fn alpha(&self) -> f32 {
         self.alpha
     }
 
-    /// Bytes of its matrices.
+    /// Returns the size of its matrices in bytes.
     pub fn weight_bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The tokens from which on an activated adapter (aLoRA) works, the first of them included; empty if it always works.
+    /// Returns the tokens that invoke an activated adapter (aLoRA): it works from the first of them on. Empty if it always works.
     pub fn invocation_tokens(&self) -> &[u32] {
         &self.invocation
     }

@@ -1,4 +1,4 @@
-//! [`AdapterSet`]: adapters with scales, as rows of a batch name them.
+//! [`AdapterSet`]: adapters with scales, which the rows of a batch use.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use super::{Adapter, AdapterError, EmbeddingProduct};
 use crate::batch::Batch;
 use crate::reserve::reserved;
 
-/// Adapters with scales, in the order in which they are added. It is made outside of a forward pass and never changes; two
-/// sets are equal if they name the same adapters with the same scales in the same order.
+/// Adapters with scales, in the order in which their products are added. A set never changes. Two sets are equal if they have the same
+/// adapters with the same scales in the same order.
 ///
 /// ```no_run
 /// # use happy_model::{AdapterSet, AdapterError, Batch, Model, Want};
@@ -34,11 +34,11 @@ pub struct AdapterSet {
 }
 
 impl AdapterSet {
-    /// A set of these adapters with their scales; 1 is what an adapter was trained for. Those with scale 0 are left out. At
-    /// most one may have invocation tokens.
+    /// Makes a set of adapters with scales. An adapter was trained for a scale of 1. Adapters with scale 0 are left out. At most one
+    /// may have invocation tokens.
     ///
     /// # Errors
-    /// A scale that is not finite, adapters of different models, or memory that cannot be reserved.
+    /// If a scale is not finite, the adapters belong to different models, several have invocation tokens, or memory cannot be reserved.
     pub fn new(list: &[(Arc<Adapter>, f32)]) -> Result<Self, AdapterError> {
         let mut adapters = reserved(list.len())?;
         let n_products: usize = list.iter().map(|(adapter, _)| adapter.products.len()).sum();
@@ -72,33 +72,33 @@ impl AdapterSet {
         Ok(AdapterSet { model, adapters, additions, rank })
     }
 
-    /// The adapters with their scales, none of which is 0.
+    /// Returns the adapters with their scales. No scale is 0.
     pub fn adapters(&self) -> &[(Arc<Adapter>, f32)] {
         &self.adapters
     }
 
-    /// Whether it changes nothing.
+    /// Returns whether the set has no adapters.
     pub fn is_empty(&self) -> bool {
         self.adapters.is_empty()
     }
 
-    /// Greatest sum of the ranks that are added to one matrix: the least
-    /// [`RunOptions::adapter_rank`](crate::RunOptions::adapter_rank) to plan for.
+    /// Returns the greatest sum of ranks that are added to one matrix. [`RunOptions::adapter_rank`](crate::RunOptions::adapter_rank)
+    /// must be at least this.
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// The set without adapters that wait for invocation tokens, for the positions before those.
+    /// Returns the set without adapters that wait for invocation tokens, for the positions before these tokens.
     ///
     /// # Errors
-    /// Memory that cannot be reserved.
+    /// If memory cannot be reserved.
     pub fn before_invocation(&self) -> Result<Self, AdapterError> {
         let mut always = reserved(self.adapters.len())?;
         always.extend(self.adapters.iter().filter(|(a, _)| a.invocation.is_empty()).cloned());
         Self::new(&always)
     }
 
-    /// The tokens that one of its adapters waits for; empty if none does.
+    /// Returns the tokens that one of its adapters waits for. Empty if no adapter does.
     pub fn invocation_tokens(&self) -> &[u32] {
         let waiting = self.adapters.iter().map(|(adapter, _)| adapter.invocation_tokens());
         waiting.into_iter().find(|tokens| !tokens.is_empty()).unwrap_or(&[])

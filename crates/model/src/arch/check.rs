@@ -1,5 +1,5 @@
-//! Checks of a specification. It comes from metadata, or from a caller's own architecture: whatever the loader and the
-//! forward pass rely on is checked here.
+//! Checks a specification. Because it comes from a file's metadata, or from an architecture of the caller's, everything that the loader and
+//! the forward pass rely on is checked here.
 
 use happy_kernels::ops::scan::MAX_CONV;
 
@@ -8,10 +8,10 @@ use crate::error::LoadError;
 use crate::names::is_norm;
 use crate::spec::*;
 
-/// Most rotations of a model; each has tables of its own.
+/// The most rotations that a model may have. Each has tables of its own.
 const MAX_ROPES: usize = 16;
 
-/// Most f32 values of a layer's recurrent state: 1 GiB.
+/// The most f32 values that the recurrent state of a layer may have: 1 GiB.
 const MAX_STATE: usize = 1 << 28;
 
 /// Checks the numbers that the loader and the forward pass rely on.
@@ -71,7 +71,8 @@ fn problem(spec: &ModelSpec) -> Option<String> {
     })
 }
 
-/// A layer that reads the values of the first one comes after one that has no such step; `values` of those have been seen.
+/// Checks that a layer which reads the first layer's values comes after a layer that has values of its own. `values` is the number of such
+/// layers so far.
 fn first_value(layer: &LayerSpec, values: &mut usize) -> Option<String> {
     let RecurrentKind::Rwkv7(s) = layer.recurrent?.kind else { return None };
     match s.value_rank {
@@ -86,7 +87,7 @@ fn first_value(layer: &LayerSpec, values: &mut usize) -> Option<String> {
     None
 }
 
-/// Halves that add to what they read must read a norm of the residual stream.
+/// Checks that halves which add to what they read have a norm of the residual stream to read.
 fn normed_residual(spec: &ModelSpec, layer: &LayerSpec) -> Option<String> {
     let factor = spec.normed_residual?;
     let mixer = match (&layer.attention, &layer.recurrent) {
@@ -97,7 +98,7 @@ fn normed_residual(spec: &ModelSpec, layer: &LayerSpec) -> Option<String> {
     (!fits).then(|| format!("halves that add to their input times {factor}, and no norm before each"))
 }
 
-/// What a layer without attention, or with a recurrent mixer, must have.
+/// Checks a layer without attention, or with a recurrent mixer.
 fn recurrent(n_embd: usize, layer: &LayerSpec) -> Option<String> {
     if let Some(r) = &layer.recurrent {
         return mixer(n_embd, r, layer.attention.is_some());
@@ -114,7 +115,7 @@ fn recurrent(n_embd: usize, layer: &LayerSpec) -> Option<String> {
     }
 }
 
-/// The numbers of a recurrent mixer.
+/// Checks the sizes of a recurrent mixer.
 fn mixer(n_embd: usize, r: &RecurrentSpec, beside_attention: bool) -> Option<String> {
     if !is_norm(r.norm_name) {
         return Some(format!("a mixer's norm `{}`, expected a name that ends in _norm", r.norm_name));
@@ -223,7 +224,7 @@ fn attention(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     }
 }
 
-/// What latent attention must have: the cache's heads are its own.
+/// Checks latent attention, which decides the sizes of the heads in the cache.
 fn latent(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     let l = a.latent.as_ref()?;
     let sizes = [l.kv_rank, l.head_dim_q, l.n_rot, l.head_dim_out, l.q_rank.unwrap_or(1), l.row()];
@@ -249,7 +250,7 @@ fn latent(a: &AttentionSpec, ropes: &[RopeParams]) -> Option<String> {
     })
 }
 
-/// What a layer with a matrix of low rank beside its attention must have.
+/// Checks a layer with a low-rank matrix beside its attention.
 fn laurel(layer: &LayerSpec) -> Option<String> {
     let LaurelSpec { rank, .. } = layer.laurel?;
     let fits = width(rank) && layer.attention.is_some();
@@ -258,7 +259,7 @@ fn laurel(layer: &LayerSpec) -> Option<String> {
     })
 }
 
-/// A channel mix uses the buffers of the layer's mixer.
+/// Checks a channel mix, which needs a time mix because it uses the buffers of the layer's mixer.
 fn channel_mix(n_embd: usize, layer: &LayerSpec) -> Option<String> {
     let Some(FfnKind::ChannelMix(mix)) = layer.ffn.map(|ffn| ffn.kind) else { return None };
     let kind = layer.recurrent.map(|r| r.kind);
@@ -267,7 +268,7 @@ fn channel_mix(n_embd: usize, layer: &LayerSpec) -> Option<String> {
     (!fits).then(|| format!("a channel mix of width {}, expected {n_embd} and a time mix", mix.width))
 }
 
-/// A layer that reads the keys and values of another.
+/// Checks a layer that reads the keys and values of another layer.
 fn shared_kv(spec: &ModelSpec, layer: usize, a: &AttentionSpec) -> Option<String> {
     if a.v_is_k && (a.k_dim(), a.fused_rows) != (a.v_dim(), None) {
         return Some(format!("V of {} elements that is K of {}, expected as many", a.v_dim(), a.k_dim()));

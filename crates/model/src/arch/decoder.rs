@@ -1,5 +1,5 @@
-//! The decoder that most architectures are a variation of: pre-norm, rotary attention, gated feed-forward block; and what
-//! most variations change.
+//! The decoder of which most architectures are variations (pre-norm, rotary attention, gated feed-forward block), and the changes that
+//! most variations need.
 
 use happy_kernels::ops::{Activation, Gating, RopePairing};
 
@@ -10,23 +10,23 @@ use crate::names;
 use crate::reserve::{collected, reserved};
 use crate::spec::*;
 
-/// Limits that keep sizes far from overflow; llama.cpp's own are 512 layers and 1024 experts.
+/// Limits that keep sizes far from overflow. llama.cpp's limits are 512 layers and 1024 experts.
 pub(super) const MAX_LAYERS: u32 = 1024;
 pub(super) const MAX_WIDTH: usize = 1 << 24;
 pub(super) const MAX_EXPERTS: u32 = 4096;
 
-/// The RMS norm with the file's epsilon.
+/// Returns the RMS norm with the file's epsilon.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn rms(p: &Params<'_>) -> Result<NormSpec, LoadError> {
     norm(p, NormKind::Rms, "attention.layer_norm_rms_epsilon")
 }
 
-/// The layer norm with the file's epsilon.
+/// Returns the layer norm with the file's epsilon.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn layer_norm(p: &Params<'_>) -> Result<NormSpec, LoadError> {
     norm(p, NormKind::Layer, "attention.layer_norm_epsilon")
 }
@@ -41,14 +41,14 @@ fn norm(p: &Params<'_>, kind: NormKind, key: &str) -> Result<NormSpec, LoadError
 
 /// The rotary pairing of llama.cpp's `LLAMA_ROPE_TYPE_NORM`.
 pub const ADJACENT: RopePairing = RopePairing::Adjacent;
-/// `LLAMA_ROPE_TYPE_NEOX`.
+/// The rotary pairing of llama.cpp's `LLAMA_ROPE_TYPE_NEOX`.
 pub const HALVES: RopePairing = RopePairing::Halves;
 
-/// A Llama-like decoder from the keys that all architectures share: SiLU-gated dense blocks (`feed_forward_length`),
-/// optional Q, K, V biases, full attention scaled by `1 / sqrt(head_dim)`, one rotation for all layers.
+/// Makes a Llama-like decoder from the keys that all architectures share: SiLU-gated dense blocks (`feed_forward_length`), optional
+/// biases of Q, K and V, full attention scaled by `1 / sqrt(head_dim)`, and one rotation for all layers.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
     let heads = p.per_layer("attention.head_count", n_layers(p)?)?;
     let kv_heads = p.opt_per_layer("attention.head_count_kv", heads.len())?;
@@ -66,11 +66,11 @@ pub fn decoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<M
     hybrid(p, norm, pairing)
 }
 
-/// The same for models with recurrent layers: a layer without heads, or without key-value heads, has no attention, and a model
-/// without heads no rotation.
+/// Does the same as [`decoder`] for models with recurrent layers: a layer without heads or key-value heads has no attention, and a model
+/// without heads has no rotation.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn hybrid(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
     let n = n_layers(p)?;
     let n_embd = p.u32("embedding_length")? as usize;
@@ -81,7 +81,7 @@ pub fn hybrid(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<Mo
     };
     let kv_heads = p.opt_per_layer("attention.head_count_kv", n)?;
     let kv_heads = kv_heads.as_ref().unwrap_or(&heads);
-    // mixtures of experts may give the width of an expert only
+    // Mixtures of experts may have only the width of an expert.
     let n_ff = match p.opt_per_layer("feed_forward_length", n)? {
         Some(n_ff) => n_ff,
         None => collected(n, std::iter::repeat(0))?,
@@ -191,11 +191,11 @@ pub fn hybrid(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<Mo
     })
 }
 
-/// The number of layers. `block_count` also counts the blocks that predict more than one token
-/// (`nextn_predict_layers`); they come last, and decoding one token after the other skips them.
+/// Reads the number of layers. `block_count` also counts the blocks that predict further tokens (`nextn_predict_layers`). They come
+/// last, and decoding one token after another skips them.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn n_layers(p: &Params<'_>) -> Result<usize, LoadError> {
     let n_blocks = p.u32("block_count")?;
     if n_blocks == 0 || n_blocks > MAX_LAYERS {
@@ -208,7 +208,7 @@ pub fn n_layers(p: &Params<'_>) -> Result<usize, LoadError> {
     }
 }
 
-/// The vocabulary's size is the token embedding's number of rows.
+/// Returns the size of the vocabulary, which is the number of rows of the token embedding.
 fn n_vocab(p: &Params<'_>) -> Result<usize, LoadError> {
     let n_embd = u64::from(p.opt_u32("embedding_length")?.unwrap_or(0));
     let (tensor, expected) = (names::TOKEN_EMBD.to_owned(), vec![n_embd, 0]);
@@ -222,16 +222,16 @@ fn n_vocab(p: &Params<'_>) -> Result<usize, LoadError> {
     }
 }
 
-/// `1 / sqrt(n)` as llama.cpp computes it, in f32.
+/// Returns `1 / sqrt(n)`, computed in f32 as in llama.cpp.
 pub fn inv_sqrt(n: usize) -> f32 {
     1.0 / (n as f32).sqrt()
 }
 
-/// Replaces the dense blocks by mixtures of experts: SiLU-gated, softmax routing with normalized weights.
-/// `n_ff` is the width of an expert in each layer; layers for which it has no value, or 0, stay dense.
+/// Replaces the dense blocks by mixtures of experts, with SiLU gates and softmax routing with normalized weights. `n_ff` is the width of
+/// an expert in each layer. Layers without a value, or with 0, stay dense.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn mixture(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(), LoadError> {
     let n_experts = p.u32("expert_count")?;
     if n_experts == 0 || n_experts > MAX_EXPERTS {
@@ -286,11 +286,11 @@ pub fn each_dense(spec: &mut ModelSpec, change: impl Fn(&mut DenseSpec)) {
     });
 }
 
-/// Gives `window` to the layers of the pattern: `attention.sliding_window_pattern` as an array says it layer by layer,
-/// as a number `n` (or `default`) that every `n`-th layer sees everything. Windowed layers use rotation `rope`.
+/// Gives a window to some layers. As an array, `attention.sliding_window_pattern` says it layer by layer. As a number `n` (the default
+/// is `default`), it means that every `n`-th layer sees everything. Layers with a window use rotation `rope`.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn windows(
     p: &Params<'_>,
     spec: &mut ModelSpec,
@@ -311,11 +311,11 @@ pub fn windows(
     Ok(())
 }
 
-/// Which layers have a window: `attention.sliding_window_pattern` says it layer by layer as an array; as a number `n` (or
-/// `default`) it is `rule(layer, n)`, or every layer if `n` is 0.
+/// Returns which layers have a window. As an array, `attention.sliding_window_pattern` says it layer by layer. As a number `n` (the
+/// default is `default`), layers for which `rule(layer, n)` is true have one, or every layer if `n` is 0.
 ///
 /// # Errors
-/// A key that has an impossible value.
+/// If a key has an impossible value.
 pub fn windowed(
     p: &Params<'_>,
     spec: &ModelSpec,
@@ -333,23 +333,23 @@ pub fn windowed(
     })
 }
 
-/// Norms of Q and K, head by head with one weight of `head_dim` values.
+/// Adds norms of Q and K, per head and with one weight of `head_dim` values.
 pub fn norm_heads(spec: &mut ModelSpec, norm: NormSpec, need: Need, after_rope: bool) {
     let qk_norm = QkNormSpec { kind: QkNormKind::PerHead, norm, need, after_rope };
     spec.each_attention(|a| a.qk_norm = Some(qk_norm));
 }
 
-/// Norms after both halves of every layer.
+/// Adds norms after both halves of every layer.
 pub fn norm_results(spec: &mut ModelSpec, norm: NormSpec) {
     spec.each_attention(|a| a.post_norm = Some(norm));
     spec.layers.iter_mut().filter_map(|l| l.recurrent.as_mut()).for_each(|r| r.post_norm = Some(norm));
     spec.each_ffn(|f| f.post_norm = Some(norm));
 }
 
-/// The first rotation with the base of windowed layers, `rope.freq_base_swa`, where the file has it.
+/// Returns the first rotation with the base for layers with a window, `rope.freq_base_swa`, if the file has that key.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key has an impossible value.
 pub fn window_rope(p: &Params<'_>, spec: &ModelSpec) -> Result<Option<RopeParams>, LoadError> {
     let Some(global) = spec.ropes.first() else { return Ok(None) };
     let theta = p.opt_f32("rope.freq_base_swa")?.unwrap_or(global.theta);

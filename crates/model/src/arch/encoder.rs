@@ -1,5 +1,5 @@
-//! Encoders: models that see a text as a whole and give hidden states. BERT and its relatives norm after each addition,
-//! the others before each half, as decoders do.
+//! Encoders: models that see a text as a whole and return hidden states. BERT and its relatives apply norms after each addition; the other
+//! encoders apply them before each half, as decoders do.
 
 use super::decoder::{
     ADJACENT, HALVES, decoder, each_dense, each_moe, layer_norm, mixture, rms, window_rope, windowed,
@@ -10,7 +10,7 @@ use crate::error::LoadError;
 use crate::names;
 use crate::spec::*;
 
-/// Attention in both directions, no output matrix.
+/// Returns a model with attention in both directions and without an output matrix.
 fn encoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
     let mut spec = decoder(p, norm, pairing)?;
     spec.causal = false;
@@ -18,14 +18,14 @@ fn encoder(p: &Params<'_>, norm: NormSpec, pairing: RopePairing) -> Result<Model
     Ok(spec)
 }
 
-/// Without a rotation.
+/// Removes the rotation.
 fn unrotated(spec: &mut ModelSpec) {
     spec.ropes.clear();
     spec.each_attention(|a| a.rope = None);
 }
 
-/// What BERT and its relatives share: `x = norm(x + half(x))`, layer norms with biases, of the embedding too; biases where
-/// the file has them; ungated GELU blocks.
+/// Returns what BERT and its relatives have in common: `x = norm(x + half(x))`; layer norms with biases, also for the embedding; biases
+/// where the file has them; GELU blocks without gates.
 fn post_normed(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = NormSpec { bias: Need::Required, ..layer_norm(p)? };
     let mut spec = encoder(p, norm, HALVES)?;
@@ -89,8 +89,8 @@ pub(super) fn nomic_bert_moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Jina BERT v2: ALiBi in place of positions; GELU-gated blocks, for code with gate and up in one matrix, norms of whole rows of
-/// Q and K, and a second norm of the sum.
+/// Jina BERT v2: ALiBi instead of positions, and GELU-gated blocks. The model for code has gate and up in one matrix, norms of whole rows
+/// of Q and K, and a second norm of the sum.
 pub(super) fn jina_bert_v2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = post_normed(p)?;
     unrotated(&mut spec);
@@ -113,13 +113,13 @@ pub(super) fn jina_bert_v2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Gate and up in one matrix, gate first.
+/// Makes gate and up one matrix, with gate first.
 fn fused(spec: &mut ModelSpec, activation: Activation) {
     each_dense(spec, |d| (d.fused, d.activation) = (true, activation));
 }
 
-/// ModernBERT: layer norms without biases, none before layer 0's attention; windows around each position, with a rotation of
-/// their own, except in every third layer from the first on.
+/// ModernBERT: layer norms without biases, and no norm before the attention of layer 0. Every third layer, starting with the first, sees
+/// everything; the others have windows around each position, and a rotation of their own.
 pub(super) fn modern_bert(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = layer_norm(p)?;
     let mut spec = encoder(p, norm, HALVES)?;
@@ -136,7 +136,7 @@ pub(super) fn modern_bert(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// The activation that `hidden_activation` names; GELU where the file doesn't say.
+/// Returns the activation that `hidden_activation` names, or GELU if the file doesn't have that key.
 fn activation(p: &Params<'_>) -> Result<Activation, LoadError> {
     match p.opt_str("hidden_activation")? {
         None | Some("gelu") => Ok(Activation::GeluErf),
@@ -146,8 +146,8 @@ fn activation(p: &Params<'_>) -> Result<Activation, LoadError> {
     }
 }
 
-/// Windows of `attention.sliding_window`, where the file has it, around each position of the layers of the pattern, which
-/// have a rotation of their own.
+/// If the file has `attention.sliding_window`, gives the layers of the pattern windows of that size, around each position, and a rotation
+/// of their own.
 fn around(
     p: &Params<'_>,
     spec: &mut ModelSpec,
@@ -165,7 +165,7 @@ fn around(
     Ok(())
 }
 
-/// A classifier whose sizes the file tells.
+/// Returns a classifier whose sizes are still to be read from the file.
 pub(super) fn classifier(pooling: Pooling, activation: Activation, norm: Option<NormSpec>) -> ClassifierSpec {
     ClassifierSpec { pooling, n_hidden: None, activation, norm, n_labels: None, softmax: false }
 }
@@ -178,19 +178,19 @@ pub(super) fn neo_bert(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// EuroBERT: Llama, seeing in both directions.
+/// EuroBERT: Llama with attention in both directions.
 pub(super) fn eurobert(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     encoder(p, rms(p)?, HALVES)
 }
 
-/// Embeddings by Llama: its layers, seeing in both directions.
+/// Llama as an embedding model: its layers, with attention in both directions.
 pub(super) fn llama_embed(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = super::llama::llama(p)?;
     spec.causal = p.opt_bool("attention.causal")?.unwrap_or(true);
     Ok(spec)
 }
 
-/// EmbeddingGemma: Gemma 3, seeing in both directions, with windows around each position.
+/// EmbeddingGemma: Gemma 3 with attention in both directions, and windows around each position.
 pub(super) fn gemma_embedding(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = super::gemma::gemma3_layers(p)?;
     spec.causal = false;
@@ -199,7 +199,8 @@ pub(super) fn gemma_embedding(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// T5's encoder: scores are not scaled and depend on the distance, by a learned table; GELU-gated blocks, or ReLU without gate.
+/// T5's encoder: scores aren't scaled, and a learned table adds something to them by distance; blocks with GELU gates, or with ReLU and
+/// without gates.
 pub(super) fn t5encoder(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = encoder(p, rms(p)?, HALVES)?;
     unrotated(&mut spec);

@@ -1,4 +1,4 @@
-//! What mixtures of experts share: which layers have one, how tokens are routed, the shared expert.
+//! What architectures with mixtures of experts have in common: which layers have a mixture, how tokens are routed, and the shared expert.
 
 use happy_kernels::ops::Gating;
 
@@ -8,11 +8,12 @@ use crate::error::LoadError;
 use crate::names;
 use crate::spec::{ExpertGroups, ModelSpec, Need, SharedExpertSpec};
 
-/// Mixtures of experts of `expert_feed_forward_length` (or the layer's feed-forward length over the number of used experts)
-/// after `leading_dense_block_count` dense layers, with SiLU-gated experts.
+/// Replaces the dense blocks, except for those of the first `leading_dense_block_count` layers, by mixtures of SiLU-gated experts. The
+/// width of an expert is `expert_feed_forward_length` or, if that key is missing or 0, the layer's feed-forward length divided by the
+/// number of experts that a token uses.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn experts(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     let n = spec.layers.len();
     let mut n_ff = match p.opt_per_layer("expert_feed_forward_length", n)?.filter(|v| !v.contains(&0)) {
@@ -28,11 +29,12 @@ pub fn experts(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     mixture(p, spec, &n_ff)
 }
 
-/// Routing as metadata says it: `expert_gating_func` (`default` where the file lacks it), `expert_weights_norm`,
-/// `expert_weights_scale`, `expert_group_count` and `expert_group_used_count`; `choice_bias` is the architecture's.
+/// Sets how tokens are routed, from the keys `expert_gating_func` (the default is `default`), `expert_weights_norm`,
+/// `expert_weights_scale`, `expert_group_count` and `expert_group_used_count`. `choice_bias` is decided by the
+/// architecture.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn routing(
     p: &Params<'_>,
     spec: &mut ModelSpec,
@@ -63,10 +65,10 @@ pub fn routing(
     Ok(())
 }
 
-/// `expert_weights_scale`; 0 and no key mean 1.
+/// Returns `expert_weights_scale`. It is 1 if the key is 0 or missing.
 ///
 /// # Errors
-/// A value of a wrong type.
+/// If the value has the wrong type.
 pub fn weight_scale(p: &Params<'_>) -> Result<f32, LoadError> {
     Ok(p.opt_f32("expert_weights_scale")?.filter(|scale| *scale != 0.0).unwrap_or(1.0))
 }
@@ -77,8 +79,8 @@ fn groups(p: &Params<'_>) -> Result<Option<ExpertGroups>, LoadError> {
     Ok(Some(ExpertGroups { n_groups: n_groups as usize, n_used: n_used as usize }))
 }
 
-/// An ungated shared expert beside each mixture, `count` times as wide as one of `width`, or as one of the mixture's.
-/// A count of 0 means none.
+/// Adds a shared expert without a gate to each mixture. It is `count` times as wide as `width`, or as one of the mixture's experts. With a
+/// count of 0, there is no shared expert.
 pub fn shared_experts(spec: &mut ModelSpec, width: Option<u32>, count: u32) {
     each_moe(spec, |moe| {
         let n_ff = width.map_or(moe.n_ff, |n| n as usize).saturating_mul(count as usize);
@@ -86,11 +88,11 @@ pub fn shared_experts(spec: &mut ModelSpec, width: Option<u32>, count: u32) {
     });
 }
 
-/// Mixtures of experts of `expert_feed_forward_length` in the layers that have a router; their dense blocks, if the file has
-/// some, are inert.
+/// Replaces the dense blocks by mixtures of experts, each `expert_feed_forward_length` wide, in the layers that have a router. If the file
+/// has dense blocks in those layers too, they aren't used.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn experts_by_tensors(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     let mut n_ff = p.per_layer("expert_feed_forward_length", spec.layers.len())?;
     for ((i, layer), n_ff) in spec.layers.iter_mut().enumerate().zip(&mut n_ff) {

@@ -1,5 +1,5 @@
-//! Gemma 3n: four residual streams (AltUp), a matrix of low rank beside the attention (LAuReL), per-layer embeddings, sparse
-//! gates in the first layers, keys and values shared by the last layers.
+//! Gemma 3n: four residual streams (AltUp), a low-rank matrix beside the attention (LAuReL), per-layer embeddings, sparse gates in the
+//! first layers, and keys and values that the last layers share.
 
 use happy_gguf::Value;
 
@@ -11,8 +11,8 @@ use crate::error::LoadError;
 use crate::reserve::collected;
 use crate::spec::*;
 
-/// Layers with sparse gates, and how many standard deviations above the mean a gate must lie: of normally distributed ones, a
-/// twentieth does.
+/// The number of layers with sparse gates, and how many standard deviations above the mean a gate must be to count. If gates are normally
+/// distributed, one in twenty counts.
 const SPARSE: (usize, f32) = (10, 1.644_853_6);
 
 /// Gemma 3n, E2B and E4B.
@@ -59,7 +59,7 @@ fn altup(p: &Params<'_>, norm: NormSpec) -> Result<AltUpSpec, LoadError> {
     Ok(AltUpSpec { n_streams, norm })
 }
 
-/// `activation_sparsity_scale` of each layer; minus infinity stands for none.
+/// Returns `activation_sparsity_scale` of each layer, or `None` where it is minus infinity.
 fn sparsity(p: &Params<'_>, n: usize) -> Result<Vec<Option<f32>>, LoadError> {
     const KEY: &str = "activation_sparsity_scale";
     let Some(value) = p.value(KEY) else {

@@ -1,5 +1,5 @@
-//! Gemma 4: windowed and full layers of their own shapes, keys and values shared by the last layers, embeddings for each
-//! layer, and in some models experts beside the dense block.
+//! Gemma 4: layers with and without windows, of different shapes; the last layers share keys and values; per-layer embeddings; and in some
+//! models, experts beside the dense block.
 
 use happy_kernels::ops::Activation;
 
@@ -10,7 +10,7 @@ use crate::error::LoadError;
 use crate::names::{self, block};
 use crate::spec::*;
 
-/// What the layers that read another layer's keys and values have, and do not need.
+/// Tensors that layers have but don't need, because they read the keys and values of another layer.
 const UNUSED_KV: &[&str] = &["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"];
 
 /// Gemma 4, dense (31B), with per-layer embeddings (E2B, E4B) or with experts (26B).
@@ -38,7 +38,7 @@ pub(super) fn gemma4(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Windowed layers have heads and a rotation of their own.
+/// Gives layers with windows their own head sizes and rotation.
 fn kinds_of_layers(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     const PATTERN: &str = "attention.sliding_window_pattern";
     let n = spec.layers.len();
@@ -65,7 +65,7 @@ fn kinds_of_layers(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError
     Ok(())
 }
 
-/// The last `shared` layers read the keys and values of the last layer before these that has the same window.
+/// Lets each of the last `shared` layers read the keys and values of the last layer before them that has the same window.
 pub(super) fn share_kv(p: &Params<'_>, spec: &mut ModelSpec, shared: usize) -> Result<(), LoadError> {
     let own = spec.layers.len().saturating_sub(shared);
     let (owners, sharing) = spec.layers.split_at_mut(own);
@@ -82,7 +82,7 @@ pub(super) fn share_kv(p: &Params<'_>, spec: &mut ModelSpec, shared: usize) -> R
     Ok(())
 }
 
-/// In layers with a router: experts beside the dense block, each with norms of its own.
+/// Adds experts beside the dense block in layers with a router. Experts and block have norms of their own.
 fn experts(p: &Params<'_>, spec: &mut ModelSpec, norm: NormSpec) -> Result<(), LoadError> {
     let n = spec.layers.len();
     let Some(mut n_ff) = p.opt_per_layer("expert_feed_forward_length", n)? else { return Ok(()) };

@@ -15,7 +15,8 @@ pub(super) fn granite(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// What Granite 4's hybrids share with Granite: scales, the switch of the rotation. Defaults differ: no scale of the logits.
+/// Returns what Granite 4's hybrids have in common with Granite: the scales, and the switch of the rotation. By default, logits aren't
+/// scaled.
 pub(super) fn hybrid(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = super::llama::family_of(p, super::decoder::hybrid)?;
     scales(p, &mut spec)?;
@@ -38,7 +39,7 @@ pub(super) fn granitemoe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Scales, where the file has them and they are not 0, and the shared expert.
+/// Sets the scales that the file has, unless they are 0, and adds the shared expert.
 fn scales(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     spec.residual_scale = p.opt_f32("residual_scale")?.filter(|s| *s != 0.0);
     spec.embedding_scale = p.opt_f32("embedding_scale")?.filter(|s| *s != 0.0);

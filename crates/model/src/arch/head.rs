@@ -1,4 +1,4 @@
-//! The head of any architecture: pooling, projections and classifier, by the keys and tensors that a file has.
+//! Reads the head, for any architecture: pooling, projections and classifier, as the file's keys and tensors describe them.
 
 use super::decoder::MAX_WIDTH;
 use super::params::Params;
@@ -7,12 +7,12 @@ use crate::names;
 use crate::reserve::reserved;
 use crate::spec::*;
 
-/// Projections that follow the pooling, in order.
+/// The projections after the pooling, in order.
 const PROJECTIONS: [(&str, &str); 2] = [("dense_2", "dense_2_feat_out"), ("dense_3", "dense_3_feat_out")];
 const POOLING: &str = "pooling_type";
 const CLASSIFIER_POOLING: &str = "classifier.pooling_type";
 
-/// Fills in what the architecture leaves to the file: the head, and whether attention is causal.
+/// Fills in what the architecture leaves to the file: the head, and whether the attention is causal.
 pub(super) fn read(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     causal(p, spec)?;
     spec.whole_texts |= !spec.causal;
@@ -32,7 +32,7 @@ pub(super) fn read(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError
     Ok(())
 }
 
-/// `attention.causal`, where the architecture leaves it open.
+/// Reads `attention.causal`, if the architecture leaves it open.
 fn causal(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     const CAUSAL: &str = "attention.causal";
     match p.opt_bool(CAUSAL)? {
@@ -48,7 +48,8 @@ fn causal(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     }
 }
 
-/// Whether the layer has a state that runs from the first position to the last: all but short convolutions that can be centered.
+/// Returns whether a layer has a state that can only go from the first position to the last. Every recurrent layer does, except for short
+/// convolutions that can be centered.
 fn one_way(layer: &LayerSpec) -> bool {
     layer.recurrent.is_some_and(|r| match r.kind {
         RecurrentKind::ShortConv(conv) => conv.kernel.is_multiple_of(2),
@@ -68,7 +69,7 @@ fn has(p: &Params<'_>, name: &str) -> bool {
     p.gguf().tensor(name).is_some()
 }
 
-/// The rows of matrix `name`, which must have `n_in` columns; `None` if the file lacks it.
+/// Returns the number of rows of the matrix `name`, which must have `n_in` columns, or `None` if the file doesn't have that matrix.
 fn width(p: &Params<'_>, name: &str, n_in: usize) -> Result<Option<usize>, LoadError> {
     let tensor = format!("{name}.weight");
     let Some((_, info)) = p.gguf().tensor(&tensor) else { return Ok(None) };
@@ -82,7 +83,7 @@ fn width(p: &Params<'_>, name: &str, n_in: usize) -> Result<Option<usize>, LoadE
     }
 }
 
-/// The classifier, if the file has one of its matrices; `default` says what the architecture knows of it.
+/// Returns the classifier, if the file has one of its matrices. `default` is what the architecture knows about it.
 fn classifier(
     p: &Params<'_>,
     spec: &ModelSpec,

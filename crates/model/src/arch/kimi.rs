@@ -9,7 +9,7 @@ use super::ssm::mixers;
 use crate::error::LoadError;
 use crate::spec::*;
 
-/// Biases of the projections of delta attention, which nothing adds.
+/// Biases that delta attention's projections have in files, but that are not added.
 const INERT: &[&str] = &["attn_q.bias", "attn_k.bias", "attn_v.bias", "attn_qkv.bias"];
 
 /// Kimi Linear: no rotation, decays and gates of low rank.
@@ -46,7 +46,7 @@ pub(super) fn bailingmoe3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// What both share, without the layers of delta attention: those that have no key-value heads.
+/// Returns what both have in common, except for the layers of delta attention, which are those without key-value heads.
 fn family(p: &Params<'_>, norm: NormSpec) -> Result<ModelSpec, LoadError> {
     let mut spec = hybrid(p, norm, ADJACENT)?;
     make_latent(p, &mut spec, norm)?;
@@ -55,9 +55,9 @@ fn family(p: &Params<'_>, norm: NormSpec) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Delta attention without low ranks and bounds.
+/// Returns delta attention without low ranks and bounds.
 fn kda(p: &Params<'_>, norm: NormSpec) -> Result<KdaSpec, LoadError> {
-    // the heads of the first layer; an array has none where there are no keys and values
+    // an array has 0 for layers without keys and values, so take the heads of the first layer
     let n = super::n_layers(p)?;
     let heads = p.per_layer("attention.head_count", n)?;
     Ok(KdaSpec {

@@ -1,7 +1,7 @@
-//! Latent attention (MLA): keys and values are made of one short row a position, whose last elements are rotated.
+//! Latent attention (MLA): keys and values are computed from one short row for each position. The last elements of that row are rotated.
 //!
-//! Files have `attn_k_b` and `attn_v_b`, or, from older converters and for MiniCPM 3, both as `attn_kv_b`. With the former the cache holds
-//! the short rows, with the latter whole keys and values.
+//! Files have the tensors `attn_k_b` and `attn_v_b`; those of older converters, and of MiniCPM 3, have both in one, `attn_kv_b`. With two
+//! tensors the cache holds the short rows, with one it holds full keys and values.
 
 use happy_kernels::ops::{Gating, RopePairing};
 
@@ -15,7 +15,7 @@ use crate::spec::*;
 
 /// DeepSeek V2 and V3, and what is built like them.
 pub(super) fn deepseek2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
-    // llama.cpp takes the two magnitudes of YaRN for the same, so that they cancel each other in the rotation.
+    // llama.cpp assumes that YaRN's two magnitudes are equal, so that they cancel out in the rotation.
     family(p, |log_mul| if log_mul == 0.0 { 0.0 } else { 1.0 })
 }
 
@@ -26,7 +26,7 @@ pub(super) fn mistral4(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
 
 fn family(p: &Params<'_>, in_rotation: fn(f32) -> f32) -> Result<ModelSpec, LoadError> {
     let mut spec = latent(p, ADJACENT)?;
-    // converters write a tenth
+    // converters write a tenth of the multiplier
     let log_mul = p.opt_f32("rope.scaling.yarn_log_multiplier")?.unwrap_or(0.0) / 0.1;
     if let Some(old) = spec.ropes.first_mut() {
         *old = rope::global(p, ADJACENT, old.n_rot, spec.n_ctx_train, in_rotation(log_mul))?;
@@ -41,7 +41,7 @@ fn family(p: &Params<'_>, in_rotation: fn(f32) -> f32) -> Result<ModelSpec, Load
         spec.each_attention(|a| a.temperature = Some(TemperatureSpec { scale, floor, offset: 0 }));
     }
     experts(p, &mut spec)?;
-    // files of GLM 4.7 Flash don't say that it routes by sigmoids
+    // files of GLM 4.7 Flash don't say that it routes with sigmoids
     let glm = spec.n_vocab == 154_880 && (47..=48).contains(&spec.layers.len());
     let default = if glm { Gating::Sigmoid } else { Gating::Softmax };
     routing(p, &mut spec, Some(default), Need::Optional)?;
@@ -49,7 +49,7 @@ fn family(p: &Params<'_>, in_rotation: fn(f32) -> f32) -> Result<ModelSpec, Load
     Ok(spec)
 }
 
-/// MiniCPM 3: scales as MiniCPM has them, dense blocks.
+/// MiniCPM 3: dense blocks, and the same scales as MiniCPM.
 pub(super) fn minicpm3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = latent(p, HALVES)?;
     spec.ropes.iter_mut().for_each(|rope| rope.factors = RopeFactors::LongShort);
@@ -59,7 +59,7 @@ pub(super) fn minicpm3(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// A decoder whose layers have latent attention.
+/// Returns a decoder whose layers have latent attention.
 fn latent(p: &Params<'_>, pairing: RopePairing) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = decoder(p, norm, pairing)?;
@@ -67,7 +67,7 @@ fn latent(p: &Params<'_>, pairing: RopePairing) -> Result<ModelSpec, LoadError> 
     Ok(spec)
 }
 
-/// Makes the attention of all layers that have one latent.
+/// Turns the attention of every layer that has some into latent attention.
 pub(super) fn make_latent(p: &Params<'_>, spec: &mut ModelSpec, norm: NormSpec) -> Result<(), LoadError> {
     let kv_rank = p.u32("attention.kv_lora_rank")? as usize;
     let q_rank = p.opt_u32("attention.q_lora_rank")?.map(|n| n as usize);

@@ -9,7 +9,7 @@ use crate::spec::{
     Activation, ModelSpec, Need, NormSpec, OutputKind, RopeFactors, RopePairing, TemperatureSpec,
 };
 
-/// Llama: the decoder itself, with biases where the file has them; experts where it counts some.
+/// Llama: the decoder itself, with biases where the file has them, and with experts if the file's count of experts isn't 0.
 pub(super) fn llama(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let spec = family(p)?;
     let rotates_all = spec.attentions().all(|a| spec.ropes.first().is_some_and(|r| r.n_rot == a.head_dim_k));
@@ -19,12 +19,12 @@ pub(super) fn llama(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// What Llama, Mistral 3 and Granite share.
+/// Returns what Llama, Mistral 3 and Granite have in common.
 pub(super) fn family(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     family_of(p, decoder)
 }
 
-/// The same on another base.
+/// Does the same as [`family`], starting from another model.
 pub(super) fn family_of(
     p: &Params<'_>,
     base: fn(&Params<'_>, NormSpec, RopePairing) -> Result<ModelSpec, LoadError>,
@@ -86,7 +86,7 @@ pub(super) fn internlm2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Nanbeige: Llama. Files that run the layers more than once are refused.
+/// Nanbeige: Llama. Files whose layers run more than once are refused.
 pub(super) fn nanbeige(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     if p.opt_u32("num_loops")?.is_some_and(|n| n > 1) {
         return Err(p.unsupported("num_loops", Some("1")));
@@ -101,8 +101,8 @@ pub(super) fn xverse(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     internlm2(p)
 }
 
-/// Baichuan: the 7B model, of 32 layers, is InternLM 2; the 13B model, of 40, has a bias for distances in place of the
-/// rotation and is refused. llama.cpp gives models of other sizes neither.
+/// Baichuan: the 7B model, with 32 layers, is InternLM 2. The 13B model, with 40 layers, has ALiBi instead of a rotation, and is refused.
+/// In llama.cpp, models of other sizes have neither.
 pub(super) fn baichuan(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = internlm2(p)?;
     match spec.layers.len() {

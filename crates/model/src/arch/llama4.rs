@@ -1,5 +1,5 @@
-//! Llama 4: three of four layers see chunks of positions, the fourth sees everything and does not rotate; experts whose weights
-//! multiply what they read.
+//! Llama 4: three of four layers see chunks of positions; the fourth sees everything and has no rotation. The weights of experts multiply
+//! what the experts read.
 
 use happy_kernels::ops::Gating;
 
@@ -10,10 +10,11 @@ use super::rope;
 use crate::error::LoadError;
 use crate::spec::{ModelSpec, Need, NormSpec, QkNormKind, QkNormSpec, TemperatureSpec};
 
-/// Positions of a chunk. From the end of the first chunk on, queries that are not rotated grow. No key says either number.
+/// The number of positions in a chunk. It is also the position from which on queries that aren't rotated are scaled up. No key holds either
+/// number.
 const CHUNK: u32 = 8192;
 
-/// One layer in so many does not rotate.
+/// Every fourth layer has no rotation.
 const NO_ROPE: usize = 4;
 
 /// Llama 4 Scout and Maverick; with a window of 0, all layers see everything and rotate (MobileLLM).

@@ -1,8 +1,8 @@
-//! The architectures: each is a function from a file's hyper-parameters to a [`ModelSpec`].
+//! The architectures. Each is a function from a file's hyper-parameters to a [`ModelSpec`].
 //!
-//! `docs/adding-an-architecture.md` shows how to add one to this crate: write the function, add a line to [`registry`], run
-//! the recipes. A program can also bring its own: implement [`Architecture`], most easily as a variation of [`decoder`] or of
-//! one that [`find`] finds, and hand it to [`Loader::architectures`](crate::Loader::architectures).
+//! `docs/adding-an-architecture.md` shows how to add one to this crate: write the function, add a line to [`registry`], and run the
+//! recipes. A program can also bring its own: implement [`Architecture`], most easily as a variation of [`decoder`] or of a built-in
+//! one ([`find`]), and pass it to [`Loader::architectures`](crate::Loader::architectures).
 //!
 //! ```
 //! use happy_model::arch::{Architecture, HALVES, Params, decoder, norm_heads, rms};
@@ -88,25 +88,25 @@ use crate::error::{LoadError, excerpt};
 use crate::names;
 use crate::spec::ModelSpec;
 
-/// One architecture: how a file's metadata says what its model computes.
+/// An architecture, which turns a file's metadata into a specification of what its model computes.
 ///
-/// The loader reads nothing but the specification that it returns, and checks it: impossible numbers are
-/// [`LoadError::Spec`], tensors that are missing or have another shape are errors that name them.
+/// The loader reads only this specification, and checks it. Impossible numbers are [`LoadError::Spec`]; tensors that are missing or
+/// have another shape are errors that name them.
 pub trait Architecture: Sync {
-    /// `general.architecture` of its files, and the first part of its keys.
+    /// Returns `general.architecture` of its files, which is also the first part of its keys.
     fn name(&self) -> &'static str;
 
     /// Returns what a file with these hyper-parameters computes.
     ///
-    /// The loader refuses files with keys that change what a model computes, for instance `leading_dense_block_count`, if
-    /// this function has not read them: to ignore them would give wrong results.
+    /// If this function does not read a key that changes what a model computes, such as `leading_dense_block_count`, the loader
+    /// refuses files with that key, since ignoring it would give wrong results.
     ///
     /// # Errors
-    /// A key that is missing, of the wrong type, or asks for something that is not implemented.
+    /// If a key is missing, has the wrong type, or requires something that is not implemented.
     fn spec(&self, params: &Params<'_>) -> Result<ModelSpec, LoadError>;
 }
 
-/// An architecture made of a name and a function.
+/// An architecture that consists of a name and a function.
 struct Entry(&'static str, fn(&Params<'_>) -> Result<ModelSpec, LoadError>);
 
 impl Architecture for Entry {
@@ -119,7 +119,7 @@ impl Architecture for Entry {
     }
 }
 
-/// Every architecture that this crate runs.
+/// Returns every architecture of this crate.
 pub fn registry() -> &'static [&'static dyn Architecture] {
     &[
         &Entry("llama", llama::llama),
@@ -250,15 +250,15 @@ pub fn registry() -> &'static [&'static dyn Architecture] {
     ]
 }
 
-/// Returns the built-in architecture that is called `name`.
+/// Returns the built-in architecture with a given name.
 pub fn find(name: &str) -> Option<&'static dyn Architecture> {
     registry().iter().copied().find(|a| a.name() == name)
 }
 
-/// Reads `general.architecture` and the hyper-parameters of that architecture: one of `own`, or else of the [`registry`].
+/// Reads `general.architecture`, and the specification from that architecture: one of `own`, otherwise one of the [`registry`].
 ///
 /// # Errors
-/// An architecture that is not known, what [`Architecture::spec`] reports, or an impossible specification.
+/// If the architecture is unknown, [`Architecture::spec`] fails, or the specification is impossible.
 pub fn read_spec(gguf: &GgufSet<'_>, own: &[&dyn Architecture]) -> Result<ModelSpec, LoadError> {
     let key = names::ARCHITECTURE;
     let name = match gguf.metadata().get(key) {

@@ -1,4 +1,4 @@
-//! Typed access to a file's metadata under the architecture's prefix, with errors that name key, expected and found.
+//! Typed access to a file's metadata under the architecture's prefix. Errors name the key, what was expected and what was found.
 
 use happy_gguf::{GgufSet, Value};
 
@@ -6,11 +6,10 @@ use super::refuse::Heeded;
 use crate::error::LoadError;
 use crate::reserve::collected;
 
-/// A file's hyper-parameters as an architecture function reads them: `p.u32("block_count")` is `llama.block_count` in
-/// a file of architecture `llama`.
+/// A file's hyper-parameters, for an architecture function: `p.u32("block_count")` reads `llama.block_count` in a file of architecture
+/// `llama`.
 ///
-/// It notes which keys are read: a key that changes what a model computes, and that its architecture didn't read, stops the
-/// load.
+/// It records which keys are read. If a key changes what a model computes and its architecture did not read it, loading fails.
 pub struct Params<'a> {
     gguf: &'a GgufSet<'a>,
     architecture: &'static str,
@@ -18,22 +17,22 @@ pub struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
-    /// The hyper-parameters of a file of the given architecture.
+    /// Makes the hyper-parameters of a file with a given architecture.
     pub fn new(gguf: &'a GgufSet<'a>, architecture: &'static str) -> Self {
         Params { gguf, architecture, heeded: Heeded::default() }
     }
 
-    /// The architecture's name.
+    /// Returns the architecture's name.
     pub fn architecture(&self) -> &'static str {
         self.architecture
     }
 
-    /// The file, or the parts of a split one.
+    /// Returns the file, or the parts of a split one.
     pub fn gguf(&self) -> &'a GgufSet<'a> {
         self.gguf
     }
 
-    /// The full name of a key.
+    /// Returns the full name of a key.
     pub fn key(&self, key: &str) -> String {
         match self.architecture {
             "" => key.to_owned(),
@@ -41,40 +40,39 @@ impl<'a> Params<'a> {
         }
     }
 
-    /// The value of a key.
+    /// Returns the value of a key, if it exists.
     pub fn value(&self, key: &str) -> Option<Value<'a>> {
         self.heeded.note(key);
         self.look(key)
     }
 
-    /// The value of a key; does not count as reading it.
+    /// Returns the value of a key, without recording that it was read.
     pub(super) fn look(&self, key: &str) -> Option<Value<'a>> {
         self.gguf.metadata().get(&self.key(key))
     }
 
-    /// Whether a key was read.
+    /// Returns whether a key was read.
     pub(super) fn heeds(&self, key: &str) -> bool {
         self.heeded.contains(key)
     }
 
-    /// The same file's keys that have no architecture in their names.
+    /// Returns access to the same file's keys without the architecture's prefix.
     pub fn unprefixed(&self) -> Params<'a> {
         Params::new(self.gguf, "")
     }
 
-    /// Whether the key is there.
+    /// Returns whether a key exists.
     pub fn has(&self, key: &str) -> bool {
         self.value(key).is_some()
     }
 
-    /// The error for a value that makes no sense.
+    /// Returns the error for an impossible value.
     pub fn invalid(&self, key: &str, expected: &str) -> LoadError {
         let found = self.look(key).map_or_else(|| "nothing".to_owned(), |v| v.describe());
         LoadError::Key { key: self.key(key), expected: expected.to_owned(), found }
     }
 
-    /// The error for a value that may make sense and is not implemented. `expected`: the values that are, if that can be
-    /// said.
+    /// Returns the error for a value that is not implemented. `expected` lists the values that are, if they can be listed.
     pub fn unsupported(&self, key: &str, expected: Option<&str>) -> LoadError {
         let found = self.look(key).map_or_else(|| "nothing".to_owned(), |v| v.describe());
         LoadError::UnsupportedKey { key: self.key(key), found, expected: expected.map(str::to_owned) }
@@ -96,18 +94,18 @@ impl<'a> Params<'a> {
         value.ok_or_else(|| LoadError::MissingKey { key: self.key(key) })
     }
 
-    /// A whole number of any integer type that fits `u32`.
+    /// Reads an integer of any type that fits in `u32`, if the key exists.
     pub fn opt_u32(&self, key: &str) -> Result<Option<u32>, LoadError> {
         self.get(key, "a whole number from 0 to 4294967295", number)
     }
 
-    /// A whole number that must be there.
+    /// Reads an integer that is required.
     pub fn u32(&self, key: &str) -> Result<u32, LoadError> {
         let value = self.opt_u32(key)?;
         self.required(key, value)
     }
 
-    /// A finite f32.
+    /// Reads a finite f32, if the key exists.
     pub fn opt_f32(&self, key: &str) -> Result<Option<f32>, LoadError> {
         self.get(key, "a finite f32", |v| match *v {
             Value::F32(x) if x.is_finite() => Some(x),
@@ -115,13 +113,13 @@ impl<'a> Params<'a> {
         })
     }
 
-    /// A finite f32 that must be there.
+    /// Reads a finite f32 that is required.
     pub fn f32(&self, key: &str) -> Result<f32, LoadError> {
         let value = self.opt_f32(key)?;
         self.required(key, value)
     }
 
-    /// A finite f32 for each of `n` layers, given once for all or as an array of at least `n` values.
+    /// Reads a finite f32 for each of `n` layers, if the key exists: one value for all layers, or an array of at least `n` values.
     pub fn opt_f32_per_layer(&self, key: &str, n: usize) -> Result<Option<Vec<f32>>, LoadError> {
         let Some(Value::Array(array)) = self.value(key) else {
             return Ok(self.opt_f32(key)?.map(|x| collected(n, std::iter::repeat(x))).transpose()?);
@@ -137,7 +135,7 @@ impl<'a> Params<'a> {
         Ok(Some(values))
     }
 
-    /// A truth value.
+    /// Reads a bool, if the key exists.
     pub fn opt_bool(&self, key: &str) -> Result<Option<bool>, LoadError> {
         self.get(key, "a bool", |v| match *v {
             Value::Bool(b) => Some(b),
@@ -145,7 +143,7 @@ impl<'a> Params<'a> {
         })
     }
 
-    /// A string.
+    /// Reads a string, if the key exists.
     pub fn opt_str(&self, key: &str) -> Result<Option<&'a str>, LoadError> {
         self.get(key, "a string", |v| match v {
             Value::String(s) => s.to_str().ok(),
@@ -153,7 +151,7 @@ impl<'a> Params<'a> {
         })
     }
 
-    /// A whole number (or truth value) for each of `n` layers, given as an array of at least `n` values.
+    /// Reads an integer (or bool) for each of `n` layers, if the key exists: an array of at least `n` values.
     pub fn opt_array(&self, key: &str, n: usize) -> Result<Option<Vec<u32>>, LoadError> {
         let Some(Value::Array(array)) = self.value(key) else { return Ok(None) };
         let values = collected(n, array.iter().map_while(|v| number(&v)))?;
@@ -163,7 +161,7 @@ impl<'a> Params<'a> {
         Ok(Some(values))
     }
 
-    /// A whole number for each of `n` layers, given once for all or as an array.
+    /// Reads an integer for each of `n` layers, if the key exists: one value for all layers, or an array.
     pub fn opt_per_layer(&self, key: &str, n: usize) -> Result<Option<Vec<u32>>, LoadError> {
         match self.opt_array(key, n)? {
             Some(values) => Ok(Some(values)),
@@ -174,7 +172,7 @@ impl<'a> Params<'a> {
         }
     }
 
-    /// The same, where it must be there.
+    /// Reads an integer for each of `n` layers that is required: one value for all layers, or an array.
     pub fn per_layer(&self, key: &str, n: usize) -> Result<Vec<u32>, LoadError> {
         let value = self.opt_per_layer(key, n)?;
         self.required(key, value)

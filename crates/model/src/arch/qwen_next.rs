@@ -21,8 +21,8 @@ pub(super) fn qwen35moe(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Qwen 3 Next: beta and alpha are one matrix. Old files have one matrix for q, k, v and z, `ssm_in`, beside the two that are
-/// used, or instead of them, which is not supported.
+/// Qwen 3 Next: beta and alpha are one matrix. Old files also have one matrix for q, k, v and z, `ssm_in`. Files that have only that one,
+/// and not the two that are used, are not supported.
 pub(super) fn qwen3next(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let mut spec = family(p, true)?;
     shared(p, &mut spec)?;
@@ -30,7 +30,7 @@ pub(super) fn qwen3next(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Experts in every layer, and a gated shared one.
+/// Gives every layer experts and a gated shared expert.
 fn shared(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     experts(p, spec)?;
     let n_ff = match p.opt_u32("expert_shared_feed_forward_length")?.filter(|n| *n > 0) {
@@ -43,8 +43,8 @@ fn shared(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// What all of them share. The layers that are not recurrent are those that `attention.recurrent_layers` says, or every
-/// `full_attention_interval`-th, every fourth unless the file says.
+/// Returns what all of them have in common. `attention.recurrent_layers` lists the recurrent layers; without that key, all layers are
+/// recurrent except for every `full_attention_interval`-th one (by default, every fourth).
 fn family(p: &Params<'_>, grouped: bool) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let mut spec = hybrid(p, norm, HALVES)?;

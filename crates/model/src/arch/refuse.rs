@@ -1,4 +1,4 @@
-//! Metadata that changes the result: a file with such a key is refused if its architecture did not read the key.
+//! Keys that change the result. A file with such a key is refused if its architecture did not read the key.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use happy_gguf::Value;
 use super::params::Params;
 use crate::error::LoadError;
 
-/// Keys whose presence with a value other than these two neutral ones is refused.
+/// Keys that are refused unless they have one of two neutral values: 0 or this one.
 const NEUTRAL: &[(&str, i128)] =
     &[("expert_group_count", 1), ("leading_dense_block_count", 0), ("interleave_moe_layer_step", 1)];
 
@@ -23,24 +23,24 @@ const ZERO: &[&str] = &[
     "swiglu_clamp_shexp",
 ];
 
-/// Key and the key whose value it repeats, in files that these architectures can run.
+/// Keys, each with the key whose value it must repeat.
 const SAME: &[(&str, &str)] = &[
     ("attention.key_length_swa", "attention.key_length"),
     ("attention.value_length_swa", "attention.value_length"),
     ("rope.dimension_count_swa", "rope.dimension_count"),
 ];
 
-/// Keys with rules of their own.
+/// Keys with special rules.
 const OTHER: &[&str] = &["deepstack_mapping"];
 
-/// All of these keys.
+/// Returns all of these keys.
 fn keys() -> impl Iterator<Item = &'static str> {
     let neutral = NEUTRAL.iter().map(|(key, _)| *key);
     let same = SAME.iter().map(|(key, _)| *key);
     neutral.chain(same).chain(ZERO.iter().chain(OTHER).copied())
 }
 
-/// Which of these keys were read: a bit for each.
+/// Which of these keys were read, one bit per key.
 #[derive(Default)]
 pub(super) struct Heeded(Cell<u64>);
 
@@ -49,18 +49,18 @@ impl Heeded {
         keys().position(|k| k == key).map_or(0, |i| 1 << i)
     }
 
-    /// A key was read.
+    /// Records that a key was read.
     pub(super) fn note(&self, key: &str) {
         self.0.set(self.0.get() | Self::bit(key));
     }
 
-    /// Whether a key was read.
+    /// Returns whether a key was read.
     pub(super) fn contains(&self, key: &str) -> bool {
         self.0.get() & Self::bit(key) != 0
     }
 }
 
-/// Whether a value does nothing: zero, or an array of zeros.
+/// Returns whether a value has no effect: zero, or an array of zeros.
 fn is_zero(value: &Value<'_>) -> bool {
     match value {
         Value::F32(x) => *x == 0.0,
@@ -71,7 +71,7 @@ fn is_zero(value: &Value<'_>) -> bool {
     }
 }
 
-/// Refuses what would change the result, except keys that the architecture has read.
+/// Refuses keys that would change the result, unless the architecture read them.
 pub(super) fn refuse(p: &Params<'_>) -> Result<(), LoadError> {
     let value = |key: &str| p.look(key).filter(|_| !p.heeds(key));
     let unsupported = |key: &str| p.unsupported(key, None);
@@ -95,7 +95,7 @@ pub(super) fn refuse(p: &Params<'_>) -> Result<(), LoadError> {
             return Err(unsupported(key));
         }
     }
-    // -1 in every layer: no images are injected
+    // -1 in every layer means that no images are injected.
     if let Some(value) = value("deepstack_mapping") {
         let inert =
             matches!(&value, Value::Array(a) if a.iter().all(|v| v.as_integer().is_some_and(|n| n < 0)));

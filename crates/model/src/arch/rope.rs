@@ -1,4 +1,4 @@
-//! Rotary parameters from metadata.
+//! Reads the parameters of rotations from metadata.
 
 use happy_kernels::ops::RopePairing;
 
@@ -6,14 +6,14 @@ use super::params::Params;
 use crate::error::LoadError;
 use crate::spec::{ModelSpec, RopeFactors, RopeParams};
 
-/// The rotation of the layers without a window, as llama.cpp derives it from metadata
-/// (`src/llama-model.cpp` load_hparams, `src/llama-context.cpp` for YaRN's factor).
+/// Returns the rotation of the layers without a window, derived from metadata as llama.cpp does it (`load_hparams` in
+/// `src/llama-model.cpp`; YaRN's factor in `src/llama-context.cpp`).
 ///
-/// `rope.scaling.type` is `linear` where absent; `log_mul` is `rope.scaling.yarn_log_multiplier` of the
-/// architectures that know it.
+/// If `rope.scaling.type` is missing, the scaling is `linear`. `log_mul` is the value of `rope.scaling.yarn_log_multiplier`, in
+/// architectures that have this key.
 ///
 /// # Errors
-/// A key that has a wrong type or an impossible value, or a scaling that is not implemented.
+/// If a key has the wrong type or an impossible value, or the scaling is not implemented.
 pub fn global(
     p: &Params<'_>,
     pairing: RopePairing,
@@ -56,8 +56,8 @@ pub fn global(
     })
 }
 
-/// What llama.cpp passes to the rotation so that its product with the rotation's own correction, `1 + 0.1 ln(factor)`,
-/// is the magnitude scale that the model was trained with.
+/// Returns the factor that llama.cpp passes to the rotation. The rotation multiplies it by its own correction, `1 + 0.1 ln(factor)`; the
+/// product is the magnitude scale that the model was trained with.
 fn yarn_attn_factor(freq_scale: f32, ext_factor: f32, log_mul: f32) -> f32 {
     if ext_factor == 0.0 {
         return 1.0;
@@ -68,20 +68,20 @@ fn yarn_attn_factor(freq_scale: f32, ext_factor: f32, log_mul: f32) -> f32 {
     (wanted / (1.0 + 0.1 * libm::log(factor))) as f32
 }
 
-/// The factors of the Llama family: long and short ones if the scaling is `longrope`, else `rope_freqs`.
+/// Returns which rotary factors a model of the Llama family has: long and short ones if the scaling is `longrope`, otherwise `rope_freqs`.
 ///
 /// # Errors
-/// A key that has a wrong type.
+/// If a key has the wrong type.
 pub fn llama_factors(p: &Params<'_>) -> Result<RopeFactors, LoadError> {
     let long = p.opt_str("rope.scaling.type")? == Some("longrope");
     Ok(if long { RopeFactors::LongShort } else { RopeFactors::Freqs })
 }
 
-/// Whether a rotation has sections for time, height and width (`rope.dimension_sections`). A text token has the same position
-/// in these three, so that only pairs of a fourth section would be rotated otherwise.
+/// Returns whether the rotation has sections for time, height and width (`rope.dimension_sections`). A text token has the same position in
+/// all three, so they make no difference to it; only pairs in a fourth section would be rotated differently.
 ///
 /// # Errors
-/// A key of a wrong type, or pairs in a fourth section.
+/// If a key has the wrong type, or there are pairs in a fourth section.
 pub fn sections(p: &Params<'_>, spec: &ModelSpec) -> Result<bool, LoadError> {
     const KEY: &str = "rope.dimension_sections";
     let Some(sections) = p.opt_array(KEY, 4)? else { return Ok(false) };

@@ -7,7 +7,7 @@ use crate::error::LoadError;
 use crate::names;
 use crate::spec::*;
 
-/// Epsilon of the norm of each head, which no key says.
+/// The epsilon of each head's norm. No key holds it.
 const HEAD_EPS: f32 = 64e-5;
 
 /// RWKV-6: layer norms with biases, also of the embedding; time mix and channel mix.
@@ -71,7 +71,7 @@ pub(super) fn arwkv7(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// The time mix of RWKV-7 in every layer; the first has no values before its own, and its matrices for them are not used.
+/// Gives every layer the time mix of RWKV-7. The first layer has no earlier values to read, so its matrices for them are not used.
 fn time_mix7(p: &Params<'_>, spec: &mut ModelSpec, norm: NormSpec) -> Result<(), LoadError> {
     let head_size = p.u32("wkv.head_size")? as usize;
     let normed = p.gguf().tensor(&names::block(0, "time_mix_ln", "weight")).is_some();
@@ -95,7 +95,7 @@ fn time_mix7(p: &Params<'_>, spec: &mut ModelSpec, norm: NormSpec) -> Result<(),
     Ok(())
 }
 
-/// How many rows a layer keeps.
+/// Checks how many rows a layer keeps.
 fn shifts(p: &Params<'_>, n: u32) -> Result<(), LoadError> {
     match p.opt_u32("token_shift_count")? {
         Some(found) if found != n => Err(p.unsupported("token_shift_count", Some(&n.to_string()))),
@@ -118,7 +118,7 @@ fn time_mix(p: &Params<'_>, spec: &ModelSpec, linear: bool) -> Result<RecurrentK
     }))
 }
 
-/// The residual stream is halved after every so many layers.
+/// Halves the residual stream after every so many layers, if the file says so.
 fn halve(p: &Params<'_>, spec: &mut ModelSpec) -> Result<(), LoadError> {
     let every = p.opt_u32("rescale_every_n_layers")?.unwrap_or(0) as usize;
     if every > 0 {

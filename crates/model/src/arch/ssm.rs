@@ -1,4 +1,4 @@
-//! State spaces: Mamba, Mamba 2 and hybrids of them with attention.
+//! State space models: Mamba, Mamba 2, and hybrids with attention.
 
 use super::decoder::{ADJACENT, HALVES, each_dense, each_moe, hybrid, layer_norm, mixture, rms};
 use super::granite;
@@ -8,7 +8,7 @@ use crate::names;
 use crate::reserve::collected;
 use crate::spec::*;
 
-/// Gives the layers that `which` chooses a recurrent mixer.
+/// Gives a recurrent mixer to the layers that `which` chooses.
 pub fn mixers(
     spec: &mut ModelSpec,
     norm: Option<NormSpec>,
@@ -23,11 +23,11 @@ pub fn mixers(
     }
 }
 
-/// Which of `n` layers are recurrent: those that `attention.recurrent_layers` says, or all but every
-/// `full_attention_interval`-th, every `default`-th unless the file says.
+/// Returns which of `n` layers are recurrent: those that `attention.recurrent_layers` lists; without that key, all except for every
+/// `full_attention_interval`-th layer. The default of the interval is `default`.
 ///
 /// # Errors
-/// A key that has an impossible value.
+/// If a key has an impossible value.
 pub(super) fn recurrent_layers(p: &Params<'_>, n: usize, default: u32) -> Result<Vec<bool>, LoadError> {
     let flags = p.opt_array("attention.recurrent_layers", n)?;
     let interval = p.opt_u32("full_attention_interval")?.unwrap_or(default).max(1) as usize;
@@ -38,10 +38,10 @@ pub(super) fn recurrent_layers(p: &Params<'_>, n: usize, default: u32) -> Result
     Ok(collected(n, (0..n).map(is_recurrent))?)
 }
 
-/// Mamba as metadata describes it.
+/// Reads the sizes of a Mamba mixer from metadata.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn mamba_kind(p: &Params<'_>, dt_b_c_norm: Option<NormSpec>) -> Result<RecurrentKind, LoadError> {
     Ok(RecurrentKind::Mamba(MambaSpec {
         d_inner: p.u32("ssm.inner_size")? as usize,
@@ -52,10 +52,10 @@ pub fn mamba_kind(p: &Params<'_>, dt_b_c_norm: Option<NormSpec>) -> Result<Recur
     }))
 }
 
-/// Mamba 2 as metadata describes it.
+/// Reads the sizes of a Mamba 2 mixer from metadata.
 ///
 /// # Errors
-/// A key that is missing or has an impossible value.
+/// If a key is missing or has an impossible value.
 pub fn mamba2_kind(p: &Params<'_>, norm: Option<NormSpec>) -> Result<RecurrentKind, LoadError> {
     Ok(RecurrentKind::Mamba2(Mamba2Spec {
         d_inner: p.u32("ssm.inner_size")? as usize,
@@ -67,7 +67,7 @@ pub fn mamba2_kind(p: &Params<'_>, norm: Option<NormSpec>) -> Result<RecurrentKi
     }))
 }
 
-/// Mamba: mixers alone; in Falcon Mamba with norms of dt, B and C that have no weights.
+/// Mamba: only mixers. Falcon Mamba also norms dt, B and C, without weights.
 pub(super) fn mamba(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     let inner = NormSpec { weighted: false, ..norm };
@@ -76,13 +76,13 @@ pub(super) fn mamba(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     alone(p, norm, kind)
 }
 
-/// Mamba 2: mixers alone.
+/// Mamba 2: only mixers.
 pub(super) fn mamba2(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = rms(p)?;
     alone(p, norm, mamba2_kind(p, Some(norm))?)
 }
 
-/// A model of mixers only.
+/// Returns a model whose layers have only mixers.
 fn alone(p: &Params<'_>, norm: NormSpec, kind: RecurrentKind) -> Result<ModelSpec, LoadError> {
     let mut spec = hybrid(p, norm, HALVES)?;
     spec.ropes.clear();
@@ -133,8 +133,8 @@ pub(super) fn falcon_h1(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// Nemotron H: every layer is attention, Mamba 2 or feed forward alone, dense or, where it has a router, a mixture; all with
-/// the same name for their norm. No rotation.
+/// Nemotron H: every layer has only one half, which is attention, Mamba 2, a dense feed-forward block or, if the layer has a router, a
+/// mixture of experts. All have the same name for their norm. There is no rotation.
 pub(super) fn nemotron_h(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     let norm = match p.has("attention.layer_norm_rms_epsilon") {
         true => rms(p)?,
@@ -165,7 +165,7 @@ pub(super) fn nemotron_h(p: &Params<'_>) -> Result<ModelSpec, LoadError> {
     Ok(spec)
 }
 
-/// The mixtures of Nemotron H: sigmoid routing with a bias of the choice, ungated experts and a shared one.
+/// The mixtures of Nemotron H: sigmoid routing with a bias for the choice, experts without gates, and a shared expert.
 fn mixtures(p: &Params<'_>, spec: &mut ModelSpec, n_ff: &[u32]) -> Result<(), LoadError> {
     if p.opt_u32("expert_count")?.unwrap_or(0) == 0 {
         return Ok(());

@@ -1,4 +1,4 @@
-//! AltUp: several residual streams, of which a layer computes one and predicts the others (Gemma 3n).
+//! AltUp (Gemma 3n): there are several residual streams. A layer computes one of them, and predicts the others.
 //!
 //! ```text
 //! start:   stream 0 = x;  stream j = proj_j x, as long as x
@@ -22,13 +22,13 @@ use crate::error::ForwardError;
 use crate::scratch::Scratch;
 use crate::weights::{AltUp, kinds};
 
-/// The factor that makes a row as long as another one; 0 for a row of zeros.
+/// Returns the factor that makes a row as long as another one, or 0 for a row of zeros.
 fn ratio(target: &[f32], row: &[f32]) -> f32 {
     let own = lanes::length(row);
     if own > 0.0 { lanes::length(target) / own } else { 0.0 }
 }
 
-/// The streams, from the scaled embedding `x`.
+/// Makes the streams from the scaled embedding `x`.
 pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
     let (Some(w), Some(spec)) = (&pass.model.weights().altup, &pass.model.spec().altup) else {
         return Ok(());
@@ -50,7 +50,7 @@ pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) -> Result<(), ForwardError
     Ok(())
 }
 
-/// `m = tanh(router norm(x))`
+/// Computes `m = tanh(router norm(x))`.
 fn modalities(step: &Step<'_>, w: &AltUp, s: &mut Scratch) -> Result<(), ForwardError> {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     rows::norm(cx, &w.router_norm, s.x.mat(n, n_embd), s.io.normed_mut(n, n_embd));
@@ -65,13 +65,13 @@ fn modalities(step: &Step<'_>, w: &AltUp, s: &mut Scratch) -> Result<(), Forward
     Ok(())
 }
 
-/// Row `r` of a small matrix times `m`, from the first element on.
+/// Multiplies row `r` of a small matrix by `m`, and adds the products from the first element on.
 fn coefficient(matrix: &[f32], r: usize, m: &[f32]) -> f32 {
     let row = matrix.chunks_exact(m.len()).nth(r).unwrap_or(&[]);
     row.iter().zip(m).fold(0.0, |sum, (w, m)| w.mul_add(*m, sum))
 }
 
-/// Every stream becomes what all of them predict of it; `x = stream 0`.
+/// Replaces every stream by what all of them together predict for it. Then `x = stream 0`.
 pub(super) fn predict(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
     let (Some(w), Some(spec)) = (&step.weights.altup, &step.model.altup) else { return Ok(()) };
     modalities(step, w, s)?;
@@ -95,7 +95,7 @@ pub(super) fn predict(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardErr
     Ok(())
 }
 
-/// Every stream takes its part of what the layer changed in the first one; `x = stream 0`.
+/// Adds to every stream its part of what the layer changed in the first one. Then `x = stream 0`.
 pub(super) fn correct(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
     let (Some(w), Some(spec)) = (&step.weights.altup, &step.model.altup) else { return Ok(()) };
     modalities(step, w, s)?;
@@ -124,14 +124,14 @@ fn take_first(step: &Step<'_>, s: &mut Scratch, n_streams: usize) {
     rows::each_row(step.cx, x, &|i, x, _| x.copy_from_slice(&streams.row(i)[..step.n_embd]));
 }
 
-/// `x = mean of the streams`, each but the first through its own matrix and as long as the first.
+/// Computes `x = mean of the streams`. All streams except the first go through matrices of their own and get the length of the first.
 pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), ForwardError> {
     let (Some(w), Some(spec)) = (&pass.model.weights().altup, &pass.model.spec().altup) else {
         return Ok(());
     };
     let (cx, n_embd, m) = (pass.cx_of(n), pass.model.n_embd(), spec.n_streams);
     let ops = &cx.kernels.ops;
-    // the first stream, which a hook may have changed, stays for the lengths
+    // keep the first stream, which a hook may have changed, because the others get its length
     let x = s.x.mat(n, n_embd);
     rows::each_row(cx, s.streams.mat_mut(n, m * n_embd), &|i, row, _| {
         row[..n_embd].copy_from_slice(x.row(i))

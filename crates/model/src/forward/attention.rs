@@ -1,4 +1,4 @@
-//! The steps of a layer's attention; what it shares with recurrent mixers is in `mixer`.
+//! The steps of a layer's attention. Those that recurrent mixers need too are in `mixer`.
 
 use happy_kernels::linear;
 use happy_kernels::ops::{self, AttnSpec, RopePairing, Window, attention};
@@ -13,7 +13,7 @@ use crate::scratch::{Buf, Scratch};
 use crate::spec::{AttentionSpec, GateWidth, TemperatureSpec};
 use crate::weights::{Attention, PartsNorm, PositionBias, kinds};
 
-/// `q, k, v = Wq normed, Wk normed, Wv normed`, in one job, and the gates, if the layer has some.
+/// Computes `q, k, v = Wq normed, Wk normed, Wv normed` in one job, and the gates if the layer has some.
 pub(super) fn project(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result<(), ForwardError> {
     let (cx, n, a) = (step.cx, step.n, &w.spec);
     let input = mixer::input(step, &s.x, &s.io);
@@ -39,12 +39,12 @@ pub(super) fn project(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result
     Ok(())
 }
 
-/// Whether the gates are in the matrix of Q.
+/// Returns whether the gates are in the matrix of Q.
 fn beside_q(a: &AttentionSpec) -> bool {
     a.gate.is_some_and(|gate| gate.width == GateWidth::BesideQ)
 }
 
-/// `q, k, v = clamp(q), clamp(k), clamp(v)`
+/// Computes `q, k, v = clamp(q), clamp(k), clamp(v)`.
 fn clamp(step: &Step<'_>, a: &AttentionSpec, s: &mut Scratch) {
     let (cx, n) = (step.cx, step.n);
     if let Some(most) = a.clamp {
@@ -59,7 +59,7 @@ fn clamp(step: &Step<'_>, a: &AttentionSpec, s: &mut Scratch) {
     }
 }
 
-/// The products of a row with Q, and with K, V and gates where the layer has them.
+/// Multiplies rows by the matrices of Q, K, V and gates, as far as the layer has them.
 fn one_job(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     let (n, a) = (step.n, &w.spec);
     let gates = s.gate.mat_mut(n, a.gate_dim());
@@ -81,7 +81,7 @@ fn one_job(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     }
 }
 
-/// The cosines and sines of a layer's rotation, a row for each row, and its pairing.
+/// Returns the cosines and sines of a layer's rotation, one row for each row of the batch, and its pairing.
 pub(super) fn rotation<'s>(
     step: &Step<'_>,
     a: &AttentionSpec,
@@ -93,7 +93,8 @@ pub(super) fn rotation<'s>(
     Some((Mat::new(cos_sin.values().get(n * before..)?, n, rope.n_rot), rope.pairing))
 }
 
-/// `q, k = rope(norm(q)) * temperature, rope(norm(k))`, row by row; the norm may follow the rotation. `v = norm(v)`
+/// Computes `q, k = rope(norm(q)) * temperature, rope(norm(k))` and `v = norm(v)`, row by row. The norms of Q and K may also come after the
+/// rotation.
 pub(super) fn rotate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     let (cx, n, a) = (step.cx, step.n, &w.spec);
     let rope = rotation(step, a, &s.cos_sin);
@@ -127,7 +128,7 @@ pub(super) fn rotate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     }
 }
 
-/// `cache = k, v`
+/// Stores `k` and `v` in the cache.
 pub(super) fn store(
     step: &Step<'_>,
     w: &Attention,
@@ -148,7 +149,7 @@ pub(super) fn store(
     Ok(())
 }
 
-/// `heads = attention(q, cache)`
+/// Computes `heads = attention(q, cache)`.
 pub(super) fn attend(step: &Step<'_>, w: &Attention, s: &mut Scratch, pages: &Pages<'_>) {
     let (n, a) = (step.n, &w.spec);
     let spec = AttnSpec {
@@ -167,7 +168,7 @@ pub(super) fn attend(step: &Step<'_>, w: &Attention, s: &mut Scratch, pages: &Pa
     attention(&step.cx, q, &s.attn_rows, &pages.layer(step.layer), &spec, &mut s.attention, heads);
 }
 
-/// What distances add to the layer's scores.
+/// Returns what is added to the layer's scores, by distance.
 fn position_bias<'a>(step: &Step<'a>, w: &'a Attention) -> Option<ops::PositionBias<'a>> {
     match w.position_bias.as_ref()? {
         PositionBias::Slopes(slopes) => Some(ops::PositionBias::Slopes(slopes)),
@@ -178,7 +179,7 @@ fn position_bias<'a>(step: &Step<'a>, w: &'a Attention) -> Option<ops::PositionB
     }
 }
 
-/// `heads *= act(gates)`, one gate for each head or each element; then the norm before the output matrix.
+/// Computes `heads *= act(gates)`, with one gate for each head or each element, and then the norm before the output matrix.
 pub(super) fn gate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     let (cx, n, a) = (step.cx, step.n, &w.spec);
     let (ops, gates, cols) = (&cx.kernels.ops, a.gate_dim(), a.out_dim());
@@ -209,7 +210,7 @@ pub(super) fn gate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     }
 }
 
-/// `mixed = Wo heads * scale`
+/// Computes `mixed = Wo heads * scale`.
 pub(super) fn out(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result<(), ForwardError> {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     if !s.acts.set(cx, s.io.heads(n, w.spec.result_dim()), kinds([&w.out])) {

@@ -1,4 +1,4 @@
-//! The first and the last steps of a forward pass: from tokens to the residual stream, and from there to results.
+//! The first and last steps of a forward pass: from tokens to the residual stream, and from there to results.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,7 @@ use crate::error::ForwardError;
 use crate::scratch::{OutputRow, Scratch};
 use crate::weights::kinds;
 
-/// Embeddings, rotary angles, the lists of rows and of wanted rows.
+/// Looks up the embeddings, computes the rotary angles, and lists the rows and those of which results are wanted.
 pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
     let (spec, weights) = (pass.model.spec(), pass.model.weights());
     let (cx, batch, n) = (pass.cx, pass.batch, pass.batch.len());
@@ -77,12 +77,12 @@ pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
     }
 }
 
-/// The row of `x` that holds an output: all rows of the batch are there, or only those that are wanted.
+/// Returns the row of `x` that holds an output. `x` has either all rows of the batch, or only those of which something is wanted.
 fn row_of(pass: &Pass<'_>, output: usize, row: &OutputRow, n: usize) -> usize {
     if n == pass.batch.len() { row.index } else { output }
 }
 
-/// The residual stream as it is, for the rows that want a hidden state.
+/// Copies the residual stream as it is, for the rows of which hidden states are wanted.
 pub(super) fn stop(pass: &Pass<'_>, s: &mut Scratch, n: usize) {
     let n_embd = pass.model.spec().n_embd;
     let count = s.outputs.iter().filter(|o| o.want == Want::Hidden).count();
@@ -93,7 +93,7 @@ pub(super) fn stop(pass: &Pass<'_>, s: &mut Scratch, n: usize) {
     }
 }
 
-/// The last norm, and the output matrix for rows that want logits.
+/// Applies the last norm and, to rows of which logits are wanted, the output matrix.
 pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), ForwardError> {
     let (spec, weights, cx) = (pass.model.spec(), pass.model.weights(), pass.cx);
     let (n_embd, n_vocab, n_layers) = (spec.n_embd, spec.n_vocab, spec.layers.len());
@@ -103,7 +103,7 @@ pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), F
     for (want, count, buf) in [(Want::Logits, n_logits, &mut s.io.0), (Want::Hidden, n_hidden, &mut s.hidden)]
     {
         let outputs = &s.outputs;
-        // the slots of a want ascend with the rows
+        // the slots of each kind of result ascend with the rows
         let from = |slot: usize| {
             let found = outputs.iter().enumerate().filter(|(_, o)| o.want == want).nth(slot);
             found.map_or(0, |(i, o)| row_of(pass, i, o, n))

@@ -1,4 +1,4 @@
-//! The steps of a layer's feed-forward half; the routing of mixtures of experts is in `moe`.
+//! The steps of a layer's feed-forward half. Mixtures of experts are in `moe`.
 
 use happy_kernels::linear::{self, ActBuf, LinearRows, Panels};
 use happy_kernels::ops::Activation;
@@ -10,7 +10,7 @@ use crate::error::ForwardError;
 use crate::scratch::{BlockIo, Buf, Inner, Scratch};
 use crate::weights::{FeedForward, FfnIn, Mlp, PartsNorm, kinds};
 
-/// `normed = norm(x)`, if the half reads that.
+/// Computes `normed = norm(x)`, if the half reads that.
 pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
     if let Some(FfnIn::Norm(norm)) = step.weights.ffn_in() {
         let (n, n_embd) = (step.n, step.n_embd);
@@ -19,7 +19,7 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
     }
 }
 
-/// What the half reads.
+/// Returns what the half reads.
 pub(crate) fn input<'s>(step: &Step<'_>, x: Mat<'s>, io: &'s BlockIo, attn_input: &'s Buf) -> Mat<'s> {
     match step.weights.ffn_in() {
         Some(FfnIn::Norm(_)) => io.normed(step.n, step.n_embd),
@@ -28,7 +28,7 @@ pub(crate) fn input<'s>(step: &Step<'_>, x: Mat<'s>, io: &'s BlockIo, attn_input
     }
 }
 
-/// `ffn_out = down(act(gate x) * up x)`
+/// Computes `ffn_out = down(act(gate x) * up x)`.
 pub(super) fn dense(step: &Step<'_>, s: &mut Scratch, mlp: &Mlp) -> Result<(), ForwardError> {
     let Scratch { x, io, attn_input, inner, acts, panels, row, sparse, .. } = s;
     let mlp = MlpRows::from(mlp);
@@ -47,11 +47,11 @@ pub(super) fn dense(step: &Step<'_>, s: &mut Scratch, mlp: &Mlp) -> Result<(), F
     Ok(())
 }
 
-/// `ffn_out = act(x)`
+/// Computes `ffn_out = act(x)`.
 pub(super) fn elementwise(step: &Step<'_>, s: &mut Scratch, activation: Activation) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     let other = match step.weights.ffn_in() {
-        Some(FfnIn::Norm(_)) => None, // it is where the result goes
+        Some(FfnIn::Norm(_)) => None, // the input is already where the result goes
         None | Some(FfnIn::Residual) => Some(s.x.mat(n, n_embd)),
         Some(FfnIn::Attention | FfnIn::Layer(_)) => Some(s.attn_input.mat(n, n_embd)),
     };
@@ -63,7 +63,7 @@ pub(super) fn elementwise(step: &Step<'_>, s: &mut Scratch, activation: Activati
     });
 }
 
-/// The matrices of one feed-forward block, or an expert's part of stacked ones.
+/// The matrices of one feed-forward block, or an expert's part of stacked matrices.
 #[derive(Clone, Copy)]
 pub(super) struct MlpRows<'a> {
     pub(super) activation: Activation,
@@ -84,8 +84,8 @@ impl<'a> From<&'a Mlp> for MlpRows<'a> {
     }
 }
 
-/// `acts = norm(act(gate x) * up x)` (`act(up x)` without a gate, maybe over divisors), in the form that the down matrix wants;
-/// false if a value was not finite.
+/// Computes `acts = norm(act(gate x) * up x)` in the form that the down matrix takes; without a gate, `act(up x)`, which may be divided by
+/// divisors. Returns `false` if a value was not finite.
 pub(super) fn mlp_inner(
     cx: Ctx<'_>,
     mlp: &MlpRows<'_>,
@@ -117,7 +117,7 @@ pub(super) fn mlp_inner(
     acts.set(cx, inner.ffn_inner(n, n_ff), kinds([mlp.down]))
 }
 
-/// `x *= scale`, or `x += scale * embedding`, the layer's last step
+/// Computes `x *= scale`, or `x += scale * embedding`: the layer's last step.
 pub(super) fn scale(step: &Step<'_>, s: &mut Scratch) {
     let Some(scale) = step.weights.out_scale else { return };
     let cx = step.cx;
@@ -128,7 +128,7 @@ pub(super) fn scale(step: &Step<'_>, s: &mut Scratch) {
     rows::each_row(cx, s.x.mat_mut(step.n, step.n_embd), &|_, row, _| (cx.kernels.ops.scale)(row, scale));
 }
 
-/// `x += norm(ffn_out * scale) * residual_scale`, or `x = norm(x + ffn_out)`
+/// Computes `x += norm(ffn_out * scale) * residual_scale`, or `x = norm(x + ffn_out)`.
 pub(super) fn add(step: &Step<'_>, ffn: &FeedForward, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     if let Some(scale) = ffn.scale {

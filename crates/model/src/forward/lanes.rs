@@ -1,7 +1,7 @@
-//! Sums over a row that only a few layers need, in plain code: element `i` goes to lane `i % 16`, every operation rounds, and the
-//! lanes are added by the tree of `docs/numerics.md`. One code for all machines gives the same bits without kernels.
+//! Sums over a row, which only a few layers need. Element `i` goes to lane `i % 16`, every operation rounds, and the lanes are added in the
+//! order that `docs/numerics.md` describes. Because every machine runs the same plain code, the bits are the same without kernels.
 
-/// The sum of `f` over a row.
+/// Returns the sum of `f` over a row.
 fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; 16];
     let (whole, rest) = x.as_chunks::<16>();
@@ -16,7 +16,7 @@ fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     tree(lanes)
 }
 
-/// `sum x y`, by fma.
+/// Returns `sum x y`, computed with fused multiply-adds.
 pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 16];
     for (x, y) in x.chunks(16).zip(y.chunks(16)) {
@@ -27,7 +27,7 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     tree(lanes)
 }
 
-/// The sum of the lanes.
+/// Returns the sum of the lanes.
 fn tree(mut lanes: [f32; 16]) -> f32 {
     for half in [8, 4, 2, 1] {
         let (low, high) = lanes.split_at_mut(half);
@@ -36,12 +36,12 @@ fn tree(mut lanes: [f32; 16]) -> f32 {
     lanes[0]
 }
 
-/// `sqrt(sum x^2)`
+/// Returns `sqrt(sum x^2)`.
 pub(super) fn length(x: &[f32]) -> f32 {
     sum(x, |x| x * x).sqrt()
 }
 
-/// `x = max(x - (mean + m * deviation), 0)`: of normally distributed values, the share above `m` standard deviations is left.
+/// Computes `x = max(x - (mean + m * deviation), 0)`: only values that are more than `m` standard deviations above the mean stay above 0.
 pub(super) fn above_deviations(x: &mut [f32], m: f32) {
     let n = x.len() as f32;
     let mean = sum(x, |x| x) / n;

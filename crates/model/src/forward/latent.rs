@@ -1,4 +1,4 @@
-//! The steps of latent attention that other attention lacks; the same in prefill and decode.
+//! The steps that only latent attention has. They are the same in prefill and decode.
 //!
 //! ```text
 //! project:  q = Wqb norm(Wqa h) or Wq h;  c, k_rot = Wkv h;  c = norm(c);  q_rot, k_rot = rope(q_rot), rope(k_rot)
@@ -19,7 +19,7 @@ use crate::error::ForwardError;
 use crate::scratch::Scratch;
 use crate::weights::{Attention, Latent, LatentUp, kinds};
 
-/// `q`, and `k` and `v` as the cache takes them.
+/// Computes `q`, and `k` and `v` as the cache holds them.
 pub(super) fn project(
     step: &Step<'_>,
     w: &Attention,
@@ -70,7 +70,7 @@ pub(super) fn project(
     Ok(())
 }
 
-/// Norms the first part of each short row and rotates the rest.
+/// Applies the norm to the first part of each short row, and rotates the rest.
 fn finish_short(step: &Step<'_>, l: &Latent, mut short: MatMut<'_>, s: &Rest<'_>) {
     let (cx, rank) = (step.cx, l.spec.kv_rank);
     rows::each_row(cx, short.reborrow(), &|i, row, worker| {
@@ -80,14 +80,14 @@ fn finish_short(step: &Step<'_>, l: &Latent, mut short: MatMut<'_>, s: &Rest<'_>
     });
 }
 
-/// What rotates the ends of heads, and a row for each worker.
+/// What is needed to rotate the ends of heads, and a spare row for each worker.
 struct Rest<'a> {
     cos_sin: Option<(Mat<'a>, RopePairing)>,
     spare: &'a happy_kernels::PerWorker<Vec<f32>>,
 }
 
 impl Rest<'_> {
-    /// Rotates all of `part`, of row `i`.
+    /// Rotates all of `part`, which belongs to row `i`.
     fn turn(&self, rope: fn(&mut [f32], usize, &[f32], RopePairing), i: usize, part: &mut [f32]) {
         if let Some((cos_sin, pairing)) = &self.cos_sin {
             let n = part.len();
@@ -96,7 +96,7 @@ impl Rest<'_> {
     }
 }
 
-/// `q = [Wk[head] q, rope(q_rot)]`; the short rows are the keys and the values.
+/// Computes `q = [Wk[head] q, rope(q_rot)]`. The short rows are both the keys and the values.
 fn absorb(
     step: &Step<'_>,
     w: &Attention,
@@ -132,7 +132,7 @@ fn absorb(
     Ok(())
 }
 
-/// `k, v = [k part of Wkv_b c, k_rot], v part of Wkv_b c`, head by head.
+/// Computes `k, v = [k part of Wkv_b c, k_rot], v part of Wkv_b c`, head by head.
 fn expand(
     step: &Step<'_>,
     w: &Attention,
@@ -168,7 +168,7 @@ fn expand(
     Ok(())
 }
 
-/// `heads = Wv[head] heads`, where the cache holds the short rows.
+/// Computes `heads = Wv[head] heads`, if the cache holds the short rows.
 pub(super) fn values(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result<(), ForwardError> {
     let Some(Latent { spec, up: LatentUp::Absorbed { v, .. }, .. }) = &w.latent else { return Ok(()) };
     let (cx, n, rank, dim, row) = (step.cx, step.n, spec.kv_rank, spec.head_dim_out, w.spec.head_dim_v);

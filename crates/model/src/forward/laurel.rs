@@ -1,8 +1,8 @@
-//! LAuReL: a matrix of low rank beside the attention (Gemma 3n).
+//! LAuReL (Gemma 3n): a low-rank matrix beside the attention.
 //!
 //! ```text
 //! laurel = h + norm(R (L h))            h: what the attention reads
-//! x = (x + laurel) / sqrt(2)            after the attention's result was added
+//! x = (x + laurel) / sqrt(2)            once the attention's result has been added
 //! ```
 //!
 //! Source: Learned Augmented Residual Layer (Menghani et al. 2024, arXiv 2411.07501).
@@ -15,7 +15,7 @@ use crate::error::ForwardError;
 use crate::scratch::Scratch;
 use crate::weights::kinds;
 
-/// `laurel = h + norm(R (L h))`
+/// Computes `laurel = h + norm(R (L h))`.
 pub(super) fn branch(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
     let Some(w) = &step.weights.laurel else { return Ok(()) };
     let (cx, n, n_embd, rank) = (step.cx, step.n, step.n_embd, w.down.n_out());
@@ -33,7 +33,7 @@ pub(super) fn branch(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardErro
     Ok(())
 }
 
-/// `x = (x + laurel) / sqrt(2)`
+/// Computes `x = (x + laurel) / sqrt(2)`.
 pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
     if step.weights.laurel.is_none() {
         return;

@@ -1,4 +1,5 @@
-//! What attention and recurrent mixers share: the rows that they read, and how their result joins the residual stream.
+//! The steps that attention and recurrent mixers have in common: which rows they read, and how their result is added to the residual
+//! stream.
 
 use happy_kernels::Mat;
 
@@ -8,7 +9,7 @@ use super::rows;
 use crate::scratch::{BlockIo, Buf, Scratch};
 use crate::weights::{FfnIn, Norm};
 
-/// `normed = norm(x)`, and a copy of what a parallel feed-forward half is going to read.
+/// Computes `normed = norm(x)`, and copies what a parallel feed-forward half is going to read.
 pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     if let Some(norm) = step.weights.mixer_norm() {
@@ -28,7 +29,7 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
     }
 }
 
-/// What the mixers read.
+/// Returns what the mixers read.
 pub(crate) fn input<'s>(step: &Step<'_>, x: &'s Buf, io: &'s BlockIo) -> Mat<'s> {
     match step.weights.mixer_norm() {
         Some(_) => io.normed(step.n, step.n_embd),
@@ -36,12 +37,12 @@ pub(crate) fn input<'s>(step: &Step<'_>, x: &'s Buf, io: &'s BlockIo) -> Mat<'s>
     }
 }
 
-/// Whether the feed-forward half reads what was there before the mixer.
+/// Returns whether the feed-forward half reads what was there before the mixer.
 fn keeps_input(step: &Step<'_>) -> bool {
     matches!(step.weights.ffn_in(), Some(FfnIn::Attention | FfnIn::Layer(_)))
 }
 
-/// Drops the rows of which nothing is wanted, once the cache has what later positions need of them; returns how many are
+/// Drops the rows of which nothing is wanted, once the cache has everything that later positions need from them. Returns how many rows are
 /// left.
 pub(super) fn keep_wanted(step: &Step<'_>, s: &mut Scratch) -> usize {
     let n = s.outputs.len();
@@ -69,7 +70,7 @@ pub(super) fn keep_wanted(step: &Step<'_>, s: &mut Scratch) -> usize {
     if let Some(altup) = &step.model.altup {
         rows::keep_rows(&mut s.streams, altup.n_streams * step.n_embd, wanted());
     }
-    // layers after this one rotate the rows that are left
+    // later layers only rotate the rows that are left
     let mut before = 0;
     for rope in &step.model.ropes {
         rows::keep_part(&mut s.cos_sin, (before * step.n, before * n), rope.n_rot, wanted());
@@ -88,7 +89,7 @@ pub(super) fn keep_wanted(step: &Step<'_>, s: &mut Scratch) -> usize {
     n
 }
 
-/// `x += norm(mixed) * residual_scale`, or `x = norm(x + mixed)`
+/// Computes `x += norm(mixed) * residual_scale`, or `x = norm(x + mixed)`.
 pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     if let Some(norm) = step.weights.attention.as_ref().and_then(|a| a.sum_norm.as_ref()) {
@@ -104,7 +105,7 @@ pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
     rows::add_residual(cx, s.x.mat_mut(n, n_embd), mixed, step.model.residual_scale);
 }
 
-/// `x = norm(x + mixed)`; with a second norm, `x = second(x + norm(x + mixed))`.
+/// Computes `x = norm(x + mixed)` or, with a second norm, `x = second(x + norm(x + mixed))`.
 fn norm_sum(step: &Step<'_>, s: &mut Scratch, norm: &Norm) {
     let (cx, n, n_embd, ops) = (step.cx, step.n, step.n_embd, &step.cx.kernels.ops);
     let x = s.x.mat(n, n_embd);

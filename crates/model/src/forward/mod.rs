@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! start:   check the batch; take cache pages; x = embedding rows * scale; cos, sin of every position
-//! layers:  see `layer`, the whole of one on a page
-//! finish:  norm of the rows that are wanted; output matrix for those that want logits
+//! layers:  see `layer`, which shows a whole layer on one page
+//! finish:  norm of the rows of which something is wanted; output matrix for those that want logits
 //! ```
 //!
-//! Then the cache's new lengths count. Every operation works on single rows, and sums have a fixed order, so a row's bits
-//! do not depend on the other rows of the batch, on how a prompt is cut into batches, or on the number of threads.
+//! After that, the cache has its new lengths. Every operation works on single rows, and sums have a fixed order. So a row's bits do not
+//! depend on the other rows of the batch, on how a prompt is split into batches, or on the number of threads.
 
 mod altup;
 mod attention;
@@ -49,10 +49,10 @@ enum End {
 }
 
 impl Model {
-    /// Runs a batch: stores its keys and values in `kv` and computes what its rows want.
+    /// Runs a batch: stores its keys and values in `kv`, and computes what its rows want.
     ///
     /// # Errors
-    /// A batch or cache that does not fit, or values that are not finite. The cache's sequences are then as before.
+    /// If the batch, the cache or the scratch does not fit, or a value is not finite. The cache's sequences are then as before.
     pub fn forward<'s>(
         &self,
         cx: Ctx<'_>,
@@ -64,11 +64,11 @@ impl Model {
         self.forward_until(cx, batch, kv, scratch, hook, &AtomicBool::new(false))
     }
 
-    /// The same, until `cancel` becomes true. The flag is looked at before each task of the pool: a task takes a few
-    /// milliseconds on a slow core at most. The cache's sequences are then as before the pass.
+    /// Does the same as [`Model::forward`], unless `cancel` becomes true. The flag is checked before each task of the pool, and a task
+    /// takes at most a few milliseconds on a slow core. After cancelling, the cache's sequences are as before the pass.
     ///
     /// # Errors
-    /// As [`Model::forward`], and [`ForwardError::Cancelled`].
+    /// As for [`Model::forward`], and [`ForwardError::Cancelled`].
     pub fn forward_until<'s>(
         &self,
         cx: Ctx<'_>,

@@ -1,10 +1,10 @@
 //! Mixtures of experts.
 //!
 //! ```text
-//! scores = router x; for each row the best experts with their weights      (equal scores: the lower id)
-//! pairs (row, rank) ordered by expert
-//! for each expert with pairs: results[pairs] = down(act(gate x) * up x)    its rows as one matrix
-//!                             results[pairs] += scale * the same of its group's small expert
+//! scores = router x; choose the best experts of each row, and their weights      (if scores are equal: the lower id)
+//! order the pairs (row, rank) by expert
+//! for each expert with pairs: results[pairs] = down(act(gate x) * up x)          for its rows as one matrix
+//!                             results[pairs] += scale * the same for its group's small expert
 //! ffn_out[row] = sum over ranks, best first, of weight * result;  + shared expert
 //! ```
 
@@ -20,7 +20,7 @@ use crate::scratch::{Inner, MoeScratch, Scratch};
 use crate::spec::RouterInput;
 use crate::weights::{Mlp, Moe, SharedExpert, kinds};
 
-/// `ffn_out = experts(x)`
+/// Computes `ffn_out = experts(x)`.
 pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), ForwardError> {
     let (cx, n, spec) = (step.cx, step.n, &w.spec);
     let Scratch { x, io, attn_input, inner, acts, panels, moe, row, .. } = s;
@@ -54,12 +54,12 @@ pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), F
     Ok(())
 }
 
-/// The layer's mixture if its router reads what enters the layer.
+/// Returns the layer's mixture, if its router reads what enters the layer.
 pub(super) fn early_router<'a>(step: &Step<'a>) -> Option<&'a Moe> {
     step.weights.moe().filter(|moe| moe.spec.router_input == RouterInput::Layer)
 }
 
-/// The scores of a router that reads what enters the layer, before the attention changes it.
+/// Computes the scores of a router that reads what enters the layer, before the attention changes it.
 pub(super) fn score_early(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
     let Some(w) = early_router(step) else { return Ok(()) };
     let x = s.x.mat(step.n, step.n_embd);
@@ -67,7 +67,7 @@ pub(super) fn score_early(step: &Step<'_>, s: &mut Scratch) -> Result<(), Forwar
     if finite { Ok(()) } else { Err(step.non_finite()) }
 }
 
-/// `scores = router input`, or of `norm(x)`, if the router has a norm of its own; false if a value was not finite.
+/// Computes `scores = router input`, or `router norm(x)` if the router has a norm of its own. Returns `false` if a value was not finite.
 fn score(
     cx: Ctx<'_>,
     w: &Moe,
@@ -91,7 +91,7 @@ fn score(
     (cx.kernels.ops.all_finite)(&moe.router.values()[..n * n_experts])
 }
 
-/// Routes every row and orders the pairs by expert.
+/// Chooses the experts of every row, and orders the pairs by expert.
 fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, w: &Moe, n: usize) {
     let spec = &w.spec;
     let pairs = n * spec.n_used;
@@ -112,7 +112,7 @@ fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, w: &Moe, n: usize) {
         }
         route(&cx.kernels.ops, &route_spec, scores, bias, ids, weights);
     }
-    // counting sort: pairs of an expert keep the order of their rows
+    // counting sort, in which the pairs of an expert keep the order of their rows
     moe.starts.clear();
     moe.starts.resize(spec.n_experts + 1, 0);
     for id in &moe.ids {
@@ -136,7 +136,7 @@ fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, w: &Moe, n: usize) {
     moe.starts[0] = 0;
 }
 
-/// One expert's results for the rows that chose it; false if a value was not finite.
+/// Computes one expert's results for the rows that chose it. Returns `false` if a value was not finite.
 fn run_expert(
     cx: Ctx<'_>,
     moe: &mut MoeScratch,
@@ -184,7 +184,7 @@ fn run_expert(
     true
 }
 
-/// The matrices of an expert; its rows of a fused stack are its gate's, then its up matrix's.
+/// Returns the matrices of an expert. In a fused stack, the expert's gate rows come first, then its up rows.
 fn of_stack(stack: &Mlp, e: usize, n_ff: usize, fused: bool) -> MlpRows<'_> {
     let (rows, skip) = if fused { (2 * n_ff, n_ff) } else { (n_ff, 0) };
     let n_embd = stack.up.n_in();
@@ -199,7 +199,7 @@ fn of_stack(stack: &Mlp, e: usize, n_ff: usize, fused: bool) -> MlpRows<'_> {
     }
 }
 
-/// The shared expert's result for every row, in `gathered`, and its gate in `gate`; false if a value was not finite.
+/// Computes the shared expert's result for every row, in `gathered`, and its gate, in `gate`. Returns `false` if a value was not finite.
 fn run_shared(
     cx: Ctx<'_>,
     moe: &mut MoeScratch,
@@ -225,7 +225,7 @@ fn run_shared(
     true
 }
 
-/// Sums the experts of each row in the order of their rank, norms the sum, then adds the shared expert.
+/// Adds up the results of each row's experts in the order of their rank, applies the norm to the sum, then adds the shared expert's result.
 fn gather(cx: Ctx<'_>, moe: &mut MoeScratch, w: &Moe, spare: &PerWorker<Vec<f32>>, out: MatMut<'_>) {
     let (ops, n, n_embd, n_used) = (&cx.kernels.ops, out.rows(), out.cols(), w.spec.n_used);
     if let Some(norm) = w.shared.as_ref().and_then(|shared| shared.post_norm.as_ref()) {

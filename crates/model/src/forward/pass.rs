@@ -1,4 +1,4 @@
-//! What the steps of a forward pass read and never change.
+//! What the steps of a forward pass read, but never change.
 
 use happy_kernels::Ctx;
 use happy_kernels::linear::Adapting;
@@ -16,7 +16,8 @@ pub(super) struct Pass<'a> {
     pub(super) cx: Ctx<'a>,
     pub(super) model: &'a Model,
     pub(super) batch: &'a Batch,
-    /// `cx` for the rows of which something is wanted, and for those that want logits: they may have other adapters.
+    /// `cx` for the rows of which something is wanted; `logits` is for those of which logits are wanted. Fewer rows mean another list of
+    /// adapters.
     pub(super) wanted: Ctx<'a>,
     pub(super) logits: Ctx<'a>,
     /// Whether to use the rotary factors for long contexts.
@@ -30,16 +31,16 @@ pub(crate) struct Step<'a> {
     /// `cx` for the rows of which something is wanted.
     pub(super) wanted: Ctx<'a>,
     pub(crate) model: &'a ModelSpec,
-    /// Index of the layer.
+    /// The index of the layer.
     pub(crate) layer: usize,
     pub(crate) weights: &'a Layer,
-    /// Tables of biases by distance that layers refer to.
+    /// The tables of biases by distance to which layers refer.
     pub(super) relative: &'a [RelativeBias],
-    /// Width of the residual stream.
+    /// The width of the residual stream.
     pub(crate) n_embd: usize,
-    /// Rows of the residual stream that the layer works on.
+    /// How many rows of the residual stream the layer works on.
     pub(crate) n: usize,
-    /// Whether a matrix of the model takes its input unquantized.
+    /// Whether some matrix of the model takes its input without quantization.
     pub(super) has_float_matrices: bool,
 }
 
@@ -57,12 +58,12 @@ impl<'a> Pass<'a> {
         Pass { cx, model, batch, wanted, logits, long }
     }
 
-    /// `cx` for `n` rows: all of them, or those of which something is wanted.
+    /// Returns `cx` for `n` rows: all of them, or those of which something is wanted.
     pub(super) fn cx_of(&self, n: usize) -> Ctx<'a> {
         if n == self.batch.len() { self.cx } else { self.wanted }
     }
 
-    /// A layer whose first step works on `n` rows.
+    /// Returns a layer whose first step works on `n` rows.
     pub(super) fn step(&self, layer: usize, n: usize) -> Step<'a> {
         let (model, weights) = (self.model.spec(), self.model.weights());
         let (relative, weights) = (&*weights.relative, &weights.layers[layer]);
@@ -73,7 +74,7 @@ impl<'a> Pass<'a> {
 }
 
 impl Step<'_> {
-    /// The error for a value that is infinite or not a number.
+    /// Returns the error for a value that is infinite or not a number.
     pub(crate) fn non_finite(&self) -> ForwardError {
         ForwardError::NonFinite { layer: self.layer }
     }

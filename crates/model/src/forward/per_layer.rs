@@ -1,4 +1,4 @@
-//! Per-layer embeddings: every layer reads values of its own of each token.
+//! Per-layer embeddings: for every token, each layer reads some values of its own.
 //!
 //! ```text
 //! inputs, once a pass:   p = norm(Wproj x / sqrt(n_embd))                       one norm for each layer's part
@@ -6,10 +6,10 @@
 //! at the end of a layer: x += post_norm(proj(gelu(gate x) * inputs[layer]))
 //! ```
 //!
-//! With several residual streams, the gate reads the first one times a row of factors, and the others get the sum.
+//! If there are several residual streams, the gate reads the first one, multiplied by a row of factors, and the sum goes to the others.
 //!
-//! The table is the largest tensor of such a model. Of each token one row is read where it lies in the file, so its other
-//! pages never become resident.
+//! The table is the largest tensor of such a model. Only one row for each token is read, from the mapped file, so the table's other pages
+//! never become resident.
 
 use happy_kernels::Mat;
 use happy_kernels::linear;
@@ -21,7 +21,7 @@ use crate::error::ForwardError;
 use crate::scratch::Scratch;
 use crate::weights::kinds;
 
-/// `per_layer = inputs of all layers`, from the scaled embedding `x`.
+/// Computes `per_layer`, the inputs of all layers, from the scaled embedding `x`.
 pub(super) fn inputs(pass: &Pass<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
     let Some(w) = &pass.model.weights().per_layer else { return Ok(()) };
     let (cx, n, n_embd) = (pass.cx, pass.batch.len(), pass.model.n_embd());
@@ -49,7 +49,7 @@ pub(super) fn inputs(pass: &Pass<'_>, s: &mut Scratch) -> Result<(), ForwardErro
     Ok(())
 }
 
-/// `x += post_norm(proj(gelu(gate x) * inputs[layer]))`
+/// Computes `x += post_norm(proj(gelu(gate x) * inputs[layer]))`.
 pub(super) fn add(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
     let (Some(w), Some(spec)) = (&step.weights.per_layer, &step.model.per_layer) else { return Ok(()) };
     let (cx, n, n_embd, width) = (step.cx, step.n, step.n_embd, spec.width);

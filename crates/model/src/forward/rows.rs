@@ -1,5 +1,4 @@
-//! Operations on the rows of a matrix, split over the threads when there are many rows. Each row's result depends on
-//! that row alone.
+//! Operations on the rows of a matrix. If there are many rows, several threads share the work. Each row's result depends only on that row.
 
 use happy_kernels::{Ctx, Mat, MatMut, PerWorker};
 
@@ -8,7 +7,7 @@ use crate::scratch::{Buf, Scratch};
 use crate::spec::NormKind;
 use crate::weights::{Norm, PartsNorm};
 
-/// Rows of a task: few rows are done faster than they are handed out.
+/// Returns how many rows a task has. A few rows take less time than handing them out to threads.
 fn per_task(rows: usize) -> usize {
     if rows < 4 { rows.max(1) } else { 4 }
 }
@@ -26,7 +25,7 @@ pub(crate) fn each_row(cx: Ctx<'_>, mat: MatMut<'_>, f: &(dyn Fn(usize, &mut [f3
     });
 }
 
-/// `y = norm(x)` for one row.
+/// Computes `y = norm(x)` for one row.
 fn norm_row(
     cx: Ctx<'_>,
     kind: NormKind,
@@ -49,14 +48,14 @@ fn norm_row(
     }
 }
 
-/// `y = norm(x)`.
+/// Computes `y = norm(x)`.
 pub(crate) fn norm(cx: Ctx<'_>, norm: &Norm, x: Mat<'_>, y: MatMut<'_>) {
     each_row(cx, y, &|i, y, _| {
         norm_row(cx, norm.kind, norm.eps, norm.weight.as_deref(), norm.bias.as_deref(), x.row(i), y)
     });
 }
 
-/// Row `i` of `y` is the normed row `from(i)` of `x`.
+/// Writes the norm of row `from(i)` of `x` to row `i` of `y`.
 pub(crate) fn norm_from(
     cx: Ctx<'_>,
     norm: &Norm,
@@ -68,7 +67,7 @@ pub(crate) fn norm_from(
     each_row(cx, y, &|i, y, _| norm_row(cx, norm.kind, norm.eps, weight, bias, x.row(from(i)), y));
 }
 
-/// `x = normed * factor`, in models whose halves add to that.
+/// Computes `x = normed * factor`, in models whose halves add to that.
 pub(super) fn replace_residual(step: &Step<'_>, s: &mut Scratch) {
     let Some(factor) = step.model.normed_residual else { return };
     let normed = s.io.normed(step.n, step.n_embd);
@@ -78,7 +77,7 @@ pub(super) fn replace_residual(step: &Step<'_>, s: &mut Scratch) {
     });
 }
 
-/// `x += y * scale`
+/// Computes `x += y * scale`.
 pub(crate) fn add_residual(cx: Ctx<'_>, x: MatMut<'_>, y: Mat<'_>, scale: Option<f32>) {
     let ops = &cx.kernels.ops;
     each_row(cx, x, &|i, x, _| match scale {
@@ -87,24 +86,24 @@ pub(crate) fn add_residual(cx: Ctx<'_>, x: MatMut<'_>, y: Mat<'_>, scale: Option
     });
 }
 
-/// `x = norm(x)` for one row; `copy` is at least as long.
+/// Computes `x = norm(x)` for one row. `copy` is spare memory that is at least as long.
 pub(crate) fn norm_in_place(cx: Ctx<'_>, norm: &Norm, x: &mut [f32], copy: &mut [f32]) {
     let copy = &mut copy[..x.len()];
     copy.copy_from_slice(x);
     norm_row(cx, norm.kind, norm.eps, norm.weight.as_deref(), norm.bias.as_deref(), copy, x);
 }
 
-/// Norms each row in place.
+/// Applies a norm to each row, in place.
 pub(crate) fn norm_rows(cx: Ctx<'_>, norm: &Norm, mat: MatMut<'_>, spare: &PerWorker<Vec<f32>>) {
     each_row(cx, mat, &|_, row, worker| spare.with(worker, |copy| norm_in_place(cx, norm, row, copy)));
 }
 
-/// Norms the parts of each row in place: one head at a time, or the whole row.
+/// Applies a norm to the parts of each row, in place. A part is one head, or the whole row.
 pub(crate) fn norm_parts(cx: Ctx<'_>, parts: &PartsNorm, mat: MatMut<'_>, spare: &PerWorker<Vec<f32>>) {
     let (norm, width) = (&parts.norm, parts.width);
     each_row(cx, mat, &|_, row, worker| {
         spare.with(worker, |copy| {
-            // without weights there is nothing to go around in
+            // without weights, this yields nothing
             let mut weights = norm.weight.as_deref().unwrap_or(&[]).chunks_exact(width).cycle();
             for part in row.chunks_exact_mut(width) {
                 let copy = &mut copy[..width];
@@ -115,13 +114,13 @@ pub(crate) fn norm_parts(cx: Ctx<'_>, parts: &PartsNorm, mat: MatMut<'_>, spare:
     });
 }
 
-/// The rows with these ascending indices move to the front.
+/// Moves the rows with these indices, which are in ascending order, to the front.
 pub(crate) fn keep_rows(buf: &mut Buf, cols: usize, indices: impl Iterator<Item = usize>) {
     keep_part(buf, (0, 0), cols, indices);
 }
 
-/// The rows of a matrix that starts at value `from`, with these ascending indices, become the one that starts at `to`, which is
-/// not greater.
+/// Moves the rows with these indices, in ascending order, from the matrix that starts at value `from` to the one that starts at `to`, which
+/// must not be greater than `from`.
 pub(crate) fn keep_part(
     buf: &mut Buf,
     (from, to): (usize, usize),

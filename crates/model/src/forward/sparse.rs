@@ -1,5 +1,5 @@
-//! Gated blocks whose gates are mostly zero: of each row only those gates count that lie some standard deviations above the
-//! row's mean (Gemma 3n).
+//! Gated blocks whose gates are mostly zero (Gemma 3n): in each row, only gates that are some standard deviations above the row's mean
+//! count.
 //!
 //! ```text
 //! g = gate x;  g = max(g - (mean g + m deviation g), 0)        over the whole row
@@ -15,8 +15,8 @@ use super::{lanes, rows};
 use crate::scratch::{Buf, Inner};
 use crate::weights::kinds;
 
-/// `acts = act(sparse(gate x)) * up x`, in the form that the down matrix wants; false if a value was not finite. `spare` takes
-/// `up x`, a row of the block's width for each row of `x`.
+/// Computes `acts = act(sparse(gate x)) * up x`, in the form that the down matrix takes. Returns `false` if a value was not finite. `spare`
+/// takes `up x`, and must have a row of the block's width for each row of `x`.
 pub(super) fn inner(
     step: &Step<'_>,
     (mlp, gate, m): (&MlpRows<'_>, LinearRows<'_>, f32),

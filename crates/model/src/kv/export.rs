@@ -85,11 +85,11 @@ impl KvCache {
         [MAGIC, kind, fingerprint(&self.layout), u64::from(self.long), len as u64]
     }
 
-    /// Appends a sequence to `out` as bytes that [`import`](Self::import) reads: what its next position needs. The same
-    /// positions give the same bytes. The tokens are not part of them.
+    /// Appends a sequence to `out` as bytes that [`import`](Self::import) reads. They contain what its next position needs, but not the
+    /// tokens. The same positions give the same bytes.
     ///
     /// # Errors
-    /// An unknown sequence, or memory that cannot be reserved.
+    /// If the sequence is unknown, or memory cannot be reserved.
     pub fn export(&self, sequence: u32, out: &mut Vec<u8>) -> Result<(), KvError> {
         let len = self.sequence(sequence)?;
         let (start, bytes) = (out.len(), self.exported_bytes(len));
@@ -118,11 +118,11 @@ impl KvCache {
         Ok(())
     }
 
-    /// Replaces a sequence by one that was exported, here or by another process, with the same model and type of elements. It
-    /// goes on with the same bits. All bytes are checked before anything changes.
+    /// Replaces a sequence by an exported one, which may come from another process with the same model and element type. It continues
+    /// with the same bits. All bytes are checked before anything changes.
     ///
     /// # Errors
-    /// An unknown sequence, bytes that are not such a sequence, or too few pages. The sequence is then as it was.
+    /// If the sequence is unknown, the bytes are not such a sequence, or there are too few pages. The sequence is then unchanged.
     pub fn import(&mut self, sequence: u32, bytes: &[u8]) -> Result<(), KvError> {
         self.sequence(sequence)?;
         let len = self.exported_positions(bytes)?;
@@ -162,10 +162,10 @@ impl KvCache {
         Ok(())
     }
 
-    /// Returns the positions of an exported sequence after all of its bytes were checked, as [`import`](Self::import) checks them.
+    /// Returns the number of positions of an exported sequence, after checking all of its bytes as [`import`](Self::import) does.
     ///
     /// # Errors
-    /// Bytes that are not such a sequence.
+    /// If the bytes are not such a sequence.
     pub fn exported_positions(&self, bytes: &[u8]) -> Result<usize, KvError> {
         let problem = |problem| Err(KvError::Import { problem });
         let Some((header, _)) = bytes.split_at_checked(HEADER) else { return problem("it is cut off") };

@@ -1,4 +1,4 @@
-//! The pages of a group of layers.
+//! The pages of a group of layers that see the same positions.
 
 use std::ops::Range;
 
@@ -11,19 +11,19 @@ use crate::buffers::Buffers;
 use crate::error::KvError;
 use crate::reserve::{NoMemory, reserved};
 
-/// The entry of a page table whose page was given back: no window sees its positions any more.
+/// The entry in a page table of a page that was released because no window sees its positions any longer.
 pub(super) const GONE: u32 = u32::MAX;
 
 /// Pages and page tables of the layers that see the same positions.
 pub(super) struct Group {
     pub(super) window: Option<u32>,
     pub(super) pool: Pool,
-    /// `tables[sequence][i]` holds positions `i * KV_PAGE ..`, or is [`GONE`]. Pages follow each other without a gap.
+    /// `tables[sequence][i]` is the page of the positions from `i * KV_PAGE` on, or [`GONE`]. There is no gap between pages.
     pub(super) tables: Vec<Vec<u32>>,
 }
 
 impl Group {
-    /// The one list of a group's buffers.
+    /// Lists the buffers of a group.
     pub(super) fn build(
         layout: &GroupLayout,
         sizes: &Sizes,
@@ -52,30 +52,30 @@ impl Group {
         self.tables.get(sequence as usize).map_or(&[], Vec::as_slice)
     }
 
-    /// The first position that a row at position `next` sees.
+    /// Returns the first position that a row at position `next` sees.
     fn seen_from(&self, next: usize) -> usize {
         self.window.map_or(0, |window| next.saturating_sub((window as usize).saturating_sub(1)))
     }
 
-    /// Whether all pages are there that a row at position `next` sees or continues.
+    /// Returns whether the sequence has every page with positions that a row at position `next` sees.
     pub(super) fn has_seen(&self, sequence: u32, next: usize) -> bool {
         let pages = self.seen_pages(next);
         pages.is_empty() || self.table(sequence).get(pages.start).is_some_and(|page| *page != GONE)
     }
 
-    /// Whether the last page is partly filled and shared: it has to be copied before it is written.
+    /// Returns whether the last page is partly filled and shared, so that it must be copied before it is written to.
     fn shares_tail(&self, sequence: u32, len: usize) -> bool {
         let tail = self.table(sequence).get(len / KV_PAGE);
         !len.is_multiple_of(KV_PAGE) && tail.is_some_and(|page| self.pool.is_shared(*page))
     }
 
-    /// Pages to take before positions `len .. end` can be written.
+    /// Returns how many pages must be taken before positions `len .. end` can be written.
     pub(super) fn needed(&self, sequence: u32, len: usize, end: usize) -> usize {
         let more = end.div_ceil(KV_PAGE).saturating_sub(self.table(sequence).len());
         more + usize::from(self.shares_tail(sequence, len))
     }
 
-    /// Takes the pages of positions `len .. end`; there are enough.
+    /// Takes the pages for positions `len .. end`. The caller has checked that there are enough.
     pub(super) fn grow(&mut self, sequence: u32, len: usize, end: usize) {
         let shared = self.shares_tail(sequence, len);
         let Some(table) = self.tables.get_mut(sequence as usize) else { return };
@@ -94,7 +94,7 @@ impl Group {
         }
     }
 
-    /// Gives back the pages that `len` positions do not need.
+    /// Releases the pages that `len` positions don't need.
     pub(super) fn shrink(&mut self, sequence: u32, len: usize) {
         let Some(table) = self.tables.get_mut(sequence as usize) else { return };
         let keep = len.div_ceil(KV_PAGE).min(table.len());
@@ -103,7 +103,7 @@ impl Group {
         }
     }
 
-    /// Gives back the pages that no row sees after the sequence was shortened to `len` positions or more.
+    /// Releases the pages that no row can see any longer if the sequence is never shortened to fewer than `len` positions.
     pub(super) fn slide(&mut self, sequence: u32, len: usize) {
         let gone = self.seen_from(len) / KV_PAGE;
         let Some(table) = self.tables.get_mut(sequence as usize) else { return };
@@ -114,7 +114,7 @@ impl Group {
         }
     }
 
-    /// Sequence `to`, which is empty, gets the pages of `from`.
+    /// Gives sequence `to`, which is empty, the pages of `from`.
     pub(super) fn fork(&mut self, from: u32, to: u32) {
         let Ok([from, to]) = self.tables.get_disjoint_mut([from as usize, to as usize]) else { return };
         for page in from.iter().filter(|page| **page != GONE) {
@@ -123,13 +123,14 @@ impl Group {
         to.extend_from_slice(from);
     }
 
-    /// Table entries of the pages that a row at position `next` sees, or continues.
+    /// Returns the indices in the page table of the pages with earlier positions that a row at position `next` sees. If that row continues
+    /// a page, the page is among them.
     pub(super) fn seen_pages(&self, next: usize) -> Range<usize> {
         self.seen_from(next) / KV_PAGE..next.div_ceil(KV_PAGE)
     }
 
-    /// Shares the pages that the window sees before position `next`; the other entries of `pages` become [`GONE`]. A group that
-    /// sees everything shares none.
+    /// Writes the pages that the window sees before position `next` to `pages`, and adds an owner to each; other entries of `pages` become
+    /// [`GONE`]. A group that sees every position shares no pages.
     pub(super) fn share_seen(&mut self, sequence: u32, next: usize, pages: &mut [u32]) {
         pages.fill(GONE);
         let seen = self.seen_pages(next);
@@ -140,8 +141,8 @@ impl Group {
         }
     }
 
-    /// The sequence gets `position` positions back, of which the window sees those in `pages`. A group that sees everything has
-    /// them still.
+    /// Takes the sequence back to `position` positions; `pages` has the pages that the window sees there. A group that sees every position
+    /// still has its pages.
     pub(super) fn restore(&mut self, sequence: u32, position: usize, pages: &[u32]) {
         if self.window.is_none() {
             return self.shrink(sequence, position);
@@ -156,7 +157,8 @@ impl Group {
         }
     }
 
-    /// An empty sequence gets new pages for what a row at position `next` sees; there are enough.
+    /// Gives an empty sequence new pages for the positions that a row at position `next` sees. The caller has checked that there are
+    /// enough.
     pub(super) fn take_seen(&mut self, sequence: u32, next: usize) {
         let seen = self.seen_pages(next);
         let Some(table) = self.tables.get_mut(sequence as usize) else { return };
@@ -168,7 +170,7 @@ impl Group {
         }
     }
 
-    /// Pages that would be free if the sequence were cleared.
+    /// Returns how many pages would be free if the sequence were cleared.
     pub(super) fn free_without(&self, sequence: u32) -> usize {
         let own = self.table(sequence).iter().filter(|page| **page != GONE && !self.pool.is_shared(**page));
         self.pool.n_free() + own.count()

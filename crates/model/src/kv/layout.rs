@@ -1,4 +1,4 @@
-//! Which layers form a group, where a layer's keys and values lie in a page, and how many pages there are.
+//! Which layers form a group, and where a layer's keys and values are in a page.
 
 use happy_kernels::ops::KV_PAGE;
 
@@ -16,7 +16,7 @@ pub enum KvType {
 }
 
 impl KvType {
-    /// Bytes of an element.
+    /// Returns the size of an element in bytes.
     pub fn bytes(self) -> usize {
         match self {
             KvType::F32 => 4,
@@ -24,7 +24,7 @@ impl KvType {
         }
     }
 
-    /// Whether bytes of little-endian elements hold finite values alone. A part of an element at the end is not looked at.
+    /// Returns whether all elements in these little-endian bytes are finite. An incomplete element at the end is ignored.
     pub fn are_finite(self, bytes: &[u8]) -> bool {
         match self {
             KvType::F32 => bytes.as_chunks::<4>().0.iter().all(|x| f32::from_le_bytes(*x).is_finite()),
@@ -122,7 +122,7 @@ pub(crate) fn state_elements(spec: &ModelSpec) -> usize {
 
 impl KvLayout {
     /// # Errors
-    /// Memory that cannot be reserved.
+    /// If memory can't be reserved.
     pub(crate) fn new(spec: &ModelSpec) -> Result<Self, NoMemory> {
         let groups = collected(groups(spec).count(), groups(spec))?;
         let mut layers: Vec<LayerLayout> = collected(spec.layers.len(), std::iter::empty())?;

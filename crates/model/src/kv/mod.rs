@@ -57,10 +57,10 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// A cache for models of this specification.
+    /// Makes a cache for models with this specification.
     ///
     /// # Errors
-    /// Memory that cannot be reserved.
+    /// If memory cannot be reserved.
     pub fn new(spec: &ModelSpec, options: KvOptions) -> Result<Self, KvError> {
         let mut cache = Self::build(spec, options, &mut Reserved("kv cache"))?;
         cache.lens.resize(options.n_sequences, 0);
@@ -99,37 +99,37 @@ impl KvCache {
         })
     }
 
-    /// The sizes it was made with.
+    /// Returns the options with which it was made.
     pub fn options(&self) -> &KvOptions {
         &self.options
     }
 
-    /// Positions of a sequence; 0 for an unknown one.
+    /// Returns the number of positions of a sequence, or 0 for an unknown one.
     pub fn len(&self, sequence: u32) -> usize {
         self.lens.get(sequence as usize).copied().unwrap_or(0)
     }
 
-    /// Whether a sequence has no positions.
+    /// Returns whether a sequence has no positions.
     pub fn is_empty(&self, sequence: u32) -> bool {
         self.len(sequence) == 0
     }
 
-    /// Bytes of a page of every group: what [`KV_PAGE`] positions take that every layer sees.
+    /// Returns the bytes of the keys and values of [`KV_PAGE`] positions in all layers.
     pub fn page_bytes(&self) -> usize {
         self.groups.iter().map(|group| group.pool.unit_bytes()).sum()
     }
 
-    /// Pages that no sequence uses, of all groups.
+    /// Returns the number of pages that no sequence uses, over all groups of layers.
     pub fn free_pages(&self) -> usize {
         self.groups.iter().map(|group| group.pool.n_free()).sum()
     }
 
-    /// Bytes of the pages and states in use.
+    /// Returns the bytes of the pages and states in use.
     pub fn resident_bytes(&self) -> usize {
         self.pools().map(|pool| (pool.n() - pool.n_free()) * pool.unit_bytes()).sum()
     }
 
-    /// Bytes reserved for pages and states, in use or not.
+    /// Returns the bytes reserved for pages and states, in use or not.
     pub fn reserved_bytes(&self) -> usize {
         self.pools().map(|pool| pool.n() * pool.unit_bytes()).sum()
     }
@@ -150,15 +150,15 @@ impl KvCache {
         }
     }
 
-    /// Shortens a sequence to `len` positions, or to fewer if what lies before `len` is not there any more: a window that has
-    /// moved on by more than [`KvOptions::rollback`], or the state of a recurrent layer. Then it goes to the nearest snapshot
-    /// before `len`. Returns how many positions are left; the caller computes the others again.
+    /// Shortens a sequence to `len` positions, or to fewer. Returns how many positions are left; the caller has to compute the others
+    /// again.
     ///
-    /// Within the rows of the last pass, if that was a speculative batch, and to any position of a model whose layers all see
-    /// everything, it is exact.
+    /// It is exact for models whose layers all see every position, and within the rows of the last pass if that was a speculative batch.
+    /// Otherwise, earlier positions may be gone: a window has moved on by more than [`KvOptions::rollback`], or a recurrent layer has
+    /// another state. The sequence then goes back to the nearest snapshot at or before `len`, or to its beginning.
     ///
     /// # Errors
-    /// An unknown sequence, or one that is shorter.
+    /// If the sequence is unknown, or has fewer than `len` positions.
     pub fn truncate(&mut self, sequence: u32, len: usize) -> Result<usize, KvError> {
         let found = self.sequence(sequence)?;
         if len > found {
@@ -183,10 +183,10 @@ impl KvCache {
         Ok(left)
     }
 
-    /// The positions that [`truncate`](Self::truncate) to `len` would leave.
+    /// Returns how many positions [`truncate`](Self::truncate) to `len` would leave.
     ///
     /// # Errors
-    /// As [`truncate`](Self::truncate).
+    /// As for [`truncate`](Self::truncate).
     pub fn reachable(&self, sequence: u32, len: usize) -> Result<usize, KvError> {
         let found = self.sequence(sequence)?;
         match len.cmp(&found) {
@@ -196,7 +196,8 @@ impl KvCache {
         }
     }
 
-    /// Where a sequence that is longer than `len` can be shortened to, and whether its pages and states are all there.
+    /// Returns how many positions are left when a sequence that is longer than `len` is shortened to `len`, and whether it still has all
+    /// pages and states at exactly `len`.
     fn reach(&self, sequence: u32, len: usize) -> (usize, bool) {
         let stateless = self.layout.state_elements == 0;
         let seen = self.groups.iter().all(|group| group.has_seen(sequence, len));
@@ -204,7 +205,7 @@ impl KvCache {
         (if exact { len } else { self.snapshots.nearest(sequence, len).unwrap_or(0) }, exact)
     }
 
-    /// Whether `n` positions more of a sequence fit the context and the free pages. Layers with a window always have room.
+    /// Returns whether another `n` positions of a sequence fit in its context and in the free pages. Layers with a window always have room.
     pub fn has_room(&self, sequence: u32, n: usize) -> bool {
         let (len, n_ctx) = (self.len(sequence), self.options.n_ctx);
         let fits = |group: &Group| group.needed(sequence, len, len + n) <= group.pool.n_free();
@@ -212,12 +213,13 @@ impl KvCache {
             && self.groups.iter().all(|group| group.window.is_some() || fits(group))
     }
 
-    /// Takes a snapshot of a sequence, to which [`truncate`](Self::truncate) can go back: at the end of a prompt or a turn.
-    /// Passes take some by themselves, at multiples of 256 positions. Returns whether there is one now: not without
-    /// [`KvOptions::snapshot_bytes`], and not for a model that needs none.
+    /// Takes a snapshot of a sequence, to which [`truncate`](Self::truncate) can go back. Call it at the end of a prompt or a turn. Passes
+    /// also take snapshots by themselves, at multiples of 256 positions.
+    ///
+    /// Returns whether there is one now. There is none without [`KvOptions::snapshot_bytes`], or for a model that needs none.
     ///
     /// # Errors
-    /// An unknown sequence.
+    /// If the sequence is unknown.
     pub fn snapshot(&mut self, sequence: u32) -> Result<bool, KvError> {
         let len = self.sequence(sequence)?;
         let state = self.states.current(sequence);
@@ -225,19 +227,19 @@ impl KvCache {
         Ok(len > 0 && self.snapshots.take(what, state, &mut self.groups, &mut self.states))
     }
 
-    /// Forgets a sequence's positions.
+    /// Removes all positions of a sequence.
     ///
     /// # Errors
-    /// An unknown sequence.
+    /// If the sequence is unknown.
     pub fn clear(&mut self, sequence: u32) -> Result<(), KvError> {
         self.truncate(sequence, 0).map(|_| ())
     }
 
-    /// Makes sequence `to` a continuation of the same positions as `from`; what `to` held is forgotten. Pages are
-    /// shared until one of them appends.
+    /// Gives sequence `to` the positions of `from`. The previous positions of `to` are removed. Pages are shared until one of the
+    /// sequences appends to them.
     ///
     /// # Errors
-    /// An unknown sequence.
+    /// If a sequence is unknown.
     pub fn fork(&mut self, from: u32, to: u32) -> Result<(), KvError> {
         let len = self.sequence(from)?;
         self.sequence(to)?;
@@ -294,7 +296,8 @@ impl KvCache {
         Err(KvError::Full { needed: 1, free: 0, total: self.states.pool.n(), page: KV_PAGE })
     }
 
-    /// Makes room for the snapshots that the pass takes by itself; of many positions, the last ones.
+    /// Makes room for the snapshots that the pass takes: the one that the caller asked for, and those at multiples of [`INTERVAL`]. If there
+    /// are too many of the latter, the last ones are taken.
     fn reserve_snapshots(&mut self, batch: &Batch) {
         let n = self.snapshots.n();
         if n == 0 {
@@ -302,7 +305,7 @@ impl KvCache {
         }
         for (sequence, rows) in batch.groups() {
             let len = self.len(sequence);
-            // The one that the caller asked for goes first: the others give way to it.
+            // The snapshot that the caller asked for comes first, so that the others don't take its slot.
             let within = |at: &usize| *at > len && *at <= len + rows.len();
             let asked = batch.snapshot().filter(|(of, _)| *of == sequence).map(|(_, at)| at as usize);
             if let Some(at) = asked.filter(within) {

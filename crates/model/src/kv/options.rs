@@ -1,44 +1,45 @@
-//! Sizes of a cache, and what follows from them.
+//! The options of a cache, and the sizes that follow from them.
 
 use happy_kernels::ops::KV_PAGE;
 
 use super::layout::{KvType, groups, state_elements};
 use crate::spec::ModelSpec;
 
-/// Sizes of a cache.
+/// The sizes of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvOptions {
-    /// Element type of keys and values.
+    /// The element type of keys and values.
     pub kind: KvType,
-    /// Pages of [`KV_PAGE`] positions in the pool that all sequences share. A group of layers with a window has as many as it
-    /// can use at once, if that is fewer.
+    /// The number of pages of [`KV_PAGE`] positions in the pool that all sequences share. A group of layers with a window has
+    /// only as many as it can use at once, if that is fewer.
     pub n_pages: usize,
-    /// Sequences, with ids from 0.
+    /// The number of sequences. Their ids start at 0.
     pub n_sequences: usize,
-    /// Most positions of a sequence. Models with rotary factors for long contexts (Phi 3) choose them by this.
+    /// Maximum number of positions in a sequence. Models with rotary factors for long contexts (Phi 3) choose the factors by it.
     pub n_ctx: usize,
-    /// Most positions that a pass adds, over all sequences; by default `n_ctx`. Layers with a window have room for the
-    /// window and these, so a smaller number saves memory.
+    /// Maximum number of positions that a pass adds, over all sequences. The default is `n_ctx`. Layers with a window have room
+    /// for the window and these positions, so a smaller number saves memory.
     pub n_batch: usize,
-    /// Positions by which any sequence can be shortened, whatever windows its layers have; by default
-    /// [`KvOptions::ROLLBACK`]. Layers with a window keep this many positions more than the window sees. Recurrent layers go
-    /// back to snapshots and rows of speculative batches only.
+    /// Number of positions by which every sequence can be shortened, even in layers with a window. The default is
+    /// [`KvOptions::ROLLBACK`]. Layers with a window keep this many positions more than the window. Recurrent layers can only go
+    /// back to snapshots and to rows of speculative batches.
     pub rollback: usize,
-    /// Most rows of a speculative batch, over all sequences; by default 0. Recurrent layers keep the state after each.
+    /// Maximum number of rows in a speculative batch, over all sequences. The default is 0. Recurrent layers keep the state after
+    /// each row.
     pub n_speculative: usize,
-    /// Bytes for snapshots, to which sequences can be shortened where windows and states do not allow it; by default 0. Models
+    /// Bytes for snapshots, to which sequences can go back if windows and states do not allow it otherwise. The default is 0. Models
     /// whose layers all see every position need none.
     pub snapshot_bytes: usize,
 }
 
-/// Most snapshots, however small they are.
+/// Maximum number of snapshots, however small they are.
 const MAX_SNAPSHOTS: usize = 16;
 
 impl KvOptions {
-    /// Positions by which sequences can be shortened unless the options say otherwise: a page.
+    /// The default of [`rollback`](Self::rollback): a page.
     pub const ROLLBACK: usize = KV_PAGE;
 
-    /// Room for `n_sequences` sequences of `n_ctx` positions each, in passes of any size, without snapshots.
+    /// Makes options with room for `n_sequences` sequences of `n_ctx` positions each, for passes of any size, and without snapshots.
     pub fn new(kind: KvType, n_sequences: usize, n_ctx: usize) -> Self {
         KvOptions {
             kind,
@@ -52,17 +53,17 @@ impl KvOptions {
         }
     }
 
-    /// The same for passes that add at most `n` positions.
+    /// Limits the number of positions that a pass adds to `n`.
     pub fn with_batch(self, n: usize) -> Self {
         KvOptions { n_batch: n, ..self }
     }
 
-    /// The same with this many bytes for snapshots.
+    /// Reserves this many bytes for snapshots.
     pub fn with_snapshots(self, bytes: usize) -> Self {
         KvOptions { snapshot_bytes: bytes, ..self }
     }
 
-    /// The same with speculative batches of up to `n` rows.
+    /// Allows speculative batches of up to `n` rows.
     pub fn with_speculation(self, n: usize) -> Self {
         KvOptions { n_speculative: n, ..self }
     }

@@ -1,4 +1,4 @@
-//! The memory during a forward pass: page tables for reading, page contents and states for writing.
+//! What a forward pass sees of the cache: page tables, which it reads, and the contents of pages and states, which it writes.
 
 use happy_kernels::ops::AttnRow;
 use happy_kernels::ops::attention::{KV_PAGE, KvData, KvLayer};
@@ -16,7 +16,7 @@ pub(crate) struct Pages<'a> {
 }
 
 impl Pages<'_> {
-    /// The keys and values that a layer with attention reads: its own, or those of the layer whose it shares.
+    /// Returns the keys and values that a layer with attention reads: its own, or those of the layer that it shares them with.
     pub(crate) fn layer(&self, layer: usize) -> KvLayer<'_> {
         let l = &self.layout.layers[layer];
         let group = &self.groups[l.group];
@@ -35,8 +35,8 @@ impl Pages<'_> {
         }
     }
 
-    /// Stores the keys and values (`[kv head][head_dim]` each) of one row, whose page there is. No values are given where they are
-    /// the keys.
+    /// Stores the keys and values of one row, each `[kv head][head_dim]`. The row's page has been taken already. `v` is empty where the
+    /// keys are the values.
     pub(crate) fn store(
         &mut self,
         layer: usize,
@@ -62,13 +62,14 @@ impl Pages<'_> {
         }
     }
 
-    /// Number of [`StateRun`]s of the pass: at least one for each sequence of the batch, those of a sequence in ascending
-    /// positions, each of which starts with what the run before it wrote. Every recurrent layer computes all of them, in order.
+    /// Returns the number of [`StateRun`]s of the pass: at least one for each sequence of the batch. Those of one sequence are in ascending
+    /// order of their positions, and each starts with the state that the one before it wrote. Every recurrent layer computes all of
+    /// them, in order.
     pub(crate) fn n_state_runs(&self) -> usize {
         self.states.n_runs()
     }
 
-    /// A recurrent layer's state before and after some rows of the batch.
+    /// Returns a recurrent layer's state before and after some rows of the batch.
     pub(crate) fn state_run(&mut self, layer: usize, run: usize) -> Option<StateRun<'_>> {
         self.states.run(self.layout.layers.get(layer)?, run)
     }

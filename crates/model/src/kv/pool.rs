@@ -1,32 +1,33 @@
-//! A pool of units of one size that several owners may share: the pages of a group of layers, or recurrent states.
+//! A pool of units of equal size, each of which may have several owners: the pages of a group of layers, or recurrent states.
 
 use super::layout::KvType;
 use crate::buffers::Buffers;
 use crate::error::KvError;
 
-/// The elements of all units; grows within its reservation as units are first used.
+/// The elements of all units. It grows, within its reservation, when a unit is used for the first time.
 pub(super) enum Data {
     F32(Vec<f32>),
     F16(Vec<u16>),
 }
 
-/// Units that are counted: one that has several owners is not written, and one without an owner is free.
+/// Units with counted owners. A unit with several owners is never written to, and one without owners is free.
 ///
-/// Reserved once, fallibly; memory becomes resident unit by unit as they are used, and a free unit is used again first.
+/// The memory is reserved once, and that can fail with an error. It becomes resident one unit at a time; units that were used before
+/// and are free again are used first.
 pub(super) struct Pool {
     /// Elements of a unit.
     stride: usize,
-    /// Units.
+    /// Number of units.
     n: usize,
     data: Data,
-    /// Owners of the units that were ever used.
+    /// The number of owners of each unit that has ever been used.
     counts: Vec<u32>,
-    /// Units that were used and are free again, to be used next.
+    /// Units that were used and are free again. They are used next.
     free: Vec<u32>,
 }
 
 impl Pool {
-    /// `n` units of `stride` elements.
+    /// Reserves `n` units of `stride` elements.
     pub(super) fn build(
         memory: &mut impl Buffers,
         kind: KvType,
@@ -51,17 +52,17 @@ impl Pool {
         self.stride
     }
 
-    /// Units in all.
+    /// Returns the number of units.
     pub(super) fn n(&self) -> usize {
         self.n
     }
 
-    /// Units without an owner.
+    /// Returns the number of units without an owner.
     pub(super) fn n_free(&self) -> usize {
         self.free.len() + (self.n - self.counts.len())
     }
 
-    /// Bytes of a unit.
+    /// Returns how many bytes a unit takes.
     pub(super) fn unit_bytes(&self) -> usize {
         self.stride
             * match self.data {
@@ -70,17 +71,17 @@ impl Pool {
             }
     }
 
-    /// All elements.
+    /// Returns all elements.
     pub(super) fn data(&self) -> &Data {
         &self.data
     }
 
-    /// All elements, to write.
+    /// Returns all elements, to write to.
     pub(super) fn data_mut(&mut self) -> &mut Data {
         &mut self.data
     }
 
-    /// A free unit, which now has one owner. What it holds is left over.
+    /// Takes a free unit, which then has one owner. It holds leftovers of an earlier use.
     pub(super) fn take(&mut self) -> Option<u32> {
         if let Some(unit) = self.free.pop() {
             *self.counts.get_mut(unit as usize)? = 1;
@@ -90,7 +91,7 @@ impl Pool {
             return None;
         }
         let unit = u32::try_from(self.counts.len()).ok()?;
-        // within the reservation: no allocation
+        // this is within the reservation, so it doesn't allocate
         self.counts.push(1);
         let elements = self.counts.len() * self.stride;
         match &mut self.data {
@@ -100,14 +101,14 @@ impl Pool {
         Some(unit)
     }
 
-    /// The unit gets one more owner.
+    /// Adds an owner to the unit.
     pub(super) fn share(&mut self, unit: u32) {
         if let Some(count) = self.counts.get_mut(unit as usize) {
             *count += 1;
         }
     }
 
-    /// The unit loses an owner.
+    /// Removes an owner from the unit.
     pub(super) fn release(&mut self, unit: u32) {
         let Some(count) = self.counts.get_mut(unit as usize) else { return };
         *count = count.saturating_sub(1);
@@ -116,12 +117,12 @@ impl Pool {
         }
     }
 
-    /// Whether the unit has several owners.
+    /// Returns whether the unit has several owners.
     pub(super) fn is_shared(&self, unit: u32) -> bool {
         self.counts.get(unit as usize).is_some_and(|count| *count > 1)
     }
 
-    /// Copies the elements of a unit.
+    /// Copies the elements of one unit to another.
     pub(super) fn copy(&mut self, from: u32, to: u32) {
         let n = self.stride;
         let (from, to) = (from as usize * n, to as usize * n);

@@ -1,8 +1,9 @@
-//! A sequence position by position, for files that grow with it: what was written for earlier positions is not written again.
+//! Exports and restores a sequence position by position. That lets a file grow with its sequence: what was written for earlier positions
+//! needn't be written again.
 //!
 //! ```text
-//! row of a group   K and V of one position: for each layer that owns them, K [kv head][head_dim_k], then V [kv head][head_dim_v]
-//! needed rows      of a group and a length: from the first page that the next position sees, to the end
+//! row of a group   K and V of one position: for each layer with its own, K [kv head][head_dim_k], then V [kv head][head_dim_v]
+//! needed rows      of a group, at some length: from the first page that the next position sees to the end
 //! state            the f32 values of the recurrent layers after the last position
 //! ```
 //!
@@ -19,18 +20,18 @@ use super::pool::Data;
 use crate::error::KvError;
 use crate::reserve::collected;
 
-/// What two caches must agree in, so that one can go on with what the other computed.
+/// What two caches must have in common, so that one can go on with what the other computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvShape {
-    /// Element type of keys and values.
+    /// The element type of keys and values.
     pub kind: KvType,
-    /// A number that tells layouts apart: layers, heads, windows, states.
+    /// A number that differs between layouts with other layers, heads, windows or states.
     pub layout: u64,
-    /// Whether keys were rotated with the factors for long contexts.
+    /// Whether keys are rotated with the factors for long contexts.
     pub long: bool,
 }
 
-/// Where the parts of a row lie: the first element in the row's page, and how many.
+/// Returns where the parts of a row are: ranges of elements in the row's page.
 fn parts(layout: &KvLayout, group: usize, slot: usize) -> impl Iterator<Item = Range<usize>> + '_ {
     let layers = layout.layers.iter().filter(move |l| l.owns && l.group == group);
     layers.flat_map(move |l| {
@@ -46,28 +47,28 @@ fn parts(layout: &KvLayout, group: usize, slot: usize) -> impl Iterator<Item = R
 }
 
 impl KvCache {
-    /// What another cache must have in common with this one to go on with its sequences.
+    /// Returns what another cache must have in common with this one, to go on with its sequences.
     pub fn shape(&self) -> KvShape {
         KvShape { kind: self.options.kind, layout: fingerprint(&self.layout), long: self.long }
     }
 
-    /// Groups of layers that store keys and values: those of a group see the same positions.
+    /// Returns the number of groups of layers that store keys and values. The layers of a group see the same positions.
     pub fn n_groups(&self) -> usize {
         self.groups.len()
     }
 
-    /// Bytes of a row: the keys and values of one position in the layers of a group; 0 for an unknown group.
+    /// Returns how many bytes a row has: the keys and values of one position in all layers of a group. For an unknown group, it is 0.
     pub fn row_bytes(&self, group: usize) -> usize {
         parts(&self.layout, group, 0).map(|part| part.len()).sum::<usize>() * self.options.kind.bytes()
     }
 
-    /// Bytes of the state of a sequence that has positions; 0 for a model without recurrent layers.
+    /// Returns how many bytes the state of a sequence with at least one position has. For a model without recurrent layers, it is 0.
     pub fn state_bytes(&self) -> usize {
         self.layout.state_elements * size_of::<f32>()
     }
 
-    /// The positions of a sequence of `len` that the layers of a group still need. A window's begin at a page, so that the
-    /// sequence can be shortened afterwards as far as that page goes.
+    /// Returns the positions that the layers of a group still need, in a sequence of `len` positions. For layers with a window they start
+    /// at the beginning of a page, so that the sequence can still be shortened within that page.
     pub fn needed_rows(&self, group: usize, len: usize) -> Range<usize> {
         let first = self.groups.get(group).map_or(len, |group| group.seen_pages(len).start * KV_PAGE);
         first.min(len)..len
@@ -76,7 +77,7 @@ impl KvCache {
     /// Appends rows of a sequence to `out`.
     ///
     /// # Errors
-    /// An unknown sequence, rows that it does not hold any more, or memory that cannot be reserved.
+    /// If the sequence is unknown or no longer has these rows, or memory can't be reserved.
     pub fn export_rows(
         &self,
         sequence: u32,
@@ -107,10 +108,10 @@ impl KvCache {
         Ok(())
     }
 
-    /// Appends a part of a sequence's state to `out`: the f32 values with these numbers.
+    /// Appends a part of a sequence's state to `out`: the f32 values with these indices.
     ///
     /// # Errors
-    /// An unknown sequence, values that there are not, or memory that cannot be reserved.
+    /// If the sequence is unknown or its state doesn't have these values, or memory can't be reserved.
     pub fn export_state(
         &self,
         sequence: u32,
@@ -129,11 +130,11 @@ impl KvCache {
         Ok(())
     }
 
-    /// Begins to replace a sequence by one of `len` positions, whose rows and state follow. Until
-    /// [`KvRestore::finish`] the sequence is empty.
+    /// Starts to replace a sequence by one of `len` positions, whose rows and state are passed to the returned value. The sequence is empty
+    /// until [`KvRestore::finish`].
     ///
     /// # Errors
-    /// An unknown sequence, more positions than the context, or too few pages: the sequence is then as it was.
+    /// If the sequence is unknown, `len` is longer than the context, or there are too few pages. The sequence then stays as it was.
     pub fn restore(&mut self, sequence: u32, len: usize) -> Result<KvRestore<'_>, KvError> {
         let found = self.sequence(sequence)?;
         let n_ctx = self.options.n_ctx;
@@ -157,8 +158,8 @@ impl KvCache {
     }
 }
 
-/// A sequence whose rows come one after another: see [`KvCache::restore`]. Dropped before [`finish`](Self::finish), it leaves the
-/// sequence empty.
+/// A sequence whose rows are being restored one after the other: see [`KvCache::restore`]. If it is dropped before
+/// [`finish`](Self::finish), the sequence is empty.
 pub struct KvRestore<'a> {
     kv: &'a mut KvCache,
     sequence: u32,
@@ -166,16 +167,16 @@ pub struct KvRestore<'a> {
     /// The next position of each group.
     next: Vec<usize>,
     state: Option<u32>,
-    /// Bytes of the state that came.
+    /// How many bytes of the state have been restored.
     state_bytes: usize,
     done: bool,
 }
 
 impl KvRestore<'_> {
-    /// The next rows of a group, in ascending order from the first [needed](KvCache::needed_rows) one.
+    /// Restores the next rows of a group. They come in ascending order, from the first [needed](KvCache::needed_rows) row on.
     ///
     /// # Errors
-    /// Bytes that are not whole rows, or more than there are positions.
+    /// If the bytes are not full rows, or there are more rows than positions.
     pub fn rows(&mut self, group: usize, bytes: &[u8]) -> Result<(), KvError> {
         let row_bytes = self.kv.row_bytes(group);
         let problem = KvError::Import { problem: "its rows do not fit its positions" };
@@ -202,10 +203,10 @@ impl KvRestore<'_> {
         Ok(())
     }
 
-    /// The next bytes of the state.
+    /// Restores the next bytes of the state.
     ///
     /// # Errors
-    /// More than the state has, or a part of a value.
+    /// If there are more bytes than the state has, or the last value is incomplete.
     pub fn state(&mut self, bytes: &[u8]) -> Result<(), KvError> {
         let (first, n) = (self.state_bytes / size_of::<f32>(), bytes.len() / size_of::<f32>());
         let to = self.state.map(|state| self.kv.states.values_mut(state));
@@ -218,10 +219,10 @@ impl KvRestore<'_> {
         Ok(())
     }
 
-    /// The sequence now has its positions.
+    /// Ends the restoration: from now on, the sequence has its positions.
     ///
     /// # Errors
-    /// Rows or values of the state that are missing: the sequence is then empty.
+    /// If rows or values of the state are missing. The sequence is then empty.
     pub fn finish(mut self) -> Result<(), KvError> {
         let state_bytes = if self.len == 0 { 0 } else { self.kv.state_bytes() };
         if self.next.iter().any(|next| *next != self.len) || self.state_bytes != state_bytes {
@@ -251,7 +252,7 @@ impl Drop for KvRestore<'_> {
 fn write<T: Copy, const N: usize>(values: Option<&[T]>, bytes_of: fn(T) -> [u8; N], out: &mut Vec<u8>) {
     let values = values.unwrap_or(&[]);
     let start = out.len();
-    // within the caller's reservation
+    // this is within the caller's reservation
     out.resize(start + values.len() * N, 0);
     let to = out.get_mut(start..).unwrap_or(&mut []);
     for (to, x) in to.as_chunks_mut::<N>().0.iter_mut().zip(values) {

@@ -1,10 +1,11 @@
-//! Snapshots: positions that a sequence can go back to although its windows have moved on, or its states have changed.
+//! Snapshots: positions that a sequence can go back to even though its windows have moved on or its states have changed.
 //!
-//! A snapshot holds the states at its position, and the pages that windows see there. Both are shared with the sequence, which
-//! copies a page before it writes it. The pages of layers that see everything are the sequence's own: they are still there.
+//! A snapshot holds the states at its position and the pages that windows see there. It shares both with the sequence, which copies a
+//! shared page before writing to it. Pages of layers that see every position are not in the snapshot, because the sequence still has
+//! them.
 //!
-//! When all slots are taken, the least recently used one is given up; those at multiples of [`INTERVAL`] go before those that the
-//! caller asked for.
+//! When all slots are taken, the least recently used snapshot is dropped; those at multiples of [`INTERVAL`] are dropped before those
+//! that the caller asked for.
 
 use super::group::{GONE, Group};
 use super::options::Sizes;
@@ -13,19 +14,19 @@ use crate::buffers::Buffers;
 use crate::error::KvError;
 use crate::reserve::{NoMemory, reserved};
 
-/// Positions between the snapshots that passes take by themselves.
+/// The number of positions between the snapshots that passes take by themselves.
 pub(super) const INTERVAL: usize = 256;
 
 #[derive(Clone, Copy, Default)]
 struct Slot {
-    /// Sequences that can go back to it; 0: free, or about to be written by a pass.
+    /// How many sequences can go back to it; 0 if it is free or a pass is about to write it.
     holders: usize,
     position: usize,
     state: Option<u32>,
     /// Whether the caller asked for it.
     asked: bool,
     used: u64,
-    /// A pass will write it.
+    /// Whether a pass is going to write it.
     pending: bool,
 }
 
@@ -42,18 +43,18 @@ pub(super) struct Snapshots {
     slots: Vec<Slot>,
     /// The pages of each slot, group after group.
     pages: Vec<u32>,
-    /// Pages of a slot.
+    /// Number of pages in a slot.
     stride: usize,
-    /// Pages of a slot in each group.
+    /// Number of pages in a slot, for each group.
     per_group: Vec<usize>,
-    /// The slots that each sequence can go back to, by ascending position.
+    /// For each sequence, the slots that it can go back to, in ascending order of their positions.
     held: Vec<Vec<usize>>,
     pending: Vec<Pending>,
     clock: u64,
 }
 
 impl Snapshots {
-    /// The one list of the snapshots' buffers, beside the pages and states in their pools.
+    /// Lists the buffers of the snapshots, except for the pages and states, which are in their pools.
     pub(super) fn build(sizes: &Sizes, n_groups: usize, memory: &mut impl Buffers) -> Result<Self, KvError> {
         let (n, stride, n_sequences) = (sizes.n_snapshots, sizes.snapshot_pages, sizes.options.n_sequences);
         let lists = if n == 0 { 0 } else { n_sequences };
@@ -75,7 +76,7 @@ impl Snapshots {
         })
     }
 
-    /// No snapshot yet; `per_group` are the pages that the window of each group sees.
+    /// Starts without snapshots. `per_group` has the number of pages that the window of each group sees.
     pub(super) fn start(&mut self, per_group: impl Iterator<Item = usize>) {
         let n = self.slots.capacity();
         self.slots.resize(n, Slot::default());
@@ -90,7 +91,7 @@ impl Snapshots {
         self.clock
     }
 
-    /// The greatest position up to `len` that the sequence can go back to.
+    /// Returns the greatest position up to `len` that the sequence can go back to.
     pub(super) fn nearest(&self, sequence: u32, len: usize) -> Option<usize> {
         let held = self.held.get(sequence as usize)?;
         let positions = held.iter().rev().filter_map(|slot| Some(self.slots.get(*slot)?.position));
@@ -121,13 +122,13 @@ impl Snapshots {
         }
     }
 
-    /// The slot that a snapshot goes to: free, or that of the least useful one.
+    /// Chooses the slot for a new snapshot: a free one, or else that of the least useful snapshot.
     fn choose(&self) -> Option<usize> {
         let open = self.slots.iter().enumerate().filter(|(_, slot)| !slot.pending);
         open.min_by_key(|(_, slot)| (slot.holders > 0, slot.asked, slot.used)).map(|(i, _)| i)
     }
 
-    /// Nobody holds the snapshot any more.
+    /// Drops a snapshot from every sequence that holds it.
     fn give_up(&mut self, slot: usize, groups: &mut [Group], states: &mut States) {
         for held in &mut self.held {
             held.retain(|other| *other != slot);
@@ -135,7 +136,7 @@ impl Snapshots {
         self.free(slot, groups, states);
     }
 
-    /// Gives back the pages and the state of a slot.
+    /// Releases the pages and the state of a slot.
     fn free(&mut self, slot: usize, groups: &mut [Group], states: &mut States) {
         let mut pages = self.pages.get_mut(slot * self.stride..).unwrap_or(&mut []);
         for (group, n) in groups.iter_mut().zip(&self.per_group) {
@@ -174,7 +175,7 @@ impl Snapshots {
         }
     }
 
-    /// Sequence `to`, which holds none, can go back where `from` can.
+    /// Lets sequence `to`, which holds no snapshots, go back to every position that `from` can.
     pub(super) fn fork(&mut self, from: u32, to: u32) {
         let Ok([from, to]) = self.held.get_disjoint_mut([from as usize, to as usize]) else { return };
         for slot in from.iter() {
@@ -185,7 +186,7 @@ impl Snapshots {
         to.extend_from_slice(from);
     }
 
-    /// Takes a snapshot of the sequence as it is: at `position`, with `state`.
+    /// Takes a snapshot of the sequence as it is now: at `position`, with `state`.
     pub(super) fn take(
         &mut self,
         (sequence, position, asked): (u32, usize, bool),
@@ -206,7 +207,7 @@ impl Snapshots {
         true
     }
 
-    /// The snapshot there is at this position is used again.
+    /// If there is a snapshot at this position already, marks it as just used.
     fn refresh(&mut self, sequence: u32, position: usize, asked: bool) {
         let used = self.tick();
         let Some(held) = self.held.get(sequence as usize) else { return };
@@ -217,7 +218,7 @@ impl Snapshots {
         }
     }
 
-    /// Fills a free slot; the snapshot takes over an owner's share of `state`.
+    /// Fills a free slot. The snapshot becomes one of the owners of `state`: the caller passes its own share on.
     fn write(
         &mut self,
         slot: usize,
@@ -241,7 +242,7 @@ impl Snapshots {
         }
     }
 
-    /// Makes room for a snapshot that the pass to come will take at a position, if there can be.
+    /// Makes room, if possible, for a snapshot that the coming pass is going to take at a position.
     pub(super) fn reserve(
         &mut self,
         (sequence, position, asked): (u32, usize, bool),
@@ -259,17 +260,17 @@ impl Snapshots {
         self.pending.push(Pending { sequence, position, asked, slot });
     }
 
-    /// Slots that a pass can write.
+    /// Returns the number of slots.
     pub(super) fn n(&self) -> usize {
         self.slots.len()
     }
 
-    /// The snapshots that the prepared pass takes.
+    /// Returns the snapshots that the prepared pass takes.
     pub(super) fn pending(&self) -> &[Pending] {
         &self.pending
     }
 
-    /// Takes the snapshots of the pass, each with the state that `state_at` gives of a sequence and position.
+    /// Takes the snapshots of the pass, each with the state that `state_at` returns for its sequence and position.
     pub(super) fn commit(
         &mut self,
         groups: &mut [Group],
@@ -280,7 +281,7 @@ impl Snapshots {
         }
     }
 
-    /// The pass failed.
+    /// Drops the snapshots of a pass that failed.
     pub(super) fn roll_back(&mut self) {
         while let Some(pending) = self.pending.pop() {
             if let Some(slot) = self.slots.get_mut(pending.slot) {

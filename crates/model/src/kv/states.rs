@@ -1,7 +1,7 @@
 //! Recurrent states: the f32 values that layers carry from one position of a sequence to the next.
 //!
-//! A state belongs to a sequence at one position and is never written after that: a pass reads the state before its rows and
-//! writes the one after them into another slot. So sequences share states, and a pass that fails has changed none.
+//! A state is that of a sequence at one position, and it never changes: a pass reads the state before its rows and writes the state
+//! after them to another slot. Sequences can therefore share states, and a pass that fails hasn't changed any.
 
 use std::ops::Range;
 
@@ -18,9 +18,9 @@ use crate::error::KvError;
 struct Run {
     sequence: u32,
     rows: Range<usize>,
-    /// Positions of the sequence after the rows.
+    /// How many positions the sequence has after these rows.
     end: usize,
-    /// `None`: zeros, the sequence begins.
+    /// The state before the rows; `None` if the sequence begins here, with zeros.
     before: Option<u32>,
     after: u32,
 }
@@ -29,9 +29,9 @@ struct Run {
 pub(crate) struct StateRun<'a> {
     /// The rows, of one sequence, in ascending positions.
     pub(crate) rows: Range<usize>,
-    /// The state before the first of them; `None`: zeros.
+    /// The state before the first row. `None` stands for zeros.
     pub(crate) before: Option<&'a [f32]>,
-    /// Where the state after the last of them goes. What it holds is left over.
+    /// Where to write the state after the last row. It holds leftovers of an earlier use.
     pub(crate) after: &'a mut [f32],
 }
 
@@ -47,14 +47,14 @@ pub(super) struct States {
     pub(super) pool: Pool,
     /// The state of each sequence; `None` at position 0.
     current: Vec<Option<u32>>,
-    /// The runs of the pass that is prepared, those of a sequence in ascending positions.
+    /// The runs of the prepared pass. Those of one sequence are in ascending order of their positions.
     runs: Vec<Run>,
-    /// States before and between the rows of the last pass, if that was speculative.
+    /// The states before and between the rows of the last pass, if that pass was speculative.
     rows: Vec<Row>,
 }
 
 impl States {
-    /// The one list of the states' buffers.
+    /// Lists the buffers of the states.
     pub(super) fn build(sizes: &Sizes, memory: &mut impl Buffers) -> Result<Self, KvError> {
         let (n, elements) = (sizes.n_states(), sizes.state_elements);
         Ok(States {
@@ -65,18 +65,18 @@ impl States {
         })
     }
 
-    /// Every sequence begins.
+    /// Starts with every sequence empty.
     pub(super) fn start(&mut self) {
         let n = self.current.capacity();
         self.current.resize(n, None);
     }
 
-    /// The state of a sequence; `None` at position 0, and without recurrent layers.
+    /// Returns the state of a sequence: `None` at position 0, and in models without recurrent layers.
     pub(super) fn current(&self, sequence: u32) -> Option<u32> {
         self.current.get(sequence as usize).copied().flatten()
     }
 
-    /// The sequence's state becomes `state`, of which it takes over an owner's share.
+    /// Replaces the sequence's state by `state`. The caller passes its share of `state` on to the sequence.
     pub(super) fn set(&mut self, sequence: u32, state: Option<u32>) {
         if let Some(old) = self.current.get_mut(sequence as usize)
             && let Some(old) = std::mem::replace(old, state)
@@ -85,7 +85,7 @@ impl States {
         }
     }
 
-    /// The sequence's state becomes `state`, which others own too.
+    /// Replaces the sequence's state by `state`, of which the sequence becomes one more owner.
     pub(super) fn restore(&mut self, sequence: u32, state: Option<u32>) {
         if let Some(state) = state {
             self.pool.share(state);
@@ -93,12 +93,12 @@ impl States {
         self.set(sequence, state);
     }
 
-    /// Sequence `to` gets the state of `from`.
+    /// Gives sequence `to` the state of `from`.
     pub(super) fn fork(&mut self, from: u32, to: u32) {
         self.restore(to, self.current(from));
     }
 
-    /// The state of a sequence after `position` positions, if that is in the last pass, a speculative one.
+    /// Returns the state of a sequence after `position` positions, if the last pass was speculative and that position is one of its rows.
     pub(super) fn row(&self, sequence: u32, position: usize) -> Option<u32> {
         self.rows.iter().find(|r| r.sequence == sequence && r.position == position).map(|r| r.state)
     }
@@ -114,8 +114,8 @@ impl States {
         });
     }
 
-    /// Takes states for the batch to write: one for each sequence, and for each snapshot or speculative row on the way;
-    /// false if there are too few, which the plan rules out.
+    /// Takes the states that the batch is going to write: one for each sequence, and one for each snapshot or speculative row on the way.
+    /// Returns `false` if there are too few, which can't happen within the plan.
     pub(super) fn prepare(
         &mut self,
         batch: &Batch,
@@ -145,14 +145,14 @@ impl States {
         true
     }
 
-    /// What the pass wrote after `position` positions of a sequence, shared.
+    /// Returns the state that the pass wrote after `position` positions of a sequence, with one more owner.
     pub(super) fn share_written(&mut self, sequence: u32, position: usize) -> Option<u32> {
         let state = self.runs.iter().find(|run| run.sequence == sequence && run.end == position)?.after;
         self.pool.share(state);
         Some(state)
     }
 
-    /// What the pass wrote counts.
+    /// Makes the states that the pass wrote those of the sequences.
     pub(super) fn commit(&mut self, batch: &Batch) {
         let runs = std::mem::take(&mut self.runs);
         for run in &runs {
@@ -169,19 +169,19 @@ impl States {
         self.runs.clear();
     }
 
-    /// What the pass wrote is given back.
+    /// Releases the states that the pass wrote.
     pub(super) fn roll_back(&mut self) {
         while let Some(run) = self.runs.pop() {
             self.pool.release(run.after);
         }
     }
 
-    /// Runs of the pass that is prepared.
+    /// Returns the number of runs in the prepared pass.
     pub(super) fn n_runs(&self) -> usize {
         self.runs.len()
     }
 
-    /// A layer's part of a run.
+    /// Returns a layer's part of a run.
     pub(super) fn run(&mut self, layer: &LayerLayout, run: usize) -> Option<StateRun<'_>> {
         let Run { rows, before, after, .. } = self.runs.get(run)?.clone();
         let part = |state: u32| {
@@ -199,7 +199,7 @@ impl States {
         }
     }
 
-    /// All values of a state.
+    /// Returns all values of a state.
     pub(super) fn values(&self, state: u32) -> &[f32] {
         let first = state as usize * self.pool.stride();
         match self.pool.data() {
@@ -208,7 +208,7 @@ impl States {
         }
     }
 
-    /// All values of a state, to write.
+    /// Returns all values of a state, to write to.
     pub(super) fn values_mut(&mut self, state: u32) -> &mut [f32] {
         let stride = self.pool.stride();
         let first = state as usize * stride;

@@ -1,5 +1,5 @@
-//! Random operations on a cache beside a list of tokens for each sequence. Passes are played: keys, values and states are numbers
-//! that follow from the tokens, and every row finds those of all positions that it sees.
+//! Runs random operations on a cache, and on a list of tokens for each sequence. Passes are only simulated: keys, values and states are
+//! numbers that depend on the tokens, and each row checks those of every position that it sees.
 
 use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits};
 use happy_kernels::ops::attention::KvData;
@@ -14,7 +14,8 @@ const N_CTX: usize = 640;
 const N_BATCH: usize = 48;
 const N_SEQUENCES: u32 = 3;
 
-/// Two layers that see everything, three with windows, one of which reads the keys and values of another, and two states.
+/// Returns a model with two layers that see everything, three layers with windows, of which one reads the keys and values of another, and
+/// two states.
 fn spec(windows: [u32; 2], recurrent: bool) -> ModelSpec {
     let file = GgufWriter::new()
         .kv("general.architecture", "llama")
@@ -55,7 +56,7 @@ impl Random {
     }
 }
 
-/// The value of a layer after each of these tokens; small enough to be exact.
+/// Returns a layer's value after each of these tokens. The values are small enough to be exact.
 fn values(tokens: &[u32], layer: usize) -> Vec<f32> {
     let next = |h: &mut u64, token: &u32| {
         *h = (*h * 31 + u64::from(*token)) % 65_521;
@@ -73,7 +74,7 @@ struct Played {
 }
 
 impl Played {
-    /// Appends random tokens; a pass that fails changes nothing.
+    /// Appends random tokens. A pass that fails changes nothing.
     fn pass(&mut self) {
         let speculative = self.random.below(4) == 0;
         let (mut left, mut batch) = (if speculative { 8 } else { N_BATCH }, Batch::with_capacity(N_BATCH));
@@ -167,7 +168,7 @@ impl Played {
             }
             3 => {
                 let taken = self.cache.snapshot(a).unwrap();
-                // what is there can be gone back to, also right away
+                // the sequence can go back to a snapshot, even right away
                 assert!(!taken || self.cache.truncate(a, len) == Ok(len));
             }
             4 => {
@@ -233,7 +234,7 @@ fn a_part_of_a_speculative_batch_stays_and_the_rest_goes() {
     assert_eq!(cache.prepare(&rows(9, 9, true)), Err(KvError::Speculative { found: 9, planned: 8 }));
     pass(&mut cache, &rows(9, 8, true));
     assert_eq!(cache.truncate(0, 12), Ok(12));
-    // the states of the other rows are gone, and rows that nobody guessed have no state
+    // the states of the other rows are gone, and rows that were not speculative have none
     assert_eq!(cache.truncate(0, 10), Ok(0));
     pass(&mut cache, &rows(0, 8, true));
     pass(&mut cache, &rows(8, 8, true));

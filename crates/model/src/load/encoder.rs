@@ -1,4 +1,4 @@
-//! What encoders and embedding models have beside the layers of a decoder: token types, biases by distance, the head.
+//! What encoders and embedding models have in addition to the layers of a decoder: token types, biases by distance, and the head.
 
 use super::tensors::Tensors;
 use crate::error::LoadError;
@@ -7,10 +7,10 @@ use crate::reserve::{collected, reserved};
 use crate::spec::*;
 use crate::weights::{Classifier, Head, PositionBias, RelativeBias};
 
-/// Distances from here on share a bucket in T5's relative biases.
+/// All distances from this one on share a bucket in T5's relative biases.
 const MAX_DISTANCE: u32 = 128;
 
-/// The first row of `token_types`, which has any number of rows.
+/// Reads the first row of `token_types`, which may have any number of rows.
 pub(super) fn token_type(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Option<Vec<f32>>, LoadError> {
     let rows = t.rows_of(names::TOKEN_TYPES).max(1);
     let all = t.opt_vector(spec.token_types, names::TOKEN_TYPES, &[spec.n_embd, rows])?;
@@ -20,7 +20,7 @@ pub(super) fn token_type(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Option
     }))
 }
 
-/// The matrices of the head.
+/// Loads the matrices of the head.
 pub(super) fn head(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Head, LoadError> {
     let mut matrix = |name: &str, n_in: usize, n_out: usize, bias: Need| {
         let tensor = t.tensor(&format!("{name}.weight"), &[n_in, n_out])?;
@@ -41,7 +41,7 @@ pub(super) fn head(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Head, LoadEr
     Ok(Head { projections, classifier: Some(Classifier { hidden, norm, output }) })
 }
 
-/// The tables of biases by distance, each with the layer whose tensor it is made of.
+/// Returns the tables of biases by distance, each with the layer that its tensor belongs to.
 pub(super) fn relative_biases(
     t: &mut Tensors<'_>,
     spec: &ModelSpec,
@@ -57,7 +57,7 @@ pub(super) fn relative_biases(
     Ok(all)
 }
 
-/// The layers with such biases: index, heads, buckets.
+/// Returns the layers with such biases: index, number of heads, number of buckets.
 fn relative_layers(spec: &ModelSpec) -> impl Iterator<Item = (usize, usize, usize)> {
     spec.layers.iter().enumerate().filter_map(|(i, layer)| match layer.attention?.position_bias? {
         PositionBiasSpec::Relative { n_buckets } => Some((i, layer.attention?.n_heads, n_buckets)),
@@ -65,7 +65,7 @@ fn relative_layers(spec: &ModelSpec) -> impl Iterator<Item = (usize, usize, usiz
     })
 }
 
-/// f32 values that biases by distance may take.
+/// Returns how many f32 values the biases by distance may need.
 pub(crate) fn position_bias_values(spec: &ModelSpec) -> usize {
     let values = spec.attentions().map(|a| match a.position_bias {
         None => 0,
@@ -75,10 +75,10 @@ pub(crate) fn position_bias_values(spec: &ModelSpec) -> usize {
     values.fold(0, usize::saturating_add)
 }
 
-/// Distances with a value.
+/// The number of distances with a value of their own.
 const WIDTH: usize = 2 * MAX_DISTANCE as usize + 1;
 
-/// From `[bucket][head]` to values by distance, `[head][2 * most + 1]`.
+/// Turns `[bucket][head]` into values by distance, `[head][2 * most + 1]`.
 fn relative(buckets: &[f32], n_heads: usize, n_buckets: usize) -> Result<RelativeBias, LoadError> {
     let most = MAX_DISTANCE as i32;
     let values = (0..n_heads).flat_map(|head| (-most..=most).map(move |distance| (head, distance)));
@@ -87,8 +87,8 @@ fn relative(buckets: &[f32], n_heads: usize, n_buckets: usize) -> Result<Relativ
     Ok(RelativeBias { values, most: MAX_DISTANCE })
 }
 
-/// The bucket of a key that is `distance` positions after the query: half of the buckets are for later positions; in each half,
-/// the first half for single distances, the rest grows by factors up to [`MAX_DISTANCE`].
+/// Returns the bucket of a key that is `distance` positions after the query. Half of the buckets are for later positions. In each half, one
+/// half has a bucket for every single distance; the buckets of the other cover ranges that grow geometrically up to [`MAX_DISTANCE`].
 fn bucket(distance: i32, n_buckets: usize) -> usize {
     let half = n_buckets / 2;
     let (exact, d) = (half / 2, distance.unsigned_abs() as usize);
@@ -97,12 +97,12 @@ fn bucket(distance: i32, n_buckets: usize) -> usize {
         return first + d;
     }
     let ratio = libm::log(d as f64 / exact as f64) / libm::log(f64::from(MAX_DISTANCE) / exact as f64);
-    // the logarithms of powers of two may miss a whole number by a rounding error
+    // because of rounding, the logarithm of a power of two may be just below a whole number
     let place = libm::floor(ratio * (half - exact) as f64 + 1e-9) as usize;
     first + (exact + place).min(half - 1)
 }
 
-/// What distances add to a layer's scores.
+/// Returns what is added to a layer's scores, by distance.
 pub(super) fn position_bias(
     a: &AttentionSpec,
     layer: usize,
@@ -114,7 +114,7 @@ pub(super) fn position_bias(
             let slopes = (0..a.n_heads).map(|head| slope(head, a.n_heads, max));
             Some(PositionBias::Slopes(collected(a.n_heads, slopes)?))
         }
-        // its own table, or else the first layer's
+        // the layer's own table, or else that of the first layer
         Some(PositionBiasSpec::Relative { .. }) => {
             let own = relative.iter().position(|(i, _)| *i == layer);
             Some(PositionBias::Relative(own.unwrap_or(0)))
@@ -122,7 +122,7 @@ pub(super) fn position_bias(
     })
 }
 
-/// The slope of a head; heads past the greatest power of two take every other slope of twice as many heads.
+/// Returns the slope of a head. Heads beyond the largest power of two take every second slope of twice that number of heads.
 fn slope(head: usize, n_heads: usize, max: f32) -> f32 {
     let power = 1usize << n_heads.max(1).ilog2();
     let exponent = match head.checked_sub(power) {
@@ -136,7 +136,7 @@ fn slope(head: usize, n_heads: usize, max: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// The values of `T5Attention._relative_position_bucket` in transformers, for 32 buckets.
+    /// The expected values are those of `T5Attention._relative_position_bucket` in transformers, for 32 buckets.
     #[test]
     fn buckets_are_those_of_t5() {
         let cases = [

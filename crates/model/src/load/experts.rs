@@ -1,4 +1,4 @@
-//! Weights of mixtures of experts.
+//! Loads the weights of mixtures of experts.
 
 use happy_kernels::linear::Linear;
 
@@ -8,7 +8,7 @@ use crate::names::{self, block};
 use crate::spec::*;
 use crate::weights::{Ffn, Mlp, Moe, SharedExpert};
 
-/// The mixture of layer `i`.
+/// Loads the mixture of layer `i`.
 pub(super) fn load(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) -> Result<Ffn, LoadError> {
     let router = t.linear(i, "ffn_gate_inp", n_embd, m.n_experts, m.bias)?;
     let router_norm = match &m.router_input {
@@ -50,7 +50,7 @@ pub(super) fn load(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) ->
     }))
 }
 
-/// The small experts of groups.
+/// Loads the small experts of groups.
 fn group_experts(
     t: &mut Tensors<'_>,
     n_embd: usize,
@@ -68,7 +68,7 @@ fn group_experts(
     Ok(Mlp { activation: m.activation, sparsity: None, gate, up, divisors: None, sub_norm: None, down })
 }
 
-/// The bias of the choice; some converters leave out `.bias`.
+/// Loads the bias that is added for the choice of experts. Some converters leave `.bias` out of its name.
 fn choice_bias(t: &mut Tensors<'_>, m: &MoeSpec, i: usize) -> Result<Option<Vec<f32>>, LoadError> {
     let (name, short) = (block(i, "exp_probs_b", "bias"), format!("blk.{i}.exp_probs_b"));
     let name = if !t.has(&name) && t.has(&short) { short } else { name };

@@ -1,4 +1,4 @@
-//! Weights of latent attention.
+//! Loads the weights of latent attention.
 
 use happy_kernels::linear::Linear;
 
@@ -8,7 +8,7 @@ use crate::names::block;
 use crate::spec::{AttentionSpec, LatentForm, LatentSpec, Need};
 use crate::weights::{Latent, LatentUp};
 
-/// The matrix that makes the queries, and the others.
+/// Loads the matrix that computes the queries, and the other matrices.
 pub(super) fn load(
     t: &mut Tensors<'_>,
     n_embd: usize,

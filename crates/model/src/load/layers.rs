@@ -1,8 +1,7 @@
-//! From a parsed file to weights: every tensor's presence, type and shape is checked here, so that nothing can be
-//! wrong with them later.
+//! Turns a parsed file into weights. Every tensor's presence, type and shape is checked here, so that code after this can rely on them.
 //!
-//! All memory is reserved fallibly, and [`crate::Outline`] bounds it from the header: what this file keeps or holds for
-//! a while is counted there.
+//! When memory can't be reserved, that is an error. [`crate::Outline`] computes a bound from the header alone, so whatever is kept here, or
+//! held for a while, must be counted there too.
 
 use happy_gguf::{GgufSet, SharedBytes};
 use happy_kernels::Kernels;
@@ -18,7 +17,7 @@ use crate::reserve::{collected, reserved};
 use crate::spec::*;
 use crate::weights::*;
 
-/// Weights and the names of the tensors that nothing needs.
+/// Loads the weights, and returns them with the names of the tensors that nothing needs.
 pub(crate) fn load(
     gguf: &GgufSet<'_>,
     parts: &[SharedBytes],
@@ -48,7 +47,7 @@ pub(crate) fn load(
         layers.push(layer(&mut t, spec, i, &relative)?);
     }
     let mut targets = t.take_targets();
-    // What follows the last layer is no part of a pass.
+    // What comes after the last layer is not part of a forward pass.
     for number in head.linears().filter_map(Linear::matrix) {
         if let Some(target) = targets.get_mut(number as usize) {
             target.name.clear();
@@ -255,7 +254,7 @@ fn attention_weights(
 /// Q, and K and V where the layer has them.
 type Qkv = (Linear, Option<Linear>, Option<Linear>);
 
-/// Q, K and V, from matrices of their own or from rows of a fused one; a fused one may have separate biases.
+/// Loads Q, K and V: each from a matrix of its own, or from the rows of a fused one. A fused matrix may have separate biases.
 fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Result<Qkv, LoadError> {
     let dims = [a.q_dim(), a.k_dim(), a.v_dim()];
     let [q, k, v] = dims;
@@ -284,18 +283,18 @@ fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Resul
     Ok((part("attn_q", 0, q)?, Some(part("attn_k", at.k, k)?), Some(part("attn_v", at.v, v)?)))
 }
 
-/// A norm that only divides, for parts of `width` elements.
+/// Returns a norm without weights, for parts of `width` elements.
 fn weightless(spec: &NormSpec, width: usize) -> PartsNorm {
     let norm = Norm { kind: spec.kind, eps: spec.eps, weight: None, bias: None };
     PartsNorm { norm, width, after_rope: false }
 }
 
-/// A norm of whole rows, in place.
+/// Returns a norm of whole rows, in place.
 fn whole(norm: Norm, width: usize) -> PartsNorm {
     PartsNorm { norm, width, after_rope: false }
 }
 
-/// The norm of a whole row before a matrix.
+/// Loads the norm of a whole row before a matrix.
 fn sub_norm(
     t: &mut Tensors<'_>,
     i: usize,
@@ -346,7 +345,7 @@ fn dense_weights(t: &mut Tensors<'_>, n_embd: usize, d: &DenseSpec, i: usize) ->
     let divisors = t.opt_vector(d.divisors, &block(i, "ffn.act", "scales"), &[d.n_ff])?;
     let sub_norm = sub_norm(t, i, "ffn_sub_norm", d.sub_norm.as_ref(), d.n_ff)?;
     if d.fused {
-        // gate rows first, then up rows
+        // the rows of gate come first, then those of up
         let tensor = t.tensor(&block(i, "ffn_up", "weight"), &[n_embd, 2 * d.n_ff])?;
         let gate = Some(t.rows(&tensor, 0, d.n_ff, n_embd, None)?);
         return Ok(Mlp {

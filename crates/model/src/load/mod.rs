@@ -1,4 +1,4 @@
-//! [`Loader`]: from a parsed file to a [`Model`].
+//! [`Loader`], which makes a [`Model`] from a parsed file.
 
 pub(crate) mod encoder;
 mod experts;
@@ -18,7 +18,7 @@ use crate::model::Model;
 use crate::outline::Outline;
 use crate::reserve::collected;
 
-/// Loads models, with kernels and architectures of the caller's choice.
+/// Loads models, with the caller's choice of kernels and architectures.
 ///
 /// ```no_run
 /// use happy_gguf::GgufFile;
@@ -54,47 +54,46 @@ pub struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    /// Loads the architectures of the [`registry`](crate::arch::registry). `kernels` decides which matrix kernels the
-    /// models run.
+    /// Makes a loader for the architectures of the [`registry`](crate::arch::registry). `kernels` decides which matrix kernels the
+    /// models use.
     pub fn new(kernels: &'a Kernels) -> Self {
         Loader { kernels, own: &[], embeddings: false }
     }
 
-    /// Loads these architectures too. One that has the name of a built-in one takes its place. Default: none.
+    /// Adds the caller's architectures. One with the name of a built-in one replaces it. The default is none.
     #[must_use]
     pub fn architectures(self, own: &'a [&'a dyn Architecture]) -> Self {
         Loader { own, ..self }
     }
 
-    /// Loads models to embed texts, whatever they were made for: passes have whole texts, of which the cache keeps nothing,
-    /// and there are no logits. Encoders are always loaded so.
+    /// Sets whether models are loaded for embedding texts, even if they were made for something else. Passes then have whole texts, of
+    /// which the cache keeps nothing, and there are no logits. The default is false, but encoders are always loaded this way.
     #[must_use]
     pub fn embeddings(self, embeddings: bool) -> Self {
         Loader { embeddings, ..self }
     }
 
-    /// Reads the header of a model, or the headers of the parts of a split one: what the model will take, before anything
-    /// is loaded.
+    /// Reads the header of a model, or the headers of the parts of a split one, to say how much memory it will need.
     ///
     /// # Errors
-    /// As [`Outline::read`].
+    /// As for [`Outline::read`].
     pub fn outline(&self, gguf: &GgufSet<'_>) -> Result<Outline, LoadError> {
         Outline::new(gguf, self.kernels, self.own, self.embeddings)
     }
 
-    /// Loads a parsed file: reads the specification, checks every tensor, copies only norms and biases. The model keeps the
-    /// file's bytes alive.
+    /// Loads a parsed file: reads the specification, checks every tensor, and copies only norms and biases. The model keeps the file's
+    /// bytes alive. At most [`Outline::table_bytes`] are reserved.
     ///
     /// # Errors
-    /// [`LoadError`]. At most [`Outline::table_bytes`] are reserved.
+    /// [`LoadError`] says what is wrong with the file, or that memory could not be reserved.
     pub fn load(&self, file: &GgufFile) -> Result<Model, LoadError> {
         self.load_parts(&file.view().into(), &[file.shared()])
     }
 
-    /// Loads a model of one file or of several, as [`load`](Self::load).
+    /// Loads a model of one or several files, like [`load`](Self::load).
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// As for [`load`](Self::load).
     pub fn load_set(&self, files: &GgufSetFile) -> Result<Model, LoadError> {
         let parts = files.parts().map(|(_, file)| file.shared());
         self.load_parts(&files.view(), &collected(files.parts().len(), parts)?)
@@ -108,28 +107,28 @@ impl<'a> Loader<'a> {
 }
 
 impl Model {
-    /// Loads a parsed file of an architecture of the [`registry`](crate::arch::registry), as [`Loader::load`].
+    /// Loads a parsed file of an architecture of the [`registry`](crate::arch::registry), like [`Loader::load`].
     ///
     /// # Errors
-    /// As [`Loader::load`].
+    /// As for [`Loader::load`].
     pub fn load(file: &GgufFile, kernels: &Kernels) -> Result<Self, LoadError> {
         Loader::new(kernels).load(file)
     }
 
-    /// Loads a model of one file or of several, as [`Loader::load_set`].
+    /// Loads a model of one or several files, like [`Loader::load_set`].
     ///
     /// # Errors
-    /// As [`Loader::load`].
+    /// As for [`Loader::load`].
     pub fn load_set(files: &GgufSetFile, kernels: &Kernels) -> Result<Self, LoadError> {
         Loader::new(kernels).load_set(files)
     }
 }
 
-/// Architectures that a program brings, as a constant, for options that outlive the call they are given to.
+/// A program's own architectures as a constant, for options that live longer than a call.
 #[derive(Clone, Copy, Default)]
 pub struct Architectures(pub &'static [&'static dyn Architecture]);
 
-/// Their names.
+/// Prints the names.
 impl fmt::Debug for Architectures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|a| a.name())).finish()

@@ -1,4 +1,4 @@
-//! Weights of what layers add to the residual stream, or keep beside it: per-layer embeddings, AltUp, LAuReL.
+//! Loads the weights of what layers add to the residual stream, or keep beside it: per-layer embeddings, AltUp and LAuReL.
 
 use super::tensors::Tensors;
 use crate::error::LoadError;

@@ -1,4 +1,4 @@
-//! A file's tensors, checked one by one as the loader asks for them.
+//! The tensors of a file, each checked when the loader asks for it.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -24,11 +24,11 @@ pub(crate) struct Tensors<'a> {
     /// The bytes of each part.
     parts: &'a [SharedBytes],
     kernels: &'a Kernels,
-    /// What the names of the layers' tensors start with, before `blk.`.
+    /// What comes before `blk.` in the names of the layers' tensors.
     prefix: &'static str,
-    /// Names of the tensors that were read; some more than once.
+    /// The names of the tensors that were read. Some are there more than once.
     used: Vec<&'a str>,
-    /// The tensors of which matrices were made, a few more than once.
+    /// The tensors that became matrices. A few are there more than once.
     targets: RefCell<Vec<Target>>,
 }
 
@@ -37,10 +37,10 @@ pub(crate) struct Tensor<'a> {
     name: &'a str,
     pub(crate) dtype: DType,
     pub(crate) bytes: Bytes,
-    /// Rows of all matrices of a stack, and how many those are.
+    /// Number of rows of all matrices in the stack together, and number of matrices in it.
     rows: usize,
     stack: usize,
-    /// What the product is multiplied by, one number or one for each matrix of the stack.
+    /// What the products are multiplied by: one number, or one for each matrix of the stack.
     scales: Option<Vec<f32>>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Tensors<'a> {
         Ok(Tensors { gguf, parts, kernels, prefix, used: reserved(n)?, targets })
     }
 
-    /// The name that the file has for a tensor.
+    /// Returns the name of a tensor in the file.
     fn full<'n>(&self, name: &'n str) -> Cow<'n, str> {
         match self.prefix {
             "" => Cow::Borrowed(name),
@@ -69,7 +69,7 @@ impl<'a> Tensors<'a> {
         self.gguf.tensor(&self.full(name)).is_some()
     }
 
-    /// Whether to read a tensor; a required one that is missing is an error later.
+    /// Returns whether to read a tensor. If a required one is missing, reading it is going to be an error.
     fn wants(&self, need: Need, name: &str) -> bool {
         match need {
             Need::Never => false,
@@ -78,7 +78,7 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    /// The tensor called `name`, which must have this shape.
+    /// Returns the tensor called `name`, which must have this shape.
     pub(crate) fn tensor(&mut self, name: &str, dims: &[usize]) -> Result<Tensor<'a>, LoadError> {
         let name = &*self.full(name);
         let (part, info) = self
@@ -106,8 +106,8 @@ impl<'a> Tensors<'a> {
         Ok(Tensor { name: info.name, dtype, bytes, rows, stack, scales })
     }
 
-    /// The tensor `X.scale` of a matrix `X.weight`, if it is one of those that may have scales, as NVFP4 and ternary files have
-    /// them.
+    /// Reads the tensor `X.scale` of a matrix `X.weight`, if it exists and the matrix is one of those that may have scales, as in NVFP4 and
+    /// ternary files.
     fn scales(&mut self, weight: &str, stack: usize) -> Result<Option<Vec<f32>>, LoadError> {
         let Some(name) = names::scale_of(weight, self.prefix).filter(|name| self.gguf.tensor(name).is_some())
         else {
@@ -116,13 +116,13 @@ impl<'a> Tensors<'a> {
         self.vector(name.strip_prefix(self.prefix).unwrap_or(&name), &[stack]).map(Some)
     }
 
-    /// The rows of a matrix; 0 if it is missing.
+    /// Returns the number of rows of a matrix, or 0 if it is missing.
     pub(crate) fn rows_of(&self, name: &str) -> usize {
         let rows = self.gguf.tensor(&self.full(name)).map_or(0, |(_, info)| info.dims.padded()[1]);
         usize::try_from(rows).unwrap_or(usize::MAX)
     }
 
-    /// A small vector (or several in a row), converted to f32.
+    /// Reads a small vector, or several one after the other, as f32.
     pub(crate) fn vector(&mut self, name: &str, dims: &[usize]) -> Result<Vec<f32>, LoadError> {
         let t = self.tensor(name, dims)?;
         dequantize_to_vec(t.dtype, &t.bytes).map_err(|e| match e {
@@ -140,14 +140,14 @@ impl<'a> Tensors<'a> {
         if !self.wants(need, name) { Ok(None) } else { self.vector(name, dims).map(Some) }
     }
 
-    /// A tensor of `n_rows` rows that are decoded one by one.
+    /// Returns a tensor of `n_rows` rows that are decoded one at a time.
     pub(crate) fn table(&mut self, name: &str, n: usize, n_rows: usize) -> Result<Embedding, LoadError> {
         let tensor = self.tensor(name, &[n, n_rows])?;
         let row_bytes = tensor.dtype.row_bytes(n).map_err(|e| damaged(name, e))?;
         Ok(Embedding { dtype: tensor.dtype, bytes: tensor.bytes, row_bytes })
     }
 
-    /// `n_out` rows of a tensor, from row `first` on, as a matrix.
+    /// Returns `n_out` rows of a tensor, from row `first` on, as a matrix.
     pub(crate) fn rows(
         &self,
         t: &Tensor<'_>,
@@ -168,7 +168,7 @@ impl<'a> Tensors<'a> {
             .placed(self.target(t, n_in)?, first);
         let linear = match &t.scales {
             None => linear,
-            // a part of a stack takes its own
+            // a part of a stack takes its own scales
             Some(scales) if scales.len() > 1 && n_out != t.rows => {
                 let each = (t.rows / scales.len()).max(1);
                 let own = scales.get(first / each..first.saturating_add(n_out) / each).unwrap_or(&[]);
@@ -185,7 +185,7 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    /// The number of a tensor that adapters may add to.
+    /// Returns the number of a tensor to which adapters may add.
     fn target(&self, t: &Tensor<'_>, n_in: usize) -> Result<u32, LoadError> {
         let mut targets = self.targets.borrow_mut();
         if targets.last().is_none_or(|last| last.name != t.name) {
@@ -195,12 +195,12 @@ impl<'a> Tensors<'a> {
         Ok(targets.len() as u32 - 1)
     }
 
-    /// The tensors by those numbers.
+    /// Returns the tensors by those numbers, and keeps none.
     pub(crate) fn take_targets(&mut self) -> Vec<Target> {
         self.targets.take()
     }
 
-    /// A matrix `blk.{layer}.{part}.weight`, with its bias.
+    /// Returns the matrix `blk.{layer}.{part}.weight` with its bias.
     pub(crate) fn linear(
         &mut self,
         layer: usize,
@@ -214,7 +214,7 @@ impl<'a> Tensors<'a> {
         self.rows(&t, 0, n_out, n_in, bias.as_deref())
     }
 
-    /// A norm; `prefix` is its name without `.weight`, under which some converters store it.
+    /// Reads a norm. `prefix` is its name without `.weight`; some converters leave that out.
     pub(crate) fn norm(&mut self, prefix: &str, spec: &NormSpec, width: usize) -> Result<Norm, LoadError> {
         let name = format!("{prefix}.weight");
         let weight = match spec.weighted {
@@ -226,7 +226,7 @@ impl<'a> Tensors<'a> {
         Ok(Norm { kind: spec.kind, eps: spec.eps, weight, bias })
     }
 
-    /// A norm whose weights, the tensor called `name`, are multiplied by a factor.
+    /// Reads a norm whose weights, in the tensor called `name`, are multiplied by a factor.
     pub(crate) fn scaled_norm(
         &mut self,
         name: &str,
@@ -239,7 +239,7 @@ impl<'a> Tensors<'a> {
         Ok(Norm { kind: spec.kind, eps: spec.eps, weight: Some(weight), bias: None })
     }
 
-    /// The norm of a half's result, under the second name if the file has no tensor of the first.
+    /// Reads the norm of a half's result, by the second name if the file has no tensor with the first.
     pub(crate) fn post_norm(
         &mut self,
         layer: usize,
@@ -264,7 +264,7 @@ impl<'a> Tensors<'a> {
 }
 
 impl<'a> Tensors<'a> {
-    /// The names of the file's tensors that were not read.
+    /// Returns the names of the tensors that were not read.
     pub(crate) fn unused(mut self) -> Result<Vec<String>, LoadError> {
         self.used.sort_unstable();
         let names = || {
@@ -279,7 +279,7 @@ impl<'a> Tensors<'a> {
     }
 }
 
-/// A copy of a name.
+/// Returns a copy of a name.
 fn owned(name: &str) -> Result<String, LoadError> {
     let mut own = String::new();
     own.try_reserve_exact(name.len()).map_err(|_| LoadError::memory(name.len()))?;
@@ -287,7 +287,7 @@ fn owned(name: &str) -> Result<String, LoadError> {
     Ok(own)
 }
 
-/// The error for a tensor whose bytes cannot be used.
+/// Returns the error for a tensor whose bytes can't be used.
 pub(super) fn damaged(name: &str, problem: impl std::fmt::Display) -> LoadError {
     LoadError::TensorData { tensor: name.to_owned(), problem: problem.to_string() }
 }

@@ -21,13 +21,13 @@ use crate::spec::{ChannelMixSpec, Need};
 use crate::weights::kinds;
 
 pub(crate) struct ChannelMix {
-    /// Where the row before is in the layer's state.
+    /// The index, in the layer's state, of the previous row.
     first: usize,
     n_ff: usize,
     lerp_k: Vec<f32>,
     key: Linear,
     value: Linear,
-    /// What makes the gates: the mixture with the row before, and the matrix.
+    /// What computes the gates: the weights of the mixture with the previous row, and a matrix.
     gates: Option<(Vec<f32>, Linear)>,
 }
 
@@ -59,7 +59,7 @@ impl ChannelMix {
         [&self.key, &self.value].into_iter().chain(self.gates.iter().map(|(_, gates)| gates))
     }
 
-    /// `ffn_out = channel_mix(normed)`, for all rows of the batch.
+    /// Computes `ffn_out = channel_mix(normed)` for all rows of the batch.
     pub(crate) fn run(
         &self,
         step: &Step<'_>,

@@ -19,13 +19,13 @@ pub(super) struct DeltaNet {
     spec: DeltaNetSpec,
     pub(super) qkv: Linear,
     pub(super) z: Linear,
-    /// Beta; or beta and alpha, if there is no matrix for alpha.
+    /// The matrix of beta, or of beta and alpha if alpha has no matrix of its own.
     pub(super) beta: Linear,
     pub(super) alpha: Option<Linear>,
     conv: ConvWeights,
     dt_bias: Vec<f32>,
     a: Vec<f32>,
-    /// Gives each head of Q and K unit length, times the root of its size.
+    /// Scales each head of Q and K to unit length, times the root of its size.
     unit: PartsNorm,
     norm: PartsNorm,
 }
@@ -59,7 +59,7 @@ impl DeltaNet {
         })
     }
 
-    /// `q, k, v`, the gates, beta and alpha: the products of all matrices with what the mixer reads.
+    /// Multiplies the mixer's input by all matrices: computes `q, k, v`, the gates, beta and alpha.
     fn project(&self, step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
         let (n, heads) = (step.n, self.spec.n_v_heads);
         let Scratch { x, io, acts, panels, recurrent: r, .. } = s;
@@ -72,7 +72,7 @@ impl DeltaNet {
         }
         let both = (&self.beta, r.small.mat_mut(n, 2 * heads));
         project(step, input, (acts, panels), &mut [qkv, z, both])?;
-        // a head of K after the other: its heads' betas, then their alphas
+        // for each head of K: the betas of its heads of V, then their alphas
         let group = heads / self.spec.n_k_heads;
         let both = r.small.mat(n, 2 * heads);
         rows::each_row(step.cx, r.decay.mat_mut(n, heads), &|i, row, _| {
@@ -130,26 +130,26 @@ impl DeltaNet {
     }
 }
 
-/// What gives each head of Q and K unit length, together with a factor of `1 / sqrt(width)`.
+/// Returns the norm that scales each head of Q and K to unit length, if its result is multiplied by `1 / sqrt(width)`.
 pub(super) fn unit_norm(eps: f32, width: usize) -> PartsNorm {
     let norm = Norm { kind: NormKind::Rms, eps: eps / width as f32, weight: None, bias: None };
     PartsNorm { norm, width, after_rope: false }
 }
 
-/// What the scan of all heads reads.
+/// The inputs of the scan of all heads.
 pub(super) struct Heads<'a> {
     /// `[rows][q, k, v]`
     pub(super) projected: Mat<'a>,
-    /// A decay for each head, or for each channel of K of each head.
+    /// One decay for each head, or for each channel of K in each head.
     pub(super) decay: Mat<'a>,
     /// `[rows][n]`
     pub(super) beta: Mat<'a>,
-    /// Heads of V, and of K.
+    /// Number of heads of V.
     pub(super) n: usize,
     pub(super) n_k: usize,
-    /// Head `h` of V uses head `h / (n / n_k)` of K, not `h % n_k`.
+    /// Whether head `h` of V uses head `h / (n / n_k)` of K, instead of `h % n_k`.
     pub(super) grouped: bool,
-    /// Elements of a head of K and of V.
+    /// Number of elements in a head of K, and in one of V.
     pub(super) dims: (usize, usize),
 }
 

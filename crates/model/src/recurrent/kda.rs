@@ -22,15 +22,15 @@ pub(super) struct Kda {
     k: Linear,
     v: Linear,
     beta: Linear,
-    /// What makes the decays, and the gates: a matrix, and one after it if both are of low rank.
+    /// What the decays are computed with, and then the gates: a full matrix, or two low-rank matrices one after the other.
     decay: (Linear, Option<Linear>),
     gates: (Linear, Option<Linear>),
-    /// Over the channels of q, k and v.
+    /// The convolution over the channels of q, k and v.
     conv: ConvWeights,
     dt_bias: Vec<f32>,
-    /// For each head.
+    /// One value for each head.
     a: Vec<f32>,
-    /// Gives each head of Q and K unit length, times the root of its size.
+    /// Scales each head of Q and K to unit length, times the root of its size.
     unit: PartsNorm,
     norm: PartsNorm,
 }
@@ -66,7 +66,7 @@ impl Kda {
         })
     }
 
-    /// Every matrix.
+    /// Returns every matrix of the mixer.
     pub(super) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let ((f_a, f_b), (g_a, g_b)) = (&self.decay, &self.gates);
         [&self.q, &self.k, &self.v, &self.beta, f_a, g_a].into_iter().chain(f_b).chain(g_b)
@@ -125,7 +125,7 @@ impl Kda {
         Ok(())
     }
 
-    /// `q, k, v`, beta, what the decays are made of, and the gates.
+    /// Computes `q, k, v`, beta, what the decays are made of, and the gates.
     fn project(&self, step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
         let (n, width, n_heads) = (step.n, self.spec.width(), self.spec.n_heads);
         let rank = self.spec.rank.unwrap_or(0);
@@ -153,7 +153,7 @@ impl Kda {
     }
 }
 
-/// The matrices of q, k and v, which may be one tensor.
+/// Loads the matrices of q, k and v, which may be one tensor.
 fn projections(t: &mut Tensors<'_>, n_embd: usize, width: usize, i: usize) -> Result<[Linear; 3], LoadError> {
     let fused = block(i, "attn_qkv", "weight");
     if t.has(&fused) {
@@ -165,7 +165,7 @@ fn projections(t: &mut Tensors<'_>, n_embd: usize, width: usize, i: usize) -> Re
     Ok([own("attn_q")?, own("attn_k")?, own("attn_v")?])
 }
 
-/// The convolutions of q, k and v as one.
+/// Loads the convolutions of q, k and v as one.
 fn conv(t: &mut Tensors<'_>, spec: &KdaSpec, i: usize) -> Result<ConvWeights, LoadError> {
     let (width, kernel, channels) = (spec.width(), spec.kernel, spec.conv_dim());
     let mut weight = collected(kernel * channels, std::iter::repeat(0.0))?;

@@ -19,10 +19,10 @@ use crate::weights::PartsNorm;
 
 pub(super) struct Lightning {
     spec: LightningSpec,
-    /// Rows: q, k, v of each head.
+    /// Its rows are those of q, k and v of each head.
     pub(super) qkv: Linear,
     pub(super) gate: Linear,
-    /// A decay for each head.
+    /// One decay for each head.
     decay: Vec<f32>,
     norm: PartsNorm,
 }
@@ -87,7 +87,8 @@ impl Lightning {
     }
 }
 
-/// `e^-(strength * slope)` of a head; the slopes of 8 heads are 1/2, 1/4 .. 1/256, those of others between the same bounds.
+/// Returns the decay of a head, `e^-(strength * slope)`. With 8 heads the slopes are 1/2, 1/4 and so on down to 1/256; other numbers of
+/// heads spread them over the same range.
 fn decay(head: usize, spec: &LightningSpec) -> f32 {
     let slope = libm::pow(2.0, -8.0 * (head + 1) as f64 / spec.n_heads as f64);
     libm::exp(-f64::from(spec.strength) * slope) as f32

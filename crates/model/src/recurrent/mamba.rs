@@ -15,17 +15,17 @@ use crate::scratch::Scratch;
 use crate::spec::{MambaSpec, Need};
 use crate::weights::PartsNorm;
 
-/// Channels of a task.
+/// The number of channels that one task works on.
 const CHANNELS: usize = 128;
 
 pub(super) struct Mamba {
     spec: MambaSpec,
-    /// Rows: x, z.
+    /// Its rows are those of x, then those of z.
     pub(super) input: Linear,
     conv: ConvWeights,
-    /// Rows: dt, b, c.
+    /// Its rows are those of dt, b and c, in this order.
     pub(super) x: Linear,
-    /// Norms of dt, b and c.
+    /// The norms of dt, b and c.
     norms: Option<[PartsNorm; 3]>,
     pub(super) dt: Linear,
     /// `[d_state][d_inner]`

@@ -18,7 +18,7 @@ use crate::weights::PartsNorm;
 
 pub(super) struct Mamba2 {
     spec: Mamba2Spec,
-    /// Rows: z, x, b, c, dt.
+    /// Its rows are those of z, x, b, c and dt, in this order.
     pub(super) input: Linear,
     conv: ConvWeights,
     dt_bias: Vec<f32>,
@@ -93,7 +93,7 @@ impl Mamba2 {
     }
 }
 
-/// `out = x * dt`, a step for each head.
+/// Computes `out = x * dt`, where each head has a step of its own.
 pub(super) fn times_step(cx: Ctx<'_>, x: Mat<'_>, dt: Mat<'_>, out: MatMut<'_>) {
     let head_dim = x.cols() / dt.cols();
     rows::each_row(cx, out, &|i, row, _| {
@@ -104,7 +104,7 @@ pub(super) fn times_step(cx: Ctx<'_>, x: Mat<'_>, dt: Mat<'_>, out: MatMut<'_>) 
     });
 }
 
-/// `y += d * x`, a factor for each head.
+/// Computes `y += d * x`, where each head has a factor of its own.
 pub(super) fn add_input(cx: Ctx<'_>, d: &[f32], x: Mat<'_>, y: MatMut<'_>) {
     let head_dim = x.cols() / d.len();
     rows::each_row(cx, y, &|i, row, _| {
@@ -115,12 +115,12 @@ pub(super) fn add_input(cx: Ctx<'_>, d: &[f32], x: Mat<'_>, y: MatMut<'_>) {
     });
 }
 
-/// What the scan of all heads reads.
+/// The inputs of the scan of all heads.
 pub(super) struct Heads<'a> {
     pub(super) n: usize,
-    /// Channels of a head.
+    /// Number of channels in a head.
     pub(super) dim: usize,
-    /// Heads that share `b` and `c`.
+    /// Number of heads that share one `b` and `c`.
     pub(super) per_group: usize,
     pub(super) d_state: usize,
     pub(super) b: Mat<'a>,

@@ -1,12 +1,12 @@
-//! The recurrent mixers: their weights, how they are loaded and what they compute. A file each.
+//! The recurrent mixers: their weights, how these are loaded, and what the mixers compute. Each kind has a file of its own.
 //!
 //! ```text
-//! scan:   y = the mixer of the normed rows, before its output matrix; the state goes on     all rows of the batch
-//! out:    mixed = W_out y                                                                    the rows that go on
+//! scan:   y = mixer(normed rows), without its output matrix; advances the state     for all rows of the batch
+//! out:    mixed = W_out y                                                            for the rows that are still needed
 //! ```
 //!
-//! Both a convolution and a scan go through the runs of the memory: consecutive rows of a sequence with the state before
-//! them and the one after them. What lies between works on all rows of the batch at once.
+//! A convolution and a scan go through the batch run by run; a run is some consecutive rows of one sequence, with the state before them
+//! and the state after them. Everything in between works on all rows of the batch at once.
 
 mod channel_mix;
 mod delta_net;
@@ -63,7 +63,7 @@ enum Block {
 }
 
 impl Recurrent {
-    /// Reads the mixer of layer `i`.
+    /// Loads the mixer of layer `i`.
     pub(crate) fn load(
         t: &mut Tensors<'_>,
         n_embd: usize,
@@ -100,7 +100,7 @@ impl Recurrent {
         })
     }
 
-    /// Every matrix.
+    /// Returns every matrix of the mixer.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let list: [Option<&Linear>; 4] = match &self.block {
             Block::ShortConv(b) => [Some(&b.input), None, None, None],
@@ -124,7 +124,7 @@ impl Recurrent {
     }
 }
 
-/// `y = mixer(normed)`, and the states after the batch.
+/// Computes `y = mixer(normed)` and the states after the batch.
 pub(crate) fn scan(
     step: &Step<'_>,
     w: &Recurrent,
@@ -145,7 +145,7 @@ pub(crate) fn scan(
     if step.cx.cancelled() { Err(ForwardError::Cancelled) } else { Ok(()) }
 }
 
-/// `mixed = W_out y`, or `mixed += W_out y` beside attention.
+/// Computes `mixed = W_out y`, or beside attention `mixed += W_out y`.
 pub(crate) fn out(step: &Step<'_>, w: &Recurrent, s: &mut Scratch) -> Result<(), ForwardError> {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     if !s.acts.set(cx, s.recurrent.y.mat(n, w.spec.widths().y), kinds([&w.out])) {
@@ -160,10 +160,10 @@ pub(crate) fn out(step: &Step<'_>, w: &Recurrent, s: &mut Scratch) -> Result<(),
     Ok(())
 }
 
-/// Matrices and where their results go.
+/// Matrices, each with the place of its result.
 type Products<'a, 'm> = &'a mut [(&'a Linear, MatMut<'m>)];
 
-/// Multiplies what the mixer reads.
+/// Multiplies the mixer's input by several matrices.
 fn project(
     step: &Step<'_>,
     input: Mat<'_>,
@@ -177,12 +177,12 @@ fn project(
     Ok(())
 }
 
-/// What is before the rows of a run: a scan of heads reads its part where it is, others copy theirs in their tasks.
+/// The state before a run. A scan of heads reads its part in place; other scans copy their part, each task for itself.
 #[derive(Clone, Copy)]
 struct Before<'a>(Option<&'a [f32]>);
 
 impl<'a> Before<'a> {
-    /// The values from `first` on as a state that becomes `after`; zeros where the sequence begins.
+    /// Returns the values from `first` on, or zeros where the sequence begins, as a state that is going to be written to `after`.
     fn state(self, first: usize, after: &'a mut [f32]) -> State<'a> {
         let before = self.0.and_then(|before| before.get(first..first + after.len()));
         if before.is_none() {
@@ -191,7 +191,7 @@ impl<'a> Before<'a> {
         State { before, after }
     }
 
-    /// Writes the values from `first` on into `part` of the state after the rows; zeros where the sequence begins.
+    /// Copies the values from `first` on, or zeros where the sequence begins, to `part` of the state after the rows.
     fn copy(self, first: usize, part: &mut [f32]) {
         match self.0.and_then(|before| before.get(first..first + part.len())) {
             Some(before) => part.copy_from_slice(before),
@@ -199,7 +199,7 @@ impl<'a> Before<'a> {
         }
     }
 
-    /// The same for columns from `first` on of a state that has rows of `width` values.
+    /// Does the same for the columns from `first` on of a state whose rows have `width` values.
     fn copy_columns(self, first: usize, width: usize, part: &mut Columns<'_>) {
         for row in 0..part.rows() {
             self.copy(row * width + first, part.row_mut(row));
@@ -207,8 +207,8 @@ impl<'a> Before<'a> {
     }
 }
 
-/// Calls `f(rows, before, after)` for every run of the batch, with part `range` of the layer's state: what is before the rows,
-/// and where what is after them goes. What that holds at first is left over.
+/// Calls `f(rows, before, after)` for every run of the batch, with the part `range` of the layer's state before the rows, and the place for
+/// the same part after them. At first, that place holds leftovers of an earlier use.
 fn each_state(
     step: &Step<'_>,
     pages: &mut Pages<'_>,
@@ -225,10 +225,10 @@ fn each_state(
     }
 }
 
-/// Channels of a task.
+/// The number of channels that one task works on.
 const CONV_CHANNELS: usize = 256;
 
-/// A causal convolution with its weights by position.
+/// A causal convolution. Its weights are stored position by position.
 struct ConvWeights {
     /// `[kernel][channels]`
     weight: Vec<f32>,
@@ -239,7 +239,7 @@ struct ConvWeights {
 }
 
 impl ConvWeights {
-    /// Reads `{part}.weight`, `[kernel, channels]`, and its bias.
+    /// Loads `{part}.weight`, `[kernel, channels]`, and its bias.
     fn load(
         t: &mut Tensors<'_>,
         i: usize,
@@ -254,12 +254,12 @@ impl ConvWeights {
         Ok(ConvWeights { weight, bias, kernel, channels, silu })
     }
 
-    /// f32 values of its state.
+    /// Returns the number of f32 values in its state.
     fn elements(&self) -> usize {
         (self.kernel - 1) * self.channels
     }
 
-    /// Convolves columns from `first` on of `x`, in place; the state is the first part of the layer's.
+    /// Convolves the columns of `x` from `first` on, in place. The convolution's state is the first part of the layer's state.
     fn run(&self, step: &Step<'_>, pages: &mut Pages<'_>, mut x: MatMut<'_>, first: usize) {
         let (kernel, channels) = (self.kernel, self.channels);
         let weight = Mat::new(&self.weight, kernel, channels);
@@ -288,8 +288,8 @@ impl ConvWeights {
     }
 }
 
-/// Makes the results of a causal convolution those of one that sees `half` positions on either side: each moves up by `half`
-/// rows, and the last ones come from zeros past the end.
+/// Turns the results of a causal convolution into those of one that sees `half` positions on either side: moves each result up by `half`
+/// rows, and computes the last ones with zeros past the end.
 fn center(cx: Ctx<'_>, conv: &Conv<'_>, half: usize, state: &mut Columns<'_>, x: &mut Columns<'_>) {
     let (rows, width) = (x.rows(), x.width());
     let mut past = [0.0; MAX_CONV / 2 * CONV_CHANNELS];
@@ -307,13 +307,13 @@ fn center(cx: Ctx<'_>, conv: &Conv<'_>, half: usize, state: &mut Columns<'_>, x:
     }
 }
 
-/// The transpose of `[rows][cols]`.
+/// Returns the transpose of a matrix `[rows][cols]`.
 fn transposed(x: &[f32], rows: usize, cols: usize) -> Result<Vec<f32>, LoadError> {
     let items = (0..cols).flat_map(|c| x.iter().skip(c).step_by(cols.max(1)).take(rows).copied());
     Ok(collected(x.len(), items)?)
 }
 
-/// `x = e^(a * x)` for every row, a value for each head.
+/// Computes `x = e^(a * x)` for every row, which has one value for each head.
 fn decays(cx: Ctx<'_>, a: &[f32], x: MatMut<'_>) {
     let ops = &cx.kernels.ops;
     rows::each_row(cx, x, &|_, row, _| {
@@ -322,7 +322,7 @@ fn decays(cx: Ctx<'_>, a: &[f32], x: MatMut<'_>) {
     });
 }
 
-/// `x = softplus(x + bias)` for every row.
+/// Computes `x = softplus(x + bias)` for every row.
 fn steps(cx: Ctx<'_>, bias: &[f32], x: MatMut<'_>) {
     let ops = &cx.kernels.ops;
     rows::each_row(cx, x, &|_, row, _| {
@@ -331,7 +331,7 @@ fn steps(cx: Ctx<'_>, bias: &[f32], x: MatMut<'_>) {
     });
 }
 
-/// `y *= act(gate)`; the gates are changed.
+/// Computes `y *= act(gate)`, and overwrites the gates.
 fn gate(cx: Ctx<'_>, act: Activation, mut gate: MatMut<'_>, y: MatMut<'_>) {
     let ops = &cx.kernels.ops;
     rows::each_row(cx, gate.reborrow(), &|_, row, _| (ops.activate)(act, row));
@@ -339,7 +339,7 @@ fn gate(cx: Ctx<'_>, act: Activation, mut gate: MatMut<'_>, y: MatMut<'_>) {
     rows::each_row(cx, y, &|i, row, _| (ops.mul)(row, gate.row(i)));
 }
 
-/// A norm of parts of a row, which has its weights in tensor `part`, `[width, parts]`.
+/// Loads the norm of a row's parts, whose weights are in the tensor `part`, `[width, parts]`.
 fn parts_norm(
     t: &mut Tensors<'_>,
     i: usize,

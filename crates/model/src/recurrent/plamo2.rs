@@ -16,12 +16,12 @@ use crate::weights::PartsNorm;
 
 pub(super) struct Plamo2 {
     spec: Plamo2Spec,
-    /// Rows: z and x of each head.
+    /// Its rows are those of z and x of each head.
     pub(super) input: Linear,
     conv: ConvWeights,
-    /// Rows: b, c, dt.
+    /// Its rows are those of b, c and dt, in this order.
     pub(super) x: Linear,
-    /// Norms of b, c and dt.
+    /// The norms of b, c and dt.
     norms: [PartsNorm; 3],
     pub(super) dt: Linear,
     a: Vec<f32>,

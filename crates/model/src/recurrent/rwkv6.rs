@@ -1,4 +1,4 @@
-//! The time mix of RWKV-6, and of Qwen 2 models that were given it: see [`Rwkv6Spec`].
+//! The time mix of RWKV-6, and of Qwen 2 models whose attention was replaced by it: see [`Rwkv6Spec`].
 
 use happy_kernels::linear::Linear;
 use happy_kernels::ops::Activation;
@@ -16,7 +16,7 @@ use crate::scratch::Scratch;
 use crate::spec::{Need, NormKind, Rwkv6Spec};
 use crate::weights::{Norm, PartsNorm};
 
-/// The inputs that are mixed with the row before, in the order of the file: decay, key, value, receptance, gate.
+/// The number of mixtures with the previous row. In the order of the file, they are the inputs of decay, key, value, receptance and gate.
 const N_MIXED: usize = 5;
 
 pub(super) struct Rwkv6 {
@@ -32,7 +32,7 @@ pub(super) struct Rwkv6 {
     pub(super) value: Linear,
     pub(super) receptance: Linear,
     pub(super) gate: Linear,
-    /// What the current position counts more, `[heads][head_size]`; without it the scan is gated linear attention.
+    /// The extra weight of the current position, `[heads][head_size]`. Without it, the scan is gated linear attention.
     bonus: Option<Vec<f32>>,
     norm: Option<HeadNorm>,
 }
@@ -89,7 +89,7 @@ impl Rwkv6 {
         })
     }
 
-    /// Every matrix.
+    /// Returns every matrix of the mixer.
     pub(super) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let all =
             [&self.w1, &self.decay_w1, &self.decay_w2, &self.key, &self.value, &self.receptance, &self.gate];
@@ -147,7 +147,7 @@ impl Rwkv6 {
         Ok(())
     }
 
-    /// The five mixtures of each row with the one before it, side by side in `projected`.
+    /// Writes the five mixtures of each row with the one before it to `projected`, side by side.
     fn mix(&self, step: &Step<'_>, s: &mut Scratch, pages: &mut Pages<'_>) -> Result<(), ForwardError> {
         let (cx, n, rank) = (step.cx, step.n, self.spec.mix_rank);
         let width = step.n_embd;
@@ -180,7 +180,7 @@ impl Rwkv6 {
         Ok(())
     }
 
-    /// Decay, key and value of every head, receptance and gate.
+    /// Computes decay, key and value of every head, the receptance and the gates.
     fn project(&self, step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
         let (cx, n, width) = (step.cx, step.n, step.n_embd);
         let ops = &cx.kernels.ops;
@@ -221,7 +221,7 @@ impl Rwkv6 {
     }
 }
 
-/// The norm of each head's result, with a weight and a bias over all heads.
+/// The norm of each head's result, whose weight and bias are as long as all heads together.
 pub(super) struct HeadNorm {
     norm: PartsNorm,
     weight: Vec<f32>,
@@ -229,7 +229,7 @@ pub(super) struct HeadNorm {
 }
 
 impl HeadNorm {
-    /// Of heads of so many elements, and so many heads.
+    /// Loads the norm, for this number of elements in a head, and this number of heads.
     pub(super) fn load(
         t: &mut Tensors<'_>,
         i: usize,
@@ -242,7 +242,7 @@ impl HeadNorm {
         Ok(HeadNorm { norm: PartsNorm { norm, width: size, after_rope: false }, weight, bias })
     }
 
-    /// Norms every head of every row.
+    /// Applies the norm to every head of every row.
     pub(super) fn apply(&self, cx: Ctx<'_>, mut y: MatMut<'_>, spare: &PerWorker<Vec<f32>>) {
         rows::norm_parts(cx, &self.norm, y.reborrow(), spare);
         rows::each_row(cx, y, &|_, row, _| {
@@ -252,7 +252,7 @@ impl HeadNorm {
     }
 }
 
-/// `out = before - x`, where `before` is the row before, which the state from `first` on keeps between batches.
+/// Computes `out = before - x`, where `before` is the previous row. Between batches, it is kept in the state, from `first` on.
 pub(super) fn shift(step: &Step<'_>, pages: &mut Pages<'_>, first: usize, x: Mat<'_>, mut out: MatMut<'_>) {
     let ops = &step.cx.kernels.ops;
     each_state(step, pages, first..first + x.cols(), |rows, before, state| {
@@ -267,7 +267,7 @@ pub(super) fn shift(step: &Step<'_>, pages: &mut Pages<'_>, first: usize, x: Mat
     });
 }
 
-/// `out = shifted * weight + x`
+/// Computes `out = shifted * weight + x`.
 pub(super) fn lerp(cx: Ctx<'_>, weight: &[f32], shifted: &[f32], x: &[f32], out: &mut [f32]) {
     let ops = &cx.kernels.ops;
     out.copy_from_slice(shifted);
@@ -275,7 +275,7 @@ pub(super) fn lerp(cx: Ctx<'_>, weight: &[f32], shifted: &[f32], x: &[f32], out:
     (ops.add)(out, x);
 }
 
-/// Heads at the start of a row become `times` heads each.
+/// Repeats each of the heads at the start of a row, so that it becomes `times` heads.
 fn repeat(row: &mut [f32], head: usize, times: usize) {
     for h in (0..row.len() / head).rev() {
         let from = h / times * head;

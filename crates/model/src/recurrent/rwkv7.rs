@@ -1,4 +1,4 @@
-//! The time mix of RWKV-7, and of Qwen 2 models that were given it: see [`Rwkv7Spec`].
+//! The time mix of RWKV-7, and of Qwen 2 models whose attention was replaced by it: see [`Rwkv7Spec`].
 
 use happy_kernels::linear::{ActBuf, Linear, Panels};
 use happy_kernels::ops::Activation;
@@ -18,7 +18,7 @@ use crate::scratch::{Buf, Scratch};
 use crate::spec::{Need, Rwkv7Spec};
 use crate::weights::PartsNorm;
 
-/// The mixtures with the row before, in the order of the file; the gates' is there if there are gates.
+/// The indices of the mixtures with the previous row, in the order of the file. The last one exists only if there are gates.
 const RECEPTANCE: usize = 0;
 const DECAY: usize = 1;
 const KEY: usize = 2;
@@ -26,13 +26,13 @@ const VALUE: usize = 3;
 const RATE: usize = 4;
 const GATE: usize = 5;
 
-/// Keeps heads of zeros finite when they get unit length.
+/// Keeps heads of zeros finite when they are scaled to unit length.
 const UNIT_EPS: f32 = 1e-24;
 
-/// `e^-0.5`, which bounds the decays.
+/// `e^-0.5`, the factor that bounds the decays.
 const DECAY_BOUND: f32 = 0.606_531;
 
-/// Two matrices, one after the other, and what is added to their result.
+/// Two matrices that are applied one after the other, and a bias.
 struct LowRank {
     first: Linear,
     second: Linear,
@@ -40,7 +40,7 @@ struct LowRank {
 }
 
 impl LowRank {
-    /// `{part}1`, `{part}2` and, with a bias, `{part}0`.
+    /// Loads `{part}1`, `{part}2` and, if there is a bias, `{part}0`.
     fn load(
         t: &mut Tensors<'_>,
         i: usize,
@@ -53,7 +53,7 @@ impl LowRank {
         Ok(LowRank { first, second: t.linear(i, &format!("{part}2"), rank, n, Need::Never)?, bias })
     }
 
-    /// `between = act(first x)`
+    /// Computes `between = act(first x)`.
     fn start(
         &self,
         step: &Step<'_>,
@@ -70,7 +70,7 @@ impl LowRank {
         Ok(())
     }
 
-    /// `out = second between + bias`
+    /// Computes `out = second between + bias`.
     fn finish(
         &self,
         step: &Step<'_>,
@@ -89,7 +89,7 @@ impl LowRank {
 
 pub(super) struct Rwkv7 {
     spec: Rwkv7Spec,
-    /// For each mixture, one after the other.
+    /// The weights of all mixtures, one mixture after the other.
     lerp: Vec<f32>,
     receptance: Linear,
     key: Linear,
@@ -101,7 +101,7 @@ pub(super) struct Rwkv7 {
     k_k: Vec<f32>,
     k_a: Vec<f32>,
     r_k: Vec<f32>,
-    /// Gives each head unit length, times the root of its size.
+    /// Scales each head to unit length, times the root of its size.
     unit: PartsNorm,
     norm: Option<HeadNorm>,
 }
@@ -141,7 +141,7 @@ impl Rwkv7 {
         })
     }
 
-    /// Every matrix.
+    /// Returns every matrix of the mixer.
     pub(super) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let low = [&self.decay, &self.rate].into_iter().chain(&self.first_value).chain(&self.gates);
         let low = low.flat_map(|low| [&low.first, &low.second]);
@@ -190,7 +190,7 @@ impl Rwkv7 {
         }
         let gates = self.gates.as_ref().map(|_| r.gate.mat(n, width));
         rows::each_row(cx, y, &|i, row, worker| {
-            // what the position itself counts more
+            // the extra weight of the current position
             spare.with(worker, |product| {
                 let (product, (k, v)) = (&mut product[..width], small.row(i).split_at(width));
                 product.copy_from_slice(k);
@@ -208,7 +208,7 @@ impl Rwkv7 {
         Ok(())
     }
 
-    /// The mixtures of each row with the one before it, side by side in `projected`.
+    /// Writes the mixtures of each row with the one before it to `projected`, side by side.
     fn mix(&self, step: &Step<'_>, s: &mut Scratch, pages: &mut Pages<'_>) {
         let (cx, n, width) = (step.cx, step.n, self.spec.width());
         let Scratch { x, io, recurrent: r, .. } = s;
@@ -222,7 +222,7 @@ impl Rwkv7 {
         });
     }
 
-    /// Receptance, decay, key and value; the rate, in the place of its mixture; the gates.
+    /// Computes receptance, decay, key and value, the rate, which replaces its mixture, and the gates.
     fn project(&self, step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
         let (cx, n, width) = (step.cx, step.n, self.spec.width());
         let ops = &cx.kernels.ops;
@@ -240,7 +240,7 @@ impl Rwkv7 {
             &mut [(&self.value, small.columns_mut(width..2 * width))],
         )?;
 
-        // `y` takes what lies between the two matrices of a pair
+        // `y` holds what is between the two matrices of a pair
         self.decay.start(step, (part(DECAY), Some(Activation::Tanh)), &mut r.y, (acts, panels))?;
         self.decay.finish(step, &r.y, r.decay.mat_mut(n, width), (acts, panels))?;
         rows::each_row(cx, r.decay.mat_mut(n, width), &|_, row, _| {
@@ -279,8 +279,8 @@ impl Rwkv7 {
         Ok(())
     }
 
-    /// `k = k + (rate - 1) * k * k_a`; where the scan's change reads, `-u`, in the place of the mixture of K, and where it writes,
-    /// `u * rate`, in the place of the rate.
+    /// Computes `k = k + (rate - 1) * k * k_a`, and the two vectors of the scan's update: the one that it reads along, `-u`, replaces the
+    /// mixture of K; the one that it writes along, `u * rate`, replaces the rate.
     fn keys(&self, step: &Step<'_>, s: &mut Scratch) {
         let (cx, n, width, size) = (step.cx, step.n, self.spec.width(), self.spec.head_size);
         let ops = &cx.kernels.ops;

@@ -13,7 +13,7 @@ use crate::spec::{Need, ShortConvSpec};
 
 pub(super) struct ShortConv {
     n: usize,
-    /// Rows: b, c, x.
+    /// Its rows are those of b, c and x, in this order.
     pub(super) input: Linear,
     conv: ConvWeights,
 }

@@ -5,88 +5,88 @@ use super::{Activation, Gating, Need, NormSpec};
 /// An expert that every token passes through.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SharedExpertSpec {
-    /// Width.
+    /// The width.
     pub n_ff: usize,
-    /// Its result is multiplied by `sigmoid(w . x)` (Qwen2 MoE).
+    /// Whether its result is multiplied by `sigmoid(w . x)` (Qwen2 MoE).
     pub gated: bool,
-    /// Gate and up are the halves of `ffn_up_shexp.weight`, gate first (Granite SWA).
+    /// Whether gate and up are the halves of `ffn_up_shexp.weight`, gate first (Granite SWA).
     pub fused: bool,
-    /// It is the layer's dense block: its tensors are `ffn_gate`, `ffn_up` and `ffn_down`, without `_shexp` (Gemma 4).
+    /// Whether it is the layer's dense block, whose tensors are `ffn_gate`, `ffn_up` and `ffn_down`, without `_shexp` (Gemma 4).
     pub dense: bool,
-    /// It reads the residual stream with this norm, `ffn_norm`; `None`: it reads what the other experts read.
+    /// The norm of the residual stream, `ffn_norm`, whose result it reads. With `None`, it reads the input of the other experts.
     pub norm: Option<NormSpec>,
     /// The norm of its result, `post_ffw_norm_1`.
     pub post_norm: Option<NormSpec>,
 }
 
 impl SharedExpertSpec {
-    /// A plain expert of a width: it reads what the other experts read, and its result is added as it is.
+    /// Makes a plain expert of a given width. It reads the input of the other experts, and its result is added unchanged.
     pub fn new(n_ff: usize) -> Self {
         SharedExpertSpec { n_ff, gated: false, fused: false, dense: false, norm: None, post_norm: None }
     }
 }
 
-/// Experts in groups of the same size, one after the other: a token's experts come from its best groups only.
+/// Experts in consecutive groups of the same size. A token's experts come only from its best groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpertGroups {
-    /// Groups; divides the number of experts.
+    /// The number of groups. It divides the number of experts.
     pub n_groups: usize,
-    /// Groups a token is routed to. A group's score is the sum of its two best experts' scores.
+    /// The number of groups that a token is routed to. A group's score is the sum of the scores of its two best experts.
     pub n_used: usize,
 }
 
-/// Small experts that several neighbors share: each expert's result gets that of its group's small one on the same input, times
-/// `scale`, added (GroveMoE; `ffn_gate_chexps`, `ffn_up_chexps` and `ffn_down_chexps`).
+/// Small experts that neighboring experts share. The result of a group's small expert on the same input, times `scale`, is added to the
+/// result of each expert (GroveMoE; `ffn_gate_chexps`, `ffn_up_chexps` and `ffn_down_chexps`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GroupExpertsSpec {
-    /// Width of a small expert.
+    /// The width of a small expert.
     pub n_ff: usize,
-    /// Experts that share one; divides the number of experts.
+    /// The number of experts that share one. It divides the number of experts.
     pub group: usize,
-    /// Multiplies the small expert's result.
+    /// The factor of the small expert's result.
     pub scale: f32,
 }
 
-/// What the router of a mixture reads.
+/// The input of a mixture's router.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RouterInput {
-    /// What the feed-forward half reads.
+    /// The input of the feed-forward half.
     Block,
-    /// The residual stream with a norm of the router's own, whose weights are `ffn_gate_inp.scale` over
-    /// `sqrt(n_embd)` (Gemma 4).
+    /// The residual stream with the router's own norm, whose weights are `ffn_gate_inp.scale` divided by `sqrt(n_embd)` (Gemma 4).
     Scaled(NormSpec),
-    /// The residual stream as it enters the layer, before the attention's norm (SmallThinker).
+    /// The residual stream at the start of the layer, before the attention's norm (SmallThinker).
     Layer,
 }
 
 /// A mixture of experts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MoeSpec {
-    /// Experts.
+    /// The number of experts.
     pub n_experts: usize,
-    /// Experts a token is routed to.
+    /// The number of experts that a token is routed to.
     pub n_used: usize,
-    /// Width of one expert.
+    /// The width of an expert.
     pub n_ff: usize,
-    /// What the router reads.
+    /// The input of the router.
     pub router_input: RouterInput,
     /// How scores become weights.
     pub gating: Gating,
-    /// A bias that is added to the scores for the choice only (`exp_probs_b`).
+    /// A bias that is added to the scores only for the choice of experts (`exp_probs_b`).
     pub choice_bias: Need,
-    /// Groups of experts.
+    /// The groups of experts.
     pub groups: Option<ExpertGroups>,
-    /// Divide the chosen weights by their sum.
+    /// Whether the weights of the chosen experts are divided by their sum.
     pub normalize: bool,
-    /// Multiplies the weights, after they are normalized; 1 for none.
+    /// The factor of the weights, after they are normalized. 1 changes nothing.
     pub weight_scale: f32,
-    /// The weights multiply what the experts read, not their results (Llama 4).
+    /// Whether the weights multiply the input of the experts, not their results (Llama 4).
     pub weigh_input: bool,
     /// The activation of the experts.
     pub activation: Activation,
-    /// `down(act(gate x) * up x)` or `down(act(up x))`. Gate and up may be one tensor in the file, `ffn_gate_up_exps`.
+    /// Whether experts are gated: `down(act(gate x) * up x)`. Otherwise they are `down(act(up x))`. Gate and up may be one tensor in the
+    /// file, `ffn_gate_up_exps`.
     pub gated: bool,
-    /// Biases of the router and the experts.
+    /// The biases of the router and the experts.
     pub bias: Need,
     /// The norm of the sum of the routed experts, before the shared one is added (`post_ffw_norm_2`).
     pub post_norm: Option<NormSpec>,

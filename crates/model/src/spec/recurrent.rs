@@ -1,19 +1,20 @@
-//! Mixers that carry a state from position to position instead of a list of keys and values.
+//! The parts of a [`ModelSpec`](super::ModelSpec) that describe recurrent mixers: mixers that carry a state of constant size from
+//! one position to the next, where attention keeps the keys and values of every position.
 //!
-//! The state of a sequence and layer is one list of f32 values, zeros at position 0: first the last inputs of the short
-//! convolution, then what the scan keeps. A scan reads and writes it position by position, so its bits do not depend on how
-//! a prompt is cut into batches.
+//! The state of one sequence in one layer is a list of f32 values. It begins with the last inputs of the short convolution,
+//! followed by what the scan keeps; before position 0, all of it is zero. The scan reads and writes the state one position at a
+//! time, so cutting a prompt into batches of another size doesn't change the result by a single bit.
 
 use super::{NormSpec, Rwkv6Spec, Rwkv7Spec};
 
 /// The recurrent mixer of a layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RecurrentSpec {
-    /// The norm before the projections; `None` beside attention, whose normed rows it reads.
+    /// The norm before the projections. `None` for a mixer beside attention, which reads the same normed rows as the attention.
     pub norm: Option<NormSpec>,
-    /// The name of that norm's tensor, without `blk.{layer}.` and `.weight`. Mostly `attn_norm`.
+    /// The name of that norm's tensor, without `blk.{layer}.` and `.weight`. It is `attn_norm` in most architectures.
     pub norm_name: &'static str,
-    /// What it computes.
+    /// What the mixer computes.
     pub kind: RecurrentKind,
     /// The norm after the output projection (`post_attention_norm`).
     pub post_norm: Option<NormSpec>,
@@ -24,31 +25,37 @@ pub struct RecurrentSpec {
 pub enum RecurrentKind {
     /// A short convolution between two gates.
     ShortConv(ShortConvSpec),
-    /// A state space with a decay for each channel and state.
+    /// Mamba: a state space model in which every channel has several states, each with a decay of its own.
     Mamba(MambaSpec),
-    /// A state space with a decay for each head.
+    /// Mamba 2: a state space model in which all channels of a head share one decay.
     Mamba2(Mamba2Spec),
-    /// A Mamba 2 with other projections.
+    /// The mixer of PLaMo 2: Mamba 2 with different projections.
     Plamo2(Plamo2Spec),
     /// Linear attention with the gated delta rule.
     DeltaNet(DeltaNetSpec),
-    /// The same with a decay for each channel of K (Kimi's delta attention).
+    /// Kimi's delta attention: the gated delta rule with a decay for each channel of K.
     Kda(KdaSpec),
     /// Linear attention with a constant decay for each head.
     Lightning(LightningSpec),
-    /// Linear attention of mixtures of each row with the one before it.
+    /// RWKV-6: linear attention whose inputs mix each row with the one before it.
     Rwkv6(Rwkv6Spec),
-    /// The delta rule of mixtures of each row with the one before it.
+    /// RWKV-7: the delta rule, with inputs that mix each row with the one before it.
     Rwkv7(Rwkv7Spec),
 }
 
-/// `b, c, x = W_in h;  y = W_out (c * conv(b * x))`, a causal convolution of each channel (LFM2); in a model that is not causal, a
-/// centered one of an odd number of positions.
+/// The short convolution of LFM2, between two gates:
+///
+/// ```text
+/// b, c, x = W_in h;  y = W_out (c * conv(b * x))
+/// ```
+///
+/// The convolution works on each channel by itself. It is causal; in a model that isn't causal, it is centered on the current
+/// position, and `kernel` must be odd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortConvSpec {
-    /// Channels.
+    /// Number of channels.
     pub n_channels: usize,
-    /// Positions that the convolution sees, the current one included; 1 to 16.
+    /// Number of positions that the convolution sees, including the current one: from 1 to 16.
     pub kernel: usize,
 }
 
@@ -60,15 +67,15 @@ pub struct ShortConvSpec {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MambaSpec {
-    /// Channels.
+    /// Number of channels.
     pub d_inner: usize,
-    /// States of a channel.
+    /// Number of states of each channel.
     pub d_state: usize,
-    /// Width of `dt` before `W_dt`.
+    /// Width of `dt` before the product with `W_dt`.
     pub dt_rank: usize,
-    /// Positions that the convolution sees; 1 to 16.
+    /// Number of positions that the convolution sees, including the current one: from 1 to 16.
     pub kernel: usize,
-    /// The norm of `dt`, `b` and `c`, each with its own weights (Jamba) or without (Falcon Mamba).
+    /// The norm of `dt`, `b` and `c`: each with weights of its own (Jamba), or without weights (Falcon Mamba).
     pub dt_b_c_norm: Option<NormSpec>,
 }
 
@@ -76,21 +83,21 @@ pub struct MambaSpec {
 ///
 /// ```text
 /// z, x, b, c, dt = W_in h;  x, b, c = silu(conv(x, b, c));  dt = softplus(dt + bias)
-/// S = S * e^(dt a) + dt x b;  y = W_out norm(silu(z) * (S c + d x))      b and c shared by the heads of a group
+/// S = S * e^(dt a) + dt x b;  y = W_out norm(silu(z) * (S c + d x))      the heads of a group share b and c
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mamba2Spec {
-    /// Channels of all heads.
+    /// Number of channels in all heads together.
     pub d_inner: usize,
-    /// Heads; divides `d_inner`.
+    /// Number of heads. It divides `d_inner`.
     pub n_heads: usize,
-    /// Groups of heads; divides `n_heads` and `d_inner`.
+    /// Number of groups of heads. It divides `n_heads` and `d_inner`.
     pub n_groups: usize,
-    /// States of a channel.
+    /// Number of states of each channel.
     pub d_state: usize,
-    /// Positions that the convolution sees; 1 to 16.
+    /// Number of positions that the convolution sees, including the current one: from 1 to 16.
     pub kernel: usize,
-    /// The norm of each group's channels before the output matrix.
+    /// The norm before the output matrix, over the channels of each group.
     pub norm: Option<NormSpec>,
 }
 
@@ -98,19 +105,19 @@ pub struct Mamba2Spec {
 ///
 /// ```text
 /// z, x = W_in h, head by head;  x = silu(conv(x));  b, c, dt = norm(W_x x);  dt = softplus(W_dt dt + bias)
-/// S = S * e^(dt a) + dt x b;  y = W_out (silu(z) * (S c + d x))          a step and a decay for each head
+/// S = S * e^(dt a) + dt x b;  y = W_out (silu(z) * (S c + d x))          each head has its own step and decay
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plamo2Spec {
-    /// Channels of all heads.
+    /// Number of channels in all heads together.
     pub d_inner: usize,
-    /// Heads; divides `d_inner`.
+    /// Number of heads. It divides `d_inner`.
     pub n_heads: usize,
-    /// States of a channel.
+    /// Number of states of each channel.
     pub d_state: usize,
-    /// Width of `dt` before `W_dt`.
+    /// Width of `dt` before the product with `W_dt`.
     pub dt_rank: usize,
-    /// Positions that the convolution sees; 1 to 16.
+    /// Number of positions that the convolution sees, including the current one: from 1 to 16.
     pub kernel: usize,
     /// The norm of `b`, `c` and `dt`, each with its own weights.
     pub norm: NormSpec,
@@ -124,22 +131,22 @@ pub struct Plamo2Spec {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeltaNetSpec {
-    /// Heads of Q and K; divides `n_v_heads`.
+    /// Number of heads of Q, and of K. It divides `n_v_heads`.
     pub n_k_heads: usize,
-    /// Heads of V.
+    /// Number of heads of V.
     pub n_v_heads: usize,
-    /// Elements of a head of Q or K.
+    /// Number of elements in a head of Q or K.
     pub head_dim_k: usize,
-    /// Elements of a head of V.
+    /// Number of elements in a head of V.
     pub head_dim_v: usize,
-    /// Positions that the convolution sees; 1 to 16.
+    /// Number of positions that the convolution sees, including the current one: from 1 to 16.
     pub kernel: usize,
-    /// Added to the sum of squares under the root when Q and K get unit length.
+    /// What is added to the sum of squares, under the root, when Q and K are scaled to unit length.
     pub eps: f32,
-    /// Head `h` of V uses head `h / (n_v_heads / n_k_heads)` of K, not `h % n_k_heads`; and W_beta and W_alpha are one matrix
-    /// (`ssm_ba`), which has beta then alpha for each head of K (Qwen 3 Next).
+    /// Two things that differ in Qwen 3 Next. If `true`, head `h` of V uses head `h / (n_v_heads / n_k_heads)` of K, instead of
+    /// `h % n_k_heads`; and W_beta and W_alpha are one matrix (`ssm_ba`), which holds beta, then alpha, for each head of K.
     pub grouped: bool,
-    /// The norm of each head's result.
+    /// The norm that each head's result passes through.
     pub norm: NormSpec,
 }
 
@@ -147,135 +154,136 @@ pub struct DeltaNetSpec {
 ///
 /// ```text
 /// q, k, v = silu(conv(W_q h, W_k h, W_v h));  q = q / |q|, k / |k|;  beta = sigmoid(W_beta h);  f = F_b F_a h + bias
-/// decay = e^(a softplus(f)), or with a lower bound e^(bound * sigmoid(a f))                 a: a number for each head
+/// decay = e^(a softplus(f)), or with a lower bound e^(bound * sigmoid(a f))                 each head has its own a
 /// S = S * decay;  S = S + k beta (v - S^T k);  y = W_out (norm(S^T q / sqrt(head_dim)) * sigmoid(G_b G_a h))
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KdaSpec {
-    /// Heads.
+    /// Number of heads.
     pub n_heads: usize,
-    /// Elements of a head of Q, K or V.
+    /// Number of elements in a head of Q, K or V.
     pub head_dim: usize,
-    /// Positions that the convolution sees; 1 to 16.
+    /// Number of positions that the convolution sees, including the current one: from 1 to 16.
     pub kernel: usize,
-    /// Added to the sum of squares under the root when Q and K get unit length.
+    /// What is added to the sum of squares, under the root, when Q and K are scaled to unit length.
     pub eps: f32,
-    /// Rows of `F_a` and `G_a`; `None`: `F_a` and `G_a` are whole matrices, without `F_b` and `G_b` (Ling 3).
+    /// Number of rows of `F_a` and `G_a`. `None` if these are full matrices and `F_b` and `G_b` don't exist (Ling 3).
     pub rank: Option<usize>,
-    /// Bound of the decays' logarithms, below 0.
+    /// The lower bound of the decays' logarithms, a number below 0.
     pub lower_bound: Option<f32>,
-    /// The norm of each head's result.
+    /// The norm that each head's result passes through.
     pub norm: NormSpec,
 }
 
-/// Lightning attention (MiniMax 01), linear attention whose decay depends on the head alone:
+/// Lightning attention (MiniMax 01): linear attention with a constant decay for each head:
 ///
 /// ```text
 /// q, k, v = silu(W_qkv h), head by head;  S = S * decay + k v;  y = W_out (norm(S^T q) * sigmoid(W_g h))
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LightningSpec {
-    /// Heads.
+    /// Number of heads.
     pub n_heads: usize,
-    /// Elements of a head of Q, K or V.
+    /// Number of elements in a head of Q, K or V.
     pub head_dim: usize,
-    /// Multiplies the slopes: head `n` of `n_heads` decays by `e^-(strength * slope)`, where the slope falls geometrically
-    /// from head to head as ALiBi's does.
+    /// The factor of the slopes. Head `n` decays by `e^-(strength * slope)` from one position to the next; the slopes fall
+    /// geometrically from head to head, as ALiBi's do.
     pub strength: f32,
-    /// The norm of the row of all heads, `attn_norm_2`.
+    /// The norm of the results of all heads as one row (the tensor `attn_norm_2`).
     pub norm: NormSpec,
 }
 
 impl KdaSpec {
-    /// Elements of a row of Q, K or V.
+    /// Number of elements in a row of Q, K or V.
     pub fn width(&self) -> usize {
         self.n_heads.saturating_mul(self.head_dim)
     }
 
-    /// Channels of the convolution: q, k, v.
+    /// Number of channels of the convolution, which runs over q, k and v.
     pub fn conv_dim(&self) -> usize {
         self.width().saturating_mul(3)
     }
 }
 
 impl LightningSpec {
-    /// Elements of a row of Q, K or V.
+    /// Number of elements in a row of Q, K or V.
     pub fn width(&self) -> usize {
         self.n_heads.saturating_mul(self.head_dim)
     }
 }
 
 impl MambaSpec {
-    /// Columns of `W_x`'s result: dt, b, c.
+    /// Number of columns of the product with `W_x`, which holds dt, b and c.
     pub fn x_dim(&self) -> usize {
         self.dt_rank.saturating_add(self.d_state.saturating_mul(2))
     }
 }
 
 impl Mamba2Spec {
-    /// Channels of the convolution: x, b, c.
+    /// Number of channels of the convolution, which runs over x, b and c.
     pub fn conv_dim(&self) -> usize {
         self.d_inner.saturating_add(self.n_groups.saturating_mul(self.d_state).saturating_mul(2))
     }
 
-    /// Rows of `W_in`.
+    /// Number of rows of `W_in`.
     pub fn in_dim(&self) -> usize {
         self.d_inner.saturating_add(self.conv_dim()).saturating_add(self.n_heads)
     }
 
-    /// Channels of a head.
+    /// Number of channels in a head.
     pub fn head_dim(&self) -> usize {
         self.d_inner / self.n_heads.max(1)
     }
 }
 
 impl Plamo2Spec {
-    /// Columns of `W_x`'s result: b, c, dt.
+    /// Number of columns of the product with `W_x`, which holds b, c and dt.
     pub fn x_dim(&self) -> usize {
         self.dt_rank.saturating_add(self.d_state.saturating_mul(2))
     }
 }
 
 impl DeltaNetSpec {
-    /// Elements of a row of Q or K.
+    /// Number of elements in a row of Q or K.
     pub fn k_dim(&self) -> usize {
         self.n_k_heads.saturating_mul(self.head_dim_k)
     }
 
-    /// Elements of a row of V.
+    /// Number of elements in a row of V.
     pub fn v_dim(&self) -> usize {
         self.n_v_heads.saturating_mul(self.head_dim_v)
     }
 
-    /// Channels of the convolution: q, k, v.
+    /// Number of channels of the convolution, which runs over q, k and v.
     pub fn conv_dim(&self) -> usize {
         self.k_dim().saturating_mul(2).saturating_add(self.v_dim())
     }
 }
 
-/// Values a row of a mixer's buffers.
+/// How many values a row has in each buffer of a mixer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecurrentWidths {
-    /// What the input projection gives.
+    /// The result of the input projection.
     pub(crate) projected: usize,
-    /// Gates of the result.
+    /// The gates that multiply the result.
     pub(crate) gate: usize,
-    /// The scan's input of each channel: steps, or the input times its step.
+    /// What the scan reads for each channel: the steps, or the input times its step.
     pub(crate) wide: usize,
-    /// Few values a row: steps and states, or beta.
+    /// Inputs of the scan with few values a row: steps and states, or beta.
     pub(crate) small: usize,
-    /// Decays of the heads.
+    /// The decays of the heads.
     pub(crate) decay: usize,
     /// The scan's result.
     pub(crate) y: usize,
-    /// V of the first layer, which later ones read.
+    /// V of the first layer, which later layers read.
     pub(crate) first: usize,
-    /// The longest part that is normed in place.
+    /// The longest part of a row that is normed in place.
     pub(crate) normed: usize,
 }
 
 impl RecurrentSpec {
-    /// Positions and channels of the convolution, 0 channels without one; RWKV keeps one row as a convolution over two does.
+    /// Number of positions and channels of the convolution; 0 channels if there is none. RWKV keeps the previous row, just as a
+    /// convolution over two positions would.
     pub(crate) fn conv(&self) -> (usize, usize) {
         match self.kind {
             RecurrentKind::ShortConv(s) => (s.kernel, s.n_channels),
@@ -290,13 +298,13 @@ impl RecurrentSpec {
         }
     }
 
-    /// f32 values of the convolution's state.
+    /// Number of f32 values in the convolution's state.
     pub(crate) fn conv_elements(&self) -> usize {
         let (kernel, channels) = self.conv();
         kernel.saturating_sub(1).saturating_mul(channels)
     }
 
-    /// f32 values that a sequence keeps in the layer.
+    /// Number of f32 values that the layer keeps for each sequence.
     pub fn state_elements(&self) -> usize {
         let scan = match self.kind {
             RecurrentKind::ShortConv(_) => 0,
@@ -312,7 +320,7 @@ impl RecurrentSpec {
         self.conv_elements().saturating_add(scan)
     }
 
-    /// Values a row of the mixer's buffers.
+    /// How many values a row has in each of the mixer's buffers.
     pub(crate) fn widths(&self) -> RecurrentWidths {
         let none = RecurrentWidths::default();
         match self.kind {

@@ -12,19 +12,19 @@
 /// `y = S^T (r / sqrt(head_size)) * sigmoid(g)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rwkv6Spec {
-    /// Heads; `n_heads * head_size` is the width of the residual stream.
+    /// The number of heads. `n_heads * head_size` is the width of the residual stream.
     pub n_heads: usize,
-    /// Elements of a head.
+    /// The number of elements in a head.
     pub head_size: usize,
-    /// Heads of K and V; divides `n_heads`.
+    /// The number of heads of K and V. It divides `n_heads`.
     pub n_kv_heads: usize,
-    /// Width of each `m_j`.
+    /// The width of each `m_j`.
     pub mix_rank: usize,
-    /// Columns of `D_2`; at most the width of the residual stream.
+    /// The number of columns of `D_2`, at most the width of the residual stream.
     pub decay_rank: usize,
     /// Whether it is linear attention, without a bonus.
     pub linear: bool,
-    /// Epsilon of the norm of each head's result; `None`: no norm.
+    /// The epsilon of the norm of each head's result; `None` without a norm.
     pub norm_eps: Option<f32>,
 }
 
@@ -40,29 +40,29 @@ pub struct Rwkv6Spec {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rwkv7Spec {
-    /// Heads; `n_heads * head_size` is the width of the residual stream.
+    /// The number of heads. `n_heads * head_size` is the width of the residual stream.
     pub n_heads: usize,
-    /// Elements of a head.
+    /// The number of elements in a head.
     pub head_size: usize,
-    /// Rows of `D_1`; like the other ranks, at most the width of the residual stream.
+    /// The number of rows of `D_1`. Like the other ranks, it is at most the width of the residual stream.
     pub decay_rank: usize,
-    /// Rows of `A_1`.
+    /// The number of rows of `A_1`.
     pub rate_rank: usize,
-    /// Rows of `V_1`; `None` in the first layer.
+    /// The number of rows of `V_1`; `None` in the first layer.
     pub value_rank: Option<usize>,
-    /// Rows of `G_1`; `None`: no gates.
+    /// The number of rows of `G_1`; `None` without gates.
     pub gate_rank: Option<usize>,
-    /// Epsilon of the norm of each head's result; `None`: no norm.
+    /// The epsilon of the norm of each head's result; `None` without a norm.
     pub norm_eps: Option<f32>,
 }
 
-/// The channel mix of RWKV, a feed-forward half that also reads the row before:
+/// The channel mix of RWKV, a feed-forward half that also reads the previous row:
 /// `W_v relu(W_k lerp_k)^2`, times `sigmoid(W_r lerp_r)` in RWKV-6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelMixSpec {
-    /// Width of the residual stream: what it keeps of the last row.
+    /// The width of the residual stream, which is the number of values that it keeps of the last row.
     pub width: usize,
-    /// Rows of `W_k`.
+    /// The number of rows of `W_k`.
     pub n_ff: usize,
     /// Whether its result has gates (RWKV-6).
     pub gated: bool,

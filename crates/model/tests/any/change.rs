@@ -1,4 +1,4 @@
-//! Changes of a file: keys and tensors that are missing, wrong, odd or another model's, and bits.
+//! Changes to a file: keys and tensors that are missing, wrong, odd or from another model, and flipped bits.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ struct Tensor<'a> {
     bytes: Cow<'a, [u8]>,
 }
 
-/// A file taken apart.
+/// A file that has been taken apart.
 pub(super) struct Parts<'a> {
     keys: Vec<(String, Data)>,
     tensors: Vec<Tensor<'a>>,
@@ -70,7 +70,7 @@ impl<'a> Parts<'a> {
         Parts { keys, tensors: view.tensors().map(tensor).collect() }
     }
 
-    /// One change; `donor` is where keys and tensors come from that this file lacks.
+    /// Makes one change. Keys and tensors that this file doesn't have come from `donor`.
     pub(super) fn change(&mut self, donor: &Parts<'a>, choices: &mut Choices<'_>) {
         match choices.below(20) {
             0 => self.become_another(donor),
@@ -81,7 +81,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The file, perhaps with a few other bits.
+    /// Puts the file together, perhaps with a few other bits.
     pub(super) fn file(&self, choices: &mut Choices<'_>) -> Option<GgufFile> {
         let mut w = GgufWriter::new();
         for (key, value) in &self.keys {
@@ -111,7 +111,7 @@ impl<'a> Parts<'a> {
         text.unwrap_or_default()
     }
 
-    /// The name of another architecture, with all keys that begin with it.
+    /// Takes the name of another architecture, with all keys that begin with it.
     fn become_another(&mut self, donor: &Parts<'_>) {
         let (old, new) = (self.architecture().to_owned(), donor.architecture().to_owned());
         for (key, value) in &mut self.keys {
@@ -142,7 +142,7 @@ impl<'a> Parts<'a> {
         match choices.below(8) {
             0 => _ = self.keys.remove(at),
             1 => {
-                // The value of another key.
+                // Take the value of another key.
                 let other = self.keys[choices.below(n)].1.clone();
                 self.keys[at].1 = other;
             }
@@ -157,7 +157,7 @@ impl<'a> Parts<'a> {
                 }
             }
             4 => match value {
-                // A list of a number, and the first number of a list.
+                // Turn a number into a list, and a list into its first number.
                 Data::Number(ty, x) => *value = Data::Numbers(*ty, vec![*x; choices.below(9)]),
                 Data::Numbers(ty, list) => {
                     *value = Data::Number(*ty, list.first().copied().unwrap_or_default());
@@ -218,7 +218,7 @@ impl Tensor<'_> {
         self.set_type(self.ty);
     }
 
-    /// Gives the tensor a type and as many bytes as it needs, the old ones again and again.
+    /// Gives the tensor another type, and as many bytes as that needs, by repeating the old ones.
     fn set_type(&mut self, ty: GgmlType) {
         let Some(layout) = ty.layout() else { return };
         let elements = self.dims.iter().try_fold(1u64, |n, dim| n.checked_mul(*dim));
@@ -229,7 +229,7 @@ impl Tensor<'_> {
         self.bytes.to_mut().resize(len, 0);
     }
 
-    /// Other values, in one place or everywhere.
+    /// Changes the values in one place or everywhere.
     fn damage(&mut self, choices: &mut Choices<'_>) {
         let values = [f32::NAN, f32::INFINITY, f32::MAX, -1e30, 1e-42, 0.0, 1e15, -1.0];
         let value = values[choices.below(values.len())].to_le_bytes();
@@ -241,7 +241,7 @@ impl Tensor<'_> {
     }
 }
 
-/// The elements of all tensors.
+/// Returns the number of elements in all tensors.
 pub(super) fn elements(file: &GgufFile) -> u64 {
     file.view().tensors().map(|t| t.dims.iter().product::<u64>()).sum()
 }
@@ -284,7 +284,7 @@ fn data(value: Value<'_>) -> Data {
     }
 }
 
-/// The value in a file; numbers that a type doesn't have become the nearest that it has.
+/// Returns the value as it is in a file. Numbers that a type can't hold become the nearest one that it can.
 fn owned(data: &Data) -> OwnedValue {
     fn list<T>(numbers: &[f64], to: fn(f64) -> T) -> Vec<T> {
         numbers.iter().map(|x| to(*x)).collect()

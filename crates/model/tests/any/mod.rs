@@ -1,5 +1,6 @@
-//! Models and adapters that arbitrary bytes have changed, and everything that is done with a model: it works or gives an
-//! error, and takes what was planned. The tests `mutations` and the fuzz targets `recipe` and `adapter` share this.
+//! Changes models and adapters as arbitrary bytes say, then does with them everything that can be done with a model. Each step must either
+//! work or return an error, and take the memory that was planned. The tests in `mutations` and the fuzz targets `recipe` and `adapter` use
+//! this.
 #![allow(dead_code)] // each fuzz target uses a part
 
 mod change;
@@ -15,7 +16,7 @@ use happy_testkit::measured;
 use change::Parts;
 use run::{Runs, said};
 
-/// Decisions made of bytes. After the last byte each is 0, which changes nothing more.
+/// Decisions that depend on bytes. After the last byte every decision is 0, which makes no further changes.
 pub(crate) struct Choices<'a>(&'a [u8]);
 
 impl<'a> Choices<'a> {
@@ -23,7 +24,7 @@ impl<'a> Choices<'a> {
         Choices(bytes)
     }
 
-    /// A number below `n`, which is at least 1.
+    /// Returns a number below `n`, which must be at least 1.
     fn below(&mut self, n: usize) -> usize {
         let take = if n > 256 { 2 } else { 1 };
         let (bytes, rest) = self.0.split_at(take.min(self.0.len()));
@@ -35,13 +36,13 @@ impl<'a> Choices<'a> {
 /// How far a changed file came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reached {
-    /// The file cannot be written or read.
+    /// The file can't be written or read.
     NoFile,
-    /// An error tells why it cannot be loaded, or would take too much memory.
+    /// An error says why the file can't be loaded, or it would take too much memory.
     Refused,
-    /// A pass gave an error.
+    /// A pass returned an error.
     Failed,
-    /// Everything was computed, with the same bits however it was.
+    /// Everything was computed, and every way of computing it gave the same bits.
     Computed,
 }
 
@@ -57,7 +58,7 @@ pub(crate) fn any_recipe(files: &[&GgufFile], data: &[u8]) -> Reached {
     }
 }
 
-/// Changes the file of an adapter, and computes with it and without. A case is a model with adapters for it.
+/// Changes the file of an adapter, and computes with and without that adapter. A case is a model with adapters for it.
 pub(crate) fn any_adapter(cases: &[(GgufFile, Vec<GgufFile>)], data: &[u8]) -> Reached {
     let mut choices = Choices::new(data);
     let (model, adapters) = &cases[choices.below(cases.len())];
@@ -66,7 +67,7 @@ pub(crate) fn any_adapter(cases: &[(GgufFile, Vec<GgufFile>)], data: &[u8]) -> R
     let kernels = Kernels::detect().unwrap();
     let model = Model::load(model, &kernels).unwrap();
     let (adapter, used) = measured(|| model.adapter(&file, &kernels));
-    // A matrix that is decoded is there in both forms.
+    // While a matrix is being decoded, both forms of it are in memory.
     let decoded = 4 * change::elements(&file) + 8 * file.bytes().len() as u64 + (64 << 10);
     assert!(used.peak <= decoded, "an adapter of {} bytes took {used:?}", file.bytes().len());
     let adapter = match adapter {
@@ -85,7 +86,7 @@ pub(crate) fn any_adapter(cases: &[(GgufFile, Vec<GgufFile>)], data: &[u8]) -> R
     }
 }
 
-/// A file with some changes; `None` if it cannot be written or read.
+/// Returns a file with some changes, or `None` if it can't be written or read.
 fn changed(of: &GgufFile, donor: &GgufFile, choices: &mut Choices<'_>) -> Option<GgufFile> {
     let (mut parts, donor) = (Parts::of(of), Parts::of(donor));
     for _ in 0..choices.below(5) {
@@ -94,7 +95,7 @@ fn changed(of: &GgufFile, donor: &GgufFile, choices: &mut Choices<'_>) -> Option
     parts.file(choices)
 }
 
-/// A pool of the calling thread alone.
+/// Returns a pool that has only the calling thread.
 fn pool() -> Pool {
     Pool::new(1).unwrap()
 }

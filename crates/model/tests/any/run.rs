@@ -1,5 +1,5 @@
-//! Everything that is done with a model: planned, loaded, computed in pieces, forked, shortened, exported and imported. What
-//! allocates takes what was planned, and every way gives the same bits.
+//! Does everything that can be done with a model: plans, loads and computes it, in pieces too; forks, shortens, exports and imports its
+//! sequences. Allocations take what was planned, and every way gives the same bits.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -15,25 +15,25 @@ use happy_testkit::{Used, measured};
 
 use super::{Choices, Reached, pool};
 
-/// What takes more is not computed, as an app would refuse it.
+/// A model that takes more memory than this isn't computed, as an app would refuse it.
 const MAX_BYTES: usize = 48 << 20;
-/// Tokens of a sequence, and rows of a batch.
+/// The number of tokens in a sequence, and of rows in a batch.
 const N_CTX: usize = 128;
 const N_BATCH: usize = 24;
-/// An error's message.
+/// The most bytes that an error's message may take.
 const MESSAGE: u64 = 8 << 10;
 
-/// The bits of logits, a row each.
+/// The bits of logits, row by row.
 type Bits = Vec<Vec<u32>>;
 
-/// An error that says something in one line.
+/// Checks that an error has a message of one line.
 pub(super) fn said(error: &dyn Display, reached: Reached) -> Reached {
     let text = error.to_string();
     assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");
     reached
 }
 
-/// Loads a model: what has no outline does not load, and what has one takes at most what the outline says.
+/// Loads a model. Checks that a file without an outline doesn't load, and that loading takes no more than the outline says.
 pub(super) fn load(file: &GgufFile, kernels: &Kernels, embeddings: bool) -> Option<Model> {
     let loader = Loader::new(kernels).embeddings(embeddings);
     let (outline, outlined) = measured(|| loader.outline(&file.view().into()));
@@ -77,7 +77,7 @@ pub(super) struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    /// Takes the memory, to the byte what the plan says; `None` if that is too much.
+    /// Allocates exactly the memory that the plan says. Returns `None` if that is too much.
     pub(super) fn new(model: &'a Model, kernels: &'a Kernels, choices: &mut Choices<'_>) -> Option<Self> {
         let (options, run) = options();
         let plan = model.plan(&options, &run);
@@ -112,7 +112,7 @@ impl<'a> Runs<'a> {
         self.goes_on(None).map_or_else(|e| said(&e, Reached::Failed), |_| Reached::Computed)
     }
 
-    /// The rows of an adapted sequence, and of one beside it that has the bits of the model alone.
+    /// Computes a sequence with adapters, and one without beside it, which must give the same bits as the model alone.
     pub(super) fn adapted(mut self, set: &Arc<AdapterSet>) -> Reached {
         let alone = self.goes_on(None);
         for sequence in 0..3 {
@@ -128,8 +128,8 @@ impl<'a> Runs<'a> {
         with.map_or_else(|e| said(&e, Reached::Failed), |_| Reached::Computed)
     }
 
-    /// The logits of some of the tokens as the continuation of a sequence. A pass allocates nothing, and one that fails
-    /// leaves the sequence as it was.
+    /// Returns the logits of some of the tokens, as the continuation of a sequence. Checks that a pass doesn't allocate, and that one that
+    /// fails leaves the sequence as it was.
     fn rows(
         &mut self,
         sequence: u32,
@@ -158,7 +158,7 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// A prompt and two tokens, and the same after a fork, an import and a cut. Returns all rows.
+    /// Computes a prompt and two tokens, and checks that the bits are the same after a fork, an import and a truncation. Returns all rows.
     fn goes_on(&mut self, set: Option<&Arc<AdapterSet>>) -> Result<Bits, ForwardError> {
         let mut all = self.rows(0, 0..9, set)?;
         self.kv.fork(0, 1).unwrap();
@@ -184,7 +184,7 @@ impl<'a> Runs<'a> {
         Ok(all)
     }
 
-    /// Two texts by every pooling, alone and together.
+    /// Computes two texts with every pooling, alone and together.
     fn embeds(&mut self) -> Reached {
         let mut reached = Reached::Refused;
         for pooling in Pooling::ALL {
@@ -224,7 +224,7 @@ impl<'a> Runs<'a> {
         let (found, used) = measured(|| model.embed(cx, &batch, kv, scratch, pooling, &flag));
         let bits = found.map(|found| found.rows().flatten().map(|x| x.to_bits()).collect());
         assert!(used.calls == 0 || bits.is_err(), "a pass allocates");
-        // Each pass begins with empty sequences, also where a causal model keeps them.
+        // Each pass begins with empty sequences, even though a causal model keeps them.
         for sequence in 0..2 {
             self.kv.clear(sequence).unwrap();
         }

@@ -1,4 +1,4 @@
-//! What the tests share: model files built in memory, and runs over them.
+//! What the tests have in common: model files that are built in memory, and code that runs them.
 #![allow(dead_code)] // each test file uses a part
 
 pub(crate) mod recipes;
@@ -9,7 +9,7 @@ use happy_gguf::{GgmlType, GgufFile, GgufWriter, Limits};
 use happy_kernels::{Ctx, Kernels, Pool};
 use happy_model::{Batch, KvCache, KvOptions, KvType, Model, NoHook, RunOptions, Scratch, Want};
 
-/// The weights of the conformance recipes: `u` in [-1, 1) from the tensor's name, a seed and the element's number.
+/// Returns the weights of the conformance recipes: numbers in [-1, 1) that depend on the tensor's name, a seed and the element's number.
 pub(crate) fn uniform(name: &str, seed: u64, n: usize) -> impl Iterator<Item = f32> {
     let hash =
         name.bytes().fold(0xcbf29ce484222325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100000001b3));
@@ -27,15 +27,16 @@ pub(crate) fn le_bytes(values: impl Iterator<Item = f32>) -> Vec<u8> {
     values.flat_map(f32::to_le_bytes).collect()
 }
 
-/// A file from its bytes.
+/// Parses a file.
 pub(crate) fn parse(bytes: Vec<u8>) -> GgufFile {
     GgufFile::from_shared(Arc::new(bytes), &Limits::default()).unwrap()
 }
 
-/// A tensor of a small model: name, dimensions, bytes of another format than F32.
+/// Changes a tensor of a small model: takes its name, dimensions and values, and returns its type, dimensions and bytes, or `None`
+/// to drop it.
 pub(crate) type Edit<'a> = &'a dyn Fn(&str, Vec<u64>, Vec<f32>) -> Option<(GgmlType, Vec<u64>, Vec<u8>)>;
 
-/// A Llama with 2 layers, 4 heads, 2 key-value heads, 64 channels and 96 tokens. `edit` changes or drops tensors.
+/// Returns a Llama with 2 layers, 4 heads, 2 key-value heads, 64 channels and 96 tokens. `edit` changes or drops tensors.
 pub(crate) fn small_llama(edit: Edit<'_>) -> GgufFile {
     let (e, kv, ff, v) = (64u64, 32u64, 96u64, 96u64);
     let mut w = GgufWriter::new()
@@ -104,7 +105,7 @@ impl Runner {
         Runner::sized(model, kernels, threads, KvOptions { n_pages, ..KvOptions::new(kind, 4, 256) })
     }
 
-    /// With a cache of the caller's choice and batches of up to 200 tokens.
+    /// Makes a runner with a cache of the caller's choice, for batches of up to 200 tokens.
     pub(crate) fn sized(model: Model, kernels: Kernels, threads: usize, options: KvOptions) -> Runner {
         let run =
             RunOptions { n_batch: 200, n_outputs: 200, threads, n_ctx: options.n_ctx, adapter_rank: 16 };
@@ -117,7 +118,7 @@ impl Runner {
         Ctx::new(&self.pool, &self.kernels)
     }
 
-    /// The logits of all tokens of a batch.
+    /// Returns the logits of all tokens of a batch.
     pub(crate) fn logits(&mut self, batch: &Batch) -> Result<Vec<Vec<f32>>, happy_model::ForwardError> {
         let cx = Ctx::new(&self.pool, &self.kernels);
         let out = self.model.forward(cx, batch, &mut self.kv, &mut self.scratch, &mut NoHook)?;
@@ -125,7 +126,7 @@ impl Runner {
     }
 }
 
-/// A batch of one sequence whose tokens all want logits.
+/// Returns a batch of one sequence, in which logits of every token are wanted.
 pub(crate) fn batch(tokens: &[u32], first: u32, sequence: u32) -> Batch {
     let mut b = Batch::with_capacity(tokens.len());
     for (i, t) in tokens.iter().enumerate() {
@@ -150,17 +151,17 @@ pub(crate) fn q4_0(_: &str, dims: Vec<u64>, values: Vec<f32>) -> Option<(GgmlTyp
     Some((GgmlType::Q4_0, dims, bytes))
 }
 
-/// Token ids that look random.
+/// Returns token ids that look random.
 pub(crate) fn tokens(n: usize, seed: u64) -> Vec<u32> {
     uniform("tokens", seed, n).map(|u| ((u + 1.0) * 48.0) as u32 % 96).collect()
 }
 
-/// The bits of logits, for exact comparison.
+/// Returns the bits of logits, so that they can be compared exactly.
 pub(crate) fn bits(rows: &[Vec<f32>]) -> Vec<Vec<u32>> {
     rows.iter().map(|row| row.iter().map(|x| x.to_bits()).collect()).collect()
 }
 
-/// A Llama of `layers` mixtures of `experts` experts whose matrices have two weights each.
+/// Returns a Llama with `layers` layers of `experts` experts, whose matrices have two weights each.
 pub(crate) fn many_experts(layers: u32, experts: u32) -> GgufFile {
     let mut w = GgufWriter::new()
         .kv("general.architecture", "llama")

@@ -8,20 +8,20 @@ use serde_json::Value;
 
 use super::{le_bytes, parse, uniform};
 
-/// Every recipe of the conformance data: the full data if `HAPPY_CONFORMANCE` names them, else the selection in the
-/// repository.
+/// Returns every recipe of the conformance data: of the full data if `HAPPY_CONFORMANCE` says where it is, otherwise of the selection in
+/// the repository.
 pub(crate) fn all() -> Vec<Value> {
     of("architectures")
 }
 
-/// The recipes of embedding and ranking models whose architecture is registered.
+/// Returns the recipes of embedding and ranking models whose architecture is registered.
 pub(crate) fn embeddings() -> Vec<Value> {
     let mut recipes = of("embeddings");
     recipes.retain(|recipe| happy_model::arch::find(recipe["architecture"].as_str().unwrap()).is_some());
     recipes
 }
 
-/// Models of the corpus `lora`, each with adapters for it.
+/// Returns the models of the corpus `lora`, each with adapters for it.
 pub(crate) fn adapters() -> Vec<(GgufFile, Vec<GgufFile>)> {
     let files = Corpus::full().unwrap_or_else(Corpus::repository);
     let (loras, models) = (files.open("lora").unwrap(), files.open("architectures").unwrap());
@@ -37,7 +37,7 @@ pub(crate) fn adapters() -> Vec<(GgufFile, Vec<GgufFile>)> {
     paths.iter().filter(|path| path.ends_with(".json")).map(case).collect()
 }
 
-/// The recipes of a corpus.
+/// Returns the recipes of a corpus.
 fn of(corpus: &str) -> Vec<Value> {
     let files = Corpus::full().unwrap_or_else(Corpus::repository).open(corpus).unwrap();
     let paths = files.list("").unwrap().into_iter().filter(|path| path.ends_with(".json"));
@@ -45,8 +45,8 @@ fn of(corpus: &str) -> Vec<Value> {
     recipes.filter(|recipe: &Value| recipe["architecture"].is_string()).collect()
 }
 
-/// Of each architecture a recipe without and one with experts; all of them if `HAPPY_SWEEP` is set, as in the step `sweeps`
-/// of `cargo xtask test --all`; on emulated machines those that `HAPPY_RECIPES` names, with commas between.
+/// Returns one recipe without experts and one with experts for each architecture. If `HAPPY_SWEEP` is set, as in the step `sweeps` of
+/// `cargo xtask test --all`, returns all of them; on emulated machines, those that `HAPPY_RECIPES` lists, separated by commas.
 pub(crate) fn some() -> Vec<Value> {
     if let Ok(names) = std::env::var("HAPPY_RECIPES") {
         return named(&names.split(',').collect::<Vec<_>>());
@@ -63,7 +63,7 @@ pub(crate) fn some() -> Vec<Value> {
     recipes
 }
 
-/// The recipes with these names.
+/// Returns the recipes with these names.
 pub(crate) fn named(names: &[&str]) -> Vec<Value> {
     let mut recipes = all();
     recipes.retain(|recipe| names.iter().any(|name| recipe["name"] == *name));
@@ -89,7 +89,7 @@ fn kv(ty: &str, v: &Value) -> OwnedValue {
     }
 }
 
-/// The file that a recipe, or an adapter of one, describes.
+/// Builds the file that a recipe, or an adapter of a recipe, describes.
 pub(crate) fn build(recipe: &Value) -> GgufFile {
     let mut w = GgufWriter::new();
     for pair in recipe["metadata"].as_array().unwrap() {
