@@ -245,7 +245,7 @@ impl Pace {
         (cap < now.rate * 0.99).then_some(cap)
     }
 
-    /// Returns the cap while the system slows the device down. There is none, unless cooling down brings the speed back sooner.
+    /// Returns the cap while the system slows the device down. Only if cooling down brings the speed back sooner does this return one.
     fn cool(&self, now: Moment, since: f64, hold: &mut Hold) -> Option<f64> {
         let knee = hold.target + MARGIN;
         let left = now.heat - (knee - self.width);

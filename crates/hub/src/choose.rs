@@ -160,7 +160,7 @@ fn groups(files: &[Listed], role: Role) -> Vec<Group<'_>> {
     groups
 }
 
-/// Returns the groups whose name has `quant` as its last word; if there are none, those that have it as any word.
+/// Returns the groups whose name has `quant` as its last word. If no group does, returns those that have it as any word.
 fn with_quant<'g, 'a>(groups: &'g [Group<'a>], quant: &str) -> Vec<&'g Group<'a>> {
     let quant = quant.to_ascii_lowercase();
     let at_end = |group: &&Group<'_>| {

@@ -90,7 +90,7 @@ pub struct OfferedFile {
     pub bytes: u64,
     /// Number of bytes that are not in the cache yet.
     pub missing: u64,
-    /// The SHA-256 that the publisher promises; `None` if there is none.
+    /// The SHA-256 that the publisher promises, if it promises one.
     pub sha256: Option<String>,
     /// The header, with metadata and tensor entries.
     pub header: GgufHeader,

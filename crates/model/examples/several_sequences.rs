@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let path = args.next().ok_or("usage: several_sequences MODEL.gguf TOKEN_ID...")?;
     let prompt = args.map(|a| a.parse()).collect::<Result<Vec<u32>, _>>()?;
+    let last = prompt.len().checked_sub(1).ok_or("give at least one token id")?;
 
     let kernels = Kernels::detect()?;
     let threads = std::thread::available_parallelism()?.get().min(4);
@@ -21,7 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::load(&GgufFile::read(path)?, &kernels)?;
     let n_ctx = prompt.len() + TOKENS;
     let n_batch = prompt.len().max(SEQUENCES);
-    let mut kv = model.kv_cache(KvOptions::new(KvType::F16, SEQUENCES, n_ctx))?;
+    // The first step after the forks needs a copy of the prompt's last page for each sequence, so plan one sequence more.
+    let mut kv = model.kv_cache(KvOptions::new(KvType::F16, SEQUENCES + 1, n_ctx))?;
     let run = RunOptions { n_batch, n_outputs: SEQUENCES, threads, n_ctx, adapter_rank: 0 };
     let mut scratch = model.scratch(&run)?;
     let cx = Ctx::new(&pool, &kernels);
@@ -30,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut batch = Batch::with_capacity(n_batch);
     batch.push_tokens(&prompt, 0, 0, Want::Logits)?;
     let output = model.forward(cx, &batch, &mut kv, &mut scratch, &mut NoHook)?;
-    let logits = output.logits(prompt.len().saturating_sub(1)).ok_or("no logits")?;
+    let logits = output.logits(last).ok_or("no logits")?;
     let mut best: Vec<u32> = (0..).take(logits.len()).collect();
     best.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
     let mut texts: Vec<Vec<u32>> = best.iter().take(SEQUENCES).map(|token| vec![*token]).collect();

@@ -324,7 +324,7 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// Reads the text between `[` and `]`. If there is none, it is an empty tuple.
+    /// Reads what is between `[` and `]`. An empty text stands for an empty tuple.
     fn subscript(&mut self) -> P<()> {
         let mut count = 0;
         let mut comma = false;

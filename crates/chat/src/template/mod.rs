@@ -79,9 +79,9 @@ pub struct TemplateInput {
     pub tools: Option<Vec<Json>>,
     /// Whether to end with the header of the assistant's answer.
     pub add_generation_prompt: bool,
-    /// The text of the BOS token; empty if there is none.
+    /// The text of the BOS token; empty if the model doesn't have one.
     pub bos_token: String,
-    /// The text of the EOS token; empty if there is none.
+    /// The text of the EOS token; empty if the model doesn't have one.
     pub eos_token: String,
     /// More variables, such as `enable_thinking`. A variable with the name of a field above replaces it.
     pub vars: Map<String, Json>,

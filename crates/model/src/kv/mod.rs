@@ -216,7 +216,7 @@ impl KvCache {
     /// Takes a snapshot of a sequence, to which [`truncate`](Self::truncate) can go back. Call it at the end of a prompt or a turn. Passes
     /// also take snapshots by themselves, at multiples of 256 positions.
     ///
-    /// Returns whether there is one now. There is none without [`KvOptions::snapshot_bytes`], or for a model that needs none.
+    /// Returns whether there is one now. That takes [`KvOptions::snapshot_bytes`], and a model that needs snapshots.
     ///
     /// # Errors
     /// If the sequence is unknown.
@@ -238,6 +238,9 @@ impl KvCache {
     /// Gives sequence `to` the positions of `from`. The previous positions of `to` are removed. Pages are shared until one of the
     /// sequences appends to them.
     ///
+    /// If the last page is only partly filled, a sequence that shares it copies it before appending. A batch that appends to all the
+    /// sequences at once needs a free page for each of them, so plan a sequence more if all of them may become full.
+    ///
     /// # Errors
     /// If a sequence is unknown.
     pub fn fork(&mut self, from: u32, to: u32) -> Result<(), KvError> {
@@ -256,8 +259,8 @@ impl KvCache {
         Ok(())
     }
 
-    /// Makes room for a batch, whose positions were checked: nothing changes if there is too little. Lengths stay as
-    /// they are until [`KvCache::commit`].
+    /// Makes room for a batch whose positions have been checked. If there is too little, nothing changes. Lengths stay the same until
+    /// [`KvCache::commit`].
     pub(crate) fn prepare(&mut self, batch: &Batch) -> Result<(), KvError> {
         let (n_ctx, planned) = (self.options.n_ctx, self.options.n_speculative);
         if batch.is_speculative() && self.layout.state_elements > 0 && batch.len() > planned {
@@ -296,8 +299,8 @@ impl KvCache {
         Err(KvError::Full { needed: 1, free: 0, total: self.states.pool.n(), page: KV_PAGE })
     }
 
-    /// Makes room for the snapshots that the pass takes: the one that the caller asked for, and those at multiples of [`INTERVAL`]. If there
-    /// are too many of the latter, the last ones are taken.
+    /// Makes room for the snapshots that the pass takes: the one that the caller asked for, and those at multiples of [`INTERVAL`]. If
+    /// these are too many, the pass takes the last ones.
     fn reserve_snapshots(&mut self, batch: &Batch) {
         let n = self.snapshots.n();
         if n == 0 {

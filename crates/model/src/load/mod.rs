@@ -60,7 +60,8 @@ impl<'a> Loader<'a> {
         Loader { kernels, own: &[], embeddings: false }
     }
 
-    /// Adds the caller's architectures. One with the name of a built-in one replaces it. The default is none.
+    /// Adds the caller's architectures. One with the name of a built-in one replaces it. By default, there are only the
+    /// built-in ones.
     #[must_use]
     pub fn architectures(self, own: &'a [&'a dyn Architecture]) -> Self {
         Loader { own, ..self }

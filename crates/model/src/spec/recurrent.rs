@@ -282,7 +282,7 @@ pub(crate) struct RecurrentWidths {
 }
 
 impl RecurrentSpec {
-    /// Number of positions and channels of the convolution; 0 channels if there is none. RWKV keeps the previous row, just as a
+    /// Number of positions and channels of the convolution; 0 channels for a mixer without one. RWKV keeps the previous row, just as a
     /// convolution over two positions would.
     pub(crate) fn conv(&self) -> (usize, usize) {
         match self.kind {
