@@ -1,18 +1,19 @@
 //! The memory of sequences: keys and values in pages, and the states of recurrent layers.
 //!
 //! ```text
-//! group:  the layers that see the same positions (all, or a window); each group has a pool of pages, and a page table for
-//!         each sequence. Layers that read another layer's keys and values, or have no attention, own nothing here
-//! page:   K and V of the group's layers for KV_PAGE consecutive positions of one sequence
-//!         layer l at k_offset(l):  K [kv head][KV_PAGE][head_dim_k],  at v_offset(l):  V [kv head][KV_PAGE][head_dim_v]
-//! table:  table[sequence][i] holds positions i * KV_PAGE ..; pages are counted, forks share them. A page that no window
-//!         sees any more, also after a rollback, is given back
-//! state:  f32 values of all recurrent layers of a sequence at one position; counted too, never written once it counts
+//! group:     the layers that see the same positions (all of them, or a window); each group has a pool of pages, and a page
+//!            table for each sequence. A layer without attention, or that reads another layer's keys and values, owns nothing
+//! page:      K and V of the group's layers, for KV_PAGE consecutive positions of one sequence
+//!            layer l at k_offset(l):  K [kv head][KV_PAGE][head_dim_k],  at v_offset(l):  V [kv head][KV_PAGE][head_dim_v]
+//! table:     table[sequence][i] is the page of the positions from i * KV_PAGE on. Pages count their owners, and forks share
+//!            them. A page is released when no window sees its positions any longer, even after a rollback
+//! state:     the f32 values of all recurrent layers of a sequence at one position. States count their owners too, and don't
+//!            change once they belong to a sequence
 //! snapshot:  the state at a position, and the pages that windows see there: what a sequence needs to go back to it
 //! ```
 //!
-//! A page that two sequences share is never written: whoever appends to a shared, partly filled page gets a copy first.
-//! Each pool is reserved once, fallibly, and becomes resident as it is used.
+//! A page that several sequences share is never written to: a sequence that appends to a shared, partly filled page copies it first. Each
+//! pool is reserved once, which may fail with an error, and becomes resident as it is used.
 
 mod export;
 mod group;
@@ -50,7 +51,7 @@ pub struct KvCache {
     groups: Vec<Group>,
     states: States,
     snapshots: Snapshots,
-    /// The positions of each sequence.
+    /// The number of positions in each sequence.
     lens: Vec<usize>,
     /// Whether keys were rotated with the factors for long contexts.
     long: bool,
@@ -70,12 +71,12 @@ impl KvCache {
         Ok(cache)
     }
 
-    /// Bytes that such a cache reserves.
+    /// Returns how many bytes such a cache reserves.
     pub(crate) fn bytes(spec: &ModelSpec, options: &KvOptions) -> usize {
         counted(|memory| Self::build(spec, *options, memory))
     }
 
-    /// The one list of buffers: the plan counts it, and a cache reserves it.
+    /// Lists all buffers, in one place: the plan counts their bytes, and a cache reserves them.
     fn build(spec: &ModelSpec, options: KvOptions, memory: &mut impl Buffers) -> Result<Self, KvError> {
         let (sizes, n_groups) = (options.sizes(spec), layout::groups(spec).count());
         let layers = spec.layers.len().saturating_mul(size_of::<LayerLayout>());
@@ -83,7 +84,7 @@ impl KvCache {
         let mut groups: Vec<Group> = memory.list(n_groups)?;
         for layout in layout::groups(spec) {
             let group = Group::build(&layout, &sizes, memory)?;
-            // where sizes are only counted, the list has no room
+            // if sizes are only counted, the list has no room
             if groups.len() < groups.capacity() {
                 groups.push(group);
             }
@@ -138,7 +139,7 @@ impl KvCache {
         self.groups.iter().map(|group| &group.pool).chain([&self.states.pool])
     }
 
-    /// The positions of a sequence.
+    /// Returns the number of positions in a sequence.
     fn sequence(&self, id: u32) -> Result<usize, KvError> {
         let n_sequences = self.lens.len();
         self.lens.get(id as usize).copied().ok_or(KvError::Sequence { sequence: id, n_sequences })
@@ -322,7 +323,7 @@ impl KvCache {
         }
     }
 
-    /// The batch's positions now count.
+    /// Makes the positions of the batch those of its sequences.
     pub(crate) fn commit(&mut self, batch: &Batch) {
         let states = &mut self.states;
         self.snapshots
@@ -337,7 +338,7 @@ impl KvCache {
         self.states.commit(batch);
     }
 
-    /// Gives back what [`KvCache::prepare`] took for a batch that was not run to its end.
+    /// Releases what [`KvCache::prepare`] took for a batch that didn't run to its end.
     pub(crate) fn roll_back(&mut self, batch: &Batch) {
         for (sequence, _) in batch.groups() {
             let len = self.len(sequence);
@@ -357,7 +358,7 @@ impl KvCache {
         Ok(())
     }
 
-    /// Page tables for reading, page contents and states for writing.
+    /// Returns the page tables, to read, and the contents of pages and states, to write.
     pub(crate) fn pages(&mut self) -> Pages<'_> {
         Pages { layout: &self.layout, groups: &mut self.groups, states: &mut self.states }
     }
