@@ -6,8 +6,8 @@
 //! y = y + bias                                  then the activation
 //! ```
 //!
-//! [`Model::adapter`] checks a whole file against the model before anything is kept. An [`AdapterSet`] has adapters with scales. Each
-//! row of a [`Batch`](crate::Batch) names its set, so sequences with different sets run in one batch and have the same bits as alone.
+//! [`crate::Model::adapter`] checks a whole file against the model before anything is kept. An [`AdapterSet`] has adapters with scales.
+//! Each row of a [`Batch`](crate::Batch) names its set, so sequences with different sets run in one batch and have the same bits as alone.
 //! A and B are read where the file is mapped; making a set copies no weights.
 
 mod error;

@@ -1,7 +1,7 @@
 //! The architectures. Each is a function from a file's hyper-parameters to a [`ModelSpec`].
 //!
 //! `docs/adding-an-architecture.md` shows how to add one to this crate: write the function, add a line to [`registry`], and run the
-//! recipes. A program can also bring its own: implement [`Architecture`], most easily as a variation of [`decoder`] or of a built-in
+//! recipes. A program can also bring its own: implement [`Architecture`], most easily as a variation of [`decoder()`] or of a built-in
 //! one ([`find`]), and pass it to [`Loader::architectures`](crate::Loader::architectures).
 //!
 //! ```
