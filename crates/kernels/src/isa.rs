@@ -127,7 +127,7 @@ impl Isa {
     ///
     /// # Errors
     /// [`IsaError::Unsupported`] with the missing features, [`IsaError::Disabled`], or [`IsaError::Unknown`] when
-    /// `HAPPY_DISABLE` holds a name that is none.
+    /// `HAPPY_DISABLE` holds an unknown name.
     pub fn available(self) -> Result<(), IsaError> {
         if !self.supported() {
             return Err(IsaError::Unsupported { isa: self });
@@ -159,7 +159,7 @@ impl Isa {
     /// The instruction set that `HAPPY_REQUIRE_ISA` names, for tests: skipping it is a failure.
     ///
     /// # Errors
-    /// [`IsaError::Unknown`] when the name is none.
+    /// [`IsaError::Unknown`] when no instruction set has the name.
     pub fn required() -> Result<Option<Isa>, IsaError> {
         variable("HAPPY_REQUIRE_ISA").map(|name| parse("HAPPY_REQUIRE_ISA", &name)).transpose()
     }

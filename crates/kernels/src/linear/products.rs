@@ -19,7 +19,7 @@ use crate::simd::Simd;
 /// | `few` | x86: 2 to 4 tokens, blocks where they lie, each decoded once |
 /// | `panel`, `gemm` | many tokens: rows unpacked into a panel, then tiles of rows and tokens |
 /// | `unpacked` | both for formats that portable code unpacks |
-/// | `avx2`, `avx512`; `neon`, `dotprod` | an instruction set: its token and its row of [`crate::isa`] |
+/// | `avx2`, `avx512`; `neon`, `dotprod`, `i8mm` | an instruction set: its token and its row of [`crate::isa`] |
 ///
 /// A kernel is the generic body of `gemv` or `gemm`, inlined into [`Products::run`], which is compiled for the
 /// instruction set. All of it must be inlined: a function or closure that is not is compiled without the instruction
@@ -37,11 +37,12 @@ use crate::simd::Simd;
 /// | AVX-512 | 16 rows | 16 x 8 | 8 of products, 8 of scaled sums, 8 of results | 32 |
 /// | NEON | 4 rows | 8 x 2 | 8 of pair sums, 8 of sums, 4 of results | 32 |
 /// | dot products | 4 rows | 8 x 4 | 8 of products, 8 of scaled sums, 8 of results | 32 |
+/// | i8mm | 2 rows of 2 tokens | 8 x 4 | 8 of products, 8 of scaled sums, 8 of results | 32 |
 ///
 /// On AVX2 scaled sums and results do not fit any more; they are loaded and stored once a sub-block and once a unit.
 ///
 /// *Rows of a panel.* 16 on both sides: one tile of x86, two of Arm, whose activations the second finds in the
-/// first-level cache.
+/// first-level cache. i8mm has 32: it packs the activations of a tile in pairs of tokens, once for all rows of the panel.
 ///
 /// *Stretches of K.* Arm unpacks 1,024 weights of a row at a time: 16 rows of them are 16 KiB, half the first-level
 /// cache of a phone's small cores, whose second-level cache is shared or slow. The results go through memory between

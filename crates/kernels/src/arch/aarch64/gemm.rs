@@ -199,8 +199,7 @@ pub(super) fn copy(from: &[f32], to: &mut [f32]) {
     if let (Some(from), Some(to)) = (from.first_chunk::<ROWS>(), to.first_chunk_mut::<ROWS>()) {
         *to = *from;
     } else {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = *from;
-        }
+        let n = from.len().min(to.len());
+        to[..n].copy_from_slice(&from[..n]);
     }
 }

@@ -32,7 +32,7 @@ use crate::linear::products::Products;
 use crate::linear::table::kernel_table;
 use crate::ops::Ops;
 use crate::pool::Columns;
-use core::arch::aarch64::{float32x4_t, int8x16_t, int32x4_t, uint8x16_t};
+use core::arch::aarch64::{float32x4_t, int8x16_t, int32x4_t};
 use happy_tensor::DType;
 
 /// The formats decoded in place, in the order of the list.
@@ -191,29 +191,73 @@ fn pack<S: Shape, const P: usize>(x: Acts<'_>, t: usize, first: usize, packed: &
             )
         };
         let (a, b) = (token(0), token(1));
-        for (u, packed) in packed.chunks_exact_mut(Packed::<S, P>::UNIT).enumerate() {
-            for (g, (a, b)) in a.0[u].as_ref().iter().zip(b.0[u].as_ref()).enumerate() {
+        let units = packed.chunks_exact_mut(Packed::<S, P>::UNIT);
+        for ((packed, a), b) in units.zip(a.0).zip(b.0) {
+            let (packed, _) = packed[..Packed::<S, P>::D].as_chunks_mut::<P>();
+            let (packed, _) = packed.as_chunks_mut::<2>();
+            for ((packed, a), b) in packed.iter_mut().zip(a.as_ref()).zip(b.as_ref()) {
                 let (a, b) = (unsigned(load_i8(a)), unsigned(load_i8(b)));
-                store(&mut packed[2 * g * P + p], low_halves(a, b));
-                store(&mut packed[(2 * g + 1) * P + p], high_halves(a, b));
+                store(&mut packed[0][p], low_halves(a, b));
+                store(&mut packed[1][p], high_halves(a, b));
             }
-            store(&mut packed[Packed::<S, P>::D + p], twice(a.1[u], b.1[u]));
-            if const { S::HAS_MIN } {
-                let sums = (a.2[u].as_ref(), b.2[u].as_ref());
-                pack_sums::<S, P>(sums.0, sums.1, &mut packed[Packed::<S, P>::SUMS + p..]);
+        }
+        pack_numbers(a.1, b.1, packed, Packed::<S, P>::UNIT, Packed::<S, P>::D + p, load_f32, |d| d);
+        let at = Packed::<S, P>::SUMS + p;
+        if const { S::HAS_MIN && S::SUBS == 1 } {
+            let four = |sums: &[S::Sums; 4]| {
+                let mut all = [0; 8];
+                for (all, sums) in all.as_chunks_mut::<2>().0.iter_mut().zip(sums) {
+                    all.copy_from_slice(sums.as_ref());
+                }
+                to_f32(pair_sums(load_i16(&all)))
+            };
+            let one = |sums: S::Sums| {
+                let sums = sums.as_ref();
+                (i32::from(sums[0]) + i32::from(sums[1])) as f32
+            };
+            pack_numbers(a.2, b.2, packed, Packed::<S, P>::UNIT, at, four, one);
+        } else if const { S::HAS_MIN } {
+            let units = packed.chunks_exact_mut(Packed::<S, P>::UNIT);
+            for ((packed, a), b) in units.zip(a.2).zip(b.2) {
+                pack_sub_sums::<S, P>(a.as_ref(), b.as_ref(), &mut packed[at..]);
             }
         }
     }
 }
 
-/// Packs the sums of the activations of a pair of tokens.
+/// Packs a number of each unit for two tokens, `[a, a, b, b]` at place `at` of units of `len` vectors.
+///
+/// `four` makes numbers of what four units have, and `one` of what is left.
 #[inline(always)]
-fn pack_sums<S: Shape, const P: usize>(a: &[i16], b: &[i16], packed: &mut [Bytes]) {
-    if const { S::SUBS == 1 } {
-        let sum = |x: &[i16]| (i32::from(x[0]) + i32::from(x[1])) as f32;
-        store(&mut packed[0], twice(sum(a), sum(b)));
-        return;
+fn pack_numbers<T: Copy>(
+    a: &[T],
+    b: &[T],
+    packed: &mut [Bytes],
+    len: usize,
+    at: usize,
+    four: impl Fn(&[T; 4]) -> float32x4_t,
+    one: impl Fn(T) -> f32,
+) {
+    let ((fours_a, a), (fours_b, b)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    let mut units = packed.chunks_exact_mut(4 * len);
+    for ((units, a), b) in units.by_ref().zip(fours_a).zip(fours_b) {
+        let (a, b) = (four(a), four(b));
+        let (a_low, a_high) = (low_words_twice(a), high_words_twice(a));
+        let (b_low, b_high) = (low_words_twice(b), high_words_twice(b));
+        store(&mut units[at], low_halves(a_low, b_low));
+        store(&mut units[len + at], high_halves(a_low, b_low));
+        store(&mut units[2 * len + at], low_halves(a_high, b_high));
+        store(&mut units[3 * len + at], high_halves(a_high, b_high));
     }
+    for ((unit, &a), &b) in units.into_remainder().chunks_exact_mut(len).zip(a).zip(b) {
+        let (a, b) = (bytes_of_f32(splat_f32(one(a))), bytes_of_f32(splat_f32(one(b))));
+        store(&mut unit[at], low_halves(a, b));
+    }
+}
+
+/// Packs the sums of the sub-blocks of a pair of tokens.
+#[inline(always)]
+fn pack_sub_sums<S: Shape, const P: usize>(a: &[i16], b: &[i16], packed: &mut [Bytes]) {
     let (a, b) = (sub_sums::<S>(a), sub_sums::<S>(b));
     for i in 0..S::SUBS / 8 {
         let high = low_bytes(shr_i16::<6>(a[i]), shr_i16::<6>(b[i]));
@@ -344,10 +388,4 @@ fn from_pairs(v: [float32x4_t; 4], y: &mut [Row; 2]) {
 #[inline(always)]
 fn load_f32_bytes(x: &Bytes) -> float32x4_t {
     f32_of_bytes(load(x))
-}
-
-/// `[a, a, b, b]`.
-#[inline(always)]
-fn twice(a: f32, b: f32) -> uint8x16_t {
-    low_halves(bytes_of_f32(splat_f32(a)), bytes_of_f32(splat_f32(b)))
 }

@@ -20,7 +20,7 @@ pub(super) trait Shape: 'static {
     /// The activations of a unit: `[LEN / 16][16]`.
     type Quants: AsRef<[[i8; 16]]>;
     /// Their sums: `[LEN / 16]`.
-    type Sums: AsRef<[i16]>;
+    type Sums: AsRef<[i16]> + Copy;
 
     /// Activations in units; `x` is a whole number of them.
     fn quants(x: &[i8]) -> &[Self::Quants];

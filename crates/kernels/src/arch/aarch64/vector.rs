@@ -36,8 +36,6 @@ wrap! {
 
     fn and(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vandq_u8(a, b) }
     fn or(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vorrq_u8(a, b) }
-    /// 0xFF in the bytes where `a & b` is not 0.
-    fn test(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t { vtstq_u8(a, b) }
     /// Shifts to the right where the count is negative.
     fn shift(a: uint8x16_t, count: int8x16_t) -> uint8x16_t { vshlq_u8(a, count) }
     /// The same of lanes of 16 bits.
@@ -84,6 +82,9 @@ wrap! {
     fn pair_add_i16(a: int16x8_t, b: int16x8_t) -> int16x8_t { vpaddq_s16(a, b) }
     fn pair_add(a: int32x4_t, b: int32x4_t) -> int32x4_t { vpaddq_s32(a, b) }
 
+    /// Each word twice: the lower ones, or the upper ones.
+    fn low_words_twice(a: float32x4_t) -> uint8x16_t { vreinterpretq_u8_f32(vzip1q_f32(a, a)) }
+    fn high_words_twice(a: float32x4_t) -> uint8x16_t { vreinterpretq_u8_f32(vzip2q_f32(a, a)) }
     /// The upper half of `a`, then the lower half of `b`.
     fn inner_halves(a: int16x8_t, b: int16x8_t) -> int16x8_t { vextq_s16::<4>(a, b) }
     fn sub_i16(a: int16x8_t, b: int16x8_t) -> int16x8_t { vsubq_s16(a, b) }
@@ -236,16 +237,45 @@ pub(super) fn load_4([a, b, c, d]: [&[i8; 4]; 4]) -> int8x16_t {
     }
 }
 
-/// Four points whose numbers are the lower or the upper words of 16 bits; their bits from the tenth on don't count.
+/// The lower 8 bytes from memory, above them zeros.
 #[inline(always)]
-pub(super) fn look_up_4(table: &[[i8; 4]; 512], numbers: uint8x16_t, upper: bool) -> int8x16_t {
+pub(super) fn load_low(x: &[u8; 8]) -> uint8x16_t {
+    // SAFETY: 8 bytes are read from an array of 8.
+    unsafe { vcombine_u8(vld1_u8(x.as_ptr()), vdup_n_u8(0)) }
+}
+
+/// The lower and the upper four words of 16 bits.
+#[inline(always)]
+pub(super) fn words_16(a: uint8x16_t) -> [u64; 2] {
+    i16_words(i16_of_bytes(a))
+}
+
+/// Four points of a table, whose numbers count modulo its length.
+#[inline(always)]
+pub(super) fn look_up_4<const N: usize>(table: &[[i8; 4]; N], numbers: [usize; 4]) -> int8x16_t {
+    const { assert!(N.is_power_of_two()) };
+    let [a, b, c, d] = numbers;
+    let (a, b) = (load_point(table, a % N), load_point(table, b % N));
+    let (c, d) = (load_point(table, c % N), load_point(table, d % N));
     // SAFETY: registers only; the target has NEON (asserted above).
-    let words = unsafe { vreinterpretq_u64_u16(vandq_u16(vreinterpretq_u16_u8(numbers), vdupq_n_u16(511))) };
-    // SAFETY: as above.
-    let words = unsafe { if upper { vgetq_lane_u64::<1>(words) } else { vgetq_lane_u64::<0>(words) } };
-    // SAFETY: a number has nine bits.
-    let point = |i: u32| unsafe { table.get_unchecked((words >> (16 * i)) as usize & 0xFFFF) };
-    load_4([point(0), point(1), point(2), point(3)])
+    unsafe {
+        let (ab, cd) = (vreinterpretq_u64_u32(vzip1q_u32(a, b)), vreinterpretq_u64_u32(vzip1q_u32(c, d)));
+        vreinterpretq_s8_u64(vzip1q_u64(ab, cd))
+    }
+}
+
+/// Point `i`, and zeros. As assembly, because the compiler otherwise loads into lanes, which takes an address of its own
+/// each.
+#[inline(always)]
+fn load_point<const N: usize>(table: &[[i8; 4]; N], i: usize) -> uint32x4_t {
+    debug_assert!(i < N);
+    let out;
+    // SAFETY: 4 bytes are read from the table: `i` is reduced modulo its length by the only caller, `look_up_4`.
+    unsafe {
+        asm!("ldr {out:s}, [{table}, {i}, lsl #2]", out = lateout(vreg) out, table = in(reg) table.as_ptr(), i = in(reg) i,
+            options(pure, readonly, nostack, preserves_flags));
+    }
+    out
 }
 
 /// Bytes of 32 by their numbers, and of 64.
@@ -317,6 +347,19 @@ pub(super) fn prefetch<const OFFSET: usize>(p: *const u8) {
         asm!("prfm pldl2keep, [{p}, #{offset}]", p = in(reg) p.addr(), offset = const OFFSET,
             options(nomem, nostack, preserves_flags));
     }
+}
+
+/// 0xFF in the bytes where `a & b` is not 0. As assembly, because the compiler otherwise sees a mask and makes a choice of
+/// what it is used for, which takes more instructions.
+#[inline(always)]
+pub(super) fn test(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+    let out;
+    // SAFETY: the instruction works on registers only; the target has NEON (asserted above).
+    unsafe {
+        asm!("cmtst {out:v}.16b, {a:v}.16b, {b:v}.16b", out = lateout(vreg) out, a = in(vreg) a, b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    out
 }
 
 /// All bits inverted. As assembly, because the compiler otherwise turns the test of an inverted bit, which is one

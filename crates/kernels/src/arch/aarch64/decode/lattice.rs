@@ -33,20 +33,20 @@ fn with_14_signs(q: int8x16_t, first: u32, second: u32) -> int8x16_t {
 
 /// Ones in the bytes whose bit is set: bit `16 i + j` for byte `j`.
 #[inline(always)]
-fn set_bits(bits: [u8; 8], i: usize) -> uint8x16_t {
+fn set_bits(bits: &[u8; 8], i: usize) -> uint8x16_t {
     const BYTES: [Bytes; 4] = [
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1],
         [2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3],
         [4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5],
         [6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7],
     ];
-    test(table(splat_u64(u64::from_le_bytes(bits)), load(&BYTES[i])), splat_u64(0x8040_2010_0804_0201))
+    test(table(load_low(bits), load(&BYTES[i])), splat_u64(0x8040_2010_0804_0201))
 }
 
 /// Integers `16 group ..` with their signs, a bit each.
 #[inline(always)]
 fn with_signs(q: int8x16_t, signs: &[u8; 32], group: usize) -> int8x16_t {
-    let minus = set_bits(signs.as_chunks().0[group / 4], group % 4);
+    let minus = set_bits(&signs.as_chunks().0[group / 4], group % 4);
     signed(sub_u8(xor(unsigned(q), minus), minus))
 }
 
@@ -157,9 +157,11 @@ impl Decode for BlockIQ3S {
     #[inline(always)]
     fn group<const G: usize>(&self) -> int8x16_t {
         // The numbers of 16 points are computed at once, which serves four groups.
-        let (low, high) = (signed(load(&self.qs.as_chunks().0[G / 4])), signed(set_bits(self.qh, G / 4)));
+        let (low, high) = (signed(load(&self.qs.as_chunks().0[G / 4])), signed(set_bits(&self.qh, G / 4)));
         let numbers = if const { G % 4 < 2 } { zip_lo(low, high) } else { zip_hi(low, high) };
-        with_signs(look_up_4(&IQ3_S, unsigned(numbers), G % 2 == 1), &self.signs, G)
+        let n = words_16(unsigned(numbers))[G % 2] as usize;
+        // The high bit is eight: `look_up_4` takes as many as count.
+        with_signs(look_up_4(&IQ3_S, [n, n >> 16, n >> 32, n >> 48]), &self.signs, G)
     }
     #[inline(always)]
     fn sub_scales(&self) -> int8x16_t {
