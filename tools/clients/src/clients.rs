@@ -32,7 +32,33 @@ pub(crate) fn run() -> Result<Outcome> {
             failed.push(why);
         }
     }
-    if failed.is_empty() { Ok(Outcome::Passed) } else { Err(failed.join("; ")) }
+    let browser = BROWSERS.into_iter().find(|name| process::succeeds(Command::new(name).arg("--version")));
+    if let Some(browser) = browser {
+        let mut page = Command::new("node");
+        page.arg("page.mjs")
+            .arg(&server.url)
+            .arg(name)
+            .arg(path_of(browser)?)
+            .current_dir(folder.join("node"));
+        if let Err(why) = process::run(&mut page) {
+            failed.push(why);
+        }
+    }
+    match (failed.is_empty(), browser) {
+        (false, _) => Err(failed.join("; ")),
+        (true, Some(_)) => Ok(Outcome::Passed),
+        (true, None) => {
+            Ok(Outcome::Skipped("the clients passed; the page needs chromium (apt install chromium)".into()))
+        }
+    }
+}
+
+/// Browsers in which the page is tested.
+const BROWSERS: [&str; 2] = ["chromium", "google-chrome"];
+
+/// The path of a program, as the shell finds it.
+fn path_of(program: &str) -> Result<String> {
+    Ok(process::output(Command::new("sh").args(["-c", "command -v $0", program]))?.trim().to_owned())
 }
 
 /// The script of the Python clients, in an environment of their own.
@@ -54,7 +80,7 @@ fn python(own: &Path, folder: &Path) -> Result<Command> {
 fn node(own: &Path, folder: &Path) -> Result<Command> {
     let folder: PathBuf = folder.join("node");
     std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
-    for file in ["package.json", "clients.mjs"] {
+    for file in ["package.json", "clients.mjs", "page.mjs"] {
         let (from, to) = (own.join("node").join(file), folder.join(file));
         std::fs::copy(&from, &to).map_err(|e| format!("cannot copy {}: {e}", from.display()))?;
     }

@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install clients from PyPI and npm under target/clients, and run them against `happy serve` with smollm2
+    /// Install clients from PyPI and npm under target/clients, and run them and a browser against `happy serve` with smollm2
     TestClients,
     /// A step of `cargo xtask test`
     #[command(subcommand, hide = true)]
