@@ -78,6 +78,9 @@ impl PrefixTree {
 
     /// Most bytes of the KV cache that sequences and branches together may use; branches are given up to keep to it. Default: what
     /// was planned.
+    ///
+    /// # Errors
+    /// If the context is not the tree's.
     pub fn set_budget(&mut self, context: &mut Context, bytes: usize) -> Result<(), EngineError> {
         self.budget = bytes;
         self.keep_to_budget(context, None)

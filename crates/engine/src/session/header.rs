@@ -71,7 +71,7 @@ impl Header {
         Ok(bytes)
     }
 
-    /// Reads a header; `None` if it is none.
+    /// Reads a header; `None` if the bytes are not one.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (fixed, rest) = bytes.split_first_chunk::<FIXED>()?;
         let word = |at: usize| LE::read_u32(&fixed[at..]);

@@ -55,7 +55,7 @@ impl SavedMessages {
         self.texts.len()
     }
 
-    /// Whether there are none.
+    /// Whether there is no message.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }

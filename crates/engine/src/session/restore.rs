@@ -24,7 +24,7 @@ pub struct Restored {
     pub turns: u64,
     /// Messages of the conversation, for [`Conversation::resume`](crate::Conversation::resume).
     pub messages: SavedMessages,
-    /// Bytes of the app's own; empty if there are none.
+    /// Bytes of the app's own; empty if it saved nothing.
     pub app: Vec<u8>,
     /// Bytes after the last whole turn, which are lost: a turn that was not finished, or damage.
     pub lost_bytes: u64,

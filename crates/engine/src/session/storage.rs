@@ -146,7 +146,7 @@ fn lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// Whether an open file is still the one of this name.
+/// Whether an open file is still the one at this path.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;

@@ -66,11 +66,11 @@ pub struct Appended {
 }
 
 impl Session<SessionFile> {
-    /// Makes a new file, which replaces one of this name, for a sequence. It has no turn until the first
+    /// Makes a new file, which replaces one at the same path, for a sequence. It has no turn until the first
     /// [`append`](Self::append).
     ///
     /// # Errors
-    /// If the file cannot be written, another process has a session of this name in the making, or an adapter of the sequence has
+    /// If the file cannot be written, another process is making a session at the same path, or an adapter of the sequence has
     /// no identity.
     pub fn create(path: impl AsRef<Path>, context: &Context, sequence: u32) -> Result<Self, EngineError> {
         let mut file = SessionFile::create(path.as_ref())?;
