@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kernel = all_linear().find(|kernel| kernel.isa == isa && kernel.dtype == dtype);
     let kernel = kernel.ok_or("this build has no such kernel")?;
     // No byte has bits 2 and 6 set, so every float in a block is finite.
-    let w: Vec<u8> = (0..dtype.row_bytes(K)? * ROWS).map(|i| (i * 0x9E37_79B1 >> 7) as u8 & 0xBB).collect();
+    let w: Vec<u8> = (0..dtype.row_bytes(K)? * ROWS).map(|i| ((i * 0x9E37_79B1) >> 7) as u8 & 0xBB).collect();
     let kind = ActKind::of(dtype);
     let n = tokens * K;
     let q: Vec<i8> = (0..n).map(|i| (i * 37 % 255) as i32 - 127).map(|q| q as i8).collect();
