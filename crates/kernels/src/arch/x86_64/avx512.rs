@@ -362,6 +362,18 @@ impl X86Products for Avx512 {
     }
 
     #[inline(always)]
+    fn scaled_dots_of_words<F: Decode, const N: usize>(
+        self,
+        acc: __m256i,
+        w: &[__m256i; N],
+        a: &[[i8; 4]; N],
+        scale: __m256i,
+    ) -> __m256i {
+        let v = self.v();
+        v.add32(acc, v.mul32(self.dots_of_words::<F, N>(v.zero(), w, a), scale))
+    }
+
+    #[inline(always)]
     fn add_pairs8(self, acc: __m256i, pairs: __m256i, sums: [i16; 2]) -> __m256i {
         self.dot2_256(acc, pairs, self.v().splat32(pair(sums)))
     }

@@ -108,6 +108,24 @@ pub(super) trait Decode: Copy + 'static {
         }
     }
 
+    /// Whether a few tokens are multiplied with columns of blocks where they lie: whether these cost less than unpacking.
+    const COLUMNS: bool = Self::SUBS == 1;
+
+    /// Calls `f` with `i` and integers `32 i .. 32 i + 32` of 8 blocks as columns, for formats with sub-blocks.
+    #[inline(always)]
+    fn each_columns(v: V, blocks: [&Self; 8], mut f: impl FnMut(usize, [__m256i; 8])) {
+        let mut columns = [[v.zero(); 8]; 8];
+        Self::each_word(
+            v,
+            blocks,
+            #[inline(always)]
+            |i, j, q| columns[i][j] = q,
+        );
+        for (i, columns) in columns.into_iter().enumerate() {
+            f(i, columns);
+        }
+    }
+
     /// [`Decode::sub_scales`] of 8 blocks as columns. `scales` gets those of integers `32 i .. 32 i + 16` and `32 i + 16 .. 32 i + 32`
     /// side by side, as [`X86Products::scale_lanes`] lays them out, only the former where there are 8; `pairs` what goes with
     /// two sums of activations.

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The accumulators of the tokens stay in registers. What a token adds to a unit of 32 is 8 products and 3 more
-//! instructions, where `gemv` has 8 products and a tree of 23. For formats with sub-blocks: measured, unpacking 8 blocks of 256 for
-//! 2 tokens took as long as two gemv. For 5 and more tokens a panel is faster, whose products are twice as wide.
+//! instructions, where `gemv` has 8 products and a tree of 23. Of the formats with sub-blocks Q4_K has this, whose columns stay in
+//! registers. For 5 and more tokens a panel is faster, whose products are twice as wide.
 
 use super::decode::{Decode, two_units};
 use super::gemm::Layout;
@@ -96,10 +96,13 @@ unsafe fn tile<I: X86Products, F: Decode, const T: usize>(
         }
         let mut acc = [v.zero_f32(); T];
         for u in 0..units {
-            if t == 0 {
-                let at = first / ROWS * group_bytes + u * ROWS * unit_bytes + ahead;
+            // Asked for once, by the first tokens.
+            let next = first / ROWS * group_bytes
+                + u * ROWS * unit_bytes
+                + if t == 0 { ahead } else { rows.w.len() };
+            if F::SUBS == 1 {
                 for line in 0..(ROWS * unit_bytes).div_ceil(64) {
-                    v.prefetch(rows.w, at + line * 64);
+                    v.prefetch(rows.w, next + line * 64);
                 }
             }
             // SAFETY: there are `width` rows of `units` blocks, and `u` is below `units`.
@@ -107,6 +110,11 @@ unsafe fn tile<I: X86Products, F: Decode, const T: usize>(
             let mut at = token;
             for at in &mut at {
                 *at += u * groups;
+            }
+            if F::SUBS > 1 {
+                // SAFETY: there are `units` blocks of activations of each token.
+                unsafe { sub_blocks(s, unit, (rows.w, next), x, at, &mut acc) };
+                continue;
             }
             for i in 0..groups {
                 // SAFETY: there are `units * groups` blocks of activations of each token.
@@ -198,6 +206,79 @@ unsafe fn one_scale<I: X86Products, F: Decode, const T: usize>(
             // The minimum is stored with the sign with which it is added.
             let sum = s.add_pairs8(v.zero(), v.splat16(1), sums);
             acc[t] = v.fma(v.to_f32(sum), v.mul(min, da), acc[t]);
+        }
+    }
+}
+
+/// Adds 8 blocks of 256 times block `at[t]` of the activations of token `t`, and asks for what lies at `next`.
+///
+/// # Safety
+/// The activations have those blocks.
+#[inline(always)]
+unsafe fn sub_blocks<I: X86Products, F: Decode, const T: usize>(
+    s: I,
+    unit: [&F; ROWS],
+    (w, next): (&[u8], usize),
+    x: Acts<'_>,
+    at: [usize; T],
+    acc: &mut [__m256; T],
+) {
+    let v = s.v();
+    let lines = (ROWS * size_of::<F>()).div_ceil(8 * 64);
+    let (mut sub_scales, mut pairs) = ([v.zero(); 16], [v.zero(); 8]);
+    F::sub_columns(s, unit, &mut sub_scales, &mut pairs);
+    let mut isum = [v.zero(); T];
+    F::each_columns(
+        v,
+        unit,
+        #[inline(always)]
+        |i, columns| {
+            // An eighth at a time: all at once they would wait for each other.
+            for line in i * lines..(i + 1) * lines {
+                v.prefetch(w, next + line * 64);
+            }
+            let w = map(
+                columns,
+                #[inline(always)]
+                |q| unsigned::<I, F>(v, q),
+            );
+            let (halves, _) = w.as_chunks::<4>();
+            for t in 0..T {
+                // SAFETY: the caller's promise; a block has 256 integers, and `i` is below 8.
+                let a: &[i8; 32] = unsafe { array(x.q, 256 * at[t] + 32 * i) };
+                let (a, _) = a.as_chunks::<4>();
+                let (low, high) = a.split_at(4);
+                if let (Some(a), Some(low), Some(high)) =
+                    (a.first_chunk(), low.first_chunk(), high.first_chunk())
+                {
+                    isum[t] = if F::SUBS == 8 {
+                        s.scaled_dots_of_words::<F, 8>(isum[t], &w, a, sub_scales[2 * i])
+                    } else {
+                        let sum = s.scaled_dots_of_words::<F, 4>(isum[t], &halves[0], low, sub_scales[2 * i]);
+                        s.scaled_dots_of_words::<F, 4>(sum, &halves[1], high, sub_scales[2 * i + 1])
+                    };
+                }
+            }
+        },
+    );
+    let mut msum = [v.zero(); T];
+    if Layout::<I, F>::PAIRS > 0 {
+        for (p, pairs) in pairs.iter().enumerate() {
+            for t in 0..T {
+                // SAFETY: the caller's promise; a block has 16 sums.
+                let sums = unsafe { *array::<i16, 2>(x.sums, 16 * at[t] + 2 * p) };
+                msum[t] = s.add_pairs8(msum[t], *pairs, sums);
+            }
+        }
+    }
+    let (d, min) = scales(v, unit, 0);
+    for t in 0..T {
+        // SAFETY: the caller's promise; a block has a scale.
+        let da = v.splat_f32(unsafe { *x.d.get_unchecked(at[t]) });
+        let isum = if F::HAS_MIN { isum[t] } else { v.add32(isum[t], msum[t]) };
+        acc[t] = v.fma(v.to_f32(isum), v.mul(d, da), acc[t]);
+        if F::HAS_MIN {
+            acc[t] = v.nfma(v.to_f32(msum[t]), v.mul(min, da), acc[t]);
         }
     }
 }

@@ -60,13 +60,13 @@ const fn in_place<P: X86Products, B: Decode + Source + Block>() -> LinearKernel 
                 move |s| gemm::gemm::<P, B>(s, w, x, y, panel),
             );
         },
-        few: if <B as Decode>::SUBS == 1 { Some(few_tokens::<P, B>()) } else { None },
+        few: if <B as Decode>::COLUMNS { Some(few_tokens::<P, B>()) } else { None },
         panel_rows: gemm::ROWS,
         panel_bytes: gemm::panel_bytes::<P, B>,
     }
 }
 
-/// The kernel for a few tokens of a format without sub-blocks.
+/// The kernel for a few tokens.
 const fn few_tokens<P: X86Products, B: Decode + Source + Block>() -> FewKernel {
     FewKernel {
         name: const { &Name::new("few", B::DTYPE, gemv::ROWS, few::MAX_TOKENS, P::ISA) }.as_str(),

@@ -48,6 +48,14 @@ pub(super) trait X86Products: Products {
         w: &[__m256i; N],
         a: &[[i8; 4]; N],
     ) -> __m256i;
+    /// `acc` plus such dot products times a row's scale, laid out by [`X86Products::scale_lanes`].
+    fn scaled_dots_of_words<F: Decode, const N: usize>(
+        self,
+        acc: __m256i,
+        w: &[__m256i; N],
+        a: &[[i8; 4]; N],
+        scale: __m256i,
+    ) -> __m256i;
     /// `acc` plus, in each of 8 rows, the products of two i16 with two sums of activations.
     fn add_pairs8(self, acc: __m256i, pairs: __m256i, sums: [i16; 2]) -> __m256i;
 
@@ -209,6 +217,17 @@ impl X86Products for Avx2 {
         w: &[__m256i; N],
         a: &[[i8; 4]; N],
     ) -> __m256i {
+        self.scaled_dots_of_words::<F, N>(acc, w, a, self.v().splat16(1))
+    }
+
+    #[inline(always)]
+    fn scaled_dots_of_words<F: Decode, const N: usize>(
+        self,
+        acc: __m256i,
+        w: &[__m256i; N],
+        a: &[[i8; 4]; N],
+        scale: __m256i,
+    ) -> __m256i {
         let v = self.v();
         let steps = Layout::<Self, F>::STEPS.min(N);
         let mut acc = acc;
@@ -218,7 +237,7 @@ impl X86Products for Avx2 {
             for j in first + 1..first + steps {
                 p = v.add16(p, self.products::<F>(w[j], v.splat32(word(a[j]))));
             }
-            acc = v.add32(acc, v.madd16(p, v.splat16(1)));
+            acc = v.add32(acc, v.madd16(p, scale));
         }
         acc
     }

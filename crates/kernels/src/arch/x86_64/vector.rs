@@ -106,6 +106,7 @@ impl V {
         fn add32(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32;
         /// The low halves of the products of i16.
         fn mul16(a: __m256i, b: __m256i) -> __m256i = _mm256_mullo_epi16;
+        fn mul32(a: __m256i, b: __m256i) -> __m256i = _mm256_mullo_epi32;
         /// Products of i16, neighbors added to an i32.
         fn madd16(a: __m256i, b: __m256i) -> __m256i = _mm256_madd_epi16;
         /// Products of u8 and i8, neighbors added to an i16 that saturates.

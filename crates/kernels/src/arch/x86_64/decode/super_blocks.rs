@@ -313,6 +313,35 @@ impl Decode for BlockQ4K {
     ) {
         sub_columns_of_32(s, blocks, scales, pairs);
     }
+    const COLUMNS: bool = true;
+
+    #[inline(always)]
+    fn each_columns(v: V, blocks: [&Self; 8], mut f: impl FnMut(usize, [__m256i; 8])) {
+        let low = v.splat8(0xF);
+        for k in 0..4 {
+            let columns = v.columns8(map(
+                blocks,
+                #[inline(always)]
+                |block| four(&block.qs)[k],
+            ));
+            f(
+                2 * k,
+                map(
+                    columns,
+                    #[inline(always)]
+                    |x| v.and(x, low),
+                ),
+            );
+            f(
+                2 * k + 1,
+                map(
+                    columns,
+                    #[inline(always)]
+                    |x| v.and(v.shr16::<4>(x), low),
+                ),
+            );
+        }
+    }
     #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits_2(self.d, self.dmin)
