@@ -21,6 +21,7 @@ pub(super) fn token_type(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Option
 }
 
 /// Loads the matrices of the head.
+#[inline(never)]
 pub(super) fn head(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Head, LoadError> {
     let mut matrix = |name: &str, n_in: usize, n_out: usize, bias: Need| {
         let tensor = t.tensor(&format!("{name}.weight"), &[n_in, n_out])?;

@@ -9,6 +9,7 @@ use crate::spec::*;
 use crate::weights::{Ffn, Mlp, Moe, SharedExpert};
 
 /// Loads the mixture of layer `i`.
+#[inline(never)]
 pub(super) fn load(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) -> Result<Ffn, LoadError> {
     let router = t.linear(i, "ffn_gate_inp", n_embd, m.n_experts, m.bias)?;
     let router_norm = match &m.router_input {
@@ -51,6 +52,7 @@ pub(super) fn load(t: &mut Tensors<'_>, n_embd: usize, m: &MoeSpec, i: usize) ->
 }
 
 /// Loads the small experts of groups.
+#[inline(never)]
 fn group_experts(
     t: &mut Tensors<'_>,
     n_embd: usize,
@@ -75,6 +77,7 @@ fn choice_bias(t: &mut Tensors<'_>, m: &MoeSpec, i: usize) -> Result<Option<Vec<
     t.opt_vector(m.choice_bias, &name, &[m.n_experts])
 }
 
+#[inline(never)]
 fn shared_expert(
     t: &mut Tensors<'_>,
     n_embd: usize,

@@ -9,6 +9,7 @@ use crate::spec::{AttentionSpec, LatentForm, LatentSpec, Need};
 use crate::weights::{Latent, LatentUp};
 
 /// Loads the matrix that computes the queries, and the other matrices.
+#[inline(never)]
 pub(super) fn load(
     t: &mut Tensors<'_>,
     n_embd: usize,

@@ -2,6 +2,9 @@
 //!
 //! When memory can't be reserved, that is an error. [`crate::Outline`] computes a bound from the header alone, so whatever is kept here, or
 //! held for a while, must be counted there too.
+//!
+//! Functions that load a part are not inlined. Inlined into one, they need stack for all of them at once, 23 KiB for a layer, and
+//! apps load models on threads with small stacks.
 
 use happy_gguf::{GgufSet, SharedBytes};
 use happy_kernels::Kernels;
@@ -76,6 +79,7 @@ pub(crate) fn load(
     Ok((weights, unused))
 }
 
+#[inline(never)]
 fn output(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Option<Linear>, LoadError> {
     let own = match spec.output {
         OutputKind::Own => true,
@@ -89,6 +93,7 @@ fn output(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Option<Linear>, LoadE
     t.rows(&tensor, 0, spec.n_vocab, spec.n_embd, bias.as_deref()).map(Some)
 }
 
+#[inline(never)]
 fn ropes(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Vec<Rope>, LoadError> {
     let mut ropes = reserved(spec.ropes.len())?;
     for r in &spec.ropes {
@@ -130,6 +135,7 @@ fn rope_table(model: &ModelSpec, r: &RopeParams, factors: Option<&[f32]>) -> Res
     })
 }
 
+#[inline(never)]
 fn layer(
     t: &mut Tensors<'_>,
     spec: &ModelSpec,
@@ -157,6 +163,7 @@ fn layer(
     })
 }
 
+#[inline(never)]
 fn feed_forward(
     t: &mut Tensors<'_>,
     n_embd: usize,
@@ -193,6 +200,7 @@ fn feed_forward(
     })
 }
 
+#[inline(never)]
 fn attention_weights(
     t: &mut Tensors<'_>,
     n_embd: usize,
@@ -255,6 +263,7 @@ fn attention_weights(
 type Qkv = (Linear, Option<Linear>, Option<Linear>);
 
 /// Loads Q, K and V: each from a matrix of its own, or from the rows of a fused one. A fused matrix may have separate biases.
+#[inline(never)]
 fn qkv(t: &mut Tensors<'_>, n_embd: usize, a: &AttentionSpec, i: usize) -> Result<Qkv, LoadError> {
     let dims = [a.q_dim(), a.k_dim(), a.v_dim()];
     let [q, k, v] = dims;
@@ -306,6 +315,7 @@ fn sub_norm(
     Ok(norm.map(|norm| whole(norm, width)))
 }
 
+#[inline(never)]
 fn qk_norm(
     t: &mut Tensors<'_>,
     spec: &QkNormSpec,
@@ -340,6 +350,7 @@ fn qk_norm(
     Ok(weight.map(|weight| PartsNorm { norm: norm(weight), width, after_rope }))
 }
 
+#[inline(never)]
 fn dense_weights(t: &mut Tensors<'_>, n_embd: usize, d: &DenseSpec, i: usize) -> Result<Mlp, LoadError> {
     let down = t.linear(i, "ffn_down", d.n_ff, n_embd, d.bias)?;
     let divisors = t.opt_vector(d.divisors, &block(i, "ffn.act", "scales"), &[d.n_ff])?;

@@ -6,6 +6,7 @@ use crate::names::{self, block};
 use crate::spec::*;
 use crate::weights::*;
 
+#[inline(never)]
 pub(super) fn per_layer_inputs(
     t: &mut Tensors<'_>,
     spec: &ModelSpec,
@@ -21,6 +22,7 @@ pub(super) fn per_layer_inputs(
     }))
 }
 
+#[inline(never)]
 pub(super) fn per_layer(
     t: &mut Tensors<'_>,
     spec: &ModelSpec,
@@ -34,6 +36,7 @@ pub(super) fn per_layer(
     }))
 }
 
+#[inline(never)]
 pub(super) fn laurel(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Option<Laurel>, LoadError> {
     let Some(LaurelSpec { rank, norm }) = spec.layers[i].laurel else { return Ok(None) };
     Ok(Some(Laurel {
@@ -43,6 +46,7 @@ pub(super) fn laurel(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<
     }))
 }
 
+#[inline(never)]
 pub(super) fn altup(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<Option<AltUp>, LoadError> {
     let Some(AltUpSpec { n_streams: n, norm }) = spec.altup else { return Ok(None) };
     let factor = 1.0 / spec.n_embd as f32;
@@ -56,6 +60,7 @@ pub(super) fn altup(t: &mut Tensors<'_>, spec: &ModelSpec, i: usize) -> Result<O
     }))
 }
 
+#[inline(never)]
 pub(super) fn altup_ends(t: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Option<AltUpEnds>, LoadError> {
     let Some(AltUpSpec { n_streams, .. }) = spec.altup else { return Ok(None) };
     let (n, others) = (spec.n_embd, n_streams.saturating_sub(1));

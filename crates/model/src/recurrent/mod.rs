@@ -64,6 +64,7 @@ enum Block {
 
 impl Recurrent {
     /// Loads the mixer of layer `i`.
+    #[inline(never)]
     pub(crate) fn load(
         t: &mut Tensors<'_>,
         n_embd: usize,
