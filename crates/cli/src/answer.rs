@@ -13,6 +13,12 @@ pub(crate) fn stream(answer: Generation<&mut Context>) -> CliResult<(Reply, Opti
     for tool in answer.left_out() {
         output::note(&format!("[a tool cannot be called: {tool}]"));
     }
+    if answer.dropped() > 0 {
+        output::note(&format!(
+            "[the context is full: the model does not see the oldest {} messages]",
+            answer.dropped()
+        ));
+    }
     for tool in answer.unconstrained() {
         let (name, reason) = (&tool.tool, &tool.reason);
         output::note(&format!(

@@ -4,7 +4,7 @@ use crate::error::{CliError, CliResult};
 use crate::input;
 use clap::Args;
 use happy_engine::chat::{ReplyFormat, ToolChoice};
-use happy_engine::{Conversation, ConversationOptions, Engine, EngineError};
+use happy_engine::{ContextPolicy, Conversation, ConversationOptions, Engine, EngineError};
 use std::path::PathBuf;
 
 /// What a conversation begins with.
@@ -26,6 +26,9 @@ pub(crate) struct TalkArgs {
     /// Read replies in this format [default: the chat template's; `happy reply --list` names them]
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     reply_format: Option<ReplyFormat>,
+    /// What happens when the context is full: stop, or drop-oldest, which leaves the oldest turns out of the prompt
+    #[arg(long, value_name = "POLICY", default_value = "stop")]
+    when_full: ContextPolicy,
     /// Go on if the chat template has no place for the system message, the tools or a variable
     #[arg(long)]
     ignore_unused: bool,
@@ -44,6 +47,7 @@ impl TalkArgs {
             vars: input::variables(&self.var)?,
             format: self.reply_format,
             ignore_unused: self.ignore_unused,
+            policy: self.when_full,
         }))
     }
 }

@@ -249,6 +249,24 @@ impl Context {
         Ok(self.kv.snapshot(sequence)?)
     }
 
+    /// Gives memory back to the system: for an app that goes to the background, or is told that memory is short. Sequences that are
+    /// saved in a [`Session`](crate::Session) before are there again after [`Session::open`](crate::Session::open).
+    ///
+    /// # Errors
+    /// Memory that cannot be reserved anew; the sequences are then as they were.
+    pub fn trim(&mut self, level: TrimLevel) -> Result<(), EngineError> {
+        match level {
+            TrimLevel::Snapshots => self.kv.drop_snapshots(),
+            TrimLevel::Sequences => {
+                // Reserved, not resident: what it takes is given back with the old one.
+                self.kv = KvCache::new(self.engine.model().spec(), *self.kv.options())?;
+                self.histories.iter_mut().for_each(Vec::clear);
+                self.adapters.iter_mut().for_each(|adapters| adapters.truncate(0));
+            }
+        }
+        Ok(())
+    }
+
     /// Appends a sequence to `out` as bytes, for a file: see [`KvCache::export`]. Its tokens are not part of them.
     ///
     /// # Errors
@@ -445,6 +463,17 @@ impl Context {
         }
         Ok(output)
     }
+}
+
+/// What [`Context::trim`] gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrimLevel {
+    /// Snapshots: sequences of models with windows or recurrent layers can then be continued, but not shortened without computing
+    /// them again. Their pages are used again and stay with the process.
+    Snapshots,
+    /// The whole KV cache, with all sequences and branches.
+    Sequences,
 }
 
 /// The logits of a row that wants them.

@@ -17,6 +17,7 @@ use crate::chat::{
 };
 use crate::chooser::Thinking;
 use crate::generate::{Generation, Prepared};
+use crate::policy::{self, ContextPolicy};
 use crate::reserve;
 use crate::transcript::{Recorder, Said, Transcript, begin};
 use crate::{Cancel, Context, Engine, EngineError, GenerateOptions};
@@ -35,6 +36,7 @@ pub struct Conversation {
     input: TemplateInput,
     pub(crate) tool_choice: ToolChoice,
     ignore_unused: bool,
+    policy: ContextPolicy,
     /// What the template was found to have a place for.
     checked: Arc<Mutex<Option<Given>>>,
     recorder: Recorder,
@@ -56,6 +58,8 @@ pub struct ConversationOptions {
     /// Answer although the template has no place for the tools, the system message or a variable. Default: false, an
     /// error names what is unused.
     pub ignore_unused: bool,
+    /// What happens when the messages leave too little of the context for an answer. Default: [`ContextPolicy::Stop`].
+    pub policy: ContextPolicy,
 }
 
 impl Conversation {
@@ -74,7 +78,7 @@ impl Conversation {
     /// As [`new`](Self::new) and [`set_tool_choice`](Self::set_tool_choice), and if a marker of the format cannot be turned
     /// into tokens.
     pub fn with_options(engine: &Engine, options: ConversationOptions) -> Result<Self, EngineError> {
-        let ConversationOptions { system, tools, tool_choice, vars, format, ignore_unused } = options;
+        let ConversationOptions { system, tools, tool_choice, vars, format, ignore_unused, policy } = options;
         let file = engine.file();
         let template = if tools.is_some() { file.tool_template()? } else { file.chat_template()? };
         let template = template.ok_or_else(|| EngineError::NoTemplate { path: engine.0.path.clone() })?;
@@ -88,6 +92,7 @@ impl Conversation {
             format,
             tool_choice: ToolChoice::Auto,
             ignore_unused,
+            policy,
             checked: Arc::default(),
             recorder: Recorder::default(),
         };
@@ -161,15 +166,15 @@ impl Conversation {
         Ok(self.template.render(&self.input)?)
     }
 
-    /// The token ids of the whole conversation, as [`answer`](Self::answer) computes them. Only what the template itself
+    /// The token ids of the conversation, as [`answer`](Self::answer) computes them: the whole, or what the
+    /// [policy](ConversationOptions::policy) leaves of it. Only what the template itself
     /// writes can be a control token; what was said is text, whatever it spells, except for the markers of calls and
     /// reasoning in answers.
     ///
     /// # Errors
     /// As [`prompt`](Self::prompt), and if the text cannot be encoded.
     pub fn prompt_ids(&self) -> Result<Vec<TokenId>, EngineError> {
-        let rendered = self.template.render_marked(&self.input, &|| false)?;
-        self.encode(&rendered, &|| false)
+        Ok(self.fitted(&|| false)?.ids)
     }
 
     /// Generates the answer to the last message in a sequence: what the sequence has in common with the prompt is kept,
@@ -200,12 +205,42 @@ impl Conversation {
         self.compose(options)?.prepare(context, sequence)
     }
 
-    fn encode(&self, rendered: &Rendered, cancelled: &dyn Fn() -> bool) -> Result<Vec<TokenId>, EngineError> {
-        self.recorder.keep_only(&self.input.messages);
+    /// The prompt: all messages, or those that the policy leaves.
+    fn fitted(&self, cancelled: &dyn Fn() -> bool) -> Result<Fitted, EngineError> {
+        let all = &self.input.messages;
+        self.recorder.keep_only(all);
+        let (rendered, ids) = self.tokens_of(&self.input, cancelled)?;
+        let without = |cut: usize| {
+            let empty = copy_of(&self.input, |_| false)?;
+            self.tokens_of(&TemplateInput { messages: policy::without(all, cut)?, ..empty }, cancelled)
+        };
+        let cut =
+            self.policy.cut(all, ids.len(), self.engine.plan().context, |cut| Ok(without(cut)?.1.len()))?;
+        let Some(cut) = cut else { return Ok(Fitted { rendered, ids, dropped: 0 }) };
+        let (rendered, ids) = without(cut)?;
+        Ok(Fitted { rendered, ids, dropped: cut - policy::droppable(all).start })
+    }
+
+    fn tokens_of(
+        &self,
+        input: &TemplateInput,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<(Rendered, Vec<TokenId>), EngineError> {
+        let rendered = self.template.render_marked(input, cancelled)?;
+        let ids = self.encode(&input.messages, &rendered, cancelled)?;
+        Ok((rendered, ids))
+    }
+
+    fn encode(
+        &self,
+        messages: &[Json],
+        rendered: &Rendered,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<TokenId>, EngineError> {
         let markers: Vec<&str> = self.format.markers().collect();
         let transcript = Transcript {
             tokenizer: self.engine.require_tokenizer()?,
-            messages: &self.input.messages,
+            messages,
             markers: &markers,
             recorder: &self.recorder,
             cancelled,
@@ -284,6 +319,14 @@ impl Conversation {
             self.template.source().contains(open) || tokenizer.is_some_and(|t| t.token(open).is_some())
         })
     }
+}
+
+/// A prompt for the context.
+struct Fitted {
+    rendered: Rendered,
+    ids: Vec<TokenId>,
+    /// Messages that it leaves out.
+    dropped: usize,
 }
 
 /// The markers of a format that are control tokens.

@@ -81,6 +81,8 @@ pub struct Prepared {
     pub(crate) left_out: Vec<NameError>,
     /// The tools whose calls may have any arguments.
     pub(crate) unconstrained: Vec<Unconstrained>,
+    /// Messages that the prompt leaves out.
+    pub(crate) dropped: usize,
     /// Events that one token gave.
     ready: VecDeque<Event>,
     over: bool,
@@ -154,6 +156,12 @@ impl<C: BorrowMut<Context>> Generation<C> {
         &self.run.unconstrained
     }
 
+    /// Messages that the prompt leaves out, because the context is full and the conversation's
+    /// [policy](crate::ConversationOptions::policy) says so. 0 in most answers.
+    pub fn dropped(&self) -> usize {
+        self.run.dropped
+    }
+
     /// The context in which it computes.
     pub fn context(&self) -> &Context {
         self.context.borrow()
@@ -202,6 +210,7 @@ impl Prepared {
             must_complete,
             left_out: Vec::new(),
             unconstrained: Vec::new(),
+            dropped: 0,
             ready: VecDeque::new(),
             over: false,
         };

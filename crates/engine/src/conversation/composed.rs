@@ -3,7 +3,7 @@
 //! Rendering a template, encoding its text and compiling a grammar take milliseconds to seconds. A program with many
 //! conversations does them on any thread, and gives the context's thread what came out.
 
-use super::{Conversation, tools_of};
+use super::{Conversation, Fitted, tools_of};
 use crate::calls::{Constrained, Unconstrained};
 use crate::chat::{NameError, ReplyParser, ToolChoice};
 use crate::chooser::Thinking;
@@ -32,6 +32,8 @@ struct Reading {
     thinking: Option<Thinking>,
     left_out: Vec<NameError>,
     unconstrained: Vec<Unconstrained>,
+    /// Messages that the prompt leaves out.
+    dropped: usize,
 }
 
 impl Conversation {
@@ -44,9 +46,11 @@ impl Conversation {
     pub fn compose(&self, options: GenerateOptions) -> Result<Composed, EngineError> {
         let cancel = options.cancel.clone();
         let cancelled = || cancel.is_cancelled();
-        let rendered = self.template.render_marked(&self.input, &cancelled)?;
-        self.check_used(&rendered, &cancelled)?;
-        let ids = self.encode(&rendered, &cancelled)?;
+        let Fitted { rendered, ids, dropped } = self.fitted(&cancelled)?;
+        if dropped == 0 {
+            // A shorter conversation is not what was given.
+            self.check_used(&rendered, &cancelled)?;
+        }
         let parser = ReplyParser::new(self.format)
             .with_tools(tools_of(&self.input))?
             .after_conversation(rendered.said())?
@@ -60,7 +64,8 @@ impl Conversation {
         let room = options.max_tokens.map_or(room, |most| most.min(room));
         let thinking = if must_complete { self.thinking(room, &parser)? } else { None };
         let reader = Box::new(ReplyReader::new(parser, self.recorder.clone()));
-        let reply = Reading { reader, markers: self.markers.clone(), thinking, left_out, unconstrained };
+        let reply =
+            Reading { reader, markers: self.markers.clone(), thinking, left_out, unconstrained, dropped };
         Ok(Composed { ids, options, constraint, must_complete, reply: Some(reply) })
     }
 }
@@ -94,13 +99,14 @@ impl Composed {
         let rest = ids.get(reused..).unwrap_or_default();
         let stop = std::mem::take(&mut options.stop);
         let steps = DecodeLoop::new(context, sequence, rest, options, constraint)?;
-        let Some(Reading { reader, markers, thinking, left_out, unconstrained }) = reply else {
+        let Some(Reading { reader, markers, thinking, left_out, unconstrained, dropped }) = reply else {
             return Prepared::new(steps, stop, must_complete, None);
         };
         let steps = steps.with_reply(markers, thinking);
         let mut prepared = Prepared::new(steps, stop, must_complete, Some(reader))?;
         prepared.left_out = left_out;
         prepared.unconstrained = unconstrained;
+        prepared.dropped = dropped;
         Ok(prepared)
     }
 }

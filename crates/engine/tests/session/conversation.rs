@@ -3,7 +3,7 @@
 use crate::common::Folder;
 use crate::support::{context, next_logits, turn};
 use happy_engine::session::{Saved, Session, SessionError, Turn};
-use happy_engine::{Conversation, EngineError};
+use happy_engine::{Conversation, EngineError, TrimLevel};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -79,6 +79,27 @@ fn an_edited_conversation_is_saved_and_compacted() {
     assert!((session.tokens(), next_logits(&mut context)) == (&after.0[..], after.1));
     assert_eq!(restored.messages.to_json().unwrap(), conversation.input().messages);
     assert!(restored.app == b"{\"title\": 1}" && tokens.len() > 20 && !logits.is_empty());
+}
+
+/// In the background an app gives the KV cache back; its session brings it again.
+#[test]
+fn a_context_that_was_trimmed_goes_on() {
+    let folder = Folder::new("session-trim");
+    let path = folder.0.join("chat.happy");
+    let mut context = context();
+    context.prefill(0, &[1, 70, 71, 72]).unwrap();
+    let expected = next_logits(&mut context);
+    let mut session = Session::create(&path, &context, 0).unwrap();
+    session.append(&context, Turn::default()).unwrap();
+    context.trim(TrimLevel::Snapshots).unwrap();
+    assert!(context.tokens(0).len() == 4 && next_logits(&mut context) == expected);
+    for _ in 0..100 {
+        context.trim(TrimLevel::Sequences).unwrap();
+        assert_eq!((context.kv_resident_bytes(), context.tokens(0)), (0, &[][..]));
+        drop(session);
+        (session, _) = Session::open(&path, &mut context, 0).unwrap();
+        assert!(context.tokens(0).len() == 4 && next_logits(&mut context) == expected);
+    }
 }
 
 #[test]

@@ -228,6 +228,13 @@ impl KvCache {
         Ok(len > 0 && self.snapshots.take(what, state, &mut self.groups, &mut self.states))
     }
 
+    /// Forgets the snapshots of all sequences. What their pages and states held is free for others.
+    pub fn drop_snapshots(&mut self) {
+        for sequence in (0..).take(self.lens.len()) {
+            self.snapshots.drop_after(sequence, 0, &mut self.groups, &mut self.states);
+        }
+    }
+
     /// Removes all positions of a sequence.
     ///
     /// # Errors

@@ -1,0 +1,78 @@
+//! `happy chat` with a file: what is saved, changed and taken up again.
+
+mod support;
+
+use support::{Folder, Tiny, happy, output};
+
+/// Runs a chat and returns what it noted.
+fn chat(args: &[&str], script: &str) -> String {
+    let all = [&["chat", "--temp", "0", "-n", "4"], args].concat();
+    let done = output(&mut happy(&all), script.as_bytes());
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{stderr}");
+    stderr
+}
+
+/// Tokens of the last answers' prompts that were not computed.
+fn reused(notes: &str) -> Vec<usize> {
+    let lines = notes.lines().filter_map(|line| line.strip_prefix("last answer: "));
+    lines.filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
+}
+
+#[test]
+fn a_chat_goes_on_in_another_process() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let file = folder.path("notes.happy");
+    let args = ["-m", &tiny, "--session", &file];
+    let whole = chat(&["-m", &tiny], "hello there\nand again\n/stats\nthe end\n/stats\n");
+    chat(&args, "hello there\n");
+    let second = chat(&args, "and again\n/stats\n");
+    assert!(second.contains("2 messages"), "{second}");
+    let third = chat(&args, "the end\n/stats\n");
+    assert!(third.contains("4 messages"), "{third}");
+    assert_eq!([reused(&second), reused(&third)].concat(), reused(&whole), "{second}{third}{whole}");
+
+    // Another file and back; a question otherwise, an answer again, a branch.
+    let other = folder.path("other file.happy");
+    let script = format!(
+        "one\n/save {other}\ntwo\n/edit 1 uno\n/regen\n/branch\nthree\n/branch 1\n/stats\n/branch 2\n/branch 9\n/edit\n/load\n"
+    );
+    let notes = chat(&["-m", &tiny], &script);
+    for part in [
+        "saved in",
+        "2 messages, ",
+        "this is branch 2; /branch 1 goes back",
+        "this is branch 1, of 2 messages",
+        "this is branch 2, of 4 messages",
+        "there is no branch `9`: expected 1 to 2",
+        "/edit [N] TEXT needs a text",
+        "/load needs the name of a file",
+    ] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+    let notes = chat(&["-m", &tiny], &format!("/load {other}\n/stats\n"));
+    assert!(notes.contains("4 messages"), "{notes}");
+}
+
+#[test]
+fn a_session_of_another_model_is_computed_again_or_refused() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let file = folder.path("notes.happy");
+    chat(&["-m", &tiny, "--session", &file], "hello there\n");
+    // The same tokens, keys and values of another type.
+    let notes = chat(&["-m", &tiny, "--session", &file, "--kv", "f32"], "on\n/stats\n");
+    assert!(notes.contains("its kv cache is f16, expected f32: its tokens are computed again"), "{notes}");
+    assert!(reused(&notes)[0] > 10, "{notes}");
+    std::fs::write(
+        folder.path("none.happy"),
+        "no session at all, but long enough to look like one: 64 bytes and more",
+    )
+    .unwrap();
+    let none = folder.path("none.happy");
+    let done = output(&mut happy(&["chat", "-m", &tiny, "--session", &none]), b"x\n");
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success() && stderr.contains("this is not a session"), "{stderr}");
+    assert!(std::fs::read_to_string(none).unwrap().starts_with("no session"), "it is left alone");
+}
