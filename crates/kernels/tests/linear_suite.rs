@@ -391,7 +391,7 @@ fn numbers(json: &str, name: &str, list: &str) -> Vec<f64> {
     list.split(']').next().unwrap_or("").split(',').filter_map(|x| x.trim().parse().ok()).collect()
 }
 
-/// Activations and weights that llama.cpp quantised, against the exact products of the decoded values.
+/// Activations and weights that llama.cpp quantized, against the exact products of the decoded values.
 #[test]
 fn products_of_the_conformance_corpus() {
     const K: usize = 1024;
