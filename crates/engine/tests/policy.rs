@@ -7,9 +7,9 @@ use happy_engine::{ContextPolicy, Conversation, ConversationOptions, EngineError
 
 const TEMPLATE: &str = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[assistant]";
 
-/// Says so and so many turns of 60 tokens; how many messages each prompt left out, and how many tokens were reused.
+/// Has `n` turns of about 64 tokens. For each turn: how many messages each prompt left out, and how many tokens were reused.
 fn turns(policy: ContextPolicy, n: usize) -> Result<Vec<(usize, usize)>, EngineError> {
-    let options = LoadOptions { threads: Some(1), batch: 64, context: Some(256), ..LoadOptions::default() };
+    let options = LoadOptions { threads: Some(1), batch: 64, context: Some(512), ..LoadOptions::default() };
     let mut context = common::engine_with(&options, TEMPLATE, &[]).unwrap().context().unwrap();
     let options = ConversationOptions { system: Some("Be brief.".into()), policy, ..Default::default() };
     let mut conversation = Conversation::with_options(context.engine(), options).unwrap();
@@ -20,7 +20,8 @@ fn turns(policy: ContextPolicy, n: usize) -> Result<Vec<(usize, usize)>, EngineE
         let (reused, finish, reply) =
             common::script::answer(&conversation, &mut context, common::script::saying("Yes.", &[]))?;
         assert_eq!(context.tokens(0).len(), conversation.prompt_ids()?.len() + 4, "turn {i}: {finish:?}");
-        assert!(context.tokens(0).len() <= 256 - 256 / 8 + 4);
+        let room = if policy == ContextPolicy::Stop { 0 } else { 512 / 8 };
+        assert!(context.tokens(0).len() <= 512 - room + 4);
         conversation.push(reply.message().unwrap());
         found.push((dropped, reused));
     }
@@ -30,12 +31,13 @@ fn turns(policy: ContextPolicy, n: usize) -> Result<Vec<(usize, usize)>, EngineE
 
 #[test]
 fn the_oldest_turns_are_left_out_in_steps_and_told() {
-    let found = turns(ContextPolicy::DropOldest, 12).unwrap();
+    let found = turns(ContextPolicy::DropOldest, 20).unwrap();
     let dropped: Vec<usize> = found.iter().map(|(dropped, _)| *dropped).collect();
-    assert!(dropped[..3].iter().all(|n| *n == 0) && dropped.is_sorted(), "{dropped:?}");
+    assert!(dropped[..6].iter().all(|n| *n == 0) && dropped.is_sorted(), "{dropped:?}");
     assert!(dropped.iter().all(|n| n % 2 == 0), "whole turns: {dropped:?}");
     let moves = dropped.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    assert!((3..=6).contains(&moves) && dropped[11] >= 14, "{dropped:?}");
+    // Three eighths of the context are three turns, and the seventh turn is the first without room.
+    assert!((4..=5).contains(&moves) && dropped[19] >= 26, "{dropped:?}");
     // While the cut stays, only what is new is computed.
     for pair in found.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
         assert!(pair[1].1 > pair[0].1, "{found:?}");
@@ -45,5 +47,5 @@ fn the_oldest_turns_are_left_out_in_steps_and_told() {
 #[test]
 fn without_a_policy_a_full_context_is_an_error() {
     let error = turns(ContextPolicy::Stop, 12).unwrap_err();
-    assert!(matches!(error, EngineError::PromptTooLong { context: 256, .. }), "{error}");
+    assert!(matches!(error, EngineError::PromptTooLong { context: 512, .. }), "{error}");
 }
