@@ -22,7 +22,7 @@ pub(crate) fn step() -> Result<Outcome> {
 
 /// `cargo xtask test-avx512`.
 pub(crate) fn run() -> Result<()> {
-    let mut tests = process::cargo(&["test", "--release", "-p", "happy-kernels"]);
+    let mut tests = process::cargo(&["test", "--release", "-p", "happy-kernels", "--lib", "--tests"]);
     println!("{}", progress::run(emulating(&mut tests))?);
     let mut build = process::cargo(&["build", "--release", "--quiet", "-p", "happy-cli", "--bin", "happy"]);
     let built = process::build(emulating(&mut build))?;

@@ -102,8 +102,8 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         when: Long,
         name: "sweeps",
-        what: "the tests over recipes, with every recipe of the selection",
-        advice: "run HAPPY_SWEEP=1 cargo test --release -p PACKAGE --test NAME",
+        what: "the tests over recipes, with every recipe of the selection; the unit tests of the kernels",
+        advice: "run HAPPY_SWEEP=1 cargo test --release -p PACKAGE --test NAME, or cargo test --release -p happy-kernels --lib",
         beside: false,
         run: sweeps,
     },
@@ -228,6 +228,9 @@ fn sweeps() -> Result<Outcome> {
         .env("HAPPY_MODELS", paths::models()?)
         .env_remove("HAPPY_CONFORMANCE");
     eprintln!("{}", progress::run(&mut command)?);
+    // They compile all kernels once more.
+    let mut units = process::cargo(&["test", "--release", "--package", "happy-kernels", "--lib"]);
+    eprintln!("{}", progress::run(units.envs(TEST_PROFILE.iter().copied()).envs([skips::variable()]))?);
     Ok(Outcome::Passed)
 }
 
