@@ -172,6 +172,7 @@ pub(crate) enum FfnIn {
 }
 
 /// One layer.
+#[derive(Default)]
 pub(crate) struct Layer {
     pub(crate) attention: Option<Attention>,
     /// The recurrent mixer: at most one. A list keeps it out of the layer's own memory, because most models have none.

@@ -47,7 +47,11 @@ pub(crate) fn load(
     let relative = encoder::relative_biases(&mut t, spec)?;
     let mut layers = reserved(spec.layers.len())?;
     for i in 0..spec.layers.len() {
-        layers.push(layer(&mut t, spec, i, &relative)?);
+        // Filled where it stands: a layer is 5 KiB, and each copy of one takes that much stack.
+        layers.push(Layer::default());
+        if let Some(place) = layers.last_mut() {
+            layer(&mut t, spec, i, &relative, place)?;
+        }
     }
     let mut targets = t.take_targets();
     // What comes after the last layer is not part of a forward pass.
@@ -141,26 +145,32 @@ fn layer(
     spec: &ModelSpec,
     i: usize,
     relative: &[(usize, RelativeBias)],
-) -> Result<Layer, LoadError> {
+    layer: &mut Layer,
+) -> Result<(), LoadError> {
     let LayerSpec { attention, recurrent, ffn, out_scale, .. } = &spec.layers[i];
     let n_state = recurrent.map_or(0, |r| r.state_elements());
-    let mut mixer = reserved(usize::from(recurrent.is_some()))?;
     if let Some(recurrent) = recurrent {
-        mixer.push(Recurrent::load(t, spec.n_embd, recurrent, i)?);
+        layer.recurrent = reserved(1)?;
+        layer.recurrent.push(Recurrent::load(t, spec.n_embd, recurrent, i)?);
     }
     let scale = t.opt_vector(*out_scale, &block(i, "layer_output_scale", "weight"), &[1])?;
-    Ok(Layer {
-        attention: attention
-            .as_ref()
-            .map(|a| attention_weights(t, spec.n_embd, a, i, relative))
-            .transpose()?,
-        recurrent: mixer,
-        ffn: ffn.as_ref().map(|ffn| feed_forward(t, spec.n_embd, n_state, ffn, i)).transpose()?,
-        laurel: streams::laurel(t, spec, i)?,
-        per_layer: streams::per_layer(t, spec, i)?,
-        altup: streams::altup(t, spec, i)?,
-        out_scale: scale.and_then(|scale| scale.first().copied()).or(spec.layers[i].scale),
-    })
+    layer.out_scale = scale.and_then(|scale| scale.first().copied()).or(spec.layers[i].scale);
+    if let Some(attention) = attention {
+        set(&mut layer.attention, || attention_weights(t, spec.n_embd, attention, i, relative).map(Some))?;
+    }
+    if let Some(ffn) = ffn {
+        set(&mut layer.ffn, || feed_forward(t, spec.n_embd, n_state, ffn, i).map(Some))?;
+    }
+    set(&mut layer.laurel, || streams::laurel(t, spec, i))?;
+    set(&mut layer.per_layer, || streams::per_layer(t, spec, i))?;
+    set(&mut layer.altup, || streams::altup(t, spec, i))
+}
+
+/// Puts a part of a layer in its place. What it takes of the stack meanwhile is free again for the next part.
+#[inline(never)]
+fn set<T>(place: &mut T, load: impl FnOnce() -> Result<T, LoadError>) -> Result<(), LoadError> {
+    *place = load()?;
+    Ok(())
 }
 
 #[inline(never)]
