@@ -41,9 +41,14 @@ const COMMAND_LINE: usize = 512 << 10;
 /// An error if there is no room to read the command line, which holds each argument up to four times. The room is given back at
 /// once, for those who cannot take no for an answer.
 fn room() -> Result<(), CliError> {
+    let ask = |bytes| {
+        let room = Vec::<u8>::new().try_reserve_exact(bytes);
+        room.map_err(|_| CliError::new("no memory to read the command line: expected 1 MiB that is free"))
+    };
+    // First, because counting the arguments copies them.
+    ask(COMMAND_LINE)?;
     let arguments: usize = std::env::args_os().map(|argument| argument.len()).sum();
-    let room = Vec::<u8>::new().try_reserve_exact(COMMAND_LINE + 4 * arguments);
-    room.map_err(|_| CliError::new("no memory to read the command line: expected 1 MiB that is free"))
+    ask(COMMAND_LINE + 4 * arguments)
 }
 
 fn main() -> ExitCode {
