@@ -192,7 +192,7 @@ impl SamplingArgs {
     pub(crate) fn check(&self) -> CliResult {
         let mut params = self.params();
         if params.order.contains(&StepKind::Infill) {
-            params.infill = Some(Infill::new([""], [], 0));
+            params.infill = Infill::new([""], [], 0).ok();
         }
         build(&params).map(|_| ())
     }

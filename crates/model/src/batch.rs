@@ -260,7 +260,7 @@ impl Batch {
     }
 
     /// Returns the runs of tokens of a sequence: its id, and their indices.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, Range<usize>)> + '_ {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, Range<usize>)> + Clone + '_ {
         let mut at = 0;
         self.sequences.chunk_by(|a, b| a == b).map(move |run| {
             let rows = at..at + run.len();

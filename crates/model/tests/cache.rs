@@ -4,7 +4,7 @@ mod common;
 
 use common::{Runner, batch, bits, q4_0, small_llama, tokens};
 use happy_kernels::Kernels;
-use happy_model::{ForwardError, KV_PAGE, KvError, KvType};
+use happy_model::{Batch, ForwardError, KV_PAGE, KvError, KvType, Want};
 
 fn runner(n_pages: usize) -> Runner {
     Runner::new(&small_llama(&q4_0), Kernels::detect().unwrap(), 2, KvType::F16, n_pages)
@@ -62,6 +62,33 @@ fn forks_share_pages_and_write_their_own() {
     r.kv.fork(0, 1).unwrap();
     assert_eq!((r.kv.len(1), r.kv.free_pages()), (100, 6));
     assert!(r.kv.fork(0, 9).is_err() && r.kv.fork(9, 0).is_err());
+}
+
+/// Three sequences share a page and all write to it in one batch: two copies, and the last owner writes in place.
+#[test]
+fn the_last_owner_of_a_page_needs_no_room() {
+    let (a, b) = (tokens(100, 1), tokens(3, 2));
+    for (n_pages, fits) in [(4, true), (3, false)] {
+        let mut r = runner(n_pages);
+        r.logits(&batch(&a, 0, 0)).unwrap();
+        r.kv.fork(0, 1).unwrap();
+        r.kv.fork(0, 2).unwrap();
+        let mut all = Batch::with_capacity(3);
+        for (sequence, token) in (0..).zip(&b) {
+            all.push(*token, 100, sequence, Want::Logits).unwrap();
+        }
+        let Ok(found) = r.logits(&all) else {
+            assert!(!fits, "{n_pages} pages");
+            assert_eq!(r.kv.len(0), 100);
+            continue;
+        };
+        assert!(fits, "{n_pages} pages");
+        assert_eq!(r.kv.free_pages(), 0);
+        for (row, token) in bits(&found).into_iter().zip(&b) {
+            let ids: Vec<u32> = a.iter().chain([token]).copied().collect();
+            assert!(vec![row] == fresh(&ids, 1), "token {token}");
+        }
+    }
 }
 
 #[test]

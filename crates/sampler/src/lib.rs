@@ -22,6 +22,7 @@ mod math;
 mod parameters;
 mod params;
 mod pick;
+mod reserve;
 mod rng;
 mod sampler;
 pub mod steps;

@@ -1,6 +1,7 @@
 //! A chain of steps and a pick, and its builder.
 
 use crate::candidates::argmax;
+use crate::reserve::collected;
 use crate::steps::{LogitBias, Step, StepParams};
 use crate::{AdaptiveP, Candidates, Dist, Greedy, Mirostat, Params, Pick, SamplerError, StepSpec, TokenId};
 
@@ -173,7 +174,10 @@ impl SamplerBuilder {
 
     /// Appends [`LogitBias`].
     pub fn logit_bias(self, bias: impl IntoIterator<Item = (TokenId, f32)>) -> Self {
-        self.params_of_step(&LogitBias { bias: bias.into_iter().collect() })
+        match collected(bias) {
+            Ok(bias) => self.params_of_step(&LogitBias { bias }),
+            Err(e) => self.failed(e),
+        }
     }
 
     /// Appends all steps of `params`, and sets its pick and seed.

@@ -43,7 +43,7 @@ fn no_allocation_per_token() {
             b().top_k(50).adaptive_p(AdaptiveP { target: Some(0.3), decay: 0.9 }).build().unwrap(),
         ),
         ("large k", b().top_k(2000).build().unwrap()),
-        ("infill", b().top_k(100).step(Infill::new(&pieces, [7, 9], 7)).build().unwrap()),
+        ("infill", b().top_k(100).step(Infill::new(&pieces, [7, 9], 7).unwrap()).build().unwrap()),
         ("typical", b().typical(0.9).build().unwrap()),
         ("dynamic", b().temperature(Temperature { t: 0.8, delta: 0.3, exponent: 1.0 }).build().unwrap()),
         (

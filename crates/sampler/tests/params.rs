@@ -95,10 +95,10 @@ fn params_equal_the_chain() {
         (
             "infill",
             |p| {
-                p.infill = Some(steps::Infill::new(["a", "b", "ab"], [1], 1));
+                p.infill = Some(steps::Infill::new(["a", "b", "ab"], [1], 1).unwrap());
                 p.order = vec![TopK, Infill];
             },
-            b().top_k(40).step(steps::Infill::new(pieces, [1], 1)),
+            b().top_k(40).step(steps::Infill::new(pieces, [1], 1).unwrap()),
         ),
     ];
     let rows = rows();

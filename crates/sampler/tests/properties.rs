@@ -46,7 +46,7 @@ fn add(b: SamplerBuilder, kind: u8, x: f32) -> SamplerBuilder {
         }),
         10 => b.temperature(x * 1e-40),
         11 => b.xtc(Xtc { probability: 0.5, threshold: x * 0.5, ..Xtc::default() }),
-        12 => b.step(Infill::new((0..300u32).map(|i| (i % 20).to_string()), [5, 17, 400], 5)),
+        12 => b.step(Infill::new((0..300u32).map(|i| (i % 20).to_string()), [5, 17, 400], 5).unwrap()),
         13 => b.mirostat(mirostat(MirostatVersion::V1, x * 8.0, x)),
         14 => b.mirostat(mirostat(MirostatVersion::V2, x * 8.0, x)),
         15 => b.adaptive_p(AdaptiveP { target: Some(x), decay: x * 0.99 }),

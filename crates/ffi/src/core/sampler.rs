@@ -1,7 +1,7 @@
 //! How tokens are chosen: settings, checked once, that become a sampler for the model of a turn.
 
 use crate::failure::{Failure, Outcome};
-use happy_engine::{DRY_BREAKERS, Engine, dry_breakers, infill};
+use happy_engine::{DRY_BREAKERS, Engine, EngineError, dry_breakers, infill};
 use happy_sampler::steps::Infill;
 use happy_sampler::{Params, StepKind};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,7 +30,7 @@ impl Sampler {
         let mut params = settings.params.clone();
         if params.order.contains(&StepKind::Infill) {
             // In the place of the one that knows the vocabulary.
-            params.infill = Some(Infill::new([""], [], 0));
+            params.infill = Some(Infill::new([""], [], 0).map_err(EngineError::from)?);
         }
         build(&params)?;
         Ok(Self(settings))

@@ -63,21 +63,30 @@ impl Group {
         pages.is_empty() || self.table(sequence).get(pages.start).is_some_and(|page| *page != GONE)
     }
 
-    /// Returns whether the last page is partly filled and shared, so that it must be copied before it is written to.
-    fn shares_tail(&self, sequence: u32, len: usize) -> bool {
-        let tail = self.table(sequence).get(len / KV_PAGE);
-        !len.is_multiple_of(KV_PAGE) && tail.is_some_and(|page| self.pool.is_shared(*page))
+    /// Returns the page that position `len` continues, if it is partly filled. If it is shared, it must be copied before it is
+    /// written to.
+    fn tail(&self, sequence: u32, len: usize) -> Option<u32> {
+        self.table(sequence).get(len / KV_PAGE).copied().filter(|_| !len.is_multiple_of(KV_PAGE))
     }
 
-    /// Returns how many pages must be taken before positions `len .. end` can be written.
-    pub(super) fn needed(&self, sequence: u32, len: usize, end: usize) -> usize {
-        let more = end.div_ceil(KV_PAGE).saturating_sub(self.table(sequence).len());
-        more + usize::from(self.shares_tail(sequence, len))
+    /// Returns how many pages must be taken before each sequence's positions (`(sequence, len .. end)`) can be written.
+    pub(super) fn needed(&self, rows: impl Iterator<Item = (u32, Range<usize>)> + Clone) -> usize {
+        let count = |(i, (sequence, positions)): (usize, (u32, Range<usize>))| {
+            let more = positions.end.div_ceil(KV_PAGE).saturating_sub(self.table(sequence).len());
+            let copied = self.tail(sequence, positions.start).is_some_and(|page| {
+                // Each sequence of the batch that comes before has taken a copy, and left the page to one owner fewer. The
+                // last owner writes in place.
+                let same = |(of, at): &(u32, Range<usize>)| self.tail(*of, at.start) == Some(page);
+                self.pool.owners(page) > 1 + rows.clone().take(i).filter(same).count()
+            });
+            more + usize::from(copied)
+        };
+        rows.clone().enumerate().map(count).sum()
     }
 
     /// Takes the pages for positions `len .. end`. The caller has checked that there are enough.
     pub(super) fn grow(&mut self, sequence: u32, len: usize, end: usize) {
-        let shared = self.shares_tail(sequence, len);
+        let shared = self.tail(sequence, len).is_some_and(|page| self.pool.owners(page) > 1);
         let Some(table) = self.tables.get_mut(sequence as usize) else { return };
         if shared
             && let Some(slot) = table.get_mut(len / KV_PAGE)
@@ -172,7 +181,7 @@ impl Group {
 
     /// Returns how many pages would be free if the sequence were cleared.
     pub(super) fn free_without(&self, sequence: u32) -> usize {
-        let own = self.table(sequence).iter().filter(|page| **page != GONE && !self.pool.is_shared(**page));
+        let own = self.table(sequence).iter().filter(|page| **page != GONE && self.pool.owners(**page) <= 1);
         self.pool.n_free() + own.count()
     }
 }

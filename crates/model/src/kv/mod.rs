@@ -209,7 +209,8 @@ impl KvCache {
     /// Returns whether another `n` positions of a sequence fit in its context and in the free pages. Layers with a window always have room.
     pub fn has_room(&self, sequence: u32, n: usize) -> bool {
         let (len, n_ctx) = (self.len(sequence), self.options.n_ctx);
-        let fits = |group: &Group| group.needed(sequence, len, len + n) <= group.pool.n_free();
+        let fits =
+            |group: &Group| group.needed([(sequence, len..len + n)].into_iter()) <= group.pool.n_free();
         len.saturating_add(n) <= n_ctx
             && self.groups.iter().all(|group| group.window.is_some() || fits(group))
     }
@@ -282,11 +283,11 @@ impl KvCache {
             }
         }
         for group in &self.groups {
-            let pages = |(sequence, rows): (u32, std::ops::Range<usize>)| {
+            let positions = |(sequence, rows): (u32, std::ops::Range<usize>)| {
                 let len = self.len(sequence);
-                group.needed(sequence, len, len + rows.len())
+                (sequence, len..len + rows.len())
             };
-            let (needed, free) = (batch.groups().map(pages).sum(), group.pool.n_free());
+            let (needed, free) = (group.needed(batch.groups().map(positions)), group.pool.n_free());
             if needed > free {
                 return Err(KvError::Full { needed, free, total: group.pool.n(), page: KV_PAGE });
             }
@@ -319,7 +320,8 @@ impl KvCache {
             // The snapshot that the caller asked for comes first, so that the others don't take its slot.
             let within = |at: &usize| *at > len && *at <= len + rows.len();
             let asked = batch.snapshot().filter(|(of, _)| *of == sequence).map(|(_, at)| at as usize);
-            if let Some(at) = asked.filter(within) {
+            let asked = asked.filter(within);
+            if let Some(at) = asked {
                 self.snapshots.reserve((sequence, at, true), &mut self.groups, &mut self.states);
             }
             let (first, last) = (len / INTERVAL + 1, (len + rows.len()) / INTERVAL);

@@ -117,9 +117,9 @@ impl Pool {
         }
     }
 
-    /// Returns whether the unit has several owners.
-    pub(super) fn is_shared(&self, unit: u32) -> bool {
-        self.counts.get(unit as usize).is_some_and(|count| *count > 1)
+    /// Returns the number of owners of the unit.
+    pub(super) fn owners(&self, unit: u32) -> usize {
+        self.counts.get(unit as usize).map_or(0, |count| *count as usize)
     }
 
     /// Copies the elements of one unit to another.

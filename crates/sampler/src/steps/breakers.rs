@@ -7,7 +7,8 @@
 //! ```
 //! Source: llama.cpp `get_overlapping_token_sequences`, after pi6am's implementation in koboldcpp.
 
-use crate::TokenId;
+use crate::reserve::{extend, push};
+use crate::{SamplerError, TokenId};
 
 /// How many bytes of the text are used.
 const MAX_TEXT: usize = 40;
@@ -24,25 +25,29 @@ const MAX_TAIL: usize = 20;
 /// use happy_sampler::steps::breaker_sequences;
 ///
 /// let vocabulary: [&[u8]; 4] = [b"a", b"-", b"->", b"x-"];
-/// let sequences = breaker_sequences(vocabulary, b"->", |rest| (rest == b">").then(|| vec![9]));
+/// let sequences = breaker_sequences(vocabulary, b"->", |rest| (rest == b">").then(|| vec![9]))?;
 /// assert_eq!(sequences, [vec![1, 9], vec![2], vec![3, 9]]);
+/// # Ok::<(), happy_sampler::SamplerError>(())
 /// ```
+///
+/// # Errors
+/// [`SamplerError::OutOfMemory`] if memory for the sequences is refused.
 pub fn breaker_sequences<P: AsRef<[u8]>>(
     pieces: impl IntoIterator<Item = P>,
     text: &[u8],
     mut encode: impl FnMut(&[u8]) -> Option<Vec<TokenId>>,
-) -> Vec<Vec<TokenId>> {
+) -> Result<Vec<Vec<TokenId>>, SamplerError> {
     let text = text.get(..MAX_TEXT).unwrap_or(text);
-    let mut sequences = Vec::new();
+    let mut sequences: Vec<Vec<TokenId>> = Vec::new();
     if text.is_empty() {
-        return sequences;
+        return Ok(sequences);
     }
     // The tokens of text[n..], computed when they are first needed.
-    let mut tails: Vec<Option<Option<Vec<TokenId>>>> = vec![None; text.len()];
+    let mut tails: [Option<Option<Vec<TokenId>>>; MAX_TEXT] = [const { None }; MAX_TEXT];
     for (id, piece) in (0 as TokenId..=TokenId::MAX).zip(pieces) {
         let piece = piece.as_ref();
         if piece.windows(text.len()).any(|w| w == text) {
-            sequences.push(vec![id]);
+            push(&mut sequences, one(id)?)?;
             continue;
         }
         let first_of_token = sequences.len();
@@ -55,15 +60,21 @@ pub fn breaker_sequences<P: AsRef<[u8]>>(
                 continue;
             }
             if let Some(tail) = tail.get_or_insert_with(|| encode(rest)) {
-                let mut sequence = vec![id];
-                sequence.extend(tail.iter().take(MAX_TAIL));
+                let mut sequence = one(id)?;
+                extend(&mut sequence, tail.get(..MAX_TAIL).unwrap_or(tail))?;
                 if !sequences.iter().skip(first_of_token).any(|s| *s == sequence) {
-                    sequences.push(sequence);
+                    push(&mut sequences, sequence)?;
                 }
             }
         }
     }
-    sequences
+    Ok(sequences)
+}
+
+fn one(id: TokenId) -> Result<Vec<TokenId>, SamplerError> {
+    let mut sequence = Vec::new();
+    push(&mut sequence, id)?;
+    Ok(sequence)
 }
 
 #[cfg(test)]
@@ -97,7 +108,7 @@ mod tests {
         ];
         let wrong: Vec<String> = cases
             .iter()
-            .map(|c| (c, breaker_sequences(c.pieces, c.text, encode)))
+            .map(|c| (c, breaker_sequences(c.pieces, c.text, encode).unwrap()))
             .filter(|(c, got)| *got != c.expect)
             .map(|(c, got)| format!("{:?}: {got:?}, expected {:?}", c.text, c.expect))
             .collect();
@@ -107,8 +118,8 @@ mod tests {
     #[test]
     fn long_texts_are_cut_and_rests_may_fail() {
         let text = [b'x'; 100];
-        let sequences = breaker_sequences([b"x"], &text, |rest| Some(vec![5; rest.len()]));
+        let sequences = breaker_sequences([b"x"], &text, |rest| Some(vec![5; rest.len()])).unwrap();
         assert_eq!(sequences, [[&[0][..], &[5; MAX_TAIL]].concat()]);
-        assert!(breaker_sequences([b"x"], b"xy", |_| None).is_empty());
+        assert!(breaker_sequences([b"x"], b"xy", |_| None).unwrap().is_empty());
     }
 }

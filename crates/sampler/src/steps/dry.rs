@@ -12,6 +12,7 @@
 use super::{MAX_LAST_N, Step, StepParams, boxed};
 use crate::error::check;
 use crate::parameters::parameters;
+use crate::reserve::{collected, push};
 use crate::{Candidates, SamplerError, TokenId, math};
 
 parameters! {
@@ -49,8 +50,8 @@ impl StepParams for Dry {
         for breaker in &self.breakers {
             match breaker.as_slice() {
                 [] => {}
-                [token] => single.push(*token),
-                _ => longer.push(breaker.clone()),
+                [token] => push(&mut single, *token)?,
+                _ => push(&mut longer, collected(breaker.iter().copied())?)?,
             }
         }
         single.sort_unstable();

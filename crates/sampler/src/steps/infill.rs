@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use super::{Step, StepParams, boxed};
+use crate::reserve::{collected, extend, push};
 use crate::{Candidate, Candidates, SamplerError, TokenId};
 
 /// Minimum probability of a text token after prefixes were joined.
@@ -62,20 +63,23 @@ impl Infill {
     /// Makes the step. `pieces` are the bytes of all tokens in id order, empty for tokens without text. `end_tokens`
     /// are the tokens that end a generation. `fallback` is the token that ends the text if nothing else is left: the
     /// end-of-turn token, otherwise end-of-text.
+    ///
+    /// # Errors
+    /// [`SamplerError::OutOfMemory`] if memory for a copy of the pieces is refused.
     pub fn new<P: AsRef<[u8]>>(
         pieces: impl IntoIterator<Item = P>,
         end_tokens: impl IntoIterator<Item = TokenId>,
         fallback: TokenId,
-    ) -> Self {
+    ) -> Result<Self, SamplerError> {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         for piece in pieces {
-            bytes.extend_from_slice(piece.as_ref());
-            ends.push(bytes.len());
+            extend(&mut bytes, piece.as_ref())?;
+            push(&mut ends, bytes.len())?;
         }
-        let mut end_tokens: Vec<TokenId> = end_tokens.into_iter().collect();
+        let mut end_tokens = collected(end_tokens)?;
         end_tokens.sort_unstable();
         let vocabulary = Arc::new(Vocabulary { bytes, ends, end_tokens });
-        Infill { vocabulary, fallback, order: Vec::new(), longer: Vec::new() }
+        Ok(Infill { vocabulary, fallback, order: Vec::new(), longer: Vec::new() })
     }
 
     /// Joins the probabilities of tokens where one begins the other. The token that is absorbed gets p = 0 and a logit
@@ -125,7 +129,13 @@ impl Infill {
 
 impl StepParams for Infill {
     fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
-        boxed(self.clone())
+        let mut step = self.clone();
+        // Never more candidates than tokens; pages that are not written to cost nothing.
+        let n = step.vocabulary.ends.len();
+        if step.order.try_reserve_exact(n).is_err() || step.longer.try_reserve_exact(n).is_err() {
+            return Err(SamplerError::OutOfMemory { entries: n });
+        }
+        boxed(step)
     }
 }
 
@@ -189,7 +199,7 @@ mod tests {
             c.softmax();
             let mut expect = c.as_slice().to_vec();
             join_all_pairs(&mut expect, &pieces);
-            Infill::new(&pieces, [], 0).join_prefixes(c.as_mut_slice());
+            Infill::new(&pieces, [], 0).unwrap().join_prefixes(c.as_mut_slice());
             assert_eq!(c.as_slice(), expect, "round {round}");
         }
     }
@@ -235,7 +245,7 @@ mod tests {
             let logits: Vec<f32> = case.p.iter().map(|p| crate::math::ln(*p) as f32).collect();
             let mut c = Candidates::new();
             c.fill(&logits).unwrap();
-            Infill::new(pieces, [4, 5], 4).apply(&mut c);
+            Infill::new(pieces, [4, 5], 4).unwrap().apply(&mut c);
             let mut left: Vec<TokenId> = c.iter().map(|x| x.0).collect();
             left.sort();
             if left != case.left {

@@ -3,6 +3,7 @@
 use super::{Checked, Step, StepParams, boxed};
 use crate::error::check;
 use crate::parameters::parameters;
+use crate::reserve::collected;
 use crate::{Candidates, SamplerError, TokenId};
 
 parameters! {
@@ -20,7 +21,7 @@ impl StepParams for LogitBias {
     }
 
     fn build(&self) -> Result<Box<dyn Step>, SamplerError> {
-        let mut bias = self.bias.clone();
+        let mut bias = collected(self.bias.iter().copied())?;
         for (_, b) in &bias {
             check(*b < f32::INFINITY, "logit_bias", "bias", "finite or -inf", *b)?;
         }
