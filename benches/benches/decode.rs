@@ -1,4 +1,4 @@
-//! Decode of a real model token by token, behind a short and a long context, in tokens per second.
+//! Decode of a real model token by token, after a short and a long context, in tokens per second.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use happy_benches::{MODELS, context, tokens};

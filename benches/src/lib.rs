@@ -1,5 +1,5 @@
-//! Shared inputs of the benchmarks, and the place where the code of the top README is tested: this package sees every
-//! crate.
+//! Shared inputs of the benchmarks, and the place where the code of the top README and of the pages in `docs` is tested:
+//! this package sees every crate.
 #![forbid(unsafe_code)]
 
 use happy_engine::{Context, Engine, LoadOptions};
@@ -35,7 +35,24 @@ pub fn tokens(n: usize) -> Vec<u32> {
     (0..n as u32).map(|i| 300 + i * 7919 % 40_000).collect()
 }
 
-/// The README's code.
+/// The code of the top README and of the pages in `docs`.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-pub struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    pub struct Readme;
+
+    #[doc = include_str!("../../docs/adding-an-architecture.md")]
+    pub struct AddingAnArchitecture;
+
+    #[doc = include_str!("../../docs/coming-from-candle.md")]
+    pub struct ComingFromCandle;
+
+    #[doc = include_str!("../../docs/coming-from-llama-cpp-2.md")]
+    pub struct ComingFromLlamaCpp2;
+
+    #[doc = include_str!("../../docs/coming-from-mistral-rs.md")]
+    pub struct ComingFromMistralRs;
+
+    #[doc = include_str!("../../docs/embeddings.md")]
+    pub struct Embeddings;
+}

@@ -28,8 +28,8 @@ fn archives_are_those_of_the_manifest() {
         if found != entry.archive_sha256 {
             wrong.push(format!("{name}.zip: {found}, the manifest says {}", entry.archive_sha256));
         }
-        if entry.full_sha256.is_empty() || entry.licences.is_empty() {
-            wrong.push(format!("{name}: no sources or no licences"));
+        if entry.full_sha256.is_empty() || entry.licenses.is_empty() {
+            wrong.push(format!("{name}: no sources or no licenses"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -48,7 +48,7 @@ fuzz_target!(|bytes: &[u8]| {
     let stayed = growing.update(&text).expect("a short text");
     assert!(growing.ids() == ids && stayed <= ids.len(), "{stayed} of {ids:?}");
 
-    // SentencePiece puts a space behind a special token in the text too, and that one stays.
+    // SentencePiece puts a space after a special token in the text too, and that one stays.
     let added_inside = vocabulary.space_prefix && options.parse_special;
     if comes_back(vocabulary, &text) && !options.add_special && !added_inside {
         let exact = DecodeOptions { special: true, clean_spaces: false };

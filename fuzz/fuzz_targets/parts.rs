@@ -10,7 +10,7 @@ fn build(text: &str, parts: &[(&str, Part<'_>)], limits: &Limits) -> Option<Gram
     Grammar::from_parts_cancellable(text, "root", parts, limits, &|| false).ok()
 }
 
-/// `None` where a limit of the machine is met.
+/// `None` if a limit of the machine is met.
 fn accepts(grammar: &Grammar, text: &[u8]) -> Option<bool> {
     Recognizer::new(grammar).ok()?.accepts(text).ok()
 }

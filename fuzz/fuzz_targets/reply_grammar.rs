@@ -46,7 +46,7 @@ fn declared(tool: &Value) -> Option<(&str, &Value)> {
     Some((tool.get("name")?.as_str()?, tool.get("parameters").unwrap_or(&Value::Null)))
 }
 
-/// Whether a tool's schema allows arguments; true where no grammar can tell.
+/// Whether a tool's schema allows arguments; true if no grammar can tell.
 fn allows(schema: &Value, arguments: &Value) -> bool {
     let grammar = Grammar::from_json_schema_with(&schema.to_string(), Reading::Specification, &limits());
     let accepts = grammar

@@ -12,7 +12,7 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// `tokens` have the ids 256 and up; `None` where a limit is met.
+    /// `tokens` have the ids 256 and up; `None` if a limit is met.
     pub fn new(grammar: &Grammar, tokens: &'a [&'a str]) -> Option<Self> {
         let bytes: Vec<[u8; 1]> = (0..=255u8).map(|byte| [byte]).collect();
         let pieces = bytes.iter().map(|byte| Piece::Text(byte));

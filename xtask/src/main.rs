@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod book;
 mod conform;
 mod demo;
 mod peer;
@@ -41,6 +42,8 @@ enum Task {
     Test(test::Args),
     /// Check the conventions: layering, unsafe code, file headers, links, wording and more
     Tidy(tidy::Args),
+    /// Build the documents as a site in target/book, with mdBook
+    Book,
     /// Compare with other people's results and print a table
     Conform(conform::Args),
     /// Write the selection of the conformance data in fixtures/corpus from the folder of the full data
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
             Err(message) => Err(message),
         },
         Task::Tidy(args) => tidy::run(&args),
+        Task::Book => book::run(),
         Task::Conform(args) => conform::run(&args),
         Task::MakeCorpus(args) => conform::make(&args),
         Task::Fixtures => fixtures::run(),
@@ -71,4 +75,36 @@ fn main() -> ExitCode {
             Err(message) => Err(message),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+
+    /// The options of commands in packages of their own are known there.
+    #[test]
+    fn commands_on_pages_parse() {
+        let (mut count, mut wrong) = (0, Vec::new());
+        for (path, text) in happy_testkit::pages() {
+            for command in happy_testkit::page_commands(&text) {
+                let ["cargo", "xtask", words @ ..] =
+                    &command.words.iter().map(String::as_str).collect::<Vec<_>>()[..]
+                else {
+                    continue;
+                };
+                count += 1;
+                let fault = match Cli::try_parse_from(["cargo xtask"].iter().chain(words)) {
+                    Ok(Cli { command: Task::Tool(words) }) => tools::package_of(&words).err(),
+                    Err(e) if e.kind() != ErrorKind::DisplayHelp => Some(e.to_string()),
+                    _ => None,
+                };
+                wrong.extend(
+                    fault.map(|fault| format!("{path}:{}: {}: {fault}", command.line, words.join(" "))),
+                );
+            }
+        }
+        assert!(count > 10, "{count} commands");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }

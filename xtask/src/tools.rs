@@ -89,10 +89,14 @@ pub(crate) fn help() -> String {
 /// Runs the command named first in `arguments`. On Unix the tool takes this process's place, so that its exit code, signals and
 /// Ctrl-C are its own.
 pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode> {
+    take_place(&mut outcome::tool(package_of(arguments)?, arguments))
+}
+
+/// The package of the command named first in `arguments`.
+pub(crate) fn package_of(arguments: &[OsString]) -> Result<&'static str> {
     let name = arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let known = COMMANDS.iter().find(|command| command.name == name);
-    let known = known.ok_or_else(|| format!("unknown command '{name}': `cargo xtask --help` lists them"))?;
-    take_place(&mut outcome::tool(known.package, arguments))
+    let known = COMMANDS.iter().find(|command| command.name == name).map(|command| command.package);
+    known.ok_or_else(|| format!("unknown command '{name}': `cargo xtask --help` lists them"))
 }
 
 #[cfg(unix)]

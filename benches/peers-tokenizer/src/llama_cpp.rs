@@ -18,7 +18,7 @@ pub(crate) struct LlamaCpp {
 }
 
 impl LlamaCpp {
-    /// Starts it; `None` where `environment` has no Python.
+    /// Starts it; `None` if `environment` has no Python.
     pub(crate) fn start(gguf: &Path, environment: &Path, folder: &Path) -> Result<Option<Self>, Error> {
         let python = environment.join("bin/python");
         if !python.is_file() {

@@ -30,7 +30,7 @@ fn pre_tokenizer(name: &str) -> Result<Value, Error> {
     Ok(json!({ "type": "Sequence", "pretokenizers": stages }))
 }
 
-/// `tokenizer.json`, without normalisation and without special tokens: the texts have none.
+/// `tokenizer.json`, without normalization and without special tokens: the texts have none.
 fn to_json(file: &GgufFile, name: &str) -> Result<Vec<u8>, Error> {
     let strings = |key: &str| -> Result<Vec<String>, Error> {
         let array: Array<'_> = file.view().metadata().optional(key)?.ok_or_else(|| format!("no {key}"))?;

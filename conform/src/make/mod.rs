@@ -1,14 +1,14 @@
 //! Makes the selection in the repository (`fixtures/corpus`) from the full data.
 //!
 //! ```text
-//! for each corpus:  select files and parts of files       select.rs; which vocabularies and templates: licences.rs
+//! for each corpus:  select files and parts of files       select.rs; which vocabularies and templates: licenses.rs
 //!                   NAME.zip: entries sorted, no times, packed by the same code everywhere
-//! manifest.json:    per corpus the rule, licences, numbers of cases, SHA-256 of the archive and of each full file
+//! manifest.json:    per corpus the rule, licenses, numbers of cases, SHA-256 of the archive and of each full file
 //! ```
 //!
 //! The same full data give the same bytes.
 
-mod licences;
+mod licenses;
 mod pack;
 mod select;
 
@@ -27,8 +27,8 @@ pub const MAX_BYTES: u64 = 16 << 20;
 pub struct Entry {
     /// What is selected of the full data, in words.
     pub rule: String,
-    /// Where the data come from and under which licences.
-    pub licences: String,
+    /// Where the data come from and under which licenses.
+    pub licenses: String,
     /// Numbers of what was selected, by kind.
     pub counts: BTreeMap<String, usize>,
     /// SHA-256 of the archive.
@@ -59,7 +59,7 @@ pub fn make(full: &Path, out: &Path) -> Result<Manifest, String> {
     let mut total = 0;
     let broken = |e: std::io::Error| format!("cannot write into {}: {e}", out.display());
     fs::create_dir_all(out).map_err(broken)?;
-    for (name, rule, licences, select) in select::CORPORA {
+    for (name, rule, licenses, select) in select::CORPORA {
         let mut selection = Selection::default();
         select(&corpus.open(name)?, &mut selection)?;
         let archive = pack::archive(&selection.files)?;
@@ -69,7 +69,7 @@ pub fn make(full: &Path, out: &Path) -> Result<Manifest, String> {
         let Selection { counts, full_sha256, .. } = selection;
         let entry = Entry {
             rule: (*rule).into(),
-            licences: (*licences).into(),
+            licenses: (*licenses).into(),
             counts,
             archive_sha256: data::sha256(&archive),
             full_sha256,

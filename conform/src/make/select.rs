@@ -1,6 +1,6 @@
 //! What is selected of each corpus.
 
-use super::licences::{TEMPLATES, VOCABULARIES};
+use super::licenses::{TEMPLATES, VOCABULARIES};
 use super::{Selection, pack};
 use crate::data;
 use happy_testkit::Files;
@@ -11,15 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 type Select = fn(&Files, &mut Selection) -> Result<(), String>;
 
 const LLAMA_CPP: &str = "test data of llama.cpp (MIT)";
-const MODELS_OWN: &str = "vocabularies of the models in `counts` (Apache-2.0 or MIT, see make/licences.rs); inputs generated, or public domain, Faker (MIT), CLDR and Unicode data (Unicode licence); kitoken's results (BSD-2-Clause); results otherwise facts";
+const MODELS_OWN: &str = "vocabularies of the models in `counts` (Apache-2.0 or MIT, see make/licenses.rs); inputs generated, or public domain, Faker (MIT), CLDR and Unicode data (Unicode license); kitoken's results (BSD-2-Clause); results otherwise facts";
 
-/// Name, rule in words, licences, rule in code.
+/// Name, rule in words, licenses, rule in code.
 pub(super) const CORPORA: &[(&str, &str, &str, Select)] = &[
     ("architectures", "every recipe, its logits at four positions", "generated", architectures),
     (
         "chat-templates",
-        "templates under permissive licences and their cases; all unit cases",
-        "templates: Apache-2.0 or MIT, see make/licences.rs; cases of llama.cpp (MIT); conversations generated",
+        "templates under permissive licenses and their cases; all unit cases",
+        "templates: Apache-2.0 or MIT, see make/licenses.rs; cases of llama.cpp (MIT); conversations generated",
         chat_templates,
     ),
     ("embeddings", "everything", "generated", |files, selection| {
@@ -54,7 +54,7 @@ pub(super) const CORPORA: &[(&str, &str, &str, Select)] = &[
     ("text", "everything, counts of the selected vocabularies", "public domain", text),
     (
         "tokenizer",
-        "vocabularies under permissive licences, every fourth text of each category, kitoken's lines up to 2,000 bytes",
+        "vocabularies under permissive licenses, every fourth text of each category, kitoken's lines up to 2,000 bytes",
         MODELS_OWN,
         tokenizer,
     ),
@@ -163,9 +163,9 @@ fn lora(files: &Files, selection: &mut Selection) -> Result<(), String> {
 }
 
 fn chat_templates(files: &Files, selection: &mut Selection) -> Result<(), String> {
-    for (name, licence) in TEMPLATES {
+    for (name, license) in TEMPLATES {
         selection.copy(files, &format!("templates/{name}.jinja"))?;
-        selection.count(format!("templates, {licence}"), 1);
+        selection.count(format!("templates, {license}"), 1);
     }
     let ours = |case: &Json| TEMPLATES.iter().any(|(name, _)| case["template"] == *name);
     let mut renderings = selection.lines(files, "renderings.jsonl.gz")?;
@@ -262,11 +262,11 @@ fn tokenizer(files: &Files, selection: &mut Selection) -> Result<(), String> {
         return Err("vocabs.json is not an object".into());
     };
     keep_vocabularies(&mut all);
-    for (name, licence) in VOCABULARIES {
+    for (name, license) in VOCABULARIES {
         let entry = all.get_mut(*name).ok_or_else(|| format!("vocabs.json has no {name}"))?;
         let file = entry["file"].as_str().ok_or_else(|| format!("vocabs.json: {name} has no file"))?;
         selection.copy(files, file)?;
-        selection.count(format!("{name} ({licence})"), 1);
+        selection.count(format!("{name} ({license})"), 1);
         let path = format!("pairs/{name}.jsonl.gz");
         let pairs = one_in(selection.lines(files, &path)?);
         entry["dev"] = pairs.len().into();

@@ -29,13 +29,13 @@ impl From<Kv> for KvType {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Memory and threads")]
 pub(crate) struct LoadArgs {
-    /// Threads [default: the big cores but one; all cores where they are equal]
+    /// Number of threads [default: the big cores but one; all cores if they are equal]
     #[arg(short, long, value_name = "N")]
     pub(crate) threads: Option<usize>,
     /// Instruction set: scalar, avx2, avx512, neon, dotprod, i8mm [default: the best]
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(crate) isa: Option<Isa>,
-    /// Most anonymous memory in MiB [default: what the machine, its control groups and ulimit leave]
+    /// Maximum anonymous memory in MiB; a model that needs more is refused [default: what the machine, its control groups and ulimit leave]
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_budget: Option<u64>,
     /// Read the file into memory instead of mapping it: for files that others may write to
@@ -63,19 +63,19 @@ pub(crate) struct ContextArgs {
     /// Positions of the context [default: the model's, at most 4096 and what fits the memory]
     #[arg(short, long, value_name = "N")]
     pub(crate) ctx: Option<usize>,
-    /// Tokens that are computed at once
+    /// Maximum number of tokens in one pass; the result does not depend on it
     #[arg(short, long, value_name = "N", default_value_t = LoadOptions::DEFAULT_BATCH, hide_short_help = true)]
     pub(crate) batch: usize,
     /// Element type of the KV cache
     #[arg(long, default_value = "f16", hide_short_help = true)]
     pub(crate) kv: Kv,
-    /// Most memory in MiB for snapshots: places in a conversation to go back to in models with windows or states; 0: none
+    /// Maximum memory in MiB for snapshots, to which models with windows or recurrent states can go back in a conversation; 0: no snapshots
     #[arg(long, value_name = "MIB", default_value_t = LoadOptions::DEFAULT_SNAPSHOTS >> 20, hide_short_help = true)]
     pub(crate) snapshots: usize,
 }
 
 impl ContextArgs {
-    /// The engine's options together with how to load.
+    /// The engine's options for this context, loaded as `load` says.
     pub(crate) fn options(&self, load: &LoadArgs) -> LoadOptions {
         let snapshot_bytes = self.snapshots.saturating_mul(1 << 20);
         LoadOptions {

@@ -12,6 +12,8 @@ mod interrupt;
 mod load;
 mod models;
 mod output;
+#[cfg(test)]
+mod pages;
 mod paths;
 mod prompt;
 mod sampling;

@@ -1,4 +1,4 @@
-//! What people see: colours where there is a terminal, errors as one sentence.
+//! What people see: colors where there is a terminal, errors as one sentence.
 
 use crate::error::CliError;
 use crate::terminal::visible;
@@ -10,21 +10,21 @@ pub(crate) fn buffered<W: Write>(out: W) -> BufWriter<W> {
     BufWriter::with_capacity(2 << 10, out)
 }
 
-/// Whether standard error takes colours.
-fn colours() -> bool {
+/// Whether standard error takes colors.
+fn colors() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 /// Prints a failure.
 pub(crate) fn report(error: &CliError) {
-    let (on, off) = if colours() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let (on, off) = if colors() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     // Nothing can be done about a standard error that takes nothing.
     let _ = writeln!(std::io::stderr(), "{on}error:{off} {}", visible(&error.to_string()));
 }
 
 /// Prints a remark on standard error, dimmed on a terminal.
 pub(crate) fn note(text: &str) {
-    let (on, off) = if colours() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+    let (on, off) = if colors() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
     let _ = writeln!(std::io::stderr(), "{on}{}{off}", visible(text));
 }
 
@@ -44,7 +44,7 @@ impl Aside {
         let mut out = std::io::stderr();
         let text = if out.is_terminal() { visible(text) } else { Cow::Borrowed(text) };
         // Nothing can be done about a standard error that takes nothing.
-        let _ = match (colours(), std::mem::replace(&mut self.open, true)) {
+        let _ = match (colors(), std::mem::replace(&mut self.open, true)) {
             (true, _) => write!(out, "\x1b[2m{text}\x1b[0m"),
             (false, true) => write!(out, "{text}"),
             (false, false) => write!(out, "[{}] {text}", self.name),
@@ -55,7 +55,7 @@ impl Aside {
     /// Ends it, if it has begun.
     pub(crate) fn end(&mut self) {
         if std::mem::take(&mut self.open) {
-            let mark = if colours() { String::new() } else { format!("\n[end of {}]", self.name) };
+            let mark = if colors() { String::new() } else { format!("\n[end of {}]", self.name) };
             let _ = writeln!(std::io::stderr(), "{mark}");
         }
     }

@@ -146,12 +146,12 @@ flags! {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
-    /// Seed of the random choice; -1: another one each time, which is the default
+    /// Seed of the random choices; -1: a new one each time [default: -1]
     #[arg(short = 's', long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<Seed>,
     #[command(flatten)]
     parameters: ParameterArgs,
-    /// Text that ends a repetition, instead of line end, `:`, `"` and `*`; may be given several times; none: no text
+    /// Text that ends a repetition; replaces the line end, `:`, `"` and `*`; may be given several times; `none`: no text ends one
     #[arg(long, value_name = "TEXT", hide_short_help = true)]
     dry_sequence_breaker: Vec<String>,
     /// Add to the logit of a token: 15043+1, 15043-0.5, 15043-inf; may be given several times

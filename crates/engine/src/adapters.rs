@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! load      FILE=SCALE of the options, or Engine::adapter at any time; A and B stay in the mapped file
-//! set       Context::set_adapters: of a sequence; what was computed with other adapters is forgotten
+//! set       Context::set_adapters: for one sequence; what was computed with other adapters is dropped
 //! invoked   an activated adapter (aLoRA) works from the last place of its invocation tokens in the prompt on
 //! ```
 
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// An adapter's file with its scale: `FILE` or `FILE=SCALE`. The last `=` that a number follows divides them.
+/// An adapter's file and its scale, written `FILE` or `FILE=SCALE`. The last `=` before a number separates them.
 #[derive(Clone, Debug)]
 pub struct AdapterFile {
     /// Path of the GGUF file.
@@ -97,7 +97,7 @@ impl Engine {
     /// model's is.
     ///
     /// # Errors
-    /// If the file cannot be read, or is no adapter of this model.
+    /// If the file cannot be read, or is not an adapter for this model.
     pub fn adapter(&self, path: impl AsRef<Path>) -> Result<Arc<Adapter>, EngineError> {
         let path = path.as_ref();
         let files = Source::Path(path).files(&self.0.options)?;
@@ -107,16 +107,16 @@ impl Engine {
         Ok(Arc::new(adapter))
     }
 
-    /// The adapters of [`LoadOptions::adapters`], with which sequences begin.
+    /// Returns the adapters of [`LoadOptions::adapters`], with which every sequence begins.
     pub fn adapters(&self) -> Option<&Arc<AdapterSet>> {
         self.0.adapters.get()?.as_ref()
     }
 
-    /// The set of these files, for [`Context::set_adapters`](crate::Context::set_adapters); `None` if it changes nothing. A file
+    /// Returns the set of these adapters, for [`Context::set_adapters`](crate::Context::set_adapters); `None` if it changes nothing. A file
     /// that some set already uses is not read again.
     ///
     /// # Errors
-    /// As [`adapter`](Self::adapter), and if they do not make a set.
+    /// The same as [`adapter`](Self::adapter), and if the adapters cannot be used together.
     pub fn adapter_set(&self, files: &[AdapterFile]) -> Result<Option<Arc<AdapterSet>>, EngineError> {
         let mut list = Vec::new();
         for file in files {

@@ -17,13 +17,13 @@ use crate::{Cancel, Conversation, EngineError, Form};
 use happy_grammar::{Limits, PartsError};
 use serde_json::Value as Json;
 
-/// A tool whose schema no grammar can follow: its calls may have any arguments.
+/// A tool whose schema no grammar can follow. Its calls may have any arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unconstrained {
     /// The tool's name.
     pub tool: String,
-    /// What no grammar can follow.
+    /// Which part of the schema no grammar can follow, and why.
     pub reason: String,
 }
 

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A flag that ends prefill and generation early. Clones share the flag.
 ///
-/// It is looked at before each task of a layer, so that work ends within milliseconds.
+/// Each task of a layer checks it first, so that work ends within milliseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// A flag that is not raised.
+    /// Makes a flag that is not raised.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Raises the flag; it stays raised until [`Cancel::clear`].
+    /// Raises the flag. It stays raised until [`Cancel::clear`].
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -25,18 +25,19 @@ impl Cancel {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the flag is raised.
+    /// Returns whether the flag is raised.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// A question for work that asks now and then whether to go on: `tokenizer.encode_with(text, options, &cancel.asked())`.
+    /// Returns a function that returns whether the flag is raised, for work that calls it now and then, such as
+    /// `tokenizer.encode_with(text, options, &cancel.asked())`.
     pub fn asked(&self) -> impl Fn() -> bool {
         let flag = self.clone();
         move || flag.is_cancelled()
     }
 
-    /// The flag itself, as [`happy_model`] takes it.
+    /// Returns the flag itself, as [`happy_model`] takes it.
     pub fn flag(&self) -> &AtomicBool {
         &self.0
     }

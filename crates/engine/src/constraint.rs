@@ -92,17 +92,17 @@ impl Engine {
         Ok(constraint)
     }
 
-    /// The model's tokens as grammars see them, for a [`Matcher`] of one's own. Built at the first call, in some tens of
-    /// milliseconds, and kept.
+    /// Returns the model's tokens as grammars see them, for a [`Matcher`] of your own. The first call builds them, in some tens of
+    /// milliseconds, and keeps them.
     ///
     /// # Errors
-    /// If the file has no tokenizer, or one with too many tokens; [`EngineError::GrammarMemory`] if the budget does not
+    /// If the file has no tokenizer, or its tokenizer has too many tokens; [`EngineError::GrammarMemory`] if the budget does not
     /// leave [`Plan::grammar_bytes`](crate::Plan::grammar_bytes).
     pub fn vocabulary(&self) -> Result<Vocabulary, EngineError> {
         self.vocabulary_until(&|| false)
     }
 
-    /// As [`Engine::vocabulary`]; `cancelled` is asked about once per millisecond of work, and ends it.
+    /// Does the same as [`Engine::vocabulary`], and calls `cancelled` about once per millisecond. Work ends when it returns true.
     ///
     /// # Errors
     /// As [`Engine::vocabulary`], and [`EngineError::Cancelled`].
@@ -143,9 +143,9 @@ fn compile(text: &Text, cancelled: &dyn Fn() -> bool) -> Result<Grammar, EngineE
 }
 
 /// Compiles the grammar of a whole reply, as [`reply_grammar`](crate::chat::reply_grammar) writes it, for a
-/// [`Matcher`] or a [`Recognizer`](happy_grammar::Recognizer) of one's own. Tools' schemas are read as their writers mean
-/// them ([`Reading::Writer`]); without a form the answer is any text. `cancelled` is asked about once per millisecond of
-/// work, and ends it. A [`Conversation`](crate::Conversation) does all this by itself.
+/// [`Matcher`] or a [`Recognizer`](happy_grammar::Recognizer) of your own. Tools' schemas are read as their writers mean
+/// them ([`Reading::Writer`]); without a form the answer is any text. `cancelled` is called about once per millisecond;
+/// work ends when it returns true. A [`Conversation`](crate::Conversation) does all this by itself.
 ///
 /// # Errors
 /// [`EngineError::Parts`] if a schema or the form can't be followed or a limit is met, [`EngineError::Cancelled`], and an

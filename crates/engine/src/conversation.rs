@@ -25,7 +25,7 @@ use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Map, Value as Json};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A conversation with a model. Clones share what is known of the answers' tokens.
+/// A conversation with a model: messages, tools, and the chat template that renders them. Clones share the recorded tokens of answers.
 #[derive(Clone)]
 pub struct Conversation {
     pub(crate) engine: Engine,
@@ -42,7 +42,7 @@ pub struct Conversation {
     recorder: Recorder,
 }
 
-/// What a conversation begins with, and how it goes on.
+/// The settings of a conversation.
 #[derive(Clone, Debug, Default)]
 pub struct ConversationOptions {
     /// The system message. Default: `None`.
@@ -51,19 +51,19 @@ pub struct ConversationOptions {
     pub tools: Option<Vec<Json>>,
     /// Whether the model calls tools. Default: [`ToolChoice::Auto`].
     pub tool_choice: ToolChoice,
-    /// More variables of the template, such as `enable_thinking`. Default: none.
+    /// Further variables for the template, such as `enable_thinking`. Default: none.
     pub vars: Map<String, Json>,
-    /// The format in which replies are read. Default: `None`, the one that the template shows.
+    /// The format in which replies are read. Default: `None`, the format that the template's markers show.
     pub format: Option<ReplyFormat>,
-    /// Answer although the template has no place for the tools, the system message or a variable. Default: false, an
-    /// error names what is unused.
+    /// Whether to answer even if the template has no place for the tools, the system message or a variable. Default: false; an
+    /// error then names what is unused.
     pub ignore_unused: bool,
     /// What happens when the messages leave too little of the context for an answer. Default: [`ContextPolicy::Stop`].
     pub policy: ContextPolicy,
 }
 
 impl Conversation {
-    /// A conversation without a system message and tools.
+    /// Begins a conversation without a system message and without tools.
     ///
     /// # Errors
     /// [`EngineError::NoTemplate`] if the model has no chat template; if the template is not valid, or the file has no
@@ -72,7 +72,7 @@ impl Conversation {
         Self::with_options(engine, ConversationOptions::default())
     }
 
-    /// A conversation.
+    /// Begins a conversation with these settings.
     ///
     /// # Errors
     /// As [`new`](Self::new) and [`set_tool_choice`](Self::set_tool_choice), and if a marker of the format cannot be turned
@@ -109,15 +109,15 @@ impl Conversation {
         self.markers.iter().find(is_marker).copied()
     }
 
-    /// The format that replies are read in.
+    /// Returns the format in which replies are read.
     pub fn format(&self) -> ReplyFormat {
         self.format
     }
 
-    /// Whether the model calls tools. Default: [`ToolChoice::Auto`].
+    /// Sets whether the model calls tools. The default is [`ToolChoice::Auto`].
     ///
     /// # Errors
-    /// [`EngineError::Tools`] if the choice names a tool that is not declared, or asks for a call where there is no tool.
+    /// [`EngineError::Tools`] if the choice names a tool that is not declared, or asks for a call if no tool is declared.
     pub fn set_tool_choice(&mut self, choice: ToolChoice) -> Result<(), EngineError> {
         let mut names = tools_of(&self.input).iter().filter_map(tool_name);
         match &choice {
@@ -142,12 +142,12 @@ impl Conversation {
         Ok(())
     }
 
-    /// What the template sees: messages, tools, variables.
+    /// Returns what the template sees: messages, tools, variables.
     pub fn input(&self) -> &TemplateInput {
         &self.input
     }
 
-    /// What the template sees, to be changed.
+    /// Returns what the template sees, so that it can be changed.
     pub fn input_mut(&mut self) -> &mut TemplateInput {
         &mut self.input
     }
@@ -158,7 +158,7 @@ impl Conversation {
         self.input.messages.push(message.into());
     }
 
-    /// The whole conversation as the template renders it.
+    /// Renders the whole conversation with the template.
     ///
     /// # Errors
     /// If the template refuses it or fails.
@@ -166,10 +166,9 @@ impl Conversation {
         Ok(self.template.render(&self.input)?)
     }
 
-    /// The token ids of the conversation, as [`answer`](Self::answer) computes them: the whole, or what the
-    /// [policy](ConversationOptions::policy) leaves of it. Only what the template itself
-    /// writes can be a control token; what was said is text, whatever it spells, except for the markers of calls and
-    /// reasoning in answers.
+    /// Returns the token ids that [`answer`](Self::answer) computes: those of the whole conversation, or of what the
+    /// [policy](ConversationOptions::policy) leaves of it. Only what the template itself writes can become a control token. Messages are
+    /// text, whatever they spell, except for the markers of calls and reasoning in answers.
     ///
     /// # Errors
     /// As [`prompt`](Self::prompt), and if the text cannot be encoded.
@@ -177,8 +176,8 @@ impl Conversation {
         Ok(self.fitted(&|| false)?.ids)
     }
 
-    /// Generates the answer to the last message in a sequence: what the sequence has in common with the prompt is kept,
-    /// the rest of the sequence is dropped and the rest of the prompt computed.
+    /// Generates the answer to the last message, in a sequence of the context. The sequence keeps what it has in common with the prompt
+    /// and drops the rest; only the rest of the prompt is computed.
     ///
     /// # Errors
     /// As [`prompt`](Self::prompt) and [`Context::generate`]; [`EngineError::Unused`] if the template has no place for the
@@ -192,7 +191,7 @@ impl Conversation {
         Ok(self.prepare(context, sequence, options)?.run(context))
     }
 
-    /// As [`answer`](Self::answer), without beginning to compute.
+    /// Does the same as [`answer`](Self::answer), without beginning to compute.
     ///
     /// # Errors
     /// As [`answer`](Self::answer).
@@ -387,8 +386,8 @@ pub(crate) fn tool_name(tool: &Json) -> Option<&str> {
 }
 
 impl Engine {
-    /// Token ids of a prompt: the strings of control tokens become those tokens, and BOS begins it where the model wants
-    /// that, but once. For text of the caller's own; a [`Conversation`] keeps strangers' text from becoming control tokens.
+    /// Returns the token ids of a prompt. The strings of control tokens become those tokens, and the prompt begins with BOS, once, if the
+    /// model wants that. Use it for your own text; a [`Conversation`] keeps other people's text from becoming control tokens.
     ///
     /// # Errors
     /// If the file has no tokenizer, or the tokenizer cannot encode the text.
@@ -396,7 +395,7 @@ impl Engine {
         self.encode_prompt_until(text, &Cancel::new())
     }
 
-    /// As [`encode_prompt`](Self::encode_prompt), until `cancel` is raised.
+    /// Does the same as [`encode_prompt`](Self::encode_prompt), until `cancel` is raised.
     ///
     /// # Errors
     /// As [`encode_prompt`](Self::encode_prompt), and [`EngineError::Cancelled`].

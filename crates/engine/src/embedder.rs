@@ -14,26 +14,27 @@ use happy_model::{Batch, KvCache, Pooling, Scratch};
 use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 use std::ops::Range;
 
-/// What to do with a text of more tokens than the planned context.
+/// What to do with a text that has more tokens than the planned context.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TooLong {
-    /// It is an error.
+    /// Returns an error.
     #[default]
     Refuse,
-    /// Its first tokens are taken; the special token at its end stays there.
+    /// Keeps the first tokens, and the special token at the end.
     Truncate,
 }
 
 /// How texts become vectors. The default is the model's own pooling, normalized, with all dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbedOptions {
-    /// How the hidden states of a text become one vector. `None`: as the file says (key `{arch}.pooling_type`).
+    /// How the hidden states of a text become one vector. Default: `None`, as the file says (key `{arch}.pooling_type`).
     pub pooling: Option<Pooling>,
     /// Whether vectors are divided by their length, so that their dot product is their cosine. Default: true. Ranks are not.
     pub normalize: bool,
-    /// How many of a vector's first values to keep, at least 1 (models trained for it: Matryoshka). `None`: all.
+    /// How many of a vector's first values to keep, from 1 to the width of the vectors, for models that were trained for it (Matryoshka).
+    /// Default: `None`, all.
     pub dimensions: Option<usize>,
-    /// What to do with a text that is longer than the context.
+    /// What to do with a text that is longer than the context. Default: [`TooLong::Refuse`].
     pub too_long: TooLong,
 }
 
@@ -43,21 +44,21 @@ impl Default for EmbedOptions {
     }
 }
 
-/// What a text became.
+/// The embedding of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding {
     /// Tokens that were computed.
     pub tokens: usize,
-    /// Tokens that were left out, because the text is too long.
+    /// Tokens that were left out because the text is too long.
     pub left_out: usize,
-    /// The vector; with [`Pooling::None`] those of all tokens, one after the other.
+    /// The vector; with [`Pooling::None`], the vectors of all tokens, one after the other.
     pub values: Vec<f32>,
 }
 
 /// How well a document matches a query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rank {
-    /// The document's place in what was given.
+    /// The index of the document among those given, from 0.
     pub index: usize,
     /// The model's score, the higher the better; its scale is the model's own.
     pub score: f32,
@@ -88,7 +89,7 @@ pub struct Embedder {
 }
 
 impl Engine {
-    /// Memory and threads for turning texts into vectors. The engine must be loaded with
+    /// Makes an embedder: memory and threads for turning texts into vectors. The engine must be loaded with
     /// [`LoadOptions::embeddings`](crate::LoadOptions::embeddings), which plans for that.
     ///
     /// # Errors
@@ -137,24 +138,24 @@ impl Engine {
 }
 
 impl Embedder {
-    /// The engine that this computes with.
+    /// Returns the engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// How vectors are pooled.
+    /// Returns how vectors are pooled.
     pub fn pooling(&self) -> Pooling {
         self.pooling
     }
 
-    /// Values of a vector.
+    /// Returns the number of values of a vector.
     pub fn width(&self) -> usize {
         let model = self.engine.model();
         let width = model.spec().head.width(self.pooling, model.n_embd());
         self.options.dimensions.map_or(width, |n| n.min(width))
     }
 
-    /// Returns what each text becomes, in their order.
+    /// Returns the embedding of each text, in order.
     ///
     /// # Errors
     /// If the file has no tokenizer, a text has no tokens or is too long, memory cannot be had, or `cancel` is raised.
@@ -184,8 +185,8 @@ impl Embedder {
         Ok(found)
     }
 
-    /// Hands every vector of texts that are token ids already to `visit`, with the index of its text: one for each text, or with
-    /// [`Pooling::None`] one for each token, in their order. Nothing is added to the ids.
+    /// Embeds texts that are already token ids, and calls `visit` with each vector and the index of its text: one vector for each text, or
+    /// one for each token with [`Pooling::None`], in order. No special tokens are added.
     ///
     /// # Errors
     /// If a text has no tokens, an id is out of range, a text is longer than the context (nothing is truncated here), `visit`
@@ -301,7 +302,7 @@ impl Embedder {
         Ok(all - tokens.len())
     }
 
-    /// Most tokens of a text.
+    /// Returns the maximum number of tokens of a text.
     pub fn most_tokens(&self) -> usize {
         let (plan, spec) = (self.engine.plan(), self.engine.model().spec());
         let most = plan.context.min(plan.batch);

@@ -59,9 +59,9 @@ impl Engine {
         Self::open_from(&Source::Path(path.as_ref()), options, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// Loads the model of a file, of a part of one, or of several, as [`Engine::open`].
+    /// Does the same as [`Engine::open`] with a file, a part of a file, or several of them.
     ///
-    /// `progress` hears which part of the work is done, from 0 to 1, and may end it.
+    /// `progress` is called with the share of the work that is done, from 0 to 1, and may end the work.
     ///
     /// # Errors
     /// As [`Engine::open`], and [`EngineError::Cancelled`] if `progress` breaks.
@@ -89,9 +89,8 @@ impl Engine {
         prepared.build(files, name, options, &mut |share| tick(before + share * (1.0 - before)))
     }
 
-    /// What running the model of a file takes, without loading it: the file is mapped during the call, or if
-    /// [`LoadOptions::mmap`] is off its header is read; nothing is built. A model with a plan may still fail to load if its
-    /// tensors are not what its metadata say.
+    /// Returns the memory that running the model of a file takes, without loading it. The file is mapped during the call, or its header
+    /// is read if [`LoadOptions::mmap`] is off. A model with a plan may still fail to load, if its tensors do not fit its metadata.
     ///
     /// # Errors
     /// If the file cannot be read, a part is missing, or the model is not supported; a plan over the budget is
@@ -118,7 +117,7 @@ impl Engine {
         prepared.build(opened.files, name, options, &mut |_| Ok(()))
     }
 
-    /// Memory and threads for running the model.
+    /// Makes a context: the memory and threads for running the model, as planned.
     ///
     /// # Errors
     /// If memory or threads cannot be had.
@@ -126,45 +125,45 @@ impl Engine {
         Context::new(self.clone(), Pool::new(self.0.plan.threads)?)
     }
 
-    /// What running the model takes.
+    /// Returns the memory plan.
     pub fn plan(&self) -> &Plan {
         &self.0.plan
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &Model {
         &self.0.model
     }
 
-    /// The kernels that the model runs on.
+    /// Returns the kernels that the model runs on.
     pub fn kernels(&self) -> &Kernels {
         &self.0.kernels
     }
 
-    /// The file, for its metadata; of a split model the first part.
+    /// Returns the file, for its metadata. For a split model, this is the first part.
     pub fn file(&self) -> &ModelFile {
         &self.0.file
     }
 
-    /// The file, or all parts of a split model.
+    /// Returns the file, or all parts of a split model.
     pub fn files(&self) -> &GgufSetFile {
         &self.0.files
     }
 
-    /// The tokenizer, if the file has one.
+    /// Returns the tokenizer, if the file has one.
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
         self.0.tokenizer.as_ref()
     }
 
-    /// The tokenizer.
+    /// Returns the tokenizer.
     ///
     /// # Errors
-    /// If the file has none.
+    /// [`EngineError::NoTokenizer`] if the file has no tokenizer.
     pub fn require_tokenizer(&self) -> Result<&Tokenizer, EngineError> {
         self.tokenizer().ok_or_else(|| EngineError::NoTokenizer { path: self.0.path.clone() })
     }
 
-    /// The chat template of the file; `None` if it has none.
+    /// Returns the chat template of the file, or `None` if the file has no template.
     ///
     /// # Errors
     /// If the template is not valid.

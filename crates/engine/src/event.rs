@@ -16,19 +16,19 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Of the prompt, `done` of `total` tokens are computed. Comes after each chunk of a long prompt; the last one has
+    /// `done` of the `total` prompt tokens are computed. Comes after each chunk of a long prompt; the last one has
     /// `done == total`.
     Prefill {
-        /// Tokens that are computed.
+        /// Prompt tokens that are computed.
         done: usize,
-        /// Tokens of the prompt that have to be computed.
+        /// Prompt tokens that have to be computed.
         total: usize,
     },
-    /// A token was chosen; its text may come later, or with the next token's.
+    /// A token was chosen. Its text may come later, together with that of the next tokens.
     Token(TokenId),
-    /// More of the text or the answer, in order; never a part of a character, never a part of a stop string.
+    /// The next piece of the text or the answer: whole characters, and no part of a stop string.
     Text(TextPiece),
-    /// More of what the model thinks before it answers.
+    /// The next piece of what the model thinks before it answers.
     Reasoning(TextPiece),
     /// The model begins to call a tool.
     CallStart {
@@ -39,7 +39,7 @@ pub enum Event {
         /// The call's id, if it stands before the arguments.
         id: Option<String>,
     },
-    /// More of a call's arguments.
+    /// The next piece of a call's arguments.
     CallArguments {
         /// The call's place.
         index: usize,
@@ -55,9 +55,9 @@ pub enum Event {
         /// The whole call.
         call: ToolCall,
     },
-    /// What looked like a call cannot be read as one; its text follows as [`Event::Text`].
+    /// A text that looked like a call is not a valid call. It follows as [`Event::Text`].
     MalformedCall {
-        /// The place of the call if its start was announced: it is withdrawn, and the next call takes its place.
+        /// The place of the call, if its start was announced. That call is withdrawn, and the next call takes its place.
         index: Option<usize>,
         /// What is wrong with it.
         reason: String,

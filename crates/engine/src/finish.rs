@@ -4,7 +4,7 @@ use core::fmt;
 use happy_tokenizer::TokenId;
 use std::time::Duration;
 
-/// Why generation ended.
+/// Why a generation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FinishReason {
@@ -12,7 +12,7 @@ pub enum FinishReason {
     EndOfGeneration(TokenId),
     /// The text reached this stop string.
     StopString(String),
-    /// As many tokens as were asked for.
+    /// The limit of tokens was reached ([`GenerateOptions::max_tokens`](crate::GenerateOptions::max_tokens)).
     Length,
     /// The context is full.
     ContextFull,
@@ -28,16 +28,16 @@ pub enum FinishReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unfinished {
-    /// As many tokens as were asked for.
+    /// The limit of tokens.
     Length,
-    /// The context is full.
+    /// The full context.
     ContextFull,
     /// No token of the vocabulary continues the text as the grammar wants it.
     DeadEnd,
 }
 
 impl FinishReason {
-    /// Whether the text ended before what was asked for was complete.
+    /// Returns whether the text ended before a form or a call was complete.
     pub fn is_unfinished(&self) -> bool {
         matches!(self, FinishReason::Unfinished(_))
     }
@@ -69,23 +69,23 @@ impl fmt::Display for FinishReason {
     }
 }
 
-/// The end of a generation and what it took.
+/// The end of a generation, and what it cost.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Finish {
     /// Why it ended.
     pub reason: FinishReason,
-    /// Tokens of the prompt that were computed.
+    /// Prompt tokens that were computed.
     pub prompt_tokens: usize,
     /// Tokens that the sequence held before the prompt, which were not computed again.
     pub reused_tokens: usize,
-    /// Tokens that were generated, one that ended generation included.
+    /// Generated tokens, including a token that ended the generation.
     pub generated_tokens: usize,
     /// Tokens that were computed one at a time: the last one chosen never is.
     pub decoded_tokens: usize,
     /// Time for the prompt.
     pub prefill_time: Duration,
-    /// Time for the tokens computed one at a time, choosing included.
+    /// Time for the tokens that were computed one at a time, including the time for choosing them.
     pub decode_time: Duration,
 }
 

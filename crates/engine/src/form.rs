@@ -11,25 +11,25 @@ use happy_grammar::Reading;
 pub enum Form {
     /// A grammar in GBNF.
     Gbnf {
-        /// Its text; the form begins with its rule `root`.
+        /// The grammar. The generated text matches its rule `root`.
         text: String,
     },
     /// A JSON schema (draft 2020-12).
     JsonSchema {
-        /// Its text.
+        /// The schema.
         text: String,
-        /// What it asks for where it is silent.
+        /// What the schema means if it leaves something open.
         reading: Reading,
     },
 }
 
 impl Form {
-    /// A GBNF grammar with a rule `root`.
+    /// Makes a form of a GBNF grammar with a rule `root`.
     pub fn gbnf(text: impl Into<String>) -> Self {
         Self::Gbnf { text: text.into() }
     }
 
-    /// A JSON schema, read as its writer means it.
+    /// Makes a form of a JSON schema, read as its writer means it ([`Reading::Writer`]).
     pub fn json_schema(text: impl Into<String>) -> Self {
         Self::json_schema_read(text, Reading::default())
     }
@@ -43,7 +43,7 @@ impl Form {
         })
     }
 
-    /// A JSON schema in either reading.
+    /// Makes a form of a JSON schema, in either reading.
     pub fn json_schema_read(text: impl Into<String>, reading: Reading) -> Self {
         Self::JsonSchema { text: text.into(), reading }
     }

@@ -4,68 +4,68 @@ use crate::{AdapterFile, EngineError};
 use happy_kernels::{Isa, Pool};
 use happy_model::{Architectures, KvType};
 
-/// How to load a model and how much room to plan for.
+/// How to load a model, and how much memory to plan for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Threads, the caller's included; `None`: [`default_threads`](crate::default_threads).
+    /// Number of threads, including the caller's, from 1 to 256. Default: `None`, [`default_threads`](crate::default_threads).
     pub threads: Option<usize>,
-    /// Instruction set; `None`: the best that the machine has and the environment allows.
+    /// Instruction set. Default: `None`, the best that the machine has and the environment allows.
     pub isa: Option<Isa>,
-    /// Element type of the KV cache.
+    /// Element type of the KV cache. Default: f16.
     pub kv: KvType,
-    /// Positions of a sequence. `None`: what the model was trained for, at most 4,096, and what fits the budget
+    /// Positions of a sequence, at least 1. Default: `None`, what the model was trained for, at most 4,096, and what fits the budget
     /// ([`Plan::shrunk_from`](crate::Plan::shrunk_from) tells). A given size that does not fit is refused.
     pub context: Option<usize>,
-    /// Sequences that a [`Context`](crate::Context) holds at a time.
+    /// Number of sequences that a [`Context`](crate::Context) holds at a time, at least 1. Default: 1.
     pub sequences: usize,
-    /// Sequences beside these that a [`PrefixTree`](crate::PrefixTree) keeps, so that prompts which begin alike are computed once.
-    /// Default: 0.
+    /// Number of further sequences for a [`PrefixTree`](crate::PrefixTree), which computes what prompts have in common once. Default: 0.
     pub branches: usize,
-    /// Bytes of keys and values for what branches don't share with the sequences. With fewer than they need, branches are given up
-    /// sooner. Default: 0.
+    /// Bytes for keys and values that branches don't share with the sequences. If they need more, branches are dropped sooner. Default:
+    /// 0.
     pub branch_bytes: usize,
-    /// Most tokens that are computed at once; longer prompts come in chunks. The result does not depend on it.
+    /// Maximum number of tokens in one pass, at least 1; longer prompts are split. The result does not depend on it. Default:
+    /// [`DEFAULT_BATCH`](Self::DEFAULT_BATCH).
     pub batch: usize,
-    /// Most rows of a batch whose logits are wanted; `None`: one for each sequence.
+    /// Maximum number of rows in a pass that want logits. Default: `None`, one for each sequence.
     pub outputs: Option<usize>,
-    /// Most bytes for snapshots, to which a sequence can be shortened where a model's windows or recurrent states do not
-    /// allow it: without one, the whole sequence is computed again. At most an eighth of the memory budget is taken, and
+    /// Maximum bytes for snapshots. A model with windows or recurrent states cannot shorten a sequence to any position, but it can go back to a
+    /// snapshot; without one, the whole sequence is computed again. At most an eighth of the memory budget is taken, and
     /// nothing for a model that needs none. Default: [`DEFAULT_SNAPSHOTS`](Self::DEFAULT_SNAPSHOTS); 0: no snapshots.
     pub snapshot_bytes: usize,
-    /// Most bytes of anonymous memory: everything that
+    /// Maximum bytes of anonymous memory: everything that
     /// [`Plan::anon_bytes`](crate::Plan::anon_bytes) counts, and [`Plan::grammar_bytes`](crate::Plan::grammar_bytes) once
-    /// forms or tools are used. `None`: the smallest of what the
+    /// forms or tools are used. Default: `None`, the smallest of what the
     /// machine has free, what the limits of the process's control groups leave, and what `RLIMIT_DATA` and `RLIMIT_AS`
     /// leave; no bound if the system does not tell (it needs Linux's `/proc`).
     pub memory_budget: Option<u64>,
-    /// Map the file. Without it the file is read into anonymous memory: for files that others may write to. A file that the
-    /// system cannot map is read, too ([`Plan::weights_copied`](crate::Plan::weights_copied) tells).
+    /// Whether to map the file. Default: true. If not, the file is read into anonymous memory, for files that other programs may write to. A file that the
+    /// system cannot map is read too ([`Plan::weights_copied`](crate::Plan::weights_copied) tells).
     pub mmap: bool,
-    /// Plan for [`Engine::embedder`](crate::Engine::embedder) instead of generation: a text runs in one pass, so `batch` is at
-    /// least a context; a pass holds up to `sequences` texts; keys and values are f32 and take the place of one layer; there are
+    /// Whether to plan for [`Engine::embedder`](crate::Engine::embedder) instead of generation. Default: false. A text then runs in one
+    /// pass, so `batch` is at least a context; a pass holds up to `sequences` texts; keys and values are f32 and take the place of one layer; there are
     /// no logits. Models that see texts as a whole (encoders) are always planned so.
     pub embeddings: bool,
     /// Architectures of your own, which are loaded like the built-in ones: see [`model::arch`](crate::model::arch).
     pub architectures: Architectures,
     /// Adapters (LoRA) with which every sequence begins, in the order in which they are added. Default: none.
     pub adapters: Vec<AdapterFile>,
-    /// Rank to plan for: the most that [`Context::set_adapters`](crate::Context::set_adapters) takes, the sum of the ranks of a
+    /// Largest rank to plan for, which is the most that [`Context::set_adapters`](crate::Context::set_adapters) takes, the sum of the ranks of a
     /// set. Default: 0, the sum of those of [`adapters`](Self::adapters).
     pub adapter_rank: usize,
 }
 
 impl LoadOptions {
-    /// The context that is planned for unless told otherwise.
+    /// The largest context that is planned for by default.
     pub const DEFAULT_CONTEXT: usize = 4096;
-    /// Tokens of a chunk: enough to make unpacking weights cheap, few enough that activations stay in the cache.
+    /// The default of [`batch`](Self::batch): enough to make unpacking weights cheap, few enough that activations stay in the cache.
     pub const DEFAULT_BATCH: usize = 256;
-    /// Bytes for snapshots: a few of a model with windows of 512 positions, or one of a large recurrent state.
+    /// The default of [`snapshot_bytes`](Self::snapshot_bytes): a few of a model with windows of 512 positions, or one of a large recurrent state.
     pub const DEFAULT_SNAPSHOTS: usize = 32 << 20;
 
-    /// Texts of a pass of [`LoadOptions::embeddings`].
+    /// Number of texts in a pass of [`LoadOptions::embeddings`].
     pub const TEXTS: usize = 32;
 
-    /// The options to embed or rank texts, up to [`LoadOptions::TEXTS`] in one pass.
+    /// Returns the options for embedding or ranking texts, up to [`LoadOptions::TEXTS`] in one pass.
     pub fn embeddings() -> Self {
         Self { embeddings: true, sequences: Self::TEXTS, ..Self::default() }
     }

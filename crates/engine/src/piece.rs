@@ -16,7 +16,7 @@ enum Repr {
 }
 
 impl TextPiece {
-    /// Most bytes that are kept inline: with them an event is no larger than a call needs.
+    /// Maximum bytes that are kept inline. An event with such a text is no larger than one with a call.
     pub const INLINE: usize = 62;
 
     /// The beginning of `text` that fits inline, up to a character's border; `None` if it is empty.
@@ -33,7 +33,7 @@ impl TextPiece {
         Some(Self(Repr::Inline { len: text.len() as u8, bytes }))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         match &self.0 {
             // Made from whole texts, so this never fails.

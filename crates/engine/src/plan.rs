@@ -8,7 +8,7 @@ use happy_kernels::ops::attention::KV_PAGE;
 use happy_model::{KvOptions, KvType, ModelSpec, Outline, RunOptions, kv_page_bytes};
 use happy_tokenizer::{TokenId, Tokenizer};
 
-/// Bytes that running a model takes.
+/// The memory that running a model takes, part by part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Plan {
@@ -16,21 +16,21 @@ pub struct Plan {
     pub weight_bytes: u64,
     /// Whether the weights are read into anonymous memory.
     pub weights_copied: bool,
-    /// Most bytes of the model's tables: layers, norms, biases, rotary tables.
+    /// Maximum bytes of the model's tables: layers, norms, biases, rotary tables.
     pub table_bytes: u64,
     /// Bytes of the KV cache when all of it is used: keys and values of all positions that some layer can see, the states of
     /// recurrent layers, and snapshots.
     pub kv_bytes: u64,
-    /// Those of the KV cache's bytes that are for the states of recurrent layers.
+    /// How many of `kv_bytes` are for the states of recurrent layers.
     pub state_bytes: u64,
-    /// Those of the KV cache's bytes that are for snapshots ([`LoadOptions::snapshot_bytes`]).
+    /// How many of `kv_bytes` are for snapshots ([`LoadOptions::snapshot_bytes`]).
     pub snapshot_bytes: u64,
     /// Bytes of activations, scratch, page tables, and the ids of the tokens in the context.
     pub scratch_bytes: u64,
-    /// Most bytes of the tokenizer's tables.
+    /// Maximum bytes of the tokenizer's tables.
     pub tokenizer_bytes: u64,
-    /// Most bytes of the vocabulary that forms and tools need, on top of [`anon_bytes`](Self::anon_bytes): taken when the
-    /// first of them is used, and compared then with what the budget leaves ([`EngineError::GrammarMemory`]).
+    /// Maximum bytes of the vocabulary that forms and tools need, on top of [`anon_bytes`](Self::anon_bytes). They are taken when the
+    /// first form or tool is used, and compared then with what the budget leaves ([`EngineError::GrammarMemory`]).
     ///
     /// [`EngineError::GrammarMemory`]: crate::EngineError::GrammarMemory
     pub grammar_bytes: u64,
@@ -38,17 +38,17 @@ pub struct Plan {
     pub context: usize,
     /// The context that was planned for at first, if it had to shrink to fit the budget.
     pub shrunk_from: Option<usize>,
-    /// Sequences.
+    /// Number of sequences.
     pub sequences: usize,
-    /// Further sequences, for [`PrefixTree`](crate::PrefixTree).
+    /// Number of further sequences, for [`PrefixTree`](crate::PrefixTree).
     pub branches: usize,
-    /// Most tokens that are computed at once.
+    /// Maximum number of tokens in one pass.
     pub batch: usize,
-    /// Threads.
+    /// Number of threads, including the caller's.
     pub threads: usize,
-    /// Greatest rank of the adapters of a sequence; 0: none.
+    /// Largest total rank of the adapters of a sequence; 0: no adapters.
     pub adapter_rank: usize,
-    /// What may be taken; `None` if the caller gave no budget and the system does not tell.
+    /// The budget; `None` if the caller gave no budget and the system does not tell how much is free.
     pub budget: Option<Budget>,
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct Weights {
 }
 
 impl Plan {
-    /// Most anonymous memory without forms and tools: everything but mapped weights and
+    /// Returns the maximum of anonymous memory without forms and tools: everything but mapped weights and
     /// [`grammar_bytes`](Self::grammar_bytes).
     pub fn anon_bytes(&self) -> u64 {
         let weights = if self.weights_copied { self.weight_bytes } else { 0 };
@@ -76,7 +76,7 @@ impl Plan {
             .fold(0, u64::saturating_add)
     }
 
-    /// What to tell the user if the context had to shrink: "context of N positions instead of M, to fit X MiB (..)".
+    /// Returns what to tell the user if the context had to shrink: "context of N positions instead of M, to fit X MiB (..)".
     pub fn shrunk_notice(&self) -> Option<String> {
         let (from, budget) = (self.shrunk_from?, self.budget?);
         let (context, mib, bound) = (self.context, budget.bytes >> 20, budget.bound);
@@ -195,13 +195,13 @@ impl Plan {
     }
 }
 
-/// A plan that needs more memory than it may take.
+/// The error for a plan that needs more memory than the budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OverBudget {
-    /// What was asked for.
+    /// The plan that was asked for.
     pub plan: Plan,
-    /// What it may take.
+    /// The budget.
     pub budget: Budget,
     /// The largest context that would fit; `None` if not even one page does.
     pub fitting: Option<usize>,

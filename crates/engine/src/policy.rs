@@ -27,7 +27,7 @@ impl ContextPolicy {
     /// All policies.
     pub const ALL: [Self; 2] = [Self::Stop, Self::DropOldest];
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stop => "stop",
@@ -42,7 +42,7 @@ impl fmt::Display for ContextPolicy {
     }
 }
 
-/// A name that is no context policy.
+/// The error for a name that is not a context policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown context policy `{found}`{}: expected stop or drop-oldest", shift_note(found))]
 pub struct UnknownPolicy {

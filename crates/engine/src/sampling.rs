@@ -9,10 +9,10 @@ use happy_tokenizer::{EncodeOptions, TokenId, Tokenizer};
 const BREAKERS: &str = "the token sequences that end a repetition";
 const PIECES: &str = "a copy of the vocabulary's texts";
 
-/// Texts that end a repetition for DRY unless others are given.
+/// The texts that end a repetition for DRY by default.
 pub const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
 
-/// The token sequences that spell the texts which end a repetition
+/// Returns the token sequences that spell the texts which end a repetition
 /// ([`Dry::breakers`](happy_sampler::steps::Dry::breakers)). Looks at every token of the vocabulary.
 ///
 /// # Errors
@@ -34,7 +34,7 @@ pub fn dry_breakers<T: AsRef<[u8]>>(
     Ok(sequences)
 }
 
-/// The infill step of a vocabulary ([`Params::infill`](happy_sampler::Params::infill)); `None` if no token ends a turn
+/// Returns the infill step of a vocabulary ([`Params::infill`](happy_sampler::Params::infill)); `None` if no token ends a turn
 /// or a text.
 ///
 /// # Errors

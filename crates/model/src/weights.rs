@@ -47,7 +47,7 @@ pub(crate) struct Attention {
     pub(crate) q: Linear,
     /// The matrices that latent attention has instead of K and V.
     pub(crate) latent: Option<Latent>,
-    /// `None` where the layer reads another layer's keys and values.
+    /// `None` if the layer reads another layer's keys and values.
     pub(crate) k: Option<Linear>,
     /// `None` in such a layer too, and where the values are the keys.
     pub(crate) v: Option<Linear>,

@@ -5,6 +5,7 @@
 //! - [`model`]: the real models that `cargo xtask fetch-models` gets.
 //! - [`tiny_bert`], [`tiny_llama`]: tiny models in Hugging Face's form.
 //! - [`Meter`]: an allocator that counts, and refuses what a test wants refused.
+//! - [`pages`], [`page_commands`]: the commands in the documents.
 //! - [`skip`], [`skip_without_root`]: a test that cannot run says so, and the summary of `cargo xtask test` lists it.
 //!
 //! | variable | what it names |
@@ -21,6 +22,7 @@ mod checkpoint;
 mod corpus;
 mod meter;
 mod models;
+mod pages;
 mod skips;
 
 pub use base64::base64;
@@ -30,6 +32,7 @@ pub use meter::{
     LARGE, Meter, Used, granted, measured, process_calls, refusing, refusing_after_probes, refusing_from,
 };
 pub use models::{model, models_folder};
+pub use pages::{PageCommand, page_commands, pages};
 pub use skips::{skip, skip_without_root};
 
 /// A variable that is set and not empty.

@@ -31,7 +31,7 @@ pub(crate) fn explain(serial: &str, said: &str) -> Option<String> {
     Some(format!("device {serial} {meaning}"))
 }
 
-/// The same, with `adb`'s own words where they are not known.
+/// The same, with `adb`'s own words if these are not known.
 pub(crate) fn sentence(serial: &str, action: &str, said: &str) -> String {
     explain(serial, said).unwrap_or_else(|| {
         let last = said.lines().rev().find(|line| !line.trim().is_empty());

@@ -114,7 +114,7 @@ impl<'a> Folder<'a> {
         Ok(ending)
     }
 
-    /// The program runs beside the shell, so that its id is known to whoever must kill it.
+    /// The program runs beside the shell, so that its id is known when it must be killed.
     fn script(&self, program: &Program) -> String {
         let mut script = format!(
             "cd {} || exit 97\nexport TMPDIR={}\n",
@@ -141,7 +141,7 @@ impl<'a> Folder<'a> {
 }
 
 /// Keeps other runs on this machine, from any checkout, off the device; the system lets go of it however this one ends. `None`
-/// where the system locks no files.
+/// if the system locks no files.
 fn lock(serial: &str) -> Result<Option<File>> {
     let name = serial.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let Ok(file) = File::create(std::env::temp_dir().join(format!("happy-device-{name}.lock"))) else {

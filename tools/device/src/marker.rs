@@ -48,7 +48,7 @@ impl<'a> Output<'a> {
             .map_err(|e| format!("cannot write the program's output: {e}"))
     }
 
-    /// The exit code, when all output has been fed; `None` where the marker is missing.
+    /// The exit code, when all output has been fed; `None` if the marker is missing.
     pub(crate) fn code(&self) -> Option<i32> {
         let digits = self.held.get(self.find()? + self.pattern.len()..)?;
         std::str::from_utf8(digits).ok()?.trim().parse().ok()

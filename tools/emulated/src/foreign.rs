@@ -2,7 +2,7 @@
 //! files do not fit a `usize`, and with the other byte order (s390x), where every number of a file must be byte-swapped.
 //!
 //! `setup-foreign` fetches the standard libraries through rustup and, on Debian, a linker and the emulators; `test-foreign`
-//! builds the tests and runs them. i686 runs without an emulator where the kernel takes its programs.
+//! builds the tests and runs them. i686 runs without an emulator if the kernel takes its programs.
 
 use crate::arm::{NO_SEARCH, passed_tests};
 use happy_tool_kit::outcome::Outcome;
@@ -53,7 +53,7 @@ const CORPORA: &[&str] =
 /// A test binary that runs longer than this is killed and counts as failed.
 const TEST_LIMIT: Duration = Duration::from_secs(600);
 
-/// Fetching two standard libraries takes seconds, or does not end where a network swallows packets.
+/// Fetching two standard libraries takes seconds, or never ends if the network drops packets.
 const SETUP_LIMIT: Duration = Duration::from_secs(300);
 
 /// Random cases of each property: emulated, a case takes many times as long.

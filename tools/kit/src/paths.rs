@@ -61,7 +61,7 @@ pub fn is_ci() -> bool {
     env::var("CI").is_ok_and(|value| value == "true" || value == "1")
 }
 
-/// The path `full` as a person would type it: relative to the root where it lies in it.
+/// The path `full` as a person would type it: relative to the root if it lies in it.
 pub fn short(full: &Path) -> String {
     full.strip_prefix(root()).unwrap_or(full).display().to_string()
 }

@@ -1,4 +1,4 @@
-//! The models that phones run, as files with random weights: which there are, where they lie, and the programs of `happy-benches`
+//! The models that phones run, as files with random weights: their names, their place, and the programs of `happy-benches`
 //! that make and read them.
 
 use super::measure::number_of;

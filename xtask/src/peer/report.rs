@@ -25,7 +25,7 @@ impl Row {
         self.ours / self.peer
     }
 
-    /// Whether the promise holds; false where a side was not measured.
+    /// Whether the promise holds; false if a side was not measured.
     fn holds(&self, wanted: f64) -> bool {
         if self.is_time { self.ratio() <= wanted } else { self.ratio() >= wanted }
     }
@@ -110,7 +110,7 @@ fn columns(row: &Row) -> String {
     format!("{} | {} | {} | {ours} | {peer} | {}", row.model, row.what, row.threads, ratio(row))
 }
 
-/// A line for whoever waits for the table.
+/// A line of progress, before the table.
 pub(super) fn line(row: &Row) -> String {
     let (bytes, share) = row.bandwidth();
     format!("{} | {} | {} | {bytes} | {share}", columns(row), row.promise(), row.verdict())

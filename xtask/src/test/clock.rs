@@ -20,7 +20,7 @@ impl Clock {
     }
 }
 
-/// CPU time of this process and of the programs that it has waited for, theirs included; `None` where the system does not tell.
+/// CPU time of this process and of the programs that it has waited for, theirs included; `None` if the system does not tell.
 fn cpu_time() -> Option<Duration> {
     #[cfg(unix)]
     {

@@ -201,7 +201,7 @@ fn crates<'a>(command: &[&'a str], further: &[&'a str]) -> Vec<&'a str> {
     command.iter().copied().chain(selection).chain(further.iter().copied()).collect()
 }
 
-/// On the selection of the conformance data; the step `conform` uses the full data where they are.
+/// On the selection of the conformance data; the step `conform` uses the full data if they are there.
 fn tests() -> Result<Outcome> {
     eprintln!("compiling the workspace's tests: the first time takes minutes; then a line per test program");
     // The step `conform` runs the corpora and prints their table.
@@ -269,7 +269,7 @@ fn package() -> Result<Outcome> {
     done
 }
 
-/// The selection in the repository, and the full data where they are.
+/// The selection in the repository, and the full data if they are there.
 fn conform_step() -> Result<Outcome> {
     // The program that the step `tests` has compiled: with the crates' tests, else cargo would compile most of it for other features.
     let mut build = process::cargo(&crates(&["test", "--release", "--no-run"], &["--test", "corpora"]));

@@ -91,7 +91,7 @@ impl Tally {
     }
 }
 
-/// The summary's text for a step's result, and the error where it counts as a failure.
+/// The summary's text for a step's result, and the error if it counts as a failure.
 fn judge(step: &Step, result: Result<Outcome>, ci: bool) -> (String, Option<String>) {
     match result {
         Ok(Outcome::Passed) => ("passed".into(), None),

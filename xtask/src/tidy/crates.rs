@@ -111,7 +111,7 @@ pub(super) fn layering(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// A published crate has a README, a description and, where it is a library, an example.
+/// A published crate has a README and a description, and an example if it is a library.
 pub(super) fn completeness(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for package in tree.packages.iter().filter(|package| package.published) {

@@ -2,7 +2,7 @@
 
 use super::{Tree, Violation};
 
-/// Every relative link in a `.md` file names a file or folder of the tree, and a heading where it has `#`.
+/// Every relative link in a `.md` file names a file or folder of the tree, and a heading if it has a `#`.
 pub(super) fn resolve(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for (path, text) in tree.texts(".md") {
@@ -16,12 +16,7 @@ pub(super) fn resolve(tree: &Tree) -> Vec<Violation> {
 }
 
 fn follow(tree: &Tree, from: &str, link: &str) -> Result<(), String> {
-    // Another site, a mail address, or rustdoc's path to an item (`crate::Model`).
-    let scheme = link
-        .split([':', '/', '#'])
-        .next()
-        .is_some_and(|s| s.len() < link.len() && link[s.len()..].starts_with(':'));
-    if scheme {
+    if is_elsewhere(link) {
         return Ok(());
     }
     let (target, heading) =
@@ -43,8 +38,14 @@ fn follow(tree: &Tree, from: &str, link: &str) -> Result<(), String> {
     }
 }
 
-/// `link` as seen from the file `from`; `None` where it climbs out of the tree.
-fn join(from: &str, link: &str) -> Option<String> {
+/// Whether a link leads to another site, to a mail address, or is rustdoc's path to an item (`crate::Model`).
+pub(super) fn is_elsewhere(link: &str) -> bool {
+    let scheme = link.split([':', '/', '#']).next().unwrap_or_default();
+    link[scheme.len()..].starts_with(':')
+}
+
+/// `link` as seen from the file `from`; `None` if it climbs out of the tree.
+pub(super) fn join(from: &str, link: &str) -> Option<String> {
     let mut parts: Vec<&str> = if link.starts_with('/') { Vec::new() } else { from.split('/').collect() };
     parts.pop();
     for part in link.split('/') {
@@ -89,16 +90,16 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, String)> {
 }
 
 /// The targets of `[text](target)`, `[text](target "title")` and `[label]: target`, with their lines.
-fn links(text: &str) -> Vec<(usize, String)> {
+pub(super) fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, line) in prose(text) {
         let mut rest = line.as_str();
         while let Some((_, after)) = rest.split_once("](") {
-            let Some((inside, behind)) = after.split_once(')') else { break };
+            let Some((inside, after)) = after.split_once(')') else { break };
             if let Some(target) = inside.split_whitespace().next() {
                 found.push((number, target.trim_matches(['<', '>']).to_owned()));
             }
-            rest = behind;
+            rest = after;
         }
         if let Some((label, target)) = line.split_once("]: ")
             && label.starts_with('[')
@@ -108,6 +109,39 @@ fn links(text: &str) -> Vec<(usize, String)> {
         }
     }
     found
+}
+
+/// The text with other targets for its links outside code: what `target` returns, if anything.
+pub(super) fn rewrite(text: &str, mut target: impl FnMut(&str) -> Option<String>) -> String {
+    let (mut out, mut in_code) = (String::new(), false);
+    for line in text.split_inclusive('\n') {
+        let fence = line.trim_start().starts_with("```");
+        in_code ^= fence;
+        if fence || in_code {
+            out += line;
+            continue;
+        }
+        for (i, part) in line.split('`').enumerate() {
+            if i > 0 {
+                out.push('`');
+            }
+            let is_code = i % 2 == 1;
+            let mut rest = part;
+            // `[label]: target` stands at the beginning of a line, which has no code before it.
+            if let Some((label, link)) = part.split_once("]: ").filter(|_| i == 0 && part.starts_with('[')) {
+                let end = link.find(char::is_whitespace).unwrap_or(link.len());
+                out += &format!("{label}]: {}", target(&link[..end]).as_deref().unwrap_or(&link[..end]));
+                rest = &link[end..];
+            }
+            while let Some((before, after)) = rest.split_once("](").filter(|_| !is_code) {
+                let end = after.find(|c: char| c == ')' || c.is_whitespace()).unwrap_or(after.len());
+                out += &format!("{before}]({}", target(&after[..end]).as_deref().unwrap_or(&after[..end]));
+                rest = &after[end..];
+            }
+            out += rest;
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! The checks look at a [`Tree`]: the files that git knows or would add, and the packages as cargo sees them. A tree can be
 //! made up, which is how the tests at the bottom of each file prove that every violation is caught.
 
+mod book;
 mod counts;
 mod crates;
 mod files;
@@ -63,6 +64,7 @@ const CHECKS: &[Check] = &[
     ("the documents that a project owes are there", files::documents),
     ("files that stand twice are equal", files::twins),
     ("links in documents resolve", links::resolve),
+    ("every page is in the book, and its code is compiled", book::complete),
     ("files that were changed are easy to read", phrases::wording),
     ("xtask stays small", counts::limits),
 ];
@@ -90,6 +92,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return std::fs::write(&path, text).map_err(|e| format!("cannot write {}: {e}", path.display()));
     }
     check()
+}
+
+/// The files of the book, by their paths in its source folder.
+pub(crate) fn book() -> Result<BTreeMap<String, Vec<u8>>> {
+    book::stage(&read_tree()?)
 }
 
 /// Runs all checks and prints what they found.
@@ -157,7 +164,7 @@ impl Package {
 }
 
 impl Tree {
-    /// The file's text, where it is text.
+    /// The file's text, if it is text.
     fn text(&self, path: &str) -> Option<&str> {
         std::str::from_utf8(self.files.get(path)?).ok()
     }

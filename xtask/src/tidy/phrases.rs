@@ -135,6 +135,16 @@ const PHRASES: &[Phrase] = &[
         "It is recognized.",
     ),
     phrase("behaviour*|neighbour*|favour*", "-or", "Its behaviour is the same.", "Its behavior is the same."),
+    unless(
+        // what a model is asked in docs/text.md, and its answer
+        &["'name a colour", "the colour you're"],
+        phrase("colour*|grey", "color, gray", "Text in colour.", "Text in color."),
+    ),
+    unless(
+        // names of files that others chose
+        &["unlicense"],
+        phrase("licence*", "license", "A permissive licence.", "A permissive license."),
+    ),
     phrase("unauthoris*", "unauthorized", "The phone is unauthorised.", "The phone is unauthorized."),
 ];
 

@@ -52,7 +52,7 @@ pub(super) fn unsafe_places(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// Every crate root says `forbid(unsafe_code)`, or `deny` where the crate has an allowed place.
+/// Every crate root says `forbid(unsafe_code)`, or `deny` if the crate has an allowed place.
 pub(super) fn unsafe_lints(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for package in &tree.packages {

@@ -17,7 +17,7 @@ fn read(path: &Path) -> Result<Summary> {
     let mut tensors = Vec::new();
     for (name, info) in &content.tensor_infos {
         let tensor = content.tensor(&mut file, name, &Device::Cpu)?;
-        // Shapes are turned over, the slowest first.
+        // Its shapes name the slowest dimension first.
         let dims = info.shape.dims().iter().rev().map(|d| *d as u64).collect();
         tensors.push(Tensor { name: name.clone(), dims, bytes: Some(fnv(&tensor.data()?)) });
     }

@@ -1,4 +1,4 @@
-/// The conversation that the page shows, and the model behind it.
+/// The conversation that the page shows, and the model that answers.
 library;
 
 import 'dart:async';

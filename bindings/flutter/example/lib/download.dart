@@ -1,10 +1,10 @@
 /// Downloads that go on where an earlier try ended.
 ///
 /// ```text
-/// NAME.partial is there    -> its bytes are hashed, and the server is asked for those behind them
+/// NAME.partial is there    -> its bytes are hashed, and the server is asked for those after them
 ///   the answer is 206      -> they are added
 ///   the answer is 200      -> the server sends all of it: from the start
-///   the answer is 416      -> there is nothing behind them: they are deleted, and the next try is from the start
+///   the answer is 416      -> there is nothing after them: they are deleted, and the next try is from the start
 /// all bytes are there      -> NAME.partial becomes NAME
 /// ```
 /// Beside NAME.partial, NAME.etag keeps what the server calls this version of the file: bytes of two versions are never

@@ -90,7 +90,7 @@ void setText(c.HappyText target, String text, Allocator allocator) {
   target.len = length;
 }
 
-/// [texts] as an array; null if there are none.
+/// [texts] as an array; null if the list is empty.
 Pointer<c.HappyText> encodeAll(List<String> texts, Allocator allocator) {
   if (texts.isEmpty) return nullptr;
   final array = allocator<c.HappyText>(texts.length);

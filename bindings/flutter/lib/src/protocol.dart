@@ -43,7 +43,7 @@ final class SessionRequest {
   /// What to do.
   final SessionAction action;
 
-  /// Hears the answer; null where nobody waits for one.
+  /// Receives the answer; null if nobody waits for one.
   final SendPort? reply;
 }
 

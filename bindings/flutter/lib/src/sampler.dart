@@ -201,7 +201,7 @@ final class HappySamplerOptions {
   }
 }
 
-/// [biases] as an array; null if there are none.
+/// [biases] as an array; null if the map is empty.
 Pointer<c.HappyLogitBias> encodeBiases(Map<int, double> biases, Allocator allocator) {
   if (biases.isEmpty) return nullptr;
   final array = allocator<c.HappyLogitBias>(biases.length);

@@ -117,7 +117,7 @@ final class HappyMemory {
   /// The tokenizer's tables.
   final int tokenizerBytes;
 
-  /// The process: anonymous pages; 0 where the system does not tell, as for the next two.
+  /// The process: anonymous pages; 0 if the system does not tell, as for the next two.
   final int processAnonBytes;
 
   /// The process: pages of mapped files.

@@ -20,22 +20,22 @@ use std::time::Instant;
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Tokens of the prompt
+    /// Number of prompt tokens to prefill
     #[arg(short = 'p', long, value_name = "N", default_value_t = 512)]
     prompt: usize,
-    /// Tokens to decode
+    /// Number of tokens to decode
     #[arg(short = 'n', long, value_name = "N", default_value_t = 64)]
     gen_tokens: usize,
-    /// Tokens that are in the context before decoding
+    /// Number of tokens in the context before decoding starts
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     depth: usize,
-    /// Thread counts, separated by commas [default: the big cores but one; all cores where they are equal]
+    /// Thread counts, separated by commas [default: the big cores but one; all cores if they are equal]
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
     threads: Vec<usize>,
-    /// Repetitions
+    /// Number of repetitions; medians are printed
     #[arg(short, long, value_name = "N", default_value_t = 5)]
     repetitions: usize,
-    /// Tokens that are computed at once
+    /// Maximum number of tokens in one pass
     #[arg(short, long, value_name = "N", default_value_t = LoadOptions::DEFAULT_BATCH)]
     batch: usize,
     /// Instruction set
@@ -44,7 +44,7 @@ pub(crate) struct BenchArgs {
     /// Element type of the KV cache
     #[arg(long, default_value = "f16")]
     kv: Kv,
-    /// Maximum anonymous memory in MiB [default: what the machine has free]
+    /// Maximum anonymous memory in MiB [default: what the machine, its control groups and ulimit leave]
     #[arg(long, value_name = "MIB")]
     memory_budget: Option<u64>,
     /// Read the file into memory instead of mapping it

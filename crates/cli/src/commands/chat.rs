@@ -35,7 +35,7 @@ pub(crate) struct ChatArgs {
     model: ModelArgs,
     #[command(flatten)]
     lora: LoraArgs,
-    /// Print answers alone: no notes; errors still show
+    /// Print only answers and errors, no notes
     #[arg(short, long)]
     quiet: bool,
     /// Save the conversation in this file after each turn, and go on with it if it is there

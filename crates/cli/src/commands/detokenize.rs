@@ -16,7 +16,7 @@ use std::io::Write;
 pub(crate) struct DetokenizeArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Read `{"ids": [..]}` a line, write `{"text": ..}` a line
+    /// Read one `{"ids": [..]}` per line, write one `{"text": ..}` per line
     #[arg(long)]
     jsonl: bool,
     /// Leave special tokens out of the text

@@ -47,13 +47,13 @@ pub(crate) struct EmbedArgs {
     /// Texts [default: each line of standard input is one]
     #[arg(value_name = "TEXT", conflicts_with = "tokens")]
     texts: Vec<String>,
-    /// Write a JSON object a line: index, tokens and embedding
+    /// Write one JSON object per line: index, tokens and embedding
     #[arg(long, conflicts_with_all = ["tokens", "similarity"])]
     json: bool,
     /// Write the cosine of each text with each other instead of the vectors
     #[arg(long, conflicts_with = "tokens")]
     similarity: bool,
-    /// File of token sequences: a case a line, ids separated by white space; nothing is added to them
+    /// File of token sequences: one case per line, ids separated by white space; no special tokens are added
     #[arg(long, value_name = "CASES", requires = "out")]
     tokens: Option<PathBuf>,
     /// File to write the vectors of --tokens to
@@ -96,10 +96,10 @@ impl EmbeddingModelArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Memory and threads")]
 pub(crate) struct RoomArgs {
-    /// Most tokens of a text [default: the model's, at most 4096 and what fits the memory]
+    /// Maximum number of tokens of a text [default: the model's, at most 4096 and what fits the memory]
     #[arg(short, long, value_name = "N")]
     ctx: Option<usize>,
-    /// Shorten texts of more tokens instead of refusing them
+    /// Cut longer texts instead of refusing them
     #[arg(long)]
     truncate: bool,
 }

@@ -14,7 +14,7 @@ pub(crate) struct ListArgs {
     /// List the short names that `happy pull` knows
     #[arg(long)]
     names: bool,
-    /// Write a JSON object a line
+    /// Write one JSON object per line
     #[arg(long)]
     json: bool,
 }

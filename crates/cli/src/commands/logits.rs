@@ -26,7 +26,7 @@ pub(crate) struct LogitsArgs {
     model: ModelArgs,
     #[command(flatten)]
     lora: LoraArgs,
-    /// File of token sequences: a case a line, ids separated by white space; nothing is added to them
+    /// File of token sequences: one case per line, ids separated by white space; no special tokens are added
     #[arg(long, value_name = "CASES")]
     tokens: PathBuf,
     /// Cases to compute, counted from 1, and how many of their tokens: `1-5,9:600`
@@ -35,16 +35,16 @@ pub(crate) struct LogitsArgs {
     /// File to write; needed unless --sha256 asks for the hash alone
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The K best logits of each position
+    /// Write the K best logits of each position
     #[arg(long, value_name = "K", default_value_t = 256, conflicts_with = "full")]
     top: usize,
-    /// All logits of each position
+    /// Write all logits of each position
     #[arg(long)]
     full: bool,
-    /// Tokens that are computed at once
+    /// Number of tokens in one pass
     #[arg(long, value_name = "N", default_value_t = 64)]
     chunk: usize,
-    /// Sequences that are computed in one batch: the case and shifted copies of it
+    /// Number of sequences in one batch: the case and shifted copies of it
     #[arg(long, value_name = "N", default_value_t = 1)]
     parallel: usize,
     /// Element type of the KV cache

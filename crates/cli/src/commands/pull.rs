@@ -22,13 +22,13 @@ ask for it, HF_ENDPOINT names a mirror.";
 pub(crate) struct PullArgs {
     /// A short name (`happy list --names`), hf:OWNER/REPO[:QUANT], hf:OWNER/REPO/FILE.gguf, or an address
     name: String,
-    /// Fetch the projector for images beside the model, too
+    /// Also fetch the projector for images
     #[arg(long)]
     projector: bool,
     /// Fetch one more GGUF file of the repository, such as an adapter
     #[arg(long, value_name = "FILE")]
     also: Vec<String>,
-    /// The SHA-256 that the file must have, for servers that promise none
+    /// SHA-256 that the file must have, for servers that do not state one
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
     #[command(flatten)]

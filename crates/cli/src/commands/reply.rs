@@ -14,16 +14,16 @@ pub(crate) struct ReplyArgs {
     /// Read this format
     #[arg(long, value_name = "NAME", group = "source")]
     format: Option<ReplyFormat>,
-    /// Read the format of a chat template's models
+    /// Read the format that this chat template shows
     #[arg(long, value_name = "F.jinja", group = "source")]
     file: Option<PathBuf>,
     /// List the formats
     #[arg(long, group = "source")]
     list: bool,
-    /// Tools: a JSON array; tells strings from other values where the format does not
+    /// Tools: a JSON array, whose schemas tell strings from other values if the format does not
     #[arg(long, value_name = "FILE.json")]
     tools: Option<PathBuf>,
-    /// The end of the prompt: it may have opened the thinking
+    /// End of the prompt, which may have opened the thinking
     #[arg(long, value_name = "TEXT", default_value = "")]
     after: String,
 }

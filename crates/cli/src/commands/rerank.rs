@@ -20,7 +20,7 @@ pub(crate) struct RerankArgs {
     /// Documents [default: each line of standard input is one]
     #[arg(value_name = "DOCUMENT")]
     documents: Vec<String>,
-    /// Write a JSON object a line: index and score
+    /// Write one JSON object per line: index and score
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -41,7 +41,7 @@ pub(crate) struct RunArgs {
     /// Take the prompt as it is, without the model's chat template
     #[arg(long, conflicts_with_all = ["system", "tools", "var", "reply_format"])]
     raw: bool,
-    /// Print the answer alone: no statistics, no notes; errors still show
+    /// Print only the answer and errors: no statistics, no notes
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]

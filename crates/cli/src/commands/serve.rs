@@ -34,10 +34,10 @@ pub(crate) struct ServeArgs {
     /// Key that clients must send [default: HAPPY_API_KEY of the environment, which other users cannot see; else none]
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
-    /// Answers that are generated at a time; each has its own context
+    /// Number of answers generated at a time; each has its own context
     #[arg(long, value_name = "N", default_value_t = 4)]
     slots: usize,
-    /// Answers that may wait for a slot
+    /// Number of answers that may wait for a slot
     #[arg(long, value_name = "N", default_value_t = 256, hide_short_help = true)]
     queue: usize,
     /// One more name that requests may use for the model; `*`: any name

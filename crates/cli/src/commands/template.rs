@@ -23,7 +23,7 @@ pub(crate) struct TemplateArgs {
     /// Take the template from a file
     #[arg(long, value_name = "F.jinja", group = "source")]
     file: Option<PathBuf>,
-    /// Take the model's template of this name, like `tool_use` [default: `tool_use` with --tools where there is one]
+    /// Take the model's template with this name, such as `tool_use` [default: `tool_use` with --tools, if the model has it]
     #[arg(long, value_name = "NAME", requires = "model")]
     name: Option<String>,
     /// The conversation: a JSON array of messages; `-` is standard input
@@ -35,13 +35,13 @@ pub(crate) struct TemplateArgs {
     /// Tools: a JSON array
     #[arg(long, value_name = "FILE.json", conflicts_with = "context")]
     tools: Option<PathBuf>,
-    /// Set a variable; the value is JSON, or a string where it is no JSON
+    /// Set a variable; the value is JSON, or else a string
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "context")]
     var: Vec<String>,
-    /// Leave out what begins the model's answer
+    /// Leave out the generation prompt, which begins the model's answer
     #[arg(long, conflicts_with = "context")]
     no_generation_prompt: bool,
-    /// The time that the template takes for now, like 2026-03-14T09:26:53 [default: the clock's, in UTC]
+    /// Date and time that the template sees as the current ones, such as 2026-03-14T09:26:53 [default: the clock, in UTC]
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
     #[command(flatten)]

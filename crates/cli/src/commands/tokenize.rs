@@ -15,16 +15,16 @@ use std::io::{IsTerminal, Write};
 pub(crate) struct TokenizeArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Show the pieces of the text, in colours on a terminal, and under each line their ids
+    /// Show the pieces of the text, in colors on a terminal, and under each line their ids
     #[arg(long, conflicts_with = "jsonl")]
     show: bool,
-    /// Read `{"text": ..}` a line, write `{"ids": [..]}` a line
+    /// Read one `{"text": ..}` per line, write one `{"ids": [..]}` per line
     #[arg(long)]
     jsonl: bool,
     /// Take the strings of special tokens as plain text
     #[arg(long)]
     no_special: bool,
-    /// Add nothing: no BOS, EOS, CLS or SEP
+    /// Add no special tokens: no BOS, EOS, CLS or SEP
     #[arg(long)]
     no_bos: bool,
     #[command(flatten)]
@@ -84,10 +84,10 @@ pub(crate) fn run(args: &TokenizeArgs) -> CliResult {
     Ok(())
 }
 
-/// Background colours of neighbouring pieces (black text on pale red, green, yellow, blue, violet).
-const COLOURS: [u8; 5] = [217, 157, 229, 153, 183];
+/// Background colors of neighboring pieces (black text on pale red, green, yellow, blue, violet).
+const COLORS: [u8; 5] = [217, 157, 229, 153, 183];
 
-/// A piece, readable: what does not show, moves other text or is no text is escaped, and so are backslashes.
+/// A piece, readable: what does not show, moves other text or is not text is escaped, and so are backslashes.
 fn readable(piece: &[u8]) -> String {
     let mut text = String::new();
     for chunk in piece.utf8_chunks() {
@@ -99,25 +99,25 @@ fn readable(piece: &[u8]) -> String {
     text
 }
 
-/// The pieces, a line of them for each line of the text, and under it their ids. In colours, those of control tokens are
+/// The pieces, a line of them for each line of the text, and under it their ids. In colors, those of control tokens are
 /// bold; without, bars separate them (not `|`, which many special tokens have), and such bars of the text are escaped.
-fn show(tokenizer: &Tokenizer, ids: &[TokenId], colours: bool, out: &mut impl Write) -> CliResult {
+fn show(tokenizer: &Tokenizer, ids: &[TokenId], colors: bool, out: &mut impl Write) -> CliResult {
     let (mut pieces, mut numbers) = (String::new(), Vec::new());
     for (i, id) in ids.iter().enumerate() {
         let piece = tokenizer.piece(*id)?;
-        let colour = COLOURS[i % COLOURS.len()];
+        let color = COLORS[i % COLORS.len()];
         // Unused tokens decode to nothing.
         let text = readable(if piece.is_empty() { tokenizer.token_text(*id)? } else { &piece });
-        if colours {
+        if colors {
             let weight = if tokenizer.is_control(*id) { "1;" } else { "" };
-            pieces.push_str(&format!("\x1b[{weight}30;48;5;{colour}m{text}\x1b[0m"));
-            numbers.push(format!("\x1b[38;5;{colour}m{id}\x1b[0m"));
+            pieces.push_str(&format!("\x1b[{weight}30;48;5;{color}m{text}\x1b[0m"));
+            numbers.push(format!("\x1b[38;5;{color}m{id}\x1b[0m"));
         } else {
             pieces.push_str(&format!("│{}", text.replace('│', "\\u{2502}")));
             numbers.push(id.to_string());
         }
         if piece.ends_with(b"\n") || i + 1 == ids.len() {
-            let end = if colours { "" } else { "│" };
+            let end = if colors { "" } else { "│" };
             writeln!(out, "{pieces}{end}\n{}", numbers.join(" "))?;
             pieces.clear();
             numbers.clear();
@@ -157,10 +157,10 @@ mod tests {
             TokenizerSpec::new("rwkv", Strings::from_list(["<s>", "a│", "\\n", "b"]).expect("strings"));
         spec.token_types = vec![TokenType::Control, TokenType::Normal, TokenType::Normal, TokenType::Normal];
         let tokenizer = Tokenizer::new(spec).expect("a tokenizer");
-        let shown = |text: &str, colours| {
+        let shown = |text: &str, colors| {
             let ids = tokenizer.encode(text, EncodeOptions::default()).expect("a short text");
             let mut out = Vec::new();
-            show(&tokenizer, &ids, colours, &mut out).expect("memory takes it");
+            show(&tokenizer, &ids, colors, &mut out).expect("memory takes it");
             String::from_utf8(out).expect("text")
         };
         assert_eq!(shown("a│\nb", false), "│a\\u{2502}│\\n│\n1 2\n│b│\n3\n3 tokens\n");

@@ -32,7 +32,7 @@ class RawText(ctypes.Structure):
 class SamplerOptions(ctypes.Structure):
     _fields_ = (
         [("size", c_uint32), ("top_k", c_uint32), ("seed", c_uint64), ("temperature", c_float)]
-        # What is behind the temperature is left as the library sets it.
+        # What follows the temperature is left as the library sets it.
         + [("rest", c_uint32 * 23), ("order", Text), ("pointers", c_void_p * 4)]
     )
 

@@ -59,7 +59,7 @@ fn altup(p: &Params<'_>, norm: NormSpec) -> Result<AltUpSpec, LoadError> {
     Ok(AltUpSpec { n_streams, norm })
 }
 
-/// Returns `activation_sparsity_scale` of each layer, or `None` where it is minus infinity.
+/// Returns `activation_sparsity_scale` of each layer, or `None` if that is minus infinity.
 fn sparsity(p: &Params<'_>, n: usize) -> Result<Vec<Option<f32>>, LoadError> {
     const KEY: &str = "activation_sparsity_scale";
     let Some(value) = p.value(KEY) else {

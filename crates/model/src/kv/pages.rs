@@ -35,7 +35,7 @@ impl Pages<'_> {
         }
     }
 
-    /// Stores the keys and values of one row, each `[kv head][head_dim]`. The row's page has been taken already. `v` is empty where the
+    /// Stores the keys and values of one row, each `[kv head][head_dim]`. The row's page has been taken already. `v` is empty if the
     /// keys are the values.
     pub(crate) fn store(
         &mut self,

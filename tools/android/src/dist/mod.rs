@@ -7,13 +7,13 @@
 //!   bin/arm64-v8a/happy              for adb shell
 //!   include/happy.h
 //!   happy.aar                        the same libraries, with the Java classes of bindings/android
-//!   licences/                        ours, and those of everything that is linked in
+//!   licenses/                        ours, and those of everything that is linked in
 //!   SHA256SUMS                       for sha256sum --check
 //! ```
 //! With `--stubs` no NDK is needed and the folder is `target/dist/android-check`: see [`crate::link`].
 
 mod aar;
-mod licences;
+mod licenses;
 
 use crate::elf::image::Abi;
 use crate::elf::{self, Wanted};
@@ -127,11 +127,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     copy(&root.join("crates/ffi/include/happy.h"), &folder.join("include/happy.h"))?;
     put(&folder.join("happy.aar"), &aar::make(&root, &folder.join("jniLibs"), args.how.platform)?)?;
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
-        copy(&root.join(name), &folder.join("licences").join(name))?;
+        copy(&root.join(name), &folder.join("licenses").join(name))?;
     }
     put(
-        &folder.join("licences/THIRD-PARTY.txt"),
-        licences::third_party(&[PACKAGE, "happy-cli"])?.as_bytes(),
+        &folder.join("licenses/THIRD-PARTY.txt"),
+        licenses::third_party(&[PACKAGE, "happy-cli"])?.as_bytes(),
     )?;
     let sums = sums(&folder)?;
     put(&folder.join("SHA256SUMS"), sums.as_bytes())?;
@@ -168,7 +168,7 @@ pub(crate) fn library(link: &Link) -> Result<PathBuf> {
         link.build(&Order {
             manifest: None,
             package: PACKAGE,
-            features: if licences::has_feature(PACKAGE, "jni")? { "jni" } else { "" },
+            features: if licenses::has_feature(PACKAGE, "jni")? { "jni" } else { "" },
             product: Product::Library(LIBRARY),
             libraries: None,
         })

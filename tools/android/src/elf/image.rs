@@ -100,7 +100,7 @@ pub(crate) struct Segment {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Import {
     pub(crate) name: String,
-    /// The loader leaves it null where nobody defines it.
+    /// The loader leaves it null if no library defines it.
     pub(crate) weak: bool,
 }
 

@@ -125,7 +125,7 @@ fn table(maps: &[(&str, String)]) -> String {
 /// What a map exports to apps on this machine, with the first API level.
 fn symbols(map: &str, abi: Abi) -> BTreeMap<&str, u32> {
     let mut found = BTreeMap::new();
-    // The tags of the version around the line; `None` where its symbols are not for apps.
+    // The tags of the version around the line; `None` if its symbols are not for apps.
     let mut version: Option<&str> = None;
     let mut global = false;
     for line in map.lines() {

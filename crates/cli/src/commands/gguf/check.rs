@@ -17,10 +17,10 @@ use std::path::Path;
 pub(crate) struct CheckArgs {
     /// GGUF file: a path, or a known name; of a split model any part
     file: OsString,
-    /// Fail also for what the reference reader refuses
+    /// Also fail for what the reference reader refuses
     #[arg(long)]
     strict: bool,
-    /// Put back a header whose change was interrupted
+    /// Restore the header if a change of it was interrupted
     #[arg(long)]
     recover: bool,
     /// Print JSON

@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 /// How the file is changed.
 #[derive(Debug, Args)]
 struct ModeArgs {
-    /// Write a new file even where the header fits: for a file that a program has open
+    /// Write a new file even if the new header fits into the old one: for a file that a program has open
     #[arg(long)]
     rewrite: bool,
     /// Print JSON
@@ -29,7 +29,7 @@ pub(crate) struct SetArgs {
     /// Pairs, such as general.name=tiny; arrays as JSON
     #[arg(required = true, value_name = "KEY=VALUE")]
     pairs: Vec<String>,
-    /// Type of the values: u32, f32, string, array:string .. [default: as it was, else by their looks]
+    /// Type of the values: u32, f32, string, array:string .. [default: as it was, else guessed from the text]
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<Kind>,
     #[command(flatten)]

@@ -19,7 +19,7 @@ use std::path::Path;
 pub(crate) struct LsArgs {
     /// GGUF file: a path, or a known name
     file: OsString,
-    /// Read the header only: for a file that is not there as a whole yet
+    /// Read the header only: for a file that is still being downloaded
     #[arg(long)]
     header: bool,
     /// Print JSON

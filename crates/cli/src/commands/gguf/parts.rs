@@ -18,10 +18,10 @@ pub(crate) struct SplitArgs {
     file: OsString,
     /// What the new names begin with: PREFIX-00001-of-00003.gguf
     prefix: PathBuf,
-    /// Tensors in a file
+    /// Maximum number of tensors in a file
     #[arg(long, value_name = "N", conflicts_with = "max_size", required_unless_present = "max_size")]
     max_tensors: Option<usize>,
-    /// Most bytes of tensors in a file: 500M, 2G
+    /// Maximum size of the tensors in a file: 500M, 2G
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
     /// Replace files that exist

@@ -69,7 +69,7 @@ public final class BindingTest {
         check.run("nulls", test::nulls);
         check.run("file descriptor with an offset", test::fileDescriptor);
         check.run("closed", test::closed);
-        check.run("handles that are none", test::handlesThatAreNone);
+        check.run("invalid handles", test::invalidHandles);
         test.model.close();
         check.run("load and close, " + test.cycles + " times", test::loadAndClose);
         check.run("nothing is left", () -> equal(Happy.liveHandles(), 0L));
@@ -128,7 +128,7 @@ public final class BindingTest {
         fails(HappyStatus.FILE, "9999", () -> HappyModel.openFd(9999, 0, 0));
         fails(HappyStatus.INVALID_ARGUMENT, "negative", () -> HappyModel.openFd(-1, 0, 0));
         fails(HappyStatus.INVALID_ARGUMENT, "offset: -4", () -> HappyModel.openFd(0, -4, 0));
-        // The zeros before the model, a part that is cut off, and what is behind the file's end.
+        // The zeros before the model, a part that is cut off, and what is past the file's end.
         fails(HappyStatus.MODEL, "", () -> HappyModel.openFd(0, 0, offset));
         fails(HappyStatus.MODEL, "", () -> HappyModel.openFd(0, offset, 100_000));
         HappyException beyond = null;
@@ -425,7 +425,7 @@ public final class BindingTest {
             HappySamplerOptions wrong = new HappySamplerOptions().topP(Float.NaN);
             fails(HappyStatus.INVALID_ARGUMENT, "top_p", () -> answer(session, greedy(8).sampler(wrong)));
             fails(HappyStatus.INVALID_ARGUMENT, "max_tokens: -5", () -> answer(session, greedy(-5)));
-            // What was refused has left nothing behind.
+            // What was refused has changed nothing.
             equal(session.messages(), "[]");
             // A seed gives the same text again. A token that is forbidden does not come.
             HappySamplerOptions random = new HappySamplerOptions()
@@ -531,7 +531,7 @@ public final class BindingTest {
     }
 
     /** Below the interface, where nothing but the library itself checks. */
-    private void handlesThatAreNone() throws Exception {
+    private void invalidHandles() throws Exception {
         long cancel = Native.cancelNew();
         for (long handle : new long[] {0, 1, -1, 12345, Long.MIN_VALUE, cancel, cancel + (1L << 24)}) {
             fails(HappyStatus.INVALID_HANDLE, "", () -> Native.next(handle));

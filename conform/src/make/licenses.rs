@@ -1,5 +1,5 @@
-//! Vocabularies and chat templates under permissive licences. They belong to the makers of the models, so each is here by name
-//! with its licence; what is not listed is not selected: Llama, Gemma, Command-R, StarCoder, Refact, Falcon, Aquila, Baichuan,
+//! Vocabularies and chat templates under permissive licenses. They belong to the makers of the models, so each is here by name
+//! with its license; what is not listed is not selected: Llama, Gemma, Command-R, StarCoder, Refact, Falcon, Aquila, Baichuan,
 //! DeepSeek's older models, and whatever has terms of its own or terms that nobody looked up.
 
 /// Vocabularies of corpus `tokenizer`. (`qwen35` holds Qwen2's vocabulary with another split; `qwen2` is left out for size.)

@@ -1,4 +1,4 @@
-//! The licences of what is linked in, which an app must show: gathered from the packages themselves.
+//! The licenses of what is linked in, which an app must show: gathered from the packages themselves.
 
 use cargo_metadata::{DependencyKind, Metadata, Package, Target};
 use happy_tool_kit::{Result, process};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Files of a package that hold a licence start with one of these, in any case.
+/// Files of a package that hold a license start with one of these, in any case.
 const NAMES: [&str; 5] = ["license", "licence", "copying", "notice", "unlicense"];
 
 /// Cargo's view of the workspace and of everything that it depends on, for phones.
@@ -23,7 +23,7 @@ pub(super) fn has_feature(package: &str, feature: &str) -> Result<bool> {
         .ok_or_else(|| format!("the workspace has no package {package}"))
 }
 
-/// A text with the licence of every package of others that the packages `roots` link, each text once.
+/// A text with the license of every package of others that the packages `roots` link, each text once.
 pub(super) fn third_party(roots: &[&str]) -> Result<String> {
     let metadata = metadata()?;
     let mut list = BTreeMap::new();
@@ -31,16 +31,16 @@ pub(super) fn third_party(roots: &[&str]) -> Result<String> {
     // Packages without a source are those of this workspace.
     for package in linked(&metadata, roots).into_iter().filter(|package| package.source.is_some()) {
         let name = format!("{} {}", package.name, package.version);
-        for licence in licence_files(package.manifest_path.as_std_path())? {
-            texts.entry(licence).or_default().insert(name.clone());
+        for license in license_files(package.manifest_path.as_std_path())? {
+            texts.entry(license).or_default().insert(name.clone());
         }
         list.insert(name, package.license.as_deref().unwrap_or("unknown"));
     }
     let mut out = String::from(
         "libhappy and happy contain the packages below, and Rust's standard library (MIT OR Apache-2.0).\n\n",
     );
-    for (name, licence) in &list {
-        out.push_str(&format!("{name}: {licence}\n"));
+    for (name, license) in &list {
+        out.push_str(&format!("{name}: {license}\n"));
     }
     for (text, names) in &texts {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -73,7 +73,7 @@ fn linked<'a>(metadata: &'a Metadata, roots: &[&str]) -> Vec<&'a Package> {
 }
 
 /// The texts beside a package's manifest.
-fn licence_files(manifest: &Path) -> Result<Vec<String>> {
+fn license_files(manifest: &Path) -> Result<Vec<String>> {
     let folder = manifest.parent().unwrap_or(manifest);
     let entries = fs::read_dir(folder).map_err(|e| format!("cannot list {}: {e}", folder.display()))?;
     let mut texts = Vec::new();
