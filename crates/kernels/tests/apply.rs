@@ -3,8 +3,12 @@
 mod common;
 
 use common::Rng;
-use happy_kernels::linear::{ApplyError, Linear, LinearError, Workspace};
-use happy_kernels::{Ctx, Kernels, Pool};
+use happy_kernels::linear::{
+    ActBuf, ActKind, ActKinds, ApplyError, Linear, LinearError, Panels, Workspace, forward, forward_each,
+    forward_glu, forward_glu_each,
+};
+use happy_kernels::ops::Activation;
+use happy_kernels::{Ctx, Kernels, Mat, MatMut, Pool};
 use happy_tensor::{DType, dequantize_to_vec, quantize_row};
 
 #[test]
@@ -66,6 +70,42 @@ fn scales_multiply_the_products() {
     for wrong in [&[][..], &[1.0; 5], &[1.0; 24]] {
         let expected = LinearError::Scales { n_out, found: wrong.len() };
         assert_eq!(linear().with_scales(wrong).map(|_| ()), Err(expected));
+    }
+}
+
+/// The experts of a token as one job have the bits that each has alone, also if they are more matrices than a job of the pool takes.
+#[test]
+fn the_experts_of_a_token_run_together() {
+    let (kernels, pool, mut rng) = (Kernels::detect().unwrap(), Pool::new(2).unwrap(), Rng::new(6));
+    let cx = Ctx::new(&pool, &kernels);
+    let (n_experts, n_ff, n_embd, n_used) = (20, 96, 64, 18);
+    let mut floats = |n: usize| (0..n).map(|_| rng.normal()).collect::<Vec<f32>>();
+    let x = floats(n_embd);
+    let mut stack = |n_out: usize, n_in: usize| {
+        let weights = floats(n_experts * n_out * n_in);
+        Linear::quantize(DType::Q4_0, n_experts * n_out, n_in, &weights, &kernels).unwrap()
+    };
+    let (gate, up, down) = (stack(n_ff, n_embd), stack(n_ff, n_embd), stack(n_embd, n_ff));
+    let expert = |i: usize| i * 7 % n_experts;
+    let pair = |i: usize| (gate.rows(expert(i) * n_ff, n_ff), up.rows(expert(i) * n_ff, n_ff));
+    let last = |i: usize| down.rows(expert(i) * n_embd, n_embd);
+    let kinds = ActKinds::default().with(ActKind::Q8x32);
+    let new = || ActBuf::new(n_used, kinds.up_to(n_ff)).unwrap();
+    let panels = Panels::new(2, n_used, up.panel_bytes().max(down.panel_bytes())).unwrap();
+    let (mut acts, mut inner, mut out) =
+        (new(), vec![f32::NAN; n_used * n_ff], vec![f32::NAN; n_used * n_embd]);
+    assert!(acts.set(cx, Mat::new(&x, 1, n_embd), kinds));
+    forward_glu_each(cx, &acts, &pair, Activation::Silu, MatMut::new(&mut inner, n_used, n_ff), &panels);
+    let mut rows = new();
+    assert!(rows.set(cx, Mat::new(&inner, n_used, n_ff), kinds));
+    forward_each(cx, &rows, &last, MatMut::new(&mut out, n_used, n_embd), &panels);
+    for i in 0..n_used {
+        let (mut alone, mut result) = (vec![f32::NAN; n_ff], vec![f32::NAN; n_embd]);
+        forward_glu(cx, &acts, pair(i), Activation::Silu, MatMut::new(&mut alone, 1, n_ff), &panels);
+        assert_eq!(alone, inner[i * n_ff..(i + 1) * n_ff], "expert {i}");
+        assert!(rows.set(cx, Mat::new(&alone, 1, n_ff), kinds));
+        forward(cx, &rows, &mut [(last(i), MatMut::new(&mut result, 1, n_embd))], &panels);
+        assert_eq!(result, out[i * n_embd..(i + 1) * n_embd], "expert {i}");
     }
 }
 

@@ -95,8 +95,13 @@ fn task_width(rows: LinearRows<'_>, tokens: usize) -> usize {
 struct Job<'a> {
     cx: Ctx<'a>,
     acts: &'a ActBuf,
+    /// The one row of the activations that counts; `None`: all of them.
+    row: Option<usize>,
     added: Option<Projected<'a>>,
 }
+
+/// Most matrices of a job.
+const MAX_PARTS: usize = 16;
 
 /// The rows from `first` on of matrix `which` of the job, as many as `y` is wide, times all tokens, with scales, additions
 /// and the bias.
@@ -107,8 +112,9 @@ fn multiply(
     y: &mut Columns<'_>,
     panel: &mut Panel,
 ) {
-    let Job { cx, acts, added } = job;
+    let Job { cx, acts, row, added } = job;
     let (w, acts, kernel) = (rows.bytes_from(first), acts.get(rows.act_kind()), rows.linear.kernel);
+    let acts = row.map_or(acts, |row| acts.rows_range(row, 1));
     match Way::of(kernel, acts.rows) {
         Way::Gemv(gemv) => (0..acts.rows).for_each(|t| gemv(w, acts.rows_range(t, 1), y.row_mut(t))),
         Way::Few(few) => few(w, acts, y),
@@ -160,8 +166,8 @@ pub fn forward<'m, M: Copy + Into<LinearRows<'m>>>(
         return parts.chunks_mut(MAX_MATRICES).for_each(|parts| forward(cx, acts, parts, panels));
     }
     let n_parts = parts.len();
-    let mut linears = [None::<LinearRows<'_>>; 16];
-    assert!(parts.len() <= linears.len(), "{} matrices in one job, expected at most 16", parts.len());
+    let mut linears = [None::<LinearRows<'_>>; MAX_PARTS];
+    assert!(n_parts <= MAX_PARTS, "{n_parts} matrices in one job, expected at most {MAX_PARTS}");
     for (slot, (matrix, y)) in linears.iter_mut().zip(parts.iter()) {
         let matrix = (*matrix).into();
         assert!(y.rows() == tokens && y.cols() == matrix.n_out(), "the output of a matrix has another shape");
@@ -169,7 +175,7 @@ pub fn forward<'m, M: Copy + Into<LinearRows<'m>>>(
     }
     let pieces = parts.iter_mut().map(|(matrix, y)| (y.reborrow(), task_width((*matrix).into(), tokens)));
     with_projected(cx, acts, &linears[..n_parts], |added| {
-        let job = Job { cx, acts, added };
+        let job = Job { cx, acts, row: None, added };
         cx.pool.for_each_columns(pieces, &|which, first, y, worker| {
             if let Some(linear) = linears[which].filter(|_| !cx.cancelled()) {
                 panels.0.with(worker, |panel| multiply(job, (which, linear), first, y, panel));
@@ -196,21 +202,86 @@ pub fn forward_glu<'m, M: Into<LinearRows<'m>>>(
     assert!(y.rows() == tokens && y.cols() == gate.n_out() && gate.n_out() == up.n_out());
     let width = task_width(gate, tokens).min(task_width(up, tokens));
     with_projected(cx, acts, &[Some(gate), Some(up)], |added| {
-        let job = Job { cx, acts, added };
+        let job = Job { cx, acts, row: None, added };
         cx.pool.for_each_columns([(y, width)], &|_, first, y, worker| {
             if cx.cancelled() {
                 return;
             }
-            panels.0.with(worker, |panel| {
-                multiply(job, (0, gate), first, y, panel);
-                let mut outputs = panel.take_outputs();
-                let mut up_y = Columns::of(MatMut::new(&mut outputs, tokens, y.width()));
-                multiply(job, (1, up), first, &mut up_y, panel);
-                for t in 0..tokens {
-                    (cx.kernels.ops.glu)(activation, y.row_mut(t), up_y.row_mut(t));
-                }
-                panel.give_outputs(outputs);
-            });
+            panels.0.with(worker, |panel| gated(job, (gate, up), activation, first, y, panel));
         });
     });
+}
+
+/// Columns of `act(gate x) * (up x)`.
+fn gated(
+    job: Job<'_>,
+    (gate, up): (LinearRows<'_>, LinearRows<'_>),
+    activation: Activation,
+    first: usize,
+    y: &mut Columns<'_>,
+    panel: &mut Panel,
+) {
+    multiply(job, (0, gate), first, y, panel);
+    let mut outputs = panel.take_outputs();
+    let mut up_y = Columns::of(MatMut::new(&mut outputs, y.rows(), y.width()));
+    multiply(job, (1, up), first, &mut up_y, panel);
+    for t in 0..y.rows() {
+        (job.cx.kernels.ops.glu)(activation, y.row_mut(t), up_y.row_mut(t));
+    }
+    panel.give_outputs(outputs);
+}
+
+/// Row `i` of `y` becomes `W x + b` of matrix `i` and row `i` of the activations, as one job: the experts of one token, which so have
+/// as few jobs as one matrix, and whose bytes threads share evenly. Nothing is added to the matrices.
+///
+/// # Panics
+/// If shapes do not agree: they are the program's own.
+pub fn forward_each<'m>(
+    cx: Ctx<'_>,
+    acts: &ActBuf,
+    matrix: &(dyn Fn(usize) -> LinearRows<'m> + Sync),
+    mut y: MatMut<'_>,
+    panels: &Panels,
+) {
+    assert!(y.rows() <= acts.rows(), "{} matrices and {} rows of activations", y.rows(), acts.rows());
+    cx.pool.for_each_columns(rows_of(&mut y, &|i| matrix(i)), &|which, first, y, worker| {
+        if !cx.cancelled() {
+            let job = Job { cx, acts, row: Some(which), added: None };
+            panels.0.with(worker, |panel| multiply(job, (0, matrix(which)), first, y, panel));
+        }
+    });
+}
+
+/// Row `i` of `y` becomes `act(gate x) * (up x)` of pair `i` of matrices and the one row of the activations, as one job. Nothing is
+/// added to the matrices.
+///
+/// # Panics
+/// If shapes do not agree: they are the program's own.
+pub fn forward_glu_each<'m>(
+    cx: Ctx<'_>,
+    acts: &ActBuf,
+    pair: &(dyn Fn(usize) -> (LinearRows<'m>, LinearRows<'m>) + Sync),
+    activation: Activation,
+    mut y: MatMut<'_>,
+    panels: &Panels,
+) {
+    assert!(acts.rows() == 1, "{} rows of activations", acts.rows());
+    cx.pool.for_each_columns(rows_of(&mut y, &|i| pair(i).0), &|which, first, y, worker| {
+        if !cx.cancelled() {
+            let job = Job { cx, acts, row: None, added: None };
+            panels.0.with(worker, |panel| gated(job, pair(which), activation, first, y, panel));
+        }
+    });
+}
+
+/// The rows of `y`, each a matrix of its own that is cut for one token.
+fn rows_of<'a, 'm>(
+    y: &'a mut MatMut<'_>,
+    matrix: &'a dyn Fn(usize) -> LinearRows<'m>,
+) -> impl Iterator<Item = (MatMut<'a>, usize)> {
+    let (cols, n, stride) = (y.cols(), y.rows(), y.stride.max(1));
+    y.data.chunks_mut(stride).take(n).enumerate().map(move |(i, data)| {
+        assert!(matrix(i).n_out() == cols, "row {i} of the output has another shape");
+        (MatMut { data, rows: 1, cols, stride }, task_width(matrix(i), 1))
+    })
 }

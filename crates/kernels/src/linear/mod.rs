@@ -22,7 +22,7 @@ pub(crate) mod unit;
 pub use crate::acts::{ActKind, Acts};
 pub use acts_buf::{ActBuf, ActKinds, ActWidths};
 pub use apply::{ApplyError, Workspace};
-pub use dispatch::{Panels, forward, forward_glu};
+pub use dispatch::{Panels, forward, forward_each, forward_glu, forward_glu_each};
 pub use kernel::{Few, FewKernel, Gemm, Gemv, LinearKernel};
 pub use low_rank::{Adapting, Additions, Hidden, LowRank, Sets};
 pub use panel::Panel;

@@ -11,6 +11,7 @@ mod elementwise;
 mod math;
 pub mod moe;
 mod norm;
+mod peak;
 mod quantize;
 pub mod rope;
 pub mod scan;
@@ -21,6 +22,7 @@ pub use attention::{
     attention,
 };
 pub use moe::{Gating, RouteSpec, route};
+pub use peak::FMAS;
 pub use rope::{RopeError, RopePairing, RopeSpec, RopeTable, Yarn};
 
 use crate::acts::ActKind;
@@ -80,6 +82,8 @@ pub struct Ops {
     pub wkv6: fn(&scan::Wkv6<'_>, scan::State<'_>, &mut Columns<'_>),
     /// RWKV-7 of one head: see [`scan::Wkv7`].
     pub wkv7: fn(&scan::Wkv7<'_>, scan::State<'_>, &mut Columns<'_>),
+    /// `turns` times [`FMAS`] fused multiply-adds that wait for nothing else, to measure the most a core can do.
+    pub fma_loop: fn(usize) -> f32,
     /// One task of [`attention`].
     pub(crate) attend: fn(&attention::Task<'_>, &mut attention::Work, attention::Target<'_, '_>),
     /// The sum of the chunks of one query.
@@ -114,6 +118,7 @@ impl Ops {
             delta: scan::delta::<S>,
             wkv6: scan::wkv6::<S>,
             wkv7: scan::wkv7::<S>,
+            fma_loop: peak::fma_loop::<S>,
             attend: attention::attend::<S>,
             merge: attention::merge::<S>,
         }

@@ -4,17 +4,22 @@
 
 use super::avx2::{Avx2, add_16};
 use super::decode::{Decode, is_signed};
+use super::few_wide;
 use super::in_place;
 use super::intrinsics::*;
+use super::panel::unsigned;
 use super::products::{X86Products, pair, word};
 use super::vector::{V, map};
+use crate::acts::Acts;
 use crate::arch::{missing, pretends_old};
 use crate::isa::Isa;
 use crate::kernels::IsaKernels;
 use crate::linear::LinearKernel;
 use crate::linear::products::Products;
+use crate::linear::source::Source;
 use crate::linear::table::kernel_table;
 use crate::ops::Ops;
+use crate::pool::Columns;
 use crate::simd::{Op, Simd};
 use happy_tensor::DType;
 
@@ -312,9 +317,52 @@ impl Avx512 {
     }
 }
 
+/// What tiles of 16 rows and a few tokens need.
+impl Avx512 {
+    /// Columns of 8 rows, and of the 8 rows after them.
+    #[inline(always)]
+    pub(super) fn joined(self, low: __m256i, high: __m256i) -> __m512i {
+        let v = self.v();
+        self.to_bits(self.joined_f32(v.of_bits(low), v.of_bits(high)))
+    }
+
+    #[inline(always)]
+    pub(super) fn joined_f32(self, low: __m256, high: __m256) -> __m512 {
+        whole(self, low, high)
+    }
+
+    /// `acc` plus the dot products of 16 rows, whose words lie side by side in `w`, with the same activations.
+    #[inline(always)]
+    pub(super) fn dots_of_lines<const N: usize>(
+        self,
+        acc: __m512i,
+        w: &[__m512i; N],
+        a: &[[i8; 4]; N],
+    ) -> __m512i {
+        let mut acc = acc;
+        for j in 0..N {
+            acc = self.dot4(acc, w[j], self.splat32(word(a[j])));
+        }
+        acc
+    }
+
+    /// `acc + x * scale`.
+    #[inline(always)]
+    pub(super) fn add_multiple(self, acc: __m512i, x: __m512i, scale: __m512i) -> __m512i {
+        self.add32(acc, self.mul32(x, scale))
+    }
+
+    /// `acc` plus, in each row, the products of two i16 with two sums of activations.
+    #[inline(always)]
+    pub(super) fn add_sums_of_pairs(self, acc: __m512i, pairs: __m512i, sums: [i16; 2]) -> __m512i {
+        self.dot2(acc, pairs, self.splat32(pair(sums)))
+    }
+}
+
 impl X86Products for Avx512 {
     const SUM_MAX: i32 = i32::MAX;
     const SIGNED: bool = false;
+    const WIDE: bool = true;
     type W = __m512i;
     type P = __m512i;
     type I = __m512i;
@@ -328,6 +376,25 @@ impl X86Products for Avx512 {
     #[inline(always)]
     fn dots8<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> __m256i {
         self.v().sums8(self.dots::<F>(q, a))
+    }
+
+    #[inline(always)]
+    fn dots8_joined<F: Decode>(self, q: [[__m256i; 2]; 4], a: [__m256i; 2], sums: [i16; 2]) -> __m256i {
+        const { assert!(!F::JOINED || F::OFFSET.is_multiple_of(4), "a quarter of it in each of four lanes") };
+        let v = self.v();
+        let first = match F::OFFSET {
+            0 => v.zero(),
+            offset => self.add_pairs8(v.zero(), v.splat16(-i16::from(offset / 4)), sums),
+        };
+        let p = map(
+            q,
+            #[inline(always)]
+            |[low, high]| {
+                let sum = self.dot4_256(first, unsigned::<Self, F>(v, low), a[0]);
+                self.dot4_256(sum, unsigned::<Self, F>(v, high), a[1])
+            },
+        );
+        v.quad(p, V::add32)
     }
 
     #[inline(always)]
@@ -376,6 +443,12 @@ impl X86Products for Avx512 {
     #[inline(always)]
     fn add_pairs8(self, acc: __m256i, pairs: __m256i, sums: [i16; 2]) -> __m256i {
         self.dot2_256(acc, pairs, self.v().splat32(pair(sums)))
+    }
+
+    #[inline(always)]
+    fn few_wide<F: Decode + Source>(self, w: &[u8], x: Acts<'_>, y: &mut Columns<'_>) -> bool {
+        few_wide::few::<F>(self, w, x, y);
+        true
     }
 
     #[inline(always)]

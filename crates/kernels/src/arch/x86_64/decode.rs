@@ -79,6 +79,17 @@ pub(super) trait Decode: Copy + 'static {
         group
     }
 
+    /// Whether a gemv multiplies two blocks at a time, joined by [`Decode::joined`]: for formats of 32 whose halves are loaded, not
+    /// shuffled.
+    const JOINED: bool = false;
+
+    /// Integers `0..16` of both blocks, then integers `16..32` of both, as [`Decode::each_32`] has them. For [`Decode::JOINED`].
+    #[inline(always)]
+    fn joined(v: V, [a, b]: [&Self; 2]) -> [__m256i; 2] {
+        let (a, b) = (a.group(v, 0), b.group(v, 0));
+        [v.halves::<0x20>(a, b), v.halves::<0x31>(a, b)]
+    }
+
     /// The `i`-th of [`Decode::each_32`] of 8 blocks as columns: lane `r` of result `j` is integers `4 j .. 4 j + 4` of block `r`.
     /// For formats without sub-blocks.
     #[inline(always)]
@@ -111,9 +122,9 @@ pub(super) trait Decode: Copy + 'static {
     /// Whether a few tokens are multiplied with columns of blocks where they lie: whether these cost less than unpacking.
     const COLUMNS: bool = Self::SUBS == 1;
 
-    /// Calls `f` with `i` and integers `32 i .. 32 i + 32` of 8 blocks as columns, for formats with sub-blocks.
+    /// Integers `64 k .. 64 k + 32` and `64 k + 32 .. 64 k + 64` of 8 blocks as columns, for formats with sub-blocks.
     #[inline(always)]
-    fn each_columns(v: V, blocks: [&Self; 8], mut f: impl FnMut(usize, [__m256i; 8])) {
+    fn two_columns(v: V, blocks: [&Self; 8], k: usize) -> [[__m256i; 8]; 2] {
         let mut columns = [[v.zero(); 8]; 8];
         Self::each_word(
             v,
@@ -121,9 +132,7 @@ pub(super) trait Decode: Copy + 'static {
             #[inline(always)]
             |i, j, q| columns[i][j] = q,
         );
-        for (i, columns) in columns.into_iter().enumerate() {
-            f(i, columns);
-        }
+        [columns[2 * k], columns[2 * k + 1]]
     }
 
     /// [`Decode::sub_scales`] of 8 blocks as columns. `scales` gets those of integers `32 i .. 32 i + 16` and `32 i + 16 .. 32 i + 32`
@@ -278,6 +287,20 @@ fn nibbles(v: V, qs: &[u8; 16]) -> __m256i {
     v.and(v.shr32_each(v.twice(v.load_128(qs)), shifts), v.splat8(0xF))
 }
 
+/// [`nibbles`] of two blocks: the first halves of both, then the second halves.
+#[inline(always)]
+fn joined_nibbles(v: V, [a, b]: [&[u8; 16]; 2]) -> [__m256i; 2] {
+    let (both, low) = (v.joined(v.load_128(b), v.load_128(a)), v.splat8(0xF));
+    [v.and(both, low), v.and(v.shr16::<4>(both), low)]
+}
+
+/// [`joined_nibbles`] with a fifth bit from `qh`.
+#[inline(always)]
+fn joined_fifth(v: V, qs: [&[u8; 16]; 2], [a, b]: [u32; 2]) -> [__m256i; 2] {
+    let [x, y] = joined_nibbles(v, qs);
+    [v.or(x, fifth_bits(v, a & 0xFFFF | b << 16)), v.or(y, fifth_bits(v, a >> 16 | b & 0xFFFF_0000))]
+}
+
 /// [`nibbles`] of 8 blocks as columns. Words of nibbles are transposed before they are taken apart, half as many.
 #[inline(always)]
 fn nibble_columns(v: V, qs: [&[u8; 16]; 8]) -> [__m256i; 8] {
@@ -301,6 +324,13 @@ fn look_up_columns(v: V, table: __m256i, qs: [&[u8; 16]; 8]) -> [__m256i; 8] {
     )
 }
 
+/// The first and the last 16 of 32 bytes.
+#[inline(always)]
+pub(super) fn halves(x: &[i8; 32]) -> [&[i8; 16]; 2] {
+    let (halves, _) = x.as_chunks();
+    [&halves[0], &halves[1]]
+}
+
 /// 16 in the bytes whose bit of `qh` is set.
 #[inline(always)]
 fn fifth_bits(v: V, qh: u32) -> __m256i {
@@ -311,6 +341,7 @@ impl Decode for BlockQ4_0 {
     type Unit = <Self as Source>::Unit;
     const OFFSET: u8 = 8;
     const MAX: i32 = 15;
+    const JOINED: bool = true;
 
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
@@ -319,6 +350,10 @@ impl Decode for BlockQ4_0 {
     #[inline(always)]
     fn columns(v: V, blocks: [&Self; 8], _: usize) -> [__m256i; 8] {
         nibble_columns(v, map(blocks, |block| &block.qs))
+    }
+    #[inline(always)]
+    fn joined(v: V, [a, b]: [&Self; 2]) -> [__m256i; 2] {
+        joined_nibbles(v, [&a.qs, &b.qs])
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
@@ -330,6 +365,7 @@ impl Decode for BlockQ4_1 {
     type Unit = <Self as Source>::Unit;
     const OFFSET: u8 = 0;
     const MAX: i32 = 15;
+    const JOINED: bool = true;
 
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
@@ -338,6 +374,10 @@ impl Decode for BlockQ4_1 {
     #[inline(always)]
     fn columns(v: V, blocks: [&Self; 8], _: usize) -> [__m256i; 8] {
         nibble_columns(v, map(blocks, |block| &block.qs))
+    }
+    #[inline(always)]
+    fn joined(v: V, [a, b]: [&Self; 2]) -> [__m256i; 2] {
+        joined_nibbles(v, [&a.qs, &b.qs])
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
@@ -349,10 +389,15 @@ impl Decode for BlockQ5_0 {
     type Unit = <Self as Source>::Unit;
     const OFFSET: u8 = 16;
     const MAX: i32 = 31;
+    const JOINED: bool = true;
 
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
         f(0, v.or(nibbles(v, &self.qs), fifth_bits(v, self.qh())));
+    }
+    #[inline(always)]
+    fn joined(v: V, [a, b]: [&Self; 2]) -> [__m256i; 2] {
+        joined_fifth(v, [&a.qs, &b.qs], [a.qh(), b.qh()])
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
@@ -364,10 +409,15 @@ impl Decode for BlockQ5_1 {
     type Unit = <Self as Source>::Unit;
     const OFFSET: u8 = 0;
     const MAX: i32 = 31;
+    const JOINED: bool = true;
 
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
         f(0, v.or(nibbles(v, &self.qs), fifth_bits(v, self.qh())));
+    }
+    #[inline(always)]
+    fn joined(v: V, [a, b]: [&Self; 2]) -> [__m256i; 2] {
+        joined_fifth(v, [&a.qs, &b.qs], [a.qh(), b.qh()])
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
@@ -379,6 +429,7 @@ impl Decode for BlockQ8_0 {
     type Unit = <Self as Source>::Unit;
     const OFFSET: u8 = 128;
     const MAX: i32 = 128;
+    const JOINED: bool = true;
 
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
@@ -397,6 +448,11 @@ impl Decode for BlockQ8_0 {
         [a, b, c, d, e, f, g, h]
     }
     #[inline(always)]
+    fn joined(v: V, [a, b]: [&Self; 2]) -> [__m256i; 2] {
+        let ([a, c], [b, d]) = (halves(&a.qs), halves(&b.qs));
+        [v.joined(v.load_i8_128(b), v.load_i8_128(a)), v.joined(v.load_i8_128(d), v.load_i8_128(c))]
+    }
+    #[inline(always)]
     fn d_min(&self) -> u32 {
         f16_bits(self.d)
     }
@@ -412,6 +468,7 @@ impl Decode for BlockIQ4NL {
     type Unit = <Self as Source>::Unit;
     const OFFSET: u8 = 128;
     const MAX: i32 = 127;
+    const JOINED: bool = true;
 
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
@@ -420,6 +477,12 @@ impl Decode for BlockIQ4NL {
     #[inline(always)]
     fn columns(v: V, blocks: [&Self; 8], _: usize) -> [__m256i; 8] {
         look_up_columns(v, v.twice(v.load_i8_128(&IQ4_LEVELS)), map(blocks, |block| &block.qs))
+    }
+    #[inline(always)]
+    fn joined(v: V, [a, b]: [&Self; 2]) -> [__m256i; 2] {
+        let levels = v.twice(v.load_i8_128(&IQ4_LEVELS));
+        let [x, y] = joined_nibbles(v, [&a.qs, &b.qs]);
+        [v.shuffle8(levels, x), v.shuffle8(levels, y)]
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {

@@ -9,9 +9,10 @@
 //!
 //! The accumulators of the tokens stay in registers. What a token adds to a unit of 32 is 8 products and 3 more
 //! instructions, where `gemv` has 8 products and a tree of 23. Of the formats with sub-blocks Q4_K has this, whose columns stay in
-//! registers. For 5 and more tokens a panel is faster, whose products are twice as wide.
+//! registers. For 5 and more tokens a panel is faster, whose products are twice as wide. AVX-512 has a tile of its own, [`few_wide`].
 
 use super::decode::{Decode, two_units};
+use super::few_wide;
 use super::gemm::Layout;
 use super::gemv::{AHEAD, ROWS, scales};
 use super::panel::unsigned;
@@ -23,11 +24,24 @@ use crate::pool::Columns;
 use core::arch::x86_64::__m256;
 
 /// Tokens of the larger tile; more are faster from a panel, and decode the blocks once more here.
-pub(super) const MAX_TOKENS: usize = 4;
+const MAX_TOKENS: usize = 4;
+
+/// Whether 16 rows are multiplied at a time.
+const fn wide<I: X86Products, F: Decode>() -> bool {
+    I::WIDE && F::SUBS <= 8 && !two_units::<F>()
+}
+
+/// Rows and tokens of the largest tile.
+pub(super) const fn shape<I: X86Products, F: Decode>() -> (usize, usize) {
+    if wide::<I, F>() { (few_wide::ROWS, few_wide::MAX_TOKENS) } else { (ROWS, MAX_TOKENS) }
+}
 
 /// See [`crate::linear::Few`].
 #[inline(always)]
 pub(super) fn few<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'_>, y: &mut Columns<'_>) {
+    if wide::<I, F>() && s.few_wide::<F>(w, x, y) {
+        return;
+    }
     let Some(rows) = Rows::<F>::new(w, x, y) else { return };
     let mut t = 0;
     while t < x.rows {
@@ -42,17 +56,17 @@ pub(super) fn few<I: X86Products, F: Decode + Source>(s: I, w: &[u8], x: Acts<'_
 }
 
 /// The rows of a task.
-struct Rows<'a, F> {
-    w: &'a [u8],
-    blocks: &'a [F],
+pub(super) struct Rows<'a, F> {
+    pub(super) w: &'a [u8],
+    pub(super) blocks: &'a [F],
     /// Blocks of a row.
-    units: usize,
+    pub(super) units: usize,
 }
 
 impl<'a, F: Decode + Source> Rows<'a, F> {
     /// Rows for all of `y`; none if it is empty.
     #[inline(always)]
-    fn new(w: &'a [u8], x: Acts<'_>, y: &Columns<'_>) -> Option<Self> {
+    pub(super) fn new(w: &'a [u8], x: Acts<'_>, y: &Columns<'_>) -> Option<Self> {
         let (width, groups) = (y.width(), <F as Decode>::PARTS / F::REPEAT);
         if width == 0 || x.rows == 0 {
             return None;
@@ -143,7 +157,7 @@ unsafe fn tile<I: X86Products, F: Decode, const T: usize>(
 /// # Safety
 /// It exists.
 #[inline(always)]
-unsafe fn block(x: Acts<'_>, at: usize) -> (&[[i8; 4]; 8], [i16; 2], f32) {
+pub(super) unsafe fn block(x: Acts<'_>, at: usize) -> (&[[i8; 4]; 8], [i16; 2], f32) {
     // SAFETY: the caller's promise; a block has 32 integers, two sums and a scale.
     let (q, sums, d) =
         unsafe { (array::<i8, 32>(x.q, 32 * at), *array::<i16, 2>(x.sums, 2 * at), *x.d.get_unchecked(at)) };
@@ -228,11 +242,9 @@ unsafe fn sub_blocks<I: X86Products, F: Decode, const T: usize>(
     let (mut sub_scales, mut pairs) = ([v.zero(); 16], [v.zero(); 8]);
     F::sub_columns(s, unit, &mut sub_scales, &mut pairs);
     let mut isum = [v.zero(); T];
-    F::each_columns(
-        v,
-        unit,
-        #[inline(always)]
-        |i, columns| {
+    for k in 0..4 {
+        for (half, columns) in F::two_columns(v, unit, k).into_iter().enumerate() {
+            let i = 2 * k + half;
             // An eighth at a time: all at once they would wait for each other.
             for line in i * lines..(i + 1) * lines {
                 v.prefetch(w, next + line * 64);
@@ -259,8 +271,8 @@ unsafe fn sub_blocks<I: X86Products, F: Decode, const T: usize>(
                     };
                 }
             }
-        },
-    );
+        }
+    }
     let mut msum = [v.zero(); T];
     if Layout::<I, F>::PAIRS > 0 {
         for (p, pairs) in pairs.iter().enumerate() {

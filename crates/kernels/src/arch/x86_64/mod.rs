@@ -11,6 +11,7 @@ mod decode;
 #[cfg(any(emulate_avx512, test))]
 mod emulated512;
 mod few;
+mod few_wide;
 mod gemm;
 mod gemv;
 mod panel;
@@ -69,8 +70,12 @@ const fn in_place<P: X86Products, B: Decode + Source + Block>() -> LinearKernel 
 /// The kernel for a few tokens.
 const fn few_tokens<P: X86Products, B: Decode + Source + Block>() -> FewKernel {
     FewKernel {
-        name: const { &Name::new("few", B::DTYPE, gemv::ROWS, few::MAX_TOKENS, P::ISA) }.as_str(),
-        max_tokens: few::MAX_TOKENS,
+        name: const {
+            let (rows, tokens) = few::shape::<P, B>();
+            &Name::new("few", B::DTYPE, rows, tokens, P::ISA)
+        }
+        .as_str(),
+        max_tokens: few::shape::<P, B>().1,
         multiply: |w, x, y| {
             P::proof().run(
                 #[inline(always)]

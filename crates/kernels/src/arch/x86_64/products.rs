@@ -8,8 +8,11 @@ use super::avx2::Avx2;
 use super::decode::{Decode, is_signed};
 use super::gemm::Layout;
 use super::vector::{V, map};
+use crate::acts::Acts;
 use crate::isa::Isa;
 use crate::linear::products::Products;
+use crate::linear::source::Source;
+use crate::pool::Columns;
 use crate::simd::Simd;
 use core::arch::x86_64::{__m256, __m256i};
 
@@ -19,6 +22,8 @@ pub(super) trait X86Products: Products {
     const SUM_MAX: i32;
     /// Whether signed bytes are multiplied as such; if not, an offset makes them unsigned.
     const SIGNED: bool;
+    /// Whether [`X86Products::few_wide`] multiplies.
+    const WIDE: bool = false;
     /// 4 integers of each of 16 rows.
     type W: Copy;
     /// Sums of products before the sub-scale, 16 rows.
@@ -33,6 +38,9 @@ pub(super) trait X86Products: Products {
 
     /// The dot products of 8 rows of 32 integers with the same activations.
     fn dots8<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> __m256i;
+    /// The dot products of 8 rows of 32 integers with the same activations, less what [`Decode::OFFSET`] adds to them. Row `r` is joined
+    /// with row `r + 4` ([`Decode::joined`]); `a` are the halves of the activations, each twice.
+    fn dots8_joined<F: Decode>(self, q: [[__m256i; 2]; 4], a: [__m256i; 2], sums: [i16; 2]) -> __m256i;
     /// The dot products of the first and of the last 16 integers of 8 rows with the same activations.
     fn dots8_halves<F: Decode>(self, q: [__m256i; 8], a: __m256i) -> [__m256i; 2];
     /// Adds products of 32 integers and activations, times the i16 in `scale`, to the lanes of `acc`.
@@ -58,6 +66,11 @@ pub(super) trait X86Products: Products {
     ) -> __m256i;
     /// `acc` plus, in each of 8 rows, the products of two i16 with two sums of activations.
     fn add_pairs8(self, acc: __m256i, pairs: __m256i, sums: [i16; 2]) -> __m256i;
+
+    /// Multiplies a few tokens with 16 rows at a time, see [`super::few_wide`]; `false` without registers of as many lanes.
+    fn few_wide<F: Decode + Source>(self, _: &[u8], _: Acts<'_>, _: &mut Columns<'_>) -> bool {
+        false
+    }
 
     fn zero_p(self) -> Self::P;
     fn zero_i(self) -> Self::I;
@@ -168,6 +181,42 @@ impl X86Products for Avx2 {
                 #[inline(always)]
                 |p| v.madd16(p, ones),
             )),
+        }
+    }
+
+    #[inline(always)]
+    fn dots8_joined<F: Decode>(self, q: [[__m256i; 2]; 4], a: [__m256i; 2], sums: [i16; 2]) -> __m256i {
+        let v = self.v();
+        let ones = v.splat16(1);
+        let p = map(
+            q,
+            #[inline(always)]
+            |q| [self.products::<F>(q[0], a[0]), self.products::<F>(q[1], a[1])],
+        );
+        let added = |p: [__m256i; 2]| v.add16(p[0], p[1]);
+        // As in `dots8`.
+        let isum = match Self::SUM_MAX / (2 * 127 * F::MAX) {
+            8.. => v.madd16(v.quad([added(p[0]), added(p[1]), added(p[2]), added(p[3])], V::add16), ones),
+            2..8 => v.quad(
+                map(
+                    p,
+                    #[inline(always)]
+                    |p| v.madd16(added(p), ones),
+                ),
+                V::add32,
+            ),
+            _ => v.quad(
+                map(
+                    p,
+                    #[inline(always)]
+                    |p| v.add32(v.madd16(p[0], ones), v.madd16(p[1], ones)),
+                ),
+                V::add32,
+            ),
+        };
+        match Layout::<Self, F>::OFFSET {
+            0 => isum,
+            offset => self.add_pairs8(isum, v.splat16(-offset as i16), sums),
         }
     }
 

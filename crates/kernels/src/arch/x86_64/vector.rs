@@ -328,17 +328,22 @@ impl V {
         p: [__m256i; 8],
         add: impl Fn(Self, __m256i, __m256i) -> __m256i,
     ) -> [__m256i; 2] {
-        let mut quads = [p[0]; 2];
-        for (i, quad) in quads.iter_mut().enumerate() {
-            let [a, b, c, d] = [p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3]];
-            // a0+a2 a1+a3 c0+c2 c1+c3
-            let x = add(self, self.blend32::<0b1100_1100>(a, c), self.align8::<8>(c, a));
-            let y = add(self, self.blend32::<0b1100_1100>(b, d), self.align8::<8>(d, b));
-            // x0 y1 x2 y3 and x1 y0 x3 y2
-            let z = self.words_within::<0b10_11_00_01>(self.blend32::<0b1010_1010>(y, x));
-            *quad = add(self, self.blend32::<0b1010_1010>(x, y), z);
-        }
-        quads
+        [self.quad([p[0], p[1], p[2], p[3]], &add), self.quad([p[4], p[5], p[6], p[7]], &add)]
+    }
+
+    /// The half of it: lane `r` of each half is the sum of that half of `p[r]`.
+    #[inline(always)]
+    pub(super) fn quad(
+        self,
+        [a, b, c, d]: [__m256i; 4],
+        add: impl Fn(Self, __m256i, __m256i) -> __m256i,
+    ) -> __m256i {
+        // a0+a2 a1+a3 c0+c2 c1+c3
+        let x = add(self, self.blend32::<0b1100_1100>(a, c), self.align8::<8>(c, a));
+        let y = add(self, self.blend32::<0b1100_1100>(b, d), self.align8::<8>(d, b));
+        // x0 y1 x2 y3 and x1 y0 x3 y2
+        let z = self.words_within::<0b10_11_00_01>(self.blend32::<0b1010_1010>(y, x));
+        add(self, self.blend32::<0b1010_1010>(x, y), z)
     }
 
     /// The third level.

@@ -1,6 +1,6 @@
 //! Small blocks: 4-bit floats, and blocks of several units of 1 or 2 bits.
 
-use super::{Decode, f16_bits, look_up_columns, nibbles};
+use super::{Decode, f16_bits, joined_nibbles, look_up_columns, nibbles};
 use crate::arch::x86_64::vector::{V, map};
 use crate::linear::source::Source;
 use core::arch::x86_64::{__m256, __m256i};
@@ -32,6 +32,7 @@ impl Decode for BlockMXFP4 {
     const MAX: i32 = 2 * FP4_MAX as i32;
     const F32_SCALE: bool = true;
     const BYTE_SCALE: bool = true;
+    const JOINED: bool = true;
 
     #[inline(always)]
     fn each_32(&self, v: V, mut f: impl FnMut(usize, __m256i)) {
@@ -40,6 +41,11 @@ impl Decode for BlockMXFP4 {
     #[inline(always)]
     fn columns(v: V, blocks: [&Self; 8], _: usize) -> [__m256i; 8] {
         look_up_columns(v, v.twice(v.load_128(&FP4_UNSIGNED)), map(blocks, |block| &block.qs))
+    }
+    #[inline(always)]
+    fn joined(v: V, [a, b]: [&Self; 2]) -> [__m256i; 2] {
+        let [x, y] = joined_nibbles(v, [&a.qs, &b.qs]);
+        [fp4(v, x), fp4(v, y)]
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {

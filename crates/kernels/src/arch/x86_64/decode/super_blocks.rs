@@ -316,31 +316,25 @@ impl Decode for BlockQ4K {
     const COLUMNS: bool = true;
 
     #[inline(always)]
-    fn each_columns(v: V, blocks: [&Self; 8], mut f: impl FnMut(usize, [__m256i; 8])) {
+    fn two_columns(v: V, blocks: [&Self; 8], k: usize) -> [[__m256i; 8]; 2] {
         let low = v.splat8(0xF);
-        for k in 0..4 {
-            let columns = v.columns8(map(
-                blocks,
+        let columns = v.columns8(map(
+            blocks,
+            #[inline(always)]
+            |block| four(&block.qs)[k],
+        ));
+        [
+            map(
+                columns,
                 #[inline(always)]
-                |block| four(&block.qs)[k],
-            ));
-            f(
-                2 * k,
-                map(
-                    columns,
-                    #[inline(always)]
-                    |x| v.and(x, low),
-                ),
-            );
-            f(
-                2 * k + 1,
-                map(
-                    columns,
-                    #[inline(always)]
-                    |x| v.and(v.shr16::<4>(x), low),
-                ),
-            );
-        }
+                |x| v.and(x, low),
+            ),
+            map(
+                columns,
+                #[inline(always)]
+                |x| v.and(v.shr16::<4>(x), low),
+            ),
+        ]
     }
     #[inline(always)]
     fn d_min(&self) -> u32 {
