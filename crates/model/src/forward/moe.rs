@@ -17,26 +17,30 @@ use super::pass::Step;
 use super::rows;
 use crate::error::ForwardError;
 use crate::scratch::{Inner, MoeScratch, Scratch};
+use crate::scratch_sizes::ScratchSizes;
 use crate::spec::RouterInput;
 use crate::weights::{Mlp, Moe, SharedExpert, kinds};
 
 /// Computes `ffn_out = experts(x)`.
 pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), ForwardError> {
     let (cx, n, spec) = (step.cx, step.n, &w.spec);
-    let Scratch { x, io, attn_input, inner, acts, panels, moe, row, .. } = s;
+    let Scratch { sizes, x, io, attn_input, inner, acts, panels, moe, row, .. } = s;
     let x = x.mat(n, step.n_embd);
     let input = ffn::input(step, x, io, attn_input);
     if early_router(step).is_none() && !score(cx, w, (x, input), acts, moe, panels) {
         return Err(step.non_finite());
     }
     choose(cx, moe, w, n);
-    for e in 0..spec.n_experts {
-        if cx.cancelled() {
-            return Ok(());
-        }
-        if !run_expert(cx, moe, inner, (panels, row), w, e, input) {
-            return Err(step.non_finite());
-        }
+    let finite = match together(step, w, sizes) {
+        true => run_chosen(cx, moe, inner, panels, w, input),
+        false => (0..spec.n_experts)
+            .all(|e| cx.cancelled() || run_expert(cx, moe, inner, (panels, row), w, e, input)),
+    };
+    if cx.cancelled() {
+        return Ok(());
+    }
+    if !finite {
+        return Err(step.non_finite());
     }
     if let Some(shared) = &w.shared {
         if let Some(norm) = &shared.norm {
@@ -134,6 +138,41 @@ fn choose(cx: Ctx<'_>, moe: &mut MoeScratch, w: &Moe, n: usize) {
     // each start has become its expert's end: shift them back
     moe.starts.copy_within(0..spec.n_experts, 1);
     moe.starts[0] = 0;
+}
+
+/// Whether the experts of a token run as one job each for their first matrices and for their last: a single row, to which nothing but
+/// its experts' results is added, and buffers for as many rows as it has experts.
+fn together(step: &Step<'_>, w: &Moe, sizes: &ScratchSizes) -> bool {
+    let plain = w.experts.gate.is_some() && !w.spec.weigh_input && w.of_groups.is_none();
+    step.n == 1 && plain && step.cx.row_sets().is_none() && w.spec.n_used <= sizes.rows
+}
+
+/// Computes the results of all experts that the only row chose. Returns `false` if a value was not finite.
+fn run_chosen(
+    cx: Ctx<'_>,
+    moe: &mut MoeScratch,
+    inner: &mut Inner,
+    panels: &Panels,
+    w: &Moe,
+    input: Mat<'_>,
+) -> bool {
+    let (n_used, n_ff, n_embd) = (w.spec.n_used, w.spec.n_ff, input.cols());
+    let MoeScratch { ids, order, acts, results, .. } = moe;
+    let expert = |i: usize| of_stack(&w.experts, ids[order[i] as usize] as usize, n_ff, w.fused);
+    let pair = |i: usize| {
+        let MlpRows { gate, up, .. } = expert(i);
+        (gate.unwrap_or(up), up)
+    };
+    if !acts.set(cx, input, kinds(<[_; 2]>::from(pair(0)))) {
+        return false;
+    }
+    let out = inner.ffn_inner_mut(n_used, n_ff);
+    linear::forward_glu_each(cx, acts, &pair, w.experts.activation, out, panels);
+    if !acts.set(cx, inner.ffn_inner(n_used, n_ff), kinds([&w.experts.down])) {
+        return false;
+    }
+    linear::forward_each(cx, acts, &|i| expert(i).down, results.mat_mut(n_used, n_embd), panels);
+    true
 }
 
 /// Computes one expert's results for the rows that chose it. Returns `false` if a value was not finite.
