@@ -26,7 +26,8 @@ pub(crate) struct Args {
     /// Only this model: smollm2, gemma3, or one in the shapes of a phone's models, such as lfm2-1.2b
     #[arg(short, long)]
     model: Option<String>,
-    /// Only the models in the shapes of those that phones run; their files, with random weights, are made if they are missing
+    /// Only the models in the shapes of those that phones run; their files, with random weights, are made if they are missing. After 4,096
+    /// tokens they are measured once, whatever --rounds says: the peer takes minutes to compute them
     #[arg(long, conflicts_with_all = ["busy", "model"])]
     phones: bool,
     /// Measure decode with one core taken by a busy loop pinned to it, instead of the idle table
@@ -85,6 +86,8 @@ struct Bench {
     /// The release build of `happy`; `None` with --peer-only.
     happy: Option<PathBuf>,
     rounds: u32,
+    /// Whether decode after a long context is measured in one round alone.
+    deep_once: bool,
 }
 
 /// `cargo xtask bench-peer`.
@@ -92,8 +95,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let real = args.model.as_ref().is_none_or(|name| models::MODELS.iter().any(|m| m.name == *name));
     let peer = Peer::find_or_install()?;
     let happy = if args.peer_only { None } else { Some(process::build_happy(&[])?) };
-    let bench = Bench { peer, happy, rounds: args.rounds };
-    let sections = match args.phones || !real {
+    let deep_once = args.phones || !real;
+    let bench = Bench { peer, happy, rounds: args.rounds, deep_once };
+    let sections = match deep_once {
         true => bench.phones(args.model.as_deref())?,
         false => bench.real(args)?,
     };
@@ -190,13 +194,15 @@ impl Bench {
         (what, kind, threads, wanted): (&'static str, Kind, u32, Option<f64>),
     ) -> Result<Row> {
         let (mut ours, mut peers, mut bytes_per_token) = (Vec::new(), Vec::new(), None);
-        for round in 0..self.rounds {
+        let deep = matches!(kind, Kind::Decode { depth } if depth > 0);
+        let rounds = if deep && self.deep_once { 1 } else { self.rounds };
+        for round in 0..rounds {
             for side in self.order(round) {
                 let Measured { value, bytes_per_token: bytes } = side.measure(kind, file, name, threads)?;
                 bytes_per_token = bytes.or(bytes_per_token);
                 if matches!(side, Side::Ours(_)) { ours.push(value) } else { peers.push(value) }
             }
-            progress(name, what, threads, round + 1, self.rounds);
+            progress(name, what, threads, round + 1, rounds);
         }
         let (ours, peer) = (median(&ours), median(&peers));
         let is_time = matches!(kind, Kind::FirstToken);

@@ -127,7 +127,10 @@ the same mapped file (`read_loop` in `benches/`) with as many threads, ours and,
 
 /// The models that phones run.
 pub(super) fn phones(rows: &[Row], rounds: u32) -> Section {
-    let mut text = format!("{PHONES}{}, medians of {rounds} alternating rounds\n\n", machine());
+    let mut text = format!(
+        "{PHONES}{}, medians of {rounds} alternating rounds; after 4,096 tokens one round\n\n",
+        machine()
+    );
     text += "| model | what | threads | happy | llama.cpp | ratio | promised | holds | a token moves | of the read loop |\n";
     text += "|---|---|---|---|---|---|---|---|---|---|\n";
     for row in rows {

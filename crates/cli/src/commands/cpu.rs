@@ -1,5 +1,7 @@
 //! `happy cpu`: what the processor has, which kernels that chooses, and how to choose others.
 
+mod measure;
+
 use crate::error::{CliError, CliResult};
 use clap::Args;
 use happy_kernels::isa::{IsaError, cpu_features};
@@ -17,6 +19,9 @@ pub(crate) struct CpuArgs {
     /// Compare the kernels of every instruction set with scalar code on this machine
     #[arg(long, conflicts_with = "json")]
     check: bool,
+    /// Measure what one core reads and computes at most, and what share of it each kernel reaches; run it on an idle machine
+    #[arg(long, conflicts_with_all = ["json", "check"])]
+    measure: bool,
 }
 
 /// The variables that choose instruction sets, and what they do.
@@ -33,6 +38,9 @@ pub(crate) fn run(args: &CpuArgs) -> CliResult {
     if args.check {
         return check();
     }
+    if args.measure {
+        return measure::run(&kernels);
+    }
     let features = cpu_features();
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -48,7 +56,12 @@ pub(crate) fn run(args: &CpuArgs) -> CliResult {
             "chosen": kernels.isa.name(),
             "kernels": DType::ALL.map(|dtype| {
                 let kernel = kernels.linear(dtype);
-                json!({ "format": dtype.name(), "gemv": kernel.gemv_name, "gemm": kernel.gemm_name })
+                json!({
+                    "format": dtype.name(),
+                    "gemv": kernel.gemv_name,
+                    "few": kernel.few.map(|few| few.name),
+                    "gemm": kernel.gemm_name,
+                })
             }),
             "switches": SWITCHES.map(|(name, what)| json!({
                 "variable": name, "effect": what, "value": variable(name),
@@ -73,10 +86,11 @@ pub(crate) fn run(args: &CpuArgs) -> CliResult {
         };
         writeln!(out, "  {isa:<15} {state}")?;
     }
-    writeln!(out, "kernels           one token, several tokens")?;
+    writeln!(out, "kernels           one token, a few tokens, many tokens")?;
     for dtype in DType::ALL {
         let kernel = kernels.linear(dtype);
-        writeln!(out, "  {:<15} {}, {}", dtype.name(), kernel.gemv_name, kernel.gemm_name)?;
+        let few = kernel.few.map_or("none for a few", |few| few.name);
+        writeln!(out, "  {:<15} {}, {few}, {}", dtype.name(), kernel.gemv_name, kernel.gemm_name)?;
     }
     writeln!(out, "switches")?;
     for (name, what) in SWITCHES {
