@@ -22,12 +22,13 @@
 #include <stdint.h>
 
 /**
- * The version of this interface, as `happy_abi_version` gives it: the library that runs may be another one.
+ * The version of this interface that the program is compiled against. `happy_abi_version` returns that of the library
+ * that runs.
  */
 #define HAPPY_ABI_VERSION 1
 
 /**
- * A seed that is another one each turn.
+ * The value of `seed` for a new random seed in each turn.
  */
 #define HAPPY_SEED_RANDOM UINT64_MAX
 
@@ -44,11 +45,11 @@ enum HappyStatus
    */
   HAPPY_OK = 0,
   /**
-   * An argument or option is wrong: mend the call.
+   * An argument or option is wrong: fix the call.
    */
   HAPPY_INVALID_ARGUMENT = 1,
   /**
-   * The handle is null, of another kind, or was freed: mend the program.
+   * The handle is null, of another kind, or was freed: fix the program.
    */
   HAPPY_INVALID_HANDLE = 2,
   /**
@@ -64,7 +65,7 @@ enum HappyStatus
    */
   HAPPY_FILE = 5,
   /**
-   * The file is no GGUF model, is damaged, or its architecture is not supported: another file is needed.
+   * The file is not a GGUF model, is damaged, or its architecture is not supported: another file is needed.
    */
   HAPPY_MODEL = 6,
   /**
@@ -80,7 +81,7 @@ enum HappyStatus
    */
   HAPPY_TEMPLATE = 9,
   /**
-   * The grammar or JSON schema is wrong; the message has line and column where there are such.
+   * The grammar or JSON schema is wrong; the message has the line and column, if there are any.
    */
   HAPPY_GRAMMAR = 10,
   /**
@@ -92,7 +93,7 @@ enum HappyStatus
    */
   HAPPY_UNSUPPORTED = 12,
   /**
-   * The system refused something else, like a thread.
+   * The system refused something else, such as a thread.
    */
   HAPPY_SYSTEM = 13,
   /**
@@ -134,7 +135,7 @@ typedef int32_t HappyKvType;
 #endif // __cplusplus
 
 /**
- * How much a log callback hears.
+ * Which messages a log callback receives.
  */
 enum HappyLogLevel
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -163,7 +164,7 @@ typedef int32_t HappyLogLevel;
 #endif // __cplusplus
 
 /**
- * What an event tells.
+ * What an event is about.
  */
 enum HappyEventKind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -171,16 +172,16 @@ enum HappyEventKind
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   /**
-   * Of the prompt, `done` of `total` tokens are computed. Comes after each part of a long prompt; the last one has `done`
-   * equal to `total`.
+   * `done` of the `total` prompt tokens are computed. Comes after each part of a long prompt; the last one has
+   * `done` equal to `total`.
    */
   HAPPY_EVENT_PREFILL = 0,
   /**
-   * `text` is more of the answer.
+   * `text` is the next piece of the answer.
    */
   HAPPY_EVENT_TEXT = 1,
   /**
-   * `text` is more of what the model thinks before it answers.
+   * `text` is the next piece of what the model thinks before it answers.
    */
   HAPPY_EVENT_REASONING = 2,
   /**
@@ -188,16 +189,16 @@ enum HappyEventKind
    */
   HAPPY_EVENT_TOOL_CALL_START = 3,
   /**
-   * `text` is more of the JSON of the arguments of call `call`: for callers that show them while they come.
+   * `text` is the next piece of the arguments of call `call`, as JSON: for callers that show them while they come.
    */
   HAPPY_EVENT_TOOL_CALL_ARGUMENTS = 4,
   /**
-   * Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` where the model wrote one.
+   * Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` if the model wrote one.
    */
   HAPPY_EVENT_TOOL_CALL = 5,
   /**
-   * What looked like a call cannot be read as one; `text` says why. Its own text follows as the answer's. If call `call`
-   * had started, it is withdrawn.
+   * A text that looked like a call is not a valid call; `text` says why. It follows as part of the answer. If call
+   * `call` had started, it is withdrawn.
    */
   HAPPY_EVENT_MALFORMED_CALL = 6,
   /**
@@ -230,7 +231,7 @@ enum HappyFinishReason
    */
   HAPPY_FINISH_STOP_STRING = 1,
   /**
-   * As many tokens as were asked for.
+   * The limit of tokens was reached.
    */
   HAPPY_FINISH_LENGTH = 2,
   /**
@@ -246,8 +247,8 @@ enum HappyFinishReason
    */
   HAPPY_FINISH_CANCELLED = 5,
   /**
-   * The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
-   * context, or no token that continues it.
+   * The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a
+   * full context, or no token that continues it.
    */
   HAPPY_FINISH_UNFINISHED = 6,
 };
@@ -272,7 +273,7 @@ enum HappyPooling
    */
   HAPPY_POOLING_MODEL = 0,
   /**
-   * They do not: a vector for each token.
+   * No pooling: a vector for each token.
    */
   HAPPY_POOLING_NONE = 1,
   /**
@@ -288,7 +289,7 @@ enum HappyPooling
    */
   HAPPY_POOLING_LAST = 4,
   /**
-   * What the model's classifier makes of them: a score for each label, mostly one.
+   * The scores of the model's classifier: one for each label, mostly one.
    */
   HAPPY_POOLING_RANK = 5,
 };
@@ -301,7 +302,7 @@ typedef int32_t HappyPooling;
 #endif // __cplusplus
 
 /**
- * A flag that ends loading, generating or embedding early. Any thread may raise it, also from within callbacks.
+ * A flag that ends loading, generating or embedding early. Any thread may raise it, even from within callbacks.
  */
 typedef struct HappyCancel HappyCancel;
 
@@ -317,12 +318,12 @@ typedef struct HappyEmbedder HappyEmbedder;
 typedef struct HappyEmbeddings HappyEmbeddings;
 
 /**
- * Why a call failed. Free it with `happy_error_free`.
+ * The error of a call that failed. Free it with `happy_error_free`.
  */
 typedef struct HappyError HappyError;
 
 /**
- * A loaded model, shared by its sessions. Handles are numbers that look like pointers: nothing follows them.
+ * A loaded model, shared by its sessions. Handles are numbers that look like pointers and are never followed.
  */
 typedef struct HappyModel HappyModel;
 
@@ -342,7 +343,7 @@ typedef struct HappySession HappySession;
  */
 typedef struct HappyString {
   /**
-   * The first byte; NULL without a string.
+   * The first byte; NULL if there is no string.
    */
   char *data;
   /**
@@ -352,7 +353,7 @@ typedef struct HappyString {
 } HappyString;
 
 /**
- * Hears what the library has to say; `text` has `len` bytes and a NUL. May be called from any thread that calls the
+ * Receives the library's messages; `text` has `len` bytes and a NUL. May be called from any thread that calls the
  * library.
  */
 typedef void (*HappyOnLog)(void *user, int32_t level, const char *text, size_t len);
@@ -372,7 +373,7 @@ typedef struct HappyText {
 } HappyText;
 
 /**
- * Hears how much of a model is loaded, from 0 to 1. Returns 0 to give up, anything else to go on.
+ * Receives how much of a model is loaded, from 0 to 1. Returns 0 to cancel loading, anything else to continue.
  */
 typedef int32_t (*HappyProgress)(void *user, float fraction);
 
@@ -385,7 +386,7 @@ typedef struct HappyLoadOptions {
    */
   uint32_t size;
   /**
-   * Threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
+   * Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
    */
   uint32_t threads;
   /**
@@ -393,15 +394,16 @@ typedef struct HappyLoadOptions {
    */
   uint32_t context;
   /**
-   * Maximum number of prompt tokens that are computed at once. 0: 256. Results do not depend on it.
+   * Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it.
    */
   uint32_t batch;
   /**
-   * Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free.
+   * Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less if the
+   * limits of the process are lower.
    */
   uint64_t memory_budget;
   /**
-   * Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
+   * Instruction set, such as `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
    */
   struct HappyText isa;
   /**
@@ -421,12 +423,13 @@ typedef struct HappyLoadOptions {
    */
   int32_t kv_type;
   /**
-   * 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
+   * 0: map the file, which no program may write to or truncate while the model is loaded. 1: read it into anonymous
+   * memory.
    */
   uint32_t copy;
   /**
    * Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
-   * scale is 1 where none is given. NULL: none.
+   * scale is 1 if none is given. NULL: no adapters.
    */
   const struct HappyText *adapters;
   /**
@@ -452,7 +455,7 @@ typedef struct HappyLoadOptions {
 } HappyLoadOptions;
 
 /**
- * What running a model takes. Set `size` before the call.
+ * The memory that running a model takes. Set `size` before the call.
  */
 typedef struct HappyPlan {
   /**
@@ -464,8 +467,8 @@ typedef struct HappyPlan {
    */
   uint32_t fits;
   /**
-   * Most bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the weights if
-   * they are copied.
+   * Maximum bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the
+   * weights if they are copied.
    */
   uint64_t anon_bytes;
   /**
@@ -494,15 +497,16 @@ typedef struct HappyPlan {
    */
   uint32_t context;
   /**
-   * If it does not fit: the largest context that would, or 0 if none would. Else as `context`.
+   * If the plan does not fit: the largest context that would fit, or 0 if none would. Otherwise the same as
+   * `context`.
    */
   uint32_t fitting_context;
   /**
-   * Most tokens of a prompt that are computed at once.
+   * Maximum number of prompt tokens in one pass.
    */
   uint32_t batch;
   /**
-   * Threads.
+   * Number of threads.
    */
   uint32_t threads;
   /**
@@ -515,12 +519,12 @@ typedef struct HappyPlan {
    */
   uint32_t shrunk_from;
   /**
-   * Most bytes of the model's tables: layers, norms, biases.
+   * Maximum bytes of the model's tables: layers, norms, biases.
    */
   uint64_t table_bytes;
   /**
-   * Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when the first
-   * of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
+   * Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when
+   * the first of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
    */
   uint64_t grammar_bytes;
   /**
@@ -556,7 +560,7 @@ typedef struct HappyFilePart {
 } HappyFilePart;
 
 /**
- * Something to add to the logit of a token.
+ * A number to add to the logit of a token.
  */
 typedef struct HappyLogitBias {
   /**
@@ -564,7 +568,7 @@ typedef struct HappyLogitBias {
    */
   uint32_t token;
   /**
-   * What is added; minus infinity forbids the token.
+   * The number; minus infinity forbids the token.
    */
   float bias;
 } HappyLogitBias;
@@ -715,7 +719,7 @@ typedef struct HappySamplerOptions {
 } HappySamplerOptions;
 
 /**
- * What a session begins with. Begin with `happy_session_options_init`.
+ * The settings of a session. Begin with `happy_session_options_init`.
  */
 typedef struct HappySessionOptions {
   /**
@@ -742,7 +746,7 @@ typedef struct HappySessionOptions {
 } HappySessionOptions;
 
 /**
- * What a session and the process take, in bytes. Set `size` before the call.
+ * The memory of a session and of the process, in bytes. Set `size` before the call.
  */
 typedef struct HappyMemory {
   /**
@@ -868,7 +872,7 @@ typedef struct HappyEvent {
    */
   uint32_t size;
   /**
-   * A `HappyEventKind`; pass over those that you do not know.
+   * A `HappyEventKind`; ignore kinds that you do not know.
    */
   int32_t kind;
   /**
@@ -880,11 +884,11 @@ typedef struct HappyEvent {
    */
   int32_t call;
   /**
-   * `HAPPY_EVENT_PREFILL`: tokens that are computed.
+   * `HAPPY_EVENT_PREFILL`: prompt tokens that are computed.
    */
   uint64_t done;
   /**
-   * `HAPPY_EVENT_PREFILL`: tokens of the prompt that have to be computed.
+   * `HAPPY_EVENT_PREFILL`: prompt tokens that have to be computed.
    */
   uint64_t total;
   /**
@@ -896,14 +900,15 @@ typedef struct HappyEvent {
    */
   struct HappyText name;
   /**
-   * `HAPPY_EVENT_TOOL_CALL`, `HAPPY_EVENT_TOOL_CALL_START`: the id that the model gave the call; mostly empty.
+   * `HAPPY_EVENT_TOOL_CALL`, `HAPPY_EVENT_TOOL_CALL_START`: the id that the model gave the call; usually empty.
    */
   struct HappyText id;
 } HappyEvent;
 
 /**
- * Hears what a turn brings. The event and its texts are valid during the call only. Returns 0 to end the turn, anything
- * else to go on. It must not throw and not jump out; calls for the same session give `HAPPY_BUSY`.
+ * Receives the events of a turn. An event and its texts are valid during the call only. Returns 0 to end the turn,
+ * anything else to continue. It must not throw an exception or jump out of the call; calls for the same session give
+ * `HAPPY_BUSY`.
  */
 typedef int32_t (*HappyOnEvent)(void *user, const struct HappyEvent *event);
 
@@ -920,15 +925,15 @@ typedef struct HappyFinish {
    */
   int32_t reason;
   /**
-   * Tokens of the prompt that were computed.
+   * Prompt tokens that were computed.
    */
   uint64_t prompt_tokens;
   /**
-   * Tokens of the prompt that the KV cache held already.
+   * Prompt tokens that the KV cache already held.
    */
   uint64_t reused_tokens;
   /**
-   * Tokens that were generated, one that ended the answer included.
+   * Generated tokens, including a token that ended the answer.
    */
   uint64_t generated_tokens;
   /**
@@ -940,11 +945,11 @@ typedef struct HappyFinish {
    */
   double decode_seconds;
   /**
-   * Prompt tokens a second.
+   * Prompt tokens per second.
    */
   double prefill_rate;
   /**
-   * Generated tokens a second.
+   * Generated tokens per second.
    */
   double decode_rate;
 } HappyFinish;
@@ -982,7 +987,7 @@ typedef struct HappyEmbedOptions {
 } HappyEmbedOptions;
 
 /**
- * What an embedder gives and takes. Set `size` before the call.
+ * The properties of an embedder. Set `size` before the call.
  */
 typedef struct HappyEmbedderInfo {
   /**
@@ -994,7 +999,7 @@ typedef struct HappyEmbedderInfo {
    */
   int32_t pooling;
   /**
-   * Values of a vector.
+   * Number of values of a vector.
    */
   uint32_t width;
   /**
@@ -1004,7 +1009,7 @@ typedef struct HappyEmbedderInfo {
 } HappyEmbedderInfo;
 
 /**
- * What a text became. Set `size` before the call.
+ * The vector of a text. Set `size` before the call.
  */
 typedef struct HappyEmbedding {
   /**
@@ -1012,12 +1017,12 @@ typedef struct HappyEmbedding {
    */
   uint32_t size;
   /**
-   * Values of a vector.
+   * Number of values of a vector.
    */
   uint32_t width;
   /**
-   * The text's vector; with `HAPPY_POOLING_NONE` those of its tokens, one after the other. Valid until the embeddings are
-   * freed.
+   * The text's vector; with `HAPPY_POOLING_NONE` the vectors of its tokens, one after the other. Valid until the
+   * embeddings are freed.
    */
   const float *values;
   /**
@@ -1029,7 +1034,7 @@ typedef struct HappyEmbedding {
    */
   uint64_t tokens;
   /**
-   * Tokens that were left out, because the text is too long.
+   * Tokens that were left out because the text is too long.
    */
   uint64_t left_out;
 } HappyEmbedding;
@@ -1039,7 +1044,7 @@ typedef struct HappyEmbedding {
  */
 typedef struct HappyRank {
   /**
-   * The document's place in what was given, from 0.
+   * The index of the document among those given, from 0.
    */
   uint32_t index;
   /**
@@ -1053,19 +1058,19 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The status of an error; `HAPPY_INVALID_HANDLE` if it is not one.
+ * Returns the status of an error, or `HAPPY_INVALID_HANDLE` if the handle is not an error.
  */
 HappyStatus happy_error_status(const struct HappyError *error);
 
 /**
  * The message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the bytes without
- * the NUL, and may be NULL. For what is no error: an empty text.
+ * the NUL, and may be NULL. If the handle is not an error: an empty text.
  */
 const char *happy_error_message(const struct HappyError *error,
                                 size_t *len);
 
 /**
- * Frees an error. NULL is fine; what is no error, or was freed before, gives `HAPPY_INVALID_HANDLE`.
+ * Frees an error. NULL is fine. A handle that is not an error, or was freed before, gives `HAPPY_INVALID_HANDLE`.
  */
 HappyStatus happy_error_free(struct HappyError *error);
 
@@ -1086,15 +1091,15 @@ uint32_t happy_abi_version(void);
 const char *happy_version(void);
 
 /**
- * What the processor has and what the library makes of it, as a JSON object: `architecture`, `cores`, `capacities`,
+ * Describes the processor and what the library uses of it, as a JSON object: `architecture`, `cores`, `capacities`,
  * `default_threads`, `features`, `instruction_sets`, `chosen`.
  */
 HappyStatus happy_cpu(struct HappyString *out,
                       struct HappyError **error);
 
 /**
- * Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: nowhere, as in the beginning. When
- * this returns, the callback that was set before is not running and will not be called again. From within the
+ * Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: to nobody, which is the default.
+ * When this returns, the callback that was set before is not running and will not be called again. From within the
  * callback it gives `HAPPY_BUSY`.
  */
 HappyStatus happy_set_log(HappyOnLog on_log,
@@ -1103,7 +1108,7 @@ HappyStatus happy_set_log(HappyOnLog on_log,
                           struct HappyError **error);
 
 /**
- * Handles, errors and strings that were made and not freed yet: 0 when a program has freed all.
+ * Returns the number of handles, errors and strings that were made and not freed yet: 0 when a program has freed all.
  */
 size_t happy_live_handles(void);
 
@@ -1113,7 +1118,7 @@ size_t happy_live_handles(void);
 HappyStatus happy_load_options_init(struct HappyLoadOptions *options, size_t size, struct HappyError **error);
 
 /**
- * A cancel token that is not raised.
+ * Makes a cancel token that is not raised.
  */
 HappyStatus happy_cancel_new(struct HappyCancel **out, struct HappyError **error);
 
@@ -1124,7 +1129,7 @@ HappyStatus happy_cancel_raise(const struct HappyCancel *cancel,
                                struct HappyError **error);
 
 /**
- * Lowers a cancel token, to be used again.
+ * Lowers a cancel token, so that it can be used again.
  */
 HappyStatus happy_cancel_lower(const struct HappyCancel *cancel, struct HappyError **error);
 
@@ -1134,9 +1139,9 @@ HappyStatus happy_cancel_lower(const struct HappyCancel *cancel, struct HappyErr
 HappyStatus happy_cancel_free(struct HappyCancel *cancel);
 
 /**
- * What running the model of a file takes, told by its header; of a split model any part will do. Over the budget is no
- * error here: `fits` is 0 then. Nothing is loaded; the file is mapped during the call, or with `copy` its header is read.
- * `options` may be NULL: all defaults.
+ * Plans the memory for running the model of a file, from its header; of a split model any part will do. A plan over
+ * the budget is not an error here: `fits` is then 0. Nothing is loaded; the file is mapped during the call, or with
+ * `copy` its header is read. `options` may be NULL: all defaults.
  */
 HappyStatus happy_plan_file(const char *path,
                             size_t path_len,
@@ -1145,7 +1150,8 @@ HappyStatus happy_plan_file(const char *path,
                             struct HappyError **error);
 
 /**
- * What running the model takes that is in `length` bytes (0: all) of a file from `offset` on; see `happy_plan_file`.
+ * Plans the memory for running the model that is in `length` bytes (0: all) of a file from `offset` on; see
+ * `happy_plan_file`.
  */
 HappyStatus happy_plan_fd(int32_t fd,
                           uint64_t offset,
@@ -1155,7 +1161,8 @@ HappyStatus happy_plan_fd(int32_t fd,
                           struct HappyError **error);
 
 /**
- * What running a split model takes whose parts are `count` parts of open files, in any order; see `happy_plan_file`.
+ * Plans the memory for running a split model whose parts are `count` parts of open files, in any order; see
+ * `happy_plan_file`.
  */
 HappyStatus happy_plan_fds(const struct HappyFilePart *parts,
                            size_t count,
@@ -1165,7 +1172,8 @@ HappyStatus happy_plan_fds(const struct HappyFilePart *parts,
 
 /**
  * Loads the model of a file, or of a split model by any of its parts, the others next to it. Over the budget gives
- * `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all defaults.
+ * `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all
+ * defaults.
  */
 HappyStatus happy_model_open_file(const char *path,
                                   size_t path_len,
@@ -1174,8 +1182,8 @@ HappyStatus happy_model_open_file(const char *path,
                                   struct HappyError **error);
 
 /**
- * Loads the model that is in `length` bytes (0: all) of a file from `offset` on, like an asset of an Android package. Any
- * offset will do. The descriptor is duplicated: the caller may close it after the call.
+ * Loads the model that is in `length` bytes (0: all) of a file from `offset` on, such as an asset of an Android
+ * package. Any offset will do. The descriptor is duplicated: the caller may close it after the call.
  */
 HappyStatus happy_model_open_fd(int32_t fd,
                                 uint64_t offset,
@@ -1199,15 +1207,16 @@ HappyStatus happy_model_open_fds(const struct HappyFilePart *parts,
 HappyStatus happy_model_free(struct HappyModel *model);
 
 /**
- * What a session of a loaded model takes.
+ * Returns the plan of a loaded model: what a session of it takes.
  */
 HappyStatus happy_model_plan(const struct HappyModel *model,
                              struct HappyPlan *out,
                              struct HappyError **error);
 
 /**
- * What a model is, as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
- * `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
+ * Describes a model as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
+ * `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of
+ * the file's, long arrays shortened.
  */
 HappyStatus happy_model_info(const struct HappyModel *model,
                              int32_t metadata,
@@ -1215,9 +1224,9 @@ HappyStatus happy_model_info(const struct HappyModel *model,
                              struct HappyError **error);
 
 /**
- * The tokens of a text. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is 0), and
- * `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens, and BOS
- * and EOS are added where the model wants them.
+ * Turns a text into tokens. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is
+ * 0), and `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens,
+ * and BOS and EOS are added where the model wants them.
  */
 HappyStatus happy_tokenize(const struct HappyModel *model,
                            const char *text_data,
@@ -1229,8 +1238,8 @@ HappyStatus happy_tokenize(const struct HappyModel *model,
                            struct HappyError **error);
 
 /**
- * The text of tokens; bytes that are no UTF-8 become U+FFFD. With `special` (not 0) control tokens give their strings,
- * else nothing.
+ * Turns tokens into text; bytes that are not UTF-8 become U+FFFD. With `special` (not 0) control tokens give their
+ * strings, else nothing.
  */
 HappyStatus happy_detokenize(const struct HappyModel *model,
                              const uint32_t *tokens,
@@ -1240,7 +1249,7 @@ HappyStatus happy_detokenize(const struct HappyModel *model,
                              struct HappyError **error);
 
 /**
- * The bytes of one token: they may be a part of a character only.
+ * Returns the bytes of one token, which may be only a part of a character.
  */
 HappyStatus happy_token_piece(const struct HappyModel *model,
                               uint32_t token,
@@ -1248,8 +1257,8 @@ HappyStatus happy_token_piece(const struct HappyModel *model,
                               struct HappyError **error);
 
 /**
- * The prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content": "Hi"}]`. `tools`
- * is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
+ * Renders the prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content":
+ * "Hi"}]`. `tools` is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
  */
 HappyStatus happy_apply_template(const struct HappyModel *model,
                                  const char *messages,
@@ -1268,7 +1277,7 @@ HappyStatus happy_sampler_options_init(struct HappySamplerOptions *options,
                                        struct HappyError **error);
 
 /**
- * A sampler. `options` may be NULL: all defaults. What it is given is copied.
+ * Makes a sampler. `options` may be NULL: all defaults. The options are copied.
  */
 HappyStatus happy_sampler_new(const struct HappySamplerOptions *options,
                               struct HappySampler **out,
@@ -1287,7 +1296,7 @@ HappyStatus happy_session_options_init(struct HappySessionOptions *options,
                                        struct HappyError **error);
 
 /**
- * A session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
+ * Makes a session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
  */
 HappyStatus happy_session_new(const struct HappyModel *model,
                               const struct HappySessionOptions *options,
@@ -1311,7 +1320,7 @@ HappyStatus happy_session_add_message(const struct HappySession *session,
                                       struct HappyError **error);
 
 /**
- * Adds a message as a JSON object, like a tool's answer: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
+ * Adds a message as a JSON object, such as a tool's result: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
  */
 HappyStatus happy_session_add_json(const struct HappySession *session,
                                    const char *message,
@@ -1319,7 +1328,7 @@ HappyStatus happy_session_add_json(const struct HappySession *session,
                                    struct HappyError **error);
 
 /**
- * The conversation, the system message included, as a JSON array of messages.
+ * Returns the conversation, including the system message, as a JSON array of messages.
  */
 HappyStatus happy_session_messages(const struct HappySession *session,
                                    struct HappyString *out,
@@ -1333,13 +1342,13 @@ HappyStatus happy_session_truncate(const struct HappySession *session,
                                    struct HappyError **error);
 
 /**
- * Forgets the conversation but for the system message of the options, and all of the KV cache.
+ * Removes all messages but the system message of the options, and empties the KV cache.
  */
 HappyStatus happy_session_clear(const struct HappySession *session, struct HappyError **error);
 
 /**
- * Goes on with these adapters (LoRA), each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of them: with the
- * model alone. What the KV cache holds is computed again with the next turn where it was computed with others. Their ranks
+ * Uses these adapters (LoRA) from now on, each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of
+ * them: with the model alone. The next turn computes again what the KV cache holds from other adapters. Their ranks
  * together are at most `adapter_rank` of the load options. Files stay mapped, and no weight is copied.
  */
 HappyStatus happy_session_set_adapters(const struct HappySession *session,
@@ -1348,16 +1357,17 @@ HappyStatus happy_session_set_adapters(const struct HappySession *session,
                                        struct HappyError **error);
 
 /**
- * The tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with `tool` (its name),
- * `callable` and `reason`. If `callable` is false, the reply format cannot carry one of the tool's names, and the model cannot call
- * it. If it is true, no grammar can follow the tool's schema, and its calls may have any arguments. Mostly empty.
+ * Returns the tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with
+ * `tool` (its name), `callable` and `reason`. If `callable` is false, the reply format cannot carry one of the tool's
+ * names, and the model cannot call it. If it is true, no grammar can follow the tool's schema, and its calls may have
+ * any arguments. Usually empty.
  */
 HappyStatus happy_session_left_out(const struct HappySession *session,
                                    struct HappyString *out,
                                    struct HappyError **error);
 
 /**
- * What the session and the process take.
+ * Returns the memory of the session and of the process.
  */
 HappyStatus happy_session_memory(const struct HappySession *session,
                                  struct HappyMemory *out,
@@ -1371,11 +1381,11 @@ HappyStatus happy_generate_options_init(struct HappyGenerateOptions *options,
                                         struct HappyError **error);
 
 /**
- * A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
- * the answer. With `text` NULL the messages are answered as they are, as after a tool's result. `finish` and `options` may be
- * NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. A turn that is cancelled
- * while its prompt is rendered or tokenized, or its grammar is compiled, leaves the conversation as it was. After an error
- * the conversation is as it was before the turn.
+ * Runs a whole turn: adds `text` as the user's message, answers it, calls `on_event` (which may be NULL) for each
+ * event, and adds the answer. With `text` NULL the messages are answered as they are, as after a tool's result.
+ * `finish` and `options` may be NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the
+ * session goes on. A turn that is cancelled while its prompt is rendered or tokenized, or its grammar is compiled,
+ * leaves the conversation as it was. After an error the conversation is as it was before the turn.
  */
 HappyStatus happy_chat(const struct HappySession *session,
                        const char *text_data,
@@ -1397,19 +1407,18 @@ HappyStatus happy_start(const struct HappySession *session,
                         struct HappyError **error);
 
 /**
- * Computes until there is an event, and gives it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
+ * Computes until there is an event, and returns it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
  */
 HappyStatus happy_next(const struct HappySession *session, struct HappyEvent *out, struct HappyError **error);
 
 /**
- * Ends a turn that `happy_start` began, as if its cancel token were raised: what is left of its events is dropped.
- * Without such a turn nothing happens.
+ * Ends a turn that `happy_start` began, as if its cancel token were raised. Its remaining events are dropped.
+ * Without such a turn, nothing happens.
  */
-HappyStatus happy_stop(const struct HappySession *session,
-                       struct HappyError **error);
+HappyStatus happy_stop(const struct HappySession *session, struct HappyError **error);
 
 /**
- * What the last turn that ended took; `HAPPY_INVALID_ARGUMENT` if there was none.
+ * Returns what the last turn took; `HAPPY_INVALID_ARGUMENT` if no turn has ended yet.
  */
 HappyStatus happy_session_finish(const struct HappySession *session,
                                  struct HappyFinish *out,
@@ -1439,8 +1448,8 @@ HappyStatus happy_embed_options_init(struct HappyEmbedOptions *options,
                                      struct HappyError **error);
 
 /**
- * An embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must have been
- * loaded with the option `embeddings`. `options` may be NULL: all defaults.
+ * Makes an embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must
+ * have been loaded with the option `embeddings`. `options` may be NULL: all defaults.
  */
 HappyStatus happy_embedder_new(const struct HappyModel *model,
                                const struct HappyEmbedOptions *options,
@@ -1453,14 +1462,14 @@ HappyStatus happy_embedder_new(const struct HappyModel *model,
 HappyStatus happy_embedder_free(struct HappyEmbedder *embedder);
 
 /**
- * What an embedder gives and takes.
+ * Reads the properties of an embedder.
  */
 HappyStatus happy_embedder_info(const struct HappyEmbedder *embedder,
                                 struct HappyEmbedderInfo *out,
                                 struct HappyError **error);
 
 /**
- * The vectors of `count` texts, of which as many as fit are computed together; a vector does not depend on the texts beside
+ * Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the texts beside
  * its own. `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
  * `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors by `happy_embeddings_get`, and free `out` with
  * `happy_embeddings_free`.
@@ -1473,7 +1482,8 @@ HappyStatus happy_embed(const struct HappyEmbedder *embedder,
                         struct HappyError **error);
 
 /**
- * What text number `index` of the call became, from 0. The values stay where they are until the embeddings are freed.
+ * Returns the vector of text number `index` of the call, from 0. The values stay where they are until the embeddings
+ * are freed.
  */
 HappyStatus happy_embeddings_get(const struct HappyEmbeddings *embeddings,
                                  size_t index,
@@ -1487,8 +1497,8 @@ HappyStatus happy_embeddings_free(struct HappyEmbeddings *embeddings);
 
 /**
  * How well `count` documents match a query, by a model with a classifier and an embedder with the pooling
- * `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier document
- * comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
+ * `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier
+ * document comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
  */
 HappyStatus happy_rerank(const struct HappyEmbedder *embedder,
                          const char *query,

@@ -1,6 +1,6 @@
 //! How much is said.
 
-/// How much a log callback hears.
+/// Which messages a log callback receives.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {

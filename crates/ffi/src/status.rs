@@ -6,9 +6,9 @@
 pub enum Status {
     /// It did what it was asked for.
     Ok = 0,
-    /// An argument or option is wrong: mend the call.
+    /// An argument or option is wrong: fix the call.
     InvalidArgument = 1,
-    /// The handle is null, of another kind, or was freed: mend the program.
+    /// The handle is null, of another kind, or was freed: fix the program.
     InvalidHandle = 2,
     /// The session is in use by another call, or has a turn that was not read to its end: wait, or stop the turn.
     Busy = 3,
@@ -16,7 +16,7 @@ pub enum Status {
     Cancelled = 4,
     /// The file or file descriptor cannot be read: look at the path, the permissions, the offset.
     File = 5,
-    /// The file is no GGUF model, is damaged, or its architecture is not supported: another file is needed.
+    /// The file is not a GGUF model, is damaged, or its architecture is not supported: another file is needed.
     Model = 6,
     /// The plan is over the budget, or memory could not be had: plan for less, as the message says.
     Memory = 7,
@@ -24,13 +24,13 @@ pub enum Status {
     ContextFull = 8,
     /// The model has no chat template, or its template refuses the messages.
     Template = 9,
-    /// The grammar or JSON schema is wrong; the message has line and column where there are such.
+    /// The grammar or JSON schema is wrong; the message has the line and column, if there are any.
     Grammar = 10,
     /// The file has no tokenizer, or it cannot take the text or token.
     Tokenizer = 11,
     /// Not supported yet, by this version or on this machine.
     Unsupported = 12,
-    /// The system refused something else, like a thread.
+    /// The system refused something else, such as a thread.
     System = 13,
     /// An error of this library, which was contained: please report it. The session it happened in has to be freed.
     Internal = 14,

@@ -19,7 +19,7 @@ pub enum Outcome {
     Passed,
     /// It could not run here, and why: a failure in CI.
     Skipped(String),
-    /// What it needs could not be fetched, which nothing here can mend: reported, in CI too, and never as passed.
+    /// What it needs could not be fetched, which nothing here can fix: reported, in CI too, and never as passed.
     Unavailable(String),
 }
 

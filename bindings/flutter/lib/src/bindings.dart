@@ -5,19 +5,20 @@
 
 import 'dart:ffi' as ffi;
 
-/// The version of this interface, as `happy_abi_version` gives it: the library that runs may be another one.
+/// The version of this interface that the program is compiled against. `happy_abi_version` returns that of the library
+/// that runs.
 const int HAPPY_ABI_VERSION = 1;
 
-/// A seed that is another one each turn.
+/// The value of `seed` for a new random seed in each turn.
 const int HAPPY_SEED_RANDOM = -1;
 
 /// How a call ended, by what the caller can do about it. The error's message says what, where, expected and found.
 abstract final class HappyStatus {
   /// It did what it was asked for.
   static const int HAPPY_OK = 0;
-  /// An argument or option is wrong: mend the call.
+  /// An argument or option is wrong: fix the call.
   static const int HAPPY_INVALID_ARGUMENT = 1;
-  /// The handle is null, of another kind, or was freed: mend the program.
+  /// The handle is null, of another kind, or was freed: fix the program.
   static const int HAPPY_INVALID_HANDLE = 2;
   /// The session is in use by another call, or has a turn that was not read to its end: wait, or stop the turn.
   static const int HAPPY_BUSY = 3;
@@ -25,7 +26,7 @@ abstract final class HappyStatus {
   static const int HAPPY_CANCELLED = 4;
   /// The file or file descriptor cannot be read: look at the path, the permissions, the offset.
   static const int HAPPY_FILE = 5;
-  /// The file is no GGUF model, is damaged, or its architecture is not supported: another file is needed.
+  /// The file is not a GGUF model, is damaged, or its architecture is not supported: another file is needed.
   static const int HAPPY_MODEL = 6;
   /// The plan is over the budget, or memory could not be had: plan for less, as the message says.
   static const int HAPPY_MEMORY = 7;
@@ -33,13 +34,13 @@ abstract final class HappyStatus {
   static const int HAPPY_CONTEXT_FULL = 8;
   /// The model has no chat template, or its template refuses the messages.
   static const int HAPPY_TEMPLATE = 9;
-  /// The grammar or JSON schema is wrong; the message has line and column where there are such.
+  /// The grammar or JSON schema is wrong; the message has the line and column, if there are any.
   static const int HAPPY_GRAMMAR = 10;
   /// The file has no tokenizer, or it cannot take the text or token.
   static const int HAPPY_TOKENIZER = 11;
   /// Not supported yet, by this version or on this machine.
   static const int HAPPY_UNSUPPORTED = 12;
-  /// The system refused something else, like a thread.
+  /// The system refused something else, such as a thread.
   static const int HAPPY_SYSTEM = 13;
   /// An error of this library, which was contained: please report it. The session it happened in has to be freed.
   static const int HAPPY_INTERNAL = 14;
@@ -53,7 +54,7 @@ abstract final class HappyKvType {
   static const int HAPPY_KV_F32 = 1;
 }
 
-/// How much a log callback hears.
+/// Which messages a log callback receives.
 abstract final class HappyLogLevel {
   /// Nothing.
   static const int HAPPY_LOG_OFF = 0;
@@ -63,23 +64,23 @@ abstract final class HappyLogLevel {
   static const int HAPPY_LOG_INFO = 2;
 }
 
-/// What an event tells.
+/// What an event is about.
 abstract final class HappyEventKind {
-  /// Of the prompt, `done` of `total` tokens are computed. Comes after each part of a long prompt; the last one has `done`
-  /// equal to `total`.
+  /// `done` of the `total` prompt tokens are computed. Comes after each part of a long prompt; the last one has
+  /// `done` equal to `total`.
   static const int HAPPY_EVENT_PREFILL = 0;
-  /// `text` is more of the answer.
+  /// `text` is the next piece of the answer.
   static const int HAPPY_EVENT_TEXT = 1;
-  /// `text` is more of what the model thinks before it answers.
+  /// `text` is the next piece of what the model thinks before it answers.
   static const int HAPPY_EVENT_REASONING = 2;
   /// The model begins to call tool `name`; it is call number `call`, from 0.
   static const int HAPPY_EVENT_TOOL_CALL_START = 3;
-  /// `text` is more of the JSON of the arguments of call `call`: for callers that show them while they come.
+  /// `text` is the next piece of the arguments of call `call`, as JSON: for callers that show them while they come.
   static const int HAPPY_EVENT_TOOL_CALL_ARGUMENTS = 4;
-  /// Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` where the model wrote one.
+  /// Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` if the model wrote one.
   static const int HAPPY_EVENT_TOOL_CALL = 5;
-  /// What looked like a call cannot be read as one; `text` says why. Its own text follows as the answer's. If call `call`
-  /// had started, it is withdrawn.
+  /// A text that looked like a call is not a valid call; `text` says why. It follows as part of the answer. If call
+  /// `call` had started, it is withdrawn.
   static const int HAPPY_EVENT_MALFORMED_CALL = 6;
   /// The end of the turn: `finish` says why.
   static const int HAPPY_EVENT_DONE = 7;
@@ -91,7 +92,7 @@ abstract final class HappyFinishReason {
   static const int HAPPY_FINISH_END = 0;
   /// A stop string was reached.
   static const int HAPPY_FINISH_STOP_STRING = 1;
-  /// As many tokens as were asked for.
+  /// The limit of tokens was reached.
   static const int HAPPY_FINISH_LENGTH = 2;
   /// The context is full.
   static const int HAPPY_FINISH_CONTEXT_FULL = 3;
@@ -99,8 +100,8 @@ abstract final class HappyFinishReason {
   static const int HAPPY_FINISH_GRAMMAR_END = 4;
   /// The cancel token was raised, the callback said stop, the turn was stopped, or the session was freed.
   static const int HAPPY_FINISH_CANCELLED = 5;
-  /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
-  /// context, or no token that continues it.
+  /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a
+  /// full context, or no token that continues it.
   static const int HAPPY_FINISH_UNFINISHED = 6;
 }
 
@@ -108,7 +109,7 @@ abstract final class HappyFinishReason {
 abstract final class HappyPooling {
   /// As the model's file says.
   static const int HAPPY_POOLING_MODEL = 0;
-  /// They do not: a vector for each token.
+  /// No pooling: a vector for each token.
   static const int HAPPY_POOLING_NONE = 1;
   /// Their mean.
   static const int HAPPY_POOLING_MEAN = 2;
@@ -116,11 +117,11 @@ abstract final class HappyPooling {
   static const int HAPPY_POOLING_CLS = 3;
   /// The last token's.
   static const int HAPPY_POOLING_LAST = 4;
-  /// What the model's classifier makes of them: a score for each label, mostly one.
+  /// The scores of the model's classifier: one for each label, mostly one.
   static const int HAPPY_POOLING_RANK = 5;
 }
 
-/// A flag that ends loading, generating or embedding early. Any thread may raise it, also from within callbacks.
+/// A flag that ends loading, generating or embedding early. Any thread may raise it, even from within callbacks.
 final class HappyCancel extends ffi.Opaque {}
 
 /// Memory and threads that turn texts into vectors, or rank documents.
@@ -130,10 +131,10 @@ final class HappyEmbedder extends ffi.Opaque {}
 /// `happy_embeddings_free`.
 final class HappyEmbeddings extends ffi.Opaque {}
 
-/// Why a call failed. Free it with `happy_error_free`.
+/// The error of a call that failed. Free it with `happy_error_free`.
 final class HappyError extends ffi.Opaque {}
 
-/// A loaded model, shared by its sessions. Handles are numbers that look like pointers: nothing follows them.
+/// A loaded model, shared by its sessions. Handles are numbers that look like pointers and are never followed.
 final class HappyModel extends ffi.Opaque {}
 
 /// How tokens are chosen. It never changes: any number of sessions and threads may use it.
@@ -142,7 +143,7 @@ final class HappySampler extends ffi.Opaque {}
 /// A conversation with its KV cache and threads.
 final class HappySession extends ffi.Opaque {}
 
-/// Hears what the library has to say; `text` has `len` bytes and a NUL. May be called from any thread that calls the
+/// Receives the library's messages; `text` has `len` bytes and a NUL. May be called from any thread that calls the
 /// library.
 typedef HappyOnLog = ffi.Pointer<ffi.NativeFunction<HappyOnLogFunction>>;
 
@@ -152,7 +153,7 @@ typedef HappyOnLogFunction = ffi.Void Function(ffi.Pointer<ffi.Void> user, ffi.I
 /// A [HappyOnLog] as Dart sees it.
 typedef DartHappyOnLogFunction = void Function(ffi.Pointer<ffi.Void> user, int level, ffi.Pointer<ffi.Char> text, int len);
 
-/// Hears how much of a model is loaded, from 0 to 1. Returns 0 to give up, anything else to go on.
+/// Receives how much of a model is loaded, from 0 to 1. Returns 0 to cancel loading, anything else to continue.
 typedef HappyProgress = ffi.Pointer<ffi.NativeFunction<HappyProgressFunction>>;
 
 /// A [HappyProgress] as C sees it.
@@ -161,8 +162,9 @@ typedef HappyProgressFunction = ffi.Int32 Function(ffi.Pointer<ffi.Void> user, f
 /// A [HappyProgress] as Dart sees it.
 typedef DartHappyProgressFunction = int Function(ffi.Pointer<ffi.Void> user, double fraction);
 
-/// Hears what a turn brings. The event and its texts are valid during the call only. Returns 0 to end the turn, anything
-/// else to go on. It must not throw and not jump out; calls for the same session give `HAPPY_BUSY`.
+/// Receives the events of a turn. An event and its texts are valid during the call only. Returns 0 to end the turn,
+/// anything else to continue. It must not throw an exception or jump out of the call; calls for the same session give
+/// `HAPPY_BUSY`.
 typedef HappyOnEvent = ffi.Pointer<ffi.NativeFunction<HappyOnEventFunction>>;
 
 /// A [HappyOnEvent] as C sees it.
@@ -174,7 +176,7 @@ typedef DartHappyOnEventFunction = int Function(ffi.Pointer<ffi.Void> user, ffi.
 /// Text that the library made: UTF-8 (bytes, from `happy_token_piece`), followed by a NUL. Free it with
 /// `happy_string_free`.
 final class HappyString extends ffi.Struct {
-  /// The first byte; NULL without a string.
+  /// The first byte; NULL if there is no string.
   external ffi.Pointer<ffi.Char> data;
 
   /// Bytes, without the NUL.
@@ -198,7 +200,7 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// Threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
+  /// Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
   @ffi.Uint32()
   external int threads;
 
@@ -206,15 +208,16 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Uint32()
   external int context;
 
-  /// Maximum number of prompt tokens that are computed at once. 0: 256. Results do not depend on it.
+  /// Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it.
   @ffi.Uint32()
   external int batch;
 
-  /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free.
+  /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less if the
+  /// limits of the process are lower.
   @ffi.Uint64()
   external int memory_budget;
 
-  /// Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
+  /// Instruction set, such as `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
   external HappyText isa;
 
   /// Called while loading, on the caller's thread; may be NULL.
@@ -230,12 +233,13 @@ final class HappyLoadOptions extends ffi.Struct {
   @ffi.Int32()
   external int kv_type;
 
-  /// 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
+  /// 0: map the file, which no program may write to or truncate while the model is loaded. 1: read it into anonymous
+  /// memory.
   @ffi.Uint32()
   external int copy;
 
   /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
-  /// scale is 1 where none is given. NULL: none.
+  /// scale is 1 if none is given. NULL: no adapters.
   external ffi.Pointer<HappyText> adapters;
 
   /// How many.
@@ -259,7 +263,7 @@ final class HappyLoadOptions extends ffi.Struct {
   external int snapshot_bytes;
 }
 
-/// What running a model takes. Set `size` before the call.
+/// The memory that running a model takes. Set `size` before the call.
 final class HappyPlan extends ffi.Struct {
   /// `sizeof(HappyPlan)`.
   @ffi.Uint32()
@@ -269,8 +273,8 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint32()
   external int fits;
 
-  /// Most bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the weights if
-  /// they are copied.
+  /// Maximum bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the
+  /// weights if they are copied.
   @ffi.Uint64()
   external int anon_bytes;
 
@@ -299,15 +303,16 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint32()
   external int context;
 
-  /// If it does not fit: the largest context that would, or 0 if none would. Else as `context`.
+  /// If the plan does not fit: the largest context that would fit, or 0 if none would. Otherwise the same as
+  /// `context`.
   @ffi.Uint32()
   external int fitting_context;
 
-  /// Most tokens of a prompt that are computed at once.
+  /// Maximum number of prompt tokens in one pass.
   @ffi.Uint32()
   external int batch;
 
-  /// Threads.
+  /// Number of threads.
   @ffi.Uint32()
   external int threads;
 
@@ -320,12 +325,12 @@ final class HappyPlan extends ffi.Struct {
   @ffi.Uint32()
   external int shrunk_from;
 
-  /// Most bytes of the model's tables: layers, norms, biases.
+  /// Maximum bytes of the model's tables: layers, norms, biases.
   @ffi.Uint64()
   external int table_bytes;
 
-  /// Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when the first
-  /// of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
+  /// Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when
+  /// the first of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
   @ffi.Uint64()
   external int grammar_bytes;
 
@@ -357,13 +362,13 @@ final class HappyFilePart extends ffi.Struct {
   external int length;
 }
 
-/// Something to add to the logit of a token.
+/// A number to add to the logit of a token.
 final class HappyLogitBias extends ffi.Struct {
   /// The token.
   @ffi.Uint32()
   external int token;
 
-  /// What is added; minus infinity forbids the token.
+  /// The number; minus infinity forbids the token.
   @ffi.Float()
   external double bias;
 }
@@ -507,7 +512,7 @@ final class HappySamplerOptions extends ffi.Struct {
   external int n_logit_bias;
 }
 
-/// What a session begins with. Begin with `happy_session_options_init`.
+/// The settings of a session. Begin with `happy_session_options_init`.
 final class HappySessionOptions extends ffi.Struct {
   /// `sizeof(HappySessionOptions)`.
   @ffi.Uint32()
@@ -528,7 +533,7 @@ final class HappySessionOptions extends ffi.Struct {
   external HappyText template_vars;
 }
 
-/// What a session and the process take, in bytes. Set `size` before the call.
+/// The memory of a session and of the process, in bytes. Set `size` before the call.
 final class HappyMemory extends ffi.Struct {
   /// `sizeof(HappyMemory)`.
   @ffi.Uint32()
@@ -640,7 +645,7 @@ final class HappyEvent extends ffi.Struct {
   @ffi.Uint32()
   external int size;
 
-  /// A `HappyEventKind`; pass over those that you do not know.
+  /// A `HappyEventKind`; ignore kinds that you do not know.
   @ffi.Int32()
   external int kind;
 
@@ -652,11 +657,11 @@ final class HappyEvent extends ffi.Struct {
   @ffi.Int32()
   external int call;
 
-  /// `HAPPY_EVENT_PREFILL`: tokens that are computed.
+  /// `HAPPY_EVENT_PREFILL`: prompt tokens that are computed.
   @ffi.Uint64()
   external int done;
 
-  /// `HAPPY_EVENT_PREFILL`: tokens of the prompt that have to be computed.
+  /// `HAPPY_EVENT_PREFILL`: prompt tokens that have to be computed.
   @ffi.Uint64()
   external int total;
 
@@ -666,7 +671,7 @@ final class HappyEvent extends ffi.Struct {
   /// Events of tool calls: the tool's name.
   external HappyText name;
 
-  /// `HAPPY_EVENT_TOOL_CALL`, `HAPPY_EVENT_TOOL_CALL_START`: the id that the model gave the call; mostly empty.
+  /// `HAPPY_EVENT_TOOL_CALL`, `HAPPY_EVENT_TOOL_CALL_START`: the id that the model gave the call; usually empty.
   external HappyText id;
 }
 
@@ -680,15 +685,15 @@ final class HappyFinish extends ffi.Struct {
   @ffi.Int32()
   external int reason;
 
-  /// Tokens of the prompt that were computed.
+  /// Prompt tokens that were computed.
   @ffi.Uint64()
   external int prompt_tokens;
 
-  /// Tokens of the prompt that the KV cache held already.
+  /// Prompt tokens that the KV cache already held.
   @ffi.Uint64()
   external int reused_tokens;
 
-  /// Tokens that were generated, one that ended the answer included.
+  /// Generated tokens, including a token that ended the answer.
   @ffi.Uint64()
   external int generated_tokens;
 
@@ -700,11 +705,11 @@ final class HappyFinish extends ffi.Struct {
   @ffi.Double()
   external double decode_seconds;
 
-  /// Prompt tokens a second.
+  /// Prompt tokens per second.
   @ffi.Double()
   external double prefill_rate;
 
-  /// Generated tokens a second.
+  /// Generated tokens per second.
   @ffi.Double()
   external double decode_rate;
 }
@@ -738,7 +743,7 @@ final class HappyEmbedOptions extends ffi.Struct {
   external int reserved;
 }
 
-/// What an embedder gives and takes. Set `size` before the call.
+/// The properties of an embedder. Set `size` before the call.
 final class HappyEmbedderInfo extends ffi.Struct {
   /// `sizeof(HappyEmbedderInfo)`.
   @ffi.Uint32()
@@ -748,7 +753,7 @@ final class HappyEmbedderInfo extends ffi.Struct {
   @ffi.Int32()
   external int pooling;
 
-  /// Values of a vector.
+  /// Number of values of a vector.
   @ffi.Uint32()
   external int width;
 
@@ -757,18 +762,18 @@ final class HappyEmbedderInfo extends ffi.Struct {
   external int most_tokens;
 }
 
-/// What a text became. Set `size` before the call.
+/// The vector of a text. Set `size` before the call.
 final class HappyEmbedding extends ffi.Struct {
   /// `sizeof(HappyEmbedding)`.
   @ffi.Uint32()
   external int size;
 
-  /// Values of a vector.
+  /// Number of values of a vector.
   @ffi.Uint32()
   external int width;
 
-  /// The text's vector; with `HAPPY_POOLING_NONE` those of its tokens, one after the other. Valid until the embeddings are
-  /// freed.
+  /// The text's vector; with `HAPPY_POOLING_NONE` the vectors of its tokens, one after the other. Valid until the
+  /// embeddings are freed.
   external ffi.Pointer<ffi.Float> values;
 
   /// Values: `width`, or with `HAPPY_POOLING_NONE` `width` times `tokens`.
@@ -779,14 +784,14 @@ final class HappyEmbedding extends ffi.Struct {
   @ffi.Uint64()
   external int tokens;
 
-  /// Tokens that were left out, because the text is too long.
+  /// Tokens that were left out because the text is too long.
   @ffi.Uint64()
   external int left_out;
 }
 
 /// How well a document matches a query.
 final class HappyRank extends ffi.Struct {
-  /// The document's place in what was given, from 0.
+  /// The index of the document among those given, from 0.
   @ffi.Uint32()
   external int index;
 
@@ -803,18 +808,18 @@ class HappyBindings {
   /// The library that they are in.
   final ffi.DynamicLibrary library;
 
-  /// The status of an error; `HAPPY_INVALID_HANDLE` if it is not one.
+  /// Returns the status of an error, or `HAPPY_INVALID_HANDLE` if the handle is not an error.
   late final int Function(ffi.Pointer<HappyError> error) happy_error_status = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyError> error),
       int Function(ffi.Pointer<HappyError> error)>('happy_error_status', isLeaf: true);
 
   /// The message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the bytes without
-  /// the NUL, and may be NULL. For what is no error: an empty text.
+  /// the NUL, and may be NULL. If the handle is not an error: an empty text.
   late final ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len) happy_error_message = library.lookupFunction<
       ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len),
       ffi.Pointer<ffi.Char> Function(ffi.Pointer<HappyError> error, ffi.Pointer<ffi.Size> len)>('happy_error_message', isLeaf: true);
 
-  /// Frees an error. NULL is fine; what is no error, or was freed before, gives `HAPPY_INVALID_HANDLE`.
+  /// Frees an error. NULL is fine. A handle that is not an error, or was freed before, gives `HAPPY_INVALID_HANDLE`.
   late final int Function(ffi.Pointer<HappyError> error) happy_error_free = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyError> error),
       int Function(ffi.Pointer<HappyError> error)>('happy_error_free');
@@ -835,20 +840,20 @@ class HappyBindings {
       ffi.Pointer<ffi.Char> Function(),
       ffi.Pointer<ffi.Char> Function()>('happy_version', isLeaf: true);
 
-  /// What the processor has and what the library makes of it, as a JSON object: `architecture`, `cores`, `capacities`,
+  /// Describes the processor and what the library uses of it, as a JSON object: `architecture`, `cores`, `capacities`,
   /// `default_threads`, `features`, `instruction_sets`, `chosen`.
   late final int Function(ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_cpu = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cpu');
 
-  /// Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: nowhere, as in the beginning. When
-  /// this returns, the callback that was set before is not running and will not be called again. From within the
+  /// Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: to nobody, which is the default.
+  /// When this returns, the callback that was set before is not running and will not be called again. From within the
   /// callback it gives `HAPPY_BUSY`.
   late final int Function(HappyOnLog on_log, ffi.Pointer<ffi.Void> user, int level, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_set_log = library.lookupFunction<
       ffi.Int32 Function(HappyOnLog on_log, ffi.Pointer<ffi.Void> user, ffi.Int32 level, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(HappyOnLog on_log, ffi.Pointer<ffi.Void> user, int level, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_set_log');
 
-  /// Handles, errors and strings that were made and not freed yet: 0 when a program has freed all.
+  /// Returns the number of handles, errors and strings that were made and not freed yet: 0 when a program has freed all.
   late final int Function() happy_live_handles = library.lookupFunction<
       ffi.Size Function(),
       int Function()>('happy_live_handles', isLeaf: true);
@@ -858,7 +863,7 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyLoadOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyLoadOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_load_options_init');
 
-  /// A cancel token that is not raised.
+  /// Makes a cancel token that is not raised.
   late final int Function(ffi.Pointer<ffi.Pointer<HappyCancel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_cancel_new = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<ffi.Pointer<HappyCancel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<ffi.Pointer<HappyCancel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cancel_new');
@@ -868,7 +873,7 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cancel_raise');
 
-  /// Lowers a cancel token, to be used again.
+  /// Lowers a cancel token, so that it can be used again.
   late final int Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_cancel_lower = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_cancel_lower');
@@ -878,31 +883,34 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyCancel> cancel),
       int Function(ffi.Pointer<HappyCancel> cancel)>('happy_cancel_free');
 
-  /// What running the model of a file takes, told by its header; of a split model any part will do. Over the budget is no
-  /// error here: `fits` is 0 then. Nothing is loaded; the file is mapped during the call, or with `copy` its header is read.
-  /// `options` may be NULL: all defaults.
+  /// Plans the memory for running the model of a file, from its header; of a split model any part will do. A plan over
+  /// the budget is not an error here: `fits` is then 0. Nothing is loaded; the file is mapped during the call, or with
+  /// `copy` its header is read. `options` may be NULL: all defaults.
   late final int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_plan_file = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_plan_file');
 
-  /// What running the model takes that is in `length` bytes (0: all) of a file from `offset` on; see `happy_plan_file`.
+  /// Plans the memory for running the model that is in `length` bytes (0: all) of a file from `offset` on; see
+  /// `happy_plan_file`.
   late final int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_plan_fd = library.lookupFunction<
       ffi.Int32 Function(ffi.Int32 fd, ffi.Uint64 offset, ffi.Uint64 length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_plan_fd');
 
-  /// What running a split model takes whose parts are `count` parts of open files, in any order; see `happy_plan_file`.
+  /// Plans the memory for running a split model whose parts are `count` parts of open files, in any order; see
+  /// `happy_plan_file`.
   late final int Function(ffi.Pointer<HappyFilePart> parts, int count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_plan_fds = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyFilePart> parts, ffi.Size count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyFilePart> parts, int count, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_plan_fds');
 
   /// Loads the model of a file, or of a split model by any of its parts, the others next to it. Over the budget gives
-  /// `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all defaults.
+  /// `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all
+  /// defaults.
   late final int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_open_file = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<ffi.Char> path, ffi.Size path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<ffi.Char> path, int path_len, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_open_file');
 
-  /// Loads the model that is in `length` bytes (0: all) of a file from `offset` on, like an asset of an Android package. Any
-  /// offset will do. The descriptor is duplicated: the caller may close it after the call.
+  /// Loads the model that is in `length` bytes (0: all) of a file from `offset` on, such as an asset of an Android
+  /// package. Any offset will do. The descriptor is duplicated: the caller may close it after the call.
   late final int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_open_fd = library.lookupFunction<
       ffi.Int32 Function(ffi.Int32 fd, ffi.Uint64 offset, ffi.Uint64 length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(int fd, int offset, int length, ffi.Pointer<HappyLoadOptions> options, ffi.Pointer<ffi.Pointer<HappyModel>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_open_fd');
@@ -917,37 +925,38 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyModel> model),
       int Function(ffi.Pointer<HappyModel> model)>('happy_model_free');
 
-  /// What a session of a loaded model takes.
+  /// Returns the plan of a loaded model: what a session of it takes.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_plan = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyPlan> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_plan');
 
-  /// What a model is, as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
-  /// `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
+  /// Describes a model as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
+  /// `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of
+  /// the file's, long arrays shortened.
   late final int Function(ffi.Pointer<HappyModel> model, int metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_model_info = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Int32 metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, int metadata, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_model_info');
 
-  /// The tokens of a text. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is 0), and
-  /// `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens, and BOS
-  /// and EOS are added where the model wants them.
+  /// Turns a text into tokens. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is
+  /// 0), and `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens,
+  /// and BOS and EOS are added where the model wants them.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, int special, ffi.Pointer<ffi.Uint32> tokens, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_tokenize = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Int32 special, ffi.Pointer<ffi.Uint32> tokens, ffi.Size capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> text_data, int text_len, int special, ffi.Pointer<ffi.Uint32> tokens, int capacity, ffi.Pointer<ffi.Size> count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_tokenize');
 
-  /// The text of tokens; bytes that are no UTF-8 become U+FFFD. With `special` (not 0) control tokens give their strings,
-  /// else nothing.
+  /// Turns tokens into text; bytes that are not UTF-8 become U+FFFD. With `special` (not 0) control tokens give their
+  /// strings, else nothing.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, int count, int special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_detokenize = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, ffi.Size count, ffi.Int32 special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Uint32> tokens, int count, int special, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_detokenize');
 
-  /// The bytes of one token: they may be a part of a character only.
+  /// Returns the bytes of one token, which may be only a part of a character.
   late final int Function(ffi.Pointer<HappyModel> model, int token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_token_piece = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Uint32 token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, int token, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_token_piece');
 
-  /// The prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content": "Hi"}]`. `tools`
-  /// is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
+  /// Renders the prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content":
+  /// "Hi"}]`. `tools` is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, int messages_len, ffi.Pointer<ffi.Char> tools, int tools_len, int answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_apply_template = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, ffi.Size messages_len, ffi.Pointer<ffi.Char> tools, ffi.Size tools_len, ffi.Int32 answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<ffi.Char> messages, int messages_len, ffi.Pointer<ffi.Char> tools, int tools_len, int answer, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_apply_template');
@@ -957,7 +966,7 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySamplerOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySamplerOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_sampler_options_init');
 
-  /// A sampler. `options` may be NULL: all defaults. What it is given is copied.
+  /// Makes a sampler. `options` may be NULL: all defaults. The options are copied.
   late final int Function(ffi.Pointer<HappySamplerOptions> options, ffi.Pointer<ffi.Pointer<HappySampler>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_sampler_new = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySamplerOptions> options, ffi.Pointer<ffi.Pointer<HappySampler>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySamplerOptions> options, ffi.Pointer<ffi.Pointer<HappySampler>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_sampler_new');
@@ -972,7 +981,7 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySessionOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySessionOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_options_init');
 
-  /// A session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
+  /// Makes a session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_new = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappySessionOptions> options, ffi.Pointer<ffi.Pointer<HappySession>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_new');
@@ -988,12 +997,12 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> role, ffi.Size role_len, ffi.Pointer<ffi.Char> content, ffi.Size content_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> role, int role_len, ffi.Pointer<ffi.Char> content, int content_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_add_message');
 
-  /// Adds a message as a JSON object, like a tool's answer: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
+  /// Adds a message as a JSON object, such as a tool's result: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> message, int message_len, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_add_json = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> message, ffi.Size message_len, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> message, int message_len, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_add_json');
 
-  /// The conversation, the system message included, as a JSON array of messages.
+  /// Returns the conversation, including the system message, as a JSON array of messages.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_messages = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_messages');
@@ -1003,26 +1012,27 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Size count, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, int count, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_truncate');
 
-  /// Forgets the conversation but for the system message of the options, and all of the KV cache.
+  /// Removes all messages but the system message of the options, and empties the KV cache.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_clear = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_clear');
 
-  /// Goes on with these adapters (LoRA), each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of them: with the
-  /// model alone. What the KV cache holds is computed again with the next turn where it was computed with others. Their ranks
+  /// Uses these adapters (LoRA) from now on, each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of
+  /// them: with the model alone. The next turn computes again what the KV cache holds from other adapters. Their ranks
   /// together are at most `adapter_rank` of the load options. Files stay mapped, and no weight is copied.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, int n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_set_adapters = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, ffi.Size n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyText> adapters, int n_adapters, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_set_adapters');
 
-  /// The tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with `tool` (its name),
-  /// `callable` and `reason`. If `callable` is false, the reply format cannot carry one of the tool's names, and the model cannot call
-  /// it. If it is true, no grammar can follow the tool's schema, and its calls may have any arguments. Mostly empty.
+  /// Returns the tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with
+  /// `tool` (its name), `callable` and `reason`. If `callable` is false, the reply format cannot carry one of the tool's
+  /// names, and the model cannot call it. If it is true, no grammar can follow the tool's schema, and its calls may have
+  /// any arguments. Usually empty.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_left_out = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyString> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_left_out');
 
-  /// What the session and the process take.
+  /// Returns the memory of the session and of the process.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_memory = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyMemory> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_memory');
@@ -1032,11 +1042,11 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyGenerateOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyGenerateOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_generate_options_init');
 
-  /// A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
-  /// the answer. With `text` NULL the messages are answered as they are, as after a tool's result. `finish` and `options` may be
-  /// NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. A turn that is cancelled
-  /// while its prompt is rendered or tokenized, or its grammar is compiled, leaves the conversation as it was. After an error
-  /// the conversation is as it was before the turn.
+  /// Runs a whole turn: adds `text` as the user's message, answers it, calls `on_event` (which may be NULL) for each
+  /// event, and adds the answer. With `text` NULL the messages are answered as they are, as after a tool's result.
+  /// `finish` and `options` may be NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the
+  /// session goes on. A turn that is cancelled while its prompt is rendered or tokenized, or its grammar is compiled,
+  /// leaves the conversation as it was. After an error the conversation is as it was before the turn.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_chat = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, HappyOnEvent on_event, ffi.Pointer<ffi.Void> user, ffi.Pointer<HappyFinish> finish, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_chat');
@@ -1047,18 +1057,18 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, ffi.Size text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Char> text_data, int text_len, ffi.Pointer<HappyGenerateOptions> options, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_start');
 
-  /// Computes until there is an event, and gives it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
+  /// Computes until there is an event, and returns it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyEvent> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_next = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyEvent> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyEvent> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_next');
 
-  /// Ends a turn that `happy_start` began, as if its cancel token were raised: what is left of its events is dropped.
-  /// Without such a turn nothing happens.
+  /// Ends a turn that `happy_start` began, as if its cancel token were raised. Its remaining events are dropped.
+  /// Without such a turn, nothing happens.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_stop = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_stop');
 
-  /// What the last turn that ended took; `HAPPY_INVALID_ARGUMENT` if there was none.
+  /// Returns what the last turn took; `HAPPY_INVALID_ARGUMENT` if no turn has ended yet.
   late final int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_session_finish = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappySession> session, ffi.Pointer<HappyFinish> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_session_finish');
@@ -1078,8 +1088,8 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyEmbedOptions> options, ffi.Size size, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyEmbedOptions> options, int size, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embed_options_init');
 
-  /// An embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must have been
-  /// loaded with the option `embeddings`. `options` may be NULL: all defaults.
+  /// Makes an embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must
+  /// have been loaded with the option `embeddings`. `options` may be NULL: all defaults.
   late final int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embedder_new = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyModel> model, ffi.Pointer<HappyEmbedOptions> options, ffi.Pointer<ffi.Pointer<HappyEmbedder>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embedder_new');
@@ -1089,12 +1099,12 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder),
       int Function(ffi.Pointer<HappyEmbedder> embedder)>('happy_embedder_free');
 
-  /// What an embedder gives and takes.
+  /// Reads the properties of an embedder.
   late final int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyEmbedderInfo> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embedder_info = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyEmbedderInfo> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyEmbedderInfo> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embedder_info');
 
-  /// The vectors of `count` texts, of which as many as fit are computed together; a vector does not depend on the texts beside
+  /// Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the texts beside
   /// its own. `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
   /// `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors by `happy_embeddings_get`, and free `out` with
   /// `happy_embeddings_free`.
@@ -1102,7 +1112,8 @@ class HappyBindings {
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyText> texts, ffi.Size count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyEmbeddings>> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<HappyText> texts, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<ffi.Pointer<HappyEmbeddings>> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embed');
 
-  /// What text number `index` of the call became, from 0. The values stay where they are until the embeddings are freed.
+  /// Returns the vector of text number `index` of the call, from 0. The values stay where they are until the embeddings
+  /// are freed.
   late final int Function(ffi.Pointer<HappyEmbeddings> embeddings, int index, ffi.Pointer<HappyEmbedding> out, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_embeddings_get = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyEmbeddings> embeddings, ffi.Size index, ffi.Pointer<HappyEmbedding> out, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyEmbeddings> embeddings, int index, ffi.Pointer<HappyEmbedding> out, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_embeddings_get');
@@ -1113,8 +1124,8 @@ class HappyBindings {
       int Function(ffi.Pointer<HappyEmbeddings> embeddings)>('happy_embeddings_free');
 
   /// How well `count` documents match a query, by a model with a classifier and an embedder with the pooling
-  /// `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier document
-  /// comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
+  /// `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier
+  /// document comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
   late final int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, int query_len, ffi.Pointer<HappyText> documents, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error) happy_rerank = library.lookupFunction<
       ffi.Int32 Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, ffi.Size query_len, ffi.Pointer<HappyText> documents, ffi.Size count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error),
       int Function(ffi.Pointer<HappyEmbedder> embedder, ffi.Pointer<ffi.Char> query, int query_len, ffi.Pointer<HappyText> documents, int count, ffi.Pointer<HappyCancel> cancel, ffi.Pointer<HappyRank> ranks, ffi.Pointer<ffi.Pointer<HappyError>> error)>('happy_rerank');

@@ -5,7 +5,7 @@ import 'bindings.dart' as c;
 
 /// Why a call failed.
 enum HappyStatus {
-  /// An argument or option is wrong: mend the call.
+  /// An argument or option is wrong: fix the call.
   invalidArgument(c.HappyStatus.HAPPY_INVALID_ARGUMENT),
 
   /// The model, session or token was disposed of.

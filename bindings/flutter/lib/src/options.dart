@@ -93,30 +93,31 @@ final class HappyLoadOptions {
   });
 
   // <HappyLoadOptions fields>
-  /// Threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
+  /// Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
   final int? threads;
 
   /// Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget.
   final int? context;
 
-  /// Maximum number of prompt tokens that are computed at once. 0: 256. Results do not depend on it.
+  /// Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it.
   final int? batch;
 
-  /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free.
+  /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less if the limits
+  /// of the process are lower.
   final int? memoryBudget;
 
-  /// Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
+  /// Instruction set, such as `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
   final String? instructionSet;
 
   /// Element type of the KV cache, a `HappyKvType`.
   final HappyKvType? kvType;
 
-  /// False: map the file, which nobody may write to or truncate while the model lives. True: read it into anonymous
-  /// memory.
+  /// False: map the file, which no program may write to or truncate while the model is loaded. True: read it into
+  /// anonymous memory.
   final bool copy;
 
   /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`. The
-  /// scale is 1 where none is given. Not set: none.
+  /// scale is 1 if none is given. Not set: no adapters.
   final List<String> adapters;
 
   /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used at

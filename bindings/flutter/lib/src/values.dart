@@ -139,7 +139,7 @@ enum HappyFinishReason {
   /// A stop string was reached.
   stopString(c.HappyFinishReason.HAPPY_FINISH_STOP_STRING),
 
-  /// As many tokens as were asked for.
+  /// The limit of tokens was reached.
   length(c.HappyFinishReason.HAPPY_FINISH_LENGTH),
 
   /// The context is full.
@@ -213,7 +213,7 @@ enum HappyPooling {
   /// As the model's file says.
   model(c.HappyPooling.HAPPY_POOLING_MODEL),
 
-  /// They do not: a vector for each token.
+  /// No pooling: a vector for each token.
   none(c.HappyPooling.HAPPY_POOLING_NONE),
 
   /// Their mean.
@@ -225,7 +225,7 @@ enum HappyPooling {
   /// The last token's.
   last(c.HappyPooling.HAPPY_POOLING_LAST),
 
-  /// What the model's classifier makes of them: a score for each label, mostly one.
+  /// The scores of the model's classifier: one for each label, mostly one.
   rank(c.HappyPooling.HAPPY_POOLING_RANK),
   // </HappyPooling values>
 

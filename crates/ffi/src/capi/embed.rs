@@ -29,8 +29,8 @@ pub unsafe extern "C" fn happy_embed_options_init(
     unsafe { guard(error, || initialize(options, size)) }
 }
 
-/// An embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must have been
-/// loaded with the option `embeddings`. `options` may be NULL: all defaults.
+/// Makes an embedder: memory and threads that turn texts into vectors, or rank documents, as planned. The model must
+/// have been loaded with the option `embeddings`. `options` may be NULL: all defaults.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -58,7 +58,7 @@ pub extern "C" fn happy_embedder_free(embedder: *mut HappyEmbedder) -> Status {
     value(Status::Internal, || registry::free::<Embedder>(embedder as usize))
 }
 
-/// What an embedder gives and takes.
+/// Reads the properties of an embedder.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn happy_embedder_info(
     }
 }
 
-/// The vectors of `count` texts, of which as many as fit are computed together; a vector does not depend on the texts beside
+/// Turns `count` texts into vectors, as many at a time as fit into a pass; a vector does not depend on the texts beside
 /// its own. `cancel` may be NULL; a raised one gives `HAPPY_CANCELLED`. A text of more tokens than the context gives
 /// `HAPPY_CONTEXT_FULL` unless `truncate` is set. Read the vectors by `happy_embeddings_get`, and free `out` with
 /// `happy_embeddings_free`.
@@ -106,7 +106,8 @@ pub unsafe extern "C" fn happy_embed(
     }
 }
 
-/// What text number `index` of the call became, from 0. The values stay where they are until the embeddings are freed.
+/// Returns the vector of text number `index` of the call, from 0. The values stay where they are until the embeddings
+/// are freed.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -137,8 +138,8 @@ pub extern "C" fn happy_embeddings_free(embeddings: *mut HappyEmbeddings) -> Sta
 }
 
 /// How well `count` documents match a query, by a model with a classifier and an embedder with the pooling
-/// `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier document
-/// comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
+/// `HAPPY_POOLING_RANK`. `ranks` has room for `count` of them and receives the best first; of equal scores the earlier
+/// document comes first. `cancel` may be NULL. Nothing is written if a document cannot be ranked.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

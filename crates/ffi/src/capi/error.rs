@@ -8,7 +8,7 @@ use crate::status::Status;
 use std::ffi::c_char;
 use std::ptr;
 
-/// The status of an error; `HAPPY_INVALID_HANDLE` if it is not one.
+/// Returns the status of an error, or `HAPPY_INVALID_HANDLE` if the handle is not an error.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_error_status(error: *const HappyError) -> Status {
     value(Status::Internal, || match registry::get::<Failed>(error as usize) {
@@ -18,7 +18,7 @@ pub extern "C" fn happy_error_status(error: *const HappyError) -> Status {
 }
 
 /// The message of an error: UTF-8 followed by a NUL, valid until the error is freed. `len` receives the bytes without
-/// the NUL, and may be NULL. For what is no error: an empty text.
+/// the NUL, and may be NULL. If the handle is not an error: an empty text.
 ///
 /// # Safety
 /// `len` is NULL or can be written.
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn happy_error_message(error: *const HappyError, len: *mut
     })
 }
 
-/// Frees an error. NULL is fine; what is no error, or was freed before, gives `HAPPY_INVALID_HANDLE`.
+/// Frees an error. NULL is fine. A handle that is not an error, or was freed before, gives `HAPPY_INVALID_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_error_free(error: *mut HappyError) -> Status {
     value(Status::Internal, || registry::free::<Failed>(error as usize))

@@ -21,7 +21,7 @@ pub extern "C" fn happy_version() -> *const c_char {
     value(c"".as_ptr(), || super::VERSION.as_ptr())
 }
 
-/// What the processor has and what the library makes of it, as a JSON object: `architecture`, `cores`, `capacities`,
+/// Describes the processor and what the library uses of it, as a JSON object: `architecture`, `cores`, `capacities`,
 /// `default_threads`, `features`, `instruction_sets`, `chosen`.
 ///
 /// # Safety
@@ -37,8 +37,8 @@ pub unsafe extern "C" fn happy_cpu(out: *mut HappyString, error: *mut *mut Happy
     }
 }
 
-/// Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: nowhere, as in the beginning. When
-/// this returns, the callback that was set before is not running and will not be called again. From within the
+/// Sends messages up to `level` (a `HappyLogLevel`) to `on_log`, from now on; NULL: to nobody, which is the default.
+/// When this returns, the callback that was set before is not running and will not be called again. From within the
 /// callback it gives `HAPPY_BUSY`.
 ///
 /// # Safety
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn happy_set_log(
     }
 }
 
-/// Handles, errors and strings that were made and not freed yet: 0 when a program has freed all.
+/// Returns the number of handles, errors and strings that were made and not freed yet: 0 when a program has freed all.
 #[unsafe(no_mangle)]
 pub extern "C" fn happy_live_handles() -> usize {
     value(0, || registry::live() + strings::live())

@@ -28,7 +28,7 @@ pub unsafe extern "C" fn happy_load_options_init(
     unsafe { guard(error, || initialize(options, size)) }
 }
 
-/// A cancel token that is not raised.
+/// Makes a cancel token that is not raised.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn happy_cancel_raise(
     }
 }
 
-/// Lowers a cancel token, to be used again.
+/// Lowers a cancel token, so that it can be used again.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -86,9 +86,9 @@ pub extern "C" fn happy_cancel_free(cancel: *mut HappyCancel) -> Status {
     value(Status::Internal, || registry::free::<CancelToken>(cancel as usize))
 }
 
-/// What running the model of a file takes, told by its header; of a split model any part will do. Over the budget is no
-/// error here: `fits` is 0 then. Nothing is loaded; the file is mapped during the call, or with `copy` its header is read.
-/// `options` may be NULL: all defaults.
+/// Plans the memory for running the model of a file, from its header; of a split model any part will do. A plan over
+/// the budget is not an error here: `fits` is then 0. Nothing is loaded; the file is mapped during the call, or with
+/// `copy` its header is read. `options` may be NULL: all defaults.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -109,7 +109,8 @@ pub unsafe extern "C" fn happy_plan_file(
     }
 }
 
-/// What running the model takes that is in `length` bytes (0: all) of a file from `offset` on; see `happy_plan_file`.
+/// Plans the memory for running the model that is in `length` bytes (0: all) of a file from `offset` on; see
+/// `happy_plan_file`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -131,7 +132,8 @@ pub unsafe extern "C" fn happy_plan_fd(
     }
 }
 
-/// What running a split model takes whose parts are `count` parts of open files, in any order; see `happy_plan_file`.
+/// Plans the memory for running a split model whose parts are `count` parts of open files, in any order; see
+/// `happy_plan_file`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -167,11 +169,12 @@ unsafe fn plan(place: &Place, options: *const HappyLoadOptions, out: *mut HappyP
 }
 
 /// Loads the model of a file, or of a split model by any of its parts, the others next to it. Over the budget gives
-/// `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all defaults.
+/// `HAPPY_MEMORY`, with the numbers and what would fit, before anything big is read. `options` may be NULL: all
+/// defaults.
 ///
 /// # Safety
-/// As for every function: pointers are NULL or point to what the header says. Unless `copy` is set, nobody writes to the
-/// file or truncates it while the model or one of its sessions lives.
+/// As for every function: pointers are NULL or point to what the header says. Unless `copy` is set, nobody writes to
+/// the file or truncates it while the model or one of its sessions lives.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn happy_model_open_file(
     path: *const c_char,
@@ -189,8 +192,8 @@ pub unsafe extern "C" fn happy_model_open_file(
     }
 }
 
-/// Loads the model that is in `length` bytes (0: all) of a file from `offset` on, like an asset of an Android package. Any
-/// offset will do. The descriptor is duplicated: the caller may close it after the call.
+/// Loads the model that is in `length` bytes (0: all) of a file from `offset` on, such as an asset of an Android
+/// package. Any offset will do. The descriptor is duplicated: the caller may close it after the call.
 ///
 /// # Safety
 /// As for `happy_model_open_file`.
@@ -246,7 +249,7 @@ pub extern "C" fn happy_model_free(model: *mut HappyModel) -> Status {
     value(Status::Internal, || registry::free::<Model>(model as usize))
 }
 
-/// What a session of a loaded model takes.
+/// Returns the plan of a loaded model: what a session of it takes.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -266,8 +269,9 @@ pub unsafe extern "C" fn happy_model_plan(
     }
 }
 
-/// What a model is, as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
-/// `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of the file's, long arrays shortened.
+/// Describes a model as a JSON object: `architecture`, `name`, `parameters`, `trained_context`, `vocabulary`, `layers`,
+/// `file_type`, `chat_template` (a boolean), `chat_template_error`, `reply_format`, and with `metadata` (not 0) all of
+/// the file's, long arrays shortened.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

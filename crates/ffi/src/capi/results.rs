@@ -116,7 +116,8 @@ impl From<&Finish> for HappyFinish {
     }
 }
 
-/// An event as it crosses to other languages: one flat record, of which [`HappyEvent`] and Java's array are two spellings.
+/// An event as it crosses to other languages: one flat record, of which [`HappyEvent`] and Java's array are two
+/// spellings.
 pub(crate) struct EventFields<'a> {
     pub(crate) kind: EventKind,
     /// -1 without a call.

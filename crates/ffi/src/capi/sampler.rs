@@ -23,7 +23,7 @@ pub unsafe extern "C" fn happy_sampler_options_init(
     unsafe { guard(error, || initialize(options, size)) }
 }
 
-/// A sampler. `options` may be NULL: all defaults. What it is given is copied.
+/// Makes a sampler. `options` may be NULL: all defaults. The options are copied.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

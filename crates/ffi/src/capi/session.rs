@@ -34,7 +34,7 @@ pub unsafe extern "C" fn happy_session_options_init(
     unsafe { guard(error, || initialize(options, size)) }
 }
 
-/// A session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
+/// Makes a session: KV cache, scratch and threads as planned. `options` may be NULL: all defaults.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn happy_session_add_message(
     }
 }
 
-/// Adds a message as a JSON object, like a tool's answer: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
+/// Adds a message as a JSON object, such as a tool's result: `{"role": "tool", "tool_call_id": "..", "content": ".."}`.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn happy_session_add_json(
     }
 }
 
-/// The conversation, the system message included, as a JSON array of messages.
+/// Returns the conversation, including the system message, as a JSON array of messages.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn happy_session_truncate(
     unsafe { guard(error, || self::session(session)?.truncate(count)) }
 }
 
-/// Forgets the conversation but for the system message of the options, and all of the KV cache.
+/// Removes all messages but the system message of the options, and empties the KV cache.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -156,8 +156,8 @@ pub unsafe extern "C" fn happy_session_clear(
     unsafe { guard(error, || self::session(session)?.clear()) }
 }
 
-/// Goes on with these adapters (LoRA), each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of them: with the
-/// model alone. What the KV cache holds is computed again with the next turn where it was computed with others. Their ranks
+/// Uses these adapters (LoRA) from now on, each `FILE` or `FILE=SCALE`, in the order in which they are added; with 0 of
+/// them: with the model alone. The next turn computes again what the KV cache holds from other adapters. Their ranks
 /// together are at most `adapter_rank` of the load options. Files stay mapped, and no weight is copied.
 ///
 /// # Safety
@@ -178,9 +178,10 @@ pub unsafe extern "C" fn happy_session_set_adapters(
     }
 }
 
-/// The tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with `tool` (its name),
-/// `callable` and `reason`. If `callable` is false, the reply format cannot carry one of the tool's names, and the model cannot call
-/// it. If it is true, no grammar can follow the tool's schema, and its calls may have any arguments. Mostly empty.
+/// Returns the tools that the last turn, or the one that runs, could not constrain, as a JSON array of objects with
+/// `tool` (its name), `callable` and `reason`. If `callable` is false, the reply format cannot carry one of the tool's
+/// names, and the model cannot call it. If it is true, no grammar can follow the tool's schema, and its calls may have
+/// any arguments. Usually empty.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -199,7 +200,7 @@ pub unsafe extern "C" fn happy_session_left_out(
     }
 }
 
-/// What the session and the process take.
+/// Returns the memory of the session and of the process.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

@@ -8,9 +8,9 @@ use crate::core::registry;
 use crate::status::Status;
 use std::ffi::c_char;
 
-/// The tokens of a text. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is 0), and
-/// `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens, and BOS
-/// and EOS are added where the model wants them.
+/// Turns a text into tokens. The first `capacity` of them are written to `tokens` (which may be NULL if `capacity` is
+/// 0), and `count` says how many there are. With `special` (not 0) the strings of control tokens become those tokens,
+/// and BOS and EOS are added where the model wants them.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -38,8 +38,8 @@ pub unsafe extern "C" fn happy_tokenize(
     }
 }
 
-/// The text of tokens; bytes that are no UTF-8 become U+FFFD. With `special` (not 0) control tokens give their strings,
-/// else nothing.
+/// Turns tokens into text; bytes that are not UTF-8 become U+FFFD. With `special` (not 0) control tokens give their
+/// strings, else nothing.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn happy_detokenize(
     }
 }
 
-/// The bytes of one token: they may be a part of a character only.
+/// Returns the bytes of one token, which may be only a part of a character.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -81,8 +81,8 @@ pub unsafe extern "C" fn happy_token_piece(
     }
 }
 
-/// The prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content": "Hi"}]`. `tools`
-/// is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
+/// Renders the prompt that the model's template makes of messages, a JSON array like `[{"role": "user", "content":
+/// "Hi"}]`. `tools` is a JSON array or empty. With `answer` (not 0) the prompt ends with the header of an answer.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

@@ -25,11 +25,11 @@ pub unsafe extern "C" fn happy_generate_options_init(
     unsafe { guard(error, || initialize(options, size)) }
 }
 
-/// A whole turn: adds `text` as the user's message, answers it, tells `on_event` (which may be NULL) what comes, and adds
-/// the answer. With `text` NULL the messages are answered as they are, as after a tool's result. `finish` and `options` may be
-/// NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the session goes on. A turn that is cancelled
-/// while its prompt is rendered or tokenized, or its grammar is compiled, leaves the conversation as it was. After an error
-/// the conversation is as it was before the turn.
+/// Runs a whole turn: adds `text` as the user's message, answers it, calls `on_event` (which may be NULL) for each
+/// event, and adds the answer. With `text` NULL the messages are answered as they are, as after a tool's result.
+/// `finish` and `options` may be NULL. Cancelling is not an error: the turn ends with `HAPPY_FINISH_CANCELLED` and the
+/// session goes on. A turn that is cancelled while its prompt is rendered or tokenized, or its grammar is compiled,
+/// leaves the conversation as it was. After an error the conversation is as it was before the turn.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn happy_start(
     }
 }
 
-/// Computes until there is an event, and gives it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
+/// Computes until there is an event, and returns it. After `HAPPY_EVENT_DONE`, or an error, the turn is over.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -103,8 +103,8 @@ pub unsafe extern "C" fn happy_next(
     }
 }
 
-/// Ends a turn that `happy_start` began, as if its cancel token were raised: what is left of its events is dropped.
-/// Without such a turn nothing happens.
+/// Ends a turn that `happy_start` began, as if its cancel token were raised. Its remaining events are dropped.
+/// Without such a turn, nothing happens.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn happy_stop(session: *const HappySession, error: *mut *m
     unsafe { guard(error, || self::session(session)?.stop()) }
 }
 
-/// What the last turn that ended took; `HAPPY_INVALID_ARGUMENT` if there was none.
+/// Returns what the last turn took; `HAPPY_INVALID_ARGUMENT` if no turn has ended yet.
 ///
 /// # Safety
 /// As for every function: pointers are NULL or point to what the header says.

@@ -9,13 +9,14 @@ pub use super::options::{
 use happy_engine::model::Pooling;
 use std::ffi::{c_char, c_void};
 
-/// The version of this interface, as `happy_abi_version` gives it: the library that runs may be another one.
+/// The version of this interface that the program is compiled against. `happy_abi_version` returns that of the library
+/// that runs.
 pub const HAPPY_ABI_VERSION: u32 = 1;
 
-/// A seed that is another one each turn.
+/// The value of `seed` for a new random seed in each turn.
 pub const HAPPY_SEED_RANDOM: u64 = u64::MAX;
 
-/// A loaded model, shared by its sessions. Handles are numbers that look like pointers: nothing follows them.
+/// A loaded model, shared by its sessions. Handles are numbers that look like pointers and are never followed.
 pub struct HappyModel {
     _opaque: [u8; 0],
 }
@@ -41,12 +42,12 @@ pub struct HappyEmbeddings {
     _opaque: [u8; 0],
 }
 
-/// A flag that ends loading, generating or embedding early. Any thread may raise it, also from within callbacks.
+/// A flag that ends loading, generating or embedding early. Any thread may raise it, even from within callbacks.
 pub struct HappyCancel {
     _opaque: [u8; 0],
 }
 
-/// Why a call failed. Free it with `happy_error_free`.
+/// The error of a call that failed. Free it with `happy_error_free`.
 pub struct HappyError {
     _opaque: [u8; 0],
 }
@@ -66,7 +67,7 @@ pub struct HappyText {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyString {
-    /// The first byte; NULL without a string.
+    /// The first byte; NULL if there is no string.
     pub data: *mut c_char,
     /// Bytes, without the NUL.
     pub len: usize,
@@ -88,7 +89,7 @@ pub enum KvType {
 pub enum PoolingKind {
     /// As the model's file says.
     Model = 0,
-    /// They do not: a vector for each token.
+    /// No pooling: a vector for each token.
     None = 1,
     /// Their mean.
     Mean = 2,
@@ -96,29 +97,29 @@ pub enum PoolingKind {
     Cls = 3,
     /// The last token's.
     Last = 4,
-    /// What the model's classifier makes of them: a score for each label, mostly one.
+    /// The scores of the model's classifier: one for each label, mostly one.
     Rank = 5,
 }
 
-/// What an event tells.
+/// What an event is about.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// Of the prompt, `done` of `total` tokens are computed. Comes after each part of a long prompt; the last one has `done`
-    /// equal to `total`.
+    /// `done` of the `total` prompt tokens are computed. Comes after each part of a long prompt; the last one has
+    /// `done` equal to `total`.
     Prefill = 0,
-    /// `text` is more of the answer.
+    /// `text` is the next piece of the answer.
     Text = 1,
-    /// `text` is more of what the model thinks before it answers.
+    /// `text` is the next piece of what the model thinks before it answers.
     Reasoning = 2,
     /// The model begins to call tool `name`; it is call number `call`, from 0.
     ToolCallStart = 3,
-    /// `text` is more of the JSON of the arguments of call `call`: for callers that show them while they come.
+    /// `text` is the next piece of the arguments of call `call`, as JSON: for callers that show them while they come.
     ToolCallArguments = 4,
-    /// Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` where the model wrote one.
+    /// Call `call` is complete: tool `name`, arguments `text` (a JSON object), and `id` if the model wrote one.
     ToolCall = 5,
-    /// What looked like a call cannot be read as one; `text` says why. Its own text follows as the answer's. If call `call`
-    /// had started, it is withdrawn.
+    /// A text that looked like a call is not a valid call; `text` says why. It follows as part of the answer. If call
+    /// `call` had started, it is withdrawn.
     MalformedCall = 6,
     /// The end of the turn: `finish` says why.
     Done = 7,
@@ -132,7 +133,7 @@ pub enum FinishReason {
     End = 0,
     /// A stop string was reached.
     StopString = 1,
-    /// As many tokens as were asked for.
+    /// The limit of tokens was reached.
     Length = 2,
     /// The context is full.
     ContextFull = 3,
@@ -140,19 +141,20 @@ pub enum FinishReason {
     GrammarEnd = 4,
     /// The cancel token was raised, the callback said stop, the turn was stopped, or the session was freed.
     Cancelled = 5,
-    /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a full
-    /// context, or no token that continues it.
+    /// The text ended before the grammar, the JSON schema or a call that had begun was complete: the limit of tokens, a
+    /// full context, or no token that continues it.
     Unfinished = 6,
 }
 
-/// Hears how much of a model is loaded, from 0 to 1. Returns 0 to give up, anything else to go on.
+/// Receives how much of a model is loaded, from 0 to 1. Returns 0 to cancel loading, anything else to continue.
 pub type HappyProgress = Option<extern "C" fn(user: *mut c_void, fraction: f32) -> i32>;
 
-/// Hears what a turn brings. The event and its texts are valid during the call only. Returns 0 to end the turn, anything
-/// else to go on. It must not throw and not jump out; calls for the same session give `HAPPY_BUSY`.
+/// Receives the events of a turn. An event and its texts are valid during the call only. Returns 0 to end the turn,
+/// anything else to continue. It must not throw an exception or jump out of the call; calls for the same session give
+/// `HAPPY_BUSY`.
 pub type HappyOnEvent = Option<extern "C" fn(user: *mut c_void, event: *const HappyEvent) -> i32>;
 
-/// Hears what the library has to say; `text` has `len` bytes and a NUL. May be called from any thread that calls the
+/// Receives the library's messages; `text` has `len` bytes and a NUL. May be called from any thread that calls the
 /// library.
 pub type HappyOnLog = Option<extern "C" fn(user: *mut c_void, level: i32, text: *const c_char, len: usize)>;
 
@@ -170,7 +172,7 @@ pub struct HappyFilePart {
     pub length: u64,
 }
 
-/// What running a model takes. Set `size` before the call.
+/// The memory that running a model takes. Set `size` before the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyPlan {
@@ -178,8 +180,8 @@ pub struct HappyPlan {
     pub size: u32,
     /// 1 if it fits the budget.
     pub fits: u32,
-    /// Most bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the weights if
-    /// they are copied.
+    /// Maximum bytes of anonymous memory without grammars and tools: KV cache, scratch, tables, tokenizer, and the
+    /// weights if they are copied.
     pub anon_bytes: u64,
     /// Bytes that it may take: the option's, else what the machine has free and the limits of the process (control
     /// groups, RLIMIT_DATA, RLIMIT_AS) leave. UINT64_MAX if the system does not tell.
@@ -194,21 +196,22 @@ pub struct HappyPlan {
     pub tokenizer_bytes: u64,
     /// Positions of a session.
     pub context: u32,
-    /// If it does not fit: the largest context that would, or 0 if none would. Else as `context`.
+    /// If the plan does not fit: the largest context that would fit, or 0 if none would. Otherwise the same as
+    /// `context`.
     pub fitting_context: u32,
-    /// Most tokens of a prompt that are computed at once.
+    /// Maximum number of prompt tokens in one pass.
     pub batch: u32,
-    /// Threads.
+    /// Number of threads.
     pub threads: u32,
     /// 1 if the weights are read into anonymous memory.
     pub weights_copied: u32,
     /// The context that was planned for at first, if it had to shrink to fit the budget; else 0. It shrinks only if the
     /// options ask for no size.
     pub shrunk_from: u32,
-    /// Most bytes of the model's tables: layers, norms, biases.
+    /// Maximum bytes of the model's tables: layers, norms, biases.
     pub table_bytes: u64,
-    /// Most bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when the first
-    /// of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
+    /// Maximum bytes of the vocabulary that grammars, JSON schemas and tools need, on top of `anon_bytes`: taken when
+    /// the first of them is used; if the budget does not leave them, that turn fails with `HAPPY_MEMORY`.
     pub grammar_bytes: u64,
     /// The part of `kv_bytes` that holds the states of recurrent layers; 0 if the model has none.
     pub state_bytes: u64,
@@ -216,13 +219,13 @@ pub struct HappyPlan {
     pub snapshot_bytes: u64,
 }
 
-/// Something to add to the logit of a token.
+/// A number to add to the logit of a token.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyLogitBias {
     /// The token.
     pub token: u32,
-    /// What is added; minus infinity forbids the token.
+    /// The number; minus infinity forbids the token.
     pub bias: f32,
 }
 
@@ -233,21 +236,21 @@ pub struct HappyLogitBias {
 pub struct HappyEvent {
     /// `sizeof(HappyEvent)`; in callbacks the library's own.
     pub size: u32,
-    /// A `HappyEventKind`; pass over those that you do not know.
+    /// A `HappyEventKind`; ignore kinds that you do not know.
     pub kind: i32,
     /// `HAPPY_EVENT_DONE`: a `HappyFinishReason`; `happy_session_finish` says more.
     pub finish: i32,
     /// Events of tool calls: the call's number, from 0; -1 without a call.
     pub call: i32,
-    /// `HAPPY_EVENT_PREFILL`: tokens that are computed.
+    /// `HAPPY_EVENT_PREFILL`: prompt tokens that are computed.
     pub done: u64,
-    /// `HAPPY_EVENT_PREFILL`: tokens of the prompt that have to be computed.
+    /// `HAPPY_EVENT_PREFILL`: prompt tokens that have to be computed.
     pub total: u64,
     /// Text, as the kind says.
     pub text: HappyText,
     /// Events of tool calls: the tool's name.
     pub name: HappyText,
-    /// `HAPPY_EVENT_TOOL_CALL`, `HAPPY_EVENT_TOOL_CALL_START`: the id that the model gave the call; mostly empty.
+    /// `HAPPY_EVENT_TOOL_CALL`, `HAPPY_EVENT_TOOL_CALL_START`: the id that the model gave the call; usually empty.
     pub id: HappyText,
 }
 
@@ -259,23 +262,23 @@ pub struct HappyFinish {
     pub size: u32,
     /// A `HappyFinishReason`.
     pub reason: i32,
-    /// Tokens of the prompt that were computed.
+    /// Prompt tokens that were computed.
     pub prompt_tokens: u64,
-    /// Tokens of the prompt that the KV cache held already.
+    /// Prompt tokens that the KV cache already held.
     pub reused_tokens: u64,
-    /// Tokens that were generated, one that ended the answer included.
+    /// Generated tokens, including a token that ended the answer.
     pub generated_tokens: u64,
     /// Seconds for the prompt.
     pub prefill_seconds: f64,
     /// Seconds for the tokens after the first.
     pub decode_seconds: f64,
-    /// Prompt tokens a second.
+    /// Prompt tokens per second.
     pub prefill_rate: f64,
-    /// Generated tokens a second.
+    /// Generated tokens per second.
     pub decode_rate: f64,
 }
 
-/// What a session and the process take, in bytes. Set `size` before the call.
+/// The memory of a session and of the process, in bytes. Set `size` before the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyMemory {
@@ -303,7 +306,7 @@ pub struct HappyMemory {
     pub positions: u64,
 }
 
-/// What an embedder gives and takes. Set `size` before the call.
+/// The properties of an embedder. Set `size` before the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyEmbedderInfo {
@@ -311,28 +314,28 @@ pub struct HappyEmbedderInfo {
     pub size: u32,
     /// A `HappyPooling`; never `HAPPY_POOLING_MODEL`.
     pub pooling: i32,
-    /// Values of a vector.
+    /// Number of values of a vector.
     pub width: u32,
     /// Maximum number of tokens of a text.
     pub most_tokens: u32,
 }
 
-/// What a text became. Set `size` before the call.
+/// The vector of a text. Set `size` before the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyEmbedding {
     /// `sizeof(HappyEmbedding)`.
     pub size: u32,
-    /// Values of a vector.
+    /// Number of values of a vector.
     pub width: u32,
-    /// The text's vector; with `HAPPY_POOLING_NONE` those of its tokens, one after the other. Valid until the embeddings are
-    /// freed.
+    /// The text's vector; with `HAPPY_POOLING_NONE` the vectors of its tokens, one after the other. Valid until the
+    /// embeddings are freed.
     pub values: *const f32,
     /// Values: `width`, or with `HAPPY_POOLING_NONE` `width` times `tokens`.
     pub count: usize,
     /// Tokens that were computed.
     pub tokens: u64,
-    /// Tokens that were left out, because the text is too long.
+    /// Tokens that were left out because the text is too long.
     pub left_out: u64,
 }
 
@@ -340,7 +343,7 @@ pub struct HappyEmbedding {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HappyRank {
-    /// The document's place in what was given, from 0.
+    /// The index of the document among those given, from 0.
     pub index: u32,
     /// The model's score, the higher the better; its scale is the model's own.
     pub score: f32,

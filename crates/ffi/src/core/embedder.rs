@@ -9,12 +9,12 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 
 pub use happy_engine::EmbedOptions;
 
-/// What an embedder gives and takes.
+/// Reads the properties of an embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbedderInfo {
     /// How hidden states become vectors.
     pub pooling: Pooling,
-    /// Values of a vector.
+    /// Number of values of a vector.
     pub width: usize,
     /// Maximum number of tokens of a text.
     pub most_tokens: usize,
@@ -36,8 +36,8 @@ impl Embedder {
     /// An embedder of a model that was loaded with the option `embeddings`.
     ///
     /// # Errors
-    /// If the model was loaded to generate text, neither its file nor the options say how to pool, the vectors have fewer
-    /// dimensions than asked for, or memory or threads cannot be had.
+    /// If the model was loaded to generate text, neither its file nor the options say how to pool, the vectors have
+    /// fewer dimensions than asked for, or memory or threads cannot be had.
     pub fn new(model: &Model, options: &EmbedOptions) -> Outcome<Self> {
         let work = model.engine().embedder(options)?;
         let info =
@@ -89,7 +89,7 @@ impl Embeddings {
         &self.texts
     }
 
-    /// Values of a vector.
+    /// Number of values of a vector.
     pub fn width(&self) -> usize {
         self.width
     }

@@ -143,7 +143,8 @@ impl State {
         Ok(conversation.prepare(context, 0, options)?)
     }
 
-    /// The next event of the turn; the last is [`Event::Done`]. After an error the conversation is as it was before the turn.
+    /// The next event of the turn; the last is [`Event::Done`]. After an error the conversation is as it was before the
+    /// turn.
     fn next(&mut self, closing: &Cancel) -> Outcome<Event> {
         let Work::Turn(running) = &mut self.work else {
             return Err(Failure::argument("no turn is running: happy_start begins one"));
@@ -248,12 +249,12 @@ impl Session {
         Ok(Self { state: Mutex::new(state), closing: Cancel::new() })
     }
 
-    /// Goes on with these adapters; with none: with the model alone. What the KV cache holds is computed again where it was
-    /// computed with others.
+    /// Goes on with these adapters; with none: with the model alone. What the KV cache holds is computed again where it
+    /// was computed with others.
     ///
     /// # Errors
-    /// If a turn runs, a file cannot be read or is no adapter of the model, or the rank is over what was planned; nothing was
-    /// changed then.
+    /// If a turn runs, a file cannot be read or is no adapter of the model, or the rank is over what was planned;
+    /// nothing was changed then.
     pub fn set_adapters(&self, files: &[AdapterFile]) -> Outcome<()> {
         let mut state = self.idle()?;
         let context = state.idle()?;
@@ -409,7 +410,7 @@ impl Session {
         finish.ok_or_else(|| Failure::argument("no turn of this session has ended"))
     }
 
-    /// The tools that the last turn, or the one that runs, could not constrain, as a JSON array.
+    /// Returns the tools that the last turn, or the one that runs, could not constrain, as a JSON array.
     ///
     /// # Errors
     /// If the session is busy.
@@ -417,7 +418,7 @@ impl Session {
         Ok(Json::Array(self.lock()?.left_out.clone()).to_string())
     }
 
-    /// What the session and the process take.
+    /// Returns the memory of the session and of the process.
     ///
     /// # Errors
     /// If the session is busy.

@@ -72,7 +72,8 @@ impl Turn {
         Self { run: Run::Going(Box::new(prepared.run(context))), outbox: Outbox::new(coalesce), reply: None }
     }
 
-    /// A turn that was cancelled while its prompt was rendered or tokenized, or its grammar compiled: it ends as later ones do.
+    /// A turn that was cancelled while its prompt was rendered or tokenized, or its grammar compiled: it ends as later
+    /// ones do.
     pub(super) fn cancelled(context: Box<Context>) -> Self {
         let mut outbox = Outbox::new(Coalesce::default());
         outbox.push(Event::Done(Finish::cancelled()));

@@ -97,8 +97,8 @@ pub extern "system" fn Java_dev_happyllm_Native_rerank<'l>(
     })
 }
 
-/// Vectors as `HappyEmbedding.java` reads them, little-endian: width; then of each text tokens, left out, number of values (all
-/// i32), and the values.
+/// Vectors as `HappyEmbedding.java` reads them, little-endian: width; then of each text tokens, left out, number of
+/// values (all i32), and the values.
 fn encode(found: &Embeddings) -> Result<Vec<u8>, Trouble> {
     let texts = found.texts();
     let bytes = texts.iter().map(|text| 12 + 4 * text.values.len()).sum::<usize>();

@@ -47,7 +47,8 @@ fn checked(fd: i64, offset: jlong, length: jlong) -> Outcome<(i32, u64, u64)> {
     Ok((fd, offset, u64::try_from(length).unwrap_or(0)))
 }
 
-/// Loads a model. `progress` is null or a `HappyProgress`: it is called on this thread, and what it throws ends loading.
+/// Loads a model. `progress` is null or a `HappyProgress`: it is called on this thread, and what it throws ends
+/// loading.
 fn open(
     env: &mut Env<'_>,
     place: &Place,

@@ -14,15 +14,16 @@ options! {
     /// How to load a model. Begin with `happy_load_options_init`.
     struct HappyLoadOptions for Loading {
         first {
-            /// Threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
+            /// Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal.
             threads: CountOrNone => options.threads;
             /// Positions of a session. 0: what the model was trained for, at most 4096, and what fits the budget.
             context: CountOrNone => options.context;
-            /// Maximum number of prompt tokens that are computed at once. 0: 256. Results do not depend on it.
+            /// Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it.
             batch: CountOrDefault => options.batch;
-            /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free.
+            /// Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less
+            /// if the limits of the process are lower.
             memory_budget: Bytes => options.memory_budget;
-            /// Instruction set, like `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
+            /// Instruction set, such as `scalar`, `avx2`, `neon`, `dotprod`. Empty: the best that the machine has.
             isa: InstructionSet => options.isa;
             /// Called while loading, on the caller's thread; may be NULL.
             progress: Progress => progress;
@@ -32,22 +33,23 @@ options! {
             cancel: Cancel => cancel;
             /// Element type of the KV cache, a `HappyKvType`.
             kv_type: KvType => options.kv;
-            /// 0: map the file, which nobody may write to or truncate while the model lives. 1: read it into anonymous memory.
+            /// 0: map the file, which no program may write to or truncate while the model is loaded. 1: read it into
+            /// anonymous memory.
             copy: Not => options.mmap;
         }
         later {
-            /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or `FILE=SCALE`.
-            /// The scale is 1 where none is given. NULL: none.
+            /// Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or
+            /// `FILE=SCALE`. The scale is 1 if none is given. NULL: no adapters.
             adapters, n_adapters: Adapters => options.adapters;
-            /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that are used
-            /// at once. 0: that of `adapters`.
+            /// Rank of adapters to plan for: the most that sessions may change to, the sum of the ranks of those that
+            /// are used at once. 0: that of `adapters`.
             adapter_rank: CountOrDefault => options.adapter_rank;
-            /// 1: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there are no logits;
-            /// sessions of such a model cannot generate. 0: load for sessions.
+            /// 1: load for embedders instead of sessions. A text runs in one pass, several texts share one, and there
+            /// are no logits; sessions of such a model cannot generate. 0: load for sessions.
             embeddings: Embeddings => options;
-            /// Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent states, which
-            /// would be computed from the beginning otherwise. At most an eighth of the memory budget is taken, and nothing for
-            /// models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
+            /// Maximum bytes for snapshots, to which a conversation can go back in models with windows or recurrent
+            /// states, which would be computed from the beginning otherwise. At most an eighth of the memory budget is
+            /// taken, and nothing for models that need none. Default: 33554432 (32 MiB); 0: no snapshots.
             snapshot_bytes: Size => options.snapshot_bytes;
         }
     }
@@ -94,17 +96,19 @@ options! {
         later {}
     }
 
-    /// What a session begins with. Begin with `happy_session_options_init`.
+    /// The settings of a session. Begin with `happy_session_options_init`.
     struct HappySessionOptions for ConversationOptions {
         first {
-            /// 1: answer although the chat template has no place for the system message, the tools or a variable, which the model
-            /// then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
+            /// 1: answer although the chat template has no place for the system message, the tools or a variable, which
+            /// the model then never sees. 0: such a turn fails with `HAPPY_TEMPLATE`.
             ignore_unused: Flag => ignore_unused;
             /// The system message. Empty: no system message.
             system: Text => system;
-            /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form). Empty: no tools.
+            /// A JSON array of tools that the model may call, as its template takes them (mostly OpenAI's form). Empty:
+            /// no tools.
             tools: JsonArray => tools;
-            /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no variables.
+            /// A JSON object with more variables for the template, like `{"enable_thinking": false}`. Empty: no
+            /// variables.
             template_vars: JsonObject => vars;
         }
         later {}
@@ -127,11 +131,13 @@ options! {
             json_schema: JsonSchema => form;
             /// Deliver text when this many milliseconds have passed since the last text event. 0: time is not a reason.
             coalesce_ms: Millis => coalesce.time;
-            /// Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there is text.
+            /// Deliver text when this many bytes of UTF-8 have come. 0: size is not a reason; both 0: as soon as there
+            /// is text.
             coalesce_bytes: Count => coalesce.bytes;
             /// 1: continue the text as it is, without template and conversation.
             raw: Flag => raw;
-            /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn back.
+            /// When a turn is cancelled: 0 keeps what was answered as the assistant's message, 1 takes the whole turn
+            /// back.
             drop_cancelled: Flag => drop_cancelled;
             /// 1: go on when the model wants to end.
             ignore_end: Flag => ignore_end;
@@ -139,8 +145,8 @@ options! {
             reserved: Reserved;
         }
         later {
-            /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name of a tool
-            /// (at least one call, all of this tool). Empty: `auto`. Not used with `raw`.
+            /// Whether the model calls tools: `auto` (it decides), `none`, `required` (at least one call), or the name
+            /// of a tool (at least one call, all of this tool). Empty: `auto`. Not used with `raw`.
             tool_choice: Choice => tool_choice;
         }
     }
@@ -148,15 +154,17 @@ options! {
     /// How texts become vectors. Begin with `happy_embed_options_init`.
     struct HappyEmbedOptions for EmbedOptions {
         first {
-            /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says; if it does
-            /// not, that is an error.
+            /// How the hidden states of a text become one vector, a `HappyPooling`. Default: as the model's file says;
+            /// if it does not, that is an error.
             pooling: Pooling => pooling;
-            /// Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0: all.
+            /// Number of the first values of a vector to keep, for models that were trained for it (Matryoshka). 0:
+            /// all.
             dimensions: CountOrNone => dimensions;
-            /// 1: leave vectors as the model gives them. 0: divide them by their length, so that their dot product is their
-            /// cosine. Ranks are never divided.
+            /// 1: leave vectors as the model gives them. 0: divide them by their length, so that their dot product is
+            /// their cosine. Ranks are never divided.
             unnormalized: Not => normalize;
-            /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: they are an error.
+            /// 1: shorten texts of more tokens than the context; the special token at the end stays there. 0: they are
+            /// an error.
             truncate: Truncate => too_long;
             /// 0.
             reserved: Reserved;

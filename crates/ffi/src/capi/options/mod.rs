@@ -134,7 +134,7 @@ macro_rules! options {
                 $(#[doc = $about])*
                 pub $option: <kinds::$kind as Kind>::C,
                 $(
-                    /// How many.
+                    /// Number of elements.
                     pub $count: usize,
                 )?
             )*

@@ -9,7 +9,7 @@ public final class HappyEmbedOptions {
         // <HappyPooling values>
         /** As the model's file says. */
         MODEL,
-        /** They do not: a vector for each token. */
+        /** No pooling: a vector for each token. */
         NONE,
         /** Their mean. */
         MEAN,
@@ -17,7 +17,7 @@ public final class HappyEmbedOptions {
         CLS,
         /** The last token's. */
         LAST,
-        /** What the model's classifier makes of them: a score for each label, mostly one. */
+        /** The scores of the model's classifier: one for each label, mostly one. */
         RANK,
         // </HappyPooling values>
     }

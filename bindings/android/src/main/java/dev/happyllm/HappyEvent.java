@@ -19,28 +19,28 @@ public final class HappyEvent {
     public enum Kind {
         // <HappyEvent values>
         /**
-         * Of the prompt, {@code done} of {@code total} tokens are computed. Comes after each part of a long prompt; the
-         * last one has {@code done} equal to {@code total}.
+         * {@code done} of the {@code total} prompt tokens are computed. Comes after each part of a long prompt; the last
+         * one has {@code done} equal to {@code total}.
          */
         PREFILL,
-        /** {@code text} is more of the answer. */
+        /** {@code text} is the next piece of the answer. */
         TEXT,
-        /** {@code text} is more of what the model thinks before it answers. */
+        /** {@code text} is the next piece of what the model thinks before it answers. */
         REASONING,
         /** The model begins to call tool {@code name}; it is call number {@code call}, from 0. */
         TOOL_CALL_START,
         /**
-         * {@code text} is more of the JSON of the arguments of call {@code call}: for callers that show them while they
-         * come.
+         * {@code text} is the next piece of the arguments of call {@code call}, as JSON: for callers that show them while
+         * they come.
          */
         TOOL_CALL_ARGUMENTS,
         /**
-         * Call {@code call} is complete: tool {@code name}, arguments {@code text} (a JSON object), and {@code id} where
-         * the model wrote one.
+         * Call {@code call} is complete: tool {@code name}, arguments {@code text} (a JSON object), and {@code id} if the
+         * model wrote one.
          */
         TOOL_CALL,
         /**
-         * What looked like a call cannot be read as one; {@code text} says why. Its own text follows as the answer's. If
+         * A text that looked like a call is not a valid call; {@code text} says why. It follows as part of the answer. If
          * call {@code call} had started, it is withdrawn.
          */
         MALFORMED_CALL,

@@ -12,7 +12,7 @@ public final class HappyFinish {
         END,
         /** A stop string was reached. */
         STOP_STRING,
-        /** As many tokens as were asked for. */
+        /** The limit of tokens was reached. */
         LENGTH,
         /** The context is full. */
         CONTEXT_FULL,

@@ -15,7 +15,7 @@ public final class HappyLoadOptions {
     private HappyProgress progress;
 
     // <HappyLoadOptions setters>
-    /** Threads, including the caller's. 0: all big cores but one, or all cores if they are equal. */
+    /** Number of threads, including the caller's. 0: all big cores but one, or all cores if they are equal. */
     public HappyLoadOptions threads(int value) {
         json.put("threads", value);
         return this;
@@ -27,21 +27,24 @@ public final class HappyLoadOptions {
         return this;
     }
 
-    /** Maximum number of prompt tokens that are computed at once. 0: 256. Results do not depend on it. */
+    /** Maximum number of prompt tokens in one pass. 0: 256. Results do not depend on it. */
     public HappyLoadOptions batch(int value) {
         json.put("batch", value);
         return this;
     }
 
-    /** Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free. */
+    /**
+     * Maximum bytes of anonymous memory for the model and one session. 0: what the machine has free, or less if the limits
+     * of the process are lower.
+     */
     public HappyLoadOptions memoryBudget(long value) {
         json.put("memory_budget", value);
         return this;
     }
 
     /**
-     * Instruction set, like {@code scalar}, {@code avx2}, {@code neon}, {@code dotprod}. Empty: the best that the machine
-     * has.
+     * Instruction set, such as {@code scalar}, {@code avx2}, {@code neon}, {@code dotprod}. Empty: the best that the
+     * machine has.
      */
     public HappyLoadOptions isa(String value) {
         json.put("isa", Text.text("isa", value));
@@ -55,8 +58,8 @@ public final class HappyLoadOptions {
     }
 
     /**
-     * False: map the file, which nobody may write to or truncate while the model lives. True: read it into anonymous
-     * memory.
+     * False: map the file, which no program may write to or truncate while the model is loaded. True: read it into
+     * anonymous memory.
      */
     public HappyLoadOptions copy(boolean value) {
         json.put("copy", value);
@@ -65,7 +68,7 @@ public final class HappyLoadOptions {
 
     /**
      * Adapters (LoRA) with which sessions begin, in the order in which they are added: each a file, or {@code FILE=SCALE}.
-     * The scale is 1 where none is given. Not set: none.
+     * The scale is 1 if none is given. Not set: no adapters.
      */
     public HappyLoadOptions adapters(String... values) {
         json.put("adapters", Text.texts("adapters", values));

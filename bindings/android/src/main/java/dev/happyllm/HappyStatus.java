@@ -2,9 +2,9 @@ package dev.happyllm;
 
 /** Why a call failed, by what its caller can do about it. */
 public enum HappyStatus {
-    /** An argument or option is wrong: mend the call. */
+    /** An argument or option is wrong: fix the call. */
     INVALID_ARGUMENT(1),
-    /** The object was closed: mend the program. */
+    /** The object was closed: fix the program. */
     INVALID_HANDLE(2),
     /** The session is in use by another thread, or has a turn that was not read to its end. */
     BUSY(3),
