@@ -134,7 +134,7 @@ fn render(
     })
 }
 
-/// Byte for byte; the first difference with some of what surrounds it.
+/// Compares byte for byte, and returns the first difference with some of the text around it.
 fn same(found: &str, expected: &str) -> Verdict {
     if found == expected {
         return Verdict::Passed;

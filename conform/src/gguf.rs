@@ -10,7 +10,7 @@ use happy_testkit::{Corpus, Files};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-/// What [`Gguf::parse`] takes on purpose although the document or the reference reader say no: a newer version of the format
+/// What [`Gguf::parse`] accepts on purpose, although the document or the reference reader refuses it: a newer version of the format
 /// may have the type, and big-endian files are read. [`Gguf::check_strict`] refuses them.
 const TAKEN_WITH_A_WARNING: &[(&str, WarningKind)] = &[
     ("tensor type id 43", WarningKind::UnknownTensorType),

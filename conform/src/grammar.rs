@@ -106,14 +106,14 @@ fn accepts(grammar: &Grammar, string: &Value) -> Result<bool, String> {
     Ok(recognizer.is_complete())
 }
 
-/// What a reading of the schemas gave on documents of which it is known whether they are valid.
+/// The results of a reading of the schemas, on documents that are known to be valid or invalid.
 struct Tally {
     reading: Reading,
     cases: usize,
     agree: usize,
     valid: usize,
     accepted: usize,
-    /// Schemas that were refused because no document satisfies them, and none of theirs is valid.
+    /// Schemas that were refused because no document satisfies them, and none of whose documents is valid.
     unsatisfiable: Vec<String>,
     /// Valid documents that were not accepted.
     missed: Vec<String>,
@@ -185,7 +185,7 @@ impl Tally {
     }
 }
 
-/// Texts of which it is known whether they satisfy their schema.
+/// Texts that are known to satisfy their schema or not.
 fn instances(files: &Files, report: &mut Report) -> Result<(), String> {
     for reading in [Reading::Writer, Reading::Specification] {
         let mut tally = Tally::new(reading);

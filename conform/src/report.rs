@@ -1,4 +1,4 @@
-//! What a corpus gave, and the table of all.
+//! The results of a corpus, and the table of all corpora.
 
 use serde::Serialize;
 use std::fmt::Write;
@@ -43,7 +43,7 @@ pub struct Report {
     /// Cases of something that the crates do not have, that cannot be compared, or that differ on purpose: not run or not
     /// counted as passed, each with the reason.
     pub unsupported: Vec<Case>,
-    /// Measurements worth knowing that decide nothing.
+    /// Measurements for information only.
     pub notes: Vec<String>,
     /// Wall-clock time of the whole corpus.
     pub seconds: f64,

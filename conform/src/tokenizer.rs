@@ -1,7 +1,7 @@
 //! Corpus `tokenizer`: texts to ids on real vocabularies, back again, as a stream and with ranges, and what is added at the ends;
 //! and the long texts of corpus `text`.
 //!
-//! Followed is llama.cpp, except for [`DIFFERENCES`]. Nothing counts as passed that was not compared: a vocabulary without
+//! The reference is llama.cpp, except for [`DIFFERENCES`]. Nothing counts as passed that was not compared: a vocabulary without
 //! pairs, and a case without a vocabulary, are failures; a text of which only a part can be compared is listed.
 
 mod differences;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// Failures listed of one vocabulary; the rest are counted in its last line.
 const LISTED: usize = 5;
-/// The greatest memory of tokenizers whose size was promised, in bytes.
+/// The maximum bytes of tokenizers whose size was promised.
 const HEAP: &[(&str, usize)] = &[("smollm2", 3 << 20), ("gemma3", 4 << 20)];
 
 #[derive(Deserialize)]
@@ -262,7 +262,7 @@ fn ranges_and_count(tokenizer: &Tokenizer, text: &str, ids: &[TokenId]) -> Resul
     Ok(())
 }
 
-/// Token by token the text is the same.
+/// Decoding token by token gives the same text.
 fn stream(tokenizer: &Tokenizer, ids: &[TokenId]) -> Result<(), String> {
     let mut stream = DecodeStream::with_special(true);
     let (mut streamed, mut whole) = (String::new(), Vec::new());
@@ -275,7 +275,7 @@ fn stream(tokenizer: &Tokenizer, ids: &[TokenId]) -> Result<(), String> {
     if streamed == whole { Ok(()) } else { Err(format!("streamed {streamed:?}, expected {whole:?}")) }
 }
 
-/// A chat that grows by a text at a time equals the whole, and keeps what is before the last special token.
+/// A chat that grows by one text at a time gives the tokens of the whole, and keeps what is before the last special token.
 fn growing(tokenizer: &Tokenizer, pairs: &[Pair]) -> Result<(), String> {
     let options = EncodeOptions::default();
     let end = tokenizer.eos().and_then(|id| tokenizer.piece(id).ok());

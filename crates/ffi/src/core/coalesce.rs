@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 /// When text is delivered.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Coalesce {
-    /// After so much time since the last delivery; zero: this is no reason.
+    /// Time since the last delivery after which text is delivered. Zero: time is not a reason.
     pub time: Duration,
-    /// When there are so many bytes; 0: this is no reason.
+    /// Number of bytes at which text is delivered. 0: size is not a reason.
     pub bytes: usize,
 }
 
@@ -33,7 +33,7 @@ fn text(event: &Event) -> Option<&TextPiece> {
     }
 }
 
-/// Appends the text of the second event to the first. False if they are not of one kind, or there is no memory for it.
+/// Appends the text of the second event to the first. Returns false if they are of different kinds, or memory is refused.
 fn join(event: &mut Event, next: &Event) -> bool {
     match (event, next) {
         (Event::Text(text), Event::Text(more)) | (Event::Reasoning(text), Event::Reasoning(more)) => {

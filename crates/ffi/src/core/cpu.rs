@@ -1,4 +1,4 @@
-//! What the processor has and what the library makes of it.
+//! Describes the processor, and what the library uses of it.
 
 use crate::failure::Outcome;
 use happy_engine::{cpus, default_threads};

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// Any value; nested at most 128 deep.
 ///
 /// # Errors
-/// If it is no JSON, with line and column; if memory is refused, with [`Status::Memory`].
+/// If it is not JSON, with line and column; if memory is refused, with [`Status::Memory`].
 pub fn parse(text: &str, what: &str) -> Outcome<Value> {
     json::parse(text).map_err(|e| failure(&e, what))
 }

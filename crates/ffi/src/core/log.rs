@@ -1,4 +1,4 @@
-//! What the library has to say, to whom the program chooses.
+//! The library's messages, which go where the program chooses.
 
 use crate::failure::{Failure, Outcome};
 use crate::log_level::LogLevel;
@@ -16,7 +16,7 @@ thread_local! {
     static WITHIN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Sends messages up to a level somewhere, or nowhere. Waits until the logger before is not running any more.
+/// Sends messages up to a level to a logger, or nowhere. Waits until the logger that was set before is no longer running.
 ///
 /// # Errors
 /// [`Status::Busy`] from within a logger.
@@ -28,7 +28,7 @@ pub fn set(logger: Option<Logger>, level: LogLevel) -> Outcome<()> {
     Ok(())
 }
 
-/// Says something, if somebody listens; what a logger causes is not logged.
+/// Sends a message, if there is a logger. What a logger itself causes is not logged.
 pub fn say(level: LogLevel, text: impl FnOnce() -> String) {
     if WITHIN.replace(true) {
         return;

@@ -11,7 +11,7 @@
 //! coalesce.rs   text that waits to be delivered together
 //! cpu.rs        what the processor has
 //! json.rs       JSON from callers
-//! log.rs        what the library has to say
+//! log.rs        the library's messages
 //! ```
 #![forbid(unsafe_code)]
 

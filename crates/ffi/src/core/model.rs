@@ -38,7 +38,7 @@ pub struct OpenPart {
     pub len: Option<u64>,
 }
 
-/// Hears how much is loaded; `false` ends it.
+/// Receives how much is loaded, from 0 to 1; `false` ends the loading.
 pub type Progress<'a> = dyn FnMut(f32) -> bool + 'a;
 
 impl Place {
@@ -70,7 +70,7 @@ impl Place {
     /// What running the model takes, and whether that fits.
     ///
     /// # Errors
-    /// If there is no model that can be run.
+    /// If the file is not a model that can be run.
     pub fn plan(&self, options: &LoadOptions) -> Outcome<Planned> {
         match self.with(|source| Engine::plan_of(source, options)) {
             Ok(plan) => Ok(Planned { plan, fits: true, fitting: Some(plan.context) }),
@@ -82,7 +82,7 @@ impl Place {
     }
 }
 
-/// What running a model takes, and whether that fits.
+/// The memory that running a model takes, and whether it fits.
 #[derive(Clone, Copy, Debug)]
 pub struct Planned {
     /// Its parts.
@@ -94,7 +94,7 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Bytes of anonymous memory that it may take.
+    /// The budget: bytes of anonymous memory that it may take.
     pub fn budget(&self) -> u64 {
         self.plan.budget.map_or(u64::MAX, |budget| budget.bytes)
     }
@@ -106,7 +106,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads a model; `cancel` and `progress` may end that.
+    /// Loads a model. `cancel` and `progress` may end the loading.
     ///
     /// # Errors
     /// If it cannot be loaded, its plan is over the budget, or loading was ended.
@@ -157,7 +157,7 @@ impl Model {
         Planned { plan, fits: true, fitting: Some(plan.context) }
     }
 
-    /// The tokens of a text; with `special` control tokens by their strings, and BOS and EOS.
+    /// Returns the tokens of a text. With `special`, the strings of control tokens become those tokens, and BOS and EOS are added.
     ///
     /// # Errors
     /// If the file has no tokenizer.
@@ -184,7 +184,7 @@ impl Model {
         Ok(self.engine.require_tokenizer()?.piece(token)?)
     }
 
-    /// The prompt that the template makes of messages and tools, JSON arrays.
+    /// Returns the prompt that the template makes of messages and tools, which are JSON arrays.
     ///
     /// # Errors
     /// If they are not valid, there is no template, or it refuses them.

@@ -4,8 +4,8 @@
 //! handle, high bits to low:  generation of the slot (never 0) | slot | kind (never 0)
 //!                            64-bit: 40 | 20 | 4          32-bit: 16 | 12 | 4
 //! ```
-//! A handle is looked up, never followed: null, the wrong kind, freed, freed twice or made up gives an error. A slot counts
-//! a generation on whenever its object is freed, and retires when it has counted through, so that no freed handle ever names
+//! A handle is looked up, never followed: null, the wrong kind, freed, freed twice or made up gives an error. Freeing an
+//! object raises the generation of its slot. A slot that has used all generations retires, so that no freed handle ever names
 //! a later object. A call holds the object while it runs: freeing takes the handle away, and the object goes with its last
 //! call.
 
@@ -166,7 +166,7 @@ pub fn get<T: Kind>(handle: usize) -> Outcome<Arc<T>> {
         .ok_or_else(|| Failure::new(Status::Internal, format!("the handle {handle:#x} is not {}", T::NAME)))
 }
 
-/// As [`get`], where null stands for nothing.
+/// Does the same as [`get`]; null gives `None`.
 ///
 /// # Errors
 /// As [`get`].
@@ -174,7 +174,7 @@ pub fn get_optional<T: Kind>(handle: usize) -> Outcome<Option<Arc<T>>> {
     if handle == 0 { Ok(None) } else { get(handle).map(Some) }
 }
 
-/// Takes a handle away; its object goes with the last call that holds it. Null is fine.
+/// Frees a handle. Its object is dropped when the last call that holds it ends. Null is fine.
 pub fn free<T: Kind>(handle: usize) -> Status {
     if handle == 0 {
         return Status::Ok;

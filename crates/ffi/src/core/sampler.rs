@@ -11,9 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct SamplerSettings {
     /// Everything but what needs a model, and the seed.
     pub params: Params,
-    /// The seed; `None`: another one each turn.
+    /// The seed; `None`: a new random one for each turn.
     pub seed: Option<u64>,
-    /// Texts that end a repetition for DRY; `None`: the usual ones.
+    /// Texts that end a repetition for DRY; `None`: line end, `:`, `"` and `*`.
     pub dry_breakers: Option<Vec<String>>,
 }
 

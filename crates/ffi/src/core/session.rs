@@ -54,7 +54,7 @@ struct State {
     /// Or why the model cannot have any.
     conversation: Outcome<Conversation>,
     work: Work,
-    /// Messages that stay when the conversation is forgotten.
+    /// Number of messages that stay when the conversation is cleared.
     fixed: usize,
     /// The event whose texts the caller reads.
     shown: Option<Event>,
@@ -95,7 +95,7 @@ impl State {
         }
     }
 
-    /// Begins a turn; after an error the conversation is as it was.
+    /// Begins a turn. After an error, the conversation is as it was.
     fn begin(&mut self, said: Option<&str>, settings: &TurnSettings) -> Outcome<()> {
         let before = self.conversation.as_ref().map_or(0, |c| c.input().messages.len());
         let options = settings.options(self.idle()?.engine())?;
@@ -143,7 +143,7 @@ impl State {
         Ok(conversation.prepare(context, 0, options)?)
     }
 
-    /// The next event of the turn; the last is [`Event::Done`]. After an error the conversation is as it was before the
+    /// Returns the next event of the turn. The last one is [`Event::Done`]. After an error, the conversation is as it was before the
     /// turn.
     fn next(&mut self, closing: &Cancel) -> Outcome<Event> {
         let Work::Turn(running) = &mut self.work else {
@@ -159,7 +159,7 @@ impl State {
         event
     }
 
-    /// Ends the turn, if there is one; its events that were not delivered are dropped.
+    /// Ends the turn, if one runs. Events that were not delivered are dropped.
     fn stop(&mut self) -> Outcome<Option<Finish>> {
         let Work::Turn(running) = &mut self.work else { return Ok(None) };
         running.turn.stop();
@@ -249,11 +249,11 @@ impl Session {
         Ok(Self { state: Mutex::new(state), closing: Cancel::new() })
     }
 
-    /// Goes on with these adapters; with none: with the model alone. What the KV cache holds is computed again where it
+    /// Uses these adapters from now on, or the model alone if there are none. What the KV cache holds is computed again if it
     /// was computed with others.
     ///
     /// # Errors
-    /// If a turn runs, a file cannot be read or is no adapter of the model, or the rank is over what was planned;
+    /// If a turn runs, a file cannot be read or is not an adapter for the model, or the rank is over what was planned;
     /// nothing was changed then.
     pub fn set_adapters(&self, files: &[AdapterFile]) -> Outcome<()> {
         let mut state = self.idle()?;
@@ -338,7 +338,7 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets everything but the system message.
+    /// Removes all messages but the system message.
     ///
     /// # Errors
     /// If the session is busy.
@@ -350,7 +350,7 @@ impl Session {
         Ok(())
     }
 
-    /// A whole turn; `on_event` hears what it brings and may end it by `false`.
+    /// Runs a whole turn. `on_event` receives its events, and ends the turn if it returns `false`.
     ///
     /// # Errors
     /// If the turn cannot begin or go on: the conversation is as it was before.
@@ -374,7 +374,7 @@ impl Session {
         }
     }
 
-    /// Begins a turn whose events [`next`](Self::next) gives.
+    /// Begins a turn. [`next`](Self::next) returns its events.
     ///
     /// # Errors
     /// If it cannot begin: the conversation is as it was before.
@@ -382,7 +382,7 @@ impl Session {
         self.idle()?.begin(said, settings)
     }
 
-    /// Shows the next event; its texts stay until the next call. The last is [`Event::Done`].
+    /// Calls a function with the next event, whose texts are valid until the next call. The last is [`Event::Done`].
     ///
     /// # Errors
     /// If no turn runs, or it cannot go on: the conversation is as it was before.
@@ -393,7 +393,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends a turn that was started; nothing if no turn runs.
+    /// Ends a turn that was started. Does nothing if no turn runs.
     ///
     /// # Errors
     /// If the session is busy.
@@ -434,7 +434,7 @@ impl Session {
     }
 }
 
-/// What a session says in which something panicked.
+/// The error of a session in which something panicked.
 fn broken() -> Failure {
     let what = "an internal error happened in this session before: free it and begin another one";
     Failure::new(Status::Internal, what)

@@ -1,7 +1,7 @@
 //! Texts that callers hold by their address, until they free them.
 //!
-//! The library keeps the bytes; an address that it did not give, or that was freed, is found out. One case is not: a
-//! copy of an address that was freed and has been given again.
+//! The library keeps the bytes; an address that it did not return, or that was freed, is noticed. One case is not: a
+//! copy of an address that was freed and has been returned again.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ pub fn keep(mut bytes: Vec<u8>) -> *mut u8 {
     address
 }
 
-/// Frees the text at an address; whether there was one.
+/// Frees the text at an address. Returns whether there was one.
 pub fn free(address: usize) -> bool {
     let text = lock().remove(&address);
     text.is_some()

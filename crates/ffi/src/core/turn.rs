@@ -1,4 +1,4 @@
-//! A turn: how it is to be, and its events from the first token to the end.
+//! A turn: its settings, and its events from the first token to the end.
 
 use super::CancelToken;
 use super::coalesce::{Coalesce, Outbox};
@@ -12,9 +12,9 @@ use std::sync::Arc;
 /// How to generate.
 #[derive(Clone, Debug, Default)]
 pub struct TurnSettings {
-    /// Most tokens; `None`: until the context is full.
+    /// Maximum number of tokens; `None`: until the context is full.
     pub max_tokens: Option<usize>,
-    /// How tokens are chosen; `None`: by default settings.
+    /// How tokens are chosen; `None`: the default settings.
     pub sampler: Option<Arc<Sampler>>,
     /// Ends the turn early.
     pub cancel: Option<Arc<CancelToken>>,
@@ -22,7 +22,7 @@ pub struct TurnSettings {
     pub stop: Vec<String>,
     /// What the text must match.
     pub form: Option<Form>,
-    /// Whether the model calls tools; in turns of the conversation only.
+    /// Whether the model calls tools. Only used in turns of the conversation.
     pub tool_choice: ToolChoice,
     /// When text is delivered.
     pub coalesce: Coalesce,
