@@ -31,6 +31,11 @@ impl CliError {
         Self { code: 3, message: message.into(), closed_pipe: false }
     }
 
+    /// This device computes something else than the one it was compared with: exit code 4.
+    pub(crate) fn differs(message: impl Into<String>) -> Self {
+        Self { code: 4, message: message.into(), closed_pipe: false }
+    }
+
     /// A file that cannot be read or written.
     pub(crate) fn io(doing: &str, path: impl fmt::Display, error: &io::Error) -> Self {
         Self::new(format!("cannot {doing} `{path}`: {error}"))

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use std::process::Stdio;
 use support::{Folder, N_VOCAB, Tiny, happy, output, succeed, vocabulary};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
+    "verify",
     "run",
     "chat",
     "bench",

@@ -52,6 +52,36 @@ fn an_answer_matches_its_schema() {
 }
 
 #[test]
+fn every_step_is_that_of_the_fixtures() {
+    let fixtures: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+    for model in ["smollm2", "gemma3"].into_iter().filter(|model| have(model)) {
+        let against = fixtures.join(format!("verify-{model}.json")).display().to_string();
+        let done = run(&["verify", model, "--against", &against, "--json", "-t", "1"]);
+        assert_eq!(
+            (text(&done.stdout).trim(), done.status.code()),
+            ("{\"same\":true}", Some(0)),
+            "{}",
+            text(&done.stderr)
+        );
+        // a file in which one step has another hash
+        let mut changed = std::fs::read_to_string(&against).expect("a fixture");
+        let step = "[\"blk.3.ffn_down\",\"";
+        let digit = changed.find(step).expect("a step") + step.len();
+        let other = if changed[digit..].starts_with('0') { "1" } else { "0" };
+        changed.replace_range(digit..digit + 1, other);
+        let folder = support::Folder::new();
+        let done = run(&["verify", model, "--against", &folder.file("changed.json", &changed), "--json"]);
+        let (said, stderr) = (text(&done.stdout), text(&done.stderr));
+        let value: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+        let told = (value["same"].as_bool(), value["part"].as_str(), value["name"].as_str());
+        assert_eq!(told, (Some(false), Some("layer"), Some("blk.3.ffn_down")), "{said}{stderr}");
+        assert!(value["kernel"].as_str().is_some_and(|kernel| kernel.starts_with("gemm_")), "{said}");
+        assert_eq!(done.status.code(), Some(4), "{stderr}");
+        assert!(stderr.contains("layer differs: blk.3.ffn_down"), "{stderr}");
+    }
+}
+
+#[test]
 fn logits_have_the_bits_of_the_fixtures() {
     let fixtures: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
     let goldens = std::fs::read_to_string(fixtures.join("logits.txt")).expect("fixtures/logits.txt");

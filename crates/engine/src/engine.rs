@@ -1,6 +1,7 @@
 //! A loaded model with its tokenizer and its chat template.
 
 mod headers;
+mod own_kernels;
 
 use crate::adapters::{Loaded, Planned};
 use crate::chat::{ChatTemplate, TemplateError};

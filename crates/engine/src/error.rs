@@ -5,6 +5,7 @@ use crate::memory::Budget;
 use crate::plan::{OverBudget, human};
 use crate::reserve::text_of;
 use crate::session::SessionError;
+use crate::verify::ReferenceError;
 use happy_gguf::FileError;
 use happy_grammar::{
     GrammarError, GrammarErrorKind, MatchError, PartsError, SchemaError, SchemaErrorKind, VocabularyError,
@@ -210,6 +211,9 @@ pub enum EngineError {
     /// A session cannot be saved or restored.
     #[error(transparent)]
     Session(SessionError),
+    /// A verification file cannot be used.
+    #[error(transparent)]
+    Reference(ReferenceError),
     /// There is nothing to compute.
     #[error("the prompt is empty: at least one token is needed")]
     EmptyPrompt,

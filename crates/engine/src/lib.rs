@@ -8,6 +8,7 @@
 //! Embedder  texts to vectors, documents to ranks
 //! Form      a grammar or a JSON schema that the generated text must match
 //! Session   a sequence and its conversation in a file, which survives the process
+//! Reference what a device computed, against which another is verified
 //! Conversation  messages and tools; an answer is a generation with its reply taken apart
 //! ```
 #![doc = include_str!("../README.md")]
@@ -42,6 +43,7 @@ pub mod session;
 mod source;
 mod stop;
 mod transcript;
+pub mod verify;
 mod vocabulary;
 
 // What a pipeline of one's own needs, in the versions that fit: one dependency is enough.

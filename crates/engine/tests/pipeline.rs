@@ -2,6 +2,7 @@
 //! nothing that was given is dropped silently.
 
 mod common;
+mod verify;
 
 use common::script::{answer, ids, saying};
 use happy_engine::chat::{Message, Reply, ToolChoice};

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use happy_kernels::MatMut;
+use happy_kernels::linear::Linear;
+use happy_kernels::{Mat, MatMut};
 
 /// A hook that is called after every layer.
 ///
@@ -33,6 +34,32 @@ pub trait LayerHook {
     fn all_rows(&self) -> bool {
         true
     }
+
+    /// Returns whether [`on_value`](Self::on_value) is to be called. The default is false.
+    fn sees_values(&self) -> bool {
+        false
+    }
+
+    /// Called with the result of every step inside the layers, before the next step reads it. The order, the names and the bits
+    /// are the same on every device.
+    fn on_value(&mut self, value: &Value<'_>) {
+        let _ = value;
+    }
+}
+
+/// A result on the way from tokens to logits.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Value<'a> {
+    /// The layer that computed it; `None` before the first layer and after the last.
+    pub layer: Option<usize>,
+    /// What it is. The result of a matrix has the name of the matrix's tensor, such as `ffn_down`; a name may come several times
+    /// in a layer, such as `mixer_input` of several matrices.
+    pub name: &'static str,
+    /// The matrix that computed it, if one did. A gated activation has that of its second matrix.
+    pub matrix: Option<&'a Linear>,
+    /// A row for each token, or for several results of a token.
+    pub rows: Mat<'a>,
 }
 
 /// No hook.

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use common::{Runner, batch, plain, q4_0, small_llama, tokens};
 use happy_kernels::{Kernels, MatMut};
-use happy_model::{Batch, ForwardError, KvType, LayerHook, NoHook, Want};
+use happy_model::{Batch, ForwardError, KvType, LayerHook, NoHook, Value, Want};
 
 fn runner() -> Runner {
     Runner::new(&small_llama(&q4_0), Kernels::detect().unwrap(), 2, KvType::F32, 4)
@@ -59,6 +59,62 @@ fn a_tap_sees_every_row_of_every_layer() {
         (0..20).map(|i| (out.logits(i).map(<[f32]>::to_vec), out.hidden(i).map(<[f32]>::to_vec))).collect();
     assert_eq!(with_tap, without);
     assert_eq!((out.stopped(), out.logits(20), out.hidden(usize::MAX)), (None, None, None));
+}
+
+/// A hook that keeps the names and values of every step.
+#[derive(Default)]
+struct Steps(Vec<(Option<usize>, &'static str, Vec<u32>)>);
+
+impl LayerHook for Steps {
+    fn after_layer(&mut self, _: usize, _: MatMut<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn sees_values(&self) -> bool {
+        true
+    }
+
+    fn on_value(&mut self, value: &Value<'_>) {
+        let rows = (0..value.rows.rows()).flat_map(|i| value.rows.row(i));
+        self.0.push((value.layer, value.name, rows.map(|x| x.to_bits()).collect()));
+    }
+}
+
+#[test]
+fn a_hook_sees_every_step_in_order() {
+    let ids = tokens(9, 1);
+    let seen = |kernels, threads| {
+        let mut r = Runner::new(&small_llama(&q4_0), kernels, threads, KvType::F32, 4);
+        let (cx, mut steps) = (happy_kernels::Ctx::new(&r.pool, &r.kernels), Steps::default());
+        let b = wants(&ids);
+        let out = r.model.forward(cx, &b, &mut r.kv, &mut r.scratch, &mut steps).unwrap();
+        (steps.0, out.logits(8).map(<[f32]>::to_vec))
+    };
+    let (steps, logits) = seen(Kernels::detect().unwrap(), 2);
+    assert_eq!(seen(Kernels::scalar(), 1), (steps.clone(), logits.clone()));
+    let layer = [
+        "attn_norm",
+        "attn_q",
+        "attn_k",
+        "attn_v",
+        "attn_q_rope",
+        "attn_k_rope",
+        "attn",
+        "attn_output",
+        "ffn_input",
+        "ffn_norm",
+        "ffn_up",
+        "ffn_down",
+        "layer_output",
+    ];
+    let layers = [0, 1].into_iter().flat_map(|i| layer.map(|name| (Some(i), name)));
+    let ends = [(None, "output_norm"), (None, "output_norm"), (None, "output")];
+    let expected: Vec<_> =
+        [(None, "token_embd"), (None, "rope")].into_iter().chain(layers).chain(ends).collect();
+    assert_eq!(steps.iter().map(|(layer, name, _)| (*layer, *name)).collect::<Vec<_>>(), expected);
+    let rows = steps.last().map(|(.., rows)| rows.clone()).unwrap();
+    let last = rows.len() / 3 * 2;
+    assert_eq!(rows[last..], logits.unwrap().iter().map(|x| x.to_bits()).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! The checks beside the packages' tests: all corpora of other people's results, and the logits of the real models, whose
-//! hashes must be those that other machines have written down.
+//! The checks beside the packages' tests: all corpora of other people's results, and the real models: the hashes of their
+//! logits and `happy verify` must find what other machines have written down.
 
+use crate::adb::Ending;
 use crate::environment::environment;
 use crate::folder::{Folder, Program, megabytes};
 use crate::report::{Report, Row};
@@ -49,61 +50,84 @@ pub(crate) fn conform(folder: &Folder, program: &Path, limit: Duration, report: 
     folder.remove("bin")
 }
 
-/// Compares the logits of the real models with `fixtures/logits.txt`.
+/// Compares the logits of the real models with `fixtures/logits.txt`, and each step with `fixtures/verify-NAME.json`.
 pub(crate) fn logits(folder: &Folder, happy: &Path, limit: Duration, report: &mut Report) -> Result<()> {
     folder.push_programs(&[happy.to_owned()])?;
     folder.push(&[paths::root().join("fixtures/prompt.txt")], "fixtures")?;
-    println!("\n     Running happy logits on {}\n", folder.device.serial);
+    println!("\n     Running happy logits and happy verify on {}\n", folder.device.serial);
     let mut row = Row { name: "logits".into(), ..Row::default() };
     for model in MODELS {
         let (file, expected) = (fetch::fetch(model)?, fixtures::golden(model)?);
+        let reference = fixtures::reference(model);
+        folder.push(std::slice::from_ref(&reference), "fixtures")?;
+        let name = push_model(folder, &file)?;
         let start = Instant::now();
-        let found = hash(folder, &file, limit)?;
+        let found = hash(folder, &name, limit)?;
         let seconds = start.elapsed().as_secs_f64();
-        row.seconds += seconds;
-        row.programs += 1;
         let failure = match found {
             Ok(hash) if hash == expected => None,
             Ok(hash) => Some(format!("sha256 {hash}, expected {expected}")),
             Err(message) => Some(message),
         };
-        println!(
-            "{}: {}, {seconds:.0} s",
-            model.name,
-            failure.as_deref().unwrap_or("as in fixtures/logits.txt")
+        note(&mut row, ("logits", model.name), "as in fixtures/logits.txt", failure, seconds);
+        let start = Instant::now();
+        let failure = verify(folder, &name, &reference, limit)?;
+        note(
+            &mut row,
+            ("verify", model.name),
+            "every step is the same",
+            failure,
+            start.elapsed().as_secs_f64(),
         );
-        match failure {
-            None => row.results.passed += 1,
-            Some(why) => {
-                row.results.failed += 1;
-                row.failures.push(format!("logits of {}: {why}", model.name));
-            }
-        }
+        folder.remove(&name)?;
     }
     report.rows.push(row);
     folder.remove("bin")
 }
 
-/// The hash of a model's logits, or why the program gave none; an error when the device failed.
-fn hash(folder: &Folder, file: &Path, limit: Duration) -> Result<Result<String>> {
-    let name = push_model(folder, file)?;
-    let arguments: Vec<String> =
-        ["logits", "--full", "--sha256", "-m", &name, "--tokens", "fixtures/prompt.txt"]
-            .map(str::to_owned)
-            .into();
-    let run = Program {
-        name: "happy",
-        arguments: &arguments,
-        environment: &environment(folder, ""),
-        directory: "",
-    };
+/// Prints how a check of a model went, and adds it to the table.
+fn note(row: &mut Row, (check, model): (&str, &str), good: &str, failure: Option<String>, seconds: f64) {
+    println!("{check} of {model}: {}, {seconds:.0} s", failure.as_deref().unwrap_or(good));
+    row.seconds += seconds;
+    row.programs += 1;
+    match failure {
+        None => row.results.passed += 1,
+        Some(why) => {
+            row.results.failed += 1;
+            row.failures.push(format!("{check} of {model}: {why}"));
+        }
+    }
+}
+
+/// The first difference that `happy verify` finds, or why it found nothing out; an error when the device failed.
+fn verify(folder: &Folder, model: &str, reference: &Path, limit: Duration) -> Result<Option<String>> {
+    let file = reference.file_name().unwrap_or_default().to_string_lossy();
+    let arguments = ["verify", model, "--against", &format!("fixtures/{file}"), "--json"].map(str::to_owned);
+    let (ending, stdout, stderr) = happy(folder, &arguments, limit)?;
+    if ending.is_success() {
+        return Ok(None);
+    }
+    Ok(Some(format!("{ending}: {} {}", stdout.trim(), process::tail(&stderr, 3))))
+}
+
+/// Runs `happy` on the device.
+fn happy(folder: &Folder, arguments: &[String], limit: Duration) -> Result<(Ending, String, String)> {
+    let environment = environment(folder, "");
+    let run = Program { name: "happy", arguments, environment: &environment, directory: "" };
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let ending = folder.run(&run, limit, &mut stdout, &mut stderr)?;
-    folder.remove(&name)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((ending, text(&stdout), text(&stderr)))
+}
+
+/// The hash of a model's logits, or why the program gave none; an error when the device failed.
+fn hash(folder: &Folder, model: &str, limit: Duration) -> Result<Result<String>> {
+    let arguments =
+        ["logits", "--full", "--sha256", "-m", model, "--tokens", "fixtures/prompt.txt"].map(str::to_owned);
+    let (ending, stdout, stderr) = happy(folder, &arguments, limit)?;
     if !ending.is_success() {
-        return Ok(Err(format!("{ending}: {}", process::tail(&String::from_utf8_lossy(&stderr), 3))));
+        return Ok(Err(format!("{ending}: {}", process::tail(&stderr, 3))));
     }
-    let stdout = String::from_utf8_lossy(&stdout);
     Ok(fixtures::find_hash(&stdout).ok_or_else(|| format!("no sha256 in: {}", stdout.trim())))
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask fixtures`: the hashes in `fixtures/` that every machine's logits must have.
+//! `cargo xtask fixtures`: the hashes in `fixtures/` that every machine's logits must have, and what `happy verify` compares with.
 
 use crate::models::{MODELS, Model};
 use crate::{Result, fetch, paths, process};
@@ -15,11 +15,20 @@ pub fn run() -> Result<()> {
     let happy = process::build_happy(&[])?;
     let mut text = String::from("# sha256 of the logits of prompt.txt; written by `cargo xtask fixtures`\n");
     for model in MODELS {
-        text += &format!("{} {}\n", model.name, hash(Command::new(&happy), &fetch::fetch(model)?)?);
+        let file = fetch::fetch(model)?;
+        text += &format!("{} {}\n", model.name, hash(Command::new(&happy), &file)?);
+        process::run(
+            Command::new(&happy).arg("verify").arg(file).arg("--force").arg("--write").arg(reference(model)),
+        )?;
     }
     fs::write(goldens(), text).map_err(|e| format!("cannot write {}: {e}", goldens().display()))?;
     println!("wrote {}", paths::short(&goldens()));
     Ok(())
+}
+
+/// What `happy verify` compares `model` with.
+pub fn reference(model: &Model) -> PathBuf {
+    paths::root().join(format!("fixtures/verify-{}.json", model.name))
 }
 
 /// The hash that the logits of `model` must have.

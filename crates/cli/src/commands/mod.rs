@@ -22,6 +22,7 @@ mod serve;
 mod show;
 mod template;
 mod tokenize;
+mod verify;
 
 use crate::error::CliResult;
 use clap::Subcommand;
@@ -63,6 +64,8 @@ pub(crate) enum Command {
     Detokenize(detokenize::DetokenizeArgs),
     /// Write the logits of token sequences, or their hash
     Logits(logits::LogitsArgs),
+    /// Say whether this device computes the same as another one
+    Verify(verify::VerifyArgs),
     /// Say whether texts match a GBNF grammar or a JSON schema
     Grammar(grammar::GrammarArgs),
     /// Run sampling steps over rows of logits
@@ -96,6 +99,7 @@ impl Command {
             Command::Tokenize(args) => tokenize::run(&args),
             Command::Detokenize(args) => detokenize::run(&args),
             Command::Logits(args) => logits::run(&args),
+            Command::Verify(args) => verify::run(&args),
             Command::Grammar(args) => grammar::run(&args),
             Command::Sample(args) => sample::run(&args),
             Command::Template(args) => template::run(&args),

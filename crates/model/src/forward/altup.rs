@@ -47,6 +47,7 @@ pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) -> Result<(), ForwardError
         first.copy_from_slice(x);
         others.chunks_exact_mut(n_embd).for_each(|part| (ops.scale)(part, ratio(x, part)));
     });
+    pass.see("altup_proj", None, s.streams.mat(n, all));
     Ok(())
 }
 
@@ -59,6 +60,7 @@ fn modalities(step: &Step<'_>, w: &AltUp, s: &mut Scratch) -> Result<(), Forward
     }
     let m = w.router.n_out();
     linear::forward(cx, &s.acts, &mut [(&w.router, s.modalities.mat_mut(n, m))], &s.panels);
+    step.see_product("altup_router", &w.router, s.modalities.mat(n, m));
     rows::each_row(cx, s.modalities.mat_mut(n, m), &|_, row, _| {
         (cx.kernels.ops.activate)(Activation::Tanh, row)
     });
@@ -120,8 +122,10 @@ pub(super) fn correct(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardErr
 /// `x = stream 0`
 fn take_first(step: &Step<'_>, s: &mut Scratch, n_streams: usize) {
     let streams = s.streams.mat(step.n, n_streams * step.n_embd);
-    let x = s.x.mat_mut(step.n, step.n_embd);
-    rows::each_row(step.cx, x, &|i, x, _| x.copy_from_slice(&streams.row(i)[..step.n_embd]));
+    step.see("altup", streams);
+    let n_embd = step.n_embd;
+    let x = s.x.mat_mut(step.n, n_embd);
+    rows::each_row(step.cx, x, &|i, x, _| x.copy_from_slice(&streams.row(i)[..n_embd]));
 }
 
 /// Computes `x = mean of the streams`. All streams except the first go through matrices of their own and get the length of the first.
@@ -150,5 +154,6 @@ pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), F
         });
     }
     rows::each_row(cx, s.x.mat_mut(n, n_embd), &|_, x, _| (ops.scale)(x, 1.0 / m as f32));
+    pass.see("altup_unembd_proj", None, s.x.mat(n, n_embd));
     Ok(())
 }

@@ -22,6 +22,7 @@ pub(super) fn project(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result
         return Err(step.non_finite());
     }
     one_job(step, w, s);
+    see_products(step, w, s);
     if beside_q(a) {
         // the rows of a head's query, then those of its gates
         let both = s.gate.mat(n, a.gate_dim());
@@ -37,6 +38,22 @@ pub(super) fn project(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result
     }
     clamp(step, a, s);
     Ok(())
+}
+
+/// Shows a hook the products.
+fn see_products(step: &Step<'_>, w: &Attention, s: &Scratch) {
+    let (n, a) = (step.n, &w.spec);
+    let q = if beside_q(a) { s.gate.mat(n, a.gate_dim()) } else { s.inner.q(n, a.q_dim()) };
+    step.see_product("attn_q", &w.q, q);
+    if let Some(k) = &w.k {
+        step.see_product("attn_k", k, s.k.mat(n, a.k_dim()));
+    }
+    if let Some(v) = &w.v {
+        step.see_product("attn_v", v, s.v.mat(n, a.v_dim()));
+    }
+    if let Some(gate) = w.gate.as_ref().filter(|_| !beside_q(a)) {
+        step.see_product("attn_gate", gate, s.gate.mat(n, a.gate_dim()));
+    }
 }
 
 /// Returns whether the gates are in the matrix of Q.
@@ -99,10 +116,14 @@ pub(super) fn rotate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     let (cx, n, a) = (step.cx, step.n, &w.spec);
     let rope = rotation(step, a, &s.cos_sin);
     let (head_dim, at, spare) = (a.head_dim_k, &s.attn_rows, &s.row);
-    let turn = |mut mat: MatMut<'_>, norm: &Option<PartsNorm>, temperature: Option<TemperatureSpec>| {
-        let normed = |mat: MatMut<'_>, after_rope: bool| {
+    let turn = |mut mat: MatMut<'_>,
+                norm: &Option<PartsNorm>,
+                temperature: Option<TemperatureSpec>,
+                [normed_name, turned_name]: [&'static str; 2]| {
+        let normed = |mut mat: MatMut<'_>, after_rope: bool| {
             if let Some(norm) = norm.as_ref().filter(|norm| norm.after_rope == after_rope) {
-                rows::norm_parts(cx, norm, mat, spare);
+                rows::norm_parts(cx, norm, mat.reborrow(), spare);
+                step.see(normed_name, mat.as_ref());
             }
         };
         normed(mat.reborrow(), false);
@@ -115,16 +136,18 @@ pub(super) fn rotate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
                     (cx.kernels.ops.scale)(row, t.factor(at[i].position));
                 }
             });
+            step.see(turned_name, mat.as_ref());
         }
         normed(mat, true);
     };
-    turn(s.inner.q_mut(n, a.q_dim()), &w.q_norm, a.temperature);
+    turn(s.inner.q_mut(n, a.q_dim()), &w.q_norm, a.temperature, ["attn_q_norm", "attn_q_rope"]);
     if a.kv_from.is_some() {
         return;
     }
-    turn(s.k.mat_mut(n, a.k_dim()), &w.k_norm, None);
+    turn(s.k.mat_mut(n, a.k_dim()), &w.k_norm, None, ["attn_k_norm", "attn_k_rope"]);
     if let Some(norm) = &w.v_norm {
         rows::norm_parts(cx, norm, s.v.mat_mut(n, a.v_dim()), spare);
+        step.see("attn_v_norm", s.v.mat(n, a.v_dim()));
     }
 }
 
@@ -166,6 +189,7 @@ pub(super) fn attend(step: &Step<'_>, w: &Attention, s: &mut Scratch, pages: &Pa
     };
     let (q, heads) = (s.inner.q(n, a.q_dim()), s.io.heads_mut(n, a.out_dim()));
     attention(&step.cx, q, &s.attn_rows, &pages.layer(step.layer), &spec, &mut s.attention, heads);
+    step.see("attn", s.io.heads(n, a.out_dim()));
 }
 
 /// Returns what is added to the layer's scores, by distance.
@@ -208,6 +232,9 @@ pub(super) fn gate(step: &Step<'_>, w: &Attention, s: &mut Scratch) {
     if let Some(norm) = &w.sub_norm {
         rows::norm_parts(cx, norm, s.io.heads_mut(n, cols), &s.row);
     }
+    if a.gate.is_some() || w.sub_norm.is_some() {
+        step.see("attn_gated", s.io.heads(n, cols));
+    }
 }
 
 /// Computes `mixed = Wo heads * scale`.
@@ -220,5 +247,6 @@ pub(super) fn out(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result<(),
     if let Some(scale) = w.spec.out_scale {
         rows::each_row(cx, s.inner.mixed_mut(n, n_embd), &|_, row, _| (cx.kernels.ops.scale)(row, scale));
     }
+    step.see_product("attn_output", &w.out, s.inner.mixed(n, n_embd));
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use happy_kernels::{MatMut, linear, ops::AttnRow};
+use happy_kernels::{Mat, MatMut, linear, ops::AttnRow};
 
 use super::pass::Pass;
 use super::rows;
-use crate::batch::Want;
+use crate::batch::{Batch, Want};
 use crate::error::ForwardError;
 use crate::scratch::{OutputRow, Scratch};
 use crate::weights::kinds;
@@ -56,6 +56,9 @@ pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
             table.fill(batch.positions()[i], row)
         });
     }
+    pass.see("token_embd", None, s.x.mat(n, spec.n_embd));
+    let angles = s.sizes.cos_sin;
+    pass.see("rope", None, Mat::new(s.cos_sin.take(n * angles), n, angles));
     s.attn_rows.clear();
     for (sequence, rows) in batch.groups() {
         let len = batch.positions()[rows.end - 1].saturating_add(1);
@@ -78,8 +81,8 @@ pub(super) fn start(pass: &Pass<'_>, s: &mut Scratch) {
 }
 
 /// Returns the row of `x` that holds an output. `x` has either all rows of the batch, or only those of which something is wanted.
-fn row_of(pass: &Pass<'_>, output: usize, row: &OutputRow, n: usize) -> usize {
-    if n == pass.batch.len() { row.index } else { output }
+fn row_of(batch: &Batch, output: usize, row: &OutputRow, n: usize) -> usize {
+    if n == batch.len() { row.index } else { output }
 }
 
 /// Copies the residual stream as it is, for the rows of which hidden states are wanted.
@@ -88,14 +91,14 @@ pub(super) fn stop(pass: &Pass<'_>, s: &mut Scratch, n: usize) {
     let count = s.outputs.iter().filter(|o| o.want == Want::Hidden).count();
     let hidden = s.hidden.take(count * n_embd);
     for (i, o) in s.outputs.iter().enumerate().filter(|(_, o)| o.want == Want::Hidden) {
-        let x = row_of(pass, i, o, n) * n_embd;
+        let x = row_of(pass.batch, i, o, n) * n_embd;
         hidden[o.slot * n_embd..(o.slot + 1) * n_embd].copy_from_slice(&s.x.values()[x..x + n_embd]);
     }
 }
 
 /// Applies the last norm and, to rows of which logits are wanted, the output matrix.
 pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), ForwardError> {
-    let (spec, weights, cx) = (pass.model.spec(), pass.model.weights(), pass.cx);
+    let (spec, weights, cx, batch) = (pass.model.spec(), pass.model.weights(), pass.cx, pass.batch);
     let (n_embd, n_vocab, n_layers) = (spec.n_embd, spec.n_vocab, spec.layers.len());
     let n_hidden = s.outputs.iter().filter(|o| o.want == Want::Hidden).count();
     let n_logits = s.outputs.len() - n_hidden;
@@ -106,10 +109,11 @@ pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), F
         // the slots of each kind of result ascend with the rows
         let from = |slot: usize| {
             let found = outputs.iter().enumerate().filter(|(_, o)| o.want == want).nth(slot);
-            found.map_or(0, |(i, o)| row_of(pass, i, o, n))
+            found.map_or(0, |(i, o)| row_of(batch, i, o, n))
         };
         if count > 0 {
             rows::norm_from(cx, &weights.output_norm, x, &from, buf.mat_mut(count, n_embd));
+            pass.see("output_norm", None, buf.mat(count, n_embd));
         }
     }
     let non_finite = ForwardError::NonFinite { layer: n_layers };
@@ -122,6 +126,7 @@ pub(super) fn finish(pass: &Pass<'_>, s: &mut Scratch, n: usize) -> Result<(), F
     }
     let logits = s.logits.mat_mut(n_logits, n_vocab);
     linear::forward(pass.logits, &s.acts, &mut [(output, logits)], &s.panels);
+    pass.see("output", Some(output), s.logits.mat(n_logits, n_vocab));
     let finite = AtomicBool::new(true);
     cx.pool.for_each_chunk(s.logits.take(n_logits * n_vocab), 1 << 14, &|_, chunk, _| {
         if cx.cancelled() {

@@ -15,6 +15,7 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
     if let Some(FfnIn::Norm(norm)) = step.weights.ffn_in() {
         let (n, n_embd) = (step.n, step.n_embd);
         rows::norm(step.cx, norm, s.x.mat(n, n_embd), s.io.normed_mut(n, n_embd));
+        step.see("ffn_norm", s.io.normed(n, n_embd));
         rows::replace_residual(step, s);
     }
 }
@@ -31,6 +32,7 @@ pub(crate) fn input<'s>(step: &Step<'_>, x: Mat<'s>, io: &'s BlockIo, attn_input
 /// Computes `ffn_out = down(act(gate x) * up x)`.
 pub(super) fn dense(step: &Step<'_>, s: &mut Scratch, mlp: &Mlp) -> Result<(), ForwardError> {
     let Scratch { x, io, attn_input, inner, acts, panels, row, sparse, .. } = s;
+    let (up, down) = (&mlp.up, &mlp.down);
     let mlp = MlpRows::from(mlp);
     let x = input(step, x.mat(step.n, step.n_embd), io, attn_input);
     let finite = match (mlp.gate, mlp.sparsity) {
@@ -42,8 +44,10 @@ pub(super) fn dense(step: &Step<'_>, s: &mut Scratch, mlp: &Mlp) -> Result<(), F
     if !finite {
         return Err(step.non_finite());
     }
+    step.see_product("ffn_up", up, inner.ffn_inner(step.n, up.n_out()));
     let out = io.ffn_out_mut(step.n, step.n_embd);
     linear::forward(step.cx, acts, &mut [(mlp.down, out)], panels);
+    step.see_product("ffn_down", down, io.ffn_out(step.n, step.n_embd));
     Ok(())
 }
 
@@ -143,6 +147,7 @@ pub(super) fn add(step: &Step<'_>, ffn: &FeedForward, s: &mut Scratch) {
     let ffn_out = match &ffn.post_norm {
         Some(norm) => {
             rows::norm(cx, norm, s.io.ffn_out(n, n_embd), s.inner.post_normed_mut(n, n_embd));
+            step.see("post_ffw_norm", s.inner.post_normed(n, n_embd));
             s.inner.post_normed(n, n_embd)
         }
         None => s.io.ffn_out(n, n_embd),

@@ -46,6 +46,14 @@ pub(super) fn project(
         (None, LatentUp::Expanded(_)) => s.inner.q_mut(n, w.q.n_out()),
     };
     linear::forward(cx, &s.acts, &mut [(first_q, q), (&l.kv_a, short)], &s.panels);
+    let short = match l.up {
+        LatentUp::Absorbed { .. } => s.k.mat(n, spec.row()),
+        LatentUp::Expanded(_) => s.latent_kv.mat(n, spec.row()),
+    };
+    step.see_product("attn_kv_a_mqa", &l.kv_a, short);
+    if l.q_a.is_some() {
+        step.see_product("attn_q_a", first_q, s.latent.mat(n, first_q.n_out()));
+    }
     if let Some((q_a, norm)) = &l.q_a {
         rows::norm_rows(cx, norm, s.latent.mat_mut(n, q_a.n_out()), &s.row);
         if !s.acts.set(cx, s.latent.mat(n, q_a.n_out()), kinds([&w.q])) {
@@ -57,6 +65,11 @@ pub(super) fn project(
         };
         linear::forward(cx, &s.acts, &mut [(&w.q, q)], &s.panels);
     }
+    let q = match (&l.q_a, &l.up) {
+        (_, LatentUp::Absorbed { .. }) => s.io.plain_q(n, w.q.n_out()),
+        (_, LatentUp::Expanded(_)) => s.inner.q(n, w.q.n_out()),
+    };
+    step.see_product("attn_q", &w.q, q);
     match &l.up {
         LatentUp::Absorbed { k, .. } => absorb(step, w, l, k, s)?,
         LatentUp::Expanded(kv_b) => expand(step, w, l, kv_b, s)?,
@@ -67,6 +80,8 @@ pub(super) fn project(
             (cx.kernels.ops.scale)(row, t.factor(at[i].position));
         });
     }
+    step.see("attn_q_rope", s.inner.q(n, w.spec.q_dim()));
+    step.see("attn_k_rope", s.k.mat(n, w.spec.k_dim()));
     Ok(())
 }
 
@@ -186,6 +201,7 @@ pub(super) fn values(step: &Step<'_>, w: &Attention, s: &mut Scratch) -> Result<
         linear::forward(cx, &s.acts, &mut [(part, out.columns_mut(head * dim..(head + 1) * dim))], &s.panels);
     }
     let out = s.latent.mat(n, all);
+    step.see_product("attn_v_b", v, out);
     rows::each_row(cx, s.io.heads_mut(n, all), &|i, row, _| row.copy_from_slice(out.row(i)));
     Ok(())
 }

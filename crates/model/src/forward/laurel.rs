@@ -23,11 +23,14 @@ pub(super) fn branch(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardErro
         return Err(step.non_finite());
     }
     linear::forward(cx, &s.acts, &mut [(&w.down, s.inner.ffn_inner_mut(n, rank))], &s.panels);
+    step.see_product("laurel_l", &w.down, s.inner.ffn_inner(n, rank));
     if !s.acts.set(cx, s.inner.ffn_inner(n, rank), kinds([&w.up])) {
         return Err(step.non_finite());
     }
     linear::forward(cx, &s.acts, &mut [(&w.up, s.laurel.mat_mut(n, n_embd))], &s.panels);
+    step.see_product("laurel_r", &w.up, s.laurel.mat(n, n_embd));
     rows::norm_rows(cx, &w.post_norm, s.laurel.mat_mut(n, n_embd), &s.row);
+    step.see("laurel_post_norm", s.laurel.mat(n, n_embd));
     let input = mixer::input(step, &s.x, &s.io);
     rows::each_row(cx, s.laurel.mat_mut(n, n_embd), &|i, row, _| (cx.kernels.ops.add)(row, input.row(i)));
     Ok(())

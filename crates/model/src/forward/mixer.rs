@@ -14,6 +14,7 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     if let Some(norm) = step.weights.mixer_norm() {
         rows::norm(cx, norm, s.x.mat(n, n_embd), s.io.normed_mut(n, n_embd));
+        step.see("attn_norm", s.io.normed(n, n_embd));
         rows::replace_residual(step, s);
     }
     match step.weights.ffn_in() {
@@ -24,6 +25,7 @@ pub(super) fn norm(step: &Step<'_>, s: &mut Scratch) {
         }
         Some(FfnIn::Layer(norm)) => {
             rows::norm(cx, norm, s.x.mat(n, n_embd), s.attn_input.mat_mut(n, n_embd));
+            step.see("ffn_norm", s.attn_input.mat(n, n_embd));
         }
         None | Some(FfnIn::Norm(_) | FfnIn::Residual) => {}
     }
@@ -93,16 +95,19 @@ pub(super) fn keep_wanted(step: &Step<'_>, s: &mut Scratch) -> usize {
 pub(super) fn add(step: &Step<'_>, s: &mut Scratch) {
     let (cx, n, n_embd) = (step.cx, step.n, step.n_embd);
     if let Some(norm) = step.weights.attention.as_ref().and_then(|a| a.sum_norm.as_ref()) {
-        return norm_sum(step, s, norm);
+        norm_sum(step, s, norm);
+        return step.see("ffn_input", s.x.mat(n, n_embd));
     }
     let mixed = match step.weights.mixer_post_norm() {
         Some(norm) => {
             rows::norm(cx, norm, s.inner.mixed(n, n_embd), s.io.post_normed_mut(n, n_embd));
+            step.see("post_attention_norm", s.io.post_normed(n, n_embd));
             s.io.post_normed(n, n_embd)
         }
         None => s.inner.mixed(n, n_embd),
     };
     rows::add_residual(cx, s.x.mat_mut(n, n_embd), mixed, step.model.residual_scale);
+    step.see("ffn_input", s.x.mat(n, n_embd));
 }
 
 /// Computes `x = norm(x + mixed)` or, with a second norm, `x = second(x + norm(x + mixed))`.

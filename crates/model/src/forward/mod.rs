@@ -23,6 +23,7 @@ mod per_layer;
 pub(crate) mod rows;
 mod sparse;
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
@@ -38,7 +39,7 @@ use crate::recurrent;
 use crate::scratch::{AdaptScratch, Scratch};
 use crate::spec::{LayerSpec, OutputKind};
 use crate::weights::Ffn;
-use pass::{Pass, Step};
+use pass::{Pass, Step, Watch};
 
 /// How a pass ended without an error.
 enum End {
@@ -146,11 +147,13 @@ impl Model {
         hook: &mut dyn LayerHook,
     ) -> Result<End, ForwardError> {
         let long = self.spec().long_context_above().is_some_and(|n| kv.options().n_ctx > n as usize);
-        let pass = Pass::new(self, (cx, adapting), batch, long);
+        let (all_rows, watched, hook) = (hook.all_rows(), hook.sees_values(), RefCell::new(hook));
+        let watch = watched.then_some(&hook as &dyn Watch);
+        let pass = Pass::new(self, (cx, adapting), batch, long, watch);
         ends::start(&pass, s);
         per_layer::inputs(&pass, s)?;
         altup::start(&pass, s)?;
-        let (mut pages, n_layers, all_rows) = (kv.pages(), self.n_layers(), hook.all_rows());
+        let (mut pages, n_layers) = (kv.pages(), self.n_layers());
         // after it, no layer needs the rows of which nothing is wanted
         let last = self.spec().layers.iter().rposition(LayerSpec::stores).unwrap_or(n_layers);
         let mut n = batch.len();
@@ -166,7 +169,8 @@ impl Model {
                 // A hook sees no unfinished values.
                 return Err(ForwardError::Cancelled);
             }
-            if let ControlFlow::Break(()) = hook.after_layer(index, s.x.mat_mut(n, self.n_embd())) {
+            let after = hook.borrow_mut().after_layer(index, s.x.mat_mut(n, self.n_embd()));
+            if let ControlFlow::Break(()) = after {
                 ends::stop(&pass, s, n);
                 return Ok(End::Stopped(index));
             }
@@ -236,6 +240,7 @@ fn layer(
     altup::correct(&step, s)?; //                       the streams take their part of what changed in x
     per_layer::add(&step, s)?; //                       x += norm(proj(gelu(gate x) * inputs of the layer))
     ffn::scale(&step, s); //                            x *= the layer's scale, or x += it times the embedding
+    step.see("layer_output", s.x.mat(step.n, step.n_embd));
     check_finite(&step, s)?;
     Ok(step.n)
 }

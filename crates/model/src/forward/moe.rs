@@ -30,7 +30,9 @@ pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), F
     if early_router(step).is_none() && !score(cx, w, (x, input), acts, moe, panels) {
         return Err(step.non_finite());
     }
+    step.see_product("ffn_gate_inp", &w.router, moe.router.mat(n, spec.n_experts));
     choose(cx, moe, w, n);
+    step.see("ffn_weights", moe.weights.mat(n, spec.n_used));
     let finite = match together(step, w, sizes) {
         true => run_chosen(cx, moe, inner, panels, w, input),
         false => (0..spec.n_experts)
@@ -42,6 +44,7 @@ pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), F
     if !finite {
         return Err(step.non_finite());
     }
+    step.see_product("ffn_down_exps", &w.experts.down, moe.results.mat(n * spec.n_used, step.n_embd));
     if let Some(shared) = &w.shared {
         if let Some(norm) = &shared.norm {
             rows::norm(cx, norm, x, io.normed_mut(n, step.n_embd));
@@ -53,8 +56,10 @@ pub(super) fn mixture(step: &Step<'_>, s: &mut Scratch, w: &Moe) -> Result<(), F
         if !run_shared(cx, moe, inner, (panels, row), shared, input) {
             return Err(step.non_finite());
         }
+        step.see_product("ffn_down_shexp", &shared.mlp.down, moe.gathered.mat(n, step.n_embd));
     }
     gather(cx, moe, w, row, io.ffn_out_mut(n, step.n_embd));
+    step.see("ffn_output", io.ffn_out(n, step.n_embd));
     Ok(())
 }
 

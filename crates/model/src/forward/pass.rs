@@ -1,14 +1,31 @@
 //! What the steps of a forward pass read, but never change.
 
-use happy_kernels::Ctx;
-use happy_kernels::linear::Adapting;
+use std::cell::RefCell;
+
+use happy_kernels::linear::{Adapting, Linear};
+use happy_kernels::{Ctx, Mat};
 
 use crate::batch::Batch;
 use crate::error::ForwardError;
+use crate::hook::{LayerHook, Value};
 use crate::model::Model;
 use crate::scratch::AdaptScratch;
 use crate::spec::ModelSpec;
 use crate::weights::{Layer, RelativeBias};
+
+/// Takes the values that a hook wants to see. A trait, so that a pass does not depend on the hook's lifetime.
+pub(super) trait Watch {
+    fn see(&self, value: &Value<'_>);
+}
+
+impl Watch for RefCell<&mut dyn LayerHook> {
+    fn see(&self, value: &Value<'_>) {
+        // nothing else borrows it while a step runs
+        if let Ok(mut hook) = self.try_borrow_mut() {
+            hook.on_value(value);
+        }
+    }
+}
 
 /// A forward pass.
 #[derive(Clone, Copy)]
@@ -22,6 +39,7 @@ pub(super) struct Pass<'a> {
     pub(super) logits: Ctx<'a>,
     /// Whether to use the rotary factors for long contexts.
     pub(super) long: bool,
+    watch: Option<&'a dyn Watch>,
 }
 
 /// One layer of a forward pass.
@@ -42,6 +60,7 @@ pub(crate) struct Step<'a> {
     pub(crate) n: usize,
     /// Whether some matrix of the model takes its input without quantization.
     pub(super) has_float_matrices: bool,
+    watch: Option<&'a dyn Watch>,
 }
 
 impl<'a> Pass<'a> {
@@ -50,12 +69,13 @@ impl<'a> Pass<'a> {
         (cx, adapting): (Ctx<'a>, &'a AdaptScratch),
         batch: &'a Batch,
         long: bool,
+        watch: Option<&'a dyn Watch>,
     ) -> Self {
         let (rows, rank, hidden) = (batch.row_sets(), batch.adapter_rank(), &adapting.hidden);
         let adapters = (batch.n_sets() > 0).then_some(Adapting { sets: batch, rows, rank, hidden });
         let cx = cx.adapting(adapters);
         let (wanted, logits) = (cx.for_rows(&adapting.wanted), cx.for_rows(&adapting.logits));
-        Pass { cx, model, batch, wanted, logits, long }
+        Pass { cx, model, batch, wanted, logits, long, watch }
     }
 
     /// Returns `cx` for `n` rows: all of them, or those of which something is wanted.
@@ -69,11 +89,35 @@ impl<'a> Pass<'a> {
         let (relative, weights) = (&*weights.relative, &weights.layers[layer]);
         let has_float_matrices = self.model.has_float_matrices();
         let (cx, wanted, n_embd) = (self.cx_of(n), self.wanted, model.n_embd);
-        Step { cx, wanted, model, layer, weights, relative, n_embd, n, has_float_matrices }
+        let watch = self.watch;
+        Step { cx, wanted, model, layer, weights, relative, n_embd, n, has_float_matrices, watch }
+    }
+
+    /// Shows the hook a value outside of the layers, and the matrix that computed it, if one did.
+    pub(super) fn see(&self, name: &'static str, matrix: Option<&Linear>, rows: Mat<'_>) {
+        if let Some(watch) = self.watch {
+            watch.see(&Value { layer: None, name, matrix, rows });
+        }
     }
 }
 
 impl Step<'_> {
+    /// Shows the hook the result of a step.
+    pub(crate) fn see(&self, name: &'static str, rows: Mat<'_>) {
+        self.show(name, None, rows);
+    }
+
+    /// Shows the hook the result of a matrix.
+    pub(crate) fn see_product(&self, name: &'static str, matrix: &Linear, rows: Mat<'_>) {
+        self.show(name, Some(matrix), rows);
+    }
+
+    fn show(&self, name: &'static str, matrix: Option<&Linear>, rows: Mat<'_>) {
+        if let Some(watch) = self.watch {
+            watch.see(&Value { layer: Some(self.layer), name, matrix, rows });
+        }
+    }
+
     /// Returns the error for a value that is infinite or not a number.
     pub(crate) fn non_finite(&self) -> ForwardError {
         ForwardError::NonFinite { layer: self.layer }

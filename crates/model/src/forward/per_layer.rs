@@ -46,13 +46,14 @@ pub(super) fn inputs(pass: &Pass<'_>, s: &mut Scratch) -> Result<(), ForwardErro
             (ops.scale)(row, by_two);
         });
     });
+    pass.see("per_layer_inputs", None, s.per_layer.mat(n, all));
     Ok(())
 }
 
 /// Computes `x += post_norm(proj(gelu(gate x) * inputs[layer]))`.
 pub(super) fn add(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> {
     let (Some(w), Some(spec)) = (&step.weights.per_layer, &step.model.per_layer) else { return Ok(()) };
-    let (cx, n, n_embd, width) = (step.cx, step.n, step.n_embd, spec.width);
+    let (cx, n, n_embd, width, layer) = (step.cx, step.n, step.n_embd, spec.width, step.layer);
     let inputs = s.per_layer.mat(n, width * step.model.layers.len());
     let mut x = s.x.mat(n, n_embd);
     if let Some(altup) = &step.weights.altup {
@@ -67,15 +68,18 @@ pub(super) fn add(step: &Step<'_>, s: &mut Scratch) -> Result<(), ForwardError> 
     }
     linear::forward(cx, &s.acts, &mut [(&w.gate, s.inner.ffn_inner_mut(n, width))], &s.panels);
     rows::each_row(cx, s.inner.ffn_inner_mut(n, width), &|i, row, _| {
-        let input = &inputs.row(i)[width * step.layer..][..width];
+        let input = &inputs.row(i)[width * layer..][..width];
         (cx.kernels.ops.glu)(Activation::Gelu, row, input);
     });
     if !s.acts.set(cx, s.inner.ffn_inner(n, width), kinds([&w.proj])) {
         return Err(step.non_finite());
     }
+    step.see_product("inp_gate", &w.gate, s.inner.ffn_inner(n, width));
     linear::forward(cx, &s.acts, &mut [(&w.proj, s.io.ffn_out_mut(n, n_embd))], &s.panels);
+    step.see_product("proj", &w.proj, s.io.ffn_out(n, n_embd));
     rows::norm(cx, &w.post_norm, s.io.ffn_out(n, n_embd), s.inner.post_normed_mut(n, n_embd));
     let out: Mat<'_> = s.inner.post_normed(n, n_embd);
+    step.see("post_norm", out);
     match &step.model.altup {
         None => rows::each_row(cx, s.x.mat_mut(n, n_embd), &|i, x, _| (cx.kernels.ops.add)(x, out.row(i))),
         Some(altup) => {

@@ -93,6 +93,7 @@ impl ChannelMix {
             return Err(step.non_finite());
         }
         linear::forward(cx, acts, &mut [(&self.value, io.ffn_out_mut(n, width))], panels);
+        step.see_product("channel_mix_value", &self.value, io.ffn_out(n, width));
         if self.gates.is_some() {
             gate(cx, Activation::Sigmoid, r.gate.mat_mut(n, width), io.ffn_out_mut(n, width));
         }

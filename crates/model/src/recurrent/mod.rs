@@ -143,6 +143,7 @@ pub(crate) fn scan(
         Block::Rwkv6(b) => b.scan(step, s, pages)?,
         Block::Rwkv7(b) => b.scan(step, s, pages)?,
     }
+    step.see("mixer_scan", s.recurrent.y.mat(step.n, w.spec.widths().y));
     if step.cx.cancelled() { Err(ForwardError::Cancelled) } else { Ok(()) }
 }
 
@@ -154,9 +155,11 @@ pub(crate) fn out(step: &Step<'_>, w: &Recurrent, s: &mut Scratch) -> Result<(),
     }
     if step.weights.attention.is_none() {
         linear::forward(cx, &s.acts, &mut [(&w.out, s.inner.mixed_mut(n, n_embd))], &s.panels);
+        step.see_product("mixer_output", &w.out, s.inner.mixed(n, n_embd));
         return Ok(());
     }
     linear::forward(cx, &s.acts, &mut [(&w.out, s.io.post_normed_mut(n, n_embd))], &s.panels);
+    step.see_product("mixer_output", &w.out, s.io.post_normed(n, n_embd));
     rows::add_residual(cx, s.inner.mixed_mut(n, n_embd), s.io.post_normed(n, n_embd), None);
     Ok(())
 }
@@ -175,6 +178,7 @@ fn project(
         return Err(step.non_finite());
     }
     linear::forward(step.cx, acts, out, panels);
+    out.iter().for_each(|(w, product)| step.see_product("mixer_input", w, product.as_ref()));
     Ok(())
 }
 
@@ -264,6 +268,7 @@ impl ConvWeights {
     fn run(&self, step: &Step<'_>, pages: &mut Pages<'_>, mut x: MatMut<'_>, first: usize) {
         let (kernel, channels) = (self.kernel, self.channels);
         let weight = Mat::new(&self.weight, kernel, channels);
+        let (cx, causal) = (step.cx, step.model.causal);
         each_state(step, pages, 0..self.elements(), |rows, before, state| {
             let state = MatMut::new(state, kernel - 1, channels);
             let mut x = x.rows_range_mut(rows);
@@ -272,20 +277,21 @@ impl ConvWeights {
                 (state, CONV_CHANNELS),
                 (x, CONV_CHANNELS),
                 &|piece, state, x, _| {
-                    if step.cx.cancelled() {
+                    if cx.cancelled() {
                         return;
                     }
                     let columns = piece * CONV_CHANNELS..piece * CONV_CHANNELS + x.width();
                     before.copy_columns(columns.start, channels, state);
                     let bias = self.bias.as_deref().map(|bias| &bias[columns.clone()]);
                     let conv = Conv { weight: weight.columns(columns), bias, silu: self.silu };
-                    (step.cx.kernels.ops.conv)(&conv, state, x);
-                    if !step.model.causal {
-                        center(step.cx, &conv, kernel / 2, state, x);
+                    (cx.kernels.ops.conv)(&conv, state, x);
+                    if !causal {
+                        center(cx, &conv, kernel / 2, state, x);
                     }
                 },
             );
         });
+        step.see("mixer_conv", x.as_ref().columns(first..first + channels));
     }
 }
 
