@@ -249,7 +249,7 @@ impl Session {
         Ok(Self { state: Mutex::new(state), closing: Cancel::new() })
     }
 
-    /// Uses these adapters from now on, or the model alone if there are none. What the KV cache holds is computed again if it
+    /// Uses these adapters from now on, or the model alone if the list is empty. What the KV cache holds is computed again if it
     /// was computed with others.
     ///
     /// # Errors
