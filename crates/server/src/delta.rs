@@ -101,6 +101,8 @@ pub(crate) struct Usage {
     /// Of those, the ones that an earlier request had computed.
     pub(crate) cached: usize,
     pub(crate) generated: usize,
+    /// Of those, the ones of reasoning and its marks.
+    pub(crate) reasoning: usize,
 }
 
 /// The usage of several prompts, each of which has so many answers.
@@ -118,6 +120,7 @@ impl UsageOfPrompts {
     /// Adds the answer with this index.
     pub(crate) fn add(&mut self, index: usize, usage: Usage) {
         self.total.generated += usage.generated;
+        self.total.reasoning += usage.reasoning;
         // The first answer to a prompt counts it, and says how much of it was cached when it came.
         if index.is_multiple_of(self.choices) {
             self.total.prompt += usage.prompt;
@@ -134,11 +137,24 @@ impl UsageOfPrompts {
 #[derive(Debug, Default)]
 pub(crate) struct Deltas {
     calls: usize,
+    /// Tokens of which nothing was told yet.
+    untold: usize,
+    reasoning: usize,
 }
 
 impl Deltas {
+    /// Counts a token that was chosen.
+    pub(crate) fn token(&mut self) {
+        self.untold += 1;
+    }
+
     /// What an event is for the client, if anything.
     pub(crate) fn of(&mut self, event: Event) -> Option<Delta> {
+        match &event {
+            Event::Reasoning(_) => self.reasoning += std::mem::take(&mut self.untold),
+            Event::Text(_) | Event::CallStart { .. } | Event::CallArguments { .. } => self.untold = 0,
+            _ => {}
+        }
         Some(match event {
             Event::Text(text) => Delta::Text(text.to_string()),
             Event::Reasoning(text) => Delta::Reasoning(text.to_string()),
@@ -165,6 +181,7 @@ impl Deltas {
             prompt: finish.reused_tokens + finish.prompt_tokens,
             cached: finish.reused_tokens,
             generated: finish.generated_tokens,
+            reasoning: self.reasoning.min(finish.generated_tokens),
         };
         let reason = match finish.reason {
             FinishReason::StopString(stop) => Reason::StopString(stop),

@@ -8,7 +8,10 @@ mod embeddings;
 mod error;
 mod fields;
 mod http;
+#[doc(hidden)]
+pub mod internals;
 mod metrics;
+mod models;
 mod options;
 mod page;
 mod scheduler;
@@ -17,5 +20,6 @@ mod state;
 mod stream;
 
 pub use error::ServerError;
+pub use models::ServedModel;
 pub use options::ServerOptions;
 pub use server::{Server, Stop};

@@ -38,6 +38,9 @@ pub(crate) struct Metrics {
     pub(crate) requests: Number,
     pub(crate) refused: Number,
     pub(crate) connections: Number,
+    /// Contexts that were read from files, and those that could not be read or written.
+    pub(crate) contexts_restored: Number,
+    pub(crate) contexts_refused: Number,
     /// Generations that wait for a slot.
     pub(crate) waiting: Number,
     /// Generations that run.
@@ -76,7 +79,7 @@ impl Metrics {
         let counter = "counter";
         let gauge = "gauge";
         let seconds = |micros: &Number| micros.get() as f64 / 1e6;
-        let rows: [(&str, &str, &str, f64); 11] = [
+        let rows: [(&str, &str, &str, f64); 13] = [
             ("requests_total", counter, "HTTP requests", self.requests.get() as f64),
             ("requests_refused_total", counter, "HTTP requests that were refused", self.refused.get() as f64),
             ("answers_total", counter, "Answers that were generated to their end", self.answers.get() as f64),
@@ -90,6 +93,18 @@ impl Metrics {
             ("generated_tokens_total", counter, "Tokens of answers", self.generated_tokens.get() as f64),
             ("prefill_seconds_total", counter, "Time that prompts took", seconds(&self.prefill_micros)),
             ("decode_seconds_total", counter, "Time that answers took", seconds(&self.decode_micros)),
+            (
+                "contexts_restored_total",
+                counter,
+                "Contexts that were read from session files",
+                self.contexts_restored.get() as f64,
+            ),
+            (
+                "contexts_refused_total",
+                counter,
+                "Contexts that could not be read or written",
+                self.contexts_refused.get() as f64,
+            ),
             ("generations_running", gauge, "Answers that are being generated", self.running.get() as f64),
             ("generations_waiting", gauge, "Answers that wait for a slot", self.waiting.get() as f64),
             ("connections", gauge, "Open connections", self.connections.get() as f64),

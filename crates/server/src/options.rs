@@ -2,6 +2,7 @@
 
 use crate::error::ServerError;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to serve.
@@ -29,6 +30,15 @@ pub struct ServerOptions {
     pub body_timeout: Duration,
     /// Answer web pages of other origins, and tell browsers so. Default: false: their requests are refused.
     pub cors: bool,
+    /// Most bytes of anonymous memory that all models together may plan for. Default: `None`; each model is planned for what the
+    /// machine leaves when it is loaded.
+    pub memory_budget: Option<u64>,
+    /// How long a model stays loaded after its last answer, unless a request says otherwise. Default: `None`; it stays until
+    /// another model needs its memory.
+    pub keep_alive: Option<Duration>,
+    /// A folder to which the contexts of the models are written when they are let go or the server ends, and from which they are read
+    /// when a model is loaded, so that chats go on without computing them again. Default: `None`.
+    pub sessions: Option<PathBuf>,
     /// Names by which requests may address this server besides `localhost` and IP addresses. Default: none. Not checked
     /// where an API key is set.
     pub hosts: Vec<String>,
@@ -47,6 +57,9 @@ impl Default for ServerOptions {
             header_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
             cors: false,
+            memory_budget: None,
+            keep_alive: None,
+            sessions: None,
             hosts: Vec::new(),
         }
     }

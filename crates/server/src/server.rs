@@ -1,15 +1,14 @@
 //! A server from its beginning to its end.
 
-use crate::embeddings::{CONTEXT, Embeddings, Source};
 use crate::error::ServerError;
 use crate::http::accept;
 use crate::metrics::Metrics;
+use crate::models::{Models, ServedModel};
 use crate::options::ServerOptions;
-use crate::scheduler::{Scheduler, StartError};
 use crate::state::{State, now};
 use happy_engine::{Engine, LoadOptions};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -42,11 +41,10 @@ impl Stop {
 const BLOCKING_THREADS: usize = 4;
 
 impl Server {
-    /// Listens, and starts the thread that computes. Clients can connect from here on; they are answered by
-    /// [`run`](Self::run).
+    /// Serves a model that is loaded. Clients can connect from here on; they are answered by [`run`](Self::run).
     ///
-    /// `file` is the model's file, from which it is loaded a second time for embeddings when they are first asked for, with
-    /// what `load` says of threads and memory; an engine that was loaded for embeddings needs none.
+    /// `file` is the model's file, from which it is loaded again for embeddings and after it was let go, with what `load` says;
+    /// without it, the model does not embed, and stays. An engine that was loaded for embeddings embeds without a file.
     ///
     /// # Errors
     /// If an option is out of range, the address cannot be listened on, or memory or threads cannot be had.
@@ -55,7 +53,43 @@ impl Server {
         file: Option<(&Path, &LoadOptions)>,
         options: ServerOptions,
     ) -> Result<Self, ServerError> {
+        Self::start(Some((engine, file)), Vec::new(), options)
+    }
+
+    /// Serves a model that is loaded, as [`bind`](Self::bind), and more models, which are loaded when requests name them.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    pub fn bind_with(
+        engine: Engine,
+        file: Option<(&Path, &LoadOptions)>,
+        more: Vec<ServedModel>,
+        options: ServerOptions,
+    ) -> Result<Self, ServerError> {
+        Self::start(Some((engine, file)), more, options)
+    }
+
+    /// Serves models, each of which is loaded when a request names it, or names none and it is the first one.
+    ///
+    /// # Errors
+    /// If there is no model, and as for [`bind`](Self::bind).
+    pub fn bind_models(models: Vec<ServedModel>, options: ServerOptions) -> Result<Self, ServerError> {
+        Self::start(None, models, options)
+    }
+
+    fn start(
+        first: Option<(Engine, Option<(&Path, &LoadOptions)>)>,
+        more: Vec<ServedModel>,
+        options: ServerOptions,
+    ) -> Result<Self, ServerError> {
         options.check()?;
+        if first.is_none() && more.is_empty() {
+            return Err(ServerError::Option {
+                what: "the number of models",
+                found: 0,
+                expected: "at least 1",
+            });
+        }
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
@@ -66,23 +100,12 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let metrics = Arc::new(Metrics::default());
-        let embeds = engine.model().spec().whole_texts;
-        let scheduler = if embeds {
-            None
-        } else {
-            let started = Scheduler::start(engine.context()?, options.queue, metrics.clone());
-            Some(started.map_err(|error| match error {
-                StartError::Thread(error) => ServerError::Start(error),
-                StartError::Engine(error) => ServerError::Engine(error),
-            })?)
-        };
-        let source = match file {
-            _ if embeds => Source::Loaded(engine.clone()),
-            Some((path, load)) => for_embeddings(&engine, path.to_owned(), load),
-            None => Source::None,
-        };
-        let embeddings = Embeddings::new(source);
-        let state = Arc::new(State { engine, scheduler, embeddings, options, metrics, started: now() });
+        let mut models = Models::new(more, options.clone(), metrics.clone());
+        if let Some((engine, file)) = first {
+            models.put_first(engine, file)?;
+        }
+        let models = Arc::new(models);
+        let state = Arc::new(State { models, options, metrics, started: now() });
         Ok(Self { runtime, listener, address, state, stop: watch::Sender::new(false) })
     }
 
@@ -99,23 +122,24 @@ impl Server {
     /// Answers requests until it is stopped.
     pub fn run(self) {
         let Self { runtime, listener, state, stop, .. } = self;
-        runtime.block_on(accept(listener, state, stop.subscribe()));
+        runtime.spawn(unload(state.models.clone()));
+        runtime.block_on(accept(listener, state.clone(), stop.subscribe()));
+        state.models.close();
         // Connections are dropped with the runtime, and with them what they wait for.
         runtime.shutdown_background();
     }
 }
 
-/// How the model is loaded again to embed.
-fn for_embeddings(engine: &Engine, path: PathBuf, load: &LoadOptions) -> Source {
-    let trained = engine.model().spec().n_ctx_train as usize;
-    let options = LoadOptions {
-        context: Some(trained.clamp(1, CONTEXT)),
-        threads: load.threads,
-        isa: load.isa,
-        memory_budget: load.memory_budget,
-        mmap: load.mmap,
-        adapters: load.adapters.clone(),
-        ..LoadOptions::embeddings()
-    };
-    Source::File(path, Box::new(options))
+/// Lets models go whose time is over.
+async fn unload(models: Arc<Models>) {
+    loop {
+        let all = models.clone();
+        // Waits for the models' threads.
+        let next = tokio::task::spawn_blocking(move || all.unload_expired()).await.ok().flatten();
+        let changed = models.changed.notified();
+        match next {
+            Some(next) => drop(tokio::time::timeout(next, changed).await),
+            None => changed.await,
+        }
+    }
 }

@@ -5,12 +5,14 @@
 
 use crate::delta::{Delta, Whole};
 use crate::error::ApiError;
+use crate::models::Lease;
 use crate::scheduler::ended;
 use bytes::Bytes;
 use happy_engine::Cancel;
 use http_body::{Body, Frame};
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -30,6 +32,8 @@ pub(crate) struct Answer {
     pub(crate) deltas: UnboundedReceiver<Delta>,
     /// Also ends what the scheduler does not know yet.
     pub(crate) _cancel: CancelOnDrop,
+    /// Keeps the model loaded.
+    pub(crate) _model: Arc<Lease>,
 }
 
 impl Answer {

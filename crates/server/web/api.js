@@ -13,15 +13,16 @@ async function failure(response) {
   }
 }
 
-async function modelInfo() {
+async function models() {
   const response = await fetch("v1/models", { headers: headers() });
   if (!response.ok) throw new Error(await failure(response));
-  return (await response.json()).data[0];
+  return (await response.json()).data;
 }
 
 // Sends messages; calls `on` with every chunk.
 async function stream(messages, signal, on) {
   const body = { messages, stream: true, stream_options: { include_usage: true } };
+  if (settings.model) body.model = settings.model;
   for (const name of ["temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"])
     if (settings[name] !== "" && settings[name] !== undefined) body[name] = Number(settings[name]);
   const response = await fetch("v1/chat/completions", { method: "POST", headers: headers(), body: JSON.stringify(body), signal });

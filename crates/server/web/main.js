@@ -1,10 +1,27 @@
 // What the buttons and keys do.
+// The model's name and what it takes, or why it would not run; a list to choose from if there are several.
 async function showModel() {
   const place = byId("model");
+  const list = byId("models");
   try {
-    const { id, meta } = await modelInfo();
+    const all = await models();
     const mib = (bytes) => (bytes / 2 ** 20).toFixed(0) + " MiB";
-    place.textContent = `${id} · ${meta.n_ctx} tokens of context · ${mib(meta.weight_bytes)} file, ${mib(meta.memory_bytes)} memory`;
+    const verdict = ({ meta }) =>
+      meta.runs ? `${meta.n_ctx} tokens of context · ${mib(meta.weight_bytes)} file, ${mib(meta.memory_bytes)} memory` : "does not run here: " + meta.problem;
+    const chosen = all.find((model) => model.id === settings.model) || all[0];
+    settings.model = all.length > 1 ? chosen.id : "";
+    list.hidden = all.length < 2;
+    list.replaceChildren(
+      ...all.map((model) => {
+        const option = element("option", model.id + (model.meta.loaded ? " (loaded)" : model.meta.runs ? "" : " (does not run here)"));
+        option.value = model.id;
+        option.title = verdict(model);
+        option.disabled = !model.meta.runs;
+        option.selected = model === chosen;
+        return option;
+      }),
+    );
+    place.textContent = (all.length > 1 ? "" : chosen.id + " · ") + verdict(chosen);
   } catch (error) {
     place.textContent = error.message;
   }
@@ -32,6 +49,11 @@ byId("prompt").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   byId("form").requestSubmit();
+});
+byId("models").addEventListener("change", (event) => {
+  settings.model = event.target.value;
+  keep("settings", settings);
+  showModel();
 });
 byId("stop").addEventListener("click", () => running?.abort());
 byId("new").addEventListener("click", () => {

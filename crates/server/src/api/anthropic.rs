@@ -16,21 +16,13 @@ use serde_json::{Value as Json, json};
 pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
-    let mut ask = Ask::new(Prompt::Chat(request::chat(fields)?));
-    ask.read_sampling(fields)?;
-    ask.read_stop(fields, "stop_sequences")?;
-    let Some(most) = fields.count("max_tokens", 1, usize::MAX)? else {
-        return Err(fields.wrong("max_tokens", "is missing, expected a whole number"));
-    };
-    ask.max_tokens = Some(most);
-    ask.form = request::form(fields)?;
-    ask.one_call = request::one_call(fields)?;
-    let model = call.state.options.model_name.clone();
+    let model = call.model(fields.text("model")?).await?;
+    let ask = read(fields)?;
+    let name = model.name.clone();
     let id = fresh_id("msg_");
-    let mut answers = call.state.answer(ask).await?;
+    let mut answers = model.answer(ask).await?;
     if fields.flag("stream")?.unwrap_or(false) {
-        let translator = Box::new(events::Events::new(id, model));
+        let translator = Box::new(events::Events::new(id, name));
         return Ok(Reply::Events(Box::new(EventBody::new(answers, translator))));
     }
     let answer = answers.pop().ok_or_else(|| ApiError::internal("no answer: please report it"))?;
@@ -41,7 +33,7 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
         "id": id,
         "type": "message",
         "role": "assistant",
-        "model": model,
+        "model": name,
         "stop_reason": reason,
         "stop_sequence": stop,
         "usage": usage_json(whole.usage()),
@@ -49,15 +41,27 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     })))
 }
 
+/// The request.
+pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
+    let mut ask = Ask::new(Prompt::Chat(request::chat(fields)?));
+    ask.read_sampling(fields)?;
+    ask.read_stop(fields, "stop_sequences")?;
+    let Some(most) = fields.count("max_tokens", 1, usize::MAX)? else {
+        return Err(fields.wrong("max_tokens", "is missing, expected a whole number"));
+    };
+    ask.max_tokens = Some(most);
+    ask.form = request::form(fields)?;
+    ask.one_call = request::one_call(fields)?;
+    Ok(ask)
+}
+
 /// How many tokens a request's prompt has.
 pub(crate) async fn count_tokens(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
+    let model = call.model(fields.text("model")?).await?;
     let chat = request::chat(fields)?;
-    let count = super::plain::off_thread(call, move |call| {
-        Ok(chat.conversation(&call.state.engine)?.prompt_ids()?.len())
-    });
+    let count = super::plain::off_thread(move || Ok(chat.conversation(&model.engine)?.prompt_ids()?.len()));
     Ok(Reply::Json(json!({ "input_tokens": count.await? })))
 }
 

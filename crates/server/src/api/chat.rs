@@ -16,10 +16,10 @@ use serde_json::{Value as Json, json};
 pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
+    let model = call.model(fields.text("model")?).await?;
     let ask = read(fields)?;
-    let head = Head::new("chatcmpl-", call.state.options.model_name.clone());
-    let answers = call.state.answer(ask).await?;
+    let head = Head::new("chatcmpl-", model.name.clone());
+    let answers = model.answer(ask).await?;
     if fields.flag("stream")?.unwrap_or(false) {
         let choices = answers.len();
         let translator = Chunks {
@@ -113,6 +113,7 @@ pub(crate) fn usage_json(usage: Usage) -> Json {
         "completion_tokens": usage.generated,
         "total_tokens": usage.prompt + usage.generated,
         "prompt_tokens_details": { "cached_tokens": usage.cached },
+        "completion_tokens_details": { "reasoning_tokens": usage.reasoning },
     })
 }
 

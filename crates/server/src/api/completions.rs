@@ -9,6 +9,7 @@ use crate::fields::Fields;
 use crate::http::Call;
 use crate::http::reply::{Reply, failure};
 use crate::http::routes::Style;
+use crate::models::Lease;
 use crate::stream::{Answer, EventBody, Translator, sse};
 use serde_json::{Map, Value as Json, json};
 
@@ -21,9 +22,47 @@ const DEFAULT_TOKENS: usize = 16;
 pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
-    let prompts = prompts(fields)?;
+    let model = call.model(fields.text("model")?).await?;
+    let (prompts, ask) = read(fields)?;
     let echo = fields.flag("echo")?.unwrap_or(false);
+    let head = Head::new("cmpl-", model.name.clone());
+    let (mut answers, mut prefixes): (Vec<Answer>, Vec<String>) = (Vec::new(), Vec::new());
+    for prompt in prompts {
+        let prefix = match &prompt {
+            Prompt::Text(text) if echo => text.clone(),
+            Prompt::Ids(ids) if echo => text_of(&model, ids)?,
+            _ => String::new(),
+        };
+        prefixes.extend(std::iter::repeat_n(prefix, ask.choices));
+        answers.extend(model.answer(Ask { prompt, ..ask.clone() }).await?);
+    }
+    let mut usage = UsageOfPrompts::new(ask.choices);
+    if fields.flag("stream")?.unwrap_or(false) {
+        let include_usage = wants_usage(fields)?;
+        let log_probs = vec![Vec::new(); answers.len()];
+        let offsets = prefixes.iter().map(|prefix| prefix.chars().count()).collect();
+        let translator = Chunks { head, prefixes, log_probs, offsets, usage, include_usage, failed: false };
+        return Ok(Reply::Events(Box::new(EventBody::new(answers, Box::new(translator)))));
+    }
+    let mut choices = Vec::new();
+    for (index, (answer, prefix)) in answers.into_iter().zip(prefixes).enumerate() {
+        let whole = answer.whole().await?;
+        usage.add(index, whole.usage());
+        let reason = finish_reason(&whole.reason());
+        let mut offset = prefix.chars().count();
+        let log_probs = log_probs(&whole.log_probs, &mut offset);
+        let text = prefix + &whole.text;
+        choices.push(json!({ "index": index, "text": text, "logprobs": log_probs, "finish_reason": reason }));
+    }
+    let mut reply = head.object("text_completion");
+    reply["choices"] = choices.into();
+    reply["usage"] = usage_json(usage.total());
+    Ok(Reply::Json(reply))
+}
+
+/// The request: its prompts, and what is asked of each.
+pub(crate) fn read(fields: Fields<'_, '_>) -> Result<(Vec<Prompt>, Ask), ApiError> {
+    let prompts = prompts(fields)?;
     let mut ask = Ask::new(Prompt::Ids(Vec::new()));
     ask.read_sampling(fields)?;
     ask.read_stop(fields, "stop")?;
@@ -37,36 +76,18 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
             fields.wrong("best_of", format_args!("is {best_of}, expected the same as `n`, or nothing"))
         );
     }
-    let head = Head::new("cmpl-", call.state.options.model_name.clone());
-    let (mut answers, mut prefixes): (Vec<Answer>, Vec<String>) = (Vec::new(), Vec::new());
-    for prompt in prompts {
-        let prefix = match &prompt {
-            Prompt::Text(text) if echo => text.clone(),
-            _ => String::new(),
-        };
-        prefixes.extend(std::iter::repeat_n(prefix, ask.choices));
-        answers.extend(call.state.answer(Ask { prompt, ..ask.clone() }).await?);
+    Ok((prompts, ask))
+}
+
+/// The text of token ids.
+fn text_of(model: &Lease, ids: &[u32]) -> Result<String, ApiError> {
+    let tokenizer = model.engine.require_tokenizer()?;
+    let mut bytes = Vec::new();
+    for id in ids {
+        let problem = || ApiError::field("prompt", format_args!("{id} is not a valid token id"));
+        bytes.extend_from_slice(&tokenizer.piece(*id).map_err(|_| problem())?);
     }
-    let mut usage = UsageOfPrompts::new(ask.choices);
-    if fields.flag("stream")?.unwrap_or(false) {
-        let include_usage = wants_usage(fields)?;
-        let log_probs = vec![Vec::new(); answers.len()];
-        let translator = Chunks { head, prefixes, log_probs, usage, include_usage, failed: false };
-        return Ok(Reply::Events(Box::new(EventBody::new(answers, Box::new(translator)))));
-    }
-    let mut choices = Vec::new();
-    for (index, (answer, prefix)) in answers.into_iter().zip(prefixes).enumerate() {
-        let whole = answer.whole().await?;
-        usage.add(index, whole.usage());
-        let reason = finish_reason(&whole.reason());
-        let text = prefix + &whole.text;
-        let log_probs = log_probs(&whole.log_probs);
-        choices.push(json!({ "index": index, "text": text, "logprobs": log_probs, "finish_reason": reason }));
-    }
-    let mut reply = head.object("text_completion");
-    reply["choices"] = choices.into();
-    reply["usage"] = usage_json(usage.total());
-    Ok(Reply::Json(reply))
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A text, an array of texts, an array of token ids, or an array of those.
@@ -102,16 +123,15 @@ fn prompts(fields: Fields<'_, '_>) -> Result<Vec<Prompt>, ApiError> {
     found.ok_or_else(|| fields.wrong("prompt", expected))
 }
 
-/// The probabilities in the old form.
-fn log_probs(all: &[TokenLogProb]) -> Json {
+/// The probabilities in the old form. `offset` is where the next token begins in the text, in characters.
+fn log_probs(all: &[TokenLogProb], offset: &mut usize) -> Json {
     if all.is_empty() {
         return Json::Null;
     }
-    let mut offset = 0;
     let mut offsets = Vec::new();
     for one in all {
-        offsets.push(offset);
-        offset += one.token.text().chars().count();
+        offsets.push(*offset);
+        *offset += one.token.text().chars().count();
     }
     let top = |one: &TokenLogProb| -> Map<String, Json> {
         one.top.iter().map(|token| (token.text(), token.ln_p().into())).collect()
@@ -130,6 +150,8 @@ struct Chunks {
     /// The prompts that are to be repeated.
     prefixes: Vec<String>,
     log_probs: Vec<Vec<TokenLogProb>>,
+    /// Where the next token of each text begins.
+    offsets: Vec<usize>,
     usage: UsageOfPrompts,
     include_usage: bool,
     failed: bool,
@@ -137,8 +159,8 @@ struct Chunks {
 
 impl Chunks {
     fn chunk(&mut self, choice: usize, text: &str, reason: Option<&str>, out: &mut Vec<u8>) {
-        let log_probs =
-            self.log_probs.get_mut(choice).map_or(Json::Null, |all| log_probs(&std::mem::take(all)));
+        let waiting = self.log_probs.get_mut(choice).zip(self.offsets.get_mut(choice));
+        let log_probs = waiting.map_or(Json::Null, |(all, offset)| log_probs(&std::mem::take(all), offset));
         let mut chunk = self.head.object("text_completion");
         chunk["choices"] =
             json!([{ "index": choice, "text": text, "logprobs": log_probs, "finish_reason": reason }]);

@@ -5,6 +5,7 @@ use crate::error::ApiError;
 use crate::fields::Fields;
 use crate::http::Call;
 use crate::http::reply::Reply;
+use crate::models::Lease;
 use happy_engine::Embedding;
 use serde_json::{Value as Json, json};
 
@@ -15,8 +16,8 @@ const MAX_TEXTS: usize = 2048;
 pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
-    let texts = texts(&call, fields, "input")?;
+    let model = call.model(fields.text("model")?).await?;
+    let texts = texts(&model, fields, "input")?;
     let dimensions = fields.count("dimensions", 1, usize::MAX)?;
     let base64 = match fields.text("encoding_format")? {
         None | Some("float") => false,
@@ -27,7 +28,7 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
             );
         }
     };
-    let found = embed(&call, texts, dimensions, false).await?;
+    let found = embed(&model, texts, dimensions, false).await?;
     let tokens: usize = found.iter().map(|one| one.tokens).sum();
     let data = found.into_iter().enumerate().map(|(index, one)| {
         let vector = if base64 { Json::from(encode(&one.values)) } else { one.values.into() };
@@ -36,31 +37,31 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(json!({
         "object": "list",
         "data": data.collect::<Vec<_>>(),
-        "model": call.state.options.model_name,
+        "model": model.name,
         "usage": { "prompt_tokens": tokens, "total_tokens": tokens },
     })))
 }
 
 /// The vectors of texts.
 pub(crate) async fn embed(
-    call: &Call,
+    model: &Lease,
     texts: Vec<String>,
     dimensions: Option<usize>,
     truncate: bool,
 ) -> Result<Vec<Embedding>, ApiError> {
-    match call.state.embeddings.run(Work::Embed { texts, dimensions, truncate }).await? {
+    match model.embeddings.run(Work::Embed { texts, dimensions, truncate }).await? {
         Found::Embeddings(found) => Ok(found),
         Found::Ranks(_) => Err(ApiError::internal("ranks instead of vectors: please report it")),
     }
 }
 
 /// One text or several; texts may be token ids.
-pub(crate) fn texts(call: &Call, fields: Fields<'_, '_>, key: &str) -> Result<Vec<String>, ApiError> {
+pub(crate) fn texts(model: &Lease, fields: Fields<'_, '_>, key: &str) -> Result<Vec<String>, ApiError> {
     let is_ids = |value: &Json| value.as_array().is_some_and(|all| all.first().is_some_and(Json::is_number));
     let texts = match fields.get(key) {
-        Some(ids) if is_ids(ids) => vec![text_of(call, fields, key, ids)?],
+        Some(ids) if is_ids(ids) => vec![text_of(model, fields, key, ids)?],
         Some(Json::Array(all)) if all.first().is_some_and(is_ids) => {
-            all.iter().map(|ids| text_of(call, fields, key, ids)).collect::<Result<_, _>>()?
+            all.iter().map(|ids| text_of(model, fields, key, ids)).collect::<Result<_, _>>()?
         }
         _ => fields.texts(key)?,
     };
@@ -74,8 +75,8 @@ pub(crate) fn texts(call: &Call, fields: Fields<'_, '_>, key: &str) -> Result<Ve
 }
 
 /// The text of token ids: some clients cut texts by a tokenizer of their own, which must be this model's.
-fn text_of(call: &Call, fields: Fields<'_, '_>, key: &str, ids: &Json) -> Result<String, ApiError> {
-    let tokenizer = call.state.engine.require_tokenizer()?;
+fn text_of(model: &Lease, fields: Fields<'_, '_>, key: &str, ids: &Json) -> Result<String, ApiError> {
+    let tokenizer = model.engine.require_tokenizer()?;
     let mut bytes = Vec::new();
     for id in ids.as_array().into_iter().flatten() {
         let piece = id.as_u64().and_then(|id| tokenizer.piece(u32::try_from(id).ok()?).ok());
@@ -91,7 +92,7 @@ fn text_of(call: &Call, fields: Fields<'_, '_>, key: &str, ids: &Json) -> Result
 pub(crate) async fn rerank(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
+    let model = call.model(fields.text("model")?).await?;
     let query = fields.need_text("query")?.to_owned();
     let mut documents = Vec::new();
     for (i, document) in fields.need_array("documents")?.iter().enumerate() {
@@ -106,7 +107,7 @@ pub(crate) async fn rerank(call: Call) -> Result<Reply, ApiError> {
     let most = fields.count("top_n", 1, usize::MAX)?.unwrap_or(usize::MAX);
     let with_text = fields.flag("return_documents")?.unwrap_or(false);
     let work = Work::Rank { query, documents: documents.clone() };
-    let Found::Ranks(ranks) = call.state.embeddings.run(work).await? else {
+    let Found::Ranks(ranks) = model.embeddings.run(work).await? else {
         return Err(ApiError::internal("vectors instead of ranks: please report it"));
     };
     let results = ranks.into_iter().take(most).map(|rank| {
@@ -118,7 +119,7 @@ pub(crate) async fn rerank(call: Call) -> Result<Reply, ApiError> {
     });
     Ok(Reply::Json(json!({
         "object": "list",
-        "model": call.state.options.model_name,
+        "model": model.name,
         "results": results.collect::<Vec<_>>(),
     })))
 }

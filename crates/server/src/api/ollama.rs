@@ -6,49 +6,45 @@ mod models;
 pub(crate) use models::{ps, show, tags, version};
 
 use super::embeddings::{embed as vectors, texts};
+use super::plain::off_thread;
 use super::{form, messages};
 use crate::ask::{Ask, Chat, Prompt};
 use crate::error::ApiError;
 use crate::fields::Fields;
 use crate::http::Call;
 use crate::http::reply::Reply;
+use crate::models::{KeepAlive, Lease};
 use crate::stream::EventBody;
 use lines::{Lines, Shape};
 use serde_json::{Value as Json, json};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Answers a conversation.
 pub(crate) async fn chat(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
+    let model = lease(&call, fields).await?;
     if fields.array("messages")?.is_none_or(<[Json]>::is_empty) {
-        return Ok(Reply::Json(loaded(&call, Shape::Chat)));
+        return load_only(&call, fields, model, Shape::Chat).await;
     }
-    let chat = Chat {
-        messages: chat_messages(fields)?,
-        tools: messages::tools(fields)?,
-        think: think(fields)?,
-        ..Chat::default()
-    };
-    answer(&call, fields, Ask::new(Prompt::Chat(chat)), Shape::Chat).await
+    answer(&model, fields, read(fields)?, Shape::Chat).await
 }
 
 /// Continues a text, or answers it as the only message.
 pub(crate) async fn generate(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
+    let model = lease(&call, fields).await?;
     let prompt = fields.text("prompt")?.unwrap_or_default();
     if prompt.is_empty() {
-        // To load a model: it is loaded.
-        return Ok(Reply::Json(loaded(&call, Shape::Generate)));
+        return load_only(&call, fields, model, Shape::Generate).await;
     }
     if fields.array("images")?.is_some_and(|images| !images.is_empty()) {
         return Err(fields.wrong("images", "this model reads text alone"));
     }
     let suffix = fields.text("suffix")?.filter(|suffix| !suffix.is_empty());
-    let has_template = call.state.engine.chat_template().is_ok_and(|template| template.is_some());
+    let has_template = model.engine.chat_template().is_ok_and(|template| template.is_some());
     let prompt = match suffix {
         Some(after) => Prompt::Infill { before: prompt.to_owned(), after: after.to_owned() },
         None if fields.flag("raw")?.unwrap_or(false) || !has_template => Prompt::Text(prompt.to_owned()),
@@ -60,11 +56,39 @@ pub(crate) async fn generate(call: Call) -> Result<Reply, ApiError> {
             Prompt::Chat(Chat { messages, think: think(fields)?, ..Chat::default() })
         }
     };
-    answer(&call, fields, Ask::new(prompt), Shape::Generate).await
+    let mut ask = Ask::new(prompt);
+    read_options(fields, &mut ask)?;
+    answer(&model, fields, ask, Shape::Generate).await
 }
 
-async fn answer(call: &Call, fields: Fields<'_, '_>, mut ask: Ask, shape: Shape) -> Result<Reply, ApiError> {
+async fn answer(
+    model: &Arc<Lease>,
+    fields: Fields<'_, '_>,
+    ask: Ask,
+    shape: Shape,
+) -> Result<Reply, ApiError> {
     let started = Instant::now();
+    let mut answers = model.answer(ask).await?;
+    let lines = Lines::new(model.name.clone(), shape, started);
+    if fields.flag("stream")?.unwrap_or(true) {
+        return Ok(Reply::Events(Box::new(EventBody::new(answers, Box::new(lines)))));
+    }
+    let answer = answers.pop().ok_or_else(|| ApiError::internal("no answer: please report it"))?;
+    Ok(Reply::Json(lines.whole(answer.whole().await?)))
+}
+
+/// A request of `chat`.
+pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
+    let messages = chat_messages(fields)?;
+    let (tools, think) = (messages::tools(fields)?, think(fields)?);
+    let mut ask = Ask::new(Prompt::Chat(Chat { messages, tools, think, ..Chat::default() }));
+    keep_alive(fields)?;
+    read_options(fields, &mut ask)?;
+    Ok(ask)
+}
+
+/// How to choose tokens, when to end, and the form.
+fn read_options(fields: Fields<'_, '_>, ask: &mut Ask) -> Result<(), ApiError> {
     if let Some(options) = fields.get("options") {
         let options = Fields::of(options, "options")?;
         ask.read_sampling(options)?;
@@ -76,21 +100,77 @@ async fn answer(call: &Call, fields: Fields<'_, '_>, mut ask: Ask, shape: Shape)
         }
     }
     ask.form = form::of_ollama(fields)?;
-    let mut answers = call.state.answer(ask).await?;
-    let lines = Lines::new(call.state.options.model_name.clone(), shape, started);
-    if fields.flag("stream")?.unwrap_or(true) {
-        return Ok(Reply::Events(Box::new(EventBody::new(answers, Box::new(lines)))));
-    }
-    let answer = answers.pop().ok_or_else(|| ApiError::internal("no answer: please report it"))?;
-    Ok(Reply::Json(lines.whole(answer.whole().await?)))
+    Ok(())
 }
 
-/// What a request without a prompt gets.
-fn loaded(call: &Call, shape: Shape) -> Json {
-    let mut line = shape.line(&call.state.options.model_name, "", None, Vec::new());
+/// A request without a prompt: the model is loaded, or let go if it may not stay.
+async fn load_only(
+    call: &Call,
+    fields: Fields<'_, '_>,
+    model: Arc<Lease>,
+    shape: Shape,
+) -> Result<Reply, ApiError> {
+    let mut line = shape.line(&model.name, "", None, Vec::new());
     line["done"] = true.into();
-    line["done_reason"] = "load".into();
-    line
+    let unload = keep_alive(fields)? == KeepAlive::For(Duration::ZERO);
+    line["done_reason"] = if unload { "unload" } else { "load" }.into();
+    if unload {
+        let (models, index) = (call.state.models.clone(), model.index());
+        drop(model);
+        off_thread(move || {
+            models.unload(index);
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(Reply::Json(line))
+}
+
+/// The model that a request names, loaded, for as long as the request says.
+async fn lease(call: &Call, fields: Fields<'_, '_>) -> Result<Arc<Lease>, ApiError> {
+    let keep = keep_alive(fields)?;
+    call.state.models.lease(fields.text("model")?, keep).await
+}
+
+/// How long the model stays: seconds, or a text like `5m`; negative: until its memory is needed.
+fn keep_alive(fields: Fields<'_, '_>) -> Result<KeepAlive, ApiError> {
+    let wrong = || fields.wrong("keep_alive", "expected seconds, or a text like \"5m\"; -1 for no limit");
+    let seconds = match fields.get("keep_alive") {
+        None => return Ok(KeepAlive::Usual),
+        Some(Json::String(text)) if text.is_empty() => return Ok(KeepAlive::Usual),
+        Some(Json::String(text)) => duration(text).ok_or_else(wrong)?,
+        Some(value) => value.as_f64().ok_or_else(wrong)?,
+    };
+    if seconds < 0.0 {
+        return Ok(KeepAlive::Forever);
+    }
+    // A year is as good as any longer time.
+    Ok(KeepAlive::For(Duration::from_secs_f64(seconds.min(3.2e7))))
+}
+
+/// A duration as Go writes it, like `1h30m`, or seconds alone.
+fn duration(text: &str) -> Option<f64> {
+    let (sign, mut rest) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
+    if let Ok(seconds) = rest.parse::<f64>() {
+        return Some(sign * seconds).filter(|seconds| seconds.is_finite());
+    }
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        let (number, unit) = rest.split_at_checked(digits)?;
+        let end = unit.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(unit.len());
+        let (unit, next) = unit.split_at_checked(end)?;
+        let scale = match unit {
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * scale;
+        rest = next;
+    }
+    Some(sign * seconds).filter(|seconds| seconds.is_finite() && !text.is_empty())
 }
 
 /// Whether to think: a flag, or a level.
@@ -126,14 +206,14 @@ pub(crate) async fn embed(call: Call) -> Result<Reply, ApiError> {
     let started = Instant::now();
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
-    let texts = texts(&call, fields, "input")?;
+    let model = lease(&call, fields).await?;
+    let texts = texts(&model, fields, "input")?;
     let truncate = fields.flag("truncate")?.unwrap_or(true);
     let dimensions = fields.count("dimensions", 1, usize::MAX)?;
-    let found = vectors(&call, texts, dimensions, truncate).await?;
+    let found = vectors(&model, texts, dimensions, truncate).await?;
     let tokens: usize = found.iter().map(|one| one.tokens).sum();
     Ok(Reply::Json(json!({
-        "model": call.state.options.model_name,
+        "model": model.name,
         "embeddings": found.into_iter().map(|one| one.values).collect::<Vec<_>>(),
         "total_duration": lines::nanos(started.elapsed()),
         "load_duration": 0,
@@ -145,9 +225,33 @@ pub(crate) async fn embed(call: Call) -> Result<Reply, ApiError> {
 pub(crate) async fn embeddings(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
+    let model = lease(&call, fields).await?;
     let text = fields.need_text("prompt")?.to_owned();
-    let found = vectors(&call, vec![text], None, true).await?;
+    let found = vectors(&model, vec![text], None, true).await?;
     let vector = found.into_iter().next().map(|one| one.values).unwrap_or_default();
     Ok(Reply::Json(json!({ "embedding": vector })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_are_gos() {
+        for (text, seconds) in [
+            ("5m", Some(300.0)),
+            ("1h30m", Some(5400.0)),
+            ("250ms", Some(0.25)),
+            ("-1", Some(-1.0)),
+            ("-1s", Some(-1.0)),
+            ("0", Some(0.0)),
+            ("1.5s", Some(1.5)),
+            ("", None),
+            ("m", None),
+            ("5 parsecs", None),
+            ("inf", None),
+        ] {
+            assert_eq!(duration(text), seconds, "{text}");
+        }
+    }
 }

@@ -5,6 +5,8 @@ use crate::error::{ApiError, Kind};
 use crate::fields::Fields;
 use crate::http::Call;
 use crate::http::reply::Reply;
+use crate::models::Entry;
+use crate::state::State;
 use happy_engine::tokenizer::EncodeOptions;
 use serde_json::{Value as Json, json};
 
@@ -23,36 +25,49 @@ pub(crate) async fn metrics(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Text("text/plain; version=0.0.4; charset=utf-8", call.state.metrics.text()))
 }
 
-fn model_json(call: &Call) -> Json {
-    let state = &call.state;
-    let plan = state.engine.plan();
-    let meta = json!({
-        "n_ctx": plan.context,
-        "n_ctx_train": state.engine.model().spec().n_ctx_train,
-        "n_vocab": state.engine.model().n_vocab(),
-        "n_embd": state.engine.model().n_embd(),
-        "slots": plan.sequences,
-        "weight_bytes": plan.weight_bytes,
-        "memory_bytes": plan.anon_bytes(),
-    });
-    json!({
-        "id": state.options.model_name,
-        "object": "model",
-        "created": state.started,
-        "owned_by": "happy",
-        "meta": meta,
-    })
+/// A model of the list, with what running it takes, or why it would not run.
+fn model_json(entry: &Entry, state: &State) -> Json {
+    let loaded = entry.loaded();
+    let mut meta = json!({ "loaded": loaded.is_some() });
+    match entry.verdict(state.models.budget()) {
+        Ok(plan) => {
+            meta["runs"] = true.into();
+            meta["n_ctx"] = plan.context.into();
+            meta["slots"] = plan.sequences.into();
+            meta["weight_bytes"] = plan.weight_bytes.into();
+            meta["memory_bytes"] = plan.anon_bytes().into();
+        }
+        Err(problem) => {
+            meta["runs"] = false.into();
+            meta["problem"] = problem.into();
+        }
+    }
+    if let Some(loaded) = &loaded {
+        meta["n_ctx_train"] = loaded.engine.model().spec().n_ctx_train.into();
+        meta["n_vocab"] = loaded.engine.model().n_vocab().into();
+        meta["n_embd"] = loaded.engine.model().n_embd().into();
+    }
+    json!({ "id": entry.name, "object": "model", "created": state.started, "owned_by": "happy", "meta": meta })
 }
 
 /// `/v1/models`.
 pub(crate) async fn models(call: Call) -> Result<Reply, ApiError> {
-    Ok(Reply::Json(json!({ "object": "list", "data": [model_json(&call)] })))
+    off_thread(move || {
+        let entries = call.state.models.entries().iter();
+        let data: Vec<Json> = entries.map(|entry| model_json(entry, &call.state)).collect();
+        Ok(Reply::Json(json!({ "object": "list", "data": data })))
+    })
+    .await
 }
 
 /// `/v1/models/NAME`.
 pub(crate) async fn model(call: Call) -> Result<Reply, ApiError> {
-    call.state.check_model(Some(&call.rest))?;
-    Ok(Reply::Json(model_json(&call)))
+    let index = call.state.models.find(Some(&call.rest))?;
+    off_thread(move || {
+        let entry = call.state.models.entries().get(index);
+        Ok(Reply::Json(entry.map_or(Json::Null, |entry| model_json(entry, &call.state))))
+    })
+    .await
 }
 
 /// Text to token ids, as llama.cpp's server has it.
@@ -65,8 +80,9 @@ pub(crate) async fn tokenize(call: Call) -> Result<Reply, ApiError> {
         parse_special: fields.flag("parse_special")?.unwrap_or(true),
     };
     let pieces = fields.flag("with_pieces")?.unwrap_or(false);
-    off_thread(call, move |call| {
-        let tokenizer = call.state.engine.require_tokenizer()?;
+    let model = call.model(fields.text("model")?).await?;
+    off_thread(move || {
+        let tokenizer = model.engine.require_tokenizer()?;
         let ids = tokenizer.encode(&text, options).map_err(|e| ApiError::invalid(e.to_string()))?;
         if !pieces {
             return Ok(Reply::Json(json!({ "tokens": ids })));
@@ -86,7 +102,8 @@ pub(crate) async fn tokenize(call: Call) -> Result<Reply, ApiError> {
 pub(crate) async fn detokenize(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    let tokenizer = call.state.engine.require_tokenizer()?;
+    let model = call.model(fields.text("model")?).await?;
+    let tokenizer = model.engine.require_tokenizer()?;
     let mut bytes = Vec::new();
     for id in fields.need_array("tokens")? {
         let known = id.as_u64().and_then(|id| u32::try_from(id).ok());
@@ -105,9 +122,11 @@ pub(crate) async fn detokenize(call: Call) -> Result<Reply, ApiError> {
 /// Messages to the prompt that the model would see.
 pub(crate) async fn apply_template(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
-    let chat = read_chat(Fields::of(&body, "")?)?;
-    off_thread(call, move |call| {
-        let prompt = chat.conversation(&call.state.engine)?.prompt()?;
+    let fields = Fields::of(&body, "")?;
+    let chat = read_chat(fields)?;
+    let model = call.model(fields.text("model")?).await?;
+    off_thread(move || {
+        let prompt = chat.conversation(&model.engine)?.prompt()?;
         Ok(Reply::Json(json!({ "prompt": prompt })))
     })
     .await
@@ -115,9 +134,8 @@ pub(crate) async fn apply_template(call: Call) -> Result<Reply, ApiError> {
 
 /// Does what takes long beside the thread that all requests share.
 pub(crate) async fn off_thread<T: Send + 'static>(
-    call: Call,
-    work: impl FnOnce(&Call) -> Result<T, ApiError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let done = tokio::task::spawn_blocking(move || work(&call)).await;
+    let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| ApiError::new(Kind::Internal, "the work could not be done"))?
 }

@@ -17,18 +17,14 @@ use serde_json::{Value as Json, json};
 pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?)?;
+    let model = call.model(fields.text("model")?).await?;
     if fields.text("previous_response_id")?.is_some() {
         let problem = "responses are not stored here: send the whole conversation as `input`";
         return Err(fields.wrong("previous_response_id", problem));
     }
-    let mut ask = Ask::new(Prompt::Chat(request::chat(fields)?));
-    ask.read_sampling(fields)?;
-    ask.max_tokens = fields.count("max_output_tokens", 1, usize::MAX)?;
-    ask.form = request::form(fields)?;
-    ask.one_call = fields.flag("parallel_tool_calls")? == Some(false);
-    let head = Head::new(fields, call.state.options.model_name.clone());
-    let mut answers = call.state.answer(ask).await?;
+    let ask = read(fields)?;
+    let head = Head::new(fields, model.name.clone());
+    let mut answers = model.answer(ask).await?;
     if fields.flag("stream")?.unwrap_or(false) {
         let translator = Box::new(events::Events::new(head));
         return Ok(Reply::Events(Box::new(EventBody::new(answers, translator))));
@@ -37,6 +33,16 @@ pub(crate) async fn create(call: Call) -> Result<Reply, ApiError> {
     let whole = answer.whole().await?;
     let (reason, usage) = (whole.reason(), whole.usage());
     Ok(Reply::Json(head.ended(&reason, usage, output(whole))))
+}
+
+/// The request.
+pub(crate) fn read(fields: Fields<'_, '_>) -> Result<Ask, ApiError> {
+    let mut ask = Ask::new(Prompt::Chat(request::chat(fields)?));
+    ask.read_sampling(fields)?;
+    ask.max_tokens = fields.count("max_output_tokens", 1, usize::MAX)?;
+    ask.form = request::form(fields)?;
+    ask.one_call = fields.flag("parallel_tool_calls")? == Some(false);
+    Ok(ask)
 }
 
 /// What the response repeats of the request, and its ids.
@@ -102,7 +108,7 @@ impl Head {
             "input_tokens": usage.prompt,
             "input_tokens_details": { "cached_tokens": usage.cached },
             "output_tokens": usage.generated,
-            "output_tokens_details": { "reasoning_tokens": 0 },
+            "output_tokens_details": { "reasoning_tokens": usage.reasoning },
             "total_tokens": usage.prompt + usage.generated,
         });
         let (status, incomplete) = match reason {

@@ -5,6 +5,7 @@ pub(crate) mod reply;
 pub(crate) mod routes;
 
 use crate::error::{ApiError, Kind};
+use crate::models::{KeepAlive, Lease};
 use crate::state::State;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -127,6 +128,11 @@ async fn read_body(state: &State, request: Request<Incoming>) -> Result<Bytes, A
 }
 
 impl Call {
+    /// The model that a request names, loaded; the first one if it names none.
+    pub(crate) async fn model(&self, name: Option<&str>) -> Result<Arc<Lease>, ApiError> {
+        self.state.models.lease(name, KeepAlive::Usual).await
+    }
+
     /// The body as JSON.
     pub(crate) fn json(&self) -> Result<serde_json::Value, ApiError> {
         serde_json::from_slice(&self.body)

@@ -13,6 +13,7 @@
 //! its own sampler, grammar and reader. If a pass fails, each slot is computed alone, so that only the one at fault fails.
 
 mod pass;
+mod saved;
 mod slot;
 
 use crate::delta::Delta;
@@ -20,8 +21,9 @@ use crate::error::{ApiError, Kind};
 use crate::metrics::Metrics;
 use happy_engine::{Cancel, Composed, Context, EngineError, model};
 use slot::Slot;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -38,25 +40,31 @@ pub(crate) struct Job {
 
 /// The thread, from outside.
 pub(crate) struct Scheduler {
-    jobs: Option<SyncSender<Job>>,
+    jobs: Mutex<Option<SyncSender<Job>>>,
     stop: Cancel,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     queue: usize,
     metrics: Arc<Metrics>,
 }
 
 impl Scheduler {
-    /// Starts the thread; `queue` jobs may wait.
+    /// Starts the thread; `queue` jobs may wait. `sessions` is the folder of the model's contexts.
     ///
     /// # Errors
     /// If the system gives no thread, or memory for a batch.
-    pub(crate) fn start(context: Context, queue: usize, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+    pub(crate) fn start(
+        context: Context,
+        queue: usize,
+        metrics: Arc<Metrics>,
+        sessions: Option<PathBuf>,
+    ) -> Result<Self, StartError> {
         let (jobs, waiting) = sync_channel(queue);
         let stop = Cancel::new();
-        let worker = Worker::new(context, waiting, stop.clone(), metrics.clone())?;
+        let worker = Worker::new(context, waiting, stop.clone(), metrics.clone(), sessions)?;
         let thread = std::thread::Builder::new().name("happy-scheduler".to_owned());
         let thread = thread.spawn(move || worker.run())?;
-        Ok(Self { jobs: Some(jobs), stop, thread: Some(thread), queue, metrics })
+        let (jobs, thread) = (Mutex::new(Some(jobs)), Mutex::new(Some(thread)));
+        Ok(Self { jobs, stop, thread, queue, metrics })
     }
 
     /// Adds a job to those that wait.
@@ -64,7 +72,8 @@ impl Scheduler {
     /// # Errors
     /// If the queue is full.
     pub(crate) fn submit(&self, job: Job) -> Result<(), ApiError> {
-        let Some(jobs) = &self.jobs else { return Err(ended()) };
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(jobs) = jobs else { return Err(ended()) };
         self.metrics.waiting.add(1);
         jobs.try_send(job).map_err(|refused| {
             self.metrics.waiting.sub(1);
@@ -85,14 +94,22 @@ pub(crate) fn ended() -> ApiError {
     ApiError::internal("the server is shutting down")
 }
 
-impl Drop for Scheduler {
-    fn drop(&mut self) {
+impl Scheduler {
+    /// Ends answers and the thread, and waits until the contexts are written.
+    pub(crate) fn end(&self) {
         self.stop.cancel();
         // Without a sender the thread finds no more jobs.
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -116,6 +133,8 @@ struct Worker {
     metrics: Arc<Metrics>,
     /// Counts admissions, to tell which slot was used last.
     clock: u64,
+    /// The folder of the contexts.
+    sessions: Option<PathBuf>,
 }
 
 impl Worker {
@@ -124,14 +143,16 @@ impl Worker {
         jobs: Receiver<Job>,
         stop: Cancel,
         metrics: Arc<Metrics>,
+        sessions: Option<PathBuf>,
     ) -> Result<Self, EngineError> {
         let plan = *context.engine().plan();
         let batch = model::Batch::try_with_capacity(plan.batch)?;
         let slots = (0..plan.sequences as u32).map(Slot::new).collect();
-        Ok(Self { context, slots, batch, jobs, stop, metrics, clock: 0 })
+        Ok(Self { context, slots, batch, jobs, stop, metrics, clock: 0, sessions })
     }
 
     fn run(mut self) {
+        self.restore();
         while self.take_jobs() {
             for slot in &mut self.slots {
                 slot.drop_if_gone(&mut self.context);
@@ -141,6 +162,7 @@ impl Worker {
                 slot.tell(&mut self.context, &self.metrics);
             }
         }
+        self.save();
     }
 
     /// Fills free slots; waits if there is nothing else to do. False: the server ends.

@@ -70,6 +70,17 @@ impl Slot {
         }
     }
 
+    pub(super) fn set_last_used(&mut self, now: u64) {
+        self.last_used = now;
+    }
+
+    /// Ends what runs. What was computed stays, with a snapshot, so that all of it can be used again.
+    pub(super) fn end(&mut self, context: &mut Context) {
+        if self.running.take().is_some() {
+            let _ = context.snapshot(self.sequence);
+        }
+    }
+
     /// Frees the slot if nobody hears its answer. What was computed stays.
     pub(super) fn drop_if_gone(&mut self, context: &mut Context) {
         if self.running.as_ref().is_some_and(|running| running.deltas.is_closed()) {
@@ -93,6 +104,9 @@ impl Slot {
         bytes_of: &dyn Fn(u32) -> Vec<u8>,
     ) {
         let Some(running) = &mut self.running else { return };
+        if context_logits.is_some() {
+            running.events.token();
+        }
         let done = running.generation.computed(count, context_logits, time);
         let told = done.and_then(|()| running.log_probs_of(context_logits, bytes_of));
         if let Err(error) = told {

@@ -45,7 +45,11 @@ pub(crate) fn serve(name: &str, load: &LoadOptions, options: ServerOptions) -> R
     let folder = common::Folder::new(&format!("server-{name}"));
     let path = folder.file("tiny.gguf", &common::file_bytes(TEMPLATE, &CONTROL));
     let engine = Engine::open(&path, load).unwrap();
-    let server = Server::bind(engine, Some((&path, load)), options).unwrap();
+    start(Server::bind(engine, Some((&path, load)), options).unwrap(), folder)
+}
+
+/// Runs a server on a thread of its own; the folder of its models goes with it.
+pub(crate) fn start(server: Server, folder: common::Folder) -> Running {
     let (address, stop) = (server.address(), server.stop());
     let thread = Some(std::thread::spawn(move || server.run()));
     Running { address, stop, thread, _folder: folder }

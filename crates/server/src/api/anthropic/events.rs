@@ -62,7 +62,7 @@ impl Translator for Events {
     fn delta(&mut self, _: usize, delta: Delta, out: &mut Vec<u8>) {
         match delta {
             Delta::Begun { prompt, cached } => {
-                let usage = usage_json(Usage { prompt, cached, generated: 0 });
+                let usage = usage_json(Usage { prompt, cached, ..Usage::default() });
                 let message = json!({
                     "id": self.id, "type": "message", "role": "assistant", "model": self.model, "content": [],
                     "stop_reason": null, "stop_sequence": null, "usage": usage,

@@ -1,27 +1,31 @@
 //! What Ollama's clients ask about models. Paths and files are not told.
 
+use super::super::plain::off_thread;
 use super::lines::date;
 use crate::error::ApiError;
 use crate::fields::Fields;
 use crate::http::Call;
 use crate::http::reply::Reply;
+use crate::models::{Entry, Loaded};
+use crate::state::State;
 use happy_engine::gguf::Value;
 use serde_json::{Map, Value as Json, json};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The version of this program, which is not one of Ollama's.
 pub(crate) async fn version(_: Call) -> Result<Reply, ApiError> {
     Ok(Reply::Json(json!({ "version": env!("CARGO_PKG_VERSION") })))
 }
 
-fn text(call: &Call, key: &str) -> Option<String> {
-    let view = call.state.engine.file().view();
+fn text(model: &Loaded, key: &str) -> Option<String> {
+    let view = model.engine.file().view();
     view.metadata().optional::<&str>(key).ok().flatten().map(str::to_owned)
 }
 
-fn details(call: &Call) -> Json {
-    let family = text(call, "general.architecture").unwrap_or_default();
-    let size = text(call, "general.size_label").unwrap_or_default();
+/// What is known of a model without loading it is nothing.
+fn details(model: Option<&Loaded>) -> Json {
+    let family = model.and_then(|model| text(model, "general.architecture")).unwrap_or_default();
+    let size = model.and_then(|model| text(model, "general.size_label")).unwrap_or_default();
     json!({
         "parent_model": "",
         "format": "gguf",
@@ -32,41 +36,55 @@ fn details(call: &Call) -> Json {
     })
 }
 
-/// The model as an entry of a list.
-fn entry(call: &Call) -> Json {
-    let state = &call.state;
-    let name = &state.options.model_name;
+/// A model as an entry of a list.
+fn entry(state: &State, entry: &Entry, bytes: u64) -> Json {
+    let name = &entry.name;
     json!({
         "name": name,
         "model": name,
         "modified_at": date(UNIX_EPOCH + Duration::from_secs(state.started)),
-        "size": state.engine.plan().weight_bytes,
+        "size": bytes,
         "digest": "",
-        "details": details(call),
+        "details": details(entry.loaded().as_deref()),
     })
 }
 
 /// The models that there are.
 pub(crate) async fn tags(call: Call) -> Result<Reply, ApiError> {
-    Ok(Reply::Json(json!({ "models": [entry(&call)] })))
+    off_thread(move || {
+        let (state, models) = (&call.state, &call.state.models);
+        let bytes = |e: &Entry| e.verdict(models.budget()).map_or(0, |plan| plan.weight_bytes);
+        let all: Vec<Json> = models.entries().iter().map(|e| entry(state, e, bytes(e))).collect();
+        Ok(Reply::Json(json!({ "models": all })))
+    })
+    .await
 }
 
 /// The models that are loaded.
 pub(crate) async fn ps(call: Call) -> Result<Reply, ApiError> {
-    let mut entry = entry(&call);
-    entry["size_vram"] = 0.into();
-    entry["context_length"] = call.state.engine.plan().context.into();
-    Ok(Reply::Json(json!({ "models": [entry] })))
+    let state = &call.state;
+    let loaded = state.models.entries().iter().filter_map(|e| Some((e, e.loaded()?)));
+    let all = loaded.map(|(e, model)| {
+        let plan = model.engine.plan();
+        let mut line = entry(state, e, plan.weight_bytes);
+        line["size_vram"] = 0.into();
+        line["context_length"] = plan.context.into();
+        // A time that never comes stands for none.
+        let left = e.time_left().unwrap_or(Duration::from_secs(100 * 365 * 86_400));
+        line["expires_at"] = date(SystemTime::now() + left).into();
+        line
+    });
+    Ok(Reply::Json(json!({ "models": all.collect::<Vec<_>>() })))
 }
 
 /// What is known of the model.
 pub(crate) async fn show(call: Call) -> Result<Reply, ApiError> {
     let body = call.json()?;
     let fields = Fields::of(&body, "")?;
-    call.state.check_model(fields.text("model")?.or(fields.text("name")?))?;
-    let template = call.state.engine.chat_template().ok().flatten();
+    let model = call.model(fields.text("model")?.or(fields.text("name")?)).await?;
+    let template = model.engine.chat_template().ok().flatten();
     let source = template.as_ref().map(|template| template.source()).unwrap_or_default();
-    let embeds = call.state.scheduler.is_none();
+    let embeds = model.scheduler.is_none();
     let mut capabilities = vec![if embeds { "embedding" } else { "completion" }];
     if source.contains("tools") {
         capabilities.push("tools");
@@ -74,7 +92,7 @@ pub(crate) async fn show(call: Call) -> Result<Reply, ApiError> {
     if source.contains("<think>") || source.contains("enable_thinking") {
         capabilities.push("thinking");
     }
-    let view = call.state.engine.file().view();
+    let view = model.engine.file().view();
     let mut info = Map::new();
     for (key, value) in view.metadata().iter() {
         // Vocabularies have megabytes; the template stands beside.
@@ -93,11 +111,11 @@ pub(crate) async fn show(call: Call) -> Result<Reply, ApiError> {
         info.insert(key.to_owned(), short);
     }
     Ok(Reply::Json(json!({
-        "license": text(&call, "general.license").unwrap_or_default(),
+        "license": text(&model, "general.license").unwrap_or_default(),
         "modelfile": "",
         "parameters": "",
         "template": source,
-        "details": details(&call),
+        "details": details(Some(&model)),
         "model_info": Json::Object(info),
         "capabilities": capabilities,
         "modified_at": date(UNIX_EPOCH + Duration::from_secs(call.state.started)),

@@ -1,0 +1,18 @@
+//! For fuzzing: what reads the bodies of requests, without a model. Not part of the API.
+
+use crate::api::{anthropic, chat, completions, ollama, responses};
+use crate::fields::Fields;
+
+/// Reads a body as each API does. It must end with a request or an error, whatever the bytes are. Returns how many of the APIs take it.
+pub fn check(body: &[u8]) -> usize {
+    let Ok(body) = serde_json::from_slice(body) else { return 0 };
+    let Ok(fields) = Fields::of(&body, "") else { return 0 };
+    let taken = [
+        chat::read(fields).is_ok(),
+        completions::read(fields).is_ok(),
+        responses::read(fields).is_ok(),
+        anthropic::read(fields).is_ok(),
+        ollama::read(fields).is_ok(),
+    ];
+    taken.into_iter().filter(|taken| *taken).count()
+}
