@@ -41,17 +41,9 @@ impl CliError {
         Self::new(format!("cannot {doing} `{path}`: {error}"))
     }
 
-    /// Arguments that do not parse: what clap says in several lines as one sentence.
+    /// Arguments that do not parse.
     pub(crate) fn command_line(error: &clap::Error) -> Self {
-        let text = error.render().to_string();
-        let lines = text.lines().map(str::trim);
-        let said: Vec<String> = lines
-            .take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"))
-            .filter(|l| !l.is_empty() && is_helpful(l, error))
-            .map(|l| l.strip_prefix("tip: ").map_or(l.to_owned(), |tip| format!("({tip})")))
-            .collect();
-        let said = said.join(" ");
-        Self::usage(format!("{} (--help shows the options)", said.strip_prefix("error: ").unwrap_or(&said)))
+        Self::usage(format!("{} (--help shows the options)", said(error)))
     }
 
     pub(crate) fn code(&self) -> u8 {
@@ -62,6 +54,19 @@ impl CliError {
     pub(crate) fn is_closed_pipe(&self) -> bool {
         self.closed_pipe
     }
+}
+
+/// What clap says in several lines as one sentence.
+pub(crate) fn said(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim);
+    let said: Vec<String> = lines
+        .take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"))
+        .filter(|l| !l.is_empty() && is_helpful(l, error))
+        .map(|l| l.strip_prefix("tip: ").map_or(l.to_owned(), |tip| format!("({tip})")))
+        .collect();
+    let said = said.join(" ");
+    said.strip_prefix("error: ").unwrap_or(&said).to_owned()
 }
 
 /// Whether a line of clap's is more than a guess: `cpu` for `pull`, or `-- --foo` for an option that isn't known.

@@ -4,14 +4,14 @@ use crate::error::{CliError, CliResult};
 use crate::output::{self, human_bytes};
 use crate::sampling::SamplingArgs;
 use crate::terminal::Page;
-use clap::Args;
+use clap::{Args, FromArgMatches};
 use happy_engine::{
     Cancel, Context, Engine, Event, Finish, FinishReason, Form, GenerateOptions, Unfinished, memory,
 };
 use happy_tokenizer::TokenId;
 
 /// How to choose tokens and when to end.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Length and end")]
 pub(crate) struct GenerationArgs {
     /// Maximum number of tokens to generate; -1: no limit [default: no limit; 256 for text without a chat template]
@@ -38,6 +38,24 @@ impl GenerationArgs {
     pub(crate) fn check(&self) -> CliResult {
         self.limit()?;
         self.sampling.check()
+    }
+
+    /// The parameters by which tokens are chosen, and their values.
+    pub(crate) fn shown(&self) -> Vec<(String, String)> {
+        self.sampling.shown()
+    }
+
+    /// Sets a flag, given without its dashes.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> CliResult {
+        let command = clap::Command::new("params").no_binary_name(true);
+        let matches = Self::augment_args_for_update(command)
+            .try_get_matches_from([format!("--{}={value}", name.trim_start_matches('-'))])
+            .map_err(|error| CliError::usage(crate::error::said(&error)))?;
+        let mut new = self.clone();
+        new.update_from_arg_matches(&matches).map_err(|error| CliError::usage(crate::error::said(&error)))?;
+        new.check()?;
+        *self = new;
+        Ok(())
     }
 
     /// The engine's options. `raw`: there is no chat template.

@@ -3,6 +3,7 @@
 
 mod answer;
 mod commands;
+mod config;
 mod constrain;
 mod error;
 mod generation;
@@ -10,6 +11,7 @@ mod hub;
 mod input;
 mod interrupt;
 mod load;
+mod markdown;
 mod models;
 mod output;
 #[cfg(test)]
@@ -17,11 +19,12 @@ mod pages;
 mod paths;
 mod prompt;
 mod sampling;
+mod score;
 mod talk;
 mod terminal;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use commands::Command;
 use error::CliError;
 use std::process::ExitCode;
@@ -53,12 +56,25 @@ fn room() -> Result<(), CliError> {
     ask(COMMAND_LINE + 4 * arguments)
 }
 
+/// The arguments that the process was started with.
+fn parse(mut command: clap::Command) -> Result<Args, clap::Error> {
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
 fn main() -> ExitCode {
     if let Err(error) = room() {
         output::report(&error);
         return ExitCode::from(error.code());
     }
-    let done = match Args::try_parse() {
+    let command = match config::defaults(Args::command()) {
+        Ok(command) => command,
+        Err(error) => {
+            output::report(&error);
+            return ExitCode::from(error.code());
+        }
+    };
+    let done = match parse(command) {
         Ok(args) => args.command.run(),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp

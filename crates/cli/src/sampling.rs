@@ -77,7 +77,7 @@ macro_rules! flags {
             $more_parameter:ident $(, $more_attribute:meta)?;)* }
     ) => {
         /// Flags that set one parameter each.
-        #[derive(Debug, Args)]
+        #[derive(Clone, Debug, Args)]
         struct ParameterArgs {
             $(
                 #[arg(
@@ -108,6 +108,14 @@ macro_rules! flags {
             fn set(&self, params: &mut Params) {
                 $(params.$field.$parameter = self.$flag.to_parameter();)*
                 $(params.$more_field.$more_parameter = self.$more.to_parameter();)*
+            }
+
+            /// Names and values.
+            fn each(&self) -> Vec<(&'static str, String)> {
+                vec![
+                    $((stringify!($flag), self.$flag.to_string()),)*
+                    $((stringify!($more), self.$more.to_string()),)*
+                ]
             }
         }
     };
@@ -143,7 +151,7 @@ flags! {
 }
 
 /// How to choose tokens.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
     /// Seed of the random choices; -1: a new one each time [default: -1]
@@ -188,6 +196,19 @@ pub(crate) struct SamplingArgs {
 }
 
 impl SamplingArgs {
+    /// A command that has these options alone: those that a configuration may set.
+    pub(crate) fn command() -> clap::Command {
+        Self::augment_args(clap::Command::new("sampling"))
+    }
+
+    /// The parameters as flags without their dashes, and their values.
+    pub(crate) fn shown(&self) -> Vec<(String, String)> {
+        let all = self.parameters.each().into_iter();
+        let seed = self.seed.and_then(|seed| seed.0).map_or_else(|| "-1".to_owned(), |seed| seed.to_string());
+        let all = all.map(|(name, value)| (name.replace('_', "-"), value));
+        std::iter::once(("seed".to_owned(), seed)).chain(all).collect()
+    }
+
     /// Whether all settings are in range; needs no model.
     pub(crate) fn check(&self) -> CliResult {
         let mut params = self.params();

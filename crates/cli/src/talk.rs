@@ -3,7 +3,7 @@
 use crate::error::{CliError, CliResult};
 use crate::input;
 use clap::Args;
-use happy_engine::chat::{ReplyFormat, ToolChoice};
+use happy_engine::chat::{Message, ReplyFormat, ToolChoice};
 use happy_engine::{ContextPolicy, Conversation, ConversationOptions, Engine, EngineError};
 use std::path::PathBuf;
 
@@ -14,6 +14,9 @@ pub(crate) struct TalkArgs {
     /// System message
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
+    /// The system message of the configuration, for chat templates that have a place for one
+    #[arg(long, value_name = "TEXT", hide = true)]
+    usual_system: Option<String>,
     /// Tools that the model may call: a JSON array, as chat templates take them
     #[arg(long, value_name = "FILE.json")]
     tools: Option<PathBuf>,
@@ -35,12 +38,16 @@ pub(crate) struct TalkArgs {
 }
 
 /// A conversation's settings, read and checked.
-pub(crate) struct Talk(ConversationOptions);
+pub(crate) struct Talk {
+    options: ConversationOptions,
+    /// System message that is left out if the model has no place for it, because nobody asked for it here.
+    usual_system: Option<String>,
+}
 
 impl TalkArgs {
     /// Reads the files; needs no model, so that what is wrong shows before one is loaded.
     pub(crate) fn read(&self) -> CliResult<Talk> {
-        Ok(Talk(ConversationOptions {
+        let options = ConversationOptions {
             system: self.system.clone(),
             tools: self.tools.as_deref().map(input::read_array).transpose()?,
             tool_choice: self.tool_choice.clone(),
@@ -48,26 +55,41 @@ impl TalkArgs {
             format: self.reply_format,
             ignore_unused: self.ignore_unused,
             policy: self.when_full,
-        }))
+        };
+        let usual_system = self.usual_system.clone().filter(|text| self.system.is_none() && !text.is_empty());
+        Ok(Talk { options, usual_system })
     }
 }
 
 impl Talk {
     /// A conversation with its system message; `None` if the model has no chat template.
     pub(crate) fn begin(&self, engine: &Engine) -> CliResult<Option<Conversation>> {
-        match Conversation::with_options(engine, self.0.clone()) {
-            Err(EngineError::NoTemplate { .. }) => Ok(None),
-            conversation => Ok(Some(conversation?)),
+        let plain = match Conversation::with_options(engine, self.options.clone()) {
+            Err(EngineError::NoTemplate { .. }) => return Ok(None),
+            conversation => conversation?,
+        };
+        if self.usual_system.is_none() {
+            return Ok(Some(plain));
         }
+        let options = ConversationOptions { system: self.usual_system.clone(), ..self.options.clone() };
+        let with_system = Conversation::with_options(engine, options)?;
+        // The template has a place for it if it shows.
+        let shown = |conversation: &Conversation| {
+            let mut conversation = conversation.clone();
+            conversation.push(Message::new("user", "Hello"));
+            conversation.prompt().ok()
+        };
+        let has_place = shown(&with_system).is_some_and(|text| Some(text) != shown(&plain));
+        Ok(Some(if has_place { with_system } else { plain }))
     }
 
     /// Refuses options that only a chat template has a place for; `why` says why the model has no template.
     pub(crate) fn refuse(&self, why: &str) -> CliResult {
         let given = [
-            ("--system", self.0.system.is_some()),
-            ("--tools", self.0.tools.is_some()),
-            ("--reply-format", self.0.format.is_some()),
-            ("--var", !self.0.vars.is_empty()),
+            ("--system", self.options.system.is_some()),
+            ("--tools", self.options.tools.is_some()),
+            ("--reply-format", self.options.format.is_some()),
+            ("--var", !self.options.vars.is_empty()),
         ];
         match given.iter().find(|(_, given)| *given) {
             Some((option, _)) => {

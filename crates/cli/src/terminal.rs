@@ -3,6 +3,7 @@
 //! A model, a file or a template may hold escape sequences that retitle a window, move the cursor or paint over what was
 //! there. To a terminal they go in writing (`\x1b`); to a pipe or a file bytes go as they are.
 
+use crate::markdown::{Markdown, Style};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Stdout, Write};
 use unicode_width::UnicodeWidthChar;
@@ -81,10 +82,14 @@ impl<W: Write> Write for Screen<W> {
     }
 }
 
-/// Streams an answer: on a terminal by [`Wrap`], elsewhere as it is.
+/// Streams an answer: on a terminal by [`Markdown`] and [`Wrap`], elsewhere as it is.
 pub(crate) struct Page {
     out: Stdout,
     wrap: Option<Wrap>,
+    /// `None`: the text has no styles, because its reader wants none.
+    markdown: Option<Markdown>,
+    /// Characters with their styles on their way to the terminal.
+    styled: Vec<(Style, char)>,
     /// Whether nothing was written.
     empty: bool,
     /// Whether the last line has an end.
@@ -97,7 +102,9 @@ impl Page {
         // One column stays free, so that the cursor never waits at the edge, where moving it back is uncertain.
         let width = || terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
         let wrap = out.is_terminal().then(|| Wrap::new(width().saturating_sub(1)));
-        Self { out, wrap, empty: true, ended: true }
+        let colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let markdown = (wrap.is_some() && colors).then(Markdown::default);
+        Self { out, wrap, markdown, styled: Vec::new(), empty: true, ended: true }
     }
 
     /// Writes a piece of the text, now.
@@ -107,20 +114,36 @@ impl Page {
         }
         self.empty = false;
         self.ended = text.ends_with('\n');
-        match &mut self.wrap {
-            Some(wrap) => self.out.write_all(wrap.push(&visible(text)).as_bytes())?,
-            None => self.out.write_all(text.as_bytes())?,
+        match (&mut self.wrap, &mut self.markdown) {
+            (Some(wrap), Some(markdown)) => {
+                markdown.push(&visible(text), &mut self.styled);
+                let sent = wrap.push_styled(self.styled.drain(..));
+                self.out.write_all(sent.as_bytes())?;
+            }
+            (Some(wrap), None) => self.out.write_all(wrap.push(&visible(text)).as_bytes())?,
+            (None, _) => self.out.write_all(text.as_bytes())?,
         }
         self.out.flush()
     }
 
+    /// Shows what waited for more of the text, and ends all styles.
+    fn finish(&mut self) -> io::Result<()> {
+        let (Some(wrap), Some(mut markdown)) = (&mut self.wrap, self.markdown.take()) else { return Ok(()) };
+        markdown.finish(&mut self.styled);
+        let mut sent = wrap.push_styled(self.styled.drain(..));
+        wrap.set_style(Style::Plain, &mut sent);
+        self.out.write_all(sent.as_bytes())
+    }
+
     /// Ends the last line, if it has no end.
     pub(crate) fn end_line(&mut self) -> io::Result<()> {
+        self.finish()?;
         if self.ended { Ok(()) } else { self.write("\n") }
     }
 
     /// Ends the text: its last line has an end, also if there is no text.
     pub(crate) fn close(&mut self) -> io::Result<()> {
+        self.finish()?;
         if self.empty { self.write("\n") } else { self.end_line() }
     }
 }
@@ -134,6 +157,9 @@ struct Wrap {
     /// The word at the end of the line, and its width.
     word: String,
     word_width: usize,
+    style: Style,
+    /// The style in which the word begins.
+    word_style: Style,
 }
 
 /// Columns from one tab stop to the next.
@@ -141,31 +167,58 @@ const TAB: usize = 8;
 
 impl Wrap {
     fn new(width: usize) -> Self {
-        Self { width: width.max(1), column: 0, word: String::new(), word_width: 0 }
+        let (style, word_style) = (Style::Plain, Style::Plain);
+        Self { width: width.max(1), column: 0, word: String::new(), word_width: 0, style, word_style }
     }
 
     /// What to send for more of the text.
     fn push(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
-        for c in text.chars() {
-            match c {
-                '\n' => self.line(&mut out),
-                // A space at the edge is the line's end.
-                ' ' | '\t' if self.column >= self.width => self.line(&mut out),
-                '\t' => {
-                    out.push(c);
-                    self.column = (self.column / TAB + 1) * TAB;
-                    self.forget_word();
-                }
-                ' ' => {
-                    out.push(c);
-                    self.column += 1;
-                    self.forget_word();
-                }
-                _ => self.letter(c, &mut out),
-            }
+        text.chars().for_each(|c| self.put(c, &mut out));
+        out
+    }
+
+    /// The same with a style for each character.
+    fn push_styled(&mut self, text: impl Iterator<Item = (Style, char)>) -> String {
+        let mut out = String::new();
+        for (style, c) in text {
+            self.set_style(style, &mut out);
+            self.put(c, &mut out);
         }
         out
+    }
+
+    /// Turns to a style, which takes no room.
+    fn set_style(&mut self, style: Style, out: &mut String) {
+        if style == self.style {
+            return;
+        }
+        self.style = style;
+        out.push_str(style.escape());
+        if self.word.is_empty() {
+            self.word_style = style;
+        } else {
+            self.word.push_str(style.escape());
+        }
+    }
+
+    fn put(&mut self, c: char, out: &mut String) {
+        match c {
+            '\n' => self.line(out),
+            // A space at the edge is the line's end.
+            ' ' | '\t' if self.column >= self.width => self.line(out),
+            '\t' => {
+                out.push(c);
+                self.column = (self.column / TAB + 1) * TAB;
+                self.forget_word();
+            }
+            ' ' => {
+                out.push(c);
+                self.column += 1;
+                self.forget_word();
+            }
+            _ => self.letter(c, out),
+        }
     }
 
     fn letter(&mut self, c: char, out: &mut String) {
@@ -180,6 +233,9 @@ impl Wrap {
                     out.push_str(&format!("\x1b[{}D\x1b[K", self.word_width));
                 }
                 out.push('\n');
+                if self.word_style != self.style || word.contains('\x1b') {
+                    out.push_str(self.word_style.escape());
+                }
                 out.push_str(&word);
                 (self.column, self.word) = (self.word_width, word);
             }
@@ -204,6 +260,7 @@ impl Wrap {
     fn forget_word(&mut self) {
         self.word.clear();
         self.word_width = 0;
+        self.word_style = self.style;
     }
 }
 
@@ -275,5 +332,16 @@ mod tests {
         for (text, width, lines) in cases {
             assert_eq!(shown(text, *width), *lines, "{text:?} in {width}");
         }
+    }
+
+    #[test]
+    fn a_word_that_moves_keeps_its_styles() {
+        let mut wrap = Wrap::new(6);
+        let styled = |text: &str, style| text.chars().map(move |c| (style, c)).collect::<Vec<_>>();
+        let text =
+            [styled("one tw", Style::Plain), styled("of", Style::Bold), styled(" x", Style::Plain)].concat();
+        let sent = wrap.push_styled(text.into_iter());
+        let (plain, bold) = (Style::Plain.escape(), Style::Bold.escape());
+        assert_eq!(sent, format!("one tw{bold}\x1b[2D\x1b[K\n{plain}tw{bold}of{plain} x"));
     }
 }

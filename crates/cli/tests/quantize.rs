@@ -88,3 +88,51 @@ fn an_importance_matrix_is_used_or_refused_with_its_name() {
     assert!(said.contains("bad.dat") && said.contains("expected entries, found none"), "{said}");
     assert!(!PathBuf::from(&out).exists());
 }
+
+#[test]
+fn texts_are_scored_against_references() {
+    let folder = Folder::new();
+    let tiny = folder.file("tiny.gguf", Tiny::default().bytes());
+    let text = folder.file("text.txt", "The quick brown fox jumps over the lazy dog. ".repeat(6));
+    let base = folder.path("base.bin");
+    let fixed = ["-m", &tiny, "-t", "1", "--json"];
+    let json = |args: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&succeed(&[args, &fixed].concat(), b"")).expect("JSON")
+    };
+    let scored = json(&["perplexity", &text, "-c", "64", "--save-logits", &base]);
+    assert_eq!((&scored["chunks"], &scored["tokens"]), (&4.into(), &(4 * 31).into()), "{scored}");
+    let perplexity = scored["perplexity"].as_f64().expect("a number");
+    assert!(perplexity > 1.0 && perplexity.is_finite(), "{perplexity}");
+    // More chunks than there are are all of them.
+    assert_eq!(json(&["perplexity", &text, "-c", "64", "--chunks", "9"]), scored);
+
+    let same = json(&["kl", "--against", &base]);
+    let number = |object: &serde_json::Value, key: &str| object[key].as_f64().expect("a number");
+    assert!(number(&same, "kl_mean").abs() < 1e-6 && number(&same, "same_top") > 0.9, "{same}");
+    assert!((number(&same, "perplexity_base") - perplexity).abs() < 1e-2, "{same}");
+    assert_eq!(number(&same, "perplexity"), perplexity);
+    let q = folder.path("q.gguf");
+    succeed(&["quantize", &tiny, &q, "--type", "Q4_0", "--allow-requantize"], b"");
+    let other = succeed(&["kl", "--against", &base, "-m", &q, "-t", "1", "--json"], b"");
+    let other = serde_json::from_str(&other).expect("JSON");
+    assert!(
+        number(&other, "kl_mean") > 1e-6 && number(&other, "kl_max") >= number(&other, "kl_99"),
+        "{other}"
+    );
+
+    // What is wrong is an error with numbers.
+    let fails = |args: &[&str], part: &str| {
+        let done = output(&mut happy(&[args, &fixed].concat()), b"");
+        let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!done.status.success() && errors.contains(part), "{args:?}: {errors}");
+    };
+    fails(&["perplexity", &text, "-c", "2000"], "expected at least 2000, which is one chunk");
+    fails(&["perplexity", &text, "-c", "64", "--save-logits", &base], "--force");
+    fails(&["kl", "--against", &text], "begin with `_logits_`");
+    let bytes = std::fs::read(&base).expect("the file");
+    for (len, part) in [(10, "ends in its header"), (100, "don't fit its 100 bytes")] {
+        fails(&["kl", "--against", &folder.file("cut.bin", &bytes[..len])], part);
+    }
+    let cut = folder.file("cut.bin", &bytes[..bytes.len() - 9]);
+    assert_eq!(json(&["kl", "--against", &cut])["chunks"], 3);
+}

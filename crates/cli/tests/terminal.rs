@@ -74,7 +74,22 @@ fn nothing_that_is_typed_or_pasted_is_lost() {
     let folder = Folder::new();
     let model = folder.file("tiny.gguf", Tiny::default().bytes());
     // Keys, and what is shown then; one list is one chat.
-    let chats: [&[(&str, &str)]; 6] = [
+    let other = folder.file("other.gguf", Tiny::default().bytes());
+    let change = format!("/model {other}\r/stats\r");
+    let chats: [&[(&str, &str)]; 7] = [
+        // What can be changed: an answer has a line about it, and what is wrong changes nothing.
+        &[
+            ("one\r", "[1 token"),
+            ("/system be brief\r", "the system message is set"),
+            ("/system\r", "be brief"),
+            ("/params temp 0.25\r", "temp is 0.25"),
+            ("/params temp hot\r", "invalid value 'hot'"),
+            ("/params heat 1\r", "--heat"),
+            ("/params temp\r", "temp 0.25"),
+            ("/model /no/such.gguf\r", "error:"),
+            (&change, "2 messages"),
+            ("two\r/stats\r", "4 messages"),
+        ],
         // Lines that arrive at once without the marks of a paste: each is a message.
         &[("one\rtwo\rthree\r/stats\r", "6 messages")],
         // A paste with marks is one message.

@@ -2,13 +2,14 @@
 //! tokens after the longest common prefix of what was computed and what the template now renders are prefilled.
 
 mod saved;
+mod settings;
 
 use crate::constrain::GrammarSource;
 use crate::error::{CliError, CliResult};
 use crate::generation::{self, GenerationArgs};
 use crate::input::{MessageReader, Typed};
 use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
-use crate::talk::TalkArgs;
+use crate::talk::{Talk, TalkArgs};
 use crate::{answer, load, output};
 use clap::Args;
 use happy_engine::chat::{Message, Reply};
@@ -58,6 +59,9 @@ const HELP: &str = "\
 /regen          answer the last message again
 /edit [N] TEXT  say your last message, or your message N, otherwise
 /branch [N]     go on in a copy of the conversation, or in branch N
+/model [NAME]   go on with another model, or show this one
+/system [TEXT]  set the system message, or show it
+/params [P V]   set a parameter, like temp 0.5, or show all
 /save FILE      save the conversation, now and after each turn
 /load FILE      go on with a saved conversation
 /reset          forget the conversation
@@ -67,11 +71,14 @@ const HELP: &str = "\
 A message of several lines: end lines with \\ or Alt-Enter, or put it between two \"\"\"";
 
 /// Commands that take something after their name.
-const WITH_ARGUMENTS: [&str; 4] = ["/edit", "/branch", "/save", "/load"];
+const WITH_ARGUMENTS: [&str; 7] = ["/edit", "/branch", "/model", "/system", "/params", "/save", "/load"];
 
 /// A chat and what it adds up.
 struct Chat<'a> {
     args: &'a ChatArgs,
+    talk: Talk,
+    generation: GenerationArgs,
+    model: String,
     engine: Engine,
     form: Option<Form>,
     cancel: Cancel,
@@ -119,6 +126,9 @@ pub(crate) fn run(args: &ChatArgs) -> CliResult {
     }
     let mut chat = Chat {
         args,
+        talk,
+        generation: args.generation.clone(),
+        model: model.to_string(),
         engine,
         form,
         cancel,
@@ -209,6 +219,15 @@ impl Chat<'_> {
             },
             "/edit" => self.edit(argument)?,
             "/branch" => self.branch(argument)?,
+            "/model" => {
+                let done = self.change_model(argument);
+                self.attempt(done)?;
+            }
+            "/system" => self.system(argument),
+            "/params" => {
+                let done = self.params(argument);
+                self.attempt(done)?;
+            }
             "/save" | "/load" if argument.is_empty() => {
                 output::note(&format!("{name} needs the name of a file"))
             }
@@ -241,9 +260,6 @@ impl Chat<'_> {
             Ok(message) => {
                 self.conversation.push(message);
                 self.keep();
-                if self.interactive {
-                    self.note("");
-                }
                 Ok(())
             }
             Err(error) if self.interactive && !error.is_closed_pipe() => {
@@ -258,7 +274,7 @@ impl Chat<'_> {
 
     /// Computes only what is new.
     fn answer(&mut self) -> CliResult<Reply> {
-        let generation = &self.args.generation;
+        let generation = &self.generation;
         let options = generation.options(&self.engine, self.form.clone(), self.cancel.clone(), false)?;
         let answer = match self.conversation.answer(&mut self.context, 0, options) {
             Err(error @ EngineError::PromptTooLong { .. }) => {
@@ -273,11 +289,22 @@ impl Chat<'_> {
             self.prefilled += finish.prompt_tokens;
             self.generated += finish.generated_tokens;
             generation::end(finish).iter().for_each(|end| self.note(end));
+            if self.interactive {
+                self.note(&self.status(finish));
+            }
         }
         self.last = finish;
         let finish = self.last.as_ref().filter(|_| !self.interactive);
         finish.map_or(Ok(()), generation::complete)?;
         Ok(reply)
+    }
+
+    /// An answer in one line.
+    fn status(&self, finish: &Finish) -> String {
+        let (used, room) = (self.context.tokens(0).len(), self.context.capacity());
+        let (n, rate) = (finish.generated_tokens, finish.decode_rate());
+        let speed = if finish.decoded_tokens > 0 { format!(", {rate:.1} tokens/s") } else { String::new() };
+        format!("[{n} token{}{speed}, context {used} of {room}]", if n == 1 { "" } else { "s" })
     }
 
     fn stats(&self) {

@@ -4,7 +4,7 @@ use crate::error::CliResult;
 use crate::output::human_bytes;
 use crate::{hub, output};
 use clap::Args;
-use happy_hub::ALIASES;
+use happy_hub::{ALIASES, Alias};
 use serde::Serialize;
 use std::io::Write;
 
@@ -35,14 +35,7 @@ struct Line<'a> {
 /// Runs the command.
 pub(crate) fn run(args: &ListArgs) -> CliResult {
     if args.names {
-        let line = |alias: &'static happy_hub::Alias| Line {
-            name: alias.name,
-            bytes: alias.bytes,
-            license: Some(alias.license),
-            min_ram: Some(alias.min_ram()),
-            files: Vec::new(),
-        };
-        return print(args.json, ALIASES.iter().map(line).collect());
+        return print_names(args.json, &ALIASES.iter().collect::<Vec<_>>());
     }
     let cached = hub::open()?.list()?;
     let lines = cached.models.iter().map(|model| Line {
@@ -61,6 +54,18 @@ pub(crate) fn run(args: &ListArgs) -> CliResult {
         output::note(&format!("{} on the disk", human_bytes(cached.bytes_on_disk)));
     }
     Ok(())
+}
+
+/// Prints short names, a line each.
+pub(super) fn print_names(json: bool, names: &[&'static Alias]) -> CliResult {
+    let line = |alias: &&'static Alias| Line {
+        name: alias.name,
+        bytes: alias.bytes,
+        license: Some(alias.license),
+        min_ram: Some(alias.min_ram()),
+        files: Vec::new(),
+    };
+    print(json, names.iter().map(line).collect())
 }
 
 fn print(json: bool, lines: Vec<Line<'_>>) -> CliResult {

@@ -2,6 +2,8 @@
 
 mod bench;
 mod chat;
+mod completions;
+mod config;
 mod convert;
 mod cpu;
 mod detokenize;
@@ -9,8 +11,11 @@ mod embed;
 mod gguf;
 mod grammar;
 mod inspect;
+mod kl;
 mod list;
 mod logits;
+mod man;
+mod perplexity;
 mod pull;
 mod quantize;
 mod reply;
@@ -18,6 +23,7 @@ mod rerank;
 mod rm;
 mod run;
 mod sample;
+mod search;
 mod serve;
 mod show;
 mod template;
@@ -40,6 +46,8 @@ pub(crate) enum Command {
     Pull(pull::PullArgs),
     /// List the models that are here, or the short names
     List(list::ListArgs),
+    /// Search the short names that `pull` knows
+    Search(search::SearchArgs),
     /// Show what a model is and whether it would run here, before it is downloaded
     Show(show::ShowArgs),
     /// Remove models from the cache
@@ -66,6 +74,10 @@ pub(crate) enum Command {
     Logits(logits::LogitsArgs),
     /// Say whether this device computes the same as another one
     Verify(verify::VerifyArgs),
+    /// Measure how well a model predicts a text
+    Perplexity(perplexity::PerplexityArgs),
+    /// Measure how far a model's predictions are from those of a reference
+    Kl(kl::KlArgs),
     /// Say whether texts match a GBNF grammar or a JSON schema
     Grammar(grammar::GrammarArgs),
     /// Run sampling steps over rows of logits
@@ -76,6 +88,12 @@ pub(crate) enum Command {
     Reply(reply::ReplyArgs),
     /// Show processor features, chosen kernels and the switches that turn them off
     Cpu(cpu::CpuArgs),
+    /// Show the configuration: where its file is, and what it sets
+    Config(config::ConfigArgs),
+    /// Write a script that completes commands and options in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write pages of the manual
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -87,6 +105,7 @@ impl Command {
             Command::Serve(args) => serve::run(&args),
             Command::Pull(args) => pull::run(&args),
             Command::List(args) => list::run(&args),
+            Command::Search(args) => search::run(&args),
             Command::Show(args) => show::run(&args),
             Command::Rm(args) => rm::run(&args),
             Command::Bench(args) => bench::run(&args),
@@ -100,11 +119,16 @@ impl Command {
             Command::Detokenize(args) => detokenize::run(&args),
             Command::Logits(args) => logits::run(&args),
             Command::Verify(args) => verify::run(&args),
+            Command::Perplexity(args) => perplexity::run(&args),
+            Command::Kl(args) => kl::run(&args),
             Command::Grammar(args) => grammar::run(&args),
             Command::Sample(args) => sample::run(&args),
             Command::Template(args) => template::run(&args),
             Command::Reply(args) => reply::run(&args),
             Command::Cpu(args) => cpu::run(&args),
+            Command::Config(args) => config::run(&args),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
         }
     }
 }

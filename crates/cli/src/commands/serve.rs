@@ -1,17 +1,22 @@
-//! `happy serve`: the model for programs, over HTTP.
+//! `happy serve`: models for programs, over HTTP.
 
 use crate::error::{CliError, CliResult};
 use crate::load::{ContextArgs, LoadArgs, LoraArgs, ModelArgs};
+use crate::paths::shown;
 use crate::{load, models, output};
 use clap::Args;
+use clap::builder::ArgPredicate;
 use happy_engine::LoadOptions;
-use happy_server::{Server, ServerOptions};
+use happy_server::{ServedModel, Server, ServerOptions};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
   happy serve -m model.gguf
+  happy serve -m chat.gguf -m coder.gguf --keep-alive 300
+  happy serve --models ~/models --memory-budget 4000
   curl http://127.0.0.1:11435/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'
   OPENAI_BASE_URL=http://127.0.0.1:11435/v1 OPENAI_API_KEY=none python my_app.py
   OLLAMA_HOST=http://127.0.0.1:11435 python my_ollama_app.py
@@ -21,8 +26,25 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    #[command(flatten)]
-    model: ModelArgs,
+    /// Model: a path, a known name, or the name of a file in the models folder; of several, the first is loaded at once, others
+    /// when they are asked for
+    #[arg(
+        short,
+        long,
+        value_name = "MODEL",
+        default_value = "smollm2",
+        default_value_if("models", ArgPredicate::IsPresent, None::<&'static str>)
+    )]
+    model: Vec<PathBuf>,
+    /// Serve all models of this folder, too; each is loaded when it is asked for
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Seconds that a model stays loaded after its last answer; -1: until another one needs its memory
+    #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
+    keep_alive: i64,
+    /// Keep the contexts of the models in this folder across restarts, so that chats go on without computing them again
+    #[arg(long, value_name = "DIR")]
+    sessions: Option<PathBuf>,
     #[command(flatten)]
     lora: LoraArgs,
     /// Address to listen on; one that other machines can reach needs an API key
@@ -40,7 +62,7 @@ pub(crate) struct ServeArgs {
     /// Number of answers that may wait for a slot
     #[arg(long, value_name = "N", default_value_t = 256, hide_short_help = true)]
     queue: usize,
-    /// One more name that requests may use for the model; `*`: any name
+    /// One more name that requests may use for the first model; `*`: any name
     #[arg(long, value_name = "NAME")]
     alias: Vec<String>,
     /// Let web pages of other origins use the server
@@ -60,7 +82,9 @@ pub(crate) fn run(args: &ServeArgs) -> CliResult {
     let mut options = ServerOptions::default();
     options.address = SocketAddr::new(args.host, args.port);
     options.api_key = args.api_key.clone().or_else(|| std::env::var("HAPPY_API_KEY").ok());
-    options.model_name = name_of(&args.model.model);
+    options.keep_alive = u64::try_from(args.keep_alive).ok().map(Duration::from_secs);
+    options.sessions = args.sessions.clone();
+    options.memory_budget = args.load.memory_budget.map(|mib| mib.saturating_mul(1 << 20));
     options.aliases = args.alias.clone();
     options.queue = args.queue;
     options.cors = args.cors;
@@ -69,24 +93,87 @@ pub(crate) fn run(args: &ServeArgs) -> CliResult {
     options.check().map_err(|error| CliError::usage(error.to_string()))?;
     let load = args.lora.of(args.context.options(&args.load));
     let load = LoadOptions { sequences: args.slots, ..load };
-    let path = models::resolve(&args.model.model)?;
-    let engine = load::engine(&args.model, &load, &output::note)?;
-    let plan = *engine.plan();
-    let server = Server::bind(engine, Some((&path, &load)), options)
-        .map_err(|error| CliError::new(error.to_string()))?;
+    let names = models_of(args)?;
+    let (first, more) = match args.model.as_slice() {
+        [] => (None, names.as_slice()),
+        _ => (names.first(), names.get(1..).unwrap_or_default()),
+    };
+    let more = more.iter().map(|(name, model)| {
+        Ok(ServedModel { name: name.clone(), path: models::resolve(model)?, load: load.clone() })
+    });
+    let more = more.collect::<CliResult<Vec<ServedModel>>>()?;
+    let server = match first {
+        Some((name, model)) => {
+            options.model_name = name.clone();
+            let path = models::resolve(model)?;
+            let engine = load::engine(&ModelArgs { model: model.clone() }, &load, &output::note)?;
+            let plan = *engine.plan();
+            output::note(&format!(
+                "{} answers at a time, {} tokens each, {} of memory beside the model's file",
+                plan.sequences,
+                plan.context,
+                output::human_bytes(plan.anon_bytes())
+            ));
+            Server::bind_with(engine, Some((&path, &load)), more, options)
+        }
+        None => Server::bind_models(more, options),
+    };
+    let server = server.map_err(|error| CliError::new(error.to_string()))?;
     let stop = server.stop();
     ctrlc::set_handler(move || stop.stop())
         .map_err(|e| CliError::new(format!("cannot listen for Ctrl-C: {e}")))?;
-    output::note(&format!(
-        "{} answers at a time, {} tokens each, {} of memory beside the model's file",
-        plan.sequences,
-        plan.context,
-        output::human_bytes(plan.anon_bytes())
-    ));
+    if names.len() > 1 {
+        let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+        output::note(&format!("models: {}", names.join(", ")));
+    }
     // For programs that start the server and want to know where it listens.
     println!("listening on http://{}", server.address());
     server.run();
     Ok(())
+}
+
+/// The models with their names for clients: those that were named, then those of the folder.
+fn models_of(args: &ServeArgs) -> CliResult<Vec<(String, PathBuf)>> {
+    let mut paths = args.model.clone();
+    if let Some(folder) = &args.models {
+        let entries = std::fs::read_dir(folder).map_err(|e| CliError::io("read", shown(folder), &e))?;
+        let mut files: Vec<PathBuf> =
+            entries.flatten().map(|entry| entry.path()).filter(|p| is_model(p)).collect();
+        files.sort();
+        if files.is_empty() && paths.is_empty() {
+            return Err(CliError::new(format!("`{}` has no models: expected files `*.gguf`", shown(folder))));
+        }
+        paths.extend(files);
+    }
+    let mut all: Vec<(String, PathBuf)> = Vec::new();
+    for path in paths {
+        let name = name_of(&path);
+        match all.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+            // Named, and in the folder too.
+            Some((_, known)) if *known == path => {}
+            Some((_, known)) => {
+                return Err(CliError::usage(format!(
+                    "`{}` and `{}` would both be `{name}` for clients: rename one",
+                    shown(known),
+                    shown(&path)
+                )));
+            }
+            None => all.push((name, path)),
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a file of a folder is a model that can be served: of a split one, the first part.
+fn is_model(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let part = name.strip_suffix(".gguf").and_then(|stem| stem.rsplit_once("-of-")?.0.rsplit_once('-'));
+    let is_later_part = part.is_some_and(|(_, n)| n.len() == 5 && n != "00001" && n.parse::<u32>().is_ok());
+    path.is_file()
+        && name.ends_with(".gguf")
+        && !name.starts_with(['.'])
+        && !name.starts_with("mmproj")
+        && !is_later_part
 }
 
 /// The model's name for clients: that of its file without the ending, or the known name that was given.

@@ -46,6 +46,8 @@ pub fn happy(args: &[&str]) -> Command {
     for name in ours.into_iter().chain(hub) {
         command.env_remove(name);
     }
+    // No configuration: there is no such folder.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 
