@@ -39,6 +39,7 @@ const COMMANDS: &[Command] = &[
         "Write the option classes of Java and Dart (--check: compare them with the list)",
     ),
     command("test-clients", CLIENTS, "Run clients from PyPI and npm against `happy serve` with a real model"),
+    command("load-test", CLIENTS, "Measure a server under many clients at once"),
     command("setup-arm", EMULATED, "Make this Debian machine able to build and emulate aarch64"),
     command(
         "test-arm",

@@ -1,7 +1,11 @@
 """Unmodified clients from PyPI against a running server: python clients.py http://127.0.0.1:PORT MODEL"""
 
 import json
+import os
+import pathlib
+import subprocess
 import sys
+import tempfile
 
 import anthropic
 import langchain_openai
@@ -155,6 +159,37 @@ def litellm_completion():
     check(native.choices[0].message.content == text, native, text)
 
 
+def llm_cli():
+    # The program's own plugin for OpenAI, told of the server by its configuration.
+    with tempfile.TemporaryDirectory() as folder:
+        model = {"model_id": "happy", "model_name": MODEL, "api_base": BASE + "/v1"}
+        pathlib.Path(folder, "extra-openai-models.yaml").write_text(json.dumps([model]))
+        ask = [sys.executable, "-m", "llm", "-m", "happy", "-o", "temperature", "0", "-o", "max_tokens", "16", "Name a color."]
+        run = lambda more: subprocess.run(
+            ask + more, env={**os.environ, "LLM_USER_PATH": folder}, capture_output=True, text=True, check=True, timeout=120
+        )
+        streamed, whole = run(["--no-log"]), run(["--no-log", "--no-stream"])
+        check(streamed.stdout.strip() and streamed.stdout == whole.stdout, streamed, whole)
+
+
+def curl():
+    def run(path, *more):
+        done = subprocess.run(["curl", "-sS", "--fail-with-body", BASE + path, *more], capture_output=True, text=True, timeout=120)
+        check(done.returncode == 0, done)
+        return done.stdout
+
+    body = json.dumps({"model": MODEL, "messages": QUESTION, "max_tokens": 16, "temperature": 0})
+    post = ["-H", "Content-Type: application/json", "-d"]
+    whole = json.loads(run("/v1/chat/completions", *post, body))
+    stream = run("/v1/chat/completions", "-N", *post, json.dumps({**json.loads(body), "stream": True}))
+    chunks = [line[6:] for line in stream.splitlines() if line.startswith("data: ")]
+    check(chunks[-1] == "[DONE]", stream)
+    text = "".join(json.loads(chunk)["choices"][0]["delta"].get("content") or "" for chunk in chunks[:-1])
+    check(text == whole["choices"][0]["message"]["content"], text, whole)
+    check("happy_answers_total" in run("/metrics"), "metrics")
+    check(json.loads(run("/v1/models"))["data"][0]["id"] == MODEL, "models")
+
+
 TESTS = [
     openai_chat,
     openai_completions,
@@ -166,6 +201,8 @@ TESTS = [
     ollama_chat,
     langchain,
     litellm_completion,
+    llm_cli,
+    curl,
 ]
 
 failed = 0

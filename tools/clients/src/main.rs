@@ -1,8 +1,9 @@
-//! Unmodified clients from PyPI and npm against `happy serve` with a real model.
+//! Unmodified clients from PyPI and npm against `happy serve` with a real model, and many clients at once.
 
 #![forbid(unsafe_code)]
 
 mod clients;
+mod load;
 mod server;
 
 use clap::{Parser, Subcommand};
@@ -20,6 +21,8 @@ struct Cli {
 enum Task {
     /// Install clients from PyPI and npm under target/clients, and run them and a browser against `happy serve` with smollm2
     TestClients,
+    /// Measure a server under many clients at once: throughput, time to the first token, memory
+    LoadTest(load::LoadArgs),
     /// A step of `cargo xtask test`
     #[command(subcommand, hide = true)]
     Step(Step),
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
             Outcome::Passed => Ok(()),
             Outcome::Skipped(why) | Outcome::Unavailable(why) => Err(why),
         })),
+        Task::LoadTest(args) => outcome::exit(load::run(&args)),
         Task::Step(Step::TestClients) => outcome::tell(&clients::run()),
     }
 }

@@ -15,8 +15,13 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it on any free port, and waits until it listens.
     pub(crate) fn start(happy: &Path, model: &Path) -> Result<Self> {
+        Self::start_with(happy, model, &["--ctx", "2048"])
+    }
+
+    /// Starts it with more options.
+    pub(crate) fn start_with(happy: &Path, model: &Path, options: &[&str]) -> Result<Self> {
         let mut command = Command::new(happy);
-        command.arg("serve").arg("-m").arg(model).args(["--port", "0", "--ctx", "2048"]);
+        command.arg("serve").arg("-m").arg(model).args(["--port", "0"]).args(options);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -34,6 +39,13 @@ impl Server {
                 Err(format!("happy serve did not say where it listens, but {line:?}; it ended: {ended:?}"))
             }
         }
+    }
+}
+
+impl Server {
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 
